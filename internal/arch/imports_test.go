@@ -1,0 +1,163 @@
+// Package arch holds the project to its architecture: which package may import
+// which. docs/design.md, section 2, says why.
+package arch
+
+import (
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tuflog/tuflog"
+
+// rooms says, for each folder, which of the project's folders its packages may
+// import. A folder stands for everything below it, unless a longer one is
+// listed. Whatever is not listed here fails the test: a new room needs a door.
+var rooms = map[string][]string{
+	"proofs":              {},
+	"verify":              {"proofs"},
+	"witness/client":      {"proofs"},
+	"witness":             {"witness", "proofs", "internal"},
+	"log/api":             {"verify", "proofs", "internal/fetch"},
+	"log":                 {"log", "witness/client", "verify", "proofs", "internal"},
+	"audit":               {"audit", "verify", "proofs", "internal"},
+	"publish":             {"log/api", "verify", "proofs", "internal"},
+	"internal":            {"internal"},
+	"cmd/internal":        {},
+	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "verify", "proofs", "internal"},
+	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "proofs", "internal"},
+	"cmd/logserver":       {"cmd/logserver", "cmd/internal", "log", "witness/client", "verify", "proofs", "internal"},
+	"cmd/publisher":       {"cmd/publisher", "cmd/internal", "publish", "log/api", "verify", "proofs", "internal"},
+	"cmd/updater":         {"cmd/updater", "cmd/internal", "verify", "proofs", "internal"},
+	"cmd/witness":         {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
+	"internal/arch":       {},
+	"internal/testvendor": {"verify", "proofs"},
+}
+
+// Foreign packages that only some folders may name.
+var fenced = map[string][]string{
+	"github.com/spf13/cobra":               {"cmd"},
+	"github.com/transparency-dev/tessera":  {"log/tesseralog"},
+	"github.com/google/trillian":           {"log/trillianlog"},
+	"github.com/sigstore/rekor":            {"audit/rekor"},
+	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "internal/testvendor", "cmd/demo"},
+	"modernc.org/sqlite":                   {"log/sqlite", "witness/sqlite", "audit/sqlite"},
+}
+
+// What bytes-in-verdict-out code must not name.
+var noIO = []string{"net", "net/http", "os", "log", "log/slog", "io/ioutil", "os/exec", "crypto/x509", "sync/errgroup", "syscall"}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for pkg, imports := range list(t, "./...") {
+		if pkg == module {
+			continue
+		}
+		room := longest(t, strings.TrimPrefix(pkg, module+"/"))
+		for _, imp := range imports {
+			if inner, ok := strings.CutPrefix(imp, module+"/"); ok {
+				if !under(inner, append(rooms[room], room)) {
+					t.Errorf("%s imports %s: %s may import only %v", pkg, imp, room, rooms[room])
+				}
+			}
+			for foreign, where := range fenced {
+				if (imp == foreign || strings.HasPrefix(imp, foreign+"/")) && !under(strings.TrimPrefix(pkg, module+"/"), where) {
+					t.Errorf("%s names %s, which only %v may", pkg, imp, where)
+				}
+			}
+		}
+	}
+}
+
+func TestVerifyingDoesNoIO(t *testing.T) {
+	for pkg, imports := range list(t, "./proofs/...", "./verify/...") {
+		for _, imp := range imports {
+			if slices.Contains(noIO, imp) {
+				t.Errorf("%s imports %s", pkg, imp)
+			}
+		}
+	}
+	for _, pkg := range []string{"./proofs", "./verify"} {
+		if slices.Contains(deps(t, pkg), "net") {
+			t.Errorf("%s pulls in net", pkg)
+		}
+	}
+	allowed := []string{module + "/proofs", "golang.org/x/mod/", "github.com/transparency-dev/merkle/", "filippo.io/mldsa"}
+	for _, dep := range deps(t, "./proofs") {
+		if strings.Contains(strings.Split(dep, "/")[0], ".") && !slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(dep, p) }) {
+			t.Errorf("proofs pulls in %s", dep)
+		}
+	}
+}
+
+func TestProgramsStaySmall(t *testing.T) {
+	heavy := []string{"github.com/transparency-dev/tessera", "github.com/google/trillian", "github.com/sigstore/rekor"}
+	for pkg, forbidden := range map[string][]string{
+		"./cmd/updater":   append(slices.Clone(heavy), "github.com/theupdateframework/go-tuf", "modernc.org/sqlite"),
+		"./cmd/publisher": heavy,
+		"./cmd/auditor":   {"github.com/transparency-dev/tessera", "github.com/google/trillian"},
+		"./cmd/witness":   append(slices.Clone(heavy), module+"/verify"),
+		"./audit":         {module + "/log"},
+	} {
+		for _, dep := range deps(t, pkg) {
+			for _, f := range forbidden {
+				if dep == f || strings.HasPrefix(dep, f+"/") {
+					t.Errorf("%s links %s", pkg, dep)
+				}
+			}
+		}
+	}
+}
+
+// list returns what each package imports in its own, not its tests', files.
+func list(t *testing.T, patterns ...string) map[string][]string {
+	t.Helper()
+	out := goList(t, append([]string{"-f", `{{.ImportPath}} {{join .Imports " "}}`}, patterns...)...)
+	pkgs := map[string][]string{}
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		pkgs[fields[0]] = fields[1:]
+	}
+	if len(pkgs) == 0 {
+		t.Fatalf("go list %v found nothing", patterns)
+	}
+	return pkgs
+}
+
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	return strings.Fields(goList(t, "-deps", pkg))
+}
+
+func goList(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, stderr.String())
+	}
+	return string(out)
+}
+
+// longest returns the most exact entry of rooms for a package.
+func longest(t *testing.T, pkg string) string {
+	t.Helper()
+	best := ""
+	for room := range rooms {
+		if under(pkg, []string{room}) && len(room) > len(best) {
+			best = room
+		}
+	}
+	if best == "" {
+		t.Errorf("%s is in no room: add it to the table with what it may import", pkg)
+	}
+	return best
+}
+
+func under(pkg string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return pkg == f || strings.HasPrefix(pkg, f+"/") })
+}

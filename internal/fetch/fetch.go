@@ -1,0 +1,69 @@
+// Package fetch reads bounded bodies over HTTP.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// ErrNotFound is wrapped when the server answered 404 or 410 (or 403, which is
+// what object stores say of a file that is not there).
+var ErrNotFound = errors.New("not found")
+
+// ErrTooLarge is wrapped when a body is longer than the caller allowed.
+var ErrTooLarge = errors.New("response too large")
+
+// StatusError is any other answer than 200.
+type StatusError struct {
+	URL    string
+	Status int
+	Body   string // its first 512 bytes
+}
+
+func (e *StatusError) Error() string {
+	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	if body := strings.TrimSpace(e.Body); body != "" {
+		msg += ": " + body
+	}
+	return msg
+}
+
+// Unwrap lets errors.Is see a file that is not there as ErrNotFound.
+func (e *StatusError) Unwrap() error {
+	switch e.Status {
+	case http.StatusNotFound, http.StatusGone, http.StatusForbidden:
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Get returns the body at url, at most max bytes of it: a longer one is
+// ErrTooLarge and at most max+1 bytes are read. Any status but 200 is a
+// *StatusError.
+func Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
+		return nil, errors.Join(&StatusError{URL: url, Status: resp.StatusCode, Body: string(body)}, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, max+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", url, err)
+	}
+	if int64(len(body)) > max {
+		return nil, fmt.Errorf("read %s: %w: more than %d bytes", url, ErrTooLarge, max)
+	}
+	return body, nil
+}
