@@ -1,0 +1,97 @@
+// Package proofs reads, checks and writes what a transparency log and its
+// witnesses publish. It turns bytes into verdicts: it opens no file and no
+// connection, starts no goroutine and never asks what time it is.
+//
+// Every format has one spelling. A parser accepts exactly what the printer
+// prints: base64 is canonical, numbers are decimal without sign or leading
+// zeros and at most 2^63-1, lines end in LF and nothing else, and no control
+// character passes. So two different files never mean the same thing, and
+// parsing then printing gives back the same bytes.
+//
+// # Signed notes (c2sp.org/signed-note)
+//
+// A note is a text, an empty line, and signature lines. The last empty line is
+// the one that separates them. A line names a key, and its base64 holds the
+// four bytes of the key's id before the signature proper:
+//
+//	example.com/log
+//	2
+//	OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
+//
+//	— example.com/log XjVJdrd5l6G3F5Ng5LRWrS9nTELa8hHmKK61QbjwFmtG2XW7tZbqSWGVkCN3U8sUQsR5NY6nyEgK5D1u4Ly5lWFJRAQ=
+//
+// Signatures by unknown keys are ignored. One by a known key (same name and
+// same id) that fails spoils the whole note wherever it stands, repeated lines
+// included.
+//
+// # Keys
+//
+// A verifier key (vkey) is a name, the key's id in hex, and base64 of a type
+// byte and the public key. The signer's form carries the 32-byte seed instead:
+//
+//	example.com/log+5e354976+AaToNYoz5LD70RP1a4R7c24YRgQvEGkCxFGXkZZYJfJW
+//	PRIVATE+KEY+example.com/log+5e354976+Af0Acbce…
+//
+// Types known here are Ed25519 (0x01) and cosignature/v1 (0x04).
+//
+// # Checkpoints (c2sp.org/tlog-checkpoint)
+//
+// A checkpoint is a note whose text is the origin of the log, the size of its
+// tree, the tree's root hash, and perhaps extension lines, as above.
+//
+// # Cosignatures (c2sp.org/tlog-cosignature)
+//
+// A witness signs "cosignature/v1\ntime 1679315147\n" and then the text of the
+// checkpoint; its signature is that time as a big-endian 64-bit number and the
+// 64 bytes of the Ed25519 signature. Its line joins the note's:
+//
+//	— w1.example YTfRcwAAAABkGFDL6ubwOpY3AT6gfaiFtu2bFnOZ2ao9+BQykMafJ/NqgJ438m+SsEm8sGVQdpXLoQtRXXpauQXNbr0LMCWb3AAtDw==
+//
+// # Policies (c2sp.org/tlog-policy)
+//
+// A policy says which logs are known and which witnesses must have cosigned:
+//
+//	log example.com/log+5e354976+AaToNYoz5LD70RP1a4R7c24YRgQvEGkCxFGXkZZYJfJW
+//	witness w1 w1.example+6137d173+BOd2yhwsjKiEUe/nUrpJpP51202pKHQHf/PTe2uncFNH https://w1.example/
+//	witness w2 w2.example+9e5d68bf+BOt+Mscv7ByhDN7jKdZJjuUoiu8KvuDc9eY5HhL9Jx+5
+//	witness w3 w3.example+b822afda+BPgoBA/uOYE+YX6zCZ9jBJJKftM0h45c1Ot6x6jCgxl6
+//	group operators 2 w1 w2 w3
+//	quorum operators
+//
+// # Proofs (c2sp.org/tlog-proof@v1)
+//
+// A proof shows offline that an entry is in a log. Nothing vouches for the
+// extra data, which is optional:
+//
+//	c2sp.org/tlog-proof@v1
+//	extra YW55dGhpbmc=
+//	index 1
+//	oa8DAjHKL9IOzzDFKUuvj2kyHQm7FqxTiFzNF6OFKA0=
+//
+//	example.com/log
+//	2
+//	OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
+//
+//	— example.com/log XjVJdrd5l6G3F5Ng5LRWrS9nTELa8hHmKK61QbjwFmtG2XW7tZbqSWGVkCN3U8sUQsR5NY6nyEgK5D1u4Ly5lWFJRAQ=
+//
+// # Tiles (c2sp.org/tlog-tiles)
+//
+// A log's tree is published in tiles of 256 hashes, tile/LEVEL/INDEX, and its
+// entries in bundles of 256 entries, tile/entries/INDEX, where each entry
+// follows its length in two bytes. The last tile of a level may be partial:
+//
+//	tile/0/x001/x234/067
+//	tile/1/005.p/17
+//	tile/entries/x001/067.p/5
+//
+// # Edges
+//
+// An [Edge] is the right edge of a tree: the roots of the perfect subtrees it
+// splits into, which is all that is needed to append to it. As text it is the
+// size of the tree and one hash per subtree, the largest (leftmost) first; a
+// tree of size 3 has two:
+//
+//	3
+//	OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
+//	ZW0+j1RCOM324y1kD1G6CRSVmxTt16UtC4uZq0yKxsY=
+package proofs

@@ -1,0 +1,113 @@
+package proofs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+)
+
+var ranges = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+
+// An Edge is the right edge of a growing tree: enough to append leaves and to
+// know the root after each. The zero Edge is the empty tree. An Edge must not
+// be copied (see Clone), nor used by two goroutines at once.
+type Edge struct {
+	r *compact.Range // nil is empty
+}
+
+// Append adds the hash of the next leaf. It fails only for a tree that cannot
+// grow, and then changes nothing.
+func (e *Edge) Append(leaf Hash) error {
+	if e.r == nil {
+		e.r = ranges.NewEmptyRange(0)
+	}
+	if e.r.End() == math.MaxInt64 {
+		return fmt.Errorf("tree of size %d is full", e.r.End())
+	}
+	return e.r.Append(slices.Clone(leaf[:]), nil)
+}
+
+// Tree returns the size and the root.
+func (e *Edge) Tree() Tree {
+	if e.r == nil || e.r.End() == 0 {
+		return EmptyTree
+	}
+	root, err := e.r.GetRootHash(nil)
+	if err != nil {
+		panic("proofs: edge does not begin at 0: " + err.Error())
+	}
+	return Tree{N: int64(e.r.End()), Hash: Hash(root)}
+}
+
+// Clone returns a copy that grows on its own.
+func (e *Edge) Clone() *Edge {
+	if e.r == nil {
+		return &Edge{}
+	}
+	r, err := ranges.NewRange(0, e.r.End(), slices.Clone(e.r.Hashes()))
+	if err != nil {
+		panic("proofs: edge without all its hashes: " + err.Error())
+	}
+	return &Edge{r: r}
+}
+
+// MarshalText prints the edge: a line with the size and a line with the base64
+// of each hash, largest subtree first.
+func (e *Edge) MarshalText() ([]byte, error) {
+	if e.r == nil {
+		return []byte("0\n"), nil
+	}
+	text := strconv.AppendUint(nil, e.r.End(), 10)
+	text = append(text, '\n')
+	for _, h := range e.r.Hashes() {
+		text = append(text, encodeBase64(h)+"\n"...)
+	}
+	return text, nil
+}
+
+// UnmarshalText reads what MarshalText prints. Only the form is checked:
+// whether the edge is the right one shows in the root that Tree gives.
+func (e *Edge) UnmarshalText(text []byte) error {
+	r, err := parseEdge(string(text))
+	if err != nil {
+		return fmt.Errorf("edge: %w", err)
+	}
+	e.r = r
+	return nil
+}
+
+func parseEdge(text string) (*compact.Range, error) {
+	first, rest, ok := strings.Cut(text, "\n")
+	if !ok {
+		return nil, errors.New("no line with the size")
+	}
+	n, err := parseDecimal(first)
+	if err != nil {
+		return nil, fmt.Errorf("size: %w", err)
+	}
+	var lines []string
+	if rest != "" {
+		if lines, err = splitLines(rest); err != nil {
+			return nil, err
+		}
+	}
+	if want := bits.OnesCount64(uint64(n)); len(lines) != want {
+		return nil, fmt.Errorf("%d hashes for size %d, want %d", len(lines), n, want)
+	}
+	hashes := make([][]byte, len(lines))
+	for i, line := range lines {
+		h, err := parseHash(line)
+		if err != nil {
+			return nil, err
+		}
+		hashes[i] = h[:]
+	}
+	return ranges.NewRange(0, uint64(n), hashes)
+}

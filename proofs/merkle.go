@@ -1,0 +1,120 @@
+package proofs
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A Hash is a SHA-256 hash of a leaf, a node or a root (RFC 6962). String
+// gives its base64.
+type Hash = tlog.Hash
+
+// A Tree is the size N and the root Hash of a log's tree.
+type Tree = tlog.Tree
+
+// EmptyTree is the tree of size 0, whose root is the hash of nothing.
+var EmptyTree = Tree{Hash: sha256.Sum256(nil)}
+
+// ErrInclusion means that a proof does not show the entry in the tree.
+var ErrInclusion = errors.New("inclusion proof does not verify")
+
+// ErrConsistency means that a proof does not show the newer tree to begin with
+// the older one.
+var ErrConsistency = errors.New("consistency proof does not verify")
+
+// LeafHash returns the hash of an entry as a leaf (RFC 6962, section 2.1).
+func LeafHash(entry []byte) Hash {
+	return tlog.RecordHash(entry)
+}
+
+// VerifyInclusion checks that the leaf stands at index in the tree. The proof
+// runs from the leaf's sibling to the root's child (RFC 6962, section 2.1.1).
+// The error is ErrInclusion.
+func VerifyInclusion(tree Tree, index int64, leaf Hash, hashes []Hash) error {
+	if index < 0 || index >= tree.N {
+		return fmt.Errorf("entry %d in a tree of size %d: %w", index, tree.N, ErrInclusion)
+	}
+	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, uint64(index), uint64(tree.N), leaf[:], rawHashes(hashes))
+	if err != nil {
+		return fmt.Errorf("entry %d in a tree of size %d: %w: %v", index, tree.N, ErrInclusion, err)
+	}
+	if got := Hash(root); got != tree.Hash {
+		return fmt.Errorf("entry %d in a tree of size %d: %w: it leads to root %v, not %v", index, tree.N, ErrInclusion, got, tree.Hash)
+	}
+	return nil
+}
+
+// VerifyConsistency checks that the newer tree begins with the older one (RFC
+// 6962, section 2.1.2). Between trees of one size, and from the empty tree
+// (which must be EmptyTree, hash included), the proof is empty. The error is
+// ErrConsistency.
+func VerifyConsistency(older, newer Tree, hashes []Hash) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("from size %d to %d: %w: "+format, append([]any{older.N, newer.N, ErrConsistency}, args...)...)
+	}
+	if older.N < 0 || newer.N < older.N {
+		return fail("sizes out of order")
+	}
+	for _, t := range []Tree{older, newer} {
+		if t.N == 0 && t != EmptyTree {
+			return fail("root %v for the empty tree", t.Hash)
+		}
+	}
+	err := proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(older.N), uint64(newer.N), rawHashes(hashes), older.Hash[:], newer.Hash[:])
+	var mismatch proof.RootMismatchError
+	switch {
+	case errors.As(err, &mismatch):
+		return fail("root is %s, not %s", encodeBase64(mismatch.CalculatedRoot), encodeBase64(mismatch.ExpectedRoot))
+	case err != nil:
+		return fail("%v", err)
+	}
+	return nil
+}
+
+func rawHashes(hashes []Hash) [][]byte {
+	raw := make([][]byte, len(hashes))
+	for i := range hashes {
+		raw[i] = hashes[i][:]
+	}
+	return raw
+}
+
+// maxProvable is one more than the largest tree for which proofs are built:
+// beyond it x/mod's numbering of stored hashes leaves int64.
+const maxProvable = 1 << 62
+
+// InclusionProof builds the proof that VerifyInclusion checks, from tiles that
+// need not be trusted: they are authenticated against the tree's root. Trees
+// may have up to 2^62-1 entries.
+func InclusionProof(tree Tree, index int64, tiles TileReader) ([]Hash, error) {
+	if index < 0 || index >= tree.N || tree.N >= maxProvable {
+		return nil, fmt.Errorf("no inclusion proof of entry %d in a tree of size %d", index, tree.N)
+	}
+	p, err := tlog.ProveRecord(tree.N, index, tlog.TileHashReader(tree, tileAdapter{tiles}))
+	if err != nil {
+		return nil, fmt.Errorf("inclusion proof of entry %d in a tree of size %d: %w", index, tree.N, err)
+	}
+	return p, nil
+}
+
+// ConsistencyProof builds the proof that VerifyConsistency checks, from the
+// tree of size oldSize to the given one. It authenticates tiles as
+// InclusionProof does.
+func ConsistencyProof(oldSize int64, tree Tree, tiles TileReader) ([]Hash, error) {
+	if oldSize < 0 || oldSize > tree.N || tree.N >= maxProvable {
+		return nil, fmt.Errorf("no consistency proof from size %d to %d", oldSize, tree.N)
+	}
+	if oldSize == 0 || oldSize == tree.N {
+		return nil, nil
+	}
+	p, err := tlog.ProveTree(tree.N, oldSize, tlog.TileHashReader(tree, tileAdapter{tiles}))
+	if err != nil {
+		return nil, fmt.Errorf("consistency proof from size %d to %d: %w", oldSize, tree.N, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,177 @@
+package proofs
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of the note parser. c2sp.org/signed-note asks for at least 16
+// signatures, of up to nearly 5 kB each.
+const (
+	MaxNoteSize   = 256 << 10 // bytes in a note, or in a list of signature lines
+	MaxSignatures = 128       // signature lines
+)
+
+// ErrNoSignature means that a note carries no signature by the key asked for.
+var ErrNoSignature = errors.New("no signature by this key")
+
+// ErrBadSignature means that a signature carries the name and id of a known
+// key and does not verify. It spoils the whole note.
+var ErrBadSignature = errors.New("signature does not verify")
+
+const signaturePrefix = "— " // em dash, space
+
+// A Signature is one signature line of a note. Parsing does not verify it.
+type Signature struct {
+	Name  string // of the key
+	KeyID uint32
+	Sig   []byte // what follows the key id; at least one byte
+}
+
+// String returns the signature line, its newline included.
+func (s Signature) String() string {
+	b := binary.BigEndian.AppendUint32(nil, s.KeyID)
+	return signaturePrefix + s.Name + " " + encodeBase64(append(b, s.Sig...)) + "\n"
+}
+
+// A Note is a parsed note (c2sp.org/signed-note). Nothing in it is verified.
+type Note struct {
+	Text       string      // ends in a newline
+	Signatures []Signature // in the order of the lines; repeated lines are kept
+}
+
+// ParseNote reads a note: at most MaxNoteSize bytes and MaxSignatures
+// signatures, at least one.
+func ParseNote(b []byte) (Note, error) {
+	if len(b) > MaxNoteSize {
+		return Note{}, fmt.Errorf("note: %d bytes, more than %d", len(b), MaxNoteSize)
+	}
+	s := string(b)
+	if err := checkText(s); err != nil {
+		return Note{}, fmt.Errorf("note: %w", err)
+	}
+	// The text may hold empty lines: the last one separates.
+	i := strings.LastIndex(s, "\n\n")
+	if i < 0 {
+		return Note{}, errors.New("note: no empty line before the signatures")
+	}
+	sigs, err := parseSignatureLines(s[i+2:])
+	if err != nil {
+		return Note{}, fmt.Errorf("note: %w", err)
+	}
+	return Note{Text: s[:i+1], Signatures: sigs}, nil
+}
+
+// Marshal prints the note. ParseNote reads it back if the text and the
+// signatures are ones that ParseNote, ParseSignatures or Signer.Sign gave.
+func (n Note) Marshal() []byte {
+	var b strings.Builder
+	b.WriteString(n.Text)
+	b.WriteByte('\n')
+	for _, s := range n.Signatures {
+		b.WriteString(s.String())
+	}
+	return []byte(b.String())
+}
+
+// ParseSignatures reads signature lines without a note, as a witness answers
+// them: at least one, at most MaxSignatures.
+func ParseSignatures(b []byte) ([]Signature, error) {
+	if len(b) > MaxNoteSize {
+		return nil, fmt.Errorf("signatures: %d bytes, more than %d", len(b), MaxNoteSize)
+	}
+	s := string(b)
+	if err := checkText(s); err != nil {
+		return nil, fmt.Errorf("signatures: %w", err)
+	}
+	sigs, err := parseSignatureLines(s)
+	if err != nil {
+		return nil, fmt.Errorf("signatures: %w", err)
+	}
+	return sigs, nil
+}
+
+func parseSignatureLines(s string) ([]Signature, error) {
+	if s == "" {
+		return nil, errors.New("no signatures")
+	}
+	lines, err := splitLines(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) > MaxSignatures {
+		return nil, fmt.Errorf("%d signatures, more than %d", len(lines), MaxSignatures)
+	}
+	sigs := make([]Signature, len(lines))
+	for i, line := range lines {
+		if sigs[i], err = parseSignature(line); err != nil {
+			return nil, fmt.Errorf("signature line %d: %w", i+1, err)
+		}
+	}
+	return sigs, nil
+}
+
+func parseSignature(line string) (Signature, error) {
+	rest, ok := strings.CutPrefix(line, signaturePrefix)
+	if !ok {
+		return Signature{}, fmt.Errorf("%s does not begin with an em dash and a space", quoteShort(line))
+	}
+	name, encoded, ok := strings.Cut(rest, " ")
+	if !ok {
+		return Signature{}, fmt.Errorf("%s has no signature after the name", quoteShort(line))
+	}
+	if err := checkName(name); err != nil {
+		return Signature{}, err
+	}
+	b, err := decodeBase64(encoded)
+	if err != nil {
+		return Signature{}, fmt.Errorf("by %s: %w", quoteShort(name), err)
+	}
+	if len(b) < 5 {
+		return Signature{}, fmt.Errorf("by %s: %d bytes, too few for a key id and a signature", quoteShort(name), len(b))
+	}
+	return Signature{Name: name, KeyID: binary.BigEndian.Uint32(b), Sig: b[4:]}, nil
+}
+
+// checkName accepts key names: not empty, valid UTF-8 without Unicode spaces,
+// plus signs and control characters.
+func checkName(name string) error {
+	if name == "" {
+		return errors.New("empty key name")
+	}
+	if !utf8.ValidString(name) {
+		return fmt.Errorf("key name %s is not valid UTF-8", quoteShort(name))
+	}
+	for _, r := range name {
+		if r == '+' || r < 0x20 || unicode.IsSpace(r) {
+			return fmt.Errorf("key name %s contains %q", quoteShort(name), r)
+		}
+	}
+	return nil
+}
+
+// VerifiedBy verifies every signature that carries the name and id of k and
+// returns their times in order: POSIX seconds for a cosignature, 0 for a key
+// type without time. The error is ErrNoSignature if there is none, and
+// ErrBadSignature if any of them fails, even when others hold.
+func (n Note) VerifiedBy(k Key) ([]int64, error) {
+	var times []int64
+	for _, s := range n.Signatures {
+		if s.Name != k.name || s.KeyID != k.id {
+			continue
+		}
+		t, err := k.Verify(n.Text, s.Sig)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, t)
+	}
+	if len(times) == 0 {
+		return nil, fmt.Errorf("key %s (id %08x): %w", quoteShort(k.name), k.id, ErrNoSignature)
+	}
+	return times, nil
+}

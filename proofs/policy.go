@@ -1,0 +1,276 @@
+package proofs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MaxPolicySize is the limit of the policy parser in bytes.
+const MaxPolicySize = 256 << 10
+
+// A PolicyLog is a log whose checkpoints a policy accepts.
+type PolicyLog struct {
+	Key Key    // of type Ed25519; its name is the log's origin
+	URL string // as written, empty if none
+}
+
+// A PolicyWitness is a witness that a policy knows.
+type PolicyWitness struct {
+	Name string // opaque bytes that mean something only within the policy
+	Key  Key    // of type CosignatureV1
+	URL  string // as written, empty if none
+}
+
+// A Policy says which checkpoints to trust (c2sp.org/tlog-policy): those
+// signed by one of the logs and cosigned by a quorum of the witnesses.
+//
+// The zero Policy, the nil Policy and any other that ParsePolicy did not make
+// accept nothing. Who knows the log from elsewhere may append to Logs.
+type Policy struct {
+	Logs      []PolicyLog
+	Witnesses []PolicyWitness
+
+	groups []group // members come before the groups they are in
+	quorum quorum
+}
+
+// ParsePolicy reads a policy file. Errors name the line.
+//
+// Beyond c2sp.org/tlog-policy it refuses a URL that begins with "#", because
+// comments take whole lines, and a file that does not end in a newline,
+// because it may be cut short.
+func ParsePolicy(b []byte) (*Policy, error) {
+	if len(b) > MaxPolicySize {
+		return nil, fmt.Errorf("policy: %d bytes, more than %d", len(b), MaxPolicySize)
+	}
+	p := policyParser{
+		policy:  new(Policy),
+		names:   make(map[string]member),
+		grouped: make(map[string]string),
+	}
+	line := 0
+	for ; len(b) > 0; line++ {
+		text, rest, ok := bytes.Cut(b, []byte("\n"))
+		if !ok {
+			return nil, fmt.Errorf("policy: line %d: no newline at the end of the file", line+1)
+		}
+		if err := p.line(string(text)); err != nil {
+			return nil, fmt.Errorf("policy: line %d: %w", line+1, err)
+		}
+		b = rest
+	}
+	if p.policy.quorum.kind == quorumUndefined {
+		return nil, fmt.Errorf("policy: line %d: end of file without a quorum line", line)
+	}
+	return p.policy, nil
+}
+
+type policyParser struct {
+	policy  *Policy
+	names   map[string]member // witnesses and groups defined so far
+	grouped map[string]string // member name to the group that lists it
+}
+
+func (p *policyParser) line(text string) error {
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c < 0x20 && c != '\t' || c == 0x7f {
+			return fmt.Errorf("control character 0x%02x at column %d", c, i+1)
+		}
+	}
+	// Only space and tab separate: bytes above 0x7f are opaque.
+	items := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' })
+	if len(items) == 0 || strings.HasPrefix(items[0], "#") {
+		return nil
+	}
+	switch args := items[1:]; items[0] {
+	case "log":
+		return p.log(args)
+	case "witness":
+		return p.witness(args)
+	case "group":
+		return p.group(args)
+	case "quorum":
+		return p.quorum(args)
+	}
+	return fmt.Errorf("unknown keyword %s", quoteShort(items[0]))
+}
+
+func (p *policyParser) log(args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return errors.New("want: log VKEY [URL]")
+	}
+	key, url, err := parseKeyAndURL(args, Ed25519)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	for _, l := range p.policy.Logs {
+		if l.Key.pub == key.pub {
+			return fmt.Errorf("log %s has the public key of log %s", quoteShort(key.name), quoteShort(l.Key.name))
+		}
+	}
+	p.policy.Logs = append(p.policy.Logs, PolicyLog{Key: key, URL: url})
+	return nil
+}
+
+func (p *policyParser) witness(args []string) error {
+	if len(args) < 2 || len(args) > 3 {
+		return errors.New("want: witness NAME VKEY [URL]")
+	}
+	name := args[0]
+	key, url, err := parseKeyAndURL(args[1:], CosignatureV1)
+	if err != nil {
+		return fmt.Errorf("witness %s: %w", quoteShort(name), err)
+	}
+	for _, w := range p.policy.Witnesses {
+		if w.Key.pub == key.pub {
+			return fmt.Errorf("witness %s has the public key of witness %s", quoteShort(name), quoteShort(w.Name))
+		}
+	}
+	if err := p.define(name, member{name: name, group: -1}); err != nil {
+		return err
+	}
+	p.policy.Witnesses = append(p.policy.Witnesses, PolicyWitness{Name: name, Key: key, URL: url})
+	return nil
+}
+
+// parseKeyAndURL reads VKEY [URL].
+func parseKeyAndURL(args []string, want Algorithm) (key Key, url string, err error) {
+	if key, err = ParseKey(args[0]); err != nil {
+		return Key{}, "", err
+	}
+	if key.alg != want {
+		return Key{}, "", fmt.Errorf("key %s has type %v, want %v", quoteShort(args[0]), key.alg, want)
+	}
+	if len(args) > 1 {
+		url = args[1]
+	}
+	if strings.HasPrefix(url, "#") {
+		return Key{}, "", fmt.Errorf("URL %s: comments take whole lines", quoteShort(url))
+	}
+	return key, url, nil
+}
+
+// define enters a name into the one namespace of witnesses and groups.
+func (p *policyParser) define(name string, m member) error {
+	if name == "none" {
+		return errors.New(`the name "none" is reserved`)
+	}
+	if _, ok := p.names[name]; ok {
+		return fmt.Errorf("name %s is already defined", quoteShort(name))
+	}
+	p.names[name] = m
+	return nil
+}
+
+func (p *policyParser) group(args []string) error {
+	if len(args) < 3 {
+		return errors.New("want: group NAME all|any|K MEMBER [MEMBER]…")
+	}
+	g := group{name: args[0]}
+	members := args[2:]
+	switch args[1] {
+	case "all":
+		g.want = len(members)
+	case "any":
+		g.want = 1
+	default:
+		k, err := parseDecimal(args[1])
+		if err != nil {
+			return fmt.Errorf("group %s: threshold: %w", quoteShort(g.name), err)
+		}
+		if k < 1 || k > int64(len(members)) {
+			return fmt.Errorf("group %s: threshold %d of %d members", quoteShort(g.name), k, len(members))
+		}
+		g.want = int(k)
+	}
+	for _, name := range members {
+		// The group itself is not defined yet, so it cannot be in itself.
+		m, ok := p.names[name]
+		if !ok {
+			return fmt.Errorf("group %s: member %s is not defined above", quoteShort(g.name), quoteShort(name))
+		}
+		if other, ok := p.grouped[name]; ok {
+			return fmt.Errorf("group %s: %s is already a member of group %s", quoteShort(g.name), quoteShort(name), quoteShort(other))
+		}
+		p.grouped[name] = g.name
+		g.members = append(g.members, m)
+	}
+	if err := p.define(g.name, member{name: g.name, group: len(p.policy.groups)}); err != nil {
+		return err
+	}
+	p.policy.groups = append(p.policy.groups, g)
+	return nil
+}
+
+func (p *policyParser) quorum(args []string) error {
+	if len(args) != 1 {
+		return errors.New("want: quorum NAME")
+	}
+	if p.policy.quorum.kind != quorumUndefined {
+		return errors.New("a second quorum line")
+	}
+	if args[0] == "none" {
+		p.policy.quorum = quorum{kind: quorumNone}
+		return nil
+	}
+	m, ok := p.names[args[0]]
+	if !ok {
+		return fmt.Errorf("quorum %s is not defined above", quoteShort(args[0]))
+	}
+	p.policy.quorum = quorum{kind: quorumMember, member: m}
+	return nil
+}
+
+// A Cosignature is a verified cosignature by a witness of the policy.
+type Cosignature struct {
+	Witness string // name in the policy
+	Key     Key
+	Time    int64 // POSIX seconds, the latest if the witness cosigned more than once; 0 says nothing
+}
+
+// A SignedCheckpoint is a checkpoint verified against a policy.
+type SignedCheckpoint struct {
+	Checkpoint
+	Note         Note
+	Log          Key           // the policy's key that signed it
+	Cosignatures []Cosignature // one per witness, in the policy's order
+}
+
+// OpenCheckpoint reads a signed checkpoint and verifies it: a log of the
+// policy whose name is the origin signed it (ErrUnknownLog), no signature by a
+// log or witness of the policy fails (ErrBadSignature), and the witnesses that
+// cosigned it are a quorum (*QuorumError). With a *QuorumError, and only with
+// that error, the checkpoint is returned too.
+func (p *Policy) OpenCheckpoint(signed []byte) (*SignedCheckpoint, error) {
+	note, c, err := parseSignedCheckpoint(signed)
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		p = new(Policy)
+	}
+	keys := make([]Key, len(p.Logs))
+	for i, l := range p.Logs {
+		keys[i] = l.Key
+	}
+	sc := &SignedCheckpoint{Checkpoint: c, Note: note}
+	if sc.Log, err = findLog(note, c.Origin, keys); err != nil {
+		return nil, err
+	}
+	cosigned := make(map[string]bool)
+	for _, w := range p.Witnesses {
+		times, err := note.VerifiedBy(w.Key)
+		if errors.Is(err, ErrNoSignature) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("witness %s: %w", quoteShort(w.Name), err)
+		}
+		cosigned[w.Name] = true
+		sc.Cosignatures = append(sc.Cosignatures, Cosignature{Witness: w.Name, Key: w.Key, Time: slices.Max(times)})
+	}
+	return sc, p.Satisfied(func(witness string) bool { return cosigned[witness] })
+}

@@ -1,0 +1,148 @@
+package proofs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A group counts as a witness when want of its members do.
+type group struct {
+	name    string
+	want    int
+	members []member
+}
+
+// A member is a witness, by name, or a group.
+type member struct {
+	name  string
+	group int // index in Policy.groups, -1 for a witness
+}
+
+type quorumKind int
+
+const (
+	quorumUndefined quorumKind = iota // no policy: nothing suffices
+	quorumNone                        // "quorum none": no cosignature is needed
+	quorumMember
+)
+
+type quorum struct {
+	kind   quorumKind
+	member member
+}
+
+// A QuorumError says which groups of a policy lack cosignatures, and whose.
+type QuorumError struct {
+	Quorum string       // name of the quorum; empty if the policy has none
+	Short  []ShortGroup // from the quorum downwards
+}
+
+// A ShortGroup is a group of a policy with fewer members than it needs.
+type ShortGroup struct {
+	Group   string // empty if the quorum is a single witness
+	Have    int    // members, witnesses or groups, that have cosigned
+	Want    int
+	Missing []string // members that have not
+}
+
+func (e *QuorumError) Error() string {
+	if e.Quorum == "" {
+		return "policy without a quorum accepts nothing"
+	}
+	var parts []string
+	for _, s := range e.Short {
+		names := make([]string, len(s.Missing))
+		for i, name := range s.Missing {
+			names[i] = printable(name)
+		}
+		missing := "missing " + strings.Join(names, ", ")
+		if s.Group != "" {
+			missing = fmt.Sprintf("group %q has %d of %d (%s)", s.Group, s.Have, s.Want, missing)
+		}
+		parts = append(parts, missing)
+	}
+	return fmt.Sprintf("quorum %q short: %s", e.Quorum, strings.Join(parts, "; "))
+}
+
+// printable returns a name as it is unless it holds something unprintable:
+// names are opaque bytes.
+func printable(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` {
+		return q
+	}
+	return name
+}
+
+// Satisfied reports whether the witnesses for which have returns true, called
+// with names of the policy, are a quorum: nil, or a *QuorumError.
+func (p *Policy) Satisfied(have func(witness string) bool) error {
+	if p == nil || p.quorum.kind == quorumUndefined {
+		return &QuorumError{}
+	}
+	if p.quorum.kind == quorumNone {
+		return nil
+	}
+	c := count{policy: p, have: make([]int, len(p.groups)), cosigned: make(map[string]bool)}
+	// Members stand before their groups, so one pass from the front counts
+	// nested groups without recursion.
+	for i, g := range p.groups {
+		for _, m := range g.members {
+			if m.group < 0 {
+				c.cosigned[m.name] = have(m.name)
+			}
+			if c.met(m) {
+				c.have[i]++
+			}
+		}
+	}
+	q := p.quorum.member
+	if q.group < 0 {
+		c.cosigned[q.name] = have(q.name)
+	}
+	if c.met(q) {
+		return nil
+	}
+	if q.group < 0 {
+		return &QuorumError{Quorum: q.name, Short: []ShortGroup{{Want: 1, Missing: []string{q.name}}}}
+	}
+	return &QuorumError{Quorum: q.name, Short: c.short(q.group, nil)}
+}
+
+// A count holds who cosigned, for Policy.Satisfied.
+type count struct {
+	policy   *Policy
+	have     []int // members met, by group
+	cosigned map[string]bool
+}
+
+func (c *count) met(m member) bool {
+	if m.group < 0 {
+		return c.cosigned[m.name]
+	}
+	return c.have[m.group] >= c.policy.groups[m.group].want
+}
+
+// short appends the groups that fall short, from the given one downwards. It
+// leaves out a group that needs all of its missing members when they are all
+// groups, because those say it better.
+func (c *count) short(index int, list []ShortGroup) []ShortGroup {
+	g := c.policy.groups[index]
+	s := ShortGroup{Group: g.name, Have: c.have[index], Want: g.want}
+	witnesses := false
+	for _, m := range g.members {
+		if !c.met(m) {
+			s.Missing = append(s.Missing, m.name)
+			witnesses = witnesses || m.group < 0
+		}
+	}
+	if witnesses || s.Have+len(s.Missing) > s.Want {
+		list = append(list, s)
+	}
+	for _, m := range g.members {
+		if m.group >= 0 && !c.met(m) {
+			list = c.short(m.group, list)
+		}
+	}
+	return list
+}

@@ -1,0 +1,182 @@
+package proofs
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	tileHeight = 8
+	tileWidth  = 1 << tileHeight // hashes in a full tile, entries in a full bundle
+
+	maxEntrySize = math.MaxUint16 // bytes; bundles count in two bytes
+)
+
+// A TileID says which tile: Width hashes at a level, or Width entries.
+type TileID struct {
+	Level int   // 0 to 7, or -1 for a bundle of entries
+	Index int64 // within the level
+	Width int   // 1 to 256; less than 256 is a partial tile
+}
+
+// Path returns the tile's path below the log's prefix, without a leading
+// slash.
+func (t TileID) Path() string {
+	if t.Level == -1 {
+		return "tile/entries/" + indexPath(t.Index, t.Width)
+	}
+	return fmt.Sprintf("tile/%d/%s", t.Level, indexPath(t.Index, t.Width))
+}
+
+// TilePath returns the path of a tile of hashes, such as
+// "tile/0/x001/067.p/5"; a width of 256 is a full tile.
+func TilePath(level int, index int64, width int) string {
+	return TileID{level, index, width}.Path()
+}
+
+// EntriesPath returns the path of a bundle of entries, such as
+// "tile/entries/x001/067.p/5"; a width of 256 is a full bundle.
+func EntriesPath(index int64, width int) string {
+	return TileID{-1, index, width}.Path()
+}
+
+func indexPath(n int64, width int) string {
+	s := fmt.Sprintf("%03d", n%1000)
+	for n /= 1000; n > 0; n /= 1000 {
+		s = fmt.Sprintf("x%03d/%s", n%1000, s)
+	}
+	if width != tileWidth {
+		s += fmt.Sprintf(".p/%d", width)
+	}
+	return s
+}
+
+// ParseTilePath reads the path of a tile or of a bundle of entries. Tiles that
+// no tree of up to 2^63-1 entries has are refused, so that what the path leads
+// to can be counted in int64.
+func ParseTilePath(path string) (TileID, error) {
+	t, err := parseTilePath(path)
+	if err != nil {
+		return TileID{}, fmt.Errorf("tile path %s: %w", quoteShort(path), err)
+	}
+	return t, nil
+}
+
+func parseTilePath(path string) (TileID, error) {
+	t := TileID{Width: tileWidth}
+	rest, ok := strings.CutPrefix(path, "tile/")
+	level, rest, ok2 := strings.Cut(rest, "/")
+	if !ok || !ok2 {
+		return TileID{}, errors.New("not of the form tile/LEVEL/INDEX")
+	}
+	below := 0 // levels of tiles below this one
+	if level == "entries" {
+		t.Level = -1
+	} else {
+		l, err := parseDecimal(level)
+		if err != nil {
+			return TileID{}, fmt.Errorf("level %w", err)
+		}
+		if l > 7 {
+			return TileID{}, fmt.Errorf("level %d: no tree is that high", l)
+		}
+		t.Level, below = int(l), int(l)
+	}
+	index, width, partial := strings.Cut(rest, ".p/")
+	if partial {
+		w, err := parseDecimal(width)
+		if err != nil {
+			return TileID{}, fmt.Errorf("width %w", err)
+		}
+		if w < 1 || w >= tileWidth {
+			return TileID{}, fmt.Errorf("width %d of a partial tile", w)
+		}
+		t.Width = int(w)
+	}
+	for elem := range strings.SplitSeq(index, "/") {
+		digits := strings.TrimPrefix(elem, "x")
+		if len(digits) != 3 || strings.Trim(digits, "0123456789") != "" {
+			return TileID{}, fmt.Errorf("index element %q", elem)
+		}
+		if t.Index > math.MaxInt64/1000-1 {
+			return TileID{}, errors.New("index too large")
+		}
+		t.Index = t.Index*1000 + int64(digits[0]-'0')*100 + int64(digits[1]-'0')*10 + int64(digits[2]-'0')
+	}
+	hashes := int64(math.MaxInt64) >> (tileHeight * below) // at this level in the largest tree
+	if t.Index > hashes/tileWidth || int64(t.Width) > hashes-t.Index*tileWidth {
+		return TileID{}, errors.New("index too large for any tree")
+	}
+	// Comparing catches the rest: x in wrong places, leading zero elements.
+	if t.Path() != path {
+		return TileID{}, fmt.Errorf("should be %q", t.Path())
+	}
+	return t, nil
+}
+
+// ParseEntries splits a bundle into its entries, at most 256. They share the
+// bundle's memory. A bundle of no bytes has no entries; the caller compares
+// the count with the width that was asked for.
+func ParseEntries(bundle []byte) ([][]byte, error) {
+	var entries [][]byte
+	for rest := bundle; len(rest) > 0; {
+		if len(entries) == tileWidth {
+			return nil, fmt.Errorf("entry bundle: more than %d entries", tileWidth)
+		}
+		if len(rest) < 2 {
+			return nil, fmt.Errorf("entry bundle: entry %d is cut short", len(entries))
+		}
+		n := 2 + int(binary.BigEndian.Uint16(rest))
+		if len(rest) < n {
+			return nil, fmt.Errorf("entry bundle: entry %d is cut short", len(entries))
+		}
+		entries = append(entries, rest[2:n:n])
+		rest = rest[n:]
+	}
+	return entries, nil
+}
+
+// AppendEntry appends an entry of at most 65,535 bytes to a bundle. It does
+// not count the entries already there.
+func AppendEntry(bundle, entry []byte) ([]byte, error) {
+	if len(entry) > maxEntrySize {
+		return nil, fmt.Errorf("entry of %d bytes, more than %d", len(entry), maxEntrySize)
+	}
+	bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(entry)))
+	return append(bundle, entry...), nil
+}
+
+// A TileReader fetches tiles of hashes. What it returns is not trusted.
+type TileReader interface {
+	// ReadTile returns the width hashes, 32 bytes each, of the tile of that
+	// index at that level. Asked are only tiles of the tree that a proof is
+	// built for, with the width they have there; an implementation that no
+	// longer has a partial tile cuts it from a wider one.
+	ReadTile(level int, index int64, width int) ([]byte, error)
+}
+
+// tileAdapter lets x/mod's authenticating reader use a TileReader.
+type tileAdapter struct{ r TileReader }
+
+func (tileAdapter) Height() int { return tileHeight }
+
+func (a tileAdapter) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		var err error
+		if data[i], err = a.r.ReadTile(t.L, t.N, t.W); err != nil {
+			return nil, fmt.Errorf("%s: %w", TilePath(t.L, t.N, t.W), err)
+		}
+		if want := t.W * tlog.HashSize; len(data[i]) != want {
+			return nil, fmt.Errorf("%s: %d bytes, want %d", TilePath(t.L, t.N, t.W), len(data[i]), want)
+		}
+	}
+	return data, nil
+}
+
+func (tileAdapter) SaveTiles([]tlog.Tile, [][]byte) {}
