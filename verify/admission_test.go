@@ -1,0 +1,443 @@
+package verify_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// prefix is a log's prefix as admission sees it: leaves in order and the files
+// they name.
+type prefix struct {
+	t     *testing.T
+	repo  *verify.Repository
+	blobs map[verify.Digest][]byte
+	next  int64
+}
+
+func (p *prefix) Blob(sum verify.Digest) ([]byte, error) {
+	b, ok := p.blobs[sum]
+	if !ok {
+		return nil, fmt.Errorf("no blob %v", sum)
+	}
+	return b, nil
+}
+
+func newPrefix(t *testing.T, genesis []byte) *prefix {
+	t.Helper()
+	p := &prefix{t: t, blobs: map[verify.Digest][]byte{}}
+	m := parse(t, genesis)
+	d, err := verify.JudgeGenesis(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.blobs[m.FileDigest] = m.File
+	if p.repo, err = verify.NewRepository(d.Leaf, 0, p); err != nil {
+		t.Fatal(err)
+	}
+	p.next = 1
+	return p
+}
+
+func parse(t *testing.T, file []byte) *verify.Metadata {
+	t.Helper()
+	m, err := verify.ParseJSON(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (p *prefix) judge(role string, file []byte, snapshots ...[]byte) (verify.Decision, error) {
+	p.t.Helper()
+	var parsed []*verify.Metadata
+	for _, s := range snapshots {
+		parsed = append(parsed, parse(p.t, s))
+	}
+	return p.repo.Judge(role, parse(p.t, file), parsed)
+}
+
+// submit judges a file and, when it is to be logged, logs it.
+func (p *prefix) submit(role string, file []byte, snapshots ...[]byte) (verify.Decision, error) {
+	p.t.Helper()
+	d, err := p.judge(role, file, snapshots...)
+	if err != nil || d.Logged {
+		return d, err
+	}
+	p.blobs[verify.Sum(file)] = file
+	d.Index = p.next
+	p.next++
+	if err := p.repo.Apply(d.Index, d.Leaf); err != nil {
+		p.t.Fatal(err)
+	}
+	return d, nil
+}
+
+func (p *prefix) mustRelease(role string, file []byte, snapshots ...[]byte) int64 {
+	p.t.Helper()
+	d, err := p.submit(role, file, snapshots...)
+	if err != nil || d.Logged || d.Leaf.Kind != verify.Release {
+		p.t.Fatalf("%s: %+v, %v; want a release", role, d, err)
+	}
+	return d.Index
+}
+
+func (p *prefix) mustBeLogged(at int64, role string, file []byte, snapshots ...[]byte) {
+	p.t.Helper()
+	d, err := p.submit(role, file, snapshots...)
+	if err != nil || !d.Logged || d.Index != at {
+		p.t.Fatalf("%s: %+v, %v; want it logged already at %d", role, d, err, at)
+	}
+}
+
+func (p *prefix) mustBeEvidence(against int64, role string, file []byte, snapshots ...[]byte) int64 {
+	p.t.Helper()
+	d, err := p.submit(role, file, snapshots...)
+	if err != nil || d.Logged || d.Leaf.Kind != verify.Evidence || d.Leaf.Contradicts != against {
+		p.t.Fatalf("%s: %+v, %v; want evidence against %d", role, d, err, against)
+	}
+	return d.Index
+}
+
+func (p *prefix) mustBeRefused(code, role string, file []byte, snapshots ...[]byte) {
+	p.t.Helper()
+	d, err := p.submit(role, file, snapshots...)
+	var r *verify.Refused
+	if !errors.As(err, &r) || r.Code != code {
+		p.t.Fatalf("%s: %+v, %v; want it refused as %s", role, d, err, code)
+	}
+}
+
+// vendor is a testvendor whose methods fail the test.
+type vendor struct {
+	*testvendor.Vendor
+	t *testing.T
+}
+
+func newVendor(t *testing.T) vendor {
+	t.Helper()
+	v, err := testvendor.New(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vendor{v, t}
+}
+
+func (v vendor) do(err error) {
+	v.t.Helper()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v vendor) clone() vendor {
+	v.t.Helper()
+	c, err := v.Clone()
+	v.do(err)
+	return vendor{c, v.t}
+}
+
+func (v vendor) file(role string) []byte {
+	v.t.Helper()
+	name, b := v.File(role)
+	if b == nil {
+		v.t.Fatalf("no file %s", name)
+	}
+	return b
+}
+
+func (v vendor) release(role, path, content string) ([]byte, []byte) {
+	v.t.Helper()
+	v.do(v.Put(role, path, []byte(content)))
+	v.do(v.Release(role))
+	return v.file(role), v.file(verify.RoleSnapshot)
+}
+
+func TestGenesis(t *testing.T) {
+	v := newVendor(t)
+	root := parse(t, v.file(verify.RoleRoot))
+	d, err := verify.JudgeGenesis(root)
+	if err != nil || d.Leaf.Repository != root.PayloadDigest || d.Leaf.Role != verify.RoleRoot || d.Leaf.Kind != verify.Release {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if _, err := verify.JudgeGenesis(parse(t, v.file(verify.RoleTargets))); err == nil || !strings.Contains(err.Error(), "wrong-type") {
+		t.Fatalf("targets as genesis: %v", err)
+	}
+	unsigned := mangleSignatures(v.file(verify.RoleRoot))
+	if _, err := verify.JudgeGenesis(parse(t, unsigned)); err == nil || !strings.Contains(err.Error(), "threshold") {
+		t.Fatalf("a root that nobody signed: %v", err)
+	}
+}
+
+// mangleSignatures changes every signature of a file and leaves its payload.
+func mangleSignatures(file []byte) []byte {
+	return []byte(strings.ReplaceAll(string(file), `"sig":"`, `"sig":"ff`))
+}
+
+func TestReleasesAndVersions(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	first, snap := v.file(verify.RoleTargets), v.file(verify.RoleSnapshot)
+	at := p.mustRelease(verify.RoleTargets, first, snap)
+	p.mustBeLogged(at, verify.RoleTargets, first, snap)
+	p.mustBeLogged(at, verify.RoleTargets, first) // known payloads need no snapshot
+
+	second, snap2 := v.release(verify.RoleTargets, "app", "2")
+	third, snap3 := v.release(verify.RoleTargets, "app", "3")
+	p.mustRelease(verify.RoleTargets, third, snap3) // a gap is for auditors to report
+	p.mustRelease(verify.RoleTargets, second, snap2)
+	rec, ok, err := p.repo.Current(verify.RoleTargets)
+	if err != nil || !ok || rec.Leaf.Version != 3 {
+		t.Fatalf("current targets: %+v, %v, %v; want version 3", rec, ok, err)
+	}
+}
+
+func TestJudgingChangesNothing(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	before := len(p.repo.Records())
+	for range 2 {
+		d, err := p.judge(verify.RoleTargets, v.file(verify.RoleTargets), v.file(verify.RoleSnapshot))
+		if err != nil || d.Logged {
+			t.Fatalf("%+v, %v", d, err)
+		}
+	}
+	if len(p.repo.Records()) != before {
+		t.Fatal("Judge logged something")
+	}
+}
+
+func TestSecondPayloadIsEvidenceOnce(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	p.mustRelease(verify.RoleTargets, v.file(verify.RoleTargets), v.file(verify.RoleSnapshot))
+	twin, third := v.clone(), v.clone()
+	a, snapA := v.release(verify.RoleTargets, "app", "for everybody")
+	b, snapB := twin.release(verify.RoleTargets, "app", "for one victim")
+	c, snapC := third.release(verify.RoleTargets, "app", "for another")
+	at := p.mustRelease(verify.RoleTargets, a, snapA)
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, b, snapA)
+	ev := p.mustBeEvidence(at, verify.RoleTargets, b, snapB)
+	p.mustBeLogged(ev, verify.RoleTargets, b, snapB)
+	p.mustBeLogged(ev, verify.RoleTargets, c, snapC) // once per role and version
+	// The evidence is not a release: what is current does not change.
+	if rec, ok, err := p.repo.Current(verify.RoleTargets); err != nil || !ok || rec.Index != at {
+		t.Fatalf("current: %+v, %v, %v", rec, ok, err)
+	}
+}
+
+func TestRootChain(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	thief := v.clone()
+	v.do(v.Rotate(verify.RoleRoot))
+	root2 := v.file(verify.RoleRoot)
+	v.do(v.Rotate(verify.RoleTargets))
+	root3 := v.file(verify.RoleRoot)
+
+	p.mustBeRefused(verify.RefusedNoParent, verify.RoleRoot, root3)
+	at := p.mustRelease(verify.RoleRoot, root2)
+	p.mustBeLogged(at, verify.RoleRoot, root2)
+	p.mustRelease(verify.RoleRoot, root3)
+
+	// Root 1's key was stolen: a second root 2 that root 1 signs is evidence,
+	// though root 3 stands; its own root 3 chains to nothing that is logged.
+	thief.do(thief.Rotate(verify.RoleRoot))
+	p.mustBeEvidence(at, verify.RoleRoot, thief.file(verify.RoleRoot))
+	thief.do(thief.Rotate(verify.RoleRoot))
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleRoot, thief.file(verify.RoleRoot))
+
+	// A stranger's root of the genesis' version chains to nothing here.
+	p.mustBeRefused(verify.RefusedNoParent, verify.RoleRoot, newVendor(t).file(verify.RoleRoot))
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleRoot, mangleSignatures(rotated(t).file(verify.RoleRoot)))
+}
+
+// rotated is another vendor's root 2.
+func rotated(t *testing.T) vendor {
+	v := newVendor(t)
+	v.do(v.Rotate(verify.RoleSnapshot))
+	return v
+}
+
+func TestRotationAndSigningAgain(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	old, oldSnap := v.release(verify.RoleTargets, "app", "2")
+	thief := v.clone()
+	at := p.mustRelease(verify.RoleTargets, old, oldSnap)
+
+	v.do(v.Rotate(verify.RoleTargets))
+	p.mustRelease(verify.RoleRoot, v.file(verify.RoleRoot))
+	// What only the old key signed stands no longer, and nothing new may come of it.
+	if _, ok, err := p.repo.Current(verify.RoleTargets); err != nil || ok {
+		t.Fatalf("a superseded key's release is current: %v, %v", ok, err)
+	}
+	p.mustBeLogged(at, verify.RoleTargets, old, oldSnap)
+	stolen, stolenSnap := thief.release(verify.RoleTargets, "app", "stolen")
+	p.mustBeRefused(verify.RefusedSuperseded, verify.RoleTargets, stolen, stolenSnap)
+
+	// The same payload with the new key's signature is a release again, once.
+	v.do(v.SignAgain(verify.RoleTargets))
+	again := v.file(verify.RoleTargets)
+	if parse(t, again).PayloadDigest != parse(t, old).PayloadDigest {
+		t.Fatal("signing again changed the payload")
+	}
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, again, oldSnap)
+	second := p.mustRelease(verify.RoleTargets, again, v.file(verify.RoleSnapshot))
+	p.mustBeLogged(second, verify.RoleTargets, again, v.file(verify.RoleSnapshot))
+	p.mustBeLogged(second, verify.RoleTargets, old)
+	if rec, ok, err := p.repo.Current(verify.RoleTargets); err != nil || !ok || rec.Index != second {
+		t.Fatalf("current: %+v, %v, %v", rec, ok, err)
+	}
+}
+
+func TestVersionUsedAgainAfterRotation(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	fork := v.clone()
+	a, snapA := v.release(verify.RoleTargets, "app", "first use of version 2")
+	p.mustRelease(verify.RoleTargets, a, snapA)
+	fork.do(fork.Rotate(verify.RoleTargets))
+	p.mustRelease(verify.RoleRoot, fork.file(verify.RoleRoot))
+	b, snapB := fork.release(verify.RoleTargets, "app", "second use of version 2")
+	p.mustRelease(verify.RoleTargets, b, snapB) // the first no longer stands
+}
+
+func TestDelegations(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	v.do(v.Delegate(verify.RoleTargets, "apps", "apps/*"))
+	v.do(v.Delegate("apps", "games", "apps/games/*"))
+	v.do(v.Release(verify.RoleTargets, "apps", "games"))
+	snap := v.file(verify.RoleSnapshot)
+
+	// A dependent does not land before its parent.
+	p.mustBeRefused(verify.RefusedNotDelegated, "apps", v.file("apps"), snap)
+	p.mustRelease(verify.RoleTargets, v.file(verify.RoleTargets), snap)
+	p.mustBeRefused(verify.RefusedNotDelegated, "games", v.file("games"), snap)
+	apps := p.mustRelease("apps", v.file("apps"), snap)
+	p.mustRelease("games", v.file("games"), snap)
+
+	// Passing off: the snapshot does not list the file as another role's, and a
+	// logged payload keeps its role.
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleTargets, v.file("apps"), snap)
+	next, nextSnap := v.release("apps", "apps/a", "1")
+	p.mustBeRefused(verify.RefusedThreshold, "games", next, nextSnap)
+	p.mustBeRefused(verify.RefusedNotDelegated, "nobody", next, nextSnap)
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, "apps", next, snap)
+	p.mustBeLogged(apps, "apps", mustFile(t, v, "1.apps.json"))
+	p.mustRelease("apps", next, nextSnap)
+}
+
+func mustFile(t *testing.T, v vendor, name string) []byte {
+	t.Helper()
+	b, ok := v.Files()[name]
+	if !ok {
+		t.Fatalf("no %s among %v", name, slices.Sorted(maps.Keys(v.Files())))
+	}
+	return b
+}
+
+// Two roles with the same key: only the snapshot tells their files apart.
+func TestSharedKeyDoesNotShareFiles(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	other := newVendor(t)
+	snap := v.file(verify.RoleSnapshot)
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, v.file(verify.RoleTargets))
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, v.file(verify.RoleTargets), other.file(verify.RoleSnapshot))
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, v.file(verify.RoleTargets), mangleSignatures(snap))
+	p.mustBeRefused(verify.RefusedSnapshotNeeded, verify.RoleTargets, v.file(verify.RoleTargets), v.file(verify.RoleTimestamp))
+	p.mustRelease(verify.RoleTargets, v.file(verify.RoleTargets), other.file(verify.RoleSnapshot), snap)
+}
+
+// Empty hash bins that are released together have one payload between them. A
+// snapshot that lists hashes tells whose it is; one that does not cannot, and
+// then a file of one bin could be logged as another's.
+func TestBinsShareTheirPayload(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		v := newVendor(t)
+		v.PlainSnapshots = plain
+		p := newPrefix(t, v.file(verify.RoleRoot))
+		bins, err := v.DelegateBins(verify.RoleTargets, "bin", 2)
+		v.do(err)
+		v.do(v.Release(append([]string{verify.RoleTargets}, bins...)...))
+		snap := v.file(verify.RoleSnapshot)
+		p.mustRelease(verify.RoleTargets, v.file(verify.RoleTargets), snap)
+		first := p.mustRelease(bins[0], v.file(bins[0]), snap)
+		if parse(t, v.file(bins[1])).PayloadDigest != parse(t, v.file(bins[0])).PayloadDigest {
+			t.Fatal("the bins differ: this tests nothing")
+		}
+		if plain {
+			p.mustBeRefused(verify.RefusedOtherRole, bins[1], v.file(bins[1]), snap)
+			continue
+		}
+		p.mustBeRefused(verify.RefusedOtherRole, bins[1], v.file(bins[1]))
+		second := p.mustRelease(bins[1], v.file(bins[1]), snap)
+		p.mustBeLogged(first, bins[0], v.file(bins[0]), snap)
+		p.mustBeLogged(second, bins[1], v.file(bins[1]), snap)
+	}
+}
+
+func TestCrossRepository(t *testing.T) {
+	v, other := newVendor(t), newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleTargets, other.file(verify.RoleTargets), other.file(verify.RoleSnapshot))
+	other.do(other.Rotate(verify.RoleRoot))
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleRoot, other.file(verify.RoleRoot))
+}
+
+func TestRefusals(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	snap := v.file(verify.RoleSnapshot)
+	p.mustBeRefused(verify.RefusedWrongType, verify.RoleRoot, v.file(verify.RoleTargets))
+	p.mustBeRefused(verify.RefusedWrongType, verify.RoleTargets, snap)
+	p.mustBeRefused(verify.RefusedWrongType, verify.RoleSnapshot, v.file(verify.RoleTimestamp))
+	p.mustBeRefused(verify.RefusedWrongType, "apps", v.file(verify.RoleRoot))
+	p.mustBeRefused(verify.RefusedRoleName, strings.Repeat("é", 1000), v.file(verify.RoleTargets), snap)
+	p.mustBeRefused(verify.RefusedRoleName, "", v.file(verify.RoleTargets), snap)
+	p.mustBeRefused(verify.RefusedThreshold, verify.RoleTargets, mangleSignatures(v.file(verify.RoleTargets)), snap)
+}
+
+func TestSnapshotsAndTimestampsAsLeaves(t *testing.T) {
+	v := newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	at := p.mustRelease(verify.RoleSnapshot, v.file(verify.RoleSnapshot))
+	p.mustRelease(verify.RoleTimestamp, v.file(verify.RoleTimestamp))
+	p.mustBeLogged(at, verify.RoleSnapshot, v.file(verify.RoleSnapshot))
+	a, b := v.clone(), v.clone()
+	a.release(verify.RoleTargets, "app", "a")
+	b.release(verify.RoleTargets, "app", "b")
+	at = p.mustRelease(verify.RoleSnapshot, a.file(verify.RoleSnapshot))
+	p.mustBeEvidence(at, verify.RoleSnapshot, b.file(verify.RoleSnapshot))
+}
+
+func TestApplyRefusesWhatCannotBe(t *testing.T) {
+	v, other := newVendor(t), newVendor(t)
+	p := newPrefix(t, v.file(verify.RoleRoot))
+	d, err := p.judge(verify.RoleTargets, v.file(verify.RoleTargets), v.file(verify.RoleSnapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.repo.Apply(0, d.Leaf); err == nil {
+		t.Error("two leaves at one index")
+	}
+	stranger, err := verify.JudgeGenesis(parse(t, other.file(verify.RoleRoot)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.repo.Apply(7, stranger.Leaf); err == nil {
+		t.Error("a leaf of another repository")
+	}
+	if _, err := verify.NewRepository(d.Leaf, 0, p); err == nil {
+		t.Error("a repository that begins with targets")
+	}
+}

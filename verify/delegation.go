@@ -1,0 +1,213 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"strings"
+	"unicode/utf8"
+)
+
+// Delegations lists the roles to which targets metadata delegates: in Roles, or
+// as the hash bins of Succinct, never both.
+type Delegations struct {
+	Keys     map[string]*Key // by key id
+	Roles    []DelegatedRole // in the order in which a search visits them
+	Succinct *Succinct
+}
+
+// DelegatedRole is one role and the target paths for which it is trusted.
+type DelegatedRole struct {
+	Name string
+	Role
+	Paths            []string // patterns; see Covers
+	PathHashPrefixes []string // lower-case hex
+	Terminating      bool     // a search that enters this role does not go on to the next
+
+	bins *Succinct // the role is one of these bins
+}
+
+// Succinct delegates to 2^BitLength roles at once (TAP 15), the bins: the
+// leading bits of the SHA-256 hash of a target's path choose its bin.
+type Succinct struct {
+	Role
+	BitLength  int // 1 to MaxBitLength
+	NamePrefix string
+}
+
+// Names returns the names of all delegated roles in order.
+func (d *Delegations) Names() []string {
+	if d == nil {
+		return nil
+	}
+	if d.Succinct != nil {
+		names := make([]string, 0, 1<<d.Succinct.BitLength)
+		for i := range uint32(1) << d.Succinct.BitLength {
+			names = append(names, d.Succinct.name(i))
+		}
+		return names
+	}
+	names := make([]string, len(d.Roles))
+	for i, role := range d.Roles {
+		names[i] = role.Name
+	}
+	return names
+}
+
+// All returns the delegated roles in order, each with the keys that may sign it.
+func (d *Delegations) All() iter.Seq2[string, KeySet] {
+	return func(yield func(string, KeySet) bool) {
+		if d == nil {
+			return
+		}
+		if d.Succinct != nil {
+			for _, name := range d.Names() {
+				if !yield(name, KeySet{Keys: d.Keys, Role: d.Succinct.Role}) {
+					return
+				}
+			}
+		}
+		for _, role := range d.Roles {
+			if !yield(role.Name, KeySet{Keys: d.Keys, Role: role.Role}) {
+				return
+			}
+		}
+	}
+}
+
+// Find returns the delegation to a role, and the keys that may sign it.
+func (d *Delegations) Find(name string) (DelegatedRole, KeySet, bool) {
+	if d == nil {
+		return DelegatedRole{}, KeySet{}, false
+	}
+	if d.Succinct != nil && d.Succinct.has(name) {
+		role := d.Succinct.bin(name)
+		return role, KeySet{Keys: d.Keys, Role: role.Role}, true
+	}
+	for _, role := range d.Roles {
+		if role.Name == name {
+			return role, KeySet{Keys: d.Keys, Role: role.Role}, true
+		}
+	}
+	return DelegatedRole{}, KeySet{}, false
+}
+
+// For returns the delegated roles that a search for a target's path visits, in
+// order: those that cover it, up to the first that is terminating.
+func (d *Delegations) For(path string) []DelegatedRole {
+	if d == nil {
+		return nil
+	}
+	if d.Succinct != nil {
+		return []DelegatedRole{d.Succinct.bin(d.Succinct.RoleFor(path))}
+	}
+	var roles []DelegatedRole
+	for _, role := range d.Roles {
+		if role.Covers(path) {
+			roles = append(roles, role)
+			if role.Terminating {
+				break
+			}
+		}
+	}
+	return roles
+}
+
+// Covers says whether the role is trusted for a target's path. A pattern in
+// Paths covers the paths that have as many segments between slashes, each of
+// them matching: * stands for any characters of a segment, also none, ? for
+// one, every other character for itself.
+func (r DelegatedRole) Covers(path string) bool {
+	if r.bins != nil {
+		return r.bins.RoleFor(path) == r.Name
+	}
+	for _, pattern := range r.Paths {
+		if matchPath(pattern, path) {
+			return true
+		}
+	}
+	if len(r.PathHashPrefixes) == 0 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(path))
+	hash := hex.EncodeToString(sum[:])
+	for _, prefix := range r.PathHashPrefixes {
+		if strings.HasPrefix(hash, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// RoleFor returns the name of the bin for a target's path.
+func (s Succinct) RoleFor(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return s.name(binary.BigEndian.Uint32(sum[:4]) >> (32 - s.BitLength))
+}
+
+// name returns the name of a bin: the prefix, a hyphen and the bin's number in
+// as many hex digits as the last bin needs.
+func (s Succinct) name(bin uint32) string {
+	return fmt.Sprintf("%s-%0*x", s.NamePrefix, (s.BitLength+3)/4, bin)
+}
+
+// has says whether name is that of a bin.
+func (s Succinct) has(name string) bool {
+	digits, ok := strings.CutPrefix(name, s.NamePrefix+"-")
+	if !ok || len(digits) != (s.BitLength+3)/4 || !isLowerHex(digits) {
+		return false
+	}
+	var bin uint32
+	for _, c := range []byte(digits) {
+		bin = bin<<4 | uint32(strings.IndexByte("0123456789abcdef", c))
+	}
+	return bin < 1<<s.BitLength
+}
+
+func (s *Succinct) bin(name string) DelegatedRole {
+	return DelegatedRole{Name: name, Role: s.Role, Terminating: true, bins: s}
+}
+
+func matchPath(pattern, path string) bool {
+	for {
+		p, morePattern, slashInPattern := strings.Cut(pattern, "/")
+		n, morePath, slashInPath := strings.Cut(path, "/")
+		if slashInPattern != slashInPath || !matchSegment(p, n) {
+			return false
+		}
+		if !slashInPath {
+			return true
+		}
+		pattern, path = morePattern, morePath
+	}
+}
+
+// matchSegment goes back only to the last *, which is enough: an earlier one
+// can always give up what a later one needs.
+func matchSegment(pattern, name string) bool {
+	p, n := 0, 0
+	star, resume := -1, 0
+	for n < len(name) {
+		_, size := utf8.DecodeRuneInString(name[n:])
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, n
+			p++
+		case p < len(pattern) && pattern[p] == '?':
+			p++
+			n += size
+		case strings.HasPrefix(pattern[p:], name[n:n+size]):
+			p += size
+			n += size
+		case star >= 0:
+			_, skipped := utf8.DecodeRuneInString(name[resume:])
+			resume += skipped
+			p, n = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

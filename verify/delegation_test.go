@@ -1,0 +1,175 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+func TestPatterns(t *testing.T) {
+	for _, test := range []struct {
+		pattern string
+		covers  []string
+		not     []string
+	}{
+		{"a.bin", []string{"a.bin"}, []string{"", "a.bin/", "/a.bin", "A.bin", "a.bin.sig", "axbin"}},
+		{"*", []string{"a", "", "a.b*"}, []string{"a/b", "/"}},
+		{"a/*", []string{"a/b", "a/"}, []string{"a", "a/b/c", "b/a/b"}},
+		{"*/*", []string{"a/b", "/"}, []string{"a", "a/b/c"}},
+		{"a/*/c.bin", []string{"a/b/c.bin"}, []string{"a/c.bin", "a/b/b/c.bin"}},
+		{"targets/*.tgz", []string{"targets/foo.tgz", "targets/.tgz"}, []string{"targets/foo.txt", "targets/a/foo.tgz"}},
+		{"v?.bin", []string{"v1.bin", "vö.bin"}, []string{"v.bin", "v12.bin", "v/.bin"}},
+		{"?", []string{"ö", "🍺"}, []string{"", "oe"}},
+		{"*a*b", []string{"ab", "aab", "xaybzb"}, []string{"aba", "a", "b"}},
+		{"*ö?", []string{"öö", "xöy"}, []string{"ö", "öyx"}},
+		{"", []string{""}, []string{"a", "/"}},
+		{"a[bc]", []string{"a[bc]"}, []string{"ab", "ac"}},
+		{`a\*`, []string{`a\`, `a\b`}, []string{"a*"}},
+		{"**", []string{"", "abc"}, []string{"a/b"}},
+	} {
+		role := DelegatedRole{Paths: []string{"no/such/path", test.pattern}}
+		for _, path := range test.covers {
+			if !role.Covers(path) {
+				t.Errorf("%q does not cover %q", test.pattern, path)
+			}
+		}
+		for _, path := range test.not {
+			if role.Covers(path) {
+				t.Errorf("%q covers %q", test.pattern, path)
+			}
+		}
+	}
+	if (DelegatedRole{}).Covers("") || (DelegatedRole{Paths: []string{}}).Covers("a") {
+		t.Error("a role without paths covers one")
+	}
+}
+
+// TestSlowPattern would not end if the matcher tried every split.
+func TestSlowPattern(t *testing.T) {
+	if matchPath(strings.Repeat("*a", 1000)+"b", strings.Repeat("a", 10_000)) {
+		t.Error("matches")
+	}
+}
+
+// FuzzCovers compares patterns with go-tuf, which knows two things more: classes
+// in brackets and backslashes before special characters. The TUF specification
+// names only * and ?, and readers disagree about the rest.
+func FuzzCovers(f *testing.F) {
+	for _, seed := range [][2]string{{"*", "a"}, {"a/*/?.bin", "a/b/c.bin"}, {"*a*b?", "xaybz"}, {"*ö?", "öö"}, {"**x", "x"}, {"", "/"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, path string) {
+		if strings.ContainsAny(pattern, `[\`) || strings.ToValidUTF8(pattern+path, "") != pattern+path {
+			return
+		}
+		role := metadata.DelegatedRole{Paths: []string{pattern}}
+		want, err := role.IsDelegatedPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (DelegatedRole{Paths: []string{pattern}}).Covers(path); got != want {
+			t.Errorf("%q covers %q: %v, go-tuf %v", pattern, path, got, want)
+		}
+	})
+}
+
+func TestHashPrefixes(t *testing.T) {
+	hash := Sum([]byte("a.bin")).String()
+	for _, n := range []int{1, 2, 7, 64} {
+		if !(DelegatedRole{PathHashPrefixes: []string{"ffff", hash[:n]}}).Covers("a.bin") {
+			t.Errorf("%s does not cover a.bin", hash[:n])
+		}
+		if (DelegatedRole{PathHashPrefixes: []string{hash[:n-1] + "x"}}).Covers("a.bin") {
+			t.Errorf("%sx covers a.bin", hash[:n-1])
+		}
+	}
+}
+
+func TestSuccinct(t *testing.T) {
+	for bits := 1; bits <= MaxBitLength; bits++ {
+		d := &Delegations{
+			Keys:     map[string]*Key{"k": {}},
+			Succinct: &Succinct{Role: Role{KeyIDs: []string{"k"}, Threshold: 1}, BitLength: bits, NamePrefix: "bin"},
+		}
+		oracle := metadata.SuccinctRoles{BitLength: bits, NamePrefix: "bin"}
+		names := d.Names()
+		if want := oracle.GetRoles(); !slices.Equal(names, want) {
+			t.Fatalf("%d bits: names %q… want %q…", bits, names[:2], want[:2])
+		}
+		for i := range 50 {
+			path := fmt.Sprint("file", i)
+			want := oracle.GetRolesForTarget(path)[0]
+			role, keys, ok := d.Find(want.Name)
+			if got := d.For(path); !ok || len(got) != 1 || got[0].Name != want.Name || got[0].Terminating != want.Terminating || !role.Covers(path) {
+				t.Errorf("%d bits, %s: got %v, %v; want %v", bits, path, got, role, want)
+			}
+			if keys.Role.Threshold != 1 || keys.Keys["k"] == nil {
+				t.Errorf("keys of a bin: %+v", keys)
+			}
+		}
+		last := names[len(names)-1]
+		for _, name := range []string{"", "bin", "bin-", last + "0", "bin-" + strings.Repeat("g", len(last)-4), "bin" + last[4:], "x" + last, strings.ToUpper(last)} {
+			if _, _, ok := d.Find(name); ok {
+				t.Errorf("%d bits: %q is a bin", bits, name)
+			}
+		}
+		if bits%4 != 0 {
+			if _, _, ok := d.Find("bin-" + strings.Repeat("f", len(last)-4)); ok {
+				t.Errorf("%d bits: a bin beyond the last", bits)
+			}
+		}
+	}
+}
+
+func TestDelegations(t *testing.T) {
+	m, err := ParseJSON([]byte(targetsText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := m.Targets.Delegations
+	if got := d.Names(); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("names: %v", got)
+	}
+	role, keys, ok := d.Find("two")
+	if !ok || role.Name != "two" || keys.Role.Threshold != 2 {
+		t.Errorf("two: %+v, %+v, %v", role, keys, ok)
+	}
+	if _, _, ok := d.Find("three"); ok {
+		t.Error("three is found")
+	}
+	n := 0
+	for name, keys := range d.All() {
+		if n++; keys.Role.Threshold != n || name != d.Roles[n-1].Name {
+			t.Errorf("%s: %+v", name, keys)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d roles", n)
+	}
+	all := &Delegations{Roles: []DelegatedRole{
+		{Name: "no", Paths: []string{"x"}}, {Name: "first", Paths: []string{"*"}},
+		{Name: "last", Paths: []string{"a*"}, Terminating: true}, {Name: "never", Paths: []string{"*"}},
+	}}
+	names := func(roles []DelegatedRole) (s []string) {
+		for _, r := range roles {
+			s = append(s, r.Name)
+		}
+		return s
+	}
+	if got := names(all.For("abc")); !slices.Equal(got, []string{"first", "last"}) {
+		t.Errorf("for abc: %v", got)
+	}
+	if got := names(all.For("b")); !slices.Equal(got, []string{"first", "never"}) {
+		t.Errorf("for b: %v", got)
+	}
+	var none *Delegations
+	if _, _, ok := none.Find("x"); ok || none.Names() != nil || none.For("x") != nil {
+		t.Error("no delegations delegate")
+	}
+	for range none.All() {
+		t.Error("no delegations delegate")
+	}
+}

@@ -1,0 +1,72 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
+
+// Digest is a SHA-256 hash of some bytes: a payload, a file, a repository's
+// genesis payload. The zero value stands for "none".
+type Digest [sha256.Size]byte
+
+// Sum returns the digest of b.
+func Sum(b []byte) Digest { return sha256.Sum256(b) }
+
+// String returns the digest as 64 lower-case hex digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// IsZero says whether d is the zero value, which no known input hashes to.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// MarshalText returns the same text as String.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText parses what MarshalText returns.
+func (d *Digest) UnmarshalText(text []byte) error {
+	parsed, err := ParseDigest(string(text))
+	if err != nil {
+		return err
+	}
+	*d = parsed
+	return nil
+}
+
+// ParseDigest parses exactly 64 lower-case hex digits.
+func ParseDigest(s string) (Digest, error) {
+	var d Digest
+	if len(s) != 2*len(d) || !isLowerHex(s) {
+		return Digest{}, fmt.Errorf("digest %q: want %d lower-case hex digits", clip(s), 2*len(d))
+	}
+	if _, err := hex.Decode(d[:], []byte(s)); err != nil {
+		return Digest{}, fmt.Errorf("digest %q: %w", s, err)
+	}
+	return d, nil
+}
+
+// lowerHex holds the digits 0-9 and a-f. A table has no branches to mispredict.
+var lowerHex = func() (t [256]bool) {
+	for _, c := range []byte("0123456789abcdef") {
+		t[c] = true
+	}
+	return t
+}()
+
+// isLowerHex says whether s consists of lower-case hex digits alone.
+func isLowerHex(s string) bool {
+	for i := range len(s) {
+		if !lowerHex[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// clip shortens untrusted text for an error message.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

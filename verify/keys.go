@@ -1,0 +1,160 @@
+package verify
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// Key is a public key as metadata lists it. It is read when it is first used;
+// all methods may be called from several goroutines.
+type Key struct {
+	ID     string // under which it is listed: a label, not checked against the key
+	Type   string // keytype, such as "ecdsa"
+	Scheme string // such as "ecdsa-sha2-nistp256"
+	Public string // keyval.public: hex or PEM
+
+	once     sync.Once
+	verifier verifier // nil: unknown type or unreadable
+	identity KeyIdentity
+}
+
+// KeyIdentity tells public keys apart: SHA-256 over the algorithm and the raw
+// key, so that one key has one identity under every id and every spelling.
+type KeyIdentity Digest
+
+// String returns the identity as 64 lower-case hex digits.
+func (id KeyIdentity) String() string { return Digest(id).String() }
+
+// MarshalText returns the same text as String.
+func (id KeyIdentity) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// verifier is a public key that can check signatures.
+type verifier interface {
+	// raw returns the name of the algorithm and the key in its only spelling.
+	raw() (algorithm string, key []byte)
+	verify(msg *message, sig []byte) bool
+}
+
+func (k *Key) load() {
+	k.once.Do(func() {
+		if k.verifier = parseKey(k.Type, k.Scheme, k.Public); k.verifier != nil {
+			algorithm, raw := k.verifier.raw()
+			k.identity = KeyIdentity(Sum(append([]byte(algorithm+"\x00"), raw...)))
+		}
+	})
+}
+
+// Identity returns the key's identity. It is false for a key of an unknown type
+// or one that cannot be read: such a key signs nothing, and is no reason to
+// refuse the metadata that lists it.
+func (k *Key) Identity() (KeyIdentity, bool) {
+	k.load()
+	return k.identity, k.verifier != nil
+}
+
+// Verify says whether sig is the key's signature of msg.
+func (k *Key) Verify(msg, sig []byte) bool {
+	return k.verify(&message{bytes: msg}, sig)
+}
+
+func (k *Key) verify(msg *message, sig []byte) bool {
+	k.load()
+	return k.verifier != nil && k.verifier.verify(msg, sig)
+}
+
+// KeySet is a role together with the keys that its ids refer to.
+type KeySet struct {
+	Keys map[string]*Key
+	Role Role
+}
+
+// KeySet returns who may sign a top-level role; its zero value, which nothing
+// meets, for any other.
+func (r *Root) KeySet(role string) KeySet {
+	return KeySet{Keys: r.Keys, Role: r.Roles[role]}
+}
+
+// Identities returns the distinct public keys of the set, sorted.
+func (ks KeySet) Identities() []KeyIdentity {
+	ids := map[KeyIdentity]bool{}
+	for _, id := range ks.Role.KeyIDs {
+		if key := ks.Keys[id]; key != nil {
+			if identity, ok := key.Identity(); ok {
+				ids[identity] = true
+			}
+		}
+	}
+	return sorted(ids)
+}
+
+// Fingerprint returns a digest of everything on which Meets depends: sets with
+// one fingerprint are met by the same files. Key ids are part of it, because a
+// signature counts only under an id that the role lists.
+func (ks KeySet) Fingerprint() Digest {
+	ids := slices.Clone(ks.Role.KeyIDs)
+	slices.Sort(ids)
+	b := strconv.AppendInt(nil, int64(ks.Role.Threshold), 10)
+	for _, id := range slices.Compact(ids) {
+		if key := ks.Keys[id]; key != nil {
+			if identity, ok := key.Identity(); ok {
+				b = strconv.AppendQuote(append(b, ' '), id)
+				b = append(b, identity[:]...)
+			}
+		}
+	}
+	return Sum(b)
+}
+
+// ThresholdError says that too few keys of a role signed.
+type ThresholdError struct {
+	Have, Want int // distinct public keys
+}
+
+// Error says how many keys signed and how many must.
+func (e *ThresholdError) Error() string {
+	return fmt.Sprintf("signed by %d keys of the role, %d needed", e.Have, e.Want)
+}
+
+// Signers returns the distinct public keys of the role that signed the payload,
+// sorted. Only signatures under the role's key ids are looked at, and each can
+// count for one key only.
+func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
+	listed := make(map[string]bool, len(ks.Role.KeyIDs))
+	for _, id := range ks.Role.KeyIDs {
+		listed[id] = true
+	}
+	msg := &message{bytes: m.Payload}
+	signed := map[KeyIdentity]bool{}
+	for _, sig := range m.Signatures {
+		key := ks.Keys[sig.KeyID]
+		if key == nil || !listed[sig.KeyID] {
+			continue
+		}
+		if id, ok := key.Identity(); ok && !signed[id] && key.verify(msg, sig.Sig) {
+			signed[id] = true
+		}
+	}
+	return sorted(signed)
+}
+
+// Meets returns nil if enough keys of the role signed the payload, otherwise a
+// *ThresholdError.
+func (m *Metadata) Meets(ks KeySet) error {
+	have := len(m.Signers(ks))
+	if ks.Role.Threshold < 1 || have < ks.Role.Threshold {
+		return &ThresholdError{Have: have, Want: max(1, ks.Role.Threshold)}
+	}
+	return nil
+}
+
+func sorted(set map[KeyIdentity]bool) []KeyIdentity {
+	ids := make([]KeyIdentity, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b KeyIdentity) int { return bytes.Compare(a[:], b[:]) })
+	return ids
+}

@@ -1,0 +1,267 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Encoding says how a metadata file is written.
+type Encoding string
+
+// The encodings a leaf can name.
+const (
+	JSON    Encoding = "json"    // TUF 1.0 JSON; the payload is the canonical JSON of "signed"
+	Pigweed Encoding = "pigweed" // Pigweed's protobuf TUF; the payload is the serialized metadata
+)
+
+// LeafKind says what an entry of the log states.
+type LeafKind string
+
+// The kinds of leaf.
+const (
+	Release  LeafKind = "release"  // a validly signed release of a role
+	Evidence LeafKind = "evidence" // another payload under a version that was released already
+)
+
+// MaxLeafSize is the most bytes a leaf may have.
+const MaxLeafSize = 4096
+
+// Leaf is one entry of the log. Its text form is lines of ASCII, each ending in
+// a line feed, in this order and no others:
+//
+//	tuflog release v1
+//	repository <64 hex>
+//	role <percent-encoded name>
+//	version <decimal>
+//	payload sha256:<64 hex>
+//	metadata sha256:<64 hex> <size in bytes>
+//	snapshot sha256:<64 hex> | -
+//	encoding json | pigweed
+//
+// A leaf of evidence begins "tuflog evidence v1" and has one more line, "reason
+// equivocation <index>". A role's bytes other than ALPHA DIGIT - . _ ~ are
+// written as % and two upper-case hex digits. Every leaf has exactly one spelling.
+type Leaf struct {
+	Kind       LeafKind
+	Repository Digest // digest of the genesis root's payload
+	Role       string // as in TUF: "root", "targets", or a delegated name
+	Version    int64  // 1 to MaxVersion
+	Payload    Digest // of the signed bytes
+	Metadata   Digest // of the file as submitted
+	Size       int64  // of that file, in bytes
+	Snapshot   Digest // of the snapshot file that names the role; zero: none
+	Encoding   Encoding
+	// Contradicts is, for evidence, the index of the release that has the same
+	// role and version and another payload; otherwise 0.
+	Contradicts int64
+}
+
+// Marshal returns the leaf's text: the bytes that the log holds. It does not
+// check l; ParseLeaf reads back only what Check accepts.
+func (l Leaf) Marshal() []byte {
+	b := make([]byte, 0, 512+3*len(l.Role))
+	b = append(b, "tuflog "...)
+	b = append(b, l.Kind...)
+	b = append(b, " v1\nrepository "...)
+	b = append(b, l.Repository.String()...)
+	b = append(b, "\nrole "...)
+	b = encodeRole(b, l.Role)
+	b = append(b, "\nversion "...)
+	b = strconv.AppendInt(b, l.Version, 10)
+	b = append(b, "\npayload sha256:"...)
+	b = append(b, l.Payload.String()...)
+	b = append(b, "\nmetadata sha256:"...)
+	b = append(b, l.Metadata.String()...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, l.Size, 10)
+	b = append(b, "\nsnapshot "...)
+	if l.Snapshot.IsZero() {
+		b = append(b, '-')
+	} else {
+		b = append(b, "sha256:"...)
+		b = append(b, l.Snapshot.String()...)
+	}
+	b = append(b, "\nencoding "...)
+	b = append(b, l.Encoding...)
+	b = append(b, '\n')
+	if l.Kind == Evidence {
+		b = append(b, "reason equivocation "...)
+		b = strconv.AppendInt(b, l.Contradicts, 10)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// Hash returns the leaf's RFC 6962 leaf hash.
+func (l Leaf) Hash() proofs.Hash { return proofs.LeafHash(l.Marshal()) }
+
+// Check says why l is not a leaf that a log may hold, or nil.
+func (l Leaf) Check() error {
+	switch {
+	case l.Kind != Release && l.Kind != Evidence:
+		return fmt.Errorf("leaf: unknown kind %q", clip(string(l.Kind)))
+	case l.Role == "" || !utf8.ValidString(l.Role):
+		return fmt.Errorf("leaf: role %q is empty or not UTF-8", clip(l.Role))
+	case l.Version < 1 || l.Version > MaxVersion:
+		return fmt.Errorf("leaf: version %d is not between 1 and %d", l.Version, int64(MaxVersion))
+	case l.Size < 1 || l.Size > MaxFileSize:
+		return fmt.Errorf("leaf: metadata of %d bytes, want 1 to %d", l.Size, MaxFileSize)
+	case l.Encoding != JSON && l.Encoding != Pigweed:
+		return fmt.Errorf("leaf: unknown encoding %q", clip(string(l.Encoding)))
+	case l.Contradicts < 0 || l.Kind == Release && l.Contradicts != 0:
+		return fmt.Errorf("leaf: a %s cannot contradict entry %d", l.Kind, l.Contradicts)
+	}
+	if n := len(l.Marshal()); n > MaxLeafSize {
+		return fmt.Errorf("leaf: %d bytes, the limit is %d", n, MaxLeafSize)
+	}
+	return nil
+}
+
+// ParseLeaf parses exactly what Marshal prints for a leaf that passes Check.
+func ParseLeaf(b []byte) (Leaf, error) {
+	if len(b) > MaxLeafSize {
+		return Leaf{}, fmt.Errorf("leaf: %d bytes, the limit is %d", len(b), MaxLeafSize)
+	}
+	p := leafLines{rest: string(b)}
+	var l Leaf
+	kind, ok := strings.CutSuffix(p.line("tuflog "), " v1")
+	if !ok {
+		p.fail("tuflog")
+	}
+	l.Kind = LeafKind(kind)
+	l.Repository = p.digest("repository ", p.line("repository "))
+	l.Role = p.role(p.line("role "))
+	l.Version = p.decimal("version ", p.line("version "))
+	l.Payload = p.sha256("payload ", p.line("payload "))
+	metadata, size, _ := strings.Cut(p.line("metadata "), " ")
+	l.Metadata = p.sha256("metadata ", metadata)
+	l.Size = p.decimal("metadata ", size)
+	if snapshot := p.line("snapshot "); snapshot != "-" {
+		l.Snapshot = p.sha256("snapshot ", snapshot)
+	}
+	l.Encoding = Encoding(p.line("encoding "))
+	if l.Kind == Evidence {
+		l.Contradicts = p.decimal("reason ", p.line("reason equivocation "))
+	}
+	if p.err == nil && p.rest != "" {
+		p.err = fmt.Errorf("leaf: unexpected %q at the end", clip(p.rest))
+	}
+	if p.err != nil {
+		return Leaf{}, p.err
+	}
+	if err := l.Check(); err != nil {
+		return Leaf{}, err
+	}
+	// Printing it again is what rules out every other spelling.
+	if string(l.Marshal()) != string(b) {
+		return Leaf{}, errors.New("leaf: not spelled as it would be printed")
+	}
+	return l, nil
+}
+
+// leafLines takes a leaf apart line by line and keeps the first error.
+type leafLines struct {
+	rest string
+	err  error
+}
+
+func (p *leafLines) fail(field string) {
+	if p.err == nil {
+		p.err = fmt.Errorf("leaf: bad or missing line %q", strings.TrimSpace(field))
+	}
+}
+
+// line returns the next line without its prefix and line feed.
+func (p *leafLines) line(prefix string) string {
+	line, rest, ok := strings.Cut(p.rest, "\n")
+	value, found := strings.CutPrefix(line, prefix)
+	if !ok || !found {
+		p.fail(prefix)
+		return ""
+	}
+	p.rest = rest
+	return value
+}
+
+func (p *leafLines) digest(field, s string) Digest {
+	d, err := ParseDigest(s)
+	if err != nil {
+		p.fail(field)
+	}
+	return d
+}
+
+func (p *leafLines) sha256(field, s string) Digest {
+	hex, ok := strings.CutPrefix(s, "sha256:")
+	if !ok {
+		p.fail(field)
+		return Digest{}
+	}
+	return p.digest(field, hex)
+}
+
+func (p *leafLines) decimal(field, s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		p.fail(field)
+	}
+	return n
+}
+
+func (p *leafLines) role(s string) string {
+	role, ok := decodeRole(s)
+	if !ok {
+		p.fail("role")
+	}
+	return role
+}
+
+// encodeRole appends the percent-encoded role to b.
+func encodeRole(b []byte, role string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := 0; i < len(role); i++ {
+		c := role[i]
+		if unreserved(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return b
+}
+
+// decodeRole decodes percent-encoding; ParseLeaf's comparison rules out the
+// spellings that encodeRole does not produce.
+func decodeRole(s string) (string, bool) {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+3 > len(s) {
+			return "", false
+		}
+		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		b = append(b, byte(n))
+		i += 2
+	}
+	return string(b), true
+}
+
+// unreserved says whether RFC 3986 calls c unreserved.
+func unreserved(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return c == '-' || c == '.' || c == '_' || c == '~'
+}

@@ -1,0 +1,360 @@
+// Package verify turns bytes into verdicts: it reads TUF metadata, counts
+// signatures, judges what may enter a log and checks what a log has proved. It
+// does no input or output, and it never asks for the time.
+//
+// # Metadata
+//
+// A file of TUF metadata is JSON: {"signatures": [...], "signed": {...}} and
+// nothing else. What the signatures cover, the payload, is the canonical JSON of
+// "signed". ParseJSON reads a file in one strict pass that decodes it and prints
+// its payload together. It refuses whatever two readers could understand
+// differently:
+//
+//   - an object that repeats a name, or has one that differs only in case from
+//     a name that the TUF specification defines for that place
+//   - null anywhere but inside a target's custom
+//   - numbers other than integers of 64 bits without leading zeros, and -0
+//   - invalid UTF-8, unpaired surrogates, anything but white space after the end
+//   - nesting deeper than MaxDepth, and counts above the other limits
+//   - what the specification requires and the file lacks
+//
+// Names that the specification does not define are kept: they are part of the
+// payload, and ignored otherwise. Two things that the specification requires may
+// be absent because real files lack them: the length of a target and the
+// terminating of a delegation (then false).
+package verify
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of a metadata file. They are part of the rules by which a log is
+// replayed, so they never depend on the machine.
+const (
+	MaxFileSize    = 32 << 20  // bytes
+	MaxSignatures  = 1024      // per file, empty ones included
+	MaxKeys        = 1024      // per root or delegations, and key ids and threshold per role
+	MaxDelegations = 16384     // roles delegated to by one file
+	MaxDepth       = 64        // arrays and objects around a value
+	MaxBitLength   = 14        // of succinct delegations: at most MaxDelegations bins
+	MaxVersion     = 1<<53 - 1 // what every JSON reader can hold
+)
+
+// Metadata is a parsed file. Exactly one of Root, Targets, Snapshot and
+// Timestamp is set.
+type Metadata struct {
+	File          []byte // as it was given to the parser
+	FileDigest    Digest
+	Payload       []byte // what the signatures cover
+	PayloadDigest Digest
+	Encoding      Encoding
+	Type          string // root, targets, snapshot or timestamp
+	Version       int64
+	SpecVersion   string
+	Expires       time.Time
+	Signatures    []Signature
+	Root          *Root
+	Targets       *Targets
+	Snapshot      *Meta
+	Timestamp     *Meta
+}
+
+// Signature is one signature of a file; it need not be valid.
+type Signature struct {
+	KeyID string
+	Sig   []byte // never empty
+}
+
+var (
+	fileNames      = []string{"signatures", "signed"}
+	signatureNames = []string{"keyid", "sig"}
+	signedNames    = map[string][]string{
+		RoleRoot:      {"_type", "spec_version", "version", "expires", "consistent_snapshot", "keys", "roles"},
+		RoleTargets:   {"_type", "spec_version", "version", "expires", "targets", "delegations"},
+		RoleSnapshot:  {"_type", "spec_version", "version", "expires", "meta"},
+		RoleTimestamp: {"_type", "spec_version", "version", "expires", "meta"},
+	}
+)
+
+// ParseJSON reads a file of JSON metadata. The error is a *SyntaxError. The
+// result keeps file, which must not change afterwards. Signatures are not
+// checked: see Metadata.Meets.
+func ParseJSON(file []byte) (*Metadata, error) {
+	if len(file) > MaxFileSize {
+		return nil, &SyntaxError{Reason: fmt.Sprintf("file of %d bytes, the limit is %d", len(file), MaxFileSize)}
+	}
+	m := &Metadata{File: file, Encoding: JSON}
+	r := &reader{scanner: scanner{src: string(file), out: make([]byte, 0, len(file))}, m: m}
+	if err := r.file(); err != nil {
+		if e, ok := err.(*SyntaxError); ok {
+			e.Path = strings.TrimPrefix(e.Path, ".")
+		}
+		return nil, err
+	}
+	m.FileDigest = Sum(m.File)
+	m.PayloadDigest = Sum(m.Payload)
+	return m, nil
+}
+
+// reader reads the parts of a metadata file, each method one of them.
+type reader struct {
+	scanner
+	m *Metadata
+}
+
+// seen notes which names of an object were there.
+type seen map[string]bool
+
+func (r *reader) require(at int, has seen, names ...string) error {
+	for _, name := range names {
+		if !has[name] {
+			return r.errorf(at, "%q is missing", name)
+		}
+	}
+	return nil
+}
+
+func (r *reader) file() error {
+	r.space()
+	at := r.pos
+	has := seen{}
+	err := r.record(fileNames, func(name string) error {
+		has[name] = true
+		start := len(r.out)
+		switch name {
+		case "signatures":
+			err := r.signatures()
+			r.out = r.out[:start]
+			return err
+		case "signed":
+			err := r.signed()
+			r.m.Payload = slices.Clip(r.out[start:])
+			r.out = slices.Clone(r.out[:start]) // nothing may touch the payload now
+			return err
+		}
+		return r.errorf(r.pos, "a metadata file has signatures and signed, nothing else")
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.require(at, has, fileNames...); err != nil {
+		return err
+	}
+	if r.space(); r.pos < len(r.src) {
+		return r.errorf(r.pos, "%s after the end of the metadata", r.found())
+	}
+	return nil
+}
+
+func (r *reader) signatures() error {
+	return r.array(func(i int) error {
+		if i >= MaxSignatures {
+			return r.errorf(r.pos, "more than %d signatures", MaxSignatures)
+		}
+		return r.signature()
+	})
+}
+
+func (r *reader) signature() error {
+	at := r.pos
+	has := seen{}
+	var sig Signature
+	err := r.record(signatureNames, func(name string) (err error) {
+		has[name] = true
+		switch name {
+		case "keyid":
+			sig.KeyID, err = r.text()
+		case "sig":
+			var text string
+			start := r.pos
+			if text, err = r.text(); err != nil {
+				return err
+			}
+			if sig.Sig, err = hex.DecodeString(text); err != nil {
+				return r.errorf(start, "signature is not hexadecimal")
+			}
+		default:
+			err = r.skip()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(sig.Sig) > 0 {
+		r.m.Signatures = append(r.m.Signatures, sig)
+	}
+	return r.require(at, has, signatureNames...)
+}
+
+// signed reads the value of "signed". Which names it may have depends on its
+// _type, which need not come first.
+func (r *reader) signed() error {
+	at := r.pos
+	typ, typeAt, err := r.findType()
+	if err != nil {
+		return err
+	}
+	names, ok := signedNames[typ]
+	if !ok {
+		return inside(r.errorf(typeAt, "%q, want root, targets, snapshot or timestamp", clip(typ)), "._type")
+	}
+	r.m.Type = typ
+	r.start()
+	has := seen{}
+	err = r.record(names, func(name string) (err error) {
+		has[name] = true
+		switch name {
+		case "_type":
+			_, err = r.text()
+		case "spec_version":
+			r.m.SpecVersion, err = r.text()
+		case "version":
+			r.m.Version, err = r.integer(1, MaxVersion)
+		case "expires":
+			r.m.Expires, err = r.date()
+		default:
+			err = r.part(name)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.finish(at, has)
+}
+
+// start makes room for the parts of the file's type.
+func (r *reader) start() {
+	switch r.m.Type {
+	case RoleRoot:
+		r.m.Root = &Root{}
+	case RoleTargets:
+		r.m.Targets = &Targets{}
+	case RoleSnapshot:
+		r.m.Snapshot = &Meta{}
+	case RoleTimestamp:
+		r.m.Timestamp = &Meta{}
+	}
+}
+
+// part reads a member of "signed" that only some types have.
+func (r *reader) part(name string) error {
+	m := r.m
+	switch {
+	case m.Root != nil && name == "consistent_snapshot":
+		var err error
+		m.Root.ConsistentSnapshot, err = r.boolean()
+		return err
+	case m.Root != nil && name == "keys":
+		return r.keys(&m.Root.Keys)
+	case m.Root != nil && name == "roles":
+		return r.rootRoles(m.Root)
+	case m.Targets != nil && name == "targets":
+		return r.targetFiles(m.Targets)
+	case m.Targets != nil && name == "delegations":
+		return r.delegations(m.Targets)
+	case m.Snapshot != nil && name == "meta":
+		return r.meta(m.Snapshot)
+	case m.Timestamp != nil && name == "meta":
+		return r.meta(m.Timestamp)
+	}
+	return r.skip()
+}
+
+// finish checks that nothing is missing from "signed".
+func (r *reader) finish(at int, has seen) error {
+	if err := r.require(at, has, "_type", "spec_version", "version", "expires"); err != nil {
+		return err
+	}
+	switch r.m.Type {
+	case RoleRoot:
+		return r.require(at, has, "keys", "roles")
+	case RoleTargets:
+		return r.require(at, has, "targets")
+	default:
+		return r.require(at, has, "meta")
+	}
+}
+
+// findType looks ahead for the _type of the object at the scanner and says where
+// it is. It is nearly always the first member; if not, what comes before it is
+// read twice.
+func (r *reader) findType() (typ string, at int, err error) {
+	ahead := &scanner{src: r.src, pos: r.pos, depth: r.depth}
+	stop := errors.New("found")
+	err = ahead.record(nil, func(name string) (err error) {
+		if name != "_type" {
+			// The second reading judges nulls, where it knows what is custom.
+			ahead.nulls = 1
+			return ahead.skip()
+		}
+		at = ahead.pos
+		if typ, err = ahead.text(); err != nil {
+			return err
+		}
+		return stop
+	})
+	switch err {
+	case stop:
+		return typ, at, nil
+	case nil:
+		return "", 0, r.errorf(r.pos, `"_type" is missing`)
+	}
+	return "", 0, err
+}
+
+// date reads a time as RFC 3339 writes it. time.Parse alone would accept a
+// comma before the fraction, hours of one digit and offsets like +99:99.
+func (r *reader) date() (time.Time, error) {
+	at := r.pos
+	text, err := r.text()
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, ok := parseDate(text)
+	if !ok {
+		return time.Time{}, r.errorf(at, "%q is not a time as in RFC 3339", clip(text))
+	}
+	return t, nil
+}
+
+func parseDate(text string) (time.Time, bool) {
+	const shape = "dddd-dd-ddTdd:dd:dd"
+	if len(text) <= len(shape) || !hasShape(text[:len(shape)], shape) {
+		return time.Time{}, false
+	}
+	zone := text[len(shape):]
+	if zone[0] == '.' {
+		digits := len(zone[1:]) - len(strings.TrimLeft(zone[1:], "0123456789"))
+		if digits == 0 {
+			return time.Time{}, false
+		}
+		zone = zone[1+digits:]
+	}
+	if zone != "Z" {
+		if !hasShape(zone, "+dd:dd") && !hasShape(zone, "-dd:dd") || zone[1:3] > "23" || zone[4:] > "59" {
+			return time.Time{}, false
+		}
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	return t, err == nil
+}
+
+// hasShape compares text with shape, in which d stands for any digit.
+func hasShape(text, shape string) bool {
+	if len(text) != len(shape) {
+		return false
+	}
+	for i := range len(shape) {
+		if c := text[i]; c != shape[i] && (shape[i] != 'd' || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}

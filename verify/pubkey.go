@@ -1,0 +1,217 @@
+package verify
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/asn1"
+	"encoding/hex"
+	"encoding/pem"
+	"math/big"
+	"slices"
+	"strings"
+)
+
+// Sizes of RSA keys that are read, in bits.
+const (
+	minRSABits = 2048
+	maxRSABits = 8192
+)
+
+// message is what was signed. Large payloads have several signatures, so each
+// hash is computed once.
+type message struct {
+	bytes []byte
+	sums  [3][]byte // SHA-256, SHA-384, SHA-512
+}
+
+func (m *message) sum(h crypto.Hash) []byte {
+	switch h {
+	case crypto.SHA256:
+		if m.sums[0] == nil {
+			sum := sha256.Sum256(m.bytes)
+			m.sums[0] = sum[:]
+		}
+		return m.sums[0]
+	case crypto.SHA384:
+		if m.sums[1] == nil {
+			sum := sha512.Sum384(m.bytes)
+			m.sums[1] = sum[:]
+		}
+		return m.sums[1]
+	default:
+		if m.sums[2] == nil {
+			sum := sha512.Sum512(m.bytes)
+			m.sums[2] = sum[:]
+		}
+		return m.sums[2]
+	}
+}
+
+// parseKey reads a public key, or returns nil. This is the list of all
+// algorithms; another one is another case, with a verifier of its own.
+func parseKey(keytype, scheme, public string) verifier {
+	switch keytype {
+	case "ed25519":
+		if scheme == "ed25519" {
+			return parseEd25519(public)
+		}
+	case "ecdsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384":
+		switch scheme {
+		case "ecdsa-sha2-nistp256":
+			return parseECDSA(public, elliptic.P256(), crypto.SHA256)
+		case "ecdsa-sha2-nistp384":
+			return parseECDSA(public, elliptic.P384(), crypto.SHA384)
+		}
+	case "rsa":
+		switch scheme {
+		case "rsassa-pss-sha256":
+			return parseRSA(public, crypto.SHA256, true)
+		case "rsassa-pss-sha384":
+			return parseRSA(public, crypto.SHA384, true)
+		case "rsassa-pss-sha512":
+			return parseRSA(public, crypto.SHA512, true)
+		case "rsa-pkcs1v15-sha256":
+			return parseRSA(public, crypto.SHA256, false)
+		}
+	}
+	return nil
+}
+
+type ed25519Key ed25519.PublicKey
+
+func parseEd25519(public string) verifier {
+	raw, err := hex.DecodeString(public)
+	if err != nil || len(raw) != ed25519.PublicKeySize {
+		return nil
+	}
+	return ed25519Key(raw)
+}
+
+func (k ed25519Key) raw() (string, []byte) { return "ed25519", k }
+
+func (k ed25519Key) verify(msg *message, sig []byte) bool {
+	return ed25519.Verify(ed25519.PublicKey(k), msg.bytes, sig)
+}
+
+type ecdsaKey struct {
+	public *ecdsa.PublicKey
+	point  []byte // uncompressed
+	hash   crypto.Hash
+}
+
+// parseECDSA reads a point in hex, as python-tuf and go-tuf once wrote it, or
+// SubjectPublicKeyInfo in PEM or hex.
+func parseECDSA(public string, curve elliptic.Curve, hash crypto.Hash) verifier {
+	point, err := hex.DecodeString(public)
+	if err != nil {
+		point = parsePEM(public)
+	}
+	if info, ok := parseSPKI(point); ok {
+		var named asn1.ObjectIdentifier
+		rest, err := asn1.Unmarshal(info.Algorithm.Parameters.FullBytes, &named)
+		if err != nil || len(rest) > 0 || !info.Algorithm.Algorithm.Equal(oidECPublicKey) || !named.Equal(oidOf(curve)) {
+			return nil
+		}
+		point = info.PublicKey.Bytes
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+	if err != nil {
+		return nil
+	}
+	return ecdsaKey{public: key, point: point, hash: hash}
+}
+
+func (k ecdsaKey) raw() (string, []byte) {
+	return "ecdsa " + k.public.Curve.Params().Name, k.point
+}
+
+func (k ecdsaKey) verify(msg *message, sig []byte) bool {
+	return ecdsa.VerifyASN1(k.public, msg.sum(k.hash), sig)
+}
+
+type rsaKey struct {
+	public *rsa.PublicKey
+	hash   crypto.Hash
+	pss    bool
+}
+
+func parseRSA(public string, hash crypto.Hash, pss bool) verifier {
+	info, ok := parseSPKI(parsePEM(public))
+	if !ok || !info.Algorithm.Algorithm.Equal(oidRSA) || !bytes.Equal(info.Algorithm.Parameters.FullBytes, asn1.NullBytes) {
+		return nil
+	}
+	var key struct {
+		N *big.Int
+		E int
+	}
+	rest, err := asn1.Unmarshal(info.PublicKey.Bytes, &key)
+	if err != nil || len(rest) > 0 || key.N.Sign() <= 0 || key.N.Bit(0) == 0 || key.E < 3 || key.E%2 == 0 || key.E > 1<<31-1 {
+		return nil
+	}
+	if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return nil
+	}
+	return rsaKey{public: &rsa.PublicKey{N: key.N, E: key.E}, hash: hash, pss: pss}
+}
+
+// raw leaves the padding out: it is the same key, whatever it signs with.
+func (k rsaKey) raw() (string, []byte) {
+	e := big.NewInt(int64(k.public.E)).FillBytes(make([]byte, 4))
+	return "rsa", append(e, k.public.N.Bytes()...)
+}
+
+func (k rsaKey) verify(msg *message, sig []byte) bool {
+	sum := msg.sum(k.hash)
+	if k.pss {
+		opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: k.hash}
+		return rsa.VerifyPSS(k.public, k.hash, sum, sig, opts) == nil
+	}
+	return rsa.VerifyPKCS1v15(k.public, k.hash, sum, sig) == nil
+}
+
+var (
+	oidRSA         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidECPublicKey = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+	oidP256        = asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}
+	oidP384        = asn1.ObjectIdentifier{1, 3, 132, 0, 34}
+)
+
+func oidOf(curve elliptic.Curve) asn1.ObjectIdentifier {
+	if curve == elliptic.P256() {
+		return oidP256
+	}
+	return oidP384
+}
+
+// subjectPublicKeyInfo is RFC 5280's. crypto/x509 would read it too, but links
+// the network.
+type subjectPublicKeyInfo struct {
+	Algorithm struct {
+		Algorithm  asn1.ObjectIdentifier
+		Parameters asn1.RawValue `asn1:"optional"`
+	}
+	PublicKey asn1.BitString
+}
+
+func parseSPKI(der []byte) (info subjectPublicKeyInfo, ok bool) {
+	rest, err := asn1.Unmarshal(der, &info)
+	return info, err == nil && len(rest) == 0 && info.PublicKey.BitLength%8 == 0
+}
+
+// parsePEM returns what a single PEM block labelled PUBLIC KEY holds.
+func parsePEM(s string) []byte {
+	if !strings.HasPrefix(s, "-----BEGIN PUBLIC KEY-----") {
+		return nil
+	}
+	block, rest := pem.Decode([]byte(s))
+	if block == nil || len(block.Headers) > 0 || len(bytes.TrimSpace(rest)) > 0 {
+		return nil
+	}
+	return slices.Clip(block.Bytes)
+}

@@ -1,0 +1,273 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Targets is the signed part of targets metadata, of the top-level role or of a
+// delegated one: the file does not say which.
+type Targets struct {
+	Files       map[string]TargetFile // by target path
+	Delegations *Delegations          // nil: none
+}
+
+// TargetFile describes one target.
+type TargetFile struct {
+	Length int64             // in bytes; -1: not given
+	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too
+	Custom []byte            // canonical JSON; nil: none
+}
+
+var (
+	targetNames      = []string{"length", "hashes", "custom"}
+	hashNames        = []string{"sha256", "sha512"}
+	delegationsNames = []string{"keys", "roles", "succinct_roles"}
+	delegatedNames   = []string{"name", "keyids", "threshold", "paths", "path_hash_prefixes", "terminating"}
+	succinctNames    = []string{"keyids", "threshold", "bit_length", "name_prefix"}
+)
+
+// Matches returns nil if file has the length and every hash listed that this
+// package knows (SHA-256 and SHA-512), of which there must be at least one.
+func (t TargetFile) Matches(file []byte) error {
+	known, err := matches(file, t.Length, t.Hashes)
+	if err == nil && !known {
+		err = errors.New("target: no SHA-256 or SHA-512 hash to compare with")
+	}
+	return err
+}
+
+// matches compares file with a length, unless that is negative, and with hashes.
+// It reports whether it knew any of the algorithms.
+func matches(file []byte, length int64, hashes map[string]string) (known bool, err error) {
+	if length >= 0 && int64(len(file)) != length {
+		return false, fmt.Errorf("file has %d bytes, want %d", len(file), length)
+	}
+	for _, algorithm := range hashNames {
+		want, ok := hashes[algorithm]
+		if !ok {
+			continue
+		}
+		known = true
+		var got string
+		if algorithm == "sha256" {
+			sum := sha256.Sum256(file)
+			got = hex.EncodeToString(sum[:])
+		} else {
+			sum := sha512.Sum512(file)
+			got = hex.EncodeToString(sum[:])
+		}
+		if got != want {
+			return false, fmt.Errorf("%s of the file is %s, want %s", algorithm, got, clip(want))
+		}
+	}
+	return known, nil
+}
+
+func (r *reader) targetFiles(t *Targets) error {
+	t.Files = map[string]TargetFile{}
+	return r.dict(nil, func(path string) error {
+		file, err := r.targetFile()
+		t.Files[path] = file
+		return err
+	})
+}
+
+func (r *reader) targetFile() (TargetFile, error) {
+	at := r.pos
+	file := TargetFile{Length: -1}
+	err := r.record(targetNames, func(name string) (err error) {
+		switch name {
+		case "length":
+			file.Length, err = r.integer(0, math.MaxInt64)
+		case "hashes":
+			file.Hashes, err = r.hashes()
+		case "custom":
+			file.Custom, err = r.custom()
+		default:
+			err = r.skip()
+		}
+		return err
+	})
+	if err == nil && file.Hashes == nil {
+		err = r.errorf(at, `"hashes" is missing`)
+	}
+	return file, err
+}
+
+// custom reads a target's custom, the one value inside which there may be null.
+// It is not null itself: some readers would take that for absent.
+func (r *reader) custom() ([]byte, error) {
+	if r.space() == 'n' {
+		return nil, r.want("a value")
+	}
+	start := len(r.out)
+	r.nulls++
+	err := r.skip()
+	r.nulls--
+	return bytes.Clone(r.out[start:]), err
+}
+
+func (r *reader) hashes() (map[string]string, error) {
+	hashes := map[string]string{}
+	err := r.dict(hashNames, func(algorithm string) error {
+		at := r.pos
+		text, err := r.text()
+		if err != nil {
+			return err
+		}
+		want := 0
+		switch algorithm {
+		case "sha256":
+			want = 2 * sha256.Size
+		case "sha512":
+			want = 2 * sha512.Size
+		}
+		hexadecimal := isLowerHex(text)
+		if !hexadecimal {
+			text = strings.ToLower(text)
+			hexadecimal = isLowerHex(text)
+		}
+		if !hexadecimal || text == "" || len(text)%2 != 0 {
+			return r.errorf(at, "hash is not hexadecimal")
+		}
+		if want > 0 && len(text) != want {
+			return r.errorf(at, "hash of %d hex digits, want %d", len(text), want)
+		}
+		hashes[algorithm] = text
+		return nil
+	})
+	return hashes, err
+}
+
+func (r *reader) delegations(t *Targets) error {
+	at := r.pos
+	d := &Delegations{}
+	has := seen{}
+	t.Delegations = d
+	err := r.record(delegationsNames, func(name string) error {
+		has[name] = true
+		switch name {
+		case "keys":
+			return r.keys(&d.Keys)
+		case "roles":
+			return r.delegatedRoles(d)
+		case "succinct_roles":
+			return r.succinct(d)
+		}
+		return r.skip()
+	})
+	if err != nil {
+		return err
+	}
+	if has["roles"] == has["succinct_roles"] {
+		return r.errorf(at, "want either roles or succinct_roles")
+	}
+	return r.require(at, has, "keys")
+}
+
+func (r *reader) delegatedRoles(d *Delegations) error {
+	names := map[string]bool{}
+	return r.array(func(i int) error {
+		if i >= MaxDelegations {
+			return r.errorf(r.pos, "more than %d delegations", MaxDelegations)
+		}
+		at := r.pos
+		role, err := r.delegatedRole()
+		if err != nil {
+			return err
+		}
+		switch {
+		case role.Name == "":
+			return r.errorf(at, "delegation to a role without a name")
+		case IsTopLevel(role.Name):
+			return r.errorf(at, "delegation to %s, a top-level role", role.Name)
+		case names[role.Name]:
+			return r.errorf(at, "second delegation to %q", clip(role.Name))
+		}
+		names[role.Name] = true
+		d.Roles = append(d.Roles, role)
+		return nil
+	})
+}
+
+func (r *reader) delegatedRole() (DelegatedRole, error) {
+	at := r.pos
+	var role DelegatedRole
+	has := seen{}
+	err := r.record(delegatedNames, func(name string) (err error) {
+		switch name {
+		case "name":
+			has[name] = true
+			role.Name, err = r.text()
+		case "paths":
+			has[name] = true
+			return r.array(func(int) error {
+				path, err := r.text()
+				role.Paths = append(role.Paths, path)
+				return err
+			})
+		case "path_hash_prefixes":
+			has[name] = true
+			return r.array(func(int) error {
+				prefix, err := r.hashPrefix()
+				role.PathHashPrefixes = append(role.PathHashPrefixes, prefix)
+				return err
+			})
+		case "terminating":
+			role.Terminating, err = r.boolean()
+		default:
+			err = r.rolePart(&role.Role, has, name)
+		}
+		return err
+	})
+	if err != nil {
+		return role, err
+	}
+	if has["paths"] == has["path_hash_prefixes"] {
+		return role, r.errorf(at, "want either paths or path_hash_prefixes")
+	}
+	return role, r.require(at, has, "name", "keyids", "threshold")
+}
+
+// hashPrefix reads the beginning of a SHA-256 hash. Upper-case digits would
+// match in some readers and in others never.
+func (r *reader) hashPrefix() (string, error) {
+	at := r.pos
+	prefix, err := r.text()
+	if err == nil && (prefix == "" || len(prefix) > 2*sha256.Size || !isLowerHex(prefix)) {
+		err = r.errorf(at, "%q is not 1 to %d lower-case hex digits", clip(prefix), 2*sha256.Size)
+	}
+	return prefix, err
+}
+
+func (r *reader) succinct(d *Delegations) error {
+	at := r.pos
+	has := seen{}
+	d.Succinct = &Succinct{}
+	err := r.record(succinctNames, func(name string) (err error) {
+		switch name {
+		case "bit_length":
+			has[name] = true
+			var n int64
+			n, err = r.integer(1, MaxBitLength)
+			d.Succinct.BitLength = int(n)
+		case "name_prefix":
+			has[name] = true
+			d.Succinct.NamePrefix, err = r.text()
+		default:
+			err = r.rolePart(&d.Succinct.Role, has, name)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.require(at, has, succinctNames...)
+}
