@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness"
+	"github.com/tuflog/tuflog/witness/client"
+	"github.com/tuflog/tuflog/witness/witnesstest"
+)
+
+// program is the path of the built program.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(build(m))
+}
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "witness-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "witness")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// result of a run of the program to its end.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func runProgram(t *testing.T, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func mustRun(t *testing.T, args ...string) string {
+	t.Helper()
+	r := runProgram(t, args...)
+	if r.code != cli.ExitOK {
+		t.Fatalf("witness %s: exit %d, %s", strings.Join(args, " "), r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+func mustRefuse(t *testing.T, want string, args ...string) {
+	t.Helper()
+	r := runProgram(t, args...)
+	if r.code != cli.ExitUsage || !strings.Contains(r.stderr, want) || r.stdout != "" {
+		t.Fatalf("witness %s: exit %d, stdout %q, stderr %q; want 2 and %q", strings.Join(args, " "), r.code, r.stdout, r.stderr, want)
+	}
+}
+
+// newWitness initializes a witness and returns its directory and key.
+func newWitness(t *testing.T) (dir string, key proofs.Key) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "w")
+	vkey := mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1")
+	key, err := proofs.ParseKey(strings.TrimSuffix(vkey, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, key
+}
+
+// process is a witness that serves.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	url    string
+	exited chan error
+	log    *bytes.Buffer // its stderr after the first line; read it after exit
+}
+
+func serveProgram(t *testing.T, dir string) *process {
+	t.Helper()
+	cmd := exec.Command(program, "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: cmd, exited: make(chan error, 1), log: new(bytes.Buffer)}
+	t.Cleanup(func() { p.kill() })
+	r := bufio.NewReader(stderr)
+	line, err := r.ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	go func() {
+		_, copyErr := io.Copy(p.log, r)
+		p.exited <- errors.Join(cmd.Wait(), copyErr)
+	}()
+	if err != nil || !ok {
+		t.Fatalf("serve printed %q, %v", line, err)
+	}
+	p.url = url
+	return p
+}
+
+// kill ends the process at once; it may have ended before.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	p.wait()
+}
+
+// wait returns how the process ended.
+func (p *process) wait() error {
+	select {
+	case err := <-p.exited:
+		p.exited <- err
+		return err
+	case <-time.After(30 * time.Second):
+		p.t.Fatal("the process does not end")
+		return nil
+	}
+}
+
+func (p *process) client(key proofs.Key) *client.Client {
+	return &client.Client{URL: p.url, Key: key}
+}
+
+// latest returns the tree at the monitoring prefix; size -1 if there is none.
+func (p *process) latest(log, key proofs.Key) proofs.Tree {
+	p.t.Helper()
+	resp, err := http.Get(fmt.Sprintf("%s/%v/checkpoint", p.url, witness.HashOrigin(log.Name())))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		return proofs.Tree{N: -1}
+	}
+	cp, note, err := proofs.OpenCheckpoint(b, log)
+	if err != nil {
+		p.t.Fatalf("%v: %q", err, b)
+	}
+	if _, err := note.VerifiedBy(key); err != nil {
+		p.t.Fatal(err)
+	}
+	return cp.Tree
+}
+
+func TestHelpExamplesWork(t *testing.T) {
+	t.Chdir(t.TempDir())
+	// The root's examples build on each other; serve has its own test.
+	for _, line := range strings.Split(newRoot().Example, "\n") {
+		args := strings.Fields(line)
+		if args[0] != "witness" {
+			t.Fatalf("example %q", line)
+		}
+		if args[1] != "serve" {
+			mustRun(t, args[1:]...)
+		}
+	}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.Name() == "help" {
+			return
+		}
+		args := strings.Fields(c.CommandPath())[1:]
+		out := mustRun(t, append(args, "--help")...)
+		if !strings.Contains(out, "Examples:\n  witness ") || !strings.Contains(out, "Usage:") {
+			t.Errorf("%s --help prints %q", c.CommandPath(), out)
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRoot())
+	// The example of log list, on the witness that the root's examples made.
+	var logs []listedLog
+	if err := json.Unmarshal([]byte(mustRun(t, "log", "list", "--dir", "./w1", "--json")), &logs); err != nil || len(logs) != 1 || logs[0].Origin != "sum.golang.org" {
+		t.Fatalf("logs are %+v, %v", logs, err)
+	}
+}
+
+func TestInit(t *testing.T) {
+	dir, key := newWitness(t)
+	if key.Name() != "witness.example/w1" || key.Algorithm() != proofs.CosignatureV1 {
+		t.Fatalf("key is %v", key)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "witness.vkey")); err != nil || string(b) != key.String()+"\n" {
+		t.Fatalf("witness.vkey has %q, %v", b, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "witness.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("witness.key: %v, %v", info.Mode(), err)
+	}
+	mustRefuse(t, "not overwritten", "init", "--dir", dir, "--name", "witness.example/w1")
+	if err := os.Remove(filepath.Join(dir, "witness.key")); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "not overwritten", "init", "--dir", dir, "--name", "witness.example/w1")
+	mustRefuse(t, "name", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "a b")
+	mustRefuse(t, `required flag(s) "name"`, "init", "--dir", t.TempDir())
+	mustRefuse(t, `required flag(s) "dir"`, "init", "--name", "w")
+}
+
+func TestLogAddAndList(t *testing.T) {
+	dir, key := newWitness(t)
+	if out := mustRun(t, "log", "list", "--dir", dir, "--json"); out != "[]\n" {
+		t.Fatalf("list of nothing is %q", out)
+	}
+	log, second := witnesstest.NewLog(t, "log.example"), witnesstest.NewLog(t, "log.example")
+	other := witnesstest.NewLog(t, "a.example")
+	mustRefuse(t, "no witness in", "log", "add", "--dir", t.TempDir(), log.Key().String())
+	mustRefuse(t, "verifier key", "log", "add", "--dir", dir, "rubbish")
+	mustRefuse(t, "cosignature/v1", "log", "add", "--dir", dir, key.String())
+	mustRefuse(t, "unknown log", "log", "add", "--dir", dir, "--another-key", log.Key().String())
+	mustRun(t, "log", "add", "--dir", dir, log.Key().String())
+	mustRefuse(t, "known already", "log", "add", "--dir", dir, log.Key().String())
+	mustRefuse(t, "known already", "log", "add", "--dir", dir, second.Key().String())
+	mustRefuse(t, "known already", "log", "add", "--dir", dir, "--another-key", log.Key().String())
+	mustRun(t, "log", "add", "--dir", dir, "--another-key", second.Key().String())
+	mustRun(t, "log", "add", "--dir", dir, other.Key().String())
+
+	lines := strings.Split(strings.TrimSuffix(mustRun(t, "log", "list", "--dir", dir), "\n"), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[1], "a.example ") || !strings.HasPrefix(lines[2], "log.example ") || !strings.HasPrefix(lines[3], "     ") {
+		t.Fatalf("list is %q", lines)
+	}
+	for i, k := range []proofs.Key{other.Key(), log.Key(), second.Key()} {
+		if !strings.HasSuffix(lines[i+1], " "+k.String()) {
+			t.Errorf("line %q does not end with %v", lines[i+1], k)
+		}
+	}
+}
+
+func TestServe(t *testing.T) {
+	dir, key := newWitness(t)
+	p := serveProgram(t, dir)
+	mustRefuse(t, "another process serves", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+
+	// A log added while it serves is known at once.
+	log := witnesstest.NewLog(t, "log.example")
+	log.Grow(3, "")
+	var status *client.StatusError
+	if _, err := p.client(key).AddCheckpoint(t.Context(), log.Request(0)); !errors.As(err, &status) || status.Code != http.StatusNotFound {
+		t.Fatalf("checkpoint of an unknown log: %v", err)
+	}
+	mustRun(t, "log", "add", "--dir", dir, log.Key().String())
+	if _, err := p.client(key).AddCheckpoint(t.Context(), log.Request(0)); err != nil {
+		t.Fatal(err)
+	}
+	want := log.Checkpoint().Tree
+	if got := p.latest(log.Key(), key); got != want {
+		t.Fatalf("latest has size %d", got.N)
+	}
+	var logs []listedLog
+	if err := json.Unmarshal([]byte(mustRun(t, "log", "list", "--dir", dir, "--json")), &logs); err != nil {
+		t.Fatal(err)
+	}
+	if len(logs) != 1 || logs[0].Size != 3 || logs[0].Root != want.Hash.String() || logs[0].Time == "" {
+		t.Fatalf("list is %+v", logs)
+	}
+
+	// It stops when told to, and remembers.
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Fatalf("serve ended with %v: %s", err, p.log)
+	}
+	p = serveProgram(t, dir)
+	if got := p.latest(log.Key(), key); got != want {
+		t.Fatalf("after a restart, latest has size %d", got.N)
+	}
+	var conflict *client.ConflictError
+	if _, err := p.client(key).AddCheckpoint(t.Context(), log.Request(0)); !errors.As(err, &conflict) || conflict.Size != 3 {
+		t.Fatalf("after a restart: %v", err)
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	serve := func(dir string) []string { return []string{"serve", "--dir", dir, "--listen", "127.0.0.1:0"} }
+	mustRefuse(t, "no witness in", serve(t.TempDir())...)
+
+	dir, _ := newWitness(t)
+	keyFile := filepath.Join(dir, "witness.key")
+	if err := os.Chmod(keyFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "chmod 600", serve(dir)...)
+
+	// Another witness's key, whose past this state does not know.
+	stranger := witnesstest.NewSigner(t, "witness.example/w1", proofs.CosignatureV1)
+	if err := os.WriteFile(keyFile, []byte(stranger.PrivateKey()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(keyFile, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "belongs to another key", serve(dir)...)
+	if err := os.Remove(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "witness.key", serve(dir)...)
+}
