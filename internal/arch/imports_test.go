@@ -83,7 +83,7 @@ func TestVerifyingDoesNoIO(t *testing.T) {
 			t.Errorf("%s pulls in net", pkg)
 		}
 	}
-	allowed := []string{module + "/proofs", "golang.org/x/mod/", "github.com/transparency-dev/merkle/", "filippo.io/mldsa"}
+	allowed := []string{module + "/proofs", "golang.org/x/mod/", "github.com/transparency-dev/merkle", "filippo.io/mldsa"}
 	for _, dep := range deps(t, "./proofs") {
 		if strings.Contains(strings.Split(dep, "/")[0], ".") && !slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(dep, p) }) {
 			t.Errorf("proofs pulls in %s", dep)

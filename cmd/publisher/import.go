@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/publish"
+)
+
+func importCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "import --log URL --policy POLICY [flags] DIR",
+		Short: "Bring a repository's whole history into the log",
+		Long: `Bring a whole history of TUF metadata into the log, commit by commit. DIR holds
+index.csv, one line for each file with the columns file, role, version, sha256 and
+commit, and the files, in folders or packed in *.tar.gz archives.
+
+A root whose payload the log knows continues its repository; one that chains to no
+root but meets its own threshold opens another. A file that lacks something, such as
+the snapshot that lists it, is sent again when that has come. Every proof that the
+log returns is checked against POLICY; none is written.
+
+An import that was interrupted goes on when it is run again: what is logged already
+keeps its index.
+
+Exit codes: 0 every file has a verdict, though it be a refusal (a history normally
+holds drafts and files that nobody lists; the report names each with the reason);
+1 a proof does not verify; 2 wrong usage, an unreadable history, or the log could
+not be reached.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := o.config()
+			if err != nil {
+				return err
+			}
+			history, err := publish.ReadHistory(args[0])
+			if err != nil {
+				return err
+			}
+			bar := cli.NewProgress(cmd.ErrOrStderr(), "import", int64(history.Len()))
+			cfg.Progress = func(files int) { bar.Add(int64(files)) }
+			report, err := publish.Import(cmd.Context(), cfg, history)
+			bar.Done()
+			if len(report.Files) > 0 || err == nil {
+				if printErr := printImported(cmd, report, o.json); printErr != nil {
+					return printErr
+				}
+			}
+			if err != nil {
+				return explain(fmt.Errorf("after %d of %d files: %w", len(report.Files), history.Len(), err))
+			}
+			return nil
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+// imported is the JSON form of the report.
+type imported struct {
+	*publish.Report
+	Counts []publish.Count `json:"counts"`
+	Total  publish.Count   `json:"total"`
+}
+
+func printImported(cmd *cobra.Command, report *publish.Report, asJSON bool) error {
+	if asJSON {
+		return cli.WriteJSON(cmd.OutOrStdout(), imported{report, report.Counts(), report.Total()})
+	}
+	return report.WriteCounts(cmd.OutOrStdout())
+}

@@ -1,0 +1,96 @@
+// Command publisher is the vendor's side of a log: it submits signed metadata,
+// waits for the witnessed proof and writes it beside the metadata.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/publish"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func main() { cli.Main(build) }
+
+func build() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "publisher",
+		Short: "Publish TUF metadata in a transparency log",
+	}
+	root.AddCommand(submitCommand(), importCommand())
+	return root
+}
+
+// options are the flags that both commands have.
+type options struct {
+	log, policy, repository, tokenFile string
+	timeout                            time.Duration
+	json                               bool
+}
+
+func (o *options) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.log, "log", "", "URL of the log")
+	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
+	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the token for a log that asks for one")
+	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	for _, name := range []string{"log", "policy"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // a flag that was not declared above
+		}
+	}
+}
+
+func (o *options) config() (publish.Config, error) {
+	cfg := publish.Config{Timeout: o.timeout}
+	text, err := os.ReadFile(o.policy)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Policy, err = proofs.ParsePolicy(text); err != nil {
+		return cfg, fmt.Errorf("%s: %w", o.policy, err)
+	}
+	if o.repository != "" {
+		if cfg.Repository, err = verify.ParseDigest(o.repository); err != nil {
+			return cfg, fmt.Errorf("--repository: %w", err)
+		}
+	}
+	if o.timeout <= 0 {
+		return cfg, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
+	}
+	client := &api.Client{Base: o.log, HTTP: &http.Client{}}
+	if o.tokenFile != "" {
+		if client.Token, err = keyfile.Read(o.tokenFile); err != nil {
+			return cfg, err
+		}
+	}
+	cfg.Log = client
+	return cfg, nil
+}
+
+// explain turns an error of package publish into the program's: what the log
+// could not prove is a verdict (exit 1), all else an outage or wrong usage (2).
+func explain(err error) error {
+	var unproved *publish.ProofError
+	var problem *api.ProblemError
+	switch {
+	case errors.As(err, &unproved):
+		return cli.Failed(err)
+	case errors.Is(err, publish.ErrNoRepository):
+		return fmt.Errorf("%w: add the repository's roots or give --repository", err)
+	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
+		return fmt.Errorf("%w (give --token-file)", err)
+	}
+	return err
+}

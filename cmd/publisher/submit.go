@@ -1,0 +1,64 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/publish"
+)
+
+func submitCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "submit --log URL --policy POLICY [flags] PATH...",
+		Short: "Submit metadata files and write their proofs beside them",
+		Long: `Submit the metadata files of one TUF repository and wait for their witnessed
+proofs. PATH is a metadata file or a metadata directory, of which all *.json files
+are taken. Roles follow from the file names: ROLE.json, VERSION.ROLE.json or
+HASH.ROLE.json.
+
+The repository is the one in which the log has one of the roots; when it knows none
+of them, the root of the lowest version is registered and names the repository.
+Targets metadata needs the snapshot that lists it among the files.
+
+Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
+FILE. A proof that is there already and still satisfies POLICY is kept. Snapshots
+and timestamps that the log does not log serve as vouchers and get no proof.
+
+Exit codes: 0 every file is logged; 1 a file was refused, is logged as evidence, or
+its proof does not verify; 2 wrong usage, or the log could not be reached.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			cfg, err := o.config()
+			if err != nil {
+				return err
+			}
+			files, err := publish.ReadFiles(paths)
+			if err != nil {
+				return err
+			}
+			report, err := publish.Submit(cmd.Context(), cfg, files)
+			if len(report.Files) > 0 || err == nil {
+				if printErr := printSubmitted(cmd, report, o.json); printErr != nil {
+					return printErr
+				}
+			}
+			if err != nil {
+				return explain(err)
+			}
+			if len(report.Evidence())+len(report.Refused()) > 0 {
+				return cli.Failed(cli.ErrReported)
+			}
+			return nil
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func printSubmitted(cmd *cobra.Command, report *publish.Report, asJSON bool) error {
+	if asJSON {
+		return cli.WriteJSON(cmd.OutOrStdout(), report)
+	}
+	return report.WriteFiles(cmd.OutOrStdout())
+}

@@ -1,0 +1,210 @@
+// Package api is the log's HTTP interface: the JSON it speaks and a client for
+// it. What the log says here is a convenience and never trusted by itself:
+// every answer comes with a proof (FileResult.Sidecar, EntryProof) or names a
+// leaf that can be proved.
+//
+//	POST /v1/repositories                 body: a genesis root file
+//	POST /v1/repositories/{id}/metadata   body: a tar of metadata files
+//	                                      (Content-Type application/x-tar) or one
+//	                                      root file (application/json)
+//	GET  /v1/submissions/{id}             a submission's Result
+//	GET  /v1/repositories                 RepositoryList
+//	GET  /v1/repositories/{id}            Repository
+//	GET  /v1/lookup/sha256/{hex}          Lookup
+//	GET  /v1/entries/{index}/proof        the newest sidecar of an entry, text/plain
+//
+// Both POSTs take "Prefer: wait=SECONDS" (default 10, at most 60) and, where the
+// operator asks for it, "Authorization: Bearer TOKEN". They answer
+//
+//	200  a Result with Done set: every file has a verdict and the accepted ones
+//	     their witnessed proof
+//	202  a Result in which some files are pending, and a Location to poll
+//	422  a Problem of code CodeRefused whose member "results" holds the verdicts:
+//	     no file of the submission was accepted
+//	503  a Problem with Retry-After: the queue is full or the log cannot publish
+//
+// All other errors are a Problem too (RFC 9457, application/problem+json).
+//
+// Files in a tar are regular files whose names are those of a TUF repository's
+// metadata directory, without folders, each name at most once; RoleOf says which
+// role a name means. Snapshots and timestamps that the log does not take as leaves
+// come along as vouchers and have no verdict, or CodeNotLoggedRole, which they get
+// in any case where nothing else was sent. A submission is idempotent: sending it
+// again returns the indices its files have.
+package api
+
+import (
+	"fmt"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Limits of one submission.
+const (
+	MaxFiles      = 1024     // files in one tar
+	MaxSubmission = 64 << 20 // bytes of one request body
+)
+
+// Content types.
+const (
+	TypeTar     = "application/x-tar"
+	TypeJSON    = "application/json"
+	TypeProblem = "application/problem+json"
+	TypeText    = "text/plain; charset=utf-8"
+)
+
+// Result is what became of a submission.
+type Result struct {
+	Repository string       `json:"repository"` // 64 hex digits
+	Done       bool         `json:"done"`       // no file is pending any more
+	Results    []FileResult `json:"results"`    // one for each file, in the order judged
+}
+
+// FileResult is the log's verdict on one file.
+type FileResult struct {
+	File    string `json:"file"`              // its name in the tar; "root.json" where a root was sent alone
+	Role    string `json:"role"`              // not percent-encoded
+	Version int64  `json:"version"`           // 0 when the file could not be read
+	Status  Status `json:"status"`            //
+	Index   int64  `json:"index"`             // of its leaf in the log; -1: none
+	Code    string `json:"code,omitempty"`    // why it was refused, one of the codes below
+	Detail  string `json:"detail,omitempty"`  // the same for people
+	Sidecar string `json:"sidecar,omitempty"` // c2sp.org/tlog-proof of the leaf at Index; empty when refused or pending
+}
+
+// Status is what the log did with a file.
+type Status string
+
+// The log's verdicts.
+const (
+	StatusReleased Status = "released" // a new release leaf
+	StatusLogged   Status = "logged"   // its payload was a leaf already, at Index; a release unless the sidecar's leaf says otherwise
+	StatusEvidence Status = "evidence" // it contradicts a release; Index is the evidence leaf, new or not
+	StatusRefused  Status = "refused"  // see Code
+	StatusPending  Status = "pending"  // not judged or not published yet
+)
+
+// Codes of refused files, the rules being those of the log's admission.
+const (
+	CodeMalformed      = verify.RefusedMalformed      // does not parse strictly
+	CodeThreshold      = verify.RefusedThreshold      // too few valid signatures
+	CodeSuperseded     = verify.RefusedSuperseded     // signed only by keys that the role no longer has
+	CodeNoParent       = verify.RefusedNoParent       // a root for which the root before it is not logged
+	CodeSnapshotNeeded = verify.RefusedSnapshotNeeded // no valid snapshot beside it lists it
+	CodeNotDelegated   = verify.RefusedNotDelegated   // nobody delegates to its role
+	CodeOtherRole      = verify.RefusedOtherRole      // its payload is logged under another role
+	CodeWrongType      = verify.RefusedWrongType      // its _type does not fit its role
+	CodeEncoding       = verify.RefusedEncoding       // not the repository's encoding
+	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty or too long, or its file's name makes no sense
+	CodeNotLoggedRole  = "not-logged-role"            // snapshots or timestamps, where the operator does not log them
+	CodeUnknownRepo    = "unknown-repository"         // also of whole requests: 404
+)
+
+// Codes of whole requests.
+const (
+	CodeRefused      = "refused"      // 422: no file was accepted, see Results
+	CodeBadRequest   = "bad-request"  // 400
+	CodeUnauthorized = "unauthorized" // 401: the operator asks for a token
+	CodeNotFound     = "not-found"    // 404
+	CodeTooLarge     = "too-large"    // 413
+	CodeMediaType    = "media-type"   // 415
+	CodeBusy         = "busy"         // 503 or 429, with Retry-After
+	CodeUnavailable  = "unavailable"  // 503: the log cannot publish now
+	CodeInternal     = "internal"     // 500
+	CodeMethod       = "method"       // 405
+)
+
+// Problem is an RFC 9457 problem with the log's extra members.
+type Problem struct {
+	Type   string `json:"type"` // "about:blank"
+	Title  string `json:"title"`
+	Status int    `json:"status"` // HTTP status
+	Code   string `json:"code"`   // stable, one of the codes of this package
+	Detail string `json:"detail,omitempty"`
+
+	Repository string       `json:"repository,omitempty"` // with Results
+	Results    []FileResult `json:"results,omitempty"`    // with CodeRefused
+}
+
+// ProblemError is the error for an answer that is a problem, or for one with an
+// error status that is no problem document (Code is empty then, Detail the start
+// of the body).
+type ProblemError struct {
+	Problem
+	URL string // what was asked
+}
+
+func (e *ProblemError) Error() string {
+	what := e.Code
+	if what == "" {
+		what = e.Title
+	}
+	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, what)
+	if e.Detail != "" {
+		msg += ": " + e.Detail
+	}
+	return msg
+}
+
+// RepositoryList is the answer to GET /v1/repositories.
+type RepositoryList struct {
+	Repositories []RepositoryInfo `json:"repositories"`
+}
+
+// RepositoryInfo describes a repository in a listing.
+type RepositoryInfo struct {
+	ID       string        `json:"id"`              // 64 hex digits
+	Label    string        `json:"label,omitempty"` // the operator's name for it, never identity
+	Encoding string        `json:"encoding"`        // json or pigweed
+	Releases int64         `json:"releases"`        // release leaves
+	Evidence int64         `json:"evidence"`        // evidence leaves
+	Roles    []RoleCurrent `json:"roles"`           // those with a current release, sorted by name
+}
+
+// RoleCurrent is the current release of a role.
+type RoleCurrent struct {
+	Role    string `json:"role"`
+	Version int64  `json:"version"`
+	Index   int64  `json:"index"`
+}
+
+// Repository is the answer to GET /v1/repositories/{id}.
+type Repository struct {
+	RepositoryInfo
+	Leaves []Leaf `json:"leaves"` // all of them, in log order
+}
+
+// Leaf is a leaf of the log as JSON. The digests are 64 hex digits.
+type Leaf struct {
+	Index       int64  `json:"index"`
+	Kind        string `json:"kind"` // release or evidence
+	Repository  string `json:"repository"`
+	Role        string `json:"role"` // not percent-encoded
+	Version     int64  `json:"version"`
+	Payload     string `json:"payload"`
+	Metadata    string `json:"metadata"` // a blob
+	Size        int64  `json:"size"`     // bytes of that blob
+	Snapshot    string `json:"snapshot,omitempty"`
+	Encoding    string `json:"encoding"`
+	Contradicts *int64 `json:"contradicts,omitempty"` // evidence only: index of the release
+}
+
+// Lookup is the answer to GET /v1/lookup/sha256/{hex}. A digest that the log has
+// never seen is an answer too, with nothing in it.
+type Lookup struct {
+	SHA256  string    `json:"sha256"`
+	Blob    bool      `json:"blob"`    // the log keeps a metadata file with this digest
+	Leaves  []Leaf    `json:"leaves"`  // whose payload, metadata or snapshot it is
+	Targets []Listing `json:"targets"` // releases that list a target file with this digest
+}
+
+// Listing says that a leaf's metadata lists a target file.
+type Listing struct {
+	Index      int64  `json:"index"`
+	Kind       string `json:"kind"`
+	Repository string `json:"repository"`
+	Role       string `json:"role"`
+	Version    int64  `json:"version"`
+	Path       string `json:"path"`   // the target's path
+	Length     int64  `json:"length"` // bytes; -1 where the metadata does not say
+}

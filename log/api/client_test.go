@@ -1,0 +1,281 @@
+package api
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// serve starts a log that answers with the given handlers.
+func serve(t *testing.T, routes map[string]http.HandlerFunc) *Client {
+	t.Helper()
+	mux := http.NewServeMux()
+	for pattern, h := range routes {
+		mux.HandleFunc(pattern, h)
+	}
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return &Client{Base: srv.URL, HTTP: srv.Client()}
+}
+
+func answer(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		panic(err)
+	}
+}
+
+func TestSubmitSendsATar(t *testing.T) {
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories/{id}/metadata": func(w http.ResponseWriter, r *http.Request) {
+			if r.PathValue("id") != "ab" || r.Header.Get("Content-Type") != TypeTar ||
+				r.Header.Get("Prefer") != "wait=3" || r.Header.Get("Authorization") != "Bearer s3cret" {
+				t.Errorf("id %q, header %v", r.PathValue("id"), r.Header)
+			}
+			if _, sent := r.Header["Idempotency-Key"]; sent {
+				t.Error("sent an empty Idempotency-Key")
+			}
+			res := Result{Repository: "ab", Done: true}
+			tr := tar.NewReader(r.Body)
+			for {
+				h, err := tr.Next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				data, err := io.ReadAll(tr)
+				if err != nil {
+					t.Error(err)
+				}
+				res.Results = append(res.Results, FileResult{File: h.Name, Detail: string(data), Status: StatusReleased})
+			}
+			answer(w, 200, TypeJSON, res)
+		},
+	})
+	c.Token, c.Prefer, c.Base = "s3cret", 3*time.Second, c.Base+"/"
+	res, err := c.Submit(t.Context(), "ab", []File{{"1.root.json", []byte("one")}, {"1.%2E.json", []byte("two")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []FileResult{
+		{File: "1.root.json", Detail: "one", Status: StatusReleased},
+		{File: "1.%2E.json", Detail: "two", Status: StatusReleased},
+	}
+	if !res.Done || len(res.Results) != 2 || res.Results[0] != want[0] || res.Results[1] != want[1] {
+		t.Fatalf("got %+v", res)
+	}
+}
+
+func TestRegisterPolls(t *testing.T) {
+	var posts, polls atomic.Int64
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || string(body) != "a root" || r.Header.Get("Content-Type") != TypeJSON {
+				t.Errorf("body %q, %v, header %v", body, err, r.Header)
+			}
+			w.Header().Set("Location", fmt.Sprintf("/v1/submissions/%d", posts.Add(1)))
+			answer(w, 202, TypeJSON, Result{Results: []FileResult{{Status: StatusPending, Index: -1}}})
+		},
+		"GET /v1/submissions/{n}": func(w http.ResponseWriter, r *http.Request) {
+			switch polls.Add(1) {
+			case 1: // restarted: it knows nothing of that submission
+				answer(w, 404, TypeProblem, Problem{Code: CodeNotFound})
+			case 2:
+				w.Header().Set("Retry-After", "0")
+				answer(w, 202, TypeJSON, Result{Results: []FileResult{{Status: StatusPending}}})
+			default:
+				answer(w, 200, TypeJSON, Result{Repository: r.PathValue("n"), Done: true})
+			}
+		},
+	})
+	res, err := c.Register(t.Context(), []byte("a root"))
+	if err != nil || !res.Done || res.Repository != "2" {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+	if posts.Load() != 2 || polls.Load() != 3 {
+		t.Fatalf("%d posts, %d polls", posts.Load(), polls.Load())
+	}
+}
+
+func TestSubmitReturnsWhatItHasWhenTimeIsUp(t *testing.T) {
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories/{id}/metadata": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/v1/submissions/1")
+			answer(w, 202, TypeJSON, Result{Results: []FileResult{{Status: StatusPending}}})
+		},
+		"GET /v1/submissions/1": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			answer(w, 202, TypeJSON, Result{Results: []FileResult{{Status: StatusReleased}, {Status: StatusPending}}})
+		},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	res, err := c.Submit(ctx, "ab", nil)
+	if !errors.Is(err, context.DeadlineExceeded) || res == nil || len(res.Results) != 2 || res.Done {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+}
+
+func TestAllRefusedIsAResult(t *testing.T) {
+	results := []FileResult{{File: "targets.json", Role: "targets", Status: StatusRefused, Index: -1, Code: CodeThreshold}}
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories/{id}/metadata": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 422, TypeProblem, Problem{Code: CodeRefused, Repository: "ab", Results: results})
+		},
+		"POST /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/later")
+			answer(w, 202, TypeJSON, Result{})
+		},
+		"GET /later": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 422, TypeProblem, Problem{Code: CodeRefused, Repository: "ab", Results: results})
+		},
+	})
+	for name, ask := range map[string]func() (*Result, error){
+		"at once": func() (*Result, error) { return c.Submit(t.Context(), "ab", nil) },
+		"later":   func() (*Result, error) { return c.Register(t.Context(), nil) },
+	} {
+		res, err := ask()
+		if err != nil || !res.Done || res.Repository != "ab" || len(res.Results) != 1 || res.Results[0] != results[0] {
+			t.Errorf("%s: got %+v, %v", name, res, err)
+		}
+	}
+}
+
+func TestFullLogIsAskedAgain(t *testing.T) {
+	for _, status := range []int{503, 429} {
+		var asked atomic.Int64
+		c := serve(t, map[string]http.HandlerFunc{
+			"POST /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err != nil || string(body) != "root" {
+					t.Errorf("body %q, %v", body, err)
+				}
+				if asked.Add(1) < 3 {
+					w.Header().Set("Retry-After", "0")
+					answer(w, status, TypeProblem, Problem{Code: CodeBusy})
+					return
+				}
+				answer(w, 200, TypeJSON, Result{Done: true})
+			},
+		})
+		if _, err := c.Register(t.Context(), []byte("root")); err != nil || asked.Load() != 3 {
+			t.Errorf("%d: %v after %d requests", status, err, asked.Load())
+		}
+	}
+}
+
+func TestFullLogAndNoTime(t *testing.T) {
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+			answer(w, 503, TypeProblem, Problem{Code: CodeUnavailable, Detail: "2 of 3 witnesses are silent"})
+		},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Register(ctx, nil)
+	var problem *ProblemError
+	if !errors.As(err, &problem) || problem.Code != CodeUnavailable || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	c := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/repositories/gone": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 404, TypeProblem+"; charset=utf-8", Problem{Title: "Not Found", Status: 200, Code: CodeUnknownRepo, Detail: "no such repository"})
+		},
+		"GET /v1/repositories/proxy": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "<h1>upstream \xff died</h1>"+strings.Repeat("x", 2000), http.StatusServiceUnavailable)
+		},
+		"GET /v1/repositories/lies": func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "hello")
+		},
+	})
+	_, err := c.Repository(t.Context(), "gone")
+	var problem *ProblemError
+	if !errors.As(err, &problem) || problem.Code != CodeUnknownRepo || problem.Status != 404 || problem.Detail != "no such repository" {
+		t.Errorf("problem: %#v", err)
+	}
+	// No Retry-After, no problem document: an answer to report, not to wait for.
+	_, err = c.Repository(t.Context(), "proxy")
+	if !errors.As(err, &problem) || problem.Code != "" || problem.Status != 503 ||
+		!strings.Contains(problem.Detail, "upstream  died") || len(problem.Detail) > 512 {
+		t.Errorf("proxy: %#v", err)
+	}
+	if _, err := c.Repository(t.Context(), "lies"); err == nil {
+		t.Error("took hello for a repository")
+	}
+}
+
+func TestReads(t *testing.T) {
+	seven := int64(7)
+	leaf := Leaf{Index: 8, Kind: "evidence", Role: "a/b", Contradicts: &seven}
+	c := serve(t, map[string]http.HandlerFunc{
+		"GET /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 200, TypeJSON, RepositoryList{[]RepositoryInfo{{ID: "ab", Releases: 3}}})
+		},
+		"GET /v1/repositories/{id}": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 200, TypeJSON, Repository{RepositoryInfo{ID: r.PathValue("id")}, []Leaf{leaf}})
+		},
+		"GET /v1/lookup/sha256/{hex}": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, 200, TypeJSON, Lookup{SHA256: r.PathValue("hex"), Blob: true})
+		},
+		"GET /v1/entries/{index}/proof": func(w http.ResponseWriter, r *http.Request) {
+			if r.PathValue("index") == "2" {
+				w.Write(bytes.Repeat([]byte("x"), maxProof+1))
+				return
+			}
+			fmt.Fprint(w, "proof of "+r.PathValue("index"))
+		},
+	})
+	ctx := t.Context()
+	if l, err := c.Repositories(ctx); err != nil || len(l.Repositories) != 1 || l.Repositories[0].Releases != 3 {
+		t.Errorf("Repositories = %+v, %v", l, err)
+	}
+	r, err := c.Repository(ctx, "cd")
+	if err != nil || r.ID != "cd" || len(r.Leaves) != 1 || *r.Leaves[0].Contradicts != 7 || r.Leaves[0].Role != "a/b" {
+		t.Errorf("Repository = %+v, %v", r, err)
+	}
+	if l, err := c.Lookup(ctx, "00ff"); err != nil || l.SHA256 != "00ff" || !l.Blob {
+		t.Errorf("Lookup = %+v, %v", l, err)
+	}
+	if p, err := c.EntryProof(ctx, 1); err != nil || string(p) != "proof of 1" {
+		t.Errorf("EntryProof = %q, %v", p, err)
+	}
+	if _, err := c.EntryProof(ctx, 2); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("a proof of %d bytes: %v", maxProof+1, err)
+	}
+}
+
+func TestLocationMustBeOnTheLog(t *testing.T) {
+	c := &Client{Base: "https://log.example/tuf/"}
+	for location, want := range map[string]string{
+		"/v1/submissions/1":                  "https://log.example/v1/submissions/1",
+		"v1/submissions/1":                   "https://log.example/tuf/v1/submissions/1",
+		"https://log.example/v1/submissions": "https://log.example/v1/submissions",
+		"https://evil.example/":              "",
+		"http://log.example/":                "",
+		"//evil.example/x":                   "",
+		"http://[":                           "",
+	} {
+		got, err := c.sameLog(location)
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("sameLog(%q) = %q, %v; want %q", location, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// FileName is the name under which a file of a role travels in a tar:
+// VERSION.ROLE.json, the role percent-encoded as in the leaf (all but ALPHA
+// DIGIT - . _ ~), so that a role named "../a" or "ö" is one plain name.
+func FileName(role string, version int64) string {
+	return strconv.FormatInt(version, 10) + "." + EscapeRole(role) + ".json"
+}
+
+// EscapeRole percent-encodes every byte of a role's name but the unreserved
+// characters of RFC 3986, with upper-case digits.
+func EscapeRole(role string) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(role) {
+		c := role[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '-', c == '.', c == '_', c == '~':
+			b.WriteByte(c)
+		default:
+			b.WriteByte('%')
+			b.WriteByte(digits[c>>4])
+			b.WriteByte(digits[c&15])
+		}
+	}
+	return b.String()
+}
+
+// RoleOf returns the role that a metadata file's name (without folders) means.
+// The forms are ROLE.json, N.ROLE.json and HASH.ROLE.json (consistent names of
+// old go-tuf: hex of the file's SHA-256 or SHA-512), the role percent-encoded or
+// not. A role's name may itself begin with a number and a dot, so a prefix counts
+// only when it is the version inside the file, or the hash of the file; otherwise
+// it belongs to the role's name. For a file that could not be read pass version 0:
+// then any number counts as a prefix. A top-level role's file whose name carries
+// another version, or another hash, than the file is an error.
+func RoleOf(name string, file []byte, version int64) (string, error) {
+	base, ok := strings.CutSuffix(name, ".json")
+	if !ok || base == "" {
+		return "", fmt.Errorf("file name %q: metadata files are named ROLE.json or VERSION.ROLE.json", name)
+	}
+	prefix, rest, dotted := strings.Cut(base, ".")
+	if dotted && rest != "" {
+		kind, fits := prefixFits(prefix, file, version)
+		switch {
+		case kind == "":
+		case fits:
+			base = rest
+		case isTopLevel(rest):
+			return "", fmt.Errorf("file name %q: its %s is not that of the file", name, kind)
+		}
+	}
+	role, err := url.PathUnescape(base)
+	if err != nil {
+		return "", fmt.Errorf("file name %q: %w", name, err)
+	}
+	return role, nil
+}
+
+// prefixFits says what the part of a file name before its first dot looks like
+// ("version", "hash" or nothing) and whether the file has it.
+func prefixFits(prefix string, file []byte, version int64) (kind string, fits bool) {
+	switch {
+	case len(prefix) == 2*sha256.Size && isLowerHex(prefix):
+		sum := sha256.Sum256(file)
+		return "hash", prefix == hex.EncodeToString(sum[:])
+	case len(prefix) == 2*sha512.Size && isLowerHex(prefix):
+		sum := sha512.Sum512(file)
+		return "hash", prefix == hex.EncodeToString(sum[:])
+	}
+	n, err := strconv.ParseInt(prefix, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != prefix || n < 0 {
+		return "", false
+	}
+	return "version", version == 0 || n == version
+}
+
+func isLowerHex(s string) bool {
+	return strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func isTopLevel(role string) bool {
+	switch role {
+	case "root", "targets", "snapshot", "timestamp":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,276 @@
+package publish
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// fakeLog is a log in memory: the real rules of admission over real proofs,
+// without storage, witnesses and HTTP.
+type fakeLog struct {
+	t        testing.TB
+	signer   *proofs.Signer
+	policy   *proofs.Policy
+	hashes   []tlog.Hash // stored hashes, see tlog.StoredHashes
+	leaves   []verify.Leaf
+	repos    []*verify.Repository
+	blobs    blobs
+	notLog   map[string]bool // roles that are not logged
+	requests int
+	sent     map[string]int                        // files sent, by role
+	tamper   func(*api.FileResult)                 // what a lying log changes
+	fail     func(request int) error               // a log that cannot be reached
+	tars     func(repository string, f []api.File) // told of every submission
+}
+
+type blobs map[verify.Digest][]byte
+
+func (b blobs) Blob(sum verify.Digest) ([]byte, error) {
+	if data, ok := b[sum]; ok {
+		return data, nil
+	}
+	return nil, fmt.Errorf("no blob %v", sum)
+}
+
+// newFake returns a log that logs all roles but those in notLog.
+func newFake(t testing.TB, notLog ...string) *fakeLog {
+	t.Helper()
+	signer, err := proofs.GenerateSigner(rand.Reader, "fake.example/log", proofs.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := proofs.ParsePolicy([]byte("log " + signer.Key().String() + "\nquorum none\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &fakeLog{t: t, signer: signer, policy: policy, blobs: blobs{}, notLog: map[string]bool{}, sent: map[string]int{}}
+	for _, role := range notLog {
+		l.notLog[role] = true
+	}
+	return l
+}
+
+func (l *fakeLog) config() Config { return Config{Log: l, Policy: l.policy} }
+
+func (l *fakeLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	found := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		found[i] = l.hashes[index]
+	}
+	return found, nil
+}
+
+// append integrates a leaf.
+func (l *fakeLog) append(leaf verify.Leaf) int64 {
+	index := int64(len(l.leaves))
+	more, err := tlog.StoredHashes(index, leaf.Marshal(), l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.hashes = append(l.hashes, more...)
+	l.leaves = append(l.leaves, leaf)
+	return index
+}
+
+// sidecar proves the entry at index under a checkpoint of now.
+func (l *fakeLog) sidecar(index int64) string {
+	size := int64(len(l.leaves))
+	root, err := tlog.TreeHash(size, l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	hashes, err := tlog.ProveRecord(size, index, l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	text := proofs.Checkpoint{Origin: "fake.example/log", Tree: proofs.Tree{N: size, Hash: root}}.String()
+	sig, err := l.signer.Sign(text, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	note := proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}
+	return string(proofs.Proof{Extra: l.leaves[index].Marshal(), Index: index, Hashes: hashes, Checkpoint: note.Marshal()}.Marshal())
+}
+
+func (l *fakeLog) ask(ctx context.Context) error {
+	l.requests++
+	if l.fail != nil {
+		if err := l.fail(l.requests); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (l *fakeLog) Lookup(ctx context.Context, sha256 string) (*api.Lookup, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	found := &api.Lookup{SHA256: sha256}
+	for i, leaf := range l.leaves {
+		if leaf.Payload.String() == sha256 {
+			found.Leaves = append(found.Leaves, api.Leaf{Index: int64(i), Kind: string(leaf.Kind), Repository: leaf.Repository.String(),
+				Role: leaf.Role, Version: leaf.Version, Payload: sha256})
+		}
+	}
+	return found, nil
+}
+
+func (l *fakeLog) Register(ctx context.Context, root []byte) (*api.Result, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	result := func(repository verify.Digest, r api.FileResult) (*api.Result, error) {
+		r.File, r.Role = "root.json", verify.RoleRoot
+		return &api.Result{Repository: repository.String(), Done: true, Results: []api.FileResult{r}}, nil
+	}
+	m, err := verify.ParseJSON(root)
+	if err != nil {
+		return result(verify.Digest{}, api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
+	}
+	for i, leaf := range l.leaves {
+		if leaf.Payload == m.PayloadDigest && leaf.Kind == verify.Release {
+			return result(leaf.Repository, l.proved(api.StatusLogged, int64(i)))
+		}
+	}
+	d, err := verify.JudgeGenesis(m)
+	if err != nil {
+		return result(verify.Digest{}, refusedBy(err))
+	}
+	l.blobs[m.FileDigest] = m.File
+	index := l.append(d.Leaf)
+	repo, err := verify.NewRepository(d.Leaf, index, l.blobs)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.repos = append(l.repos, repo)
+	return result(repo.ID(), l.proved(api.StatusReleased, index))
+}
+
+func (l *fakeLog) proved(status api.Status, index int64) api.FileResult {
+	r := api.FileResult{Status: status, Index: index, Sidecar: l.sidecar(index)}
+	if l.leaves[index].Kind == verify.Evidence {
+		r.Status = api.StatusEvidence
+		r.Detail = fmt.Sprintf("contradicts the release at index %d", l.leaves[index].Contradicts)
+	}
+	if l.tamper != nil {
+		l.tamper(&r)
+	}
+	return r
+}
+
+func refusedBy(err error) api.FileResult {
+	r := api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeInternal, Detail: err.Error()}
+	var refused *verify.Refused
+	if errors.As(err, &refused) {
+		r.Code, r.Detail = refused.Code, refused.Detail
+	}
+	return r
+}
+
+func (l *fakeLog) Submit(ctx context.Context, repository string, files []api.File) (*api.Result, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	if l.tars != nil {
+		l.tars(repository, files)
+	}
+	i := slices.IndexFunc(l.repos, func(r *verify.Repository) bool { return r.ID().String() == repository })
+	if i < 0 {
+		return nil, &api.ProblemError{Problem: api.Problem{Status: 404, Code: api.CodeUnknownRepo}}
+	}
+	if len(files) > api.MaxFiles {
+		l.t.Errorf("%d files in one tar", len(files))
+	}
+	type parsed struct {
+		name, role string
+		meta       *verify.Metadata
+	}
+	res := &api.Result{Repository: repository, Done: true}
+	var queue []parsed
+	var snapshots []*verify.Metadata
+	names := map[string]bool{}
+	for _, f := range files {
+		if names[f.Name] {
+			l.t.Errorf("%s is twice in one tar", f.Name)
+		}
+		names[f.Name] = true
+		m, err := verify.ParseJSON(f.Data)
+		if err != nil {
+			role, roleErr := api.RoleOf(f.Name, f.Data, 0)
+			l.sent[role]++
+			res.Results = append(res.Results, api.FileResult{File: f.Name, Role: role, Status: api.StatusRefused, Index: -1,
+				Code: api.CodeMalformed, Detail: errors.Join(err, roleErr).Error()})
+			continue
+		}
+		role, err := api.RoleOf(f.Name, f.Data, m.Version)
+		if err != nil {
+			l.t.Errorf("sent %q: %v", f.Name, err)
+		}
+		l.sent[role]++
+		queue = append(queue, parsed{f.Name, role, m})
+		if m.Snapshot != nil {
+			snapshots = append(snapshots, m)
+		}
+	}
+	slices.SortStableFunc(queue, func(a, b parsed) int { return rankOf(a.role) - rankOf(b.role) })
+	for _, q := range queue {
+		r := l.judge(l.repos[i], q.role, q.meta, snapshots)
+		r.File, r.Role, r.Version = q.name, q.role, q.meta.Version
+		res.Results = append(res.Results, r)
+	}
+	return res, nil
+}
+
+func (l *fakeLog) judge(repo *verify.Repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) api.FileResult {
+	if l.notLog[role] {
+		return api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeNotLoggedRole, Detail: "this log does not log role " + role}
+	}
+	d, err := repo.Judge(role, m, snapshots)
+	if err != nil {
+		if !verify.IsRefused(err) {
+			l.t.Errorf("%s %d: %v", role, m.Version, err)
+		}
+		return refusedBy(err)
+	}
+	if d.Logged {
+		return l.proved(api.StatusLogged, d.Index)
+	}
+	l.blobs[m.FileDigest] = m.File
+	for _, s := range snapshots {
+		if s.FileDigest == d.Leaf.Snapshot {
+			l.blobs[s.FileDigest] = s.File
+		}
+	}
+	index := l.append(d.Leaf)
+	if err := repo.Apply(index, d.Leaf); err != nil {
+		l.t.Fatal(err)
+	}
+	return l.proved(api.StatusReleased, index)
+}
+
+// realHistory reads one of the real histories, or skips the test.
+func realHistory(t testing.TB, name string) *History {
+	t.Helper()
+	dir := os.Getenv("TUFLOG_DATA")
+	if dir == "" {
+		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
+	}
+	h, err := ReadHistory(filepath.Join(dir, "tuf_histories", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}

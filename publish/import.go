@@ -1,0 +1,51 @@
+package publish
+
+import (
+	"context"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// Import publishes a history step by step. A history normally holds files that a
+// log refuses (drafts, files that nobody lists): the report says so, file by file.
+// An error ends the import where it is; the report then holds what was done. The
+// log is the state: importing again goes on, since what is logged answers with
+// the index it has.
+//
+// Timestamps, and snapshots by themselves, are no longer sent once the log has
+// said that it does not log them.
+func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
+	j := newJob(cfg, h.files)
+	for _, files := range steps(j.all) {
+		if err := j.step(ctx, files); err != nil {
+			return j.report(), err
+		}
+		if cfg.Progress != nil {
+			cfg.Progress(len(files))
+		}
+	}
+	if err := j.last(ctx); err != nil {
+		return j.report(), err
+	}
+	for _, f := range j.all {
+		if f.verdict.Status == "" {
+			f.verdict = refusal(f, nil, api.CodeUnknownRepo, "no root of this history opens a repository")
+		}
+	}
+	return j.report(), nil
+}
+
+// report collects the verdicts. A file without one (the import ended before its
+// turn) is left out.
+func (j *job) report() *Report {
+	r := &Report{}
+	for _, known := range j.repos {
+		r.Repositories = append(r.Repositories, known.id.String())
+	}
+	for _, f := range j.all {
+		if f.verdict.Status != "" {
+			r.Files = append(r.Files, f.verdict)
+		}
+	}
+	return r
+}

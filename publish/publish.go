@@ -1,0 +1,187 @@
+// Package publish brings TUF metadata into a log: the files of one release
+// (Submit) or the whole history of a repository (Import). It decides what to send,
+// in which order and beside which snapshot, and believes no answer without its
+// proof: every index that the log gives back comes with a sidecar that is checked
+// against the caller's policy.
+//
+// # Order
+//
+// The log judges a file against what it holds already, so a root must be there
+// before what its keys signed, and a parent before what it delegates to. Targets
+// metadata does not name its own role: it counts only beside a snapshot that lists
+// it. So files are sent roots first, one version after the other, then targets and
+// delegated roles together with the snapshots that list them; a file that the log
+// refuses for want of something is sent again when that may have arrived, and so
+// on until nothing changes.
+//
+// # Repositories
+//
+// A repository is named by the payload of its first root. A root whose payload the
+// log knows belongs to the repository that has it. One that no repository accepts
+// and that meets its own threshold opens another repository (a vendor who started
+// again at version 1). Later files are offered to the repository opened last, then
+// to the others.
+package publish
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Log is what publishing needs of a log; *api.Client is one. A file that is
+// refused is a result, not an error: an error means that the log could not be
+// asked or did not answer, and ends the work.
+type Log interface {
+	// Register submits a root that may open a repository.
+	Register(ctx context.Context, root []byte) (*api.Result, error)
+	// Submit sends files, each name at most once, to a repository and returns
+	// when every one of them has a verdict.
+	Submit(ctx context.Context, repository string, files []api.File) (*api.Result, error)
+	// Lookup says which leaves have a SHA-256 digest (64 hex digits) as their
+	// payload.
+	Lookup(ctx context.Context, sha256 string) (*api.Lookup, error)
+}
+
+// Config says where and how to publish.
+type Config struct {
+	Log    Log
+	Policy *proofs.Policy // every sidecar must satisfy it; nil accepts none
+	// Repository is the one repository to publish to. Zero: found by the roots'
+	// payloads, or opened.
+	Repository verify.Digest
+	// Timeout bounds each request until its proof is there. 0: 5 minutes.
+	Timeout time.Duration
+	// Progress is told how many more files have a first verdict. Nil: nobody is.
+	Progress func(files int)
+}
+
+// DefaultTimeout is how long a request may wait for its witnessed proof.
+const DefaultTimeout = 5 * time.Minute
+
+// ProofError says that what the log answered is not proved. It is a verdict on
+// the log, or on the policy, not an outage.
+type ProofError struct {
+	File string
+	Err  error
+}
+
+func (e *ProofError) Error() string {
+	return fmt.Sprintf("the log's answer about %s is not proved: %v", e.File, e.Err)
+}
+
+func (e *ProofError) Unwrap() error { return e.Err }
+
+// Verdict is what became of one file.
+type Verdict struct {
+	File       string        `json:"file"`
+	Role       string        `json:"role"`
+	Version    int64         `json:"version"`
+	Repository string        `json:"repository,omitempty"` // empty: no repository was there to judge it
+	Status     api.Status    `json:"status"`               // never pending
+	Index      int64         `json:"index"`                // -1: none
+	Code       string        `json:"code,omitempty"`
+	Detail     string        `json:"detail,omitempty"`
+	Sidecars   []string      `json:"sidecars,omitempty"` // the files written; Submit only
+	Date       string        `json:"date,omitempty"`     // Import only: as in the history
+	sidecar    []byte        // verified
+	claim      *verify.Claim // what the sidecar proves; nil unless released or logged
+}
+
+// NotLoggedHere reports whether the file is a snapshot or a timestamp that this
+// log does not log. That is the operator's choice and no fault of the file.
+func (v Verdict) NotLoggedHere() bool {
+	return v.Status == api.StatusRefused && v.Code == api.CodeNotLoggedRole
+}
+
+// file is one metadata file on its way into the log.
+type file struct {
+	name    string // for people
+	paths   []string
+	date    string
+	role    string
+	version int64 // as in the file; where it cannot be read, as named by whoever gave it
+	data    []byte
+	meta    *verify.Metadata // nil: not readable by these rules; the log says why
+	unread  error            // with meta == nil: what is wrong with it
+	commit  int
+
+	verdict Verdict
+	done    bool            // the verdict is final
+	logged  *repo           // has the payload; the verdict is final unless the role's keys change
+	tries   map[*repo]*try  // where it was not accepted
+	vouched map[*file]error // snapshots that were asked already whether they list it
+}
+
+// newFile parses data. A file that cannot be read is sent all the same: the log's
+// verdict counts, not ours.
+func newFile(name, role string, version int64, data []byte) *file {
+	f := &file{name: name, role: role, version: version, data: data}
+	meta, err := verify.ParseJSON(data)
+	if err != nil {
+		f.unread = err
+	} else {
+		f.meta, f.version = meta, meta.Version
+	}
+	return f
+}
+
+// sent is the file's name in a tar.
+func (f *file) sent() string { return api.FileName(f.role, f.version) }
+
+func (f *file) isRoot() bool { return f.role == verify.RoleRoot }
+
+// isVoucher reports whether f is a snapshot that may say which role a targets
+// file is.
+func (f *file) isVoucher() bool {
+	return f.role == verify.RoleSnapshot && f.meta != nil && f.meta.Snapshot != nil
+}
+
+// needsVoucher reports whether f counts only beside a snapshot.
+func (f *file) needsVoucher() bool {
+	return f.meta != nil && f.meta.Targets != nil && (f.role == verify.RoleTargets || !verify.IsTopLevel(f.role))
+}
+
+// isListedIn reports whether snapshot s says that f is its role's file.
+func (f *file) isListedIn(s *file) bool {
+	err, asked := f.vouched[s]
+	if !asked {
+		listed, ok := s.meta.Snapshot.Files[f.role+".json"]
+		if !ok {
+			err = fmt.Errorf("does not list %s.json", f.role)
+		} else {
+			err = listed.Matches(f.data, f.version)
+		}
+		f.vouched[s] = err
+	}
+	return err == nil
+}
+
+// Ranks order the files of one step as the log judges them.
+const (
+	rankRoot = iota
+	rankTargets
+	rankDelegated
+	rankSnapshot
+	rankTimestamp
+)
+
+func (f *file) rank() int { return rankOf(f.role) }
+
+func rankOf(role string) int {
+	switch role {
+	case verify.RoleRoot:
+		return rankRoot
+	case verify.RoleTargets:
+		return rankTargets
+	case verify.RoleSnapshot:
+		return rankSnapshot
+	case verify.RoleTimestamp:
+		return rankTimestamp
+	}
+	return rankDelegated
+}
