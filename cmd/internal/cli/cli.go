@@ -61,6 +61,11 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	cmd, err := root.ExecuteContextC(ctx)
+	// A command that only groups others prints its help for a word that it does
+	// not know, and cobra calls that success.
+	if args := cmd.Flags().Args(); err == nil && !cmd.Runnable() && len(args) > 0 {
+		err = fmt.Errorf("unknown command %q", args[0])
+	}
 	switch {
 	case err == nil:
 		return ExitOK

@@ -25,19 +25,24 @@ func TestRunExitCodes(t *testing.T) {
 		{"could not check", []string{"do"}, errors.New("no network"), ExitUsage, "prog do: no network\n"},
 		{"unknown flag", []string{"do", "--nope"}, nil, ExitUsage, "unknown flag: --nope"},
 		{"unknown command", []string{"dance"}, nil, ExitUsage, "unknown command"},
+		{"unknown command of a group", []string{"group", "dance"}, nil, ExitUsage, `prog group: unknown command "dance"`},
+		{"a group alone", []string{"group"}, nil, ExitOK, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder
 			code := Run(t.Context(), func() *cobra.Command {
 				root := &cobra.Command{Use: "prog"}
+				group := &cobra.Command{Use: "group", Args: cobra.NoArgs}
+				group.AddCommand(&cobra.Command{Use: "sub", RunE: func(*cobra.Command, []string) error { return nil }})
+				root.AddCommand(group)
 				root.AddCommand(&cobra.Command{Use: "do", RunE: func(*cobra.Command, []string) error { return tt.err }})
 				return root
 			}, tt.args, strings.NewReader(""), &stdout, &stderr)
 			if code != tt.code || !strings.Contains(stderr.String(), tt.stderr) || (tt.stderr == "") != (stderr.Len() == 0) {
 				t.Fatalf("exit %d, stderr %q; want %d, %q", code, stderr.String(), tt.code, tt.stderr)
 			}
-			if stdout.Len() != 0 {
+			if stdout.Len() != 0 && tt.args[0] != "group" {
 				t.Fatalf("stdout %q", stdout.String())
 			}
 		})

@@ -1,0 +1,352 @@
+// Package audittest is a log for tests of auditors. It keeps everything in
+// memory, admits by the rules or by force, and what it serves can be spoilt file
+// by file. Its tree arithmetic is the slow and obvious one of RFC 6962, section
+// 2.1, on purpose: the auditor's is another.
+package audittest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Origin is the name of the log.
+const Origin = "log.test/audit"
+
+// Log is a log in memory with two witnesses, both of which its policy asks for.
+// It is an http.Handler.
+type Log struct {
+	T         testing.TB
+	Signer    *proofs.Signer
+	Witnesses []*proofs.Signer
+	Time      int64 // of cosignatures
+
+	mu      sync.Mutex
+	entries [][]byte
+	blobs   map[verify.Digest][]byte
+	repos   map[verify.Digest]*verify.Repository
+	served  []byte // the checkpoint
+	spoilt  map[string]func([]byte) ([]byte, error)
+	read    []string
+}
+
+// New returns an empty log, published.
+func New(t testing.TB) *Log {
+	t.Helper()
+	l := &Log{
+		T: t, Time: 1_700_000_000,
+		blobs:  map[verify.Digest][]byte{},
+		repos:  map[verify.Digest]*verify.Repository{},
+		spoilt: map[string]func([]byte) ([]byte, error){},
+	}
+	l.Signer = l.newSigner(Origin, proofs.Ed25519)
+	for _, name := range []string{"w1.test", "w2.test"} {
+		l.Witnesses = append(l.Witnesses, l.newSigner(name, proofs.CosignatureV1))
+	}
+	l.Publish(len(l.Witnesses))
+	return l
+}
+
+func (l *Log) newSigner(name string, alg proofs.Algorithm) *proofs.Signer {
+	l.T.Helper()
+	s, err := proofs.GenerateSigner(nil, name, alg)
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	return s
+}
+
+// PolicyText is the policy to audit the log by.
+func (l *Log) PolicyText(url string) string {
+	return strings.TrimRight(fmt.Sprintf("log %v %s", l.Signer.Key(), url), " ") + "\n" +
+		fmt.Sprintf("witness w1 %v\nwitness w2 %v\ngroup both all w1 w2\nquorum both\n", l.Witnesses[0].Key(), l.Witnesses[1].Key())
+}
+
+// Policy is PolicyText, parsed.
+func (l *Log) Policy() *proofs.Policy {
+	l.T.Helper()
+	p, err := proofs.ParsePolicy([]byte(l.PolicyText("")))
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	return p
+}
+
+// Clone returns a log with the same keys and the same past, which can go its own
+// way. What was spoilt is not.
+func (l *Log) Clone() *Log {
+	c := &Log{
+		T: l.T, Signer: l.Signer, Witnesses: l.Witnesses, Time: l.Time,
+		entries: append([][]byte(nil), l.entries...),
+		blobs:   map[verify.Digest][]byte{},
+		repos:   map[verify.Digest]*verify.Repository{},
+		spoilt:  map[string]func([]byte) ([]byte, error){},
+		served:  l.served,
+	}
+	for sum, b := range l.blobs {
+		c.blobs[sum] = b
+	}
+	for id, repo := range l.repos {
+		var err error
+		for i, rec := range repo.Records() {
+			if i == 0 {
+				c.repos[id], err = verify.NewRepository(rec.Leaf, rec.Index, admissionBlobs{c})
+			} else {
+				err = c.repos[id].Apply(rec.Index, rec.Leaf)
+			}
+			if err != nil {
+				l.T.Fatal(err)
+			}
+		}
+	}
+	return c
+}
+
+// Parse reads a file of JSON metadata.
+func Parse(t testing.TB, file []byte) *verify.Metadata {
+	t.Helper()
+	m, err := verify.ParseJSON(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+type admissionBlobs struct{ l *Log }
+
+func (b admissionBlobs) Blob(sum verify.Digest) ([]byte, error) {
+	if blob, ok := b.l.blobs[sum]; ok {
+		return blob, nil
+	}
+	return nil, fmt.Errorf("no blob %v", sum)
+}
+
+// Register admits a root as the genesis of a repository.
+func (l *Log) Register(root []byte) verify.Digest {
+	l.T.Helper()
+	d, err := verify.JudgeGenesis(Parse(l.T, root))
+	if err != nil {
+		l.T.Fatal(err)
+	}
+	index := l.Append(d.Leaf.Marshal(), root)
+	if l.repos[d.Leaf.Repository], err = verify.NewRepository(d.Leaf, index, admissionBlobs{l}); err != nil {
+		l.T.Fatal(err)
+	}
+	return d.Leaf.Repository
+}
+
+// Submit admits a file by the rules and returns its leaf and index; one that is
+// logged already is not logged again.
+func (l *Log) Submit(repo verify.Digest, role string, file []byte, snapshots ...[]byte) (verify.Leaf, int64) {
+	l.T.Helper()
+	d := l.Judge(repo, role, file, snapshots...)
+	if d.Logged {
+		return d.Leaf, d.Index
+	}
+	index := l.Append(d.Leaf.Marshal(), append(snapshots, file)...)
+	if err := l.repos[repo].Apply(index, d.Leaf); err != nil {
+		l.T.Fatal(err)
+	}
+	return d.Leaf, index
+}
+
+// Judge is what the rules say of a file.
+func (l *Log) Judge(repo verify.Digest, role string, file []byte, snapshots ...[]byte) verify.Decision {
+	l.T.Helper()
+	var parsed []*verify.Metadata
+	for _, s := range snapshots {
+		parsed = append(parsed, Parse(l.T, s))
+	}
+	d, err := l.repos[repo].Judge(role, Parse(l.T, file), parsed)
+	if err != nil {
+		l.T.Fatalf("judge %s: %v", role, err)
+	}
+	return d
+}
+
+// Append logs an entry whatever it is, and keeps files as blobs.
+func (l *Log) Append(entry []byte, files ...[]byte) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range files {
+		l.blobs[verify.Sum(f)] = f
+	}
+	l.entries = append(l.entries, entry)
+	return int64(len(l.entries) - 1)
+}
+
+// Size is the number of entries.
+func (l *Log) Size() int64 { return int64(len(l.entries)) }
+
+// Publish serves a checkpoint over all entries, cosigned by the first n
+// witnesses.
+func (l *Log) Publish(n int) { l.Serve(l.Checkpoint(l.Size(), n)) }
+
+// Serve serves a checkpoint.
+func (l *Log) Serve(checkpoint []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.served = checkpoint
+}
+
+// Checkpoint signs the tree of the first size entries, and has n witnesses
+// cosign it.
+func (l *Log) Checkpoint(size int64, n int) []byte {
+	l.T.Helper()
+	tree := proofs.Tree{N: size, Hash: l.root(0, size)}
+	note := proofs.Note{Text: proofs.Checkpoint{Origin: Origin, Tree: tree}.String()}
+	for i, s := range append([]*proofs.Signer{l.Signer}, l.Witnesses[:n]...) {
+		sig, err := s.Sign(note.Text, l.Time+int64(i))
+		if err != nil {
+			l.T.Fatal(err)
+		}
+		note.Signatures = append(note.Signatures, sig)
+	}
+	return note.Marshal()
+}
+
+// root is MTH of RFC 6962 over the entries from start to end.
+func (l *Log) root(start, end int64) proofs.Hash {
+	switch n := end - start; n {
+	case 0:
+		return sha256.Sum256(nil)
+	case 1:
+		return sha256.Sum256(append([]byte{0}, l.entries[start]...))
+	default:
+		k := int64(1)
+		for k*2 < n {
+			k *= 2
+		}
+		left, right := l.root(start, start+k), l.root(start+k, end)
+		return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
+	}
+}
+
+// Spoil changes what is served under a path, such as "checkpoint" or
+// "tile/entries/000.p/3". change gets the right content, nil if there is none; its
+// error is what a reader gets.
+func (l *Log) Spoil(path string, change func([]byte) ([]byte, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spoilt[path] = change
+}
+
+// Flip is a change that turns one bit over, at a fraction of the length.
+func Flip(numerator, denominator int) func([]byte) ([]byte, error) {
+	return func(b []byte) ([]byte, error) {
+		b = bytes.Clone(b)
+		b[len(b)*numerator/denominator] ^= 1
+		return b, nil
+	}
+}
+
+// Missing is a change that takes the file away.
+func Missing([]byte) ([]byte, error) { return nil, audit.ErrNotFound }
+
+// BlobPath is where a file is served.
+func BlobPath(file []byte) string { return "blob/sha256/" + verify.Sum(file).String() }
+
+// Read returns the paths that were read so far.
+func (l *Log) Read() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.read...)
+}
+
+// get is what a path serves.
+func (l *Log) get(path string) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read = append(l.read, path)
+	content, ok := l.content(path)
+	if change := l.spoilt[path]; change != nil {
+		return change(content)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", path, audit.ErrNotFound)
+	}
+	return content, nil
+}
+
+func (l *Log) content(path string) ([]byte, bool) {
+	if path == "checkpoint" {
+		return l.served, true
+	}
+	if hex, ok := strings.CutPrefix(path, "blob/sha256/"); ok {
+		sum, err := verify.ParseDigest(hex)
+		if err != nil {
+			return nil, false
+		}
+		blob, ok := l.blobs[sum]
+		return blob, ok
+	}
+	id, err := proofs.ParseTilePath(path)
+	if err != nil {
+		return nil, false
+	}
+	below := int64(1) // entries under one hash, or one entry
+	if id.Level > 0 {
+		below <<= 8 * id.Level
+	}
+	first := id.Index * 256 * below
+	if first+int64(id.Width)*below > l.Size() {
+		return nil, false
+	}
+	var out []byte
+	for i := range int64(id.Width) {
+		if id.Level < 0 {
+			if out, err = proofs.AppendEntry(out, l.entries[first+i]); err != nil {
+				return nil, false
+			}
+			continue
+		}
+		hash := l.root(first+i*below, first+(i+1)*below)
+		out = append(out, hash[:]...)
+	}
+	return out, true
+}
+
+// Source reads the log without a connection.
+func (l *Log) Source() audit.Source { return source{l} }
+
+type source struct{ l *Log }
+
+func (s source) Checkpoint(context.Context) ([]byte, error) { return s.l.get("checkpoint") }
+
+func (s source) Tile(_ context.Context, level int, index int64, width int) ([]byte, error) {
+	return s.l.get(proofs.TilePath(level, index, width))
+}
+
+func (s source) Entries(_ context.Context, index int64, width int) ([]byte, error) {
+	return s.l.get(proofs.EntriesPath(index, width))
+}
+
+func (s source) Blob(_ context.Context, sum verify.Digest) ([]byte, error) {
+	return s.l.get("blob/sha256/" + sum.String())
+}
+
+// ServeHTTP serves the log as its static URLs do.
+func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b, err := l.get(strings.TrimPrefix(r.URL.Path, "/"))
+	switch {
+	case errors.Is(err, audit.ErrNotFound):
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if _, err := w.Write(b); err != nil {
+		l.T.Log(err)
+	}
+}

@@ -1,0 +1,99 @@
+package audit
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// maxCached is how many bytes of blobs are kept at hand. One snapshot vouches
+// for many files, and a judgement reads the current root again and again.
+const maxCached = 32 << 20
+
+// blobCache reads blobs, checks their hashes, and keeps the last ones. It is
+// safe for concurrent use.
+type blobCache struct {
+	source Source
+
+	mu    sync.Mutex
+	bytes int
+	order *list.List // of verify.Digest, the latest first
+	held  map[verify.Digest]heldBlob
+}
+
+type heldBlob struct {
+	content []byte
+	at      *list.Element
+}
+
+func newBlobCache(source Source) *blobCache {
+	return &blobCache{source: source, order: list.New(), held: map[verify.Digest]heldBlob{}}
+}
+
+// badBlob is a blob that the log lacks, or serves wrong.
+type badBlob struct {
+	sum    verify.Digest
+	kind   Kind // BlobMissing or BlobMismatch
+	served []byte
+	detail string
+}
+
+func (b *badBlob) Error() string { return b.detail }
+
+// get returns the blob. The error is a *badBlob or an *outage.
+func (c *blobCache) get(ctx context.Context, sum verify.Digest) ([]byte, error) {
+	if content, ok := c.cached(sum); ok {
+		return content, nil
+	}
+	content, err := c.source.Blob(ctx, sum)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, &badBlob{sum, BlobMissing, nil, fmt.Sprintf("the log does not serve blob %v", sum)}
+	case errors.Is(err, ErrTooLarge):
+		return nil, &badBlob{sum, BlobMismatch, nil, fmt.Sprintf("blob %v is served with more than %d bytes", sum, verify.MaxFileSize)}
+	case err != nil:
+		return nil, &outage{fmt.Sprintf("blob %v", sum), err}
+	}
+	if got := verify.Sum(content); got != sum {
+		return nil, &badBlob{sum, BlobMismatch, content, fmt.Sprintf("blob %v is served as %d bytes with SHA-256 %v", sum, len(content), got)}
+	}
+	c.keep(sum, content)
+	return content, nil
+}
+
+func (c *blobCache) cached(sum verify.Digest) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok := c.held[sum]
+	if ok {
+		c.order.MoveToFront(b.at)
+	}
+	return b.content, ok
+}
+
+func (c *blobCache) keep(sum verify.Digest, content []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.held[sum]; ok || len(content) > maxCached/4 {
+		return
+	}
+	c.held[sum] = heldBlob{content, c.order.PushFront(sum)}
+	c.bytes += len(content)
+	for c.bytes > maxCached {
+		oldest := c.order.Remove(c.order.Back()).(verify.Digest)
+		c.bytes -= len(c.held[oldest].content)
+		delete(c.held, oldest)
+	}
+}
+
+// stepBlobs is the cache as verify.Blobs, in the running step.
+type stepBlobs struct{ a *Auditor }
+
+// Blob implements verify.Blobs.
+func (b stepBlobs) Blob(sum verify.Digest) ([]byte, error) {
+	return b.a.blobs.get(b.a.ctx, sum)
+}

@@ -1,0 +1,307 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// follow reads the newest checkpoint and grows the tree to it.
+func (a *Auditor) follow(ctx context.Context) error {
+	signed, err := a.cfg.Source.Checkpoint(ctx)
+	if err != nil {
+		return &outage{"the checkpoint", err}
+	}
+	c, err := a.cfg.Policy.OpenCheckpoint(signed)
+	var short *proofs.QuorumError
+	switch {
+	case errors.As(err, &short):
+		a.passing = append(a.passing, newFinding(QuorumShort, "the checkpoint of size %d is signed by the log, but by too few witnesses: %v", c.Tree.N, err))
+	case errors.Is(err, proofs.ErrUnknownLog):
+		a.passing = append(a.passing, newFinding(UnknownLog, "what is served is no checkpoint of a log in the policy: %v", err))
+		return nil
+	case errors.Is(err, proofs.ErrBadSignature):
+		f := newFinding(BadSignature, "the checkpoint that is served carries a signature that fails: %v", err)
+		f.Evidence = []Evidence{evidenceFile("checkpoint.note", signed)}
+		return a.record(f)
+	case err != nil:
+		return &outage{"the checkpoint", err}
+	}
+
+	seen := claim{c.Tree, signed}
+	if sum := verify.Sum(signed); !a.notes[sum] {
+		if err := a.store.saveNote(c.Tree.N, signed); err != nil {
+			return err
+		}
+		a.notes[sum] = true
+	}
+	if forked, err := a.contradicts(seen); err != nil || forked {
+		return err
+	}
+	if short != nil {
+		// The log's signature alone binds the log: if a later checkpoint tells
+		// another history, that is a fork, whoever cosigned.
+		a.claim(seen)
+		return nil
+	}
+	if c.Tree.N < a.highest.tree.N {
+		return a.recordRollback(seen)
+	}
+	if c.Tree.N > a.tree.size || a.verified == nil {
+		return a.extend(ctx, c, signed)
+	}
+	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
+	return nil
+}
+
+// contradicts reports whether the log signed another tree of the same size
+// before, and records that.
+func (a *Auditor) contradicts(c claim) (bool, error) {
+	known := a.claims[c.tree.N]
+	if a.verified != nil && a.verified.Tree.N == c.tree.N {
+		known = []claim{{a.verified.Tree, a.signed}}
+	}
+	for _, old := range known {
+		if old.tree != c.tree {
+			return true, a.recordFork(old, c, nil)
+		}
+	}
+	return false, nil
+}
+
+// recordFork records that the log signed two trees of which neither is the
+// beginning of the other. prefix is the proof of that where sizes differ.
+func (a *Auditor) recordFork(older, newer claim, prefix []byte) error {
+	f := newFinding(Fork, "the log signed two histories: size %d with root %v, and size %d with root %v, which does not begin with the first",
+		older.tree.N, older.tree.Hash, newer.tree.N, newer.tree.Hash)
+	if older.tree.N == newer.tree.N {
+		f.Sentence = fmt.Sprintf("the log signed two histories: size %d with root %v and with root %v", older.tree.N, older.tree.Hash, newer.tree.Hash)
+	}
+	f.Evidence = []Evidence{evidenceFile("older.note", older.note), evidenceFile("newer.note", newer.note)}
+	if prefix != nil {
+		f.Evidence = append(f.Evidence, evidenceFile("prefix.txt", prefix))
+	}
+	return a.record(f)
+}
+
+// recordRollback says that the log serves less than it did. Where the tree that
+// was verified does not even begin with what is served now, it is a fork.
+func (a *Auditor) recordRollback(now claim) error {
+	prefix, proof, err := a.prefix(a.highest.tree, now.tree.N)
+	if err == nil && prefix != now.tree {
+		return a.recordFork(now, a.highest, prefixText(prefix, proof))
+	}
+	f := newFinding(Rollback, "the log serves a checkpoint of size %d after one of size %d was verified", now.tree.N, a.highest.tree.N)
+	f.Evidence = []Evidence{evidenceFile("verified.note", a.highest.note), evidenceFile("served.note", now.note)}
+	return a.record(f)
+}
+
+// A bundle is a bundle of entries whose hashes led to a signed root.
+type bundle struct {
+	index int64
+	width int
+	sum   verify.Digest
+	data  []byte // nil: to be read again, and compared with sum
+}
+
+// maxHeld is how many bytes of bundles are held between hashing and judging.
+const maxHeld = 64 << 20
+
+// A growth is the tree after the new entries, and what is to be done with them.
+type growth struct {
+	*growing
+	bundles      []bundle
+	held         int // bytes of bundles held
+	tiles        []wantedTile
+	contradicted []claim // what the log signed and this history is not
+}
+
+// extend hashes the new entries and takes over the checkpoint if they lead to
+// its root.
+func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed []byte) error {
+	now := claim{c.Tree, signed}
+	g := &growth{growing: a.tree.clone()}
+	for index := g.size / tileWidth; index*tileWidth < c.Tree.N; index++ {
+		width := int(min(tileWidth, c.Tree.N-index*tileWidth))
+		data, err := a.cfg.Source.Entries(ctx, index, width)
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return &outage{proofs.EntriesPath(index, width), err}
+		}
+		entries, err := proofs.ParseEntries(data)
+		if err != nil || len(entries) != width {
+			return a.recordMismatch(now, index*tileWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
+		}
+		if changed, err := a.hash(g, index, entries); err != nil {
+			return err
+		} else if changed >= 0 {
+			if forked, err := a.forks(now); err != nil || forked {
+				return err
+			}
+			return a.recordMismatch(now, changed, fmt.Sprintf("entry %d is served with other bytes than before", changed), data)
+		}
+		b := bundle{index: index, width: width, sum: verify.Sum(data)}
+		if g.held += len(data); g.held <= maxHeld {
+			b.data = data
+		}
+		g.bundles = append(g.bundles, b)
+	}
+	if g.edge.Tree() != c.Tree {
+		if forked, err := a.forks(now); err != nil || forked {
+			return err
+		}
+		return a.locate(ctx, now, g.growing)
+	}
+	if len(g.contradicted) > 0 {
+		for _, old := range g.contradicted {
+			if err := a.fork(old, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := a.store.save(&State{Edge: g.edge, Checkpoint: signed}); err != nil {
+		return err
+	}
+	a.tree, a.verified, a.signed, a.highest = g.growing, c, signed, now
+	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.size })
+	a.bundles = append(a.bundles, g.bundles...)
+	a.tiles = append(append(a.tiles, g.tiles...), g.partial()...)
+	return nil
+}
+
+// hash appends the entries of a bundle to the tree. Those that the tree has
+// already are compared: it returns the index of the first that changed, or -1.
+func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64, err error) {
+	for i, e := range entries {
+		hash := proofs.LeafHash(e)
+		if at := index*tileWidth + int64(i); at < g.size {
+			if g.levels[0][i] != hash {
+				return at, nil
+			}
+			continue
+		}
+		full, err := g.append(hash)
+		if err != nil {
+			return -1, err
+		}
+		g.tiles = append(g.tiles, full...)
+		for _, old := range a.claims[g.size] {
+			if old.tree != g.edge.Tree() {
+				g.contradicted = append(g.contradicted, old)
+			}
+		}
+	}
+	return -1, nil
+}
+
+// fork records that now does not begin with old, with the proof if the tiles
+// give it.
+func (a *Auditor) fork(old, now claim) error {
+	var text []byte
+	if prefix, proof, err := a.prefix(now.tree, old.tree.N); err == nil && prefix != old.tree {
+		text = prefixText(prefix, proof)
+	}
+	return a.recordFork(old, now, text)
+}
+
+// maxCompared is how many of the largest trees seen earlier are compared with one
+// whose entries are not at hand: each takes a few tiles.
+const maxCompared = 16
+
+// forks looks for what the log signed before and the tree it signed now does not
+// begin with, as far as the tiles tell, and records it.
+func (a *Auditor) forks(now claim) (bool, error) {
+	var known []claim
+	if a.verified != nil {
+		known = append(known, claim{a.verified.Tree, a.signed})
+	}
+	for _, size := range slices.Backward(slices.Sorted(maps.Keys(a.claims))) {
+		if size < now.tree.N && len(known) < maxCompared {
+			known = append(known, a.claims[size]...)
+		}
+	}
+	forked := false
+	for _, old := range known {
+		prefix, proof, err := a.prefix(now.tree, old.tree.N)
+		if err != nil || prefix == old.tree {
+			continue
+		}
+		forked = true
+		if err := a.recordFork(old, now, prefixText(prefix, proof)); err != nil {
+			return true, err
+		}
+	}
+	return forked, nil
+}
+
+// locate reads the new entries again and finds the first that is not the one
+// signed, if the tiles say what was.
+func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
+	general := fmt.Sprintf("the %d entries served hash to root %v", g.size, g.edge.Tree().Hash)
+	for start := a.tree.size / tileWidth * tileWidth; start < now.tree.N; start += tileWidth {
+		width := int(min(tileWidth, now.tree.N-start))
+		signed, err := a.leafHashes(now.tree, start, width)
+		if err != nil {
+			return a.recordMismatch(now, -1, general, nil)
+		}
+		data, err := a.cfg.Source.Entries(ctx, start/tileWidth, width)
+		if err != nil {
+			return &outage{proofs.EntriesPath(start/tileWidth, width), err}
+		}
+		entries, err := proofs.ParseEntries(data)
+		if err != nil || len(entries) != width {
+			return a.recordMismatch(now, -1, general, nil)
+		}
+		for i, e := range entries {
+			if proofs.LeafHash(e) != signed[i] {
+				return a.recordMismatch(now, start+int64(i), fmt.Sprintf("entry %d is not the one whose hash the log signed", start+int64(i)), e)
+			}
+		}
+	}
+	return &outage{"the entries", errors.New("they came spoilt at first and right when read again")}
+}
+
+// recordMismatch says that the log does not serve the entries that it signed.
+func (a *Auditor) recordMismatch(now claim, index int64, what string, served []byte) error {
+	f := newFinding(RootMismatch, "%s; the log signed root %v for size %d", what, now.tree.Hash, now.tree.N)
+	f.Index = index
+	f.Evidence = []Evidence{evidenceFile("checkpoint.note", now.note)}
+	if served != nil {
+		f.Evidence = append(f.Evidence, evidenceFile("served.bin", served))
+	}
+	return a.record(f)
+}
+
+// checkTiles compares the tiles served with those that the entries gave.
+func (a *Auditor) checkTiles(ctx context.Context) error {
+	for len(a.tiles) > 0 {
+		want := a.tiles[0]
+		id := want.id
+		tile, err := a.cfg.Source.Tile(ctx, id.Level, id.Index, id.Width)
+		first := id.Index << (8 * (id.Level + 1))
+		switch {
+		case errors.Is(err, ErrNotFound):
+			f := newFinding(TileMissing, "the log does not serve %s", id.Path())
+			f.Index = first
+			if err := a.record(f); err != nil {
+				return err
+			}
+		case err != nil && !errors.Is(err, ErrTooLarge):
+			return &outage{id.Path(), err}
+		case verify.Sum(tile) != want.sum:
+			f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
+			f.Index = first
+			f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed), evidenceFile("tile.bin", tile)}
+			if err := a.record(f); err != nil {
+				return err
+			}
+		}
+		a.tiles = a.tiles[1:]
+	}
+	return nil
+}

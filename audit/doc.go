@@ -1,0 +1,45 @@
+// Package audit replays a log and says what it found.
+//
+// An Auditor reads what the log serves to everybody (checkpoint, entry bundles,
+// tiles, blobs) and believes none of it. Each Step
+//
+//   - opens the newest checkpoint under the policy: the log's signature and a
+//     quorum of cosignatures;
+//   - hashes every new entry onto its own right edge and compares the root with
+//     the signed one, and on the way with every older checkpoint that it has
+//     seen the log sign, so that a fork shows;
+//   - compares the tiles served with those that the entries give;
+//   - judges every new leaf again by the rules of package verify, over the files
+//     that the leaf names: the decision must give exactly that leaf.
+//
+// No leaf is judged before the root over it has been recomputed, so nothing that
+// the log did not sign leads to a finding about the log's admission.
+//
+// Replay begins at entry 0 in every process. What lasts from one to the next, if
+// a state directory is given, is the last verified checkpoint with its edge,
+// every signed note seen, and the evidence of the findings:
+//
+//	tuflog auditor state v1
+//	3
+//	gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=
+//	B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=
+//
+//	example.com/log
+//	3
+//	…
+//
+// that is a first line, the edge as package proofs prints it, an empty line, and
+// the signed note.
+//
+// # Findings
+//
+// A finding has a kind, a place and one plain sentence; its class says who is to
+// blame. What could not be fetched is an outage and never tampering. A leaf that
+// the rules do not give is not applied: what builds on it is then a false
+// admission too.
+//
+// A fork is shown by two notes and, where their sizes differ, prefix.txt: a line
+// with the smaller size, one with the root that the larger tree has at that
+// size, and the consistency proof (RFC 6962) from there to the larger tree, one
+// hash to a line. It verifies, and its root is not the one in the smaller note.
+package audit

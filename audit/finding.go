@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Class says who is to blame for a finding, if anybody.
+type Class string
+
+// The classes of findings.
+const (
+	Tampering    Class = "tampering"    // the log, or whoever serves it, misbehaved
+	Equivocation Class = "equivocation" // the vendor signed two things under one version
+	Unexpected   Class = "unexpected"   // something that this auditor does not know and cannot judge
+	Hygiene      Class = "hygiene"      // allowed, but worth a look
+	Outage       Class = "outage"       // something could not be fetched or not be checked now
+)
+
+// Kind says what was found.
+type Kind string
+
+// The kinds of findings.
+const (
+	BadSignature   Kind = "bad-signature"   // a checkpoint carries a signature of a known key that fails
+	Fork           Kind = "fork"            // two checkpoints signed by the log contradict each other
+	Rollback       Kind = "rollback"        // the log serves a smaller checkpoint than one that was verified
+	RootMismatch   Kind = "root-mismatch"   // the entries served do not hash to the signed root
+	TileMismatch   Kind = "tile-mismatch"   // a tile served holds other hashes than the entries give
+	BadLeaf        Kind = "bad-leaf"        // an entry is no leaf
+	BlobMismatch   Kind = "blob-mismatch"   // a blob served is not the file that the leaf names
+	FalseAdmission Kind = "false-admission" // the rules do not give this leaf
+	Duplicate      Kind = "duplicate"       // the log says it a second time
+
+	SecondPayload Kind = "second-payload" // evidence: two payloads signed under one version
+
+	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
+
+	VersionGap       Kind = "version-gap"       // versions between the lowest and the highest are not logged
+	VersionLate      Kind = "version-late"      // logged after a higher one
+	VersionReused    Kind = "version-reused"    // another payload released under a version after a rotation
+	SharedPayload    Kind = "shared-payload"    // one payload that lists something is released as two roles
+	KeyID            Kind = "key-id"            // a key id is not the hash of its key
+	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
+	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
+	Twin             Kind = "twin"              // the chain of roots reaches another repository's genesis
+
+	Unreachable Kind = "unreachable"  // the log does not answer, or not with what was asked for
+	UnknownLog  Kind = "unknown-log"  // the checkpoint is not signed by a log of the policy
+	QuorumShort Kind = "quorum-short" // too few witnesses cosigned the checkpoint
+	BlobMissing Kind = "blob-missing" // the log does not serve a blob
+	TileMissing Kind = "tile-missing" // the log does not serve a tile
+	Unjudged    Kind = "unjudged"     // a leaf could not be judged because a blob is missing
+)
+
+var classes = map[Kind]Class{
+	BadSignature: Tampering, Fork: Tampering, Rollback: Tampering, RootMismatch: Tampering, TileMismatch: Tampering,
+	BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering,
+	SecondPayload: Equivocation,
+	UnknownLeaf:   Unexpected,
+	VersionGap:    Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
+	ThresholdLowered: Hygiene, Expired: Hygiene, Twin: Hygiene,
+	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
+}
+
+// Class returns the class of a kind.
+func (k Kind) Class() Class { return classes[k] }
+
+// Finding is one thing found, in one plain sentence.
+type Finding struct {
+	Kind       Kind          `json:"kind"`
+	Class      Class         `json:"class"`
+	Index      int64         `json:"index"`               // of the leaf it is about; -1: none
+	Repository verify.Digest `json:"repository,omitzero"` // zero: not about a repository
+	Role       string        `json:"role,omitempty"`
+	Version    int64         `json:"version,omitempty"`
+	Sentence   string        `json:"sentence"`
+	Evidence   []Evidence    `json:"evidence,omitempty"`
+}
+
+// Evidence is a file that shows what a finding says. Where the auditor has a
+// state directory the file is there; a short one is here too.
+type Evidence struct {
+	Name   string        `json:"name"`
+	SHA256 verify.Digest `json:"sha256"`
+	Size   int64         `json:"size"`           // in bytes; -1: not known
+	Text   string        `json:"text,omitempty"` // the file itself, if it is a short text
+
+	content []byte // until it has been written
+}
+
+const maxEvidenceText = 16 << 10 // bytes
+
+func evidenceFile(name string, content []byte) Evidence {
+	e := Evidence{Name: name, SHA256: verify.Sum(content), Size: int64(len(content)), content: content}
+	if len(content) <= maxEvidenceText && utf8.Valid(content) {
+		e.Text = string(content)
+	}
+	return e
+}
+
+// newFinding words a finding that is about no leaf.
+func newFinding(kind Kind, format string, args ...any) Finding {
+	return Finding{Kind: kind, Class: kind.Class(), Index: -1, Sentence: fmt.Sprintf(format, args...)}
+}
+
+// aboutLeaf words a finding about the leaf at index.
+func aboutLeaf(kind Kind, index int64, leaf verify.Leaf, format string, args ...any) Finding {
+	f := newFinding(kind, format, args...)
+	f.Index, f.Repository, f.Role, f.Version = index, leaf.Repository, leaf.Role, leaf.Version
+	return f
+}
+
+// plain is how sentences show a name: names are the vendor's, and may hold
+// anything.
+func plain(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` || strings.ContainsAny(name, " :;,") {
+		return q
+	}
+	return name
+}
+
+// maxPerKind bounds what a hostile log can make an auditor keep.
+const maxPerKind = 1000
+
+// record keeps a finding, once, and writes its evidence.
+func (a *Auditor) record(f Finding) error {
+	key := fmt.Sprintf("%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, f.Sentence)
+	sum := verify.Sum([]byte(key))
+	if a.found[sum] {
+		return nil
+	}
+	if a.count[f.Kind] >= maxPerKind {
+		a.suppressed[f.Kind]++
+		return nil
+	}
+	a.found[sum] = true
+	a.count[f.Kind]++
+	if err := a.store.saveEvidence(f, sum); err != nil {
+		return err
+	}
+	for i := range f.Evidence {
+		f.Evidence[i].content = nil
+	}
+	a.findings = append(a.findings, f)
+	return nil
+}

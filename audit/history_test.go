@@ -1,0 +1,448 @@
+package audit_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// history is a vendor and the log that it publishes in.
+type history struct {
+	*audittest.Log
+	vendor *testvendor.Vendor
+	repo   verify.Digest
+}
+
+func newVendor(t testing.TB) *testvendor.Vendor {
+	t.Helper()
+	v, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	return v
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The leaves of newHistory.
+const (
+	leafRoot1 = iota
+	leafTargets1
+	leafTargets2
+	leafTargets3 // delegates to plugin
+	leafPlugin1
+	leafRoot2        // another key for targets
+	leafTargets3Back // signed again with it
+	leafTargets4
+	leafEvidence // another targets 4
+	historySize
+)
+
+// newHistory returns a published log with one of everything.
+func newHistory(t testing.TB) *history {
+	t.Helper()
+	h := &history{Log: audittest.New(t), vendor: newVendor(t)}
+	h.repo = h.Register(h.file(verify.RoleRoot))
+	h.submit(verify.RoleTargets)
+	h.release(verify.RoleTargets, "app.bin", "app, version 2")
+	must(t, h.vendor.Delegate(verify.RoleTargets, "plugin", "plugin/*"))
+	must(t, h.vendor.Put("plugin", "plugin/one", []byte("a plugin")))
+	must(t, h.vendor.Release(verify.RoleTargets, "plugin"))
+	h.submit(verify.RoleTargets)
+	h.submit("plugin")
+	must(t, h.vendor.Rotate(verify.RoleTargets))
+	h.submit(verify.RoleRoot)
+	must(t, h.vendor.SignAgain(verify.RoleTargets))
+	h.submit(verify.RoleTargets)
+	evil, err := h.vendor.Clone()
+	must(t, err)
+	h.release(verify.RoleTargets, "app.bin", "app, version 4")
+	must(t, evil.Put(verify.RoleTargets, "app.bin", []byte("app, for one customer")))
+	must(t, evil.Release(verify.RoleTargets))
+	honest := h.vendor
+	h.vendor = evil
+	if leaf, index := h.submit(verify.RoleTargets); leaf.Kind != verify.Evidence || index != leafEvidence {
+		t.Fatalf("the second payload became %+v at %d", leaf, index)
+	}
+	h.vendor = honest
+	h.Publish(2)
+	return h
+}
+
+func (h *history) file(role string) []byte {
+	h.T.Helper()
+	name, b := h.vendor.File(role)
+	if b == nil {
+		h.T.Fatalf("no file %s", name)
+	}
+	return b
+}
+
+// submit has the log judge the vendor's present file of a role.
+func (h *history) submit(role string) (verify.Leaf, int64) {
+	h.T.Helper()
+	if role == verify.RoleRoot {
+		return h.Submit(h.repo, role, h.file(role))
+	}
+	return h.Submit(h.repo, role, h.file(role), h.file(verify.RoleSnapshot))
+}
+
+func (h *history) release(role, path, content string) (verify.Leaf, int64) {
+	h.T.Helper()
+	must(h.T, h.vendor.Put(role, path, []byte(content)))
+	must(h.T, h.vendor.Release(role))
+	return h.submit(role)
+}
+
+func (h *history) clone() *history {
+	h.T.Helper()
+	v, err := h.vendor.Clone()
+	must(h.T, err)
+	return &history{Log: h.Log.Clone(), vendor: v, repo: h.repo}
+}
+
+func newAuditor(t testing.TB, l *audittest.Log, change ...func(*audit.Config)) *audit.Auditor {
+	t.Helper()
+	cfg := audit.Config{Source: l.Source(), Policy: l.Policy()}
+	for _, c := range change {
+		c(&cfg)
+	}
+	a, err := audit.New(cfg)
+	must(t, err)
+	return a
+}
+
+func step(t testing.TB, a *audit.Auditor) audit.StepResult {
+	t.Helper()
+	result, err := a.Step(t.Context())
+	must(t, err)
+	return result
+}
+
+func report(t testing.TB, a *audit.Auditor) *audit.Report {
+	t.Helper()
+	r, err := a.Report(t.Context())
+	must(t, err)
+	return r
+}
+
+// kinds lists the findings that matter: kind and index, hygiene left out.
+func kinds(findings []audit.Finding) string {
+	var list []string
+	for _, f := range findings {
+		if f.Class != audit.Hygiene {
+			list = append(list, fmt.Sprintf("%s@%d", f.Kind, f.Index))
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+func TestReplayHonestLog(t *testing.T) {
+	h := newHistory(t)
+	a := newAuditor(t, h.Log)
+	result := step(t, a)
+	if result.From != 0 || result.To != historySize || result.Checkpoint.Tree.N != historySize {
+		t.Fatalf("judged %d to %d of %d", result.From, result.To, result.Checkpoint.Tree.N)
+	}
+	r := report(t, a)
+	if got, want := kinds(r.Findings), fmt.Sprintf("second-payload@%d", leafEvidence); got != want {
+		t.Fatalf("found %s, want %s", got, want)
+	}
+	if !r.Vouches {
+		t.Error("an honest log is not vouched for")
+	}
+	if len(r.Checkpoint.Witnesses) != 2 || r.Checkpoint.Size != historySize {
+		t.Errorf("checkpoint %+v", r.Checkpoint)
+	}
+	if len(r.Repositories) != 1 || r.Repositories[0].ID != h.repo || r.Repositories[0].Releases != historySize-1 || r.Repositories[0].Evidence != 1 {
+		t.Fatalf("repositories %+v", r.Repositories)
+	}
+	roles := ""
+	for _, role := range r.Repositories[0].Roles {
+		roles += fmt.Sprintf("%s %d+%d highest %d current %d@%d\n", role.Role, role.Releases, role.Evidence, role.Highest, role.Current, role.Index)
+	}
+	want := fmt.Sprintf("root 2+0 highest 2 current 2@%d\ntargets 5+1 highest 4 current 4@%d\nplugin 1+0 highest 1 current 1@%d\n", leafRoot2, leafTargets4, leafPlugin1)
+	if roles != want {
+		t.Errorf("roles\n%swant\n%s", roles, want)
+	}
+	for i, leaf := range r.Leaves {
+		if leaf.Index != int64(i) || leaf.Verdict != audit.Right {
+			t.Errorf("leaf %d: %+v", i, leaf)
+		}
+	}
+	if last := r.Leaves[leafEvidence]; last.Kind != "evidence" || *last.Contradicts != leafTargets4 {
+		t.Errorf("evidence: %+v", last)
+	}
+	for _, f := range r.Findings {
+		if f.Kind == audit.SecondPayload && (len(f.Evidence) != 5 || !strings.Contains(f.Sentence, "signed both: key ")) {
+			t.Errorf("equivocation without its evidence: %+v", f)
+		}
+	}
+}
+
+func TestFollowGrowingLog(t *testing.T) {
+	h := newHistory(t)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	if again := step(t, a); again.From != again.To || len(again.Findings) != 0 {
+		t.Fatalf("nothing new, and yet %+v", again)
+	}
+	// Past the first full bundle, with stops at every kind of edge. The entries
+	// are of a kind that the auditor does not know: it reports and goes on.
+	for _, size := range []int64{historySize + 1, 255, 256, 257, 511, 514, 700} {
+		for i := h.Size(); i < size; i++ {
+			h.Append(fmt.Appendf(nil, "tuflog motto v7\nnumber %d\n", i))
+		}
+		h.Publish(2)
+		result := step(t, a)
+		if result.To != size || result.Checkpoint.Tree.N != size {
+			t.Fatalf("judged to %d of %d", result.To, size)
+		}
+	}
+	_, index := h.release(verify.RoleTargets, "app.bin", "app, version 5")
+	h.Publish(2)
+	if got := step(t, a); got.To != index+1 || kinds(got.Findings) != "" {
+		t.Fatalf("after entries of an unknown kind: %+v", got)
+	}
+	r := report(t, a)
+	if r.Leaves[index].Verdict != audit.Right || r.Leaves[index-1].Verdict != audit.UnknownToUs {
+		t.Fatalf("verdicts %v and %v", r.Leaves[index].Verdict, r.Leaves[index-1].Verdict)
+	}
+	if r.Vouches {
+		t.Error("an auditor vouches for leaves that it does not know")
+	}
+	// From the start in one go gives the same.
+	fresh := newAuditor(t, h.Log)
+	step(t, fresh)
+	if got := report(t, fresh); kinds(got.Findings) != kinds(r.Findings) || len(got.Leaves) != len(r.Leaves) {
+		t.Fatal("one step and many steps differ")
+	}
+	read := strings.Join(h.Read(), "\n")
+	for _, path := range []string{"tile/0/000\n", "tile/0/001\n", "tile/0/002.p/189", "tile/1/000.p/2", "tile/entries/002.p/189"} {
+		if !strings.Contains(read, path) {
+			t.Errorf("%s was not read", strings.TrimSpace(path))
+		}
+	}
+}
+
+// TestEveryBitMatters turns over bits of every file that the log serves: whatever
+// is spoilt, the auditor must not vouch for the log.
+func TestEveryBitMatters(t *testing.T) {
+	h := newHistory(t)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	if !report(t, a).Vouches {
+		t.Fatal("the log is not in order to begin with")
+	}
+	paths := map[string]bool{}
+	for _, path := range h.Read() {
+		paths[path] = true
+	}
+	if len(paths) < historySize {
+		t.Fatalf("only %d files were read", len(paths))
+	}
+	for path := range paths {
+		for _, at := range []int{0, 1, 3, 5, 6} {
+			h.Spoil(path, audittest.Flip(at, 7))
+			a := newAuditor(t, h.Log)
+			_, err := a.Step(t.Context())
+			r, reportErr := a.Report(t.Context())
+			if r.Vouches || err == nil && reportErr == nil && kinds(r.Findings) == fmt.Sprintf("second-payload@%d", leafEvidence) {
+				t.Errorf("one bit of %s at %d/7 was turned over, and nothing was found", path, at)
+			}
+		}
+		h.Spoil(path, nil)
+	}
+}
+
+func TestOutageIsNotTampering(t *testing.T) {
+	h := newHistory(t)
+	for _, path := range []string{"checkpoint", "tile/entries/000.p/9", "tile/0/000.p/9", audittest.BlobPath(h.file(verify.RoleTargets))} {
+		down := errors.New("connection refused")
+		h.Spoil(path, func([]byte) ([]byte, error) { return nil, down })
+		a := newAuditor(t, h.Log)
+		result, err := a.Step(t.Context())
+		if !errors.Is(err, down) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if n := len(result.Findings); n == 0 || result.Findings[n-1].Kind != audit.Unreachable || result.Findings[n-1].Class != audit.Outage {
+			t.Errorf("%s: %+v", path, result.Findings)
+		}
+		for _, f := range result.Findings {
+			if f.Class == audit.Tampering {
+				t.Errorf("%s: %s", path, f.Sentence)
+			}
+		}
+		// It comes back, and the auditor takes up where it was.
+		h.Spoil(path, nil)
+		step(t, a)
+		if r := report(t, a); !r.Vouches || len(r.Leaves) != historySize {
+			t.Errorf("%s: after the outage: vouches %v, %d leaves", path, r.Vouches, len(r.Leaves))
+		}
+	}
+}
+
+func TestSmallOutagesDoNotRepeatObservations(t *testing.T) {
+	h := newHistory(t)
+	// Every file fails at its first reading.
+	seen := map[string]bool{}
+	for _, path := range append(h.pathsOfBlobs(t), "tile/entries/000.p/9") {
+		h.Spoil(path, func(b []byte) ([]byte, error) {
+			if !seen[path] {
+				seen[path] = true
+				return nil, errors.New("timeout")
+			}
+			return b, nil
+		})
+	}
+	var observed []int64
+	a := newAuditor(t, h.Log, func(c *audit.Config) {
+		c.Observe = func(o *audit.Observation) error {
+			observed = append(observed, o.Index)
+			return nil
+		}
+	})
+	for range 100 {
+		if result, err := a.Step(t.Context()); err == nil {
+			if result.To != historySize || len(observed) != historySize {
+				t.Fatalf("judged to %d, observed %v", result.To, observed)
+			}
+			return
+		}
+	}
+	t.Fatal("never done")
+}
+
+func (h *history) pathsOfBlobs(t *testing.T) []string {
+	t.Helper()
+	clone := h.clone()
+	step(t, newAuditor(t, clone.Log))
+	var paths []string
+	for _, path := range clone.Read() {
+		if strings.HasPrefix(path, "blob/") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func TestLookup(t *testing.T) {
+	h := newHistory(t)
+	content := []byte("app, version 4")
+	for _, asFile := range []bool{true, false} {
+		query := audit.QueryDigest(verify.Sum(content))
+		if asFile {
+			var err error
+			query, err = audit.QueryFile(bytes.NewReader(content))
+			must(t, err)
+		}
+		lookup := audit.NewLookup(query)
+		a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe })
+		step(t, a)
+		must(t, lookup.Finish(t.Context(), a))
+		if len(lookup.Answers) != 1 {
+			t.Fatalf("answers %+v", lookup.Answers)
+		}
+		answer := lookup.Answers[0]
+		if answer.Index != leafTargets4 || answer.Path != "app.bin" || answer.Version != 4 || !answer.Current || answer.Conflict != "" {
+			t.Errorf("answer %+v", answer)
+		}
+		m := audittest.Parse(t, h.file(verify.RoleTargets))
+		logged, err := verify.CheckSidecar([]byte(answer.Proof), verify.ClaimFor(h.repo, verify.RoleTargets, m), h.Policy())
+		if err != nil || logged.Index != leafTargets4 {
+			t.Errorf("the proof is no sidecar: %v", err)
+		}
+	}
+
+	lookup := audit.NewLookup(audit.Query{SHA256: verify.Sum([]byte("app, version 2")), Length: 5})
+	a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe })
+	step(t, a)
+	must(t, lookup.Finish(t.Context(), a))
+	if len(lookup.Answers) != 3 || !strings.Contains(lookup.Answers[0].Conflict, "lists 14 bytes") || lookup.Answers[0].Current {
+		t.Errorf("another length: %+v", lookup.Answers)
+	}
+
+	lookup = audit.NewLookup(audit.QueryDigest(verify.Sum(h.file(verify.RoleRoot))))
+	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe }))
+	if len(lookup.Answers) != 0 || len(lookup.Named) != 1 || lookup.Named[0] != (audit.Named{Index: leafRoot2, As: "metadata"}) {
+		t.Errorf("a metadata file: %+v", lookup)
+	}
+}
+
+func TestShow(t *testing.T) {
+	h := newHistory(t)
+	other := newVendor(t)
+	_, root := other.File(verify.RoleRoot)
+	h.Register(root)
+	h.Publish(2)
+	show := audit.NewShow(h.repo.String()[:12])
+	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = show.Observe }))
+	if len(show.Histories()) != 1 || len(show.Histories()[0].Rows) != historySize {
+		t.Fatalf("histories %+v", show.Histories())
+	}
+	var got []string
+	for _, r := range show.Histories()[0].Rows {
+		line := fmt.Sprintf("%d %s %s %d signed %d/%d", r.Index, r.Kind, r.Role, r.Version, r.Signers, r.Threshold)
+		if r.Against != nil {
+			line += fmt.Sprintf(" against %d", *r.Against)
+		}
+		if f := r.Files; f != nil {
+			line += fmt.Sprintf(" files %d+%d-%d~%d", f.Total, f.Added, f.Removed, f.Changed)
+		}
+		if d := r.Delegations; d != nil {
+			line += fmt.Sprintf(" delegations %d+%d-%d~%d", d.Total, d.Added, d.Removed, d.Changed)
+		}
+		for _, k := range r.Keys {
+			line += fmt.Sprintf(" %s+%d-%d", k.Role, len(k.Added), len(k.Removed))
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"0 release root 1 signed 1/1 root+1-0 targets+1-0 snapshot+1-0 timestamp+1-0",
+		"1 release targets 1 signed 1/1 files 0+0-0~0",
+		"2 release targets 2 signed 1/1 against 1 files 1+1-0~0",
+		"3 release targets 3 signed 1/1 against 2 files 1+0-0~0 delegations 1+1-0~0",
+		"4 release plugin 1 signed 1/1 files 1+1-0~0",
+		"5 release root 2 signed 1/1 against 0 targets+1-1",
+		"6 release targets 3 signed 1/1 against 3 files 1+0-0~0 delegations 1+0-0~0",
+		"7 release targets 4 signed 1/1 against 6 files 1+0-0~1 delegations 1+0-0~0",
+		"8 evidence targets 4 signed 1/1 against 7 files 1+0-0~1 delegations 1+0-0~0",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestEquivocationAboutRoots: whose keys signed both is judged by the root before
+// them, whatever has been rotated since.
+func TestEquivocationAboutRoots(t *testing.T) {
+	h := newHistory(t)
+	evil, err := h.vendor.Clone()
+	must(t, err)
+	must(t, h.vendor.Rotate(verify.RoleRoot))
+	h.submit(verify.RoleRoot)
+	must(t, evil.Rotate(verify.RoleTimestamp))
+	h.vendor = evil
+	leaf, index := h.submit(verify.RoleRoot)
+	if leaf.Kind != verify.Evidence {
+		t.Fatalf("%+v", leaf)
+	}
+	h.Publish(2)
+	a := newAuditor(t, h.Log)
+	result := step(t, a)
+	f := result.Findings[len(result.Findings)-1]
+	if f.Kind != audit.SecondPayload || f.Index != index || !strings.Contains(f.Sentence, "signed both: key ") || len(f.Evidence) != 5 {
+		t.Fatalf("found %+v", f)
+	}
+}

@@ -1,0 +1,299 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Verdict is what the auditor made of a leaf.
+type Verdict string
+
+// The verdicts on a leaf.
+const (
+	Right       Verdict = "right"        // the rules give exactly this leaf
+	Wrong       Verdict = "wrong"        // they do not, or it is no leaf
+	NotJudged   Verdict = "not-judged"   // a blob that the judgement needs is missing or another
+	UnknownToUs Verdict = "unknown-kind" // a newer auditor may know it
+)
+
+// entry is what is kept of a leaf. A leaf that was applied is in its repository.
+type entry struct {
+	repo     *repository // nil: not applied
+	position int         // in repo's records
+	leaf     *verify.Leaf
+	verdict  Verdict
+}
+
+// judgePending judges the leaves that have been hashed.
+func (a *Auditor) judgePending(ctx context.Context) error {
+	for len(a.bundles) > 0 {
+		b := a.bundles[0]
+		data := b.data
+		if data == nil {
+			var err error
+			if data, err = a.cfg.Source.Entries(ctx, b.index, b.width); err != nil && !errors.Is(err, ErrTooLarge) {
+				return &outage{proofs.EntriesPath(b.index, b.width), err}
+			}
+			if verify.Sum(data) != b.sum {
+				// What was signed is known by its hash and not at hand any more.
+				return a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*tileWidth,
+					proofs.EntriesPath(b.index, b.width)+" is served with other bytes than before", data)
+			}
+		}
+		entries, err := proofs.ParseEntries(data)
+		if err != nil {
+			return err
+		}
+		if err := a.judgeBundle(ctx, b.index*tileWidth, entries); err != nil {
+			return err
+		}
+		a.bundles = a.bundles[1:]
+	}
+	return nil
+}
+
+// prefetched is how many leaves have their files read ahead of the judgement.
+const prefetched = 4
+
+// judgeBundle judges the entries from a.next on, in order, while their files are
+// read and parsed ahead.
+func (a *Auditor) judgeBundle(ctx context.Context, first int64, entries [][]byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	end := first + int64(len(entries))
+	queue := make(chan chan *loaded, prefetched)
+	go func() {
+		defer close(queue)
+		for index := a.next; index < end; index++ {
+			c := make(chan *loaded, 1)
+			select {
+			case queue <- c:
+			case <-ctx.Done():
+				return
+			}
+			go func() { c <- a.load(ctx, index, entries[index-first]) }()
+		}
+	}()
+	for c := range queue {
+		e, err := a.judge(<-c)
+		if err != nil {
+			return err
+		}
+		a.entries = append(a.entries, e)
+		a.next++
+		if a.cfg.Progress != nil {
+			a.cfg.Progress(a.next, a.tree.size)
+		}
+	}
+	if a.next < end {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// loaded is an entry with the files that its leaf names.
+type loaded struct {
+	index    int64
+	raw      []byte
+	leaf     verify.Leaf
+	leafErr  error
+	metadata *verify.Metadata
+	snapshot *verify.Metadata // nil: none named
+	err      error            // why a file is not here: *badBlob, *outage or *malformed
+}
+
+// malformed is a file that is the one the leaf names and does not parse.
+type malformed struct {
+	what string
+	err  error
+}
+
+func (m *malformed) Error() string { return m.what + " does not parse: " + m.err.Error() }
+func (m *malformed) Unwrap() error { return m.err }
+
+func (a *Auditor) load(ctx context.Context, index int64, raw []byte) *loaded {
+	l := &loaded{index: index, raw: raw}
+	if l.leaf, l.leafErr = verify.ParseLeaf(raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
+		return l
+	}
+	if l.metadata, l.err = a.file(ctx, "its metadata", l.leaf.Metadata, l.leaf.Encoding); l.err != nil || l.leaf.Snapshot.IsZero() {
+		return l
+	}
+	l.snapshot, l.err = a.file(ctx, "its snapshot", l.leaf.Snapshot, l.leaf.Encoding)
+	return l
+}
+
+func (a *Auditor) file(ctx context.Context, what string, sum verify.Digest, encoding verify.Encoding) (*verify.Metadata, error) {
+	content, err := a.blobs.get(ctx, sum)
+	if err != nil {
+		return nil, err
+	}
+	m, err := verify.Parse(encoding, content)
+	if err != nil {
+		return nil, &malformed{what, err}
+	}
+	return m, nil
+}
+
+// readable says whether package verify reads an encoding.
+func readable(encoding verify.Encoding) bool { return encoding == verify.JSON }
+
+// kindLine is the first line of every kind of leaf, those to come included.
+var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
+
+// unknownKind reports whether an entry that did not parse says that it is a kind
+// of leaf that this auditor does not know.
+func unknownKind(raw []byte) (string, bool) {
+	line := string(kindLine.Find(raw))
+	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" {
+		return "", false
+	}
+	return strings.TrimSuffix(line, "\n"), true
+}
+
+// judge records what is wrong with a leaf. The error means that it could not be
+// judged now.
+func (a *Auditor) judge(l *loaded) (entry, error) {
+	if l.leafErr != nil {
+		f := newFinding(BadLeaf, "entry %d is no leaf: %v", l.index, l.leafErr)
+		verdict := Wrong
+		if kind, ok := unknownKind(l.raw); ok {
+			f = newFinding(UnknownLeaf, "entry %d is a leaf of a kind that this auditor does not know: %q", l.index, clip(kind, 100))
+			verdict = UnknownToUs
+		}
+		f.Index = l.index
+		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+		return entry{verdict: verdict}, a.record(f)
+	}
+	if !readable(l.leaf.Encoding) {
+		f := aboutLeaf(UnknownLeaf, l.index, l.leaf, "entry %d has encoding %q, which this auditor cannot read", l.index, l.leaf.Encoding)
+		return entry{leaf: &l.leaf, verdict: UnknownToUs}, a.record(f)
+	}
+	repo := a.repos[l.leaf.Repository]
+	if l.err != nil {
+		return a.trouble(l, l.err)
+	}
+	decision, err := a.decide(l, repo)
+	if err != nil && !verify.IsRefused(err) {
+		return a.trouble(l, err)
+	}
+	switch {
+	case err != nil:
+		return a.wrong(l, FalseAdmission, fmt.Sprintf("the rules refuse it: %v", err))
+	case decision.Logged:
+		return a.wrong(l, Duplicate, fmt.Sprintf("the log says it already at index %d", decision.Index))
+	case decision.Leaf != l.leaf:
+		return a.wrong(l, FalseAdmission, difference(l.leaf, decision.Leaf))
+	}
+	return a.accept(l, repo)
+}
+
+func (a *Auditor) decide(l *loaded, repo *repository) (verify.Decision, error) {
+	if repo != nil {
+		var snapshots []*verify.Metadata
+		if l.snapshot != nil {
+			snapshots = append(snapshots, l.snapshot)
+		}
+		return repo.Judge(l.leaf.Role, l.metadata, snapshots)
+	}
+	if l.leaf.Role != verify.RoleRoot || l.leaf.Kind != verify.Release {
+		return verify.Decision{}, &verify.Refused{Code: "unknown-repository", Detail: "no root of this repository is validly logged before it"}
+	}
+	// Registering a root that is in a chain already gives back its repository.
+	if root, ok := a.chains[l.metadata.PayloadDigest]; ok && l.leaf.Payload == l.metadata.PayloadDigest {
+		return verify.Decision{Logged: true, Index: root.index}, nil
+	}
+	return verify.JudgeGenesis(l.metadata)
+}
+
+// trouble handles a file that is not there to be judged.
+func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
+	var bad *badBlob
+	var syntax *malformed
+	switch {
+	case errors.As(err, &bad):
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+		if bad.served != nil {
+			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
+		}
+		a.blind[l.leaf.Repository] = true
+		return entry{leaf: &l.leaf, verdict: NotJudged}, a.record(f)
+	case errors.As(err, &syntax):
+		return a.wrong(l, FalseAdmission, "the rules refuse it: "+syntax.Error())
+	}
+	return entry{}, err
+}
+
+// wrong records a leaf that should not be there. Where an earlier leaf of the
+// repository could not be judged, nobody can say: that leaf may be the reason.
+func (a *Auditor) wrong(l *loaded, kind Kind, why string) (entry, error) {
+	if a.blind[l.leaf.Repository] {
+		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
+		return entry{leaf: &l.leaf, verdict: NotJudged}, a.record(f)
+	}
+	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
+	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+	if l.metadata != nil {
+		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
+	}
+	if l.snapshot != nil {
+		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))
+	}
+	return entry{leaf: &l.leaf, verdict: Wrong}, a.record(f)
+}
+
+// difference words how a leaf differs from the one that the rules give.
+func difference(got, want verify.Leaf) string {
+	var parts []string
+	differ := func(what string, got, want any) {
+		if got != want {
+			parts = append(parts, fmt.Sprintf("%s is %v, the rules give %v", what, got, want))
+		}
+	}
+	differ("its kind", got.Kind, want.Kind)
+	differ("its repository", got.Repository, want.Repository)
+	differ("its role", got.Role, want.Role)
+	differ("its version", got.Version, want.Version)
+	differ("its payload", got.Payload, want.Payload)
+	differ("its metadata", got.Metadata, want.Metadata)
+	differ("its size", got.Size, want.Size)
+	differ("its snapshot", got.Snapshot, want.Snapshot)
+	differ("its encoding", got.Encoding, want.Encoding)
+	differ("the index it contradicts", got.Contradicts, want.Contradicts)
+	return strings.Join(parts, "; ")
+}
+
+// leafEvidence is a proof that the log holds the entry, or where the tiles do
+// not give one, the entry.
+func (a *Auditor) leafEvidence(index int64, raw []byte) Evidence {
+	proof, err := a.Prove(a.ctx, index, raw)
+	if err != nil {
+		return evidenceFile(fmt.Sprintf("%d.leaf", index), raw)
+	}
+	return evidenceFile(fmt.Sprintf("%d.tlog-proof", index), proof)
+}
+
+// Prove returns a c2sp.org/tlog-proof that the last verified checkpoint includes
+// the entry at index, with the entry as extra data. It has been verified.
+func (a *Auditor) Prove(ctx context.Context, index int64, raw []byte) ([]byte, error) {
+	if a.verified == nil {
+		return nil, errors.New("no checkpoint has been verified yet")
+	}
+	a.ctx = ctx
+	hashes, err := proofs.InclusionProof(a.verified.Tree, index, tileReader{a})
+	if err != nil {
+		return nil, err
+	}
+	proof := proofs.Proof{Extra: raw, Index: index, Hashes: hashes, Checkpoint: a.signed}
+	if _, err := proof.Verify(a.cfg.Policy, raw); err != nil {
+		return nil, err
+	}
+	return proof.Marshal(), nil
+}

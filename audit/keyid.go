@@ -1,0 +1,154 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// keyFindings looks at the ids under which a file lists keys. TUF wants an id to
+// be the hash of its key; nothing depends on it here, since a key counts by
+// itself, but clients that check it will not accept the file.
+func (r *repository) keyFindings(l *loaded) []Finding {
+	payload := string(l.metadata.Payload)
+	keys, ok := member(payload, "keys")
+	if l.metadata.Targets != nil {
+		var delegations string
+		if delegations, ok = member(payload, "delegations"); ok {
+			keys, ok = member(delegations, "keys")
+		}
+	}
+	if !ok || l.leaf.Encoding != verify.JSON {
+		return nil
+	}
+	var found []Finding
+	for id, key := range members(keys) {
+		// A key is looked at once, not in each release that lists it.
+		seen := verify.Sum([]byte(id + "\x00" + key))
+		if r.keys[seen] {
+			continue
+		}
+		r.keys[seen] = true
+		if !isKeyID(id, key) {
+			found = append(found, aboutLeaf(KeyID, l.index, l.leaf, "%s %d lists a key under id %s, which is not the hash of that key", plain(l.leaf.Role), l.leaf.Version, plain(clip(id, 64))))
+		}
+	}
+	return found
+}
+
+// isKeyID reports whether id is a hash of the key object, given as canonical
+// JSON. Implementations differ in what they hash: all of it, or only the members
+// that the specification defines, with or without keyid_hash_algorithms.
+func isKeyID(id, key string) bool {
+	candidates := []string{key}
+	all := slices.Collect(pairs(members(key)))
+	without := func(drop func(name string) bool) string {
+		var kept []string
+		for _, p := range all {
+			if !drop(p.name) {
+				kept = append(kept, p.name+`":`+p.value)
+			}
+		}
+		if len(kept) == 0 {
+			return "{}"
+		}
+		return `{"` + strings.Join(kept, `,"`) + "}"
+	}
+	defined := func(name string) bool { return name != "keytype" && name != "keyval" && name != "scheme" }
+	candidates = append(candidates,
+		without(func(name string) bool { return name == "keyid_hash_algorithms" }),
+		without(func(name string) bool { return defined(name) && name != "keyid_hash_algorithms" }),
+		without(defined))
+	minimal := without(defined)
+	candidates = append(candidates, `{"keyid_hash_algorithms":["sha256","sha512"],`+minimal[1:])
+	for _, c := range candidates {
+		sum256, sum512 := sha256.Sum256([]byte(c)), sha512.Sum512([]byte(c))
+		if id == hex.EncodeToString(sum256[:]) || id == hex.EncodeToString(sum512[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+type pair struct{ name, value string }
+
+func pairs(seq iter.Seq2[string, string]) iter.Seq[pair] {
+	return func(yield func(pair) bool) {
+		for name, value := range seq {
+			if !yield(pair{name, value}) {
+				return
+			}
+		}
+	}
+}
+
+// member returns the value of a member of an object in canonical JSON.
+func member(object, name string) (string, bool) {
+	for n, value := range members(object) {
+		if n == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// members yields the members of an object in canonical JSON: names as they are
+// spelled between the quotes, values as they stand. encoding/json cannot do it,
+// because canonical JSON has control characters in strings. It stops at what is
+// no object.
+func members(object string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		rest, ok := strings.CutPrefix(object, "{")
+		for ok {
+			end := valueEnd(rest)
+			if end < 2 || rest[0] != '"' {
+				return
+			}
+			name := rest[1 : end-1]
+			if rest, ok = strings.CutPrefix(rest[end:], ":"); !ok {
+				return
+			}
+			if end = valueEnd(rest); end == 0 {
+				return
+			}
+			if !yield(name, rest[:end]) {
+				return
+			}
+			rest, ok = strings.CutPrefix(rest[end:], ",")
+		}
+	}
+}
+
+// valueEnd returns how many bytes of s its first value takes, 0 if there is
+// none or it does not end.
+func valueEnd(s string) int {
+	depth, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			if quoted = !quoted; !quoted && depth == 0 {
+				return i + 1
+			}
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth--; depth < 0 {
+				return i // the value before it ended here
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case c == ',' && depth == 0:
+			return i
+		}
+	}
+	return 0
+}

@@ -1,0 +1,289 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Report is what an auditor knows of a log, for people and machines.
+type Report struct {
+	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
+	Judged       int64              `json:"judged"`     // leaves
+	Vouches      bool               `json:"vouches"`    // every leaf was judged and is right, every blob was there
+	Repositories []RepositoryReport `json:"repositories"`
+	Findings     []Finding          `json:"findings"`
+	Suppressed   map[Kind]int64     `json:"suppressed,omitempty"` // findings beyond those kept
+	Leaves       []LeafReport       `json:"leaves"`
+}
+
+// CheckpointReport is the last verified checkpoint.
+type CheckpointReport struct {
+	Origin    string          `json:"origin"`
+	Size      int64           `json:"size"`
+	Root      string          `json:"root"` // base64
+	Witnesses []WitnessReport `json:"witnesses"`
+	Note      string          `json:"note"` // as it was served
+}
+
+// WitnessReport is a cosignature by a witness of the policy.
+type WitnessReport struct {
+	Witness string    `json:"witness"`
+	Time    time.Time `json:"time"`
+}
+
+// RepositoryReport is a repository in the log.
+type RepositoryReport struct {
+	ID       verify.Digest   `json:"id"`
+	Index    int64           `json:"index"` // of its genesis
+	Encoding verify.Encoding `json:"encoding"`
+	Releases int64           `json:"releases"`
+	Evidence int64           `json:"evidence"`
+	Roles    []RoleReport    `json:"roles"` // root, targets, snapshot, timestamp, then by name
+}
+
+// RoleReport is a role of a repository.
+type RoleReport struct {
+	Role     string `json:"role"`
+	Releases int64  `json:"releases"`
+	Evidence int64  `json:"evidence"`
+	Highest  int64  `json:"highest"` // highest version released
+	Current  int64  `json:"current"` // version of the release in force; 0: none stands
+	Index    int64  `json:"index"`   // of the current release; -1: none
+
+	expires time.Time
+}
+
+// LeafReport is a leaf of the log and the verdict on it.
+type LeafReport struct {
+	Index       int64         `json:"index"`
+	Kind        string        `json:"kind,omitempty"` // empty where the entry is no leaf that is known
+	Repository  verify.Digest `json:"repository,omitzero"`
+	Role        string        `json:"role,omitempty"`
+	Version     int64         `json:"version,omitempty"`
+	Payload     verify.Digest `json:"payload,omitzero"`
+	Metadata    verify.Digest `json:"metadata,omitzero"`
+	Size        int64         `json:"size,omitempty"`
+	Snapshot    verify.Digest `json:"snapshot,omitzero"`
+	Encoding    string        `json:"encoding,omitempty"`
+	Contradicts *int64        `json:"contradicts,omitempty"`
+	Verdict     Verdict       `json:"verdict"`
+}
+
+// Report says what is known now. The error means that a file needed for it could
+// not be read; the rest of the report is good then.
+func (a *Auditor) Report(ctx context.Context) (*Report, error) {
+	a.ctx = ctx
+	r := &Report{
+		Judged:       a.next,
+		Repositories: []RepositoryReport{},
+		Findings:     append([]Finding{}, a.findings...),
+		Suppressed:   a.suppressed,
+	}
+	if a.verified != nil {
+		r.Checkpoint = a.checkpointReport()
+	}
+	var firstErr error
+	for _, repo := range a.order {
+		report, found, err := a.repositoryReport(repo)
+		if err != nil && firstErr == nil {
+			firstErr = err
+		}
+		r.Repositories = append(r.Repositories, report)
+		r.Findings = append(r.Findings, found...)
+	}
+	r.Findings = append(r.Findings, a.passing...)
+	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(rank[x.Class], rank[y.Class]) })
+	r.Leaves = a.Leaves(0, a.next)
+	r.Vouches = a.vouches()
+	return r, firstErr
+}
+
+// rank puts the worst first.
+var rank = map[Class]int{Tampering: 0, Equivocation: 1, Unexpected: 2, Outage: 3, Hygiene: 4}
+
+// vouches reports whether an auditor could put its name under the checkpoint:
+// nothing was found that the log answers for, and nothing was left unchecked.
+func (a *Auditor) vouches() bool {
+	if a.verified == nil || a.next < a.tree.size || len(a.tiles) > 0 || len(a.passing) > 0 {
+		return false
+	}
+	for kind, n := range a.count {
+		if class := kind.Class(); n > 0 && class != Equivocation && class != Hygiene {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Auditor) checkpointReport() *CheckpointReport {
+	c := &CheckpointReport{
+		Origin:    a.verified.Origin,
+		Size:      a.verified.Tree.N,
+		Root:      a.verified.Tree.Hash.String(),
+		Witnesses: []WitnessReport{},
+		Note:      string(a.signed),
+	}
+	for _, cosig := range a.verified.Cosignatures {
+		c.Witnesses = append(c.Witnesses, WitnessReport{cosig.Witness, time.Unix(cosig.Time, 0).UTC()})
+	}
+	return c
+}
+
+// asOf is the latest time that a witness of the checkpoint gave; zero if none.
+func (a *Auditor) asOf() time.Time {
+	var latest int64
+	if a.verified != nil {
+		for _, cosig := range a.verified.Cosignatures {
+			latest = max(latest, cosig.Time)
+		}
+	}
+	if latest == 0 {
+		return time.Time{}
+	}
+	return time.Unix(latest, 0).UTC()
+}
+
+// repositoryReport describes a repository, and words the findings that are true
+// of its present state rather than of one leaf.
+func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Finding, error) {
+	r := RepositoryReport{ID: repo.ID(), Index: repo.genesis, Encoding: repo.Encoding()}
+	var found []Finding
+	var firstErr error
+	for role, state := range repo.roles {
+		report, err := a.roleReport(repo, role, state)
+		if err != nil && firstErr == nil {
+			firstErr = err
+		}
+		r.Releases += state.releases
+		r.Evidence += state.evidence
+		r.Roles = append(r.Roles, report)
+	}
+	slices.SortFunc(r.Roles, func(x, y RoleReport) int {
+		return cmp.Or(cmp.Compare(roleRank(x.Role), roleRank(y.Role)), cmp.Compare(x.Role, y.Role))
+	})
+	asOf := a.asOf()
+	var expired []string
+	for _, role := range r.Roles {
+		if missing := gaps(repo.roles[role.Role].versions, role.Highest); missing != "" {
+			about := verify.Leaf{Repository: repo.ID(), Role: role.Role}
+			found = append(found, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
+		}
+		if role.Index >= 0 && !asOf.IsZero() && role.expires.Before(asOf) {
+			expired = append(expired, fmt.Sprintf("%s %d (%s)", plain(role.Role), role.Current, role.expires.UTC().Format(time.DateOnly)))
+		}
+	}
+	if len(expired) > 0 {
+		list := strings.Join(expired[:min(len(expired), maxListed)], ", ")
+		if more := len(expired) - maxListed; more > 0 {
+			list += fmt.Sprintf(" and %d more", more)
+		}
+		found = append(found, aboutLeaf(Expired, -1, verify.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
+	}
+	return r, found, firstErr
+}
+
+func roleRank(role string) int {
+	i := slices.Index([]string{verify.RoleRoot, verify.RoleTargets, verify.RoleSnapshot, verify.RoleTimestamp}, role)
+	if i < 0 {
+		return 4
+	}
+	return i
+}
+
+func (a *Auditor) roleReport(repo *repository, role string, state *roleState) (RoleReport, error) {
+	r := RoleReport{Role: role, Releases: state.releases, Evidence: state.evidence, Highest: state.highest, Index: -1}
+	current, ok, err := repo.Current(role)
+	if err != nil || !ok {
+		return r, err
+	}
+	m, err := a.file(a.ctx, role, current.Leaf.Metadata, current.Leaf.Encoding)
+	if err != nil {
+		return r, err
+	}
+	r.Current, r.Index, r.expires = current.Leaf.Version, current.Index, m.Expires
+	return r, nil
+}
+
+// maxListed is how many roles, or runs of missing versions, a sentence lists.
+const maxListed = 8
+
+// gaps lists the versions between the lowest and the highest that are missing.
+func gaps(versions map[int64]verify.Digest, highest int64) string {
+	var runs []string
+	missing := int64(0)
+	last := int64(0)
+	have := make([]int64, 0, len(versions))
+	for v := range versions {
+		have = append(have, v)
+	}
+	slices.Sort(have)
+	for _, v := range have {
+		if last > 0 && v > last+1 {
+			missing += v - last - 1
+			if v == last+2 {
+				runs = append(runs, fmt.Sprintf("%d", last+1))
+			} else {
+				runs = append(runs, fmt.Sprintf("%d-%d", last+1, v-1))
+			}
+		}
+		last = v
+	}
+	if len(runs) == 0 {
+		return ""
+	}
+	what := "versions"
+	if missing == 1 {
+		what = "version"
+	}
+	list := strings.Join(runs[:min(len(runs), maxListed)], ", ")
+	if len(runs) > maxListed {
+		list += fmt.Sprintf(" and others, %d in all", missing)
+	}
+	return fmt.Sprintf("%s %s (the highest is %d)", what, list, highest)
+}
+
+// leafAt returns the leaf at an index, if the entry there is one.
+func (a *Auditor) leafAt(index int64) (verify.Leaf, bool) {
+	if index < 0 || index >= int64(len(a.entries)) {
+		return verify.Leaf{}, false
+	}
+	e := a.entries[index]
+	switch {
+	case e.repo != nil:
+		return e.repo.Records()[e.position].Leaf, true
+	case e.leaf != nil:
+		return *e.leaf, true
+	}
+	return verify.Leaf{}, false
+}
+
+func (a *Auditor) leafReport(index int64) LeafReport {
+	r := LeafReport{Index: index, Verdict: a.entries[index].verdict}
+	leaf, ok := a.leafAt(index)
+	if !ok {
+		return r
+	}
+	r.Kind, r.Repository, r.Role, r.Version = string(leaf.Kind), leaf.Repository, leaf.Role, leaf.Version
+	r.Payload, r.Metadata, r.Size = leaf.Payload, leaf.Metadata, leaf.Size
+	r.Snapshot, r.Encoding = leaf.Snapshot, string(leaf.Encoding)
+	if leaf.Kind == verify.Evidence {
+		r.Contradicts = &leaf.Contradicts
+	}
+	return r
+}
+
+// Leaves returns the leaves from one index up to but not including another, as
+// far as they have been judged.
+func (a *Auditor) Leaves(from, to int64) []LeafReport {
+	leaves := []LeafReport{}
+	for i := max(from, 0); i < min(to, a.next); i++ {
+		leaves = append(leaves, a.leafReport(i))
+	}
+	return leaves
+}

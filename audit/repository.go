@@ -1,0 +1,305 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// repository is what is kept of one repository besides the state that judges.
+type repository struct {
+	*verify.Repository
+	genesis int64
+	roles   map[string]*roleState
+	keys    map[verify.Digest]bool    // keys whose ids have been looked at
+	handed  map[string]map[string]int // thresholds by delegating role and delegated name
+	listing map[verify.Digest]place   // payloads that list something, where they are first
+}
+
+type roleState struct {
+	releases, evidence int64
+	highest            int64
+	versions           map[int64]verify.Digest // the payload released last
+}
+
+// place is where a payload is first.
+type place struct {
+	repo  *repository
+	role  string
+	index int64
+}
+
+// Observation is a leaf that was judged to be right, with its files.
+type Observation struct {
+	Index    int64
+	Leaf     verify.Leaf
+	Raw      []byte // the leaf as the log holds it
+	Metadata *verify.Metadata
+	Keys     verify.KeySet // who may sign the role; of a root, its own
+
+	auditor *Auditor
+}
+
+// File reads another file of the log, with its hash checked.
+func (o *Observation) File(leaf verify.Leaf) (*verify.Metadata, error) {
+	return o.auditor.file(o.auditor.ctx, fmt.Sprintf("%s %d", plain(leaf.Role), leaf.Version), leaf.Metadata, leaf.Encoding)
+}
+
+// accept applies a leaf that is right and looks at what else can be said of it.
+// All that can fail for now is done before anything changes.
+func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
+	var found []Finding
+	var before *verify.Metadata // the root in force
+	var keys verify.KeySet
+	var err error
+	if repo != nil {
+		if before, err = repo.Root(); err != nil {
+			return a.trouble(l, err)
+		}
+	}
+	if l.leaf.Role == verify.RoleRoot {
+		keys = l.metadata.Root.KeySet(verify.RoleRoot)
+	} else if keys, err = repo.KeysOf(l.leaf.Role); err != nil {
+		return a.trouble(l, err)
+	}
+	if l.leaf.Kind == verify.Evidence {
+		f, err := a.equivocation(l, repo, before, keys)
+		if err != nil {
+			return a.trouble(l, err)
+		}
+		found = append(found, f)
+	}
+	if a.cfg.Observe != nil {
+		if err := a.cfg.Observe(&Observation{l.index, l.leaf, l.raw, l.metadata, keys, a}); err != nil {
+			return a.trouble(l, err)
+		}
+	}
+
+	if repo, err = a.apply(l, repo); err != nil {
+		return entry{}, err
+	}
+	found = append(found, repo.versionFindings(l.index, l.leaf)...)
+	found = append(found, a.chainFindings(l, repo)...)
+	found = append(found, repo.thresholdFindings(l, before)...)
+	found = append(found, repo.sharedFindings(l)...)
+	found = append(found, repo.keyFindings(l)...)
+	for _, f := range found {
+		if err := a.record(f); err != nil {
+			return entry{}, err
+		}
+	}
+	return entry{repo: repo, position: len(repo.Records()) - 1, verdict: Right}, nil
+}
+
+func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
+	if repo != nil {
+		return repo, repo.Apply(l.index, l.leaf)
+	}
+	state, err := verify.NewRepository(l.leaf, l.index, stepBlobs{a})
+	if err != nil {
+		return nil, err
+	}
+	repo = &repository{
+		Repository: state,
+		genesis:    l.index,
+		roles:      map[string]*roleState{},
+		keys:       map[verify.Digest]bool{},
+		handed:     map[string]map[string]int{},
+		listing:    map[verify.Digest]place{},
+	}
+	a.repos[repo.ID()] = repo
+	a.order = append(a.order, repo)
+	return repo, nil
+}
+
+// versionFindings notes a leaf's version and says what is odd about it.
+func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
+	state := r.roles[leaf.Role]
+	if state == nil {
+		state = &roleState{versions: map[int64]verify.Digest{}}
+		r.roles[leaf.Role] = state
+	}
+	if leaf.Kind == verify.Evidence {
+		state.evidence++
+		return nil
+	}
+	state.releases++
+	payload, seen := state.versions[leaf.Version]
+	state.versions[leaf.Version] = leaf.Payload
+	defer func() { state.highest = max(state.highest, leaf.Version) }()
+	switch {
+	case seen && payload != leaf.Payload:
+		return []Finding{aboutLeaf(VersionReused, index, leaf, "%s %d is released again with another payload: the first no longer met the role's threshold", plain(leaf.Role), leaf.Version)}
+	case !seen && leaf.Version < state.highest:
+		return []Finding{aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest)}
+	}
+	return nil
+}
+
+// sharedFindings notes a payload and says if it is another role's too. A
+// snapshot can vouch for both; who has stolen its key can so pass off one role's
+// file as another's where the roles share a key. Empty hash bins are alike without
+// any harm.
+func (r *repository) sharedFindings(l *loaded) []Finding {
+	t := l.metadata.Targets
+	if t == nil || l.leaf.Kind != verify.Release || len(t.Files) == 0 && t.Delegations == nil {
+		return nil
+	}
+	first, ok := r.listing[l.leaf.Payload]
+	if !ok {
+		r.listing[l.leaf.Payload] = place{r, l.leaf.Role, l.index}
+		return nil
+	}
+	if first.role == l.leaf.Role {
+		return nil
+	}
+	return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}
+}
+
+// chainFindings notes a root and says if it belongs to two repositories.
+func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
+	if l.leaf.Role != verify.RoleRoot || l.leaf.Kind != verify.Release {
+		return nil
+	}
+	if _, ok := a.chains[l.leaf.Payload]; !ok {
+		a.chains[l.leaf.Payload] = place{repo, verify.RoleRoot, l.index}
+	}
+	twin := a.repos[l.leaf.Payload]
+	if twin == nil || twin == repo {
+		return nil
+	}
+	return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",
+		l.leaf.Version, short(repo.ID()), short(twin.ID()))}
+}
+
+// short is how sentences and tables name a repository.
+func short(id verify.Digest) string { return id.String()[:8] }
+
+// thresholdFindings compares a release with what was in force before it: a root
+// with the root before, delegations with those of the role's last release.
+func (r *repository) thresholdFindings(l *loaded, before *verify.Metadata) []Finding {
+	if l.leaf.Kind != verify.Release {
+		return nil
+	}
+	var was, is map[string]int
+	switch {
+	case l.metadata.Root != nil && before != nil && before.Version < l.leaf.Version:
+		was, is = map[string]int{}, map[string]int{}
+		for role, r := range before.Root.Roles {
+			was[role] = r.Threshold
+		}
+		for role, r := range l.metadata.Root.Roles {
+			is[role] = r.Threshold
+		}
+	case l.metadata.Targets != nil:
+		was, is = r.handed[l.leaf.Role], thresholds(l.metadata.Targets.Delegations)
+		if was != nil || is != nil {
+			r.handed[l.leaf.Role] = is
+		}
+	}
+	var found []Finding
+	for _, role := range slices.Sorted(maps.Keys(is)) {
+		if is[role] < was[role] {
+			found = append(found, aboutLeaf(ThresholdLowered, l.index, l.leaf, "%s %d asks for %d signatures on %s where %d were needed before",
+				plain(l.leaf.Role), l.leaf.Version, is[role], plain(role), was[role]))
+		}
+	}
+	return found
+}
+
+func thresholds(d *verify.Delegations) map[string]int {
+	if d == nil {
+		return nil
+	}
+	byName := make(map[string]int, len(d.Roles))
+	for _, role := range d.Roles {
+		byName[role.Name] = role.Threshold
+	}
+	if d.Succinct != nil {
+		byName[d.Succinct.NamePrefix+"-*"] = d.Succinct.Threshold
+	}
+	return byName
+}
+
+// equivocation words what a leaf of evidence shows, and who signed both. root is
+// the one in force, keys are those of the role.
+func (a *Auditor) equivocation(l *loaded, repo *repository, root *verify.Metadata, keys verify.KeySet) (Finding, error) {
+	f := aboutLeaf(SecondPayload, l.index, l.leaf, "%s %d is signed with two payloads: the one released at index %d, and the one at index %d",
+		plain(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
+	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
+	other, err := a.earlier(l.leaf.Contradicts)
+	if l.leaf.Role == verify.RoleRoot && err == nil {
+		// What both must meet is the root before them, not what they say themselves.
+		root, err = a.rootBelow(repo, l.leaf.Version)
+		if err == nil {
+			keys = root.Root.KeySet(verify.RoleRoot)
+		}
+	}
+	var bad *badBlob
+	switch {
+	case errors.As(err, &bad):
+		return f, nil // reported where it was missing first; the leaves speak for themselves
+	case err != nil:
+		return Finding{}, err
+	}
+	first, _ := a.leafAt(l.leaf.Contradicts)
+	f.Evidence = append(f.Evidence,
+		a.leafEvidence(l.leaf.Contradicts, first.Marshal()),
+		evidenceFile(fmt.Sprintf("%d.json", l.leaf.Contradicts), other.File),
+		evidenceFile("root.json", root.File))
+	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
+		f.Sentence += "; signed both: " + strings.Join(names, ", ")
+	}
+	return f, nil
+}
+
+// earlier reads the metadata of a leaf that was judged before.
+func (a *Auditor) earlier(index int64) (*verify.Metadata, error) {
+	leaf, ok := a.leafAt(index)
+	if !ok {
+		return nil, fmt.Errorf("entry %d is no leaf", index)
+	}
+	return a.file(a.ctx, fmt.Sprintf("the metadata of leaf %d", index), leaf.Metadata, leaf.Encoding)
+}
+
+// rootBelow reads the highest root below a version.
+func (a *Auditor) rootBelow(repo *repository, version int64) (*verify.Metadata, error) {
+	best := verify.Record{Index: repo.genesis, Leaf: repo.Records()[0].Leaf}
+	for _, rec := range repo.Records() {
+		if rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release && rec.Leaf.Version < version && rec.Leaf.Version > best.Leaf.Version {
+			best = rec
+		}
+	}
+	return a.earlier(best.Index)
+}
+
+// signedBoth returns the ids of the keys that signed both files, shortened.
+func signedBoth(keys verify.KeySet, a, b *verify.Metadata) []string {
+	ids := map[verify.KeyIdentity]string{}
+	for _, id := range keys.Role.KeyIDs {
+		if key := keys.Keys[id]; key != nil {
+			if identity, ok := key.Identity(); ok && ids[identity] == "" {
+				ids[identity] = "key " + plain(clip(id, 12))
+			}
+		}
+	}
+	second := b.Signers(keys)
+	var names []string
+	for _, signer := range a.Signers(keys) {
+		if slices.Contains(second, signer) {
+			names = append(names, ids[signer])
+		}
+	}
+	return names
+}
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}

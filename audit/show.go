@@ -1,0 +1,252 @@
+package audit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Row is one leaf of a repository's history.
+type Row struct {
+	Index       int64           `json:"index"`
+	Kind        verify.LeafKind `json:"kind"`
+	Role        string          `json:"role"`
+	Version     int64           `json:"version"`
+	Payload     verify.Digest   `json:"payload"`
+	Expires     time.Time       `json:"expires"`
+	Signers     int             `json:"signers"`   // distinct keys of the role that signed
+	Threshold   int             `json:"threshold"` // how many must; of a root, by itself
+	Contradicts *int64          `json:"contradicts,omitempty"`
+	Against     *int64          `json:"against,omitempty"` // index of the leaf that the changes are counted against
+	Files       *Changes        `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
+	Delegations *Changes        `json:"delegations,omitempty"`
+	Keys        []RoleChange    `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
+}
+
+// Changes counts what differs from the release before.
+type Changes struct {
+	Total   int `json:"total"`
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+	Changed int `json:"changed"`
+}
+
+// RoleChange is what a root changes in the keys of a role.
+type RoleChange struct {
+	Role      string   `json:"role"`
+	Added     []string `json:"added,omitempty"`   // identities of keys, in hex
+	Removed   []string `json:"removed,omitempty"` // likewise
+	Threshold int      `json:"threshold"`
+	Before    int      `json:"before"` // threshold before; 0: no root before
+}
+
+// History is a repository's releases over time.
+type History struct {
+	Repository verify.Digest `json:"repository"`
+	Rows       []Row         `json:"rows"`
+
+	last    map[string]map[int64]leafAt // by role and version, the last release
+	highest map[string]leafAt           // by role
+}
+
+type leafAt struct {
+	index int64
+	leaf  verify.Leaf
+}
+
+// Show collects the histories of the repositories whose id begins with a prefix.
+// Its Observe is for Config.Observe.
+type Show struct {
+	prefix    string
+	histories map[verify.Digest]*History
+}
+
+// NewShow prepares the histories of every repository whose id begins with prefix,
+// which is in lower-case hex.
+func NewShow(prefix string) *Show {
+	return &Show{prefix: prefix, histories: map[verify.Digest]*History{}}
+}
+
+// Histories returns what was collected, sorted by repository.
+func (s *Show) Histories() []*History {
+	return slices.SortedFunc(maps.Values(s.histories), func(a, b *History) int {
+		return cmp.Compare(a.Repository.String(), b.Repository.String())
+	})
+}
+
+// Observe adds a leaf to its history.
+func (s *Show) Observe(o *Observation) error {
+	if !strings.HasPrefix(o.Leaf.Repository.String(), s.prefix) {
+		return nil
+	}
+	h := s.histories[o.Leaf.Repository]
+	if h == nil {
+		h = &History{Repository: o.Leaf.Repository, last: map[string]map[int64]leafAt{}, highest: map[string]leafAt{}}
+		s.histories[o.Leaf.Repository] = h
+	}
+	row := Row{
+		Index: o.Index, Kind: o.Leaf.Kind, Role: o.Leaf.Role, Version: o.Leaf.Version, Payload: o.Leaf.Payload,
+		Expires: o.Metadata.Expires, Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Role.Threshold,
+	}
+	if o.Leaf.Kind == verify.Evidence {
+		row.Contradicts = &o.Leaf.Contradicts
+	}
+	var before *verify.Metadata
+	if at, ok := h.before(o.Leaf); ok {
+		var bad *badBlob
+		m, err := o.File(at.leaf)
+		switch {
+		case err == nil:
+			before, row.Against = m, &at.index
+		case errors.As(err, &bad): // it was there before; without it there is nothing to compare with
+		default:
+			return fmt.Errorf("compare leaf %d with leaf %d: %w", o.Index, at.index, err)
+		}
+	}
+	row.compare(before, o.Metadata)
+	h.Rows = append(h.Rows, row)
+	if o.Leaf.Kind == verify.Release {
+		if h.last[o.Leaf.Role] == nil {
+			h.last[o.Leaf.Role] = map[int64]leafAt{}
+		}
+		h.last[o.Leaf.Role][o.Leaf.Version] = leafAt{o.Index, o.Leaf}
+		if o.Leaf.Version >= h.highest[o.Leaf.Role].leaf.Version {
+			h.highest[o.Leaf.Role] = leafAt{o.Index, o.Leaf}
+		}
+	}
+	return nil
+}
+
+// before returns the release that a leaf is compared with: for evidence the one
+// that it contradicts, for a version released again the earlier one, otherwise
+// the highest below it.
+func (h *History) before(leaf verify.Leaf) (leafAt, bool) {
+	best, found := h.highest[leaf.Role]
+	if best.leaf.Version <= leaf.Version {
+		return best, found
+	}
+	best, found = leafAt{}, false
+	for version, at := range h.last[leaf.Role] {
+		if version <= leaf.Version && (!found || version > best.leaf.Version) {
+			best, found = at, true
+		}
+	}
+	return best, found
+}
+
+func (r *Row) compare(before, now *verify.Metadata) {
+	switch {
+	case now.Root != nil:
+		r.Keys = rootChanges(before, now)
+	case now.Targets != nil:
+		var old *verify.Targets
+		if before != nil {
+			old = before.Targets
+		}
+		r.compareTargets(old, now.Targets)
+	default:
+		was := map[string]verify.MetaFile{}
+		if before != nil {
+			was = listed(before)
+		}
+		r.Files = count(was, listed(now), func(a, b verify.MetaFile) bool {
+			return a.Version == b.Version && a.Length == b.Length && maps.Equal(a.Hashes, b.Hashes)
+		})
+	}
+}
+
+func listed(m *verify.Metadata) map[string]verify.MetaFile {
+	if m.Snapshot != nil {
+		return m.Snapshot.Files
+	}
+	if m.Timestamp != nil {
+		return m.Timestamp.Files
+	}
+	return nil
+}
+
+func (r *Row) compareTargets(before, now *verify.Targets) {
+	if before == nil {
+		before = &verify.Targets{}
+	}
+	r.Files = count(before.Files, now.Files, func(a, b verify.TargetFile) bool {
+		return a.Length == b.Length && maps.Equal(a.Hashes, b.Hashes) && string(a.Custom) == string(b.Custom)
+	})
+	if before.Delegations == nil && now.Delegations == nil {
+		return
+	}
+	// A delegation is what it prints as: names, keys, threshold and paths.
+	r.Delegations = count(delegated(before.Delegations), delegated(now.Delegations), func(a, b string) bool { return a == b })
+}
+
+func delegated(d *verify.Delegations) map[string]string {
+	byName := map[string]string{}
+	if d == nil {
+		return byName
+	}
+	keys := func(role verify.Role) string {
+		return fmt.Sprint(role.Threshold, verify.KeySet{Keys: d.Keys, Role: role}.Identities())
+	}
+	for _, role := range d.Roles {
+		byName[role.Name] = fmt.Sprintf("%s %q %q %v", keys(role.Role), role.Paths, role.PathHashPrefixes, role.Terminating)
+	}
+	if d.Succinct != nil {
+		byName[d.Succinct.NamePrefix+"-*"] = fmt.Sprint(keys(d.Succinct.Role), d.Succinct.BitLength)
+	}
+	return byName
+}
+
+func count[V any](before, now map[string]V, same func(a, b V) bool) *Changes {
+	c := &Changes{Total: len(now)}
+	for name, v := range now {
+		old, ok := before[name]
+		switch {
+		case !ok:
+			c.Added++
+		case !same(old, v):
+			c.Changed++
+		}
+	}
+	for name := range before {
+		if _, ok := now[name]; !ok {
+			c.Removed++
+		}
+	}
+	return c
+}
+
+// rootChanges lists the roles whose keys or threshold a root changes.
+func rootChanges(before, now *verify.Metadata) []RoleChange {
+	var changes []RoleChange
+	for _, role := range slices.SortedFunc(maps.Keys(now.Root.Roles), func(a, b string) int {
+		return cmp.Or(cmp.Compare(roleRank(a), roleRank(b)), cmp.Compare(a, b))
+	}) {
+		change := RoleChange{Role: role, Threshold: now.Root.Roles[role].Threshold}
+		is := now.Root.KeySet(role).Identities()
+		var was []verify.KeyIdentity
+		if before != nil {
+			change.Before = before.Root.Roles[role].Threshold
+			was = before.Root.KeySet(role).Identities()
+		}
+		for _, id := range is {
+			if !slices.Contains(was, id) {
+				change.Added = append(change.Added, id.String())
+			}
+		}
+		for _, id := range was {
+			if !slices.Contains(is, id) {
+				change.Removed = append(change.Removed, id.String())
+			}
+		}
+		if len(change.Added)+len(change.Removed) > 0 || change.Threshold != change.Before {
+			changes = append(changes, change)
+		}
+	}
+	return changes
+}

@@ -1,0 +1,159 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// ErrNotFound is wrapped by a Source when the log answered that it does not
+// have what was asked for.
+var ErrNotFound = fetch.ErrNotFound
+
+// ErrTooLarge is wrapped by a Source when the answer was longer than anything
+// that could be right.
+var ErrTooLarge = fetch.ErrTooLarge
+
+// Source reads what a log publishes. Nothing that it returns is trusted. Errors
+// wrap ErrNotFound or ErrTooLarge where they apply; every other error means that
+// the log could not be read now. Its methods are called from several goroutines.
+type Source interface {
+	// Checkpoint returns the newest signed checkpoint, never a cached one.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// Tile returns width hashes (32 bytes each) of a tile. A partial tile that is
+	// gone is cut from the full one.
+	Tile(ctx context.Context, level int, index int64, width int) ([]byte, error)
+	// Entries returns a bundle of width entries, cut as Tile does.
+	Entries(ctx context.Context, index int64, width int) ([]byte, error)
+	// Blob returns the file with this SHA-256, at most verify.MaxFileSize bytes.
+	Blob(ctx context.Context, sum verify.Digest) ([]byte, error)
+}
+
+const (
+	tileWidth = 256 // entries in a bundle, hashes in a tile
+	maxBundle = tileWidth * (2 + 1<<16 - 1)
+)
+
+// HTTPSource reads a log's static URLs.
+type HTTPSource struct {
+	base   string
+	client *http.Client
+	fresh  *http.Client    // asks caches on the way to stand aside
+	waits  []time.Duration // before each further attempt
+}
+
+// NewHTTPSource returns a Source for the log at baseURL. A nil client means one
+// that gives each request a minute.
+func NewHTTPSource(baseURL string, client *http.Client) (*HTTPSource, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		return nil, fmt.Errorf("log URL %q: %w", baseURL, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("log URL %q: want http:// or https://, a host and perhaps a path", baseURL)
+	}
+	if client == nil {
+		client = &http.Client{Timeout: time.Minute}
+	}
+	fresh := *client
+	fresh.Transport = noCache{client.Transport}
+	return &HTTPSource{
+		base:   strings.TrimRight(baseURL, "/") + "/",
+		client: client,
+		fresh:  &fresh,
+		waits:  []time.Duration{200 * time.Millisecond, time.Second},
+	}, nil
+}
+
+// noCache marks requests so that what a cache kept is asked for again: a stale
+// checkpoint would look like a log that went back.
+type noCache struct{ next http.RoundTripper }
+
+func (t noCache) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Cache-Control", "no-cache")
+	next := t.next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	return next.RoundTrip(req)
+}
+
+// Checkpoint implements Source.
+func (s *HTTPSource) Checkpoint(ctx context.Context) ([]byte, error) {
+	return s.get(ctx, s.fresh, "checkpoint", proofs.MaxNoteSize)
+}
+
+// Tile implements Source.
+func (s *HTTPSource) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	size := int64(width * len(proofs.Hash{}))
+	tile, err := s.get(ctx, s.client, proofs.TilePath(level, index, width), size)
+	if width == tileWidth || !errors.Is(err, ErrNotFound) {
+		return tile, err
+	}
+	full, err := s.get(ctx, s.client, proofs.TilePath(level, index, tileWidth), int64(tileWidth*len(proofs.Hash{})))
+	if err != nil {
+		return nil, err
+	}
+	return full[:min(size, int64(len(full)))], nil
+}
+
+// Entries implements Source.
+func (s *HTTPSource) Entries(ctx context.Context, index int64, width int) ([]byte, error) {
+	bundle, err := s.get(ctx, s.client, proofs.EntriesPath(index, width), maxBundle)
+	if width == tileWidth || !errors.Is(err, ErrNotFound) {
+		return bundle, err
+	}
+	full, err := s.get(ctx, s.client, proofs.EntriesPath(index, tileWidth), maxBundle)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := proofs.ParseEntries(full)
+	if err != nil {
+		return full, nil // the caller will see for itself
+	}
+	size := 0
+	for _, entry := range entries[:min(width, len(entries))] {
+		size += 2 + len(entry)
+	}
+	return full[:size], nil
+}
+
+// Blob implements Source.
+func (s *HTTPSource) Blob(ctx context.Context, sum verify.Digest) ([]byte, error) {
+	return s.get(ctx, s.client, "blob/sha256/"+sum.String(), verify.MaxFileSize)
+}
+
+// get tries again what a busy server or a bad line may have spoilt.
+func (s *HTTPSource) get(ctx context.Context, client *http.Client, path string, max int64) ([]byte, error) {
+	for attempt := 0; ; attempt++ {
+		body, err := fetch.Get(ctx, client, s.base+path, max)
+		if err == nil || !worthRetrying(err) || attempt == len(s.waits) {
+			return body, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(s.waits[attempt]):
+		}
+	}
+}
+
+func worthRetrying(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooLarge) {
+		return false
+	}
+	var status *fetch.StatusError
+	if errors.As(err, &status) {
+		return status.Status >= 500 || status.Status == http.StatusTooManyRequests
+	}
+	return true
+}

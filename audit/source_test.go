@@ -1,0 +1,119 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestHTTPSource(t *testing.T) {
+	h := newHistory(t)
+	h.Spoil("tile/entries/000.p/5", audittest.Missing)
+	h.Spoil("tile/0/000.p/5", audittest.Missing)
+	for h.Size() < 256 {
+		h.Append([]byte("tuflog motto v7\n"))
+	}
+	var noCache atomic.Bool
+	var failures atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/prefix/checkpoint" {
+			noCache.Store(r.Header.Get("Cache-Control") == "no-cache")
+		}
+		if failures.Add(-1) >= 0 {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		http.StripPrefix("/prefix", h.Log).ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	src, err := audit.NewHTTPSource(srv.URL+"/prefix/", srv.Client())
+	must(t, err)
+
+	checkpoint, err := src.Checkpoint(t.Context())
+	if want := h.Checkpoint(historySize, 2); err != nil || string(checkpoint) != string(want) || !noCache.Load() {
+		t.Errorf("checkpoint %q, %v, no-cache %v", checkpoint, err, noCache.Load())
+	}
+	direct := h.Source()
+	for _, width := range []int{4, 5, 256} {
+		want, err := direct.Tile(t.Context(), 0, 0, 256)
+		must(t, err)
+		if tile, err := src.Tile(t.Context(), 0, 0, width); err != nil || string(tile) != string(want[:32*width]) {
+			t.Errorf("tile of width %d: %d bytes, %v", width, len(tile), err)
+		}
+		want, err = direct.Entries(t.Context(), 0, 256)
+		must(t, err)
+		bundle, err := src.Entries(t.Context(), 0, width)
+		if err != nil || !strings.HasPrefix(string(want), string(bundle)) || width == 256 && len(bundle) != len(want) {
+			t.Errorf("bundle of width %d: %d bytes, %v", width, len(bundle), err)
+		}
+		if width == 5 {
+			four, err := src.Entries(t.Context(), 0, 4)
+			if err != nil || len(four) >= len(bundle) {
+				t.Errorf("five entries have %d bytes, four have %d, %v", len(bundle), len(four), err)
+			}
+		}
+	}
+	if _, err := src.Tile(t.Context(), 0, 1, 256); !errors.Is(err, audit.ErrNotFound) {
+		t.Errorf("a tile that is not there: %v", err)
+	}
+	blob := h.file(verify.RoleRoot)
+	failures.Store(1)
+	if got, err := src.Blob(t.Context(), verify.Sum(blob)); err != nil || string(got) != string(blob) {
+		t.Errorf("blob after one failure: %d bytes, %v", len(got), err)
+	}
+	if _, err := src.Blob(t.Context(), verify.Digest{}); !errors.Is(err, audit.ErrNotFound) {
+		t.Errorf("a blob that is not there: %v", err)
+	}
+
+	a, err := audit.New(audit.Config{Source: src, Policy: h.Policy()})
+	must(t, err)
+	step(t, a)
+	if r := report(t, a); !r.Vouches {
+		t.Errorf("over HTTP: %+v", r.Findings)
+	}
+}
+
+func TestHTTPSourceRefusesURLs(t *testing.T) {
+	for _, url := range []string{"", "log.example.com", "ftp://log.example.com", "https://", "https://x/?a=b", "https://x/#y", "http://[::1"} {
+		if _, err := audit.NewHTTPSource(url, nil); err == nil {
+			t.Errorf("%q was taken", url)
+		}
+	}
+}
+
+func TestRunFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t)
+		a := newAuditor(t, h.Log, func(c *audit.Config) { c.Interval = time.Hour })
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		start := time.Now()
+		steps := 0
+		err := a.Run(ctx, func(result audit.StepResult, err error) error {
+			must(t, err)
+			steps++
+			if result.To != h.Size() {
+				t.Errorf("step %d judged to %d of %d", steps, result.To, h.Size())
+			}
+			if steps == 3 {
+				cancel()
+			}
+			h.release(verify.RoleTargets, "app.bin", time.Now().String())
+			h.Publish(2)
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || steps != 3 || time.Since(start) != 2*time.Hour {
+			t.Errorf("%d steps in %v: %v", steps, time.Since(start), err)
+		}
+	})
+}

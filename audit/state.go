@@ -1,0 +1,176 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// State is what an auditor remembers of a log between two runs: the last
+// checkpoint whose root it computed itself, and the right edge it computed. The
+// next run finds out if the log has gone back or tells another history.
+type State struct {
+	Edge       *proofs.Edge
+	Checkpoint []byte // signed note; its tree is the edge's
+}
+
+const stateHeader = "tuflog auditor state v1\n"
+
+// maxStateSize is more than any state: a note, and an edge of at most 63 hashes.
+const maxStateSize = proofs.MaxNoteSize + 8<<10
+
+// ParseState reads what Marshal prints and nothing else. It verifies no
+// signature.
+func ParseState(b []byte) (*State, error) {
+	if len(b) > maxStateSize {
+		return nil, fmt.Errorf("auditor state: %d bytes, more than %d", len(b), maxStateSize)
+	}
+	rest, ok := bytes.CutPrefix(b, []byte(stateHeader))
+	if !ok {
+		return nil, fmt.Errorf("auditor state: the first line is not %q", strings.TrimSpace(stateHeader))
+	}
+	text, signed, ok := bytes.Cut(rest, []byte("\n\n"))
+	if !ok {
+		return nil, errors.New("auditor state: no empty line between edge and checkpoint")
+	}
+	edge := new(proofs.Edge)
+	if err := edge.UnmarshalText(append(bytes.Clone(text), '\n')); err != nil {
+		return nil, fmt.Errorf("auditor state: %w", err)
+	}
+	note, err := proofs.ParseNote(signed)
+	if err != nil {
+		return nil, fmt.Errorf("auditor state: %w", err)
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return nil, fmt.Errorf("auditor state: %w", err)
+	}
+	if edge.Tree() != c.Tree {
+		return nil, fmt.Errorf("auditor state: the edge gives size %d and root %v, the checkpoint says %d and %v",
+			edge.Tree().N, edge.Tree().Hash, c.Tree.N, c.Tree.Hash)
+	}
+	return &State{Edge: edge, Checkpoint: bytes.Clone(signed)}, nil
+}
+
+// Marshal prints the state: a first line, the edge, an empty line, the note.
+func (s *State) Marshal() ([]byte, error) {
+	edge, err := s.Edge.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Join([][]byte{[]byte(stateHeader), edge, []byte("\n"), s.Checkpoint}, nil), nil
+}
+
+// store keeps state, notes and evidence in a directory. The zero store keeps
+// nothing.
+//
+//	DIR/state              State
+//	DIR/notes/*.note       every signed note that was seen, one file each
+//	DIR/evidence/*/        a folder for each finding that has evidence
+type store struct{ dir string }
+
+func openStore(dir string) (store, error) {
+	if dir == "" {
+		return store{}, nil
+	}
+	for _, d := range []string{dir, filepath.Join(dir, "notes"), filepath.Join(dir, "evidence")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return store{}, fmt.Errorf("auditor state: %w", err)
+		}
+	}
+	return store{dir}, nil
+}
+
+// load returns the saved state, or nil if there is none yet.
+func (s store) load() (*State, error) {
+	if s.dir == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(s.dir, "state"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auditor state: %w", err)
+	}
+	return ParseState(b)
+}
+
+func (s store) save(state *State) error {
+	if s.dir == "" {
+		return nil
+	}
+	b, err := state.Marshal()
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(s.dir, "state"), b, 0o644)
+}
+
+// notes returns the signed notes kept by earlier runs.
+func (s store) notes() ([][]byte, error) {
+	if s.dir == "" {
+		return nil, nil
+	}
+	paths, err := filepath.Glob(filepath.Join(s.dir, "notes", "*.note"))
+	if err != nil {
+		return nil, err
+	}
+	var notes [][]byte
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("auditor state: %w", err)
+		}
+		notes = append(notes, b)
+	}
+	return notes, nil
+}
+
+// saveNote keeps a note. Its name begins with the size of its tree, so that a
+// listing is in order.
+func (s store) saveNote(size int64, signed []byte) error {
+	if s.dir == "" {
+		return nil
+	}
+	path := filepath.Join(s.dir, "notes", fmt.Sprintf("%012d-%s.note", size, verify.Sum(signed).String()[:16]))
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	return durable.WriteFile(path, signed, 0o644)
+}
+
+// saveEvidence writes a finding and its files. key makes the folder's name
+// unique, and the same in every run.
+func (s store) saveEvidence(f Finding, key verify.Digest) error {
+	if s.dir == "" || len(f.Evidence) == 0 {
+		return nil
+	}
+	dir := filepath.Join(s.dir, "evidence", fmt.Sprintf("%s-%s", f.Kind, key.String()[:12]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("auditor evidence: %w", err)
+	}
+	for _, e := range f.Evidence {
+		if e.content == nil {
+			continue
+		}
+		if err := durable.WriteFile(filepath.Join(dir, e.Name), e.content, 0o644); err != nil {
+			return err
+		}
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		durable.WriteFile(filepath.Join(dir, "finding.json"), append(b, '\n'), 0o644),
+		durable.SyncDir(filepath.Join(s.dir, "evidence")))
+}

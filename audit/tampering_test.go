@@ -1,0 +1,467 @@
+package audit_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// force logs a leaf for a file, changed from what the rules give.
+func (h *history) force(role string, change func(*verify.Leaf)) int64 {
+	h.T.Helper()
+	leaf := h.Judge(h.repo, role, h.file(role), h.file(verify.RoleSnapshot)).Leaf
+	change(&leaf)
+	return h.Append(leaf.Marshal(), h.file(role), h.file(verify.RoleSnapshot))
+}
+
+// raw logs a leaf for a file as if the rules gave it.
+func (h *history) raw(role string, version int64, file []byte, snapshot []byte) int64 {
+	h.T.Helper()
+	m := audittest.Parse(h.T, file)
+	leaf := verify.Leaf{
+		Kind: verify.Release, Repository: h.repo, Role: role, Version: version, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+	}
+	if snapshot != nil {
+		leaf.Snapshot = verify.Sum(snapshot)
+	}
+	return h.Append(leaf.Marshal(), file, snapshot)
+}
+
+func TestTampering(t *testing.T) {
+	next := int64(historySize) // the index of the first leaf that a case adds
+	tests := []struct {
+		name  string
+		do    func(h *history)
+		want  string // kinds, without the history's own evidence
+		class audit.Class
+		says  string // part of the sentence
+	}{
+		{"a bit of an entry", func(h *history) {
+			h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
+		}, "root-mismatch@4", audit.Tampering, "entry 4 is not the one whose hash the log signed"},
+		{"a bit of an entry, and no tile to tell which", func(h *history) {
+			h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
+			h.Spoil("tile/0/000.p/9", audittest.Missing)
+		}, "root-mismatch@-1", audit.Tampering, "the 9 entries served hash to root"},
+		{"a bundle cut short", func(h *history) {
+			h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
+		}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries"},
+		{"an entry left out", func(h *history) {
+			h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-2-len(h.evidence().Marshal())], nil })
+		}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries"},
+		{"no bundle", func(h *history) {
+			h.Spoil("tile/entries/000.p/9", audittest.Missing)
+		}, "unreachable@-1", audit.Outage, "tile/entries/000.p/9"},
+		{"a bit of a tile", func(h *history) {
+			h.Spoil("tile/0/000.p/9", audittest.Flip(1, 2))
+		}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9"},
+		{"a tile with more than it should hold", func(h *history) {
+			h.Spoil("tile/0/000.p/9", func(b []byte) ([]byte, error) { return append(b, 0), nil })
+		}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9"},
+		{"no tile", func(h *history) {
+			h.Spoil("tile/0/000.p/9", audittest.Missing)
+		}, "tile-missing@0", audit.Outage, "tile/0/000.p/9"},
+
+		{"a bit of a blob", func(h *history) {
+			h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Flip(1, 2))
+		}, "blob-mismatch@4", audit.Tampering, "is served as"},
+		{"a blob without its end", func(h *history) {
+			h.Spoil(audittest.BlobPath(h.file("plugin")), func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
+		}, "blob-mismatch@4", audit.Tampering, "is served as"},
+		{"no blob", func(h *history) {
+			h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Missing)
+		}, "blob-missing@4", audit.Outage, "does not serve"},
+		{"no blob of the genesis", func(h *history) {
+			for name, b := range h.vendor.Files() {
+				if name == "1.root.json" {
+					h.Spoil(audittest.BlobPath(b), audittest.Missing)
+				}
+			}
+		}, "blob-missing@0 unjudged@1 unjudged@2 unjudged@3 unjudged@4 unjudged@5 unjudged@6 unjudged@7 unjudged@8", audit.Outage, "does not serve"},
+		{"no snapshot", func(h *history) {
+			for name, b := range h.vendor.Files() {
+				if name == "1.snapshot.json" {
+					h.Spoil(audittest.BlobPath(b), audittest.Missing)
+				}
+			}
+		}, "blob-missing@1", audit.Outage, "does not serve"},
+
+		{"an entry that is no leaf", func(h *history) {
+			h.Append([]byte("hello"))
+			h.Publish(2)
+		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
+		{"a leaf with another spelling", func(h *history) {
+			h.release(verify.RoleTargets, "app.bin", "5")
+			h.Append(append(h.evidence().Marshal(), '\n'))
+			h.Publish(2)
+		}, fmt.Sprintf("bad-leaf@%d", next+1), audit.Tampering, "is no leaf"},
+		{"an unknown kind of leaf", func(h *history) {
+			h.Append([]byte("tuflog revocation v2\nwhatever\n"))
+			h.release(verify.RoleTargets, "app.bin", "5")
+			h.Publish(2)
+		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog revocation v2"`},
+		{"an unknown encoding", func(h *history) {
+			leaf := h.evidence()
+			leaf.Encoding = verify.Pigweed
+			h.Append(leaf.Marshal())
+			h.Publish(2)
+		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, "pigweed"},
+
+		{"a leaf twice", func(h *history) {
+			h.Append(h.evidence().Marshal())
+			h.Publish(2)
+		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "the log says it already at index 8"},
+		{"a file nobody signed", func(h *history) {
+			must(h.T, h.vendor.Put(verify.RoleTargets, "app.bin", []byte("evil")))
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			file := bytes.ReplaceAll(h.file(verify.RoleTargets), []byte(`"sig":"`), []byte(`"sig":"00`))
+			h.raw(verify.RoleTargets, 5, file, h.file(verify.RoleSnapshot))
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "the rules refuse it: threshold"},
+		{"targets without a snapshot", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Snapshot = verify.Digest{} })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "snapshot-needed"},
+		{"another version than the file's", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Version = 50 })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its version is 50, the rules give 5"},
+		{"another size than the file's", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Size++ })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its size is"},
+		{"another payload than the file's", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Payload[0] ^= 1 })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its payload is"},
+		{"one role's file as another's", func(h *history) {
+			must(h.T, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*"))
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.submit(verify.RoleTargets)
+			h.vendor.PlainSnapshots = true
+			must(h.T, h.vendor.PassOff("plugin", "doi"))
+			h.raw("doi", 1, h.file("plugin"), h.file(verify.RoleSnapshot))
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "other-role"},
+		{"evidence as a release", func(h *history) {
+			evil, err := h.vendor.Clone()
+			must(h.T, err)
+			h.release(verify.RoleTargets, "app.bin", "five")
+			must(h.T, evil.Put(verify.RoleTargets, "app.bin", []byte("another five")))
+			must(h.T, evil.Release(verify.RoleTargets))
+			h.vendor = evil
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Kind, l.Contradicts = verify.Release, 0 })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "its kind is release, the rules give evidence"},
+		{"a release as evidence", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Kind, l.Contradicts = verify.Evidence, leafTargets4 })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its kind is evidence, the rules give release"},
+		{"a root that skips one", func(h *history) {
+			must(h.T, h.vendor.Rotate(verify.RoleTimestamp))
+			must(h.T, h.vendor.Rotate(verify.RoleTimestamp))
+			h.raw(verify.RoleRoot, 4, h.file(verify.RoleRoot), nil)
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "no-parent"},
+		{"a root not signed by the one before, and what builds on it", func(h *history) {
+			thief := newVendor(h.T)
+			must(h.T, thief.Rotate(verify.RoleTargets))
+			must(h.T, thief.Rotate(verify.RoleTargets))
+			_, root := thief.File(verify.RoleRoot)
+			h.raw(verify.RoleRoot, 3, root, nil)
+			must(h.T, thief.Release(verify.RoleTargets))
+			_, file := thief.File(verify.RoleTargets)
+			_, snap := thief.File(verify.RoleSnapshot)
+			h.raw(verify.RoleTargets, 2, file, snap)
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d false-admission@%d", next, next+1), audit.Tampering, "does not meet the threshold of root 2"},
+		{"a repository without a genesis", func(h *history) {
+			must(h.T, h.vendor.Release(verify.RoleTargets))
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Repository[0] ^= 1 })
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "unknown-repository"},
+		{"a later root of a chain as another repository", func(h *history) {
+			file := h.file(verify.RoleRoot)
+			m := audittest.Parse(h.T, file)
+			h.Append(verify.Leaf{
+				Kind: verify.Release, Repository: m.PayloadDigest, Role: verify.RoleRoot, Version: 2, Payload: m.PayloadDigest,
+				Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+			}.Marshal())
+			h.Publish(2)
+		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "already at index 5"},
+		{"a file that does not parse", func(h *history) {
+			file := bytes.Replace(h.file("plugin"), []byte(`"signed":{`), []byte(`"signed":{"_type":"targets",`), 1)
+			leaf := h.Judge(h.repo, "plugin", h.file("plugin")).Leaf
+			leaf.Version, leaf.Metadata, leaf.Size = 2, verify.Sum(file), int64(len(file))
+			h.Append(leaf.Marshal(), file)
+			h.Publish(2)
+		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "does not parse"},
+
+		{"too few cosignatures", func(h *history) {
+			h.Publish(1)
+		}, "quorum-short@-1", audit.Outage, `missing w2`},
+		{"another log's checkpoint", func(h *history) {
+			other := audittest.New(h.T)
+			h.Serve(other.Checkpoint(0, 2))
+		}, "unknown-log@-1", audit.Outage, "no checkpoint of a log in the policy"},
+		{"a signature that fails", func(h *history) {
+			note, err := proofs.ParseNote(h.Checkpoint(h.Size(), 2))
+			must(h.T, err)
+			note.Signatures[1].Sig[20] ^= 1
+			h.Serve(note.Marshal())
+		}, "bad-signature@-1", audit.Tampering, "witness"},
+		{"an error page", func(h *history) {
+			h.Serve([]byte("<html>please log in</html>"))
+		}, "unreachable@-1", audit.Outage, "the checkpoint cannot be read"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t)
+			tt.do(h)
+			dir := t.TempDir()
+			a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
+			if _, err := a.Step(t.Context()); err != nil && tt.class != audit.Outage {
+				t.Fatal(err)
+			}
+			r, err := a.Report(t.Context())
+			if err != nil && tt.class != audit.Outage {
+				t.Fatal(err)
+			}
+			var found []audit.Finding
+			for _, f := range r.Findings {
+				if f.Kind != audit.SecondPayload {
+					found = append(found, f)
+				}
+			}
+			if got := kinds(found); got != tt.want {
+				t.Fatalf("found %s, want %s\n%+v", got, tt.want, found)
+			}
+			if found[0].Class != tt.class || !strings.Contains(found[0].Sentence, tt.says) {
+				t.Errorf("%s: %s; want %s: …%s…", found[0].Class, found[0].Sentence, tt.class, tt.says)
+			}
+			if r.Vouches {
+				t.Error("vouches all the same")
+			}
+			if found[0].Class == audit.Tampering {
+				checkEvidence(t, dir, found[0])
+			}
+		})
+	}
+}
+
+func (h *history) evidence() verify.Leaf {
+	var leaf verify.Leaf
+	r := newAuditor(h.T, h.clone().Log)
+	if _, err := r.Step(h.T.Context()); err != nil {
+		h.T.Fatal(err)
+	}
+	for _, l := range r.Leaves(leafEvidence, leafEvidence+1) {
+		leaf = verify.Leaf{
+			Kind: verify.LeafKind(l.Kind), Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
+			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Encoding: verify.JSON, Contradicts: *l.Contradicts,
+		}
+	}
+	return leaf
+}
+
+// another switches an auditor from one log to another.
+type another struct{ audit.Source }
+
+func TestFork(t *testing.T) {
+	grow := func(h *history, content string) {
+		h.release(verify.RoleTargets, "app.bin", content)
+		h.Publish(2)
+	}
+	tests := []struct {
+		name  string
+		first func(h *history) // before the logs part
+		left  func(h *history) // what the auditor sees first
+		right func(h *history) // and then
+		want  audit.Kind
+		size  int // evidence files
+	}{
+		{"the same size", nil, func(h *history) { grow(h, "left") }, func(h *history) { grow(h, "right") }, audit.Fork, 2},
+		{"a larger one", nil, func(h *history) { grow(h, "left") }, func(h *history) { grow(h, "right"); grow(h, "right again") }, audit.Fork, 3},
+		{"a smaller one", nil, func(h *history) { grow(h, "left"); grow(h, "left again") }, func(h *history) { grow(h, "right") }, audit.Rollback, 2},
+		{"a smaller beginning", func(h *history) { grow(h, "both") }, func(h *history) { grow(h, "left") }, nil, audit.Rollback, 2},
+		{"a larger one with too few cosignatures", nil, func(h *history) { grow(h, "left") }, func(h *history) {
+			grow(h, "right")
+			h.Publish(1)
+		}, audit.Fork, 2},
+	}
+	for _, tt := range tests {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restart %v", tt.name, restart), func(t *testing.T) {
+				t.Parallel()
+				h := newHistory(t)
+				if tt.first != nil {
+					tt.first(h)
+				}
+				right := h.clone()
+				tt.left(h)
+				if tt.right != nil {
+					tt.right(right)
+				}
+				dir := t.TempDir()
+				view := &another{h.Source()}
+				withState := func(c *audit.Config) { c.StateDir, c.Source = dir, view }
+				a := newAuditor(t, h.Log, withState)
+				step(t, a)
+				if restart {
+					a = newAuditor(t, h.Log, withState)
+				}
+				view.Source = right.Source()
+				result, err := a.Step(t.Context())
+				must(t, err)
+				var f audit.Finding
+				for _, found := range result.Findings {
+					if found.Class == audit.Tampering {
+						f = found
+					}
+				}
+				if f.Kind != tt.want || len(f.Evidence) != tt.size {
+					t.Fatalf("found %+v", result.Findings)
+				}
+				checkEvidence(t, dir, f)
+				if tt.want == audit.Fork {
+					var files [][]byte
+					for _, e := range f.Evidence {
+						files = append(files, []byte(e.Text))
+					}
+					if tt.size == 2 {
+						files = append(files, nil)
+					}
+					must(t, audit.CheckFork(h.Policy(), files[0], files[1], files[2]))
+					if audit.CheckFork(h.Policy(), files[0], files[0], files[2]) == nil {
+						t.Error("one note twice passes for a fork")
+					}
+				}
+				// What was verified is not given up for what contradicts it.
+				view.Source = h.Source()
+				step(t, a)
+				if r := report(t, a); r.Checkpoint == nil || r.Checkpoint.Size != h.Size() || r.Vouches {
+					t.Fatalf("back at the first: %+v, vouches %v", r.Checkpoint, r.Vouches)
+				}
+			})
+		}
+	}
+}
+
+// TestForkByUnwitnessedCheckpoint: what the log signed and no quorum cosigned
+// binds the log all the same.
+func TestForkByUnwitnessedCheckpoint(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		h := newHistory(t)
+		dir := t.TempDir()
+		withState := func(c *audit.Config) { c.StateDir = dir }
+		a := newAuditor(t, h.Log, withState)
+		step(t, a)
+
+		secret := h.clone()
+		secret.release(verify.RoleTargets, "app.bin", "for one customer")
+		secret.release(verify.RoleTargets, "app.bin", "for one customer, again")
+		h.Serve(secret.Checkpoint(secret.Size(), 0))
+		if got := step(t, a); kinds(got.Findings) != "quorum-short@-1" || got.Findings[0].Class != audit.Outage {
+			t.Fatalf("found %+v", got.Findings)
+		}
+		for range 3 {
+			h.release(verify.RoleTargets, "app.bin", fmt.Sprint("version ", h.Size()))
+		}
+		h.Publish(2)
+		if restart {
+			a = newAuditor(t, h.Log, withState)
+		}
+		if got := step(t, a); kinds(got.Findings) != "fork@-1" || len(got.Findings[0].Evidence) != 3 {
+			t.Fatalf("restart %v: found %+v", restart, got.Findings)
+		}
+	}
+}
+
+// TestEarlierEntryChanges: the bundle that was partial comes again with other
+// bytes in front.
+func TestEarlierEntryChanges(t *testing.T) {
+	h := newHistory(t)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	h.release(verify.RoleTargets, "app.bin", "5")
+	h.Publish(2)
+	h.Spoil("tile/entries/000.p/10", audittest.Flip(1, 20))
+	if got := step(t, a); kinds(got.Findings) != "root-mismatch@0" || !strings.Contains(got.Findings[0].Sentence, "other bytes than before") {
+		t.Fatalf("found %+v", got.Findings)
+	}
+	// It heals, but what was seen stays found.
+	h.Spoil("tile/entries/000.p/10", nil)
+	if got := step(t, a); got.To != h.Size() || len(got.Findings) != 0 {
+		t.Fatalf("after it healed: %+v", got)
+	}
+	if r := report(t, a); r.Vouches {
+		t.Error("vouches for what it saw tampered with")
+	}
+}
+
+// TestAbsurdSizes: a log can sign any size, and serve what it likes.
+func TestAbsurdSizes(t *testing.T) {
+	for _, size := range []int64{1<<62 - 1, 1 << 62, 1<<62 + 5, 1<<63 - 1} {
+		h := newHistory(t)
+		a := newAuditor(t, h.Log)
+		step(t, a)
+		note := proofs.Note{Text: proofs.Checkpoint{Origin: audittest.Origin, Tree: proofs.Tree{N: size}}.String()}
+		for _, s := range append([]*proofs.Signer{h.Signer}, h.Witnesses...) {
+			sig, err := s.Sign(note.Text, h.Time)
+			must(t, err)
+			note.Signatures = append(note.Signatures, sig)
+		}
+		h.Serve(note.Marshal())
+		bundle, err := proofs.AppendEntry(nil, nil)
+		must(t, err)
+		h.Spoil("tile/entries/000", func([]byte) ([]byte, error) { return bytes.Repeat(bundle, 256), nil })
+		h.Spoil("tile/entries/000.p/9", func([]byte) ([]byte, error) { return bytes.Repeat(bundle, 9), nil })
+		if got := step(t, a); kinds(got.Findings) != "root-mismatch@0" {
+			t.Errorf("size %d: found %+v", size, got.Findings)
+		}
+	}
+}
+
+// TestBadLine: what comes right when read a second time is no accusation.
+func TestBadLine(t *testing.T) {
+	h := newHistory(t)
+	reads := 0
+	h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) {
+		if reads++; reads == 1 {
+			return audittest.Flip(1, 2)(b)
+		}
+		return b, nil
+	})
+	a := newAuditor(t, h.Log)
+	if result, err := a.Step(t.Context()); err == nil || len(result.Findings) != 1 || result.Findings[0].Class != audit.Outage {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	step(t, a)
+	if r := report(t, a); !r.Vouches {
+		t.Fatalf("found %+v", r.Findings)
+	}
+}
+
+func TestStateOfAnotherLogIsRefused(t *testing.T) {
+	h, other := newHistory(t), newHistory(t)
+	dir := t.TempDir()
+	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir }))
+	_, err := audit.New(audit.Config{Source: other.Source(), Policy: other.Policy(), StateDir: dir})
+	if !errors.Is(err, proofs.ErrUnknownLog) {
+		t.Fatalf("another log's state was taken: %v", err)
+	}
+}

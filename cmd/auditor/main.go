@@ -1,0 +1,156 @@
+// Auditor replays a log of update metadata and says what it found.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func main() { cli.Main(newCommand) }
+
+const about = `Auditor replays a log of update metadata and says what it found.
+
+Every command reads the whole log from entry 0, from what the log serves to
+everybody, and believes none of it: it checks the log's signature and the
+witnesses' by the policy, hashes every entry onto its own tree, checks every
+file, and judges every leaf again by the rules of admission.
+
+Findings have a class:
+  tampering     the log, or whoever serves it, misbehaved
+  equivocation  a vendor signed two payloads under one version
+  unexpected    a leaf that this auditor does not know and cannot judge
+  outage        something could not be fetched or not be checked now
+  hygiene       allowed, but worth a look: expiry, thresholds, key ids, versions`
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "auditor",
+		Short: "Replay a log of update metadata and say what was found",
+		Long:  about,
+		Args:  cobra.NoArgs,
+	}
+	root.AddCommand(newReplay(), newShow(), newLookup())
+	return root
+}
+
+// source holds the flags that every command has.
+type source struct {
+	url    string
+	policy string
+	state  string
+	json   bool
+}
+
+func (s *source) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
+	flags.StringVar(&s.policy, "policy", "", "tlog-policy `FILE`: the log's key, the witnesses and the quorum")
+	flags.StringVar(&s.state, "state", "", "`DIR` that remembers the last checkpoint, the notes and the evidence between runs")
+	flags.BoolVar(&s.json, "json", false, "print JSON")
+	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
+}
+
+// config reads the policy and returns an auditor's configuration.
+func (s *source) config() (audit.Config, error) {
+	b, err := os.ReadFile(s.policy)
+	if err != nil {
+		return audit.Config{}, err
+	}
+	policy, err := proofs.ParsePolicy(b)
+	if err != nil {
+		return audit.Config{}, fmt.Errorf("%s: %w", s.policy, err)
+	}
+	url := s.url
+	if url == "" {
+		if len(policy.Logs) != 1 || policy.Logs[0].URL == "" {
+			return audit.Config{}, fmt.Errorf("%s does not name the URL of one log: say which with --log", s.policy)
+		}
+		url = policy.Logs[0].URL
+	}
+	src, err := audit.NewHTTPSource(url, nil)
+	if err != nil {
+		return audit.Config{}, err
+	}
+	return audit.Config{Source: src, Policy: policy, StateDir: s.state}, nil
+}
+
+// replayOnce replays the whole log with a progress bar.
+func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
+	bar := progress{stderr: stderr}
+	cfg.Progress = bar.to
+	a, err := audit.New(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = a.Step(ctx)
+	bar.done()
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	report, reportErr := a.Report(ctx)
+	if err == nil {
+		err = reportErr
+	}
+	return a, report, err
+}
+
+// progress is a bar that appears with the first leaf.
+type progress struct {
+	stderr io.Writer
+	bar    *cli.Progress
+	at     int64
+}
+
+func (p *progress) to(done, total int64) {
+	if p.bar == nil {
+		p.bar = cli.NewProgress(p.stderr, "replay", total)
+	}
+	p.bar.Add(done - p.at)
+	p.at = done
+}
+
+func (p *progress) done() {
+	if p.bar != nil {
+		p.bar.Done()
+	}
+}
+
+// verdict turns a report into the command's error: what was found comes before
+// what could not be checked. classes are those that make it fail.
+func verdict(report *audit.Report, err error, classes ...audit.Class) error {
+	worst := map[audit.Class]int{}
+	for _, f := range report.Findings {
+		worst[f.Class]++
+	}
+	for _, class := range classes {
+		if worst[class] > 0 {
+			return cli.Failed(cli.ErrReported)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case worst[audit.Outage] > 0:
+		return errors.New("not everything could be checked")
+	}
+	return nil
+}
+
+// warn prints, for commands whose answer is about something else, the findings
+// that put the answer in doubt.
+func warn(stderr io.Writer, report *audit.Report) {
+	for _, f := range report.Findings {
+		if f.Class == audit.Tampering || f.Class == audit.Unexpected || f.Class == audit.Outage {
+			fmt.Fprintf(stderr, "%s: %s: %s\n", f.Class, f.Kind, printable(f.Sentence))
+		}
+	}
+}

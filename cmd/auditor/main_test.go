@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// The test binary is the program when this is set.
+const asProgram = "AUDITOR_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// world is a log behind HTTP and a policy in a file.
+type world struct {
+	t      *testing.T
+	log    *audittest.Log
+	vendor *testvendor.Vendor
+	repo   verify.Digest
+	url    string
+	policy string // path
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, log: audittest.New(t)}
+	srv := httptest.NewServer(w.log)
+	t.Cleanup(srv.Close)
+	w.url = srv.URL
+	w.policy = filepath.Join(t.TempDir(), "policy.txt")
+	w.must(os.WriteFile(w.policy, []byte(w.log.PolicyText(w.url)), 0o644))
+	var err error
+	w.vendor, err = testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	w.must(err)
+	_, root := w.vendor.File(verify.RoleRoot)
+	w.repo = w.log.Register(root)
+	w.release("app.bin", "one")
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// release logs targets with one file, and publishes.
+func (w *world) release(path, content string) verify.Leaf {
+	w.t.Helper()
+	w.must(w.vendor.Put(verify.RoleTargets, path, []byte(content)))
+	w.must(w.vendor.Release(verify.RoleTargets))
+	_, file := w.vendor.File(verify.RoleTargets)
+	_, snapshot := w.vendor.File(verify.RoleSnapshot)
+	leaf, _ := w.log.Submit(w.repo, verify.RoleTargets, file, snapshot)
+	w.log.Publish(2)
+	return leaf
+}
+
+// equivocate logs another payload of the version that is released next.
+func (w *world) equivocate() {
+	w.t.Helper()
+	evil, err := w.vendor.Clone()
+	w.must(err)
+	w.release("app.bin", "for everybody")
+	honest := w.vendor
+	w.vendor = evil
+	if leaf := w.release("app.bin", "for one"); leaf.Kind != verify.Evidence {
+		w.t.Fatalf("%+v", leaf)
+	}
+	w.vendor = honest
+}
+
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
+
+// run runs the program and returns what it printed, after comparing the exit
+// code.
+func (w *world) run(code int, args ...string) (stdout, stderr string) {
+	w.t.Helper()
+	cmd := command(args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatal(err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		w.t.Fatalf("%v: exit %d, want %d\nstdout %s\nstderr %s", args, got, code, &out, &errs)
+	}
+	return out.String(), errs.String()
+}
+
+func (w *world) wantAll(text string, parts ...string) {
+	w.t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			w.t.Errorf("%q is not in\n%s", part, text)
+		}
+	}
+}
+
+func TestReplay(t *testing.T) {
+	w := newWorld(t)
+	// The policy says where the log is.
+	out, errs := w.run(0, "replay", "--policy", w.policy)
+	w.wantAll(out, "log.test/audit, size 2, root ", "by w1 (2023-11-14T22:13:21Z), w2 (2023-11-14T22:13:22Z)", "2 right, 0 wrong",
+		w.repo.String()[:8]+"    json      root     1", "Nothing was found.", "The log is as it should be")
+	if errs != "" {
+		t.Errorf("stderr %q", errs)
+	}
+
+	w.equivocate()
+	out, _ = w.run(1, "replay", "--policy", w.policy, "--log", w.url+"/")
+	w.wantAll(out, "equivocation  second-payload  3", "targets 3 is signed with two payloads", "The log is as it should be")
+
+	out, _ = w.run(1, "replay", "--policy", w.policy, "--json")
+	var report audit.Report
+	w.must(json.Unmarshal([]byte(out), &report))
+	if len(report.Leaves) != 4 || report.Leaves[3].Kind != "evidence" || !report.Vouches || report.Repositories[0].Evidence != 1 {
+		t.Errorf("report %+v", report)
+	}
+
+	w.log.Append([]byte("no leaf\x1b[2J"))
+	w.log.Publish(2)
+	out, _ = w.run(1, "replay", "--policy", w.policy)
+	w.wantAll(out, "tampering     bad-leaf", "would not vouch")
+	if strings.Contains(out, "\x1b") {
+		t.Error("an entry drives the terminal")
+	}
+}
+
+func TestReplayOutages(t *testing.T) {
+	w := newWorld(t)
+	state := filepath.Join(t.TempDir(), "state")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	w.log.Publish(1)
+	out, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(out, "checkpoint  none verified", "outage   quorum-short", "missing w2")
+	w.wantAll(errs, "not everything could be checked")
+
+	_, root := w.vendor.File(verify.RoleRoot)
+	w.log.Publish(2)
+	w.log.Spoil(audittest.BlobPath(root), audittest.Missing)
+	out, _ = w.run(2, "replay", "--policy", w.policy)
+	w.wantAll(out, "outage   blob-missing  0")
+
+	out, errs = w.run(2, "replay", "--policy", w.policy, "--log", "http://127.0.0.1:1")
+	w.wantAll(out, "outage   unreachable")
+	w.wantAll(errs, "connection refused")
+}
+
+func TestReplayRemembers(t *testing.T) {
+	w := newWorld(t)
+	state := filepath.Join(t.TempDir(), "state")
+	old := w.log.Checkpoint(1, 2)
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	w.log.Serve(old)
+	w.run(0, "replay", "--policy", w.policy) // who does not remember sees nothing
+	out, _ := w.run(1, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(out, "tampering  rollback", "size 1 after one of size 2")
+	notes, err := filepath.Glob(filepath.Join(state, "evidence", "rollback-*", "*.note"))
+	w.must(err)
+	if len(notes) != 2 {
+		t.Errorf("evidence: %v", notes)
+	}
+	w.must(os.WriteFile(filepath.Join(state, "state"), []byte("garbage"), 0o644))
+	_, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(errs, "auditor state")
+}
+
+func TestShow(t *testing.T) {
+	w := newWorld(t)
+	w.equivocate()
+	out, _ := w.run(0, "show", "--policy", w.policy)
+	w.wantAll(out, w.repo.String()+"  json      0            2      3         1")
+	out, _ = w.run(0, "show", w.repo.String()[:6], "--policy", w.policy)
+	w.wantAll(out, "repository "+w.repo.String(), "0      release   root     1", "root +1 keys needs 1;", "1, needs 1  ~1 of 1 file",
+		"3      evidence  targets  3        2040-01-01  1, needs 1  EVIDENCE: another payload than index 2; ~1 of 1 file")
+	out, _ = w.run(0, "show", w.repo.String(), "--policy", w.policy, "--json")
+	var h audit.History
+	w.must(json.Unmarshal([]byte(out), &h))
+	if len(h.Rows) != 4 || h.Rows[2].Files.Changed != 1 {
+		t.Errorf("history %+v", h)
+	}
+	_, errs := w.run(2, "show", strings.Repeat("0", 64), "--policy", w.policy)
+	w.wantAll(errs, "no repository in the log begins with")
+	_, errs = w.run(2, "show", "XYZ", "--policy", w.policy)
+	w.wantAll(errs, "lower-case hex")
+	var none audit.History
+	out, _ = w.run(0, "show", "--policy", w.policy, "--json")
+	if json.Unmarshal([]byte(out), &none) == nil {
+		t.Errorf("the list is no list: %s", out)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	w := newWorld(t)
+	w.release("app.bin", "two")
+	file := filepath.Join(t.TempDir(), "downloaded")
+	w.must(os.WriteFile(file, []byte("one"), 0o644))
+	proofsDir := filepath.Join(t.TempDir(), "proofs")
+	out, _ := w.run(0, "lookup", file, "--policy", w.policy, "--proofs", proofsDir)
+	w.wantAll(out, "length      3", "1      release  "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin")
+	sidecar, err := os.ReadFile(filepath.Join(proofsDir, "1.tlog-proof"))
+	w.must(err)
+	name := "2.targets.json"
+	m := audittest.Parse(t, w.vendor.Files()[name])
+	if _, err := verify.CheckSidecar(sidecar, verify.ClaimFor(w.repo, verify.RoleTargets, m), w.log.Policy()); err != nil {
+		t.Error(err)
+	}
+
+	out, _ = w.run(0, "lookup", verify.Sum([]byte("two")).String(), "--policy", w.policy)
+	w.wantAll(out, "2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
+	out, _ = w.run(0, "lookup", verify.Sum([]byte("two")).String(), "--policy", w.policy, "--json")
+	var answer struct {
+		audit.Lookup
+		Checkpoint audit.CheckpointReport `json:"checkpoint"`
+	}
+	w.must(json.Unmarshal([]byte(out), &answer))
+	if len(answer.Answers) != 1 || answer.Answers[0].Proof == "" || answer.Checkpoint.Size != 3 {
+		t.Errorf("answer %+v", answer)
+	}
+
+	out, errs := w.run(1, "lookup", verify.Sum([]byte("three")).String(), "--policy", w.policy)
+	w.wantAll(out, "not listed by any of the 3 leaves")
+	w.wantAll(errs, "no release in the log lists this file")
+	_, errs = w.run(2, "lookup", "no-such-file", "--policy", w.policy)
+	w.wantAll(errs, "neither a file nor a SHA-256")
+}
+
+func TestFollow(t *testing.T) {
+	w := newWorld(t)
+	for _, asJSON := range []bool{false, true} {
+		cmd := command("replay", "--policy", w.policy, "--follow", "--interval", "20ms", fmt.Sprintf("--json=%v", asJSON))
+		stdout, err := cmd.StdoutPipe()
+		w.must(err)
+		w.must(cmd.Start())
+		timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		lines := bufio.NewScanner(stdout)
+		lines.Buffer(nil, 1<<20)
+		wait := func(part string) {
+			t.Helper()
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), part) {
+					return
+				}
+			}
+			t.Fatalf("the program ended without %q", part)
+		}
+		first, next := "The log is as it should be", fmt.Sprintf("targets %d right", w.vendor.Version(verify.RoleTargets)+1)
+		if asJSON {
+			first, next = `"from":0`, `"verdict":"right"`
+		}
+		wait(first)
+		w.release("app.bin", fmt.Sprint("followed ", asJSON))
+		wait(next)
+		w.must(cmd.Process.Signal(os.Interrupt))
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("after an interrupt: %v", err)
+		}
+		timer.Stop()
+	}
+}
+
+func TestUsage(t *testing.T) {
+	w := newWorld(t)
+	for _, command := range []string{"", "replay", "show", "lookup"} {
+		args := append(strings.Fields(command), "--help")
+		out, _ := w.run(0, args...)
+		w.wantAll(out, "Usage:")
+		if command != "" {
+			w.wantAll(out, "Exit codes:", "--policy", "--state", "--json")
+		}
+	}
+	_, errs := w.run(2, "replay")
+	w.wantAll(errs, `"policy" not set`)
+	_, errs = w.run(2, "replay", "--policy", "/no/such/file")
+	w.wantAll(errs, "no such file")
+	_, errs = w.run(2, "replay", "--policy", w.policy, "--log", "ftp://x")
+	w.wantAll(errs, "want http:// or https://")
+	w.must(os.WriteFile(w.policy, []byte(w.log.PolicyText("")), 0o644))
+	_, errs = w.run(2, "replay", "--policy", w.policy)
+	w.wantAll(errs, "say which with --log")
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// table prints aligned columns.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(w io.Writer, heads ...any) table {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row(heads...)
+	return t
+}
+
+func (t table) row(cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			fmt.Fprint(t.w, "\t")
+		}
+		fmt.Fprint(t.w, c)
+	}
+	fmt.Fprint(t.w, "\n")
+}
+
+func (t table) flush() error { return t.w.Flush() }
+
+// printable keeps names that a vendor chose from driving the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+func short(id verify.Digest) string {
+	if id.IsZero() {
+		return "-"
+	}
+	return id.String()[:8]
+}
+
+func printCheckpoint(w io.Writer, report *audit.Report) {
+	c := report.Checkpoint
+	if c == nil {
+		fmt.Fprintln(w, "checkpoint  none verified")
+		return
+	}
+	fmt.Fprintf(w, "checkpoint  %s, size %d, root %s\n", printable(c.Origin), c.Size, c.Root)
+	var names []string
+	for _, witness := range c.Witnesses {
+		names = append(names, fmt.Sprintf("%s (%s)", printable(witness.Witness), witness.Time.Format(time.RFC3339)))
+	}
+	if len(names) == 0 {
+		names = []string{"nobody"}
+	}
+	fmt.Fprintf(w, "cosigned    by %s\n", strings.Join(names, ", "))
+}
+
+const (
+	maxRoles   = 20 // delegated roles of a repository that the table lists
+	maxHygiene = 20 // findings of class hygiene that the table lists
+)
+
+// printReport prints what replay found. Errors of stdout are not worth more than
+// the exit code, which says the same.
+func printReport(w io.Writer, report *audit.Report) {
+	printCheckpoint(w, report)
+	verdicts := map[audit.Verdict]int{}
+	for _, leaf := range report.Leaves {
+		verdicts[leaf.Verdict]++
+	}
+	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n\n",
+		report.Judged, verdicts[audit.Right], verdicts[audit.Wrong], verdicts[audit.NotJudged], verdicts[audit.UnknownToUs])
+
+	if len(report.Repositories) > 0 {
+		t := newTable(w, "REPOSITORY", "ENCODING", "ROLE", "RELEASES", "EVIDENCE", "HIGHEST", "CURRENT")
+		for _, r := range report.Repositories {
+			printRoles(t, r)
+		}
+		t.flush()
+		fmt.Fprintln(w)
+	}
+	printFindings(w, report)
+	if report.Vouches {
+		fmt.Fprintln(w, "The log is as it should be: every leaf follows from the rules, and every file is there.")
+	} else {
+		fmt.Fprintln(w, "An auditor would not vouch for this log: see the findings.")
+	}
+}
+
+func printRoles(t table, r audit.RepositoryReport) {
+	id, encoding := short(r.ID), string(r.Encoding)
+	hidden, releases, evidence := 0, int64(0), int64(0)
+	for i, role := range r.Roles {
+		if i >= maxRoles && len(r.Roles) > maxRoles+1 {
+			hidden++
+			releases += role.Releases
+			evidence += role.Evidence
+			continue
+		}
+		current := "none"
+		if role.Current > 0 {
+			current = fmt.Sprint(role.Current)
+		}
+		t.row(id, encoding, printable(role.Role), role.Releases, role.Evidence, role.Highest, current)
+		id, encoding = "", ""
+	}
+	if hidden > 0 {
+		t.row("", "", fmt.Sprintf("%d other roles", hidden), releases, evidence, "", "")
+	}
+}
+
+func printFindings(w io.Writer, report *audit.Report) {
+	if len(report.Findings) == 0 {
+		fmt.Fprint(w, "Nothing was found.\n\n")
+		return
+	}
+	t := newTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
+	hygiene := 0
+	for _, f := range report.Findings {
+		if f.Class == audit.Hygiene {
+			if hygiene++; hygiene > maxHygiene {
+				continue
+			}
+		}
+		index := "-"
+		if f.Index >= 0 {
+			index = fmt.Sprint(f.Index)
+		}
+		t.row(f.Class, f.Kind, index, short(f.Repository), printable(f.Sentence))
+	}
+	t.flush()
+	if hygiene > maxHygiene {
+		fmt.Fprintf(w, "and %d more of class hygiene: --json prints all\n", hygiene-maxHygiene)
+	}
+	for kind, n := range report.Suppressed {
+		fmt.Fprintf(w, "and %d more of kind %s, which were not kept\n", n, kind)
+	}
+	fmt.Fprintln(w)
+}

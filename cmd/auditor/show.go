@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+)
+
+func newShow() *cobra.Command {
+	var opts source
+	cmd := &cobra.Command{
+		Use:   "show [REPOSITORY] --policy FILE",
+		Short: "Print a repository's releases over time",
+		Long: `Print a repository's releases over time: who signed, what each changed, and
+what is evidence against its signers. REPOSITORY is the beginning of its id, long
+enough to name one; without it the repositories are listed.
+
+Exit codes:
+  0  the repository's history, from a log that is as it should be
+  1  the replay found tampering or something unexpected (see replay)
+  2  wrong usage, no such repository, or an outage`,
+		Example: `  auditor show cd7549b1 --log https://log.example.com --policy policy.txt`,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := opts.config()
+			if err != nil {
+				return err
+			}
+			var show *audit.Show
+			if len(args) == 1 {
+				if args[0] == "" || len(args[0]) > 64 || strings.Trim(args[0], "0123456789abcdef") != "" {
+					return fmt.Errorf("repository %q: want the beginning of an id, in lower-case hex", args[0])
+				}
+				show = audit.NewShow(args[0])
+				cfg.Observe = show.Observe
+			}
+			_, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+			if report == nil {
+				return err
+			}
+			warn(cmd.ErrOrStderr(), report)
+			outcome := verdict(report, err, audit.Tampering, audit.Unexpected)
+			if show == nil {
+				return firstOf(printRepositories(cmd.OutOrStdout(), report, opts.json), outcome)
+			}
+			histories := show.Histories()
+			if len(histories) != 1 {
+				if outcome != nil {
+					return outcome
+				}
+				return notOne(args[0], histories)
+			}
+			return firstOf(printHistory(cmd.OutOrStdout(), histories[0], opts.json), outcome)
+		},
+	}
+	opts.register(cmd)
+	return cmd
+}
+
+// firstOf returns the first error.
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notOne(prefix string, histories []*audit.History) error {
+	if len(histories) == 0 {
+		return fmt.Errorf("no repository in the log begins with %s: auditor show lists them", prefix)
+	}
+	var ids []string
+	for _, h := range histories {
+		ids = append(ids, h.Repository.String()[:16])
+	}
+	return fmt.Errorf("%d repositories begin with %s: %s", len(ids), prefix, strings.Join(ids, ", "))
+}
+
+func printRepositories(w io.Writer, report *audit.Report, asJSON bool) error {
+	if asJSON {
+		return cli.WriteJSON(w, report.Repositories)
+	}
+	t := newTable(w, "REPOSITORY", "ENCODING", "SINCE INDEX", "ROLES", "RELEASES", "EVIDENCE")
+	for _, r := range report.Repositories {
+		t.row(r.ID, r.Encoding, r.Index, len(r.Roles), r.Releases, r.Evidence)
+	}
+	return t.flush()
+}
+
+func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
+	if asJSON {
+		return cli.WriteJSON(w, h)
+	}
+	fmt.Fprintf(w, "repository %v\n\n", h.Repository)
+	t := newTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
+	for _, row := range h.Rows {
+		t.row(row.Index, row.Kind, printable(row.Role), row.Version, row.Expires.UTC().Format(time.DateOnly),
+			fmt.Sprintf("%d, needs %d", row.Signers, row.Threshold), whatChanged(row))
+	}
+	return t.flush()
+}
+
+// whatChanged puts a row's changes into words.
+func whatChanged(row audit.Row) string {
+	var parts []string
+	if row.Contradicts != nil {
+		parts = append(parts, fmt.Sprintf("EVIDENCE: another payload than index %d", *row.Contradicts))
+	}
+	for _, c := range row.Keys {
+		words := []string{}
+		if n := len(c.Added); n > 0 {
+			words = append(words, fmt.Sprintf("+%d", n))
+		}
+		if n := len(c.Removed); n > 0 {
+			words = append(words, fmt.Sprintf("-%d", n))
+		}
+		if len(words) > 0 {
+			words = append(words, "keys")
+		}
+		if c.Threshold != c.Before {
+			if c.Before != 0 {
+				words = append(words, fmt.Sprintf("needs %d, was %d", c.Threshold, c.Before))
+			} else {
+				words = append(words, fmt.Sprintf("needs %d", c.Threshold))
+			}
+		}
+		parts = append(parts, printable(c.Role)+" "+strings.Join(words, " "))
+	}
+	if row.Files != nil {
+		parts = append(parts, counts(*row.Files, "files", row.Against))
+	}
+	if row.Delegations != nil {
+		parts = append(parts, counts(*row.Delegations, "delegations", row.Against))
+	}
+	if len(parts) == 0 {
+		return "same keys"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func counts(c audit.Changes, what string, against *int64) string {
+	if c.Total == 1 {
+		what = strings.TrimSuffix(what, "s")
+	}
+	if against == nil {
+		return fmt.Sprintf("%d %s", c.Total, what)
+	}
+	var words []string
+	for _, n := range []struct {
+		sign string
+		n    int
+	}{{"+", c.Added}, {"-", c.Removed}, {"~", c.Changed}} {
+		if n.n > 0 {
+			words = append(words, fmt.Sprintf("%s%d", n.sign, n.n))
+		}
+	}
+	if len(words) == 0 {
+		return fmt.Sprintf("same %d %s", c.Total, what)
+	}
+	return fmt.Sprintf("%s of %d %s", strings.Join(words, " "), c.Total, what)
+}
