@@ -1,0 +1,377 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// TestMain makes the test binary the updater when a test starts it as one.
+func TestMain(m *testing.M) {
+	if os.Getenv("RUN_AS_UPDATER") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// site is a vendor's repository with its log: a file server, and the proofs
+// beside the files.
+type site struct {
+	t      *testing.T
+	vendor *testvendor.Vendor
+	log    *testLog
+	logged map[string]bool // file names
+	id     verify.Digest
+	url    string // of the file server
+
+	mu       sync.Mutex
+	files    map[string][]byte // by URL path, unescaped
+	status   map[string]int    // answers other than 200, by URL path
+	requests []string          // escaped paths
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, log: newTestLog(t), logged: map[string]bool{}, files: map[string][]byte{}, status: map[string]int{}}
+	var err error
+	if s.vendor, err = testvendor.New(time.Now().Add(24 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	s.publish()
+	return s
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r.URL.EscapedPath())
+	if status := s.status[r.URL.Path]; status != 0 {
+		w.WriteHeader(status)
+		return
+	}
+	content, ok := s.files[r.URL.Path]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if _, err := w.Write(content); err != nil {
+		s.t.Log(err)
+	}
+}
+
+// seen returns the requests since it was asked last, without the slash before
+// metadata and with the server's files as they were asked for.
+func (s *site) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := s.requests
+	s.requests = nil
+	return seen
+}
+
+// publish serves what the vendor has and logs what it has not logged.
+func (s *site) publish() {
+	s.t.Helper()
+	files := s.vendor.Files()
+	for _, name := range sortedNames(files) {
+		s.set("/metadata/"+name, files[name])
+		m, err := verify.ParseJSON(files[name])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if m.Type != verify.RoleRoot && m.Type != verify.RoleTargets || s.logged[name] {
+			continue
+		}
+		s.logged[name] = true
+		if name == "1.root.json" {
+			s.id = m.PayloadDigest
+		}
+		s.set("/metadata/"+name+verify.SidecarSuffix, s.log.submit(s.leaf(name), 2))
+	}
+	for path, content := range s.vendor.TargetFiles() {
+		s.set("/targets/"+path, content)
+	}
+}
+
+func sortedNames(files map[string][]byte) []string {
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// leaf is what the log says of a file of the repository.
+func (s *site) leaf(name string) verify.Leaf {
+	s.t.Helper()
+	file := s.get("/metadata/" + name)
+	m, err := verify.ParseJSON(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, role, _ := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
+	return verify.Leaf{
+		Kind: verify.Release, Repository: s.id, Role: role, Version: m.Version, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+	}
+}
+
+func (s *site) get(path string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[path]
+}
+
+// set serves content under a path; nil takes it away.
+func (s *site) set(path string, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if content == nil {
+		delete(s.files, path)
+		return
+	}
+	s.files[path] = content
+}
+
+// answer has the server answer a path with a status; 0: as usual.
+func (s *site) answer(path string, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status[path] = status
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// release has the vendor release a target and serves it.
+func (s *site) release(path, content string) {
+	s.t.Helper()
+	s.must(s.vendor.Put("targets", path, []byte(content)))
+	s.must(s.vendor.Release("targets"))
+	s.publish()
+}
+
+// testLog is a log with three witnesses, of which two are needed.
+type testLog struct {
+	t         *testing.T
+	key       *proofs.Signer
+	witnesses []*proofs.Signer
+	size      int64
+	hashes    []tlog.Hash
+	policy    string // file
+}
+
+func newTestLog(t *testing.T) *testLog {
+	t.Helper()
+	signer := func(name string, alg proofs.Algorithm) *proofs.Signer {
+		s, err := proofs.GenerateSigner(rand.Reader, name, alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	l := &testLog{t: t, key: signer("log.example/test", proofs.Ed25519), policy: filepath.Join(t.TempDir(), "trust.txt")}
+	text := "log " + l.key.Key().String() + "\n"
+	for i := range 3 {
+		l.witnesses = append(l.witnesses, signer(fmt.Sprintf("witness.example/w%d", i+1), proofs.CosignatureV1))
+		text += fmt.Sprintf("witness w%d %v\n", i+1, l.witnesses[i].Key())
+	}
+	text += "group two-of-three 2 w1 w2 w3\nquorum two-of-three\n"
+	if err := os.WriteFile(l.policy, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (l *testLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		hashes[i] = l.hashes[index]
+	}
+	return hashes, nil
+}
+
+// submit logs a leaf and returns its proof with so many cosignatures.
+func (l *testLog) submit(leaf verify.Leaf, cosignatures int) []byte {
+	l.t.Helper()
+	hashes, err := tlog.StoredHashesForRecordHash(l.size, leaf.Hash(), l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.hashes = append(l.hashes, hashes...)
+	l.size++
+	return l.proof(leaf, l.size-1, cosignatures, time.Now())
+}
+
+func (l *testLog) proof(leaf verify.Leaf, index int64, cosignatures int, at time.Time) []byte {
+	l.t.Helper()
+	root, err := tlog.TreeHash(l.size, l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	path, err := tlog.ProveRecord(l.size, index, l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	note := proofs.Note{Text: proofs.Checkpoint{Origin: l.key.Key().Name(), Tree: proofs.Tree{N: l.size, Hash: root}}.String()}
+	for _, s := range append([]*proofs.Signer{l.key}, l.witnesses[:cosignatures]...) {
+		sig, err := s.Sign(note.Text, at.Unix())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		note.Signatures = append(note.Signatures, sig)
+	}
+	return proofs.Proof{Extra: leaf.Marshal(), Index: index, Hashes: path, Checkpoint: note.Marshal()}.Marshal()
+}
+
+// device is where one updater keeps its files.
+type device struct {
+	t    *testing.T
+	site *site
+	dir  string
+}
+
+// newDevice returns a device that was given root 1.
+func (s *site) newDevice() *device {
+	s.t.Helper()
+	d := &device{t: s.t, site: s, dir: s.t.TempDir()}
+	root := filepath.Join(d.dir, "given.json")
+	s.must(os.WriteFile(root, s.get("/metadata/1.root.json"), 0o644))
+	d.run("--metadata-dir", d.metadata(), "init", root).want(0)
+	return d
+}
+
+func (d *device) metadata() string { return filepath.Join(d.dir, "metadata") }
+func (d *device) targets() string  { return filepath.Join(d.dir, "targets") }
+
+// ran is a finished updater.
+type ran struct {
+	t              *testing.T
+	args           []string
+	code           int
+	stdout, stderr string
+}
+
+// runUpdater runs the program as a process.
+func runUpdater(t *testing.T, args ...string) ran {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, args...)
+	cmd.Env = append(os.Environ(), "RUN_AS_UPDATER=1")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return ran{t, args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+func (d *device) run(args ...string) ran {
+	d.t.Helper()
+	return runUpdater(d.t, args...)
+}
+
+// refresh and download run the updater with the flags that it needs, and more.
+func (d *device) refresh(more ...string) ran {
+	d.t.Helper()
+	return d.run(append([]string{"--policy", d.site.log.policy, "--metadata-url", d.site.url + "/metadata", "--metadata-dir", d.metadata(), "refresh"}, more...)...)
+}
+
+func (d *device) download(name string, more ...string) ran {
+	d.t.Helper()
+	return d.run(append([]string{"--policy", d.site.log.policy, "--metadata-url", d.site.url + "/metadata/", "--metadata-dir", d.metadata(),
+		"--target-name", name, "--target-dir", d.targets(), "--target-base-url", d.site.url + "/targets", "download"}, more...)...)
+}
+
+// want fails the test unless the exit code and all the words are as wanted. Words
+// are looked for in stdout after code 0, in stderr otherwise.
+func (r ran) want(code int, words ...string) ran {
+	r.t.Helper()
+	out := r.stdout
+	if code != 0 {
+		out = r.stderr
+	}
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			r.t.Errorf("%q is missing", w)
+			code = -1
+		}
+	}
+	if r.code != code {
+		r.t.Fatalf("updater %s\nexit %d, want %d\nstdout: %s\nstderr: %s", strings.Join(r.args, " "), r.code, code, r.stdout, r.stderr)
+	}
+	return r
+}
+
+// version is the version of the role's file that the device keeps, 0 for none.
+func (d *device) version(role string) int64 {
+	d.t.Helper()
+	b, err := os.ReadFile(filepath.Join(d.metadata(), url.PathEscape(role)+".json"))
+	if os.IsNotExist(err) {
+		return 0
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	m, err := verify.ParseJSON(b)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return m.Version
+}
+
+// edit changes a file of the device.
+func (d *device) edit(name string, change func([]byte) []byte) {
+	d.t.Helper()
+	path := filepath.Join(d.metadata(), name)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, change(b), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// names lists the device's metadata directory.
+func (d *device) names() []string {
+	d.t.Helper()
+	entries, err := os.ReadDir(d.metadata())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}

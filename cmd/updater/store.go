@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// store is a metadata directory.
+type store struct {
+	dir string
+}
+
+const (
+	stateName = "updater.state"
+	copyName  = "updater.state.copy"
+
+	// nextSuffix marks a proof whose metadata file is being replaced: the two
+	// files cannot be replaced at once.
+	nextSuffix = ".next"
+)
+
+var errNotInitialised = errors.New("no state there: run updater init first")
+
+func (s store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// fileName is the name under which a role's file is kept.
+func fileName(role string) string { return verify.EscapeRole(role) + ".json" }
+
+// create makes the directory of a device that trusts root. A directory that
+// exists must be of a device that was given the same root; then only a root.json
+// that is missing or damaged is put back.
+func (s store) create(root []byte, state verify.State) error {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	before, _, err := s.loadState()
+	switch {
+	case errors.Is(err, errNotInitialised):
+		if err := s.saveState(state); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case before.TrustedRoot != state.TrustedRoot || before.Repository != state.Repository:
+		return fmt.Errorf("%s belongs to a device that was given another root or repository: use another directory", s.dir)
+	default:
+		file, _, err := s.read(verify.RoleRoot)
+		if err != nil {
+			return err
+		}
+		if m, err := verify.ParseJSON(file); err == nil && m.Root != nil && m.Meets(m.Root.KeySet(verify.RoleRoot)) == nil {
+			return nil
+		}
+	}
+	return s.write(verify.RoleRoot, root, verify.Sidecars{})
+}
+
+// loadState returns the state and, if one of its two files could not be used,
+// why.
+func (s store) loadState() (state verify.State, trouble error, err error) {
+	var troubles []error
+	missing := 0
+	for _, name := range []string{stateName, copyName} {
+		b, err := os.ReadFile(s.path(name))
+		if err == nil {
+			if state, err = verify.ParseState(b); err == nil {
+				return state, errors.Join(troubles...), nil
+			}
+			err = fmt.Errorf("%s: %w", s.path(name), err)
+		} else if errors.Is(err, fs.ErrNotExist) {
+			missing++
+		}
+		troubles = append(troubles, err)
+	}
+	if missing == 2 {
+		return state, nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)
+	}
+	return state, nil, errors.Join(troubles...)
+}
+
+// saveState writes the state twice, so that a damaged disk block does not take
+// the protection against rollback with it.
+func (s store) saveState(state verify.State) error {
+	b, err := state.Marshal()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{stateName, copyName} {
+		if err := durable.WriteFile(s.path(name), b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns what is kept of a role; what is not there is nil.
+func (s store) read(role string) (file []byte, sidecars verify.Sidecars, err error) {
+	name := fileName(role)
+	for _, part := range []struct {
+		name string
+		to   *[]byte
+	}{{name, &file}, {name + verify.SidecarSuffix, &sidecars.Proof}, {name + verify.LatestSuffix, &sidecars.Latest}} {
+		b, err := os.ReadFile(s.path(part.name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, verify.Sidecars{}, err
+		}
+		*part.to = b
+	}
+	return file, sidecars, nil
+}
+
+// write replaces what is kept of a role. A power cut leaves either the old file
+// or the new one with a proof that fits it; see recover.
+func (s store) write(role string, file []byte, sidecars verify.Sidecars) error {
+	name := fileName(role)
+	proof := name + verify.SidecarSuffix
+	if sidecars.Proof != nil {
+		if err := durable.WriteFile(s.path(proof+nextSuffix), sidecars.Proof, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := durable.WriteFile(s.path(name), file, 0o644); err != nil {
+		return err
+	}
+	if sidecars.Proof == nil {
+		if err := s.remove(proof); err != nil {
+			return err
+		}
+	} else if err := os.Rename(s.path(proof+nextSuffix), s.path(proof)); err != nil {
+		return err
+	}
+	if sidecars.Latest == nil {
+		if err := s.remove(name + verify.LatestSuffix); err != nil {
+			return err
+		}
+		return durable.SyncDir(s.dir)
+	}
+	return durable.WriteFile(s.path(name+verify.LatestSuffix), sidecars.Latest, 0o644)
+}
+
+func (s store) remove(name string) error {
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// recover finishes, or takes back, a write that was interrupted.
+func (s store) recover() error {
+	pending, err := filepath.Glob(filepath.Join(globEscape(s.dir), "*"+verify.SidecarSuffix+nextSuffix))
+	if err != nil {
+		return err
+	}
+	for _, path := range pending {
+		proof := strings.TrimSuffix(path, nextSuffix)
+		fits, err := sidecarFits(path, strings.TrimSuffix(proof, verify.SidecarSuffix))
+		if err != nil {
+			return err
+		}
+		if fits {
+			err = os.Rename(path, proof)
+		} else {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(pending) > 0 {
+		return durable.SyncDir(s.dir)
+	}
+	return nil
+}
+
+// sidecarFits says whether a proof is about the metadata file: not whether it is
+// a good one.
+func sidecarFits(sidecar, file string) (bool, error) {
+	b, err := os.ReadFile(sidecar)
+	if err != nil {
+		return false, err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	proof, err := proofs.ParseProof(b)
+	if err != nil {
+		return false, nil
+	}
+	leaf, err := verify.ParseLeaf(proof.Extra)
+	if err != nil {
+		return false, nil
+	}
+	m, err := verify.ParseJSON(content)
+	return err == nil && m.PayloadDigest == leaf.Payload, nil
+}
+
+// globEscape quotes the characters that filepath.Glob gives a meaning.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// sameState says whether storing b after a would change nothing.
+func sameState(a, b verify.State) bool {
+	x, err := a.Marshal()
+	y, err2 := b.Marshal()
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}

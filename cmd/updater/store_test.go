@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What lies in the cache is believed no more than what comes over the network.
+func TestTamperedCache(t *testing.T) {
+	evil := newSite(t)
+	evil.release("app", "evil")
+	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
+	tests := []struct {
+		name   string
+		do     func(s *site, d *device)
+		code   int
+		stderr string
+	}{
+		{"targets damaged", func(s *site, d *device) { d.edit("targets.json", flip) }, 0, ""},
+		{"targets replaced", func(s *site, d *device) {
+			d.edit("targets.json", func([]byte) []byte { return evil.get("/metadata/2.targets.json") })
+			d.edit("targets.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/2.targets.json.tlog-proof") })
+		}, 0, ""},
+		{"proof of targets damaged", func(s *site, d *device) { d.edit("targets.json.tlog-proof", flip) }, 0, ""},
+		{"proof of targets gone", func(s *site, d *device) {
+			s.must(os.Remove(filepath.Join(d.metadata(), "targets.json.tlog-proof")))
+		}, 0, ""},
+		{"snapshot damaged", func(s *site, d *device) { d.edit("snapshot.json", flip) }, 0, ""},
+		{"timestamp gone", func(s *site, d *device) { s.must(os.Remove(filepath.Join(d.metadata(), "timestamp.json"))) }, 0, ""},
+		{"all but the root gone", func(s *site, d *device) {
+			for _, name := range d.names() {
+				if !strings.HasPrefix(name, "root") && !strings.HasPrefix(name, "updater") {
+					s.must(os.Remove(filepath.Join(d.metadata(), name)))
+				}
+			}
+		}, 0, ""},
+		{"root damaged", func(s *site, d *device) { d.edit("root.json", flip) }, 1, "bad-metadata"},
+		{"root of another vendor", func(s *site, d *device) {
+			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
+		}, 1, "refused (bad-proof): root"},
+		{"proof of root damaged", func(s *site, d *device) { d.edit("root.json.tlog-proof", flip) }, 0, ""},
+		{"an older root", func(s *site, d *device) {
+			d.edit("root.json", func([]byte) []byte { return s.get("/metadata/1.root.json") })
+		}, 0, ""},
+		{"an older root, and no newer to be had", func(s *site, d *device) {
+			d.edit("root.json", func([]byte) []byte { return s.get("/metadata/1.root.json") })
+			s.set("/metadata/2.root.json", nil)
+		}, 1, "refused (rollback): root"},
+		{"state damaged", func(s *site, d *device) { d.edit("updater.state", flip) }, 0, "using the other copy of the state"},
+		{"state gone", func(s *site, d *device) { s.must(os.Remove(filepath.Join(d.metadata(), "updater.state"))) }, 0, "using the other copy of the state"},
+		{"copy of the state cut short", func(s *site, d *device) {
+			d.edit("updater.state.copy", func(b []byte) []byte { return b[:len(b)/2] })
+		}, 0, ""},
+		{"both states damaged", func(s *site, d *device) {
+			for _, name := range []string{"updater.state", "updater.state.copy"} {
+				d.edit(name, func(b []byte) []byte { return b[:len(b)/2] })
+			}
+		}, 1, "updater.state.copy"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			s.must(s.vendor.Rotate("root"))
+			s.release("app", "two")
+			d := s.newDevice()
+			d.download("app").want(0)
+			before := d.version("targets")
+			tt.do(s, d)
+			r := d.download("app").want(tt.code)
+			if !strings.Contains(r.stderr, tt.stderr) {
+				t.Errorf("stderr %q, want %q in it", r.stderr, tt.stderr)
+			}
+			if tt.code == 0 && d.version("targets") != before {
+				t.Errorf("targets %d", d.version("targets"))
+			}
+			if b, err := os.ReadFile(filepath.Join(d.targets(), "app")); err != nil || string(b) != "two" {
+				t.Errorf("the target is %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// Versions are remembered beyond the files that showed them.
+func TestRollbackWithEmptyCache(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "two")
+	old := s.get("/metadata/timestamp.json")
+	s.release("app", "three")
+	d := s.newDevice()
+	d.refresh().want(0)
+	for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json"} {
+		s.must(os.Remove(filepath.Join(d.metadata(), name)))
+	}
+	s.set("/metadata/timestamp.json", old)
+	d.refresh().want(1, "refused (rollback): timestamp version 2")
+}
+
+// A power cut between a root and its proof, which are two files, must not leave a
+// device that refuses its own root.
+func TestInterruptedWrite(t *testing.T) {
+	s := newSite(t)
+	s.must(s.vendor.Rotate("root"))
+	s.publish()
+	d := s.newDevice()
+	d.refresh().want(0)
+	s.must(s.vendor.Rotate("root"))
+	s.publish()
+	newRoot, newProof := s.get("/metadata/3.root.json"), s.get("/metadata/3.root.json.tlog-proof")
+	s.set("/metadata/2.root.json.tlog-proof", nil) // it cannot be fetched again
+	s.set("/metadata/3.root.json.tlog-proof", nil)
+	next := filepath.Join(d.metadata(), "root.json.tlog-proof.next")
+
+	// Before the root was replaced: the old pair counts.
+	s.must(os.WriteFile(next, newProof, 0o644))
+	d.refresh().want(1, "refused (not-logged): root version 3")
+	if d.version("root") != 2 || slices.Contains(d.names(), filepath.Base(next)) {
+		t.Errorf("root %d, %q", d.version("root"), d.names())
+	}
+	// After it was: the new pair does.
+	s.must(os.WriteFile(next, newProof, 0o644))
+	s.must(os.WriteFile(filepath.Join(d.metadata(), "root.json"), newRoot, 0o644))
+	d.refresh().want(0)
+	if b, err := os.ReadFile(filepath.Join(d.metadata(), "root.json.tlog-proof")); err != nil || !bytes.Equal(b, newProof) || d.version("root") != 3 {
+		t.Errorf("root %d, its proof is not the new one: %v", d.version("root"), err)
+	}
+}

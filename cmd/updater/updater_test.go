@@ -1,0 +1,396 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestInit(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	root := filepath.Join(dir, "given.json")
+	s.must(os.WriteFile(root, s.get("/metadata/1.root.json"), 0o644))
+	metadata := filepath.Join(dir, "a", "b")
+	runUpdater(t, "init", "--metadata-dir", metadata, root).want(0, "trusted root 1, repository "+s.id.String())
+	if len(s.seen()) > 0 {
+		t.Error("init made requests")
+	}
+	// The same again changes nothing, and mends what is damaged.
+	runUpdater(t, "init", "--metadata-dir", metadata, root).want(0)
+	s.must(os.Remove(filepath.Join(metadata, "root.json")))
+	runUpdater(t, "init", "--metadata-dir", metadata, root, "--json").want(0, `"repository": "`+s.id.String())
+	if b, err := os.ReadFile(filepath.Join(metadata, "root.json")); err != nil || !bytes.Equal(b, s.get("/metadata/1.root.json")) {
+		t.Errorf("root.json is %q, %v", b, err)
+	}
+	// Another root does not slip in.
+	other := newSite(t)
+	s.must(os.WriteFile(root, other.get("/metadata/1.root.json"), 0o644))
+	runUpdater(t, "init", "--metadata-dir", metadata, root).want(1, "another root")
+	install := filepath.Join(dir, "install.json")
+	s.must(os.WriteFile(install, []byte(`{"repository":"`+s.id.String()+`"}`), 0o644))
+	runUpdater(t, "init", "--metadata-dir", metadata, "--install-policy", install, root).want(1, "another root")
+	// Nor one that is not signed, or none at all.
+	s.must(os.WriteFile(root, bytes.Replace(s.get("/metadata/1.root.json"), []byte(`"sig":"`), []byte(`"sig":"00`), 1), 0o644))
+	fresh := filepath.Join(dir, "fresh")
+	runUpdater(t, "init", "--metadata-dir", fresh, root).want(1, "updater: refused (bad-metadata): root ")
+	runUpdater(t, "init", "--metadata-dir", fresh, filepath.Join(dir, "none")).want(1, "none")
+	runUpdater(t, "init", root).want(1, "--metadata-dir is needed")
+	runUpdater(t, "--metadata-dir", fresh, "--metadata-url", s.url, "--transparency", "off", "refresh").want(1, "run updater init")
+	if len(s.seen()) > 0 {
+		t.Error("a device without a trusted root made requests")
+	}
+}
+
+func TestRefreshAndDownload(t *testing.T) {
+	s := newSite(t)
+	s.release("dir/app.bin", "one")
+	s.must(s.vendor.Rotate("root"))
+	s.publish()
+	d := s.newDevice()
+
+	d.refresh().want(0, "ROLE", "root ", "targets ", "w1 w2")
+	want := []string{
+		"/metadata/2.root.json", "/metadata/2.root.json.tlog-proof", "/metadata/3.root.json", "/metadata/timestamp.json",
+		"/metadata/2.snapshot.json", "/metadata/2.targets.json", "/metadata/2.targets.json.tlog-proof",
+	}
+	if got := s.seen(); !slices.Equal(got, want) {
+		t.Errorf("requests\n%q, want\n%q", got, want)
+	}
+	names := []string{"root.json", "root.json.tlog-proof", "snapshot.json", "targets.json", "targets.json.tlog-proof", "timestamp.json", "updater.state", "updater.state.copy"}
+	if got := d.names(); !slices.Equal(got, names) {
+		t.Errorf("kept\n%q, want\n%q", got, names)
+	}
+	for name, served := range map[string]string{"root.json": "2.root.json", "targets.json": "2.targets.json", "targets.json.tlog-proof": "2.targets.json.tlog-proof"} {
+		if b, err := os.ReadFile(filepath.Join(d.metadata(), name)); err != nil || !bytes.Equal(b, s.get("/metadata/"+served)) {
+			t.Errorf("%s is not as served: %v", name, err)
+		}
+	}
+
+	// Nothing new: two requests. The target is fetched once.
+	for i, more := range [][]string{{"/targets/dir/" + s.hashOf("dir/app.bin") + ".app.bin"}, nil} {
+		d.download("dir/app.bin").want(0, "dir%2Fapp.bin")
+		want := append([]string{"/metadata/3.root.json", "/metadata/timestamp.json"}, more...)
+		if got := s.seen(); !slices.Equal(got, want) {
+			t.Errorf("download %d: requests\n%q, want\n%q", i, got, want)
+		}
+		if b, err := os.ReadFile(filepath.Join(d.targets(), "dir%2Fapp.bin")); err != nil || string(b) != "one" {
+			t.Errorf("downloaded %q, %v", b, err)
+		}
+	}
+
+	// A new release replaces the file under the same name.
+	s.release("dir/app.bin", "two")
+	var out result
+	if err := json.Unmarshal([]byte(d.download("dir/app.bin", "--json").want(0).stdout), &out); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(out.Target); err != nil || string(b) != "two" || !out.OK || out.Repository != s.id.String() {
+		t.Errorf("%+v: %q, %v", out, b, err)
+	}
+	if len(out.Roles) != 4 {
+		t.Errorf("%+v, want one row for each role", out.Roles)
+	}
+	for _, r := range out.Roles {
+		if logged := r.Role == "targets" || r.Role == "root"; (r.Index >= 0) != logged || logged != (len(r.Witnesses) == 2) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if entries, err := os.ReadDir(d.targets()); err != nil || len(entries) != 1 {
+		t.Errorf("%v in the target directory, %v", entries, err)
+	}
+}
+
+func (s *site) hashOf(path string) string {
+	return verify.Sum(s.get("/targets/" + path)).String()
+}
+
+func TestDelegatedRoles(t *testing.T) {
+	s := newSite(t)
+	s.must(s.vendor.Delegate("targets", "../odd?", "odd/*"))
+	s.must(s.vendor.Put("../odd?", "odd/file name", []byte("odd")))
+	s.must(s.vendor.Release("../odd?", "targets"))
+	s.publish()
+	d := s.newDevice()
+	d.download("odd/file name").want(0)
+	if got := s.seen(); !slices.Contains(got, "/metadata/1...%2Fodd%3F.json") || !slices.Contains(got, "/metadata/1...%2Fodd%3F.json.tlog-proof") {
+		t.Errorf("requests %q", got)
+	}
+	for _, name := range []string{"..%2Fodd%3F.json", "..%2Fodd%3F.json.tlog-proof"} {
+		if !slices.Contains(d.names(), name) {
+			t.Errorf("%s is not among %q", name, d.names())
+		}
+	}
+	s.set("/metadata/1.../odd?.json.tlog-proof", nil)
+	s.newDevice().download("odd/file name").want(1, "updater: refused (not-logged): ../odd? version 1")
+	// What was kept needs no repository.
+	d.download("odd/file name").want(0)
+	d.download("nothing").want(1, `target "nothing" is listed by no role`)
+}
+
+// Every way in which a mirror, or the vendor, can be refused, with its code.
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		code verify.Code
+		line string
+		do   func(s *site, d *device)
+	}{
+		{verify.CodeNotLogged, "targets version 3", func(s *site, d *device) {
+			s.set("/metadata/3.targets.json.tlog-proof", nil)
+		}},
+		{verify.CodeBadProof, "targets the proof of version 3", func(s *site, d *device) {
+			s.set("/metadata/3.targets.json.tlog-proof", []byte("<html>"))
+		}},
+		{verify.CodeBadProof, "targets the proof is about version 2", func(s *site, d *device) {
+			s.set("/metadata/3.targets.json.tlog-proof", s.get("/metadata/2.targets.json.tlog-proof"))
+		}},
+		{verify.CodeQuorumShort, "w2", func(s *site, d *device) {
+			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 1))
+		}},
+		{verify.CodeWrongLog, "log.example/test", func(s *site, d *device) {
+			s.log = newTestLog(s.t)
+		}},
+		{verify.CodeWrongRepository, "another", func(s *site, d *device) {
+			leaf := s.leaf("3.targets.json")
+			leaf.Repository = verify.Sum([]byte("another"))
+			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
+		}},
+		{verify.CodeEvidence, "targets version 3 is logged as evidence", func(s *site, d *device) {
+			leaf := s.leaf("3.targets.json")
+			leaf.Kind = verify.Evidence
+			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
+		}},
+		{verify.CodeRollback, "timestamp version 3, but this device has seen version 4", func(s *site, d *device) {
+			old := s.get("/metadata/timestamp.json")
+			s.release("app", "four")
+			d.refresh().want(0)
+			s.set("/metadata/timestamp.json", old)
+		}},
+		{verify.CodeExpired, "and witnesses have cosigned at", func(s *site, d *device) {
+			// A witness quorum knows better than a clock that was set back.
+			leaf := s.leaf("3.targets.json")
+			s.set("/metadata/3.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, time.Now().Add(48*time.Hour)))
+		}},
+		{verify.CodeBadMetadata, "timestamp", func(s *site, d *device) {
+			s.set("/metadata/timestamp.json", []byte("<html>"))
+		}},
+		{verify.CodeBadMetadata, "timestamp timestamp.json", func(s *site, d *device) {
+			s.set("/metadata/timestamp.json", make([]byte, verify.MaxTimestampSize+1))
+		}},
+		{verify.CodeNetwork, "timestamp could not fetch", func(s *site, d *device) {
+			s.answer("/metadata/timestamp.json", 503)
+		}},
+		{verify.CodeNetwork, "targets could not fetch 3.targets.json.tlog-proof", func(s *site, d *device) {
+			s.answer("/metadata/3.targets.json.tlog-proof", 500)
+		}},
+		{verify.CodeNetwork, "snapshot could not fetch", func(s *site, d *device) {
+			s.set("/metadata/3.snapshot.json", nil)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.code)+" "+tt.line, func(t *testing.T) {
+			s := newSite(t)
+			s.release("app", "two")
+			d := s.newDevice()
+			d.download("app").want(0)
+			s.release("app", "three")
+			tt.do(s, d)
+			installed := d.version("targets")
+			r := d.download("app", "--json").want(1, string(tt.code))
+			verb := "refused"
+			if tt.code == verify.CodeNetwork {
+				verb = "could not update"
+			}
+			first, _, _ := strings.Cut(r.stderr, "\n")
+			if !strings.HasPrefix(first, "updater: "+verb+" ("+string(tt.code)+"): ") || !strings.Contains(r.stderr, "updater: hint: ") {
+				t.Errorf("stderr %q", r.stderr)
+			}
+			if tt.code != verify.CodeWrongRepository && !strings.Contains(first, tt.line) {
+				t.Errorf("stderr %q, want %q in it", first, tt.line)
+			}
+			var out result
+			if err := json.Unmarshal([]byte(r.stdout), &out); err != nil || out.OK || out.Refused == nil || out.Refused.Code != tt.code {
+				t.Errorf("stdout %s: %v", r.stdout, err)
+			}
+			if got := d.version("targets"); got != installed {
+				t.Errorf("targets %d are kept, want %d", got, installed)
+			}
+			if b, err := os.ReadFile(filepath.Join(d.targets(), "app")); err != nil || string(b) != "two" {
+				t.Errorf("the target is %q, %v", b, err)
+			}
+			// The kept state is whole, unless it is shown that it expired.
+			if tt.code != verify.CodeExpired && tt.code != verify.CodeWrongLog && tt.code != verify.CodeRollback {
+				s.answer("/metadata/timestamp.json", 0)
+				s.answer("/metadata/3.targets.json.tlog-proof", 0)
+				s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 2))
+				files := s.vendor.Files()
+				s.set("/metadata/timestamp.json", files["timestamp.json"])
+				s.set("/metadata/3.snapshot.json", files["3.snapshot.json"])
+				d.download("app").want(0)
+			}
+		})
+	}
+}
+
+func TestNoRequestsWithoutAPolicy(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	d.run("--metadata-url", s.url+"/metadata", "--metadata-dir", d.metadata(), "refresh").want(1, "--policy is needed")
+	d.run("verify", d.metadata()).want(2, "--policy is needed")
+	d.refresh("--transparency", "maybe").want(1, "want enforce, warn or off")
+	d.refresh("--now", "yesterday").want(1, "--now")
+	d.refresh("--policy", filepath.Join(d.dir, "none")).want(1, "--policy")
+	policy := filepath.Join(d.dir, "install.json")
+	s.must(os.WriteFile(policy, []byte(`{"approval":"ask"}`), 0o644))
+	d.refresh("--install-policy", policy).want(1, "not supported yet")
+	if got := s.seen(); len(got) > 0 {
+		t.Errorf("requests %q", got)
+	}
+}
+
+// A device can be moved from no transparency to all of it.
+func TestOffWarnEnforce(t *testing.T) {
+	s := newSite(t)
+	s.must(s.vendor.Rotate("targets"))
+	s.release("app", "one")
+	proof := s.get("/metadata/2.root.json.tlog-proof")
+	s.set("/metadata/2.root.json.tlog-proof", nil)
+	d := s.newDevice()
+	d.run("--metadata-url", s.url+"/metadata", "--metadata-dir", d.metadata(), "--transparency", "off", "refresh").want(0)
+	for _, request := range s.seen() {
+		if strings.HasSuffix(request, verify.SidecarSuffix) {
+			t.Errorf("asked for %s", request)
+		}
+	}
+	// A proof that does not fit the file any more is not left behind.
+	d.refresh("--transparency", "off").want(0)
+	s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof"), []byte("old"), 0o644))
+	s.release("app", "two")
+	s.set("/metadata/3.targets.json.tlog-proof", nil)
+	d.refresh("--transparency", "off").want(0)
+	if slices.Contains(d.names(), "targets.json.tlog-proof") {
+		t.Errorf("kept %q", d.names())
+	}
+	r := d.download("app", "--transparency", "warn").want(0)
+	for _, version := range []string{"root version 2", "targets version 3"} {
+		if !strings.Contains(r.stderr, "updater: warning: would be refused (not-logged): "+version) {
+			t.Errorf("no warning about %s: %s", version, r.stderr)
+		}
+	}
+	d.refresh().want(1, "refused (not-logged): root version 2")
+	s.set("/metadata/2.root.json.tlog-proof", proof)
+	d.refresh().want(1, "refused (not-logged): targets version 3")
+	s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 2))
+	d.refresh().want(0)
+	s.set("/metadata/2.root.json.tlog-proof", nil)
+	s.set("/metadata/3.targets.json.tlog-proof", nil)
+	d.refresh().want(0)
+}
+
+func TestDownloadRefusesOtherContent(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	path := "/targets/" + s.hashOf("app") + ".app"
+	for _, tt := range []struct {
+		content []byte
+		why     string
+	}{
+		{[]byte("two"), "refused (bad-metadata): the target's sha"},
+		{[]byte("one more"), "longer than the 3 bytes listed"},
+		{[]byte("o"), "has 1 bytes, want 3"},
+		{nil, "could not update (network): could not fetch the target"},
+	} {
+		s.set(path, tt.content)
+		d.download("app").want(1, tt.why)
+		if entries, err := os.ReadDir(d.targets()); err == nil && len(entries) > 0 {
+			t.Errorf("left %v behind", entries)
+		}
+	}
+	s.set(path, []byte("one"))
+	d.download("app").want(0)
+	// A file that was changed on the device is fetched again.
+	s.must(os.WriteFile(filepath.Join(d.targets(), "app"), []byte("1"), 0o644))
+	d.download("app").want(0)
+	if b, err := os.ReadFile(filepath.Join(d.targets(), "app")); err != nil || string(b) != "one" {
+		t.Errorf("the target is %q, %v", b, err)
+	}
+}
+
+func TestTargetFileNames(t *testing.T) {
+	for path, want := range map[string]string{
+		"app":         "app",
+		"a/b.c":       "a%2Fb.c",
+		"..":          "%2E%2E",
+		".":           "%2E",
+		"../../etc/x": "..%2F..%2Fetc%2Fx",
+		"a b?":        "a%20b%3F",
+	} {
+		if got := targetFileName(path); got != want {
+			t.Errorf("%q is kept as %q, want %q", path, got, want)
+		}
+	}
+	for path, want := range map[string]string{
+		"a/b+c.txt":   "a/b+c.txt",
+		"a%20b":       "a%20b",
+		"100%":        "100%25",
+		"what? #1 ö":  "what%3F%20%231%20%C3%B6",
+		"x%2":         "x%252",
+		"a/%2e%2e/..": "a/%2e%2e/..",
+	} {
+		if got := escapePath(path); got != want {
+			t.Errorf("%q is fetched as %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestMinAge(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	policy := filepath.Join(d.dir, "install.json")
+	s.must(os.WriteFile(policy, []byte(`{"min_age":"2h"}`), 0o644))
+	leaf := s.leaf("2.targets.json")
+	index := s.log.size - 1
+	now := time.Now()
+	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets version 2")
+	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets version 2 is proved to have been in the log for 1h30m0s")
+	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))
+	d.refresh("--install-policy", policy).want(0)
+	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(0)
+	s.seen()
+	d.refresh("--install-policy", policy).want(0)
+	if got := s.seen(); len(got) != 2 {
+		t.Errorf("requests %q", got)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"init", "--help"}, {"refresh", "--help"}, {"download", "--help"}, {"verify", "--help"}} {
+		runUpdater(t, args...).want(0, "--metadata-dir", "--transparency")
+	}
+	runUpdater(t, "--nonsense").want(2, "unknown flag")
+	runUpdater(t, "nonsense").want(2, "unknown command")
+}
+
+func TestLinksNoHeavyLibraries(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, module := range []string{"github.com/theupdateframework/go-tuf", "github.com/transparency-dev/tessera", "github.com/google/trillian", "github.com/sigstore/", "modernc.org/"} {
+		if strings.Contains(string(out), module) {
+			t.Errorf("the updater links %s", module)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Transparency is what a device makes of proofs that are missing or wrong.
+type Transparency int
+
+// The modes of a client.
+const (
+	Enforce Transparency = iota // refuse what is not proved to be logged
+	Warn                        // check, and only note what would have been refused
+	Off                         // plain TUF: proofs are not looked at
+)
+
+// ParseTransparency parses "enforce", "warn" and "off".
+func ParseTransparency(s string) (Transparency, error) {
+	for t := Enforce; t <= Off; t++ {
+		if s == t.String() {
+			return t, nil
+		}
+	}
+	return 0, fmt.Errorf("transparency %q: want enforce, warn or off", clip(s))
+}
+
+func (t Transparency) String() string {
+	switch t {
+	case Enforce:
+		return "enforce"
+	case Warn:
+		return "warn"
+	case Off:
+		return "off"
+	}
+	return "transparency " + strconv.Itoa(int(t))
+}
+
+// ClientConfig is what a Client goes by.
+type ClientConfig struct {
+	// Policy says which logs and witnesses to believe. It may be nil only where
+	// Transparency is Off.
+	Policy *proofs.Policy
+	// Install says what needs a proof and how old it must be.
+	Install InstallPolicy
+	// Transparency is Enforce unless it is set.
+	Transparency Transparency
+	// Now is when the update started (TUF 5.1). Zero: the device has no clock, and
+	// only the time floor tells it what has expired.
+	Now time.Time
+	// MaxRoles is how many targets roles a search visits, the top-level role
+	// included. Zero: DefaultMaxRoles.
+	MaxRoles int
+}
+
+// DefaultMaxRoles is how many targets roles a search visits.
+const DefaultMaxRoles = 32
+
+// Sidecars are the proofs that lie beside a metadata file.
+type Sidecars struct {
+	Proof  []byte // NAME.tlog-proof; nil: there is none
+	Latest []byte // NAME.latest.tlog-proof, with a newer checkpoint; nil: there is none
+}
+
+// LatestSuffix is appended to the name of a metadata file to name the proof with
+// the newer checkpoint.
+const LatestSuffix = ".latest" + SidecarSuffix
+
+// Accepted is a file that a Client trusts.
+type Accepted struct {
+	Role     string
+	Metadata *Metadata
+	// Logged is what its sidecar proved; nil where none was needed, and in modes
+	// other than Enforce where it did not.
+	Logged *Logged
+}
+
+// Client is the TUF client workflow (specification 5.2 to 5.6) over bytes that
+// the caller fetched or kept, with the transparency gate inside: a file is
+// trusted only after its sidecar was checked. The caller gives it files in the
+// order of the workflow:
+//
+//	NewClient(root that is trusted already)
+//	UpdateRoot(N+1.root.json) until there is none, RootsDone
+//	UpdateTimestamp, UpdateSnapshot, UpdateTargets
+//	Find(path); for each role that it needs, UpdateDelegated; and again
+//
+// Files from a cache are given the same way, before fetched ones: one that is
+// refused counts as not there. Whatever a method refuses leaves the client as it
+// was. Errors about a file are a *Refusal; others mean that the calls came in the
+// wrong order. A Client is not safe for concurrent use.
+type Client struct {
+	cfg        ClientConfig
+	repository Digest
+	state      State
+
+	root      *Metadata
+	rootsDone bool
+	timestamp *Metadata
+	snapshot  *Metadata
+	targets   map[string]*Metadata // by role
+
+	accepted []Accepted
+	warnings []*Refusal
+}
+
+// NewClient starts an update. The trusted root is the newest root that the
+// device trusts: the one its state pins, or a later one with its sidecars. It
+// must be signed by its own keys, whoever vouches for it.
+func NewClient(cfg ClientConfig, trustedRoot []byte, sidecars Sidecars, state State) (*Client, error) {
+	if cfg.MaxRoles == 0 {
+		cfg.MaxRoles = DefaultMaxRoles
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
+		return nil, errors.New("client: the state pins no root: begin with Pin")
+	}
+	c := &Client{cfg: cfg, repository: state.Repository, state: state.clone(), targets: map[string]*Metadata{}}
+	if !cfg.Install.Repository.IsZero() {
+		c.repository = cfg.Install.Repository
+	}
+	root, err := readFile(RoleRoot, trustedRoot)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+		return nil, err
+	}
+	if err := c.sameRoot(root); err != nil {
+		return nil, err
+	}
+	var logged *Logged
+	if root.PayloadDigest != state.TrustedRoot {
+		if logged, err = c.gate(RoleRoot, root, sidecars); err != nil {
+			return nil, err
+		}
+	}
+	c.setRoot(root, logged)
+	return c, nil
+}
+
+// check says what no update can begin with.
+func (cfg ClientConfig) check() error {
+	if cfg.Transparency < Enforce || cfg.Transparency > Off {
+		return fmt.Errorf("client: unknown %v", cfg.Transparency)
+	}
+	if cfg.Transparency == Off {
+		return nil
+	}
+	if cfg.Policy == nil {
+		return errors.New("client: a trust policy is needed to check proofs")
+	}
+	names := map[string]bool{}
+	for _, w := range cfg.Policy.Witnesses {
+		names[w.Key.Name()] = true
+	}
+	if f := cfg.Install.FaultyWitnesses; cfg.Install.MinAge > 0 && len(names) <= f {
+		return fmt.Errorf("client: min_age can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", len(names), f)
+	}
+	return nil
+}
+
+// sameRoot refuses a root that differs from the one this device trusted under
+// the same version.
+func (c *Client) sameRoot(root *Metadata) error {
+	if before := c.state.Root; root.Version == before.Version && root.PayloadDigest != before.Payload {
+		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d has payload %v, but this device trusted a version %d with payload %v",
+			root.Version, root.PayloadDigest, before.Version, before.Payload)
+	}
+	return nil
+}
+
+func (c *Client) setRoot(root *Metadata, logged *Logged) {
+	c.root = root
+	if root.Version >= c.state.Root.Version {
+		c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
+	}
+	c.accept(RoleRoot, root, logged)
+}
+
+func (c *Client) accept(role string, m *Metadata, logged *Logged) {
+	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Logged: logged})
+}
+
+// UpdateRoot takes the next root: exactly one version up, signed by the keys of
+// the root before it and by its own (TUF 5.3.4, 5.3.5). Its expiry does not
+// matter unless it is the last.
+func (c *Client) UpdateRoot(file []byte, sidecars Sidecars) error {
+	if c.rootsDone {
+		return errors.New("client: a root after RootsDone")
+	}
+	root, err := readFile(RoleRoot, file)
+	if err != nil {
+		return err
+	}
+	if root.Version <= c.root.Version {
+		return refusal(CodeRollback, RoleRoot, nil, "version %d where version %d should be", root.Version, c.root.Version+1)
+	}
+	if root.Version != c.root.Version+1 {
+		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d where version %d should be", root.Version, c.root.Version+1)
+	}
+	if err := checkSigned(RoleRoot, root, c.root.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.root.Version)); err != nil {
+		return err
+	}
+	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+		return err
+	}
+	if err := c.sameRoot(root); err != nil {
+		return err
+	}
+	logged, err := c.gate(RoleRoot, root, sidecars)
+	if err != nil {
+		return err
+	}
+	c.setRoot(root, logged)
+	return nil
+}
+
+// RootsDone says that no newer root is to be had: the newest must not have
+// expired (TUF 5.3.10), and what keys were rotated away from is forgotten
+// (5.3.11).
+func (c *Client) RootsDone() error {
+	if c.rootsDone {
+		return errors.New("client: RootsDone a second time")
+	}
+	if before := c.state.Root; c.root.Version < before.Version {
+		return refusal(CodeRollback, RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", c.root.Version, before.Version)
+	}
+	if err := c.fresh(RoleRoot, c.root); err != nil {
+		return err
+	}
+	if !c.state.Timestamp.stands(c.root.Root.KeySet(RoleTimestamp)) {
+		c.state.Timestamp = Seen{}
+	}
+	if !c.state.Snapshot.stands(c.root.Root.KeySet(RoleSnapshot)) {
+		c.state.Snapshot = Seen{}
+	}
+	c.rootsDone = true
+	return nil
+}
+
+// Root is the newest trusted root; never nil.
+func (c *Client) Root() *Metadata { return c.root }
+
+// Metadata returns what is trusted of a role, nil if nothing is yet.
+func (c *Client) Metadata(role string) *Metadata {
+	switch role {
+	case RoleRoot:
+		return c.root
+	case RoleTimestamp:
+		return c.timestamp
+	case RoleSnapshot:
+		return c.snapshot
+	}
+	return c.targets[role]
+}
+
+// Repository is the repository that proofs must be about.
+func (c *Client) Repository() Digest { return c.repository }
+
+// Accepted returns the files that this client came to trust, in order.
+func (c *Client) Accepted() []Accepted { return c.accepted }
+
+// Warnings returns, in the mode Warn, what Enforce would have refused.
+func (c *Client) Warnings() []*Refusal { return c.warnings }
+
+// State returns what to remember. It is worth storing also after a refusal.
+func (c *Client) State() State { return c.state.clone() }
+
+// NeedsProof says whether the sidecars of a role's files are looked at.
+func (c *Client) NeedsProof(role string) bool {
+	return c.cfg.Transparency != Off && c.cfg.Install.requires(role)
+}
+
+// NeedsLatest says whether the sidecar with the newer checkpoint matters for a
+// role.
+func (c *Client) NeedsLatest(role string) bool {
+	return c.NeedsProof(role) && role != RoleRoot && c.cfg.Install.MinAge > 0
+}
+
+// refusal returns a *Refusal as an error.
+func refusal(code Code, role string, err error, format string, args ...any) error {
+	return &Refusal{Code: code, Role: role, Detail: fmt.Sprintf(format, args...), Err: err}
+}
+
+// readFile parses a file that is to be a role's.
+func readFile(role string, file []byte) (*Metadata, error) {
+	m, err := ParseJSON(file)
+	if err != nil {
+		return nil, refusal(CodeBadMetadata, role, err, "the file cannot be read")
+	}
+	if m.Type != typeOf(role) {
+		return nil, refusal(CodeBadMetadata, role, nil, "the file is %s metadata", m.Type)
+	}
+	if m.SpecVersion != "1" && (len(m.SpecVersion) < 2 || m.SpecVersion[:2] != "1.") {
+		return nil, refusal(CodeBadMetadata, role, nil, "version %d follows specification %q, want 1", m.Version, clip(m.SpecVersion))
+	}
+	return m, nil
+}
+
+// checkSigned refuses a file that too few keys signed; whose says which keys.
+func checkSigned(role string, m *Metadata, keys KeySet, whose string) error {
+	if err := m.Meets(keys); err != nil {
+		return refusal(CodeBadMetadata, role, err, "version %d is not signed by enough of %s", m.Version, whose)
+	}
+	return nil
+}

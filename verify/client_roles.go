@@ -1,0 +1,159 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// UpdateTimestamp takes a timestamp (TUF 5.4). It reports false, and keeps what
+// it has, when the file has the version that is trusted already: that is normal
+// and means that nothing has changed.
+func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
+	if !c.rootsDone || c.snapshot != nil {
+		return false, errors.New("client: a timestamp comes after RootsDone and before the snapshot")
+	}
+	m, err := readFile(RoleTimestamp, file)
+	if err != nil {
+		return false, err
+	}
+	keys := c.root.Root.KeySet(RoleTimestamp)
+	if err := checkSigned(RoleTimestamp, m, keys, c.rootKeys()); err != nil {
+		return false, err
+	}
+	snapshot := m.Timestamp.Files["snapshot.json"]
+	before := c.state.Timestamp
+	switch {
+	case before.Version == 0:
+	case m.Version < before.Version:
+		return false, refusal(CodeRollback, RoleTimestamp, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
+	case m.Version == before.Version && c.timestamp != nil:
+		return false, nil
+	case m.Version == before.Version && m.PayloadDigest != before.Payload:
+		return false, refusal(CodeRollback, RoleTimestamp, nil, "another payload for version %d, which this device has seen", m.Version)
+	case snapshot.Version < before.Listed["snapshot.json"]:
+		return false, refusal(CodeRollback, RoleTimestamp, nil, "version %d goes back to snapshot %d, but this device has seen snapshot %d",
+			m.Version, snapshot.Version, before.Listed["snapshot.json"])
+	}
+	if err := c.fresh(RoleTimestamp, m); err != nil {
+		return false, err
+	}
+	c.timestamp = m
+	c.state.Timestamp = seenAs(m, keys, m.Timestamp.Files)
+	c.accept(RoleTimestamp, m, nil)
+	return true, nil
+}
+
+// rootKeys names the keys that the newest root gives a role.
+func (c *Client) rootKeys() string { return fmt.Sprintf("the keys that root %d names", c.root.Version) }
+
+// UpdateSnapshot takes the snapshot that the timestamp lists (TUF 5.5).
+func (c *Client) UpdateSnapshot(file []byte) error {
+	if c.timestamp == nil || len(c.targets) > 0 {
+		return errors.New("client: a snapshot comes after the timestamp and before targets")
+	}
+	m, err := readFile(RoleSnapshot, file)
+	if err != nil {
+		return err
+	}
+	listed := c.timestamp.Timestamp.Files["snapshot.json"]
+	if err := isListed(RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
+		return err
+	}
+	keys := c.root.Root.KeySet(RoleSnapshot)
+	if err := checkSigned(RoleSnapshot, m, keys, c.rootKeys()); err != nil {
+		return err
+	}
+	before := c.state.Snapshot
+	if m.Version < before.Version {
+		return refusal(CodeRollback, RoleSnapshot, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
+	}
+	for _, name := range slices.Sorted(maps.Keys(before.Listed)) {
+		now, ok := m.Snapshot.Files[name]
+		if !ok {
+			return refusal(CodeRollback, RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, clip(name), before.Version)
+		}
+		if now.Version < before.Listed[name] {
+			return refusal(CodeRollback, RoleSnapshot, nil, "version %d lists version %d of %q, but this device has seen version %d",
+				m.Version, now.Version, clip(name), before.Listed[name])
+		}
+	}
+	if err := c.fresh(RoleSnapshot, m); err != nil {
+		return err
+	}
+	c.snapshot = m
+	c.state.Snapshot = seenAs(m, keys, m.Snapshot.Files)
+	c.accept(RoleSnapshot, m, nil)
+	return nil
+}
+
+// UpdateTargets takes the top-level targets that the snapshot lists (TUF 5.6).
+func (c *Client) UpdateTargets(file []byte, sidecars Sidecars) error {
+	if c.snapshot == nil {
+		return errors.New("client: targets come after the snapshot")
+	}
+	return c.updateTargets(RoleTargets, c.root.Root.KeySet(RoleTargets), c.rootKeys(), file, sidecars)
+}
+
+// UpdateDelegated takes the targets of a role that delegator, whose targets are
+// trusted, delegates to; see Find.
+func (c *Client) UpdateDelegated(role, delegator string, file []byte, sidecars Sidecars) error {
+	parent := c.targets[delegator]
+	if parent == nil || IsTopLevel(role) {
+		return fmt.Errorf("client: role %q is not delegated by trusted targets: %q", role, delegator)
+	}
+	_, keys, ok := parent.Targets.Delegations.Find(role)
+	if !ok {
+		return fmt.Errorf("client: %q does not delegate to %q", delegator, role)
+	}
+	return c.updateTargets(role, keys, delegatedKeys(delegator, parent), file, sidecars)
+}
+
+func delegatedKeys(delegator string, parent *Metadata) string {
+	return fmt.Sprintf("the keys that %s %d names", delegator, parent.Version)
+}
+
+func (c *Client) updateTargets(role string, keys KeySet, whose string, file []byte, sidecars Sidecars) error {
+	listed, ok := c.snapshot.Snapshot.Files[role+".json"]
+	if !ok {
+		return refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
+	}
+	m, err := readFile(role, file)
+	if err != nil {
+		return err
+	}
+	if err := isListed(role, m, listed, "snapshot", c.snapshot.Version); err != nil {
+		return err
+	}
+	if err := checkSigned(role, m, keys, whose); err != nil {
+		return err
+	}
+	logged, err := c.gate(role, m, sidecars)
+	if err != nil {
+		return err
+	}
+	// The proof may have moved the time floor past what was checked before it.
+	for _, above := range []*Metadata{c.root, c.timestamp, c.snapshot} {
+		if err := c.fresh(above.Type, above); err != nil {
+			return err
+		}
+	}
+	if err := c.fresh(role, m); err != nil {
+		return err
+	}
+	c.targets[role] = m
+	c.accept(role, m, logged)
+	return nil
+}
+
+// isListed refuses a file that is not the one listed.
+func isListed(role string, m *Metadata, listed MetaFile, by string, version int64) error {
+	if m.Version < listed.Version {
+		return refusal(CodeRollback, role, nil, "version %d, but %s %d lists version %d", m.Version, by, version, listed.Version)
+	}
+	if err := listed.Matches(m.File, m.Version); err != nil {
+		return refusal(CodeBadMetadata, role, err, "version %d is not what %s %d lists", m.Version, by, version)
+	}
+	return nil
+}

@@ -1,0 +1,485 @@
+package verify_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestClientFirstRefresh(t *testing.T) {
+	for _, hashes := range []bool{false, true} {
+		r := newFakeRepo(t)
+		r.hashes = hashes
+		r.put("targets", "app.bin", "one")
+		r.publish("root", "targets", "snapshot", "timestamp")
+		d := newFakeDevice(t, r.served["root"][0])
+		wantOK(t, d.refresh(r, r.config()))
+		want := []string{"2.root.json", "3.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json"}
+		if !slices.Equal(r.requests, want) {
+			t.Errorf("requested %q, want %q", r.requests, want)
+		}
+		limits := map[string]int64{"root": verify.MaxRootSize, "timestamp": verify.MaxTimestampSize, "snapshot": verify.MaxSnapshotSize, "targets": verify.MaxTargetsSize}
+		if hashes {
+			limits["snapshot"], limits["targets"] = int64(len(r.last("snapshot"))), int64(len(r.last("targets")))
+		}
+		for role, most := range limits {
+			if request, err := d.client.RequestFor(role); err != nil || request.MaxLength != most {
+				t.Errorf("%s: %+v, %v; want at most %d bytes", role, request, err, most)
+			}
+		}
+		lookup, err := d.find(r, "app.bin")
+		wantOK(t, err)
+		if lookup.Target == nil || lookup.Role != "targets" || lookup.Target.Matches([]byte("one")) != nil {
+			t.Errorf("found %+v", lookup)
+		}
+		if got := len(d.client.Accepted()); got != 5 {
+			t.Errorf("%d files accepted, want 5", got)
+		}
+		for _, a := range d.client.Accepted() {
+			needs := a.Role == "targets" || a.Role == "root" && a.Metadata.Version > 1
+			if (a.Logged != nil) != needs {
+				t.Errorf("%s %d: logged %v", a.Role, a.Metadata.Version, a.Logged)
+			}
+		}
+		// Nothing new: nothing but the root and the timestamp is asked for.
+		r.requests = nil
+		wantOK(t, d.refresh(r, r.config()))
+		if want := []string{"3.root.json", "timestamp.json"}; !slices.Equal(r.requests, want) {
+			t.Errorf("requested %q, want %q", r.requests, want)
+		}
+	}
+}
+
+func TestClientWithoutConsistentSnapshots(t *testing.T) {
+	r := newFakeRepo(t)
+	r.root.Signed.ConsistentSnapshot = false
+	r.publish("root")
+	d := newFakeDevice(t, r.served["root"][0])
+	wantOK(t, d.refresh(r, r.config()))
+	want := []string{"2.root.json", "3.root.json", "timestamp.json", "snapshot.json", "targets.json"}
+	if !slices.Equal(r.requests, want) {
+		t.Errorf("requested %q, want %q", r.requests, want)
+	}
+}
+
+func TestClientRoots(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(r *fakeRepo)
+		code verify.Code // "" for none
+		role string
+		root int64 // trusted afterwards
+	}{
+		{"rotation", func(r *fakeRepo) { r.rotate("root"); r.publish("root") }, "", "", 2},
+		{"two rotations", func(r *fakeRepo) {
+			r.rotate("root")
+			r.publish("root")
+			r.rotate("root")
+			r.publish("root")
+		}, "", "", 3},
+		{"not signed by the old keys", func(r *fakeRepo) {
+			r.rotate("root")
+			r.signers["root"] = r.signers["root"][:1]
+			r.publish("root")
+		}, verify.CodeBadMetadata, "root", 1},
+		{"not signed by its own keys", func(r *fakeRepo) {
+			r.rotate("root")
+			r.signers["root"] = r.signers["root"][1:]
+			r.publish("root")
+		}, verify.CodeBadMetadata, "root", 1},
+		{"threshold raised and met", func(r *fakeRepo) {
+			r.addKey("root")
+			r.root.Signed.Roles["root"].Threshold = 2
+			r.publish("root")
+		}, "", "", 2},
+		{"threshold raised and not met", func(r *fakeRepo) {
+			r.root.Signed.Roles["root"].Threshold = 2
+			r.publish("root")
+		}, verify.CodeBadMetadata, "root", 1},
+		{"last one expired", func(r *fakeRepo) {
+			r.root.Signed.Expires = epoch
+			r.publish("root")
+		}, verify.CodeExpired, "root", 2},
+		{"one on the way expired", func(r *fakeRepo) {
+			r.root.Signed.Expires = epoch.Add(-day)
+			r.publish("root")
+			r.root.Signed.Expires = epoch.Add(day)
+			r.publish("root")
+		}, "", "", 3},
+		{"a version twice", func(r *fakeRepo) {
+			r.served["root"] = append(r.served["root"], bytes.Replace(r.last("root"), []byte(`"version":1`), []byte(`"version":2,"version":2`), 1))
+		}, verify.CodeBadMetadata, "root", 1},
+		{"follows another specification", func(r *fakeRepo) {
+			r.root.Signed.SpecVersion = "2.0.0"
+			r.publish("root")
+		}, verify.CodeBadMetadata, "root", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newFakeRepo(t)
+			d := newFakeDevice(t, r.last("root"))
+			tt.do(r)
+			if err := refreshRoots(d, r); tt.code == "" {
+				wantOK(t, err)
+			} else {
+				wantRefused(t, err, tt.code, tt.role)
+			}
+			if got := d.version("root"); got != tt.root {
+				t.Errorf("root %d is trusted, want %d", got, tt.root)
+			}
+		})
+	}
+}
+
+// refreshRoots climbs the roots in the order in which they are served.
+func refreshRoots(d *fakeDevice, r *fakeRepo) error {
+	var err error
+	if d.client, err = verify.NewClient(r.config(), d.files["root"], d.sidecars["root"], d.state); err != nil {
+		return err
+	}
+	for _, file := range r.served["root"][1:] {
+		if err := d.client.UpdateRoot(file, r.sidecarsOf(file)); err != nil {
+			return err
+		}
+		d.keep("root", file, r.sidecarsOf(file))
+	}
+	return d.client.RootsDone()
+}
+
+func TestClientRootVersions(t *testing.T) {
+	r := newFakeRepo(t)
+	r.publish("root")
+	r.publish("root")
+	one, two, three := r.served["root"][0], r.served["root"][1], r.served["root"][2]
+	d := newFakeDevice(t, one)
+	c, err := verify.NewClient(r.config(), one, verify.Sidecars{}, d.state)
+	wantOK(t, err)
+	wantRefused(t, c.UpdateRoot(three, r.sidecarsOf(three)), verify.CodeBadMetadata, "root")
+	wantRefused(t, c.UpdateRoot(one, r.sidecarsOf(one)), verify.CodeRollback, "root")
+	wantRefused(t, c.UpdateRoot(r.last("targets"), verify.Sidecars{}), verify.CodeBadMetadata, "root")
+	wantOK(t, c.UpdateRoot(two, r.sidecarsOf(two)))
+	wantOK(t, c.UpdateRoot(three, r.sidecarsOf(three)))
+	wantOK(t, c.RootsDone())
+	if c.UpdateRoot(three, r.sidecarsOf(three)) == nil {
+		t.Error("a root was taken after RootsDone")
+	}
+	state := c.State()
+
+	// A device that has trusted root 3 does not settle for less, wherever it has to
+	// start from, nor for another root 3.
+	c, err = verify.NewClient(r.config(), one, verify.Sidecars{}, state)
+	wantOK(t, err)
+	wantOK(t, c.UpdateRoot(two, r.sidecarsOf(two)))
+	wantRefused(t, c.RootsDone(), verify.CodeRollback, "root")
+	r.root.Signed.Expires = epoch.Add(valid + day)
+	r.serve("root")
+	wantRefused(t, c.UpdateRoot(r.last("root"), r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
+	_, err = verify.NewClient(r.config(), r.last("root"), r.sidecarsOf(r.last("root")), state)
+	wantRefused(t, err, verify.CodeBadMetadata, "root")
+}
+
+func TestClientRefusesBadBeginnings(t *testing.T) {
+	r := newFakeRepo(t)
+	unsigned := bytes.Replace(r.last("root"), []byte(`"sig":"`), []byte(`"sig":"00`), 1)
+	for name, root := range map[string][]byte{"empty": nil, "targets": r.last("targets"), "unsigned": unsigned} {
+		_, err := verify.Pin(root, verify.InstallPolicy{})
+		t.Log(name)
+		wantRefused(t, err, verify.CodeBadMetadata, "root")
+	}
+	d := newFakeDevice(t, r.last("root"))
+	_, err := verify.NewClient(r.config(), unsigned, verify.Sidecars{}, d.state)
+	wantRefused(t, err, verify.CodeBadMetadata, "root")
+
+	cfg := r.config()
+	cfg.Policy = nil
+	if _, err := verify.NewClient(cfg, r.last("root"), verify.Sidecars{}, d.state); err == nil {
+		t.Error("a client that enforces began without a policy")
+	}
+	if _, err := verify.NewClient(r.config(), r.last("root"), verify.Sidecars{}, verify.State{}); err == nil {
+		t.Error("a client began without a pinned root")
+	}
+}
+
+func TestClientTimestamp(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(r *fakeRepo) // after the device has seen timestamp 2 and snapshot 2
+		code verify.Code
+	}{
+		{"next version", func(r *fakeRepo) { r.publish("timestamp") }, ""},
+		{"older version", func(r *fakeRepo) { r.timestamp.Signed.Version = 1; r.serve("timestamp") }, verify.CodeRollback},
+		{"older snapshot", func(r *fakeRepo) {
+			r.timestamp.Signed.Meta["snapshot.json"].Version = 1
+			r.publish("timestamp")
+		}, verify.CodeRollback},
+		{"unsigned", func(r *fakeRepo) { r.signers["timestamp"] = nil; r.publish("timestamp") }, verify.CodeBadMetadata},
+		{"signed by another role", func(r *fakeRepo) {
+			r.signers["timestamp"] = r.signers["snapshot"]
+			r.publish("timestamp")
+		}, verify.CodeBadMetadata},
+		{"expired", func(r *fakeRepo) { r.timestamp.Signed.Expires = epoch; r.publish("timestamp") }, verify.CodeExpired},
+		{"a snapshot in its place", func(r *fakeRepo) {
+			r.served["timestamp"] = append(r.served["timestamp"], r.last("snapshot"))
+		}, verify.CodeBadMetadata},
+		{"not JSON", func(r *fakeRepo) { r.served["timestamp"] = append(r.served["timestamp"], []byte("<html>")) }, verify.CodeBadMetadata},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newFakeRepo(t)
+			r.publish("snapshot", "timestamp")
+			d := newFakeDevice(t, r.last("root"))
+			wantOK(t, d.refresh(r, r.config()))
+			before := d.state
+			tt.do(r)
+			err := d.refresh(r, r.config())
+			if tt.code == "" {
+				wantOK(t, err)
+				return
+			}
+			wantRefused(t, err, tt.code, "timestamp")
+			if d.version("timestamp") != 2 || d.state.Timestamp.Payload != before.Timestamp.Payload {
+				t.Errorf("timestamp %d is trusted, want 2", d.version("timestamp"))
+			}
+		})
+	}
+}
+
+func TestClientSameTimestampVersion(t *testing.T) {
+	r := newFakeRepo(t)
+	d := newFakeDevice(t, r.last("root"))
+	wantOK(t, d.refresh(r, r.config()))
+	kept := d.files["timestamp"]
+	r.timestamp.Signed.Meta["snapshot.json"].Version = 100
+	r.serve("timestamp")
+	r.requests = nil
+	wantOK(t, d.refresh(r, r.config()))
+	if !bytes.Equal(d.files["timestamp"], kept) || r.requests[len(r.requests)-1] != "timestamp.json" {
+		t.Errorf("the changed timestamp was used: %q", r.requests)
+	}
+	// A device that lost its file still knows which one it was.
+	d.files["timestamp"] = nil
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeRollback, "timestamp")
+	r.served["timestamp"] = append(r.served["timestamp"], kept)
+	wantOK(t, d.refresh(r, r.config()))
+}
+
+func TestClientSnapshot(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(r *fakeRepo) // after the device has seen version 2 of everything
+		code verify.Code
+	}{
+		{"next version", func(r *fakeRepo) { r.publish("snapshot", "timestamp") }, ""},
+		{"older targets", func(r *fakeRepo) {
+			r.snapshot.Signed.Meta["targets.json"].Version = 1
+			r.publish("snapshot", "timestamp")
+		}, verify.CodeRollback},
+		{"role no longer listed", func(r *fakeRepo) {
+			delete(r.snapshot.Signed.Meta, "A.json")
+			r.publish("snapshot", "timestamp")
+		}, verify.CodeRollback},
+		{"other version than listed", func(r *fakeRepo) {
+			r.publish("snapshot", "timestamp") // lists 3
+			r.snapshot.Signed.Version++
+			r.served["snapshot"] = [][]byte{r.sign("snapshot")}
+			r.timestamp.Signed.Meta["snapshot.json"].Hashes = nil
+			r.root.Signed.ConsistentSnapshot = false // so that it is fetched all the same
+			r.publish("root")
+		}, verify.CodeBadMetadata},
+		{"older version than listed", func(r *fakeRepo) {
+			r.publish("snapshot", "timestamp")
+			r.served["snapshot"] = r.served["snapshot"][:1]
+			r.root.Signed.ConsistentSnapshot = false
+			r.publish("root")
+		}, verify.CodeRollback},
+		{"other bytes than listed", func(r *fakeRepo) {
+			r.publish("snapshot", "timestamp")
+			r.served["snapshot"][2] = append(r.served["snapshot"][2], ' ')
+		}, verify.CodeBadMetadata},
+		{"unsigned", func(r *fakeRepo) { r.signers["snapshot"] = nil; r.publish("snapshot", "timestamp") }, verify.CodeBadMetadata},
+		{"expired", func(r *fakeRepo) {
+			r.snapshot.Signed.Expires = epoch.Add(-time.Second)
+			r.publish("snapshot", "timestamp")
+		}, verify.CodeExpired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newFakeRepo(t)
+			r.hashes = true
+			r.delegate("targets", "A", false, "*")
+			r.publish("A", "targets", "snapshot", "timestamp")
+			d := newFakeDevice(t, r.last("root"))
+			wantOK(t, d.refresh(r, r.config()))
+			tt.do(r)
+			err := d.refresh(r, r.config())
+			if tt.code == "" {
+				wantOK(t, err)
+				return
+			}
+			wantRefused(t, err, tt.code, "snapshot")
+			// The timestamp that led there is kept, as the specification has it.
+			if d.version("timestamp") != 3 || d.version("snapshot") != 2 || d.state.Snapshot.Version != 2 {
+				t.Errorf("timestamp %d, snapshot %d are trusted, want 3, 2", d.version("timestamp"), d.version("snapshot"))
+			}
+		})
+	}
+}
+
+// A vendor recovers from stolen online keys by rotating them: what they signed is
+// forgotten. Versions that other keys vouch for are not.
+func TestClientFastForwardRecovery(t *testing.T) {
+	setup := func(t *testing.T) (*fakeRepo, *fakeDevice) {
+		r := newFakeRepo(t)
+		r.timestamp.Signed.Version, r.snapshot.Signed.Version = 500, 500
+		r.targets["targets"].Signed.Version = 500
+		r.publish("targets", "snapshot", "timestamp")
+		d := newFakeDevice(t, r.last("root"))
+		wantOK(t, d.refresh(r, r.config()))
+		r.timestamp.Signed.Version, r.snapshot.Signed.Version = 501, 501
+		return r, d
+	}
+	t.Run("timestamp", func(t *testing.T) {
+		r, d := setup(t)
+		r.rotate("timestamp")
+		r.timestamp.Signed.Version = 1
+		r.publish("root", "timestamp")
+		wantOK(t, d.refresh(r, r.config()))
+		if d.version("timestamp") != 2 {
+			t.Errorf("timestamp %d", d.version("timestamp"))
+		}
+	})
+	t.Run("snapshot and timestamp", func(t *testing.T) {
+		r, d := setup(t)
+		r.rotate("timestamp")
+		r.rotate("snapshot")
+		r.snapshot.Signed.Version, r.timestamp.Signed.Version = 1, 1
+		r.publish("root", "snapshot", "timestamp")
+		wantOK(t, d.refresh(r, r.config()))
+		if d.version("snapshot") != 2 {
+			t.Errorf("snapshot %d", d.version("snapshot"))
+		}
+	})
+	t.Run("targets, by the snapshot's keys", func(t *testing.T) {
+		r, d := setup(t)
+		r.rotate("snapshot")
+		r.targets["targets"].Signed.Version = 1
+		r.publish("root", "targets", "snapshot", "timestamp")
+		wantOK(t, d.refresh(r, r.config()))
+		if d.version("targets") != 2 {
+			t.Errorf("targets %d", d.version("targets"))
+		}
+	})
+	t.Run("without rotation", func(t *testing.T) {
+		r, d := setup(t)
+		r.targets["targets"].Signed.Version = 1
+		r.publish("root", "targets", "snapshot", "timestamp")
+		wantRefused(t, d.refresh(r, r.config()), verify.CodeRollback, "snapshot")
+	})
+	t.Run("snapshot, only the timestamp's keys", func(t *testing.T) {
+		r, d := setup(t)
+		r.rotate("timestamp")
+		r.snapshot.Signed.Version, r.timestamp.Signed.Version = 1, 1
+		r.publish("root", "snapshot", "timestamp")
+		wantRefused(t, d.refresh(r, r.config()), verify.CodeRollback, "snapshot")
+	})
+	t.Run("keys added, not taken away", func(t *testing.T) {
+		r, d := setup(t)
+		r.addKey("timestamp")
+		r.timestamp.Signed.Version = 1
+		r.publish("root", "timestamp")
+		d.files["timestamp"] = nil
+		wantRefused(t, d.refresh(r, r.config()), verify.CodeRollback, "timestamp")
+	})
+}
+
+func TestClientTargets(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(r *fakeRepo)
+		code verify.Code
+	}{
+		{"next version", func(r *fakeRepo) { r.publish("targets", "snapshot", "timestamp") }, ""},
+		{"other bytes than listed", func(r *fakeRepo) {
+			r.publish("targets", "snapshot", "timestamp")
+			r.served["targets"][1] = append(r.served["targets"][1], ' ')
+		}, verify.CodeBadMetadata},
+		{"older version than listed", func(r *fakeRepo) {
+			r.root.Signed.ConsistentSnapshot = false
+			r.publish("root", "targets", "snapshot", "timestamp")
+			r.served["targets"] = r.served["targets"][:1]
+		}, verify.CodeRollback},
+		{"not listed", func(r *fakeRepo) {
+			r.rotate("snapshot") // otherwise the snapshot is refused
+			delete(r.snapshot.Signed.Meta, "targets.json")
+			r.publish("root", "snapshot", "timestamp")
+		}, verify.CodeBadMetadata},
+		{"unsigned", func(r *fakeRepo) {
+			r.signers["targets"] = nil
+			r.publish("targets", "snapshot", "timestamp")
+		}, verify.CodeBadMetadata},
+		{"signed by the key taken away", func(r *fakeRepo) {
+			old := r.signers["targets"]
+			r.rotate("targets")
+			r.signers["targets"] = old
+			r.publish("root", "targets", "snapshot", "timestamp")
+		}, verify.CodeBadMetadata},
+		{"expired", func(r *fakeRepo) {
+			r.targets["targets"].Signed.Expires = epoch.Add(-day)
+			r.publish("targets", "snapshot", "timestamp")
+		}, verify.CodeExpired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newFakeRepo(t)
+			r.hashes = true
+			d := newFakeDevice(t, r.last("root"))
+			wantOK(t, d.refresh(r, r.config()))
+			tt.do(r)
+			err := d.refresh(r, r.config())
+			if tt.code == "" {
+				wantOK(t, err)
+				return
+			}
+			wantRefused(t, err, tt.code, "targets")
+			if d.version("targets") != 1 {
+				t.Errorf("targets %d are trusted, want 1", d.version("targets"))
+			}
+		})
+	}
+}
+
+func TestClientOrder(t *testing.T) {
+	r := newFakeRepo(t)
+	d := newFakeDevice(t, r.last("root"))
+	c, err := verify.NewClient(r.config(), r.last("root"), verify.Sidecars{}, d.state)
+	wantOK(t, err)
+	fails := func(what string, err error) {
+		t.Helper()
+		if err == nil {
+			t.Errorf("%s was taken out of order", what)
+		}
+	}
+	sidecars := r.sidecarsOf(r.last("targets"))
+	_, err = c.UpdateTimestamp(r.last("timestamp"))
+	fails("timestamp", err)
+	fails("snapshot", c.UpdateSnapshot(r.last("snapshot")))
+	fails("targets", c.UpdateTargets(r.last("targets"), sidecars))
+	_, err = c.Find("x")
+	fails("search", err)
+	fails("delegated", c.UpdateDelegated("A", "targets", r.last("targets"), sidecars))
+	wantOK(t, c.RootsDone())
+	fails("RootsDone", c.RootsDone())
+	_, err = c.UpdateTimestamp(r.last("timestamp"))
+	wantOK(t, err)
+	fails("targets", c.UpdateTargets(r.last("targets"), sidecars))
+	wantOK(t, c.UpdateSnapshot(r.last("snapshot")))
+	_, err = c.UpdateTimestamp(r.last("timestamp"))
+	fails("timestamp", err)
+	wantOK(t, c.UpdateTargets(r.last("targets"), sidecars))
+	fails("snapshot", c.UpdateSnapshot(r.last("snapshot")))
+	fails("delegated", c.UpdateDelegated("A", "targets", r.last("targets"), sidecars))
+	fails("delegated", c.UpdateDelegated("snapshot", "targets", r.last("snapshot"), sidecars))
+}

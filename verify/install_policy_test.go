@@ -1,0 +1,88 @@
+package verify_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestParseInstallPolicy(t *testing.T) {
+	id := verify.Sum([]byte("genesis"))
+	tests := []struct {
+		text string
+		want verify.InstallPolicy
+	}{
+		{`{}`, verify.InstallPolicy{FaultyWitnesses: 1}},
+		{" {\n} \n", verify.InstallPolicy{FaultyWitnesses: 1}},
+		{`{"repository":"` + id.String() + `","require":["targets","root"],"faulty_witnesses":2,"min_age":"48h","root_quarantine":"0h","approval":"auto","next_policy":""}`,
+			verify.InstallPolicy{Repository: id, Require: []string{"targets", "root"}, FaultyWitnesses: 2, MinAge: 48 * time.Hour}},
+		{`{"faulty_witnesses":0,"min_age":"1h30m"}`, verify.InstallPolicy{MinAge: 90 * time.Minute}},
+	}
+	for _, tt := range tests {
+		got, err := verify.ParseInstallPolicy([]byte(tt.text))
+		if err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v, %v; want %+v", tt.text, got, err, tt.want)
+		}
+	}
+}
+
+func TestParseInstallPolicyRefuses(t *testing.T) {
+	tests := []struct{ text, why string }{
+		{``, "not a JSON object"},
+		{`null`, "not a JSON object"},
+		{`[]`, "not a JSON object"},
+		{`{`, "EOF"},
+		{`{} {}`, "more bytes"},
+		{`{"Require":["root"]}`, "unknown field"},
+		{`{"requires":["root"]}`, "unknown field"},
+		{`{"min_age":"1h","min_age":"1h"}`, "twice"},
+		{`{"require":[]}`, "empty"},
+		{`{"require":null}`, "want a list"},
+		{`{"require":"root"}`, "want a list"},
+		{`{"require":["snapshot"]}`, "snapshot"},
+		{`{"require":["root","root"]}`, "twice"},
+		{`{"require":[null]}`, "want a string"},
+		{`{"repository":"abcd"}`, "64"},
+		{`{"repository":null}`, "want a string"},
+		{`{"repository":"` + strings.Repeat("0", 64) + `"}`, "zero"},
+		{`{"faulty_witnesses":-1}`, "integer"},
+		{`{"faulty_witnesses":1.5}`, "integer"},
+		{`{"faulty_witnesses":null}`, "integer"},
+		{`{"faulty_witnesses":"1"}`, "integer"},
+		{`{"faulty_witnesses":5000}`, "integer"},
+		{`{"min_age":"-1h"}`, "duration"},
+		{`{"min_age":"2 days"}`, "duration"},
+		{`{"min_age":48}`, "want a string"},
+		{`{"root_quarantine":"168h"}`, "not supported yet"},
+		{`{"root_quarantine":168}`, "want a string"},
+		{`{"approval":"ask"}`, "not supported yet"},
+		{`{"approval":"manual"}`, "not supported yet"},
+		{`{"approval":"never"}`, "want \"auto\""},
+		{`{"next_policy":"policy/trust.txt"}`, "not supported yet"},
+		{"{\"next_policy\":\"\xff\"}", "UTF-8"},
+		{strings.Repeat(" ", verify.MaxInstallPolicySize) + `{}`, "limit"},
+	}
+	for _, tt := range tests {
+		p, err := verify.ParseInstallPolicy([]byte(tt.text))
+		if err == nil || !strings.Contains(err.Error(), tt.why) {
+			t.Errorf("%.80s: %+v, %v; want an error with %q", tt.text, p, err, tt.why)
+		}
+	}
+}
+
+func FuzzParseInstallPolicy(f *testing.F) {
+	f.Add([]byte(`{"repository":"` + verify.Sum(nil).String() + `","require":["root"],"faulty_witnesses":1,"min_age":"0h","root_quarantine":"0s","approval":"auto","next_policy":""}`))
+	f.Add([]byte(`{"min_age":"1h","min_age":"2h"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := verify.ParseInstallPolicy(b)
+		if err != nil {
+			return
+		}
+		if p.MinAge < 0 || p.FaultyWitnesses < 0 || p.Require != nil && len(p.Require) == 0 {
+			t.Fatalf("%q accepted as %+v", b, p)
+		}
+	})
+}
