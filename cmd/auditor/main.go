@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/proofs"
 )
 
 func main() { cli.Main(newCommand) }
@@ -61,20 +59,13 @@ func (s *source) register(cmd *cobra.Command) {
 
 // config reads the policy and returns an auditor's configuration.
 func (s *source) config() (audit.Config, error) {
-	b, err := os.ReadFile(s.policy)
+	policy, err := cli.ReadPolicy(s.policy)
 	if err != nil {
 		return audit.Config{}, err
 	}
-	policy, err := proofs.ParsePolicy(b)
+	url, err := cli.LogURL(s.url, policy)
 	if err != nil {
-		return audit.Config{}, fmt.Errorf("%s: %w", s.policy, err)
-	}
-	url := s.url
-	if url == "" {
-		if len(policy.Logs) != 1 || policy.Logs[0].URL == "" {
-			return audit.Config{}, fmt.Errorf("%s does not name the URL of one log: say which with --log", s.policy)
-		}
-		url = policy.Logs[0].URL
+		return audit.Config{}, err
 	}
 	src, err := audit.NewHTTPSource(url, nil)
 	if err != nil {

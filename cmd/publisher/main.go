@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,6 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -39,27 +37,26 @@ type options struct {
 
 func (o *options) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.log, "log", "", "URL of the log")
+	f.StringVar(&o.log, "log", "", "`URL` of the log (default: the one that the policy names)")
 	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the token for a log that asks for one")
 	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	for _, name := range []string{"log", "policy"} {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err) // a flag that was not declared above
-		}
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err) // a flag that was not declared above
 	}
 }
 
 func (o *options) config() (publish.Config, error) {
 	cfg := publish.Config{Timeout: o.timeout}
-	text, err := os.ReadFile(o.policy)
-	if err != nil {
+	var err error
+	if cfg.Policy, err = cli.ReadPolicy(o.policy); err != nil {
 		return cfg, err
 	}
-	if cfg.Policy, err = proofs.ParsePolicy(text); err != nil {
-		return cfg, fmt.Errorf("%s: %w", o.policy, err)
+	url, err := cli.LogURL(o.log, cfg.Policy)
+	if err != nil {
+		return cfg, err
 	}
 	if o.repository != "" {
 		if cfg.Repository, err = verify.ParseDigest(o.repository); err != nil {
@@ -69,7 +66,7 @@ func (o *options) config() (publish.Config, error) {
 	if o.timeout <= 0 {
 		return cfg, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
 	}
-	client := &api.Client{Base: o.log, HTTP: &http.Client{}}
+	client := &api.Client{Base: url, HTTP: &http.Client{}}
 	if o.tokenFile != "" {
 		if client.Token, err = keyfile.Read(o.tokenFile); err != nil {
 			return cfg, err

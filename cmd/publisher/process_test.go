@@ -140,7 +140,7 @@ func TestUsage(t *testing.T) {
 		args   []string
 		stderr string
 	}{
-		{"no log", []string{"submit", root}, `"log"`},
+		{"no log", []string{"submit", "--policy", policy, root}, "--log"},
 		{"no policy", []string{"submit", "--log", "http://127.0.0.1:1", root}, `"policy"`},
 		{"no path", append([]string{"submit"}, nowhere...), "arg"},
 		{"no such path", append([]string{"submit", filepath.Join(dir, "none")}, nowhere...), "none"},

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -79,12 +78,8 @@ func (o *options) clientConfig() (verify.ClientConfig, error) {
 		}
 		return cfg, nil
 	}
-	b, err := os.ReadFile(o.policy)
-	if err != nil {
+	if cfg.Policy, err = cli.ReadPolicy(o.policy); err != nil {
 		return cfg, fmt.Errorf("--policy: %w", err)
-	}
-	if cfg.Policy, err = proofs.ParsePolicy(b); err != nil {
-		return cfg, fmt.Errorf("--policy %s: %w", o.policy, err)
 	}
 	return cfg, nil
 }

@@ -25,7 +25,7 @@ var rooms = map[string][]string{
 	"audit":               {"audit", "verify", "proofs", "internal"},
 	"publish":             {"log/api", "verify", "proofs", "internal"},
 	"internal":            {"internal"},
-	"cmd/internal":        {},
+	"cmd/internal":        {"proofs"},
 	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "verify", "proofs", "internal"},
 	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "proofs", "internal"},
 	"cmd/logserver":       {"cmd/logserver", "cmd/internal", "log", "witness/client", "verify", "proofs", "internal"},

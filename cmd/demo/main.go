@@ -1,0 +1,182 @@
+// Command demo shows tuflog on one machine, in one command: it builds the real
+// programs, starts a log and three witnesses as processes on loopback, publishes
+// a vendor's history, installs from it as a device would, has the device refuse
+// what it must, and has an auditor replay it all. Every line of its transcript
+// follows from what the programs returned; the demo fails when anything comes out
+// otherwise than announced.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+)
+
+func main() { cli.Main(newCommand) }
+
+// options are the flags.
+type options struct {
+	once    bool
+	history []string
+	dir     string
+	keep    bool
+	bin     string
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "demo [--once] [--history DIR] [--dir DIR]",
+		Short: "Show the whole of tuflog on this machine",
+		Long: `Demo builds the programs and starts a log and three witnesses, each its own
+process on loopback with fresh keys. A generated vendor publishes releases, a device
+installs one and refuses what was not logged, not witnessed, contradicted, rolled
+back or passed off; an auditor replays it all. Then it keeps running, with commands
+to try, until Ctrl-C. Run it inside a clone of tuflog.
+
+Exit codes: 0 everything came out as announced; 1 something did not; 2 wrong usage,
+or the demo could not run.`,
+		Example: `  go run ./cmd/demo
+  go run ./cmd/demo --once
+  go run ./cmd/demo --dir /tmp/demo --history $TUFLOG_DATA/tuf_histories/sigstore_root_signing`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.once, "once", false, "end after the transcript")
+	f.StringArrayVar(&o.history, "history", nil, "log this history (a directory with index.csv) instead of a generated one; may be given again for more")
+	f.StringVar(&o.dir, "dir", "", "keep everything in this directory, new or empty (default: a temporary one, removed at the end)")
+	f.StringVar(&o.bin, "bin", "", "run the programs in this directory instead of building them")
+	f.BoolVar(&o.keep, "keep", false, "keep the temporary directory")
+	return cmd
+}
+
+// run is the demo from the first line to the last.
+func (o options) run(ctx context.Context, stdout io.Writer) (err error) {
+	for i, history := range o.history {
+		if o.history[i], err = filepath.Abs(history); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(o.history[i], "index.csv")); err != nil {
+			return fmt.Errorf("--history: %w", err)
+		}
+	}
+	dir, remove, err := o.folder()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+
+	t := newTranscript(stdout)
+	defer t.endLine()
+	t.say("tuflog demo, in %s", dir)
+	p, err := o.programs(ctx, t, dir)
+	if err != nil {
+		return err
+	}
+	t.start = time.Now()
+	defer p.stopAll()
+	if err := o.show(ctx, t, p, dir); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		// What a program that died said is worth more than what missed it.
+		return cli.Failed(errors.Join(err, p.died()))
+	}
+	return nil
+}
+
+// programs builds the programs, unless they are there already.
+func (o options) programs(ctx context.Context, t *transcript, dir string) (*programs, error) {
+	p := &programs{bin: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs")}
+	if err := os.MkdirAll(p.logs, 0o755); err != nil {
+		return nil, err
+	}
+	if o.bin != "" {
+		var err error
+		p.bin, err = filepath.Abs(o.bin)
+		return p, err
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	step := t.step("demo", "builds the programs from %s", root)
+	if err := build(ctx, root, p.bin); err != nil {
+		return nil, err
+	}
+	step.outcome("done; now the clock starts")
+	return p, nil
+}
+
+// show runs everything that the transcript tells, and waits unless --once.
+func (o options) show(ctx context.Context, t *transcript, p *programs, dir string) (err error) {
+	step := t.step("operators", "start a log and three witnesses, each with a new key")
+	var flags []string
+	if len(o.history) > 0 {
+		flags = []string{"--log-snapshots", "--log-timestamps"}
+	}
+	w, err := newWorld(ctx, p, filepath.Join(dir, "world"), flags...)
+	if err != nil {
+		return err
+	}
+	step.outcome("%s", w.log.url)
+	text, err := os.ReadFile(w.policy)
+	if err != nil {
+		return err
+	}
+	step.table("whom to trust, in a policy file (2 of 3 is for a demo; docs/design.md recommends 4 of 5):\n" + string(text))
+
+	s := &story{t: t, w: w, dir: dir}
+	if len(o.history) > 0 {
+		err = importHistories(ctx, t, w, o.history)
+	} else {
+		if s.mirror, err = startMirror(filepath.Join(dir, "mirror")); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.mirror.close()) }()
+		err = s.tell(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	t.say("\nEverything came out as announced, in %.1f s.", time.Since(t.start).Seconds())
+	if o.once {
+		return nil
+	}
+	o.next(t, s)
+	return p.watch(ctx)
+}
+
+// folder returns where the demo keeps everything, and what to do at the end.
+func (o options) folder() (dir string, remove func() error, err error) {
+	if o.dir == "" {
+		dir, err = os.MkdirTemp("", "tuflog-demo-")
+		if err != nil || o.keep {
+			return dir, func() error { return nil }, err
+		}
+		return dir, func() error { return os.RemoveAll(dir) }, nil
+	}
+	if dir, err = filepath.Abs(o.dir); err != nil {
+		return "", nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return "", nil, fmt.Errorf("--dir: %w", err)
+	case len(entries) > 0:
+		return "", nil, fmt.Errorf("--dir %s is not empty: name a new directory, the demo makes fresh keys every time", dir)
+	}
+	return dir, func() error { return nil }, os.MkdirAll(dir, 0o755)
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"path/filepath"
+)
+
+// next prints where everything is and what to try.
+func (o options) next(t *transcript, s *story) {
+	w := s.w
+	run := func(program string, args ...string) string {
+		return shell(append([]string{w.p.path(program)}, args...))
+	}
+	t.say("\nStill running; try in another terminal, and Ctrl-C here to end:\n")
+	say := func(what, command string) {
+		t.say("  # %s\n  %s", what, command)
+	}
+	say("what the log signed and the witnesses cosigned", "curl "+w.log.url+"/checkpoint")
+	say("the server's table of repositories", "curl "+w.log.url+"/v1/repositories")
+	say("replay the log from entry 0", run("auditor", w.auditor("replay")...))
+	if s.vendor != nil {
+		say("the releases of the demo's vendor over time", run("auditor", w.auditor("show", s.repository[:12])...))
+		say("which releases list the file that the device installed", run("auditor", w.auditor("lookup", s.installed)...))
+		say("submit the vendor's folder again: nothing new", run("publisher", w.publisher("submit", s.vendor.dir)...))
+		say("check metadata and proofs offline", run("updater", "verify", "--policy", w.policy, s.vendor.dir))
+		say("update the device", run("updater", "download", "--policy", w.policy, "--metadata-dir", s.device.metadata(),
+			"--metadata-url", s.mirror.url+"/honest-2.2/metadata/", "--target-name", firmware,
+			"--target-base-url", s.mirror.url+"/honest-2.2/targets/", "--target-dir", filepath.Join(s.device.dir, "installed")))
+	} else {
+		say("the releases over time", run("auditor", w.auditor("show")...))
+		say("import again: everything has its entry already", run("publisher", w.publisher("import", o.history[0])...))
+	}
+	say("every command that the demo ran, with its output", "less "+shell([]string{filepath.Join(w.p.logs, "commands.txt")}))
+	t.say("")
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// story is the generated demo: a vendor's history, a device that installs from
+// it, and everything that the device refuses.
+type story struct {
+	t      *transcript
+	w      *world
+	mirror *mirror
+	dir    string
+
+	vendor     *maker
+	other      *maker  // a second vendor in the same log
+	repository string  // the vendor's, 64 hex digits
+	device     *device // has installed release 2.1
+	installed  string  // the file that it installed
+	before     files   // the vendor's folder at that time
+	atInstall  *maker  // the vendor's keys and past at that time
+	newest     files   // the vendor's folder with release 2.2
+	evidence   int64   // the entry that proves the vendor's equivocation
+
+	evidenceProof []byte // of that entry
+	attacks       int
+}
+
+// files are files by name.
+type files = map[string][]byte
+
+// tell runs the whole story.
+func (s *story) tell(ctx context.Context) error {
+	for _, part := range []struct {
+		chapter string
+		tell    func(context.Context) error
+	}{
+		{"A vendor publishes; every release gets a proof beside it", s.publishHistory},
+		{"A device installs what is logged and witnessed", s.install},
+		{"The same device refuses everything else", s.attack},
+		{"The log refuses a file passed off as another role's", s.passOffAtLog},
+		{"An auditor replays the whole log, trusting nobody", s.audit},
+	} {
+		s.t.chapter(part.chapter)
+		if err := part.tell(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishHistory publishes the vendor's history release by release, and a second
+// vendor's first one.
+func (s *story) publishHistory(ctx context.Context) error {
+	var err error
+	if s.vendor, err = newMaker(filepath.Join(s.dir, "vendor"), s.t.start); err != nil {
+		return err
+	}
+	for _, r := range history {
+		step := s.t.step("vendor", "%s", r.title)
+		if err := r.do(s.vendor.Vendor); err != nil {
+			return err
+		}
+		fresh, report, err := s.w.released(ctx, s.vendor)
+		if err != nil {
+			return err
+		}
+		s.repository = report.Repositories[0]
+		step.outcome("%s", entries(fresh))
+	}
+	step := s.t.step("vendor 2", "opens a repository in the same log")
+	if s.other, err = newMaker(filepath.Join(s.dir, "vendor-2"), s.t.start); err != nil {
+		return err
+	}
+	fresh, report, err := s.w.released(ctx, s.other)
+	if err != nil {
+		return err
+	}
+	if report.Repositories[0] == s.repository {
+		return fmt.Errorf("the log keeps two vendors in one repository, %s", s.repository)
+	}
+	step.outcome("%s", entries(fresh))
+	return nil
+}
+
+// install has a new device install the newest release and a delegated file.
+func (s *story) install(ctx context.Context) error {
+	step := s.t.step("device", "knows only root 1; downloads %s and %s", firmware, mapsFile)
+	var err error
+	if s.device, err = s.w.newDevice(ctx, filepath.Join(s.dir, "device"), s.vendor.Files()["1.root.json"]); err != nil {
+		return err
+	}
+	if s.before, err = s.vendor.published(); err != nil {
+		return err
+	}
+	if s.atInstall, err = s.vendor.twin(filepath.Join(s.dir, "twin")); err != nil {
+		return err
+	}
+	honest, err := s.mirror.publish("honest-2.1", s.before, s.vendor.TargetFiles())
+	if err != nil {
+		return err
+	}
+	if _, err := s.device.installs(ctx, honest, mapsFile, s.vendor.TargetFiles()[mapsFile]); err != nil {
+		return err
+	}
+	u, err := s.device.installs(ctx, honest, firmware, s.vendor.TargetFiles()[firmware])
+	if err != nil {
+		return err
+	}
+	s.installed = u.Target
+	targets, err := u.role(verify.RoleTargets)
+	if err != nil {
+		return err
+	}
+	step.below("installed both; targets %d is entry %d of the log, cosigned by %s", targets.Version, targets.Index, strings.Join(targets.Witnesses, " and "))
+
+	step = s.t.step("vendor", "releases firmware 2.2")
+	if err := putAndRelease(s.vendor.Vendor, "2.2"); err != nil {
+		return err
+	}
+	fresh, _, err := s.w.released(ctx, s.vendor)
+	if err != nil {
+		return err
+	}
+	step.outcome("%s", entries(fresh))
+	if s.newest, err = s.vendor.published(); err != nil {
+		return err
+	}
+	step = s.t.step("anyone", "checks the vendor's folder offline, with the policy alone")
+	if _, err := s.w.p.must(ctx, "updater", "verify", "--policy", s.w.policy, s.vendor.dir); err != nil {
+		return err
+	}
+	step.outcome("all signed, logged and witnessed")
+	return nil
+}
+
+// passOffAtLog submits files as another role's. JSON targets metadata does not
+// name its own role, and the two teams' roles share a key: only a snapshot says
+// whose a file is.
+func (s *story) passOffAtLog(ctx context.Context) error {
+	dir := filepath.Join(s.dir, "passed-off")
+	ahead, err := s.vendor.twin(dir)
+	if err != nil {
+		return err
+	}
+	if err := ahead.Put(musicRole, musicFile, content(musicFile, "3")); err != nil {
+		return err
+	}
+	if err := ahead.Release(musicRole); err != nil {
+		return err
+	}
+	_, music2 := s.vendor.File(musicRole)
+	_, music3 := ahead.File(musicRole)
+	snapshotName, snapshot := s.vendor.File(verify.RoleSnapshot)
+	if err := writeFiles(dir, files{"2.maps.json": music2, "3.maps.json": music3, snapshotName: snapshot}); err != nil {
+		return err
+	}
+	for _, try := range []struct{ what, file, code string }{
+		{"submits music 3, not logged yet, as maps 3 beside the vendor's snapshot", "3.maps.json", api.CodeSnapshotNeeded},
+		{"submits music 2, logged, as maps 2 beside it", "2.maps.json", api.CodeOtherRole},
+	} {
+		step := s.t.step("outsider", "%s", try.what)
+		r, err := s.w.submit(ctx, 1, "--repository", s.repository, filepath.Join(dir, try.file), filepath.Join(dir, snapshotName))
+		if err != nil {
+			return err
+		}
+		v, err := refusedBy(r, try.file, try.code)
+		if err != nil {
+			return err
+		}
+		step.refused(v.Code, v.Detail, 1)
+	}
+	return nil
+}

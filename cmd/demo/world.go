@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// origin is the demo log's name, which every checkpoint begins with.
+const origin = "demo.example/log"
+
+// witnessNames are the demo's witnesses. Any two of them are a quorum here: that
+// shows a witness missing, but with one of the three dishonest a log could show
+// two faces. docs/design.md, section 9, recommends 4 of 5 or 5 of 7.
+var witnessNames = []string{"ada", "bea", "cyd"}
+
+const quorum = 2
+
+// world is a log and its witnesses, each a process of its own with fresh keys.
+type world struct {
+	p         *programs
+	dir       string
+	policy    string // the trust policy: a file
+	log       *service
+	witnesses []*service
+	logDir    string
+	logFlags  []string
+}
+
+// newWorld makes keys, writes the trust policy and starts everything, all below
+// dir, which must not hold an earlier world.
+func newWorld(ctx context.Context, p *programs, dir string, logFlags ...string) (*world, error) {
+	w := &world{
+		p:        p,
+		dir:      dir,
+		policy:   filepath.Join(dir, "policy.txt"),
+		logDir:   filepath.Join(dir, "log"),
+		logFlags: logFlags,
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if _, err := p.must(ctx, "logserver", "init", "--dir", w.logDir, "--origin", origin); err != nil {
+		return nil, err
+	}
+	vkey, err := os.ReadFile(filepath.Join(w.logDir, "log.vkey"))
+	if err != nil {
+		return nil, err
+	}
+	logKey := strings.TrimSpace(string(vkey))
+	policy := ""
+	for i, name := range witnessNames {
+		wdir := w.witnessDir(i)
+		out, err := p.must(ctx, "witness", "init", "--dir", wdir, "--name", name+".demo.example")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := p.must(ctx, "witness", "log", "add", "--dir", wdir, logKey); err != nil {
+			return nil, err
+		}
+		w.witnesses = append(w.witnesses, nil)
+		if err := w.startWitness(ctx, i, "127.0.0.1:0"); err != nil {
+			return nil, err
+		}
+		policy += fmt.Sprintf("witness %s %s %s\n", name, strings.TrimSpace(out), w.witnesses[i].url)
+	}
+	policy += fmt.Sprintf("group witnesses %d %s\nquorum witnesses\n", quorum, strings.Join(witnessNames, " "))
+	// The log needs the policy before anybody knows where it will listen; for
+	// everybody else the policy also says where the log is.
+	if err := os.WriteFile(w.policy, []byte("log "+logKey+"\n"+policy), 0o644); err != nil {
+		return nil, err
+	}
+	if err := w.startLog(ctx, "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	return w, os.WriteFile(w.policy, []byte("log "+logKey+" "+w.log.url+"\n"+policy), 0o644)
+}
+
+func (w *world) witnessDir(i int) string {
+	return filepath.Join(w.dir, "witness-"+witnessNames[i])
+}
+
+func (w *world) startWitness(ctx context.Context, i int, listen string) error {
+	var err error
+	w.witnesses[i], err = w.p.start(ctx, "witness-"+witnessNames[i], "witness", "serve", "--dir", w.witnessDir(i), "--listen", listen)
+	return err
+}
+
+func (w *world) startLog(ctx context.Context, listen string) error {
+	args := append([]string{"serve", "--dir", w.logDir, "--policy", w.policy, "--listen", listen, "--open-registration"}, w.logFlags...)
+	var err error
+	w.log, err = w.p.start(ctx, "log", "logserver", args...)
+	return err
+}
+
+// publisher returns the arguments of a publisher command for this world.
+func (w *world) publisher(command string, args ...string) []string {
+	return append([]string{command, "--policy", w.policy}, args...)
+}
+
+// auditor returns the arguments of an auditor command for this world.
+func (w *world) auditor(command string, args ...string) []string {
+	return append([]string{command, "--policy", w.policy}, args...)
+}
