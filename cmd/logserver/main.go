@@ -1,0 +1,98 @@
+// Command logserver runs a transparency log for update metadata: it admits
+// validly signed releases, appends them to a Merkle log, publishes checkpoints
+// that witnesses have cosigned, and serves all of it over HTTP.
+//
+// A log lives in a directory:
+//
+//	log.key             the private key, readable by its owner only
+//	log.vkey            the public key, for witnesses, vendors and devices
+//	registration.token  what a vendor must send to register a repository
+//	labels              optional: lines of a repository's 64 hex digits, a space
+//	                    and the operator's name for it
+//	tree/               entries and tiles; kept by Tessera, locked while in use
+//	blobs.db            the metadata files, by SHA-256
+//	state.db            what can be looked up; logserver reindex makes it anew
+//	checkpoint          the published checkpoint
+//
+// and, outside of it, in the ledger's directory (DIR.ledger by default):
+//
+//	ledger              the last tree that was signed
+//
+// Back up tree/ and blobs.db, the key, and the ledger separately from them.
+// A log directory that was restored from an old copy is caught because the
+// ledger knows more; a ledger that was restored with it would let the log sign a
+// second history.
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+)
+
+func main() { cli.Main(newRoot) }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "logserver",
+		Short: "Run a transparency log for update metadata",
+		Long: `Logserver runs a transparency log for update metadata: it admits validly signed
+TUF releases, appends them to a Merkle log, publishes checkpoints that a quorum
+of witnesses has cosigned, and serves all of it over HTTP.`,
+		Example: `  logserver init --dir ./log --origin log.example/tuf
+  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
+  logserver reindex --dir ./log`,
+	}
+	root.AddCommand(newInit(), newServe(), newReindex())
+	return root
+}
+
+// place says where a log's files are.
+type place struct{ dir, ledger string }
+
+// flags adds the flags every command needs.
+func (p *place) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.dir, "dir", "", "directory of the log (required)")
+	if err := cmd.MarkFlagRequired("dir"); err != nil {
+		panic(err) // the flag was defined one line above
+	}
+}
+
+func (p *place) ledgerFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.ledger, "ledger", "", "directory of the ledger, outside the log's directory (default DIR.ledger)")
+}
+
+func (p *place) ledgerDir() string {
+	if p.ledger != "" {
+		return p.ledger
+	}
+	return filepath.Clean(p.dir) + ".ledger"
+}
+
+// check refuses a ledger inside the log's directory: a backup would carry both.
+func (p *place) check() error {
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		return err
+	}
+	ledger, err := filepath.Abs(p.ledgerDir())
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(dir, ledger); err == nil && filepath.IsLocal(rel) {
+		return fmt.Errorf("the ledger %s is inside the log's directory %s: whoever restores one from an old copy would restore both", ledger, dir)
+	}
+	return nil
+}
+
+func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }
+func (p *place) vkey() string       { return filepath.Join(p.dir, "log.vkey") }
+func (p *place) token() string      { return filepath.Join(p.dir, "registration.token") }
+func (p *place) labels() string     { return filepath.Join(p.dir, "labels") }
+func (p *place) tree() string       { return filepath.Join(p.dir, "tree") }
+func (p *place) blobs() string      { return filepath.Join(p.dir, "blobs.db") }
+func (p *place) state() string      { return filepath.Join(p.dir, "state.db") }
+func (p *place) checkpoint() string { return filepath.Join(p.dir, "checkpoint") }

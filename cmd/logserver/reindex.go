@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/tesseralog"
+)
+
+func newReindex() *cobra.Command {
+	var at place
+	cmd := &cobra.Command{
+		Use:   "reindex --dir DIR",
+		Short: "Make the derived state anew from the log",
+		Long: `Reindex makes state.db, from which the log answers questions such as which
+releases list a file, anew from the log's entries and blobs. The log must not be
+served meanwhile. If it is interrupted, serve goes on where it stopped.`,
+		Example: `  logserver reindex --dir ./log`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			n, err := reindex(cmd.Context(), at, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d entries indexed\n", n)
+			return nil
+		},
+	}
+	at.flags(cmd)
+	return cmd
+}
+
+func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err error) {
+	// Opening the tree keeps the server, and a second reindex, out.
+	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: at.tree()})
+	if err != nil {
+		return 0, err
+	}
+	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
+	defer closing(storage)
+	blobs, err := sqlite.OpenBlobs(at.blobs())
+	if err != nil {
+		return 0, err
+	}
+	defer closing(blobs)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(at.state() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+	}
+	if err := sqlite.CreateState(at.state()); err != nil {
+		return 0, err
+	}
+	state, err := sqlite.OpenState(at.state())
+	if err != nil {
+		return 0, err
+	}
+	defer closing(state)
+
+	tree, err := storage.Integrated(ctx)
+	if err != nil {
+		return 0, err
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	indexer, err := log.OpenIndexer(ctx, storage, blobs, state, tree, logger)
+	if err != nil {
+		return 0, err
+	}
+	bar := cli.NewProgress(stderr, "reindex", tree.N)
+	defer bar.Done()
+	return tree.N, indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
+}

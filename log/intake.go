@@ -1,0 +1,443 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+var (
+	// errFull means that the queue has no room.
+	errFull = errors.New("the queue is full")
+	// errDraining means that the log is shutting down.
+	errDraining = errors.New("the log is shutting down")
+)
+
+// intake judges submissions and brings what they add into the log. Whatever is
+// queued is one batch: each repository that has work brings at most one file to
+// it, because a file is judged against integrated leaves only. Publication is
+// not waited for, so the next batch is judged and appended while this one is
+// being witnessed.
+type intake struct {
+	storage   Storage
+	blobs     Blobs
+	publisher *Publisher
+	registry  *registry
+	indexer   *Indexer
+	logger    *slog.Logger
+	maxQueued int           // submissions
+	maxBatch  int           // files
+	timeout   time.Duration // of one append
+
+	// unknown is set, by the loop alone, while it is not known what an append
+	// has left in the log.
+	unknown bool
+
+	mu       sync.Mutex
+	queues   map[verify.Digest]*queue
+	ready    []*queue // those with work and nothing in flight
+	queued   int
+	draining bool
+	failing  error
+	wake     chan struct{}
+	empty    chan struct{} // closed when draining and nothing is queued
+}
+
+// queue holds the submissions of one repository, in order.
+type queue struct {
+	id          verify.Digest
+	submissions []*submission
+}
+
+// candidate is a file that is to be appended.
+type candidate struct {
+	queue  *queue
+	sub    *submission
+	file   *file
+	leaf   verify.Leaf
+	stored []*verify.Metadata // what must be durable as blobs before it
+	read   bool               // it was met while reading back, at index
+	index  int64
+	done   bool // it is in the log
+}
+
+// maxJudged is how many files one repository has judged before the batch goes on
+// without it: a large submission does not hold up the others.
+const maxJudged = 64
+
+// submit queues a submission.
+func (in *intake) submit(s *submission) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case in.draining:
+		return errDraining
+	case in.queued >= in.maxQueued:
+		return errFull
+	}
+	in.queued++
+	q, ok := in.queues[s.repository]
+	if !ok {
+		q = &queue{id: s.repository}
+		in.queues[s.repository] = q
+		in.ready = append(in.ready, q)
+	}
+	q.submissions = append(q.submissions, s)
+	in.wakeUp()
+	return nil
+}
+
+func (in *intake) wakeUp() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drain refuses new submissions; the channel is closed when all queued ones are
+// decided.
+func (in *intake) drain() <-chan struct{} {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.draining {
+		in.draining = true
+		in.checkEmpty()
+	}
+	return in.empty
+}
+
+// checkEmpty must be called with mu held.
+func (in *intake) checkEmpty() {
+	if in.draining && in.queued == 0 {
+		select {
+		case <-in.empty:
+		default:
+			close(in.empty)
+		}
+	}
+}
+
+// trouble returns why nothing can be appended now, or nil.
+func (in *intake) trouble() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.failing
+}
+
+// run makes batches until the context ends or the log halts.
+func (in *intake) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.wake:
+		}
+		for in.batch(ctx) {
+		}
+		if ctx.Err() != nil || in.publisher.Halted() != nil {
+			return
+		}
+	}
+}
+
+// batch judges what is ready and appends what comes of it. It reports whether
+// there was anything to do.
+func (in *intake) batch(ctx context.Context) bool {
+	in.mu.Lock()
+	n := min(len(in.ready), in.maxBatch)
+	queues := in.ready[:n:n]
+	in.ready = in.ready[n:]
+	in.mu.Unlock()
+	if n == 0 {
+		return false
+	}
+	found := make([]*candidate, n)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, q := range queues {
+		group.Go(func() error {
+			found[i] = in.judge(ctx, q)
+			return nil
+		})
+	}
+	group.Wait()
+
+	candidates := distinctRoots(found)
+	for pause := in.publisher.cfg.Backoff; len(candidates) > 0; pause = min(2*pause, in.publisher.cfg.MaxBackoff) {
+		err := in.append(ctx, candidates)
+		in.note(err)
+		if err == nil {
+			break
+		}
+		if !sleep(ctx, pause) || in.publisher.Halted() != nil {
+			return false
+		}
+	}
+	in.requeue(queues)
+	return ctx.Err() == nil
+}
+
+// distinctRoots leaves out a root whose payload another candidate of the batch
+// has: only once that one is in the log can the other be judged.
+func distinctRoots(found []*candidate) []*candidate {
+	roots := map[verify.Digest]bool{}
+	candidates := make([]*candidate, 0, len(found))
+	for _, c := range found {
+		if c == nil {
+			continue
+		}
+		if c.leaf.Role == verify.RoleRoot {
+			if roots[c.leaf.Payload] {
+				continue
+			}
+			roots[c.leaf.Payload] = true
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates
+}
+
+// requeue makes the queues that still have work ready again.
+func (in *intake) requeue(queues []*queue) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, q := range queues {
+		for len(q.submissions) > 0 && q.submissions[0].isDecided() {
+			q.submissions = q.submissions[1:]
+			in.queued--
+		}
+		if len(q.submissions) == 0 {
+			delete(in.queues, q.id)
+			continue
+		}
+		in.ready = append(in.ready, q)
+	}
+	in.checkEmpty()
+}
+
+// note keeps what came of an attempt to append.
+func (in *intake) note(err error) {
+	in.mu.Lock()
+	before := in.failing
+	in.failing = err
+	in.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		in.logger.Error("cannot append", "err", err)
+	case err == nil && before != nil:
+		in.logger.Info("appending again")
+	}
+}
+
+// judge goes through the first submission of a queue until it meets a file that
+// is to be appended.
+func (in *intake) judge(ctx context.Context, q *queue) *candidate {
+	in.mu.Lock()
+	sub := q.submissions[0]
+	in.mu.Unlock()
+	for range maxJudged {
+		if len(sub.todo) == 0 {
+			if len(sub.again) == 0 || !sub.progress {
+				sub.finish(nil)
+				return nil
+			}
+			// What was refused may only have come too early.
+			sub.todo, sub.again, sub.progress = sub.again, nil, false
+		}
+		f := sub.todo[0]
+		decision, err := in.decide(ctx, sub, f)
+		var refused *verify.Refused
+		switch {
+		case errors.As(err, &refused):
+			sub.mu.Lock()
+			f.refusal = refusal{refused.Code, refused.Detail}
+			sub.mu.Unlock()
+			if mayComeLater(refused.Code) {
+				sub.again = append(sub.again, f)
+			} else {
+				sub.mu.Lock()
+				f.status = api.StatusRefused
+				sub.mu.Unlock()
+			}
+		case err != nil:
+			in.logger.Error("cannot judge", "repository", q.id, "file", f.name, "err", err)
+			sub.finish(fmt.Errorf("judging %s: %w", f.name, err))
+			return nil
+		case decision.Logged:
+			sub.settle(f, decision.Leaf, decision.Index, api.StatusLogged)
+		default:
+			return in.candidate(q, sub, f, decision.Leaf)
+		}
+		sub.todo = sub.todo[1:]
+	}
+	return nil
+}
+
+// decide judges one file.
+func (in *intake) decide(ctx context.Context, sub *submission, f *file) (verify.Decision, error) {
+	if sub.genesis {
+		at, ok := in.registry.rootAt(f.meta.PayloadDigest)
+		if !ok {
+			return verify.JudgeGenesis(f.meta)
+		}
+		sub.mu.Lock()
+		sub.repository = at.repository
+		sub.mu.Unlock()
+		return verify.Decision{Logged: true, Index: at.index, Leaf: verify.Leaf{Kind: verify.Release}}, nil
+	}
+	repo, err := in.registry.get(ctx, sub.repository)
+	if err != nil {
+		return verify.Decision{}, err
+	}
+	if repo == nil {
+		return verify.Decision{}, &verify.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.repository.String()}
+	}
+	repo.mu.Lock()
+	defer repo.mu.Unlock()
+	return repo.judge.Judge(f.role, f.meta, sub.snapshots)
+}
+
+// mayComeLater reports whether a file refused with this code may be admitted
+// once other files of its submission are in the log.
+func mayComeLater(code string) bool {
+	switch code {
+	case api.CodeThreshold, api.CodeSuperseded, api.CodeNoParent, api.CodeNotDelegated, api.CodeSnapshotNeeded:
+		return true
+	}
+	return false
+}
+
+func (in *intake) candidate(q *queue, sub *submission, f *file, leaf verify.Leaf) *candidate {
+	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, stored: []*verify.Metadata{f.meta}}
+	for _, s := range sub.snapshots {
+		if s.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
+			c.stored = append(c.stored, s)
+			break
+		}
+	}
+	return c
+}
+
+// settle decides a file that is in the log.
+func (s *submission) settle(f *file, leaf verify.Leaf, index int64, status api.Status) {
+	if leaf.Kind == verify.Evidence {
+		status = api.StatusEvidence
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.status, f.index, f.refusal = status, index, refusal{}
+}
+
+// append makes the candidates' blobs durable, appends their leaves and reads
+// them back. It is called again with the same candidates until it succeeds:
+// what an attempt that failed has left in the log counts, and is looked for
+// before anything is appended again.
+func (in *intake) append(ctx context.Context, candidates []*candidate) error {
+	if in.unknown {
+		if err := in.readBack(ctx, candidates); err != nil {
+			return err
+		}
+	}
+	var files, entries [][]byte
+	for _, c := range candidates {
+		if c.done {
+			continue
+		}
+		for _, m := range c.stored {
+			files = append(files, m.File)
+		}
+		entries = append(entries, c.leaf.Marshal())
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := in.blobs.Put(ctx, files); err != nil {
+		return err
+	}
+	in.unknown = true
+	appendCtx, cancel := context.WithTimeout(ctx, in.timeout)
+	_, appended := in.storage.Append(appendCtx, entries)
+	cancel()
+	// Whatever Append says, good or bad, what counts is what can be read.
+	if err := errors.Join(appended, in.readBack(ctx, candidates)); err != nil {
+		return err
+	}
+	for _, c := range candidates {
+		if !c.done {
+			return fmt.Errorf("storage says it has appended %d entries, but one of repository %v cannot be read back", len(entries), c.queue.id)
+		}
+	}
+	return nil
+}
+
+// readBack takes what is new in the log into the state of its repositories and
+// settles the candidates among it. An entry that is no candidate, left by an
+// attempt whose outcome was unknown or by a process that died, is judged like any
+// other before the publisher may sign it.
+func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
+	waiting := map[string]*candidate{}
+	for _, c := range candidates {
+		if !c.done {
+			waiting[string(c.leaf.Marshal())] = c
+		}
+	}
+	err := in.publisher.Extend(ctx, func(entries []Entry) error {
+		for _, e := range entries {
+			leaf, err := verify.ParseLeaf(e.Data)
+			if err != nil {
+				return foreign(e.Index, err)
+			}
+			rec := verify.Record{Index: e.Index, Leaf: leaf}
+			if c := waiting[string(e.Data)]; c == nil || c.read {
+				if err := in.registry.admit(ctx, rec); err != nil {
+					return err
+				}
+			} else {
+				c.index, c.read = e.Index, true
+			}
+			if err := in.registry.apply(ctx, rec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, c := range waiting {
+		// Should Extend fail after it has given out the entries, it gives
+		// them out again: the indices are not certain before it succeeds.
+		if err != nil {
+			c.read = false
+			continue
+		}
+		if !c.read {
+			continue
+		}
+		c.done = true
+		c.sub.settle(c.file, c.leaf, c.index, api.StatusReleased)
+		c.sub.todo = c.sub.todo[1:]
+		c.sub.progress = true
+		in.indexer.hint(c.file.meta)
+	}
+	if err != nil {
+		return err
+	}
+	in.unknown = false
+	in.indexer.grow(in.publisher.Tree())
+	return nil
+}
+
+// foreign is the halt over an entry that this log would not have appended.
+func foreign(index int64, err error) *Halt {
+	return &Halt{
+		What: fmt.Sprintf("storage has an entry at index %d that this log would not have admitted: %v", index, err),
+		Do:   "Find out what else writes to the storage; nothing that it has written is signed",
+	}
+}

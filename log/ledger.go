@@ -1,0 +1,208 @@
+package log
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Ledger remembers the last tree that the log signed, where a restored or
+// cloned log directory does not carry it along. One process has it open.
+type Ledger interface {
+	// Load returns the present record.
+	Load() (LedgerRecord, error)
+	// Swap replaces the record durably, if it is still old: otherwise
+	// ErrLedgerConflict. An error other than that leaves either of the two.
+	Swap(old, new LedgerRecord) error
+}
+
+// ErrLedgerConflict means that someone else wrote the ledger.
+var ErrLedgerConflict = errors.New("the ledger was changed by someone else")
+
+// LedgerRecord is the last tree that a log signed. Its text is
+//
+//	tuflog ledger v1
+//	origin <origin>
+//	root <base64>
+//	signed <POSIX seconds of the last signature, or 0>
+//	size <decimal>
+//	<base64 of a hash of the right edge, largest subtree first>
+//	…
+//	<empty line>
+//	<the checkpoint with the log's own signatures; nothing at size 0>
+//
+// with one spelling for every record: size, edge and root agree with each other
+// and with the checkpoint.
+type LedgerRecord struct {
+	Origin string
+	Edge   *proofs.Edge // right edge of the tree
+	Signed int64        // signing time, POSIX seconds; never decreases
+	Note   []byte       // the checkpoint with the log's own signatures; nil at size 0
+}
+
+const ledgerHeader = "tuflog ledger v1"
+
+// Marshal prints the record.
+func (r LedgerRecord) Marshal() ([]byte, error) {
+	edge, err := r.Edge.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\norigin %s\nroot %v\nsigned %d\nsize %s\n%s", ledgerHeader, r.Origin, r.Edge.Tree().Hash, r.Signed, edge, r.Note)
+	return b.Bytes(), nil
+}
+
+// ParseLedgerRecord reads what Marshal prints. Signatures are not verified.
+func ParseLedgerRecord(b []byte) (LedgerRecord, error) {
+	r, err := parseLedgerRecord(string(b))
+	if err == nil {
+		var again []byte
+		if again, err = r.Marshal(); err == nil && !bytes.Equal(again, b) {
+			err = errors.New("not in its one spelling")
+		}
+	}
+	if err != nil {
+		return LedgerRecord{}, fmt.Errorf("ledger: %w", err)
+	}
+	return r, nil
+}
+
+func parseLedgerRecord(text string) (LedgerRecord, error) {
+	head, signed, ok := strings.Cut(text, "\n\n")
+	if !ok {
+		return LedgerRecord{}, errors.New("no empty line: cut short?")
+	}
+	lines := strings.SplitN(head, "\n", 5)
+	var fields [5]string
+	for i, prefix := range []string{ledgerHeader, "origin ", "root ", "signed ", "size "} {
+		if i >= len(lines) {
+			return LedgerRecord{}, fmt.Errorf("no line %q", prefix)
+		}
+		if fields[i], ok = strings.CutPrefix(lines[i], prefix); !ok {
+			return LedgerRecord{}, fmt.Errorf("line %d is %q, want %q", i+1, lines[i], prefix)
+		}
+	}
+	r := LedgerRecord{Origin: fields[1], Edge: new(proofs.Edge)}
+	if err := r.Edge.UnmarshalText([]byte(fields[4] + "\n")); err != nil {
+		return LedgerRecord{}, err
+	}
+	tree := r.Edge.Tree()
+	if root := tree.Hash.String(); root != fields[2] {
+		return LedgerRecord{}, fmt.Errorf("the edge leads to root %s, the record says %s", root, fields[2])
+	}
+	var err error
+	if r.Signed, err = strconv.ParseInt(fields[3], 10, 64); err != nil || r.Signed < 0 {
+		return LedgerRecord{}, fmt.Errorf("signing time %q", fields[3])
+	}
+	if tree.N == 0 {
+		if signed != "" {
+			return LedgerRecord{}, errors.New("a checkpoint beside the empty tree")
+		}
+		return r, nil
+	}
+	note, err := proofs.ParseNote([]byte(signed))
+	if err != nil {
+		return LedgerRecord{}, err
+	}
+	cp, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return LedgerRecord{}, err
+	}
+	if cp.Origin != r.Origin || cp.Tree != tree {
+		return LedgerRecord{}, fmt.Errorf("the checkpoint is of %q, %v, the record of %q, %v", cp.Origin, cp.Tree, r.Origin, tree)
+	}
+	r.Note = []byte(signed)
+	return r, nil
+}
+
+// FileLedger is a Ledger in a file of a directory of its own.
+type FileLedger struct {
+	path string
+	lock *DirLock
+}
+
+// CreateFileLedger makes the ledger of a log that has signed nothing. It refuses
+// a directory that has a ledger.
+func CreateFileLedger(dir, origin string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "ledger")
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fs.ErrExist
+		}
+		return fmt.Errorf("ledger %s: %w", path, err)
+	}
+	b, err := LedgerRecord{Origin: origin, Edge: new(proofs.Edge)}.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(path, b, 0o600); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(filepath.Clean(dir)))
+}
+
+// OpenFileLedger opens a ledger that CreateFileLedger made and keeps other
+// processes from it until Close.
+func OpenFileLedger(dir string) (*FileLedger, error) {
+	path := filepath.Join(dir, "ledger")
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: restore it from a backup", err)
+	}
+	lock, err := LockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &FileLedger{path: path, lock: lock}
+	if _, err := l.Load(); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return l, nil
+}
+
+// Load implements Ledger.
+func (l *FileLedger) Load() (LedgerRecord, error) {
+	b, err := os.ReadFile(l.path)
+	if err != nil {
+		return LedgerRecord{}, err
+	}
+	r, err := ParseLedgerRecord(b)
+	if err != nil {
+		return LedgerRecord{}, fmt.Errorf("%s: %w", l.path, err)
+	}
+	return r, nil
+}
+
+// Swap implements Ledger.
+func (l *FileLedger) Swap(old, new LedgerRecord) error {
+	want, err := old.Marshal()
+	if err != nil {
+		return err
+	}
+	have, err := os.ReadFile(l.path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(have, want) {
+		return fmt.Errorf("%s: %w", l.path, ErrLedgerConflict)
+	}
+	next, err := new.Marshal()
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(l.path, next, 0o600)
+}
+
+// Close lets other processes have the ledger.
+func (l *FileLedger) Close() error { return l.lock.Unlock() }

@@ -1,0 +1,149 @@
+package log_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
+	t.Helper()
+	s, err := proofs.GenerateSigner(rand.Reader, name, alg)
+	check(t, err)
+	return s
+}
+
+// recordOf makes the ledger's record of a tree of n entries.
+func recordOf(t testing.TB, signer *proofs.Signer, n int) log.LedgerRecord {
+	t.Helper()
+	r := log.LedgerRecord{Origin: signer.Key().Name(), Edge: new(proofs.Edge)}
+	for i := range n {
+		check(t, r.Edge.Append(proofs.LeafHash([]byte{byte(i)})))
+	}
+	if n > 0 {
+		text := proofs.Checkpoint{Origin: r.Origin, Tree: r.Edge.Tree()}.String()
+		sig, err := signer.Sign(text, 0)
+		check(t, err)
+		r.Signed = 1700000000
+		r.Note = proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()
+	}
+	return r
+}
+
+func marshal(t testing.TB, r log.LedgerRecord) []byte {
+	t.Helper()
+	b, err := r.Marshal()
+	check(t, err)
+	return b
+}
+
+func TestLedgerRecord(t *testing.T) {
+	signer := newSigner(t, "log.example", proofs.Ed25519)
+	for _, n := range []int{0, 1, 2, 7, 256} {
+		want := marshal(t, recordOf(t, signer, n))
+		r, err := log.ParseLedgerRecord(want)
+		if err != nil || r.Edge.Tree().N != int64(n) {
+			t.Fatalf("size %d: %v\n%s", n, err, want)
+		}
+		if got := marshal(t, r); !bytes.Equal(got, want) {
+			t.Fatalf("size %d: read\n%s\nprinted\n%s", n, want, got)
+		}
+		// Whatever part is lost or changed, the record is not believed: the
+		// signature itself is verified when the log is opened.
+		for cut := range want {
+			if _, err := log.ParseLedgerRecord(want[:cut]); err == nil {
+				t.Fatalf("size %d: accepted when cut to %d of %d bytes", n, cut, len(want))
+			}
+		}
+		unsigned := bytes.LastIndex(want, []byte("— ")) // the signature's line
+		if unsigned < 0 {
+			unsigned = len(want)
+		}
+		for i := range unsigned {
+			changed := bytes.Clone(want)
+			changed[i] ^= 1
+			r, err := log.ParseLedgerRecord(changed)
+			// The time, and the origin where nothing is signed, stand alone.
+			if err == nil && r.Signed == recordOf(t, signer, n).Signed && (n > 0 || r.Origin == "log.example") {
+				t.Fatalf("size %d: accepted with byte %d changed:\n%s", n, i, changed)
+			}
+		}
+	}
+}
+
+func FuzzParseLedgerRecord(f *testing.F) {
+	signer := newSigner(f, "log.example", proofs.Ed25519)
+	for _, n := range []int{0, 1, 7} {
+		f.Add(marshal(f, recordOf(f, signer, n)))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := log.ParseLedgerRecord(b)
+		if err != nil {
+			return
+		}
+		if again := marshal(t, r); !bytes.Equal(again, b) {
+			t.Fatalf("read\n%q\nprinted\n%q", b, again)
+		}
+	})
+}
+
+func TestFileLedger(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ledger")
+	if _, err := log.OpenFileLedger(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("opened a ledger that is not there: %v", err)
+	}
+	check(t, log.CreateFileLedger(dir, "log.example"))
+	if err := log.CreateFileLedger(dir, "log.example"); !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("made a ledger over another: %v", err)
+	}
+	ledger, err := log.OpenFileLedger(dir)
+	check(t, err)
+	if _, err := log.OpenFileLedger(dir); !errors.Is(err, log.ErrLocked) {
+		t.Fatalf("opened twice: %v", err)
+	}
+	signer := newSigner(t, "log.example", proofs.Ed25519)
+	empty, err := ledger.Load()
+	check(t, err)
+	one, two := recordOf(t, signer, 1), recordOf(t, signer, 2)
+	check(t, ledger.Swap(empty, one))
+	if err := ledger.Swap(empty, two); !errors.Is(err, log.ErrLedgerConflict) {
+		t.Fatalf("swapped a record that is not there: %v", err)
+	}
+	check(t, ledger.Swap(one, two))
+	check(t, ledger.Close())
+
+	ledger, err = log.OpenFileLedger(dir)
+	check(t, err)
+	defer ledger.Close()
+	got, err := ledger.Load()
+	check(t, err)
+	if !bytes.Equal(marshal(t, got), marshal(t, two)) {
+		t.Fatalf("after opening again: %+v", got)
+	}
+}
+
+func TestLedgerWithoutALine(t *testing.T) {
+	text := string(marshal(t, recordOf(t, newSigner(t, "log.example", proofs.Ed25519), 3)))
+	for _, line := range []string{"tuflog ledger v1\n", "origin log.example\n", "signed 1700000000\n"} {
+		if _, err := log.ParseLedgerRecord([]byte(strings.Replace(text, line, "", 1))); err == nil {
+			t.Errorf("accepted without %q", line)
+		}
+	}
+	if _, err := log.ParseLedgerRecord([]byte(strings.Replace(text, "origin log.example", "origin other.example", 1))); err == nil {
+		t.Error("accepted with another log's checkpoint")
+	}
+}

@@ -1,0 +1,216 @@
+// Package log is the log server: it admits validly signed update metadata,
+// appends a leaf for each release to a Merkle log, publishes checkpoints that
+// witnesses have cosigned, and serves the log over HTTP (package log/api has
+// the interface).
+//
+// A submission goes through these stages, and each holds what the next relies
+// on:
+//
+//   - read: strictly parsed, in the request's own goroutine (submission.go)
+//   - judged: by verify.Repository against what the log already holds; every
+//     repository has one file in flight at most (intake.go)
+//   - stored: the files as blobs, then the leaves, one sync each per batch
+//   - read back: every new entry is read from storage and hashed onto the
+//     publisher's own right edge; only the root computed so is signed
+//     (publisher.go)
+//   - signed, and the ledger moved to the new tree (ledger.go)
+//   - witnessed by a quorum, published, and only then acknowledged
+//
+// What follows from the log's entries and blobs, such as which release lists a
+// file, is kept in a derived state that lags behind and can be made anew
+// (indexer.go).
+//
+// The package names no database and no log implementation: see Storage, Blobs,
+// State and Ledger, and the packages below this one.
+package log
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Config says what a log consists of. The caller closes Storage, Blobs, State
+// and the ledger after Close.
+type Config struct {
+	// Publisher says what signs and who witnesses.
+	Publisher PublisherConfig
+	// Blobs and State keep files and what can be looked up.
+	Blobs Blobs
+	State State
+
+	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
+	// their own.
+	LogSnapshots, LogTimestamps bool
+	// Token is what a client must send to register a repository. Empty means
+	// that anyone may.
+	Token string
+	// Labels are the operator's names for repositories.
+	Labels map[verify.Digest]string
+
+	// MaxQueued is how many submissions may wait to be judged. Zero means 4096.
+	MaxQueued int
+	// MaxBytes bounds the bodies of all submissions that are being read or
+	// wait to be judged. Zero means 256 MiB; it must be at least 64 MiB.
+	MaxBytes int64
+	// MaxBatch is how many files are appended at once. Zero means 1024.
+	MaxBatch int
+	// MaxUnpublished is how many entries may be in the log without being
+	// published, while no quorum can be reached, before submissions are
+	// refused. Zero means 65536.
+	MaxUnpublished int64
+	// MaxPolled is how many submissions that were answered with 202 can be
+	// polled. Zero means 8192.
+	MaxPolled int
+	// AppendTimeout is how long one append may take before it counts as
+	// failed. Zero means 30 s.
+	AppendTimeout time.Duration
+	// DrainTimeout is how long Run takes, once its context has ended, to bring
+	// what is queued into the log and to publish it. Zero means 10 s.
+	DrainTimeout time.Duration
+	// Logger reports what an operator should know. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxQueued == 0 {
+		c.MaxQueued = 4096
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 256 << 20
+	}
+	if c.MaxBatch == 0 {
+		c.MaxBatch = 1024
+	}
+	if c.MaxUnpublished == 0 {
+		c.MaxUnpublished = 65536
+	}
+	if c.MaxPolled == 0 {
+		c.MaxPolled = 8192
+	}
+	if c.AppendTimeout == 0 {
+		c.AppendTimeout = 30 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Publisher.Logger == nil {
+		c.Publisher.Logger = c.Logger
+	}
+}
+
+// Log is an open log.
+type Log struct {
+	cfg       Config
+	publisher *Publisher
+	indexer   *Indexer
+	registry  *registry
+	intake    *intake
+	polled    submissions
+	server    *server
+}
+
+// Open opens a log: the publisher compares what it signed with what is stored,
+// and the derived state is caught up. The error is a *Halt where the log must
+// not go on.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg.setDefaults()
+	publisher, err := OpenPublisher(ctx, cfg.Publisher)
+	if err != nil {
+		return nil, err
+	}
+	storage := cfg.Publisher.Storage
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The state may know entries that were integrated and not signed yet, but
+	// needs to know only those that were: the rest is taken below.
+	indexer, err := OpenIndexer(ctx, storage, cfg.Blobs, cfg.State, stored, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := indexer.CatchUp(ctx, publisher.Tree(), nil); err != nil {
+		return nil, err
+	}
+	registry, err := newRegistry(ctx, cfg.Blobs, cfg.State, indexer.applied)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		cfg:       cfg,
+		publisher: publisher,
+		indexer:   indexer,
+		registry:  registry,
+		intake: &intake{
+			storage:   storage,
+			blobs:     cfg.Blobs,
+			publisher: publisher,
+			registry:  registry,
+			indexer:   indexer,
+			logger:    cfg.Logger,
+			maxQueued: cfg.MaxQueued,
+			maxBatch:  cfg.MaxBatch,
+			timeout:   cfg.AppendTimeout,
+			queues:    map[verify.Digest]*queue{},
+			wake:      make(chan struct{}, 1),
+			empty:     make(chan struct{}),
+		},
+		polled: submissions{limit: cfg.MaxPolled},
+	}
+	// What the last process appended and did not sign counts: it may have been
+	// read, and its submitters are told so when they ask again.
+	if err := l.intake.readBack(ctx, nil); err != nil {
+		return nil, err
+	}
+	l.server = newServer(l)
+	return l, nil
+}
+
+// Publisher returns the log's publisher.
+func (l *Log) Publisher() *Publisher { return l.publisher }
+
+// Run brings submissions into the log and publishes them until the context
+// ends. Then it refuses new submissions, brings those that are queued into the
+// log and publishes them, for at most DrainTimeout. When it returns, nothing is
+// being written any more.
+func (l *Log) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { l.publisher.Run(background) })
+	running.Go(func() { l.indexer.run(background) })
+	running.Go(func() { l.intake.run(background) })
+
+	<-ctx.Done()
+	drain, cancel := context.WithTimeout(background, l.cfg.DrainTimeout)
+	defer cancel()
+	select {
+	case <-l.intake.drain():
+	case <-l.publisher.stopped:
+	case <-drain.Done():
+	}
+	err := l.publisher.WaitPublished(drain, l.publisher.Tree().N)
+	if err != nil {
+		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
+	}
+	stop()
+	running.Wait()
+	l.server.stop()
+	l.cfg.Logger.Info("log stopped", "integrated", l.publisher.Tree().N, "published", l.publisher.Published().Tree.N)
+	return l.publisher.Halted()
+}
+
+// Trouble says why the log cannot take or publish anything now, or is nil.
+func (l *Log) Trouble() error {
+	if err := l.publisher.Trouble(); err != nil {
+		return err
+	}
+	return l.intake.trouble()
+}

@@ -1,0 +1,184 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// maxFound bounds the answer to a lookup: leaves, and releases that list a file.
+const maxFound = 10000
+
+// caughtUp waits until the derived state has what is in the log now, so that a
+// client finds what it was just told is logged. A state that is far behind is no
+// answer.
+func (s *server) caughtUp(r *http.Request) *problem {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.log.indexer.wait(ctx, s.log.publisher.Published().Tree.N); err != nil {
+		return later(api.CodeUnavailable, "%v", err)
+	}
+	return nil
+}
+
+func (s *server) stateFailed(err error) *problem {
+	return problemf(http.StatusInternalServerError, api.CodeInternal, "the derived state cannot be read").because(s, err)
+}
+
+// answerJSON writes an answer that changes as the log grows.
+func answerJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Cache-Control", "no-cache")
+	writeJSON(w, api.TypeJSON, http.StatusOK, v)
+}
+
+func (s *server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
+	if p := s.caughtUp(r); p != nil {
+		return p
+	}
+	counts, err := s.log.cfg.State.Repositories(r.Context())
+	if err != nil {
+		return s.stateFailed(err)
+	}
+	list := api.RepositoryList{Repositories: make([]api.RepositoryInfo, 0, len(counts))}
+	for _, c := range counts {
+		info, p := s.info(r.Context(), c)
+		if p != nil {
+			return p
+		}
+		list.Repositories = append(list.Repositories, info)
+	}
+	answerJSON(w, list)
+	return nil
+}
+
+func (s *server) info(ctx context.Context, c RepositoryCount) (api.RepositoryInfo, *problem) {
+	roles, err := s.log.registry.roles(ctx, c.ID)
+	if err != nil {
+		return api.RepositoryInfo{}, s.stateFailed(err)
+	}
+	return api.RepositoryInfo{
+		ID:       c.ID.String(),
+		Label:    s.log.cfg.Labels[c.ID],
+		Encoding: string(c.Encoding),
+		Releases: c.Releases,
+		Evidence: c.Evidence,
+		Roles:    roles,
+	}, nil
+}
+
+func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string) *problem {
+	repository, p := s.repositoryID(id)
+	if p != nil {
+		return p
+	}
+	if p := s.caughtUp(r); p != nil {
+		return p
+	}
+	records, err := s.log.cfg.State.Records(r.Context(), repository)
+	if err != nil {
+		return s.stateFailed(err)
+	}
+	count := RepositoryCount{ID: repository}
+	answer := api.Repository{Leaves: make([]api.Leaf, 0, len(records))}
+	for _, rec := range records {
+		count.Encoding = rec.Leaf.Encoding
+		if rec.Leaf.Kind == verify.Evidence {
+			count.Evidence++
+		} else {
+			count.Releases++
+		}
+		answer.Leaves = append(answer.Leaves, leafJSON(rec))
+	}
+	if answer.RepositoryInfo, p = s.info(r.Context(), count); p != nil {
+		return p
+	}
+	answerJSON(w, answer)
+	return nil
+}
+
+func leafJSON(rec verify.Record) api.Leaf {
+	l := api.Leaf{
+		Index:      rec.Index,
+		Kind:       string(rec.Leaf.Kind),
+		Repository: rec.Leaf.Repository.String(),
+		Role:       rec.Leaf.Role,
+		Version:    rec.Leaf.Version,
+		Payload:    rec.Leaf.Payload.String(),
+		Metadata:   rec.Leaf.Metadata.String(),
+		Size:       rec.Leaf.Size,
+		Encoding:   string(rec.Leaf.Encoding),
+	}
+	if !rec.Leaf.Snapshot.IsZero() {
+		l.Snapshot = rec.Leaf.Snapshot.String()
+	}
+	if rec.Leaf.Kind == verify.Evidence {
+		l.Contradicts = &rec.Leaf.Contradicts
+	}
+	return l
+}
+
+func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *problem {
+	sum, err := verify.ParseDigest(hex)
+	if err != nil {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-256 is 64 lower-case hex digits")
+	}
+	if p := s.caughtUp(r); p != nil {
+		return p
+	}
+	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound)
+	if err != nil {
+		return s.stateFailed(err)
+	}
+	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Targets: make([]api.Listing, 0, len(listings))}
+	switch _, err := s.log.cfg.Blobs.Blob(sum); {
+	case err == nil:
+		answer.Blob = true
+	case !errors.Is(err, fs.ErrNotExist):
+		return s.stateFailed(err)
+	}
+	for _, rec := range leaves {
+		answer.Leaves = append(answer.Leaves, leafJSON(rec))
+	}
+	for _, l := range listings {
+		answer.Targets = append(answer.Targets, api.Listing{
+			Index:      l.Index,
+			Kind:       string(l.Leaf.Kind),
+			Repository: l.Leaf.Repository.String(),
+			Role:       l.Leaf.Role,
+			Version:    l.Leaf.Version,
+			Path:       l.Path,
+			Length:     l.Length,
+		})
+	}
+	answerJSON(w, answer)
+	return nil
+}
+
+// getProof serves the newest sidecar of an entry.
+func (s *server) getProof(w http.ResponseWriter, _ *http.Request, elem string) *problem {
+	index, ok := decimal(elem)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
+	}
+	sidecar, err := s.log.publisher.Sidecar(index)
+	if errors.Is(err, ErrNotPublished) {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "%v", err)
+	}
+	if err != nil {
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(s, err)
+	}
+	writeBytes(w, api.TypeText, "no-cache", sidecar)
+	return nil
+}
+
+// decimal reads a number written in its one way: no sign, no leading zero.
+func decimal(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+}

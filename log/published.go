@@ -1,0 +1,169 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// ErrNotPublished means that an entry is not under a published checkpoint yet,
+// if there is such an entry.
+var ErrNotPublished = errors.New("not published")
+
+// openPublished reads the checkpoint that was published last. One that is gone
+// or unreadable is no reason to stop: the ledger knows what was signed.
+func (p *Publisher) openPublished() (Published, error) {
+	none := Published{Tree: proofs.EmptyTree}
+	b, err := os.ReadFile(p.cfg.CheckpointFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
+	if err != nil {
+		return none, err
+	}
+	cp, err := p.policy.OpenCheckpoint(b)
+	var quorum *proofs.QuorumError
+	if err != nil && !errors.As(err, &quorum) {
+		p.cfg.Logger.Warn("the published checkpoint cannot be used and will be published anew", "file", p.cfg.CheckpointFile, "err", err)
+		return none, nil
+	}
+	if cp.Tree.N > p.tree.N || cp.Tree.N == p.tree.N && cp.Tree != p.tree {
+		return none, &Halt{
+			What: fmt.Sprintf("a checkpoint of size %d (root %v) is published, but the ledger says that size %d (root %v) was signed last: the ledger was restored from an old copy", cp.Tree.N, cp.Tree.Hash, p.tree.N, p.tree.Hash),
+			Do:   "Bring back the newest ledger",
+		}
+	}
+	if quorum != nil {
+		// The policy has changed since. What devices have seen they have
+		// seen, but it is not enough to acknowledge anything by.
+		p.cfg.Logger.Warn("the published checkpoint does not satisfy the policy and will be published anew", "err", err)
+		return Published{Tree: cp.Tree}, nil
+	}
+	return Published{cp.Tree, b}, nil
+}
+
+// checkPublished halts unless what was published is a prefix of what is there.
+func (p *Publisher) checkPublished() error {
+	older := p.published.Tree
+	proof, err := proofs.ConsistencyProof(older.N, p.tree, p.cfg.Storage)
+	if err != nil {
+		return err
+	}
+	if err := proofs.VerifyConsistency(older, p.tree, proof); err != nil {
+		return &Halt{
+			What: fmt.Sprintf("the published checkpoint of size %d is not a prefix of the log: %v", older.N, err),
+			Do:   "Find out which of the two belongs to this log, and restore the other from a backup",
+		}
+	}
+	if p.published.Note == nil {
+		p.published.Tree = proofs.EmptyTree
+	}
+	return nil
+}
+
+// update changes the shared state and tells those who wait for news.
+func (p *Publisher) update(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	close(p.news)
+	p.news = make(chan struct{})
+}
+
+func (p *Publisher) halt(h *Halt) error {
+	p.update(func() {
+		if p.halted == nil {
+			p.cfg.Logger.Error("the log has stopped", "err", h)
+			p.halted = h
+			close(p.stopped)
+		}
+	})
+	return h
+}
+
+// wakeUp has Run publish what there is.
+func (p *Publisher) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Published returns the checkpoint that devices accept now.
+func (p *Publisher) Published() Published {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.published
+}
+
+// Tree returns the tree of everything read back so far, published or not.
+func (p *Publisher) Tree() proofs.Tree {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tree
+}
+
+// Halted returns the *Halt that has stopped the publisher, or nil.
+func (p *Publisher) Halted() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.halted
+}
+
+// Trouble returns why the log cannot publish now, as far as is known, or nil.
+func (p *Publisher) Trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.halted != nil {
+		return p.halted
+	}
+	return p.failing
+}
+
+// WaitPublished waits until a checkpoint of at least the given size is
+// published, or the context ends.
+func (p *Publisher) WaitPublished(ctx context.Context, size int64) error {
+	for {
+		p.mu.Lock()
+		published, halted, news := p.published, p.halted, p.news
+		p.mu.Unlock()
+		switch {
+		case published.Tree.N >= size:
+			return nil
+		case halted != nil:
+			return halted
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Sidecar returns the newest proof of an entry: the tlog-proof whose extra data
+// is the entry. It is ErrNotPublished for an entry that no published checkpoint
+// includes.
+func (p *Publisher) Sidecar(index int64) ([]byte, error) {
+	published := p.Published()
+	if index < 0 || index >= published.Tree.N {
+		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, published.Tree.N, ErrNotPublished)
+	}
+	bundle, err := readBundle(p.cfg.Storage, index/entriesPerBundle, published.Tree.N)
+	if err != nil {
+		return nil, err
+	}
+	entry := bundle[index%entriesPerBundle]
+	hashes, err := proofs.InclusionProof(published.Tree, index, p.cfg.Storage)
+	if err != nil {
+		return nil, err
+	}
+	if err := proofs.VerifyInclusion(published.Tree, index, proofs.LeafHash(entry), hashes); err != nil {
+		return nil, fmt.Errorf("storage is damaged: %w", err)
+	}
+	return proofs.Proof{Extra: entry, Index: index, Hashes: hashes, Checkpoint: published.Note}.Marshal(), nil
+}

@@ -1,0 +1,456 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Witnesses gathers cosignatures.
+type Witnesses interface {
+	// Gather returns the checkpoint in signed, a note with the log's own
+	// signatures, with cosignatures that meet the log's policy. consistency
+	// returns the proof from a smaller tree to the checkpoint's; it may be
+	// called from other goroutines and after Gather has returned.
+	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
+}
+
+// PublisherConfig says what a publisher signs with, and for whom.
+type PublisherConfig struct {
+	// Signer is the log's key, of type Ed25519; its name is the log's origin.
+	Signer *proofs.Signer
+	// Policy says which witnesses make a quorum. A published checkpoint
+	// satisfies it. It lists the log's key, or no log at all.
+	Policy *proofs.Policy
+	// Storage holds the entries.
+	Storage Storage
+	// Ledger remembers what was signed.
+	Ledger Ledger
+	// Witnesses cosigns.
+	Witnesses Witnesses
+	// CheckpointFile is where the published checkpoint is kept.
+	CheckpointFile string
+	// GatherTimeout bounds one attempt to reach the quorum. Zero means 10 s.
+	GatherTimeout time.Duration
+	// Backoff is the first pause after an attempt to publish, or to append, that
+	// failed; it doubles up to MaxBackoff. Zero means 100 ms and 5 s.
+	Backoff, MaxBackoff time.Duration
+	// Refresh is how long a checkpoint stays published while the log does not
+	// grow, before its cosignatures are gathered anew: devices reason about
+	// their times. Zero means 10 minutes, a negative value never.
+	Refresh time.Duration
+	// Logger reports what an operator should know. Nil means slog.Default().
+	Logger *slog.Logger
+	// Now is the clock of signatures. Nil means time.Now.
+	Now func() time.Time
+}
+
+func (c *PublisherConfig) setDefaults() {
+	if c.GatherTimeout == 0 {
+		c.GatherTimeout = 10 * time.Second
+	}
+	if c.Backoff == 0 {
+		c.Backoff = 100 * time.Millisecond
+	}
+	if c.MaxBackoff == 0 {
+		c.MaxBackoff = 5 * time.Second
+	}
+	if c.Refresh == 0 {
+		c.Refresh = 10 * time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// Halt is a state in which the log must not sign until a person has looked:
+// going on could show two histories to two readers.
+type Halt struct {
+	What string // what was found, with sizes and roots
+	Do   string // what the operator can do
+}
+
+func (h *Halt) Error() string { return "the log must not go on: " + h.What + ". " + h.Do }
+
+// Published is a checkpoint that devices accept.
+type Published struct {
+	Tree proofs.Tree
+	Note []byte // with cosignatures; nil before the first publication
+}
+
+// Entry is an entry of the log at its index.
+type Entry struct {
+	Index int64
+	Data  []byte
+}
+
+// Publisher turns what storage has integrated into published checkpoints. It
+// keeps the right edge of its own tree, hashes every entry that it reads back
+// onto it, and signs only roots that it computed. The order is fixed: read back
+// and hashed, signed, written to the ledger, witnessed, written to the
+// checkpoint file, and only then Published tells of it.
+type Publisher struct {
+	cfg    PublisherConfig
+	policy *proofs.Policy
+
+	extending  sync.Mutex // one Extend at a time
+	publishing sync.Mutex // one Publish at a time
+	record     LedgerRecord
+	refreshed  time.Time // when the published checkpoint was last witnessed
+
+	mu        sync.Mutex
+	edge      *proofs.Edge // of everything read back; replaced, never changed
+	tree      proofs.Tree  // its tree
+	published Published
+	halted    error
+	stopped   chan struct{} // closed when halted is set
+	failing   error         // why the last attempt to publish failed
+	news      chan struct{} // closed and replaced when any of the above changes
+	wake      chan struct{}
+}
+
+// OpenPublisher compares the ledger with storage and with the published
+// checkpoint. The error is a *Halt where they contradict each other. What storage
+// has beyond the ledger is left for Extend.
+func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error) {
+	cfg.setDefaults()
+	p := &Publisher{cfg: cfg, news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
+	var err error
+	if p.policy, err = policyFor(cfg.Policy, cfg.Signer.Key()); err != nil {
+		return nil, err
+	}
+	if p.record, err = p.openLedger(); err != nil {
+		return nil, err
+	}
+	p.edge, p.tree = p.record.Edge, p.record.Edge.Tree()
+	if p.published, err = p.openPublished(); err != nil {
+		return nil, err
+	}
+	stored, err := p.compare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkPublished(); err != nil {
+		return nil, err
+	}
+	cfg.Logger.Info("log opened", "origin", cfg.Signer.Key().Name(), "integrated", stored.N, "signed", p.tree.N, "published", p.published.Tree.N)
+	return p, nil
+}
+
+// policyFor returns the policy with the log's own key in it.
+func policyFor(policy *proofs.Policy, key proofs.Key) (*proofs.Policy, error) {
+	own := *policy
+	if len(own.Logs) == 0 {
+		own.Logs = []proofs.PolicyLog{{Key: key}}
+	}
+	for _, l := range own.Logs {
+		if l.Key == key {
+			return &own, nil
+		}
+	}
+	return nil, fmt.Errorf("the policy lists logs, but not this one; it needs the line: log %v", key)
+}
+
+// openLedger reads the ledger and verifies its checkpoint.
+func (p *Publisher) openLedger() (LedgerRecord, error) {
+	rec, err := p.cfg.Ledger.Load()
+	if err != nil {
+		return rec, err
+	}
+	key := p.cfg.Signer.Key()
+	if rec.Origin != key.Name() {
+		return rec, fmt.Errorf("the ledger is of log %q, the key of %q", rec.Origin, key.Name())
+	}
+	if rec.Note != nil {
+		if _, _, err := proofs.OpenCheckpoint(rec.Note, key); err != nil {
+			return rec, fmt.Errorf("the checkpoint in the ledger: %w", err)
+		}
+	}
+	return rec, nil
+}
+
+// compare halts where storage does not begin with the tree that the ledger knows.
+func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error) {
+	stored, err = p.cfg.Storage.Integrated(ctx)
+	if err != nil {
+		return stored, err
+	}
+	if stored.N < p.tree.N {
+		return stored, &Halt{
+			What: fmt.Sprintf("storage holds a tree of size %d (root %v), but the ledger says that size %d (root %v) was signed: storage was restored from an old copy, or has lost entries", stored.N, stored.Hash, p.tree.N, p.tree.Hash),
+			Do:   "Bring back the storage that holds all signed entries; never the ledger of an older date, because then the log would sign a second history",
+		}
+	}
+	proof, err := proofs.ConsistencyProof(p.tree.N, stored, p.cfg.Storage)
+	if err == nil {
+		err = proofs.VerifyConsistency(p.tree, stored, proof)
+	}
+	if err != nil {
+		return stored, &Halt{
+			What: fmt.Sprintf("storage holds a tree of size %d (root %v), which does not begin with the tree of size %d (root %v) that the ledger says was signed: storage is another log's, is damaged, or was changed (%v)", stored.N, stored.Hash, p.tree.N, p.tree.Hash, err),
+			Do:   "Find out which of the two belongs to this log, and restore the other from a backup",
+		}
+	}
+	return stored, nil
+}
+
+// Extend reads back the entries that storage has integrated since and hashes
+// them onto the edge. If the root is the one that the tiles have, take, which may
+// be nil, is given the entries, and if it has no objection the edge moves and the
+// publisher's loop is woken. Otherwise nothing changes. An error that is a *Halt,
+// take's included, stops the publisher; any other may pass.
+func (p *Publisher) Extend(ctx context.Context, take func([]Entry) error) error {
+	p.extending.Lock()
+	defer p.extending.Unlock()
+	p.mu.Lock()
+	edge, halted := p.edge.Clone(), p.halted
+	p.mu.Unlock()
+	if halted != nil {
+		return halted
+	}
+	err := p.extend(ctx, edge, take)
+	var halt *Halt
+	if errors.As(err, &halt) {
+		return p.halt(halt)
+	}
+	return err
+}
+
+func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]Entry) error) error {
+	have := edge.Tree()
+	stored, err := p.cfg.Storage.Integrated(ctx)
+	if err != nil {
+		return err
+	}
+	if stored.N < have.N {
+		return &Halt{
+			What: fmt.Sprintf("storage shrank to size %d (root %v) after size %d (root %v) was read from it", stored.N, stored.Hash, have.N, have.Hash),
+			Do:   "Find out what changed the storage; the log starts again once it agrees with the ledger",
+		}
+	}
+	entries, err := p.readBack(ctx, edge, stored.N)
+	if err != nil {
+		return err
+	}
+	if tree := edge.Tree(); tree != stored {
+		return &Halt{
+			What: fmt.Sprintf("at size %d the entries in storage lead from the last known tree (size %d, root %v) to root %v, but its tiles have root %v", stored.N, have.N, have.Hash, tree.Hash, stored.Hash),
+			Do:   "Storage is damaged or was changed: restore it from a backup that holds all signed entries",
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if take != nil {
+		if err := take(entries); err != nil {
+			return err
+		}
+	}
+	p.update(func() { p.edge, p.tree = edge, stored })
+	p.wakeUp()
+	return nil
+}
+
+// readBack hashes the entries from the edge's size up to size onto the edge.
+func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64) ([]Entry, error) {
+	var entries []Entry
+	for next := edge.Tree().N; next < size; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		bundle, err := readBundle(p.cfg.Storage, next/entriesPerBundle, size)
+		if err != nil {
+			return nil, err
+		}
+		for _, data := range bundle[next%entriesPerBundle:] {
+			if err := edge.Append(proofs.LeafHash(data)); err != nil {
+				return nil, err
+			}
+			entries = append(entries, Entry{next, data})
+			next++
+		}
+	}
+	return entries, nil
+}
+
+// readBundle returns the entries of a bundle that a tree of the given size has.
+func readBundle(s Storage, index, size int64) ([][]byte, error) {
+	width := widthAt(size, 0, index)
+	b, err := s.ReadEntries(index, width)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := proofs.ParseEntries(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) != width {
+		return nil, fmt.Errorf("%s has %d entries", proofs.EntriesPath(index, width), len(entries))
+	}
+	return entries, nil
+}
+
+// Publish takes everything that was read back to a published checkpoint. With
+// nothing new it does nothing, unless refresh asks for new cosignatures.
+func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	p.mu.Lock()
+	edge, tree, published, halted := p.edge, p.tree, p.published, p.halted
+	p.mu.Unlock()
+	switch {
+	case halted != nil:
+		return halted
+	case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil:
+		return nil
+	}
+	if tree.N > p.record.Edge.Tree().N {
+		if err := p.sign(edge); err != nil {
+			return err
+		}
+	}
+	note, err := p.gather(ctx, tree)
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(p.cfg.CheckpointFile, note, 0o644); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	p.refreshed = time.Now()
+	p.update(func() { p.published = Published{tree, note} })
+	return nil
+}
+
+// sign signs the tree of the edge and moves the ledger to it.
+func (p *Publisher) sign(edge *proofs.Edge) error {
+	tree := edge.Tree()
+	text := proofs.Checkpoint{Origin: p.cfg.Signer.Key().Name(), Tree: tree}.String()
+	// The clock may have been set back; times of signatures do not follow.
+	signed := max(p.cfg.Now().Unix(), p.record.Signed)
+	sig, err := p.cfg.Signer.Sign(text, signed)
+	if err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
+	next := LedgerRecord{
+		Origin: p.record.Origin,
+		Edge:   edge,
+		Signed: signed,
+		Note:   proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal(),
+	}
+	err = p.cfg.Ledger.Swap(p.record, next)
+	if errors.Is(err, ErrLedgerConflict) {
+		return p.halt(&Halt{
+			What: fmt.Sprintf("signing size %d: %v", tree.N, err),
+			Do:   "Another process signs for this log, or the ledger was restored: stop the other one and start again",
+		})
+	}
+	if err != nil {
+		return p.reload(next, fmt.Errorf("swap the ledger: %w", err))
+	}
+	p.record = next
+	return nil
+}
+
+// reload finds out what a swap that failed has left in the ledger. A signature
+// of which no record remains is not used; the next attempt makes the same tree
+// or a larger one of the same history.
+func (p *Publisher) reload(next LedgerRecord, cause error) error {
+	now, err := p.cfg.Ledger.Load()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	if now.Edge.Tree() == next.Edge.Tree() {
+		p.record = now
+	}
+	return cause
+}
+
+// gather has the last signed checkpoint witnessed and checks the result.
+func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error) {
+	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
+	defer cancel()
+	note, err := p.cfg.Witnesses.Gather(ctx, p.record.Note, cp, func(oldSize int64) ([]proofs.Hash, error) {
+		return proofs.ConsistencyProof(oldSize, tree, p.cfg.Storage)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+	}
+	got, err := p.policy.OpenCheckpoint(note)
+	if err != nil {
+		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+	}
+	if got.Checkpoint.String() != cp.String() {
+		return nil, fmt.Errorf("size %d is not published: the witnesses returned a checkpoint of %q, %v", tree.N, got.Origin, got.Tree)
+	}
+	return note, nil
+}
+
+// Run publishes whenever there is something new until the context ends. An
+// attempt that fails is repeated with growing pauses: what has been appended is
+// published as soon as a quorum is back.
+func (p *Publisher) Run(ctx context.Context) {
+	refresh := p.Published().Note != nil // its witnesses are asked once at the start
+	for {
+		err := p.attempt(ctx, refresh)
+		for pause := p.cfg.Backoff; err != nil; pause = min(2*pause, p.cfg.MaxBackoff) {
+			if !sleep(ctx, pause) || p.Halted() != nil {
+				return
+			}
+			err = p.attempt(ctx, refresh)
+		}
+		var idle <-chan time.Time
+		if p.cfg.Refresh > 0 {
+			idle = time.After(p.cfg.Refresh)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+			refresh = false
+		case <-idle:
+			p.publishing.Lock()
+			refresh = time.Since(p.refreshed) >= p.cfg.Refresh
+			p.publishing.Unlock()
+		}
+	}
+}
+
+// attempt publishes once and keeps what came of it.
+func (p *Publisher) attempt(ctx context.Context, refresh bool) error {
+	err := p.Publish(ctx, refresh)
+	if ctx.Err() != nil {
+		return err
+	}
+	p.mu.Lock()
+	before := p.failing
+	p.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		p.cfg.Logger.Warn("cannot publish", "err", err)
+	case err == nil && before != nil:
+		p.cfg.Logger.Info("publishing again", "size", p.Published().Tree.N)
+	}
+	p.update(func() { p.failing = err })
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

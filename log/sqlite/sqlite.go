@@ -1,0 +1,84 @@
+// Package sqlite keeps a log's blobs and its derived state in two SQLite files.
+//
+// The blobs are data: every transaction is synced before it counts. The state
+// can be made anew from the log and the blobs, so a lost transaction only means
+// that it is caught up again; it is never corrupt, because SQLite's write-ahead
+// log is atomic either way.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// open opens a database that exists and has the given schema version.
+// synchronous is SQLite's: FULL syncs every transaction.
+func open(path, synchronous string, version int) (*sql.DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	db, err := connect(path, synchronous)
+	if err != nil {
+		return nil, err
+	}
+	var have int
+	if err := db.QueryRow("PRAGMA user_version").Scan(&have); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	if have != version {
+		return nil, errors.Join(fmt.Errorf("open %s: schema version %d, want %d", path, have, version), db.Close())
+	}
+	return db, nil
+}
+
+// create makes a database with a schema. It refuses a file that exists.
+func create(path, synchronous string, version int, schema string) (err error) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fs.ErrExist
+		}
+		return fmt.Errorf("create database %s: %w", path, err)
+	}
+	db, err := connect(path, synchronous)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec("BEGIN;" + schema + fmt.Sprintf(";PRAGMA user_version = %d;COMMIT", version))
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("create database %s: %w", path, err)
+	}
+	return nil
+}
+
+func connect(path, synchronous string) (*sql.DB, error) {
+	q := url.Values{"_pragma": {
+		"busy_timeout(5000)",
+		"journal_mode(WAL)",
+		"synchronous(" + synchronous + ")",
+	}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(8)
+	return db, nil
+}
+
+// inTx runs fn in one transaction.
+func inTx(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,97 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/statetest"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlobs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a dir?#%", "blobs.db")
+	check(t, os.Mkdir(filepath.Dir(path), 0o755))
+	check(t, sqlite.CreateBlobs(path))
+	blobs, err := sqlite.OpenBlobs(path)
+	check(t, err)
+	t.Cleanup(func() { check(t, blobs.Close()) })
+	statetest.TestBlobs(t, blobs, func() log.Blobs {
+		check(t, blobs.Close())
+		blobs, err = sqlite.OpenBlobs(path)
+		check(t, err)
+		return blobs
+	})
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file is not where it should be: %v", err)
+	}
+}
+
+func TestState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	check(t, sqlite.CreateState(path))
+	state, err := sqlite.OpenState(path)
+	check(t, err)
+	t.Cleanup(func() { check(t, state.Close()) })
+	statetest.TestState(t, state, func() log.State {
+		check(t, state.Close())
+		state, err = sqlite.OpenState(path)
+		check(t, err)
+		return state
+	})
+}
+
+func TestCreateAndOpenAreTwoThings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	if _, err := sqlite.OpenBlobs(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("opened what is not there: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("opening made a file")
+	}
+	check(t, sqlite.CreateBlobs(path))
+	if err := sqlite.CreateState(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("made a database over another: %v", err)
+	}
+	check(t, os.WriteFile(path+"2", []byte("not a database, but long enough to look like one"), 0o600))
+	if _, err := sqlite.OpenState(path + "2"); err == nil {
+		t.Error("opened what is no database")
+	}
+}
+
+// A file that changed on disk is not served under its old name.
+func TestDamagedBlob(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "blobs.db")
+	check(t, sqlite.CreateBlobs(path))
+	blobs, err := sqlite.OpenBlobs(path)
+	check(t, err)
+	data := []byte("metadata that an attacker, or a disk, will change")
+	check(t, blobs.Put(t.Context(), [][]byte{data}))
+	check(t, blobs.Close())
+	file, err := os.ReadFile(path)
+	check(t, err)
+	changed := bytes.Replace(file, []byte("attacker"), []byte("attack3r"), 1)
+	if bytes.Equal(changed, file) {
+		t.Fatal("the blob is not in the file")
+	}
+	check(t, os.WriteFile(path, changed, 0o600))
+	blobs, err = sqlite.OpenBlobs(path)
+	check(t, err)
+	defer blobs.Close()
+	if _, err := blobs.Blob(verify.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Fatalf("a damaged blob: %v", err)
+	}
+}

@@ -1,0 +1,95 @@
+package log
+
+import (
+	"context"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Blobs keeps the files that leaves name, by their SHA-256. A test suite is in
+// log/statetest.
+type Blobs interface {
+	// Blob returns the file with this SHA-256, or fs.ErrNotExist. A file that
+	// no longer has the digest is an error.
+	verify.Blobs
+	// Put makes files durable, all of them or none, with one sync. A file that
+	// is there already stays.
+	Put(ctx context.Context, files [][]byte) error
+}
+
+// StateLeaf is a leaf as the state keeps it.
+type StateLeaf struct {
+	verify.Record
+	Targets []Target // the files with a SHA-256 that its metadata lists
+}
+
+// Target is a target file that a release lists.
+type Target struct {
+	Path   string
+	SHA256 verify.Digest
+	Length int64 // bytes; -1 where the metadata does not say
+}
+
+// StateWriter keeps what is derived from the log's entries and blobs. It may lag
+// behind the log and can be made anew from it.
+type StateWriter interface {
+	// Position returns the right edge of the tree whose entries have been
+	// applied. The zero edge means that nothing was.
+	Position(ctx context.Context) (*proofs.Edge, error)
+	// Apply adds the leaves that follow those applied so far and moves the
+	// position to edge, in one transaction.
+	Apply(ctx context.Context, edge *proofs.Edge, leaves []StateLeaf) error
+}
+
+// StateReader answers questions from the derived state.
+type StateReader interface {
+	// Records returns the leaves of a repository in log order.
+	Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error)
+	// Roots calls fn with every release of a root, in log order.
+	Roots(ctx context.Context, fn func(verify.Record)) error
+	// Repositories lists the repositories in the order of their genesis.
+	Repositories(ctx context.Context) ([]RepositoryCount, error)
+	// Lookup returns the leaves whose payload, metadata or snapshot has the
+	// digest, and the target files that have it, at most limit of each, in
+	// log order.
+	Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error)
+}
+
+// State is both.
+type State interface {
+	StateWriter
+	StateReader
+}
+
+// RepositoryCount says how many leaves a repository has.
+type RepositoryCount struct {
+	ID       verify.Digest
+	Encoding verify.Encoding
+	Releases int64
+	Evidence int64
+}
+
+// Listing says that a leaf's metadata lists a target file.
+type Listing struct {
+	verify.Record
+	Target
+}
+
+// targetsOf returns the files with a SHA-256 that metadata lists.
+func targetsOf(m *verify.Metadata) []Target {
+	if m.Targets == nil {
+		return nil
+	}
+	list := make([]Target, 0, len(m.Targets.Files))
+	for path, f := range m.Targets.Files {
+		sum, err := verify.ParseDigest(f.Hashes["sha256"])
+		if err != nil {
+			// Without a SHA-256 nobody can look it up here; what the
+			// metadata says is judged elsewhere.
+			continue
+		}
+		list = append(list, Target{Path: path, SHA256: sum, Length: f.Length})
+	}
+	return list
+}

@@ -1,0 +1,179 @@
+// Package statetest is the test suite of log.Blobs and log.State: every
+// implementation runs it.
+package statetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// TestBlobs runs the suite for blobs. Reopen closes and opens them again.
+func TestBlobs(t *testing.T, blobs log.Blobs, reopen func() log.Blobs) {
+	large := bytes.Repeat([]byte("large "), 1<<20)
+	if err := blobs.Put(t.Context(), [][]byte{[]byte("a"), large, {}, []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := blobs.Put(t.Context(), [][]byte{[]byte("b"), []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := blobs.Put(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	blobs = reopen()
+	for _, want := range [][]byte{[]byte("a"), []byte("b"), large, {}} {
+		got, err := blobs.Blob(verify.Sum(want))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("a blob of %d bytes: got %d, %v", len(want), len(got), err)
+		}
+	}
+	if _, err := blobs.Blob(verify.Sum([]byte("none"))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a blob that is not there: %v", err)
+	}
+}
+
+// fixture is a small log of leaves.
+type fixture struct {
+	edge   proofs.Edge
+	leaves []log.StateLeaf
+}
+
+func (f *fixture) add(l verify.Leaf, targets ...log.Target) {
+	f.leaves = append(f.leaves, log.StateLeaf{
+		Record:  verify.Record{Index: int64(len(f.leaves)), Leaf: l},
+		Targets: targets,
+	})
+}
+
+func sum(s string) verify.Digest { return verify.Sum([]byte(s)) }
+
+func leaf(repository, role string, version int64) verify.Leaf {
+	name := fmt.Sprint(repository, role, version)
+	l := verify.Leaf{
+		Kind: verify.Release, Repository: sum(repository + "root1"), Role: role, Version: version,
+		Payload: sum(name), Metadata: sum(name + "file"), Size: 7, Encoding: verify.JSON,
+	}
+	if role != verify.RoleRoot {
+		l.Snapshot = sum(repository + "snapshot")
+	}
+	return l
+}
+
+// TestState runs the suite for an empty state. Reopen closes and opens it again.
+func TestState(t *testing.T, state log.State, reopen func() log.State) {
+	ctx := t.Context()
+	var f fixture
+	f.add(leaf("A", "root", 1))
+	f.add(leaf("B", "root", 1))
+	f.add(leaf("A", "targets", 1), log.Target{Path: "app", SHA256: sum("app 1"), Length: 5}, log.Target{Path: "b/ö", SHA256: sum("app 1"), Length: -1})
+	f.add(leaf("A", "targets", 2), log.Target{Path: "app", SHA256: sum("app 2"), Length: 5}, log.Target{Path: "other", SHA256: sum("app 1"), Length: 5})
+	evidence := leaf("A", "targets", 3)
+	evidence.Kind, evidence.Contradicts = verify.Evidence, 2
+	f.add(evidence)
+	f.add(leaf("A", "root", 2))
+
+	if edge, err := state.Position(ctx); err != nil || edge.Tree() != proofs.EmptyTree {
+		t.Fatalf("position of an empty state: %v, %v", edge, err)
+	}
+	// In two steps, with everything that must not work in between.
+	apply(t, state, &f, 0, 2)
+	edge := f.edge.Clone()
+	for _, wrong := range []struct{ from, to, grow int }{{0, 2, 0}, {3, 5, 2}, {2, 4, 1}, {2, 4, 3}} {
+		e := edge.Clone()
+		for range wrong.grow {
+			if err := e.Append(proofs.Hash{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := state.Apply(ctx, e, f.leaves[wrong.from:wrong.to]); err == nil {
+			t.Errorf("applied leaves %d to %d with an edge of %d on a state of 2", wrong.from, wrong.to, e.Tree().N)
+		}
+	}
+	apply(t, state, &f, 2, len(f.leaves))
+	state = reopen()
+	if edge, err := state.Position(ctx); err != nil || edge.Tree() != f.edge.Tree() {
+		t.Fatalf("position: %v, %v, want %v", edge.Tree(), err, f.edge.Tree())
+	}
+
+	records, err := state.Records(ctx, sum("Aroot1"))
+	if want := f.records(0, 2, 3, 4, 5); err != nil || !slices.Equal(records, want) {
+		t.Errorf("records: %v, %v\nwant %v", records, err, want)
+	}
+	if records, err := state.Records(ctx, sum("none")); err != nil || len(records) != 0 {
+		t.Errorf("records of a repository that is not there: %v, %v", records, err)
+	}
+	var roots []verify.Record
+	if err := state.Roots(ctx, func(rec verify.Record) { roots = append(roots, rec) }); err != nil || !slices.Equal(roots, f.records(0, 1, 5)) {
+		t.Errorf("roots: %v, %v", roots, err)
+	}
+	counts, err := state.Repositories(ctx)
+	want := []log.RepositoryCount{
+		{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 4, Evidence: 1},
+		{ID: sum("Broot1"), Encoding: verify.JSON, Releases: 1},
+	}
+	if err != nil || !slices.Equal(counts, want) {
+		t.Errorf("repositories: %v, %v\nwant %v", counts, err, want)
+	}
+	testLookup(t, state, &f)
+}
+
+func testLookup(t *testing.T, state log.State, f *fixture) {
+	for _, tt := range []struct {
+		what    string
+		sum     verify.Digest
+		limit   int
+		leaves  []int
+		targets []string
+	}{
+		{"payload", sum("Atargets2"), 9, []int{3}, nil},
+		{"genesis payload", sum("Aroot1"), 9, []int{0}, nil},
+		{"metadata", sum("Atargets1file"), 9, []int{2}, nil},
+		{"snapshot", sum("Asnapshot"), 9, []int{2, 3, 4}, nil},
+		{"snapshot, limited", sum("Asnapshot"), 2, []int{2, 3}, nil},
+		{"target", sum("app 1"), 9, nil, []string{"2 app 5", "2 b/ö -1", "3 other 5"}},
+		{"target, limited", sum("app 1"), 1, nil, []string{"2 app 5"}},
+		{"nothing", sum("nothing"), 9, nil, nil},
+	} {
+		leaves, listings, err := state.Lookup(t.Context(), tt.sum, tt.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var targets []string
+		for _, l := range listings {
+			if l.Record != f.leaves[l.Index].Record || l.SHA256 != tt.sum {
+				t.Errorf("%s: listing %v", tt.what, l)
+			}
+			targets = append(targets, fmt.Sprint(l.Index, " ", l.Path, " ", l.Length))
+		}
+		if !slices.Equal(leaves, f.records(tt.leaves...)) || !slices.Equal(targets, tt.targets) {
+			t.Errorf("%s: %v, %v; want %v, %v", tt.what, leaves, targets, tt.leaves, tt.targets)
+		}
+	}
+}
+
+func (f *fixture) records(indices ...int) []verify.Record {
+	var list []verify.Record
+	for _, i := range indices {
+		list = append(list, f.leaves[i].Record)
+	}
+	return list
+}
+
+func apply(t *testing.T, state log.State, f *fixture, from, to int) {
+	t.Helper()
+	for _, l := range f.leaves[from:to] {
+		if err := f.edge.Append(l.Leaf.Hash()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := state.Apply(t.Context(), f.edge.Clone(), f.leaves[from:to]); err != nil {
+		t.Fatal(err)
+	}
+}

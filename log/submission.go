@@ -1,0 +1,191 @@
+package log
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// submission is a set of files for one repository and what becomes of them.
+type submission struct {
+	id         string
+	repository verify.Digest // a genesis names the repository it will be
+	genesis    bool          // POST /v1/repositories: one root
+	snapshots  []*verify.Metadata
+	release    func() // gives back what the submission holds of the queue
+
+	// decided is closed when every file is integrated or refused.
+	decided chan struct{}
+
+	mu    sync.Mutex
+	files []*file // in the order in which they are judged
+	err   error   // trouble with the log's own data: no verdict on the rest
+
+	// For the intake alone: files to be judged in this pass and the next, and
+	// whether this pass has brought anything into the log.
+	todo, again []*file
+	progress    bool
+}
+
+// file is one file of a submission. The intake decides once; until then status
+// is pending and index -1.
+type file struct {
+	name    string
+	role    string
+	version int64
+	meta    *verify.Metadata // nil once the submission is decided, or when it does not parse
+	status  api.Status
+	index   int64
+	refusal
+}
+
+// refusal is the last verdict against a file.
+type refusal struct{ code, detail string }
+
+// uploaded is a file as it came in.
+type uploaded struct {
+	name string
+	data []byte
+}
+
+// newSubmission reads the files, in parallel with other submissions but not with
+// itself. Snapshots and timestamps count as files of their own where the log
+// takes them as leaves, or where there is nothing else.
+func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
+	s := &submission{id: rand.Text(), decided: make(chan struct{}), release: func() {}}
+	var vouchers []*file
+	for _, u := range uploads {
+		f := &file{name: u.name, status: api.StatusPending, index: -1}
+		m, err := verify.ParseJSON(u.data)
+		if err != nil {
+			f.role, _ = api.RoleOf(u.name, u.data, 0)
+			f.refuse(api.CodeMalformed, err.Error())
+			s.files = append(s.files, f)
+			continue
+		}
+		f.meta, f.version = m, m.Version
+		if f.role, err = api.RoleOf(u.name, u.data, m.Version); err != nil {
+			f.refuse(api.CodeRoleName, err.Error())
+			s.files = append(s.files, f)
+			continue
+		}
+		if m.Snapshot != nil {
+			s.snapshots = append(s.snapshots, m)
+		}
+		if (m.Snapshot != nil || m.Timestamp != nil) && !leaves[m.Type] {
+			f.refuse(api.CodeNotLoggedRole, fmt.Sprintf("this log does not take %s metadata as leaves of its own", m.Type))
+			vouchers = append(vouchers, f)
+			continue
+		}
+		s.files = append(s.files, f)
+	}
+	if len(s.files) == 0 {
+		s.files = vouchers
+	}
+	slices.SortStableFunc(s.files, inOrder)
+	for _, f := range s.files {
+		if f.status == api.StatusPending {
+			s.todo = append(s.todo, f)
+		}
+	}
+	return s
+}
+
+// inOrder puts roots first, then targets, then delegated roles, which need both,
+// then snapshots and timestamps; each by version.
+func inOrder(a, b *file) int {
+	rank := func(f *file) int {
+		return slices.Index([]string{verify.RoleRoot, verify.RoleTargets, "", verify.RoleSnapshot, verify.RoleTimestamp}, topLevel(f.role))
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.version, b.version), strings.Compare(a.role, b.role), strings.Compare(a.name, b.name))
+}
+
+func topLevel(role string) string {
+	if verify.IsTopLevel(role) {
+		return role
+	}
+	return ""
+}
+
+func (f *file) refuse(code, detail string) {
+	f.status, f.refusal = api.StatusRefused, refusal{code, detail}
+}
+
+// finish ends the judging: what is left is refused for the last reason given,
+// or, where err is not nil, left without a verdict.
+func (s *submission) finish(err error) {
+	s.mu.Lock()
+	s.err = err
+	for _, f := range s.files {
+		f.meta = nil
+		if f.status == api.StatusPending && f.index < 0 && err == nil {
+			f.status = api.StatusRefused
+		}
+	}
+	s.mu.Unlock()
+	s.snapshots, s.todo, s.again = nil, nil, nil
+	s.release()
+	close(s.decided)
+}
+
+// isDecided reports whether the intake is done with it.
+func (s *submission) isDecided() bool {
+	select {
+	case <-s.decided:
+		return true
+	default:
+		return false
+	}
+}
+
+// needs returns how large the published log must be before the submission's
+// accepted files are all in it.
+func (s *submission) needs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var size int64
+	for _, f := range s.files {
+		size = max(size, f.index+1)
+	}
+	return size
+}
+
+// submissions remembers those that were answered with 202, so that they can be
+// polled. The oldest are forgotten; who asks for one of them sends its files
+// again.
+type submissions struct {
+	limit int
+	mu    sync.Mutex
+	byID  map[string]*submission
+	order []string
+}
+
+func (m *submissions) add(s *submission) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byID == nil {
+		m.byID = map[string]*submission{}
+	}
+	if _, ok := m.byID[s.id]; ok {
+		return
+	}
+	for len(m.order) >= m.limit {
+		delete(m.byID, m.order[0])
+		m.order = m.order[1:]
+	}
+	m.byID[s.id] = s
+	m.order = append(m.order, s.id)
+}
+
+func (m *submissions) get(id string) (*submission, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.byID[id]
+	return s, ok
+}

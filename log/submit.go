@@ -1,0 +1,269 @@
+package log
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// postRepository registers a repository by its genesis root, or finds the one
+// that has the root already.
+func (s *server) postRepository(w http.ResponseWriter, r *http.Request) *problem {
+	if p := s.mayRegister(r); p != nil {
+		return p
+	}
+	if p := s.cannotTake(); p != nil {
+		return p
+	}
+	body, release, p := s.body(w, r, verify.MaxFileSize)
+	if p != nil {
+		return p
+	}
+	sub, p := s.parse(r.Context(), []uploaded{{"root.json", body}})
+	if p != nil {
+		release()
+		return p
+	}
+	sub.release = release
+	sub.genesis = true
+	if m := sub.files[0].meta; m != nil {
+		sub.repository = m.PayloadDigest
+	}
+	return s.take(w, r, sub)
+}
+
+// postMetadata takes files of a repository that is in the log.
+func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string) *problem {
+	repository, p := s.repositoryID(id)
+	if p != nil {
+		return p
+	}
+	if p := s.cannotTake(); p != nil {
+		return p
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != api.TypeTar && mediaType != api.TypeJSON {
+		return problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type is %q: send a tar of files as %s, or one root as %s", r.Header.Get("Content-Type"), api.TypeTar, api.TypeJSON)
+	}
+	limit := int64(api.MaxSubmission)
+	if mediaType == api.TypeJSON {
+		limit = verify.MaxFileSize
+	}
+	body, release, p := s.body(w, r, limit)
+	if p != nil {
+		return p
+	}
+	uploads := []uploaded{{"root.json", body}}
+	if mediaType == api.TypeTar {
+		if uploads, p = untar(body); p != nil {
+			release()
+			return p
+		}
+	}
+	sub, p := s.parse(r.Context(), uploads)
+	if p != nil {
+		release()
+		return p
+	}
+	sub.release = release
+	sub.repository = repository
+	return s.take(w, r, sub)
+}
+
+// repositoryID reads an element of a path that names a repository of the log.
+func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
+	id, err := verify.ParseDigest(elem)
+	if err != nil {
+		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "repositories are named by 64 lower-case hex digits")
+	}
+	if !s.log.registry.known(id) {
+		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "the log has no repository %v; register its first root with POST /v1/repositories", id)
+	}
+	return id, nil
+}
+
+// untar reads the files of a submission. All limits hold for what comes out of
+// the archive: a sparse file can be larger than the body that carries it.
+func untar(body []byte) ([]uploaded, *problem) {
+	bad := func(format string, args ...any) ([]uploaded, *problem) {
+		return nil, problemf(http.StatusBadRequest, api.CodeBadRequest, "the tar: "+format, args...)
+	}
+	large := func(format string, args ...any) ([]uploaded, *problem) {
+		return nil, problemf(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the tar: "+format, args...)
+	}
+	var files []uploaded
+	names := map[string]bool{}
+	total := int64(0)
+	for tr := tar.NewReader(bytes.NewReader(body)); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return bad("%v", err)
+		}
+		switch {
+		case h.Typeflag == tar.TypeXGlobalHeader:
+			continue
+		case h.Typeflag != tar.TypeReg:
+			return bad("%q is not a regular file", h.Name)
+		case h.Name == "" || strings.ContainsAny(h.Name, "/\\\x00"):
+			return bad("%q is not a plain file name", h.Name)
+		case names[h.Name]:
+			return bad("%q is in it twice", h.Name)
+		case len(files) == api.MaxFiles:
+			return large("more than %d files", api.MaxFiles)
+		case h.Size > verify.MaxFileSize:
+			return large("%q has %d bytes, more than %d", h.Name, h.Size, verify.MaxFileSize)
+		}
+		if total += h.Size; total > api.MaxSubmission {
+			return large("more than %d bytes of files", api.MaxSubmission)
+		}
+		// Room is made for what comes, not for what the header promises.
+		data, err := io.ReadAll(tr)
+		if err != nil {
+			return bad("%q: %v", h.Name, err)
+		}
+		names[h.Name] = true
+		files = append(files, uploaded{h.Name, data})
+	}
+	if len(files) == 0 {
+		return bad("no file in it")
+	}
+	return files, nil
+}
+
+// take queues a submission and answers it as far as it gets while the client
+// waits.
+func (s *server) take(w http.ResponseWriter, r *http.Request, sub *submission) *problem {
+	switch err := s.log.intake.submit(sub); {
+	case errors.Is(err, errDraining):
+		sub.release()
+		return later(api.CodeUnavailable, "%v", err)
+	case err != nil:
+		sub.release()
+		return later(api.CodeBusy, "%v", err)
+	}
+	return s.answer(w, r, sub)
+}
+
+// getSubmission answers a submission again.
+func (s *server) getSubmission(w http.ResponseWriter, r *http.Request, id string) *problem {
+	sub, ok := s.log.polled.get(id)
+	if !ok {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
+	}
+	return s.answer(w, r, sub)
+}
+
+// answer waits until the submission is done, for as long as the client likes,
+// and says how far it is.
+func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission) *problem {
+	ctx, cancel := context.WithTimeout(r.Context(), preferredWait(r.Header))
+	defer cancel()
+	select {
+	case <-sub.decided:
+		// A submission without an accepted file has nothing to wait for.
+		if err := s.waitPublished(ctx, sub.needs()); err != nil {
+			return later(api.CodeUnavailable, "%v", err)
+		}
+	case <-ctx.Done():
+	case <-s.running.Done():
+	case <-s.log.publisher.stopped:
+	}
+	result, err := s.result(sub)
+	if err != nil {
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(s, err)
+	}
+	switch {
+	case !result.Done:
+		if err := s.log.publisher.Halted(); err != nil {
+			return later(api.CodeUnavailable, "%v", err)
+		}
+		s.log.polled.add(sub)
+		w.Header().Set("Location", "/v1/submissions/"+sub.id)
+		w.Header().Set("Cache-Control", "no-store")
+		writeJSON(w, api.TypeJSON, http.StatusAccepted, result)
+	case allRefused(result):
+		p := problemf(http.StatusUnprocessableEntity, api.CodeRefused, "no file was accepted")
+		p.Repository, p.Results = result.Repository, result.Results
+		if n := len(result.Results); n > 0 {
+			p.Detail = fmt.Sprintf("no file was accepted; %s: %s: %s", result.Results[n-1].File, result.Results[n-1].Code, result.Results[n-1].Detail)
+		}
+		return p
+	default:
+		w.Header().Set("Cache-Control", "no-store")
+		writeJSON(w, api.TypeJSON, http.StatusOK, result)
+	}
+	return nil
+}
+
+// waitPublished waits until the published log has at least the given size. The
+// error is that the log has halted; a client that has waited long enough, or a
+// log that is stopping, is none.
+func (s *server) waitPublished(ctx context.Context, size int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.running, cancel)()
+	err := s.log.publisher.WaitPublished(ctx, size)
+	var halt *Halt
+	if errors.As(err, &halt) {
+		return err
+	}
+	return nil
+}
+
+func allRefused(r *api.Result) bool {
+	for _, f := range r.Results {
+		if f.Status != api.StatusRefused {
+			return false
+		}
+	}
+	return true
+}
+
+// result says how far a submission is. A file counts as accepted only once it is
+// published, and then comes with its proof.
+func (s *server) result(sub *submission) (*api.Result, error) {
+	decided := sub.isDecided()
+	published := s.log.publisher.Published().Tree.N
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if sub.err != nil {
+		return nil, sub.err
+	}
+	res := &api.Result{Done: decided, Results: []api.FileResult{}}
+	if !sub.repository.IsZero() {
+		res.Repository = sub.repository.String()
+	}
+	for _, f := range sub.files {
+		fr := api.FileResult{File: f.name, Role: f.role, Version: f.version, Status: f.status, Index: f.index}
+		switch {
+		case f.status == api.StatusRefused:
+			fr.Code, fr.Detail = f.code, f.detail
+		case f.status == api.StatusPending:
+			res.Done = false
+		case f.index >= published:
+			// Its index is not told before it is certain.
+			fr.Status, fr.Index = api.StatusPending, -1
+			res.Done = false
+		default:
+			sidecar, err := s.log.publisher.Sidecar(f.index)
+			if err != nil {
+				return nil, fmt.Errorf("proof of entry %d: %w", f.index, err)
+			}
+			fr.Sidecar = string(sidecar)
+		}
+		res.Results = append(res.Results, fr)
+	}
+	return res, nil
+}

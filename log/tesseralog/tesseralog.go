@@ -1,0 +1,326 @@
+// Package tesseralog keeps a log in one directory with Tessera's POSIX driver.
+//
+// Tessera wants to be the log: it signs and publishes checkpoints of its own.
+// Here it only sequences and integrates. Its checkpoint is signed by a key that
+// is thrown away, is never served, and exists because its clean-up and its
+// shutdown wait for it. What must not happen is prevented from outside: a lock
+// keeps the directory to one process; a directory that has tiles but lost its
+// state is not opened, because Tessera would begin again at size 0; entries of
+// one Append may be split and reordered between Tessera's batches, so every
+// entry's own index is returned; and the outcome of an Append is awaited to the
+// end even when its caller has given up, because until then nobody knows what
+// the log holds.
+package tesseralog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Config says where a log is and how Tessera runs it.
+type Config struct {
+	// Dir is the log's directory. Nothing else may write to it.
+	Dir string
+	// MaxBatch is how many entries Tessera integrates at once: the most that
+	// one Append should bring. Zero means 4096.
+	MaxBatch uint
+	// CheckpointInterval is how often Tessera writes the checkpoint that
+	// nobody sees; Close waits for one. Zero means 1 s, the least is 100 ms.
+	CheckpointInterval time.Duration
+	// SettleTimeout is how long Close waits for an Append under way. Zero
+	// means 30 s.
+	SettleTimeout time.Duration
+}
+
+const (
+	// batchMaxAge is how long Tessera lets a batch grow: an Append brings its
+	// entries all at once, so waiting for more would be for nothing.
+	batchMaxAge = time.Millisecond
+
+	tileBytes = 32 // of one hash
+)
+
+// Log is an open log.
+type Log struct {
+	cfg      Config
+	lock     *log.DirLock
+	add      tessera.AddFn
+	shutdown func(context.Context) error
+	reader   tessera.LogReader
+	cancel   context.CancelFunc
+
+	// turn is held by the Append whose outcome is not known yet.
+	turn chan struct{}
+	size atomic.Int64 // of the tree that Integrated last returned
+}
+
+// Create makes an empty log in dir, which must not exist or be empty.
+func Create(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())
+	}
+	lock, err := log.LockDir(dir)
+	if err != nil {
+		return err
+	}
+	l, err := start(ctx, Config{Dir: dir}, lock)
+	if err != nil {
+		return errors.Join(err, lock.Unlock())
+	}
+	return errors.Join(l.Close(), durable.SyncDir(filepath.Dir(filepath.Clean(dir))))
+}
+
+// Open opens a log that Create made. It refuses one whose state is lost.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	if _, err := os.Stat(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	lock, err := log.LockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	state := filepath.Join(cfg.Dir, ".state", "treeState")
+	if _, err := os.Stat(state); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log: %s is lost (%w); Tessera would begin a new log at size 0 over the old tiles: restore the whole directory", state, err), lock.Unlock())
+	}
+	l, err := start(ctx, cfg, lock)
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	if _, err := l.Integrated(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func start(ctx context.Context, cfg Config, lock *log.DirLock) (*Log, error) {
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = 4096
+	}
+	if cfg.CheckpointInterval == 0 {
+		cfg.CheckpointInterval = time.Second
+	}
+	if cfg.SettleTimeout == 0 {
+		cfg.SettleTimeout = 30 * time.Second
+	}
+	signer, err := throwAwaySigner()
+	if err != nil {
+		return nil, err
+	}
+	// Tessera's background work must outlive the context of whoever opened
+	// the log: futures never resolve once theirs is cancelled.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	driver, err := posix.New(ctx, posix.Config{Path: cfg.Dir})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().
+		WithCheckpointSigner(signer).
+		WithCheckpointInterval(cfg.CheckpointInterval).
+		WithCheckpointRepublishInterval(0).
+		WithBatching(cfg.MaxBatch, batchMaxAge))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &Log{
+		cfg:      cfg,
+		lock:     lock,
+		add:      appender.Add,
+		shutdown: shutdown,
+		reader:   reader,
+		cancel:   cancel,
+		turn:     make(chan struct{}, 1),
+	}, nil
+}
+
+// throwAwaySigner signs the checkpoints that are never served.
+func throwAwaySigner() (note.Signer, error) {
+	private, _, err := note.GenerateKey(rand.Reader, "tuflog-internal-never-served")
+	if err != nil {
+		return nil, err
+	}
+	return note.NewSigner(private)
+}
+
+// Append implements log.Storage.
+func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
+	prepared := make([]*tessera.Entry, len(entries))
+	for i, e := range entries {
+		prepared[i] = tessera.NewEntry(e)
+	}
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	type outcome struct {
+		indices []int64
+		err     error
+	}
+	settled := make(chan outcome, 1)
+	go func() {
+		defer l.release()
+		indices, err := l.settle(prepared)
+		settled <- outcome{indices, err}
+	}()
+	select {
+	case o := <-settled:
+		return o.indices, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("append of %d entries has not ended: %w", len(entries), context.Cause(ctx))
+	}
+}
+
+// settle adds the entries and waits for the index of each.
+func (l *Log) settle(entries []*tessera.Entry) ([]int64, error) {
+	futures := make([]tessera.IndexFuture, len(entries))
+	for i, e := range entries {
+		futures[i] = l.add(context.Background(), e)
+	}
+	indices := make([]int64, len(entries))
+	var errs []error
+	for i, f := range futures {
+		index, err := f()
+		if err == nil && (index.IsDup || index.Index > math.MaxInt64) {
+			err = fmt.Errorf("tessera assigned index %d, duplicate %v", index.Index, index.IsDup)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		indices[i] = int64(index.Index)
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("append: %d of %d entries failed: %w", len(errs), len(entries), errs[0])
+	}
+	return indices, nil
+}
+
+func (l *Log) take(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("an earlier append has not ended: %w", context.Cause(ctx))
+	}
+}
+
+func (l *Log) release() { <-l.turn }
+
+// Integrated implements log.Storage.
+func (l *Log) Integrated(ctx context.Context) (proofs.Tree, error) {
+	if err := l.take(ctx); err != nil {
+		return proofs.Tree{}, err
+	}
+	defer l.release()
+	size, err := l.reader.IntegratedSize(ctx)
+	if err != nil {
+		return proofs.Tree{}, fmt.Errorf("integrated size: %w", err)
+	}
+	if size > math.MaxInt64 {
+		return proofs.Tree{}, fmt.Errorf("integrated size: %d", size)
+	}
+	l.size.Store(int64(size))
+	return log.TreeFromTiles(int64(size), l)
+}
+
+// ReadTile implements log.Storage.
+func (l *Log) ReadTile(level int, index int64, width int) ([]byte, error) {
+	if level < 0 || level > 7 {
+		return nil, fmt.Errorf("tile of level %d: %w", level, fs.ErrNotExist)
+	}
+	id := proofs.TileID{Level: level, Index: index, Width: width}
+	tile, wide, err := l.read(id, l.size.Load()>>(8*level))
+	if err != nil {
+		return nil, err
+	}
+	if len(tile) != wide*tileBytes {
+		return nil, fmt.Errorf("%s has %d bytes, want %d", id.Path(), len(tile), wide*tileBytes)
+	}
+	return tile[:width*tileBytes], nil
+}
+
+// ReadEntries implements log.Storage.
+func (l *Log) ReadEntries(index int64, width int) ([]byte, error) {
+	id := proofs.TileID{Level: -1, Index: index, Width: width}
+	bundle, wide, err := l.read(id, l.size.Load())
+	if err != nil {
+		return nil, err
+	}
+	entries, err := proofs.ParseEntries(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", id.Path(), err)
+	}
+	if len(entries) != wide {
+		return nil, fmt.Errorf("%s has %d entries, want %d", id.Path(), len(entries), wide)
+	}
+	cut := 0
+	for _, e := range entries[:width] {
+		cut += 2 + len(e)
+	}
+	return bundle[:cut], nil
+}
+
+// read returns the file that holds the tile, and how many hashes or entries it
+// should have, at least as many as asked for. total is how many there are at
+// the tile's level.
+//
+// The file read is the one that belongs to the present tree. A narrower file,
+// even if it is there, can be the remains of a batch that a crash cut short, and
+// hold what never became part of the log.
+func (l *Log) read(id proofs.TileID, total int64) (data []byte, width int, err error) {
+	const full = 256
+	if id.Index < 0 || id.Width < 1 || id.Width > full || id.Index > total/full || total-id.Index*full < int64(id.Width) {
+		return nil, 0, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
+	}
+	id.Width = int(min(full, total-id.Index*full))
+	data, err = os.ReadFile(filepath.Join(l.cfg.Dir, filepath.FromSlash(id.Path())))
+	if errors.Is(err, fs.ErrNotExist) && id.Width < full {
+		// The tree has grown since its size was read, and the partial file
+		// was cleaned up.
+		id.Width = full
+		data, err = os.ReadFile(filepath.Join(l.cfg.Dir, filepath.FromSlash(id.Path())))
+	}
+	return data, id.Width, err
+}
+
+// Close implements log.Storage.
+func (l *Log) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.SettleTimeout)
+	defer cancel()
+	// The turn is kept: nothing can be appended any more.
+	settled := l.take(ctx)
+	// Tessera's checkpoint decides nothing here: that it is late is no reason
+	// to call the log badly closed.
+	patience, cancel2 := context.WithTimeout(ctx, 2*l.cfg.CheckpointInterval)
+	defer cancel2()
+	ended := l.shutdown(patience)
+	if errors.Is(ended, context.DeadlineExceeded) {
+		ended = nil
+	}
+	l.cancel()
+	return errors.Join(settled, ended, l.lock.Unlock())
+}
