@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,16 +16,18 @@ import (
 // maxFound bounds the answer to a lookup: leaves, and releases that list a file.
 const maxFound = 10000
 
-// caughtUp waits until the derived state has what is in the log now, so that a
-// client finds what it was just told is logged. A state that is far behind is no
-// answer.
-func (s *server) caughtUp(r *http.Request) *problem {
+// caughtUp waits until the derived state has what is published now, so that a
+// client finds what it was just told is logged, and returns the published size:
+// what is integrated beyond it is nobody's business yet. A state that is far
+// behind is no answer.
+func (s *server) caughtUp(r *http.Request) (size int64, p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	if err := s.log.indexer.wait(ctx, s.log.publisher.Published().Tree.N); err != nil {
-		return later(api.CodeUnavailable, "%v", err)
+	size = s.log.publisher.Published().Tree.N
+	if err := s.log.indexer.wait(ctx, size); err != nil {
+		return 0, later(api.CodeUnavailable, "%v", err)
 	}
-	return nil
+	return size, nil
 }
 
 func (s *server) stateFailed(err error) *problem {
@@ -38,16 +41,17 @@ func answerJSON(w http.ResponseWriter, v any) {
 }
 
 func (s *server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
-	if p := s.caughtUp(r); p != nil {
+	size, p := s.caughtUp(r)
+	if p != nil {
 		return p
 	}
-	counts, err := s.log.cfg.State.Repositories(r.Context())
+	counts, err := s.log.cfg.State.Repositories(r.Context(), size)
 	if err != nil {
 		return s.stateFailed(err)
 	}
 	list := api.RepositoryList{Repositories: make([]api.RepositoryInfo, 0, len(counts))}
 	for _, c := range counts {
-		info, p := s.info(r.Context(), c)
+		info, p := s.info(r.Context(), c, size)
 		if p != nil {
 			return p
 		}
@@ -57,11 +61,12 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request) *proble
 	return nil
 }
 
-func (s *server) info(ctx context.Context, c RepositoryCount) (api.RepositoryInfo, *problem) {
+func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.RepositoryInfo, *problem) {
 	roles, err := s.log.registry.roles(ctx, c.ID)
 	if err != nil {
 		return api.RepositoryInfo{}, s.stateFailed(err)
 	}
+	roles = slices.DeleteFunc(roles, func(r api.RoleCurrent) bool { return r.Index >= size })
 	return api.RepositoryInfo{
 		ID:       c.ID.String(),
 		Label:    s.log.cfg.Labels[c.ID],
@@ -77,7 +82,8 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if p != nil {
 		return p
 	}
-	if p := s.caughtUp(r); p != nil {
+	size, p := s.caughtUp(r)
+	if p != nil {
 		return p
 	}
 	records, err := s.log.cfg.State.Records(r.Context(), repository)
@@ -87,6 +93,9 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	count := RepositoryCount{ID: repository}
 	answer := api.Repository{Leaves: make([]api.Leaf, 0, len(records))}
 	for _, rec := range records {
+		if rec.Index >= size {
+			break
+		}
 		count.Encoding = rec.Leaf.Encoding
 		if rec.Leaf.Kind == verify.Evidence {
 			count.Evidence++
@@ -95,7 +104,10 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 		}
 		answer.Leaves = append(answer.Leaves, leafJSON(rec))
 	}
-	if answer.RepositoryInfo, p = s.info(r.Context(), count); p != nil {
+	if len(answer.Leaves) == 0 {
+		return problemf(http.StatusNotFound, api.CodeUnknownRepo, "the first root of repository %v is not published yet", repository)
+	}
+	if answer.RepositoryInfo, p = s.info(r.Context(), count, size); p != nil {
 		return p
 	}
 	answerJSON(w, answer)
@@ -128,7 +140,8 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-256 is 64 lower-case hex digits")
 	}
-	if p := s.caughtUp(r); p != nil {
+	size, p := s.caughtUp(r)
+	if p != nil {
 		return p
 	}
 	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound)
@@ -143,9 +156,15 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 		return s.stateFailed(err)
 	}
 	for _, rec := range leaves {
+		if rec.Index >= size {
+			break
+		}
 		answer.Leaves = append(answer.Leaves, leafJSON(rec))
 	}
 	for _, l := range listings {
+		if l.Index >= size {
+			break
+		}
 		answer.Targets = append(answer.Targets, api.Listing{
 			Index:      l.Index,
 			Kind:       string(l.Leaf.Kind),

@@ -48,8 +48,9 @@ type StateReader interface {
 	Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error)
 	// Roots calls fn with every release of a root, in log order.
 	Roots(ctx context.Context, fn func(verify.Record)) error
-	// Repositories lists the repositories in the order of their genesis.
-	Repositories(ctx context.Context) ([]RepositoryCount, error)
+	// Repositories lists the repositories that a log of this size has, in the
+	// order of their genesis, with what they have there.
+	Repositories(ctx context.Context, size int64) ([]RepositoryCount, error)
 	// Lookup returns the leaves whose payload, metadata or snapshot has the
 	// digest, and the target files that have it, at most limit of each, in
 	// log order.

@@ -54,7 +54,7 @@ What to hand out:
   to witnesses             witness log add --dir WITNESS %s
   in every trust policy    log %s
   to vendors, in private   the registration token in %s
-What to back up apart from the rest: %s
+Keep the ledger %s on another disk than the log, and never restore it from a backup.
 `
 
 // initialize makes a log where there is none.

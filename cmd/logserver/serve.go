@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -93,7 +94,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if cfg.Labels, err = readLabels(flags.labels()); err != nil {
 		return err
 	}
-	if cfg.Publisher.Policy, err = readPolicy(flags.policy); err != nil {
+	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
 		return err
 	}
 	gatherer, err := client.NewGatherer(cfg.Publisher.Policy, nil)
@@ -190,18 +191,6 @@ func readToken(flags serveFlags) (string, error) {
 		return keyfile.Read(flags.tokenFile)
 	}
 	return keyfile.Read(flags.token())
-}
-
-func readPolicy(path string) (*proofs.Policy, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := proofs.ParsePolicy(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return policy, nil
 }
 
 // readLabels reads the operator's names for repositories, if there are any.

@@ -260,16 +260,21 @@ func (s *State) Roots(ctx context.Context, fn func(verify.Record)) error {
 }
 
 // Repositories implements log.StateReader.
-func (s *State) Repositories(ctx context.Context) ([]log.RepositoryCount, error) {
+func (s *State) Repositories(ctx context.Context, size int64) ([]log.RepositoryCount, error) {
 	var list []log.RepositoryCount
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var c log.RepositoryCount
 		var id []byte
 		err := rows.Scan(&id, &c.Encoding, &c.Releases, &c.Evidence)
 		copy(c.ID[:], id)
-		list = append(list, c)
+		if c.Releases > 0 {
+			list = append(list, c)
+		}
 		return err
-	}, "SELECT id, encoding, releases, evidence FROM repositories ORDER BY number")
+	}, `SELECT id, encoding,
+		releases - (SELECT count(*) FROM leaves WHERE idx >= ?1 AND repository = number AND kind = 'release'),
+		evidence - (SELECT count(*) FROM leaves WHERE idx >= ?1 AND repository = number AND kind = 'evidence')
+		FROM repositories ORDER BY number`, size)
 	return list, err
 }
 

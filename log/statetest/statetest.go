@@ -113,7 +113,10 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	if err := state.Roots(ctx, func(rec verify.Record) { roots = append(roots, rec) }); err != nil || !slices.Equal(roots, f.records(0, 1, 5)) {
 		t.Errorf("roots: %v, %v", roots, err)
 	}
-	counts, err := state.Repositories(ctx)
+	if counts, err := state.Repositories(ctx, 1); err != nil || !slices.Equal(counts, []log.RepositoryCount{{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 1}}) {
+		t.Errorf("repositories at size 1: %v, %v", counts, err)
+	}
+	counts, err := state.Repositories(ctx, int64(len(f.leaves)))
 	want := []log.RepositoryCount{
 		{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 4, Evidence: 1},
 		{ID: sum("Broot1"), Encoding: verify.JSON, Releases: 1},

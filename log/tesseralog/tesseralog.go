@@ -16,17 +16,23 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
+	"k8s.io/klog/v2"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/log"
@@ -116,6 +122,28 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	return l, nil
 }
 
+// quiet keeps Tessera's chatter off stderr, which belongs to the program; its
+// warnings and errors go to slog. Its logger is one for the whole process.
+var quiet = sync.OnceFunc(func() {
+	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	for name, value := range map[string]string{"logtostderr": "false", "stderrthreshold": "FATAL", "skip_headers": "true"} {
+		if err := flags.Set(name, value); err != nil {
+			panic("tesseralog: klog has no flag " + name)
+		}
+	}
+	klog.SetOutputBySeverity("INFO", io.Discard)
+	klog.SetOutputBySeverity("WARNING", warnings{})
+	klog.SetOutputBySeverity("ERROR", io.Discard) // they are among the warnings
+})
+
+type warnings struct{}
+
+func (warnings) Write(line []byte) (int, error) {
+	slog.Warn("tessera", "says", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
 func start(ctx context.Context, cfg Config, lock *log.DirLock) (*Log, error) {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 4096
@@ -126,6 +154,7 @@ func start(ctx context.Context, cfg Config, lock *log.DirLock) (*Log, error) {
 	if cfg.SettleTimeout == 0 {
 		cfg.SettleTimeout = 30 * time.Second
 	}
+	quiet()
 	signer, err := throwAwaySigner()
 	if err != nil {
 		return nil, err
