@@ -3,6 +3,8 @@ package proofs
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,6 +12,10 @@ import (
 // ErrUnknownLog means that a checkpoint carries no signature by a known log
 // key whose name is the checkpoint's origin.
 var ErrUnknownLog = errors.New("not signed by a known log")
+
+// ErrExtensions means that a checkpoint has extension lines and that its log
+// signed it with ML-DSA-44 alone, which does not cover them.
+var ErrExtensions = errors.New("no signature of the log covers the extension lines")
 
 // A Checkpoint is the text of a log's signed tree head
 // (c2sp.org/tlog-checkpoint).
@@ -21,43 +27,57 @@ type Checkpoint struct {
 
 // ParseCheckpoint reads the text of a checkpoint, without signatures. It
 // verifies nothing but form, and that a tree of size 0 has the root of the
-// empty tree.
+// empty tree. Errors name the line.
 func ParseCheckpoint(text string) (Checkpoint, error) {
-	c, err := parseCheckpoint(text)
+	err := checkText(text, 1)
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	c, err := parseCheckpoint(text, 1)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	return c, nil
 }
 
-func parseCheckpoint(text string) (Checkpoint, error) {
-	if err := checkText(text); err != nil {
+// parseCheckpoint reads a text that checkText accepts, and counts lines from
+// first, for errors.
+func parseCheckpoint(text string, first int) (Checkpoint, error) {
+	if err := checkEnd(text, first); err != nil {
 		return Checkpoint{}, err
 	}
-	lines, err := splitLines(text)
-	if err != nil {
-		return Checkpoint{}, err
+	count := strings.Count(text, "\n")
+	if count < 3 {
+		return Checkpoint{}, fmt.Errorf("ends at line %d: %d lines, want at least 3", first+count-1, count)
 	}
-	if len(lines) < 3 {
-		return Checkpoint{}, fmt.Errorf("%d lines, want at least 3", len(lines))
+	var c Checkpoint
+	if count > 3 {
+		c.Extensions = make([]string, 0, count-3)
 	}
-	for i, line := range lines {
+	for i := range count {
+		line, rest, _ := strings.Cut(text, "\n")
 		if line == "" {
-			return Checkpoint{}, fmt.Errorf("line %d is empty", i+1)
+			return Checkpoint{}, fmt.Errorf("line %d is empty", first+i)
 		}
-	}
-	c := Checkpoint{Origin: lines[0]}
-	if c.Tree.N, err = parseDecimal(lines[1]); err != nil {
-		return Checkpoint{}, fmt.Errorf("tree size: %w", err)
-	}
-	if c.Tree.Hash, err = parseHash(lines[2]); err != nil {
-		return Checkpoint{}, fmt.Errorf("root %w", err)
+		var err error
+		switch i {
+		case 0:
+			c.Origin = line
+		case 1:
+			if c.Tree.N, err = parseDecimal(line); err != nil {
+				return Checkpoint{}, fmt.Errorf("line %d: tree size: %w", first+i, err)
+			}
+		case 2:
+			if c.Tree.Hash, err = parseHash(line); err != nil {
+				return Checkpoint{}, fmt.Errorf("line %d: root %w", first+i, err)
+			}
+		default:
+			c.Extensions = append(c.Extensions, line)
+		}
+		text = rest
 	}
 	if c.Tree.N == 0 && c.Tree != EmptyTree {
-		return Checkpoint{}, fmt.Errorf("root hash %v for an empty tree, want %v", c.Tree.Hash, EmptyTree.Hash)
-	}
-	if len(lines) > 3 {
-		c.Extensions = lines[3:]
+		return Checkpoint{}, fmt.Errorf("line %d: root hash %v for an empty tree, want %v", first+2, c.Tree.Hash, EmptyTree.Hash)
 	}
 	return c, nil
 }
@@ -73,53 +93,65 @@ func (c Checkpoint) String() string {
 }
 
 // OpenCheckpoint reads a signed checkpoint and verifies it with the keys of
-// logs (of type Ed25519). It needs a signature by at least one key whose name
-// is the checkpoint's origin: ErrUnknownLog. A signature by any of the keys
-// that fails is ErrBadSignature. Cosignatures are left unverified.
+// logs (types Ed25519, ECDSA, MLDSA44). It needs a signature by at least one key
+// whose name is the checkpoint's origin: ErrUnknownLog. If the checkpoint has
+// extension lines, one of a type that covers them is needed: ErrExtensions. A
+// signature by any of the keys that fails is ErrBadSignature. Cosignatures are
+// left unverified.
 func OpenCheckpoint(signed []byte, logKeys ...Key) (Checkpoint, Note, error) {
 	note, c, err := parseSignedCheckpoint(signed)
 	if err != nil {
 		return Checkpoint{}, Note{}, err
 	}
-	if _, err := findLog(note, c.Origin, logKeys); err != nil {
+	if _, err := findLog(note, &c, &signedText{text: note.Text, cp: &c}, slices.Values(logKeys)); err != nil {
 		return Checkpoint{}, Note{}, err
 	}
 	return c, note, nil
 }
 
 func parseSignedCheckpoint(signed []byte) (Note, Checkpoint, error) {
-	note, err := ParseNote(signed)
+	return parseSigned(string(signed), 1)
+}
+
+// parseSigned counts lines from first, for errors.
+func parseSigned(signed string, first int) (Note, Checkpoint, error) {
+	note, err := parseNote(signed, first)
 	if err != nil {
-		return Note{}, Checkpoint{}, err
+		return Note{}, Checkpoint{}, fmt.Errorf("note: %w", err)
 	}
-	c, err := ParseCheckpoint(note.Text)
+	c, err := parseCheckpoint(note.Text, first)
 	if err != nil {
-		return Note{}, Checkpoint{}, err
+		return Note{}, Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	return note, c, nil
 }
 
-// findLog returns the first of the keys that signed the note and is named like
-// the origin.
-func findLog(note Note, origin string, keys []Key) (Key, error) {
-	var found Key
-	for _, k := range keys {
-		if k.alg != Ed25519 {
-			return Key{}, fmt.Errorf("key %s has type %v, a log needs %v", quoteShort(k.name), k.alg, Ed25519)
+// findLog returns the first of the keys that signed the note, is named like the
+// origin and vouches for all of the checkpoint.
+func findLog(note Note, c *Checkpoint, text *signedText, keys iter.Seq[Key]) (Key, error) {
+	var named, found Key
+	var times [4]int64
+	for k := range keys {
+		if !k.alg.ForLogs() {
+			return Key{}, fmt.Errorf("key %s has type %v, a log needs %v, %v or %v", quoteShort(k.name), k.alg, Ed25519, ECDSA, MLDSA44)
 		}
-		_, err := note.VerifiedBy(k)
-		if errors.Is(err, ErrNoSignature) {
-			continue
-		}
+		signed, err := note.appendTimes(times[:0], text, k)
 		if err != nil {
 			return Key{}, err
 		}
-		if k.name == origin && found == (Key{}) {
+		if len(signed) == 0 || k.name != c.Origin {
+			continue
+		}
+		named = k
+		if found == (Key{}) && (len(c.Extensions) == 0 || k.alg.coversExtensions()) {
 			found = k
 		}
 	}
-	if found == (Key{}) {
-		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", quoteShort(origin), ErrUnknownLog)
+	switch {
+	case named == (Key{}):
+		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", quoteShort(c.Origin), ErrUnknownLog)
+	case found == (Key{}):
+		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", quoteShort(c.Origin), ErrExtensions)
 	}
 	return found, nil
 }

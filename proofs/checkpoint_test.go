@@ -129,11 +129,11 @@ func TestOpenCheckpoint(t *testing.T) {
 		})
 	}
 	_, _, err = OpenCheckpoint(signNote(t, text, witness), witness.Key())
-	wantError(t, err, "a log needs Ed25519")
+	wantError(t, err, "a log needs Ed25519 (0x01), ECDSA (0x02) or ML-DSA-44")
 	_, _, err = OpenCheckpoint(signNote(t, text, log), Key{})
-	wantError(t, err, "a log needs Ed25519")
+	wantError(t, err, "a log needs Ed25519 (0x01), ECDSA (0x02) or ML-DSA-44")
 	_, _, err = OpenCheckpoint(signNote(t, "not a checkpoint\n", log), log.Key())
-	wantError(t, err, "checkpoint: 1 lines")
+	wantError(t, err, "checkpoint: ends at line 1: 1 lines")
 	_, _, err = OpenCheckpoint([]byte(text), log.Key())
 	wantError(t, err, "note:")
 }

@@ -6,7 +6,8 @@
 // prints: base64 is canonical, numbers are decimal without sign or leading
 // zeros and at most 2^63-1, lines end in LF and nothing else, and no control
 // character passes. So two different files never mean the same thing, and
-// parsing then printing gives back the same bytes.
+// parsing then printing gives back the same bytes. Limits are exported
+// constants, and errors name the line.
 //
 // # Signed notes (c2sp.org/signed-note)
 //
@@ -27,17 +28,22 @@
 // # Keys
 //
 // A verifier key (vkey) is a name, the key's id in hex, and base64 of a type
-// byte and the public key. The signer's form carries the 32-byte seed instead:
+// byte and the public key. The signer's form carries 32 secret bytes instead,
+// the seed or, for ECDSA, the scalar:
 //
 //	example.com/log+5e354976+AaToNYoz5LD70RP1a4R7c24YRgQvEGkCxFGXkZZYJfJW
 //	PRIVATE+KEY+example.com/log+5e354976+Af0Acbce…
 //
-// Types known here are Ed25519 (0x01) and cosignature/v1 (0x04).
+// Logs sign with Ed25519 (0x01), ECDSA P-256 (0x02) or ML-DSA-44 (0x06),
+// witnesses with cosignature/v1 (0x04) or ML-DSA-44. The id is from SHA-256 of
+// name, type and public key; that of an ECDSA key, as Rekor has it, of the
+// public key in DER alone. All types sign deterministically.
 //
 // # Checkpoints (c2sp.org/tlog-checkpoint)
 //
 // A checkpoint is a note whose text is the origin of the log, the size of its
-// tree, the tree's root hash, and perhaps extension lines, as above.
+// tree, the tree's root hash, and perhaps extension lines, as above. A log's key
+// is named like the origin.
 //
 // # Cosignatures (c2sp.org/tlog-cosignature)
 //
@@ -46,6 +52,12 @@
 // 64 bytes of the Ed25519 signature. Its line joins the note's:
 //
 //	— w1.example YTfRcwAAAABkGFDL6ubwOpY3AT6gfaiFtu2bFnOZ2ao9+BQykMafJ/NqgJ438m+SsEm8sGVQdpXLoQtRXXpauQXNbr0LMCWb3AAtDw==
+//
+// With ML-DSA-44, witnesses and logs sign a structure of the key's name, the
+// time, the origin, size and root. Name and origin have at most 255 bytes.
+// Extension lines are not in it, so a checkpoint that has some needs a signature
+// of its log of another type too. Witnesses vouch for the tree only, with either
+// type of key, and their cosignatures count all the same.
 //
 // # Policies (c2sp.org/tlog-policy)
 //
@@ -58,10 +70,14 @@
 //	group operators 2 w1 w2 w3
 //	quorum operators
 //
+// A public key stands once among the logs and once among the witnesses: one key
+// has one voice, whatever names it goes by.
+//
 // # Proofs (c2sp.org/tlog-proof@v1)
 //
 // A proof shows offline that an entry is in a log. Nothing vouches for the
-// extra data, which is optional:
+// extra data, which is optional. Anyone who can read the log's tiles can move a
+// proof to a newer checkpoint ([Proof.Refresh]):
 //
 //	c2sp.org/tlog-proof@v1
 //	extra YW55dGhpbmc=
@@ -78,7 +94,9 @@
 //
 // A log's tree is published in tiles of 256 hashes, tile/LEVEL/INDEX, and its
 // entries in bundles of 256 entries, tile/entries/INDEX, where each entry
-// follows its length in two bytes. The last tile of a level may be partial:
+// follows its length in two bytes. The last tile of a level may be partial.
+// Tiles are not trusted: whatever is built from them is checked against the root
+// of a tree ([VerifiedTiles], [VerifyEntries], [InclusionProof]).
 //
 //	tile/0/x001/x234/067
 //	tile/1/005.p/17

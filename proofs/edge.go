@@ -1,7 +1,6 @@
 package proofs
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -10,10 +9,13 @@ import (
 	"strings"
 
 	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
-var ranges = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+var ranges = compact.RangeFactory{Hash: func(l, r []byte) []byte {
+	h := tlog.NodeHash(Hash(l), Hash(r))
+	return h[:]
+}}
 
 // An Edge is the right edge of a growing tree: enough to append leaves and to
 // know the root after each. The zero Edge is the empty tree. An Edge must not
@@ -72,8 +74,9 @@ func (e *Edge) MarshalText() ([]byte, error) {
 	return text, nil
 }
 
-// UnmarshalText reads what MarshalText prints. Only the form is checked:
-// whether the edge is the right one shows in the root that Tree gives.
+// UnmarshalText reads what MarshalText prints, and errors name the line. Only
+// the form is checked: whether the edge is the right one shows in the root that
+// Tree gives.
 func (e *Edge) UnmarshalText(text []byte) error {
 	r, err := parseEdge(string(text))
 	if err != nil {
@@ -84,30 +87,26 @@ func (e *Edge) UnmarshalText(text []byte) error {
 }
 
 func parseEdge(text string) (*compact.Range, error) {
-	first, rest, ok := strings.Cut(text, "\n")
-	if !ok {
-		return nil, errors.New("no line with the size")
+	if err := checkEnd(text, 1); err != nil {
+		return nil, err
 	}
+	first, rest, _ := strings.Cut(text, "\n")
 	n, err := parseDecimal(first)
 	if err != nil {
-		return nil, fmt.Errorf("size: %w", err)
+		return nil, fmt.Errorf("line 1: size: %w", err)
 	}
-	var lines []string
-	if rest != "" {
-		if lines, err = splitLines(rest); err != nil {
-			return nil, err
-		}
+	lines := strings.Count(rest, "\n")
+	if want := bits.OnesCount64(uint64(n)); lines != want {
+		return nil, fmt.Errorf("ends at line %d: %d hashes for size %d, want %d", lines+1, lines, n, want)
 	}
-	if want := bits.OnesCount64(uint64(n)); len(lines) != want {
-		return nil, fmt.Errorf("%d hashes for size %d, want %d", len(lines), n, want)
-	}
-	hashes := make([][]byte, len(lines))
-	for i, line := range lines {
+	hashes := make([][]byte, lines)
+	for i := range hashes {
+		line, after, _ := strings.Cut(rest, "\n")
 		h, err := parseHash(line)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("line %d: %w", i+2, err)
 		}
-		hashes[i] = h[:]
+		hashes[i], rest = h[:], after
 	}
 	return ranges.NewRange(0, uint64(n), hashes)
 }

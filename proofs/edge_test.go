@@ -110,10 +110,10 @@ func TestEdgeText(t *testing.T) {
 func TestEdgeTextRefuses(t *testing.T) {
 	h := LeafHash(nil).String() + "\n"
 	for text, sub := range map[string]string{
-		"":                          "no line with the size",
-		"0":                         "no line with the size",
+		"":                          "line 1: last line does not end in a newline",
+		"0":                         "line 1: last line does not end in a newline",
 		"\n":                        "plain decimal",
-		"0\n\n":                     "1 hashes for size 0",
+		"0\n\n":                     "ends at line 2: 1 hashes for size 0",
 		"0\n" + h:                   "1 hashes for size 0",
 		"1\n":                       "0 hashes for size 1",
 		"1\n" + h + h:               "2 hashes for size 1",
@@ -121,14 +121,15 @@ func TestEdgeTextRefuses(t *testing.T) {
 		"1\n" + h[:44]:              "does not end in a newline",
 		"1\n" + h + "\n":            "2 hashes for size 1",
 		"1\n\n":                     "0 bytes, want 32",
-		"01\n" + h:                  "plain decimal",
+		"01\n" + h:                  "line 1: size: \"01\" is not a plain decimal",
 		"+1\n" + h:                  "plain decimal",
 		"-1\n" + h:                  "plain decimal",
 		" 1\n" + h:                  "plain decimal",
 		"1\r\n" + h:                 "plain decimal",
-		"1\n" + h[:44] + "\r\n":     "line break in base64",
+		"1\n" + h[:44] + "\r\n":     "line 2: hash",
 		"1\n" + h[:43] + "\n":       "base64",
-		"1\nAAAA\n":                 "3 bytes, want 32",
+		"1\nAAAA\n":                 "line 2: hash \"AAAA\": 3 bytes, want 32",
+		"3\n" + h + h[1:]:           "line 3: hash",
 		"9223372036854775808\n" + h: "larger than",
 	} {
 		e := new(Edge)

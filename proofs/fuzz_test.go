@@ -3,7 +3,7 @@ package proofs
 import (
 	"bytes"
 	"errors"
-	"slices"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,12 +57,11 @@ func FuzzParseSignatures(f *testing.F) {
 
 func FuzzParseKey(f *testing.F) {
 	f.Add("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-	f.Add(newSigner(f, "w", CosignatureV1).Key().String())
+	for _, alg := range algorithms {
+		f.Add(newSigner(f, "w", alg).Key().String())
+	}
 	f.Add(newSigner(f, "w", CosignatureV1).PrivateKey())
 	f.Fuzz(func(t *testing.T, s string) {
-		if signer, err := ParseSigner(s); err == nil && signer.PrivateKey() != s {
-			t.Errorf("%q printed as %q", s, signer.PrivateKey())
-		}
 		k, err := ParseKey(s)
 		if err != nil {
 			return
@@ -70,11 +69,90 @@ func FuzzParseKey(f *testing.F) {
 		if k.String() != s {
 			t.Errorf("%q printed as %q", s, k)
 		}
+		if _, err := k.Verify(checkpointText, make([]byte, 72)); err == nil {
+			t.Errorf("%q verifies zeros", s)
+		}
 		if k.Algorithm() != Ed25519 {
 			return
 		}
 		if v, err := note.NewVerifier(s); err != nil || v.Name() != k.Name() || v.KeyHash() != k.ID() {
 			t.Errorf("x/mod does not read %q: %v", s, err)
+		}
+	})
+}
+
+func FuzzParseSigner(f *testing.F) {
+	for _, alg := range algorithms {
+		f.Add(newSigner(f, "w", alg).PrivateKey())
+	}
+	f.Add("PRIVATE+KEY+w+00000000+AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	f.Fuzz(func(t *testing.T, s string) {
+		signer, err := ParseSigner(s)
+		if err != nil {
+			return
+		}
+		if signer.PrivateKey() != s {
+			t.Errorf("%q printed as %q", s, signer.PrivateKey())
+		}
+		sig, err := signer.Sign(checkpointText, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := ParseKey(signer.Key().String())
+		if err != nil || k != signer.Key() {
+			t.Fatalf("key %v: %v", signer, err)
+		}
+		if _, err := k.Verify(checkpointText, sig.Sig); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A signature verifies over the text that was signed and no other, as far as
+// the type of the key covers it.
+func FuzzKeyVerify(f *testing.F) {
+	signers := make(map[Algorithm]*Signer)
+	genuine := make(map[Algorithm][]byte)
+	for _, alg := range algorithms {
+		s := newSigner(f, "example.com/log", alg)
+		signers[alg], genuine[alg] = s, sign(f, s, checkpointText, testTime).Sig
+		f.Add(byte(alg), checkpointText, genuine[alg])
+		f.Add(byte(alg), checkpointText+"extension\n", genuine[alg])
+	}
+	f.Fuzz(func(t *testing.T, alg byte, text string, sig []byte) {
+		s, ok := signers[Algorithm(alg)]
+		if !ok {
+			return
+		}
+		unix, err := s.Key().Verify(text, sig)
+		if err != nil {
+			if !errors.Is(err, ErrBadSignature) {
+				t.Error(err)
+			}
+			return
+		}
+		same := text == checkpointText || Algorithm(alg) == MLDSA44 && strings.HasPrefix(text, checkpointText)
+		if !same || unix != 0 && unix != testTime {
+			t.Errorf("%q at %d verifies with %x", text, unix, sig)
+		}
+	})
+}
+
+// Nothing passes for a checkpoint of the world but what it signed.
+func FuzzOpenCheckpoint(f *testing.F) {
+	w := newWorld(f)
+	tree := refTree(testLeaves(3))
+	genuine := w.checkpoint(f, tree)
+	f.Add(genuine)
+	f.Add(bytes.ToUpper(genuine))
+	f.Add(signNote(f, Checkpoint{Origin: "example.com/log", Tree: tree, Extensions: []string{"x"}}.String(), w.witnesses...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sc, err := w.policy.OpenCheckpoint(b)
+		if err != nil {
+			return
+		}
+		if sc.Tree != tree || len(sc.Extensions) > 0 || len(sc.Cosignatures) != 3 {
+			t.Errorf("%q opens as %+v", b, sc)
 		}
 	})
 }
@@ -93,6 +171,7 @@ func FuzzParseCheckpoint(f *testing.F) {
 func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte(newWorld(f).policyText))
 	f.Add([]byte("quorum none\n"))
+	f.Add(fmt.Appendf(nil, "log %v x\nlog %v\nwitness w %v\nquorum w\n", newSigner(f, "l", ECDSA), newSigner(f, "l", MLDSA44), newSigner(f, "w", MLDSA44)))
 	f.Add([]byte(policyText(f, "witness a W1\nwitness b W2\n# c\n\ngroup g 1 a b\ngroup h all g\nquorum h\n")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ParsePolicy(b)
@@ -114,6 +193,8 @@ func FuzzParseProof(f *testing.F) {
 	p := Proof{Index: 1, Hashes: refPath(1, leaves), Checkpoint: w.checkpoint(f, refTree(leaves))}
 	f.Add(p.Marshal())
 	p.Extra = []byte("extra")
+	f.Add(p.Marshal())
+	p.Checkpoint = signNote(f, checkpointText, newSigner(f, "l", ECDSA), newSigner(f, "w", MLDSA44))
 	f.Add(p.Marshal())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := ParseProof(b)
@@ -194,44 +275,6 @@ func FuzzEdge(f *testing.F) {
 		n := e.Tree().N
 		if err := e.Append(Hash{}); err == nil && e.Tree().N != n+1 {
 			t.Errorf("%q grew by %d", b, e.Tree().N-n)
-		}
-	})
-}
-
-// Our verdicts on proofs are those of x/mod, which computes another way.
-func FuzzVerify(f *testing.F) {
-	leaves := testLeaves(9)
-	flat := func(hashes []Hash) (b []byte) {
-		for _, h := range hashes {
-			b = append(b, h[:]...)
-		}
-		return b
-	}
-	root, part := refRoot(leaves), refRoot(leaves[:5])
-	f.Add(int64(9), root[:], int64(4), leaves[4][:], flat(refPath(4, leaves)))
-	f.Add(int64(9), root[:], int64(5), part[:], flat(refProof(5, leaves)))
-	f.Add(int64(9), root[:], int64(9), root[:], []byte{})
-	f.Fuzz(func(t *testing.T, size int64, root []byte, n int64, other, raw []byte) {
-		if len(root) != 32 || len(other) != 32 || len(raw)%32 != 0 || size > 1<<62 {
-			return // x/mod loops on larger sizes
-		}
-		var hashes []Hash
-		for h := range slices.Chunk(raw, 32) {
-			hashes = append(hashes, Hash(h))
-		}
-		tree, small := Tree{N: size, Hash: Hash(root)}, Tree{N: n, Hash: Hash(other)}
-		ours := VerifyInclusion(tree, n, small.Hash, hashes)
-		theirs := tlog.CheckRecord(hashes, size, tree.Hash, n, small.Hash)
-		if (ours == nil) != (theirs == nil) {
-			t.Errorf("inclusion: we say %v, x/mod %v", ours, theirs)
-		}
-		if n < 1 {
-			return // x/mod has no proofs from the empty tree
-		}
-		ours = VerifyConsistency(small, tree, hashes)
-		theirs = tlog.CheckTree(hashes, size, tree.Hash, n, small.Hash)
-		if (ours == nil) != (theirs == nil) {
-			t.Errorf("consistency: we say %v, x/mod %v", ours, theirs)
 		}
 	})
 }

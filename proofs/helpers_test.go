@@ -50,10 +50,16 @@ type testWorld struct {
 
 func newWorld(t testing.TB) testWorld {
 	t.Helper()
-	w := testWorld{log: newSigner(t, "example.com/log", Ed25519)}
+	return newWorldOf(t, Ed25519, CosignatureV1)
+}
+
+// newWorldOf makes a world whose log and witnesses sign with these types.
+func newWorldOf(t testing.TB, log, witness Algorithm) testWorld {
+	t.Helper()
+	w := testWorld{log: newSigner(t, "example.com/log", log)}
 	lines := []string{"log " + w.log.Key().String()}
 	for i := 1; i <= 3; i++ {
-		s := newSigner(t, fmt.Sprintf("w%d.example", i), CosignatureV1)
+		s := newSigner(t, fmt.Sprintf("w%d.example", i), witness)
 		w.witnesses = append(w.witnesses, s)
 		lines = append(lines, fmt.Sprintf("witness w%d %v", i, s.Key()))
 	}

@@ -4,9 +4,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -39,7 +39,7 @@ func VerifyInclusion(tree Tree, index int64, leaf Hash, hashes []Hash) error {
 	if index < 0 || index >= tree.N {
 		return fmt.Errorf("entry %d in a tree of size %d: %w", index, tree.N, ErrInclusion)
 	}
-	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, uint64(index), uint64(tree.N), leaf[:], rawHashes(hashes))
+	root, err := proof.RootFromInclusionProof(new(nodeHasher), uint64(index), uint64(tree.N), leaf[:], rawHashes(hashes))
 	if err != nil {
 		return fmt.Errorf("entry %d in a tree of size %d: %w: %v", index, tree.N, ErrInclusion, err)
 	}
@@ -65,7 +65,7 @@ func VerifyConsistency(older, newer Tree, hashes []Hash) error {
 			return fail("root %v for the empty tree", t.Hash)
 		}
 	}
-	err := proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(older.N), uint64(newer.N), rawHashes(hashes), older.Hash[:], newer.Hash[:])
+	err := proof.VerifyConsistency(new(nodeHasher), uint64(older.N), uint64(newer.N), rawHashes(hashes), older.Hash[:], newer.Hash[:])
 	var mismatch proof.RootMismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -76,6 +76,32 @@ func VerifyConsistency(older, newer Tree, hashes []Hash) error {
 	return nil
 }
 
+// A nodeHasher hashes as RFC 6962 says, for the arithmetic of package merkle. It
+// keeps what it returns in few pieces of memory: merkle's own hasher allocates
+// three times per node.
+type nodeHasher struct {
+	free []Hash
+}
+
+func (h *nodeHasher) HashChildren(l, r []byte) []byte {
+	if len(h.free) == 0 {
+		h.free = make([]Hash, 32)
+	}
+	node := &h.free[0]
+	h.free = h.free[1:]
+	*node = tlog.NodeHash(Hash(l), Hash(r))
+	return node[:]
+}
+
+func (h *nodeHasher) HashLeaf(leaf []byte) []byte {
+	sum := LeafHash(leaf)
+	return sum[:]
+}
+
+func (h *nodeHasher) EmptyRoot() []byte { return slices.Clone(EmptyTree.Hash[:]) }
+
+func (h *nodeHasher) Size() int { return tlog.HashSize }
+
 func rawHashes(hashes []Hash) [][]byte {
 	raw := make([][]byte, len(hashes))
 	for i := range hashes {
@@ -83,10 +109,6 @@ func rawHashes(hashes []Hash) [][]byte {
 	}
 	return raw
 }
-
-// maxProvable is one more than the largest tree for which proofs are built:
-// beyond it x/mod's numbering of stored hashes leaves int64.
-const maxProvable = 1 << 62
 
 // InclusionProof builds the proof that VerifyInclusion checks, from tiles that
 // need not be trusted: they are authenticated against the tree's root. Trees

@@ -1,7 +1,6 @@
 package proofs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,14 +12,14 @@ const MaxPolicySize = 256 << 10
 
 // A PolicyLog is a log whose checkpoints a policy accepts.
 type PolicyLog struct {
-	Key Key    // of type Ed25519; its name is the log's origin
+	Key Key    // of type Ed25519, ECDSA or MLDSA44; its name is the log's origin
 	URL string // as written, empty if none
 }
 
 // A PolicyWitness is a witness that a policy knows.
 type PolicyWitness struct {
 	Name string // opaque bytes that mean something only within the policy
-	Key  Key    // of type CosignatureV1
+	Key  Key    // of type CosignatureV1 or MLDSA44
 	URL  string // as written, empty if none
 }
 
@@ -47,20 +46,22 @@ func ParsePolicy(b []byte) (*Policy, error) {
 		return nil, fmt.Errorf("policy: %d bytes, more than %d", len(b), MaxPolicySize)
 	}
 	p := policyParser{
-		policy:  new(Policy),
-		names:   make(map[string]member),
-		grouped: make(map[string]string),
+		policy:    new(Policy),
+		names:     make(map[string]member),
+		grouped:   make(map[string]string),
+		logs:      make(map[string]string),
+		witnesses: make(map[string]string),
 	}
 	line := 0
-	for ; len(b) > 0; line++ {
-		text, rest, ok := bytes.Cut(b, []byte("\n"))
+	for s := string(b); s != ""; line++ {
+		text, rest, ok := strings.Cut(s, "\n")
 		if !ok {
 			return nil, fmt.Errorf("policy: line %d: no newline at the end of the file", line+1)
 		}
-		if err := p.line(string(text)); err != nil {
+		if err := p.line(text); err != nil {
 			return nil, fmt.Errorf("policy: line %d: %w", line+1, err)
 		}
-		b = rest
+		s = rest
 	}
 	if p.policy.quorum.kind == quorumUndefined {
 		return nil, fmt.Errorf("policy: line %d: end of file without a quorum line", line)
@@ -72,6 +73,10 @@ type policyParser struct {
 	policy  *Policy
 	names   map[string]member // witnesses and groups defined so far
 	grouped map[string]string // member name to the group that lists it
+
+	// Public keys to the log or witness that has it: one key counts once,
+	// whatever its name and type.
+	logs, witnesses map[string]string
 }
 
 func (p *policyParser) line(text string) error {
@@ -80,8 +85,7 @@ func (p *policyParser) line(text string) error {
 			return fmt.Errorf("control character 0x%02x at column %d", c, i+1)
 		}
 	}
-	// Only space and tab separate: bytes above 0x7f are opaque.
-	items := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' })
+	items := splitItems(text)
 	if len(items) == 0 || strings.HasPrefix(items[0], "#") {
 		return nil
 	}
@@ -98,19 +102,45 @@ func (p *policyParser) line(text string) error {
 	return fmt.Errorf("unknown keyword %s", quoteShort(items[0]))
 }
 
+// splitItems splits at spaces and tabs. Nothing else separates: bytes above 0x7f
+// are opaque.
+func splitItems(line string) []string {
+	blank := func(c byte) bool { return c == ' ' || c == '\t' }
+	n := 0
+	for i := range len(line) {
+		if !blank(line[i]) && (i == 0 || blank(line[i-1])) {
+			n++
+		}
+	}
+	items := make([]string, 0, n)
+	start := 0
+	for i := range len(line) + 1 {
+		if i < len(line) && !blank(line[i]) {
+			continue
+		}
+		if start < i {
+			items = append(items, line[start:i])
+		}
+		start = i + 1
+	}
+	return items
+}
+
 func (p *policyParser) log(args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return errors.New("want: log VKEY [URL]")
 	}
-	key, url, err := parseKeyAndURL(args, Ed25519)
+	key, url, err := parseKeyAndURL(args)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
-	for _, l := range p.policy.Logs {
-		if l.Key.pub == key.pub {
-			return fmt.Errorf("log %s has the public key of log %s", quoteShort(key.name), quoteShort(l.Key.name))
-		}
+	if !key.alg.ForLogs() {
+		return fmt.Errorf("log: key %s has type %v, want %v, %v or %v", quoteShort(args[0]), key.alg, Ed25519, ECDSA, MLDSA44)
 	}
+	if other, ok := p.logs[key.pub]; ok {
+		return fmt.Errorf("log %s has the public key of log %s", quoteShort(key.name), quoteShort(other))
+	}
+	p.logs[key.pub] = key.name
 	p.policy.Logs = append(p.policy.Logs, PolicyLog{Key: key, URL: url})
 	return nil
 }
@@ -120,15 +150,17 @@ func (p *policyParser) witness(args []string) error {
 		return errors.New("want: witness NAME VKEY [URL]")
 	}
 	name := args[0]
-	key, url, err := parseKeyAndURL(args[1:], CosignatureV1)
+	key, url, err := parseKeyAndURL(args[1:])
 	if err != nil {
 		return fmt.Errorf("witness %s: %w", quoteShort(name), err)
 	}
-	for _, w := range p.policy.Witnesses {
-		if w.Key.pub == key.pub {
-			return fmt.Errorf("witness %s has the public key of witness %s", quoteShort(name), quoteShort(w.Name))
-		}
+	if !key.alg.ForWitnesses() {
+		return fmt.Errorf("witness %s: key %s has type %v, want %v or %v", quoteShort(name), quoteShort(args[1]), key.alg, CosignatureV1, MLDSA44)
 	}
+	if other, ok := p.witnesses[key.pub]; ok {
+		return fmt.Errorf("witness %s has the public key of witness %s", quoteShort(name), quoteShort(other))
+	}
+	p.witnesses[key.pub] = name
 	if err := p.define(name, member{name: name, group: -1}); err != nil {
 		return err
 	}
@@ -137,12 +169,9 @@ func (p *policyParser) witness(args []string) error {
 }
 
 // parseKeyAndURL reads VKEY [URL].
-func parseKeyAndURL(args []string, want Algorithm) (key Key, url string, err error) {
+func parseKeyAndURL(args []string) (key Key, url string, err error) {
 	if key, err = ParseKey(args[0]); err != nil {
 		return Key{}, "", err
-	}
-	if key.alg != want {
-		return Key{}, "", fmt.Errorf("key %s has type %v, want %v", quoteShort(args[0]), key.alg, want)
 	}
 	if len(args) > 1 {
 		url = args[1]
@@ -240,37 +269,60 @@ type SignedCheckpoint struct {
 }
 
 // OpenCheckpoint reads a signed checkpoint and verifies it: a log of the
-// policy whose name is the origin signed it (ErrUnknownLog), no signature by a
-// log or witness of the policy fails (ErrBadSignature), and the witnesses that
-// cosigned it are a quorum (*QuorumError). With a *QuorumError, and only with
-// that error, the checkpoint is returned too.
+// policy whose name is the origin signed it (ErrUnknownLog), all of it
+// (ErrExtensions), no signature by a log or witness of the policy fails
+// (ErrBadSignature), and the witnesses that cosigned it are a quorum
+// (*QuorumError). With a *QuorumError, and only with that error, the checkpoint
+// is returned too.
+//
+// Witnesses vouch for the tree and never for extension lines, whatever the type
+// of their keys: that one of a witness does not cover them is no reason not to
+// count it.
 func (p *Policy) OpenCheckpoint(signed []byte) (*SignedCheckpoint, error) {
-	note, c, err := parseSignedCheckpoint(signed)
+	return p.openCheckpoint(string(signed))
+}
+
+func (p *Policy) openCheckpoint(signed string) (*SignedCheckpoint, error) {
+	note, c, err := parseSigned(signed, 1)
 	if err != nil {
 		return nil, err
 	}
 	if p == nil {
 		p = new(Policy)
 	}
-	keys := make([]Key, len(p.Logs))
-	for i, l := range p.Logs {
-		keys[i] = l.Key
-	}
 	sc := &SignedCheckpoint{Checkpoint: c, Note: note}
-	if sc.Log, err = findLog(note, c.Origin, keys); err != nil {
+	text := &signedText{text: note.Text, cp: &sc.Checkpoint}
+	if sc.Log, err = findLog(note, &sc.Checkpoint, text, p.logKeys); err != nil {
 		return nil, err
 	}
-	cosigned := make(map[string]bool)
+	var times [4]int64
 	for _, w := range p.Witnesses {
-		times, err := note.VerifiedBy(w.Key)
-		if errors.Is(err, ErrNoSignature) {
-			continue
+		if !w.Key.alg.ForWitnesses() {
+			return nil, fmt.Errorf("witness %s: key %s has type %v, want %v or %v", quoteShort(w.Name), quoteShort(w.Key.name), w.Key.alg, CosignatureV1, MLDSA44)
 		}
+		cosigned, err := note.appendTimes(times[:0], text, w.Key)
 		if err != nil {
 			return nil, fmt.Errorf("witness %s: %w", quoteShort(w.Name), err)
 		}
-		cosigned[w.Name] = true
-		sc.Cosignatures = append(sc.Cosignatures, Cosignature{Witness: w.Name, Key: w.Key, Time: slices.Max(times)})
+		if len(cosigned) == 0 {
+			continue
+		}
+		if sc.Cosignatures == nil {
+			sc.Cosignatures = make([]Cosignature, 0, min(len(note.Signatures), len(p.Witnesses)))
+		}
+		sc.Cosignatures = append(sc.Cosignatures, Cosignature{Witness: w.Name, Key: w.Key, Time: slices.Max(cosigned)})
 	}
-	return sc, p.Satisfied(func(witness string) bool { return cosigned[witness] })
+	return sc, p.Satisfied(sc.cosignedBy)
+}
+
+func (p *Policy) logKeys(yield func(Key) bool) {
+	for _, l := range p.Logs {
+		if !yield(l.Key) {
+			return
+		}
+	}
+}
+
+func (c *SignedCheckpoint) cosignedBy(witness string) bool {
+	return slices.ContainsFunc(c.Cosignatures, func(s Cosignature) bool { return s.Witness == witness })
 }

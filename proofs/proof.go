@@ -11,9 +11,9 @@ import (
 // and as much again for extra data and hashes.
 const MaxProofSize = 2 * MaxNoteSize
 
-// maxPath is the length of the longest inclusion proof in a tree of up to
+// MaxProofHashes is the length of the longest inclusion proof in a tree of up to
 // 2^63-1 entries.
-const maxPath = 63
+const MaxProofHashes = 63
 
 const proofHeader = "c2sp.org/tlog-proof@v1\n"
 
@@ -26,7 +26,7 @@ type Proof struct {
 }
 
 // ParseProof reads a proof and checks its form, that of the checkpoint
-// included. It verifies nothing: see Proof.Verify.
+// included. It verifies nothing: see Proof.Verify. Errors name the line.
 func ParseProof(b []byte) (Proof, error) {
 	p, err := parseProof(b)
 	if err != nil {
@@ -41,51 +41,68 @@ func parseProof(b []byte) (Proof, error) {
 	}
 	rest, ok := strings.CutPrefix(string(b), proofHeader)
 	if !ok {
-		return Proof{}, fmt.Errorf("first line is not %q", strings.TrimSpace(proofHeader))
+		return Proof{}, fmt.Errorf("line 1: the first line is not %q", strings.TrimSpace(proofHeader))
 	}
 	head, signed, ok := strings.Cut(rest, "\n\n")
 	if !ok {
 		return Proof{}, errors.New("no empty line before the checkpoint")
 	}
-	lines := strings.Split(head, "\n")
 	var p Proof
-	if extra, ok := strings.CutPrefix(lines[0], "extra "); ok {
+	n := 2 // the line that comes next
+	line, head, more := strings.Cut(head, "\n")
+	if extra, ok := strings.CutPrefix(line, "extra "); ok {
 		var err error
 		if p.Extra, err = decodeBase64(extra); err != nil {
-			return Proof{}, fmt.Errorf("extra: %w", err)
+			return Proof{}, fmt.Errorf("line %d: extra: %w", n, err)
 		}
 		if len(p.Extra) == 0 {
-			return Proof{}, errors.New("extra line without data")
+			return Proof{}, fmt.Errorf("line %d: extra line without data", n)
 		}
-		lines = lines[1:]
+		n++
+		if !more {
+			return Proof{}, fmt.Errorf("line %d: no index line", n)
+		}
+		line, head, more = strings.Cut(head, "\n")
 	}
-	if len(lines) == 0 {
-		return Proof{}, errors.New("no index line")
-	}
-	index, ok := strings.CutPrefix(lines[0], "index ")
+	index, ok := strings.CutPrefix(line, "index ")
 	if !ok {
-		return Proof{}, fmt.Errorf("%s where the index line should be", quoteShort(lines[0]))
+		return Proof{}, fmt.Errorf("line %d: %s where the index line should be", n, quoteShort(line))
 	}
 	var err error
 	if p.Index, err = parseDecimal(index); err != nil {
-		return Proof{}, fmt.Errorf("index: %w", err)
+		return Proof{}, fmt.Errorf("line %d: index: %w", n, err)
 	}
-	lines = lines[1:]
-	if len(lines) > maxPath {
-		return Proof{}, fmt.Errorf("%d hashes, more than any tree needs", len(lines))
-	}
-	for _, line := range lines {
-		h, err := parseHash(line)
-		if err != nil {
+	n++
+	if more {
+		if p.Hashes, err = parseHashes(head, n); err != nil {
 			return Proof{}, err
 		}
-		p.Hashes = append(p.Hashes, h)
+		n += len(p.Hashes)
 	}
-	if _, _, err := parseSignedCheckpoint([]byte(signed)); err != nil {
+	if _, _, err := parseSigned(signed, n+1); err != nil {
 		return Proof{}, err
 	}
 	p.Checkpoint = []byte(signed)
 	return p, nil
+}
+
+// parseHashes reads lines of one hash each, the last without its newline. It
+// counts them from first, for errors.
+func parseHashes(lines string, first int) ([]Hash, error) {
+	n := strings.Count(lines, "\n") + 1
+	if n > MaxProofHashes {
+		return nil, fmt.Errorf("line %d: %d hashes, more than any tree needs", first+MaxProofHashes, n)
+	}
+	hashes := make([]Hash, n)
+	for i := range hashes {
+		line, rest, _ := strings.Cut(lines, "\n")
+		var err error
+		if hashes[i], err = parseHash(line); err != nil {
+			return nil, fmt.Errorf("line %d: %w", first+i, err)
+		}
+		lines = rest
+	}
+	return hashes, nil
 }
 
 // Marshal prints the proof, usually into a file named *.tlog-proof. ParseProof

@@ -107,8 +107,8 @@ func TestParseProofForms(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct{ in, err string }{
-		"nothing":               {"", "first line"},
-		"other version":         {strings.Replace(head, "v1", "v2", 1) + "index 0\n\n" + cp, "first line"},
+		"nothing":               {"", "line 1: the first line is not"},
+		"other version":         {strings.Replace(head, "v1", "v2", 1) + "index 0\n\n" + cp, "line 1: the first line is not"},
 		"header alone":          {head, "no empty line"},
 		"empty line at once":    {head + "\n\n" + cp, "where the index line"},
 		"extra alone":           {head + "extra AA==\n\n" + cp, "no index line"},
@@ -133,12 +133,12 @@ func TestParseProofForms(t *testing.T) {
 		"path too long":         {head + "index 0\n" + strings.Repeat(h, 64) + "\n" + cp, "64 hashes"},
 		"no empty line":         {head + "index 0\n" + h + strings.ReplaceAll(cp, "\n\n", "\n"), "no empty line"},
 		"hash where text is":    {head + "index 0\n" + h + cp, "hash"},
-		"two empty lines":       {head + "index 0\n\n\n" + cp, "line 1 is empty"},
+		"two empty lines":       {head + "index 0\n\n\n" + cp, "line 4 is empty"},
 		"no checkpoint":         {head + "index 0\n\n", "note:"},
-		"not a checkpoint":      {head + "index 0\n\n" + string(signNote(t, "a\n", w.log)), "checkpoint: 1 lines"},
+		"not a checkpoint":      {head + "index 0\n\n" + string(signNote(t, "a\n", w.log)), "checkpoint: ends at line 4: 1 lines"},
 		"unsigned checkpoint":   {head + "index 0\n\na\n1\n" + someRoot + "\n", "note:"},
 		"something behind":      {head + "index 0\n\n" + cp + "\n", "no signatures"},
-		"CRLF":                  {strings.ReplaceAll(head+"index 0\n\n"+cp, "\n", "\r\n"), "first line"},
+		"CRLF":                  {strings.ReplaceAll(head+"index 0\n\n"+cp, "\n", "\r\n"), "line 1: the first line is not"},
 		"too large":             {head + "extra " + strings.Repeat("AAAA", MaxProofSize/4) + "\nindex 0\n\n" + cp, "more than"},
 	} {
 		t.Run(name, func(t *testing.T) {

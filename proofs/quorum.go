@@ -74,8 +74,9 @@ func printable(name string) string {
 	return name
 }
 
-// Satisfied reports whether the witnesses for which have returns true, called
-// with names of the policy, are a quorum: nil, or a *QuorumError.
+// Satisfied reports whether the witnesses for which have returns true are a
+// quorum: nil, or a *QuorumError. It calls have with names of the policy, with
+// some perhaps twice.
 func (p *Policy) Satisfied(have func(witness string) bool) error {
 	if p == nil || p.quorum.kind == quorumUndefined {
 		return &QuorumError{}
@@ -83,23 +84,17 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 	if p.quorum.kind == quorumNone {
 		return nil
 	}
-	c := count{policy: p, have: make([]int, len(p.groups)), cosigned: make(map[string]bool)}
+	c := count{policy: p, have: have, members: make([]int, len(p.groups))}
 	// Members stand before their groups, so one pass from the front counts
 	// nested groups without recursion.
 	for i, g := range p.groups {
 		for _, m := range g.members {
-			if m.group < 0 {
-				c.cosigned[m.name] = have(m.name)
-			}
 			if c.met(m) {
-				c.have[i]++
+				c.members[i]++
 			}
 		}
 	}
 	q := p.quorum.member
-	if q.group < 0 {
-		c.cosigned[q.name] = have(q.name)
-	}
 	if c.met(q) {
 		return nil
 	}
@@ -111,16 +106,16 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 
 // A count holds who cosigned, for Policy.Satisfied.
 type count struct {
-	policy   *Policy
-	have     []int // members met, by group
-	cosigned map[string]bool
+	policy  *Policy
+	have    func(witness string) bool
+	members []int // met, by group
 }
 
 func (c *count) met(m member) bool {
 	if m.group < 0 {
-		return c.cosigned[m.name]
+		return c.have(m.name)
 	}
-	return c.have[m.group] >= c.policy.groups[m.group].want
+	return c.members[m.group] >= c.policy.groups[m.group].want
 }
 
 // short appends the groups that fall short, from the given one downwards. It
@@ -128,7 +123,7 @@ func (c *count) met(m member) bool {
 // groups, because those say it better.
 func (c *count) short(index int, list []ShortGroup) []ShortGroup {
 	g := c.policy.groups[index]
-	s := ShortGroup{Group: g.name, Have: c.have[index], Want: g.want}
+	s := ShortGroup{Group: g.name, Have: c.members[index], Want: g.want}
 	witnesses := false
 	for _, m := range g.members {
 		if !c.met(m) {

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"math"
 	"strings"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
+// Limits of c2sp.org/tlog-tiles, and of trees of up to 2^63-1 entries.
 const (
-	tileHeight = 8
-	tileWidth  = 1 << tileHeight // hashes in a full tile, entries in a full bundle
-
-	maxEntrySize = math.MaxUint16 // bytes; bundles count in two bytes
+	TileHeight   = 8               // levels of the tree in a tile
+	FullWidth    = 1 << TileHeight // hashes in a full tile, entries in a full bundle
+	MaxTileLevel = 7               // level of the topmost tile of the largest tree
+	MaxEntrySize = math.MaxUint16  // bytes; bundles count in two bytes
 )
 
 // A TileID says which tile: Width hashes at a level, or Width entries.
@@ -31,6 +30,20 @@ func (t TileID) Path() string {
 		return "tile/entries/" + indexPath(t.Index, t.Width)
 	}
 	return fmt.Sprintf("tile/%d/%s", t.Level, indexPath(t.Index, t.Width))
+}
+
+// TileWidth returns how many hashes the tile of that level and index has in a
+// tree of that size, or how many entries the bundle has (level -1): FullWidth,
+// fewer for the last one, and 0 if the tree has no such tile.
+func TileWidth(size int64, level int, index int64) int {
+	if size < 0 || index < 0 || level < -1 || level > MaxTileLevel {
+		return 0
+	}
+	have := size >> (TileHeight * max(level, 0)) // at this level
+	if index > have/FullWidth {
+		return 0
+	}
+	return int(min(have-index*FullWidth, FullWidth))
 }
 
 // TilePath returns the path of a tile of hashes, such as
@@ -50,7 +63,7 @@ func indexPath(n int64, width int) string {
 	for n /= 1000; n > 0; n /= 1000 {
 		s = fmt.Sprintf("x%03d/%s", n%1000, s)
 	}
-	if width != tileWidth {
+	if width != FullWidth {
 		s += fmt.Sprintf(".p/%d", width)
 	}
 	return s
@@ -68,7 +81,7 @@ func ParseTilePath(path string) (TileID, error) {
 }
 
 func parseTilePath(path string) (TileID, error) {
-	t := TileID{Width: tileWidth}
+	t := TileID{Width: FullWidth}
 	rest, ok := strings.CutPrefix(path, "tile/")
 	level, rest, ok2 := strings.Cut(rest, "/")
 	if !ok || !ok2 {
@@ -82,7 +95,7 @@ func parseTilePath(path string) (TileID, error) {
 		if err != nil {
 			return TileID{}, fmt.Errorf("level %w", err)
 		}
-		if l > 7 {
+		if l > MaxTileLevel {
 			return TileID{}, fmt.Errorf("level %d: no tree is that high", l)
 		}
 		t.Level, below = int(l), int(l)
@@ -93,7 +106,7 @@ func parseTilePath(path string) (TileID, error) {
 		if err != nil {
 			return TileID{}, fmt.Errorf("width %w", err)
 		}
-		if w < 1 || w >= tileWidth {
+		if w < 1 || w >= FullWidth {
 			return TileID{}, fmt.Errorf("width %d of a partial tile", w)
 		}
 		t.Width = int(w)
@@ -108,8 +121,8 @@ func parseTilePath(path string) (TileID, error) {
 		}
 		t.Index = t.Index*1000 + int64(digits[0]-'0')*100 + int64(digits[1]-'0')*10 + int64(digits[2]-'0')
 	}
-	hashes := int64(math.MaxInt64) >> (tileHeight * below) // at this level in the largest tree
-	if t.Index > hashes/tileWidth || int64(t.Width) > hashes-t.Index*tileWidth {
+	hashes := int64(math.MaxInt64) >> (TileHeight * below) // at this level in the largest tree
+	if t.Index > hashes/FullWidth || int64(t.Width) > hashes-t.Index*FullWidth {
 		return TileID{}, errors.New("index too large for any tree")
 	}
 	// Comparing catches the rest: x in wrong places, leading zero elements.
@@ -125,8 +138,8 @@ func parseTilePath(path string) (TileID, error) {
 func ParseEntries(bundle []byte) ([][]byte, error) {
 	var entries [][]byte
 	for rest := bundle; len(rest) > 0; {
-		if len(entries) == tileWidth {
-			return nil, fmt.Errorf("entry bundle: more than %d entries", tileWidth)
+		if len(entries) == FullWidth {
+			return nil, fmt.Errorf("entry bundle: more than %d entries", FullWidth)
 		}
 		if len(rest) < 2 {
 			return nil, fmt.Errorf("entry bundle: entry %d is cut short", len(entries))
@@ -144,39 +157,9 @@ func ParseEntries(bundle []byte) ([][]byte, error) {
 // AppendEntry appends an entry of at most 65,535 bytes to a bundle. It does
 // not count the entries already there.
 func AppendEntry(bundle, entry []byte) ([]byte, error) {
-	if len(entry) > maxEntrySize {
-		return nil, fmt.Errorf("entry of %d bytes, more than %d", len(entry), maxEntrySize)
+	if len(entry) > MaxEntrySize {
+		return nil, fmt.Errorf("entry of %d bytes, more than %d", len(entry), MaxEntrySize)
 	}
 	bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(entry)))
 	return append(bundle, entry...), nil
 }
-
-// A TileReader fetches tiles of hashes. What it returns is not trusted.
-type TileReader interface {
-	// ReadTile returns the width hashes, 32 bytes each, of the tile of that
-	// index at that level. Asked are only tiles of the tree that a proof is
-	// built for, with the width they have there; an implementation that no
-	// longer has a partial tile cuts it from a wider one.
-	ReadTile(level int, index int64, width int) ([]byte, error)
-}
-
-// tileAdapter lets x/mod's authenticating reader use a TileReader.
-type tileAdapter struct{ r TileReader }
-
-func (tileAdapter) Height() int { return tileHeight }
-
-func (a tileAdapter) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
-	data := make([][]byte, len(tiles))
-	for i, t := range tiles {
-		var err error
-		if data[i], err = a.r.ReadTile(t.L, t.N, t.W); err != nil {
-			return nil, fmt.Errorf("%s: %w", TilePath(t.L, t.N, t.W), err)
-		}
-		if want := t.W * tlog.HashSize; len(data[i]) != want {
-			return nil, fmt.Errorf("%s: %d bytes, want %d", TilePath(t.L, t.N, t.W), len(data[i]), want)
-		}
-	}
-	return data, nil
-}
-
-func (tileAdapter) SaveTiles([]tlog.Tile, [][]byte) {}
