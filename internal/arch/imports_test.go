@@ -28,12 +28,15 @@ var rooms = map[string][]string{
 	"cmd/internal":        {"proofs"},
 	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "verify", "proofs", "internal"},
 	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "proofs", "internal"},
+	"cmd/logload":         {"cmd/logload", "cmd/internal", "log/api", "verify", "proofs", "internal"},
 	"cmd/logserver":       {"cmd/logserver", "cmd/internal", "log", "witness/client", "verify", "proofs", "internal"},
 	"cmd/publisher":       {"cmd/publisher", "cmd/internal", "publish", "log/api", "verify", "proofs", "internal"},
 	"cmd/updater":         {"cmd/updater", "cmd/internal", "verify", "proofs", "internal"},
 	"cmd/witness":         {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
 	"internal/arch":       {},
+	"internal/agentkey":   {"proofs", "internal"},
 	"internal/testvendor": {"verify", "proofs"},
+	"internal/vectorgen":  {},
 }
 
 // Foreign packages that only some folders may name.
