@@ -3,8 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"unicode/utf8"
 )
 
 // This file judges what may enter the log. The judgement is a function of the
@@ -115,8 +114,8 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 		return Decision{}, refused(RefusedWrongType, "the file says it is %q, which role %q cannot be", m.Type, role)
 	}
 	leaf := leafOf(Release, r.id, role, m)
-	if role == "" || len(leaf.Marshal()) > maxReleaseSize {
-		return Decision{}, refused(RefusedRoleName, "the role's name is empty or too long: %d bytes", len(role))
+	if role == "" || !utf8.ValidString(role) || len(leaf.Marshal()) > maxReleaseSize {
+		return Decision{}, refused(RefusedRoleName, "the role's name, of %d bytes, is empty, not UTF-8 or too long", len(role))
 	}
 	logged, isLogged := r.byPayload[rolePayload{role, m.PayloadDigest}]
 	if role == RoleRoot {
@@ -127,10 +126,16 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 	}
 
 	keys, err := r.KeysOf(role)
+	if err != nil && !IsRefused(err) {
+		return Decision{}, err
+	}
 	if isLogged {
-		again, err2 := r.signedAgain(role, m, keys, err == nil)
-		if err2 != nil {
-			return Decision{}, err2
+		if err != nil { // the role has no keys: nobody can have signed again
+			return r.already(logged), nil
+		}
+		again, err := r.signedAgain(logged, m, keys)
+		if err != nil {
+			return Decision{}, err
 		}
 		if !again {
 			return r.already(logged), nil
@@ -143,13 +148,16 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 		return Decision{}, r.tooFew(role, m, short)
 	}
 	if m.Type == RoleTargets && m.Encoding == JSON {
-		if leaf.Snapshot, err = r.vouching(role, m, snapshots); err != nil {
-			return Decision{}, err
-		}
-	} else if first, ok := r.byDigest[m.PayloadDigest]; ok && r.records[first].Leaf.Role != role {
-		return Decision{}, refused(RefusedOtherRole, "this payload is logged as role %q at index %d", r.records[first].Leaf.Role, r.records[first].Index)
+		leaf.Snapshot, err = r.vouching(role, m, snapshots)
+	} else if other, ok := r.otherRole(role, m.PayloadDigest); ok {
+		err = refused(RefusedOtherRole, "this payload is logged as role %q at index %d", other.Leaf.Role, other.Index)
 	}
-	return r.releaseOrEvidence(leaf, keys)
+	if err != nil {
+		return Decision{}, err
+	}
+	asked := ask(keys)
+	r.signed.judged(m, asked)
+	return r.releaseOrEvidence(leaf, asked)
 }
 
 // maxReleaseSize leaves room for the line that evidence has and a release has
@@ -169,7 +177,7 @@ func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 		return Decision{}, refused(RefusedNoParent, "root %d chains to root %d, which is not logged in this repository (logged: %d to %d)",
 			m.Version, m.Version-1, r.records[0].Leaf.Version, r.records[r.root].Leaf.Version)
 	}
-	before, err := r.metadata(parent)
+	before, err := r.rootFile(parent)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -179,7 +187,7 @@ func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 	if err := m.Meets(m.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", m.Version, err)
 	}
-	return r.releaseOrEvidence(leaf, KeySet{})
+	return r.releaseOrEvidence(leaf, question{})
 }
 
 // parentOf returns the position of the root that root version v must chain to.
@@ -199,24 +207,18 @@ func (r *Repository) parentOf(v int64) (int, bool) {
 }
 
 // signedAgain reports whether a key that the role has now signed m and none of
-// the logged files with the same payload: the role's keys were rotated and the
-// release was signed again.
-func (r *Repository) signedAgain(role string, m *Metadata, keys KeySet, haveKeys bool) (bool, error) {
-	if !haveKeys {
-		return false, nil
-	}
+// the logged files with the same payload, of which the last is given: the role's
+// keys were rotated and the release was signed again.
+func (r *Repository) signedAgain(logged int, m *Metadata, keys KeySet) (bool, error) {
 	signers := map[KeyIdentity]bool{}
 	for _, id := range m.Signers(keys) {
 		signers[id] = true
 	}
-	for _, position := range r.roles[role] {
-		if len(signers) == 0 {
-			break
+	for position := logged; position != none && len(signers) > 0; position = r.links[position].payload {
+		if r.records[position].Leaf.Metadata == m.FileDigest {
+			return false, nil // the very same file
 		}
-		if r.records[position].Leaf.Payload != m.PayloadDigest {
-			continue
-		}
-		earlier, err := r.metadata(position)
+		earlier, err := r.read(position)
 		if err != nil {
 			return false, err
 		}
@@ -231,14 +233,19 @@ func (r *Repository) signedAgain(role string, m *Metadata, keys KeySet, haveKeys
 // and tells a file signed by superseded keys from one that never had enough.
 func (r *Repository) tooFew(role string, m *Metadata, short error) error {
 	if IsTopLevel(role) {
-		for _, version := range slices.Backward(slices.Sorted(maps.Keys(r.roots))) {
-			root, err := r.metadata(r.roots[version])
+		signed, err := r.everSigned(role, m)
+		if err != nil {
+			return err
+		}
+		roots := r.releases[RoleRoot]
+		for i := len(roots) - 1; signed && i >= 0; i-- {
+			root, err := r.rootFile(roots[i])
 			if err != nil {
 				return err
 			}
 			if m.Meets(root.Root.KeySet(role)) == nil {
 				return refused(RefusedSuperseded, "%s %d is signed only by keys that root %d gave the role and root %d no longer does",
-					role, m.Version, version, r.records[r.root].Leaf.Version)
+					role, m.Version, root.Version, r.records[r.root].Leaf.Version)
 			}
 		}
 	}
@@ -252,11 +259,12 @@ func (r *Repository) tooFew(role string, m *Metadata, short error) error {
 // another role's needs one that lists its hash. (Hash bins that are empty share
 // their payload.)
 func (r *Repository) vouching(role string, m *Metadata, snapshots []*Metadata) (Digest, error) {
-	root, err := r.metadata(r.root)
+	root, err := r.Root()
 	if err != nil {
 		return Digest{}, err
 	}
-	first, elsewhere := r.byDigest[m.PayloadDigest]
+	keys := ask(root.Root.KeySet(RoleSnapshot))
+	other, elsewhere := r.otherRole(role, m.PayloadDigest)
 	why := "none was submitted with it"
 	for _, s := range snapshots {
 		if s.Snapshot == nil || s.Encoding != r.encoding {
@@ -268,48 +276,54 @@ func (r *Repository) vouching(role string, m *Metadata, snapshots []*Metadata) (
 			why = fmt.Sprintf("snapshot %d does not list %s.json", s.Version, role)
 			continue
 		}
-		if err := listed.Matches(m.File, m.Version); err != nil {
-			why = fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
+		if elsewhere && listed.Hashes == nil {
+			why = fmt.Sprintf("snapshot %d lists %s.json without a hash, which would tell them apart", s.Version, role)
 			continue
 		}
-		if err := s.Meets(root.Root.KeySet(RoleSnapshot)); err != nil {
+		// Signatures come before hashes: who cannot sign a snapshot cannot have
+		// a large file hashed once for every snapshot beside it.
+		if err := r.meets(s, keys); err != nil {
 			why = fmt.Sprintf("snapshot %d: %v", s.Version, err)
 			continue
 		}
-		if elsewhere && listed.Hashes == nil && r.records[first].Leaf.Role != role {
-			return Digest{}, refused(RefusedOtherRole, "this payload is logged as role %q at index %d, and snapshot %d lists %s.json without a hash that would tell them apart",
-				r.records[first].Leaf.Role, r.records[first].Index, s.Version, role)
+		if err := listed.describes(m); err != nil {
+			why = fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
+			continue
 		}
 		return s.FileDigest, nil
 	}
-	if elsewhere && r.records[first].Leaf.Role != role {
+	if elsewhere {
 		return Digest{}, refused(RefusedOtherRole, "this payload is logged as role %q at index %d, and no snapshot beside it lists its hash as %s.json: %s",
-			r.records[first].Leaf.Role, r.records[first].Index, role, why)
+			other.Leaf.Role, other.Index, role, why)
 	}
 	return Digest{}, refused(RefusedSnapshotNeeded, "%s %d counts only beside a snapshot that is validly signed and lists it: %s", role, m.Version, why)
 }
 
 // releaseOrEvidence decides between the two kinds of leaf: where another payload
 // of the version stands, the file is evidence, once per role and version.
-func (r *Repository) releaseOrEvidence(leaf Leaf, keys KeySet) (Decision, error) {
-	for _, position := range r.roles[leaf.Role] {
+func (r *Repository) releaseOrEvidence(leaf Leaf, keys question) (Decision, error) {
+	version := roleVersion{leaf.Role, leaf.Version}
+	contradicted := none // the first release that stands
+	for position := lastOf(r.byVersion, version); position != none; position = r.links[position].version {
 		other := r.records[position].Leaf
-		if other.Kind != Release || other.Version != leaf.Version || other.Payload == leaf.Payload {
+		if other.Kind != Release || other.Payload == leaf.Payload {
 			continue
 		}
 		stands, err := r.stands(position, keys)
 		if err != nil {
 			return Decision{}, err
 		}
-		if !stands {
-			continue
+		if stands {
+			contradicted = position
 		}
-		if evidence, ok := r.evidence[roleVersion{leaf.Role, leaf.Version}]; ok {
-			return r.already(evidence), nil
-		}
-		leaf.Kind, leaf.Contradicts = Evidence, r.records[position].Index
+	}
+	if contradicted == none {
 		return Decision{Leaf: leaf}, nil
 	}
+	if evidence, ok := r.evidence[version]; ok {
+		return r.already(evidence), nil
+	}
+	leaf.Kind, leaf.Contradicts = Evidence, r.records[contradicted].Index
 	return Decision{Leaf: leaf}, nil
 }
 

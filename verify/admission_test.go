@@ -16,13 +16,15 @@ import (
 // prefix is a log's prefix as admission sees it: leaves in order and the files
 // they name.
 type prefix struct {
-	t     *testing.T
+	t     testing.TB
 	repo  *verify.Repository
 	blobs map[verify.Digest][]byte
 	next  int64
+	reads int // of blobs
 }
 
 func (p *prefix) Blob(sum verify.Digest) ([]byte, error) {
+	p.reads++
 	b, ok := p.blobs[sum]
 	if !ok {
 		return nil, fmt.Errorf("no blob %v", sum)
@@ -30,7 +32,7 @@ func (p *prefix) Blob(sum verify.Digest) ([]byte, error) {
 	return b, nil
 }
 
-func newPrefix(t *testing.T, genesis []byte) *prefix {
+func newPrefix(t testing.TB, genesis []byte) *prefix {
 	t.Helper()
 	p := &prefix{t: t, blobs: map[verify.Digest][]byte{}}
 	m := parse(t, genesis)
@@ -46,7 +48,7 @@ func newPrefix(t *testing.T, genesis []byte) *prefix {
 	return p
 }
 
-func parse(t *testing.T, file []byte) *verify.Metadata {
+func parse(t testing.TB, file []byte) *verify.Metadata {
 	t.Helper()
 	m, err := verify.ParseJSON(file)
 	if err != nil {

@@ -2,109 +2,188 @@ package verify
 
 import (
 	"bytes"
-	"crypto/ed25519"
+	"crypto/elliptic"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
+	"filippo.io/mldsa"
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // targetsFile returns indented targets metadata with n targets, as go-tuf and
-// python-tuf write it.
-func targetsFile(n int) []byte {
+// python-tuf write it, with signatures that still have to be made.
+func targetsFile(n int, signers ...string) []byte {
 	var b bytes.Buffer
-	b.WriteString("{\n \"signatures\": [\n  {\n   \"keyid\": \"k\",\n   \"sig\": \"00\"\n  }\n ],\n \"signed\": {\n  \"_type\": \"targets\",\n")
+	b.WriteString("{\n \"signatures\": [")
+	for i, id := range signers {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "\n  {\n   \"keyid\": %q,\n   \"sig\": \"%s\"\n  }", id, unsigned(id))
+	}
+	b.WriteString("\n ],\n \"signed\": {\n  \"_type\": \"targets\",\n")
 	b.WriteString("  \"expires\": \"2030-01-01T00:00:00Z\",\n  \"spec_version\": \"1.0.31\",\n  \"targets\": {")
 	for i := range n {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		sum := Sum(fmt.Append(nil, i))
-		fmt.Fprintf(&b, "\n   \"images/board-%06d.bin\": {\n    \"hashes\": {\n     \"sha256\": \"%v\"\n    },\n    \"length\": %d\n   }", i, sum, i)
+		fmt.Fprintf(&b, "\n   \"images/board-%06d.bin\": {\n    \"hashes\": {\n     \"sha256\": \"%v\"\n    },\n    \"length\": %d\n   }", i, sum, i+1)
 	}
 	b.WriteString("\n  },\n  \"version\": 7\n }\n}\n")
 	return b.Bytes()
 }
 
-// signedFile returns targets metadata of about 5 KB with one Ed25519 signature,
-// and who may sign it.
-func signedFile(b *testing.B) ([]byte, KeySet) {
-	public, private, err := ed25519.GenerateKey(nil)
+func unsigned(id string) string { return hex.EncodeToString([]byte("unsigned " + id)) }
+
+// benchFile is a file, who may sign it, and the same for go-tuf.
+type benchFile struct {
+	file []byte
+	keys KeySet
+	root *metadata.Metadata[metadata.RootType]
+}
+
+// newBenchFile has keys of one kind sign n targets; all of them must.
+func newBenchFile(b *testing.B, n int, keys ...testKey) benchFile {
+	b.Helper()
+	f := benchFile{keys: KeySet{Keys: map[string]*Key{}, Role: Role{Threshold: len(keys)}}}
+	for i, k := range keys {
+		id := fmt.Sprint("key ", i)
+		f.keys.Keys[id] = k.key
+		f.keys.Role.KeyIDs = append(f.keys.Role.KeyIDs, id)
+	}
+	f.file = targetsFile(n, f.keys.Role.KeyIDs...)
+	m, err := ParseJSON(f.file)
 	if err != nil {
 		b.Fatal(err)
 	}
-	file := targetsFile(25)
-	m, err := ParseJSON(file)
+	for i, k := range keys {
+		id := f.keys.Role.KeyIDs[i]
+		f.file = bytes.Replace(f.file, []byte(unsigned(id)), []byte(hex.EncodeToString(k.sign(m.Payload))), 1)
+	}
+	f.root = metadata.Root(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	role := &metadata.Role{KeyIDs: f.keys.Role.KeyIDs, Threshold: len(keys)}
+	for id, k := range f.keys.Keys {
+		f.root.Signed.Keys[id] = &metadata.Key{Type: k.Type, Scheme: k.Scheme, Value: metadata.KeyVal{PublicKey: k.Public}}
+	}
+	f.root.Signed.Roles[RoleTargets] = role
+	return f
+}
+
+func (f benchFile) verify(b *testing.B) {
+	m, err := ParseJSON(f.file)
+	if err == nil {
+		err = m.Meets(f.keys)
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
-	sig := hex.EncodeToString(ed25519.Sign(private, m.Payload))
-	file = bytes.Replace(file, []byte(`"sig": "00"`), []byte(`"sig": "`+sig+`"`), 1)
-	key := &Key{ID: "k", Type: "ed25519", Scheme: "ed25519", Public: hex.EncodeToString(public)}
-	return file, KeySet{Keys: map[string]*Key{"k": key}, Role: Role{KeyIDs: []string{"k"}, Threshold: 1}}
 }
 
-func BenchmarkParse5KB(b *testing.B) {
-	file, keys := signedFile(b)
-	b.Run("verify", func(b *testing.B) {
-		b.SetBytes(int64(len(file)))
-		b.ReportAllocs()
-		for b.Loop() {
-			m, err := ParseJSON(file)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := m.Meets(keys); err != nil {
-				b.Fatal(err)
-			}
+func (f benchFile) goTUF(b *testing.B) {
+	m, err := metadata.Targets().FromBytes(f.file)
+	if err == nil {
+		err = f.root.VerifyDelegate(RoleTargets, m)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// jsonAndCJSON does with the standard library and cjson what ParseJSON does in
+// one pass, less the strictness and the signatures.
+func (f benchFile) jsonAndCJSON(b *testing.B) {
+	var file struct {
+		Signatures []struct{ KeyID, Sig string }
+		Signed     json.RawMessage
+	}
+	var targets struct {
+		Targets map[string]struct {
+			Length int64
+			Hashes map[string]string
 		}
-	})
-	b.Run("parse", func(b *testing.B) { benchmarkParse(b, file) })
-	b.Run("oracle", func(b *testing.B) { benchmarkOracle(b, file) })
+	}
+	err := json.Unmarshal(f.file, &file)
+	if err == nil {
+		err = json.Unmarshal(file.Signed, &targets)
+	}
+	if err == nil {
+		_, err = cjson.EncodeCanonical(file.Signed)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
-func BenchmarkParse100kTargets(b *testing.B) {
-	file := targetsFile(100_000)
-	b.Run("parse", func(b *testing.B) { benchmarkParse(b, file) })
-	b.Run("oracle", func(b *testing.B) { benchmarkOracle(b, file) })
-}
-
-func benchmarkParse(b *testing.B, file []byte) {
-	b.SetBytes(int64(len(file)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseJSON(file); err != nil {
-			b.Fatal(err)
+// BenchmarkReader reads a file and checks its signatures.
+func BenchmarkReader(b *testing.B) {
+	ed25519 := []testKey{ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b)}
+	_, p256 := ecdsaTestKey(b, elliptic.P256())
+	_, mldsa44 := mldsaTestKey(b, mldsa.MLDSA44(), "ml-dsa-44/1")
+	for _, size := range []struct {
+		name    string
+		targets int
+	}{{"5KB", 29}, {"14MB", 100_000}} {
+		for _, by := range []struct {
+			name string
+			keys []testKey
+		}{{"Ed25519", ed25519[:1]}, {"5xEd25519", ed25519}, {"P-256", []testKey{p256}}, {"ML-DSA-44", []testKey{mldsa44}}} {
+			b.Run(size.name+"/"+by.name, func(b *testing.B) {
+				f := newBenchFile(b, size.targets, by.keys...)
+				b.SetBytes(int64(len(f.file)))
+				b.ReportAllocs()
+				for b.Loop() {
+					f.verify(b)
+				}
+			})
 		}
 	}
 }
 
-// benchmarkOracle does with the standard library and cjson what ParseJSON does
-// in one pass, less the strictness.
-func benchmarkOracle(b *testing.B, file []byte) {
-	b.SetBytes(int64(len(file)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var f struct {
-			Signatures []struct{ KeyID, Sig string }
-			Signed     json.RawMessage
-		}
-		if err := json.Unmarshal(file, &f); err != nil {
-			b.Fatal(err)
-		}
-		var targets struct {
-			Targets map[string]struct {
-				Length int64
-				Hashes map[string]string
+// BenchmarkBesideOthers runs this package and others by turns on the same file,
+// so that a busy machine is busy for all of them, and reports how many times as
+// long the others take. The time per operation is that of one round of all.
+func BenchmarkBesideOthers(b *testing.B) {
+	keys := []testKey{ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b), ed25519TestKey(b)}
+	for _, size := range []struct {
+		name    string
+		targets int
+	}{{"5KB", 29}, {"14MB", 100_000}} {
+		b.Run(size.name, func(b *testing.B) {
+			one, five := newBenchFile(b, size.targets, keys[0]), newBenchFile(b, size.targets, keys...)
+			var spent [5]time.Duration
+			runs := []func(*testing.B){one.verify, one.goTUF, five.verify, five.goTUF, one.jsonAndCJSON}
+			for b.Loop() {
+				for i, run := range runs {
+					start := time.Now()
+					run(b)
+					spent[i] += time.Since(start)
+				}
 			}
-		}
-		if err := json.Unmarshal(f.Signed, &targets); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := cjson.EncodeCanonical(f.Signed); err != nil {
-			b.Fatal(err)
-		}
+			b.ReportMetric(float64(spent[0].Microseconds())/float64(b.N), "µs-here/file")
+			b.ReportMetric(float64(spent[1])/float64(spent[0]), "x-gotuf-1key")
+			b.ReportMetric(float64(spent[3])/float64(spent[2]), "x-gotuf-5keys")
+			b.ReportMetric(float64(spent[4])/float64(spent[0]), "x-json+cjson")
+		})
+	}
+}
+
+// BenchmarkParse leaves the signatures out.
+func BenchmarkParse(b *testing.B) {
+	for name, n := range map[string]int{"5KB": 29, "14MB": 100_000} {
+		b.Run(name, func(b *testing.B) {
+			file := targetsFile(n, "key 0")
+			b.SetBytes(int64(len(file)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseJSON(file); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -75,6 +76,68 @@ func (d *Delegations) All() iter.Seq2[string, KeySet] {
 			}
 		}
 	}
+}
+
+// among returns those of the delegated roles, in order, that are among roles.
+func (d *Delegations) among(roles map[string][]int) iter.Seq2[string, KeySet] {
+	return func(yield func(string, KeySet) bool) {
+		if d == nil {
+			return
+		}
+		if d.Succinct != nil {
+			var bins []string
+			for name := range roles {
+				if d.Succinct.has(name) {
+					bins = append(bins, name)
+				}
+			}
+			slices.Sort(bins) // their numbers have as many digits each
+			for _, name := range bins {
+				if !yield(name, KeySet{Keys: d.Keys, Role: d.Succinct.Role}) {
+					return
+				}
+			}
+		}
+		for _, role := range d.Roles {
+			if _, ok := roles[role.Name]; ok && !IsTopLevel(role.Name) && !yield(role.Name, KeySet{Keys: d.Keys, Role: role.Role}) {
+				return
+			}
+		}
+	}
+}
+
+// clone copies d, so that nothing of the file that it was read from is kept, and
+// says about how many bytes the copy takes.
+func (d *Delegations) clone() (*Delegations, int) {
+	size := 0
+	text := func(s string) string {
+		size += len(s) + 16
+		return strings.Clone(s)
+	}
+	texts := func(list []string) []string {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = text(list[i])
+		}
+		return list
+	}
+	c := &Delegations{Keys: make(map[string]*Key, len(d.Keys)), Roles: slices.Clone(d.Roles)}
+	for id, key := range d.Keys {
+		id = text(id)
+		c.Keys[id] = &Key{ID: id, Type: text(key.Type), Scheme: text(key.Scheme), Public: text(key.Public)}
+	}
+	for i := range c.Roles {
+		r := &c.Roles[i]
+		r.Name, r.KeyIDs = text(r.Name), texts(r.KeyIDs)
+		r.Paths, r.PathHashPrefixes = texts(r.Paths), texts(r.PathHashPrefixes)
+		size += 128
+	}
+	if d.Succinct != nil {
+		s := *d.Succinct
+		s.KeyIDs, s.NamePrefix = texts(s.KeyIDs), text(s.NamePrefix)
+		c.Succinct = &s
+	}
+	return c, size
 }
 
 // Find returns the delegation to a role, and the keys that may sign it.

@@ -101,6 +101,7 @@ func (ks KeySet) Fingerprint() Digest {
 		if key := ks.Keys[id]; key != nil {
 			if identity, ok := key.Identity(); ok {
 				b = strconv.AppendQuote(append(b, ' '), id)
+				b = strconv.AppendQuote(b, key.Scheme) // one RSA key signs in several ways
 				b = append(b, identity[:]...)
 			}
 		}
@@ -119,23 +120,29 @@ func (e *ThresholdError) Error() string {
 }
 
 // Signers returns the distinct public keys of the role that signed the payload,
-// sorted. Only signatures under the role's key ids are looked at, and each can
-// count for one key only.
+// sorted. Only signatures under the role's key ids are looked at, and under each
+// id only the first MaxSignaturesPerKey. One signature counts for one key: where
+// two keys are made so that the same bytes verify under both, the first in the
+// file has them.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
-	listed := make(map[string]bool, len(ks.Role.KeyIDs))
+	left := make(map[string]int, len(ks.Role.KeyIDs)) // signatures still to be looked at, by key id
 	for _, id := range ks.Role.KeyIDs {
-		listed[id] = true
+		left[id] = MaxSignaturesPerKey
 	}
 	msg := &message{bytes: m.Payload}
 	signed := map[KeyIdentity]bool{}
+	used := map[string]bool{} // signatures that count
 	for _, sig := range m.Signatures {
 		key := ks.Keys[sig.KeyID]
-		if key == nil || !listed[sig.KeyID] {
+		if key == nil || left[sig.KeyID] == 0 {
 			continue
 		}
-		if id, ok := key.Identity(); ok && !signed[id] && key.verify(msg, sig.Sig) {
-			signed[id] = true
+		left[sig.KeyID]--
+		id, ok := key.Identity()
+		if !ok || signed[id] || used[string(sig.Sig)] || !key.verify(msg, sig.Sig) {
+			continue
 		}
+		signed[id], used[string(sig.Sig)] = true, true
 	}
 	return sorted(signed)
 }

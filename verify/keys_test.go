@@ -330,6 +330,23 @@ func TestKeySets(t *testing.T) {
 	}
 }
 
+// One RSA key has one identity under every scheme, but a file that meets the one
+// need not meet the other.
+func TestFingerprintOfSchemes(t *testing.T) {
+	prints := map[Digest]bool{}
+	for _, id := range []string{"r1", "r1 512", "r1 pkcs1"} {
+		ks := KeySet{Keys: map[string]*Key{"r": pool()[id].key}, Role: Role{KeyIDs: []string{"r"}, Threshold: 1}}
+		prints[ks.Fingerprint()] = true
+		m := &Metadata{Payload: []byte("payload"), Signatures: []Signature{{"r", pool()["r1"].sign([]byte("payload"))}}}
+		if err := m.Meets(ks); (err == nil) != (id == "r1") {
+			t.Errorf("%s: a signature with PSS and SHA-256: %v", id, err)
+		}
+	}
+	if len(prints) != 3 {
+		t.Errorf("%d fingerprints, want 3", len(prints))
+	}
+}
+
 // TestKeyConcurrently is for the race detector.
 func TestKeyConcurrently(t *testing.T) {
 	k := ed25519TestKey(t)

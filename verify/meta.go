@@ -34,6 +34,17 @@ func (f MetaFile) Matches(file []byte, version int64) error {
 	return err
 }
 
+// describes is Matches for a file that has been read. It does not hash the file
+// again where its SHA-256 is all that is asked for.
+func (f MetaFile) describes(m *Metadata) error {
+	if want, ok := f.Hashes["sha256"]; ok && want != m.FileDigest.String() {
+		return fmt.Errorf("sha256 of the file is %v, want %s", m.FileDigest, want)
+	} else if ok && len(f.Hashes) == 1 {
+		f.Hashes = nil
+	}
+	return f.Matches(m.File, m.Version)
+}
+
 func (r *reader) meta(meta *Meta) error {
 	at := r.pos
 	meta.Files = map[string]MetaFile{}

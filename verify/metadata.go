@@ -22,6 +22,28 @@
 // payload, and ignored otherwise. Two things that the specification requires may
 // be absent because real files lack them: the length of a target and the
 // terminating of a delegation (then false).
+//
+// # Signatures
+//
+// A file meets a role's threshold when that many distinct public keys of the role
+// signed its payload. One public key counts once, under however many ids and in
+// whatever spelling; one signature counts once; a key of an unknown type, one that
+// cannot be read and an id that names no key count for nothing and spoil nothing.
+// Of the signatures under one key id the first MaxSignaturesPerKey are looked at.
+//
+//	keytype                    scheme               keyval.public
+//	ed25519                    ed25519              32 bytes in hex
+//	ecdsa (or like its scheme) ecdsa-sha2-nistp256  PEM, or a point or SubjectPublicKeyInfo in hex
+//	                           ecdsa-sha2-nistp384  the same
+//	rsa                        rsassa-pss-sha256, rsassa-pss-sha384,
+//	                           rsassa-pss-sha512, rsa-pkcs1v15-sha256   PEM, 2048 to 8192 bits
+//	ml-dsa                     ml-dsa-44/1, ml-dsa-65/1, ml-dsa-87/1    PEM (TAP 21)
+//
+// # Admission
+//
+// Repository says what may enter a log: Judge is a function of the repository's
+// leaves before it and of the files that they name. What a leaf says, and its
+// text, is at Leaf.
 package verify
 
 import (
@@ -36,8 +58,14 @@ import (
 // Limits of a metadata file. They are part of the rules by which a log is
 // replayed, so they never depend on the machine.
 const (
-	MaxFileSize    = 32 << 20  // bytes
-	MaxSignatures  = 1024      // per file, empty ones included
+	MaxFileSize   = 32 << 20 // bytes
+	MaxSignatures = 1024     // per file, empty ones included
+
+	// MaxSignaturesPerKey is how many signatures under one key id are looked at,
+	// the first ones. Each costs a pass over the payload, so without it anybody
+	// could make a large file of somebody else's expensive for everyone.
+	MaxSignaturesPerKey = 8
+
 	MaxKeys        = 1024      // per root or delegations, and key ids and threshold per role
 	MaxDelegations = 16384     // roles delegated to by one file
 	MaxDepth       = 64        // arrays and objects around a value

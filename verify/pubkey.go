@@ -15,6 +15,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"filippo.io/mldsa"
 )
 
 // Sizes of RSA keys that are read, in bits.
@@ -78,6 +80,15 @@ func parseKey(keytype, scheme, public string) verifier {
 			return parseRSA(public, crypto.SHA512, true)
 		case "rsa-pkcs1v15-sha256":
 			return parseRSA(public, crypto.SHA256, false)
+		}
+	case "ml-dsa":
+		switch scheme {
+		case "ml-dsa-44/1":
+			return parseMLDSA(public, mldsa.MLDSA44(), oidMLDSA44)
+		case "ml-dsa-65/1":
+			return parseMLDSA(public, mldsa.MLDSA65(), oidMLDSA65)
+		case "ml-dsa-87/1":
+			return parseMLDSA(public, mldsa.MLDSA87(), oidMLDSA87)
 		}
 	}
 	return nil
@@ -175,7 +186,38 @@ func (k rsaKey) verify(msg *message, sig []byte) bool {
 	return rsa.VerifyPKCS1v15(k.public, k.hash, sum, sig) == nil
 }
 
+// mldsaKey follows TAP 21 of the TUF project: what is signed, in pure ML-DSA with
+// an empty context, is "tuf", a byte for the version of the scheme and the
+// SHA-512 hash of the payload.
+type mldsaKey struct{ public *mldsa.PublicKey }
+
+// parseMLDSA reads SubjectPublicKeyInfo in PEM, the only form that TAP 21 has.
+func parseMLDSA(public string, parameters mldsa.Parameters, oid asn1.ObjectIdentifier) verifier {
+	info, ok := parseSPKI(parsePEM(public))
+	if !ok || !info.Algorithm.Algorithm.Equal(oid) || len(info.Algorithm.Parameters.FullBytes) > 0 {
+		return nil
+	}
+	key, err := mldsa.NewPublicKey(parameters, info.PublicKey.Bytes)
+	if err != nil {
+		return nil
+	}
+	return mldsaKey{key}
+}
+
+func (k mldsaKey) raw() (string, []byte) {
+	return k.public.Parameters().String(), k.public.Bytes()
+}
+
+func (k mldsaKey) verify(msg *message, sig []byte) bool {
+	const version1 = "tuf\x01"
+	return mldsa.Verify(k.public, append([]byte(version1), msg.sum(crypto.SHA512)...), sig, nil) == nil
+}
+
 var (
+	oidMLDSA44 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 17} // RFC 9881
+	oidMLDSA65 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}
+	oidMLDSA87 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 19}
+
 	oidRSA         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
 	oidECPublicKey = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
 	oidP256        = asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}

@@ -24,32 +24,42 @@ type rolePayload struct {
 // Repository is the state of one repository: all of it follows from the
 // repository's leaves, in log order, and the blobs they name. It is not safe for
 // concurrent use.
+//
+// A leaf costs a few hundred bytes here for good; what is kept of the files that
+// leaves name is bounded (see files.go). A judgement reads as many files as there
+// are roles on the way to the one that is judged, however long the history is.
 type Repository struct {
 	id       Digest
 	encoding Encoding
 	blobs    Blobs
 
 	records   []Record
-	byPayload map[rolePayload]int  // the last record with this payload, by role
-	byDigest  map[Digest]int       // the first record with this payload
-	roles     map[string][]int     // positions by role, in log order
-	roots     map[int64]int        // the root released at this version
-	root      int                  // the highest of them: the current root
-	evidence  map[roleVersion]int  // the one evidence leaf for a role and version
-	parsed    map[Digest]*Metadata // a few parsed files, by file digest
-	meets     map[standing]bool    // whether a file meets a set of keys
+	links     []links             // of each record
+	byPayload map[rolePayload]int // the last record with this payload, by role
+	byVersion map[roleVersion]int // the last record of this version, by role
+	byDigest  map[Digest]twoRoles // the first records with this payload
+	releases  map[string][]int    // the releases of a role by version, then in log order
+	roots     map[int64]int       // the root released at this version
+	root      int                 // the highest of them: the current root
+	evidence  map[roleVersion]int // the one evidence leaf for a role and version
+	currents  map[string]*current // what was current when it was last asked
+
+	files   fileCache
+	signed  signedCache
+	history keyHistory
 }
 
-// standing is a question whose answer never changes.
-type standing struct {
-	file Digest
-	keys Digest
+// links chain the records that share something, from the last to the first.
+type links struct {
+	payload int // the record before this one with its role and payload, or none
+	version int // the record before this one with its role and version, or none
 }
 
-const (
-	maxParsed = 16   // parsed files kept; a judgement needs the root and the targets files on the way to the role
-	maxMeets  = 4096 // verdicts kept
-)
+const none = -1
+
+// twoRoles are the positions of the first record with a payload, and of the
+// first one of another role, or none.
+type twoRoles struct{ first, other int }
 
 // NewRepository returns the state of a repository whose genesis is logged at
 // index.
@@ -62,12 +72,12 @@ func NewRepository(genesis Leaf, index int64, blobs Blobs) (*Repository, error) 
 		encoding:  genesis.Encoding,
 		blobs:     blobs,
 		byPayload: map[rolePayload]int{},
-		byDigest:  map[Digest]int{},
-		roles:     map[string][]int{},
+		byVersion: map[roleVersion]int{},
+		byDigest:  map[Digest]twoRoles{},
+		releases:  map[string][]int{},
 		roots:     map[int64]int{},
 		evidence:  map[roleVersion]int{},
-		parsed:    map[Digest]*Metadata{},
-		meets:     map[standing]bool{},
+		currents:  map[string]*current{},
 	}
 	return r, r.Apply(index, genesis)
 }
@@ -93,26 +103,73 @@ func (r *Repository) Apply(index int64, leaf Leaf) error {
 	}
 	position := len(r.records)
 	r.records = append(r.records, Record{index, leaf})
-	r.roles[leaf.Role] = append(r.roles[leaf.Role], position)
-	r.byPayload[rolePayload{leaf.Role, leaf.Payload}] = position
-	if _, ok := r.byDigest[leaf.Payload]; !ok {
-		r.byDigest[leaf.Payload] = position
+	r.signed.logged(position, leaf.Metadata)
+	payload, version := rolePayload{leaf.Role, leaf.Payload}, roleVersion{leaf.Role, leaf.Version}
+	r.links = append(r.links, links{lastOf(r.byPayload, payload), lastOf(r.byVersion, version)})
+	r.byPayload[payload], r.byVersion[version] = position, position
+	switch known, ok := r.byDigest[leaf.Payload]; {
+	case !ok:
+		r.byDigest[leaf.Payload] = twoRoles{position, none}
+	case known.other == none && r.records[known.first].Leaf.Role != leaf.Role:
+		r.byDigest[leaf.Payload] = twoRoles{known.first, position}
 	}
 	if leaf.Kind == Evidence {
-		r.evidence[roleVersion{leaf.Role, leaf.Version}] = position
+		if _, ok := r.evidence[version]; !ok {
+			r.evidence[version] = position
+		}
 		return nil
+	}
+	r.release(position)
+	return nil
+}
+
+func lastOf[K comparable](positions map[K]int, key K) int {
+	if position, ok := positions[key]; ok {
+		return position
+	}
+	return none
+}
+
+// release takes note of a record that is a release.
+func (r *Repository) release(position int) {
+	leaf := r.records[position].Leaf
+	list := r.releases[leaf.Role]
+	at, _ := slices.BinarySearchFunc(list, leaf.Version, func(other int, version int64) int {
+		if r.records[other].Leaf.Version > version {
+			return 1
+		}
+		return -1 // also the releases of this version: they come before it in the log
+	})
+	r.releases[leaf.Role] = slices.Insert(list, at, position)
+	if c := r.currents[leaf.Role]; c != nil {
+		c.fresh = append(c.fresh, position)
 	}
 	if leaf.Role == RoleRoot {
 		r.roots[leaf.Version] = position
+		r.history.todo = append(r.history.todo, position)
 		if leaf.Version >= r.records[r.root].Leaf.Version {
 			r.root = position
 		}
 	}
-	return nil
+}
+
+// otherRole returns the first record that has this payload as another role's
+// than this one.
+func (r *Repository) otherRole(role string, payload Digest) (Record, bool) {
+	known, ok := r.byDigest[payload]
+	switch {
+	case !ok:
+		return Record{}, false
+	case r.records[known.first].Leaf.Role != role:
+		return r.records[known.first], true
+	case known.other != none:
+		return r.records[known.other], true
+	}
+	return Record{}, false
 }
 
 // Root returns the current root: the highest that is released.
-func (r *Repository) Root() (*Metadata, error) { return r.metadata(r.root) }
+func (r *Repository) Root() (*Metadata, error) { return r.rootFile(r.root) }
 
 // Current returns the current release of a role: the highest whose signers meet
 // the role's present keys and threshold. It is false when there is none.
@@ -127,7 +184,7 @@ func (r *Repository) Current(role string) (Record, bool, error) {
 		}
 		return Record{}, false, err
 	}
-	position, ok, err := r.current(role, keys)
+	position, ok, err := r.current(role, ask(keys))
 	if err != nil || !ok {
 		return Record{}, false, err
 	}
@@ -139,7 +196,7 @@ func (r *Repository) Current(role string) (Record, bool, error) {
 // that name, breadth-first in listed order from the current targets. The error is
 // a *Refused with RefusedNotDelegated where there is none.
 func (r *Repository) KeysOf(role string) (KeySet, error) {
-	root, err := r.metadata(r.root)
+	root, err := r.Root()
 	if err != nil {
 		return KeySet{}, err
 	}
@@ -151,125 +208,92 @@ func (r *Repository) KeysOf(role string) (KeySet, error) {
 		keys KeySet
 	}
 	queue := []delegated{{RoleTargets, root.Root.KeySet(RoleTargets)}}
-	seen := map[string]bool{}
+	seen := map[string]bool{RoleTargets: true}
 	for len(queue) > 0 {
 		next := queue[0]
 		queue = queue[1:]
-		if len(r.roles[next.name]) == 0 {
-			continue
-		}
-		position, ok, err := r.current(next.name, next.keys)
+		d, err := r.delegationsOf(next.name, next.keys)
 		if err != nil {
 			return KeySet{}, err
 		}
-		if !ok {
-			continue
+		if _, keys, ok := d.Find(role); ok {
+			return keys, nil
 		}
-		m, err := r.metadata(position)
-		if err != nil {
-			return KeySet{}, err
-		}
-		if m.Targets == nil || m.Targets.Delegations == nil {
-			continue
-		}
-		for name, keys := range m.Targets.Delegations.All() {
-			if IsTopLevel(name) || seen[name] {
-				continue
+		// A role of which nothing is logged delegates to nobody.
+		for name, keys := range d.among(r.releases) {
+			if !seen[name] {
+				seen[name] = true
+				queue = append(queue, delegated{name, keys})
 			}
-			if name == role {
-				return keys, nil
-			}
-			seen[name] = true
-			queue = append(queue, delegated{name, keys})
 		}
 	}
 	return KeySet{}, refused(RefusedNotDelegated, "no current targets metadata delegates to %q", role)
 }
 
+// delegationsOf returns the delegations in the current release of a role that
+// has these keys; nil where there are none.
+func (r *Repository) delegationsOf(role string, keys KeySet) (*Delegations, error) {
+	// Thousands of bins that delegate to nobody need not be asked what is current.
+	if !slices.ContainsFunc(r.releases[role], r.mayDelegate) {
+		return nil, nil
+	}
+	position, ok, err := r.current(role, ask(keys))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return r.delegations(position)
+}
+
+// mayDelegate is false for a record whose file is known to delegate to nobody.
+func (r *Repository) mayDelegate(position int) bool {
+	s := r.signed.of(position)
+	return s == nil || s.delegates
+}
+
+// current is the answer to what is current of a role, and what it takes to keep
+// it up to date.
+type current struct {
+	keys     Digest // fingerprint of the keys for which it was asked
+	position int    // or none
+	fresh    []int  // releases since
+}
+
 // current returns the position of the highest release of role that stands under
-// keys.
-func (r *Repository) current(role string, keys KeySet) (int, bool, error) {
-	positions := slices.Clone(r.roles[role])
-	slices.SortStableFunc(positions, func(a, b int) int {
-		va, vb := r.records[a].Leaf.Version, r.records[b].Leaf.Version
-		switch {
-		case va > vb:
-			return -1
-		case va < vb:
-			return 1
-		}
-		return b - a
-	})
-	for _, position := range positions {
-		if r.records[position].Leaf.Kind != Release {
-			continue
-		}
-		ok, err := r.stands(position, keys)
-		if err != nil || ok {
-			return position, ok, err
-		}
+// keys: of several of one version, the last. The search among all releases is
+// made when the role's keys have changed; after that only new releases are looked
+// at.
+func (r *Repository) current(role string, keys question) (int, bool, error) {
+	releases := r.releases[role]
+	if len(releases) == 0 {
+		return 0, false, nil
 	}
-	return 0, false, nil
-}
-
-// stands reports whether a release's signers meet the keys and threshold that
-// its role has now. Roots always stand.
-func (r *Repository) stands(position int, keys KeySet) (bool, error) {
-	leaf := r.records[position].Leaf
-	if leaf.Role == RoleRoot {
-		return true, nil
-	}
-	question := standing{leaf.Metadata, keys.Fingerprint()}
-	if ok, known := r.meets[question]; known {
-		return ok, nil
-	}
-	m, err := r.metadata(position)
-	if err != nil {
-		return false, err
-	}
-	ok := m.Meets(keys) == nil
-	if len(r.meets) >= maxMeets {
-		clear(r.meets)
-	}
-	r.meets[question] = ok
-	return ok, nil
-}
-
-// metadata reads the file of a record.
-func (r *Repository) metadata(position int) (*Metadata, error) {
-	rec := r.records[position]
-	if m, ok := r.parsed[rec.Leaf.Metadata]; ok {
-		return m, nil
-	}
-	file, err := r.blobs.Blob(rec.Leaf.Metadata)
-	if err != nil {
-		return nil, fmt.Errorf("read the metadata of leaf %d: %w", rec.Index, err)
-	}
-	m, err := Parse(rec.Leaf.Encoding, file)
-	if err != nil {
-		return nil, fmt.Errorf("read the metadata of leaf %d: %w", rec.Index, err)
-	}
-	if m.FileDigest != rec.Leaf.Metadata {
-		return nil, fmt.Errorf("read the metadata of leaf %d: got a file with SHA-256 %v, want %v", rec.Index, m.FileDigest, rec.Leaf.Metadata)
-	}
-	if len(r.parsed) >= maxParsed {
-		for sum := range r.parsed {
-			if sum != r.records[r.root].Leaf.Metadata {
-				delete(r.parsed, sum)
+	c := r.currents[role]
+	if c == nil || c.keys != keys.print {
+		c = &current{keys: keys.print, position: none}
+		for _, position := range slices.Backward(releases) {
+			ok, err := r.stands(position, keys)
+			if err != nil {
+				return 0, false, err
+			}
+			if ok {
+				c.position = position
 				break
 			}
 		}
+		r.currents[role] = c
 	}
-	r.parsed[rec.Leaf.Metadata] = m
-	return m, nil
-}
-
-// Parse reads a metadata file strictly, in the encoding that the repository has.
-func Parse(encoding Encoding, file []byte) (*Metadata, error) {
-	switch encoding {
-	case JSON:
-		return ParseJSON(file)
-	default:
-		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
+	for ; len(c.fresh) > 0; c.fresh = c.fresh[1:] {
+		position := c.fresh[0]
+		if c.position != none && r.records[position].Leaf.Version < r.records[c.position].Leaf.Version {
+			continue
+		}
+		ok, err := r.stands(position, keys)
+		if err != nil {
+			return 0, false, err
+		}
+		if ok {
+			c.position = position
+		}
 	}
+	return c.position, c.position != none, nil
 }

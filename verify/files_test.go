@@ -1,0 +1,97 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// noBlobs has nothing.
+type noBlobs struct{}
+
+func (noBlobs) Blob(Digest) ([]byte, error) { return nil, errors.New("no blobs") }
+
+// TestBounded fills everything that a Repository keeps of files.
+func TestBounded(t *testing.T) {
+	var c fileCache
+	for i := range 1000 {
+		c.put(cachedFile{file: Sum(fmt.Append(nil, i)), size: maxCached / 10})
+		if c.bytes > maxCached || len(c.entries) > 10 {
+			t.Fatalf("%d files of %d bytes are kept", len(c.entries), c.bytes)
+		}
+	}
+	c.put(cachedFile{size: 3 * maxCached})
+	if len(c.entries) != 1 || c.bytes != 3*maxCached {
+		t.Errorf("beside a large file %d are kept, of %d bytes", len(c.entries)-1, c.bytes)
+	}
+	if _, ok := c.get(Digest{}); !ok {
+		t.Error("the last file is not kept, however large")
+	}
+	c.put(cachedFile{file: Digest{1}, size: 1})
+	if len(c.entries) != 1 || c.bytes != 1 {
+		t.Errorf("a large file outlives its time: %d bytes", c.bytes)
+	}
+	// What was used last stays.
+	c = fileCache{}
+	for i := range 100 {
+		c.put(cachedFile{file: Digest{byte(i + 1)}, size: maxCached / 4})
+		if _, ok := c.get(Digest{1}); !ok {
+			t.Fatalf("a file in constant use is dropped after %d others", i)
+		}
+	}
+
+	var s signedCache
+	for i := range 10_000 {
+		m := &Metadata{FileDigest: Sum(fmt.Append(nil, i))}
+		for j := range 100 {
+			m.Signatures = append(m.Signatures, Signature{KeyID: fmt.Sprint(j)})
+		}
+		s.judged(m, question{})
+		if len(s.pending) > maxPending || len(s.verdicts) > maxVerdicts {
+			t.Fatalf("%d summaries and %d verdicts are kept", len(s.pending), len(s.verdicts))
+		}
+		if n := len(s.pending[m.FileDigest].keyIDs); n > maxKeyIDs {
+			t.Fatalf("%d key ids are kept", n)
+		}
+	}
+}
+
+func TestCloneDelegations(t *testing.T) {
+	for _, text := range []string{targetsText, succinctText, strings.Replace(targetsText, `"keys":{}`, `"keys":{"k1":{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"00"}}}`, 1)} {
+		m, err := ParseJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := m.Targets.Delegations
+		got, size := d.clone()
+		if !reflect.DeepEqual(got, d) {
+			t.Errorf("the copy is %+v, want %+v", got, d)
+		}
+		if size < 16 {
+			t.Errorf("it takes %d bytes", size)
+		}
+		if d.Keys["k1"] != nil && got.Keys["k1"] == d.Keys["k1"] {
+			t.Error("the copy shares a key")
+		}
+	}
+}
+
+// TestApplyReadsNothing: a log is loaded without its blobs.
+func TestApplyReadsNothing(t *testing.T) {
+	genesis := Leaf{Kind: Release, Repository: Digest{1}, Payload: Digest{1}, Role: RoleRoot, Version: 1, Metadata: Digest{2}, Size: 1, Encoding: JSON}
+	r, err := NewRepository(genesis, 0, noBlobs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(10) {
+		leaf := Leaf{Kind: Release, Repository: Digest{1}, Payload: Digest{9, byte(i)}, Role: RoleTargets, Version: i, Metadata: Digest{3, byte(i)}, Size: 1, Encoding: JSON}
+		if err := r.Apply(i+1, leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := r.Current(RoleTargets); err == nil {
+		t.Error("without blobs it is known what is current")
+	}
+}

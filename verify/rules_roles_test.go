@@ -1,0 +1,233 @@
+package verify_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// content is metadata of a delegated role, signed by the keys of by.
+func (w *world) content(by who, version int64, content string, delegations ...delegation) []byte {
+	w.t.Helper()
+	return w.targets(by, version, content, delegations...)
+}
+
+func ruleFirstDelegation(t *testing.T) {
+	t.Run("dependents wait", func(t *testing.T) {
+		w := newWorld(t, usual)
+		b := w.content("q1", 1, "b")
+		w.refused(verify.RefusedNotDelegated, "b", b)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+		w.refused(verify.RefusedNotDelegated, "b", b)
+		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
+		at := w.released("b", b)
+		w.isCurrent(at, "b")
+	})
+	t.Run("two parents", func(t *testing.T) {
+		// targets -> a, b; a -> c by c1; b -> c by c2. Breadth-first, a comes first.
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "b", who: "q1"}))
+		w.released("b", w.content("q1", 1, "b", delegation{name: "c", who: "c2"}))
+		second := w.released("c", w.content("c2", 1, "c")) // a has not spoken yet
+		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
+		w.isCurrent(-1, "c")
+		w.refused(verify.RefusedThreshold, "c", w.content("c2", 2, "c"))
+		first := w.released("c", w.content("c1", 1, "other")) // version 1 no longer stands
+		w.isCurrent(first, "c")
+		// The order changes, then the first parent goes.
+		w.released("targets", w.targets("t1", 2, "x", delegation{name: "b", who: "q1"}, delegation{name: "a", who: "a1"}))
+		w.isCurrent(second, "c")
+		w.released("targets", w.targets("t1", 3, "x", delegation{name: "a", who: "a1"}))
+		w.isCurrent(first, "c")
+	})
+	t.Run("nearer wins", func(t *testing.T) {
+		// c is delegated by a, which comes first, and further down the list by targets.
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "c", who: "c2"}))
+		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
+		w.refused(verify.RefusedThreshold, "c", w.content("c1", 1, "c"))
+		w.released("c", w.content("c2", 1, "c"))
+	})
+	t.Run("terminating", func(t *testing.T) {
+		// Whether a search for a target goes on has nothing to do with who may sign.
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{"a", "a1", true}, delegation{"b", "q1", false}))
+		w.released("a", w.content("a1", 1, "a"))
+		w.released("b", w.content("q1", 1, "b"))
+	})
+	t.Run("cycle", func(t *testing.T) {
+		// a -> b -> a, by other keys: targets' delegation to a is the first.
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
+		w.released("b", w.content("q1", 1, "b", delegation{name: "a", who: "a2"}, delegation{name: "b", who: "q2"}))
+		w.refused(verify.RefusedThreshold, "a", w.content("a2", 2, "a"))
+		w.refused(verify.RefusedThreshold, "b", w.content("q2", 2, "b"))
+		w.refused(verify.RefusedNotDelegated, "c", w.content("c1", 1, "c")) // the search ends
+		w.released("b", w.content("q1", 2, "b"))
+		// Cut off from targets, the circle holds nobody up.
+		w.released("targets", w.targets("t1", 2, "x"))
+		w.refused(verify.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
+		w.refused(verify.RefusedNotDelegated, "b", w.content("q1", 3, "b"))
+	})
+	t.Run("to itself", func(t *testing.T) {
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+		w.released("a", w.content("a1", 1, "a", delegation{name: "a", who: "a2"}))
+		w.refused(verify.RefusedThreshold, "a", w.content("a2", 2, "a"))
+		w.released("a", w.content("a1", 2, "a"))
+	})
+	t.Run("removed and put back", func(t *testing.T) {
+		w := newWorld(t, usual)
+		with := func(version int64, by who) []byte {
+			return w.targets("t1", version, "x", delegation{name: "a", who: by})
+		}
+		w.released("targets", with(1, "a1"))
+		a := w.content("a1", 1, "a")
+		at := w.released("a", a)
+		w.released("targets", w.targets("t1", 2, "x"))
+		w.isCurrent(-1, "a")
+		w.logged(at, "a", a)
+		w.refused(verify.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
+		w.refused(verify.RefusedNotDelegated, "a", w.content("a1", 1, "second payload"))
+		w.released("targets", with(3, "a1"))
+		w.isCurrent(at, "a")
+		w.evidence(at, "a", w.content("a1", 1, "second payload"))
+		w.released("targets", with(4, "a2"))
+		w.isCurrent(-1, "a")
+		w.released("a", w.content("a2", 1, "used again"))
+	})
+	t.Run("thresholds", func(t *testing.T) {
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1 a2 a3 a1=x/2"}, delegation{name: "b", who: "q2 q3/3"}))
+		w.refused(verify.RefusedThreshold, "a", w.content("a1", 1, "a"))
+		w.refused(verify.RefusedThreshold, "a", w.content("a1 a1=x", 1, "a"))
+		w.refused(verify.RefusedThreshold, "a", w.content("a1 -a2", 1, "a"))
+		w.refused(verify.RefusedThreshold, "b", w.content("q2 b3", 1, "b"))
+		w.released("a", w.content("a3 a1", 1, "a"))
+	})
+	t.Run("current targets", func(t *testing.T) {
+		// A delegation counts while the targets metadata that has it is current.
+		w := newWorld(t, usual)
+		a := w.content("a1", 1, "a")
+		w.released("targets", w.targets("t1", 5, "x"))
+		w.released("targets", w.targets("t1", 4, "x", delegation{name: "a", who: "a1"}))
+		w.refused(verify.RefusedNotDelegated, "a", a)
+		w.evidence(1, "targets", w.targets("t1", 5, "y", delegation{name: "a", who: "a1"}))
+		w.refused(verify.RefusedNotDelegated, "a", a)
+		w.released("targets", w.targets("t1", 6, "x", delegation{name: "a", who: "a1"}))
+		w.released("a", a)
+	})
+	t.Run("bins", ruleBins)
+	t.Run("many", ruleManyDelegations)
+}
+
+func ruleBins(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", forge(t, forgedBins(1, "bin", 14, "k1 k2/2"), "t1"))
+	first := w.content("k1 k2", 1, "0")
+	w.released("bin-0000", first)
+	w.released("bin-3fff", w.content("k2 k1", 1, "3fff", delegation{name: "below", who: "a1"}))
+	w.refused(verify.RefusedThreshold, "bin-1000", w.content("k1", 1, "1000"))
+	for _, name := range []string{"bin-4000", "bin-3FFF", "bin-fff", "bin-00000", "bin", "bin-", "nib-0000"} {
+		w.refused(verify.RefusedNotDelegated, name, w.content("k1 k2", 1, name))
+	}
+	w.released("below", w.content("a1", 1, "below"))
+	// Bins are in order: bin-0001 comes before bin-3fff.
+	w.released("bin-0001", w.content("k1 k2", 1, "1", delegation{name: "below", who: "a2"}))
+	w.refused(verify.RefusedThreshold, "below", w.content("a1", 2, "below"))
+	w.released("below", w.content("a2", 2, "below"))
+}
+
+func ruleManyDelegations(t *testing.T) {
+	w := newWorld(t, usual)
+	var all []delegation
+	for i := range verify.MaxDelegations {
+		all = append(all, delegation{name: fmt.Sprint("role", i), who: who(fmt.Sprint("k", i%10))})
+	}
+	w.released("targets", w.targets("t1", 1, "x", all...))
+	last := all[len(all)-1]
+	w.released(last.name, w.content(last.who, 1, "x"))
+	w.refused(verify.RefusedNotDelegated, fmt.Sprint("role", len(all)), w.content("k1", 1, "x"))
+	tooMany := w.targets("t1", 2, "x", append(all, delegation{name: "one more", who: "k1"})...)
+	if _, err := verify.ParseJSON(tooMany); err == nil || !strings.Contains(err.Error(), "more than 16384 delegations") {
+		t.Errorf("one delegation more: %v", err)
+	}
+}
+
+func ruleTopLevelNames(t *testing.T) {
+	w := newWorld(t, usual)
+	for _, name := range []string{"root", "targets", "snapshot", "timestamp"} {
+		if _, err := verify.ParseJSON(w.targets("t1", 1, "x", delegation{name: name, who: "a1"})); err == nil {
+			t.Errorf("a delegation to %s parses", name)
+		}
+	}
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "Root", who: "a1"}, delegation{name: "targets.json", who: "a1"}))
+	w.released("Root", w.content("a1", 1, "x"))
+	w.released("targets.json", w.content("a1", 1, "y"))
+}
+
+func rulePassingOff(t *testing.T) {
+	// a and b have the same key, so signatures alone do not tell whose a file is.
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1 k1", 1, "x", delegation{name: "a", who: "k1"}, delegation{name: "b", who: "k1"}))
+	file := w.content("k1", 1, "a")
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file, w.beside("a", file))
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file, w.besidePlain("a", file))
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file)
+	w.mustRelease("a", file, w.beside("a", file))
+	w.mustBeRefused(verify.RefusedOtherRole, "b", file, w.beside("a", file))
+
+	// Another repository with the same keys, and one that delegates to them.
+	other := newWorld(t, topLevel{"r2 r1", "t1", "s1", "x1"})
+	foreign := w.targets("t1", 7, "only there")
+	at := other.released("targets", foreign)
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "targets", foreign, forge(t, forgedSnapshot(1, map[string]map[string]any{"targets": plain(7)}), "s2"))
+	// What is signed by the present keys of both, beside a snapshot signed by both,
+	// is a release of both: nothing in TUF metadata says of which repository it is.
+	w.released("targets", foreign)
+	other.logged(at, "targets", foreign)
+	// A root chains to one history only, even where the keys are the same.
+	w.mustRelease("root", forge(t, forgedRoot(2, usual), "r1"))
+	if w.repo.ID() == other.repo.ID() {
+		t.Error("two repositories have one name")
+	}
+}
+
+func ruleOtherRole(t *testing.T) {
+	bins := func(t *testing.T) (*world, []byte, int64) {
+		w := newWorld(t, usual)
+		w.released("targets", forge(t, forgedBins(1, "bin", 1, "k1"), "t1"))
+		empty := w.content("k1", 1, "")
+		return w, empty, w.released("bin-0", empty)
+	}
+	w, empty, first := bins(t)
+	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty)
+	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty, w.besidePlain("bin-1", empty))
+	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty, w.beside("bin-0", empty))
+	second := w.released("bin-1", empty)
+	w.logged(first, "bin-0", empty)
+	w.logged(second, "bin-1", empty)
+	// One of several snapshots is enough, wherever it is.
+	w, empty, _ = bins(t)
+	vouches := w.beside("bin-1", empty)
+	d, err := w.submit("bin-1", empty, w.besidePlain("bin-1", empty), vouches)
+	if err != nil || d.Leaf.Snapshot != verify.Sum(vouches) {
+		t.Errorf("%+v, %v; want it released with the snapshot that lists its hash", d, err)
+	}
+	// Signing again is under the same rule, for either role.
+	w.released("targets", forge(t, forgedBins(2, "bin", 1, "k2"), "t1"))
+	again := w.content("k2", 1, "")
+	for _, role := range []string{"bin-0", "bin-1"} {
+		w.mustBeRefused(verify.RefusedOtherRole, role, again, w.besidePlain(role, again))
+		w.released(role, again)
+	}
+	// What is logged as evidence is logged, too.
+	w, _, first = bins(t)
+	taken := w.content("k1", 1, "second payload")
+	w.evidence(first, "bin-0", taken)
+	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", taken, w.besidePlain("bin-1", taken))
+	w.released("bin-1", taken)
+}

@@ -1,0 +1,290 @@
+package verify_test
+
+import (
+	"crypto/ed25519"
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+func ruleStands(t *testing.T) {
+	w := newWorld(t, topLevel{"r1", "t1 t2", "s1", "x1"})
+	w.released("targets", w.targets("t1", 1, "x"))
+	two := w.released("targets", w.targets("t1 t2", 2, "x"))
+	three := w.released("targets", w.targets("t2", 3, "x"))
+	w.isCurrent(three, "targets")
+	second := w.rotate(2, topLevel{"r1", "t1 t3", "s1", "x1"}) // t2 is gone
+	w.isCurrent(two, "targets")
+	w.rotate(3, topLevel{"r1", "t1 t2/2", "s1", "x1"}) // both are needed
+	w.isCurrent(two, "targets")
+	w.rotate(4, topLevel{"r1", "t3", "s1", "x1"})
+	w.isCurrent(-1, "targets")
+	w.rotate(5, topLevel{"r1", "t2", "s1", "x1"}) // back again, and so is what it signed
+	w.isCurrent(three, "targets")
+	w.rotate(6, topLevel{"r1", "t1", "s1", "x1"})
+	w.isCurrent(two, "targets")
+	// A key under another id is not who signed.
+	w.rotate(7, topLevel{"r1", "t1=x", "s1", "x1"})
+	w.isCurrent(-1, "targets")
+	// Roots stand, though their keys are gone.
+	w.mustRelease("root", forge(t, forgedRoot(8, topLevel{"r9", "t1", "s1", "x1"}), "r1", "r9"))
+	w.mustBeEvidence(second, "root", forge(t, forgedRoot(2, topLevel{"r1", "t7", "s1", "x1"}), "r1"))
+}
+
+func ruleCurrent(t *testing.T) {
+	w := newWorld(t, usual)
+	w.isCurrent(-1, "targets")
+	w.isCurrent(0, "root")
+	five := w.released("targets", w.targets("t1", 5, "x"))
+	w.isCurrent(five, "targets")
+	w.released("targets", w.targets("t1", 2, "x")) // late
+	w.isCurrent(five, "targets")
+	w.evidence(five, "targets", w.targets("t1", 5, "y"))
+	w.isCurrent(five, "targets")
+	nine := w.released("targets", w.targets("t1", 9, "x"))
+	w.isCurrent(nine, "targets")
+	two := w.rotate(2, usual)
+	w.isCurrent(two, "root")
+	w.isCurrent(nine, "targets")
+	w.mustBeEvidence(two, "root", forge(t, forgedRoot(2, topLevel{"r1", "t9", "s1", "x1"}), "r1"))
+	w.isCurrent(two, "root")
+	w.isCurrent(-1, "nobody")
+}
+
+func ruleSignedAgain(t *testing.T) {
+	w := newWorld(t, topLevel{"r1", "t1 t2", "s1", "x1"})
+	signed := forgedTargets(1, "x")
+	first := w.released("targets", forge(t, signed, "t1"))
+	w.logged(first, "targets", forge(t, signed, "t1", "k1"))  // k1 is not the role's
+	w.logged(first, "targets", forge(t, signed, "t1", "-t2")) // t2 did not sign
+	again := forge(t, signed, "t2")
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "targets", again)
+	second := w.released("targets", again)
+	w.isCurrent(second, "targets")
+	w.logged(second, "targets", forge(t, signed, "t1", "t2")) // each signed a logged file
+	w.rotate(2, topLevel{"r1", "t1=x t3/2", "s1", "x1"})
+	w.logged(second, "targets", forge(t, signed, "t1"))                                // the role lists t1 only as t1=x
+	w.mustBeRefused(verify.RefusedThreshold, "targets", forge(t, signed, "t3"))        // new, but it takes two
+	w.mustBeRefused(verify.RefusedSuperseded, "targets", forge(t, signed, "t1", "t3")) // enough once
+	third := w.released("targets", forge(t, signed, "t1=x", "t3"))
+	w.logged(third, "targets", forge(t, signed, "t3"))
+	w.evidence(third, "targets", forge(t, forgedTargets(1, "y"), "t1=x", "t3"))
+	w.rotate(3, topLevel{"r1", "t4", "s1", "x1"})
+	w.mustBeRefused(verify.RefusedSuperseded, "targets", forge(t, forgedTargets(2, "x"), "t1=x", "t3"))
+}
+
+func ruleStaysLogged(t *testing.T) {
+	w := newWorld(t, usual)
+	file := w.targets("t1", 1, "x", delegation{name: "a", who: "a1"})
+	at := w.released("targets", file)
+	a := forge(t, forgedTargets(1, "a"), "a1")
+	atA := w.released("a", a)
+	w.rotate(2, topLevel{"r1", "t2", "s2", "x1"})
+	w.mustBeLogged(at, "targets", file)
+	w.mustBeLogged(at, "targets", forge(t, forgedTargets(1, "x", delegation{name: "a", who: "a1"}))) // signed by nobody
+	w.mustBeLogged(atA, "a", a)                                                                      // nobody delegates to it now
+	w.mustBeLogged(atA, "a", forge(t, forgedTargets(1, "a"), "a2"))
+	w.mustBeRefused(verify.RefusedNotDelegated, "a", forge(t, forgedTargets(2, "a"), "a1"), w.beside("a", a))
+}
+
+func ruleRootAgain(t *testing.T) {
+	w := newWorld(t, usual)
+	two := forgedRoot(2, topLevel{"r2", "t1", "s1", "x1"})
+	at := w.mustRelease("root", forge(t, two, "r1", "r2"))
+	w.mustBeLogged(at, "root", forge(t, two))
+	w.mustBeLogged(at, "root", forge(t, two, "r2", "-r1", "k1"))
+	w.mustBeLogged(0, "root", forge(t, forgedRoot(1, usual), "r2"))
+	ev := w.mustBeEvidence(at, "root", forge(t, forgedRoot(2, usual), "r1"))
+	w.mustBeLogged(ev, "root", forge(t, forgedRoot(2, usual)))
+	w.mustBeRefused(verify.RefusedThreshold, "root", forge(t, forgedRoot(2, topLevel{"r2", "t2", "s1", "x1"}), "r2"))
+}
+
+func ruleEvidence(t *testing.T) {
+	w := newWorld(t, topLevel{"r1", "t1 t2", "s1", "x1"})
+	x := w.released("targets", w.targets("t1", 1, "x"))
+	y := w.targets("t1", 1, "y")
+	ev := w.evidence(x, "targets", y)
+	w.logged(ev, "targets", y)
+	w.logged(ev, "targets", w.targets("t1", 1, "z")) // once per version
+	w.logged(ev, "targets", w.targets("t2", 1, "y")) // t2 had not signed it: still one leaf
+	w.refused(verify.RefusedThreshold, "targets", w.targets("k1", 1, "z"))
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "targets", w.targets("t1", 1, "zz"))
+	two := w.released("targets", w.targets("t1", 2, "x"))
+	w.evidence(two, "targets", w.targets("t2", 2, "y")) // each version has its own
+
+	// After a rotation neither stands. Whichever the new keys sign first is the
+	// release; the other is then evidence, but there is such a leaf already.
+	w.rotate(2, topLevel{"r1", "t3", "s1", "x1"})
+	again := w.released("targets", w.targets("t3", 1, "y"))
+	w.isCurrent(again, "targets")
+	w.logged(ev, "targets", w.targets("t3", 1, "x"))
+	w.isCurrent(again, "targets")
+	// A version that has had no evidence gets it after the rotation too.
+	three := w.released("targets", w.targets("t3", 3, "x"))
+	w.evidence(three, "targets", w.targets("t3", 3, "y"))
+
+	// Evidence does not stand, whoever signed it.
+	w.rotate(3, topLevel{"r1", "t4", "s1", "x1"})
+	four := w.released("targets", w.targets("t4", 4, "x"))
+	w.evidence(four, "targets", w.targets("t4 t5", 4, "y"))
+	w.rotate(4, topLevel{"r1", "t5", "s1", "x1"})
+	w.isCurrent(-1, "targets")
+	w.isCurrent(w.released("targets", w.targets("t5", 4, "z")), "targets")
+
+	// Snapshots and timestamps equivocate like everything else.
+	s := w.mustRelease("snapshot", forge(t, forgedSnapshot(1, nil), "s1"))
+	w.mustBeEvidence(s, "snapshot", forge(t, forgedSnapshot(1, map[string]map[string]any{"targets": plain(1)}), "s1"))
+	x1 := w.mustRelease("timestamp", forge(t, forgedTimestamp(1, 1), "x1"))
+	x2 := w.mustBeEvidence(x1, "timestamp", forge(t, forgedTimestamp(1, 2), "x1"))
+	w.mustBeLogged(x2, "timestamp", forge(t, forgedTimestamp(1, 3), "x1"))
+}
+
+func ruleEverythingElse(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 10, "x"))
+	w.released("targets", w.targets("t1", 1<<53-1, "x"))
+	w.released("targets", w.targets("t1", 1, "x"))
+	used := w.released("targets", w.targets("t1", 5, "x"))
+	w.evidence(used, "targets", w.targets("t1", 5, "y"))
+	w.rotate(2, topLevel{"r1", "t2", "s1", "x1"})
+	w.released("targets", w.targets("t2", 5, "z"))
+	w.released("targets", w.targets("t2", 10, "y"))
+}
+
+func ruleSuperseded(t *testing.T) {
+	w := newWorld(t, topLevel{"r1", "t1 t2/2", "s1", "x1"})
+	w.rotate(2, topLevel{"r1", "t2 t3/2", "s1", "x1"})
+	w.rotate(3, topLevel{"r1", "t4", "s1", "x1"})
+	w.refused(verify.RefusedSuperseded, "targets", w.targets("t1 t2", 1, "x"))
+	w.refused(verify.RefusedSuperseded, "targets", w.targets("t2 t3", 1, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets("t1 t3", 1, "x")) // never enough under one root
+	w.refused(verify.RefusedThreshold, "targets", w.targets("t1", 1, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets("-t1 -t2", 1, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets("k1", 1, "x"))
+	w.released("targets", w.targets("t1 t2 t4", 1, "x")) // beside a present key they do no harm
+	w.released("targets", w.targets("t4", 2, "x", delegation{name: "a", who: "a1"}))
+	// Delegated keys have no roots that remember them.
+	w.released("a", forge(t, forgedTargets(1, "x"), "a1"))
+	w.released("targets", w.targets("t4", 3, "x", delegation{name: "a", who: "a2"}))
+	w.isCurrent(-1, "a")
+	w.refused(verify.RefusedThreshold, "a", forge(t, forgedTargets(2, "x"), "a1"))
+}
+
+func ruleUnknownKeys(t *testing.T) {
+	w := newWorld(t, topLevel{"u9 r1 b9", "u1 t1 b1 t2/2", "s1 u1", "x1"})
+	w.refused(verify.RefusedThreshold, "targets", w.targets("u1 t1 b1", 1, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets("u1 b1", 1, "x"))
+	w.released("targets", w.targets("u1 t1 b1 t2", 1, "x", delegation{name: "a", who: "u1 a1"}, delegation{name: "b", who: "u1"}))
+	w.released("a", forge(t, forgedTargets(1, "a"), "u1", "a1"))
+	w.refused(verify.RefusedThreshold, "b", forge(t, forgedTargets(1, "b"), "u1"))
+	file := w.targets("t1 t2", 2, "x")
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "targets", file, forge(t, forgedSnapshot(9, map[string]map[string]any{"targets": plain(2)}), "u1"))
+	// A key id that names no key, in role or signature.
+	root := string(forge(t, forgedRoot(2, usual), "r1"))
+	root = strings.Replace(root, `"keyids":["t1"]`, `"keyids":["gone","t1"]`, 1)
+	m := parse(t, []byte(root))
+	if got := m.Root.Roles["targets"].KeyIDs; !slices.Equal(got, []string{"gone", "t1"}) {
+		t.Fatalf("the test wants a key id that names no key: %v", got)
+	}
+	lone := parse(t, w.targets("gone t1", 3, "x"))
+	if err := lone.Meets(m.Root.KeySet("targets")); err != nil {
+		t.Error(err)
+	}
+}
+
+func ruleCountOnce(t *testing.T) {
+	// One public key under two ids, and one signature many times.
+	w := newWorld(t, topLevel{"r1", "t1 t1=x t2/2", "s1", "x1"})
+	w.refused(verify.RefusedThreshold, "targets", w.targets("t1 t1=x", 1, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets("t1 t1 t1 t1", 1, "x"))
+	w.released("targets", w.targets("t1=x t1 t2", 1, "x"))
+
+	// A bad signature does not spoil a good one under the same id, unless there
+	// are more of them than anybody looks at.
+	bad := strings.Repeat("-t1 ", verify.MaxSignaturesPerKey-1)
+	w.released("targets", w.targets(who(bad+"t1 t2"), 2, "x"))
+	w.refused(verify.RefusedThreshold, "targets", w.targets(who(bad+"-t1 t1 t2"), 3, "x"))
+
+	// Two keys that are made so that one signature verifies under both: points of
+	// small order, with which R = sB signs everything. The bytes count once.
+	zero := hex.EncodeToString(append([]byte{1}, make([]byte, 31)...))
+	small := hex.EncodeToString(append(append([]byte{0xec}, slices.Repeat([]byte{0xff}, 30)...), 0x7f))
+	key := func(public string) *verify.Key {
+		return &verify.Key{Type: "ed25519", Scheme: "ed25519", Public: public}
+	}
+	ks := verify.KeySet{
+		Keys: map[string]*verify.Key{"zero": key(zero), "small": key(small)},
+		Role: verify.Role{KeyIDs: []string{"zero", "small"}, Threshold: 2},
+	}
+	for n := byte(1); n < 200; n++ {
+		m := &verify.Metadata{Payload: fmt.Append(nil, n)}
+		sig := signsEverything(n)
+		if !ks.Keys["zero"].Verify(m.Payload, sig) || !ks.Keys["small"].Verify(m.Payload, sig) {
+			continue // whether the second holds depends on the hash
+		}
+		m.Signatures = []verify.Signature{{KeyID: "zero", Sig: sig}, {KeyID: "small", Sig: sig}, {KeyID: "small", Sig: sig}}
+		if got := m.Signers(ks); len(got) != 1 {
+			t.Errorf("one signature counts for %d keys", len(got))
+		}
+		other := signsEverything(n + 1)
+		if ks.Keys["small"].Verify(m.Payload, other) {
+			m.Signatures = append(m.Signatures, verify.Signature{KeyID: "small", Sig: other})
+			if got := m.Signers(ks); len(got) != 2 {
+				t.Errorf("two signatures count for %d keys", len(got))
+			}
+			return
+		}
+	}
+	t.Error("no signature verifies under both keys: this tests nothing")
+}
+
+// signsEverything returns one of many signatures that verify any message under
+// the key of order 1: some point R = sB and its s, here those of a key pair.
+func signsEverything(n byte) []byte {
+	private := ed25519.NewKeyFromSeed(append(make([]byte, 31), n))
+	sum := sha512.Sum512(private.Seed())
+	scalar := sum[:32]
+	scalar[0] &= 248
+	scalar[31] = scalar[31]&127 | 64
+	slices.Reverse(scalar) // big.Int reads big-endian
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	s := new(big.Int).SetBytes(scalar)
+	s.Mod(s, order).FillBytes(scalar)
+	slices.Reverse(scalar)
+	return append(slices.Clone([]byte(private.Public().(ed25519.PublicKey))), scalar...)
+}
+
+func ruleLabels(t *testing.T) {
+	// Two roles use one id for two keys: each means its own.
+	w := newWorld(t, usual)
+	file := forge(t, forgedTargets(1, "x", delegation{name: "a", who: "a1"}), "t1")
+	w.released("targets", file)
+	var raw struct {
+		Signatures []map[string]string `json:"signatures"`
+		Signed     json.RawMessage     `json:"signed"`
+	}
+	relabelled := func(signed map[string]any, signer, id string) []byte {
+		if err := json.Unmarshal(forge(t, signed, signer), &raw); err != nil {
+			t.Fatal(err)
+		}
+		raw.Signatures[0]["keyid"] = id
+		b, err := json.Marshal(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	w.refused(verify.RefusedThreshold, "a", relabelled(forgedTargets(1, "a"), "t1", "a1"))
+	w.refused(verify.RefusedThreshold, "a", relabelled(forgedTargets(1, "a"), "a1", "t1"))
+	w.released("a", relabelled(forgedTargets(1, "a"), "a1", "a1"))
+	if forgedKey("a1").Equal(ed25519.PrivateKey(forgedKey("t1"))) {
+		t.Error("the test's keys are the same")
+	}
+}
