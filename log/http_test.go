@@ -276,17 +276,27 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestBodiesAreBounded(t *testing.T) {
 	r := start(t, func(c *log.Config) { c.MaxBytes = verify.MaxFileSize })
-	// A client that sends a large root slowly takes all the memory there is.
+	// A client that sends much and does not end takes all the memory there is.
+	// It comes again when others were just faster.
 	started, done := make(chan struct{}), make(chan struct{})
-	pr := &slowBody{started: started, done: done}
+	var once, free sync.Once
+	release := func() { free.Do(func() { close(done) }) }
+	defer release()
 	go func() {
-		req, err := http.NewRequest("POST", r.http.URL+"/v1/repositories", pr)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
+		for {
+			req, err := http.NewRequest("POST", r.http.URL+"/v1/repositories", &slowBody{sent: func() { once.Do(func() { close(started) }) }, done: done})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				resp.Body.Close()
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
 		}
 	}()
 	<-started
@@ -301,7 +311,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			t.Fatal("bodies are not bounded")
 		}
 	}
-	close(done)
+	release()
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if resp, _ := r.do(t, "POST", "/v1/repositories", root); resp.StatusCode == 200 {
 			break
@@ -312,19 +322,21 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// slowBody sends a byte, says so, and ends when it is told to.
+// slowBody sends half of all that there is room for, and a byte, which makes the
+// log take room for twice as much; it says so, and ends when it is told to.
 type slowBody struct {
-	started, done chan struct{}
-	sent          bool
+	sent func()
+	done chan struct{}
+	n    int
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
-	if !b.sent {
-		b.sent = true
-		p[0] = '{'
-		close(b.started)
-		return 1, nil
+	if rest := verify.MaxFileSize/2 + 1 - b.n; rest > 0 {
+		n := min(rest, len(p))
+		b.n += n
+		return n, nil
 	}
+	b.sent()
 	<-b.done
 	return 0, errors.New("gone")
 }

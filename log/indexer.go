@@ -14,9 +14,14 @@ import (
 )
 
 const (
-	maxIndexLeaves  = 1024   // leaves applied in one transaction, up to the end of a bundle
+	maxIndexLeaves  = 4096   // leaves applied in one transaction, up to the end of a bundle
 	maxIndexTargets = 100000 // the same for target files
-	maxHints        = 65536  // target files remembered for leaves not applied yet
+	maxHints        = 131072 // target files remembered for leaves not applied yet
+
+	// lag is how long the state may stay behind while nobody asks it anything:
+	// one large transaction costs much less than many small ones, and what it
+	// costs the submissions would have to wait for.
+	lag = 500 * time.Millisecond
 )
 
 // Indexer brings the derived state up to the log, behind the log's back: what
@@ -33,6 +38,7 @@ type Indexer struct {
 	target  proofs.Tree  // where the state should get to
 	failing error
 	news    chan struct{} // closed and replaced when edge or target changes
+	hurry   chan struct{} // someone waits for the state
 	hints   map[verify.Digest][]Target
 	hinted  int // targets in hints
 }
@@ -63,6 +69,7 @@ func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state
 		edge:    edge,
 		target:  have,
 		news:    make(chan struct{}),
+		hurry:   make(chan struct{}, 1),
 		hints:   map[verify.Digest][]Target{},
 	}, nil
 }
@@ -218,6 +225,9 @@ func (x *Indexer) run(ctx context.Context) {
 				return
 			}
 		}
+		if !x.linger(ctx) {
+			return
+		}
 		_, err := x.step(ctx)
 		if ctx.Err() != nil {
 			return
@@ -234,6 +244,30 @@ func (x *Indexer) run(ctx context.Context) {
 	}
 }
 
+// linger waits for more leaves to apply, until lag is over, the transaction is
+// full or someone asks. It is false when the context has ended.
+func (x *Indexer) linger(ctx context.Context) bool {
+	enough := time.NewTimer(lag)
+	defer enough.Stop()
+	for {
+		x.mu.Lock()
+		full, news := x.target.N-x.edge.Tree().N >= maxIndexLeaves, x.news
+		x.mu.Unlock()
+		if full {
+			return true
+		}
+		select {
+		case <-news:
+		case <-x.hurry:
+			return true
+		case <-enough.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // wait returns when the state has at least size entries, or the context ends.
 func (x *Indexer) wait(ctx context.Context, size int64) error {
 	for {
@@ -242,6 +276,10 @@ func (x *Indexer) wait(ctx context.Context, size int64) error {
 		x.mu.Unlock()
 		if have >= size {
 			return nil
+		}
+		select {
+		case x.hurry <- struct{}{}:
+		default:
 		}
 		select {
 		case <-news:

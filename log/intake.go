@@ -81,6 +81,8 @@ func (in *intake) submit(s *submission) error {
 	switch {
 	case in.draining:
 		return errDraining
+	case in.publisher.Frozen():
+		return ErrFrozen
 	case in.queued >= in.maxQueued:
 		return errFull
 	}
@@ -285,7 +287,10 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 // decide judges one file.
 func (in *intake) decide(ctx context.Context, sub *submission, f *file) (verify.Decision, error) {
 	if sub.genesis {
-		at, ok := in.registry.rootAt(f.meta.PayloadDigest)
+		at, ok, err := in.registry.rootAt(ctx, f.meta.PayloadDigest)
+		if err != nil {
+			return verify.Decision{}, err
+		}
 		if !ok {
 			return verify.JudgeGenesis(f.meta)
 		}
@@ -301,9 +306,7 @@ func (in *intake) decide(ctx context.Context, sub *submission, f *file) (verify.
 	if repo == nil {
 		return verify.Decision{}, &verify.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.repository.String()}
 	}
-	repo.mu.Lock()
-	defer repo.mu.Unlock()
-	return repo.judge.Judge(f.role, f.meta, sub.snapshots)
+	return in.registry.judge(ctx, repo, f.role, f.meta, sub.snapshots)
 }
 
 // mayComeLater reports whether a file refused with this code may be admitted
@@ -437,6 +440,7 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 // foreign is the halt over an entry that this log would not have appended.
 func foreign(index int64, err error) *Halt {
 	return &Halt{
+		Code: HaltForeignEntry,
 		What: fmt.Sprintf("storage has an entry at index %d that this log would not have admitted: %v", index, err),
 		Do:   "Find out what else writes to the storage; nothing that it has written is signed",
 	}

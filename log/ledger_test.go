@@ -28,7 +28,7 @@ func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 }
 
 // recordOf makes the ledger's record of a tree of n entries.
-func recordOf(t testing.TB, signer *proofs.Signer, n int) log.LedgerRecord {
+func recordOf(t testing.TB, signer log.Signer, n int) log.LedgerRecord {
 	t.Helper()
 	r := log.LedgerRecord{Origin: signer.Key().Name(), Edge: new(proofs.Edge)}
 	for i := range n {

@@ -46,8 +46,10 @@ type Config struct {
 	// their own.
 	LogSnapshots, LogTimestamps bool
 	// Token is what a client must send to register a repository. Empty means
-	// that anyone may.
+	// that anyone may, unless HTTP says otherwise.
 	Token string
+	// HTTP says who may submit how much.
+	HTTP HTTPConfig
 	// Labels are the operator's names for repositories.
 	Labels map[verify.Digest]string
 
@@ -139,10 +141,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := indexer.CatchUp(ctx, publisher.Tree(), nil); err != nil {
 		return nil, err
 	}
-	registry, err := newRegistry(ctx, cfg.Blobs, cfg.State, indexer.applied)
-	if err != nil {
-		return nil, err
-	}
+	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
+	registry := newRegistry(cfg.Blobs, checkedState{cfg.State, storage, readable}, indexer.applied)
 	l := &Log{
 		cfg:       cfg,
 		publisher: publisher,
@@ -187,6 +187,7 @@ func (l *Log) Run(ctx context.Context) error {
 	running.Go(func() { l.publisher.Run(background) })
 	running.Go(func() { l.indexer.run(background) })
 	running.Go(func() { l.intake.run(background) })
+	running.Go(func() { l.server.latencies.run(background, l.publisher, l.cfg.HTTP.Observer) })
 
 	<-ctx.Done()
 	drain, cancel := context.WithTimeout(background, l.cfg.DrainTimeout)
@@ -199,6 +200,10 @@ func (l *Log) Run(ctx context.Context) error {
 	err := l.publisher.WaitPublished(drain, l.publisher.Tree().N)
 	if err != nil {
 		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
+	}
+	// What the derived state lacks costs time at the next start, nothing else.
+	if err := l.indexer.wait(drain, l.publisher.Tree().N); err != nil {
+		l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
 	}
 	stop()
 	running.Wait()

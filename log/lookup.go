@@ -30,24 +30,23 @@ func (s *server) caughtUp(r *http.Request) (size int64, p *problem) {
 	return size, nil
 }
 
-func (s *server) stateFailed(err error) *problem {
-	return problemf(http.StatusInternalServerError, api.CodeInternal, "the derived state cannot be read").because(s, err)
+func stateFailed(err error) *problem {
+	return problemf(http.StatusInternalServerError, api.CodeInternal, "the derived state cannot be read").because(err)
 }
 
 // answerJSON writes an answer that changes as the log grows.
-func answerJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Cache-Control", "no-cache")
-	writeJSON(w, api.TypeJSON, http.StatusOK, v)
+func answerJSON(w http.ResponseWriter, r *http.Request, v any) {
+	send(w, r, content{api.TypeJSON, "no-cache", marshal(v), true})
 }
 
-func (s *server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
+func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ string) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
 	}
 	counts, err := s.log.cfg.State.Repositories(r.Context(), size)
 	if err != nil {
-		return s.stateFailed(err)
+		return stateFailed(err)
 	}
 	list := api.RepositoryList{Repositories: make([]api.RepositoryInfo, 0, len(counts))}
 	for _, c := range counts {
@@ -57,14 +56,14 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request) *proble
 		}
 		list.Repositories = append(list.Repositories, info)
 	}
-	answerJSON(w, list)
+	answerJSON(w, r, list)
 	return nil
 }
 
 func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.RepositoryInfo, *problem) {
 	roles, err := s.log.registry.roles(ctx, c.ID)
 	if err != nil {
-		return api.RepositoryInfo{}, s.stateFailed(err)
+		return api.RepositoryInfo{}, stateFailed(err)
 	}
 	roles = slices.DeleteFunc(roles, func(r api.RoleCurrent) bool { return r.Index >= size })
 	return api.RepositoryInfo{
@@ -88,7 +87,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	}
 	records, err := s.log.cfg.State.Records(r.Context(), repository)
 	if err != nil {
-		return s.stateFailed(err)
+		return stateFailed(err)
 	}
 	count := RepositoryCount{ID: repository}
 	answer := api.Repository{Leaves: make([]api.Leaf, 0, len(records))}
@@ -110,7 +109,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if answer.RepositoryInfo, p = s.info(r.Context(), count, size); p != nil {
 		return p
 	}
-	answerJSON(w, answer)
+	answerJSON(w, r, answer)
 	return nil
 }
 
@@ -146,14 +145,14 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	}
 	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound)
 	if err != nil {
-		return s.stateFailed(err)
+		return stateFailed(err)
 	}
 	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Targets: make([]api.Listing, 0, len(listings))}
 	switch _, err := s.log.cfg.Blobs.Blob(sum); {
 	case err == nil:
 		answer.Blob = true
 	case !errors.Is(err, fs.ErrNotExist):
-		return s.stateFailed(err)
+		return stateFailed(err)
 	}
 	for _, rec := range leaves {
 		if rec.Index >= size {
@@ -175,12 +174,12 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 			Length:     l.Length,
 		})
 	}
-	answerJSON(w, answer)
+	answerJSON(w, r, answer)
 	return nil
 }
 
 // getProof serves the newest sidecar of an entry.
-func (s *server) getProof(w http.ResponseWriter, _ *http.Request, elem string) *problem {
+func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *problem {
 	index, ok := decimal(elem)
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
@@ -190,9 +189,9 @@ func (s *server) getProof(w http.ResponseWriter, _ *http.Request, elem string) *
 		return problemf(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	}
 	if err != nil {
-		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(s, err)
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(err)
 	}
-	writeBytes(w, api.TypeText, "no-cache", sidecar)
+	send(w, r, content{api.TypeText, "no-cache", sidecar, false})
 	return nil
 }
 

@@ -14,6 +14,7 @@ type problem struct {
 	api.Problem
 	retryAfter int // seconds; 0: none
 	allow      string
+	cause      error // for the operator, not the client
 }
 
 func problemf(status int, code, format string, args ...any) *problem {
@@ -33,6 +34,12 @@ func later(code, format string, args ...any) *problem {
 	return p
 }
 
+// because keeps the cause of a problem, which is not the client's business.
+func (p *problem) because(err error) *problem {
+	p.cause = err
+	return p
+}
+
 func (p *problem) write(w http.ResponseWriter) {
 	h := w.Header()
 	if p.retryAfter > 0 {
@@ -49,14 +56,19 @@ func (p *problem) write(w http.ResponseWriter) {
 }
 
 func writeJSON(w http.ResponseWriter, contentType string, status int, v any) {
+	b := marshal(v)
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	// An error here is a client that has gone.
+	_, _ = w.Write(b)
+}
+
+func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
 		// Nothing that is marshalled here can fail: plain structs.
 		panic(err)
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
-	w.WriteHeader(status)
-	// An error here is a client that has gone.
-	_, _ = w.Write(append(b, '\n'))
+	return append(b, '\n')
 }

@@ -33,6 +33,7 @@ func (p *Publisher) openPublished() (Published, error) {
 	}
 	if cp.Tree.N > p.tree.N || cp.Tree.N == p.tree.N && cp.Tree != p.tree {
 		return none, &Halt{
+			Code: HaltLedgerBehind,
 			What: fmt.Sprintf("a checkpoint of size %d (root %v) is published, but the ledger says that size %d (root %v) was signed last: the ledger was restored from an old copy", cp.Tree.N, cp.Tree.Hash, p.tree.N, p.tree.Hash),
 			Do:   "Bring back the newest ledger",
 		}
@@ -55,6 +56,7 @@ func (p *Publisher) checkPublished() error {
 	}
 	if err := proofs.VerifyConsistency(older, p.tree, proof); err != nil {
 		return &Halt{
+			Code: HaltPublishedFork,
 			What: fmt.Sprintf("the published checkpoint of size %d is not a prefix of the log: %v", older.N, err),
 			Do:   "Find out which of the two belongs to this log, and restore the other from a backup",
 		}
@@ -107,6 +109,13 @@ func (p *Publisher) Tree() proofs.Tree {
 	return p.tree
 }
 
+// signedSize returns how large the tree is that the ledger knows as signed.
+func (p *Publisher) signedSize() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.signed
+}
+
 // Halted returns the *Halt that has stopped the publisher, or nil.
 func (p *Publisher) Halted() error {
 	p.mu.Lock()
@@ -153,12 +162,14 @@ func (p *Publisher) Sidecar(index int64) ([]byte, error) {
 	if index < 0 || index >= published.Tree.N {
 		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, published.Tree.N, ErrNotPublished)
 	}
-	bundle, err := readBundle(p.cfg.Storage, index/entriesPerBundle, published.Tree.N)
+	entry, err := p.entry(index, published.Tree.N)
 	if err != nil {
 		return nil, err
 	}
-	entry := bundle[index%entriesPerBundle]
-	hashes, err := proofs.InclusionProof(published.Tree, index, p.cfg.Storage)
+	hashes, err := p.recent.inclusion(published.Tree.N, index)
+	if errors.Is(err, errNotRecent) {
+		hashes, err = proofs.InclusionProof(published.Tree, index, p.cfg.Storage)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -166,4 +177,25 @@ func (p *Publisher) Sidecar(index int64) ([]byte, error) {
 		return nil, fmt.Errorf("storage is damaged: %w", err)
 	}
 	return proofs.Proof{Extra: entry, Index: index, Hashes: hashes, Checkpoint: published.Note}.Marshal(), nil
+}
+
+// entry returns an entry of the log of the given size.
+func (p *Publisher) entry(index, size int64) ([]byte, error) {
+	if entry := p.recent.entry(index); entry != nil {
+		return entry, nil
+	}
+	bundle, err := readBundle(p.cfg.Storage, index/entriesPerBundle, size)
+	if err != nil {
+		return nil, err
+	}
+	return bundle[index%entriesPerBundle], nil
+}
+
+// consistency proves that a tree begins with the one of oldSize.
+func (p *Publisher) consistency(oldSize int64, tree proofs.Tree) ([]proofs.Hash, error) {
+	hashes, err := p.recent.consistency(oldSize, tree.N)
+	if errors.Is(err, errNotRecent) {
+		return proofs.ConsistencyProof(oldSize, tree, p.cfg.Storage)
+	}
+	return hashes, err
 }

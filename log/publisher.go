@@ -24,7 +24,10 @@ type Witnesses interface {
 // PublisherConfig says what a publisher signs with, and for whom.
 type PublisherConfig struct {
 	// Signer is the log's key, of type Ed25519; its name is the log's origin.
-	Signer *proofs.Signer
+	Signer Signer
+	// More are further keys of the log, of the same name and of any type for
+	// logs. Every checkpoint carries the signatures of all keys.
+	More []Signer
 	// Policy says which witnesses make a quorum. A published checkpoint
 	// satisfies it. It lists the log's key, or no log at all.
 	Policy *proofs.Policy
@@ -75,9 +78,25 @@ func (c *PublisherConfig) setDefaults() {
 // Halt is a state in which the log must not sign until a person has looked:
 // going on could show two histories to two readers.
 type Halt struct {
+	Code HaltCode
 	What string // what was found, with sizes and roots
 	Do   string // what the operator can do
 }
+
+// HaltCode says in one stable word why a log has stopped.
+type HaltCode string
+
+// The reasons.
+const (
+	HaltStorageBehind  HaltCode = "storage-behind"  // storage has less than was signed
+	HaltStorageForked  HaltCode = "storage-forked"  // storage does not begin with what was signed
+	HaltStorageDamaged HaltCode = "storage-damaged" // entries and tiles of storage contradict each other
+	HaltForeignEntry   HaltCode = "foreign-entry"   // an entry that this log would not have admitted
+	HaltLedgerBehind   HaltCode = "ledger-behind"   // more was published than the ledger knows
+	HaltLedgerTaken    HaltCode = "ledger-taken"    // someone else wrote the ledger
+	HaltPublishedFork  HaltCode = "published-fork"  // what was published is not a prefix of the log
+	HaltFrozen         HaltCode = "frozen"          // entries behind the final checkpoint
+)
 
 func (h *Halt) Error() string { return "the log must not go on: " + h.What + ". " + h.Do }
 
@@ -101,16 +120,22 @@ type Entry struct {
 type Publisher struct {
 	cfg    PublisherConfig
 	policy *proofs.Policy
+	keys   []proofs.Key // of the log, Signer's first
+	recent *recent      // of the tree
 
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
+	writing    sync.Mutex // the published checkpoint; late ones join it
+	late       late
 	refreshed  time.Time // when the published checkpoint was last witnessed
 
 	mu        sync.Mutex
 	edge      *proofs.Edge // of everything read back; replaced, never changed
 	tree      proofs.Tree  // its tree
 	published Published
+	signed    int64 // size of the last signed tree, for those who only look
+	frozen    bool  // the last signed tree is the final one
 	halted    error
 	stopped   chan struct{} // closed when halted is set
 	failing   error         // why the last attempt to publish failed
@@ -125,13 +150,20 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	cfg.setDefaults()
 	p := &Publisher{cfg: cfg, news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
 	var err error
-	if p.policy, err = policyFor(cfg.Policy, cfg.Signer.Key()); err != nil {
+	if p.keys, err = cfg.keys(); err != nil {
+		return nil, err
+	}
+	if p.policy, err = policyFor(cfg.Policy, p.keys); err != nil {
 		return nil, err
 	}
 	if p.record, err = p.openLedger(); err != nil {
 		return nil, err
 	}
 	p.edge, p.tree = p.record.Edge, p.record.Edge.Tree()
+	if p.recent, err = newRecent(p.edge); err != nil {
+		return nil, err
+	}
+	p.signed, p.frozen = p.tree.N, p.record.Frozen()
 	if p.published, err = p.openPublished(); err != nil {
 		return nil, err
 	}
@@ -146,38 +178,6 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	return p, nil
 }
 
-// policyFor returns the policy with the log's own key in it.
-func policyFor(policy *proofs.Policy, key proofs.Key) (*proofs.Policy, error) {
-	own := *policy
-	if len(own.Logs) == 0 {
-		own.Logs = []proofs.PolicyLog{{Key: key}}
-	}
-	for _, l := range own.Logs {
-		if l.Key == key {
-			return &own, nil
-		}
-	}
-	return nil, fmt.Errorf("the policy lists logs, but not this one; it needs the line: log %v", key)
-}
-
-// openLedger reads the ledger and verifies its checkpoint.
-func (p *Publisher) openLedger() (LedgerRecord, error) {
-	rec, err := p.cfg.Ledger.Load()
-	if err != nil {
-		return rec, err
-	}
-	key := p.cfg.Signer.Key()
-	if rec.Origin != key.Name() {
-		return rec, fmt.Errorf("the ledger is of log %q, the key of %q", rec.Origin, key.Name())
-	}
-	if rec.Note != nil {
-		if _, _, err := proofs.OpenCheckpoint(rec.Note, key); err != nil {
-			return rec, fmt.Errorf("the checkpoint in the ledger: %w", err)
-		}
-	}
-	return rec, nil
-}
-
 // compare halts where storage does not begin with the tree that the ledger knows.
 func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error) {
 	stored, err = p.cfg.Storage.Integrated(ctx)
@@ -186,6 +186,7 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 	}
 	if stored.N < p.tree.N {
 		return stored, &Halt{
+			Code: HaltStorageBehind,
 			What: fmt.Sprintf("storage holds a tree of size %d (root %v), but the ledger says that size %d (root %v) was signed: storage was restored from an old copy, or has lost entries", stored.N, stored.Hash, p.tree.N, p.tree.Hash),
 			Do:   "Bring back the storage that holds all signed entries; never the ledger of an older date, because then the log would sign a second history",
 		}
@@ -196,6 +197,7 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 	}
 	if err != nil {
 		return stored, &Halt{
+			Code: HaltStorageForked,
 			What: fmt.Sprintf("storage holds a tree of size %d (root %v), which does not begin with the tree of size %d (root %v) that the ledger says was signed: storage is another log's, is damaged, or was changed (%v)", stored.N, stored.Hash, p.tree.N, p.tree.Hash, err),
 			Do:   "Find out which of the two belongs to this log, and restore the other from a backup",
 		}
@@ -233,6 +235,7 @@ func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]E
 	}
 	if stored.N < have.N {
 		return &Halt{
+			Code: HaltStorageBehind,
 			What: fmt.Sprintf("storage shrank to size %d (root %v) after size %d (root %v) was read from it", stored.N, stored.Hash, have.N, have.Hash),
 			Do:   "Find out what changed the storage; the log starts again once it agrees with the ledger",
 		}
@@ -243,6 +246,7 @@ func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]E
 	}
 	if tree := edge.Tree(); tree != stored {
 		return &Halt{
+			Code: HaltStorageDamaged,
 			What: fmt.Sprintf("at size %d the entries in storage lead from the last known tree (size %d, root %v) to root %v, but its tiles have root %v", stored.N, have.N, have.Hash, tree.Hash, stored.Hash),
 			Do:   "Storage is damaged or was changed: restore it from a backup that holds all signed entries",
 		}
@@ -250,10 +254,20 @@ func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]E
 	if len(entries) == 0 {
 		return nil
 	}
+	if p.Frozen() {
+		return &Halt{
+			Code: HaltFrozen,
+			What: fmt.Sprintf("storage has %d entries behind the final checkpoint of size %d: the log is frozen", len(entries), have.N),
+			Do:   "Find out what writes to the storage; nothing that it has written is signed",
+		}
+	}
 	if take != nil {
 		if err := take(entries); err != nil {
 			return err
 		}
+	}
+	if err := p.recent.append(entries); err != nil {
+		return err
 	}
 	p.update(func() { p.edge, p.tree = edge, stored })
 	p.wakeUp()
@@ -310,11 +324,11 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	switch {
 	case halted != nil:
 		return halted
-	case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil:
+	case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil && p.record.signedBy(p.keys):
 		return nil
 	}
-	if tree.N > p.record.Edge.Tree().N {
-		if err := p.sign(edge); err != nil {
+	if signed := p.record.Edge.Tree(); tree.N > signed.N || !p.record.signedBy(p.keys) {
+		if err := p.sign(edge, p.Frozen()); err != nil {
 			return err
 		}
 	}
@@ -322,6 +336,8 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	if err != nil {
 		return err
 	}
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	if err := durable.WriteFile(p.cfg.CheckpointFile, note, 0o644); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
@@ -330,75 +346,11 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	return nil
 }
 
-// sign signs the tree of the edge and moves the ledger to it.
-func (p *Publisher) sign(edge *proofs.Edge) error {
-	tree := edge.Tree()
-	text := proofs.Checkpoint{Origin: p.cfg.Signer.Key().Name(), Tree: tree}.String()
-	// The clock may have been set back; times of signatures do not follow.
-	signed := max(p.cfg.Now().Unix(), p.record.Signed)
-	sig, err := p.cfg.Signer.Sign(text, signed)
-	if err != nil {
-		return fmt.Errorf("sign: %w", err)
-	}
-	next := LedgerRecord{
-		Origin: p.record.Origin,
-		Edge:   edge,
-		Signed: signed,
-		Note:   proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal(),
-	}
-	err = p.cfg.Ledger.Swap(p.record, next)
-	if errors.Is(err, ErrLedgerConflict) {
-		return p.halt(&Halt{
-			What: fmt.Sprintf("signing size %d: %v", tree.N, err),
-			Do:   "Another process signs for this log, or the ledger was restored: stop the other one and start again",
-		})
-	}
-	if err != nil {
-		return p.reload(next, fmt.Errorf("swap the ledger: %w", err))
-	}
-	p.record = next
-	return nil
-}
-
-// reload finds out what a swap that failed has left in the ledger. A signature
-// of which no record remains is not used; the next attempt makes the same tree
-// or a larger one of the same history.
-func (p *Publisher) reload(next LedgerRecord, cause error) error {
-	now, err := p.cfg.Ledger.Load()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	if now.Edge.Tree() == next.Edge.Tree() {
-		p.record = now
-	}
-	return cause
-}
-
-// gather has the last signed checkpoint witnessed and checks the result.
-func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error) {
-	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
-	defer cancel()
-	note, err := p.cfg.Witnesses.Gather(ctx, p.record.Note, cp, func(oldSize int64) ([]proofs.Hash, error) {
-		return proofs.ConsistencyProof(oldSize, tree, p.cfg.Storage)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
-	}
-	got, err := p.policy.OpenCheckpoint(note)
-	if err != nil {
-		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
-	}
-	if got.Checkpoint.String() != cp.String() {
-		return nil, fmt.Errorf("size %d is not published: the witnesses returned a checkpoint of %q, %v", tree.N, got.Origin, got.Tree)
-	}
-	return note, nil
-}
-
 // Run publishes whenever there is something new until the context ends. An
 // attempt that fails is repeated with growing pauses: what has been appended is
 // published as soon as a quorum is back.
 func (p *Publisher) Run(ctx context.Context) {
+	defer p.closeLate()
 	refresh := p.Published().Note != nil // its witnesses are asked once at the start
 	for {
 		err := p.attempt(ctx, refresh)

@@ -1,8 +1,12 @@
 package log
 
 import (
+	"cmp"
+	"container/list"
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -11,8 +15,17 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// maxLoaded is how many repositories the registry keeps in memory.
-const maxLoaded = 512
+// maxLoaded and maxLoadedLeaves bound what the registry keeps in memory:
+// repositories, and leaves in all of them (about a kilobyte each).
+const (
+	maxLoaded       = 2048
+	maxLoadedLeaves = 50000
+
+	// tailVersions is how many versions of a role are loaded of a repository
+	// that has more than longHistory leaves in memory, or would have.
+	tailVersions = 16
+	longHistory  = 256
+)
 
 // registry holds the repositories that are being judged, as they follow from
 // the integrated log. One goroutine applies leaves; the repositories it does not
@@ -22,11 +35,17 @@ type registry struct {
 	state StateReader
 	// applied returns how many leaves the state has.
 	applied func() int64
+	// keepVersions is tailVersions, but in tests.
+	keepVersions int
 
-	mu    sync.Mutex
-	repos map[verify.Digest]*repository
-	// roots maps the payload of every released root to the first repository
-	// that has it.
+	mu     sync.Mutex
+	repos  map[verify.Digest]*repository
+	recent list.List // of *repository, the one used last first
+	leaves int       // in repos
+	// dropped counts the repositories that made room.
+	dropped int
+	// roots are the first releases of roots that the state may not have yet, by
+	// payload.
 	roots map[verify.Digest]rootAt
 }
 
@@ -37,42 +56,69 @@ type rootAt struct {
 
 // repository guards a verify.Repository, which is not safe for concurrent use.
 type repository struct {
+	id      verify.Digest
+	used    *list.Element // in registry.recent
+	applied int           // leaves since it was loaded; guarded by registry.mu
+
+	// floors says from which version on all leaves of a role are in judge,
+	// where they are not all.
+	floors map[string]int64
+
 	mu    sync.Mutex
 	judge *verify.Repository
 }
 
-// has reports whether the leaf at index has been applied.
-func (r *repository) has(index int64) bool {
+// last returns the index of the newest leaf that has been applied.
+func (r *repository) last() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	records := r.judge.Records()
-	return records[len(records)-1].Index >= index
+	return records[len(records)-1].Index
 }
 
-func newRegistry(ctx context.Context, blobs verify.Blobs, state StateReader, applied func() int64) (*registry, error) {
-	r := &registry{blobs: blobs, state: state, applied: applied, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
-	err := state.Roots(ctx, func(rec verify.Record) { r.addRoot(rec) })
-	return r, err
+// has reports whether the leaf at index has been applied.
+func (r *repository) has(index int64) bool { return r.last() >= index }
+
+func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
+	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
 }
 
+// addRoot must be called with mu held.
 func (r *registry) addRoot(rec verify.Record) {
 	if _, ok := r.roots[rec.Leaf.Payload]; !ok {
 		r.roots[rec.Leaf.Payload] = rootAt{rec.Leaf.Repository, rec.Index}
 	}
+	const many = 4096
+	if len(r.roots) > many {
+		applied := r.applied()
+		maps.DeleteFunc(r.roots, func(_ verify.Digest, at rootAt) bool { return at.index < applied })
+	}
 }
 
 // known reports whether a repository is in the log.
-func (r *registry) known(id verify.Digest) bool {
-	at, ok := r.rootAt(id)
-	return ok && at.repository == id
+func (r *registry) known(ctx context.Context, id verify.Digest) (bool, error) {
+	r.mu.Lock()
+	_, ok := r.repos[id]
+	r.mu.Unlock()
+	if ok {
+		return true, nil
+	}
+	at, ok, err := r.rootAt(ctx, id)
+	return ok && at.repository == id, err
 }
 
 // rootAt returns where the root with this payload is logged first.
-func (r *registry) rootAt(payload verify.Digest) (rootAt, bool) {
+func (r *registry) rootAt(ctx context.Context, payload verify.Digest) (rootAt, bool, error) {
+	// What is remembered is read before the state is asked: what is forgotten
+	// in between, the state has.
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	at, ok := r.roots[payload]
-	return at, ok
+	r.mu.Unlock()
+	rec, logged, err := r.state.Root(ctx, payload)
+	if err != nil || !logged {
+		return at, ok && err == nil, err
+	}
+	return rootAt{rec.Leaf.Repository, rec.Index}, true, nil
 }
 
 // get returns a repository, and loads it if it must. It is nil where the log has
@@ -80,67 +126,180 @@ func (r *registry) rootAt(payload verify.Digest) (rootAt, bool) {
 func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, error) {
 	r.mu.Lock()
 	repo, ok := r.repos[id]
+	if ok {
+		r.recent.MoveToFront(repo.used)
+		if repo.applied > longHistory {
+			// It is cut by loading it again, once the state has it all.
+			r.drop(repo, r.applied())
+			_, ok = r.repos[id]
+		}
+	}
 	r.mu.Unlock()
 	if ok {
 		return repo, nil
 	}
-	if !r.known(id) {
-		return nil, nil
-	}
-	judge, err := r.load(ctx, id)
-	if err != nil {
+	if known, err := r.known(ctx, id); err != nil || !known {
 		return nil, err
 	}
-	repo = &repository{judge: judge}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if other, ok := r.repos[id]; ok {
-		return other, nil
+	for {
+		r.mu.Lock()
+		dropped := r.dropped
+		r.mu.Unlock()
+		judge, floors, err := r.load(ctx, id, r.keepVersions)
+		if err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		repo, ok := r.repos[id]
+		// Where something was dropped meanwhile it may have been this one,
+		// with leaves that the state had not when it was read here.
+		current := r.dropped == dropped
+		if !ok && current {
+			repo = r.keep(judge, floors)
+		}
+		r.mu.Unlock()
+		if repo != nil {
+			return repo, nil
+		}
 	}
-	r.makeRoom()
-	r.repos[id] = repo
-	return repo, nil
 }
 
-// load reads a repository from the derived state.
-func (r *registry) load(ctx context.Context, id verify.Digest) (*verify.Repository, error) {
-	records, err := r.state.Records(ctx, id)
+// keep puts a repository into the map. It must be called with mu held.
+func (r *registry) keep(judge *verify.Repository, floors map[string]int64) *repository {
+	r.makeRoom()
+	repo := &repository{id: judge.ID(), judge: judge, floors: floors}
+	repo.used = r.recent.PushFront(repo)
+	r.repos[repo.id] = repo
+	r.leaves += len(judge.Records())
+	return repo
+}
+
+// load reads a repository from the derived state: the highest versions of each
+// role, keep of them.
+func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verify.Repository, map[string]int64, error) {
+	records, floors, err := r.state.Tail(ctx, id, keep)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(records) == 0 {
-		return nil, fmt.Errorf("the derived state has no leaf of repository %v, which the log has", id)
+		return nil, nil, fmt.Errorf("the derived state has no leaf of repository %v, which the log has", id)
 	}
 	judge, err := verify.NewRepository(records[0].Leaf, records[0].Index, r.blobs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, rec := range records[1:] {
 		if err := judge.Apply(rec.Index, rec.Leaf); err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+	}
+	return judge, floors, nil
+}
+
+// judge judges a file. The verdict is that of the whole repository, of which
+// memory may have only the highest versions:
+//
+//   - which keys a top-level role has follows from the roots, which are all there.
+//     Those of any other follow from what is current of the roles on the way to
+//     it, which is the highest version that stands. So if each role has a current
+//     release among the versions that are all there, it is the current one
+//   - all else that counts are leaves with the file's payload, or of its role and
+//     version. Where the state knows one that is not in memory, and where the
+//     first condition is not met, the whole repository is read.
+func (r *registry) judge(ctx context.Context, repo *repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) (verify.Decision, error) {
+	repo.mu.Lock()
+	defer repo.mu.Unlock()
+	judge := repo.judge
+	suffices, err := r.suffices(ctx, repo, role, m)
+	if err == nil && !suffices {
+		judge, err = r.whole(ctx, repo)
+	}
+	if err != nil {
+		return verify.Decision{}, err
+	}
+	return judge.Judge(role, m, snapshots)
+}
+
+// suffices reports whether what is in memory of a repository leads to the verdict
+// that the whole of it leads to.
+func (r *registry) suffices(ctx context.Context, repo *repository, role string, m *verify.Metadata) (bool, error) {
+	if len(repo.floors) == 0 {
+		return true, nil
+	}
+	if !verify.IsTopLevel(role) {
+		if ok, err := currentSuffices(repo); err != nil || !ok {
+			return false, err
+		}
+	}
+	same, err := r.state.Same(ctx, repo.id, role, m.Version, m.PayloadDigest)
+	if err != nil {
+		return false, err
+	}
+	records := repo.judge.Records()
+	for _, index := range same {
+		_, ok := slices.BinarySearchFunc(records, index, func(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) })
+		if !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// currentSuffices reports whether what is current of each role in memory is so in
+// the whole repository.
+func currentSuffices(repo *repository) (bool, error) {
+	for name, floor := range repo.floors {
+		current, ok, err := repo.judge.Current(name)
+		if err != nil || !ok || current.Leaf.Version < floor {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// whole reads all leaves of a repository: those of the state, and those that it
+// does not have yet, which are in memory.
+func (r *registry) whole(ctx context.Context, repo *repository) (*verify.Repository, error) {
+	judge, _, err := r.load(ctx, repo.id, math.MaxInt32)
+	if err != nil {
+		return nil, err
+	}
+	last := judge.Records()[len(judge.Records())-1].Index
+	for _, rec := range repo.judge.Records() {
+		if rec.Index > last {
+			if err := judge.Apply(rec.Index, rec.Leaf); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return judge, nil
 }
 
-// makeRoom drops a repository that the state can give back whole. Who has it in
-// hand may go on reading it: leaves are applied only to what the map holds.
+// makeRoom drops repositories that the state can give back whole, the one used
+// longest ago first. Who has one in hand may go on reading it: leaves are applied
+// only to what the map holds. It must be called with mu held.
 func (r *registry) makeRoom() {
-	if len(r.repos) < maxLoaded {
+	applied := r.applied()
+	for e := r.recent.Back(); e != nil && (len(r.repos) >= maxLoaded || r.leaves >= maxLoadedLeaves); {
+		before := e.Prev()
+		r.drop(e.Value.(*repository), applied)
+		e = before
+	}
+}
+
+// drop forgets a repository if the state, which has applied leaves, can give it
+// back. It must be called with mu held.
+func (r *registry) drop(repo *repository, applied int64) {
+	if !repo.mu.TryLock() {
 		return
 	}
-	applied := r.applied()
-	for id, repo := range r.repos {
-		if !repo.mu.TryLock() {
-			continue
-		}
-		records := repo.judge.Records()
-		idle := records[len(records)-1].Index < applied
-		repo.mu.Unlock()
-		if idle {
-			delete(r.repos, id)
-			return
-		}
+	records := repo.judge.Records()
+	repo.mu.Unlock()
+	if records[len(records)-1].Index < applied {
+		r.recent.Remove(repo.used)
+		delete(r.repos, repo.id)
+		r.leaves -= len(records)
+		r.dropped++
 	}
 }
 
@@ -160,7 +319,11 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 	case err != nil:
 		return err
 	case repo == nil:
-		if at, ok := r.rootAt(rec.Leaf.Payload); ok {
+		at, ok, err2 := r.rootAt(ctx, rec.Leaf.Payload)
+		if err2 != nil {
+			return err2
+		}
+		if ok {
 			return foreign(rec.Index, fmt.Errorf("this root is in repository %v already, at index %d", at.repository, at.index))
 		}
 		decision, err = verify.JudgeGenesis(m)
@@ -175,9 +338,7 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 			}
 			snapshots = append(snapshots, s)
 		}
-		repo.mu.Lock()
-		decision, err = repo.judge.Judge(rec.Leaf.Role, m, snapshots)
-		repo.mu.Unlock()
+		decision, err = r.judge(ctx, repo, rec.Leaf.Role, m, snapshots)
 	}
 	switch {
 	case verify.IsRefused(err):
@@ -211,20 +372,26 @@ func (r *registry) apply(ctx context.Context, rec verify.Record) error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.makeRoom()
-		r.repos[rec.Leaf.Repository] = &repository{judge: judge}
+		r.keep(judge, nil)
 		r.addRoot(rec)
 		return nil
+	}
+	// With mu held nobody drops the repository, which from then on has a leaf
+	// that the state has not.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.repos[repo.id] != repo {
+		return fmt.Errorf("repository %v was dropped while leaf %d was applied", repo.id, rec.Index)
 	}
 	// A repository loaded a moment ago may have the leaf from the state.
 	if !repo.has(rec.Index) {
 		repo.mu.Lock()
 		err = repo.judge.Apply(rec.Index, rec.Leaf)
 		repo.mu.Unlock()
+		repo.applied++
+		r.leaves++
 	}
 	if err == nil && rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release {
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.addRoot(rec)
 	}
 	return err
@@ -238,13 +405,21 @@ func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurre
 	}
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
+	judge := repo.judge
+	suffices, err := currentSuffices(repo)
+	if err == nil && !suffices {
+		judge, err = r.whole(ctx, repo)
+	}
+	if err != nil {
+		return nil, err
+	}
 	names := map[string]bool{}
-	for _, rec := range repo.judge.Records() {
+	for _, rec := range judge.Records() {
 		names[rec.Leaf.Role] = true
 	}
 	roles := make([]api.RoleCurrent, 0, len(names))
 	for name := range names {
-		rec, ok, err := repo.judge.Current(name)
+		rec, ok, err := judge.Current(name)
 		if err != nil {
 			return nil, err
 		}

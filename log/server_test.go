@@ -68,7 +68,10 @@ func (r *running) tryOpen(t *testing.T) error {
 	r.state, err = sqlite.OpenState(filepath.Join(r.dir, "state.db"))
 	check(t, err)
 	cfg := r.config
-	cfg.Publisher, cfg.Logger = r.cfg, r.cfg.Logger
+	cfg.Publisher = r.cfg
+	if cfg.Logger == nil {
+		cfg.Logger = r.cfg.Logger
+	}
 	if cfg.Blobs == nil {
 		cfg.Blobs = r.blobs
 	}
@@ -219,8 +222,11 @@ func problem(t *testing.T, resp *http.Response, body []byte, status int, code st
 	if resp.StatusCode != status || resp.Header.Get("Content-Type") != api.TypeProblem || json.Unmarshal(body, &p) != nil || p.Code != code || p.Status != status {
 		t.Errorf("%s %s: %d %s %s; want %d %s", resp.Request.Method, resp.Request.URL.Path, resp.StatusCode, resp.Header.Get("Content-Type"), body, status, code)
 	}
-	if (status == http.StatusServiceUnavailable) != (resp.Header.Get("Retry-After") != "") {
+	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) != (resp.Header.Get("Retry-After") != "") {
 		t.Errorf("%s %s: %d with Retry-After %q", resp.Request.Method, resp.Request.URL.Path, status, resp.Header.Get("Retry-After"))
+	}
+	if p.Instance == "" || p.Instance != resp.Header.Get("X-Request-Id") {
+		t.Errorf("%s %s: instance %q, X-Request-Id %q", resp.Request.Method, resp.Request.URL.Path, p.Instance, resp.Header.Get("X-Request-Id"))
 	}
 	return p
 }

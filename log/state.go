@@ -46,8 +46,17 @@ type StateWriter interface {
 type StateReader interface {
 	// Records returns the leaves of a repository in log order.
 	Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error)
-	// Roots calls fn with every release of a root, in log order.
-	Roots(ctx context.Context, fn func(verify.Record)) error
+	// Tail returns, in log order, the leaves of a repository that are of its
+	// roots or of the keep highest versions released of their role. Floors says
+	// for each role of which leaves are left out from which version on there
+	// are all.
+	Tail(ctx context.Context, repository verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error)
+	// Same returns the indices of the leaves of a repository that have this
+	// payload, or are of this role and version.
+	Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error)
+	// Root returns the first release of a root with this payload, whichever
+	// repository has it.
+	Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error)
 	// Repositories lists the repositories that a log of this size has, in the
 	// order of their genesis, with what they have there.
 	Repositories(ctx context.Context, size int64) ([]RepositoryCount, error)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -15,35 +13,28 @@ import (
 // What lies at a path that names its content never changes.
 const immutable = "public, max-age=31536000, immutable"
 
-// static returns the handler of a file of the log: the checkpoint, a tile, a
-// bundle of entries, a blob. Each has exactly one path; there are no listings.
-func (s *server) static(path string) handler {
-	if path == "checkpoint" {
-		return s.checkpoint
-	}
-	if id, err := proofs.ParseTilePath(path); err == nil {
-		return func(w http.ResponseWriter, _ *http.Request) *problem { return s.tile(w, id) }
-	}
-	if hex, ok := strings.CutPrefix(path, "blob/sha256/"); ok {
-		if sum, err := verify.ParseDigest(hex); err == nil {
-			return func(w http.ResponseWriter, _ *http.Request) *problem { return s.blob(w, sum) }
-		}
-	}
-	return nil
-}
-
-func (s *server) checkpoint(w http.ResponseWriter, _ *http.Request) *problem {
+func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string) *problem {
 	published := s.log.publisher.Published()
 	if published.Note == nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "nothing has been published yet")
 	}
-	writeBytes(w, api.TypeText, "no-cache", published.Note)
+	send(w, r, content{api.TypeText, "no-cache", published.Note, false})
 	return nil
+}
+
+// getTile serves a tile of hashes or a bundle of entries. Each has exactly one
+// path; there are no listings.
+func (s *server) getTile(w http.ResponseWriter, r *http.Request, path string) *problem {
+	id, err := proofs.ParseTilePath("tile/" + path)
+	if err != nil {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "this is not the path of a tile or a bundle of entries")
+	}
+	return s.tile(w, r, id)
 }
 
 // tile serves what the publisher has read back, published or not: only that is
 // certain never to change.
-func (s *server) tile(w http.ResponseWriter, id proofs.TileID) *problem {
+func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
 	level := max(id.Level, 0)
 	if widthAt(s.log.publisher.Tree().N, level, id.Index) < id.Width {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
@@ -56,35 +47,25 @@ func (s *server) tile(w http.ResponseWriter, id proofs.TileID) *problem {
 		b, err = s.log.cfg.Publisher.Storage.ReadTile(id.Level, id.Index, id.Width)
 	}
 	if err != nil {
-		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(s, err)
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(err)
 	}
-	writeBytes(w, "application/octet-stream", immutable, b)
+	// Hashes do not compress.
+	send(w, r, content{api.TypeBytes, immutable, b, id.Level < 0})
 	return nil
 }
 
-func (s *server) blob(w http.ResponseWriter, sum verify.Digest) *problem {
+func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *problem {
+	sum, err := verify.ParseDigest(hex)
+	if err != nil {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "files are named by their SHA-256, 64 lower-case hex digits")
+	}
 	b, err := s.log.cfg.Blobs.Blob(sum)
 	if errors.Is(err, fs.ErrNotExist) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log has no file with this SHA-256")
 	}
 	if err != nil {
-		return problemf(http.StatusInternalServerError, api.CodeInternal, "blob %v cannot be read", sum).because(s, err)
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "blob %v cannot be read", sum).because(err)
 	}
-	writeBytes(w, "application/octet-stream", immutable, b)
+	send(w, r, content{api.TypeBytes, immutable, b, false})
 	return nil
-}
-
-// because logs the cause of a problem, which is not the client's business.
-func (p *problem) because(s *server, err error) *problem {
-	s.log.cfg.Logger.Error("request failed", "problem", p.Detail, "err", err)
-	return p
-}
-
-func writeBytes(w http.ResponseWriter, contentType, cache string, b []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	h.Set("Cache-Control", cache)
-	// An error here is a client that has gone; net/http drops the body of HEAD.
-	_, _ = w.Write(b)
 }

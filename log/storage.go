@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
-	"strconv"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -47,24 +46,29 @@ const entriesPerBundle = 256
 // as a client without any state would: from the hashes of the largest full
 // subtrees.
 func TreeFromTiles(size int64, tiles proofs.TileReader) (proofs.Tree, error) {
-	text := strconv.AppendInt(nil, size, 10)
-	text = append(text, '\n')
+	edge, err := EdgeFromTiles(size, tiles)
+	if err != nil {
+		return proofs.Tree{}, err
+	}
+	return edge.Tree(), nil
+}
+
+// subtree is the n-th full subtree of a height.
+type subtree struct {
+	height int
+	n      int64
+}
+
+// subtrees returns the largest full subtrees of a tree, from the left.
+func subtrees(size int64) []subtree {
+	var list []subtree
 	for start, rest := int64(0), size; rest > 0; {
 		height := bits.Len64(uint64(rest)) - 1
-		h, err := subtreeHash(size, height, start>>height, tiles)
-		if err != nil {
-			return proofs.Tree{}, fmt.Errorf("root of the tree of size %d: %w", size, err)
-		}
-		text = append(text, h.String()...)
-		text = append(text, '\n')
+		list = append(list, subtree{height, start >> height})
 		start += 1 << height
 		rest -= 1 << height
 	}
-	var edge proofs.Edge
-	if err := edge.UnmarshalText(text); err != nil {
-		return proofs.Tree{}, fmt.Errorf("root of the tree of size %d: %w", size, err)
-	}
-	return edge.Tree(), nil
+	return list
 }
 
 // subtreeHash returns the hash of the n-th full subtree of a height, from the

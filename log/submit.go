@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -17,14 +18,15 @@ import (
 
 // postRepository registers a repository by its genesis root, or finds the one
 // that has the root already.
-func (s *server) postRepository(w http.ResponseWriter, r *http.Request) *problem {
-	if p := s.mayRegister(r); p != nil {
+func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string) *problem {
+	from := s.sources.of(r)
+	if p := s.mayRegister(from); p != nil {
 		return p
 	}
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
-	body, release, p := s.body(w, r, verify.MaxFileSize)
+	body, release, p := s.body(w, r, from, verify.MaxFileSize)
 	if p != nil {
 		return p
 	}
@@ -37,8 +39,17 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request) *problem
 	sub.genesis = true
 	if m := sub.files[0].meta; m != nil {
 		sub.repository = m.PayloadDigest
+		_, logged, err := s.log.registry.rootAt(r.Context(), m.PayloadDigest)
+		if err != nil {
+			release()
+			return stateFailed(err)
+		}
+		if s.log.cfg.HTTP.RegistrationClosed && !logged {
+			release()
+			return problemf(http.StatusForbidden, api.CodeClosed, "this log takes no new repositories, and has none with this root")
+		}
 	}
-	return s.take(w, r, sub)
+	return s.take(w, r, from, sub)
 }
 
 // postMetadata takes files of a repository that is in the log.
@@ -58,7 +69,8 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 	if mediaType == api.TypeJSON {
 		limit = verify.MaxFileSize
 	}
-	body, release, p := s.body(w, r, limit)
+	from := s.sources.of(r)
+	body, release, p := s.body(w, r, from, limit)
 	if p != nil {
 		return p
 	}
@@ -76,7 +88,7 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 	}
 	sub.release = release
 	sub.repository = repository
-	return s.take(w, r, sub)
+	return s.take(w, r, from, sub)
 }
 
 // repositoryID reads an element of a path that names a repository of the log.
@@ -85,7 +97,11 @@ func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
 	if err != nil {
 		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "repositories are named by 64 lower-case hex digits")
 	}
-	if !s.log.registry.known(id) {
+	known, err := s.log.registry.known(context.Background(), id)
+	if err != nil {
+		return id, stateFailed(err)
+	}
+	if !known {
 		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "the log has no repository %v; register its first root with POST /v1/repositories", id)
 	}
 	return id, nil
@@ -144,13 +160,21 @@ func untar(body []byte) ([]uploaded, *problem) {
 
 // take queues a submission and answers it as far as it gets while the client
 // waits.
-func (s *server) take(w http.ResponseWriter, r *http.Request, sub *submission) *problem {
+func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *submission) *problem {
+	free, ok := s.sources.queue(from)
+	if !ok {
+		sub.release()
+		return later(api.CodeBusy, "%v but for the holders of tokens", errFull)
+	}
+	bytes, received := sub.release, time.Now()
+	giveBack := func() { bytes(); free() }
+	sub.release = func() { giveBack(); s.observe(sub, received) }
 	switch err := s.log.intake.submit(sub); {
 	case errors.Is(err, errDraining):
-		sub.release()
+		giveBack()
 		return later(api.CodeUnavailable, "%v", err)
 	case err != nil:
-		sub.release()
+		giveBack()
 		return later(api.CodeBusy, "%v", err)
 	}
 	return s.answer(w, r, sub)
@@ -182,7 +206,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 	}
 	result, err := s.result(sub)
 	if err != nil {
-		return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(s, err)
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(err)
 	}
 	switch {
 	case !result.Done:

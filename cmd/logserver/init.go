@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/agentkey"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
@@ -20,29 +21,36 @@ import (
 
 func newInit() *cobra.Command {
 	var at place
-	var origin string
+	var made newLog
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --origin ORIGIN",
 		Short: "Make a new log: a key, an empty tree and a ledger",
 		Long: `Init makes a new log in a directory, which it creates if need be, and prints the
 log's public key: give it to the witnesses that are to cosign the log, and to
 everyone who is to trust it. The origin is the log's name for ever: a URL without
-a scheme, not necessarily reachable.`,
-		Example: `  logserver init --dir ./log --origin log.example/tuf`,
-		Args:    cobra.NoArgs,
+a scheme, not necessarily reachable.
+
+With --ssh-agent the log's key is one that an ssh-agent holds, and there is no key
+file: logserver serve then takes --ssh-agent, too.`,
+		Example: `  logserver init --dir ./log --origin log.example/tuf
+  logserver init --dir ./log --origin log.example/tuf --ssh-agent "$SSH_AUTH_SOCK" --ssh-key SHA256:...`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			vkey, err := initialize(cmd.Context(), at, origin)
+			vkey, err := initialize(cmd.Context(), at, made)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), vkey)
-			fmt.Fprintf(cmd.ErrOrStderr(), handOut, vkey, vkey, at.token(), at.ledgerDir())
+			fmt.Fprintf(cmd.ErrOrStderr(), handOut, vkey, vkey, at.token(), serveWith(at, made), at.ledgerDir())
 			return nil
 		},
 	}
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
-	cmd.Flags().StringVar(&origin, "origin", "", "name of the log (required)")
+	cmd.Flags().StringVar(&made.origin, "origin", "", "name of the log (required)")
+	cmd.Flags().StringVar(&made.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key")
+	cmd.Flags().StringVar(&made.fingerprint, "ssh-key", "", "which Ed25519 key of the ssh-agent, by its fingerprint as ssh-add -l prints it")
+	cmd.MarkFlagsRequiredTogether("ssh-agent", "ssh-key")
 	if err := cmd.MarkFlagRequired("origin"); err != nil {
 		panic(err) // the flag was defined one line above
 	}
@@ -52,17 +60,58 @@ a scheme, not necessarily reachable.`,
 const handOut = `
 What to hand out:
   to witnesses             witness log add --dir WITNESS %s
-  in every trust policy    log %s
+  to vendors, devices and  a trust policy with the line below, with the log's URL,
+  auditors                 the witnesses that cosign, and their quorum
+                             log %s https://...
   to vendors, in private   the registration token in %s
+  to devices, as well      the repository's id, which registering it returns
+Next: write the policy with the witnesses' keys and URLs, then
+  logserver serve %s
 Keep the ledger %s on another disk than the log, and never restore it from a backup.
 `
 
+// serveWith returns the flags with which the new log is served.
+func serveWith(at place, made newLog) string {
+	if at.config != "" {
+		return "--config " + at.config
+	}
+	flags := "--dir " + at.dir
+	if at.ledger != "" {
+		flags += " --ledger " + at.ledger
+	}
+	if made.agent != "" {
+		flags += " --ssh-agent " + made.agent
+	}
+	return flags + " --policy POLICY"
+}
+
+// newLog is what a log is made with.
+type newLog struct{ origin, agent, fingerprint string }
+
+// key makes the log's key, or finds it in the agent: then there is nothing to
+// keep.
+func (n *newLog) key() (key proofs.Key, private string, err error) {
+	if n.agent == "" {
+		signer, err := proofs.GenerateSigner(rand.Reader, n.origin, proofs.Ed25519)
+		if err != nil {
+			return key, "", err
+		}
+		return signer.Key(), signer.PrivateKey(), nil
+	}
+	held, err := agentkey.Find(n.agent, n.fingerprint)
+	if err != nil {
+		return key, "", err
+	}
+	key, err = keyOf(n.origin, held.Public())
+	return key, "", err
+}
+
 // initialize makes a log where there is none.
-func initialize(ctx context.Context, at place, origin string) (vkey string, err error) {
+func initialize(ctx context.Context, at place, made newLog) (vkey string, err error) {
 	if err := at.check(); err != nil {
 		return "", err
 	}
-	signer, err := proofs.GenerateSigner(rand.Reader, origin, proofs.Ed25519)
+	key, private, err := made.key()
 	if err != nil {
 		return "", err
 	}
@@ -78,17 +127,22 @@ func initialize(ctx context.Context, at place, origin string) (vkey string, err 
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
 		return "", err
 	}
-	// The key comes last: without it nothing can be served, so a log that
+	// The keys come last: without them nothing can be served, so a log that
 	// was made only in part is never mistaken for a whole one.
-	vkey = signer.Key().String()
+	vkey = key.String()
 	for _, step := range []func() error{
-		func() error { return log.CreateFileLedger(at.ledgerDir(), origin) },
+		func() error { return log.CreateFileLedger(at.ledgerDir(), made.origin) },
 		func() error { return tesseralog.Create(ctx, at.tree()) },
 		func() error { return sqlite.CreateBlobs(at.blobs()) },
 		func() error { return sqlite.CreateState(at.state()) },
 		func() error { return keyfile.Create(at.token(), rand.Text()) },
 		func() error { return durable.WriteFile(at.vkey(), []byte(vkey+"\n"), 0o644) },
-		func() error { return keyfile.Create(at.key(), signer.PrivateKey()) },
+		func() error {
+			if private == "" {
+				return nil
+			}
+			return keyfile.Create(at.key(), private)
+		},
 	} {
 		if err := step(); err != nil {
 			return "", err

@@ -9,6 +9,8 @@
 //	registration.token  what a vendor must send to register a repository
 //	labels              optional: lines of a repository's 64 hex digits, a space
 //	                    and the operator's name for it
+//	repository.tokens   optional: the same with a vendor's token, whose holder has
+//	                    a quota of its own
 //	tree/               entries and tiles; kept by Tessera, locked while in use
 //	blobs.db            the metadata files, by SHA-256
 //	state.db            what can be looked up; logserver reindex makes it anew
@@ -46,15 +48,22 @@ of witnesses has cosigned, and serves all of it over HTTP.`,
   logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
   logserver reindex --dir ./log`,
 	}
-	root.AddCommand(newInit(), newServe(), newReindex())
+	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newKey())
 	return root
 }
 
 // place says where a log's files are.
-type place struct{ dir, ledger string }
+type place struct{ dir, ledger, config string }
 
 // flags adds the flags every command needs.
 func (p *place) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.config, "config", "", "file with lines \"key = value\"; the keys are flags of logserver serve, which come first")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if p.config == "" {
+			return nil
+		}
+		return applyConfig(cmd, p.config)
+	}
 	cmd.Flags().StringVar(&p.dir, "dir", "", "directory of the log (required)")
 	if err := cmd.MarkFlagRequired("dir"); err != nil {
 		panic(err) // the flag was defined one line above
@@ -91,8 +100,10 @@ func (p *place) check() error {
 func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }
 func (p *place) vkey() string       { return filepath.Join(p.dir, "log.vkey") }
 func (p *place) token() string      { return filepath.Join(p.dir, "registration.token") }
+func (p *place) tokens() string     { return filepath.Join(p.dir, "repository.tokens") }
 func (p *place) labels() string     { return filepath.Join(p.dir, "labels") }
 func (p *place) tree() string       { return filepath.Join(p.dir, "tree") }
 func (p *place) blobs() string      { return filepath.Join(p.dir, "blobs.db") }
 func (p *place) state() string      { return filepath.Join(p.dir, "state.db") }
 func (p *place) checkpoint() string { return filepath.Join(p.dir, "checkpoint") }
+func (p *place) witnesses() string  { return filepath.Join(p.dir, "witnesses.json") }

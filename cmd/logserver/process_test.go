@@ -169,7 +169,13 @@ type world struct {
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir()}
-	vkey := must(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log")
+	w.serve(t, must(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log"), flags...)
+	return w
+}
+
+// serve starts the witnesses and the log.
+func (w *world) serve(t *testing.T, vkey string, flags ...string) {
+	t.Helper()
 	policy := "log " + vkey + "\n"
 	for _, name := range []string{"w1", "w2", "w3"} {
 		key := must(t, "witness", "init", "--dir", w.path(name), "--name", name+".example")
@@ -197,7 +203,6 @@ func newWorld(t *testing.T, flags ...string) *world {
 		}
 	})
 	w.client = &api.Client{Base: w.log.url}
-	return w
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }

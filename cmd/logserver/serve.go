@@ -5,23 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
-	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -31,8 +28,15 @@ const stopTime = 5 * time.Second
 
 type serveFlags struct {
 	place
-	policy, listen, tokenFile   string
-	snapshots, timestamps, open bool
+	policy, listen, metricsListen string
+	tokenFile, agent              string
+	snapshots, timestamps         bool
+	open, closed                  bool
+	proxies                       []string
+	connections                   int
+	quotas                        quotaFlags
+	logFormat                     string
+	logLevel                      slog.Level
 }
 
 func newServe() *cobra.Command {
@@ -50,10 +54,18 @@ It refuses to start, with exit code 2 and the reason, when what the ledger says
 was signed is not what storage holds.
 
 Registering a repository takes the token in DIR/registration.token (or in another
-file), unless registration is open. Submissions to registered repositories are
-open to all: anyone may log what is validly signed.`,
-		Example: `  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370`,
-		Args:    cobra.NoArgs,
+file), unless registration is open, or closed. Submissions to registered
+repositories are open to all: anyone may log what is validly signed. How much is
+limited by source: the holder of the registration token, or of a repository's own
+in DIR/repository.tokens, has a quota that nobody else can use up; everybody else
+shares one with the network that the address is in. Clients on this host have
+none, unless a proxy says whom it speaks for with X-Forwarded-For.
+
+All flags can stand in a file: --config. With Type=notify, systemd is told when the
+log is ready and when it stops.`,
+		Example: `  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
+  logserver serve --config /etc/tuflog/logserver.conf`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
 		},
@@ -67,7 +79,15 @@ open to all: anyone may log what is validly signed.`,
 	f.BoolVar(&flags.timestamps, "log-timestamps", false, "make timestamps leaves of the log, too")
 	f.BoolVar(&flags.open, "open-registration", false, "let anyone register a repository")
 	f.StringVar(&flags.tokenFile, "token-file", "", "file with the registration token (default DIR/registration.token)")
-	cmd.MarkFlagsMutuallyExclusive("open-registration", "token-file")
+	f.BoolVar(&flags.closed, "closed-registration", false, "take no new repositories")
+	f.StringVar(&flags.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
+	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
+	f.StringSliceVar(&flags.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
+	f.IntVar(&flags.connections, "max-connections", 8192, "connections at once; one more closes the longest idle one")
+	flags.quotas.flags(f)
+	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
+	f.TextVar(&flags.logLevel, "log-level", slog.LevelInfo, "what to write: debug (with every request), info, warn or error")
+	cmd.MarkFlagsMutuallyExclusive(registration...)
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
 		panic(err) // the flag was defined above
 	}
@@ -78,23 +98,12 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err := flags.check(); err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	cfg := log.Config{
-		LogSnapshots:  flags.snapshots,
-		LogTimestamps: flags.timestamps,
-		Logger:        logger,
-	}
-	cfg.Publisher.CheckpointFile = flags.checkpoint()
-	if cfg.Publisher.Signer, err = readSigner(flags.key()); err != nil {
+	logger, err := newLogger(stderr, flags.logFormat, flags.logLevel)
+	if err != nil {
 		return err
 	}
-	if cfg.Token, err = readToken(flags); err != nil {
-		return err
-	}
-	if cfg.Labels, err = readLabels(flags.labels()); err != nil {
-		return err
-	}
-	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
+	cfg, err := logConfig(flags, logger)
+	if err != nil {
 		return err
 	}
 	gatherer, err := client.NewGatherer(cfg.Publisher.Policy, nil)
@@ -102,7 +111,11 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		return err
 	}
 	defer gatherer.Close()
-	cfg.Publisher.Witnesses = gatherer
+	if err := gatherer.Remember(flags.witnesses()); err != nil {
+		logger.Warn("the witnesses are asked how far they are", "err", err)
+	}
+	m := metrics.New()
+	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 
 	// What is closed last is opened first: the locks.
 	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
@@ -126,20 +139,121 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		return fmt.Errorf("%w; logserver reindex makes a new one", err)
 	}
 	defer closing(state)
-	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = m.Storage(storage), ledger, blobs, state
 
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	gatherer.Late = l.Publisher().AddCosignatures
+	m.Watch(l.Stats, gatherer.Health)
+	if flags.metricsListen != "" {
+		stop, err := serveMetrics(ctx, flags.metricsListen, m, logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {
 		return err
 	}
+	listener = limitConnections(listener)
 	server := log.NewHTTPServer(l.Handler())
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+	// Idle connections are closed before the listener runs out of room.
+	log.LimitConnections(server, min(flags.connections, roomForConnections()-1))
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
+	notify(logger, sdnotify.Ready)
+	defer context.AfterFunc(ctx, func() { notify(logger, sdnotify.Stopping) })()
 	return run(ctx, l, server, listener)
+}
+
+// logConfig reads what the log is made of beside its data.
+func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error) {
+	if flags.connections < 1 {
+		return cfg, fmt.Errorf("%d connections at once are too few", flags.connections)
+	}
+	cfg = log.Config{
+		LogSnapshots:  flags.snapshots,
+		LogTimestamps: flags.timestamps,
+		Logger:        logger,
+	}
+	cfg.Publisher.CheckpointFile = flags.checkpoint()
+	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
+		return cfg, err
+	}
+	if cfg.Publisher.More, err = openMoreKeys(flags.place); err != nil {
+		return cfg, err
+	}
+	if cfg.Token, err = readToken(flags); err != nil {
+		return cfg, err
+	}
+	if cfg.Labels, err = readLabels(flags.labels()); err != nil {
+		return cfg, err
+	}
+	if cfg.HTTP, err = httpConfig(flags); err != nil {
+		return cfg, err
+	}
+	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
+		return cfg, err
+	}
+	return cfg, nil
+}
+
+// notify tells systemd, if it waits.
+func notify(logger *slog.Logger, state string) {
+	if err := sdnotify.Notify(state); err != nil {
+		logger.Warn("systemd was not told", "state", state, "err", err)
+	}
+}
+
+func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("log format %q is neither text nor json", format)
+}
+
+func httpConfig(flags serveFlags) (log.HTTPConfig, error) {
+	cfg := log.HTTPConfig{
+		RegistrationClosed: flags.closed,
+		Anonymous:          flags.quotas.anonymousQuota(),
+		Holder:             flags.quotas.holderQuota(),
+	}
+	var err error
+	if cfg.RepositoryTokens, err = readTokens(flags.tokens()); err != nil {
+		return cfg, err
+	}
+	cfg.TrustedProxies, err = parseProxies(flags.proxies)
+	return cfg, err
+}
+
+// serveMetrics serves the metrics until stop is called.
+func serveMetrics(ctx context.Context, addr string, m *metrics.Metrics, logger *slog.Logger) (stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	server := &http.Server{Handler: m.Handler(), ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("metrics are not served any more", "err", err)
+		}
+	}()
+	logger.Info("metrics are served", "url", fmt.Sprintf("http://%s/metrics", listener.Addr()))
+	return func() {
+		// Whoever is reading metrics now comes again.
+		_ = server.Close()
+		<-served
+	}, nil
 }
 
 // run serves until ctx ends. Reads go on while the log drains, and requests that
@@ -168,54 +282,12 @@ func run(ctx context.Context, l *log.Log, server *http.Server, listener net.List
 	return err
 }
 
-func readSigner(path string) (*proofs.Signer, error) {
-	skey, err := keyfile.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := proofs.ParseSigner(skey)
-	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", path, err)
-	}
-	if alg := signer.Key().Algorithm(); alg != proofs.Ed25519 {
-		return nil, fmt.Errorf("key file %s: the key is of type %v, a log needs %v", path, alg, proofs.Ed25519)
-	}
-	return signer, nil
-}
-
 func readToken(flags serveFlags) (string, error) {
-	if flags.open {
+	if flags.open || flags.closed {
 		return "", nil
 	}
 	if flags.tokenFile != "" {
 		return keyfile.Read(flags.tokenFile)
 	}
 	return keyfile.Read(flags.token())
-}
-
-// readLabels reads the operator's names for repositories, if there are any.
-func readLabels(path string) (map[verify.Digest]string, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	labels := map[verify.Digest]string{}
-	n := 0
-	for line := range strings.Lines(string(b)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		hex, label, ok := strings.Cut(line, " ")
-		id, err := verify.ParseDigest(hex)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("%s: line %d: want a repository's 64 hex digits, a space and a name", path, n)
-		}
-		labels[id] = strings.TrimSpace(label)
-	}
-	return labels, nil
 }

@@ -22,6 +22,7 @@ var rooms = map[string][]string{
 	"witness":             {"witness", "proofs", "internal"},
 	"log/api":             {"verify", "proofs", "internal/fetch"},
 	"log":                 {"log", "witness/client", "verify", "proofs", "internal"},
+	"log/faults":          {"log", "audit", "witness/client", "verify", "proofs", "internal"},
 	"audit":               {"audit", "verify", "proofs", "internal"},
 	"publish":             {"log/api", "verify", "proofs", "internal"},
 	"internal":            {"internal"},

@@ -21,9 +21,11 @@
 //	202  a Result in which some files are pending, and a Location to poll
 //	422  a Problem of code CodeRefused whose member "results" holds the verdicts:
 //	     no file of the submission was accepted
+//	429  a Problem with Retry-After: the sender has used up its quota
 //	503  a Problem with Retry-After: the queue is full or the log cannot publish
 //
 // All other errors are a Problem too (RFC 9457, application/problem+json).
+// docs/api.md has examples of all this, docs/openapi.json the same for machines.
 //
 // Files in a tar are regular files whose names are those of a TUF repository's
 // metadata directory, without folders, each name at most once; RoleOf says which
@@ -51,6 +53,7 @@ const (
 	TypeJSON    = "application/json"
 	TypeProblem = "application/problem+json"
 	TypeText    = "text/plain; charset=utf-8"
+	TypeBytes   = "application/octet-stream"
 )
 
 // Result is what became of a submission.
@@ -108,10 +111,13 @@ const (
 	CodeNotFound     = "not-found"    // 404
 	CodeTooLarge     = "too-large"    // 413
 	CodeMediaType    = "media-type"   // 415
-	CodeBusy         = "busy"         // 503 or 429, with Retry-After
+	CodeBusy         = "busy"         // 503, with Retry-After: the queue is full
 	CodeUnavailable  = "unavailable"  // 503: the log cannot publish now
 	CodeInternal     = "internal"     // 500
 	CodeMethod       = "method"       // 405
+	CodeQuota        = "quota"        // 429, with Retry-After: the source of the request has sent too much
+	CodeClosed       = "closed"       // 403: the operator takes no new repositories
+	CodeFrozen       = "frozen"       // 403: the log is at its end and takes nothing any more
 )
 
 // Problem is an RFC 9457 problem with the log's extra members.
@@ -121,6 +127,9 @@ type Problem struct {
 	Status int    `json:"status"` // HTTP status
 	Code   string `json:"code"`   // stable, one of the codes of this package
 	Detail string `json:"detail,omitempty"`
+	// Instance is the id of the request, as in the header X-Request-Id and in
+	// the log server's own logs.
+	Instance string `json:"instance,omitempty"`
 
 	Repository string       `json:"repository,omitempty"` // with Results
 	Results    []FileResult `json:"results,omitempty"`    // with CodeRefused

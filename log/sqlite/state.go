@@ -1,20 +1,25 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
-const stateVersion = 1
+const stateVersion = 2
 
+// Releases of a role mostly list what the one before lists. So a row of targets
+// stands for all leaves of its role from first up to, but without, past; where
+// past is NULL the last leaf of the role still lists the file.
+//
 // The table digests finds leaves by the first 8 bytes of the digests they name;
 // the leaf has the rest.
 const stateSchema = `
@@ -27,11 +32,16 @@ CREATE TABLE repositories (
 	releases INTEGER NOT NULL DEFAULT 0,
 	evidence INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE roles (
+	number INTEGER PRIMARY KEY,
+	repository INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	UNIQUE (repository, name)
+);
 CREATE TABLE leaves (
 	idx INTEGER PRIMARY KEY,
 	kind TEXT NOT NULL,
-	repository INTEGER NOT NULL,
-	role TEXT NOT NULL,
+	role INTEGER NOT NULL,
 	version INTEGER NOT NULL,
 	payload BLOB NOT NULL,
 	metadata BLOB NOT NULL,
@@ -39,8 +49,11 @@ CREATE TABLE leaves (
 	snapshot BLOB,
 	contradicts INTEGER
 );
-CREATE INDEX leaves_of ON leaves (repository);
-CREATE INDEX leaves_roots ON leaves (idx) WHERE role = 'root';
+CREATE INDEX leaves_of ON leaves (role, version);
+CREATE TABLE roots (
+	payload BLOB PRIMARY KEY,
+	leaf INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE digests (
 	start INTEGER NOT NULL,
 	leaf INTEGER NOT NULL,
@@ -48,14 +61,31 @@ CREATE TABLE digests (
 ) WITHOUT ROWID;
 CREATE TABLE targets (
 	sum BLOB NOT NULL,
-	leaf INTEGER NOT NULL,
+	role INTEGER NOT NULL,
+	first INTEGER NOT NULL,
 	path TEXT NOT NULL,
 	length INTEGER NOT NULL,
-	PRIMARY KEY (sum, leaf, path)
-) WITHOUT ROWID`
+	past INTEGER,
+	PRIMARY KEY (sum, role, first, path)
+) WITHOUT ROWID;
+CREATE INDEX targets_open ON targets (role) WHERE past IS NULL`
 
 // State implements log.State.
-type State struct{ db *sql.DB }
+type State struct {
+	db    *sql.DB
+	stmts statements
+
+	applying sync.Mutex // guards what follows
+	roles    map[roleName]*role
+	listed   int // target files in roles
+}
+
+// statements are those of Apply.
+type statements struct{ repository, count, leaf, root, digests, target, past *sql.Stmt }
+
+func (s *statements) all() []**sql.Stmt {
+	return []**sql.Stmt{&s.repository, &s.count, &s.leaf, &s.root, &s.digests, &s.target, &s.past}
+}
 
 // CreateState makes an empty state.
 func CreateState(path string) error { return create(path, "NORMAL", stateVersion, stateSchema) }
@@ -66,11 +96,33 @@ func OpenState(path string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{db}, nil
+	s := &State{db: db}
+	for i, text := range []string{
+		"INSERT INTO repositories (id, encoding) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		"UPDATE repositories SET releases = releases + ?, evidence = evidence + ? WHERE number = ?",
+		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO roots VALUES (?, ?) ON CONFLICT DO NOTHING",
+		"INSERT INTO digests VALUES (?, ?), (?, ?), (?, ?) ON CONFLICT DO NOTHING",
+		"INSERT INTO targets VALUES (?, ?, ?, ?, ?, NULL)",
+		"UPDATE targets SET past = ? WHERE sum = ? AND role = ? AND path = ? AND past IS NULL AND first < ?",
+	} {
+		if *s.stmts.all()[i], err = db.Prepare(text); err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+		}
+	}
+	return s, nil
 }
 
 // Close closes the file.
-func (s *State) Close() error { return s.db.Close() }
+func (s *State) Close() error {
+	var errs []error
+	for _, stmt := range s.stmts.all() {
+		if *stmt != nil {
+			errs = append(errs, (*stmt).Close())
+		}
+	}
+	return errors.Join(append(errs, s.db.Close())...)
+}
 
 // Position implements log.StateWriter.
 func (s *State) Position(ctx context.Context) (*proofs.Edge, error) {
@@ -89,111 +141,10 @@ func position(row *sql.Row) (*proofs.Edge, error) {
 	return edge, nil
 }
 
-// Apply implements log.StateWriter.
-func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.StateLeaf) error {
-	text, err := edge.MarshalText()
-	if err != nil {
-		return err
-	}
-	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
-		before, err := position(tx.QueryRowContext(ctx, "SELECT edge FROM position"))
-		if err != nil {
-			return err
-		}
-		next := before.Tree().N
-		for _, l := range leaves {
-			if l.Index != next {
-				return fmt.Errorf("leaf %d follows a state of size %d", l.Index, next)
-			}
-			next++
-		}
-		if next != edge.Tree().N {
-			return fmt.Errorf("%d leaves lead to size %d, the edge has size %d", len(leaves), next, edge.Tree().N)
-		}
-		a, err := newApplier(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, l := range leaves {
-			if err := a.apply(l); err != nil {
-				return fmt.Errorf("leaf %d: %w", l.Index, err)
-			}
-		}
-		_, err = tx.ExecContext(ctx, "UPDATE position SET edge = ?", text)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("apply to the state: %w", err)
-	}
-	return nil
-}
-
-// applier holds the statements of one transaction, which ends them.
-type applier struct {
-	ctx                                     context.Context
-	repository, count, leaf, digest, target *sql.Stmt
-}
-
-func newApplier(ctx context.Context, tx *sql.Tx) (*applier, error) {
-	a := &applier{ctx: ctx}
-	for _, s := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{
-		{&a.repository, "INSERT INTO repositories (id, encoding) VALUES (?, ?) ON CONFLICT DO NOTHING"},
-		{&a.count, "UPDATE repositories SET releases = releases + ?, evidence = evidence + ? WHERE id = ? RETURNING number"},
-		{&a.leaf, "INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-		{&a.digest, "INSERT INTO digests VALUES (?, ?) ON CONFLICT DO NOTHING"},
-		{&a.target, "INSERT INTO targets VALUES (?, ?, ?, ?)"},
-	} {
-		var err error
-		if *s.stmt, err = tx.PrepareContext(ctx, s.text); err != nil {
-			return nil, err
-		}
-	}
-	return a, nil
-}
-
-func (a *applier) apply(l log.StateLeaf) error {
-	releases, evidence := 1, 0
-	var contradicts any
-	if l.Leaf.Kind == verify.Evidence {
-		releases, evidence, contradicts = 0, 1, l.Leaf.Contradicts
-	}
-	var snapshot any
-	if !l.Leaf.Snapshot.IsZero() {
-		snapshot = l.Leaf.Snapshot[:]
-	}
-	if _, err := a.repository.ExecContext(a.ctx, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
-		return err
-	}
-	var number int64
-	if err := a.count.QueryRowContext(a.ctx, releases, evidence, l.Leaf.Repository[:]).Scan(&number); err != nil {
-		return err
-	}
-	if _, err := a.leaf.ExecContext(a.ctx, l.Index, string(l.Leaf.Kind), number, l.Leaf.Role, l.Leaf.Version,
-		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, contradicts); err != nil {
-		return err
-	}
-	for _, sum := range []verify.Digest{l.Leaf.Payload, l.Leaf.Metadata, l.Leaf.Snapshot} {
-		if sum.IsZero() {
-			continue
-		}
-		if _, err := a.digest.ExecContext(a.ctx, start(sum), l.Index); err != nil {
-			return err
-		}
-	}
-	for _, t := range l.Targets {
-		if _, err := a.target.ExecContext(a.ctx, t.SHA256[:], l.Index, t.Path, t.Length); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func start(sum verify.Digest) int64 { return int64(binary.BigEndian.Uint64(sum[:8])) }
-
-const leafColumns = `l.idx, l.kind, r.id, l.role, l.version, l.payload, l.metadata, l.size, l.snapshot, r.encoding, l.contradicts`
+const (
+	leafColumns = `l.idx, l.kind, r.id, n.name, l.version, l.payload, l.metadata, l.size, l.snapshot, r.encoding, l.contradicts`
+	leafTables  = ` JOIN roles n ON n.number = l.role JOIN repositories r ON r.number = n.repository WHERE `
+)
 
 // scanLeaf reads leafColumns and then more.
 func scanLeaf(rows *sql.Rows, more ...any) (verify.Record, error) {
@@ -239,7 +190,7 @@ func (s *State) leaves(ctx context.Context, where string, args ...any) ([]verify
 		rec, err := scanLeaf(rows)
 		list = append(list, rec)
 		return err
-	}, "SELECT "+leafColumns+" FROM leaves l JOIN repositories r ON r.number = l.repository WHERE "+where, args...)
+	}, "SELECT "+leafColumns+" FROM leaves l"+leafTables+where, args...)
 	return list, err
 }
 
@@ -248,15 +199,71 @@ func (s *State) Records(ctx context.Context, repository verify.Digest) ([]verify
 	return s.leaves(ctx, "r.id = ? ORDER BY l.idx", repository[:])
 }
 
-// Roots implements log.StateReader.
-func (s *State) Roots(ctx context.Context, fn func(verify.Record)) error {
-	return s.query(ctx, func(rows *sql.Rows) error {
-		rec, err := scanLeaf(rows)
-		if err == nil {
-			fn(rec)
-		}
+// Tail implements log.StateReader.
+func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+	type tailed struct {
+		number, floor int64
+		name          string
+		cut           bool
+	}
+	var roles []tailed
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var r tailed
+		err := rows.Scan(&r.number, &r.name)
+		roles = append(roles, r)
 		return err
-	}, "SELECT "+leafColumns+" FROM leaves l JOIN repositories r ON r.number = l.repository WHERE l.role = 'root' AND l.kind = 'release' ORDER BY l.idx")
+	}, "SELECT number, name FROM roles WHERE repository = (SELECT number FROM repositories WHERE id = ?)", repository[:])
+	floors := map[string]int64{}
+	for i := range roles {
+		r := &roles[i]
+		if err != nil || r.name == verify.RoleRoot {
+			continue
+		}
+		err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&r.floor) },
+			"SELECT version FROM leaves WHERE role = ? AND kind = 'release' ORDER BY version DESC LIMIT 1 OFFSET ?", r.number, keep-1)
+		if err == nil {
+			err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&r.cut) },
+				"SELECT EXISTS (SELECT 1 FROM leaves WHERE role = ? AND version < ?)", r.number, r.floor)
+		}
+		if r.cut {
+			floors[r.name] = r.floor
+		}
+	}
+	var tail []verify.Record
+	for _, r := range roles {
+		if err != nil {
+			return nil, nil, err
+		}
+		var leaves []verify.Record
+		leaves, err = s.leaves(ctx, "l.role = ? AND l.version >= ?", r.number, r.floor)
+		tail = append(tail, leaves...)
+	}
+	slices.SortFunc(tail, func(a, b verify.Record) int { return cmp.Compare(a.Index, b.Index) })
+	return tail, floors, err
+}
+
+// Same implements log.StateReader.
+func (s *State) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+	var found []int64
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var index int64
+		err := rows.Scan(&index)
+		found = append(found, index)
+		return err
+	}, `SELECT l.idx FROM digests d JOIN leaves l ON l.idx = d.leaf JOIN roles n ON n.number = l.role JOIN repositories r ON r.number = n.repository
+			WHERE d.start = ?1 AND l.payload = ?2 AND r.id = ?3
+		UNION SELECT l.idx FROM repositories r JOIN roles n ON n.repository = r.number AND n.name = ?4 JOIN leaves l ON l.role = n.number AND l.version = ?5
+			WHERE r.id = ?3`, start(payload), payload[:], repository[:], role, version)
+	return found, err
+}
+
+// Root implements log.StateReader.
+func (s *State) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	found, err := s.leaves(ctx, "l.idx = (SELECT leaf FROM roots WHERE payload = ?)", payload[:])
+	if err != nil || len(found) == 0 {
+		return verify.Record{}, false, err
+	}
+	return found[0], true, nil
 }
 
 // Repositories implements log.StateReader.
@@ -272,9 +279,9 @@ func (s *State) Repositories(ctx context.Context, size int64) ([]log.RepositoryC
 		}
 		return err
 	}, `SELECT id, encoding,
-		releases - (SELECT count(*) FROM leaves WHERE idx >= ?1 AND repository = number AND kind = 'release'),
-		evidence - (SELECT count(*) FROM leaves WHERE idx >= ?1 AND repository = number AND kind = 'evidence')
-		FROM repositories ORDER BY number`, size)
+		releases - (SELECT count(*) FROM leaves l JOIN roles n ON n.number = l.role WHERE l.idx >= ?1 AND n.repository = r.number AND kind = 'release'),
+		evidence - (SELECT count(*) FROM leaves l JOIN roles n ON n.number = l.role WHERE l.idx >= ?1 AND n.repository = r.number AND kind = 'evidence')
+		FROM repositories r ORDER BY number`, size)
 	return list, err
 }
 
@@ -294,6 +301,7 @@ func (s *State) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]ver
 		l.Record, err = scanLeaf(rows, &l.Path, &l.Length)
 		listings = append(listings, l)
 		return err
-	}, "SELECT "+leafColumns+", t.path, t.length FROM targets t JOIN leaves l ON l.idx = t.leaf JOIN repositories r ON r.number = l.repository WHERE t.sum = ? ORDER BY t.leaf, t.path LIMIT ?", sum[:], limit)
+	}, "SELECT "+leafColumns+", t.path, t.length FROM targets t JOIN leaves l ON l.role = t.role AND l.idx >= t.first AND (t.past IS NULL OR l.idx < t.past)"+
+		leafTables+"t.sum = ? ORDER BY l.idx, t.path LIMIT ?", sum[:], limit)
 	return leaves, listings, err
 }

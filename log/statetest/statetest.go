@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"testing"
 
@@ -82,6 +83,9 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	if edge, err := state.Position(ctx); err != nil || edge.Tree() != proofs.EmptyTree {
 		t.Fatalf("position of an empty state: %v, %v", edge, err)
 	}
+	again := leaf("B", "root", 2)
+	again.Payload = sum("Aroot2")
+	f.add(again)
 	// In two steps, with everything that must not work in between.
 	apply(t, state, &f, 0, 2)
 	edge := f.edge.Clone()
@@ -109,9 +113,11 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	if records, err := state.Records(ctx, sum("none")); err != nil || len(records) != 0 {
 		t.Errorf("records of a repository that is not there: %v, %v", records, err)
 	}
-	var roots []verify.Record
-	if err := state.Roots(ctx, func(rec verify.Record) { roots = append(roots, rec) }); err != nil || !slices.Equal(roots, f.records(0, 1, 5)) {
-		t.Errorf("roots: %v, %v", roots, err)
+	for payload, want := range map[verify.Digest][]int{sum("Aroot1"): {0}, sum("Broot1"): {1}, sum("Aroot2"): {5}, sum("Atargets1"): nil} {
+		rec, ok, err := state.Root(ctx, payload)
+		if err != nil || ok != (want != nil) || ok && rec != f.leaves[want[0]].Record {
+			t.Errorf("root %v: %v, %v, %v; want leaf %v", payload, rec, ok, err, want)
+		}
 	}
 	if counts, err := state.Repositories(ctx, 1); err != nil || !slices.Equal(counts, []log.RepositoryCount{{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 1}}) {
 		t.Errorf("repositories at size 1: %v, %v", counts, err)
@@ -119,12 +125,107 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	counts, err := state.Repositories(ctx, int64(len(f.leaves)))
 	want := []log.RepositoryCount{
 		{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 4, Evidence: 1},
-		{ID: sum("Broot1"), Encoding: verify.JSON, Releases: 1},
+		{ID: sum("Broot1"), Encoding: verify.JSON, Releases: 2},
 	}
 	if err != nil || !slices.Equal(counts, want) {
 		t.Errorf("repositories: %v, %v\nwant %v", counts, err, want)
 	}
 	testLookup(t, state, &f)
+	state = testListings(t, state, &f, reopen)
+	testTail(t, state, &f)
+}
+
+// testTail asks for parts of a repository whose roots are leaves 0 and 5, and
+// whose targets are 2, 3, 4 (evidence), and every second from 7 on.
+func testTail(t *testing.T, state log.State, f *fixture) {
+	a := sum("Aroot1")
+	last := len(f.leaves)
+	for keep, want := range map[int]struct {
+		leaves []int
+		floors map[string]int64
+	}{
+		1:   {[]int{0, 5, last - 2, last - 1}, map[string]int64{"targets": 16, "bin": 16}},
+		7:   {append([]int{0, 5}, upTo(7, last)...), map[string]int64{"targets": 10}},
+		8:   {append([]int{0, 3, 4, 5}, upTo(7, last)...), map[string]int64{"targets": 2}},
+		9:   {append([]int{0, 2, 3, 4, 5}, upTo(7, last)...), map[string]int64{}},
+		100: {append([]int{0, 2, 3, 4, 5}, upTo(7, last)...), map[string]int64{}},
+	} {
+		tail, floors, err := state.Tail(t.Context(), a, keep)
+		if err != nil || !slices.Equal(tail, f.records(want.leaves...)) || !maps.Equal(floors, want.floors) {
+			t.Errorf("tail of %d: %d leaves, floors %v, %v; want %v, %v", keep, len(tail), floors, err, want.leaves, want.floors)
+		}
+	}
+	if tail, floors, err := state.Tail(t.Context(), sum("none"), 3); err != nil || len(tail)+len(floors) > 0 {
+		t.Errorf("tail of a repository that is not there: %v, %v, %v", tail, floors, err)
+	}
+	for _, tt := range []struct {
+		repository verify.Digest
+		role       string
+		version    int64
+		payload    verify.Digest
+		want       []int64
+	}{
+		{a, "targets", 99, sum("none"), nil},
+		{a, "targets", 2, sum("none"), []int64{3}},
+		{a, "bin", 2, sum("Atargets1"), []int64{2}},
+		{a, "targets", 2, sum("Atargets1"), []int64{2, 3}},
+		{a, "targets", 3, sum("Atargets3"), []int64{4}},
+		{a, "root", 9, sum("Aroot2"), []int64{5}},
+		{sum("Broot1"), "root", 9, sum("Aroot2"), []int64{6}},
+		{sum("Broot1"), "targets", 2, sum("Atargets2"), nil},
+	} {
+		got, err := state.Same(t.Context(), tt.repository, tt.role, tt.version, tt.payload)
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("same as %s %d: %v, %v; want %v", tt.role, tt.version, got, err, tt.want)
+		}
+	}
+}
+
+func upTo(from, to int) (list []int) {
+	for i := from; i < to; i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+// testListings adds releases that list mostly what the one before lists, one by
+// one and all at once, and with the state closed in between.
+func testListings(t *testing.T, state log.State, f *fixture, reopen func() log.State) log.State {
+	first := len(f.leaves)
+	var want []string
+	for i, lists := range []string{"xy", "xyz", "xy", "", "xyz", "yz", "xyz"} {
+		var targets []log.Target
+		for _, path := range lists {
+			length := int64(5)
+			if path == 'z' {
+				length += int64(i / 5) // another file at the same path
+			}
+			targets = append(targets, log.Target{Path: string(path), SHA256: sum("listed"), Length: length})
+			want = append(want, fmt.Sprint(first+2*i, " ", string(path), " ", length))
+		}
+		f.add(leaf("A", "targets", int64(10+i)), targets...)
+		f.add(leaf("A", "bin", int64(10+i)))
+	}
+	apply(t, state, f, first, first+3)
+	apply(t, state, f, first+3, first+4)
+	state = reopen()
+	apply(t, state, f, first+4, first+5)
+	apply(t, state, f, first+5, len(f.leaves))
+	for _, limit := range []int{100, 4} {
+		_, listings, err := state.Lookup(t.Context(), sum("listed"), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, l := range listings {
+			got = append(got, fmt.Sprint(l.Index, " ", l.Path, " ", l.Length))
+		}
+		if want := want[:min(len(want), limit)]; !slices.Equal(got, want) {
+			t.Errorf("at most %d listings: %q\nwant %q", limit, got, want)
+		}
+	}
+	return state
 }
 
 func testLookup(t *testing.T, state log.State, f *fixture) {

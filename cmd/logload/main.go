@@ -1,0 +1,140 @@
+// Command logload measures a log: it makes repositories, submits signed releases
+// of them from many clients at once, verifies every sidecar that comes back, and
+// prints how many releases a second were witnessed and how long each took.
+//
+// It makes its own repositories with its own keys, so point it at a log that may
+// keep them for ever.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/keyfile"
+)
+
+func main() { cli.Main(newRoot) }
+
+type flags struct {
+	log, policy, tokenFile, bare string
+	clients                      []int
+	repositories, size           int
+	rate                         float64
+	duration, warmUp             time.Duration
+	json                         bool
+}
+
+func newRoot() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "logload --log URL --policy POLICY",
+		Short: "Measure a log under load, verifying every answer",
+		Long: `Logload registers repositories of its own, submits signed releases of them with as
+many clients at once as asked for, verifies every sidecar that comes back against
+the policy, and prints throughput and latencies. Without --rate every client
+submits again as soon as it has its answer; with it, submissions come due at a
+steady rate, and latencies count from then.
+
+It exits 1 when an answer does not verify. With --bare it runs that program after
+each measurement, with as many clients and for as long, and prints its figures
+beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
+		Example: `  logload --log http://127.0.0.1:7370 --policy policy.txt --token-file log/registration.token
+  logload --log http://127.0.0.1:7370 --policy policy.txt --clients 64 --rate 500 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := f.measure(cmd.Context(), cmd.ErrOrStderr())
+			if f.json {
+				return errors.Join(err, cli.WriteJSON(cmd.OutOrStdout(), all))
+			}
+			printTable(cmd.OutOrStdout(), all)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&f.log, "log", "", "URL of the log (required)")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "trust policy that sidecars must satisfy (required)")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the registration token")
+	cmd.Flags().StringVar(&f.bare, "bare", "", "program to measure beside the log")
+	cmd.Flags().IntSliceVar(&f.clients, "clients", []int{1, 32, 256}, "clients at once, one measurement for each")
+	cmd.Flags().IntVar(&f.repositories, "repositories", 200, "repositories to make")
+	cmd.Flags().IntVar(&f.size, "size", 5000, "bytes of a targets file, about")
+	cmd.Flags().Float64Var(&f.rate, "rate", 0, "releases a second; 0 is as fast as the answers come")
+	cmd.Flags().DurationVar(&f.duration, "duration", 10*time.Second, "how long each measurement takes")
+	cmd.Flags().DurationVar(&f.warmUp, "warm-up", 2*time.Second, "how long to submit before measuring")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	for _, name := range []string{"log", "policy"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag was defined above
+		}
+	}
+	return cmd
+}
+
+func (f flags) measure(ctx context.Context, stderr io.Writer) ([]figures, error) {
+	policy, err := cli.ReadPolicy(f.policy)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{log: f.log, checker: checker{policy: policy}}
+	if f.tokenFile != "" {
+		if l.token, err = keyfile.Read(f.tokenFile); err != nil {
+			return nil, err
+		}
+	}
+	bar := cli.NewProgress(stderr, "repositories", int64(f.repositories))
+	err = l.register(ctx, f.repositories, f.size, bar.Add)
+	bar.Done()
+	if err != nil {
+		return nil, cli.Failed(fmt.Errorf("registering: %w", err))
+	}
+	var all []figures
+	for _, clients := range f.clients {
+		bar := cli.NewProgress(stderr, fmt.Sprintf("%d clients", clients), 0)
+		p := phase{clients: clients, rate: f.rate, duration: f.duration, warmUp: f.warmUp, progress: bar.Add}
+		got, err := l.run(ctx, p)
+		bar.Done()
+		if err != nil {
+			return all, cli.Failed(err)
+		}
+		all = append(all, got)
+		if f.bare == "" {
+			continue
+		}
+		beside, err := runBare(ctx, f.bare, p, stderr)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, beside)
+	}
+	return all, nil
+}
+
+// runBare measures another program, which prints the same figures as JSON.
+func runBare(ctx context.Context, program string, p phase, stderr io.Writer) (figures, error) {
+	cmd := exec.CommandContext(ctx, program, "--clients", strconv.Itoa(p.clients), "--duration", p.duration.String(), "--warm-up", p.warmUp.String())
+	cmd.Stderr = stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return figures{}, fmt.Errorf("%s: %w", program, err)
+	}
+	var got figures
+	if err := json.Unmarshal(out, &got); err != nil {
+		return figures{}, fmt.Errorf("%s: %w", program, err)
+	}
+	return got, nil
+}
+
+func printTable(w io.Writer, all []figures) {
+	fmt.Fprintf(w, "%-28s %8s %10s %10s %9s %9s %9s %9s\n", "", "clients", "entries", "a second", "p50 ms", "p90 ms", "p99 ms", "max ms")
+	for _, f := range all {
+		fmt.Fprintf(w, "%-28s %8d %10d %10.0f %9.1f %9.1f %9.1f %9.1f\n", f.What, f.Clients, f.Releases, f.PerSecond, f.P50, f.P90, f.P99, f.Max)
+	}
+}

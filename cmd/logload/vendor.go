@@ -1,0 +1,125 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+const (
+	expires     = "2046-01-01T00:00:00Z"
+	specVersion = "1.0.31"
+)
+
+// vendor is one repository of the load. It writes its metadata canonically by
+// hand, so that making a release costs two signatures and little else.
+type vendor struct {
+	root verify.Digest // the payload that names the repository
+	file []byte        // the root
+
+	keyID   string // of the key of targets and snapshot
+	key     ed25519.PrivateKey
+	targets string // the targets but the first, as JSON members
+	version atomic.Int64
+}
+
+// release is one submission of a vendor.
+type release struct {
+	vendor *vendor
+	files  []api.File
+	claim  verify.Claim
+}
+
+// newVendor makes a repository whose targets files have about size bytes.
+func newVendor(number, size int) (*vendor, error) {
+	rootID, rootKey, rootJSON, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	v := &vendor{}
+	var keyJSON string
+	if v.keyID, v.key, keyJSON, err = newKey(); err != nil {
+		return nil, err
+	}
+	keys := []string{rootJSON, keyJSON}
+	if rootID > v.keyID {
+		keys[0], keys[1] = keys[1], keys[0]
+	}
+	role := func(name, id string) string {
+		return fmt.Sprintf(`%q:{"keyids":[%q],"threshold":1}`, name, id)
+	}
+	signed := fmt.Sprintf(`{"_type":"root","consistent_snapshot":true,"expires":%q,"keys":{%s},"roles":{%s},"spec_version":%q,"version":1}`,
+		expires, strings.Join(keys, ","),
+		strings.Join([]string{role("root", rootID), role("snapshot", v.keyID), role("targets", v.keyID), role("timestamp", v.keyID)}, ","), specVersion)
+	v.root = verify.Sum([]byte(signed))
+	v.file = sign(rootID, rootKey, signed)
+
+	var b strings.Builder
+	for i := 1; b.Len() < size-500; i++ {
+		b.WriteString("," + target(fmt.Sprintf("device-%04d/slot-%02d.bin", number, i), fmt.Sprintf("%d %d", number, i), "1.0.0"))
+	}
+	v.targets = b.String()
+	return v, nil
+}
+
+// newKey makes a key; its id is the SHA-256 of its canonical JSON.
+func newKey() (id string, key ed25519.PrivateKey, member string, err error) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", nil, "", err
+	}
+	text := fmt.Sprintf(`{"keytype":"ed25519","keyval":{"public":"%x"},"scheme":"ed25519"}`, []byte(public))
+	id = hex.EncodeToString(sum256(text))
+	return id, key, fmt.Sprintf("%q:%s", id, text), nil
+}
+
+// target is a target file as a member of a JSON object.
+func target(path, content, version string) string {
+	long := sha512.Sum512([]byte(content))
+	return fmt.Sprintf(`%q:{"custom":{"version":%q},"hashes":{"sha256":"%x","sha512":"%x"},"length":%d}`,
+		path, version, sum256(content), long[:], 1<<20+len(content))
+}
+
+// release makes the vendor's next release: targets metadata with a new first
+// file, and the snapshot that vouches for it.
+func (v *vendor) release() release {
+	n := v.version.Add(1)
+	name := api.FileName(verify.RoleTargets, n)
+	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":%q,"targets":{%s%s},"version":%d}`,
+		expires, specVersion, target("device", fmt.Sprintf("%v %d", v.root, n), fmt.Sprintf("1.0.%d", n)), v.targets, n)
+	file := sign(v.keyID, v.key, signed)
+	snapshot := fmt.Sprintf(`{"_type":"snapshot","expires":%q,"meta":{"targets.json":{"hashes":{"sha256":"%x"},"length":%d,"version":%d}},"spec_version":%q,"version":%d}`,
+		expires, sum256(string(file)), len(file), n, specVersion, n)
+	return release{
+		vendor: v,
+		files: []api.File{
+			{Name: name, Data: file},
+			{Name: api.FileName(verify.RoleSnapshot, n), Data: sign(v.keyID, v.key, snapshot)},
+		},
+		claim: verify.Claim{
+			Repository: v.root,
+			Role:       verify.RoleTargets,
+			Version:    n,
+			Payload:    verify.Sum([]byte(signed)),
+			Encoding:   verify.JSON,
+		},
+	}
+}
+
+// sign wraps the canonical JSON of the signed part into a metadata file.
+func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
+	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, ed25519.Sign(key, []byte(signed)), signed)
+}
+
+func sum256(s string) []byte {
+	sum := sha256.Sum256([]byte(s))
+	return sum[:]
+}

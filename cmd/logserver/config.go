@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// applyConfig sets the flags that a config file gives and the command line does
+// not. The file has lines "key = value", the keys being names of flags, and
+// comment lines that begin with "#". One file serves all commands: a key that
+// is a flag of serve is fine for every other, which leaves out what it has not.
+func applyConfig(cmd *cobra.Command, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	known := newServe().Flags()
+	decided := fromCommandLine(cmd.Flags())
+	seen := map[string]int{}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		own := cmd.Flags().Lookup(key)
+		switch {
+		case !ok || key == "":
+			return fmt.Errorf("%s: line %d: %q is not of the form key = value", path, n, line)
+		case key == "config" || key == "help" || own == nil && known.Lookup(key) == nil:
+			return fmt.Errorf("%s: line %d: there is no setting %q; the settings are the flags of logserver serve", path, n, key)
+		case seen[key] != 0:
+			return fmt.Errorf("%s: line %d: %s was set in line %d already", path, n, key, seen[key])
+		case value == "":
+			return fmt.Errorf("%s: line %d: %s has no value; leave the line out for the default", path, n, key)
+		}
+		seen[key] = n
+		if own == nil || decided[key] {
+			continue
+		}
+		if err := cmd.Flags().Set(key, value); err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+	}
+	return nil
+}
+
+// registration are the flags of which one excludes the others.
+var registration = []string{"open-registration", "closed-registration", "token-file"}
+
+// fromCommandLine returns the flags that the command line has decided: those it
+// names, and those that exclude one it names.
+func fromCommandLine(flags *pflag.FlagSet) map[string]bool {
+	decided := map[string]bool{}
+	flags.Visit(func(f *pflag.Flag) {
+		decided[f.Name] = true
+		if slices.Contains(registration, f.Name) {
+			for _, other := range registration {
+				decided[other] = true
+			}
+		}
+	})
+	return decided
+}
+
+// quotaFlags are the flags of log.HTTPConfig's quotas.
+type quotaFlags struct {
+	anonymous, anonymousBytes, holder, holderBytes rateFlag
+}
+
+func (q *quotaFlags) flags(f *pflag.FlagSet) {
+	a, h := log.DefaultAnonymous, log.DefaultHolder
+	q.anonymous, q.anonymousBytes = rateFlag{a.Submissions, a.SubmissionBurst}, rateFlag{a.Bytes, a.ByteBurst}
+	q.holder, q.holderBytes = rateFlag{h.Submissions, h.SubmissionBurst}, rateFlag{h.Bytes, h.ByteBurst}
+	f.Var(&q.anonymous, "quota", "submissions a second, and at once, of a network (IPv4 /24, IPv6 /48) without a token; or off")
+	f.Var(&q.anonymousBytes, "quota-bytes", "the same in bytes")
+	f.Var(&q.holder, "token-quota", "submissions a second, and at once, of the holder of a token; or off")
+	f.Var(&q.holderBytes, "token-quota-bytes", "the same in bytes")
+}
+
+func (q *quotaFlags) anonymousQuota() log.Quota {
+	return log.Quota{Submissions: q.anonymous.rate, SubmissionBurst: q.anonymous.burst, Bytes: q.anonymousBytes.rate, ByteBurst: q.anonymousBytes.burst}
+}
+
+func (q *quotaFlags) holderQuota() log.Quota {
+	return log.Quota{Submissions: q.holder.rate, SubmissionBurst: q.holder.burst, Bytes: q.holderBytes.rate, ByteBurst: q.holderBytes.burst}
+}
+
+// rateFlag is RATE/BURST, or off, as a pflag.Value.
+type rateFlag struct{ rate, burst float64 }
+
+func (r *rateFlag) String() string {
+	if r.rate < 0 {
+		return "off"
+	}
+	return strconv.FormatFloat(r.rate, 'f', -1, 64) + "/" + strconv.FormatFloat(r.burst, 'f', -1, 64)
+}
+
+func (r *rateFlag) Set(s string) error {
+	if s == "off" {
+		*r = rateFlag{-1, 0}
+		return nil
+	}
+	rate, burst, ok := strings.Cut(s, "/")
+	a, errA := strconv.ParseFloat(rate, 64)
+	b, errB := strconv.ParseFloat(burst, 64)
+	// The bounds also keep out what is no number.
+	if !ok || errA != nil || errB != nil || !(a > 0 && a <= 1e15) || !(b >= 1 && b <= 1e15) {
+		return fmt.Errorf("%q is neither PER-SECOND/AT-ONCE nor off", s)
+	}
+	*r = rateFlag{a, b}
+	return nil
+}
+
+func (r *rateFlag) Type() string { return "rate/burst" }
+
+// parseProxies reads networks and addresses.
+func parseProxies(list []string) ([]netip.Prefix, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	prefixes := []netip.Prefix{}
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(s)
+			if addrErr != nil {
+				return nil, fmt.Errorf("trusted proxy %q: %w", s, err)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes, nil
+}
+
+// repositoryLines reads a file with a repository and a word or more on each
+// line. A file that is not there is empty.
+func repositoryLines(path string, add func(id verify.Digest, rest string) error) error {
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		hex, rest, _ := strings.Cut(line, " ")
+		id, err := verify.ParseDigest(hex)
+		rest = strings.TrimSpace(rest)
+		if err != nil || rest == "" {
+			return fmt.Errorf("%s: line %d: want a repository's 64 hex digits, a space and what it gets", path, n)
+		}
+		if err := add(id, rest); err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+	}
+	return nil
+}
+
+// readLabels reads the operator's names for repositories, if there are any.
+func readLabels(path string) (map[verify.Digest]string, error) {
+	labels := map[verify.Digest]string{}
+	err := repositoryLines(path, func(id verify.Digest, label string) error {
+		if _, ok := labels[id]; ok {
+			return fmt.Errorf("repository %v has a name already", id)
+		}
+		labels[id] = label
+		return nil
+	})
+	return labels, err
+}
+
+// leastToken is how long a token must be at least, in bytes.
+const leastToken = 16
+
+// readTokens reads the tokens of vendors, if there are any.
+func readTokens(path string) (map[verify.Digest]string, error) {
+	info, err := os.Stat(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if perm := info.Mode().Perm(); perm&0o077 != 0 {
+		return nil, fmt.Errorf("token file %s has mode %04o: others can read or change it; run chmod 600 %s", path, perm, path)
+	}
+	tokens := map[verify.Digest]string{}
+	err = repositoryLines(path, func(id verify.Digest, token string) error {
+		switch _, ok := tokens[id]; {
+		case ok:
+			return fmt.Errorf("repository %v has a token already", id)
+		case len(token) < leastToken || strings.ContainsAny(token, " \t"):
+			return fmt.Errorf("a token is one word of at least %d characters", leastToken)
+		}
+		tokens[id] = token
+		return nil
+	})
+	return tokens, err
+}

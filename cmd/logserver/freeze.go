@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/witness/client"
+)
+
+type freezeFlags struct {
+	place
+	policy, agent string
+	know          bool
+}
+
+func newFreeze() *cobra.Command {
+	var flags freezeFlags
+	cmd := &cobra.Command{
+		Use:   "freeze --dir DIR --policy POLICY --i-know",
+		Short: "End a log for ever with a final checkpoint",
+		Long: `Freeze signs the log's tree once more, as the final one, has it cosigned and
+publishes it. The checkpoint says so in an extension line, "tuflog frozen", and the
+ledger keeps it: the log never takes another entry. Its files can be served by
+logserver serve, which then refuses submissions and refreshes the cosignatures, or
+by any web server.
+
+There is no way back: witnesses and devices may hold the final checkpoint, and
+tell everyone when the log goes on. Without the flag --i-know nothing happens. The
+log must not be served meanwhile. If the witnesses cannot be reached, the log is
+frozen all the same; run it again, or serve, to have it cosigned.`,
+		Example: `  logserver freeze --dir ./log --policy policy.txt --i-know`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !flags.know {
+				return errors.New("freezing a log cannot be taken back: say --i-know")
+			}
+			size, err := freeze(cmd.Context(), flags, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the log is frozen at size %d\n", size)
+			return nil
+		},
+	}
+	flags.flags(cmd)
+	flags.ledgerFlag(cmd)
+	cmd.Flags().StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
+	cmd.Flags().StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that holds the log's key")
+	cmd.Flags().BoolVar(&flags.know, "i-know", false, "you know that it cannot be taken back")
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err) // the flag was defined above
+	}
+	return cmd
+}
+
+func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int64, err error) {
+	if err := flags.check(); err != nil {
+		return 0, err
+	}
+	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	cfg.Publisher.CheckpointFile = flags.checkpoint()
+	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
+		return 0, err
+	}
+	if cfg.Publisher.More, err = openMoreKeys(flags.place); err != nil {
+		return 0, err
+	}
+	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
+		return 0, err
+	}
+	gatherer, err := client.NewGatherer(cfg.Publisher.Policy, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer gatherer.Close()
+	cfg.Publisher.Witnesses = gatherer
+
+	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
+	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: flags.tree()})
+	if err != nil {
+		return 0, err
+	}
+	defer closing(storage)
+	ledger, err := log.OpenFileLedger(flags.ledgerDir())
+	if err != nil {
+		return 0, err
+	}
+	defer closing(ledger)
+	blobs, err := sqlite.OpenBlobs(flags.blobs())
+	if err != nil {
+		return 0, err
+	}
+	defer closing(blobs)
+	state, err := sqlite.OpenState(flags.state())
+	if err != nil {
+		return 0, fmt.Errorf("%w; logserver reindex makes a new one", err)
+	}
+	defer closing(state)
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
+	l, err := log.Open(ctx, cfg)
+	if err != nil {
+		return 0, err
+	}
+	size = l.Publisher().Tree().N
+	err = log.AppendAction(flags.ledgerDir(), log.Action{Time: time.Now().UTC(), Action: "freeze", Detail: fmt.Sprintf("at size %d", size)})
+	if err != nil {
+		return size, err
+	}
+	return size, l.Publisher().Freeze(ctx)
+}

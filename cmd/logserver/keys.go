@@ -1,0 +1,132 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// The log signs every checkpoint with the key in log.key and with those in the
+// files keys/*.key beside it, in the order of their names. So keys are rotated
+// without a gap: the new one is put into keys/, handed out, and moved to log.key
+// when everyone has it.
+
+func newKey() *cobra.Command {
+	cmd := &cobra.Command{Use: "key", Short: "Add and list the keys of a log"}
+	cmd.AddCommand(newKeyAdd(), newKeyList())
+	return cmd
+}
+
+// keyTypes are the types of key that a log can have, by the name of a flag.
+var keyTypes = map[string]proofs.Algorithm{
+	"ed25519":    proofs.Ed25519,
+	"ecdsa-p256": proofs.ECDSA,
+	"ml-dsa-44":  proofs.MLDSA44,
+}
+
+func newKeyAdd() *cobra.Command {
+	var at place
+	var kind string
+	cmd := &cobra.Command{
+		Use:   "add --dir DIR --type TYPE NAME",
+		Short: "Make a further key, with which every checkpoint is signed from the next start on",
+		Long: `Add makes a key in DIR/keys/NAME.key and prints the public key. From its next start
+on the log signs every checkpoint with it, too. Policies that do not list the key
+are not affected.
+
+Rekor takes ecdsa-p256; ml-dsa-44 withstands quantum computers; an ed25519 key is
+for replacing the log's own: add it, hand it out to witnesses, vendors, devices and
+auditors, and when all policies list it, stop the log, move DIR/log.key to
+DIR/keys/old.key and the new key to DIR/log.key, write its public key to
+DIR/log.vkey, and start the log. Remove old.key once no policy needs it any more.`,
+		Example: `  logserver key add --dir ./log --type ecdsa-p256 rekor`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			alg, ok := keyTypes[kind]
+			if !ok {
+				return fmt.Errorf("--type %q: want ed25519, ecdsa-p256 or ml-dsa-44", kind)
+			}
+			if strings.ContainsAny(args[0], "/\\.") || args[0] == "" {
+				return fmt.Errorf("%q is no name for a file", args[0])
+			}
+			keys, err := readKeys(at)
+			if err != nil {
+				return err
+			}
+			signer, err := createMoreKey(at, args[0], keys[0].Name(), alg)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), signer.Key())
+			return nil
+		},
+	}
+	at.flags(cmd)
+	cmd.Flags().StringVar(&kind, "type", "", "ed25519, ecdsa-p256 or ml-dsa-44 (required)")
+	if err := cmd.MarkFlagRequired("type"); err != nil {
+		panic(err) // the flag was defined above
+	}
+	return cmd
+}
+
+func newKeyList() *cobra.Command {
+	var at place
+	cmd := &cobra.Command{
+		Use:     "list --dir DIR",
+		Short:   "Print the public keys that the log signs with",
+		Example: `  logserver key list --dir ./log`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keys, err := readKeys(at)
+			for _, key := range keys {
+				fmt.Fprintln(cmd.OutOrStdout(), key)
+			}
+			return err
+		},
+	}
+	at.flags(cmd)
+	return cmd
+}
+
+func (p *place) moreKeys() string { return filepath.Join(p.dir, "keys") }
+
+// createMoreKey makes a further key of the log in keys/NAME.key.
+func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs.Signer, error) {
+	signer, err := proofs.GenerateSigner(rand.Reader, origin, alg)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(at.moreKeys(), 0o755); err != nil {
+		return nil, err
+	}
+	return signer, keyfile.Create(filepath.Join(at.moreKeys(), name+".key"), signer.PrivateKey())
+}
+
+// openMoreKeys opens the further keys of the log, if there are any.
+func openMoreKeys(at place) ([]log.Signer, error) {
+	paths, err := filepath.Glob(filepath.Join(at.moreKeys(), "*.key")) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var signers []log.Signer
+	for _, path := range paths {
+		skey, err := keyfile.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		signer, err := proofs.ParseSigner(skey)
+		if err != nil {
+			return nil, fmt.Errorf("key file %s: %w", path, err)
+		}
+		signers = append(signers, signer)
+	}
+	return signers, nil
+}

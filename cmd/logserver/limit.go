@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// limitListener accepts no more connections than a number that are open at once:
+// who comes later waits until one ends.
+type limitListener struct {
+	net.Listener
+	free chan struct{}
+	done chan struct{} // closed by Close, which may be called twice
+	once sync.Once
+}
+
+// limitConnections leaves half of the files that the process may have open to
+// the log itself. Tessera ends the process when it cannot open a file, so without
+// a limit idle connections could stop the log.
+func limitConnections(l net.Listener) net.Listener {
+	return &limitListener{Listener: l, free: make(chan struct{}, roomForConnections()), done: make(chan struct{})}
+}
+
+// roomForConnections is half of the files that the process may have open.
+func roomForConnections() int {
+	const most = 1 << 16 // with more, memory is what runs out
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return most // no limit is known, so there is none to keep
+	}
+	return int(max(2, min(most, limit.Cur/2)))
+}
+
+func (l *limitListener) Accept() (net.Conn, error) {
+	select {
+	case l.free <- struct{}{}:
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.free })}, nil
+}
+
+func (l *limitListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.release()
+	return err
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// A config file, metrics, JSON logs, a vendor's own token and systemd, all at
+// once.
+func TestOperations(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	v := newVendor(t)
+	id := w.register(t, v)
+	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
+		t.Fatalf("SIGTERM: exit %d", code)
+	}
+	if err := os.WriteFile(w.path("log/repository.tokens"), []byte(id+" the-vendors-own-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := "dir = " + w.path("log") + "\npolicy = " + w.path("policy") + "\nclosed-registration = true\nmetrics-listen = 127.0.0.1:0\nlog-format = json\nquota = 0.001/2\n"
+	if err := os.WriteFile(w.path("conf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket := w.path("notify")
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notified.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	w.log = &service{name: "logserver", url: w.log.url, args: []string{"serve", "--config", w.path("conf")}}
+	w.log.start(t)
+	heard(t, notified, "READY=1")
+
+	// Outsiders have two submissions each; the vendor's do not run out.
+	send := func(token, from string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", w.log.url+"/v1/repositories/"+id+"/metadata", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", api.TypeJSON)
+		req.Header.Set("X-Forwarded-For", from)
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	for i, want := range []int{422, 422, 429, 429} {
+		if got := send("", "192.0.2.1"); got != want {
+			t.Errorf("an outsider's submission %d: %d, want %d", i, got, want)
+		}
+		if got := send("the-vendors-own-token", "192.0.2.1"); got != 422 {
+			t.Errorf("the vendor's submission %d: %d", i, got)
+		}
+	}
+	_, root := newVendor(t).File("root")
+	if _, err := w.client.Register(t.Context(), root); err == nil || !strings.Contains(err.Error(), api.CodeClosed) {
+		t.Errorf("registered at a log that is closed: %v", err)
+	}
+	sent := release(t, v, "one")
+	if res, err := w.client.Submit(t.Context(), id, sent); err != nil || res.Results[0].Status != api.StatusReleased {
+		t.Errorf("submit: %+v, %v", res, err)
+	}
+	w.checkMetrics(t)
+
+	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("SIGTERM: exit %d", code)
+	}
+	heard(t, notified, "STOPPING=1")
+	for line := range strings.Lines(w.log.stderr()) {
+		if !json.Valid([]byte(line)) && !strings.HasPrefix(line, "listening on ") {
+			t.Errorf("not JSON: %q", line)
+		}
+	}
+}
+
+func (w *world) checkMetrics(t *testing.T) {
+	t.Helper()
+	url := ""
+	for line := range strings.Lines(w.log.stderr()) {
+		var entry struct{ URL string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.URL != "" {
+			url = entry.URL
+		}
+	}
+	eventually(t, "the metrics say what happened", func() bool {
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := ""
+		for _, want := range []string{
+			`tuflog_log_entries{stage="published"} 2`,
+			`tuflog_log_entries{stage="witnessed"} 2`,
+			`tuflog_log_files_total{code="",status="released"} 1`,
+			`tuflog_log_files_total{code="malformed",status="refused"} 6`,
+			`tuflog_log_publish_seconds_count 1`,
+			`tuflog_log_ready 1`,
+			`tuflog_log_witness_up{witness="w1"} 1`,
+			`tuflog_log_requests_total{method="POST",path="/v1/repositories/{id}/metadata",status="429"} 2`,
+		} {
+			if !strings.Contains(string(text), want+"\n") {
+				missing = want
+			}
+		}
+		return missing == ""
+	})
+	if status, _ := w.get(t, "/metrics"); status != http.StatusNotFound {
+		t.Errorf("GET /metrics on the public listener: %d", status)
+	}
+}
+
+func heard(t *testing.T, c *net.UnixConn, want string) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	n, err := c.Read(b)
+	if err != nil || string(b[:n]) != want {
+		t.Errorf("systemd was told %q, %v; want %q", b[:n], err, want)
+	}
+}
+
+// The log's key may be in an ssh-agent alone.
+func TestAgent(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring := agent.NewKeyring()
+	if err := keyring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+		t.Fatal(err)
+	}
+	sshKey, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: t.TempDir()}
+	serveAgent(t, w.path("agent"), keyring)
+	vkey := must(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log", "--ssh-agent", w.path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey))
+	if _, err := os.Stat(w.path("log/log.key")); !os.IsNotExist(err) {
+		t.Errorf("there is a key file: %v", err)
+	}
+	if key, err := proofs.ParseKey(vkey); err != nil || string(key.PublicKey()) != string(public) {
+		t.Errorf("%q: %v", vkey, err)
+	}
+	w.serve(t, vkey, "--open-registration", "--ssh-agent", w.path("agent"))
+	w.register(t, newVendor(t))
+
+	// Without the key in the agent it does not start, and says what to do.
+	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("SIGTERM: exit %d", code)
+	}
+	if err := keyring.RemoveAll(); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := runProgram(t, "logserver", w.log.args...); code != 2 || !strings.Contains(stderr, "ssh-add") {
+		t.Errorf("without the key: exit %d, %s", code, stderr)
+	}
+}
+
+func serveAgent(t *testing.T, socket string, keyring agent.Agent) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_ = agent.ServeAgent(keyring, c) // ends with the connection
+			}()
+		}
+	}()
+}
+
+func TestKeyReadableByOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	vkey := must(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
+	policy := write(t, "policy", "log "+vkey+"\nquorum none\n", 0o600)
+	for _, file := range []string{"log.key", "registration.token"} {
+		path := filepath.Join(dir, file)
+		if err := os.Chmod(path, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if _, stderr, code := runProgram(t, "logserver", "serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"); code != 2 || !strings.Contains(stderr, "chmod 600 "+path) {
+			t.Errorf("%s readable by others: exit %d, %s", file, code, stderr)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

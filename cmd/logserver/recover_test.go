@@ -1,0 +1,239 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// statusOf runs logserver status and checks its exit code.
+func (w *world) statusOf(t *testing.T, wantCode int) status {
+	t.Helper()
+	stdout, stderr, code := runProgram(t, "logserver", "status", "--dir", w.path("log"), "--json")
+	var st status
+	if err := json.Unmarshal([]byte(stdout), &st); err != nil || code != wantCode {
+		t.Fatalf("status: exit %d, want %d: %v\n%s%s", code, wantCode, err, stdout, stderr)
+	}
+	return st
+}
+
+func (w *world) stop(t *testing.T) {
+	t.Helper()
+	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
+		t.Fatalf("SIGTERM: exit %d\n%s", code, w.log.stderr())
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A ledger that is lost, or of an older date, stops the log; status says so and
+// what to do, and resume does it, once.
+func TestResume(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	if st := w.statusOf(t, 0); !st.Served || st.Storage != nil {
+		t.Errorf("status of a log that is served: %+v", st)
+	}
+	v := newVendor(t)
+	id := w.register(t, v)
+	w.stop(t)
+	ledger, old := w.path("log.ledger/ledger"), w.path("old-ledger")
+	copyFile(t, ledger, old)
+	w.log.start(t)
+	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
+		t.Fatal(err)
+	}
+	w.stop(t)
+	st := w.statusOf(t, 0)
+	if st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Ledger.Root || *st.Published != *st.Storage || *st.State != 2 {
+		t.Errorf("status: %+v", st)
+	}
+	// Where nothing is wrong, nothing is offered.
+	for _, know := range []string{"ledger-lost", "nonsense"} {
+		if _, _, code := runProgram(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", know); code != 2 {
+			t.Errorf("resume from %s: exit %d", know, code)
+		}
+	}
+	for _, tt := range []struct {
+		code   log.HaltCode
+		damage func() error
+	}{
+		{log.HaltLedgerBehind, func() error { copyFile(t, old, ledger); return nil }},
+		{haltLedgerLost, func() error { return os.Remove(ledger) }},
+	} {
+		if err := tt.damage(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, code := runProgram(t, "logserver", append(w.log.args, "--listen", "127.0.0.1:0")...); code != 2 {
+			t.Fatalf("%s: served, exit %d", tt.code, code)
+		}
+		if st := w.statusOf(t, 1); st.Code != tt.code || !strings.Contains(st.Do, "--i-know "+string(tt.code)) {
+			t.Errorf("%s: status %+v", tt.code, st)
+		}
+		if stdout, _, code := runProgram(t, "logserver", "status", "--dir", w.path("log")); code != 1 || !strings.Contains(stdout, string(tt.code)) {
+			t.Errorf("%s: exit %d, %s", tt.code, code, stdout)
+		}
+		// A checkpoint of a stranger does not do.
+		if _, _, code := runProgram(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", string(tt.code), "--checkpoint", w.path("policy")); code != 2 {
+			t.Errorf("%s: resumed from rubbish, exit %d", tt.code, code)
+		}
+		must(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", string(tt.code))
+		if st := w.statusOf(t, 0); st.Ledger.Size != 2 || st.Ledger.Root != st.Storage.Root {
+			t.Errorf("%s: after resume %+v", tt.code, st)
+		}
+		w.log.start(t)
+		if _, err := w.client.Submit(t.Context(), id, files(v)); err != nil {
+			t.Fatal(err)
+		}
+		w.stop(t)
+	}
+	actions, err := os.ReadFile(filepath.Join(w.path("log.ledger"), log.ActionsFile))
+	if lines := strings.Split(strings.TrimSpace(string(actions)), "\n"); err != nil || len(lines) != 2 ||
+		!strings.Contains(lines[0], `"action":"ledger-behind"`) || !strings.Contains(lines[1], `"action":"ledger-lost"`) {
+		t.Errorf("actions: %s, %v", actions, err)
+	}
+}
+
+// A log with several keys is frozen: it serves and does not take anything.
+func TestFreezeWithSeveralKeys(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	v := newVendor(t)
+	id := w.register(t, v)
+	freeze := []string{"freeze", "--dir", w.path("log"), "--policy", w.path("policy")}
+	if _, _, code := runProgram(t, "logserver", append(freeze, "--i-know")...); code != 2 {
+		t.Errorf("froze a log that is served: exit %d", code)
+	}
+	w.stop(t)
+	var keys []proofs.Key
+	for kind := range keyTypes {
+		key, err := proofs.ParseKey(must(t, "logserver", "key", "add", "--dir", w.path("log"), "--type", kind, "more-"+kind))
+		if err != nil || key.Name() != "test.example/log" {
+			t.Fatalf("key %v, %v", key, err)
+		}
+		keys = append(keys, key)
+	}
+	if list := must(t, "logserver", "key", "list", "--dir", w.path("log")); len(strings.Fields(list)) != 4 {
+		t.Errorf("keys: %s", list)
+	}
+	w.log.start(t)
+	opened := func() proofs.Checkpoint {
+		_, body := w.get(t, "/checkpoint")
+		for _, key := range keys {
+			// ML-DSA-44 signatures do not cover the line that says frozen.
+			if strings.Contains(body, log.FrozenExtension) && key.Algorithm() == proofs.MLDSA44 {
+				continue
+			}
+			if _, _, err := proofs.OpenCheckpoint([]byte(body), key); err != nil {
+				t.Fatalf("%v: %v\n%s", key, err, body)
+			}
+		}
+		cp, err := w.policy.OpenCheckpoint([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cp.Checkpoint
+	}
+	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
+		t.Fatal(err)
+	}
+	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 0 {
+		t.Errorf("%+v", cp)
+	}
+	w.stop(t)
+	if _, _, code := runProgram(t, "logserver", freeze...); code != 2 {
+		t.Errorf("froze without --i-know: exit %d", code)
+	}
+	must(t, "logserver", append(freeze, "--i-know")...)
+	if st := w.statusOf(t, 0); !st.Frozen || st.Ledger.Size != 2 {
+		t.Errorf("status: %+v", st)
+	}
+	w.log.start(t)
+	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 1 || cp.Extensions[0] != log.FrozenExtension {
+		t.Errorf("%+v", cp)
+	}
+	_, err := w.client.Submit(t.Context(), id, release(t, v, "y"))
+	if p := (*api.ProblemError)(nil); !asProblem(err, &p) || p.Status != 403 || !strings.Contains(p.Detail, "frozen") {
+		t.Errorf("submitted to a frozen log: %v", err)
+	}
+}
+
+// Fsck finds one byte that changed, in each kind of file.
+func TestFsck(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	v := newVendor(t)
+	id := w.register(t, v)
+	for _, content := range []string{"a", "b", "c"} {
+		if _, err := w.client.Submit(t.Context(), id, release(t, v, content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, code := runProgram(t, "logserver", "fsck", "--dir", w.path("log")); code != 2 {
+		t.Errorf("checked a log that is served: exit %d", code)
+	}
+	w.stop(t)
+	for _, args := range [][]string{nil, {"--judge"}} {
+		if out := must(t, "logserver", append([]string{"fsck", "--dir", w.path("log")}, args...)...); !strings.HasPrefix(out, "4 entries") {
+			t.Errorf("fsck: %s", out)
+		}
+	}
+	for _, tt := range []struct {
+		path, from, to string
+		want           []string
+	}{
+		{"log/tree/tile/entries/000.p/4", "version 2", "version 3", []string{"tile/0/000.p/4: hash 1", "the storage says", "the ledger knows"}},
+		{"log/tree/tile/0/000.p/4", "", "", []string{"tile/0/000.p/4: hash"}},
+		{"log/tree/.state/treeState", `"size":4`, `"size":3`, []string{"the ledger knows a tree of size 4"}},
+		{"log/blobs.db", `"version":3`, `"version":4`, []string{"is damaged"}},
+		{"log.ledger/ledger", "root ", "toor ", []string{"the ledger"}},
+		{"log/checkpoint", "\n4\n", "\n3\n", []string{"the published checkpoint"}},
+		{"log/state.db", "targets", "tergets", []string{"derived state"}},
+	} {
+		path := w.path(tt.path)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := []byte(strings.ReplaceAll(string(before), tt.from, tt.to))
+		if tt.from == "" {
+			after = append([]byte(nil), before...)
+			after[40] ^= 1
+		}
+		if string(after) == string(before) {
+			t.Fatalf("%s: nothing to change", tt.path)
+		}
+		if err := os.WriteFile(path, after, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := runProgram(t, "logserver", "fsck", "--dir", w.path("log"))
+		if code == 0 {
+			t.Errorf("%s: nothing found", tt.path)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(stdout+stderr, want) {
+				t.Errorf("%s: no word of %q: exit %d, %s%s", tt.path, want, code, stdout, stderr)
+			}
+		}
+		if err := os.WriteFile(path, before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, "logserver", "fsck", "--dir", w.path("log"))
+}
+
+func asProblem(err error, p **api.ProblemError) bool { return errors.As(err, p) }

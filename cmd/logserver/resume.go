@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func newResume() *cobra.Command {
+	var at place
+	var know, checkpoint string
+	cmd := &cobra.Command{
+		Use:   "resume --dir DIR --i-know ledger-lost|ledger-behind [--checkpoint FILE]",
+		Short: "Get a log going again where a person must decide",
+		Long: `Resume does what logserver status offers. What it did is added to
+actions.jsonl in the ledger's directory.
+
+  ledger-lost    there is no ledger: make one from the published checkpoint
+  ledger-behind  the ledger was restored from an old copy: bring it forward to the
+                 published checkpoint
+
+Both are safe as long as the storage is the newest that the log ever had: if
+entries that were signed are lost with it, the log would sign a second history.
+That you must know, and nothing on this machine can tell. The checkpoint must be
+signed by the log, and its tree must be in storage; one that a witness or an
+auditor has kept, given with --checkpoint, is as good as the log's own, and a newer
+one is better. Nothing else is offered: where storage has lost or changed what was
+signed, only a newer copy of it helps.`,
+		Example: `  logserver resume --dir ./log --i-know ledger-lost`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if checkpoint == "" {
+				checkpoint = at.checkpoint()
+			}
+			size, err := resume(cmd.Context(), at, know, checkpoint)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the ledger now says that size %d was signed last\n", size)
+			return nil
+		},
+	}
+	at.flags(cmd)
+	at.ledgerFlag(cmd)
+	cmd.Flags().StringVar(&know, "i-know", "", "what is wrong, as logserver status calls it, and that you know the storage to be the newest (required)")
+	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "a checkpoint of the log (default DIR/checkpoint)")
+	if err := cmd.MarkFlagRequired("i-know"); err != nil {
+		panic(err) // the flag was defined above
+	}
+	return cmd
+}
+
+func resume(ctx context.Context, at place, know, checkpoint string) (size int64, err error) {
+	keys, err := readKeys(at)
+	if err != nil {
+		return 0, err
+	}
+	switch know {
+	case "ledger-lost":
+		path := filepath.Join(at.ledgerDir(), "ledger")
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("there is something at %s (%v): move it away first if it is no good", path, err)
+		}
+	case "ledger-behind":
+	default:
+		return 0, fmt.Errorf("--i-know %q: want ledger-lost or ledger-behind; logserver status says which", know)
+	}
+	signed, err := os.ReadFile(checkpoint)
+	if err != nil {
+		return 0, err
+	}
+	storage, err := tesseralog.OpenReader(at.tree())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, storage.Close()) }()
+	empty := log.LedgerRecord{Origin: keys[0].Name(), Edge: new(proofs.Edge)}
+	if know == "ledger-lost" {
+		// Whatever would fail fails before a ledger of size 0 is there.
+		if _, err := log.RecordFromCheckpoint(ctx, signed, keys, storage, empty); err != nil {
+			return 0, err
+		}
+		if err := log.CreateFileLedger(at.ledgerDir(), empty.Origin); err != nil {
+			return 0, err
+		}
+	}
+	ledger, err := log.OpenFileLedger(at.ledgerDir())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	old, err := ledger.Load()
+	if err != nil {
+		return 0, err
+	}
+	next, err := log.RecordFromCheckpoint(ctx, signed, keys, storage, old)
+	if err != nil {
+		return 0, err
+	}
+	// Signing times never decrease.
+	next.Signed = max(old.Signed, time.Now().Unix())
+	before, err := old.Marshal()
+	if err != nil {
+		return 0, err
+	}
+	after, err := next.Marshal()
+	if err != nil {
+		return 0, err
+	}
+	// Recorded first: an action that is recorded and was not taken does less
+	// harm than the other way round.
+	err = log.AppendAction(at.ledgerDir(), log.Action{
+		Time:   time.Now().UTC(),
+		Action: know,
+		Detail: "ledger set to the checkpoint in " + checkpoint,
+		Before: string(before),
+		After:  string(after),
+	})
+	if err != nil {
+		return 0, err
+	}
+	return next.Edge.Tree().N, ledger.Swap(old, next)
+}

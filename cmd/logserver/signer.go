@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/agentkey"
+	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// openSigner opens the log's key: in its file, or where an agent is named, there.
+func openSigner(at place, agent string) (log.Signer, error) {
+	if agent == "" {
+		return readSigner(at.key())
+	}
+	text, err := os.ReadFile(at.vkey())
+	if err != nil {
+		return nil, err
+	}
+	key, err := proofs.ParseKey(strings.TrimSuffix(string(text), "\n"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", at.vkey(), err)
+	}
+	if err := forLogs(key); err != nil {
+		return nil, fmt.Errorf("%s: %w", at.vkey(), err)
+	}
+	held, err := agentkey.Open(agent, key.PublicKey())
+	if err != nil {
+		return nil, err
+	}
+	return &agentSigner{key, held}, nil
+}
+
+func readSigner(path string) (*proofs.Signer, error) {
+	skey, err := keyfile.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := proofs.ParseSigner(skey)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	if err := forLogs(signer.Key()); err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return signer, nil
+}
+
+func forLogs(key proofs.Key) error {
+	if alg := key.Algorithm(); alg != proofs.Ed25519 {
+		return fmt.Errorf("the key is of type %v, a log needs %v", alg, proofs.Ed25519)
+	}
+	return nil
+}
+
+// agentSigner is log.Signer with an Ed25519 key that an ssh-agent holds.
+type agentSigner struct {
+	key  proofs.Key
+	held *agentkey.Key
+}
+
+func (s *agentSigner) Key() proofs.Key { return s.key }
+
+func (s *agentSigner) Sign(text string, _ int64) (proofs.Signature, error) {
+	sig, err := s.held.Sign([]byte(text))
+	if err != nil {
+		return proofs.Signature{}, err
+	}
+	return proofs.Signature{Name: s.key.Name(), KeyID: s.key.ID(), Sig: sig}, nil
+}
+
+// keyOf names an Ed25519 public key: the verifier key of c2sp.org/signed-note.
+func keyOf(origin string, public []byte) (proofs.Key, error) {
+	typed := append([]byte{byte(proofs.Ed25519)}, public...)
+	sum := sha256.Sum256(append([]byte(origin+"\n"), typed...))
+	return proofs.ParseKey(fmt.Sprintf("%s+%x+%s", origin, sum[:4], base64.StdEncoding.EncodeToString(typed)))
+}

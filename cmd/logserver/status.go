@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// haltLedgerLost is a state that serve cannot even begin to judge.
+const haltLedgerLost log.HaltCode = "ledger-lost"
+
+// status is what the parts of a log say, and what is wrong with them together.
+type status struct {
+	Origin    string       `json:"origin"`
+	Keys      []string     `json:"keys"`
+	Ledger    *treeStatus  `json:"ledger"`    // null: lost or unreadable
+	Storage   *treeStatus  `json:"storage"`   // null: in use, or unreadable
+	Published *treeStatus  `json:"published"` // null: nothing is published
+	State     *int64       `json:"state"`     // entries in the derived state
+	Served    bool         `json:"served"`    // a process has the log open
+	Frozen    bool         `json:"frozen"`
+	Code      log.HaltCode `json:"code,omitempty"` // why the log does not start
+	What      string       `json:"what,omitempty"`
+	Do        string       `json:"do,omitempty"`
+}
+
+type treeStatus struct {
+	Size   int64     `json:"size"`
+	Root   string    `json:"root"`
+	Signed time.Time `json:"signed,omitzero"`
+}
+
+func newStatus() *cobra.Command {
+	var at place
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status --dir DIR",
+		Short: "Say how a log is, and if it does not start, why and what to do",
+		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
+state of a log, says how far each is, and whether they fit together. Where they do
+not, it says what is wrong and what to do about it. It changes nothing. While the
+log is served its storage cannot be looked at; /readyz and the metrics say more.
+
+It exits 1 when the log cannot be served.`,
+		Example: `  logserver status --dir ./log`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := readStatus(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = cli.WriteJSON(cmd.OutOrStdout(), st)
+			} else {
+				st.print(cmd.OutOrStdout())
+			}
+			if err == nil && st.What != "" {
+				err = cli.Failed(cli.ErrReported)
+			}
+			return err
+		},
+	}
+	at.flags(cmd)
+	at.ledgerFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// readLedger reads the ledger without taking its lock.
+func readLedger(at place) (log.LedgerRecord, error) {
+	b, err := os.ReadFile(filepath.Join(at.ledgerDir(), "ledger"))
+	if err != nil {
+		return log.LedgerRecord{}, err
+	}
+	return log.ParseLedgerRecord(b)
+}
+
+// readKeys returns the log's public keys.
+func readKeys(at place) ([]proofs.Key, error) {
+	b, err := os.ReadFile(at.vkey())
+	if err != nil {
+		return nil, err
+	}
+	key, err := proofs.ParseKey(string(bytes.TrimSpace(b)))
+	if err != nil {
+		return nil, err
+	}
+	keys := []proofs.Key{key}
+	more, err := openMoreKeys(at)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range more {
+		keys = append(keys, s.Key())
+	}
+	return keys, nil
+}
+
+func readStatus(ctx context.Context, at place) (st status, err error) {
+	keys, err := readKeys(at)
+	if err != nil {
+		return st, err
+	}
+	st.Origin = keys[0].Name()
+	for _, k := range keys {
+		st.Keys = append(st.Keys, k.String())
+	}
+	rec, err := readLedger(at)
+	if err != nil {
+		st.Code, st.What = haltLedgerLost, fmt.Sprintf("the ledger, which says what this log has signed, cannot be read: %v", err)
+		st.Do = "Bring it back. If there is none left, make it anew from the published checkpoint: logserver resume --i-know ledger-lost"
+	} else {
+		st.Ledger, st.Frozen = treeOf(rec.Edge.Tree()), rec.Frozen()
+		st.Ledger.Signed = time.Unix(rec.Signed, 0).UTC()
+	}
+	if signed, err := os.ReadFile(at.checkpoint()); err == nil {
+		if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
+			st.Published = treeOf(cp.Tree)
+		}
+	}
+	storage, err := tesseralog.OpenReader(at.tree())
+	switch {
+	case errors.Is(err, log.ErrLocked):
+		st.Served = true
+		return st, nil
+	case err != nil:
+		st.explain(log.HaltStorageDamaged, err.Error(), "Restore tree/ from a backup that holds all signed entries")
+		return st, nil
+	}
+	defer func() { err = errors.Join(err, storage.Close()) }()
+	st.Storage = treeOf(storage.State())
+	if _, err := os.Stat(at.blobs()); err != nil {
+		st.explain("blobs-lost", err.Error(), "Restore blobs.db from a backup; what it lacks can be submitted again")
+	}
+	st.derived(ctx, at)
+	if st.What == "" {
+		st.judge(ctx, at, keys, rec, storage)
+	}
+	return st, nil
+}
+
+func treeOf(t proofs.Tree) *treeStatus { return &treeStatus{Size: t.N, Root: t.Hash.String()} }
+
+// explain keeps the first thing that is wrong.
+func (st *status) explain(code log.HaltCode, what, do string) {
+	if st.What == "" {
+		st.Code, st.What, st.Do = code, what, do
+	}
+}
+
+// derived reads how far the derived state is.
+func (st *status) derived(ctx context.Context, at place) {
+	state, err := sqlite.OpenState(at.state())
+	if err == nil {
+		edge, err2 := state.Position(ctx)
+		if err = errors.Join(err2, state.Close()); err == nil {
+			n := edge.Tree().N
+			st.State = &n
+			return
+		}
+	}
+	st.explain("state-lost", fmt.Sprintf("the derived state cannot be read: %v", err), "Make it anew: logserver reindex")
+}
+
+// judge asks the publisher what it would say at a start. It is given what can
+// only be read.
+func (st *status) judge(ctx context.Context, at place, keys []proofs.Key, rec log.LedgerRecord, storage log.Storage) {
+	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", keys[0]))
+	if err != nil {
+		st.explain("", err.Error(), "")
+		return
+	}
+	cfg := log.PublisherConfig{
+		Signer:         publicKey{keys[0]},
+		Policy:         policy,
+		Storage:        storage,
+		Ledger:         fixedLedger{rec},
+		CheckpointFile: at.checkpoint(),
+		Logger:         slog.New(slog.DiscardHandler),
+	}
+	for _, k := range keys[1:] {
+		cfg.More = append(cfg.More, publicKey{k})
+	}
+	_, err = log.OpenPublisher(ctx, cfg)
+	var halt *log.Halt
+	switch {
+	case errors.As(err, &halt):
+		do := halt.Do
+		if halt.Code == log.HaltLedgerBehind {
+			do += ". If it is lost, bring it forward to the published checkpoint: logserver resume --i-know ledger-behind"
+		}
+		st.explain(halt.Code, halt.What, do)
+	case err != nil:
+		st.explain("", err.Error(), "logserver fsck says what is damaged")
+	}
+}
+
+// publicKey is a signer that does not sign.
+type publicKey struct{ key proofs.Key }
+
+func (k publicKey) Key() proofs.Key { return k.key }
+
+func (k publicKey) Sign(string, int64) (proofs.Signature, error) {
+	return proofs.Signature{}, errors.New("status signs nothing")
+}
+
+// fixedLedger is a ledger that cannot be changed.
+type fixedLedger struct{ rec log.LedgerRecord }
+
+func (l fixedLedger) Load() (log.LedgerRecord, error) { return l.rec, nil }
+
+func (l fixedLedger) Swap(_, _ log.LedgerRecord) error { return fs.ErrPermission }
+
+func (st *status) print(w io.Writer) {
+	tree := func(name string, t *treeStatus, none string) {
+		if t == nil {
+			fmt.Fprintf(w, "%-11s%s\n", name, none)
+			return
+		}
+		fmt.Fprintf(w, "%-11ssize %d, root %s", name, t.Size, t.Root)
+		if !t.Signed.IsZero() && t.Signed.Unix() > 0 {
+			fmt.Fprintf(w, ", signed %s", t.Signed.Format(time.RFC3339))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%-11s%s\n%-11s%s\n", "log", st.Origin, "keys", strings.Join(st.Keys, "\n"+strings.Repeat(" ", 11)))
+	unknown := "cannot be read"
+	if st.Served {
+		unknown = "in use: the log is being served"
+	}
+	tree("ledger", st.Ledger, "cannot be read")
+	tree("storage", st.Storage, unknown)
+	tree("published", st.Published, "nothing")
+	if st.State != nil {
+		fmt.Fprintf(w, "%-11s%d entries\n", "state", *st.State)
+	}
+	if st.Frozen {
+		fmt.Fprintln(w, "the log is frozen: its last checkpoint is final")
+	}
+	if st.What == "" {
+		return
+	}
+	fmt.Fprintf(w, "\nThe log cannot be served (%s): %s.\n%s.\n", st.Code, st.What, st.Do)
+}

@@ -1,0 +1,120 @@
+package log
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// body reads a request's body. What it holds of the memory for bodies is given
+// back by release.
+func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit int64) (b []byte, release func(), p *problem) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return nil, nil, problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "content encoding %q is not understood", enc)
+	}
+	if r.ContentLength > limit {
+		return nil, nil, tooLarge(limit)
+	}
+	if p := s.sources.charge(from, max(r.ContentLength, 0)); p != nil {
+		return nil, nil, p
+	}
+	held := &held{s: s, from: from}
+	b, err := held.read(underlying(w), r, limit)
+	if r.ContentLength < 0 {
+		s.sources.spend(from, int64(len(b)))
+	}
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		return b, held.release, nil
+	case errors.Is(err, errNoRoom):
+		// Without this net/http reads on before it answers.
+		w.Header().Set("Connection", "close")
+		p = later(api.CodeBusy, "the submissions being read take all the memory there is for them")
+	case errors.As(err, &large):
+		p = tooLarge(limit)
+	default:
+		p = problemf(http.StatusBadRequest, api.CodeBadRequest, "reading the body: %v", err)
+	}
+	held.release()
+	return nil, nil, p
+}
+
+func tooLarge(limit int64) *problem {
+	return problemf(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the body is larger than %d bytes", limit)
+}
+
+// underlying returns the writer of net/http, through which http.MaxBytesReader
+// has the connection of a client closed that goes on sending.
+func underlying(w http.ResponseWriter) http.ResponseWriter {
+	if rec, ok := w.(*recorder); ok {
+		return rec.ResponseWriter
+	}
+	return w
+}
+
+// errNoRoom means that other bodies take all the memory for them.
+var errNoRoom = errors.New("no memory for the body")
+
+// held is what a body takes of the memory for bodies.
+type held struct {
+	s    *server
+	from source
+	n    int64
+}
+
+// firstBuffer is how much of a body is made room for at once. More room is made
+// as the bytes come, so that a client that promises much and sends it slowly
+// takes no room from others.
+const firstBuffer = 64 << 10
+
+func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body := http.MaxBytesReader(w, r.Body, limit)
+	// One byte more than there will be: the end is seen without growing.
+	whole := limit + 1
+	if r.ContentLength >= 0 {
+		whole = r.ContentLength + 1
+	}
+	var b []byte
+	for {
+		if len(b) == cap(b) {
+			room := min(max(firstBuffer, 2*int64(cap(b))), whole)
+			if room <= int64(cap(b)) {
+				room = int64(cap(b)) + 512 // more comes than was announced
+			}
+			if !h.grow(room) {
+				return nil, errNoRoom
+			}
+			b = append(make([]byte, 0, room), b...)
+		}
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+func (h *held) grow(to int64) bool {
+	more := to - h.n
+	if !h.s.bytes.TryAcquire(more) {
+		return false
+	}
+	if !h.s.sources.bytes(h.from, more) {
+		h.s.bytes.Release(more)
+		return false
+	}
+	h.n = to
+	return true
+}
+
+func (h *held) release() {
+	h.s.bytes.Release(h.n)
+	h.s.sources.bytes(h.from, -h.n)
+	h.n = 0
+}

@@ -1,0 +1,85 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// checkedState gives out only leaves that the log has at their index. The derived
+// state has no checksums, and files are judged by it: a bit that has flipped
+// there would have the log append, and sign, a release as a second one, or as
+// evidence against its vendor. Comparing with the tile of leaf hashes is cheap.
+type checkedState struct {
+	StateReader
+	storage Storage
+	// size returns how many entries may be read from storage.
+	size func() int64
+}
+
+// Tail implements StateReader.
+func (c checkedState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
+	if err == nil {
+		err = c.check(tail...)
+	}
+	return tail, floors, err
+}
+
+// Root implements StateReader.
+func (c checkedState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	rec, ok, err := c.StateReader.Root(ctx, payload)
+	if err != nil {
+		return rec, false, err
+	}
+	if ok {
+		if err := c.check(rec); err != nil {
+			return rec, false, err
+		}
+		if rec.Leaf.Payload != payload {
+			return rec, false, damaged(rec.Index)
+		}
+		return rec, true, nil
+	}
+	// What is not found where roots are looked up must not be found anywhere.
+	found, _, err := c.Lookup(ctx, payload, 1)
+	for _, rec := range found {
+		if rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release && rec.Leaf.Payload == payload {
+			return rec, false, damaged(rec.Index)
+		}
+	}
+	return rec, false, err
+}
+
+// check compares leaves, in log order, with the log.
+func (c checkedState) check(records ...verify.Record) error {
+	size := c.size()
+	var tile []byte
+	read := int64(-1)
+	for _, rec := range records {
+		index := rec.Index / entriesPerBundle
+		if rec.Index < 0 || rec.Index >= size {
+			return damaged(rec.Index)
+		}
+		if index != read {
+			var err error
+			if tile, err = c.storage.ReadTile(0, index, widthAt(size, 0, index)); err != nil {
+				return err
+			}
+			read = index
+		}
+		hash := proofs.LeafHash(rec.Leaf.Marshal())
+		at := int(rec.Index%entriesPerBundle) * len(hash)
+		if at+len(hash) > len(tile) || !bytes.Equal(tile[at:at+len(hash)], hash[:]) {
+			return damaged(rec.Index)
+		}
+	}
+	return nil
+}
+
+func damaged(index int64) error {
+	return fmt.Errorf("the derived state is damaged: it has not the leaf that the log has at index %d; stop the log and run logserver reindex", index)
+}

@@ -1,0 +1,90 @@
+package log
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// lookedUp is a slowState that finds leaves by their payload.
+type lookedUp struct{ *slowState }
+
+func (s lookedUp) Lookup(_ context.Context, sum verify.Digest, _ int) (found []verify.Record, _ []Listing, err error) {
+	for _, rec := range s.records {
+		if rec.Leaf.Payload == sum {
+			found = append(found, rec)
+		}
+	}
+	return found, nil, nil
+}
+
+// noRoots is a state whose table of roots has lost what it had.
+type noRoots struct{ StateReader }
+
+func (noRoots) Root(context.Context, verify.Digest) (verify.Record, bool, error) {
+	return verify.Record{}, false, nil
+}
+
+// leafHashes is a Storage with one level of tiles.
+type leafHashes struct {
+	Storage
+	hashes []byte
+}
+
+func (l leafHashes) ReadTile(_ int, index int64, width int) ([]byte, error) {
+	return l.hashes[index*256*32:][:width*32], nil
+}
+
+func TestDamagedStateIsNotBelieved(t *testing.T) {
+	ctx := t.Context()
+	root := verify.Leaf{Kind: verify.Release, Repository: verify.Sum([]byte("root")), Role: verify.RoleRoot, Version: 1, Payload: verify.Sum([]byte("root")), Metadata: verify.Sum([]byte("file")), Size: 4, Encoding: verify.JSON}
+	records := []verify.Record{{Index: 0, Leaf: root}}
+	for i := range int64(300) {
+		l := root
+		l.Role, l.Version, l.Payload = verify.RoleTargets, i+1, verify.Sum([]byte{byte(i), byte(i >> 8)})
+		records = append(records, verify.Record{Index: i + 1, Leaf: l})
+	}
+	var storage leafHashes
+	for _, rec := range records {
+		hash := proofs.LeafHash(rec.Leaf.Marshal())
+		storage.hashes = append(storage.hashes, hash[:]...)
+	}
+	state := lookedUp{&slowState{records: records}}
+	c := checkedState{state, storage, func() int64 { return int64(len(records)) }}
+	if tail, _, err := c.Tail(ctx, root.Repository, 1000); err != nil || len(tail) != 301 {
+		t.Fatalf("%d leaves, %v", len(tail), err)
+	}
+	if rec, ok, err := c.Root(ctx, root.Payload); err != nil || !ok || rec != records[0] {
+		t.Fatalf("%v, %v, %v", rec, ok, err)
+	}
+	if _, ok, err := c.Root(ctx, verify.Sum([]byte("another"))); err != nil || ok {
+		t.Fatalf("a root that is not there: %v, %v", ok, err)
+	}
+	if _, _, err := (checkedState{noRoots{state}, storage, c.size}).Root(ctx, root.Payload); err == nil || !strings.Contains(err.Error(), "reindex") {
+		t.Errorf("a root that is not found where roots are: %v", err)
+	}
+	for name, damage := range map[string]func(*verify.Record){
+		"payload": func(r *verify.Record) { r.Leaf.Payload[3] ^= 4 },
+		"version": func(r *verify.Record) { r.Leaf.Version ^= 1 },
+		"kind":    func(r *verify.Record) { r.Leaf.Kind = verify.Evidence },
+		"index":   func(r *verify.Record) { r.Index ^= 1 },
+		"beyond":  func(r *verify.Record) { r.Index += 1 << 20 },
+		"before":  func(r *verify.Record) { r.Index = -1 },
+	} {
+		for _, at := range []int{0, 256, 300} {
+			before := records[at]
+			damage(&records[at])
+			if _, _, err := c.Tail(ctx, root.Repository, 1000); err == nil || !strings.Contains(err.Error(), "reindex") {
+				t.Errorf("%s of leaf %d: %v", name, at, err)
+			}
+			records[at] = before
+		}
+	}
+	records[0].Leaf.Size++
+	if _, _, err := c.Root(ctx, root.Payload); err == nil || !strings.Contains(err.Error(), "reindex") {
+		t.Errorf("a root that is another in the log: %v", err)
+	}
+}

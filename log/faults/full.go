@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// diskFull fills the disk of the log, or of its ledger, under load, and frees it
+// again. The log has to come back without a restart; in every second round it is
+// also killed and started while the disk is full.
+func diskFull(ctx context.Context, h *harness) ([]row, error) {
+	if why := noDisks(); why != "" {
+		return []row{{fault: "disk full, then freed", skipped: why}}, nil
+	}
+	var rows []row
+	for _, ledger := range []bool{false, true} {
+		r := newRow("disk full under load, then freed: the log's")
+		if ledger {
+			r.fault = "disk full under load, then freed: the ledger's"
+		}
+		r.held = h.fillDisk(ctx, &r, ledger)
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func (h *harness) fillDisk(ctx context.Context, r *row, ledger bool) (err error) {
+	size := int64(64)
+	if ledger {
+		size = 8
+	}
+	d, err := h.newDisk(ctx, "small", size)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.remove()) }()
+	at := place{log: filepath.Join(d.dir, "log")}
+	if ledger {
+		at = place{ledger: filepath.Join(d.dir, "ledger")}
+	}
+	w, err := h.newWorld(ctx, "full", 1, 1, at)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.startLog(ctx); err != nil {
+		return err
+	}
+	l := w.load(ctx, loadClients)
+	defer l.stop()
+	for n := range h.full {
+		if err := l.progress(ctx, 20); err != nil {
+			return fmt.Errorf("after %d full disks: %w", n, err)
+		}
+		if err := h.fillOnce(ctx, w, l, d, r, n%2 == 1); err != nil {
+			return fmt.Errorf("full disk %d: %w", n+1, err)
+		}
+	}
+	l.stop()
+	_, err = w.check(ctx)
+	return err
+}
+
+func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *row, restart bool) error {
+	ballast := filepath.Join(d.dir, "ballast")
+	if err := fill(ballast); err != nil {
+		return err
+	}
+	r.injected++
+	// Until nothing is acknowledged any more: what fits into allocated blocks
+	// still is.
+	last, since := w.rec.count(), time.Now()
+	err := eventually(ctx, "the log notices that its disk is full", patience, func() bool {
+		if n := w.rec.count(); n != last {
+			last, since = n, time.Now()
+			_ = fill(ballast) // what has been freed since
+		}
+		return time.Since(since) > 400*time.Millisecond
+	})
+	if err != nil {
+		return err
+	}
+	if !w.log.alive() {
+		r.outcomes["ended"]++
+	} else {
+		r.outcomes["stopped acknowledging"]++
+	}
+	if restart {
+		w.killLog()
+		if err := w.startLog(ctx); err == nil {
+			r.outcomes["started on a full disk"]++
+		} else if isEnded(err) {
+			r.outcomes["refused to start on a full disk"]++
+		} else {
+			return err
+		}
+	}
+	if err := os.Remove(ballast); err != nil {
+		return err
+	}
+	if !w.log.alive() {
+		if !restart {
+			return fmt.Errorf("the log did not survive a full disk: %s", w.lastWords())
+		}
+		if err := w.startLog(ctx); err != nil {
+			return fmt.Errorf("the log does not start with space again: %w", err)
+		}
+	}
+	if err := l.progress(ctx, 20); err != nil {
+		return fmt.Errorf("with space again: %w", err)
+	}
+	r.outcomes["went on by itself"]++
+	return nil
+}
+
+// fill writes until nothing fits any more.
+func fill(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); len(block) >= 512; {
+		if _, err := f.Write(block); err != nil {
+			block = block[:len(block)/2]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+const loadClients = 4
+
+// killed kills the log with SIGKILL under load, again and again, one process
+// after another, and once in a while before it has even opened.
+func killed(ctx context.Context, h *harness) ([]row, error) {
+	r := newRow("`kill -9` under load, three witnesses")
+	w, err := h.newWorld(ctx, "kill", 3, 2, place{})
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	if err := w.startLog(ctx); err != nil {
+		return nil, err
+	}
+	l := w.load(ctx, loadClients)
+	r.held = h.killLoop(ctx, w, l, &r)
+	l.stop()
+	if r.held == nil {
+		_, r.held = w.check(ctx)
+	}
+	r.outcomes["releases acknowledged"] = len(w.rec.acked)
+	return []row{r}, nil
+}
+
+func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *row) error {
+	var slowest time.Duration
+	for n := 0; n < h.kills; n++ {
+		// The first kill of a process comes at any time after the first
+		// acknowledgement; every fourth comes while it starts.
+		if err := l.progress(ctx, 1); err != nil {
+			return fmt.Errorf("after kill %d: %w", n, err)
+		}
+		pause(ctx, h.between(0, 200*time.Millisecond))
+		w.killLog()
+		r.injected++
+		if n%4 == 3 && n+1 < h.kills {
+			if err := h.killStarting(ctx, w); err != nil {
+				return err
+			}
+			n++
+			r.injected++
+			r.outcomes["killed while it started"]++
+		}
+		began := time.Now()
+		if err := w.startLog(ctx); err != nil {
+			return fmt.Errorf("after kill %d the log does not start: %w", n+1, err)
+		}
+		slowest = max(slowest, time.Since(began))
+		r.outcomes["went on by itself"]++
+		if (n+1)/50 > n/50 {
+			h.say("%d kills, %d acknowledgements, slowest start %v", n+1, w.rec.count(), slowest.Round(time.Millisecond))
+		}
+	}
+	return l.progress(ctx, 1)
+}
+
+// killStarting kills a log that is being opened.
+func (h *harness) killStarting(ctx context.Context, w *world) error {
+	cmd := exec.Command(h.program("logserver"), w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)
+	cmd.SysProcAttr = childAttr()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	pause(ctx, h.between(0, 60*time.Millisecond))
+	_ = cmd.Process.Kill() // how it ends is how it was killed
+	_ = cmd.Wait()
+	return nil
+}
+
+// mustRefuse starts the log, which has to refuse with a word of explanation.
+func (w *world) mustRefuse(ctx context.Context, reason string) error {
+	err := w.startLog(ctx)
+	if err == nil {
+		w.killLog()
+		return errors.New("the log started, and should have refused: " + reason)
+	}
+	if !isEnded(err) {
+		return err
+	}
+	return says(err.Error(), reason)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+const expires = "2046-01-01T00:00:00Z"
+
+// vendor is one repository. It writes its metadata canonically by hand, so that
+// a release costs one signature and the load is on the log.
+type vendor struct {
+	id      verify.Digest // payload of the root
+	root    []byte
+	keyID   string // of targets, snapshot and timestamp
+	key     ed25519.PrivateKey
+	version int64
+}
+
+// release is one file to submit, and the leaf that it must become.
+type release struct {
+	claim verify.Claim
+	files []api.File // the file, and the snapshot that lists it
+	leaf  verify.Leaf
+}
+
+func newVendor() (*vendor, error) {
+	v := &vendor{}
+	rootID, rootKey, rootJSON, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	var keyJSON string
+	if v.keyID, v.key, keyJSON, err = newKey(); err != nil {
+		return nil, err
+	}
+	keys := rootJSON + "," + keyJSON
+	if rootID > v.keyID {
+		keys = keyJSON + "," + rootJSON
+	}
+	var roles []string
+	for _, role := range []string{"root", "snapshot", "targets", "timestamp"} {
+		id := v.keyID
+		if role == "root" {
+			id = rootID
+		}
+		roles = append(roles, fmt.Sprintf(`%q:{"keyids":[%q],"threshold":1}`, role, id))
+	}
+	signed := fmt.Sprintf(`{"_type":"root","consistent_snapshot":true,"expires":%q,"keys":{%s},"roles":{%s},"spec_version":"1.0.31","version":1}`,
+		expires, keys, strings.Join(roles, ","))
+	v.id = verify.Sum([]byte(signed))
+	v.root = sign(rootID, rootKey, signed)
+	return v, nil
+}
+
+// newKey makes a key; its id is the SHA-256 of its canonical JSON.
+func newKey() (id string, key ed25519.PrivateKey, member string, err error) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", nil, "", err
+	}
+	text := fmt.Sprintf(`{"keytype":"ed25519","keyval":{"public":"%x"},"scheme":"ed25519"}`, []byte(public))
+	sum := sha256.Sum256([]byte(text))
+	id = hex.EncodeToString(sum[:])
+	return id, key, fmt.Sprintf("%q:%s", id, text), nil
+}
+
+func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
+	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, ed25519.Sign(key, []byte(signed)), signed)
+}
+
+// genesis is the root as a release.
+func (v *vendor) genesis() release {
+	return newRelease(verify.Claim{Repository: v.id, Role: verify.RoleRoot, Version: 1, Payload: v.id, Encoding: verify.JSON}, v.root, nil)
+}
+
+// next makes the vendor's next targets release.
+func (v *vendor) next() release {
+	v.version++
+	var files strings.Builder
+	for i := range 8 { // some bytes, as real metadata has
+		if i > 0 {
+			files.WriteByte(',')
+		}
+		sum := sha256.Sum256(fmt.Appendf(nil, "%v %d %d", v.id, v.version, i))
+		fmt.Fprintf(&files, `"device-%d.bin":{"hashes":{"sha256":"%x"},"length":%d}`, i, sum, v.version)
+	}
+	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{%s},"version":%d}`, expires, files.String(), v.version)
+	file := sign(v.keyID, v.key, signed)
+	snapshot := fmt.Sprintf(`{"_type":"snapshot","expires":%q,"meta":{"targets.json":{"hashes":{"sha256":"%v"},"length":%d,"version":%d}},"spec_version":"1.0.31","version":%d}`,
+		expires, verify.Sum(file), len(file), v.version, v.version)
+	return newRelease(verify.Claim{
+		Repository: v.id, Role: verify.RoleTargets, Version: v.version, Payload: verify.Sum([]byte(signed)), Encoding: verify.JSON,
+	}, file, sign(v.keyID, v.key, snapshot))
+}
+
+func newRelease(c verify.Claim, file, snapshot []byte) release {
+	r := release{
+		claim: c,
+		files: []api.File{{Name: api.FileName(c.Role, c.Version), Data: file}},
+		leaf: verify.Leaf{
+			Kind: verify.Release, Repository: c.Repository, Role: c.Role, Version: c.Version, Payload: c.Payload,
+			Metadata: verify.Sum(file), Size: int64(len(file)), Encoding: c.Encoding,
+		},
+	}
+	if snapshot != nil {
+		r.files = append(r.files, api.File{Name: api.FileName(verify.RoleSnapshot, c.Version), Data: snapshot})
+		r.leaf.Snapshot = verify.Sum(snapshot)
+	}
+	return r
+}

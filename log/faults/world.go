@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// harness is what the scenarios share.
+type harness struct {
+	counts
+	bin  string // logserver and witness
+	dir  string
+	rand *rand.Rand
+	own  bool // dir is the harness's to remove
+	say  func(format string, args ...any)
+	n    int // worlds made
+}
+
+// newHarness takes the programs from bin.
+func newHarness(n counts, dir, bin string, seed uint64) (*harness, error) {
+	h := &harness{counts: n, bin: bin, dir: dir, rand: rand.New(rand.NewPCG(seed, 0)), say: func(string, ...any) {}}
+	if h.own = dir == ""; h.own {
+		var err error
+		if h.dir, err = os.MkdirTemp("", "tuflog-faults-"); err != nil {
+			return nil, err
+		}
+	}
+	return h, os.MkdirAll(h.dir, 0o755)
+}
+
+// build builds the programs into a folder.
+func build(ctx context.Context, bin string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator),
+		"github.com/tuflog/tuflog/cmd/logserver", "github.com/tuflog/tuflog/cmd/witness")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run it inside a clone of tuflog: go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (h *harness) close() error {
+	if !h.own {
+		return nil
+	}
+	return os.RemoveAll(h.dir)
+}
+
+func (h *harness) program(name string) string { return filepath.Join(h.bin, name) }
+
+// between picks a duration.
+func (h *harness) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(h.rand.Int64N(int64(most-least)))
+}
+
+// world is one log with its witnesses and what was seen of them.
+type world struct {
+	h                 *harness
+	dir               string
+	logDir, ledgerDir string
+	policyFile        string
+	policy            *proofs.Policy
+	witnesses         []*process
+	taps              []*tap
+	log               *process
+	addr              string // where the log listens, once it has been started
+	rec               *record
+	http              *http.Client
+}
+
+// place says where a log's directories are; both may be on a file system that
+// the scenario has mounted.
+type place struct{ log, ledger string }
+
+// newWorld makes a log and starts its witnesses, a quorum of which is needed.
+func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum int, at place) (w *world, err error) {
+	h.n++
+	w = &world{h: h, dir: filepath.Join(h.dir, fmt.Sprintf("%02d-%s", h.n, name)), rec: newRecord(), http: newHTTP()}
+	if w.logDir, w.ledgerDir = at.log, at.ledger; w.logDir == "" {
+		w.logDir = filepath.Join(w.dir, "log")
+	}
+	if w.ledgerDir == "" {
+		w.ledgerDir = filepath.Join(w.dir, "ledger")
+	}
+	w.policyFile = filepath.Join(w.dir, "policy")
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return nil, err
+	}
+	vkey, err := run(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
+	if err != nil {
+		return nil, err
+	}
+	key, err := proofs.ParseKey(vkey)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	policy, names := "log "+vkey+"\n", ""
+	for i := range witnesses {
+		wvkey, err := run(ctx, h.program("witness"), "init", "--dir", w.witnessDir(i), "--name", fmt.Sprintf("w%d.example", i))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := run(ctx, h.program("witness"), "log", "add", "--dir", w.witnessDir(i), vkey); err != nil {
+			return nil, err
+		}
+		t, err := newTap(key, w.rec)
+		if err != nil {
+			return nil, err
+		}
+		w.taps, w.witnesses = append(w.taps, t), append(w.witnesses, nil)
+		if err := w.startWitness(ctx, i); err != nil {
+			return nil, err
+		}
+		policy += fmt.Sprintf("witness w%d %s %s\n", i, wvkey, t.url)
+		names += fmt.Sprintf(" w%d", i)
+	}
+	policy += fmt.Sprintf("group all %d%s\nquorum all\n", quorum, names)
+	if w.policy, err = proofs.ParsePolicy([]byte(policy)); err != nil {
+		return nil, err
+	}
+	return w, os.WriteFile(w.policyFile, []byte(policy), 0o644)
+}
+
+func newHTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 20 * time.Second}
+}
+
+func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprintf("witness-%d", i)) }
+
+// startWitness starts a witness; the log finds it where it was.
+func (w *world) startWitness(ctx context.Context, i int) error {
+	p, err := start(ctx, w.h.bin, "witness", "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	w.witnesses[i] = p
+	w.taps[i].to.Store(&p.url)
+	return nil
+}
+
+// serveArgs are the arguments of logserver serve.
+func (w *world) serveArgs(logDir, ledgerDir, addr string) []string {
+	return []string{"serve", "--dir", logDir, "--ledger", ledgerDir, "--policy", w.policyFile, "--listen", addr,
+		"--open-registration", "--quota", "off", "--log-level", "warn"}
+}
+
+// startLog starts the log where it was before. The error is an *ended if it
+// refuses.
+func (w *world) startLog(ctx context.Context) error {
+	addr := w.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	p, err := start(ctx, w.h.bin, "logserver", w.serveArgs(w.logDir, w.ledgerDir, addr)...)
+	if err != nil {
+		return err
+	}
+	w.log = p
+	if w.addr == "" { // the load reads it from now on
+		w.addr = strings.TrimPrefix(p.url, "http://")
+	}
+	return nil
+}
+
+func (w *world) url() string { return "http://" + w.addr }
+
+// lastWords is what the log said last.
+func (w *world) lastWords() string {
+	if w.log == nil {
+		return ""
+	}
+	return w.log.said.String()
+}
+
+// stopLog ends the log in an orderly way.
+func (w *world) stopLog() {
+	if w.log != nil {
+		w.log.stop()
+	}
+}
+
+func (w *world) killLog() {
+	if w.log != nil {
+		w.log.kill()
+	}
+}
+
+// close ends all processes.
+func (w *world) close() error {
+	w.killLog()
+	for _, p := range w.witnesses {
+		if p != nil {
+			p.kill()
+		}
+	}
+	var errs []error
+	for _, t := range w.taps {
+		errs = append(errs, t.close())
+	}
+	w.http.CloseIdleConnections()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,104 @@
+package log
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// lateDelay is how long late cosignatures are collected before they join the
+// published checkpoint. A log that grows has published the next one by then.
+const lateDelay = 100 * time.Millisecond
+
+// late holds the cosignatures that came after the quorum was met.
+type late struct {
+	mu     sync.Mutex
+	text   string // of the checkpoint
+	sigs   []proofs.Signature
+	timer  *time.Timer // runs while there are any
+	closed bool
+}
+
+// AddCosignatures is for cosignatures over a checkpoint that arrive after Gather
+// has returned: if it is still the published one, they are verified and join it,
+// so that devices see as many witnesses as there are. It returns at once.
+func (p *Publisher) AddCosignatures(text string, sigs []proofs.Signature) {
+	p.late.mu.Lock()
+	defer p.late.mu.Unlock()
+	if p.late.closed {
+		return
+	}
+	if text != p.late.text {
+		p.late.text, p.late.sigs = text, nil
+	}
+	p.late.sigs = append(p.late.sigs, sigs...)
+	if p.late.timer == nil {
+		p.late.timer = time.AfterFunc(lateDelay, p.mergeLate)
+	}
+}
+
+// closeLate ends late additions; none is being written when it returns.
+func (p *Publisher) closeLate() {
+	p.late.mu.Lock()
+	p.late.closed = true
+	if p.late.timer != nil {
+		p.late.timer.Stop()
+	}
+	p.late.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
+}
+
+// mergeLate adds what has been collected to the published checkpoint.
+func (p *Publisher) mergeLate() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.late.mu.Lock()
+	text, sigs, closed := p.late.text, p.late.sigs, p.late.closed
+	p.late.text, p.late.sigs, p.late.timer = "", nil, nil
+	p.late.mu.Unlock()
+	published := p.Published()
+	note, err := proofs.ParseNote(published.Note)
+	if closed || err != nil || note.Text != text {
+		return
+	}
+	merged := false
+	for _, sig := range sigs {
+		if p.welcome(note, sig) {
+			note.Signatures = append(note.Signatures, sig)
+			merged = true
+		}
+	}
+	if !merged {
+		return
+	}
+	b := note.Marshal()
+	if _, err := p.policy.OpenCheckpoint(b); err != nil {
+		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
+		return
+	}
+	if err := durable.WriteFile(p.cfg.CheckpointFile, b, 0o644); err != nil {
+		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
+		return
+	}
+	p.update(func() { p.published.Note = b })
+}
+
+// welcome reports whether a cosignature is valid, of a witness of the policy, and
+// not on the checkpoint yet.
+func (p *Publisher) welcome(note proofs.Note, sig proofs.Signature) bool {
+	for _, have := range note.Signatures {
+		if have.Name == sig.Name && have.KeyID == sig.KeyID {
+			return false
+		}
+	}
+	for _, w := range p.policy.Witnesses {
+		if w.Key.Name() == sig.Name && w.Key.ID() == sig.KeyID {
+			_, err := w.Key.Verify(note.Text, sig.Sig)
+			return err == nil
+		}
+	}
+	return false
+}

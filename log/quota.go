@@ -1,0 +1,319 @@
+package log
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"math"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// HTTPConfig says who may submit how much, and who is told of requests. Quotas
+// count by source: the holder of a token, or else the network that a client's
+// address is in (IPv4 /24, IPv6 /48). Clients on the log's own host that no proxy
+// speaks for have none.
+type HTTPConfig struct {
+	// RegistrationClosed refuses new repositories, with or without a token.
+	RegistrationClosed bool
+	// RepositoryTokens are bearer tokens of vendors, one for a repository. They
+	// are not needed to submit; their holders have a quota of their own.
+	RepositoryTokens map[verify.Digest]string
+	// Anonymous is the quota of a source without a token; Holder that of the
+	// holder of one. Zero fields mean the defaults.
+	Anonymous, Holder Quota
+	// MaxSources is how many networks are remembered. Zero means 16384.
+	MaxSources int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
+	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
+	TrustedProxies []netip.Prefix
+	// Observer is told what happens. Nil means nobody.
+	Observer Observer
+}
+
+// Quota is how much one source may submit: on average, and at once.
+type Quota struct {
+	// Submissions per second; zero means the default, a negative value no
+	// limit.
+	Submissions, SubmissionBurst float64
+	// Bytes per second, on the same terms.
+	Bytes, ByteBurst float64
+}
+
+// The quotas that apply where none are configured.
+var (
+	DefaultAnonymous = Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20}
+	DefaultHolder    = Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30}
+)
+
+func (q Quota) or(d Quota) Quota {
+	if q.Submissions == 0 {
+		q.Submissions, q.SubmissionBurst = d.Submissions, d.SubmissionBurst
+	}
+	if q.Bytes == 0 {
+		q.Bytes, q.ByteBurst = d.Bytes, d.ByteBurst
+	}
+	return q
+}
+
+// source is who a request comes from.
+type source struct {
+	key       string // of its bucket; empty: it has none
+	holder    bool   // of any token
+	registrar bool   // holder of the registration token
+}
+
+// sources keeps count of what each source has submitted. What is left of the
+// queue and of the memory for bodies when all sources without a token have taken
+// their share is kept for those with one.
+type sources struct {
+	cfg       HTTPConfig
+	registrar [32]byte            // SHA-256 of the registration token
+	holders   map[[32]byte]string // SHA-256 of a token: its bucket's key
+	proxies   []netip.Prefix
+	now       func() time.Time
+
+	sharedBytes, sharedQueue *semaphore.Weighted
+
+	mu     sync.Mutex
+	own    map[string]*bucket // of holders; as many as there are tokens
+	others map[string]*list.Element
+	recent *list.List // of *bucket, the last used first
+}
+
+// newSources keeps a quarter of the room for the holders of tokens, if there are
+// any.
+func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *sources {
+	cfg.Anonymous, cfg.Holder = cfg.Anonymous.or(DefaultAnonymous), cfg.Holder.or(DefaultHolder)
+	if cfg.MaxSources == 0 {
+		cfg.MaxSources = 16384
+	}
+	s := &sources{
+		cfg:     cfg,
+		holders: map[[32]byte]string{},
+		proxies: cfg.TrustedProxies,
+		now:     time.Now,
+		own:     map[string]*bucket{},
+		others:  map[string]*list.Element{},
+		recent:  list.New(),
+	}
+	if s.proxies == nil {
+		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	for id, t := range cfg.RepositoryTokens {
+		s.holders[sha256.Sum256([]byte(t))] = "repository " + id.String()
+	}
+	if token != "" {
+		s.registrar = sha256.Sum256([]byte(token))
+		s.holders[s.registrar] = "registration"
+	}
+	if len(s.holders) > 0 {
+		maxBytes, maxQueued = maxBytes-maxBytes/4, maxQueued-maxQueued/4
+	}
+	s.sharedBytes, s.sharedQueue = semaphore.NewWeighted(maxBytes), semaphore.NewWeighted(int64(maxQueued))
+	return s
+}
+
+// of returns the source of a request. A token that is none of the log's is
+// nothing: whoever has it is counted by address.
+func (s *sources) of(r *http.Request) source {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		// Looking up the hash of what was sent tells nothing about the hash
+		// of what was not.
+		sum := sha256.Sum256([]byte(token))
+		if key, ok := s.holders[sum]; ok {
+			return source{key: key, holder: true, registrar: sum == s.registrar}
+		}
+	}
+	return source{key: s.network(r)}
+}
+
+// network returns the network that a request comes from; empty for the log's own
+// host.
+func (s *sources) network(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "" // no network: a socket of the host's own
+	}
+	addr := peer.Addr().Unmap()
+	if !s.trusted(addr) {
+		return networkOf(addr)
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := strings.TrimSpace(hops[i])
+		if hop == "" {
+			continue
+		}
+		addr, err := netip.ParseAddr(hop)
+		if err != nil {
+			// Some proxies add the port.
+			withPort, err := netip.ParseAddrPort(hop)
+			if err != nil {
+				return "unknown"
+			}
+			addr = withPort.Addr()
+		}
+		if addr = addr.Unmap(); !s.trusted(addr) {
+			return networkOf(addr)
+		}
+	}
+	if addr.IsLoopback() {
+		return ""
+	}
+	return networkOf(addr)
+}
+
+func (s *sources) trusted(addr netip.Addr) bool {
+	for _, p := range s.proxies {
+		if p.Contains(addr.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+func networkOf(addr netip.Addr) string {
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	p, err := addr.WithZone("").Prefix(bits)
+	if err != nil {
+		return "unknown"
+	}
+	return p.String()
+}
+
+// charge takes a submission with so many bytes off a source's quota, or says when
+// there will be enough.
+func (s *sources) charge(from source, bytes int64) *problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.bucket(from)
+	if b == nil {
+		return nil
+	}
+	b.refill(s.now())
+	// What is larger than the whole burst waits for a full bucket.
+	wait := max(b.submissions.wait(1), b.bytes.wait(float64(bytes)))
+	if wait > 0 {
+		p := problemf(http.StatusTooManyRequests, api.CodeQuota, "%s has sent as much as it may; vendors get a token with a quota of their own from the operator", b.key)
+		p.retryAfter = int(min(math.Ceil(wait), 3600))
+		return p
+	}
+	b.submissions.take(1)
+	b.bytes.take(float64(bytes))
+	return nil
+}
+
+// spend takes bytes off a quota that were not announced.
+func (s *sources) spend(from source, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		b.bytes.take(float64(bytes))
+	}
+}
+
+// bytes takes a source's share of the memory for bodies, or gives it back.
+func (s *sources) bytes(from source, n int64) bool {
+	switch {
+	case from.holder:
+	case n < 0:
+		s.sharedBytes.Release(-n)
+	default:
+		return s.sharedBytes.TryAcquire(n)
+	}
+	return true
+}
+
+// queue takes a place in the queue.
+func (s *sources) queue(from source) (giveBack func(), ok bool) {
+	if from.holder {
+		return func() {}, true
+	}
+	if !s.sharedQueue.TryAcquire(1) {
+		return nil, false
+	}
+	return func() { s.sharedQueue.Release(1) }, true
+}
+
+// bucket returns the bucket of a source. Where there are too many, the one that
+// has not been used for longest is forgotten. It must be called with mu held.
+func (s *sources) bucket(from source) *bucket {
+	if from.key == "" {
+		return nil
+	}
+	if from.holder {
+		b, ok := s.own[from.key]
+		if !ok {
+			b = newBucket(from.key, s.cfg.Holder, s.now())
+			s.own[from.key] = b
+		}
+		return b
+	}
+	if e, ok := s.others[from.key]; ok {
+		s.recent.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	for s.recent.Len() >= s.cfg.MaxSources {
+		last := s.recent.Back()
+		delete(s.others, last.Value.(*bucket).key)
+		s.recent.Remove(last)
+	}
+	b := newBucket(from.key, s.cfg.Anonymous, s.now())
+	s.others[from.key] = s.recent.PushFront(b)
+	return b
+}
+
+// bucket holds what a source may still submit.
+type bucket struct {
+	key                string
+	submissions, bytes tokens
+	filled             time.Time
+}
+
+// tokens run low as they are taken and come back with time.
+type tokens struct{ left, rate, burst float64 }
+
+func newBucket(key string, q Quota, now time.Time) *bucket {
+	return &bucket{
+		key:         key,
+		submissions: tokens{q.SubmissionBurst, q.Submissions, q.SubmissionBurst},
+		bytes:       tokens{q.ByteBurst, q.Bytes, q.ByteBurst},
+		filled:      now,
+	}
+}
+
+// refill adds what has come since the last time. A clock that was set back adds
+// nothing.
+func (b *bucket) refill(now time.Time) {
+	seconds := max(0, now.Sub(b.filled).Seconds())
+	b.filled = now
+	for _, t := range []*tokens{&b.submissions, &b.bytes} {
+		t.left = min(t.burst, t.left+seconds*t.rate)
+	}
+}
+
+// wait returns in how many seconds n can be taken; 0 means now.
+func (t *tokens) wait(n float64) float64 {
+	missing := min(n, t.burst) - t.left
+	if t.rate < 0 || missing <= 0 {
+		return 0
+	}
+	return missing / t.rate
+}
+
+func (t *tokens) take(n float64) {
+	if t.rate >= 0 {
+		t.left -= n
+	}
+}

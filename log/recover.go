@@ -1,0 +1,115 @@
+package log
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// EdgeFromTiles computes the right edge of the tree of the given size from its
+// tiles, which are not verified: compare the root.
+func EdgeFromTiles(size int64, tiles proofs.TileReader) (*proofs.Edge, error) {
+	text := append(strconv.AppendInt(nil, size, 10), '\n')
+	for _, s := range subtrees(size) {
+		h, err := subtreeHash(size, s.height, s.n, tiles)
+		if err != nil {
+			return nil, fmt.Errorf("edge of the tree of size %d: %w", size, err)
+		}
+		text = append(text, h.String()+"\n"...)
+	}
+	edge := new(proofs.Edge)
+	if err := edge.UnmarshalText(text); err != nil {
+		return nil, fmt.Errorf("edge of the tree of size %d: %w", size, err)
+	}
+	return edge, nil
+}
+
+// RecordFromCheckpoint makes the ledger's record anew from a checkpoint that the
+// log has signed, usually the published one, and the storage that holds its tree.
+// It looks only forward: a ledger that knows more is not replaced.
+//
+// What the log has signed beyond the checkpoint is in storage, too, if storage is
+// the log's newest: then whatever is signed next extends it. That, nobody but the
+// operator can know.
+func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key, storage Storage, old LedgerRecord) (LedgerRecord, error) {
+	var next LedgerRecord
+	cp, note, err := proofs.OpenCheckpoint(signed, keys...)
+	if err != nil {
+		return next, err
+	}
+	if cp.Origin != old.Origin {
+		return next, fmt.Errorf("the checkpoint is of log %q, the ledger of %q", cp.Origin, old.Origin)
+	}
+	before := old.Edge.Tree()
+	if cp.Tree.N < before.N {
+		return next, fmt.Errorf("the checkpoint has size %d, the ledger knows %d already", cp.Tree.N, before.N)
+	}
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return next, err
+	}
+	if stored.N < cp.Tree.N {
+		return next, fmt.Errorf("storage has %d entries, the checkpoint's tree %d: bring back the newest storage first", stored.N, cp.Tree.N)
+	}
+	edge, err := EdgeFromTiles(cp.Tree.N, storage)
+	if err != nil {
+		return next, err
+	}
+	if tree := edge.Tree(); tree != cp.Tree {
+		return next, fmt.Errorf("at size %d storage has root %v, the checkpoint %v", tree.N, tree.Hash, cp.Tree.Hash)
+	}
+	proof, err := proofs.ConsistencyProof(before.N, cp.Tree, storage)
+	if err == nil {
+		err = proofs.VerifyConsistency(before, cp.Tree, proof)
+	}
+	if err != nil {
+		return next, fmt.Errorf("the ledger's tree is not a prefix of the checkpoint's: %w", err)
+	}
+	own := proofs.Note{Text: note.Text}
+	for _, sig := range note.Signatures {
+		for _, key := range keys {
+			if sig.Name == key.Name() && sig.KeyID == key.ID() {
+				own.Signatures = append(own.Signatures, sig)
+			}
+		}
+	}
+	if len(own.Signatures) == 0 {
+		return next, errors.New("the checkpoint has no signature of the log")
+	}
+	return LedgerRecord{Origin: old.Origin, Edge: edge, Signed: old.Signed, Note: own.Marshal()}, nil
+}
+
+// Action is what an operator had done to a log by hand, for those who ask later.
+type Action struct {
+	Time   time.Time `json:"time"`
+	Action string    `json:"action"` // freeze, or the code that resume was given
+	Detail string    `json:"detail"`
+	Before string    `json:"before,omitempty"` // the ledger's record
+	After  string    `json:"after,omitempty"`
+}
+
+// ActionsFile is the file in a ledger's directory that AppendAction adds to.
+const ActionsFile = "actions.jsonl"
+
+// AppendAction records an action in the directory of the ledger, durably, as one
+// line of JSON. Nothing ever removes a line.
+func AppendAction(dir string, a Action) error {
+	line, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, ActionsFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(line, '\n'))
+	return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(dir))
+}

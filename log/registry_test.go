@@ -1,0 +1,187 @@
+package log
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// slowState is a StateReader of one repository, the obvious way.
+type slowState struct {
+	StateReader
+	records []verify.Record
+}
+
+func (s *slowState) Root(_ context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	for _, rec := range s.records {
+		if rec.Leaf.Payload == payload && rec.Leaf.Role == verify.RoleRoot {
+			return rec, true, nil
+		}
+	}
+	return verify.Record{}, false, nil
+}
+
+func (s *slowState) Tail(_ context.Context, _ verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error) {
+	versions := map[string][]int64{}
+	for _, rec := range s.records {
+		if rec.Leaf.Kind == verify.Release && rec.Leaf.Role != verify.RoleRoot {
+			versions[rec.Leaf.Role] = append(versions[rec.Leaf.Role], rec.Leaf.Version)
+		}
+	}
+	floor := map[string]int64{}
+	for role, list := range versions {
+		slices.Sort(list)
+		floor[role] = list[max(0, len(list)-keep)]
+	}
+	floors = map[string]int64{}
+	for _, rec := range s.records {
+		if rec.Leaf.Version >= floor[rec.Leaf.Role] {
+			tail = append(tail, rec)
+		} else {
+			floors[rec.Leaf.Role] = floor[rec.Leaf.Role]
+		}
+	}
+	return tail, floors, nil
+}
+
+func (s *slowState) Same(_ context.Context, _ verify.Digest, role string, version int64, payload verify.Digest) (found []int64, err error) {
+	for _, rec := range s.records {
+		if rec.Leaf.Payload == payload || rec.Leaf.Role == role && rec.Leaf.Version == version {
+			found = append(found, rec.Index)
+		}
+	}
+	return found, nil
+}
+
+type mapBlobs map[verify.Digest][]byte
+
+func (m mapBlobs) Blob(sum verify.Digest) ([]byte, error) {
+	if b, ok := m[sum]; ok {
+		return b, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+// sent is what somebody might submit at any time.
+type sent struct {
+	role      string
+	meta      *verify.Metadata
+	snapshots []*verify.Metadata
+}
+
+// A repository of which only the newest versions are in memory must lead to the
+// verdicts that the whole of it leads to: over every file there ever was, after
+// rotations, re-signing and equivocation, in any order.
+func TestTailJudgesAsTheWhole(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { testTail(t, rand.New(rand.NewPCG(seed, 1))) })
+	}
+}
+
+func testTail(t *testing.T, random *rand.Rand) {
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	check(err)
+	check(v.Delegate("targets", "lib", "lib/*"))
+	check(v.Delegate("lib", "deep", "lib/deep/*"))
+	check(v.Release("targets", "lib", "deep"))
+	blobs := mapBlobs{}
+	var pool []sent
+	collect := func(v *testvendor.Vendor) {
+		var snapshots []*verify.Metadata
+		for _, role := range []string{"snapshot", "root", "targets", "lib", "deep"} {
+			_, file := v.File(role)
+			m, err := verify.ParseJSON(file)
+			check(err)
+			blobs[m.FileDigest] = file
+			if role == "snapshot" {
+				snapshots = []*verify.Metadata{m}
+				continue
+			}
+			pool = append(pool, sent{role, m, snapshots})
+		}
+	}
+	collect(v)
+	genesis, err := verify.JudgeGenesis(pool[0].meta)
+	check(err)
+	whole, err := verify.NewRepository(genesis.Leaf, 0, blobs)
+	check(err)
+	state := &slowState{records: slices.Clone(whole.Records())}
+	r := newRegistry(blobs, state, func() int64 { return state.records[len(state.records)-1].Index + 1 })
+	r.keepVersions = 2
+	index, differed := int64(1), 0
+	for step := range 60 {
+		role := []string{"targets", "lib", "deep"}[random.IntN(3)]
+		switch random.IntN(8) {
+		case 0:
+			check(v.Rotate([]string{"snapshot", "root"}[random.IntN(2)]))
+		case 1:
+			check(v.Rotate("targets"))
+			if random.IntN(2) == 0 {
+				check(v.SignAgain("targets"))
+			}
+		case 2:
+			twin, err := v.Clone()
+			check(err)
+			check(twin.Put(role, "lib/deep/x", fmt.Appendf(nil, "twin %d", step)))
+			check(twin.Release(role))
+			collect(twin)
+		default:
+			check(v.Put(role, "lib/deep/x", fmt.Appendf(nil, "step %d", step)))
+			check(v.Release(role))
+		}
+		collect(v)
+		for range 12 {
+			s := pool[random.IntN(len(pool))]
+			if random.IntN(2) == 0 {
+				s = pool[len(pool)-1-random.IntN(4)]
+			}
+			want, wantErr := whole.Judge(s.role, s.meta, s.snapshots)
+			repo, err := r.get(t.Context(), whole.ID())
+			check(err)
+			if len(repo.floors) > 0 {
+				differed++
+			}
+			got, gotErr := r.judge(t.Context(), repo, s.role, s.meta, s.snapshots)
+			if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !verify.IsRefused(gotErr) {
+				t.Fatalf("step %d: %s %d: %+v, %v\nwant %+v, %v", step, s.role, s.meta.Version, got, gotErr, want, wantErr)
+			}
+			roles, err := r.roles(t.Context(), whole.ID())
+			check(err)
+			for _, got := range roles {
+				if rec, ok, err := whole.Current(got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
+					t.Fatalf("step %d: current %+v; want %+v, %v, %v", step, got, rec, ok, err)
+				}
+			}
+			if wantErr == nil && !want.Logged {
+				rec := verify.Record{Index: index, Leaf: want.Leaf}
+				index++
+				check(whole.Apply(rec.Index, rec.Leaf))
+				check(r.apply(t.Context(), rec))
+			}
+			// The state follows now and then, and memory is cut then.
+			if random.IntN(6) == 0 {
+				state.records = slices.Clone(whole.Records())
+				r.mu.Lock()
+				r.drop(r.repos[whole.ID()], r.applied())
+				r.mu.Unlock()
+			}
+		}
+	}
+	if differed < 300 || index < 30 {
+		t.Errorf("a part of the repository was judged by %d times, of %d leaves", differed, index)
+	}
+}

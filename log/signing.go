@@ -1,0 +1,213 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// FrozenExtension is the extension line of a log's final checkpoint: the log
+// promises never to sign a larger tree. Readers who do not know it lose nothing.
+const FrozenExtension = "tuflog frozen"
+
+// ErrFrozen means that the log has signed its final checkpoint.
+var ErrFrozen = errors.New("the log is frozen: it has signed its final checkpoint and takes no more entries")
+
+// keys returns the log's public keys, Signer's first.
+func (c *PublisherConfig) keys() ([]proofs.Key, error) {
+	keys := []proofs.Key{c.Signer.Key()}
+	for _, s := range c.More {
+		key := s.Key()
+		if key.Name() != keys[0].Name() {
+			return nil, fmt.Errorf("the key %v is named otherwise than %v", key, keys[0])
+		}
+		if slices.Contains(keys, key) {
+			return nil, fmt.Errorf("the key %v is given twice", key)
+		}
+		keys = append(keys, key)
+	}
+	for _, key := range keys {
+		if !key.Algorithm().ForLogs() {
+			return nil, fmt.Errorf("the key %v is of type %v, which logs cannot sign with", key, key.Algorithm())
+		}
+	}
+	return keys, nil
+}
+
+// policyFor returns the policy with the log in it.
+func policyFor(policy *proofs.Policy, keys []proofs.Key) (*proofs.Policy, error) {
+	own := *policy
+	if len(own.Logs) == 0 {
+		for _, key := range keys {
+			own.Logs = append(own.Logs, proofs.PolicyLog{Key: key})
+		}
+	}
+	for _, l := range own.Logs {
+		if slices.Contains(keys, l.Key) {
+			return &own, nil
+		}
+	}
+	return nil, fmt.Errorf("the policy lists logs, but not this one; it needs the line: log %v", keys[0])
+}
+
+// openLedger reads the ledger and verifies its checkpoint.
+func (p *Publisher) openLedger() (LedgerRecord, error) {
+	rec, err := p.cfg.Ledger.Load()
+	if err != nil {
+		return rec, err
+	}
+	if name := p.keys[0].Name(); rec.Origin != name {
+		return rec, fmt.Errorf("the ledger is of log %q, the key of %q", rec.Origin, name)
+	}
+	if rec.Note != nil {
+		if _, _, err := proofs.OpenCheckpoint(rec.Note, p.keys...); err != nil {
+			return rec, fmt.Errorf("the checkpoint in the ledger: %w; a key that signed it must stay among the log's keys until the next one is signed", err)
+		}
+	}
+	return rec, nil
+}
+
+// Frozen reports whether the record's checkpoint is the log's final one.
+func (r LedgerRecord) Frozen() bool {
+	note, err := proofs.ParseNote(r.Note)
+	if err != nil {
+		return false // there is none
+	}
+	cp, err := proofs.ParseCheckpoint(note.Text)
+	return err == nil && slices.Contains(cp.Extensions, FrozenExtension)
+}
+
+// signedBy reports whether the record's checkpoint carries a signature of each
+// key and of no other: keys come and go with the log's configuration.
+func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
+	note, err := proofs.ParseNote(r.Note)
+	if err != nil || len(note.Signatures) != len(keys) {
+		return false
+	}
+	for i, sig := range note.Signatures {
+		if sig.Name != keys[i].Name() || sig.KeyID != keys[i].ID() {
+			return false
+		}
+	}
+	return true
+}
+
+// Frozen reports whether the log has signed its final checkpoint.
+func (p *Publisher) Frozen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.frozen
+}
+
+// Freeze ends the log: it signs the present tree once more, as the final one, and
+// publishes it. From then on nothing is appended; the cosignatures of the final
+// checkpoint can still be refreshed. Calling it again publishes again. Nobody may
+// be appending to storage meanwhile.
+func (p *Publisher) Freeze(ctx context.Context) error {
+	p.publishing.Lock()
+	p.extending.Lock()
+	p.mu.Lock()
+	edge, halted := p.edge, p.halted
+	p.mu.Unlock()
+	var err error
+	switch {
+	case halted != nil:
+		err = halted
+	case edge.Tree().N == 0:
+		err = errors.New("an empty log has no checkpoint to freeze at")
+	case !p.record.Frozen():
+		err = p.sign(edge, true)
+	}
+	p.extending.Unlock()
+	p.publishing.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.Publish(ctx, true)
+}
+
+// sign signs the tree of the edge, as the final one where final is set, and moves
+// the ledger to it.
+func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
+	tree := edge.Tree()
+	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
+	if final {
+		cp.Extensions = []string{FrozenExtension}
+	}
+	// The clock may have been set back; times of signatures do not follow.
+	signed := max(p.cfg.Now().Unix(), p.record.Signed)
+	note := proofs.Note{Text: cp.String()}
+	for _, s := range append([]Signer{p.cfg.Signer}, p.cfg.More...) {
+		sig, err := s.Sign(note.Text, signed)
+		if err != nil {
+			return fmt.Errorf("sign with %v: %w", s.Key(), err)
+		}
+		note.Signatures = append(note.Signatures, sig)
+	}
+	next := LedgerRecord{
+		Origin: p.record.Origin,
+		Edge:   edge,
+		Signed: signed,
+		Note:   note.Marshal(),
+	}
+	err := p.cfg.Ledger.Swap(p.record, next)
+	if errors.Is(err, ErrLedgerConflict) {
+		return p.halt(&Halt{
+			Code: HaltLedgerTaken,
+			What: fmt.Sprintf("signing size %d: %v", tree.N, err),
+			Do:   "Another process signs for this log, or the ledger was restored: stop the other one and start again",
+		})
+	}
+	if err != nil {
+		return p.reload(next, fmt.Errorf("swap the ledger: %w", err))
+	}
+	p.record = next
+	p.mu.Lock()
+	p.signed, p.frozen = tree.N, final // no news: nobody waits for it
+	p.mu.Unlock()
+	return nil
+}
+
+// reload finds out what a swap that failed has left in the ledger. A signature
+// of which no record remains is not used; the next attempt makes the same tree
+// or a larger one of the same history.
+func (p *Publisher) reload(next LedgerRecord, cause error) error {
+	now, err := p.cfg.Ledger.Load()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	if now.Edge.Tree() == next.Edge.Tree() {
+		p.record = now
+		p.mu.Lock()
+		p.signed, p.frozen = now.Edge.Tree().N, now.Frozen()
+		p.mu.Unlock()
+	}
+	return cause
+}
+
+// gather has the last signed checkpoint witnessed and checks the result.
+func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error) {
+	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
+	if p.record.Frozen() {
+		cp.Extensions = []string{FrozenExtension}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
+	defer cancel()
+	note, err := p.cfg.Witnesses.Gather(ctx, p.record.Note, cp, func(oldSize int64) ([]proofs.Hash, error) {
+		return p.consistency(oldSize, tree)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+	}
+	got, err := p.policy.OpenCheckpoint(note)
+	if err != nil {
+		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+	}
+	if got.Checkpoint.String() != cp.String() {
+		return nil, fmt.Errorf("size %d is not published: the witnesses returned a checkpoint of %q, %v", tree.N, got.Origin, got.Tree)
+	}
+	return note, nil
+}

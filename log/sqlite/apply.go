@@ -1,0 +1,227 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Apply implements log.StateWriter.
+func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.StateLeaf) error {
+	text, err := edge.MarshalText()
+	if err != nil {
+		return err
+	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
+		before, err := position(tx.QueryRowContext(ctx, "SELECT edge FROM position"))
+		if err != nil {
+			return err
+		}
+		next := before.Tree().N
+		for _, l := range leaves {
+			if l.Index != next {
+				return fmt.Errorf("leaf %d follows a state of size %d", l.Index, next)
+			}
+			next++
+		}
+		if next != edge.Tree().N {
+			return fmt.Errorf("%d leaves lead to size %d, the edge has size %d", len(leaves), next, edge.Tree().N)
+		}
+		a := s.applier(ctx, tx)
+		for _, l := range leaves {
+			if err := a.apply(l); err != nil {
+				return fmt.Errorf("leaf %d: %w", l.Index, err)
+			}
+		}
+		if err := a.flush(); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE position SET edge = ?", text)
+		return err
+	})
+	if err != nil {
+		// What is remembered may be of the transaction that was rolled back.
+		s.roles, s.listed = nil, 0
+		return fmt.Errorf("apply to the state: %w", err)
+	}
+	return nil
+}
+
+// role is what Apply remembers of a role between transactions: what it would
+// otherwise have to read.
+type role struct {
+	number, repository int64
+	// open are the target files that the role's last leaf lists, by path.
+	open map[string]log.Target
+}
+
+// rolesKept and listedKept bound what Apply remembers: roles, and target files
+// in all of them.
+const (
+	rolesKept  = 4096
+	listedKept = 1 << 16
+)
+
+type roleName struct {
+	repository verify.Digest
+	name       string
+}
+
+// applier applies the leaves of one transaction.
+type applier struct {
+	*State
+	ctx    context.Context
+	tx     *sql.Tx
+	stmts  statements          // in tx, which ends them
+	counts map[int64]*[2]int64 // releases and evidence, by repository
+}
+
+func (s *State) applier(ctx context.Context, tx *sql.Tx) *applier {
+	if s.roles == nil || len(s.roles) > rolesKept || s.listed > listedKept {
+		s.roles, s.listed = map[roleName]*role{}, 0
+	}
+	a := &applier{State: s, ctx: ctx, tx: tx, counts: map[int64]*[2]int64{}}
+	for i, stmt := range s.stmts.all() {
+		*a.stmts.all()[i] = tx.StmtContext(ctx, *stmt)
+	}
+	return a
+}
+
+func (a *applier) exec(stmt *sql.Stmt, args ...any) error {
+	_, err := stmt.ExecContext(a.ctx, args...)
+	return err
+}
+
+func (a *applier) apply(l log.StateLeaf) error {
+	r, err := a.role(l)
+	if err != nil {
+		return err
+	}
+	count := a.counts[r.repository]
+	if count == nil {
+		count = new([2]int64)
+		a.counts[r.repository] = count
+	}
+	var contradicts, snapshot any
+	if l.Leaf.Kind == verify.Evidence {
+		count[1]++
+		contradicts = l.Leaf.Contradicts
+	} else {
+		count[0]++
+		if l.Leaf.Role == verify.RoleRoot {
+			if err := a.exec(a.stmts.root, l.Leaf.Payload[:], l.Index); err != nil {
+				return err
+			}
+		}
+	}
+	// Where there is no snapshot, the digest of the metadata stands in: the
+	// same row twice is one.
+	third := l.Leaf.Metadata
+	if !l.Leaf.Snapshot.IsZero() {
+		third, snapshot = l.Leaf.Snapshot, l.Leaf.Snapshot[:]
+	}
+	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.number, l.Leaf.Version,
+		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, contradicts); err != nil {
+		return err
+	}
+	if err := a.exec(a.stmts.digests, start(l.Leaf.Payload), l.Index, start(l.Leaf.Metadata), l.Index, start(third), l.Index); err != nil {
+		return err
+	}
+	return a.list(r, l)
+}
+
+// list records what the leaf's metadata lists differently from the last leaf of
+// its role.
+func (a *applier) list(r *role, l log.StateLeaf) error {
+	if len(l.Targets) == 0 && len(r.open) == 0 {
+		return nil
+	}
+	open := make(map[string]log.Target, len(l.Targets))
+	for _, t := range l.Targets {
+		open[t.Path] = t
+		if before, ok := r.open[t.Path]; ok && before == t {
+			continue
+		}
+		if err := a.exec(a.stmts.target, t.SHA256[:], r.number, l.Index, t.Path, t.Length); err != nil {
+			return err
+		}
+	}
+	for path, t := range r.open {
+		if now, ok := open[path]; ok && now == t {
+			continue
+		}
+		if err := a.exec(a.stmts.past, l.Index, t.SHA256[:], r.number, path, l.Index); err != nil {
+			return err
+		}
+	}
+	a.listed += len(open) - len(r.open)
+	r.open = open
+	return nil
+}
+
+// role finds or makes the role of a leaf.
+func (a *applier) role(l log.StateLeaf) (*role, error) {
+	name := roleName{l.Leaf.Repository, l.Leaf.Role}
+	if r, ok := a.roles[name]; ok {
+		return r, nil
+	}
+	r := &role{open: map[string]log.Target{}}
+	if err := a.exec(a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
+		return nil, err
+	}
+	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&r.repository); err != nil {
+		return nil, err
+	}
+	row := a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", r.repository, l.Leaf.Role)
+	switch err := row.Scan(&r.number); {
+	case errors.Is(err, sql.ErrNoRows):
+		if err := a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", r.repository, l.Leaf.Role).Scan(&r.number); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if err := a.open(r); err != nil {
+			return nil, err
+		}
+	}
+	a.roles[name] = r
+	a.listed += len(r.open)
+	return r, nil
+}
+
+// open reads what the last leaf of a role lists.
+func (a *applier) open(r *role) error {
+	rows, err := a.tx.QueryContext(a.ctx, "SELECT sum, path, length FROM targets WHERE role = ? AND past IS NULL", r.number)
+	if err != nil {
+		return err
+	}
+	for rows.Next() && err == nil {
+		var t log.Target
+		var sum []byte
+		err = rows.Scan(&sum, &t.Path, &t.Length)
+		copy(t.SHA256[:], sum)
+		r.open[t.Path] = t
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
+}
+
+// flush writes what was only counted.
+func (a *applier) flush() error {
+	for repository, n := range a.counts {
+		if err := a.exec(a.stmts.count, n[0], n[1], repository); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func start(sum verify.Digest) int64 { return int64(binary.BigEndian.Uint64(sum[:8])) }
