@@ -15,10 +15,13 @@
 //	blobs.db            the metadata files, by SHA-256
 //	state.db            what can be looked up; logserver reindex makes it anew
 //	checkpoint          the published checkpoint
+//	keys/*.key          optional: further keys that sign every checkpoint
+//	witnesses.json      how far each witness is; saves asking them at a start
 //
 // and, outside of it, in the ledger's directory (DIR.ledger by default):
 //
 //	ledger              the last tree that was signed
+//	actions.jsonl       what logserver freeze and resume have done
 //
 // Back up tree/ and blobs.db, the key, and the ledger separately from them.
 // A log directory that was restored from an old copy is caught because the
