@@ -22,7 +22,7 @@ import (
 type bench struct {
 	t     testing.TB
 	key   proofs.Key
-	store witness.Store
+	store witnesstest.Store
 	log   *witnesstest.Log
 	url   string
 
@@ -30,7 +30,7 @@ type bench struct {
 	clock time.Time
 }
 
-func newBench(t testing.TB, store witness.Store) *bench {
+func newBench(t testing.TB, store witnesstest.Store) *bench {
 	t.Helper()
 	b := &bench{t: t, store: store, log: witnesstest.NewLog(t, "log.example"), clock: time.Unix(1_700_000_000, 0)}
 	b.know(b.log)
@@ -54,7 +54,7 @@ func (b *bench) restart(signer witness.Signer) {
 
 func (b *bench) know(l *witnesstest.Log) {
 	b.t.Helper()
-	if err := b.store.AddLog(context.Background(), l.Key()); err != nil {
+	if err := b.store.AddLog(context.Background(), witness.NewLog{Key: l.Key()}); err != nil {
 		b.t.Fatal(err)
 	}
 }

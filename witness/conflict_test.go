@@ -13,7 +13,10 @@ import (
 
 // TestConflictingUpdates sends pairs of conflicting checkpoints at once.
 func TestConflictingUpdates(t *testing.T) {
-	const pairs = 100
+	pairs := 1000
+	if testing.Short() {
+		pairs = 100
+	}
 	dir := t.TempDir()
 	key := witnesstest.NewSigner(t, "witness.example", proofs.CosignatureV1).Key()
 	if err := sqlite.Create(dir, key); err != nil {

@@ -19,6 +19,8 @@ var (
 	// ErrStale means that the latest checkpoint is not the one that an update
 	// was to replace.
 	ErrStale = errors.New("the latest checkpoint is another one")
+	// ErrLatched means that cosigning for a log is stopped until a person acts.
+	ErrLatched = errors.New("cosigning is stopped until the operator acts")
 )
 
 // OriginHash is SHA-256 of a log's origin. It names the log in URLs.
@@ -44,10 +46,26 @@ func ParseOriginHash(s string) (OriginHash, error) {
 // Log is a log that a witness knows.
 type Log struct {
 	Origin string
-	// Keys are the log's public keys, at least one; their name is Origin.
+	// Keys are the log's public keys, at least one. Their name is the origin,
+	// except of logs that are known to do it differently.
 	Keys []proofs.Key
+	// URL is the prefix below which the log publishes its checkpoint and its
+	// tiles (c2sp.org/tlog-tiles), without a slash at its end; "" if unknown.
+	URL string
+	// Source is the list that named the log; "" if the operator added it.
+	Source string
+	// PerDay is how many requests a day the list allows the log; 0 is no limit.
+	PerDay int64
+	// Removed is a log that is no longer cosigned. What was cosigned of it is
+	// kept, lest it could begin anew.
+	Removed bool
+	// Latched says that cosigning is stopped until a person acts.
+	Latched bool
 	// Latest is the checkpoint cosigned last; nil if there was none.
 	Latest *Latest
+	// Cleared are cosignatures that contradicted the state and that a person
+	// has dealt with.
+	Cleared []Mark
 }
 
 // Latest is the checkpoint of a log that a witness cosigned last. With the
@@ -61,27 +79,63 @@ type Latest struct {
 	Time int64
 }
 
-// Store remembers logs and what was cosigned of each. It is safe for
-// concurrent use, and what one process adds is seen by another that has the
-// same store open. Package witnesstest has the tests every Store must pass.
+// Mark returns what the cosignature says.
+func (l Latest) Mark() Mark { return Mark{Tree: l.Tree, Time: l.Time} }
+
+// Mark is what a cosignature of this witness says: the largest tree at a time.
+type Mark struct {
+	Tree proofs.Tree
+	Time int64
+}
+
+// Signed is a Latest and the log it is of.
+type Signed struct {
+	ID OriginHash
+	Latest
+}
+
+// Store is what a Witness needs of its memory. It is safe for concurrent use.
+// What one process changes, another that has the same store open sees: in
+// Update at once, elsewhere soon. Values returned are shared and must not be
+// changed. Package witnesstest has the tests every Store must pass.
 type Store interface {
-	// Log returns the log with this origin hash, or ErrUnknownLog.
+	// Log returns the log with this origin hash; ErrUnknownLog if there is
+	// none or if it was removed.
 	Log(ctx context.Context, id OriginHash) (Log, error)
-	// Logs returns all logs, ordered by origin.
+	// Logs returns all logs, removed ones too, ordered by origin.
 	Logs(ctx context.Context) ([]Log, error)
-	// AddLog makes a log known by its first key, whose name is the origin;
-	// ErrKnownLog if the origin is known.
-	AddLog(ctx context.Context, key proofs.Key) error
-	// AddKey adds a further key to a log that is known, else ErrUnknownLog. It
-	// is ErrKnownLog if the log has this key, or another with the same id.
-	AddKey(ctx context.Context, key proofs.Key) error
 	// Update makes next the latest checkpoint of a log if the tree of the
-	// latest one is old (nil for none), else ErrStale; one atomic step. When it
-	// returns nil, the change survives a crash of the machine. It refuses a
-	// size or time smaller than before, and another root at the same size,
-	// whatever old says. After any other error the caller must read again what
-	// is there.
+	// latest one is old (nil for none), else ErrStale; ErrUnknownLog and
+	// ErrLatched as the names say. It is one atomic step, and when it returns
+	// nil, the change survives a crash of the machine. It refuses a size or time
+	// smaller than before, and another root at the same size, whatever old says.
+	// After any other error the caller must read again what is there.
 	Update(ctx context.Context, id OriginHash, old *proofs.Tree, next Latest) error
+	// Latch stops cosigning for a log, durably. A second latch of a log is
+	// recorded beside the first.
+	Latch(ctx context.Context, id OriginHash, l Latch) error
+	// Keep keeps a checkpoint that was refused although its log signed it, until
+	// it is judged. It may drop the oldest ones of a log that has many.
+	Keep(ctx context.Context, id OriginHash, s Suspect) error
+}
+
+// NewLog is a log to be added to a store.
+type NewLog struct {
+	Key proofs.Key
+	// Origin of the log; "" is the key's name.
+	Origin string
+	// URL, Source and PerDay are as in Log.
+	URL    string
+	Source string
+	PerDay int64
+}
+
+// Name returns the origin.
+func (n NewLog) Name() string {
+	if n.Origin == "" {
+		return n.Key.Name()
+	}
+	return n.Origin
 }
 
 // CheckSuccessor is what Update refuses for any reason but a stale old. Every
@@ -105,8 +159,8 @@ func CheckSuccessor(latest *Latest, next Latest) error {
 // CheckLogKey says whether a key can be a log's: it must sign checkpoints, not
 // cosign them.
 func CheckLogKey(key proofs.Key) error {
-	if key.Algorithm() != proofs.Ed25519 {
-		return fmt.Errorf("key %s has type %v; a log signs with %v", key.Name(), key.Algorithm(), proofs.Ed25519)
+	if !key.Algorithm().ForLogs() {
+		return fmt.Errorf("key %s has type %v, with which no log signs", key.Name(), key.Algorithm())
 	}
 	return nil
 }

@@ -24,6 +24,11 @@
 //	422  the new tree does not begin with the old one, or no proof shows it:
 //	     another root at the same size, a proof that fails or where none
 //	     belongs, an empty tree with a wrong root
+//	429  too many requests, by this log or from this address
+//	503  busy; or cosigning for this log is stopped (see Latch), or on hold
+//	     until the log's published checkpoint has been looked at
+//
+// With 429 and 503 comes Retry-After, in seconds.
 //
 // GET <monitoring prefix>/<origin hash>/checkpoint, where the hash is SHA-256
 // of the origin in lower-case hex, is the checkpoint cosigned last, with the
@@ -36,20 +41,27 @@
 // gives the same bytes or says nothing new. A crash before the answer leaves
 // the witness ahead of the log, which the next 409 repairs; the reverse, a
 // cosignature that the witness does not remember, cannot happen.
+//
+// # Doubt
+//
+// A cosignature of this witness that its state does not account for stops
+// cosigning for that log until a person acts (see Latch). Checkpoints refused
+// although their log signed them are kept and judged (see Suspect); two of them
+// that cannot both be true become a file that proves it (proofs.Conflict).
 package witness
 
 import (
+	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/witness/client"
 )
 
 // Signer cosigns. *proofs.Signer is one. Signing the same text and time again
@@ -67,23 +79,51 @@ type Config struct {
 	Store Store
 	// Signers cosign, each with one line of the answer. At least one.
 	Signers []Signer
+	// Evidence is where conflicting checkpoints are put; nil only logs them.
+	Evidence *EvidenceDir
+	// Watch says what is looked at for cosignatures that the state has lost.
+	Watch Watch
+	// Limits on requests; zero is none.
+	Limits Limits
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Log takes one record for each refused checkpoint of a known log and for
-	// each internal failure; nil discards them.
+	// Log takes one record for each refused checkpoint of a known log that may
+	// prove something and for each failure; nil discards them.
 	Log *slog.Logger
+	// Registry takes the metrics; nil takes none.
+	Registry prometheus.Registerer
 }
 
 // Witness is the state machine. It is safe for concurrent use, but the only
 // one that may cosign with its keys and its store.
 type Witness struct {
-	store   Store
-	signers []Signer
-	now     func() time.Time
-	log     *slog.Logger
+	store    Store
+	signers  []Signer
+	evidence *EvidenceDir
+	watch    Watch
+	limits   Limits
+	now      func() time.Time
+	log      *slog.Logger
+	metrics  *metrics
+	started  time.Time
+	busy     chan struct{} // one token per request under way
+	byAddr   *buckets[string]
+	nudge    chan struct{} // wakes the examiner
+	status   status
 
-	mu    sync.Mutex
-	locks map[OriginHash]chan struct{} // one token each; only of known logs
+	mu      sync.Mutex
+	origins map[OriginHash]*origin // only of known logs
+}
+
+// origin is what a process remembers of a log it knows, beside the store.
+type origin struct {
+	turn   chan struct{} // one token: the lock
+	check  firstCheck
+	grow   bucket // checkpoints of new trees
+	repeat bucket // the same tree again, which anybody can ask for
+	keep   bucket // suspects
+	recent recent // trees cosigned, or kept as suspects, of late
+	counts counts
 }
 
 // New returns a Witness.
@@ -92,203 +132,129 @@ func New(c Config) (*Witness, error) {
 		return nil, errors.New("a witness needs a store and a signer")
 	}
 	for _, s := range c.Signers {
-		if a := s.Key().Algorithm(); a != proofs.CosignatureV1 {
-			return nil, fmt.Errorf("key %s has type %v; a witness signs with %v", s.Key().Name(), a, proofs.CosignatureV1)
+		if a := s.Key().Algorithm(); !a.ForWitnesses() {
+			return nil, fmt.Errorf("key %s has type %v, with which no witness signs", s.Key().Name(), a)
 		}
 	}
-	w := &Witness{store: c.Store, signers: c.Signers, now: c.Now, log: c.Log, locks: make(map[OriginHash]chan struct{})}
+	w := &Witness{
+		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits,
+		now: c.Now, log: c.Log, nudge: make(chan struct{}, 1), origins: make(map[OriginHash]*origin),
+	}
 	if w.now == nil {
 		w.now = time.Now
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
+	if c.Limits.Concurrent > 0 {
+		w.busy = make(chan struct{}, c.Limits.Concurrent)
+	}
+	w.byAddr = newBuckets[string](c.Limits.PerAddress, maxAddresses)
+	w.started = w.now()
+	var err error
+	if w.metrics, err = newMetrics(c.Registry, w); err != nil {
+		return nil, err
+	}
 	return w, nil
 }
 
-// Reason classifies a refusal.
-type Reason int
-
-// The reasons to refuse a checkpoint, in the order in which they are checked.
-const (
-	Malformed    Reason = iota + 1 // the request does not parse
-	UnknownLog                     // no log with this origin is known
-	Unsigned                       // no signature by a key of the log, or a false one
-	OldSizeAbove                   // the old size exceeds the checkpoint's
-	Conflict                       // the old size is not the latest one
-	Inconsistent                   // not shown to extend the latest checkpoint
-)
-
-// Refusal is the error of AddCheckpoint when the request is at fault.
-type Refusal struct {
-	Reason Reason
-	// Size of the checkpoint cosigned last; with Conflict only.
-	Size int64
-	Err  error
-}
-
-func (r *Refusal) Error() string { return r.Err.Error() }
-func (r *Refusal) Unwrap() error { return r.Err }
-
-func refuse(reason Reason, format string, args ...any) *Refusal {
-	return &Refusal{Reason: reason, Err: fmt.Errorf(format, args...)}
-}
-
-// submission is a request whose form and signatures have been checked.
-type submission struct {
-	id      OriginHash
-	oldSize int64
-	proof   []proofs.Hash
-	cp      proofs.Checkpoint
-	// note has the text as printed from cp and the log's signatures only.
-	note proofs.Note
+// Keys returns the witness's public keys.
+func (w *Witness) Keys() []proofs.Key {
+	keys := make([]proofs.Key, len(w.signers))
+	for i, s := range w.signers {
+		keys[i] = s.Key()
+	}
+	return keys
 }
 
 // AddCheckpoint handles the body of one add-checkpoint call and returns the
 // witness's signatures. The error is a *Refusal, or an internal one, after
 // which nothing was signed.
 func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) ([]proofs.Signature, error) {
-	s, err := w.open(ctx, body)
+	s, log, err := w.open(ctx, body)
 	if err != nil {
+		w.count(s, err)
 		return nil, err
 	}
-	unlock, err := w.lock(ctx, s.id)
+	sigs, err := w.cosign(ctx, s, log)
+	w.count(s, err)
+	return sigs, err
+}
+
+// cosign is AddCheckpoint for a request that a known log signed.
+func (w *Witness) cosign(ctx context.Context, s *submission, log Log) ([]proofs.Signature, error) {
+	o := w.origin(s.id)
+	if err := w.mayCosign(ctx, o, s.id, log); err != nil {
+		return nil, err
+	}
+	unlock, err := o.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	log, err := w.store.Log(ctx, s.id)
+	log, err = w.store.Log(ctx, s.id)
 	if err != nil {
 		return nil, fmt.Errorf("state of %s: %w", s.cp.Origin, err)
 	}
+	if log.Latched {
+		return nil, latchedRefusal()
+	}
 	if err := s.extends(log.Latest); err != nil {
-		w.report(s, log.Latest, err)
+		w.suspect(ctx, o, s, log, err)
 		return nil, err
 	}
 	next := Latest{Tree: s.cp.Tree, Note: s.note.Marshal()}
 	if next.Time, err = w.time(log.Latest); err != nil {
 		return nil, err
 	}
-	var old *proofs.Tree
-	if log.Latest != nil {
-		old = &log.Latest.Tree
-	}
-	// A client that hangs up must not leave it open whether this happened.
-	if err := w.store.Update(context.WithoutCancel(ctx), s.id, old, next); err != nil {
-		return nil, fmt.Errorf("persist checkpoint of %s at size %d: %w", s.cp.Origin, s.cp.Tree.N, err)
+	if err := w.persist(ctx, o, s, log, next); err != nil {
+		return nil, err
 	}
 	return w.sign(s.note.Text, next.Time)
 }
 
-// open parses a request and verifies the log's signatures.
-func (w *Witness) open(ctx context.Context, body []byte) (*submission, error) {
-	req, err := client.ParseRequest(body)
-	if err != nil {
-		return nil, refuse(Malformed, "%w", err)
-	}
-	note, err := proofs.ParseNote(req.Checkpoint)
-	if err != nil {
-		return nil, refuse(Malformed, "%w", err)
-	}
-	cp, err := parseCheckpoint(note.Text)
-	if err != nil {
-		return nil, refuse(Malformed, "%w", err)
-	}
-	// From here on the body's own bytes are out of use: signatures are checked
-	// over, and made over, what was understood of it.
-	note.Text = cp.String()
-	id := HashOrigin(cp.Origin)
-	log, err := w.store.Log(ctx, id)
-	if errors.Is(err, ErrUnknownLog) {
-		return nil, refuse(UnknownLog, "origin %.200q is unknown", cp.Origin)
-	} else if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", cp.Origin, err)
-	}
-	signatures, err := signedBy(note, log.Keys)
-	if err != nil {
-		return nil, err
-	}
-	note.Signatures = signatures
-	if req.OldSize > cp.Tree.N {
-		return nil, refuse(OldSizeAbove, "old size %d is larger than the checkpoint's size %d", req.OldSize, cp.Tree.N)
-	}
-	return &submission{id: id, oldSize: req.OldSize, proof: req.Proof, cp: cp, note: note}, nil
-}
-
-// signedBy verifies the signatures of the given keys and returns one of each
-// key that signed.
-func signedBy(note proofs.Note, keys []proofs.Key) ([]proofs.Signature, error) {
-	var found []proofs.Signature
-	for _, k := range keys {
-		_, err := note.VerifiedBy(k)
-		if errors.Is(err, proofs.ErrNoSignature) {
-			continue
-		} else if err != nil {
-			return nil, refuse(Unsigned, "%w", err)
-		}
-		for _, s := range note.Signatures {
-			if s.Name == k.Name() && s.KeyID == k.ID() {
-				found = append(found, s)
-				break
+// persist stores what is about to be signed, durably.
+func (w *Witness) persist(ctx context.Context, o *origin, s *submission, log Log, next Latest) error {
+	limited := &o.grow
+	var old *proofs.Tree
+	if log.Latest != nil {
+		if next.Tree == log.Latest.Tree {
+			// Within one second the same again is already persisted.
+			if next.Time == log.Latest.Time && bytes.Equal(next.Note, log.Latest.Note) {
+				return nil
 			}
+			limited = &o.repeat
 		}
+		old = &log.Latest.Tree
 	}
-	if len(found) == 0 {
-		return nil, refuse(Unsigned, "no signature by a known key of this log")
+	if wait := limited.take(w.limits.of(log, limited == &o.repeat), w.now()); wait > 0 {
+		return &Refusal{Reason: Limited, RetryAfter: wait, Err: fmt.Errorf("too many checkpoints of %s", s.cp.Origin)}
 	}
-	return found, nil
+	// A client that hangs up must not leave it open whether this happened.
+	err := w.store.Update(context.WithoutCancel(ctx), s.id, old, next)
+	if errors.Is(err, ErrLatched) {
+		return latchedRefusal()
+	} else if err != nil {
+		return fmt.Errorf("persist checkpoint of %s at size %d: %w", s.cp.Origin, s.cp.Tree.N, err)
+	}
+	o.recent.add(next.Tree)
+	return nil
 }
 
-// parseCheckpoint also accepts an empty tree with another root than the empty
-// one, which package proofs refuses: that is not malformed but a lie, and the
-// specification wants the log known and its signature valid before saying so.
-func parseCheckpoint(text string) (proofs.Checkpoint, error) {
-	cp, err := proofs.ParseCheckpoint(text)
-	if err == nil {
-		return cp, nil
+// mayCosign refuses while cosigning for a log is stopped or on hold.
+func (w *Witness) mayCosign(ctx context.Context, o *origin, id OriginHash, log Log) error {
+	if log.Latched {
+		return latchedRefusal()
 	}
-	lines := strings.SplitN(text, "\n", 4)
-	if len(lines) < 4 || lines[1] != "0" || len(lines[2]) != base64.StdEncoding.EncodedLen(len(proofs.Hash{})) {
-		return cp, err
-	}
-	root, decodeErr := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if decodeErr != nil || len(root) != len(proofs.Hash{}) {
-		return cp, err
-	}
-	lines[2] = proofs.EmptyTree.Hash.String()
-	if cp, err = proofs.ParseCheckpoint(strings.Join(lines, "\n")); err != nil {
-		return cp, err
-	}
-	copy(cp.Tree.Hash[:], root)
-	return cp, nil
-}
-
-// extends checks the submission against the checkpoint cosigned last.
-func (s *submission) extends(latest *Latest) error {
-	older := proofs.EmptyTree
-	if latest != nil {
-		older = latest.Tree
-	}
-	newer := s.cp.Tree
-	if s.oldSize != older.N {
-		r := refuse(Conflict, "old size %d, but the last checkpoint has size %d", s.oldSize, older.N)
-		r.Size = older.N
-		return r
-	}
-	switch {
-	case newer.N == 0 && newer != proofs.EmptyTree:
-		return refuse(Inconsistent, "an empty tree has root %v, not %v", proofs.EmptyTree.Hash, newer.Hash)
-	case older.N == 0 && len(s.proof) > 0:
-		return refuse(Inconsistent, "a proof of %d hashes from size 0, where none is needed", len(s.proof))
-	case older.N == newer.N && older.Hash != newer.Hash:
-		return refuse(Inconsistent, "root %v at size %d, where %v was cosigned", newer.Hash, newer.N, older.Hash)
-	case older.N == newer.N && len(s.proof) > 0:
-		return refuse(Inconsistent, "a proof of %d hashes between equal sizes, where none is needed", len(s.proof))
-	}
-	if err := proofs.VerifyConsistency(older, newer, s.proof); err != nil {
-		return refuse(Inconsistent, "%w", err)
+	if err := w.checkFirst(ctx, o, id, log); err != nil {
+		// What went wrong is in the log: it may say too much about the network.
+		return &Refusal{Reason: Held, RetryAfter: retryHeld, Err: errors.New("on hold until the log's published checkpoint can be looked at")}
 	}
 	return nil
+}
+
+func latchedRefusal() error {
+	return &Refusal{Reason: Latched, RetryAfter: retryLatched, Err: ErrLatched}
 }
 
 // time returns the time of the next cosignature: the clock's, or the last one
@@ -341,34 +307,50 @@ func (w *Witness) Cosigned(ctx context.Context, id OriginHash) ([]byte, error) {
 	return note.Marshal(), nil
 }
 
-// lock waits for its turn with a log. The log must be known: the locks of
-// unknown ones would fill the memory.
-func (w *Witness) lock(ctx context.Context, id OriginHash) (unlock func(), err error) {
+// origin returns what is remembered of a log. The log must be known: unknown
+// ones would fill the memory.
+func (w *Witness) origin(id OriginHash) *origin {
 	w.mu.Lock()
-	l, ok := w.locks[id]
+	defer w.mu.Unlock()
+	o, ok := w.origins[id]
 	if !ok {
-		l = make(chan struct{}, 1)
-		w.locks[id] = l
+		o = &origin{turn: make(chan struct{}, 1)}
+		w.origins[id] = o
 	}
-	w.mu.Unlock()
+	return o
+}
+
+// lock waits for its turn with a log.
+func (o *origin) lock(ctx context.Context) (unlock func(), err error) {
 	select {
-	case l <- struct{}{}:
-		return func() { <-l }, nil
+	case o.turn <- struct{}{}:
+		return func() { <-o.turn }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// report leaves a trace of a checkpoint that a known log signed and that does
-// not extend what was cosigned: it may be proof that the log misbehaves.
-func (w *Witness) report(s *submission, latest *Latest, err error) {
-	var r *Refusal
-	if !errors.As(err, &r) || r.Reason != Inconsistent {
-		return
+// recent is a short memory of trees.
+type recent struct {
+	mu    sync.Mutex
+	trees [8]proofs.Tree
+	next  int
+}
+
+func (r *recent) add(t proofs.Tree) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trees[r.next] = t
+	r.next = (r.next + 1) % len(r.trees)
+}
+
+func (r *recent) has(t proofs.Tree) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, have := range r.trees {
+		if have == t {
+			return true
+		}
 	}
-	attrs := []any{"origin", s.cp.Origin, "size", s.cp.Tree.N, "root", s.cp.Tree.Hash.String(), "why", err.Error(), "checkpoint", string(s.note.Marshal())}
-	if latest != nil {
-		attrs = append(attrs, "latest_size", latest.Tree.N, "latest_root", latest.Tree.Hash.String())
-	}
-	w.log.Warn("refused a checkpoint that its log signed", attrs...)
+	return false
 }

@@ -125,7 +125,7 @@ func TestSignatures(t *testing.T) {
 	log, second := b.log.Signer, witnesstest.NewSigner(t, "log.example", proofs.Ed25519)
 	stranger := witnesstest.NewSigner(t, "stranger.example", proofs.Ed25519)
 	impostor := witnesstest.NewSigner(t, "log.example", proofs.Ed25519)
-	if err := b.store.AddKey(t.Context(), second.Key()); err != nil {
+	if err := b.store.AddKey(t.Context(), "", second.Key()); err != nil {
 		t.Fatal(err)
 	}
 	// A note whose line names one of the keys but signs something else.
@@ -381,7 +381,7 @@ func TestNoTimeNoCosignature(t *testing.T) {
 }
 
 // failing is a Store whose updates fail.
-type failing struct{ witness.Store }
+type failing struct{ witnesstest.Store }
 
 func (failing) Update(context.Context, witness.OriginHash, *proofs.Tree, witness.Latest) error {
 	return fmt.Errorf("disk full at /var/lib/secret")
@@ -449,8 +449,9 @@ func TestMethodsAndPaths(t *testing.T) {
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
 		b.expect(b.do(method, "/add-checkpoint", nil), http.StatusMethodNotAllowed, "")
 	}
-	b.expect(b.do("GET", "/", nil), http.StatusNotFound, "")
+	b.expect(b.do("GET", "/nothing", nil), http.StatusNotFound, "")
 	b.expect(b.do("GET", "/healthz", nil), http.StatusOK, "ok\n")
+	b.expect(b.do("GET", "/readyz", nil), http.StatusOK, "ok\n")
 }
 
 func TestNewRefuses(t *testing.T) {

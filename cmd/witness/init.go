@@ -1,60 +1,136 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/ledger"
 	"github.com/tuflog/tuflog/witness/sqlite"
+	"github.com/tuflog/tuflog/witness/sshagent"
 )
 
+type initFlags struct {
+	dir, name, ledger string
+	mldsa             bool
+	agent, sshKey     string
+}
+
 func newInit() *cobra.Command {
-	var flags struct{ dir, name string }
+	var flags initFlags
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --name NAME",
-		Short: "Make a new witness: a key and an empty state",
+		Short: "Make a new witness: a key, an empty state and an empty ledger",
 		Long: `Init makes a new witness in a directory, which it creates if need be, and prints
 the witness's public key. The name goes into the key and cannot be changed: a
-URL without a scheme that identifies the witness, not necessarily reachable.`,
-		Example: `  witness init --dir ./w1 --name witness.example/w1`,
-		Args:    cobra.NoArgs,
+URL without a scheme that identifies the witness, not necessarily reachable.
+
+With --ml-dsa it makes a second key, of type ML-DSA-44, and every answer carries
+a cosignature by each. With --ssh-agent the first key is not made but taken from
+an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
+		Example: `  witness init --dir ./w1 --name witness.example/w1
+  witness init --dir ./w2 --name witness.example/w2 --ml-dsa`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			vkey, err := initialize(flags.dir, flags.name)
+			vkeys, err := initialize(flags)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), vkey)
+			fmt.Fprint(cmd.OutOrStdout(), vkeys)
 			return nil
 		},
 	}
 	dirFlag(cmd, &flags.dir)
-	cmd.Flags().StringVar(&flags.name, "name", "", "name of the witness (required)")
-	if err := cmd.MarkFlagRequired("name"); err != nil {
-		panic(err) // the flag was defined one line above
-	}
+	f := cmd.Flags()
+	f.StringVar(&flags.name, "name", "", "name of the witness (required)")
+	f.StringVar(&flags.ledger, "ledger", "", "directory of the ledger (default DIR.ledger)")
+	f.BoolVar(&flags.mldsa, "ml-dsa", false, "make an ML-DSA-44 key beside the Ed25519 key")
+	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that has the Ed25519 key")
+	f.StringVar(&flags.sshKey, "ssh-key", "", "fingerprint of the key in the agent, SHA256:…, if it has several")
+	required(cmd, "name")
 	return cmd
 }
 
-func initialize(dir, name string) (vkey string, err error) {
-	signer, err := proofs.GenerateSigner(nil, name, proofs.CosignatureV1)
+// initialize returns the public keys, one a line.
+func initialize(flags initFlags) (vkeys string, err error) {
+	ledgerDir, err := ledgerPath(flags.dir, flags.ledger)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(flags.dir, 0o700); err != nil {
 		return "", err
 	}
-	// The key comes first: a state whose key is missing would be mistaken for
+	// The keys come first: a state whose key is missing would be mistaken for
 	// a witness that lost it.
-	if err := keyfile.Create(keyPath(dir), signer.PrivateKey()); err != nil {
+	keys, err := initKeys(flags)
+	if err != nil {
 		return "", err
 	}
-	if err := sqlite.Create(dir, signer.Key()); err != nil {
+	if err := sqlite.Create(flags.dir, keys...); err != nil {
 		return "", err
 	}
-	vkey = signer.Key().String()
-	return vkey, durable.WriteFile(vkeyPath(dir), []byte(vkey+"\n"), 0o644)
+	if err := ledger.Create(ledgerDir, keys...); err != nil {
+		return "", err
+	}
+	for _, k := range keys {
+		vkeys += k.String() + "\n"
+	}
+	return vkeys, durable.WriteFile(vkeyPath(flags.dir), []byte(vkeys), 0o644)
+}
+
+// initKeys makes the private keys, or finds them.
+func initKeys(flags initFlags) ([]proofs.Key, error) {
+	var keys []proofs.Key
+	if flags.agent != "" {
+		k, err := agentKey(flags)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	} else if flags.sshKey != "" {
+		return nil, errors.New("--ssh-key needs --ssh-agent")
+	}
+	var algorithms []proofs.Algorithm
+	if flags.agent == "" {
+		algorithms = append(algorithms, proofs.CosignatureV1)
+	}
+	if flags.mldsa {
+		algorithms = append(algorithms, proofs.MLDSA44)
+	}
+	for _, alg := range algorithms {
+		signer, err := proofs.GenerateSigner(nil, flags.name, alg)
+		if err != nil {
+			return nil, err
+		}
+		if err := keyfile.Create(keyPath(flags.dir, alg), signer.PrivateKey()); err != nil {
+			return nil, err
+		}
+		keys = append(keys, signer.Key())
+	}
+	return keys, nil
+}
+
+// agentKey finds the key in the agent.
+func agentKey(flags initFlags) (proofs.Key, error) {
+	listed, err := sshagent.List(flags.agent)
+	if err != nil {
+		return proofs.Key{}, fmt.Errorf("ssh-agent at %s: %w", flags.agent, err)
+	}
+	var prints []string
+	for _, l := range listed {
+		if l.Fingerprint == flags.sshKey || flags.sshKey == "" && len(listed) == 1 {
+			return l.Key(flags.name)
+		}
+		prints = append(prints, l.Fingerprint+" ("+l.Comment+")")
+	}
+	if len(listed) == 0 {
+		return proofs.Key{}, fmt.Errorf("the ssh-agent at %s has no Ed25519 key; add one with ssh-add", flags.agent)
+	}
+	return proofs.Key{}, fmt.Errorf("say with --ssh-key which key of the ssh-agent to use; it has %s", strings.Join(prints, ", "))
 }

@@ -1,15 +1,19 @@
 // Command witness cosigns the checkpoints of transparency logs
 // (c2sp.org/tlog-witness): it promises that a log showed it one history only.
 //
-// A witness lives in a directory:
+// A witness lives in a directory, and beside it:
 //
-//	witness.key   the private key, readable by its owner only
-//	witness.vkey  the public key, for those who trust the witness
-//	state.db      the logs it knows and what it cosigned of each
-//	lock          held by the process that serves
+//	DIR/witness.key        the private key, readable by its owner only
+//	DIR/witness-mldsa.key  the second one, if there is one
+//	DIR/witness.vkey       the public keys, for those who trust the witness
+//	DIR/state.db           the logs it knows and what it cosigned of each
+//	DIR/evidence/          proof of logs that showed two histories
+//	DIR/lock               held by the process that serves
+//	DIR.ledger/            what was signed last of each log, once more
 //
-// Losing state.db, or restoring an old copy, would let a log show the witness
-// another history. Then make a new witness, with a new key.
+// The ledger is not below DIR so that restoring DIR from a backup does not
+// restore it: a witness that finds it knows less than the ledger, or than the
+// logs, stops cosigning until a person acts (witness latch).
 package main
 
 import (
@@ -18,6 +22,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness"
 )
 
 func main() { cli.Main(newRoot) }
@@ -30,21 +36,49 @@ func newRoot() *cobra.Command {
 after the log has proved that its tree begins with the one cosigned before.
 It speaks c2sp.org/tlog-witness.`,
 		Example: `  witness init --dir ./w1 --name witness.example/w1
-  witness log add --dir ./w1 sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8
+  witness log add --dir ./w1 --origin "go.sum database tree" sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8
   witness log list --dir ./w1
   witness serve --dir ./w1 --listen 127.0.0.1:7380`,
 	}
-	root.AddCommand(newInit(), newLog(), newServe())
+	root.AddCommand(newInit(), newKey(), newLog(), newLatch(), newEvidence(), newServe(), newConformance())
 	return root
 }
 
-// dirFlag adds the flag every command needs.
+// dirFlag adds the flag nearly every command needs.
 func dirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "dir", "", "directory of the witness (required)")
-	if err := cmd.MarkFlagRequired("dir"); err != nil {
-		panic(err) // the flag was defined one line above
+	required(cmd, "dir")
+}
+
+func required(cmd *cobra.Command, flag string) {
+	if err := cmd.MarkFlagRequired(flag); err != nil {
+		panic(err) // the flag has been defined
 	}
 }
 
-func keyPath(dir string) string  { return filepath.Join(dir, "witness.key") }
 func vkeyPath(dir string) string { return filepath.Join(dir, "witness.vkey") }
+
+// keyPath returns the file of a private key.
+func keyPath(dir string, alg proofs.Algorithm) string {
+	if alg == proofs.MLDSA44 {
+		return filepath.Join(dir, "witness-mldsa.key")
+	}
+	return filepath.Join(dir, "witness.key")
+}
+
+// ledgerPath returns the directory of the ledger, which is beside DIR unless a
+// flag says otherwise.
+func ledgerPath(dir, flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return abs + ".ledger", nil
+}
+
+func evidenceDir(dir string) *witness.EvidenceDir {
+	return &witness.EvidenceDir{Path: filepath.Join(dir, "evidence")}
+}

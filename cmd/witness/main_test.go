@@ -90,12 +90,17 @@ func mustRefuse(t *testing.T, want string, args ...string) {
 func newWitness(t *testing.T) (dir string, key proofs.Key) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "w")
+	return dir, initWitness(t, dir)
+}
+
+func initWitness(t *testing.T, dir string) proofs.Key {
+	t.Helper()
 	vkey := mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1")
 	key, err := proofs.ParseKey(strings.TrimSuffix(vkey, "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, key
+	return key
 }
 
 // process is a witness that serves.
@@ -104,12 +109,12 @@ type process struct {
 	cmd    *exec.Cmd
 	url    string
 	exited chan error
-	log    *bytes.Buffer // its stderr after the first line; read it after exit
+	log    *bytes.Buffer // its stderr; read it after exit
 }
 
-func serveProgram(t *testing.T, dir string) *process {
+func serveProgram(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
-	cmd := exec.Command(program, "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+	cmd := exec.Command(program, append([]string{"serve", "--dir", dir, "--listen", "127.0.0.1:0"}, flags...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -120,14 +125,20 @@ func serveProgram(t *testing.T, dir string) *process {
 	p := &process{t: t, cmd: cmd, exited: make(chan error, 1), log: new(bytes.Buffer)}
 	t.Cleanup(func() { p.kill() })
 	r := bufio.NewReader(stderr)
-	line, err := r.ReadString('\n')
-	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	var url string
+	ok := false
+	for err == nil && !ok {
+		var line string
+		line, err = r.ReadString('\n')
+		p.log.WriteString(line)
+		url, ok = strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	}
 	go func() {
 		_, copyErr := io.Copy(p.log, r)
 		p.exited <- errors.Join(cmd.Wait(), copyErr)
 	}()
 	if err != nil || !ok {
-		t.Fatalf("serve printed %q, %v", line, err)
+		t.Fatalf("serve printed %q, %v", p.log, err)
 	}
 	p.url = url
 	return p
@@ -137,6 +148,25 @@ func serveProgram(t *testing.T, dir string) *process {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	p.wait()
+}
+
+// freeze stops the process where it is.
+func (p *process) freeze() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// stop ends the process as an operator does.
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		p.t.Fatalf("serve ended with %v: %s", err, p.log)
+	}
 }
 
 // wait returns how the process ended.
@@ -180,11 +210,24 @@ func (p *process) latest(log, key proofs.Key) proofs.Tree {
 	return cp.Tree
 }
 
+// splitArgs splits a command line at spaces that are not between quotes.
+func splitArgs(line string) []string {
+	var args []string
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			args = append(args, part)
+		} else {
+			args = append(args, strings.Fields(part)...)
+		}
+	}
+	return args
+}
+
 func TestHelpExamplesWork(t *testing.T) {
 	t.Chdir(t.TempDir())
 	// The root's examples build on each other; serve has its own test.
 	for _, line := range strings.Split(newRoot().Example, "\n") {
-		args := strings.Fields(line)
+		args := splitArgs(line)
 		if args[0] != "witness" {
 			t.Fatalf("example %q", line)
 		}
@@ -209,7 +252,7 @@ func TestHelpExamplesWork(t *testing.T) {
 	visit(newRoot())
 	// The example of log list, on the witness that the root's examples made.
 	var logs []listedLog
-	if err := json.Unmarshal([]byte(mustRun(t, "log", "list", "--dir", "./w1", "--json")), &logs); err != nil || len(logs) != 1 || logs[0].Origin != "sum.golang.org" {
+	if err := json.Unmarshal([]byte(mustRun(t, "log", "list", "--dir", "./w1", "--json")), &logs); err != nil || len(logs) != 1 || logs[0].Origin != "go.sum database tree" {
 		t.Fatalf("logs are %+v, %v", logs, err)
 	}
 }
@@ -293,12 +336,7 @@ func TestServe(t *testing.T) {
 	}
 
 	// It stops when told to, and remembers.
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.wait(); err != nil {
-		t.Fatalf("serve ended with %v: %s", err, p.log)
-	}
+	p.stop()
 	p = serveProgram(t, dir)
 	if got := p.latest(log.Key(), key); got != want {
 		t.Fatalf("after a restart, latest has size %d", got.N)

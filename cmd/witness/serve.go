@@ -8,103 +8,269 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
+	"os"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/internal/keyfile"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/witness"
+	"github.com/tuflog/tuflog/witness/ledger"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
 // stopTime is how long requests may take to end when the process is told to.
 const stopTime = 10 * time.Second
 
+type serveFlags struct {
+	dir, ledger, listen, metrics string
+	agent                        string
+	lists, peers                 []string
+	listEvery, checkEvery, hold  time.Duration
+	perLog, perAddress           float64
+	concurrent                   int
+	addressHeader                string
+}
+
 func newServe() *cobra.Command {
-	var flags struct{ dir, listen string }
+	var flags serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve --dir DIR [--listen ADDR]",
 		Short: "Cosign checkpoints over HTTP",
 		Long: `Serve answers POST /add-checkpoint with cosignatures, GET /HASH/checkpoint with
-the checkpoint cosigned last (HASH is SHA-256 of the log's origin, in hex) and
-GET /healthz. When ready it prints "listening on http://ADDR" on stderr. An
-interrupt or SIGTERM lets requests under way end and stops it.`,
-		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380`,
-		Args:    cobra.NoArgs,
+the checkpoint cosigned last (HASH is SHA-256 of the log's origin, in hex), GET /
+with a status page, GET /healthz and GET /readyz. When ready it prints
+"listening on http://ADDR" on stderr and tells systemd. An interrupt or SIGTERM
+lets requests under way end and stops it.
+
+It looks, before it cosigns a log for the first time and then on a schedule, at
+the log's published checkpoint and at --peer witnesses for cosignatures of its own
+that its state has lost. One of the peers should be the witness's own public URL.
+
+Exit code 1 means that it stopped because the ledger could not be written, and
+should be started again; 2 that starting it again would not help.`,
+		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380
+  witness serve --dir ./w1 --log-list https://witness-network.org/testing/log-list.1 --peer https://witness.example`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), flags.dir, flags.listen, cmd.ErrOrStderr())
+			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
 		},
 	}
 	dirFlag(cmd, &flags.dir)
-	cmd.Flags().StringVar(&flags.listen, "listen", "127.0.0.1:7380", "address to listen on; port 0 picks one")
+	f := cmd.Flags()
+	f.StringVar(&flags.listen, "listen", "127.0.0.1:7380", "address to listen on; port 0 picks one")
+	f.StringVar(&flags.metrics, "metrics-listen", "", "address to serve /metrics on")
+	f.StringVar(&flags.ledger, "ledger", "", "directory of the ledger (default DIR.ledger)")
+	f.StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that has the Ed25519 key")
+	f.StringArrayVar(&flags.lists, "log-list", nil, "https URL of a list of logs to follow (may be repeated)")
+	f.DurationVar(&flags.listEvery, "log-list-every", time.Hour, "how often to fetch lists")
+	f.StringArrayVar(&flags.peers, "peer", nil, "monitoring prefix of another witness, or this one's (may be repeated)")
+	f.DurationVar(&flags.checkEvery, "check-every", witness.DefaultEvery, "how often to look at published checkpoints and peers")
+	f.DurationVar(&flags.hold, "hold", witness.DefaultHold, "how long after the start not to cosign a log whose published checkpoint cannot be fetched; negative: no time")
+	f.Float64Var(&flags.perLog, "max-per-log", 100, "checkpoints a second of one log, ten times as many at once; 0: no limit")
+	f.Float64Var(&flags.perAddress, "max-per-address", 500, "requests a second from one address, ten times as many at once; 0: no limit")
+	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests under way at once; 0: no limit")
+	f.StringVar(&flags.addressHeader, "client-address-header", "", "header in which a proxy in front gives the client's address, such as X-Forwarded-For")
 	return cmd
 }
 
-func serve(ctx context.Context, dir, listen string, stderr io.Writer) (err error) {
-	store, err := sqlite.Open(dir)
-	if err != nil {
-		return err
+func (f serveFlags) check() error {
+	if f.listEvery < time.Second || f.checkEvery < 100*time.Millisecond {
+		return errors.New("a schedule of less than a second")
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	unlock, err := sqlite.Lock(dir)
-	if err != nil {
-		return err
+	if f.perLog < 0 || f.perAddress < 0 || f.concurrent < 0 {
+		return errors.New("a limit is negative")
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	signer, err := readSigner(dir, store)
-	if err != nil {
-		return err
+	for _, l := range f.lists {
+		if err := witness.CheckListURL(l); err != nil {
+			return err
+		}
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	w, err := witness.New(witness.Config{Store: store, Signers: []witness.Signer{signer}, Log: logger})
-	if err != nil {
-		return err
+	for _, p := range f.peers {
+		if _, err := cleanURL(p); err != nil {
+			return err
+		}
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
-	if err != nil {
-		return err
-	}
-	server := witness.NewServer(w.Handler())
-	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
-	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
-	return run(ctx, server, l)
+	return nil
 }
 
-// readSigner reads the key and makes sure that it is the one whose past is in
-// the state.
-func readSigner(dir string, store *sqlite.Store) (*proofs.Signer, error) {
-	skey, err := keyfile.Read(keyPath(dir))
+func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) {
+	if err := flags.check(); err != nil {
+		return err
+	}
+	var closers closers
+	defer func() { err = errors.Join(err, closers.close()) }()
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	store, err := openState(ctx, flags, &closers, logger)
+	if err != nil {
+		return err
+	}
+	signers, err := openSigners(flags.dir, flags.agent, store)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w, err := witness.New(witness.Config{
+		Store: store, Signers: signers, Evidence: evidenceDir(flags.dir), Log: logger, Registry: registry,
+		Watch: witness.Watch{Peers: flags.peers, Every: flags.checkEvery, Hold: flags.hold},
+		Limits: witness.Limits{
+			PerOrigin:  witness.Rate{PerSecond: flags.perLog, Burst: 10 * flags.perLog},
+			PerAddress: witness.Rate{PerSecond: flags.perAddress, Burst: 10 * flags.perAddress},
+			Concurrent: flags.concurrent,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
+	if err != nil {
+		return err
+	}
+	server := witness.NewServer(w.HandlerBehind(flags.addressHeader))
+	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
+	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
+	if flags.metrics != "" {
+		if err := serveMetrics(ctx, flags.metrics, registry, &closers, stderr); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
+	closers.background(ctx, func(ctx context.Context) { w.Run(ctx) })
+	for _, list := range flags.lists {
+		closers.background(ctx, func(ctx context.Context) { w.FollowList(ctx, store, list, flags.listEvery) })
+	}
+	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
+		logger.Warn("not told systemd", "error", err)
+	}
+	return run(ctx, server, l, store)
+}
+
+// closers end what serve has begun, the last first.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// background runs f until the closers are called.
+func (c *closers) background(ctx context.Context, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { f(ctx) })
+	c.add(func() error {
+		cancel()
+		wg.Wait()
+		return nil
+	})
+}
+
+// openState opens the state and the ledger for this process alone, and latches
+// the logs of which the ledger knows more.
+func openState(ctx context.Context, flags serveFlags, closers *closers, logger *slog.Logger) (*sqlite.Store, error) {
+	store, err := sqlite.Open(flags.dir)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := proofs.ParseSigner(skey)
+	// Closed before the ledger, to which it may still write.
+	closeStore := sync.OnceValue(store.Close)
+	closers.add(closeStore)
+	ledgerDir, err := ledgerPath(flags.dir, flags.ledger)
 	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", keyPath(dir), err)
+		return nil, err
 	}
-	if !slices.Contains(store.Signers(), signer.Key()) {
-		return nil, fmt.Errorf("the state in %s belongs to another key than %s", dir, signer.Key())
+	unlock, err := sqlite.Lock(flags.dir)
+	if err != nil {
+		return nil, err
 	}
-	return signer, nil
+	closers.add(unlock)
+	l, err := ledger.Open(ledgerDir, store.Signers()...)
+	if errors.Is(err, os.ErrNotExist) {
+		l, err = replaceLedger(ctx, store, ledgerDir, logger)
+	}
+	if err != nil {
+		return nil, err
+	}
+	closers.add(l.Close)
+	closers.add(closeStore)
+	if unlock, err = sqlite.Lock(ledgerDir); err != nil {
+		return nil, err
+	}
+	closers.add(unlock)
+	latches, err := store.UseLedger(ctx, l, time.Now().Unix())
+	for origin, latch := range latches {
+		logger.Error("cosigning is stopped: the state has lost what was cosigned", "origin", origin, "why", latch.Why, "source", latch.Source, "advice", "witness latch list")
+	}
+	return store, err
+}
+
+// replaceLedger makes a new ledger where there is none. Init made one, so the
+// state may have been moved, or restored on another machine, and be old: every
+// log is latched, before there is a ledger that could be taken for the first.
+func replaceLedger(ctx context.Context, store *sqlite.Store, dir string, logger *slog.Logger) (*ledger.Ledger, error) {
+	logger.Error("the ledger is missing: cosigning is stopped for all logs that are known", "ledger", dir, "advice", "witness latch list")
+	err := store.LatchAll(ctx, witness.Latch{
+		Since: time.Now().Unix(), Source: dir,
+		Why: "the ledger was missing, so nothing shows that the state is the latest one",
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := ledger.Create(dir, store.Signers()...); err != nil {
+		return nil, err
+	}
+	return ledger.Open(dir, store.Signers()...)
+}
+
+// serveMetrics serves /metrics on an address of its own.
+func serveMetrics(ctx context.Context, addr string, registry *prometheus.Registry, closers *closers, stderr io.Writer) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := witness.NewServer(mux)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	closers.add(func() error {
+		err := server.Close()
+		<-served
+		return err
+	})
+	fmt.Fprintf(stderr, "metrics on http://%s/metrics\n", l.Addr())
+	return nil
 }
 
 // run serves until ctx ends, then lets requests under way finish.
-func run(ctx context.Context, server *http.Server, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+func run(ctx context.Context, server *http.Server, l net.Listener, store *sqlite.Store) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var failed error
 	select {
-	case err := <-failed:
+	case err := <-served:
 		return err
+	case <-store.Failed():
+		failed = cli.Failed(store.Err())
 	case <-ctx.Done():
 	}
+	err := errors.Join(failed, sdnotify.Notify(sdnotify.Stopping))
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
-	err := server.Shutdown(stop)
-	if err != nil {
-		err = errors.Join(err, server.Close())
+	if shutdownErr := server.Shutdown(stop); shutdownErr != nil {
+		err = errors.Join(err, shutdownErr, server.Close())
 	}
-	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
 	return err

@@ -8,7 +8,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -38,6 +40,9 @@ type StatusError struct {
 	Code int
 	// Body is the beginning of the answer.
 	Body string
+	// RetryAfter is how long the witness asks to be left alone; zero if it
+	// does not say.
+	RetryAfter time.Duration
 }
 
 func (e *StatusError) Error() string {
@@ -112,7 +117,17 @@ func statusError(resp *http.Response, body []byte) error {
 			}
 		}
 	}
-	return &StatusError{Code: resp.StatusCode, Body: string(body[:min(len(body), shownBody)])}
+	return &StatusError{Code: resp.StatusCode, Body: string(body[:min(len(body), shownBody)]), RetryAfter: retryAfter(resp.Header)}
+}
+
+// retryAfter reads Retry-After in seconds. The form with a date is left out: it
+// would need both clocks to be right.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.ParseInt(h.Get("Retry-After"), 10, 32)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 // verified returns the signature lines of c.Key in a witness's answer.

@@ -31,6 +31,11 @@ type Gatherer struct {
 	Timeout time.Duration
 	// Now is the clock of Health; nil is time.Now.
 	Now func() time.Time
+	// Late, if not nil, is given the cosignatures over a checkpoint's text
+	// that arrive after Gather has returned it with a quorum. Set it before the
+	// first call of Gather; it is called from other goroutines, and never
+	// after Close.
+	Late func(text string, sigs []proofs.Signature)
 
 	policy *proofs.Policy
 	peers  []*peer
@@ -42,6 +47,7 @@ type Gatherer struct {
 	mu      sync.Mutex // guards closed against running
 	closed  bool
 	running sync.WaitGroup
+	memory  memory
 }
 
 // NewGatherer returns a Gatherer for every witness of the policy that has a
@@ -148,6 +154,7 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 			for _, a := range got {
 				note.Signatures = append(note.Signatures, a.sigs...)
 			}
+			g.passOn(note.Text, answers, pending)
 			return note.Marshal(), nil
 		}
 		if pending == 0 || ctx.Err() != nil {
@@ -160,6 +167,27 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 		case <-ctx.Done():
 		}
 	}
+}
+
+// passOn hands the answers that are still to come to Late.
+func (g *Gatherer) passOn(text string, answers <-chan answer, pending int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.Late == nil || g.closed || pending == 0 {
+		return
+	}
+	g.running.Go(func() {
+		for range pending {
+			select {
+			case a := <-answers:
+				if a.err == nil {
+					g.Late(text, a.sigs)
+				}
+			case <-g.base.Done():
+				return
+			}
+		}
+	})
 }
 
 // failure says who did not answer.
@@ -210,8 +238,9 @@ func (g *Gatherer) ask(q question) (<-chan answer, error) {
 	answers := make(chan answer, len(g.peers))
 	for i, p := range g.peers {
 		g.running.Go(func() {
-			sigs, err := p.cosign(g.base, timeout, q)
+			sigs, err := p.cosign(g.base, timeout, q, now)
 			p.note(err, now())
+			g.save(false)
 			answers <- answer{peer: i, sigs: sigs, err: err}
 		})
 	}
@@ -226,6 +255,7 @@ func (g *Gatherer) Close() {
 	g.mu.Unlock()
 	g.cancel()
 	g.running.Wait()
+	g.save(true)
 }
 
 // Health is what a Gatherer knows of a witness.

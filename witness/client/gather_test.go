@@ -35,7 +35,7 @@ type peer struct {
 func newPeer(t testing.TB, name string, log *witnesstest.Log) *peer {
 	t.Helper()
 	p := &peer{t: t, signer: witnesstest.NewSigner(t, name, proofs.CosignatureV1), store: new(witnesstest.Memory)}
-	if err := p.store.AddLog(context.Background(), log.Key()); err != nil {
+	if err := p.store.AddLog(context.Background(), witness.NewLog{Key: log.Key()}); err != nil {
 		t.Fatal(err)
 	}
 	w, err := witness.New(witness.Config{Store: p.store, Signers: []witness.Signer{p.signer}})

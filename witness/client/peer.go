@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -35,13 +36,17 @@ type peer struct {
 
 	mu          sync.Mutex
 	size        int64
+	notBefore   time.Time // it has asked to be left alone until then
 	lastErr     error
 	lastSuccess time.Time
 }
 
 // cosign obtains the witness's cosignatures. The timeout bounds the wait for
 // an earlier request to end, and then each request.
-func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question) ([]proofs.Signature, error) {
+func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, now func() time.Time) ([]proofs.Signature, error) {
+	if wait := p.wait(now()); wait > 0 {
+		return nil, fmt.Errorf("it is not asked for another %v: it wants to be left alone", wait.Round(time.Second))
+	}
 	if err := p.takeTurn(ctx, timeout); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,7 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question) ([
 			p.setSize(q.size)
 			return sigs, nil
 		case !errors.As(err, &conflict):
+			p.backOff(err, now())
 			return nil, err
 		}
 		p.setSize(conflict.Size)
@@ -71,6 +77,28 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question) ([
 		}
 		old = conflict.Size
 	}
+}
+
+// maxRetryAfter is the longest that a witness can ask to be left alone.
+const maxRetryAfter = 10 * time.Minute
+
+// backOff honours the Retry-After of a witness that is too busy.
+func (p *peer) backOff(err error, now time.Time) {
+	var status *StatusError
+	if !errors.As(err, &status) || status.Code != http.StatusTooManyRequests && status.Code != http.StatusServiceUnavailable {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.notBefore = now.Add(min(status.RetryAfter, maxRetryAfter))
+}
+
+// wait returns how long the witness still wants to be left alone.
+func (p *peer) wait(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// A clock that was set back does not make it longer.
+	return min(p.notBefore.Sub(now), maxRetryAfter)
 }
 
 func (p *peer) takeTurn(ctx context.Context, timeout time.Duration) error {

@@ -1,12 +1,19 @@
 package sqlite
 
-import "testing"
+import (
+	"context"
+	"database/sql"
+	"testing"
+)
 
 // Pragma reads a setting of the connection that writes.
 func (s *Store) Pragma(t *testing.T, name string) string {
 	t.Helper()
 	var v string
-	if err := s.write.QueryRow("PRAGMA " + name).Scan(&v); err != nil {
+	err := s.change(false, func(ctx context.Context, c *sql.Conn) error {
+		return c.QueryRowContext(ctx, "PRAGMA "+name).Scan(&v)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return v

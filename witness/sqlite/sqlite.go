@@ -2,13 +2,20 @@
 // directory of its own.
 //
 // The file is in WAL mode with synchronous=FULL: a change that was reported as
-// done survives a power cut. Several processes may have it open at once, so
-// that logs can be added while the witness serves; only one may cosign, the one
-// that holds the lock of the directory (see Lock).
+// done survives a power cut. Whatever changes are waiting are made in one
+// transaction, so that many logs share a sync. With a ledger (see UseLedger) it is
+// the ledger's sync that they share, and the file is synced a moment later. What was read or written last is kept
+// in memory.
 //
-//	signers  the witness's own public keys
-//	logs     one row per log: origin, and the checkpoint cosigned last
-//	keys     the logs' public keys
+// Several processes may have the file open at once, so that logs can be added
+// while the witness serves; only one may cosign, the one that holds the lock of
+// the directory (see Lock).
+//
+//	signers   the witness's own public keys
+//	logs      one row per log: origin, and the checkpoint cosigned last
+//	keys      the logs' public keys
+//	latches   why cosigning was stopped, and why it was resumed
+//	suspects  checkpoints refused although their log signed them
 package sqlite
 
 import (
@@ -19,6 +26,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/proofs"
@@ -30,7 +38,7 @@ import (
 const (
 	fileName = "state.db"
 	// version of the schema, in PRAGMA user_version.
-	version = 1
+	version = 2
 )
 
 // The latest checkpoint's size and root repeat what is in its note, for people
@@ -40,12 +48,16 @@ CREATE TABLE signers (
 	vkey TEXT PRIMARY KEY
 ) STRICT;
 CREATE TABLE logs (
-	id     BLOB PRIMARY KEY CHECK (length(id) = 32), -- SHA-256 of origin
-	origin TEXT NOT NULL UNIQUE,
-	size   INTEGER CHECK (size >= 0),
-	root   BLOB CHECK (length(root) = 32),
-	note   BLOB,    -- the checkpoint with the log's signatures
-	time   INTEGER, -- of the cosignature, POSIX seconds
+	id      BLOB PRIMARY KEY CHECK (length(id) = 32), -- SHA-256 of origin
+	origin  TEXT NOT NULL UNIQUE,
+	url     TEXT NOT NULL,    -- where the log publishes; '' is unknown
+	source  TEXT NOT NULL,    -- the list that named it; '' is the operator
+	per_day INTEGER NOT NULL, -- requests a day by that list; 0 is no limit
+	removed INTEGER NOT NULL DEFAULT 0 CHECK (removed IN (0, 1)),
+	size    INTEGER CHECK (size >= 0),
+	root    BLOB CHECK (length(root) = 32),
+	note    BLOB,             -- the checkpoint with the log's signatures
+	time    INTEGER,          -- of the cosignature, POSIX seconds
 	CHECK ((size IS NULL) = (root IS NULL) AND (size IS NULL) = (note IS NULL) AND (size IS NULL) = (time IS NULL))
 ) STRICT;
 CREATE TABLE keys (
@@ -54,6 +66,34 @@ CREATE TABLE keys (
 	vkey   TEXT NOT NULL,
 	PRIMARY KEY (log, key_id)
 ) STRICT;
+CREATE TABLE latches (
+	id      INTEGER PRIMARY KEY,
+	log     BLOB NOT NULL REFERENCES logs (id),
+	since   INTEGER NOT NULL,
+	source  TEXT NOT NULL,
+	why     TEXT NOT NULL,
+	size    INTEGER NOT NULL, -- what was seen; 0, zeros and 0 for nothing
+	root    BLOB NOT NULL CHECK (length(root) = 32),
+	time    INTEGER NOT NULL,
+	note    BLOB,
+	cleared INTEGER,          -- when, POSIX seconds; NULL stops cosigning
+	reason  TEXT
+) STRICT;
+CREATE INDEX latches_log ON latches (log);
+CREATE TABLE suspects (
+	log     BLOB NOT NULL REFERENCES logs (id),
+	size    INTEGER NOT NULL,
+	root    BLOB NOT NULL CHECK (length(root) = 32),
+	note    BLOB NOT NULL,
+	why     TEXT NOT NULL,
+	failed  INTEGER NOT NULL, -- 1: its proof failed; 0: its old size was wrong
+	seen    INTEGER NOT NULL,
+	tries   INTEGER NOT NULL DEFAULT 0,
+	next    INTEGER NOT NULL DEFAULT 0,
+	verdict TEXT NOT NULL DEFAULT '',
+	PRIMARY KEY (log, size, root)
+) STRICT;
+CREATE INDEX suspects_next ON suspects (verdict, next);
 `
 
 // Create makes a new state in an existing directory, for a witness with the
@@ -85,18 +125,27 @@ func fill(path string, signers []proofs.Key) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	ctx := context.Background()
-	return transact(ctx, db, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, schema); err != nil {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	for _, k := range signers {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO signers (vkey) VALUES (?)`, k.String()); err != nil {
 			return err
 		}
-		for _, k := range signers {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO signers (vkey) VALUES (?)`, k.String()); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version))
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
 		return err
-	})
+	}
+	return tx.Commit()
 }
 
 // open opens the file, which must exist, with one more query parameter.
@@ -114,14 +163,25 @@ func open(path, more string) (*sql.DB, error) {
 
 // Store is a witness's state. It implements witness.Store.
 type Store struct {
-	// Writing goes over one connection, because SQLite has one writer anyway
-	// and waits more fairly here than inside its busy handler.
-	write   *sql.DB
-	read    *sql.DB
+	path    string
 	signers []proofs.Key
+	read    *sql.DB
+	write   *sql.DB
+	writer  writer
+
+	mu     sync.Mutex
+	epoch  uint64 // what is remembered from another epoch is out of date
+	logs   map[witness.OriginHash]*remembered
+	ledger Ledger
+	failed error
+	stop   chan struct{} // closed by Close
+	broken chan struct{} // closed when failed is set
 }
 
-var _ witness.Store = (*Store)(nil)
+var (
+	_ witness.Store    = (*Store)(nil)
+	_ witness.Suspects = (*Store)(nil)
+)
 
 // Open opens the state in a directory where Create made one.
 func Open(dir string) (*Store, error) {
@@ -132,29 +192,27 @@ func Open(dir string) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	s, err := openBoth(path)
-	if err != nil {
-		return nil, fmt.Errorf("open state: %w", err)
-	}
-	if err := s.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open state %s: %w", path, err), s.Close())
+	s := &Store{path: path, logs: make(map[witness.OriginHash]*remembered), stop: make(chan struct{}), broken: make(chan struct{})}
+	if err := s.open(path); err != nil {
+		return nil, fmt.Errorf("open state %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func openBoth(path string) (*Store, error) {
-	write, err := open(path, "")
-	if err != nil {
-		return nil, err
+func (s *Store) open(path string) (err error) {
+	if s.write, err = open(path, ""); err != nil {
+		return err
 	}
-	write.SetMaxOpenConns(1)
-	read, err := open(path, "&_pragma=query_only(1)")
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
+	s.write.SetMaxOpenConns(1)
+	if s.read, err = open(path, "&_pragma=query_only(1)"); err != nil {
+		return errors.Join(err, s.write.Close())
 	}
-	read.SetMaxIdleConns(4)
-	read.SetMaxOpenConns(16)
-	return &Store{write: write, read: read}, nil
+	s.read.SetMaxIdleConns(4)
+	s.read.SetMaxOpenConns(8)
+	if err := errors.Join(s.load(), s.startWriter()); err != nil {
+		return errors.Join(err, s.read.Close(), s.write.Close())
+	}
+	return nil
 }
 
 // load checks the schema's version and reads the signers.
@@ -189,167 +247,9 @@ func (s *Store) load() (err error) {
 // signs for another key would speak for a witness whose past is not here.
 func (s *Store) Signers() []proofs.Key { return append([]proofs.Key(nil), s.signers...) }
 
-// Close closes the files.
-func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
-
-const selectLogs = `SELECT l.origin, l.size, l.root, l.note, l.time, k.vkey FROM logs l JOIN keys k ON k.log = l.id `
-
-// Log implements witness.Store.
-func (s *Store) Log(ctx context.Context, id witness.OriginHash) (witness.Log, error) {
-	logs, err := query(ctx, s.read, selectLogs+`WHERE l.id = ? ORDER BY k.rowid`, id[:])
-	if err != nil {
-		return witness.Log{}, err
-	}
-	if len(logs) == 0 {
-		return witness.Log{}, fmt.Errorf("origin hash %v: %w", id, witness.ErrUnknownLog)
-	}
-	return logs[0], nil
-}
-
-// Logs implements witness.Store.
-func (s *Store) Logs(ctx context.Context) ([]witness.Log, error) {
-	return query(ctx, s.read, selectLogs+`ORDER BY l.origin, k.rowid`)
-}
-
-// querier is a *sql.DB or a *sql.Tx.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// query reads logs from rows of selectLogs, one row per key.
-func query(ctx context.Context, q querier, query string, args ...any) (logs []witness.Log, err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var (
-			origin, vkey string
-			size, time   sql.NullInt64
-			root, note   []byte
-		)
-		if err := rows.Scan(&origin, &size, &root, &note, &time, &vkey); err != nil {
-			return nil, err
-		}
-		if n := len(logs); n == 0 || logs[n-1].Origin != origin {
-			l := witness.Log{Origin: origin}
-			if size.Valid {
-				latest := witness.Latest{Tree: proofs.Tree{N: size.Int64}, Note: note, Time: time.Int64}
-				copy(latest.Tree.Hash[:], root)
-				if err := checkRow(origin, latest); err != nil {
-					return nil, fmt.Errorf("state of %s is damaged: %w", origin, err)
-				}
-				l.Latest = &latest
-			}
-			logs = append(logs, l)
-		}
-		key, err := proofs.ParseKey(vkey)
-		if err != nil {
-			return nil, fmt.Errorf("state of %s is damaged: %w", origin, err)
-		}
-		l := &logs[len(logs)-1]
-		l.Keys = append(l.Keys, key)
-	}
-	return logs, rows.Err()
-}
-
-// checkRow compares a checkpoint with the columns beside it.
-func checkRow(origin string, latest witness.Latest) error {
-	note, err := proofs.ParseNote(latest.Note)
-	if err != nil {
-		return err
-	}
-	cp, err := proofs.ParseCheckpoint(note.Text)
-	if err != nil {
-		return err
-	}
-	if cp.Origin != origin || cp.Tree != latest.Tree {
-		return fmt.Errorf("the row says size %d and root %v, its note %s, size %d and root %v", latest.Tree.N, latest.Tree.Hash, cp.Origin, cp.Tree.N, cp.Tree.Hash)
-	}
-	return nil
-}
-
-// AddLog implements witness.Store.
-func (s *Store) AddLog(ctx context.Context, key proofs.Key) error {
-	return s.addKey(ctx, key, func(tx *sql.Tx, id witness.OriginHash, known bool) error {
-		if known {
-			return fmt.Errorf("log %s: %w", key.Name(), witness.ErrKnownLog)
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO logs (id, origin) VALUES (?, ?)`, id[:], key.Name())
-		return err
-	})
-}
-
-// AddKey implements witness.Store.
-func (s *Store) AddKey(ctx context.Context, key proofs.Key) error {
-	return s.addKey(ctx, key, func(_ *sql.Tx, _ witness.OriginHash, known bool) error {
-		if !known {
-			return fmt.Errorf("log %s: %w", key.Name(), witness.ErrUnknownLog)
-		}
-		return nil
-	})
-}
-
-// addKey inserts a key after prepare has made sure of its log's row.
-func (s *Store) addKey(ctx context.Context, key proofs.Key, prepare func(tx *sql.Tx, id witness.OriginHash, known bool) error) error {
-	if err := witness.CheckLogKey(key); err != nil {
-		return err
-	}
-	id := witness.HashOrigin(key.Name())
-	return transact(ctx, s.write, func(tx *sql.Tx) error {
-		var known, taken bool
-		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM logs WHERE id = ?)`, id[:]).Scan(&known); err != nil {
-			return err
-		}
-		if err := prepare(tx, id, known); err != nil {
-			return err
-		}
-		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys WHERE log = ? AND key_id = ?)`, id[:], key.ID()).Scan(&taken); err != nil {
-			return err
-		}
-		if taken {
-			return fmt.Errorf("key %s with id %08x: %w", key.Name(), key.ID(), witness.ErrKnownLog)
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO keys (log, key_id, vkey) VALUES (?, ?, ?)`, id[:], key.ID(), key.String())
-		return err
-	})
-}
-
-// Update implements witness.Store.
-func (s *Store) Update(ctx context.Context, id witness.OriginHash, old *proofs.Tree, next witness.Latest) error {
-	return transact(ctx, s.write, func(tx *sql.Tx) error {
-		logs, err := query(ctx, tx, selectLogs+`WHERE l.id = ?`, id[:])
-		if err != nil {
-			return err
-		}
-		if len(logs) == 0 {
-			return fmt.Errorf("origin hash %v: %w", id, witness.ErrUnknownLog)
-		}
-		latest := logs[0].Latest
-		if (latest == nil) != (old == nil) || latest != nil && latest.Tree != *old {
-			return fmt.Errorf("log %s: %w", logs[0].Origin, witness.ErrStale)
-		}
-		if err := witness.CheckSuccessor(latest, next); err != nil {
-			return fmt.Errorf("log %s: %w", logs[0].Origin, err)
-		}
-		if err := checkRow(logs[0].Origin, next); err != nil {
-			return fmt.Errorf("log %s: %w", logs[0].Origin, err)
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE logs SET size = ?, root = ?, note = ?, time = ? WHERE id = ?`,
-			next.Tree.N, next.Tree.Hash[:], next.Note, next.Time, id[:])
-		return err
-	})
-}
-
-// transact runs f in a transaction that writes.
-func transact(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+// Close lets changes under way end and closes the files. Updates after it fail.
+func (s *Store) Close() error {
+	close(s.stop)
+	err := s.stopWriter()
+	return errors.Join(err, s.read.Close(), s.write.Close())
 }

@@ -38,7 +38,7 @@ func open(t *testing.T, dir string) *sqlite.Store {
 }
 
 func TestStore(t *testing.T) {
-	witnesstest.TestStore(t, func(t *testing.T) witness.Store { return create(t, t.TempDir()) })
+	witnesstest.TestStore(t, func(t *testing.T) witnesstest.Store { return create(t, t.TempDir()) })
 }
 
 func TestCreateAndOpen(t *testing.T) {
@@ -91,7 +91,7 @@ func TestReopenRemembers(t *testing.T) {
 	cp := log.Checkpoint()
 	next := witness.Latest{Tree: cp.Tree, Note: log.Sign(cp), Time: 7}
 	id := witness.HashOrigin("log.example")
-	if err := s.AddLog(t.Context(), log.Key()); err != nil {
+	if err := s.AddLog(t.Context(), witness.NewLog{Key: log.Key()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Update(t.Context(), id, nil, next); err != nil {
@@ -105,7 +105,7 @@ func TestReopenRemembers(t *testing.T) {
 		}
 	}
 	late := witnesstest.NewLog(t, "late.example")
-	if err := open(t, dir).AddLog(t.Context(), late.Key()); err != nil {
+	if err := open(t, dir).AddLog(t.Context(), witness.NewLog{Key: late.Key()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Log(t.Context(), witness.HashOrigin("late.example")); err != nil {
@@ -120,7 +120,7 @@ func TestDamagedRow(t *testing.T) {
 	log.Grow(5, "")
 	cp := log.Checkpoint()
 	id := witness.HashOrigin("log.example")
-	if err := s.AddLog(t.Context(), log.Key()); err != nil {
+	if err := s.AddLog(t.Context(), witness.NewLog{Key: log.Key()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Update(t.Context(), id, nil, witness.Latest{Tree: cp.Tree, Note: log.Sign(cp), Time: 7}); err != nil {
@@ -134,7 +134,8 @@ func TestDamagedRow(t *testing.T) {
 	if _, err := db.Exec(`UPDATE logs SET size = 4`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Log(t.Context(), id); err == nil || !strings.Contains(err.Error(), "damaged") {
+	// Another process's store, since the first remembers what it wrote.
+	if _, err := open(t, dir).Log(t.Context(), id); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("a row that contradicts its note was read: %v", err)
 	}
 }
@@ -147,6 +148,10 @@ func TestDurability(t *testing.T) {
 		if got := s.Pragma(t, pragma); got != want {
 			t.Errorf("%s is %s, want %s", pragma, got, want)
 		}
+	}
+	useLedger(t, s, newLedger(t, s))
+	if got := s.Pragma(t, "synchronous"); got != "1" {
+		t.Errorf("with a ledger, synchronous is %s", got)
 	}
 }
 

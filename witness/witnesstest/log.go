@@ -116,6 +116,17 @@ func (l *Log) Proof(oldSize int64) ([]proofs.Hash, error) {
 	return tlog.ProveTree(l.size, oldSize, tlog.HashReaderFunc(l.read))
 }
 
+// Tile returns the first tile of hashes, of a log of up to 256 entries.
+func (l *Log) Tile() []byte {
+	l.t.Helper()
+	var data []byte
+	for i := range min(l.size, 256) {
+		h := l.hashes[tlog.StoredHashIndex(0, i)]
+		data = append(data, h[:]...)
+	}
+	return data
+}
+
 // Request returns the add-checkpoint call from an older size to the present.
 func (l *Log) Request(oldSize int64) client.Request {
 	l.t.Helper()

@@ -13,11 +13,13 @@ import (
 
 // Memory is a Store that forgets. The zero value is empty.
 type Memory struct {
-	mu   sync.Mutex
-	logs map[witness.OriginHash]witness.Log
+	mu       sync.Mutex
+	logs     map[witness.OriginHash]witness.Log
+	latches  []witness.Latch
+	suspects []witness.Suspect
 }
 
-var _ witness.Store = (*Memory)(nil)
+var _ Store = (*Memory)(nil)
 
 // Log implements witness.Store.
 func (m *Memory) Log(_ context.Context, id witness.OriginHash) (witness.Log, error) {
@@ -45,39 +47,77 @@ func (m *Memory) Logs(context.Context) ([]witness.Log, error) {
 	return logs, nil
 }
 
-// AddLog implements witness.Store.
-func (m *Memory) AddLog(_ context.Context, key proofs.Key) error {
-	return m.add(key, true)
+// AddLog implements Store.
+func (m *Memory) AddLog(_ context.Context, n witness.NewLog) error {
+	return m.add(n, true)
 }
 
-// AddKey implements witness.Store.
-func (m *Memory) AddKey(_ context.Context, key proofs.Key) error {
-	return m.add(key, false)
+// AddKey implements Store.
+func (m *Memory) AddKey(_ context.Context, origin string, key proofs.Key) error {
+	return m.add(witness.NewLog{Origin: origin, Key: key}, false)
 }
 
-func (m *Memory) add(key proofs.Key, newLog bool) error {
-	if err := witness.CheckLogKey(key); err != nil {
+func (m *Memory) add(n witness.NewLog, newLog bool) error {
+	if err := witness.CheckLogKey(n.Key); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	id := witness.HashOrigin(key.Name())
+	id := witness.HashOrigin(n.Name())
 	l, known := m.logs[id]
 	switch {
 	case newLog && known:
 		return witness.ErrKnownLog
 	case !newLog && !known:
 		return witness.ErrUnknownLog
-	case slices.ContainsFunc(l.Keys, func(k proofs.Key) bool { return k.ID() == key.ID() }):
-		return fmt.Errorf("key %v: %w", key, witness.ErrKnownLog)
+	case slices.ContainsFunc(l.Keys, func(k proofs.Key) bool { return k.ID() == n.Key.ID() }):
+		return fmt.Errorf("key %v: %w", n.Key, witness.ErrKnownLog)
 	}
-	l.Origin = key.Name()
-	l.Keys = append(l.Keys, key)
+	if newLog {
+		l = witness.Log{Origin: n.Name(), URL: n.URL, Source: n.Source, PerDay: n.PerDay}
+	}
+	l.Keys = append(slices.Clone(l.Keys), n.Key)
 	if m.logs == nil {
 		m.logs = make(map[witness.OriginHash]witness.Log)
 	}
 	m.logs[id] = l
 	return nil
+}
+
+// Latch implements witness.Store.
+func (m *Memory) Latch(_ context.Context, id witness.OriginHash, latch witness.Latch) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, ok := m.logs[id]
+	if !ok {
+		return witness.ErrUnknownLog
+	}
+	l.Latched = true
+	m.logs[id] = l
+	m.latches = append(m.latches, latch)
+	return nil
+}
+
+// Keep implements witness.Store.
+func (m *Memory) Keep(_ context.Context, _ witness.OriginHash, s witness.Suspect) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.suspects = append(m.suspects, s)
+	return nil
+}
+
+// Latches returns all latches, in order.
+func (m *Memory) Latches() []witness.Latch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.latches)
+}
+
+// Suspects returns everything that was kept, in order.
+func (m *Memory) Suspects() []witness.Suspect {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.suspects)
 }
 
 // Update implements witness.Store.
@@ -87,6 +127,9 @@ func (m *Memory) Update(_ context.Context, id witness.OriginHash, old *proofs.Tr
 	l, ok := m.logs[id]
 	if !ok {
 		return witness.ErrUnknownLog
+	}
+	if l.Latched {
+		return witness.ErrLatched
 	}
 	if (l.Latest == nil) != (old == nil) || old != nil && l.Latest.Tree != *old {
 		return witness.ErrStale

@@ -3,10 +3,9 @@ package witnesstest_test
 import (
 	"testing"
 
-	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/witnesstest"
 )
 
 func TestMemory(t *testing.T) {
-	witnesstest.TestStore(t, func(*testing.T) witness.Store { return new(witnesstest.Memory) })
+	witnesstest.TestStore(t, func(*testing.T) witnesstest.Store { return new(witnesstest.Memory) })
 }

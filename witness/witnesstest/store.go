@@ -1,7 +1,9 @@
 package witnesstest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -11,9 +13,21 @@ import (
 	"github.com/tuflog/tuflog/witness"
 )
 
+// Store is a witness.Store to which logs can be added.
+type Store interface {
+	witness.Store
+	// AddLog makes a log known by its first key; witness.ErrKnownLog if the
+	// origin is known.
+	AddLog(ctx context.Context, n witness.NewLog) error
+	// AddKey adds a further key to a log that is known, else
+	// witness.ErrUnknownLog. It is witness.ErrKnownLog if the log has this key,
+	// or another with the same id. An empty origin is the key's name.
+	AddKey(ctx context.Context, origin string, key proofs.Key) error
+}
+
 // TestStore runs the tests every Store must pass, each on a new, empty one.
-func TestStore(t *testing.T, create func(t *testing.T) witness.Store) {
-	for name, test := range map[string]func(*testing.T, witness.Store){
+func TestStore(t *testing.T, create func(t *testing.T) Store) {
+	for name, test := range map[string]func(*testing.T, Store){
 		"Logs":          testLogs,
 		"Keys":          testKeys,
 		"WrongKeyType":  testWrongKeyType,
@@ -22,6 +36,10 @@ func TestStore(t *testing.T, create func(t *testing.T) witness.Store) {
 		"UpdateRefused": testUpdateRefused,
 		"UpdateUnknown": testUpdateUnknown,
 		"UpdateRaces":   testUpdateRaces,
+		"UpdatesAtOnce": testUpdatesAtOnce,
+		"OtherName":     testOtherName,
+		"Latch":         testLatch,
+		"Keep":          testKeep,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, create(t)) })
 	}
@@ -32,22 +50,22 @@ func latest(l *Log, time int64) witness.Latest {
 	return witness.Latest{Tree: cp.Tree, Note: l.Sign(cp), Time: time}
 }
 
-func mustAddLog(t *testing.T, s witness.Store, l *Log) witness.OriginHash {
+func mustAddLog(t *testing.T, s Store, l *Log) witness.OriginHash {
 	t.Helper()
-	if err := s.AddLog(t.Context(), l.Key()); err != nil {
+	if err := s.AddLog(t.Context(), witness.NewLog{Key: l.Key()}); err != nil {
 		t.Fatal(err)
 	}
 	return witness.HashOrigin(l.Key().Name())
 }
 
-func mustUpdate(t *testing.T, s witness.Store, id witness.OriginHash, old *proofs.Tree, next witness.Latest) {
+func mustUpdate(t *testing.T, s Store, id witness.OriginHash, old *proofs.Tree, next witness.Latest) {
 	t.Helper()
 	if err := s.Update(t.Context(), id, old, next); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func checkLatest(t *testing.T, s witness.Store, id witness.OriginHash, want *witness.Latest) {
+func checkLatest(t *testing.T, s Store, id witness.OriginHash, want *witness.Latest) {
 	t.Helper()
 	got, err := s.Log(t.Context(), id)
 	if err != nil {
@@ -58,7 +76,7 @@ func checkLatest(t *testing.T, s witness.Store, id witness.OriginHash, want *wit
 	}
 }
 
-func testLogs(t *testing.T, s witness.Store) {
+func testLogs(t *testing.T, s Store) {
 	if logs, err := s.Logs(t.Context()); err != nil || len(logs) != 0 {
 		t.Fatalf("logs of an empty store: %v, %v", logs, err)
 	}
@@ -83,21 +101,21 @@ func testLogs(t *testing.T, s witness.Store) {
 	}
 }
 
-func testKeys(t *testing.T, s witness.Store) {
+func testKeys(t *testing.T, s Store) {
 	first, second, stranger := NewLog(t, "log.example"), NewLog(t, "log.example"), NewLog(t, "other.example")
 	id := mustAddLog(t, s, first)
 	for _, k := range []proofs.Key{first.Key(), second.Key()} {
-		if err := s.AddLog(t.Context(), k); !errors.Is(err, witness.ErrKnownLog) {
+		if err := s.AddLog(t.Context(), witness.NewLog{Key: k}); !errors.Is(err, witness.ErrKnownLog) {
 			t.Fatalf("second log of one origin: %v", err)
 		}
 	}
-	if err := s.AddKey(t.Context(), first.Key()); !errors.Is(err, witness.ErrKnownLog) {
+	if err := s.AddKey(t.Context(), "", first.Key()); !errors.Is(err, witness.ErrKnownLog) {
 		t.Fatalf("same key again: %v", err)
 	}
-	if err := s.AddKey(t.Context(), stranger.Key()); !errors.Is(err, witness.ErrUnknownLog) {
+	if err := s.AddKey(t.Context(), "", stranger.Key()); !errors.Is(err, witness.ErrUnknownLog) {
 		t.Fatalf("key of an unknown log: %v", err)
 	}
-	if err := s.AddKey(t.Context(), second.Key()); err != nil {
+	if err := s.AddKey(t.Context(), "", second.Key()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Log(t.Context(), id)
@@ -106,19 +124,19 @@ func testKeys(t *testing.T, s witness.Store) {
 	}
 }
 
-func testWrongKeyType(t *testing.T, s witness.Store) {
+func testWrongKeyType(t *testing.T, s Store) {
 	cosigner := NewSigner(t, "witness.example", proofs.CosignatureV1).Key()
-	if err := s.AddLog(t.Context(), cosigner); err == nil {
+	if err := s.AddLog(t.Context(), witness.NewLog{Key: cosigner}); err == nil {
 		t.Fatal("a cosigner's key was taken for a log's")
 	}
 	log := NewLog(t, cosigner.Name())
 	mustAddLog(t, s, log)
-	if err := s.AddKey(t.Context(), cosigner); err == nil {
+	if err := s.AddKey(t.Context(), "", cosigner); err == nil {
 		t.Fatal("a cosigner's key was taken for a log's second")
 	}
 }
 
-func testUpdate(t *testing.T, s witness.Store) {
+func testUpdate(t *testing.T, s Store) {
 	log, other := NewLog(t, "log.example"), NewLog(t, "other.example")
 	id, otherID := mustAddLog(t, s, log), mustAddLog(t, s, other)
 	checkLatest(t, s, id, nil)
@@ -135,7 +153,7 @@ func testUpdate(t *testing.T, s witness.Store) {
 	checkLatest(t, s, otherID, nil)
 }
 
-func testUpdateStale(t *testing.T, s witness.Store) {
+func testUpdateStale(t *testing.T, s Store) {
 	log := NewLog(t, "log.example")
 	id := mustAddLog(t, s, log)
 	log.Grow(3, "")
@@ -158,7 +176,7 @@ func testUpdateStale(t *testing.T, s witness.Store) {
 	mustUpdate(t, s, id, &three.Tree, four)
 }
 
-func testUpdateRefused(t *testing.T, s witness.Store) {
+func testUpdateRefused(t *testing.T, s Store) {
 	log := NewLog(t, "log.example")
 	id := mustAddLog(t, s, log)
 	log.Grow(3, "")
@@ -181,14 +199,14 @@ func testUpdateRefused(t *testing.T, s witness.Store) {
 	}
 }
 
-func testUpdateUnknown(t *testing.T, s witness.Store) {
+func testUpdateUnknown(t *testing.T, s Store) {
 	log := NewLog(t, "log.example")
 	if err := s.Update(t.Context(), witness.HashOrigin("log.example"), nil, latest(log, 100)); !errors.Is(err, witness.ErrUnknownLog) {
 		t.Fatalf("update of an unknown log: %v", err)
 	}
 }
 
-func testUpdateRaces(t *testing.T, s witness.Store) {
+func testUpdateRaces(t *testing.T, s Store) {
 	log := NewLog(t, "log.example")
 	id := mustAddLog(t, s, log)
 	var nexts []witness.Latest
@@ -213,4 +231,98 @@ func testUpdateRaces(t *testing.T, s witness.Store) {
 	if n := stored.Load(); n != 1 {
 		t.Fatalf("%d updates from the same checkpoint were stored", n)
 	}
+}
+
+// testUpdatesAtOnce updates many logs at once, as a store that gathers changes
+// must not confuse them.
+func testUpdatesAtOnce(t *testing.T, s Store) {
+	const logs, rounds = 20, 8
+	all := make([]*Log, logs)
+	for i := range all {
+		all[i] = NewLog(t, fmt.Sprintf("log%d.example", i))
+		mustAddLog(t, s, all[i])
+	}
+	lasts := make([]witness.Latest, logs)
+	var wg sync.WaitGroup
+	for i, log := range all {
+		wg.Go(func() {
+			id := witness.HashOrigin(log.Key().Name())
+			var old *proofs.Tree
+			for round := range rounds {
+				log.Grow(int64(i+1), "")
+				next := latest(log, int64(100+round))
+				if err := s.Update(t.Context(), id, old, next); err != nil {
+					t.Errorf("log %d, round %d: %v", i, round, err)
+					return
+				}
+				lasts[i], old = next, &next.Tree
+				// One's own change is seen at once.
+				if l, err := s.Log(t.Context(), id); err != nil || l.Latest.Tree != next.Tree {
+					t.Errorf("log %d, round %d: read %+v, %v", i, round, l.Latest, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i, log := range all {
+		checkLatest(t, s, witness.HashOrigin(log.Key().Name()), &lasts[i])
+	}
+}
+
+// testOtherName is for logs whose key has another name than their origin.
+func testOtherName(t *testing.T, s Store) {
+	first, second := NewSigner(t, "sum.example", proofs.Ed25519).Key(), NewSigner(t, "sum.example", proofs.Ed25519).Key()
+	n := witness.NewLog{Key: first, Origin: "go.sum database tree", URL: "https://sum.example", Source: "a list", PerDay: 7}
+	if err := s.AddLog(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddKey(t.Context(), "go.sum database tree", second); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddKey(t.Context(), "", second); !errors.Is(err, witness.ErrUnknownLog) {
+		t.Fatalf("key of a log that is not known by the key's name: %v", err)
+	}
+	want := witness.Log{Origin: "go.sum database tree", Keys: []proofs.Key{first, second}, URL: "https://sum.example", Source: "a list", PerDay: 7}
+	if got, err := s.Log(t.Context(), witness.HashOrigin("go.sum database tree")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("log is %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func testLatch(t *testing.T, s Store) {
+	log, other := NewLog(t, "log.example"), NewLog(t, "other.example")
+	id, otherID := mustAddLog(t, s, log), mustAddLog(t, s, other)
+	log.Grow(3, "")
+	three := latest(log, 100)
+	mustUpdate(t, s, id, nil, three)
+	log.Grow(2, "")
+	five := latest(log, 200)
+	l := witness.Latch{Since: 300, Source: "https://log.example/checkpoint", Why: "a test", Seen: five.Mark(), Note: five.Note}
+	for range 2 {
+		if err := s.Latch(t.Context(), id, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Update(t.Context(), id, &three.Tree, five); !errors.Is(err, witness.ErrLatched) {
+		t.Fatalf("update of a latched log: %v", err)
+	}
+	checkLatest(t, s, id, &three)
+	if got, err := s.Log(t.Context(), id); err != nil || !got.Latched {
+		t.Fatalf("log is %+v, %v; want it latched", got, err)
+	}
+	// Others go on.
+	other.Grow(1, "")
+	mustUpdate(t, s, otherID, nil, latest(other, 100))
+}
+
+func testKeep(t *testing.T, s Store) {
+	log := NewLog(t, "log.example")
+	id := mustAddLog(t, s, log)
+	log.Grow(3, "")
+	l := latest(log, 100)
+	for _, failed := range []bool{false, true, true} {
+		if err := s.Keep(t.Context(), id, witness.Suspect{Tree: l.Tree, Note: l.Note, Why: "a test", Failed: failed, Seen: 100}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkLatest(t, s, id, nil)
 }

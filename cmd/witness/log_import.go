@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/witness"
+	"github.com/tuflog/tuflog/witness/sqlite"
+)
+
+func newLogImport() *cobra.Command {
+	var flags struct {
+		dir  string
+		json bool
+	}
+	cmd := &cobra.Command{
+		Use:   "import --dir DIR LIST",
+		Short: "Cosign the logs of a list",
+		Long: `Import reads a list of logs in the format of the witness network (it begins
+"logs/v0"), from an https URL or a file, and makes the logs in it known. A log
+whose name is taken by another key, or that was removed, is refused; logs that
+are no longer in the list stay. It exits with 1 if any was refused.
+
+To follow a list, give it to "witness serve --log-list".`,
+		Example: `  witness log import --dir ./w1 https://witness-network.org/testing/log-list.1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var report witness.ImportReport
+			err := withStore(flags.dir, func(s *sqlite.Store) (err error) {
+				report, err = witness.ImportList(cmd.Context(), s, nil, args[0])
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if err := printImport(cmd, report, flags.json); err != nil {
+				return err
+			}
+			if len(report.Refused) > 0 {
+				return cli.Failed(cli.ErrReported)
+			}
+			return nil
+		},
+	}
+	dirFlag(cmd, &flags.dir)
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON")
+	return cmd
+}
+
+func printImport(cmd *cobra.Command, report witness.ImportReport, asJSON bool) error {
+	if asJSON {
+		refused := append([]witness.Refused{}, report.Refused...) // [] in JSON, not null
+		return cli.WriteJSON(cmd.OutOrStdout(), struct {
+			Added   int               `json:"added"`
+			Known   int               `json:"known"`
+			Refused []witness.Refused `json:"refused"`
+		}{report.Added, report.Known, refused})
+	}
+	tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "added %d, known %d, refused %d\n", report.Added, report.Known, len(report.Refused))
+	for _, r := range report.Refused {
+		fmt.Fprintf(tw, "%s\t%s\n", r.Log, r.Why)
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/witness/sqlite"
+)
+
+func newLogRemove() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "remove --dir DIR ORIGIN",
+		Short: "Cosign a log no more",
+		Long: `Remove makes a log unknown. What was cosigned of it is kept: if it is added
+again, with this or another key, it goes on from there. Lists do not bring it
+back. A witness that is serving stops cosigning it at once.`,
+		Example: `  witness log remove --dir ./w1 log.example`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := withStore(dir, func(s *sqlite.Store) error { return s.RemoveLog(cmd.Context(), args[0]) })
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "removed %s\n", args[0])
+			return nil
+		},
+	}
+	dirFlag(cmd, &dir)
+	return cmd
+}

@@ -1,0 +1,272 @@
+package proofs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxConflictSize is the limit of the parser of conflicts in bytes: two notes
+// of full size, and the hashes before them.
+const MaxConflictSize = 2*MaxNoteSize + 8<<10
+
+// maxConsistency is the length of the longest consistency proof between trees
+// of up to 2^63-1 entries.
+const maxConsistency = 64
+
+const conflictHeader = "tuflog conflict v1\n"
+
+// ErrNoConflict means that two checkpoints can both be true.
+var ErrNoConflict = errors.New("the checkpoints do not contradict each other")
+
+// A Conflict is two signed checkpoints of one origin that cannot both be true:
+// two roots at one size, or a larger tree that does not begin with the smaller
+// one. Whoever signed both has shown two histories. The proof needs nothing but
+// public keys, and holds after the log is gone.
+//
+// As a file it is a header, for different sizes what the larger tree has at the
+// smaller size with the consistency proof (RFC 6962, section 2.1.2) of that, and
+// the two notes, the smaller tree first and at one size the smaller root first;
+// empty lines stand between:
+//
+//	tuflog conflict v1
+//	prefix OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
+//	ZW0+j1RCOM324y1kD1G6CRSVmxTt16UtC4uZq0yKxsY=
+//
+//	example.com/log
+//	2
+//	…
+type Conflict struct {
+	// Older and Newer are the signed checkpoints, verbatim.
+	Older, Newer []byte
+	// Prefix is the root that the newer tree has at the size of the older one,
+	// and Proof shows it. Between trees of one size both are zero.
+	Prefix Hash
+	Proof  []Hash
+}
+
+// NewConflict makes a Conflict of two signed checkpoints, in either order. For
+// trees of different sizes it reads the tiles of the larger one, which need not
+// be trusted; tiles may be nil if the sizes are equal. The error is
+// ErrNoConflict if both can be true. Signatures are not verified: see Check.
+func NewConflict(a, b []byte, tiles TileReader) (Conflict, error) {
+	c := Conflict{Older: a, Newer: b}
+	older, newer, err := c.open()
+	if err != nil {
+		return Conflict{}, err
+	}
+	if order(older.Tree, newer.Tree) > 0 {
+		c.Older, c.Newer, older, newer = b, a, newer, older
+	}
+	if older.Tree.N < newer.Tree.N && older.Tree.N > 0 {
+		if tiles == nil {
+			return Conflict{}, fmt.Errorf("trees of sizes %d and %d cannot be compared without tiles", older.Tree.N, newer.Tree.N)
+		}
+		if c.Proof, err = ConsistencyProof(older.Tree.N, newer.Tree, tiles); err != nil {
+			return Conflict{}, err
+		}
+		c.Prefix, err = tlog.TreeHash(older.Tree.N, tlog.TileHashReader(newer.Tree, tileAdapter{tiles}))
+		if err != nil {
+			return Conflict{}, fmt.Errorf("root at size %d of the tree of size %d: %w", older.Tree.N, newer.Tree.N, err)
+		}
+	}
+	if err := c.contradicts(older, newer); err != nil {
+		return Conflict{}, err
+	}
+	return c, nil
+}
+
+// order is the order of the two trees in a Conflict: by size, then by root.
+func order(a, b Tree) int {
+	if a.N != b.N {
+		if a.N < b.N {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(a.Hash[:], b.Hash[:])
+}
+
+// open parses both checkpoints.
+func (c Conflict) open() (older, newer Checkpoint, err error) {
+	if _, older, err = parseSignedCheckpoint(c.Older); err != nil {
+		return older, newer, fmt.Errorf("first checkpoint: %w", err)
+	}
+	if _, newer, err = parseSignedCheckpoint(c.Newer); err != nil {
+		return older, newer, fmt.Errorf("second checkpoint: %w", err)
+	}
+	if older.Origin != newer.Origin {
+		return older, newer, fmt.Errorf("checkpoints of two origins, %s and %s: %w", quoteShort(older.Origin), quoteShort(newer.Origin), ErrNoConflict)
+	}
+	return older, newer, nil
+}
+
+// checkpoints returns the two checkpoints after checking everything but
+// signatures.
+func (c Conflict) checkpoints() (older, newer Checkpoint, err error) {
+	if older, newer, err = c.open(); err != nil {
+		return older, newer, err
+	}
+	return older, newer, c.contradicts(older, newer)
+}
+
+// contradicts checks everything but signatures.
+func (c Conflict) contradicts(older, newer Checkpoint) error {
+	if older.Tree == newer.Tree {
+		return fmt.Errorf("size %d with one root: %w", older.Tree.N, ErrNoConflict)
+	}
+	if order(older.Tree, newer.Tree) > 0 {
+		return errors.New("the checkpoints are in the wrong order")
+	}
+	if older.Tree.N == newer.Tree.N {
+		if c.Prefix != (Hash{}) || len(c.Proof) > 0 {
+			return errors.New("a proof between trees of one size")
+		}
+		return nil
+	}
+	// A valid proof leads from one old root only: all of its hashes, and those
+	// that make up the old root, have fixed places in the newer tree.
+	if c.Prefix == older.Tree.Hash || older.Tree.N == 0 {
+		return fmt.Errorf("the tree of size %d begins with that of size %d: %w", newer.Tree.N, older.Tree.N, ErrNoConflict)
+	}
+	return VerifyConsistency(Tree{N: older.Tree.N, Hash: c.Prefix}, newer.Tree, c.Proof)
+}
+
+// ParseConflict reads what Marshal prints and checks that the two checkpoints
+// contradict each other. It verifies no signature: see Check.
+func ParseConflict(b []byte) (Conflict, error) {
+	c, err := parseConflict(b)
+	if err == nil {
+		_, _, err = c.checkpoints()
+	}
+	if err != nil {
+		return Conflict{}, fmt.Errorf("conflict: %w", err)
+	}
+	return c, nil
+}
+
+func parseConflict(b []byte) (Conflict, error) {
+	var c Conflict
+	if len(b) > MaxConflictSize {
+		return c, fmt.Errorf("%d bytes, more than %d", len(b), MaxConflictSize)
+	}
+	rest, ok := strings.CutPrefix(string(b), conflictHeader)
+	if !ok {
+		return c, fmt.Errorf("first line is not %q", strings.TrimSpace(conflictHeader))
+	}
+	// Neither a checkpoint's text nor its signatures hold empty lines.
+	parts := strings.Split("\n"+rest, "\n\n")
+	if len(parts) != 5 {
+		return c, fmt.Errorf("%d empty lines, want 4", len(parts)-1)
+	}
+	if head := strings.TrimPrefix(parts[0], "\n"); head != "" {
+		lines := strings.Split(head, "\n")
+		prefix, ok := strings.CutPrefix(lines[0], "prefix ")
+		if !ok {
+			return c, fmt.Errorf("%s where the prefix line should be", quoteShort(lines[0]))
+		}
+		if len(lines)-1 > maxConsistency {
+			return c, fmt.Errorf("%d hashes, more than any proof needs", len(lines)-1)
+		}
+		hashes := make([]Hash, len(lines))
+		for i, line := range append([]string{prefix}, lines[1:]...) {
+			var err error
+			if hashes[i], err = parseHash(line); err != nil {
+				return c, err
+			}
+		}
+		c.Prefix, c.Proof = hashes[0], hashes[1:]
+	}
+	c.Older = []byte(parts[1] + "\n\n" + parts[2] + "\n")
+	c.Newer = []byte(parts[3] + "\n\n" + parts[4])
+	return c, nil
+}
+
+// Marshal prints the conflict. ParseConflict reads it back.
+func (c Conflict) Marshal() []byte {
+	var b bytes.Buffer
+	b.WriteString(conflictHeader)
+	if c.Prefix != (Hash{}) {
+		b.WriteString("prefix " + c.Prefix.String() + "\n")
+		for _, h := range c.Proof {
+			b.WriteString(h.String() + "\n")
+		}
+	}
+	b.WriteString("\n")
+	b.Write(c.Older)
+	b.WriteString("\n")
+	b.Write(c.Newer)
+	return b.Bytes()
+}
+
+// A Verdict is what a Conflict proves.
+type Verdict struct {
+	Origin       string
+	Older, Newer Tree
+	// By names who signed both, in the order of the keys given. A log that did
+	// so has forked; a witness has cosigned a fork.
+	By []string
+}
+
+// Check verifies a conflict with public keys of any type; keys of one name are
+// one party's. It returns who signed both checkpoints, with any of its keys.
+// The error is ErrNoConflict if the checkpoints can both be true,
+// ErrNoSignature if none of the parties signed both, and ErrConsistency if the
+// proof fails. A party one of whose signatures is false is not accused.
+func (c Conflict) Check(keys ...Key) (Verdict, error) {
+	older, newer, err := c.checkpoints()
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := verdictOf(older, newer)
+	for _, k := range keys {
+		name := k.Name()
+		if slices.Contains(v.By, name) {
+			continue
+		}
+		party := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return k.Name() != name })
+		if signedByAny(c.Older, party) && signedByAny(c.Newer, party) {
+			v.By = append(v.By, name)
+		}
+	}
+	if len(v.By) == 0 {
+		return Verdict{}, fmt.Errorf("nobody whose key is given signed both checkpoints of %s: %w", quoteShort(older.Origin), ErrNoSignature)
+	}
+	return v, nil
+}
+
+func verdictOf(older, newer Checkpoint) Verdict {
+	return Verdict{Origin: older.Origin, Older: older.Tree, Newer: newer.Tree}
+}
+
+// Claim returns what the conflict says before any signature is verified: a
+// Verdict by nobody.
+func (c Conflict) Claim() (Verdict, error) {
+	older, newer, err := c.checkpoints()
+	if err != nil {
+		return Verdict{}, err
+	}
+	return verdictOf(older, newer), nil
+}
+
+// signedByAny says whether a note carries a signature by one of the keys and no
+// false one by any.
+func signedByAny(signed []byte, keys []Key) bool {
+	note, err := ParseNote(signed)
+	if err != nil {
+		return false
+	}
+	found := false
+	for _, k := range keys {
+		_, err := note.VerifiedBy(k)
+		if err != nil && !errors.Is(err, ErrNoSignature) {
+			return false
+		}
+		found = found || err == nil
+	}
+	return found
+}

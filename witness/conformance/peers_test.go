@@ -1,0 +1,471 @@
+package conformance_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver for litewitness's state
+
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/witness/client"
+	"github.com/tuflog/tuflog/witness/conformance"
+	"github.com/tuflog/tuflog/witness/sshagent"
+	"github.com/tuflog/tuflog/witness/witnesstest"
+)
+
+// These tests run other people's programs, which .ci/peers installs into the
+// directory TUFLOG_PEERS. Reports go to TUFLOG_PEERS_REPORTS, if set.
+
+const patience = 30 * time.Second
+
+// peer returns the path of another implementation's program.
+func peer(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("TUFLOG_PEERS")
+	if dir == "" {
+		t.Skip("TUFLOG_PEERS is not set: see .ci/peers")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s was not installed: %v", name, err)
+	}
+	return path
+}
+
+var ours = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "peers-test")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", dir, "../../cmd/witness", "../../cmd/logserver", "../../cmd/publisher").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return dir, err
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if os.Getenv("TUFLOG_PEERS") != "" {
+		if dir, err := ours(); err == nil {
+			os.RemoveAll(dir)
+		}
+	}
+	os.Exit(code)
+}
+
+// own returns the path of one of our programs.
+func own(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := ours()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// do runs a program to its end and returns its stdout.
+func do(t *testing.T, path string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(path), strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return strings.TrimSpace(stdout.String())
+}
+
+// start starts a server and waits until it accepts connections.
+func start(t *testing.T, addr string, path string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(path, args...)
+	stderr, err := os.CreateTemp(t.TempDir(), "stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if b, err := os.ReadFile(stderr.Name()); err == nil && t.Failed() {
+			t.Logf("%s:\n%.4000s", filepath.Base(path), b)
+		}
+		stderr.Close()
+	})
+	for deadline := time.Now().Add(patience); ; {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not listen: %v", filepath.Base(path), err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// freeAddr returns an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// running is a witness that cosigns one log.
+type running struct {
+	url string
+	key proofs.Key
+}
+
+func (r running) policyLine(name string) string {
+	return fmt.Sprintf("witness %s %s %s\n", name, r.key, r.url)
+}
+
+// starters start each witness for a log.
+var starters = []struct {
+	name  string
+	start func(t *testing.T, log proofs.Key) running
+}{
+	{"tuflog", startOurs},
+	{"litewitness", startLitewitness},
+	{"omniwitness", startOmniwitness},
+}
+
+func startOurs(t *testing.T, log proofs.Key) running {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "w")
+	key, err := proofs.ParseKey(do(t, own(t, "witness"), "init", "--dir", dir, "--name", "tuflog.example/w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, own(t, "witness"), "log", "add", "--dir", dir, log.String())
+	addr := freeAddr(t)
+	start(t, addr, own(t, "witness"), "serve", "--dir", dir, "--listen", addr)
+	return running{"http://" + addr, key}
+}
+
+func startLitewitness(t *testing.T, log proofs.Key) running {
+	t.Helper()
+	program := peer(t, "litewitness")
+	dir := t.TempDir()
+	db, sock, keyFile := filepath.Join(dir, "lite.db"), startAgent(t), filepath.Join(dir, "key")
+	do(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "litewitness", "-f", keyFile)
+	add := exec.Command("ssh-add", "-q", keyFile)
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+sock)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v: %s", err, out)
+	}
+	listed, err := sshagent.List(sock)
+	if err != nil || len(listed) != 1 {
+		t.Fatalf("keys in the agent: %v, %v", listed, err)
+	}
+	key, err := listed[0].Key("litewitness.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := freeAddr(t)
+	start(t, addr, program, "-name", key.Name(), "-db", db, "-ssh-agent", sock, "-key", listed[0].Fingerprint, "-listen", addr)
+	addToLitewitness(t, db, log)
+	return running{"http://" + addr, key}
+}
+
+// addToLitewitness does what its witnessctl does with add-log and add-key. Not
+// every module proxy has what that program needs.
+func addToLitewitness(t *testing.T, path string, log proofs.Key) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	empty := proofs.EmptyTree.Hash.String()
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO log (origin, tree_size, tree_hash) VALUES (?, 0, ?)", log.Name(), empty); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO key (origin, key) VALUES (?, ?)", log.Name(), log.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startAgent starts an ssh-agent and returns its socket, whose path must be
+// short.
+func startAgent(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	sock := filepath.Join(dir, "s")
+	path, err := exec.LookPath("ssh-agent")
+	if err != nil {
+		t.Skipf("litewitness needs an ssh-agent: %v", err)
+	}
+	agent := exec.Command(path, "-D", "-a", sock)
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = agent.Process.Kill()
+		_ = agent.Wait()
+	})
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := sshagent.List(sock); err == nil {
+			return sock
+		} else if time.Now().After(deadline) {
+			t.Fatalf("ssh-agent: %v", err)
+		}
+	}
+}
+
+func startOmniwitness(t *testing.T, log proofs.Key) running {
+	t.Helper()
+	program := peer(t, "omniwitness")
+	dir := t.TempDir()
+	// It wants its key in the form of an Ed25519 note key, and cosigns with
+	// another key ID.
+	seed := make([]byte, 32)
+	if _, err := rand.Read(seed); err != nil {
+		t.Fatal(err)
+	}
+	signer := func(alg proofs.Algorithm) *proofs.Signer {
+		s, err := proofs.GenerateSigner(bytes.NewReader(seed), "omniwitness.example", alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	keyFile := write(t, filepath.Join(dir, "key"), signer(proofs.Ed25519).PrivateKey())
+	logs := write(t, filepath.Join(dir, "logs.yaml"), fmt.Sprintf("Logs:\n  - Origin: %s\n    URL: http://127.0.0.1:1/\n    PublicKey: %s\n    Feeder: none\n", log.Name(), log))
+	addr := freeAddr(t)
+	start(t, addr, program, "-private_key_path", keyFile, "-additional_logs", logs, "-db_file", filepath.Join(dir, "omni.db"), "-listen", addr, "-metrics_listen", "")
+	return running{"http://" + addr, signer(proofs.CosignatureV1).Key()}
+}
+
+// TestPeerConformance runs the suite against the witnesses of others. What they
+// fail is theirs to judge: the run must get to its end and find them working.
+func TestPeerConformance(t *testing.T) {
+	for _, s := range starters {
+		for _, spec := range []conformance.Spec{conformance.Main, conformance.V1} {
+			t.Run(s.name+" "+string(spec), func(t *testing.T) {
+				peer(t, ".") // ours is skipped with the others
+				log := witnesstest.NewSigner(t, "suite.example/log", proofs.Ed25519)
+				w := s.start(t, log.Key())
+				r := run(t, conformance.Config{URL: w.url, Keys: []proofs.Key{w.key}, Log: log, Spec: spec})
+				t.Log(r.Summary())
+				for _, res := range r.Results {
+					if s.name == "tuflog" && spec == conformance.Main && res.Outcome != conformance.Pass {
+						t.Error(res)
+					}
+				}
+				if last := r.Results[len(r.Results)-1]; last.Outcome == conformance.Skip {
+					t.Errorf("the run lost track: %v", last)
+				}
+				report(t, s.name+"-"+string(spec)+".md", r)
+			})
+		}
+	}
+}
+
+// report writes what a witness failed where TUFLOG_PEERS_REPORTS says.
+func report(t *testing.T, name string, r *conformance.Report) {
+	t.Helper()
+	dir := os.Getenv("TUFLOG_PEERS_REPORTS")
+	if dir == "" {
+		return
+	}
+	var buf bytes.Buffer
+	fmt.Fprintf(&buf, "%s.\n\n", r.Summary())
+	if err := r.MarkdownFailures(&buf); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, name), buf.String())
+}
+
+// TestPeerWitnesses: our log publishes with other people's witnesses in the
+// policy, all of which must cosign.
+func TestPeerWitnesses(t *testing.T) {
+	peer(t, ".")
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	vkey := do(t, own(t, "logserver"), "init", "--dir", path("log"), "--origin", "test.example/log")
+	log, err := proofs.ParseKey(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, names := "log "+vkey+"\n", ""
+	for _, s := range starters {
+		// Whether it is there is a test of its own, which may be skipped.
+		t.Run(s.name, func(sub *testing.T) {
+			if s.name != "tuflog" {
+				peer(sub, s.name)
+			}
+			names += " " + s.name
+		})
+	}
+	for _, s := range starters {
+		if strings.Contains(names, s.name) {
+			policy += s.start(t, log).policyLine(s.name)
+		}
+	}
+	if names == " tuflog" {
+		t.Skip("no other witness was installed")
+	}
+	write(t, path("policy"), policy+"group all all"+names+"\nquorum all\n")
+	addr := freeAddr(t)
+	start(t, addr, own(t, "logserver"), "serve", "--dir", path("log"), "--policy", path("policy"), "--listen", addr)
+
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := func() {
+		t.Helper()
+		for name, data := range v.Files() {
+			write(t, filepath.Join(path("metadata"), name), string(data))
+		}
+		do(t, own(t, "publisher"), "submit", "--log", "http://"+addr, "--policy", path("policy"), "--token-file", path("log/registration.token"), path("metadata"))
+		// The publisher has checked the proofs against the policy; look at one
+		// all the same.
+		name, _ := v.File("targets")
+		checkProof(t, filepath.Join(path("metadata"), name+verify.SidecarSuffix), policy+"group all all"+names+"\nquorum all\n", len(strings.Fields(names)))
+	}
+	if err := os.Mkdir(path("metadata"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	submit()
+	for i := range 3 {
+		target := fmt.Sprintf("target-%d", i)
+		if err := v.Put("targets", target, []byte(target)); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Release("targets"); err != nil {
+			t.Fatal(err)
+		}
+		submit()
+	}
+}
+
+func checkProof(t *testing.T, path, policy string, witnesses int) {
+	t.Helper()
+	p, err := proofs.ParsePolicy([]byte(policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := proofs.ParseProof(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := p.OpenCheckpoint(proof.Checkpoint)
+	if err != nil || len(cp.Cosignatures) != witnesses {
+		t.Fatalf("%s: %d cosignatures of %d witnesses, %v", path, len(cp.Cosignatures), witnesses, err)
+	}
+}
+
+// TestPeerLog: a log made by another implementation is cosigned by our witness,
+// once as it asks for it itself, once as we bring what it published.
+func TestPeerLog(t *testing.T) {
+	program := peer(t, "posix-oneshot")
+	dir := t.TempDir()
+	signer := witnesstest.NewSigner(t, "posix.example/log", proofs.Ed25519)
+	keyFile := write(t, filepath.Join(dir, "key"), signer.PrivateKey())
+	w, brought := startOurs(t, signer.Key()), startOurs(t, signer.Key())
+	policy := write(t, filepath.Join(dir, "policy"), w.policyLine("w")+"quorum w\n")
+	logDir, entries := filepath.Join(dir, "log"), filepath.Join(dir, "entries")
+	if err := os.Mkdir(entries, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	old := int64(0)
+	// Sizes within a tile, at its end, and beyond it.
+	for step, n := range []int{3, 60, 193, 300} {
+		for i := range n {
+			write(t, filepath.Join(entries, fmt.Sprintf("%d-%d", step, i)), fmt.Sprintf("entry %d of step %d", i, step))
+		}
+		do(t, program, "-storage_dir", logDir, "-entries", filepath.Join(entries, fmt.Sprintf("%d-*", step)), "-private_key", keyFile, "-witness_policy_file", policy)
+		cp, note := publishedIn(t, logDir, signer.Key())
+		if cp.Tree.N != old+int64(n) {
+			t.Fatalf("size %d after %d and %d more", cp.Tree.N, old, n)
+		}
+		if _, err := note.VerifiedBy(w.key); err != nil {
+			t.Fatalf("published at size %d: %v", cp.Tree.N, err)
+		}
+		bring(t, logDir, brought, signer.Key(), old)
+		old = cp.Tree.N
+	}
+}
+
+// publishedIn reads the checkpoint in the directory of a tlog-tiles log.
+func publishedIn(t *testing.T, dir string, log proofs.Key) (proofs.Checkpoint, proofs.Note) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, note, err := proofs.OpenCheckpoint(b, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cp, note
+}
+
+// bring submits the checkpoint in a directory to a witness, with a proof made
+// from the tiles in it.
+func bring(t *testing.T, dir string, w running, log proofs.Key, old int64) {
+	t.Helper()
+	cp, note := publishedIn(t, dir, log)
+	proof, err := proofs.ConsistencyProof(old, cp.Tree, dirTiles(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.Client{URL: w.url, Key: w.key}
+	if _, err := c.AddCheckpoint(t.Context(), client.Request{OldSize: old, Proof: proof, Checkpoint: note.Marshal()}); err != nil {
+		t.Fatalf("from size %d to %d: %v", old, cp.Tree.N, err)
+	}
+}
+
+// dirTiles is the directory of a tlog-tiles log.
+type dirTiles string
+
+// ReadTile implements proofs.TileReader.
+func (d dirTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, width))))
+	if err != nil && width < 256 {
+		if full, fullErr := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, 256)))); fullErr == nil {
+			return full[:width*32], nil
+		}
+	}
+	return b, err
+}

@@ -1,0 +1,444 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
+)
+
+const (
+	requestTimeout = 20 * time.Second
+	maxAnswer      = 256 << 10 // bytes read of an answer
+	shownAnswer    = 120       // bytes shown of one
+	// A witness that limits its clients is asked again, at most so often and
+	// no later than so.
+	maxRetries = 20
+	maxWait    = 10 * time.Second
+)
+
+// session is a run under way.
+type session struct {
+	ctx context.Context
+	cfg Config
+
+	tree *tree
+	// size of the checkpoint that was cosigned last; -1: none, as far as known.
+	size int64
+	// fresh says that the witness had cosigned nothing but the empty tree when
+	// the run began. These are its answers to the requests that showed it, a
+	// proof from the empty tree and an old size that it does not have; the
+	// second may be missing.
+	fresh         bool
+	first, second *answer
+	// forks are the other histories that a case sent.
+	forks []*tree
+	// lost is why the cases that are left cannot be run.
+	lost    string
+	keepErr error
+
+	// What cosignatures were seen: the last time by each key, and the first
+	// time that went backwards.
+	times    map[string]int64
+	backward string
+}
+
+func newSession(ctx context.Context, cfg Config) (*session, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	return &session{ctx: ctx, cfg: cfg, tree: newTree(cfg.Branches), size: -1, times: make(map[string]int64)}, nil
+}
+
+func (s *session) close() { s.cfg.HTTP.CloseIdleConnections() }
+
+// answer is an HTTP answer, read.
+type answer struct {
+	status int
+	typ    string // Content-Type, as sent
+	body   string
+}
+
+func (a answer) String() string {
+	text := a.body
+	if len(text) > shownAnswer {
+		text = text[:shownAnswer] + "…"
+	}
+	if text == "" {
+		return fmt.Sprintf("status %d", a.status)
+	}
+	return fmt.Sprintf("status %d, %q", a.status, text)
+}
+
+// size reads the size of a 409, leniently: the cases that test its form are
+// strict.
+func (a answer) size() (int64, bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(a.body), 10, 64)
+	return n, a.status == http.StatusConflict && err == nil && n >= 0
+}
+
+// mediaType returns the media type without parameters.
+func (a answer) mediaType() string {
+	typ, _, err := mime.ParseMediaType(a.typ)
+	if err != nil {
+		return a.typ
+	}
+	return typ
+}
+
+// do makes a call. A witness that asks for patience gets some.
+func (s *session) do(hc *http.Client, method, url string, body []byte) (answer, error) {
+	for try := 0; ; try++ {
+		a, wait, err := s.once(hc, method, url, body)
+		busy := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable && wait > 0
+		if err != nil || !busy || try == maxRetries {
+			return a, err
+		}
+		select {
+		case <-time.After(min(max(wait, 50*time.Millisecond), maxWait)):
+		case <-s.ctx.Done():
+			return a, s.ctx.Err()
+		}
+	}
+}
+
+func (s *session) once(hc *http.Client, method, url string, body []byte) (a answer, wait time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return a, 0, err
+	}
+	resp, err := hc.Do(req)
+	if err != nil {
+		return a, 0, fmt.Errorf("no answer: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return a, 0, fmt.Errorf("answer not read: %w", err)
+	}
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // a date, or nothing, is no wait
+	return answer{resp.StatusCode, resp.Header.Get("Content-Type"), string(b)}, time.Duration(seconds) * time.Second, nil
+}
+
+func (s *session) post(body []byte) (answer, error) {
+	return s.do(s.cfg.HTTP, http.MethodPost, s.cfg.URL+"/add-checkpoint", body)
+}
+
+// text returns the text of the checkpoint of a tree at a size.
+func (s *session) text(t *tree, n int64) (string, error) {
+	at, err := t.at(n)
+	return s.textOf(at), err
+}
+
+func (s *session) textOf(t proofs.Tree, extensions ...string) string {
+	return proofs.Checkpoint{Origin: s.cfg.Log.Key().Name(), Tree: t, Extensions: extensions}.String()
+}
+
+// sign returns a note signed by the log.
+func (s *session) sign(text string) ([]byte, error) {
+	sig, err := s.cfg.Log.Sign(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	return proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal(), nil
+}
+
+// request returns the request that a log would send to get from one size to
+// another.
+func (s *session) request(t *tree, older, newer int64) (client.Request, error) {
+	proof, err := t.proof(older, newer)
+	if err != nil {
+		return client.Request{}, err
+	}
+	text, err := s.text(t, newer)
+	if err != nil {
+		return client.Request{}, err
+	}
+	note, err := s.sign(text)
+	return client.Request{OldSize: older, Proof: proof, Checkpoint: note}, err
+}
+
+// cosigned checks that an answer is a 200 with cosignatures that verify over a
+// text. It overlooks lines that are none: another case does not.
+func (s *session) cosigned(a answer, text string) ([]proofs.Signature, error) {
+	if a.status != http.StatusOK {
+		return nil, fmt.Errorf("%v; want 200", a)
+	}
+	var sigs []proofs.Signature
+	for line := range strings.SplitSeq(a.body, "\n") {
+		if sig, err := proofs.ParseSignatures([]byte(line + "\n")); err == nil {
+			sigs = append(sigs, sig...)
+		}
+	}
+	note := proofs.Note{Text: text, Signatures: sigs}
+	verified := 0
+	for _, k := range s.cfg.Keys {
+		times, err := note.VerifiedBy(k)
+		if errors.Is(err, proofs.ErrNoSignature) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("200, but cosignature by %s: %w", k.Name(), err)
+		}
+		verified += len(times)
+		s.observe(k, times)
+	}
+	if verified == 0 {
+		return nil, fmt.Errorf("200 without a cosignature by a key given: %v", a)
+	}
+	return sigs, nil
+}
+
+// observe notes the times of cosignatures in the order of the answers.
+func (s *session) observe(k proofs.Key, times []int64) {
+	for _, t := range times {
+		if last := s.times[k.String()]; t < last && s.backward == "" {
+			s.backward = fmt.Sprintf("%s signed with time %d after %d", k.Name(), t, last)
+		}
+		s.times[k.String()] = t
+	}
+}
+
+// accept sends a request that must be cosigned, for the tree's size newer, and
+// keeps what the witness has now.
+func (s *session) accept(body []byte, text string, newer int64) ([]proofs.Signature, error) {
+	a, err := s.post(body)
+	if err != nil {
+		return nil, err
+	}
+	sigs, err := s.cosigned(a, text)
+	if err != nil {
+		return nil, err
+	}
+	s.size = newer
+	return sigs, nil
+}
+
+// advance gets a checkpoint cosigned that is k entries larger.
+func (s *session) advance(k int64) error {
+	newer := max(s.size, 0) + k
+	r, err := s.request(s.tree, max(s.size, 0), newer)
+	if err != nil {
+		return err
+	}
+	text, err := s.text(s.tree, newer)
+	if err != nil {
+		return err
+	}
+	_, err = s.accept(r.Marshal(), text, newer)
+	return err
+}
+
+// refuse sends a request that must be refused with one of the statuses, and
+// checks that nothing changed.
+func (s *session) refuse(body []byte, statuses ...int) error {
+	a, err := s.post(body)
+	if err != nil {
+		return err
+	}
+	return s.refused(a, statuses...)
+}
+
+// clientError stands for all statuses from 400 to 499.
+const clientError = 4
+
+func (s *session) refused(a answer, statuses ...int) error {
+	ok := false
+	var want []string
+	for _, status := range statuses {
+		name := strconv.Itoa(status)
+		if status == clientError {
+			name = "4xx"
+		}
+		ok = ok || a.status == status || a.status/100 == status
+		want = append(want, name)
+	}
+	switch {
+	case a.status == http.StatusOK:
+		return fmt.Errorf("cosigned; want %s", strings.Join(want, " or "))
+	case !ok:
+		// Another status is one fault, a change of state would be a second.
+		return errors.Join(fmt.Errorf("%v; want %s", a, strings.Join(want, " or ")), s.unchanged())
+	}
+	return s.unchanged()
+}
+
+// conflict sends a request that must be answered with 409 and the size.
+func (s *session) conflict(body []byte) error {
+	a, err := s.post(body)
+	if err != nil {
+		return err
+	}
+	if a.status == http.StatusConflict {
+		if n, ok := a.size(); !ok || n != max(s.size, 0) {
+			return fmt.Errorf("%v; want size %d", a, max(s.size, 0))
+		}
+	}
+	return s.refused(a, http.StatusConflict)
+}
+
+// unchanged checks that the witness still has what it cosigned last.
+func (s *session) unchanged() error {
+	if s.size < 0 {
+		return nil // nothing that could be asked for without changing it
+	}
+	ok, err := s.holds(s.tree, s.size)
+	if err == nil && !ok {
+		err = fmt.Errorf("refused, but the checkpoint of size %d cosigned last is not cosigned again", s.size)
+	}
+	return err
+}
+
+// holds says whether the witness cosigned a tree last, at that size.
+func (s *session) holds(t *tree, n int64) (bool, error) {
+	r, err := s.request(t, n, n)
+	if err != nil {
+		return false, err
+	}
+	a, err := s.post(r.Marshal())
+	if err != nil {
+		return false, err
+	}
+	text, err := s.text(t, n)
+	if err != nil {
+		return false, err
+	}
+	_, err = s.cosigned(a, text)
+	return err == nil, nil
+}
+
+// fork returns another history from size n on. If the witness is taken in by
+// it, the run goes on there.
+func (s *session) fork(n int64) (*tree, error) {
+	f, err := s.tree.fork(n)
+	if err == nil {
+		s.forks = append(s.forks, f)
+	}
+	return f, err
+}
+
+// resync finds out what the witness has after a case that failed.
+func (s *session) resync() {
+	if err := s.find(); err != nil && s.ctx.Err() == nil {
+		s.lost = "what the witness has cosigned is lost track of since a case failed: " + err.Error()
+	}
+}
+
+func (s *session) find() error {
+	if s.size < 0 {
+		return nil
+	}
+	if ok, err := s.holds(s.tree, s.size); err != nil || ok {
+		return err
+	}
+	// It has something else. A proof from an impossible size makes it say how
+	// large.
+	r, err := s.request(s.tree, s.size+1, s.size+1)
+	if err != nil {
+		return err
+	}
+	a, err := s.post(r.Marshal())
+	if err != nil {
+		return err
+	}
+	n := s.size + 1
+	if a.status != http.StatusOK {
+		var ok bool
+		if n, ok = a.size(); !ok || n > 2*maxSize {
+			return fmt.Errorf("%v", a)
+		}
+	}
+	for _, t := range append([]*tree{s.tree}, s.forks...) {
+		if ok, err := s.holds(t, n); err != nil {
+			return err
+		} else if ok {
+			return s.adopt(t, n)
+		}
+	}
+	return fmt.Errorf("it has size %d, and not a tree that was sent", n)
+}
+
+// adopt goes on with what the witness has.
+func (s *session) adopt(t *tree, n int64) error {
+	changed := t != s.tree
+	s.tree, s.size = t, n
+	if changed && s.cfg.Keep != nil {
+		if err := s.cfg.Keep(t.branches(n)); err != nil {
+			s.keepErr = fmt.Errorf("keep the branches: %w", err)
+		}
+	}
+	return nil
+}
+
+// discover finds out how much of the log the witness has cosigned. A proof from
+// the empty tree changes nothing: it must be refused, with 409 where the
+// witness has more, and as a proof where it has not.
+func (s *session) discover() error {
+	r, err := s.request(s.tree, 0, 0)
+	if err != nil {
+		return err
+	}
+	r.Proof = []proofs.Hash{proofs.EmptyTree.Hash}
+	a, err := s.post(r.Marshal())
+	if err != nil {
+		return err
+	}
+	s.first = &a
+	switch size, ok := a.size(); {
+	case ok && size > 0:
+		return s.join(size)
+	case ok, a.status == http.StatusOK:
+		s.fresh = true
+		return nil
+	case a.status == http.StatusUnprocessableEntity, a.status == http.StatusBadRequest, a.status == http.StatusConflict:
+		return s.discoverSize()
+	case a.status == http.StatusNotFound:
+		return fmt.Errorf("the witness does not know the log %s, or is not there: %v; make it know the key %s", s.cfg.Log.Key().Name(), a, s.cfg.Log.Key())
+	case a.status == http.StatusForbidden:
+		return fmt.Errorf("the witness does not take the log's signature: %v; make it know the key %s", a, s.cfg.Log.Key())
+	}
+	return fmt.Errorf("the witness does not say how much of the log it has cosigned: %v", a)
+}
+
+// discoverSize asks a witness that may look at proofs before sizes with an old
+// size that a new log does not have.
+func (s *session) discoverSize() error {
+	r, err := s.request(s.tree, 1, 1)
+	if err != nil {
+		return err
+	}
+	a, err := s.post(r.Marshal())
+	if err != nil {
+		return err
+	}
+	if size, ok := a.size(); ok && size > 0 {
+		return s.join(size)
+	}
+	s.fresh, s.second = true, &a
+	return nil
+}
+
+// join goes on where an earlier run ended.
+func (s *session) join(size int64) error {
+	if size > maxSize {
+		return fmt.Errorf("the witness has cosigned this log at size %d, more than the suite makes: use a new log key", size)
+	}
+	ok, err := s.holds(s.tree, size)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("the witness has cosigned this log at size %d, but not the suite's tree: use a new log key", size)
+	}
+	s.size = size
+	return nil
+}

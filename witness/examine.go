@@ -1,0 +1,148 @@
+package witness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Judging suspects. A proof that fails proves nothing: whoever sent it may have
+// made it up. The log's own tiles decide: read against the root that the log
+// signed, they show what the larger tree has at the smaller size.
+
+// KeptSuspect is a suspect in a store, and how far its judgement is.
+type KeptSuspect struct {
+	ID OriginHash
+	Suspect
+	// Tries is how often its tiles were looked for, Next when they will be
+	// again, in POSIX seconds.
+	Tries int
+	Next  int64
+	// Verdict is empty until it is judged.
+	Verdict Verdict
+}
+
+// Verdict is what came of a suspect.
+type Verdict string
+
+// The verdicts.
+const (
+	Undecided  Verdict = ""
+	Conflicts  Verdict = "conflict"   // the log signed two histories: there is evidence
+	Consistent Verdict = "consistent" // an old checkpoint, or a good one with a bad proof
+)
+
+// Suspects is what an examiner needs of a store. A Store that has these methods
+// gets its suspects judged.
+type Suspects interface {
+	// Due returns undecided suspects whose time to be looked at has come, at
+	// most limit.
+	Due(ctx context.Context, now int64, limit int) ([]KeptSuspect, error)
+	// Judge records a verdict; with Undecided, when to look next.
+	Judge(ctx context.Context, id OriginHash, tree proofs.Tree, v Verdict, next int64) error
+}
+
+const (
+	examineEvery = time.Minute
+	examineBatch = 64
+	tileTimeout  = 10 * time.Second
+	maxTile      = 256 * 32 // bytes
+	// How long to wait before tiles are looked for again: minRetry, doubled each
+	// time up to maxRetry.
+	minRetry, maxRetry = time.Minute, 6 * time.Hour
+)
+
+// Examine judges the suspects that are due.
+func (w *Witness) Examine(ctx context.Context) error {
+	store, ok := w.store.(Suspects)
+	if !ok {
+		return nil
+	}
+	due, err := store.Due(ctx, w.now().Unix(), examineBatch)
+	if err != nil {
+		return err
+	}
+	for _, s := range due {
+		v, err := w.judge(ctx, s)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		next := int64(0)
+		if err != nil {
+			w.log.Debug("suspect not judged", "origin_hash", s.ID.String(), "size", s.Tree.N, "error", err)
+			wait := min(minRetry<<min(s.Tries, 16), maxRetry)
+			next = w.now().Add(wait).Unix()
+		}
+		if err := store.Judge(ctx, s.ID, s.Tree, v, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge compares a suspect with the latest checkpoint.
+func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
+	log, err := w.store.Log(ctx, s.ID)
+	if err != nil {
+		return Undecided, err
+	}
+	if log.Latest == nil {
+		return Undecided, errors.New("no checkpoint to compare it with")
+	}
+	var tiles proofs.TileReader
+	if log.Latest.Tree.N != s.Tree.N {
+		if log.URL == "" {
+			return Undecided, errors.New("the log's URL is unknown")
+		}
+		tiles = w.tiles(ctx, log.URL)
+	}
+	c, err := proofs.NewConflict(log.Latest.Note, s.Note, tiles)
+	if errors.Is(err, proofs.ErrNoConflict) {
+		return Consistent, nil
+	} else if err != nil {
+		return Undecided, err
+	}
+	if err := w.accuse(log, c, "tiles at "+log.URL); err != nil {
+		return Undecided, err
+	}
+	return Conflicts, nil
+}
+
+// logTiles reads a log's tiles over HTTP.
+type logTiles struct {
+	ctx    context.Context
+	client *http.Client
+	url    string
+}
+
+func (w *Witness) tiles(ctx context.Context, url string) proofs.TileReader {
+	return logTiles{ctx: ctx, client: w.watch.HTTP, url: url}
+}
+
+// ReadTile implements proofs.TileReader.
+func (t logTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+	b, err := t.get(proofs.TilePath(level, index, width))
+	if width < 256 && errors.Is(err, fetch.ErrNotFound) {
+		// The log may keep partial tiles no longer than until they are full.
+		full, fullErr := t.get(proofs.TilePath(level, index, 256))
+		if fullErr != nil {
+			return nil, err
+		}
+		if len(full) != maxTile {
+			return nil, fmt.Errorf("a full tile of %d bytes", len(full))
+		}
+		return full[:width*32], nil
+	}
+	return b, err
+}
+
+func (t logTiles) get(path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, tileTimeout)
+	defer cancel()
+	return fetch.Get(ctx, t.client, t.url+"/"+path, maxTile)
+}
