@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -143,11 +146,11 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	if p != nil {
 		return p
 	}
-	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound)
+	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound+1)
 	if err != nil {
 		return stateFailed(err)
 	}
-	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Targets: make([]api.Listing, 0, len(listings))}
+	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves))}
 	switch _, err := s.log.cfg.Blobs.Blob(sum); {
 	case err == nil:
 		answer.Blob = true
@@ -155,24 +158,157 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 		return stateFailed(err)
 	}
 	for _, rec := range leaves {
-		if rec.Index >= size {
+		if rec.Index >= size || len(answer.Leaves) == maxFound {
+			answer.More = rec.Index < size
 			break
 		}
 		answer.Leaves = append(answer.Leaves, leafJSON(rec))
 	}
-	for _, l := range listings {
-		if l.Index >= size {
-			break
+	var more bool
+	answer.Targets, more = listingsJSON(listings, size)
+	answer.More = answer.More || more
+	answerJSON(w, r, answer)
+	return nil
+}
+
+func (s *server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex string) *problem {
+	sum, ok := ParseSHA512(hex)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-512 is 128 lower-case hex digits")
+	}
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
+	found, err := s.log.cfg.State.ListSHA512(r.Context(), sum, maxFound+1)
+	if err != nil {
+		return stateFailed(err)
+	}
+	targets, more := listingsJSON(found, size)
+	answerJSON(w, r, api.Listings{Targets: targets, More: more})
+	return nil
+}
+
+func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped string) *problem {
+	path, ok := unescape(escaped)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a target path is percent-encoded UTF-8")
+	}
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
+	found, err := s.log.cfg.State.ListPath(r.Context(), path, maxFound+1)
+	if err != nil {
+		return stateFailed(err)
+	}
+	targets, more := listingsJSON(found, size)
+	answerJSON(w, r, api.Listings{Targets: targets, More: more})
+	return nil
+}
+
+// unescape reads a percent-encoded part of a path.
+func unescape(escaped string) (string, bool) {
+	text, err := url.PathUnescape(escaped)
+	return text, err == nil && text != "" && utf8.ValidString(text)
+}
+
+// listingsJSON converts what a log of this size has of listings, at most
+// maxFound, and says whether there are more.
+func listingsJSON(found []Listing, size int64) (list []api.Listing, more bool) {
+	list = make([]api.Listing, 0, len(found))
+	for _, l := range found {
+		if l.Index >= size || len(list) == maxFound {
+			return list, l.Index < size
 		}
-		answer.Targets = append(answer.Targets, api.Listing{
+		list = append(list, api.Listing{
 			Index:      l.Index,
 			Kind:       string(l.Leaf.Kind),
 			Repository: l.Leaf.Repository.String(),
 			Role:       l.Leaf.Role,
 			Version:    l.Leaf.Version,
-			Path:       l.Path,
-			Length:     l.Length,
+			ListedFile: fileJSON(l.Target),
 		})
+	}
+	return list, false
+}
+
+func fileJSON(t Target) api.ListedFile {
+	f := api.ListedFile{Path: t.Path, Length: t.Length}
+	if !t.SHA256.IsZero() {
+		f.SHA256 = t.SHA256.String()
+	}
+	if t.SHA512 != (SHA512{}) {
+		f.SHA512 = t.SHA512.String()
+	}
+	return f
+}
+
+// getFiles says which target files a leaf's metadata lists.
+func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *problem {
+	index, ok := decimal(elem)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
+	}
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
+	if index >= size {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is not published", index)
+	}
+	rec, files, ok, err := s.log.cfg.State.Files(r.Context(), index, maxFound+1)
+	if err == nil && !ok {
+		err = damaged(index)
+	}
+	if err != nil {
+		return stateFailed(err)
+	}
+	answer := api.Files{Leaf: leafJSON(rec), More: len(files) > maxFound, Files: make([]api.ListedFile, 0, len(files))}
+	for _, f := range files[:min(len(files), maxFound)] {
+		answer.Files = append(answer.Files, fileJSON(f))
+	}
+	answerJSON(w, r, answer)
+	return nil
+}
+
+// getRole says which versions of a role there are.
+func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *problem {
+	id, escaped, _ := strings.Cut(arg, "/")
+	repository, p := s.repositoryID(id)
+	if p != nil {
+		return p
+	}
+	role, ok := unescape(escaped)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a role's name is percent-encoded UTF-8")
+	}
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
+	records, err := s.log.cfg.State.Versions(r.Context(), repository, role)
+	if err != nil {
+		return stateFailed(err)
+	}
+	current, err := s.log.registry.roles(r.Context(), repository)
+	if err != nil {
+		return stateFailed(err)
+	}
+	answer := api.Role{Repository: repository.String(), Role: role, Versions: make([]api.RoleVersion, 0, len(records))}
+	for _, rec := range records {
+		if rec.Index >= size {
+			break
+		}
+		answer.Versions = append(answer.Versions, api.RoleVersion{
+			Index:   rec.Index,
+			Version: rec.Leaf.Version,
+			Kind:    string(rec.Leaf.Kind),
+			Current: slices.Contains(current, api.RoleCurrent{Role: role, Version: rec.Leaf.Version, Index: rec.Index}),
+		})
+	}
+	if len(answer.Versions) == 0 {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "repository %v has no role %q here, or none is published yet", repository, role)
 	}
 	answerJSON(w, r, answer)
 	return nil

@@ -10,8 +10,9 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// A route is a resource and what can be done with it. Where its pattern has a
-// part in braces, handle gets what stands there; only {path} may hold slashes.
+// A route is a resource and what can be done with it. Where its pattern has parts
+// in braces, handle gets what stands there, with a slash between two of them; only
+// {path}, which is the last part, may hold slashes itself.
 type route struct {
 	pattern string
 	method  string // GET stands for HEAD as well
@@ -28,8 +29,12 @@ var routes = []route{
 	{"/v1/repositories/{id}", http.MethodGet, (*server).getRepository},
 	{"/v1/repositories/{id}/metadata", http.MethodPost, (*server).postMetadata},
 	{"/v1/submissions/{submission}", http.MethodGet, (*server).getSubmission},
+	{"/v1/repositories/{id}/roles/{role}", http.MethodGet, (*server).getRole},
 	{"/v1/lookup/sha256/{hex}", http.MethodGet, (*server).getLookup},
+	{"/v1/lookup/sha512/{hex}", http.MethodGet, (*server).getLookupSHA512},
+	{"/v1/lookup/path/{path}", http.MethodGet, (*server).getLookupPath},
 	{"/v1/entries/{index}/proof", http.MethodGet, (*server).getProof},
+	{"/v1/entries/{index}/files", http.MethodGet, (*server).getFiles},
 	{"/healthz", http.MethodGet, (*server).healthz},
 	{"/readyz", http.MethodGet, (*server).readyz},
 }
@@ -47,18 +52,23 @@ func Routes() [][2]string {
 // match reports whether a path is one of the pattern's, and returns what stands
 // in its braces.
 func (rt *route) match(path string) (arg string, ok bool) {
-	before, name, ok := strings.Cut(rt.pattern, "{")
-	if !ok {
-		return "", path == rt.pattern
+	if before, found := strings.CutSuffix(rt.pattern, "{path}"); found {
+		return strings.CutPrefix(path, before)
 	}
-	name, after, _ := strings.Cut(name, "}")
-	if arg, ok = strings.CutPrefix(path, before); !ok {
-		return "", false
+	var args []string
+	for pattern := rt.pattern; ; {
+		want, restOfPattern, more := strings.Cut(pattern, "/")
+		got, restOfPath, moreOfPath := strings.Cut(path, "/")
+		if strings.HasPrefix(want, "{") {
+			args = append(args, got)
+		} else if want != got {
+			return "", false
+		}
+		if !more || !moreOfPath {
+			return strings.Join(args, "/"), more == moreOfPath
+		}
+		pattern, path = restOfPattern, restOfPath
 	}
-	if arg, ok = strings.CutSuffix(arg, after); !ok {
-		return "", false
-	}
-	return arg, name == "path" || !strings.Contains(arg, "/")
 }
 
 // find returns what can be done at a path. There are no redirects and no

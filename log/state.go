@@ -1,7 +1,10 @@
 package log
 
 import (
+	"cmp"
 	"context"
+	"encoding/hex"
+	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -21,14 +24,28 @@ type Blobs interface {
 // StateLeaf is a leaf as the state keeps it.
 type StateLeaf struct {
 	verify.Record
-	Targets []Target // the files with a SHA-256 that its metadata lists
+	Targets []Target // the files that its metadata lists, by path
 }
 
-// Target is a target file that a release lists.
+// Target is a target file that a release lists. A digest that its metadata does
+// not give is zero.
 type Target struct {
 	Path   string
 	SHA256 verify.Digest
+	SHA512 SHA512
 	Length int64 // bytes; -1 where the metadata does not say
+}
+
+// SHA512 is a digest of a target file.
+type SHA512 [64]byte
+
+// String returns 128 lower-case hex digits.
+func (s SHA512) String() string { return hex.EncodeToString(s[:]) }
+
+// ParseSHA512 reads 128 lower-case hex digits.
+func ParseSHA512(text string) (s SHA512, ok bool) {
+	b, err := hex.DecodeString(text)
+	return s, err == nil && len(b) == len(s) && copy(s[:], b) > 0 && s.String() == text
 }
 
 // StateWriter keeps what is derived from the log's entries and blobs. It may lag
@@ -66,10 +83,26 @@ type StateReader interface {
 	Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error)
 }
 
-// State is both.
+// StateSearcher finds what releases list. Nothing that it says has a part in
+// what the log admits.
+type StateSearcher interface {
+	// ListSHA512 returns the leaves whose metadata lists a target file with
+	// this digest, at most limit of them, in log order.
+	ListSHA512(ctx context.Context, sum SHA512, limit int) ([]Listing, error)
+	// ListPath does the same for a target file's path.
+	ListPath(ctx context.Context, path string, limit int) ([]Listing, error)
+	// Files returns a leaf and the target files that its metadata lists, at
+	// most limit of them, by path. It is false where there is no such leaf.
+	Files(ctx context.Context, index int64, limit int) (verify.Record, []Target, bool, error)
+	// Versions returns the leaves of a role in log order.
+	Versions(ctx context.Context, repository verify.Digest, role string) ([]verify.Record, error)
+}
+
+// State is all of them.
 type State interface {
 	StateWriter
 	StateReader
+	StateSearcher
 }
 
 // RepositoryCount says how many leaves a repository has.
@@ -86,20 +119,25 @@ type Listing struct {
 	Target
 }
 
-// targetsOf returns the files with a SHA-256 that metadata lists.
+// targetsOf returns the files that metadata lists, by path: the state numbers them
+// in this order, and two states of one log are the same.
 func targetsOf(m *verify.Metadata) []Target {
 	if m.Targets == nil {
 		return nil
 	}
 	list := make([]Target, 0, len(m.Targets.Files))
 	for path, f := range m.Targets.Files {
-		sum, err := verify.ParseDigest(f.Hashes["sha256"])
-		if err != nil {
-			// Without a SHA-256 nobody can look it up here; what the
-			// metadata says is judged elsewhere.
-			continue
+		// A digest that cannot be read is none: nobody can look it up here,
+		// and what the metadata says is judged elsewhere.
+		t := Target{Path: path, Length: f.Length}
+		if sum, err := verify.ParseDigest(f.Hashes["sha256"]); err == nil {
+			t.SHA256 = sum
 		}
-		list = append(list, Target{Path: path, SHA256: sum, Length: f.Length})
+		if sum, ok := ParseSHA512(f.Hashes["sha512"]); ok {
+			t.SHA512 = sum
+		}
+		list = append(list, t)
 	}
+	slices.SortFunc(list, func(a, b Target) int { return cmp.Compare(a.Path, b.Path) })
 	return list
 }

@@ -10,8 +10,13 @@
 //	GET  /v1/submissions/{id}             a submission's Result
 //	GET  /v1/repositories                 RepositoryList
 //	GET  /v1/repositories/{id}            Repository
+//	GET  /v1/repositories/{id}/roles/{role}
+//	                                      Role
 //	GET  /v1/lookup/sha256/{hex}          Lookup
+//	GET  /v1/lookup/sha512/{hex}          Listings
+//	GET  /v1/lookup/path/{path}           Listings
 //	GET  /v1/entries/{index}/proof        the newest sidecar of an entry, text/plain
+//	GET  /v1/entries/{index}/files        Files
 //
 // Both POSTs take "Prefer: wait=SECONDS" (default 10, at most 60) and, where the
 // operator asks for it, "Authorization: Bearer TOKEN". They answer
@@ -205,6 +210,7 @@ type Lookup struct {
 	Blob    bool      `json:"blob"`    // the log keeps a metadata file with this digest
 	Leaves  []Leaf    `json:"leaves"`  // whose payload, metadata or snapshot it is
 	Targets []Listing `json:"targets"` // releases that list a target file with this digest
+	More    bool      `json:"more"`    // there are more leaves or targets than told
 }
 
 // Listing says that a leaf's metadata lists a target file.
@@ -214,6 +220,42 @@ type Listing struct {
 	Repository string `json:"repository"`
 	Role       string `json:"role"`
 	Version    int64  `json:"version"`
-	Path       string `json:"path"`   // the target's path
-	Length     int64  `json:"length"` // bytes; -1 where the metadata does not say
+	ListedFile
+}
+
+// ListedFile is a target file as metadata lists it. The digests are lower-case
+// hex digits.
+type ListedFile struct {
+	Path   string `json:"path"`             // the target's path
+	Length int64  `json:"length"`           // bytes; -1 where the metadata does not say
+	SHA256 string `json:"sha256,omitempty"` // where the metadata has it
+	SHA512 string `json:"sha512,omitempty"` // the same
+}
+
+// Listings is the answer to a lookup by the SHA-512 or the path of a target file.
+type Listings struct {
+	Targets []Listing `json:"targets"` // in log order
+	More    bool      `json:"more"`    // there are more than told
+}
+
+// Files is the answer to GET /v1/entries/{index}/files.
+type Files struct {
+	Leaf
+	Files []ListedFile `json:"files"` // by path; none for roles other than targets
+	More  bool         `json:"more"`  // there are more than told: the blob Metadata lists all
+}
+
+// Role is the answer to GET /v1/repositories/{id}/roles/{role}.
+type Role struct {
+	Repository string        `json:"repository"`
+	Role       string        `json:"role"`     // not percent-encoded
+	Versions   []RoleVersion `json:"versions"` // all of them, in log order
+}
+
+// RoleVersion is a leaf of a role.
+type RoleVersion struct {
+	Index   int64  `json:"index"`
+	Version int64  `json:"version"`
+	Kind    string `json:"kind"`    // release or evidence
+	Current bool   `json:"current"` // the role's current release
 }

@@ -60,7 +60,13 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 type role struct {
 	number, repository int64
 	// open are the target files that the role's last leaf lists, by path.
-	open map[string]log.Target
+	open map[string]listed
+}
+
+// listed is a row of the table targets.
+type listed struct {
+	log.Target
+	number int64
 }
 
 // rolesKept and listedKept bound what Apply remembers: roles, and target files
@@ -144,21 +150,34 @@ func (a *applier) list(r *role, l log.StateLeaf) error {
 	if len(l.Targets) == 0 && len(r.open) == 0 {
 		return nil
 	}
-	open := make(map[string]log.Target, len(l.Targets))
+	open := make(map[string]listed, len(l.Targets))
 	for _, t := range l.Targets {
-		open[t.Path] = t
-		if before, ok := r.open[t.Path]; ok && before == t {
+		if before, ok := r.open[t.Path]; ok && before.Target == t {
+			open[t.Path] = before
 			continue
 		}
-		if err := a.exec(a.stmts.target, t.SHA256[:], r.number, l.Index, t.Path, t.Length); err != nil {
+		var sha256, sha512 any
+		if t.SHA256 != (verify.Digest{}) {
+			sha256 = t.SHA256[:]
+		}
+		if t.SHA512 != (log.SHA512{}) {
+			sha512 = t.SHA512[:]
+		}
+		done, err := a.stmts.target.ExecContext(a.ctx, r.number, l.Index, t.Path, t.Length, sha256, sha512)
+		if err != nil {
 			return err
 		}
+		number, err := done.LastInsertId()
+		if err != nil {
+			return err
+		}
+		open[t.Path] = listed{t, number}
 	}
 	for path, t := range r.open {
-		if now, ok := open[path]; ok && now == t {
+		if now, ok := open[path]; ok && now.number == t.number {
 			continue
 		}
-		if err := a.exec(a.stmts.past, l.Index, t.SHA256[:], r.number, path, l.Index); err != nil {
+		if err := a.exec(a.stmts.past, l.Index, t.number); err != nil {
 			return err
 		}
 	}
@@ -173,7 +192,7 @@ func (a *applier) role(l log.StateLeaf) (*role, error) {
 	if r, ok := a.roles[name]; ok {
 		return r, nil
 	}
-	r := &role{open: map[string]log.Target{}}
+	r := &role{open: map[string]listed{}}
 	if err := a.exec(a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
 		return nil, err
 	}
@@ -200,15 +219,13 @@ func (a *applier) role(l log.StateLeaf) (*role, error) {
 
 // open reads what the last leaf of a role lists.
 func (a *applier) open(r *role) error {
-	rows, err := a.tx.QueryContext(a.ctx, "SELECT sum, path, length FROM targets WHERE role = ? AND past IS NULL", r.number)
+	rows, err := a.tx.QueryContext(a.ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.number)
 	if err != nil {
 		return err
 	}
 	for rows.Next() && err == nil {
-		var t log.Target
-		var sum []byte
-		err = rows.Scan(&sum, &t.Path, &t.Length)
-		copy(t.SHA256[:], sum)
+		var t listed
+		err = scanTarget(&t.Target, func(columns ...any) error { return rows.Scan(append(columns, &t.number)...) })
 		r.open[t.Path] = t
 	}
 	return errors.Join(err, rows.Err(), rows.Close())

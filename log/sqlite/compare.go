@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // Differences compares the derived state with another at path that was made anew
@@ -31,6 +32,14 @@ func (s *State) Differences(ctx context.Context, path string) (list []string, er
 				list = append(list, "the derived state: "+fmt.Sprintf(side.say, n, table))
 			}
 		}
+	}
+	// The comparison reads the tables; what is asked is found by the indices.
+	var fine string
+	if err := conn.QueryRowContext(ctx, "PRAGMA main.integrity_check(1)").Scan(&fine); err != nil {
+		return list, fmt.Errorf("check the indices: %w", err)
+	}
+	if fine != "ok" {
+		list = append(list, "the derived state: "+strings.Join(strings.Fields(fine), " "))
 	}
 	_, err = conn.ExecContext(ctx, "DETACH anew")
 	return list, err

@@ -18,6 +18,9 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
+// errVersion is the error for a database of another version of this program.
+var errVersion = errors.New("schema version")
+
 // open opens a database that exists and has the given schema version.
 // synchronous is SQLite's: FULL syncs every transaction.
 func open(path, synchronous string, version int) (*sql.DB, error) {
@@ -33,7 +36,7 @@ func open(path, synchronous string, version int) (*sql.DB, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	if have != version {
-		return nil, errors.Join(fmt.Errorf("open %s: schema version %d, want %d", path, have, version), db.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w %d, want %d", path, errVersion, have, version), db.Close())
 	}
 	return db, nil
 }

@@ -14,14 +14,17 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-const stateVersion = 2
+const stateVersion = 3
 
 // Releases of a role mostly list what the one before lists. So a row of targets
 // stands for all leaves of its role from first up to, but without, past; where
-// past is NULL the last leaf of the role still lists the file.
+// past is NULL the last leaf of the role still lists the file. Rows are numbered in
+// the order of first and path. What a leaf lists is found by targets_past alone,
+// most quickly for the last leaves of a role.
 //
-// The table digests finds leaves by the first 8 bytes of the digests they name;
-// the leaf has the rest.
+// The table digests finds leaves by the first 8 bytes of the digests they name,
+// and the indices of targets find files by as much; the row has the rest. A digest
+// that is not known is NULL.
 const stateSchema = `
 CREATE TABLE position (edge BLOB NOT NULL);
 INSERT INTO position VALUES (CAST('0' || char(10) AS BLOB));
@@ -50,6 +53,7 @@ CREATE TABLE leaves (
 	contradicts INTEGER
 );
 CREATE INDEX leaves_of ON leaves (role, version);
+CREATE INDEX leaves_at ON leaves (role, idx);
 CREATE TABLE roots (
 	payload BLOB PRIMARY KEY,
 	leaf INTEGER NOT NULL
@@ -60,15 +64,19 @@ CREATE TABLE digests (
 	PRIMARY KEY (start, leaf)
 ) WITHOUT ROWID;
 CREATE TABLE targets (
-	sum BLOB NOT NULL,
+	number INTEGER PRIMARY KEY,
 	role INTEGER NOT NULL,
 	first INTEGER NOT NULL,
+	past INTEGER,
 	path TEXT NOT NULL,
 	length INTEGER NOT NULL,
-	past INTEGER,
-	PRIMARY KEY (sum, role, first, path)
-) WITHOUT ROWID;
-CREATE INDEX targets_open ON targets (role) WHERE past IS NULL`
+	sha256 BLOB,
+	sha512 BLOB
+);
+CREATE INDEX targets_past ON targets (role, past, first);
+CREATE INDEX targets_path ON targets (path);
+CREATE INDEX targets_sha256 ON targets (substr(sha256, 1, 8)) WHERE sha256 IS NOT NULL;
+CREATE INDEX targets_sha512 ON targets (substr(sha512, 1, 8)) WHERE sha512 IS NOT NULL`
 
 // State implements log.State.
 type State struct {
@@ -93,6 +101,9 @@ func CreateState(path string) error { return create(path, "NORMAL", stateVersion
 // OpenState opens a file that CreateState made.
 func OpenState(path string) (*State, error) {
 	db, err := open(path, "NORMAL", stateVersion)
+	if errors.Is(err, errVersion) {
+		err = fmt.Errorf("%w: run logserver reindex", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +114,8 @@ func OpenState(path string) (*State, error) {
 		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		"INSERT INTO roots VALUES (?, ?) ON CONFLICT DO NOTHING",
 		"INSERT INTO digests VALUES (?, ?), (?, ?), (?, ?) ON CONFLICT DO NOTHING",
-		"INSERT INTO targets VALUES (?, ?, ?, ?, ?, NULL)",
-		"UPDATE targets SET past = ? WHERE sum = ? AND role = ? AND path = ? AND past IS NULL AND first < ?",
+		"INSERT INTO targets VALUES (NULL, ?, ?, NULL, ?, ?, ?, ?)",
+		"UPDATE targets SET past = ? WHERE number = ?",
 	} {
 		if *s.stmts.all()[i], err = db.Prepare(text); err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
@@ -294,14 +305,6 @@ func (s *State) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]ver
 	leaves = slices.DeleteFunc(leaves, func(rec verify.Record) bool {
 		return rec.Leaf.Payload != sum && rec.Leaf.Metadata != sum && rec.Leaf.Snapshot != sum
 	})
-	var listings []log.Listing
-	err = s.query(ctx, func(rows *sql.Rows) error {
-		l := log.Listing{Target: log.Target{SHA256: sum}}
-		var err error
-		l.Record, err = scanLeaf(rows, &l.Path, &l.Length)
-		listings = append(listings, l)
-		return err
-	}, "SELECT "+leafColumns+", t.path, t.length FROM targets t JOIN leaves l ON l.role = t.role AND l.idx >= t.first AND (t.past IS NULL OR l.idx < t.past)"+
-		leafTables+"t.sum = ? ORDER BY l.idx, t.path LIMIT ?", sum[:], limit)
+	listings, err := s.listings(ctx, "substr(sha256, 1, 8) = substr(?1, 1, 8) AND sha256 = ?1", sum[:], limit)
 	return leaves, listings, err
 }

@@ -133,6 +133,7 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	testLookup(t, state, &f)
 	state = testListings(t, state, &f, reopen)
 	testTail(t, state, &f)
+	testSearch(t, state, &f, reopen)
 }
 
 // testTail asks for parts of a repository whose roots are leaves 0 and 5, and

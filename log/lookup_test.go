@@ -1,0 +1,57 @@
+package log
+
+import (
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Answers end at the published size and at maxFound, and say whether more is
+// published.
+func TestListingsAreBounded(t *testing.T) {
+	found := make([]Listing, maxFound+1)
+	for i := range found {
+		found[i].Index = int64(i)
+	}
+	for _, tt := range []struct {
+		found int
+		size  int64
+		want  int
+		more  bool
+	}{
+		{0, 5, 0, false},
+		{5, 5, 5, false},
+		{6, 5, 5, false},
+		{5, 0, 0, false},
+		{maxFound, maxFound, maxFound, false},
+		{maxFound + 1, maxFound, maxFound, false},
+		{maxFound + 1, maxFound + 1, maxFound, true},
+	} {
+		list, more := listingsJSON(found[:tt.found], tt.size)
+		if list == nil || len(list) != tt.want || more != tt.more {
+			t.Errorf("%d found in a log of %d: %d, %v; want %d, %v", tt.found, tt.size, len(list), more, tt.want, tt.more)
+		}
+	}
+}
+
+// What metadata says of a file that cannot be looked up by a digest is kept.
+func TestTargetsOf(t *testing.T) {
+	sum := verify.Sum([]byte("x")).String()
+	m := &verify.Metadata{Targets: &verify.Targets{Files: map[string]verify.TargetFile{
+		"c": {Length: 1, Hashes: map[string]string{"sha256": sum, "sha512": sum + sum}},
+		"a": {Length: -1, Hashes: map[string]string{"sha512": sum + sum, "sha256": sum[2:]}},
+		"b": {Length: 3, Hashes: map[string]string{"sha512": sum, "sha3": sum}},
+	}}}
+	got := targetsOf(m)
+	if len(got) != 3 || got[0].Path != "a" || got[1].Path != "b" || got[2].Path != "c" {
+		t.Fatalf("%v", got)
+	}
+	for i, want := range []struct {
+		length         int64
+		sha256, sha512 bool
+	}{{-1, false, true}, {3, false, false}, {1, true, true}} {
+		if f := got[i]; f.Length != want.length || !f.SHA256.IsZero() != want.sha256 || (f.SHA512.String() == sum+sum) != want.sha512 || (f.SHA512 != SHA512{}) != want.sha512 {
+			t.Errorf("%+v", f)
+		}
+	}
+}
