@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha512"
 	"encoding/json"
 	"errors"
 	"os"
@@ -192,6 +193,7 @@ func TestFsck(t *testing.T) {
 			t.Errorf("fsck: %s", out)
 		}
 	}
+	listed := sha512.Sum512([]byte("b"))
 	for _, tt := range []struct {
 		path, from, to string
 		want           []string
@@ -203,6 +205,7 @@ func TestFsck(t *testing.T) {
 		{"log.ledger/ledger", "root ", "toor ", []string{"the ledger"}},
 		{"log/checkpoint", "\n4\n", "\n3\n", []string{"the published checkpoint"}},
 		{"log/state.db", "targets", "tergets", []string{"derived state"}},
+		{"log/state.db", string(listed[32:]), strings.Repeat("x", 32), []string{"1 rows of table targets", "1 rows are missing in table targets"}},
 	} {
 		path := w.path(tt.path)
 		before, err := os.ReadFile(path)

@@ -84,6 +84,24 @@ func TestWalkThrough(t *testing.T) {
 	read("repositories.json", &repositories)
 	read("repository.json", &repository)
 	read("lookup.json", &found)
+	var listed [2]api.Listings
+	var files api.Files
+	var role api.Role
+	read("lookup-512.json", &listed[0])
+	read("lookup-path.json", &listed[1])
+	read("files.json", &files)
+	read("role.json", &role)
+	for i, l := range listed {
+		if len(l.Targets) != 1 || l.Targets[0] != found.Targets[0] {
+			t.Errorf("lookup %d: %+v, want %+v", i, l, found.Targets)
+		}
+	}
+	if len(files.Files) != 1 || files.Files[0] != found.Targets[0].ListedFile || files.Leaf != repository.Leaves[1] {
+		t.Errorf("files: %+v", files)
+	}
+	if len(role.Versions) != 1 || !role.Versions[0].Current || role.Versions[0].Index != 1 {
+		t.Errorf("role: %+v", role)
+	}
 	w.check(t, registered.Repository, []api.File{{Name: "root.json", Data: root}}, registered.Results[0])
 	w.check(t, registered.Repository, sent, submitted.Results[0])
 	if len(repositories.Repositories) != 1 || repositories.Repositories[0].ID != registered.Repository || len(repository.Leaves) != 2 || len(found.Targets) != 1 || found.Targets[0].Path != "app.bin" {
