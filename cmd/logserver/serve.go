@@ -67,6 +67,7 @@ log is ready and when it stops.`,
   logserver serve --config /etc/tuflog/logserver.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			limitMemory()
 			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
 		},
 	}
