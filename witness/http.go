@@ -141,6 +141,7 @@ func (w *Witness) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		lines.WriteString(s.String())
 	}
 	rw.Header().Set("Content-Type", textPlain)
+	rw.Header().Set("Content-Length", strconv.Itoa(lines.Len())) // not in chunks, however long
 	w.write(rw, r, lines.String())
 }
 

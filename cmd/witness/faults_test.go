@@ -20,7 +20,7 @@ import (
 	"github.com/tuflog/tuflog/witness/witnesstest"
 )
 
-var faultsLong = flag.Bool("faults.long", false, "kill the witness 200 times and cut its power 50 times")
+var faultsLong = flag.Bool("faults.long", false, "kill the witness 200 times, cut its power 50 times and fill its disk 10 times")
 
 // cosigned is a checkpoint that the witness cosigned, and between which moments.
 type cosigned struct {
@@ -222,6 +222,7 @@ func checkCosigned(t *testing.T, all []cosigned) {
 func TestFaults(t *testing.T) {
 	t.Run("kill", testKill)
 	t.Run("power", testPower)
+	t.Run("full", testFull)
 }
 
 // testKill kills the process.
@@ -262,6 +263,49 @@ func testPower(t *testing.T) {
 	}
 	v.checkAll()
 	t.Logf("%d power cuts", cuts)
+}
+
+// testFull fills the file system while the witness works.
+func testFull(t *testing.T) {
+	fs := mountExt4(t)
+	v := newVictim(t, filepath.Join(fs.mount, "w"))
+	filler := filepath.Join(fs.mount, "filler")
+	for range faults(10, 2, 1) {
+		p := v.serve()
+		v.attack(p, 200*time.Millisecond, p.kill)
+		p = v.serve()
+		if err := fill(filler); err != nil {
+			t.Fatal(err)
+		}
+		v.attack(p, time.Second, p.kill)
+		// It may not even start now, but must say so and end.
+		if r := runProgram(t, "serve", "--dir", v.dir, "--listen", "none"); r.code == cli.ExitOK {
+			t.Fatal("serve ended well")
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		v.check()
+	}
+	v.checkAll()
+}
+
+// fill writes a file until there is no room.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	block := make([]byte, 64<<10)
+	for len(block) > 0 {
+		if _, err := f.Write(block); err != nil {
+			block = block[:len(block)/2] // to the last byte
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
 }
 
 func faults(long, usual, short int) int {

@@ -25,7 +25,7 @@ whose name is taken by another key, or that was removed, is refused; logs that
 are no longer in the list stay. It exits with 1 if any was refused.
 
 To follow a list, give it to "witness serve --log-list".`,
-		Example: `  witness log import --dir ./w1 https://witness-network.org/testing/log-list.1`,
+		Example: `  witness log import --dir ./w1 https://testing.witness-network.org/log-list.1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var report witness.ImportReport

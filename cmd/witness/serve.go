@@ -55,7 +55,7 @@ that its state has lost. One of the peers should be the witness's own public URL
 Exit code 1 means that it stopped because the ledger could not be written, and
 should be started again; 2 that starting it again would not help.`,
 		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380
-  witness serve --dir ./w1 --log-list https://witness-network.org/testing/log-list.1 --peer https://witness.example`,
+  witness serve --dir ./w1 --log-list https://testing.witness-network.org/log-list.1 --peer https://witness.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
@@ -207,7 +207,9 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 		return nil, err
 	}
 	closers.add(unlock)
+	// It may fail for want of room, as what ended the process before.
 	latches, err := store.UseLedger(ctx, l, time.Now().Unix())
+	err = cli.Failed(err)
 	for origin, latch := range latches {
 		logger.Error("cosigning is stopped: the state has lost what was cosigned", "origin", origin, "why", latch.Why, "source", latch.Source, "advice", "witness latch list")
 	}

@@ -344,8 +344,31 @@ func TestCrash(t *testing.T) {
 		if have >= 2 && got.Latest.Mark() != states[len(states)-1].Mark() {
 			t.Errorf("with %d of %d changes: state is %+v", have, len(states), got.Latest)
 		}
+		if _, unsure := l.Unsure(g.id); !unsure {
+			t.Fatal("the test's ledger was confirmed")
+		}
 		if got, err := crashed.Log(t.Context(), fresh.id); err != nil || got.Latched || got.Latest == nil || got.Latest.Tree != *fresh.last {
 			t.Errorf("with %d of %d changes: the log cosigned once is %+v, %v", have, len(states), got, err)
+		}
+	}
+}
+
+// TestCrashIsMadeUpForOnce: afterwards, what is taken away is noticed again.
+func TestCrashIsMadeUpForOnce(t *testing.T) {
+	s := create(t, t.TempDir())
+	l := newLedger(t, s)
+	useLedger(t, s, l)
+	g := newGrower(t, s, "log.example")
+	l.refuse.Store(true)
+	g.mustGrow()
+	l.refuse.Store(false)
+	for _, want := range []int{0, 1} {
+		crashed := create(t, t.TempDir())
+		if err := crashed.AddLog(t.Context(), witness.NewLog{Key: g.log.Key()}); err != nil {
+			t.Fatal(err)
+		}
+		if latches := useLedger(t, crashed, l); len(latches) != want {
+			t.Errorf("latches %+v, want %d", latches, want)
 		}
 	}
 }

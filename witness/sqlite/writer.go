@@ -14,7 +14,8 @@ import (
 
 const (
 	maxBatch = 256 // updates in one transaction
-	// pollEvery is how soon it is noticed that another process changed the file.
+	// pollEvery is how soon it is noticed that another process changed the file,
+	// and how soon the file is synced if the ledger is what makes it durable.
 	pollEvery = 100 * time.Millisecond
 )
 
@@ -324,13 +325,14 @@ func (s *Store) runUpdates(batch []*job) {
 	s.finish(good, err)
 }
 
-// beLazy leaves the syncing of updates to the ledger.
+// beLazy leaves the syncing of updates to the ledger, with which the file agrees.
 func (s *Store) beLazy(ctx context.Context) error {
 	s.writer.writing <- struct{}{}
 	defer func() { <-s.writer.writing }()
-	s.writer.lazy = true
+	s.writer.lazy, s.writer.dirty = true, true
+	s.confirm()
 	_, err := s.writer.conn.ExecContext(ctx, `PRAGMA synchronous = NORMAL`)
-	return err
+	return errors.Join(err, s.Err())
 }
 
 // syncIfLazy syncs a change that is no update.
