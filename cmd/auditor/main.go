@@ -36,7 +36,7 @@ func newCommand() *cobra.Command {
 		Long:  about,
 		Args:  cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newLookup())
+	root.AddCommand(newReplay(), newShow(), newLookup(), newEvidence())
 	return root
 }
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func newEvidence() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "evidence",
+		Short:   "Check evidence that others found",
+		Long:    `Evidence is a file that proves its point with nothing but public keys.`,
+		Example: `  auditor evidence check --policy policy.txt fork.conflict`,
+	}
+	cmd.AddCommand(newEvidenceCheck())
+	return cmd
+}
+
+func newEvidenceCheck() *cobra.Command {
+	var flags struct {
+		keys   []string
+		policy string
+	}
+	cmd := &cobra.Command{
+		Use:   "check (--key VKEY | --policy FILE) FILE",
+		Short: "Check two checkpoints that cannot both be true",
+		Long: `Check says who signed both of two checkpoints that cannot both be true, in a file
+as witnesses write it (docs/formats.md, Conflict). The keys are given one by one,
+or taken from a policy. It exits with 0 if the evidence holds, and with 1 if it
+proves nothing against any of the keys.`,
+		Example: `  auditor evidence check --policy policy.txt fork.conflict`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			keys, err := evidenceKeys(flags.keys, flags.policy)
+			if err != nil {
+				return err
+			}
+			b, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := proofs.ParseConflict(b)
+			if err != nil {
+				return cli.Failed(err)
+			}
+			v, err := c.Check(keys...)
+			if err != nil {
+				return cli.Failed(err)
+			}
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
+			fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&flags.keys, "key", nil, "public key of the log or of a witness (may be repeated)")
+	cmd.Flags().StringVar(&flags.policy, "policy", "", "policy with the keys of logs and witnesses")
+	return cmd
+}
+
+// evidenceKeys gathers the keys to check with.
+func evidenceKeys(vkeys []string, policy string) ([]proofs.Key, error) {
+	var keys []proofs.Key
+	for _, v := range vkeys {
+		k, err := proofs.ParseKey(v)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	if policy != "" {
+		b, err := os.ReadFile(policy)
+		if err != nil {
+			return nil, err
+		}
+		p, err := proofs.ParsePolicy(b)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range p.Logs {
+			keys = append(keys, l.Key)
+		}
+		for _, w := range p.Witnesses {
+			keys = append(keys, w.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("give the keys to check with: --key or --policy")
+	}
+	return keys, nil
+}
