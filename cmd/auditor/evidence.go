@@ -67,29 +67,9 @@ proves nothing against any of the keys.`,
 
 // evidenceKeys gathers the keys to check with.
 func evidenceKeys(vkeys []string, policy string) ([]proofs.Key, error) {
-	var keys []proofs.Key
-	for _, v := range vkeys {
-		k, err := proofs.ParseKey(v)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	if policy != "" {
-		b, err := os.ReadFile(policy)
-		if err != nil {
-			return nil, err
-		}
-		p, err := proofs.ParsePolicy(b)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range p.Logs {
-			keys = append(keys, l.Key)
-		}
-		for _, w := range p.Witnesses {
-			keys = append(keys, w.Key)
-		}
+	keys, err := cli.Keys(vkeys, policy)
+	if err != nil {
+		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("give the keys to check with: --key or --policy")

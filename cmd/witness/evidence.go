@@ -231,29 +231,9 @@ func printVerdict(w io.Writer, v proofs.Verdict) {
 
 // evidenceKeys gathers the keys to check with.
 func evidenceKeys(ctx context.Context, vkeys []string, policy, dir string) ([]proofs.Key, error) {
-	var keys []proofs.Key
-	for _, v := range vkeys {
-		k, err := proofs.ParseKey(v)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
-	}
-	if policy != "" {
-		b, err := os.ReadFile(policy)
-		if err != nil {
-			return nil, err
-		}
-		p, err := proofs.ParsePolicy(b)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range p.Logs {
-			keys = append(keys, l.Key)
-		}
-		for _, w := range p.Witnesses {
-			keys = append(keys, w.Key)
-		}
+	keys, err := cli.Keys(vkeys, policy)
+	if err != nil {
+		return nil, err
 	}
 	if dir != "" {
 		err := withStore(dir, func(s *sqlite.Store) error {

@@ -35,3 +35,30 @@ func LogURL(flag string, policy *proofs.Policy) (string, error) {
 	}
 	return policy.Logs[0].URL, nil
 }
+
+// Keys returns the public keys given one by one and those of a policy, of its
+// logs and its witnesses; an empty path is no policy.
+func Keys(vkeys []string, policy string) ([]proofs.Key, error) {
+	var keys []proofs.Key
+	for _, v := range vkeys {
+		k, err := proofs.ParseKey(v)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	if policy == "" {
+		return keys, nil
+	}
+	p, err := ReadPolicy(policy)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range p.Logs {
+		keys = append(keys, l.Key)
+	}
+	for _, w := range p.Witnesses {
+		keys = append(keys, w.Key)
+	}
+	return keys, nil
+}
