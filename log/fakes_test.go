@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -156,16 +155,16 @@ func newFixture(t *testing.T) *fixture {
 	f.policy, err = proofs.ParsePolicy([]byte(policy))
 	check(t, err)
 	f.cfg = log.PublisherConfig{
-		Signer:         signer,
-		Policy:         f.policy,
-		Storage:        f.storage,
-		Ledger:         f.ledger,
-		Witnesses:      f.witnesses,
-		CheckpointFile: filepath.Join(t.TempDir(), "checkpoint"),
-		Backoff:        time.Millisecond,
-		MaxBackoff:     10 * time.Millisecond,
-		Logger:         slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Now:            func() time.Time { return time.Unix(1700000000, 0) },
+		Signer:      signer,
+		Policy:      f.policy,
+		Storage:     f.storage,
+		Ledger:      f.ledger,
+		Witnesses:   f.witnesses,
+		Checkpoints: log.CheckpointFile(filepath.Join(t.TempDir(), "checkpoint")),
+		Backoff:     time.Millisecond,
+		MaxBackoff:  10 * time.Millisecond,
+		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Now:         func() time.Time { return time.Unix(1700000000, 0) },
 	}
 	return f
 }
@@ -237,7 +236,7 @@ func (f *fixture) published(p *log.Publisher, size int) {
 	if err != nil || cp.Tree != got.Tree {
 		f.t.Fatalf("published %v, %v; want %v", cp.Tree, err, got.Tree)
 	}
-	file, err := os.ReadFile(f.cfg.CheckpointFile)
+	file, err := f.cfg.Checkpoints.Load()
 	if err != nil || !bytes.Equal(file, got.Note) {
 		f.t.Fatalf("the checkpoint file holds %q, %v", file, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -79,7 +78,7 @@ func (p *Publisher) mergeLate() {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}
-	if err := durable.WriteFile(p.cfg.CheckpointFile, b, 0o644); err != nil {
+	if err := p.cfg.Checkpoints.Store(b); err != nil {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}

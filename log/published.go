@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -18,17 +16,14 @@ var ErrNotPublished = errors.New("not published")
 // or unreadable is no reason to stop: the ledger knows what was signed.
 func (p *Publisher) openPublished() (Published, error) {
 	none := Published{Tree: proofs.EmptyTree}
-	b, err := os.ReadFile(p.cfg.CheckpointFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil
-	}
-	if err != nil {
+	b, err := p.cfg.Checkpoints.Load()
+	if err != nil || b == nil {
 		return none, err
 	}
 	cp, err := p.policy.OpenCheckpoint(b)
 	var quorum *proofs.QuorumError
 	if err != nil && !errors.As(err, &quorum) {
-		p.cfg.Logger.Warn("the published checkpoint cannot be used and will be published anew", "file", p.cfg.CheckpointFile, "err", err)
+		p.cfg.Logger.Warn("the published checkpoint cannot be used and will be published anew", "err", err)
 		return none, nil
 	}
 	if cp.Tree.N > p.tree.N || cp.Tree.N == p.tree.N && cp.Tree != p.tree {

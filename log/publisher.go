@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -37,8 +36,8 @@ type PublisherConfig struct {
 	Ledger Ledger
 	// Witnesses cosigns.
 	Witnesses Witnesses
-	// CheckpointFile is where the published checkpoint is kept.
-	CheckpointFile string
+	// Checkpoints keeps the published checkpoint.
+	Checkpoints Checkpoints
 	// GatherTimeout bounds one attempt to reach the quorum. Zero means 10 s.
 	GatherTimeout time.Duration
 	// Backoff is the first pause after an attempt to publish, or to append, that
@@ -115,8 +114,8 @@ type Entry struct {
 // Publisher turns what storage has integrated into published checkpoints. It
 // keeps the right edge of its own tree, hashes every entry that it reads back
 // onto it, and signs only roots that it computed. The order is fixed: read back
-// and hashed, signed, written to the ledger, witnessed, written to the
-// checkpoint file, and only then Published tells of it.
+// and hashed, signed, written to the ledger, witnessed, stored as the published
+// checkpoint, and only then Published tells of it.
 type Publisher struct {
 	cfg    PublisherConfig
 	policy *proofs.Policy
@@ -338,7 +337,7 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	if err := durable.WriteFile(p.cfg.CheckpointFile, note, 0o644); err != nil {
+	if err := p.cfg.Checkpoints.Store(note); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.refreshed = time.Now()

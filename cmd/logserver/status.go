@@ -187,12 +187,12 @@ func (st *status) judge(ctx context.Context, at place, keys []proofs.Key, rec lo
 		return
 	}
 	cfg := log.PublisherConfig{
-		Signer:         publicKey{keys[0]},
-		Policy:         policy,
-		Storage:        storage,
-		Ledger:         fixedLedger{rec},
-		CheckpointFile: at.checkpoint(),
-		Logger:         slog.New(slog.DiscardHandler),
+		Signer:      publicKey{keys[0]},
+		Policy:      policy,
+		Storage:     storage,
+		Ledger:      fixedLedger{rec},
+		Checkpoints: log.CheckpointFile(at.checkpoint()),
+		Logger:      slog.New(slog.DiscardHandler),
 	}
 	for _, k := range keys[1:] {
 		cfg.More = append(cfg.More, publicKey{k})
