@@ -8,7 +8,8 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 )
 
-// Checkpoints keeps the published checkpoint, the newest one alone.
+// Checkpoints keeps the published checkpoint, the newest one alone. Its methods
+// are not called at the same time.
 type Checkpoints interface {
 	// Load returns what Store has kept last, or nil.
 	Load() ([]byte, error)
@@ -16,12 +17,23 @@ type Checkpoints interface {
 	Store(note []byte) error
 }
 
-// CheckpointFile is Checkpoints in the file of that path.
-type CheckpointFile string
+// CheckpointFile is Checkpoints in a file.
+type CheckpointFile struct {
+	path string
+	file *durable.File
+}
+
+// NewCheckpointFile returns the file at path, which need not exist.
+func NewCheckpointFile(path string) *CheckpointFile {
+	return &CheckpointFile{path, durable.NewFile(path, 0o644)}
+}
+
+// Path returns where the file is.
+func (f *CheckpointFile) Path() string { return f.path }
 
 // Load implements Checkpoints.
-func (f CheckpointFile) Load() ([]byte, error) {
-	b, err := os.ReadFile(string(f))
+func (f *CheckpointFile) Load() ([]byte, error) {
+	b, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -29,4 +41,4 @@ func (f CheckpointFile) Load() ([]byte, error) {
 }
 
 // Store implements Checkpoints.
-func (f CheckpointFile) Store(note []byte) error { return durable.WriteFile(string(f), note, 0o644) }
+func (f *CheckpointFile) Store(note []byte) error { return f.file.Write(note) }

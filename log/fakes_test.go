@@ -160,7 +160,7 @@ func newFixture(t *testing.T) *fixture {
 		Storage:     f.storage,
 		Ledger:      f.ledger,
 		Witnesses:   f.witnesses,
-		Checkpoints: log.CheckpointFile(filepath.Join(t.TempDir(), "checkpoint")),
+		Checkpoints: log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint")),
 		Backoff:     time.Millisecond,
 		MaxBackoff:  10 * time.Millisecond,
 		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -64,6 +64,7 @@ type candidate struct {
 	sub    *submission
 	file   *file
 	leaf   verify.Leaf
+	entry  []byte             // the leaf's text
 	stored []*verify.Metadata // what must be durable as blobs before it
 	read   bool               // it was met while reading back, at index
 	index  int64
@@ -320,7 +321,7 @@ func mayComeLater(code string) bool {
 }
 
 func (in *intake) candidate(q *queue, sub *submission, f *file, leaf verify.Leaf) *candidate {
-	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, stored: []*verify.Metadata{f.meta}}
+	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*verify.Metadata{f.meta}}
 	for _, s := range sub.snapshots {
 		if s.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
 			c.stored = append(c.stored, s)
@@ -358,7 +359,7 @@ func (in *intake) append(ctx context.Context, candidates []*candidate) error {
 		for _, m := range c.stored {
 			files = append(files, m.File)
 		}
-		entries = append(entries, c.leaf.Marshal())
+		entries = append(entries, c.entry)
 	}
 	if len(entries) == 0 {
 		return nil
@@ -390,7 +391,7 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 	waiting := map[string]*candidate{}
 	for _, c := range candidates {
 		if !c.done {
-			waiting[string(c.leaf.Marshal())] = c
+			waiting[string(c.entry)] = c
 		}
 	}
 	err := in.publisher.Extend(ctx, func(entries []Entry) error {

@@ -127,6 +127,7 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 // FileLedger is a Ledger in a file of a directory of its own.
 type FileLedger struct {
 	path string
+	file *durable.File
 	lock *DirLock
 }
 
@@ -164,7 +165,7 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &FileLedger{path: path, lock: lock}
+	l := &FileLedger{path: path, file: durable.NewFile(path, 0o600), lock: lock}
 	if _, err := l.Load(); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
@@ -201,7 +202,7 @@ func (l *FileLedger) Swap(old, new LedgerRecord) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(l.path, next, 0o600)
+	return l.file.Write(next)
 }
 
 // Close lets other processes have the ledger.

@@ -289,7 +289,7 @@ func TestCheckpointFileCannotBeWritten(t *testing.T) {
 	f := newFixture(t)
 	p := f.open()
 	f.grow(p, 1)
-	dir := filepath.Dir(string(f.cfg.Checkpoints.(log.CheckpointFile)))
+	dir := filepath.Dir(f.cfg.Checkpoints.(*log.CheckpointFile).Path())
 	check(t, os.Rename(dir, dir+".away"))
 	f.append(1)
 	err := p.Extend(t.Context(), nil)
@@ -309,12 +309,12 @@ func TestCheckpointFileCannotBeWritten(t *testing.T) {
 // published anew; what it said is not acknowledged until then.
 func TestPublishedAnew(t *testing.T) {
 	for name, spoil := range map[string]func(f *fixture){
-		"lost": func(f *fixture) { check(f.t, os.Remove(string(f.cfg.Checkpoints.(log.CheckpointFile)))) },
+		"lost": func(f *fixture) { check(f.t, os.Remove(f.cfg.Checkpoints.(*log.CheckpointFile).Path())) },
 		"damaged": func(f *fixture) {
-			check(f.t, os.WriteFile(string(f.cfg.Checkpoints.(log.CheckpointFile)), []byte("x"), 0o600))
+			check(f.t, os.WriteFile(f.cfg.Checkpoints.(*log.CheckpointFile).Path(), []byte("x"), 0o600))
 		},
 		"policy changed": func(f *fixture) {
-			check(f.t, os.WriteFile(string(f.cfg.Checkpoints.(log.CheckpointFile)), f.ledger.record.Note, 0o600))
+			check(f.t, os.WriteFile(f.cfg.Checkpoints.(*log.CheckpointFile).Path(), f.ledger.record.Note, 0o600))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -147,9 +147,9 @@ func TestLateCosignatures(t *testing.T) {
 	// After the end nothing is written any more.
 	cancel()
 	p.Run(ctx)
-	check(t, os.Remove(string(f.cfg.Checkpoints.(log.CheckpointFile))))
+	check(t, os.Remove(f.cfg.Checkpoints.(*log.CheckpointFile).Path()))
 	p.AddCosignatures(note.Text, []proofs.Signature{good})
-	if _, err := os.Stat(string(f.cfg.Checkpoints.(log.CheckpointFile))); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(f.cfg.Checkpoints.(*log.CheckpointFile).Path()); !errors.Is(err, os.ErrNotExist) {
 		t.Error("written after the end")
 	}
 }

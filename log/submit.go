@@ -144,8 +144,7 @@ func untar(body []byte) ([]uploaded, *problem) {
 		if total += h.Size; total > api.MaxSubmission {
 			return large("more than %d bytes of files", api.MaxSubmission)
 		}
-		// Room is made for what comes, not for what the header promises.
-		data, err := io.ReadAll(tr)
+		data, err := read(tr, h.Size, len(body))
 		if err != nil {
 			return bad("%q: %v", h.Name, err)
 		}
@@ -156,6 +155,17 @@ func untar(body []byte) ([]uploaded, *problem) {
 		return bad("no file in it")
 	}
 	return files, nil
+}
+
+// read reads a file of an archive. Room is made for what comes, not for what the
+// header of a sparse file promises.
+func read(r io.Reader, size int64, archive int) ([]byte, error) {
+	if size > int64(archive) {
+		return io.ReadAll(r)
+	}
+	data := make([]byte, size)
+	_, err := io.ReadFull(r, data)
+	return data, err
 }
 
 // take queues a submission and answers it as far as it gets while the client

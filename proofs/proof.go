@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -109,18 +110,23 @@ func parseHashes(lines string, first int) ([]Hash, error) {
 // reads it back if the checkpoint is well formed, the index is not negative
 // and the limits are kept.
 func (p Proof) Marshal() []byte {
-	var b strings.Builder
-	b.WriteString(proofHeader)
+	const hashLine = 45
+	b := make([]byte, 0, 64+2*len(p.Extra)+hashLine*len(p.Hashes)+len(p.Checkpoint))
+	b = append(b, proofHeader...)
 	if len(p.Extra) > 0 {
-		b.WriteString("extra " + encodeBase64(p.Extra) + "\n")
+		b = append(b, "extra "...)
+		b = base64.StdEncoding.AppendEncode(b, p.Extra)
+		b = append(b, '\n')
 	}
-	b.WriteString("index " + strconv.FormatInt(p.Index, 10) + "\n")
+	b = append(b, "index "...)
+	b = strconv.AppendInt(b, p.Index, 10)
+	b = append(b, '\n')
 	for _, h := range p.Hashes {
-		b.WriteString(h.String() + "\n")
+		b = base64.StdEncoding.AppendEncode(b, h[:])
+		b = append(b, '\n')
 	}
-	b.WriteString("\n")
-	b.Write(p.Checkpoint)
-	return []byte(b.String())
+	b = append(b, '\n')
+	return append(b, p.Checkpoint...)
 }
 
 // Verify checks that the checkpoint satisfies the policy and that it includes

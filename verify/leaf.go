@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -68,15 +69,15 @@ func (l Leaf) Marshal() []byte {
 	b = append(b, "tuflog "...)
 	b = append(b, l.Kind...)
 	b = append(b, " v1\nrepository "...)
-	b = append(b, l.Repository.String()...)
+	b = hex.AppendEncode(b, l.Repository[:])
 	b = append(b, "\nrole "...)
 	b = encodeRole(b, l.Role)
 	b = append(b, "\nversion "...)
 	b = strconv.AppendInt(b, l.Version, 10)
 	b = append(b, "\npayload sha256:"...)
-	b = append(b, l.Payload.String()...)
+	b = hex.AppendEncode(b, l.Payload[:])
 	b = append(b, "\nmetadata sha256:"...)
-	b = append(b, l.Metadata.String()...)
+	b = hex.AppendEncode(b, l.Metadata[:])
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, l.Size, 10)
 	b = append(b, "\nsnapshot "...)
@@ -84,7 +85,7 @@ func (l Leaf) Marshal() []byte {
 		b = append(b, '-')
 	} else {
 		b = append(b, "sha256:"...)
-		b = append(b, l.Snapshot.String()...)
+		b = hex.AppendEncode(b, l.Snapshot[:])
 	}
 	b = append(b, "\nencoding "...)
 	b = append(b, l.Encoding...)
@@ -101,7 +102,10 @@ func (l Leaf) Marshal() []byte {
 func (l Leaf) Hash() proofs.Hash { return proofs.LeafHash(l.Marshal()) }
 
 // Check says why l is not a leaf that a log may hold, or nil.
-func (l Leaf) Check() error {
+func (l Leaf) Check() error { return l.check(len(l.Marshal())) }
+
+// check is Check of a leaf whose text has size bytes.
+func (l Leaf) check(size int) error {
 	switch {
 	case l.Kind != Release && l.Kind != Evidence:
 		return fmt.Errorf("leaf: unknown kind %q", clip(string(l.Kind)))
@@ -116,8 +120,8 @@ func (l Leaf) Check() error {
 	case l.Contradicts < 0 || l.Kind == Release && l.Contradicts != 0:
 		return fmt.Errorf("leaf: a %s cannot contradict entry %d", l.Kind, l.Contradicts)
 	}
-	if n := len(l.Marshal()); n > MaxLeafSize {
-		return fmt.Errorf("leaf: %d bytes, the limit is %d", n, MaxLeafSize)
+	if size > MaxLeafSize {
+		return fmt.Errorf("leaf: %d bytes, the limit is %d", size, MaxLeafSize)
 	}
 	return nil
 }
@@ -154,11 +158,12 @@ func ParseLeaf(b []byte) (Leaf, error) {
 	if p.err != nil {
 		return Leaf{}, p.err
 	}
-	if err := l.Check(); err != nil {
+	printed := l.Marshal()
+	if err := l.check(len(printed)); err != nil {
 		return Leaf{}, err
 	}
 	// Printing it again is what rules out every other spelling.
-	if string(l.Marshal()) != string(b) {
+	if string(printed) != string(b) {
 		return Leaf{}, errors.New("leaf: not spelled as it would be printed")
 	}
 	return l, nil

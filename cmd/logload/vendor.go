@@ -29,7 +29,14 @@ type vendor struct {
 	key     ed25519.PrivateKey
 	targets string // the targets but the first, as JSON members
 	version atomic.Int64
+	// signed are the signatures of the releases from version first on, made
+	// while nothing was being measured.
+	first  int64
+	signed []signatures
 }
+
+// signatures are those of a release.
+type signatures struct{ targets, snapshot []byte }
 
 // release is one submission of a vendor.
 type release struct {
@@ -60,7 +67,7 @@ func newVendor(number, size int) (*vendor, error) {
 		expires, strings.Join(keys, ","),
 		strings.Join([]string{role("root", rootID), role("snapshot", v.keyID), role("targets", v.keyID), role("timestamp", v.keyID)}, ","), specVersion)
 	v.root = verify.Sum([]byte(signed))
-	v.file = sign(rootID, rootKey, signed)
+	v.file = file(rootID, ed25519.Sign(rootKey, []byte(signed)), signed)
 
 	var b strings.Builder
 	for i := 1; b.Len() < size-500; i++ {
@@ -88,21 +95,38 @@ func target(path, content, version string) string {
 		path, version, sum256(content), long[:], 1<<20+len(content))
 }
 
-// release makes the vendor's next release: targets metadata with a new first
-// file, and the snapshot that vouches for it.
+// presign signs the vendor's next n releases. Nobody may be making one meanwhile.
+func (v *vendor) presign(n int) {
+	v.first = v.version.Load() + 1
+	v.signed = make([]signatures, n)
+	for i := range v.signed {
+		v.make(v.first+int64(i), &v.signed[i])
+	}
+}
+
+// release makes the vendor's next release.
 func (v *vendor) release() release {
 	n := v.version.Add(1)
+	if i := n - v.first; i >= 0 && i < int64(len(v.signed)) {
+		return v.make(n, &v.signed[i])
+	}
+	return v.make(n, &signatures{})
+}
+
+// make makes a release: targets metadata with a new first file, and the snapshot
+// that vouches for it. Signatures that are not there yet are made, too.
+func (v *vendor) make(n int64, sigs *signatures) release {
 	name := api.FileName(verify.RoleTargets, n)
 	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":%q,"targets":{%s%s},"version":%d}`,
 		expires, specVersion, target("device", fmt.Sprintf("%v %d", v.root, n), fmt.Sprintf("1.0.%d", n)), v.targets, n)
-	file := sign(v.keyID, v.key, signed)
+	targets := file(v.keyID, v.sign(&sigs.targets, signed), signed)
 	snapshot := fmt.Sprintf(`{"_type":"snapshot","expires":%q,"meta":{"targets.json":{"hashes":{"sha256":"%x"},"length":%d,"version":%d}},"spec_version":%q,"version":%d}`,
-		expires, sum256(string(file)), len(file), n, specVersion, n)
+		expires, sum256(string(targets)), len(targets), n, specVersion, n)
 	return release{
 		vendor: v,
 		files: []api.File{
-			{Name: name, Data: file},
-			{Name: api.FileName(verify.RoleSnapshot, n), Data: sign(v.keyID, v.key, snapshot)},
+			{Name: name, Data: targets},
+			{Name: api.FileName(verify.RoleSnapshot, n), Data: file(v.keyID, v.sign(&sigs.snapshot, snapshot), snapshot)},
 		},
 		claim: verify.Claim{
 			Repository: v.root,
@@ -114,9 +138,17 @@ func (v *vendor) release() release {
 	}
 }
 
-// sign wraps the canonical JSON of the signed part into a metadata file.
-func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
-	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, ed25519.Sign(key, []byte(signed)), signed)
+// sign returns the signature in sig, which it makes if there is none.
+func (v *vendor) sign(sig *[]byte, signed string) []byte {
+	if *sig == nil {
+		*sig = ed25519.Sign(v.key, []byte(signed))
+	}
+	return *sig
+}
+
+// file wraps the canonical JSON of the signed part into a metadata file.
+func file(keyID string, sig []byte, signed string) []byte {
+	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, sig, signed)
 }
 
 func sum256(s string) []byte {

@@ -68,7 +68,7 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
-	cfg.Publisher.Checkpoints = log.CheckpointFile(flags.checkpoint())
+	cfg.Publisher.Checkpoints = log.NewCheckpointFile(flags.checkpoint())
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return 0, err
 	}

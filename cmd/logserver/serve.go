@@ -180,7 +180,7 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 		LogTimestamps: flags.timestamps,
 		Logger:        logger,
 	}
-	cfg.Publisher.Checkpoints = log.CheckpointFile(flags.checkpoint())
+	cfg.Publisher.Checkpoints = log.NewCheckpointFile(flags.checkpoint())
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return cfg, err
 	}

@@ -191,7 +191,7 @@ func (st *status) judge(ctx context.Context, at place, keys []proofs.Key, rec lo
 		Policy:      policy,
 		Storage:     storage,
 		Ledger:      fixedLedger{rec},
-		Checkpoints: log.CheckpointFile(at.checkpoint()),
+		Checkpoints: log.NewCheckpointFile(at.checkpoint()),
 		Logger:      slog.New(slog.DiscardHandler),
 	}
 	for _, k := range keys[1:] {

@@ -138,7 +138,7 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 	l, err := log.Open(ctx, log.Config{
 		Publisher: log.PublisherConfig{
 			Signer: signer, Policy: c.w.policy, Storage: storage, Ledger: ledger, Witnesses: witnesses,
-			Checkpoints: log.CheckpointFile(filepath.Join(c.w.logDir, "checkpoint")),
+			Checkpoints: log.NewCheckpointFile(filepath.Join(c.w.logDir, "checkpoint")),
 			Now:         func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) },
 		},
 		Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler),
