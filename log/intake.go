@@ -271,6 +271,8 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 				f.status = api.StatusRefused
 				sub.mu.Unlock()
 			}
+		case err != nil && ctx.Err() != nil:
+			return nil // the log is being stopped; that is no verdict
 		case err != nil:
 			in.logger.Error("cannot judge", "repository", q.id, "file", f.name, "err", err)
 			sub.finish(fmt.Errorf("judging %s: %w", f.name, err))
@@ -429,6 +431,9 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 		c.sub.todo = c.sub.todo[1:]
 		c.sub.progress = true
 		in.indexer.hint(c.file.meta)
+		if len(c.sub.todo) == 0 && len(c.sub.again) == 0 {
+			c.sub.finish(nil)
+		}
 	}
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"slices"
-	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -45,11 +44,8 @@ func (s SHA512) String() string { return hex.EncodeToString(s[:]) }
 
 // ParseSHA512 reads 128 lower-case hex digits.
 func ParseSHA512(text string) (s SHA512, ok bool) {
-	if len(text) != 2*len(s) || strings.ToLower(text) != text {
-		return s, false
-	}
-	_, err := hex.Decode(s[:], []byte(text))
-	return s, err == nil
+	ok = verify.DecodeHex(s[:], text)
+	return s, ok
 }
 
 // StateWriter keeps what is derived from the log's entries and blobs. It may lag

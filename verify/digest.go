@@ -35,19 +35,36 @@ func (d *Digest) UnmarshalText(text []byte) error {
 // ParseDigest parses exactly 64 lower-case hex digits.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
-	if len(s) != 2*len(d) || !isLowerHex(s) {
+	if !DecodeHex(d[:], s) {
 		return Digest{}, fmt.Errorf("digest %q: want %d lower-case hex digits", clip(s), 2*len(d))
-	}
-	if _, err := hex.Decode(d[:], []byte(s)); err != nil {
-		return Digest{}, fmt.Errorf("digest %q: %w", s, err)
 	}
 	return d, nil
 }
 
-// lowerHex holds the digits 0-9 and a-f. A table has no branches to mispredict.
-var lowerHex = func() (t [256]bool) {
-	for _, c := range []byte("0123456789abcdef") {
-		t[c] = true
+// DecodeHex fills dst with what s stands for, which must be exactly 2*len(dst)
+// lower-case hex digits.
+func DecodeHex(dst []byte, s string) bool {
+	if len(s) != 2*len(dst) {
+		return false
+	}
+	for i := range dst {
+		high, low := lowerHex[s[2*i]], lowerHex[s[2*i+1]]
+		if high|low > 15 {
+			return false
+		}
+		dst[i] = high<<4 | low
+	}
+	return true
+}
+
+// lowerHex holds the values of the digits 0-9 and a-f, and 255 for everything
+// else. A table has no branches to mispredict.
+var lowerHex = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
+	}
+	for i, c := range []byte("0123456789abcdef") {
+		t[c] = byte(i)
 	}
 	return t
 }()
@@ -55,7 +72,7 @@ var lowerHex = func() (t [256]bool) {
 // isLowerHex says whether s consists of lower-case hex digits alone.
 func isLowerHex(s string) bool {
 	for i := range len(s) {
-		if !lowerHex[s[i]] {
+		if lowerHex[s[i]] > 15 {
 			return false
 		}
 	}
