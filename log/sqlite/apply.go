@@ -1,11 +1,13 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
@@ -88,7 +90,13 @@ type applier struct {
 	tx     *sql.Tx
 	stmts  statements          // in tx, which ends them
 	counts map[int64]*[2]int64 // releases and evidence, by repository
+	// digests are the rows of that table. They go in together, sorted: one by
+	// one, each would be somewhere else in the file.
+	digests []digest
 }
+
+// digest is a row of the table digests.
+type digest struct{ start, leaf int64 }
 
 func (s *State) applier(ctx context.Context, tx *sql.Tx) *applier {
 	if s.roles == nil || len(s.roles) > rolesKept || s.listed > listedKept {
@@ -117,6 +125,7 @@ func (a *applier) apply(l log.StateLeaf) error {
 		a.counts[r.repository] = count
 	}
 	var contradicts, snapshot any
+	a.digests = append(a.digests, digest{start(l.Leaf.Payload), l.Index}, digest{start(l.Leaf.Metadata), l.Index})
 	if l.Leaf.Kind == verify.Evidence {
 		count[1]++
 		contradicts = l.Leaf.Contradicts
@@ -128,17 +137,12 @@ func (a *applier) apply(l log.StateLeaf) error {
 			}
 		}
 	}
-	// Where there is no snapshot, the digest of the metadata stands in: the
-	// same row twice is one.
-	third := l.Leaf.Metadata
 	if !l.Leaf.Snapshot.IsZero() {
-		third, snapshot = l.Leaf.Snapshot, l.Leaf.Snapshot[:]
+		a.digests = append(a.digests, digest{start(l.Leaf.Snapshot), l.Index})
+		snapshot = l.Leaf.Snapshot[:]
 	}
 	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.number, l.Leaf.Version,
 		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, contradicts); err != nil {
-		return err
-	}
-	if err := a.exec(a.stmts.digests, start(l.Leaf.Payload), l.Index, start(l.Leaf.Metadata), l.Index, start(third), l.Index); err != nil {
 		return err
 	}
 	return a.list(r, l)
@@ -147,43 +151,52 @@ func (a *applier) apply(l log.StateLeaf) error {
 // list records what the leaf's metadata lists differently from the last leaf of
 // its role.
 func (a *applier) list(r *role, l log.StateLeaf) error {
-	if len(l.Targets) == 0 && len(r.open) == 0 {
-		return nil
-	}
-	open := make(map[string]listed, len(l.Targets))
+	before := len(r.open)
 	for _, t := range l.Targets {
-		if before, ok := r.open[t.Path]; ok && before.Target == t {
-			open[t.Path] = before
+		was, ok := r.open[t.Path]
+		if ok && was.Target == t {
 			continue
 		}
-		var sha256, sha512 any
-		if t.SHA256 != (verify.Digest{}) {
-			sha256 = t.SHA256[:]
-		}
-		if t.SHA512 != (log.SHA512{}) {
-			sha512 = t.SHA512[:]
-		}
-		done, err := a.stmts.target.ExecContext(a.ctx, r.number, l.Index, t.Path, t.Length, sha256, sha512)
+		number, err := a.insert(r, l.Index, t)
 		if err != nil {
 			return err
 		}
-		number, err := done.LastInsertId()
-		if err != nil {
-			return err
+		if ok {
+			if err := a.exec(a.stmts.past, l.Index, was.number); err != nil {
+				return err
+			}
 		}
-		open[t.Path] = listed{t, number}
+		r.open[t.Path] = listed{t, number}
 	}
-	for path, t := range r.open {
-		if now, ok := open[path]; ok && now.number == t.number {
-			continue
-		}
-		if err := a.exec(a.stmts.past, l.Index, t.number); err != nil {
-			return err
+	if len(r.open) > len(l.Targets) {
+		for path, t := range r.open {
+			if _, ok := slices.BinarySearchFunc(l.Targets, path, func(t log.Target, path string) int { return cmp.Compare(t.Path, path) }); ok {
+				continue
+			}
+			if err := a.exec(a.stmts.past, l.Index, t.number); err != nil {
+				return err
+			}
+			delete(r.open, path)
 		}
 	}
-	a.listed += len(open) - len(r.open)
-	r.open = open
+	a.listed += len(r.open) - before
 	return nil
+}
+
+// insert adds a file that a role's leaf lists and returns the number of its row.
+func (a *applier) insert(r *role, index int64, t log.Target) (number int64, err error) {
+	var sha256, sha512 any
+	if t.SHA256 != (verify.Digest{}) {
+		sha256 = t.SHA256[:]
+	}
+	if t.SHA512 != (log.SHA512{}) {
+		sha512 = t.SHA512[:]
+	}
+	done, err := a.stmts.target.ExecContext(a.ctx, r.number, index, t.Path, t.Length, sha256, sha512)
+	if err != nil {
+		return 0, err
+	}
+	return done.LastInsertId()
 }
 
 // role finds or makes the role of a leaf.
@@ -231,8 +244,20 @@ func (a *applier) open(r *role) error {
 	return errors.Join(err, rows.Err(), rows.Close())
 }
 
-// flush writes what was only counted.
+// flush writes what was only collected.
 func (a *applier) flush() error {
+	slices.SortFunc(a.digests, func(a, b digest) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.leaf, b.leaf)) })
+	// A row that fills up the last statement is in the table by then.
+	for rows := range slices.Chunk(a.digests, digestsAtOnce) {
+		args := make([]any, 0, 2*digestsAtOnce)
+		for i := range digestsAtOnce {
+			row := rows[min(i, len(rows)-1)]
+			args = append(args, row.start, row.leaf)
+		}
+		if err := a.exec(a.stmts.digests, args...); err != nil {
+			return err
+		}
+	}
 	for repository, n := range a.counts {
 		if err := a.exec(a.stmts.count, n[0], n[1], repository); err != nil {
 			return err

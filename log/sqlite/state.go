@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/tuflog/tuflog/log"
@@ -78,6 +79,9 @@ CREATE INDEX targets_path ON targets (path);
 CREATE INDEX targets_sha256 ON targets (substr(sha256, 1, 8)) WHERE sha256 IS NOT NULL;
 CREATE INDEX targets_sha512 ON targets (substr(sha512, 1, 8)) WHERE sha512 IS NOT NULL`
 
+// digestsAtOnce is how many rows of digests one statement inserts.
+const digestsAtOnce = 24
+
 // State implements log.State.
 type State struct {
 	db    *sql.DB
@@ -113,7 +117,7 @@ func OpenState(path string) (*State, error) {
 		"UPDATE repositories SET releases = releases + ?, evidence = evidence + ? WHERE number = ?",
 		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		"INSERT INTO roots VALUES (?, ?) ON CONFLICT DO NOTHING",
-		"INSERT INTO digests VALUES (?, ?), (?, ?), (?, ?) ON CONFLICT DO NOTHING",
+		"INSERT INTO digests VALUES (?, ?)" + strings.Repeat(", (?, ?)", digestsAtOnce-1) + " ON CONFLICT DO NOTHING",
 		"INSERT INTO targets VALUES (NULL, ?, ?, NULL, ?, ?, ?, ?)",
 		"UPDATE targets SET past = ? WHERE number = ?",
 	} {
