@@ -166,7 +166,33 @@ func ParseLeaf(b []byte) (Leaf, error) {
 	if string(printed) != string(b) {
 		return Leaf{}, errors.New("leaf: not spelled as it would be printed")
 	}
-	return l, nil
+	return l.compact(), nil
+}
+
+// compact returns the leaf without a part of the text that it was read from,
+// which a leaf that is kept would keep as well.
+func (l Leaf) compact() Leaf {
+	if l.Kind == Release {
+		l.Kind = Release
+	} else {
+		l.Kind = Evidence
+	}
+	if l.Encoding == JSON {
+		l.Encoding = JSON
+	} else {
+		l.Encoding = Pigweed
+	}
+	switch l.Role {
+	case RoleRoot:
+		l.Role = RoleRoot
+	case RoleTargets:
+		l.Role = RoleTargets
+	case RoleSnapshot:
+		l.Role = RoleSnapshot
+	case RoleTimestamp:
+		l.Role = RoleTimestamp
+	}
+	return l
 }
 
 // leafLines takes a leaf apart line by line and keeps the first error.
