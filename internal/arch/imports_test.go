@@ -45,6 +45,7 @@ var fenced = map[string][]string{
 	"github.com/spf13/cobra":               {"cmd"},
 	"github.com/transparency-dev/tessera":  {"log/tesseralog"},
 	"github.com/google/trillian":           {"log/trillianlog"},
+	"github.com/jackc/pgx":                 {"log/postgres"},
 	"github.com/sigstore/rekor":            {"audit/rekor"},
 	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "internal/testvendor", "cmd/demo"},
 	"modernc.org/sqlite":                   {"log/sqlite", "witness/sqlite", "audit/sqlite"},

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
@@ -26,6 +27,7 @@ func Test(t *testing.T, open Open) {
 	t.Run("reopened", func(t *testing.T) { testReopened(t, open) })
 	t.Run("one process", func(t *testing.T) { testOneProcess(t, open) })
 	t.Run("impatient caller", func(t *testing.T) { testImpatient(t, open) })
+	t.Run("reopened after impatience", func(t *testing.T) { testImpatientReopened(t, open) })
 }
 
 func mustOpen(t *testing.T, open Open, dir string) log.Storage {
@@ -194,4 +196,72 @@ func testImpatient(t *testing.T, open Open) {
 			t.Fatalf("Integrated = %v, %v after it said %v", again, err, tree)
 		}
 	}
+}
+
+// testImpatientReopened: what became of an append that its caller gave up, at
+// whatever moment, shows in the log that is opened next, and stays so.
+func testImpatientReopened(t *testing.T, open Open) {
+	dir := t.TempDir()
+	var known [][]byte // what the log holds
+	for i, patience := range []time.Duration{0, 200 * time.Microsecond, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, time.Minute} {
+		s := mustOpen(t, open, dir)
+		tried := [][]byte{fmt.Appendf(nil, "first of %d", i), fmt.Appendf(nil, "second of %d", i), fmt.Appendf(nil, "third of %d", i)}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		indices, err := s.Append(ctx, tried)
+		cancel()
+		if err != nil && patience == time.Minute {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, open, dir)
+		now := readAll(t, s)
+		if len(now) < len(known) || !slices.EqualFunc(now[:len(known)], known, bytes.Equal) {
+			t.Fatalf("the log held %q, and holds %q", known, now)
+		}
+		for _, e := range now[len(known):] {
+			at := slices.IndexFunc(tried, func(x []byte) bool { return bytes.Equal(x, e) })
+			if at < 0 {
+				t.Fatalf("%q is in the log; nobody has appended it now", e)
+			}
+			tried[at] = nil
+		}
+		for at, index := range indices {
+			if index >= int64(len(now)) || tried[at] != nil {
+				t.Fatalf("entry %d is said to have index %d; the log holds %q", at, index, now)
+			}
+		}
+		known = now
+		mustClose(t, s)
+	}
+}
+
+// readAll reads every entry, and compares them with the tree.
+func readAll(t *testing.T, s log.Storage) [][]byte {
+	t.Helper()
+	tree, err := s.Integrated(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	var edge proofs.Edge
+	for index := int64(0); index*256 < tree.N; index++ {
+		bundle, err := s.ReadEntries(index, proofs.TileWidth(tree.N, 0, index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := proofs.ParseEntries(bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if err := edge.Append(proofs.LeafHash(e)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, entries...)
+	}
+	if edge.Tree() != tree {
+		t.Fatalf("the entries lead to %v, Integrated is %v", edge.Tree(), tree)
+	}
+	return all
 }

@@ -1,0 +1,224 @@
+package trillianlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/trillian"
+	"google.golang.org/grpc/codes"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+const (
+	// maxLeaves and maxBytes bound one call that appends: it is one transaction
+	// of Trillian's database, and a message has to hold it.
+	maxLeaves = 1000
+	maxBytes  = maxMessage * 3 / 4
+	// leafOverhead is what a leaf takes in a message beside its value.
+	leafOverhead = 64
+)
+
+// identity is what Trillian knows a leaf by.
+func identity(index int64, entry []byte) []byte {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(index)))
+	h.Write(entry)
+	return h.Sum(nil)
+}
+
+// Append implements log.Storage. The indices are those behind the tree, in order.
+func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
+	for i, e := range entries {
+		if len(e) < 1 || len(e) > math.MaxUint16 {
+			return nil, fmt.Errorf("append: entry %d has %d bytes", i, len(e))
+		}
+	}
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	type outcome struct {
+		indices []int64
+		err     error
+	}
+	done := make(chan outcome, 1)
+	// A call that is broken off may still have its effect, at any time. So the
+	// caller may give up, but not the call.
+	go func() {
+		defer l.release()
+		indices, err := l.append(ctx, entries)
+		done <- outcome{indices, err}
+	}()
+	select {
+	case o := <-done:
+		return o.indices, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("append of %d entries has not ended: %w", len(entries), context.Cause(ctx))
+	}
+}
+
+// append is Append in its turn. Once the context has ended it sends nothing more.
+func (l *Log) append(ctx context.Context, entries [][]byte) ([]int64, error) {
+	if err := l.settle(ctx, false); err != nil {
+		return nil, fmt.Errorf("append: %w", err)
+	}
+	start := l.front.size
+	leaves := make([]*trillian.LogLeaf, len(entries))
+	indices := make([]int64, len(entries))
+	for i, e := range entries {
+		indices[i] = start + int64(i)
+		leaves[i] = &trillian.LogLeaf{LeafIndex: indices[i], LeafValue: e, LeafIdentityHash: identity(indices[i], e)}
+	}
+	for rest := leaves; len(rest) > 0; {
+		n := l.fitting(rest)
+		if err := l.send(ctx, rest[:n]); err != nil {
+			return nil, fmt.Errorf("append of %d entries at %d: %w", len(entries), start, err)
+		}
+		rest = rest[n:]
+	}
+	// The signer will not have been faster than that.
+	sleep(ctx, l.cfg.PollInterval)
+	if err := l.takeOver(ctx, nil); err != nil {
+		return nil, fmt.Errorf("append of %d entries at %d: %w", len(entries), start, err)
+	}
+	return indices, nil
+}
+
+// fitting returns how many of the leaves go into one call.
+func (l *Log) fitting(leaves []*trillian.LogLeaf) int {
+	if l.alone {
+		return 1
+	}
+	bytes := 0
+	for i, leaf := range leaves {
+		bytes += len(leaf.LeafValue) + leafOverhead
+		if i == maxLeaves || bytes > maxBytes {
+			return i
+		}
+	}
+	return len(leaves)
+}
+
+// settle finds out what became of the last append, and takes over what Trillian
+// has. Unless look is set it does nothing where there is nothing to find out.
+func (l *Log) settle(ctx context.Context, look bool) error {
+	if l.pending != nil {
+		if err := l.resolve(ctx); err != nil {
+			return fmt.Errorf("it is not known what became of the %d entries at %d: %w", len(l.pending), l.pending[0].LeafIndex, err)
+		}
+	}
+	const fresh = 50 * time.Millisecond
+	if l.front != nil && !l.probe && l.landed <= l.front.size && (!look || time.Since(l.seen) < fresh) {
+		return nil
+	}
+	return l.takeOver(ctx, nil)
+}
+
+// resolve sends what is pending again, unchanged, until it is known to be in
+// Trillian, or somebody else's in its place.
+func (l *Log) resolve(ctx context.Context) error {
+	leaves := l.pending
+	err := l.transmit(ctx, leaves)
+	switch {
+	case l.pending != nil:
+		return err
+	case err != nil:
+		l.cfg.Logger.Warn("an append has failed in the end", "entries", len(leaves), "index", leaves[0].LeafIndex, "err", err)
+	default:
+		l.cfg.Logger.Info("an append has succeeded in the end", "entries", len(leaves), "index", leaves[0].LeafIndex)
+	}
+	return nil
+}
+
+// send appends leaves by one call that may be repeated. Where the outcome stays
+// unknown, they are pending.
+func (l *Log) send(ctx context.Context, leaves []*trillian.LogLeaf) error {
+	if err := l.transmit(ctx, leaves); err != nil {
+		return err
+	}
+	l.alone = false
+	return nil
+}
+
+// transmit sends leaves until the outcome is known, for retryTime at most.
+func (l *Log) transmit(ctx context.Context, leaves []*trillian.LogLeaf) error {
+	const name = "AddSequencedLeaves"
+	request := &trillian.AddSequencedLeavesRequest{LogId: l.cfg.TreeID, Leaves: leaves}
+	end := time.Now().Add(retryTime)
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		attempt, cancel, err := l.entitled(ctx)
+		if err != nil {
+			return err
+		}
+		first := l.pending == nil
+		l.pending = leaves
+		reply, err := l.client.rpc.AddSequencedLeaves(attempt, request)
+		cancel()
+		if err == nil {
+			l.pending = nil
+			return l.landing(leaves, reply.GetResults())
+		}
+		if first && isDefinite(err) {
+			l.pending = nil
+			return failed(ctx, name, err)
+		}
+		if time.Now().After(end) || !sleep(ctx, jitter(pause)) {
+			return failed(ctx, name, err)
+		}
+	}
+}
+
+// entitled bounds a call that appends by the right to do so, and by nothing else
+// once it is sent.
+func (l *Log) entitled(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	end := time.Now().Add(rpcTimeout)
+	if l.cfg.Until != nil {
+		until := l.cfg.Until()
+		if time.Until(until) <= 0 {
+			return nil, nil, ErrNoRight
+		}
+		if until.Before(end) {
+			end = until
+		}
+	}
+	attempt, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
+	return attempt, cancel, nil
+}
+
+// landing reads what Trillian says of each leaf: a call that succeeds may have
+// skipped any of them.
+func (l *Log) landing(leaves []*trillian.LogLeaf, results []*trillian.QueuedLogLeaf) error {
+	if len(results) != len(leaves) {
+		l.probe, l.alone = true, true
+		return fmt.Errorf("AddSequencedLeaves: %d results for %d leaves", len(results), len(leaves))
+	}
+	for i, r := range results {
+		s := r.GetStatus()
+		// A known identity is this very leaf at this very index: it has
+		// arrived before.
+		if codes.Code(s.GetCode()) == codes.OK || s.GetMessage() == "conflicting LeafIdentityHash" {
+			l.landed = max(l.landed, leaves[i].LeafIndex+1)
+			continue
+		}
+		l.probe, l.alone = true, true
+		if s.GetMessage() == "conflicting LeafIndex" {
+			l.landed = max(l.landed, leaves[i].LeafIndex+1) // something has
+		}
+		return fmt.Errorf("%w: index %d: Trillian says %q", ErrForeign, leaves[i].LeafIndex, s.GetMessage())
+	}
+	return nil
+}
+
+// Append implements log.Storage.
+func (r *Reader) Append(context.Context, [][]byte) ([]int64, error) {
+	return nil, fmt.Errorf("%w: it is open for reading only", ErrNoRight)
+}
+
+var _ proofs.TileReader = (*Log)(nil)

@@ -1,0 +1,44 @@
+package trillianlog
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/trillian"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// CreateTree makes an empty tree for a log at a log server and returns its
+// number. config nil means plain text. A tree that was made but could not be
+// initialised is named in the error.
+func CreateTree(ctx context.Context, target string, config *tls.Config) (treeID int64, err error) {
+	conn, err := dial(target, config, grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tree, err := trillian.NewTrillianAdminClient(conn).CreateTree(ctx, &trillian.CreateTreeRequest{Tree: &trillian.Tree{
+		TreeState:   trillian.TreeState_ACTIVE,
+		TreeType:    trillian.TreeType_PREORDERED_LOG,
+		DisplayName: "tuflog",
+		// Trillian's root changes when there are new leaves, and only then.
+		MaxRootDuration: durationpb.New(0),
+	}})
+	if err != nil {
+		return 0, failed(ctx, "CreateTree", err)
+	}
+	c := client{conn: conn, rpc: trillian.NewTrillianLogClient(conn), tree: tree.GetTreeId()}
+	if _, err := c.rpc.InitLog(ctx, &trillian.InitLogRequest{LogId: c.tree}); err != nil {
+		return 0, fmt.Errorf("initialise tree %d: %w", c.tree, failed(ctx, "InitLog", err))
+	}
+	if _, err := c.root(ctx); err != nil {
+		return 0, fmt.Errorf("first root of tree %d: %w", c.tree, err)
+	}
+	return c.tree, nil
+}
