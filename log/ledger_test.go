@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -115,25 +116,13 @@ func TestFileLedger(t *testing.T) {
 	if _, err := log.OpenFileLedger(dir); !errors.Is(err, log.ErrLocked) {
 		t.Fatalf("opened twice: %v", err)
 	}
-	signer := newSigner(t, "log.example", proofs.Ed25519)
-	empty, err := ledger.Load()
-	check(t, err)
-	one, two := recordOf(t, signer, 1), recordOf(t, signer, 2)
-	check(t, ledger.Swap(empty, one))
-	if err := ledger.Swap(empty, two); !errors.Is(err, log.ErrLedgerConflict) {
-		t.Fatalf("swapped a record that is not there: %v", err)
-	}
-	check(t, ledger.Swap(one, two))
+	statetest.TestLedger(t, ledger, "log.example", func() log.Ledger {
+		check(t, ledger.Close())
+		ledger, err = log.OpenFileLedger(dir)
+		check(t, err)
+		return ledger
+	})
 	check(t, ledger.Close())
-
-	ledger, err = log.OpenFileLedger(dir)
-	check(t, err)
-	defer ledger.Close()
-	got, err := ledger.Load()
-	check(t, err)
-	if !bytes.Equal(marshal(t, got), marshal(t, two)) {
-		t.Fatalf("after opening again: %+v", got)
-	}
 }
 
 func TestLedgerWithoutALine(t *testing.T) {

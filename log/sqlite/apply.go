@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -51,37 +52,15 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 	})
 	if err != nil {
 		// What is remembered may be of the transaction that was rolled back.
-		s.roles, s.listed = nil, 0
+		s.roles.Forget()
 		return fmt.Errorf("apply to the state: %w", err)
 	}
 	return nil
 }
 
-// role is what Apply remembers of a role between transactions: what it would
-// otherwise have to read.
-type role struct {
-	number, repository int64
-	// open are the target files that the role's last leaf lists, by path.
-	open map[string]listed
-}
-
-// listed is a row of the table targets.
-type listed struct {
-	log.Target
-	number int64
-}
-
-// rolesKept and listedKept bound what Apply remembers: roles, and target files
-// in all of them.
-const (
-	rolesKept  = 4096
-	listedKept = 1 << 16
-)
-
-type roleName struct {
-	repository verify.Digest
-	name       string
-}
+// role is what Apply remembers of a role. Rows of the table targets are found by
+// their number.
+type role = targetrows.Role[int64]
 
 // applier applies the leaves of one transaction.
 type applier struct {
@@ -99,9 +78,7 @@ type applier struct {
 type digest struct{ start, leaf int64 }
 
 func (s *State) applier(ctx context.Context, tx *sql.Tx) *applier {
-	if s.roles == nil || len(s.roles) > rolesKept || s.listed > listedKept {
-		s.roles, s.listed = map[roleName]*role{}, 0
-	}
+	s.roles.Trim()
 	a := &applier{State: s, ctx: ctx, tx: tx, counts: map[int64]*[2]int64{}}
 	for i, stmt := range s.stmts.all() {
 		*a.stmts.all()[i] = tx.StmtContext(ctx, *stmt)
@@ -119,10 +96,10 @@ func (a *applier) apply(l log.StateLeaf) error {
 	if err != nil {
 		return err
 	}
-	count := a.counts[r.repository]
+	count := a.counts[r.Repository]
 	if count == nil {
 		count = new([2]int64)
-		a.counts[r.repository] = count
+		a.counts[r.Repository] = count
 	}
 	var contradicts, snapshot any
 	a.digests = append(a.digests, digest{start(l.Leaf.Payload), l.Index}, digest{start(l.Leaf.Metadata), l.Index})
@@ -141,7 +118,7 @@ func (a *applier) apply(l log.StateLeaf) error {
 		a.digests = append(a.digests, digest{start(l.Leaf.Snapshot), l.Index})
 		snapshot = l.Leaf.Snapshot[:]
 	}
-	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.number, l.Leaf.Version,
+	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.Number, l.Leaf.Version,
 		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, contradicts); err != nil {
 		return err
 	}
@@ -151,35 +128,20 @@ func (a *applier) apply(l log.StateLeaf) error {
 // list records what the leaf's metadata lists differently from the last leaf of
 // its role.
 func (a *applier) list(r *role, l log.StateLeaf) error {
-	before := len(r.open)
-	for _, t := range l.Targets {
-		was, ok := r.open[t.Path]
-		if ok && was.Target == t {
-			continue
+	fresh, past := r.Compare(l.Targets)
+	for _, row := range past {
+		if err := a.exec(a.stmts.past, l.Index, row.Key); err != nil {
+			return err
 		}
+		a.roles.End(r, row)
+	}
+	for _, t := range fresh {
 		number, err := a.insert(r, l.Index, t)
 		if err != nil {
 			return err
 		}
-		if ok {
-			if err := a.exec(a.stmts.past, l.Index, was.number); err != nil {
-				return err
-			}
-		}
-		r.open[t.Path] = listed{t, number}
+		a.roles.Begin(r, t, number)
 	}
-	if len(r.open) > len(l.Targets) {
-		for path, t := range r.open {
-			if _, ok := slices.BinarySearchFunc(l.Targets, path, func(t log.Target, path string) int { return cmp.Compare(t.Path, path) }); ok {
-				continue
-			}
-			if err := a.exec(a.stmts.past, l.Index, t.number); err != nil {
-				return err
-			}
-			delete(r.open, path)
-		}
-	}
-	a.listed += len(r.open) - before
 	return nil
 }
 
@@ -192,7 +154,7 @@ func (a *applier) insert(r *role, index int64, t log.Target) (number int64, err 
 	if t.SHA512 != (log.SHA512{}) {
 		sha512 = t.SHA512[:]
 	}
-	done, err := a.stmts.target.ExecContext(a.ctx, r.number, index, t.Path, t.Length, sha256, sha512)
+	done, err := a.stmts.target.ExecContext(a.ctx, r.Number, index, t.Path, t.Length, sha256, sha512)
 	if err != nil {
 		return 0, err
 	}
@@ -201,21 +163,21 @@ func (a *applier) insert(r *role, index int64, t log.Target) (number int64, err 
 
 // role finds or makes the role of a leaf.
 func (a *applier) role(l log.StateLeaf) (*role, error) {
-	name := roleName{l.Leaf.Repository, l.Leaf.Role}
-	if r, ok := a.roles[name]; ok {
+	name := targetrows.Name{Repository: l.Leaf.Repository, Role: l.Leaf.Role}
+	if r := a.roles.Get(name); r != nil {
 		return r, nil
 	}
-	r := &role{open: map[string]listed{}}
+	r := &role{Open: map[string]targetrows.Row[int64]{}}
 	if err := a.exec(a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
 		return nil, err
 	}
-	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&r.repository); err != nil {
+	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&r.Repository); err != nil {
 		return nil, err
 	}
-	row := a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", r.repository, l.Leaf.Role)
-	switch err := row.Scan(&r.number); {
+	row := a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", r.Repository, l.Leaf.Role)
+	switch err := row.Scan(&r.Number); {
 	case errors.Is(err, sql.ErrNoRows):
-		if err := a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", r.repository, l.Leaf.Role).Scan(&r.number); err != nil {
+		if err := a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", r.Repository, l.Leaf.Role).Scan(&r.Number); err != nil {
 			return nil, err
 		}
 	case err != nil:
@@ -225,21 +187,20 @@ func (a *applier) role(l log.StateLeaf) (*role, error) {
 			return nil, err
 		}
 	}
-	a.roles[name] = r
-	a.listed += len(r.open)
+	a.roles.Add(name, r)
 	return r, nil
 }
 
 // open reads what the last leaf of a role lists.
 func (a *applier) open(r *role) error {
-	rows, err := a.tx.QueryContext(a.ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.number)
+	rows, err := a.tx.QueryContext(a.ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.Number)
 	if err != nil {
 		return err
 	}
 	for rows.Next() && err == nil {
-		var t listed
-		err = scanTarget(&t.Target, func(columns ...any) error { return rows.Scan(append(columns, &t.number)...) })
-		r.open[t.Path] = t
+		var t targetrows.Row[int64]
+		err = scanTarget(&t.Target, func(columns ...any) error { return rows.Scan(append(columns, &t.Key)...) })
+		r.Open[t.Path] = t
 	}
 	return errors.Join(err, rows.Err(), rows.Close())
 }

@@ -90,8 +90,8 @@ func TestDifferences(t *testing.T) {
 func TestStateOfAnotherVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	check(t, sqlite.CreateState(path))
-	change(t, path, "PRAGMA user_version = 2")
-	if _, err := sqlite.OpenState(path); err == nil || !strings.Contains(err.Error(), "version 2, want 3: run logserver reindex") {
+	change(t, path, "PRAGMA user_version = 3")
+	if _, err := sqlite.OpenState(path); err == nil || !strings.Contains(err.Error(), "version 3, want 4: run logserver reindex") {
 		t.Errorf("opened the state of an older version: %v", err)
 	}
 }

@@ -53,6 +53,11 @@ func (s *State) ListPath(ctx context.Context, path string, limit int) ([]log.Lis
 	return s.listings(ctx, "path = ?1", path, limit)
 }
 
+// ListLength implements log.StateSearcher.
+func (s *State) ListLength(ctx context.Context, length int64, limit int) ([]log.Listing, error) {
+	return s.listings(ctx, "length = ?1", length, limit)
+}
+
 // Files implements log.StateSearcher.
 func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Record, []log.Target, bool, error) {
 	found, err := s.leaves(ctx, "l.idx = ?", index)

@@ -11,11 +11,12 @@ import (
 	"sync"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
-const stateVersion = 3
+const stateVersion = 4
 
 // Releases of a role mostly list what the one before lists. So a row of targets
 // stands for all leaves of its role from first up to, but without, past; where
@@ -76,6 +77,7 @@ CREATE TABLE targets (
 );
 CREATE INDEX targets_past ON targets (role, past, first);
 CREATE INDEX targets_path ON targets (path);
+CREATE INDEX targets_length ON targets (length);
 CREATE INDEX targets_sha256 ON targets (substr(sha256, 1, 8)) WHERE sha256 IS NOT NULL;
 CREATE INDEX targets_sha512 ON targets (substr(sha512, 1, 8)) WHERE sha512 IS NOT NULL`
 
@@ -87,9 +89,8 @@ type State struct {
 	db    *sql.DB
 	stmts statements
 
-	applying sync.Mutex // guards what follows
-	roles    map[roleName]*role
-	listed   int // target files in roles
+	applying sync.Mutex // guards roles
+	roles    targetrows.Roles[int64]
 }
 
 // statements are those of Apply.

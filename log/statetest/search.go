@@ -3,6 +3,7 @@ package statetest
 import (
 	"cmp"
 	"crypto/sha512"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -45,9 +46,10 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 	state = reopen()
 
 	digests, paths := map[log.SHA512]bool{sum512("none"): true}, map[string]bool{"none": true, "": true, "APP": true, "ap_": true}
+	lengths := map[int64]bool{0: true}
 	for _, l := range f.leaves {
 		for _, t := range l.Targets {
-			paths[t.Path] = true
+			paths[t.Path], lengths[t.Length] = true, true
 			if t.SHA512 != (log.SHA512{}) {
 				digests[t.SHA512] = true
 			}
@@ -61,6 +63,10 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 		for path := range paths {
 			got, err := state.ListPath(t.Context(), path, limit)
 			f.listed(t, "path "+path, got, err, limit, func(t log.Target) bool { return t.Path == path })
+		}
+		for length := range lengths {
+			got, err := state.ListLength(t.Context(), length, limit)
+			f.listed(t, fmt.Sprintf("length %d", length), got, err, limit, func(t log.Target) bool { return t.Length == length })
 		}
 		_, got, err := state.Lookup(t.Context(), file.SHA256, limit)
 		f.listed(t, "SHA-256", got, err, limit, func(t log.Target) bool { return t.SHA256 == file.SHA256 })

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// A log that moves into a database is there under a name of its storage that no
+// front end gives, until Arrive: so nobody can serve it, and above all sign for it
+// by the empty ledger, before it is complete and signs nowhere else.
+const arriving = " (not all of it)"
+
+// CreateArriving makes a log in the database as Create does, except that it cannot
+// be served until Arrive.
+func (db *DB) CreateArriving(ctx context.Context, origin, storage string) error {
+	return db.Create(ctx, origin, storage+arriving)
+}
+
+// Arriving takes the storage that Log returns apart: into its name, and whether the
+// log has not arrived yet.
+func Arriving(storage string) (name string, yet bool) { return strings.CutSuffix(storage, arriving) }
+
+// Arrival is what a log brings along, beside its entries and files.
+type Arrival struct {
+	Record     log.LedgerRecord
+	Checkpoint []byte // the published one; nil: none
+	Actions    []log.Action
+}
+
+// Arrive completes a log that CreateArriving has made: in one transaction it gets
+// its ledger, its checkpoint and its past, and can be served. The log must not be
+// able to sign anywhere else by now. It is fs.ErrExist where it has arrived before.
+func (db *DB) Arrive(ctx context.Context, l *Lease, storage string, a Arrival) error {
+	err := db.arrive(ctx, l, storage, a)
+	return wrap("hand over the log", err)
+}
+
+func (db *DB) arrive(ctx context.Context, l *Lease, storage string, a Arrival) error {
+	record, err := a.Record.Marshal()
+	if err != nil {
+		return err
+	}
+	empty, err := log.LedgerRecord{Origin: a.Record.Origin, Edge: new(proofs.Edge)}.Marshal()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(ctx, l.Until())
+	defer cancel()
+	return db.inTx(ctx, l, func(tx pgx.Tx) error {
+		done, err := tx.Exec(ctx, "UPDATE log SET storage = $2 WHERE storage = $1 AND origin = $3", storage+arriving, storage, a.Record.Origin)
+		if err == nil && done.RowsAffected() == 0 {
+			return fmt.Errorf("no log %q waits for it in %s: %w", a.Record.Origin, storage, fs.ErrExist)
+		}
+		if err != nil {
+			return err
+		}
+		if done, err = tx.Exec(ctx, "UPDATE ledger SET record = $2 WHERE record = $1", empty, record); err != nil {
+			return err
+		}
+		if done.RowsAffected() == 0 {
+			return log.ErrLedgerConflict
+		}
+		if a.Checkpoint != nil {
+			if err := publish(ctx, tx, a.Checkpoint); err != nil {
+				return err
+			}
+		}
+		for _, action := range a.Actions {
+			text, err := json.Marshal(action)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO actions (action) VALUES ($1)", string(text)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// publish stores the first published checkpoint.
+func publish(ctx context.Context, tx pgx.Tx, signed []byte) error {
+	note, err := proofs.ParseNote(signed)
+	if err != nil {
+		return err
+	}
+	cp, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return err
+	}
+	done, err := tx.Exec(ctx, "INSERT INTO checkpoint (size, note) VALUES ($1, $2) ON CONFLICT DO NOTHING", cp.Tree.N, signed)
+	if err == nil && done.RowsAffected() == 0 {
+		err = errors.New("a checkpoint is published already")
+	}
+	return err
+}
+
+// ID names the database for ever: another that is made for the same log has
+// another. It gives nothing away.
+func (db *DB) ID(ctx context.Context) (string, error) {
+	secret, err := db.Secret(ctx)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte("name of the database with the secret " + secret))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// Where says which database it is, for people and without a password.
+func (db *DB) Where() string {
+	c := db.config.ConnConfig
+	return fmt.Sprintf("PostgreSQL database %q at %s:%d", c.Database, c.Host, c.Port)
+}

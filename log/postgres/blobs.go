@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Blobs implements log.Blobs.
+type Blobs struct{ db *DB }
+
+// Blobs returns the files that leaves name. Anybody may add to them.
+func (db *DB) Blobs() *Blobs { return &Blobs{db} }
+
+// Blob implements log.Blobs.
+func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
+	var data []byte
+	err := b.db.read(context.Background(), func(ctx context.Context) error {
+		return b.db.pool.QueryRow(ctx, "SELECT data FROM blobs WHERE sum = $1", sum[:]).Scan(&data)
+	})
+	if err != nil {
+		return nil, wrap(fmt.Sprintf("blob %v", sum), err)
+	}
+	if got := verify.Sum(data); got != sum {
+		return nil, fmt.Errorf("blob %v is damaged: its SHA-256 is %v", sum, got)
+	}
+	return data, nil
+}
+
+// putBytes is how much is sent in one statement: a message is held in memory whole
+// by either end.
+const putBytes = 16 << 20
+
+// Put implements log.Blobs.
+func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
+	if len(files) == 0 {
+		return nil
+	}
+	type blob struct{ sum, data []byte }
+	type statement struct{ sums, datas [][]byte }
+	list := make([]blob, len(files))
+	for i, data := range files {
+		sum := verify.Sum(data)
+		list[i] = blob{sum[:], data}
+	}
+	// In one order for all: two that add the same files never wait for each
+	// other.
+	slices.SortFunc(list, func(a, b blob) int { return bytes.Compare(a.sum, b.sum) })
+	var statements []statement
+	for len(list) > 0 {
+		var sums, datas [][]byte
+		size := 0
+		for len(list) > 0 && (size == 0 || size+len(list[0].data) <= putBytes) {
+			data := list[0].data
+			if data == nil {
+				data = []byte{} // nil would be NULL
+			}
+			sums, datas = append(sums, list[0].sum), append(datas, data)
+			size += len(data)
+			list = list[1:]
+		}
+		statements = append(statements, statement{sums, datas})
+	}
+	err := b.db.read(ctx, func(ctx context.Context) error {
+		var batch pgx.Batch
+		for _, s := range statements {
+			batch.Queue("INSERT INTO blobs SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING", s.sums, s.datas)
+		}
+		return b.db.pool.SendBatch(ctx, &batch).Close()
+	})
+	return wrap(fmt.Sprintf("put %d blobs", len(files)), err)
+}

@@ -1,0 +1,220 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// leaseTTL is how long a lease lasts from its last renewal, by the
+	// database's clock.
+	leaseTTL = 3 * time.Second
+	// The holder's right ends this much of the TTL earlier by its own clock,
+	// which started before the database's: they may run at different speeds.
+	leaseMargin = 6
+	// Renewals are due at, and may take, this part of the TTL.
+	leaseRenewals = 6
+	// campaigning is how often a candidate looks, about.
+	campaigning = 150 * time.Millisecond
+)
+
+// ErrReleased is the cause with which the context of a released lease ends.
+var ErrReleased = fmt.Errorf("the lease was released: %w", ErrNotLeader)
+
+// Leader is who holds the lease.
+type Leader struct {
+	ID    string
+	URL   string // where it listens for front ends
+	Epoch int64
+}
+
+// Leader returns who leads; false: nobody holds an unexpired lease.
+func (db *DB) Leader(ctx context.Context) (l Leader, ok bool, err error) {
+	err = db.read(ctx, func(ctx context.Context) error {
+		return db.pool.QueryRow(ctx, "SELECT holder, url, epoch FROM lease WHERE expires > clock_timestamp()").Scan(&l.ID, &l.URL, &l.Epoch)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Leader{}, false, nil
+	}
+	return l, err == nil, wrap("read the lease", err)
+}
+
+// Lease is the right to lead. It is renewed in the background until it is lost or
+// released.
+type Lease struct {
+	db     *DB
+	pool   *pgxpool.Pool // one connection: renewals wait for nobody
+	holder string
+	epoch  int64
+
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stopped chan struct{} // run has returned
+
+	// Tests have renewals end without a word.
+	abandoned chan struct{}
+	quit      sync.Once
+
+	mu    sync.Mutex
+	until time.Time
+}
+
+// Campaign waits until nobody holds the lease and takes it. Of id, which names
+// this process, and url the other front ends are told.
+func (db *DB) Campaign(ctx context.Context, id, url string) (*Lease, error) {
+	config := db.config.Copy()
+	config.MaxConns, config.MinConns = 1, 0
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, wrap("campaign for the lease", err)
+	}
+	var last string
+	for {
+		epoch, until, err := db.take(ctx, pool, id, url)
+		if err == nil {
+			return db.hold(pool, id, epoch, until), nil
+		}
+		// The same trouble is told once.
+		if text := err.Error(); !errors.Is(err, pgx.ErrNoRows) && ctx.Err() == nil && text != last {
+			db.logger.Warn("cannot campaign for the lease", "err", err)
+			last = text
+		}
+		select {
+		case <-ctx.Done():
+			pool.Close()
+			return nil, fmt.Errorf("campaign for the lease: %w", context.Cause(ctx))
+		case <-time.After(campaigning*3/4 + rand.N(campaigning/2)):
+		}
+	}
+}
+
+// take takes the lease if it has expired; otherwise it is pgx.ErrNoRows.
+func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, id, url string) (epoch int64, until time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, db.ttl)
+	defer cancel()
+	// Mostly somebody holds it, and looking takes no lock.
+	var free bool
+	if err := pool.QueryRow(ctx, "SELECT expires < clock_timestamp() FROM lease").Scan(&free); err != nil {
+		return 0, until, err
+	}
+	if !free {
+		return 0, until, pgx.ErrNoRows
+	}
+	until = db.now().Add(db.ttl - db.ttl/leaseMargin)
+	err = pool.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, holder = $1, url = $2, expires = clock_timestamp() + $3
+		WHERE expires < clock_timestamp() RETURNING epoch`, id, url, db.ttl).Scan(&epoch)
+	if err == nil && !db.now().Before(until) {
+		err = errors.New("taking the lease took longer than it lasts")
+	}
+	return epoch, until, err
+}
+
+func (db *DB) hold(pool *pgxpool.Pool, id string, epoch int64, until time.Time) *Lease {
+	l := &Lease{db: db, pool: pool, holder: id, epoch: epoch, until: until, stopped: make(chan struct{}), abandoned: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	go l.run()
+	return l
+}
+
+// Context ends when the right ends; context.Cause says why.
+func (l *Lease) Context() context.Context { return l.ctx }
+
+// Epoch returns the number of the lease, larger than that of any before.
+func (l *Lease) Epoch() int64 { return l.epoch }
+
+// Until returns when the right ends unless the lease is renewed before; the zero
+// time once it has ended. It has a monotonic reading, so that setting the clock
+// changes nothing.
+func (l *Lease) Until() time.Time {
+	if l.ctx.Err() != nil {
+		return time.Time{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until
+}
+
+// run renews the lease until its context ends, and ends that in time.
+func (l *Lease) run() {
+	defer close(l.stopped)
+	defer l.pool.Close()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-l.abandoned:
+			return
+		case <-time.After(l.db.ttl / leaseRenewals):
+		}
+		if err := l.renew(); err != nil {
+			l.cancel(err)
+			return
+		}
+	}
+}
+
+// renew renews the lease, again and again until the right ends. A renewal that
+// fails may still have arrived: then the lease lasts longer than we believe.
+func (l *Lease) renew() error {
+	for {
+		until := l.Until()
+		left := until.Sub(l.db.now())
+		if left <= 0 {
+			return fmt.Errorf("the lease could not be renewed in time: %w", ErrNotLeader)
+		}
+		before := l.db.now()
+		ctx, cancel := context.WithTimeout(l.ctx, min(left, l.db.ttl/leaseRenewals*2))
+		done, err := l.pool.Exec(ctx, "UPDATE lease SET expires = clock_timestamp() + $1 WHERE epoch = $2 AND holder = $3 AND expires > clock_timestamp()",
+			l.db.ttl, l.epoch, l.holder)
+		cancel()
+		switch {
+		case err == nil && done.RowsAffected() == 0:
+			return fmt.Errorf("the lease has expired or is somebody else's: %w", ErrNotLeader)
+		case err == nil:
+			l.mu.Lock()
+			l.until = before.Add(l.db.ttl - l.db.ttl/leaseMargin)
+			l.mu.Unlock()
+			return nil
+		case l.ctx.Err() != nil:
+			return context.Cause(l.ctx)
+		}
+		l.db.logger.Warn("the lease was not renewed", "err", err)
+		l.pool.Reset()
+		select {
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx)
+		case <-time.After(min(left, l.db.ttl/60)):
+		}
+	}
+}
+
+// Release gives the lease up, so that another front end can take it at once.
+func (l *Lease) Release(ctx context.Context) error {
+	l.cancel(ErrReleased)
+	<-l.stopped
+	_, err := l.db.pool.Exec(ctx, "UPDATE lease SET expires = '-infinity' WHERE epoch = $1 AND holder = $2", l.epoch, l.holder)
+	return wrap("release the lease", err)
+}
+
+// during has a context end with the right. How long it lasts cannot be said
+// beforehand: the lease is renewed meanwhile.
+func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// explain says of an error what it comes from if the right has ended.
+func (l *Lease) explain(err error) error {
+	if err == nil || l.ctx.Err() == nil || errors.Is(err, ErrNotLeader) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(l.ctx), err)
+}

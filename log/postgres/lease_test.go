@@ -1,0 +1,234 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func TestLease(t *testing.T) {
+	url := newDatabase(t)
+	first, second := open(t, url, 0), open(t, url, 0)
+	if l, ok, err := first.Leader(t.Context()); ok || err != nil {
+		t.Fatalf("a leader at first: %v, %v", l, err)
+	}
+	a := lead(t, first, "a")
+	if l, ok, err := second.Leader(t.Context()); err != nil || !ok || l != (Leader{"a", "http://a", a.Epoch()}) {
+		t.Fatalf("leader: %v, %v, %v", l, ok, err)
+	}
+	// Nobody gets a lease that is renewed, longer than it would last.
+	ctx, cancel := context.WithTimeout(t.Context(), leaseTTL+leaseTTL/3)
+	defer cancel()
+	if l, err := second.Campaign(ctx, "b", ""); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("campaigned beside a leader: %v, %v", l, err)
+	}
+	if left := time.Until(a.Until()); left <= 0 || left > leaseTTL || a.Context().Err() != nil {
+		t.Fatalf("the leader has %v left, %v", left, context.Cause(a.Context()))
+	}
+	check(t, a.Release(t.Context()))
+	refused(t, "context", context.Cause(a.Context()), ErrReleased, "")
+	refused(t, "a write after the release", first.Tiles(a).Reset(t.Context()), ErrNotLeader, "released")
+	released := time.Now()
+	b := lead(t, second, "b")
+	if took := time.Since(released); took > time.Second {
+		t.Errorf("a released lease was taken after %v", took)
+	}
+	if b.Epoch() <= a.Epoch() {
+		t.Errorf("epoch %d after %d", b.Epoch(), a.Epoch())
+	}
+}
+
+// A leader that is gone is followed when its lease is over, and not before. What
+// it sends later is refused, even if it believes that it leads.
+func TestSuccessor(t *testing.T) {
+	const ttl = 900 * time.Millisecond
+	url := newDatabase(t)
+	first, second := open(t, url, ttl), open(t, url, ttl)
+	check(t, first.Create(t.Context(), "log.example", "trillian:1"))
+	a := lead(t, first, "a")
+	renewed := time.Now()
+	a.abandon()
+	until := a.Until()
+	// Its clock stands still.
+	now := time.Now()
+	first.now = func() time.Time { return now }
+
+	b := lead(t, second, "b")
+	if wait := time.Since(renewed); wait < ttl-ttl/leaseRenewals || time.Now().Before(until) {
+		t.Errorf("followed after %v, %v before the right had ended", wait, time.Until(until))
+	} else if wait > ttl+time.Second {
+		t.Errorf("followed after %v", wait)
+	}
+	a.mu.Lock()
+	a.until = time.Now().Add(time.Hour)
+	a.mu.Unlock()
+	for what, write := range writes(t, first, a) {
+		refused(t, what, write(), ErrNotLeader, "epoch 1")
+	}
+	for what, write := range writes(t, first, nil) {
+		refused(t, what, write(), ErrNotLeader, "")
+	}
+	a.pool = first.pool // its own is closed
+	if err := a.renew(); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("renewed: %v", err)
+	}
+	// Releasing does not touch another's lease.
+	check(t, a.Release(t.Context()))
+	for what, write := range writes(t, second, b) {
+		if err := write(); err != nil {
+			t.Errorf("%s by the leader: %v", what, err)
+		}
+	}
+	if b.Epoch() != a.Epoch()+1 {
+		t.Errorf("epoch %d after %d", b.Epoch(), a.Epoch())
+	}
+}
+
+// writes are all that only a leader may do.
+func writes(t *testing.T, db *DB, l *Lease) map[string]func() error {
+	empty, one := recordOf(t, 0), recordOf(t, 1)
+	return map[string]func() error{
+		"swap":   func() error { return db.Ledger(l).Swap(empty, one) },
+		"store":  func() error { return db.Checkpoints(l).Store(one.Note) },
+		"extend": func() error { return db.Tiles(l).Extend(t.Context(), 0, 0, nil) },
+		"reset":  func() error { return db.Tiles(l).Reset(t.Context()) },
+		"apply": func() error {
+			leaves := releases(0, 2, 1, 1)
+			return db.State(l).Apply(t.Context(), grow(t, new(proofs.Edge), leaves), leaves)
+		},
+	}
+}
+
+// A transaction that began in time keeps the lease from a successor until it has
+// committed, and does not keep its holder from renewing it.
+func TestTransactionOutlivesLease(t *testing.T) {
+	const ttl = 600 * time.Millisecond
+	url := newDatabase(t)
+	first, second := open(t, url, ttl), open(t, url, ttl)
+	a := lead(t, first, "a")
+	tx, err := first.pool.Begin(t.Context())
+	check(t, err)
+	_, err = tx.Exec(t.Context(), fence, a.epoch, a.holder)
+	check(t, err)
+	check(t, a.renew()) // while the transaction holds the row
+	a.abandon()
+	taken := make(chan *Lease, 1)
+	go func() {
+		if l, err := second.Campaign(t.Context(), "b", ""); err == nil {
+			taken <- l
+		}
+	}()
+	select {
+	case <-taken:
+		t.Fatal("taken over in the middle of a transaction")
+	case <-time.After(2 * ttl):
+	}
+	check(t, tx.Commit(t.Context()))
+	committed := time.Now()
+	l := <-taken
+	t.Cleanup(l.abandon)
+	if wait := time.Since(committed); wait > time.Second {
+		t.Errorf("taken over %v after the commit", wait)
+	}
+}
+
+// A leader whose transactions end in silence, because it was stopped or is cut
+// off, does not keep its successor out for long.
+func TestStoppedInTransaction(t *testing.T) {
+	const ttl = 300 * time.Millisecond
+	url := newDatabase(t)
+	first, second := open(t, url, ttl), open(t, url, ttl)
+	a := lead(t, first, "a")
+	tx, err := first.pool.Begin(t.Context())
+	check(t, err)
+	_, err = tx.Exec(t.Context(), fence, a.epoch, a.holder)
+	check(t, err)
+	a.abandon()
+	start := time.Now()
+	lead(t, second, "b")
+	if wait := time.Since(start); wait > 4*time.Second {
+		t.Errorf("followed after %v", wait)
+	}
+	if err := tx.Commit(t.Context()); err == nil {
+		t.Error("committed after another had taken over")
+	}
+}
+
+// The right ends in time when the database does not answer.
+func TestLeaseEndsWithoutDatabase(t *testing.T) {
+	const ttl = 900 * time.Millisecond
+	url := newDatabase(t)
+	db := open(t, url, ttl)
+	l := lead(t, db, "a")
+	check(t, execAs(t, url, "ALTER TABLE lease RENAME TO elsewhere"))
+	select {
+	case <-l.Context().Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("still the leader")
+	}
+	if late := time.Since(l.until); late > ttl/4 {
+		t.Errorf("the context ended %v after the right", late)
+	}
+	if until := l.Until(); !until.IsZero() {
+		t.Errorf("the right that has ended lasts until %v", until)
+	}
+	refused(t, "context", context.Cause(l.Context()), ErrNotLeader, "")
+}
+
+// Renewals and reads go on after the server was started again.
+func TestRestart(t *testing.T) {
+	db := newLog(t)
+	l := lead(t, db, "a")
+	tiles := db.Tiles(l)
+	check(t, tiles.Extend(t.Context(), 0, 1, map[proofs.TileID][]byte{{Level: 0, Width: 1}: make([]byte, 32)}))
+	start := time.Now()
+	server.Kill()
+	_, err := tiles.Size(t.Context())
+	refused(t, "read without a server", err, log.ErrUnavailable, "")
+	check(t, server.Restart(t.Context()))
+	if took := time.Since(start); took > leaseTTL/2 {
+		t.Logf("the restart took %v", took)
+	}
+	if size, err := tiles.Size(t.Context()); err != nil || size != 1 {
+		t.Errorf("size after the restart: %d, %v", size, err)
+	}
+	old := l.Until()
+	for deadline := time.Now().Add(10 * time.Second); !l.Until().After(old); time.Sleep(10 * time.Millisecond) {
+		if err := context.Cause(l.Context()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("the lease was not renewed after %v without a server: %v", time.Since(start), err)
+		}
+	}
+	if leader, ok, err := db.Leader(t.Context()); err != nil || !ok || leader.Epoch != l.Epoch() {
+		t.Errorf("leader: %v, %v, %v", leader, ok, err)
+	}
+	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
+}
+
+// A server without a connection to spare is busy, not broken.
+func TestTooManyConnections(t *testing.T) {
+	url := newDatabase(t)
+	db := open(t, url, 0)
+	check(t, execAs(t, url, "CREATE ROLE guest LOGIN CONNECTION LIMIT 0"))
+	_, err := Open(t.Context(), Config{URL: url + "&user=guest"})
+	refused(t, "open", err, log.ErrUnavailable, "too many connections")
+	db.config.ConnConfig.Port = 1
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = db.Campaign(ctx, "a", "")
+	refused(t, "campaign without a server", err, context.DeadlineExceeded, "")
+}
+
+func execAs(t *testing.T, url, text string) error {
+	t.Helper()
+	db := open(t, url, 0)
+	_, err := db.pool.Exec(t.Context(), text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", text, err)
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// tables are those of a state, in an order in which they can be compared.
+var tables = []string{"position", "repositories", "roles", "leaves", "roots", "targets"}
+
+// Scratch makes an empty state beside the derived one, in place of any that is
+// there. Without a lease whoever has it may apply, and it can only be compared.
+func (db *DB) Scratch(ctx context.Context, l *Lease) (*State, error) {
+	const schema = "state_anew"
+	err := db.inTx(ctx, l, func(tx pgx.Tx) error {
+		text := "DROP SCHEMA IF EXISTS " + schema + " CASCADE; CREATE SCHEMA " + schema + ";"
+		for _, table := range tables {
+			text += fmt.Sprintf("CREATE TABLE %s.%s (LIKE state.%s INCLUDING ALL);", schema, table, table)
+		}
+		text += "INSERT INTO " + schema + ".position (edge) VALUES ('\\x300a')"
+		_, err := tx.Exec(ctx, text, pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
+	if err != nil {
+		return nil, wrap("make a second state", err)
+	}
+	return &State{db: db, lease: l, schema: schema}, nil
+}
+
+// Drop removes a state that Scratch made.
+func (s *State) Drop(ctx context.Context) error {
+	if s.schema == "state" {
+		return errors.New("the derived state itself is not dropped")
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.db.pool.Exec(ctx, "DROP SCHEMA IF EXISTS "+s.schema+" CASCADE")
+	return wrap("drop the second state", err)
+}
+
+// Replace puts a state that Scratch made for the leader in place of the derived
+// one. Plans for its tables are made by what is in them now.
+func (s *State) Replace(ctx context.Context) error {
+	if s.schema == "state" || s.lease == nil {
+		return fmt.Errorf("replace the state: %w", ErrNotLeader)
+	}
+	err := s.db.inTx(ctx, s.lease, func(tx pgx.Tx) error {
+		text := ""
+		for _, table := range tables {
+			text += fmt.Sprintf("ANALYZE %s.%s;", s.schema, table)
+		}
+		_, err := tx.Exec(ctx, text+"DROP SCHEMA state CASCADE; ALTER SCHEMA "+s.schema+" RENAME TO state", pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
+	if err == nil {
+		s.schema = "state"
+	}
+	return wrap("replace the state", err)
+}
+
+// Differences compares the derived state with another that was made anew from the
+// same log, up to the same position, and says in plain words what differs. The
+// comparison reads the tables; what is asked is found by the indices, and these
+// are checked where the database has the extension amcheck.
+func (s *State) Differences(ctx context.Context, anew *State) (list []string, err error) {
+	err = s.db.inTx(ctx, nil, func(tx pgx.Tx) error {
+		// A large table takes as long as it takes.
+		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
+			return err
+		}
+		for _, table := range tables {
+			for _, side := range []struct{ has, lacks, say string }{
+				{s.schema, anew.schema, "%d rows of table %s do not follow from the log"},
+				{anew.schema, s.schema, "%d rows are missing in table %s"},
+			} {
+				var n int64
+				text := fmt.Sprintf("SELECT count(*) FROM (SELECT * FROM %s.%s EXCEPT SELECT * FROM %s.%s) d", side.has, table, side.lacks, table)
+				if err := tx.QueryRow(ctx, text).Scan(&n); err != nil {
+					return err
+				}
+				if n > 0 {
+					list = append(list, "the derived state: "+fmt.Sprintf(side.say, n, table))
+				}
+			}
+		}
+		damaged, err := s.checkIndices(ctx, tx)
+		list = append(list, damaged...)
+		return err
+	})
+	return slices.Clip(list), wrap("compare the derived state", err)
+}
+
+func (s *State) checkIndices(ctx context.Context, tx pgx.Tx) (list []string, err error) {
+	rows, err := tx.Query(ctx, `SELECT format('SELECT %I.bt_index_check(%s::regclass, true)', x.nspname, i.indexrelid), i.indexrelid::regclass::text
+		FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+			pg_extension e JOIN pg_namespace x ON x.oid = e.extnamespace
+		WHERE n.nspname = $1 AND e.extname = 'amcheck' ORDER BY 2`, s.schema)
+	if err != nil {
+		return nil, err
+	}
+	type index struct{ Check, Name string }
+	indices, err := pgx.CollectRows(rows, pgx.RowToStructByPos[index])
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range indices {
+		// In a part of the transaction of its own: an error ends that alone.
+		var pg *pgconn.PgError
+		err := pgx.BeginFunc(ctx, tx, func(part pgx.Tx) error {
+			_, err := part.Exec(ctx, x.Check)
+			return err
+		})
+		switch {
+		case errors.As(err, &pg) && (pg.Code == "XX001" || pg.Code == "XX002"): // data or index corrupted
+			list = append(list, fmt.Sprintf("the derived state: index %s: %s", x.Name, pg.Message))
+		case err != nil:
+			return list, err
+		}
+	}
+	return list, nil
+}
