@@ -25,21 +25,25 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit
 	if r.ContentLength < 0 {
 		s.sources.spend(from, int64(len(b)))
 	}
+	if err != nil {
+		held.release()
+		return nil, nil, unread(w, err, limit)
+	}
+	return b, held.release, nil
+}
+
+// unread is why a body was not read.
+func unread(w http.ResponseWriter, err error, limit int64) *problem {
 	var large *http.MaxBytesError
 	switch {
-	case err == nil:
-		return b, held.release, nil
 	case errors.Is(err, errNoRoom):
 		// Without this net/http reads on before it answers.
 		w.Header().Set("Connection", "close")
-		p = later(api.CodeBusy, "the submissions being read take all the memory there is for them")
+		return later(api.CodeBusy, "the submissions being read take all the memory there is for them")
 	case errors.As(err, &large):
-		p = tooLarge(limit)
-	default:
-		p = problemf(http.StatusBadRequest, api.CodeBadRequest, "reading the body: %v", err)
+		return tooLarge(limit)
 	}
-	held.release()
-	return nil, nil, p
+	return problemf(http.StatusBadRequest, api.CodeBadRequest, "reading the body: %v", err)
 }
 
 func tooLarge(limit int64) *problem {

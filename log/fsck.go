@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -28,6 +29,9 @@ type Fsck struct {
 	// Judge has every leaf judged again. It takes about half a kilobyte of
 	// memory for each.
 	Judge bool
+	// Absent, which may be nil, is asked of files that are not there whether
+	// that is known: one that is withheld is no problem.
+	Absent func(sum verify.Digest) bool
 	// Progress, which may be nil, is told how many entries have been checked
 	// since the last call.
 	Progress func(n int)
@@ -177,6 +181,7 @@ func (f *Fsck) leaf(index int64, entry []byte) {
 	}
 	file, err := f.Blobs.Blob(leaf.Metadata)
 	switch {
+	case f.absent(leaf.Metadata, err):
 	case err != nil:
 		f.problem("entry %d: its metadata: %v", index, err)
 	case int64(len(file)) != leaf.Size:
@@ -186,7 +191,9 @@ func (f *Fsck) leaf(index int64, entry []byte) {
 	if !leaf.Snapshot.IsZero() {
 		var err2 error
 		if snapshot, err2 = f.Blobs.Blob(leaf.Snapshot); err2 != nil {
-			f.problem("entry %d: its snapshot: %v", index, err2)
+			if !f.absent(leaf.Snapshot, err2) {
+				f.problem("entry %d: its snapshot: %v", index, err2)
+			}
 			err = err2
 		}
 	}
@@ -196,6 +203,11 @@ func (f *Fsck) leaf(index int64, entry []byte) {
 	if err := f.judge(verify.Record{Index: index, Leaf: leaf}, file, snapshot); err != nil {
 		f.problem("entry %d: %v", index, err)
 	}
+}
+
+// absent says whether a file is known not to be there.
+func (f *Fsck) absent(sum verify.Digest, err error) bool {
+	return f.Absent != nil && errors.Is(err, fs.ErrNotExist) && f.Absent(sum)
 }
 
 func (f *Fsck) judge(rec verify.Record, file, snapshot []byte) error {

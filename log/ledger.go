@@ -127,13 +127,16 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 // FileLedger is a Ledger in a file of a directory of its own.
 type FileLedger struct {
 	path string
-	file *durable.File
+	file *durable.File // nil: retired
 	lock *DirLock
 }
 
 // CreateFileLedger makes the ledger of a log that has signed nothing. It refuses
-// a directory that has a ledger.
+// a directory that has a ledger, or had one before its log was moved away.
 func CreateFileLedger(dir, origin string) error {
+	if err := ReadMoved(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -155,8 +158,11 @@ func CreateFileLedger(dir, origin string) error {
 }
 
 // OpenFileLedger opens a ledger that CreateFileLedger made and keeps other
-// processes from it until Close.
+// processes from it until Close. It is a *MovedError where the log was moved away.
 func OpenFileLedger(dir string) (*FileLedger, error) {
+	if err := ReadMoved(dir); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, "ledger")
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: restore it from a backup", err)
@@ -166,6 +172,10 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 		return nil, err
 	}
 	l := &FileLedger{path: path, file: durable.NewFile(path, 0o600), lock: lock}
+	// It may have been retired before it was locked.
+	if err := ReadMoved(dir); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
 	if _, err := l.Load(); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
@@ -195,7 +205,7 @@ func (l *FileLedger) Swap(old, new LedgerRecord) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(have, want) {
+	if l.file == nil || !bytes.Equal(have, want) {
 		return fmt.Errorf("%s: %w", l.path, ErrLedgerConflict)
 	}
 	next, err := new.Marshal()

@@ -30,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -73,8 +74,17 @@ type Config struct {
 	// DrainTimeout is how long Run takes, once its context has ended, to bring
 	// what is queued into the log and to publish it. Zero means 10 s.
 	DrainTimeout time.Duration
+	// Right ends when this process may no longer write the log, because
+	// another does: then Run returns at once, without DrainTimeout, as it does
+	// when the log halts. Nil means that no other ever does.
+	Right context.Context
 	// Logger reports what an operator should know. Nil means slog.Default().
 	Logger *slog.Logger
+
+	// For Follow alone: the log's public keys, its own Ed25519 key first (none
+	// means those of the policy), and who gets what only the leader answers.
+	Keys    []proofs.Key
+	Forward PassOn
 }
 
 func (c *Config) setDefaults() {
@@ -116,6 +126,7 @@ type Log struct {
 	intake    *intake
 	polled    submissions
 	server    *server
+	follower  *follower // nil where the log may be written
 }
 
 // Open opens a log: the publisher compares what it signed with what is stored,
@@ -179,17 +190,31 @@ func (l *Log) Publisher() *Publisher { return l.publisher }
 // Run brings submissions into the log and publishes them until the context
 // ends. Then it refuses new submissions, brings those that are queued into the
 // log and publishes them, for at most DrainTimeout. When it returns, nothing is
-// being written any more.
+// being written any more. A log from Follow is followed until then.
 func (l *Log) Run(ctx context.Context) error {
+	if l.follower != nil {
+		l.follower.run(ctx)
+		l.server.stop()
+		return nil
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	var halted <-chan struct{}
+	if l.cfg.Right != nil {
+		defer context.AfterFunc(l.cfg.Right, stop)()
+		halted = l.publisher.stopped
+	}
 	var running sync.WaitGroup
 	running.Go(func() { l.publisher.Run(background) })
 	running.Go(func() { l.indexer.run(background) })
 	running.Go(func() { l.intake.run(background) })
 	running.Go(func() { l.server.latencies.run(background, l.publisher, l.cfg.HTTP.Observer) })
 
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-background.Done():
+	case <-halted:
+	}
 	drain, cancel := context.WithTimeout(background, l.cfg.DrainTimeout)
 	defer cancel()
 	select {

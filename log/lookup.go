@@ -26,6 +26,7 @@ const maxFound = 10000
 func (s *server) caughtUp(r *http.Request) (size int64, p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
+	s.log.lookAgain(ctx)
 	size = s.log.publisher.Published().Tree.N
 	if err := s.log.indexer.wait(ctx, size); err != nil {
 		return 0, later(api.CodeUnavailable, "%v", err)
@@ -80,11 +81,11 @@ func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.R
 }
 
 func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string) *problem {
-	repository, p := s.repositoryID(id)
+	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
 	}
-	size, p := s.caughtUp(r)
+	repository, p := s.repositoryID(id)
 	if p != nil {
 		return p
 	}
@@ -207,6 +208,24 @@ func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped s
 	return nil
 }
 
+func (s *server) getLookupLength(w http.ResponseWriter, r *http.Request, elem string) *problem {
+	length, ok := decimal(elem)
+	if !ok {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
+	}
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
+	found, err := s.log.cfg.State.ListLength(r.Context(), length, maxFound+1)
+	if err != nil {
+		return stateFailed(err)
+	}
+	targets, more := listingsJSON(found, size)
+	answerJSON(w, r, api.Listings{Targets: targets, More: more})
+	return nil
+}
+
 // unescape reads a percent-encoded part of a path.
 func unescape(escaped string) (string, bool) {
 	text, err := url.PathUnescape(escaped)
@@ -275,6 +294,10 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 // getRole says which versions of a role there are.
 func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *problem {
 	id, escaped, _ := strings.Cut(arg, "/")
+	size, p := s.caughtUp(r)
+	if p != nil {
+		return p
+	}
 	repository, p := s.repositoryID(id)
 	if p != nil {
 		return p
@@ -282,10 +305,6 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 	role, ok := unescape(escaped)
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a role's name is percent-encoded UTF-8")
-	}
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
 	}
 	records, err := s.log.cfg.State.Versions(r.Context(), repository, role)
 	if err != nil {
@@ -319,6 +338,9 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 	index, ok := decimal(elem)
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
+	}
+	if index >= s.log.publisher.Published().Tree.N {
+		s.log.lookAgain(r.Context())
 	}
 	sidecar, err := s.log.publisher.Sidecar(index)
 	if errors.Is(err, ErrNotPublished) {

@@ -33,6 +33,7 @@ var routes = []route{
 	{"/v1/lookup/sha256/{hex}", http.MethodGet, (*server).getLookup},
 	{"/v1/lookup/sha512/{hex}", http.MethodGet, (*server).getLookupSHA512},
 	{"/v1/lookup/path/{path}", http.MethodGet, (*server).getLookupPath},
+	{"/v1/lookup/length/{length}", http.MethodGet, (*server).getLookupLength},
 	{"/v1/entries/{index}/proof", http.MethodGet, (*server).getProof},
 	{"/v1/entries/{index}/files", http.MethodGet, (*server).getFiles},
 	{"/healthz", http.MethodGet, (*server).healthz},
@@ -131,7 +132,10 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request, get, post *rou
 		p.allow = allow(get, post)
 		return nil, p
 	}
-	return used, used.handle(s, w, r, arg)
+	if s.log.follower != nil && used.onlyLeader() {
+		return used, s.passOn(w, r)
+	}
+	return used, s.toFrontEnd(r, used.handle(s, w, r, arg))
 }
 
 // allow is the value of the header Allow.

@@ -35,6 +35,9 @@ type Stats struct {
 	// has to act, Frozen that the log is at its end.
 	Ready, Halted, Frozen bool
 	Reason                string
+	// Leading means that this process writes the log, and does not follow
+	// another that does.
+	Leading bool
 }
 
 // Stats returns how far the log is.
@@ -46,6 +49,7 @@ func (l *Log) Stats() Stats {
 		Halted:     l.publisher.Halted() != nil,
 		Frozen:     l.publisher.Frozen(),
 		Ready:      true,
+		Leading:    l.follower == nil,
 	}
 	l.intake.mu.Lock()
 	st.Queued = l.intake.queued

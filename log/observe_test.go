@@ -86,7 +86,7 @@ func TestObserver(t *testing.T) {
 func TestStats(t *testing.T) {
 	r := start(t, nil)
 	r.register(t, file(newVendor(t), "root").Data)
-	if got, want := r.log.Stats(), (log.Stats{Integrated: 1, Signed: 1, Published: 1, Ready: true}); got != want {
+	if got, want := r.log.Stats(), (log.Stats{Integrated: 1, Signed: 1, Published: 1, Ready: true, Leading: true}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	r.witnesses.setDown(true, true, true)

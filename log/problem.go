@@ -2,6 +2,7 @@ package log
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -34,8 +35,12 @@ func later(code, format string, args ...any) *problem {
 	return p
 }
 
-// because keeps the cause of a problem, which is not the client's business.
+// because keeps the cause of a problem, which is not the client's business. One
+// that passes by itself makes it another problem.
 func (p *problem) because(err error) *problem {
+	if errors.Is(err, ErrUnavailable) {
+		p = later(api.CodeUnavailable, "%s: a server that the log depends on cannot be reached", p.Detail)
+	}
 	p.cause = err
 	return p
 }

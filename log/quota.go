@@ -34,6 +34,10 @@ type HTTPConfig struct {
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
 	TrustedProxies []netip.Prefix
+	// FrontEndSecret is what other front ends of the log send in
+	// HeaderFrontEnd with the requests that they pass on. Whom they name in
+	// HeaderClient is believed. Empty means that there are none.
+	FrontEndSecret string
 	// Observer is told what happens. Nil means nobody.
 	Observer Observer
 }
@@ -138,6 +142,9 @@ func (s *sources) of(r *http.Request) source {
 // network returns the network that a request comes from; empty for the log's own
 // host.
 func (s *sources) network(r *http.Request) string {
+	if s.fromFrontEnd(r) {
+		return r.Header.Get(HeaderClient) // what this function returned there
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return "" // no network: a socket of the host's own

@@ -78,6 +78,12 @@ func (s *server) cannotTake() *problem {
 	if err := s.log.publisher.Halted(); err != nil {
 		return later(api.CodeUnavailable, "%v", err)
 	}
+	if f := s.log.follower; f != nil {
+		if err := f.forward.Trouble(); err != nil {
+			return later(api.CodeUnavailable, "%v", err)
+		}
+		return nil
+	}
 	s.log.intake.mu.Lock()
 	draining := s.log.intake.draining
 	s.log.intake.mu.Unlock()

@@ -91,6 +91,8 @@ type StateSearcher interface {
 	ListSHA512(ctx context.Context, sum SHA512, limit int) ([]Listing, error)
 	// ListPath does the same for a target file's path.
 	ListPath(ctx context.Context, path string, limit int) ([]Listing, error)
+	// ListLength does the same for its length in bytes.
+	ListLength(ctx context.Context, length int64, limit int) ([]Listing, error)
 	// Files returns a leaf and the target files that its metadata lists, at
 	// most limit of them, by path. It is false where there is no such leaf.
 	Files(ctx context.Context, index int64, limit int) (verify.Record, []Target, bool, error)

@@ -14,6 +14,7 @@ import (
 const immutable = "public, max-age=31536000, immutable"
 
 func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string) *problem {
+	s.log.lookAgain(r.Context())
 	published := s.log.publisher.Published()
 	if published.Note == nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "nothing has been published yet")
@@ -36,6 +37,9 @@ func (s *server) getTile(w http.ResponseWriter, r *http.Request, path string) *p
 // certain never to change.
 func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
 	level := max(id.Level, 0)
+	if widthAt(s.log.publisher.Tree().N, level, id.Index) < id.Width {
+		s.log.lookAgain(r.Context())
+	}
 	if widthAt(s.log.publisher.Tree().N, level, id.Index) < id.Width {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
 	}

@@ -223,6 +223,10 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		if err := s.log.publisher.Halted(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
 		}
+		if s.ending() && s.sources.fromFrontEnd(r) {
+			// Nobody could poll it here for long: the next leader takes it.
+			return notLeader()
+		}
 		s.log.polled.add(sub)
 		w.Header().Set("Location", "/v1/submissions/"+sub.id)
 		w.Header().Set("Cache-Control", "no-store")

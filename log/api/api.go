@@ -15,6 +15,7 @@
 //	GET  /v1/lookup/sha256/{hex}          Lookup
 //	GET  /v1/lookup/sha512/{hex}          Listings
 //	GET  /v1/lookup/path/{path}           Listings
+//	GET  /v1/lookup/length/{length}       Listings
 //	GET  /v1/entries/{index}/proof        the newest sidecar of an entry, text/plain
 //	GET  /v1/entries/{index}/files        Files
 //
@@ -118,6 +119,7 @@ const (
 	CodeMediaType    = "media-type"   // 415
 	CodeBusy         = "busy"         // 503, with Retry-After: the queue is full
 	CodeUnavailable  = "unavailable"  // 503: the log cannot publish now
+	CodeNotLeader    = "not-leader"   // 503: between front ends of one log; a client never sees it
 	CodeInternal     = "internal"     // 500
 	CodeMethod       = "method"       // 405
 	CodeQuota        = "quota"        // 429, with Retry-After: the source of the request has sent too much
@@ -232,7 +234,8 @@ type ListedFile struct {
 	SHA512 string `json:"sha512,omitempty"` // the same
 }
 
-// Listings is the answer to a lookup by the SHA-512 or the path of a target file.
+// Listings is the answer to a lookup by the SHA-512, the path or the length of a
+// target file.
 type Listings struct {
 	Targets []Listing `json:"targets"` // in log order
 	More    bool      `json:"more"`    // there are more than told

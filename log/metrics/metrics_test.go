@@ -55,7 +55,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := gatherer.Gather(t.Context(), nil, proofs.Checkpoint{Tree: proofs.Tree{N: 4}}, nil); !errors.Is(err, w.err) {
 		t.Fatal(err)
 	}
-	stats := log.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true}
+	stats := log.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true, Leading: true}
 	m.Watch(func() log.Stats { return stats }, func() []client.Health {
 		return []client.Health{
 			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0)},
@@ -83,6 +83,7 @@ func TestMetrics(t *testing.T) {
 		`tuflog_log_ready 1`,
 		`tuflog_log_halted 0`,
 		`tuflog_log_frozen 0`,
+		`tuflog_log_leading 1`,
 		`tuflog_log_witness_size{witness="w1"} 4`,
 		`tuflog_log_witness_up{witness="w1"} 1`,
 		`tuflog_log_witness_up{witness="w2"} 0`,

@@ -1,0 +1,409 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// How a log is served by many machines. One front end leads: it has a Log from
+// Open, over storage and state that only it may write (Config.Right says until
+// when). All others have a Log from Follow. They read what the leader has
+// published, and pass on to it what only it can answer (Forwarder). Front
+// switches between the two.
+//
+// Why a leader that is deposed acknowledges nothing that is lost: an answer says
+// of a file that it is in the log only if the file's index is below
+// Publisher.Published, and that is set only after Checkpoints.Store has kept the
+// checkpoint. Store belongs to the right to write: once somebody else leads it
+// fails, however late it arrives, and so do the append, the ledger and the
+// derived state before it. Where its outcome is unknown Published stays as it
+// was. So whatever is acknowledged is under a checkpoint that the next leader
+// reads when it opens the log, and continues. A witness may have cosigned a tree
+// that was never stored; the ledger, which the next leader reads as well, had it
+// before the witness did.
+
+const (
+	// followEvery is how often a follower looks for a new checkpoint when
+	// nobody asks.
+	followEvery = 75 * time.Millisecond
+	// hurryEvery is how often it looks how far the derived state is, while
+	// somebody waits for it.
+	hurryEvery = 20 * time.Millisecond
+	// lookTimeout is how long a request waits to hear of the newest checkpoint
+	// before it is answered from the last one.
+	lookTimeout = time.Second
+)
+
+// follower is what a Log has that only follows.
+type follower struct {
+	publisher *Publisher // without a key: it keeps what is published
+	indexer   *Indexer   // without a loop: it keeps how far the state is
+	registry  *registry
+	forward   PassOn
+
+	// cut is the size of the log that the registry sees.
+	cut atomic.Int64
+	// lagging are the repositories with leaves below cut that the state may not
+	// have yet, each with the size of the log that has them; everything is that
+	// size where any repository may have such leaves.
+	lagging    map[verify.Digest]int64
+	everything int64
+
+	urging atomic.Bool // the leader is being asked to hurry
+
+	wake chan struct{} // someone waits for the next look
+	mu   sync.Mutex
+	next chan struct{} // closed when a look that begins from now on has ended
+}
+
+// Follow opens a log that another process writes. It needs of cfg.Publisher the
+// Policy, Storage and Checkpoints, and neither a key nor a ledger; the log's
+// public keys are cfg.Keys, or those of the policy. Run follows the checkpoints,
+// and everything published can be read; what is to be written, and how far
+// submissions are, is passed on to cfg.Forward.
+//
+// Only checkpoints that satisfy the policy and extend the one before are served.
+// Where there is another, the last good one stays, and /readyz says why.
+func Follow(ctx context.Context, cfg Config) (*Log, error) {
+	cfg.setDefaults()
+	cfg.Publisher.setDefaults()
+	keys := slices.Clone(cfg.Keys)
+	if len(keys) == 0 {
+		for _, l := range cfg.Publisher.Policy.Logs {
+			keys = append(keys, l.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the log's public key is not known: the policy lists no log")
+	}
+	policy, err := policyFor(cfg.Publisher.Policy, keys)
+	if err != nil {
+		return nil, err
+	}
+	edge := new(proofs.Edge)
+	recent, err := newRecent(edge)
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{
+		cfg: cfg.Publisher, policy: policy, keys: keys, recent: recent,
+		edge: edge, tree: proofs.EmptyTree, published: Published{Tree: proofs.EmptyTree},
+		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[verify.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
+	f.indexer = &Indexer{
+		storage: cfg.Publisher.Storage, blobs: cfg.Blobs, state: cfg.State, logger: cfg.Logger,
+		edge: edge, target: proofs.EmptyTree, news: make(chan struct{}), hurry: make(chan struct{}, 1),
+		hints: map[verify.Digest][]Target{},
+	}
+	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Publisher.Storage, f.cut.Load}
+	f.registry = newRegistry(cfg.Blobs, state, f.indexer.applied)
+	l := &Log{
+		cfg:       cfg,
+		publisher: p,
+		indexer:   f.indexer,
+		registry:  f.registry,
+		intake:    &intake{publisher: p, empty: make(chan struct{})}, // takes nothing
+		follower:  f,
+	}
+	l.server = newServer(l)
+	f.look(ctx)
+	return l, nil
+}
+
+// Halt has a log that follows say in /readyz why this process no longer leads. It
+// goes on following.
+func (l *Log) Halt(h *Halt) { _ = l.publisher.halt(h) }
+
+// run follows the checkpoints until the context ends.
+func (f *follower) run(ctx context.Context) {
+	timer := time.NewTimer(followEvery)
+	defer timer.Stop()
+	hurried := false
+	for {
+		pause := followEvery
+		if hurried = hurried && f.indexer.applied() < f.cut.Load(); hurried {
+			pause = hurryEvery
+			f.urge(ctx)
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-f.wake:
+		case <-f.indexer.hurry:
+			hurried = true
+		}
+		f.look(ctx)
+	}
+}
+
+// urge has the leader bring the derived state up to date, which it does not haste to
+// do of its own accord, and looks again when it has.
+func (f *follower) urge(ctx context.Context) {
+	if !f.urging.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer f.urging.Store(false)
+		f.forward.Hurry(ctx)
+		f.lookSoon()
+		sleep(ctx, hurryEvery) // one that cannot be asked says so at once
+	}()
+}
+
+func (f *follower) lookSoon() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lookAgain returns when a follower knows the checkpoint that was published when
+// it was called, or a newer one: a client that was told by one front end that its
+// release is in the log finds it at every other. A follower that cannot find out
+// answers from what it has. It does nothing where the log leads.
+func (l *Log) lookAgain(ctx context.Context) {
+	f := l.follower
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	next := f.next
+	f.mu.Unlock()
+	f.lookSoon()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	select {
+	case <-next:
+	case <-ctx.Done():
+	case <-l.server.running.Done():
+	}
+}
+
+// look reads the published checkpoint, and how far the derived state is.
+func (f *follower) look(ctx context.Context) {
+	f.mu.Lock()
+	ended := f.next
+	f.next = make(chan struct{})
+	f.mu.Unlock()
+	defer close(ended)
+	f.note(f.checkpoint(ctx))
+	f.position(ctx)
+}
+
+// note keeps what came of looking for a checkpoint.
+func (f *follower) note(err error) {
+	p := f.publisher
+	p.mu.Lock()
+	before := p.failing
+	p.mu.Unlock()
+	switch {
+	case err == nil && before == nil:
+		return
+	case err == nil:
+		p.cfg.Logger.Info("following again", "size", p.Published().Tree.N)
+	case before == nil || before.Error() != err.Error():
+		p.cfg.Logger.Warn("cannot follow the log", "err", err)
+	}
+	p.update(func() { p.failing = err })
+}
+
+// checkpoint takes over the published checkpoint, if it is a new one.
+func (f *follower) checkpoint(ctx context.Context) error {
+	have := f.publisher.Published()
+	note, err := f.publisher.cfg.Checkpoints.Load()
+	switch {
+	case err != nil:
+		return fmt.Errorf("the published checkpoint cannot be read: %w", err)
+	case bytes.Equal(note, have.Note):
+		return nil
+	case note == nil:
+		return fmt.Errorf("the published checkpoint is gone; the one of size %d is served on", have.Tree.N)
+	}
+	cp, err := f.publisher.policy.OpenCheckpoint(note)
+	if err != nil {
+		return fmt.Errorf("the published checkpoint is not served: %w", err)
+	}
+	if origin := f.publisher.keys[0].Name(); cp.Origin != origin {
+		return fmt.Errorf("the published checkpoint is of log %q, not of %q", cp.Origin, origin)
+	}
+	if err := f.extends(ctx, have.Tree, cp.Tree); err != nil {
+		return err
+	}
+	f.adopt(Published{cp.Tree, note}, slices.Contains(cp.Extensions, FrozenExtension))
+	return nil
+}
+
+// extends checks that a tree begins with the one that is served, and that it can
+// be read.
+func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
+	if tree == have {
+		return nil
+	}
+	contradiction := fmt.Errorf("the published checkpoint of size %d (root %v) contradicts the one of size %d (root %v), which is served on", tree.N, tree.Hash, have.N, have.Hash)
+	if tree.N <= have.N {
+		return contradiction
+	}
+	storage := f.publisher.cfg.Storage
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return fmt.Errorf("checkpoint of size %d: %w", tree.N, err)
+	}
+	if stored.N < tree.N {
+		return fmt.Errorf("the published checkpoint has size %d, the tiles hold %d entries", tree.N, stored.N)
+	}
+	proof, err := proofs.ConsistencyProof(have.N, tree, storage)
+	if err != nil {
+		return fmt.Errorf("from size %d to the published checkpoint of size %d: %w", have.N, tree.N, err)
+	}
+	if err := proofs.VerifyConsistency(have, tree, proof); err != nil {
+		return fmt.Errorf("%w: %w", contradiction, err)
+	}
+	return nil
+}
+
+// adopt serves a checkpoint. The registry comes first: who learns of a size finds
+// everything below it.
+func (f *follower) adopt(published Published, frozen bool) {
+	from := f.cut.Swap(published.Tree.N)
+	f.changed(from, published.Tree.N)
+	p := f.publisher
+	p.update(func() {
+		p.tree, p.published = published.Tree, published
+		p.signed, p.frozen = published.Tree.N, frozen
+	})
+}
+
+// position reads how far the derived state is, unless it is known to have all
+// that is published.
+func (f *follower) position(ctx context.Context) {
+	x := f.indexer
+	if x.applied() >= f.cut.Load() {
+		return
+	}
+	edge, err := x.state.Position(ctx)
+	if err == nil && edge.Tree().N > x.applied() {
+		f.caughtUp(edge.Tree().N)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err != nil {
+		if x.failing == nil && ctx.Err() == nil {
+			x.logger.Warn("the derived state cannot be read", "err", err)
+		}
+		x.failing = err
+		return
+	}
+	x.failing = nil
+	if edge.Tree() != x.edge.Tree() {
+		x.edge = edge
+		x.tell()
+	}
+}
+
+// maxChanged is how many new entries are read to learn whose they are. Of more,
+// anybody's may be among them.
+const maxChanged = 16 * entriesPerBundle
+
+// changed has the registry forget the repositories that have leaves among those
+// from one size of the log to another: another process applies leaves, so what is
+// in memory does not follow.
+func (f *follower) changed(from, to int64) {
+	if to-from > maxChanged {
+		f.everything = to
+	}
+	for next := from; next < to && f.everything < to; {
+		bundle, err := readBundle(f.publisher.cfg.Storage, next/entriesPerBundle, to)
+		if err != nil {
+			f.everything = to
+			break
+		}
+		for _, entry := range bundle[next%entriesPerBundle:] {
+			if leaf, err := verify.ParseLeaf(entry); err == nil {
+				f.lagging[leaf.Repository] = to
+			}
+			next++
+		}
+	}
+	f.caughtUp(f.indexer.applied())
+}
+
+// caughtUp has the registry forget what it may have loaded before the state, which
+// now has size entries, had all of it.
+func (f *follower) caughtUp(size int64) {
+	if f.everything > 0 {
+		f.registry.forget(nil)
+	} else {
+		f.registry.forget(f.lagging)
+	}
+	maps.DeleteFunc(f.lagging, func(_ verify.Digest, needs int64) bool { return needs <= size })
+	if f.everything <= size {
+		f.everything = 0
+	}
+}
+
+// forget drops repositories; nil means all. It is for a registry that applies
+// nothing: no more is in memory of each than there was when it was loaded.
+func (r *registry) forget(which map[verify.Digest]int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped++ // one that is being loaded is loaded again
+	if which == nil {
+		clear(r.repos)
+		r.recent.Init()
+		r.leaves = 0
+		return
+	}
+	for id := range which {
+		if repo, ok := r.repos[id]; ok {
+			r.recent.Remove(repo.used)
+			delete(r.repos, id)
+			r.leaves -= len(repo.judge.Records())
+		}
+	}
+}
+
+// cutState gives out what a log of a size has. The leader's derived state may
+// have entries that are not published, whose tiles a follower does not vouch for.
+type cutState struct {
+	StateReader
+	size func() int64
+}
+
+// Tail implements StateReader. Without the newest leaves there are fewer than keep
+// versions, and still all from a floor on.
+func (c cutState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+	size := c.size()
+	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
+	return below(size, tail), floors, err
+}
+
+// Root implements StateReader.
+func (c cutState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	size := c.size()
+	rec, ok, err := c.StateReader.Root(ctx, payload)
+	return rec, ok && rec.Index < size, err
+}
+
+// Lookup implements StateReader.
+func (c cutState) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error) {
+	size := c.size()
+	leaves, listings, err := c.StateReader.Lookup(ctx, sum, limit)
+	return below(size, leaves), listings, err
+}
+
+func below(size int64, records []verify.Record) []verify.Record {
+	return slices.DeleteFunc(records, func(rec verify.Record) bool { return rec.Index >= size })
+}

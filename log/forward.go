@@ -1,0 +1,350 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// PassOn answers, in the name of a follower, what only the leader can.
+type PassOn interface {
+	// ServeHTTP gets requests whose bodies are in memory, with GetBody, and
+	// whose header HeaderClient names the client.
+	http.Handler
+	// Trouble says why nobody can be passed anything on now, or is nil.
+	Trouble() error
+	// Hurry returns when the leader has taken its derived state up to what is
+	// published, or cannot be asked to.
+	Hurry(ctx context.Context)
+}
+
+// What front ends tell the leader beside the request.
+const (
+	// HeaderFrontEnd is the secret that all front ends of a log share. With it
+	// a request comes from one of them, and is passed on no further.
+	HeaderFrontEnd = "Tuflog-Front-End"
+	// HeaderClient is the network that the client is in, for its quota; empty
+	// for the front end's own host, as in HTTPConfig. Without the secret it
+	// counts for nothing.
+	HeaderClient = "Tuflog-Client"
+)
+
+// Leader is the front end that leads.
+type Leader struct {
+	URL   string // where front ends reach it
+	Epoch int64  // another with each change of leader
+}
+
+// ForwarderConfig says where to pass requests on to.
+type ForwarderConfig struct {
+	// Leader returns who leads now, and false where nobody does. It is asked
+	// several times a second.
+	Leader func(ctx context.Context) (Leader, bool, error)
+	// Secret is what the leader knows front ends by. It is sent to the
+	// leader's URL and nowhere else.
+	Secret string
+	// Patience is how long a request waits at most for a leader, if its client
+	// waits as long. Zero means 10 s: more than a change of leaders takes.
+	Patience time.Duration
+	// Transport sends the requests. Nil means one that uses no proxy.
+	Transport http.RoundTripper
+	// Logger reports what an operator should know. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Forwarder is PassOn over HTTP. Where the leader is gone, or no longer leads, or
+// dies before it has answered, the request is sent to the next one: a submission
+// that is sent twice is in the log once.
+type Forwarder struct {
+	cfg ForwarderConfig
+
+	mu     sync.Mutex // one question at a time
+	asked  time.Time
+	leader Leader
+	err    error // why the leader is not known
+
+	warning sync.Mutex
+	warned  time.Time
+}
+
+const (
+	leaderFor = 100 * time.Millisecond // how long an answer of ForwarderConfig.Leader holds
+	watchFor  = 250 * time.Millisecond // how often a request that waits looks who leads
+	askFor    = 2 * time.Second        // how long asking may take
+	hurryFor  = 5 * time.Second        // how long Hurry may take
+
+	firstRetry, lastRetry = 50 * time.Millisecond, 500 * time.Millisecond
+
+	// maxBroken is how often a request is sent that a leader has taken and not
+	// answered: should it be what ends leaders, it does not end all of them.
+	maxBroken = 3
+	// slack is how long an answer may take beyond what the client waits for.
+	slack = 30 * time.Second
+	// maxAnswer is the largest answer in bytes: as many as api.Client reads.
+	maxAnswer = 64 << 20
+)
+
+var (
+	errNoLeader  = errors.New("no front end leads the log at the moment")
+	errNotLeader = errors.New("it does not lead any more")
+	errDeposed   = errors.New("another front end leads now")
+)
+
+// NewForwarder returns a Forwarder.
+func NewForwarder(cfg ForwarderConfig) *Forwarder {
+	if cfg.Patience == 0 {
+		cfg.Patience = 10 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 5 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 5 * time.Second,
+			MaxIdleConnsPerHost: 256,
+			IdleConnTimeout:     time.Minute,
+			DisableCompression:  true,
+		}
+	}
+	return &Forwarder{cfg: cfg}
+}
+
+// Trouble implements PassOn.
+func (f *Forwarder) Trouble() error {
+	_, err := f.find(context.Background())
+	return err
+}
+
+// Hurry implements PassOn: the leader is asked what it answers only when its
+// derived state has everything.
+func (f *Forwarder) Hurry(ctx context.Context) {
+	leader, err := f.find(ctx)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hurryFor)
+	defer cancel()
+	question := strings.TrimSuffix(leader.URL, "/") + "/v1/lookup/sha256/" + strings.Repeat("0", 64)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, question, nil)
+	if err != nil {
+		return
+	}
+	resp, err := f.cfg.Transport.RoundTrip(req)
+	if err != nil {
+		return
+	}
+	// The answer does not matter, that there is one does.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	_ = resp.Body.Close()
+}
+
+// find returns the leader.
+func (f *Forwarder) find(ctx context.Context) (Leader, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.asked) < leaderFor {
+		return f.leader, f.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
+	defer cancel()
+	leader, ok, err := f.cfg.Leader(ctx)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("who leads the log is not known: %w", err)
+	case !ok:
+		err = errNoLeader
+	}
+	if err == nil && leader.Epoch != f.leader.Epoch {
+		f.cfg.Logger.Info("following a leader", "url", leader.URL, "epoch", leader.Epoch)
+	}
+	if err == nil {
+		f.leader = leader
+	}
+	f.err, f.asked = err, time.Now()
+	return f.leader, f.err
+}
+
+// ServeHTTP implements PassOn.
+func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	wait := preferredWait(r.Header)
+	began := time.Now()
+	lost := began // since when it has been looking for a leader
+	broken := 0
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		leader, err := f.find(r.Context())
+		if err == nil {
+			sent := time.Now()
+			var a *answer
+			if a, err = f.send(r, leader, max(0, wait-time.Since(began))); err == nil {
+				a.write(w)
+				return
+			}
+			if reached(err) {
+				broken++
+			}
+			if time.Since(sent) > lastRetry {
+				lost, pause = time.Now(), firstRetry // the leader had it, and was lost only now
+			}
+		}
+		if time.Since(lost) >= f.cfg.Patience || time.Since(began) >= wait || broken >= maxBroken || !sleep(r.Context(), pause) {
+			f.warn(r, err)
+			p := later(api.CodeUnavailable, "the front end that leads the log cannot be reached; another one takes over in a few seconds")
+			p.Instance = w.Header().Get("X-Request-Id")
+			p.write(w)
+			return
+		}
+	}
+}
+
+// warn tells of a request that was not passed on, once a second.
+func (f *Forwarder) warn(r *http.Request, err error) {
+	f.warning.Lock()
+	defer f.warning.Unlock()
+	if r.Context().Err() != nil || time.Since(f.warned) < time.Second {
+		return
+	}
+	f.warned = time.Now()
+	f.cfg.Logger.Warn("a request was not passed on", "method", r.Method, "path", r.URL.Path, "err", err)
+}
+
+// reached reports whether a request that failed may have been taken.
+func reached(err error) bool {
+	var dial *net.OpError
+	return !errors.Is(err, errNotLeader) && !errors.Is(err, errDeposed) && !(errors.As(err, &dial) && dial.Op == "dial")
+}
+
+// answer is what the leader has answered.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send sends a request to the leader and reads the whole answer: one that breaks
+// off in the middle is none.
+func (f *Forwarder) send(r *http.Request, leader Leader, wait time.Duration) (*answer, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), wait+slack)
+	defer cancel()
+	ctx, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	go f.watch(ctx, leader, give)
+	req, err := f.request(ctx, r, leader, wait)
+	if err != nil {
+		return nil, err
+	}
+	// Not http.Client: the secret follows no redirect.
+	resp, err := f.cfg.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, because(ctx, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("the leader's answer is larger than %d bytes", maxAnswer)
+	}
+	a := &answer{resp.StatusCode, resp.Header, body}
+	if a.notLeader() {
+		return nil, fmt.Errorf("%s: %w", leader.URL, errNotLeader)
+	}
+	return a, nil
+}
+
+// because prefers the reason why a request was given up to what became of it.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errDeposed) {
+		return cause
+	}
+	return err
+}
+
+// watch gives up waiting for a leader that has been deposed: one that hangs, or
+// that cannot be reached any more, may never answer.
+func (f *Forwarder) watch(ctx context.Context, leader Leader, give context.CancelCauseFunc) {
+	for sleep(ctx, watchFor) {
+		if now, err := f.find(ctx); err == nil && now.Epoch != leader.Epoch {
+			give(errDeposed)
+			return
+		}
+	}
+}
+
+// passedOn are the headers of a client that the leader gets to see.
+var passedOn = []string{"Authorization", "Content-Type", "Content-Encoding", "Accept", "User-Agent", "If-None-Match", HeaderClient}
+
+// request is the client's request as the leader gets it.
+func (f *Forwarder) request(ctx context.Context, r *http.Request, leader Leader, wait time.Duration) (*http.Request, error) {
+	var body io.Reader = http.NoBody
+	if r.GetBody != nil {
+		b, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		body = b
+	}
+	url := strings.TrimSuffix(leader.URL, "/") + r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		url += "?" + r.URL.RawQuery
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	if r.GetBody != nil {
+		req.ContentLength, req.GetBody = r.ContentLength, r.GetBody
+	}
+	for _, name := range passedOn {
+		if v, ok := r.Header[name]; ok {
+			req.Header[name] = v
+		}
+	}
+	req.Header.Set("X-Request-Id", r.Header.Get("X-Request-Id"))
+	req.Header.Set("Prefer", "wait="+strconv.Itoa(int(wait.Seconds()+0.5)))
+	req.Header.Set(HeaderFrontEnd, f.cfg.Secret)
+	// So net/http sends it again by itself on a connection that the leader had
+	// closed while it was idle. A nil value is not sent.
+	req.Header["Idempotency-Key"] = nil
+	return req, nil
+}
+
+// notLeader reports whether the answer is that somebody else leads.
+func (a *answer) notLeader() bool {
+	if a.status != http.StatusServiceUnavailable {
+		return false
+	}
+	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	var p api.Problem
+	return err == nil && mediaType == api.TypeProblem && json.Unmarshal(a.body, &p) == nil && p.Code == api.CodeNotLeader
+}
+
+// fromConnection are headers that do not belong to the answer itself.
+var fromConnection = []string{"Connection", "Keep-Alive", "Date", "Transfer-Encoding", "Trailer", "Upgrade", "Content-Length"}
+
+func (a *answer) write(w http.ResponseWriter) {
+	h := w.Header()
+	for name, values := range a.header {
+		h[name] = values
+	}
+	for _, name := range fromConnection {
+		h.Del(name)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	w.WriteHeader(a.status)
+	// An error here is a client that has gone.
+	_, _ = io.Copy(w, bytes.NewReader(a.body))
+}

@@ -1,0 +1,57 @@
+package log
+
+import (
+	"net/http"
+	"sync"
+)
+
+// Front serves whichever Log is the present one: that of a follower, or, while
+// this process leads, that of Open. The zero value answers nothing: call Switch
+// before it is served.
+type Front struct {
+	mu  sync.RWMutex
+	now *serving
+}
+
+// serving is a log with the requests that it is answering.
+type serving struct {
+	log      *Log
+	requests sync.WaitGroup
+}
+
+// Switch has all requests from now on answered by a log. Those that the one
+// before is answering are not disturbed: left, which may be called once, waits
+// for their end. Until then the one before must run.
+func (f *Front) Switch(l *Log) (left func()) {
+	f.mu.Lock()
+	before := f.now
+	f.now = &serving{log: l}
+	f.mu.Unlock()
+	if before == nil {
+		return func() {}
+	}
+	return before.requests.Wait
+}
+
+// enter returns the present log. With the lock held, so that none enters one that
+// has been left.
+func (f *Front) enter() *serving {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	f.now.requests.Add(1)
+	return f.now
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := f.enter()
+	defer now.requests.Done()
+	now.log.server.ServeHTTP(w, r)
+}
+
+// Stats returns how far the present log is.
+func (f *Front) Stats() Stats {
+	now := f.enter()
+	defer now.requests.Done()
+	return now.log.Stats()
+}

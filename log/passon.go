@@ -1,0 +1,93 @@
+package log
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"io"
+	"net/http"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// onlyLeader reports whether a route is answered by the leader alone: submissions
+// are in its memory until they are published.
+func (rt *route) onlyLeader() bool {
+	return rt.method == http.MethodPost || rt.pattern == "/v1/submissions/{submission}"
+}
+
+// passOn has the leader answer a request.
+func (s *server) passOn(w http.ResponseWriter, r *http.Request) *problem {
+	if s.sources.fromFrontEnd(r) {
+		// Passed on already, by a front end that takes this one for the leader.
+		return notLeader()
+	}
+	from := s.sources.of(r)
+	body, release, p := s.buffer(w, r, from)
+	if p != nil {
+		return p
+	}
+	defer release()
+	out := r.WithContext(r.Context())
+	out.Header = r.Header.Clone()
+	out.Header.Set("X-Request-Id", w.Header().Get("X-Request-Id"))
+	out.Header.Set(HeaderClient, s.sources.network(r))
+	out.ContentLength = int64(len(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	out.Body, _ = out.GetBody()
+	s.log.follower.forward.ServeHTTP(w, out)
+	return nil
+}
+
+// buffer reads a body that is to be passed on, within the memory for bodies. What
+// it is and whose quota it takes is for the leader to judge.
+func (s *server) buffer(w http.ResponseWriter, r *http.Request, from source) (b []byte, release func(), p *problem) {
+	if r.Method != http.MethodPost {
+		return nil, func() {}, nil
+	}
+	if r.ContentLength > api.MaxSubmission {
+		return nil, nil, tooLarge(api.MaxSubmission)
+	}
+	held := &held{s: s, from: from}
+	b, err := held.read(underlying(w), r, api.MaxSubmission)
+	if err != nil {
+		held.release()
+		return nil, nil, unread(w, err, api.MaxSubmission)
+	}
+	return b, held.release, nil
+}
+
+// notLeader tells a front end to look for the leader again.
+func notLeader() *problem {
+	return later(api.CodeNotLeader, "this front end does not lead the log, or not for much longer")
+}
+
+// ending reports whether the log takes nothing more because it is being stopped.
+func (s *server) ending() bool {
+	if s.log.follower != nil {
+		return false
+	}
+	s.log.intake.mu.Lock()
+	defer s.log.intake.mu.Unlock()
+	return s.log.intake.draining
+}
+
+// toFrontEnd is the problem as it is answered. A front end that has passed a
+// request on to a leader that is being stopped sends it to the next one.
+func (s *server) toFrontEnd(r *http.Request, p *problem) *problem {
+	if p != nil && p.Status == http.StatusServiceUnavailable && s.ending() && s.sources.fromFrontEnd(r) {
+		return notLeader()
+	}
+	return p
+}
+
+// fromFrontEnd reports whether a request has been passed on by a front end.
+func (s *sources) fromFrontEnd(r *http.Request) bool {
+	sent := r.Header.Get(HeaderFrontEnd)
+	if s.cfg.FrontEndSecret == "" || sent == "" {
+		return false
+	}
+	// Of the hashes, so that the length is not told either.
+	a, b := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(s.cfg.FrontEndSecret))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
