@@ -19,6 +19,7 @@ import (
 
 type freezeFlags struct {
 	place
+	shared
 	policy, agent string
 	know          bool
 }
@@ -54,6 +55,7 @@ frozen all the same; run it again, or serve, to have it cosigned.`,
 	}
 	flags.flags(cmd)
 	flags.ledgerFlag(cmd)
+	flags.sharedFlags(cmd)
 	cmd.Flags().StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
 	cmd.Flags().StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that holds the log's key")
 	cmd.Flags().BoolVar(&flags.know, "i-know", false, "you know that it cannot be taken back")
@@ -84,7 +86,13 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	}
 	defer gatherer.Close()
 	cfg.Publisher.Witnesses = gatherer
+	if flags.on() {
+		return flags.freeze(ctx, cfg)
+	}
 
+	if err := flags.moved(); err != nil {
+		return 0, err
+	}
 	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
 	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: flags.tree()})
 	if err != nil {

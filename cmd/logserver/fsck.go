@@ -26,6 +26,7 @@ type fsckReport struct {
 
 func newFsck() *cobra.Command {
 	var at place
+	var on shared
 	var judge, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "fsck --dir DIR",
@@ -35,11 +36,18 @@ ledger and the published checkpoint, and makes the derived state once more, in a
 temporary file beside it, to compare. With --judge every leaf is judged again, as
 an auditor would. The log must not be served meanwhile. Nothing is repaired.
 
+A log on servers (--storage, --state) may be served meanwhile; only its derived state
+cannot be compared while it grows. Its tiles are held against Trillian's leaves, too.
+
 It exits 1 and says what differs, one line for each.`,
 		Example: `  logserver fsck --dir ./log`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := fsck(cmd.Context(), at, judge, cmd.ErrOrStderr())
+			check := fsck
+			if on.on() {
+				check = on.fsck
+			}
+			report, err := check(cmd.Context(), at, judge, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -61,6 +69,7 @@ It exits 1 and says what differs, one line for each.`,
 	}
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
 	cmd.Flags().BoolVar(&judge, "judge", false, "judge every leaf again")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

@@ -21,9 +21,10 @@ import (
 
 func newInit() *cobra.Command {
 	var at place
+	var on shared
 	var made newLog
 	cmd := &cobra.Command{
-		Use:   "init --dir DIR --origin ORIGIN",
+		Use:   "init --dir DIR --origin ORIGIN [--storage URL --state URL]",
 		Short: "Make a new log: a key, an empty tree and a ledger",
 		Long: `Init makes a new log in a directory, which it creates if need be, and prints the
 log's public key: give it to the witnesses that are to cosign the log, and to
@@ -31,11 +32,25 @@ everyone who is to trust it. The origin is the log's name for ever: a URL withou
 a scheme, not necessarily reachable.
 
 With --ssh-agent the log's key is one that an ssh-agent holds, and there is no key
-file: logserver serve then takes --ssh-agent, too.`,
+file: logserver serve then takes --ssh-agent, too.
+
+With --storage and --state the log is made on servers, for several front ends: the
+entries in a tree of Trillian's log server, which is made if the URL names none, and
+all else in an empty PostgreSQL database, which must exist. The directory then holds
+just the keys and the token. Copy it, in private, for each further front end.`,
 		Example: `  logserver init --dir ./log --origin log.example/tuf
-  logserver init --dir ./log --origin log.example/tuf --ssh-agent "$SSH_AUTH_SOCK" --ssh-key SHA256:...`,
+  logserver init --dir ./log --origin log.example/tuf --ssh-agent "$SSH_AUTH_SOCK" --ssh-key SHA256:...
+  logserver init --dir ./log --origin log.example/tuf --storage trillian://10.0.0.9:8090 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if on.on() {
+				vkey, err := initializeShared(cmd.Context(), at, &on, made)
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), vkey)
+					fmt.Fprintf(cmd.ErrOrStderr(), handOutShared, vkey, vkey, at.token(), at.dir, serveSharedWith(at, on, made))
+				}
+				return err
+			}
 			vkey, err := initialize(cmd.Context(), at, made)
 			if err != nil {
 				return err
@@ -47,6 +62,7 @@ file: logserver serve then takes --ssh-agent, too.`,
 	}
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
 	cmd.Flags().StringVar(&made.origin, "origin", "", "name of the log (required)")
 	cmd.Flags().StringVar(&made.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key")
 	cmd.Flags().StringVar(&made.fingerprint, "ssh-key", "", "which Ed25519 key of the ssh-agent, by its fingerprint as ssh-add -l prints it")
@@ -106,6 +122,18 @@ func (n *newLog) key() (key proofs.Key, private string, err error) {
 	return key, "", err
 }
 
+// checkEmpty refuses a directory that holds anything.
+func checkEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())
+	}
+	return nil
+}
+
 // initialize makes a log where there is none.
 func initialize(ctx context.Context, at place, made newLog) (vkey string, err error) {
 	if err := at.check(); err != nil {
@@ -116,12 +144,8 @@ func initialize(ctx context.Context, at place, made newLog) (vkey string, err er
 		return "", err
 	}
 	for _, dir := range []string{at.dir, at.ledgerDir()} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := checkEmpty(dir); err != nil {
 			return "", err
-		}
-		if len(entries) > 0 {
-			return "", fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())
 		}
 	}
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {

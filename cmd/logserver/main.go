@@ -23,6 +23,11 @@
 //	ledger              the last tree that was signed
 //	actions.jsonl       what logserver freeze and resume have done
 //
+// A log that several front ends serve (--storage, --state) has its entries in a
+// Trillian server and all else in a PostgreSQL database. Each front end has a
+// directory with the keys, the token, the labels and repository.tokens, the same
+// ones everywhere; the other files are not used.
+//
 // Back up tree/ and blobs.db, the key, and the ledger separately from them.
 // A log directory that was restored from an old copy is caught because the
 // ledger knows more; a ledger that was restored with it would let the log sign a
@@ -36,6 +41,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
 )
 
 func main() { cli.Main(newRoot) }
@@ -51,7 +57,7 @@ of witnesses has cosigned, and serves all of it over HTTP.`,
   logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
   logserver reindex --dir ./log`,
 	}
-	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newKey())
+	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newMigrate(), newKey())
 	return root
 }
 
@@ -98,6 +104,15 @@ func (p *place) check() error {
 		return fmt.Errorf("the ledger %s is inside the log's directory %s: whoever restores one from an old copy would restore both", ledger, dir)
 	}
 	return nil
+}
+
+// moved returns a *log.MovedError if the log was moved to servers: then nothing
+// writes it in its directory any more.
+func (p *place) moved() error {
+	if err := log.ReadMoved(p.ledgerDir()); err != nil {
+		return err
+	}
+	return log.ReadMovedNote(p.dir)
 }
 
 func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }

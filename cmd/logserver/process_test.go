@@ -31,7 +31,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir, ".", "../witness").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", dir, ".", "../witness", "../auditor").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -292,4 +292,35 @@ func withTimeout(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// killAt starts a program that does not serve and kills it when it has said a line.
+// It is false if the program had ended by then.
+func (s *service) killAt(t *testing.T, line string) bool {
+	t.Helper()
+	s.cmd = exec.Command(program(t, s.name), s.args...)
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			s.mu.Lock()
+			fmt.Fprintln(&s.text, lines.Text())
+			s.mu.Unlock()
+			if lines.Text() == line {
+				_ = s.cmd.Process.Kill()
+			}
+		}
+	}()
+	<-s.done
+	s.cmd.Wait()
+	code := s.cmd.ProcessState.ExitCode()
+	s.cmd = nil
+	return code == -1
 }

@@ -19,16 +19,32 @@ import (
 
 func newReindex() *cobra.Command {
 	var at place
+	var on shared
+	var tiles bool
 	cmd := &cobra.Command{
 		Use:   "reindex --dir DIR",
 		Short: "Make the derived state anew from the log",
 		Long: `Reindex makes state.db, from which the log answers questions such as which
 releases list a file, anew from the log's entries and blobs. The log must not be
-served meanwhile. If it is interrupted, serve goes on where it stopped.`,
+served meanwhile. If it is interrupted, serve goes on where it stopped.
+
+Of a log on servers (--storage, --state) the front ends that have its key must be
+stopped; the others go on with the old state until the new one is there. --tiles first
+makes the copy of Trillian's entries anew that front ends read: they do not serve
+what is missing meanwhile.`,
 		Example: `  logserver reindex --dir ./log`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := reindex(cmd.Context(), at, cmd.ErrOrStderr())
+			var n int64
+			var err error
+			switch {
+			case on.on():
+				n, err = on.reindex(cmd.Context(), tiles, cmd.ErrOrStderr())
+			case tiles:
+				err = errors.New("--tiles is for logs on servers")
+			default:
+				n, err = reindex(cmd.Context(), at, cmd.ErrOrStderr())
+			}
 			if err != nil {
 				return err
 			}
@@ -37,6 +53,8 @@ served meanwhile. If it is interrupted, serve goes on where it stopped.`,
 		},
 	}
 	at.flags(cmd)
+	on.sharedFlags(cmd)
+	cmd.Flags().BoolVar(&tiles, "tiles", false, "with --state: make the copy of Trillian's entries anew, too")
 	return cmd
 }
 

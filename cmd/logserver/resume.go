@@ -18,6 +18,7 @@ import (
 
 func newResume() *cobra.Command {
 	var at place
+	var on shared
 	var know, checkpoint string
 	cmd := &cobra.Command{
 		Use:   "resume --dir DIR --i-know ledger-lost|ledger-behind [--checkpoint FILE]",
@@ -35,14 +36,21 @@ That you must know, and nothing on this machine can tell. The checkpoint must be
 signed by the log, and its tree must be in storage; one that a witness or an
 auditor has kept, given with --checkpoint, is as good as the log's own, and a newer
 one is better. Nothing else is offered: where storage has lost or changed what was
-signed, only a newer copy of it helps.`,
+signed, only a newer copy of it helps.
+
+The ledger of a log on servers (--storage, --state) is in the database. Where that
+was restored from an old copy, ledger-behind brings it forward; what else the copy
+lacks is taken from Trillian, except for files, which can be submitted again.`,
 		Example: `  logserver resume --dir ./log --i-know ledger-lost`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if checkpoint == "" {
-				checkpoint = at.checkpoint()
+			var size int64
+			var err error
+			if on.on() {
+				size, err = on.resume(cmd.Context(), at, know, checkpoint, cmd.ErrOrStderr())
+			} else {
+				size, err = resume(cmd.Context(), at, know, checkpoint)
 			}
-			size, err := resume(cmd.Context(), at, know, checkpoint)
 			if err != nil {
 				return err
 			}
@@ -52,8 +60,9 @@ signed, only a newer copy of it helps.`,
 	}
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
 	cmd.Flags().StringVar(&know, "i-know", "", "what is wrong, as logserver status calls it, and that you know the storage to be the newest (required)")
-	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "a checkpoint of the log (default DIR/checkpoint)")
+	cmd.Flags().StringVar(&checkpoint, "checkpoint", "", "a checkpoint of the log (default: the published one)")
 	if err := cmd.MarkFlagRequired("i-know"); err != nil {
 		panic(err) // the flag was defined above
 	}
@@ -61,6 +70,12 @@ signed, only a newer copy of it helps.`,
 }
 
 func resume(ctx context.Context, at place, know, checkpoint string) (size int64, err error) {
+	if checkpoint == "" {
+		checkpoint = at.checkpoint()
+	}
+	if err := at.moved(); err != nil {
+		return 0, err
+	}
 	keys, err := readKeys(at)
 	if err != nil {
 		return 0, err
@@ -107,6 +122,14 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	if err != nil {
 		return 0, err
 	}
+	return moveLedger(ledger, old, next, know, "the checkpoint in "+checkpoint, func(a log.Action) error {
+		return log.AppendAction(at.ledgerDir(), a)
+	})
+}
+
+// moveLedger writes the next record to the ledger, once the action is recorded: one
+// that is recorded and was not taken does less harm than the other way round.
+func moveLedger(ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(log.Action) error) (size int64, err error) {
 	// Signing times never decrease.
 	next.Signed = max(old.Signed, time.Now().Unix())
 	before, err := old.Marshal()
@@ -117,12 +140,10 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	if err != nil {
 		return 0, err
 	}
-	// Recorded first: an action that is recorded and was not taken does less
-	// harm than the other way round.
-	err = log.AppendAction(at.ledgerDir(), log.Action{
+	err = record(log.Action{
 		Time:   time.Now().UTC(),
 		Action: know,
-		Detail: "ledger set to the checkpoint in " + checkpoint,
+		Detail: "ledger set to " + to,
 		Before: string(before),
 		After:  string(after),
 	})

@@ -28,6 +28,7 @@ const stopTime = 5 * time.Second
 
 type serveFlags struct {
 	place
+	shared
 	policy, listen, metricsListen string
 	tokenFile, agent              string
 	snapshots, timestamps         bool
@@ -61,9 +62,18 @@ in DIR/repository.tokens, has a quota that nobody else can use up; everybody els
 shares one with the network that the address is in. Clients on this host have
 none, unless a proxy says whom it speaks for with X-Forwarded-For.
 
+With --storage and --state the log is on servers that several front ends share, each
+with a directory that holds the same log.key, registration.token, repository.tokens
+and labels: logserver init makes the first, copy them for the others. Of the
+directory nothing else is used. One front end leads, all serve and take submissions,
+and when the one that leads fails another takes over. A front end without log.key
+never leads. What they tell each other goes in plain text unless --url is https (of
+a proxy with TLS, say): keep it on a network of your own.
+
 All flags can stand in a file: --config. With Type=notify, systemd is told when the
 log is ready and when it stops.`,
 		Example: `  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
+  logserver serve --dir ./log --policy policy.txt --listen 10.0.0.1:7370 --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
   logserver serve --config /etc/tuflog/logserver.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,7 +83,9 @@ log is ready and when it stops.`,
 	}
 	flags.flags(cmd)
 	flags.ledgerFlag(cmd)
+	flags.sharedFlags(cmd)
 	f := cmd.Flags()
+	f.StringVar(&flags.url, "url", "", "with --state: URL at which the other front ends reach this one (default http://ADDR of --listen, if ADDR has a host)")
 	f.StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7370", "address to listen on; port 0 picks one")
 	f.BoolVar(&flags.snapshots, "log-snapshots", false, "make snapshots leaves of the log, too")
@@ -99,6 +111,9 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err := flags.check(); err != nil {
 		return err
 	}
+	if flags.url != "" && !flags.on() {
+		return errors.New("--url is for logs on servers: see --storage and --state")
+	}
 	logger, err := newLogger(stderr, flags.logFormat, flags.logLevel)
 	if err != nil {
 		return err
@@ -117,7 +132,13 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	}
 	m := metrics.New()
 	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
+	if flags.on() {
+		return serveShared(ctx, flags, cfg, m, gatherer, stderr)
+	}
 
+	if err := flags.moved(); err != nil {
+		return err
+	}
 	// What is closed last is opened first: the locks.
 	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
 	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: flags.tree()})
@@ -148,26 +169,31 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	}
 	gatherer.Late = l.Publisher().AddCosignatures
 	m.Watch(l.Stats, gatherer.Health)
-	if flags.metricsListen != "" {
-		stop, err := serveMetrics(ctx, flags.metricsListen, m, logger)
-		if err != nil {
-			return err
-		}
-		defer stop()
-	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {
 		return err
 	}
+	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), l.Run)
+}
+
+// listen serves what is answered by handler, and the metrics, while work runs.
+func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *slog.Logger, stderr io.Writer, listener net.Listener, handler http.Handler, work func(context.Context) error) error {
+	if flags.metricsListen != "" {
+		stop, err := serveMetrics(ctx, flags.metricsListen, m, logger)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer stop()
+	}
 	listener = limitConnections(listener)
-	server := log.NewHTTPServer(l.Handler())
+	server := log.NewHTTPServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
 	log.LimitConnections(server, min(flags.connections, roomForConnections()-1))
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
 	defer context.AfterFunc(ctx, func() { notify(logger, sdnotify.Stopping) })()
-	return run(ctx, l, server, listener)
+	return run(ctx, work, server, listener)
 }
 
 // logConfig reads what the log is made of beside its data.
@@ -181,14 +207,10 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 		Logger:        logger,
 	}
 	cfg.Publisher.Checkpoints = log.NewCheckpointFile(flags.checkpoint())
-	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
-		return cfg, err
-	}
-	if cfg.Publisher.More, err = openMoreKeys(flags.place); err != nil {
-		return cfg, err
-	}
-	if cfg.Token, err = readToken(flags); err != nil {
-		return cfg, err
+	if !flags.on() || flags.mayLead() {
+		if err := openKeys(flags, &cfg); err != nil {
+			return cfg, err
+		}
 	}
 	if cfg.Labels, err = readLabels(flags.labels()); err != nil {
 		return cfg, err
@@ -200,6 +222,18 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 		return cfg, err
 	}
 	return cfg, nil
+}
+
+// openKeys opens what only a process needs that writes the log.
+func openKeys(flags serveFlags, cfg *log.Config) (err error) {
+	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
+		return err
+	}
+	if cfg.Publisher.More, err = openMoreKeys(flags.place); err != nil {
+		return err
+	}
+	cfg.Token, err = readToken(flags)
+	return err
 }
 
 // notify tells systemd, if it waits.
@@ -257,9 +291,9 @@ func serveMetrics(ctx context.Context, addr string, m *metrics.Metrics, logger *
 	}, nil
 }
 
-// run serves until ctx ends. Reads go on while the log drains, and requests that
-// wait for their submission get their answer.
-func run(ctx context.Context, l *log.Log, server *http.Server, listener net.Listener) error {
+// run serves until ctx ends, and work with it. Reads go on while the log drains, and
+// requests that wait for their submission get their answer.
+func run(ctx context.Context, work func(context.Context) error, server *http.Server, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
@@ -270,7 +304,7 @@ func run(ctx context.Context, l *log.Log, server *http.Server, listener net.List
 		}
 		served <- err
 	}()
-	err := l.Run(ctx)
+	err := work(ctx)
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancelStop()
 	if errors.Is(server.Shutdown(stop), context.DeadlineExceeded) {

@@ -22,8 +22,11 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// haltLedgerLost is a state that serve cannot even begin to judge.
-const haltLedgerLost log.HaltCode = "ledger-lost"
+// States that serve cannot even begin to judge.
+const (
+	haltLedgerLost log.HaltCode = "ledger-lost"
+	haltMoved      log.HaltCode = "moved" // to servers
+)
 
 // status is what the parts of a log say, and what is wrong with them together.
 type status struct {
@@ -34,6 +37,7 @@ type status struct {
 	Published *treeStatus  `json:"published"` // null: nothing is published
 	State     *int64       `json:"state"`     // entries in the derived state
 	Served    bool         `json:"served"`    // a process has the log open
+	Leader    string       `json:"leader,omitempty"`
 	Frozen    bool         `json:"frozen"`
 	Code      log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What      string       `json:"what,omitempty"`
@@ -48,6 +52,7 @@ type treeStatus struct {
 
 func newStatus() *cobra.Command {
 	var at place
+	var on shared
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status --dir DIR",
@@ -55,13 +60,19 @@ func newStatus() *cobra.Command {
 		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
 state of a log, says how far each is, and whether they fit together. Where they do
 not, it says what is wrong and what to do about it. It changes nothing. While the
-log is served its storage cannot be looked at; /readyz and the metrics say more.
+log is served its storage cannot be looked at; /readyz and the metrics say more. A
+log on servers (--storage, --state) can always be looked at: its storage is then the
+copy of Trillian's entries that front ends read, and status says who leads.
 
 It exits 1 when the log cannot be served.`,
 		Example: `  logserver status --dir ./log`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := readStatus(cmd.Context(), at)
+			read := readStatus
+			if on.on() {
+				read = on.readStatus
+			}
+			st, err := read(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
@@ -78,12 +89,16 @@ It exits 1 when the log cannot be served.`,
 	}
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // readLedger reads the ledger without taking its lock.
 func readLedger(at place) (log.LedgerRecord, error) {
+	if err := at.moved(); err != nil {
+		return log.LedgerRecord{}, err
+	}
 	b, err := os.ReadFile(filepath.Join(at.ledgerDir(), "ledger"))
 	if err != nil {
 		return log.LedgerRecord{}, err
@@ -113,21 +128,19 @@ func readKeys(at place) ([]proofs.Key, error) {
 }
 
 func readStatus(ctx context.Context, at place) (st status, err error) {
-	keys, err := readKeys(at)
+	keys, err := st.readKeys(at)
 	if err != nil {
 		return st, err
 	}
-	st.Origin = keys[0].Name()
-	for _, k := range keys {
-		st.Keys = append(st.Keys, k.String())
+	if err := at.moved(); err != nil {
+		st.explain(haltMoved, err.Error(), "logserver status says, with --storage and --state, how it is there; if logserver migrate was broken off, run it again")
 	}
 	rec, err := readLedger(at)
-	if err != nil {
+	if err != nil && st.What == "" {
 		st.Code, st.What = haltLedgerLost, fmt.Sprintf("the ledger, which says what this log has signed, cannot be read: %v", err)
 		st.Do = "Bring it back. If there is none left, make it anew from the published checkpoint: logserver resume --i-know ledger-lost"
-	} else {
-		st.Ledger, st.Frozen = treeOf(rec.Edge.Tree()), rec.Frozen()
-		st.Ledger.Signed = time.Unix(rec.Signed, 0).UTC()
+	} else if err == nil {
+		st.setLedger(rec)
 	}
 	if signed, err := os.ReadFile(at.checkpoint()); err == nil {
 		if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
@@ -150,9 +163,27 @@ func readStatus(ctx context.Context, at place) (st status, err error) {
 	}
 	st.derived(ctx, at)
 	if st.What == "" {
-		st.judge(ctx, at, keys, rec, storage)
+		st.judge(ctx, log.NewCheckpointFile(at.checkpoint()), keys, rec, storage)
 	}
 	return st, nil
+}
+
+// readKeys reads whose status it is.
+func (st *status) readKeys(at place) ([]proofs.Key, error) {
+	keys, err := readKeys(at)
+	if err != nil {
+		return nil, err
+	}
+	st.Origin = keys[0].Name()
+	for _, k := range keys {
+		st.Keys = append(st.Keys, k.String())
+	}
+	return keys, nil
+}
+
+func (st *status) setLedger(rec log.LedgerRecord) {
+	st.Ledger, st.Frozen = treeOf(rec.Edge.Tree()), rec.Frozen()
+	st.Ledger.Signed = time.Unix(rec.Signed, 0).UTC()
 }
 
 func treeOf(t proofs.Tree) *treeStatus { return &treeStatus{Size: t.N, Root: t.Hash.String()} }
@@ -180,7 +211,7 @@ func (st *status) derived(ctx context.Context, at place) {
 
 // judge asks the publisher what it would say at a start. It is given what can
 // only be read.
-func (st *status) judge(ctx context.Context, at place, keys []proofs.Key, rec log.LedgerRecord, storage log.Storage) {
+func (st *status) judge(ctx context.Context, published log.Checkpoints, keys []proofs.Key, rec log.LedgerRecord, storage log.Storage) {
 	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", keys[0]))
 	if err != nil {
 		st.explain("", err.Error(), "")
@@ -191,7 +222,7 @@ func (st *status) judge(ctx context.Context, at place, keys []proofs.Key, rec lo
 		Policy:      policy,
 		Storage:     storage,
 		Ledger:      fixedLedger{rec},
-		Checkpoints: log.NewCheckpointFile(at.checkpoint()),
+		Checkpoints: published,
 		Logger:      slog.New(slog.DiscardHandler),
 	}
 	for _, k := range keys[1:] {
@@ -240,6 +271,9 @@ func (st *status) print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "%-11s%s\n%-11s%s\n", "log", st.Origin, "keys", strings.Join(st.Keys, "\n"+strings.Repeat(" ", 11)))
+	if st.Leader != "" {
+		fmt.Fprintf(w, "%-11s%s\n", "leader", st.Leader)
+	}
 	unknown := "cannot be read"
 	if st.Served {
 		unknown = "in use: the log is being served"

@@ -84,11 +84,12 @@ func TestWalkThrough(t *testing.T) {
 	read("repositories.json", &repositories)
 	read("repository.json", &repository)
 	read("lookup.json", &found)
-	var listed [2]api.Listings
+	var listed [3]api.Listings
 	var files api.Files
 	var role api.Role
 	read("lookup-512.json", &listed[0])
 	read("lookup-path.json", &listed[1])
+	read("lookup-length.json", &listed[2])
 	read("files.json", &files)
 	read("role.json", &role)
 	for i, l := range listed {

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/metrics"
+	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/trillianlog"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
+)
+
+// shared says where a log is that several front ends serve.
+type shared struct{ storageURL, stateURL, url string }
+
+func (s *shared) sharedFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.storageURL, "storage", "", "Trillian's log server, trillian://HOST:PORT/TREE or trillians://HOST:PORT/TREE?ca=FILE (default: DIR)")
+	cmd.Flags().StringVar(&s.stateURL, "state", "", "with --storage: the PostgreSQL database for all else, postgres://USER@HOST/DATABASE")
+	cmd.MarkFlagsRequiredTogether("storage", "state")
+}
+
+// on reports whether the log is on servers, not in a directory.
+func (s *shared) on() bool { return s.stateURL != "" || s.storageURL != "" }
+
+// storageName is what the database calls Trillian's tree: by its number alone,
+// because servers move.
+func storageName(tree int64) string { return fmt.Sprintf("trillian tree %d", tree) }
+
+// mayLead reports whether this front end has the log's key.
+func (f *serveFlags) mayLead() bool {
+	if f.agent != "" {
+		return true
+	}
+	_, err := os.Stat(f.key())
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+const (
+	// releaseTime is how long giving the lease up may take. Not given up it
+	// expires.
+	releaseTime = 2 * time.Second
+	// retryLead is how long a front end that could not begin to lead leaves it
+	// to others.
+	retryLead = time.Second
+	// openTime is how long opening Trillian may take. A leader that cannot
+	// reach it leaves the lease to one that can. What was copied by then
+	// stays.
+	openTime = 30 * time.Second
+)
+
+// cluster is one front end of a log that several serve.
+type cluster struct {
+	db       *postgres.DB
+	cfg      log.Config // what leading and following have in common
+	storage  trillianlog.Config
+	url      string
+	front    log.Front
+	follower *log.Log
+	metrics  *metrics.Metrics
+	logger   *slog.Logger
+
+	// publisher gets cosignatures that come late.
+	publisher atomic.Pointer[log.Publisher]
+}
+
+// serveShared serves a log on servers: at once as a follower, and as the leader
+// whenever it has the lease.
+func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metrics.Metrics, gatherer *client.Gatherer, stderr io.Writer) error {
+	c, err := flags.connect(ctx, cfg, m)
+	if err != nil {
+		return err
+	}
+	defer c.db.Close()
+	if err := c.open(ctx, flags); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
+	if err != nil {
+		return err
+	}
+	work := c.campaign
+	if flags.mayLead() {
+		if c.url, err = reachable(flags.url, listener.Addr()); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		c.logger.Info("front end of a shared log", "url", c.url)
+	} else {
+		c.logger.Info("front end of a shared log; without the log's key it only follows")
+		work = func(ctx context.Context) error { <-ctx.Done(); return nil }
+	}
+	gatherer.Late = c.late
+	m.Watch(c.front.Stats, gatherer.Health)
+
+	// It follows until the last request has ended.
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.follower.Run(following) }) // a follower ends when it is told to
+	err = listen(ctx, flags, m, c.logger, stderr, listener, &c.front, work)
+	stop()
+	running.Wait()
+	return err
+}
+
+// connect opens the database and checks that it belongs to the storage. The
+// caller closes it.
+func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics) (*cluster, error) {
+	storage, err := trillianlog.ParseURL(s.storageURL)
+	if err != nil {
+		return nil, err
+	}
+	storage.Logger = cfg.Logger
+	db, err := postgres.Open(ctx, postgres.Config{URL: s.stateURL, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.CheckStorage(ctx, storageName(storage.TreeID)); err != nil {
+		db.Close()
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: logserver init --storage --state makes a log", err)
+		}
+		return nil, err
+	}
+	cfg.Blobs = db.Blobs()
+	return &cluster{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger}, nil
+}
+
+// open begins to follow.
+func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
+	secret, err := c.db.Secret(ctx)
+	if err != nil {
+		return err
+	}
+	c.cfg.HTTP.FrontEndSecret = secret
+	cfg := c.cfg
+	if cfg.Keys, err = c.keys(ctx, flags); err != nil {
+		return err
+	}
+	cfg.Publisher.Signer, cfg.Publisher.More = nil, nil
+	cfg.Publisher.Storage, cfg.Publisher.Checkpoints, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.Checkpoints(nil), c.db.State(nil)
+	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Secret: secret, Logger: c.logger})
+	if c.follower, err = log.Follow(ctx, cfg); err != nil {
+		return err
+	}
+	c.front.Switch(c.follower)
+	return nil
+}
+
+// keys returns the log's public keys: those it signs with or, on a front end that
+// never signs, those of log.vkey or of the policy.
+func (c *cluster) keys(ctx context.Context, flags serveFlags) (keys []proofs.Key, err error) {
+	if s := c.cfg.Publisher.Signer; s != nil {
+		keys = append(keys, s.Key())
+		for _, more := range c.cfg.Publisher.More {
+			keys = append(keys, more.Key())
+		}
+	} else if keys, err = readKeys(flags.place); errors.Is(err, fs.ErrNotExist) {
+		keys, err = nil, nil
+		for _, l := range c.cfg.Publisher.Policy.Logs {
+			keys = append(keys, l.Key)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	origin, _, err := c.db.Log(ctx)
+	for _, key := range keys {
+		if err == nil && key.Name() != origin {
+			err = fmt.Errorf("the key is of log %q, the database of %q", key.Name(), origin)
+		}
+	}
+	return keys, err
+}
+
+// leader is log.ForwarderConfig's.
+func (c *cluster) leader(ctx context.Context) (log.Leader, bool, error) {
+	l, ok, err := c.db.Leader(ctx)
+	// A command that changes the log has the lease without a URL.
+	return log.Leader{URL: l.URL, Epoch: l.Epoch}, ok && l.URL != "", err
+}
+
+// late gives late cosignatures to the publisher of the time.
+func (c *cluster) late(text string, sigs []proofs.Signature) {
+	if p := c.publisher.Load(); p != nil {
+		p.AddCosignatures(text, sigs)
+	}
+}
+
+// campaign leads whenever nobody else does, until ctx ends or the log must not go
+// on. Then it keeps following, and returns why at the end.
+func (c *cluster) campaign(ctx context.Context) error {
+	id, err := processID()
+	if err != nil {
+		return err
+	}
+	for {
+		lease, err := c.db.Campaign(ctx, id, c.url)
+		if err == nil {
+			err = c.lead(ctx, lease)
+		}
+		var halt *log.Halt
+		switch {
+		case errors.As(err, &halt):
+			c.follower.Halt(halt)
+			<-ctx.Done()
+			return err
+		case ctx.Err() != nil:
+			if errors.Is(err, context.Canceled) {
+				err = nil // it was told to stop, and has
+			}
+			return err
+		case err != nil:
+			c.logger.Error("cannot lead the log", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryLead):
+			}
+		}
+	}
+}
+
+// processID names this process in the lease.
+func processID() (string, error) {
+	host, err := os.Hostname()
+	return fmt.Sprintf("%s %d %s", host, os.Getpid(), rand.Text()[:8]), err
+}
+
+// lead leads until ctx ends, the lease is lost or the log halts, and gives the
+// lease up.
+func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
+	c.logger.Info("leading the log", "epoch", lease.Epoch())
+	right := lease.Context()
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(right, cancel)()
+	storage, l, err := c.openLeader(opening, lease)
+	if err == nil {
+		err = c.serveLeader(ctx, right, l)
+		// Requests that are still reading have their tiles from the database.
+		err = errors.Join(err, storage.Close())
+	}
+	if right.Err() != nil {
+		// Whatever went wrong, somebody else's writing may be why.
+		c.logger.Warn("not leading the log any more", "why", context.Cause(right), "err", err)
+		return nil
+	}
+	c.release(lease)
+	return err
+}
+
+// openLeader opens the log for writing.
+func (c *cluster) openLeader(ctx context.Context, lease *postgres.Lease) (*trillianlog.Log, *log.Log, error) {
+	opening, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	storage, err := c.openStorage(opening, lease)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := c.cfg
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
+	cfg.State, cfg.Right = c.db.State(lease), lease.Context()
+	l, err := log.Open(ctx, cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, storage.Close())
+	}
+	return storage, l, nil
+}
+
+// openStorage opens Trillian for the one who appends.
+func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease) (*trillianlog.Log, error) {
+	cfg := c.storage
+	cfg.Tiles, cfg.Until = c.db.Tiles(lease), lease.Until
+	storage, err := trillianlog.Open(ctx, cfg)
+	if errors.Is(err, trillianlog.ErrContradiction) {
+		return nil, &log.Halt{
+			Code: log.HaltStorageForked,
+			What: err.Error(),
+			Do:   "Find out which of the two was changed: logserver fsck says what differs, logserver reindex --tiles makes the copy anew",
+		}
+	}
+	return storage, err
+}
+
+// serveLeader serves and writes the log until ctx or the right ends, or it halts.
+// When it returns the follower serves.
+func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
+	c.publisher.Store(l.Publisher())
+	c.front.Switch(l)
+	follow := sync.OnceFunc(func() { c.front.Switch(c.follower) })
+	defer follow()
+	// At once, so that no submission is refused that the next leader can have.
+	defer context.AfterFunc(right, follow)()
+	defer c.publisher.Store(nil)
+	return l.Run(ctx)
+}
+
+// release gives a lease up that may be lost already.
+func (c *cluster) release(lease *postgres.Lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
+	defer cancel()
+	if err := lease.Release(ctx); err != nil {
+		c.logger.Warn("the lease was not given up; it expires by itself", "err", err)
+		return
+	}
+	c.logger.Info("not leading the log any more")
+}
+
+// reachable returns the URL at which other front ends reach this one.
+func reachable(given string, addr net.Addr) (string, error) {
+	if given != "" {
+		u, err := url.Parse(given)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+			return "", fmt.Errorf("--url %q: want http://HOST:PORT or https://HOST:PORT", given)
+		}
+		return given, nil
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || tcp.IP.IsUnspecified() {
+		return "", fmt.Errorf("listening on %s: give --url, so that the other front ends know where to reach this one", addr)
+	}
+	return "http://" + addr.String(), nil
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// sharedWorld is a log on servers with two front ends and three witnesses. The log
+// of the embedded world is the first of them.
+type sharedWorld struct {
+	*world
+	postgres       *postgresserver.Server
+	trillian       *trillianserver.Servers
+	storage, state string
+	fronts         []*service
+}
+
+// newServers starts PostgreSQL and Trillian, or skips the test where there is no
+// PostgreSQL.
+func newServers(t *testing.T) *sharedWorld {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts PostgreSQL and Trillian")
+	}
+	if _, err := postgresserver.Find(); err != nil {
+		t.Skip(err)
+	}
+	w := &sharedWorld{world: &world{dir: t.TempDir()}}
+	var err error
+	if w.postgres, err = postgresserver.Start(t.Context(), postgresserver.Config{Dir: w.path("postgres")}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.postgres.Kill() })
+	for _, name := range []string{"trillian", "tuflog"} {
+		if err := w.postgres.CreateDatabase(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin, err := trillianserver.Build(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.trillian, err = trillianserver.Start(t.Context(), trillianserver.Config{Bin: bin, DatabaseURL: w.postgres.URL("trillian")}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.trillian.Stop)
+	w.state = w.postgres.URL("tuflog")
+	return w
+}
+
+// newSharedWorld makes a log and starts everything.
+func newSharedWorld(t *testing.T) *sharedWorld {
+	t.Helper()
+	w := newServers(t)
+	stdout, stderr, code := runProgram(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log", "--storage", "trillian://"+w.trillian.Target(), "--state", w.state)
+	found := regexp.MustCompile(`--storage (trillian://\S+/\d+) `).FindStringSubmatch(stderr)
+	if code != 0 || found == nil {
+		t.Fatalf("init: exit %d\n%s", code, stderr)
+	}
+	w.storage = found[1]
+	if err := w.trillian.Analyze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.serve(t, strings.TrimSpace(stdout), "--storage", w.storage, "--state", w.state)
+	w.fronts = []*service{w.log, w.addFront(t, "log2", true)}
+	return w
+}
+
+// addFront starts another front end, with or without the log's key.
+func (w *sharedWorld) addFront(t *testing.T, name string, key bool) *service {
+	t.Helper()
+	if err := os.CopyFS(w.path(name), os.DirFS(w.path("log"))); err != nil {
+		t.Fatal(err)
+	}
+	if !key {
+		if err := os.Remove(w.path(name) + "/log.key"); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := os.Chmod(w.path(name)+"/log.key", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(w.path(name)+"/registration.token", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &service{name: "logserver", args: []string{"serve", "--dir", w.path(name), "--policy", w.path("policy"), "--storage", w.storage, "--state", w.state}}
+	s.start(t)
+	t.Cleanup(func() {
+		s.end(t, os.Kill)
+		if t.Failed() {
+			t.Logf("stderr of %s:\n%s", name, s.stderr())
+		}
+	})
+	return s
+}
+
+// leads waits for one of the front ends to lead and returns it first.
+func (w *sharedWorld) leads(t *testing.T) (leader, other *service) {
+	t.Helper()
+	eventually(t, "a front end leads", func() bool {
+		for i, s := range w.fronts {
+			text := s.stderr()
+			if s.cmd != nil && strings.Count(text, `msg="leading the log"`) > strings.Count(text, "not leading the log any more") {
+				leader, other = s, w.fronts[1-i]
+				return true
+			}
+		}
+		return false
+	})
+	return leader, other
+}
+
+func (w *sharedWorld) clientOf(t *testing.T, s *service) *api.Client {
+	t.Helper()
+	token, err := os.ReadFile(w.path("log") + "/registration.token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &api.Client{Base: s.url, Token: strings.TrimSpace(string(token))}
+}
+
+// submitAt submits a release at a front end and returns the index of its targets.
+func (w *sharedWorld) submitAt(t *testing.T, s *service, repository string, v *testvendor.Vendor, content string) int64 {
+	t.Helper()
+	files := release(t, v, content)
+	res, err := w.clientOf(t, s).Submit(withTimeout(t, patience), repository, files)
+	if err != nil || !res.Done || len(res.Results) != 1 {
+		t.Fatalf("submit %s: %+v, %v", content, res, err)
+	}
+	w.check(t, repository, files, res.Results[0])
+	return res.Results[0].Index
+}
+
+func get(t *testing.T, url string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, b
+}
+
+// same checks that all front ends answer alike.
+func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
+	t.Helper()
+	paths := []string{
+		fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1),
+		"/v1/repositories", "/v1/repositories/" + repository, "/v1/repositories/" + repository + "/roles/targets", "/v1/lookup/path/app.bin",
+	}
+	for _, path := range paths {
+		status, want := get(t, w.fronts[0].url+path)
+		if status != 200 {
+			t.Errorf("GET %s: %d %s", path, status, want)
+		}
+		for _, s := range w.fronts[1:] {
+			if status, got := get(t, s.url+path); status != 200 || !bytes.Equal(got, want) {
+				t.Errorf("GET %s: %d\n%s\nelsewhere\n%s", path, status, got, want)
+			}
+		}
+	}
+}
+
+// Two front ends are one log: either takes submissions and serves reads, and when
+// the one that leads is killed, or stopped, or the other, the log goes on.
+func TestFrontEnds(t *testing.T) {
+	w := newSharedWorld(t)
+	leader, follower := w.leads(t)
+	v := newVendor(t)
+	_, root := v.File("root")
+	res, err := w.clientOf(t, follower).Register(withTimeout(t, patience), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := res.Repository
+	var indices []int64
+	for n := range 4 {
+		indices = append(indices, w.submitAt(t, []*service{leader, follower}[n%2], id, v, fmt.Sprint("version ", n)))
+	}
+	w.same(t, id, indices[3])
+
+	leader.end(t, syscall.SIGKILL)
+	began := time.Now()
+	indices = append(indices, w.submitAt(t, follower, id, v, "after the kill"))
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the log stood still for %v", took)
+	} else {
+		t.Logf("killed: the log stood still for %v", took)
+	}
+	leader.start(t)
+	indices = append(indices, w.submitAt(t, leader, id, v, "through the one that was killed"))
+	w.same(t, id, indices[5])
+
+	// A front end that is told to stop hands over at once.
+	leader, follower = w.leads(t)
+	if code := leader.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("stopped: exit %d", code)
+	}
+	began = time.Now()
+	indices = append(indices, w.submitAt(t, follower, id, v, "after the stop"))
+	if took := time.Since(began); took > 2500*time.Millisecond {
+		t.Errorf("handing over took %v", took)
+	} else {
+		t.Logf("stopped: the log stood still for %v", took)
+	}
+	if !slices.Equal(indices, []int64{1, 2, 3, 4, 5, 6, 7}) {
+		t.Errorf("the releases are at %v", indices)
+	}
+	leader.start(t)
+
+	reader := w.addFront(t, "log3", false)
+	w.fronts = append(w.fronts, reader)
+	w.same(t, id, 7)
+	if index := w.submitAt(t, reader, id, v, "through one without a key"); index != 8 {
+		t.Errorf("at %d", index)
+	}
+	for _, s := range w.fronts[:2] {
+		s.end(t, syscall.SIGTERM)
+	}
+	eventually(t, "it says that nobody leads", func() bool {
+		status, body := get(t, reader.url+"/readyz")
+		return status == 503 && bytes.Contains(body, []byte("no front end leads"))
+	})
+	if status, body := get(t, reader.url+"/v1/entries/8/proof"); status != 200 {
+		t.Errorf("without a leader: %d %s", status, body)
+	}
+	if code := reader.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("the reader: exit %d", code)
+	}
+}
+
+// What does not fit together is refused.
+func TestFrontEndRefuses(t *testing.T) {
+	w := newServers(t)
+	at := []string{"--dir", w.path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}
+	vkey := must(t, "logserver", append([]string{"init"}, at...)...)
+	if err := os.WriteFile(w.path("policy"), fmt.Appendf(nil, "log %s\nquorum none\n", vkey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := slices.Clone(at)
+	again[1] = w.path("other")
+	if _, stderr, code := runProgram(t, "logserver", append([]string{"init"}, again...)...); code != 2 || !strings.Contains(stderr, "has log") {
+		t.Errorf("a second log in one database: exit %d\n%s", code, stderr)
+	}
+	serve := []string{"serve", "--dir", w.path("log"), "--policy", w.path("policy"), "--listen", "127.0.0.1:0"}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--storage", "trillian://" + w.trillian.Target() + "/12345", "--state", w.state}, "not in trillian tree 12345"},
+		{[]string{"--state", w.state}, "missing [storage]"},
+		{[]string{"--storage", "https://example", "--state", w.state}, "want trillian://"},
+		{[]string{"--storage", "trillian://" + w.trillian.Target() + "/1", "--state", w.postgres.URL("trillian2")}, "trillian2"},
+	} {
+		if _, stderr, code := runProgram(t, "logserver", append(serve, tt.args...)...); code != 2 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%v: exit %d\n%s\nwant %q", tt.args, code, stderr, tt.want)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	tcp := func(s string) net.Addr {
+		a, err := net.ResolveTCPAddr("tcp", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for _, tt := range []struct {
+		given string
+		addr  net.Addr
+		want  string
+	}{
+		{"", tcp("10.0.0.1:7370"), "http://10.0.0.1:7370"},
+		{"", tcp("[2001:db8::1]:7370"), "http://[2001:db8::1]:7370"},
+		{"https://log.internal", tcp("127.0.0.1:7370"), "https://log.internal"},
+		{"", tcp("0.0.0.0:7370"), ""},
+		{"", tcp("[::]:7370"), ""},
+		{"log.internal:7370", tcp("127.0.0.1:7370"), ""},
+		{"ftp://log.internal", tcp("127.0.0.1:7370"), ""},
+	} {
+		got, err := reachable(tt.given, tt.addr)
+		if got != tt.want || (err != nil) != (tt.want == "") {
+			t.Errorf("%q, %v: %q, %v", tt.given, tt.addr, got, err)
+		}
+	}
+}

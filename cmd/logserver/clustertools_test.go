@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// sql runs a statement in the log's database.
+func (w *sharedWorld) sql(t *testing.T, statement string) {
+	t.Helper()
+	if out, err := w.postgres.Exec(t.Context(), "tuflog", statement); err != nil {
+		t.Fatalf("%s: %v\n%s", statement, err, out)
+	}
+}
+
+// tool runs a command on the shared log.
+func (w *sharedWorld) tool(t *testing.T, name string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	return runProgram(t, "logserver", append([]string{name, "--dir", w.path("log"), "--storage", w.storage, "--state", w.state}, args...)...)
+}
+
+func (w *sharedWorld) stop(t *testing.T, code int) {
+	t.Helper()
+	for _, s := range w.fronts {
+		if got := s.end(t, syscall.SIGTERM); got != code {
+			t.Errorf("a front end: exit %d, want %d", got, code)
+		}
+	}
+}
+
+func (w *sharedWorld) statusOf(t *testing.T, code int) (st status) {
+	t.Helper()
+	stdout, stderr, got := w.tool(t, "status", "--json")
+	if got != code || json.Unmarshal([]byte(stdout), &st) != nil {
+		t.Errorf("status: exit %d, want %d\n%s%s", got, code, stdout, stderr)
+	}
+	return st
+}
+
+// A log on servers is looked at, checked, brought forward and frozen like one in a
+// directory.
+func TestFrontEndTools(t *testing.T) {
+	w := newSharedWorld(t)
+	leader, _ := w.leads(t)
+	v := newVendor(t)
+	_, root := v.File("root")
+	res, err := w.clientOf(t, leader).Register(withTimeout(t, patience), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.submitAt(t, leader, res.Repository, v, "1")
+	st := w.statusOf(t, 0)
+	if st.Leader != leader.url || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root {
+		t.Errorf("status: %+v", st)
+	}
+	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
+		t.Errorf("fsck of a log that is served: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if _, stderr, code := w.tool(t, "freeze", "--policy", w.path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, leader.url) {
+		t.Errorf("freeze of a log that is served: exit %d\n%s", code, stderr)
+	}
+	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
+	w.submitAt(t, leader, res.Repository, v, "2")
+	w.stop(t, 0)
+	if st := w.statusOf(t, 0); st.Served || st.Leader != "" {
+		t.Errorf("status of a log that is not served: %+v", st)
+	}
+
+	// A ledger of an older date: nobody leads, everybody serves.
+	w.sql(t, "UPDATE ledger SET record = (SELECT record FROM saved)")
+	if st := w.statusOf(t, 1); st.Code != "ledger-behind" {
+		t.Errorf("status with an old ledger: %+v", st)
+	}
+	for _, s := range w.fronts {
+		s.start(t)
+		eventually(t, "/readyz says why nobody leads", func() bool {
+			status, body := get(t, s.url+"/readyz")
+			return status == 503 && bytes.Contains(body, []byte("restored from an old copy"))
+		})
+	}
+	w.same(t, res.Repository, 2)
+	w.stop(t, 2)
+	stdout, stderr, code := w.tool(t, "resume", "--i-know", "ledger-behind")
+	if code != 0 || !strings.Contains(stdout, "size 3") {
+		t.Errorf("resume: exit %d\n%s%s", code, stdout, stderr)
+	}
+	w.statusOf(t, 0)
+
+	// A copy that is not what Trillian holds.
+	w.sql(t, "UPDATE tiles SET data = set_byte(data, 5, get_byte(data, 5) # 1) WHERE level = 0 AND index = 0")
+	if stdout, stderr, code := w.tool(t, "fsck"); code != 1 || !strings.Contains(stdout, "tile/0/000.p/3") {
+		t.Errorf("fsck of a damaged copy: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code := w.tool(t, "reindex", "--tiles"); code != 0 || !strings.Contains(stdout, "3 entries indexed") {
+		t.Errorf("reindex: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
+		t.Errorf("fsck afterwards: exit %d\n%s%s", code, stdout, stderr)
+	}
+
+	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "frozen at size 3") {
+		t.Errorf("freeze: exit %d\n%s%s", code, stdout, stderr)
+	}
+	for _, s := range w.fronts {
+		s.start(t)
+	}
+	w.leads(t)
+	w.same(t, res.Repository, 2)
+	for _, s := range w.fronts {
+		_, err := w.clientOf(t, s).Submit(withTimeout(t, patience), res.Repository, release(t, v, "3"))
+		var problem *api.ProblemError
+		if !errors.As(err, &problem) || problem.Code != api.CodeFrozen {
+			t.Errorf("a submission to a frozen log: %v", err)
+		}
+	}
+	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {
+		t.Errorf("actions: %s, %v", out, fmt.Sprint(err))
+	}
+}

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// moving is a log in a directory, with witnesses and an auditor, and servers to move
+// it to.
+type moving struct {
+	*sharedWorld
+	id     string
+	vendor *testvendor.Vendor
+	old    []acknowledged
+	before proofs.Checkpoint // when it was moved
+}
+
+type acknowledged struct {
+	files  []api.File
+	result api.FileResult
+}
+
+func newMoving(t *testing.T) *moving {
+	t.Helper()
+	m := &moving{sharedWorld: newServers(t), vendor: newVendor(t)}
+	m.serve(t, must(t, "logserver", "init", "--dir", m.path("log"), "--origin", "test.example/log"), "--open-registration")
+	m.id = m.register(t, m.vendor)
+	m.storage = "trillian://" + m.trillian.Target()
+	return m
+}
+
+// grow has n more releases acknowledged, and returns the checkpoint afterwards.
+func (m *moving) grow(t *testing.T, n int) proofs.Checkpoint {
+	t.Helper()
+	for range n {
+		files := release(t, m.vendor, fmt.Sprintf("version %d", len(m.old)))
+		res, err := m.client.Submit(withTimeout(t, patience), m.id, files)
+		if err != nil || !res.Done || len(res.Results) != 1 {
+			t.Fatalf("submit: %+v, %v", res, err)
+		}
+		m.check(t, m.id, files, res.Results[0])
+		m.old = append(m.old, acknowledged{files, res.Results[0]})
+	}
+	_, body := get(t, m.log.url+"/checkpoint")
+	cp, err := m.policy.OpenCheckpoint(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cp.Checkpoint
+}
+
+func (m *moving) migrate(t *testing.T) (stdout, stderr string, code int) {
+	t.Helper()
+	return runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", m.storage, "--state", m.state)
+}
+
+// serveMoved starts two front ends, one of them where the log was served before,
+// and checks that nobody notices.
+func (m *moving) serveMoved(t *testing.T) {
+	t.Helper()
+	m.log.args = append(m.log.args, "--storage", m.storage, "--state", m.state)
+	m.log.start(t)
+	m.fronts = []*service{m.log, m.addFront(t, "log2", true)}
+	m.leads(t)
+	for _, a := range m.old {
+		m.check(t, m.id, a.files, a.result)
+		_, proof := get(t, m.log.url+fmt.Sprintf("/v1/entries/%d/proof", a.result.Index))
+		moved := a.result
+		moved.Sidecar = string(proof)
+		m.check(t, m.id, a.files, moved)
+		// Sent again, they are where they were.
+		res, err := m.client.Submit(withTimeout(t, patience), m.id, a.files)
+		if err != nil || res.Results[0].Index != a.result.Index {
+			t.Errorf("the release at %d is %+v, %v", a.result.Index, res, err)
+		}
+	}
+	after := m.grow(t, 2)
+	if after.Tree.N != m.before.Tree.N+2 {
+		t.Errorf("the log has %d entries after %d and two more", after.Tree.N, m.before.Tree.N)
+	}
+	proof, err := proofs.ConsistencyProof(m.before.Tree.N, after.Tree, httpTiles{t, m.fronts[1].url})
+	if err == nil {
+		err = proofs.VerifyConsistency(m.before.Tree, after.Tree, proof)
+	}
+	if err != nil {
+		t.Errorf("the log is not the one it was: %v", err)
+	}
+	m.same(t, m.id, after.Tree.N-1)
+	for _, w := range m.witnesses {
+		if text := w.stderr(); regexp.MustCompile(`(?i)fork|rollback|inconsistent|refus`).MatchString(text) {
+			t.Errorf("a witness complains:\n%s", text)
+		}
+	}
+	m.audit(t)
+}
+
+// audit replays the log with an auditor's state that lasts.
+func (m *moving) audit(t *testing.T) {
+	t.Helper()
+	if stdout, stderr, code := runProgram(t, "auditor", "replay", "--log", m.log.url, "--policy", m.path("policy"), "--state", m.path("audit")); code != 0 {
+		t.Errorf("the auditor: exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// httpTiles reads tiles from a log server.
+type httpTiles struct {
+	t   *testing.T
+	url string
+}
+
+func (h httpTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+	status, body := get(h.t, h.url+"/"+proofs.TilePath(level, index, width))
+	if status != 200 {
+		return nil, fmt.Errorf("status %d: %s", status, body)
+	}
+	return body, nil
+}
+
+// A log moves from its directory to servers, and witnesses, devices and auditors
+// do not notice.
+func TestMigrate(t *testing.T) {
+	m := newMoving(t)
+	m.grow(t, 5)
+	m.audit(t)
+	m.before = m.grow(t, 1)
+	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "in use by another process") {
+		t.Errorf("migrate a log that is served: exit %d\n%s", code, stderr)
+	}
+	m.stop1(t)
+	ledger, err := os.ReadFile(m.path("log.ledger/ledger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := os.ReadFile(m.path("log/checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := m.migrate(t)
+	found := regexp.MustCompile(`--storage (trillian://\S+/\d+) `).FindStringSubmatch(stdout)
+	if code != 0 || found == nil || !strings.Contains(stdout, "7 entries") {
+		t.Fatalf("migrate: exit %d\n%s%s", code, stdout, stderr)
+	}
+	for name, want := range map[string][]byte{"ledger": ledger, "checkpoint": published} {
+		column := map[string]string{"ledger": "record", "checkpoint": "note"}[name]
+		got, err := m.postgres.Exec(t.Context(), "tuflog", "SELECT encode("+column+", 'escape') FROM "+name)
+		if plain := strings.ReplaceAll(strings.TrimSpace(string(want)), "—", `\342\200\224`); err != nil || strings.TrimSpace(got) != plain {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, plain)
+		}
+	}
+
+	// Again, with and without the tree: nothing changes.
+	for _, storage := range []string{m.storage, found[1]} {
+		m.storage = storage
+		if stdout, stderr, code := m.migrate(t); code != 0 || !strings.Contains(stdout, "moved there already") {
+			t.Errorf("migrate again: exit %d\n%s%s", code, stdout, stderr)
+		}
+	}
+	// A database that does not know that the log had arrived is an old copy.
+	m.sql(t, "UPDATE log SET storage = storage || ' (not all of it)'")
+	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "restored from an old copy") {
+		t.Errorf("migrate with an old copy: exit %d\n%s", code, stderr)
+	}
+	m.sql(t, "UPDATE log SET storage = replace(storage, ' (not all of it)', '')")
+	m.refusedAfter(t)
+	m.serveMoved(t)
+	for _, s := range m.fronts {
+		s.end(t, syscall.SIGTERM)
+	}
+	if stdout, stderr, code := m.tool(t, "fsck", "--judge"); code != 0 {
+		t.Errorf("fsck: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, _, code := m.migrate(t); code != 0 || !strings.Contains(stdout, "moved there already") {
+		t.Errorf("migrate once more: exit %d\n%s", code, stdout)
+	}
+}
+
+// stop1 stops the log where it is served from its directory.
+func (m *moving) stop1(t *testing.T) {
+	t.Helper()
+	if code := m.log.end(t, syscall.SIGTERM); code != 0 {
+		t.Fatalf("SIGTERM: exit %d", code)
+	}
+}
+
+// refusedAfter checks that nothing writes the log in its old directory.
+func (m *moving) refusedAfter(t *testing.T) {
+	t.Helper()
+	dir, policy := m.path("log"), m.path("policy")
+	for _, args := range [][]string{
+		{"serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"},
+		{"freeze", "--dir", dir, "--policy", policy, "--i-know"},
+		{"resume", "--dir", dir, "--i-know", "ledger-lost"},
+		{"resume", "--dir", dir, "--i-know", "ledger-behind"},
+		// Another ledger does not help.
+		{"resume", "--dir", dir, "--ledger", m.path("ledger2"), "--i-know", "ledger-lost"},
+	} {
+		_, stderr, code := runProgram(t, "logserver", args...)
+		if code != 2 || !strings.Contains(stderr, `was moved on `) || !strings.Contains(stderr, `PostgreSQL database "tuflog"`) {
+			t.Errorf("%v: exit %d\n%s", args, code, stderr)
+		}
+	}
+	stdout, stderr, code := runProgram(t, "logserver", "status", "--dir", dir)
+	if code != 1 || !strings.Contains(stdout, "(moved)") || !strings.Contains(stdout, "must never be written here again") {
+		t.Errorf("status: exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// Wherever it is broken off, migrate goes on when it is run again; until the old
+// ledger is retired the log can be served, and grow, where it was; after that
+// nothing can sign before all of it has arrived.
+func TestMigrateInterrupted(t *testing.T) {
+	m := newMoving(t)
+	m.before = m.grow(t, 3)
+	m.audit(t)
+	m.stop1(t)
+	interrupted := errors.New("interrupted by the test")
+	for _, stage := range []string{"begun", "entries copied", "copied", "verified", "retired", "handed over"} {
+		flags := &migrateFlags{place: place{dir: m.path("log")}, shared: shared{storageURL: m.storage, stateURL: m.state}}
+		reached := false
+		flags.after = func(s string) error {
+			reached = reached || s == stage
+			if s == stage {
+				return interrupted
+			}
+			return nil
+		}
+		var stderr bytes.Buffer
+		if _, err := migrate(t.Context(), flags, &stderr); !errors.Is(err, interrupted) || !reached {
+			t.Fatalf("broken off after %q: %v\n%s", stage, err, stderr.String())
+		}
+		m.standsStill(t, stage)
+	}
+	if stdout, stderr, code := m.migrate(t); code != 0 || !strings.Contains(stdout, "moved there already") {
+		t.Errorf("migrate: exit %d\n%s%s", code, stdout, stderr)
+	}
+	tree, err := m.postgres.Exec(t.Context(), "tuflog", "SELECT storage FROM log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.storage += "/" + strings.TrimPrefix(strings.TrimSpace(tree), "trillian tree ")
+	if actions, err := m.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions"); err != nil || strings.Count(actions, "migrate") != 1 {
+		t.Errorf("actions: %s, %v", actions, err)
+	}
+	m.serveMoved(t)
+}
+
+// standsStill checks who can write the log after a stage.
+func (m *moving) standsStill(t *testing.T, stage string) {
+	t.Helper()
+	tree, err := m.postgres.Exec(t.Context(), "tuflog", "SELECT storage FROM log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := regexp.MustCompile(`\d+`).FindString(tree)
+	serve := []string{"serve", "--dir", m.path("log"), "--policy", m.path("policy"), "--listen", "127.0.0.1:0", "--storage", m.storage + "/" + number, "--state", m.state}
+	handedOver := stage == "handed over"
+	if !handedOver {
+		if _, stderr, code := runProgram(t, "logserver", serve...); code != 2 || !strings.Contains(stderr, "not all of it") {
+			t.Errorf("after %q a front end serves: exit %d\n%s", stage, code, stderr)
+		}
+	}
+	if stage == "retired" || handedOver {
+		m.refusedAfter(t)
+		return
+	}
+	m.log.start(t)
+	m.before = m.grow(t, 1)
+	m.stop1(t)
+}
+
+// Killed at any time, it goes on all the same.
+func TestMigrateKilled(t *testing.T) {
+	m := newMoving(t)
+	m.before = m.grow(t, 3)
+	m.audit(t)
+	m.stop1(t)
+	for _, line := range []string{"begun", "entries copied", "copied", "verified", "retired"} {
+		s := &service{name: "logserver", args: []string{"migrate", "--dir", m.path("log"), "--storage", m.storage, "--state", m.state}}
+		if !s.killAt(t, line) {
+			t.Logf("it ended before it was killed at %q:\n%s", line, s.stderr())
+		}
+	}
+	stdout, stderr, code := m.migrate(t)
+	if code != 0 {
+		t.Fatalf("migrate: exit %d\n%s%s", code, stdout, stderr)
+	}
+	tree, err := m.postgres.Exec(t.Context(), "tuflog", "SELECT storage FROM log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.storage += "/" + regexp.MustCompile(`\d+`).FindString(tree)
+	m.serveMoved(t)
+}
+
+// Servers that hold something else are refused, and the log stays where it is.
+func TestMigrateRefuses(t *testing.T) {
+	m := newMoving(t)
+	m.before = m.grow(t, 1)
+	m.stop1(t)
+	target := m.storage
+	refused := func(want, storage, state string) {
+		t.Helper()
+		_, stderr, code := runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", storage, "--state", state)
+		if code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("exit %d, want %q\n%s", code, want, stderr)
+		}
+		if err := log.ReadMoved(m.path("log.ledger")); err != nil {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	refused("trillian2", target, m.postgres.URL("trillian2")) // no such database
+	refused("want trillian://", "http://example", m.state)
+	refused("not available", "trillian://127.0.0.1:1/77", m.state)
+
+	// Another log, in another database, is there already.
+	if err := m.postgres.CreateDatabase(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "logserver", "init", "--dir", m.path("other"), "--origin", "other.example/log", "--storage", target, "--state", m.postgres.URL("other"))
+	refused(`has log "other.example/log"`, target, m.postgres.URL("other"))
+	if err := m.postgres.CreateDatabase(t.Context(), "same"); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "logserver", "init", "--dir", m.path("same"), "--origin", "test.example/log", "--storage", target, "--state", m.postgres.URL("same"))
+	refused("from elsewhere", target, m.postgres.URL("same"))
+
+	// A damaged log is not moved.
+	entries := m.path("log/tree/tile/entries/000.p/2")
+	before, err := os.ReadFile(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(entries, bytes.Replace(before, []byte("version 2"), []byte("version 3"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("entry 1 is not the one", target, m.state)
+	if err := os.WriteFile(entries, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	// It is moved to one place, for ever.
+	m.storage = target
+	if stdout, stderr, code := m.migrate(t); code != 0 {
+		t.Fatalf("migrate: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if err := m.postgres.CreateDatabase(t.Context(), "empty"); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{m.postgres.URL("empty"), m.postgres.URL("same")} {
+		_, stderr, code := runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", target, "--state", state)
+		if code != 2 || !strings.Contains(stderr, "which is not this database") {
+			t.Errorf("to another place: exit %d\n%s", code, stderr)
+		}
+	}
+	names, err := filepath.Glob(m.path("log.ledger/*"))
+	if err != nil || !slices.ContainsFunc(names, func(n string) bool { return filepath.Base(n) == "ledger.migrated" }) {
+		t.Errorf("the ledger's directory has %v, %v", names, err)
+	}
+}
