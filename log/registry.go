@@ -19,12 +19,12 @@ import (
 // repositories, and leaves in all of them (about a kilobyte each).
 const (
 	maxLoaded       = 2048
-	maxLoadedLeaves = 50000
+	maxLoadedLeaves = 24000
 
-	// tailVersions is how many versions of a role are loaded of a repository
-	// that has more than longHistory leaves in memory, or would have.
+	// tailVersions is how many versions of a role are loaded of a repository. It
+	// is cut to as many again when longHistory leaves have been applied since.
 	tailVersions = 16
-	longHistory  = 256
+	longHistory  = 64
 )
 
 // registry holds the repositories that are being judged, as they follow from
@@ -35,8 +35,8 @@ type registry struct {
 	state StateReader
 	// applied returns how many leaves the state has.
 	applied func() int64
-	// keepVersions is tailVersions, but in tests.
-	keepVersions int
+	// keepVersions is tailVersions, and cutAfter longHistory, but in tests.
+	keepVersions, cutAfter int
 
 	mu     sync.Mutex
 	repos  map[verify.Digest]*repository
@@ -59,6 +59,7 @@ type repository struct {
 	id      verify.Digest
 	used    *list.Element // in registry.recent
 	applied int           // leaves since it was loaded; guarded by registry.mu
+	cutting bool          // somebody is loading it again; guarded by registry.mu
 
 	// floors says from which version on all leaves of a role are in judge,
 	// where they are not all.
@@ -80,7 +81,7 @@ func (r *repository) last() int64 {
 func (r *repository) has(index int64) bool { return r.last() >= index }
 
 func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
-	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
+	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
 }
 
 // addRoot must be called with mu held.
@@ -126,15 +127,16 @@ func (r *registry) rootAt(ctx context.Context, payload verify.Digest) (rootAt, b
 func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, error) {
 	r.mu.Lock()
 	repo, ok := r.repos[id]
+	long := false
 	if ok {
 		r.recent.MoveToFront(repo.used)
-		if repo.applied > longHistory {
-			// It is cut by loading it again, once the state has it all.
-			r.drop(repo, r.applied())
-			_, ok = r.repos[id]
-		}
+		long = repo.applied > r.cutAfter && !repo.cutting
+		repo.cutting = repo.cutting || long
 	}
 	r.mu.Unlock()
+	if long {
+		return r.cut(ctx, repo)
+	}
 	if ok {
 		return repo, nil
 	}
@@ -163,6 +165,42 @@ func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, erro
 		}
 	}
 }
+
+// cut loads a repository again, with its highest versions alone, and takes over
+// from memory what the state does not have yet. A repository that grows all the
+// time could never be dropped and loaded again.
+func (r *registry) cut(ctx context.Context, repo *repository) (*repository, error) {
+	applied := r.applied()
+	judge, floors, err := r.load(ctx, repo.id, r.keepVersions)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	repo.cutting, repo.applied = false, 0
+	if err != nil || r.repos[repo.id] != repo {
+		return repo, err
+	}
+	repo.mu.Lock()
+	records := repo.judge.Records()
+	repo.mu.Unlock()
+	before := len(records)
+	first, _ := slices.BinarySearchFunc(records, applied, byIndex)
+	for _, rec := range records[first:] {
+		// What has come into the state since it was asked how far it is may
+		// be there already, or be left out of the tail.
+		if have := judge.Records(); rec.Index <= have[len(have)-1].Index {
+			continue
+		}
+		if err := judge.Apply(rec.Index, rec.Leaf); err != nil {
+			return repo, err
+		}
+	}
+	short := &repository{id: repo.id, judge: judge, floors: floors, used: repo.used}
+	short.used.Value = short
+	r.repos[repo.id] = short
+	r.leaves += len(judge.Records()) - before
+	return short, nil
+}
+
+func byIndex(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) }
 
 // keep puts a repository into the map. It must be called with mu held.
 func (r *registry) keep(judge *verify.Repository, floors map[string]int64) *repository {
@@ -231,18 +269,41 @@ func (r *registry) suffices(ctx context.Context, repo *repository, role string, 
 			return false, err
 		}
 	}
+	if inMemory(repo.floors, role, m.Version) {
+		return true, nil
+	}
 	same, err := r.state.Same(ctx, repo.id, role, m.Version, m.PayloadDigest)
 	if err != nil {
 		return false, err
 	}
 	records := repo.judge.Records()
 	for _, index := range same {
-		_, ok := slices.BinarySearchFunc(records, index, func(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) })
+		_, ok := slices.BinarySearchFunc(records, index, byIndex)
 		if !ok {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// inMemory reports whether all leaves that have a payload of this role and
+// version, or are of this role and version, are in memory. A payload has one
+// version and one type, whichever role it is logged for.
+func inMemory(floors map[string]int64, role string, version int64) bool {
+	for name, floor := range floors {
+		if typeOf(name) == typeOf(role) && version < floor {
+			return false
+		}
+	}
+	return true
+}
+
+// typeOf returns the type of a role's metadata.
+func typeOf(role string) string {
+	if verify.IsTopLevel(role) {
+		return role
+	}
+	return verify.RoleTargets
 }
 
 // currentSuffices reports whether what is current of each role in memory is so in

@@ -122,6 +122,11 @@ func testTail(t *testing.T, random *rand.Rand) {
 	state := &slowState{records: slices.Clone(whole.Records())}
 	r := newRegistry(blobs, state, func() int64 { return state.records[len(state.records)-1].Index + 1 })
 	r.keepVersions = 2
+	cutting := random.IntN(2) == 0
+	if cutting {
+		r.cutAfter = 2
+	}
+	cut := 0
 	index, differed := int64(1), 0
 	for step := range 60 {
 		role := []string{"targets", "lib", "deep"}[random.IntN(3)]
@@ -150,10 +155,14 @@ func testTail(t *testing.T, random *rand.Rand) {
 				s = pool[len(pool)-1-random.IntN(4)]
 			}
 			want, wantErr := whole.Judge(s.role, s.meta, s.snapshots)
+			long := r.repos[whole.ID()] != nil && r.repos[whole.ID()].applied > r.cutAfter
 			repo, err := r.get(t.Context(), whole.ID())
 			check(err)
 			if len(repo.floors) > 0 {
 				differed++
+			}
+			if long && len(repo.judge.Records()) < len(whole.Records()) {
+				cut++
 			}
 			got, gotErr := r.judge(t.Context(), repo, s.role, s.meta, s.snapshots)
 			if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !verify.IsRefused(gotErr) {
@@ -172,8 +181,13 @@ func testTail(t *testing.T, random *rand.Rand) {
 				check(whole.Apply(rec.Index, rec.Leaf))
 				check(r.apply(t.Context(), rec))
 			}
-			// The state follows now and then, and memory is cut then.
-			if random.IntN(6) == 0 {
+			// The state follows now and then, and memory is cut then; or the
+			// state is always behind, and memory cut while it is.
+			switch {
+			case cutting:
+				behind := random.IntN(3)
+				state.records = slices.Clone(whole.Records()[:max(len(state.records), len(whole.Records())-behind)])
+			case random.IntN(6) == 0:
 				state.records = slices.Clone(whole.Records())
 				r.mu.Lock()
 				r.drop(r.repos[whole.ID()], r.applied())
@@ -181,7 +195,7 @@ func testTail(t *testing.T, random *rand.Rand) {
 			}
 		}
 	}
-	if differed < 300 || index < 30 {
-		t.Errorf("a part of the repository was judged by %d times, of %d leaves", differed, index)
+	if differed < 300 || index < 30 || cutting && cut < 5 {
+		t.Errorf("a part of the repository was judged by %d times, of %d leaves; it was cut %d times", differed, index, cut)
 	}
 }

@@ -10,6 +10,7 @@ package targetrows
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/verify"
@@ -117,6 +118,8 @@ func (m *Roles[K]) Begin(r *Role[K], t log.Target, key K) {
 	if r.Open == nil {
 		r.Open = map[string]Row[K]{}
 	}
+	// The path is a part of a file's text, which need not be kept for it.
+	t.Path = strings.Clone(t.Path)
 	r.Open[t.Path] = Row[K]{t, key}
 	m.files++
 }
