@@ -19,12 +19,18 @@ import (
 
 // load is a set of vendors and the log they submit to.
 type load struct {
+	what    string // for the table
 	log     string // URL
 	token   string
 	checker checker
 	vendors []*vendor
 	next    atomic.Int64
 }
+
+// patience is how long an answer may take.
+const patience = time.Minute
+
+var errPatience = fmt.Errorf("no witnessed answer within %v; /readyz of the log says what is the matter", patience)
 
 // phase is one measurement.
 type phase struct {
@@ -69,9 +75,11 @@ func (l *load) register(ctx context.Context, n, size int, progress func(int64)) 
 		if err != nil {
 			return err
 		}
+		ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+		defer cancel()
 		res, err := client.Register(ctx, v.file)
 		if err != nil {
-			return err
+			return errors.Join(err, context.Cause(ctx))
 		}
 		root := verify.Claim{Repository: v.root, Role: verify.RoleRoot, Version: 1, Payload: v.root, Encoding: verify.JSON}
 		if err := l.checker.check(res, root); err != nil {
@@ -114,8 +122,13 @@ func (l *load) run(ctx context.Context, p phase) (figures, error) {
 			if at.IsZero() {
 				at = time.Now()
 			}
-			res, err := client.Submit(ctx, r.claim.Repository.String(), r.files)
+			submitCtx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+			res, err := client.Submit(submitCtx, r.claim.Repository.String(), r.files)
 			answered := time.Now()
+			if err != nil {
+				err = errors.Join(err, context.Cause(submitCtx))
+			}
+			cancel()
 			if err == nil {
 				err = l.checker.check(res, r.claim)
 			}
@@ -132,7 +145,7 @@ func (l *load) run(ctx context.Context, p phase) (figures, error) {
 		took = append(took, mine...)
 		return nil
 	})
-	return newFigures("tuflog, witnessed", p, took), err
+	return newFigures(l.what, p, took), err
 }
 
 // schedule gives out when the submissions are due; the zero time means at once.

@@ -27,13 +27,18 @@ import (
 func main() { cli.Main(newRoot) }
 
 type flags struct {
-	log, policy, tokenFile, bare  string
+	logAt
+	beside                        logAt
+	bare                          string
 	clients                       []int
 	repositories, size, presigned int
 	rate                          float64
 	duration, warmUp              time.Duration
 	json                          bool
 }
+
+// logAt is a log to measure.
+type logAt struct{ log, policy, tokenFile string }
 
 func newRoot() *cobra.Command {
 	var f flags
@@ -47,11 +52,15 @@ submits again as soon as it has its answer; with it, submissions come due at a
 steady rate, and latencies count from then. Releases are signed beforehand, as far
 as --presigned goes: signing is not the log's work.
 
-It exits 1 when an answer does not verify. With --bare it runs that program after
+It exits 1 when an answer does not verify, or does not come within a minute. With
+--beside it measures another log in turn with the first, for example one on
+Trillian beside one on Tessera (deploy/trillian/up.sh). With --bare it runs that program after
 each measurement, with as many clients and for as long, and prints its figures
 beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
 		Example: `  logload --log http://127.0.0.1:7370 --policy policy.txt --token-file log/registration.token
-  logload --log http://127.0.0.1:7370 --policy policy.txt --clients 64 --rate 500 --json`,
+  logload --log http://127.0.0.1:7370 --policy policy.txt --clients 64 --rate 500 --json
+  logload --log http://127.0.0.1:7370 --policy policy.txt --token-file log/registration.token \
+    --beside http://127.0.0.1:7473 --beside-policy trillian/policy.txt --beside-token-file trillian/log/registration.token`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := f.measure(cmd.Context(), cmd.ErrOrStderr())
@@ -65,6 +74,10 @@ beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
 	cmd.Flags().StringVar(&f.log, "log", "", "URL of the log (required)")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "trust policy that sidecars must satisfy (required)")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the registration token")
+	cmd.Flags().StringVar(&f.beside.log, "beside", "", "URL of another log to measure in turn")
+	cmd.Flags().StringVar(&f.beside.policy, "beside-policy", "", "trust policy that its sidecars must satisfy")
+	cmd.Flags().StringVar(&f.beside.tokenFile, "beside-token-file", "", "file with its registration token")
+	cmd.MarkFlagsRequiredTogether("beside", "beside-policy")
 	cmd.Flags().StringVar(&f.bare, "bare", "", "program to measure beside the log")
 	cmd.Flags().IntSliceVar(&f.clients, "clients", []int{1, 32, 256}, "clients at once, one measurement for each")
 	cmd.Flags().IntVar(&f.repositories, "repositories", 200, "repositories to make")
@@ -88,38 +101,30 @@ func (f flags) measure(ctx context.Context, stderr io.Writer) ([]figures, error)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	policy, err := cli.ReadPolicy(f.policy)
-	if err != nil {
-		return nil, err
-	}
-	l := &load{log: f.log, checker: checker{policy: policy}}
-	if f.tokenFile != "" {
-		if l.token, err = keyfile.Read(f.tokenFile); err != nil {
+	var loads []*load
+	for _, t := range []logAt{f.logAt, f.beside} {
+		if t.log == "" {
+			continue
+		}
+		l, err := f.prepare(ctx, t, stderr)
+		if err != nil {
 			return nil, err
 		}
+		loads = append(loads, l)
 	}
-	bar := cli.NewProgress(stderr, "repositories", int64(f.repositories))
-	err = l.register(ctx, f.repositories, f.size, bar.Add)
-	bar.Done()
-	if err != nil {
-		return nil, cli.Failed(fmt.Errorf("registering: %w", err))
+	if len(loads) > 1 {
+		loads[1].what = "beside: " + f.beside.log
 	}
 	var all []figures
 	for _, clients := range f.clients {
-		bar := cli.NewProgress(stderr, "signing", int64(f.presigned))
-		err := l.presign(ctx, f.presigned, bar.Add)
-		bar.Done()
-		if err != nil {
-			return all, err
+		p := phase{clients: clients, rate: f.rate, duration: f.duration, warmUp: f.warmUp}
+		for _, l := range loads {
+			got, err := f.run(ctx, l, p, stderr)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, got)
 		}
-		bar = cli.NewProgress(stderr, fmt.Sprintf("%d clients", clients), 0)
-		p := phase{clients: clients, rate: f.rate, duration: f.duration, warmUp: f.warmUp, progress: bar.Add}
-		got, err := l.run(ctx, p)
-		bar.Done()
-		if err != nil {
-			return all, cli.Failed(err)
-		}
-		all = append(all, got)
 		if f.bare == "" {
 			continue
 		}
@@ -130,6 +135,45 @@ func (f flags) measure(ctx context.Context, stderr io.Writer) ([]figures, error)
 		all = append(all, beside)
 	}
 	return all, nil
+}
+
+// prepare registers repositories at a log.
+func (f flags) prepare(ctx context.Context, t logAt, stderr io.Writer) (*load, error) {
+	policy, err := cli.ReadPolicy(t.policy)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{what: "tuflog, witnessed", log: t.log, checker: checker{policy: policy}}
+	if t.tokenFile != "" {
+		if l.token, err = keyfile.Read(t.tokenFile); err != nil {
+			return nil, err
+		}
+	}
+	bar := cli.NewProgress(stderr, "repositories", int64(f.repositories))
+	err = l.register(ctx, f.repositories, f.size, bar.Add)
+	bar.Done()
+	if err != nil {
+		return nil, cli.Failed(fmt.Errorf("registering at %s: %w", t.log, err))
+	}
+	return l, nil
+}
+
+// run measures one phase of one log.
+func (f flags) run(ctx context.Context, l *load, p phase, stderr io.Writer) (figures, error) {
+	bar := cli.NewProgress(stderr, "signing", int64(f.presigned))
+	err := l.presign(ctx, f.presigned, bar.Add)
+	bar.Done()
+	if err != nil {
+		return figures{}, err
+	}
+	bar = cli.NewProgress(stderr, fmt.Sprintf("%d clients", p.clients), 0)
+	p.progress = bar.Add
+	got, err := l.run(ctx, p)
+	bar.Done()
+	if err != nil {
+		return got, cli.Failed(err)
+	}
+	return got, nil
 }
 
 // runBare measures another program, which prints the same figures as JSON.

@@ -183,17 +183,15 @@ func TestLeaseEndsWithoutDatabase(t *testing.T) {
 // Renewals and reads go on after the server was started again.
 func TestRestart(t *testing.T) {
 	db := newLog(t)
+	db.ttl = 12 * time.Second // a busy machine takes its time to start a server
 	l := lead(t, db, "a")
 	tiles := db.Tiles(l)
 	check(t, tiles.Extend(t.Context(), 0, 1, map[proofs.TileID][]byte{{Level: 0, Width: 1}: make([]byte, 32)}))
 	start := time.Now()
-	server.Kill()
+	check(t, server.Kill())
 	_, err := tiles.Size(t.Context())
 	refused(t, "read without a server", err, log.ErrUnavailable, "")
 	check(t, server.Restart(t.Context()))
-	if took := time.Since(start); took > leaseTTL/2 {
-		t.Logf("the restart took %v", took)
-	}
 	if size, err := tiles.Size(t.Context()); err != nil || size != 1 {
 		t.Errorf("size after the restart: %d, %v", size, err)
 	}
