@@ -33,8 +33,8 @@ type auditedLeaf struct {
 
 // replay runs auditor replay --json. The auditor exits with 0 when it found
 // nothing and with 1 when it found something; anything else is an error.
-func (w *world) replay(ctx context.Context) (*audited, error) {
-	o, err := w.p.run(ctx, "auditor", w.auditor("replay", "--json")...)
+func (w *world) replay(ctx context.Context, flags ...string) (*audited, error) {
+	o, err := w.p.run(ctx, "auditor", w.auditor("replay", append([]string{"--json"}, flags...)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,7 @@ func (s *story) audit(ctx context.Context) error {
 	if err := a.content(); err != nil {
 		return err
 	}
+	s.audited = a
 	if found := a.found("second-payload"); len(found) != 1 || found[0] != s.evidence {
 		return fmt.Errorf("the auditor found second payloads at entries %v, expected only the one at %d", found, s.evidence)
 	}

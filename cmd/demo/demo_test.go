@@ -42,6 +42,20 @@ func TestDemoOnce(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
+	checkTranscript(t, out)
+	if t.Failed() {
+		t.Log(out)
+	}
+	// What --dir keeps can be checked after the demo has ended.
+	verifies := exec.Command(filepath.Join(dir, "bin", "updater"), "verify", "--policy", filepath.Join(dir, "world", "policy.txt"), filepath.Join(dir, "vendor"))
+	if out, err := verifies.CombinedOutput(); err != nil {
+		t.Errorf("updater verify of what the demo left: %v\n%s", err, out)
+	}
+}
+
+// checkTranscript checks that the transcript tells the whole story.
+func checkTranscript(t *testing.T, out string) {
+	t.Helper()
 	for _, refusal := range []verify.Code{verify.CodeNotLogged, verify.CodeQuorumShort, verify.CodeEvidence,
 		verify.CodeWrongRepository, verify.CodeBadProof, verify.CodeRollback, api.CodeSnapshotNeeded, api.CodeOtherRole} {
 		if n := strings.Count(out, "REFUSED "+string(refusal)+":"); n != 1 {
@@ -52,14 +66,6 @@ func TestDemoOnce(t *testing.T) {
 		if !strings.Contains(out, line) {
 			t.Errorf("the transcript does not say %q", line)
 		}
-	}
-	if t.Failed() {
-		t.Log(out)
-	}
-	// What --dir keeps can be checked after the demo has ended.
-	verifies := exec.Command(filepath.Join(dir, "bin", "updater"), "verify", "--policy", filepath.Join(dir, "world", "policy.txt"), filepath.Join(dir, "vendor"))
-	if out, err := verifies.CombinedOutput(); err != nil {
-		t.Errorf("updater verify of what the demo left: %v\n%s", err, out)
 	}
 }
 
@@ -174,6 +180,7 @@ func TestDemoRefusesToStart(t *testing.T) {
 	}{
 		{[]string{"--dir", full}, "is not empty"},
 		{[]string{"--history", full}, "index.csv"},
+		{[]string{"--storage", "paper"}, "want tessera or trillian"},
 		{[]string{"more"}, "unknown command"},
 	} {
 		code, out, stderr := runDemo(t, tt.args...)

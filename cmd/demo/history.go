@@ -39,16 +39,16 @@ func (l leafFields) line() string {
 }
 
 // importHistories logs real histories, has an auditor replay the log and compares
-// what the two say, leaf by leaf.
-func importHistories(ctx context.Context, t *transcript, w *world, dirs []string) error {
+// what the two say, leaf by leaf. It returns what the auditor said.
+func importHistories(ctx context.Context, t *transcript, w *world, dirs []string) (*audited, error) {
 	for _, dir := range dirs {
 		step := t.step("vendor", "imports %s, commit by commit", dir)
 		o, err := w.p.run(ctx, "publisher", w.publisher("import", dir)...)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if o.code != 0 {
-			return o.unexpected("0")
+			return nil, o.unexpected("0")
 		}
 		step.outcome("publisher import says")
 		step.table(o.stdout)
@@ -56,23 +56,23 @@ func importHistories(ctx context.Context, t *transcript, w *world, dirs []string
 	step := t.step("auditor", "replays the log from entry 0")
 	a, err := w.replay(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := a.content(); err != nil {
-		return err
+		return nil, err
 	}
 	step.outcome("all %d entries are right; second payloads for a version (evidence): %d", a.Judged, len(a.found("second-payload")))
 
 	step = t.step("demo", "compares the auditor's table with the server's, line by line")
 	server, err := w.serverLeaves(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := sameLeaves(server, a.Leaves); err != nil {
-		return err
+		return nil, err
 	}
 	step.outcome("%d of %d lines agree", len(server), len(a.Leaves))
-	return nil
+	return a, nil
 }
 
 // serverLeaves asks the log for the leaves of all its repositories, in log order.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/postgresserver"
 )
 
 func main() { cli.Main(newCommand) }
@@ -25,6 +26,7 @@ func main() { cli.Main(newCommand) }
 // options are the flags.
 type options struct {
 	once    bool
+	storage string
 	history []string
 	dir     string
 	keep    bool
@@ -34,7 +36,7 @@ type options struct {
 func newCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "demo [--once] [--history DIR] [--dir DIR]",
+		Use:   "demo [--once] [--storage trillian] [--history DIR] [--dir DIR]",
 		Short: "Show the whole of tuflog on this machine",
 		Long: `Demo builds the programs and starts a log and three witnesses, each its own
 process on loopback with fresh keys. A generated vendor publishes releases, a device
@@ -42,18 +44,26 @@ installs one and refuses what was not logged, not witnessed, contradicted, rolle
 back or passed off; an auditor replays it all. Then it keeps running, with commands
 to try, until Ctrl-C. Run it inside a clone of tuflog.
 
+With --storage trillian the log is one that several machines could share: two front
+ends on Trillian's log server and signer and a PostgreSQL of the demo's own, which
+needs PostgreSQL's server programs (Debian: postgresql). Everything goes through the
+front end that does not lead; at the end the one that leads is killed, and the other
+takes over. Trillian's programs are built the first time, which takes about a minute.
+
 Exit codes: 0 everything came out as announced; 1 something did not; 2 wrong usage,
 or the demo could not run.`,
 		Example: `  go run ./cmd/demo
   go run ./cmd/demo --once
+  go run ./cmd/demo --once --storage trillian
   go run ./cmd/demo --dir /tmp/demo --history $TUFLOG_DATA/tuf_histories/sigstore_root_signing`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.once, "once", false, "end after the transcript")
+	f.StringVar(&o.storage, "storage", storageTessera, "where the log keeps its entries: tessera, in a directory, or trillian, on servers that two front ends share")
 	f.StringArrayVar(&o.history, "history", nil, "log this history (a directory with index.csv) instead of a generated one; may be given again for more")
 	f.StringVar(&o.dir, "dir", "", "keep everything in this directory, new or empty (default: a temporary one, removed at the end)")
 	f.StringVar(&o.bin, "bin", "", "run the programs in this directory instead of building them")
@@ -62,7 +72,15 @@ or the demo could not run.`,
 }
 
 // run is the demo from the first line to the last.
-func (o options) run(ctx context.Context, stdout io.Writer) (err error) {
+func (o options) run(ctx context.Context, stdout, stderr io.Writer) (err error) {
+	if o.storage != storageTessera && o.storage != storageTrillian {
+		return fmt.Errorf("--storage %q: want %s or %s", o.storage, storageTessera, storageTrillian)
+	}
+	if o.storage == storageTrillian {
+		if _, err := postgresserver.Find(); err != nil {
+			return fmt.Errorf("--storage %s: %w", storageTrillian, err)
+		}
+	}
 	for i, history := range o.history {
 		if o.history[i], err = filepath.Abs(history); err != nil {
 			return err
@@ -84,9 +102,22 @@ func (o options) run(ctx context.Context, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	trillian := ""
+	if o.storage == storageTrillian {
+		if trillian, err = buildTrillian(ctx, t, stderr); err != nil {
+			return err
+		}
+	}
 	t.start = time.Now()
+	var on *servers
+	if o.storage == storageTrillian {
+		if on, err = startServers(ctx, t, trillian, filepath.Join(dir, "postgres"), p.logs); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, on.stop()) }()
+	}
 	defer p.stopAll()
-	if err := o.show(ctx, t, p, dir); err != nil {
+	if err := o.show(ctx, t, p, dir, on); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
@@ -115,18 +146,23 @@ func (o options) programs(ctx context.Context, t *transcript, dir string) (*prog
 	if err := build(ctx, root, p.bin); err != nil {
 		return nil, err
 	}
-	step.outcome("done; now the clock starts")
+	step.outcome("done")
 	return p, nil
 }
 
-// show runs everything that the transcript tells, and waits unless --once.
-func (o options) show(ctx context.Context, t *transcript, p *programs, dir string) (err error) {
-	step := t.step("operators", "start a log and three witnesses, each with a new key")
+// show runs everything that the transcript tells, and waits unless --once. With
+// servers the log is on them.
+func (o options) show(ctx context.Context, t *transcript, p *programs, dir string, on *servers) (err error) {
+	what := "a log"
+	if on != nil {
+		what = "a log with two front ends"
+	}
+	step := t.step("operators", "start %s and three witnesses, each with a new key", what)
 	var flags []string
 	if len(o.history) > 0 {
 		flags = []string{"--log-snapshots", "--log-timestamps"}
 	}
-	w, err := newWorld(ctx, p, filepath.Join(dir, "world"), flags...)
+	w, err := newWorld(ctx, p, filepath.Join(dir, "world"), on, flags...)
 	if err != nil {
 		return err
 	}
@@ -139,13 +175,16 @@ func (o options) show(ctx context.Context, t *transcript, p *programs, dir strin
 
 	s := &story{t: t, w: w, dir: dir}
 	if len(o.history) > 0 {
-		err = importHistories(ctx, t, w, o.history)
+		s.audited, err = importHistories(ctx, t, w, o.history)
 	} else {
 		if s.mirror, err = startMirror(filepath.Join(dir, "mirror")); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, s.mirror.close()) }()
 		err = s.tell(ctx)
+	}
+	if err == nil && on != nil {
+		err = s.takeOver(ctx)
 	}
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func newTestWorld(t *testing.T, logFlags ...string) *world {
 			t.Logf("the end of %s:\n%s", filepath.Base(path), s.lastWords())
 		}
 	})
-	w, err := newWorld(t.Context(), p, filepath.Join(dir, "world"), logFlags...)
+	w, err := newWorld(t.Context(), p, filepath.Join(dir, "world"), nil, logFlags...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,6 +181,14 @@ func (s *service) kill() {
 	<-s.done
 }
 
+// killForGood kills a service that nobody is to miss.
+func (p *programs) killForGood(s *service) {
+	p.mu.Lock()
+	p.services = slices.DeleteFunc(p.services, func(other *service) bool { return other == s })
+	p.mu.Unlock()
+	s.kill()
+}
+
 // stop asks a service to end, and kills it when it takes too long.
 func (s *service) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)

@@ -28,6 +28,8 @@ type story struct {
 	newest     files   // the vendor's folder with release 2.2
 	evidence   int64   // the entry that proves the vendor's equivocation
 
+	audited *audited // what the auditor says of it all
+
 	evidenceProof []byte // of that entry
 	attacks       int
 }

@@ -27,22 +27,26 @@ type world struct {
 	witnesses []*service
 	logDir    string
 	logFlags  []string
+	on        *servers   // nil: the log is in its directory
+	storage   string     // with servers: the URL of Trillian's tree
+	fronts    []*service // with servers: log, and the front end that leads
 }
 
 // newWorld makes keys, writes the trust policy and starts everything, all below
-// dir, which must not hold an earlier world.
-func newWorld(ctx context.Context, p *programs, dir string, logFlags ...string) (*world, error) {
+// dir, which must not hold an earlier world. With servers the log is on them.
+func newWorld(ctx context.Context, p *programs, dir string, on *servers, logFlags ...string) (*world, error) {
 	w := &world{
 		p:        p,
 		dir:      dir,
 		policy:   filepath.Join(dir, "policy.txt"),
 		logDir:   filepath.Join(dir, "log"),
 		logFlags: logFlags,
+		on:       on,
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := p.must(ctx, "logserver", "init", "--dir", w.logDir, "--origin", origin); err != nil {
+	if err := w.initLog(ctx); err != nil {
 		return nil, err
 	}
 	vkey, err := os.ReadFile(filepath.Join(w.logDir, "log.vkey"))
@@ -88,11 +92,28 @@ func (w *world) startWitness(ctx context.Context, i int, listen string) error {
 	return err
 }
 
-func (w *world) startLog(ctx context.Context, listen string) error {
-	args := append([]string{"serve", "--dir", w.logDir, "--policy", w.policy, "--listen", listen, "--open-registration"}, w.logFlags...)
-	var err error
-	w.log, err = w.p.start(ctx, "log", "logserver", args...)
+// initLog makes the log.
+func (w *world) initLog(ctx context.Context) error {
+	if w.on != nil {
+		return w.initShared(ctx)
+	}
+	_, err := w.p.must(ctx, "logserver", "init", "--dir", w.logDir, "--origin", origin)
 	return err
+}
+
+// startLog starts the log, and with servers all its front ends.
+func (w *world) startLog(ctx context.Context, listen string) (err error) {
+	if w.on != nil {
+		return w.startFronts(ctx)
+	}
+	w.log, err = w.startServer(ctx, "log", w.logDir, listen)
+	return err
+}
+
+// startServer starts a log server.
+func (w *world) startServer(ctx context.Context, label, dir, listen string, flags ...string) (*service, error) {
+	args := append([]string{"serve", "--dir", dir, "--policy", w.policy, "--listen", listen, "--open-registration"}, w.logFlags...)
+	return w.p.start(ctx, label, "logserver", append(args, flags...)...)
 }
 
 // publisher returns the arguments of a publisher command for this world.

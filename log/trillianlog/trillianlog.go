@@ -79,9 +79,9 @@ type Config struct {
 	// Until returns when the right to append ends, on the monotonic clock: no
 	// call that appends lasts longer. Nil means never.
 	Until func() time.Time
-	// PollInterval is how long to wait before asking whether the signer has
-	// integrated what was appended, at first; up to 10 ms later on. Zero means
-	// 5 ms.
+	// PollInterval is how long to wait at least before asking whether the signer
+	// has integrated what was appended; mostly as long as it takes it usually,
+	// and then up to 10 ms each time. Zero means 5 ms.
 	PollInterval time.Duration
 	// Logger reports what an operator should know. Nil means slog.Default().
 	Logger *slog.Logger
@@ -117,7 +117,8 @@ type Log struct {
 	probe bool
 	// alone is set when the next append is to bring one leaf.
 	alone bool
-	seen  time.Time // when Trillian's root was last compared
+	seen  time.Time     // when Trillian's root was last compared
+	usual time.Duration // that the signer takes, about
 
 	size  atomic.Int64 // of the tree that Integrated last returned
 	cache cache

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Makes the two databases, each with a role of its own, and Trillian's tables.
+# Where: libpq's variables (PGHOST, PGUSER, ...), by a superuser. How: once, on a
+# server that has neither. In compose.yaml PostgreSQL's image runs it.
+set -eu
+: "${TRILLIAN_PASSWORD:?}" "${TUFLOG_PASSWORD:?}"
+schema=${SCHEMA:-/usr/local/share/trillian/storage.sql}
+admin() { psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-${PGUSER:-postgres}}" "$@"; }
+
+# The passwords come by way of variables of psql, which quotes them. (\getenv is
+# new in PostgreSQL 15's psql, and \set with backquotes works in all.)
+admin --dbname postgres <<'END'
+\set trillian `echo "$TRILLIAN_PASSWORD"`
+\set tuflog `echo "$TUFLOG_PASSWORD"`
+CREATE ROLE trillian LOGIN PASSWORD :'trillian';
+CREATE ROLE tuflog LOGIN PASSWORD :'tuflog';
+CREATE DATABASE trillian OWNER trillian;
+CREATE DATABASE tuflog OWNER tuflog;
+END
+# Owned by trillian, as what it makes itself would be.
+{ echo 'SET ROLE trillian;'; cat "$schema"; } | admin --single-transaction --dbname trillian --file -
