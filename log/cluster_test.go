@@ -184,6 +184,7 @@ func (f *frontEnd) lead(t *testing.T) *log.Log {
 	f.depose = sync.OnceFunc(func() {
 		end()
 		check(t, <-ended)
+		f.log.Continue(l)
 		f.front.Switch(f.log)()
 	})
 	c.setLeader(f.http.URL)

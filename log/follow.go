@@ -53,6 +53,8 @@ type follower struct {
 
 	// cut is the size of the log that the registry sees.
 	cut atomic.Int64
+	// adopting is held by the one who raises cut, and for what follows.
+	adopting sync.Mutex
 	// lagging are the repositories with leaves below cut that the state may not
 	// have yet, each with the size of the log that has them; everything is that
 	// size where any repository may have such leaves.
@@ -274,15 +276,50 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 	return nil
 }
 
-// adopt serves a checkpoint. The registry comes first: who learns of a size finds
-// everything below it.
+// Continue has a log that follows serve what another Log of this process has
+// published, which it may be unable to read for now: nobody is to see a front end
+// go back because it no longer leads.
+func (l *Log) Continue(led *Log) {
+	p := led.publisher
+	p.mu.Lock()
+	published, frozen := p.published, p.frozen
+	p.mu.Unlock()
+	if published.Note != nil {
+		// Reading whose the new entries are may take its time.
+		l.follower.raise(published, frozen, -1, nil)
+	}
+}
+
+// adopt serves a checkpoint that was read.
 func (f *follower) adopt(published Published, frozen bool) {
-	from := f.cut.Swap(published.Tree.N)
-	f.changed(from, published.Tree.N)
+	from := f.cut.Load()
+	f.raise(published, frozen, from, f.changed(from, published.Tree.N))
+}
+
+// raise serves a checkpoint, unless a larger one is served by now. changed are the
+// repositories that have leaves beyond size from; any may have if it is nil, or
+// another size is served. The registry comes first: who learns of a size finds
+// everything below it.
+func (f *follower) raise(published Published, frozen bool, from int64, changed []verify.Digest) {
+	f.adopting.Lock()
+	defer f.adopting.Unlock()
+	size := published.Tree.N
+	before := f.cut.Load()
+	if size < before {
+		return
+	}
+	f.cut.Store(size)
+	if size > before && (before != from || changed == nil) {
+		f.everything = size
+	}
+	for _, id := range changed {
+		f.lagging[id] = size
+	}
+	f.caughtUp(f.indexer.applied())
 	p := f.publisher
 	p.update(func() {
 		p.tree, p.published = published.Tree, published
-		p.signed, p.frozen = published.Tree.N, frozen
+		p.signed, p.frozen = size, frozen
 	})
 }
 
@@ -295,7 +332,9 @@ func (f *follower) position(ctx context.Context) {
 	}
 	edge, err := x.state.Position(ctx)
 	if err == nil && edge.Tree().N > x.applied() {
+		f.adopting.Lock()
 		f.caughtUp(edge.Tree().N)
+		f.adopting.Unlock()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -317,31 +356,31 @@ func (f *follower) position(ctx context.Context) {
 // anybody's may be among them.
 const maxChanged = 16 * entriesPerBundle
 
-// changed has the registry forget the repositories that have leaves among those
-// from one size of the log to another: another process applies leaves, so what is
-// in memory does not follow.
-func (f *follower) changed(from, to int64) {
+// changed returns the repositories that have leaves among those from one size of
+// the log to another: another process applies leaves, so what is in memory does not
+// follow. Nil means any.
+func (f *follower) changed(from, to int64) []verify.Digest {
 	if to-from > maxChanged {
-		f.everything = to
+		return nil
 	}
-	for next := from; next < to && f.everything < to; {
+	changed := []verify.Digest{}
+	for next := from; next < to; {
 		bundle, err := readBundle(f.publisher.cfg.Storage, next/entriesPerBundle, to)
 		if err != nil {
-			f.everything = to
-			break
+			return nil
 		}
 		for _, entry := range bundle[next%entriesPerBundle:] {
 			if leaf, err := verify.ParseLeaf(entry); err == nil {
-				f.lagging[leaf.Repository] = to
+				changed = append(changed, leaf.Repository)
 			}
 			next++
 		}
 	}
-	f.caughtUp(f.indexer.applied())
+	return changed
 }
 
 // caughtUp has the registry forget what it may have loaded before the state, which
-// now has size entries, had all of it.
+// now has size entries, had all of it. Called with adopting held.
 func (f *follower) caughtUp(size int64) {
 	if f.everything > 0 {
 		f.registry.forget(nil)

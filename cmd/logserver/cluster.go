@@ -300,7 +300,10 @@ func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease) (*tril
 func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
 	c.publisher.Store(l.Publisher())
 	c.front.Switch(l)
-	follow := sync.OnceFunc(func() { c.front.Switch(c.follower) })
+	follow := sync.OnceFunc(func() {
+		c.follower.Continue(l)
+		c.front.Switch(c.follower)
+	})
 	defer follow()
 	// At once, so that no submission is refused that the next leader can have.
 	defer context.AfterFunc(right, follow)()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -28,74 +27,49 @@ func (s *shared) take(ctx context.Context, cfg log.Config) (c *cluster, lease *p
 	if c, err = s.connect(ctx, cfg, metrics.New()); err != nil {
 		return nil, nil, nil, err
 	}
-	id, err := processID()
-	if err != nil {
-		c.db.Close()
-		return nil, nil, nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, takeTime)
-	defer cancel()
-	if lease, err = c.db.Campaign(waiting, id, ""); err != nil {
-		if leader, ok, _ := c.db.Leader(ctx); ok {
-			err = fmt.Errorf("the front end at %s serves the log: stop all front ends that have its key first", leader.URL)
-		}
+	if lease, err = takeLease(ctx, c.db); err != nil {
 		c.db.Close()
 		return nil, nil, nil, err
 	}
 	return c, lease, func() { c.release(lease); c.db.Close() }, nil
 }
 
-// fixedCheckpoint is a published checkpoint that was read before.
-type fixedCheckpoint []byte
+// takeLease takes the lease for a command.
+func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
+	id, err := processID()
+	if err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, takeTime)
+	defer cancel()
+	lease, err := db.Campaign(waiting, id, "")
+	if err == nil {
+		return lease, nil
+	}
+	switch leader, ok, _ := db.Leader(ctx); {
+	case ok && leader.URL != "":
+		err = fmt.Errorf("the front end at %s serves the log: stop all front ends that have its key first", leader.URL)
+	case ok:
+		err = fmt.Errorf("another command writes the log, in the process %s", leader.ID)
+	}
+	return nil, err
+}
 
-func (f fixedCheckpoint) Load() ([]byte, error) { return f, nil }
-
-func (f fixedCheckpoint) Store([]byte) error { return fs.ErrPermission }
-
-// readStatus is the status of a log on servers, which may be served meanwhile: what
-// can only grow is read after what must not be larger.
-func (s *shared) readStatus(ctx context.Context, at place) (st status, err error) {
-	keys, err := st.readKeys(at)
+// openWritten opens a log on servers for a command that writes it.
+func (s *shared) openWritten(ctx context.Context, cfg *log.Config) (*written, error) {
+	c, lease, done, err := s.take(ctx, *cfg)
 	if err != nil {
-		return st, err
+		return nil, err
 	}
-	c, err := s.connect(ctx, log.Config{Logger: slog.New(slog.DiscardHandler)}, nil)
+	w := &written{record: c.db.AppendAction, closers: []func() error{func() error { done(); return nil }}}
+	storage, err := c.openStorage(ctx, lease)
 	if err != nil {
-		return st, err
+		return nil, errors.Join(err, w.Close())
 	}
-	defer c.db.Close()
-	leader, ok, err := c.db.Leader(ctx)
-	if err != nil {
-		return st, err
-	}
-	st.Served, st.Leader = ok, leader.URL
-	position, err := c.db.State(nil).Position(ctx)
-	if err != nil {
-		return st, err
-	}
-	n := position.Tree().N
-	st.State = &n
-	signed, err := c.db.Checkpoints(nil).Load()
-	if err != nil {
-		return st, err
-	}
-	if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
-		st.Published = treeOf(cp.Tree)
-	}
-	rec, err := c.db.Ledger(nil).Load()
-	if err != nil {
-		return st, err
-	}
-	st.setLedger(rec)
-	storage := trillianlog.OpenReader(c.db.Tiles(nil))
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		st.explain(log.HaltStorageDamaged, err.Error(), "The copy of Trillian's entries is damaged: logserver reindex --tiles makes it anew")
-		return st, nil
-	}
-	st.Storage = treeOf(stored)
-	st.judge(ctx, fixedCheckpoint(signed), keys, rec, storage)
-	return st, nil
+	w.closers = append(w.closers, storage.Close)
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = storage, c.db.Ledger(lease), c.db.Checkpoints(lease)
+	cfg.Blobs, cfg.State, cfg.Right = c.db.Blobs(), c.db.State(lease), lease.Context()
+	return w, nil
 }
 
 // resume brings a ledger in the database forward.
@@ -107,141 +81,24 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 	if err != nil {
 		return 0, err
 	}
-	c, lease, done, err := s.take(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	w, err := s.openWritten(ctx, &cfg)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
+	defer func() { err = errors.Join(err, w.Close()) }()
 	var signed []byte
 	to := "the published checkpoint"
 	if checkpoint != "" {
 		to = "the checkpoint in " + checkpoint
 		signed, err = os.ReadFile(checkpoint)
 	} else {
-		signed, err = c.db.Checkpoints(lease).Load()
+		signed, err = cfg.Publisher.Checkpoints.Load()
 	}
 	if err != nil {
 		return 0, err
 	}
-	storage, err := c.openStorage(ctx, lease)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, storage.Close()) }()
-	ledger := c.db.Ledger(lease)
-	old, err := ledger.Load()
-	if err != nil {
-		return 0, err
-	}
-	next, err := log.RecordFromCheckpoint(ctx, signed, keys, storage, old)
-	if err != nil {
-		return 0, err
-	}
-	return moveLedger(ledger, old, next, know, to, func(a log.Action) error { return c.db.AppendAction(ctx, a) })
-}
-
-// freeze ends a log on servers.
-func (s *shared) freeze(ctx context.Context, cfg log.Config) (size int64, err error) {
-	c, lease, done, err := s.take(ctx, cfg)
-	if err != nil {
-		return 0, err
-	}
-	defer done()
-	storage, l, err := c.openLeader(ctx, lease)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, storage.Close()) }()
-	size = l.Publisher().Tree().N
-	err = c.db.AppendAction(ctx, log.Action{Time: time.Now().UTC(), Action: "freeze", Detail: fmt.Sprintf("at size %d", size)})
-	if err != nil {
-		return size, err
-	}
-	return size, l.Publisher().Freeze(ctx)
-}
-
-// fsck checks a log on servers, which may be served meanwhile.
-func (s *shared) fsck(ctx context.Context, at place, judge bool, stderr io.Writer) (report fsckReport, err error) {
-	report.Problems = []string{}
-	keys, err := readKeys(at)
-	if err != nil {
-		return report, err
-	}
-	c, err := s.connect(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}, nil)
-	if err != nil {
-		return report, err
-	}
-	defer c.db.Close()
-	trees, problems, err := c.knownTrees(ctx, keys)
-	if err != nil {
-		return report, err
-	}
-	report.Problems = append(report.Problems, problems...)
-	storage := trillianlog.OpenReader(c.db.Tiles(nil))
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		if errors.Is(err, log.ErrUnavailable) {
-			return report, err
-		}
-		report.Problems = append(report.Problems, fmt.Sprintf("the copy of Trillian's entries: %v", err))
-	} else {
-		report.Size = stored.N
-		bar := cli.NewProgress(stderr, "fsck", stored.N)
-		check := log.Fsck{Storage: storage, Stored: stored, Blobs: c.db.Blobs(), Trees: trees, Judge: judge, Progress: func(n int) { bar.Add(int64(n)) }}
-		found, err := check.Run(ctx)
-		bar.Done()
-		report.Problems = append(report.Problems, found...)
-		if err != nil {
-			return report, err
-		}
-	}
-	found, err := c.checkTrillian(ctx, report.Size, stderr)
-	report.Problems = append(report.Problems, found...)
-	if err != nil || len(report.Problems) > 0 {
-		return report, err // a state made from a damaged log would say nothing
-	}
-	report.Problems, err = c.compareState(ctx, trees["the derived state"], stderr)
-	return report, err
-}
-
-// compareState makes the derived state anew, as far as it goes, and compares. One
-// that is written meanwhile cannot be compared.
-func (c *cluster) compareState(ctx context.Context, tree proofs.Tree, stderr io.Writer) (found []string, err error) {
-	found = []string{}
-	anew, err := c.db.Scratch(ctx, nil)
-	if err != nil {
-		return found, err
-	}
-	defer func() { err = errors.Join(err, anew.Drop(ctx)) }()
-	if err := c.index(ctx, trillianlog.OpenReader(c.db.Tiles(nil)), anew, tree, "derived state", stderr); err != nil {
-		return found, err
-	}
-	state := c.db.State(nil)
-	differences, err := state.Differences(ctx, anew)
-	if err != nil {
-		return found, err
-	}
-	now, err := state.Position(ctx)
-	if err == nil && now.Tree() != tree {
-		fmt.Fprintln(stderr, "the log grew meanwhile, so its derived state was not compared: stop the front ends for that")
-		return found, nil
-	}
-	return append(found, differences...), err
-}
-
-// index takes a derived state up to a tree.
-func (c *cluster) index(ctx context.Context, storage log.Storage, state log.State, tree proofs.Tree, what string, stderr io.Writer) error {
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		return err
-	}
-	indexer, err := log.OpenIndexer(ctx, storage, c.db.Blobs(), state, stored, c.logger)
-	if err != nil {
-		return err
-	}
-	bar := cli.NewProgress(stderr, what, tree.N)
-	defer bar.Done()
-	return indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
+	return bringForward(ctx, cfg.Publisher, keys, signed, know, to, w.record)
 }
 
 // reindex makes the derived state of a log on servers anew, and with tiles the copy
@@ -274,7 +131,7 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 	if err != nil {
 		return 0, err
 	}
-	if err := c.index(ctx, storage, anew, tree, "reindex", stderr); err != nil {
+	if err := index(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr); err != nil {
 		return 0, errors.Join(err, anew.Drop(context.WithoutCancel(ctx)))
 	}
 	return tree.N, anew.Replace(ctx)
@@ -294,39 +151,89 @@ func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.
 	return trillian.Rebuild(ctx, func(n int) { bar.Add(int64(n)) })
 }
 
-// knownTrees reads what the database says of the log beside its entries.
-func (c *cluster) knownTrees(ctx context.Context, keys []proofs.Key) (trees map[string]proofs.Tree, problems []string, err error) {
-	trees = map[string]proofs.Tree{}
-	position, err := c.db.State(nil).Position(ctx)
+// serverLog is a log on servers to be looked at. Others may serve it meanwhile.
+type serverLog struct{ c *cluster }
+
+func (s *shared) openKept(ctx context.Context, stderr io.Writer) (kept, error) {
+	c, err := s.connect(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	trees["the derived state"] = position.Tree()
-	signed, err := c.db.Checkpoints(nil).Load()
-	if err != nil {
-		return nil, nil, err
-	}
-	if signed != nil {
-		cp, _, err := proofs.OpenCheckpoint(signed, keys...)
-		if err != nil {
-			problems = append(problems, fmt.Sprintf("the published checkpoint: %v", err))
-		} else {
-			trees["the published checkpoint"] = cp.Tree
-		}
-	}
-	rec, err := c.db.Ledger(nil).Load()
-	switch {
-	case errors.Is(err, log.ErrUnavailable):
-		return nil, nil, err
-	case err != nil:
-		problems = append(problems, fmt.Sprintf("the ledger: %v", err))
-	default:
-		trees["the ledger"] = rec.Edge.Tree()
-	}
-	return trees, problems, nil
+	return &serverLog{c}, nil
 }
 
-// checkTrillian compares the copy with Trillian's leaves.
+func (s *serverLog) Close() error {
+	s.c.db.Close()
+	return nil
+}
+
+func (s *serverLog) ledger() (log.LedgerRecord, error) { return s.c.db.Ledger(nil).Load() }
+
+func (s *serverLog) published() ([]byte, error) { return s.c.db.Checkpoints(nil).Load() }
+
+func (s *serverLog) state(ctx context.Context) (*proofs.Edge, error) {
+	return s.c.db.State(nil).Position(ctx)
+}
+
+// storage opens the copy of Trillian's entries that front ends read.
+func (s *serverLog) storage(ctx context.Context) (log.Storage, proofs.Tree, error) {
+	storage := trillianlog.OpenReader(s.c.db.Tiles(nil))
+	stored, err := storage.Integrated(ctx)
+	return storage, stored, err
+}
+
+func (s *serverLog) blobs() (log.Blobs, error) { return s.c.db.Blobs(), nil }
+
+func (s *serverLog) anew(ctx context.Context) (*secondState, error) {
+	second, err := s.c.db.Scratch(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &secondState{
+		State:       second,
+		differences: func(ctx context.Context) ([]string, error) { return s.c.db.State(nil).Differences(ctx, second) },
+		drop:        second.Drop,
+	}, nil
+}
+
+// look tells who leads, and how far Trillian is.
+func (s *serverLog) look(ctx context.Context, st *status) (err error) {
+	leader, ok, err := s.c.db.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	st.Shared, st.Served, st.Leader, st.Epoch = true, ok, leader.URL, leader.Epoch
+	if ok && leader.URL == "" {
+		st.Leader = "a command, in the process " + leader.ID
+	}
+	_, copied, err := s.storage(ctx)
+	if err != nil {
+		return nil // that was said
+	}
+	trillian, err := trillianlog.Connect(s.c.storage)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trillian.Close()) }()
+	root, err := trillian.Compare(ctx, copied)
+	var halt *log.Halt
+	switch {
+	case errors.As(err, &halt):
+		st.Trillian = treeOf(root)
+		st.explain(halt.Code, halt.What, halt.Do+"; logserver reindex --tiles rebuilds the copy")
+	case err != nil:
+		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s and has its database. What is published can be read meanwhile", s.c.storage.Target))
+	default:
+		st.Trillian = treeOf(root)
+	}
+	return nil
+}
+
+// further compares the copy with Trillian's leaves.
+func (s *serverLog) further(ctx context.Context, size int64, stderr io.Writer) ([]string, error) {
+	return s.c.checkTrillian(ctx, size, stderr)
+}
+
 func (c *cluster) checkTrillian(ctx context.Context, size int64, stderr io.Writer) (found []string, err error) {
 	cfg := c.storage
 	cfg.Tiles = c.db.Tiles(nil)

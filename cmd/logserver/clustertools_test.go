@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 )
 
@@ -57,7 +58,7 @@ func TestFrontEndTools(t *testing.T) {
 	}
 	w.submitAt(t, leader, res.Repository, v, "1")
 	st := w.statusOf(t, 0)
-	if st.Leader != leader.url || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root {
+	if st.Leader != leader.url || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root || st.Epoch == 0 || *st.Trillian != *st.Storage {
 		t.Errorf("status: %+v", st)
 	}
 	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
@@ -66,6 +67,7 @@ func TestFrontEndTools(t *testing.T) {
 	if _, stderr, code := w.tool(t, "freeze", "--policy", w.path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, leader.url) {
 		t.Errorf("freeze of a log that is served: exit %d\n%s", code, stderr)
 	}
+	w.statusInTrouble(t)
 	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
 	w.submitAt(t, leader, res.Repository, v, "2")
 	w.stop(t, 0)
@@ -123,4 +125,37 @@ func TestFrontEndTools(t *testing.T) {
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {
 		t.Errorf("actions: %s, %v", out, fmt.Sprint(err))
 	}
+}
+
+// statusInTrouble checks what status says while Trillian is away, and of a Trillian
+// that has less than was copied from it.
+func (w *sharedWorld) statusInTrouble(t *testing.T) {
+	t.Helper()
+	w.trillian.KillServer()
+	if st := w.statusOf(t, 1); st.Code != haltTrillianAway || st.Trillian != nil || st.Storage.Size != 2 || !st.Served {
+		t.Errorf("status without Trillian: %+v", st)
+	}
+	if _, stderr, code := w.tool(t, "fsck"); code != 2 {
+		t.Errorf("fsck without Trillian: exit %d\n%s", code, stderr)
+	}
+	if err := w.trillian.RestartServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	whole := w.storage
+	on := shared{storageURL: "trillian://" + w.trillian.Target(), stateURL: w.state}
+	tree, err := on.makeTree(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sql(t, "CREATE TABLE storage_was AS SELECT storage FROM log")
+	w.sql(t, fmt.Sprintf("UPDATE log SET storage = '%s'", storageName(tree)))
+	w.storage = on.storageURL
+	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.Trillian.Size != 0 || !strings.Contains(st.Do, "reindex --tiles") {
+		t.Errorf("status with an empty Trillian: %+v", st)
+	}
+	if stdout, _, code := w.tool(t, "fsck"); code != 1 || !strings.Contains(stdout, "the copy has size 2, Trillian size 0") {
+		t.Errorf("fsck with an empty Trillian: exit %d\n%s", code, stdout)
+	}
+	w.storage = whole
+	w.sql(t, "UPDATE log SET storage = (SELECT storage FROM storage_was)")
 }

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -39,8 +36,9 @@ There is no way back: witnesses and devices may hold the final checkpoint, and
 tell everyone when the log goes on. Without the flag --i-know nothing happens. The
 log must not be served meanwhile. If the witnesses cannot be reached, the log is
 frozen all the same; run it again, or serve, to have it cosigned.`,
-		Example: `  logserver freeze --dir ./log --policy policy.txt --i-know`,
-		Args:    cobra.NoArgs,
+		Example: `  logserver freeze --dir ./log --policy policy.txt --i-know
+  logserver freeze --dir ./log --policy policy.txt --i-know --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !flags.know {
 				return errors.New("freezing a log cannot be taken back: say --i-know")
@@ -70,7 +68,6 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
-	cfg.Publisher.Checkpoints = log.NewCheckpointFile(flags.checkpoint())
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return 0, err
 	}
@@ -86,42 +83,17 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	}
 	defer gatherer.Close()
 	cfg.Publisher.Witnesses = gatherer
-	if flags.on() {
-		return flags.freeze(ctx, cfg)
-	}
-
-	if err := flags.moved(); err != nil {
-		return 0, err
-	}
-	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
-	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: flags.tree()})
+	w, err := openWritten(ctx, flags.place, flags.shared, &cfg)
 	if err != nil {
 		return 0, err
 	}
-	defer closing(storage)
-	ledger, err := log.OpenFileLedger(flags.ledgerDir())
-	if err != nil {
-		return 0, err
-	}
-	defer closing(ledger)
-	blobs, err := sqlite.OpenBlobs(flags.blobs())
-	if err != nil {
-		return 0, err
-	}
-	defer closing(blobs)
-	state, err := sqlite.OpenState(flags.state())
-	if err != nil {
-		return 0, fmt.Errorf("%w; logserver reindex makes a new one", err)
-	}
-	defer closing(state)
-	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
+	defer func() { err = errors.Join(err, w.Close()) }()
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return 0, err
 	}
 	size = l.Publisher().Tree().N
-	err = log.AppendAction(flags.ledgerDir(), log.Action{Time: time.Now().UTC(), Action: "freeze", Detail: fmt.Sprintf("at size %d", size)})
-	if err != nil {
+	if err := w.record(ctx, actionNow("freeze", fmt.Sprintf("at size %d", size))); err != nil {
 		return size, err
 	}
 	return size, l.Publisher().Freeze(ctx)

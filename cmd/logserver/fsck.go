@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -40,14 +36,11 @@ A log on servers (--storage, --state) may be served meanwhile; only its derived 
 cannot be compared while it grows. Its tiles are held against Trillian's leaves, too.
 
 It exits 1 and says what differs, one line for each.`,
-		Example: `  logserver fsck --dir ./log`,
-		Args:    cobra.NoArgs,
+		Example: `  logserver fsck --dir ./log
+  logserver fsck --dir ./log --judge --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			check := fsck
-			if on.on() {
-				check = on.fsck
-			}
-			report, err := check(cmd.Context(), at, judge, cmd.ErrOrStderr())
+			report, err := fsck(cmd.Context(), at, on, judge, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -75,101 +68,118 @@ It exits 1 and says what differs, one line for each.`,
 	return cmd
 }
 
-func fsck(ctx context.Context, at place, judge bool, stderr io.Writer) (report fsckReport, err error) {
-	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
-	storage, err := tesseralog.OpenReader(at.tree())
+func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer) (report fsckReport, err error) {
+	report.Problems = []string{}
+	keys, err := readKeys(at)
 	if err != nil {
 		return report, err
 	}
-	defer closing(storage)
-	blobs, err := sqlite.OpenBlobs(at.blobs())
+	k, err := openKept(ctx, at, on, stderr)
 	if err != nil {
 		return report, err
 	}
-	defer closing(blobs)
-	report = fsckReport{Size: storage.State().N, Problems: []string{}}
-	trees, problems := knownTrees(at)
+	defer func() { err = errors.Join(err, k.Close()) }()
+	trees, problems, err := knownTrees(ctx, k, keys)
+	if err != nil {
+		return report, err
+	}
 	report.Problems = append(report.Problems, problems...)
-	state, err := sqlite.OpenState(at.state())
+	blobs, err := k.blobs()
 	if err != nil {
-		report.Problems = append(report.Problems, fmt.Sprintf("the derived state: %v", err))
-	} else {
-		defer closing(state)
-		edge, err := state.Position(ctx)
+		return report, err
+	}
+	storage, stored, err := k.storage(ctx)
+	switch {
+	case errors.Is(err, log.ErrLocked) || errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrNotExist):
+		return report, err
+	case err != nil:
+		report.Problems = append(report.Problems, fmt.Sprintf("the storage: %v", err))
+	default:
+		report.Size = stored.N
+		bar := cli.NewProgress(stderr, "fsck", report.Size)
+		check := log.Fsck{Storage: storage, Stored: stored, Blobs: blobs, Trees: trees, Judge: judge, Progress: func(n int) { bar.Add(int64(n)) }}
+		found, err := check.Run(ctx)
+		bar.Done()
+		report.Problems = append(report.Problems, found...)
 		if err != nil {
 			return report, err
 		}
-		trees["the derived state"] = edge.Tree()
 	}
-	bar := cli.NewProgress(stderr, "fsck", report.Size)
-	check := log.Fsck{Storage: storage, Stored: storage.State(), Blobs: blobs, Trees: trees, Judge: judge, Progress: func(n int) { bar.Add(int64(n)) }}
-	found, err := check.Run(ctx)
-	bar.Done()
+	found, err := k.further(ctx, report.Size, stderr)
 	report.Problems = append(report.Problems, found...)
-	if err != nil || len(report.Problems) > 0 || state == nil {
-		// A state made from a damaged log would say nothing.
-		return report, err
+	if err != nil || len(report.Problems) > 0 {
+		return report, err // a state made from a damaged log would say nothing
 	}
-	found, err = compareState(ctx, at, storage, blobs, state, trees["the derived state"], stderr)
+	found, err = compareState(ctx, k, storage, blobs, trees[derivedState], stderr)
 	report.Problems = append(report.Problems, found...)
 	return report, err
 }
 
-// knownTrees reads what the ledger and the published checkpoint say.
-func knownTrees(at place) (trees map[string]proofs.Tree, problems []string) {
+const derivedState = "the derived state"
+
+// knownTrees reads what the log says of itself beside its entries: first what must
+// not be larger than what is read after it, for others may write the log.
+func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[string]proofs.Tree, problems []string, err error) {
 	trees = map[string]proofs.Tree{}
-	if rec, err := readLedger(at); err != nil {
-		problems = append(problems, fmt.Sprintf("the ledger: %v", err))
-	} else {
-		trees["the ledger"] = rec.Edge.Tree()
-	}
-	signed, err := os.ReadFile(at.checkpoint())
-	if errors.Is(err, os.ErrNotExist) {
-		return trees, problems
-	}
-	var cp proofs.Checkpoint
-	if err == nil {
-		var keys []proofs.Key
-		if keys, err = readKeys(at); err == nil {
-			cp, _, err = proofs.OpenCheckpoint(signed, keys...)
+	for _, known := range []struct {
+		by   string
+		tree func() (proofs.Tree, error)
+	}{
+		{derivedState, func() (proofs.Tree, error) {
+			edge, err := k.state(ctx)
+			if err != nil {
+				return proofs.Tree{}, err
+			}
+			return edge.Tree(), nil
+		}},
+		{"the published checkpoint", func() (proofs.Tree, error) {
+			signed, err := k.published()
+			if err != nil || signed == nil {
+				return proofs.EmptyTree, err
+			}
+			cp, _, err := proofs.OpenCheckpoint(signed, keys...)
+			return cp.Tree, err
+		}},
+		{"the ledger", func() (proofs.Tree, error) {
+			rec, err := k.ledger()
+			if err != nil {
+				return proofs.Tree{}, err
+			}
+			return rec.Edge.Tree(), nil
+		}},
+	} {
+		tree, err := known.tree()
+		switch {
+		case errors.Is(err, log.ErrUnavailable):
+			return nil, nil, err
+		case err != nil:
+			problems = append(problems, fmt.Sprintf("%s: %v", known.by, err))
+		default:
+			trees[known.by] = tree
 		}
 	}
-	if err != nil {
-		return trees, append(problems, fmt.Sprintf("the published checkpoint: %v", err))
-	}
-	trees["the published checkpoint"] = cp.Tree
-	return trees, problems
+	return trees, problems, nil
 }
 
-// compareState makes the derived state anew, as far as it goes, and compares.
-func compareState(ctx context.Context, at place, storage log.Storage, blobs log.Blobs, state *sqlite.State, tree proofs.Tree, stderr io.Writer) (found []string, err error) {
-	dir, err := os.MkdirTemp(at.dir, "fsck-*.tmp")
+// compareState makes the derived state anew, as far as it goes, and compares. One
+// that is written meanwhile cannot be compared.
+func compareState(ctx context.Context, k kept, storage log.Storage, blobs log.Blobs, tree proofs.Tree, stderr io.Writer) (found []string, err error) {
+	anew, err := k.anew(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	path := filepath.Join(dir, "state.db")
-	if err := sqlite.CreateState(path); err != nil {
+	defer func() { err = errors.Join(err, anew.drop(context.WithoutCancel(ctx))) }()
+	if err := index(ctx, storage, blobs, anew, tree, "derived state", stderr); err != nil {
 		return nil, err
 	}
-	anew, err := sqlite.OpenState(path)
+	found, err = anew.differences(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, anew.Close()) }()
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		return nil, err
+	now, err := k.state(ctx)
+	if err == nil && now.Tree() != tree {
+		fmt.Fprintln(stderr, "the log grew meanwhile, so its derived state was not compared: stop the front ends for that")
+		return nil, nil
 	}
-	indexer, err := log.OpenIndexer(ctx, storage, blobs, anew, stored, slog.New(slog.NewTextHandler(stderr, nil)))
-	if err != nil {
-		return nil, err
-	}
-	bar := cli.NewProgress(stderr, "derived state", tree.N)
-	err = indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
-	bar.Done()
-	if err != nil {
-		return nil, err
-	}
-	return state.Differences(ctx, path)
+	return found, err
 }

@@ -128,24 +128,6 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 	return m.tree.N, nil
 }
 
-// takeLease takes the lease of a log that nobody can serve: only another command
-// may have it.
-func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
-	id, err := processID()
-	if err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, takeTime)
-	defer cancel()
-	lease, err := db.Campaign(waiting, id, "")
-	if err != nil {
-		if holder, ok, _ := db.Leader(ctx); ok {
-			err = fmt.Errorf("another process writes the log: %s", holder.ID)
-		}
-	}
-	return lease, err
-}
-
 // reached tells of a stage.
 func (m *migration) reached(stage string) error {
 	fmt.Fprintf(m.stderr, "%s\n", stage)
@@ -178,8 +160,7 @@ func (m *migration) copy(ctx context.Context, lease *postgres.Lease) (err error)
 	if err := m.reached("entries copied"); err != nil {
 		return err
 	}
-	c := &cluster{db: m.db, logger: m.logger}
-	return c.index(ctx, to, m.db.State(lease), m.tree, "derived state", m.stderr)
+	return index(ctx, to, m.db.Blobs(), m.db.State(lease), m.tree, "derived state", m.stderr)
 }
 
 // verify reads back all that was copied: the entries and tiles that front ends
@@ -238,6 +219,9 @@ func (m *migration) verify(ctx context.Context, _ *postgres.Lease) error {
 // Broken off between the two, the log stands still until migrate is run again. The
 // note in the retired ledger names the one database that may have the record.
 func (m *migration) handOver(ctx context.Context, lease *postgres.Lease) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx) // the lease is lost: the other half could not be done
+	}
 	if m.moved == nil {
 		moved := log.Moved{Origin: m.record.Origin, Target: m.target, Where: m.where(), Time: time.Now().UTC()}
 		if err := m.ledger.Retire(moved); err != nil {

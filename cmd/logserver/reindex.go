@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 )
@@ -32,8 +29,9 @@ Of a log on servers (--storage, --state) the front ends that have its key must b
 stopped; the others go on with the old state until the new one is there. --tiles first
 makes the copy of Trillian's entries anew that front ends read: they do not serve
 what is missing meanwhile.`,
-		Example: `  logserver reindex --dir ./log`,
-		Args:    cobra.NoArgs,
+		Example: `  logserver reindex --dir ./log
+  logserver reindex --dir ./log --tiles --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var n int64
 			var err error
@@ -89,12 +87,5 @@ func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	indexer, err := log.OpenIndexer(ctx, storage, blobs, state, tree, logger)
-	if err != nil {
-		return 0, err
-	}
-	bar := cli.NewProgress(stderr, "reindex", tree.N)
-	defer bar.Done()
-	return tree.N, indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
+	return tree.N, index(ctx, storage, blobs, state, tree, "reindex", stderr)
 }

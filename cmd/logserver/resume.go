@@ -41,8 +41,9 @@ signed, only a newer copy of it helps.
 The ledger of a log on servers (--storage, --state) is in the database. Where that
 was restored from an old copy, ledger-behind brings it forward; what else the copy
 lacks is taken from Trillian, except for files, which can be submitted again.`,
-		Example: `  logserver resume --dir ./log --i-know ledger-lost`,
-		Args:    cobra.NoArgs,
+		Example: `  logserver resume --dir ./log --i-know ledger-lost
+  logserver resume --dir ./log --i-know ledger-behind --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var size int64
 			var err error
@@ -114,17 +115,23 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	old, err := ledger.Load()
-	if err != nil {
-		return 0, err
-	}
-	next, err := log.RecordFromCheckpoint(ctx, signed, keys, storage, old)
-	if err != nil {
-		return 0, err
-	}
-	return moveLedger(ledger, old, next, know, "the checkpoint in "+checkpoint, func(a log.Action) error {
+	to := log.PublisherConfig{Storage: storage, Ledger: ledger}
+	return bringForward(ctx, to, keys, signed, know, "the checkpoint in "+checkpoint, func(_ context.Context, a log.Action) error {
 		return log.AppendAction(at.ledgerDir(), a)
 	})
+}
+
+// bringForward sets the ledger to a checkpoint that the log has signed.
+func bringForward(ctx context.Context, at log.PublisherConfig, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, log.Action) error) (size int64, err error) {
+	old, err := at.Ledger.Load()
+	if err != nil {
+		return 0, err
+	}
+	next, err := log.RecordFromCheckpoint(ctx, signed, keys, at.Storage, old)
+	if err != nil {
+		return 0, err
+	}
+	return moveLedger(at.Ledger, old, next, know, to, func(a log.Action) error { return record(ctx, a) })
 }
 
 // moveLedger writes the next record to the ledger, once the action is recorded: one
@@ -140,14 +147,9 @@ func moveLedger(ledger log.Ledger, old, next log.LedgerRecord, know, to string, 
 	if err != nil {
 		return 0, err
 	}
-	err = record(log.Action{
-		Time:   time.Now().UTC(),
-		Action: know,
-		Detail: "ledger set to " + to,
-		Before: string(before),
-		After:  string(after),
-	})
-	if err != nil {
+	action := actionNow(know, "ledger set to "+to)
+	action.Before, action.After = string(before), string(after)
+	if err := record(action); err != nil {
 		return 0, err
 	}
 	return next.Edge.Tree().N, ledger.Swap(old, next)

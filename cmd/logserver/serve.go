@@ -17,8 +17,6 @@ import (
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -136,33 +134,12 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		return serveShared(ctx, flags, cfg, m, gatherer, stderr)
 	}
 
-	if err := flags.moved(); err != nil {
-		return err
-	}
-	// What is closed last is opened first: the locks.
-	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
-	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: flags.tree()})
+	w, err := openDir(ctx, flags.place, &cfg)
 	if err != nil {
 		return err
 	}
-	defer closing(storage)
-	ledger, err := log.OpenFileLedger(flags.ledgerDir())
-	if err != nil {
-		return err
-	}
-	defer closing(ledger)
-	blobs, err := sqlite.OpenBlobs(flags.blobs())
-	if err != nil {
-		return err
-	}
-	defer closing(blobs)
-	state, err := sqlite.OpenState(flags.state())
-	if err != nil {
-		return fmt.Errorf("%w; logserver reindex makes a new one", err)
-	}
-	defer closing(state)
-	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = m.Storage(storage), ledger, blobs, state
-
+	defer func() { err = errors.Join(err, w.Close()) }()
+	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -206,7 +183,6 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 		LogTimestamps: flags.timestamps,
 		Logger:        logger,
 	}
-	cfg.Publisher.Checkpoints = log.NewCheckpointFile(flags.checkpoint())
 	if !flags.on() || flags.mayLead() {
 		if err := openKeys(flags, &cfg); err != nil {
 			return cfg, err

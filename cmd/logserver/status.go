@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,15 +16,16 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
 
 // States that serve cannot even begin to judge.
 const (
-	haltLedgerLost log.HaltCode = "ledger-lost"
-	haltMoved      log.HaltCode = "moved" // to servers
+	haltLedgerLost   log.HaltCode = "ledger-lost"
+	haltMoved        log.HaltCode = "moved" // to servers
+	haltBlobsLost    log.HaltCode = "blobs-lost"
+	haltStateLost    log.HaltCode = "state-lost"
+	haltTrillianAway log.HaltCode = "trillian-away" // passes by itself, or does not
 )
 
 // status is what the parts of a log say, and what is wrong with them together.
@@ -37,7 +37,10 @@ type status struct {
 	Published *treeStatus  `json:"published"` // null: nothing is published
 	State     *int64       `json:"state"`     // entries in the derived state
 	Served    bool         `json:"served"`    // a process has the log open
-	Leader    string       `json:"leader,omitempty"`
+	Shared    bool         `json:"shared"`    // it is on servers; storage is then the copy of Trillian's entries
+	Trillian  *treeStatus  `json:"trillian,omitempty"`
+	Leader    string       `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
+	Epoch     int64        `json:"epoch,omitempty"`  // of its lease
 	Frozen    bool         `json:"frozen"`
 	Code      log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What      string       `json:"what,omitempty"`
@@ -62,17 +65,15 @@ state of a log, says how far each is, and whether they fit together. Where they 
 not, it says what is wrong and what to do about it. It changes nothing. While the
 log is served its storage cannot be looked at; /readyz and the metrics say more. A
 log on servers (--storage, --state) can always be looked at: its storage is then the
-copy of Trillian's entries that front ends read, and status says who leads.
+copy of Trillian's entries that front ends read, and status also says who leads and
+how far Trillian is. It takes no lock and no lease.
 
 It exits 1 when the log cannot be served.`,
-		Example: `  logserver status --dir ./log`,
-		Args:    cobra.NoArgs,
+		Example: `  logserver status --dir ./log
+  logserver status --dir ./log --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			read := readStatus
-			if on.on() {
-				read = on.readStatus
-			}
-			st, err := read(cmd.Context(), at)
+			st, err := readStatus(cmd.Context(), at, on)
 			if err != nil {
 				return err
 			}
@@ -92,18 +93,6 @@ It exits 1 when the log cannot be served.`,
 	on.sharedFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// readLedger reads the ledger without taking its lock.
-func readLedger(at place) (log.LedgerRecord, error) {
-	if err := at.moved(); err != nil {
-		return log.LedgerRecord{}, err
-	}
-	b, err := os.ReadFile(filepath.Join(at.ledgerDir(), "ledger"))
-	if err != nil {
-		return log.LedgerRecord{}, err
-	}
-	return log.ParseLedgerRecord(b)
 }
 
 // readKeys returns the log's public keys.
@@ -127,45 +116,81 @@ func readKeys(at place) ([]proofs.Key, error) {
 	return keys, nil
 }
 
-func readStatus(ctx context.Context, at place) (st status, err error) {
+// readStatus reads first what must not be larger than what is read after it: others
+// may write the log.
+func readStatus(ctx context.Context, at place, on shared) (st status, err error) {
 	keys, err := st.readKeys(at)
 	if err != nil {
 		return st, err
 	}
-	if err := at.moved(); err != nil {
-		st.explain(haltMoved, err.Error(), "logserver status says, with --storage and --state, how it is there; if logserver migrate was broken off, run it again")
+	k, err := openKept(ctx, at, on, io.Discard)
+	if err != nil {
+		return st, err
 	}
-	rec, err := readLedger(at)
-	if err != nil && st.What == "" {
-		st.Code, st.What = haltLedgerLost, fmt.Sprintf("the ledger, which says what this log has signed, cannot be read: %v", err)
-		st.Do = "Bring it back. If there is none left, make it anew from the published checkpoint: logserver resume --i-know ledger-lost"
-	} else if err == nil {
-		st.setLedger(rec)
-	}
-	if signed, err := os.ReadFile(at.checkpoint()); err == nil {
-		if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
-			st.Published = treeOf(cp.Tree)
+	defer func() { err = errors.Join(err, k.Close()) }()
+	position, noState := k.state(ctx)
+	signed, noPublished := k.published()
+	rec, noLedger := k.ledger()
+	storage, stored, noStorage := k.storage(ctx)
+	for _, err := range []error{noState, noPublished, noLedger, noStorage} {
+		if errors.Is(err, log.ErrUnavailable) {
+			return st, err
 		}
 	}
-	storage, err := tesseralog.OpenReader(at.tree())
+	if noLedger == nil {
+		st.setLedger(rec)
+	}
+	if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
+		st.Published = treeOf(cp.Tree)
+	}
+	if noState == nil {
+		n := position.Tree().N
+		st.State = &n
+	}
+	st.explainLedger(noLedger)
 	switch {
-	case errors.Is(err, log.ErrLocked):
+	case errors.Is(noStorage, log.ErrLocked):
 		st.Served = true
 		return st, nil
-	case err != nil:
-		st.explain(log.HaltStorageDamaged, err.Error(), "Restore tree/ from a backup that holds all signed entries")
-		return st, nil
+	case noStorage != nil:
+		st.explain(log.HaltStorageDamaged, noStorage.Error(), on.storageAdvice())
+	default:
+		st.Storage = treeOf(stored)
 	}
-	defer func() { err = errors.Join(err, storage.Close()) }()
-	st.Storage = treeOf(storage.State())
-	if _, err := os.Stat(at.blobs()); err != nil {
-		st.explain("blobs-lost", err.Error(), "Restore blobs.db from a backup; what it lacks can be submitted again")
+	if _, err := k.blobs(); err != nil {
+		st.explain(haltBlobsLost, err.Error(), "Restore blobs.db from a backup; what it lacks can be submitted again")
 	}
-	st.derived(ctx, at)
+	if noState != nil {
+		st.explain(haltStateLost, fmt.Sprintf("the derived state cannot be read: %v", noState), "Make it anew: logserver reindex")
+	}
+	if noPublished != nil {
+		st.explain("", fmt.Sprintf("the published checkpoint cannot be read: %v", noPublished), "Remove it; it is made anew")
+	}
 	if st.What == "" {
-		st.judge(ctx, log.NewCheckpointFile(at.checkpoint()), keys, rec, storage)
+		st.judge(ctx, fixedCheckpoint(signed), keys, rec, storage)
 	}
-	return st, nil
+	return st, k.look(ctx, &st)
+}
+
+// explainLedger says why there is no ledger.
+func (st *status) explainLedger(err error) {
+	var moved *log.MovedError
+	switch {
+	case err == nil:
+	case errors.As(err, &moved):
+		st.explain(haltMoved, err.Error(), "logserver status says, with --storage and --state, how it is there; if logserver migrate was broken off, run it again")
+	default:
+		st.explain(haltLedgerLost, fmt.Sprintf("the ledger, which says what this log has signed, cannot be read: %v", err),
+			"Bring it back. If there is none left, make it anew from the published checkpoint: logserver resume --i-know ledger-lost")
+	}
+}
+
+// storageAdvice says what to do about a storage that cannot be read.
+func (s *shared) storageAdvice() string {
+	if s.on() {
+		return "The copy of Trillian's entries is damaged: logserver reindex --tiles makes it anew"
+	}
+	return "Restore tree/ from a backup that holds all signed entries"
 }
 
 // readKeys reads whose status it is.
@@ -193,20 +218,6 @@ func (st *status) explain(code log.HaltCode, what, do string) {
 	if st.What == "" {
 		st.Code, st.What, st.Do = code, what, do
 	}
-}
-
-// derived reads how far the derived state is.
-func (st *status) derived(ctx context.Context, at place) {
-	state, err := sqlite.OpenState(at.state())
-	if err == nil {
-		edge, err2 := state.Position(ctx)
-		if err = errors.Join(err2, state.Close()); err == nil {
-			n := edge.Tree().N
-			st.State = &n
-			return
-		}
-	}
-	st.explain("state-lost", fmt.Sprintf("the derived state cannot be read: %v", err), "Make it anew: logserver reindex")
 }
 
 // judge asks the publisher what it would say at a start. It is given what can
@@ -271,15 +282,23 @@ func (st *status) print(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "%-11s%s\n%-11s%s\n", "log", st.Origin, "keys", strings.Join(st.Keys, "\n"+strings.Repeat(" ", 11)))
-	if st.Leader != "" {
-		fmt.Fprintf(w, "%-11s%s\n", "leader", st.Leader)
+	switch {
+	case st.Leader != "":
+		fmt.Fprintf(w, "%-11s%s, epoch %d\n", "leader", st.Leader, st.Epoch)
+	case st.Shared:
+		fmt.Fprintf(w, "%-11s%s\n", "leader", "nobody")
 	}
 	unknown := "cannot be read"
-	if st.Served {
+	if st.Served && !st.Shared {
 		unknown = "in use: the log is being served"
 	}
 	tree("ledger", st.Ledger, "cannot be read")
-	tree("storage", st.Storage, unknown)
+	if st.Shared {
+		tree("Trillian", st.Trillian, unknown)
+		tree("copy", st.Storage, unknown)
+	} else {
+		tree("storage", st.Storage, unknown)
+	}
 	tree("published", st.Published, "nothing")
 	if st.State != nil {
 		fmt.Fprintf(w, "%-11s%d entries\n", "state", *st.State)

@@ -21,7 +21,7 @@ func TestArrive(t *testing.T) {
 	if got, yet := Arriving(name); got != storage || !yet {
 		t.Errorf("arriving: %q, %v", got, yet)
 	}
-	refused(t, "serve it too early", db.CheckStorage(t.Context(), storage), nil, "not all of it")
+	refused(t, "serve it too early", db.CheckStorage(t.Context(), storage), nil, "on its way")
 	id, err := db.ID(t.Context())
 	check(t, err)
 

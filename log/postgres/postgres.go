@@ -196,10 +196,13 @@ func (db *DB) Log(ctx context.Context) (origin, storage string, err error) {
 // entries would be another log's.
 func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	origin, have, err := db.Log(ctx)
-	if err == nil && have != storage {
-		err = fmt.Errorf("the database is of log %q in storage %s, not in %s", origin, have, storage)
+	if err != nil || have == storage {
+		return err
 	}
-	return err
+	if name, yet := Arriving(have); yet {
+		return fmt.Errorf("log %q is on its way to %s and cannot be served yet: logserver migrate completes it", origin, name)
+	}
+	return fmt.Errorf("the database is of log %q in storage %s, not in %s", origin, have, storage)
 }
 
 // Secret returns what front ends prove themselves to the leader with: 64

@@ -2,6 +2,7 @@ package trillianlog
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -10,4 +11,24 @@ import (
 func (l *Log) Root(ctx context.Context) (proofs.Tree, error) {
 	client := l.client // another may be reading
 	return client.root(ctx)
+}
+
+// Compare returns the tree that Trillian has integrated, and an error that wraps
+// ErrContradiction and a *log.Halt unless it begins with the given one, which is of
+// the copy. It changes nothing.
+func (l *Log) Compare(ctx context.Context, tree proofs.Tree) (proofs.Tree, error) {
+	root, err := l.Root(ctx)
+	if err != nil {
+		return root, err
+	}
+	if root.N < tree.N {
+		return root, contradicted(tree, root)
+	}
+	client := l.client
+	if err := client.consistent(ctx, tree, root); errors.Is(err, ErrContradiction) {
+		return root, contradicted(tree, root)
+	} else if err != nil {
+		return root, err
+	}
+	return root, nil
 }

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// kept is a log to be looked at by commands: in its directory (dirLog), where nobody
+// serves it meanwhile, or on servers (serverLog), where others may. Nothing of it is
+// changed. An error that is log.ErrUnavailable says nothing about the log.
+type kept interface {
+	// ledger, published and state read what the log knows of itself; nil is
+	// published where nothing is.
+	ledger() (log.LedgerRecord, error)
+	published() ([]byte, error)
+	state(ctx context.Context) (*proofs.Edge, error)
+	// storage opens the entries, with the tree that it says it holds. It is
+	// log.ErrLocked where the log is served and cannot be looked at.
+	storage(ctx context.Context) (log.Storage, proofs.Tree, error)
+	blobs() (log.Blobs, error)
+	// anew makes an empty state to compare with the one that state reads.
+	anew(ctx context.Context) (*secondState, error)
+	// look adds to a status what only this kind of log has, and further checks
+	// to a fsck.
+	look(ctx context.Context, st *status) error
+	further(ctx context.Context, size int64, stderr io.Writer) ([]string, error)
+	io.Closer
+}
+
+// secondState is a derived state that is made anew.
+type secondState struct {
+	log.State
+	differences func(ctx context.Context) ([]string, error) // of the first one
+	drop        func(ctx context.Context) error
+}
+
+// openKept opens a log for looking.
+func openKept(ctx context.Context, at place, on shared, stderr io.Writer) (kept, error) {
+	if !on.on() {
+		return &dirLog{at: at}, nil
+	}
+	return on.openKept(ctx, stderr)
+}
+
+// index takes a derived state up to a tree.
+func index(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.State, tree proofs.Tree, what string, stderr io.Writer) error {
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return err
+	}
+	indexer, err := log.OpenIndexer(ctx, storage, blobs, state, stored, slog.New(slog.NewTextHandler(stderr, nil)))
+	if err != nil {
+		return err
+	}
+	bar := cli.NewProgress(stderr, what, tree.N)
+	defer bar.Done()
+	return indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
+}
+
+// dirLog is kept in a directory. What it opens it closes in the end.
+type dirLog struct {
+	at      place
+	closers []io.Closer
+}
+
+func (d *dirLog) Close() error {
+	var err error
+	for _, c := range d.closers {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+func (d *dirLog) ledger() (log.LedgerRecord, error) {
+	if err := d.at.moved(); err != nil {
+		return log.LedgerRecord{}, err
+	}
+	b, err := os.ReadFile(filepath.Join(d.at.ledgerDir(), "ledger")) // its lock is not taken
+	if err != nil {
+		return log.LedgerRecord{}, err
+	}
+	return log.ParseLedgerRecord(b)
+}
+
+func (d *dirLog) published() ([]byte, error) {
+	return log.NewCheckpointFile(d.at.checkpoint()).Load()
+}
+
+func (d *dirLog) openState() (*sqlite.State, error) {
+	state, err := sqlite.OpenState(d.at.state())
+	if err == nil {
+		d.closers = append(d.closers, state)
+	}
+	return state, err
+}
+
+func (d *dirLog) state(ctx context.Context) (*proofs.Edge, error) {
+	state, err := d.openState()
+	if err != nil {
+		return nil, err
+	}
+	return state.Position(ctx)
+}
+
+func (d *dirLog) storage(context.Context) (log.Storage, proofs.Tree, error) {
+	storage, err := tesseralog.OpenReader(d.at.tree())
+	if err != nil {
+		return nil, proofs.Tree{}, err
+	}
+	d.closers = append(d.closers, storage)
+	return storage, storage.State(), nil
+}
+
+func (d *dirLog) blobs() (log.Blobs, error) {
+	blobs, err := sqlite.OpenBlobs(d.at.blobs())
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, blobs)
+	return blobs, nil
+}
+
+// anew makes the state in a temporary directory beside the first one.
+func (d *dirLog) anew(context.Context) (*secondState, error) {
+	first, err := d.openState()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(d.at.dir, "fsck-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "state.db")
+	var second *sqlite.State
+	if err = sqlite.CreateState(path); err == nil {
+		second, err = sqlite.OpenState(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &secondState{
+		State:       second,
+		differences: func(ctx context.Context) ([]string, error) { return first.Differences(ctx, path) },
+		drop:        func(context.Context) error { return errors.Join(second.Close(), os.RemoveAll(dir)) },
+	}, nil
+}
+
+func (d *dirLog) look(context.Context, *status) error { return nil }
+
+func (d *dirLog) further(context.Context, int64, io.Writer) ([]string, error) { return nil, nil }
+
+// written is a log that a command, or serve, writes, and nobody else meanwhile.
+type written struct {
+	record  func(ctx context.Context, a log.Action) error
+	closers []func() error
+}
+
+func (w *written) Close() error {
+	var err error
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, w.closers[i]())
+	}
+	return err
+}
+
+// openWritten opens a log for writing, and puts what log.Open needs into cfg.
+func openWritten(ctx context.Context, at place, on shared, cfg *log.Config) (*written, error) {
+	if on.on() {
+		return on.openWritten(ctx, cfg)
+	}
+	return openDir(ctx, at, cfg)
+}
+
+// openDir opens a log in its directory.
+func openDir(ctx context.Context, at place, cfg *log.Config) (w *written, err error) {
+	if err := at.moved(); err != nil {
+		return nil, err
+	}
+	w = &written{record: func(_ context.Context, a log.Action) error { return log.AppendAction(at.ledgerDir(), a) }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	// What is closed last is opened first: the locks.
+	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: at.tree()})
+	if err != nil {
+		return w, err
+	}
+	w.closers = append(w.closers, storage.Close)
+	ledger, err := log.OpenFileLedger(at.ledgerDir())
+	if err != nil {
+		return w, err
+	}
+	w.closers = append(w.closers, ledger.Close)
+	blobs, err := sqlite.OpenBlobs(at.blobs())
+	if err != nil {
+		return w, err
+	}
+	w.closers = append(w.closers, blobs.Close)
+	state, err := sqlite.OpenState(at.state())
+	if err != nil {
+		return w, fmt.Errorf("%w; logserver reindex makes a new one", err)
+	}
+	w.closers = append(w.closers, state.Close)
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
+	cfg.Publisher.Checkpoints = log.NewCheckpointFile(at.checkpoint())
+	return w, nil
+}
+
+// fixedCheckpoint is a published checkpoint that was read before.
+type fixedCheckpoint []byte
+
+func (f fixedCheckpoint) Load() ([]byte, error) { return f, nil }
+
+func (f fixedCheckpoint) Store([]byte) error { return fs.ErrPermission }
+
+// actionNow is what a command is about to do.
+func actionNow(action, detail string) log.Action {
+	return log.Action{Time: time.Now().UTC(), Action: action, Detail: detail}
+}
