@@ -97,6 +97,32 @@ func TestFollowOnlyWhatIsPublished(t *testing.T) {
 	})
 }
 
+// A leader that is cut off from the database, and therefore leads no more, serves
+// on what it has published: it does not go back.
+func TestFollowContinues(t *testing.T) {
+	c, leader, follower := leaderAndFollower(t, nil)
+	leader.register(t, file(newVendor(t), "root").Data)
+	before, err := c.checkpoints.Load()
+	check(t, err)
+	c.checkpoints.set(before, errors.New("the network is down"))
+	leader.register(t, file(newVendor(t), "root").Data)
+	_, want := leader.do(t, "GET", "/checkpoint", nil)
+	leader.depose()
+	if _, body := leader.do(t, "GET", "/checkpoint", nil); bytes.Equal(want, before) || !bytes.Equal(body, want) {
+		t.Errorf("it serves\n%s\nand had published\n%s", body, want)
+	}
+	c.checkpoints.set(want, nil)
+	c.setLeader(follower.http.URL)
+	follower.lead(t)
+	follower.register(t, file(newVendor(t), "root").Data)
+	eventually(t, "it follows again", func() bool {
+		_, body := leader.do(t, "GET", "/checkpoint", nil)
+		_, want := follower.do(t, "GET", "/checkpoint", nil)
+		return bytes.Equal(body, want)
+	})
+	leader.ready(t, 200)
+}
+
 // A checkpoint that is smaller, forked, badly signed or not there is not served.
 func TestFollowRefuses(t *testing.T) {
 	c, leader, follower := leaderAndFollower(t, nil)

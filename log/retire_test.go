@@ -78,6 +78,17 @@ func TestRetireLedger(t *testing.T) {
 	if _, err := log.OpenFileLedger(dir); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("with a damaged note: %v", err)
 	}
+
+	// The way back for those who know that nothing was signed elsewhere.
+	check(t, os.Remove(filepath.Join(dir, "migrated.json")))
+	if _, err := log.OpenFileLedger(dir); err == nil || !strings.Contains(err.Error(), "is lost") {
+		t.Errorf("without a note: %v", err)
+	}
+	check(t, os.Rename(filepath.Join(dir, "ledger.migrated"), filepath.Join(dir, "ledger")))
+	ledger, err = log.OpenFileLedger(dir)
+	check(t, err)
+	check(t, ledger.Swap(record, recordOf(t, signer, 4)))
+	check(t, ledger.Close())
 }
 
 // What operators did is read line by line, one that is cut short too.

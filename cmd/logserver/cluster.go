@@ -286,13 +286,20 @@ func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease) (*tril
 	cfg.Tiles, cfg.Until = c.db.Tiles(lease), lease.Until
 	storage, err := trillianlog.Open(ctx, cfg)
 	if errors.Is(err, trillianlog.ErrContradiction) {
-		return nil, &log.Halt{
-			Code: log.HaltStorageForked,
-			What: err.Error(),
-			Do:   "Find out which of the two was changed: logserver fsck says what differs, logserver reindex --tiles makes the copy anew",
-		}
+		halt := &log.Halt{Code: log.HaltStorageForked, What: err.Error(), Do: "Find out which of the two was changed"}
+		errors.As(err, &halt) // mostly it says itself why
+		return nil, withCommands(halt)
 	}
 	return storage, err
+}
+
+// withCommands adds to what contradicts Trillian which commands help.
+func withCommands(h *log.Halt) *log.Halt {
+	more := ". logserver fsck says what differs, logserver reindex --tiles makes the copy anew"
+	if h.Code == log.HaltStorageBehind {
+		more = ". Only if all that Trillian lacks was never signed, logserver reindex --tiles drops it from the copy; it refuses otherwise"
+	}
+	return &log.Halt{Code: h.Code, What: h.What, Do: h.Do + more}
 }
 
 // serveLeader serves and writes the log until ctx or the right ends, or it halts.

@@ -146,9 +146,13 @@ func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.
 		return err
 	}
 	defer func() { err = errors.Join(err, trillian.Close()) }()
+	rec, err := c.db.Ledger(lease).Load()
+	if err != nil {
+		return err
+	}
 	bar := cli.NewProgress(stderr, "tiles", 0)
 	defer bar.Done()
-	return trillian.Rebuild(ctx, func(n int) { bar.Add(int64(n)) })
+	return trillian.Rebuild(ctx, rec.Edge.Tree(), func(n int) { bar.Add(int64(n)) })
 }
 
 // serverLog is a log on servers to be looked at. Others may serve it meanwhile.
@@ -220,7 +224,8 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	switch {
 	case errors.As(err, &halt):
 		st.Trillian = treeOf(root)
-		st.explain(halt.Code, halt.What, halt.Do+"; logserver reindex --tiles rebuilds the copy")
+		halt = withCommands(halt)
+		st.explain(halt.Code, halt.What, halt.Do)
 	case err != nil:
 		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s and has its database. What is published can be read meanwhile", s.c.storage.Target))
 	default:

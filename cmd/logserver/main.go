@@ -21,7 +21,7 @@
 // and, outside of it, in the ledger's directory (DIR.ledger by default):
 //
 //	ledger              the last tree that was signed
-//	actions.jsonl       what logserver freeze and resume have done
+//	actions.jsonl       what logserver freeze, resume and blob add have done
 //
 // A log that several front ends serve (--storage, --state) has its entries in a
 // Trillian server and all else in a PostgreSQL database. Each front end has a
@@ -57,7 +57,7 @@ of witnesses has cosigned, and serves all of it over HTTP.`,
   logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
   logserver reindex --dir ./log`,
 	}
-	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newMigrate(), newKey())
+	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newMigrate(), newBlob(), newKey())
 	return root
 }
 

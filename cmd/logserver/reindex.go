@@ -28,7 +28,7 @@ served meanwhile. If it is interrupted, serve goes on where it stopped.
 Of a log on servers (--storage, --state) the front ends that have its key must be
 stopped; the others go on with the old state until the new one is there. --tiles first
 makes the copy of Trillian's entries anew that front ends read: they do not serve
-what is missing meanwhile.`,
+what is missing meanwhile. It refuses where Trillian lacks entries that were signed.`,
 		Example: `  logserver reindex --dir ./log
   logserver reindex --dir ./log --tiles --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,

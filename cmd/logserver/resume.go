@@ -40,7 +40,7 @@ signed, only a newer copy of it helps.
 
 The ledger of a log on servers (--storage, --state) is in the database. Where that
 was restored from an old copy, ledger-behind brings it forward; what else the copy
-lacks is taken from Trillian, except for files, which can be submitted again.`,
+lacks is taken from Trillian, except for files, which logserver blob add puts back.`,
 		Example: `  logserver resume --dir ./log --i-know ledger-lost
   logserver resume --dir ./log --i-know ledger-behind --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,

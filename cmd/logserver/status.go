@@ -158,7 +158,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		st.Storage = treeOf(stored)
 	}
 	if _, err := k.blobs(); err != nil {
-		st.explain(haltBlobsLost, err.Error(), "Restore blobs.db from a backup; what it lacks can be submitted again")
+		st.explain(haltBlobsLost, err.Error(), "Restore blobs.db from a backup; logserver blob add puts back what it lacks")
 	}
 	if noState != nil {
 		st.explain(haltStateLost, fmt.Sprintf("the derived state cannot be read: %v", noState), "Make it anew: logserver reindex")

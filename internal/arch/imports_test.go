@@ -23,6 +23,8 @@ var rooms = map[string][]string{
 	"log/api":             {"verify", "proofs", "internal/fetch"},
 	"log":                 {"log", "witness/client", "verify", "proofs", "internal"},
 	"log/faults":          {"log", "audit", "witness/client", "verify", "proofs", "internal"},
+	"log/failover":        {"log", "audit", "witness/client", "verify", "proofs", "internal"},
+	"log/internal":        {"log/api", "witness/client", "verify", "proofs", "internal"},
 	"audit":               {"audit", "verify", "proofs", "internal"},
 	"publish":             {"log/api", "verify", "proofs", "internal"},
 	"internal":            {"internal"},

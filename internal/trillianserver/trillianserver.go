@@ -44,7 +44,7 @@ type Config struct {
 	// 10 ms.
 	SignerInterval time.Duration
 	// BatchSize is how many leaves the signer integrates in one pass. Zero
-	// means 8192.
+	// means 2048.
 	BatchSize int
 	// Stderr gets what both programs say. It may be nil: errors name the end
 	// of it all the same.

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // maxFound is how many differences Check names.
@@ -27,7 +30,7 @@ func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 		return err
 	}
 	if root.N < size {
-		return fmt.Errorf("%w: the copy has size %d, Trillian size %d and root %v. %s", ErrContradiction, size, root.N, root.Hash, advice)
+		return fmt.Errorf("%w: the copy has size %d, Trillian size %d and root %v. %s", ErrContradiction, size, root.N, root.Hash, adviceBehind)
 	}
 	var found []error
 	f := newFrontier()
@@ -90,13 +93,26 @@ func (l *Log) compare(ctx context.Context, want tileSet) (differing []error, err
 	return differing, nil
 }
 
-// Rebuild empties the copy and makes it again from Trillian's leaves. progress,
-// which may be nil, is told how many entries were added since the last time.
-func (l *Log) Rebuild(ctx context.Context, progress func(n int)) error {
+// Rebuild empties the copy and makes it again from Trillian's leaves. keep is the
+// tree that must remain, because it was signed: unless Trillian's begins with it the
+// error wraps a *log.Halt, and the copy, which may be the last one of signed entries,
+// is left as it is. progress, which may be nil, is told how many entries were added
+// since the last time.
+func (l *Log) Rebuild(ctx context.Context, keep proofs.Tree, progress func(n int)) error {
 	if err := l.take(ctx); err != nil {
 		return err
 	}
 	defer l.release()
+	root, err := l.remains(ctx, keep)
+	if err != nil {
+		return fmt.Errorf("the copy is left as it is: %w", err)
+	}
+	if size, err := l.cfg.Tiles.Size(ctx); err != nil {
+		// It may be damaged all over: that is what it is made anew for.
+		l.cfg.Logger.Warn("the size of the copy cannot be read; it is made anew", "err", err)
+	} else if size > root.N {
+		l.cfg.Logger.Warn("Trillian lacks entries of the copy; they are dropped, because they were never signed", "copy", size, "trillian", root.N, "signed", keep.N)
+	}
 	l.front = nil
 	l.cache.clear()
 	l.size.Store(0)
@@ -108,4 +124,27 @@ func (l *Log) Rebuild(ctx context.Context, progress func(n int)) error {
 	}
 	l.size.Store(l.front.size)
 	return nil
+}
+
+// remains returns Trillian's tree if it begins with the one that was signed.
+func (l *Log) remains(ctx context.Context, signed proofs.Tree) (proofs.Tree, error) {
+	root, err := l.client.root(ctx)
+	if err != nil {
+		return root, err
+	}
+	refuse := func(code log.HaltCode, how string) error {
+		return &log.Halt{
+			Code: code,
+			What: fmt.Sprintf("Trillian has a tree of size %d and root %v, which %s the tree of size %d and root %v that was signed", root.N, root.Hash, how, signed.N, signed.Hash),
+			Do:   adviceBehind,
+		}
+	}
+	if root.N < signed.N {
+		return root, refuse(log.HaltStorageBehind, "is smaller than")
+	}
+	err = l.client.consistent(ctx, signed, root)
+	if errors.Is(err, ErrContradiction) {
+		return root, refuse(log.HaltStorageForked, "does not begin with")
+	}
+	return root, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/storagetest"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 var databases atomic.Int64
@@ -111,7 +112,7 @@ func TestDeposedLeader(t *testing.T) {
 	if _, err := old.Append(t.Context(), batch("late", 3)); !errors.Is(err, ErrNoRight) {
 		t.Errorf("the old leader's Append: %v", err)
 	}
-	if err := old.Rebuild(t.Context(), nil); err == nil {
+	if err := old.Rebuild(t.Context(), proofs.EmptyTree, nil); err == nil {
 		t.Error("the old leader has emptied the copy")
 	}
 	wantOnce(t, next.Log, batch("old", 300), batch("next", 300))
@@ -128,7 +129,7 @@ func TestDeposedLeader(t *testing.T) {
 	if err := next.Check(t.Context(), nil); !errors.Is(err, ErrContradiction) {
 		t.Errorf("Check of a copy with a changed tile: %v", err)
 	}
-	if err := next.Rebuild(t.Context(), nil); err != nil {
+	if err := next.Rebuild(t.Context(), integrated(t, next.Log), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Check(t.Context(), nil); err != nil {

@@ -92,7 +92,7 @@ func (l *Log) findPending(ctx context.Context) error {
 func (l *Log) read(ctx context.Context) error {
 	front, err := readFrontier(ctx, l.cfg.Tiles)
 	if errors.Is(err, ErrContradiction) {
-		return halt(log.HaltStorageDamaged, err.Error())
+		return halt(log.HaltStorageDamaged, advice, err.Error())
 	}
 	if err != nil {
 		return err
@@ -117,7 +117,11 @@ func (l *Log) read(ctx context.Context) error {
 	return nil
 }
 
-const advice = "Find out which of the two was restored from an old copy, belongs to another log or is damaged. If it is the copy, rebuild it from Trillian; if it is Trillian, bring back the database that holds all entries"
+const (
+	advice = "Find out which of the two was restored from an old copy, belongs to another log or is damaged. If it is the copy, rebuild it from Trillian; if it is Trillian, bring back the database that holds all entries"
+	// adviceBehind is where Trillian has less than the copy, or not what was signed.
+	adviceBehind = "Bring back Trillian's newest database, and keep the copy until then: it may hold the only copy of signed entries"
+)
 
 func (l *Log) contradicted(root proofs.Tree) error {
 	err := contradicted(l.front.edge.Tree(), root)
@@ -126,16 +130,16 @@ func (l *Log) contradicted(root proofs.Tree) error {
 }
 
 func contradicted(tree, root proofs.Tree) error {
-	code := log.HaltStorageForked
+	code, do := log.HaltStorageForked, advice
 	if root.N < tree.N {
-		code = log.HaltStorageBehind
+		code, do = log.HaltStorageBehind, adviceBehind
 	}
-	return halt(code, fmt.Sprintf("the copy has size %d and root %v, Trillian size %d and root %v", tree.N, tree.Hash, root.N, root.Hash))
+	return halt(code, do, fmt.Sprintf("the copy has size %d and root %v, Trillian size %d and root %v", tree.N, tree.Hash, root.N, root.Hash))
 }
 
 // halt is a contradiction in front of which the log must stop.
-func halt(code log.HaltCode, what string) error {
-	return fmt.Errorf("%w: %w", ErrContradiction, &log.Halt{Code: code, What: what, Do: advice})
+func halt(code log.HaltCode, do, what string) error {
+	return fmt.Errorf("%w: %w", ErrContradiction, &log.Halt{Code: code, What: what, Do: do})
 }
 
 // step takes the copy forward towards Trillian's tree. values are the leaves that
@@ -163,7 +167,7 @@ func (l *Log) step(ctx context.Context, root proofs.Tree, values [][]byte) error
 	tree := next.edge.Tree()
 	err := l.client.consistent(ctx, tree, root)
 	if errors.Is(err, ErrContradiction) {
-		return halt(log.HaltStorageDamaged, fmt.Sprintf("leaves of Trillian lead from the copy (size %d) to size %d and root %v, which does not belong to Trillian's tree of size %d and root %v", l.front.size, tree.N, tree.Hash, root.N, root.Hash))
+		return halt(log.HaltStorageDamaged, advice, fmt.Sprintf("leaves of Trillian lead from the copy (size %d) to size %d and root %v, which does not belong to Trillian's tree of size %d and root %v", l.front.size, tree.N, tree.Hash, root.N, root.Hash))
 	}
 	if err != nil {
 		return err

@@ -267,7 +267,7 @@ func TestDamagedCopy(t *testing.T) {
 				t.Errorf("Check with %s damaged: %v", path, err)
 			}
 			progress := 0
-			if err := l.Rebuild(t.Context(), func(n int) { progress += n }); err != nil {
+			if err := l.Rebuild(t.Context(), tree, func(n int) { progress += n }); err != nil {
 				t.Fatal(err)
 			}
 			if int64(progress) != tree.N || integrated(t, l) != tree {
@@ -295,6 +295,58 @@ func words(err error) []string {
 
 func equal(a, b *memTiles) bool {
 	return a.size == b.size && maps.EqualFunc(a.tiles, b.tiles, slices.Equal[[]byte])
+}
+
+// A copy is not emptied where Trillian could not give back all that was signed, and
+// is where what Trillian lacks was not.
+func TestRebuildKeepsWhatWasSigned(t *testing.T) {
+	c := need(t)
+	one, two := c.config(t), c.config(t)
+	l := open(t, one)
+	mustAppend(t, l, "same", 300)
+	same := integrated(t, l)
+	mustAppend(t, l, "one", 100)
+	tree := integrated(t, l)
+	other := open(t, two)
+	mustAppend(t, other, "same", 300)
+	if integrated(t, other) != same {
+		t.Fatal("two trees of the same entries differ")
+	}
+	rebuild := func(keep proofs.Tree) (*memTiles, error) {
+		t.Helper()
+		cfg := two
+		copied := one.Tiles.(*memTiles).clone()
+		cfg.Tiles = copied
+		l, err := Connect(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return copied, l.Rebuild(t.Context(), keep, nil)
+	}
+	refused := func(what string, keep proofs.Tree, want log.HaltCode) {
+		t.Helper()
+		copied, err := rebuild(keep)
+		var halt *log.Halt
+		if !errors.As(err, &halt) || halt.Code != want || !strings.Contains(halt.Do, "Trillian's newest database") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !equal(copied, one.Tiles.(*memTiles)) {
+			t.Errorf("%s: the copy was changed", what)
+		}
+	}
+	refused("Trillian is smaller than what was signed", tree, log.HaltStorageBehind)
+	forked := same
+	forked.Hash[0] ^= 1
+	refused("Trillian has another tree of this size", forked, log.HaltStorageForked)
+	for _, keep := range []proofs.Tree{same, proofs.EmptyTree} {
+		copied, err := rebuild(keep)
+		if err != nil || !equal(copied, two.Tiles.(*memTiles)) {
+			t.Errorf("size %d was signed: a copy of size %d, %v", keep.N, copied.size, err)
+		}
+	}
+	mustAppend(t, other, "two", 200)
+	refused("Trillian has other entries", tree, log.HaltStorageForked)
 }
 
 // Leaves that do not lead to Trillian's own root reach no copy.

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/trillianlog"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func newBlob() *cobra.Command {
+	cmd := &cobra.Command{Use: "blob", Short: "Put back files that a log lacks"}
+	cmd.AddCommand(newBlobAdd())
+	return cmd
+}
+
+func newBlobAdd() *cobra.Command {
+	var at place
+	var on shared
+	cmd := &cobra.Command{
+		Use:   "add --dir DIR FILE...",
+		Short: "Put back files that leaves name and the log lacks",
+		Long: `Add puts files back into a log whose blobs.db, or state database, was restored from
+an old copy: logserver fsck says what is missing. Vendors, auditors, mirrors and
+caches (/blob/sha256/...) have them. A file is stored if a leaf names its SHA-256 as
+metadata or as snapshot and the log has no such file; add says for each what it did.
+
+Nothing else puts a file back: a submission of what is logged already does not, for
+a file may be missing because the operator withholds it. Which of the two it is only
+the operator knows; so do not add what you withhold. Each file that is stored is
+recorded, in actions.jsonl in the ledger's directory.
+
+What the files list can be looked up after logserver reindex.
+
+The log must not be served meanwhile. A log on servers (--storage, --state) may be; its
+record is in the database.
+
+It exits 1 if there was a file that no leaf names.`,
+		Example: `  logserver blob add --dir ./log 3.targets.json 3.snapshot.json
+  logserver blob add --dir ./log --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog *.json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return addBlobs(cmd.Context(), at, on, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	at.flags(cmd)
+	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
+	return cmd
+}
+
+func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, stderr io.Writer) (err error) {
+	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	var w *written
+	if on.on() {
+		w, err = on.openAdding(ctx, &cfg)
+	} else {
+		w, err = openDir(ctx, at, &cfg)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	names, err := openNames(ctx, cfg.Publisher.Storage, cfg.State)
+	if err != nil {
+		return err
+	}
+	unnamed := false
+	for _, path := range paths {
+		did, err := addBlob(ctx, path, names, cfg.Blobs, w.record)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		unnamed = unnamed || did == blobUnnamed
+		fmt.Fprintf(stdout, "%s: %s\n", path, did)
+	}
+	if unnamed {
+		return cli.Failed(cli.ErrReported)
+	}
+	return nil
+}
+
+// openAdding opens a log on servers for adding files. That needs no lease: a file is
+// stored under its SHA-256, so whoever else adds it adds the same.
+func (s *shared) openAdding(ctx context.Context, cfg *log.Config) (*written, error) {
+	c, err := s.connect(ctx, *cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Publisher.Storage = trillianlog.OpenReader(c.db.Tiles(nil))
+	cfg.Blobs, cfg.State = c.db.Blobs(), c.db.State(nil)
+	return &written{record: c.db.AppendAction, closers: []func() error{func() error { c.db.Close(); return nil }}}, nil
+}
+
+// What became of a file.
+const (
+	blobStored  = "stored"
+	blobThere   = "there already"
+	blobUnnamed = "no leaf names it"
+)
+
+// addBlob stores a file, once the action is recorded, and says what it did.
+func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, record func(context.Context, log.Action) error) (did string, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	sum := verify.Sum(data)
+	if ok, err := names.has(ctx, sum); err != nil || !ok {
+		return blobUnnamed, err
+	}
+	if _, err = blobs.Blob(sum); !errors.Is(err, fs.ErrNotExist) {
+		return blobThere, err
+	}
+	if err := record(ctx, actionNow("blob-add", fmt.Sprintf("the file with SHA-256 %v", sum))); err != nil {
+		return "", err
+	}
+	return blobStored, blobs.Put(ctx, [][]byte{data})
+}
+
+// names are the SHA-256 of the files that leaves name.
+type names struct {
+	state log.State
+	later map[verify.Digest]bool // of leaves that the derived state does not have
+}
+
+// openNames reads the leaves that the derived state does not have: after a restore
+// these are the ones whose files are missing.
+func openNames(ctx context.Context, storage log.Storage, state log.State) (*names, error) {
+	// First what must not be larger than what is read after it.
+	position, err := state.Position(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := &names{state: state, later: map[verify.Digest]bool{}}
+	for index := position.Tree().N / proofs.FullWidth; index*proofs.FullWidth < stored.N; index++ {
+		bundle, err := storage.ReadEntries(index, proofs.TileWidth(stored.N, -1, index))
+		if err != nil {
+			return nil, err
+		}
+		entries, err := proofs.ParseEntries(bundle)
+		if err != nil {
+			return nil, err
+		}
+		for i, e := range entries {
+			leaf, err := verify.ParseLeaf(e)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
+			}
+			n.later[leaf.Metadata], n.later[leaf.Snapshot] = true, true
+		}
+	}
+	return n, nil
+}
+
+func (n *names) has(ctx context.Context, sum verify.Digest) (bool, error) {
+	if n.later[sum] {
+		return true, nil
+	}
+	// One leaf that names a file does; others have it as their payload at most.
+	records, _, err := n.state.Lookup(ctx, sum, 100)
+	for _, rec := range records {
+		if rec.Leaf.Metadata == sum || rec.Leaf.Snapshot == sum {
+			return true, err
+		}
+	}
+	return false, err
+}
