@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // noStrace says why system calls cannot be made to fail here, or nothing.
@@ -34,10 +36,10 @@ var writing = []string{"fsync", "fdatasync", "pwrite64", "renameat", "openat", "
 // failingCalls has the Nth call of each thread fail while one release is on its
 // way into the log, and then lets the log work again. It has to go on without a
 // restart; if it stops, that it is started again has to be enough.
-func failingCalls(ctx context.Context, h *harness) ([]row, error) {
+func failingCalls(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	const name = "failing system calls during an append (strace)"
 	if why := noStrace(); why != "" {
-		return []row{{fault: name, skipped: why}}, nil
+		return []rehearsal.Row{{Fault: name, Skipped: why}}, nil
 	}
 	w, err := h.newWorld(ctx, "calls", 1, 1, place{})
 	if err != nil {
@@ -49,34 +51,34 @@ func failingCalls(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l := w.load(ctx, 1)
 	defer l.stop()
-	var rows []row
+	var rows []rehearsal.Row
 	for _, errno := range []string{"EIO", "ENOSPC"} {
 		for _, call := range writing {
-			r := newRow(fmt.Sprintf("%s from `%s` during an append", errno, call))
-			for when := 1; when <= h.calls+1 && r.held == nil; when++ {
+			r := rehearsal.NewRow(fmt.Sprintf("%s from `%s` during an append", errno, call))
+			for when := 1; when <= h.calls+1 && r.Held == nil; when++ {
 				spec := strconv.Itoa(when)
 				if when > h.calls {
 					spec = "1+" // every one
 				}
-				r.held = w.failCall(ctx, l, call, errno, spec, &r)
+				r.Held = w.failCall(ctx, l, call, errno, spec, &r)
 			}
-			if r.injected > 0 || r.held != nil {
+			if r.Injected > 0 || r.Held != nil {
 				rows = append(rows, r)
 			}
-			if r.held != nil && !w.log.alive() {
+			if r.Held != nil && !w.log.Alive() {
 				return rows, nil
 			}
 		}
 	}
 	l.stop()
 	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, row{fault: "all failing calls", held: err})
+		rows = append(rows, rehearsal.Row{Fault: "all failing calls", Held: err})
 	}
 	return rows, nil
 }
 
 // failCall makes a call fail while the load goes on for a few releases' time.
-func (w *world) failCall(ctx context.Context, l *load, call, errno, when string, r *row) error {
+func (w *world) failCall(ctx context.Context, l *load, call, errno, when string, r *rehearsal.Row) error {
 	if err := l.progress(ctx, 1); err != nil {
 		return err
 	}
@@ -85,31 +87,31 @@ func (w *world) failCall(ctx context.Context, l *load, call, errno, when string,
 		return err
 	}
 	// Until the release that the fault met is through, or has had its chance.
-	want := w.rec.count() + 2
-	_ = eventually(ctx, "", injectTime, func() bool { return w.rec.count() >= want || !w.log.alive() })
+	want := w.rec.Count() + 2
+	_ = rehearsal.Eventually(ctx, "", injectTime, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
 	n, err := s.detach()
 	if err != nil {
 		return err
 	}
-	r.injected += n
+	r.Injected += n
 	what := fmt.Sprintf("%s from call %s of %s", errno, when, call)
-	want = w.rec.count() + 2
-	_ = eventually(ctx, "", patience, func() bool { return w.rec.count() >= want || !w.log.alive() })
-	if !w.log.alive() {
-		r.outcomes["ended, and went on after a start"]++
+	want = w.rec.Count() + 2
+	_ = rehearsal.Eventually(ctx, "", rehearsal.Patience, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
+	if !w.log.Alive() {
+		r.Outcomes["ended, and went on after a start"]++
 		w.h.say("%s: it ended with: %s", what, w.panicked())
 		if err := w.startLog(ctx); err != nil {
 			return fmt.Errorf("%s: the log does not start again: %w", what, err)
 		}
 	} else if n > 0 {
 		defer func() {
-			if r.held == nil {
-				r.outcomes["went on by itself"]++
+			if r.Held == nil {
+				r.Outcomes["went on by itself"]++
 			}
 		}()
 	}
 	if err := l.progress(ctx, 2); err != nil {
-		if w.rec.err() != nil {
+		if w.rec.Err() != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		w.killLog()
@@ -143,8 +145,8 @@ type strace struct {
 // strace attaches to the log.
 func (w *world) strace(ctx context.Context, call, errno, when string) (*strace, error) {
 	s := &strace{done: make(chan struct{})}
-	s.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(w.log.cmd.Process.Pid), "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when))
-	s.cmd.SysProcAttr = childAttr()
+	s.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(w.log.Cmd.Process.Pid), "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when))
+	s.cmd.SysProcAttr = rehearsal.ChildAttr()
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

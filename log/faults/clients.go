@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // badClients keeps connections open, sends slowly, and sends too much, while
 // others submit.
-func badClients(ctx context.Context, h *harness) ([]row, error) {
+func badClients(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	w, err := h.newWorld(ctx, "clients", 1, 1, place{})
 	if err != nil {
 		return nil, err
@@ -25,37 +26,37 @@ func badClients(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l := w.load(ctx, loadClients)
 	defer l.stop()
-	var rows []row
+	var rows []rehearsal.Row
 	for _, v := range []struct {
 		name string
-		do   func(ctx context.Context, l *load, r *row) error
+		do   func(ctx context.Context, l *load, r *rehearsal.Row) error
 	}{
 		{"idle connections", w.idleClients},
 		{"clients that send a header, and then nothing of the body", w.slowClients},
 		{"bodies of 100 MB, announced and chunked", w.largeBodies},
 	} {
-		r := newRow(v.name)
-		if r.held = l.progress(ctx, 1); r.held == nil {
-			r.held = v.do(ctx, l, &r)
+		r := rehearsal.NewRow(v.name)
+		if r.Held = l.progress(ctx, 1); r.Held == nil {
+			r.Held = v.do(ctx, l, &r)
 		}
 		rows = append(rows, r)
 	}
-	r := newRow("more connections than the log may have files open")
-	r.held = w.scarceFiles(ctx, l, &r)
+	r := rehearsal.NewRow("more connections than the log may have files open")
+	r.Held = w.scarceFiles(ctx, l, &r)
 	rows = append(rows, r)
 	l.stop()
 	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, row{fault: "all clients", held: err})
+		rows = append(rows, rehearsal.Row{Fault: "all clients", Held: err})
 	}
 	return rows, nil
 }
 
 // scarceFiles starts the log with few file descriptors, which idle connections
 // then use up. When they go the log has to go on by itself.
-func (w *world) scarceFiles(ctx context.Context, l *load, r *row) error {
+func (w *world) scarceFiles(ctx context.Context, l *load, r *rehearsal.Row) error {
 	w.stopLog()
 	const most = "160"
-	p, err := start(ctx, "/bin", "sh", append([]string{"-c", "ulimit -n " + most + `; exec "$0" "$@"`, w.h.program("logserver")}, w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)...)
+	p, err := rehearsal.Start(ctx, "/bin", "sh", append([]string{"-c", "ulimit -n " + most + `; exec "$0" "$@"`, w.h.program("logserver")}, w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)...)
 	if err != nil {
 		return err
 	}
@@ -64,30 +65,30 @@ func (w *world) scarceFiles(ctx context.Context, l *load, r *row) error {
 		return err
 	}
 	closeAll, err := w.connections(ctx, w.h.idle, "", r)
-	pause(ctx, time.Second)
+	rehearsal.Pause(ctx, time.Second)
 	closeAll()
 	if err != nil {
 		return err
 	}
-	if !w.log.alive() {
+	if !w.log.Alive() {
 		return fmt.Errorf("the log ended: %s", w.panicked())
 	}
 	if err := l.progress(ctx, 10); err != nil {
 		return err
 	}
-	r.outcomes["went on by itself"]++
+	r.Outcomes["went on by itself"]++
 	return nil
 }
 
 // others measures how others fare meanwhile.
-func (w *world) others(ctx context.Context, l *load, r *row) error {
+func (w *world) others(ctx context.Context, l *load, r *rehearsal.Row) error {
 	if err := l.progress(ctx, 50); err != nil {
 		return err
 	}
 	began := time.Now()
-	v, err := newVendor()
+	v, err := rehearsal.NewVendor()
 	if err == nil {
-		err = w.submit(ctx, w.url(), v.genesis(), 10)
+		err = w.submit(ctx, w.url(), v.Genesis(), 10)
 	}
 	if err != nil {
 		return err
@@ -95,11 +96,11 @@ func (w *world) others(ctx context.Context, l *load, r *row) error {
 	if took := time.Since(began); took > 5*time.Second {
 		return fmt.Errorf("a submission took %v", took)
 	}
-	r.outcomes["others were served meanwhile"]++
+	r.Outcomes["others were served meanwhile"]++
 	return nil
 }
 
-func (w *world) connections(ctx context.Context, n int, say string, r *row) (closeAll func(), err error) {
+func (w *world) connections(ctx context.Context, n int, say string, r *rehearsal.Row) (closeAll func(), err error) {
 	var open []net.Conn
 	closeAll = func() {
 		for _, c := range open {
@@ -115,12 +116,12 @@ func (w *world) connections(ctx context.Context, n int, say string, r *row) (clo
 		if _, err := io.WriteString(c, say); err != nil {
 			return closeAll, err
 		}
-		r.injected++
+		r.Injected++
 	}
 	return closeAll, nil
 }
 
-func (w *world) idleClients(ctx context.Context, l *load, r *row) error {
+func (w *world) idleClients(ctx context.Context, l *load, r *rehearsal.Row) error {
 	closeAll, err := w.connections(ctx, w.h.idle, "", r)
 	defer closeAll()
 	if err != nil {
@@ -129,7 +130,7 @@ func (w *world) idleClients(ctx context.Context, l *load, r *row) error {
 	return w.others(ctx, l, r)
 }
 
-func (w *world) slowClients(ctx context.Context, l *load, r *row) error {
+func (w *world) slowClients(ctx context.Context, l *load, r *rehearsal.Row) error {
 	head := "POST /v1/repositories HTTP/1.1\r\nHost: log\r\nContent-Type: " + api.TypeJSON + "\r\nContent-Length: 65536\r\n\r\n{"
 	closeAll, err := w.connections(ctx, w.h.idle/5, head, r)
 	defer closeAll()
@@ -152,7 +153,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (w *world) largeBodies(ctx context.Context, l *load, r *row) error {
+func (w *world) largeBodies(ctx context.Context, l *load, r *rehearsal.Row) error {
 	const size = 100_000_000
 	for i := range 6 {
 		body := zeros(size)
@@ -165,17 +166,17 @@ func (w *world) largeBodies(ctx context.Context, l *load, r *row) error {
 		}
 		req.Header.Set("Content-Type", api.TypeJSON)
 		resp, err := w.http.Do(req)
-		r.injected++
+		r.Injected++
 		if err != nil {
 			// It hung up on a client that went on sending.
-			r.outcomes["hung up"]++
+			r.Outcomes["hung up"]++
 			continue
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusRequestEntityTooLarge {
 			return errors.New("answered with " + resp.Status)
 		}
-		r.outcomes["refused with 413"]++
+		r.Outcomes["refused with 413"]++
 	}
 	return w.others(ctx, l, r)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
@@ -25,16 +26,16 @@ import (
 // LD_PRELOAD and past system calls, and time namespaces leave the wall clock
 // alone: so here the log runs inside the harness, with a clock of its own, on its
 // real storage and with a real witness.
-func clockJumps(ctx context.Context, h *harness) ([]row, error) {
+func clockJumps(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	w, err := h.newWorld(ctx, "clock", 1, 1, place{})
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	r := newRow("clock back and forward by a day")
+	r := rehearsal.NewRow("clock back and forward by a day")
 	c := &clocked{w: w}
-	r.held = c.jumps(ctx, h.clocks, &r)
-	return []row{r}, nil
+	r.Held = c.jumps(ctx, h.clocks, &r)
+	return []rehearsal.Row{r}, nil
 }
 
 // clocked is a log inside this process.
@@ -46,7 +47,7 @@ type clocked struct {
 
 const day = 24 * time.Hour
 
-func (c *clocked) jumps(ctx context.Context, n int, r *row) error {
+func (c *clocked) jumps(ctx context.Context, n int, r *rehearsal.Row) error {
 	// Back first: a day in the past, now, a day ahead, a day in the past ...
 	steps := []time.Duration{-day, 0, day, -day, day, 0}
 	for i := 0; i < n; {
@@ -54,7 +55,7 @@ func (c *clocked) jumps(ctx context.Context, n int, r *row) error {
 			for range min(3, n-i) {
 				c.ahead.Store(int64(steps[i%len(steps)]))
 				i++
-				r.injected++
+				r.Injected++
 				if err := c.once(ctx, r); err != nil {
 					return err
 				}
@@ -64,7 +65,7 @@ func (c *clocked) jumps(ctx context.Context, n int, r *row) error {
 		if err != nil {
 			return err
 		}
-		r.outcomes["restarts between them"]++
+		r.Outcomes["restarts between them"]++
 	}
 	// As a process again, all that was seen must be there.
 	if err := c.w.startLog(ctx); err != nil {
@@ -75,10 +76,10 @@ func (c *clocked) jumps(ctx context.Context, n int, r *row) error {
 }
 
 // once sends a release after a jump and looks at the time of the signature.
-func (c *clocked) once(ctx context.Context, r *row) error {
-	v, err := newVendor()
+func (c *clocked) once(ctx context.Context, r *rehearsal.Row) error {
+	v, err := rehearsal.NewVendor()
 	if err == nil {
-		err = c.w.submit(ctx, c.w.url(), v.genesis(), 10)
+		err = c.w.submit(ctx, c.w.url(), v.Genesis(), 10)
 	}
 	if err != nil {
 		return fmt.Errorf("with the clock %v off: %w", time.Duration(c.ahead.Load()), err)
@@ -95,7 +96,7 @@ func (c *clocked) once(ctx context.Context, r *row) error {
 		return fmt.Errorf("signed at %d when the clock said %d", rec.Signed, now)
 	}
 	c.signed = rec.Signed
-	r.outcomes["published, with a time that does not run back"]++
+	r.Outcomes["published, with a time that does not run back"]++
 	return nil
 }
 

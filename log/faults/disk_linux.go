@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // disk is an ext4 file system in a file.
@@ -48,7 +50,7 @@ func (h *harness) newDisk(ctx context.Context, name string, size int64) (*disk, 
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := run(ctx, "mkfs.ext4", "-q", "-O", "^resize_inode", "-E", "lazy_itable_init=0", d.image); err != nil {
+	if _, err := rehearsal.Run(ctx, "mkfs.ext4", "-q", "-O", "^resize_inode", "-E", "lazy_itable_init=0", d.image); err != nil {
 		return nil, err
 	}
 	return d, d.mount(ctx)
@@ -56,7 +58,7 @@ func (h *harness) newDisk(ctx context.Context, name string, size int64) (*disk, 
 
 func (d *disk) mount(ctx context.Context) error {
 	// No commit by the clock: what is not synced is lost in a cut.
-	if _, err := run(ctx, "mount", "-o", "loop,commit=300", d.image, d.dir); err != nil {
+	if _, err := rehearsal.Run(ctx, "mount", "-o", "loop,commit=300", d.image, d.dir); err != nil {
 		return err
 	}
 	d.mounted = true
@@ -68,9 +70,9 @@ func (d *disk) unmount(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(rehearsal.Patience)
 	for time.Now().Before(deadline) {
-		if _, err = run(ctx, "umount", d.dir); err == nil {
+		if _, err = rehearsal.Run(ctx, "umount", d.dir); err == nil {
 			d.mounted = false
 			return nil
 		}

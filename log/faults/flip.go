@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -58,26 +59,26 @@ var kinds = []kind{
 type flipper struct {
 	h     *harness
 	w     *world
-	whole *history  // of the log before
-	old   []release // acknowledged before
-	next  release   // of a vendor of the log; acceptable, not sent yet
-	saved string    // the directories as they were
+	whole *rehearsal.History  // of the log before
+	old   []rehearsal.Release // acknowledged before
+	next  rehearsal.Release   // of a vendor of the log; acceptable, not sent yet
+	saved string              // the directories as they were
 }
 
 // flippedBits flips one bit in each kind of file, and looks at what the log makes
 // of it. It may refuse to start or to go on; it may serve what is damaged, where
 // a reader notices; it may have what it needs elsewhere. It must never sign or
 // serve what is wrong as right.
-func flippedBits(ctx context.Context, h *harness) ([]row, error) {
+func flippedBits(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	f, err := h.newFlipper(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer f.w.close()
-	rows := make([]row, len(kinds))
+	rows := make([]rehearsal.Row, len(kinds))
 	errs := make([][]error, len(kinds))
 	for i, k := range kinds {
-		rows[i] = newRow("one flipped bit: " + k.name)
+		rows[i] = rehearsal.NewRow("one flipped bit: " + k.name)
 	}
 	for n := range h.flips {
 		i := n % len(kinds)
@@ -85,18 +86,18 @@ func flippedBits(ctx context.Context, h *harness) ([]row, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		rows[i].injected++
+		rows[i].Injected++
 		if err != nil {
 			errs[i] = append(errs[i], fmt.Errorf("%s: %w", where, err))
 			outcome = "WRONG"
 		}
-		rows[i].outcomes[outcome]++
+		rows[i].Outcomes[outcome]++
 		if (n+1)%50 == 0 {
 			h.say("%d bits flipped", n+1)
 		}
 	}
 	for i := range rows {
-		rows[i].held = errors.Join(errs[i]...)
+		rows[i].Held = errors.Join(errs[i]...)
 	}
 	return rows, nil
 }
@@ -123,20 +124,20 @@ func (f *flipper) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := newVendor()
+	v, err := rehearsal.NewVendor()
 	if err == nil {
-		err = f.w.submit(ctx, f.w.url(), v.genesis(), 10)
+		err = f.w.submit(ctx, f.w.url(), v.Genesis(), 10)
 	}
 	if err != nil {
 		return err
 	}
-	f.next = v.next()
+	f.next = v.Next()
 	if f.whole, err = f.w.check(ctx); err != nil {
 		return err
 	}
-	size := f.whole.size()
+	size := f.whole.Size()
 	for i := range size {
-		if rel, ok := f.w.rec.acked[i]; ok {
+		if rel, ok := f.w.rec.Acked[i]; ok {
 			f.old = append(f.old, rel)
 		}
 	}
@@ -149,14 +150,14 @@ func (f *flipper) prepare(ctx context.Context) error {
 		return err
 	}
 	f.w.stopLog()
-	f.w.witnesses[0].stop()
+	f.w.witnesses[0].Stop()
 	return copyTree(ctx, f.w.dir, f.saved+".closed")
 }
 
 // reset brings everything back to what it was.
 func (f *flipper) reset(ctx context.Context, closed bool) error {
 	f.w.killLog()
-	f.w.witnesses[0].kill()
+	f.w.witnesses[0].Kill()
 	for _, dir := range []string{f.w.logDir, f.w.ledgerDir, f.w.witnessDir(0), f.w.witnessDir(0) + ".ledger"} {
 		saved := filepath.Join(f.saved, filepath.Base(dir))
 		if closed {
@@ -169,8 +170,8 @@ func (f *flipper) reset(ctx context.Context, closed bool) error {
 			return err
 		}
 	}
-	f.w.rec = newRecord()
-	f.w.taps[0].rec.Store(f.w.rec)
+	f.w.rec = rehearsal.NewRecord()
+	f.w.taps[0].Rec.Store(f.w.rec)
 	return f.w.startWitness(ctx, 0)
 }
 
@@ -194,7 +195,7 @@ func (f *flipper) flip(ctx context.Context, k kind) (outcome, where string, err 
 		return "", where, err
 	}
 	err = f.w.startLog(ctx)
-	if isEnded(err) {
+	if rehearsal.IsEnded(err) {
 		return "refused to start", where, f.judge()
 	}
 	if err != nil {
@@ -241,18 +242,18 @@ func (f *flipper) damage(dir string, is func(string) bool) (where string, err er
 // reads any more.
 func (f *flipper) used(path string) bool {
 	id, err := proofs.ParseTilePath(strings.TrimPrefix(path, "tree/"))
-	return err != nil || id.Width == 256 || int64(id.Width) == f.whole.size()>>(8*max(0, id.Level))%256
+	return err != nil || id.Width == 256 || int64(id.Width) == f.whole.Size()>>(8*max(0, id.Level))%256
 }
 
 // hit flips a bit of a release's payload in a file.
-func (f *flipper) hit(path string, rel release) (where string, err error) {
+func (f *flipper) hit(path string, rel rehearsal.Release) (where string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return path, err
 	}
 	var at []int
 	for i := 0; ; i++ {
-		n := bytes.Index(b[i:], rel.leaf.Payload[:])
+		n := bytes.Index(b[i:], rel.Leaf.Payload[:])
 		if n < 0 {
 			break
 		}
@@ -262,23 +263,23 @@ func (f *flipper) hit(path string, rel release) (where string, err error) {
 	if len(at) == 0 {
 		return path, errors.New("the payload is not in it")
 	}
-	bit := 8*at[f.h.rand.IntN(len(at))] + f.h.rand.IntN(8*len(rel.leaf.Payload))
+	bit := 8*at[f.h.rand.IntN(len(at))] + f.h.rand.IntN(8*len(rel.Leaf.Payload))
 	b[bit/8] ^= 1 << (bit % 8)
-	return fmt.Sprintf("bit %d of %s, in the payload of %s %d", bit, path, rel.claim.Role, rel.claim.Version), os.WriteFile(path, b, 0o600)
+	return fmt.Sprintf("bit %d of %s, in the payload of %s %d", bit, path, rel.Claim.Role, rel.Claim.Version), os.WriteFile(path, b, 0o600)
 }
 
 // use sends a new release and some old ones, and has an auditor replay the log.
-func (f *flipper) use(ctx context.Context, again ...release) (outcome string, err error) {
+func (f *flipper) use(ctx context.Context, again ...rehearsal.Release) (outcome string, err error) {
 	acked := f.w.submit(ctx, f.w.url(), f.next, 2) == nil
 	complaint := ""
 	for _, old := range again {
 		if err := f.w.submit(ctx, f.w.url(), old, 2); err != nil {
 			complaint = err.Error()
-		} else if at := f.w.rec.index[old.claim]; f.whole.entries[at] == nil || string(f.whole.entries[at]) != string(old.leaf.Marshal()) {
-			return "", fmt.Errorf("%v was acknowledged at index %d, where it is not", old.claim, at)
+		} else if at := f.w.rec.Index[old.Claim]; f.whole.Entries[at] == nil || string(f.whole.Entries[at]) != string(old.Leaf.Marshal()) {
+			return "", fmt.Errorf("%v was acknowledged at index %d, where it is not", old.Claim, at)
 		}
 	}
-	size := f.whole.size()
+	size := f.whole.Size()
 	if acked {
 		size++
 	}
@@ -308,15 +309,15 @@ func (f *flipper) use(ctx context.Context, again ...release) (outcome string, er
 // judge holds every checkpoint that was signed or published against the only
 // trees that are right: those of the log before, and with the one new release.
 func (f *flipper) judge() error {
-	right := &history{trees: slices.Clone(f.whole.trees), entries: slices.Clone(f.whole.entries)}
+	right := &rehearsal.History{Trees: slices.Clone(f.whole.Trees), Entries: slices.Clone(f.whole.Entries)}
 	edge := new(proofs.Edge)
-	for _, e := range f.whole.entries {
+	for _, e := range f.whole.Entries {
 		if err := edge.Append(proofs.LeafHash(e)); err != nil {
 			return err
 		}
 	}
-	if err := right.grow(edge, f.next.leaf.Marshal()); err != nil {
+	if err := right.Grow(edge, f.next.Leaf.Marshal()); err != nil {
 		return err
 	}
-	return f.w.rec.compare(right)
+	return f.w.rec.Compare(right)
 }

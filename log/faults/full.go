@@ -7,28 +7,30 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // diskFull fills the disk of the log, or of its ledger, under load, and frees it
 // again. The log has to come back without a restart; in every second round it is
 // also killed and started while the disk is full.
-func diskFull(ctx context.Context, h *harness) ([]row, error) {
+func diskFull(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	if why := noDisks(); why != "" {
-		return []row{{fault: "disk full, then freed", skipped: why}}, nil
+		return []rehearsal.Row{{Fault: "disk full, then freed", Skipped: why}}, nil
 	}
-	var rows []row
+	var rows []rehearsal.Row
 	for _, ledger := range []bool{false, true} {
-		r := newRow("disk full under load, then freed: the log's")
+		r := rehearsal.NewRow("disk full under load, then freed: the log's")
 		if ledger {
-			r.fault = "disk full under load, then freed: the ledger's"
+			r.Fault = "disk full under load, then freed: the ledger's"
 		}
-		r.held = h.fillDisk(ctx, &r, ledger)
+		r.Held = h.fillDisk(ctx, &r, ledger)
 		rows = append(rows, r)
 	}
 	return rows, nil
 }
 
-func (h *harness) fillDisk(ctx context.Context, r *row, ledger bool) (err error) {
+func (h *harness) fillDisk(ctx context.Context, r *rehearsal.Row, ledger bool) (err error) {
 	size := int64(64)
 	if ledger {
 		size = 8
@@ -65,17 +67,17 @@ func (h *harness) fillDisk(ctx context.Context, r *row, ledger bool) (err error)
 	return err
 }
 
-func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *row, restart bool) error {
+func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *rehearsal.Row, restart bool) error {
 	ballast := filepath.Join(d.dir, "ballast")
 	if err := fill(ballast); err != nil {
 		return err
 	}
-	r.injected++
+	r.Injected++
 	// Until nothing is acknowledged any more: what fits into allocated blocks
 	// still is.
-	last, since := w.rec.count(), time.Now()
-	err := eventually(ctx, "the log notices that its disk is full", patience, func() bool {
-		if n := w.rec.count(); n != last {
+	last, since := w.rec.Count(), time.Now()
+	err := rehearsal.Eventually(ctx, "the log notices that its disk is full", rehearsal.Patience, func() bool {
+		if n := w.rec.Count(); n != last {
 			last, since = n, time.Now()
 			_ = fill(ballast) // what has been freed since
 		}
@@ -84,17 +86,17 @@ func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *r
 	if err != nil {
 		return err
 	}
-	if !w.log.alive() {
-		r.outcomes["ended"]++
+	if !w.log.Alive() {
+		r.Outcomes["ended"]++
 	} else {
-		r.outcomes["stopped acknowledging"]++
+		r.Outcomes["stopped acknowledging"]++
 	}
 	if restart {
 		w.killLog()
 		if err := w.startLog(ctx); err == nil {
-			r.outcomes["started on a full disk"]++
-		} else if isEnded(err) {
-			r.outcomes["refused to start on a full disk"]++
+			r.Outcomes["started on a full disk"]++
+		} else if rehearsal.IsEnded(err) {
+			r.Outcomes["refused to start on a full disk"]++
 		} else {
 			return err
 		}
@@ -102,7 +104,7 @@ func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *r
 	if err := os.Remove(ballast); err != nil {
 		return err
 	}
-	if !w.log.alive() {
+	if !w.log.Alive() {
 		if !restart {
 			return fmt.Errorf("the log did not survive a full disk: %s", w.lastWords())
 		}
@@ -113,7 +115,7 @@ func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *r
 	if err := l.progress(ctx, 20); err != nil {
 		return fmt.Errorf("with space again: %w", err)
 	}
-	r.outcomes["went on by itself"]++
+	r.Outcomes["went on by itself"]++
 	return nil
 }
 

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"os/exec"
 	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 const loadClients = 4
 
 // killed kills the log with SIGKILL under load, again and again, one process
 // after another, and once in a while before it has even opened.
-func killed(ctx context.Context, h *harness) ([]row, error) {
-	r := newRow("`kill -9` under load, three witnesses")
+func killed(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
+	r := rehearsal.NewRow("`kill -9` under load, three witnesses")
 	w, err := h.newWorld(ctx, "kill", 3, 2, place{})
 	if err != nil {
 		return nil, err
@@ -23,16 +25,16 @@ func killed(ctx context.Context, h *harness) ([]row, error) {
 		return nil, err
 	}
 	l := w.load(ctx, loadClients)
-	r.held = h.killLoop(ctx, w, l, &r)
+	r.Held = h.killLoop(ctx, w, l, &r)
 	l.stop()
-	if r.held == nil {
-		_, r.held = w.check(ctx)
+	if r.Held == nil {
+		_, r.Held = w.check(ctx)
 	}
-	r.outcomes["releases acknowledged"] = len(w.rec.acked)
-	return []row{r}, nil
+	r.Outcomes["releases acknowledged"] = len(w.rec.Acked)
+	return []rehearsal.Row{r}, nil
 }
 
-func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *row) error {
+func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
 	var slowest time.Duration
 	for n := 0; n < h.kills; n++ {
 		// The first kill of a process comes at any time after the first
@@ -40,25 +42,25 @@ func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *row) error
 		if err := l.progress(ctx, 1); err != nil {
 			return fmt.Errorf("after kill %d: %w", n, err)
 		}
-		pause(ctx, h.between(0, 200*time.Millisecond))
+		rehearsal.Pause(ctx, h.between(0, 200*time.Millisecond))
 		w.killLog()
-		r.injected++
+		r.Injected++
 		if n%4 == 3 && n+1 < h.kills {
 			if err := h.killStarting(ctx, w); err != nil {
 				return err
 			}
 			n++
-			r.injected++
-			r.outcomes["killed while it started"]++
+			r.Injected++
+			r.Outcomes["killed while it started"]++
 		}
 		began := time.Now()
 		if err := w.startLog(ctx); err != nil {
 			return fmt.Errorf("after kill %d the log does not start: %w", n+1, err)
 		}
 		slowest = max(slowest, time.Since(began))
-		r.outcomes["went on by itself"]++
+		r.Outcomes["went on by itself"]++
 		if (n+1)/50 > n/50 {
-			h.say("%d kills, %d acknowledgements, slowest start %v", n+1, w.rec.count(), slowest.Round(time.Millisecond))
+			h.say("%d kills, %d acknowledgements, slowest start %v", n+1, w.rec.Count(), slowest.Round(time.Millisecond))
 		}
 	}
 	return l.progress(ctx, 1)
@@ -67,11 +69,11 @@ func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *row) error
 // killStarting kills a log that is being opened.
 func (h *harness) killStarting(ctx context.Context, w *world) error {
 	cmd := exec.Command(h.program("logserver"), w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)
-	cmd.SysProcAttr = childAttr()
+	cmd.SysProcAttr = rehearsal.ChildAttr()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	pause(ctx, h.between(0, 60*time.Millisecond))
+	rehearsal.Pause(ctx, h.between(0, 60*time.Millisecond))
 	_ = cmd.Process.Kill() // how it ends is how it was killed
 	_ = cmd.Wait()
 	return nil
@@ -84,8 +86,8 @@ func (w *world) mustRefuse(ctx context.Context, reason string) error {
 		w.killLog()
 		return errors.New("the log started, and should have refused: " + reason)
 	}
-	if !isEnded(err) {
+	if !rehearsal.IsEnded(err) {
 		return err
 	}
-	return says(err.Error(), reason)
+	return rehearsal.Says(err.Error(), reason)
 }

@@ -34,6 +34,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // counts says how often what is injected.
@@ -58,7 +60,7 @@ var (
 // scenario is one kind of fault.
 type scenario struct {
 	name string
-	run  func(ctx context.Context, h *harness) ([]row, error)
+	run  func(ctx context.Context, h *harness) ([]rehearsal.Row, error)
 }
 
 var scenarios = []scenario{
@@ -101,7 +103,7 @@ func long(ctx context.Context, n counts, dir string, seed uint64, only string) (
 		return 2, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(bin)) }()
-	if err := build(ctx, bin); err != nil {
+	if err := rehearsal.Build(ctx, bin, "logserver", "witness"); err != nil {
 		return 2, err
 	}
 	h, err := newHarness(n, dir, bin, seed)
@@ -112,7 +114,7 @@ func long(ctx context.Context, n counts, dir string, seed uint64, only string) (
 	h.say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	started := time.Now()
 	fmt.Printf("%s, %s/%s, %d CPUs, seed %d\n\n", started.UTC().Format("2006-01-02 15:04 MST"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), seed)
-	var rows []row
+	var rows []rehearsal.Row
 	for _, s := range scenarios {
 		if only != "" && !strings.Contains(","+only+",", ","+s.name+",") {
 			continue
@@ -123,12 +125,12 @@ func long(ctx context.Context, n counts, dir string, seed uint64, only string) (
 			return 2, context.Cause(ctx)
 		}
 		if err != nil {
-			got = append(got, row{fault: s.name, held: err})
+			got = append(got, rehearsal.Row{Fault: s.name, Held: err})
 		}
 		rows = append(rows, got...)
 		h.say("%s: %v", s.name, time.Since(begin).Round(100*time.Millisecond))
 	}
-	code = printTable(os.Stdout, rows)
+	code = rehearsal.PrintTable(os.Stdout, rows)
 	fmt.Printf("\n%v\n", time.Since(started).Round(time.Second))
 	return code, nil
 }

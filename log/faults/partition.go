@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // partitioned keeps two of three witnesses from the log, in each way that a
 // witness can be away, while the load goes on. Nothing may be published or
 // acknowledged without the quorum; what is published stays readable; and all of
 // it goes on by itself when the witnesses are back.
-func partitioned(ctx context.Context, h *harness) ([]row, error) {
+func partitioned(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	w, err := h.newWorld(ctx, "partition", 3, 2, place{})
 	if err != nil {
 		return nil, err
@@ -23,24 +25,24 @@ func partitioned(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l := w.load(ctx, loadClients)
 	defer l.stop()
-	var rows []row
+	var rows []rehearsal.Row
 	for _, v := range []struct {
 		name       string
 		away, back func(i int) error
 	}{
 		{"stopped (SIGSTOP)",
-			func(i int) error { return w.witnesses[i].signal(syscall.SIGSTOP) },
-			func(i int) error { return w.witnesses[i].signal(syscall.SIGCONT) }},
+			func(i int) error { return w.witnesses[i].Signal(syscall.SIGSTOP) },
+			func(i int) error { return w.witnesses[i].Signal(syscall.SIGCONT) }},
 		{"killed",
-			func(i int) error { w.witnesses[i].kill(); return nil },
+			func(i int) error { w.witnesses[i].Kill(); return nil },
 			func(i int) error { return w.startWitness(ctx, i) }},
 		{"unreachable",
-			func(i int) error { w.taps[i].torn.Store(true); return nil },
-			func(i int) error { w.taps[i].torn.Store(false); return nil }},
+			func(i int) error { w.taps[i].Torn.Store(true); return nil },
+			func(i int) error { w.taps[i].Torn.Store(false); return nil }},
 	} {
-		r := newRow("two of three witnesses " + v.name + " under load")
+		r := rehearsal.NewRow("two of three witnesses " + v.name + " under load")
 		for n := range h.partition {
-			if r.held = w.part(ctx, l, [2]int{n % 3, (n + 1) % 3}, v.away, v.back, &r); r.held != nil {
+			if r.Held = w.part(ctx, l, [2]int{n % 3, (n + 1) % 3}, v.away, v.back, &r); r.Held != nil {
 				break
 			}
 		}
@@ -48,12 +50,12 @@ func partitioned(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l.stop()
 	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, row{fault: "all partitions", held: err})
+		rows = append(rows, rehearsal.Row{Fault: "all partitions", Held: err})
 	}
 	return rows, nil
 }
 
-func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(int) error, r *row) error {
+func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(int) error, r *rehearsal.Row) error {
 	if err := l.progress(ctx, 10); err != nil {
 		return err
 	}
@@ -62,11 +64,11 @@ func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(i
 			return err
 		}
 	}
-	r.injected++
+	r.Injected++
 	// What two witnesses had in their hands may still come.
-	last, since := w.rec.count(), time.Now()
-	err := eventually(ctx, "without a quorum nothing is acknowledged", patience, func() bool {
-		if n := w.rec.count(); n != last {
+	last, since := w.rec.Count(), time.Now()
+	err := rehearsal.Eventually(ctx, "without a quorum nothing is acknowledged", rehearsal.Patience, func() bool {
+		if n := w.rec.Count(); n != last {
 			last, since = n, time.Now()
 		}
 		return time.Since(since) > 600*time.Millisecond
@@ -74,7 +76,7 @@ func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(i
 	if err != nil {
 		return err
 	}
-	r.outcomes["acknowledged nothing without a quorum"]++
+	r.Outcomes["acknowledged nothing without a quorum"]++
 	for _, path := range []string{"/checkpoint", "/v1/entries/0/proof", "/v1/repositories", "/healthz"} {
 		if _, err := w.get(ctx, path); err != nil {
 			return fmt.Errorf("reads do not go on: %w", err)
@@ -82,7 +84,7 @@ func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(i
 	}
 	// Ready or not, it says so at once.
 	if _, err := w.get(ctx, "/readyz"); err != nil {
-		r.outcomes["was not ready"]++
+		r.Outcomes["was not ready"]++
 	}
 	for _, i := range who {
 		if err := back(i); err != nil {
@@ -92,6 +94,6 @@ func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(i
 	if err := l.progress(ctx, 10); err != nil {
 		return errors.Join(errors.New("with the witnesses back"), err)
 	}
-	r.outcomes["went on by itself"]++
+	r.Outcomes["went on by itself"]++
 	return nil
 }

@@ -7,15 +7,17 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // powerCut cuts the power of the disk that the log is on, under load: with the
 // ledger on the same disk, on one that is cut with it, and on one that goes on.
-func powerCut(ctx context.Context, h *harness) ([]row, error) {
+func powerCut(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	if why := noDisks(); why != "" {
-		return []row{{fault: "power cut (ext4 shut down) under load", skipped: why}}, nil
+		return []rehearsal.Row{{Fault: "power cut (ext4 shut down) under load", Skipped: why}}, nil
 	}
-	var rows []row
+	var rows []rehearsal.Row
 	for i, v := range []struct {
 		name   string
 		ledger bool // has a disk of its own
@@ -25,14 +27,14 @@ func powerCut(ctx context.Context, h *harness) ([]row, error) {
 		if n == 0 {
 			continue
 		}
-		r := newRow("power cut (ext4 shut down) under load, " + v.name)
-		r.held = h.cutPower(ctx, &r, n, v.ledger, v.both)
+		r := rehearsal.NewRow("power cut (ext4 shut down) under load, " + v.name)
+		r.Held = h.cutPower(ctx, &r, n, v.ledger, v.both)
 		rows = append(rows, r)
 	}
 	return rows, nil
 }
 
-func (h *harness) cutPower(ctx context.Context, r *row, n int, second, both bool) (err error) {
+func (h *harness) cutPower(ctx context.Context, r *rehearsal.Row, n int, second, both bool) (err error) {
 	log, err := h.newDisk(ctx, "disk", 256)
 	if err != nil {
 		return err
@@ -62,11 +64,11 @@ func (h *harness) cutPower(ctx context.Context, r *row, n int, second, both bool
 	defer l.stop()
 	for range n {
 		if err := l.progress(ctx, 1); err != nil {
-			return fmt.Errorf("after cut %d: %w", r.injected, err)
+			return fmt.Errorf("after cut %d: %w", r.Injected, err)
 		}
-		pause(ctx, h.between(0, 120*time.Millisecond))
+		rehearsal.Pause(ctx, h.between(0, 120*time.Millisecond))
 		if err := h.cutOnce(ctx, w, disks, r); err != nil {
-			return fmt.Errorf("cut %d: %w", r.injected, err)
+			return fmt.Errorf("cut %d: %w", r.Injected, err)
 		}
 	}
 	if err := l.progress(ctx, 1); err != nil {
@@ -74,17 +76,17 @@ func (h *harness) cutPower(ctx context.Context, r *row, n int, second, both bool
 	}
 	l.stop()
 	_, err = w.check(ctx)
-	r.outcomes["releases acknowledged"] = len(w.rec.acked)
+	r.Outcomes["releases acknowledged"] = len(w.rec.Acked)
 	return err
 }
 
 // cutOnce cuts the disks off and starts the log again.
-func (h *harness) cutOnce(ctx context.Context, w *world, disks []*disk, r *row) error {
+func (h *harness) cutOnce(ctx context.Context, w *world, disks []*disk, r *rehearsal.Row) error {
 	// Half of the processes are frozen before the disk stops, as in a real
 	// cut; the others see their writes fail, which is worse.
 	frozen := h.rand.IntN(2) == 0
 	if frozen {
-		if err := w.log.signal(syscall.SIGSTOP); err != nil {
+		if err := w.log.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 	}
@@ -97,9 +99,9 @@ func (h *harness) cutOnce(ctx context.Context, w *world, disks []*disk, r *row) 
 			return fmt.Errorf("shut down ext4: %w", err)
 		}
 	}
-	r.injected++
+	r.Injected++
 	if !frozen {
-		pause(ctx, h.between(0, 60*time.Millisecond))
+		rehearsal.Pause(ctx, h.between(0, 60*time.Millisecond))
 	}
 	w.killLog()
 	for _, d := range disks {
@@ -110,6 +112,6 @@ func (h *harness) cutOnce(ctx context.Context, w *world, disks []*disk, r *row) 
 	if err := w.startLog(ctx); err != nil {
 		return fmt.Errorf("the log does not start: %w", err)
 	}
-	r.outcomes["went on by itself"]++
+	r.Outcomes["went on by itself"]++
 	return nil
 }

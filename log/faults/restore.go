@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -78,7 +79,7 @@ func back(names ...string) func(context.Context, *world, string) error {
 }
 
 func reindex(ctx context.Context, w *world, _ string) error {
-	_, err := run(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir)
+	_, err := rehearsal.Run(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir)
 	return err
 }
 
@@ -125,7 +126,7 @@ func otherKey(_ context.Context, w *world, _ string) error {
 // restored brings back old copies of a log's files, or takes files away, starts
 // it, does what its refusal asks for, and goes on: one log has all of it done to
 // it in turn.
-func restored(ctx context.Context, h *harness) ([]row, error) {
+func restored(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	w, err := h.newWorld(ctx, "restore", 1, 1, place{})
 	if err != nil {
 		return nil, err
@@ -136,11 +137,11 @@ func restored(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l := w.load(ctx, 2)
 	defer l.stop()
-	rows := make([]row, len(losses))
+	rows := make([]rehearsal.Row, len(losses))
 	for i, loss := range losses {
-		rows[i] = newRow(loss.name)
+		rows[i] = rehearsal.NewRow(loss.name)
 		for range h.restores {
-			if rows[i].held = w.lose(ctx, l, loss, &rows[i]); rows[i].held != nil {
+			if rows[i].Held = w.lose(ctx, l, loss, &rows[i]); rows[i].Held != nil {
 				// What follows would say nothing of its own.
 				return append(rows[:i+1], w.rest(losses[i+1:])...), nil
 			}
@@ -148,17 +149,17 @@ func restored(ctx context.Context, h *harness) ([]row, error) {
 	}
 	l.stop()
 	if _, err := w.check(ctx); err != nil {
-		r := newRow("all of these")
-		r.held = err
+		r := rehearsal.NewRow("all of these")
+		r.Held = err
 		rows = append(rows, r)
 	}
 	return append(rows, h.forked(ctx)), nil
 }
 
-func (w *world) rest(left []loss) []row {
-	var rows []row
+func (w *world) rest(left []loss) []rehearsal.Row {
+	var rows []rehearsal.Row
 	for _, l := range left {
-		rows = append(rows, row{fault: l.name, skipped: "the log did not survive the one before"})
+		rows = append(rows, rehearsal.Row{Fault: l.name, Skipped: "the log did not survive the one before"})
 	}
 	return rows
 }
@@ -174,7 +175,7 @@ func (w *world) save(ctx context.Context, name string) (string, error) {
 	return dir, errors.Join(copyTree(ctx, w.logDir, filepath.Join(dir, "log")), copyTree(ctx, w.ledgerDir, filepath.Join(dir, "ledger")))
 }
 
-func (w *world) lose(ctx context.Context, l *load, loss loss, r *row) error {
+func (w *world) lose(ctx context.Context, l *load, loss loss, r *rehearsal.Row) error {
 	if err := l.progress(ctx, 5); err != nil {
 		return err
 	}
@@ -197,15 +198,15 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *row) error {
 	if err := loss.do(ctx, w, old); err != nil {
 		return err
 	}
-	r.injected++
+	r.Injected++
 	if loss.older {
-		w.rec.allowOlder()
+		w.rec.AllowOlder()
 	}
 	if loss.refuses != "" {
 		if err := w.mustRefuse(ctx, loss.refuses); err != nil {
 			return err
 		}
-		r.outcomes["refused to start, and said why"]++
+		r.Outcomes["refused to start, and said why"]++
 		if err := loss.repair(ctx, w, now); err != nil {
 			return fmt.Errorf("repair: %w", err)
 		}
@@ -217,9 +218,9 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *row) error {
 		return err
 	}
 	if loss.refuses == "" {
-		r.outcomes["went on by itself"]++
+		r.Outcomes["went on by itself"]++
 	} else {
-		r.outcomes["went on after the repair"]++
+		r.Outcomes["went on after the repair"]++
 	}
 	return nil
 }
@@ -227,15 +228,15 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *row) error {
 // forked restores everything, the ledger too, which no log can notice by itself:
 // it signs a second history. What is held then is that no witness cosigns it, so
 // nothing of it is published or acknowledged.
-func (h *harness) forked(ctx context.Context) row {
-	r := newRow("log directory and ledger restored from an old copy")
+func (h *harness) forked(ctx context.Context) rehearsal.Row {
+	r := rehearsal.NewRow("log directory and ledger restored from an old copy")
 	w, err := h.newWorld(ctx, "forked", 3, 2, place{})
 	if err != nil {
-		r.held = err
+		r.Held = err
 		return r
 	}
 	defer w.close()
-	r.held = func() error {
+	r.Held = func() error {
 		if err := w.startLog(ctx); err != nil {
 			return err
 		}
@@ -267,49 +268,58 @@ func (h *harness) forked(ctx context.Context) row {
 		if err := errors.Join(copyTree(ctx, filepath.Join(old, "log"), w.logDir), copyTree(ctx, filepath.Join(old, "ledger"), w.ledgerDir)); err != nil {
 			return err
 		}
-		r.injected++
+		r.Injected++
 		return w.fork(ctx, whole, &r)
 	}()
 	return r
 }
 
 // fork lets a log that has lost its memory go on for a moment.
-func (w *world) fork(ctx context.Context, whole *history, r *row) error {
-	w.rec = newRecord()
+func (w *world) fork(ctx context.Context, whole *rehearsal.History, r *rehearsal.Row) error {
+	w.rec = rehearsal.NewRecord()
 	for _, t := range w.taps {
-		t.rec.Store(w.rec)
+		t.Rec.Store(w.rec)
 	}
 	if err := w.startLog(ctx); err != nil {
-		if isEnded(err) {
-			r.outcomes["refused to start"]++
+		if rehearsal.IsEnded(err) {
+			r.Outcomes["refused to start"]++
 			return nil
 		}
 		return err
 	}
-	v, err := newVendor()
+	v, err := rehearsal.NewVendor()
 	if err != nil {
 		return err
 	}
-	if err := w.submit(ctx, w.url(), v.genesis(), 3); err == nil {
+	if err := w.submit(ctx, w.url(), v.Genesis(), 3); err == nil {
 		return errors.New("an entry of a second history was acknowledged")
 	}
-	w.rec.mu.Lock()
-	defer w.rec.mu.Unlock()
-	for t := range w.rec.published {
-		if !whole.has(t) {
+	w.rec.Lock()
+	defer w.rec.Unlock()
+	for t := range w.rec.Published {
+		if !whole.Has(t) {
 			return fmt.Errorf("a checkpoint of a second history was published: size %d", t.N)
 		}
 	}
 	second := 0
-	for t := range w.rec.signed {
-		if !whole.has(t) {
+	for t := range w.rec.Signed {
+		if !whole.Has(t) {
 			second++
 		}
 	}
 	if second > 0 {
-		r.outcomes["signed a second history, which no witness cosigned: nothing published, nothing acknowledged"]++
+		r.Outcomes["signed a second history, which no witness cosigned: nothing published, nothing acknowledged"]++
 	} else {
-		r.outcomes["refused to sign"]++
+		r.Outcomes["refused to sign"]++
 	}
 	return nil
+}
+
+// copyTree makes to a copy of from, in place of what was there.
+func copyTree(ctx context.Context, from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	_, err := rehearsal.Run(ctx, "cp", "-a", from, to)
+	return err
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // twoServers starts a second server: on the same directory, on a copy with the
 // same ledger, and on a copy of both, which is what a clone of the machine is.
-func twoServers(ctx context.Context, h *harness) ([]row, error) {
+func twoServers(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	w, err := h.newWorld(ctx, "two", 3, 2, place{})
 	if err != nil {
 		return nil, err
@@ -33,64 +35,64 @@ func twoServers(ctx context.Context, h *harness) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	same, ledger := newRow("second server on the same directory"), newRow("second server on a copy, same ledger")
+	same, ledger := rehearsal.NewRow("second server on the same directory"), rehearsal.NewRow("second server on a copy, same ledger")
 	for _, v := range []struct {
-		r   *row
+		r   *rehearsal.Row
 		dir string
 	}{{&same, w.logDir}, {&ledger, filepath.Join(clone, "log")}} {
 		for range h.restores {
-			v.r.held = errors.Join(v.r.held, w.second(ctx, l, v.dir, v.r))
+			v.r.Held = errors.Join(v.r.Held, w.second(ctx, l, v.dir, v.r))
 		}
 	}
 	l.stop()
 	if _, err := w.check(ctx); err != nil {
-		same.held = errors.Join(same.held, err)
+		same.Held = errors.Join(same.Held, err)
 	}
-	cloned := newRow("log directory and ledger cloned, both running")
-	cloned.held = w.clone(ctx, clone, &cloned)
-	return []row{same, ledger, cloned}, nil
+	cloned := rehearsal.NewRow("log directory and ledger cloned, both running")
+	cloned.Held = w.clone(ctx, clone, &cloned)
+	return []rehearsal.Row{same, ledger, cloned}, nil
 }
 
 // second starts a second server, which has to refuse; the first goes on.
-func (w *world) second(ctx context.Context, l *load, dir string, r *row) error {
-	r.injected++
-	p, err := start(ctx, w.h.bin, "logserver", w.serveArgs(dir, w.ledgerDir, "127.0.0.1:0")...)
+func (w *world) second(ctx context.Context, l *load, dir string, r *rehearsal.Row) error {
+	r.Injected++
+	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(dir, w.ledgerDir, "127.0.0.1:0")...)
 	if err == nil {
-		p.kill()
+		p.Kill()
 		return errors.New("it started")
 	}
-	if !isEnded(err) {
+	if !rehearsal.IsEnded(err) {
 		return err
 	}
-	if err := says(err.Error(), "in use by another process"); err != nil {
+	if err := rehearsal.Says(err.Error(), "in use by another process"); err != nil {
 		return err
 	}
-	r.outcomes["refused to start, and said why"]++
+	r.Outcomes["refused to start, and said why"]++
 	return l.progress(ctx, 3)
 }
 
 // clone runs a server on a clone beside the first one, both under load. Only
 // witnesses can tell: one of the two gets no quorum any more.
-func (w *world) clone(ctx context.Context, dir string, r *row) error {
-	r.injected++
-	p, err := start(ctx, w.h.bin, "logserver", w.serveArgs(filepath.Join(dir, "log"), filepath.Join(dir, "ledger"), "127.0.0.1:0")...)
+func (w *world) clone(ctx context.Context, dir string, r *rehearsal.Row) error {
+	r.Injected++
+	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(filepath.Join(dir, "log"), filepath.Join(dir, "ledger"), "127.0.0.1:0")...)
 	if err != nil {
-		if isEnded(err) {
-			r.outcomes["refused to start"]++
+		if rehearsal.IsEnded(err) {
+			r.Outcomes["refused to start"]++
 			return nil
 		}
 		return err
 	}
-	defer p.kill()
-	before := len(w.rec.acked)
+	defer p.Kill()
+	before := len(w.rec.Acked)
 	acked := [2]int{}
 	for n := range 6 {
-		v, err := newVendor()
+		v, err := rehearsal.NewVendor()
 		if err != nil {
 			return err
 		}
 		i := n % 2
-		if err := w.submit(ctx, []string{w.url(), p.url}[i], v.genesis(), 1); err == nil {
+		if err := w.submit(ctx, []string{w.url(), p.URL}[i], v.Genesis(), 1); err == nil {
 			acked[i]++
 		}
 	}
@@ -98,29 +100,32 @@ func (w *world) clone(ctx context.Context, dir string, r *row) error {
 		return fmt.Errorf("both acknowledged entries: %d and %d", acked[0], acked[1])
 	}
 	if acked[1] > 0 {
-		w.addr = strings.TrimPrefix(p.url, "http://")
+		w.addr = strings.TrimPrefix(p.URL, "http://")
 	}
 	whole, err := w.read(ctx)
 	if err != nil {
 		return err
 	}
-	if len(w.rec.acked) != before+acked[0]+acked[1] {
+	if len(w.rec.Acked) != before+acked[0]+acked[1] {
 		return errors.New("two entries were acknowledged at one index")
 	}
-	w.rec.mu.Lock()
-	defer w.rec.mu.Unlock()
-	for t := range w.rec.published {
-		if !whole.has(t) {
+	if err := w.rec.Err(); err != nil {
+		return err
+	}
+	w.rec.Lock()
+	defer w.rec.Unlock()
+	for t := range w.rec.Published {
+		if !whole.Has(t) {
 			return fmt.Errorf("checkpoints of two histories were published, one of size %d", t.N)
 		}
 	}
-	for t := range w.rec.signed {
-		if t.N <= whole.size() && !whole.has(t) {
-			r.outcomes["both signed; witnesses cosigned one of them, the other published and acknowledged nothing"] = 1
+	for t := range w.rec.Signed {
+		if t.N <= whole.Size() && !whole.Has(t) {
+			r.Outcomes["both signed; witnesses cosigned one of them, the other published and acknowledged nothing"] = 1
 		}
 	}
-	if len(r.outcomes) == 0 {
-		r.outcomes["one went on, the other published and acknowledged nothing"]++
+	if len(r.Outcomes) == 0 {
+		r.Outcomes["one went on, the other published and acknowledged nothing"]++
 	}
-	return w.rec.errLocked()
+	return nil
 }

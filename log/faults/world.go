@@ -7,11 +7,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -38,16 +38,6 @@ func newHarness(n counts, dir, bin string, seed uint64) (*harness, error) {
 	return h, os.MkdirAll(h.dir, 0o755)
 }
 
-// build builds the programs into a folder.
-func build(ctx context.Context, bin string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator),
-		"github.com/tuflog/tuflog/cmd/logserver", "github.com/tuflog/tuflog/cmd/witness")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("run it inside a clone of tuflog: go build: %w\n%s", err, out)
-	}
-	return nil
-}
-
 func (h *harness) close() error {
 	if !h.own {
 		return nil
@@ -69,11 +59,11 @@ type world struct {
 	logDir, ledgerDir string
 	policyFile        string
 	policy            *proofs.Policy
-	witnesses         []*process
-	taps              []*tap
-	log               *process
+	witnesses         []*rehearsal.Process
+	taps              []*rehearsal.Tap
+	log               *rehearsal.Process
 	addr              string // where the log listens, once it has been started
-	rec               *record
+	rec               *rehearsal.Record
 	http              *http.Client
 }
 
@@ -84,7 +74,7 @@ type place struct{ log, ledger string }
 // newWorld makes a log and starts its witnesses, a quorum of which is needed.
 func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum int, at place) (w *world, err error) {
 	h.n++
-	w = &world{h: h, dir: filepath.Join(h.dir, fmt.Sprintf("%02d-%s", h.n, name)), rec: newRecord(), http: newHTTP()}
+	w = &world{h: h, dir: filepath.Join(h.dir, fmt.Sprintf("%02d-%s", h.n, name)), rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP()}
 	if w.logDir, w.ledgerDir = at.log, at.ledger; w.logDir == "" {
 		w.logDir = filepath.Join(w.dir, "log")
 	}
@@ -95,7 +85,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return nil, err
 	}
-	vkey, err := run(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
+	vkey, err := rehearsal.Run(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
 	if err != nil {
 		return nil, err
 	}
@@ -110,14 +100,14 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	}()
 	policy, names := "log "+vkey+"\n", ""
 	for i := range witnesses {
-		wvkey, err := run(ctx, h.program("witness"), "init", "--dir", w.witnessDir(i), "--name", fmt.Sprintf("w%d.example", i))
+		wvkey, err := rehearsal.Run(ctx, h.program("witness"), "init", "--dir", w.witnessDir(i), "--name", fmt.Sprintf("w%d.example", i))
 		if err != nil {
 			return nil, err
 		}
-		if _, err := run(ctx, h.program("witness"), "log", "add", "--dir", w.witnessDir(i), vkey); err != nil {
+		if _, err := rehearsal.Run(ctx, h.program("witness"), "log", "add", "--dir", w.witnessDir(i), vkey); err != nil {
 			return nil, err
 		}
-		t, err := newTap(key, w.rec)
+		t, err := rehearsal.NewTap(key, w.rec, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +115,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 		if err := w.startWitness(ctx, i); err != nil {
 			return nil, err
 		}
-		policy += fmt.Sprintf("witness w%d %s %s\n", i, wvkey, t.url)
+		policy += fmt.Sprintf("witness w%d %s %s\n", i, wvkey, t.URL)
 		names += fmt.Sprintf(" w%d", i)
 	}
 	policy += fmt.Sprintf("group all %d%s\nquorum all\n", quorum, names)
@@ -135,20 +125,16 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	return w, os.WriteFile(w.policyFile, []byte(policy), 0o644)
 }
 
-func newHTTP() *http.Client {
-	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 20 * time.Second}
-}
-
 func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprintf("witness-%d", i)) }
 
 // startWitness starts a witness; the log finds it where it was.
 func (w *world) startWitness(ctx context.Context, i int) error {
-	p, err := start(ctx, w.h.bin, "witness", "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0")
+	p, err := rehearsal.Start(ctx, w.h.bin, "witness", "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	w.witnesses[i] = p
-	w.taps[i].to.Store(&p.url)
+	w.taps[i].To.Store(&p.URL)
 	return nil
 }
 
@@ -165,13 +151,13 @@ func (w *world) startLog(ctx context.Context) error {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	p, err := start(ctx, w.h.bin, "logserver", w.serveArgs(w.logDir, w.ledgerDir, addr)...)
+	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(w.logDir, w.ledgerDir, addr)...)
 	if err != nil {
 		return err
 	}
 	w.log = p
 	if w.addr == "" { // the load reads it from now on
-		w.addr = strings.TrimPrefix(p.url, "http://")
+		w.addr = strings.TrimPrefix(p.URL, "http://")
 	}
 	return nil
 }
@@ -183,19 +169,19 @@ func (w *world) lastWords() string {
 	if w.log == nil {
 		return ""
 	}
-	return w.log.said.String()
+	return w.log.Said.String()
 }
 
 // stopLog ends the log in an orderly way.
 func (w *world) stopLog() {
 	if w.log != nil {
-		w.log.stop()
+		w.log.Stop()
 	}
 }
 
 func (w *world) killLog() {
 	if w.log != nil {
-		w.log.kill()
+		w.log.Kill()
 	}
 }
 
@@ -204,12 +190,12 @@ func (w *world) close() error {
 	w.killLog()
 	for _, p := range w.witnesses {
 		if p != nil {
-			p.kill()
+			p.Kill()
 		}
 	}
 	var errs []error
 	for _, t := range w.taps {
-		errs = append(errs, t.close())
+		errs = append(errs, t.Close())
 	}
 	w.http.CloseIdleConnections()
 	return errors.Join(errs...)

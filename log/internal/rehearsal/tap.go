@@ -1,4 +1,4 @@
-package main
+package rehearsal
 
 import (
 	"bytes"
@@ -14,36 +14,40 @@ import (
 	"github.com/tuflog/tuflog/witness/client"
 )
 
-// tap stands between the log and a witness and takes down every checkpoint that
+// Tap stands between the log and a witness and takes down every checkpoint that
 // the log shows, whatever the witness makes of it. It can be torn.
-type tap struct {
-	url    string
+type Tap struct {
+	URL    string
 	server *http.Server
 	http   *http.Client
 	key    proofs.Key
-	to     atomic.Pointer[string] // URL of the witness
-	rec    atomic.Pointer[record]
-	torn   atomic.Bool // connections break
+	shown  func(proofs.Tree)
+	To     atomic.Pointer[string] // URL of the witness
+	Rec    atomic.Pointer[Record]
+	Torn   atomic.Bool // connections break
 }
 
-func newTap(key proofs.Key, rec *record) (*tap, error) {
+// NewTap makes a tap for a log's key. What the log shows goes into the record and,
+// unless it is nil, to shown.
+func NewTap(key proofs.Key, rec *Record, shown func(proofs.Tree)) (*Tap, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	t := &tap{url: "http://" + l.Addr().String(), key: key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
-	t.rec.Store(rec)
+	t := &Tap{URL: "http://" + l.Addr().String(), key: key, shown: shown, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	t.Rec.Store(rec)
 	t.server = &http.Server{Handler: t, ReadHeaderTimeout: time.Minute}
 	go func() {
 		if err := t.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			rec.fail("tap: %v", err)
+			rec.Fail("tap: %v", err)
 		}
 	}()
 	return t, nil
 }
 
-func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if t.torn.Load() {
+// ServeHTTP implements http.Handler.
+func (t *Tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if t.Torn.Load() {
 		panic(http.ErrAbortHandler)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, client.MaxRequestSize))
@@ -53,7 +57,10 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// What cannot be read as a signed checkpoint is for the witness to refuse.
 	if _, note, ok := bytes.Cut(body, []byte("\n\n")); ok {
 		if cp, _, err := proofs.OpenCheckpoint(note, t.key); err == nil {
-			t.rec.Load().sign(cp.Tree)
+			t.Rec.Load().Sign(cp.Tree)
+			if t.shown != nil {
+				t.shown(cp.Tree)
+			}
 		}
 	}
 	if err := t.forward(r.Context(), w, r, body); err != nil {
@@ -61,8 +68,8 @@ func (t *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (t *tap) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, r.Method, *t.to.Load()+r.URL.Path, bytes.NewReader(body))
+func (t *Tap) forward(ctx context.Context, w http.ResponseWriter, r *http.Request, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, r.Method, *t.To.Load()+r.URL.Path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -78,7 +85,8 @@ func (t *tap) forward(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	return err
 }
 
-func (t *tap) close() error {
+// Close ends the tap.
+func (t *Tap) Close() error {
 	t.http.CloseIdleConnections()
 	return t.server.Close()
 }

@@ -1,4 +1,4 @@
-package main
+package rehearsal
 
 import (
 	"crypto/ed25519"
@@ -14,9 +14,9 @@ import (
 
 const expires = "2046-01-01T00:00:00Z"
 
-// vendor is one repository. It writes its metadata canonically by hand, so that
+// Vendor is one repository. It writes its metadata canonically by hand, so that
 // a release costs one signature and the load is on the log.
-type vendor struct {
+type Vendor struct {
 	id      verify.Digest // payload of the root
 	root    []byte
 	keyID   string // of targets, snapshot and timestamp
@@ -24,15 +24,16 @@ type vendor struct {
 	version int64
 }
 
-// release is one file to submit, and the leaf that it must become.
-type release struct {
-	claim verify.Claim
-	files []api.File // the file, and the snapshot that lists it
-	leaf  verify.Leaf
+// Release is one file to submit, and the leaf that it must become.
+type Release struct {
+	Claim verify.Claim
+	Files []api.File // the file, and the snapshot that lists it
+	Leaf  verify.Leaf
 }
 
-func newVendor() (*vendor, error) {
-	v := &vendor{}
+// NewVendor makes a vendor with keys of its own.
+func NewVendor() (*Vendor, error) {
+	v := &Vendor{}
 	rootID, rootKey, rootJSON, err := newKey()
 	if err != nil {
 		return nil, err
@@ -76,13 +77,13 @@ func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
 	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, ed25519.Sign(key, []byte(signed)), signed)
 }
 
-// genesis is the root as a release.
-func (v *vendor) genesis() release {
+// Genesis is the root as a release.
+func (v *Vendor) Genesis() Release {
 	return newRelease(verify.Claim{Repository: v.id, Role: verify.RoleRoot, Version: 1, Payload: v.id, Encoding: verify.JSON}, v.root, nil)
 }
 
-// next makes the vendor's next targets release.
-func (v *vendor) next() release {
+// Next makes the vendor's next targets release.
+func (v *Vendor) Next() Release {
 	v.version++
 	var files strings.Builder
 	for i := range 8 { // some bytes, as real metadata has
@@ -101,18 +102,18 @@ func (v *vendor) next() release {
 	}, file, sign(v.keyID, v.key, snapshot))
 }
 
-func newRelease(c verify.Claim, file, snapshot []byte) release {
-	r := release{
-		claim: c,
-		files: []api.File{{Name: api.FileName(c.Role, c.Version), Data: file}},
-		leaf: verify.Leaf{
+func newRelease(c verify.Claim, file, snapshot []byte) Release {
+	r := Release{
+		Claim: c,
+		Files: []api.File{{Name: api.FileName(c.Role, c.Version), Data: file}},
+		Leaf: verify.Leaf{
 			Kind: verify.Release, Repository: c.Repository, Role: c.Role, Version: c.Version, Payload: c.Payload,
 			Metadata: verify.Sum(file), Size: int64(len(file)), Encoding: c.Encoding,
 		},
 	}
 	if snapshot != nil {
-		r.files = append(r.files, api.File{Name: api.FileName(verify.RoleSnapshot, c.Version), Data: snapshot})
-		r.leaf.Snapshot = verify.Sum(snapshot)
+		r.Files = append(r.Files, api.File{Name: api.FileName(verify.RoleSnapshot, c.Version), Data: snapshot})
+		r.Leaf.Snapshot = verify.Sum(snapshot)
 	}
 	return r
 }

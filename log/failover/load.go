@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/log/internal/rehearsal"
+)
+
+// load is a number of clients that submit releases through both front ends until
+// it is stopped. A release that is not acknowledged is sent again, through the
+// other one, until it is.
+type load struct {
+	w       *world
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	began    time.Time
+	acked    []time.Time // of every acknowledgement, in order
+	through  map[*front]int
+	repeated int              // attempts beyond a release's first
+	last     map[*front]error // why its last attempt was not acknowledged
+}
+
+const (
+	perVendor = 20                    // releases until a client registers another vendor
+	calm      = 3 * time.Millisecond  // between two releases of a client
+	again     = 20 * time.Millisecond // after an attempt that failed
+	looking   = 10 * time.Millisecond // between two looks at a checkpoint
+	// wait is for how many seconds a client asks a front end to wait.
+	wait = 4
+)
+
+func (w *world) load(ctx context.Context) *load {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &load{w: w, cancel: cancel, began: time.Now(), through: map[*front]int{}, last: map[*front]error{}}
+	for range w.h.clients {
+		l.running.Go(func() { l.client(ctx) })
+	}
+	for _, f := range w.fronts {
+		l.running.Go(func() { l.watch(ctx, f) })
+	}
+	return l
+}
+
+// client submits the releases of one vendor after another.
+func (l *load) client(ctx context.Context) {
+	for ctx.Err() == nil {
+		v, err := rehearsal.NewVendor()
+		if err != nil {
+			l.w.rec.Fail("%v", err)
+			return
+		}
+		for i := range perVendor {
+			rel := v.Genesis()
+			if i > 0 {
+				rel = v.Next()
+			}
+			if !l.insist(ctx, rel) {
+				return
+			}
+			rehearsal.Pause(ctx, calm)
+		}
+	}
+}
+
+// insist sends a release until it is acknowledged.
+func (l *load) insist(ctx context.Context, rel rehearsal.Release) bool {
+	// By chance: taking turns all clients end up at one front end in step.
+	first := rand.IntN(len(l.w.fronts))
+	for try := 0; ctx.Err() == nil; try++ {
+		f := l.w.fronts[(first+try)%len(l.w.fronts)]
+		// What is under way when the load ends still gets its answer.
+		err := l.w.client().Submit(context.WithoutCancel(ctx), f.url(), rel, wait)
+		l.note(f, try > 0, err)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, rehearsal.ErrRefused):
+			l.w.rec.Fail("%v: %v", rel.Claim, err)
+			return false
+		}
+		rehearsal.Pause(ctx, again)
+	}
+	return false
+}
+
+func (l *load) note(f *front, again bool, err error) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if again {
+		l.repeated++
+	}
+	if err != nil {
+		l.last[f] = err
+		return
+	}
+	l.acked = append(l.acked, now)
+	l.through[f]++
+}
+
+// watch takes down every checkpoint that it sees a front end serve.
+func (l *load) watch(ctx context.Context, f *front) {
+	var last []byte
+	for ctx.Err() == nil {
+		if b, err := l.w.client().Get(ctx, f.url()+"/checkpoint"); err == nil && !bytes.Equal(b, last) {
+			last = b
+			if cp, err := l.w.policy.OpenCheckpoint(b); err != nil {
+				l.w.rec.Fail("%s served a checkpoint that the policy refuses: %v", f.name, err)
+			} else {
+				l.w.rec.Serve(f.name, cp.Tree)
+			}
+		}
+		rehearsal.Pause(ctx, looking)
+	}
+}
+
+// progress waits until each of the given front ends has acknowledged n more.
+func (l *load) progress(ctx context.Context, n int, fronts ...*front) error {
+	want := map[*front]int{}
+	l.mu.Lock()
+	for _, f := range fronts {
+		want[f] = l.through[f] + n
+	}
+	l.mu.Unlock()
+	err := rehearsal.Eventually(ctx, fmt.Sprintf("%d more acknowledgements through each front end", n), rehearsal.Patience, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for f, n := range want {
+			if l.through[f] < n {
+				return l.w.rec.Err() != nil
+			}
+		}
+		return true
+	})
+	if err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, f := range fronts {
+			err = fmt.Errorf("%w; the last answer of %s that was none: %w", err, f.name, l.last[f])
+		}
+		return fmt.Errorf("%w%s", err, l.w.lastWords())
+	}
+	return l.w.rec.Err()
+}
+
+// pauses returns the longest time without an acknowledgement between two times, and
+// when the first one was that came after the first time.
+func (l *load) pauses(from, to time.Time) (longest time.Duration, first time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(l.acked, from, time.Time.Compare)
+	before := from
+	for _, at := range l.acked[i:] {
+		if at.After(to) {
+			break
+		}
+		if first.IsZero() {
+			first = at
+		}
+		longest, before = max(longest, at.Sub(before)), at
+	}
+	return max(longest, to.Sub(before)), first
+}
+
+// firstAfter returns when the first acknowledgement came after a time.
+func (l *load) firstAfter(t time.Time) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.acked); n == 0 || !l.acked[n-1].After(t) {
+		return time.Time{}, false
+	}
+	i, _ := slices.BinarySearchFunc(l.acked, t, time.Time.Compare)
+	return l.acked[i], true
+}
+
+// stop ends the load.
+func (l *load) stop() {
+	l.cancel()
+	l.running.Wait()
+}
