@@ -5,14 +5,21 @@ import (
 	"runtime/debug"
 )
 
-// memoryLimit is where the garbage collector begins to work harder. What a log
-// needs under load stays well below; without a limit the heap may grow to twice
-// that between two collections.
-const memoryLimit = 120 << 20 // bytes
+const (
+	// memoryLimit is where the garbage collector begins to work harder. What a
+	// log needs under load stays well below.
+	memoryLimit = 100 << 20 // bytes
+	// heapGrowth is by how much the heap may grow between two collections, in
+	// percent, as long as it is below the limit.
+	heapGrowth = 200
+)
 
-// limitMemory sets the limit, unless the environment sets another.
+// limitMemory sets both, unless the environment sets others.
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
 	}
 }
