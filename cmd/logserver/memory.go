@@ -7,17 +7,20 @@ import (
 
 const (
 	// memoryLimit is where the garbage collector begins to work harder. What a
-	// log needs under load stays well below.
+	// log in a directory needs under load stays well below.
 	memoryLimit = 100 << 20 // bytes
+	// sharedMemoryLimit is the same for a front end, which has more in memory
+	// that one machine finds in its files.
+	sharedMemoryLimit = 200 << 20
 	// heapGrowth is by how much the heap may grow between two collections, in
 	// percent, as long as it is below the limit.
 	heapGrowth = 200
 )
 
 // limitMemory sets both, unless the environment sets others.
-func limitMemory() {
+func limitMemory(limit int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(limit)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)

@@ -75,7 +75,11 @@ log is ready and when it stops.`,
   logserver serve --config /etc/tuflog/logserver.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			limitMemory()
+			limit := int64(memoryLimit)
+			if flags.on() {
+				limit = sharedMemoryLimit
+			}
+			limitMemory(limit)
 			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
 		},
 	}

@@ -106,6 +106,13 @@ func withMaxConns(database string, n int) (string, error) {
 	return u.String(), nil
 }
 
+// planned keeps PostgreSQL from hashing all leaves to look for a few: the temporary
+// tables that Trillian joins them with have no statistics.
+const planned = `DO $$ BEGIN
+	EXECUTE format('ALTER DATABASE %I SET enable_hashjoin = off', current_database());
+	EXECUTE format('ALTER DATABASE %I SET enable_mergejoin = off', current_database());
+END $$`
+
 func applySchema(ctx context.Context, database string) error {
 	there, err := postgresserver.Exec(ctx, database, "SELECT to_regclass('trees') IS NOT NULL")
 	if err != nil {
@@ -120,6 +127,9 @@ func applySchema(ctx context.Context, database string) error {
 	}
 	if _, err := postgresserver.Exec(ctx, database, schema); err != nil {
 		return fmt.Errorf("apply Trillian's schema: %w", err)
+	}
+	if _, err := postgresserver.Exec(ctx, database, planned); err != nil {
+		return fmt.Errorf("settings of Trillian's database: %w", err)
 	}
 	return Analyze(ctx, database)
 }
