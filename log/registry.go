@@ -135,7 +135,7 @@ func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, erro
 	}
 	r.mu.Unlock()
 	if long {
-		return r.cut(ctx, repo)
+		return r.cut(ctx, repo), nil
 	}
 	if ok {
 		return repo, nil
@@ -169,14 +169,19 @@ func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, erro
 // cut loads a repository again, with its highest versions alone, and takes over
 // from memory what the state does not have yet. A repository that grows all the
 // time could never be dropped and loaded again.
-func (r *registry) cut(ctx context.Context, repo *repository) (*repository, error) {
+func (r *registry) cut(ctx context.Context, repo *repository) *repository {
 	applied := r.applied()
 	judge, floors, err := r.load(ctx, repo.id, r.keepVersions)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	repo.cutting, repo.applied = false, 0
-	if err != nil || r.repos[repo.id] != repo {
-		return repo, err
+	if now := r.repos[repo.id]; now != repo && now != nil {
+		return now
+	}
+	if err != nil || r.repos[repo.id] == nil {
+		// What is in memory is enough, only more than need be. The state may
+		// be away, or may not have come to this repository yet.
+		return repo
 	}
 	repo.mu.Lock()
 	records := repo.judge.Records()
@@ -190,14 +195,14 @@ func (r *registry) cut(ctx context.Context, repo *repository) (*repository, erro
 			continue
 		}
 		if err := judge.Apply(rec.Index, rec.Leaf); err != nil {
-			return repo, err
+			return repo
 		}
 	}
 	short := &repository{id: repo.id, judge: judge, floors: floors, used: repo.used}
 	short.used.Value = short
 	r.repos[repo.id] = short
 	r.leaves += len(judge.Records()) - before
-	return short, nil
+	return short
 }
 
 func byIndex(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) }
