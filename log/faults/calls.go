@@ -31,7 +31,7 @@ var noStrace = sync.OnceValue(func() string {
 // package and those of SQLite. write is not among them: the Go runtime wakes
 // itself with it and ends the process when that fails; disks that are full stand
 // for it.
-var writing = []string{"fsync", "fdatasync", "pwrite64", "renameat", "openat", "ftruncate", "linkat", "mkdirat"}
+var writing = []string{"fsync", "fdatasync", "pwrite64", "renameat", "renameat2", "openat", "ftruncate", "linkat", "mkdirat"}
 
 // failingCalls has the Nth call of each thread fail while one release is on its
 // way into the log, and then lets the log work again. It has to go on without a
