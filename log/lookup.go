@@ -177,17 +177,9 @@ func (s *server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex str
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-512 is 128 lower-case hex digits")
 	}
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
-	}
-	found, err := s.log.cfg.State.ListSHA512(r.Context(), sum, maxFound+1)
-	if err != nil {
-		return stateFailed(err)
-	}
-	targets, more := listingsJSON(found, size)
-	answerJSON(w, r, api.Listings{Targets: targets, More: more})
-	return nil
+	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
+		return s.log.cfg.State.ListSHA512(ctx, sum, maxFound+1)
+	})
 }
 
 func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped string) *problem {
@@ -195,17 +187,9 @@ func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped s
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a target path is percent-encoded UTF-8")
 	}
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
-	}
-	found, err := s.log.cfg.State.ListPath(r.Context(), path, maxFound+1)
-	if err != nil {
-		return stateFailed(err)
-	}
-	targets, more := listingsJSON(found, size)
-	answerJSON(w, r, api.Listings{Targets: targets, More: more})
-	return nil
+	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
+		return s.log.cfg.State.ListPath(ctx, path, maxFound+1)
+	})
 }
 
 func (s *server) getLookupLength(w http.ResponseWriter, r *http.Request, elem string) *problem {
@@ -213,11 +197,19 @@ func (s *server) getLookupLength(w http.ResponseWriter, r *http.Request, elem st
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
 	}
+	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
+		return s.log.cfg.State.ListLength(ctx, length, maxFound+1)
+	})
+}
+
+// answerListings answers with what find finds in a state that has caught up, and
+// the published log has.
+func (s *server) answerListings(w http.ResponseWriter, r *http.Request, find func(context.Context) ([]Listing, error)) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
 	}
-	found, err := s.log.cfg.State.ListLength(r.Context(), length, maxFound+1)
+	found, err := find(r.Context())
 	if err != nil {
 		return stateFailed(err)
 	}

@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,22 +39,7 @@ proves nothing against any of the keys.`,
 			if err != nil {
 				return err
 			}
-			b, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := proofs.ParseConflict(b)
-			if err != nil {
-				return cli.Failed(err)
-			}
-			v, err := c.Check(keys...)
-			if err != nil {
-				return cli.Failed(err)
-			}
-			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
-			fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
-			return nil
+			return cli.CheckConflict(cmd.OutOrStdout(), args[0], keys)
 		},
 	}
 	cmd.Flags().StringArrayVar(&flags.keys, "key", nil, "public key of the log or of a witness (may be repeated)")

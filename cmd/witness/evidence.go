@@ -201,20 +201,7 @@ it proves nothing against any of the keys.`,
 			if err != nil {
 				return err
 			}
-			b, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			c, err := proofs.ParseConflict(b)
-			if err != nil {
-				return cli.Failed(err)
-			}
-			v, err := c.Check(keys...)
-			if err != nil {
-				return cli.Failed(err)
-			}
-			printVerdict(cmd.OutOrStdout(), v)
-			return nil
+			return cli.CheckConflict(cmd.OutOrStdout(), args[0], keys)
 		},
 	}
 	f := cmd.Flags()
@@ -222,11 +209,6 @@ it proves nothing against any of the keys.`,
 	f.StringVar(&flags.policy, "policy", "", "policy with the keys of logs and witnesses")
 	f.StringVar(&flags.dir, "dir", "", "directory of a witness that knows the log")
 	return cmd
-}
-
-func printVerdict(w io.Writer, v proofs.Verdict) {
-	fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
-	fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
 }
 
 // evidenceKeys gathers the keys to check with.

@@ -30,10 +30,8 @@ type load struct {
 }
 
 const (
-	perVendor = 20                    // releases until a client registers another vendor
-	calm      = 3 * time.Millisecond  // between two releases of a client
-	again     = 20 * time.Millisecond // after an attempt that failed
-	looking   = 10 * time.Millisecond // between two looks at a checkpoint
+	again   = 20 * time.Millisecond // after an attempt that failed
+	looking = 10 * time.Millisecond // between two looks at a checkpoint
 	// wait is for how many seconds a client asks a front end to wait.
 	wait = 4
 )
@@ -42,33 +40,12 @@ func (w *world) load(ctx context.Context) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{w: w, cancel: cancel, began: time.Now(), through: map[*front]int{}, last: map[*front]error{}}
 	for range w.h.clients {
-		l.running.Go(func() { l.client(ctx) })
+		l.running.Go(func() { l.w.rec.Vendors(ctx, l.insist) })
 	}
 	for _, f := range w.fronts {
 		l.running.Go(func() { l.watch(ctx, f) })
 	}
 	return l
-}
-
-// client submits the releases of one vendor after another.
-func (l *load) client(ctx context.Context) {
-	for ctx.Err() == nil {
-		v, err := rehearsal.NewVendor()
-		if err != nil {
-			l.w.rec.Fail("%v", err)
-			return
-		}
-		for i := range perVendor {
-			rel := v.Genesis()
-			if i > 0 {
-				rel = v.Next()
-			}
-			if !l.insist(ctx, rel) {
-				return
-			}
-			rehearsal.Pause(ctx, calm)
-		}
-	}
 }
 
 // insist sends a release until it is acknowledged.

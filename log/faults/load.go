@@ -24,39 +24,17 @@ type load struct {
 }
 
 const (
-	perVendor = 20                    // releases until a client registers another
-	calm      = 3 * time.Millisecond  // between two releases of a client
-	again     = 10 * time.Millisecond // after an attempt that failed
+	again = 10 * time.Millisecond // after an attempt that failed
 )
 
 func (w *world) load(ctx context.Context, clients int) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{w: w, cancel: cancel}
 	for range clients {
-		l.running.Go(func() { l.client(ctx) })
+		l.running.Go(func() { l.w.rec.Vendors(ctx, l.insist) })
 	}
 	l.running.Go(func() { l.watch(ctx) })
 	return l
-}
-
-func (l *load) client(ctx context.Context) {
-	for ctx.Err() == nil {
-		v, err := rehearsal.NewVendor()
-		if err != nil {
-			l.w.rec.Fail("%v", err)
-			return
-		}
-		for i := range perVendor {
-			rel := v.Genesis()
-			if i > 0 {
-				rel = v.Next()
-			}
-			if !l.insist(ctx, rel) {
-				return
-			}
-			rehearsal.Pause(ctx, calm)
-		}
-	}
 }
 
 // insist sends a release until it is acknowledged.

@@ -1,12 +1,14 @@
 package rehearsal
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -116,4 +118,31 @@ func newRelease(c verify.Claim, file, snapshot []byte) Release {
 		r.Leaf.Snapshot = verify.Sum(snapshot)
 	}
 	return r
+}
+
+const (
+	perVendor = 20                   // releases until a client goes on with another vendor
+	calm      = 3 * time.Millisecond // between two releases of a client
+)
+
+// Vendors has the releases of one vendor after another sent by insist, as a client
+// without a break, until the context ends or insist gives up.
+func (r *Record) Vendors(ctx context.Context, insist func(context.Context, Release) bool) {
+	for ctx.Err() == nil {
+		v, err := NewVendor()
+		if err != nil {
+			r.Fail("%v", err)
+			return
+		}
+		for i := range perVendor {
+			rel := v.Genesis()
+			if i > 0 {
+				rel = v.Next()
+			}
+			if !insist(ctx, rel) {
+				return
+			}
+			Pause(ctx, calm)
+		}
+	}
 }
