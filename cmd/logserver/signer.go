@@ -3,7 +3,9 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -16,7 +18,14 @@ import (
 // openSigner opens the log's key: in its file, or where an agent is named, there.
 func openSigner(at place, agent string) (log.Signer, error) {
 	if agent == "" {
-		return readSigner(at.key())
+		signer, err := readSigner(at.key())
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no log's key in %s: %w; logserver init makes a log, --ssh-agent says where else its key is", at.dir, err)
+		}
+		if err != nil {
+			return nil, err // a nil *proofs.Signer is not a nil log.Signer
+		}
+		return signer, nil
 	}
 	text, err := os.ReadFile(at.vkey())
 	if err != nil {
