@@ -357,11 +357,12 @@ func TestCrash(t *testing.T) {
 func TestCrashIsMadeUpForOnce(t *testing.T) {
 	s := create(t, t.TempDir())
 	l := newLedger(t, s)
-	useLedger(t, s, l)
+	// The store that crashes stays open, and must not confirm anything later.
+	crashing := &books{Ledger: l}
+	crashing.refuse.Store(true)
+	useLedger(t, s, crashing)
 	g := newGrower(t, s, "log.example")
-	l.refuse.Store(true)
 	g.mustGrow()
-	l.refuse.Store(false)
 	for _, want := range []int{0, 1} {
 		crashed := create(t, t.TempDir())
 		if err := crashed.AddLog(t.Context(), witness.NewLog{Key: g.log.Key()}); err != nil {
