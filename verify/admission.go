@@ -206,15 +206,18 @@ func (r *Repository) parentOf(v int64) (int, bool) {
 	return best, found
 }
 
-// signedAgain reports whether a key that the role has now signed m and none of
-// the logged files with the same payload, of which the last is given: the role's
-// keys were rotated and the release was signed again.
+// signedAgain reports whether m is to be released although its payload is logged,
+// in the files of which the last is given: a key that the role has now signed it
+// and none of them, because the role's keys were rotated and the release signed
+// again; or it meets the role's threshold, and none of them does any more. That is
+// so where m has the signatures of several of them.
 func (r *Repository) signedAgain(logged int, m *Metadata, keys KeySet) (bool, error) {
 	signers := map[KeyIdentity]bool{}
 	for _, id := range m.Signers(keys) {
 		signers[id] = true
 	}
-	for position := logged; position != none && len(signers) > 0; position = r.links[position].payload {
+	stands := keys.Role.Threshold < 1 || len(signers) < keys.Role.Threshold // or could not
+	for position := logged; position != none && !(stands && len(signers) == 0); position = r.links[position].payload {
 		if r.records[position].Leaf.Metadata == m.FileDigest {
 			return false, nil // the very same file
 		}
@@ -222,31 +225,26 @@ func (r *Repository) signedAgain(logged int, m *Metadata, keys KeySet) (bool, er
 		if err != nil {
 			return false, err
 		}
-		for _, id := range earlier.Signers(keys) {
+		ids := earlier.Signers(keys)
+		stands = stands || len(ids) >= keys.Role.Threshold
+		for _, id := range ids {
 			delete(signers, id)
 		}
 	}
-	return len(signers) > 0, nil
+	return !stands || len(signers) > 0, nil
 }
 
 // tooFew words the refusal of a file that falls short of the role's threshold,
 // and tells a file signed by superseded keys from one that never had enough.
 func (r *Repository) tooFew(role string, m *Metadata, short error) error {
 	if IsTopLevel(role) {
-		signed, err := r.everSigned(role, m)
+		version, err := r.superseded(role, m)
 		if err != nil {
 			return err
 		}
-		roots := r.releases[RoleRoot]
-		for i := len(roots) - 1; signed && i >= 0; i-- {
-			root, err := r.rootFile(roots[i])
-			if err != nil {
-				return err
-			}
-			if m.Meets(root.Root.KeySet(role)) == nil {
-				return refused(RefusedSuperseded, "%s %d is signed only by keys that root %d gave the role and root %d no longer does",
-					role, m.Version, root.Version, r.records[r.root].Leaf.Version)
-			}
+		if version != 0 {
+			return refused(RefusedSuperseded, "%s %d is signed only by keys that root %d gave the role and root %d no longer does",
+				role, m.Version, version, r.records[r.root].Leaf.Version)
 		}
 	}
 	return refused(RefusedThreshold, "%s %d: %v", role, m.Version, short)
@@ -280,10 +278,14 @@ func (r *Repository) vouching(role string, m *Metadata, snapshots []*Metadata) (
 			why = fmt.Sprintf("snapshot %d lists %s.json without a hash, which would tell them apart", s.Version, role)
 			continue
 		}
+		if listed.Version != m.Version {
+			why = fmt.Sprintf("snapshot %d lists version %d", s.Version, listed.Version)
+			continue
+		}
 		// Signatures come before hashes: who cannot sign a snapshot cannot have
 		// a large file hashed once for every snapshot beside it.
-		if err := r.meets(s, keys); err != nil {
-			why = fmt.Sprintf("snapshot %d: %v", s.Version, err)
+		if !r.meets(s, keys) {
+			why = fmt.Sprintf("too few keys of the role have signed snapshot %d", s.Version)
 			continue
 		}
 		if err := listed.describes(m); err != nil {

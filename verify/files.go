@@ -52,6 +52,12 @@ func (c *fileCache) put(e cachedFile) {
 	}
 }
 
+// Cached returns about how many bytes are kept of the files that leaves name.
+func (r *Repository) Cached() int { return r.files.bytes }
+
+// Forget drops what is kept of files. They are read again when they are needed.
+func (r *Repository) Forget() { r.files = fileCache{} }
+
 // rootFile reads the root of a record.
 func (r *Repository) rootFile(position int) (*Metadata, error) {
 	file := r.records[position].Leaf.Metadata
@@ -269,73 +275,14 @@ func (r *Repository) stands(position int, q question) (bool, error) {
 	return meets, nil
 }
 
-// meets is Metadata.Meets, and remembers what does: one snapshot may come beside
-// thousands of files.
-func (r *Repository) meets(m *Metadata, q question) error {
+// meets says whether a file meets keys, and remembers it: one snapshot may come
+// beside thousands of files.
+func (r *Repository) meets(m *Metadata, q question) bool {
 	v := verdict{m.FileDigest, q.print}
-	if r.signed.verdicts[v] {
-		return nil
+	meets, known := r.signed.verdicts[v]
+	if !known {
+		meets = m.Meets(q.keys) == nil
+		r.signed.answer(v, meets)
 	}
-	err := m.Meets(q.keys)
-	if err == nil {
-		r.signed.answer(v, true)
-	}
-	return err
-}
-
-// keyHistory knows every key that a root ever gave to a top-level role other
-// than root. It tells at once that a file is signed by none of them.
-type keyHistory struct {
-	todo []int                        // positions of roots that are not in it yet
-	keys map[string]map[string][]*Key // by role and key id
-}
-
-// everSigned reports whether any key that role ever had signed m.
-func (r *Repository) everSigned(role string, m *Metadata) (bool, error) {
-	h := &r.history
-	if h.keys == nil {
-		h.keys = map[string]map[string][]*Key{RoleTargets: {}, RoleSnapshot: {}, RoleTimestamp: {}}
-	}
-	for ; len(h.todo) > 0; h.todo = h.todo[1:] {
-		root, err := r.rootFile(h.todo[0])
-		if err != nil {
-			return false, err
-		}
-		for role, keys := range h.keys {
-			ks := root.Root.KeySet(role)
-			for _, id := range ks.Role.KeyIDs {
-				keys[id] = addKey(keys[id], ks.Keys[id])
-			}
-		}
-	}
-	msg := &message{bytes: m.Payload}
-	tries := map[string]int{}
-	for _, sig := range m.Signatures {
-		if tries[sig.KeyID]++; tries[sig.KeyID] > MaxSignaturesPerKey {
-			continue
-		}
-		for _, key := range h.keys[role][sig.KeyID] {
-			if key.verify(msg, sig.Sig) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
-}
-
-// addKey adds a key unless it is there already.
-func addKey(keys []*Key, key *Key) []*Key {
-	if key == nil {
-		return keys
-	}
-	id, ok := key.Identity()
-	if !ok {
-		return keys
-	}
-	for _, k := range keys {
-		if other, _ := k.Identity(); other == id && k.Type == key.Type && k.Scheme == key.Scheme {
-			return keys
-		}
-	}
-	return append(keys, key)
+	return meets
 }

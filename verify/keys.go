@@ -120,10 +120,10 @@ func (e *ThresholdError) Error() string {
 }
 
 // Signers returns the distinct public keys of the role that signed the payload,
-// sorted. Only signatures under the role's key ids are looked at, and under each
-// id only the first MaxSignaturesPerKey. One signature counts for one key: where
-// two keys are made so that the same bytes verify under both, the first in the
-// file has them.
+// sorted. Only signatures under the role's key ids are looked at, under each id
+// only the first MaxSignaturesPerKey, and of them all the first that cover
+// MaxSigned bytes. One signature counts for one key: where two keys are made so
+// that the same bytes verify under both, the first in the file has them.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
 	left := make(map[string]int, len(ks.Role.KeyIDs)) // signatures still to be looked at, by key id
 	for _, id := range ks.Role.KeyIDs {
@@ -132,11 +132,16 @@ func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
 	msg := &message{bytes: m.Payload}
 	signed := map[KeyIdentity]bool{}
 	used := map[string]bool{} // signatures that count
+	all := m.signaturesLookedAt()
 	for _, sig := range m.Signatures {
 		key := ks.Keys[sig.KeyID]
 		if key == nil || left[sig.KeyID] == 0 {
 			continue
 		}
+		if all == 0 {
+			break
+		}
+		all--
 		left[sig.KeyID]--
 		id, ok := key.Identity()
 		if !ok || signed[id] || used[string(sig.Sig)] || !key.verify(msg, sig.Sig) {
@@ -146,6 +151,9 @@ func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
 	}
 	return sorted(signed)
 }
+
+// signaturesLookedAt is how many passes over the payload MaxSigned allows.
+func (m *Metadata) signaturesLookedAt() int { return MaxSigned / max(1, len(m.Payload)) }
 
 // Meets returns nil if enough keys of the role signed the payload, otherwise a
 // *ThresholdError.

@@ -29,7 +29,8 @@
 // signed its payload. One public key counts once, under however many ids and in
 // whatever spelling; one signature counts once; a key of an unknown type, one that
 // cannot be read and an id that names no key count for nothing and spoil nothing.
-// Of the signatures under one key id the first MaxSignaturesPerKey are looked at.
+// Of the signatures under one key id the first MaxSignaturesPerKey are looked at,
+// and of a large payload only so many as cover MaxSigned bytes together.
 //
 //	keytype                    scheme               keyval.public
 //	ed25519                    ed25519              32 bytes in hex
@@ -65,6 +66,11 @@ const (
 	// the first ones. Each costs a pass over the payload, so without it anybody
 	// could make a large file of somebody else's expensive for everyone.
 	MaxSignaturesPerKey = 8
+
+	// MaxSigned is how many bytes the signatures that are looked at may cover,
+	// all together: of a payload of n bytes that many signatures are looked at as
+	// n goes into it. Whoever has a repository has as many key ids as he likes.
+	MaxSigned = 512 << 20
 
 	MaxKeys        = 1024      // per root or delegations, and key ids and threshold per role
 	MaxDelegations = 16384     // roles delegated to by one file

@@ -103,6 +103,7 @@ func (r *reference) parse(file []byte) *refFile {
 // public key counts once, under however many ids, one signature once."
 func (r *reference) signers(f *refFile, ks refKeys) map[string]bool {
 	signers, used, looked := map[string]bool{}, map[string]bool{}, map[string]int{}
+	covered := 0
 	for _, s := range f.signatures {
 		key, ok := ks.keys[s.KeyID]
 		if !ok || !slices.Contains(ks.role.KeyIDs, s.KeyID) {
@@ -110,6 +111,9 @@ func (r *reference) signers(f *refFile, ks refKeys) map[string]bool {
 		}
 		if looked[s.KeyID]++; looked[s.KeyID] > verify.MaxSignaturesPerKey {
 			continue
+		}
+		if covered += len(f.payload); covered > verify.MaxSigned {
+			break
 		}
 		public, err := hex.DecodeString(key.KeyVal.Public)
 		if err != nil || len(public) != ed25519.PublicKeySize || key.KeyType != "ed25519" || key.Scheme != "ed25519" {
@@ -231,20 +235,22 @@ func (r *reference) judge(role string, file []byte, snapshots [][]byte) verdict 
 	}
 
 	// "A payload already logged for the role returns its index, unless a key of
-	// the role signed that signed none of its logged files [...] A root whose
+	// the role signed that signed none of its logged files, or the file meets the
+	// role's threshold and none of the logged ones does any more [...] A root whose
 	// payload is logged returns its index whatever its signatures."
 	ks, delegated := r.keysOf(role)
 	already := verdict{index: -1}
-	signedBefore := map[string]bool{}
+	signedBefore, metBefore := map[string]bool{}, false
 	for _, rec := range r.records {
 		if rec.Leaf.Role == role && rec.Leaf.Payload == payload {
 			already = verdict{logged: true, index: rec.Index, leaf: rec.Leaf}
+			metBefore = metBefore || r.meets(r.fileOf(rec), ks)
 			for key := range r.signers(r.fileOf(rec), ks) {
 				signedBefore[key] = true
 			}
 		}
 	}
-	again := false
+	again := !metBefore && r.meets(f, ks)
 	for key := range r.signers(f, ks) {
 		again = again || !signedBefore[key]
 	}

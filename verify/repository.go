@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -203,6 +204,22 @@ func (r *Repository) KeysOf(role string) (KeySet, error) {
 	if IsTopLevel(role) {
 		return root.Root.KeySet(role), nil
 	}
+	var found KeySet
+	ok := false
+	err = r.walk(root, func(_ string, _ KeySet, d *Delegations) bool {
+		_, found, ok = d.Find(role)
+		return !ok
+	})
+	if err == nil && !ok {
+		err = refused(RefusedNotDelegated, "no current targets metadata delegates to %q", role)
+	}
+	return found, err
+}
+
+// walk visits targets and the roles that it delegates to of which anything is
+// logged, breadth-first in listed order, each once with its keys and with what its
+// current release delegates, until visit is false.
+func (r *Repository) walk(root *Metadata, visit func(role string, keys KeySet, d *Delegations) bool) error {
 	type delegated struct {
 		name string
 		keys KeySet
@@ -214,10 +231,10 @@ func (r *Repository) KeysOf(role string) (KeySet, error) {
 		queue = queue[1:]
 		d, err := r.delegationsOf(next.name, next.keys)
 		if err != nil {
-			return KeySet{}, err
+			return err
 		}
-		if _, keys, ok := d.Find(role); ok {
-			return keys, nil
+		if !visit(next.name, next.keys, d) {
+			return nil
 		}
 		// A role of which nothing is logged delegates to nobody.
 		for name, keys := range d.among(r.releases) {
@@ -227,7 +244,34 @@ func (r *Repository) KeysOf(role string) (KeySet, error) {
 			}
 		}
 	}
-	return KeySet{}, refused(RefusedNotDelegated, "no current targets metadata delegates to %q", role)
+	return nil
+}
+
+// Currents returns the current releases of all roles that have one, as Current does
+// of each, in no order.
+func (r *Repository) Currents() ([]Record, error) {
+	root, err := r.Root()
+	if err != nil {
+		return nil, err
+	}
+	list := []Record{r.records[r.root]}
+	add := func(role string, keys KeySet) error {
+		position, ok, err := r.current(role, ask(keys))
+		if ok {
+			list = append(list, r.records[position])
+		}
+		return err
+	}
+	for _, role := range []string{RoleSnapshot, RoleTimestamp} {
+		if err := add(role, root.Root.KeySet(role)); err != nil {
+			return nil, err
+		}
+	}
+	err2 := r.walk(root, func(role string, keys KeySet, _ *Delegations) bool {
+		err = add(role, keys)
+		return err == nil
+	})
+	return list, errors.Join(err, err2)
 }
 
 // delegationsOf returns the delegations in the current release of a role that
