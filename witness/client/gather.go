@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -152,7 +153,7 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 		})
 		if quorum == nil {
 			for _, a := range got {
-				note.Signatures = append(note.Signatures, a.sigs...)
+				note.Signatures = append(note.Signatures, newest(a.sigs)...)
 			}
 			g.passOn(note.Text, answers, pending)
 			return note.Marshal(), nil
@@ -169,6 +170,20 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 	}
 }
 
+// newest returns of the cosignatures of one key the one with the latest time. A
+// witness could send so many that the note has more than notes may have, and then
+// one witness alone would keep a log from publishing.
+func newest(sigs []proofs.Signature) []proofs.Signature {
+	var newest []proofs.Signature
+	for _, s := range sigs {
+		// Keys that cosign put the time first, eight bytes of it.
+		if newest == nil || bytes.Compare(s.Sig[:8], newest[0].Sig[:8]) > 0 {
+			newest = []proofs.Signature{s}
+		}
+	}
+	return newest
+}
+
 // passOn hands the answers that are still to come to Late.
 func (g *Gatherer) passOn(text string, answers <-chan answer, pending int) {
 	g.mu.Lock()
@@ -181,7 +196,7 @@ func (g *Gatherer) passOn(text string, answers <-chan answer, pending int) {
 			select {
 			case a := <-answers:
 				if a.err == nil {
-					g.Late(text, a.sigs)
+					g.Late(text, newest(a.sigs))
 				}
 			case <-g.base.Done():
 				return
