@@ -58,7 +58,7 @@ func checkTakeOver(t *testing.T, out string, entries int) {
 func TestDemoTrillian(t *testing.T) {
 	t.Parallel()
 	needTrillian(t)
-	code, out, stderr := runDemo(t, "--once", "--bin", builtPrograms, "--storage", "trillian")
+	code, out, stderr := runDemo(t, "--once", "--bin", built(t), "--storage", "trillian")
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
@@ -74,7 +74,7 @@ func TestDemoTrillianHistory(t *testing.T) {
 	if err := writeHistory(history, releases); err != nil {
 		t.Fatal(err)
 	}
-	code, out, stderr := runDemo(t, "--once", "--bin", builtPrograms, "--storage", "trillian", "--history", history)
+	code, out, stderr := runDemo(t, "--once", "--bin", built(t), "--storage", "trillian", "--history", history)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
@@ -93,7 +93,7 @@ func TestDemoWithoutPostgreSQL(t *testing.T) {
 		}
 	}
 	// A mount name space of its own, where the folder is empty.
-	demo := filepath.Join(builtPrograms, "demo") + " --once --storage trillian"
+	demo := filepath.Join(built(t), "demo") + " --once --storage trillian"
 	cmd := exec.Command("unshare", "--mount", "sh", "-c", "if [ -d /usr/lib/postgresql ]; then mount -t tmpfs none /usr/lib/postgresql || exit 99; fi; exec "+demo)
 	out, err := cmd.CombinedOutput()
 	code := cmd.ProcessState.ExitCode()

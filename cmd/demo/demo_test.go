@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -13,26 +12,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
 
+// demoTime is for a whole demo, which may import a history, on a busy machine.
+const demoTime = 5 * time.Minute
+
 // runDemo runs the built demo as a process and returns what it printed.
 func runDemo(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 120*time.Second)
+	program := filepath.Join(built(t), "demo")
+	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(builtPrograms, "demo"), args...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	r, err := process.Run(exec.CommandContext(ctx, program, args...))
 	if ctx.Err() != nil {
-		t.Fatalf("demo %v was not done in time\n%s%s", args, out.String(), errs.String())
+		t.Fatalf("demo %v was not done in time\n%s%s", args, r.Stdout, r.Stderr)
 	}
-	if code = cmd.ProcessState.ExitCode(); err != nil && code <= 0 {
-		t.Fatalf("demo %v: %v", args, err)
+	if err != nil || r.Code < 0 {
+		t.Fatalf("demo %v: exit %d, %v", args, r.Code, err)
 	}
-	return code, out.String(), errs.String()
+	return r.Code, r.Stdout, r.Stderr
 }
 
 func TestDemoOnce(t *testing.T) {
@@ -78,7 +80,7 @@ func TestDemoRealHistory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("imports 991 files")
 	}
-	code, out, stderr := runDemo(t, "--once", "--bin", builtPrograms, "--history", filepath.Join(data, "tuf_histories", "sigstore_root_signing"))
+	code, out, stderr := runDemo(t, "--once", "--bin", built(t), "--history", filepath.Join(data, "tuf_histories", "sigstore_root_signing"))
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
@@ -117,14 +119,14 @@ func TestDemoEnds(t *testing.T) {
 	} {
 		t.Run(tt.signal.String(), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "demo")
-			cmd := exec.Command(filepath.Join(builtPrograms, "demo"), "--bin", builtPrograms, "--dir", dir)
+			cmd := exec.Command(filepath.Join(built(t), "demo"), "--bin", built(t), "--dir", dir)
 			var out lockedBuffer
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			defer cmd.Process.Kill()
-			eventually(t, "the demo says that it is still running", func() bool { return strings.Contains(out.String(), "logs/commands.txt\n") })
+			runtest.Eventually(t, "the demo says that it is still running", func() bool { return strings.Contains(out.String(), "logs/commands.txt\n") })
 			log := regexp.MustCompile(`curl (http://\S+)/checkpoint`).FindStringSubmatch(out.String())
 			if log == nil || !answers(log[1]+"/checkpoint") {
 				t.Fatalf("the log does not answer while the demo runs\n%s", out.String())
@@ -139,7 +141,7 @@ func TestDemoEnds(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != tt.code {
 				t.Errorf("exit %d, want %d\n%s", code, tt.code, out.String())
 			}
-			eventually(t, "the log ends with the demo", func() bool { return !answers(log[1] + "/checkpoint") })
+			runtest.Eventually(t, "the log ends with the demo", func() bool { return !answers(log[1] + "/checkpoint") })
 		})
 	}
 }
@@ -181,6 +183,7 @@ func TestDemoRefusesToStart(t *testing.T) {
 		{[]string{"--dir", full}, "is not empty"},
 		{[]string{"--history", full}, "index.csv"},
 		{[]string{"--storage", "paper"}, "want tessera or trillian"},
+		{[]string{"--bin", full}, "go build -o " + full + "/ ./cmd/..."},
 		{[]string{"more"}, "unknown command"},
 	} {
 		code, out, stderr := runDemo(t, tt.args...)
@@ -188,7 +191,7 @@ func TestDemoRefusesToStart(t *testing.T) {
 			t.Errorf("demo %v: exit %d, want 2 and %q\n%s%s", tt.args, code, tt.say, out, stderr)
 		}
 	}
-	cmd := exec.Command(filepath.Join(builtPrograms, "demo"), "--once")
+	cmd := exec.Command(filepath.Join(built(t), "demo"), "--once")
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "run the demo inside a clone of "+modulePath) {

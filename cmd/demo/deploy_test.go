@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/trillianserver"
 )
 
@@ -48,7 +49,7 @@ func newDeployed(t *testing.T) *deployed {
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, from := range []string{trillian, builtPrograms} {
+	for _, from := range []string{trillian, built(t)} {
 		programs, err := filepath.Glob(filepath.Join(from, "*"))
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +144,7 @@ func TestUpScript(t *testing.T) {
 			t.Errorf("up.sh up does not say %q\n%s", want, out)
 		}
 	}
-	p := &programs{bin: builtPrograms, logs: t.TempDir()}
+	p := &programs{bin: built(t), logs: t.TempDir()}
 	w := &world{p: p, policy: filepath.Join(d.dir, "policy.txt"), log: &service{url: d.front(2)}}
 	vendor, err := newMaker(filepath.Join(t.TempDir(), "vendor"), time.Now())
 	if err != nil {
@@ -190,7 +191,7 @@ func TestUpScript(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "front end 1 is gone", func() bool { return !answers(d.front(1) + "/healthz") })
+	runtest.Eventually(t, "front end 1 is gone", func() bool { return !answers(d.front(1) + "/healthz") })
 	if out := d.must(t, "up"); !strings.Contains(out, "front-end-1 runs") {
 		t.Errorf("up.sh does not start what has died\n%s", out)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/publish"
@@ -110,7 +111,7 @@ func (i *importing) ended() bool {
 // import goes on.
 func (w *world) waitFor(t *testing.T, i *importing, size int64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the import publishes more than %d entries", size), func() bool {
+	runtest.Eventually(t, fmt.Sprintf("the import publishes more than %d entries", size), func() bool {
 		if w.size() > size {
 			return true
 		}
@@ -329,7 +330,7 @@ func TestTwoWitnessesAreDown(t *testing.T) {
 	if _, now, err := get(w.log.url + "/checkpoint"); err != nil || !bytes.HasPrefix(now, append(text, "\n\n"...)) {
 		t.Errorf("the checkpoint changed without a quorum (%v):\n%s\nbefore:\n%s", err, now, published)
 	}
-	eventually(t, "the log says that it is not ready", func() bool { return !answers(w.log.url + "/readyz") })
+	runtest.Eventually(t, "the log says that it is not ready", func() bool { return !answers(w.log.url + "/readyz") })
 
 	// The backlog publishes by itself.
 	for n := range w.witnesses[:2] {
@@ -337,8 +338,8 @@ func TestTwoWitnessesAreDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the backlog is published", func() bool { return w.size() == size+int64(accepted) })
-	eventually(t, "the log is ready again", func() bool { return answers(w.log.url + "/readyz") })
+	runtest.Eventually(t, "the backlog is published", func() bool { return w.size() == size+int64(accepted) })
+	runtest.Eventually(t, "the log is ready again", func() bool { return answers(w.log.url + "/readyz") })
 	checkWhole(t, w, size+int64(accepted))
 
 	// Submitting everything again brings what was not accepted, and nothing twice.

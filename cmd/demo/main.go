@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -135,8 +136,15 @@ func (o options) programs(ctx context.Context, t *transcript, dir string) (*prog
 	}
 	if o.bin != "" {
 		var err error
-		p.bin, err = filepath.Abs(o.bin)
-		return p, err
+		if p.bin, err = filepath.Abs(o.bin); err != nil {
+			return nil, err
+		}
+		for _, name := range programNames {
+			if _, err := exec.LookPath(filepath.Join(p.bin, name)); err != nil {
+				return nil, fmt.Errorf("--bin: %w; go build -o %s/ ./cmd/... builds the programs", err, o.bin)
+			}
+		}
+		return p, nil
 	}
 	root, err := moduleRoot(ctx)
 	if err != nil {

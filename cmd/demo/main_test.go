@@ -1,55 +1,26 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/tuflog/tuflog/internal/runtest"
 )
 
-// builtPrograms is where TestMain has built the programs, and the demo itself.
-var builtPrograms string
+func TestMain(m *testing.M) { runtest.Main(m) }
 
-func TestMain(m *testing.M) {
-	code, err := testMain(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func testMain(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "tuflog-demo-test-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	builtPrograms = filepath.Join(dir, "bin")
-	ctx := context.Background()
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return 1, err
-	}
-	if err := build(ctx, root, builtPrograms); err != nil {
-		return 1, err
-	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(builtPrograms, "demo"), "./cmd/demo")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build the demo: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+// built returns the folder with the programs, and the demo itself.
+func built(t *testing.T) string {
+	t.Helper()
+	return runtest.Programs(t, append([]string{"demo"}, programNames...)...)
 }
 
 // newTestWorld starts a log and its witnesses for a test.
 func newTestWorld(t *testing.T, logFlags ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	p := &programs{bin: builtPrograms, logs: filepath.Join(dir, "logs")}
+	p := &programs{bin: built(t), logs: filepath.Join(dir, "logs")}
 	if err := os.MkdirAll(p.logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +34,8 @@ func newTestWorld(t *testing.T, logFlags ...string) *world {
 			t.Error(err)
 		}
 		for _, path := range logs {
-			s := service{log: path}
-			t.Logf("the end of %s:\n%s", filepath.Base(path), s.lastWords())
+			b, err := os.ReadFile(path)
+			t.Logf("the end of %s (%v):\n%s", filepath.Base(path), err, b[max(0, len(b)-4000):])
 		}
 	})
 	w, err := newWorld(t.Context(), p, filepath.Join(dir, "world"), nil, logFlags...)
@@ -72,19 +43,6 @@ func newTestWorld(t *testing.T, logFlags ...string) *world {
 		t.Fatal(err)
 	}
 	return w
-}
-
-// eventually polls until ok returns true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	const patience = 30 * time.Second
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // testHistory returns a history to import and how many leaves the log has after

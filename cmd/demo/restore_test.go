@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/runtest"
 )
 
 // restored is a log that up.sh has set up, whose databases go back in time.
@@ -58,7 +59,7 @@ func (r *restored) reconnect(t *testing.T) {
 func (r *restored) logserver(t *testing.T, code int, command string, args ...string) string {
 	t.Helper()
 	at := append(strings.Fields(command), "--dir", r.log, "--storage", r.storage, "--state", r.state)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(builtPrograms, "logserver"), append(at, args...)...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(built(t), "logserver"), append(at, args...)...)
 	cmd.Env = append(os.Environ(), "PGPASSFILE="+filepath.Join(r.dir, "pgpass"))
 	out, err := cmd.CombinedOutput()
 	if got := cmd.ProcessState.ExitCode(); got != code {
@@ -79,7 +80,7 @@ func (r *restored) stopFronts(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a front end stops", func() bool { return syscall.Kill(pid, 0) != nil || !answers(r.front(i+1)+"/healthz") })
+		runtest.Eventually(t, "a front end stops", func() bool { return syscall.Kill(pid, 0) != nil || !answers(r.front(i+1)+"/healthz") })
 	}
 }
 
@@ -122,7 +123,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.must(t, "up")
-	r.w = &world{p: &programs{bin: builtPrograms, logs: t.TempDir()}, policy: filepath.Join(r.dir, "policy.txt")}
+	r.w = &world{p: &programs{bin: built(t), logs: t.TempDir()}, policy: filepath.Join(r.dir, "policy.txt")}
 	r.log, r.state = filepath.Join(r.dir, "log"), r.database("tuflog")
 	tree := r.postgres(t, "psql", "-Atc", `SELECT substring(storage FROM '[0-9]+$') FROM log`, r.state)
 	r.storage = fmt.Sprintf("trillian://127.0.0.1:%d/%s", r.port+1, tree)

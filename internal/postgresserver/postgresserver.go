@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -153,7 +154,7 @@ func (s *Server) start(ctx context.Context) error {
 	for i := 1; ; i++ {
 		if s.cfg.Port == 0 && s.cmd == nil {
 			var err error
-			if s.port, err = freePort(); err != nil {
+			if s.port, err = FreePort(); err != nil {
 				return err
 			}
 		}
@@ -164,13 +165,19 @@ func (s *Server) start(ctx context.Context) error {
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on: none of those that
+// systems give to whoever asks for any, so that it is still free when a server that
+// was killed starts again.
+func FreePort() (port int, err error) {
+	const first, end = 10240, 32768 // Linux gives away what follows
+	for range 100 {
+		port = first + rand.IntN(end-first)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 // launch starts the server once and waits until it answers.
@@ -349,7 +356,9 @@ func (s *Server) end(how syscall.Signal) error {
 		case <-time.After(stopTime):
 		}
 	}
-	killAll(s.cmd.Process)
+	if err := killAll(s.cmd.Process); err != nil {
+		return err
+	}
 	<-s.done
 	if how != syscall.SIGKILL {
 		return fmt.Errorf("PostgreSQL did not stop within %v and was killed: %s", stopTime, said(s.log(), 0))

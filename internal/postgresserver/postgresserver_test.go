@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +73,49 @@ func TestKeepsWhatWasCommitted(t *testing.T) {
 	}
 	if _, err := s.Exec(t.Context(), "things", "SELECT nothing FROM nowhere"); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("bad SQL: %v", err)
+	}
+}
+
+// Nothing of a server that was killed is left in the way of the next one, however
+// busy it was.
+func TestKillsAllOfIt(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, postgresserver.Config{Dir: dir})
+	if err := s.CreateDatabase(t.Context(), "things"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var busy sync.WaitGroup
+	var answers atomic.Int64
+	for range 6 {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				// Killed in the middle of it, mostly.
+				if _, err := s.Exec(ctx, "things", "SELECT count(*) FROM generate_series(1, 1000000)"); err == nil {
+					answers.Add(1)
+				}
+			}
+		})
+	}
+	for range 6 {
+		for before := answers.Load(); answers.Load() < before+3; {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := errors.Join(s.Kill(), s.Restart(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	busy.Wait()
+	said, err := os.ReadFile(filepath.Join(dir, "postgres.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(said)) {
+		if strings.Contains(line, "still in use") || strings.Contains(line, "already in use") {
+			t.Errorf("started in vain: %s", line)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/process"
 )
 
 // startTime is how long a program may take until it listens.
@@ -214,18 +215,14 @@ func (p *program) start(ctx context.Context) error {
 		return fmt.Errorf("%s runs already", p.name)
 	}
 	if p.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		p.port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
+		var err error
+		if p.port, err = postgresserver.FreePort(); err != nil {
 			return err
 		}
 	}
 	said := &tail{next: p.cfg.Stderr}
 	cmd := exec.Command(filepath.Join(p.cfg.Bin, p.name), append(p.args, "--rpc_endpoint="+p.address())...)
-	cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = childAttr(), said, said
+	cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = process.ChildAttr(), said, said
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}

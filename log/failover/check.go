@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tuflog/tuflog/log/internal/rehearsal"
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -57,7 +57,7 @@ func (w *world) check(ctx context.Context) (v verdict, err error) {
 func (w *world) settled(ctx context.Context) error {
 	var last [2]proofs.Tree
 	still := time.Now()
-	err := rehearsal.Eventually(ctx, "what was signed is published, by both front ends", rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, "what was signed is published, by both front ends", process.Patience, func() bool {
 		var now [2]proofs.Tree
 		for i, f := range w.fronts {
 			t, err := w.client().Published(ctx, f.url())
@@ -80,7 +80,7 @@ func (w *world) settled(ctx context.Context) error {
 
 // audit has the program auditor replay the log; it must come to the same tree.
 func (w *world) audit(ctx context.Context, url string, tree proofs.Tree) (judged int64, err error) {
-	out, err := rehearsal.Run(ctx, w.h.program("auditor"), "replay", "--json", "--log", url, "--policy", w.policyFile())
+	out, err := process.Output(ctx, w.h.program("auditor"), "replay", "--json", "--log", url, "--policy", w.policyFile())
 	if err != nil {
 		return 0, fmt.Errorf("%w: %.2000s", err, out)
 	}
@@ -111,7 +111,7 @@ func (w *world) fsck(ctx context.Context) (said string, err error) {
 // tool runs a command of logserver on the log.
 func (w *world) tool(ctx context.Context, command string, args ...string) (said string, err error) {
 	args = append(append([]string{command, "--dir", w.fronts[0].dir}, w.servers(w.trillian.Target(), "")...), args...)
-	said, err = rehearsal.Run(ctx, w.h.program("logserver"), args...)
+	said, err = process.Output(ctx, w.h.program("logserver"), args...)
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, said)
 	}

@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -65,7 +65,10 @@ func (h *harness) damage(ctx context.Context, name, what string, harms []harm) (
 	}
 	defer w.close()
 	l := w.load(ctx)
-	err = rehearsal.Eventually(ctx, "the log has enough entries", rehearsal.Patience, func() bool { return w.rec.Count() > enough })
+	// As long as it takes, while it goes on.
+	for err == nil && w.rec.Count() <= enough {
+		err = l.progress(ctx, 1, w.fronts...)
+	}
 	l.stop()
 	if err != nil {
 		return nil, err
@@ -174,9 +177,9 @@ func (w *world) bothOutcomes(ctx context.Context, h harm, r *rehearsal.Row) (sto
 // found has fsck look for the damage.
 func (w *world) found(ctx context.Context, h harm, stopped bool, r *rehearsal.Row) error {
 	said, err := w.fsck(ctx)
-	var exit *exec.ExitError
+	var ended *process.EndedError
 	switch {
-	case errors.As(err, &exit) && exit.ExitCode() == 1:
+	case errors.As(err, &ended) && ended.Code == 1:
 		r.Outcomes["found by fsck"]++
 		return nil
 	case err != nil:
@@ -198,7 +201,7 @@ func (w *world) goesOn(ctx context.Context) error {
 			return err
 		}
 		var last error
-		err = rehearsal.Eventually(ctx, "a release is acknowledged through "+f.name, rehearsal.Patience, func() bool {
+		err = process.Eventually(ctx, "a release is acknowledged through "+f.name, process.Patience, func() bool {
 			last = w.client().Submit(ctx, f.url(), v.Genesis(), wait)
 			return last == nil
 		})
@@ -236,7 +239,7 @@ func (w *world) outcome(ctx context.Context, words string) (acked bool, err erro
 		return true, nil
 	}
 	said := ""
-	err = rehearsal.Eventually(ctx, fmt.Sprintf("a front end says why the log does not go on: %q", words), rehearsal.Patience, func() bool {
+	err = process.Eventually(ctx, fmt.Sprintf("a front end says why the log does not go on: %q", words), process.Patience, func() bool {
 		for _, f := range w.fronts {
 			if _, err := w.client().Get(ctx, f.url()+"/readyz"); err != nil {
 				if said = err.Error(); strings.Contains(said, words) {
@@ -349,7 +352,7 @@ func flipPending(ctx context.Context, w *world) (undo func() error, err error) {
 	}
 	const pending = "SELECT max(SequenceNumber) FROM SequencedLeafData HAVING max(SequenceNumber) >= (SELECT max(TreeSize) FROM TreeHead)"
 	number := ""
-	err = rehearsal.Eventually(ctx, "the leaf has arrived", rehearsal.Patience, func() bool {
+	err = process.Eventually(ctx, "the leaf has arrived", process.Patience, func() bool {
 		said, err := w.postgres.Exec(ctx, trillianDatabase, pending)
 		number = said
 		return err == nil && said != ""

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -24,7 +26,7 @@ type front struct {
 	taps       []*rehearsal.Tap
 	database   *link
 	trillian   *link
-	process    *rehearsal.Process
+	process    *process.Process
 	addr       string // where it listens, once it has been started
 
 	mu    sync.Mutex
@@ -46,7 +48,7 @@ const (
 )
 
 // newFront makes a front end whose directory is there.
-func (w *world) newFront(name, policy string) (f *front, err error) {
+func (w *world) newFront(name string) (f *front, err error) {
 	f = &front{w: w, name: name, dir: filepath.Join(w.dir, name), policyFile: filepath.Join(w.dir, name+".policy"), when: map[string]time.Time{}}
 	w.fronts = append(w.fronts, f)
 	if f.trillian, err = newLink(w.trillian.Target()); err != nil {
@@ -59,7 +61,7 @@ func (w *world) newFront(name, policy string) (f *front, err error) {
 	if f.database, err = newLink(database.Host); err != nil {
 		return nil, err
 	}
-	urls := make([]any, len(w.witnesses))
+	urls := make([]string, len(w.witnesses))
 	for i := range w.witnesses {
 		t, err := rehearsal.NewTap(w.key, w.rec, f.show)
 		if err != nil {
@@ -68,7 +70,7 @@ func (w *world) newFront(name, policy string) (f *front, err error) {
 		t.To.Store(&w.witnesses[i].URL)
 		f.taps, urls[i] = append(f.taps, t), t.URL
 	}
-	return f, os.WriteFile(f.policyFile, fmt.Appendf(nil, policy, urls...), 0o644)
+	return f, os.WriteFile(f.policyFile, []byte(w.policyText(urls)), 0o644)
 }
 
 func (f *front) show(t proofs.Tree) {
@@ -132,7 +134,7 @@ func (f *front) start(ctx context.Context) error {
 	}
 	args := append([]string{"serve", "--dir", f.dir, "--policy", f.policyFile, "--listen", addr,
 		"--open-registration", "--quota", "off", "--log-level", "info"}, f.w.servers(trillian, database)...)
-	p, err := rehearsal.StartHearing(ctx, f.hear, f.w.h.bin, "logserver", args...)
+	p, err := process.Start(ctx, exec.Command(f.w.h.program("logserver"), args...), f.hear)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}

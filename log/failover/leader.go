@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/tuflog/tuflog/log/internal/rehearsal"
+	"github.com/tuflog/tuflog/internal/process"
 )
 
 // mostPause is how long the log may acknowledge nothing when its leader is killed.
@@ -52,7 +52,7 @@ func (h *harness) killLeaders(ctx context.Context) (k *killing, err error) {
 		// Anywhere in the middle of its share of the time.
 		share := h.duration / time.Duration(h.kills)
 		at := began.Add(share*time.Duration(n) + share/5 + time.Duration(w.rand.Int64N(int64(share/5))))
-		rehearsal.Pause(ctx, time.Until(at))
+		process.Pause(ctx, time.Until(at))
 		killed, over, err := w.killLeader(ctx, l)
 		if err != nil {
 			return k, fmt.Errorf("kill %d: %w", n+1, err)
@@ -60,7 +60,7 @@ func (h *harness) killLeaders(ctx context.Context) (k *killing, err error) {
 		kills, k.handOvers = append(kills, killed), append(k.handOvers, over)
 		h.say("kill %d of %d: acknowledged again after %v", n+1, h.kills, round(over.lease+over.opening+over.first))
 	}
-	rehearsal.Pause(ctx, time.Until(began.Add(h.duration)))
+	process.Pause(ctx, time.Until(began.Add(h.duration)))
 	if err := l.progress(ctx, 3, w.fronts...); err != nil {
 		return k, err
 	}
@@ -93,7 +93,7 @@ func (w *world) killLeader(ctx context.Context, l *load) (killed time.Time, over
 	killed = time.Now()
 	dead.kill()
 	var leading, open, acked time.Time
-	err = rehearsal.Eventually(ctx, "the other front end leads and acknowledges", rehearsal.Patience, func() bool {
+	err = process.Eventually(ctx, "the other front end leads and acknowledges", process.Patience, func() bool {
 		var leads1, opened1, acks bool
 		if leading, leads1 = next.since(leads, killed); leads1 {
 			if open, opened1 = next.since(opened, leading.Add(-time.Millisecond)); opened1 {

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -29,12 +28,8 @@ type load struct {
 	last     map[*front]error // why its last attempt was not acknowledged
 }
 
-const (
-	again   = 20 * time.Millisecond // after an attempt that failed
-	looking = 10 * time.Millisecond // between two looks at a checkpoint
-	// wait is for how many seconds a client asks a front end to wait.
-	wait = 4
-)
+// wait is for how many seconds a client asks a front end to wait.
+const wait = 4
 
 func (w *world) load(ctx context.Context) *load {
 	ctx, cancel := context.WithCancel(ctx)
@@ -43,7 +38,7 @@ func (w *world) load(ctx context.Context) *load {
 		l.running.Go(func() { l.w.rec.Vendors(ctx, l.insist) })
 	}
 	for _, f := range w.fronts {
-		l.running.Go(func() { l.watch(ctx, f) })
+		l.running.Go(func() { w.client().Watch(ctx, f.name, f.url()) })
 	}
 	return l
 }
@@ -52,21 +47,10 @@ func (w *world) load(ctx context.Context) *load {
 func (l *load) insist(ctx context.Context, rel rehearsal.Release) bool {
 	// By chance: taking turns all clients end up at one front end in step.
 	first := rand.IntN(len(l.w.fronts))
-	for try := 0; ctx.Err() == nil; try++ {
-		f := l.w.fronts[(first+try)%len(l.w.fronts)]
-		// What is under way when the load ends still gets its answer.
-		err := l.w.client().Submit(context.WithoutCancel(ctx), f.url(), rel, wait)
-		l.note(f, try > 0, err)
-		switch {
-		case err == nil:
-			return true
-		case errors.Is(err, rehearsal.ErrRefused):
-			l.w.rec.Fail("%v: %v", rel.Claim, err)
-			return false
-		}
-		rehearsal.Pause(ctx, again)
-	}
-	return false
+	front := func(try int) *front { return l.w.fronts[(first+try)%len(l.w.fronts)] }
+	return l.w.client().Insist(ctx, rel, wait, func(try int) string { return front(try).url() }, func(try int, err error) {
+		l.note(front(try), try > 0, err)
+	})
 }
 
 func (l *load) note(f *front, again bool, err error) {
@@ -84,22 +68,6 @@ func (l *load) note(f *front, again bool, err error) {
 	l.through[f]++
 }
 
-// watch takes down every checkpoint that it sees a front end serve.
-func (l *load) watch(ctx context.Context, f *front) {
-	var last []byte
-	for ctx.Err() == nil {
-		if b, err := l.w.client().Get(ctx, f.url()+"/checkpoint"); err == nil && !bytes.Equal(b, last) {
-			last = b
-			if cp, err := l.w.policy.OpenCheckpoint(b); err != nil {
-				l.w.rec.Fail("%s served a checkpoint that the policy refuses: %v", f.name, err)
-			} else {
-				l.w.rec.Serve(f.name, cp.Tree)
-			}
-		}
-		rehearsal.Pause(ctx, looking)
-	}
-}
-
 // progress waits until each of the given front ends has acknowledged n more.
 func (l *load) progress(ctx context.Context, n int, fronts ...*front) error {
 	want := map[*front]int{}
@@ -108,7 +76,7 @@ func (l *load) progress(ctx context.Context, n int, fronts ...*front) error {
 		want[f] = l.through[f] + n
 	}
 	l.mu.Unlock()
-	err := rehearsal.Eventually(ctx, fmt.Sprintf("%d more acknowledgements through each front end", n), rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, fmt.Sprintf("%d more acknowledgements through each front end", n), process.Patience, func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for f, n := range want {

@@ -20,6 +20,8 @@
 //   - the program auditor replays all of it, has nothing to say against it, and
 //     comes to the same root; logserver fsck finds nothing
 //   - after each kill the log acknowledges again within 5 s
+//   - where the leader alone is cut off from Trillian another leads within 10 s, and
+//     where nobody reaches it, nobody leads until somebody does
 //
 // It exits with 1 if something did not hold, and with 2 if it could not be tried:
 // it needs PostgreSQL's programs, and inside a clone of tuflog the go command.
@@ -38,6 +40,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/trillianserver"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
@@ -167,7 +170,7 @@ func newHarness(ctx context.Context, s settings, dir string) (h *harness, err er
 	}
 	h.bin = h.dir + "/bin"
 	if err = os.MkdirAll(h.bin, 0o755); err == nil {
-		err = rehearsal.Build(ctx, h.bin, "logserver", "witness", "auditor")
+		err = process.Build(ctx, h.bin, "logserver", "witness", "auditor")
 	}
 	if err == nil {
 		h.trillian, err = trillianserver.Build(ctx, os.Stderr)

@@ -8,12 +8,21 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
-// supervised is how long a program that was killed stays away: as long as a
-// supervisor takes to start it again.
-const supervised = time.Second
+const (
+	// supervised is how long a program that was killed stays away: as long as a
+	// supervisor takes to start it again.
+	supervised = time.Second
+	// mostCut is how long a leader that is cut off from Trillian alone may lead
+	// on: 7 s, and what another takes to begin.
+	mostCut = 10 * time.Second
+	// mostBack is how long it may take until one leads when all reach Trillian
+	// again.
+	mostBack = 5 * time.Second
+)
 
 // part is a fault of one part, from which the log recovers by itself.
 type part struct {
@@ -26,7 +35,7 @@ var faults = []part{
 	{"witness killed, one of three", killWitness},
 	{"Trillian's log server killed", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		w.trillian.KillServer()
-		rehearsal.Pause(ctx, supervised)
+		process.Pause(ctx, supervised)
 		return w.trillian.RestartServer(ctx)
 	}},
 	{"Trillian's log server hangs (SIGSTOP) for {hang}", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
@@ -34,7 +43,7 @@ var faults = []part{
 	}},
 	{"Trillian's signer killed", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		w.trillian.KillSigner()
-		rehearsal.Pause(ctx, supervised)
+		process.Pause(ctx, supervised)
 		return w.trillian.RestartSigner(ctx)
 	}},
 	{"Trillian's signer paused (SIGSTOP) for {pause}", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
@@ -44,7 +53,7 @@ var faults = []part{
 		if err := w.postgres.Kill(); err != nil {
 			return err
 		}
-		rehearsal.Pause(ctx, supervised)
+		process.Pause(ctx, supervised)
 		return w.postgres.Restart(ctx)
 	}},
 	{"PostgreSQL restarted", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
@@ -52,14 +61,19 @@ var faults = []part{
 	}},
 	{"leader hangs (SIGSTOP) for {hang}, longer than its lease", hangLeader},
 	{"leader cut off from PostgreSQL and Trillian for {hang}", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
-		return cutLeader(ctx, w, l, r, true, func(f *front) []*link { return []*link{f.database, f.trillian} })
+		return cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.database, f.trillian} })
 	}},
 	{"leader cut off from PostgreSQL for {hang}", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
-		return cutLeader(ctx, w, l, r, true, func(f *front) []*link { return []*link{f.database} })
+		return cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.database} })
 	}},
-	{"leader cut off from Trillian for {hang}", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
-		return cutLeader(ctx, w, l, r, false, func(f *front) []*link { return []*link{f.trillian} })
+	{"leader cut off from Trillian alone, until another leads", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
+		cut := time.Now()
+		if err := cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.trillian} }); err != nil {
+			return err
+		}
+		return w.ledWithin(cut, mostCut, "longest until another led, in ms", r)
 	}},
+	{"all front ends cut off from Trillian, and back", cutAll},
 }
 
 // parts injects each fault of a part under load.
@@ -88,7 +102,7 @@ func (h *harness) parts(ctx context.Context) (rows []rehearsal.Row, err error) {
 		if ctx.Err() != nil {
 			return rows, context.Cause(ctx)
 		}
-		if r.Held != nil {
+		if r.Held != nil && !errors.Is(r.Held, errSlow) {
 			return rows, nil // what comes next would be about this
 		}
 	}
@@ -129,7 +143,7 @@ func during(ctx context.Context, d time.Duration, do, undo func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	rehearsal.Pause(ctx, d)
+	process.Pause(ctx, d)
 	return undo()
 }
 
@@ -165,16 +179,15 @@ func hangLeader(ctx context.Context, w *world, l *load, r *rehearsal.Row) error 
 		return err
 	}
 	err = w.takenOver(ctx, l, leader, stopped)
-	rehearsal.Pause(ctx, time.Until(stopped.Add(w.h.hang)))
+	process.Pause(ctx, time.Until(stopped.Add(w.h.hang)))
 	if err := errors.Join(err, leader.process.Signal(syscall.SIGCONT)); err != nil {
 		return err
 	}
 	return w.leadsNoMore(ctx, l, leader, stopped, r)
 }
 
-// cutLeader cuts links of the leader. Cut off from the database somebody else must
-// take over; without Trillian it may keep the lease and wait.
-func cutLeader(ctx context.Context, w *world, l *load, r *rehearsal.Row, deposed bool, links func(*front) []*link) error {
+// cutLeader cuts links of the leader, which has to make way for somebody else.
+func cutLeader(ctx context.Context, w *world, l *load, r *rehearsal.Row, links func(*front) []*link) error {
 	leader, err := w.leader(ctx)
 	if err != nil {
 		return err
@@ -183,30 +196,104 @@ func cutLeader(ctx context.Context, w *world, l *load, r *rehearsal.Row, deposed
 	for _, k := range links(leader) {
 		k.cut()
 	}
-	if deposed {
-		err = w.takenOver(ctx, l, leader, cut)
-	}
-	rehearsal.Pause(ctx, time.Until(cut.Add(w.h.hang)))
+	err = w.takenOver(ctx, l, leader, cut)
+	process.Pause(ctx, time.Until(cut.Add(w.h.hang)))
 	for _, k := range links(leader) {
 		k.mend()
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case deposed:
-		return w.leadsNoMore(ctx, l, leader, cut, r)
 	}
-	if _, ok := leader.since(leadsNoMore, cut); ok {
-		r.Outcomes["another one led"]++
-	} else {
-		r.Outcomes["it kept the lease and waited"]++
+	return w.leadsNoMore(ctx, l, leader, cut, r)
+}
+
+// cutAll cuts all front ends off from Trillian until nobody leads, and mends that.
+func cutAll(ctx context.Context, w *world, _ *load, r *rehearsal.Row) error {
+	if _, err := w.leader(ctx); err != nil {
+		return err
+	}
+	for _, f := range w.fronts {
+		f.trillian.cut()
+	}
+	err := w.nobodyLeads(ctx)
+	mended := time.Now()
+	for _, f := range w.fronts {
+		f.trillian.mend()
+	}
+	if err != nil {
+		return err
+	}
+	r.Outcomes["nobody led, all said why, and reads went on"]++
+	err = process.Eventually(ctx, "a front end leads again", process.Patience, func() bool {
+		_, ok := w.led(mended)
+		return ok
+	})
+	if err != nil {
+		return fmt.Errorf("%w%s", err, w.lastWords())
+	}
+	return w.ledWithin(mended, mostBack, "longest until one led again, in ms", r)
+}
+
+// nobodyLeads waits until nobody leads and each front end says that Trillian is why;
+// each must still serve the log.
+func (w *world) nobodyLeads(ctx context.Context) error {
+	said := ""
+	err := process.Eventually(ctx, "nobody leads, and all say why", process.Patience, func() bool {
+		held, err := w.postgres.Exec(ctx, stateDatabase, "SELECT count(*) FROM lease WHERE expires > clock_timestamp()")
+		if said = "the lease is held: " + held; err != nil || held != "0" {
+			return false
+		}
+		for _, f := range w.fronts {
+			_, err := w.client().Get(ctx, f.url()+"/readyz")
+			if err == nil {
+				said = f.name + " is ready"
+			} else {
+				said = err.Error()
+			}
+			if !strings.Contains(said, "no front end leads") || !strings.Contains(said, "Trillian's log server at "+f.trillian.addr()) {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s%s", err, said, w.lastWords())
+	}
+	for _, f := range w.fronts {
+		t, err := w.client().Published(ctx, f.url())
+		if err != nil {
+			return fmt.Errorf("%s serves no checkpoint: %w", f.name, err)
+		}
+		w.rec.Serve(f.name, t)
+	}
+	return nil
+}
+
+// led returns when a front end began to lead since a time, the first of them.
+func (w *world) led(since time.Time) (first time.Time, ok bool) {
+	for _, f := range w.fronts {
+		if at, opened := f.since(opened, since); opened && (!ok || at.Before(first)) {
+			first, ok = at, true
+		}
+	}
+	return first, ok
+}
+
+// ledWithin notes how long it took until a front end led, and whether that was too
+// long.
+func (w *world) ledWithin(since time.Time, most time.Duration, what string, r *rehearsal.Row) error {
+	at, _ := w.led(since)
+	took := at.Sub(since)
+	r.Outcomes[what] = max(r.Outcomes[what], int(took.Milliseconds()))
+	if took > most {
+		return fmt.Errorf("%w: nobody led for %v, less than %v is allowed", errSlow, round(took), most)
 	}
 	return nil
 }
 
 // takenOver waits until the other front end leads and acknowledges.
 func (w *world) takenOver(ctx context.Context, l *load, from *front, since time.Time) error {
-	err := rehearsal.Eventually(ctx, "the other front end leads", rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, "the other front end leads", process.Patience, func() bool {
 		_, ok := from.other().since(opened, since)
 		return ok
 	})
@@ -219,7 +306,7 @@ func (w *world) takenOver(ctx context.Context, l *load, from *front, since time.
 // leadsNoMore checks that a leader that was away says so when it is back, and that
 // it has signed nothing new since the other one began.
 func (w *world) leadsNoMore(ctx context.Context, l *load, was *front, since time.Time, r *rehearsal.Row) error {
-	err := rehearsal.Eventually(ctx, was.name+" leads no more", rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, was.name+" leads no more", process.Patience, func() bool {
 		_, ok := was.since(leadsNoMore, since)
 		return ok
 	})

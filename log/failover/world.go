@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/trillianserver"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
@@ -45,19 +47,21 @@ func (h *harness) program(name string) string { return filepath.Join(h.bin, name
 
 // world is a log on servers, its witnesses, and what was seen of them.
 type world struct {
-	h         *harness
-	dir       string
-	linked    bool // front ends reach the servers through links
-	postgres  *postgresserver.Server
-	trillian  *trillianserver.Servers
-	tree      string // number of the tree
-	key       proofs.Key
-	policy    *proofs.Policy
-	witnesses []*rehearsal.Process
-	fronts    []*front
-	rec       *rehearsal.Record
-	http      *http.Client
-	rand      *rand.Rand
+	h        *harness
+	dir      string
+	linked   bool // front ends reach the servers through links
+	postgres *postgresserver.Server
+	trillian *trillianserver.Servers
+	tree     string // number of the tree
+	key      proofs.Key
+	policy   *proofs.Policy
+	// policyText is the policy for somebody who reaches the witnesses elsewhere.
+	policyText func(urls []string) string
+	witnesses  []*process.Process
+	fronts     []*front
+	rec        *rehearsal.Record
+	http       *http.Client
+	rand       *rand.Rand
 }
 
 // newWorld starts everything, and waits until a front end leads.
@@ -76,7 +80,7 @@ func (h *harness) newWorld(ctx context.Context, name string, linked bool) (w *wo
 	if err := w.startServers(ctx); err != nil {
 		return nil, err
 	}
-	vkey, err := rehearsal.Run(ctx, h.program("logserver"), append([]string{"init", "--dir", filepath.Join(w.dir, "front-1"), "--origin", "failover.example/" + name},
+	vkey, err := process.Output(ctx, h.program("logserver"), append([]string{"init", "--dir", filepath.Join(w.dir, "front-1"), "--origin", "failover.example/" + name},
 		"--storage", "trillian://"+w.trillian.Target(), "--state", w.postgres.URL(stateDatabase))...)
 	if err != nil {
 		return nil, err
@@ -91,11 +95,10 @@ func (h *harness) newWorld(ctx context.Context, name string, linked bool) (w *wo
 	if err := w.trillian.Analyze(ctx); err != nil {
 		return nil, err
 	}
-	policy, err := w.startWitnesses(ctx, vkey)
-	if err != nil {
+	if err := w.startWitnesses(ctx, vkey); err != nil {
 		return nil, err
 	}
-	if err := w.startFronts(ctx, policy); err != nil {
+	if err := w.startFronts(ctx); err != nil {
 		return nil, err
 	}
 	_, err = w.leader(ctx)
@@ -115,33 +118,26 @@ func (w *world) startServers(ctx context.Context) (err error) {
 	return err
 }
 
-// startWitnesses starts the witnesses and returns the policy, with a verb for the
-// URL of each.
-func (w *world) startWitnesses(ctx context.Context, vkey string) (policy string, err error) {
-	w.witnesses = make([]*rehearsal.Process, witnesses)
-	policy, names := "log "+vkey+"\n", ""
-	var urls []any
+// startWitnesses makes and starts the witnesses of a log.
+func (w *world) startWitnesses(ctx context.Context, vkey string) (err error) {
+	w.witnesses = make([]*process.Process, witnesses)
+	var vkeys, urls []string
 	for i := range w.witnesses {
-		wvkey, err := rehearsal.Run(ctx, w.h.program("witness"), "init", "--dir", w.witnessDir(i), "--name", fmt.Sprintf("w%d.example", i))
+		wvkey, err := rehearsal.NewWitness(ctx, w.h.program("witness"), w.witnessDir(i), i, vkey)
 		if err != nil {
-			return "", err
-		}
-		if _, err := rehearsal.Run(ctx, w.h.program("witness"), "log", "add", "--dir", w.witnessDir(i), vkey); err != nil {
-			return "", err
+			return err
 		}
 		if err := w.startWitness(ctx, i); err != nil {
-			return "", err
+			return err
 		}
-		policy += fmt.Sprintf("witness w%d %s ", i, wvkey) + "%s\n"
-		names += fmt.Sprintf(" w%d", i)
-		urls = append(urls, w.witnesses[i].URL)
+		vkeys, urls = append(vkeys, wvkey), append(urls, w.witnesses[i].URL)
 	}
-	policy += fmt.Sprintf("group all %d%s\nquorum all\n", quorum, names)
-	plain := fmt.Appendf(nil, policy, urls...)
+	w.policyText = func(urls []string) string { return rehearsal.PolicyText(vkey, quorum, vkeys, urls) }
+	plain := []byte(w.policyText(urls))
 	if w.policy, err = proofs.ParsePolicy(plain); err != nil {
-		return "", err
+		return err
 	}
-	return policy, os.WriteFile(w.policyFile(), plain, 0o644)
+	return os.WriteFile(w.policyFile(), plain, 0o644)
 }
 
 // policyFile is the policy of everybody but the front ends.
@@ -151,7 +147,7 @@ func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprin
 
 // startWitness starts a witness; the front ends find it where it was.
 func (w *world) startWitness(ctx context.Context, i int) error {
-	p, err := rehearsal.Start(ctx, w.h.bin, "witness", "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0")
+	p, err := process.Start(ctx, exec.Command(w.h.program("witness"), "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0"), nil)
 	if err != nil {
 		return err
 	}
@@ -162,12 +158,12 @@ func (w *world) startWitness(ctx context.Context, i int) error {
 	return nil
 }
 
-func (w *world) startFronts(ctx context.Context, policy string) error {
-	if _, err := rehearsal.Run(ctx, "cp", "-a", filepath.Join(w.dir, "front-1"), filepath.Join(w.dir, "front-2")); err != nil {
+func (w *world) startFronts(ctx context.Context) error {
+	if _, err := process.Output(ctx, "cp", "-a", filepath.Join(w.dir, "front-1"), filepath.Join(w.dir, "front-2")); err != nil {
 		return err
 	}
 	for _, name := range []string{"front-1", "front-2"} {
-		f, err := w.newFront(name, policy)
+		f, err := w.newFront(name)
 		if err != nil {
 			return err
 		}
@@ -180,7 +176,7 @@ func (w *world) startFronts(ctx context.Context, policy string) error {
 
 // leader waits until a front end leads and returns it.
 func (w *world) leader(ctx context.Context) (leader *front, err error) {
-	wait := rehearsal.Eventually(ctx, "a front end leads", rehearsal.Patience, func() bool {
+	wait := process.Eventually(ctx, "a front end leads", process.Patience, func() bool {
 		var url string
 		if url, err = w.postgres.Exec(ctx, stateDatabase, "SELECT url FROM lease WHERE expires > clock_timestamp()"); err != nil {
 			return false // the database may be away for a while

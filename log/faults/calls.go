@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -41,16 +42,11 @@ func failingCalls(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	if why := noStrace(); why != "" {
 		return []rehearsal.Row{{Fault: name, Skipped: why}}, nil
 	}
-	w, err := h.newWorld(ctx, "calls", 1, 1, place{})
+	w, l, err := h.newLoaded(ctx, "calls", 1, 1, place{}, 1)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, 1)
-	defer l.stop()
 	var rows []rehearsal.Row
 	for _, errno := range []string{"EIO", "ENOSPC"} {
 		for _, call := range writing {
@@ -70,11 +66,7 @@ func failingCalls(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 			}
 		}
 	}
-	l.stop()
-	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, rehearsal.Row{Fault: "all failing calls", Held: err})
-	}
-	return rows, nil
+	return append(rows, w.checkAll(ctx, "all failing calls")...), nil
 }
 
 // failCall makes a call fail while the load goes on for a few releases' time.
@@ -88,7 +80,7 @@ func (w *world) failCall(ctx context.Context, l *load, call, errno, when string,
 	}
 	// Until the release that the fault met is through, or has had its chance.
 	want := w.rec.Count() + 2
-	_ = rehearsal.Eventually(ctx, "", injectTime, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
+	_ = process.Eventually(ctx, "", injectTime, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
 	n, err := s.detach()
 	if err != nil {
 		return err
@@ -96,7 +88,7 @@ func (w *world) failCall(ctx context.Context, l *load, call, errno, when string,
 	r.Injected += n
 	what := fmt.Sprintf("%s from call %s of %s", errno, when, call)
 	want = w.rec.Count() + 2
-	_ = rehearsal.Eventually(ctx, "", rehearsal.Patience, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
+	_ = process.Eventually(ctx, "", process.Patience, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
 	if !w.log.Alive() {
 		r.Outcomes["ended, and went on after a start"]++
 		w.h.say("%s: it ended with: %s", what, w.panicked())
@@ -146,7 +138,7 @@ type strace struct {
 func (w *world) strace(ctx context.Context, call, errno, when string) (*strace, error) {
 	s := &strace{done: make(chan struct{})}
 	s.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(w.log.Cmd.Process.Pid), "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when))
-	s.cmd.SysProcAttr = rehearsal.ChildAttr()
+	s.cmd.SysProcAttr = process.ChildAttr()
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

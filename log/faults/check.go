@@ -8,8 +8,20 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
+
+// checkAll ends the load and checks; the row is there if something does not hold.
+func (w *world) checkAll(ctx context.Context, what string) (rows []rehearsal.Row) {
+	for _, l := range w.loads {
+		l.stop()
+	}
+	if _, err := w.check(ctx); err != nil {
+		rows = append(rows, rehearsal.Row{Fault: what, Held: err})
+	}
+	return rows
+}
 
 // check holds everything that was seen against the log as it is now, and has an
 // auditor replay it. The load must have been stopped, the log be running.
@@ -18,7 +30,7 @@ func (w *world) check(ctx context.Context) (*rehearsal.History, error) {
 	// the load has left in the queue too.
 	var last int64
 	still := time.Now()
-	err := rehearsal.Eventually(ctx, "what was signed is published", rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, "what was signed is published", process.Patience, func() bool {
 		t, err := w.published(ctx)
 		if err != nil || t.N < w.rec.Largest() || t.N != last {
 			last, still = t.N, time.Now()

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
@@ -16,16 +18,11 @@ import (
 // badClients keeps connections open, sends slowly, and sends too much, while
 // others submit.
 func badClients(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
-	w, err := h.newWorld(ctx, "clients", 1, 1, place{})
+	w, l, err := h.newLoaded(ctx, "clients", 1, 1, place{}, loadClients)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, loadClients)
-	defer l.stop()
 	var rows []rehearsal.Row
 	for _, v := range []struct {
 		name string
@@ -44,11 +41,7 @@ func badClients(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	r := rehearsal.NewRow("more connections than the log may have files open")
 	r.Held = w.scarceFiles(ctx, l, &r)
 	rows = append(rows, r)
-	l.stop()
-	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, rehearsal.Row{Fault: "all clients", Held: err})
-	}
-	return rows, nil
+	return append(rows, w.checkAll(ctx, "all clients")...), nil
 }
 
 // scarceFiles starts the log with few file descriptors, which idle connections
@@ -56,7 +49,7 @@ func badClients(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 func (w *world) scarceFiles(ctx context.Context, l *load, r *rehearsal.Row) error {
 	w.stopLog()
 	const most = "160"
-	p, err := rehearsal.Start(ctx, "/bin", "sh", append([]string{"-c", "ulimit -n " + most + `; exec "$0" "$@"`, w.h.program("logserver")}, w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)...)
+	p, err := process.Start(ctx, exec.Command("sh", append([]string{"-c", "ulimit -n " + most + `; exec "$0" "$@"`}, w.serving(w.logDir, w.ledgerDir, w.addr).Args...)...), nil)
 	if err != nil {
 		return err
 	}
@@ -65,7 +58,7 @@ func (w *world) scarceFiles(ctx context.Context, l *load, r *rehearsal.Row) erro
 		return err
 	}
 	closeAll, err := w.connections(ctx, w.h.idle, "", r)
-	rehearsal.Pause(ctx, time.Second)
+	process.Pause(ctx, time.Second)
 	closeAll()
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tuflog/tuflog/log/internal/rehearsal"
+	"github.com/tuflog/tuflog/internal/process"
 )
 
 // disk is an ext4 file system in a file.
@@ -50,7 +50,7 @@ func (h *harness) newDisk(ctx context.Context, name string, size int64) (*disk, 
 	if err := os.Mkdir(d.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := rehearsal.Run(ctx, "mkfs.ext4", "-q", "-O", "^resize_inode", "-E", "lazy_itable_init=0", d.image); err != nil {
+	if _, err := process.Output(ctx, "mkfs.ext4", "-q", "-O", "^resize_inode", "-E", "lazy_itable_init=0", d.image); err != nil {
 		return nil, err
 	}
 	return d, d.mount(ctx)
@@ -58,7 +58,7 @@ func (h *harness) newDisk(ctx context.Context, name string, size int64) (*disk, 
 
 func (d *disk) mount(ctx context.Context) error {
 	// No commit by the clock: what is not synced is lost in a cut.
-	if _, err := rehearsal.Run(ctx, "mount", "-o", "loop,commit=300", d.image, d.dir); err != nil {
+	if _, err := process.Output(ctx, "mount", "-o", "loop,commit=300", d.image, d.dir); err != nil {
 		return err
 	}
 	d.mounted = true
@@ -70,9 +70,9 @@ func (d *disk) unmount(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	deadline := time.Now().Add(rehearsal.Patience)
+	deadline := time.Now().Add(process.Patience)
 	for time.Now().Before(deadline) {
-		if _, err = rehearsal.Run(ctx, "umount", d.dir); err == nil {
+		if _, err = process.Output(ctx, "umount", d.dir); err == nil {
 			d.mounted = false
 			return nil
 		}

@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
+
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // TestFaults is the short form: every kind of fault, a few times. What cannot be
 // injected on this machine is skipped, with the reason.
@@ -16,10 +19,7 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills many processes")
 	}
-	programs := t.TempDir()
-	if err := rehearsal.Build(t.Context(), programs, "logserver", "witness"); err != nil {
-		t.Fatal(err)
-	}
+	programs := runtest.Programs(t, "logserver", "witness")
 	// They mostly wait for processes, so more run at once than there are CPUs.
 	results := make([]chan result, len(scenarios))
 	slots := make(chan struct{}, 6)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -115,13 +116,7 @@ func (h *harness) newFlipper(ctx context.Context) (*flipper, error) {
 }
 
 func (f *flipper) prepare(ctx context.Context) error {
-	if err := f.w.startLog(ctx); err != nil {
-		return err
-	}
-	l := f.w.load(ctx, 16)
-	err := l.progress(ctx, f.h.entries)
-	l.stop()
-	if err != nil {
+	if err := f.w.grow(ctx, 16, f.h.entries); err != nil {
 		return err
 	}
 	v, err := rehearsal.NewVendor()
@@ -195,7 +190,7 @@ func (f *flipper) flip(ctx context.Context, k kind) (outcome, where string, err 
 		return "", where, err
 	}
 	err = f.w.startLog(ctx)
-	if rehearsal.IsEnded(err) {
+	if process.IsEnded(err) {
 		return "refused to start", where, f.judge()
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -44,16 +45,11 @@ func (h *harness) fillDisk(ctx context.Context, r *rehearsal.Row, ledger bool) (
 	if ledger {
 		at = place{ledger: filepath.Join(d.dir, "ledger")}
 	}
-	w, err := h.newWorld(ctx, "full", 1, 1, at)
+	w, l, err := h.newLoaded(ctx, "full", 1, 1, at, loadClients)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if err := w.startLog(ctx); err != nil {
-		return err
-	}
-	l := w.load(ctx, loadClients)
-	defer l.stop()
 	for n := range h.full {
 		if err := l.progress(ctx, 20); err != nil {
 			return fmt.Errorf("after %d full disks: %w", n, err)
@@ -75,12 +71,12 @@ func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *r
 	r.Injected++
 	// Until nothing is acknowledged any more: what fits into allocated blocks
 	// still is. A ledger that has its spare file mostly needs no more of them.
-	patience := rehearsal.Patience
+	patience := process.Patience
 	if ledger {
 		patience = 2 * time.Second
 	}
 	last, since := w.rec.Count(), time.Now()
-	err := rehearsal.Eventually(ctx, "the log notices that its disk is full", patience, func() bool {
+	err := process.Eventually(ctx, "the log notices that its disk is full", patience, func() bool {
 		if n := w.rec.Count(); n != last {
 			last, since = n, time.Now()
 			_ = fill(ballast) // what has been freed since
@@ -101,7 +97,7 @@ func (h *harness) fillOnce(ctx context.Context, w *world, l *load, d *disk, r *r
 		w.killLog()
 		if err := w.startLog(ctx); err == nil {
 			r.Outcomes["started on a full disk"]++
-		} else if rehearsal.IsEnded(err) {
+		} else if process.IsEnded(err) {
 			r.Outcomes["refused to start on a full disk"]++
 		} else {
 			return err

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -16,15 +16,11 @@ const loadClients = 4
 // after another, and once in a while before it has even opened.
 func killed(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 	r := rehearsal.NewRow("`kill -9` under load, three witnesses")
-	w, err := h.newWorld(ctx, "kill", 3, 2, place{})
+	w, l, err := h.newLoaded(ctx, "kill", 3, 2, place{}, loadClients)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, loadClients)
 	r.Held = h.killLoop(ctx, w, l, &r)
 	l.stop()
 	if r.Held == nil {
@@ -42,7 +38,7 @@ func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *rehearsal.
 		if err := l.progress(ctx, 1); err != nil {
 			return fmt.Errorf("after kill %d: %w", n, err)
 		}
-		rehearsal.Pause(ctx, h.between(0, 200*time.Millisecond))
+		process.Pause(ctx, h.between(0, 200*time.Millisecond))
 		w.killLog()
 		r.Injected++
 		if n%4 == 3 && n+1 < h.kills {
@@ -68,14 +64,12 @@ func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *rehearsal.
 
 // killStarting kills a log that is being opened.
 func (h *harness) killStarting(ctx context.Context, w *world) error {
-	cmd := exec.Command(h.program("logserver"), w.serveArgs(w.logDir, w.ledgerDir, w.addr)...)
-	cmd.SysProcAttr = rehearsal.ChildAttr()
-	if err := cmd.Start(); err != nil {
+	p, err := process.Launch(w.serving(w.logDir, w.ledgerDir, w.addr), nil)
+	if err != nil {
 		return err
 	}
-	rehearsal.Pause(ctx, h.between(0, 60*time.Millisecond))
-	_ = cmd.Process.Kill() // how it ends is how it was killed
-	_ = cmd.Wait()
+	process.Pause(ctx, h.between(0, 60*time.Millisecond))
+	p.Kill()
 	return nil
 }
 
@@ -86,7 +80,7 @@ func (w *world) mustRefuse(ctx context.Context, reason string) error {
 		w.killLog()
 		return errors.New("the log started, and should have refused: " + reason)
 	}
-	if !rehearsal.IsEnded(err) {
+	if !process.IsEnded(err) {
 		return err
 	}
 	return rehearsal.Says(err.Error(), reason)

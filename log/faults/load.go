@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -23,62 +21,34 @@ type load struct {
 	last    error // why the last attempt was not acknowledged
 }
 
-const (
-	again = 10 * time.Millisecond // after an attempt that failed
-)
-
 func (w *world) load(ctx context.Context, clients int) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{w: w, cancel: cancel}
+	w.loads = append(w.loads, l)
 	for range clients {
 		l.running.Go(func() { l.w.rec.Vendors(ctx, l.insist) })
 	}
-	l.running.Go(func() { l.watch(ctx) })
+	l.running.Go(func() { w.client().Watch(ctx, w.url(), w.url()) })
 	return l
 }
 
 // insist sends a release until it is acknowledged.
 func (l *load) insist(ctx context.Context, rel rehearsal.Release) bool {
-	for ctx.Err() == nil {
-		// What is under way when the load ends still gets its answer.
-		err := l.w.submit(context.WithoutCancel(ctx), l.w.url(), rel, 1)
+	return l.w.client().Insist(ctx, rel, 1, func(int) string { return l.w.url() }, func(_ int, err error) {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.last = err
-		l.mu.Unlock()
-		switch {
-		case err == nil:
-			return true
-		case errors.Is(err, rehearsal.ErrRefused):
-			l.w.rec.Fail("%v: %v", rel.Claim, err)
-			return false
-		}
-		rehearsal.Pause(ctx, again)
-	}
-	return false
-}
-
-// watch takes down every checkpoint that it sees served.
-func (l *load) watch(ctx context.Context) {
-	var last []byte
-	for ctx.Err() == nil {
-		if b, err := l.w.get(ctx, "/checkpoint"); err == nil && !bytes.Equal(b, last) {
-			last = b
-			if cp, err := l.w.policy.OpenCheckpoint(b); err != nil {
-				l.w.rec.Fail("a checkpoint was served that the policy refuses: %v", err)
-			} else {
-				l.w.rec.Serve(l.w.url(), cp.Tree)
-			}
-		}
-		rehearsal.Pause(ctx, 5*time.Millisecond)
-	}
-}
-
-// progress waits for n more acknowledgements.
-func (l *load) progress(ctx context.Context, n int64) error {
-	want := l.w.rec.Count() + n
-	err := rehearsal.Eventually(ctx, fmt.Sprintf("%d more acknowledgements", n), rehearsal.Patience, func() bool {
-		return l.w.rec.Count() >= want || l.w.rec.Err() != nil
 	})
+}
+
+// progress waits for n more acknowledgements, as long as it takes while they come.
+func (l *load) progress(ctx context.Context, n int64) error {
+	var err error
+	for have, want := l.w.rec.Count(), l.w.rec.Count()+n; err == nil && have < want && l.w.rec.Err() == nil; have = l.w.rec.Count() {
+		err = process.Eventually(ctx, fmt.Sprintf("%d more acknowledgements", want-have), process.Patience, func() bool {
+			return l.w.rec.Count() > have || l.w.rec.Err() != nil
+		})
+	}
 	if err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()

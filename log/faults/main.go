@@ -35,6 +35,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -103,7 +104,7 @@ func long(ctx context.Context, n counts, dir string, seed uint64, only string) (
 		return 2, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(bin)) }()
-	if err := rehearsal.Build(ctx, bin, "logserver", "witness"); err != nil {
+	if err := process.Build(ctx, bin, "logserver", "witness"); err != nil {
 		return 2, err
 	}
 	h, err := newHarness(n, dir, bin, seed)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -15,16 +16,11 @@ import (
 // acknowledged without the quorum; what is published stays readable; and all of
 // it goes on by itself when the witnesses are back.
 func partitioned(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
-	w, err := h.newWorld(ctx, "partition", 3, 2, place{})
+	w, l, err := h.newLoaded(ctx, "partition", 3, 2, place{}, loadClients)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, loadClients)
-	defer l.stop()
 	var rows []rehearsal.Row
 	for _, v := range []struct {
 		name       string
@@ -48,11 +44,7 @@ func partitioned(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 		}
 		rows = append(rows, r)
 	}
-	l.stop()
-	if _, err := w.check(ctx); err != nil {
-		rows = append(rows, rehearsal.Row{Fault: "all partitions", Held: err})
-	}
-	return rows, nil
+	return append(rows, w.checkAll(ctx, "all partitions")...), nil
 }
 
 func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(int) error, r *rehearsal.Row) error {
@@ -67,7 +59,7 @@ func (w *world) part(ctx context.Context, l *load, who [2]int, away, back func(i
 	r.Injected++
 	// What two witnesses had in their hands may still come.
 	last, since := w.rec.Count(), time.Now()
-	err := rehearsal.Eventually(ctx, "without a quorum nothing is acknowledged", rehearsal.Patience, func() bool {
+	err := process.Eventually(ctx, "without a quorum nothing is acknowledged", process.Patience, func() bool {
 		if n := w.rec.Count(); n != last {
 			last, since = n, time.Now()
 		}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
@@ -52,21 +53,16 @@ func (h *harness) cutPower(ctx context.Context, r *rehearsal.Row, n int, second,
 			disks = append(disks, ledger)
 		}
 	}
-	w, err := h.newWorld(ctx, "power", 1, 1, at)
+	w, l, err := h.newLoaded(ctx, "power", 1, 1, at, loadClients)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }() // before the disks are removed
-	if err := w.startLog(ctx); err != nil {
-		return err
-	}
-	l := w.load(ctx, loadClients)
-	defer l.stop()
 	for range n {
 		if err := l.progress(ctx, 1); err != nil {
 			return fmt.Errorf("after cut %d: %w", r.Injected, err)
 		}
-		rehearsal.Pause(ctx, h.between(0, 120*time.Millisecond))
+		process.Pause(ctx, h.between(0, 120*time.Millisecond))
 		if err := h.cutOnce(ctx, w, disks, r); err != nil {
 			return fmt.Errorf("cut %d: %w", r.Injected, err)
 		}
@@ -101,7 +97,7 @@ func (h *harness) cutOnce(ctx context.Context, w *world, disks []*disk, r *rehea
 	}
 	r.Injected++
 	if !frozen {
-		rehearsal.Pause(ctx, h.between(0, 60*time.Millisecond))
+		process.Pause(ctx, h.between(0, 60*time.Millisecond))
 	}
 	w.killLog()
 	for _, d := range disks {

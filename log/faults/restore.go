@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -79,7 +80,7 @@ func back(names ...string) func(context.Context, *world, string) error {
 }
 
 func reindex(ctx context.Context, w *world, _ string) error {
-	_, err := rehearsal.Run(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir)
+	_, err := process.Output(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir)
 	return err
 }
 
@@ -127,16 +128,11 @@ func otherKey(_ context.Context, w *world, _ string) error {
 // it, does what its refusal asks for, and goes on: one log has all of it done to
 // it in turn.
 func restored(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
-	w, err := h.newWorld(ctx, "restore", 1, 1, place{})
+	w, l, err := h.newLoaded(ctx, "restore", 1, 1, place{}, 2)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, 2)
-	defer l.stop()
 	rows := make([]rehearsal.Row, len(losses))
 	for i, loss := range losses {
 		rows[i] = rehearsal.NewRow(loss.name)
@@ -147,12 +143,7 @@ func restored(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 			}
 		}
 	}
-	l.stop()
-	if _, err := w.check(ctx); err != nil {
-		r := rehearsal.NewRow("all of these")
-		r.Held = err
-		rows = append(rows, r)
-	}
+	rows = append(rows, w.checkAll(ctx, "all of these")...)
 	return append(rows, h.forked(ctx)), nil
 }
 
@@ -237,13 +228,7 @@ func (h *harness) forked(ctx context.Context) rehearsal.Row {
 	}
 	defer w.close()
 	r.Held = func() error {
-		if err := w.startLog(ctx); err != nil {
-			return err
-		}
-		l := w.load(ctx, 2)
-		err := l.progress(ctx, 20)
-		l.stop()
-		if err != nil {
+		if err := w.grow(ctx, 2, 20); err != nil {
 			return err
 		}
 		w.stopLog()
@@ -251,13 +236,7 @@ func (h *harness) forked(ctx context.Context) rehearsal.Row {
 		if err != nil {
 			return err
 		}
-		if err := w.startLog(ctx); err != nil {
-			return err
-		}
-		l = w.load(ctx, 2)
-		err = l.progress(ctx, 20)
-		l.stop()
-		if err != nil {
+		if err := w.grow(ctx, 2, 20); err != nil {
 			return err
 		}
 		whole, err := w.check(ctx)
@@ -281,7 +260,7 @@ func (w *world) fork(ctx context.Context, whole *rehearsal.History, r *rehearsal
 		t.Rec.Store(w.rec)
 	}
 	if err := w.startLog(ctx); err != nil {
-		if rehearsal.IsEnded(err) {
+		if process.IsEnded(err) {
 			r.Outcomes["refused to start"]++
 			return nil
 		}
@@ -320,6 +299,6 @@ func copyTree(ctx context.Context, from, to string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
-	_, err := rehearsal.Run(ctx, "cp", "-a", from, to)
+	_, err := process.Output(ctx, "cp", "-a", from, to)
 	return err
 }

@@ -7,22 +7,18 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // twoServers starts a second server: on the same directory, on a copy with the
 // same ledger, and on a copy of both, which is what a clone of the machine is.
 func twoServers(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
-	w, err := h.newWorld(ctx, "two", 3, 2, place{})
+	w, l, err := h.newLoaded(ctx, "two", 3, 2, place{}, 2)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := w.startLog(ctx); err != nil {
-		return nil, err
-	}
-	l := w.load(ctx, 2)
-	defer l.stop()
 	if err := l.progress(ctx, 10); err != nil {
 		return nil, err
 	}
@@ -56,12 +52,12 @@ func twoServers(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 // second starts a second server, which has to refuse; the first goes on.
 func (w *world) second(ctx context.Context, l *load, dir string, r *rehearsal.Row) error {
 	r.Injected++
-	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(dir, w.ledgerDir, "127.0.0.1:0")...)
+	p, err := process.Start(ctx, w.serving(dir, w.ledgerDir, "127.0.0.1:0"), nil)
 	if err == nil {
 		p.Kill()
 		return errors.New("it started")
 	}
-	if !rehearsal.IsEnded(err) {
+	if !process.IsEnded(err) {
 		return err
 	}
 	if err := rehearsal.Says(err.Error(), "in use by another process"); err != nil {
@@ -75,9 +71,9 @@ func (w *world) second(ctx context.Context, l *load, dir string, r *rehearsal.Ro
 // witnesses can tell: one of the two gets no quorum any more.
 func (w *world) clone(ctx context.Context, dir string, r *rehearsal.Row) error {
 	r.Injected++
-	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(filepath.Join(dir, "log"), filepath.Join(dir, "ledger"), "127.0.0.1:0")...)
+	p, err := process.Start(ctx, w.serving(filepath.Join(dir, "log"), filepath.Join(dir, "ledger"), "127.0.0.1:0"), nil)
 	if err != nil {
-		if rehearsal.IsEnded(err) {
+		if process.IsEnded(err) {
 			r.Outcomes["refused to start"]++
 			return nil
 		}

@@ -7,10 +7,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -59,11 +61,12 @@ type world struct {
 	logDir, ledgerDir string
 	policyFile        string
 	policy            *proofs.Policy
-	witnesses         []*rehearsal.Process
+	witnesses         []*process.Process
 	taps              []*rehearsal.Tap
-	log               *rehearsal.Process
+	log               *process.Process
 	addr              string // where the log listens, once it has been started
 	rec               *rehearsal.Record
+	loads             []*load // all there have been
 	http              *http.Client
 }
 
@@ -85,7 +88,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return nil, err
 	}
-	vkey, err := rehearsal.Run(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
+	vkey, err := process.Output(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +101,10 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 			err = errors.Join(err, w.close())
 		}
 	}()
-	policy, names := "log "+vkey+"\n", ""
+	var vkeys, urls []string
 	for i := range witnesses {
-		wvkey, err := rehearsal.Run(ctx, h.program("witness"), "init", "--dir", w.witnessDir(i), "--name", fmt.Sprintf("w%d.example", i))
+		wvkey, err := rehearsal.NewWitness(ctx, h.program("witness"), w.witnessDir(i), i, vkey)
 		if err != nil {
-			return nil, err
-		}
-		if _, err := rehearsal.Run(ctx, h.program("witness"), "log", "add", "--dir", w.witnessDir(i), vkey); err != nil {
 			return nil, err
 		}
 		t, err := rehearsal.NewTap(key, w.rec, nil)
@@ -115,21 +115,42 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 		if err := w.startWitness(ctx, i); err != nil {
 			return nil, err
 		}
-		policy += fmt.Sprintf("witness w%d %s %s\n", i, wvkey, t.URL)
-		names += fmt.Sprintf(" w%d", i)
+		vkeys, urls = append(vkeys, wvkey), append(urls, t.URL)
 	}
-	policy += fmt.Sprintf("group all %d%s\nquorum all\n", quorum, names)
+	policy := rehearsal.PolicyText(vkey, quorum, vkeys, urls)
 	if w.policy, err = proofs.ParsePolicy([]byte(policy)); err != nil {
 		return nil, err
 	}
 	return w, os.WriteFile(w.policyFile, []byte(policy), 0o644)
 }
 
+// newLoaded makes a world with a log that runs under load.
+func (h *harness) newLoaded(ctx context.Context, name string, witnesses, quorum int, at place, clients int) (*world, *load, error) {
+	w, err := h.newWorld(ctx, name, witnesses, quorum, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := w.startLog(ctx); err != nil {
+		return nil, nil, errors.Join(err, w.close())
+	}
+	return w, w.load(ctx, clients), nil
+}
+
+// grow starts the log and has n more releases acknowledged.
+func (w *world) grow(ctx context.Context, clients int, n int64) error {
+	if err := w.startLog(ctx); err != nil {
+		return err
+	}
+	l := w.load(ctx, clients)
+	defer l.stop()
+	return l.progress(ctx, n)
+}
+
 func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprintf("witness-%d", i)) }
 
 // startWitness starts a witness; the log finds it where it was.
 func (w *world) startWitness(ctx context.Context, i int) error {
-	p, err := rehearsal.Start(ctx, w.h.bin, "witness", "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0")
+	p, err := process.Start(ctx, exec.Command(w.h.program("witness"), "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0"), nil)
 	if err != nil {
 		return err
 	}
@@ -138,20 +159,20 @@ func (w *world) startWitness(ctx context.Context, i int) error {
 	return nil
 }
 
-// serveArgs are the arguments of logserver serve.
-func (w *world) serveArgs(logDir, ledgerDir, addr string) []string {
-	return []string{"serve", "--dir", logDir, "--ledger", ledgerDir, "--policy", w.policyFile, "--listen", addr,
-		"--open-registration", "--quota", "off", "--log-level", "warn"}
+// serving is the command that serves a log.
+func (w *world) serving(logDir, ledgerDir, addr string) *exec.Cmd {
+	return exec.Command(w.h.program("logserver"), "serve", "--dir", logDir, "--ledger", ledgerDir, "--policy", w.policyFile, "--listen", addr,
+		"--open-registration", "--quota", "off", "--log-level", "warn")
 }
 
-// startLog starts the log where it was before. The error is an *ended if it
-// refuses.
+// startLog starts the log where it was before. process.IsEnded holds of the error
+// if it refuses.
 func (w *world) startLog(ctx context.Context) error {
 	addr := w.addr
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	p, err := rehearsal.Start(ctx, w.h.bin, "logserver", w.serveArgs(w.logDir, w.ledgerDir, addr)...)
+	p, err := process.Start(ctx, w.serving(w.logDir, w.ledgerDir, addr), nil)
 	if err != nil {
 		return err
 	}
@@ -185,8 +206,11 @@ func (w *world) killLog() {
 	}
 }
 
-// close ends all processes.
+// close ends the load and all processes.
 func (w *world) close() error {
+	for _, l := range w.loads {
+		l.stop()
+	}
 	w.killLog()
 	for _, p := range w.witnesses {
 		if p != nil {

@@ -10,12 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver for litewitness's state
 
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -27,8 +28,6 @@ import (
 
 // These tests run other people's programs, which .ci/peers installs into the
 // directory TUFLOG_PEERS. Reports go to TUFLOG_PEERS_REPORTS, if set.
-
-const patience = 30 * time.Second
 
 // peer returns the path of another implementation's program.
 func peer(t *testing.T, name string) string {
@@ -44,84 +43,38 @@ func peer(t *testing.T, name string) string {
 	return path
 }
 
-var ours = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "peers-test")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", dir, "../../cmd/witness", "../../cmd/logserver", "../../cmd/publisher").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return dir, err
-})
+func TestMain(m *testing.M) { runtest.Main(m) }
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if os.Getenv("TUFLOG_PEERS") != "" {
-		if dir, err := ours(); err == nil {
-			os.RemoveAll(dir)
-		}
-	}
-	os.Exit(code)
-}
-
-// own returns the path of one of our programs.
-func own(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := ours()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, name)
-}
-
-// do runs a program to its end and returns its stdout.
+// do runs somebody's program to its end and returns its stdout.
 func do(t *testing.T, path string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), path, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(path), strings.Join(args, " "), err, &stdout, &stderr)
-	}
-	return strings.TrimSpace(stdout.String())
-}
-
-// start starts a server and waits until it accepts connections.
-func start(t *testing.T, addr string, path string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(path, args...)
-	stderr, err := os.CreateTemp(t.TempDir(), "stderr")
+	stdout, err := process.Output(t.Context(), path, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
+	return stdout
+}
+
+// start starts somebody's server and waits until it accepts connections.
+func start(t *testing.T, addr string, path string, args ...string) {
+	t.Helper()
+	p, err := process.Launch(exec.Command(path, args...), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if b, err := os.ReadFile(stderr.Name()); err == nil && t.Failed() {
-			t.Logf("%s:\n%.4000s", filepath.Base(path), b)
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s said last:\n%s", filepath.Base(path), p.Said)
 		}
-		stderr.Close()
 	})
-	for deadline := time.Now().Add(patience); ; {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen: %v", filepath.Base(path), err)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if err := p.Answers(t.Context(), addr); err != nil {
+		t.Fatalf("%s: %v", filepath.Base(path), err)
 	}
 }
 
-// freeAddr returns an address that nobody listens on.
+// freeAddr returns an address that nobody listens on, for programs that cannot pick
+// one themselves.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,14 +116,12 @@ var starters = []struct {
 func startOurs(t *testing.T, log proofs.Key) running {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "w")
-	key, err := proofs.ParseKey(do(t, own(t, "witness"), "init", "--dir", dir, "--name", "tuflog.example/w"))
+	key, err := proofs.ParseKey(runtest.Must(t, "witness", "init", "--dir", dir, "--name", "tuflog.example/w"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	do(t, own(t, "witness"), "log", "add", "--dir", dir, log.String())
-	addr := freeAddr(t)
-	start(t, addr, own(t, "witness"), "serve", "--dir", dir, "--listen", addr)
-	return running{"http://" + addr, key}
+	runtest.Must(t, "witness", "log", "add", "--dir", dir, log.String())
+	return running{runtest.Serve(t, "witness", "serve", "--dir", dir).URL, key}
 }
 
 func startLitewitness(t *testing.T, log proofs.Key) running {
@@ -238,13 +189,11 @@ func startAgent(t *testing.T) string {
 		_ = agent.Process.Kill()
 		_ = agent.Wait()
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := sshagent.List(sock); err == nil {
-			return sock
-		} else if time.Now().After(deadline) {
-			t.Fatalf("ssh-agent: %v", err)
-		}
-	}
+	runtest.Eventually(t, "the ssh-agent answers", func() bool {
+		_, err := sshagent.List(sock)
+		return err == nil
+	})
+	return sock
 }
 
 func startOmniwitness(t *testing.T, log proofs.Key) running {
@@ -317,7 +266,7 @@ func TestPeerWitnesses(t *testing.T) {
 	peer(t, ".")
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	vkey := do(t, own(t, "logserver"), "init", "--dir", path("log"), "--origin", "test.example/log")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log")
 	log, err := proofs.ParseKey(vkey)
 	if err != nil {
 		t.Fatal(err)
@@ -341,8 +290,7 @@ func TestPeerWitnesses(t *testing.T) {
 		t.Skip("no other witness was installed")
 	}
 	write(t, path("policy"), policy+"group all all"+names+"\nquorum all\n")
-	addr := freeAddr(t)
-	start(t, addr, own(t, "logserver"), "serve", "--dir", path("log"), "--policy", path("policy"), "--listen", addr)
+	url := runtest.Serve(t, "logserver", "serve", "--dir", path("log"), "--policy", path("policy")).URL
 
 	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
 	if err != nil {
@@ -353,7 +301,7 @@ func TestPeerWitnesses(t *testing.T) {
 		for name, data := range v.Files() {
 			write(t, filepath.Join(path("metadata"), name), string(data))
 		}
-		do(t, own(t, "publisher"), "submit", "--log", "http://"+addr, "--policy", path("policy"), "--token-file", path("log/registration.token"), path("metadata"))
+		runtest.Must(t, "publisher", "submit", "--log", url, "--policy", path("policy"), "--token-file", path("log/registration.token"), path("metadata"))
 		// The publisher has checked the proofs against the policy; look at one
 		// all the same.
 		name, _ := v.File("targets")

@@ -106,7 +106,7 @@ func measureAll(ctx context.Context, dir string, start starter, o options) (resu
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.stop()) }()
+	defer w.Stop()
 	for _, s := range shapes {
 		requests := o.requests
 		if s.logs == 1 || s.clients == 1 {
@@ -302,7 +302,7 @@ func measureMemory(ctx context.Context, dir string, start starter, logs int, r *
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.stop()) }()
+	defer w.Stop()
 	for _, c := range chains {
 		if err := c.grow(1, w.host); err != nil {
 			return err
@@ -312,7 +312,7 @@ func measureMemory(ctx context.Context, dir string, start starter, logs int, r *
 		return err
 	}
 	r.Logs = logs
-	r.Resident, r.Peak, err = memory(w.cmd.Process.Pid)
+	r.Resident, r.Peak, err = memory(w.Cmd.Process.Pid)
 	return err
 }
 

@@ -26,6 +26,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/tuflog/tuflog/internal/process"
 )
 
 type options struct {
@@ -80,7 +82,7 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	program := filepath.Join(dir, "witness")
-	if err := build(ctx, program, stderr); err != nil {
+	if err := process.Build(ctx, dir, "witness"); err != nil {
 		return err
 	}
 	starters := map[string]starter{"tuflog": tuflog(program, o.mldsa)}

@@ -209,7 +209,10 @@ func (s *Store) open(path string) (err error) {
 	}
 	s.read.SetMaxIdleConns(4)
 	s.read.SetMaxOpenConns(8)
-	if err := errors.Join(s.load(), s.startWriter()); err != nil {
+	if err = s.load(); err == nil {
+		err = s.startWriter()
+	}
+	if err != nil {
 		return errors.Join(err, s.read.Close(), s.write.Close())
 	}
 	return nil
@@ -222,7 +225,7 @@ func (s *Store) load() (err error) {
 		return err
 	}
 	if v != version {
-		return fmt.Errorf("schema version %d, want %d", v, version)
+		return fmt.Errorf("schema version %d, want %d: another program made it, or another version of this one", v, version)
 	}
 	rows, err := s.write.Query(`SELECT vkey FROM signers ORDER BY rowid`)
 	if err != nil {

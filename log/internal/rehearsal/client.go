@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -58,6 +59,42 @@ func (c Client) Submit(ctx context.Context, url string, rel Release, wait int) e
 		return fmt.Errorf("%w: %.300s", ErrRefused, answer)
 	}
 	return fmt.Errorf("status %d: %.200s", resp.StatusCode, answer)
+}
+
+// Insist sends a release until it is acknowledged, which is true, or refused: each
+// try to the URL for its number, and its outcome to note. What is under way when
+// the context ends still gets its answer.
+func (c Client) Insist(ctx context.Context, rel Release, wait int, url func(try int) string, note func(try int, err error)) bool {
+	for try := 0; ctx.Err() == nil; try++ {
+		err := c.Submit(context.WithoutCancel(ctx), url(try), rel, wait)
+		note(try, err)
+		switch {
+		case err == nil:
+			return true
+		case errors.Is(err, ErrRefused):
+			c.Rec.Fail("%v: %v", rel.Claim, err)
+			return false
+		}
+		process.Pause(ctx, 10*time.Millisecond)
+	}
+	return false
+}
+
+// Watch takes down every checkpoint that it sees a server serve, until the context
+// ends.
+func (c Client) Watch(ctx context.Context, server, url string) {
+	var last []byte
+	for ctx.Err() == nil {
+		if b, err := c.Get(ctx, url+"/checkpoint"); err == nil && !bytes.Equal(b, last) {
+			last = b
+			if cp, err := c.Policy.OpenCheckpoint(b); err != nil {
+				c.Rec.Fail("%s served a checkpoint that the policy refuses: %v", server, err)
+			} else {
+				c.Rec.Serve(server, cp.Tree)
+			}
+		}
+		process.Pause(ctx, 5*time.Millisecond)
+	}
 }
 
 func (c Client) acknowledged(rel Release, answer []byte) error {

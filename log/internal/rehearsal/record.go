@@ -1,6 +1,6 @@
-// Package rehearsal is what rehearsals of failures have in common: programs run
-// as processes, a load of releases, taps before the witnesses, a record of all
-// that was seen of a log from outside, and its comparison with what the log has.
+// Package rehearsal is what rehearsals of failures have in common: a load of
+// releases, taps before the witnesses, a record of all that was seen of a log from
+// outside, and its comparison with what the log has.
 package rehearsal
 
 import (

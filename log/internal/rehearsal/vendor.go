@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -142,7 +143,7 @@ func (r *Record) Vendors(ctx context.Context, insist func(context.Context, Relea
 			if !insist(ctx, rel) {
 				return
 			}
-			Pause(ctx, calm)
+			process.Pause(ctx, calm)
 		}
 	}
 }

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package rehearsal
-
-import "syscall"
-
-func ChildAttr() *syscall.SysProcAttr { return nil }
