@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,7 @@ type PassOn interface {
 	// ServeHTTP gets requests whose bodies are in memory, with GetBody, and
 	// whose header HeaderClient names the client.
 	http.Handler
-	// Trouble says why nobody can be passed anything on now, or is nil.
+	// Trouble says why what is passed on now could not be published, or is nil.
 	Trouble() error
 	// Hurry returns when the leader has taken its derived state up to what is
 	// published, or cannot be asked to.
@@ -53,6 +54,9 @@ type ForwarderConfig struct {
 	// Leader returns who leads now, and false where nobody does. It is asked
 	// several times a second.
 	Leader func(ctx context.Context) (Leader, bool, error)
+	// Why says, where nobody leads, what keeps this front end from it, or is
+	// nil. Nil means that nothing ever does.
+	Why func() error
 	// Secret is what the leader knows front ends by. It is sent to the
 	// leader's URL and nowhere else.
 	Secret string
@@ -76,6 +80,11 @@ type Forwarder struct {
 	leader Leader
 	err    error // why the leader is not known
 
+	asking   sync.Mutex // whether the leader is ready, one at a time
+	answered time.Time
+	of       int64 // the epoch of which it was
+	unready  error
+
 	warning sync.Mutex
 	warned  time.Time
 }
@@ -83,6 +92,7 @@ type Forwarder struct {
 const (
 	leaderFor = 100 * time.Millisecond // how long an answer of ForwarderConfig.Leader holds
 	watchFor  = 250 * time.Millisecond // how often a request that waits looks who leads
+	readyFor  = 500 * time.Millisecond // how long the leader's answer holds whether it is ready
 	askFor    = 2 * time.Second        // how long asking may take
 	hurryFor  = 5 * time.Second        // how long Hurry may take
 
@@ -99,7 +109,7 @@ const (
 
 var (
 	errNoLeader  = errors.New("no front end leads the log at the moment")
-	errNotLeader = errors.New("it does not lead any more")
+	errNotLeader = errors.New("it does not lead, or not for much longer")
 	errDeposed   = errors.New("another front end leads now")
 )
 
@@ -123,10 +133,35 @@ func NewForwarder(cfg ForwarderConfig) *Forwarder {
 	return &Forwarder{cfg: cfg}
 }
 
-// Trouble implements PassOn.
+// Trouble implements PassOn: the leader is asked whether it is ready. One that has
+// been lost is none, until another leads.
 func (f *Forwarder) Trouble() error {
-	_, err := f.find(context.Background())
-	return err
+	leader, err := f.find(context.Background())
+	if err != nil {
+		return err
+	}
+	f.asking.Lock()
+	defer f.asking.Unlock()
+	if leader.Epoch != f.of || time.Since(f.answered) >= readyFor {
+		f.unready = f.ready(leader)
+		f.of, f.answered = leader.Epoch, time.Now()
+	}
+	return f.unready
+}
+
+// ready asks the leader whether it is.
+func (f *Forwarder) ready(leader Leader) error {
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+	defer cancel()
+	a, err := f.get(ctx, leader, "/readyz")
+	if err == nil && a.status != http.StatusOK {
+		p, _ := a.problem()
+		err = errors.New(cmp.Or(p.Detail, http.StatusText(a.status)))
+	}
+	if err != nil {
+		return fmt.Errorf("the front end that leads is not ready: %w", err)
+	}
+	return nil
 }
 
 // Hurry implements PassOn: the leader is asked what it answers only when its
@@ -138,18 +173,18 @@ func (f *Forwarder) Hurry(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hurryFor)
 	defer cancel()
-	question := strings.TrimSuffix(leader.URL, "/") + "/v1/lookup/sha256/" + strings.Repeat("0", 64)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, question, nil)
-	if err != nil {
-		return
-	}
-	resp, err := f.cfg.Transport.RoundTrip(req)
-	if err != nil {
-		return
-	}
 	// The answer does not matter, that there is one does.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	_ = resp.Body.Close()
+	_, _ = f.get(ctx, leader, "/v1/lookup/sha256/"+strings.Repeat("0", 64))
+}
+
+// get asks the leader in this front end's own name.
+func (f *Forwarder) get(ctx context.Context, leader Leader, path string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(leader.URL, "/")+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set(HeaderFrontEnd, f.cfg.Secret)
+	return f.receive(req, leader)
 }
 
 // find returns the leader.
@@ -166,7 +201,7 @@ func (f *Forwarder) find(ctx context.Context) (Leader, error) {
 	case err != nil:
 		err = fmt.Errorf("who leads the log is not known: %w", err)
 	case !ok:
-		err = errNoLeader
+		err = f.nobody()
 	}
 	if err == nil && leader.Epoch != f.leader.Epoch {
 		f.cfg.Logger.Info("following a leader", "url", leader.URL, "epoch", leader.Epoch)
@@ -176,6 +211,16 @@ func (f *Forwarder) find(ctx context.Context) (Leader, error) {
 	}
 	f.err, f.asked = err, time.Now()
 	return f.leader, f.err
+}
+
+// nobody is the error where nobody leads.
+func (f *Forwarder) nobody() error {
+	if f.cfg.Why != nil {
+		if why := f.cfg.Why(); why != nil {
+			return fmt.Errorf("%w: %w", errNoLeader, why)
+		}
+	}
+	return errNoLeader
 }
 
 // ServeHTTP implements PassOn.
@@ -246,20 +291,29 @@ func (f *Forwarder) send(r *http.Request, leader Leader, wait time.Duration) (*a
 	if err != nil {
 		return nil, err
 	}
-	// Not http.Client: the secret follows no redirect.
-	resp, err := f.cfg.Transport.RoundTrip(req)
+	a, err := f.receive(req, leader)
 	if err != nil {
 		return nil, because(ctx, err)
 	}
+	return a, nil
+}
+
+// receive sends a request to the leader and reads its answer.
+func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
+	// Not http.Client: the secret follows no redirect.
+	resp, err := f.cfg.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", leader.URL, err)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, because(ctx, err)
+		return nil, err
 	}
 	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("the leader's answer is larger than %d bytes", maxAnswer)
 	}
 	a := &answer{resp.StatusCode, resp.Header, body}
-	if a.notLeader() {
+	if p, ok := a.problem(); ok && a.status == http.StatusServiceUnavailable && p.Code == api.CodeNotLeader {
 		return nil, fmt.Errorf("%s: %w", leader.URL, errNotLeader)
 	}
 	return a, nil
@@ -322,14 +376,11 @@ func (f *Forwarder) request(ctx context.Context, r *http.Request, leader Leader,
 	return req, nil
 }
 
-// notLeader reports whether the answer is that somebody else leads.
-func (a *answer) notLeader() bool {
-	if a.status != http.StatusServiceUnavailable {
-		return false
-	}
+// problem reads an answer that is one.
+func (a *answer) problem() (p api.Problem, ok bool) {
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
-	var p api.Problem
-	return err == nil && mediaType == api.TypeProblem && json.Unmarshal(a.body, &p) == nil && p.Code == api.CodeNotLeader
+	ok = err == nil && mediaType == api.TypeProblem && json.Unmarshal(a.body, &p) == nil
+	return p, ok
 }
 
 // fromConnection are headers that do not belong to the answer itself.

@@ -103,6 +103,77 @@ func TestForwardWaitsForALeader(t *testing.T) {
 	}
 }
 
+// A follower is ready only while the leader is, and says what the leader says.
+func TestForwardReadiness(t *testing.T) {
+	c, leader, follower := leaderAndFollower(t, nil)
+	follower.ready(t, 200)
+	c.witnesses.setDown(true, true, true)
+	leader.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data, "Prefer", "wait=0")
+	var said, passed api.Problem
+	check(t, errors.Join(json.Unmarshal(leader.ready(t, 503), &said), json.Unmarshal(follower.ready(t, 503), &passed)))
+	if want := "the front end that leads is not ready: " + said.Detail; passed.Detail != want {
+		t.Errorf("/readyz: %s\nwant %s", passed.Detail, want)
+	}
+	if st := follower.front.Stats(); st.Ready || !strings.Contains(st.Reason, said.Detail) {
+		t.Errorf("stats: %+v", st)
+	}
+	c.witnesses.setDown(false, false, false)
+	leader.ready(t, 200)
+	follower.ready(t, 200)
+	// One that takes itself, or another follower, for the leader asks nobody in turn.
+	says := func(words string) {
+		t.Helper()
+		eventually(t, "/readyz says "+words, func() bool { return bytes.Contains(follower.ready(t, 503), []byte(words)) })
+	}
+	for _, f := range []*frontEnd{c.front(t), follower} {
+		c.setLeader(f.http.URL)
+		says(f.http.URL + ": it does not lead")
+	}
+	c.setLeader("http://127.0.0.1:1")
+	says("refused")
+}
+
+// Where nobody leads a front end says what keeps it from it, and asks the leader no
+// more often than it is asked itself.
+func TestForwardTrouble(t *testing.T) {
+	var asked atomic.Int32
+	status := http.StatusOK
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" || r.Header.Get(log.HeaderFrontEnd) != clusterSecret {
+			t.Errorf("asked for %s", r.URL)
+		}
+		asked.Add(1)
+		w.WriteHeader(status)
+	}))
+	defer s.Close()
+	leader := log.Leader{}
+	why := errors.New("the cable is out")
+	f := log.NewForwarder(log.ForwarderConfig{
+		Leader: func(context.Context) (log.Leader, bool, error) { return leader, leader.URL != "", nil },
+		Why:    func() error { return why },
+		Secret: clusterSecret,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err := f.Trouble(); !errors.Is(err, why) || !strings.Contains(err.Error(), "no front end leads") {
+		t.Errorf("nobody leads: %v", err)
+	}
+	leader = log.Leader{URL: s.URL, Epoch: 1}
+	eventually(t, "the leader is ready", func() bool { return f.Trouble() == nil })
+	for range 100 {
+		if err := f.Trouble(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := asked.Load(); n > 3 {
+		t.Errorf("asked %d times", n)
+	}
+	status = http.StatusTeapot
+	eventually(t, "the leader is no teapot", func() bool {
+		err := f.Trouble()
+		return err != nil && strings.Contains(err.Error(), http.StatusText(status))
+	})
+}
+
 // breaking is a leader that takes a request and does not answer it.
 func breaking(t *testing.T, how func(w http.ResponseWriter, r *http.Request)) (url string, taken *atomic.Int32) {
 	t.Helper()

@@ -61,6 +61,9 @@ const (
 	// reach it leaves the lease to one that can. What was copied by then
 	// stays.
 	openTime = 30 * time.Second
+	// awayFor is how long it is of interest that Trillian did not answer: longer
+	// than it takes until it is asked again.
+	awayFor = 5 * time.Second
 )
 
 // cluster is one front end of a log that several serve.
@@ -76,6 +79,15 @@ type cluster struct {
 
 	// publisher gets cosignatures that come late.
 	publisher atomic.Pointer[log.Publisher]
+	// away is what came of asking Trillian last, to know whether this front end
+	// could lead.
+	away atomic.Pointer[answer]
+}
+
+// answer is whether Trillian answered.
+type answer struct {
+	at  time.Time
+	err error
 }
 
 // serveShared serves a log on servers: at once as a follower, and as the leader
@@ -152,7 +164,7 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 	}
 	cfg.Publisher.Signer, cfg.Publisher.More = nil, nil
 	cfg.Publisher.Storage, cfg.Publisher.Checkpoints, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.Checkpoints(nil), c.db.State(nil)
-	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Secret: secret, Logger: c.logger})
+	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
 	if c.follower, err = log.Follow(ctx, cfg); err != nil {
 		return err
 	}
@@ -193,6 +205,31 @@ func (c *cluster) leader(ctx context.Context) (log.Leader, bool, error) {
 	return log.Leader{URL: l.URL, Epoch: l.Epoch}, ok && l.URL != "", err
 }
 
+// why is log.ForwarderConfig's.
+func (c *cluster) why() error {
+	// It is asked as long as nobody has the lease: an old answer is of no use.
+	if a := c.away.Load(); a != nil && time.Since(a.at) < awayFor {
+		return a.err
+	}
+	return nil
+}
+
+// able is postgres.Candidate's: who cannot reach Trillian leaves the lease to
+// others.
+func (c *cluster) able(ctx context.Context) error {
+	err := trillianlog.Reach(ctx, c.storage)
+	if ctx.Err() != nil {
+		return err
+	}
+	switch before := c.away.Swap(&answer{time.Now(), err}); {
+	case err != nil && (before == nil || before.err == nil):
+		c.logger.Warn("this front end cannot lead the log", "err", err)
+	case err == nil && before != nil && before.err != nil:
+		c.logger.Info("this front end can lead the log again")
+	}
+	return err
+}
+
 // late gives late cosignatures to the publisher of the time.
 func (c *cluster) late(text string, sigs []proofs.Signature) {
 	if p := c.publisher.Load(); p != nil {
@@ -208,7 +245,7 @@ func (c *cluster) campaign(ctx context.Context) error {
 		return err
 	}
 	for {
-		lease, err := c.db.Campaign(ctx, id, c.url)
+		lease, err := c.db.Campaign(ctx, postgres.Candidate{ID: id, URL: c.url, Able: c.able})
 		if err == nil {
 			err = c.lead(ctx, lease)
 		}
@@ -239,31 +276,50 @@ func processID() (string, error) {
 	return fmt.Sprintf("%s %d %s", host, os.Getpid(), rand.Text()[:8]), err
 }
 
-// lead leads until ctx ends, the lease is lost or the log halts, and gives the
-// lease up.
+// lead leads until ctx ends, the lease is lost, Trillian is out of reach or the log
+// halts, and gives the lease up.
 func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	c.logger.Info("leading the log", "epoch", lease.Epoch())
-	right := lease.Context()
+	// The right to write, which without Trillian is of no use.
+	right, giveUp := context.WithCancelCause(lease.Context())
+	defer giveUp(nil)
 	opening, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(right, cancel)()
-	storage, l, err := c.openLeader(opening, lease)
+	storage, l, err := c.openLeader(opening, right, lease)
 	if err == nil {
+		stop := c.watch(ctx, storage, giveUp)
 		err = c.serveLeader(ctx, right, l)
+		stop()
 		// Requests that are still reading have their tiles from the database.
 		err = errors.Join(err, storage.Close())
 	}
-	if right.Err() != nil {
+	if ended := lease.Context(); ended.Err() != nil {
 		// Whatever went wrong, somebody else's writing may be why.
-		c.logger.Warn("not leading the log any more", "why", context.Cause(right), "err", err)
+		c.logger.Warn("not leading the log any more", "why", context.Cause(ended), "err", err)
 		return nil
 	}
 	c.release(lease)
 	return err
 }
 
-// openLeader opens the log for writing.
-func (c *cluster) openLeader(ctx context.Context, lease *postgres.Lease) (*trillianlog.Log, *log.Log, error) {
+// watch gives the right to write up when Trillian is out of reach, until stop is
+// called. What is queued then is not waited for: it is the next leader's.
+func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp context.CancelCauseFunc) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := storage.Watch(ctx); err != nil {
+			c.logger.Warn("giving the lease up", "why", err)
+			c.away.Store(&answer{time.Now(), err})
+			giveUp(err)
+		}
+	})
+	return func() { cancel(); watching.Wait() }
+}
+
+// openLeader opens the log for writing, as long as the right to it lasts.
+func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) (*trillianlog.Log, *log.Log, error) {
 	opening, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	storage, err := c.openStorage(opening, lease)
@@ -272,7 +328,7 @@ func (c *cluster) openLeader(ctx context.Context, lease *postgres.Lease) (*trill
 	}
 	cfg := c.cfg
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
-	cfg.State, cfg.Right = c.db.State(lease), lease.Context()
+	cfg.State, cfg.Right = c.db.State(lease), right
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, storage.Close())

@@ -23,6 +23,8 @@ const (
 	leaseRenewals = 6
 	// campaigning is how often a candidate looks, about.
 	campaigning = 150 * time.Millisecond
+	// unable is how often a candidate is asked that could not lead.
+	unable = time.Second
 )
 
 // ErrReleased is the cause with which the context of a released lease ends.
@@ -66,9 +68,22 @@ type Lease struct {
 	until time.Time
 }
 
-// Campaign waits until nobody holds the lease and takes it. Of id, which names
-// this process, and url the other front ends are told.
-func (db *DB) Campaign(ctx context.Context, id, url string) (*Lease, error) {
+// Candidate is who campaigns for the lease. ID, which names the process, and URL,
+// where it listens, are what the other front ends are told of the holder.
+type Candidate struct {
+	ID, URL string
+	// Able says why the candidate could not lead now, or is nil if it never is
+	// unable. It is asked when nobody holds the lease, and after an error again
+	// about every second: meanwhile others can have it. It says itself what
+	// people should know.
+	Able func(ctx context.Context) error
+}
+
+// errUnable means that the candidate could not lead.
+var errUnable = errors.New("it could not lead")
+
+// Campaign waits until nobody holds the lease and takes it for a candidate.
+func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	config := db.config.Copy()
 	config.MaxConns, config.MinConns = 1, 0
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
@@ -77,12 +92,16 @@ func (db *DB) Campaign(ctx context.Context, id, url string) (*Lease, error) {
 	}
 	var last string
 	for {
-		epoch, until, err := db.take(ctx, pool, id, url)
+		began := time.Now()
+		epoch, until, err := db.take(ctx, pool, who)
 		if err == nil {
-			return db.hold(pool, id, epoch, until), nil
+			return db.hold(pool, who.ID, epoch, until), nil
 		}
-		// The same trouble is told once.
-		if text := err.Error(); !errors.Is(err, pgx.ErrNoRows) && ctx.Err() == nil && text != last {
+		pause := campaigning*3/4 + rand.N(campaigning/2)
+		if errors.Is(err, errUnable) {
+			pause = max(pause, unable-time.Since(began))
+		} else if text := err.Error(); !errors.Is(err, pgx.ErrNoRows) && ctx.Err() == nil && text != last {
+			// The same trouble is told once.
 			db.logger.Warn("cannot campaign for the lease", "err", err)
 			last = text
 		}
@@ -90,26 +109,33 @@ func (db *DB) Campaign(ctx context.Context, id, url string) (*Lease, error) {
 		case <-ctx.Done():
 			pool.Close()
 			return nil, fmt.Errorf("campaign for the lease: %w", context.Cause(ctx))
-		case <-time.After(campaigning*3/4 + rand.N(campaigning/2)):
+		case <-time.After(pause):
 		}
 	}
 }
 
 // take takes the lease if it has expired; otherwise it is pgx.ErrNoRows.
-func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, id, url string) (epoch int64, until time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, db.ttl)
-	defer cancel()
+func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate) (epoch int64, until time.Time, err error) {
 	// Mostly somebody holds it, and looking takes no lock.
+	looking, stop := context.WithTimeout(ctx, db.ttl)
+	defer stop()
 	var free bool
-	if err := pool.QueryRow(ctx, "SELECT expires < clock_timestamp() FROM lease").Scan(&free); err != nil {
+	if err := pool.QueryRow(looking, "SELECT expires < clock_timestamp() FROM lease").Scan(&free); err != nil {
 		return 0, until, err
 	}
 	if !free {
 		return 0, until, pgx.ErrNoRows
 	}
+	if who.Able != nil {
+		if err := who.Able(ctx); err != nil {
+			return 0, until, fmt.Errorf("%w: %w", errUnable, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, db.ttl)
+	defer cancel()
 	until = db.now().Add(db.ttl - db.ttl/leaseMargin)
 	err = pool.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, holder = $1, url = $2, expires = clock_timestamp() + $3
-		WHERE expires < clock_timestamp() RETURNING epoch`, id, url, db.ttl).Scan(&epoch)
+		WHERE expires < clock_timestamp() RETURNING epoch`, who.ID, who.URL, db.ttl).Scan(&epoch)
 	if err == nil && !db.now().Before(until) {
 		err = errors.New("taking the lease took longer than it lasts")
 	}

@@ -74,7 +74,7 @@ func newLog(t testing.TB) *DB {
 // lead takes the lease, which must be free soon, and gives it back at the end.
 func lead(t testing.TB, db *DB, id string) *Lease {
 	t.Helper()
-	l, err := db.Campaign(t.Context(), id, "http://"+id)
+	l, err := db.Campaign(t.Context(), Candidate{ID: id, URL: "http://" + id})
 	check(t, err)
 	t.Cleanup(func() { l.abandon() })
 	return l

@@ -167,6 +167,7 @@ func (l *Log) transmit(ctx context.Context, leaves []*trillian.LogLeaf) error {
 		reply, err := l.client.rpc.AddSequencedLeaves(attempt, request)
 		cancel()
 		if err == nil {
+			l.client.hear()
 			l.pending = nil
 			return l.landing(leaves, reply.GetResults())
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/trillian"
@@ -46,10 +47,26 @@ type client struct {
 	conn *grpc.ClientConn
 	rpc  trillian.TrillianLogClient
 	tree int64
+	// heard is when the server last did what it was asked for.
+	heard *atomic.Pointer[time.Time]
 	// chunk is how many leaves probably fit into a message. It belongs to the
 	// one who reads.
 	chunk int64
 }
+
+func newClient(conn *grpc.ClientConn, tree int64) client {
+	c := client{conn: conn, rpc: trillian.NewTrillianLogClient(conn), tree: tree, heard: new(atomic.Pointer[time.Time]), chunk: maxChunk}
+	c.hear()
+	return c
+}
+
+func (c *client) hear() {
+	now := time.Now()
+	c.heard.Store(&now)
+}
+
+// silent is for how long nothing was heard.
+func (c *client) silent() time.Duration { return time.Since(*c.heard.Load()) }
 
 func dial(target string, config *tls.Config, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
@@ -121,13 +138,14 @@ func isDefinite(err error) bool {
 }
 
 // retry repeats a call that changes nothing for a short while.
-func retry(ctx context.Context, name string, call func(context.Context) error) error {
+func (c *client) retry(ctx context.Context, name string, call func(context.Context) error) error {
 	end := time.Now().Add(retryTime)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		attempt, cancel := context.WithTimeout(ctx, rpcTimeout)
 		err := call(attempt)
 		cancel()
 		if err == nil {
+			c.hear()
 			return nil
 		}
 		if status.Code(err) == codes.ResourceExhausted || !isBusy(err) || time.Now().After(end) || !sleep(ctx, jitter(pause)) {
@@ -171,7 +189,7 @@ func treeOf(signed *trillian.SignedLogRoot) (proofs.Tree, error) {
 func (c *client) root(ctx context.Context) (tree proofs.Tree, err error) {
 	const name = "GetLatestSignedLogRoot"
 	var r *trillian.GetLatestSignedLogRootResponse
-	err = retry(ctx, name, func(ctx context.Context) (err error) {
+	err = c.retry(ctx, name, func(ctx context.Context) (err error) {
 		r, err = c.rpc.GetLatestSignedLogRoot(ctx, &trillian.GetLatestSignedLogRootRequest{LogId: c.tree})
 		return err
 	})
@@ -194,7 +212,7 @@ func (c *client) leaves(ctx context.Context, start, most int64) (tree proofs.Tre
 		}
 		count = min(most, count)
 		var r *trillian.GetLeavesByRangeResponse
-		err = retry(ctx, name, func(ctx context.Context) (err error) {
+		err = c.retry(ctx, name, func(ctx context.Context) (err error) {
 			r, err = c.rpc.GetLeavesByRange(ctx, &trillian.GetLeavesByRangeRequest{LogId: c.tree, StartIndex: start, Count: count})
 			return err
 		})
@@ -233,7 +251,7 @@ func (c *client) consistent(ctx context.Context, older, newer proofs.Tree) error
 	if older.N > 0 && older.N < newer.N {
 		const name = "GetConsistencyProof"
 		var r *trillian.GetConsistencyProofResponse
-		err := retry(ctx, name, func(ctx context.Context) (err error) {
+		err := c.retry(ctx, name, func(ctx context.Context) (err error) {
 			r, err = c.rpc.GetConsistencyProof(ctx, &trillian.GetConsistencyProofRequest{LogId: c.tree, FirstTreeSize: older.N, SecondTreeSize: newer.N})
 			return err
 		})

@@ -23,6 +23,9 @@ func CreateTree(ctx context.Context, target string, config *tls.Config) (treeID 
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if err := checkCertificate(ctx, target, config); err != nil {
+		return 0, err
+	}
 	tree, err := trillian.NewTrillianAdminClient(conn).CreateTree(ctx, &trillian.CreateTreeRequest{Tree: &trillian.Tree{
 		TreeState:   trillian.TreeState_ACTIVE,
 		TreeType:    trillian.TreeType_PREORDERED_LOG,
@@ -33,7 +36,7 @@ func CreateTree(ctx context.Context, target string, config *tls.Config) (treeID 
 	if err != nil {
 		return 0, failed(ctx, "CreateTree", err)
 	}
-	c := client{conn: conn, rpc: trillian.NewTrillianLogClient(conn), tree: tree.GetTreeId()}
+	c := newClient(conn, tree.GetTreeId())
 	if _, err := c.rpc.InitLog(ctx, &trillian.InitLogRequest{LogId: c.tree}); err != nil {
 		return 0, fmt.Errorf("initialise tree %d: %w", c.tree, failed(ctx, "InitLog", err))
 	}
@@ -41,4 +44,23 @@ func CreateTree(ctx context.Context, target string, config *tls.Config) (treeID 
 		return 0, fmt.Errorf("first root of tree %d: %w", c.tree, err)
 	}
 	return c.tree, nil
+}
+
+// checkCertificate refuses a server that shows a wrong certificate, or none: a call that
+// waits for the server to be there would wait for that as well.
+func checkCertificate(ctx context.Context, target string, config *tls.Config) error {
+	if config == nil {
+		return nil
+	}
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", target)
+	var wrong *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	switch {
+	case errors.As(err, &wrong) || errors.As(err, &plain):
+		return fmt.Errorf("log server of Trillian at %s: %w", target, err)
+	case err != nil:
+		return nil // it is not there yet
+	}
+	_ = conn.Close() // nothing was sent
+	return nil
 }

@@ -382,3 +382,90 @@ func TestBusy(t *testing.T) {
 		t.Errorf("a tree that is not there is busy: %v", err)
 	}
 }
+
+// A signer that stands still is no reason to give up; a log server that says nothing
+// is, and is not waited for.
+func TestWatch(t *testing.T) {
+	c := need(t)
+	cfg := c.config(t)
+	var asked atomic.Int64
+	cfg.dialOptions = intercept(func(_ context.Context, method string, call func() error) error {
+		if method == "GetLatestSignedLogRoot" {
+			asked.Add(1)
+		}
+		return call()
+	})
+	l := open(t, cfg)
+	mustAppend(t, l, "first", 3)
+	if err := c.trillian.PauseSigner(); err != nil {
+		t.Fatal(err)
+	}
+	err := errors.Join(l.client.probe(t.Context()), Reach(t.Context(), cfg))
+	if err := errors.Join(err, c.trillian.ResumeSigner()); err != nil {
+		t.Fatalf("without a signer: %v", err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	before := asked.Load()
+	go func() { watched <- l.Watch(ctx) }()
+	for began := time.Now(); time.Since(began) < 3*probeEvery/2; {
+		mustAppend(t, l, "next", 1)
+	}
+	if n := asked.Load() - before; n != 0 {
+		t.Errorf("asked %d times while it was heard", n)
+	}
+	eventually(t, "it is asked when nothing is appended", func() bool { return asked.Load() > before+1 })
+	cancel()
+	if err := <-watched; err != nil {
+		t.Errorf("told to stop: %v", err)
+	}
+	size := integrated(t, l).N
+
+	if err := c.trillian.PauseServer(); err != nil {
+		t.Fatal(err)
+	}
+	resume := sync.OnceFunc(func() {
+		if err := c.trillian.ResumeServer(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer resume()
+	began := time.Now()
+	go func() { watched <- l.Watch(t.Context()) }()
+	appending, giveUp := context.WithCancel(t.Context())
+	appended := make(chan error, 1)
+	go func() {
+		defer close(appended)
+		for appending.Err() == nil { // as the intake does
+			_, err := l.Append(appending, batch("lost", 1))
+			appended <- err
+		}
+	}()
+	err = <-watched
+	if took := time.Since(began); !errors.Is(err, ErrBusy) || took < awayTime-time.Second || took > awayTime+probeTime+3*time.Second {
+		t.Errorf("given up after %v: %v", took, err)
+	}
+	if err := Reach(t.Context(), cfg); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), cfg.Target) {
+		t.Errorf("Reach: %v", err)
+	}
+	giveUp()
+	for err := range appended {
+		if err == nil {
+			t.Error("appended to a log server that hangs")
+		}
+	}
+	closing := time.Now()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(closing); took > time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	resume()
+	again := open(t, cfg)
+	mustAppend(t, again, "last", 3)
+	if n := integrated(t, again).N; n != size+3 && n != size+4 {
+		t.Errorf("%d entries after %d, one that may have arrived, and 3", n, size)
+	}
+}

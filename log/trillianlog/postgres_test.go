@@ -53,7 +53,7 @@ func lead(t testing.TB, db *postgres.DB, cfg Config) (led, error) {
 	if ok {
 		return led{}, log.ErrLocked
 	}
-	lease, err := db.Campaign(t.Context(), t.Name(), "http://localhost")
+	lease, err := db.Campaign(t.Context(), postgres.Candidate{ID: t.Name(), URL: "http://localhost"})
 	if err != nil {
 		return led{}, err
 	}

@@ -100,8 +100,11 @@ const (
 type Log struct {
 	cfg    Config
 	client client
+	away   atomic.Bool // Watch has given up
 	closed chan struct{}
 	once   sync.Once
+	// disconnect ends the calls that are under way.
+	disconnect func() error
 
 	// turn is held by the one who appends, or takes over what was appended.
 	// What follows belongs to him.
@@ -139,11 +142,13 @@ func Connect(cfg Config) (*Log, error) {
 	}
 	return &Log{
 		cfg:    cfg,
-		client: client{conn: conn, rpc: trillian.NewTrillianLogClient(conn), tree: cfg.TreeID, chunk: maxChunk},
+		client: newClient(conn, cfg.TreeID),
 		closed: make(chan struct{}),
 		turn:   make(chan struct{}, 1),
 		probe:  true,
 		alone:  true,
+
+		disconnect: sync.OnceValue(conn.Close),
 	}, nil
 }
 
@@ -200,11 +205,11 @@ func (l *Log) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
 		// The turn is kept: nothing can be appended any more.
-		if err = l.take(ctx); err == nil {
+		if err = l.take(ctx); err == nil && !l.away.Load() {
 			l.leave()
 		}
 		close(l.closed)
-		err = errors.Join(err, l.client.conn.Close())
+		err = errors.Join(err, l.disconnect())
 	})
 	return err
 }
