@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,16 @@ type Fsck struct {
 	// Trees are those that the log is known to have had, by what knows of
 	// them: the ledger, the published checkpoint, the derived state.
 	Trees map[string]proofs.Tree
-	// Judge has every leaf judged again. It takes about half a kilobyte of
-	// memory for each.
-	Judge bool
+	// Judge has every leaf judged again, in further passes over the entries:
+	// each is for repositories of about JudgeAtOnce leaves together, of which
+	// everything is in memory, about two kilobytes for a leaf. Zero means 50,000.
+	Judge       bool
+	JudgeAtOnce int64
+	// Anew, which may be nil, is an empty state. It gets the first AnewSize
+	// entries on the way, to be compared with the derived one. Where there are
+	// problems it may lack some.
+	Anew     StateWriter
+	AnewSize int64
 	// Absent, which may be nil, is asked of files that are not there whether
 	// that is known: one that is withheld is no problem.
 	Absent func(sum verify.Digest) bool
@@ -36,42 +44,41 @@ type Fsck struct {
 	// since the last call.
 	Progress func(n int)
 
+	// Files is how many files Run has hashed, for every leaf that names them.
+	Files int64
+
+	edge     proofs.Edge
+	anew     filler
 	problems []string
 	more     int
 	levels   [][]proofs.Hash // of each level's last tile, as far as computed
 	full     []int64         // tiles before it
 	repos    map[verify.Digest]*verify.Repository
-	roots    map[verify.Digest]bool // payloads of released roots
+	roots    map[verify.Digest]int64 // where a payload is released as a root first
 }
 
 // Run returns what is wrong, in plain words; none means that all is well. The
 // error is that it could not be checked.
 func (f *Fsck) Run(ctx context.Context) ([]string, error) {
-	f.repos, f.roots = map[verify.Digest]*verify.Repository{}, map[verify.Digest]bool{}
-	var edge proofs.Edge
-	f.compare(&edge, 0)
-	for first := int64(0); first < f.Stored.N; first += entriesPerBundle {
-		if err := ctx.Err(); err != nil {
-			return f.problems, err
-		}
-		entries, hashes := f.bundle(first / entriesPerBundle)
-		for i, h := range hashes {
-			if err := edge.Append(h); err != nil {
-				return f.problems, err
-			}
-			f.compare(&edge, first+int64(i)+1)
-			if entries != nil {
-				f.leaf(first+int64(i), entries[i])
-			}
-		}
-		f.add(0, hashes)
-		if f.Progress != nil {
-			f.Progress(len(hashes))
-		}
+	f.roots = map[verify.Digest]int64{}
+	f.anew = filler{state: f.Anew, edge: new(proofs.Edge)}
+	f.compare(0)
+	s := scan{storage: f.Storage, blobs: f.Blobs, size: f.Stored.N, need: f.need}
+	err := s.run(ctx, func(b *bundle) error { return f.bundle(ctx, &s, b) })
+	if err == nil && len(f.problems) == 0 {
+		err = f.anew.end(ctx)
+	}
+	if err := cmp.Or(err, f.anew.wait()); err != nil {
+		return f.problems, err
 	}
 	f.checkPartial()
-	if tree := edge.Tree(); tree != f.Stored {
+	if tree := f.edge.Tree(); tree != f.Stored {
 		f.problem("the storage says that its tree of size %d has root %v; its entries have root %v", f.Stored.N, f.Stored.Hash, tree.Hash)
+	}
+	for part := range f.Passes() - 1 {
+		if err := f.judgePart(ctx, part); err != nil {
+			return f.problems, err
+		}
 	}
 	for who, tree := range f.Trees {
 		if tree.N > f.Stored.N {
@@ -84,6 +91,71 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	return f.problems, nil
 }
 
+// need says what is to be read for an entry.
+func (f *Fsck) need(e *scanned) {
+	e.file.need = existence
+	if f.indexed(e) && lists(e.Leaf.Role) {
+		e.file.need = targetList
+	}
+	if !e.Leaf.Snapshot.IsZero() {
+		e.snapshot.need = existence
+	}
+}
+
+// indexed says whether an entry goes into the state that is made anew.
+func (f *Fsck) indexed(e *scanned) bool { return f.Anew != nil && e.Index < f.AnewSize }
+
+// bundle checks the entries of a bundle.
+func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
+	hashes := f.hashes(b)
+	if errors.Is(b.err, ErrUnavailable) {
+		return b.err
+	}
+	for i, h := range hashes {
+		if err := f.edge.Append(h); err != nil {
+			return err
+		}
+		f.compare(b.index*entriesPerBundle + int64(i) + 1)
+		if b.err != nil {
+			continue
+		}
+		e := &b.entries[i]
+		if err := complete(s, e); err != nil {
+			return err
+		}
+		f.leaf(e)
+		if err := f.index(ctx, e); err != nil {
+			return err
+		}
+	}
+	f.add(0, hashes)
+	if f.Progress != nil {
+		f.Progress(len(hashes))
+	}
+	return nil
+}
+
+// complete completes what was read for an entry. The error is that servers are away,
+// which is no damage.
+func complete(s *scan, e *scanned) error {
+	s.complete(e)
+	for _, err := range []error{e.file.err, e.snapshot.err} {
+		if errors.Is(err, ErrUnavailable) {
+			return err
+		}
+	}
+	return nil
+}
+
+// index puts an entry into the state that is made anew. One that was made from a
+// damaged log would say nothing.
+func (f *Fsck) index(ctx context.Context, e *scanned) error {
+	if !f.indexed(e) || len(f.problems) > 0 {
+		return nil
+	}
+	return f.anew.add(ctx, StateLeaf{e.Record, e.file.targets}, e.hash)
+}
+
 func (f *Fsck) problem(format string, args ...any) {
 	if len(f.problems) == maxProblems {
 		f.more++
@@ -92,38 +164,36 @@ func (f *Fsck) problem(format string, args ...any) {
 	f.problems = append(f.problems, fmt.Sprintf(format, args...))
 }
 
-// compare holds the tree of an edge against what is known of its size.
-func (f *Fsck) compare(edge *proofs.Edge, size int64) {
+// compare holds the tree of the entries so far against what is known of its size.
+func (f *Fsck) compare(size int64) {
 	for who, known := range f.Trees {
 		if known.N != size {
 			continue
 		}
-		if tree := edge.Tree(); known != tree {
+		if tree := f.edge.Tree(); known != tree {
 			f.problem("at size %d the entries have root %v; %s knows root %v", tree.N, tree.Hash, who, known.Hash)
 		}
 	}
 }
 
-// bundle reads the entries of a bundle and the hashes that the tile above has of
-// them. Where the entries cannot be read, the tile's hashes stand in so that the
-// rest can be checked.
-func (f *Fsck) bundle(index int64) ([][]byte, []proofs.Hash) {
-	width := widthAt(f.Stored.N, 0, index)
+// hashes returns the hashes of a bundle's entries. Where the entries cannot be
+// read, those of the tile above stand in so that the rest can be checked.
+func (f *Fsck) hashes(b *bundle) []proofs.Hash {
+	width := widthAt(f.Stored.N, 0, b.index)
 	hashes := make([]proofs.Hash, width)
-	entries, err := readBundle(f.Storage, index, f.Stored.N)
-	if err == nil {
-		for i, e := range entries {
-			hashes[i] = proofs.LeafHash(e)
+	if b.err == nil {
+		for i := range b.entries {
+			hashes[i] = b.entries[i].hash
 		}
-		return entries, hashes
+		return hashes
 	}
-	f.problem("%s: %v", proofs.EntriesPath(index, width), err)
-	if tile, err := f.Storage.ReadTile(0, index, width); err == nil {
+	f.problem("%s: %v", proofs.EntriesPath(b.index, width), b.err)
+	if tile, err := f.Storage.ReadTile(0, b.index, width); err == nil {
 		for i := range hashes {
 			copy(hashes[i][:], tile[i*tlog.HashSize:])
 		}
 	}
-	return nil, hashes
+	return hashes
 }
 
 // add adds hashes to a level and checks the tiles that they fill.
@@ -172,79 +242,40 @@ func (f *Fsck) tile(level int, index int64, want []proofs.Hash) {
 	}
 }
 
-// leaf checks an entry, the blobs it names and, if asked, the judgement.
-func (f *Fsck) leaf(index int64, entry []byte) {
-	leaf, err := verify.ParseLeaf(entry)
-	if err != nil {
-		f.problem("entry %d: %v", index, err)
+// leaf checks an entry and the blobs it names.
+func (f *Fsck) leaf(e *scanned) {
+	if e.bad != nil {
+		f.problem("entry %d: %v", e.Index, e.bad)
 		return
 	}
-	file, err := f.Blobs.Blob(leaf.Metadata)
-	switch {
-	case f.absent(leaf.Metadata, err):
-	case err != nil:
-		f.problem("entry %d: its metadata: %v", index, err)
-	case int64(len(file)) != leaf.Size:
-		f.problem("entry %d: its metadata has %d bytes, the leaf says %d", index, len(file), leaf.Size)
+	if _, ok := f.roots[e.Leaf.Payload]; !ok && e.Leaf.Role == verify.RoleRoot && e.Leaf.Kind == verify.Release {
+		f.roots[e.Leaf.Payload] = e.Index
 	}
-	var snapshot []byte
-	if !leaf.Snapshot.IsZero() {
-		var err2 error
-		if snapshot, err2 = f.Blobs.Blob(leaf.Snapshot); err2 != nil {
-			if !f.absent(leaf.Snapshot, err2) {
-				f.problem("entry %d: its snapshot: %v", index, err2)
-			}
-			err = err2
+	for _, file := range []named{e.file, e.snapshot} {
+		if file.got && file.err == nil {
+			f.Files++
 		}
 	}
-	if !f.Judge || err != nil {
-		return
+	err := e.file.err
+	switch {
+	case f.absent(e.Leaf.Metadata, err):
+	case err != nil:
+		f.problem("entry %d: its metadata: %v", e.Index, err)
+	case int64(e.file.size) != e.Leaf.Size:
+		f.problem("entry %d: its metadata has %d bytes, the leaf says %d", e.Index, e.file.size, e.Leaf.Size)
 	}
-	if err := f.judge(verify.Record{Index: index, Leaf: leaf}, file, snapshot); err != nil {
-		f.problem("entry %d: %v", index, err)
+	if e.snapshot.err != nil {
+		if !f.absent(e.Leaf.Snapshot, e.snapshot.err) {
+			f.problem("entry %d: its snapshot: %v", e.Index, e.snapshot.err)
+		}
+		err = e.snapshot.err
+	}
+	if err == nil && e.file.invalid != nil {
+		f.problem("entry %d: %v", e.Index, e.file.invalid)
 	}
 }
 
 // absent says whether a file is known not to be there.
 func (f *Fsck) absent(sum verify.Digest, err error) bool {
 	return f.Absent != nil && errors.Is(err, fs.ErrNotExist) && f.Absent(sum)
-}
-
-func (f *Fsck) judge(rec verify.Record, file, snapshot []byte) error {
-	m, err := verify.Parse(rec.Leaf.Encoding, file)
-	if err != nil {
-		return err
-	}
-	repo := f.repos[rec.Leaf.Repository]
-	var decision verify.Decision
-	if repo == nil {
-		if f.roots[m.PayloadDigest] {
-			return errors.New("it opens a repository with a root that another has")
-		}
-		decision, err = verify.JudgeGenesis(m)
-	} else {
-		var snapshots []*verify.Metadata
-		if snapshot != nil {
-			s, err := verify.Parse(rec.Leaf.Encoding, snapshot)
-			if err != nil {
-				return err
-			}
-			snapshots = append(snapshots, s)
-		}
-		decision, err = repo.Judge(rec.Leaf.Role, m, snapshots)
-	}
-	switch {
-	case err != nil:
-		return err
-	case decision.Logged || decision.Leaf != rec.Leaf:
-		return fmt.Errorf("its file leads to another leaf: %+v", decision.Leaf)
-	}
-	if rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release {
-		f.roots[rec.Leaf.Payload] = true
-	}
-	if repo == nil {
-		f.repos[rec.Leaf.Repository], err = verify.NewRepository(rec.Leaf, rec.Index, f.Blobs)
-		return err
-	}
-	return repo.Apply(rec.Index, rec.Leaf)
 }

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,7 @@ import (
 )
 
 const (
-	maxIndexLeaves  = 4096   // leaves applied in one transaction, up to the end of a bundle
-	maxIndexTargets = 100000 // the same for target files
-	maxHints        = 131072 // target files remembered for leaves not applied yet
+	maxHints = 131072 // target files remembered for leaves not applied yet
 
 	// lag is how long the state may stay behind while nobody asks it anything:
 	// one large transaction costs much less than many small ones, and what it
@@ -79,53 +78,59 @@ func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state
 // call.
 func (x *Indexer) CatchUp(ctx context.Context, tree proofs.Tree, progress func(n int)) error {
 	x.grow(tree)
-	for {
-		n, err := x.step(ctx)
-		if err != nil {
+	for x.applied() < tree.N {
+		if err := x.advance(ctx, progress); err != nil {
 			return err
 		}
-		if n == 0 {
-			return nil
-		}
-		if progress != nil {
-			progress(n)
-		}
 	}
+	return nil
 }
 
-// step applies the next entries, about as many as fit one transaction.
-func (x *Indexer) step(ctx context.Context) (int, error) {
+// advance applies the entries that there are. What comes before one that cannot be
+// applied is applied.
+func (x *Indexer) advance(ctx context.Context, progress func(n int)) error {
 	x.mu.Lock()
 	edge, target := x.edge.Clone(), x.target
 	x.mu.Unlock()
-	var leaves []StateLeaf
-	targets := 0
-	for next := edge.Tree().N; next < target.N && len(leaves) < maxIndexLeaves && targets < maxIndexTargets; {
-		bundle, err := readBundle(x.storage, next/entriesPerBundle, target.N)
-		if err != nil {
-			return 0, err
+	fill := filler{state: x.state, edge: edge, applied: func(edge *proofs.Edge, leaves []StateLeaf) {
+		x.move(edge, leaves)
+		if progress != nil {
+			progress(len(leaves))
 		}
-		for _, entry := range bundle[next%entriesPerBundle:] {
-			leaf, err := x.leaf(next, entry)
+	}}
+	s := scan{storage: x.storage, blobs: x.blobs, from: edge.Tree().N, size: target.N, need: x.need}
+	err := s.run(ctx, func(b *bundle) error {
+		if b.err != nil {
+			return b.err
+		}
+		for i := range b.entries {
+			e := &b.entries[i]
+			s.complete(e)
+			leaf, err := x.leaf(e)
 			if err != nil {
-				return 0, fmt.Errorf("entry %d: %w", next, err)
+				return fmt.Errorf("entry %d: %w", e.Index, err)
 			}
-			if err := edge.Append(proofs.LeafHash(entry)); err != nil {
-				return 0, err
-			}
-			leaves = append(leaves, leaf)
-			next++
-			if targets += len(leaf.Targets); targets >= maxIndexTargets {
-				break
+			if err := fill.add(ctx, leaf, e.hash); err != nil {
+				return err
 			}
 		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		return errors.Join(err, fill.end(ctx))
 	}
-	if len(leaves) == 0 {
-		return 0, nil
+	if err != nil {
+		return cmp.Or(err, fill.wait())
 	}
-	if err := x.state.Apply(ctx, edge, leaves); err != nil {
-		return 0, err
+	if tree := edge.Tree(); tree != target {
+		err := fmt.Errorf("the entries lead to root %v at size %d, the log has %v: the storage is damaged, logserver fsck says where", tree.Hash, tree.N, target.Hash)
+		return errors.Join(err, fill.wait())
 	}
+	return fill.end(ctx)
+}
+
+// move notes that the state has more leaves.
+func (x *Indexer) move(edge *proofs.Edge, leaves []StateLeaf) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range leaves {
@@ -134,42 +139,28 @@ func (x *Indexer) step(ctx context.Context) (int, error) {
 	}
 	x.edge = edge
 	x.tell()
-	return len(leaves), nil
 }
 
-// leaf reads an entry and the metadata that it names.
-func (x *Indexer) leaf(index int64, entry []byte) (StateLeaf, error) {
-	l, err := verify.ParseLeaf(entry)
-	if err != nil {
-		return StateLeaf{}, err
-	}
-	s := StateLeaf{Record: verify.Record{Index: index, Leaf: l}}
-	if l.Role == verify.RoleRoot || l.Role == verify.RoleSnapshot || l.Role == verify.RoleTimestamp {
-		return s, nil
+// need asks for the metadata of a leaf where it has to be read.
+func (x *Indexer) need(e *scanned) {
+	if !lists(e.Leaf.Role) {
+		return
 	}
 	x.mu.Lock()
-	targets, ok := x.hints[l.Metadata]
-	x.mu.Unlock()
-	if ok {
-		s.Targets = targets
-		return s, nil
-	}
-	file, err := x.blobs.Blob(l.Metadata)
-	if errors.Is(err, fs.ErrNotExist) {
+	defer x.mu.Unlock()
+	targets, hinted := x.hints[e.Leaf.Metadata]
+	e.file = named{need: targetList, got: hinted, targets: targets}
+}
+
+// leaf returns what the state keeps of an entry.
+func (x *Indexer) leaf(e *scanned) (StateLeaf, error) {
+	if errors.Is(e.file.err, fs.ErrNotExist) {
 		// An operator may have to withhold a file. Then nobody can look up
 		// what it lists, and everything else goes on.
-		x.logger.Warn("a leaf's metadata is not there and is not indexed", "index", index, "sha256", l.Metadata)
-		return s, nil
+		x.logger.Warn("a leaf's metadata is not there and is not indexed", "index", e.Index, "sha256", e.Leaf.Metadata)
+		e.file.err = nil
 	}
-	if err != nil {
-		return StateLeaf{}, err
-	}
-	m, err := verify.Parse(l.Encoding, file)
-	if err != nil {
-		return StateLeaf{}, err
-	}
-	s.Targets = targetsOf(m)
-	return s, nil
+	return StateLeaf{Record: e.Record, Targets: e.file.targets}, cmp.Or(e.bad, e.file.err, e.file.invalid)
 }
 
 // hint saves the indexer from parsing a file that has just been judged. A hint
@@ -228,7 +219,7 @@ func (x *Indexer) run(ctx context.Context) {
 		if !x.linger(ctx) {
 			return
 		}
-		_, err := x.step(ctx)
+		err := x.advance(ctx, nil)
 		if ctx.Err() != nil {
 			return
 		}

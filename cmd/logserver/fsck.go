@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,8 @@ import (
 // fsckReport is what fsck found.
 type fsckReport struct {
 	Size     int64    `json:"size"`
+	Files    int64    `json:"files"`
+	Seconds  float64  `json:"seconds"`
 	Problems []string `json:"problems"`
 }
 
@@ -40,10 +43,15 @@ It exits 1 and says what differs, one line for each.`,
   logserver fsck --dir ./log --judge --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !judge { // which may need more
+				limitMemory(on.memory())
+			}
+			started := time.Now()
 			report, err := fsck(cmd.Context(), at, on, judge, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
+			report.Seconds = time.Since(started).Seconds()
 			if asJSON {
 				err = cli.WriteJSON(cmd.OutOrStdout(), report)
 			} else {
@@ -51,7 +59,9 @@ It exits 1 and says what differs, one line for each.`,
 					fmt.Fprintln(cmd.OutOrStdout(), p)
 				}
 				if len(report.Problems) == 0 {
-					fmt.Fprintf(cmd.OutOrStdout(), "%d entries, their tiles and their files are as they should be\n", report.Size)
+					fmt.Fprintf(cmd.OutOrStdout(), "%d entries, their tiles and their files are as they should be (%d files, %.1f s)\n", report.Size, report.Files, report.Seconds)
+				} else {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%d entries and %d files checked in %.1f s: %d problems\n", report.Size, report.Files, report.Seconds, len(report.Problems))
 				}
 			}
 			if err == nil && len(report.Problems) > 0 {
@@ -89,18 +99,29 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 		return report, err
 	}
 	storage, stored, err := k.storage(ctx)
-	switch {
-	case errors.Is(err, log.ErrLocked) || errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, log.ErrLocked) || errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrNotExist) {
 		return report, err
-	case err != nil:
+	}
+	var second *secondState
+	if err != nil {
 		report.Problems = append(report.Problems, fmt.Sprintf("the storage: %v", err))
-	default:
+	} else {
+		check := log.Fsck{Storage: storage, Stored: stored, Blobs: blobs, Trees: trees, Judge: judge}
+		// A state to compare with, made from a log that is known to be damaged,
+		// would say nothing.
+		if len(report.Problems) == 0 {
+			if second, err = k.anew(ctx); err != nil {
+				return report, err
+			}
+			defer func() { err = errors.Join(err, second.drop(context.WithoutCancel(ctx))) }()
+			check.Anew, check.AnewSize = second.State, trees[derivedState].N
+		}
 		report.Size = stored.N
-		bar := cli.NewProgress(stderr, "fsck", report.Size)
-		check := log.Fsck{Storage: storage, Stored: stored, Blobs: blobs, Trees: trees, Judge: judge, Progress: func(n int) { bar.Add(int64(n)) }}
+		bar := cli.NewProgress(stderr, "fsck", report.Size*check.Passes())
+		check.Progress = func(n int) { bar.Add(int64(n)) }
 		found, err := check.Run(ctx)
 		bar.Done()
-		report.Problems = append(report.Problems, found...)
+		report.Problems, report.Files = append(report.Problems, found...), check.Files
 		if err != nil {
 			return report, err
 		}
@@ -108,9 +129,9 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 	found, err := k.further(ctx, report.Size, stderr)
 	report.Problems = append(report.Problems, found...)
 	if err != nil || len(report.Problems) > 0 {
-		return report, err // a state made from a damaged log would say nothing
+		return report, err
 	}
-	found, err = compareState(ctx, k, storage, blobs, trees[derivedState], stderr)
+	found, err = compareState(ctx, k, second, trees[derivedState], stderr)
 	report.Problems = append(report.Problems, found...)
 	return report, err
 }
@@ -161,18 +182,14 @@ func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[strin
 	return trees, problems, nil
 }
 
-// compareState makes the derived state anew, as far as it goes, and compares. One
-// that is written meanwhile cannot be compared.
-func compareState(ctx context.Context, k kept, storage log.Storage, blobs log.Blobs, tree proofs.Tree, stderr io.Writer) (found []string, err error) {
-	anew, err := k.anew(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, anew.drop(context.WithoutCancel(ctx))) }()
-	if err := index(ctx, storage, blobs, anew, tree, "derived state", stderr); err != nil {
-		return nil, err
-	}
-	found, err = anew.differences(ctx)
+// compareState compares the derived state with one that was made anew, as far as it
+// went. One that is written meanwhile cannot be compared.
+func compareState(ctx context.Context, k kept, second *secondState, tree proofs.Tree, stderr io.Writer) ([]string, error) {
+	bar := cli.NewProgress(stderr, "derived state", 1)
+	bar.Add(0)
+	found, err := second.differences(ctx)
+	bar.Add(1)
+	bar.Done()
 	if err != nil {
 		return nil, err
 	}

@@ -26,3 +26,11 @@ func limitMemory(limit int64) {
 		debug.SetGCPercent(heapGrowth)
 	}
 }
+
+// memory returns the limit for a command.
+func (s *shared) memory() int64 {
+	if s.on() {
+		return sharedMemoryLimit
+	}
+	return memoryLimit
+}

@@ -42,7 +42,7 @@ type kept interface {
 
 // secondState is a derived state that is made anew.
 type secondState struct {
-	log.State
+	State       log.StateWriter
 	differences func(ctx context.Context) ([]string, error) // of the first one
 	drop        func(ctx context.Context) error
 }
@@ -56,7 +56,7 @@ func openKept(ctx context.Context, at place, on shared, stderr io.Writer) (kept,
 }
 
 // index takes a derived state up to a tree.
-func index(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.State, tree proofs.Tree, what string, stderr io.Writer) error {
+func index(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.StateWriter, tree proofs.Tree, what string, stderr io.Writer) error {
 	stored, err := storage.Integrated(ctx)
 	if err != nil {
 		return err
@@ -143,17 +143,13 @@ func (d *dirLog) anew(context.Context) (*secondState, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "state.db")
-	var second *sqlite.State
-	if err = sqlite.CreateState(path); err == nil {
-		second, err = sqlite.OpenState(path)
-	}
+	second, err := sqlite.Build(filepath.Join(dir, "state.db"))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &secondState{
 		State:       second,
-		differences: func(ctx context.Context) ([]string, error) { return first.Differences(ctx, path) },
+		differences: func(ctx context.Context) ([]string, error) { return first.Differences(ctx, second) },
 		drop:        func(context.Context) error { return errors.Join(second.Close(), os.RemoveAll(dir)) },
 	}, nil
 }

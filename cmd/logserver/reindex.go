@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 )
@@ -23,7 +23,8 @@ func newReindex() *cobra.Command {
 		Short: "Make the derived state anew from the log",
 		Long: `Reindex makes state.db, from which the log answers questions such as which
 releases list a file, anew from the log's entries and blobs. The log must not be
-served meanwhile. If it is interrupted, serve goes on where it stopped.
+served meanwhile. The old state.db is there until the new one is whole: if reindex is
+interrupted, nothing has changed, and it begins again when it is run again.
 
 Of a log on servers (--storage, --state) the front ends that have its key must be
 stopped; the others go on with the old state until the new one is there. --tiles first
@@ -33,6 +34,8 @@ what is missing meanwhile. It refuses where Trillian lacks entries that were sig
   logserver reindex --dir ./log --tiles --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			limitMemory(on.memory())
+			started := time.Now()
 			var n int64
 			var err error
 			switch {
@@ -46,7 +49,8 @@ what is missing meanwhile. It refuses where Trillian lacks entries that were sig
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d entries indexed\n", n)
+			seconds := time.Since(started).Seconds()
+			fmt.Fprintf(cmd.OutOrStdout(), "%d entries indexed in %.1f s, %.0f a second\n", n, seconds, float64(n)/seconds)
 			return nil
 		},
 	}
@@ -69,23 +73,26 @@ func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer closing(blobs)
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(at.state() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return 0, err
-		}
-	}
-	if err := sqlite.CreateState(at.state()); err != nil {
-		return 0, err
-	}
-	state, err := sqlite.OpenState(at.state())
-	if err != nil {
-		return 0, err
-	}
-	defer closing(state)
-
 	tree, err := storage.Integrated(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return tree.N, index(ctx, storage, blobs, state, tree, "reindex", stderr)
+	// What one that was broken off has left is of no use.
+	path := at.state() + ".new"
+	if err := sqlite.RemoveState(path); err != nil {
+		return 0, err
+	}
+	state, err := sqlite.Build(path)
+	if err != nil {
+		return 0, err
+	}
+	if err = index(ctx, storage, blobs, state, tree, "reindex", stderr); err == nil {
+		bar := cli.NewProgress(stderr, "indices", sqlite.BuildSteps)
+		err = state.Finish(ctx, func() { bar.Add(1) })
+		bar.Done()
+	}
+	if err != nil {
+		return 0, errors.Join(err, state.Close(), sqlite.RemoveState(path))
+	}
+	return tree.N, sqlite.ReplaceState(at.state(), path)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -30,6 +31,41 @@ func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("blob %v is damaged: its SHA-256 is %v", sum, got)
 	}
 	return data, nil
+}
+
+// blobsAtOnce is how many blobs are asked for in one statement.
+const blobsAtOnce = 64
+
+// ReadBlobs calls each for those of the blobs that are there and undamaged, in any
+// order. The data is valid during the call.
+func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+	for some := range slices.Chunk(sums, blobsAtOnce) {
+		names := make([][]byte, len(some))
+		for i, sum := range some {
+			names[i] = sum[:]
+		}
+		// Where the connection was broken it begins again, with the rest.
+		done := map[verify.Digest]bool{}
+		err := b.db.read(ctx, func(ctx context.Context) error {
+			rows, err := b.db.pool.Query(ctx, "SELECT data FROM blobs WHERE sum = ANY($1)", names)
+			if err != nil {
+				return err
+			}
+			var data pgtype.DriverBytes
+			_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
+				if sum := verify.Sum(data); slices.Contains(some, sum) && !done[sum] {
+					done[sum] = true
+					each(sum, data)
+				}
+				return nil
+			})
+			return err
+		})
+		if err != nil {
+			return wrap(fmt.Sprintf("%d blobs", len(some)), err)
+		}
+	}
+	return nil
 }
 
 // putBytes is how much is sent in one statement: a message is held in memory whole

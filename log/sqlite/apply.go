@@ -38,9 +38,15 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 		if next != edge.Tree().N {
 			return fmt.Errorf("%d leaves lead to size %d, the edge has size %d", len(leaves), next, edge.Tree().N)
 		}
-		a := s.applier(ctx, tx)
+		// For a context that can end the driver starts a goroutine with every
+		// statement.
+		a := s.applier(context.WithoutCancel(ctx), tx)
 		for _, l := range leaves {
-			if err := a.apply(l); err != nil {
+			err := ctx.Err()
+			if err == nil {
+				err = a.apply(l)
+			}
+			if err != nil {
 				return fmt.Errorf("leaf %d: %w", l.Index, err)
 			}
 		}

@@ -1,11 +1,14 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -15,8 +18,14 @@ const (
 	blobsSchema  = `CREATE TABLE blobs (sum BLOB NOT NULL UNIQUE, data BLOB NOT NULL)`
 )
 
+// blobsAtOnce is how many blobs one statement reads.
+const blobsAtOnce = 64
+
 // Blobs implements log.Blobs.
-type Blobs struct{ db *sql.DB }
+type Blobs struct {
+	db   *sql.DB
+	many *sql.Stmt // reads blobsAtOnce
+}
 
 // CreateBlobs makes an empty file of blobs.
 func CreateBlobs(path string) error { return create(path, "FULL", blobsVersion, blobsSchema) }
@@ -27,7 +36,11 @@ func OpenBlobs(path string) (*Blobs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Blobs{db}, nil
+	many, err := db.Prepare("SELECT sum, data FROM blobs WHERE sum IN (?" + strings.Repeat(", ?", blobsAtOnce-1) + ")")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	return &Blobs{db, many}, nil
 }
 
 // Blob implements log.Blobs.
@@ -44,6 +57,38 @@ func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("blob %v is damaged: its SHA-256 is %v", sum, got)
 	}
 	return data, nil
+}
+
+// ReadBlobs calls each for those of the blobs that are there and undamaged, in any
+// order. The data is valid during the call.
+func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+	for some := range slices.Chunk(sums, blobsAtOnce) {
+		if err := b.readSome(ctx, some, each); err != nil {
+			return fmt.Errorf("%d blobs: %w", len(some), err)
+		}
+	}
+	return nil
+}
+
+func (b *Blobs) readSome(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+	args := make([]any, blobsAtOnce)
+	for i := range args {
+		args[i] = sums[min(i, len(sums)-1)][:]
+	}
+	rows, err := b.many.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() && err == nil {
+		var named, data sql.RawBytes
+		if err = rows.Scan(&named, &data); err != nil {
+			break
+		}
+		if sum := verify.Sum(data); bytes.Equal(sum[:], named) {
+			each(sum, data)
+		}
+	}
+	return errors.Join(err, rows.Err(), rows.Close())
 }
 
 // Put implements log.Blobs.
@@ -72,4 +117,4 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 }
 
 // Close closes the file.
-func (b *Blobs) Close() error { return b.db.Close() }
+func (b *Blobs) Close() error { return errors.Join(b.many.Close(), b.db.Close()) }

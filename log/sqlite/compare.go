@@ -2,14 +2,39 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// Differences compares the derived state with another at path that was made anew
-// from the same log, up to the same position, and says in plain words what
-// differs. It is for logserver fsck.
-func (s *State) Differences(ctx context.Context, path string) (list []string, err error) {
+// Differences compares the derived state with another that was made anew from the
+// same log, up to the same position, and says in plain words what differs. It
+// closes the other. It is for logserver fsck.
+func (s *State) Differences(ctx context.Context, anew *Builder) ([]string, error) {
+	if err := anew.sort(ctx); err != nil {
+		return nil, err
+	}
+	if err := anew.Close(); err != nil {
+		return nil, err
+	}
+	var rows, indices []string
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		rows, err = s.compareRows(ctx, anew.path)
+		return err
+	})
+	// The comparison reads the tables; what is asked is found by the indices.
+	group.Go(func() (err error) {
+		indices, err = s.checkIndices(ctx)
+		return err
+	})
+	err := group.Wait()
+	return append(rows, indices...), err
+}
+
+func (s *State) compareRows(ctx context.Context, path string) (list []string, err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -19,28 +44,61 @@ func (s *State) Differences(ctx context.Context, path string) (list []string, er
 		return nil, fmt.Errorf("attach %s: %w", path, err)
 	}
 	for _, table := range []string{"position", "repositories", "roles", "leaves", "roots", "digests", "targets"} {
-		for _, side := range []struct{ has, lacks, say string }{
-			{"main", "anew", "%d rows of table %s do not follow from the log"},
-			{"anew", "main", "%d rows are missing in table %s"},
-		} {
-			var n int64
-			row := conn.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT * FROM %s.%s EXCEPT SELECT * FROM %s.%s)", side.has, table, side.lacks, table))
-			if err := row.Scan(&n); err != nil {
-				return list, fmt.Errorf("compare table %s: %w", table, err)
-			}
-			if n > 0 {
-				list = append(list, "the derived state: "+fmt.Sprintf(side.say, n, table))
-			}
+		has, should, same, err := compareTable(ctx, conn, table)
+		if err != nil {
+			return list, fmt.Errorf("compare table %s: %w", table, err)
 		}
-	}
-	// The comparison reads the tables; what is asked is found by the indices.
-	var fine string
-	if err := conn.QueryRowContext(ctx, "PRAGMA main.integrity_check(1)").Scan(&fine); err != nil {
-		return list, fmt.Errorf("check the indices: %w", err)
-	}
-	if fine != "ok" {
-		list = append(list, "the derived state: "+strings.Join(strings.Fields(fine), " "))
+		if has > same {
+			list = append(list, fmt.Sprintf("the derived state: %d rows of table %s do not follow from the log", has-same, table))
+		}
+		if should > same {
+			list = append(list, fmt.Sprintf("the derived state: %d rows are missing in table %s", should-same, table))
+		}
 	}
 	_, err = conn.ExecContext(ctx, "DETACH anew")
 	return list, err
+}
+
+// compareTable counts the rows of a table, those of the other state, and those that
+// are in both. Both are read in the order of their keys, and no index is believed.
+func compareTable(ctx context.Context, conn *sql.Conn, table string) (has, should, same int64, err error) {
+	columns, err := conn.QueryContext(ctx, "SELECT name, pk FROM pragma_table_info(?, 'anew')", table)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer columns.Close()
+	keys, rest := []string{}, []string{}
+	for columns.Next() {
+		var name string
+		var key int
+		if err := columns.Scan(&name, &key); err != nil {
+			return 0, 0, 0, err
+		}
+		if key > 0 {
+			keys = append(keys, fmt.Sprintf("a.%[1]s = b.%[1]s", name))
+		} else {
+			rest = append(rest, fmt.Sprintf("a.%[1]s IS b.%[1]s", name))
+		}
+	}
+	if err := columns.Err(); err != nil {
+		return 0, 0, 0, err
+	}
+	if len(keys) == 0 {
+		keys = []string{"a.rowid = b.rowid"}
+	}
+	text := fmt.Sprintf(`SELECT (SELECT count(*) FROM main.%[1]s NOT INDEXED), (SELECT count(*) FROM anew.%[1]s NOT INDEXED),
+		(SELECT count(*) FROM main.%[1]s a NOT INDEXED CROSS JOIN anew.%[1]s b ON %[2]s)`, table, strings.Join(append(keys, rest...), " AND "))
+	err = conn.QueryRowContext(ctx, text).Scan(&has, &should, &same)
+	return has, should, same, err
+}
+
+func (s *State) checkIndices(ctx context.Context) ([]string, error) {
+	var fine string
+	if err := s.db.QueryRowContext(ctx, "PRAGMA main.integrity_check(1)").Scan(&fine); err != nil {
+		return nil, fmt.Errorf("check the indices: %w", err)
+	}
+	if fine != "ok" {
+		return []string{"the derived state: " + strings.Join(strings.Fields(fine), " ")}, nil
+	}
+	return nil, nil
 }

@@ -19,6 +19,12 @@ func newState(t *testing.T, path string) *sqlite.State {
 	state, err := sqlite.OpenState(path)
 	check(t, err)
 	t.Cleanup(func() { check(t, state.Close()) })
+	fill(t, state)
+	return state
+}
+
+func fill(t *testing.T, state log.StateWriter) {
+	t.Helper()
 	var edge proofs.Edge
 	var leaves []log.StateLeaf
 	for i, role := range []string{verify.RoleRoot, verify.RoleTargets, verify.RoleTargets} {
@@ -33,7 +39,15 @@ func newState(t *testing.T, path string) *sqlite.State {
 		check(t, edge.Append(l.Leaf.Hash()))
 	}
 	check(t, state.Apply(t.Context(), &edge, leaves))
-	return state
+}
+
+// build begins a state with the same leaves.
+func build(t *testing.T, path string) *sqlite.Builder {
+	t.Helper()
+	b, err := sqlite.Build(path)
+	check(t, err)
+	fill(t, b)
+	return b
 }
 
 // change opens the file of a state beside it and changes it.
@@ -51,8 +65,6 @@ func change(t *testing.T, path string, texts ...string) {
 
 func TestDifferences(t *testing.T) {
 	dir := t.TempDir()
-	anew := filepath.Join(dir, "anew.db")
-	newState(t, anew)
 	for i, tt := range []struct {
 		change []string
 		want   string
@@ -79,7 +91,7 @@ func TestDifferences(t *testing.T) {
 		change(t, path, tt.change...)
 		state, err := sqlite.OpenState(path)
 		check(t, err)
-		found, err := state.Differences(t.Context(), anew)
+		found, err := state.Differences(t.Context(), build(t, path+".anew"))
 		check(t, state.Close())
 		if got := strings.Join(found, "; "); err != nil || (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%q: %q, %v; want %q", tt.change, got, err, tt.want)

@@ -61,14 +61,18 @@ func create(path, synchronous string, version int, schema string) (err error) {
 }
 
 func connect(path, synchronous string) (*sql.DB, error) {
-	q := url.Values{"_pragma": {
+	return connectWith(path,
 		"busy_timeout(5000)",
 		"journal_mode(WAL)",
-		"synchronous(" + synchronous + ")",
+		"synchronous("+synchronous+")",
 		// Pages that many transactions change are copied to the database
 		// once; 16 MiB of write-ahead log is read in no time at a start.
 		"wal_autocheckpoint(4096)",
-	}, "_txlock": {"immediate"}}
+	)
+}
+
+func connectWith(path string, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -27,7 +27,7 @@ const stateVersion = 4
 // The table digests finds leaves by the first 8 bytes of the digests they name,
 // and the indices of targets find files by as much; the row has the rest. A digest
 // that is not known is NULL.
-const stateSchema = `
+const stateTables = `
 CREATE TABLE position (edge BLOB NOT NULL);
 INSERT INTO position VALUES (CAST('0' || char(10) AS BLOB));
 CREATE TABLE repositories (
@@ -54,8 +54,6 @@ CREATE TABLE leaves (
 	snapshot BLOB,
 	contradicts INTEGER
 );
-CREATE INDEX leaves_of ON leaves (role, version);
-CREATE INDEX leaves_at ON leaves (role, idx);
 CREATE TABLE roots (
 	payload BLOB PRIMARY KEY,
 	leaf INTEGER NOT NULL
@@ -74,7 +72,11 @@ CREATE TABLE targets (
 	length INTEGER NOT NULL,
 	sha256 BLOB,
 	sha512 BLOB
-);
+)`
+
+const stateIndices = `
+CREATE INDEX leaves_of ON leaves (role, version);
+CREATE INDEX leaves_at ON leaves (role, idx);
 CREATE INDEX targets_past ON targets (role, past, first);
 CREATE INDEX targets_path ON targets (path);
 CREATE INDEX targets_length ON targets (length);
@@ -101,7 +103,9 @@ func (s *statements) all() []**sql.Stmt {
 }
 
 // CreateState makes an empty state.
-func CreateState(path string) error { return create(path, "NORMAL", stateVersion, stateSchema) }
+func CreateState(path string) error {
+	return create(path, "NORMAL", stateVersion, stateTables+";"+stateIndices)
+}
 
 // OpenState opens a file that CreateState made.
 func OpenState(path string) (*State, error) {
@@ -113,20 +117,28 @@ func OpenState(path string) (*State, error) {
 		return nil, err
 	}
 	s := &State{db: db}
+	if err := s.prepare("digests", " ON CONFLICT DO NOTHING"); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+	}
+	return s, nil
+}
+
+// prepare prepares the statements of Apply, which inserts digests into a table.
+func (s *State) prepare(digests, conflict string) (err error) {
 	for i, text := range []string{
 		"INSERT INTO repositories (id, encoding) VALUES (?, ?) ON CONFLICT DO NOTHING",
 		"UPDATE repositories SET releases = releases + ?, evidence = evidence + ? WHERE number = ?",
 		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		"INSERT INTO roots VALUES (?, ?) ON CONFLICT DO NOTHING",
-		"INSERT INTO digests VALUES (?, ?)" + strings.Repeat(", (?, ?)", digestsAtOnce-1) + " ON CONFLICT DO NOTHING",
+		"INSERT INTO " + digests + " VALUES (?, ?)" + strings.Repeat(", (?, ?)", digestsAtOnce-1) + conflict,
 		"INSERT INTO targets VALUES (NULL, ?, ?, NULL, ?, ?, ?, ?)",
 		"UPDATE targets SET past = ? WHERE number = ?",
 	} {
-		if *s.stmts.all()[i], err = db.Prepare(text); err != nil {
-			return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
+		if *s.stmts.all()[i], err = s.db.Prepare(text); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // Close closes the file.

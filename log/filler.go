@@ -1,0 +1,87 @@
+package log
+
+import (
+	"context"
+
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// What is applied to a state in one transaction, about.
+const (
+	maxIndexLeaves  = 4096
+	maxIndexTargets = 100000
+	maxIndexBytes   = 8 << 20 // of metadata: the paths of targets keep it in memory
+)
+
+// filler applies leaves to a state, one batch while the next is collected.
+type filler struct {
+	state StateWriter
+	edge  *proofs.Edge // of all leaves that were added
+	// applied, which may be nil, is told of every batch that the state has.
+	applied func(edge *proofs.Edge, leaves []StateLeaf)
+
+	leaves  []StateLeaf
+	targets int
+	bytes   int64
+	pending *pending // is being applied; nil: nothing is
+	failed  bool     // an error was returned
+}
+
+// pending is a batch that is being applied.
+type pending struct {
+	edge   *proofs.Edge
+	leaves []StateLeaf
+	result chan error
+}
+
+// add adds a leaf with its hash. An error may be that of an earlier one.
+func (f *filler) add(ctx context.Context, leaf StateLeaf, hash proofs.Hash) error {
+	if err := f.edge.Append(hash); err != nil {
+		return err
+	}
+	f.leaves = append(f.leaves, leaf)
+	f.targets += len(leaf.Targets)
+	if lists(leaf.Leaf.Role) {
+		f.bytes += leaf.Leaf.Size
+	}
+	if len(f.leaves) < maxIndexLeaves && f.targets < maxIndexTargets && f.bytes < maxIndexBytes {
+		return nil
+	}
+	return f.flush(ctx)
+}
+
+// flush has the state take what was collected.
+func (f *filler) flush(ctx context.Context) error {
+	if err := f.wait(); err != nil || f.failed || len(f.leaves) == 0 {
+		return err
+	}
+	p := &pending{f.edge.Clone(), f.leaves, make(chan error, 1)}
+	go func() { p.result <- f.state.Apply(ctx, p.edge, p.leaves) }()
+	f.pending, f.leaves, f.targets, f.bytes = p, make([]StateLeaf, 0, len(p.leaves)), 0, 0
+	return nil
+}
+
+// wait returns when nothing is being applied any more.
+func (f *filler) wait() error {
+	p := f.pending
+	if p == nil {
+		return nil
+	}
+	f.pending = nil
+	if err := <-p.result; err != nil {
+		f.failed = true
+		return err
+	}
+	if f.applied != nil {
+		f.applied(p.edge, p.leaves)
+	}
+	return nil
+}
+
+// end has the state take everything, unless an earlier batch has failed.
+func (f *filler) end(ctx context.Context) error {
+	if err := f.flush(ctx); err != nil {
+		return err
+	}
+	return f.wait()
+}

@@ -1,0 +1,93 @@
+package log
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+const judgeAtOnce = 50000
+
+// Passes returns how often Run goes through the entries. Progress counts all of
+// them.
+func (f *Fsck) Passes() int64 {
+	if !f.Judge {
+		return 1
+	}
+	atOnce := cmp.Or(f.JudgeAtOnce, judgeAtOnce)
+	return 1 + (f.Stored.N+atOnce-1)/atOnce
+}
+
+// judgePart judges the leaves of a part of the repositories. What is wrong with an
+// entry, or with what it names, has been said before.
+func (f *Fsck) judgePart(ctx context.Context, part int64) error {
+	f.repos = map[verify.Digest]*verify.Repository{}
+	parts := uint64(f.Passes() - 1)
+	s := scan{storage: f.Storage, blobs: f.Blobs, size: f.Stored.N, need: func(e *scanned) {
+		if binary.BigEndian.Uint64(e.Leaf.Repository[:])%parts != uint64(part) {
+			return
+		}
+		e.file.need = everything
+		if !e.Leaf.Snapshot.IsZero() {
+			e.snapshot.need = everything
+		}
+	}}
+	return s.run(ctx, func(b *bundle) error {
+		for i := range b.entries {
+			e := &b.entries[i]
+			if err := complete(&s, e); err != nil {
+				return err
+			}
+			if e.bad != nil || e.file.need == nothing || e.file.err != nil || e.snapshot.err != nil {
+				continue
+			}
+			err := e.file.invalid
+			if err == nil {
+				err = f.judge(e)
+			} else if f.indexed(e) && lists(e.Leaf.Role) {
+				continue
+			}
+			if err != nil {
+				f.problem("entry %d: %v", e.Index, err)
+			}
+		}
+		if f.Progress != nil {
+			f.Progress(widthAt(f.Stored.N, 0, b.index))
+		}
+		return nil
+	})
+}
+
+func (f *Fsck) judge(e *scanned) error {
+	repo := f.repos[e.Leaf.Repository]
+	var decision verify.Decision
+	var err error
+	switch {
+	case repo != nil && e.snapshot.need != nothing:
+		if err = e.snapshot.invalid; err == nil {
+			decision, err = repo.Judge(e.Leaf.Role, e.file.meta, []*verify.Metadata{e.snapshot.meta})
+		}
+	case repo != nil:
+		decision, err = repo.Judge(e.Leaf.Role, e.file.meta, nil)
+	default:
+		if first, ok := f.roots[e.file.meta.PayloadDigest]; ok && first < e.Index {
+			return errors.New("it opens a repository with a root that another has")
+		}
+		decision, err = verify.JudgeGenesis(e.file.meta)
+	}
+	switch {
+	case err != nil:
+		return err
+	case decision.Logged || decision.Leaf != e.Leaf:
+		return fmt.Errorf("its file leads to another leaf: %+v", decision.Leaf)
+	}
+	if repo == nil {
+		f.repos[e.Leaf.Repository], err = verify.NewRepository(e.Leaf, e.Index, f.Blobs)
+		return err
+	}
+	return repo.Apply(e.Index, e.Leaf)
+}

@@ -1,0 +1,265 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// bundles is a Storage with entries alone.
+type bundles struct {
+	Storage
+	entries [][]byte
+}
+
+func (b bundles) ReadEntries(index int64, width int) (bundle []byte, err error) {
+	for _, e := range b.entries[index*entriesPerBundle:][:width] {
+		if bundle, err = proofs.AppendEntry(bundle, e); err != nil {
+			return nil, err
+		}
+	}
+	return bundle, nil
+}
+
+// oneByOne are verify.Blobs that count what is asked of them.
+type oneByOne struct {
+	files map[verify.Digest][]byte
+	mu    sync.Mutex
+	asked []verify.Digest
+}
+
+func (b *oneByOne) Blob(sum verify.Digest) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked = append(b.asked, sum)
+	if file, ok := b.files[sum]; ok {
+		return slices.Clone(file), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+// together are blobs that read many at once, and fail half way.
+type together struct{ *oneByOne }
+
+func (b together) ReadBlobs(_ context.Context, sums []verify.Digest, each func(verify.Digest, []byte)) error {
+	for _, sum := range sums[:len(sums)/2] {
+		if file, ok := b.files[sum]; ok {
+			data := slices.Clone(file)
+			each(sum, data)
+			clear(data) // nobody may keep it
+		}
+	}
+	return errors.New("the server has gone")
+}
+
+// listing is targets metadata of about size bytes with one target file.
+func listing(version, size int) []byte {
+	hash := verify.Sum(fmt.Append(nil, version))
+	return fmt.Appendf(nil, `{"signatures":[],"signed":{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0.31","targets":{"file-%d":{"custom":{"padding":"%s"},"hashes":{"sha256":"%v"},"length":%d}},"version":%d}}`,
+		version, strings.Repeat("x", size), hash, version, version)
+}
+
+// listings are a log of as many leaves of targets, with their files; every second
+// has a snapshot, the same for four.
+func listings(t *testing.T, n, size int) (bundles, *oneByOne) {
+	t.Helper()
+	storage, blobs := bundles{}, &oneByOne{files: map[verify.Digest][]byte{}}
+	put := func(file []byte) verify.Digest {
+		sum := verify.Sum(file)
+		blobs.files[sum] = file
+		return sum
+	}
+	for i := range n {
+		file := listing(i+1, size)
+		l := verify.Leaf{
+			Kind: verify.Release, Repository: verify.Sum([]byte("root")), Role: verify.RoleTargets, Version: int64(i + 1),
+			Payload: verify.Sum(fmt.Append(nil, i)), Metadata: put(file), Size: int64(len(file)), Encoding: verify.JSON,
+		}
+		if i%2 == 1 {
+			l.Snapshot = put(fmt.Append(nil, "snapshot ", i/8))
+		}
+		storage.entries = append(storage.entries, l.Marshal())
+	}
+	return storage, blobs
+}
+
+func needAll(e *scanned) {
+	e.file.need = everything
+	if !e.Leaf.Snapshot.IsZero() {
+		e.snapshot.need = existence
+	}
+}
+
+// A scan gives every entry in order, with its files, however they are read.
+func TestScan(t *testing.T) {
+	const n = 3*entriesPerBundle + 77
+	storage, blobs := listings(t, n, 10)
+	for name, b := range map[string]verify.Blobs{"one by one": blobs, "together": together{blobs}} {
+		for _, from := range []int64{0, 5, entriesPerBundle, n - 1, n} {
+			s := scan{storage: storage, blobs: b, from: from, size: n, need: needAll}
+			next := from
+			err := s.run(t.Context(), func(b *bundle) error {
+				for i := range b.entries {
+					e := &b.entries[i]
+					if e.Index != next || e.bad != nil || e.Leaf.Version != next+1 || e.hash != proofs.LeafHash(storage.entries[next]) {
+						t.Fatalf("%s, from %d: entry %d is %+v", name, from, next, e)
+					}
+					next++
+					for _, f := range []named{e.file, e.snapshot} {
+						if f.got != (f.need != nothing) || f.err != nil || f.invalid != nil {
+							t.Fatalf("%s: entry %d: %+v", name, e.Index, f)
+						}
+					}
+					if e.file.size != int(e.Leaf.Size) || !bytes.Equal(e.file.meta.File, blobs.files[e.Leaf.Metadata]) {
+						t.Fatalf("%s: entry %d has another file", name, e.Index)
+					}
+					if list := e.file.targets; len(list) != 1 || list[0].Length != next {
+						t.Fatalf("%s: entry %d lists %+v", name, e.Index, list)
+					}
+				}
+				return nil
+			})
+			if err != nil || next != n {
+				t.Errorf("%s, from %d: ended at %d of %d: %v", name, from, next, n, err)
+			}
+		}
+	}
+	blobs.asked = nil
+	s := scan{storage: storage, blobs: blobs, size: 8, need: needAll}
+	err := s.run(t.Context(), func(*bundle) error { return nil })
+	if err != nil || len(blobs.asked) != 9 {
+		t.Errorf("8 files and a snapshot: %d were read, %v", len(blobs.asked), err)
+	}
+}
+
+// Of large files not more than a few are in memory, and those of a bundle that are
+// too much are there when they are asked for.
+func TestScanOfLargeFiles(t *testing.T) {
+	const n, size = 40, scanBytes / 8
+	storage, blobs := listings(t, n, size)
+	s := scan{storage: storage, blobs: blobs, size: n, need: needAll}
+	err := s.run(t.Context(), func(b *bundle) error {
+		kept := 0
+		for i := range b.entries {
+			if b.entries[i].file.got {
+				kept += b.entries[i].file.size
+			}
+		}
+		if kept == 0 || kept > scanBytes+2*size {
+			t.Errorf("%d bytes are in memory", kept)
+		}
+		for i := range b.entries {
+			e := &b.entries[i]
+			s.complete(e)
+			if !e.file.got || e.file.err != nil || e.file.meta == nil || e.Leaf.Snapshot.IsZero() == e.snapshot.got {
+				t.Errorf("entry %d: %+v", e.Index, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is wrong with one entry is said of it alone.
+func TestScanOfDamagedEntries(t *testing.T) {
+	const n = 20
+	storage, blobs := listings(t, n, 10)
+	leafAt := func(i int) verify.Leaf {
+		l, err := verify.ParseLeaf(storage.entries[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	delete(blobs.files, leafAt(3).Metadata)
+	blobs.files[leafAt(5).Metadata] = []byte("no JSON")
+	storage.entries[7] = []byte("no leaf")
+	s := scan{storage: storage, blobs: together{blobs}, size: n, need: needAll}
+	err := s.run(t.Context(), func(b *bundle) error {
+		for i, e := range b.entries {
+			missing, invalid, bad := errors.Is(e.file.err, fs.ErrNotExist), e.file.invalid != nil, e.bad != nil
+			if missing != (i == 3) || invalid != (i == 5) || bad != (i == 7) {
+				t.Errorf("entry %d: missing %v, invalid %v, bad %v", i, missing, invalid, bad)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.size = n + 300 // more than there is
+	s.storage = unreadable{}
+	err = s.run(t.Context(), func(b *bundle) error { return b.err })
+	if err == nil || !strings.Contains(err.Error(), "the disk is on fire") {
+		t.Errorf("a storage that cannot be read: %v", err)
+	}
+}
+
+// away are blobs of a server that cannot be reached.
+type away struct{ asked atomic.Int32 }
+
+func (b *away) Blob(verify.Digest) ([]byte, error) {
+	b.asked.Add(1)
+	return nil, fmt.Errorf("blob: %w", ErrUnavailable)
+}
+
+// A server that is away is waited for once, not for every file.
+func TestScanWithoutServer(t *testing.T) {
+	const n = 100
+	storage, _ := listings(t, n, 10)
+	blobs := &away{}
+	s := scan{storage: storage, blobs: blobs, size: n, need: needAll}
+	err := s.run(t.Context(), func(b *bundle) error {
+		for i := range b.entries {
+			if err := b.entries[i].file.err; !errors.Is(err, ErrUnavailable) {
+				t.Errorf("entry %d: %v", i, err)
+			}
+		}
+		return nil
+	})
+	if err != nil || blobs.asked.Load() != 1 {
+		t.Errorf("asked %d times, %v", blobs.asked.Load(), err)
+	}
+}
+
+type unreadable struct{ Storage }
+
+func (unreadable) ReadEntries(int64, int) ([]byte, error) {
+	return nil, errors.New("the disk is on fire")
+}
+
+// A scan that is broken off leaves nothing behind.
+func TestScanEnds(t *testing.T) {
+	storage, blobs := listings(t, 10*entriesPerBundle, 10)
+	enough := errors.New("enough")
+	synctest.Test(t, func(t *testing.T) {
+		s := scan{storage: storage, blobs: blobs, size: int64(len(storage.entries)), need: needAll}
+		if err := s.run(t.Context(), func(*bundle) error { return enough }); !errors.Is(err, enough) {
+			t.Errorf("after an error: %v", err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		taken := 0
+		err := s.run(ctx, func(*bundle) error {
+			if taken++; taken == 2 {
+				cancel(enough)
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) || taken != 2 {
+			t.Errorf("after the end of the context: %d bundles, %v", taken, err)
+		}
+	})
+}
