@@ -4,22 +4,32 @@ import (
 	"container/list"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 )
 
 // LimitConnections keeps a server from having more connections than most at
 // once. When there is one more, the one that has been idle for longest is closed,
-// whether it has ever sent anything or not; when none is idle, the new one.
+// whether it has ever sent anything or not; when none is idle, the oldest of the
+// network that has the most, unless the new one's own has as many: then the new one.
+// So nobody keeps others out by sending slowly.
 func LimitConnections(server *http.Server, most int) {
-	c := &connections{most: most, all: map[net.Conn]*list.Element{}}
+	c := &connections{most: most, all: map[net.Conn]*connection{}, networks: map[string]*list.List{}}
 	server.ConnState = c.changed
 }
 
 type connections struct {
-	most int
-	mu   sync.Mutex
-	all  map[net.Conn]*list.Element // in idle, or nil for those that are busy
-	idle list.List                  // of net.Conn, the longest idle first
+	most     int
+	mu       sync.Mutex
+	all      map[net.Conn]*connection
+	idle     list.List             // of *connection, the longest idle first
+	networks map[string]*list.List // of *connection, the oldest first; those that are being closed are in none
+}
+
+type connection struct {
+	net.Conn
+	network         string
+	idle, inNetwork *list.Element // nil: not in the list
 }
 
 // changed is http.Server.ConnState.
@@ -35,25 +45,95 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 
 // update keeps count, and returns the connection that is to be closed, if one is.
 func (c *connections) update(conn net.Conn, state http.ConnState) (victim net.Conn) {
-	if e := c.all[conn]; e != nil {
-		c.idle.Remove(e)
+	if state == http.StateNew {
+		return c.add(conn)
+	}
+	known := c.all[conn]
+	if known == nil {
+		return nil
+	}
+	if known.idle != nil {
+		c.idle.Remove(known.idle)
+		known.idle = nil
 	}
 	switch state {
-	case http.StateNew, http.StateIdle:
-		if state == http.StateNew && len(c.all) >= c.most {
-			if oldest := c.idle.Front(); oldest != nil {
-				victim = oldest.Value.(net.Conn)
-				c.idle.Remove(oldest)
-				c.all[victim] = nil // until it is closed it counts
-			} else {
-				victim = conn
-			}
+	case http.StateIdle:
+		if known.inNetwork != nil {
+			known.idle = c.idle.PushBack(known)
 		}
-		c.all[conn] = c.idle.PushBack(conn)
-	case http.StateActive:
-		c.all[conn] = nil
 	case http.StateClosed, http.StateHijacked:
+		c.leave(known)
 		delete(c.all, conn)
 	}
+	return nil
+}
+
+// add takes in a new connection.
+func (c *connections) add(conn net.Conn) (victim net.Conn) {
+	added := &connection{Conn: conn, network: networkOfConn(conn)}
+	if len(c.all) >= c.most {
+		leaves := c.leaves(added)
+		c.leave(leaves) // until it is closed it counts
+		victim = leaves.Conn
+	}
+	c.all[conn] = added
+	if victim == conn {
+		return victim
+	}
+	added.idle = c.idle.PushBack(added)
+	list := c.network(added.network)
+	added.inNetwork = list.PushBack(added)
 	return victim
+}
+
+// leaves returns the connection that is closed for another, or that other one.
+func (c *connections) leaves(added *connection) *connection {
+	if oldest := c.idle.Front(); oldest != nil {
+		return oldest.Value.(*connection)
+	}
+	largest := c.networks[added.network]
+	if largest == nil {
+		largest = list.New()
+	}
+	leaves := added
+	for _, network := range c.networks {
+		if network.Len() > largest.Len() {
+			largest, leaves = network, network.Front().Value.(*connection)
+		}
+	}
+	return leaves
+}
+
+// leave takes a connection out of the lists.
+func (c *connections) leave(conn *connection) {
+	if conn.idle != nil {
+		c.idle.Remove(conn.idle)
+		conn.idle = nil
+	}
+	if conn.inNetwork != nil {
+		l := c.networks[conn.network]
+		if l.Remove(conn.inNetwork); l.Len() == 0 {
+			delete(c.networks, conn.network)
+		}
+		conn.inNetwork = nil
+	}
+}
+
+func (c *connections) network(name string) *list.List {
+	l := c.networks[name]
+	if l == nil {
+		l = list.New()
+		c.networks[name] = l
+	}
+	return l
+}
+
+// networkOfConn returns the network that a connection comes from, as for quotas;
+// empty for a socket of the host's own.
+func networkOfConn(conn net.Conn) string {
+	peer, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return networkOf(peer.Addr().Unmap())
 }

@@ -45,3 +45,79 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// Who keeps all connections busy makes room for others, and for nobody of his own
+// network.
+func TestBusyConnectionsAreShared(t *testing.T) {
+	const most = 8
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			io.Copy(io.Discard, r.Body)
+		}
+		io.WriteString(w, "hello")
+	}))
+	log.LimitConnections(server.Config, most)
+	server.Start()
+	t.Cleanup(server.Close)
+	slow := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", server.Listener.Addr().String())
+		check(t, err)
+		t.Cleanup(func() { c.Close() })
+		// The server says that it is reading the body.
+		_, err = io.WriteString(c, "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		check(t, err)
+		return c
+	}
+	busy := func(c net.Conn) bool {
+		check(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+		b := make([]byte, 25)
+		_, err := io.ReadFull(c, b)
+		return err == nil && string(b) == "HTTP/1.1 100 Continue\r\n\r\n"
+	}
+	var greedy []net.Conn
+	for range most {
+		c := slow("127.0.0.1")
+		if !busy(c) {
+			t.Fatal("a connection is closed although there is room")
+		}
+		greedy = append(greedy, c)
+	}
+	if busy(slow("127.0.0.2")) {
+		t.Error("the network that has them all gets one more")
+	}
+	// Half of them are the other network's before it has as many.
+	var others []net.Conn
+	for i := range most / 2 {
+		c := slow("127.0.1.1")
+		if !busy(c) {
+			t.Fatalf("another network's connection %d is closed", i)
+		}
+		others = append(others, c)
+	}
+	if busy(slow("127.0.1.1")) {
+		t.Error("the other network takes more than its half")
+	}
+	for i, c := range greedy {
+		if want := i >= most/2; closedByPeer(t, c) == want {
+			t.Errorf("connection %d of the greedy network is open: %v, want %v", i, !want, want)
+		}
+	}
+	for i, c := range others {
+		if closedByPeer(t, c) {
+			t.Errorf("connection %d of the other network is closed", i)
+		}
+	}
+}
+
+// closedByPeer finishes a request on a connection, if it is still there.
+func closedByPeer(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	if _, err := io.WriteString(c, "abcde"); err != nil {
+		return true
+	}
+	check(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	b := make([]byte, 15)
+	_, err := io.ReadFull(c, b)
+	return err != nil || string(b) != "HTTP/1.1 200 OK"
+}

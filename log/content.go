@@ -3,14 +3,17 @@ package log
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // content is the body of an answer to GET that clients may keep.
@@ -24,28 +27,95 @@ type content struct {
 // leastCompressed is how many bytes a body has at least that is compressed.
 const leastCompressed = 1024
 
+const (
+	// largeAnswer is how many bytes an answer has at least that takes room among
+	// the large ones. Tiles and bundles have fewer.
+	largeAnswer = 1<<20 + 64<<10
+	// makingAnswers is how many answers are being made at once of which nobody
+	// knows beforehand how large they get: a file counts as one, what is listed
+	// without a limit as makingListing.
+	makingAnswers = 8
+	makingListing = 4
+	// makingFor is how long a request waits for its turn.
+	makingFor = 10 * time.Second
+)
+
+// answerRoom is the memory for large answers. No network gets more than a quarter of
+// it, or one file of the largest kind.
+type answerRoom struct {
+	size int64
+
+	mu    sync.Mutex
+	taken int64
+	by    map[string]int64 // network, as for quotas; empty: the log's own host
+}
+
+func (a *answerRoom) take(network string, n int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	share := max(a.size/4, verify.MaxFileSize)
+	if a.taken+n > a.size || network != "" && a.by[network]+n > share {
+		return false
+	}
+	if a.by == nil {
+		a.by = map[string]int64{}
+	}
+	a.taken += n
+	a.by[network] += n
+	return true
+}
+
+func (a *answerRoom) giveBack(network string, n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken -= n
+	if a.by[network] -= n; a.by[network] == 0 {
+		delete(a.by, network)
+	}
+}
+
+// making waits until an answer may be made that may be large. done is called when it
+// is made, before it is sent, and may be called again.
+func (s *server) making(r *http.Request, weight int64) (done func(), p *problem) {
+	ctx, cancel := context.WithTimeout(r.Context(), makingFor)
+	defer cancel()
+	if s.made.Acquire(ctx, weight) != nil {
+		return nil, later(api.CodeBusy, "too many files and listings are asked for at once")
+	}
+	return sync.OnceFunc(func() { s.made.Release(weight) }), nil
+}
+
 // send answers GET and HEAD: with 304 where the client has the content already,
 // compressed where it likes that. The entity tag is a hash of the content, with
-// a suffix for the compressed form.
-func send(w http.ResponseWriter, r *http.Request, c content) {
+// a suffix for the compressed form. Where too many large answers are under way, to
+// clients that may be slow on purpose, it is a problem.
+func (s *server) send(w http.ResponseWriter, r *http.Request, c content) *problem {
 	sum := sha256.Sum256(c.body)
 	tag := hex.EncodeToString(sum[:16])
-	h := w.Header()
-	h.Set("Cache-Control", c.cache)
-	zip := false
-	if c.compress {
-		h.Set("Vary", "Accept-Encoding")
-		zip = len(c.body) >= leastCompressed && takesGzip(r.Header)
-	}
+	zip := c.compress && len(c.body) >= leastCompressed && takesGzip(r.Header)
 	plain, zipped := `"`+tag+`"`, `"`+tag+`-gzip"`
 	current := plain
 	if zip {
 		current = zipped
 	}
+	noneMatch := r.Header.Values("If-None-Match")
+	unchanged := matches(noneMatch, plain) || matches(noneMatch, zipped)
+	if size := int64(len(c.body)); size >= largeAnswer && !unchanged && r.Method != http.MethodHead {
+		network := s.sources.network(r)
+		if !s.sending.take(network, size) {
+			return later(api.CodeBusy, "the large answers that are being sent take all the memory there is for them")
+		}
+		defer s.sending.giveBack(network, size)
+	}
+	h := w.Header()
+	h.Set("Cache-Control", c.cache)
+	if c.compress {
+		h.Set("Vary", "Accept-Encoding")
+	}
 	h.Set("ETag", current)
-	if noneMatch := r.Header.Values("If-None-Match"); matches(noneMatch, plain) || matches(noneMatch, zipped) {
+	if unchanged {
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return nil
 	}
 	h.Set("Content-Type", c.mediaType)
 	body := c.body
@@ -56,6 +126,7 @@ func send(w http.ResponseWriter, r *http.Request, c content) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	// An error here is a client that has gone; net/http drops the body of HEAD.
 	_, _ = w.Write(body)
+	return nil
 }
 
 // writeText answers with a line that must not be kept.

@@ -402,7 +402,7 @@ func (r *registry) forget(which map[verify.Digest]int64) {
 	if which == nil {
 		clear(r.repos)
 		r.recent.Init()
-		r.leaves = 0
+		r.leaves, r.cached = 0, 0
 		return
 	}
 	for id := range which {
@@ -410,6 +410,7 @@ func (r *registry) forget(which map[verify.Digest]int64) {
 			r.recent.Remove(repo.used)
 			delete(r.repos, id)
 			r.leaves -= len(repo.judge.Records())
+			r.cached -= repo.cached
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -133,7 +134,8 @@ func TestFollowRefuses(t *testing.T) {
 	check(t, err)
 	leader.register(t, file(newVendor(t), "root").Data)
 	leader.depose()
-	c.setLeader(leader.http.URL)
+	url, _ := breaking(t, func(http.ResponseWriter, *http.Request) {}) // it is ready
+	c.setLeader(url)
 	good, err := c.checkpoints.Load()
 	check(t, err)
 	_, served := follower.do(t, "GET", "/checkpoint", nil)

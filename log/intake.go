@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -24,9 +21,10 @@ var (
 
 // intake judges submissions and brings what they add into the log. Whatever is
 // queued is one batch: each repository that has work brings at most one file to
-// it, because a file is judged against integrated leaves only. Publication is
-// not waited for, so the next batch is judged and appended while this one is
-// being witnessed.
+// it, because a file is judged against integrated leaves only. A repository whose
+// judgement takes long brings it to a later batch (round.go). Publication is not
+// waited for, so the next batch is judged and appended while this one is being
+// witnessed.
 type intake struct {
 	storage   Storage
 	blobs     Blobs
@@ -45,6 +43,7 @@ type intake struct {
 	mu       sync.Mutex
 	queues   map[verify.Digest]*queue
 	ready    []*queue // those with work and nothing in flight
+	late     []judged // what batches have not waited for
 	queued   int
 	draining bool
 	failing  error
@@ -74,6 +73,10 @@ type candidate struct {
 // maxJudged is how many files one repository has judged before the batch goes on
 // without it: a large submission does not hold up the others.
 const maxJudged = 64
+
+// maxPasses is how often the files of a submission are gone through. That many
+// delegations may lie above a file whose name stands before those of all of them.
+const maxPasses = 32
 
 // submit queues a submission.
 func (in *intake) submit(s *submission) error {
@@ -156,23 +159,17 @@ func (in *intake) run(ctx context.Context) {
 // there was anything to do.
 func (in *intake) batch(ctx context.Context) bool {
 	in.mu.Lock()
+	late := in.late
+	in.late = nil
 	n := min(len(in.ready), in.maxBatch)
 	queues := in.ready[:n:n]
 	in.ready = in.ready[n:]
 	in.mu.Unlock()
-	if n == 0 {
+	if n == 0 && len(late) == 0 {
 		return false
 	}
-	found := make([]*candidate, n)
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, q := range queues {
-		group.Go(func() error {
-			found[i] = in.judge(ctx, q)
-			return nil
-		})
-	}
-	group.Wait()
+	in.checkLate(ctx, late)
+	found := append(late, in.judgeAll(ctx, queues)...)
 
 	candidates := distinctRoots(found)
 	for pause := in.publisher.cfg.Backoff; len(candidates) > 0; pause = min(2*pause, in.publisher.cfg.MaxBackoff) {
@@ -185,16 +182,17 @@ func (in *intake) batch(ctx context.Context) bool {
 			return false
 		}
 	}
-	in.requeue(queues)
+	in.requeue(found)
 	return ctx.Err() == nil
 }
 
 // distinctRoots leaves out a root whose payload another candidate of the batch
 // has: only once that one is in the log can the other be judged.
-func distinctRoots(found []*candidate) []*candidate {
+func distinctRoots(found []judged) []*candidate {
 	roots := map[verify.Digest]bool{}
 	candidates := make([]*candidate, 0, len(found))
-	for _, c := range found {
+	for _, j := range found {
+		c := j.candidate
 		if c == nil {
 			continue
 		}
@@ -210,10 +208,11 @@ func distinctRoots(found []*candidate) []*candidate {
 }
 
 // requeue makes the queues that still have work ready again.
-func (in *intake) requeue(queues []*queue) {
+func (in *intake) requeue(found []judged) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, q := range queues {
+	for _, j := range found {
+		q := j.queue
 		for len(q.submissions) > 0 && q.submissions[0].isDecided() {
 			q.submissions = q.submissions[1:]
 			in.queued--
@@ -249,7 +248,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 	in.mu.Unlock()
 	for range maxJudged {
 		if len(sub.todo) == 0 {
-			if len(sub.again) == 0 || !sub.progress {
+			if sub.passes++; len(sub.again) == 0 || !sub.progress || sub.passes >= maxPasses {
 				sub.finish(nil)
 				return nil
 			}
@@ -262,7 +261,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 		switch {
 		case errors.As(err, &refused):
 			sub.mu.Lock()
-			f.refusal = refusal{refused.Code, refused.Detail}
+			f.refusal = newRefusal(refused.Code, refused.Detail)
 			sub.mu.Unlock()
 			if mayComeLater(refused.Code) {
 				sub.again = append(sub.again, f)

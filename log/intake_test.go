@@ -97,6 +97,41 @@ func TestRetriesUntilNothingChanges(t *testing.T) {
 		"1.z.json z released")
 }
 
+// A chain of delegations whose files are sorted from its end costs a pass for each.
+// Of a very long one the rest comes in when it is sent again.
+func TestPassesAreBounded(t *testing.T) {
+	r := start(t, nil)
+	v := newVendor(t)
+	id := r.register(t, file(v, "root").Data)
+	const chain, passes = 40, 32
+	roles := []string{"targets"}
+	for i := range chain {
+		roles = append(roles, fmt.Sprintf("r%02d", chain-i))
+		check(t, v.Delegate(roles[i], roles[i+1], "*"))
+	}
+	check(t, v.Release(roles...))
+	var files []api.File
+	for _, role := range append(roles, "snapshot") {
+		files = append(files, file(v, role))
+	}
+	for _, want := range []int{1 + passes, 1 + chain} {
+		accepted := 0
+		for _, f := range r.submit(t, id, files...) {
+			switch f.Status {
+			case api.StatusReleased, api.StatusLogged:
+				accepted++
+			default:
+				if f.Code != api.CodeNotDelegated {
+					t.Errorf("%+v", f)
+				}
+			}
+		}
+		if accepted != want {
+			t.Errorf("%d files are accepted, want %d", accepted, want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	r := start(t, nil)
 	v, other := newVendor(t), newVendor(t)

@@ -3,7 +3,10 @@ package log
 import (
 	"archive/tar"
 	"bytes"
+	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,9 @@ func FuzzUntar(f *testing.F) {
 			t.Fatalf("%d files", len(files))
 		}
 		total, names := 0, map[string]bool{}
+		if slices.ContainsFunc(files, func(u uploaded) bool { return len(u.name) > maxFileName }) {
+			t.Fatal("a long name")
+		}
 		for _, u := range files {
 			if u.name == "" || strings.ContainsAny(u.name, "/\\\x00") || names[u.name] || len(u.data) > verify.MaxFileSize {
 				t.Fatalf("file %q of %d bytes", u.name, len(u.data))
@@ -48,8 +54,8 @@ func FuzzUntar(f *testing.F) {
 			names[u.name] = true
 			total += len(u.data)
 		}
-		if total > api.MaxSubmission {
-			t.Fatalf("%d bytes", total)
+		if total > len(b) {
+			t.Fatalf("%d bytes come out of %d", total, len(b))
 		}
 	})
 }
@@ -90,5 +96,90 @@ func TestSubmissionsAreBounded(t *testing.T) {
 		if _, ok := m.get(s.id); ok != (i >= 2) {
 			t.Errorf("submission %d of 5: remembered %v", i, ok)
 		}
+	}
+}
+
+// Large submissions take the room of several small ones.
+func TestSubmissionsAreBoundedInSize(t *testing.T) {
+	m := submissions{limit: 100}
+	many := make([]uploaded, api.MaxFiles)
+	for i := range many {
+		many[i] = uploaded{fmt.Sprint(i, strings.Repeat("x", maxFileName-10)), nil}
+	}
+	var last *submission
+	for range 5 {
+		last = newSubmission(many, nil)
+		m.add(last)
+	}
+	if _, ok := m.get(last.id); !ok || len(m.byID) != 1 || len(m.order) != 1 || m.bytes != last.size() {
+		t.Errorf("%d are remembered, of %d bytes", len(m.byID), m.bytes)
+	}
+	// What is said about a file is short, however long its names are.
+	for _, f := range last.files {
+		if f.status != api.StatusRefused || len(f.detail) > maxDetail+len("…") {
+			t.Fatalf("%s: %d bytes: %.100s", f.status, len(f.detail), f.detail)
+		}
+	}
+	for range 200 {
+		m.add(newSubmission(nil, nil))
+	}
+	if len(m.byID) != 100 || len(m.order) != 100 {
+		t.Errorf("%d are remembered", len(m.byID))
+	}
+}
+
+// A large submission that is being read keeps only other large ones waiting.
+func TestLargeSubmissionsAreReadAlone(t *testing.T) {
+	s := newServer(&Log{})
+	if !s.large.TryAcquire(1) {
+		t.Fatal("somebody reads a large submission")
+	}
+	small, large := []uploaded{{"a.json", make([]byte, largeSubmission-1)}}, []uploaded{{"a.json", nil}, {"b.json", make([]byte, largeSubmission)}}
+	if _, p := s.parse(t.Context(), small); p != nil {
+		t.Errorf("a small one: %v", p.Detail)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, p := s.parse(ctx, large); p == nil || p.Status != http.StatusServiceUnavailable {
+		t.Errorf("a second large one is read at the same time")
+	}
+	s.large.Release(1)
+	if _, p := s.parse(t.Context(), large); p != nil {
+		t.Errorf("a large one after the other: %v", p.Detail)
+	}
+}
+
+// One network does not get all the room for answers.
+func TestAnswerRoom(t *testing.T) {
+	const mib = 1 << 20
+	room := answerRoom{size: 256 * mib}
+	for i, step := range []struct {
+		network string
+		n       int64
+		want    bool
+	}{
+		{"a", 32 * mib, true},
+		{"a", 32 * mib, true},
+		{"a", 1, false}, // its quarter
+		{"b", 64 * mib, true},
+		{"", 100 * mib, true}, // the host itself has no quota
+		{"c", 32 * mib, false},
+		{"c", 28 * mib, true}, // the rest
+		{"d", 1, false},
+	} {
+		if got := room.take(step.network, step.n); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	for network, n := range map[string]int64{"a": 64, "b": 64, "": 100, "c": 28} {
+		room.giveBack(network, n*mib)
+	}
+	if room.taken != 0 || len(room.by) != 0 {
+		t.Errorf("%d bytes of %d networks are left", room.taken, len(room.by))
+	}
+	// Where there is little room, a file can be had all the same.
+	room.size = 64 * mib
+	if !room.take("a", verify.MaxFileSize) || room.take("a", 1) {
+		t.Error("one file is the share of a network")
 	}
 }

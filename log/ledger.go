@@ -61,6 +61,13 @@ func (r LedgerRecord) Marshal() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// equal reports whether two records are printed alike.
+func (r LedgerRecord) equal(other LedgerRecord) bool {
+	a, err := r.Marshal()
+	b, err2 := other.Marshal()
+	return err == nil && err2 == nil && bytes.Equal(a, b)
+}
+
 // ParseLedgerRecord reads what Marshal prints. Signatures are not verified.
 func ParseLedgerRecord(b []byte) (LedgerRecord, error) {
 	r, err := parseLedgerRecord(string(b))
@@ -165,7 +172,7 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 	}
 	path := filepath.Join(dir, "ledger")
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: restore it from a backup", err)
+		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: bring it back (never from a backup), or see logserver status", err)
 	}
 	lock, err := LockDir(dir)
 	if err != nil {

@@ -59,6 +59,9 @@ type Config struct {
 	// MaxBytes bounds the bodies of all submissions that are being read or
 	// wait to be judged. Zero means 256 MiB; it must be at least 64 MiB.
 	MaxBytes int64
+	// MaxAnswers bounds the large answers, those of more than a MiB, that are
+	// being sent to clients. Zero means 256 MiB; it must be at least 64 MiB.
+	MaxAnswers int64
 	// MaxBatch is how many files are appended at once. Zero means 1024.
 	MaxBatch int
 	// MaxUnpublished is how many entries may be in the log without being
@@ -93,6 +96,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 256 << 20
+	}
+	if c.MaxAnswers == 0 {
+		c.MaxAnswers = 256 << 20
 	}
 	if c.MaxBatch == 0 {
 		c.MaxBatch = 1024

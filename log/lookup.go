@@ -39,8 +39,8 @@ func stateFailed(err error) *problem {
 }
 
 // answerJSON writes an answer that changes as the log grows.
-func answerJSON(w http.ResponseWriter, r *http.Request, v any) {
-	send(w, r, content{api.TypeJSON, "no-cache", marshal(v), true})
+func (s *server) answerJSON(w http.ResponseWriter, r *http.Request, v any) *problem {
+	return s.send(w, r, content{api.TypeJSON, "no-cache", marshal(v), true})
 }
 
 func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ string) *problem {
@@ -48,6 +48,11 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ strin
 	if p != nil {
 		return p
 	}
+	made, p := s.making(r, makingListing)
+	if p != nil {
+		return p
+	}
+	defer made()
 	counts, err := s.log.cfg.State.Repositories(r.Context(), size)
 	if err != nil {
 		return stateFailed(err)
@@ -60,8 +65,8 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ strin
 		}
 		list.Repositories = append(list.Repositories, info)
 	}
-	answerJSON(w, r, list)
-	return nil
+	made()
+	return s.answerJSON(w, r, list)
 }
 
 func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.RepositoryInfo, *problem) {
@@ -89,6 +94,11 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if p != nil {
 		return p
 	}
+	made, p := s.making(r, makingListing)
+	if p != nil {
+		return p
+	}
+	defer made()
 	records, err := s.log.cfg.State.Records(r.Context(), repository)
 	if err != nil {
 		return stateFailed(err)
@@ -113,8 +123,8 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if answer.RepositoryInfo, p = s.info(r.Context(), count, size); p != nil {
 		return p
 	}
-	answerJSON(w, r, answer)
-	return nil
+	made()
+	return s.answerJSON(w, r, answer)
 }
 
 func leafJSON(rec verify.Record) api.Leaf {
@@ -152,7 +162,13 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 		return stateFailed(err)
 	}
 	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves))}
-	switch _, err := s.log.cfg.Blobs.Blob(sum); {
+	made, p := s.making(r, 1)
+	if p != nil {
+		return p
+	}
+	_, err = s.log.cfg.Blobs.Blob(sum)
+	made()
+	switch {
 	case err == nil:
 		answer.Blob = true
 	case !errors.Is(err, fs.ErrNotExist):
@@ -168,8 +184,7 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	var more bool
 	answer.Targets, more = listingsJSON(listings, size)
 	answer.More = answer.More || more
-	answerJSON(w, r, answer)
-	return nil
+	return s.answerJSON(w, r, answer)
 }
 
 func (s *server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex string) *problem {
@@ -214,8 +229,7 @@ func (s *server) answerListings(w http.ResponseWriter, r *http.Request, find fun
 		return stateFailed(err)
 	}
 	targets, more := listingsJSON(found, size)
-	answerJSON(w, r, api.Listings{Targets: targets, More: more})
-	return nil
+	return s.answerJSON(w, r, api.Listings{Targets: targets, More: more})
 }
 
 // unescape reads a percent-encoded part of a path.
@@ -279,8 +293,7 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 	for _, f := range files[:min(len(files), maxFound)] {
 		answer.Files = append(answer.Files, fileJSON(f))
 	}
-	answerJSON(w, r, answer)
-	return nil
+	return s.answerJSON(w, r, answer)
 }
 
 // getRole says which versions of a role there are.
@@ -298,6 +311,11 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a role's name is percent-encoded UTF-8")
 	}
+	made, p := s.making(r, makingListing)
+	if p != nil {
+		return p
+	}
+	defer made()
 	records, err := s.log.cfg.State.Versions(r.Context(), repository, role)
 	if err != nil {
 		return stateFailed(err)
@@ -321,8 +339,8 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 	if len(answer.Versions) == 0 {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "repository %v has no role %q here, or none is published yet", repository, role)
 	}
-	answerJSON(w, r, answer)
-	return nil
+	made()
+	return s.answerJSON(w, r, answer)
 }
 
 // getProof serves the newest sidecar of an entry.
@@ -341,8 +359,7 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(err)
 	}
-	send(w, r, content{api.TypeText, "no-cache", sidecar, false})
-	return nil
+	return s.send(w, r, content{api.TypeText, "no-cache", sidecar, false})
 }
 
 // decimal reads a number written in its one way: no sign, no leading zero.

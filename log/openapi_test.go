@@ -191,6 +191,9 @@ func (c *code) collect(name string, into answers, seen map[string]bool) {
 			case "send":
 				into.add(http.StatusOK)
 				into.add(http.StatusNotModified)
+			case "answerJSON":
+				into.add(http.StatusServiceUnavailable, c.codeOf(&ast.SelectorExpr{Sel: ast.NewIdent("CodeBusy")})) // a large one
+				c.collect(called, into, seen)
 			case "writeText":
 				into.add(http.StatusOK)
 			case "writeJSON":

@@ -125,7 +125,8 @@ type Publisher struct {
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
-	writing    sync.Mutex // the published checkpoint; late ones join it
+	tried      []LedgerRecord // that the ledger may have instead: swaps of unknown outcome
+	writing    sync.Mutex     // the published checkpoint; late ones join it
 	late       late
 	refreshed  time.Time // when the published checkpoint was last witnessed
 

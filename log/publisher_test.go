@@ -211,6 +211,81 @@ func TestLedgerFails(t *testing.T) {
 	}
 }
 
+// A swap whose outcome cannot be asked for, or that arrives after it was given up,
+// is the publisher's own: it goes on from there, and nobody needs to be called.
+func TestLedgerUnknownOutcome(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		unread int // how often Load fails after the swap
+		late   bool
+	}{{"not to be read", 1, false}, {"arrives late", 0, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			lost := &lostLedger{memLedger: f.ledger}
+			f.cfg.Ledger = lost
+			p := f.open()
+			f.grow(p, 1)
+			f.append(1)
+			check(t, p.Extend(t.Context(), nil))
+			lost.lose, lost.late, lost.unread = true, tt.late, tt.unread
+			if err := p.Publish(t.Context(), false); err == nil {
+				t.Fatal("published although the ledger fails")
+			}
+			lost.arrive()
+			f.append(1) // what is signed next is larger
+			check(t, p.Extend(t.Context(), nil))
+			for deadline := time.Now().Add(10 * time.Second); ; {
+				err := p.Publish(t.Context(), false)
+				if err == nil {
+					break
+				}
+				if p.Halted() != nil || time.Now().After(deadline) {
+					t.Fatalf("Publish: %v", err)
+				}
+			}
+			f.published(p, 3)
+			// Somebody else's record is one to stop for, as ever.
+			f.append(1)
+			check(t, p.Extend(t.Context(), nil))
+			f.ledger.record = recordOf(t, f.cfg.Signer, 7)
+			wantHalt(t, p.Publish(t.Context(), false), "size 4", "changed by someone else")
+		})
+	}
+}
+
+// lostLedger loses the answer to one swap, or brings it late.
+type lostLedger struct {
+	*memLedger
+	lose, late bool
+	unread     int
+	arrive     func()
+}
+
+func (l *lostLedger) Load() (log.LedgerRecord, error) {
+	if l.unread > 0 && !l.lose {
+		l.unread--
+		return log.LedgerRecord{}, errors.New("connection lost")
+	}
+	return l.memLedger.Load()
+}
+
+func (l *lostLedger) Swap(old, new log.LedgerRecord) error {
+	if !l.lose {
+		return l.memLedger.Swap(old, new)
+	}
+	l.lose = false
+	l.arrive = func() {
+		if err := l.memLedger.Swap(old, new); err != nil {
+			panic(err)
+		}
+	}
+	if !l.late {
+		l.arrive()
+		l.arrive = func() {}
+	}
+	return errors.New("connection lost")
+}
+
 func TestBelowQuorumNothingIsPublished(t *testing.T) {
 	f := newFixture(t)
 	p := f.open()

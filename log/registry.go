@@ -8,10 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -26,6 +24,9 @@ const (
 	tailVersions = 16
 	longHistory  = 64
 )
+
+// maxCached is about how many bytes may be kept of the files of all repositories.
+const maxCached = 64 << 20
 
 // registry holds the repositories that are being judged, as they follow from
 // the integrated log. One goroutine applies leaves; the repositories it does not
@@ -42,6 +43,7 @@ type registry struct {
 	repos  map[verify.Digest]*repository
 	recent list.List // of *repository, the one used last first
 	leaves int       // in repos
+	cached int       // bytes of their files
 	// dropped counts the repositories that made room.
 	dropped int
 	// roots are the first releases of roots that the state may not have yet, by
@@ -60,6 +62,7 @@ type repository struct {
 	used    *list.Element // in registry.recent
 	applied int           // leaves since it was loaded; guarded by registry.mu
 	cutting bool          // somebody is loading it again; guarded by registry.mu
+	cached  int           // bytes of its files; guarded by registry.mu
 
 	// floors says from which version on all leaves of a role are in judge,
 	// where they are not all.
@@ -69,16 +72,19 @@ type repository struct {
 	judge *verify.Repository
 }
 
-// last returns the index of the newest leaf that has been applied.
+// last returns the index of the newest leaf that has been applied. The caller
+// holds mu.
 func (r *repository) last() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	records := r.judge.Records()
 	return records[len(records)-1].Index
 }
 
 // has reports whether the leaf at index has been applied.
-func (r *repository) has(index int64) bool { return r.last() >= index }
+func (r *repository) has(index int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last() >= index
+}
 
 func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
 	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
@@ -183,9 +189,9 @@ func (r *registry) cut(ctx context.Context, repo *repository) *repository {
 		// be away, or may not have come to this repository yet.
 		return repo
 	}
-	repo.mu.Lock()
+	// Nothing is applied while r.mu is held, so that the repository's own lock
+	// is not needed: who holds that one may be judging for long.
 	records := repo.judge.Records()
-	repo.mu.Unlock()
 	before := len(records)
 	first, _ := slices.BinarySearchFunc(records, applied, byIndex)
 	for _, rec := range records[first:] {
@@ -202,6 +208,7 @@ func (r *registry) cut(ctx context.Context, repo *repository) *repository {
 	short.used.Value = short
 	r.repos[repo.id] = short
 	r.leaves += len(judge.Records()) - before
+	r.cached -= repo.cached
 	return short
 }
 
@@ -255,12 +262,37 @@ func (r *registry) judge(ctx context.Context, repo *repository, role string, m *
 	judge := repo.judge
 	suffices, err := r.suffices(ctx, repo, role, m)
 	if err == nil && !suffices {
-		judge, err = r.whole(ctx, repo)
+		judge, err = r.whole(ctx, repo.id, judge.Records())
 	}
 	if err != nil {
 		return verify.Decision{}, err
 	}
-	return judge.Judge(role, m, snapshots)
+	decision, err := judge.Judge(role, m, snapshots)
+	r.account(repo)
+	return decision, err
+}
+
+// account keeps count of what is kept of files, and has the repositories forget them
+// that were used longest ago where it is too much. The caller holds repo.mu.
+func (r *registry) account(repo *repository) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.repos[repo.id] != repo {
+		return
+	}
+	r.cached -= repo.cached
+	repo.cached = repo.judge.Cached()
+	r.cached += repo.cached
+	for e := r.recent.Back(); e != nil && r.cached > maxCached; e = e.Prev() {
+		other := e.Value.(*repository)
+		if other == repo || other.cached == 0 || !other.mu.TryLock() {
+			continue
+		}
+		other.judge.Forget()
+		other.mu.Unlock()
+		r.cached -= other.cached
+		other.cached = 0
+	}
 }
 
 // suffices reports whether what is in memory of a repository leads to the verdict
@@ -324,14 +356,14 @@ func currentSuffices(repo *repository) (bool, error) {
 }
 
 // whole reads all leaves of a repository: those of the state, and those that it
-// does not have yet, which are in memory.
-func (r *registry) whole(ctx context.Context, repo *repository) (*verify.Repository, error) {
-	judge, _, err := r.load(ctx, repo.id, math.MaxInt32)
+// does not have yet, which are among the records in memory.
+func (r *registry) whole(ctx context.Context, id verify.Digest, inMemory []verify.Record) (*verify.Repository, error) {
+	judge, _, err := r.load(ctx, id, math.MaxInt32)
 	if err != nil {
 		return nil, err
 	}
 	last := judge.Records()[len(judge.Records())-1].Index
-	for _, rec := range repo.judge.Records() {
+	for _, rec := range inMemory {
 		if rec.Index > last {
 			if err := judge.Apply(rec.Index, rec.Leaf); err != nil {
 				return nil, err
@@ -365,6 +397,7 @@ func (r *registry) drop(repo *repository, applied int64) {
 		r.recent.Remove(repo.used)
 		delete(r.repos, repo.id)
 		r.leaves -= len(records)
+		r.cached -= repo.cached
 		r.dropped++
 	}
 }
@@ -442,18 +475,19 @@ func (r *registry) apply(ctx context.Context, rec verify.Record) error {
 		r.addRoot(rec)
 		return nil
 	}
-	// With mu held nobody drops the repository, which from then on has a leaf
-	// that the state has not.
+	// The repository's lock comes first, because it may be held for long. With
+	// both held nobody drops the repository, which from then on has a leaf that
+	// the state has not.
+	repo.mu.Lock()
+	defer repo.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.repos[repo.id] != repo {
 		return fmt.Errorf("repository %v was dropped while leaf %d was applied", repo.id, rec.Index)
 	}
 	// A repository loaded a moment ago may have the leaf from the state.
-	if !repo.has(rec.Index) {
-		repo.mu.Lock()
+	if repo.last() < rec.Index {
 		err = repo.judge.Apply(rec.Index, rec.Leaf)
-		repo.mu.Unlock()
 		repo.applied++
 		r.leaves++
 	}
@@ -461,38 +495,4 @@ func (r *registry) apply(ctx context.Context, rec verify.Record) error {
 		r.addRoot(rec)
 	}
 	return err
-}
-
-// roles returns the current release of each role, sorted by role.
-func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurrent, error) {
-	repo, err := r.get(ctx, id)
-	if err != nil || repo == nil {
-		return []api.RoleCurrent{}, err
-	}
-	repo.mu.Lock()
-	defer repo.mu.Unlock()
-	judge := repo.judge
-	suffices, err := currentSuffices(repo)
-	if err == nil && !suffices {
-		judge, err = r.whole(ctx, repo)
-	}
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for _, rec := range judge.Records() {
-		names[rec.Leaf.Role] = true
-	}
-	roles := make([]api.RoleCurrent, 0, len(names))
-	for name := range names {
-		rec, ok, err := judge.Current(name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			roles = append(roles, api.RoleCurrent{Role: name, Version: rec.Leaf.Version, Index: rec.Index})
-		}
-	}
-	slices.SortFunc(roles, func(a, b api.RoleCurrent) int { return strings.Compare(a.Role, b.Role) })
-	return roles, nil
 }

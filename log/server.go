@@ -17,7 +17,10 @@ type server struct {
 	log       *Log
 	leaves    map[string]bool     // types of metadata that become leaves beside roots and targets
 	bytes     *semaphore.Weighted // bodies in memory
-	parsing   *semaphore.Weighted
+	parsing   *semaphore.Weighted // submissions that are being read
+	large     *semaphore.Weighted // the same for large ones, one at a time
+	made      *semaphore.Weighted // answers that may be large, while they are made
+	sending   answerRoom
 	sources   *sources
 	latencies latencies
 
@@ -32,6 +35,9 @@ func newServer(l *Log) *server {
 		leaves:  map[string]bool{"snapshot": l.cfg.LogSnapshots, "timestamp": l.cfg.LogTimestamps},
 		bytes:   semaphore.NewWeighted(l.cfg.MaxBytes),
 		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		large:   semaphore.NewWeighted(1),
+		made:    semaphore.NewWeighted(makingAnswers),
+		sending: answerRoom{size: l.cfg.MaxAnswers},
 		sources: newSources(l.cfg.HTTP, l.cfg.Token, l.cfg.MaxBytes, l.cfg.MaxQueued),
 		running: running,
 		stop:    stop,
@@ -62,7 +68,11 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request, _ string) *prob
 }
 
 // readyz says whether a submission sent now could be published.
-func (s *server) readyz(w http.ResponseWriter, _ *http.Request, _ string) *problem {
+func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ string) *problem {
+	if s.log.follower != nil && s.sources.fromFrontEnd(r) {
+		// It takes this one for the leader, and would ask it in turn.
+		return notLeader()
+	}
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
@@ -108,12 +118,23 @@ func (s *server) mayRegister(from source) *problem {
 	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "registering a repository needs the operator's token: Authorization: Bearer TOKEN")
 }
 
+// largeSubmission is how many bytes a submission has at least that is read alone.
+// Files can be made that take ten times their size when they are read, and seconds:
+// neither is to be multiplied, nor to keep others waiting.
+const largeSubmission = 8 << 20
+
 // parse reads the files of a submission, with as many others as there are CPUs.
 func (s *server) parse(ctx context.Context, uploads []uploaded) (*submission, *problem) {
-	if err := s.parsing.Acquire(ctx, 1); err != nil {
+	lane, size := s.parsing, 0
+	for _, u := range uploads {
+		if size += len(u.data); size >= largeSubmission {
+			lane = s.large
+		}
+	}
+	if err := lane.Acquire(ctx, 1); err != nil {
 		return nil, later(api.CodeBusy, "gave up waiting to be read")
 	}
-	defer s.parsing.Release(1)
+	defer lane.Release(1)
 	return newSubmission(uploads, s.leaves), nil
 }
 

@@ -75,7 +75,11 @@ func (r *running) tryOpen(t *testing.T) error {
 	if cfg.Blobs == nil {
 		cfg.Blobs = r.blobs
 	}
-	cfg.State = r.state
+	if gate, ok := cfg.State.(*gatedState); ok {
+		gate.State = r.state
+	} else {
+		cfg.State = r.state
+	}
 	if r.log, err = log.Open(t.Context(), cfg); err != nil {
 		r.log = nil
 		check(t, errors.Join(r.state.Close(), r.blobs.Close()))

@@ -155,20 +155,22 @@ func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
 	}
 	err := p.cfg.Ledger.Swap(p.record, next)
 	if errors.Is(err, ErrLedgerConflict) {
-		return p.halt(&Halt{
-			Code: HaltLedgerTaken,
-			What: fmt.Sprintf("signing size %d: %v", tree.N, err),
-			Do:   "Another process signs for this log, or the ledger was restored: stop the other one and start again",
-		})
+		return p.conflict(tree, err)
 	}
 	if err != nil {
 		return p.reload(next, fmt.Errorf("swap the ledger: %w", err))
 	}
-	p.record = next
-	p.mu.Lock()
-	p.signed, p.frozen = tree.N, final // no news: nobody waits for it
-	p.mu.Unlock()
+	p.tried = nil
+	p.keep(next)
 	return nil
+}
+
+// keep takes over what the ledger holds.
+func (p *Publisher) keep(record LedgerRecord) {
+	p.record = record
+	p.mu.Lock()
+	p.signed, p.frozen = record.Edge.Tree().N, record.Frozen() // no news: nobody waits for it
+	p.mu.Unlock()
 }
 
 // reload finds out what a swap that failed has left in the ledger. A signature
@@ -176,16 +178,40 @@ func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
 // or a larger one of the same history.
 func (p *Publisher) reload(next LedgerRecord, cause error) error {
 	now, err := p.cfg.Ledger.Load()
+	if err != nil || !now.equal(next) {
+		p.tried = append(p.tried, next) // a server may have it, or still to come
+	}
 	if err != nil {
 		return errors.Join(cause, err)
 	}
 	if now.Edge.Tree() == next.Edge.Tree() {
-		p.record = now
-		p.mu.Lock()
-		p.signed, p.frozen = now.Edge.Tree().N, now.Frozen()
-		p.mu.Unlock()
+		p.keep(now)
 	}
 	return cause
+}
+
+// conflict finds out who has changed the ledger. If it was an attempt of this
+// publisher whose outcome was unknown, that one is taken over, and cause returned:
+// the next attempt goes on from there. Anything else is a *Halt.
+func (p *Publisher) conflict(tree proofs.Tree, cause error) error {
+	if len(p.tried) > 0 {
+		now, err := p.cfg.Ledger.Load()
+		if err != nil {
+			return errors.Join(cause, err)
+		}
+		for _, tried := range p.tried {
+			if tried.equal(now) {
+				p.tried = nil
+				p.keep(now)
+				return fmt.Errorf("swap the ledger: it has an earlier attempt: %w", cause)
+			}
+		}
+	}
+	return p.halt(&Halt{
+		Code: HaltLedgerTaken,
+		What: fmt.Sprintf("signing size %d: %v", tree.N, cause),
+		Do:   "Another process signs for this log, or the ledger was restored: stop the other one and start again",
+	})
 }
 
 // gather has the last signed checkpoint witnessed and checks the result.

@@ -19,8 +19,7 @@ func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string)
 	if published.Note == nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "nothing has been published yet")
 	}
-	send(w, r, content{api.TypeText, "no-cache", published.Note, false})
-	return nil
+	return s.send(w, r, content{api.TypeText, "no-cache", published.Note, false})
 }
 
 // getTile serves a tile of hashes or a bundle of entries. Each has exactly one
@@ -54,8 +53,7 @@ func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(err)
 	}
 	// Hashes do not compress.
-	send(w, r, content{api.TypeBytes, immutable, b, id.Level < 0})
-	return nil
+	return s.send(w, r, content{api.TypeBytes, immutable, b, id.Level < 0})
 }
 
 func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *problem {
@@ -63,13 +61,17 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *pr
 	if err != nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "files are named by their SHA-256, 64 lower-case hex digits")
 	}
+	made, p := s.making(r, 1)
+	if p != nil {
+		return p
+	}
 	b, err := s.log.cfg.Blobs.Blob(sum)
+	made()
 	if errors.Is(err, fs.ErrNotExist) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log has no file with this SHA-256")
 	}
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "blob %v cannot be read", sum).because(err)
 	}
-	send(w, r, content{api.TypeBytes, immutable, b, false})
-	return nil
+	return s.send(w, r, content{api.TypeBytes, immutable, b, false})
 }

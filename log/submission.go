@@ -27,10 +27,11 @@ type submission struct {
 	files []*file // in the order in which they are judged
 	err   error   // trouble with the log's own data: no verdict on the rest
 
-	// For the intake alone: files to be judged in this pass and the next, and
-	// whether this pass has brought anything into the log.
+	// For the intake alone: files to be judged in this pass and the next, whether
+	// this pass has brought anything into the log, and how many came before it.
 	todo, again []*file
 	progress    bool
+	passes      int
 }
 
 // file is one file of a submission. The intake decides once; until then status
@@ -114,7 +115,18 @@ func topLevel(role string) string {
 }
 
 func (f *file) refuse(code, detail string) {
-	f.status, f.refusal = api.StatusRefused, refusal{code, detail}
+	f.status, f.refusal = api.StatusRefused, newRefusal(code, detail)
+}
+
+// maxDetail is how many bytes are kept of what is said about a file.
+const maxDetail = 1024
+
+// newRefusal keeps of a long explanation the beginning.
+func newRefusal(code, detail string) refusal {
+	if len(detail) > maxDetail {
+		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
+	}
+	return refusal{code, detail}
 }
 
 // finish ends the judging: what is left is refused for the last reason given,
@@ -156,12 +168,28 @@ func (s *submission) needs() int64 {
 	return size
 }
 
+// size is about how many bytes a submission takes once it is decided.
+func (s *submission) size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := int64(512)
+	for _, f := range s.files {
+		size += int64(len(f.name)+len(f.role)) + maxDetail + 256
+	}
+	return size
+}
+
+// polledSize is how many bytes the submissions that can be polled may take, for each
+// that there may be.
+const polledSize = 32 << 10
+
 // submissions remembers those that were answered with 202, so that they can be
 // polled. The oldest are forgotten; who asks for one of them sends its files
 // again.
 type submissions struct {
 	limit int
 	mu    sync.Mutex
+	bytes int64
 	byID  map[string]*submission
 	order []string
 }
@@ -175,8 +203,11 @@ func (m *submissions) add(s *submission) {
 	if _, ok := m.byID[s.id]; ok {
 		return
 	}
-	for len(m.order) >= m.limit {
-		delete(m.byID, m.order[0])
+	m.bytes += s.size()
+	for len(m.order) > 0 && (len(m.order) >= m.limit || m.bytes > int64(m.limit)*polledSize) {
+		oldest := m.order[0]
+		m.bytes -= m.byID[oldest].size()
+		delete(m.byID, oldest)
 		m.order = m.order[1:]
 	}
 	m.byID[s.id] = s

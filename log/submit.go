@@ -107,8 +107,13 @@ func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
 	return id, nil
 }
 
-// untar reads the files of a submission. All limits hold for what comes out of
-// the archive: a sparse file can be larger than the body that carries it.
+// maxFileName is how long a file's name may be: longer than that of any role whose
+// name fits a leaf. What a submission is answered is kept for a while.
+const maxFileName = verify.MaxLeafSize
+
+// untar reads the files of a submission. Memory is
+// counted by the body, so what comes out of the archive is no more than what came
+// in: a sparse file can be very much larger.
 func untar(body []byte) ([]uploaded, *problem) {
 	bad := func(format string, args ...any) ([]uploaded, *problem) {
 		return nil, problemf(http.StatusBadRequest, api.CodeBadRequest, "the tar: "+format, args...)
@@ -132,6 +137,8 @@ func untar(body []byte) ([]uploaded, *problem) {
 			continue
 		case h.Typeflag != tar.TypeReg:
 			return bad("%q is not a regular file", h.Name)
+		case len(h.Name) > maxFileName:
+			return bad("a file's name has %d bytes, more than %d", len(h.Name), maxFileName)
 		case h.Name == "" || strings.ContainsAny(h.Name, "/\\\x00"):
 			return bad("%q is not a plain file name", h.Name)
 		case names[h.Name]:
@@ -141,11 +148,11 @@ func untar(body []byte) ([]uploaded, *problem) {
 		case h.Size > verify.MaxFileSize:
 			return large("%q has %d bytes, more than %d", h.Name, h.Size, verify.MaxFileSize)
 		}
-		if total += h.Size; total > api.MaxSubmission {
-			return large("more than %d bytes of files", api.MaxSubmission)
+		if total += h.Size; total > int64(len(body)) {
+			return bad("%q is longer than the archive that carries it", h.Name)
 		}
-		data, err := read(tr, h.Size, len(body))
-		if err != nil {
+		data := make([]byte, h.Size)
+		if _, err := io.ReadFull(tr, data); err != nil {
 			return bad("%q: %v", h.Name, err)
 		}
 		names[h.Name] = true
@@ -155,17 +162,6 @@ func untar(body []byte) ([]uploaded, *problem) {
 		return bad("no file in it")
 	}
 	return files, nil
-}
-
-// read reads a file of an archive. Room is made for what comes, not for what the
-// header of a sparse file promises.
-func read(r io.Reader, size int64, archive int) ([]byte, error) {
-	if size > int64(archive) {
-		return io.ReadAll(r)
-	}
-	data := make([]byte, size)
-	_, err := io.ReadFull(r, data)
-	return data, err
 }
 
 // take queues a submission and answers it as far as it gets while the client

@@ -117,7 +117,7 @@ const (
 	CodeNotFound     = "not-found"    // 404
 	CodeTooLarge     = "too-large"    // 413
 	CodeMediaType    = "media-type"   // 415
-	CodeBusy         = "busy"         // 503, with Retry-After: the queue is full
+	CodeBusy         = "busy"         // 503, with Retry-After: the queue, or memory for bodies or answers, is full
 	CodeUnavailable  = "unavailable"  // 503: the log cannot publish now
 	CodeNotLeader    = "not-leader"   // 503: between front ends of one log; a client never sees it
 	CodeInternal     = "internal"     // 500

@@ -1,0 +1,48 @@
+package log
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// roles returns the current release of each role, sorted by role.
+func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurrent, error) {
+	repo, err := r.get(ctx, id)
+	if err != nil || repo == nil {
+		return []api.RoleCurrent{}, err
+	}
+	repo.mu.Lock()
+	records := repo.judge.Records()
+	suffices, err := currentSuffices(repo)
+	if err == nil && suffices {
+		defer repo.mu.Unlock()
+		defer r.account(repo)
+		return currentRoles(repo.judge)
+	}
+	repo.mu.Unlock() // whoever reads does not keep the log from judging
+	if err != nil {
+		return nil, err
+	}
+	judge, err := r.whole(ctx, id, records)
+	if err != nil {
+		return nil, err
+	}
+	return currentRoles(judge)
+}
+
+func currentRoles(judge *verify.Repository) ([]api.RoleCurrent, error) {
+	current, err := judge.Currents()
+	if err != nil {
+		return nil, err
+	}
+	roles := make([]api.RoleCurrent, 0, len(current))
+	for _, rec := range current {
+		roles = append(roles, api.RoleCurrent{Role: rec.Leaf.Role, Version: rec.Leaf.Version, Index: rec.Index})
+	}
+	slices.SortFunc(roles, func(a, b api.RoleCurrent) int { return strings.Compare(a.Role, b.Role) })
+	return roles, nil
+}
