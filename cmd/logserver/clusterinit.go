@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
@@ -108,5 +109,14 @@ status says whether the log can go on.
 
 // serveSharedWith returns the flags with which a front end serves the new log.
 func serveSharedWith(at place, on shared, made newLog) string {
-	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), on.storageURL, on.stateURL)
+	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), shellWord(on.storageURL), shellWord(on.stateURL))
+}
+
+// shellWord is s, a URL, as a shell takes it: what follows an & would be a command of
+// its own.
+func shellWord(s string) string {
+	if !strings.ContainsAny(s, "?&*;$'\"\\ ") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

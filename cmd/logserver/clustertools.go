@@ -42,7 +42,7 @@ func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, takeTime)
 	defer cancel()
-	lease, err := db.Campaign(waiting, id, "")
+	lease, err := db.Campaign(waiting, postgres.Candidate{ID: id})
 	if err == nil {
 		return lease, nil
 	}
@@ -227,7 +227,7 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 		halt = withCommands(halt)
 		st.explain(halt.Code, halt.What, halt.Do)
 	case err != nil:
-		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s and has its database. What is published can be read meanwhile", s.c.storage.Target))
+		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", s.c.storage.Target))
 	default:
 		st.Trillian = treeOf(root)
 	}

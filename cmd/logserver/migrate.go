@@ -63,7 +63,7 @@ state.db in it are not used any more.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the log was moved, with %d entries; its front ends are\n  logserver serve --dir %s --policy POLICY --listen HOST:PORT --storage %s --state %s\n",
-				size, flags.dir, flags.storageURL, flags.stateURL)
+				size, flags.dir, shellWord(flags.storageURL), shellWord(flags.stateURL))
 			return nil
 		},
 	}

@@ -10,8 +10,8 @@ admin() { psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_
 # The passwords come by way of variables of psql, which quotes them. (\getenv is
 # new in PostgreSQL 15's psql, and \set with backquotes works in all.)
 admin --dbname postgres <<'END'
-\set trillian `echo "$TRILLIAN_PASSWORD"`
-\set tuflog `echo "$TUFLOG_PASSWORD"`
+\set trillian `printf %s "$TRILLIAN_PASSWORD"`
+\set tuflog `printf %s "$TUFLOG_PASSWORD"`
 CREATE ROLE trillian LOGIN PASSWORD :'trillian';
 CREATE ROLE tuflog LOGIN PASSWORD :'tuflog';
 CREATE DATABASE trillian OWNER trillian;

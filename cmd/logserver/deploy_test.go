@@ -1,0 +1,201 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/trillianserver"
+)
+
+// deploy is where the samples are.
+const deploy = "../../deploy/"
+
+// deployedUnits are the units of deploy, by path.
+func deployedUnits(t *testing.T) map[string]string {
+	t.Helper()
+	units := map[string]string{}
+	for _, pattern := range []string{"*.service", "trillian/*.service"} {
+		paths, err := filepath.Glob(deploy + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			units[path] = string(b)
+		}
+	}
+	if len(units) != 5 {
+		t.Fatalf("%d units in %s", len(units), deploy)
+	}
+	return units
+}
+
+// deployedPrograms is the directory of a program that the samples start.
+func deployedPrograms(t *testing.T, name string) string {
+	t.Helper()
+	if !strings.HasPrefix(name, "trillian") {
+		return runtest.Programs(t, name)
+	}
+	bin, err := trillianserver.Build(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// helped is the program in /usr/local/bin that begins a command line, its command if it
+// has any, and its flags.
+var (
+	helped   = regexp.MustCompile(`/usr/local/bin/(\w+)((?: [a-z]\w*)*)((?s).*)`)
+	longFlag = regexp.MustCompile(`(?m)(?:^|[\s"])--([a-z][a-z_-]*)`)
+)
+
+// checkCommand holds the flags of a command line against those of the program.
+func checkCommand(t *testing.T, where, line string) {
+	t.Helper()
+	m := helped.FindStringSubmatch(line)
+	if m == nil {
+		t.Errorf("%s: no program in %q", where, line)
+		return
+	}
+	help := exec.CommandContext(t.Context(), filepath.Join(deployedPrograms(t, m[1]), m[1]), append(strings.Fields(m[2]), "--help")...)
+	// Trillian's programs exit 2 after having helped.
+	text, _ := help.CombinedOutput()
+	known := regexp.MustCompile(`(?m)^\s+--?([a-z][a-z_-]*)`)
+	var flags []string
+	for _, f := range known.FindAllStringSubmatch(string(text), -1) {
+		flags = append(flags, f[1])
+	}
+	if len(flags) < 3 {
+		t.Errorf("%s: %s%s --help: %s", where, m[1], m[2], text)
+	}
+	for _, f := range longFlag.FindAllStringSubmatch(m[3], -1) {
+		if !slices.Contains(flags, f[1]) {
+			t.Errorf("%s: %s%s has no flag %s", where, m[1], m[2], f[1])
+		}
+	}
+}
+
+// What the samples in deploy start is there, with the flags that they give it.
+func TestDeployedCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds Trillian")
+	}
+	for path, text := range deployedUnits(t) {
+		m := regexp.MustCompile(`(?m)^ExecStart=((?:.*\\\n)*.*)`).FindStringSubmatch(text)
+		if m == nil {
+			t.Errorf("%s starts nothing", path)
+			continue
+		}
+		checkCommand(t, path, strings.ReplaceAll(m[1], "\\\n", " "))
+	}
+	compose, err := os.ReadFile(deploy + "trillian/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := regexp.MustCompile(`(?m)^  ([a-z0-9-]+):.*\n(?:(?:   .*|\s*#.*)?\n)*`).FindAllString(string(compose), -1)
+	checked := 0
+	for _, service := range services {
+		list := regexp.MustCompile(`(?m)^      - .*\n`).FindAllString(service, -1)
+		if len(list) == 0 {
+			continue // an image's own command
+		}
+		line := strings.ReplaceAll(strings.ReplaceAll(strings.Join(list, ""), "      - ", " "), "\n", "")
+		if !strings.HasPrefix(line, " /") {
+			line = "/usr/local/bin/logserver" + line // the image's entry point
+		}
+		name, _, _ := strings.Cut(strings.TrimSpace(service), ":")
+		checkCommand(t, "compose.yaml: "+name, line)
+		checked++
+	}
+	if checked != 5 {
+		t.Errorf("%d commands in compose.yaml", checked)
+	}
+}
+
+// What the units read is in the settings, and what the settings have written the units
+// allow to be written.
+func TestDeployedSettings(t *testing.T) {
+	units := deployedUnits(t)
+	env, err := os.ReadFile(deploy + "trillian/trillian.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]bool{"PGPASSFILE": false} // Trillian reads that by itself
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)=.+$`).FindAllStringSubmatch(string(env), -1) {
+		given[m[1]] = true
+	}
+	used := map[string]bool{"PGPASSFILE": true}
+	for path, text := range units {
+		for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(text, -1) {
+			used[m[1]] = true
+			if !given[m[1]] {
+				t.Errorf("%s: trillian.env does not set %s", path, m[1])
+			}
+		}
+	}
+	if !maps.Equal(given, used) {
+		t.Errorf("trillian.env sets %v, and the units use %v", given, used)
+	}
+	for unit, conf := range map[string]string{
+		"tuflog-logserver.service":           "logserver.conf",
+		"trillian/tuflog-logserver@.service": "trillian/logserver-1.conf",
+	} {
+		text := units[deploy+unit]
+		written := regexp.MustCompile(`(?m)^ReadWritePaths=(.+)$`).FindStringSubmatch(text)
+		if written == nil {
+			t.Errorf("%s lets nothing be written", unit)
+			continue
+		}
+		cmd := newServe()
+		if err := cmd.ParseFlags([]string{"--config", deploy + conf}); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.PreRunE(cmd, nil); err != nil {
+			t.Errorf("%s: %v", conf, err)
+		}
+		for _, flag := range []string{"dir", "ledger"} {
+			if dir := cmd.Flag(flag).Value.String(); dir != "" && dir != written[1] && !strings.HasPrefix(dir, written[1]+"/") {
+				t.Errorf("%s: %s is %s, and %s lets only %s be written", conf, flag, dir, unit, written[1])
+			}
+		}
+	}
+}
+
+// systemd has nothing to say on the units, and finds them closed enough.
+func TestDeployedUnits(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	var paths []string
+	for path, text := range deployedUnits(t) {
+		// It asks for programs that are there.
+		text = regexp.MustCompile(`(?m)^ExecStart=\S+`).ReplaceAllLiteralString(text, "ExecStart=/bin/true")
+		path = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify"}, paths...)...).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	for _, path := range paths {
+		out, err := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--no-pager", "--offline=yes", "--threshold=20", path).CombinedOutput()
+		if err != nil {
+			t.Errorf("systemd-analyze security: %v\n%s", err, out)
+		}
+	}
+}
