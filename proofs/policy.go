@@ -64,7 +64,7 @@ func ParsePolicy(b []byte) (*Policy, error) {
 		s = rest
 	}
 	if p.policy.quorum.kind == quorumUndefined {
-		return nil, fmt.Errorf("policy: line %d: end of file without a quorum line", line)
+		return nil, fmt.Errorf("policy: the file ends after %d lines, without a quorum line", line)
 	}
 	return p.policy, nil
 }

@@ -95,8 +95,8 @@ func TestParsePolicyRefuses(t *testing.T) {
 	logKey := newSigner(t, "log1.example", Ed25519).Key()
 	witnessKey := newSigner(t, "w1.example", CosignatureV1).Key()
 	for name, tt := range map[string]struct{ in, err string }{
-		"nothing":                       {"", "line 0: end of file without a quorum line"},
-		"no quorum":                     {"log LOG1\n\n", "line 2: end of file without a quorum line"},
+		"nothing":                       {"", "ends after 0 lines, without a quorum line"},
+		"no quorum":                     {"log LOG1\n\n", "ends after 2 lines, without a quorum line"},
 		"two quorums":                   {"quorum none\nquorum none\n", "line 2: a second quorum line"},
 		"no newline at the end":         {"log LOG1\nquorum none", "line 2: no newline"},
 		"CRLF":                          {"quorum none\r\n", "line 1: control character 0x0d at column 12"},

@@ -119,7 +119,7 @@ func (r *Report) with(keep func(Verdict) bool) []Verdict {
 // became evidence or was refused, with the reason.
 func (r *Report) WriteCounts(w io.Writer) error {
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row("repository", "role", "files", "released", "logged", "evidence", "refused")
+	t.row("REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED")
 	for _, c := range append(r.Counts(), r.Total()) {
 		repository, role := short(c.Repository), c.Role
 		if role == "" {
@@ -136,7 +136,7 @@ func (r *Report) WriteCounts(w io.Writer) error {
 // WriteFiles prints a line for every file, and then the reasons.
 func (r *Report) WriteFiles(w io.Writer) error {
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row("file", "role", "version", "status", "index")
+	t.row("FILE", "ROLE", "VERSION", "STATUS", "INDEX")
 	for _, v := range r.Files {
 		status, index := string(v.Status), "-"
 		switch {

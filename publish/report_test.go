@@ -35,7 +35,7 @@ func TestWriteCounts(t *testing.T) {
 	if err := sample().WriteCounts(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `repository    role          files  released  logged  evidence  refused
+	want := `REPOSITORY    ROLE          FILES  RELEASED  LOGGED  EVIDENCE  REFUSED
 bbbbbbbbbbbb  root          1      1         -       -         -
 bbbbbbbbbbbb  "x\n\x1b[2J"  1      1         -       -         -
 bbbbbbbbbbbb  snapshot      1      -         -       -         1 not-logged-role
@@ -53,7 +53,7 @@ func TestWriteFiles(t *testing.T) {
 	if err := sample().WriteFiles(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `file    role          version  status                      index
+	want := `FILE    ROLE          VERSION  STATUS                      INDEX
 1.json  root          1        released                    0
 2.json  "x\n\x1b[2J"  7        released                    12
 3.json  snapshot      1        not logged here             -

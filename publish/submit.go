@@ -69,7 +69,7 @@ func (set *Files) read(path string) error {
 	}
 	data, err := readLimited(os.DirFS(filepath.Dir(path)), filepath.Base(path), verify.MaxFileSize)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", filepath.Dir(path), err)
 	}
 	f := newFile(path, "", 0, data)
 	role, err := api.RoleOf(filepath.Base(path), data, f.version)

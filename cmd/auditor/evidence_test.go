@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/internal/runtest"
 )
 
 // The example of docs/formats.md proves its point against the log of that page,
@@ -38,10 +40,8 @@ func TestEvidenceCheck(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := command("evidence", "check", "--key", tt.key, file)
-		out, err := cmd.CombinedOutput()
-		if code := cmd.ProcessState.ExitCode(); code != tt.code {
-			t.Errorf("%s: exit %d, want %d (%v)\n%s", tt.name, code, tt.code, err, out)
+		if stdout, stderr, code := runtest.Run(t, "auditor", "evidence", "check", "--key", tt.key, file); code != tt.code {
+			t.Errorf("%s: exit %d, want %d\n%s%s", tt.name, code, tt.code, stdout, stderr)
 		}
 	}
 }

@@ -91,10 +91,7 @@ func readQuery(arg string) (audit.Query, error) {
 	f, err := os.Open(arg)
 	if err == nil {
 		query, err := audit.QueryFile(f)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return audit.Query{}, fmt.Errorf("read %s: %w", arg, err)
-		}
-		return query, nil
+		return query, errors.Join(err, f.Close())
 	}
 	if sum, parseErr := verify.ParseDigest(strings.TrimPrefix(strings.ToLower(arg), "sha256:")); parseErr == nil {
 		return audit.QueryDigest(sum), nil

@@ -17,10 +17,10 @@ func main() { cli.Main(newCommand) }
 
 const about = `Auditor replays a log of update metadata and says what it found.
 
-Every command reads the whole log from entry 0, from what the log serves to
-everybody, and believes none of it: it checks the log's signature and the
-witnesses' by the policy, hashes every entry onto its own tree, checks every
-file, and judges every leaf again by the rules of admission.
+Replay, show and lookup read the whole log from entry 0, from what the log serves
+to everybody, and believe none of it: they check the log's signature and the
+witnesses' by the policy, hash every entry onto their own tree, check every file,
+and judge every leaf again by the rules of admission.
 
 Findings have a class:
   tampering     the log, or whoever serves it, misbehaved
@@ -34,7 +34,10 @@ func newCommand() *cobra.Command {
 		Use:   "auditor",
 		Short: "Replay a log of update metadata and say what was found",
 		Long:  about,
-		Args:  cobra.NoArgs,
+		Example: `  auditor replay --policy policy.txt
+  auditor show --policy policy.txt
+  auditor lookup --policy policy.txt app.bin`,
+		Args: cobra.NoArgs,
 	}
 	root.AddCommand(newReplay(), newShow(), newLookup(), newEvidence())
 	return root
@@ -51,8 +54,8 @@ type source struct {
 func (s *source) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
-	flags.StringVar(&s.policy, "policy", "", "tlog-policy `FILE`: the log's key, the witnesses and the quorum")
-	flags.StringVar(&s.state, "state", "", "`DIR` that remembers the last checkpoint, the notes and the evidence between runs")
+	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
+	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence in between runs (default: nothing is kept)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
 	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
 }

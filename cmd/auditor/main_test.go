@@ -2,13 +2,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,20 +13,13 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/verify"
 )
 
-// The test binary is the program when this is set.
-const asProgram = "AUDITOR_TEST_AS_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // world is a log behind HTTP and a policy in a file.
 type world struct {
@@ -91,28 +81,15 @@ func (w *world) equivocate() {
 	w.vendor = honest
 }
 
-func command(args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	return cmd
-}
-
 // run runs the program and returns what it printed, after comparing the exit
 // code.
 func (w *world) run(code int, args ...string) (stdout, stderr string) {
 	w.t.Helper()
-	cmd := command(args...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatal(err)
+	stdout, stderr, got := runtest.Run(w.t, "auditor", args...)
+	if got != code {
+		w.t.Fatalf("%v: exit %d, want %d\nstdout %s\nstderr %s", args, got, code, stdout, stderr)
 	}
-	if got := cmd.ProcessState.ExitCode(); got != code {
-		w.t.Fatalf("%v: exit %d, want %d\nstdout %s\nstderr %s", args, got, code, &out, &errs)
-	}
-	return out.String(), errs.String()
+	return stdout, stderr
 }
 
 func (w *world) wantAll(text string, parts ...string) {
@@ -136,7 +113,7 @@ func TestReplay(t *testing.T) {
 
 	w.equivocate()
 	out, _ = w.run(1, "replay", "--policy", w.policy, "--log", w.url+"/")
-	w.wantAll(out, "equivocation  second-payload  3", "targets 3 is signed with two payloads", "The log is as it should be")
+	w.wantAll(out, "equivocation  second-payload  3", "targets 3 is signed with two payloads", "The log is as it should be", "A vendor's keys signed two payloads")
 
 	out, _ = w.run(1, "replay", "--policy", w.policy, "--json")
 	var report audit.Report
@@ -170,7 +147,7 @@ func TestReplayOutages(t *testing.T) {
 	w.wantAll(out, "outage   blob-missing  0")
 
 	out, errs = w.run(2, "replay", "--policy", w.policy, "--log", "http://127.0.0.1:1")
-	w.wantAll(out, "outage   unreachable")
+	w.wantAll(out, "outage   unreachable", "Not everything could be checked")
 	w.wantAll(errs, "connection refused")
 }
 
@@ -256,11 +233,11 @@ func TestLookup(t *testing.T) {
 func TestFollow(t *testing.T) {
 	w := newWorld(t)
 	for _, asJSON := range []bool{false, true} {
-		cmd := command("replay", "--policy", w.policy, "--follow", "--interval", "20ms", fmt.Sprintf("--json=%v", asJSON))
+		cmd := runtest.Command(t, "auditor", "replay", "--policy", w.policy, "--follow", "--interval", "20ms", fmt.Sprintf("--json=%v", asJSON))
 		stdout, err := cmd.StdoutPipe()
 		w.must(err)
 		w.must(cmd.Start())
-		timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		timer := time.AfterFunc(process.Patience, func() { _ = cmd.Process.Kill() })
 		lines := bufio.NewScanner(stdout)
 		lines.Buffer(nil, 1<<20)
 		wait := func(part string) {
@@ -302,7 +279,13 @@ func TestUsage(t *testing.T) {
 	_, errs = w.run(2, "replay", "--policy", "/no/such/file")
 	w.wantAll(errs, "no such file")
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--log", "ftp://x")
-	w.wantAll(errs, "want http:// or https://")
+	w.wantAll(errs, `--log: "ftp://x" is not an http or https URL`)
+	_, errs = w.run(2, "replay", "--policy", w.policy, "--follow", "--interval", "0s")
+	w.wantAll(errs, "--interval 0s: want a positive duration")
+	_, errs = w.run(2, "lookup", "--policy", w.policy, t.TempDir())
+	if w.wantAll(errs, "is a directory"); strings.Count(errs, "read ") != 1 {
+		t.Errorf("says it twice: %s", errs)
+	}
 	w.must(os.WriteFile(w.policy, []byte(w.log.PolicyText("")), 0o644))
 	_, errs = w.run(2, "replay", "--policy", w.policy)
 	w.wantAll(errs, "say which with --log")

@@ -92,10 +92,20 @@ func printReport(w io.Writer, report *audit.Report) {
 		fmt.Fprintln(w)
 	}
 	printFindings(w, report)
-	if report.Vouches {
+	found := map[audit.Class]bool{}
+	for _, f := range report.Findings {
+		found[f.Class] = true
+	}
+	switch {
+	case report.Vouches:
 		fmt.Fprintln(w, "The log is as it should be: every leaf follows from the rules, and every file is there.")
-	} else {
+	case found[audit.Outage] && !found[audit.Tampering] && !found[audit.Unexpected]:
+		fmt.Fprintln(w, "Not everything could be checked, so an auditor would not vouch for this log: see the findings. What could be checked is as it should be.")
+	default:
 		fmt.Fprintln(w, "An auditor would not vouch for this log: see the findings.")
+	}
+	if found[audit.Equivocation] {
+		fmt.Fprintln(w, "A vendor's keys signed two payloads under one version: see the findings.")
 	}
 }
 

@@ -44,7 +44,9 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			cfg.Interval = opts.interval
+			if cfg.Interval = opts.interval; cfg.Interval <= 0 {
+				return fmt.Errorf("--interval %v: want a positive duration", opts.interval)
+			}
 			if opts.follow {
 				return follow(cmd.Context(), cfg, opts.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}

@@ -19,14 +19,16 @@ func newShow() *cobra.Command {
 		Short: "Print a repository's releases over time",
 		Long: `Print a repository's releases over time: who signed, what each changed, and
 what is evidence against its signers. REPOSITORY is the beginning of its id, long
-enough to name one; without it the repositories are listed.
+enough to name one; without it the repositories are listed. Of files, keys and
+delegations, + were added, - removed and ~ changed.
 
 Exit codes:
   0  the repository's history, from a log that is as it should be
   1  the replay found tampering or something unexpected (see replay)
   2  wrong usage, no such repository, or an outage`,
-		Example: `  auditor show cd7549b1 --log https://log.example.com --policy policy.txt`,
-		Args:    cobra.MaximumNArgs(1),
+		Example: `  auditor show --policy policy.txt
+  auditor show cd7549b1 --policy policy.txt --log https://log.example.com`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := opts.config()
 			if err != nil {

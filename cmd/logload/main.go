@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/log/api"
 )
 
 func main() { cli.Main(newRoot) }
@@ -52,18 +54,28 @@ submits again as soon as it has its answer; with it, submissions come due at a
 steady rate, and latencies count from then. Releases are signed beforehand, as far
 as --presigned goes: signing is not the log's work.
 
-It exits 1 when an answer does not verify, or does not come within a minute. With
---beside it measures another log in turn with the first, for example one on
-Trillian beside one on Tessera (deploy/trillian/up.sh). With --bare it runs that program after
-each measurement, with as many clients and for as long, and prints its figures
-beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
+With --beside it measures another log in turn with the first, for example one on
+Trillian beside one on Tessera (deploy/trillian/up.sh). With --bare it runs that
+program after each measurement, with as many clients and for as long, and prints its
+figures beside: log/tesseralog/baretessera, for one, is Tessera alone.
+
+Do not aim it at a log that matters: nothing removes its repositories from a log.
+
+Exit codes: 0 every answer was verified; 1 an answer does not verify, or does not
+come within a minute; 2 wrong usage, or the repositories cannot be registered.`,
 		Example: `  logload --log http://127.0.0.1:7370 --policy policy.txt --token-file log/registration.token
   logload --log http://127.0.0.1:7370 --policy policy.txt --clients 64 --rate 500 --json
   logload --log http://127.0.0.1:7370 --policy policy.txt --token-file log/registration.token \
     --beside http://127.0.0.1:7473 --beside-policy trillian/policy.txt --beside-token-file trillian/log/registration.token`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			all, err := f.measure(cmd.Context(), cmd.ErrOrStderr())
+			if err != nil && len(all) == 0 {
+				return err
+			}
 			if f.json {
 				return errors.Join(err, cli.WriteJSON(cmd.OutOrStdout(), all))
 			}
@@ -81,9 +93,9 @@ beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
 	cmd.Flags().StringVar(&f.bare, "bare", "", "program to measure beside the log")
 	cmd.Flags().IntSliceVar(&f.clients, "clients", []int{1, 32, 256}, "clients at once, one measurement for each")
 	cmd.Flags().IntVar(&f.repositories, "repositories", 200, "repositories to make")
-	cmd.Flags().IntVar(&f.size, "size", 5000, "bytes of a targets file, about")
+	cmd.Flags().IntVar(&f.size, "size", 5000, "size of a targets file in bytes, about")
 	cmd.Flags().IntVar(&f.presigned, "presigned", 50000, "releases to sign before each measurement; further ones are signed during it")
-	cmd.Flags().Float64Var(&f.rate, "rate", 0, "releases a second; 0 is as fast as the answers come")
+	cmd.Flags().Float64Var(&f.rate, "rate", 0, "releases a second; 0 is as fast as the answers come (default 0)")
 	cmd.Flags().DurationVar(&f.duration, "duration", 10*time.Second, "how long each measurement takes")
 	cmd.Flags().DurationVar(&f.warmUp, "warm-up", 2*time.Second, "how long to submit before measuring")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
@@ -93,6 +105,27 @@ beside: log/tesseralog/baretessera, for one, is Tessera alone.`,
 		}
 	}
 	return cmd
+}
+
+// check refuses what would measure nothing.
+func (f flags) check() error {
+	for _, n := range f.clients {
+		if n < 1 {
+			return fmt.Errorf("--clients %d: want one or more", n)
+		}
+	}
+	if len(f.clients) == 0 || f.repositories < 1 || f.size < 1 || f.presigned < 0 || f.rate < 0 {
+		return errors.New("--clients, --repositories and --size: want one or more; --presigned and --rate: 0 or more")
+	}
+	if f.duration <= 0 || f.warmUp < 0 {
+		return fmt.Errorf("--duration %v and --warm-up %v: want a positive duration, and one that is not negative", f.duration, f.warmUp)
+	}
+	for _, l := range []logAt{f.logAt, f.beside} {
+		if err := cli.CheckURL(l.log); l.log != "" && err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f flags) measure(ctx context.Context, stderr io.Writer) ([]figures, error) {
@@ -152,10 +185,19 @@ func (f flags) prepare(ctx context.Context, t logAt, stderr io.Writer) (*load, e
 	bar := cli.NewProgress(stderr, "repositories", int64(f.repositories))
 	err = l.register(ctx, f.repositories, f.size, bar.Add)
 	bar.Done()
-	if err != nil {
-		return nil, cli.Failed(fmt.Errorf("registering at %s: %w", t.log, err))
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	err = fmt.Errorf("registering at %s: %w", t.log, err)
+	var answered *api.ProblemError
+	var unreachable *url.Error
+	switch {
+	case errors.As(err, &answered) && answered.Code == api.CodeUnauthorized:
+		return nil, fmt.Errorf("%w (give --token-file)", err)
+	case errors.As(err, &answered), errors.As(err, &unreachable):
+		return nil, err // nothing was measured
+	}
+	return nil, cli.Failed(err)
 }
 
 // run measures one phase of one log.

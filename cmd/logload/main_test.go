@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -89,82 +87,22 @@ func TestChecker(t *testing.T) {
 	}
 }
 
-func command(t *testing.T, dir, name string, args ...string) *exec.Cmd {
-	return exec.CommandContext(t.Context(), filepath.Join(dir, name), args...)
-}
-
-func output(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s%s", cmd, err, out, &stderr)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// start starts a server and returns where it listens.
-func start(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	found := make(chan string, 1)
-	go func() {
-		defer close(found)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
-				found <- url
-			}
-		}
-	}()
-	select {
-	case url := <-found:
-		if url == "" {
-			t.Fatalf("%v ended", cmd)
-		}
-		return url
-	case <-time.After(30 * time.Second):
-		t.Fatalf("%v does not listen", cmd)
-	}
-	return ""
-}
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // The whole thing, with real processes.
 func TestLoad(t *testing.T) {
-	dir := t.TempDir()
-	output(t, exec.Command("go", "build", "-o", dir, ".", "../logserver", "../witness", "../../log/tesseralog/baretessera"))
-	path := func(name string) string { return filepath.Join(dir, name) }
-	vkey := output(t, command(t, dir, "logserver", "init", "--dir", path("log"), "--origin", "test.example/log"))
-	witness := output(t, command(t, dir, "witness", "init", "--dir", path("w"), "--name", "w.example"))
-	output(t, command(t, dir, "witness", "log", "add", "--dir", path("w"), vkey))
-	at := start(t, command(t, dir, "witness", "serve", "--dir", path("w"), "--listen", "127.0.0.1:0"))
-	policy := fmt.Sprintf("log %s\nwitness w %s %s\nquorum w\n", vkey, witness, at)
-	if err := os.WriteFile(path("policy"), []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	url := start(t, command(t, dir, "logserver", "serve", "--dir", path("log"), "--policy", path("policy"), "--listen", "127.0.0.1:0"))
-
-	args := []string{"--log", url, "--policy", path("policy"), "--token-file", path("log/registration.token"),
+	w := runtest.NewWorld(t)
+	args := []string{"--log", w.Log.URL, "--policy", w.Path("policy"), "--token-file", w.Path("log/registration.token"),
 		"--repositories", "5", "--warm-up", "100ms", "--duration", "500ms", "--json"}
 	for _, tt := range []struct {
 		args []string
 		want int
 	}{
-		{[]string{"--clients", "1,7", "--bare", path("baretessera")}, 4},
+		{[]string{"--clients", "1,7", "--bare", filepath.Join(runtest.Programs(t, "log/tesseralog/baretessera"), "baretessera")}, 4},
 		{[]string{"--clients", "3", "--rate", "50"}, 1},
 	} {
 		var all []figures
-		if err := json.Unmarshal([]byte(output(t, command(t, dir, "logload", append(args, tt.args...)...))), &all); err != nil {
+		if err := json.Unmarshal([]byte(runtest.Must(t, "logload", append(args, tt.args...)...)), &all); err != nil {
 			t.Fatal(err)
 		}
 		if len(all) != tt.want {
@@ -176,15 +114,32 @@ func TestLoad(t *testing.T) {
 			}
 		}
 	}
+	// What measures nothing is no measurement.
+	for want, more := range map[string][]string{
+		"--clients 0":                 {"--clients", "0"},
+		"--duration -1s":              {"--duration", "-1s"},
+		"connection refused":          {"--log", "http://127.0.0.1:1"},
+		"not an http or https URL":    {"--log", "127.0.0.1:7370"},
+		"(give --token-file)":         {"--token-file="},
+		"required flag(s) \"policy\"": nil,
+	} {
+		args := append(slices.Clone(args), more...)
+		if more == nil {
+			args = args[:2]
+		}
+		if stdout, stderr, code := runtest.Run(t, "logload", args...); code != 2 || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit %d, %s%s; want exit code 2 and %q", more, code, stdout, stderr, want)
+		}
+	}
 	// An answer that does not satisfy the policy is found out.
-	strict := strings.Replace(policy, "quorum w", "witness x "+output(t, command(t, dir, "witness", "init", "--dir", path("x"), "--name", "x.example"))+"\ngroup g all w x\nquorum g", 1)
-	if err := os.WriteFile(path("strict"), []byte(strict), 0o600); err != nil {
+	policy, err := os.ReadFile(w.Path("policy"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	args[3] = path("strict")
-	cmd := command(t, dir, "logload", args...)
-	out, err := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); err == nil || code != 1 {
-		t.Errorf("exit code %d with a policy that the log does not meet: %s", code, out)
+	stranger := runtest.Must(t, "witness", "init", "--dir", w.Path("x"), "--name", "x.example")
+	w.Write(t, "strict", strings.Replace(string(policy), "quorum all", "witness x "+stranger+"\ngroup more all all x\nquorum more", 1))
+	args[3] = w.Path("strict")
+	if stdout, stderr, code := runtest.Run(t, "logload", args...); code != 1 {
+		t.Errorf("exit code %d with a policy that the log does not meet: %s%s", code, stdout, stderr)
 	}
 }

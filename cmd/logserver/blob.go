@@ -79,7 +79,7 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 	for _, path := range paths {
 		did, err := addBlob(ctx, path, names, cfg.Blobs, w.record)
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return err
 		}
 		unnamed = unnamed || did == blobUnnamed
 		fmt.Fprintf(stdout, "%s: %s\n", path, did)
@@ -116,6 +116,11 @@ func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, re
 		return "", err
 	}
 	sum := verify.Sum(data)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}()
 	if ok, err := names.has(ctx, sum); err != nil || !ok {
 		return blobUnnamed, err
 	}

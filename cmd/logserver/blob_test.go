@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -40,40 +41,40 @@ func TestBlobAdd(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
-	w.stop(t)
+	w.Log.Stop(t)
 	for _, name := range []string{"blobs.db", "state.db"} {
-		copyFile(t, w.path("log/"+name), w.path("old-"+name))
+		copyFile(t, w.Path("log/"+name), w.Path("old-"+name))
 	}
-	w.log.start(t)
+	w.Log.Start(t)
 	sent := release(t, v, "x")
 	if _, err := w.client.Submit(t.Context(), id, sent); err != nil {
 		t.Fatal(err)
 	}
 	paths := onDisk(t, sent)
-	add := append([]string{"blob", "add", "--dir", w.path("log")}, paths...)
-	if _, stderr, code := runProgram(t, "logserver", add...); code != 2 {
+	add := append([]string{"blob", "add", "--dir", w.Path("log")}, paths...)
+	if _, stderr, code := runtest.Run(t, "logserver", add...); code != 2 {
 		t.Errorf("added to a log that is served: exit %d\n%s", code, stderr)
 	}
-	w.stop(t)
+	w.Log.Stop(t)
 	check := func(what string, want string) {
 		t.Helper()
-		if stdout, stderr, code := runProgram(t, "logserver", add...); code != 1 || stdout != want {
+		if stdout, stderr, code := runtest.Run(t, "logserver", add...); code != 1 || stdout != want {
 			t.Errorf("%s: exit %d\n%s%swant\n%s", what, code, stdout, stderr, want)
 		}
 	}
 	check("nothing is missing", said(paths, blobThere, blobThere, blobUnnamed))
 	for _, name := range []string{"blobs.db", "state.db"} {
-		copyFile(t, w.path("old-"+name), w.path("log/"+name))
+		copyFile(t, w.Path("old-"+name), w.Path("log/"+name))
 	}
-	if stdout, _, code := runProgram(t, "logserver", "fsck", "--dir", w.path("log")); code != 1 || !strings.Contains(stdout, "file does not exist") {
+	if stdout, _, code := runtest.Run(t, "logserver", "fsck", "--dir", w.Path("log")); code != 1 || !strings.Contains(stdout, "file does not exist") {
 		t.Errorf("fsck of a log without files: exit %d, %s", code, stdout)
 	}
 	check("both databases are of an older date", said(paths, blobStored, blobStored, blobUnnamed))
 	check("again", said(paths, blobThere, blobThere, blobUnnamed))
-	must(t, "logserver", "reindex", "--dir", w.path("log"))
-	must(t, "logserver", "fsck", "--dir", w.path("log"))
+	runtest.Must(t, "logserver", "reindex", "--dir", w.Path("log"))
+	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
 
-	db, err := sql.Open("sqlite", w.path("log/blobs.db"))
+	db, err := sql.Open("sqlite", w.Path("log/blobs.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +84,9 @@ func TestBlobAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("one file is missing", said(paths, blobThere, blobStored, blobUnnamed))
-	must(t, "logserver", "fsck", "--dir", w.path("log"))
-	must(t, "logserver", append(add[:4:4], paths[:2]...)...)
-	actions, err := os.ReadFile(filepath.Join(w.path("log.ledger"), log.ActionsFile))
+	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
+	runtest.Must(t, "logserver", append(add[:4:4], paths[:2]...)...)
+	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), log.ActionsFile))
 	if err != nil || strings.Count(string(actions), `"action":"blob-add"`) != 3 || strings.Count(string(actions), sum.String()) != 2 {
 		t.Errorf("actions: %s, %v", actions, err)
 	}
@@ -97,22 +98,18 @@ func TestServersAreRestored(t *testing.T) {
 	w := newSharedWorld(t)
 	leader, _ := w.leads(t)
 	v := newVendor(t)
-	_, root := v.File("root")
-	res, err := w.clientOf(t, leader).Register(withTimeout(t, patience), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.submitAt(t, leader, res.Repository, v, "1")
+	id := w.registerAt(t, leader, v)
+	w.submitAt(t, leader, id, v, "1")
 	sent := files(v)
 	paths := onDisk(t, sent)
 	sum := verify.Sum(sent[0].Data)
 	w.sql(t, fmt.Sprintf(`DELETE FROM blobs WHERE sum = '\x%v'`, sum))
-	blobAdd := append([]string{"blob", "add", "--dir", w.path("log"), "--storage", w.storage, "--state", w.state}, paths...)
+	blobAdd := append([]string{"blob", "add", "--dir", w.Path("log"), "--storage", w.storage, "--state", w.state}, paths...)
 	want := said(paths, blobStored, blobThere, blobUnnamed)
-	if stdout, stderr, code := runProgram(t, "logserver", blobAdd...); code != 1 || stdout != want {
+	if stdout, stderr, code := runtest.Run(t, "logserver", blobAdd...); code != 1 || stdout != want {
 		t.Errorf("blob add: exit %d\n%s%swant\n%s", code, stdout, stderr, want)
 	}
-	if status, body := get(t, leader.url+"/blob/sha256/"+sum.String()); status != 200 || string(body) != string(sent[0].Data) {
+	if status, body := get(t, leader.URL+"/blob/sha256/"+sum.String()); status != 200 || string(body) != string(sent[0].Data) {
 		t.Errorf("the file that was put back: %d", status)
 	}
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT * FROM actions"); err != nil || !strings.Contains(out, "blob-add") || !strings.Contains(out, sum.String()) {

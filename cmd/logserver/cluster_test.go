@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/internal/trillianserver"
 	"github.com/tuflog/tuflog/log/api"
@@ -27,7 +29,7 @@ type sharedWorld struct {
 	postgres       *postgresserver.Server
 	trillian       *trillianserver.Servers
 	storage, state string
-	fronts         []*service
+	fronts         []*runtest.Service
 }
 
 // newServers starts PostgreSQL and Trillian, or skips the test where there is no
@@ -40,9 +42,9 @@ func newServers(t *testing.T) *sharedWorld {
 	if _, err := postgresserver.Find(); err != nil {
 		t.Skip(err)
 	}
-	w := &sharedWorld{world: &world{dir: t.TempDir()}}
+	w := &sharedWorld{world: &world{World: &runtest.World{Dir: t.TempDir()}}}
 	var err error
-	if w.postgres, err = postgresserver.Start(t.Context(), postgresserver.Config{Dir: w.path("postgres")}); err != nil {
+	if w.postgres, err = postgresserver.Start(t.Context(), postgresserver.Config{Dir: w.Path("postgres")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.postgres.Kill() })
@@ -67,7 +69,7 @@ func newServers(t *testing.T) *sharedWorld {
 func newSharedWorld(t *testing.T) *sharedWorld {
 	t.Helper()
 	w := newServers(t)
-	stdout, stderr, code := runProgram(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log", "--storage", "trillian://"+w.trillian.Target(), "--state", w.state)
+	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://"+w.trillian.Target(), "--state", w.state)
 	found := regexp.MustCompile(`--storage (trillian://\S+/\d+) `).FindStringSubmatch(stderr)
 	if code != 0 || found == nil {
 		t.Fatalf("init: exit %d\n%s", code, stderr)
@@ -77,44 +79,36 @@ func newSharedWorld(t *testing.T) *sharedWorld {
 		t.Fatal(err)
 	}
 	w.serve(t, strings.TrimSpace(stdout), "--storage", w.storage, "--state", w.state)
-	w.fronts = []*service{w.log, w.addFront(t, "log2", true)}
+	w.fronts = []*runtest.Service{w.Log, w.addFront(t, "log2", true)}
 	return w
 }
 
 // addFront starts another front end, with or without the log's key.
-func (w *sharedWorld) addFront(t *testing.T, name string, key bool) *service {
+func (w *sharedWorld) addFront(t *testing.T, name string, key bool) *runtest.Service {
 	t.Helper()
-	if err := os.CopyFS(w.path(name), os.DirFS(w.path("log"))); err != nil {
+	if err := os.CopyFS(w.Path(name), os.DirFS(w.Path("log"))); err != nil {
 		t.Fatal(err)
 	}
 	if !key {
-		if err := os.Remove(w.path(name) + "/log.key"); err != nil {
+		if err := os.Remove(w.Path(name) + "/log.key"); err != nil {
 			t.Fatal(err)
 		}
-	} else if err := os.Chmod(w.path(name)+"/log.key", 0o600); err != nil {
+	} else if err := os.Chmod(w.Path(name)+"/log.key", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(w.path(name)+"/registration.token", 0o600); err != nil {
+	if err := os.Chmod(w.Path(name)+"/registration.token", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &service{name: "logserver", args: []string{"serve", "--dir", w.path(name), "--policy", w.path("policy"), "--storage", w.storage, "--state", w.state}}
-	s.start(t)
-	t.Cleanup(func() {
-		s.end(t, os.Kill)
-		if t.Failed() {
-			t.Logf("stderr of %s:\n%s", name, s.stderr())
-		}
-	})
-	return s
+	return runtest.Serve(t, "logserver", "serve", "--dir", w.Path(name), "--policy", w.Path("policy"), "--storage", w.storage, "--state", w.state)
 }
 
 // leads waits for one of the front ends to lead and returns it first.
-func (w *sharedWorld) leads(t *testing.T) (leader, other *service) {
+func (w *sharedWorld) leads(t *testing.T) (leader, other *runtest.Service) {
 	t.Helper()
-	eventually(t, "a front end leads", func() bool {
+	runtest.Eventually(t, "a front end leads", func() bool {
 		for i, s := range w.fronts {
-			text := s.stderr()
-			if s.cmd != nil && strings.Count(text, `msg="leading the log"`) > strings.Count(text, "not leading the log any more") {
+			text := s.Said()
+			if s.Running() && strings.Count(text, `msg="leading the log"`) > strings.Count(text, "not leading the log any more") {
 				leader, other = s, w.fronts[1-i]
 				return true
 			}
@@ -124,20 +118,31 @@ func (w *sharedWorld) leads(t *testing.T) (leader, other *service) {
 	return leader, other
 }
 
-func (w *sharedWorld) clientOf(t *testing.T, s *service) *api.Client {
+func (w *sharedWorld) clientOf(t *testing.T, s *runtest.Service) *api.Client {
 	t.Helper()
-	token, err := os.ReadFile(w.path("log") + "/registration.token")
+	token, err := os.ReadFile(w.Path("log") + "/registration.token")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &api.Client{Base: s.url, Token: strings.TrimSpace(string(token))}
+	return &api.Client{Base: s.URL, Token: strings.TrimSpace(string(token))}
+}
+
+// registerAt registers a vendor's repository at a front end and returns its ID.
+func (w *sharedWorld) registerAt(t *testing.T, s *runtest.Service, v *testvendor.Vendor) string {
+	t.Helper()
+	_, root := v.File("root")
+	res, err := w.clientOf(t, s).Register(withTimeout(t, process.Patience), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Repository
 }
 
 // submitAt submits a release at a front end and returns the index of its targets.
-func (w *sharedWorld) submitAt(t *testing.T, s *service, repository string, v *testvendor.Vendor, content string) int64 {
+func (w *sharedWorld) submitAt(t *testing.T, s *runtest.Service, repository string, v *testvendor.Vendor, content string) int64 {
 	t.Helper()
 	files := release(t, v, content)
-	res, err := w.clientOf(t, s).Submit(withTimeout(t, patience), repository, files)
+	res, err := w.clientOf(t, s).Submit(withTimeout(t, process.Patience), repository, files)
 	if err != nil || !res.Done || len(res.Results) != 1 {
 		t.Fatalf("submit %s: %+v, %v", content, res, err)
 	}
@@ -171,12 +176,12 @@ func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
 		"/v1/repositories", "/v1/repositories/" + repository, "/v1/repositories/" + repository + "/roles/targets", "/v1/lookup/path/app.bin",
 	}
 	for _, path := range paths {
-		status, want := get(t, w.fronts[0].url+path)
+		status, want := get(t, w.fronts[0].URL+path)
 		if status != 200 {
 			t.Errorf("GET %s: %d %s", path, status, want)
 		}
 		for _, s := range w.fronts[1:] {
-			if status, got := get(t, s.url+path); status != 200 || !bytes.Equal(got, want) {
+			if status, got := get(t, s.URL+path); status != 200 || !bytes.Equal(got, want) {
 				t.Errorf("GET %s: %d\n%s\nelsewhere\n%s", path, status, got, want)
 			}
 		}
@@ -189,19 +194,14 @@ func TestFrontEnds(t *testing.T) {
 	w := newSharedWorld(t)
 	leader, follower := w.leads(t)
 	v := newVendor(t)
-	_, root := v.File("root")
-	res, err := w.clientOf(t, follower).Register(withTimeout(t, patience), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := res.Repository
+	id := w.registerAt(t, follower, v)
 	var indices []int64
 	for n := range 4 {
-		indices = append(indices, w.submitAt(t, []*service{leader, follower}[n%2], id, v, fmt.Sprint("version ", n)))
+		indices = append(indices, w.submitAt(t, []*runtest.Service{leader, follower}[n%2], id, v, fmt.Sprint("version ", n)))
 	}
 	w.same(t, id, indices[3])
 
-	leader.end(t, syscall.SIGKILL)
+	leader.End(t, syscall.SIGKILL)
 	began := time.Now()
 	indices = append(indices, w.submitAt(t, follower, id, v, "after the kill"))
 	if took := time.Since(began); took > 5*time.Second {
@@ -209,13 +209,13 @@ func TestFrontEnds(t *testing.T) {
 	} else {
 		t.Logf("killed: the log stood still for %v", took)
 	}
-	leader.start(t)
+	leader.Start(t)
 	indices = append(indices, w.submitAt(t, leader, id, v, "through the one that was killed"))
 	w.same(t, id, indices[5])
 
 	// A front end that is told to stop hands over at once.
 	leader, follower = w.leads(t)
-	if code := leader.end(t, syscall.SIGTERM); code != 0 {
+	if code := leader.End(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("stopped: exit %d", code)
 	}
 	began = time.Now()
@@ -228,7 +228,7 @@ func TestFrontEnds(t *testing.T) {
 	if !slices.Equal(indices, []int64{1, 2, 3, 4, 5, 6, 7}) {
 		t.Errorf("the releases are at %v", indices)
 	}
-	leader.start(t)
+	leader.Start(t)
 
 	reader := w.addFront(t, "log3", false)
 	w.fronts = append(w.fronts, reader)
@@ -237,16 +237,16 @@ func TestFrontEnds(t *testing.T) {
 		t.Errorf("at %d", index)
 	}
 	for _, s := range w.fronts[:2] {
-		s.end(t, syscall.SIGTERM)
+		s.End(t, syscall.SIGTERM)
 	}
-	eventually(t, "it says that nobody leads", func() bool {
-		status, body := get(t, reader.url+"/readyz")
+	runtest.Eventually(t, "it says that nobody leads", func() bool {
+		status, body := get(t, reader.URL+"/readyz")
 		return status == 503 && bytes.Contains(body, []byte("no front end leads"))
 	})
-	if status, body := get(t, reader.url+"/v1/entries/8/proof"); status != 200 {
+	if status, body := get(t, reader.URL+"/v1/entries/8/proof"); status != 200 {
 		t.Errorf("without a leader: %d %s", status, body)
 	}
-	if code := reader.end(t, syscall.SIGTERM); code != 0 {
+	if code := reader.End(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("the reader: exit %d", code)
 	}
 }
@@ -254,17 +254,17 @@ func TestFrontEnds(t *testing.T) {
 // What does not fit together is refused.
 func TestFrontEndRefuses(t *testing.T) {
 	w := newServers(t)
-	at := []string{"--dir", w.path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}
-	vkey := must(t, "logserver", append([]string{"init"}, at...)...)
-	if err := os.WriteFile(w.path("policy"), fmt.Appendf(nil, "log %s\nquorum none\n", vkey), 0o600); err != nil {
+	at := []string{"--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}
+	vkey := runtest.Must(t, "logserver", append([]string{"init"}, at...)...)
+	if err := os.WriteFile(w.Path("policy"), fmt.Appendf(nil, "log %s\nquorum none\n", vkey), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	again := slices.Clone(at)
-	again[1] = w.path("other")
-	if _, stderr, code := runProgram(t, "logserver", append([]string{"init"}, again...)...); code != 2 || !strings.Contains(stderr, "has log") {
+	again[1] = w.Path("other")
+	if _, stderr, code := runtest.Run(t, "logserver", append([]string{"init"}, again...)...); code != 2 || !strings.Contains(stderr, "has log") {
 		t.Errorf("a second log in one database: exit %d\n%s", code, stderr)
 	}
-	serve := []string{"serve", "--dir", w.path("log"), "--policy", w.path("policy"), "--listen", "127.0.0.1:0"}
+	serve := []string{"serve", "--dir", w.Path("log"), "--policy", w.Path("policy"), "--listen", "127.0.0.1:0"}
 	for _, tt := range []struct {
 		args []string
 		want string
@@ -274,7 +274,7 @@ func TestFrontEndRefuses(t *testing.T) {
 		{[]string{"--storage", "https://example", "--state", w.state}, "want trillian://"},
 		{[]string{"--storage", "trillian://" + w.trillian.Target() + "/1", "--state", w.postgres.URL("trillian2")}, "trillian2"},
 	} {
-		if _, stderr, code := runProgram(t, "logserver", append(serve, tt.args...)...); code != 2 || !strings.Contains(stderr, tt.want) {
+		if _, stderr, code := runtest.Run(t, "logserver", append(serve, tt.args...)...); code != 2 || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%v: exit %d\n%s\nwant %q", tt.args, code, stderr, tt.want)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 )
@@ -24,13 +26,13 @@ func (w *sharedWorld) sql(t *testing.T, statement string) {
 // tool runs a command on the shared log.
 func (w *sharedWorld) tool(t *testing.T, name string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	return runProgram(t, "logserver", append([]string{name, "--dir", w.path("log"), "--storage", w.storage, "--state", w.state}, args...)...)
+	return runtest.Run(t, "logserver", append([]string{name, "--dir", w.Path("log"), "--storage", w.storage, "--state", w.state}, args...)...)
 }
 
 func (w *sharedWorld) stop(t *testing.T, code int) {
 	t.Helper()
 	for _, s := range w.fronts {
-		if got := s.end(t, syscall.SIGTERM); got != code {
+		if got := s.End(t, syscall.SIGTERM); got != code {
 			t.Errorf("a front end: exit %d, want %d", got, code)
 		}
 	}
@@ -51,25 +53,21 @@ func TestFrontEndTools(t *testing.T) {
 	w := newSharedWorld(t)
 	leader, _ := w.leads(t)
 	v := newVendor(t)
-	_, root := v.File("root")
-	res, err := w.clientOf(t, leader).Register(withTimeout(t, patience), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.submitAt(t, leader, res.Repository, v, "1")
+	id := w.registerAt(t, leader, v)
+	w.submitAt(t, leader, id, v, "1")
 	st := w.statusOf(t, 0)
-	if st.Leader != leader.url || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root || st.Epoch == 0 || *st.Trillian != *st.Storage {
+	if st.Leader != leader.URL || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root || st.Epoch == 0 || *st.Trillian != *st.Storage {
 		t.Errorf("status: %+v", st)
 	}
 	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
 		t.Errorf("fsck of a log that is served: exit %d\n%s%s", code, stdout, stderr)
 	}
-	if _, stderr, code := w.tool(t, "freeze", "--policy", w.path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, leader.url) {
+	if _, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, leader.URL) {
 		t.Errorf("freeze of a log that is served: exit %d\n%s", code, stderr)
 	}
 	w.statusInTrouble(t)
 	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
-	w.submitAt(t, leader, res.Repository, v, "2")
+	w.submitAt(t, leader, id, v, "2")
 	w.stop(t, 0)
 	if st := w.statusOf(t, 0); st.Served || st.Leader != "" {
 		t.Errorf("status of a log that is not served: %+v", st)
@@ -81,13 +79,13 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("status with an old ledger: %+v", st)
 	}
 	for _, s := range w.fronts {
-		s.start(t)
-		eventually(t, "/readyz says why nobody leads", func() bool {
-			status, body := get(t, s.url+"/readyz")
+		s.Start(t)
+		runtest.Eventually(t, "/readyz says why nobody leads", func() bool {
+			status, body := get(t, s.URL+"/readyz")
 			return status == 503 && bytes.Contains(body, []byte("restored from an old copy"))
 		})
 	}
-	w.same(t, res.Repository, 2)
+	w.same(t, id, 2)
 	w.stop(t, 2)
 	stdout, stderr, code := w.tool(t, "resume", "--i-know", "ledger-behind")
 	if code != 0 || !strings.Contains(stdout, "size 3") {
@@ -107,16 +105,16 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("fsck afterwards: exit %d\n%s%s", code, stdout, stderr)
 	}
 
-	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "frozen at size 3") {
+	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "frozen at size 3") {
 		t.Errorf("freeze: exit %d\n%s%s", code, stdout, stderr)
 	}
 	for _, s := range w.fronts {
-		s.start(t)
+		s.Start(t)
 	}
 	w.leads(t)
-	w.same(t, res.Repository, 2)
+	w.same(t, id, 2)
 	for _, s := range w.fronts {
-		_, err := w.clientOf(t, s).Submit(withTimeout(t, patience), res.Repository, release(t, v, "3"))
+		_, err := w.clientOf(t, s).Submit(withTimeout(t, process.Patience), id, release(t, v, "3"))
 		var problem *api.ProblemError
 		if !errors.As(err, &problem) || problem.Code != api.CodeFrozen {
 			t.Errorf("a submission to a frozen log: %v", err)

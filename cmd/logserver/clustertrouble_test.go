@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -81,7 +82,7 @@ func (l *vendors) moves(t *testing.T) time.Duration {
 	l.mu.Lock()
 	had := len(l.acknowledged)
 	l.mu.Unlock()
-	eventually(t, "the log takes submissions", func() bool {
+	runtest.Eventually(t, "the log takes submissions", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return len(l.acknowledged) >= had+8
@@ -112,13 +113,9 @@ func TestFrontEndsInTrouble(t *testing.T) {
 	}{
 		{"the leader hangs", func() {
 			leader, _ := w.leads(t)
-			if err := leader.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			leader.Signal(t, syscall.SIGSTOP)
 			t.Logf("another leads after %v", l.moves(t))
-			if err := leader.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
+			leader.Signal(t, syscall.SIGCONT)
 		}},
 		{"the database is killed", func() {
 			if err := errors.Join(w.postgres.Kill(), w.postgres.Restart(t.Context())); err != nil {
@@ -154,12 +151,12 @@ func TestFrontEndsInTrouble(t *testing.T) {
 func (w *sharedWorld) holds(t *testing.T, acknowledged map[int64]verify.Digest) {
 	t.Helper()
 	var cp *proofs.SignedCheckpoint
-	eventually(t, "both serve the same checkpoint", func() bool {
+	runtest.Eventually(t, "both serve the same checkpoint", func() bool {
 		var trees []proofs.Tree
 		for _, s := range w.fronts {
-			_, body := get(t, s.url+"/checkpoint")
+			_, body := get(t, s.URL+"/checkpoint")
 			var err error
-			if cp, err = w.policy.OpenCheckpoint(body); err != nil {
+			if cp, err = w.Policy.OpenCheckpoint(body); err != nil {
 				t.Fatal(err)
 			}
 			trees = append(trees, cp.Tree)
@@ -169,7 +166,7 @@ func (w *sharedWorld) holds(t *testing.T, acknowledged map[int64]verify.Digest) 
 	seen := map[string]int64{}
 	var edge proofs.Edge
 	for first := int64(0); first < cp.Tree.N; first += 256 {
-		_, body := get(t, w.fronts[0].url+"/"+proofs.EntriesPath(first/256, int(min(256, cp.Tree.N-first))))
+		_, body := get(t, w.fronts[0].URL+"/"+proofs.EntriesPath(first/256, int(min(256, cp.Tree.N-first))))
 		entries, err := proofs.ParseEntries(body)
 		if err != nil {
 			t.Fatal(err)

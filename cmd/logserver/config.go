@@ -138,7 +138,7 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(s)
 			if addrErr != nil {
-				return nil, fmt.Errorf("trusted proxy %q: %w", s, err)
+				return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a network such as 10.0.0.0/8", s)
 			}
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}

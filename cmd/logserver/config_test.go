@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -89,7 +90,7 @@ func TestConfigFileMistakes(t *testing.T) {
 			t.Errorf("%q: %v, want %q", tt.text, err, tt.want)
 		}
 	}
-	if _, stderr, code := runProgram(t, "logserver", "serve", "--config", "/none"); code != 2 || !strings.Contains(stderr, "/none") {
+	if _, stderr, code := runtest.Run(t, "logserver", "serve", "--config", "/none"); code != 2 || !strings.Contains(stderr, "/none") {
 		t.Errorf("a file that is not there: exit %d, %s", code, stderr)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/agentkey"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
@@ -43,6 +44,9 @@ just the keys and the token. Copy it, in private, for each further front end.`,
   logserver init --dir ./log --origin log.example/tuf --storage trillian://10.0.0.9:8090 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cli.CheckName(made.origin); err != nil {
+				return fmt.Errorf("--origin: %w", err)
+			}
 			if on.on() {
 				vkey, err := initializeShared(cmd.Context(), at, &on, made)
 				if err == nil {
@@ -81,6 +85,7 @@ What to hand out:
                              log %s https://...
   to vendors, in private   the registration token in %s
   to devices, as well      the repository's id, which registering it returns
+                           (publisher submit prints it)
 Next: write the policy with the witnesses' keys and URLs, then
   logserver serve %s
 Keep the ledger %s on another disk than the log, and never restore it from a backup.

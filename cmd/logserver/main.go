@@ -66,7 +66,7 @@ type place struct{ dir, ledger, config string }
 
 // flags adds the flags every command needs.
 func (p *place) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.config, "config", "", "file with lines \"key = value\"; the keys are flags of logserver serve, which come first")
+	cmd.Flags().StringVar(&p.config, "config", "", "file with settings, lines \"key = value\" named like the flags of logserver serve; flags given here go before")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if p.config == "" {
 			return nil

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
@@ -38,7 +40,7 @@ type acknowledged struct {
 func newMoving(t *testing.T) *moving {
 	t.Helper()
 	m := &moving{sharedWorld: newServers(t), vendor: newVendor(t)}
-	m.serve(t, must(t, "logserver", "init", "--dir", m.path("log"), "--origin", "test.example/log"), "--open-registration")
+	m.serve(t, runtest.Must(t, "logserver", "init", "--dir", m.Path("log"), "--origin", "test.example/log"), "--open-registration")
 	m.id = m.register(t, m.vendor)
 	m.storage = "trillian://" + m.trillian.Target()
 	return m
@@ -49,15 +51,15 @@ func (m *moving) grow(t *testing.T, n int) proofs.Checkpoint {
 	t.Helper()
 	for range n {
 		files := release(t, m.vendor, fmt.Sprintf("version %d", len(m.old)))
-		res, err := m.client.Submit(withTimeout(t, patience), m.id, files)
+		res, err := m.client.Submit(withTimeout(t, process.Patience), m.id, files)
 		if err != nil || !res.Done || len(res.Results) != 1 {
 			t.Fatalf("submit: %+v, %v", res, err)
 		}
 		m.check(t, m.id, files, res.Results[0])
 		m.old = append(m.old, acknowledged{files, res.Results[0]})
 	}
-	_, body := get(t, m.log.url+"/checkpoint")
-	cp, err := m.policy.OpenCheckpoint(body)
+	_, body := get(t, m.Log.URL+"/checkpoint")
+	cp, err := m.Policy.OpenCheckpoint(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,25 +68,25 @@ func (m *moving) grow(t *testing.T, n int) proofs.Checkpoint {
 
 func (m *moving) migrate(t *testing.T) (stdout, stderr string, code int) {
 	t.Helper()
-	return runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", m.storage, "--state", m.state)
+	return runtest.Run(t, "logserver", "migrate", "--dir", m.Path("log"), "--storage", m.storage, "--state", m.state)
 }
 
 // serveMoved starts two front ends, one of them where the log was served before,
 // and checks that nobody notices.
 func (m *moving) serveMoved(t *testing.T) {
 	t.Helper()
-	m.log.args = append(m.log.args, "--storage", m.storage, "--state", m.state)
-	m.log.start(t)
-	m.fronts = []*service{m.log, m.addFront(t, "log2", true)}
+	m.Log.Args = append(m.Log.Args, "--storage", m.storage, "--state", m.state)
+	m.Log.Start(t)
+	m.fronts = []*runtest.Service{m.Log, m.addFront(t, "log2", true)}
 	m.leads(t)
 	for _, a := range m.old {
 		m.check(t, m.id, a.files, a.result)
-		_, proof := get(t, m.log.url+fmt.Sprintf("/v1/entries/%d/proof", a.result.Index))
+		_, proof := get(t, m.Log.URL+fmt.Sprintf("/v1/entries/%d/proof", a.result.Index))
 		moved := a.result
 		moved.Sidecar = string(proof)
 		m.check(t, m.id, a.files, moved)
 		// Sent again, they are where they were.
-		res, err := m.client.Submit(withTimeout(t, patience), m.id, a.files)
+		res, err := m.client.Submit(withTimeout(t, process.Patience), m.id, a.files)
 		if err != nil || res.Results[0].Index != a.result.Index {
 			t.Errorf("the release at %d is %+v, %v", a.result.Index, res, err)
 		}
@@ -93,7 +95,7 @@ func (m *moving) serveMoved(t *testing.T) {
 	if after.Tree.N != m.before.Tree.N+2 {
 		t.Errorf("the log has %d entries after %d and two more", after.Tree.N, m.before.Tree.N)
 	}
-	proof, err := proofs.ConsistencyProof(m.before.Tree.N, after.Tree, httpTiles{t, m.fronts[1].url})
+	proof, err := proofs.ConsistencyProof(m.before.Tree.N, after.Tree, httpTiles{t, m.fronts[1].URL})
 	if err == nil {
 		err = proofs.VerifyConsistency(m.before.Tree, after.Tree, proof)
 	}
@@ -101,8 +103,8 @@ func (m *moving) serveMoved(t *testing.T) {
 		t.Errorf("the log is not the one it was: %v", err)
 	}
 	m.same(t, m.id, after.Tree.N-1)
-	for _, w := range m.witnesses {
-		if text := w.stderr(); regexp.MustCompile(`(?i)fork|rollback|inconsistent|refus`).MatchString(text) {
+	for _, w := range m.Witnesses {
+		if text := w.Said(); regexp.MustCompile(`(?i)fork|rollback|inconsistent|refus`).MatchString(text) {
 			t.Errorf("a witness complains:\n%s", text)
 		}
 	}
@@ -112,7 +114,7 @@ func (m *moving) serveMoved(t *testing.T) {
 // audit replays the log with an auditor's state that lasts.
 func (m *moving) audit(t *testing.T) {
 	t.Helper()
-	if stdout, stderr, code := runProgram(t, "auditor", "replay", "--log", m.log.url, "--policy", m.path("policy"), "--state", m.path("audit")); code != m.audited {
+	if stdout, stderr, code := runtest.Run(t, "auditor", "replay", "--log", m.Log.URL, "--policy", m.Path("policy"), "--state", m.Path("audit")); code != m.audited {
 		t.Errorf("the auditor: exit %d\n%s%s", code, stdout, stderr)
 	}
 }
@@ -141,12 +143,12 @@ func TestMigrate(t *testing.T) {
 	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "in use by another process") {
 		t.Errorf("migrate a log that is served: exit %d\n%s", code, stderr)
 	}
-	m.stop1(t)
-	ledger, err := os.ReadFile(m.path("log.ledger/ledger"))
+	m.Log.Stop(t)
+	ledger, err := os.ReadFile(m.Path("log.ledger/ledger"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	published, err := os.ReadFile(m.path("log/checkpoint"))
+	published, err := os.ReadFile(m.Path("log/checkpoint"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,7 @@ func TestMigrate(t *testing.T) {
 	m.refusedAfter(t)
 	m.serveMoved(t)
 	for _, s := range m.fronts {
-		s.end(t, syscall.SIGTERM)
+		s.End(t, syscall.SIGTERM)
 	}
 	if stdout, stderr, code := m.tool(t, "fsck", "--judge"); code != 0 {
 		t.Errorf("fsck: exit %d\n%s%s", code, stdout, stderr)
@@ -189,32 +191,24 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// stop1 stops the log where it is served from its directory.
-func (m *moving) stop1(t *testing.T) {
-	t.Helper()
-	if code := m.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Fatalf("SIGTERM: exit %d", code)
-	}
-}
-
 // refusedAfter checks that nothing writes the log in its old directory.
 func (m *moving) refusedAfter(t *testing.T) {
 	t.Helper()
-	dir, policy := m.path("log"), m.path("policy")
+	dir, policy := m.Path("log"), m.Path("policy")
 	for _, args := range [][]string{
 		{"serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"},
 		{"freeze", "--dir", dir, "--policy", policy, "--i-know"},
 		{"resume", "--dir", dir, "--i-know", "ledger-lost"},
 		{"resume", "--dir", dir, "--i-know", "ledger-behind"},
 		// Another ledger does not help.
-		{"resume", "--dir", dir, "--ledger", m.path("ledger2"), "--i-know", "ledger-lost"},
+		{"resume", "--dir", dir, "--ledger", m.Path("ledger2"), "--i-know", "ledger-lost"},
 	} {
-		_, stderr, code := runProgram(t, "logserver", args...)
+		_, stderr, code := runtest.Run(t, "logserver", args...)
 		if code != 2 || !strings.Contains(stderr, `was moved on `) || !strings.Contains(stderr, `PostgreSQL database "tuflog"`) {
 			t.Errorf("%v: exit %d\n%s", args, code, stderr)
 		}
 	}
-	stdout, stderr, code := runProgram(t, "logserver", "status", "--dir", dir)
+	stdout, stderr, code := runtest.Run(t, "logserver", "status", "--dir", dir)
 	if code != 1 || !strings.Contains(stdout, "(moved)") || !strings.Contains(stdout, "must never be written here again") {
 		t.Errorf("status: exit %d\n%s%s", code, stdout, stderr)
 	}
@@ -227,10 +221,10 @@ func TestMigrateInterrupted(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 3)
 	m.audit(t)
-	m.stop1(t)
+	m.Log.Stop(t)
 	interrupted := errors.New("interrupted by the test")
 	for _, stage := range []string{"begun", "entries copied", "copied", "verified", "retired", "handed over"} {
-		flags := &migrateFlags{place: place{dir: m.path("log")}, shared: shared{storageURL: m.storage, stateURL: m.state}}
+		flags := &migrateFlags{place: place{dir: m.Path("log")}, shared: shared{storageURL: m.storage, stateURL: m.state}}
 		reached := false
 		flags.after = func(s string) error {
 			reached = reached || s == stage
@@ -267,10 +261,10 @@ func (m *moving) standsStill(t *testing.T, stage string) {
 		t.Fatal(err)
 	}
 	number := regexp.MustCompile(`\d+`).FindString(tree)
-	serve := []string{"serve", "--dir", m.path("log"), "--policy", m.path("policy"), "--listen", "127.0.0.1:0", "--storage", m.storage + "/" + number, "--state", m.state}
+	serve := []string{"serve", "--dir", m.Path("log"), "--policy", m.Path("policy"), "--listen", "127.0.0.1:0", "--storage", m.storage + "/" + number, "--state", m.state}
 	handedOver := stage == "handed over"
 	if !handedOver {
-		if _, stderr, code := runProgram(t, "logserver", serve...); code != 2 || !strings.Contains(stderr, "logserver migrate completes it") {
+		if _, stderr, code := runtest.Run(t, "logserver", serve...); code != 2 || !strings.Contains(stderr, "logserver migrate completes it") {
 			t.Errorf("after %q a front end serves: exit %d\n%s", stage, code, stderr)
 		}
 	}
@@ -278,9 +272,9 @@ func (m *moving) standsStill(t *testing.T, stage string) {
 		m.refusedAfter(t)
 		return
 	}
-	m.log.start(t)
+	m.Log.Start(t)
 	m.before = m.grow(t, 1)
-	m.stop1(t)
+	m.Log.Stop(t)
 }
 
 // Killed at any time, it goes on all the same.
@@ -288,11 +282,11 @@ func TestMigrateKilled(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 3)
 	m.audit(t)
-	m.stop1(t)
+	m.Log.Stop(t)
 	for _, line := range []string{"begun", "entries copied", "copied", "verified", "retired"} {
-		s := &service{name: "logserver", args: []string{"migrate", "--dir", m.path("log"), "--storage", m.storage, "--state", m.state}}
-		if !s.killAt(t, line) {
-			t.Logf("it ended before it was killed at %q:\n%s", line, s.stderr())
+		s := &runtest.Service{Name: "logserver", Args: []string{"migrate", "--dir", m.Path("log"), "--storage", m.storage, "--state", m.state}}
+		if !s.KillAt(t, line) {
+			t.Logf("it ended before it was killed at %q:\n%s", line, s.Said())
 		}
 	}
 	stdout, stderr, code := m.migrate(t)
@@ -311,15 +305,15 @@ func TestMigrateKilled(t *testing.T) {
 func TestMigrateRefuses(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 1)
-	m.stop1(t)
+	m.Log.Stop(t)
 	target := m.storage
 	refused := func(want, storage, state string) {
 		t.Helper()
-		_, stderr, code := runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", storage, "--state", state)
+		_, stderr, code := runtest.Run(t, "logserver", "migrate", "--dir", m.Path("log"), "--storage", storage, "--state", state)
 		if code != 2 || !strings.Contains(stderr, want) {
 			t.Errorf("exit %d, want %q\n%s", code, want, stderr)
 		}
-		if err := log.ReadMoved(m.path("log.ledger")); err != nil {
+		if err := log.ReadMoved(m.Path("log.ledger")); err != nil {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -331,16 +325,16 @@ func TestMigrateRefuses(t *testing.T) {
 	if err := m.postgres.CreateDatabase(t.Context(), "other"); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "logserver", "init", "--dir", m.path("other"), "--origin", "other.example/log", "--storage", target, "--state", m.postgres.URL("other"))
+	runtest.Must(t, "logserver", "init", "--dir", m.Path("other"), "--origin", "other.example/log", "--storage", target, "--state", m.postgres.URL("other"))
 	refused(`has log "other.example/log"`, target, m.postgres.URL("other"))
 	if err := m.postgres.CreateDatabase(t.Context(), "same"); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "logserver", "init", "--dir", m.path("same"), "--origin", "test.example/log", "--storage", target, "--state", m.postgres.URL("same"))
+	runtest.Must(t, "logserver", "init", "--dir", m.Path("same"), "--origin", "test.example/log", "--storage", target, "--state", m.postgres.URL("same"))
 	refused("from elsewhere", target, m.postgres.URL("same"))
 
 	// A damaged log is not moved.
-	entries := m.path("log/tree/tile/entries/000.p/2")
+	entries := m.Path("log/tree/tile/entries/000.p/2")
 	before, err := os.ReadFile(entries)
 	if err != nil {
 		t.Fatal(err)
@@ -362,12 +356,12 @@ func TestMigrateRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, state := range []string{m.postgres.URL("empty"), m.postgres.URL("same")} {
-		_, stderr, code := runProgram(t, "logserver", "migrate", "--dir", m.path("log"), "--storage", target, "--state", state)
+		_, stderr, code := runtest.Run(t, "logserver", "migrate", "--dir", m.Path("log"), "--storage", target, "--state", state)
 		if code != 2 || !strings.Contains(stderr, "which is not this database") {
 			t.Errorf("to another place: exit %d\n%s", code, stderr)
 		}
 	}
-	names, err := filepath.Glob(m.path("log.ledger/*"))
+	names, err := filepath.Glob(m.Path("log.ledger/*"))
 	if err != nil || !slices.ContainsFunc(names, func(n string) bool { return filepath.Base(n) == "ledger.migrated" }) {
 		t.Errorf("the ledger's directory has %v, %v", names, err)
 	}

@@ -17,7 +17,7 @@ import (
 // run migrates in this process. at is called when a stage is complete.
 func (m *moving) run(t *testing.T, at func(stage string) error) (stderr string, err error) {
 	t.Helper()
-	flags := &migrateFlags{place: place{dir: m.path("log")}, shared: shared{storageURL: m.storage, stateURL: m.state}, after: at}
+	flags := &migrateFlags{place: place{dir: m.Path("log")}, shared: shared{storageURL: m.storage, stateURL: m.state}, after: at}
 	var text bytes.Buffer
 	_, err = migrate(t.Context(), flags, &text)
 	m.storage = flags.storageURL
@@ -27,7 +27,7 @@ func (m *moving) run(t *testing.T, at func(stage string) error) (stderr string, 
 // withhold removes the file of an old release, as an operator may have to.
 func (m *moving) withhold(t *testing.T, n int) {
 	t.Helper()
-	db, err := sql.Open("sqlite", m.path("log/blobs.db"))
+	db, err := sql.Open("sqlite", m.Path("log/blobs.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestMigrateVerifies(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 4)
 	m.audit(t)
-	m.stop1(t)
+	m.Log.Stop(t)
 	m.withhold(t, 1)
 	sum := verify.Sum(m.old[0].files[0].Data)
 	for _, tt := range []struct{ damage, repair, says string }{
@@ -75,7 +75,7 @@ func TestMigrateVerifies(t *testing.T) {
 		if !strings.Contains(stderr, tt.says) || !strings.Contains(fmt.Sprint(err), "not what it should be") {
 			t.Errorf("%q: %v\n%s", tt.says, err, stderr)
 		}
-		if err := log.ReadMoved(m.path("log.ledger")); err != nil {
+		if err := log.ReadMoved(m.Path("log.ledger")); err != nil {
 			t.Errorf("%q: the ledger is retired: %v", tt.says, err)
 		}
 		m.sql(t, tt.repair)
@@ -99,7 +99,7 @@ func TestMigrateLosesLease(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 2)
 	m.audit(t)
-	m.stop1(t)
+	m.Log.Stop(t)
 	for _, tt := range []struct {
 		at      string
 		retired bool
@@ -115,7 +115,7 @@ func TestMigrateLosesLease(t *testing.T) {
 		}
 		var moved *log.MovedError
 		// Between "verified" and the retiring it may have been noticed.
-		if got := errors.As(log.ReadMoved(m.path("log.ledger")), &moved); got != tt.retired && tt.at != "verified" || got && moved.Arrived {
+		if got := errors.As(log.ReadMoved(m.Path("log.ledger")), &moved); got != tt.retired && tt.at != "verified" || got && moved.Arrived {
 			t.Errorf("after %q: the ledger is retired: %v", tt.at, got)
 		}
 	}

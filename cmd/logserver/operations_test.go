@@ -10,13 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -27,30 +28,28 @@ func TestOperations(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Fatalf("SIGTERM: exit %d", code)
-	}
-	if err := os.WriteFile(w.path("log/repository.tokens"), []byte(id+" the-vendors-own-token\n"), 0o600); err != nil {
+	w.Log.Stop(t)
+	if err := os.WriteFile(w.Path("log/repository.tokens"), []byte(id+" the-vendors-own-token\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := "dir = " + w.path("log") + "\npolicy = " + w.path("policy") + "\nclosed-registration = true\nmetrics-listen = 127.0.0.1:0\nlog-format = json\nquota = 0.001/2\n"
-	if err := os.WriteFile(w.path("conf"), []byte(config), 0o600); err != nil {
+	config := "dir = " + w.Path("log") + "\npolicy = " + w.Path("policy") + "\nclosed-registration = true\nmetrics-listen = 127.0.0.1:0\nlog-format = json\nquota = 0.001/2\n"
+	if err := os.WriteFile(w.Path("conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	socket := w.path("notify")
+	socket := w.Path("notify")
 	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer notified.Close()
 	t.Setenv("NOTIFY_SOCKET", socket)
-	w.log = &service{name: "logserver", url: w.log.url, args: []string{"serve", "--config", w.path("conf")}}
-	w.log.start(t)
+	w.Log = &runtest.Service{Name: "logserver", URL: w.Log.URL, Args: []string{"serve", "--config", w.Path("conf")}}
+	w.Log.Start(t)
 	heard(t, notified, "READY=1")
 
 	// Outsiders have two submissions each; the vendor's do not run out.
 	send := func(token, from string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", w.log.url+"/v1/repositories/"+id+"/metadata", strings.NewReader("{}"))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", w.Log.URL+"/v1/repositories/"+id+"/metadata", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +83,9 @@ func TestOperations(t *testing.T) {
 	}
 	w.checkMetrics(t)
 
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Errorf("SIGTERM: exit %d", code)
-	}
+	w.Log.Stop(t)
 	heard(t, notified, "STOPPING=1")
-	for line := range strings.Lines(w.log.stderr()) {
+	for line := range strings.Lines(w.Log.Said()) {
 		if !json.Valid([]byte(line)) && !strings.HasPrefix(line, "listening on ") {
 			t.Errorf("not JSON: %q", line)
 		}
@@ -98,13 +95,13 @@ func TestOperations(t *testing.T) {
 func (w *world) checkMetrics(t *testing.T) {
 	t.Helper()
 	url := ""
-	for line := range strings.Lines(w.log.stderr()) {
+	for line := range strings.Lines(w.Log.Said()) {
 		var entry struct{ URL string }
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.URL != "" {
 			url = entry.URL
 		}
 	}
-	eventually(t, "the metrics say what happened", func() bool {
+	runtest.Eventually(t, "the metrics say what happened", func() bool {
 		resp, err := http.Get(url)
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +135,7 @@ func (w *world) checkMetrics(t *testing.T) {
 
 func heard(t *testing.T, c *net.UnixConn, want string) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(process.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 100)
@@ -162,26 +159,24 @@ func TestAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{dir: t.TempDir()}
-	serveAgent(t, w.path("agent"), keyring)
-	vkey := must(t, "logserver", "init", "--dir", w.path("log"), "--origin", "test.example/log", "--ssh-agent", w.path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey))
-	if _, err := os.Stat(w.path("log/log.key")); !os.IsNotExist(err) {
+	w := &world{World: &runtest.World{Dir: t.TempDir()}}
+	serveAgent(t, w.Path("agent"), keyring)
+	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey))
+	if _, err := os.Stat(w.Path("log/log.key")); !os.IsNotExist(err) {
 		t.Errorf("there is a key file: %v", err)
 	}
 	if key, err := proofs.ParseKey(vkey); err != nil || string(key.PublicKey()) != string(public) {
 		t.Errorf("%q: %v", vkey, err)
 	}
-	w.serve(t, vkey, "--open-registration", "--ssh-agent", w.path("agent"))
+	w.serve(t, vkey, "--open-registration", "--ssh-agent", w.Path("agent"))
 	w.register(t, newVendor(t))
 
 	// Without the key in the agent it does not start, and says what to do.
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Errorf("SIGTERM: exit %d", code)
-	}
+	w.Log.Stop(t)
 	if err := keyring.RemoveAll(); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr, code := runProgram(t, "logserver", w.log.args...); code != 2 || !strings.Contains(stderr, "ssh-add") {
+	if _, stderr, code := runtest.Run(t, "logserver", w.Log.Args...); code != 2 || !strings.Contains(stderr, "ssh-add") {
 		t.Errorf("without the key: exit %d, %s", code, stderr)
 	}
 }
@@ -209,14 +204,14 @@ func serveAgent(t *testing.T, socket string, keyring agent.Agent) {
 
 func TestKeyReadableByOthers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	vkey := must(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
+	vkey := runtest.Must(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
 	policy := write(t, "policy", "log "+vkey+"\nquorum none\n", 0o600)
 	for _, file := range []string{"log.key", "registration.token"} {
 		path := filepath.Join(dir, file)
 		if err := os.Chmod(path, 0o640); err != nil {
 			t.Fatal(err)
 		}
-		if _, stderr, code := runProgram(t, "logserver", "serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"); code != 2 || !strings.Contains(stderr, "chmod 600 "+path) {
+		if _, stderr, code := runtest.Run(t, "logserver", "serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"); code != 2 || !strings.Contains(stderr, "chmod 600 "+path) {
 			t.Errorf("%s readable by others: exit %d, %s", file, code, stderr)
 		}
 		if err := os.Chmod(path, 0o600); err != nil {

@@ -7,9 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -18,19 +18,12 @@ import (
 // statusOf runs logserver status and checks its exit code.
 func (w *world) statusOf(t *testing.T, wantCode int) status {
 	t.Helper()
-	stdout, stderr, code := runProgram(t, "logserver", "status", "--dir", w.path("log"), "--json")
+	stdout, stderr, code := runtest.Run(t, "logserver", "status", "--dir", w.Path("log"), "--json")
 	var st status
 	if err := json.Unmarshal([]byte(stdout), &st); err != nil || code != wantCode {
 		t.Fatalf("status: exit %d, want %d: %v\n%s%s", code, wantCode, err, stdout, stderr)
 	}
 	return st
-}
-
-func (w *world) stop(t *testing.T) {
-	t.Helper()
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Fatalf("SIGTERM: exit %d\n%s", code, w.log.stderr())
-	}
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -53,21 +46,21 @@ func TestResume(t *testing.T) {
 	}
 	v := newVendor(t)
 	id := w.register(t, v)
-	w.stop(t)
-	ledger, old := w.path("log.ledger/ledger"), w.path("old-ledger")
+	w.Log.Stop(t)
+	ledger, old := w.Path("log.ledger/ledger"), w.Path("old-ledger")
 	copyFile(t, ledger, old)
-	w.log.start(t)
+	w.Log.Start(t)
 	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
 		t.Fatal(err)
 	}
-	w.stop(t)
+	w.Log.Stop(t)
 	st := w.statusOf(t, 0)
 	if st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Ledger.Root || *st.Published != *st.Storage || *st.State != 2 {
 		t.Errorf("status: %+v", st)
 	}
 	// Where nothing is wrong, nothing is offered.
 	for _, know := range []string{"ledger-lost", "nonsense"} {
-		if _, _, code := runProgram(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", know); code != 2 {
+		if _, _, code := runtest.Run(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", know); code != 2 {
 			t.Errorf("resume from %s: exit %d", know, code)
 		}
 	}
@@ -81,30 +74,30 @@ func TestResume(t *testing.T) {
 		if err := tt.damage(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, code := runProgram(t, "logserver", append(w.log.args, "--listen", "127.0.0.1:0")...); code != 2 {
+		if _, _, code := runtest.Run(t, "logserver", append(w.Log.Args, "--listen", "127.0.0.1:0")...); code != 2 {
 			t.Fatalf("%s: served, exit %d", tt.code, code)
 		}
 		if st := w.statusOf(t, 1); st.Code != tt.code || !strings.Contains(st.Do, "--i-know "+string(tt.code)) {
 			t.Errorf("%s: status %+v", tt.code, st)
 		}
-		if stdout, _, code := runProgram(t, "logserver", "status", "--dir", w.path("log")); code != 1 || !strings.Contains(stdout, string(tt.code)) {
+		if stdout, _, code := runtest.Run(t, "logserver", "status", "--dir", w.Path("log")); code != 1 || !strings.Contains(stdout, string(tt.code)) {
 			t.Errorf("%s: exit %d, %s", tt.code, code, stdout)
 		}
 		// A checkpoint of a stranger does not do.
-		if _, _, code := runProgram(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", string(tt.code), "--checkpoint", w.path("policy")); code != 2 {
+		if _, _, code := runtest.Run(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(tt.code), "--checkpoint", w.Path("policy")); code != 2 {
 			t.Errorf("%s: resumed from rubbish, exit %d", tt.code, code)
 		}
-		must(t, "logserver", "resume", "--dir", w.path("log"), "--i-know", string(tt.code))
+		runtest.Must(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(tt.code))
 		if st := w.statusOf(t, 0); st.Ledger.Size != 2 || st.Ledger.Root != st.Storage.Root {
 			t.Errorf("%s: after resume %+v", tt.code, st)
 		}
-		w.log.start(t)
+		w.Log.Start(t)
 		if _, err := w.client.Submit(t.Context(), id, files(v)); err != nil {
 			t.Fatal(err)
 		}
-		w.stop(t)
+		w.Log.Stop(t)
 	}
-	actions, err := os.ReadFile(filepath.Join(w.path("log.ledger"), log.ActionsFile))
+	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), log.ActionsFile))
 	if lines := strings.Split(strings.TrimSpace(string(actions)), "\n"); err != nil || len(lines) != 2 ||
 		!strings.Contains(lines[0], `"action":"ledger-behind"`) || !strings.Contains(lines[1], `"action":"ledger-lost"`) {
 		t.Errorf("actions: %s, %v", actions, err)
@@ -116,23 +109,23 @@ func TestFreezeWithSeveralKeys(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
-	freeze := []string{"freeze", "--dir", w.path("log"), "--policy", w.path("policy")}
-	if _, _, code := runProgram(t, "logserver", append(freeze, "--i-know")...); code != 2 {
+	freeze := []string{"freeze", "--dir", w.Path("log"), "--policy", w.Path("policy")}
+	if _, _, code := runtest.Run(t, "logserver", append(freeze, "--i-know")...); code != 2 {
 		t.Errorf("froze a log that is served: exit %d", code)
 	}
-	w.stop(t)
+	w.Log.Stop(t)
 	var keys []proofs.Key
 	for kind := range keyTypes {
-		key, err := proofs.ParseKey(must(t, "logserver", "key", "add", "--dir", w.path("log"), "--type", kind, "more-"+kind))
+		key, err := proofs.ParseKey(runtest.Must(t, "logserver", "key", "add", "--dir", w.Path("log"), "--type", kind, "more-"+kind))
 		if err != nil || key.Name() != "test.example/log" {
 			t.Fatalf("key %v, %v", key, err)
 		}
 		keys = append(keys, key)
 	}
-	if list := must(t, "logserver", "key", "list", "--dir", w.path("log")); len(strings.Fields(list)) != 4 {
+	if list := runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")); len(strings.Fields(list)) != 4 {
 		t.Errorf("keys: %s", list)
 	}
-	w.log.start(t)
+	w.Log.Start(t)
 	opened := func() proofs.Checkpoint {
 		_, body := w.get(t, "/checkpoint")
 		for _, key := range keys {
@@ -144,7 +137,7 @@ func TestFreezeWithSeveralKeys(t *testing.T) {
 				t.Fatalf("%v: %v\n%s", key, err, body)
 			}
 		}
-		cp, err := w.policy.OpenCheckpoint([]byte(body))
+		cp, err := w.Policy.OpenCheckpoint([]byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,15 +149,15 @@ func TestFreezeWithSeveralKeys(t *testing.T) {
 	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 0 {
 		t.Errorf("%+v", cp)
 	}
-	w.stop(t)
-	if _, _, code := runProgram(t, "logserver", freeze...); code != 2 {
+	w.Log.Stop(t)
+	if _, _, code := runtest.Run(t, "logserver", freeze...); code != 2 {
 		t.Errorf("froze without --i-know: exit %d", code)
 	}
-	must(t, "logserver", append(freeze, "--i-know")...)
+	runtest.Must(t, "logserver", append(freeze, "--i-know")...)
 	if st := w.statusOf(t, 0); !st.Frozen || st.Ledger.Size != 2 {
 		t.Errorf("status: %+v", st)
 	}
-	w.log.start(t)
+	w.Log.Start(t)
 	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 1 || cp.Extensions[0] != log.FrozenExtension {
 		t.Errorf("%+v", cp)
 	}
@@ -184,12 +177,12 @@ func TestFsck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, code := runProgram(t, "logserver", "fsck", "--dir", w.path("log")); code != 2 {
+	if _, _, code := runtest.Run(t, "logserver", "fsck", "--dir", w.Path("log")); code != 2 {
 		t.Errorf("checked a log that is served: exit %d", code)
 	}
-	w.stop(t)
+	w.Log.Stop(t)
 	for _, args := range [][]string{nil, {"--judge"}} {
-		if out := must(t, "logserver", append([]string{"fsck", "--dir", w.path("log")}, args...)...); !strings.HasPrefix(out, "4 entries") {
+		if out := runtest.Must(t, "logserver", append([]string{"fsck", "--dir", w.Path("log")}, args...)...); !strings.HasPrefix(out, "4 entries") {
 			t.Errorf("fsck: %s", out)
 		}
 	}
@@ -207,7 +200,7 @@ func TestFsck(t *testing.T) {
 		{"log/state.db", "targets", "tergets", []string{"derived state"}},
 		{"log/state.db", string(listed[32:]), strings.Repeat("x", 32), []string{"1 rows of table targets", "1 rows are missing in table targets"}},
 	} {
-		path := w.path(tt.path)
+		path := w.Path(tt.path)
 		before, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -223,7 +216,7 @@ func TestFsck(t *testing.T) {
 		if err := os.WriteFile(path, after, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		stdout, stderr, code := runProgram(t, "logserver", "fsck", "--dir", w.path("log"))
+		stdout, stderr, code := runtest.Run(t, "logserver", "fsck", "--dir", w.Path("log"))
 		if code == 0 {
 			t.Errorf("%s: nothing found", tt.path)
 		}
@@ -236,7 +229,7 @@ func TestFsck(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(t, "logserver", "fsck", "--dir", w.path("log"))
+	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
 }
 
 func asProblem(err error, p **api.ProblemError) bool { return errors.As(err, p) }

@@ -84,14 +84,19 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	switch know {
 	case "ledger-lost":
 		path := filepath.Join(at.ledgerDir(), "ledger")
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return 0, fmt.Errorf("there is something at %s (%v): move it away first if it is no good", path, err)
+		if _, err := os.Stat(path); err == nil {
+			return 0, fmt.Errorf("there is a ledger at %s: move it away first if it is no good", path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
 		}
 	case "ledger-behind":
 	default:
 		return 0, fmt.Errorf("--i-know %q: want ledger-lost or ledger-behind; logserver status says which", know)
 	}
 	signed, err := os.ReadFile(checkpoint)
+	if errors.Is(err, fs.ErrNotExist) && checkpoint == at.checkpoint() {
+		return 0, fmt.Errorf("%w: no checkpoint was published here; --checkpoint takes one from a witness, and a log that never published is best made anew with logserver init", err)
+	}
 	if err != nil {
 		return 0, err
 	}

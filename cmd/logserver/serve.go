@@ -17,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -173,7 +174,10 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	log.LimitConnections(server, min(flags.connections, roomForConnections()-1))
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
-	defer context.AfterFunc(ctx, func() { notify(logger, sdnotify.Stopping) })()
+	defer context.AfterFunc(ctx, func() {
+		logger.Info("stopping; submissions that wait are published first, if that can be done soon")
+		notify(logger, sdnotify.Stopping)
+	})()
 	return run(ctx, work, server, listener)
 }
 
@@ -201,7 +205,20 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
 		return cfg, err
 	}
-	return cfg, nil
+	return cfg, checkWitnesses(cfg.Publisher.Policy, logger)
+}
+
+// checkWitnesses says at the start what would otherwise show with the first release.
+func checkWitnesses(policy *proofs.Policy, logger *slog.Logger) error {
+	if len(policy.Witnesses) == 0 {
+		logger.Warn("the policy has no witness: nobody but this log vouches for what it publishes")
+	}
+	for _, w := range policy.Witnesses {
+		if err := cli.CheckURL(w.URL); w.URL != "" && err != nil {
+			return fmt.Errorf("policy: witness %s: %w", w.Name, err)
+		}
+	}
+	return nil
 }
 
 // openKeys opens what only a process needs that writes the log.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -21,7 +22,7 @@ import (
 
 func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	stdout, stderr, code := runProgram(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
+	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
 	key, err := proofs.ParseKey(strings.TrimSpace(stdout))
 	if code != 0 || err != nil || key.Name() != "test.example/log" || !strings.Contains(stderr, "witness log add --dir WITNESS "+key.String()) {
 		t.Fatalf("init: exit %d, %v\n%s%s", code, err, stdout, stderr)
@@ -37,7 +38,7 @@ func TestInit(t *testing.T) {
 		{"without an origin", []string{"--dir", dir + "2"}, "origin"},
 		{"with a name that is no key name", []string{"--dir", dir + "2", "--origin", "a b"}, "a b"},
 	} {
-		if stdout, stderr, code := runProgram(t, "logserver", append([]string{"init"}, tt.args...)...); code != 2 || stdout != "" || !strings.Contains(stderr, tt.want) {
+		if stdout, stderr, code := runtest.Run(t, "logserver", append([]string{"init"}, tt.args...)...); code != 2 || stdout != "" || !strings.Contains(stderr, tt.want) {
 			t.Errorf("init %s: exit %d, %s%s", tt.what, code, stdout, stderr)
 		}
 	}
@@ -54,13 +55,13 @@ func TestInit(t *testing.T) {
 // Every command explains itself, with an example that names only flags it has.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{}, {"init"}, {"serve"}, {"reindex"}} {
-		stdout, _, code := runProgram(t, "logserver", append(args, "--help")...)
+		stdout, _, code := runtest.Run(t, "logserver", append(args, "--help")...)
 		if code != 0 || !strings.Contains(stdout, "Examples:\n  logserver ") {
 			t.Errorf("%v --help: exit %d\n%s", args, code, stdout)
 		}
 	}
 	for _, args := range [][]string{{"serve"}, {"reindex"}, {"init", "x"}, {"dance"}} {
-		if _, stderr, code := runProgram(t, "logserver", args...); code != 2 || stderr == "" {
+		if _, stderr, code := runtest.Run(t, "logserver", args...); code != 2 || stderr == "" {
 			t.Errorf("%v: exit %d, %s", args, code, stderr)
 		}
 	}
@@ -69,7 +70,7 @@ func TestHelp(t *testing.T) {
 // get returns the status and body of a path of the log.
 func (w *world) get(t *testing.T, path string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(w.log.url + path)
+	resp, err := http.Get(w.Log.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func (w *world) size(t *testing.T) int64 {
 	if status == http.StatusNotFound {
 		return 0
 	}
-	cp, err := w.policy.OpenCheckpoint([]byte(body))
+	cp, err := w.Policy.OpenCheckpoint([]byte(body))
 	if err != nil {
 		t.Fatalf("GET /checkpoint: %d %q: %v", status, body, err)
 	}
@@ -100,7 +101,7 @@ func (w *world) size(t *testing.T) int64 {
 func (w *world) leaves(t *testing.T) map[string]int {
 	t.Helper()
 	_, body := w.get(t, "/checkpoint")
-	cp, err := w.policy.OpenCheckpoint([]byte(body))
+	cp, err := w.Policy.OpenCheckpoint([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestServe(t *testing.T) {
 	if _, err := w.client.Register(t.Context(), root); err == nil || !strings.Contains(err.Error(), "token") {
 		t.Fatalf("registered without the token: %v", err)
 	}
-	token, err := os.ReadFile(w.path("log/registration.token"))
+	token, err := os.ReadFile(w.Path("log/registration.token"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,25 +158,23 @@ func TestServe(t *testing.T) {
 	w.check(t, id, sent, res.Results[0])
 
 	// A second process must not touch the log.
-	_, stderr, code := runProgram(t, "logserver", append(w.log.args, "--listen", "127.0.0.1:0")...)
+	_, stderr, code := runtest.Run(t, "logserver", append(w.Log.Args, "--listen", "127.0.0.1:0")...)
 	if code != 2 || !strings.Contains(stderr, "in use by another process") {
 		t.Errorf("a second server: exit %d, %s", code, stderr)
 	}
-	_, stderr, code = runProgram(t, "logserver", "reindex", "--dir", w.path("log"))
+	_, stderr, code = runtest.Run(t, "logserver", "reindex", "--dir", w.Path("log"))
 	if code != 2 || !strings.Contains(stderr, "in use by another process") {
 		t.Errorf("reindex beside the server: exit %d, %s", code, stderr)
 	}
 
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Errorf("SIGTERM: exit %d", code)
-	}
-	if out := must(t, "logserver", "reindex", "--dir", w.path("log")); out != "2 entries indexed" {
+	w.Log.Stop(t)
+	if out := runtest.Must(t, "logserver", "reindex", "--dir", w.Path("log")); !strings.HasPrefix(out, "2 entries indexed in ") {
 		t.Errorf("reindex: %q", out)
 	}
-	if err := os.WriteFile(w.path("log/labels"), []byte("# names\n"+id+" Test vendor\n"), 0o600); err != nil {
+	if err := os.WriteFile(w.Path("log/labels"), []byte("# names\n"+id+" Test vendor\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.log.start(t)
+	w.Log.Start(t)
 	repo, err := w.client.Repository(t.Context(), id)
 	if err != nil || len(repo.Leaves) != 2 || repo.Label != "Test vendor" || len(repo.Roles) != 2 {
 		t.Fatalf("after reindex: %+v, %v", repo, err)
@@ -232,16 +231,16 @@ func TestKill(t *testing.T) {
 	}
 	for n := range kills {
 		before := count()
-		eventually(t, "submissions go through", func() bool { return count() >= before+10 })
-		w.log.end(t, os.Kill)
+		runtest.Eventually(t, "submissions go through", func() bool { return count() >= before+10 })
+		w.Log.End(t, os.Kill)
 		// A witness that dies with it comes back, too.
-		witness := w.witnesses[n%len(w.witnesses)]
-		witness.end(t, os.Kill)
-		w.log.start(t)
-		witness.start(t)
+		witness := w.Witnesses[n%len(w.Witnesses)]
+		witness.End(t, os.Kill)
+		w.Log.Start(t)
+		witness.Start(t)
 	}
 	before := count()
-	eventually(t, "submissions go through after the last kill", func() bool { return count() >= before+5 })
+	runtest.Eventually(t, "submissions go through after the last kill", func() bool { return count() >= before+5 })
 	cancel()
 	group.Wait()
 
@@ -267,8 +266,8 @@ func TestQuorumLost(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
-	for _, s := range w.witnesses[1:] {
-		s.end(t, syscall.SIGTERM)
+	for _, s := range w.Witnesses[1:] {
+		s.End(t, syscall.SIGTERM)
 	}
 	w.client.Prefer = time.Second
 	sent := release(t, v, "waits")
@@ -289,14 +288,14 @@ func TestQuorumLost(t *testing.T) {
 		t.Errorf("proof of an entry that is not published: %d", status)
 	}
 	// A restart in this state keeps the backlog.
-	w.log.end(t, os.Kill)
-	w.log.start(t)
+	w.Log.End(t, os.Kill)
+	w.Log.Start(t)
 	if n := w.size(t); n != 1 {
 		t.Fatalf("published size %d after a restart, want 1", n)
 	}
-	w.witnesses[2].start(t)
-	eventually(t, "the backlog is published", func() bool { return w.size(t) == 2 })
-	eventually(t, "the log is ready", func() bool { status, _ := w.get(t, "/readyz"); return status == http.StatusOK })
+	w.Witnesses[2].Start(t)
+	runtest.Eventually(t, "the backlog is published", func() bool { return w.size(t) == 2 })
+	runtest.Eventually(t, "the log is ready", func() bool { status, _ := w.get(t, "/readyz"); return status == http.StatusOK })
 	res, err = w.client.Submit(t.Context(), id, sent)
 	if err != nil || res.Results[0].Status != api.StatusLogged || res.Results[0].Index != 1 {
 		t.Fatalf("submit again: %+v, %v", res, err)
@@ -310,30 +309,28 @@ func TestOldStorage(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
-	if code := w.log.end(t, syscall.SIGTERM); code != 0 {
-		t.Fatalf("SIGTERM: exit %d", code)
-	}
-	if err := os.CopyFS(w.path("copy"), os.DirFS(w.path("log"))); err != nil {
+	w.Log.Stop(t)
+	if err := os.CopyFS(w.Path("copy"), os.DirFS(w.Path("log"))); err != nil {
 		t.Fatal(err)
 	}
-	w.log.start(t)
+	w.Log.Start(t)
 	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
 		t.Fatal(err)
 	}
-	w.log.end(t, syscall.SIGTERM)
-	if err := os.RemoveAll(w.path("log")); err != nil {
+	w.Log.End(t, syscall.SIGTERM)
+	if err := os.RemoveAll(w.Path("log")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(w.path("copy"), w.path("log")); err != nil {
+	if err := os.Rename(w.Path("copy"), w.Path("log")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(w.path("log/log.key"), 0o600); err != nil {
+	if err := os.Chmod(w.Path("log/log.key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(w.path("log/registration.token"), 0o600); err != nil {
+	if err := os.Chmod(w.Path("log/registration.token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, code := runProgram(t, "logserver", append(w.log.args, "--listen", "127.0.0.1:0")...)
+	_, stderr, code := runtest.Run(t, "logserver", append(w.Log.Args, "--listen", "127.0.0.1:0")...)
 	if code != 2 || !strings.Contains(stderr, "size 1 (root") || !strings.Contains(stderr, "size 2 (root") {
 		t.Fatalf("old storage: exit %d, %s", code, stderr)
 	}

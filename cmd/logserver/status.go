@@ -98,6 +98,9 @@ It exits 1 when the log cannot be served.`,
 // readKeys returns the log's public keys.
 func readKeys(at place) ([]proofs.Key, error) {
 	b, err := os.ReadFile(at.vkey())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no log in %s: %w; logserver init makes a log", at.dir, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +136,8 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	rec, noLedger := k.ledger()
 	storage, stored, noStorage := k.storage(ctx)
 	for _, err := range []error{noState, noPublished, noLedger, noStorage} {
-		if errors.Is(err, log.ErrUnavailable) {
-			return st, err
+		if errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
+			return st, err // which says nothing about the log
 		}
 	}
 	if noLedger == nil {
@@ -309,5 +312,12 @@ func (st *status) print(w io.Writer) {
 	if st.What == "" {
 		return
 	}
-	fmt.Fprintf(w, "\nThe log cannot be served (%s): %s.\n%s.\n", st.Code, st.What, st.Do)
+	code := ""
+	if st.Code != "" {
+		code = fmt.Sprintf(" (%s)", st.Code)
+	}
+	fmt.Fprintf(w, "\nThe log cannot be served%s: %s.\n", code, st.What)
+	if st.Do != "" {
+		fmt.Fprintf(w, "%s.\n", st.Do)
+	}
 }

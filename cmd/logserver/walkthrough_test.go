@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -24,31 +25,40 @@ func TestWalkThrough(t *testing.T) {
 		}
 	}
 	w := newWorld(t)
+	v := newVendor(t)
+	dir := w.Path("vendor")
+	_, root := v.File("root")
+	sent := release(t, v, "one")
+	putFile(t, filepath.Join(dir, "metadata/1.root.json"), root)
+	putFile(t, filepath.Join(dir, "app.bin"), []byte("one"))
+	for _, f := range sent {
+		putFile(t, filepath.Join(dir, "metadata", f.Name), f.Data)
+	}
+	w.runExamples(t, dir)
+	repository := w.checkAnswers(t, dir, root, sent)
+	w.checkFetched(t, dir, repository, sent[0].Data)
+}
+
+func putFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runExamples runs the examples in the directory of a vendor.
+func (w *world) runExamples(t *testing.T, dir string) {
+	t.Helper()
 	text, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := os.ReadFile(w.path("log/registration.token"))
+	token, err := os.ReadFile(w.Path("log/registration.token"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	v := newVendor(t)
-	dir := w.path("vendor")
-	put := func(name string, data []byte) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, root := v.File("root")
-	put("metadata/1.root.json", root)
-	put("app.bin", []byte("one"))
-	sent := release(t, v, "one")
-	for _, f := range sent {
-		put("metadata/"+f.Name, f.Data)
 	}
 	script := "set -euo pipefail\n"
 	for _, m := range regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllSubmatch(text, -1) {
@@ -56,17 +66,22 @@ func TestWalkThrough(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-x", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LOG="+w.log.url, "TOKEN="+strings.TrimSpace(string(token)))
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s%s", err, stdout.String(), stderr.String())
+	cmd.Env = append(os.Environ(), "LOG="+w.Log.URL, "TOKEN="+strings.TrimSpace(string(token)))
+	r, err := process.Run(cmd)
+	if err != nil || r.Code != 0 {
+		t.Fatalf("exit %d, %v\n%s%s", r.Code, err, r.Stdout, r.Stderr)
 	}
-	if got := stdout.String(); got != "304\nok\nready\n" {
-		t.Errorf("stdout: %q", got)
+	if r.Stdout != "304\nok\nready\n" {
+		t.Errorf("stdout: %q", r.Stdout)
 	}
+}
 
+// checkAnswers checks what the log answered, which the examples keep in files, and
+// returns the repository.
+func (w *world) checkAnswers(t *testing.T, dir string, root []byte, sent []api.File) string {
+	t.Helper()
 	read := func(name string, v any) {
+		t.Helper()
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err == nil {
 			err = json.Unmarshal(b, v)
@@ -76,61 +91,58 @@ func TestWalkThrough(t *testing.T) {
 		}
 	}
 	var registered, submitted api.Result
+	read("registered.json", &registered)
+	read("submitted.json", &submitted)
+	w.check(t, registered.Repository, []api.File{{Name: "root.json", Data: root}}, registered.Results[0])
+	w.check(t, registered.Repository, sent, submitted.Results[0])
+
 	var repositories api.RepositoryList
 	var repository api.Repository
 	var found api.Lookup
-	read("registered.json", &registered)
-	read("submitted.json", &submitted)
 	read("repositories.json", &repositories)
 	read("repository.json", &repository)
 	read("lookup.json", &found)
-	var listed [3]api.Listings
-	var files api.Files
-	var role api.Role
-	read("lookup-512.json", &listed[0])
-	read("lookup-path.json", &listed[1])
-	read("lookup-length.json", &listed[2])
-	read("files.json", &files)
-	read("role.json", &role)
-	for i, l := range listed {
-		if len(l.Targets) != 1 || l.Targets[0] != found.Targets[0] {
-			t.Errorf("lookup %d: %+v, want %+v", i, l, found.Targets)
+	if len(repositories.Repositories) != 1 || repositories.Repositories[0].ID != registered.Repository || len(repository.Leaves) != 2 || len(found.Targets) != 1 || found.Targets[0].Path != "app.bin" {
+		t.Fatalf("repositories %+v, repository %+v, lookup %+v", repositories, repository, found)
+	}
+	for _, name := range []string{"lookup-512.json", "lookup-path.json", "lookup-length.json"} {
+		var listed api.Listings
+		if read(name, &listed); len(listed.Targets) != 1 || listed.Targets[0] != found.Targets[0] {
+			t.Errorf("%s: %+v, want %+v", name, listed, found.Targets)
 		}
 	}
-	if len(files.Files) != 1 || files.Files[0] != found.Targets[0].ListedFile || files.Leaf != repository.Leaves[1] {
+	var files api.Files
+	if read("files.json", &files); len(files.Files) != 1 || files.Files[0] != found.Targets[0].ListedFile || files.Leaf != repository.Leaves[1] {
 		t.Errorf("files: %+v", files)
 	}
-	if len(role.Versions) != 1 || !role.Versions[0].Current || role.Versions[0].Index != 1 {
+	var role api.Role
+	if read("role.json", &role); len(role.Versions) != 1 || !role.Versions[0].Current || role.Versions[0].Index != 1 {
 		t.Errorf("role: %+v", role)
 	}
-	w.check(t, registered.Repository, []api.File{{Name: "root.json", Data: root}}, registered.Results[0])
-	w.check(t, registered.Repository, sent, submitted.Results[0])
-	if len(repositories.Repositories) != 1 || repositories.Repositories[0].ID != registered.Repository || len(repository.Leaves) != 2 || len(found.Targets) != 1 || found.Targets[0].Path != "app.bin" {
-		t.Errorf("repositories %+v, repository %+v, lookup %+v", repositories, repository, found)
+	return registered.Repository
+}
+
+// checkFetched checks that what the examples fetched is what a device accepts, and
+// that all there is is proved.
+func (w *world) checkFetched(t *testing.T, dir, repository string, targets []byte) {
+	t.Helper()
+	read := func(name string) []byte {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
-	// What was fetched is what a device accepts, and all there is is proved.
-	w.checkSidecar(t, registered.Repository, sent[0].Data, filepath.Join(dir, "metadata/2.targets.json.tlog-proof"))
-	signed, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cp, err := w.policy.OpenCheckpoint(signed)
-	if err != nil || cp.Tree.N != 2 {
+	w.checkSidecar(t, repository, targets, filepath.Join(dir, "metadata/2.targets.json.tlog-proof"))
+	if cp, err := w.Policy.OpenCheckpoint(read("checkpoint")); err != nil || cp.Tree.N != 2 {
 		t.Errorf("checkpoint: %v, %v", cp, err)
 	}
-	bundle, err := os.ReadFile(filepath.Join(dir, "bundle"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tile, err := os.ReadFile(filepath.Join(dir, "tile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries, err := proofs.ParseEntries(bundle)
+	entries, err := proofs.ParseEntries(read("bundle"))
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
-	if hash := proofs.LeafHash(entries[0]); !bytes.Equal(tile, hash[:]) {
+	if tile, hash := read("tile"), proofs.LeafHash(entries[0]); !bytes.Equal(tile, hash[:]) {
 		t.Errorf("tile %x, want %v", tile, hash)
 	}
 }
@@ -149,7 +161,7 @@ func (w *world) checkSidecar(t *testing.T, repository string, file []byte, path 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verify.CheckSidecar(sidecar, verify.ClaimFor(id, "targets", m), w.policy); err != nil {
+	if _, err := verify.CheckSidecar(sidecar, verify.ClaimFor(id, "targets", m), w.Policy); err != nil {
 		t.Errorf("%s: %v", path, err)
 	}
 }

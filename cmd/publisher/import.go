@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +14,7 @@ import (
 func importCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "import --log URL --policy POLICY [flags] DIR",
+		Use:   "import --policy POLICY DIR",
 		Short: "Bring a repository's whole history into the log",
 		Long: `Bring a whole history of TUF metadata into the log, commit by commit. DIR holds
 index.csv, one line for each file with the columns file, role, version, sha256 and
@@ -30,13 +32,17 @@ Exit codes: 0 every file has a verdict, though it be a refusal (a history normal
 holds drafts and files that nobody lists; the report names each with the reason);
 1 a proof does not verify; 2 wrong usage, an unreadable history, or the log could
 not be reached.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  publisher import --policy policy.txt --token-file registration.token ./history`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := o.config()
 			if err != nil {
 				return err
 			}
 			history, err := publish.ReadHistory(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%w (import reads a history, with an index.csv; publisher submit takes a metadata directory)", err)
+			}
 			if err != nil {
 				return err
 			}

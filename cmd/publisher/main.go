@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +24,11 @@ func build() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "publisher",
 		Short: "Publish TUF metadata in a transparency log",
+		Long: `Publisher is the vendor's side of a transparency log: it submits signed TUF
+metadata, waits until a quorum of witnesses has cosigned it, and writes the proof
+that devices ask for beside each file.`,
+		Example: `  publisher submit --policy policy.txt ./metadata
+  publisher import --policy policy.txt ./history`,
 	}
 	root.AddCommand(submitCommand(), importCommand())
 	return root
@@ -88,6 +94,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: add the repository's roots or give --repository", err)
 	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
 		return fmt.Errorf("%w (give --token-file)", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: no proof within --timeout; /readyz of the log says whether it can publish. Run this again: what was logged meanwhile keeps its index", err)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"
@@ -27,17 +28,17 @@ func TestSubmit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := w.path("metadata")
+	dir := w.Path("metadata")
 	writeAll(t, v, dir)
 
 	// Registration takes the token.
-	_, stderr, code := run(t, "publisher", "submit", "--log", w.log.url, "--policy", w.path("policy"), dir)
+	_, stderr, code := runtest.Run(t, "publisher", "submit", "--log", w.Log.URL, "--policy", w.Path("policy"), dir)
 	if code != 2 || !strings.Contains(stderr, "--token-file") {
 		t.Errorf("without token: exit %d, %s", code, stderr)
 	}
 
-	table := must(t, "publisher", w.args("submit", dir)...)
-	for _, want := range []string{"1.root.json ", "2.targets.json ", "1.d.json ", "released", "timestamp.json", "not logged here"} {
+	table := runtest.Must(t, "publisher", w.args("submit", dir)...)
+	for _, want := range []string{"1.root.json ", "2.targets.json ", "1.d.json ", "released", "timestamp.json", "not logged here", "repository "} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
@@ -52,7 +53,7 @@ func TestSubmit(t *testing.T) {
 
 	// Once more, for machines: everything is logged, the token is not needed.
 	var report publish.Report
-	out := must(t, "publisher", "submit", "--json", "--log", w.log.url+"/", "--policy", w.path("policy"), dir)
+	out := runtest.Must(t, "publisher", "submit", "--json", "--log", w.Log.URL+"/", "--policy", w.Path("policy"), dir)
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +75,10 @@ func TestSubmit(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeAll(t, v, dir)
-	must(t, "publisher", w.args("submit", dir)...)
-	evil := w.path("evil")
+	runtest.Must(t, "publisher", w.args("submit", dir)...)
+	evil := w.Path("evil")
 	writeAll(t, twin, evil)
-	stdout, stderr, code := run(t, "publisher", w.args("submit", evil)...)
+	stdout, stderr, code := runtest.Run(t, "publisher", w.args("submit", evil)...)
 	if code != 1 || !strings.Contains(stdout, "evidence") || stderr != "" {
 		t.Errorf("evil twin: exit %d, %s%s", code, stdout, stderr)
 	}
@@ -88,12 +89,12 @@ func TestSubmit(t *testing.T) {
 
 	// The log's proofs carry two cosignatures at least; who wants three may not
 	// get them, and then gets nothing.
-	w.witnesses[2].kill()
+	w.Witnesses[2].End(t, os.Kill)
 	if err := errors.Join(v.Put("targets", "b", []byte("b")), v.Release("targets")); err != nil {
 		t.Fatal(err)
 	}
 	writeAll(t, v, dir)
-	stdout, stderr, code = run(t, "publisher", append(w.args("submit", dir), "--policy", w.path("strict"))...)
+	stdout, stderr, code = runtest.Run(t, "publisher", append(w.args("submit", dir), "--policy", w.Path("strict"))...)
 	if code != 1 || !strings.Contains(stderr, "quorum-short") {
 		t.Errorf("strict policy: exit %d, %s%s", code, stdout, stderr)
 	}
@@ -109,19 +110,19 @@ func TestSubmitWithoutQuorum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := w.path("metadata")
+	dir := w.Path("metadata")
 	writeAll(t, v, dir)
-	w.witnesses[0].kill()
-	w.witnesses[1].kill()
-	_, stderr, code := run(t, "publisher", append(w.args("submit", dir), "--timeout", "300ms")...)
-	if code != 2 || !strings.Contains(stderr, "deadline") {
+	w.Witnesses[0].End(t, os.Kill)
+	w.Witnesses[1].End(t, os.Kill)
+	_, stderr, code := runtest.Run(t, "publisher", append(w.args("submit", dir), "--timeout", "300ms")...)
+	if code != 2 || !strings.Contains(stderr, "deadline") || !strings.Contains(stderr, "/readyz of the log says") {
 		t.Errorf("without quorum: exit %d, %s", code, stderr)
 	}
 	if found, err := filepath.Glob(filepath.Join(dir, "*"+verify.SidecarSuffix)); err != nil || len(found) > 0 {
 		t.Errorf("proofs %v, %v", found, err)
 	}
-	w.witnesses[0].start(t)
-	must(t, "publisher", w.args("submit", dir)...)
+	w.Witnesses[0].Start(t)
+	runtest.Must(t, "publisher", w.args("submit", dir)...)
 }
 
 func TestUsage(t *testing.T) {
@@ -150,17 +151,18 @@ func TestUsage(t *testing.T) {
 		{"no token", append([]string{"submit", "--token-file", filepath.Join(dir, "token"), root}, nowhere...), "token"},
 		{"no root", append([]string{"submit", root}, nowhere...), "--repository"},
 		{"log away", append([]string{"submit", "--repository", strings.Repeat("a", 64), root}, nowhere...), "connection refused"},
-		{"no history", append([]string{"import", dir}, nowhere...), "index.csv"},
+		{"no history", append([]string{"import", dir}, nowhere...), "publisher submit takes a metadata directory"},
+		{"no URL", []string{"submit", "--log", "localhost:7370", "--policy", policy, root}, "is not an http or https URL"},
 		{"nonsense", []string{"nonsense"}, "unknown command"},
 	}
 	for _, tt := range tests {
-		stdout, stderr, code := run(t, "publisher", tt.args...)
+		stdout, stderr, code := runtest.Run(t, "publisher", tt.args...)
 		if code != 2 || !strings.Contains(stderr, tt.stderr) || stdout != "" && tt.name != "log away" {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit 2 and %q", tt.name, code, stdout, stderr, tt.stderr)
 		}
 	}
 	for _, cmd := range []string{"submit", "import"} {
-		if help := must(t, "publisher", cmd, "--help"); !strings.Contains(help, "Exit codes:") {
+		if help := runtest.Must(t, "publisher", cmd, "--help"); !strings.Contains(help, "Exit codes:") {
 			t.Errorf("%s --help:\n%s", cmd, help)
 		}
 	}
@@ -186,7 +188,7 @@ type importReport struct {
 func importJSON(t *testing.T, w *world, dir string) importReport {
 	t.Helper()
 	var r importReport
-	if err := json.Unmarshal([]byte(must(t, "publisher", w.args("import", "--json", dir)...)), &r); err != nil {
+	if err := json.Unmarshal([]byte(runtest.Must(t, "publisher", w.args("import", "--json", dir)...)), &r); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -198,7 +200,7 @@ func TestImportSurvivesAKill(t *testing.T) {
 	dir := history(t, "docker_tuf")
 	w := newWorld(t, "--log-snapshots", "--log-timestamps")
 	ctx := t.Context()
-	cmd := command(t, "publisher", w.args("import", dir)...)
+	cmd := runtest.Command(t, "publisher", w.args("import", dir)...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
@@ -211,13 +213,9 @@ func TestImportSurvivesAKill(t *testing.T) {
 		}
 		return list.Repositories[0].Releases
 	}
-	for deadline := time.Now().Add(patience); published() < 30; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the import does not begin")
-		}
-	}
+	runtest.Eventually(t, "the import begins", func() bool { return published() >= 30 })
 	acknowledged := published()
-	w.log.kill()
+	w.Log.End(t, os.Kill)
 	var code int
 	if err := cmd.Wait(); err == nil {
 		t.Fatal("the import did not notice that the log is gone: too fast for this test")
@@ -226,7 +224,7 @@ func TestImportSurvivesAKill(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errs.String())
 	}
 
-	w.log.start(t)
+	w.Log.Start(t)
 	if n := published(); n < acknowledged {
 		t.Errorf("%d releases after the restart, %d were published before", n, acknowledged)
 	}
@@ -278,7 +276,7 @@ func TestImportSigstore(t *testing.T) {
 
 	// The table for people, of the drafts: the fully signed root 2 that was
 	// replaced is evidence in the repository that the log knows by its roots.
-	table := must(t, "publisher", w.args("import", history(t, "sigstore_root_signing_drafts"))...)
+	table := runtest.Must(t, "publisher", w.args("import", history(t, "sigstore_root_signing_drafts"))...)
 	evidence := slices.IndexFunc(strings.Split(table, "\n"), func(line string) bool {
 		return strings.Contains(line, "root/2.root.json") && strings.Contains(line, r.Repositories[0][:12]) && strings.Contains(line, "contradicts")
 	})

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/publish"
 )
 
+// longWait is after which time a person wonders whether anything happens.
+const longWait = 10 * time.Second
+
 func submitCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "submit --log URL --policy POLICY [flags] PATH...",
+		Use:   "submit --policy POLICY PATH...",
 		Short: "Submit metadata files and write their proofs beside them",
 		Long: `Submit the metadata files of one TUF repository and wait for their witnessed
 proofs. PATH is a metadata file or a metadata directory, of which all *.json files
@@ -27,6 +33,8 @@ and timestamps that the log does not log serve as vouchers and get no proof.
 
 Exit codes: 0 every file is logged; 1 a file was refused, is logged as evidence, or
 its proof does not verify; 2 wrong usage, or the log could not be reached.`,
+		Example: `  publisher submit --policy policy.txt --token-file registration.token ./metadata
+  publisher submit --policy policy.txt ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, err := o.config()
@@ -37,7 +45,11 @@ its proof does not verify; 2 wrong usage, or the log could not be reached.`,
 			if err != nil {
 				return err
 			}
+			waits := time.AfterFunc(longWait, func() {
+				fmt.Fprintln(cmd.ErrOrStderr(), "still waiting for proofs; /readyz of the log says whether it can publish")
+			})
 			report, err := publish.Submit(cmd.Context(), cfg, files)
+			waits.Stop()
 			if len(report.Files) > 0 || err == nil {
 				if printErr := printSubmitted(cmd, report, o.json); printErr != nil {
 					return printErr
@@ -59,6 +71,9 @@ its proof does not verify; 2 wrong usage, or the log could not be reached.`,
 func printSubmitted(cmd *cobra.Command, report *publish.Report, asJSON bool) error {
 	if asJSON {
 		return cli.WriteJSON(cmd.OutOrStdout(), report)
+	}
+	for _, id := range report.Repositories {
+		fmt.Fprintf(cmd.OutOrStdout(), "repository %s\n\n", id)
 	}
 	return report.WriteFiles(cmd.OutOrStdout())
 }

@@ -113,7 +113,7 @@ type flag = struct{ name, value string }
 
 func newInit(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "init TRUSTED_ROOT",
+		Use:   "init --metadata-dir DIR TRUSTED_ROOT",
 		Short: "Trust a root that came with the device",
 		Long: `Init makes the metadata directory of a device and puts a root there that is
 trusted from now on. It makes no requests.
@@ -122,7 +122,8 @@ The repository whose proofs the device accepts is pinned too. It is the one that
 the install policy names; if it names none, the root is taken to be the first one
 that the log has of its vendor. A device that starts from a later root needs
 "repository" in its install policy.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := need(flag{"metadata-dir", o.metadataDir}); err != nil {
 				return cli.Failed(err)
@@ -158,9 +159,14 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 
 func newRefresh(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "refresh",
+		Use:   "refresh --metadata-dir DIR --metadata-url URL --policy FILE",
 		Short: "Bring the trusted metadata up to date",
-		Args:  cobra.NoArgs,
+		Long: `Refresh fetches new roots, timestamp, snapshot and targets from a repository, with
+the proofs beside them, and trusts what is good, as its table says. The metadata
+directory is one that init made. What is refused is not kept, and what was trusted
+before stays.`,
+		Example: `  updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}); err != nil {
 				return cli.Failed(err)
@@ -174,9 +180,15 @@ func newRefresh(o *options) *cobra.Command {
 
 func newDownload(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "download",
+		Use:   "download --metadata-dir DIR --metadata-url URL --policy FILE --target-name PATH --target-base-url URL --target-dir DIR",
 		Short: "Refresh, then download a target and check it",
-		Args:  cobra.NoArgs,
+		Long: `Download does what refresh does, finds the target among the targets and delegated
+roles that are trusted, fetches it and, if its length and hashes are right, puts it
+into the target directory. The last line says where: slashes in the target's path
+become %2F. A target that is there already is not fetched again.`,
+		Example: `  updater download --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt \
+    --target-base-url https://example.com/targets --target-dir /var/lib/targets --target-name firmware.bin`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}, flag{"target-name", o.targetName},
 				flag{"target-base-url", o.targetBaseURL}, flag{"target-dir", o.targetDir})

@@ -70,7 +70,7 @@ func TestConformanceRepositories(t *testing.T) {
 			}
 			// A year later all of it has expired.
 			later := now.AddDate(1, 0, 0).Format(time.RFC3339)
-			run("--now", later, "--metadata-url", server.URL+"/metadata/", "refresh").want(1, "refused (expired): root version")
+			run("--now", later, "--metadata-url", server.URL+"/metadata/", "refresh").want(1, "refused (expired): root: version")
 		})
 	}
 }
@@ -84,7 +84,7 @@ func TestOutageKeepsState(t *testing.T) {
 	url := down.URL
 	down.Close()
 	r := d.run("--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", url, "refresh")
-	r.want(1, "updater: could not update (network): root could not fetch 2.root.json", "nothing is known to be wrong")
+	r.want(1, "updater: could not update (network): root: could not fetch 2.root.json", "nothing is known to be wrong")
 	if strings.Contains(r.stderr, "refused (") {
 		t.Errorf("an outage is called a refusal: %s", r.stderr)
 	}

@@ -34,7 +34,7 @@ type row struct {
 	Payload   string   `json:"payload,omitempty"`
 	Index     int64    `json:"index"` // entry of the log, -1 where no proof was needed
 	Witnesses []string `json:"witnesses,omitempty"`
-	Verdict   string   `json:"verdict"` // ok, trusted, or a refusal's code
+	Verdict   string   `json:"verdict"` // ok, trusted, warned, or a refusal's code
 	Detail    string   `json:"detail,omitempty"`
 }
 
@@ -61,8 +61,13 @@ func detail(r *verify.Refusal) string {
 	return r.Detail + ": " + r.Err.Error()
 }
 
-// line is a refusal's text as a sentence begins: the role, then what is wrong.
-func line(r *verify.Refusal) string { return strings.TrimSpace(r.Role + " " + detail(r)) }
+// line is a refusal's text: the role, if it is about one, and what is wrong.
+func line(r *verify.Refusal) string {
+	if r.Role == "" {
+		return detail(r)
+	}
+	return verify.EscapeRole(r.Role) + ": " + detail(r)
+}
 
 // hints say what a person can do.
 var hints = map[verify.Code]string{
@@ -119,7 +124,10 @@ func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
 	}
 }
 
-func rowOf(a verify.Accepted) row {
+// warned is the verdict on what only --transparency warn let pass.
+const warned = "warned"
+
+func rowOf(c *verify.Client, a verify.Accepted) row {
 	r := row{
 		Role: a.Role, Version: a.Metadata.Version, Payload: a.Metadata.PayloadDigest.String(),
 		Index: -1, Verdict: "ok",
@@ -130,6 +138,12 @@ func rowOf(a verify.Accepted) row {
 			r.Witnesses = append(r.Witnesses, c.Witness)
 		}
 	}
+	for _, w := range c.Warnings() {
+		// A warning names no version, and only roots have several.
+		if w.Role == a.Role && (a.Logged == nil || a.Role != verify.RoleRoot) {
+			r.Verdict, r.Detail = warned, string(w.Code)
+		}
+	}
 	return r
 }
 
@@ -138,7 +152,7 @@ func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
 	res := result{OK: true, Repository: u.client.Repository().String(), Target: u.target}
 	for _, a := range u.client.Accepted() {
 		if a.Metadata == u.client.Metadata(a.Role) {
-			res.Roles = append(res.Roles, rowOf(a))
+			res.Roles = append(res.Roles, rowOf(u.client, a))
 		}
 	}
 	for _, r := range u.client.Warnings() {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,19 +16,13 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
-// TestMain makes the test binary the updater when a test starts it as one.
-func TestMain(m *testing.M) {
-	if os.Getenv("RUN_AS_UPDATER") != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // site is a vendor's repository with its log: a file server, and the proofs
 // beside the files.
@@ -281,18 +273,8 @@ type ran struct {
 // runUpdater runs the program as a process.
 func runUpdater(t *testing.T, args ...string) ran {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), exe, args...)
-	cmd.Env = append(os.Environ(), "RUN_AS_UPDATER=1")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return ran{t, args, cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	stdout, stderr, code := runtest.Run(t, "updater", args...)
+	return ran{t, args, code, stdout, stderr}
 }
 
 func (d *device) run(args ...string) ran {

@@ -96,7 +96,7 @@ func TestRollbackWithEmptyCache(t *testing.T) {
 		s.must(os.Remove(filepath.Join(d.metadata(), name)))
 	}
 	s.set("/metadata/timestamp.json", old)
-	d.refresh().want(1, "refused (rollback): timestamp version 2")
+	d.refresh().want(1, "refused (rollback): timestamp: version 2")
 }
 
 // A power cut between a root and its proof, which are two files, must not leave a
@@ -116,7 +116,7 @@ func TestInterruptedWrite(t *testing.T) {
 
 	// Before the root was replaced: the old pair counts.
 	s.must(os.WriteFile(next, newProof, 0o644))
-	d.refresh().want(1, "refused (not-logged): root version 3")
+	d.refresh().want(1, "refused (not-logged): root: version 3")
 	if d.version("root") != 2 || slices.Contains(d.names(), filepath.Base(next)) {
 		t.Errorf("root %d, %q", d.version("root"), d.names())
 	}

@@ -41,7 +41,7 @@ func TestInit(t *testing.T) {
 	// Nor one that is not signed, or none at all.
 	s.must(os.WriteFile(root, bytes.Replace(s.get("/metadata/1.root.json"), []byte(`"sig":"`), []byte(`"sig":"00`), 1), 0o644))
 	fresh := filepath.Join(dir, "fresh")
-	runUpdater(t, "init", "--metadata-dir", fresh, root).want(1, "updater: refused (bad-metadata): root ")
+	runUpdater(t, "init", "--metadata-dir", fresh, root).want(1, "updater: refused (bad-metadata): root: ")
 	runUpdater(t, "init", "--metadata-dir", fresh, filepath.Join(dir, "none")).want(1, "none")
 	runUpdater(t, "init", root).want(1, "--metadata-dir is needed")
 	runUpdater(t, "--metadata-dir", fresh, "--metadata-url", s.url, "--transparency", "off", "refresh").want(1, "run updater init")
@@ -130,7 +130,7 @@ func TestDelegatedRoles(t *testing.T) {
 		}
 	}
 	s.set("/metadata/1.../odd?.json.tlog-proof", nil)
-	s.newDevice().download("odd/file name").want(1, "updater: refused (not-logged): ../odd? version 1")
+	s.newDevice().download("odd/file name").want(1, "updater: refused (not-logged): ..%2Fodd%3F: version 1")
 	// What was kept needs no repository.
 	d.download("odd/file name").want(0)
 	d.download("nothing").want(1, `target "nothing" is listed by no role`)
@@ -143,13 +143,13 @@ func TestRefusals(t *testing.T) {
 		line string
 		do   func(s *site, d *device)
 	}{
-		{verify.CodeNotLogged, "targets version 3", func(s *site, d *device) {
+		{verify.CodeNotLogged, "targets: version 3", func(s *site, d *device) {
 			s.set("/metadata/3.targets.json.tlog-proof", nil)
 		}},
-		{verify.CodeBadProof, "targets the proof of version 3", func(s *site, d *device) {
+		{verify.CodeBadProof, "targets: the proof of version 3", func(s *site, d *device) {
 			s.set("/metadata/3.targets.json.tlog-proof", []byte("<html>"))
 		}},
-		{verify.CodeBadProof, "targets the proof is about version 2", func(s *site, d *device) {
+		{verify.CodeBadProof, "targets: the proof is about version 2", func(s *site, d *device) {
 			s.set("/metadata/3.targets.json.tlog-proof", s.get("/metadata/2.targets.json.tlog-proof"))
 		}},
 		{verify.CodeQuorumShort, "w2", func(s *site, d *device) {
@@ -163,12 +163,12 @@ func TestRefusals(t *testing.T) {
 			leaf.Repository = verify.Sum([]byte("another"))
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
 		}},
-		{verify.CodeEvidence, "targets version 3 is logged as evidence", func(s *site, d *device) {
+		{verify.CodeEvidence, "targets: version 3 is logged as evidence", func(s *site, d *device) {
 			leaf := s.leaf("3.targets.json")
 			leaf.Kind = verify.Evidence
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
 		}},
-		{verify.CodeRollback, "timestamp version 3, but this device has seen version 4", func(s *site, d *device) {
+		{verify.CodeRollback, "timestamp: version 3, but this device has seen version 4", func(s *site, d *device) {
 			old := s.get("/metadata/timestamp.json")
 			s.release("app", "four")
 			d.refresh().want(0)
@@ -182,16 +182,16 @@ func TestRefusals(t *testing.T) {
 		{verify.CodeBadMetadata, "timestamp", func(s *site, d *device) {
 			s.set("/metadata/timestamp.json", []byte("<html>"))
 		}},
-		{verify.CodeBadMetadata, "timestamp timestamp.json", func(s *site, d *device) {
+		{verify.CodeBadMetadata, "timestamp: timestamp.json", func(s *site, d *device) {
 			s.set("/metadata/timestamp.json", make([]byte, verify.MaxTimestampSize+1))
 		}},
-		{verify.CodeNetwork, "timestamp could not fetch", func(s *site, d *device) {
+		{verify.CodeNetwork, "timestamp: could not fetch", func(s *site, d *device) {
 			s.answer("/metadata/timestamp.json", 503)
 		}},
-		{verify.CodeNetwork, "targets could not fetch 3.targets.json.tlog-proof", func(s *site, d *device) {
+		{verify.CodeNetwork, "targets: could not fetch 3.targets.json.tlog-proof", func(s *site, d *device) {
 			s.answer("/metadata/3.targets.json.tlog-proof", 500)
 		}},
-		{verify.CodeNetwork, "snapshot could not fetch", func(s *site, d *device) {
+		{verify.CodeNetwork, "snapshot: could not fetch", func(s *site, d *device) {
 			s.set("/metadata/3.snapshot.json", nil)
 		}},
 	}
@@ -280,14 +280,14 @@ func TestOffWarnEnforce(t *testing.T) {
 		t.Errorf("kept %q", d.names())
 	}
 	r := d.download("app", "--transparency", "warn").want(0)
-	for _, version := range []string{"root version 2", "targets version 3"} {
+	for _, version := range []string{"root: version 2", "targets: version 3"} {
 		if !strings.Contains(r.stderr, "updater: warning: would be refused (not-logged): "+version) {
 			t.Errorf("no warning about %s: %s", version, r.stderr)
 		}
 	}
-	d.refresh().want(1, "refused (not-logged): root version 2")
+	d.refresh().want(1, "refused (not-logged): root: version 2")
 	s.set("/metadata/2.root.json.tlog-proof", proof)
-	d.refresh().want(1, "refused (not-logged): targets version 3")
+	d.refresh().want(1, "refused (not-logged): targets: version 3")
 	s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 2))
 	d.refresh().want(0)
 	s.set("/metadata/2.root.json.tlog-proof", nil)
@@ -362,9 +362,9 @@ func TestMinAge(t *testing.T) {
 	index := s.log.size - 1
 	now := time.Now()
 	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets version 2")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets version 2 is proved to have been in the log for 1h30m0s")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2 is proved to have been in the log for 1h30m0s")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))
 	d.refresh("--install-policy", policy).want(0)
 	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(0)

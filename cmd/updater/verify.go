@@ -31,6 +31,8 @@ init gave the device whose directory it is, or else with the lowest root there.
 Files that the newest snapshot does not list are not looked at.
 
 Exit codes: 0 all good, 1 something is refused, 2 it could not be checked.`,
+		Example: `  updater verify --policy trust.txt ./metadata
+  updater verify --policy trust.txt --trusted-root 1.root.json 14.targets.json 15.snapshot.json timestamp.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := o.clientConfig()
 			if err != nil {
@@ -167,7 +169,7 @@ func (c *checker) run(cfg verify.ClientConfig, trustedRoot string) error {
 	if err != nil {
 		return c.note(verify.RoleRoot, name, err)
 	}
-	c.rows = append(c.rows, rowOf(c.client.Accepted()[0]))
+	c.rows = append(c.rows, rowOf(c.client, c.client.Accepted()[0]))
 	c.rows[0].File, c.rows[0].Verdict = name, "trusted"
 	if c.rows[0].Index >= 0 {
 		c.rows[0].Verdict = "ok"
@@ -264,7 +266,7 @@ func (c *checker) take(role, name string, take func([]byte, verify.Sidecars) err
 		return c.note(role, name, err)
 	}
 	for _, a := range c.client.Accepted()[before:] {
-		r := rowOf(a)
+		r := rowOf(c.client, a)
 		r.File = name
 		c.rows = append(c.rows, r)
 	}
@@ -370,7 +372,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 	if len(c.missing) > 0 {
 		slices.Sort(c.missing)
 		some := c.missing[:min(len(c.missing), 5)]
-		fmt.Fprintf(cmd.ErrOrStderr(), "updater: %d delegated roles are listed but not there, and were not checked: %s\n", len(c.missing), strings.Join(some, ", "))
+		fmt.Fprintf(cmd.ErrOrStderr(), "updater: delegated roles that are listed but not there, so not checked (%d): %s\n", len(c.missing), strings.Join(some, ", "))
 	}
 	var err error
 	if o.json {

@@ -85,7 +85,7 @@ func TestVerifyRepository(t *testing.T) {
 		files = append(files, filepath.Join(dir, name))
 	}
 	r := runUpdater(t, files...).want(0, "targets ")
-	if !strings.Contains(r.stderr, "1 delegated roles are listed but not there") {
+	if !strings.Contains(r.stderr, "listed but not there, so not checked (1): ") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	// The sidecars of single files are found beside them; another policy shows it.
@@ -151,8 +151,11 @@ func TestVerifyFindings(t *testing.T) {
 	runUpdater(t, "verify", "--policy", s.log.policy, filepath.Join(dir, "none")).want(2, "none")
 	remove(s, dir, "4.targets.json.tlog-proof")
 	r := runUpdater(t, "verify", "--policy", s.log.policy, "--transparency", "warn", dir).want(0)
-	if !strings.Contains(r.stderr, "would be refused (not-logged): targets version 4") {
+	if !strings.Contains(r.stderr, "would be refused (not-logged): targets: version 4") {
 		t.Errorf("stderr %q", r.stderr)
+	}
+	if n := strings.Count(r.stdout, "  warned: not-logged\n"); n != 1 {
+		t.Errorf("%d of the rows say that they were let pass:\n%s", n, r.stdout)
 	}
 	runUpdater(t, "verify", "--transparency", "off", dir).want(0)
 }

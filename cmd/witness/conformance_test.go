@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 		p := serveProgram(t, dir)
 
 		junit := filepath.Join(t.TempDir(), "junit.xml")
-		out := mustRun(t, "conformance", p.url, "--key", vkeys, "--log-key", keyFile, "--monitoring", p.url, "--junit", junit)
+		out := mustRun(t, "conformance", p.URL, "--key", vkeys, "--log-key", keyFile, "--monitoring", p.URL, "--junit", junit)
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		cases := conformance.Cases(conformance.Main)
 		if len(lines) != len(cases)+2 || strings.Contains(out, "FAIL") || strings.Contains(out, "SKIP") || strings.Count(out, "  PASS  ") != len(cases) {
@@ -42,10 +42,10 @@ func TestConformance(t *testing.T) {
 
 		// Once more, for machines: only a new log can be met for the first time.
 		var r conformance.Report
-		if err := json.Unmarshal([]byte(mustRun(t, "conformance", p.url, "--key", vkeys, "--log-key", keyFile, "--json")), &r); err != nil {
+		if err := json.Unmarshal([]byte(mustRun(t, "conformance", p.URL, "--key", vkeys, "--log-key", keyFile, "--json")), &r); err != nil {
 			t.Fatal(err)
 		}
-		if skipped := r.Count(conformance.Skip); len(r.Results) != len(cases) || r.Count(conformance.Fail) != 0 || skipped == 0 || skipped > 5 || r.Monitoring != p.url {
+		if skipped := r.Count(conformance.Skip); len(r.Results) != len(cases) || r.Count(conformance.Fail) != 0 || skipped == 0 || skipped > 5 || r.Monitoring != p.URL {
 			t.Errorf("second run: %s, monitoring prefix %q", r.Summary(), r.Monitoring)
 		}
 	}
@@ -57,7 +57,7 @@ func TestConformanceExitCodes(t *testing.T) {
 	p := serveProgram(t, dir)
 
 	// Our witness follows the main branch: version 1.0.0 wants another status.
-	r := runProgram(t, "conformance", p.url, "--key", key.String(), "--log-key", keyFile, "--spec", "v1.0.0")
+	r := runProgram(t, "conformance", p.URL, "--key", key.String(), "--log-key", keyFile, "--spec", "v1.0.0")
 	if r.code != cli.ExitFailed || strings.Count(r.stdout, "  FAIL  ") != 1 || !strings.Contains(r.stdout, "want 409") {
 		t.Errorf("against version 1.0.0: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -69,12 +69,12 @@ func TestConformanceExitCodes(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"does not know the log", append([]string{"conformance", p.url, "--json"}, append(args, other)...)},
+		{"does not know the log", append([]string{"conformance", p.URL, "--json"}, append(args, other)...)},
 		{"no answer", append([]string{"conformance", "http://127.0.0.1:1", "--json"}, append(args, keyFile)...)},
-		{"no such file", append([]string{"conformance", p.url}, append(args, other+".none")...)},
-		{"neither", append([]string{"conformance", p.url, "--json", "--spec", "v9"}, append(args, keyFile)...)},
-		{"verifier key", []string{"conformance", p.url, "--key", "rubbish", "--log-key", keyFile}},
-		{`required flag(s) "key", "log-key"`, []string{"conformance", p.url}},
+		{"no such file", append([]string{"conformance", p.URL}, append(args, other+".none")...)},
+		{"neither", append([]string{"conformance", p.URL, "--json", "--spec", "v9"}, append(args, keyFile)...)},
+		{"verifier key", []string{"conformance", p.URL, "--key", "rubbish", "--log-key", keyFile}},
+		{`required flag(s) "key", "log-key"`, []string{"conformance", p.URL}},
 		{"accepts 1 arg(s)", append([]string{"conformance"}, append(args, keyFile)...)},
 		{"not overwritten", []string{"conformance", "new-log", other, "--origin", "other.example/log"}},
 		{"neither", []string{"conformance", "cases", "--spec", "v9"}},

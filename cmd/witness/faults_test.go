@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"
@@ -97,6 +99,16 @@ func (l *contested) send(ctx context.Context, c *client.Client, next *witnesstes
 	return err == nil
 }
 
+// cosigned is how many checkpoints of the log were.
+func (l *contested) cosigned() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.got)
+}
+
+// enough is how many cosigned checkpoints of a log say something of a witness.
+const enough = 10
+
 // victim is a witness, and the logs that it is to cosign two histories of.
 type victim struct {
 	t    *testing.T
@@ -122,29 +134,37 @@ func newVictim(t *testing.T, dir string) *victim {
 }
 
 // serve starts the process. No limits: the more happens, the more can go wrong.
-func (v *victim) serve() *process {
+func (v *victim) serve() *serving {
 	v.t.Helper()
 	return serveProgram(v.t, v.dir, "--max-per-log", "0", "--max-per-address", "0")
 }
 
-// attack lets the attackers work for some time, up to a bound, and then calls
-// fault.
-func (v *victim) attack(p *process, bound time.Duration, fault func()) {
+// attack lets the attackers work until each log has had least more checkpoints
+// cosigned, and then for some time, up to a bound; then it calls fault.
+func (v *victim) attack(p *serving, least int, bound time.Duration, fault func()) {
 	v.t.Helper()
 	ctx, cancel := context.WithCancel(v.t.Context())
 	var wg sync.WaitGroup
+	want := map[*contested]int{}
 	for _, l := range v.logs {
+		want[l] = l.cosigned() + least
 		for _, branch := range []string{"a", "b"} {
 			r := rand.New(rand.NewPCG(v.r.Uint64(), 0))
 			c := p.client(v.key)
 			wg.Go(func() { l.attack(ctx, c, r, branch) })
 		}
 	}
+	err := process.Eventually(ctx, fmt.Sprintf("%d more checkpoints of each log are cosigned", least), process.Patience, func() bool {
+		return !slices.ContainsFunc(v.logs, func(l *contested) bool { return l.cosigned() < want[l] })
+	})
 	// Not a wait for something: the moment of the fault is part of the test.
-	<-time.After(bound/8 + time.Duration(v.r.Int64N(int64(bound*7/8))))
+	process.Pause(ctx, bound/8+time.Duration(v.r.Int64N(int64(bound*7/8))))
 	fault()
 	cancel()
 	wg.Wait()
+	if err != nil {
+		v.t.Fatal(err)
+	}
 }
 
 // check checks that the witness remembers all that it cosigned, and that the
@@ -190,7 +210,7 @@ func (v *victim) checkAll() {
 // checkCosigned checks what a witness promises of all it cosigned of a log.
 func checkCosigned(t *testing.T, all []cosigned) {
 	t.Helper()
-	if len(all) < 10 {
+	if len(all) < enough {
 		t.Fatalf("only %d checkpoints were cosigned", len(all))
 	}
 	roots := make(map[int64]proofs.Hash)
@@ -231,7 +251,7 @@ func testKill(t *testing.T) {
 	kills := faults(200, 12, 3)
 	for i := range kills {
 		p := v.serve()
-		v.attack(p, 200*time.Millisecond, p.kill)
+		v.attack(p, 4, 200*time.Millisecond, p.kill)
 		if i%10 == 9 {
 			v.check()
 		}
@@ -249,11 +269,11 @@ func testPower(t *testing.T) {
 	cuts := faults(50, 3, 1)
 	for range cuts {
 		p := v.serve()
-		v.attack(p, time.Second, func() {
+		v.attack(p, enough, time.Second, func() {
 			// Half of the time it is frozen before, as in a real power cut; else
 			// it sees every write fail first.
 			if v.r.IntN(2) == 0 {
-				p.freeze()
+				p.Signal(t, syscall.SIGSTOP)
 			}
 			fs.cut()
 			p.kill()
@@ -272,12 +292,12 @@ func testFull(t *testing.T) {
 	filler := filepath.Join(fs.mount, "filler")
 	for range faults(10, 2, 1) {
 		p := v.serve()
-		v.attack(p, 200*time.Millisecond, p.kill)
+		v.attack(p, enough, 200*time.Millisecond, p.kill)
 		p = v.serve()
 		if err := fill(filler); err != nil {
 			t.Fatal(err)
 		}
-		v.attack(p, time.Second, p.kill)
+		v.attack(p, 0, time.Second, p.kill)
 		// It may not even start now, but must say so and end.
 		if r := runProgram(t, "serve", "--dir", v.dir, "--listen", "none"); r.code == cli.ExitOK {
 			t.Fatal("serve ended well")

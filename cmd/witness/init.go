@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/proofs"
@@ -43,6 +44,7 @@ an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
 				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), vkeys)
+			fmt.Fprintf(cmd.ErrOrStderr(), next, flags.dir, serveWith(flags))
 			return nil
 		},
 	}
@@ -57,8 +59,32 @@ an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
 	return cmd
 }
 
+const next = `
+Next: for every log that is to be cosigned
+  witness log add --dir %s --url URL-OF-THE-LOG KEY-OF-THE-LOG
+then
+  witness serve %s
+and hand out the key above, with the witness's URL: a log asks only the witnesses
+that its policy lists.
+`
+
+// serveWith returns the flags with which the new witness is served.
+func serveWith(flags initFlags) string {
+	serve := "--dir " + flags.dir
+	if flags.ledger != "" {
+		serve += " --ledger " + flags.ledger
+	}
+	if flags.agent != "" {
+		serve += " --ssh-agent " + flags.agent
+	}
+	return serve
+}
+
 // initialize returns the public keys, one a line.
 func initialize(flags initFlags) (vkeys string, err error) {
+	if err := cli.CheckName(flags.name); err != nil {
+		return "", fmt.Errorf("--name: %w", err)
+	}
 	ledgerDir, err := ledgerPath(flags.dir, flags.ledger)
 	if err != nil {
 		return "", err

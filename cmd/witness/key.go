@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -48,16 +47,13 @@ file is missing or readable by others, or the agent does not have the key.`,
 					return err
 				}
 			} else {
-				tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+				// Not in columns: an ML-DSA-44 key is as long as a page.
 				for _, k := range keys {
 					state := "ok"
 					if k.Error != "" {
 						state = k.Error
 					}
-					fmt.Fprintf(tw, "%s\t%s\t%s\n", k.VKey, k.Source, state)
-				}
-				if err := tw.Flush(); err != nil {
-					return err
+					fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s\n", k.VKey, k.Source, state)
 				}
 			}
 			if slices.ContainsFunc(keys, func(k listedKey) bool { return k.Error != "" }) {

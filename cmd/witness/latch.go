@@ -59,6 +59,9 @@ cleared before. It exits with 1 if cosigning is stopped for any log.`,
 			} else {
 				printLatches(cmd.OutOrStdout(), listed)
 			}
+			if !stopped {
+				fmt.Fprintln(cmd.ErrOrStderr(), "cosigning is stopped for no log")
+			}
 			if err == nil && stopped {
 				err = cli.Failed(cli.ErrReported)
 			}
@@ -145,11 +148,14 @@ func clearLatches(ctx context.Context, stderr io.Writer, s *sqlite.Store, origin
 		if origins, err = s.Latched(ctx); err != nil {
 			return err
 		}
+		if len(origins) == 0 {
+			fmt.Fprintln(stderr, "cosigning is stopped for no log")
+		}
 	}
 	for _, origin := range origins {
 		adopted, err := s.ClearLatch(ctx, origin, reason, time.Now().Unix())
 		if err != nil {
-			return err
+			return named(origin, err)
 		}
 		if adopted == nil {
 			fmt.Fprintf(stderr, "%s: resumed; the state stays as it is\n", origin)

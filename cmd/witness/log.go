@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
@@ -31,14 +32,19 @@ func withStore(dir string, f func(*sqlite.Store) error) error {
 	return errors.Join(f(store), store.Close())
 }
 
-// cleanURL checks the prefix below which a log publishes.
+// cleanURL checks the prefix below which a log or a witness publishes.
 func cleanURL(s string) (string, error) {
 	u, err := url.Parse(s)
-	if err != nil {
-		return "", err
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%.200q is not the URL of a log", s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%.200q is not an http or https URL to add a path to", s)
 	}
 	return strings.TrimSuffix(s, "/"), nil
+}
+
+// named says of which log an error is, and where to look for its origin.
+func named(origin string, err error) error {
+	if errors.Is(err, witness.ErrUnknownLog) {
+		return fmt.Errorf("log %.200q: %w; see witness log list", origin, witness.ErrUnknownLog)
+	}
+	return err
 }

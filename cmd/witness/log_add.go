@@ -42,7 +42,7 @@ known by this key, it changes the URL.`,
 			n := witness.NewLog{Key: key, Origin: flags.origin}
 			if flags.url != "" {
 				if n.URL, err = cleanURL(flags.url); err != nil {
-					return err
+					return fmt.Errorf("--url: %w", err)
 				}
 			}
 			err = withStore(flags.dir, func(s *sqlite.Store) error { return addLog(cmd.Context(), s, n, flags.another) })

@@ -21,7 +21,7 @@ back. A witness that is serving stops cosigning it at once.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := withStore(dir, func(s *sqlite.Store) error { return s.RemoveLog(cmd.Context(), args[0]) })
 			if err != nil {
-				return err
+				return named(args[0], err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "removed %s\n", args[0])
 			return nil

@@ -1,52 +1,28 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"
 )
 
-// program is the path of the built program.
-var program string
-
-func TestMain(m *testing.M) {
-	os.Exit(build(m))
-}
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "witness-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "witness")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // result of a run of the program to its end.
 type result struct {
@@ -56,17 +32,8 @@ type result struct {
 
 func runProgram(t *testing.T, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	stdout, stderr, code := runtest.Run(t, "witness", args...)
+	return result{code, stdout, stderr}
 }
 
 func mustRun(t *testing.T, args ...string) string {
@@ -83,6 +50,15 @@ func mustRefuse(t *testing.T, want string, args ...string) {
 	r := runProgram(t, args...)
 	if r.code != cli.ExitUsage || !strings.Contains(r.stderr, want) || r.stdout != "" {
 		t.Fatalf("witness %s: exit %d, stdout %q, stderr %q; want 2 and %q", strings.Join(args, " "), r.code, r.stdout, r.stderr, want)
+	}
+}
+
+// eventually waits until f has nothing to complain of.
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	var err error
+	if late := process.Eventually(t.Context(), "all is well", process.Patience, func() bool { err = f(); return err == nil }); late != nil {
+		t.Fatalf("%v: %v", late, err)
 	}
 }
 
@@ -103,92 +79,34 @@ func initWitness(t *testing.T, dir string) proofs.Key {
 	return key
 }
 
-// process is a witness that serves.
-type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string
-	exited chan error
-	log    *bytes.Buffer // its stderr; read it after exit
+// serving is a witness that serves.
+type serving struct {
+	*runtest.Service
+	t *testing.T
 }
 
-func serveProgram(t *testing.T, dir string, flags ...string) *process {
+func serveProgram(t *testing.T, dir string, flags ...string) *serving {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"serve", "--dir", dir, "--listen", "127.0.0.1:0"}, flags...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{t: t, cmd: cmd, exited: make(chan error, 1), log: new(bytes.Buffer)}
-	t.Cleanup(func() { p.kill() })
-	r := bufio.NewReader(stderr)
-	var url string
-	ok := false
-	for err == nil && !ok {
-		var line string
-		line, err = r.ReadString('\n')
-		p.log.WriteString(line)
-		url, ok = strings.CutPrefix(strings.TrimSpace(line), "listening on ")
-	}
-	go func() {
-		_, copyErr := io.Copy(p.log, r)
-		p.exited <- errors.Join(cmd.Wait(), copyErr)
-	}()
-	if err != nil || !ok {
-		t.Fatalf("serve printed %q, %v", p.log, err)
-	}
-	p.url = url
-	return p
+	return &serving{runtest.Serve(t, "witness", append([]string{"serve", "--dir", dir}, flags...)...), t}
 }
 
 // kill ends the process at once; it may have ended before.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	p.wait()
-}
-
-// freeze stops the process where it is.
-func (p *process) freeze() {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		p.t.Fatal(err)
-	}
-}
+func (p *serving) kill() { p.End(p.t, os.Kill) }
 
 // stop ends the process as an operator does.
-func (p *process) stop() {
+func (p *serving) stop() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.wait(); err != nil {
-		p.t.Fatalf("serve ended with %v: %s", err, p.log)
-	}
+	p.Stop(p.t)
 }
 
-// wait returns how the process ended.
-func (p *process) wait() error {
-	select {
-	case err := <-p.exited:
-		p.exited <- err
-		return err
-	case <-time.After(30 * time.Second):
-		p.t.Fatal("the process does not end")
-		return nil
-	}
-}
-
-func (p *process) client(key proofs.Key) *client.Client {
-	return &client.Client{URL: p.url, Key: key}
+func (p *serving) client(key proofs.Key) *client.Client {
+	return &client.Client{URL: p.URL, Key: key}
 }
 
 // latest returns the tree at the monitoring prefix; size -1 if there is none.
-func (p *process) latest(log, key proofs.Key) proofs.Tree {
+func (p *serving) latest(log, key proofs.Key) proofs.Tree {
 	p.t.Helper()
-	resp, err := http.Get(fmt.Sprintf("%s/%v/checkpoint", p.url, witness.HashOrigin(log.Name())))
+	resp, err := http.Get(fmt.Sprintf("%s/%v/checkpoint", p.URL, witness.HashOrigin(log.Name())))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -274,6 +192,11 @@ func TestInit(t *testing.T) {
 	}
 	mustRefuse(t, "not overwritten", "init", "--dir", dir, "--name", "witness.example/w1")
 	mustRefuse(t, "name", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "a b")
+	mustRefuse(t, "leave out the scheme: w.example", "init", "--dir", filepath.Join(t.TempDir(), "w"), "--name", "https://w.example")
+	made := filepath.Join(t.TempDir(), "w")
+	if r := runProgram(t, "init", "--dir", made, "--name", "w.example", "--ledger", made+"2"); !strings.Contains(r.stderr, "witness serve --dir "+made+" --ledger "+made+"2\n") {
+		t.Errorf("init says %q", r.stderr)
+	}
 	mustRefuse(t, `required flag(s) "name"`, "init", "--dir", t.TempDir())
 	mustRefuse(t, `required flag(s) "dir"`, "init", "--name", "w")
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"
@@ -63,7 +64,8 @@ func TestTwoKeys(t *testing.T) {
 		}
 		keys = append(keys, k)
 	}
-	if got := mustRun(t, "key", "--dir", dir); strings.Count(got, "  ok\n") != 2 {
+	// The short key is not padded to the length of the other.
+	if got := mustRun(t, "key", "--dir", dir); strings.Count(got, "  ok\n") != 2 || strings.Contains(got, "   ") {
 		t.Errorf("key prints %q", got)
 	}
 	log := witnesstest.NewLog(t, "log.example")
@@ -174,7 +176,7 @@ func TestSSHAgent(t *testing.T) {
 		t.Errorf("key prints %q", got)
 	}
 	p := serveProgram(t, dir, "--ssh-agent", socket)
-	if status, _ := get(t, p.url+"/readyz"); status != http.StatusOK {
+	if status, _ := get(t, p.URL+"/readyz"); status != http.StatusOK {
 		t.Errorf("not ready: status %d", status)
 	}
 	grow := func() error {
@@ -195,7 +197,7 @@ func TestSSHAgent(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Code != http.StatusInternalServerError {
 		t.Errorf("without the agent: %v", err)
 	}
-	if status, _ := get(t, p.url+"/readyz"); status != http.StatusServiceUnavailable {
+	if status, _ := get(t, p.URL+"/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("ready without the agent: status %d", status)
 	}
 	startAgent(t, socket, ring)
@@ -214,7 +216,13 @@ func TestLogRemove(t *testing.T) {
 	if _, err := p.client(key).AddCheckpoint(t.Context(), log.Request(0)); err != nil {
 		t.Fatal(err)
 	}
-	mustRefuse(t, "unknown log", "log", "remove", "--dir", dir, "other.example")
+	mustRefuse(t, `log "other.example": unknown log; see witness log list`, "log", "remove", "--dir", dir, "other.example")
+	mustRefuse(t, `log "other.example": unknown log`, "latch", "clear", "--dir", dir, "--reason", "none", "other.example")
+	for _, args := range [][]string{{"latch", "list"}, {"latch", "clear", "--all", "--reason", "none"}} {
+		if r := runProgram(t, append(args, "--dir", dir)...); r.code != 0 || r.stderr != "cosigning is stopped for no log\n" {
+			t.Errorf("%s: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
 	mustRun(t, "log", "remove", "--dir", dir, "log.example")
 	status := func() int {
 		_, err := p.client(key).AddCheckpoint(t.Context(), log.Request(log.Size()))
@@ -250,12 +258,9 @@ func TestLogRemove(t *testing.T) {
 	if err := json.Unmarshal([]byte(mustRun(t, "log", "list", "--dir", dir, "--json")), &listed); err != nil || len(listed) != 1 || listed[0].URL != "https://log.example" {
 		t.Errorf("listed %+v, %v", listed, err)
 	}
-	mustRefuse(t, "not the URL of a log", append(add, "--url", "log.example")...)
-}
-
-func eventually(t *testing.T, f func() error) {
-	t.Helper()
-	(&restored{t: t}).eventually(f)
+	for _, url := range []string{"log.example", "127.0.0.1:7370"} {
+		mustRefuse(t, url+`" is not an http or https URL`, append(add, "--url", url)...)
+	}
 }
 
 func TestLogImport(t *testing.T) {
@@ -341,19 +346,19 @@ func TestServeOperations(t *testing.T) {
 	mu.Unlock()
 	known(late)
 	for _, path := range []string{"/", "/healthz", "/readyz"} {
-		if status, body := get(t, p.url+path); status != http.StatusOK || body == "" {
+		if status, body := get(t, p.URL+path); status != http.StatusOK || body == "" {
 			t.Errorf("%s: status %d, %q", path, status, body)
 		}
 	}
-	if status, _ := get(t, p.url+"/metrics"); status != http.StatusNotFound {
+	if status, _ := get(t, p.URL+"/metrics"); status != http.StatusNotFound {
 		t.Errorf("metrics in public: status %d", status)
 	}
 	p.stop()
 	if got := told(); got != "STOPPING=1" {
 		t.Errorf("told systemd %q", got)
 	}
-	if !strings.Contains(p.log.String(), "metrics on http://127.0.0.1:") {
-		t.Errorf("printed %s", p.log)
+	if !strings.Contains(p.Said(), "metrics on http://127.0.0.1:") {
+		t.Errorf("printed %s", p.Said())
 	}
 	for flag, value := range map[string]string{"--log-list": "http://list.example", "--peer": "nothing", "--check-every": "0s", "--max-per-log": "-1"} {
 		if r := runProgram(t, "serve", "--dir", dir, "--listen", "127.0.0.1:0", flag, value); r.code != cli.ExitUsage {
@@ -366,19 +371,17 @@ func TestMetrics(t *testing.T) {
 	dir, key := newWitness(t)
 	log := witnesstest.NewLog(t, "log.example")
 	mustRun(t, "log", "add", "--dir", dir, log.Key().String())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	p := serveProgram(t, dir, "--metrics-listen", addr)
+	p := serveProgram(t, dir, "--metrics-listen", "127.0.0.1:0")
+	metrics := ""
+	runtest.Eventually(t, "it says where its metrics are", func() (said bool) {
+		_, metrics, said = strings.Cut(p.Said(), "metrics on ")
+		metrics, _, _ = strings.Cut(metrics, "\n")
+		return said
+	})
 	if _, err := p.client(key).AddCheckpoint(t.Context(), log.Request(0)); err != nil {
 		t.Fatal(err)
 	}
-	status, body := get(t, "http://"+addr+"/metrics")
+	status, body := get(t, metrics)
 	for _, want := range []string{`tuflog_witness_log_answers_total{origin="log.example",outcome="ok"} 1`, "go_goroutines ", "process_resident_memory_bytes "} {
 		if status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("status %d, metrics lack %q", status, want)
@@ -408,9 +411,9 @@ func TestLimits(t *testing.T) {
 		t.Errorf("a third checkpoint at once: %v", err)
 	}
 	for range 2 {
-		get(t, p.url+"/")
+		get(t, p.URL+"/")
 	}
-	resp, err := http.Get(p.url + "/")
+	resp, err := http.Get(p.URL + "/")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/proofs"
@@ -53,7 +52,7 @@ func newRestored(t *testing.T) *restored {
 }
 
 // cosign has the log's present checkpoint cosigned, and publishes it.
-func (r *restored) cosign(p *process, old int64) {
+func (r *restored) cosign(p *serving, old int64) {
 	r.t.Helper()
 	req := r.log.Request(old)
 	sigs, err := p.client(r.key).AddCheckpoint(r.t.Context(), req)
@@ -66,11 +65,19 @@ func (r *restored) cosign(p *process, old int64) {
 }
 
 // grow makes the log grow to a size and has that cosigned.
-func (r *restored) grow(p *process, size int64) {
+func (r *restored) grow(p *serving, size int64) {
 	r.t.Helper()
 	old := r.log.Size()
 	r.log.Grow(size-old, "")
 	r.cosign(p, old)
+}
+
+// served runs the witness until it has cosigned a size of the log.
+func (r *restored) served(size int64) {
+	r.t.Helper()
+	p := serveProgram(r.t, r.dir)
+	r.grow(p, size)
+	p.stop()
 }
 
 // fork returns another history of the log that shares its first entries.
@@ -84,7 +91,7 @@ func (r *restored) fork(common, size int64) *witnesstest.Log {
 
 // stopped sends checkpoints that a witness which forgot what it cosigned after
 // size old would cosign, and expects none of them to be.
-func (r *restored) stopped(p *process, old int64) {
+func (r *restored) stopped(p *serving, old int64) {
 	r.t.Helper()
 	size := r.log.Size()
 	honest := r.fork(size, size+1)
@@ -121,7 +128,7 @@ func (r *restored) latches(dir string, why ...string) {
 
 // resumes clears the latch and expects the witness to go on from where it was
 // before its memory was tampered with.
-func (r *restored) resumes(p *process, dir string, old int64) {
+func (r *restored) resumes(p *serving, dir string, old int64) {
 	r.t.Helper()
 	mustRefuse(r.t, "reason", "latch", "clear", "--dir", dir, "log.example")
 	mustRun(r.t, "latch", "clear", "--dir", dir, "log.example", "--reason", "a test")
@@ -129,7 +136,7 @@ func (r *restored) resumes(p *process, dir string, old int64) {
 	size := r.log.Size()
 	// The serving process notices soon; until then it says that it is stopped.
 	var conflict *client.ConflictError
-	r.eventually(func() error {
+	eventually(r.t, func() error {
 		_, err := p.client(r.key).AddCheckpoint(r.t.Context(), r.fork(old, size+1).Request(old))
 		if !errors.As(err, &conflict) {
 			return errors.Join(errors.New("a fork was not answered with a conflict"), err)
@@ -142,21 +149,6 @@ func (r *restored) resumes(p *process, dir string, old int64) {
 	r.grow(p, size+2)
 	if all := mustRun(r.t, "latch", "list", "--dir", dir, "--all"); !strings.Contains(all, "a test") {
 		r.t.Errorf("the reason is not recorded: %q", all)
-	}
-}
-
-func (r *restored) eventually(f func() error) {
-	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -183,17 +175,13 @@ func replaceDir(t *testing.T, dir, by string) {
 // TestRestoredState: yesterday's database, with the ledger of today.
 func TestRestoredState(t *testing.T) {
 	r := newRestored(t)
-	p := serveProgram(t, r.dir)
-	r.grow(p, 5)
-	p.stop()
+	r.served(5)
 	backup := filepath.Join(t.TempDir(), "backup")
 	copyDir(t, r.dir, backup)
-	p = serveProgram(t, r.dir)
-	r.grow(p, 9)
-	p.stop()
+	r.served(9)
 	replaceDir(t, r.dir, backup)
 	r.published = nil // the ledger alone must do
-	p = serveProgram(t, r.dir)
+	p := serveProgram(t, r.dir)
 	r.stopped(p, 5)
 	r.latches(r.dir, "size 9 was cosigned, but the state ends at size 5")
 	// Neither does it forget by being restarted, or restored once more.
@@ -214,18 +202,14 @@ func TestRestoredState(t *testing.T) {
 // what was cosigned since.
 func TestRestoredStateAndLedger(t *testing.T) {
 	r := newRestored(t)
-	p := serveProgram(t, r.dir)
-	r.grow(p, 5)
-	p.stop()
+	r.served(5)
 	backup := filepath.Join(t.TempDir(), "backup")
 	copyDir(t, r.dir, backup)
 	copyDir(t, r.dir+".ledger", backup+".ledger")
-	p = serveProgram(t, r.dir)
-	r.grow(p, 9)
-	p.stop()
+	r.served(9)
 	replaceDir(t, r.dir, backup)
 	replaceDir(t, r.dir+".ledger", backup+".ledger")
-	p = serveProgram(t, r.dir)
+	p := serveProgram(t, r.dir)
 	// Not even the first request gets in before the log has been looked at.
 	r.stopped(p, 5)
 	r.latches(r.dir, "size 9 was cosigned, but the state ends at size 5")
@@ -237,9 +221,7 @@ func TestClonedState(t *testing.T) {
 	for _, how := range []string{"the log publishes", "a peer shows"} {
 		t.Run(how, func(t *testing.T) {
 			r := newRestored(t)
-			p := serveProgram(t, r.dir)
-			r.grow(p, 5)
-			p.stop()
+			r.served(5)
 			clone := filepath.Join(t.TempDir(), "clone")
 			copyDir(t, r.dir, clone)
 			copyDir(t, r.dir+".ledger", clone+".ledger")
@@ -247,9 +229,9 @@ func TestClonedState(t *testing.T) {
 			flags := []string{"--check-every", "100ms"}
 			if how == "a peer shows" {
 				// As it would be at the witness's own public address.
-				flags = append(flags, "--peer", q.url)
+				flags = append(flags, "--peer", q.URL)
 			}
-			p = serveProgram(t, r.dir, flags...)
+			p := serveProgram(t, r.dir, flags...)
 			if how == "a peer shows" {
 				r.server.Close()
 				mustRun(t, "log", "remove", "--dir", r.dir, "log.example")
@@ -257,12 +239,12 @@ func TestClonedState(t *testing.T) {
 				mustRun(t, "log", "remove", "--dir", clone, "log.example")
 				mustRun(t, "log", "add", "--dir", clone, r.log.Key().String())
 			}
-			r.eventually(func() error { // the processes have noticed
+			eventually(r.t, func() error { // the processes have noticed
 				_, err := q.client(r.key).AddCheckpoint(t.Context(), r.log.Request(5))
 				return err
 			})
 			r.grow(q, 9) // the copy cosigns, and the witness does not know
-			r.eventually(func() error {
+			eventually(r.t, func() error {
 				if l := runProgram(t, "latch", "list", "--dir", r.dir); l.code != cli.ExitFailed {
 					return errors.New("not latched")
 				}
@@ -278,9 +260,7 @@ func TestEmptiedState(t *testing.T) {
 	for _, how := range []string{"with the ledger", "without the ledger"} {
 		t.Run(how, func(t *testing.T) {
 			r := newRestored(t)
-			p := serveProgram(t, r.dir)
-			r.grow(p, 9)
-			p.stop()
+			r.served(9)
 			files, err := filepath.Glob(filepath.Join(r.dir, "state.db*"))
 			if err != nil {
 				t.Fatal(err)
@@ -300,7 +280,7 @@ func TestEmptiedState(t *testing.T) {
 				}
 				add = append(add, "--url", r.server.URL)
 			}
-			p = serveProgram(t, r.dir)
+			p := serveProgram(t, r.dir)
 			mustRun(t, add...)
 			r.stopped(p, 0)
 			r.latches(r.dir, "size 9 was cosigned, but the state knows of no checkpoint")
@@ -313,22 +293,18 @@ func TestEmptiedState(t *testing.T) {
 // its ledger. Nothing tells, so a person must.
 func TestLostLedger(t *testing.T) {
 	r := newRestored(t)
-	p := serveProgram(t, r.dir)
-	r.grow(p, 5)
-	p.stop()
+	r.served(5)
 	if err := os.RemoveAll(r.dir + ".ledger"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the ledger that is made in its place changes nothing
-		p = serveProgram(t, r.dir)
+		p := serveProgram(t, r.dir)
 		r.stopped(p, 5)
 		r.latches(r.dir, "the ledger was missing")
 		p.stop()
 	}
 	mustRun(t, "latch", "clear", "--dir", r.dir, "--all", "--reason", "moved to another machine")
-	p = serveProgram(t, r.dir)
-	r.grow(p, 7)
-	p.stop()
+	r.served(7)
 
 	// A ledger of another witness is no ledger.
 	other, _ := newWitness(t)

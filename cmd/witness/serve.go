@@ -64,7 +64,7 @@ should be started again; 2 that starting it again would not help.`,
 	dirFlag(cmd, &flags.dir)
 	f := cmd.Flags()
 	f.StringVar(&flags.listen, "listen", "127.0.0.1:7380", "address to listen on; port 0 picks one")
-	f.StringVar(&flags.metrics, "metrics-listen", "", "address to serve /metrics on")
+	f.StringVar(&flags.metrics, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
 	f.StringVar(&flags.ledger, "ledger", "", "directory of the ledger (default DIR.ledger)")
 	f.StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that has the Ed25519 key")
 	f.StringArrayVar(&flags.lists, "log-list", nil, "https URL of a list of logs to follow (may be repeated)")
@@ -81,10 +81,10 @@ should be started again; 2 that starting it again would not help.`,
 
 func (f serveFlags) check() error {
 	if f.listEvery < time.Second || f.checkEvery < 100*time.Millisecond {
-		return errors.New("a schedule of less than a second")
+		return errors.New("--log-list-every and --check-every: want a second or more")
 	}
 	if f.perLog < 0 || f.perAddress < 0 || f.concurrent < 0 {
-		return errors.New("a limit is negative")
+		return errors.New("--max-per-log, --max-per-address and --max-concurrent: want 0 for no limit, or more")
 	}
 	for _, l := range f.lists {
 		if err := witness.CheckListURL(l); err != nil {
@@ -93,7 +93,7 @@ func (f serveFlags) check() error {
 	}
 	for _, p := range f.peers {
 		if _, err := cleanURL(p); err != nil {
-			return err
+			return fmt.Errorf("--peer: %w", err)
 		}
 	}
 	return nil

@@ -44,6 +44,7 @@ var ErrReported = errors.New("reported on stdout")
 // Main runs the program until it ends or is interrupted, and exits.
 func Main(build func() *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second Ctrl-C ends a program that takes its time
 	code := Run(ctx, build, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -60,6 +61,8 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
+	ran := false
+	noteRuns(root, &ran)
 	cmd, err := root.ExecuteContextC(ctx)
 	// A command that only groups others prints its help for a word that it does
 	// not know, and cobra calls that success.
@@ -72,12 +75,28 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	case errors.Is(err, ErrReported):
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
+		if !ran { // nothing but the arguments can have been wrong
+			fmt.Fprintf(stderr, "see %s --help\n", cmd.CommandPath())
+		}
 	}
 	var f failure
 	if errors.As(err, &f) {
 		return ExitFailed
 	}
 	return ExitUsage
+}
+
+// noteRuns has every command set ran when its arguments are good and it begins.
+func noteRuns(cmd *cobra.Command, ran *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*ran = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		noteRuns(sub, ran)
+	}
 }
 
 // WriteJSON prints v as one indented JSON document.

@@ -23,9 +23,9 @@ func TestRunExitCodes(t *testing.T) {
 		{"found, wrapped", []string{"do"}, fmt.Errorf("replay: %w", Failed(errors.New("a fork"))), ExitFailed, "prog do: replay: a fork\n"},
 		{"already said so", []string{"do"}, Failed(ErrReported), ExitFailed, ""},
 		{"could not check", []string{"do"}, errors.New("no network"), ExitUsage, "prog do: no network\n"},
-		{"unknown flag", []string{"do", "--nope"}, nil, ExitUsage, "unknown flag: --nope"},
+		{"unknown flag", []string{"do", "--nope"}, nil, ExitUsage, "prog do: unknown flag: --nope\nsee prog do --help\n"},
 		{"unknown command", []string{"dance"}, nil, ExitUsage, "unknown command"},
-		{"unknown command of a group", []string{"group", "dance"}, nil, ExitUsage, `prog group: unknown command "dance"`},
+		{"unknown command of a group", []string{"group", "dance"}, nil, ExitUsage, "prog group: unknown command \"dance\"\nsee prog group --help\n"},
 		{"a group alone", []string{"group"}, nil, ExitOK, ""},
 	}
 	for _, tt := range tests {
@@ -41,6 +41,9 @@ func TestRunExitCodes(t *testing.T) {
 			}, tt.args, strings.NewReader(""), &stdout, &stderr)
 			if code != tt.code || !strings.Contains(stderr.String(), tt.stderr) || (tt.stderr == "") != (stderr.Len() == 0) {
 				t.Fatalf("exit %d, stderr %q; want %d, %q", code, stderr.String(), tt.code, tt.stderr)
+			}
+			if ran := tt.args[0] == "do" && len(tt.args) == 1; ran && strings.Contains(stderr.String(), "--help") {
+				t.Fatalf("a command that ran says %q", stderr.String())
 			}
 			if stdout.Len() != 0 && tt.args[0] != "group" {
 				t.Fatalf("stdout %q", stdout.String())

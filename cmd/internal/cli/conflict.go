@@ -18,11 +18,11 @@ func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	}
 	c, err := proofs.ParseConflict(b)
 	if err != nil {
-		return Failed(err)
+		return Failed(fmt.Errorf("%s: %w", path, err))
 	}
 	v, err := c.Check(keys...)
 	if err != nil {
-		return Failed(err)
+		return Failed(fmt.Errorf("%s: %w", path, err))
 	}
 	fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
 	fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)

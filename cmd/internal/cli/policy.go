@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -28,12 +30,33 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 // empty, the URL that the policy gives its one log.
 func LogURL(flag string, policy *proofs.Policy) (string, error) {
 	if flag != "" {
+		if err := CheckURL(flag); err != nil {
+			return "", fmt.Errorf("--log: %w", err)
+		}
 		return flag, nil
 	}
 	if len(policy.Logs) != 1 || policy.Logs[0].URL == "" {
 		return "", errors.New("the policy does not name the URL of one log: say which with --log URL")
 	}
 	return policy.Logs[0].URL, nil
+}
+
+// CheckURL refuses what a person may take for a URL and no program does, such as
+// localhost:7370.
+func CheckURL(s string) error {
+	if u, err := url.Parse(s); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q is not an http or https URL", s)
+	}
+	return nil
+}
+
+// CheckName refuses a name for ever that is meant to be a URL without its scheme,
+// and has one.
+func CheckName(name string) error {
+	if _, rest, ok := strings.Cut(name, "://"); ok {
+		return fmt.Errorf("%q: leave out the scheme: %s", name, rest)
+	}
+	return nil
 }
 
 // Keys returns the public keys given one by one and those of a policy, of its
