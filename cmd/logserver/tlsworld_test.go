@@ -159,7 +159,7 @@ func newSecureWorld(t *testing.T) *secureWorld {
 		t.Fatal(err)
 	}
 	w.bin = bin
-	w.startTrillian(t, "trillian_log_signer", w.databaseURL("trillian"), w.good, "--force_master", "--pre_election_pause=10ms", "--sequencer_interval=5ms", "--num_sequencers=2", "--batch_size=2048")
+	w.startTrillian(t, "trillian_log_signer", w.databaseURL("trillian"), w.good, "--force_master", "--pre_election_pause=10ms", "--sequencer_interval=5ms", "--num_sequencers=1", "--batch_size=2048")
 	w.target = w.startTrillian(t, "trillian_log_server", w.databaseURL("trillian"), w.good)
 	w.startLog(t)
 	return w

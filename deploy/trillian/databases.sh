@@ -18,9 +18,11 @@ CREATE DATABASE trillian OWNER trillian;
 CREATE DATABASE tuflog OWNER tuflog;
 -- Trillian looks for a handful of leaves among all that there are. It puts them into
 -- a temporary table, which has no statistics, and so PostgreSQL would rather hash the
--- whole of the large one each time.
+-- whole of the large one each time. What it planned while that one was small it keeps
+-- until it has analyzed it again, and so the plans must be right from the first leaf on.
 ALTER DATABASE trillian SET enable_hashjoin = off;
 ALTER DATABASE trillian SET enable_mergejoin = off;
+ALTER DATABASE trillian SET enable_seqscan = off;
 END
 # Owned by trillian, as what it makes itself would be.
 { echo 'SET ROLE trillian;'; cat "$schema"; } | admin --single-transaction --dbname trillian --file -

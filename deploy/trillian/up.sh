@@ -195,7 +195,7 @@ start_postgres() {
 		fi
 	done
 	# As in databases.sh.
-	sql "$(superuser postgres)" "ALTER DATABASE trillian SET enable_hashjoin = off; ALTER DATABASE trillian SET enable_mergejoin = off"
+	sql "$(superuser postgres)" "ALTER DATABASE trillian SET enable_hashjoin = off; ALTER DATABASE trillian SET enable_mergejoin = off; ALTER DATABASE trillian SET enable_seqscan = off"
 }
 
 # Trillian's tables, as its module has them, and statistics for the signer.
@@ -213,7 +213,7 @@ start_trillian() {
 	start trillian-log-server "$server_port" trillian_log_server "${common[@]}" --rpc_endpoint="127.0.0.1:$server_port"
 	# One signer only, so it needs no election.
 	start trillian-log-signer "$signer_port" trillian_log_signer "${common[@]}" --rpc_endpoint="127.0.0.1:$signer_port" \
-		--force_master --sequencer_interval=5ms --num_sequencers=2 --batch_size=2048
+		--force_master --sequencer_interval=5ms --num_sequencers=1 --batch_size=2048
 }
 
 # the_tree prints the number of the log's tree, or nothing.

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 		cfg:    cfg,
 		server: &program{cfg: cfg, name: "trillian_log_server", args: common},
 		signer: &program{cfg: cfg, name: "trillian_log_signer", args: append([]string{
-			"--force_master", "--pre_election_pause=10ms", "--num_sequencers=2",
+			"--force_master", "--pre_election_pause=10ms", "--num_sequencers=1",
 			"--sequencer_interval=" + cfg.SignerInterval.String(),
 			"--batch_size=" + strconv.Itoa(cfg.BatchSize),
 		}, common...)},
@@ -107,11 +107,13 @@ func withMaxConns(database string, n int) (string, error) {
 	return u.String(), nil
 }
 
-// planned keeps PostgreSQL from hashing all leaves to look for a few: the temporary
-// tables that Trillian joins them with have no statistics.
+// planned keeps PostgreSQL from reading all leaves to look for a few: the temporary
+// tables that Trillian joins them with have no statistics, and plans made while there
+// are few leaves are kept.
 const planned = `DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I SET enable_hashjoin = off', current_database());
 	EXECUTE format('ALTER DATABASE %I SET enable_mergejoin = off', current_database());
+	EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database());
 END $$`
 
 func applySchema(ctx context.Context, database string) error {
