@@ -195,7 +195,7 @@ start_postgres() {
 		fi
 	done
 	# As in databases.sh.
-	sql "$(superuser postgres)" "ALTER DATABASE trillian SET enable_hashjoin = off; ALTER DATABASE trillian SET enable_mergejoin = off; ALTER DATABASE trillian SET enable_seqscan = off"
+	sql "$(superuser postgres)" "ALTER DATABASE trillian SET enable_hashjoin = off; ALTER DATABASE trillian SET enable_mergejoin = off; ALTER DATABASE trillian SET enable_seqscan = off; ALTER DATABASE trillian SET jit = off"
 }
 
 # Trillian's tables, as its module has them, and statistics for the signer.

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Servers, error) {
 		cfg:    cfg,
 		server: &program{cfg: cfg, name: "trillian_log_server", args: common},
 		signer: &program{cfg: cfg, name: "trillian_log_signer", args: append([]string{
-			"--force_master", "--pre_election_pause=10ms", "--num_sequencers=1",
+			"--force_master", "--pre_election_pause=10ms", "--num_sequencers=2",
 			"--sequencer_interval=" + cfg.SignerInterval.String(),
 			"--batch_size=" + strconv.Itoa(cfg.BatchSize),
 		}, common...)},
@@ -109,11 +109,13 @@ func withMaxConns(database string, n int) (string, error) {
 
 // planned keeps PostgreSQL from reading all leaves to look for a few: the temporary
 // tables that Trillian joins them with have no statistics, and plans made while there
-// are few leaves are kept.
+// are few leaves are kept. A scan that there is no way around then counts as so dear
+// that it would be compiled first, which takes far longer than the scan.
 const planned = `DO $$ BEGIN
 	EXECUTE format('ALTER DATABASE %I SET enable_hashjoin = off', current_database());
 	EXECUTE format('ALTER DATABASE %I SET enable_mergejoin = off', current_database());
 	EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database());
+	EXECUTE format('ALTER DATABASE %I SET jit = off', current_database());
 END $$`
 
 func applySchema(ctx context.Context, database string) error {
