@@ -111,9 +111,9 @@ func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
 // name fits a leaf. What a submission is answered is kept for a while.
 const maxFileName = verify.MaxLeafSize
 
-// untar reads the files of a submission. Memory is
-// counted by the body, so what comes out of the archive is no more than what came
-// in: a sparse file can be very much larger.
+// untar reads the files of a submission. Memory is counted by the body, so what comes
+// out of the archive is no more than what came in: a sparse file can be very much
+// larger.
 func untar(body []byte) ([]uploaded, *problem) {
 	bad := func(format string, args ...any) ([]uploaded, *problem) {
 		return nil, problemf(http.StatusBadRequest, api.CodeBadRequest, "the tar: "+format, args...)

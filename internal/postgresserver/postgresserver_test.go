@@ -99,7 +99,11 @@ func TestKillsAllOfIt(t *testing.T) {
 		})
 	}
 	for range 6 {
-		for before := answers.Load(); answers.Load() < before+3; {
+		before, began := answers.Load(), time.Now()
+		for answers.Load() < before+3 {
+			if time.Since(began) > time.Minute {
+				t.Fatalf("%d answers in a minute", answers.Load()-before)
+			}
 			time.Sleep(10 * time.Millisecond)
 		}
 		if err := errors.Join(s.Kill(), s.Restart(t.Context())); err != nil {

@@ -1,0 +1,49 @@
+package statetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Blobs are those that many can be read of at once.
+type Blobs interface {
+	Put(ctx context.Context, files [][]byte) error
+	ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error
+}
+
+// ReadBlobs checks that many blobs at once are those that one by one are there and
+// undamaged. damage changes the file "file 77" into "fale 77" where the blobs are
+// kept, and returns them as they are from then on.
+func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
+	t.Helper()
+	var files [][]byte
+	want := map[verify.Digest]string{}
+	sums := []verify.Digest{verify.Sum([]byte("not there"))}
+	for i := range 200 {
+		file := fmt.Sprintf("file %d", i)
+		files = append(files, []byte(file))
+		sum := verify.Sum([]byte(file))
+		sums = append(sums, sum)
+		if i != 77 {
+			want[sum] = file
+		}
+	}
+	if err := blobs.Put(t.Context(), files); err != nil {
+		t.Fatal(err)
+	}
+	blobs = damage()
+	for _, n := range []int{0, 1, 2, 64, 65, len(sums)} {
+		got := map[verify.Digest]string{}
+		if err := blobs.ReadBlobs(t.Context(), sums[:n], func(sum verify.Digest, data []byte) { got[sum] += string(data) }); err != nil {
+			t.Fatal(err)
+		}
+		for _, sum := range sums[:n] {
+			if got[sum] != want[sum] {
+				t.Errorf("of %d, %v: %q, want %q", n, sum, got[sum], want[sum])
+			}
+		}
+	}
+}
