@@ -99,7 +99,7 @@ log is ready and when it stops.`,
 	f.StringVar(&flags.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
 	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
 	f.StringSliceVar(&flags.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
-	f.IntVar(&flags.connections, "max-connections", 8192, "connections at once; one more closes the longest idle one")
+	f.IntVar(&flags.connections, "max-connections", 8192, "connections at once; one more closes another, an idle one first, of the network that has the most")
 	flags.quotas.flags(f)
 	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
 	f.TextVar(&flags.logLevel, "log-level", slog.LevelInfo, "what to write: debug (with every request), info, warn or error")
