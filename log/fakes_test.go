@@ -28,7 +28,7 @@ type fakeWitness struct {
 
 // fakeWitnesses is log.Witnesses for a policy of all of them.
 type fakeWitnesses struct {
-	t      *testing.T
+	t      testing.TB
 	mu     sync.Mutex
 	all    []*fakeWitness
 	mangle func(note []byte) []byte // what is returned instead
@@ -127,7 +127,7 @@ func (l *memLedger) Swap(old, new log.LedgerRecord) error {
 
 // fixture is a log with everything around it faked.
 type fixture struct {
-	t         *testing.T
+	t         testing.TB
 	cfg       log.PublisherConfig
 	storage   *storagetest.Mem
 	ledger    *memLedger
@@ -135,7 +135,7 @@ type fixture struct {
 	policy    *proofs.Policy
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	signer := newSigner(t, "log.example", proofs.Ed25519)
 	f := &fixture{
@@ -188,7 +188,7 @@ func (f *fixture) wantHalt(words ...string) {
 	}
 }
 
-func wantHalt(t *testing.T, err error, words ...string) {
+func wantHalt(t testing.TB, err error, words ...string) {
 	t.Helper()
 	var halt *log.Halt
 	if !errors.As(err, &halt) {

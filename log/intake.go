@@ -31,6 +31,7 @@ type intake struct {
 	publisher *Publisher
 	registry  *registry
 	indexer   *Indexer
+	budget    judgingTime
 	logger    *slog.Logger
 	maxQueued int           // submissions
 	maxBatch  int           // files
@@ -51,10 +52,12 @@ type intake struct {
 	empty    chan struct{} // closed when draining and nothing is queued
 }
 
-// queue holds the submissions of one repository, in order.
-type queue struct {
-	id          verify.Digest
-	submissions []*submission
+// judgingTime is how long each source's files may be judged.
+type judgingTime interface {
+	// wait returns after how long files of a source may be judged; 0 means now.
+	wait(from source) time.Duration
+	// spent notes how long files of a source were judged.
+	spent(from source, took time.Duration)
 }
 
 // candidate is a file that is to be appended.
@@ -70,8 +73,8 @@ type candidate struct {
 	done   bool // it is in the log
 }
 
-// maxJudged is how many files one repository has judged before the batch goes on
-// without it: a large submission does not hold up the others.
+// maxJudged is how many files are judged in one turn, unless they take longer than
+// patience before: then others have theirs, of this repository and of all.
 const maxJudged = 64
 
 // maxPasses is how often the files of a submission are gone through. That many
@@ -97,7 +100,7 @@ func (in *intake) submit(s *submission) error {
 		in.queues[s.repository] = q
 		in.ready = append(in.ready, q)
 	}
-	q.submissions = append(q.submissions, s)
+	q.add(s)
 	in.wakeUp()
 	return nil
 }
@@ -117,6 +120,7 @@ func (in *intake) drain() <-chan struct{} {
 	if !in.draining {
 		in.draining = true
 		in.checkEmpty()
+		in.wakeUp()
 	}
 	return in.empty
 }
@@ -161,11 +165,9 @@ func (in *intake) batch(ctx context.Context) bool {
 	in.mu.Lock()
 	late := in.late
 	in.late = nil
-	n := min(len(in.ready), in.maxBatch)
-	queues := in.ready[:n:n]
-	in.ready = in.ready[n:]
+	queues := in.turns()
 	in.mu.Unlock()
-	if n == 0 && len(late) == 0 {
+	if len(queues) == 0 && len(late) == 0 {
 		return false
 	}
 	in.checkLate(ctx, late)
@@ -184,6 +186,37 @@ func (in *intake) batch(ctx context.Context) bool {
 	}
 	in.requeue(found)
 	return ctx.Err() == nil
+}
+
+// turns takes the queues that have a turn now from those that are ready. It sees to
+// it that the others are looked at again. It must be called with mu held.
+func (in *intake) turns() (queues []*queue) {
+	wait := in.budget.wait
+	if in.draining {
+		wait = func(source) time.Duration { return 0 } // what was taken is judged
+	}
+	var rest []*queue
+	var soonest time.Duration
+	for i, q := range in.ready {
+		if len(queues) == in.maxBatch {
+			rest = append(rest, in.ready[i:]...)
+			break
+		}
+		after, ok := q.next(wait)
+		if ok {
+			queues = append(queues, q)
+			continue
+		}
+		rest = append(rest, q)
+		if soonest == 0 || after < soonest {
+			soonest = after
+		}
+	}
+	in.ready = rest
+	if soonest > 0 {
+		time.AfterFunc(soonest, in.wakeUp)
+	}
+	return queues
 }
 
 // distinctRoots leaves out a root whose payload another candidate of the batch
@@ -213,12 +246,10 @@ func (in *intake) requeue(found []judged) {
 	defer in.mu.Unlock()
 	for _, j := range found {
 		q := j.queue
-		for len(q.submissions) > 0 && q.submissions[0].isDecided() {
-			q.submissions = q.submissions[1:]
-			in.queued--
-		}
-		if len(q.submissions) == 0 {
+		in.queued -= q.end()
+		if len(q.lines) == 0 {
 			delete(in.queues, q.id)
+			in.registry.endHistory(q.id)
 			continue
 		}
 		in.ready = append(in.ready, q)
@@ -240,13 +271,18 @@ func (in *intake) note(err error) {
 	}
 }
 
-// judge goes through the first submission of a queue until it meets a file that
-// is to be appended.
+// judge goes through the submission whose turn it is until it meets a file that is
+// to be appended, or the turn is over.
 func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 	in.mu.Lock()
-	sub := q.submissions[0]
+	sub := q.served.submissions[0]
 	in.mu.Unlock()
-	for range maxJudged {
+	began := time.Now()
+	defer func() { in.budget.spent(sub.from, time.Since(began)) }()
+	for n := range maxJudged {
+		if n > 0 && time.Since(began) > patience {
+			return nil
+		}
 		if len(sub.todo) == 0 {
 			if sub.passes++; len(sub.again) == 0 || !sub.progress || sub.passes >= maxPasses {
 				sub.finish(nil)

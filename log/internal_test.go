@@ -130,7 +130,7 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 
 // A large submission that is being read keeps only other large ones waiting.
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
-	s := newServer(&Log{})
+	s := newServer(&Log{}, nil)
 	if !s.large.TryAcquire(1) {
 		t.Fatal("somebody reads a large submission")
 	}

@@ -159,6 +159,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
+	from := newSources(cfg.HTTP, cfg.Token, cfg.MaxBytes, cfg.MaxQueued)
 	registry := newRegistry(cfg.Blobs, checkedState{cfg.State, storage, readable}, indexer.applied)
 	l := &Log{
 		cfg:       cfg,
@@ -171,6 +172,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 			publisher: publisher,
 			registry:  registry,
 			indexer:   indexer,
+			budget:    from,
 			logger:    cfg.Logger,
 			maxQueued: cfg.MaxQueued,
 			maxBatch:  cfg.MaxBatch,
@@ -186,7 +188,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.intake.readBack(ctx, nil); err != nil {
 		return nil, err
 	}
-	l.server = newServer(l)
+	l.server = newServer(l, from)
 	return l, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -49,12 +50,15 @@ type Quota struct {
 	Submissions, SubmissionBurst float64
 	// Bytes per second, on the same terms.
 	Bytes, ByteBurst float64
+	// Judging is how long its files may be judged, in seconds a second, on the
+	// same terms. What is beyond it waits in the queue.
+	Judging, JudgingBurst float64
 }
 
 // The quotas that apply where none are configured.
 var (
-	DefaultAnonymous = Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20}
-	DefaultHolder    = Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30}
+	DefaultAnonymous = Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20, Judging: 0.25, JudgingBurst: 10}
+	DefaultHolder    = Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30, Judging: 1, JudgingBurst: 60}
 )
 
 func (q Quota) or(d Quota) Quota {
@@ -64,25 +68,33 @@ func (q Quota) or(d Quota) Quota {
 	if q.Bytes == 0 {
 		q.Bytes, q.ByteBurst = d.Bytes, d.ByteBurst
 	}
+	if q.Judging == 0 {
+		q.Judging, q.JudgingBurst = d.Judging, d.JudgingBurst
+	}
 	return q
 }
 
 // source is who a request comes from.
 type source struct {
-	key       string // of its bucket; empty: it has none
-	holder    bool   // of any token
-	registrar bool   // holder of the registration token
+	key        string        // of its bucket; empty: it has none
+	holder     bool          // of any token
+	registrar  bool          // holder of the registration token
+	repository verify.Digest // whose own token it holds, or zero
+}
+
+// owns reports whether the source holds a repository's own token.
+func (s source) owns(repository verify.Digest) bool {
+	return s.holder && !s.repository.IsZero() && s.repository == repository
 }
 
 // sources keeps count of what each source has submitted. What is left of the
 // queue and of the memory for bodies when all sources without a token have taken
 // their share is kept for those with one.
 type sources struct {
-	cfg       HTTPConfig
-	registrar [32]byte            // SHA-256 of the registration token
-	holders   map[[32]byte]string // SHA-256 of a token: its bucket's key
-	proxies   []netip.Prefix
-	now       func() time.Time
+	cfg     HTTPConfig
+	holders map[[32]byte]source // by the SHA-256 of their tokens
+	proxies []netip.Prefix
+	now     func() time.Time
 
 	sharedBytes, sharedQueue *semaphore.Weighted
 
@@ -101,7 +113,7 @@ func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *so
 	}
 	s := &sources{
 		cfg:     cfg,
-		holders: map[[32]byte]string{},
+		holders: map[[32]byte]source{},
 		proxies: cfg.TrustedProxies,
 		now:     time.Now,
 		own:     map[string]*bucket{},
@@ -112,11 +124,10 @@ func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *so
 		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
 	for id, t := range cfg.RepositoryTokens {
-		s.holders[sha256.Sum256([]byte(t))] = "repository " + id.String()
+		s.holders[sha256.Sum256([]byte(t))] = source{key: "repository " + id.String(), holder: true, repository: id}
 	}
 	if token != "" {
-		s.registrar = sha256.Sum256([]byte(token))
-		s.holders[s.registrar] = "registration"
+		s.holders[sha256.Sum256([]byte(token))] = source{key: "registration", holder: true, registrar: true}
 	}
 	if len(s.holders) > 0 {
 		maxBytes, maxQueued = maxBytes-maxBytes/4, maxQueued-maxQueued/4
@@ -131,9 +142,8 @@ func (s *sources) of(r *http.Request) source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		// Looking up the hash of what was sent tells nothing about the hash
 		// of what was not.
-		sum := sha256.Sum256([]byte(token))
-		if key, ok := s.holders[sum]; ok {
-			return source{key: key, holder: true, registrar: sum == s.registrar}
+		if holder, ok := s.holders[sha256.Sum256([]byte(token))]; ok {
+			return holder
 		}
 	}
 	return source{key: s.network(r)}
@@ -208,16 +218,16 @@ func (s *sources) charge(from source, bytes int64) *problem {
 	if b == nil {
 		return nil
 	}
-	b.refill(s.now())
+	now := s.now()
 	// What is larger than the whole burst waits for a full bucket.
-	wait := max(b.submissions.wait(1), b.bytes.wait(float64(bytes)))
+	wait := max(b.submissions.wait(now, 1), b.bytes.wait(now, float64(bytes)))
 	if wait > 0 {
 		p := problemf(http.StatusTooManyRequests, api.CodeQuota, "%s has sent as much as it may; vendors get a token with a quota of their own from the operator", b.key)
-		p.retryAfter = int(min(math.Ceil(wait), 3600))
+		p.retryAfter = int(min(math.Ceil(wait.Seconds()), 3600))
 		return p
 	}
-	b.submissions.take(1)
-	b.bytes.take(float64(bytes))
+	b.submissions.take(now, 1)
+	b.bytes.take(now, float64(bytes))
 	return nil
 }
 
@@ -226,7 +236,27 @@ func (s *sources) spend(from source, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.bucket(from); b != nil {
-		b.bytes.take(float64(bytes))
+		b.bytes.take(s.now(), float64(bytes))
+	}
+}
+
+// wait implements judgingTime: a source that has used up more than it had waits
+// until it is out of debt.
+func (s *sources) wait(from source) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		return b.judging.wait(s.now(), 0)
+	}
+	return 0
+}
+
+// spent implements judgingTime.
+func (s *sources) spent(from source, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		b.judging.take(s.now(), took.Seconds())
 	}
 }
 
@@ -262,7 +292,7 @@ func (s *sources) bucket(from source) *bucket {
 	if from.holder {
 		b, ok := s.own[from.key]
 		if !ok {
-			b = newBucket(from.key, s.cfg.Holder, s.now())
+			b = newBucket(from.key, s.cfg.Holder)
 			s.own[from.key] = b
 		}
 		return b
@@ -276,51 +306,57 @@ func (s *sources) bucket(from source) *bucket {
 		delete(s.others, last.Value.(*bucket).key)
 		s.recent.Remove(last)
 	}
-	b := newBucket(from.key, s.cfg.Anonymous, s.now())
+	b := newBucket(from.key, s.cfg.Anonymous)
 	s.others[from.key] = s.recent.PushFront(b)
 	return b
 }
 
 // bucket holds what a source may still submit.
 type bucket struct {
-	key                string
-	submissions, bytes tokens
-	filled             time.Time
+	key                         string
+	submissions, bytes, judging tokens
 }
 
-// tokens run low as they are taken and come back with time.
-type tokens struct{ left, rate, burst float64 }
-
-func newBucket(key string, q Quota, now time.Time) *bucket {
+func newBucket(key string, q Quota) *bucket {
 	return &bucket{
 		key:         key,
-		submissions: tokens{q.SubmissionBurst, q.Submissions, q.SubmissionBurst},
-		bytes:       tokens{q.ByteBurst, q.Bytes, q.ByteBurst},
-		filled:      now,
+		submissions: newTokens(q.Submissions, q.SubmissionBurst, 1),
+		bytes:       newTokens(q.Bytes, q.ByteBurst, 1),
+		judging:     newTokens(q.Judging, q.JudgingBurst, 1e6),
 	}
 }
 
-// refill adds what has come since the last time. A clock that was set back adds
-// nothing.
-func (b *bucket) refill(now time.Time) {
-	seconds := max(0, now.Sub(b.filled).Seconds())
-	b.filled = now
-	for _, t := range []*tokens{&b.submissions, &b.bytes} {
-		t.left = min(t.burst, t.left+seconds*t.rate)
-	}
+// tokens run low as they are taken and come back with time. There can be fewer than
+// none: what was more than the burst is waited for afterwards.
+type tokens struct {
+	limiter *rate.Limiter // nil: there is no limit
+	unit    float64       // how many of the limiter's make one, which is whole only there
 }
 
-// wait returns in how many seconds n can be taken; 0 means now.
-func (t *tokens) wait(n float64) float64 {
-	missing := min(n, t.burst) - t.left
-	if t.rate < 0 || missing <= 0 {
+func newTokens(perSecond, burst, unit float64) tokens {
+	if perSecond < 0 {
+		return tokens{}
+	}
+	return tokens{rate.NewLimiter(rate.Limit(perSecond*unit), max(1, int(min(burst*unit, math.MaxInt/2)))), unit}
+}
+
+// wait returns in how long n can be taken; 0 means now.
+func (t tokens) wait(now time.Time, n float64) time.Duration {
+	if t.limiter == nil {
 		return 0
 	}
-	return missing / t.rate
+	missing := min(n*t.unit, float64(t.limiter.Burst())) - t.limiter.TokensAt(now)
+	if missing <= 0 {
+		return 0
+	}
+	return time.Duration(missing / float64(t.limiter.Limit()) * float64(time.Second))
 }
 
-func (t *tokens) take(n float64) {
-	if t.rate >= 0 {
-		t.left -= n
+func (t tokens) take(now time.Time, n float64) {
+	if t.limiter == nil {
+		return
+	}
+	for left := int(min(n*t.unit, math.MaxInt/2)); left > 0; left -= t.limiter.Burst() {
+		t.limiter.ReserveN(now, min(left, t.limiter.Burst()))
 	}
 }

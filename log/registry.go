@@ -44,6 +44,9 @@ type registry struct {
 	recent list.List // of *repository, the one used last first
 	leaves int       // in repos
 	cached int       // bytes of their files
+	// histories are whole repositories that are kept, of historyLeaves leaves.
+	histories     map[verify.Digest]*history
+	historyLeaves int
 	// dropped counts the repositories that made room.
 	dropped int
 	// roots are the first releases of roots that the state may not have yet, by
@@ -87,7 +90,7 @@ func (r *repository) has(index int64) bool {
 }
 
 func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
-	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, roots: map[verify.Digest]rootAt{}}
+	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, histories: map[verify.Digest]*history{}, roots: map[verify.Digest]rootAt{}}
 }
 
 // addRoot must be called with mu held.
@@ -256,18 +259,26 @@ func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verif
 //   - all else that counts are leaves with the file's payload, or of its role and
 //     version. Where the state knows one that is not in memory, and where the
 //     first condition is not met, the whole repository is read.
+//
+// Reading it is dear, so it is read only for a file that present keys have signed or
+// whose payload is logged; every other is refused by what is in memory.
 func (r *registry) judge(ctx context.Context, repo *repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) (verify.Decision, error) {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
-	judge := repo.judge
-	suffices, err := r.suffices(ctx, repo, role, m)
-	if err == nil && !suffices {
-		judge, err = r.whole(ctx, repo.id, judge.Records())
-	}
+	needs, err := r.needsHistory(ctx, repo, role, m)
 	if err != nil {
 		return verify.Decision{}, err
 	}
-	decision, err := judge.Judge(role, m, snapshots)
+	if needs {
+		h, err := r.historyOf(ctx, repo)
+		if err != nil {
+			return verify.Decision{}, err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.judge.Judge(role, m, snapshots)
+	}
+	decision, err := repo.judge.Judge(role, m, snapshots)
 	r.account(repo)
 	return decision, err
 }
@@ -295,34 +306,6 @@ func (r *registry) account(repo *repository) {
 	}
 }
 
-// suffices reports whether what is in memory of a repository leads to the verdict
-// that the whole of it leads to.
-func (r *registry) suffices(ctx context.Context, repo *repository, role string, m *verify.Metadata) (bool, error) {
-	if len(repo.floors) == 0 {
-		return true, nil
-	}
-	if !verify.IsTopLevel(role) {
-		if ok, err := currentSuffices(repo); err != nil || !ok {
-			return false, err
-		}
-	}
-	if inMemory(repo.floors, role, m.Version) {
-		return true, nil
-	}
-	same, err := r.state.Same(ctx, repo.id, role, m.Version, m.PayloadDigest)
-	if err != nil {
-		return false, err
-	}
-	records := repo.judge.Records()
-	for _, index := range same {
-		_, ok := slices.BinarySearchFunc(records, index, byIndex)
-		if !ok {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
 // inMemory reports whether all leaves that have a payload of this role and
 // version, or are of this role and version, are in memory. A payload has one
 // version and one type, whichever role it is logged for.
@@ -341,18 +324,6 @@ func typeOf(role string) string {
 		return role
 	}
 	return verify.RoleTargets
-}
-
-// currentSuffices reports whether what is current of each role in memory is so in
-// the whole repository.
-func currentSuffices(repo *repository) (bool, error) {
-	for name, floor := range repo.floors {
-		current, ok, err := repo.judge.Current(name)
-		if err != nil || !ok || current.Leaf.Version < floor {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 // whole reads all leaves of a repository: those of the state, and those that it
@@ -480,6 +451,20 @@ func (r *registry) apply(ctx context.Context, rec verify.Record) error {
 	// the state has not.
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
+	if err := r.applyTo(repo, rec); err != nil {
+		return err
+	}
+	h := r.keptHistory(repo.id)
+	if h == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.catchUp(repo.judge.Records())
+}
+
+// applyTo adds a leaf to a repository. The caller holds repo.mu.
+func (r *registry) applyTo(repo *repository, rec verify.Record) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.repos[repo.id] != repo {

@@ -28,7 +28,7 @@ type server struct {
 	stop    context.CancelFunc
 }
 
-func newServer(l *Log) *server {
+func newServer(l *Log, from *sources) *server {
 	running, stop := context.WithCancel(context.Background())
 	return &server{
 		log:     l,
@@ -38,7 +38,7 @@ func newServer(l *Log) *server {
 		large:   semaphore.NewWeighted(1),
 		made:    semaphore.NewWeighted(makingAnswers),
 		sending: answerRoom{size: l.cfg.MaxAnswers},
-		sources: newSources(l.cfg.HTTP, l.cfg.Token, l.cfg.MaxBytes, l.cfg.MaxQueued),
+		sources: from,
 		running: running,
 		stop:    stop,
 

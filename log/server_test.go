@@ -36,7 +36,7 @@ type running struct {
 	ended  chan error
 }
 
-func start(t *testing.T, change func(*log.Config)) *running {
+func start(t testing.TB, change func(*log.Config)) *running {
 	t.Helper()
 	r := &running{fixture: newFixture(t), dir: t.TempDir()}
 	check(t, sqlite.CreateBlobs(filepath.Join(r.dir, "blobs.db")))
@@ -49,7 +49,7 @@ func start(t *testing.T, change func(*log.Config)) *running {
 	return r
 }
 
-func (r *running) open(t *testing.T) {
+func (r *running) open(t testing.TB) {
 	t.Helper()
 	check(t, r.tryOpen(t))
 	r.http = httptest.NewServer(r.log.Handler())
@@ -60,7 +60,7 @@ func (r *running) open(t *testing.T) {
 }
 
 // tryOpen opens the log without running it.
-func (r *running) tryOpen(t *testing.T) error {
+func (r *running) tryOpen(t testing.TB) error {
 	t.Helper()
 	var err error
 	r.blobs, err = sqlite.OpenBlobs(filepath.Join(r.dir, "blobs.db"))
@@ -75,8 +75,8 @@ func (r *running) tryOpen(t *testing.T) error {
 	if cfg.Blobs == nil {
 		cfg.Blobs = r.blobs
 	}
-	if gate, ok := cfg.State.(*gatedState); ok {
-		gate.State = r.state
+	if wrapper, ok := cfg.State.(interface{ wraps(log.State) }); ok {
+		wrapper.wraps(r.state)
 	} else {
 		cfg.State = r.state
 	}
@@ -87,7 +87,7 @@ func (r *running) tryOpen(t *testing.T) error {
 	return err
 }
 
-func (r *running) close(t *testing.T) {
+func (r *running) close(t testing.TB) {
 	t.Helper()
 	if r.log == nil {
 		return
@@ -204,7 +204,7 @@ func wantSummary(t *testing.T, results []api.FileResult, want ...string) {
 }
 
 // do makes a request and reads the answer.
-func (r *running) do(t *testing.T, method, path string, body []byte, headers ...string) (*http.Response, []byte) {
+func (r *running) do(t testing.TB, method, path string, body []byte, headers ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.http.URL+path, bytes.NewReader(body))
 	check(t, err)

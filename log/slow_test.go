@@ -103,6 +103,8 @@ type gatedState struct {
 	open  chan struct{}
 }
 
+func (g *gatedState) wraps(state log.State) { g.State = state }
+
 func (g *gatedState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
 	rec, ok, err := g.State.Root(ctx, payload)
 	g.mu.Lock()

@@ -15,6 +15,7 @@ import (
 // submission is a set of files for one repository and what becomes of them.
 type submission struct {
 	id         string
+	from       source
 	repository verify.Digest // a genesis names the repository it will be
 	genesis    bool          // POST /v1/repositories: one root
 	snapshots  []*verify.Metadata

@@ -167,6 +167,7 @@ func untar(body []byte) ([]uploaded, *problem) {
 // take queues a submission and answers it as far as it gets while the client
 // waits.
 func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *submission) *problem {
+	sub.from = from
 	free, ok := s.sources.queue(from)
 	if !ok {
 		sub.release()

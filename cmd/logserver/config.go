@@ -92,11 +92,18 @@ func (q *quotaFlags) flags(f *pflag.FlagSet) {
 }
 
 func (q *quotaFlags) anonymousQuota() log.Quota {
-	return log.Quota{Submissions: q.anonymous.rate, SubmissionBurst: q.anonymous.burst, Bytes: q.anonymousBytes.rate, ByteBurst: q.anonymousBytes.burst}
+	return quota(q.anonymous, q.anonymousBytes, log.DefaultAnonymous)
 }
 
 func (q *quotaFlags) holderQuota() log.Quota {
-	return log.Quota{Submissions: q.holder.rate, SubmissionBurst: q.holder.burst, Bytes: q.holderBytes.rate, ByteBurst: q.holderBytes.burst}
+	return quota(q.holder, q.holderBytes, log.DefaultHolder)
+}
+
+// quota changes what there are flags for.
+func quota(submissions, bytes rateFlag, q log.Quota) log.Quota {
+	q.Submissions, q.SubmissionBurst = submissions.rate, submissions.burst
+	q.Bytes, q.ByteBurst = bytes.rate, bytes.burst
+	return q
 }
 
 // rateFlag is RATE/BURST, or off, as a pflag.Value.

@@ -1,0 +1,176 @@
+package log
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// maxHistories and maxHistoryLeaves bound what is kept of histories, and the leaves
+// in them, but for the one that was read last.
+const (
+	maxHistories     = 8
+	maxHistoryLeaves = 24000
+)
+
+// history is a whole repository, for files that the part of it in memory does not
+// suffice to judge. Reading it takes long, so it is kept for as long as anything
+// waits to be judged in the repository.
+type history struct {
+	leaves int // as they are counted; guarded by registry.mu
+
+	mu    sync.Mutex
+	judge *verify.Repository
+}
+
+// catchUp applies what has been applied to the repository since.
+func (h *history) catchUp(records []verify.Record) error {
+	have := h.judge.Records()
+	last := have[len(have)-1].Index
+	first, _ := slices.BinarySearchFunc(records, last+1, byIndex)
+	for _, rec := range records[first:] {
+		if err := h.judge.Apply(rec.Index, rec.Leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyOf returns the whole of a repository, and reads it if it is not kept. The
+// caller holds repo.mu.
+func (r *registry) historyOf(ctx context.Context, repo *repository) (*history, error) {
+	r.mu.Lock()
+	h := r.histories[repo.id]
+	r.mu.Unlock()
+	if h != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h, h.catchUp(repo.judge.Records())
+	}
+	judge, err := r.whole(ctx, repo.id, repo.judge.Records())
+	if err != nil {
+		return nil, err
+	}
+	h = &history{judge: judge}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, other := range r.histories {
+		if len(r.histories) < maxHistories && r.historyLeaves+len(judge.Records()) <= maxHistoryLeaves {
+			break
+		}
+		r.dropHistory(id, other)
+	}
+	r.histories[repo.id] = h
+	h.leaves = len(judge.Records())
+	r.historyLeaves += h.leaves
+	return h, nil
+}
+
+// dropHistory must be called with mu held.
+func (r *registry) dropHistory(id verify.Digest, h *history) {
+	delete(r.histories, id)
+	r.historyLeaves -= h.leaves
+}
+
+// endHistory forgets the history of a repository, if it is kept: nothing waits to be
+// judged in it any more.
+func (r *registry) endHistory(id verify.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.histories[id]; h != nil {
+		r.dropHistory(id, h)
+	}
+}
+
+// keptHistory returns the history of a repository if it is kept.
+func (r *registry) keptHistory(id verify.Digest) *history {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.histories[id]
+}
+
+// needsHistory reports whether the verdict on a file needs more of its repository
+// than is in memory. What a stranger can send without end is not to have thousands
+// of leaves read for each: type and signatures come first, and a file that no
+// present key of its role has signed is refused whatever the history is, unless its
+// payload is logged. The caller holds repo.mu.
+func (r *registry) needsHistory(ctx context.Context, repo *repository, role string, m *verify.Metadata) (bool, error) {
+	if len(repo.floors) == 0 || m.Encoding != repo.judge.Encoding() || m.Type != typeOf(role) {
+		return false, nil
+	}
+	known, err := keysKnown(repo, role)
+	if err != nil || known && inMemory(repo.floors, role, m.Version) {
+		return false, err
+	}
+	// Which keys the role has, where that is not known, the history will say.
+	signed := len(m.Signatures) > 0
+	if known {
+		if signed, err = signedNow(repo.judge, role, m); err != nil {
+			return false, err
+		}
+	}
+	if !signed {
+		const noVersion = 0
+		logged, err := r.state.Same(ctx, repo.id, role, noVersion, m.PayloadDigest)
+		switch {
+		case err != nil:
+			return false, err
+		case len(logged) == 0 && !known:
+			return false, &verify.Refused{Code: verify.RefusedThreshold, Detail: "the file has no signature"}
+		case len(logged) == 0:
+			return false, nil
+		}
+	}
+	if !known {
+		return true, nil
+	}
+	same, err := r.state.Same(ctx, repo.id, role, m.Version, m.PayloadDigest)
+	if err != nil {
+		return false, err
+	}
+	records := repo.judge.Records()
+	return slices.ContainsFunc(same, func(index int64) bool {
+		_, ok := slices.BinarySearchFunc(records, index, byIndex)
+		return !ok
+	}), nil
+}
+
+// keysKnown reports whether the keys that a role has in memory are those that it has
+// in the whole repository. For a delegated role what is current of every role on the
+// way to it has to be among what is in memory.
+func keysKnown(repo *repository, role string) (bool, error) {
+	if verify.IsTopLevel(role) {
+		return true, nil
+	}
+	return currentSuffices(repo, verify.RoleSnapshot, verify.RoleTimestamp)
+}
+
+// signedNow reports whether a file meets the threshold that its role has now.
+func signedNow(judge *verify.Repository, role string, m *verify.Metadata) (bool, error) {
+	keys, err := judge.KeysOf(role)
+	if verify.IsRefused(err) {
+		return false, nil
+	}
+	return err == nil && m.Meets(keys) == nil, err
+}
+
+// currentSuffices reports whether what is current of each role in memory, except
+// some, is so in the whole repository. A role that nobody delegates to has nothing
+// current: where what is current of the others is known, so is that.
+func currentSuffices(repo *repository, except ...string) (bool, error) {
+	for name, floor := range repo.floors {
+		if slices.Contains(except, name) {
+			continue
+		}
+		if _, err := repo.judge.KeysOf(name); verify.IsRefused(err) {
+			continue
+		}
+		current, ok, err := repo.judge.Current(name)
+		if err != nil || !ok || current.Leaf.Version < floor {
+			return false, err
+		}
+	}
+	return true, nil
+}

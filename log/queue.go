@@ -1,0 +1,69 @@
+package log
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// queue holds the submissions of one repository that wait to be judged, in a line
+// for each source: nobody's stand behind a stranger's. The holder of the
+// repository's own token is served first, everybody else in turn. A turn is one call
+// of intake.judge.
+type queue struct {
+	id     verify.Digest
+	lines  []*line // the one that was served longest ago first
+	served *line   // whose turn it is; nil between turns
+}
+
+// line holds the submissions of one source, in order. It is never empty.
+type line struct {
+	from        source
+	submissions []*submission
+}
+
+// add puts a submission at the end of its source's line.
+func (q *queue) add(s *submission) {
+	i := slices.IndexFunc(q.lines, func(l *line) bool { return l.from.key == s.from.key })
+	if i < 0 {
+		i = len(q.lines)
+		q.lines = append(q.lines, &line{from: s.from})
+	}
+	q.lines[i].submissions = append(q.lines[i].submissions, s)
+}
+
+// next begins a turn. Sources that have used up their judging time are passed over:
+// wait says how long that is so for each. Where it is so for all there is no turn,
+// and next returns after how long there is one.
+func (q *queue) next(wait func(source) time.Duration) (after time.Duration, ok bool) {
+	var first *line
+	for _, l := range q.lines {
+		if w := wait(l.from); w > 0 {
+			if after == 0 || w < after {
+				after = w
+			}
+			continue
+		}
+		if first == nil || l.from.owns(q.id) {
+			first = l
+		}
+	}
+	q.served = first
+	return after, first != nil
+}
+
+// end ends a turn, and returns how many submissions are decided.
+func (q *queue) end() (decided int) {
+	l := q.served
+	q.served = nil
+	for len(l.submissions) > 0 && l.submissions[0].isDecided() {
+		l.submissions = l.submissions[1:]
+		decided++
+	}
+	q.lines = slices.DeleteFunc(q.lines, func(other *line) bool { return other == l })
+	if len(l.submissions) > 0 {
+		q.lines = append(q.lines, l)
+	}
+	return decided
+}
