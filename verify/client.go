@@ -85,10 +85,16 @@ type Accepted struct {
 // trusted only after its sidecar was checked. The caller gives it files in the
 // order of the workflow:
 //
-//	NewClient(root that is trusted already)
-//	UpdateRoot(N+1.root.json) until there is none, RootsDone
+//	NewClient(root that the device has)
+//	UpdateRoot(N+1.root.json) until there is none
+//	TrustRoot(sidecars of the last), RootsDone
 //	UpdateTimestamp, UpdateSnapshot, UpdateTargets
 //	Find(path); for each role that it needs, UpdateDelegated; and again
+//
+// Of the roots only the last comes to be trusted, so it alone needs a proof, be it
+// fetched or the one that the device has. Nothing of a root on the way to it is in
+// force: it may be logged as evidence, or not at all, and nothing is remembered of
+// it.
 //
 // Files from a cache are given the same way, before fetched ones: one that is
 // refused counts as not there. Whatever a method refuses leaves the client as it
@@ -99,20 +105,22 @@ type Client struct {
 	repository Digest
 	state      State
 
-	root      *Metadata
-	rootsDone bool
-	timestamp *Metadata
-	snapshot  *Metadata
-	targets   map[string]*Metadata // by role
+	root        *Metadata // the one that is trusted, or that the device has
+	next        *Metadata // the last of those that chain to it
+	rootTrusted bool
+	rootsDone   bool
+	timestamp   *Metadata
+	snapshot    *Metadata
+	targets     map[string]*Metadata // by role
 
 	accepted []Accepted
 	warnings []*Refusal
 }
 
-// NewClient starts an update. The trusted root is the newest root that the
-// device trusts: the one its state pins, or a later one with its sidecars. It
-// must be signed by its own keys, whoever vouches for it.
-func NewClient(cfg ClientConfig, trustedRoot []byte, sidecars Sidecars, state State) (*Client, error) {
+// NewClient starts an update from the root that the device has: the one that its
+// state pins, or the last that it trusted. It must be signed by its own keys. It is
+// not trusted before TrustRoot.
+func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	if cfg.MaxRoles == 0 {
 		cfg.MaxRoles = DefaultMaxRoles
 	}
@@ -126,23 +134,14 @@ func NewClient(cfg ClientConfig, trustedRoot []byte, sidecars Sidecars, state St
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
-	root, err := readFile(RoleRoot, trustedRoot)
+	m, err := readFile(RoleRoot, root)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if err := checkSigned(RoleRoot, m, m.Root.KeySet(RoleRoot), "its own keys"); err != nil {
 		return nil, err
 	}
-	if err := c.sameRoot(root); err != nil {
-		return nil, err
-	}
-	var logged *Logged
-	if root.PayloadDigest != state.TrustedRoot {
-		if logged, err = c.gate(RoleRoot, root, sidecars); err != nil {
-			return nil, err
-		}
-	}
-	c.setRoot(root, logged)
+	c.root, c.next = m, m
 	return c, nil
 }
 
@@ -167,71 +166,77 @@ func (cfg ClientConfig) check() error {
 	return nil
 }
 
-// sameRoot refuses a root that differs from the one this device trusted under
-// the same version.
-func (c *Client) sameRoot(root *Metadata) error {
-	if before := c.state.Root; root.Version == before.Version && root.PayloadDigest != before.Payload {
-		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d has payload %v, but this device trusted a version %d with payload %v",
-			root.Version, root.PayloadDigest, before.Version, before.Payload)
-	}
-	return nil
-}
-
-func (c *Client) setRoot(root *Metadata, logged *Logged) {
-	c.root = root
-	if root.Version >= c.state.Root.Version {
-		c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
-	}
-	c.accept(RoleRoot, root, logged)
-}
-
 func (c *Client) accept(role string, m *Metadata, logged *Logged) {
 	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Logged: logged})
 }
 
 // UpdateRoot takes the next root: exactly one version up, signed by the keys of
-// the root before it and by its own (TUF 5.3.4, 5.3.5). Its expiry does not
-// matter unless it is the last.
-func (c *Client) UpdateRoot(file []byte, sidecars Sidecars) error {
-	if c.rootsDone {
-		return errors.New("client: a root after RootsDone")
+// the root before it and by its own (TUF 5.3.4, 5.3.5). It comes to be trusted only
+// if it is the last.
+func (c *Client) UpdateRoot(file []byte) error {
+	if c.rootTrusted {
+		return errors.New("client: a root after TrustRoot")
 	}
 	root, err := readFile(RoleRoot, file)
 	if err != nil {
 		return err
 	}
-	if root.Version <= c.root.Version {
-		return refusal(CodeRollback, RoleRoot, nil, "version %d where version %d should be", root.Version, c.root.Version+1)
+	if root.Version <= c.next.Version {
+		return refusal(CodeRollback, RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
 	}
-	if root.Version != c.root.Version+1 {
-		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d where version %d should be", root.Version, c.root.Version+1)
+	if root.Version != c.next.Version+1 {
+		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
 	}
-	if err := checkSigned(RoleRoot, root, c.root.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.root.Version)); err != nil {
+	if err := checkSigned(RoleRoot, root, c.next.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.next.Version)); err != nil {
 		return err
 	}
 	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
 		return err
 	}
-	if err := c.sameRoot(root); err != nil {
-		return err
-	}
-	logged, err := c.gate(RoleRoot, root, sidecars)
-	if err != nil {
-		return err
-	}
-	c.setRoot(root, logged)
+	c.next = root
 	return nil
 }
 
-// RootsDone says that no newer root is to be had: the newest must not have
-// expired (TUF 5.3.10), and what keys were rotated away from is forgotten
-// (5.3.11).
+// NextRoot is the last root that was taken, which TrustRoot is about; the one that
+// the device has if none was. Never nil.
+func (c *Client) NextRoot() *Metadata { return c.next }
+
+// TrustRoot says that no newer root is to be had. It trusts the last one, if its
+// sidecars prove it or it is the one that the device was given, and if the device
+// has trusted none that is newer or another of that version.
+func (c *Client) TrustRoot(sidecars Sidecars) error {
+	if c.rootTrusted {
+		return errors.New("client: TrustRoot a second time")
+	}
+	root, before := c.next, c.state.Root
+	if root.Version < before.Version {
+		return refusal(CodeRollback, RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
+	}
+	if root.Version == before.Version && root.PayloadDigest != before.Payload {
+		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d has payload %v, but this device trusted a version %d with payload %v",
+			root.Version, root.PayloadDigest, before.Version, before.Payload)
+	}
+	var logged *Logged
+	if root.PayloadDigest != c.state.TrustedRoot {
+		var err error
+		if logged, err = c.gate(RoleRoot, root, sidecars); err != nil {
+			return err
+		}
+	}
+	c.root, c.rootTrusted = root, true
+	c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
+	c.accept(RoleRoot, root, logged)
+	return nil
+}
+
+// RootsDone ends the update of the root: it must not have expired (TUF 5.3.10), and
+// what its keys do not vouch for is forgotten (5.3.11).
 func (c *Client) RootsDone() error {
+	if !c.rootTrusted {
+		return errors.New("client: RootsDone before TrustRoot")
+	}
 	if c.rootsDone {
 		return errors.New("client: RootsDone a second time")
-	}
-	if before := c.state.Root; c.root.Version < before.Version {
-		return refusal(CodeRollback, RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", c.root.Version, before.Version)
 	}
 	if err := c.fresh(RoleRoot, c.root); err != nil {
 		return err
@@ -246,7 +251,8 @@ func (c *Client) RootsDone() error {
 	return nil
 }
 
-// Root is the newest trusted root; never nil.
+// Root is the root that is trusted; before TrustRoot the one that the device has.
+// Never nil.
 func (c *Client) Root() *Metadata { return c.root }
 
 // Metadata returns what is trusted of a role, nil if nothing is yet.

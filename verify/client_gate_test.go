@@ -104,7 +104,7 @@ func TestClientGate(t *testing.T) {
 				}
 				d := newFakeDevice(t, r.served["root"][0])
 				wantRefused(t, run(d, r.config()), tt.code, role)
-				if d.files[role] != nil && d.version(role) != 2 && role == "root" || role != "root" && d.files[role] != nil {
+				if role == "root" && d.version(role) != 1 || role != "root" && d.files[role] != nil {
 					t.Errorf("%s %d was kept", role, d.version(role))
 				}
 				if m := d.client.Metadata(role); m != nil && m.FileDigest == verify.Sum(file) {
@@ -122,9 +122,6 @@ func TestClientGate(t *testing.T) {
 				// What was kept while warning is not good enough for enforcing.
 				wantRefused(t, run(d, r.config()), tt.code, role)
 				r.sidecars[verify.Sum(file)] = good
-				if role == "root" {
-					d.sidecars[role] = r.sidecarsOf(file) // the caller's part; see cmd/updater
-				}
 				wantOK(t, run(d, r.config()))
 
 				r.sidecars = map[verify.Digest][]byte{}
@@ -328,7 +325,7 @@ func TestClientTimeFloor(t *testing.T) {
 
 	// A witness that the policy no longer names has no say.
 	cfg.Policy.Witnesses = cfg.Policy.Witnesses[:1]
-	if c, err := verify.NewClient(cfg, r.served["root"][0], verify.Sidecars{}, d.state); err != nil || !c.Floor().IsZero() {
+	if c, err := verify.NewClient(cfg, r.served["root"][0], d.state); err != nil || !c.Floor().IsZero() {
 		t.Errorf("floor %v, %v", c.Floor(), err)
 	}
 }

@@ -47,7 +47,7 @@ func TestClientSigstoreRoots(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 8, 22, 0, 0, 0, 0, time.UTC)
-	c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, files["1.root.json"], Sidecars{}, state)
+	c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, files["1.root.json"], state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,15 +60,15 @@ func TestClientSigstoreRoots(t *testing.T) {
 		if file == nil {
 			break
 		}
-		if err := c.UpdateRoot(file, Sidecars{}); err != nil {
+		if err := c.UpdateRoot(file); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := errors.Join(c.TrustRoot(Sidecars{}), c.RootsDone()); err != nil {
+		t.Fatal(err)
+	}
 	if c.Root().Version != 15 {
 		t.Fatalf("arrived at root %d, want 15", c.Root().Version)
-	}
-	if err := c.RootsDone(); err != nil {
-		t.Fatal(err)
 	}
 	if _, err := c.UpdateTimestamp(files["762.timestamp.json"]); err != nil {
 		t.Fatal(err)
@@ -101,22 +101,27 @@ func TestClientSigstoreHistory(t *testing.T) {
 	var state State
 	var root, timestamp []byte
 	refresh := func(now time.Time) error {
-		c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, root, Sidecars{}, state)
+		c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, root, state)
 		if err != nil {
 			return err
 		}
 		defer func() { state = c.State() }()
+		next := root
 		for {
 			r, _ := c.RequestFor(RoleRoot)
 			file := served[r.FileName()]
 			if file == nil {
 				break
 			}
-			if err := c.UpdateRoot(file, Sidecars{}); err != nil {
+			if err := c.UpdateRoot(file); err != nil {
 				return err
 			}
-			root = file
+			next = file
 		}
+		if err := c.TrustRoot(Sidecars{}); err != nil {
+			return err
+		}
+		root = next
 		if err := c.RootsDone(); err != nil {
 			return err
 		}

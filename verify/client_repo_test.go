@@ -317,10 +317,11 @@ func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.ClientConfig) (err error) {
 	if d.state, err = verify.ParseState(stored); err != nil {
 		d.t.Fatal(err)
 	}
-	if d.client, err = verify.NewClient(cfg, d.files["root"], d.sidecars["root"], d.state); err != nil {
+	if d.client, err = verify.NewClient(cfg, d.files["root"], d.state); err != nil {
 		return err
 	}
 	defer func() { d.state = d.client.State() }()
+	var last []byte
 	for {
 		request, err := d.client.RequestFor("root")
 		if err != nil {
@@ -330,12 +331,12 @@ func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.ClientConfig) (err error) {
 		if file == nil {
 			break
 		}
-		if err := d.client.UpdateRoot(file, r.sidecarsOf(file)); err != nil {
+		if err := d.client.UpdateRoot(file); err != nil {
 			return err
 		}
-		d.keep("root", file, r.sidecarsOf(file))
+		last = file
 	}
-	if err := d.client.RootsDone(); err != nil {
+	if err := d.rootsDone(r, last); err != nil {
 		return err
 	}
 	if kept := d.files["timestamp"]; kept != nil {
@@ -360,6 +361,25 @@ func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.ClientConfig) (err error) {
 		return err
 	}
 	return d.role(r, request, d.client.UpdateTargets)
+}
+
+// rootsDone trusts the last of the roots that were taken, nil if none was: then the
+// one that it has, with the proof that it has or the repository's.
+func (d *fakeDevice) rootsDone(r *fakeRepo, last []byte) error {
+	if last != nil {
+		if err := d.client.TrustRoot(r.sidecarsOf(last)); err != nil {
+			return err
+		}
+		d.keep("root", last, r.sidecarsOf(last))
+		return d.client.RootsDone()
+	}
+	if kept := d.files["root"]; d.client.TrustRoot(d.sidecars["root"]) != nil {
+		if err := d.client.TrustRoot(r.sidecarsOf(kept)); err != nil {
+			return err
+		}
+		d.keep("root", kept, r.sidecarsOf(kept))
+	}
+	return d.client.RootsDone()
 }
 
 func (d *fakeDevice) keep(role string, file []byte, sidecars verify.Sidecars) {

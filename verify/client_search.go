@@ -41,13 +41,13 @@ func (r Request) prefix() string {
 func EscapeRole(role string) string { return string(encodeRole(nil, role)) }
 
 // RequestFor says which file of a top-level role comes next: of the root the
-// version after the trusted one, of the snapshot and the targets the version that
-// is listed.
+// version after the last that was taken, of the snapshot and the targets the version
+// that is listed.
 func (c *Client) RequestFor(role string) (Request, error) {
 	r := Request{Role: role}
 	switch {
 	case role == RoleRoot:
-		r.Version, r.MaxLength = c.root.Version+1, MaxRootSize
+		r.Version, r.MaxLength = c.next.Version+1, MaxRootSize
 	case role == RoleTimestamp:
 		r.MaxLength = MaxTimestampSize
 	case role == RoleSnapshot && c.timestamp != nil:

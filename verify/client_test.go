@@ -35,11 +35,11 @@ func TestClientFirstRefresh(t *testing.T) {
 		if lookup.Target == nil || lookup.Role != "targets" || lookup.Target.Matches([]byte("one")) != nil {
 			t.Errorf("found %+v", lookup)
 		}
-		if got := len(d.client.Accepted()); got != 5 {
-			t.Errorf("%d files accepted, want 5", got)
+		if got := len(d.client.Accepted()); got != 4 {
+			t.Errorf("%d files accepted, want 4", got)
 		}
 		for _, a := range d.client.Accepted() {
-			needs := a.Role == "targets" || a.Role == "root" && a.Metadata.Version > 1
+			needs := a.Role == "targets" || a.Role == "root"
 			if (a.Logged != nil) != needs {
 				t.Errorf("%s %d: logged %v", a.Role, a.Metadata.Version, a.Logged)
 			}
@@ -137,16 +137,15 @@ func TestClientRoots(t *testing.T) {
 // refreshRoots climbs the roots in the order in which they are served.
 func refreshRoots(d *fakeDevice, r *fakeRepo) error {
 	var err error
-	if d.client, err = verify.NewClient(r.config(), d.files["root"], d.sidecars["root"], d.state); err != nil {
+	if d.client, err = verify.NewClient(r.config(), d.files["root"], d.state); err != nil {
 		return err
 	}
 	for _, file := range r.served["root"][1:] {
-		if err := d.client.UpdateRoot(file, r.sidecarsOf(file)); err != nil {
+		if err := d.client.UpdateRoot(file); err != nil {
 			return err
 		}
-		d.keep("root", file, r.sidecarsOf(file))
 	}
-	return d.client.RootsDone()
+	return d.rootsDone(r, r.last("root"))
 }
 
 func TestClientRootVersions(t *testing.T) {
@@ -155,30 +154,36 @@ func TestClientRootVersions(t *testing.T) {
 	r.publish("root")
 	one, two, three := r.served["root"][0], r.served["root"][1], r.served["root"][2]
 	d := newFakeDevice(t, one)
-	c, err := verify.NewClient(r.config(), one, verify.Sidecars{}, d.state)
+	c, err := verify.NewClient(r.config(), one, d.state)
 	wantOK(t, err)
-	wantRefused(t, c.UpdateRoot(three, r.sidecarsOf(three)), verify.CodeBadMetadata, "root")
-	wantRefused(t, c.UpdateRoot(one, r.sidecarsOf(one)), verify.CodeRollback, "root")
-	wantRefused(t, c.UpdateRoot(r.last("targets"), verify.Sidecars{}), verify.CodeBadMetadata, "root")
-	wantOK(t, c.UpdateRoot(two, r.sidecarsOf(two)))
-	wantOK(t, c.UpdateRoot(three, r.sidecarsOf(three)))
+	wantRefused(t, c.UpdateRoot(three), verify.CodeBadMetadata, "root")
+	wantRefused(t, c.UpdateRoot(one), verify.CodeRollback, "root")
+	wantRefused(t, c.UpdateRoot(r.last("targets")), verify.CodeBadMetadata, "root")
+	wantOK(t, c.UpdateRoot(two))
+	if c.RootsDone() == nil {
+		t.Error("RootsDone before TrustRoot")
+	}
+	wantOK(t, c.UpdateRoot(three))
+	wantOK(t, c.TrustRoot(r.sidecarsOf(three)))
 	wantOK(t, c.RootsDone())
-	if c.UpdateRoot(three, r.sidecarsOf(three)) == nil {
-		t.Error("a root was taken after RootsDone")
+	if c.UpdateRoot(three) == nil || c.TrustRoot(r.sidecarsOf(three)) == nil {
+		t.Error("a root was taken or trusted after RootsDone")
 	}
 	state := c.State()
 
 	// A device that has trusted root 3 does not settle for less, wherever it has to
 	// start from, nor for another root 3.
-	c, err = verify.NewClient(r.config(), one, verify.Sidecars{}, state)
+	c, err = verify.NewClient(r.config(), one, state)
 	wantOK(t, err)
-	wantOK(t, c.UpdateRoot(two, r.sidecarsOf(two)))
-	wantRefused(t, c.RootsDone(), verify.CodeRollback, "root")
+	wantOK(t, c.UpdateRoot(two))
+	wantRefused(t, c.TrustRoot(r.sidecarsOf(two)), verify.CodeRollback, "root")
 	r.root.Signed.Expires = epoch.Add(valid + day)
 	r.serve("root")
-	wantRefused(t, c.UpdateRoot(r.last("root"), r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
-	_, err = verify.NewClient(r.config(), r.last("root"), r.sidecarsOf(r.last("root")), state)
-	wantRefused(t, err, verify.CodeBadMetadata, "root")
+	wantOK(t, c.UpdateRoot(r.last("root")))
+	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
+	c, err = verify.NewClient(r.config(), r.last("root"), state)
+	wantOK(t, err)
+	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
 }
 
 func TestClientRefusesBadBeginnings(t *testing.T) {
@@ -190,15 +195,15 @@ func TestClientRefusesBadBeginnings(t *testing.T) {
 		wantRefused(t, err, verify.CodeBadMetadata, "root")
 	}
 	d := newFakeDevice(t, r.last("root"))
-	_, err := verify.NewClient(r.config(), unsigned, verify.Sidecars{}, d.state)
+	_, err := verify.NewClient(r.config(), unsigned, d.state)
 	wantRefused(t, err, verify.CodeBadMetadata, "root")
 
 	cfg := r.config()
 	cfg.Policy = nil
-	if _, err := verify.NewClient(cfg, r.last("root"), verify.Sidecars{}, d.state); err == nil {
+	if _, err := verify.NewClient(cfg, r.last("root"), d.state); err == nil {
 		t.Error("a client that enforces began without a policy")
 	}
-	if _, err := verify.NewClient(r.config(), r.last("root"), verify.Sidecars{}, verify.State{}); err == nil {
+	if _, err := verify.NewClient(r.config(), r.last("root"), verify.State{}); err == nil {
 		t.Error("a client began without a pinned root")
 	}
 }
@@ -454,7 +459,7 @@ func TestClientTargets(t *testing.T) {
 func TestClientOrder(t *testing.T) {
 	r := newFakeRepo(t)
 	d := newFakeDevice(t, r.last("root"))
-	c, err := verify.NewClient(r.config(), r.last("root"), verify.Sidecars{}, d.state)
+	c, err := verify.NewClient(r.config(), r.last("root"), d.state)
 	wantOK(t, err)
 	fails := func(what string, err error) {
 		t.Helper()
@@ -470,6 +475,11 @@ func TestClientOrder(t *testing.T) {
 	_, err = c.Find("x")
 	fails("search", err)
 	fails("delegated", c.UpdateDelegated("A", "targets", r.last("targets"), sidecars))
+	fails("RootsDone", c.RootsDone())
+	wantOK(t, c.TrustRoot(verify.Sidecars{}))
+	fails("TrustRoot", c.TrustRoot(verify.Sidecars{}))
+	fails("root", c.UpdateRoot(r.last("root")))
+	fails("timestamp", func() error { _, err := c.UpdateTimestamp(r.last("timestamp")); return err }())
 	wantOK(t, c.RootsDone())
 	fails("RootsDone", c.RootsDone())
 	_, err = c.UpdateTimestamp(r.last("timestamp"))

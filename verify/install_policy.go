@@ -13,7 +13,7 @@ import (
 
 // Classes of roles that an install policy can require a proof for.
 const (
-	RequireRoot      = "root"      // every root after the one the device was given
+	RequireRoot      = "root"      // the newest root, unless it is the one the device was given
 	RequireTargets   = "targets"   // the top-level targets role
 	RequireDelegated = "delegated" // every role that targets metadata delegates to
 )

@@ -214,7 +214,7 @@ func (o *options) withUpdate(cmd *cobra.Command, do func(*update) error) error {
 		return err
 	}
 	u := &update{store: store{dir: o.metadataDir}, http: newHTTPClient(), base: withSlash(o.metadataURL), stderr: cmd.ErrOrStderr()}
-	if err := u.open(cmd.Context(), cfg); err != nil {
+	if err := u.open(cfg); err != nil {
 		return err
 	}
 	err = do(u)

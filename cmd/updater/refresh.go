@@ -47,8 +47,8 @@ func withSlash(url string) string {
 	return url + "/"
 }
 
-// open loads the state and the trusted root.
-func (u *update) open(ctx context.Context, cfg verify.ClientConfig) error {
+// open loads the state and the root that the device has.
+func (u *update) open(cfg verify.ClientConfig) error {
 	state, trouble, err := u.store.loadState()
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (u *update) open(ctx context.Context, cfg verify.ClientConfig) error {
 	if err := u.store.recover(); err != nil {
 		return err
 	}
-	root, sidecars, err := u.store.read(verify.RoleRoot)
+	root, _, err := u.store.read(verify.RoleRoot)
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,7 @@ func (u *update) open(ctx context.Context, cfg verify.ClientConfig) error {
 		return fmt.Errorf("%s is missing: run updater init with the same root again", u.store.path(fileName(verify.RoleRoot)))
 	}
 	u.before = state
-	u.client, err = verify.NewClient(cfg, root, sidecars, state)
-	if proofIsLacking(err) {
-		return u.openWithFetchedProof(ctx, cfg, root, err)
-	}
+	u.client, err = verify.NewClient(cfg, root, state)
 	return err
 }
 
@@ -85,29 +82,6 @@ func proofIsLacking(err error) bool {
 		return true
 	}
 	return false
-}
-
-// openWithFetchedProof tries again with the proof that the repository has of the
-// trusted root. The root may have been trusted before proofs were enforced, or
-// under a trust policy with other logs.
-func (u *update) openWithFetchedProof(ctx context.Context, cfg verify.ClientConfig, root []byte, refused error) error {
-	m, err := verify.ParseJSON(root)
-	if err != nil {
-		return refused
-	}
-	name := verify.Request{Role: verify.RoleRoot, Version: m.Version}.URLName()
-	proof, err := u.fetchSidecar(ctx, verify.RoleRoot, name+verify.SidecarSuffix)
-	if err != nil {
-		return err
-	}
-	if proof == nil {
-		return refused
-	}
-	sidecars := verify.Sidecars{Proof: proof}
-	if u.client, err = verify.NewClient(cfg, root, sidecars, u.before); err != nil {
-		return err
-	}
-	return u.store.write(verify.RoleRoot, root, sidecars)
 }
 
 // saveState stores what the run has learned.
@@ -128,31 +102,78 @@ func (u *update) refresh(ctx context.Context) error {
 	return nil
 }
 
+// roots climbs to the newest root and stores it once it is trusted. Nothing is
+// stored of the roots on the way: a device that is refused the last one starts again
+// from where it was.
 func (u *update) roots(ctx context.Context) error {
+	var file []byte // the last; nil: there is none but the device's own
+	var last verify.Request
 	for range maxRootRotations {
 		request, err := u.client.RequestFor(verify.RoleRoot)
 		if err != nil {
 			return err
 		}
-		file, err := u.fetchFile(ctx, request)
+		next, err := u.fetchFile(ctx, request)
 		if errors.Is(err, fetch.ErrNotFound) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		sidecars, err := u.fetchSidecars(ctx, request)
-		if err != nil {
+		if err := u.client.UpdateRoot(next); err != nil {
 			return err
 		}
-		if err := u.client.UpdateRoot(file, sidecars); err != nil {
-			return err
-		}
-		if err := u.store.write(verify.RoleRoot, file, sidecars); err != nil {
-			return err
-		}
+		file, last = next, request
+	}
+	var err error
+	if file == nil {
+		err = u.trustOwnRoot(ctx)
+	} else {
+		err = u.trustRoot(ctx, file, last)
+	}
+	if err != nil {
+		return err
 	}
 	return u.client.RootsDone()
+}
+
+// trustRoot trusts and stores a root that was fetched.
+func (u *update) trustRoot(ctx context.Context, file []byte, request verify.Request) error {
+	sidecars, err := u.fetchSidecars(ctx, request)
+	if err != nil {
+		return err
+	}
+	if err := u.client.TrustRoot(sidecars); err != nil {
+		return err
+	}
+	return u.store.write(verify.RoleRoot, file, sidecars)
+}
+
+// trustOwnRoot trusts the root that the device has, by the proof that it has or by
+// the repository's: the root may have been trusted before proofs were enforced, or
+// under a trust policy with other logs.
+func (u *update) trustOwnRoot(ctx context.Context) error {
+	file, sidecars, err := u.store.read(verify.RoleRoot)
+	if err != nil {
+		return err
+	}
+	refused := u.client.TrustRoot(sidecars)
+	if !proofIsLacking(refused) {
+		return refused
+	}
+	request := verify.Request{Role: verify.RoleRoot, Version: u.client.NextRoot().Version}
+	proof, err := u.fetchSidecar(ctx, verify.RoleRoot, request.URLName()+verify.SidecarSuffix)
+	if err != nil {
+		return err
+	}
+	if proof == nil {
+		return refused
+	}
+	sidecars = verify.Sidecars{Proof: proof}
+	if err := u.client.TrustRoot(sidecars); err != nil {
+		return err
+	}
+	return u.store.write(verify.RoleRoot, file, sidecars)
 }
 
 func (u *update) timestamp(ctx context.Context) error {

@@ -34,7 +34,7 @@ type row struct {
 	Payload   string   `json:"payload,omitempty"`
 	Index     int64    `json:"index"` // entry of the log, -1 where no proof was needed
 	Witnesses []string `json:"witnesses,omitempty"`
-	Verdict   string   `json:"verdict"` // ok, trusted, warned, or a refusal's code
+	Verdict   string   `json:"verdict"` // ok, trusted, passed, warned, or a refusal's code
 	Detail    string   `json:"detail,omitempty"`
 }
 
@@ -124,8 +124,12 @@ func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
 	}
 }
 
-// warned is the verdict on what only --transparency warn let pass.
-const warned = "warned"
+// Verdicts other than ok and the codes of refusals.
+const (
+	trusted = "trusted" // the root that the device was given
+	passed  = "passed"  // a root on the way to the newest, of which no proof is asked
+	warned  = "warned"  // what only --transparency warn let pass
+)
 
 func rowOf(c *verify.Client, a verify.Accepted) row {
 	r := row{
@@ -139,8 +143,7 @@ func rowOf(c *verify.Client, a verify.Accepted) row {
 		}
 	}
 	for _, w := range c.Warnings() {
-		// A warning names no version, and only roots have several.
-		if w.Role == a.Role && (a.Logged == nil || a.Role != verify.RoleRoot) {
+		if w.Role == a.Role {
 			r.Verdict, r.Detail = warned, string(w.Code)
 		}
 	}

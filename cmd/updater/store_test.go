@@ -41,7 +41,18 @@ func TestTamperedCache(t *testing.T) {
 		{"root damaged", func(s *site, d *device) { d.edit("root.json", flip) }, 1, "bad-metadata"},
 		{"root of another vendor", func(s *site, d *device) {
 			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
-		}, 1, "refused (bad-proof): root"},
+		}, 1, "refused (bad-metadata): root"},
+		{"root of another vendor, and no newer to be had", func(s *site, d *device) {
+			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
+			d.edit("root.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/1.root.json.tlog-proof") })
+			s.set("/metadata/2.root.json", nil)
+		}, 1, "refused (rollback): root"},
+		{"another root of the same version", func(s *site, d *device) {
+			s.must(evil.vendor.Rotate("root"))
+			evil.publish()
+			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/2.root.json") })
+			d.edit("root.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/2.root.json.tlog-proof") })
+		}, 1, "refused (bad-metadata): root: version 2 has payload"},
 		{"proof of root damaged", func(s *site, d *device) { d.edit("root.json.tlog-proof", flip) }, 0, ""},
 		{"an older root", func(s *site, d *device) {
 			d.edit("root.json", func([]byte) []byte { return s.get("/metadata/1.root.json") })

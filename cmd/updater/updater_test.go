@@ -59,7 +59,7 @@ func TestRefreshAndDownload(t *testing.T) {
 
 	d.refresh().want(0, "ROLE", "root ", "targets ", "w1 w2")
 	want := []string{
-		"/metadata/2.root.json", "/metadata/2.root.json.tlog-proof", "/metadata/3.root.json", "/metadata/timestamp.json",
+		"/metadata/2.root.json", "/metadata/3.root.json", "/metadata/2.root.json.tlog-proof", "/metadata/timestamp.json",
 		"/metadata/2.snapshot.json", "/metadata/2.targets.json", "/metadata/2.targets.json.tlog-proof",
 	}
 	if got := s.seen(); !slices.Equal(got, want) {

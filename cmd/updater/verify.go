@@ -23,7 +23,7 @@ func newVerify(o *options) *cobra.Command {
 		Short: "Check metadata files and their proofs offline",
 		Long: `Verify runs the workflow of a device over files: the roots in order, timestamp,
 snapshot, targets and every delegated role that is there, each with its proof.
-It makes no requests and changes nothing.
+Of the roots only the newest needs one. It makes no requests and changes nothing.
 
 The files are those of a repository (14.targets.json) or of a metadata directory
 (targets.json). Trust begins with --trusted-root; without it, with the root that
@@ -157,6 +157,7 @@ func (p *pool) lowestRoot() string {
 type checker struct {
 	pool    *pool
 	client  *verify.Client
+	pinned  verify.Digest // the root that trust begins with
 	rows    []row
 	missing []string // roles that are listed but not there
 	refused bool
@@ -169,12 +170,7 @@ func (c *checker) run(cfg verify.ClientConfig, trustedRoot string) error {
 	if err != nil {
 		return c.note(verify.RoleRoot, name, err)
 	}
-	c.rows = append(c.rows, rowOf(c.client, c.client.Accepted()[0]))
-	c.rows[0].File, c.rows[0].Verdict = name, "trusted"
-	if c.rows[0].Index >= 0 {
-		c.rows[0].Verdict = "ok"
-	}
-	if err := c.roots(); err != nil {
+	if err := c.roots(name); err != nil {
 		return err
 	}
 	steps := []struct {
@@ -205,7 +201,6 @@ func (c *checker) begin(cfg verify.ClientConfig, trustedRoot string) (string, er
 		name = "root.json"
 	}
 	var file []byte
-	var sidecars verify.Sidecars
 	var err error
 	if trustedRoot != "" {
 		name = filepath.Base(trustedRoot)
@@ -224,13 +219,11 @@ func (c *checker) begin(cfg verify.ClientConfig, trustedRoot string) (string, er
 		if state, _, err = c.pool.state.loadState(); err != nil {
 			return name, err
 		}
-		if sidecars, err = c.pool.sidecars(name); err != nil {
-			return name, err
-		}
 	} else if state, err = verify.Pin(file, cfg.Install); err != nil {
 		return name, err
 	}
-	c.client, err = verify.NewClient(cfg, file, sidecars, state)
+	c.pinned = state.TrustedRoot
+	c.client, err = verify.NewClient(cfg, file, state)
 	return name, err
 }
 
@@ -273,37 +266,63 @@ func (c *checker) take(role, name string, take func([]byte, verify.Sidecars) err
 	return nil
 }
 
-func (c *checker) roots() error {
+// roots climbs from the root in the named file to the newest, and trusts that.
+func (c *checker) roots(name string) error {
+	c.rootRow(name)
 	for {
-		next := c.client.Root().Version + 1
-		name := strconv.FormatInt(next, 10) + ".root.json"
-		if !c.pool.has(name) {
-			break
-		}
-		if err := c.take(verify.RoleRoot, name, c.client.UpdateRoot); err != nil {
+		request, err := c.client.RequestFor(verify.RoleRoot)
+		if err != nil {
 			return err
 		}
+		next := request.FileName()
+		if !c.pool.has(next) {
+			// root.json is the newest; it may be a copy of one that was just taken.
+			file, err := c.pool.read("root.json")
+			if err != nil {
+				return err
+			}
+			if m, err := verify.ParseJSON(file); err != nil || m.Version < request.Version {
+				break
+			}
+			next = "root.json"
+		}
+		file, err := c.pool.read(next)
+		if err != nil {
+			return err
+		}
+		if err := c.client.UpdateRoot(file); err != nil {
+			return c.note(verify.RoleRoot, next, err)
+		}
+		name = next
+		c.rootRow(name)
 	}
-	// root.json is the newest; it may be a copy of one that was just taken.
-	file, err := c.pool.read("root.json")
+	sidecars, err := c.pool.sidecars(name)
 	if err != nil {
 		return err
 	}
-	if m, err := verify.ParseJSON(file); err == nil && m.Version > c.client.Root().Version {
-		if err := c.take(verify.RoleRoot, "root.json", c.client.UpdateRoot); err != nil {
-			return err
+	last := &c.rows[len(c.rows)-1]
+	if err = c.client.TrustRoot(sidecars); err == nil {
+		if last.Verdict == passed {
+			*last = rowOf(c.client, c.client.Accepted()[0])
+			last.File = name
 		}
+		err = c.client.RootsDone()
 	}
-	if err := c.client.RootsDone(); err != nil {
+	if err != nil {
 		c.rows = c.rows[:len(c.rows)-1]
-		return c.note(verify.RoleRoot, c.rootName(), err)
+		return c.note(verify.RoleRoot, name, err)
 	}
 	return nil
 }
 
-// rootName is the name of the newest root's file.
-func (c *checker) rootName() string {
-	return c.pool.nameOf(verify.RoleRoot, c.client.Root().Version)
+// rootRow adds a row for the last root that was taken, the one in the named file.
+func (c *checker) rootRow(name string) {
+	m := c.client.NextRoot()
+	r := row{Role: verify.RoleRoot, Version: m.Version, File: name, Payload: m.PayloadDigest.String(), Index: -1, Verdict: passed}
+	if m.PayloadDigest == c.pinned {
+		r.Verdict = trusted
+	}
+	c.rows = append(c.rows, r)
 }
 
 // listed takes the file of a role that a file taken before it lists.

@@ -59,12 +59,12 @@ func TestVerifyRepository(t *testing.T) {
 	var got []string
 	for _, r := range out.Roles {
 		got = append(got, r.File+" "+r.Verdict)
-		logged := r.Role == "targets" || r.Role == "team/a" || r.Role == "root" && r.Version > 1
+		logged := r.Role == "targets" || r.Role == "team/a" || r.Role == "root" && r.Version == 3
 		if (r.Index >= 0) != logged || logged != (len(r.Witnesses) > 0) || len(r.Payload) != 64 {
 			t.Errorf("%+v", r)
 		}
 	}
-	want := []string{"1.root.json trusted", "2.root.json ok", "3.root.json ok", "timestamp.json ok", "5.snapshot.json ok", "4.targets.json ok", "1.team%2Fa.json ok"}
+	want := []string{"1.root.json trusted", "2.root.json passed", "3.root.json ok", "timestamp.json ok", "5.snapshot.json ok", "4.targets.json ok", "1.team%2Fa.json ok"}
 	if !slices.Equal(got, want) || !out.OK || out.Repository != s.id.String() {
 		t.Errorf("checked %q, want %q", got, want)
 	}
@@ -100,7 +100,10 @@ func TestVerifyFindings(t *testing.T) {
 		role    string // whose row has the verdict
 		verdict string
 	}{
-		{"root not logged", func(s *site, dir string) { remove(s, dir, "2.root.json.tlog-proof") }, 1, "root", "not-logged"},
+		{"newest root not logged", func(s *site, dir string) { remove(s, dir, "3.root.json.tlog-proof") }, 1, "root", "not-logged"},
+		{"a root on the way not signed by the one before", func(s *site, dir string) {
+			write(s, dir, "1.root.json", newSite(s.t).get("/metadata/1.root.json"))
+		}, 1, "root", "bad-metadata"},
 		{"targets not logged", func(s *site, dir string) { remove(s, dir, "4.targets.json.tlog-proof") }, 1, "targets", "not-logged"},
 		{"delegated not logged", func(s *site, dir string) { remove(s, dir, "1.team%2Fa.json.tlog-proof") }, 1, "team/a", "not-logged"},
 		{"quorum short", func(s *site, dir string) {
@@ -138,7 +141,7 @@ func TestVerifyFindings(t *testing.T) {
 				t.Errorf("%+v", out)
 			}
 			for _, r := range out.Roles[:len(out.Roles)-1] {
-				if r.Verdict != "ok" && r.Verdict != "trusted" {
+				if r.Verdict != "ok" && r.Verdict != "trusted" && r.Verdict != "passed" {
 					t.Errorf("%+v", r)
 				}
 			}
@@ -146,6 +149,8 @@ func TestVerifyFindings(t *testing.T) {
 	}
 	s := bigSite(t)
 	dir := s.dump()
+	remove(s, dir, "2.root.json.tlog-proof")
+	runUpdater(t, "verify", "--policy", s.log.policy, dir).want(0, "passed")
 	runUpdater(t, "verify", "--policy", s.log.policy, "--now", "2099-01-01T00:00:00Z", dir).want(1, "hint")
 	runUpdater(t, "verify", "--policy", s.log.policy).want(2, "nothing to check")
 	runUpdater(t, "verify", "--policy", s.log.policy, filepath.Join(dir, "none")).want(2, "none")
