@@ -46,7 +46,7 @@ const (
 	RefusedNotDelegated   = "not-delegated"   // nobody delegates to the role
 	RefusedSnapshotNeeded = "snapshot-needed" // no valid snapshot beside it lists it
 	RefusedOtherRole      = "other-role"      // the payload is logged as another role's
-	RefusedRoleName       = "role-name"       // the role's name is empty or too long for a leaf
+	RefusedRoleName       = "role-name"       // the role's name is empty, not UTF-8, has a NUL or is too long
 )
 
 // Refused is why a file is not admitted.
@@ -114,8 +114,11 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 		return Decision{}, refused(RefusedWrongType, "the file says it is %q, which role %q cannot be", m.Type, role)
 	}
 	leaf := leafOf(Release, r.id, role, m)
-	if role == "" || !utf8.ValidString(role) || len(leaf.Marshal()) > maxReleaseSize {
-		return Decision{}, refused(RefusedRoleName, "the role's name, of %d bytes, is empty, not UTF-8 or too long", len(role))
+	if why := badRoleName(role); why != "" {
+		return Decision{}, refused(RefusedRoleName, "the log takes no metadata of a role %s", why)
+	}
+	if !utf8.ValidString(role) {
+		return Decision{}, refused(RefusedRoleName, "the role's name, %q, is not UTF-8", clip(role))
 	}
 	logged, isLogged := r.byPayload[rolePayload{role, m.PayloadDigest}]
 	if role == RoleRoot {
@@ -159,10 +162,6 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 	r.signed.judged(m, asked)
 	return r.releaseOrEvidence(leaf, asked)
 }
-
-// maxReleaseSize leaves room for the line that evidence has and a release has
-// not.
-const maxReleaseSize = MaxLeafSize - len("reason equivocation 9223372036854775807\n") - len("evidence") + len("release")
 
 func (r *Repository) already(position int) Decision {
 	rec := r.records[position]

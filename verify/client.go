@@ -314,7 +314,7 @@ func readFile(role string, file []byte) (*Metadata, error) {
 // checkSigned refuses a file that too few keys signed; whose says which keys.
 func checkSigned(role string, m *Metadata, keys KeySet, whose string) error {
 	if err := m.Meets(keys); err != nil {
-		return refusal(CodeBadMetadata, role, err, "version %d is not signed by enough of %s", m.Version, whose)
+		return refusal(CodeBadMetadata, role, onDevice(err), "version %d is not signed by enough of %s", m.Version, whose)
 	}
 	return nil
 }

@@ -105,13 +105,9 @@ func (ks KeySet) readable() KeySet {
 func (m *Metadata) signersOfAny(sets []oldSet) map[KeyIdentity]bool {
 	msg := &message{bytes: m.Payload}
 	signers := map[KeyIdentity]bool{}
-	looked := map[string]int{}
 	const least = 64
 	left := min(max(least, len(m.Signatures)), m.signaturesLookedAt())
 	for _, sig := range m.Signatures {
-		if looked[sig.KeyID]++; looked[sig.KeyID] > MaxSignaturesPerKey {
-			continue
-		}
 		tried := map[KeyIdentity]bool{}
 		for i := len(sets) - 1; i >= 0; i-- {
 			key := sets[i].keys.Keys[sig.KeyID]

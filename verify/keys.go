@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -109,47 +108,43 @@ func (ks KeySet) Fingerprint() Digest {
 	return Sum(b)
 }
 
-// ThresholdError says that too few keys of a role signed.
-type ThresholdError struct {
-	Have, Want int // distinct public keys
-}
-
-// Error says how many keys signed and how many must.
-func (e *ThresholdError) Error() string {
-	return fmt.Sprintf("signed by %d keys of the role, %d needed", e.Have, e.Want)
-}
-
 // Signers returns the distinct public keys of the role that signed the payload,
-// sorted. Only signatures under the role's key ids are looked at, under each id
-// only the first MaxSignaturesPerKey, and of them all the first that cover
-// MaxSigned bytes. One signature counts for one key: where two keys are made so
-// that the same bytes verify under both, the first in the file has them.
+// sorted. Only signatures under the role's key ids are looked at that name a key
+// which can be read, and of them the first that cover MaxSigned bytes together. One
+// signature counts for one key: where two keys are made so that the same bytes
+// verify under both, the first in the file has them.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
-	left := make(map[string]int, len(ks.Role.KeyIDs)) // signatures still to be looked at, by key id
-	for _, id := range ks.Role.KeyIDs {
-		left[id] = MaxSignaturesPerKey
-	}
 	msg := &message{bytes: m.Payload}
 	signed := map[KeyIdentity]bool{}
 	used := map[string]bool{} // signatures that count
 	all := m.signaturesLookedAt()
 	for _, sig := range m.Signatures {
-		key := ks.Keys[sig.KeyID]
-		if key == nil || left[sig.KeyID] == 0 {
+		key := ks.key(sig.KeyID)
+		if key == nil {
 			continue
+		}
+		id, ok := key.Identity()
+		if !ok {
+			continue // costs nothing, so it takes nothing from the others
 		}
 		if all == 0 {
 			break
 		}
 		all--
-		left[sig.KeyID]--
-		id, ok := key.Identity()
-		if !ok || signed[id] || used[string(sig.Sig)] || !key.verify(msg, sig.Sig) {
+		if signed[id] || used[string(sig.Sig)] || !key.verify(msg, sig.Sig) {
 			continue
 		}
 		signed[id], used[string(sig.Sig)] = true, true
 	}
 	return sorted(signed)
+}
+
+// key returns the key of the role under an id, nil if there is none.
+func (ks KeySet) key(id string) *Key {
+	if key := ks.Keys[id]; key != nil && slices.Contains(ks.Role.KeyIDs, id) {
+		return key
+	}
+	return nil
 }
 
 // signaturesLookedAt is how many passes over the payload MaxSigned allows.
@@ -160,7 +155,7 @@ func (m *Metadata) signaturesLookedAt() int { return MaxSigned / max(1, len(m.Pa
 func (m *Metadata) Meets(ks KeySet) error {
 	have := len(m.Signers(ks))
 	if ks.Role.Threshold < 1 || have < ks.Role.Threshold {
-		return &ThresholdError{Have: have, Want: max(1, ks.Role.Threshold)}
+		return m.short(ks, have)
 	}
 	return nil
 }

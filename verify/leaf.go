@@ -266,6 +266,32 @@ func encodeRole(b []byte, role string) []byte {
 	return b
 }
 
+// badRoleName says why no device could store the metadata of a role with this
+// name, and no log a leaf: it continues "a role"; empty if both can.
+func badRoleName(name string) string {
+	if name == "" {
+		return "without a name"
+	}
+	if strings.IndexByte(name, 0) >= 0 {
+		return "with a NUL in its name"
+	}
+	if len(name) <= MaxRoleName/len("%00") {
+		return ""
+	}
+	size := 0
+	for i := range len(name) {
+		if unreserved(name[i]) {
+			size++
+		} else {
+			size += len("%00")
+		}
+	}
+	if size > MaxRoleName {
+		return fmt.Sprintf("whose name has %d bytes percent-encoded, the limit is %d", size, MaxRoleName)
+	}
+	return ""
+}
+
 // decodeRole decodes percent-encoding; ParseLeaf's comparison rules out the
 // spellings that encodeRole does not produce.
 func decodeRole(s string) (string, bool) {

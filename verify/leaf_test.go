@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,6 +134,26 @@ func TestLeafSize(t *testing.T) {
 	}
 	if _, err := ParseLeaf(leaf.Marshal()); err == nil {
 		t.Errorf("leaf of %d bytes was parsed", len(leaf.Marshal()))
+	}
+}
+
+// Whatever else a leaf of a role says, it fits if the role's name does.
+func TestLeafOfLongName(t *testing.T) {
+	leaf := Leaf{
+		Kind: Evidence, Repository: Sum([]byte("r")), Role: strings.Repeat("x", MaxRoleName), Version: MaxVersion, Payload: Sum([]byte("p")),
+		Metadata: Sum([]byte("m")), Size: MaxFileSize, Snapshot: Sum([]byte("s")), Encoding: Pigweed, Contradicts: math.MaxInt64,
+	}
+	for _, role := range []string{leaf.Role, strings.Repeat("ä", MaxRoleName/len("%C3%A4"))} {
+		leaf.Role = role
+		if why := badRoleName(role); why != "" {
+			t.Errorf("a role %s", why)
+		}
+		if back, err := ParseLeaf(leaf.Marshal()); err != nil || back != leaf {
+			t.Errorf("leaf of %d bytes: %v", len(leaf.Marshal()), err)
+		}
+		if badRoleName(role+"ä") == "" {
+			t.Error("a longer name is taken")
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Meta is the signed part of snapshot or timestamp metadata.
@@ -55,6 +56,14 @@ func (r *reader) meta(meta *Meta) error {
 	err := r.dict(known, func(name string) error {
 		if known != nil && name != known[0] {
 			return r.errorf(r.pos, "a timestamp lists snapshot.json, nothing else")
+		}
+		if len(meta.Files) >= MaxListed {
+			return r.errorf(r.pos, "more than %d files", MaxListed)
+		}
+		if role := strings.TrimSuffix(name, ".json"); role != "" {
+			if why := badRoleName(role); why != "" {
+				return r.errorf(r.pos, "metadata of a role %s", why)
+			}
 		}
 		file, err := r.metaFile()
 		meta.Files[name] = file

@@ -28,12 +28,12 @@
 // A file meets a role's threshold when that many distinct public keys of the role
 // signed its payload. One public key counts once, under however many ids and in
 // whatever spelling; one signature counts once; a key of an unknown type, one that
-// cannot be read and an id that names no key count for nothing and spoil nothing.
-// Of the signatures under one key id the first MaxSignaturesPerKey are looked at,
-// and of a large payload only so many as cover MaxSigned bytes together.
+// cannot be read, an id that names no key and a signature that is empty or not
+// hexadecimal count for nothing and spoil nothing. Of a large payload only so many
+// signatures are looked at as cover MaxSigned bytes together.
 //
 //	keytype                    scheme               keyval.public
-//	ed25519                    ed25519              32 bytes in hex
+//	ed25519                    ed25519              32 bytes in hex, not a point of small order
 //	ecdsa (or like its scheme) ecdsa-sha2-nistp256  PEM, or a point or SubjectPublicKeyInfo in hex
 //	                           ecdsa-sha2-nistp384  the same
 //	rsa                        rsassa-pss-sha256, rsassa-pss-sha384,
@@ -60,17 +60,45 @@ import (
 // replayed, so they never depend on the machine.
 const (
 	MaxFileSize   = 32 << 20 // bytes
-	MaxSignatures = 1024     // per file, empty ones included
+	MaxSignatures = 1024     // per file, empty ones included, each under another key id
 
-	// MaxSignaturesPerKey is how many signatures under one key id are looked at,
-	// the first ones. Each costs a pass over the payload, so without it anybody
-	// could make a large file of somebody else's expensive for everyone.
-	MaxSignaturesPerKey = 8
+	// What no signature covers is whoever's who sends the file, and a log keeps it
+	// for ever. So a file of a payload of n bytes has at most PayloadFactor*n +
+	// UnsignedBytes + BytesPerSignature for each signature: room for indentation
+	// and escapes, and for any signature that there is.
+	PayloadFactor     = 4
+	UnsignedBytes     = 64 << 10
+	BytesPerSignature = 16 << 10
+
+	MaxKeyID = 256 // bytes of the key id of a signature; the hash of a key has 64 to 128
+
+	// MaxSignatureField is how many bytes the name or the value of any other field
+	// of a signature may take in the file. The specification knows none; in use is
+	// "method". "bundle" is where securesystemslib puts a Sigstore identity's
+	// signature; it may take MaxBundle bytes.
+	MaxSignatureField = 64
+	MaxBundle         = BytesPerSignature
 
 	// MaxSigned is how many bytes the signatures that are looked at may cover,
 	// all together: of a payload of n bytes that many signatures are looked at as
 	// n goes into it. Whoever has a repository has as many key ids as he likes.
 	MaxSigned = 512 << 20
+
+	// MaxListed is how many entries a list of a file may have that only memory
+	// bounds otherwise: the targets, the files of a snapshot, and the patterns,
+	// hash prefixes and key ids of all delegations, each together.
+	MaxListed = 200_000
+
+	// MaxHashes is how many hashes a file is listed with; known are two algorithms.
+	MaxHashes = 16
+
+	// MaxRoleName is how many bytes the name of a role may have, percent-encoded
+	// (EscapeRole): what fits a leaf, whatever else the leaf says. MaxTargetPath is
+	// how many bytes a target's path may have: what fits a path of Linux. No device
+	// could store the metadata of a role, or a target, with a longer name, an empty
+	// one or one with a NUL.
+	MaxRoleName   = 3584
+	MaxTargetPath = 4096
 
 	MaxKeys        = 1024      // per root or delegations, and key ids and threshold per role
 	MaxDelegations = 16384     // roles delegated to by one file
@@ -91,7 +119,8 @@ type Metadata struct {
 	Version       int64
 	SpecVersion   string
 	Expires       time.Time
-	Signatures    []Signature
+	Signatures    []Signature // each under another key id
+	NotHex        []string    // key ids under which what should be a signature is not hexadecimal
 	Root          *Root
 	Targets       *Targets
 	Snapshot      *Meta
@@ -123,7 +152,7 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		return nil, &SyntaxError{Reason: fmt.Sprintf("file of %d bytes, the limit is %d", len(file), MaxFileSize)}
 	}
 	m := &Metadata{File: file, Encoding: JSON}
-	r := &reader{scanner: scanner{src: string(file), out: make([]byte, 0, len(file))}, m: m}
+	r := &reader{scanner: scanner{src: string(file), out: make([]byte, 0, len(file))}, m: m, keyIDs: seen{}}
 	if err := r.file(); err != nil {
 		if e, ok := err.(*SyntaxError); ok {
 			e.Path = strings.TrimPrefix(e.Path, ".")
@@ -138,7 +167,9 @@ func ParseJSON(file []byte) (*Metadata, error) {
 // reader reads the parts of a metadata file, each method one of them.
 type reader struct {
 	scanner
-	m *Metadata
+	m      *Metadata
+	keyIDs seen // of the signatures
+	listed int  // patterns, hash prefixes and key ids of the delegations
 }
 
 // seen notes which names of an object were there.
@@ -182,6 +213,10 @@ func (r *reader) file() error {
 	if r.space(); r.pos < len(r.src) {
 		return r.errorf(r.pos, "%s after the end of the metadata", r.found())
 	}
+	if most := PayloadFactor*len(r.m.Payload) + UnsignedBytes + BytesPerSignature*len(r.keyIDs); len(r.src) > most {
+		return r.errorf(most, "file of %d bytes, the limit for a payload of %d bytes with %d signatures is %d: signatures cover only the payload",
+			len(r.src), len(r.m.Payload), len(r.keyIDs), most)
+	}
 	return nil
 }
 
@@ -198,32 +233,74 @@ func (r *reader) signature() error {
 	at := r.pos
 	has := seen{}
 	var sig Signature
+	notHex := false
 	err := r.record(signatureNames, func(name string) (err error) {
 		has[name] = true
 		switch name {
 		case "keyid":
-			sig.KeyID, err = r.text()
+			sig.KeyID, err = r.keyID()
 		case "sig":
 			var text string
-			start := r.pos
 			if text, err = r.text(); err != nil {
 				return err
 			}
+			// What kind of signature it should be is for those to know who can
+			// check it: here it is none, like an empty one.
 			if sig.Sig, err = hex.DecodeString(text); err != nil {
-				return r.errorf(start, "signature is not hexadecimal")
+				sig.Sig, notHex, err = nil, true, nil
 			}
 		default:
-			err = r.skip()
+			err = r.signatureField(name)
 		}
 		return err
 	})
+	if err == nil {
+		err = r.require(at, has, signatureNames...)
+	}
 	if err != nil {
 		return err
 	}
-	if len(sig.Sig) > 0 {
+	if r.keyIDs[sig.KeyID] {
+		return r.errorf(at, "second signature under key id %q", clip(sig.KeyID))
+	}
+	r.keyIDs[sig.KeyID] = true
+	switch {
+	case notHex:
+		r.m.NotHex = append(r.m.NotHex, sig.KeyID)
+	case len(sig.Sig) > 0:
 		r.m.Signatures = append(r.m.Signatures, sig)
 	}
-	return r.require(at, has, signatureNames...)
+	return nil
+}
+
+// keyID reads the key id of a signature, which nothing signs.
+func (r *reader) keyID() (string, error) {
+	r.space()
+	at := r.pos
+	id, err := r.text()
+	if err == nil && len(id) > MaxKeyID {
+		err = r.errorf(at, "key id of %d bytes, the limit is %d", len(id), MaxKeyID)
+	}
+	return id, err
+}
+
+// signatureField reads what else is in a signature. Its meaning is its writer's.
+func (r *reader) signatureField(name string) error {
+	at := r.pos
+	if len(name) > MaxSignatureField {
+		return r.errorf(at, "name of %d bytes in a signature, the limit is %d", len(name), MaxSignatureField)
+	}
+	if err := r.skip(); err != nil {
+		return err
+	}
+	most := MaxSignatureField
+	if name == "bundle" {
+		most = MaxBundle
+	}
+	if n := r.pos - at; n > most {
+		return r.errorf(at, "%d bytes in a signature, the limit is %d", n, most)
+	}
+	return nil
 }
 
 // signed reads the value of "signed". Which names it may have depends on its

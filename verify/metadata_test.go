@@ -114,7 +114,9 @@ func TestParseJSON(t *testing.T) {
 func TestAccepted(t *testing.T) {
 	for _, test := range []struct{ file, old, new string }{
 		{rootFile, `"sig":""`, `"sig":"","method":"ed25519","Method":[1]`},
-		{rootFile, `,{"keyid":"k2","sig":""}`, `,{"keyid":"k1","sig":"00"}`},
+		{rootFile, `,{"keyid":"k2","sig":""}`, `,{"keyid":"K1","sig":"00"}`},
+		{rootFile, `"sig":""`, `"sig":"0"`},
+		{rootFile, `"sig":""`, `"sig":"bm90IGhleA==","bundle":{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`},
 		{rootFile, `"version":3`, `"version":9007199254740991`},
 		{rootFile, `"consistent_snapshot":true,`, ``},
 		{rootFile, `"_type":"root"`, `"x":{"_type":"targets","deep":[[[1]]]},"_type":"root"`},
@@ -160,8 +162,10 @@ func TestRefused(t *testing.T) {
 		{timestampFile, `{"version":9}}}}`, `{"version":9}}}}` + "\x00", `after the end`},
 		// signatures
 		{rootFile, `[{"keyid":"k1","sig":"0a0B"},{"keyid":"k2","sig":""}]`, `null`, `signatures: want an array, found null`},
-		{rootFile, `"sig":""`, `"sig":"0"`, `signatures[1].sig: signature is not hexadecimal`},
-		{rootFile, `"sig":""`, `"sig":"zz"`, `signatures[1].sig: signature is not hexadecimal`},
+		{rootFile, `"keyid":"k2"`, `"keyid":"k1"`, `signatures[1]: second signature under key id "k1"`},
+		{rootFile, `"keyid":"k2"`, `"keyid":"\u006b1"`, `signatures[1]: second signature under key id "k1"`},
+		{rootFile, `"keyid":"k2","sig":""`, `"keyid":"k1","sig":"no hex"`, `signatures[1]: second signature under key id "k1"`},
+		{rootFile, `"sig":""`, `"sig":00`, `signatures[1].sig: want a string, found a number`},
 		{rootFile, `"sig":""`, `"sig":"","Sig":"00"`, `signatures[1]: name "Sig" differs only in case from "sig"`},
 		{rootFile, `"sig":""`, `"sig":"","\u212Aeyid":"00"`, `differs only in case from "keyid"`},
 		{rootFile, `,"sig":""`, ``, `signatures[1]: "sig" is missing`},
@@ -229,9 +233,15 @@ func TestRefused(t *testing.T) {
 		{succinctText, `,"name_prefix":"bin"`, ``, `"name_prefix" is missing`},
 		{targetsText, `"name":"one",`, ``, `signed.delegations.roles[0]: "name" is missing`},
 		{targetsText, `"name":"one"`, `"name":""`, `signed.delegations.roles[0]: delegation to a role without a name`},
+		{targetsText, `"name":"one"`, `"name":"a\u0000b"`, `signed.delegations.roles[0]: delegation to a role with a NUL in its name`},
+		{succinctText, `"bin"`, `"a\u0000b"`, `signed.delegations.succinct_roles: delegation to roles with a NUL in its name`},
+		{targetsText, `"a.bin"`, `""`, `signed.targets[""]: target without a path`},
+		{targetsText, `"a.bin"`, `"a\u0000"`, `: target path with a NUL: no device could store it`},
+		{snapshotFile, `"one.json"`, `"\u0000.json"`, `: metadata of a role with a NUL in its name`},
 		{targetsText, `"name":"one"`, `"name":"snapshot"`, `delegation to snapshot, a top-level role`},
 		{targetsText, `"name":"one"`, `"name":"two"`, `signed.delegations.roles[1]: second delegation to "two"`},
 		{targetsText, `"terminating":true`, `"terminating":"yes"`, `roles[0].terminating: want true or false`},
+		{targetsText, `"paths":["*.bin","x/?"]`, `"paths":null,"path_hash_prefixes":["0"]`, `roles[0].paths: want an array, found null: go-tuf before version 2 wrote it beside path_hash_prefixes; a repository with such files must be signed again`},
 		{targetsText, `"paths":["*.bin","x/?"]`, `"paths":["a",1]`, `roles[0].paths[1]: want a string`},
 		{targetsText, `"paths":["*.bin","x/?"],`, ``, `signed.delegations.roles[0]: want either paths or path_hash_prefixes`},
 		{targetsText, `"paths":["*.bin","x/?"]`, `"paths":[],"path_hash_prefixes":[]`, `want either paths or path_hash_prefixes`},
@@ -298,8 +308,45 @@ func TestLimits(t *testing.T) {
 		return strings.Join(items, ",")
 	}
 	signatures := func(n int) string {
-		return edit(t, timestampFile, `[]`, "["+repeat(n, func(int) string { return `{"keyid":"k","sig":""}` })+"]")
+		return edit(t, timestampFile, `[]`, "["+repeat(n, func(i int) string { return fmt.Sprintf(`{"keyid":"%d","sig":""}`, i) })+"]")
 	}
+	inSignature := func(field func(n int) string) func(int) string {
+		return func(n int) string {
+			return edit(t, timestampFile, `[]`, `[{`+field(n)+`}]`)
+		}
+	}
+	x := func(n int) string { return strings.Repeat("x", n) }
+	// file is a timestamp in a file of n bytes, with a number of signatures.
+	file := func(signatures int) func(int) string {
+		return func(n int) string {
+			list := repeat(signatures, func(i int) string { return fmt.Sprintf(`{"keyid":"%d","sig":""}`, i) })
+			text := edit(t, timestampFile, `[]`, "["+list+"]")
+			return text + strings.Repeat(" ", n-len(text))
+		}
+	}
+	parsed, err := ParseJSON([]byte(timestampFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := len(parsed.Payload)
+	listed := func(n int) string {
+		half := func(n int) string { return repeat(n, func(i int) string { return fmt.Sprintf(`"%x"`, i) }) }
+		return edit(t, succinctText, `"succinct_roles"`, `"roles":[{"name":"a","keyids":["k"],"threshold":1,"paths":[`+half(n/2)+
+			`]},{"name":"b","keyids":["k"],"threshold":1,"path_hash_prefixes":[`+half(n-n/2-2)+`]}],"x"`)
+	}
+	targets := func(n int) string {
+		return edit(t, succinctText, `"targets":{}`, `"targets":{`+repeat(n, func(i int) string { return fmt.Sprintf(`"%d":{"hashes":{}}`, i) })+`}`)
+	}
+	meta := func(n int) string {
+		return edit(t, snapshotFile, `"targets.json":{"version":3}`, repeat(n-1, func(i int) string { return fmt.Sprintf(`"%d.json":{"version":1}`, i) }))
+	}
+	hashes := func(n int) string {
+		return edit(t, targetsText, `"new":"abcd"`, repeat(n-1, func(i int) string { return fmt.Sprintf(`"%d":"ab"`, i) }))
+	}
+	named := func(file, old, new string) func(int) string {
+		return func(n int) string { return edit(t, file, old, fmt.Sprintf(new, x(n))) }
+	}
+	encoded := func(n int) string { return strings.Repeat("ä", n/6) + x(n%6) }
 	key := func(i int) string { return fmt.Sprintf(`"%d":{"keytype":"","scheme":"","keyval":{}}`, i) }
 	keys := func(n int) string { return edit(t, succinctText, `"keys":{}`, `"keys":{`+repeat(n, key)+`}`) }
 	keyIDs := func(n int) string {
@@ -312,7 +359,10 @@ func TestLimits(t *testing.T) {
 	deep := func(n int) string {
 		return edit(t, timestampFile, `"meta"`, `"x":`+strings.Repeat("[", n-2)+strings.Repeat("]", n-2)+`,"meta"`)
 	}
-	size := func(n int) string { return timestampFile + strings.Repeat(" ", n-len(timestampFile)) }
+	size := func(n int) string { // white space in the payload is no payload, but unknown text is
+		text := edit(t, timestampFile, `"meta"`, `"x":"`+x(n/2)+`","meta"`)
+		return text + strings.Repeat(" ", n-len(text))
+	}
 	for _, test := range []struct {
 		what string
 		file func(int) string
@@ -324,6 +374,22 @@ func TestLimits(t *testing.T) {
 		{"delegations", delegations, MaxDelegations},
 		{"nested deeper", deep, MaxDepth},
 		{"file of", size, MaxFileSize},
+		{"file of", file(0), PayloadFactor*payload + UnsignedBytes},
+		{"file of", file(3), PayloadFactor*payload + UnsignedBytes + 3*BytesPerSignature},
+		{"key id of", inSignature(func(n int) string { return `"keyid":"` + x(n) + `","sig":""` }), MaxKeyID},
+		{"bytes in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","method":"` + x(n-2) + `"` }), MaxSignatureField},
+		{"bytes in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","x":[` + strings.Repeat(" ", n-2) + `]` }), MaxSignatureField},
+		{"in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","` + x(n) + `":1` }), MaxSignatureField},
+		{"bytes in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","bundle":{"a":"` + x(n-8) + `"}` }), MaxBundle},
+		{"patterns, hash prefixes and key ids", listed, MaxListed},
+		{"targets", targets, MaxListed},
+		{"files", meta, MaxListed},
+		{"hashes", hashes, MaxHashes},
+		{"target path of", named(targetsText, `"a.bin"`, `"%s"`), MaxTargetPath},
+		{"delegation to a role whose name has", named(targetsText, `"name":"one"`, `"name":"%s"`), MaxRoleName},
+		{"delegation to a role whose name has", func(n int) string { return edit(t, targetsText, `"name":"one"`, `"name":"`+encoded(n)+`"`) }, MaxRoleName},
+		{"delegation to roles whose name has", named(succinctText, `"bin"`, `"%s"`), MaxRoleName - len("-00")},
+		{"metadata of a role whose name has", named(snapshotFile, `"one.json"`, `"%s.json"`), MaxRoleName},
 	} {
 		if _, err := ParseJSON([]byte(test.file(test.most))); err != nil {
 			t.Errorf("%d %s: %v", test.most, test.what, err)

@@ -223,15 +223,16 @@ var stricter = []struct{ refusal, why string }{
 	{`hex digits, want|hash is not hexadecimal`, "go-tuf takes a hash of any length"},
 	{`not a time as in RFC 3339`, "encoding/json takes hours of one digit"},
 	{`want root, targets, snapshot or timestamp`, "of two types, encoding/json keeps the last"},
+	{`target without a path|target path of|target path with|delegation to a role|metadata of a role`, "go-tuf does not ask whether a name can be stored"},
+	{`in a signature|key id of \d+`, "go-tuf has no limits"},
 }
 
 // laxer lists, by go-tuf's error, why ParseJSON accepts files that go-tuf
 // refuses.
 var laxer = []struct{ refusal, why string }{
-	{`multiple signatures found for key ID`, "a key counts once however often it signed"},
 	{`hashes must not be empty`, "such a target matches no file; no reason to refuse the others"},
 	{`cannot unmarshal .* into Go struct field .*oles`, "go-tuf reads roles of root that TUF does not name, such as mirrors"},
-	{`invalid JSON hex bytes|encoding/hex|invalid byte|parsing time|RFC 3339`, "go-tuf does not undo escapes such as \\u0061 in hex and times"},
+	{`invalid JSON hex bytes|encoding/hex|invalid byte|parsing time|RFC 3339`, "go-tuf does not undo escapes such as \\u0061 in hex and times, and takes a signature that is not hexadecimal for a mistake of the file"},
 	{`failed to marshal|Can't canonicalize floating`, "go-tuf prints large numbers of unknown names as floats, which have no canonical form"},
 }
 
@@ -327,7 +328,6 @@ func TestOraclesDiffer(t *testing.T) {
 		}
 	}
 	for i, test := range []struct{ file, old, new string }{
-		{rootFile, `{"keyid":"k2","sig":""}`, `{"keyid":"k1","sig":"00"}`},
 		{targetsText, `"custom":`, `"x":{}},"b.bin":{"hashes":{},"custom":`},
 		{rootFile, `"timestamp":{`, `"mirrors":7,"timestamp":{`},
 		{rootFile, `"sig":"0a0B"`, `"sig":"\u00300"`},

@@ -55,40 +55,61 @@ func (m *message) sum(h crypto.Hash) []byte {
 	}
 }
 
-// parseKey reads a public key, or returns nil. This is the list of all
-// algorithms; another one is another case, with a verifier of its own.
+// parseKey reads a public key, or returns nil.
 func parseKey(keytype, scheme, public string) verifier {
+	if read := keyReader(keytype, scheme); read != nil {
+		return read(public)
+	}
+	return nil
+}
+
+// keyTypes are those for which keyReader has a scheme.
+var keyTypes = map[string]bool{"ed25519": true, "ecdsa": true, "ecdsa-sha2-nistp256": true, "ecdsa-sha2-nistp384": true, "rsa": true, "ml-dsa": true}
+
+// keyReader returns what reads the public keys of a kind, nil if nothing does. This
+// is the list of all algorithms; another one is another case, with a verifier of
+// its own.
+func keyReader(keytype, scheme string) func(public string) verifier {
+	ecdsa := func(curve elliptic.Curve, hash crypto.Hash) func(string) verifier {
+		return func(public string) verifier { return parseECDSA(public, curve, hash) }
+	}
+	rsa := func(hash crypto.Hash, pss bool) func(string) verifier {
+		return func(public string) verifier { return parseRSA(public, hash, pss) }
+	}
+	dsa := func(parameters mldsa.Parameters, oid asn1.ObjectIdentifier) func(string) verifier {
+		return func(public string) verifier { return parseMLDSA(public, parameters, oid) }
+	}
 	switch keytype {
 	case "ed25519":
 		if scheme == "ed25519" {
-			return parseEd25519(public)
+			return parseEd25519
 		}
 	case "ecdsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384":
 		switch scheme {
 		case "ecdsa-sha2-nistp256":
-			return parseECDSA(public, elliptic.P256(), crypto.SHA256)
+			return ecdsa(elliptic.P256(), crypto.SHA256)
 		case "ecdsa-sha2-nistp384":
-			return parseECDSA(public, elliptic.P384(), crypto.SHA384)
+			return ecdsa(elliptic.P384(), crypto.SHA384)
 		}
 	case "rsa":
 		switch scheme {
 		case "rsassa-pss-sha256":
-			return parseRSA(public, crypto.SHA256, true)
+			return rsa(crypto.SHA256, true)
 		case "rsassa-pss-sha384":
-			return parseRSA(public, crypto.SHA384, true)
+			return rsa(crypto.SHA384, true)
 		case "rsassa-pss-sha512":
-			return parseRSA(public, crypto.SHA512, true)
+			return rsa(crypto.SHA512, true)
 		case "rsa-pkcs1v15-sha256":
-			return parseRSA(public, crypto.SHA256, false)
+			return rsa(crypto.SHA256, false)
 		}
 	case "ml-dsa":
 		switch scheme {
 		case "ml-dsa-44/1":
-			return parseMLDSA(public, mldsa.MLDSA44(), oidMLDSA44)
+			return dsa(mldsa.MLDSA44(), oidMLDSA44)
 		case "ml-dsa-65/1":
-			return parseMLDSA(public, mldsa.MLDSA65(), oidMLDSA65)
+			return dsa(mldsa.MLDSA65(), oidMLDSA65)
 		case "ml-dsa-87/1":
-			return parseMLDSA(public, mldsa.MLDSA87(), oidMLDSA87)
+			return dsa(mldsa.MLDSA87(), oidMLDSA87)
 		}
 	}
 	return nil
@@ -96,12 +117,49 @@ func parseKey(keytype, scheme, public string) verifier {
 
 type ed25519Key ed25519.PublicKey
 
+// parseEd25519 reads a point in its one encoding that RFC 8032 has, and no point of
+// small order. crypto/ed25519 takes both: a y coordinate that is not reduced, which
+// would give a key a second identity, and points under which anybody can sign,
+// since a multiple of the key is all that the message is mixed with.
+//
+// A point may still have a part of small order besides; its eight variants are
+// eight public keys, but each of them needs the private key. (It verifies without
+// the cofactor and compares R by its bytes; S is below the order of the group. So
+// nobody but the signer makes a second signature of a first one.)
 func parseEd25519(public string) verifier {
 	raw, err := hex.DecodeString(public)
 	if err != nil || len(raw) != ed25519.PublicKeySize {
 		return nil
 	}
+	if y := littleEndian(raw); y.Cmp(fieldPrime) >= 0 || slices.ContainsFunc(smallOrderY, func(small *big.Int) bool { return small.Cmp(y) == 0 }) {
+		return nil
+	}
 	return ed25519Key(raw)
+}
+
+// fieldPrime is 2^255 - 19. The points of small order are (0, 1) and (0, -1), of
+// order 1 and 2, (±sqrt(-1), 0), of order 4, and four of order 8, which have one y
+// or its negative. No other point has one of these, so that the sign of x, the
+// highest bit of an encoding, does not matter.
+var (
+	fieldPrime  = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	smallOrderY = func() []*big.Int {
+		eighth, ok := new(big.Int).SetString("05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", 16)
+		if !ok {
+			panic("the y coordinate is not hexadecimal")
+		}
+		minus := func(n *big.Int) *big.Int { return new(big.Int).Sub(fieldPrime, n) }
+		one := big.NewInt(1)
+		return []*big.Int{new(big.Int), one, minus(one), eighth, minus(eighth)}
+	}()
+)
+
+// littleEndian reads the y coordinate of an encoded point.
+func littleEndian(point []byte) *big.Int {
+	b := slices.Clone(point)
+	b[len(b)-1] &= 0x7f
+	slices.Reverse(b)
+	return new(big.Int).SetBytes(b)
 }
 
 func (k ed25519Key) raw() (string, []byte) { return "ed25519", k }

@@ -100,6 +100,9 @@ func (r *reader) rolePart(role *Role, has seen, name string) (err error) {
 			if i >= MaxKeys {
 				return r.errorf(r.pos, "more than %d key ids", MaxKeys)
 			}
+			if err := r.list(); err != nil {
+				return err
+			}
 			id, err := r.text()
 			role.KeyIDs = append(role.KeyIDs, id)
 			return err

@@ -73,10 +73,29 @@ func matches(file []byte, length int64, hashes map[string]string) (known bool, e
 func (r *reader) targetFiles(t *Targets) error {
 	t.Files = map[string]TargetFile{}
 	return r.dict(nil, func(path string) error {
+		if len(t.Files) >= MaxListed {
+			return r.errorf(r.pos, "more than %d targets", MaxListed)
+		}
+		if err := r.checkTargetPath(path); err != nil {
+			return err
+		}
 		file, err := r.targetFile()
 		t.Files[path] = file
 		return err
 	})
+}
+
+// checkTargetPath refuses the path of a target that no device could store.
+func (r *reader) checkTargetPath(path string) error {
+	switch {
+	case path == "":
+		return r.errorf(r.pos, "target without a path")
+	case len(path) > MaxTargetPath:
+		return r.errorf(r.pos, "target path of %d bytes, the limit is %d: no device could store it", len(path), MaxTargetPath)
+	case strings.IndexByte(path, 0) >= 0:
+		return r.errorf(r.pos, "target path with a NUL: no device could store it")
+	}
+	return nil
 }
 
 func (r *reader) targetFile() (TargetFile, error) {
@@ -118,6 +137,9 @@ func (r *reader) hashes() (map[string]string, error) {
 	hashes := map[string]string{}
 	err := r.dict(hashNames, func(algorithm string) error {
 		at := r.pos
+		if len(hashes) >= MaxHashes {
+			return r.errorf(at, "more than %d hashes", MaxHashes)
+		}
 		text, err := r.text()
 		if err != nil {
 			return err
@@ -183,9 +205,10 @@ func (r *reader) delegatedRoles(d *Delegations) error {
 		if err != nil {
 			return err
 		}
+		if why := badRoleName(role.Name); why != "" {
+			return r.errorf(at, "delegation to a role %s", why)
+		}
 		switch {
-		case role.Name == "":
-			return r.errorf(at, "delegation to a role without a name")
 		case IsTopLevel(role.Name):
 			return r.errorf(at, "delegation to %s, a top-level role", role.Name)
 		case names[role.Name]:
@@ -208,7 +231,13 @@ func (r *reader) delegatedRole() (DelegatedRole, error) {
 			role.Name, err = r.text()
 		case "paths":
 			has[name] = true
+			if r.space() == 'n' {
+				return r.errorf(r.pos, "want an array, found %s: go-tuf before version 2 wrote it beside path_hash_prefixes; a repository with such files must be signed again, without it", r.found())
+			}
 			return r.array(func(int) error {
+				if err := r.list(); err != nil {
+					return err
+				}
 				path, err := r.text()
 				role.Paths = append(role.Paths, path)
 				return err
@@ -216,6 +245,9 @@ func (r *reader) delegatedRole() (DelegatedRole, error) {
 		case "path_hash_prefixes":
 			has[name] = true
 			return r.array(func(int) error {
+				if err := r.list(); err != nil {
+					return err
+				}
 				prefix, err := r.hashPrefix()
 				role.PathHashPrefixes = append(role.PathHashPrefixes, prefix)
 				return err
@@ -234,6 +266,14 @@ func (r *reader) delegatedRole() (DelegatedRole, error) {
 		return role, r.errorf(at, "want either paths or path_hash_prefixes")
 	}
 	return role, r.require(at, has, "name", "keyids", "threshold")
+}
+
+// list counts an entry of one of the lists of the delegations.
+func (r *reader) list() error {
+	if r.listed++; r.listed > MaxListed {
+		return r.errorf(r.pos, "more than %d patterns, hash prefixes and key ids in the delegations", MaxListed)
+	}
+	return nil
 }
 
 // hashPrefix reads the beginning of a SHA-256 hash. Upper-case digits would
@@ -266,8 +306,14 @@ func (r *reader) succinct(d *Delegations) error {
 		}
 		return err
 	})
+	if err == nil {
+		err = r.require(at, has, succinctNames...)
+	}
 	if err != nil {
 		return err
 	}
-	return r.require(at, has, succinctNames...)
+	if why := badRoleName(d.Succinct.name(0)); why != "" {
+		return r.errorf(at, "delegation to roles %s", why)
+	}
+	return nil
 }

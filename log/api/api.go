@@ -104,7 +104,7 @@ const (
 	CodeOtherRole      = verify.RefusedOtherRole      // its payload is logged under another role
 	CodeWrongType      = verify.RefusedWrongType      // its _type does not fit its role
 	CodeEncoding       = verify.RefusedEncoding       // not the repository's encoding
-	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty or too long, or its file's name makes no sense
+	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty, too long or has a NUL, or its file's name makes no sense
 	CodeNotLoggedRole  = "not-logged-role"            // snapshots or timestamps, where the operator does not log them
 	CodeUnknownRepo    = "unknown-repository"         // also of whole requests: 404
 )
