@@ -42,6 +42,8 @@ type Config struct {
 	// Blobs and State keep files and what can be looked up.
 	Blobs Blobs
 	State State
+	// Tokens keeps the tokens of repositories. Nil means that there are none.
+	Tokens Tokens
 
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
 	// their own.
@@ -159,7 +161,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
-	from := newSources(cfg.HTTP, cfg.Token, cfg.MaxBytes, cfg.MaxQueued)
+	from := newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.MaxBytes, cfg.MaxQueued)
 	registry := newRegistry(cfg.Blobs, checkedState{cfg.State, storage, readable}, indexer.applied)
 	l := &Log{
 		cfg:       cfg,

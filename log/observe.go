@@ -65,6 +65,7 @@ func (l *Log) Stats() Stats {
 // observe tells of a submission that has been decided, and has its publication
 // timed.
 func (s *server) observe(sub *submission, received time.Time) {
+	s.keepToken(sub)
 	s.noteRegistration(sub)
 	o := s.log.cfg.HTTP.Observer
 	if o == nil {

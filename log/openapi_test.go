@@ -110,7 +110,7 @@ func parse(t *testing.T, path string) *ast.File {
 func readCode(t *testing.T) *code {
 	t.Helper()
 	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "api/api.go", "Code")}
-	for _, path := range []string{"middleware.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "quota.go", "content.go"} {
+	for _, path := range []string{"middleware.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "quota.go", "content.go", "token.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				c.funcs[f.Name.Name] = append(c.funcs[f.Name.Name], f)
@@ -272,7 +272,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 // The schemas are the Go types.
 func TestOpenAPISchemas(t *testing.T) {
 	doc, _ := readOpenAPI(t)
-	types := []any{api.Result{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}}
+	types := []any{api.Result{}, api.Token{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}}
 	if len(doc.Components.Schemas) != len(types) {
 		t.Errorf("%d schemas, %d types", len(doc.Components.Schemas), len(types))
 	}
@@ -331,7 +331,7 @@ func fields(typ reflect.Type, kinds map[string]string, required *[]string) {
 		if kind.Kind() == reflect.Pointer {
 			kind = kind.Elem()
 		}
-		kinds[name] = map[reflect.Kind]string{reflect.String: "string", reflect.Int: "integer", reflect.Int64: "integer", reflect.Bool: "boolean", reflect.Slice: "array"}[kind.Kind()]
+		kinds[name] = map[reflect.Kind]string{reflect.String: "string", reflect.Int: "integer", reflect.Int64: "integer", reflect.Bool: "boolean", reflect.Slice: "array", reflect.Struct: "object"}[kind.Kind()]
 		if options != "omitempty" {
 			*required = append(*required, name)
 		}

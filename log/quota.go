@@ -2,10 +2,10 @@ package log
 
 import (
 	"container/list"
-	"crypto/sha256"
 	"math"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,15 +18,12 @@ import (
 )
 
 // HTTPConfig says who may submit how much, and who is told of requests. Quotas
-// count by source: the holder of a token, or else the network that a client's
-// address is in (IPv4 /24, IPv6 /48). Clients on the log's own host that no proxy
-// speaks for have none.
+// count by source: the holder of a token, the registration token or a repository's
+// own, or else the network that a client's address is in (IPv4 /24, IPv6 /48).
+// Clients on the log's own host that no proxy speaks for have none.
 type HTTPConfig struct {
 	// RegistrationClosed refuses new repositories, with or without a token.
 	RegistrationClosed bool
-	// RepositoryTokens are bearer tokens of vendors, one for a repository. They
-	// are not needed to submit; their holders have a quota of their own.
-	RepositoryTokens map[verify.Digest]string
 	// Anonymous is the quota of a source without a token; Holder that of the
 	// holder of one. Zero fields mean the defaults.
 	Anonymous, Holder Quota
@@ -76,25 +73,26 @@ func (q Quota) or(d Quota) Quota {
 
 // source is who a request comes from.
 type source struct {
-	key        string        // of its bucket; empty: it has none
-	holder     bool          // of any token
-	registrar  bool          // holder of the registration token
-	repository verify.Digest // whose own token it holds, or zero
+	key       string   // of its bucket; empty: it has none
+	holder    bool     // of any token
+	registrar bool     // holder of the registration token
+	tokens    *holding // of repositories; nil: it holds none
 }
 
-// owns reports whether the source holds a repository's own token.
+// owns reports whether the source holds a token of the repository.
 func (s source) owns(repository verify.Digest) bool {
-	return s.holder && !s.repository.IsZero() && s.repository == repository
+	return s.tokens != nil && slices.ContainsFunc(s.tokens.list, func(t Token) bool { return t.Repository == repository })
 }
 
 // sources keeps count of what each source has submitted. What is left of the
 // queue and of the memory for bodies when all sources without a token have taken
 // their share is kept for those with one.
 type sources struct {
-	cfg     HTTPConfig
-	holders map[[32]byte]source // by the SHA-256 of their tokens
-	proxies []netip.Prefix
-	now     func() time.Time
+	cfg       HTTPConfig
+	registrar verify.Digest // SHA-256 of the registration token; zero: there is none
+	tokens    *tokenBook
+	proxies   []netip.Prefix
+	now       func() time.Time
 
 	sharedBytes, sharedQueue *semaphore.Weighted
 
@@ -104,16 +102,16 @@ type sources struct {
 	recent *list.List // of *bucket, the last used first
 }
 
-// newSources keeps a quarter of the room for the holders of tokens, if there are
+// newSources keeps a quarter of the room for the holders of tokens, if there can be
 // any.
-func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *sources {
+func newSources(cfg HTTPConfig, token string, tokens *tokenBook, maxBytes int64, maxQueued int) *sources {
 	cfg.Anonymous, cfg.Holder = cfg.Anonymous.or(DefaultAnonymous), cfg.Holder.or(DefaultHolder)
 	if cfg.MaxSources == 0 {
 		cfg.MaxSources = 16384
 	}
 	s := &sources{
 		cfg:     cfg,
-		holders: map[[32]byte]source{},
+		tokens:  tokens,
 		proxies: cfg.TrustedProxies,
 		now:     time.Now,
 		own:     map[string]*bucket{},
@@ -123,13 +121,10 @@ func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *so
 	if s.proxies == nil {
 		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	for id, t := range cfg.RepositoryTokens {
-		s.holders[sha256.Sum256([]byte(t))] = source{key: "repository " + id.String(), holder: true, repository: id}
-	}
 	if token != "" {
-		s.holders[sha256.Sum256([]byte(token))] = source{key: "registration", holder: true, registrar: true}
+		s.registrar = verify.Sum([]byte(token))
 	}
-	if len(s.holders) > 0 {
+	if token != "" || tokens.store != nil {
 		maxBytes, maxQueued = maxBytes-maxBytes/4, maxQueued-maxQueued/4
 	}
 	s.sharedBytes, s.sharedQueue = semaphore.NewWeighted(maxBytes), semaphore.NewWeighted(int64(maxQueued))
@@ -140,10 +135,11 @@ func newSources(cfg HTTPConfig, token string, maxBytes int64, maxQueued int) *so
 // nothing: whoever has it is counted by address.
 func (s *sources) of(r *http.Request) source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		// Looking up the hash of what was sent tells nothing about the hash
-		// of what was not.
-		if holder, ok := s.holders[sha256.Sum256([]byte(token))]; ok {
-			return holder
+		if verify.Sum([]byte(token)) == s.registrar {
+			return source{key: "registration", holder: true, registrar: true}
+		}
+		if h := s.tokens.of(r.Context(), token); h != nil {
+			return source{key: "token " + h.list[0].ID(), holder: true, tokens: h}
 		}
 	}
 	return source{key: s.network(r)}

@@ -13,7 +13,7 @@ import (
 
 // quotas returns sources with a clock that the test moves.
 func quotas(cfg HTTPConfig, token string) (*sources, *time.Time) {
-	s := newSources(cfg, token, 64<<20, 8)
+	s := newSources(cfg, token, &tokenBook{}, 64<<20, 8)
 	now := time.Unix(1700000000, 0)
 	s.now = func() time.Time { return now }
 	return s, &now
@@ -32,10 +32,11 @@ func request(remote, forwarded, token string) *http.Request {
 
 func TestSources(t *testing.T) {
 	repository := verify.Sum([]byte("r"))
+	vendors := NewToken(repository, "vendor's", ByOperator, time.Now())
 	s, _ := quotas(HTTPConfig{
-		RepositoryTokens: map[verify.Digest]string{repository: "vendor's"},
-		TrustedProxies:   []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 	}, "operator's")
+	s.tokens.store = &memTokens{list: []Token{vendors}}
 	for _, tt := range []struct{ remote, forwarded, token, want string }{
 		{"192.0.2.7:1", "", "", "192.0.2.0/24"},
 		{"192.0.2.250:99", "", "", "192.0.2.0/24"},
@@ -55,10 +56,10 @@ func TestSources(t *testing.T) {
 		{"10.2.2.2:1", "", "", "10.2.2.0/24"},
 		{"192.0.2.7:1", "", "wrong", "192.0.2.0/24"},
 		{"192.0.2.7:1", "", "operator's", "registration"},
-		{"192.0.2.7:1", "", "vendor's", "repository " + repository.String()},
+		{"192.0.2.7:1", "", "vendor's", "token " + vendors.ID()},
 	} {
 		got := s.of(request(tt.remote, tt.forwarded, tt.token))
-		if got.key != tt.want || got.holder != (tt.token != "" && tt.token != "wrong") || got.registrar != (tt.token == "operator's") {
+		if got.key != tt.want || got.holder != (tt.token != "" && tt.token != "wrong") || got.registrar != (tt.token == "operator's") || got.owns(repository) != (tt.token == "vendor's") {
 			t.Errorf("%v: %+v, want %q", tt, got, tt.want)
 		}
 	}

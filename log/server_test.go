@@ -36,6 +36,9 @@ type running struct {
 	ended  chan error
 }
 
+// ownTokens stands in a log.Config for those beside the blobs.
+var ownTokens log.Tokens = (*sqlite.Blobs)(nil)
+
 func start(t testing.TB, change func(*log.Config)) *running {
 	t.Helper()
 	r := &running{fixture: newFixture(t), dir: t.TempDir()}
@@ -74,6 +77,9 @@ func (r *running) tryOpen(t testing.TB) error {
 	}
 	if cfg.Blobs == nil {
 		cfg.Blobs = r.blobs
+	}
+	if cfg.Tokens == ownTokens {
+		cfg.Tokens = r.blobs
 	}
 	if wrapper, ok := cfg.State.(interface{ wraps(log.State) }); ok {
 		wrapper.wraps(r.state)

@@ -25,8 +25,9 @@ type submission struct {
 	decided chan struct{}
 
 	mu    sync.Mutex
-	files []*file // in the order in which they are judged
-	err   error   // trouble with the log's own data: no verdict on the rest
+	files []*file     // in the order in which they are judged
+	err   error       // trouble with the log's own data: no verdict on the rest
+	token *registered // of a genesis, where one is given
 
 	// For the intake alone: files to be judged in this pass and the next, whether
 	// this pass has brought anything into the log, and how many came before it.

@@ -39,7 +39,7 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 	sub.genesis = true
 	if m := sub.files[0].meta; m != nil {
 		sub.repository = m.PayloadDigest
-		_, logged, err := s.log.registry.rootAt(r.Context(), m.PayloadDigest)
+		at, logged, err := s.log.registry.rootAt(r.Context(), m.PayloadDigest)
 		if err != nil {
 			release()
 			return stateFailed(err)
@@ -47,6 +47,12 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 		if s.log.cfg.HTTP.RegistrationClosed && !logged {
 			release()
 			return problemf(http.StatusForbidden, api.CodeClosed, "this log takes no new repositories, and has none with this root")
+		}
+		if logged {
+			s.oldToken(r, from, sub, at.repository)
+		} else if p := s.giveToken(r, from, sub); p != nil {
+			release()
+			return p
 		}
 	}
 	return s.take(w, r, from, sub)
@@ -171,6 +177,7 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 	free, ok := s.sources.queue(from)
 	if !ok {
 		sub.release()
+		s.keepToken(sub)
 		return later(api.CodeBusy, "%v but for the holders of tokens", errFull)
 	}
 	bytes, received := sub.release, time.Now()
@@ -179,9 +186,11 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 	switch err := s.log.intake.submit(sub); {
 	case errors.Is(err, errDraining):
 		giveBack()
+		s.keepToken(sub)
 		return later(api.CodeUnavailable, "%v", err)
 	case err != nil:
 		giveBack()
+		s.keepToken(sub)
 		return later(api.CodeBusy, "%v", err)
 	}
 	return s.answer(w, r, sub)
@@ -276,7 +285,7 @@ func (s *server) result(sub *submission) (*api.Result, error) {
 	if sub.err != nil {
 		return nil, sub.err
 	}
-	res := &api.Result{Done: decided, Results: []api.FileResult{}}
+	res := &api.Result{Done: decided, Token: sub.token.result(), Results: []api.FileResult{}}
 	if !sub.repository.IsZero() {
 		res.Repository = sub.repository.String()
 	}

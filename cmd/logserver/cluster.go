@@ -147,7 +147,7 @@ func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics
 		}
 		return nil, err
 	}
-	cfg.Blobs = db.Blobs()
+	cfg.Blobs, cfg.Tokens = db.Blobs(), db.Tokens()
 	return &cluster{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger}, nil
 }
 

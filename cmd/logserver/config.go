@@ -196,32 +196,3 @@ func readLabels(path string) (map[verify.Digest]string, error) {
 	})
 	return labels, err
 }
-
-// leastToken is how long a token must be at least, in bytes.
-const leastToken = 16
-
-// readTokens reads the tokens of vendors, if there are any.
-func readTokens(path string) (map[verify.Digest]string, error) {
-	info, err := os.Stat(path)
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, fmt.Errorf("token file %s has mode %04o: others can read or change it; run chmod 600 %s", path, perm, path)
-	}
-	tokens := map[verify.Digest]string{}
-	err = repositoryLines(path, func(id verify.Digest, token string) error {
-		switch _, ok := tokens[id]; {
-		case ok:
-			return fmt.Errorf("repository %v has a token already", id)
-		case len(token) < leastToken || strings.ContainsAny(token, " \t"):
-			return fmt.Errorf("a token is one word of at least %d characters", leastToken)
-		}
-		tokens[id] = token
-		return nil
-	})
-	return tokens, err
-}

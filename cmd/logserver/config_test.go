@@ -10,7 +10,6 @@ import (
 
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
 )
 
 func write(t *testing.T, name, text string, mode os.FileMode) string {
@@ -130,34 +129,6 @@ func TestSampleConfig(t *testing.T) {
 	}
 	if err := whole.PreRunE(whole, nil); err != nil {
 		t.Errorf("with everything taken in: %v", err)
-	}
-}
-
-func TestTokensFile(t *testing.T) {
-	id, other := verify.Sum([]byte("a")), verify.Sum([]byte("b"))
-	good := "# vendors\n" + id.String() + " 0123456789abcdef\n" + other.String() + "  fedcba9876543210 \n"
-	tokens, err := readTokens(write(t, "tokens", good, 0o600))
-	if err != nil || len(tokens) != 2 || tokens[id] != "0123456789abcdef" || tokens[other] != "fedcba9876543210" {
-		t.Errorf("%v, %v", tokens, err)
-	}
-	if tokens, err := readTokens(filepath.Join(t.TempDir(), "none")); tokens != nil || err != nil {
-		t.Errorf("no file: %v, %v", tokens, err)
-	}
-	for _, tt := range []struct {
-		text string
-		mode os.FileMode
-		want string
-	}{
-		{good, 0o640, "chmod 600"},
-		{id.String() + " short\n", 0o600, "line 1: a token is one word"},
-		{id.String() + " 0123456789abcdef x\n", 0o600, "line 1: a token is one word"},
-		{id.String() + "\n", 0o600, "line 1: want"},
-		{"# x\nabc 0123456789abcdef\n", 0o600, "line 2: want"},
-		{id.String() + " 0123456789abcdef\n" + id.String() + " fedcba9876543210\n", 0o600, "line 2: repository"},
-	} {
-		if _, err := readTokens(write(t, "tokens", tt.text, tt.mode)); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%q: %v, want %q", tt.text, err, tt.want)
-		}
 	}
 }
 

@@ -9,10 +9,9 @@
 //	registration.token  what a vendor must send to register a repository
 //	labels              optional: lines of a repository's 64 hex digits, a space
 //	                    and the operator's name for it
-//	repository.tokens   optional: the same with a vendor's token, whose holder has
-//	                    a quota of its own
 //	tree/               entries and tiles; kept by Tessera, locked while in use
-//	blobs.db            the metadata files, by SHA-256
+//	blobs.db            the metadata files, by SHA-256; the SHA-256 of repositories'
+//	                    tokens; files that are held
 //	state.db            what can be looked up; logserver reindex makes it anew
 //	checkpoint          the published checkpoint
 //	keys/*.key          optional: further keys that sign every checkpoint
@@ -21,12 +20,13 @@
 // and, outside of it, in the ledger's directory (DIR.ledger by default):
 //
 //	ledger              the last tree that was signed
-//	actions.jsonl       what logserver freeze, resume and blob add have done
+//	actions.jsonl       what logserver freeze, resume, blob add, token and hold have
+//	                    done
 //
 // A log that several front ends serve (--storage, --state) has its entries in a
 // Trillian server and all else in a PostgreSQL database. Each front end has a
-// directory with the keys, the token, the labels and repository.tokens, the same
-// ones everywhere; the other files are not used.
+// directory with the keys, the token and the labels, the same ones everywhere; the
+// other files are not used.
 //
 // Back up tree/ and blobs.db, the key, and the ledger separately from them.
 // A log directory that was restored from an old copy is caught because the
@@ -57,7 +57,7 @@ of witnesses has cosigned, and serves all of it over HTTP.`,
   logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
   logserver reindex --dir ./log`,
 	}
-	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newMigrate(), newBlob(), newKey())
+	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newMigrate(), newBlob(), newKey(), newToken())
 	return root
 }
 
@@ -118,7 +118,6 @@ func (p *place) moved() error {
 func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }
 func (p *place) vkey() string       { return filepath.Join(p.dir, "log.vkey") }
 func (p *place) token() string      { return filepath.Join(p.dir, "registration.token") }
-func (p *place) tokens() string     { return filepath.Join(p.dir, "repository.tokens") }
 func (p *place) labels() string     { return filepath.Join(p.dir, "labels") }
 func (p *place) tree() string       { return filepath.Join(p.dir, "tree") }
 func (p *place) blobs() string      { return filepath.Join(p.dir, "blobs.db") }

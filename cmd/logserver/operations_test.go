@@ -29,9 +29,7 @@ func TestOperations(t *testing.T) {
 	v := newVendor(t)
 	id := w.register(t, v)
 	w.Log.Stop(t)
-	if err := os.WriteFile(w.Path("log/repository.tokens"), []byte(id+" the-vendors-own-token\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	token := runtest.Must(t, "logserver", "token", "add", "--dir", w.Path("log"), id)
 	config := "dir = " + w.Path("log") + "\npolicy = " + w.Path("policy") + "\nclosed-registration = true\nmetrics-listen = 127.0.0.1:0\nlog-format = json\nquota = 0.001/2\n"
 	if err := os.WriteFile(w.Path("conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -49,27 +47,17 @@ func TestOperations(t *testing.T) {
 
 	// Outsiders have two submissions each; the vendor's do not run out.
 	send := func(token, from string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", w.Log.URL+"/v1/repositories/"+id+"/metadata", strings.NewReader("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", api.TypeJSON)
-		req.Header.Set("X-Forwarded-For", from)
+		header := []string{"Content-Type", api.TypeJSON, "X-Forwarded-For", from}
 		if token != "" {
-			req.Header.Set("Authorization", "Bearer "+token)
+			header = append(header, "Authorization", "Bearer "+token)
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		return resp.StatusCode
+		return post(t, w.Log.URL+"/v1/repositories/"+id+"/metadata", "{}", header...)
 	}
 	for i, want := range []int{422, 422, 429, 429} {
 		if got := send("", "192.0.2.1"); got != want {
 			t.Errorf("an outsider's submission %d: %d, want %d", i, got, want)
 		}
-		if got := send("the-vendors-own-token", "192.0.2.1"); got != 422 {
+		if got := send(token, "192.0.2.1"); got != 422 {
 			t.Errorf("the vendor's submission %d: %d", i, got)
 		}
 	}
@@ -78,6 +66,7 @@ func TestOperations(t *testing.T) {
 		t.Errorf("registered at a log that is closed: %v", err)
 	}
 	sent := release(t, v, "one")
+	w.client.Token = token
 	if res, err := w.client.Submit(t.Context(), id, sent); err != nil || res.Results[0].Status != api.StatusReleased {
 		t.Errorf("submit: %+v, %v", res, err)
 	}
@@ -90,6 +79,24 @@ func TestOperations(t *testing.T) {
 			t.Errorf("not JSON: %q", line)
 		}
 	}
+}
+
+// post posts a body and returns the status of the answer.
+func post(t *testing.T, url, body string, header ...string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 func (w *world) checkMetrics(t *testing.T) {

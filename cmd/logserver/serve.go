@@ -57,13 +57,13 @@ Registering a repository takes the token in DIR/registration.token (or in anothe
 file), unless registration is open, or closed. Submissions to registered
 repositories are open to all: anyone may log what is validly signed. How much is
 limited by source: the holder of the registration token, or of a repository's own
-in DIR/repository.tokens, has a quota that nobody else can use up; everybody else
-shares one with the network that the address is in. Clients on this host have
-none, unless a proxy says whom it speaks for with X-Forwarded-For.
+(logserver token), has a quota that nobody else can use up; everybody else shares
+one with the network that the address is in. Clients on this host have none, unless
+a proxy says whom it speaks for with X-Forwarded-For.
 
 With --storage and --state the log is on servers that several front ends share, each
-with a directory that holds the same log.key, registration.token, repository.tokens
-and labels: logserver init makes the first, copy them for the others. Of the
+with a directory that holds the same log.key, registration.token and labels:
+logserver init makes the first, copy them for the others. Of the
 directory nothing else is used. One front end leads, all serve and take submissions,
 and when the one that leads fails another takes over. A front end without log.key
 never leads. What they tell each other goes in plain text unless --url is https (of
@@ -199,6 +199,9 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 	if cfg.Labels, err = readLabels(flags.labels()); err != nil {
 		return cfg, err
 	}
+	if err := refuseTokensFile(flags.place); err != nil {
+		return cfg, err
+	}
 	if cfg.HTTP, err = httpConfig(flags); err != nil {
 		return cfg, err
 	}
@@ -258,9 +261,6 @@ func httpConfig(flags serveFlags) (log.HTTPConfig, error) {
 		Holder:             flags.quotas.holderQuota(),
 	}
 	var err error
-	if cfg.RepositoryTokens, err = readTokens(flags.tokens()); err != nil {
-		return cfg, err
-	}
 	cfg.TrustedProxies, err = parseProxies(flags.proxies)
 	return cfg, err
 }

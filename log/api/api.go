@@ -67,7 +67,22 @@ type Result struct {
 	Repository string       `json:"repository"` // 64 hex digits
 	Done       bool         `json:"done"`       // no file is pending any more
 	Results    []FileResult `json:"results"`    // one for each file, in the order judged
+	// Token is the repository's, for the one who has opened it with the
+	// operator's registration token.
+	Token *Token `json:"token,omitempty"`
 }
+
+// Token is a repository's token. Who sends it as a bearer token submits in the
+// vendor's name.
+type Token struct {
+	ID   string `json:"id"`             // its name in the operator's lists
+	Text string `json:"text,omitempty"` // empty where the client chose it; it is told nowhere else
+}
+
+// HeaderToken is a header of POST /v1/repositories: the token that a client with
+// the registration token wants to have for the new repository, 22 to 128 letters,
+// digits and -._~+/=. Who chooses it himself has it whatever becomes of the answer.
+const HeaderToken = "Tuflog-Token"
 
 // FileResult is the log's verdict on one file.
 type FileResult struct {

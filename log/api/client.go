@@ -4,16 +4,18 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,12 +37,18 @@ const (
 
 // Client asks a log over HTTP. A log that is full (503 or 429 with Retry-After)
 // is asked again until the context ends; so is one that answers 202. The zero
-// value needs Base. It is safe for concurrent use.
+// value needs Base. It is safe for concurrent use. To a repository that it has opened
+// and been given the token of, it sends that one with submissions, and not Token.
 type Client struct {
-	Base   string        // the log's URL, with or without a final slash
-	HTTP   *http.Client  // nil: http.DefaultClient
-	Token  string        // sent as a bearer token with submissions; empty: none
-	Prefer time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
+	Base  string       // the log's URL, with or without a final slash
+	HTTP  *http.Client // nil: http.DefaultClient
+	Token string       // sent as a bearer token with submissions; empty: none
+	// NewToken is the token that a repository is to have which Register opens
+	// with the operator's registration token. Empty: Register makes one up.
+	NewToken string
+	Prefer   time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
+
+	own sync.Map // the tokens of repositories that it has opened, by their ids
 }
 
 // File is one file of a submission. Its Name has no folders; see RoleOf.
@@ -51,9 +59,30 @@ type File struct {
 
 // Register submits a root: a genesis opens a repository, a root that is in a
 // logged chain already returns that chain's repository. It returns when the root
-// has its witnessed proof, or was refused (a Result too, not an error).
+// has its witnessed proof, or was refused (a Result too, not an error). Where the log
+// gives the repository's token, Result.Token.Text is it.
 func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
-	return c.submit(ctx, "v1/repositories", TypeJSON, root)
+	text := c.NewToken
+	if text == "" && c.Token != "" {
+		text = rand.Text()
+	}
+	res, err := c.submit(ctx, "v1/repositories", TypeJSON, root, func(h http.Header) {
+		authorize(h, c.Token)
+		if text != "" {
+			h.Set(HeaderToken, text)
+		}
+	})
+	if res != nil && res.Token != nil {
+		res.Token.Text = text
+		c.own.Store(res.Repository, text)
+	}
+	return res, err
+}
+
+func authorize(h http.Header, token string) {
+	if token != "" {
+		h.Set("Authorization", "Bearer "+token)
+	}
 }
 
 // Submit sends files of one repository in one tar and returns the verdicts on all
@@ -64,7 +93,13 @@ func (c *Client) Submit(ctx context.Context, repository string, files []File) (*
 	if err != nil {
 		return nil, err
 	}
-	return c.submit(ctx, "v1/repositories/"+url.PathEscape(repository)+"/metadata", TypeTar, body)
+	return c.submit(ctx, "v1/repositories/"+url.PathEscape(repository)+"/metadata", TypeTar, body, func(h http.Header) {
+		token := c.Token
+		if own, ok := c.own.Load(repository); ok {
+			token = own.(string)
+		}
+		authorize(h, token)
+	})
 }
 
 // Tar packs files for a submission.
@@ -87,10 +122,10 @@ func Tar(files []File) ([]byte, error) {
 }
 
 // submit posts body and polls until every file has a verdict.
-func (c *Client) submit(ctx context.Context, path, contentType string, body []byte) (*Result, error) {
+func (c *Client) submit(ctx context.Context, path, contentType string, body []byte, authorize func(http.Header)) (*Result, error) {
 	const resubmissions = 3
 	for try := 1; ; try++ {
-		res, location, err := c.post(ctx, path, contentType, body)
+		res, location, err := c.post(ctx, path, contentType, body, authorize)
 		if err != nil || location == "" {
 			return res, err
 		}
@@ -111,7 +146,7 @@ func (c *Client) submit(ctx context.Context, path, contentType string, body []by
 }
 
 // post sends one submission. A location is returned where the log answered 202.
-func (c *Client) post(ctx context.Context, path, contentType string, body []byte) (*Result, string, error) {
+func (c *Client) post(ctx context.Context, path, contentType string, body []byte, authorize func(http.Header)) (*Result, string, error) {
 	resp, err := c.do(ctx, func() (*http.Request, error) {
 		req, err := c.request(ctx, http.MethodPost, c.join(path), bytes.NewReader(body))
 		if err != nil {
@@ -122,9 +157,7 @@ func (c *Client) post(ctx context.Context, path, contentType string, body []byte
 		// Submissions are idempotent; an empty value tells net/http so (it
 		// may then retry on a stale connection) and is not sent.
 		req.Header["Idempotency-Key"] = []string{}
-		if c.Token != "" {
-			req.Header.Set("Authorization", "Bearer "+c.Token)
-		}
+		authorize(req.Header)
 		return req, nil
 	}, maxResult)
 	if err != nil {
@@ -320,7 +353,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		// so for the tenth time need not ask every second. The random
 		// part keeps many clients from coming back at once.
 		wait := max(asked, backoff)
-		wait += rand.N(wait/4 + time.Millisecond)
+		wait += mathrand.N(wait/4 + time.Millisecond)
 		if sleepErr := sleep(ctx, wait); sleepErr != nil {
 			return nil, fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	blobsVersion = 1
-	blobsSchema  = `CREATE TABLE blobs (sum BLOB NOT NULL UNIQUE, data BLOB NOT NULL)`
+	blobsVersion = 2
+	blobsSchema  = `CREATE TABLE blobs (sum BLOB NOT NULL UNIQUE, data BLOB NOT NULL);` + vendorsSchema
 )
 
 // blobsAtOnce is how many blobs one statement reads.
 const blobsAtOnce = 64
 
-// Blobs implements log.Blobs.
+// Blobs implements log.Blobs, and in the same file log.Tokens and log.Holds.
 type Blobs struct {
 	db   *sql.DB
 	many *sql.Stmt // reads blobsAtOnce
@@ -30,9 +30,16 @@ type Blobs struct {
 // CreateBlobs makes an empty file of blobs.
 func CreateBlobs(path string) error { return create(path, "FULL", blobsVersion, blobsSchema) }
 
-// OpenBlobs opens a file that CreateBlobs made.
+// OpenBlobs opens a file that CreateBlobs made. One of version 1, which has the blobs
+// alone, is brought up to date.
 func OpenBlobs(path string) (*Blobs, error) {
 	db, err := open(path, "FULL", blobsVersion)
+	if errors.Is(err, errVersion) {
+		if upgradeErr := upgrade(path, "FULL", blobsVersion-1, blobsVersion, vendorsSchema); upgradeErr != nil {
+			return nil, errors.Join(err, upgradeErr)
+		}
+		db, err = open(path, "FULL", blobsVersion)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,24 @@ func create(path, synchronous string, version int, schema string) (err error) {
 	return nil
 }
 
+// upgrade adds to a database of one version what the next one has. It leaves alone a
+// database of any other version, which somebody else may have upgraded meanwhile.
+func upgrade(path, synchronous string, from, to int, schema string) error {
+	db, err := connect(path, synchronous)
+	if err != nil {
+		return err
+	}
+	err = inTx(context.Background(), db, func(tx *sql.Tx) error {
+		var have int
+		if err := tx.QueryRow("PRAGMA user_version").Scan(&have); err != nil || have != from {
+			return err
+		}
+		_, err := tx.Exec(schema + fmt.Sprintf(";PRAGMA user_version = %d", to))
+		return err
+	})
+	return errors.Join(err, db.Close())
+}
+
 func connect(path, synchronous string) (*sql.DB, error) {
 	return connectWith(path,
 		"busy_timeout(5000)",

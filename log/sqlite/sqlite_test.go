@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -93,5 +94,38 @@ func TestDamagedBlob(t *testing.T) {
 	defer blobs.Close()
 	if _, err := blobs.Blob(verify.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("a damaged blob: %v", err)
+	}
+}
+
+func TestVendors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "blobs.db")
+	check(t, sqlite.CreateBlobs(path))
+	open := func() *sqlite.Blobs {
+		blobs, err := sqlite.OpenBlobs(path)
+		check(t, err)
+		t.Cleanup(func() { check(t, blobs.Close()) })
+		return blobs
+	}
+	statetest.TestTokens(t, open(), func() log.Tokens { return open() })
+	statetest.TestHolds(t, open(), func() log.Holds { return open() })
+}
+
+// Blobs of the first version are brought up to date when they are opened, whoever
+// comes first.
+func TestUpgradeBlobs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "blobs.db")
+	check(t, sqlite.CreateBlobsV1(path))
+	var opened []*sqlite.Blobs
+	for range 2 {
+		blobs, err := sqlite.OpenBlobs(path)
+		check(t, err)
+		opened = append(opened, blobs)
+	}
+	if _, err := opened[0].AddToken(t.Context(), log.NewToken(verify.Sum(nil), "text", log.ByOperator, time.Now())); err != nil {
+		t.Error(err)
+	}
+	check(t, opened[1].Put(t.Context(), [][]byte{[]byte("file")}))
+	for _, blobs := range opened {
+		check(t, blobs.Close())
 	}
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// vendorStore is what commands change of a log beside its entries, whether it is served
+// meanwhile or not: a server reads it anew.
+type vendorStore struct {
+	tokens log.Tokens
+	holds  log.Holds
+	state  interface { // of log.State
+		Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error)
+	}
+	record  func(ctx context.Context, a log.Action) error
+	labels  map[verify.Digest]string
+	closers []func() error
+}
+
+func (v *vendorStore) Close() error {
+	var err error
+	for i := len(v.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, v.closers[i]())
+	}
+	return err
+}
+
+// openVendors opens it in the log's directory or in its database.
+func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v *vendorStore, err error) {
+	v = &vendorStore{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	if v.labels, err = readLabels(at.labels()); err != nil {
+		return v, err
+	}
+	if on.on() {
+		db, err := postgres.Open(ctx, postgres.Config{URL: on.stateURL, Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+		if err != nil {
+			return v, err
+		}
+		v.closers = append(v.closers, func() error { db.Close(); return nil })
+		if _, _, err := db.Log(ctx); err != nil {
+			return v, err
+		}
+		v.tokens, v.holds, v.state, v.record = db.Tokens(), db.Holds(nil), db.State(nil), db.AppendAction
+		return v, nil
+	}
+	if err := at.moved(); err != nil {
+		return v, err
+	}
+	blobs, err := sqlite.OpenBlobs(at.blobs())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("no log in %s: %w; logserver init makes a log", at.dir, err)
+	}
+	if err != nil {
+		return v, err
+	}
+	v.closers = append(v.closers, blobs.Close)
+	state, err := sqlite.OpenState(at.state())
+	if err != nil {
+		return v, fmt.Errorf("%w; logserver reindex makes a new one", err)
+	}
+	v.closers = append(v.closers, state.Close)
+	v.tokens, v.holds, v.state = blobs, blobs, state
+	v.record = func(_ context.Context, a log.Action) error { return log.AppendAction(at.ledgerDir(), a) }
+	return v, nil
+}
+
+// repository reads what names a repository: its id, or the operator's label.
+func (v *vendorStore) repository(arg string) (verify.Digest, error) {
+	id, err := verify.ParseDigest(arg)
+	if err == nil {
+		return id, nil
+	}
+	found := 0
+	for labelled, label := range v.labels {
+		if label == arg {
+			id, found = labelled, found+1
+		}
+	}
+	switch found {
+	case 0:
+		return id, fmt.Errorf("%q is neither a repository's 64 hex digits nor one of the labels", arg)
+	case 1:
+		return id, nil
+	}
+	return id, fmt.Errorf("%d repositories have the label %q: give the id", found, arg)
+}
+
+// knows reports whether the log has a repository.
+func (v *vendorStore) knows(ctx context.Context, id verify.Digest) (bool, error) {
+	records, _, err := v.state.Tail(ctx, id, 1)
+	return len(records) > 0, err
+}
+
+// name is a repository for people: its id, and the label if it has one.
+func (v *vendorStore) name(id verify.Digest) string {
+	if label := v.labels[id]; label != "" {
+		return fmt.Sprintf("%v %q", id, label)
+	}
+	return id.String()
+}
+
+// refuseTokensFile refuses the file that had the tokens once: who has one in it would
+// be nobody now, without a word.
+func refuseTokensFile(at place) error {
+	path := filepath.Join(at.dir, "repository.tokens")
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s is not read any more: make each of these repositories a token with logserver token add, and remove the file", path)
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package log
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Token says that the holder of a text speaks for a repository. The log keeps the
+// text's SHA-256 and never the text.
+type Token struct {
+	Repository verify.Digest
+	Hash       verify.Digest // SHA-256 of the text
+	Made       time.Time     // to the second
+	By         string        // ByRegistration or ByOperator
+}
+
+// How a repository came by a token.
+const (
+	ByRegistration = "registration"
+	ByOperator     = "operator"
+)
+
+// ID names the token in lists: the first 12 hex digits of its hash.
+func (t Token) ID() string { return t.Hash.String()[:12] }
+
+// NewToken makes a token of a text.
+func NewToken(repository verify.Digest, text, by string, now time.Time) Token {
+	return Token{Repository: repository, Hash: verify.Sum([]byte(text)), Made: now.UTC().Truncate(time.Second), By: by}
+}
+
+// GenerateToken returns the text of a new token: 26 letters and digits, 130 random
+// bits.
+func GenerateToken() string { return rand.Text() }
+
+// Tokens keeps the tokens of repositories, beside the blobs. What one process has
+// changed every other sees. A test suite is in log/statetest.
+type Tokens interface {
+	// TokenChanges returns a number that is another after each change.
+	TokenChanges(ctx context.Context) (int64, error)
+	// Tokens returns all tokens by repository and age, and the number that
+	// goes with them.
+	Tokens(ctx context.Context) (list []Token, changes int64, err error)
+	// AddToken adds a token, durably. It is false if the repository has it.
+	AddToken(ctx context.Context, t Token) (bool, error)
+	// RemoveToken removes a token, durably. It is false if there is none.
+	RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error)
+}
+
+// CheckToken returns whether a text can be a token: long enough not to be guessed,
+// and of what may stand in a header.
+func CheckToken(text string) bool {
+	const least, most = 22, 128
+	return len(text) >= least && len(text) <= most && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") == ""
+}
+
+// tokenBook knows the tokens that are kept, as they are when it is asked. One
+// question to the store answers all who asked before it was sent, so that requests,
+// however many, cost one small query at a time.
+type tokenBook struct {
+	store  Tokens // nil: there are no tokens
+	logger *slog.Logger
+
+	asked  atomic.Int64 // how many have asked
+	asking sync.Mutex   // held while the store is asked
+	heard  int64        // who have been answered; with asking held
+	ok     bool         // the store has been read
+
+	mu      sync.RWMutex
+	changes int64
+	holders map[verify.Digest]*holding // by the hash
+	owned   map[verify.Digest]int      // how many tokens a repository has
+}
+
+// holding is what the holder of one text has: a token, or several where a vendor
+// uses it for several repositories.
+type holding struct{ list []Token }
+
+func newTokenBook(store Tokens, logger *slog.Logger) *tokenBook {
+	return &tokenBook{store: store, logger: logger}
+}
+
+// look brings the book up to date. Where the store cannot be read it stays as it
+// was: nothing can be stored then, either.
+func (b *tokenBook) look(ctx context.Context) {
+	if b.store == nil {
+		return
+	}
+	ticket := b.asked.Add(1)
+	b.asking.Lock()
+	defer b.asking.Unlock()
+	if b.heard >= ticket {
+		return
+	}
+	all := b.asked.Load()
+	// Not of one request alone: others wait for the answer as well.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := b.read(ctx); err != nil {
+		b.logger.Warn("the tokens of repositories cannot be read; those known before count on", "err", err)
+	}
+	b.heard = all
+}
+
+// read reads the tokens if they have changed. Called with asking held.
+func (b *tokenBook) read(ctx context.Context) error {
+	changes, err := b.store.TokenChanges(ctx)
+	if err != nil || b.ok && changes == b.changes {
+		return err
+	}
+	list, changes, err := b.store.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	holders, owned := map[verify.Digest]*holding{}, map[verify.Digest]int{}
+	for _, t := range list {
+		h := holders[t.Hash]
+		if h == nil {
+			h = new(holding)
+			holders[t.Hash] = h
+		}
+		h.list = append(h.list, t)
+		owned[t.Repository]++
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ok, b.changes, b.holders, b.owned = true, changes, holders, owned
+	return nil
+}
+
+// of returns what the holder of a text has, nil if nothing.
+func (b *tokenBook) of(ctx context.Context, text string) *holding {
+	b.look(ctx)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	// Looking up the hash of what was sent tells nothing about the hash of
+	// what was not.
+	return b.holders[verify.Sum([]byte(text))]
+}
+
+// guards reports whether a repository has a token.
+func (b *tokenBook) guards(ctx context.Context, repository verify.Digest) bool {
+	b.look(ctx)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.owned[repository] > 0
+}
+
+// registered is the token that a registration gives.
+type registered struct {
+	token Token
+	text  string // empty where the client chose it
+	added bool   // this registration has stored it
+}
+
+// giveToken gives the one who opens a repository its first token, before the
+// repository is in the log: whatever fails after that, sending the same again
+// helps. It goes to holders of the registration token alone. Where anyone may
+// register, anyone can register somebody's public root; there the operator gives
+// tokens, to those whom he knows.
+func (s *server) giveToken(r *http.Request, from source, sub *submission) *problem {
+	text := r.Header.Get(api.HeaderToken)
+	if text != "" && !CheckToken(text) {
+		return problemf(http.StatusBadRequest, api.CodeBadRequest, "%s: a token has 22 to 128 letters, digits and -._~+/=", api.HeaderToken)
+	}
+	if !from.registrar || s.sources.tokens.store == nil {
+		return nil
+	}
+	given := &registered{}
+	if text == "" {
+		text = GenerateToken()
+		given.text = text
+	}
+	given.token = NewToken(sub.repository, text, ByRegistration, s.sources.now())
+	var err error
+	if given.added, err = s.sources.tokens.store.AddToken(r.Context(), given.token); err != nil {
+		return problemf(http.StatusInternalServerError, api.CodeInternal, "the repository's token cannot be stored").because(err)
+	}
+	sub.token = given
+	return nil
+}
+
+// oldToken is for a root that is logged already: it gives no token, but tells a
+// client whose first answer was lost that the token it chose is one.
+func (s *server) oldToken(r *http.Request, from source, sub *submission, repository verify.Digest) {
+	text := r.Header.Get(api.HeaderToken)
+	if text == "" || !from.registrar {
+		return
+	}
+	h := s.sources.tokens.of(r.Context(), text)
+	if h == nil {
+		return
+	}
+	for _, t := range h.list {
+		if t.Repository == repository {
+			sub.token = &registered{token: t}
+		}
+	}
+}
+
+// keepToken takes back a token whose registration has come to nothing: the root was
+// refused, or somebody else was faster. Nobody knows then whether it was given.
+func (s *server) keepToken(sub *submission) {
+	sub.mu.Lock()
+	given := sub.token
+	opened := len(sub.files) == 1 && sub.files[0].status == api.StatusReleased
+	if given != nil && given.added && !opened && sub.err == nil {
+		sub.token = nil
+	}
+	took := sub.token == nil && given != nil
+	sub.mu.Unlock()
+	if !took {
+		return
+	}
+	if _, err := s.sources.tokens.store.RemoveToken(context.Background(), given.token.Repository, given.token.Hash); err != nil {
+		s.log.cfg.Logger.Warn("a token is left of a registration that came to nothing", "repository", given.token.Repository, "token", given.token.ID(), "err", err)
+	}
+}
+
+// result is what a registration is told of its token.
+func (r *registered) result() *api.Token {
+	if r == nil {
+		return nil
+	}
+	return &api.Token{ID: r.token.ID(), Text: r.text}
+}

@@ -1,0 +1,107 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// memTokens are Tokens in memory.
+type memTokens struct {
+	mu      sync.Mutex
+	list    []Token
+	changes int64
+	asked   int
+	err     error
+	gate    chan struct{} // if not nil, TokenChanges waits for it
+}
+
+func (m *memTokens) TokenChanges(context.Context) (int64, error) {
+	if m.gate != nil {
+		<-m.gate
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked++
+	return m.changes, m.err
+}
+
+func (m *memTokens) Tokens(context.Context) ([]Token, int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.list), m.changes, m.err
+}
+
+func (m *memTokens) AddToken(_ context.Context, t Token) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.list, t) {
+		return false, nil
+	}
+	m.list, m.changes = append(m.list, t), m.changes+1
+	return true, nil
+}
+
+func (m *memTokens) RemoveToken(_ context.Context, repository, hash verify.Digest) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.list)
+	m.list = slices.DeleteFunc(m.list, func(t Token) bool { return t.Repository == repository && t.Hash == hash })
+	m.changes++
+	return len(m.list) < before, nil
+}
+
+// What another process adds or revokes counts with the next question.
+func TestTokenBook(t *testing.T) {
+	store := &memTokens{}
+	b := &tokenBook{store: store, logger: slog.New(slog.DiscardHandler)}
+	id := verify.Sum([]byte("r"))
+	token := NewToken(id, "text", ByOperator, time.Now())
+	if b.guards(t.Context(), id) || b.of(t.Context(), "text") != nil {
+		t.Error("a token before there is one")
+	}
+	if _, err := store.AddToken(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if !b.guards(t.Context(), id) || !slices.Equal(b.of(t.Context(), "text").list, []Token{token}) || b.of(t.Context(), "other") != nil {
+		t.Error("a token that was added does not count")
+	}
+	// A store that cannot be read takes nobody's token away.
+	store.err = errors.New("away")
+	if !b.guards(t.Context(), id) {
+		t.Error("a token is forgotten while the store is away")
+	}
+	store.err = nil
+	if _, err := store.RemoveToken(t.Context(), id, token.Hash); err != nil {
+		t.Fatal(err)
+	}
+	if b.guards(t.Context(), id) || b.of(t.Context(), "text") != nil {
+		t.Error("a token that was revoked counts")
+	}
+}
+
+// However many ask at once, the store is asked one question at a time, and twice for
+// all of them.
+func TestTokenBookAsksOnce(t *testing.T) {
+	store := &memTokens{gate: make(chan struct{})}
+	b := &tokenBook{store: store, logger: slog.New(slog.DiscardHandler)}
+	const many = 100
+	var all sync.WaitGroup
+	for range many {
+		all.Go(func() { b.look(t.Context()) })
+	}
+	for b.asked.Load() < many {
+		time.Sleep(time.Millisecond)
+	}
+	close(store.gate)
+	all.Wait()
+	if store.asked > 2 {
+		t.Errorf("the store was asked %d times by %d at once", store.asked, many)
+	}
+}
