@@ -297,7 +297,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 		switch {
 		case errors.As(err, &refused):
 			sub.mu.Lock()
-			f.refusal = newRefusal(refused.Code, refused.Detail)
+			f.because(refused)
 			sub.mu.Unlock()
 			if mayComeLater(refused.Code) {
 				sub.again = append(sub.again, f)

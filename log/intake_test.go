@@ -97,6 +97,21 @@ func TestRetriesUntilNothingChanges(t *testing.T) {
 		"1.z.json z released")
 }
 
+// A refusal is for the first reason that there was, unless that was that nothing
+// led to the file: then another file may have changed that.
+func TestFirstReasonStays(t *testing.T) {
+	r := start(t, nil)
+	v, other := newVendor(t), newVendor(t)
+	id := r.register(t, file(v, "root").Data)
+	check(t, v.Delegate("targets", "z", "*"))
+	check(t, v.Delegate("z", "y", "*"))
+	check(t, errors.Join(v.Release("targets", "z", "y"), other.Delegate("targets", "y", "*"), other.Release("targets", "y")))
+	wantSummary(t, r.submit(t, id, file(v, "targets"), file(v, "z"), file(v, "snapshot"), file(other, "y")),
+		"2.targets.json targets released",
+		"1.y.json y refused threshold",
+		"1.z.json z released")
+}
+
 // A chain of delegations whose files are sorted from its end costs a pass for each.
 // Of a very long one the rest comes in when it is sent again.
 func TestPassesAreBounded(t *testing.T) {

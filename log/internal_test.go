@@ -183,3 +183,24 @@ func TestAnswerRoom(t *testing.T) {
 		t.Error("one file is the share of a network")
 	}
 }
+
+func TestBecause(t *testing.T) {
+	for _, test := range []struct {
+		reasons []string
+		want    string
+	}{
+		{[]string{"threshold"}, "threshold"},
+		{[]string{"threshold", "not-delegated"}, "threshold"},
+		{[]string{"snapshot-needed", "other-role"}, "snapshot-needed"},
+		{[]string{"not-delegated", "threshold", "superseded"}, "threshold"},
+		{[]string{"no-parent", "no-parent", "threshold"}, "threshold"},
+	} {
+		f := &file{}
+		for i, code := range test.reasons {
+			f.because(&verify.Refused{Code: code, Detail: fmt.Sprint(code, " ", i)})
+		}
+		if f.code != test.want || !strings.HasPrefix(f.detail, test.want) {
+			t.Errorf("%v: %s, %s", test.reasons, f.code, f.detail)
+		}
+	}
+}

@@ -48,7 +48,7 @@ type file struct {
 	refusal
 }
 
-// refusal is the last verdict against a file.
+// refusal is why a file is refused.
 type refusal struct{ code, detail string }
 
 // uploaded is a file as it came in.
@@ -120,6 +120,17 @@ func (f *file) refuse(code, detail string) {
 	f.status, f.refusal = api.StatusRefused, newRefusal(code, detail)
 }
 
+// because notes why a file was refused, though it may be judged again. The first
+// reason stays: what a later pass finds, after other files have come into the log,
+// is for the most part that something else has taken the file's place. Only where
+// the first was that nothing led to the file there may be something by now.
+func (f *file) because(why *verify.Refused) {
+	switch f.code {
+	case "", api.CodeNotDelegated, api.CodeNoParent:
+		f.refusal = newRefusal(why.Code, why.Detail)
+	}
+}
+
 // maxDetail is how many bytes are kept of what is said about a file.
 const maxDetail = 1024
 
@@ -131,7 +142,7 @@ func newRefusal(code, detail string) refusal {
 	return refusal{code, detail}
 }
 
-// finish ends the judging: what is left is refused for the last reason given,
+// finish ends the judging: what is left is refused for the reason that was given,
 // or, where err is not nil, left without a verdict.
 func (s *submission) finish(err error) {
 	s.mu.Lock()

@@ -240,8 +240,10 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 	case allRefused(result):
 		p := problemf(http.StatusUnprocessableEntity, api.CodeRefused, "no file was accepted")
 		p.Repository, p.Results = result.Repository, result.Results
-		if n := len(result.Results); n > 0 {
-			p.Detail = fmt.Sprintf("no file was accepted; %s: %s: %s", result.Results[n-1].File, result.Results[n-1].Code, result.Results[n-1].Detail)
+		if len(result.Results) > 0 {
+			// The first to be judged: others may depend on it.
+			first := result.Results[0]
+			p.Detail = fmt.Sprintf("no file was accepted; %s: %s: %s", first.File, first.Code, first.Detail)
 		}
 		return p
 	default:

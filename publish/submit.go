@@ -136,13 +136,20 @@ func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 // settleRepository finds the one repository that the roots belong to, or opens it.
 func (j *job) settleRepository(ctx context.Context, files []*file) error {
 	var roots []*file
+	err := ErrNoRepository
 	for _, f := range files {
-		if f.isRoot() && f.meta != nil && f.meta.Root != nil {
+		switch {
+		case !f.isRoot():
+		case f.meta == nil:
+			err = fmt.Errorf("%s cannot be read: %w; %w", f.name, f.unread, err)
+		case f.meta.Root == nil:
+			err = fmt.Errorf("%s is %s metadata; %w", f.name, f.meta.Type, err)
+		default:
 			roots = append(roots, f)
 		}
 	}
 	if len(roots) == 0 {
-		return ErrNoRepository
+		return err
 	}
 	slices.SortStableFunc(roots, func(a, b *file) int { return cmp.Compare(a.version, b.version) })
 	for _, f := range roots {

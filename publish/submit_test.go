@@ -180,6 +180,22 @@ func TestSubmitFindsTheRepository(t *testing.T) {
 		t.Errorf("without root: %v", err)
 	}
 
+	// A root that cannot be read: what is wrong with it is said, not only that it
+	// is missing.
+	for bad, want := range map[string]string{
+		"\xef\xbb\xbf" + string(rootFile(1, "r1", "k1", "r1")):                                   `want an object, found "\xef" (byte 0)`,
+		strings.Replace(string(rootFile(1, "r1", "k1", "r1")), `"keys":`, `"x":null,"keys":`, 1): `signed.x: null is not allowed`,
+		string(targetsFile(1, "a", "k1")):                                                        "is targets metadata",
+	} {
+		dir := release(t, map[string][]byte{"1.root.json": []byte(bad)})
+		if set, err = ReadFiles([]string{dir}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Submit(t.Context(), l.config(), set); !errors.Is(err, ErrNoRepository) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "1.root.json") {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+
 	// Roots of two repositories.
 	if _, err := l.Register(t.Context(), rootFile(1, "r5", "k5", "r5")); err != nil {
 		t.Fatal(err)
