@@ -51,7 +51,7 @@ type HTTPSource struct {
 }
 
 // NewHTTPSource returns a Source for the log at baseURL. A nil client means one
-// that gives each request a minute.
+// that gives each request a minute. No redirect is followed.
 func NewHTTPSource(baseURL string, client *http.Client) (*HTTPSource, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {
@@ -63,6 +63,7 @@ func NewHTTPSource(baseURL string, client *http.Client) (*HTTPSource, error) {
 	if client == nil {
 		client = &http.Client{Timeout: time.Minute}
 	}
+	client = fetch.Direct(client)
 	fresh := *client
 	fresh.Transport = noCache{client.Transport}
 	return &HTTPSource{
@@ -148,7 +149,7 @@ func (s *HTTPSource) get(ctx context.Context, client *http.Client, path string, 
 }
 
 func worthRetrying(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooLarge) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrTooLarge) || fetch.AsRedirect(err) != nil {
 		return false
 	}
 	var status *fetch.StatusError

@@ -117,3 +117,30 @@ func TestRunFollows(t *testing.T) {
 		}
 	})
 }
+
+// A log that sends its auditor elsewhere is not followed there.
+func TestHTTPSourceFollowsNoRedirect(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer elsewhere.Close()
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	src, err := audit.NewHTTPSource(srv.URL, nil)
+	must(t, err)
+	for path, get := range map[string]func() ([]byte, error){
+		"/checkpoint":          func() ([]byte, error) { return src.Checkpoint(t.Context()) },
+		"/tile/0/000":          func() ([]byte, error) { return src.Tile(t.Context(), 0, 0, 256) },
+		"/tile/entries/000":    func() ([]byte, error) { return src.Entries(t.Context(), 0, 256) },
+		"/blob/sha256/" + zero: func() ([]byte, error) { return src.Blob(t.Context(), verify.Digest{}) },
+	} {
+		asked = 0
+		if _, err := get(); err == nil || !strings.Contains(err.Error(), `redirects to "`+elsewhere.URL+path+`"`) || asked != 1 {
+			t.Errorf("%s: asked %d times, %v", path, asked, err)
+		}
+	}
+}
+
+const zero = "0000000000000000000000000000000000000000000000000000000000000000"

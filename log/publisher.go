@@ -16,7 +16,11 @@ type Witnesses interface {
 	// Gather returns the checkpoint in signed, a note with the log's own
 	// signatures, with cosignatures that meet the log's policy. consistency
 	// returns the proof from a smaller tree to the checkpoint's; it may be
-	// called from other goroutines and after Gather has returned.
+	// called from other goroutines and after Gather has returned. What has come
+	// in when it fails counts when it is called again with the same checkpoint,
+	// so the publisher does that until it has the quorum. An error with a method
+	// Superseded() bool that is true says that there is no sense in it, because
+	// some witness has cosigned a larger tree already.
 	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
 }
 
@@ -125,6 +129,7 @@ type Publisher struct {
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
+	superseded bool           // the last signed checkpoint cannot have its quorum any more
 	tried      []LedgerRecord // that the ledger may have instead: swaps of unknown outcome
 	writing    sync.Mutex     // the published checkpoint; late ones join it
 	late       late
@@ -315,24 +320,43 @@ func readBundle(s Storage, index, size int64) ([][]byte, error) {
 
 // Publish takes everything that was read back to a published checkpoint. With
 // nothing new it does nothing, unless refresh asks for new cosignatures.
+//
+// A checkpoint that was signed and waits for its quorum comes first, however much
+// the log has grown since: cosignatures for it are kept, so that its witnesses need
+// not be there at the same time.
 func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
-	p.mu.Lock()
-	edge, tree, published, halted := p.edge, p.tree, p.published, p.halted
-	p.mu.Unlock()
-	switch {
-	case halted != nil:
-		return halted
-	case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil && p.record.signedBy(p.keys):
-		return nil
+	for {
+		p.mu.Lock()
+		edge, tree, published, halted := p.edge, p.tree, p.published, p.halted
+		p.mu.Unlock()
+		switch {
+		case halted != nil:
+			return halted
+		case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil && p.record.signedBy(p.keys):
+			return nil
+		}
+		if err := p.publish(ctx, edge, published.Tree); err != nil {
+			return err
+		}
+		refresh = false
 	}
-	if signed := p.record.Edge.Tree(); tree.N > signed.N || !p.record.signedBy(p.keys) {
+}
+
+// publish publishes the tree of the edge, or the last signed one if that waits.
+func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, published proofs.Tree) error {
+	signed := p.record.Edge.Tree()
+	waits := signed.N > published.N && !p.superseded
+	if !p.record.signedBy(p.keys) || edge.Tree().N > signed.N && !waits {
 		if err := p.sign(edge, p.Frozen()); err != nil {
 			return err
 		}
 	}
+	tree := p.record.Edge.Tree()
 	note, err := p.gather(ctx, tree)
+	var hopeless interface{ Superseded() bool }
+	p.superseded = errors.As(err, &hopeless) && hopeless.Superseded()
 	if err != nil {
 		return err
 	}

@@ -311,5 +311,8 @@ func (s *server) result(sub *submission) (*api.Result, error) {
 		}
 		res.Results = append(res.Results, fr)
 	}
+	if err := s.log.Trouble(); err != nil && !res.Done {
+		res.Waiting = err.Error()
+	}
 	return res, nil
 }

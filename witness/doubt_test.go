@@ -325,3 +325,26 @@ func TestHold(t *testing.T) {
 	d.log.Grow(1, "")
 	d.cosign(d.log.Request(3))
 }
+
+// A log, or a peer, that sends the watcher elsewhere is not followed there, and the
+// operator reads where it wanted to go.
+func TestWatchFollowsNoRedirect(t *testing.T) {
+	d := newDoubtful(t)
+	elsewhere := newPublished(t)
+	redirect := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/internal", http.StatusFound))
+	defer redirect.Close()
+	if err := d.store.SetURL(t.Context(), "log.example", redirect.URL); err != nil {
+		t.Fatal(err)
+	}
+	d.peer.Close()
+	d.peer = &published{Server: redirect}
+	d.start()
+	err := d.w.Check(t.Context(), d.id)
+	want := "redirects to \"" + elsewhere.URL + "/internal\", which is not followed"
+	if err == nil || !strings.Contains(err.Error(), want) || elsewhere.requests() != 0 {
+		t.Errorf("looked at %d times, %v", elsewhere.requests(), err)
+	}
+	if out := d.out.String(); strings.Count(out, elsewhere.URL) < 2 || !strings.Contains(out, "peer's checkpoint not checked") {
+		t.Errorf("the output does not say where it was sent:\n%s", out)
+	}
+}

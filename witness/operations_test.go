@@ -450,7 +450,7 @@ func TestImportList(t *testing.T) {
 	}
 	for source, want := range map[string]string{
 		secure.URL + "/none":            "404",
-		secure.URL + "/away":            "not at an https URL",
+		secure.URL + "/away":            "redirects to \"http://list.example/list\", which is not followed",
 		"http://list.example/list":      "not at an https URL",
 		"ftp://127.0.0.1/list":          "not at an https URL",
 		filepath.Join(t.TempDir(), "x"): "no such file",

@@ -28,7 +28,7 @@ type Watch struct {
 	// Hold is how long after a start a log whose published checkpoint cannot be
 	// fetched is not cosigned; zero is DefaultHold, negative is no time at all.
 	Hold time.Duration
-	// HTTP fetches; nil is a client with a timeout.
+	// HTTP fetches, and follows no redirect; nil is a client with a timeout.
 	HTTP *http.Client
 }
 
@@ -56,6 +56,7 @@ func (c Watch) withDefaults() Watch {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Timeout: 2 * checkTimeout}
 	}
+	c.HTTP = fetch.Direct(c.HTTP)
 	return c
 }
 

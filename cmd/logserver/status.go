@@ -17,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
 )
 
 // States that serve cannot even begin to judge.
@@ -30,21 +31,25 @@ const (
 
 // status is what the parts of a log say, and what is wrong with them together.
 type status struct {
-	Origin    string       `json:"origin"`
-	Keys      []string     `json:"keys"`
-	Ledger    *treeStatus  `json:"ledger"`    // null: lost or unreadable
-	Storage   *treeStatus  `json:"storage"`   // null: in use, or unreadable
-	Published *treeStatus  `json:"published"` // null: nothing is published
-	State     *int64       `json:"state"`     // entries in the derived state
-	Served    bool         `json:"served"`    // a process has the log open
-	Shared    bool         `json:"shared"`    // it is on servers; storage is then the copy of Trillian's entries
-	Trillian  *treeStatus  `json:"trillian,omitempty"`
-	Leader    string       `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
-	Epoch     int64        `json:"epoch,omitempty"`  // of its lease
-	Frozen    bool         `json:"frozen"`
-	Code      log.HaltCode `json:"code,omitempty"` // why the log does not start
-	What      string       `json:"what,omitempty"`
-	Do        string       `json:"do,omitempty"`
+	Origin    string      `json:"origin"`
+	Keys      []string    `json:"keys"`
+	Ledger    *treeStatus `json:"ledger"`    // null: lost or unreadable
+	Storage   *treeStatus `json:"storage"`   // null: in use, or unreadable
+	Published *treeStatus `json:"published"` // null: nothing is published
+	State     *int64      `json:"state"`     // entries in the derived state
+	Served    bool        `json:"served"`    // a process has the log open
+	Shared    bool        `json:"shared"`    // it is on servers; storage is then the copy of Trillian's entries
+	Trillian  *treeStatus `json:"trillian,omitempty"`
+	Leader    string      `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
+	Epoch     int64       `json:"epoch,omitempty"`  // of its lease
+	Frozen    bool        `json:"frozen"`
+	// Witnesses is what the process that serves the log from here, or did last,
+	// has written of them.
+	Witnesses []client.Health `json:"witnesses,omitempty"`
+
+	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
+	What string       `json:"what,omitempty"`
+	Do   string       `json:"do,omitempty"`
 }
 
 type treeStatus struct {
@@ -125,6 +130,9 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	keys, err := st.readKeys(at)
 	if err != nil {
 		return st, err
+	}
+	if st.Witnesses, err = client.ReadHealth(at.witnesses()); err != nil {
+		st.Witnesses = nil // they decide nothing
 	}
 	k, err := openKept(ctx, at, on, io.Discard)
 	if err != nil {
@@ -306,6 +314,9 @@ func (st *status) print(w io.Writer) {
 	if st.State != nil {
 		fmt.Fprintf(w, "%-11s%d entries\n", "state", *st.State)
 	}
+	for _, h := range st.Witnesses {
+		printWitness(w, h)
+	}
 	if st.Frozen {
 		fmt.Fprintln(w, "the log is frozen: its last checkpoint is final")
 	}
@@ -319,5 +330,17 @@ func (st *status) print(w io.Writer) {
 	fmt.Fprintf(w, "\nThe log cannot be served%s: %s.\n", code, st.What)
 	if st.Do != "" {
 		fmt.Fprintf(w, "%s.\n", st.Do)
+	}
+}
+
+// printWitness says how it last went with a witness, in its own words.
+func printWitness(w io.Writer, h client.Health) {
+	cosigned := "has not cosigned yet"
+	if !h.LastSuccess.IsZero() {
+		cosigned = fmt.Sprintf("size %d, cosigned last %s", h.Size, h.LastSuccess.UTC().Format(time.RFC3339))
+	}
+	fmt.Fprintf(w, "%-11s%s: %s\n", "witness", h.Name, cosigned)
+	if h.Error != "" {
+		fmt.Fprintf(w, "%-11slast request: %s\n", "", h.Error)
 	}
 }

@@ -35,7 +35,7 @@ not be reached.`,
 		Example: `  publisher import --policy policy.txt --token-file registration.token ./history`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := o.config()
+			cfg, err := o.config(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

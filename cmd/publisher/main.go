@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +54,9 @@ func (o *options) register(cmd *cobra.Command) {
 	}
 }
 
-func (o *options) config() (publish.Config, error) {
+// config reads what the flags name. Why the log cannot publish is written to stderr,
+// once as long as it stays the same.
+func (o *options) config(stderr io.Writer) (publish.Config, error) {
 	cfg := publish.Config{Timeout: o.timeout}
 	var err error
 	if cfg.Policy, err = cli.ReadPolicy(o.policy); err != nil {
@@ -72,7 +74,13 @@ func (o *options) config() (publish.Config, error) {
 	if o.timeout <= 0 {
 		return cfg, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
 	}
-	client := &api.Client{Base: url, HTTP: &http.Client{}}
+	said := ""
+	client := &api.Client{Base: url, Waits: func(why string) {
+		if why != said {
+			fmt.Fprintf(stderr, "waiting; the log says: %q\n", why)
+		}
+		said = why
+	}}
 	if o.tokenFile != "" {
 		if client.Token, err = keyfile.Read(o.tokenFile); err != nil {
 			return cfg, err

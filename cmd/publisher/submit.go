@@ -37,7 +37,7 @@ its proof does not verify; 2 wrong usage, or the log could not be reached.`,
   publisher submit --policy policy.txt ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			cfg, err := o.config()
+			cfg, err := o.config(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

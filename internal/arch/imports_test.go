@@ -18,7 +18,7 @@ const module = "github.com/tuflog/tuflog"
 var rooms = map[string][]string{
 	"proofs":              {},
 	"verify":              {"proofs"},
-	"witness/client":      {"proofs"},
+	"witness/client":      {"proofs", "internal/fetch"},
 	"witness":             {"witness", "proofs", "internal"},
 	"log/api":             {"verify", "proofs", "internal/fetch"},
 	"log":                 {"log", "witness/client", "verify", "proofs", "internal"},

@@ -70,6 +70,9 @@ type Result struct {
 	// Token is the repository's, for the one who has opened it with the
 	// operator's registration token.
 	Token *Token `json:"token,omitempty"`
+	// Waiting is why nothing can be published now, in the words of the witnesses
+	// where it is they who do not cosign. Not to be printed to a terminal as it is.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // Token is a repository's token. Who sends it as a bearer token submits in the

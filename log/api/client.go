@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tuflog/tuflog/internal/fetch"
 )
 
 // Limits of what the client reads, in bytes.
@@ -41,12 +43,15 @@ const (
 // and been given the token of, it sends that one with submissions, and not Token.
 type Client struct {
 	Base  string       // the log's URL, with or without a final slash
-	HTTP  *http.Client // nil: http.DefaultClient
+	HTTP  *http.Client // nil: as net/http has it; no redirect is followed
 	Token string       // sent as a bearer token with submissions; empty: none
 	// NewToken is the token that a repository is to have which Register opens
 	// with the operator's registration token. Empty: Register makes one up.
 	NewToken string
-	Prefer   time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
+	// Waits, if not nil, is told why the log says that nothing can be published
+	// now, or that it is full, each time it says so.
+	Waits  func(why string)
+	Prefer time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
 
 	own sync.Map // the tokens of repositories that it has opened, by their ids
 }
@@ -141,6 +146,9 @@ func (c *Client) submit(ctx context.Context, path, contentType string, body []by
 		if done == nil {
 			done = res
 		}
+		if done.Waiting != "" {
+			return done, fmt.Errorf("waiting for the log's proof: %w; the log says: %q", err, done.Waiting)
+		}
 		return done, fmt.Errorf("waiting for the log's proof: %w", err)
 	}
 }
@@ -153,7 +161,7 @@ func (c *Client) post(ctx context.Context, path, contentType string, body []byte
 			return nil, err
 		}
 		req.Header.Set("Content-Type", contentType)
-		req.Header.Set("Prefer", c.prefer())
+		req.Header.Set("Prefer", c.prefer(ctx))
 		// Submissions are idempotent; an empty value tells net/http so (it
 		// may then retry on a stale connection) and is not sent.
 		req.Header["Idempotency-Key"] = []string{}
@@ -173,11 +181,18 @@ func (c *Client) post(ctx context.Context, path, contentType string, body []byte
 		}
 		return res, "", nil
 	}
+	c.waits(res.Waiting)
 	if resp.header.Get("Location") == "" {
 		return res, "", fmt.Errorf("%s answered 202 without a Location", resp.url)
 	}
 	location, err := c.sameLog(resp.header.Get("Location"))
 	return res, location, err
+}
+
+func (c *Client) waits(why string) {
+	if c.Waits != nil && why != "" {
+		c.Waits(why)
+	}
 }
 
 // refused turns "no file was accepted" into the Result it is.
@@ -201,7 +216,7 @@ func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 		resp, err := c.do(ctx, func() (*http.Request, error) {
 			req, err := c.request(ctx, http.MethodGet, location, nil)
 			if err == nil {
-				req.Header.Set("Prefer", c.prefer())
+				req.Header.Set("Prefer", c.prefer(ctx))
 			}
 			return req, err
 		}, maxResult)
@@ -217,6 +232,7 @@ func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 		if last.Done {
 			return last, nil
 		}
+		c.waits(last.Waiting)
 		wait := pause
 		if asked, ok := retryAfter(resp.header, time.Now()); ok {
 			wait = asked
@@ -274,12 +290,17 @@ func (c *Client) join(path string) string {
 	return strings.TrimSuffix(c.Base, "/") + "/" + path
 }
 
-func (c *Client) prefer() string {
+// prefer leaves time for a second request: a log that has answered 202 has said why
+// it waits.
+func (c *Client) prefer(ctx context.Context) string {
 	wait := c.Prefer
 	if wait <= 0 {
 		wait = defaultWait
 	}
-	return "wait=" + strconv.FormatInt(int64(min(wait, maxWait).Seconds()), 10)
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end)/2)
+	}
+	return "wait=" + strconv.FormatInt(int64(max(0, min(wait, maxWait)).Seconds()), 10)
 }
 
 func (c *Client) request(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
@@ -327,16 +348,16 @@ func (r *response) result() (*Result, error) {
 // do sends a request until the log is neither full nor asks to come later. Other
 // answers than 200 and 202 are a *ProblemError.
 func (c *Client) do(ctx context.Context, build func() (*http.Request, error), limit int64) (*response, error) {
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := fetch.Direct(c.HTTP)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		req, err := build()
 		if err != nil {
 			return nil, err
 		}
 		resp, err := client.Do(req)
+		if redirect := fetch.AsRedirect(err); redirect != nil {
+			return nil, fmt.Errorf("the log's URL redirects to %q: use that, if it is the log's", redirect.To)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -352,6 +373,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		// The log says when it hopes to have room; a client that is told
 		// so for the tenth time need not ask every second. The random
 		// part keeps many clients from coming back at once.
+		c.waits(problem.Detail)
 		wait := max(asked, backoff)
 		wait += mathrand.N(wait/4 + time.Millisecond)
 		if sleepErr := sleep(ctx, wait); sleepErr != nil {

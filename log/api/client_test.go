@@ -279,3 +279,55 @@ func TestLocationMustBeOnTheLog(t *testing.T) {
 		}
 	}
 }
+
+// The token goes to no other place than the one that was given, and the error says
+// where the log wants to be asked.
+func TestNoRedirects(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer elsewhere.Close()
+	c := serve(t, map[string]http.HandlerFunc{
+		"/": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusPermanentRedirect)
+		},
+	})
+	c.Token = "s3cret"
+	for path, ask := range map[string]func() error{
+		"/v1/repositories":             func() error { _, err := c.Register(t.Context(), []byte("{}")); return err },
+		"/v1/repositories/ab/metadata": func() error { _, err := c.Submit(t.Context(), "ab", nil); return err },
+		"/v1/submissions/1":            func() error { _, err := c.Wait(t.Context(), "/v1/submissions/1"); return err },
+		"/v1/repositories/ab":          func() error { _, err := c.Repository(t.Context(), "ab"); return err },
+	} {
+		want := "the log's URL redirects to \"" + elsewhere.URL + path + "\": use that"
+		if err := ask(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Why the log cannot publish is told to those who wait, and is in the error of those
+// who give up.
+func TestWaiting(t *testing.T) {
+	const why = "size 3 is not published: witness w1: status 403 Forbidden: \"who are you?\""
+	pending := Result{Results: []FileResult{{Status: StatusPending, Index: -1}}, Waiting: why}
+	c := serve(t, map[string]http.HandlerFunc{
+		"POST /v1/repositories": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/v1/submissions/1")
+			answer(w, http.StatusAccepted, TypeJSON, pending)
+		},
+		"GET /v1/submissions/1": func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusAccepted, TypeJSON, pending) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	told := 0
+	c.Waits = func(got string) {
+		if got != why {
+			t.Errorf("told %q", got)
+		}
+		if told++; told == 3 {
+			cancel()
+		}
+	}
+	res, err := c.Register(ctx, []byte("{}"))
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the log says: \"size 3") || res == nil || res.Waiting != why {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}

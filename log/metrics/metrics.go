@@ -15,6 +15,7 @@
 //	tuflog_log_witness_size{witness}        of the tree it cosigned last
 //	tuflog_log_witness_up{witness}          1 when its last answer was a cosignature
 //	tuflog_log_witness_last_success_seconds{witness}   Unix time of it
+//	tuflog_log_witness_clock_offset_seconds{witness}   how far its clock is ahead of the log's
 package metrics
 
 import (
@@ -167,6 +168,7 @@ var (
 	leading = prometheus.NewDesc(namespace+"_leading", "1 while this process writes the log; of several that serve one log, one does.", nil, nil)
 	wsize   = prometheus.NewDesc(namespace+"_witness_size", "Size of the tree that the witness has cosigned last.", []string{"witness"}, nil)
 	wup     = prometheus.NewDesc(namespace+"_witness_up", "1 when the witness's last answer was a cosignature.", []string{"witness"}, nil)
+	wclock  = prometheus.NewDesc(namespace+"_witness_clock_offset_seconds", "How far the time in the witness's last cosignature was ahead of the log's clock, in seconds; more than a day on either side, and it is not counted.", []string{"witness"}, nil)
 	wlast   = prometheus.NewDesc(namespace+"_witness_last_success_seconds", "Unix time of the witness's last cosignature; 0: none since the start.", []string{"witness"}, nil)
 )
 
@@ -178,7 +180,7 @@ type watcher struct {
 }
 
 func (w *watcher) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, frozen, leading, wsize, wup, wlast} {
+	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, frozen, leading, wsize, wup, wclock, wlast} {
 		c <- d
 	}
 }
@@ -210,6 +212,7 @@ func (w *watcher) Collect(c chan<- prometheus.Metric) {
 			last = float64(h.LastSuccess.Unix())
 		}
 		gauge(wlast, last, h.Name)
+		gauge(wclock, float64(h.ClockOffset), h.Name)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	m.Watch(func() log.Stats { return stats }, func() []client.Health {
 		return []client.Health{
 			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0)},
-			{Name: "w2", Size: 2, LastSuccess: time.Unix(1600000000, 0), Error: "no route"},
+			{Name: "w2", Size: 2, LastSuccess: time.Unix(1600000000, 0), Error: "no route", ClockOffset: -90000},
 			{Name: "w3"},
 		}
 	})
@@ -89,6 +89,8 @@ func TestMetrics(t *testing.T) {
 		`tuflog_log_witness_up{witness="w2"} 0`,
 		`tuflog_log_witness_up{witness="w3"} 0`,
 		`tuflog_log_witness_last_success_seconds{witness="w1"} 1.7e+09`,
+		`tuflog_log_witness_clock_offset_seconds{witness="w1"} 0`,
+		`tuflog_log_witness_clock_offset_seconds{witness="w2"} -90000`,
 		`tuflog_log_witness_last_success_seconds{witness="w3"} 0`,
 	} {
 		if !strings.Contains(got, want+"\n") {

@@ -8,10 +8,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -60,7 +62,8 @@ type Client struct {
 	URL string
 	// Key is the key whose cosignatures are wanted.
 	Key proofs.Key
-	// HTTP makes the calls; nil is http.DefaultClient.
+	// HTTP makes the calls, and follows no redirect; nil is one with net/http's
+	// defaults.
 	HTTP *http.Client
 }
 
@@ -70,20 +73,42 @@ type Client struct {
 // *StatusError, or says what was wrong with the call or the answer. The context
 // bounds the time.
 func (c *Client) AddCheckpoint(ctx context.Context, r Request) ([]proofs.Signature, error) {
+	got, err := addCheckpoint(ctx, fetch.Direct(c.HTTP), c.URL, []proofs.Key{c.Key}, r)
+	if err != nil {
+		return nil, err
+	}
+	return got[0].sigs, nil
+}
+
+// cosigned is what an answer has of one key.
+type cosigned struct {
+	sigs []proofs.Signature // verified
+	time int64              // the latest
+	err  error              // why there are none
+}
+
+// newest returns of the cosignatures of one key the one with the latest time. A
+// witness could send so many that the note has more than notes may have, and then
+// one witness alone would keep a log from publishing.
+func (c cosigned) newest() cosigned {
+	// Keys that cosign put the time first, eight bytes of it.
+	c.sigs = []proofs.Signature{slices.MaxFunc(c.sigs, func(a, b proofs.Signature) int { return bytes.Compare(a.Sig[:8], b.Sig[:8]) })}
+	return c
+}
+
+// addCheckpoint makes one add-checkpoint call for several keys, and returns for
+// each what the answer has of it, at least one good cosignature among them.
+func addCheckpoint(ctx context.Context, hc *http.Client, prefix string, keys []proofs.Key, r Request) ([]cosigned, error) {
 	note, err := proofs.ParseNote(r.Checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	url := strings.TrimSuffix(c.URL, "/") + "/add-checkpoint"
+	url := strings.TrimSuffix(prefix, "/") + "/add-checkpoint"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(r.Marshal()))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	hc := c.HTTP
-	if hc == nil {
-		hc = http.DefaultClient
-	}
 	resp, err := hc.Do(req)
 	if err != nil {
 		return nil, err
@@ -98,11 +123,23 @@ func (c *Client) AddCheckpoint(ctx context.Context, r Request) ([]proofs.Signatu
 	if len(body) > maxResponseSize {
 		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", url, maxResponseSize)
 	}
-	sigs, err := c.verified(note.Text, body)
+	lines, err := proofs.ParseSignatures(body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", url, err)
+		return nil, fmt.Errorf("%s: the answer is no list of signature lines: %w", url, err)
 	}
-	return sigs, nil
+	got := make([]cosigned, len(keys))
+	var errs []error
+	for i, key := range keys {
+		got[i] = verified(key, note.Text, lines)
+		if got[i].err != nil {
+			got[i].err = fmt.Errorf("%s: %w", url, got[i].err)
+			errs = append(errs, got[i].err)
+		}
+	}
+	if len(errs) == len(keys) {
+		return nil, errors.Join(errs...)
+	}
+	return got, nil
 }
 
 // statusError turns an answer that is not a 200 into an error.
@@ -130,30 +167,26 @@ func retryAfter(h http.Header) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// verified returns the signature lines of c.Key in a witness's answer.
-func (c *Client) verified(text string, answer []byte) ([]proofs.Signature, error) {
-	lines, err := proofs.ParseSignatures(answer)
-	if err != nil {
-		return nil, fmt.Errorf("the answer is no list of signature lines: %w", err)
-	}
-	var sigs []proofs.Signature
+// verified returns the signature lines of a key in a witness's answer.
+func verified(key proofs.Key, text string, lines []proofs.Signature) cosigned {
+	var got cosigned
 	for _, s := range lines {
-		if s.Name != c.Key.Name() || s.KeyID != c.Key.ID() {
+		if s.Name != key.Name() || s.KeyID != key.ID() {
 			continue
 		}
-		unix, err := c.Key.Verify(text, s.Sig)
+		unix, err := key.Verify(text, s.Sig)
 		if err != nil {
-			return nil, fmt.Errorf("signature by %s: %w", c.Key.Name(), err)
+			return cosigned{err: fmt.Errorf("signature by %s: %w", key.Name(), err)}
 		}
 		// A cosignature without a time says nothing about the tree being the
 		// largest one, so it counts for nothing.
 		if unix <= 0 {
-			return nil, fmt.Errorf("signature by %s carries no time", c.Key.Name())
+			return cosigned{err: fmt.Errorf("signature by %s carries no time", key.Name())}
 		}
-		sigs = append(sigs, s)
+		got.sigs, got.time = append(got.sigs, s), max(got.time, unix)
 	}
-	if len(sigs) == 0 {
-		return nil, fmt.Errorf("the answer has no signature by %s+%08x", c.Key.Name(), c.Key.ID())
+	if len(got.sigs) == 0 {
+		got.err = fmt.Errorf("the answer has no signature by %s+%08x", key.Name(), key.ID())
 	}
-	return sigs, nil
+	return got
 }

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -38,35 +38,52 @@ type Gatherer struct {
 	// after Close.
 	Late func(text string, sigs []proofs.Signature)
 
-	policy *proofs.Policy
-	peers  []*peer
+	policy    *proofs.Policy
+	witnesses []witness // that have a URL, in the policy's order
+	peers     []*peer   // one of each URL
 
 	// Requests outlive the Gather that started them, up to their timeout, but
 	// not the Gatherer: base ends with Close.
 	base    context.Context
 	cancel  context.CancelFunc
-	mu      sync.Mutex // guards closed against running
-	closed  bool
 	running sync.WaitGroup
 	memory  memory
+
+	mu      sync.Mutex // guards closed against running, and what follows
+	closed  bool
+	newest  *collection   // of the last checkpoint that was asked for
+	waiting []*collection // without a quorum, at most maxWaiting, newest first
+}
+
+// witness is a line of the policy.
+type witness struct {
+	name string
+	key  proofs.Key
+	peer *peer
 }
 
 // NewGatherer returns a Gatherer for every witness of the policy that has a
-// URL. It is an error if these alone cannot meet the quorum. A nil hc is
-// http.DefaultClient.
+// URL. Those with the same one are keys of one witness: it is asked once, and its
+// answer has the cosignatures of all. It is an error if the witnesses with a URL
+// alone cannot meet the quorum. No redirect is followed; a nil hc is one with
+// net/http's defaults.
 func NewGatherer(p *proofs.Policy, hc *http.Client) (*Gatherer, error) {
 	g := &Gatherer{policy: p}
+	hc = fetch.Direct(hc)
 	reachable := make(map[string]bool)
 	for _, w := range p.Witnesses {
 		if w.URL == "" {
 			continue
 		}
 		reachable[w.Name] = true
-		g.peers = append(g.peers, &peer{
-			name:   w.Name,
-			client: Client{URL: w.URL, Key: w.Key, HTTP: hc},
-			turn:   make(chan struct{}, 1),
-		})
+		url := strings.TrimSuffix(w.URL, "/")
+		i := slices.IndexFunc(g.peers, func(p *peer) bool { return p.url == url })
+		if i < 0 {
+			i = len(g.peers)
+			g.peers = append(g.peers, &peer{url: url, http: hc, turn: make(chan struct{}, 1), last: map[proofs.Key]outcome{}})
+		}
+		g.peers[i].keys = append(g.peers[i].keys, w.Key)
+		g.witnesses = append(g.witnesses, witness{w.Name, w.Key, g.peers[i]})
 	}
 	if err := p.Satisfied(func(name string) bool { return reachable[name] }); err != nil {
 		return nil, fmt.Errorf("the witnesses of the policy that have a URL cannot meet its quorum: %w", err)
@@ -121,14 +138,30 @@ var (
 	errClosed      = errors.New("the gatherer is closed")
 )
 
+// Superseded reports whether a witness has cosigned a larger tree, so that a
+// larger checkpoint may get what this one cannot.
+func (e *GatherError) Superseded() bool {
+	return slices.ContainsFunc(e.Silent, func(s WitnessError) bool {
+		var ahead *AheadError
+		return errors.As(s.Err, &ahead)
+	})
+}
+
 // Gather asks all witnesses in parallel to cosign a checkpoint and returns as
 // soon as the policy's quorum is met, with the note carrying the cosignatures
 // that have arrived by then, in the policy's order. Signed is the checkpoint
 // with the log's signatures, cp its content. When all have answered and the
-// quorum is not met, or when ctx ends, the error is a *GatherError.
+// quorum is not met, or when ctx ends, the error is a *GatherError. A cosignature
+// whose time is more than MaxClockDifference from the clock here is not counted.
+//
+// What came in for a checkpoint without a quorum is kept, and what still comes
+// counts: gathering for the same checkpoint again asks only those that are
+// missing. So each witness need be there once, and not all at the same time.
 //
 // Slow witnesses are not called off: their requests run on until their own
-// timeout, so that a witness slower than the quorum is not left behind.
+// timeout, so that a witness slower than the quorum is not left behind. One that
+// failed is asked again at least every 15 s, for as long as the checkpoint is the
+// newest.
 func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency Consistency) ([]byte, error) {
 	note, err := proofs.ParseNote(signed)
 	if err != nil {
@@ -137,129 +170,170 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 	if note.Text != cp.String() {
 		return nil, fmt.Errorf("gather: the note is not the checkpoint of %s at size %d", cp.Origin, cp.Tree.N)
 	}
-	q := question{signed: signed, size: cp.Tree.N, proof: memoize(cp.Tree.N, consistency)}
-	answers, err := g.ask(q)
+	c, err := g.ask(note.Text, question{signed: signed, size: cp.Tree.N, proof: memoize(cp.Tree.N, consistency)})
 	if err != nil {
 		return nil, fmt.Errorf("gather: %w", err)
 	}
-	got := make([]answer, len(g.peers))
-	for i := range got {
-		got[i].err = errNoAnswerYet
-	}
-	for pending := len(g.peers); ; {
-		drain(answers, func(a answer) { got[a.peer] = a; pending-- })
-		quorum := g.policy.Satisfied(func(name string) bool {
-			return slices.ContainsFunc(got, func(a answer) bool { return a.err == nil && g.peers[a.peer].name == name })
-		})
-		if quorum == nil {
-			for _, a := range got {
-				note.Signatures = append(note.Signatures, newest(a.sigs)...)
-			}
-			g.passOn(note.Text, answers, pending)
+	for {
+		over := ctx.Err() != nil // before looking: what has arrived by then counts
+		sigs, changed, err := g.counted(c, over, ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case changed == nil:
+			note.Signatures = append(note.Signatures, sigs...)
 			return note.Marshal(), nil
 		}
-		if pending == 0 || ctx.Err() != nil {
-			return nil, g.failure(quorum, got, ctx)
-		}
 		select {
-		case a := <-answers:
-			got[a.peer] = a
-			pending--
+		case <-changed:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// newest returns of the cosignatures of one key the one with the latest time. A
-// witness could send so many that the note has more than notes may have, and then
-// one witness alone would keep a log from publishing.
-func newest(sigs []proofs.Signature) []proofs.Signature {
-	var newest []proofs.Signature
-	for _, s := range sigs {
-		// Keys that cosign put the time first, eight bytes of it.
-		if newest == nil || bytes.Compare(s.Sig[:8], newest[0].Sig[:8]) > 0 {
-			newest = []proofs.Signature{s}
-		}
-	}
-	return newest
-}
-
-// passOn hands the answers that are still to come to Late.
-func (g *Gatherer) passOn(text string, answers <-chan answer, pending int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.Late == nil || g.closed || pending == 0 {
-		return
-	}
-	g.running.Go(func() {
-		for range pending {
-			select {
-			case a := <-answers:
-				if a.err == nil {
-					g.Late(text, newest(a.sigs))
-				}
-			case <-g.base.Done():
-				return
-			}
-		}
-	})
-}
-
-// failure says who did not answer.
-func (g *Gatherer) failure(quorum error, got []answer, ctx context.Context) error {
-	e := &GatherError{}
-	if !errors.As(quorum, &e.Quorum) {
-		return quorum
-	}
-	for i, a := range got {
-		if a.err != nil {
-			e.Silent = append(e.Silent, WitnessError{Name: g.peers[i].name, Err: a.err})
-			if errors.Is(a.err, errNoAnswerYet) {
-				e.Cause = context.Cause(ctx)
-			}
-		}
-	}
-	return e
-}
-
-// drain takes what is in the channel without waiting.
-func drain(answers <-chan answer, take func(answer)) {
-	for {
-		select {
-		case a := <-answers:
-			take(a)
-		default:
-			return
-		}
-	}
-}
-
-// ask sends the question to every witness; each answers once.
-func (g *Gatherer) ask(q question) (<-chan answer, error) {
+// ask sends the question to every witness of which something is missing.
+func (g *Gatherer) ask(text string, q question) (*collection, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return nil, errClosed
 	}
-	timeout := g.Timeout
-	if timeout <= 0 {
-		timeout = DefaultTimeout
+	c := g.collection(text, q)
+	c.forgetOld(g.now())
+	for _, p := range g.peers {
+		if !c.lacks(p) {
+			continue
+		}
+		for _, key := range p.keys {
+			c.errs[key] = errNoAnswerYet
+		}
+		c.pending++
+		g.running.Go(func() { g.askPeer(c, p, q, true) })
 	}
-	now := g.Now
-	if now == nil {
-		now = time.Now
+	return c, nil
+}
+
+// counted returns the cosignatures if they meet the quorum; the error if they will
+// not, because all have answered or the caller's context is over; or else a channel
+// that is closed when there is news.
+func (g *Gatherer) counted(c *collection, over bool, ctx context.Context) (sigs []proofs.Signature, changed <-chan struct{}, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	quorum := g.policy.Satisfied(func(name string) bool {
+		return slices.ContainsFunc(g.witnesses, func(w witness) bool { return w.name == name && len(c.got[w.key].sigs) > 0 })
+	})
+	switch {
+	case quorum == nil:
+		for _, w := range g.witnesses {
+			sigs = append(sigs, c.got[w.key].sigs...)
+		}
+		g.finish(c)
+		g.pursue(c)
+		return sigs, nil, nil
+	case c.pending == 0 || over:
+		return nil, nil, g.failure(quorum, c, ctx)
 	}
-	// Room for all answers: the late ones have no reader.
-	answers := make(chan answer, len(g.peers))
-	for i, p := range g.peers {
+	return nil, c.changed, nil
+}
+
+// askPeer asks one witness, once, and takes down what comes of it. For Gather, if
+// that waits for the answer.
+func (g *Gatherer) askPeer(c *collection, p *peer, q question, waited bool) {
+	lacking := func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return c.lacks(p)
+	}
+	answer, err := p.cosign(g.base, g.timeout(), q, g.now, c.over, lacking)
+	now := g.now()
+	settled, alone := errors.Is(err, errSettled), (*aloneError)(nil)
+	if !settled && !errors.As(err, &alone) {
+		p.note(answer, err, now)
+	}
+	g.save(false)
+	g.mu.Lock()
+	var fresh []proofs.Signature
+	if !settled {
+		fresh = c.take(p, answer, err, now)
+	}
+	if waited {
+		c.pending--
+	}
+	c.notify()
+	late := c.done && !g.closed && g.Late != nil && len(fresh) > 0
+	g.mu.Unlock()
+	if late {
+		g.Late(c.text, fresh)
+	}
+}
+
+// pursue goes on asking the witnesses of which something is missing while the
+// checkpoint is the newest. It must be called with g.mu held.
+func (g *Gatherer) pursue(c *collection) {
+	if g.closed || c.isOver {
+		return
+	}
+	for _, p := range g.peers {
+		if !c.lacks(p) {
+			continue
+		}
 		g.running.Go(func() {
-			sigs, err := p.cosign(g.base, timeout, q, now)
-			p.note(err, now())
-			g.save(false)
-			answers <- answer{peer: i, sigs: sigs, err: err}
+			for pause := firstPause; ; pause = min(2*pause, maxPause) {
+				t := time.NewTimer(max(pause, p.wait(g.now())))
+				select {
+				case <-t.C:
+				case <-c.over:
+				case <-g.base.Done():
+				}
+				t.Stop()
+				g.mu.Lock()
+				needed := !g.closed && !c.isOver && c.lacks(p)
+				q := c.question
+				g.mu.Unlock()
+				if !needed {
+					return
+				}
+				g.askPeer(c, p, q, false)
+			}
 		})
 	}
-	return answers, nil
+}
+
+// firstPause is how long a witness that failed is left alone when the quorum was
+// met without it.
+const firstPause = time.Second
+
+func (g *Gatherer) timeout() time.Duration {
+	if g.Timeout <= 0 {
+		return DefaultTimeout
+	}
+	return g.Timeout
+}
+
+func (g *Gatherer) now() time.Time {
+	if g.Now == nil {
+		return time.Now()
+	}
+	return g.Now()
+}
+
+// failure says who did not answer.
+func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) error {
+	e := &GatherError{}
+	if !errors.As(quorum, &e.Quorum) {
+		return quorum
+	}
+	for _, w := range g.witnesses {
+		if len(c.got[w.key].sigs) > 0 {
+			continue
+		}
+		err := c.errs[w.key]
+		e.Silent = append(e.Silent, WitnessError{Name: w.name, Err: err})
+		if errors.Is(err, errNoAnswerYet) {
+			e.Cause = context.Cause(ctx)
+		}
+	}
+	return e
 }
 
 // Close calls off the requests that are still running and waits for them. A
@@ -273,24 +347,29 @@ func (g *Gatherer) Close() {
 	g.save(true)
 }
 
-// Health is what a Gatherer knows of a witness.
+// Health is what a Gatherer knows of a key of a witness.
 type Health struct {
-	// Name and URL of the witness in the policy.
+	// Name, Key and URL of the witness in the policy.
 	Name string `json:"name"`
+	Key  string `json:"key"`
 	URL  string `json:"url"`
 	// Size of the last tree that the witness is known to have cosigned.
 	Size int64 `json:"size"`
-	// Error of the last request; empty if it succeeded or there was none.
+	// Error of the last request, with the beginning of what the witness itself
+	// said; empty if it succeeded or there was none.
 	Error string `json:"error,omitempty"`
 	// LastSuccess is when the witness last cosigned; zero if never.
 	LastSuccess time.Time `json:"last_success,omitzero"`
+	// ClockOffset is how far the time in its last cosignature was ahead of the
+	// clock here, in seconds.
+	ClockOffset int64 `json:"clock_offset"`
 }
 
 // Health reports on every witness, in the policy's order.
 func (g *Gatherer) Health() []Health {
-	all := make([]Health, 0, len(g.peers))
-	for _, p := range g.peers {
-		all = append(all, p.health())
+	all := make([]Health, 0, len(g.witnesses))
+	for _, w := range g.witnesses {
+		all = append(all, w.peer.health(w.name, w.key))
 	}
 	return all
 }

@@ -8,64 +8,100 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tuflog/tuflog/proofs"
 )
 
-// saveEvery is how often, at most, the sizes are written while they change.
-const saveEvery = 10 * time.Second
+// saveEvery is how often, at most, what is known of the witnesses is written while
+// it changes.
+const saveEvery = 2 * time.Second
 
-// memory is the file in which a Gatherer remembers how far each witness is. It
-// saves one request per witness after a restart and decides nothing: a witness
-// that is elsewhere says so. So it need not be durable.
+// memory is the file in which a Gatherer remembers how far each witness is, and how
+// it last went. It saves one request per witness after a restart, tells those who
+// look from outside, and decides nothing: a witness that is elsewhere says so. So it
+// need not be durable.
 type memory struct {
 	mu    sync.Mutex
 	path  string // empty: there is none
 	saved time.Time
+	timer *time.Timer // runs while something waits to be saved
 }
 
-// Remember has the Gatherer keep in a file how far each witness is, and reads
-// what an earlier one has left there. Call it before the first call of Gather. A
-// file that cannot be read is an error, and is written anew all the same.
+// ReadHealth reads what a Gatherer has last written of its witnesses to the file
+// that Remember was given.
+func ReadHealth(path string) ([]Health, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []Health
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
+}
+
+// Remember keeps in a file how each witness is, and reads what an earlier Gatherer
+// has left there. Call it before the first call of Gather. A file that cannot be
+// read is an error, and is written anew all the same.
 func (g *Gatherer) Remember(path string) error {
 	g.memory.mu.Lock()
 	defer g.memory.mu.Unlock()
 	g.memory.path = path
-	b, err := os.ReadFile(path)
+	all, err := ReadHealth(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("sizes of witnesses: %w", err)
 	}
-	sizes := map[string]int64{} // by verifier key
-	if err := json.Unmarshal(b, &sizes); err != nil {
-		return fmt.Errorf("sizes of witnesses: %s: %w", path, err)
-	}
-	for _, p := range g.peers {
-		if size := sizes[p.client.Key.String()]; size > 0 {
-			p.setSize(size)
+	for _, h := range all {
+		for _, w := range g.witnesses {
+			if h.Key == w.key.String() && h.URL == w.peer.url && h.Size > 0 {
+				w.peer.recall(w.key, h)
+			}
 		}
 	}
 	return nil
 }
 
-// save writes the sizes, if that is due. That it fails costs a request each.
+// recall takes over what an earlier Gatherer knew.
+func (p *peer) recall(key proofs.Key, h Health) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size = h.Size
+	p.last[key] = outcome{success: h.LastSuccess, offset: h.ClockOffset}
+}
+
+// save writes what is known of the witnesses, or sees to it that this happens soon.
+// That it fails costs a request each.
 func (g *Gatherer) save(now bool) {
-	g.memory.mu.Lock()
-	defer g.memory.mu.Unlock()
-	if g.memory.path == "" || !now && time.Since(g.memory.saved) < saveEvery {
+	m := &g.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.path == "" {
 		return
 	}
-	g.memory.saved = time.Now()
-	sizes := map[string]int64{}
-	for _, p := range g.peers {
-		sizes[p.client.Key.String()] = p.knownSize()
+	if now && m.timer != nil {
+		m.timer.Stop()
 	}
-	b, err := json.MarshalIndent(sizes, "", "  ")
+	if wait := saveEvery - time.Since(m.saved); !now && wait > 0 {
+		if m.timer == nil {
+			m.timer = time.AfterFunc(wait, func() {
+				if g.base.Err() == nil { // Close saves
+					g.save(false)
+				}
+			})
+		}
+		return
+	}
+	m.saved, m.timer = time.Now(), nil
+	b, err := json.MarshalIndent(g.Health(), "", "  ")
 	if err != nil {
 		return
 	}
-	temporary := g.memory.path + ".tmp"
+	temporary := m.path + ".tmp"
 	if err := os.WriteFile(temporary, append(b, '\n'), 0o644); err == nil {
-		_ = os.Rename(temporary, g.memory.path)
+		_ = os.Rename(temporary, m.path)
 	}
 }

@@ -29,7 +29,7 @@ type scripted struct {
 func newScripted(t *testing.T, name string) *scripted {
 	s := &scripted{signer: witnesstest.NewSigner(t, name, proofs.CosignatureV1)}
 	s.answer = func(w http.ResponseWriter, text string) {
-		fmt.Fprint(w, cosign(t, s.signer, text, 1_700_000_000).String())
+		fmt.Fprint(w, cosign(t, s.signer, text, time.Now().Unix()).String())
 	}
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := make([]byte, r.ContentLength)
@@ -138,19 +138,20 @@ func TestLate(t *testing.T) {
 	g.Close()
 }
 
-// Retry-After is honoured, of a witness that is too busy alone.
+// Retry-After is honoured, of a witness that is too busy alone, and for 15 s at most.
 func TestRetryAfter(t *testing.T) {
 	log := witnesstest.NewLog(t, "log.example")
 	log.Grow(3, "")
 	w := newScripted(t, "w.example")
 	answer := w.answer
 	for status, wantAsked := range map[int]int{429: 2, 503: 2, 500: 3} {
-		now := time.Unix(1_700_000_000, 0)
+		now := time.Now()
 		g := gatherer(t, "quorum w0\n", w)
 		g.Now = func() time.Time { return now }
 		w.answer = func(rw http.ResponseWriter, _ string) {
-			rw.Header().Set("Retry-After", "20")
+			rw.Header().Set("Retry-After", "3600")
 			rw.WriteHeader(status)
+			fmt.Fprint(rw, "come back later")
 		}
 		before := len(w.requests())
 		gather := func() error {
@@ -160,8 +161,8 @@ func TestRetryAfter(t *testing.T) {
 		if err := gather(); err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
 			t.Fatalf("%d: %v", status, err)
 		}
-		now = now.Add(19 * time.Second)
-		if err := gather(); err == nil || status != 500 && !strings.Contains(err.Error(), "left alone") {
+		now = now.Add(14 * time.Second)
+		if err := gather(); err == nil || status != 500 && !strings.Contains(err.Error(), `left alone (status `) || !strings.Contains(err.Error(), `"come back later"`) {
 			t.Fatalf("%d, a second too early: %v", status, err)
 		}
 		w.answer = answer

@@ -18,39 +18,48 @@ type question struct {
 	proof  Consistency
 }
 
-// answer is what one witness made of a question.
-type answer struct {
-	peer int // index into Gatherer.peers
-	sigs []proofs.Signature
-	err  error
-}
-
-// peer is one witness and what is remembered of it.
+// peer is one witness, which has one URL and one key or more, and what is
+// remembered of it.
 type peer struct {
-	name   string
-	client Client
+	url  string // without a slash at its end
+	keys []proofs.Key
+	http *http.Client
 	// turn holds a token while a request is under way. A witness answers one
 	// checkpoint after the other; two at once would race for the same old size
 	// and the loser would come back with a conflict.
 	turn chan struct{}
 
-	mu          sync.Mutex
-	size        int64
-	notBefore   time.Time // it has asked to be left alone until then
-	lastErr     error
-	lastSuccess time.Time
+	mu        sync.Mutex
+	size      int64
+	notBefore time.Time // it has asked to be left alone until then
+	last      map[proofs.Key]outcome
 }
 
-// cosign obtains the witness's cosignatures. The timeout bounds the wait for
-// an earlier request to end, and then each request.
-func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, now func() time.Time) ([]proofs.Signature, error) {
+// outcome is how it last went with one key of a witness.
+type outcome struct {
+	err     error
+	success time.Time // by the clock here; zero: never
+	offset  int64     // of the time in its last cosignature from the clock here, in seconds
+}
+
+// errSettled means that there was no need to ask.
+var errSettled = errors.New("nothing is missing")
+
+// cosign obtains the witness's cosignatures: for each of its keys what the answer
+// has of it, at least one of them good. The timeout bounds the wait for an earlier
+// request to end, and then each request. It is errSettled if over is closed before
+// the witness has its turn, or lacking says then that nothing is missing any more.
+func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, now func() time.Time, over <-chan struct{}, lacking func() bool) ([]cosigned, error) {
 	if wait := p.wait(now()); wait > 0 {
-		return nil, fmt.Errorf("it is not asked for another %v: it wants to be left alone", wait.Round(time.Second))
+		return nil, p.leftAlone(wait)
 	}
-	if err := p.takeTurn(ctx, timeout); err != nil {
+	if err := p.takeTurn(ctx, timeout, over); err != nil {
 		return nil, err
 	}
 	defer func() { <-p.turn }()
+	if !lacking() {
+		return nil, errSettled
+	}
 	old := p.knownSize()
 	if old > q.size {
 		// Either the witness has seen a later checkpoint or it has lost its
@@ -58,12 +67,12 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, no
 		old = 0
 	}
 	for retried := false; ; retried = true {
-		sigs, err := p.request(ctx, timeout, q, old)
+		got, err := p.request(ctx, timeout, q, old)
 		var conflict *ConflictError
 		switch {
 		case err == nil:
 			p.setSize(q.size)
-			return sigs, nil
+			return got, nil
 		case !errors.As(err, &conflict):
 			p.backOff(err, now())
 			return nil, err
@@ -71,7 +80,7 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, no
 		p.setSize(conflict.Size)
 		switch {
 		case conflict.Size > q.size:
-			return nil, fmt.Errorf("it has cosigned a tree of size %d, larger than this one of size %d", conflict.Size, q.size)
+			return nil, &AheadError{Witness: conflict.Size, Checkpoint: q.size}
 		case retried || conflict.Size == old:
 			return nil, fmt.Errorf("asked from size %d: %w", old, err)
 		}
@@ -79,8 +88,21 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, no
 	}
 }
 
-// maxRetryAfter is the longest that a witness can ask to be left alone.
-const maxRetryAfter = 10 * time.Minute
+// AheadError is that of a witness that has cosigned a larger tree: it will never
+// cosign this one.
+type AheadError struct {
+	// Witness and Checkpoint are the sizes of the two trees.
+	Witness, Checkpoint int64
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("it has cosigned a tree of size %d, larger than this one of size %d", e.Witness, e.Checkpoint)
+}
+
+// maxPause is the longest that a witness is not asked, whatever it says or however
+// often it has failed. With the rounds of a log that waits for its quorum, which
+// may take 15 s each, it makes half a minute.
+const maxPause = 15 * time.Second
 
 // backOff honours the Retry-After of a witness that is too busy.
 func (p *peer) backOff(err error, now time.Time) {
@@ -90,23 +112,59 @@ func (p *peer) backOff(err error, now time.Time) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.notBefore = now.Add(min(status.RetryAfter, maxRetryAfter))
+	p.notBefore = now.Add(min(status.RetryAfter, maxPause))
 }
 
-// wait returns how long the witness still wants to be left alone.
+// wait returns how long the witness is still left alone.
 func (p *peer) wait(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// A clock that was set back does not make it longer.
-	return min(p.notBefore.Sub(now), maxRetryAfter)
+	return min(p.notBefore.Sub(now), maxPause)
 }
 
-func (p *peer) takeTurn(ctx context.Context, timeout time.Duration) error {
+// leftAlone says that the witness wants to be, in the words in which it said so.
+func (p *peer) leftAlone(wait time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.last {
+		var status *StatusError
+		if errors.As(o.err, &status) {
+			return &aloneError{wait.Round(time.Second), status}
+		}
+	}
+	return &aloneError{wait.Round(time.Second), nil}
+}
+
+// aloneError is that of a witness that was not asked.
+type aloneError struct {
+	wait time.Duration
+	said *StatusError // nil if it is not known any more
+}
+
+func (e *aloneError) Error() string {
+	msg := fmt.Sprintf("it is not asked for another %v: it wants to be left alone", e.wait)
+	if e.said != nil {
+		msg += " (" + e.said.Error() + ")"
+	}
+	return msg
+}
+
+func (e *aloneError) Unwrap() error {
+	if e.said == nil {
+		return nil
+	}
+	return e.said
+}
+
+func (p *peer) takeTurn(ctx context.Context, timeout time.Duration, over <-chan struct{}) error {
 	t := time.NewTimer(timeout)
 	defer t.Stop()
 	select {
 	case p.turn <- struct{}{}:
 		return nil
+	case <-over:
+		return errSettled
 	case <-t.C:
 		return fmt.Errorf("still busy with an earlier checkpoint after %v", timeout)
 	case <-ctx.Done():
@@ -114,7 +172,7 @@ func (p *peer) takeTurn(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-func (p *peer) request(ctx context.Context, timeout time.Duration, q question, old int64) ([]proofs.Signature, error) {
+func (p *peer) request(ctx context.Context, timeout time.Duration, q question, old int64) ([]cosigned, error) {
 	proof, err := q.proof(old)
 	if err != nil {
 		return nil, err
@@ -122,7 +180,7 @@ func (p *peer) request(ctx context.Context, timeout time.Duration, q question, o
 	slow := fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
 	defer cancel()
-	return p.client.AddCheckpoint(ctx, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
+	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
 }
 
 func (p *peer) knownSize() int64 {
@@ -137,22 +195,35 @@ func (p *peer) setSize(n int64) {
 	p.size = n
 }
 
-// note records how a question ended.
-func (p *peer) note(err error, now time.Time) {
+// note records how a request went: err is that of all keys.
+func (p *peer) note(answer []cosigned, err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lastErr = err
-	if err == nil {
-		p.lastSuccess = now
+	for i, key := range p.keys {
+		o := p.last[key]
+		o.err = err
+		if err == nil {
+			o.err = answer[i].err
+		}
+		if o.err == nil {
+			newest := answer[i].newest()
+			o.offset = newest.time - now.Unix()
+			if o.err = checkTime(newest.time, now); o.err == nil {
+				o.success = now
+			}
+		}
+		p.last[key] = o
 	}
 }
 
-func (p *peer) health() Health {
+// health reports on one of the witness's keys.
+func (p *peer) health(name string, key proofs.Key) Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := Health{Name: p.name, URL: p.client.URL, Size: p.size, LastSuccess: p.lastSuccess}
-	if p.lastErr != nil {
-		h.Error = p.lastErr.Error()
+	o := p.last[key]
+	h := Health{Name: name, Key: key.String(), URL: p.url, Size: p.size, LastSuccess: o.success, ClockOffset: o.offset}
+	if o.err != nil {
+		h.Error = o.err.Error()
 	}
 	return h
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// What a witness says when it does not cosign is read by everybody who waits for it:
+// at /readyz, in logserver status and from publisher submit.
+func TestWitnessWordsAreShown(t *testing.T) {
+	w := newWorld(t)
+	signer, err := proofs.GenerateSigner(nil, "grumpy.example", proofs.CosignatureV1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var willing atomic.Bool
+	grumpy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if !willing.Load() {
+			http.Error(rw, "write to ops@grumpy.example\x1b[2J first"+strings.Repeat(".", 1000), http.StatusForbidden)
+			return
+		}
+		_, checkpoint, _ := strings.Cut(string(body), "\n\n")
+		text, _, _ := strings.Cut(checkpoint, "\n\n")
+		sig, err := signer.Sign(text+"\n", time.Now().Unix())
+		if err != nil {
+			t.Error(err)
+		}
+		io.WriteString(rw, sig.String())
+	}))
+	defer grumpy.Close()
+	policy, err := os.ReadFile(w.Path("policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "policy", strings.Replace(string(policy), "quorum all\n",
+		fmt.Sprintf("witness grumpy %v %s\ngroup everyone all all grumpy\nquorum everyone\n", signer.Key(), grumpy.URL), 1))
+	w.Log.Stop(t)
+	w.Log.Start(t)
+
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := w.Path("metadata")
+	writeAll(t, v, dir)
+	const words = `write to ops@grumpy.example\x1b[2J first....`
+	shown := func(where, text string) {
+		t.Helper()
+		if !strings.Contains(strings.ReplaceAll(text, `\\`, `\`), words) || strings.Contains(text, "\x1b") || strings.Contains(text, strings.Repeat(".", 200)) {
+			t.Errorf("%s: %s", where, text)
+		}
+	}
+	_, stderr, code := runtest.Run(t, "publisher", append(w.args("submit", dir), "--timeout", "3s")...)
+	if code != 2 || !strings.Contains(stderr, "waiting; the log says: ") {
+		t.Errorf("exit %d", code)
+	}
+	shown("publisher submit", stderr)
+	resp, err := http.Get(w.Log.URL + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: %d, %v", resp.StatusCode, err)
+	}
+	shown("/readyz", string(body))
+	runtest.Eventually(t, "status has the words", func() bool {
+		out := runtest.Must(t, "logserver", "status", "--dir", w.Path("log"))
+		return strings.Contains(out, words) && strings.Contains(out, "w1: size 1, cosigned last ")
+	})
+	shown("status", runtest.Must(t, "logserver", "status", "--dir", w.Path("log")))
+
+	willing.Store(true)
+	runtest.Must(t, "publisher", w.args("submit", dir)...)
+}
