@@ -265,6 +265,7 @@ func difference(got, want verify.Leaf) string {
 	differ("its metadata", got.Metadata, want.Metadata)
 	differ("its size", got.Size, want.Size)
 	differ("its snapshot", got.Snapshot, want.Snapshot)
+	differ("how its snapshot lists it", got.Listed, want.Listed)
 	differ("its encoding", got.Encoding, want.Encoding)
 	differ("the index it contradicts", got.Contradicts, want.Contradicts)
 	return strings.Join(parts, "; ")

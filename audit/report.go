@@ -70,6 +70,7 @@ type LeafReport struct {
 	Metadata    verify.Digest `json:"metadata,omitzero"`
 	Size        int64         `json:"size,omitempty"`
 	Snapshot    verify.Digest `json:"snapshot,omitzero"`
+	Listed      string        `json:"listed,omitempty"` // how the snapshot lists it: hash or version
 	Encoding    string        `json:"encoding,omitempty"`
 	Contradicts *int64        `json:"contradicts,omitempty"`
 	Verdict     Verdict       `json:"verdict"`
@@ -271,7 +272,7 @@ func (a *Auditor) leafReport(index int64) LeafReport {
 	}
 	r.Kind, r.Repository, r.Role, r.Version = string(leaf.Kind), leaf.Repository, leaf.Role, leaf.Version
 	r.Payload, r.Metadata, r.Size = leaf.Payload, leaf.Metadata, leaf.Size
-	r.Snapshot, r.Encoding = leaf.Snapshot, string(leaf.Encoding)
+	r.Snapshot, r.Listed, r.Encoding = leaf.Snapshot, string(leaf.Listed), string(leaf.Encoding)
 	if leaf.Kind == verify.Evidence {
 		r.Contradicts = &leaf.Contradicts
 	}

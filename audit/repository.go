@@ -63,7 +63,7 @@ func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 	}
 	if l.leaf.Role == verify.RoleRoot {
 		keys = l.metadata.Root.KeySet(verify.RoleRoot)
-	} else if keys, err = repo.KeysOf(l.leaf.Role); err != nil {
+	} else if keys, _, err = repo.KeysFor(l.leaf.Role, l.metadata); err != nil {
 		return a.trouble(l, err)
 	}
 	if l.leaf.Kind == verify.Evidence {
@@ -279,19 +279,11 @@ func (a *Auditor) rootBelow(repo *repository, version int64) (*verify.Metadata, 
 
 // signedBoth returns the ids of the keys that signed both files, shortened.
 func signedBoth(keys verify.KeySet, a, b *verify.Metadata) []string {
-	ids := map[verify.KeyIdentity]string{}
-	for _, id := range keys.Role.KeyIDs {
-		if key := keys.Keys[id]; key != nil {
-			if identity, ok := key.Identity(); ok && ids[identity] == "" {
-				ids[identity] = "key " + plain(clip(id, 12))
-			}
-		}
-	}
 	second := b.Signers(keys)
 	var names []string
 	for _, signer := range a.Signers(keys) {
 		if slices.Contains(second, signer) {
-			names = append(names, ids[signer])
+			names = append(names, "key "+plain(clip(keys.IDs(signer)[0], 12)))
 		}
 	}
 	return names

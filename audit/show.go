@@ -92,7 +92,7 @@ func (s *Show) Observe(o *Observation) error {
 	}
 	row := Row{
 		Index: o.Index, Kind: o.Leaf.Kind, Role: o.Leaf.Role, Version: o.Leaf.Version, Payload: o.Leaf.Payload,
-		Expires: o.Metadata.Expires, Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Role.Threshold,
+		Expires: o.Metadata.Expires, Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Threshold(),
 	}
 	if o.Leaf.Kind == verify.Evidence {
 		row.Contradicts = &o.Leaf.Contradicts
@@ -191,7 +191,7 @@ func delegated(d *verify.Delegations) map[string]string {
 		return byName
 	}
 	keys := func(role verify.Role) string {
-		return fmt.Sprint(role.Threshold, verify.KeySet{Keys: d.Keys, Role: role}.Identities())
+		return fmt.Sprint(role.Threshold, verify.NewKeySet(d.Keys, role).Identities())
 	}
 	for _, role := range d.Roles {
 		byName[role.Name] = fmt.Sprintf("%s %q %q %v", keys(role.Role), role.Paths, role.PathHashPrefixes, role.Terminating)

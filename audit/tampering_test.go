@@ -30,7 +30,7 @@ func (h *history) raw(role string, version int64, file []byte, snapshot []byte) 
 		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
 	}
 	if snapshot != nil {
-		leaf.Snapshot = verify.Sum(snapshot)
+		leaf.Snapshot, leaf.Listed = verify.Sum(snapshot), verify.ByHash
 	}
 	return h.Append(leaf.Marshal(), file, snapshot)
 }
@@ -128,7 +128,7 @@ func TestTampering(t *testing.T) {
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "the rules refuse it: threshold"},
 		{"targets without a snapshot", func(h *history) {
 			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Snapshot = verify.Digest{} })
+			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Snapshot, l.Listed = verify.Digest{}, "" })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "snapshot-needed"},
 		{"another version than the file's", func(h *history) {
@@ -154,7 +154,7 @@ func TestTampering(t *testing.T) {
 			must(h.T, h.vendor.PassOff("plugin", "doi"))
 			h.raw("doi", 1, h.file("plugin"), h.file(verify.RoleSnapshot))
 			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "other-role"},
+		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "not-covered"},
 		{"evidence as a release", func(h *history) {
 			evil, err := h.vendor.Clone()
 			must(h.T, err)
@@ -272,7 +272,7 @@ func (h *history) evidence() verify.Leaf {
 	for _, l := range r.Leaves(leafEvidence, leafEvidence+1) {
 		leaf = verify.Leaf{
 			Kind: verify.LeafKind(l.Kind), Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
-			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Encoding: verify.JSON, Contradicts: *l.Contradicts,
+			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: verify.Listing(l.Listed), Encoding: verify.JSON, Contradicts: *l.Contradicts,
 		}
 	}
 	return leaf

@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -130,47 +131,57 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 	if err != nil {
 		return false, err
 	}
+	return r.beyondMemory(ctx, repo, role, m, same)
+}
+
+// beyondMemory reports whether leaves that may decide on a file are not in memory:
+// same are those with its payload, or of its role and version. Where others of the
+// version stand without a hash, what they are released as besides counts, too, and
+// what the file delegates.
+func (r *registry) beyondMemory(ctx context.Context, repo *repository, role string, m *verify.Metadata, same []int64) (bool, error) {
 	records := repo.judge.Records()
-	return slices.ContainsFunc(same, func(index int64) bool {
-		_, ok := slices.BinarySearchFunc(records, index, byIndex)
-		return !ok
-	}), nil
+	for _, index := range same {
+		at, ok := slices.BinarySearchFunc(records, index, byIndex)
+		if !ok {
+			return true, nil
+		}
+		leaf := records[at].Leaf
+		if leaf.Role != role || leaf.Payload == m.PayloadDigest || leaf.Bound() {
+			continue
+		}
+		if m.Targets != nil && m.Targets.Delegations != nil {
+			return true, nil
+		}
+		const noVersion = 0
+		twins, err := r.state.Same(ctx, repo.id, role, noVersion, leaf.Payload)
+		if err != nil {
+			return false, err
+		}
+		for _, twin := range twins {
+			if _, ok := slices.BinarySearchFunc(records, twin, byIndex); !ok {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // keysKnown reports whether the keys that a role has in memory are those that it has
-// in the whole repository. For a delegated role what is current of every role on the
-// way to it has to be among what is in memory.
+// in the whole repository. For a delegated role what is current at every place on the
+// way to it has to be among what is in memory. So it has for targets: what is
+// delegated says whether another role explains a payload.
 func keysKnown(repo *repository, role string) (bool, error) {
-	if verify.IsTopLevel(role) {
+	if verify.IsTopLevel(role) && role != verify.RoleTargets {
 		return true, nil
 	}
-	return currentSuffices(repo, verify.RoleSnapshot, verify.RoleTimestamp)
+	floors := maps.Clone(repo.floors)
+	delete(floors, verify.RoleSnapshot)
+	delete(floors, verify.RoleTimestamp)
+	return repo.judge.Settled(floors)
 }
 
 // signedNow reports whether a file meets the threshold that its role has now.
 func signedNow(judge *verify.Repository, role string, m *verify.Metadata) (bool, error) {
-	keys, err := judge.KeysOf(role)
-	if verify.IsRefused(err) {
-		return false, nil
-	}
-	return err == nil && m.Meets(keys) == nil, err
-}
-
-// currentSuffices reports whether what is current of each role in memory, except
-// some, is so in the whole repository. A role that nobody delegates to has nothing
-// current: where what is current of the others is known, so is that.
-func currentSuffices(repo *repository, except ...string) (bool, error) {
-	for name, floor := range repo.floors {
-		if slices.Contains(except, name) {
-			continue
-		}
-		if _, err := repo.judge.KeysOf(name); verify.IsRefused(err) {
-			continue
-		}
-		current, ok, err := repo.judge.Current(name)
-		if err != nil || !ok || current.Leaf.Version < floor {
-			return false, err
-		}
-	}
-	return true, nil
+	_, met, err := judge.KeysFor(role, m)
+	return met, err
 }

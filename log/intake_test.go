@@ -405,11 +405,14 @@ func TestLeftovers(t *testing.T) {
 	check(t, err)
 	r.ledger.onSwap = nil
 	for name, forge := range map[string]func(l *verify.Leaf){
-		"another version":    func(l *verify.Leaf) { l.Version++ },
-		"another file":       func(l *verify.Leaf) { l.Metadata[0] ^= 1 },
-		"without snapshot":   func(l *verify.Leaf) { l.Snapshot = verify.Digest{} },
-		"another role":       func(l *verify.Leaf) { l.Role = "other" },
-		"a genesis":          func(l *verify.Leaf) { l.Role, l.Repository, l.Snapshot = "root", l.Payload, verify.Digest{} },
+		"another version":  func(l *verify.Leaf) { l.Version++ },
+		"another file":     func(l *verify.Leaf) { l.Metadata[0] ^= 1 },
+		"without snapshot": func(l *verify.Leaf) { l.Snapshot, l.Listed = verify.Digest{}, "" },
+		"another role":     func(l *verify.Leaf) { l.Role = "other" },
+		"a genesis": func(l *verify.Leaf) {
+			l.Role, l.Repository, l.Snapshot = "root", l.Payload, verify.Digest{}
+			l.Listed = ""
+		},
 		"another repository": func(l *verify.Leaf) { l.Repository[0] ^= 1 },
 	} {
 		forged := leaf

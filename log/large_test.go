@@ -49,7 +49,7 @@ func newLarge(t testing.TB, releases, repositories int) *large {
 		snapshot := fmt.Appendf(nil, "snapshot %d", i)
 		leaf := verify.Leaf{
 			Kind: verify.Release, Repository: verify.Sum(fmt.Append(nil, repository)), Role: verify.RoleTargets, Version: int64(version),
-			Payload: verify.Sum(snapshot), Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot), Encoding: verify.JSON,
+			Payload: verify.Sum(snapshot), Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot), Listed: verify.ByVersion, Encoding: verify.JSON,
 		}
 		entries, files = append(entries, leaf.Marshal()), append(files, file, snapshot)
 		check(t, l.edge.Append(leaf.Hash()))

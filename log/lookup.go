@@ -140,7 +140,7 @@ func leafJSON(rec verify.Record) api.Leaf {
 		Encoding:   string(rec.Leaf.Encoding),
 	}
 	if !rec.Leaf.Snapshot.IsZero() {
-		l.Snapshot = rec.Leaf.Snapshot.String()
+		l.Snapshot, l.Listed = rec.Leaf.Snapshot.String(), string(rec.Leaf.Listed)
 	}
 	if rec.Leaf.Kind == verify.Evidence {
 		l.Contradicts = &rec.Leaf.Contradicts

@@ -62,7 +62,7 @@ func newMigrated(t *testing.T, size int) *migrated {
 		check(t, m.fromBlobs.Put(t.Context(), [][]byte{file, snapshot}))
 		leaf := verify.Leaf{
 			Kind: verify.Release, Role: "targets", Version: int64(i + 1), Encoding: verify.JSON,
-			Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot),
+			Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot), Listed: verify.ByVersion,
 		}
 		entries = append(entries, leaf.Marshal())
 	}

@@ -94,7 +94,7 @@ func (r *running) history(t testing.TB, v *plainVendor, releases int) {
 			Payload: m.PayloadDigest, Metadata: m.FileDigest, Size: int64(len(f.Data)), Encoding: verify.JSON,
 		}
 		if snapshot.Data != nil {
-			leaf.Snapshot = verify.Sum(snapshot.Data)
+			leaf.Snapshot, leaf.Listed = verify.Sum(snapshot.Data), verify.ByVersion
 			files = append(files, snapshot.Data)
 		}
 		entries, files = append(entries, leaf.Marshal()), append(files, f.Data)

@@ -441,8 +441,10 @@ func TestRun(t *testing.T) {
 	f.witnesses.setDown(false, false, true)
 	wait(5)
 	f.published(p, 5)
-	if err := p.Trouble(); err != nil {
-		t.Errorf("trouble with a quorum: %v", err)
+	for deadline := time.Now().Add(10 * time.Second); p.Trouble() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("trouble with a quorum: %v", p.Trouble())
+		}
 	}
 	cancel()
 	<-done

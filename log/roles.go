@@ -17,7 +17,7 @@ func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurre
 	}
 	repo.mu.Lock()
 	records := repo.judge.Records()
-	suffices, err := currentSuffices(repo)
+	suffices, err := repo.judge.Settled(repo.floors)
 	if err == nil && suffices {
 		defer repo.mu.Unlock()
 		defer r.account(repo)

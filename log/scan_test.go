@@ -87,7 +87,7 @@ func listings(t *testing.T, n, size int) (bundles, *oneByOne) {
 			Payload: verify.Sum(fmt.Append(nil, i)), Metadata: put(file), Size: int64(len(file)), Encoding: verify.JSON,
 		}
 		if i%2 == 1 {
-			l.Snapshot = put(fmt.Append(nil, "snapshot ", i/8))
+			l.Snapshot, l.Listed = put(fmt.Append(nil, "snapshot ", i/8)), verify.ByVersion
 		}
 		storage.entries = append(storage.entries, l.Marshal())
 	}

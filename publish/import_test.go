@@ -425,7 +425,7 @@ func TestRestartedRepository(t *testing.T) {
 	// Empty hash bins share one payload, and snapshots without hashes do not tell
 	// them apart: nothing else is refused.
 	for _, v := range r.Refused() {
-		if !strings.HasPrefix(v.Role, "demo-bin-") || v.Code != api.CodeOtherRole {
+		if !strings.HasPrefix(v.Role, "demo-bin-") || v.Code != api.CodeSnapshotNeeded {
 			t.Errorf("refused: %+v", v)
 		}
 	}

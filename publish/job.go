@@ -286,8 +286,11 @@ func (j *job) worth(f *file, r *repo) bool {
 		return r.roots > t.roots
 	case api.CodeThreshold, api.CodeSuperseded, api.CodeNotDelegated:
 		return newKeys
-	case api.CodeSnapshotNeeded, api.CodeOtherRole:
+	case api.CodeSnapshotNeeded:
 		return newKeys || len(j.vouchers(f, r)) > 0
+	case api.CodeNotCovered, api.CodeSecondPayload:
+		// Any release may delegate, or say whose the other payload is.
+		return newKeys || r.releases > t.releases || len(j.vouchers(f, r)) > 0
 	}
 	return false
 }

@@ -45,7 +45,8 @@ const (
 	RefusedNoParent       = "no-parent"       // a root for which the root before it is not logged
 	RefusedNotDelegated   = "not-delegated"   // nobody delegates to the role
 	RefusedSnapshotNeeded = "snapshot-needed" // no valid snapshot beside it lists it
-	RefusedOtherRole      = "other-role"      // the payload is logged as another role's
+	RefusedNotCovered     = "not-covered"     // it lists paths that are not delegated to the role
+	RefusedSecondPayload  = "second-payload"  // another payload of this version stands, and not both are bound
 	RefusedRoleName       = "role-name"       // the role's name is empty, not UTF-8, has a NUL or is too long
 )
 
@@ -127,40 +128,13 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 		}
 		return r.judgeRoot(leaf, m)
 	}
-
-	keys, err := r.KeysOf(role)
-	if err != nil && !IsRefused(err) {
-		return Decision{}, err
+	j := &judgement{r: r, m: m, leaf: leaf, lists: listingOf(m)}
+	decision, err := j.decide(snapshots)
+	// What is logged stays logged, whoever signs today.
+	if isLogged && IsRefused(err) {
+		return r.already(j.settled(logged)), nil
 	}
-	if isLogged {
-		if err != nil { // the role has no keys: nobody can have signed again
-			return r.already(logged), nil
-		}
-		again, err := r.signedAgain(logged, m, keys)
-		if err != nil {
-			return Decision{}, err
-		}
-		if !again {
-			return r.already(logged), nil
-		}
-	}
-	if err != nil {
-		return Decision{}, err
-	}
-	if short := m.Meets(keys); short != nil {
-		return Decision{}, r.tooFew(role, m, short)
-	}
-	if m.Type == RoleTargets && m.Encoding == JSON {
-		leaf.Snapshot, err = r.vouching(role, m, snapshots)
-	} else if other, ok := r.otherRole(role, m.PayloadDigest); ok {
-		err = refused(RefusedOtherRole, "this payload is logged as role %q at index %d", other.Leaf.Role, other.Index)
-	}
-	if err != nil {
-		return Decision{}, err
-	}
-	asked := ask(keys)
-	r.signed.judged(m, asked)
-	return r.releaseOrEvidence(leaf, asked)
+	return decision, err
 }
 
 func (r *Repository) already(position int) Decision {
@@ -168,8 +142,7 @@ func (r *Repository) already(position int) Decision {
 	return Decision{Leaf: rec.Leaf, Logged: true, Index: rec.Index}
 }
 
-// judgeRoot judges a root whose payload is not logged. Roots always stand, so a
-// second payload for a version is evidence whatever has happened since.
+// judgeRoot judges a root whose payload is not logged.
 func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 	parent, ok := r.parentOf(m.Version)
 	if !ok {
@@ -186,7 +159,12 @@ func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 	if err := m.Meets(m.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", m.Version, err)
 	}
-	return r.releaseOrEvidence(leaf, question{})
+	// Roots always stand: a second payload of a version is evidence whatever has
+	// happened since.
+	if rivals := r.rivals(leaf); len(rivals) > 0 {
+		return r.contradiction(leaf, rivals[0]), nil
+	}
+	return Decision{Leaf: leaf}, nil
 }
 
 // parentOf returns the position of the root that root version v must chain to.
@@ -205,34 +183,6 @@ func (r *Repository) parentOf(v int64) (int, bool) {
 	return best, found
 }
 
-// signedAgain reports whether m is to be released although its payload is logged,
-// in the files of which the last is given: a key that the role has now signed it
-// and none of them, because the role's keys were rotated and the release signed
-// again; or it meets the role's threshold, and none of them does any more. That is
-// so where m has the signatures of several of them.
-func (r *Repository) signedAgain(logged int, m *Metadata, keys KeySet) (bool, error) {
-	signers := map[KeyIdentity]bool{}
-	for _, id := range m.Signers(keys) {
-		signers[id] = true
-	}
-	stands := keys.Role.Threshold < 1 || len(signers) < keys.Role.Threshold // or could not
-	for position := logged; position != none && !(stands && len(signers) == 0); position = r.links[position].payload {
-		if r.records[position].Leaf.Metadata == m.FileDigest {
-			return false, nil // the very same file
-		}
-		earlier, err := r.read(position)
-		if err != nil {
-			return false, err
-		}
-		ids := earlier.Signers(keys)
-		stands = stands || len(ids) >= keys.Role.Threshold
-		for _, id := range ids {
-			delete(signers, id)
-		}
-	}
-	return !stands || len(signers) > 0, nil
-}
-
 // tooFew words the refusal of a file that falls short of the role's threshold,
 // and tells a file signed by superseded keys from one that never had enough.
 func (r *Repository) tooFew(role string, m *Metadata, short error) error {
@@ -247,85 +197,6 @@ func (r *Repository) tooFew(role string, m *Metadata, short error) error {
 		}
 	}
 	return refused(RefusedThreshold, "%s %d: %v", role, m.Version, short)
-}
-
-// vouching returns the digest of the snapshot that says m is role's file: JSON
-// targets metadata does not name its own role, so without this a public file
-// could be passed off as another role's. A snapshot that lists a version and no
-// hash does not tell two roles' files apart, so a payload that is logged as
-// another role's needs one that lists its hash. (Hash bins that are empty share
-// their payload.)
-func (r *Repository) vouching(role string, m *Metadata, snapshots []*Metadata) (Digest, error) {
-	root, err := r.Root()
-	if err != nil {
-		return Digest{}, err
-	}
-	keys := ask(root.Root.KeySet(RoleSnapshot))
-	other, elsewhere := r.otherRole(role, m.PayloadDigest)
-	why := "none was submitted with it"
-	for _, s := range snapshots {
-		if s.Snapshot == nil || s.Encoding != r.encoding {
-			why = fmt.Sprintf("%q metadata is not one", s.Type)
-			continue
-		}
-		listed, ok := s.Snapshot.Files[role+".json"]
-		if !ok {
-			why = fmt.Sprintf("snapshot %d does not list %s.json", s.Version, role)
-			continue
-		}
-		if elsewhere && listed.Hashes == nil {
-			why = fmt.Sprintf("snapshot %d lists %s.json without a hash, which would tell them apart", s.Version, role)
-			continue
-		}
-		if listed.Version != m.Version {
-			why = fmt.Sprintf("snapshot %d lists version %d", s.Version, listed.Version)
-			continue
-		}
-		// Signatures come before hashes: who cannot sign a snapshot cannot have
-		// a large file hashed once for every snapshot beside it.
-		if !r.meets(s, keys) {
-			why = fmt.Sprintf("too few keys of the role have signed snapshot %d", s.Version)
-			continue
-		}
-		if err := listed.describes(m); err != nil {
-			why = fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
-			continue
-		}
-		return s.FileDigest, nil
-	}
-	if elsewhere {
-		return Digest{}, refused(RefusedOtherRole, "this payload is logged as role %q at index %d, and no snapshot beside it lists its hash as %s.json: %s",
-			other.Leaf.Role, other.Index, role, why)
-	}
-	return Digest{}, refused(RefusedSnapshotNeeded, "%s %d counts only beside a snapshot that is validly signed and lists it: %s", role, m.Version, why)
-}
-
-// releaseOrEvidence decides between the two kinds of leaf: where another payload
-// of the version stands, the file is evidence, once per role and version.
-func (r *Repository) releaseOrEvidence(leaf Leaf, keys question) (Decision, error) {
-	version := roleVersion{leaf.Role, leaf.Version}
-	contradicted := none // the first release that stands
-	for position := lastOf(r.byVersion, version); position != none; position = r.links[position].version {
-		other := r.records[position].Leaf
-		if other.Kind != Release || other.Payload == leaf.Payload {
-			continue
-		}
-		stands, err := r.stands(position, keys)
-		if err != nil {
-			return Decision{}, err
-		}
-		if stands {
-			contradicted = position
-		}
-	}
-	if contradicted == none {
-		return Decision{Leaf: leaf}, nil
-	}
-	if evidence, ok := r.evidence[version]; ok {
-		return r.already(evidence), nil
-	}
-	leaf.Kind, leaf.Contradicts = Evidence, r.records[contradicted].Index
-	return Decision{Leaf: leaf}, nil
 }
 
 // IsRefused reports whether err is a verdict on the file rather than trouble

@@ -43,31 +43,32 @@ func unsigned(id string) string { return hex.EncodeToString([]byte("unsigned " +
 // benchFile is a file, who may sign it, and the same for go-tuf.
 type benchFile struct {
 	file []byte
-	keys KeySet
+	keys map[string]*Key
+	role Role
 	root *metadata.Metadata[metadata.RootType]
 }
 
 // newBenchFile has keys of one kind sign n targets; all of them must.
 func newBenchFile(b *testing.B, n int, keys ...testKey) benchFile {
 	b.Helper()
-	f := benchFile{keys: KeySet{Keys: map[string]*Key{}, Role: Role{Threshold: len(keys)}}}
+	f := benchFile{keys: map[string]*Key{}, role: Role{Threshold: len(keys)}}
 	for i, k := range keys {
 		id := fmt.Sprint("key ", i)
-		f.keys.Keys[id] = k.key
-		f.keys.Role.KeyIDs = append(f.keys.Role.KeyIDs, id)
+		f.keys[id] = k.key
+		f.role.KeyIDs = append(f.role.KeyIDs, id)
 	}
-	f.file = targetsFile(n, f.keys.Role.KeyIDs...)
+	f.file = targetsFile(n, f.role.KeyIDs...)
 	m, err := ParseJSON(f.file)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i, k := range keys {
-		id := f.keys.Role.KeyIDs[i]
+		id := f.role.KeyIDs[i]
 		f.file = bytes.Replace(f.file, []byte(unsigned(id)), []byte(hex.EncodeToString(k.sign(m.Payload))), 1)
 	}
 	f.root = metadata.Root(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
-	role := &metadata.Role{KeyIDs: f.keys.Role.KeyIDs, Threshold: len(keys)}
-	for id, k := range f.keys.Keys {
+	role := &metadata.Role{KeyIDs: f.role.KeyIDs, Threshold: len(keys)}
+	for id, k := range f.keys {
 		f.root.Signed.Keys[id] = &metadata.Key{Type: k.Type, Scheme: k.Scheme, Value: metadata.KeyVal{PublicKey: k.Public}}
 	}
 	f.root.Signed.Roles[RoleTargets] = role
@@ -77,7 +78,7 @@ func newBenchFile(b *testing.B, n int, keys ...testKey) benchFile {
 func (f benchFile) verify(b *testing.B) {
 	m, err := ParseJSON(f.file)
 	if err == nil {
-		err = m.Meets(f.keys)
+		err = m.Meets(NewKeySet(f.keys, f.role))
 	}
 	if err != nil {
 		b.Fatal(err)

@@ -255,5 +255,5 @@ func (s Seen) stands(keys KeySet) bool {
 			have++
 		}
 	}
-	return s.Version != 0 && keys.Role.Threshold > 0 && have >= keys.Role.Threshold
+	return s.Version != 0 && keys.threshold > 0 && have >= keys.threshold
 }

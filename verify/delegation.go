@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -17,6 +19,8 @@ type Delegations struct {
 	Keys     map[string]*Key // by key id
 	Roles    []DelegatedRole // in the order in which a search visits them
 	Succinct *Succinct
+
+	bins []string // the names of Succinct, once they have been asked for
 }
 
 // DelegatedRole is one role and the target paths for which it is trusted.
@@ -38,17 +42,20 @@ type Succinct struct {
 	NamePrefix string
 }
 
-// Names returns the names of all delegated roles in order.
+// Names returns the names of all delegated roles in order. Callers do not change
+// them.
 func (d *Delegations) Names() []string {
 	if d == nil {
 		return nil
 	}
 	if d.Succinct != nil {
-		names := make([]string, 0, 1<<d.Succinct.BitLength)
-		for i := range uint32(1) << d.Succinct.BitLength {
-			names = append(names, d.Succinct.name(i))
+		if d.bins == nil {
+			d.bins = make([]string, 0, 1<<d.Succinct.BitLength)
+			for i := range uint32(1) << d.Succinct.BitLength {
+				d.bins = append(d.bins, d.Succinct.name(i))
+			}
 		}
-		return names
+		return d.bins
 	}
 	names := make([]string, len(d.Roles))
 	for i, role := range d.Roles {
@@ -65,41 +72,52 @@ func (d *Delegations) All() iter.Seq2[string, KeySet] {
 		}
 		if d.Succinct != nil {
 			for _, name := range d.Names() {
-				if !yield(name, KeySet{Keys: d.Keys, Role: d.Succinct.Role}) {
+				if !yield(name, NewKeySet(d.Keys, d.Succinct.Role)) {
 					return
 				}
 			}
 		}
 		for _, role := range d.Roles {
-			if !yield(role.Name, KeySet{Keys: d.Keys, Role: role.Role}) {
+			if !yield(role.Name, NewKeySet(d.Keys, role.Role)) {
 				return
 			}
 		}
 	}
 }
 
-// among returns those of the delegated roles, in order, that are among roles.
-func (d *Delegations) among(roles map[string][]int) iter.Seq2[string, KeySet] {
-	return func(yield func(string, KeySet) bool) {
-		if d == nil {
-			return
-		}
+// delegee is one role to which delegations delegate.
+type delegee struct {
+	keys func() KeySet
+	role *DelegatedRole // nil: a bin
+	bins *Succinct      // nil: a role with a name of its own
+	bin  uint32
+}
+
+// coversHash reports whether the delegation, which is one by hashes, is of the
+// paths with this SHA-256 in hex.
+func (d delegee) coversHash(hash string) bool {
+	if d.bins != nil {
+		leading, err := strconv.ParseUint(hash[:8], 16, 32)
+		return err == nil && uint32(leading)>>(32-d.bins.BitLength) == d.bin
+	}
+	return slices.ContainsFunc(d.role.PathHashPrefixes, func(prefix string) bool { return strings.HasPrefix(hash, prefix) })
+}
+
+// among returns the delegated roles whose names are wanted, in order.
+func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, delegee] {
+	return func(yield func(string, delegee) bool) {
 		if d.Succinct != nil {
-			var bins []string
-			for name := range roles {
-				if d.Succinct.has(name) {
-					bins = append(bins, name)
-				}
-			}
-			slices.Sort(bins) // their numbers have as many digits each
-			for _, name := range bins {
-				if !yield(name, KeySet{Keys: d.Keys, Role: d.Succinct.Role}) {
+			keys := sync.OnceValue(func() KeySet { return NewKeySet(d.Keys, d.Succinct.Role) })
+			for i, name := range d.Names() {
+				if wanted(name) && !yield(name, delegee{keys: keys, bins: d.Succinct, bin: uint32(i)}) {
 					return
 				}
 			}
 		}
-		for _, role := range d.Roles {
-			if _, ok := roles[role.Name]; ok && !IsTopLevel(role.Name) && !yield(role.Name, KeySet{Keys: d.Keys, Role: role.Role}) {
+		for i := range d.Roles {
+			role := &d.Roles[i]
+			keys := func() KeySet { return NewKeySet(d.Keys, role.Role) }
+			if wanted(role.Name) && !yield(role.Name, delegee{keys: keys, role: role}) {
 				return
 			}
 		}
@@ -136,6 +154,7 @@ func (d *Delegations) clone() (*Delegations, int) {
 		s := *d.Succinct
 		s.KeyIDs, s.NamePrefix = texts(s.KeyIDs), text(s.NamePrefix)
 		c.Succinct = &s
+		size += (len(s.NamePrefix) + 24) << s.BitLength // their names
 	}
 	return c, size
 }
@@ -147,11 +166,11 @@ func (d *Delegations) Find(name string) (DelegatedRole, KeySet, bool) {
 	}
 	if d.Succinct != nil && d.Succinct.has(name) {
 		role := d.Succinct.bin(name)
-		return role, KeySet{Keys: d.Keys, Role: role.Role}, true
+		return role, NewKeySet(d.Keys, role.Role), true
 	}
 	for _, role := range d.Roles {
 		if role.Name == name {
-			return role, KeySet{Keys: d.Keys, Role: role.Role}, true
+			return role, NewKeySet(d.Keys, role.Role), true
 		}
 	}
 	return DelegatedRole{}, KeySet{}, false

@@ -106,8 +106,8 @@ func TestSuccinct(t *testing.T) {
 			if got := d.For(path); !ok || len(got) != 1 || got[0].Name != want.Name || got[0].Terminating != want.Terminating || !role.Covers(path) {
 				t.Errorf("%d bits, %s: got %v, %v; want %v", bits, path, got, role, want)
 			}
-			if keys.Role.Threshold != 1 || keys.Keys["k"] == nil {
-				t.Errorf("keys of a bin: %+v", keys)
+			if keys.Threshold() != 1 || role.KeyIDs[0] != "k" {
+				t.Errorf("keys of a bin: %+v, %+v", role, keys)
 			}
 		}
 		last := names[len(names)-1]
@@ -134,7 +134,7 @@ func TestDelegations(t *testing.T) {
 		t.Errorf("names: %v", got)
 	}
 	role, keys, ok := d.Find("two")
-	if !ok || role.Name != "two" || keys.Role.Threshold != 2 {
+	if !ok || role.Name != "two" || keys.Threshold() != 2 {
 		t.Errorf("two: %+v, %+v, %v", role, keys, ok)
 	}
 	if _, _, ok := d.Find("three"); ok {
@@ -142,7 +142,7 @@ func TestDelegations(t *testing.T) {
 	}
 	n := 0
 	for name, keys := range d.All() {
-		if n++; keys.Role.Threshold != n || name != d.Roles[n-1].Name {
+		if n++; keys.Threshold() != n || name != d.Roles[n-1].Name {
 			t.Errorf("%s: %+v", name, keys)
 		}
 	}

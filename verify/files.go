@@ -2,22 +2,15 @@ package verify
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
 )
 
 // This file holds what a Repository keeps of the files that its leaves name. All
 // of it can be read again from the blobs, and is bounded.
 
-const (
-	// maxCached is about how many bytes the parts of files may take that
-	// judgements need again and again; one file's may take more.
-	maxCached = 4 << 20
-
-	maxVerdicts = 512 // of files under keys
-	maxPending  = 64  // summaries of files that were judged and are not logged
-	maxKeyIDs   = 16  // signatures in a summary
-)
+// maxCached is about how many bytes the parts of files may take that judgements
+// need again and again; one file's may take more.
+const maxCached = 4 << 20
 
 // fileCache keeps roots, and delegations of targets metadata, of the files that
 // were used last.
@@ -79,7 +72,7 @@ func (r *Repository) rootFile(position int) (*Metadata, error) {
 // delegations reads the delegations of a record; nil where there are none.
 func (r *Repository) delegations(position int) (*Delegations, error) {
 	file := r.records[position].Leaf.Metadata
-	if !r.mayDelegate(position) {
+	if s := r.signed.of(position); s != nil && !s.delegates {
 		return nil, nil
 	}
 	if e, ok := r.files.get(file); ok {
@@ -117,7 +110,11 @@ func (r *Repository) read(position int) (*Metadata, error) {
 	if m.FileDigest != rec.Leaf.Metadata {
 		return nil, fmt.Errorf("read the metadata of leaf %d: got a file with SHA-256 %v, want %v", rec.Index, m.FileDigest, rec.Leaf.Metadata)
 	}
-	r.signed.learn(position, m)
+	if r.signed.of(position) == nil {
+		s := summarize(m)
+		r.signed.set(position, s)
+		r.learned(position, s)
+	}
 	return m, nil
 }
 
@@ -129,160 +126,4 @@ func Parse(encoding Encoding, file []byte) (*Metadata, error) {
 	default:
 		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
 	}
-}
-
-// question asks whether files meet a set of keys.
-type question struct {
-	keys  KeySet
-	print Digest          // the keys' fingerprint
-	ids   map[uint32]bool // short hashes of the key ids that count
-}
-
-func ask(keys KeySet) question {
-	q := question{keys: keys, print: keys.Fingerprint(), ids: make(map[uint32]bool, len(keys.Role.KeyIDs))}
-	for _, id := range keys.Role.KeyIDs {
-		q.ids[shortHash(id)] = true
-	}
-	return q
-}
-
-// shortHash makes key ids small. Two that collide cost a reading, nothing else.
-func shortHash(keyID string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(keyID))
-	return h.Sum32()
-}
-
-// signedCache remembers, of each record, who may have signed it, and of some
-// files, whether they meet some keys. After a rotation thousands of releases may
-// have to be passed over: their files need not be read for it.
-type signedCache struct {
-	summaries []*summary // by position; nil: the file has not been read
-	pending   map[Digest]*summary
-	verdicts  map[verdict]bool
-}
-
-// verdict is a question whose answer never changes.
-type verdict struct {
-	file Digest
-	keys Digest
-}
-
-// summary is what is known of a file from having read it.
-type summary struct {
-	keyIDs    []uint32 // short hashes of the key ids of its signatures
-	many      bool     // there are more than maxKeyIDs: keyIDs is not complete
-	delegates bool     // it is targets metadata with delegations
-}
-
-func summarize(m *Metadata) *summary {
-	s := &summary{delegates: m.Targets != nil && m.Targets.Delegations != nil}
-	for _, sig := range m.Signatures {
-		id := shortHash(sig.KeyID)
-		if slices.Contains(s.keyIDs, id) {
-			continue
-		}
-		if s.many = len(s.keyIDs) >= maxKeyIDs; s.many {
-			break
-		}
-		s.keyIDs = append(s.keyIDs, id)
-	}
-	s.keyIDs = slices.Clip(s.keyIDs)
-	return s
-}
-
-// mayMeet is false if the file cannot meet the keys: each counts only under an id
-// that a signature has.
-func (s *summary) mayMeet(q question) bool {
-	have := 0
-	for _, id := range s.keyIDs {
-		if q.ids[id] {
-			have++
-		}
-	}
-	return s.many || have >= q.keys.Role.Threshold
-}
-
-func (c *signedCache) of(position int) *summary {
-	if position < len(c.summaries) {
-		return c.summaries[position]
-	}
-	return nil
-}
-
-// learn keeps the summary of a record's file.
-func (c *signedCache) learn(position int, m *Metadata) {
-	if c.of(position) == nil {
-		c.set(position, summarize(m))
-	}
-}
-
-func (c *signedCache) set(position int, s *summary) {
-	for len(c.summaries) <= position {
-		c.summaries = append(c.summaries, nil)
-	}
-	c.summaries[position] = s
-}
-
-// judged keeps the summary of a file that may soon be a record's, and that it
-// meets the keys.
-func (c *signedCache) judged(m *Metadata, q question) {
-	if c.pending == nil || len(c.pending) >= maxPending {
-		c.pending = map[Digest]*summary{}
-	}
-	c.pending[m.FileDigest] = summarize(m)
-	c.answer(verdict{m.FileDigest, q.print}, true)
-}
-
-// logged says that a file has become a record's.
-func (c *signedCache) logged(position int, file Digest) {
-	if s := c.pending[file]; s != nil {
-		c.set(position, s)
-		delete(c.pending, file)
-	}
-}
-
-func (c *signedCache) answer(v verdict, meets bool) {
-	if c.verdicts == nil || len(c.verdicts) >= maxVerdicts {
-		c.verdicts = map[verdict]bool{}
-	}
-	c.verdicts[v] = meets
-}
-
-// stands reports whether a release's signers meet the keys and threshold that
-// its role has now. Roots always stand.
-func (r *Repository) stands(position int, q question) (bool, error) {
-	leaf := r.records[position].Leaf
-	if leaf.Role == RoleRoot {
-		return true, nil
-	}
-	if s := r.signed.of(position); s != nil && !s.mayMeet(q) {
-		return false, nil
-	}
-	v := verdict{leaf.Metadata, q.print}
-	if meets, known := r.signed.verdicts[v]; known {
-		return meets, nil
-	}
-	m, err := r.read(position)
-	if err != nil {
-		return false, err
-	}
-	meets := m.Meets(q.keys) == nil
-	r.signed.answer(v, meets)
-	if _, ok := r.files.get(m.FileDigest); meets && !ok {
-		r.keepDelegations(m) // they are likely to be asked for next
-	}
-	return meets, nil
-}
-
-// meets says whether a file meets keys, and remembers it: one snapshot may come
-// beside thousands of files.
-func (r *Repository) meets(m *Metadata, q question) bool {
-	v := verdict{m.FileDigest, q.print}
-	meets, known := r.signed.verdicts[v]
-	if !known {
-		meets = m.Meets(q.keys) == nil
-		r.signed.answer(v, meets)
-	}
-	return meets
 }

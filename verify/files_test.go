@@ -48,12 +48,9 @@ func TestBounded(t *testing.T) {
 		for j := range 100 {
 			m.Signatures = append(m.Signatures, Signature{KeyID: fmt.Sprint(j)})
 		}
-		s.judged(m, question{})
-		if len(s.pending) > maxPending || len(s.verdicts) > maxVerdicts {
-			t.Fatalf("%d summaries and %d verdicts are kept", len(s.pending), len(s.verdicts))
-		}
-		if n := len(s.pending[m.FileDigest].keyIDs); n > maxKeyIDs {
-			t.Fatalf("%d key ids are kept", n)
+		kept := s.file(m)
+		if len(s.pending) > maxPending || len(kept.signatures) > 0 {
+			t.Fatalf("%d summaries are kept, of one file %d signatures", len(s.pending), len(kept.signatures))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -91,6 +92,8 @@ type delegation struct {
 	name string
 	who  who
 	last bool // terminating
+	// paths are patterns, one "*" if empty.
+	paths string
 }
 
 func forgedTargets(version int64, content string, delegations ...delegation) map[string]any {
@@ -102,11 +105,18 @@ func forgedTargets(version int64, content string, delegations ...delegation) map
 		list := []any{}
 		for _, d := range delegations {
 			role := d.who.role(keys)
-			role["name"], role["paths"], role["terminating"] = d.name, []string{"*"}, d.last
+			role["name"], role["paths"], role["terminating"] = d.name, strings.Fields(cmp.Or(d.paths, "*")), d.last
 			list = append(list, role)
 		}
 		m["delegations"] = map[string]any{"keys": keys, "roles": list}
 	}
+	return m
+}
+
+// forgedEmpty lists nothing and delegates to nobody.
+func forgedEmpty(version int64) map[string]any {
+	m := forgedHead("targets", version)
+	m["targets"] = map[string]any{}
 	return m
 }
 

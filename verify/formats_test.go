@@ -241,7 +241,7 @@ func (f formatsFiles) ReadTile(level int, index int64, width int) ([]byte, error
 
 // A formatsExample is the vendor, log and witnesses of the page.
 type formatsExample struct {
-	root, targets, another, snapshot []byte // files
+	root, targets, another, snapshot, snapshot2 []byte // files
 
 	log, logECDSA *proofs.Signer
 	witnesses     []*proofs.Signer
@@ -299,8 +299,12 @@ func newFormatsExample(t *testing.T) formatsExample {
 		"roles":               map[string]any{"root": role, "targets": role, "snapshot": role, "timestamp": role},
 	}))
 	ex.targets = sign(common("targets", map[string]any{"targets": target("firmware 1\n")}))
-	ex.snapshot = sign(common("snapshot", map[string]any{"meta": map[string]any{"targets.json": map[string]any{"version": 1}}}))
 	ex.another = sign(common("targets", map[string]any{"targets": target("firmware 1, for one device only\n")}))
+	snapshot := func(file []byte) []byte {
+		listed := map[string]any{"version": 1, "hashes": map[string]any{"sha256": verify.Sum(file).String()}}
+		return sign(common("snapshot", map[string]any{"meta": map[string]any{"targets.json": listed}}))
+	}
+	ex.snapshot, ex.snapshot2 = snapshot(ex.targets), snapshot(ex.another)
 	return ex
 }
 
@@ -321,7 +325,7 @@ func formatsDigest(t *testing.T, v any) string { return verify.Sum(formatsJSON(t
 func (ex formatsExample) leaves(t *testing.T) [][]byte {
 	t.Helper()
 	blobs := formatsBlobs{}
-	for _, file := range [][]byte{ex.root, ex.targets, ex.another, ex.snapshot} {
+	for _, file := range [][]byte{ex.root, ex.targets, ex.another, ex.snapshot, ex.snapshot2} {
 		blobs[verify.Sum(file)] = file
 	}
 	genesis, err := verify.JudgeGenesis(formatsParse(t, ex.root))
@@ -333,8 +337,8 @@ func (ex formatsExample) leaves(t *testing.T) [][]byte {
 		t.Fatal(err)
 	}
 	leaves := [][]byte{genesis.Leaf.Marshal()}
-	for _, file := range [][]byte{ex.targets, ex.another} {
-		d, err := repo.Judge("targets", formatsParse(t, file), []*verify.Metadata{formatsParse(t, ex.snapshot)})
+	for _, files := range [][2][]byte{{ex.targets, ex.snapshot}, {ex.another, ex.snapshot2}} {
+		d, err := repo.Judge("targets", formatsParse(t, files[0]), []*verify.Metadata{formatsParse(t, files[1])})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,5 @@
 package verify
 
-import "strings"
-
 // maxKeySets is how many of the key sets that a role has had are remembered, the
 // last ones, and maxOldKeys how many keys they have together at most. What is
 // forgotten costs a refusal its better word, nothing else.
@@ -21,7 +19,6 @@ type keyHistory struct {
 // oldSet is a key set of a role, and the last root that gave it to the role.
 type oldSet struct {
 	version int64
-	print   Digest
 	keys    KeySet // its own copy, without the text of the root
 }
 
@@ -43,15 +40,15 @@ func (r *Repository) superseded(role string, m *Metadata) (version int64, err er
 		return 0, nil
 	}
 	sets = sets[:len(sets)-1]
-	signers := m.signersOfAny(sets)
+	signed := m.signedUnder(sets)
 	for i := len(sets) - 1; i >= 0; i-- {
-		have := 0
-		for _, id := range sets[i].keys.Identities() {
-			if signers[id] {
-				have++
+		signers := map[KeyIdentity]bool{}
+		for id, key := range sets[i].keys.keys {
+			if signed[signedUnder{id, key.identity}] {
+				signers[key.identity] = true
 			}
 		}
-		if have > 0 && have >= sets[i].keys.Role.Threshold {
+		if sets[i].keys.metBy(len(signers)) {
 			return sets[i].version, nil
 		}
 	}
@@ -64,15 +61,15 @@ func (h *keyHistory) add(root *Metadata) {
 	}
 	for _, role := range []string{RoleTargets, RoleSnapshot, RoleTimestamp} {
 		keys := root.Root.KeySet(role)
-		sets, print := h.sets[role], keys.Fingerprint()
-		if n := len(sets); n > 0 && sets[n-1].print == print {
+		sets := h.sets[role]
+		if n := len(sets); n > 0 && sets[n-1].keys.print == keys.print {
 			sets[n-1].version = root.Version
 			continue
 		}
-		sets = append(sets, oldSet{root.Version, print, keys.readable()})
+		sets = append(sets, oldSet{root.Version, keys.clone()})
 		total := 0
 		for i := len(sets) - 1; i >= 0; i-- {
-			if total += len(sets[i].keys.Keys); i < len(sets)-1 && (total > maxOldKeys || len(sets)-i > maxKeySets) {
+			if total += len(sets[i].keys.keys); i < len(sets)-1 && (total > maxOldKeys || len(sets)-i > maxKeySets) {
 				sets = append([]oldSet(nil), sets[i+1:]...)
 				break
 			}
@@ -81,53 +78,37 @@ func (h *keyHistory) add(root *Metadata) {
 	}
 }
 
-// readable copies of a key set what can have signed something, so that nothing of
-// the file that it was read from is kept.
-func (ks KeySet) readable() KeySet {
-	own := KeySet{Keys: map[string]*Key{}, Role: Role{Threshold: ks.Role.Threshold}}
-	for _, id := range ks.Role.KeyIDs {
-		key := ks.Keys[id]
-		if key == nil || own.Keys[id] != nil {
-			continue
-		}
-		if _, ok := key.Identity(); ok {
-			id = strings.Clone(id)
-			own.Keys[id] = &Key{ID: id, Type: strings.Clone(key.Type), Scheme: strings.Clone(key.Scheme), Public: strings.Clone(key.Public)}
-			own.Role.KeyIDs = append(own.Role.KeyIDs, id)
-		}
-	}
-	return own
+// signedUnder is a key that signed a file, and the id under which it did.
+type signedUnder struct {
+	id  string
+	key KeyIdentity
 }
 
-// signersOfAny returns the public keys of any of the sets that signed m. It makes
+// signedUnder returns the public keys of any of the sets that signed m. It makes
 // about as many attempts as there are signatures: more are needed only where one id
 // has stood for several keys.
-func (m *Metadata) signersOfAny(sets []oldSet) map[KeyIdentity]bool {
+func (m *Metadata) signedUnder(sets []oldSet) map[signedUnder]bool {
 	msg := &message{bytes: m.Payload}
-	signers := map[KeyIdentity]bool{}
+	signed := map[signedUnder]bool{}
 	const least = 64
 	left := min(max(least, len(m.Signatures)), m.signaturesLookedAt())
 	for _, sig := range m.Signatures {
 		tried := map[KeyIdentity]bool{}
 		for i := len(sets) - 1; i >= 0; i-- {
-			key := sets[i].keys.Keys[sig.KeyID]
-			if key == nil {
-				continue
-			}
-			id, _ := key.Identity()
-			if tried[id] || signers[id] {
+			key := sets[i].keys.keys[sig.KeyID]
+			if key == nil || tried[key.identity] {
 				continue
 			}
 			if left == 0 {
-				return signers
+				return signed
 			}
 			left--
-			tried[id] = true
+			tried[key.identity] = true
 			if key.verify(msg, sig.Sig) {
-				signers[id] = true
+				signed[signedUnder{sig.KeyID, key.identity}] = true
 				break
 			}
 		}
 	}
-	return signers
+	return signed
 }

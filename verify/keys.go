@@ -2,8 +2,10 @@ package verify
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -59,92 +61,173 @@ func (k *Key) Verify(msg, sig []byte) bool {
 	return k.verify(&message{bytes: msg}, sig)
 }
 
+// exclusive reports whether a valid signature of this key is valid under no other
+// key: the public key is part of what is hashed. (Anybody can make another ECDSA
+// or RSA key under which a given signature is valid, too.)
+func (k *Key) exclusive() bool {
+	switch k.verifier.(type) {
+	case ed25519Key, mldsaKey:
+		return true
+	}
+	return false
+}
+
 func (k *Key) verify(msg *message, sig []byte) bool {
 	k.load()
 	return k.verifier != nil && k.verifier.verify(msg, sig)
 }
 
-// KeySet is a role together with the keys that its ids refer to.
+// KeySet is who may sign a role: the keys that can be read, by id, and how many
+// of them must. Nothing else of a role's keys can have signed anything, so nothing
+// else is in it. The zero value is met by nothing. A KeySet does not change.
 type KeySet struct {
-	Keys map[string]*Key
-	Role Role
+	keys       map[string]*Key // readable ones, by id
+	threshold  int
+	unreadable map[string]*Key // the others, by id: nothing but words depends on them
+	print      Digest
+}
+
+// NewKeySet returns the set of a role's keys, which keys lists by id.
+func NewKeySet(keys map[string]*Key, role Role) KeySet {
+	ks := KeySet{keys: make(map[string]*Key, len(role.KeyIDs)), threshold: role.Threshold}
+	for _, id := range role.KeyIDs {
+		key := keys[id]
+		if key == nil {
+			continue
+		}
+		if _, ok := key.Identity(); ok {
+			ks.keys[id] = key
+			continue
+		}
+		if ks.unreadable == nil {
+			ks.unreadable = map[string]*Key{}
+		}
+		ks.unreadable[id] = key
+	}
+	ks.print = ks.fingerprint()
+	return ks
 }
 
 // KeySet returns who may sign a top-level role; its zero value, which nothing
 // meets, for any other.
-func (r *Root) KeySet(role string) KeySet {
-	return KeySet{Keys: r.Keys, Role: r.Roles[role]}
+func (r *Root) KeySet(role string) KeySet { return NewKeySet(r.Keys, r.Roles[role]) }
+
+// Threshold returns how many distinct public keys must sign.
+func (ks KeySet) Threshold() int { return ks.threshold }
+
+// metBy reports whether as many distinct public keys suffice.
+func (ks KeySet) metBy(signers int) bool { return ks.threshold >= 1 && signers >= ks.threshold }
+
+// key returns the key of the role under an id, readable or not; nil if there is none.
+func (ks KeySet) key(id string) *Key {
+	if key := ks.keys[id]; key != nil {
+		return key
+	}
+	return ks.unreadable[id]
 }
 
 // Identities returns the distinct public keys of the set, sorted.
 func (ks KeySet) Identities() []KeyIdentity {
 	ids := map[KeyIdentity]bool{}
-	for _, id := range ks.Role.KeyIDs {
-		if key := ks.Keys[id]; key != nil {
-			if identity, ok := key.Identity(); ok {
-				ids[identity] = true
-			}
-		}
+	for _, key := range ks.keys {
+		ids[key.identity] = true
 	}
 	return sorted(ids)
 }
 
-// Fingerprint returns a digest of everything on which Meets depends: sets with
-// one fingerprint are met by the same files. Key ids are part of it, because a
-// signature counts only under an id that the role lists.
-func (ks KeySet) Fingerprint() Digest {
-	ids := slices.Clone(ks.Role.KeyIDs)
-	slices.Sort(ids)
-	b := strconv.AppendInt(nil, int64(ks.Role.Threshold), 10)
-	for _, id := range slices.Compact(ids) {
-		if key := ks.Keys[id]; key != nil {
-			if identity, ok := key.Identity(); ok {
-				b = strconv.AppendQuote(append(b, ' '), id)
-				b = strconv.AppendQuote(b, key.Scheme) // one RSA key signs in several ways
-				b = append(b, identity[:]...)
-			}
+// IDs returns the ids under which a public key is in the set, sorted.
+func (ks KeySet) IDs(identity KeyIdentity) []string {
+	var ids []string
+	for id, key := range ks.keys {
+		if key.identity == identity {
+			ids = append(ids, id)
 		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Fingerprint returns a digest of everything on which Signers and Meets depend:
+// sets with one fingerprint are met by the same files. Key ids are part of it,
+// because a signature counts only under an id that the role lists.
+func (ks KeySet) Fingerprint() Digest { return ks.print }
+
+func (ks KeySet) fingerprint() Digest {
+	b := strconv.AppendInt(nil, int64(ks.threshold), 10)
+	for _, id := range slices.Sorted(maps.Keys(ks.keys)) {
+		key := ks.keys[id]
+		b = strconv.AppendQuote(append(b, ' '), id)
+		b = strconv.AppendQuote(b, key.Scheme) // one RSA key signs in several ways
+		b = append(b, key.identity[:]...)
 	}
 	return Sum(b)
 }
 
-// Signers returns the distinct public keys of the role that signed the payload,
-// sorted. Only signatures under the role's key ids are looked at that name a key
-// which can be read, and of them the first that cover MaxSigned bytes together. One
-// signature counts for one key: where two keys are made so that the same bytes
-// verify under both, the first in the file has them.
+// clone copies a set without the text of the file that it was read from.
+func (ks KeySet) clone() KeySet {
+	own := KeySet{keys: make(map[string]*Key, len(ks.keys)), threshold: ks.threshold, print: ks.print}
+	for id, key := range ks.keys {
+		id = strings.Clone(id)
+		own.keys[id] = &Key{ID: id, Type: strings.Clone(key.Type), Scheme: strings.Clone(key.Scheme), Public: strings.Clone(key.Public)}
+		own.keys[id].load()
+	}
+	return own
+}
+
+// Signers returns the distinct public keys of the set that signed the payload,
+// sorted. Signatures under the set's key ids are looked at, of them all the first
+// that cover MaxSigned bytes. One signature counts for one key: where two keys are
+// made so that the same bytes verify under both, the first in the file has them.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
+	ids, _ := ks.signers(m.signatures())
+	return ids
+}
+
+// signatures are those of a file, at hand or summarized.
+type signatures struct {
+	count int
+	looks int                        // how many may be looked at
+	keyID func(i int) string         // of signature i
+	first func(i int) int            // the first signature with the bytes of signature i
+	valid func(i int, key *Key) bool // whether key made signature i
+}
+
+func (m *Metadata) signatures() signatures {
 	msg := &message{bytes: m.Payload}
+	return signatures{
+		count: len(m.Signatures),
+		looks: m.signaturesLookedAt(),
+		keyID: func(i int) string { return m.Signatures[i].KeyID },
+		first: m.firstAlike,
+		valid: func(i int, key *Key) bool { return key.verify(msg, m.Signatures[i].Sig) },
+	}
+}
+
+// firstAlike returns the first signature with the bytes of signature i.
+func (m *Metadata) firstAlike(i int) int {
+	return slices.IndexFunc(m.Signatures, func(s Signature) bool { return bytes.Equal(s.Sig, m.Signatures[i].Sig) })
+}
+
+// signers returns which keys of the set have signed, and how many signatures were
+// looked at. It alone decides which signatures count, so that a file and its
+// summary cannot differ.
+func (ks KeySet) signers(s signatures) (ids []KeyIdentity, looked int) {
 	signed := map[KeyIdentity]bool{}
-	used := map[string]bool{} // signatures that count
-	all := m.signaturesLookedAt()
-	for _, sig := range m.Signatures {
-		key := ks.key(sig.KeyID)
+	used := map[int]bool{} // signatures that count
+	for i := 0; i < s.count && looked < s.looks; i++ {
+		key := ks.keys[s.keyID(i)]
 		if key == nil {
 			continue
 		}
-		id, ok := key.Identity()
-		if !ok {
-			continue // costs nothing, so it takes nothing from the others
-		}
-		if all == 0 {
-			break
-		}
-		all--
-		if signed[id] || used[string(sig.Sig)] || !key.verify(msg, sig.Sig) {
+		looked++
+		if signed[key.identity] || !s.valid(i, key) {
 			continue
 		}
-		signed[id], used[string(sig.Sig)] = true, true
+		if first := s.first(i); !used[first] {
+			signed[key.identity], used[first] = true, true
+		}
 	}
-	return sorted(signed)
-}
-
-// key returns the key of the role under an id, nil if there is none.
-func (ks KeySet) key(id string) *Key {
-	if key := ks.Keys[id]; key != nil && slices.Contains(ks.Role.KeyIDs, id) {
-		return key
-	}
-	return nil
+	return sorted(signed), looked
 }
 
 // signaturesLookedAt is how many passes over the payload MaxSigned allows.
@@ -154,7 +237,7 @@ func (m *Metadata) signaturesLookedAt() int { return MaxSigned / max(1, len(m.Pa
 // *ThresholdError.
 func (m *Metadata) Meets(ks KeySet) error {
 	have := len(m.Signers(ks))
-	if ks.Role.Threshold < 1 || have < ks.Role.Threshold {
+	if !ks.metBy(have) {
 		return m.short(ks, have)
 	}
 	return nil

@@ -275,11 +275,11 @@ func TestSigners(t *testing.T) {
 		{"of another payload", "b", []Signature{{"b", b.sign([]byte("other"))}}, 0},
 	} {
 		m := &Metadata{Payload: payload, Signatures: test.sigs}
-		ks := KeySet{Keys: keys, Role: Role{KeyIDs: strings.Split(test.ids, ",")}}
+		role := Role{KeyIDs: strings.Split(test.ids, ",")}
 		if test.ids == "a b" {
-			ks.Role.KeyIDs = []string{"a", "b"}
+			role.KeyIDs = []string{"a", "b"}
 		}
-		got := m.Signers(ks)
+		got := m.Signers(NewKeySet(keys, role))
 		if len(got) != test.counts {
 			t.Errorf("%s: %d signers, want %d", test.why, len(got), test.counts)
 		}
@@ -289,8 +289,8 @@ func TestSigners(t *testing.T) {
 			}
 		}
 		for threshold := range 4 {
-			ks.Role.Threshold = threshold
-			err := m.Meets(ks)
+			role.Threshold = threshold
+			err := m.Meets(NewKeySet(keys, role))
 			if want := threshold >= 1 && threshold <= test.counts; (err == nil) != want {
 				t.Errorf("%s: threshold %d: %v", test.why, threshold, err)
 			}
@@ -312,20 +312,20 @@ func TestKeySets(t *testing.T) {
 		"a": a.key, "a2": {Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: point(t, p256)},
 		"b": b.key, "new": {Type: "new"},
 	}
-	set := func(threshold int, ids ...string) KeySet { return KeySet{keys, Role{ids, threshold}} }
+	set := func(threshold int, ids ...string) KeySet { return NewKeySet(keys, Role{ids, threshold}) }
 	if n := len(set(1, "a", "a2", "b", "b", "new", "gone").Identities()); n != 2 {
 		t.Errorf("%d identities, want 2", n)
 	}
 	base := set(1, "a", "b").Fingerprint()
 	for _, same := range []KeySet{set(1, "b", "a"), set(1, "a", "b", "a", "new", "gone")} {
 		if same.Fingerprint() != base {
-			t.Errorf("%v has another fingerprint", same.Role)
+			t.Errorf("%v has another fingerprint", same)
 		}
 	}
 	// A signature under the id a counts for the first, not for the second.
 	for _, other := range []KeySet{set(2, "a", "b"), set(1, "a"), set(1, "a2", "b"), set(1, "a", "a2", "b")} {
 		if other.Fingerprint() == base {
-			t.Errorf("%v has the same fingerprint", other.Role)
+			t.Errorf("%v has the same fingerprint", other)
 		}
 	}
 }
@@ -335,7 +335,7 @@ func TestKeySets(t *testing.T) {
 func TestFingerprintOfSchemes(t *testing.T) {
 	prints := map[Digest]bool{}
 	for _, id := range []string{"r1", "r1 512", "r1 pkcs1"} {
-		ks := KeySet{Keys: map[string]*Key{"r": pool()[id].key}, Role: Role{KeyIDs: []string{"r"}, Threshold: 1}}
+		ks := NewKeySet(map[string]*Key{"r": pool()[id].key}, Role{KeyIDs: []string{"r"}, Threshold: 1})
 		prints[ks.Fingerprint()] = true
 		m := &Metadata{Payload: []byte("payload"), Signatures: []Signature{{"r", pool()["r1"].sign([]byte("payload"))}}}
 		if err := m.Meets(ks); (err == nil) != (id == "r1") {

@@ -29,6 +29,16 @@ const (
 	Evidence LeafKind = "evidence" // another payload under a version that was released already
 )
 
+// Listing says how the snapshot beside a file listed it.
+type Listing string
+
+// The ways to list a file. A version alone does not tell the files of two roles
+// that share keys apart; a hash does.
+const (
+	ByHash    Listing = "hash"
+	ByVersion Listing = "version"
+)
+
 // MaxLeafSize is the most bytes a leaf may have.
 const MaxLeafSize = 4096
 
@@ -41,7 +51,7 @@ const MaxLeafSize = 4096
 //	version <decimal>
 //	payload sha256:<64 hex>
 //	metadata sha256:<64 hex> <size in bytes>
-//	snapshot sha256:<64 hex> | -
+//	snapshot sha256:<64 hex> hash | sha256:<64 hex> version | -
 //	encoding json | pigweed
 //
 // A leaf of evidence begins "tuflog evidence v1" and has one more line, "reason
@@ -49,13 +59,14 @@ const MaxLeafSize = 4096
 // written as % and two upper-case hex digits. Every leaf has exactly one spelling.
 type Leaf struct {
 	Kind       LeafKind
-	Repository Digest // digest of the genesis root's payload
-	Role       string // as in TUF: "root", "targets", or a delegated name
-	Version    int64  // 1 to MaxVersion
-	Payload    Digest // of the signed bytes
-	Metadata   Digest // of the file as submitted
-	Size       int64  // of that file, in bytes
-	Snapshot   Digest // of the snapshot file that names the role; zero: none
+	Repository Digest  // digest of the genesis root's payload
+	Role       string  // as in TUF: "root", "targets", or a delegated name
+	Version    int64   // 1 to MaxVersion
+	Payload    Digest  // of the signed bytes
+	Metadata   Digest  // of the file as submitted
+	Size       int64   // of that file, in bytes
+	Snapshot   Digest  // of the snapshot file that names the role; zero: none
+	Listed     Listing // how that snapshot lists the file; empty: there is none
 	Encoding   Encoding
 	// Contradicts is, for evidence, the index of the release that has the same
 	// role and version and another payload; otherwise 0.
@@ -86,6 +97,8 @@ func (l Leaf) Marshal() []byte {
 	} else {
 		b = append(b, "sha256:"...)
 		b = hex.AppendEncode(b, l.Snapshot[:])
+		b = append(b, ' ')
+		b = append(b, l.Listed...)
 	}
 	b = append(b, "\nencoding "...)
 	b = append(b, l.Encoding...)
@@ -96,6 +109,13 @@ func (l Leaf) Marshal() []byte {
 		b = append(b, '\n')
 	}
 	return b
+}
+
+// Bound reports whether the payload is bound to its role: the snapshot beside it
+// lists its hash as this role's, or it names its role itself, as roots, snapshots,
+// timestamps and Pigweed files do.
+func (l Leaf) Bound() bool {
+	return l.Listed == ByHash || l.Encoding != JSON || IsTopLevel(l.Role) && l.Role != RoleTargets
 }
 
 // Hash returns the leaf's RFC 6962 leaf hash.
@@ -117,6 +137,10 @@ func (l Leaf) check(size int) error {
 		return fmt.Errorf("leaf: metadata of %d bytes, want 1 to %d", l.Size, MaxFileSize)
 	case l.Encoding != JSON && l.Encoding != Pigweed:
 		return fmt.Errorf("leaf: unknown encoding %q", clip(string(l.Encoding)))
+	case l.Snapshot.IsZero() && l.Listed != "":
+		return fmt.Errorf("leaf: listed by %q without a snapshot", clip(string(l.Listed)))
+	case !l.Snapshot.IsZero() && l.Listed != ByHash && l.Listed != ByVersion:
+		return fmt.Errorf("leaf: listed by %q, want %q or %q", clip(string(l.Listed)), ByHash, ByVersion)
 	case l.Contradicts < 0 || l.Kind == Release && l.Contradicts != 0:
 		return fmt.Errorf("leaf: a %s cannot contradict entry %d", l.Kind, l.Contradicts)
 	}
@@ -146,7 +170,9 @@ func ParseLeaf(b []byte) (Leaf, error) {
 	l.Metadata = p.sha256("metadata ", metadata)
 	l.Size = p.decimal("metadata ", size)
 	if snapshot := p.line("snapshot "); snapshot != "-" {
-		l.Snapshot = p.sha256("snapshot ", snapshot)
+		digest, listed, _ := strings.Cut(snapshot, " ")
+		l.Snapshot = p.sha256("snapshot ", digest)
+		l.Listed = Listing(listed)
 	}
 	l.Encoding = Encoding(p.line("encoding "))
 	if l.Kind == Evidence {
@@ -176,6 +202,12 @@ func (l Leaf) compact() Leaf {
 		l.Kind = Release
 	} else {
 		l.Kind = Evidence
+	}
+	switch l.Listed {
+	case ByHash:
+		l.Listed = ByHash
+	case ByVersion:
+		l.Listed = ByVersion
 	}
 	if l.Encoding == JSON {
 		l.Encoding = JSON

@@ -16,7 +16,7 @@ role targets
 version 14
 payload sha256:9ab1000000000000000000000000000000000000000000000000000000000002
 metadata sha256:9ab1000000000000000000000000000000000000000000000000000000000003 4942
-snapshot sha256:9ab1000000000000000000000000000000000000000000000000000000000004
+snapshot sha256:9ab1000000000000000000000000000000000000000000000000000000000004 hash
 encoding json
 `
 
@@ -26,12 +26,12 @@ func TestLeaf(t *testing.T) {
 	digest := func(last byte) Digest { return Digest{0: 0x9a, 1: 0xb1, 31: last} }
 	release := Leaf{
 		Kind: Release, Repository: digest(1), Role: "targets", Version: 14, Payload: digest(2),
-		Metadata: digest(3), Size: 4942, Snapshot: digest(4), Encoding: JSON,
+		Metadata: digest(3), Size: 4942, Snapshot: digest(4), Listed: ByHash, Encoding: JSON,
 	}
 	evidence := release
 	evidence.Kind, evidence.Contradicts = Evidence, 7
 	alone := release
-	alone.Snapshot, alone.Encoding = Digest{}, Pigweed
+	alone.Snapshot, alone.Listed, alone.Encoding = Digest{}, "", Pigweed
 	odd := release
 	odd.Role = "a/b ö%~_.-Z"
 	for _, test := range []struct {
@@ -40,7 +40,7 @@ func TestLeaf(t *testing.T) {
 	}{
 		{release, releaseText},
 		{evidence, evidenceText},
-		{alone, edit(t, edit(t, releaseText, "sha256:9ab1000000000000000000000000000000000000000000000000000000000004", "-"), "json", "pigweed")},
+		{alone, edit(t, edit(t, releaseText, "sha256:9ab1000000000000000000000000000000000000000000000000000000000004 hash", "-"), "json", "pigweed")},
 		{odd, edit(t, releaseText, "role targets", "role a%2Fb%20%C3%B6%25~_.-Z")},
 	} {
 		if got := string(test.leaf.Marshal()); got != test.text {
@@ -141,7 +141,7 @@ func TestLeafSize(t *testing.T) {
 func TestLeafOfLongName(t *testing.T) {
 	leaf := Leaf{
 		Kind: Evidence, Repository: Sum([]byte("r")), Role: strings.Repeat("x", MaxRoleName), Version: MaxVersion, Payload: Sum([]byte("p")),
-		Metadata: Sum([]byte("m")), Size: MaxFileSize, Snapshot: Sum([]byte("s")), Encoding: Pigweed, Contradicts: math.MaxInt64,
+		Metadata: Sum([]byte("m")), Size: MaxFileSize, Snapshot: Sum([]byte("s")), Listed: ByVersion, Encoding: Pigweed, Contradicts: math.MaxInt64,
 	}
 	for _, role := range []string{leaf.Role, strings.Repeat("ä", MaxRoleName/len("%C3%A4"))} {
 		leaf.Role = role

@@ -150,10 +150,10 @@ func TestMixedKeys(t *testing.T) {
 	b := ed25519TestKey(t)
 	payload := []byte("payload")
 	m := &Metadata{Payload: payload, Signatures: []Signature{{"a", a.sign(payload)}, {"b", b.sign(payload)}, {"c", []byte("x")}}}
-	keys := KeySet{Keys: map[string]*Key{"a": a.key, "b": b.key, "c": {Type: "ml-dsa", Scheme: "ml-dsa-44/9", Public: a.key.Public}}}
+	keys := map[string]*Key{"a": a.key, "b": b.key, "c": {Type: "ml-dsa", Scheme: "ml-dsa-44/9", Public: a.key.Public}}
 	for threshold := 1; threshold <= 3; threshold++ {
-		keys.Role = Role{KeyIDs: []string{"c", "a", "b"}, Threshold: threshold}
-		if err := m.Meets(keys); (err == nil) != (threshold <= 2) {
+		role := Role{KeyIDs: []string{"c", "a", "b"}, Threshold: threshold}
+		if err := m.Meets(NewKeySet(keys, role)); (err == nil) != (threshold <= 2) {
 			t.Errorf("threshold %d: %v", threshold, err)
 		}
 	}
@@ -178,8 +178,8 @@ func TestMLDSAElsewhere(t *testing.T) {
 	if err := timestamp.Meets(keys); err != nil {
 		t.Error(err)
 	}
-	for _, id := range keys.Role.KeyIDs {
-		if n := len(timestamp.Signers(KeySet{Keys: keys.Keys, Role: Role{KeyIDs: []string{id}, Threshold: 1}})); n != 1 {
+	for _, id := range root.Root.Roles[RoleTimestamp].KeyIDs {
+		if n := len(timestamp.Signers(NewKeySet(root.Root.Keys, Role{KeyIDs: []string{id}, Threshold: 1}))); n != 1 {
 			t.Errorf("%s counts %d times", id, n)
 		}
 	}
@@ -188,7 +188,7 @@ func TestMLDSAElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k := keys.Keys["k"+s.scheme[len("ml-dsa-"):len("ml-dsa-44")]]; k.Scheme != s.scheme || !bytes.Equal(k.verifierKey(t), private.PublicKey().Bytes()) {
+		if k := root.Root.Keys["k"+s.scheme[len("ml-dsa-"):len("ml-dsa-44")]]; k.Scheme != s.scheme || !bytes.Equal(k.verifierKey(t), private.PublicKey().Bytes()) {
 			t.Errorf("%s: another key than the seed's", s.scheme)
 		}
 	}

@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
@@ -48,10 +51,13 @@ type refFile struct {
 		Keys        map[string]refKey
 		Roles       map[string]refRole
 		Meta        map[string]refMeta
+		Targets     map[string]json.RawMessage
 		Delegations *struct {
 			Keys  map[string]refKey
 			Roles []struct {
-				Name string
+				Name             string
+				Paths            []string
+				PathHashPrefixes []string `json:"path_hash_prefixes"`
 				refRole
 			}
 			Succinct *struct {
@@ -154,57 +160,125 @@ func (f *refFile) topLevel(role string) refKeys {
 	return refKeys{f.signed.Keys, f.signed.Roles[role]}
 }
 
-// stands: "A release stands while its signers meet the role's present keys and
-// threshold; roots always stand."
+// stands reports whether a release meets a role's keys; roots always do.
 func (r *reference) stands(rec verify.Record, ks refKeys) bool {
 	return rec.Leaf.Kind == verify.Release && (rec.Leaf.Role == "root" || r.meets(r.fileOf(rec), ks))
 }
 
-// current: "a role's current release is the highest that stands".
-func (r *reference) current(role string, ks refKeys) (best verify.Record, ok bool) {
+// current: "of those that meet the place by which the role was reached, all of the
+// highest version".
+func (r *reference) current(role string, ks refKeys) (best []verify.Record) {
+	version := int64(0)
 	for _, rec := range r.records {
-		if rec.Leaf.Role == role && rec.Leaf.Version >= best.Leaf.Version && r.stands(rec, ks) {
-			best, ok = rec, true
+		switch {
+		case rec.Leaf.Role != role || rec.Leaf.Version < version || !r.stands(rec, ks):
+		case rec.Leaf.Version == version:
+			best = append(best, rec)
+		default:
+			version, best = rec.Leaf.Version, []verify.Record{rec}
 		}
 	}
-	return best, ok
+	return best
 }
 
-// keysOf: "the threshold of the first delegation to that name, breadth-first in
-// listed order from the current targets".
-func (r *reference) keysOf(role string) (refKeys, bool) {
-	root := r.currentRoot()
-	if slices.Contains([]string{"root", "targets", "snapshot", "timestamp"}, role) {
-		return root.topLevel(role), true
+// refPlace is a delegation to a role, or root's entry.
+type refPlace struct {
+	role string
+	keys refKeys
+	path func(path string) bool
+}
+
+func refPattern(pattern string) *regexp.Regexp {
+	text := strings.NewReplacer(`\*`, `[^/]*`, `\?`, `[^/]`).Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile(`\A(?s:` + text + `)\z`)
+}
+
+// delegations are the places to which a file delegates.
+func (f *refFile) delegations() (places []refPlace) {
+	d := f.signed.Delegations
+	if d == nil {
+		return nil
 	}
-	found := []string{"targets"}
-	keys := map[string]refKeys{"targets": root.topLevel("targets")}
-	for i := 0; i < len(found); i++ {
-		rec, ok := r.current(found[i], keys[found[i]])
-		if !ok {
-			continue
+	hash := func(path string) string {
+		sum := sha256.Sum256([]byte(path))
+		return hex.EncodeToString(sum[:])
+	}
+	for _, role := range d.Roles {
+		var patterns []*regexp.Regexp
+		for _, p := range role.Paths {
+			patterns = append(patterns, refPattern(p))
 		}
-		d := r.fileOf(rec).signed.Delegations
-		if d == nil {
-			continue
+		places = append(places, refPlace{role: role.Name, keys: refKeys{d.Keys, role.refRole}, path: func(path string) bool {
+			return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(path) }) ||
+				slices.ContainsFunc(role.PathHashPrefixes, func(p string) bool { return strings.HasPrefix(hash(path), p) })
+		}})
+	}
+	if s := d.Succinct; s != nil {
+		for bin := range 1 << s.BitLength {
+			places = append(places, refPlace{
+				role: fmt.Sprintf("%s-%0*x", s.NamePrefix, (s.BitLength+3)/4, bin),
+				keys: refKeys{d.Keys, s.refRole},
+				path: func(path string) bool {
+					leading, _ := strconv.ParseUint(hash(path)[:8], 16, 32)
+					return int(leading>>(32-s.BitLength)) == bin
+				},
+			})
 		}
-		add := func(name string, role refRole) {
-			if _, ok := keys[name]; !ok {
-				keys[name] = refKeys{d.Keys, role}
-				found = append(found, name)
+	}
+	return places
+}
+
+func (f *refFile) coveredBy(p refPlace) bool {
+	for path := range f.signed.Targets {
+		if !p.path(path) {
+			return false
+		}
+	}
+	return true
+}
+
+// walk: "begins at targets and follows the delegations of every current release.
+// Breadth-first, in listed order." With a file only on ways that cover all it
+// lists; with as and extra, extra's delegations count as those of that role.
+func (r *reference) walk(covering *refFile, as string, extra *refFile) []refPlace {
+	places := []refPlace{{role: "targets", keys: r.currentRoot().topLevel("targets")}}
+	type key struct {
+		role, keys string
+	}
+	seen := map[key]bool{}
+	for i := 0; i < len(places); i++ {
+		var sources []*refFile
+		for _, rec := range r.current(places[i].role, places[i].keys) {
+			sources = append(sources, r.fileOf(rec))
+		}
+		if extra != nil && places[i].role == as {
+			sources = append(sources, extra)
+		}
+		for _, f := range sources {
+			for _, p := range f.delegations() {
+				k := key{p.role, fmt.Sprint(p.keys.role, p.keys.keys)}
+				if seen[k] || covering != nil && !covering.coveredBy(p) {
+					continue
+				}
+				seen[k] = true
+				places = append(places, p)
 			}
 		}
-		for _, role := range d.Roles {
-			add(role.Name, role.refRole)
-		}
-		if s := d.Succinct; s != nil {
-			for bin := range 1 << s.BitLength {
-				add(fmt.Sprintf("%s-%0*x", s.NamePrefix, (s.BitLength+3)/4, bin), s.refRole)
-			}
+	}
+	return places
+}
+
+// placesOf are the places of one role.
+func (r *reference) placesOf(role string, covering *refFile) (places []refPlace) {
+	if slices.Contains([]string{"root", "snapshot", "timestamp"}, role) {
+		return []refPlace{{role: role, keys: r.currentRoot().topLevel(role)}}
+	}
+	for _, p := range r.walk(covering, "", nil) {
+		if p.role == role {
+			places = append(places, p)
 		}
 	}
-	ks, ok := keys[role]
-	return ks, ok
+	return places
 }
 
 // verdict is what becomes of a file: refused with a code, logged already at an
@@ -231,70 +305,150 @@ func (r *reference) judge(role string, file []byte, snapshots [][]byte) verdict 
 		return verdict{code: verify.RefusedWrongType}
 	}
 
-	// "A payload already logged for the role returns its index, unless a key of
-	// the role signed that signed none of its logged files, or the file meets the
-	// role's threshold and none of the logged ones does any more [...] A root whose
-	// payload is logged returns its index whatever its signatures."
-	ks, delegated := r.keysOf(role)
-	already := verdict{index: -1}
-	signedBefore, metBefore := map[string]bool{}, false
+	// "Logged payloads of the role: a release returns its index": the last release,
+	// or else what there is.
+	already, released := verdict{index: -1}, []verify.Record{}
 	for _, rec := range r.records {
-		if rec.Leaf.Role == role && rec.Leaf.Payload == payload {
+		if rec.Leaf.Role != role || rec.Leaf.Payload != payload {
+			continue
+		}
+		if rec.Leaf.Kind == verify.Release {
+			released = append(released, rec)
+		}
+		if rec.Leaf.Kind == verify.Release || len(released) == 0 {
 			already = verdict{logged: true, index: rec.Index, leaf: rec.Leaf}
-			metBefore = metBefore || r.meets(r.fileOf(rec), ks)
-			for key := range r.signers(r.fileOf(rec), ks) {
-				signedBefore[key] = true
-			}
 		}
 	}
-	again := !metBefore && r.meets(f, ks)
-	for key := range r.signers(f, ks) {
-		again = again || !signedBefore[key]
-	}
-	if already.logged && (role == "root" || !delegated || !again) {
-		return already
+	refuse := func(code string) verdict {
+		if already.logged {
+			return already
+		}
+		return verdict{code: code}
 	}
 
 	if role == "root" {
-		var parent *refFile
-		for _, rec := range r.records {
-			if rec.Leaf.Role == "root" && rec.Leaf.Kind == verify.Release && rec.Leaf.Version == f.signed.Version-1 {
-				parent = r.fileOf(rec)
-			}
+		if already.logged {
+			return already
 		}
-		switch {
-		case parent == nil:
-			return verdict{code: verify.RefusedNoParent}
-		case !r.meets(f, parent.topLevel("root")) || !r.meets(f, f.topLevel("root")):
-			return verdict{code: verify.RefusedThreshold}
-		}
-		return r.releaseOrEvidence(leaf, ks)
+		return r.judgeRoot(leaf, f)
 	}
-	if !delegated {
-		return verdict{code: verify.RefusedNotDelegated}
+	named := r.placesOf(role, nil)
+	if len(named) == 0 {
+		return refuse(verify.RefusedNotDelegated)
 	}
-	if !r.meets(f, ks) {
-		return verdict{code: r.whyShort(role, f)}
+	fit := func(p refPlace) bool { return !r.meets(f, p.keys) }
+	meets := slices.DeleteFunc(slices.Clone(named), fit)
+	if len(meets) == 0 {
+		return refuse(r.whyShort(role, f))
 	}
+	fits := meets
 	if typ == "targets" {
-		otherRole := false
-		for _, rec := range r.records {
-			otherRole = otherRole || rec.Leaf.Role != role && rec.Leaf.Payload == payload
-		}
-		vouched := false
 		for _, s := range snapshots {
-			if !vouched && r.vouches(r.parse(s), f, role, otherRole) {
-				leaf.Snapshot, vouched = verify.Sum(s), true
+			if listed := r.lists(r.parse(s), f, role); listed != "" && (leaf.Listed == "" || leaf.Listed == verify.ByVersion && listed == verify.ByHash) {
+				leaf.Snapshot, leaf.Listed = verify.Sum(s), listed
 			}
 		}
-		switch {
-		case !vouched && otherRole:
-			return verdict{code: verify.RefusedOtherRole}
-		case !vouched:
-			return verdict{code: verify.RefusedSnapshotNeeded}
+		if leaf.Listed == "" {
+			return refuse(verify.RefusedSnapshotNeeded)
+		}
+		if leaf.Listed == verify.ByVersion {
+			fits = slices.DeleteFunc(r.placesOf(role, f), fit)
 		}
 	}
-	return r.releaseOrEvidence(leaf, ks)
+	if len(fits) == 0 {
+		return refuse(verify.RefusedNotCovered)
+	}
+	if len(released) > 0 && !r.again(leaf, f, released, fits) {
+		return already
+	}
+
+	// "If a bound rival stands at any place whose threshold the file meets."
+	for _, rec := range r.rivals(leaf) {
+		for _, p := range meets {
+			if !rec.Leaf.Bound() || !r.stands(rec, p.keys) {
+				continue
+			}
+			if leaf.Bound() && len(released) == 0 {
+				return r.contradiction(leaf, rec)
+			}
+			return refuse(verify.RefusedSecondPayload)
+		}
+	}
+	// "Otherwise it is a release if at some place that it fits every rival is
+	// explained."
+	for _, p := range fits {
+		if !slices.ContainsFunc(r.rivals(leaf), func(rec verify.Record) bool { return r.stands(rec, p.keys) && !r.explained(rec, f) }) {
+			return verdict{leaf: leaf}
+		}
+	}
+	return refuse(verify.RefusedSecondPayload)
+}
+
+func (r *reference) judgeRoot(leaf verify.Leaf, f *refFile) verdict {
+	var parent *refFile
+	for _, rec := range r.records {
+		if rec.Leaf.Role == "root" && rec.Leaf.Kind == verify.Release && rec.Leaf.Version == f.signed.Version-1 {
+			parent = r.fileOf(rec)
+		}
+	}
+	switch {
+	case parent == nil:
+		return verdict{code: verify.RefusedNoParent}
+	case !r.meets(f, parent.topLevel("root")) || !r.meets(f, f.topLevel("root")):
+		return verdict{code: verify.RefusedThreshold}
+	}
+	for _, rec := range r.rivals(leaf) {
+		return r.contradiction(leaf, rec)
+	}
+	return verdict{leaf: leaf}
+}
+
+// again: "unless it is signed again, or is bound now and was not in any release".
+func (r *reference) again(leaf verify.Leaf, f *refFile, released []verify.Record, fits []refPlace) bool {
+	if leaf.Bound() && !slices.ContainsFunc(released, func(rec verify.Record) bool { return rec.Leaf.Bound() }) {
+		return true
+	}
+	for _, p := range fits {
+		before, stood := map[string]bool{}, false
+		for _, rec := range released {
+			stood = stood || r.meets(r.fileOf(rec), p.keys)
+			for key := range r.signers(r.fileOf(rec), p.keys) {
+				before[key] = true
+			}
+		}
+		for key := range r.signers(f, p.keys) {
+			if !before[key] || !stood {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rivals: "releases of its role and version with another payload".
+func (r *reference) rivals(leaf verify.Leaf) (rivals []verify.Record) {
+	for _, rec := range r.records {
+		if rec.Leaf.Kind == verify.Release && rec.Leaf.Role == leaf.Role && rec.Leaf.Version == leaf.Version && rec.Leaf.Payload != leaf.Payload {
+			rivals = append(rivals, rec)
+		}
+	}
+	return rivals
+}
+
+// explained: "it is not bound and is released as another role's too, or fits a
+// place of another role (targets included), what the judged file itself delegates
+// being counted".
+func (r *reference) explained(rival verify.Record, judged *refFile) bool {
+	if rival.Leaf.Bound() {
+		return false
+	}
+	for _, rec := range r.records {
+		if rec.Leaf.Kind == verify.Release && rec.Leaf.Role != rival.Leaf.Role && rec.Leaf.Payload == rival.Leaf.Payload {
+			return true
+		}
+	}
+	f := r.fileOf(rival)
+	return slices.ContainsFunc(r.walk(f, rival.Leaf.Role, judged), func(p refPlace) bool { return p.role != rival.Leaf.Role && r.meets(f, p.keys) })
 }
 
 // whyShort: "Files signed only by superseded keys are refused." They have a word
@@ -308,36 +462,33 @@ func (r *reference) whyShort(role string, f *refFile) string {
 	return verify.RefusedThreshold
 }
 
-// vouches: "a snapshot that meets the current root's threshold and lists
-// ROLE.json at this version, with hash and length where given"; "A payload logged
-// under another role is refused, unless the snapshot beside it lists its hash as
-// this role's".
-func (r *reference) vouches(s, f *refFile, role string, needsHash bool) bool {
+// lists: "a snapshot that meets the current root's threshold and lists the role at
+// this version, with length and hash where given".
+func (r *reference) lists(s, f *refFile, role string) verify.Listing {
 	listed, ok := s.signed.Meta[role+".json"]
 	if s.signed.Type != "snapshot" || !ok || !r.meets(s, r.currentRoot().topLevel("snapshot")) {
-		return false
+		return ""
 	}
-	if listed.Version != f.signed.Version || listed.Length != nil && *listed.Length != int64(len(f.file)) || listed.Hashes == nil && needsHash {
-		return false
+	if listed.Version != f.signed.Version || listed.Length != nil && *listed.Length != int64(len(f.file)) {
+		return ""
 	}
 	sum := sha256.Sum256(f.file)
-	return listed.Hashes == nil || listed.Hashes["sha256"] == hex.EncodeToString(sum[:])
+	switch {
+	case listed.Hashes == nil:
+		return verify.ByVersion
+	case listed.Hashes["sha256"] == hex.EncodeToString(sum[:]):
+		return verify.ByHash
+	}
+	return ""
 }
 
-// releaseOrEvidence: "If another payload of that version stands, it is evidence,
-// once per role and version (later ones return that index)."
-func (r *reference) releaseOrEvidence(leaf verify.Leaf, ks refKeys) verdict {
+// contradiction: "evidence, once per role and version".
+func (r *reference) contradiction(leaf verify.Leaf, rival verify.Record) verdict {
 	for _, rec := range r.records {
-		if rec.Leaf.Role != leaf.Role || rec.Leaf.Version != leaf.Version || rec.Leaf.Payload == leaf.Payload || !r.stands(rec, ks) {
-			continue
+		if rec.Leaf.Kind == verify.Evidence && rec.Leaf.Role == leaf.Role && rec.Leaf.Version == leaf.Version {
+			return verdict{logged: true, index: rec.Index, leaf: rec.Leaf}
 		}
-		for _, evidence := range r.records {
-			if evidence.Leaf.Kind == verify.Evidence && evidence.Leaf.Role == leaf.Role && evidence.Leaf.Version == leaf.Version {
-				return verdict{logged: true, index: evidence.Index, leaf: evidence.Leaf}
-			}
-		}
-		leaf.Kind, leaf.Contradicts = verify.Evidence, rec.Index
-		break
 	}
+	leaf.Kind, leaf.Contradicts = verify.Evidence, rival.Index
 	return verdict{leaf: leaf}
 }

@@ -89,6 +89,7 @@ func longHistory(t testing.TB, n int) *world {
 		leaf := verify.Leaf{
 			Kind: verify.Release, Repository: w.repo.ID(), Role: "targets", Version: version, Payload: m.PayloadDigest,
 			Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+			Snapshot: m.FileDigest, Listed: verify.ByHash,
 		}
 		if err := w.repo.Apply(w.next, leaf); err != nil {
 			t.Fatal(err)
@@ -212,6 +213,7 @@ func BenchmarkJudgeBins(b *testing.B) {
 		leaf := verify.Leaf{
 			Kind: verify.Release, Repository: w.repo.ID(), Role: fmt.Sprintf("bin-%04x", i), Version: 1, Payload: m.PayloadDigest,
 			Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+			Snapshot: m.FileDigest, Listed: verify.ByHash,
 		}
 		if err := w.repo.Apply(w.next, leaf); err != nil {
 			b.Fatal(err)

@@ -14,7 +14,7 @@ func (w *world) content(by who, version int64, content string, delegations ...de
 	return w.targets(by, version, content, delegations...)
 }
 
-func ruleFirstDelegation(t *testing.T) {
+func ruleWalk(t *testing.T) {
 	t.Run("dependents wait", func(t *testing.T) {
 		w := newWorld(t, usual)
 		b := w.content("q1", 1, "b")
@@ -26,58 +26,67 @@ func ruleFirstDelegation(t *testing.T) {
 		w.isCurrent(at, "b")
 	})
 	t.Run("two parents", func(t *testing.T) {
-		// targets -> a, b; a -> c by c1; b -> c by c2. Breadth-first, a comes first.
+		// targets -> a, b; a -> c by c1; b -> c by c2. Both are places of c.
 		w := newWorld(t, usual)
 		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "b", who: "q1"}))
 		w.released("b", w.content("q1", 1, "b", delegation{name: "c", who: "c2"}))
 		second := w.released("c", w.content("c2", 1, "c")) // a has not spoken yet
 		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
-		w.isCurrent(-1, "c")
-		w.refused(verify.RefusedThreshold, "c", w.content("c2", 2, "c"))
-		first := w.released("c", w.content("c1", 1, "other")) // version 1 no longer stands
-		w.isCurrent(first, "c")
+		w.isCurrent(second, "c")
+		first := w.released("c", w.content("c1", 1, "other")) // at a's place nothing stands
+		w.isCurrent(first, "c")                               // breadth-first, a comes first
+		w.evidence(second, "c", w.content("c1 c2", 1, "third"))
+		w.refused(verify.RefusedThreshold, "c", w.content("a1", 2, "c"))
 		// The order changes, then the first parent goes.
 		w.released("targets", w.targets("t1", 2, "x", delegation{name: "b", who: "q1"}, delegation{name: "a", who: "a1"}))
 		w.isCurrent(second, "c")
+		w.released("c", w.content("c2", 2, "c"))
 		w.released("targets", w.targets("t1", 3, "x", delegation{name: "a", who: "a1"}))
 		w.isCurrent(first, "c")
 	})
-	t.Run("nearer wins", func(t *testing.T) {
+	t.Run("near and far", func(t *testing.T) {
 		// c is delegated by a, which comes first, and further down the list by targets.
 		w := newWorld(t, usual)
 		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "c", who: "c2"}))
 		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
-		w.refused(verify.RefusedThreshold, "c", w.content("c1", 1, "c"))
-		w.released("c", w.content("c2", 1, "c"))
+		far := w.released("c", w.content("c1", 1, "far"))
+		near := w.released("c", w.content("c2", 1, "near"))
+		w.isCurrent(near, "c")
+		w.released("targets", w.targets("t1", 2, "x", delegation{name: "a", who: "a1"}))
+		w.isCurrent(far, "c")
 	})
 	t.Run("terminating", func(t *testing.T) {
 		// Whether a search for a target goes on has nothing to do with who may sign.
 		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{"a", "a1", true}, delegation{"b", "q1", false}))
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1", last: true}, delegation{name: "b", who: "q1"}))
 		w.released("a", w.content("a1", 1, "a"))
 		w.released("b", w.content("q1", 1, "b"))
 	})
 	t.Run("cycle", func(t *testing.T) {
-		// a -> b -> a, by other keys: targets' delegation to a is the first.
+		// a -> b -> a, by other keys: the walk ends.
 		w := newWorld(t, usual)
 		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
 		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
 		w.released("b", w.content("q1", 1, "b", delegation{name: "a", who: "a2"}, delegation{name: "b", who: "q2"}))
-		w.refused(verify.RefusedThreshold, "a", w.content("a2", 2, "a"))
-		w.refused(verify.RefusedThreshold, "b", w.content("q2", 2, "b"))
-		w.refused(verify.RefusedNotDelegated, "c", w.content("c1", 1, "c")) // the search ends
-		w.released("b", w.content("q1", 2, "b"))
+		w.refused(verify.RefusedThreshold, "a", w.content("q2", 2, "a"))
+		w.refused(verify.RefusedNotDelegated, "c", w.content("c1", 1, "c"))
+		other := w.released("a", w.content("a2", 2, "a2"))
+		w.released("b", w.content("q2", 2, "b"))
+		w.isCurrent(other-1, "b")
+		w.released("b", w.content("q1", 2, "other"))
 		// Cut off from targets, the circle holds nobody up.
 		w.released("targets", w.targets("t1", 2, "x"))
-		w.refused(verify.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
+		w.refused(verify.RefusedNotDelegated, "a", w.content("a1", 3, "a"))
 		w.refused(verify.RefusedNotDelegated, "b", w.content("q1", 3, "b"))
 	})
 	t.Run("to itself", func(t *testing.T) {
 		w := newWorld(t, usual)
 		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
 		w.released("a", w.content("a1", 1, "a", delegation{name: "a", who: "a2"}))
-		w.refused(verify.RefusedThreshold, "a", w.content("a2", 2, "a"))
-		w.released("a", w.content("a1", 2, "a"))
+		w.released("a", w.content("a2", 2, "a"))
+		at := w.released("a", w.content("a1", 2, "other"))
+		w.isCurrent(at, "a")
+		w.refused(verify.RefusedThreshold, "a", w.content("a2", 3, "a")) // what a 1 delegated is past
 	})
 	t.Run("removed and put back", func(t *testing.T) {
 		w := newWorld(t, usual)
@@ -137,8 +146,10 @@ func ruleBins(t *testing.T) {
 	w.released("below", w.content("a1", 1, "below"))
 	// Bins are in order: bin-0001 comes before bin-3fff.
 	w.released("bin-0001", w.content("k1 k2", 1, "1", delegation{name: "below", who: "a2"}))
-	w.refused(verify.RefusedThreshold, "below", w.content("a1", 2, "below"))
-	w.released("below", w.content("a2", 2, "below"))
+	at := w.released("below", w.content("a2", 1, "other"))
+	w.isCurrent(at, "below")
+	w.released("below", w.content("a1", 2, "below"))
+	w.isCurrent(at, "below")
 }
 
 func ruleManyDelegations(t *testing.T) {
@@ -178,7 +189,7 @@ func rulePassingOff(t *testing.T) {
 	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file, w.besidePlain("a", file))
 	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file)
 	w.mustRelease("a", file, w.beside("a", file))
-	w.mustBeRefused(verify.RefusedOtherRole, "b", file, w.beside("a", file))
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "b", file, w.beside("a", file))
 
 	// Another repository with the same keys, and one that delegates to them.
 	other := newWorld(t, topLevel{"r2 r1", "t1", "s1", "x1"})
@@ -196,38 +207,107 @@ func rulePassingOff(t *testing.T) {
 	}
 }
 
-func ruleOtherRole(t *testing.T) {
+func ruleSharedPayload(t *testing.T) {
 	bins := func(t *testing.T) (*world, []byte, int64) {
 		w := newWorld(t, usual)
 		w.released("targets", forge(t, forgedBins(1, "bin", 1, "k1"), "t1"))
-		empty := w.content("k1", 1, "")
-		return w, empty, w.released("bin-0", empty)
+		empty := forge(t, forgedEmpty(1), "k1")
+		return w, empty, w.mustRelease("bin-0", empty, w.besidePlain("bin-0", empty))
 	}
+	// Empty bins that are released together share their payload.
 	w, empty, first := bins(t)
-	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty)
-	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty, w.besidePlain("bin-1", empty))
-	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", empty, w.beside("bin-0", empty))
-	second := w.released("bin-1", empty)
-	w.logged(first, "bin-0", empty)
-	w.logged(second, "bin-1", empty)
-	// One of several snapshots is enough, wherever it is.
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "bin-1", empty)
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "bin-1", empty, w.beside("bin-0", empty))
+	second := w.mustRelease("bin-1", empty, w.besidePlain("bin-1", empty))
+	w.logged(second+1, "bin-1", func() []byte { // bound now, and it was not
+		w.released("bin-1", empty)
+		return empty
+	}())
+	w.mustBeLogged(first, "bin-0", empty, w.besidePlain("bin-0", empty))
+
+	// One passed off as another's gives way to that one's own.
 	w, empty, _ = bins(t)
-	vouches := w.beside("bin-1", empty)
-	d, err := w.submit("bin-1", empty, w.besidePlain("bin-1", empty), vouches)
-	if err != nil || d.Leaf.Snapshot != verify.Sum(vouches) {
-		t.Errorf("%+v, %v; want it released with the snapshot that lists its hash", d, err)
+	own := w.content("k1", 1, "own")
+	w.mustBeRefused(verify.RefusedNotCovered, "bin-1", own, w.besidePlain("bin-1", own)) // the path is bin-0's
+	at := w.mustRelease("bin-0", own, w.besidePlain("bin-0", own))
+	third := w.content("k1", 1, "third")
+	w.mustBeRefused(verify.RefusedSecondPayload, "bin-0", third, w.besidePlain("bin-0", third)) // own is nobody else's
+	w.mustBeRefused(verify.RefusedSecondPayload, "bin-0", third, w.beside("bin-0", third))
+	w.mustBeLogged(at, "bin-0", own, w.besidePlain("bin-0", own))
+
+	// In a new repository what targets itself delegates says whose a file is.
+	w = newWorld(t, usual)
+	bin := forge(t, forgedEmpty(1), "t1")
+	wrong := w.mustRelease("targets", bin, w.besidePlain("targets", bin))
+	right := w.targets("t1", 1, "x", delegation{name: "a", who: "t1", paths: "bin/*"})
+	at = w.mustRelease("targets", right, w.besidePlain("targets", right))
+	w.mustBeRefused(verify.RefusedSecondPayload, "targets", w.targets("t1", 1, "y"), w.besidePlain("targets", w.targets("t1", 1, "y")))
+	w.mustRelease("a", bin, w.besidePlain("a", bin))
+	w.isCurrent(at, "targets")
+	w.mustBeLogged(wrong, "targets", bin, w.besidePlain("targets", bin))
+
+	// Where each role has its own keys a second payload is refused, and no evidence
+	// unless the snapshot's keys said of both whose they are.
+	w = newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+	one, two := w.content("a1", 1, "one"), w.content("a1", 1, "two")
+	at = w.mustRelease("a", one, w.besidePlain("a", one))
+	w.mustBeRefused(verify.RefusedSecondPayload, "a", two, w.besidePlain("a", two))
+	w.mustBeRefused(verify.RefusedSecondPayload, "a", two, w.beside("a", two))
+	bound := w.mustRelease("a", one, w.beside("a", one))
+	w.mustBeRefused(verify.RefusedSecondPayload, "a", two, w.besidePlain("a", two))
+	w.mustBeLogged(bound, "a", one, w.besidePlain("a", one))
+	w.mustBeEvidence(bound, "a", two, w.beside("a", two))
+	w.isCurrent(bound, "a")
+	if at >= bound {
+		t.Errorf("the bound release, %d, does not come after the other, %d", bound, at)
 	}
-	// Signing again is under the same rule, for either role.
-	w.released("targets", forge(t, forgedBins(2, "bin", 1, "k2"), "t1"))
-	again := w.content("k2", 1, "")
-	for _, role := range []string{"bin-0", "bin-1"} {
-		w.mustBeRefused(verify.RefusedOtherRole, role, again, w.besidePlain(role, again))
-		w.released(role, again)
+}
+
+func ruleCovered(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x",
+		delegation{name: "a", who: "k1", paths: "other/*"}, delegation{name: "b", who: "k1", paths: "fi?e"}, delegation{name: "c", who: "q1", paths: "*"}))
+	file := w.content("k1", 1, "1")
+	w.mustBeRefused(verify.RefusedNotCovered, "a", file, w.besidePlain("a", file))
+	w.mustRelease("b", file, w.besidePlain("b", file))
+	w.mustRelease("a", file, w.beside("a", file)) // the vendor may list what no client will find
+	// Every delegation on the way must cover it, and one way is enough.
+	w.released("a", w.content("k1", 2, "2", delegation{name: "d", who: "d1", paths: "*"}))
+	deep := w.content("d1", 1, "deep")
+	w.mustBeRefused(verify.RefusedNotCovered, "d", deep, w.besidePlain("d", deep))
+	w.released("c", w.content("q1", 1, "c", delegation{name: "d", who: "d1", paths: "f*"}))
+	w.mustRelease("d", deep, w.besidePlain("d", deep))
+}
+
+// More places of a name than count do not hide those whose way covers the file.
+func ruleManyPlaces(t *testing.T) {
+	w := newWorld(t, usual)
+	var many []delegation
+	for i := range verify.MaxPlaces {
+		many = append(many, delegation{name: fmt.Sprint("m", i), who: "m1", paths: "m/*"})
 	}
-	// What is logged as evidence is logged, too.
-	w, _, first = bins(t)
-	taken := w.content("k1", 1, "second payload")
-	w.evidence(first, "bin-0", taken)
-	w.mustBeRefused(verify.RefusedOtherRole, "bin-1", taken, w.besidePlain("bin-1", taken))
-	w.released("bin-1", taken)
+	w.released("targets", w.targets("t1", 1, "x", append(many, delegation{name: "c", who: "q1"})...))
+	for i, d := range many {
+		w.released(d.name, w.content("m1", 1, d.name, delegation{name: "b", who: who(fmt.Sprint("k", i))}))
+	}
+	w.released("c", w.content("q1", 1, "c", delegation{name: "b", who: "a1"}))
+	w.released("b", w.content("a1", 1, "b"))
+	w.released("b", w.content("k0", 1, "k0"))
+	w.refused(verify.RefusedThreshold, "b", w.content("k63", 1, "k63")) // one too many
+}
+
+func ruleManyPayloads(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "k1"}, delegation{name: "b", who: "k1"}))
+	for i := range verify.MaxUnbound {
+		file := w.content("k1", 1, fmt.Sprint(i))
+		w.mustRelease("a", file, w.besidePlain("a", file))
+	}
+	file := w.content("k1", 1, "one more")
+	w.mustBeRefused(verify.RefusedSecondPayload, "a", file, w.besidePlain("a", file))
+	empty := forge(t, forgedEmpty(1), "k1")
+	w.mustRelease("a", empty, w.besidePlain("a", empty))
+	at := w.released("a", file) // a bound one has room
+	w.evidence(at, "a", w.content("k1", 1, "and another"))
 }

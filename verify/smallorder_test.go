@@ -120,7 +120,7 @@ func TestSmallOrder(t *testing.T) {
 					}
 					forged++
 					m.Signatures = []Signature{{"small", sig}}
-					ks := KeySet{Keys: map[string]*Key{"small": key}, Role: Role{KeyIDs: []string{"small"}, Threshold: 1}}
+					ks := NewKeySet(map[string]*Key{"small": key}, Role{KeyIDs: []string{"small"}, Threshold: 1})
 					if key.Verify(m.Payload, sig) || len(m.Signers(ks)) > 0 || m.Meets(ks) == nil {
 						t.Errorf("%x: the signature %x of nobody counts", encoded, sig)
 					}

@@ -34,7 +34,7 @@ type UncheckedKeys struct {
 
 // short says what m lacks, of which have keys of the role signed the payload.
 func (m *Metadata) short(ks KeySet, have int) *ThresholdError {
-	e := &ThresholdError{Have: have, Want: max(1, ks.Role.Threshold)}
+	e := &ThresholdError{Have: have, Want: max(1, ks.threshold)}
 	kinds := map[UncheckedKeys]int{}
 	// unchecked notes a key that checks nothing, and reports whether it is one.
 	unchecked := func(key *Key) bool {

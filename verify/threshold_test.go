@@ -49,7 +49,7 @@ func TestThresholdError(t *testing.T) {
 				m.Signatures = append(m.Signatures, Signature{id, []byte("sig")})
 			}
 		}
-		err := m.Meets(KeySet{Keys: keys, Role: Role{KeyIDs: strings.Fields(test.ids), Threshold: test.threshold}})
+		err := m.Meets(NewKeySet(keys, Role{KeyIDs: strings.Fields(test.ids), Threshold: test.threshold}))
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s signed for %s: %v\nwant %s", test.signed, test.ids, err, test.want)
 		}
@@ -77,16 +77,14 @@ func TestSignatureNotHex(t *testing.T) {
 	if len(m.Signatures) != 1 || len(m.NotHex) != 1 || m.NotHex[0] != "i" {
 		t.Errorf("signatures %v, not hexadecimal %v", m.Signatures, m.NotHex)
 	}
-	ks := KeySet{
-		Keys: map[string]*Key{"a": good.key, "i": {Type: "sigstore-oidc", Scheme: "Fulcio"}},
-		Role: Role{KeyIDs: []string{"i", "a"}, Threshold: 1},
-	}
-	if err := m.Meets(ks); err != nil {
+	keys := map[string]*Key{"a": good.key, "i": {Type: "sigstore-oidc", Scheme: "Fulcio"}}
+	role := Role{KeyIDs: []string{"i", "a"}, Threshold: 1}
+	if err := m.Meets(NewKeySet(keys, role)); err != nil {
 		t.Error(err)
 	}
-	ks.Role.Threshold = 2
+	role.Threshold = 2
 	var short *ThresholdError
-	if err := m.Meets(ks); !errors.As(err, &short) || short.Have != 1 || len(short.Unchecked) != 1 || short.Unchecked[0] != (UncheckedKeys{Type: "sigstore-oidc", Scheme: "Fulcio", Keys: 1}) {
+	if err := m.Meets(NewKeySet(keys, role)); !errors.As(err, &short) || short.Have != 1 || len(short.Unchecked) != 1 || short.Unchecked[0] != (UncheckedKeys{Type: "sigstore-oidc", Scheme: "Fulcio", Keys: 1}) {
 		t.Errorf("got %v", err)
 	}
 }

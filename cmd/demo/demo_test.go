@@ -59,7 +59,7 @@ func TestDemoOnce(t *testing.T) {
 func checkTranscript(t *testing.T, out string) {
 	t.Helper()
 	for _, refusal := range []verify.Code{verify.CodeNotLogged, verify.CodeQuorumShort, verify.CodeEvidence,
-		verify.CodeWrongRepository, verify.CodeBadProof, verify.CodeRollback, api.CodeSnapshotNeeded, api.CodeOtherRole} {
+		verify.CodeWrongRepository, verify.CodeBadProof, verify.CodeRollback, api.CodeSnapshotNeeded} {
 		if n := strings.Count(out, "REFUSED "+string(refusal)+":"); n != 1 {
 			t.Errorf("the transcript names the refusal %s %d times, want once", refusal, n)
 		}

@@ -20,6 +20,7 @@ type leafFields struct {
 	Metadata    string `json:"metadata"`
 	Size        int64  `json:"size"`
 	Snapshot    string `json:"snapshot"`
+	Listed      string `json:"listed"`
 	Encoding    string `json:"encoding"`
 	Contradicts *int64 `json:"contradicts"`
 }
@@ -34,8 +35,8 @@ func (l leafFields) line() string {
 	if snapshot == "" {
 		snapshot = "-"
 	}
-	return fmt.Sprintf("%d %s %s %q %d %s %s %d %s %s %s", l.Index, l.Kind, l.Repository, l.Role, l.Version,
-		l.Payload, l.Metadata, l.Size, snapshot, l.Encoding, contradicts)
+	return fmt.Sprintf("%d %s %s %q %d %s %s %d %s %s %s %s", l.Index, l.Kind, l.Repository, l.Role, l.Version,
+		l.Payload, l.Metadata, l.Size, snapshot, l.Listed, l.Encoding, contradicts)
 }
 
 // importHistories logs real histories, has an auditor replay the log and compares
@@ -91,7 +92,7 @@ func (w *world) serverLeaves(ctx context.Context) ([]leafFields, error) {
 		for _, l := range repo.Leaves {
 			leaves = append(leaves, leafFields{
 				Index: l.Index, Kind: l.Kind, Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
-				Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Encoding: l.Encoding, Contradicts: l.Contradicts,
+				Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: l.Listed, Encoding: l.Encoding, Contradicts: l.Contradicts,
 			})
 		}
 	}

@@ -119,7 +119,8 @@ const (
 	CodeNoParent       = verify.RefusedNoParent       // a root for which the root before it is not logged
 	CodeSnapshotNeeded = verify.RefusedSnapshotNeeded // no valid snapshot beside it lists it
 	CodeNotDelegated   = verify.RefusedNotDelegated   // nobody delegates to its role
-	CodeOtherRole      = verify.RefusedOtherRole      // its payload is logged under another role
+	CodeNotCovered     = verify.RefusedNotCovered     // it lists paths that are not delegated to its role
+	CodeSecondPayload  = verify.RefusedSecondPayload  // another payload of its version stands, and not both are bound by a hash
 	CodeWrongType      = verify.RefusedWrongType      // its _type does not fit its role
 	CodeEncoding       = verify.RefusedEncoding       // not the repository's encoding
 	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty, too long or has a NUL, or its file's name makes no sense
@@ -219,6 +220,7 @@ type Leaf struct {
 	Metadata    string `json:"metadata"` // a blob
 	Size        int64  `json:"size"`     // bytes of that blob
 	Snapshot    string `json:"snapshot,omitempty"`
+	Listed      string `json:"listed,omitempty"` // how the snapshot lists it: hash or version
 	Encoding    string `json:"encoding"`
 	Contradicts *int64 `json:"contradicts,omitempty"` // evidence only: index of the release
 }

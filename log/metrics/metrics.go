@@ -102,7 +102,7 @@ func (m *Metrics) Request(method, pattern string, status int, took time.Duration
 // codes are the reasons for a refusal.
 var codes = []string{
 	"", api.CodeMalformed, api.CodeThreshold, api.CodeSuperseded, api.CodeNoParent, api.CodeSnapshotNeeded, api.CodeNotDelegated,
-	api.CodeOtherRole, api.CodeWrongType, api.CodeEncoding, api.CodeRoleName, api.CodeNotLoggedRole, api.CodeUnknownRepo,
+	api.CodeNotCovered, api.CodeSecondPayload, api.CodeWrongType, api.CodeEncoding, api.CodeRoleName, api.CodeNotLoggedRole, api.CodeUnknownRepo,
 }
 
 // Verdict implements log.Observer.

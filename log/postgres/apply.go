@@ -90,7 +90,7 @@ type applier struct {
 	}
 	leaf struct {
 		index, role, version, size, base []int64
-		kind                             []string
+		kind, listed                     []string
 		payload, metadata, snapshot      [][]byte
 		contradicts                      []*int64
 	}
@@ -278,7 +278,7 @@ func (a *applier) apply(l log.StateLeaf) error {
 	}
 	c := &a.leaf
 	c.index, c.role, c.version, c.size, c.base = append(c.index, l.Index), append(c.role, r.Number), append(c.version, l.Leaf.Version), append(c.size, l.Leaf.Size), append(c.base, r.Base)
-	c.kind = append(c.kind, string(l.Leaf.Kind))
+	c.kind, c.listed = append(c.kind, string(l.Leaf.Kind)), append(c.listed, string(l.Leaf.Listed))
 	c.payload, c.metadata, c.snapshot = append(c.payload, l.Leaf.Payload[:]), append(c.metadata, l.Leaf.Metadata[:]), append(c.snapshot, snapshot)
 	c.contradicts = append(c.contradicts, contradicts)
 	return nil
@@ -355,8 +355,8 @@ func (a *applier) write(edge []byte) error {
 		a.counts.repository, a.counts.releases, a.counts.evidence)
 	c := &a.leaf
 	queue(len(c.index), `INSERT INTO state.leaves SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[],
-		$6::bytea[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[])`,
-		c.index, c.kind, c.role, c.version, c.payload, c.metadata, c.size, c.snapshot, c.contradicts, c.base)
+		$6::bytea[], $7::bigint[], $8::bytea[], $9::text[], $10::bigint[], $11::bigint[])`,
+		c.index, c.kind, c.role, c.version, c.payload, c.metadata, c.size, c.snapshot, c.listed, c.contradicts, c.base)
 	if len(a.roots.leaf) > 0 {
 		b.Queue(a.in("INSERT INTO state.roots SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT DO NOTHING"), a.roots.payload, a.roots.leaf)
 	}

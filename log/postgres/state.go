@@ -75,7 +75,7 @@ func parseEdge(text []byte) (*proofs.Edge, error) {
 }
 
 const (
-	leafColumns = `l.idx, l.kind, r.id, n.name, l.version, l.payload, l.metadata, l.size, l.snapshot, r.encoding, l.contradicts`
+	leafColumns = `l.idx, l.kind, r.id, n.name, l.version, l.payload, l.metadata, l.size, l.snapshot, l.listed, r.encoding, l.contradicts`
 	leafNames   = ` JOIN state.roles n ON n.number = l.role JOIN state.repositories r ON r.number = n.repository `
 )
 
@@ -83,14 +83,14 @@ const (
 func scanLeaf(rows pgx.Rows, more ...any) (verify.Record, error) {
 	var rec verify.Record
 	var repository, name, payload, metadata, snapshot []byte
-	var kind, encoding string
+	var kind, listed, encoding string
 	var contradicts *int64
 	l := &rec.Leaf
-	err := rows.Scan(append([]any{&rec.Index, &kind, &repository, &name, &l.Version, &payload, &metadata, &l.Size, &snapshot, &encoding, &contradicts}, more...)...)
+	err := rows.Scan(append([]any{&rec.Index, &kind, &repository, &name, &l.Version, &payload, &metadata, &l.Size, &snapshot, &listed, &encoding, &contradicts}, more...)...)
 	if err != nil {
 		return rec, err
 	}
-	l.Kind, l.Role, l.Encoding = verify.LeafKind(kind), string(name), verify.Encoding(encoding)
+	l.Kind, l.Role, l.Listed, l.Encoding = verify.LeafKind(kind), string(name), verify.Listing(listed), verify.Encoding(encoding)
 	if contradicts != nil {
 		l.Contradicts = *contradicts
 	}

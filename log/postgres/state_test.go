@@ -31,7 +31,7 @@ func releases(from, n, roles, files int) []log.StateLeaf {
 		version := i / roles
 		l := log.StateLeaf{Record: verify.Record{Index: int64(i), Leaf: verify.Leaf{
 			Kind: verify.Release, Repository: repository, Role: verify.RoleTargets, Version: int64(version + 1), Size: 5000, Encoding: verify.JSON,
-			Payload: verify.Sum(fmt.Append(nil, "payload", i)), Metadata: verify.Sum(fmt.Append(nil, "metadata", i)), Snapshot: verify.Sum(fmt.Append(nil, "snapshot", i)),
+			Payload: verify.Sum(fmt.Append(nil, "payload", i)), Metadata: verify.Sum(fmt.Append(nil, "metadata", i)), Snapshot: verify.Sum(fmt.Append(nil, "snapshot", i)), Listed: verify.ByHash,
 		}}}
 		for f := range files {
 			when := version - (version-f+files)%files // the last version that changed it

@@ -125,7 +125,7 @@ func (a *applier) apply(l log.StateLeaf) error {
 		snapshot = l.Leaf.Snapshot[:]
 	}
 	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.Number, l.Leaf.Version,
-		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, contradicts); err != nil {
+		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, string(l.Leaf.Listed), contradicts); err != nil {
 		return err
 	}
 	return a.list(r, l)

@@ -34,7 +34,7 @@ func BenchmarkApply(b *testing.B) {
 			repository, version := next%repositories, next/repositories+1
 			l := log.StateLeaf{Record: verify.Record{Index: next, Leaf: verify.Leaf{
 				Kind: verify.Release, Repository: sum("r %d", repository), Role: verify.RoleTargets, Version: version,
-				Payload: sum("p %d", next), Metadata: sum("m %d", next), Size: 5000, Snapshot: sum("s %d", next), Encoding: verify.JSON,
+				Payload: sum("p %d", next), Metadata: sum("m %d", next), Size: 5000, Snapshot: sum("s %d", next), Listed: verify.ByHash, Encoding: verify.JSON,
 			}}}
 			for i := range int64(files) {
 				content := i

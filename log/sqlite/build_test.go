@@ -37,7 +37,7 @@ func history(n int) []log.StateLeaf {
 		case version%9 == 0:
 			l.Kind, l.Contradicts = verify.Evidence, int64(i-repositories)
 		case version%5 == 0:
-			l.Role, l.Snapshot = fmt.Sprintf("bin-%d", version%2), sum("s %d", version)
+			l.Role, l.Snapshot, l.Listed = fmt.Sprintf("bin-%d", version%2), sum("s %d", version), verify.ByHash
 		}
 		var targets []log.Target
 		for f := range 5 {

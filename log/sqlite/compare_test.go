@@ -103,7 +103,7 @@ func TestStateOfAnotherVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	check(t, sqlite.CreateState(path))
 	change(t, path, "PRAGMA user_version = 3")
-	if _, err := sqlite.OpenState(path); err == nil || !strings.Contains(err.Error(), "version 3, want 4: run logserver reindex") {
+	if _, err := sqlite.OpenState(path); err == nil || !strings.Contains(err.Error(), "version 3, want 5: run logserver reindex") {
 		t.Errorf("opened the state of an older version: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-const stateVersion = 4
+const stateVersion = 5
 
 // Releases of a role mostly list what the one before lists. So a row of targets
 // stands for all leaves of its role from first up to, but without, past; where
@@ -52,6 +52,7 @@ CREATE TABLE leaves (
 	metadata BLOB NOT NULL,
 	size INTEGER NOT NULL,
 	snapshot BLOB,
+	listed TEXT NOT NULL,
 	contradicts INTEGER
 );
 CREATE TABLE roots (
@@ -128,7 +129,7 @@ func (s *State) prepare(digests, conflict string) (err error) {
 	for i, text := range []string{
 		"INSERT INTO repositories (id, encoding) VALUES (?, ?) ON CONFLICT DO NOTHING",
 		"UPDATE repositories SET releases = releases + ?, evidence = evidence + ? WHERE number = ?",
-		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"INSERT INTO leaves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		"INSERT INTO roots VALUES (?, ?) ON CONFLICT DO NOTHING",
 		"INSERT INTO " + digests + " VALUES (?, ?)" + strings.Repeat(", (?, ?)", digestsAtOnce-1) + conflict,
 		"INSERT INTO targets VALUES (NULL, ?, ?, NULL, ?, ?, ?, ?)",
@@ -170,7 +171,7 @@ func position(row *sql.Row) (*proofs.Edge, error) {
 }
 
 const (
-	leafColumns = `l.idx, l.kind, r.id, n.name, l.version, l.payload, l.metadata, l.size, l.snapshot, r.encoding, l.contradicts`
+	leafColumns = `l.idx, l.kind, r.id, n.name, l.version, l.payload, l.metadata, l.size, l.snapshot, l.listed, r.encoding, l.contradicts`
 	leafTables  = ` JOIN roles n ON n.number = l.role JOIN repositories r ON r.number = n.repository WHERE `
 )
 
@@ -180,7 +181,7 @@ func scanLeaf(rows *sql.Rows, more ...any) (verify.Record, error) {
 	var repository, payload, metadata, snapshot []byte
 	var contradicts sql.NullInt64
 	l := &rec.Leaf
-	err := rows.Scan(append([]any{&rec.Index, &l.Kind, &repository, &l.Role, &l.Version, &payload, &metadata, &l.Size, &snapshot, &l.Encoding, &contradicts}, more...)...)
+	err := rows.Scan(append([]any{&rec.Index, &l.Kind, &repository, &l.Role, &l.Version, &payload, &metadata, &l.Size, &snapshot, &l.Listed, &l.Encoding, &contradicts}, more...)...)
 	if err != nil {
 		return rec, err
 	}

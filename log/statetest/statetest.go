@@ -62,7 +62,7 @@ func leaf(repository, role string, version int64) verify.Leaf {
 		Payload: sum(name), Metadata: sum(name + "file"), Size: 7, Encoding: verify.JSON,
 	}
 	if role != verify.RoleRoot {
-		l.Snapshot = sum(repository + "snapshot")
+		l.Snapshot, l.Listed = sum(repository+"snapshot"), verify.ByHash
 	}
 	return l
 }

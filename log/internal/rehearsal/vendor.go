@@ -116,7 +116,7 @@ func newRelease(c verify.Claim, file, snapshot []byte) Release {
 	}
 	if snapshot != nil {
 		r.Files = append(r.Files, api.File{Name: api.FileName(verify.RoleSnapshot, c.Version), Data: snapshot})
-		r.Leaf.Snapshot = verify.Sum(snapshot)
+		r.Leaf.Snapshot, r.Leaf.Listed = verify.Sum(snapshot), verify.ByHash
 	}
 	return r
 }

@@ -37,6 +37,7 @@ CREATE TABLE state.leaves (
 	metadata bytea NOT NULL,
 	size bigint NOT NULL,
 	snapshot bytea,
+	listed text NOT NULL,
 	contradicts bigint,
 	base bigint NOT NULL
 );

@@ -1,0 +1,405 @@
+package verify
+
+import "fmt"
+
+// Limits on what one role and version may have in the log.
+const (
+	// MaxUnbound is how many releases of one role and version that are not bound
+	// may list or delegate something, and how many may not.
+	MaxUnbound = 64
+
+	// MaxSignedAgain is how often one payload of a role is released because it was
+	// signed again.
+	MaxSignedAgain = 64
+)
+
+// lookedAtPerJudgement says over how many times the signatures that may be looked
+// at for one place they may be looked at for all places together.
+const lookedAtPerJudgement = 4
+
+// judgement is one file of a role other than root on its way to a verdict. In what
+// follows a place of the role is one that the walk reaches; the file meets it if
+// enough of its keys have signed, and fits it if moreover the file is bound or all
+// delegations on the way cover what it lists. Rivals are releases of the role and
+// version with another payload.
+type judgement struct {
+	r     *Repository
+	m     *Metadata
+	leaf  Leaf
+	lists *listing
+
+	signers  map[Digest][]KeyIdentity // of the file, by the fingerprint of keys
+	looked   int                      // at signatures so far
+	released []int                    // releases of this payload for this role, the last first
+}
+
+// decide comes to a verdict. What is refused and logged already is logged.
+func (j *judgement) decide(snapshots []*Metadata) (Decision, error) {
+	meets, err := j.meeting()
+	if err != nil {
+		return Decision{}, err
+	}
+	if j.m.Type == RoleTargets && j.m.Encoding == JSON {
+		if err := j.vouched(snapshots); err != nil {
+			return Decision{}, err
+		}
+	}
+	fits, err := j.fitting(meets)
+	if err != nil {
+		return Decision{}, err
+	}
+	if done, err := j.isSettled(fits); err != nil || done {
+		return j.r.already(j.released[0]), err
+	}
+	bound, err := j.boundRival(meets)
+	switch {
+	case err != nil:
+		return Decision{}, err
+	case bound != none && j.leaf.Bound() && len(j.released) == 0:
+		return j.r.contradiction(j.leaf, bound), nil
+	case bound != none:
+		return Decision{}, j.second(bound, "the payload there is bound by its hash")
+	}
+	if err := j.explained(fits); err != nil {
+		return Decision{}, err
+	}
+	if err := j.hasRoom(); err != nil {
+		return Decision{}, err
+	}
+	return Decision{Leaf: j.leaf}, nil
+}
+
+// settled returns the record that a file whose payload is logged leads to, given
+// the last one with its payload: the last release, if there is any.
+func (j *judgement) settled(last int) int {
+	if len(j.releases()) > 0 {
+		return j.released[0]
+	}
+	return last
+}
+
+// releases returns the releases of the payload for the role, the last first.
+func (j *judgement) releases() []int {
+	if j.released != nil {
+		return j.released
+	}
+	position := lastOf(j.r.byPayload, rolePayload{j.leaf.Role, j.leaf.Payload})
+	for ; position != none; position = j.r.links[position].payload {
+		if j.r.records[position].Leaf.Kind == Release {
+			j.released = append(j.released, position)
+		}
+	}
+	return j.released
+}
+
+// signedBy returns the keys of a place that signed the file.
+func (j *judgement) signedBy(p place) []KeyIdentity {
+	if ids, ok := j.signers[p.keys.print]; ok {
+		return ids
+	}
+	s := j.r.signed.file(j.m)
+	left := lookedAtPerJudgement*s.looks - j.looked
+	ids, looked, _ := s.signers(p.keys, j.m, left)
+	j.looked += looked
+	if j.signers == nil {
+		j.signers = map[Digest][]KeyIdentity{}
+	}
+	j.signers[p.keys.print] = ids
+	return ids
+}
+
+// meeting returns the places that the file meets.
+func (j *judgement) meeting() ([]place, error) {
+	role := j.leaf.Role
+	all, err := j.r.places(role, j.lists)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, refused(RefusedNotDelegated, "no current targets metadata delegates to %q", role)
+	}
+	meets := j.met(all)
+	if len(meets) == 0 {
+		return nil, j.r.tooFew(role, j.m, j.m.Meets(all[0].keys))
+	}
+	return meets, nil
+}
+
+func (j *judgement) met(all []place) (met []place) {
+	for _, p := range all {
+		if p.keys.metBy(len(j.signedBy(p))) {
+			met = append(met, p)
+		}
+	}
+	return met
+}
+
+// vouched finds the snapshot that says the file is the role's: JSON targets
+// metadata does not name its own role, so without this a public file could be
+// passed off as another role's. Of several one that lists its hash is taken: a
+// version does not tell the files of roles that share keys apart.
+func (j *judgement) vouched(snapshots []*Metadata) error {
+	root, err := j.r.Root()
+	if err != nil {
+		return err
+	}
+	keys, role := root.Root.KeySet(RoleSnapshot), j.leaf.Role
+	why := "none was submitted with it"
+	for _, s := range snapshots {
+		listed, reason := j.r.lists(s, keys, role, j.m)
+		if reason != "" {
+			why = reason
+			continue
+		}
+		if j.leaf.Listed == "" || j.leaf.Listed == ByVersion && listed == ByHash {
+			j.leaf.Snapshot, j.leaf.Listed = s.FileDigest, listed
+		}
+	}
+	if j.leaf.Listed == "" {
+		return refused(RefusedSnapshotNeeded, "%s %d counts only beside a snapshot that is validly signed and lists it: %s", role, j.m.Version, why)
+	}
+	return nil
+}
+
+// lists says how a snapshot lists the role's file m, or why it does not count.
+func (r *Repository) lists(s *Metadata, keys KeySet, role string, m *Metadata) (Listing, string) {
+	if s.Snapshot == nil || s.Encoding != r.encoding {
+		return "", fmt.Sprintf("%q metadata is not one", s.Type)
+	}
+	listed, ok := s.Snapshot.Files[role+".json"]
+	switch {
+	case !ok:
+		return "", fmt.Sprintf("snapshot %d does not list %s.json", s.Version, role)
+	case listed.Version != m.Version:
+		return "", fmt.Sprintf("snapshot %d lists version %d", s.Version, listed.Version)
+	// Signatures come before hashes: whoever cannot sign a snapshot cannot make
+	// the log hash a large file once for every snapshot beside it.
+	case !r.meets(s, keys):
+		return "", fmt.Sprintf("too few keys of the role have signed snapshot %d", s.Version)
+	}
+	if err := listed.describes(m); err != nil {
+		return "", fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
+	}
+	if listed.Hashes == nil {
+		return ByVersion, ""
+	}
+	return ByHash, ""
+}
+
+// fitting returns the places that the file fits, given those that it meets.
+func (j *judgement) fitting(meets []place) ([]place, error) {
+	if j.leaf.Bound() {
+		return meets, nil
+	}
+	covering, err := j.r.covering(j.leaf.Role, j.lists)
+	if err != nil {
+		return nil, err
+	}
+	fits := j.met(covering)
+	if len(fits) == 0 {
+		return nil, refused(RefusedNotCovered, "%s %d lists paths that are not delegated to the role by keys that have signed it, and no snapshot beside it lists its hash",
+			j.leaf.Role, j.m.Version)
+	}
+	return fits, nil
+}
+
+// isSettled reports whether the payload is released and is not to be released
+// again: neither has it been signed again, nor is it bound now for the first time.
+func (j *judgement) isSettled(fits []place) (bool, error) {
+	released := j.releases()
+	if len(released) == 0 {
+		return false, nil
+	}
+	bound := !j.leaf.Bound()
+	for _, position := range released {
+		bound = bound || j.r.records[position].Leaf.Bound()
+	}
+	if !bound {
+		return false, nil
+	}
+	if len(released) > MaxSignedAgain {
+		return true, nil
+	}
+	for _, p := range fits {
+		if again, err := j.signedAgain(p); err != nil || again {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// signedAgain reports whether the file is to be released although its payload is:
+// a key of the place signed it that signed none of the released files, because the
+// role's keys were rotated and the release signed again; or it meets the place, and
+// none of the released files does any more, because it has the signatures of several
+// of them.
+func (j *judgement) signedAgain(p place) (bool, error) {
+	fresh := map[KeyIdentity]bool{}
+	for _, id := range j.signedBy(p) {
+		fresh[id] = true
+	}
+	stands := false
+	for _, position := range j.released {
+		ids, err := j.r.signers(position, p.keys)
+		if err != nil {
+			return false, err
+		}
+		stands = stands || p.keys.metBy(len(ids))
+		for _, id := range ids {
+			delete(fresh, id)
+		}
+	}
+	return !stands || len(fresh) > 0, nil
+}
+
+// rivals returns the releases of a leaf's role and version with another payload,
+// in log order.
+func (r *Repository) rivals(leaf Leaf) []int {
+	var rivals []int
+	position := lastOf(r.byVersion, roleVersion{leaf.Role, leaf.Version})
+	for ; position != none; position = r.links[position].version {
+		if other := r.records[position].Leaf; other.Kind == Release && other.Payload != leaf.Payload {
+			rivals = append([]int{position}, rivals...)
+		}
+	}
+	return rivals
+}
+
+// boundRival returns the first bound rival that stands at a place that the file
+// meets, or none.
+func (j *judgement) boundRival(meets []place) (int, error) {
+	for _, rival := range j.r.rivals(j.leaf) {
+		if !j.r.records[rival].Leaf.Bound() {
+			continue
+		}
+		for _, p := range meets {
+			if stands, err := j.r.stands(rival, p.keys); err != nil || stands {
+				return rival, err
+			}
+		}
+	}
+	return none, nil
+}
+
+// contradiction is the verdict on a file that contradicts a release: evidence, once
+// per role and version.
+func (r *Repository) contradiction(leaf Leaf, rival int) Decision {
+	if evidence, ok := r.evidence[roleVersion{leaf.Role, leaf.Version}]; ok {
+		return r.already(evidence)
+	}
+	leaf.Kind, leaf.Contradicts = Evidence, r.records[rival].Index
+	return Decision{Leaf: leaf}
+}
+
+// second refuses a file because of a rival.
+func (j *judgement) second(rival int, why string) error {
+	return refused(RefusedSecondPayload, "another payload of %s %d is released at index %d and stands (%s): publish version %d, and list hashes in the snapshot from then on",
+		j.leaf.Role, j.leaf.Version, j.r.records[rival].Index, why, j.leaf.Version+1)
+}
+
+// explained returns nil if at some place that the file fits every rival that stands
+// there is explained.
+func (j *judgement) explained(fits []place) error {
+	rivals := j.r.rivals(j.leaf)
+	if len(rivals) == 0 {
+		return nil
+	}
+	explained := map[int]bool{} // of the rivals that have been asked
+	unexplained := none
+	for _, p := range fits {
+		free := true
+		for _, rival := range rivals {
+			stands, err := j.r.stands(rival, p.keys)
+			if err != nil {
+				return err
+			}
+			if !stands {
+				continue
+			}
+			is, asked := explained[rival]
+			if !asked {
+				if is, err = j.explains(rival); err != nil {
+					return err
+				}
+				explained[rival] = is
+			}
+			if !is {
+				free, unexplained = false, rival
+				break
+			}
+		}
+		if free {
+			return nil
+		}
+	}
+	return j.second(unexplained, "nothing says that it is another role's")
+}
+
+// explains reports whether a rival is explained: it is not bound, and it is
+// released as another role's, too, or fits a place of another role. What the file
+// that is judged delegates is counted: in a new repository nothing else says whose
+// the rival is.
+func (j *judgement) explains(rival int) (bool, error) {
+	leaf := j.r.records[rival].Leaf
+	if leaf.Bound() {
+		return false, nil
+	}
+	if j.r.releasedElsewhere(leaf.Role, leaf.Payload) {
+		return true, nil
+	}
+	s, err := j.r.summary(rival)
+	if err != nil {
+		return false, err
+	}
+	lists := &listing{}
+	if s.lists > 0 {
+		m, err := j.r.read(rival)
+		if err != nil {
+			return false, err
+		}
+		lists = listingOf(m)
+	}
+	fits := false
+	w := &walk{of: lists, as: leaf.Role, wants: func(name string) bool { return name != leaf.Role }}
+	if j.m.Targets != nil {
+		w.extra = j.m.Targets.Delegations
+	}
+	w.wantsPlace = func(p place) (bool, error) { return j.r.stands(rival, p.keys) }
+	w.visit = func(p place) (bool, error) {
+		if p.role == leaf.Role {
+			return true, nil
+		}
+		fits, err = w.wantsPlace(p)
+		return !fits, err
+	}
+	if err := j.r.walk(w); err != nil {
+		return false, err
+	}
+	return fits, nil
+}
+
+// hasRoom returns nil if one more release of the role and version may be logged.
+func (j *judgement) hasRoom() error {
+	if j.leaf.Bound() || len(j.released) > 0 {
+		return nil
+	}
+	empty := j.m.Targets == nil || len(j.m.Targets.Files) == 0 && j.m.Targets.Delegations == nil
+	alike := 0
+	for _, rival := range j.r.rivals(j.leaf) {
+		if j.r.records[rival].Leaf.Bound() {
+			continue
+		}
+		s, err := j.r.summary(rival)
+		if err != nil {
+			return err
+		}
+		if empty == (s.lists == 0 && !s.delegates) {
+			alike++
+		}
+	}
+	if alike >= MaxUnbound {
+		return refused(RefusedSecondPayload, "%d payloads of %s %d are released without a hash: publish version %d, and list hashes in the snapshot from then on",
+			alike, j.leaf.Role, j.leaf.Version, j.leaf.Version+1)
+	}
+	return nil
+}

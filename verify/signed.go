@@ -1,0 +1,227 @@
+package verify
+
+import (
+	"slices"
+	"unique"
+)
+
+// This file holds what a Repository keeps of the signatures of its files. After a
+// rotation thousands of releases may have to be passed over, and a version may
+// have many payloads: their files are read again only for what nobody has asked
+// before. All of it is facts about files, never about the state of the log, so
+// that a repository that has just been loaded and one that has judged for years
+// come to the same verdicts.
+
+const (
+	maxVerdicts = 512 // of snapshots under keys
+	maxPending  = 64  // summaries of files that were judged and are not logged
+
+	// A file with more signatures than maxSummarized, or with longer key ids
+	// than maxKeyIDBytes together, is read whenever it is asked who signed it.
+	maxSummarized = 32
+	maxKeyIDBytes = 4096
+
+	maxFacts = 16 // known of one signature
+)
+
+// signedCache remembers, of each record, who has signed it, and of some files,
+// whether they meet some keys.
+type signedCache struct {
+	summaries []*summary // by position; nil: the file has not been read
+	pending   map[Digest]*summary
+	verdicts  map[verdict]bool
+}
+
+// verdict is a question whose answer never changes.
+type verdict struct {
+	file Digest
+	keys Digest // a set's fingerprint, which covers all that the answer depends on
+}
+
+// summary is what is known of a file from having read it.
+type summary struct {
+	signatures []sealed // in the file's order
+	many       bool     // there are too many: signatures is empty
+	looks      int      // how many of them may be looked at
+	delegates  bool     // it is targets metadata with delegations
+	lists      int      // how many targets it lists
+}
+
+// sealed is a signature without its bytes.
+type sealed struct {
+	keyID unique.Handle[string]
+	first int16 // the first signature of the file with the same bytes
+	facts []fact
+}
+
+// fact is whether a key made a signature.
+type fact struct {
+	key   KeyIdentity
+	way   unique.Handle[string] // the key's scheme: one RSA key signs in several ways
+	valid bool
+	alone bool // a valid signature of this key is valid under no other key
+}
+
+func summarize(m *Metadata) *summary {
+	s := &summary{looks: m.signaturesLookedAt()}
+	if m.Targets != nil {
+		s.delegates, s.lists = m.Targets.Delegations != nil, len(m.Targets.Files)
+	}
+	size := 0
+	for _, sig := range m.Signatures {
+		size += len(sig.KeyID)
+	}
+	if s.many = len(m.Signatures) > maxSummarized || size > maxKeyIDBytes; s.many {
+		return s
+	}
+	for i, sig := range m.Signatures {
+		s.signatures = append(s.signatures, sealed{keyID: unique.Make(sig.KeyID), first: int16(m.firstAlike(i))})
+	}
+	s.signatures = slices.Clip(s.signatures)
+	return s
+}
+
+// known returns whether key made a signature, if that is known.
+func (s *sealed) known(key *Key) (valid, known bool) {
+	for _, f := range s.facts {
+		if f.key == key.identity && f.way.Value() == key.Scheme {
+			return f.valid, true
+		}
+		if f.valid && f.alone && f.key != key.identity {
+			return false, true
+		}
+	}
+	return false, false
+}
+
+func (s *sealed) learn(key *Key, valid bool) {
+	if len(s.facts) >= maxFacts {
+		s.facts = s.facts[1:]
+	}
+	s.facts = append(s.facts, fact{key.identity, unique.Make(key.Scheme), valid, key.exclusive()})
+}
+
+// signers returns which keys of a set have signed the file, and how many
+// signatures were looked at, at most looks. The file, m, may be nil: then known
+// reports whether all that counts was known without it.
+func (s *summary) signers(keys KeySet, m *Metadata, looks int) (ids []KeyIdentity, looked int, known bool) {
+	if s.many && m == nil {
+		return nil, 0, false
+	}
+	var all signatures
+	if m != nil {
+		all = m.signatures()
+	}
+	known = true
+	if !s.many {
+		verify := all.valid
+		all = signatures{
+			count: len(s.signatures),
+			looks: s.looks,
+			keyID: func(i int) string { return s.signatures[i].keyID.Value() },
+			first: func(i int) int { return int(s.signatures[i].first) },
+			valid: func(i int, key *Key) bool {
+				valid, is := s.signatures[i].known(key)
+				if is || m == nil {
+					known = known && is
+					return valid
+				}
+				valid = verify(i, key)
+				s.signatures[i].learn(key, valid)
+				return valid
+			},
+		}
+	}
+	all.looks = min(all.looks, looks)
+	ids, looked = keys.signers(all)
+	return ids, looked, known
+}
+
+func (c *signedCache) of(position int) *summary {
+	if position < len(c.summaries) {
+		return c.summaries[position]
+	}
+	return nil
+}
+
+func (c *signedCache) set(position int, s *summary) {
+	for len(c.summaries) <= position {
+		c.summaries = append(c.summaries, nil)
+	}
+	c.summaries[position] = s
+}
+
+// file returns the summary of a file that is judged and may soon be a record's.
+func (c *signedCache) file(m *Metadata) *summary {
+	if s := c.pending[m.FileDigest]; s != nil {
+		return s
+	}
+	if c.pending == nil || len(c.pending) >= maxPending {
+		c.pending = map[Digest]*summary{}
+	}
+	s := summarize(m)
+	c.pending[m.FileDigest] = s
+	return s
+}
+
+// logged says that a file has become a record's.
+func (c *signedCache) logged(position int, file Digest) *summary {
+	s := c.pending[file]
+	if s != nil {
+		c.set(position, s)
+		delete(c.pending, file)
+	}
+	return s
+}
+
+// summary returns the summary of a record's file.
+func (r *Repository) summary(position int) (*summary, error) {
+	if s := r.signed.of(position); s != nil {
+		return s, nil
+	}
+	_, err := r.read(position)
+	return r.signed.of(position), err
+}
+
+// signers returns which keys of a set have signed the file of a record.
+func (r *Repository) signers(position int, keys KeySet) ([]KeyIdentity, error) {
+	if s := r.signed.of(position); s != nil {
+		if ids, _, known := s.signers(keys, nil, s.looks); known {
+			return ids, nil
+		}
+	}
+	m, err := r.read(position)
+	if err != nil {
+		return nil, err
+	}
+	s := r.signed.of(position)
+	ids, _, _ := s.signers(keys, m, s.looks)
+	if _, ok := r.files.get(m.FileDigest); !ok && keys.metBy(len(ids)) {
+		r.keepDelegations(m) // they are likely to be asked for next
+	}
+	return ids, nil
+}
+
+// stands reports whether a record's signers meet keys. Roots always stand.
+func (r *Repository) stands(position int, keys KeySet) (bool, error) {
+	if r.records[position].Leaf.Role == RoleRoot {
+		return true, nil
+	}
+	ids, err := r.signers(position, keys)
+	return err == nil && keys.metBy(len(ids)), err
+}
+
+// meets reports whether a snapshot meets keys, and remembers it: one may come
+// beside thousands of files.
+func (r *Repository) meets(snapshot *Metadata, keys KeySet) bool {
+	c, v := &r.signed, verdict{snapshot.FileDigest, keys.print}
+	meets, known := c.verdicts[v]
+	if !known {
+		meets = snapshot.Meets(keys) == nil
+		if c.verdicts == nil || len(c.verdicts) >= maxVerdicts {
+			c.verdicts = map[verdict]bool{}
+		}
+		c.verdicts[v] = meets
+	}
+	return meets
+}
