@@ -139,6 +139,37 @@ func TestFailedProof(t *testing.T) {
 	}
 }
 
+// Old checkpoints are public, so anybody can send any number of them: they use up
+// nothing of what is kept of forks.
+func TestStaleRequestsHideNoFork(t *testing.T) {
+	d := newDoubtful(t)
+	var stale []client.Request
+	for range 100 {
+		d.log.Grow(1, "")
+		stale = append(stale, d.log.Request(0))
+	}
+	d.cosign(d.log.Request(0))
+	for _, r := range stale[:99] {
+		d.expectConflict(d.post(r.Marshal()), 100)
+	}
+	for _, size := range []int64{50, 51} {
+		d.expect(d.post(fork(d, 100+size).Request(100).Marshal()), http.StatusUnprocessableEntity, "")
+	}
+	var failed []int64
+	kept := d.kept()
+	for _, k := range kept {
+		if k.Failed {
+			failed = append(failed, k.Tree.N)
+		}
+	}
+	if fmt.Sprint(failed) != "[150 151]" || len(kept) == 2 {
+		t.Errorf("%d suspects are kept, with failed proofs those of sizes %v", len(kept), failed)
+	}
+	if n := strings.Count(d.out.String(), "refused a checkpoint that its log signed"); n != 2 {
+		t.Errorf("%d forks are logged", n)
+	}
+}
+
 // TestBadProof: a good checkpoint with a bad proof accuses nobody.
 func TestBadProof(t *testing.T) {
 	d := newDoubtful(t)

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/witness/client"
@@ -26,6 +29,7 @@ var statuses = map[Reason]int{
 	Conflict:     http.StatusConflict,
 	Inconsistent: http.StatusUnprocessableEntity,
 	Limited:      http.StatusTooManyRequests,
+	Busy:         http.StatusServiceUnavailable,
 }
 
 // Handler serves the submission prefix, the monitoring prefix, a status page at
@@ -36,20 +40,22 @@ func (w *Witness) Handler() http.Handler { return w.HandlerBehind("") }
 // header, alone or after commas: limits per address count by the last address
 // there. Clients that reach the handler past the proxy can choose theirs.
 func (w *Witness) HandlerBehind(header string) http.Handler {
+	h := handler{w, header}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /add-checkpoint", w.serveAddCheckpoint)
-	mux.HandleFunc("GET /{hash}/checkpoint", w.serveCheckpoint)
+	mux.HandleFunc("POST /add-checkpoint", h.serveAddCheckpoint)
+	mux.HandleFunc("GET /{hash}/checkpoint", h.limited(h.serveCheckpoint))
 	mux.HandleFunc("GET /healthz", w.serveHealth)
 	mux.HandleFunc("GET /readyz", w.serveHealth)
-	mux.HandleFunc("GET /{$}", w.serveStatus)
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		release, ok := w.admit(rw, r, header)
-		if !ok {
-			return
-		}
-		defer release()
-		mux.ServeHTTP(rw, r)
-	})
+	mux.HandleFunc("GET /{$}", h.limited(h.serveStatus))
+	return mux
+}
+
+// handler is a Witness behind HTTP. A request has a place among those worked on
+// only while the witness works on it, never while it waits for a client to send or
+// to take bytes.
+type handler struct {
+	*Witness
+	header string // see HandlerBehind
 }
 
 // NewServer returns an HTTP server for a handler with limits that suit a
@@ -64,7 +70,7 @@ func NewServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			// Once per connection instead of once per request.
-			return context.WithValue(ctx, addressContext{}, addressKey(c.RemoteAddr().String()))
+			return context.WithValue(ctx, addressContext{}, ConnectionAddress(c))
 		},
 	}
 }
@@ -74,30 +80,33 @@ type addressContext struct{}
 
 const textPlain = "text/plain; charset=utf-8"
 
-// admit applies the limits that need no look at the request.
-func (w *Witness) admit(rw http.ResponseWriter, r *http.Request, header string) (release func(), ok bool) {
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-		return func() {}, true
-	}
-	if w.limits.PerAddress.PerSecond > 0 {
-		if wait := w.byAddr.take(clientAddress(r, header), w.now()); wait > 0 {
-			w.metrics.answers[Limited].Add(1)
-			retryAfter(rw, wait)
-			http.Error(rw, "too many requests from this address", http.StatusTooManyRequests)
-			return nil, false
+// limited applies the rate of an address to requests without a body.
+func (h handler) limited(next http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		if err := h.rate(clientAddress(r, h.header)); err != nil {
+			h.count(nil, err)
+			h.fail(rw, r, err)
+			return
 		}
+		next(rw, r)
 	}
-	if w.busy == nil {
-		return func() {}, true
+}
+
+func (h handler) rate(address string) error {
+	if wait := h.byAddr.take(address, h.now()); wait > 0 {
+		return &Refusal{Reason: Limited, RetryAfter: wait, Err: errors.New("too many requests from this address")}
 	}
-	select {
-	case w.busy <- struct{}{}:
-		return func() { <-w.busy }, true
-	default:
-		w.metrics.answers[outcomeError].Add(1)
-		retryAfter(rw, retryBusy)
-		http.Error(rw, "too many requests are under way", http.StatusServiceUnavailable)
-		return nil, false
+	return nil
+}
+
+// place returns a function that takes a place among the requests worked on.
+func (h handler) place(address string) func() (leave func(), err error) {
+	return func() (func(), error) {
+		p, ok := h.working.Enter(address, nil)
+		if !ok {
+			return nil, &Refusal{Reason: Busy, RetryAfter: retryBusy, Err: errors.New("too many requests are under way")}
+		}
+		return p.Leave, nil
 	}
 }
 
@@ -117,23 +126,23 @@ func retryAfter(rw http.ResponseWriter, wait time.Duration) {
 	rw.Header().Set("Retry-After", strconv.FormatInt(max(1, int64(math.Ceil(wait.Seconds()))), 10))
 }
 
-func (w *Witness) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	defer func() { w.metrics.seconds.Observe(time.Since(start).Seconds()) }()
-	body, err := readBody(rw, r)
+func (h handler) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
+	address := clientAddress(r, h.header)
+	body, err := h.readBody(rw, r, address)
 	if err != nil {
-		w.metrics.answers[Malformed].Add(1)
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			http.Error(rw, fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
-			return
-		}
-		http.Error(rw, "the request could not be read", http.StatusBadRequest)
+		h.failRead(rw, err)
 		return
 	}
-	sigs, err := w.AddCheckpoint(r.Context(), body)
+	start := time.Now()
+	defer func() { h.metrics.seconds.Observe(time.Since(start).Seconds()) }()
+	if err := h.rate(address); err != nil {
+		h.count(nil, err)
+		h.fail(rw, r, err)
+		return
+	}
+	sigs, err := h.addCheckpoint(r.Context(), body, h.place(address))
 	if err != nil {
-		w.fail(rw, r, err)
+		h.fail(rw, r, err)
 		return
 	}
 	var lines strings.Builder
@@ -142,38 +151,95 @@ func (w *Witness) serveAddCheckpoint(rw http.ResponseWriter, r *http.Request) {
 	}
 	rw.Header().Set("Content-Type", textPlain)
 	rw.Header().Set("Content-Length", strconv.Itoa(lines.Len())) // not in chunks, however long
-	w.write(rw, r, lines.String())
+	h.write(rw, r, lines.String())
 }
 
-// readBody reads a body up to the limit. A length that the client announces is
-// believed only as far as the limit.
-func readBody(rw http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limited := http.MaxBytesReader(rw, r.Body, client.MaxRequestSize)
-	if n := r.ContentLength; n >= 0 && n <= client.MaxRequestSize {
-		body := make([]byte, n)
-		_, err := io.ReadFull(limited, body)
-		return body, err
+// failRead answers a request whose body could not be read.
+func (h handler) failRead(rw http.ResponseWriter, err error) {
+	outcome := Malformed
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, errGivenUp):
+		outcome = Busy
+		retryAfter(rw, retryBusy)
+		http.Error(rw, err.Error(), http.StatusServiceUnavailable)
+	case errors.As(err, &tooLarge):
+		http.Error(rw, fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		http.Error(rw, "the request did not come in time", http.StatusRequestTimeout)
+	default:
+		http.Error(rw, "the request could not be read", http.StatusBadRequest)
 	}
-	return io.ReadAll(limited)
+	h.metrics.answers[outcome].Add(1)
 }
 
-func (w *Witness) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
+var errGivenUp = errors.New("the request had not come whole before many newer ones of this address, or of others")
+
+// readBody reads a body up to the limit, within the server's ReadTimeout and for as
+// long as there is room for it. Memory grows with what has come, not with what was
+// announced.
+func (h handler) readBody(rw http.ResponseWriter, r *http.Request, address string) ([]byte, error) {
+	var (
+		mu            sync.Mutex
+		done, givenUp bool
+	)
+	p, ok := h.unread.Enter(address, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if givenUp = !done; givenUp {
+			// What reads below returns at once, and nothing else will read from
+			// this connection. Where that is not possible, ReadTimeout ends it.
+			_ = http.NewResponseController(rw).SetReadDeadline(time.Unix(1, 0))
+		}
+	})
+	if !ok {
+		return nil, errGivenUp
+	}
+	var body bytes.Buffer
+	if n := r.ContentLength; n >= 0 && n < firstRead {
+		body.Grow(int(n) + bytes.MinRead)
+	} else {
+		body.Grow(firstRead)
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(rw, r.Body, client.MaxRequestSize))
+	p.Leave()
+	mu.Lock()
+	defer mu.Unlock()
+	done = true
+	if givenUp {
+		rw.Header().Set("Connection", "close")
+		return nil, errGivenUp
+	}
+	return body.Bytes(), err
+}
+
+// firstRead is room for the body of nearly every request, in bytes.
+const firstRead = 4 << 10
+
+func (h handler) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 	id, err := ParseOriginHash(r.PathValue("hash"))
 	if err != nil {
 		http.Error(rw, "not an origin hash: want 64 lower-case hex digits", http.StatusNotFound)
 		return
 	}
-	note, err := w.Cosigned(r.Context(), id)
+	leave, err := h.place(clientAddress(r, h.header))()
+	if err != nil {
+		h.count(nil, err)
+		h.fail(rw, r, err)
+		return
+	}
+	note, err := h.Cosigned(r.Context(), id)
+	leave()
 	if errors.Is(err, ErrUnknownLog) {
 		http.Error(rw, "no checkpoint of this log was cosigned", http.StatusNotFound)
 		return
 	} else if err != nil {
-		w.fail(rw, r, err)
+		h.fail(rw, r, err)
 		return
 	}
 	rw.Header().Set("Content-Type", textPlain)
 	rw.Header().Set("Cache-Control", "no-cache")
-	w.write(rw, r, string(note))
+	h.write(rw, r, string(note))
 }
 
 func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {

@@ -1,9 +1,12 @@
 package witness
 
 import (
+	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Rate is how many requests are let through: PerSecond for long, Burst at once.
@@ -13,17 +16,25 @@ type Rate struct {
 	Burst     float64
 }
 
-// Limits bound what one log, and one address, can make a witness do.
+// Limits bound what one log, and one address, can make a witness do. An address is
+// an IPv4 address, or the first 64 bits of an IPv6 address.
 type Limits struct {
 	// PerOrigin is for checkpoints of one log that would be cosigned. Only the
 	// log's own count, so that no outsider uses them up: asking again for a
 	// cosignature on the latest tree, which anybody can, has a limit of its own
 	// of the same size. A list's number for a log goes before it where smaller.
 	PerOrigin Rate
-	// PerAddress is for all requests from one address: an IPv4 address, or the
-	// first 64 bits of an IPv6 address.
+	// PerAddress is for requests from one address. One with a body counts when
+	// that has come.
 	PerAddress Rate
-	// Concurrent is how many requests may be under way at once; 0 is any number.
+	// Unread is how many requests may be under way whose body has not come whole,
+	// UnreadPerAddress how many of one address. One more ends another, that of
+	// the address which has the most or its own, the slowest first. 0 is any
+	// number.
+	Unread, UnreadPerAddress int
+	// Concurrent is how many requests may be worked on at once, of one address a
+	// quarter of them; 0 is any number. Those that wait for bytes, of a client or
+	// of a log, are not among them.
 	Concurrent int
 }
 
@@ -45,9 +56,8 @@ func (l Limits) of(log Log, repeat bool) Rate {
 
 // bucket is a token bucket. The zero bucket is full.
 type bucket struct {
-	mu   sync.Mutex
-	used float64 // tokens missing
-	at   time.Time
+	mu      sync.Mutex
+	limiter *rate.Limiter
 }
 
 // take takes a token, or returns how long to wait until there is one.
@@ -57,20 +67,28 @@ func (b *bucket) take(r Rate, now time.Time) time.Duration {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refill(r, now)
-	if missing := b.used + 1 - max(r.Burst, 1); missing > 0 {
-		return time.Duration(missing / r.PerSecond * float64(time.Second))
+	limit, burst := rate.Limit(r.PerSecond), max(int(r.Burst), 1)
+	switch {
+	case b.limiter == nil:
+		b.limiter = rate.NewLimiter(limit, burst)
+	case b.limiter.Limit() != limit || b.limiter.Burst() != burst:
+		// A list has another number for the log.
+		b.limiter.SetLimitAt(now, limit)
+		b.limiter.SetBurstAt(now, burst)
 	}
-	b.used++
-	return 0
+	token := b.limiter.ReserveN(now, 1)
+	wait := token.DelayFrom(now)
+	if wait > 0 {
+		token.CancelAt(now) // asking costs nothing
+	}
+	return wait
 }
 
-func (b *bucket) refill(r Rate, now time.Time) {
-	// A clock that runs backwards refills nothing.
-	if d := now.Sub(b.at); d > 0 {
-		b.used = max(0, b.used-d.Seconds()*r.PerSecond)
-	}
-	b.at = now
+// full reports whether the bucket is as good as a new one.
+func (b *bucket) full(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limiter == nil || b.limiter.TokensAt(now) >= float64(b.limiter.Burst())
 }
 
 // buckets are token buckets by key, a bounded number.
@@ -102,7 +120,7 @@ func (b *buckets[K]) of(key K, now time.Time) *bucket {
 		if len(b.all) >= b.max {
 			b.evict(now)
 		}
-		one = &bucket{at: now}
+		one = new(bucket)
 		b.all[key] = one
 	}
 	return one
@@ -113,16 +131,16 @@ func (b *buckets[K]) of(key K, now time.Time) *bucket {
 func (b *buckets[K]) evict(now time.Time) {
 	looked := 0
 	for key, one := range b.all {
-		one.mu.Lock()
-		one.refill(b.rate, now)
-		full := one.used == 0
-		one.mu.Unlock()
-		if looked++; full || looked == 32 {
+		if looked++; one.full(now) || looked == 32 {
 			delete(b.all, key)
 			return
 		}
 	}
 }
+
+// ConnectionAddress returns the address that a connection comes from, as Limits
+// count them.
+func ConnectionAddress(c net.Conn) string { return addressKey(c.RemoteAddr().String()) }
 
 // addressKey is what limits count by.
 func addressKey(remote string) string {

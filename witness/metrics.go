@@ -17,7 +17,7 @@ const namespace = "tuflog_witness"
 // outcomes of a request for a cosignature: the reasons, "ok" and "error".
 const (
 	outcomeOK    = 0
-	outcomeError = int(Limited) + 1
+	outcomeError = int(Busy) + 1
 	outcomeCount = outcomeError + 1
 )
 
@@ -52,7 +52,7 @@ func newMetrics(r prometheus.Registerer, w *Witness) (*metrics, error) {
 	}
 	m := &metrics{
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "add_checkpoint_seconds", Help: "Time to answer add-checkpoint, in seconds.",
+			Namespace: namespace, Name: "add_checkpoint_seconds", Help: "Time to answer add-checkpoint once its body has come, in seconds.",
 			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
 		}),
 		watched:   vec("looks_total", "Checkpoints looked at elsewhere for cosignatures that the state has lost.", "place", "result"),

@@ -26,11 +26,12 @@ const (
 	Conflict                       // the old size is not the latest one
 	Inconsistent                   // not shown to extend the latest checkpoint
 	Limited                        // too many requests
+	Busy                           // too many requests are under way
 )
 
 // String names the reason in one word, for metrics.
 func (r Reason) String() string {
-	names := [...]string{"ok", "malformed", "unknown_log", "unsigned", "old_size_above", "latched", "held", "conflict", "inconsistent", "limited"}
+	names := [...]string{"ok", "malformed", "unknown_log", "unsigned", "old_size_above", "latched", "held", "conflict", "inconsistent", "limited", "busy"}
 	if r < 0 || int(r) >= len(names) {
 		return "other"
 	}
@@ -49,7 +50,7 @@ type Refusal struct {
 	Reason Reason
 	// Size of the checkpoint cosigned last; with Conflict only.
 	Size int64
-	// RetryAfter is when to ask again; with Latched, Held and Limited only.
+	// RetryAfter is when to ask again; with Latched, Held, Limited and Busy only.
 	RetryAfter time.Duration
 	Err        error
 }

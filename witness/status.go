@@ -55,21 +55,37 @@ type status struct {
 	at   time.Time
 }
 
-func (w *Witness) serveStatus(rw http.ResponseWriter, r *http.Request) {
-	w.status.mu.Lock()
-	defer w.status.mu.Unlock()
-	if now := time.Now(); w.status.page == "" || now.Sub(w.status.at) > statusFor {
-		page, err := w.renderStatus(r.Context())
-		if err != nil {
-			w.fail(rw, r, err)
-			return
-		}
-		w.status.page, w.status.at = page, now
+func (h handler) serveStatus(rw http.ResponseWriter, r *http.Request) {
+	leave, err := h.place(clientAddress(r, h.header))()
+	if err != nil {
+		h.count(nil, err)
+		h.fail(rw, r, err)
+		return
+	}
+	page, err := h.statusPage(r.Context())
+	leave()
+	if err != nil {
+		h.fail(rw, r, err)
+		return
 	}
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 	rw.Header().Set("Content-Security-Policy", "default-src 'none'")
 	rw.Header().Set("Cache-Control", "no-cache")
-	w.write(rw, r, w.status.page)
+	h.write(rw, r, page)
+}
+
+// statusPage returns the page, rendered of late.
+func (w *Witness) statusPage(ctx context.Context) (string, error) {
+	w.status.mu.Lock()
+	defer w.status.mu.Unlock()
+	if now := time.Now(); w.status.page == "" || now.Sub(w.status.at) > statusFor {
+		page, err := w.renderStatus(ctx)
+		if err != nil {
+			return "", err
+		}
+		w.status.page, w.status.at = page, now
+	}
+	return w.status.page, nil
 }
 
 func (w *Witness) renderStatus(ctx context.Context) (string, error) {

@@ -24,7 +24,9 @@ type Suspect struct {
 	Seen int64
 }
 
-// keepRate is how many suspects of one log are taken.
+// keepRate is how many suspects of one log are taken, of those whose proof failed
+// and of the others each: old checkpoints are public, so anybody can send stale
+// ones.
 var keepRate = Rate{PerSecond: 0.1, Burst: 64}
 
 // suspect keeps what a refused checkpoint may prove. It must not change the
@@ -51,8 +53,12 @@ func (w *Witness) suspect(ctx context.Context, o *origin, s *submission, log Log
 	if !failed && (s.cp.Tree.N > latest || s.cp.Tree == proofs.EmptyTree) || o.recent.has(s.cp.Tree) {
 		return
 	}
-	// A log can sign any number of them. As many as are kept come in at once.
-	if o.keep.take(keepRate, w.now()) > 0 {
+	// A log can sign any number of them.
+	bucket := &o.stale
+	if failed {
+		bucket = &o.failed
+	}
+	if bucket.take(keepRate, w.now()) > 0 {
 		return
 	}
 	if failed {

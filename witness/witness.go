@@ -20,12 +20,14 @@
 //	404  the origin is unknown
 //	409  the old size is not that of the checkpoint cosigned last; the body is
 //	     that size and a newline, of type text/x.tlog.size
+//	408  the body did not come in time
 //	413  the body exceeds 64 KiB
 //	422  the new tree does not begin with the old one, or no proof shows it:
 //	     another root at the same size, a proof that fails or where none
 //	     belongs, an empty tree with a wrong root
 //	429  too many requests, by this log or from this address
-//	503  busy; or cosigning for this log is stopped (see Latch), or on hold
+//	503  busy, or the body did not come before those of many newer requests of
+//	     the same address; or cosigning for this log is stopped (see Latch), or on hold
 //	     until the log's published checkpoint has been looked at
 //
 // With 429 and 503 comes Retry-After, in seconds.
@@ -61,6 +63,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -106,7 +109,8 @@ type Witness struct {
 	log      *slog.Logger
 	metrics  *metrics
 	started  time.Time
-	busy     chan struct{} // one token per request under way
+	unread   *room.Room // requests whose body has not come whole, by address
+	working  *room.Room // requests worked on, by address
 	byAddr   *buckets[string]
 	nudge    chan struct{} // wakes the examiner
 	status   status
@@ -121,7 +125,8 @@ type origin struct {
 	check  firstCheck
 	grow   bucket // checkpoints of new trees
 	repeat bucket // the same tree again, which anybody can ask for
-	keep   bucket // suspects
+	stale  bucket // suspects with a wrong old size, of which anybody can make many
+	failed bucket // suspects whose proof failed
 	recent recent // trees cosigned, or kept as suspects, of late
 	counts counts
 }
@@ -146,9 +151,8 @@ func New(c Config) (*Witness, error) {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	if c.Limits.Concurrent > 0 {
-		w.busy = make(chan struct{}, c.Limits.Concurrent)
-	}
+	w.unread = room.New(c.Limits.Unread, c.Limits.UnreadPerAddress)
+	w.working = room.New(c.Limits.Concurrent, (c.Limits.Concurrent+3)/4)
 	w.byAddr = newBuckets[string](c.Limits.PerAddress, maxAddresses)
 	w.started = w.now()
 	var err error
@@ -171,28 +175,43 @@ func (w *Witness) Keys() []proofs.Key {
 // witness's signatures. The error is a *Refusal, or an internal one, after
 // which nothing was signed.
 func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) ([]proofs.Signature, error) {
-	s, log, err := w.open(ctx, body)
-	if err != nil {
-		w.count(s, err)
-		return nil, err
-	}
-	sigs, err := w.cosign(ctx, s, log)
-	w.count(s, err)
-	return sigs, err
+	return w.addCheckpoint(ctx, body, func() (func(), error) { return func() {}, nil })
 }
 
-// cosign is AddCheckpoint for a request that a known log signed.
-func (w *Witness) cosign(ctx context.Context, s *submission, log Log) ([]proofs.Signature, error) {
+// addCheckpoint is AddCheckpoint where work needs a place, which it takes and
+// leaves. While it waits for a log that is looked at, it has none.
+func (w *Witness) addCheckpoint(ctx context.Context, body []byte, place func() (leave func(), err error)) (sigs []proofs.Signature, err error) {
+	var s *submission
+	defer func() { w.count(s, err) }()
+	leave, err := place()
+	if err != nil {
+		return nil, err
+	}
+	var log Log
+	s, log, err = w.open(ctx, body)
+	leave()
+	if err != nil {
+		return nil, err
+	}
 	o := w.origin(s.id)
 	if err := w.mayCosign(ctx, o, s.id, log); err != nil {
 		return nil, err
 	}
+	if leave, err = place(); err != nil {
+		return nil, err
+	}
+	defer leave()
+	return w.cosign(ctx, o, s)
+}
+
+// cosign is AddCheckpoint for a request that a known log signed.
+func (w *Witness) cosign(ctx context.Context, o *origin, s *submission) ([]proofs.Signature, error) {
 	unlock, err := o.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	log, err = w.store.Log(ctx, s.id)
+	log, err := w.store.Log(ctx, s.id)
 	if err != nil {
 		return nil, fmt.Errorf("state of %s: %w", s.cp.Origin, err)
 	}

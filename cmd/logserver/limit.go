@@ -4,7 +4,7 @@ import (
 	"net"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/tuflog/tuflog/internal/room"
 )
 
 // limitListener accepts no more connections than a number that are open at once:
@@ -20,17 +20,7 @@ type limitListener struct {
 // the log itself. Tessera ends the process when it cannot open a file, so without
 // a limit idle connections could stop the log.
 func limitConnections(l net.Listener) net.Listener {
-	return &limitListener{Listener: l, free: make(chan struct{}, roomForConnections()), done: make(chan struct{})}
-}
-
-// roomForConnections is half of the files that the process may have open.
-func roomForConnections() int {
-	const most = 1 << 16 // with more, memory is what runs out
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return most // no limit is known, so there is none to keep
-	}
-	return int(max(2, min(most, limit.Cur/2)))
+	return &limitListener{Listener: l, free: make(chan struct{}, room.ForConnections()), done: make(chan struct{})}
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {

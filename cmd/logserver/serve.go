@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
@@ -171,7 +172,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	server := log.NewHTTPServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
-	log.LimitConnections(server, min(flags.connections, roomForConnections()-1))
+	log.LimitConnections(server, min(flags.connections, room.ForConnections()-1))
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
 	defer context.AfterFunc(ctx, func() {

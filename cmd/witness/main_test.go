@@ -30,13 +30,13 @@ type result struct {
 	stdout, stderr string
 }
 
-func runProgram(t *testing.T, args ...string) result {
+func runProgram(t testing.TB, args ...string) result {
 	t.Helper()
 	stdout, stderr, code := runtest.Run(t, "witness", args...)
 	return result{code, stdout, stderr}
 }
 
-func mustRun(t *testing.T, args ...string) string {
+func mustRun(t testing.TB, args ...string) string {
 	t.Helper()
 	r := runProgram(t, args...)
 	if r.code != cli.ExitOK {
@@ -63,13 +63,13 @@ func eventually(t *testing.T, f func() error) {
 }
 
 // newWitness initializes a witness and returns its directory and key.
-func newWitness(t *testing.T) (dir string, key proofs.Key) {
+func newWitness(t testing.TB) (dir string, key proofs.Key) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "w")
 	return dir, initWitness(t, dir)
 }
 
-func initWitness(t *testing.T, dir string) proofs.Key {
+func initWitness(t testing.TB, dir string) proofs.Key {
 	t.Helper()
 	vkey := mustRun(t, "init", "--dir", dir, "--name", "witness.example/w1")
 	key, err := proofs.ParseKey(strings.TrimSuffix(vkey, "\n"))
@@ -82,10 +82,10 @@ func initWitness(t *testing.T, dir string) proofs.Key {
 // serving is a witness that serves.
 type serving struct {
 	*runtest.Service
-	t *testing.T
+	t testing.TB
 }
 
-func serveProgram(t *testing.T, dir string, flags ...string) *serving {
+func serveProgram(t testing.TB, dir string, flags ...string) *serving {
 	t.Helper()
 	return &serving{runtest.Serve(t, "witness", append([]string{"serve", "--dir", dir}, flags...)...), t}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/ledger"
@@ -34,6 +35,8 @@ type serveFlags struct {
 	listEvery, checkEvery, hold  time.Duration
 	perLog, perAddress           float64
 	concurrent                   int
+	unread, unreadPerAddress     int
+	conns, connsPerAddress       int
 	addressHeader                string
 }
 
@@ -74,7 +77,11 @@ should be started again; 2 that starting it again would not help.`,
 	f.DurationVar(&flags.hold, "hold", witness.DefaultHold, "how long after the start not to cosign a log whose published checkpoint cannot be fetched; negative: no time")
 	f.Float64Var(&flags.perLog, "max-per-log", 100, "checkpoints a second of one log, ten times as many at once; 0: no limit")
 	f.Float64Var(&flags.perAddress, "max-per-address", 500, "requests a second from one address, ten times as many at once; 0: no limit")
-	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests under way at once; 0: no limit")
+	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests worked on at once, of one address a quarter of them; 0: no limit")
+	f.IntVar(&flags.unread, "max-unread", 1024, "requests at once whose body has not come whole; 0: no limit")
+	f.IntVar(&flags.unreadPerAddress, "max-unread-per-address", 16, "such requests of one address; one more ends the slowest; 0: no limit")
+	f.IntVar(&flags.conns, "max-connections", 4096, "connections at once; one more closes another, an idle one first, of the address that has the most")
+	f.IntVar(&flags.connsPerAddress, "max-connections-per-address", 256, "connections of one address, unless a proxy gives addresses; 0: no limit")
 	f.StringVar(&flags.addressHeader, "client-address-header", "", "header in which a proxy in front gives the client's address, such as X-Forwarded-For")
 	return cmd
 }
@@ -83,8 +90,11 @@ func (f serveFlags) check() error {
 	if f.listEvery < time.Second || f.checkEvery < 100*time.Millisecond {
 		return errors.New("--log-list-every and --check-every: want a second or more")
 	}
-	if f.perLog < 0 || f.perAddress < 0 || f.concurrent < 0 {
-		return errors.New("--max-per-log, --max-per-address and --max-concurrent: want 0 for no limit, or more")
+	if f.perLog < 0 || f.perAddress < 0 || min(f.concurrent, f.unread, f.unreadPerAddress, f.connsPerAddress) < 0 {
+		return errors.New("the limits --max-…: want 0 for no limit, or more")
+	}
+	if f.conns < 1 {
+		return fmt.Errorf("--max-connections: %d connections at once are too few", f.conns)
 	}
 	for _, l := range f.lists {
 		if err := witness.CheckListURL(l); err != nil {
@@ -122,6 +132,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		Limits: witness.Limits{
 			PerOrigin:  witness.Rate{PerSecond: flags.perLog, Burst: 10 * flags.perLog},
 			PerAddress: witness.Rate{PerSecond: flags.perAddress, Burst: 10 * flags.perAddress},
+			Unread:     flags.unread, UnreadPerAddress: flags.unreadPerAddress,
 			Concurrent: flags.concurrent,
 		},
 	})
@@ -133,6 +144,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		return err
 	}
 	server := witness.NewServer(w.HandlerBehind(flags.addressHeader))
+	flags.limitConnections(server)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	fmt.Fprintf(stderr, "listening on http://%s\n", l.Addr())
 	if flags.metrics != "" {
@@ -148,6 +160,16 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		logger.Warn("not told systemd", "error", err)
 	}
 	return run(ctx, server, l, store)
+}
+
+// limitConnections bounds connections, in all and by address. A proxy has one address
+// for all of its clients.
+func (f serveFlags) limitConnections(server *http.Server) {
+	perAddress := f.connsPerAddress
+	if f.addressHeader != "" {
+		perAddress = 0
+	}
+	room.LimitConnections(server, room.New(min(f.conns, room.ForConnections()), perAddress), witness.ConnectionAddress)
 }
 
 // closers end what serve has begun, the last first.
