@@ -49,6 +49,7 @@ type Auditor struct {
 	order   []*repository
 	entries []entry
 	chains  map[verify.Digest]place // root payloads, where they are released
+	ended   int64                   // the size at which the log has ended; 0: it has not
 	blind   map[verify.Digest]bool  // repositories with a leaf that could not be judged
 
 	findings   []Finding

@@ -35,6 +35,7 @@ const (
 	BlobMismatch   Kind = "blob-mismatch"   // a blob served is not the file that the leaf names
 	FalseAdmission Kind = "false-admission" // the rules do not give this leaf
 	Duplicate      Kind = "duplicate"       // the log says it a second time
+	BehindEnd      Kind = "behind-end"      // the log goes on behind its end
 
 	SecondPayload Kind = "second-payload" // evidence: two payloads signed under one version
 
@@ -59,7 +60,7 @@ const (
 
 var classes = map[Kind]Class{
 	BadSignature: Tampering, Fork: Tampering, Rollback: Tampering, RootMismatch: Tampering, TileMismatch: Tampering,
-	BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering,
+	BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering, BehindEnd: Tampering,
 	SecondPayload: Equivocation,
 	UnknownLeaf:   Unexpected,
 	VersionGap:    Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,

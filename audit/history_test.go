@@ -446,3 +446,24 @@ func TestEquivocationAboutRoots(t *testing.T) {
 		t.Fatalf("found %+v", f)
 	}
 }
+
+// A log that has ended is as it should be, and an auditor knows that it has.
+func TestReplayEndedLog(t *testing.T) {
+	h := newHistory(t)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	before := report(t, a)
+	if before.Ended || !before.Vouches {
+		t.Fatalf("before the end: %+v", before)
+	}
+	h.Append([]byte(verify.EndEntry))
+	h.Publish(2)
+	for name, a := range map[string]*audit.Auditor{"one that follows": a, "a new one": newAuditor(t, h.Log)} {
+		step(t, a)
+		got := report(t, a)
+		last := got.Leaves[len(got.Leaves)-1]
+		if !got.Ended || !got.Vouches || got.Judged != before.Judged+1 || len(got.Findings) != len(before.Findings) || last.Verdict != audit.TheEnd {
+			t.Errorf("%s: ended %v, vouches %v, judged %d, %v, last %+v", name, got.Ended, got.Vouches, got.Judged, got.Findings, last)
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 	Wrong       Verdict = "wrong"        // they do not, or it is no leaf
 	NotJudged   Verdict = "not-judged"   // a blob that the judgement needs is missing or another
 	UnknownToUs Verdict = "unknown-kind" // a newer auditor may know it
+	TheEnd      Verdict = "end"          // it is not a leaf: the log has ended
 )
 
 // entry is what is kept of a leaf. A leaf that was applied is in its repository.
@@ -151,7 +152,7 @@ var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
 // of leaf that this auditor does not know.
 func unknownKind(raw []byte) (string, bool) {
 	line := string(kindLine.Find(raw))
-	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" {
+	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" || line == verify.EndEntry {
 		return "", false
 	}
 	return strings.TrimSuffix(line, "\n"), true
@@ -160,6 +161,16 @@ func unknownKind(raw []byte) (string, bool) {
 // judge records what is wrong with a leaf. The error means that it could not be
 // judged now.
 func (a *Auditor) judge(l *loaded) (entry, error) {
+	if a.ended > 0 {
+		f := newFinding(BehindEnd, "entry %d lies behind the end of the log, which is entry %d", l.index, a.ended-1)
+		f.Index = l.index
+		f.Evidence = []Evidence{a.leafEvidence(a.ended-1, []byte(verify.EndEntry)), a.leafEvidence(l.index, l.raw)}
+		return entry{verdict: Wrong}, a.record(f)
+	}
+	if verify.IsEnd(l.raw) {
+		a.ended = l.index + 1
+		return entry{verdict: TheEnd}, nil
+	}
 	if l.leafErr != nil {
 		f := newFinding(BadLeaf, "entry %d is no leaf: %v", l.index, l.leafErr)
 		verdict := Wrong

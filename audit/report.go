@@ -15,6 +15,7 @@ import (
 type Report struct {
 	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
 	Judged       int64              `json:"judged"`     // leaves
+	Ended        bool               `json:"ended"`      // the log has ended: an entry says so, and none may follow
 	Vouches      bool               `json:"vouches"`    // every leaf was judged and is right, every blob was there
 	Repositories []RepositoryReport `json:"repositories"`
 	Findings     []Finding          `json:"findings"`
@@ -82,6 +83,7 @@ func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	a.ctx = ctx
 	r := &Report{
 		Judged:       a.next,
+		Ended:        a.ended > 0,
 		Repositories: []RepositoryReport{},
 		Findings:     append([]Finding{}, a.findings...),
 		Suppressed:   a.suppressed,

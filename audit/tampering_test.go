@@ -108,6 +108,24 @@ func TestTampering(t *testing.T) {
 			h.release(verify.RoleTargets, "app.bin", "5")
 			h.Publish(2)
 		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog revocation v2"`},
+		{"a leaf behind the end", func(h *history) {
+			h.Append([]byte(verify.EndEntry))
+			h.release(verify.RoleTargets, "app.bin", "5")
+			h.Publish(2)
+		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, fmt.Sprintf("behind the end of the log, which is entry %d", next)},
+		{"a second end", func(h *history) {
+			h.Append([]byte(verify.EndEntry))
+			h.Append([]byte(verify.EndEntry))
+			h.Publish(2)
+		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, "behind the end"},
+		{"an end with more to say", func(h *history) {
+			h.Append([]byte(verify.EndEntry + "\n"))
+			h.Publish(2)
+		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
+		{"an end of another kind", func(h *history) {
+			h.Append([]byte("tuflog end v2\n"))
+			h.Publish(2)
+		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog end v2"`},
 		{"an unknown encoding", func(h *history) {
 			leaf := h.evidence()
 			leaf.Encoding = verify.Pigweed

@@ -62,7 +62,7 @@ func TestFiller(t *testing.T) {
 		targets := make([]Target, tt.targets)
 		var err error
 		for i := int64(0); i < n && err == nil; i++ {
-			l := StateLeaf{verify.Record{Index: i, Leaf: verify.Leaf{Role: tt.role, Size: tt.size}}, targets}
+			l := StateLeaf{Record: verify.Record{Index: i, Leaf: verify.Leaf{Role: tt.role, Size: tt.size}}, Targets: targets}
 			err = f.add(t.Context(), l, l.Leaf.Hash())
 		}
 		if err == nil {

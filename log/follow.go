@@ -244,7 +244,11 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	if err := f.extends(ctx, have.Tree, cp.Tree); err != nil {
 		return err
 	}
-	f.adopt(Published{cp.Tree, note}, slices.Contains(cp.Extensions, FrozenExtension))
+	ended, err := endsIn(cp.Tree, f.publisher.cfg.Storage)
+	if err != nil {
+		return fmt.Errorf("the published checkpoint of size %d: %w", cp.Tree.N, err)
+	}
+	f.adopt(Published{cp.Tree, note}, ended)
 	return nil
 }
 
@@ -282,25 +286,25 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 func (l *Log) Continue(led *Log) {
 	p := led.publisher
 	p.mu.Lock()
-	published, frozen := p.published, p.frozen
+	published, ended := p.published, p.ended && p.published.Tree == p.tree
 	p.mu.Unlock()
 	if published.Note != nil {
 		// Reading whose the new entries are may take its time.
-		l.follower.raise(published, frozen, -1, nil)
+		l.follower.raise(published, ended, -1, nil)
 	}
 }
 
 // adopt serves a checkpoint that was read.
-func (f *follower) adopt(published Published, frozen bool) {
+func (f *follower) adopt(published Published, ended bool) {
 	from := f.cut.Load()
-	f.raise(published, frozen, from, f.changed(from, published.Tree.N))
+	f.raise(published, ended, from, f.changed(from, published.Tree.N))
 }
 
 // raise serves a checkpoint, unless a larger one is served by now. changed are the
 // repositories that have leaves beyond size from; any may have if it is nil, or
 // another size is served. The registry comes first: who learns of a size finds
 // everything below it.
-func (f *follower) raise(published Published, frozen bool, from int64, changed []verify.Digest) {
+func (f *follower) raise(published Published, ended bool, from int64, changed []verify.Digest) {
 	f.adopting.Lock()
 	defer f.adopting.Unlock()
 	size := published.Tree.N
@@ -319,7 +323,7 @@ func (f *follower) raise(published Published, frozen bool, from int64, changed [
 	p := f.publisher
 	p.update(func() {
 		p.tree, p.published = published.Tree, published
-		p.signed, p.frozen = size, frozen
+		p.signed, p.ended = size, ended
 	})
 }
 

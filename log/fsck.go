@@ -50,6 +50,7 @@ type Fsck struct {
 	edge     proofs.Edge
 	anew     filler
 	problems []string
+	ended    int64 // the size at which the log has ended; 0: it has not
 	more     int
 	levels   [][]proofs.Hash // of each level's last tile, as far as computed
 	full     []int64         // tiles before it
@@ -153,7 +154,7 @@ func (f *Fsck) index(ctx context.Context, e *scanned) error {
 	if !f.indexed(e) || len(f.problems) > 0 {
 		return nil
 	}
-	return f.anew.add(ctx, StateLeaf{e.Record, e.file.targets}, e.hash)
+	return f.anew.add(ctx, StateLeaf{Record: e.Record, Targets: e.file.targets, End: e.end}, e.hash)
 }
 
 func (f *Fsck) problem(format string, args ...any) {
@@ -244,6 +245,13 @@ func (f *Fsck) tile(level int, index int64, want []proofs.Hash) {
 
 // leaf checks an entry and the blobs it names.
 func (f *Fsck) leaf(e *scanned) {
+	if f.ended > 0 {
+		f.problem("entry %d lies behind the log's end, which is entry %d", e.Index, f.ended-1)
+	}
+	if e.end {
+		f.ended = cmp.Or(f.ended, e.Index+1)
+		return
+	}
 	if e.bad != nil {
 		f.problem("entry %d: %v", e.Index, e.bad)
 		return

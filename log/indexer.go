@@ -160,7 +160,7 @@ func (x *Indexer) leaf(e *scanned) (StateLeaf, error) {
 		x.logger.Warn("a leaf's metadata is not there and is not indexed", "index", e.Index, "sha256", e.Leaf.Metadata)
 		e.file.err = nil
 	}
-	return StateLeaf{Record: e.Record, Targets: e.file.targets}, cmp.Or(e.bad, e.file.err, e.file.invalid)
+	return StateLeaf{Record: e.Record, Targets: e.file.targets, End: e.end}, cmp.Or(e.bad, e.file.err, e.file.invalid)
 }
 
 // hint saves the indexer from parsing a file that has just been judged. A hint

@@ -88,8 +88,8 @@ func (in *intake) submit(s *submission) error {
 	switch {
 	case in.draining:
 		return errDraining
-	case in.publisher.Frozen():
-		return ErrFrozen
+	case in.publisher.Ended():
+		return ErrEnded
 	case in.queued >= in.maxQueued:
 		return errFull
 	}
@@ -433,6 +433,9 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 	}
 	err := in.publisher.Extend(ctx, func(entries []Entry) error {
 		for _, e := range entries {
+			if verify.IsEnd(e.Data) {
+				continue // the publisher has made sure that it is wanted
+			}
 			leaf, err := verify.ParseLeaf(e.Data)
 			if err != nil {
 				return foreign(e.Index, err)

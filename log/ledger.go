@@ -20,7 +20,8 @@ type Ledger interface {
 	// Load returns the present record.
 	Load() (LedgerRecord, error)
 	// Swap replaces the record durably, if it is still old: otherwise
-	// ErrLedgerConflict. An error other than that leaves either of the two.
+	// ErrLedgerConflict. It is an error, and nothing changes, where CheckNext of
+	// old is one. Any other error leaves either of the two.
 	Swap(old, new LedgerRecord) error
 }
 
@@ -33,18 +34,21 @@ var ErrLedgerConflict = errors.New("the ledger was changed by someone else")
 //	origin <origin>
 //	root <base64>
 //	signed <POSIX seconds of the last signature, or 0>
+//	end
 //	size <decimal>
 //	<base64 of a hash of the right edge, largest subtree first>
 //	…
 //	<empty line>
 //	<the checkpoint with the log's own signatures; nothing at size 0>
 //
-// with one spelling for every record: size, edge and root agree with each other
+// where the line "end" is there only if the tree's last entry is the end of the log,
+// and with one spelling for every record: size, edge and root agree with each other
 // and with the checkpoint.
 type LedgerRecord struct {
 	Origin string
 	Edge   *proofs.Edge // right edge of the tree
 	Signed int64        // signing time, POSIX seconds; never decreases
+	Ended  bool         // the tree's last entry is the log's end: no larger one is signed
 	Note   []byte       // the checkpoint with the log's own signatures; nil at size 0
 }
 
@@ -57,8 +61,21 @@ func (r LedgerRecord) Marshal() ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\norigin %s\nroot %v\nsigned %d\nsize %s\n%s", ledgerHeader, r.Origin, r.Edge.Tree().Hash, r.Signed, edge, r.Note)
+	fmt.Fprintf(&b, "%s\norigin %s\nroot %v\nsigned %d\n", ledgerHeader, r.Origin, r.Edge.Tree().Hash, r.Signed)
+	if r.Ended {
+		b.WriteString("end\n")
+	}
+	fmt.Fprintf(&b, "size %s\n%s", edge, r.Note)
 	return b.Bytes(), nil
+}
+
+// CheckNext says why a record must not follow this one in a ledger, or nil: behind
+// the end of a log nothing is signed.
+func (r LedgerRecord) CheckNext(next LedgerRecord) error {
+	if r.Ended && (!next.Ended || next.Edge.Tree() != r.Edge.Tree()) {
+		return fmt.Errorf("the ledger says that the log has ended at size %d, and does not go on to a tree of size %d: %w", r.Edge.Tree().N, next.Edge.Tree().N, ErrEnded)
+	}
+	return nil
 }
 
 // equal reports whether two records are printed alike.
@@ -89,6 +106,12 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 		return LedgerRecord{}, errors.New("no empty line: cut short?")
 	}
 	lines := strings.SplitN(head, "\n", 5)
+	ended := false
+	if len(lines) == 5 {
+		if rest, ok := strings.CutPrefix(lines[4], "end\n"); ok {
+			lines[4], ended = rest, true
+		}
+	}
 	var fields [5]string
 	for i, prefix := range []string{ledgerHeader, "origin ", "root ", "signed ", "size "} {
 		if i >= len(lines) {
@@ -98,7 +121,7 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 			return LedgerRecord{}, fmt.Errorf("line %d is %q, want %q", i+1, lines[i], prefix)
 		}
 	}
-	r := LedgerRecord{Origin: fields[1], Edge: new(proofs.Edge)}
+	r := LedgerRecord{Origin: fields[1], Edge: new(proofs.Edge), Ended: ended}
 	if err := r.Edge.UnmarshalText([]byte(fields[4] + "\n")); err != nil {
 		return LedgerRecord{}, err
 	}
@@ -111,8 +134,8 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 		return LedgerRecord{}, fmt.Errorf("signing time %q", fields[3])
 	}
 	if tree.N == 0 {
-		if signed != "" {
-			return LedgerRecord{}, errors.New("a checkpoint beside the empty tree")
+		if signed != "" || ended {
+			return LedgerRecord{}, errors.New("a checkpoint, or an end, beside the empty tree")
 		}
 		return r, nil
 	}
@@ -204,6 +227,9 @@ func (l *FileLedger) Load() (LedgerRecord, error) {
 
 // Swap implements Ledger.
 func (l *FileLedger) Swap(old, new LedgerRecord) error {
+	if err := old.CheckNext(new); err != nil {
+		return err
+	}
 	want, err := old.Marshal()
 	if err != nil {
 		return err

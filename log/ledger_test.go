@@ -28,6 +28,13 @@ func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 	return s
 }
 
+// endOf makes the ledger's record of a log that has ended.
+func endOf(t testing.TB, signer log.Signer, n int) log.LedgerRecord {
+	r := recordOf(t, signer, n)
+	r.Ended = true
+	return r
+}
+
 // recordOf makes the ledger's record of a tree of n entries.
 func recordOf(t testing.TB, signer log.Signer, n int) log.LedgerRecord {
 	t.Helper()
@@ -86,11 +93,34 @@ func TestLedgerRecord(t *testing.T) {
 	}
 }
 
+func TestLedgerRecordOfAnEnd(t *testing.T) {
+	signer := newSigner(t, "log.example", proofs.Ed25519)
+	text := marshal(t, endOf(t, signer, 7))
+	r, err := log.ParseLedgerRecord(text)
+	if err != nil || !r.Ended || !bytes.Equal(marshal(t, r), text) {
+		t.Errorf("read %+v, %v", r, err)
+	}
+	empty := recordOf(t, signer, 0)
+	empty.Ended = true
+	for name, bad := range map[string][]byte{
+		"twice":          bytes.Replace(text, []byte("end\n"), []byte("end\nend\n"), 1),
+		"elsewhere":      bytes.Replace(bytes.Replace(text, []byte("end\n"), nil, 1), []byte("root "), []byte("end\nroot "), 1),
+		"of nothing":     marshal(t, empty),
+		"another word":   bytes.Replace(text, []byte("end\n"), []byte("ends\n"), 1),
+		"behind a space": bytes.Replace(text, []byte("end\n"), []byte("end \n"), 1),
+	} {
+		if _, err := log.ParseLedgerRecord(bad); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func FuzzParseLedgerRecord(f *testing.F) {
 	signer := newSigner(f, "log.example", proofs.Ed25519)
 	for _, n := range []int{0, 1, 7} {
 		f.Add(marshal(f, recordOf(f, signer, n)))
 	}
+	f.Add(marshal(f, endOf(f, signer, 7)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := log.ParseLedgerRecord(b)
 		if err != nil {

@@ -282,6 +282,9 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 	if index >= size {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is not published", index)
 	}
+	if s.log.publisher.Ended() && index == s.log.publisher.Tree().N-1 {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is the end of the log and lists nothing", index)
+	}
 	rec, files, ok, err := s.log.cfg.State.Files(r.Context(), index, maxFound+1)
 	if err == nil && !ok {
 		err = damaged(index)

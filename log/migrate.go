@@ -177,6 +177,9 @@ func (m *Migration) files(ctx context.Context, b batch) error {
 	size := 0
 	seen := map[verify.Digest]bool{{}: true}
 	for i, e := range b.entries {
+		if verify.IsEnd(e) {
+			continue
+		}
 		leaf, err := verify.ParseLeaf(e)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", b.first+int64(i), err)

@@ -32,9 +32,9 @@ type Stats struct {
 	// Queued submissions wait to be judged.
 	Queued int
 	// Ready is what /readyz says; Reason why not. Halted means that a person
-	// has to act, Frozen that the log is at its end.
-	Ready, Halted, Frozen bool
-	Reason                string
+	// has to act, Ended that the log has its last entry.
+	Ready, Halted, Ended bool
+	Reason               string
 	// Leading means that this process writes the log, and does not follow
 	// another that does.
 	Leading bool
@@ -47,7 +47,7 @@ func (l *Log) Stats() Stats {
 		Signed:     l.publisher.signedSize(),
 		Published:  l.publisher.Published().Tree.N,
 		Halted:     l.publisher.Halted() != nil,
-		Frozen:     l.publisher.Frozen(),
+		Ended:      l.publisher.Ended(),
 		Ready:      true,
 		Leading:    l.follower == nil,
 	}

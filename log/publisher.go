@@ -42,6 +42,9 @@ type PublisherConfig struct {
 	Witnesses Witnesses
 	// Checkpoints keeps the published checkpoint.
 	Checkpoints Checkpoints
+	// Ending is set where the log is being ended: its end may then be among what
+	// storage has and was not signed.
+	Ending bool
 	// GatherTimeout bounds one attempt to reach the quorum. Zero means 10 s.
 	GatherTimeout time.Duration
 	// Backoff is the first pause after an attempt to publish, or to append, that
@@ -98,7 +101,8 @@ const (
 	HaltLedgerBehind   HaltCode = "ledger-behind"   // more was published than the ledger knows
 	HaltLedgerTaken    HaltCode = "ledger-taken"    // someone else wrote the ledger
 	HaltPublishedFork  HaltCode = "published-fork"  // what was published is not a prefix of the log
-	HaltFrozen         HaltCode = "frozen"          // entries behind the final checkpoint
+	HaltEnded          HaltCode = "ended"           // entries behind the log's end
+	HaltEnding         HaltCode = "ending"          // the log's end is there and was not signed
 )
 
 func (h *Halt) Error() string { return "the log must not go on: " + h.What + ". " + h.Do }
@@ -140,7 +144,7 @@ type Publisher struct {
 	tree      proofs.Tree  // its tree
 	published Published
 	signed    int64 // size of the last signed tree, for those who only look
-	frozen    bool  // the last signed tree is the final one
+	ended     bool  // the last entry that was read back is the log's end
 	halted    error
 	stopped   chan struct{} // closed when halted is set
 	failing   error         // why the last attempt to publish failed
@@ -168,12 +172,15 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	if p.recent, err = newRecent(p.edge); err != nil {
 		return nil, err
 	}
-	p.signed, p.frozen = p.tree.N, p.record.Frozen()
+	p.signed = p.tree.N
 	if p.published, err = p.openPublished(); err != nil {
 		return nil, err
 	}
 	stored, err := p.compare(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.lookForEnd(stored); err != nil {
 		return nil, err
 	}
 	if err := p.checkPublished(); err != nil {
@@ -213,7 +220,8 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 // Extend reads back the entries that storage has integrated since and hashes
 // them onto the edge. If the root is the one that the tiles have, take, which may
 // be nil, is given the entries, and if it has no objection the edge moves and the
-// publisher's loop is woken. Otherwise nothing changes. An error that is a *Halt,
+// publisher's loop is woken. Otherwise nothing changes. The log's end is given out
+// like any entry, as the last one of all. An error that is a *Halt,
 // take's included, stops the publisher; any other may pass.
 func (p *Publisher) Extend(ctx context.Context, take func([]Entry) error) error {
 	p.extending.Lock()
@@ -259,12 +267,9 @@ func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]E
 	if len(entries) == 0 {
 		return nil
 	}
-	if p.Frozen() {
-		return &Halt{
-			Code: HaltFrozen,
-			What: fmt.Sprintf("storage has %d entries behind the final checkpoint of size %d: the log is frozen", len(entries), have.N),
-			Do:   "Find out what writes to the storage; nothing that it has written is signed",
-		}
+	ends, err := p.checkEnd(entries)
+	if err != nil {
+		return err
 	}
 	if take != nil {
 		if err := take(entries); err != nil {
@@ -274,7 +279,7 @@ func (p *Publisher) extend(ctx context.Context, edge *proofs.Edge, take func([]E
 	if err := p.recent.append(entries); err != nil {
 		return err
 	}
-	p.update(func() { p.edge, p.tree = edge, stored })
+	p.update(func() { p.edge, p.tree, p.ended = edge, stored, ends })
 	p.wakeUp()
 	return nil
 }
@@ -329,7 +334,7 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	defer p.publishing.Unlock()
 	for {
 		p.mu.Lock()
-		edge, tree, published, halted := p.edge, p.tree, p.published, p.halted
+		edge, tree, ended, published, halted := p.edge, p.tree, p.ended, p.published, p.halted
 		p.mu.Unlock()
 		switch {
 		case halted != nil:
@@ -337,7 +342,7 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 		case tree.N == 0, tree.N == published.Tree.N && !refresh && published.Note != nil && p.record.signedBy(p.keys):
 			return nil
 		}
-		if err := p.publish(ctx, edge, published.Tree); err != nil {
+		if err := p.publish(ctx, edge, ended, published.Tree); err != nil {
 			return err
 		}
 		refresh = false
@@ -345,11 +350,11 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 }
 
 // publish publishes the tree of the edge, or the last signed one if that waits.
-func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, published proofs.Tree) error {
+func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, published proofs.Tree) error {
 	signed := p.record.Edge.Tree()
 	waits := signed.N > published.N && !p.superseded
 	if !p.record.signedBy(p.keys) || edge.Tree().N > signed.N && !waits {
-		if err := p.sign(edge, p.Frozen()); err != nil {
+		if err := p.sign(edge, ended); err != nil {
 			return err
 		}
 	}

@@ -84,7 +84,11 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	if len(own.Signatures) == 0 {
 		return next, errors.New("the checkpoint has no signature of the log")
 	}
-	return LedgerRecord{Origin: old.Origin, Edge: edge, Signed: old.Signed, Note: own.Marshal()}, nil
+	ended, err := endsIn(cp.Tree, storage)
+	if err != nil {
+		return next, err
+	}
+	return LedgerRecord{Origin: old.Origin, Edge: edge, Signed: old.Signed, Ended: ended, Note: own.Marshal()}, nil
 }
 
 // Action is what an operator had done to a log by hand, for those who ask later.

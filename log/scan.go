@@ -55,7 +55,8 @@ type bundle struct {
 type scanned struct {
 	verify.Record
 	hash           proofs.Hash
-	bad            error // why it is no leaf
+	end            bool  // it is the log's end, and not a leaf
+	bad            error // why it is neither
 	file, snapshot named
 }
 
@@ -141,6 +142,9 @@ func (s *scan) read(ctx context.Context, b *bundle) {
 	for i, entry := range entries {
 		e := &b.entries[i]
 		e.Index, e.hash = first+int64(i), proofs.LeafHash(entry)
+		if e.end = verify.IsEnd(entry); e.end {
+			continue
+		}
 		if e.Leaf, e.bad = verify.ParseLeaf(entry); e.bad == nil {
 			s.need(e)
 		}

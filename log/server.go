@@ -100,14 +100,23 @@ func (s *server) cannotTake() *problem {
 	if draining {
 		return later(api.CodeUnavailable, "%v", errDraining)
 	}
-	if s.log.publisher.Frozen() {
-		return problemf(http.StatusForbidden, api.CodeFrozen, "%v", ErrFrozen)
+	if s.log.publisher.Ended() {
+		return s.ended()
 	}
 	unpublished := s.log.publisher.Tree().N - s.log.publisher.Published().Tree.N
 	if unpublished >= s.log.cfg.MaxUnpublished {
 		return later(api.CodeUnavailable, "%d entries wait to be published: %v", unpublished, s.log.publisher.Trouble())
 	}
 	return nil
+}
+
+// ended is what a log that has ended says to those who submit, and whether a quorum
+// has its end yet.
+func (s *server) ended() *problem {
+	if err := s.log.Trouble(); err != nil {
+		return problemf(http.StatusForbidden, api.CodeEnded, "%v; a quorum does not have the end yet: %v", ErrEnded, err)
+	}
+	return problemf(http.StatusForbidden, api.CodeEnded, "%v", ErrEnded)
 }
 
 // mayRegister checks the bearer token.

@@ -9,13 +9,6 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// FrozenExtension is the extension line of a log's final checkpoint: the log
-// promises never to sign a larger tree. Readers who do not know it lose nothing.
-const FrozenExtension = "tuflog frozen"
-
-// ErrFrozen means that the log has signed its final checkpoint.
-var ErrFrozen = errors.New("the log is frozen: it has signed its final checkpoint and takes no more entries")
-
 // keys returns the log's public keys, Signer's first.
 func (c *PublisherConfig) keys() ([]proofs.Key, error) {
 	keys := []proofs.Key{c.Signer.Key()}
@@ -70,16 +63,6 @@ func (p *Publisher) openLedger() (LedgerRecord, error) {
 	return rec, nil
 }
 
-// Frozen reports whether the record's checkpoint is the log's final one.
-func (r LedgerRecord) Frozen() bool {
-	note, err := proofs.ParseNote(r.Note)
-	if err != nil {
-		return false // there is none
-	}
-	cp, err := proofs.ParseCheckpoint(note.Text)
-	return err == nil && slices.Contains(cp.Extensions, FrozenExtension)
-}
-
 // signedBy reports whether the record's checkpoint carries a signature of each
 // key and of no other: keys come and go with the log's configuration.
 func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
@@ -95,48 +78,11 @@ func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
 	return true
 }
 
-// Frozen reports whether the log has signed its final checkpoint.
-func (p *Publisher) Frozen() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.frozen
-}
-
-// Freeze ends the log: it signs the present tree once more, as the final one, and
-// publishes it. From then on nothing is appended; the cosignatures of the final
-// checkpoint can still be refreshed. Calling it again publishes again. Nobody may
-// be appending to storage meanwhile.
-func (p *Publisher) Freeze(ctx context.Context) error {
-	p.publishing.Lock()
-	p.extending.Lock()
-	p.mu.Lock()
-	edge, halted := p.edge, p.halted
-	p.mu.Unlock()
-	var err error
-	switch {
-	case halted != nil:
-		err = halted
-	case edge.Tree().N == 0:
-		err = errors.New("an empty log has no checkpoint to freeze at")
-	case !p.record.Frozen():
-		err = p.sign(edge, true)
-	}
-	p.extending.Unlock()
-	p.publishing.Unlock()
-	if err != nil {
-		return err
-	}
-	return p.Publish(ctx, true)
-}
-
-// sign signs the tree of the edge, as the final one where final is set, and moves
+// sign signs the tree of the edge, which ends the log where ended is set, and moves
 // the ledger to it.
-func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
+func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
 	tree := edge.Tree()
 	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
-	if final {
-		cp.Extensions = []string{FrozenExtension}
-	}
 	// The clock may have been set back; times of signatures do not follow.
 	signed := max(p.cfg.Now().Unix(), p.record.Signed)
 	note := proofs.Note{Text: cp.String()}
@@ -151,6 +97,7 @@ func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
 		Origin: p.record.Origin,
 		Edge:   edge,
 		Signed: signed,
+		Ended:  ended,
 		Note:   note.Marshal(),
 	}
 	err := p.cfg.Ledger.Swap(p.record, next)
@@ -169,7 +116,7 @@ func (p *Publisher) sign(edge *proofs.Edge, final bool) error {
 func (p *Publisher) keep(record LedgerRecord) {
 	p.record = record
 	p.mu.Lock()
-	p.signed, p.frozen = record.Edge.Tree().N, record.Frozen() // no news: nobody waits for it
+	p.signed = record.Edge.Tree().N // no news: nobody waits for it
 	p.mu.Unlock()
 }
 
@@ -217,9 +164,6 @@ func (p *Publisher) conflict(tree proofs.Tree, cause error) error {
 // gather has the last signed checkpoint witnessed and checks the result.
 func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error) {
 	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
-	if p.record.Frozen() {
-		cp.Extensions = []string{FrozenExtension}
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
 	defer cancel()
 	note, err := p.cfg.Witnesses.Gather(ctx, p.record.Note, cp, func(oldSize int64) ([]proofs.Hash, error) {

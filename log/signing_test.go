@@ -80,36 +80,6 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-func TestFreeze(t *testing.T) {
-	f := newFixture(t)
-	p := f.open()
-	if err := p.Freeze(t.Context()); err == nil {
-		t.Error("froze an empty log")
-	}
-	f.grow(p, 3)
-	f.witnesses.setDown(true, true, true)
-	if err := p.Freeze(t.Context()); err == nil || !p.Frozen() {
-		t.Fatalf("without witnesses: %v, frozen %v", err, p.Frozen())
-	}
-	f.witnesses.setDown(false, false, false)
-	p = f.open()
-	if !p.Frozen() {
-		t.Fatal("thawed by a restart")
-	}
-	check(t, p.Publish(t.Context(), true))
-	f.published(p, 3)
-	cp, _, err := proofs.OpenCheckpoint(p.Published().Note, f.cfg.Signer.Key())
-	if err != nil || len(cp.Extensions) != 1 || cp.Extensions[0] != log.FrozenExtension {
-		t.Fatalf("final checkpoint %+v, %v", cp, err)
-	}
-	check(t, p.Freeze(t.Context()))
-	f.append(1)
-	wantHalt(t, p.Extend(t.Context(), nil), "final checkpoint of size 3")
-	if got := f.ledger.record.Edge.Tree().N; got != 3 {
-		t.Errorf("the ledger went on to size %d", got)
-	}
-}
-
 // A witness slower than the quorum still gets its line on the checkpoint.
 func TestLateCosignatures(t *testing.T) {
 	f := newFixture(t)

@@ -25,6 +25,9 @@ type Blobs interface {
 type StateLeaf struct {
 	verify.Record
 	Targets []Target // the files that its metadata lists, by path
+	// End is set of the log's end, which is not a leaf: nothing is kept of it but
+	// that the state has it. The rest is zero, but for the index.
+	End bool
 }
 
 // Target is a target file that a release lists. A digest that its metadata does

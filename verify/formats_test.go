@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +113,27 @@ func TestFormatsVerify(t *testing.T) {
 			t.Errorf("evidence %+v, %v", evidence, err)
 		}
 	})
+	t.Run("canonical", func(t *testing.T) {
+		// By the words of the page, from what encoding/json reads.
+		var file struct{ Signed any }
+		d := json.NewDecoder(bytes.NewReader(ex["canonical-file"]))
+		d.UseNumber()
+		if err := d.Decode(&file); err != nil {
+			t.Fatal(err)
+		}
+		want := canonicalByTheWords(t, file.Signed)
+		if got := formatsParse(t, ex["canonical-file"]).Payload; string(got) != want || string(ex["canonical"]) != want+"\n" {
+			t.Errorf("the payload is\n%s\non the page\n%sby its words\n%s", got, ex["canonical"], want)
+		}
+		if sum := sha256.Sum256([]byte(want)); hex.EncodeToString(sum[:])+"\n" != string(ex["canonical-digest"]) {
+			t.Errorf("its digest is %x", sum)
+		}
+	})
+	t.Run("end", func(t *testing.T) {
+		if _, err := verify.ParseLeaf(ex["end"]); !verify.IsEnd(ex["end"]) || err == nil {
+			t.Errorf("the end is not one, or a leaf: %v", err)
+		}
+	})
 	t.Run("checkpoint", func(t *testing.T) {
 		sc, err := policy.OpenCheckpoint(ex["signed-checkpoint"])
 		if err != nil {
@@ -135,6 +158,33 @@ func TestFormatsVerify(t *testing.T) {
 	})
 	t.Run("keys", func(t *testing.T) { checkFormatsKeys(t, ex) })
 	t.Run("tiles", func(t *testing.T) { checkFormatsTiles(t, ex) })
+}
+
+// canonicalByTheWords follows docs/formats.md.
+func canonicalByTheWords(t *testing.T, v any) string {
+	t.Helper()
+	quote := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
+	var parts []string
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, quote(name)+":"+canonicalByTheWords(t, v[name]))
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	case []any:
+		for _, e := range v {
+			parts = append(parts, canonicalByTheWords(t, e))
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case string:
+		return quote(v)
+	case nil:
+		return "null"
+	case json.Number, bool:
+		return fmt.Sprint(v)
+	}
+	t.Fatalf("%T in JSON", v)
+	return ""
 }
 
 func formatsParse(t *testing.T, file []byte) *verify.Metadata {
@@ -394,6 +444,11 @@ func (ex formatsExample) blocks(t *testing.T) map[string]string {
 		"leaf":              string(leaves[1]),
 		"leaf-hash":         proofs.LeafHash(leaves[1]).String() + "\n",
 		"evidence":          string(leaves[2]),
+		"canonical-file":    canonicalFile,
+		"canonical":         string(formatsParse(t, []byte(canonicalFile)).Payload) + "\n",
+		"canonical-digest":  formatsParse(t, []byte(canonicalFile)).PayloadDigest.String() + "\n",
+		"end":               verify.EndEntry,
+		"end-hash":          proofs.LeafHash([]byte(verify.EndEntry)).String() + "\n",
 		"vkeys":             fmt.Sprintf("%v\n%v\n%v\n", ex.log, ex.logECDSA, ex.witnesses[0]),
 		"private":           fmt.Sprintf("%s\n%s\n%s\n%s\n", ex.log.PrivateKey(), ex.logECDSA.PrivateKey(), ex.witnesses[0].PrivateKey(), ex.pq.PrivateKey()),
 		"checkpoint":        text,
@@ -407,6 +462,17 @@ func (ex formatsExample) blocks(t *testing.T) map[string]string {
 		"edge":    string(edgeText),
 	}
 }
+
+// canonicalFile is metadata that is not in its canonical spelling.
+const canonicalFile = `{"signed": {
+  "version": 1, "spec_version": "1.0.31", "_type": "targets", "x-\u0062uild": [true, false, -5, "\/"],
+  "expires": "2030-01-01T00:00:00Z",
+  "targets": {
+    "\ud83d\ude00.bin": {"length": 0, "hashes": {"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}},
+    "\uff21\"\\.bin":   {"length": 0, "hashes": {"sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+                       "custom": {"b": null, "a": {}, "B": 9223372036854775807}}
+  }}, "signatures": []}
+`
 
 // formatsSubtree lays out the message of type 06, one field per line.
 func formatsSubtree(tree proofs.Tree) string {

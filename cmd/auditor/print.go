@@ -80,8 +80,12 @@ func printReport(w io.Writer, report *audit.Report) {
 	for _, leaf := range report.Leaves {
 		verdicts[leaf.Verdict]++
 	}
-	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n\n",
-		report.Judged, verdicts[audit.Right], verdicts[audit.Wrong], verdicts[audit.NotJudged], verdicts[audit.UnknownToUs])
+	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n",
+		report.Judged-int64(verdicts[audit.TheEnd]), verdicts[audit.Right], verdicts[audit.Wrong], verdicts[audit.NotJudged], verdicts[audit.UnknownToUs])
+	if report.Ended {
+		fmt.Fprintln(w, "ended       the log has ended: an entry says so, and none may follow it")
+	}
+	fmt.Fprintln(w)
 
 	if len(report.Repositories) > 0 {
 		t := newTable(w, "REPOSITORY", "ENCODING", "ROLE", "RELEASES", "EVIDENCE", "HIGHEST", "CURRENT")

@@ -140,6 +140,10 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 
 func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult) {
 	for _, leaf := range a.Leaves(step.From, step.To) {
+		if leaf.Verdict == audit.TheEnd {
+			fmt.Fprintf(w, "%d the log has ended\n", leaf.Index)
+			continue
+		}
 		fmt.Fprintf(w, "%d %s %s %s %d %s\n", leaf.Index, leaf.Kind, short(leaf.Repository), printable(leaf.Role), leaf.Version, leaf.Verdict)
 	}
 	for _, f := range step.Findings {

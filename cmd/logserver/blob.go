@@ -162,6 +162,9 @@ func openNames(ctx context.Context, storage log.Storage, state log.State) (*name
 			return nil, err
 		}
 		for i, e := range entries {
+			if verify.IsEnd(e) {
+				continue
+			}
 			leaf, err := verify.ParseLeaf(e)
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)

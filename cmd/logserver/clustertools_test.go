@@ -47,7 +47,7 @@ func (w *sharedWorld) statusOf(t *testing.T, code int) (st status) {
 	return st
 }
 
-// A log on servers is looked at, checked, brought forward and frozen like one in a
+// A log on servers is looked at, checked, brought forward and ended like one in a
 // directory.
 func TestFrontEndTools(t *testing.T) {
 	w := newSharedWorld(t)
@@ -105,7 +105,20 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("fsck afterwards: exit %d\n%s%s", code, stdout, stderr)
 	}
 
-	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "frozen at size 3") {
+	// Without a quorum it ends all the same.
+	for _, witness := range w.Witnesses[:2] {
+		witness.Stop(t)
+	}
+	if _, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, "the log has ended, but a quorum does not have its end yet") {
+		t.Errorf("freeze without a quorum: exit %d\n%s", code, stderr)
+	}
+	if st := w.statusOf(t, 0); !st.Ended || st.Ledger.Size != 4 || st.Published.Size != 3 {
+		t.Errorf("status: %+v", st)
+	}
+	for _, witness := range w.Witnesses[:2] {
+		witness.Start(t)
+	}
+	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "the log has ended at size 4") {
 		t.Errorf("freeze: exit %d\n%s%s", code, stdout, stderr)
 	}
 	for _, s := range w.fronts {
@@ -113,11 +126,17 @@ func TestFrontEndTools(t *testing.T) {
 	}
 	w.leads(t)
 	w.same(t, id, 2)
+	if out := runtest.Must(t, "auditor", "replay", "--log", w.fronts[0].URL, "--policy", w.Path("policy")); !strings.Contains(out, "the log has ended") {
+		t.Errorf("auditor: %s", out)
+	}
+	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
+		t.Errorf("fsck of a log that has ended: exit %d\n%s%s", code, stdout, stderr)
+	}
 	for _, s := range w.fronts {
 		_, err := w.clientOf(t, s).Submit(withTimeout(t, process.Patience), id, release(t, v, "3"))
 		var problem *api.ProblemError
-		if !errors.As(err, &problem) || problem.Code != api.CodeFrozen {
-			t.Errorf("a submission to a frozen log: %v", err)
+		if !errors.As(err, &problem) || problem.Code != api.CodeEnded {
+			t.Errorf("a submission to a log that has ended: %v", err)
 		}
 	}
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {

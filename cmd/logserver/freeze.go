@@ -25,29 +25,30 @@ func newFreeze() *cobra.Command {
 	var flags freezeFlags
 	cmd := &cobra.Command{
 		Use:   "freeze --dir DIR --policy POLICY --i-know",
-		Short: "End a log for ever with a final checkpoint",
-		Long: `Freeze signs the log's tree once more, as the final one, has it cosigned and
-publishes it. The checkpoint says so in an extension line, "tuflog frozen", and the
-ledger keeps it: the log never takes another entry. Its files can be served by
+		Short: "End a log for ever with a last entry",
+		Long: `Freeze ends a log: it appends a last entry, the line "tuflog end v1", signs the
+tree with it, asks the witnesses to cosign it, and publishes it. Nothing is ever
+signed behind it, whatever is done to the storage or the ledger: the signed tree
+itself says that the log has ended, to its readers, too. Its files can be served by
 logserver serve, which then refuses submissions and refreshes the cosignatures, or
 by any web server.
 
-There is no way back: witnesses and devices may hold the final checkpoint, and
-tell everyone when the log goes on. Without the flag --i-know nothing happens. The
-log must not be served meanwhile. If the witnesses cannot be reached, the log is
-frozen all the same; run it again, or serve, to have it cosigned.`,
+There is no way back: witnesses and devices may hold the last checkpoint, and tell
+everyone when the log goes on. Without the flag --i-know nothing happens. The log
+must not be served meanwhile. If the witnesses do not make a quorum, the log has
+ended all the same, and the exit code is 2: run it again, or serve, until they do.`,
 		Example: `  logserver freeze --dir ./log --policy policy.txt --i-know
   logserver freeze --dir ./log --policy policy.txt --i-know --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !flags.know {
-				return errors.New("freezing a log cannot be taken back: say --i-know")
+				return errors.New("the end of a log cannot be taken back: say --i-know")
 			}
 			size, err := freeze(cmd.Context(), flags, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the log is frozen at size %d\n", size)
+			fmt.Fprintf(cmd.OutOrStdout(), "the log has ended at size %d\n", size)
 			return nil
 		},
 	}
@@ -82,7 +83,7 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	defer gatherer.Close()
-	cfg.Publisher.Witnesses = gatherer
+	cfg.Publisher.Witnesses, cfg.Publisher.Ending = gatherer, true
 	w, err := openWritten(ctx, flags.place, flags.shared, &cfg)
 	if err != nil {
 		return 0, err
@@ -92,9 +93,9 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	if err != nil {
 		return 0, err
 	}
-	size = l.Publisher().Tree().N
-	if err := w.record(ctx, actionNow("freeze", fmt.Sprintf("at size %d", size))); err != nil {
-		return size, err
+	if err := w.record(ctx, actionNow("freeze", fmt.Sprintf("at size %d", l.Publisher().Tree().N))); err != nil {
+		return 0, err
 	}
-	return size, l.Publisher().Freeze(ctx)
+	err = l.End(ctx)
+	return l.Publisher().Tree().N, err
 }

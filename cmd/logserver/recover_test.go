@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -104,14 +105,15 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A log with several keys is frozen: it serves and does not take anything.
-func TestFreezeWithSeveralKeys(t *testing.T) {
+// A log with several keys ends: first without a quorum, then again with one. It
+// serves, takes nothing, and auditors know that it has ended.
+func TestFreeze(t *testing.T) {
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	id := w.register(t, v)
 	freeze := []string{"freeze", "--dir", w.Path("log"), "--policy", w.Path("policy")}
 	if _, _, code := runtest.Run(t, "logserver", append(freeze, "--i-know")...); code != 2 {
-		t.Errorf("froze a log that is served: exit %d", code)
+		t.Errorf("ended a log that is served: exit %d", code)
 	}
 	w.Log.Stop(t)
 	var keys []proofs.Key
@@ -126,44 +128,97 @@ func TestFreezeWithSeveralKeys(t *testing.T) {
 		t.Errorf("keys: %s", list)
 	}
 	w.Log.Start(t)
-	opened := func() proofs.Checkpoint {
+	published := func(size int64) {
+		t.Helper()
 		_, body := w.get(t, "/checkpoint")
 		for _, key := range keys {
-			// ML-DSA-44 signatures do not cover the line that says frozen.
-			if strings.Contains(body, log.FrozenExtension) && key.Algorithm() == proofs.MLDSA44 {
-				continue
-			}
 			if _, _, err := proofs.OpenCheckpoint([]byte(body), key); err != nil {
 				t.Fatalf("%v: %v\n%s", key, err, body)
 			}
 		}
 		cp, err := w.Policy.OpenCheckpoint([]byte(body))
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || cp.Tree.N != size || len(cp.Extensions) != 0 {
+			t.Errorf("published %+v, %v; want size %d", cp, err, size)
 		}
-		return cp.Checkpoint
 	}
 	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
 		t.Fatal(err)
 	}
-	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 0 {
-		t.Errorf("%+v", cp)
-	}
+	published(2)
 	w.Log.Stop(t)
 	if _, _, code := runtest.Run(t, "logserver", freeze...); code != 2 {
-		t.Errorf("froze without --i-know: exit %d", code)
+		t.Errorf("ended without --i-know: exit %d", code)
 	}
-	runtest.Must(t, "logserver", append(freeze, "--i-know")...)
-	if st := w.statusOf(t, 0); !st.Frozen || st.Ledger.Size != 2 {
-		t.Errorf("status: %+v", st)
+	freeze = append(freeze, "--i-know")
+
+	// Without a quorum it ends all the same, and says what is missing.
+	for _, witness := range w.Witnesses[:2] {
+		witness.Stop(t)
+	}
+	for range 2 {
+		_, stderr, code := runtest.Run(t, "logserver", freeze...)
+		if code != 2 || !strings.Contains(stderr, "the log has ended, but a quorum does not have its end yet") || !strings.Contains(stderr, "witness w1: ") {
+			t.Errorf("freeze without a quorum: exit %d\n%s", code, stderr)
+		}
+		if st := w.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Storage.Size != 3 || st.Published.Size != 2 {
+			t.Errorf("status: %+v", st)
+		}
+		if out := runtest.Must(t, "logserver", "status", "--dir", w.Path("log")); !strings.Contains(out, "the log has ended, but a quorum of witnesses does not have its end yet") {
+			t.Errorf("status: %s", out)
+		}
 	}
 	w.Log.Start(t)
-	if cp := opened(); cp.Tree.N != 2 || len(cp.Extensions) != 1 || cp.Extensions[0] != log.FrozenExtension {
-		t.Errorf("%+v", cp)
+	published(2)
+	w.refusesAll(t, id, v)
+	w.Log.Stop(t)
+
+	for _, witness := range w.Witnesses[:2] {
+		witness.Start(t)
 	}
+	for range 2 {
+		if out := runtest.Must(t, "logserver", freeze...); out != "the log has ended at size 3" {
+			t.Errorf("freeze: %q", out)
+		}
+		if st := w.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Published.Size != 3 {
+			t.Errorf("status: %+v", st)
+		}
+	}
+	w.Log.Start(t)
+	published(3)
+	w.refusesAll(t, id, v)
+	if st := w.statusOf(t, 0); !st.Ended || !st.Served {
+		t.Errorf("status of a log that is served: %+v", st)
+	}
+	if out := runtest.Must(t, "auditor", "replay", "--log", w.Log.URL, "--policy", w.Path("policy")); !strings.Contains(out, "the log has ended") || !strings.Contains(out, "2 leaves: 2 right") || !strings.Contains(out, "The log is as it should be") {
+		t.Errorf("auditor: %s", out)
+	}
+	w.Log.Stop(t)
+	for _, args := range [][]string{{"fsck", "--judge"}, {"reindex"}, {"fsck"}} {
+		runtest.Must(t, "logserver", append(args, "--dir", w.Path("log"))...)
+	}
+
+	// What a restore can bring: the ledger of an older date, and none. The tree
+	// says that it has ended, and what was published knows it.
+	if err := os.Remove(w.Path("log.ledger/ledger")); err != nil {
+		t.Fatal(err)
+	}
+	runtest.Must(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(haltLedgerLost))
+	if st := w.statusOf(t, 0); !st.Ended {
+		t.Errorf("status after resume: %+v", st)
+	}
+	w.Log.Start(t)
+	w.refusesAll(t, id, v)
+}
+
+// refusesAll expects a log that has ended.
+func (w *world) refusesAll(t *testing.T, id string, v *testvendor.Vendor) {
+	t.Helper()
 	_, err := w.client.Submit(t.Context(), id, release(t, v, "y"))
-	if p := (*api.ProblemError)(nil); !asProblem(err, &p) || p.Status != 403 || !strings.Contains(p.Detail, "frozen") {
-		t.Errorf("submitted to a frozen log: %v", err)
+	if p := (*api.ProblemError)(nil); !asProblem(err, &p) || p.Status != 403 || p.Code != api.CodeEnded {
+		t.Errorf("submitted to a log that has ended: %v", err)
+	}
+	if status, body := w.get(t, "/readyz"); status != 403 || !strings.Contains(body, `"ended"`) {
+		t.Errorf("/readyz: %d %s", status, body)
 	}
 }
 

@@ -42,7 +42,7 @@ type status struct {
 	Trillian  *treeStatus `json:"trillian,omitempty"`
 	Leader    string      `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
 	Epoch     int64       `json:"epoch,omitempty"`  // of its lease
-	Frozen    bool        `json:"frozen"`
+	Ended     bool        `json:"ended"`            // the log has signed its end
 	// Witnesses is what the process that serves the log from here, or did last,
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
@@ -218,7 +218,7 @@ func (st *status) readKeys(at place) ([]proofs.Key, error) {
 }
 
 func (st *status) setLedger(rec log.LedgerRecord) {
-	st.Ledger, st.Frozen = treeOf(rec.Edge.Tree()), rec.Frozen()
+	st.Ledger, st.Ended = treeOf(rec.Edge.Tree()), rec.Ended
 	st.Ledger.Signed = time.Unix(rec.Signed, 0).UTC()
 }
 
@@ -250,7 +250,10 @@ func (st *status) judge(ctx context.Context, published log.Checkpoints, keys []p
 	for _, k := range keys[1:] {
 		cfg.More = append(cfg.More, publicKey{k})
 	}
-	_, err = log.OpenPublisher(ctx, cfg)
+	p, err := log.OpenPublisher(ctx, cfg)
+	if err == nil {
+		st.Ended = st.Ended || p.Ended()
+	}
 	var halt *log.Halt
 	switch {
 	case errors.As(err, &halt):
@@ -317,8 +320,8 @@ func (st *status) print(w io.Writer) {
 	for _, h := range st.Witnesses {
 		printWitness(w, h)
 	}
-	if st.Frozen {
-		fmt.Fprintln(w, "the log is frozen: its last checkpoint is final")
+	if st.Ended {
+		fmt.Fprintln(w, st.end())
 	}
 	if st.What == "" {
 		return
@@ -331,6 +334,14 @@ func (st *status) print(w io.Writer) {
 	if st.Do != "" {
 		fmt.Fprintf(w, "%s.\n", st.Do)
 	}
+}
+
+// end says how far the log's end is.
+func (st *status) end() string {
+	if st.Published != nil && st.Published.Size == st.Ledger.Size {
+		return "the log has ended: nothing follows its last entry"
+	}
+	return "the log has ended, but a quorum of witnesses does not have its end yet: run logserver freeze again, or serve"
 }
 
 // printWitness says how it last went with a witness, in its own words.

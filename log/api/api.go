@@ -143,7 +143,7 @@ const (
 	CodeMethod       = "method"       // 405
 	CodeQuota        = "quota"        // 429, with Retry-After: the source of the request has sent too much
 	CodeClosed       = "closed"       // 403: the operator takes no new repositories
-	CodeFrozen       = "frozen"       // 403: the log is at its end and takes nothing any more
+	CodeEnded        = "ended"        // 403: the log has ended and takes nothing any more
 )
 
 // Problem is an RFC 9457 problem with the log's extra members.

@@ -4,7 +4,7 @@
 //	tuflog_log_entries{stage}               integrated, signed, witnessed, published
 //	tuflog_log_queued_submissions           waiting to be judged
 //	tuflog_log_ready, tuflog_log_halted     what /readyz says; 1 when a person has to act
-//	tuflog_log_frozen                       1 when the log is at its end
+//	tuflog_log_ended                        1 when the log is at its end
 //	tuflog_log_leading                      1 while this process writes the log, of several that serve it
 //	tuflog_log_files_total{status,code}     verdicts on files
 //	tuflog_log_publish_seconds              from the arrival of a submission to its publication
@@ -164,7 +164,7 @@ var (
 	queued  = prometheus.NewDesc(namespace+"_queued_submissions", "Submissions that wait to be judged.", nil, nil)
 	ready   = prometheus.NewDesc(namespace+"_ready", "1 while the log can publish, as /readyz says.", nil, nil)
 	halted  = prometheus.NewDesc(namespace+"_halted", "1 when the log has stopped until a person acts.", nil, nil)
-	frozen  = prometheus.NewDesc(namespace+"_frozen", "1 when the log is at its end and takes nothing any more.", nil, nil)
+	ended   = prometheus.NewDesc(namespace+"_ended", "1 when the log is at its end and takes nothing any more.", nil, nil)
 	leading = prometheus.NewDesc(namespace+"_leading", "1 while this process writes the log; of several that serve one log, one does.", nil, nil)
 	wsize   = prometheus.NewDesc(namespace+"_witness_size", "Size of the tree that the witness has cosigned last.", []string{"witness"}, nil)
 	wup     = prometheus.NewDesc(namespace+"_witness_up", "1 when the witness's last answer was a cosignature.", []string{"witness"}, nil)
@@ -180,7 +180,7 @@ type watcher struct {
 }
 
 func (w *watcher) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, frozen, leading, wsize, wup, wclock, wlast} {
+	for _, d := range []*prometheus.Desc{entries, queued, ready, halted, ended, leading, wsize, wup, wclock, wlast} {
 		c <- d
 	}
 }
@@ -197,7 +197,7 @@ func (w *watcher) Collect(c chan<- prometheus.Metric) {
 	gauge(queued, float64(st.Queued))
 	gauge(ready, number(st.Ready))
 	gauge(halted, number(st.Halted))
-	gauge(frozen, number(st.Frozen))
+	gauge(ended, number(st.Ended))
 	gauge(leading, number(st.Leading))
 	seen := map[string]bool{}
 	for _, h := range w.health() {

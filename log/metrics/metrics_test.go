@@ -82,7 +82,7 @@ func TestMetrics(t *testing.T) {
 		`tuflog_log_queued_submissions 7`,
 		`tuflog_log_ready 1`,
 		`tuflog_log_halted 0`,
-		`tuflog_log_frozen 0`,
+		`tuflog_log_ended 0`,
 		`tuflog_log_leading 1`,
 		`tuflog_log_witness_size{witness="w1"} 4`,
 		`tuflog_log_witness_up{witness="w1"} 1`,
@@ -97,8 +97,8 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, got)
 		}
 	}
-	stats = log.Stats{Halted: true, Frozen: true}
-	if got := text(t, m); !strings.Contains(got, "tuflog_log_halted 1\n") || !strings.Contains(got, "tuflog_log_frozen 1\n") || !strings.Contains(got, "tuflog_log_ready 0\n") {
+	stats = log.Stats{Halted: true, Ended: true}
+	if got := text(t, m); !strings.Contains(got, "tuflog_log_halted 1\n") || !strings.Contains(got, "tuflog_log_ended 1\n") || !strings.Contains(got, "tuflog_log_ready 0\n") {
 		t.Errorf("a log that has stopped:\n%s", got)
 	}
 }

@@ -42,6 +42,10 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 		if err := a.begin(edge, leaves); err != nil {
 			return err
 		}
+		leaves := leaves
+		if n := len(leaves); n > 0 && leaves[n-1].End {
+			leaves = leaves[:n-1] // nothing else is kept of it
+		}
 		if err := a.remember(leaves); err != nil {
 			return err
 		}

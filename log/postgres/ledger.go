@@ -35,6 +35,9 @@ func (l ledger) Load() (log.LedgerRecord, error) {
 
 // Swap implements log.Ledger.
 func (l ledger) Swap(old, new log.LedgerRecord) error {
+	if err := old.CheckNext(new); err != nil {
+		return err
+	}
 	want, err := old.Marshal()
 	if err != nil {
 		return err

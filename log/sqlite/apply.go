@@ -43,7 +43,7 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 		a := s.applier(context.WithoutCancel(ctx), tx)
 		for _, l := range leaves {
 			err := ctx.Err()
-			if err == nil {
+			if err == nil && !l.End {
 				err = a.apply(l)
 			}
 			if err != nil {

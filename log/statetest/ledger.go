@@ -41,6 +41,25 @@ func TestLedger(t *testing.T, ledger log.Ledger, origin string, reopen func() lo
 			t.Fatalf("after opening again: %+v, %v", got, err)
 		}
 	}
+
+	// Behind the end of a log nothing is signed. Its tree can be signed again.
+	end := Record(t, origin, 257)
+	end.Ended = true
+	swap(have, end)
+	more, thawed, again := Record(t, origin, 258), end, Record(t, origin, 257)
+	thawed.Ended, again.Ended = false, true
+	ended := more
+	ended.Ended = true
+	for _, next := range []log.LedgerRecord{more, ended, thawed, have} {
+		if err := ledger.Swap(end, next); !errors.Is(err, log.ErrEnded) {
+			t.Errorf("a record of size %d, ended %v, behind the end: %v", next.Edge.Tree().N, next.Ended, err)
+		}
+	}
+	swap(end, again)
+	ledger = reopen()
+	if got, err := ledger.Load(); err != nil || !got.Ended || !bytes.Equal(marshal(t, got), marshal(t, again)) {
+		t.Errorf("after the end: %+v, %v", got, err)
+	}
 }
 
 // Record makes the ledger's record of a tree of n entries, signed by a new key.

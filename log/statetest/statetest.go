@@ -134,6 +134,24 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	state = testListings(t, state, &f, reopen)
 	testTail(t, state, &f)
 	testSearch(t, state, &f, reopen)
+
+	// The log's end moves the position and adds nothing, alone and behind a leaf.
+	state = reopen()
+	f.add(leaf("B", "targets", 1))
+	size := len(f.leaves)
+	f.leaves = append(f.leaves, log.StateLeaf{Record: verify.Record{Index: int64(size)}, End: true})
+	apply(t, state, &f, size-1, size+1)
+	f.leaves = append(f.leaves, log.StateLeaf{Record: verify.Record{Index: int64(size + 1)}, End: true})
+	apply(t, state, &f, size+1, size+2)
+	if edge, err := state.Position(ctx); err != nil || edge.Tree() != f.edge.Tree() {
+		t.Errorf("position behind the end: %v, %v, want %v", edge.Tree(), err, f.edge.Tree())
+	}
+	if records, err := state.Records(ctx, sum("Broot1")); err != nil || len(records) == 0 || records[len(records)-1] != f.leaves[size-1].Record {
+		t.Errorf("records before the end: %v, %v", records, err)
+	}
+	if _, _, ok, err := state.Files(ctx, int64(size), 10); ok || err != nil {
+		t.Errorf("files of the end: %v, %v", ok, err)
+	}
 }
 
 // testTail asks for parts of a repository whose roots are leaves 0 and 5, and

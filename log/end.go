@@ -1,0 +1,147 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// ErrEnded means that the log has its last entry.
+var ErrEnded = errors.New("the log has ended: its last entry says so, and nothing is taken behind it")
+
+// End ends the log: it appends verify.EndEntry, signs the tree with it, whether
+// witnesses answer or not, and publishes that tree. Where the log has ended already
+// it publishes once more, with new cosignatures. The log must have been opened with
+// PublisherConfig.Ending, and must not run.
+func (l *Log) End(ctx context.Context) error {
+	p := l.publisher
+	if p.Tree().N == 0 {
+		return errors.New("an empty log has nothing to end")
+	}
+	if !p.Ended() {
+		appendCtx, cancel := context.WithTimeout(ctx, l.cfg.AppendTimeout)
+		_, err := l.intake.storage.Append(appendCtx, [][]byte{[]byte(verify.EndEntry)})
+		cancel()
+		// Whatever Append says, what counts is what can be read.
+		if err := errors.Join(err, l.intake.readBack(ctx, nil)); err != nil && !p.Ended() {
+			return fmt.Errorf("append the end of the log: %w", err)
+		}
+	}
+	if err := p.signEnd(); err != nil {
+		return err
+	}
+	if err := p.Publish(ctx, true); err != nil {
+		return fmt.Errorf("the log has ended, but a quorum does not have its end yet: %w", err)
+	}
+	return nil
+}
+
+// Ended reports whether the log has its last entry.
+func (p *Publisher) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// signEnd signs the tree with the log's end, even while an earlier one waits for its
+// quorum: nothing else is to be signed any more.
+func (p *Publisher) signEnd() error {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	p.mu.Lock()
+	edge, ended, halted := p.edge, p.ended, p.halted
+	p.mu.Unlock()
+	switch {
+	case halted != nil:
+		return halted
+	case !ended:
+		return errors.New("the log's last entry is not its end")
+	case p.record.Ended:
+		return nil
+	}
+	return p.sign(edge, true)
+}
+
+// lookForEnd finds out whether the signed tree ends the log, and halts if storage
+// has more than that, or an end that was not signed.
+func (p *Publisher) lookForEnd(stored proofs.Tree) error {
+	ends, err := endsIn(p.tree, p.cfg.Storage)
+	if err != nil {
+		return err
+	}
+	p.ended = ends || p.record.Ended
+	if stored.N == p.tree.N {
+		return nil
+	}
+	if p.ended {
+		return behindEnd(p.tree.N, stored.N)
+	}
+	if ends, err = endsIn(stored, p.cfg.Storage); err != nil {
+		return err
+	}
+	if ends && !p.cfg.Ending {
+		return unsignedEnd(stored.N - 1)
+	}
+	return nil
+}
+
+// checkEnd looks for the log's end among entries that were read back, which must be
+// the last of all, and wanted.
+func (p *Publisher) checkEnd(entries []Entry) (ends bool, err error) {
+	first, size := entries[0].Index, entries[len(entries)-1].Index+1
+	if p.Ended() {
+		return false, behindEnd(first, size)
+	}
+	for _, e := range entries {
+		switch {
+		case !verify.IsEnd(e.Data):
+		case e.Index+1 < size:
+			return false, behindEnd(e.Index+1, size)
+		case !p.cfg.Ending:
+			return false, unsignedEnd(e.Index)
+		default:
+			ends = true
+		}
+	}
+	return ends, nil
+}
+
+func behindEnd(end, size int64) *Halt {
+	return &Halt{
+		Code: HaltEnded,
+		What: fmt.Sprintf("storage has %d entries behind the log's end, which is entry %d", size-end, end-1),
+		Do:   "Find out what writes to the storage; nothing that it has written is signed",
+	}
+}
+
+func unsignedEnd(index int64) *Halt {
+	return &Halt{
+		Code: HaltEnding,
+		What: fmt.Sprintf("storage has the log's end, entry %d, and the log has not signed it: logserver freeze was broken off, or somebody else writes to the storage", index),
+		Do:   "If the log is to end, run logserver freeze again; otherwise find out what writes to the storage: nothing that it has written is signed",
+	}
+}
+
+// endsIn reports whether the last entry of a tree in storage is a log's end.
+func endsIn(tree proofs.Tree, s Storage) (bool, error) {
+	if tree.N == 0 {
+		return false, nil
+	}
+	last := tree.N - 1
+	bundle, err := readBundle(s, last/entriesPerBundle, tree.N)
+	if err != nil {
+		return false, fmt.Errorf("read the last entry: %w", err)
+	}
+	entry := bundle[last%entriesPerBundle]
+	proof, err := proofs.InclusionProof(tree, last, s)
+	if err == nil {
+		err = proofs.VerifyInclusion(tree, last, proofs.LeafHash(entry), proof)
+	}
+	if err != nil {
+		return false, fmt.Errorf("the last entry, %d, is not in the tree: storage is damaged: %w", last, err)
+	}
+	return verify.IsEnd(entry), nil
+}

@@ -1,0 +1,192 @@
+package log_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// end ends the log while it does not run.
+func (r *running) end(t *testing.T) error {
+	t.Helper()
+	r.cfg.Ending = true
+	defer func() { r.cfg.Ending = false }()
+	check(t, r.tryOpen(t))
+	err := r.log.End(t.Context())
+	check(t, errors.Join(r.state.Close(), r.blobs.Close()))
+	r.log = nil
+	return err
+}
+
+// A log ends without a quorum, and again with one; whatever happens then, nothing
+// more is signed.
+func TestEnd(t *testing.T) {
+	r := start(t, nil)
+	r.close(t)
+	if err := r.end(t); err == nil || len(r.storage.Entries()) != 0 {
+		t.Fatalf("an empty log: %v", err)
+	}
+	r.open(t)
+	v := newVendor(t)
+	id := r.register(t, file(v, "root").Data)
+	r.submit(t, id, all(v)...)
+	r.close(t)
+	before := len(r.storage.Entries())
+	older := r.ledger.record
+
+	r.witnesses.setDown(true, true, true)
+	for range 2 {
+		err := r.end(t)
+		var quorum *proofs.QuorumError
+		if err == nil || !strings.Contains(err.Error(), "the log has ended, but a quorum does not have its end yet") || !errors.As(err, &quorum) {
+			t.Fatalf("without witnesses: %v", err)
+		}
+		if got := r.storage.Entries(); len(got) != before+1 || string(got[before]) != "tuflog end v1\n" {
+			t.Fatalf("%d entries", len(got))
+		}
+		if rec := r.ledger.record; !rec.Ended || rec.Edge.Tree().N != int64(before+1) {
+			t.Fatalf("ledger: %+v", rec)
+		}
+	}
+
+	// It serves what was published, and says why it takes nothing.
+	r.open(t)
+	eventually(t, "the trouble is known", func() bool { return r.log.Trouble() != nil })
+	for _, ask := range []func() error{
+		func() error { _, err := r.client.Register(t.Context(), file(newVendor(t), "root").Data); return err },
+		func() error { _, err := r.client.Submit(t.Context(), id, all(v)); return err },
+	} {
+		var p *api.ProblemError
+		if err := ask(); !errors.As(err, &p) || p.Status != 403 || p.Code != api.CodeEnded || !strings.Contains(p.Detail, "a quorum does not have the end yet") {
+			t.Errorf("submitted: %v", err)
+		}
+	}
+	if st := r.log.Stats(); !st.Ended || st.Ready || st.Published != int64(before) {
+		t.Errorf("stats: %+v", st)
+	}
+	// The witnesses come back while it serves: it is published by itself.
+	r.witnesses.setDown(false, false, false)
+	check(t, r.log.Publisher().WaitPublished(t.Context(), int64(before+1)))
+	r.published(r.log.Publisher(), before+1)
+	if status, body := ready(t, r); status != 403 || !strings.Contains(body, `"ended"`) || strings.Contains(body, "quorum") {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	if _, err := r.client.Repository(t.Context(), id); err != nil {
+		t.Errorf("look-ups of a log that has ended: %v", err)
+	}
+	resp, err := http.Get(r.http.URL + "/v1/entries/" + strconv.Itoa(before) + "/files")
+	check(t, err)
+	check(t, resp.Body.Close())
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("files of the end: %d", resp.StatusCode)
+	}
+	note, err := proofs.ParseNote(r.log.Publisher().Published().Note)
+	check(t, err)
+	if cp, err := proofs.ParseCheckpoint(note.Text); err != nil || len(cp.Extensions) != 0 {
+		t.Errorf("checkpoint %+v, %v", cp, err)
+	}
+	r.close(t)
+	check(t, r.end(t)) // once more, for new cosignatures
+
+	// A ledger that does not say so, as one that was made anew: the tree does.
+	r.ledger.record.Ended = false
+	check(t, r.tryOpen(t))
+	if !r.log.Publisher().Ended() {
+		t.Error("a ledger that says nothing lets the log go on")
+	}
+	check(t, errors.Join(r.state.Close(), r.blobs.Close()))
+	rec, err := log.RecordFromCheckpoint(t.Context(), r.log.Publisher().Published().Note, []proofs.Key{r.cfg.Signer.Key()}, r.storage, recordOf(t, r.cfg.Signer, 0))
+	if err != nil || !rec.Ended {
+		t.Errorf("made anew from the checkpoint: %+v, %v", rec, err)
+	}
+	r.log = nil
+	r.ledger.record.Ended = true
+
+	// Something is written behind the end: the log does not start, nor does it
+	// sign while it is open.
+	check(t, r.tryOpen(t))
+	p := r.log.Publisher()
+	_, err = r.storage.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	check(t, err)
+	wantHalt(t, p.Extend(t.Context(), nil), "1 entries behind the log's end, which is entry "+strconv.Itoa(before))
+	check(t, errors.Join(r.state.Close(), r.blobs.Close()))
+	r.log = nil
+	for _, ending := range []bool{false, true} {
+		r.cfg.Ending = ending
+		wantHalt(t, r.tryOpen(t), "1 entries behind the log's end")
+	}
+	r.cfg.Ending = false
+	if got := r.ledger.record.Edge.Tree().N; got != int64(before+1) {
+		t.Errorf("the ledger went on to size %d", got)
+	}
+
+	// An older ledger, and storage with the end: only freeze signs it.
+	r.storage.Truncate(before + 1)
+	r.ledger.record = older
+	check(t, r.cfg.Checkpoints.(*log.CheckpointFile).Store(older.Note))
+	wantHalt(t, r.tryOpen(t), "the log's end, entry "+strconv.Itoa(before)+", and the log has not signed it")
+	check(t, r.end(t))
+	if !r.ledger.record.Ended {
+		t.Error("the end was not signed")
+	}
+}
+
+// An end whose append was broken off is taken up by the next attempt, and an end in
+// the middle of what was appended ends nothing.
+func TestEndBrokenOff(t *testing.T) {
+	f := newFixture(t)
+	f.grow(f.open(), 2)
+	f.append(1)
+	_, err := f.storage.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	check(t, err)
+	f.wantHalt("the log's end, entry 3")
+	f.cfg.Ending = true
+	p := f.open()
+	check(t, p.Extend(t.Context(), nil))
+	if !p.Ended() || p.Tree().N != 4 {
+		t.Errorf("ended %v at %d", p.Ended(), p.Tree().N)
+	}
+	f.append(1)
+	p = f.open()
+	wantHalt(t, p.Extend(t.Context(), nil), "1 entries behind the log's end, which is entry 3")
+	if p.Ended() || f.ledger.record.Edge.Tree().N != 2 {
+		t.Error("signed what has something behind its end")
+	}
+}
+
+// The ledger alone stops a publisher that does not know of the end.
+func TestSignedEndStays(t *testing.T) {
+	f := newFixture(t)
+	p := f.open()
+	f.grow(p, 2)
+	ended := f.ledger.record
+	ended.Ended = true
+	f.ledger.record = ended
+	p = f.open()
+	if !p.Ended() {
+		t.Error("the ledger is not believed")
+	}
+	f.append(1)
+	f.wantHalt("1 entries behind the log's end")
+}
+
+func ready(t *testing.T, r *running) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, r.http.URL+"/readyz", nil)
+	check(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	check(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	check(t, err)
+	return resp.StatusCode, string(b)
+}
