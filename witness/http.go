@@ -30,6 +30,7 @@ var statuses = map[Reason]int{
 	Inconsistent: http.StatusUnprocessableEntity,
 	Limited:      http.StatusTooManyRequests,
 	Busy:         http.StatusServiceUnavailable,
+	ClockInDoubt: http.StatusServiceUnavailable,
 }
 
 // Handler serves the submission prefix, the monitoring prefix, a status page at
@@ -244,6 +245,10 @@ func (h handler) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 
 func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {
 	if err := w.healthy(r.Context(), r.URL.Path == "/readyz"); err != nil {
+		if stop := (*Refusal)(nil); errors.As(err, &stop) {
+			http.Error(rw, stop.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		w.log.Error("health check", "path", r.URL.Path, "error", err)
 		http.Error(rw, "the state cannot be read, or the key cannot sign", http.StatusServiceUnavailable)
 		return
@@ -252,7 +257,8 @@ func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {
 	w.write(rw, r, "ok\n")
 }
 
-// healthy says whether the state answers, and whether the keys do.
+// healthy says whether the state answers, and whether the clock and the keys let it
+// cosign.
 func (w *Witness) healthy(ctx context.Context, ready bool) error {
 	// A hash that is nobody's: what matters is whether the state answers.
 	if _, err := w.store.Log(ctx, OriginHash{}); err != nil && !errors.Is(err, ErrUnknownLog) {
@@ -260,6 +266,9 @@ func (w *Witness) healthy(ctx context.Context, ready bool) error {
 	}
 	if !ready {
 		return nil
+	}
+	if err := w.CheckClock(ctx); err != nil {
+		return err
 	}
 	// A key may be in an agent that is gone.
 	for _, s := range w.signers {

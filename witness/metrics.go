@@ -17,7 +17,7 @@ const namespace = "tuflog_witness"
 // outcomes of a request for a cosignature: the reasons, "ok" and "error".
 const (
 	outcomeOK    = 0
-	outcomeError = int(Busy) + 1
+	outcomeError = int(ClockInDoubt) + 1
 	outcomeCount = outcomeError + 1
 )
 
@@ -99,6 +99,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	logsDesc    = desc("logs", "Logs that are cosigned.")
 	stoppedDesc = desc("logs_latched", "Logs for which cosigning is stopped until a person acts.")
+	clockDesc   = desc("clock_in_doubt", "1 while nothing is cosigned because of the clock.")
 	answersDesc = desc("answers_total", "Answers to requests that no known log had signed, by outcome.", "outcome")
 	logDesc     = desc("log_answers_total", "Answers to requests that a log signed, by outcome.", "origin", "outcome")
 	sizeDesc    = desc("log_size", "Size of the tree that was cosigned last.", "origin")
@@ -108,7 +109,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (logCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{logsDesc, stoppedDesc, answersDesc, logDesc, sizeDesc, timeDesc, latchDesc} {
+	for _, d := range []*prometheus.Desc{logsDesc, stoppedDesc, clockDesc, answersDesc, logDesc, sizeDesc, timeDesc, latchDesc} {
 		ch <- d
 	}
 }
@@ -126,6 +127,11 @@ func (c logCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	answers(answersDesc, &c.w.metrics.answers)
+	inDoubt := 0.0
+	if c.w.clock.doubt() != "" {
+		inDoubt = 1
+	}
+	emit(clockDesc, prometheus.GaugeValue, inDoubt)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	logs, err := c.w.store.Logs(ctx)

@@ -27,11 +27,12 @@ const (
 	Inconsistent                   // not shown to extend the latest checkpoint
 	Limited                        // too many requests
 	Busy                           // too many requests are under way
+	ClockInDoubt                   // cosigning is stopped for all logs because of the clock
 )
 
 // String names the reason in one word, for metrics.
 func (r Reason) String() string {
-	names := [...]string{"ok", "malformed", "unknown_log", "unsigned", "old_size_above", "latched", "held", "conflict", "inconsistent", "limited", "busy"}
+	names := [...]string{"ok", "malformed", "unknown_log", "unsigned", "old_size_above", "latched", "held", "conflict", "inconsistent", "limited", "busy", "clock"}
 	if r < 0 || int(r) >= len(names) {
 		return "other"
 	}
@@ -50,7 +51,7 @@ type Refusal struct {
 	Reason Reason
 	// Size of the checkpoint cosigned last; with Conflict only.
 	Size int64
-	// RetryAfter is when to ask again; with Latched, Held, Limited and Busy only.
+	// RetryAfter is when to ask again; with Latched, Held, Limited, Busy and ClockInDoubt only.
 	RetryAfter time.Duration
 	Err        error
 }

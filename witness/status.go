@@ -21,7 +21,8 @@ var statusPage = template.Must(template.New("status").Parse(`<!DOCTYPE html>
 <title>Witness {{.Name}}</title>
 <h1>Witness {{.Name}}</h1>
 <p>Cosigns the checkpoints of {{.Logs}} logs (<a href="https://c2sp.org/tlog-witness">c2sp.org/tlog-witness</a>). Cosigning is stopped for {{.Stopped}}; evidence of two histories: {{.Evidence}}.</p>
-<p>Public keys:</p>
+{{if .Clock}}<p>Nothing is cosigned: {{.Clock}}.</p>
+{{end}}<p>Public keys:</p>
 <pre>{{range .Keys}}{{.}}
 {{end}}</pre>
 <table>
@@ -39,7 +40,7 @@ type statusRow struct {
 }
 
 type statusData struct {
-	Name                          string
+	Name, Clock                   string
 	Keys                          []string
 	Logs, Stopped, Evidence, More int
 	Rows                          []statusRow
@@ -93,7 +94,7 @@ func (w *Witness) renderStatus(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := statusData{Name: w.signers[0].Key().Name()}
+	d := statusData{Name: w.signers[0].Key().Name(), Clock: w.clock.doubt()}
 	for _, k := range w.Keys() {
 		d.Keys = append(d.Keys, k.String())
 	}

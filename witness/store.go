@@ -114,6 +114,11 @@ type Store interface {
 	// Latch stops cosigning for a log, durably. A second latch of a log is
 	// recorded beside the first.
 	Latch(ctx context.Context, id OriginHash, l Latch) error
+	// Clock returns what is remembered of the clock.
+	Clock(ctx context.Context) (ClockState, error)
+	// StopClock stops cosigning for all logs, durably, until a person accepts the
+	// clock. A second stop changes nothing.
+	StopClock(ctx context.Context, s ClockStop) error
 	// Keep keeps a checkpoint that was refused although its log signed it, until
 	// it is judged. It may drop the oldest ones of a log that has many.
 	Keep(ctx context.Context, id OriginHash, s Suspect) error

@@ -202,6 +202,10 @@ func (w *Witness) Run(ctx context.Context) {
 		case <-examine.C:
 		case <-w.nudge:
 		}
+		// What is wrong is in the log, even while nothing has to be signed.
+		if err := w.CheckClock(ctx); err != nil {
+			w.log.Debug("clock", "error", err)
+		}
 		if err := w.Examine(ctx); err != nil && ctx.Err() == nil {
 			w.log.Error("suspects not examined", "error", err)
 		}

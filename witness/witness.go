@@ -27,7 +27,7 @@
 //	     belongs, an empty tree with a wrong root
 //	429  too many requests, by this log or from this address
 //	503  busy, or the body did not come before those of many newer requests of
-//	     the same address; or cosigning for this log is stopped (see Latch), or on hold
+//	     the same address; or the clock is in doubt; or cosigning for this log is stopped (see Latch), or on hold
 //	     until the log's published checkpoint has been looked at
 //
 // With 429 and 503 comes Retry-After, in seconds.
@@ -46,6 +46,7 @@
 //
 // # Doubt
 //
+// While the clock is in doubt, nothing is signed (see CheckClock).
 // A cosignature of this witness that its state does not account for stops
 // cosigning for that log until a person acts (see Latch). Checkpoints refused
 // although their log signed them are kept and judged (see Suspect); two of them
@@ -90,6 +91,9 @@ type Config struct {
 	Limits Limits
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Elapsed is the monotonic clock, from any moment on; nil is the process's own
+	// where Now is nil, too. Else jumps of the clock are not looked for.
+	Elapsed func() time.Duration
 	// Log takes one record for each refused checkpoint of a known log that may
 	// prove something and for each failure; nil discards them.
 	Log *slog.Logger
@@ -106,6 +110,7 @@ type Witness struct {
 	watch    Watch
 	limits   Limits
 	now      func() time.Time
+	clock    *clock // whether now can be trusted
 	log      *slog.Logger
 	metrics  *metrics
 	started  time.Time
@@ -145,9 +150,8 @@ func New(c Config) (*Witness, error) {
 		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits,
 		now: c.Now, log: c.Log, nudge: make(chan struct{}, 1), origins: make(map[OriginHash]*origin),
 	}
-	if w.now == nil {
-		w.now = time.Now
-	}
+	w.clock = newClock(c.Now, c.Elapsed)
+	w.now = w.clock.now
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -218,12 +222,16 @@ func (w *Witness) cosign(ctx context.Context, o *origin, s *submission) ([]proof
 	if log.Latched {
 		return nil, latchedRefusal()
 	}
+	now, err := w.signingTime(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.extends(log.Latest); err != nil {
 		w.suspect(ctx, o, s, log, err)
 		return nil, err
 	}
 	next := Latest{Tree: s.cp.Tree, Note: s.note.Marshal()}
-	if next.Time, err = w.time(log.Latest); err != nil {
+	if next.Time, err = nextTime(now, log.Latest); err != nil {
 		return nil, err
 	}
 	if err := w.persist(ctx, o, s, log, next); err != nil {
@@ -276,18 +284,18 @@ func latchedRefusal() error {
 	return &Refusal{Reason: Latched, RetryAfter: retryLatched, Err: ErrLatched}
 }
 
-// time returns the time of the next cosignature: the clock's, or the last one
-// where the clock has been set back.
-func (w *Witness) time(latest *Latest) (int64, error) {
-	now := w.now().Unix()
+// nextTime returns the time of the next cosignature: the clock's, or the last one
+// where that is later.
+func nextTime(now time.Time, latest *Latest) (int64, error) {
+	unix := now.Unix()
 	if latest != nil {
-		now = max(now, latest.Time)
+		unix = max(unix, latest.Time)
 	}
 	// A cosignature without a time would not say that the tree is the largest.
-	if now <= 0 {
-		return 0, fmt.Errorf("the clock says %d, before 1970", now)
+	if unix <= 0 {
+		return 0, fmt.Errorf("the clock says %d, before 1970", unix)
 	}
-	return now, nil
+	return unix, nil
 }
 
 // sign cosigns a text at a time that has been persisted with it.

@@ -354,7 +354,7 @@ func TestTimesNeverRunBackwards(t *testing.T) {
 	signer := witnesstest.NewSigner(t, "witness.example/w1", proofs.CosignatureV1)
 	b.key = signer.Key()
 	var last int64
-	for i, clock := range []int64{1_700_000_000, 1_700_000_007, 1_600_000_000, 1, 1_700_000_008, 1_700_000_003} {
+	for i, clock := range []int64{1_700_000_000, 1_700_000_007, 1_699_999_000, 1_699_996_407, 1_700_000_008, 1_700_000_003} {
 		if i == 4 || i == 2 {
 			b.log.Grow(1, "")
 		}

@@ -13,7 +13,8 @@
 //
 // The ledger is not below DIR so that restoring DIR from a backup does not
 // restore it: a witness that finds it knows less than the ledger, or than the
-// logs, stops cosigning until a person acts (witness latch).
+// logs, stops cosigning until a person acts (witness latch); so does one whose
+// clock is in doubt (witness clock).
 package main
 
 import (
@@ -40,7 +41,7 @@ It speaks c2sp.org/tlog-witness.`,
   witness log list --dir ./w1
   witness serve --dir ./w1 --listen 127.0.0.1:7380`,
 	}
-	root.AddCommand(newInit(), newKey(), newLog(), newLatch(), newEvidence(), newServe(), newConformance())
+	root.AddCommand(newInit(), newKey(), newLog(), newLatch(), newClock(), newEvidence(), newServe(), newConformance())
 	return root
 }
 

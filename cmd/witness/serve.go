@@ -54,6 +54,7 @@ lets requests under way end and stops it.
 It looks, before it cosigns a log for the first time and then on a schedule, at
 the log's published checkpoint and at --peer witnesses for cosignatures of its own
 that its state has lost. One of the peers should be the witness's own public URL.
+While its clock is in doubt it cosigns nothing: see "witness clock".
 
 Exit code 1 means that it stopped because the ledger could not be written, and
 should be started again; 2 that starting it again would not help.`,
@@ -138,6 +139,10 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	})
 	if err != nil {
 		return err
+	}
+	// Why nothing is cosigned is said at once; what was cosigned is served still.
+	if stop := (*witness.Refusal)(nil); errors.As(w.CheckClock(ctx), &stop) {
+		fmt.Fprintln(stderr, stop)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {

@@ -16,6 +16,7 @@
 //	keys      the logs' public keys
 //	latches   why cosigning was stopped, and why it was resumed
 //	suspects  checkpoints refused although their log signed them
+//	clock     when the clock was in doubt, and why it was trusted again
 package sqlite
 
 import (
@@ -26,6 +27,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/tuflog/tuflog/internal/durable"
@@ -38,7 +40,7 @@ import (
 const (
 	fileName = "state.db"
 	// version of the schema, in PRAGMA user_version.
-	version = 2
+	version = 3
 )
 
 // The latest checkpoint's size and root repeat what is in its note, for people
@@ -94,6 +96,18 @@ CREATE TABLE suspects (
 	PRIMARY KEY (log, size, root)
 ) STRICT;
 CREATE INDEX suspects_next ON suspects (verdict, next);
+` + clockSchema
+
+// clockSchema is what version 3 has more than version 2.
+const clockSchema = `
+CREATE TABLE clock (
+	id       INTEGER PRIMARY KEY,
+	since    INTEGER NOT NULL, -- when the clock came into doubt
+	why      TEXT NOT NULL,
+	latest   INTEGER NOT NULL, -- time of the last cosignature where the clock was behind that; 0: it jumped
+	accepted INTEGER,          -- when, POSIX seconds; NULL stops cosigning
+	reason   TEXT
+) STRICT;
 `
 
 // Create makes a new state in an existing directory, for a witness with the
@@ -172,6 +186,7 @@ type Store struct {
 	mu     sync.Mutex
 	epoch  uint64 // what is remembered from another epoch is out of date
 	logs   map[witness.OriginHash]*remembered
+	clock  *rememberedClock
 	ledger Ledger
 	failed error
 	stop   chan struct{} // closed by Close
@@ -223,6 +238,13 @@ func (s *Store) load() (err error) {
 	var v int
 	if err := s.write.QueryRow(`PRAGMA user_version`).Scan(&v); err != nil {
 		return err
+	}
+	if v == 2 {
+		// All in one transaction, whoever else opens the file.
+		if _, err := s.write.Exec(`BEGIN IMMEDIATE; ` + strings.Replace(clockSchema, "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1) + fmt.Sprintf(`PRAGMA user_version = %d; COMMIT`, version)); err != nil {
+			return err
+		}
+		v = version
 	}
 	if v != version {
 		return fmt.Errorf("schema version %d, want %d: another program made it, or another version of this one", v, version)

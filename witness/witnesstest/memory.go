@@ -17,6 +17,7 @@ type Memory struct {
 	logs     map[witness.OriginHash]witness.Log
 	latches  []witness.Latch
 	suspects []witness.Suspect
+	clock    witness.ClockState
 }
 
 var _ Store = (*Memory)(nil)
@@ -104,6 +105,30 @@ func (m *Memory) Keep(_ context.Context, _ witness.OriginHash, s witness.Suspect
 	defer m.mu.Unlock()
 	m.suspects = append(m.suspects, s)
 	return nil
+}
+
+// Clock implements witness.Store.
+func (m *Memory) Clock(context.Context) (witness.ClockState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clock, nil
+}
+
+// StopClock implements witness.Store.
+func (m *Memory) StopClock(_ context.Context, s witness.ClockStop) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.clock.Stop == nil {
+		m.clock.Stop = &s
+	}
+	return nil
+}
+
+// AcceptClock ends a stop, and accepts cosignatures up to a time.
+func (m *Memory) AcceptClock(latest int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clock = witness.ClockState{Accepted: latest}
 }
 
 // Latches returns all latches, in order.

@@ -40,6 +40,7 @@ func TestStore(t *testing.T, create func(t *testing.T) Store) {
 		"OtherName":     testOtherName,
 		"Latch":         testLatch,
 		"Keep":          testKeep,
+		"Clock":         testClock,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, create(t)) })
 	}
@@ -325,4 +326,19 @@ func testKeep(t *testing.T, s Store) {
 		}
 	}
 	checkLatest(t, s, id, nil)
+}
+
+func testClock(t *testing.T, s Store) {
+	if state, err := s.Clock(t.Context()); err != nil || state != (witness.ClockState{}) {
+		t.Fatalf("a new store: %+v, %v", state, err)
+	}
+	first := witness.ClockStop{Since: 1_700_000_000, Why: "the clock jumped"}
+	for _, stop := range []witness.ClockStop{first, {Since: 1_700_000_001, Why: "it jumped again"}} {
+		if err := s.StopClock(t.Context(), stop); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := s.Clock(t.Context()); err != nil || state.Stop == nil || *state.Stop != first || state.Accepted != 0 {
+			t.Fatalf("stopped: %+v, %v", state, err)
+		}
+	}
 }
