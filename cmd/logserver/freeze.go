@@ -83,6 +83,9 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	defer gatherer.Close()
+	if err := gatherer.Remember(flags.witnesses()); err != nil {
+		cfg.Logger.Warn("the witnesses are asked how far they are", "err", err)
+	}
 	cfg.Publisher.Witnesses, cfg.Publisher.Ending = gatherer, true
 	w, err := openWritten(ctx, flags.place, flags.shared, &cfg)
 	if err != nil {

@@ -44,7 +44,7 @@ type Config struct {
 	Keep func(branches []int64) error
 	// Spec is the version to test against; empty is Main.
 	Spec Spec
-	// HTTP makes the calls; nil is a client of its own.
+	// HTTP makes the calls, and follows no redirect; nil is a client of its own.
 	HTTP *http.Client
 	// Now is the clock that the witness's is compared with; nil is time.Now.
 	Now func() time.Time

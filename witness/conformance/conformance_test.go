@@ -173,6 +173,17 @@ func TestCannotTest(t *testing.T) {
 	if _, err := conformance.Run(t.Context(), tg.config()); err == nil || !strings.Contains(err.Error(), "not the suite's tree") {
 		t.Errorf("another tree: %v", err)
 	}
+
+	// A witness that is elsewhere is tested there, not by way of here.
+	away := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, tg.url+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer away.Close()
+	cfg := tg.config()
+	cfg.URL = away.URL
+	if _, err := conformance.Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "redirects to \""+tg.url) {
+		t.Errorf("redirected: %v", err)
+	}
 }
 
 // rewrite changes requests and answers on their way.

@@ -95,12 +95,19 @@ func write(t *testing.T, path, content string) string {
 
 // running is a witness that cosigns one log.
 type running struct {
-	url string
-	key proofs.Key
+	url  string
+	key  proofs.Key
+	more []proofs.Key // with which it cosigns as well
 }
 
-func (r running) policyLine(name string) string {
-	return fmt.Sprintf("witness %s %s %s\n", name, r.key, r.url)
+// policy returns a policy's lines for the witness, all of whose keys are wanted.
+func (r running) policy(name string) string {
+	lines, names := "", ""
+	for i, key := range append([]proofs.Key{r.key}, r.more...) {
+		lines += fmt.Sprintf("witness %s/%d %s %s\n", name, i, key, r.url)
+		names += fmt.Sprintf(" %s/%d", name, i)
+	}
+	return lines + "group " + name + " all" + names + "\n"
 }
 
 // starters start each witness for a log.
@@ -121,7 +128,7 @@ func startOurs(t *testing.T, log proofs.Key) running {
 		t.Fatal(err)
 	}
 	runtest.Must(t, "witness", "log", "add", "--dir", dir, log.String())
-	return running{runtest.Serve(t, "witness", "serve", "--dir", dir).URL, key}
+	return running{url: runtest.Serve(t, "witness", "serve", "--dir", dir).URL, key: key}
 }
 
 func startLitewitness(t *testing.T, log proofs.Key) running {
@@ -146,7 +153,7 @@ func startLitewitness(t *testing.T, log proofs.Key) running {
 	addr := freeAddr(t)
 	start(t, addr, program, "-name", key.Name(), "-db", db, "-ssh-agent", sock, "-key", listed[0].Fingerprint, "-listen", addr)
 	addToLitewitness(t, db, log)
-	return running{"http://" + addr, key}
+	return running{url: "http://" + addr, key: key}
 }
 
 // addToLitewitness does what its witnessctl does with add-log and add-key. Not
@@ -216,8 +223,10 @@ func startOmniwitness(t *testing.T, log proofs.Key) running {
 	keyFile := write(t, filepath.Join(dir, "key"), signer(proofs.Ed25519).PrivateKey())
 	logs := write(t, filepath.Join(dir, "logs.yaml"), fmt.Sprintf("Logs:\n  - Origin: %s\n    URL: http://127.0.0.1:1/\n    PublicKey: %s\n    Feeder: none\n", log.Name(), log))
 	addr := freeAddr(t)
-	start(t, addr, program, "-private_key_path", keyFile, "-additional_logs", logs, "-db_file", filepath.Join(dir, "omni.db"), "-listen", addr, "-metrics_listen", "")
-	return running{"http://" + addr, signer(proofs.CosignatureV1).Key()}
+	second := witnesstest.NewSigner(t, "omniwitness.example", proofs.MLDSA44)
+	secondFile := write(t, filepath.Join(dir, "key2"), second.PrivateKey())
+	start(t, addr, program, "-private_key_path", keyFile, "-private_key_path", secondFile, "-additional_logs", logs, "-db_file", filepath.Join(dir, "omni.db"), "-listen", addr, "-metrics_listen", "")
+	return running{url: "http://" + addr, key: signer(proofs.CosignatureV1).Key(), more: []proofs.Key{second.Key()}}
 }
 
 // TestPeerConformance runs the suite against the witnesses of others. What they
@@ -283,7 +292,7 @@ func TestPeerWitnesses(t *testing.T) {
 	}
 	for _, s := range starters {
 		if strings.Contains(names, s.name) {
-			policy += s.start(t, log).policyLine(s.name)
+			policy += s.start(t, log).policy(s.name)
 		}
 	}
 	if names == " tuflog" {
@@ -305,7 +314,7 @@ func TestPeerWitnesses(t *testing.T) {
 		// The publisher has checked the proofs against the policy; look at one
 		// all the same.
 		name, _ := v.File("targets")
-		checkProof(t, filepath.Join(path("metadata"), name+verify.SidecarSuffix), policy+"group all all"+names+"\nquorum all\n", len(strings.Fields(names)))
+		checkProof(t, filepath.Join(path("metadata"), name+verify.SidecarSuffix), policy+"group all all"+names+"\nquorum all\n")
 	}
 	if err := os.Mkdir(path("metadata"), 0o755); err != nil {
 		t.Fatal(err)
@@ -323,7 +332,7 @@ func TestPeerWitnesses(t *testing.T) {
 	}
 }
 
-func checkProof(t *testing.T, path, policy string, witnesses int) {
+func checkProof(t *testing.T, path, policy string) {
 	t.Helper()
 	p, err := proofs.ParsePolicy([]byte(policy))
 	if err != nil {
@@ -338,8 +347,8 @@ func checkProof(t *testing.T, path, policy string, witnesses int) {
 		t.Fatal(err)
 	}
 	cp, err := p.OpenCheckpoint(proof.Checkpoint)
-	if err != nil || len(cp.Cosignatures) != witnesses {
-		t.Fatalf("%s: %d cosignatures of %d witnesses, %v", path, len(cp.Cosignatures), witnesses, err)
+	if err != nil || len(cp.Cosignatures) != len(p.Witnesses) {
+		t.Fatalf("%s: %d cosignatures by %d keys, %v", path, len(cp.Cosignatures), len(p.Witnesses), err)
 	}
 }
 
@@ -351,7 +360,7 @@ func TestPeerLog(t *testing.T) {
 	signer := witnesstest.NewSigner(t, "posix.example/log", proofs.Ed25519)
 	keyFile := write(t, filepath.Join(dir, "key"), signer.PrivateKey())
 	w, brought := startOurs(t, signer.Key()), startOurs(t, signer.Key())
-	policy := write(t, filepath.Join(dir, "policy"), w.policyLine("w")+"quorum w\n")
+	policy := write(t, filepath.Join(dir, "policy"), w.policy("w")+"quorum w\n")
 	logDir, entries := filepath.Join(dir, "log"), filepath.Join(dir, "entries")
 	if err := os.Mkdir(entries, 0o755); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -118,7 +119,7 @@ func (s *session) once(hc *http.Client, method, url string, body []byte) (a answ
 	if err != nil {
 		return a, 0, err
 	}
-	resp, err := hc.Do(req)
+	resp, err := fetch.Direct(hc).Do(req)
 	if err != nil {
 		return a, 0, fmt.Errorf("no answer: %w", err)
 	}
