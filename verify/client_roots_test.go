@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -61,20 +60,6 @@ func (l *rootLog) root(file []byte) string {
 		l.t.Fatalf("asked again: %+v, %v; at first %+v, %v", again, err2, d, err)
 	}
 	return outcome(verdictOf(l.t, d, err))
-}
-
-// verdictOf is what Judge returned as one value.
-func verdictOf(t testing.TB, d verify.Decision, err error) verdict {
-	t.Helper()
-	v := verdict{logged: d.Logged, index: d.Index, leaf: d.Leaf}
-	var r *verify.Refused
-	switch {
-	case errors.As(err, &r):
-		v.code = r.Code
-	case err != nil:
-		t.Fatal(err)
-	}
-	return v
 }
 
 // sidecarsOf is the proof that the log gives of a root; none if it has no leaf.

@@ -233,18 +233,25 @@ func (s *schemer) submit(role string) {
 	s.out = append(s.out, sub)
 }
 
+// verdictOf is what Judge returned as one value.
+func verdictOf(t testing.TB, d verify.Decision, err error) verdict {
+	t.Helper()
+	v := verdict{logged: d.Logged, index: d.Index, leaf: d.Leaf}
+	var r *verify.Refused
+	switch {
+	case errors.As(err, &r):
+		v.code = r.Code
+	case err != nil:
+		t.Fatal(err)
+	}
+	return v
+}
+
 // twoJudges asks Repository and reference, and fails if they disagree.
 func twoJudges(t *testing.T, p *prefix, ref *reference, sub submission) verdict {
 	t.Helper()
 	d, err := p.judge(sub.role, sub.file, sub.snapshots...)
-	got := verdict{logged: d.Logged, index: d.Index, leaf: d.Leaf}
-	var r *verify.Refused
-	switch {
-	case errors.As(err, &r):
-		got.code = r.Code
-	case err != nil:
-		t.Fatal(err)
-	}
+	got := verdictOf(t, d, err)
 	if want := ref.judge(sub.role, sub.file, sub.snapshots); got != want {
 		t.Fatalf("%s %s\nis judged %+v (%v)\nthe reference says %+v", sub.role, sub.file, got, err, want)
 	}
