@@ -90,7 +90,7 @@ func (l *Lookup) Observe(o *Observation) error {
 		return nil
 	}
 	first := len(l.Answers)
-	for path, file := range o.Metadata.Targets.Files {
+	for path, file := range o.Metadata.Targets.Files() {
 		listed, conflict := l.Query.compare(file)
 		if !listed {
 			continue

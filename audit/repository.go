@@ -146,7 +146,7 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 // any harm.
 func (r *repository) sharedFindings(l *loaded) []Finding {
 	t := l.metadata.Targets
-	if t == nil || l.leaf.Kind != verify.Release || len(t.Files) == 0 && t.Delegations == nil {
+	if t == nil || l.leaf.Kind != verify.Release || t.Len() == 0 && t.Delegations == nil {
 		return nil
 	}
 	first, ok := r.listing[l.leaf.Payload]

@@ -163,10 +163,10 @@ func (r *Row) compare(before, now *verify.Metadata) {
 
 func listed(m *verify.Metadata) map[string]verify.MetaFile {
 	if m.Snapshot != nil {
-		return m.Snapshot.Files
+		return maps.Collect(m.Snapshot.Files())
 	}
 	if m.Timestamp != nil {
-		return m.Timestamp.Files
+		return maps.Collect(m.Timestamp.Files())
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func (r *Row) compareTargets(before, now *verify.Targets) {
 	if before == nil {
 		before = &verify.Targets{}
 	}
-	r.Files = count(before.Files, now.Files, func(a, b verify.TargetFile) bool {
+	r.Files = count(maps.Collect(before.Files()), maps.Collect(now.Files()), func(a, b verify.TargetFile) bool {
 		return a.Length == b.Length && maps.Equal(a.Hashes, b.Hashes) && string(a.Custom) == string(b.Custom)
 	})
 	if before.Delegations == nil && now.Delegations == nil {

@@ -37,11 +37,13 @@ func TestListingsAreBounded(t *testing.T) {
 // What metadata says of a file that cannot be looked up by a digest is kept.
 func TestTargetsOf(t *testing.T) {
 	sum := verify.Sum([]byte("x")).String()
-	m := &verify.Metadata{Targets: &verify.Targets{Files: map[string]verify.TargetFile{
-		"c": {Length: 1, Hashes: map[string]string{"sha256": sum, "sha512": sum + sum}},
-		"a": {Length: -1, Hashes: map[string]string{"sha512": sum + sum, "sha256": sum[2:]}},
-		"b": {Length: 3, Hashes: map[string]string{"sha512": sum, "sha3": sum}},
-	}}}
+	m, err := verify.ParseJSON([]byte(`{"signatures":[],"signed":{"_type":"targets","version":1,"spec_version":"1.0","expires":"2030-01-01T00:00:00Z","targets":{
+		"c":{"length":1,"hashes":{"sha256":"` + sum + `","sha512":"` + sum + sum + `"}},
+		"a":{"hashes":{"sha512":"` + sum + sum + `"}},
+		"b":{"length":3,"hashes":{"sha3":"` + sum + `"}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := targetsOf(m)
 	if len(got) != 3 || got[0].Path != "a" || got[1].Path != "b" || got[2].Path != "c" {
 		t.Fatalf("%v", got)

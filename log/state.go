@@ -1,10 +1,8 @@
 package log
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
-	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -124,14 +122,14 @@ type Listing struct {
 	Target
 }
 
-// targetsOf returns the files that metadata lists, by path: the state numbers them
-// in this order, and two states of one log are the same.
+// targetsOf returns the files that metadata lists, by path as they are there: the
+// state numbers them in this order, and two states of one log are the same.
 func targetsOf(m *verify.Metadata) []Target {
 	if m.Targets == nil {
 		return nil
 	}
-	list := make([]Target, 0, len(m.Targets.Files))
-	for path, f := range m.Targets.Files {
+	list := make([]Target, 0, m.Targets.Len())
+	for path, f := range m.Targets.Files() {
 		// A digest that cannot be read is none: nobody can look it up here,
 		// and what the metadata says is judged elsewhere.
 		t := Target{Path: path, Length: f.Length}
@@ -143,6 +141,5 @@ func targetsOf(m *verify.Metadata) []Target {
 		}
 		list = append(list, t)
 	}
-	slices.SortFunc(list, func(a, b Target) int { return cmp.Compare(a.Path, b.Path) })
 	return list
 }

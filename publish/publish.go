@@ -150,7 +150,7 @@ func (f *file) needsVoucher() bool {
 func (f *file) isListedIn(s *file) bool {
 	err, asked := f.vouched[s]
 	if !asked {
-		listed, ok := s.meta.Snapshot.Files[f.role+".json"]
+		listed, ok := s.meta.Snapshot.File(f.role + ".json")
 		if !ok {
 			err = fmt.Errorf("does not list %s.json", f.role)
 		} else {

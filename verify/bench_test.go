@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ type benchFile struct {
 }
 
 // newBenchFile has keys of one kind sign n targets; all of them must.
-func newBenchFile(b *testing.B, n int, keys ...testKey) benchFile {
+func newBenchFile(b testing.TB, n int, keys ...testKey) benchFile {
 	b.Helper()
 	f := benchFile{keys: map[string]*Key{}, role: Role{Threshold: len(keys)}}
 	for i, k := range keys {
@@ -75,7 +76,8 @@ func newBenchFile(b *testing.B, n int, keys ...testKey) benchFile {
 	return f
 }
 
-func (f benchFile) verify(b *testing.B) {
+func (f benchFile) verify(b testing.TB) {
+	b.Helper()
 	m, err := ParseJSON(f.file)
 	if err == nil {
 		err = m.Meets(NewKeySet(f.keys, f.role))
@@ -85,7 +87,7 @@ func (f benchFile) verify(b *testing.B) {
 	}
 }
 
-func (f benchFile) goTUF(b *testing.B) {
+func (f benchFile) goTUF(b testing.TB) {
 	m, err := metadata.Targets().FromBytes(f.file)
 	if err == nil {
 		err = f.root.VerifyDelegate(RoleTargets, m)
@@ -97,7 +99,7 @@ func (f benchFile) goTUF(b *testing.B) {
 
 // jsonAndCJSON does with the standard library and cjson what ParseJSON does in
 // one pass, less the strictness and the signatures.
-func (f benchFile) jsonAndCJSON(b *testing.B) {
+func (f benchFile) jsonAndCJSON(b testing.TB) {
 	var file struct {
 		Signatures []struct{ KeyID, Sig string }
 		Signed     json.RawMessage
@@ -157,7 +159,7 @@ func BenchmarkBesideOthers(b *testing.B) {
 		b.Run(size.name, func(b *testing.B) {
 			one, five := newBenchFile(b, size.targets, keys[0]), newBenchFile(b, size.targets, keys...)
 			var spent [5]time.Duration
-			runs := []func(*testing.B){one.verify, one.goTUF, five.verify, five.goTUF, one.jsonAndCJSON}
+			runs := []func(testing.TB){one.verify, one.goTUF, five.verify, five.goTUF, one.jsonAndCJSON}
 			for b.Loop() {
 				for i, run := range runs {
 					start := time.Now()
@@ -187,4 +189,91 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkBesideHash reads a file of 14 MB and checks its signature, by turns with
+// the bare SHA-256 of the file, which is the least that anybody has to do with it.
+func BenchmarkBesideHash(b *testing.B) {
+	f := newBenchFile(b, 100_000, ed25519TestKey(b))
+	var bare, read time.Duration
+	b.SetBytes(int64(len(f.file)))
+	b.ReportAllocs()
+	for b.Loop() {
+		start := time.Now()
+		Sum(f.file)
+		bare += time.Since(start)
+		start = time.Now()
+		f.verify(b)
+		read += time.Since(start)
+	}
+	b.ReportMetric(float64(read.Microseconds())/1000/float64(b.N), "ms-read")
+	b.ReportMetric(float64(bare.Microseconds())/1000/float64(b.N), "ms-hash")
+	b.ReportMetric(float64(read)/float64(bare), "x-hash")
+}
+
+// BenchmarkUnsigned reads files of 32 MiB that nobody has signed, each of them made
+// to take as much as it can when it is read, and reports what is live afterwards
+// besides the file.
+func BenchmarkUnsigned(b *testing.B) {
+	for name, make := range greedyFiles() {
+		file := make()
+		b.Run(name, func(b *testing.B) {
+			var before, after runtime.MemStats
+			b.ReportAllocs()
+			live := uint64(0)
+			for b.Loop() {
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				m, err := ParseJSON(file)
+				if err != nil {
+					b.Fatal(err)
+				}
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				live = max(live, after.HeapAlloc-min(after.HeapAlloc, before.HeapAlloc))
+				runtime.KeepAlive(m)
+			}
+			b.ReportMetric(float64(live)/(1<<20), "MiB-live")
+		})
+	}
+}
+
+// greedyFiles are files of the largest size that the limits allow.
+func greedyFiles() map[string]func() []byte {
+	head := func(typ string) string {
+		return `{"signatures":[],"signed":{"_type":"` + typ + `","spec_version":"1.0","version":1,"expires":"2099-01-01T00:00:00Z",`
+	}
+	fill := func(typ, begin, end string, limit int, item func(i int) string, more string) func() []byte {
+		return func() []byte { return filled(head(typ)+begin, end, limit, item, more) }
+	}
+	hashed := func(i int) string { return fmt.Sprintf(`"%x":{"hashes":{"":"00"}}`, i) }
+	listed := func(i int) string { return fmt.Sprintf(`"%x":{"hashes":{"":"00"},"version":1}`, i) }
+	role := func(i int) string {
+		return fmt.Sprintf(`{"keyids":[],"name":"%x","paths":["","","","","","","","","","","",""],"threshold":1}`, i)
+	}
+	return map[string]func() []byte{
+		"targets":     fill("targets", `"targets":{`, `}`, MaxListed, hashed, ""),
+		"snapshot":    fill("snapshot", `"meta":{`, `}`, MaxListed, listed, ""),
+		"delegations": fill("targets", `"delegations":{"keys":{},"roles":[`, `]}`, MaxDelegations, role, `,"targets":{}`),
+		"members":     fill("targets", `"y":{`, `}`, MaxFileSize, func(i int) string { return fmt.Sprintf(`"%x":0`, i) }, `,"targets":{}`),
+		"backwards":   fill("targets", `"y":{`, `}`, MaxFileSize, func(i int) string { return fmt.Sprintf(`"%x":0`, 1<<23-i) }, `,"targets":{}`),
+	}
+}
+
+func filled(begin, end string, limit int, item func(i int) string, more string) []byte {
+	const size = MaxFileSize - 4096
+	b := bytes.NewBuffer(make([]byte, 0, MaxFileSize))
+	b.WriteString(begin)
+	for i := 0; i < limit && b.Len() < size; i++ {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(item(i))
+	}
+	b.WriteString(end)
+	if missing := size - b.Len() - len(more) - 8; missing > 0 {
+		fmt.Fprintf(b, `,"x":"%s"`, bytes.Repeat([]byte("x"), missing))
+	}
+	b.WriteString(more + "}}")
+	return b.Bytes()
 }

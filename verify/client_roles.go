@@ -22,7 +22,7 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 	if err := checkSigned(RoleTimestamp, m, keys, c.rootKeys()); err != nil {
 		return false, err
 	}
-	snapshot := m.Timestamp.Files["snapshot.json"]
+	snapshot := m.Timestamp.snapshot()
 	before := c.state.Timestamp
 	switch {
 	case before.Version == 0:
@@ -40,7 +40,7 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 		return false, err
 	}
 	c.timestamp = m
-	c.state.Timestamp = seenAs(m, keys, m.Timestamp.Files)
+	c.state.Timestamp = seenAs(m, keys, m.Timestamp)
 	c.accept(RoleTimestamp, m, nil)
 	return true, nil
 }
@@ -57,7 +57,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 	if err != nil {
 		return err
 	}
-	listed := c.timestamp.Timestamp.Files["snapshot.json"]
+	listed := c.timestamp.Timestamp.snapshot()
 	if err := isListed(RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 		return refusal(CodeRollback, RoleSnapshot, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Listed)) {
-		now, ok := m.Snapshot.Files[name]
+		now, ok := m.Snapshot.File(name)
 		if !ok {
 			return refusal(CodeRollback, RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, clip(name), before.Version)
 		}
@@ -83,7 +83,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 		return err
 	}
 	c.snapshot = m
-	c.state.Snapshot = seenAs(m, keys, m.Snapshot.Files)
+	c.state.Snapshot = seenAs(m, keys, m.Snapshot)
 	c.accept(RoleSnapshot, m, nil)
 	return nil
 }
@@ -115,7 +115,7 @@ func delegatedKeys(delegator string, parent *Metadata) string {
 }
 
 func (c *Client) updateTargets(role string, keys KeySet, whose string, file []byte, sidecars Sidecars) error {
-	listed, ok := c.snapshot.Snapshot.Files[role+".json"]
+	listed, ok := c.snapshot.Snapshot.File(role + ".json")
 	if !ok {
 		return refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
 	}

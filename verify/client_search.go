@@ -51,7 +51,7 @@ func (c *Client) RequestFor(role string) (Request, error) {
 	case role == RoleTimestamp:
 		r.MaxLength = MaxTimestampSize
 	case role == RoleSnapshot && c.timestamp != nil:
-		c.listed(&r, c.timestamp.Timestamp.Files["snapshot.json"], MaxSnapshotSize)
+		c.listed(&r, c.timestamp.Timestamp.snapshot(), MaxSnapshotSize)
 	case role == RoleTargets && c.snapshot != nil:
 		return c.targetsRequest(role, "")
 	default:
@@ -61,7 +61,7 @@ func (c *Client) RequestFor(role string) (Request, error) {
 }
 
 func (c *Client) targetsRequest(role, delegator string) (Request, error) {
-	listed, ok := c.snapshot.Snapshot.Files[role+".json"]
+	listed, ok := c.snapshot.Snapshot.File(role + ".json")
 	if !ok {
 		return Request{}, refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
 	}
@@ -129,7 +129,7 @@ func (c *Client) Find(path string) (Lookup, error) {
 			return found, err
 		}
 		found.Visited = append(found.Visited, next.role)
-		if target, ok := m.Targets.Files[path]; ok {
+		if target, ok := m.Targets.File(path); ok {
 			found.Target, found.Role = &target, next.role
 			return found, nil
 		}

@@ -235,12 +235,12 @@ func (s Seen) clone() Seen {
 }
 
 // seenAs is what to remember of a file that was accepted under keys.
-func seenAs(m *Metadata, keys KeySet, files map[string]MetaFile) Seen {
+func seenAs(m *Metadata, keys KeySet, listed *Meta) Seen {
 	s := Seen{Version: m.Version, Payload: m.PayloadDigest, Listed: map[string]int64{}}
 	for _, id := range m.Signers(keys) {
 		s.Signers = append(s.Signers, Digest(id))
 	}
-	for name, file := range files {
+	for name, file := range listed.Files() {
 		s.Listed[name] = file.Version
 	}
 	return s

@@ -70,7 +70,7 @@ var lowerHex = func() (t [256]byte) {
 }()
 
 // isLowerHex says whether s consists of lower-case hex digits alone.
-func isLowerHex(s string) bool {
+func isLowerHex[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if lowerHex[s[i]] > 15 {
 			return false

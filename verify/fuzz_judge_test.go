@@ -130,11 +130,17 @@ func FuzzJudge(f *testing.F) {
 			t.Fatalf("%s is judged %+v; want it refused: it does not meet its own threshold", file, d)
 		}
 		if m.Type == "targets" && (len(snapshots) == 0 || snapshots[0].Snapshot == nil || !enough("s1", listers) ||
-			snapshots[0].Snapshot.Files[role+".json"].Version != m.Version || d.Leaf.Snapshot != snapshots[0].FileDigest) {
+			listedVersion(snapshots[0], role) != m.Version || d.Leaf.Snapshot != snapshots[0].FileDigest) {
 			t.Fatalf("%q %s is judged %+v beside %s; want it refused", role, file, d, snapshot)
 		}
 		logThen(t, w, role, m, snapshots, d)
 	})
+}
+
+// listedVersion is the version of a role that a snapshot lists, 0 if none.
+func listedVersion(snapshot *verify.Metadata, role string) int64 {
+	listed, _ := snapshot.Snapshot.File(role + ".json")
+	return listed.Version
 }
 
 // logThen logs a leaf and judges the same file again: it is there already.

@@ -1,8 +1,11 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,21 +41,19 @@ func inside(err error, step string) error {
 // and canonicalising cannot disagree about what a file says.
 //
 // The canonical form is never longer than the input, and apart from sorting an
-// object's members every step is linear.
+// object's members every step is linear. Besides out, memory is taken only for an
+// object whose members are not in order: as much again as it has, and four bytes for
+// each.
 type scanner struct {
-	src     string
-	pos     int
-	out     []byte
-	members []member // a stack: the members so far of every object that is open
-	scratch []byte
-	depth   int
-	nulls   int // above 0: inside a target's "custom", where null is allowed
-}
-
-// member is one name and value of an object that is being read.
-type member struct {
-	at                  uint32 // where the name begins in src
-	start, nameEnd, end uint32 // `"name":value` in out
+	src       []byte
+	canonical bool // src is canonical JSON, which has control characters in strings
+	pos       int
+	out       []byte
+	members   []uint32 // of an object that is being sorted: where each begins in out
+	scratch   []byte
+	depth     int
+	nulls     int // above 0: inside a target's "custom", where null is allowed
+	nameAt    int // where the last name began
 }
 
 func (s *scanner) errorf(at int, format string, args ...any) error {
@@ -84,12 +85,12 @@ func (s *scanner) found() string {
 		return "a string"
 	case c == '-' || '0' <= c && c <= '9':
 		return "a number"
-	case strings.HasPrefix(s.src[s.pos:], "null"):
+	case s.at("null"):
 		return "null"
-	case strings.HasPrefix(s.src[s.pos:], "true"), strings.HasPrefix(s.src[s.pos:], "false"):
+	case s.at("true"), s.at("false"):
 		return "a boolean"
 	default:
-		return strconv.QuoteToASCII(s.src[s.pos : s.pos+1])
+		return strconv.QuoteToASCII(string(s.src[s.pos : s.pos+1]))
 	}
 }
 
@@ -123,27 +124,37 @@ func (s *scanner) close(bracket byte) {
 // consume it. A name that differs from a known one only in case is refused,
 // because some readers (encoding/json) take one for the other.
 func (s *scanner) record(known []string, read func(name string) error) error {
-	return s.object(known, true, read)
+	return s.object(known, true, func(name []byte) error {
+		for _, k := range known {
+			if string(name) == k {
+				return read(k) // without a copy
+			}
+		}
+		return read(string(name))
+	})
 }
 
-// dict reads an object whose names are data. known may list names with a
-// special meaning, as for record.
-func (s *scanner) dict(known []string, read func(name string) error) error {
+// dict reads an object whose names are data, which read must copy to keep. known
+// may list names with a special meaning, as for record.
+func (s *scanner) dict(known []string, read func(name []byte) error) error {
 	return s.object(known, false, read)
 }
 
-func (s *scanner) object(known []string, dotted bool, read func(name string) error) error {
+func (s *scanner) object(known []string, dotted bool, read func(name []byte) error) error {
+	s.space()
+	at := s.pos
 	if err := s.open('{', "an object"); err != nil {
 		return err
 	}
-	base, body := len(s.members), len(s.out)
-	sorted, last := true, ""
-	for n := 0; ; n++ {
+	body := len(s.out)
+	sorted, last, n := true, []byte(nil), 0
+	for ; ; n++ {
 		c := s.space()
 		if n == 0 && c == '}' {
 			break
 		}
-		m := member{at: uint32(s.pos), start: uint32(len(s.out))}
+		nameAt := s.pos
+		s.nameAt = nameAt
 		if c != '"' {
 			return s.want("a name")
 		}
@@ -151,15 +162,16 @@ func (s *scanner) object(known []string, dotted bool, read func(name string) err
 		if err != nil {
 			return err
 		}
-		m.nameEnd = uint32(len(s.out))
-		if n > 0 && name <= last {
-			if name == last {
-				return s.repeated(m)
+		if n > 0 && sorted {
+			switch c := bytes.Compare(name, last); {
+			case c == 0:
+				return s.errorf(nameAt, "name %q is repeated", clip(string(name)))
+			case c < 0:
+				sorted = false
 			}
-			sorted = false
 		}
 		last = name
-		if err := s.checkCase(known, name, int(m.at)); err != nil {
+		if err := s.checkCase(known, name, nameAt); err != nil {
 			return err
 		}
 		if s.space() != ':' {
@@ -169,10 +181,8 @@ func (s *scanner) object(known []string, dotted bool, read func(name string) err
 		s.out = append(s.out, ':')
 		s.space()
 		if err := read(name); err != nil {
-			return inside(err, step(name, dotted))
+			return inside(err, step(string(name), dotted))
 		}
-		m.end = uint32(len(s.out))
-		s.members = append(s.members, m)
 		if c := s.space(); c == '}' {
 			break
 		} else if c != ',' {
@@ -181,13 +191,10 @@ func (s *scanner) object(known []string, dotted bool, read func(name string) err
 		s.pos++
 		s.out = append(s.out, ',')
 	}
-	if !sorted {
-		if err := s.sort(s.members[base:], body); err != nil {
-			return err
-		}
-	}
-	s.members = s.members[:base]
 	s.close('}')
+	if !sorted {
+		return s.sort(n+1, body, at)
+	}
 	return nil
 }
 
@@ -201,66 +208,88 @@ func step(name string, dotted bool) string {
 	return "[" + strconv.QuoteToGraphic(clip(name)) + "]"
 }
 
-func (s *scanner) checkCase(known []string, name string, at int) error {
-	if slices.Contains(known, name) {
-		return nil
+func (s *scanner) checkCase(known []string, name []byte, at int) error {
+	for _, k := range known {
+		if string(name) == k {
+			return nil
+		}
 	}
 	for _, k := range known {
 		// EqualFold also knows that U+017F folds to s and U+212A to k, as
 		// encoding/json does.
-		if strings.EqualFold(k, name) {
-			return s.errorf(at, "name %q differs only in case from %q", clip(name), k)
+		if strings.EqualFold(k, string(name)) {
+			return s.errorf(at, "name %q differs only in case from %q", clip(string(name)), k)
 		}
 	}
 	return nil
 }
 
-func (s *scanner) repeated(m member) error {
-	again := scanner{src: s.src, pos: int(m.at)}
-	name, err := again.text()
-	if err != nil {
-		return err
+// sort puts the n members of an object in order, and refuses repeated names. The
+// object begins at in src, and its members' canonical text at body in out, of which
+// it is the end.
+func (s *scanner) sort(n, body, at int) error {
+	s.members = slices.Grow(s.members[:0], n)
+	for i := range members(s.out, body-1) {
+		s.members = append(s.members, uint32(i))
 	}
-	return s.errorf(int(m.at), "name %q is repeated", clip(name))
-}
-
-// sort puts the members of an object, whose canonical text begins at body, in
-// order, and refuses repeated names.
-func (s *scanner) sort(members []member, body int) error {
-	compare := func(a, b member) int {
-		return compareEscaped(s.out[a.start+1:a.nameEnd-1], s.out[b.start+1:b.nameEnd-1])
-	}
-	slices.SortFunc(members, func(a, b member) int {
-		if c := compare(a, b); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.at, b.at)
+	members := s.members
+	slices.SortFunc(members, func(a, b uint32) int {
+		return cmp.Or(compareNames(s.out[a:], s.out[b:]), cmp.Compare(a, b))
 	})
-	s.scratch = s.scratch[:0]
+	s.scratch = slices.Grow(s.scratch[:0], len(s.out)-body)
 	for i, m := range members {
 		if i > 0 {
-			if compare(members[i-1], m) == 0 {
-				return s.repeated(m)
+			if compareNames(s.out[members[i-1]:], s.out[m:]) == 0 {
+				return s.repeated(members, m, at)
 			}
 			s.scratch = append(s.scratch, ',')
 		}
-		s.scratch = append(s.scratch, s.out[m.start:m.end]...)
+		end := valueEnd(s.out, stringEnd(s.out, int(m))+len(":"))
+		s.scratch = append(s.scratch, s.out[m:end]...)
 	}
 	copy(s.out[body:], s.scratch)
 	return nil
 }
 
-// compareEscaped compares two strings, given as their canonical JSON, by the
-// bytes they stand for.
-func compareEscaped(a, b []byte) int {
-	for i, j := 0, 0; ; i, j = i+1, j+1 {
-		switch {
-		case i == len(a) && j == len(b):
+// repeated says which member of the object at in src has the name of an earlier
+// one: the one that begins at m in out. It reads the object again.
+func (s *scanner) repeated(members []uint32, m uint32, at int) error {
+	before := 0 // how many members come before it
+	for _, other := range members {
+		if other < m {
+			before++
+		}
+	}
+	again := scanner{src: s.src, canonical: s.canonical, pos: at, nulls: 1}
+	stop := errors.New("found")
+	var found error
+	err := again.dict(nil, func(name []byte) error {
+		if before == 0 {
+			found = s.errorf(again.nameAt, "name %q is repeated", clip(string(name)))
+			return stop
+		}
+		before--
+		return again.skip()
+	})
+	if err != stop {
+		return err
+	}
+	return found
+}
+
+// compareNames compares two strings, each at the beginning of canonical JSON, by
+// the bytes they stand for.
+func compareNames(a, b []byte) int {
+	for i, j := 1, 1; ; i, j = i+1, j+1 {
+		endA, endB := a[i] == '"', b[j] == '"'
+		if endA || endB {
+			switch {
+			case !endA:
+				return 1
+			case !endB:
+				return -1
+			}
 			return 0
-		case i == len(a):
-			return -1
-		case j == len(b):
-			return 1
 		}
 		if a[i] == '\\' {
 			i++
@@ -270,6 +299,56 @@ func compareEscaped(a, b []byte) int {
 		}
 		if a[i] != b[j] {
 			return cmp.Compare(a[i], b[j])
+		}
+	}
+}
+
+// stringEnd returns where the string at i of canonical JSON ends.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// valueEnd returns where the value at i of canonical JSON ends.
+func valueEnd(b []byte, i int) int {
+	for depth := 0; i < len(b); {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+		case '{', '[':
+			depth++
+			i++
+			continue
+		case ',', ':':
+			i++
+			continue
+		case '}', ']':
+			depth--
+			i++
+		default:
+			for i++; i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']'; i++ {
+			}
+		}
+		if depth <= 0 {
+			return i
+		}
+	}
+	return i
+}
+
+// members yields where the members of the object at i of canonical JSON begin.
+func members(b []byte, i int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for b[i] != '}' && b[i+1] != '}' {
+			i++ // the bracket, or a comma
+			if !yield(i) {
+				return
+			}
+			i = valueEnd(b, stringEnd(b, i)+len(":"))
 		}
 	}
 }
@@ -302,7 +381,7 @@ func (s *scanner) array(read func(i int) error) error {
 func (s *scanner) skip() error {
 	switch c := s.space(); {
 	case c == '{':
-		return s.dict(nil, func(string) error { return s.skip() })
+		return s.dict(nil, func([]byte) error { return s.skip() })
 	case c == '[':
 		return s.array(func(int) error { return s.skip() })
 	case c == '"':

@@ -13,7 +13,7 @@ import (
 
 // canonical reads one value of any kind.
 func canonical(text string) (string, error) {
-	s := scanner{src: text}
+	s := scanner{src: []byte(text)}
 	if err := s.skip(); err != nil {
 		return "", err
 	}

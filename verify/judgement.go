@@ -166,7 +166,7 @@ func (r *Repository) lists(s *Metadata, keys KeySet, role string, m *Metadata) (
 	if s.Snapshot == nil || s.Encoding != r.encoding {
 		return "", fmt.Sprintf("%q metadata is not one", s.Type)
 	}
-	listed, ok := s.Snapshot.Files[role+".json"]
+	listed, ok := s.Snapshot.File(role + ".json")
 	switch {
 	case !ok:
 		return "", fmt.Sprintf("snapshot %d does not list %s.json", s.Version, role)
@@ -383,7 +383,7 @@ func (j *judgement) hasRoom() error {
 	if j.leaf.Bound() || len(j.released) > 0 {
 		return nil
 	}
-	empty := j.m.Targets == nil || len(j.m.Targets.Files) == 0 && j.m.Targets.Delegations == nil
+	empty := j.m.Targets == nil || j.m.Targets.Len() == 0 && j.m.Targets.Delegations == nil
 	alike := 0
 	for _, rival := range j.r.rivals(j.leaf) {
 		if j.r.records[rival].Leaf.Bound() {

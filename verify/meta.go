@@ -3,13 +3,56 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 )
 
-// Meta is the signed part of snapshot or timestamp metadata.
+// Meta is the signed part of snapshot or timestamp metadata. Its methods may be
+// called from several goroutines.
 type Meta struct {
-	Files map[string]MetaFile // by file name: "targets.json"
+	files fileIndex
+}
+
+// Len returns how many metadata files are listed.
+func (m *Meta) Len() int { return m.files.n }
+
+// File returns what is said of a metadata file, by its name: "targets.json".
+func (m *Meta) File(name string) (MetaFile, bool) {
+	m.files.find("meta")
+	if i, ok := m.files.search(name); ok {
+		return m.file(i), true
+	}
+	return MetaFile{}, false
+}
+
+// snapshot is what a timestamp says of the snapshot.
+func (m *Meta) snapshot() MetaFile {
+	file, _ := m.File("snapshot.json") // no timestamp is without it
+	return file
+}
+
+// Files yields the metadata files by name, in the order of the names' bytes. Each is
+// read from the payload when it is its turn.
+func (m *Meta) Files() iter.Seq2[string, MetaFile] {
+	return func(yield func(string, MetaFile) bool) {
+		m.files.find("meta")
+		for i := range m.files.at {
+			if !yield(string(m.files.name(i)), m.file(i)) {
+				return
+			}
+		}
+	}
+}
+
+// file reads a metadata file's entry again. What was read once cannot fail; if it
+// did, no file has version 0.
+func (m *Meta) file(i int) MetaFile {
+	file, err := m.files.value(i).metaFile()
+	if err != nil {
+		return MetaFile{Length: -1}
+	}
+	return file
 }
 
 // MetaFile describes a metadata file.
@@ -46,18 +89,19 @@ func (f MetaFile) describes(m *Metadata) error {
 	return f.Matches(m.File, m.Version)
 }
 
-func (r *reader) meta(meta *Meta) error {
+func (r *reader) meta(files *fileIndex) error {
 	at := r.pos
-	meta.Files = map[string]MetaFile{}
+	const only = "snapshot.json" // in a timestamp
 	var known []string
 	if r.m.Type == RoleTimestamp {
-		known = []string{"snapshot.json"}
+		known = []string{only}
 	}
-	err := r.dict(known, func(name string) error {
-		if known != nil && name != known[0] {
+	err := r.dict(known, func(key []byte) error {
+		name := string(key)
+		if known != nil && name != only {
 			return r.errorf(r.pos, "a timestamp lists snapshot.json, nothing else")
 		}
-		if len(meta.Files) >= MaxListed {
+		if files.n++; files.n > MaxListed {
 			return r.errorf(r.pos, "more than %d files", MaxListed)
 		}
 		if role := strings.TrimSuffix(name, ".json"); role != "" {
@@ -65,19 +109,13 @@ func (r *reader) meta(meta *Meta) error {
 				return r.errorf(r.pos, "metadata of a role %s", why)
 			}
 		}
-		file, err := r.metaFile()
-		meta.Files[name] = file
+		_, err := r.metaFile()
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil && known != nil && files.n == 0 {
+		err = r.errorf(at, "%q is missing", only)
 	}
-	for _, name := range known {
-		if _, ok := meta.Files[name]; !ok {
-			return r.errorf(at, "%q is missing", name)
-		}
-	}
-	return nil
+	return err
 }
 
 func (r *reader) metaFile() (MetaFile, error) {

@@ -152,7 +152,7 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		return nil, &SyntaxError{Reason: fmt.Sprintf("file of %d bytes, the limit is %d", len(file), MaxFileSize)}
 	}
 	m := &Metadata{File: file, Encoding: JSON}
-	r := &reader{scanner: scanner{src: string(file), out: make([]byte, 0, len(file))}, m: m, keyIDs: seen{}}
+	r := &reader{scanner: scanner{src: file, out: make([]byte, 0, len(file))}, m: m, keyIDs: seen{}}
 	if err := r.file(); err != nil {
 		if e, ok := err.(*SyntaxError); ok {
 			e.Path = strings.TrimPrefix(e.Path, ".")
@@ -161,12 +161,18 @@ func ParseJSON(file []byte) (*Metadata, error) {
 	}
 	m.FileDigest = Sum(m.File)
 	m.PayloadDigest = Sum(m.Payload)
+	for _, l := range m.indexes() {
+		l.payload = m.Payload
+	}
 	return m, nil
 }
 
-// reader reads the parts of a metadata file, each method one of them.
+// reader reads the parts of a metadata file, each method one of them. What a file
+// lists by the hundred thousand, targets and metadata files, is checked and not
+// kept: a fileIndex finds it again in the payload, and has the same methods read it.
 type reader struct {
 	scanner
+	keep   bool // hashes and custom of a target, for a fileIndex
 	m      *Metadata
 	keyIDs seen // of the signatures
 	listed int  // patterns, hash prefixes and key ids of the delegations
@@ -200,6 +206,7 @@ func (r *reader) file() error {
 			err := r.signed()
 			r.m.Payload = slices.Clip(r.out[start:])
 			r.out = slices.Clone(r.out[:start]) // nothing may touch the payload now
+			r.scratch, r.members = nil, nil
 			return err
 		}
 		return r.errorf(r.pos, "a metadata file has signatures and signed, nothing else")
@@ -240,14 +247,15 @@ func (r *reader) signature() error {
 		case "keyid":
 			sig.KeyID, err = r.keyID()
 		case "sig":
-			var text string
+			var text []byte
 			if text, err = r.text(); err != nil {
 				return err
 			}
 			// What kind of signature it should be is for those to know who can
 			// check it: here it is none, like an empty one.
-			if sig.Sig, err = hex.DecodeString(text); err != nil {
-				sig.Sig, notHex, err = nil, true, nil
+			sig.Sig = make([]byte, hex.DecodedLen(len(text)))
+			if _, err := hex.Decode(sig.Sig, text); err != nil {
+				sig.Sig, notHex = nil, true
 			}
 		default:
 			err = r.signatureField(name)
@@ -281,7 +289,7 @@ func (r *reader) keyID() (string, error) {
 	if err == nil && len(id) > MaxKeyID {
 		err = r.errorf(at, "key id of %d bytes, the limit is %d", len(id), MaxKeyID)
 	}
-	return id, err
+	return string(id), err
 }
 
 // signatureField reads what else is in a signature. Its meaning is its writer's.
@@ -324,7 +332,7 @@ func (r *reader) signed() error {
 		case "_type":
 			_, err = r.text()
 		case "spec_version":
-			r.m.SpecVersion, err = r.text()
+			r.m.SpecVersion, err = r.word()
 		case "version":
 			r.m.Version, err = r.integer(1, MaxVersion)
 		case "expires":
@@ -367,15 +375,28 @@ func (r *reader) part(name string) error {
 	case m.Root != nil && name == "roles":
 		return r.rootRoles(m.Root)
 	case m.Targets != nil && name == "targets":
-		return r.targetFiles(m.Targets)
+		return r.targetFiles(&m.Targets.files)
 	case m.Targets != nil && name == "delegations":
 		return r.delegations(m.Targets)
 	case m.Snapshot != nil && name == "meta":
-		return r.meta(m.Snapshot)
+		return r.meta(&m.Snapshot.files)
 	case m.Timestamp != nil && name == "meta":
-		return r.meta(m.Timestamp)
+		return r.meta(&m.Timestamp.files)
 	}
 	return r.skip()
+}
+
+// indexes are what a file lists in its payload.
+func (m *Metadata) indexes() []*fileIndex {
+	switch {
+	case m.Targets != nil:
+		return []*fileIndex{&m.Targets.files}
+	case m.Snapshot != nil:
+		return []*fileIndex{&m.Snapshot.files}
+	case m.Timestamp != nil:
+		return []*fileIndex{&m.Timestamp.files}
+	}
+	return nil
 }
 
 // finish checks that nothing is missing from "signed".
@@ -406,7 +427,7 @@ func (r *reader) findType() (typ string, at int, err error) {
 			return ahead.skip()
 		}
 		at = ahead.pos
-		if typ, err = ahead.text(); err != nil {
+		if typ, err = ahead.word(); err != nil {
 			return err
 		}
 		return stop
@@ -424,7 +445,7 @@ func (r *reader) findType() (typ string, at int, err error) {
 // comma before the fraction, hours of one digit and offsets like +99:99.
 func (r *reader) date() (time.Time, error) {
 	at := r.pos
-	text, err := r.text()
+	text, err := r.word()
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,8 +75,8 @@ func TestParseJSON(t *testing.T) {
 		Hashes: map[string]string{"sha256": "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "new": "abcd"},
 		Custom: []byte(`{"m":[null,1],"n":null}`),
 	}}
-	if !reflect.DeepEqual(targets.Targets.Files, wantFiles) {
-		t.Errorf("targets: %v", targets.Targets.Files)
+	if got := maps.Collect(targets.Targets.Files()); !reflect.DeepEqual(got, wantFiles) || targets.Targets.Len() != len(wantFiles) {
+		t.Errorf("targets: %v", got)
 	}
 	wantDelegated := []DelegatedRole{
 		{Name: "one", Role: Role{[]string{"k1"}, 1}, Paths: []string{"*.bin", "x/?"}, Terminating: true},
@@ -101,11 +102,11 @@ func TestParseJSON(t *testing.T) {
 		"targets.json": {Version: 3, Length: -1},
 		"one.json":     {Version: 2, Length: 0, Hashes: map[string]string{"sha512": zeros128}},
 	}
-	if !reflect.DeepEqual(snapshot.Snapshot.Files, wantMeta) {
-		t.Errorf("snapshot: %v", snapshot.Snapshot.Files)
+	if got := maps.Collect(snapshot.Snapshot.Files()); !reflect.DeepEqual(got, wantMeta) || snapshot.Snapshot.Len() != len(wantMeta) {
+		t.Errorf("snapshot: %v", got)
 	}
 	timestamp, err := ParseJSON([]byte(timestampFile))
-	if err != nil || timestamp.Timestamp.Files["snapshot.json"].Version != 9 {
+	if err != nil || timestamp.Timestamp.snapshot().Version != 9 {
 		t.Errorf("timestamp: %+v, %v", timestamp, err)
 	}
 }

@@ -170,7 +170,7 @@ type listing struct {
 func listingOf(m *Metadata) *listing {
 	l := &listing{}
 	if m.Targets != nil {
-		for path := range m.Targets.Files {
+		for path := range m.Targets.Paths() {
 			l.paths = append(l.paths, path)
 			l.size += 1 + len(path)/16
 		}

@@ -23,7 +23,8 @@ var (
 
 func (r *reader) keys(keys *map[string]*Key) error {
 	*keys = map[string]*Key{}
-	return r.dict(nil, func(id string) error {
+	return r.dict(nil, func(name []byte) error {
+		id := string(name)
 		if len(*keys) >= MaxKeys {
 			return r.errorf(r.pos, "more than %d keys", MaxKeys)
 		}
@@ -41,14 +42,14 @@ func (r *reader) key(id string) (*Key, error) {
 		has[name] = true
 		switch name {
 		case "keytype":
-			key.Type, err = r.text()
+			key.Type, err = r.word()
 		case "scheme":
-			key.Scheme, err = r.text()
+			key.Scheme, err = r.word()
 		case "keyval":
 			// What a key of an unknown type has here is its own business.
 			err = r.record(keyvalNames, func(name string) (err error) {
 				if name == "public" {
-					key.Public, err = r.text()
+					key.Public, err = r.word()
 					return err
 				}
 				return r.skip()
@@ -68,7 +69,8 @@ func (r *reader) rootRoles(root *Root) error {
 	at := r.pos
 	root.Roles = map[string]Role{}
 	has := seen{}
-	err := r.dict(topLevel, func(name string) error {
+	err := r.dict(topLevel, func(key []byte) error {
+		name := string(key)
 		has[name] = true
 		var role Role
 		roleAt := r.pos
@@ -103,7 +105,7 @@ func (r *reader) rolePart(role *Role, has seen, name string) (err error) {
 			if err := r.list(); err != nil {
 				return err
 			}
-			id, err := r.text()
+			id, err := r.word()
 			role.KeyIDs = append(role.KeyIDs, id)
 			return err
 		})

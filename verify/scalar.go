@@ -1,16 +1,21 @@
 package verify
 
 import (
+	"bytes"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // This file reads the values that have no parts: words, numbers and strings.
 
+// at reports whether the text at the scanner begins with a word.
+func (s *scanner) at(word string) bool {
+	return len(s.src)-s.pos >= len(word) && string(s.src[s.pos:s.pos+len(word)]) == word
+}
+
 func (s *scanner) literal(word string) bool {
-	if !strings.HasPrefix(s.src[s.pos:], word) {
+	if !s.at(word) {
 		return false
 	}
 	s.pos += len(word)
@@ -52,25 +57,35 @@ func (s *scanner) number() (int64, error) {
 	for end < len(s.src) && '0' <= s.src[end] && s.src[end] <= '9' {
 		end++
 	}
-	text := s.src[start:end]
 	switch {
 	case end == start:
 		return 0, s.want("an integer")
 	case end == first:
 		return 0, s.errorf(start, "number without digits")
 	case s.src[first] == '0' && end > first+1:
-		return 0, s.errorf(start, "number %s has a leading zero", clip(text))
-	case text == "-0":
+		return 0, s.errorf(start, "number %s has a leading zero", clip(string(s.src[start:end])))
+	case s.src[first] == '0' && first > start:
 		return 0, s.errorf(start, "number -0")
-	case end < len(s.src) && strings.IndexByte(".eE", s.src[end]) >= 0:
+	case end < len(s.src) && (s.src[end] == '.' || s.src[end] == 'e' || s.src[end] == 'E'):
 		return 0, s.errorf(start, "number is not written as an integer")
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return 0, s.errorf(start, "number %s does not fit in 64 bits", clip(text))
+	var n int64
+	const fits = 18 // digits, whatever they are
+	if end-first <= fits {
+		for _, c := range s.src[first:end] {
+			n = 10*n + int64(c-'0')
+		}
+		if first > start {
+			n = -n
+		}
+	} else {
+		var err error
+		if n, err = strconv.ParseInt(string(s.src[start:end]), 10, 64); err != nil {
+			return 0, s.errorf(start, "number %s does not fit in 64 bits", clip(string(s.src[start:end])))
+		}
 	}
 	s.pos = end
-	s.out = append(s.out, text...)
+	s.out = append(s.out, s.src[start:end]...)
 	return n, nil
 }
 
@@ -94,10 +109,16 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// word reads a string to keep.
+func (s *scanner) word() (string, error) {
+	text, err := s.text()
+	return string(text), err
+}
+
 // text reads a string. Where it can, it returns a part of the source.
-func (s *scanner) text() (string, error) {
+func (s *scanner) text() ([]byte, error) {
 	if s.space() != '"' {
-		return "", s.want("a string")
+		return nil, s.want("a string")
 	}
 	src, start := s.src, s.pos+1
 	i := start
@@ -114,37 +135,37 @@ func (s *scanner) text() (string, error) {
 
 // oddText reads a string that begins at start and has something other than
 // plain bytes at i.
-func (s *scanner) oddText(start, i int) (string, error) {
+func (s *scanner) oddText(start, i int) ([]byte, error) {
 	src := s.src
-	buf := []byte(src[start:i])
+	buf := bytes.Clone(src[start:i])
 	for i < len(src) {
 		switch c := src[i]; {
 		case c == '"':
 			s.pos = i + 1
 			s.quote(buf)
-			return string(buf), nil
+			return buf, nil
 		case plain[c]:
 			buf = append(buf, c)
 			i++
 		case c == '\\':
 			next, r, err := s.escape(i)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			buf = utf8.AppendRune(buf, r)
 			i = next
-		case c < 0x20:
-			return "", s.errorf(i, "control character %#02x in a string", c)
+		case c < 0x20 && !s.canonical:
+			return nil, s.errorf(i, "control character %#02x in a string", c)
 		default:
-			r, n := utf8.DecodeRuneInString(src[i:])
+			r, n := utf8.DecodeRune(src[i:])
 			if r == utf8.RuneError && n == 1 {
-				return "", s.errorf(i, "invalid UTF-8")
+				return nil, s.errorf(i, "invalid UTF-8")
 			}
 			buf = append(buf, src[i:i+n]...)
 			i += n
 		}
 	}
-	return "", s.errorf(start-1, "string does not end")
+	return nil, s.errorf(start-1, "string does not end")
 }
 
 // quote appends b as a canonical string.

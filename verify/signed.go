@@ -65,7 +65,7 @@ type fact struct {
 func summarize(m *Metadata) *summary {
 	s := &summary{looks: m.signaturesLookedAt()}
 	if m.Targets != nil {
-		s.delegates, s.lists = m.Targets.Delegations != nil, len(m.Targets.Files)
+		s.delegates, s.lists = m.Targets.Delegations != nil, m.Targets.Len()
 	}
 	size := 0
 	for _, sig := range m.Signatures {

@@ -7,22 +7,72 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
-	"strings"
+	"slices"
 )
 
 // Targets is the signed part of targets metadata, of the top-level role or of a
-// delegated one: the file does not say which.
+// delegated one: the file does not say which. Its methods may be called from
+// several goroutines.
 type Targets struct {
-	Files       map[string]TargetFile // by target path
-	Delegations *Delegations          // nil: none
+	Delegations *Delegations // nil: none
+
+	files fileIndex
+}
+
+// Len returns how many targets are listed.
+func (t *Targets) Len() int { return t.files.n }
+
+// File returns the target that is listed under a path.
+func (t *Targets) File(path string) (TargetFile, bool) {
+	t.files.find("targets")
+	if i, ok := t.files.search(path); ok {
+		return t.file(i), true
+	}
+	return TargetFile{}, false
+}
+
+// Files yields the targets by path, in the order of the paths' bytes. Each is read
+// from the payload when it is its turn.
+func (t *Targets) Files() iter.Seq2[string, TargetFile] {
+	return func(yield func(string, TargetFile) bool) {
+		t.files.find("targets")
+		for i := range t.files.at {
+			if !yield(string(t.files.name(i)), t.file(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Paths yields what Files does, without the targets.
+func (t *Targets) Paths() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		t.files.find("targets")
+		for i := range t.files.at {
+			if !yield(string(t.files.name(i))) {
+				return
+			}
+		}
+	}
+}
+
+// file reads a target again. What was read once cannot fail; if it did, a target
+// without hashes matches nothing.
+func (t *Targets) file(i int) TargetFile {
+	file, err := t.files.value(i).targetFile()
+	if err != nil {
+		return TargetFile{Length: -1}
+	}
+	return file
 }
 
 // TargetFile describes one target.
 type TargetFile struct {
 	Length int64             // in bytes; -1: not given
 	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too
-	Custom []byte            // canonical JSON; nil: none
+	Custom []byte            // canonical JSON, part of the payload; nil: none
 }
 
 var (
@@ -70,29 +120,27 @@ func matches(file []byte, length int64, hashes map[string]string) (known bool, e
 	return known, nil
 }
 
-func (r *reader) targetFiles(t *Targets) error {
-	t.Files = map[string]TargetFile{}
-	return r.dict(nil, func(path string) error {
-		if len(t.Files) >= MaxListed {
+func (r *reader) targetFiles(files *fileIndex) error {
+	return r.dict(nil, func(path []byte) error {
+		if files.n++; files.n > MaxListed {
 			return r.errorf(r.pos, "more than %d targets", MaxListed)
 		}
 		if err := r.checkTargetPath(path); err != nil {
 			return err
 		}
-		file, err := r.targetFile()
-		t.Files[path] = file
+		_, err := r.targetFile()
 		return err
 	})
 }
 
 // checkTargetPath refuses the path of a target that no device could store.
-func (r *reader) checkTargetPath(path string) error {
+func (r *reader) checkTargetPath(path []byte) error {
 	switch {
-	case path == "":
+	case len(path) == 0:
 		return r.errorf(r.pos, "target without a path")
 	case len(path) > MaxTargetPath:
 		return r.errorf(r.pos, "target path of %d bytes, the limit is %d: no device could store it", len(path), MaxTargetPath)
-	case strings.IndexByte(path, 0) >= 0:
+	case bytes.IndexByte(path, 0) >= 0:
 		return r.errorf(r.pos, "target path with a NUL: no device could store it")
 	}
 	return nil
@@ -101,11 +149,13 @@ func (r *reader) checkTargetPath(path string) error {
 func (r *reader) targetFile() (TargetFile, error) {
 	at := r.pos
 	file := TargetFile{Length: -1}
+	hashed := false
 	err := r.record(targetNames, func(name string) (err error) {
 		switch name {
 		case "length":
 			file.Length, err = r.integer(0, math.MaxInt64)
 		case "hashes":
+			hashed = true
 			file.Hashes, err = r.hashes()
 		case "custom":
 			file.Custom, err = r.custom()
@@ -114,7 +164,7 @@ func (r *reader) targetFile() (TargetFile, error) {
 		}
 		return err
 	})
-	if err == nil && file.Hashes == nil {
+	if err == nil && !hashed {
 		err = r.errorf(at, `"hashes" is missing`)
 	}
 	return file, err
@@ -126,18 +176,26 @@ func (r *reader) custom() ([]byte, error) {
 	if r.space() == 'n' {
 		return nil, r.want("a value")
 	}
-	start := len(r.out)
+	start := r.pos
 	r.nulls++
 	err := r.skip()
 	r.nulls--
-	return bytes.Clone(r.out[start:]), err
+	if !r.keep {
+		return nil, err
+	}
+	return slices.Clip(r.src[start:r.pos]), err
 }
 
+// hashes reads hashes by algorithm, and returns them where they are to be kept.
 func (r *reader) hashes() (map[string]string, error) {
-	hashes := map[string]string{}
-	err := r.dict(hashNames, func(algorithm string) error {
+	var hashes map[string]string
+	if r.keep {
+		hashes = map[string]string{}
+	}
+	n := 0
+	err := r.dict(hashNames, func(algorithm []byte) error {
 		at := r.pos
-		if len(hashes) >= MaxHashes {
+		if n++; n > MaxHashes {
 			return r.errorf(at, "more than %d hashes", MaxHashes)
 		}
 		text, err := r.text()
@@ -145,7 +203,7 @@ func (r *reader) hashes() (map[string]string, error) {
 			return err
 		}
 		want := 0
-		switch algorithm {
+		switch string(algorithm) {
 		case "sha256":
 			want = 2 * sha256.Size
 		case "sha512":
@@ -153,16 +211,18 @@ func (r *reader) hashes() (map[string]string, error) {
 		}
 		hexadecimal := isLowerHex(text)
 		if !hexadecimal {
-			text = strings.ToLower(text)
+			text = bytes.ToLower(text)
 			hexadecimal = isLowerHex(text)
 		}
-		if !hexadecimal || text == "" || len(text)%2 != 0 {
+		if !hexadecimal || len(text)%2 != 0 || len(text) == 0 {
 			return r.errorf(at, "hash is not hexadecimal")
 		}
 		if want > 0 && len(text) != want {
 			return r.errorf(at, "hash of %d hex digits, want %d", len(text), want)
 		}
-		hashes[algorithm] = text
+		if r.keep {
+			hashes[string(algorithm)] = string(text)
+		}
 		return nil
 	})
 	return hashes, err
@@ -228,7 +288,7 @@ func (r *reader) delegatedRole() (DelegatedRole, error) {
 		switch name {
 		case "name":
 			has[name] = true
-			role.Name, err = r.text()
+			role.Name, err = r.word()
 		case "paths":
 			has[name] = true
 			if r.space() == 'n' {
@@ -238,7 +298,7 @@ func (r *reader) delegatedRole() (DelegatedRole, error) {
 				if err := r.list(); err != nil {
 					return err
 				}
-				path, err := r.text()
+				path, err := r.word()
 				role.Paths = append(role.Paths, path)
 				return err
 			})
@@ -280,7 +340,7 @@ func (r *reader) list() error {
 // match in some readers and in others never.
 func (r *reader) hashPrefix() (string, error) {
 	at := r.pos
-	prefix, err := r.text()
+	prefix, err := r.word()
 	if err == nil && (prefix == "" || len(prefix) > 2*sha256.Size || !isLowerHex(prefix)) {
 		err = r.errorf(at, "%q is not 1 to %d lower-case hex digits", clip(prefix), 2*sha256.Size)
 	}
@@ -300,7 +360,7 @@ func (r *reader) succinct(d *Delegations) error {
 			d.Succinct.BitLength = int(n)
 		case "name_prefix":
 			has[name] = true
-			d.Succinct.NamePrefix, err = r.text()
+			d.Succinct.NamePrefix, err = r.word()
 		default:
 			err = r.rolePart(&d.Succinct.Role, has, name)
 		}

@@ -51,7 +51,8 @@ func TestVendor(t *testing.T) {
 		if err := snapshot.Meets(root.Root.KeySet(verify.RoleSnapshot)); err != nil {
 			t.Error(err)
 		}
-		if err := snapshot.Snapshot.Files["targets.json"].Matches(r.files[0].Data, version); err != nil {
+		listed, _ := snapshot.Snapshot.File("targets.json")
+		if err := listed.Matches(r.files[0].Data, version); err != nil {
 			t.Error(err)
 		}
 	}

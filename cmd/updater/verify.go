@@ -332,11 +332,14 @@ func (c *checker) listed(role string, take func([]byte, verify.Sidecars) error) 
 		return c.note(role, "", err)
 	}
 	version := request.Version
+	var by verify.MetaFile
 	switch role {
 	case verify.RoleSnapshot:
-		version = c.client.Metadata(verify.RoleTimestamp).Timestamp.Files["snapshot.json"].Version
+		by, _ = c.client.Metadata(verify.RoleTimestamp).Timestamp.File("snapshot.json")
+		version = by.Version
 	case verify.RoleTargets:
-		version = c.client.Metadata(verify.RoleSnapshot).Snapshot.Files["targets.json"].Version
+		by, _ = c.client.Metadata(verify.RoleSnapshot).Snapshot.File("targets.json")
+		version = by.Version
 	}
 	name := c.pool.nameOf(role, version)
 	if name == "" {
@@ -355,7 +358,7 @@ func (c *checker) delegated() error {
 		delegator := queue[0]
 		queue = queue[1:]
 		for _, role := range c.client.Metadata(delegator).Targets.Delegations.Names() {
-			listed, ok := snapshot.Files[role+".json"]
+			listed, ok := snapshot.File(role + ".json")
 			if seen[role] || !ok {
 				continue
 			}

@@ -50,7 +50,8 @@ func TestPassOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Snapshot.Files["a.json"].Matches(passedOff, 2); err != nil {
+	listed, _ := s.Snapshot.File("a.json")
+	if err := listed.Matches(passedOff, 2); err != nil {
 		t.Errorf("the snapshot does not list it: %v", err)
 	}
 }
