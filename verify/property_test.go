@@ -30,6 +30,7 @@ type schemer struct {
 	signed  map[string]map[string]any // the role's metadata
 	last    map[string][]string       // who signed it last
 	snaps   int64
+	more    []string // keys that any role may have, too
 	out     []submission
 }
 
@@ -59,6 +60,7 @@ func pick[T any](random *rand.Rand, list []T) T { return list[random.IntN(len(li
 // whoever makes up keys and threshold of a role.
 func (s *schemer) whoever(prefix string) who {
 	keys := []string{prefix + "1", prefix + "2", prefix + "3", prefix + "1=x", "u1", "b1", "k1"}
+	keys = append(keys, s.more...)
 	s.random.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	n := 1 + s.random.IntN(3)
 	spec := strings.Join(keys[:n], " ")

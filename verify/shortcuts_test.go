@@ -1,0 +1,292 @@
+package verify_test
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// What a judge remembers must never change a verdict: a log that has run for years
+// and an auditor that begins today have to agree on every leaf. These tests play
+// what was once possible where they did not.
+
+// alike returns two names of keys whose ids have one 32-bit FNV-1a hash.
+func alike(t *testing.T) (string, string) {
+	t.Helper()
+	seen := map[uint32]string{}
+	for i := range 1 << 20 {
+		id := fmt.Sprintf("t%06x", i)
+		h := fnv.New32a()
+		h.Write([]byte(id))
+		if other, ok := seen[h.Sum32()]; ok {
+			return other, id
+		}
+		seen[h.Sum32()] = id
+	}
+	t.Fatal("no two ids have one hash")
+	return "", ""
+}
+
+// restarted returns a judge that has only been told of the leaves.
+func restarted(t *testing.T, p *prefix) *verify.Repository {
+	t.Helper()
+	records := p.repo.Records()
+	repo, err := verify.NewRepository(records[0].Leaf, records[0].Index, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range records[1:] {
+		if err := repo.Apply(rec.Index, rec.Leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return repo
+}
+
+// A vendor chooses two key ids that a short hash does not tell apart, so that a
+// release of both keys did not seem to stand. Its second payload is evidence, before
+// and after a restart.
+func TestCollidingKeyIDs(t *testing.T) {
+	a, b := alike(t)
+	w := newWorld(t, topLevel{"r1", who(a + " " + b + "/2"), "s1", "x1"})
+	first := w.released("targets", w.targets(who(a+" "+b), 1, "for everybody"))
+	second := w.targets(who(a+" "+b), 1, "for one device")
+	w.mustBeRefused(verify.RefusedSecondPayload, "targets", second, w.besidePlain("targets", second))
+	w.repo = restarted(t, w.prefix)
+	w.mustBeRefused(verify.RefusedSecondPayload, "targets", second, w.besidePlain("targets", second))
+	w.evidence(first, "targets", second)
+}
+
+// A root lists keys that nobody can read, and a release has junk under their ids
+// before its one good signature. Whether it stands does not depend on whether the
+// judge has looked at it under the root before, or on junk that emptied its memory.
+func TestUnreadableKeysTakeNothing(t *testing.T) {
+	const payload = 8 << 20 // 63 signatures of it are looked at
+	var unreadable []string
+	junk := ""
+	for i := range 64 {
+		unreadable = append(unreadable, fmt.Sprint("u", i))
+		junk += fmt.Sprintf(`{"keyid":"u%d","sig":"%0128x"},`, i, i)
+	}
+	first := forge(t, padded(forgedTargets(1, "first"), payload), "t1")
+	first = []byte(strings.Replace(string(first), `{"signatures":[`, `{"signatures":[`+junk, 1))
+	for _, warm := range []bool{true, false} {
+		w := newWorld(t, usual)
+		at := w.released("targets", first)
+		w.rotate(2, topLevel{"r1", who("t1 " + strings.Join(unreadable, " ")), "s1", "x1"})
+		if !warm {
+			w.repo = restarted(t, w.prefix)
+		}
+		w.isCurrent(at, "targets")
+		w.evidence(at, "targets", w.targets("t1", 1, "second"))
+	}
+}
+
+// Sets of keys with one fingerprint are met by the same files, whatever else a role
+// lists, and however a file is remembered.
+func TestEqualFingerprintsEqualVerdicts(t *testing.T) {
+	a, b := alike(t)
+	readable := []string{a, b, "k1", "k1=x", "k2", "k2=x", "k3"}
+	others := []string{"u1", "u2", "b1", "gone"} // of which nothing depends on
+	random := rand.New(rand.NewPCG(11, 11))
+	keys := map[string]*verify.Key{}
+	for _, name := range slices.Concat(readable, others[:3]) {
+		public := publicKey(name)
+		keys[name] = &verify.Key{ID: name, Type: public["keytype"].(string), Scheme: public["scheme"].(string), Public: public["keyval"].(map[string]any)["public"].(string)}
+	}
+	some := func(names []string) []string {
+		chosen := slices.Clone(names)
+		random.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		return chosen[:random.IntN(len(chosen)+1)]
+	}
+	var files []*verify.Metadata
+	for i := range 20 {
+		var signers []string
+		for _, name := range some(slices.Concat(readable, others[:3])) {
+			if random.IntN(4) == 0 {
+				name = "-" + name
+			}
+			signers = append(signers, name)
+		}
+		files = append(files, parse(t, forge(t, forgedTargets(int64(i+1), "x"), signers...)))
+	}
+	verdicts := map[verify.Digest]string{}
+	met := 0
+	for range 80 {
+		ids, threshold := some(readable), 1+random.IntN(2)
+		for range 3 {
+			listed := slices.Concat(some(others), ids, some(others), ids[:random.IntN(len(ids)+1)])
+			set := verify.NewKeySet(keys, verify.Role{KeyIDs: listed, Threshold: threshold})
+			said := ""
+			for _, m := range files {
+				err := m.Meets(set)
+				if err == nil {
+					met++
+				}
+				said += fmt.Sprint(err == nil, m.Signers(set))
+			}
+			before, ok := verdicts[set.Fingerprint()]
+			if ok && before != said {
+				t.Fatalf("two sets with one fingerprint, of which one lists %q, are met by other files", listed)
+			}
+			verdicts[set.Fingerprint()] = said
+		}
+	}
+	if len(verdicts) > 80 {
+		t.Errorf("%d fingerprints of 80 sets: what nobody can sign with is among them", len(verdicts))
+	}
+	if met == 0 || len(verdicts) < 40 {
+		t.Errorf("%d of the sets differ, files met %d times: this tests nothing", len(verdicts), met)
+	}
+}
+
+// sameVerdict compares two judges on one submission.
+func sameVerdict(t *testing.T, what string, sub submission, one, other *verify.Repository) {
+	t.Helper()
+	var snapshots []*verify.Metadata
+	for _, s := range sub.snapshots {
+		snapshots = append(snapshots, parse(t, s))
+	}
+	m := parse(t, sub.file)
+	d, err := one.Judge(sub.role, m, snapshots)
+	d2, err2 := other.Judge(sub.role, m, snapshots)
+	if d != d2 || (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() {
+		t.Fatalf("%s judges %s otherwise: %+v, %v and %+v, %v", what, sub.role, d, err, d2, err2)
+	}
+}
+
+// TestWarmAndFresh lets schemers submit files whose key ids collide, beside junk
+// that is refused and fills what a judge remembers, with restarts between any two
+// steps, and compares a judge that has run from the beginning with others.
+func TestWarmAndFresh(t *testing.T) {
+	rounds := 24
+	if testing.Short() {
+		rounds = 6
+	}
+	a, b := alike(t)
+	appended, refused := 0, 0
+	for round := range rounds {
+		random := rand.New(rand.NewPCG(13, uint64(round)))
+		s := newSchemer(t, random)
+		s.more = []string{a, b, "u2", "u3", "b2"}
+		p := newPrefix(t, forge(t, forgedRoot(1, s.roles), "r1"))
+		s.release("targets")
+		restart := restarted(t, p)
+		var pool []submission
+		for step := range 60 {
+			s.act()
+			pool, s.out = append(pool, s.out...), nil
+			sub := pool[len(pool)-1]
+			if random.IntN(3) == 0 {
+				sub = pick(random, pool)
+			}
+			for range random.IntN(4) { // refused, and never seen by an auditor
+				junk := forge(t, forgedSnapshot(int64(step+1), map[string]map[string]any{sub.role: plain(1)}), "-s1")
+				p.judge(sub.role, forge(t, forgedTargets(int64(step+1), "junk"), "-t1", "-"+a), junk)
+			}
+			if random.IntN(5) == 0 {
+				restart = restarted(t, p)
+			}
+			if random.IntN(3) == 0 {
+				p.repo.Forget()
+			}
+			sameVerdict(t, "a judge that was restarted at some time", sub, p.repo, restart)
+			sameVerdict(t, "a fresh judge", sub, p.repo, restarted(t, p))
+			d, err := p.submit(sub.role, sub.file, sub.snapshots...)
+			var r *verify.Refused
+			switch {
+			case errors.As(err, &r):
+				refused++
+			case err != nil:
+				t.Fatal(err)
+			case !d.Logged:
+				appended++
+				records := p.repo.Records()
+				if err := restart.Apply(records[len(records)-1].Index, d.Leaf); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if appended < 5*rounds || refused < 10*rounds {
+		t.Errorf("%d leaves and %d refusals: this tests little", appended, refused)
+	}
+}
+
+// readsSince returns how many files have been read since.
+func readsSince(w *world, before int) int { return w.reads - before }
+
+// One payload is signed again and again, each time by another key of the role: no
+// file is read again for it, and at some point it is enough.
+func TestSignedAgainManyTimes(t *testing.T) {
+	const keys = 80
+	var all []string
+	for i := range keys {
+		all = append(all, fmt.Sprint("k", i))
+	}
+	w := newWorld(t, topLevel{"r1", who(strings.Join(all, " ")), "s1", "x1"})
+	signed := forgedTargets(1, "x")
+	released := 0
+	for _, key := range all {
+		before := w.reads
+		d, err := w.submit("targets", forge(t, signed, key), w.beside("targets", forge(t, signed, key)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !d.Logged {
+			released++
+		}
+		if n := readsSince(w, before); n > 1 {
+			t.Fatalf("%d files are read for one that is signed again", n)
+		}
+	}
+	if want := verify.MaxSignedAgain + 1; released != want {
+		t.Errorf("released %d times, want %d", released, want)
+	}
+}
+
+// One version is used again after each rotation, under one key id: what is read for
+// a judgement does not grow with the releases before it.
+func TestVersionUsedAgainManyTimes(t *testing.T) {
+	root := func(version int64) []byte {
+		m := forgedRoot(version, usual)
+		m["keys"].(map[string]any)["t1"] = publicKey(fmt.Sprint("t1-", version))
+		return forge(t, m, "r1")
+	}
+	w := &world{prefix: newPrefix(t, root(1))}
+	for version := range int64(100) {
+		file := forgeAs(t, forgedTargets(1, fmt.Sprint(version)), "t1", fmt.Sprint("t1-", version+1))
+		before := w.reads
+		w.mustRelease("targets", file, w.beside("targets", file))
+		w.mustRelease("root", root(version+2))
+		if n := readsSince(w, before); n > 4 {
+			t.Fatalf("%d files are read at version %d", n, version+1)
+		}
+	}
+}
+
+// A sibling delegates to the name of a role further down. She neither keeps its
+// files out nor burns its versions, and her own stand at her own place only.
+func TestSiblingDelegates(t *testing.T) {
+	for _, keys := range []who{"m1", "c1 m1"} { // with or without the victim's key beside hers
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "mallory", who: "m1", paths: "m/*"}, delegation{name: "carol", who: "q1", paths: "*"}))
+		w.released("carol", w.content("q1", 1, "c", delegation{name: "release", who: "c1", paths: "*"}))
+		w.released("mallory", w.content("m1", 1, "m", delegation{name: "release", who: keys, paths: "m/*"}))
+		empty := forge(t, forgedEmpty(2), "m1")
+		w.mustRelease("release", empty, w.besidePlain("release", empty))
+		other := w.content("m1", 2, "evil")
+		w.mustBeRefused(verify.RefusedNotCovered, "release", other, w.besidePlain("release", other))
+		own := w.content("c1", 2, "own")
+		at := w.mustRelease("release", own, w.besidePlain("release", own))
+		w.released("mallory", w.content("m1", 2, "takes it back"))
+		w.mustBeLogged(at, "release", own, w.besidePlain("release", own))
+		w.isCurrent(at, "release")
+	}
+}
