@@ -22,6 +22,9 @@ type content struct {
 	cache     string // Cache-Control
 	body      []byte
 	compress  bool // worth it, if the client takes gzip
+	// made, which may be nil, is called when the body has room among the large
+	// answers, or needs none.
+	made func()
 }
 
 // leastCompressed is how many bytes a body has at least that is compressed.
@@ -33,9 +36,10 @@ const (
 	largeAnswer = 1<<20 + 64<<10
 	// makingAnswers is how many answers are being made at once of which nobody
 	// knows beforehand how large they get: a file counts as one, what is listed
-	// without a limit as makingListing.
+	// up to a limit as makingLookup, without one as makingListing.
 	makingAnswers = 8
 	makingListing = 4
+	makingLookup  = 2
 	// makingFor is how long a request waits for its turn.
 	makingFor = 10 * time.Second
 )
@@ -106,6 +110,9 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 			return later(api.CodeBusy, "the large answers that are being sent take all the memory there is for them")
 		}
 		defer s.sending.giveBack(network, size)
+	}
+	if c.made != nil {
+		c.made()
 	}
 	h := w.Header()
 	h.Set("Cache-Control", c.cache)

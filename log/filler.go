@@ -2,21 +2,26 @@ package log
 
 import (
 	"context"
+	"math"
 
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// What is applied to a state in one transaction, about.
+// What is given to a state at once, about.
 const (
 	maxIndexLeaves  = 4096
 	maxIndexTargets = 100000
 	maxIndexBytes   = 8 << 20 // of metadata: the paths of targets keep it in memory
 )
 
+// everyLeaf is a filler's list where what all leaves list is to be added.
+const everyLeaf = math.MaxInt64
+
 // filler applies leaves to a state, one batch while the next is collected.
 type filler struct {
 	state StateWriter
 	edge  *proofs.Edge // of all leaves that were added
+	list  int64        // target files are added of the leaves before this one
 	// applied, which may be nil, is told of every batch that the state has.
 	applied func(edge *proofs.Edge, leaves []StateLeaf)
 
@@ -41,7 +46,7 @@ func (f *filler) add(ctx context.Context, leaf StateLeaf, hash proofs.Hash) erro
 	}
 	f.leaves = append(f.leaves, leaf)
 	f.targets += len(leaf.Targets)
-	if lists(leaf.Leaf.Role) {
+	if Lists(leaf.Leaf.Role) {
 		f.bytes += leaf.Leaf.Size
 	}
 	if len(f.leaves) < maxIndexLeaves && f.targets < maxIndexTargets && f.bytes < maxIndexBytes {
@@ -56,9 +61,23 @@ func (f *filler) flush(ctx context.Context) error {
 		return err
 	}
 	p := &pending{f.edge.Clone(), f.leaves, make(chan error, 1)}
-	go func() { p.result <- f.state.Apply(ctx, p.edge, p.leaves) }()
+	go func() { p.result <- f.apply(ctx, p) }()
 	f.pending, f.leaves, f.targets, f.bytes = p, make([]StateLeaf, 0, len(p.leaves)), 0, 0
 	return nil
+}
+
+// apply applies a batch, and lists of it what is to be listed.
+func (f *filler) apply(ctx context.Context, p *pending) error {
+	listed := 0
+	for i, l := range p.leaves {
+		if l.Index < f.list {
+			listed = i + 1
+		}
+	}
+	if err := f.state.Apply(ctx, p.edge, p.leaves); err != nil || listed == 0 {
+		return err
+	}
+	return f.state.List(ctx, p.leaves[:listed], func(int64) {})
 }
 
 // wait returns when nothing is being applied any more.

@@ -15,6 +15,13 @@ type batches struct {
 	sizes []int
 	next  int64
 	fail  int // which one fails
+
+	listed int // leaves
+}
+
+func (b *batches) List(_ context.Context, leaves []StateLeaf, _ func(int64)) error {
+	b.listed += len(leaves)
+	return nil
 }
 
 func (b *batches) Apply(_ context.Context, edge *proofs.Edge, leaves []StateLeaf) error {
@@ -54,7 +61,7 @@ func TestFiller(t *testing.T) {
 		const n = 2*maxIndexLeaves + 100
 		state := &batches{fail: tt.fail}
 		told := 0
-		f := filler{state: state, edge: new(proofs.Edge), applied: func(edge *proofs.Edge, leaves []StateLeaf) {
+		f := filler{state: state, edge: new(proofs.Edge), list: maxIndexLeaves + 7, applied: func(edge *proofs.Edge, leaves []StateLeaf) {
 			if told += len(leaves); edge.Tree().N != int64(told) {
 				t.Errorf("%s: told of %d leaves and an edge of %d", tt.name, told, edge.Tree().N)
 			}
@@ -72,6 +79,9 @@ func TestFiller(t *testing.T) {
 		}
 		if (err != nil) != (tt.fail > 0) || len(state.sizes) != tt.batches {
 			t.Errorf("%s: %d batches, %v; want %d", tt.name, len(state.sizes), err, tt.batches)
+		}
+		if tt.fail == 0 && state.listed != maxIndexLeaves+7 {
+			t.Errorf("%s: %d leaves are listed, want %d", tt.name, state.listed, maxIndexLeaves+7)
 		}
 		if want := n; tt.fail == 0 && (told != want || state.next != int64(want)) {
 			t.Errorf("%s: %d leaves applied, told of %d", tt.name, state.next, told)

@@ -103,11 +103,8 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[verify.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
-	f.indexer = &Indexer{
-		storage: cfg.Publisher.Storage, blobs: cfg.Blobs, state: cfg.State, logger: cfg.Logger,
-		edge: edge, target: proofs.EmptyTree, news: make(chan struct{}), hurry: make(chan struct{}, 1),
-		hints: map[verify.Digest][]Target{},
-	}
+	f.indexer = newIndexer(cfg.Publisher.Storage, cfg.Blobs, cfg.State, cfg.Logger, edge, 0)
+	f.indexer.follows = true
 	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Publisher.Storage, f.cut.Load}
 	f.registry = newRegistry(cfg.Blobs, state, f.indexer.applied)
 	l := &Log{
@@ -134,8 +131,11 @@ func (f *follower) run(ctx context.Context) {
 	hurried := false
 	for {
 		pause := followEvery
-		if hurried = hurried && f.indexer.applied() < f.cut.Load(); hurried {
+		applied, listed := f.indexer.has()
+		if hurried = hurried && min(applied, listed) < f.cut.Load(); hurried {
 			pause = hurryEvery
+		}
+		if hurried && applied < f.cut.Load() {
 			f.urge(ctx)
 		}
 		timer.Reset(pause)
@@ -331,10 +331,15 @@ func (f *follower) raise(published Published, ended bool, from int64, changed []
 // that is published.
 func (f *follower) position(ctx context.Context) {
 	x := f.indexer
-	if x.applied() >= f.cut.Load() {
+	if applied, listed := x.has(); min(applied, listed) >= f.cut.Load() {
 		return
 	}
-	edge, err := x.state.Position(ctx)
+	// In this order no more is listed than there is.
+	listed, err := x.state.Listed(ctx)
+	var edge *proofs.Edge
+	if err == nil {
+		edge, err = x.state.Position(ctx)
+	}
 	if err == nil && edge.Tree().N > x.applied() {
 		f.adopting.Lock()
 		f.caughtUp(edge.Tree().N)
@@ -350,8 +355,8 @@ func (f *follower) position(ctx context.Context) {
 		return
 	}
 	x.failing = nil
-	if edge.Tree() != x.edge.Tree() {
-		x.edge = edge
+	if edge.Tree() != x.edge.Tree() || listed != x.listed {
+		x.edge, x.listed = edge, listed
 		x.tell()
 	}
 }

@@ -33,10 +33,10 @@ type Fsck struct {
 	Judge       bool
 	JudgeAtOnce int64
 	// Anew, which may be nil, is an empty state. It gets the first AnewSize
-	// entries on the way, to be compared with the derived one. Where there are
-	// problems it may lack some.
-	Anew     StateWriter
-	AnewSize int64
+	// entries on the way, and the target files of the first AnewListed, to be
+	// compared with the derived one. Where there are problems it may lack some.
+	Anew                 StateWriter
+	AnewSize, AnewListed int64
 	// Absent, which may be nil, is asked of files that are not there whether
 	// that is known: one that is withheld is no problem.
 	Absent func(sum verify.Digest) bool
@@ -62,7 +62,7 @@ type Fsck struct {
 // error is that it could not be checked.
 func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	f.roots = map[verify.Digest]int64{}
-	f.anew = filler{state: f.Anew, edge: new(proofs.Edge)}
+	f.anew = filler{state: f.Anew, edge: new(proofs.Edge), list: f.AnewListed}
 	f.compare(0)
 	s := scan{storage: f.Storage, blobs: f.Blobs, size: f.Stored.N, need: f.need}
 	err := s.run(ctx, func(b *bundle) error { return f.bundle(ctx, &s, b) })
@@ -95,7 +95,7 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 // need says what is to be read for an entry.
 func (f *Fsck) need(e *scanned) {
 	e.file.need = existence
-	if f.indexed(e) && lists(e.Leaf.Role) {
+	if f.indexed(e) && e.Index < f.AnewListed && Lists(e.Leaf.Role) {
 		e.file.need = targetList
 	}
 	if !e.Leaf.Snapshot.IsZero() {

@@ -48,7 +48,7 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 			err := e.file.invalid
 			if err == nil {
 				err = f.judge(e)
-			} else if f.indexed(e) && lists(e.Leaf.Role) {
+			} else if f.indexed(e) && Lists(e.Leaf.Role) {
 				continue
 			}
 			if err != nil {

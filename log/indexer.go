@@ -15,17 +15,24 @@ import (
 )
 
 const (
-	maxHints = 131072 // target files remembered for leaves not applied yet
+	maxHints = 131072 // target files remembered for leaves not listed yet
 
 	// lag is how long the state may stay behind while nobody asks it anything:
 	// one large transaction costs much less than many small ones, and what it
 	// costs the submissions would have to wait for.
 	lag = 500 * time.Millisecond
+
+	// maxAwaited is how many bytes of metadata may be left to list for somebody
+	// to wait until it is, and listPatience how long he does. What is larger
+	// takes long, by whoever released it, and is answered without.
+	maxAwaited   = 1 << 20
+	listPatience = time.Second
 )
 
 // Indexer brings the derived state up to the log, behind the log's back: what
 // it applies comes from the entries and the blobs, never from a caller's memory
-// alone.
+// alone. What leaves list it adds apart, behind the leaves: whoever looks for a leaf
+// does not wait for a release of thousands of files.
 type Indexer struct {
 	storage Storage
 	blobs   verify.Blobs
@@ -34,18 +41,31 @@ type Indexer struct {
 
 	mu      sync.Mutex
 	edge    *proofs.Edge // of the state
+	listed  int64        // leaves whose target files the state has
 	target  proofs.Tree  // where the state should get to
 	failing error
-	news    chan struct{} // closed and replaced when edge or target changes
+	news    chan struct{} // closed and replaced when edge, listed or target changes
 	hurry   chan struct{} // someone waits for the state
 	hints   map[verify.Digest][]Target
 	hinted  int // targets in hints
+
+	// left are the bytes of metadata to be listed of each leaf from listed on, as
+	// far as they are known, and leftBytes those of all. stuck is what listed was
+	// when somebody waited in vain.
+	left      []int64
+	leftBytes int64
+	stuck     int64
+	follows   bool // another process lists, and left is not known
 }
 
 // OpenIndexer returns an Indexer for a state that belongs to a log whose storage
 // holds the given tree.
 func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state StateWriter, tree proofs.Tree, logger *slog.Logger) (*Indexer, error) {
 	edge, err := state.Position(ctx)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := state.Listed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,45 +80,70 @@ func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state
 	if err != nil {
 		return nil, fmt.Errorf("the derived state is not this log's: run logserver reindex: %w", err)
 	}
+	return newIndexer(storage, blobs, state, logger, edge, listed), nil
+}
+
+func newIndexer(storage Storage, blobs verify.Blobs, state StateWriter, logger *slog.Logger, edge *proofs.Edge, listed int64) *Indexer {
 	return &Indexer{
 		storage: storage,
 		blobs:   blobs,
 		state:   state,
 		logger:  logger,
 		edge:    edge,
-		target:  have,
+		listed:  listed,
+		target:  edge.Tree(),
 		news:    make(chan struct{}),
 		hurry:   make(chan struct{}, 1),
 		hints:   map[verify.Digest][]Target{},
-	}, nil
+		stuck:   -1,
+	}
 }
 
-// CatchUp applies entries until the state has at least those of the given tree.
-// progress, which may be nil, is told how many have been applied since the last
-// call.
+// CatchUp applies and lists entries until the state has at least those of the given
+// tree. progress, which may be nil, is told how many have been applied since the
+// last call.
 func (x *Indexer) CatchUp(ctx context.Context, tree proofs.Tree, progress func(n int)) error {
 	x.grow(tree)
+	if err := x.list(ctx); err != nil {
+		return err
+	}
 	for x.applied() < tree.N {
-		if err := x.advance(ctx, progress); err != nil {
+		if err := x.advance(ctx, everyLeaf, progress); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// advance applies the entries that there are. What comes before one that cannot be
-// applied is applied.
-func (x *Indexer) advance(ctx context.Context, progress func(n int)) error {
+// catchUpLeaves applies entries until the state has at least those of the given
+// tree. What they list is left to run.
+func (x *Indexer) catchUpLeaves(ctx context.Context, tree proofs.Tree) error {
+	x.grow(tree)
+	for x.applied() < tree.N {
+		if err := x.advance(ctx, 0, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advance applies the entries that there are, and lists those before one. What comes
+// before one that cannot be applied is applied.
+func (x *Indexer) advance(ctx context.Context, list int64, progress func(n int)) error {
 	x.mu.Lock()
 	edge, target := x.edge.Clone(), x.target
 	x.mu.Unlock()
-	fill := filler{state: x.state, edge: edge, applied: func(edge *proofs.Edge, leaves []StateLeaf) {
-		x.move(edge, leaves)
+	fill := filler{state: x.state, edge: edge, list: list, applied: func(edge *proofs.Edge, leaves []StateLeaf) {
+		x.move(edge, leaves, list)
 		if progress != nil {
 			progress(len(leaves))
 		}
 	}}
-	s := scan{storage: x.storage, blobs: x.blobs, from: edge.Tree().N, size: target.N, need: x.need}
+	need := x.need
+	if list == 0 {
+		need = func(*scanned) {}
+	}
+	s := scan{storage: x.storage, blobs: x.blobs, from: edge.Tree().N, size: target.N, need: need}
 	err := s.run(ctx, func(b *bundle) error {
 		if b.err != nil {
 			return b.err
@@ -129,21 +174,96 @@ func (x *Indexer) advance(ctx context.Context, progress func(n int)) error {
 	return fill.end(ctx)
 }
 
-// move notes that the state has more leaves.
-func (x *Indexer) move(edge *proofs.Edge, leaves []StateLeaf) {
+// move notes that the state has more leaves, and has listed those before one.
+func (x *Indexer) move(edge *proofs.Edge, leaves []StateLeaf, list int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range leaves {
-		x.hinted -= len(x.hints[l.Leaf.Metadata])
-		delete(x.hints, l.Leaf.Metadata)
+		size := int64(0)
+		if Lists(l.Leaf.Role) {
+			size = l.Leaf.Size
+		}
+		x.left = append(x.left, size)
+		x.leftBytes += size
 	}
 	x.edge = edge
+	if list == everyLeaf {
+		x.moveListed(edge.Tree().N)
+	}
 	x.tell()
+}
+
+// moveListed must be called with mu held.
+func (x *Indexer) moveListed(listed int64) {
+	// What was not listed at the start is not in left.
+	unknown := x.edge.Tree().N - x.listed - int64(len(x.left))
+	for n := max(0, listed-x.listed-unknown); n > 0; n-- {
+		x.leftBytes -= x.left[0]
+		x.left = x.left[1:]
+	}
+	x.listed = listed
+}
+
+// list lists the leaves that the state has.
+func (x *Indexer) list(ctx context.Context) error {
+	x.mu.Lock()
+	from, to := x.listed, x.edge.Tree().N
+	x.mu.Unlock()
+	if from >= to {
+		return nil
+	}
+	var leaves []StateLeaf
+	targets, bytes := 0, int64(0)
+	flush := func() error {
+		some := leaves
+		leaves, targets, bytes = nil, 0, 0
+		return x.state.List(ctx, some, func(listed int64) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			for len(some) > 0 && some[0].Index < listed {
+				x.hinted -= len(x.hints[some[0].Leaf.Metadata])
+				delete(x.hints, some[0].Leaf.Metadata)
+				some = some[1:]
+			}
+			x.moveListed(listed)
+			x.tell()
+		})
+	}
+	s := scan{storage: x.storage, blobs: x.blobs, from: from, size: to, need: x.need}
+	err := s.run(ctx, func(b *bundle) error {
+		if b.err != nil {
+			return b.err
+		}
+		for i := range b.entries {
+			e := &b.entries[i]
+			s.complete(e)
+			leaf, err := x.leaf(e)
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", e.Index, err)
+			}
+			leaves = append(leaves, leaf)
+			targets += len(leaf.Targets)
+			if Lists(leaf.Leaf.Role) {
+				bytes += leaf.Leaf.Size
+			}
+			if len(leaves) < maxIndexLeaves && targets < MaxListRows && bytes < maxIndexBytes {
+				continue
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, flush())
 }
 
 // need asks for the metadata of a leaf where it has to be read.
 func (x *Indexer) need(e *scanned) {
-	if !lists(e.Leaf.Role) {
+	if !Lists(e.Leaf.Role) {
 		return
 	}
 	x.mu.Lock()
@@ -196,19 +316,41 @@ func (x *Indexer) tell() {
 
 // applied returns how many entries the state has.
 func (x *Indexer) applied() int64 {
+	applied, _ := x.has()
+	return applied
+}
+
+// has returns how many entries the state has, and of how many the target files.
+func (x *Indexer) has() (applied, listed int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.edge.Tree().N
+	return x.edge.Tree().N, x.listed
 }
 
 // run keeps the state at the target until the context ends. Trouble with the
 // state stops searching, not the log.
 func (x *Indexer) run(ctx context.Context) {
-	for {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() {
+		x.loop(ctx, func() bool { return x.listed < x.edge.Tree().N }, x.list)
+	})
+	x.loop(ctx, func() bool { return x.edge.Tree().N < x.target.N }, func(ctx context.Context) error {
+		if !x.linger(ctx) {
+			return ctx.Err()
+		}
+		return x.advance(ctx, 0, nil)
+	})
+}
+
+// loop works whenever the state is behind, which is asked with mu held, until the
+// context ends.
+func (x *Indexer) loop(ctx context.Context, behind func() bool, work func(context.Context) error) {
+	for failed := false; ; {
 		x.mu.Lock()
-		behind, news := x.edge.Tree().N < x.target.N, x.news
+		is, news := behind(), x.news
 		x.mu.Unlock()
-		if !behind {
+		if !is {
 			select {
 			case <-news:
 				continue
@@ -216,20 +358,15 @@ func (x *Indexer) run(ctx context.Context) {
 				return
 			}
 		}
-		if !x.linger(ctx) {
-			return
-		}
-		err := x.advance(ctx, nil)
+		err := work(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		x.mu.Lock()
-		if err != nil && x.failing == nil {
+		if err != nil && !failed {
 			x.logger.Warn("the derived state falls behind", "err", err)
 		}
-		x.failing = err
-		x.mu.Unlock()
-		if err != nil && !sleep(ctx, time.Second) {
+		failed = err != nil
+		if failed && !sleep(ctx, time.Second) {
 			return
 		}
 	}
@@ -268,14 +405,46 @@ func (x *Indexer) wait(ctx context.Context, size int64) error {
 		if have >= size {
 			return nil
 		}
-		select {
-		case x.hurry <- struct{}{}:
-		default:
-		}
+		x.haste()
 		select {
 		case <-news:
 		case <-ctx.Done():
 			return fmt.Errorf("the derived state has %d of %d entries: %w", have, size, context.Cause(ctx))
+		}
+	}
+}
+
+// haste says that someone waits.
+func (x *Indexer) haste() {
+	select {
+	case x.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// behind returns how many of the first size leaves the state has not listed. It
+// waits for them where that can be expected not to take long.
+func (x *Indexer) behind(ctx context.Context, size int64) int64 {
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
+	defer cancel()
+	for {
+		x.mu.Lock()
+		listed, news := x.listed, x.news
+		known := x.follows || x.edge.Tree().N-listed == int64(len(x.left))
+		give := !known || x.leftBytes > maxAwaited || x.stuck == listed
+		x.mu.Unlock()
+		if listed >= size || give {
+			return max(0, size-listed)
+		}
+		x.haste()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			// Whoever comes next does not wait for the same.
+			x.mu.Lock()
+			x.stuck = listed
+			x.mu.Unlock()
+			return size - listed
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (l *large) fsck(t testing.TB, path string, judge bool) []string {
 	anew, err := sqlite.Build(filepath.Join(t.TempDir(), "anew.db"))
 	check(t, err)
 	defer anew.Close()
-	f := log.Fsck{Storage: &l.storage, Stored: l.edge.Tree(), Blobs: l.blobs, Judge: judge, Anew: anew, AnewSize: position.Tree().N}
+	f := log.Fsck{Storage: &l.storage, Stored: l.edge.Tree(), Blobs: l.blobs, Judge: judge, Anew: anew, AnewSize: position.Tree().N, AnewListed: position.Tree().N}
 	problems, err := f.Run(t.Context())
 	check(t, err)
 	if want := 2 * l.edge.Tree().N; f.Files != want && len(problems) == 0 {

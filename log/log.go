@@ -157,7 +157,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := indexer.CatchUp(ctx, publisher.Tree(), nil); err != nil {
+	if err := indexer.catchUpLeaves(ctx, publisher.Tree()); err != nil {
 		return nil, err
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
@@ -240,6 +240,7 @@ func (l *Log) Run(ctx context.Context) error {
 	if err := l.indexer.wait(drain, l.publisher.Tree().N); err != nil {
 		l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
 	}
+	l.indexer.behind(drain, l.publisher.Tree().N)
 	stop()
 	running.Wait()
 	l.server.stop()

@@ -19,9 +19,9 @@ import (
 // maxFound bounds the answer to a lookup: leaves, and releases that list a file.
 const maxFound = 10000
 
-// caughtUp waits until the derived state has what is published now, so that a
-// client finds what it was just told is logged, and returns the published size:
-// what is integrated beyond it is nobody's business yet. A state that is far
+// caughtUp waits until the derived state has the leaves that are published now, so
+// that a client finds what it was just told is logged, and returns the published
+// size: what is integrated beyond it is nobody's business yet. A state that is far
 // behind is no answer.
 func (s *server) caughtUp(r *http.Request) (size int64, p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
@@ -38,9 +38,10 @@ func stateFailed(err error) *problem {
 	return problemf(http.StatusInternalServerError, api.CodeInternal, "the derived state cannot be read").because(err)
 }
 
-// answerJSON writes an answer that changes as the log grows.
-func (s *server) answerJSON(w http.ResponseWriter, r *http.Request, v any) *problem {
-	return s.send(w, r, content{api.TypeJSON, "no-cache", marshal(v), true})
+// answerJSON writes an answer that changes as the log grows. Made is called once it
+// has room among the large ones.
+func (s *server) answerJSON(w http.ResponseWriter, r *http.Request, v any, made func()) *problem {
+	return s.send(w, r, content{mediaType: api.TypeJSON, cache: "no-cache", body: marshal(v), compress: true, made: made})
 }
 
 func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ string) *problem {
@@ -65,8 +66,7 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ strin
 		}
 		list.Repositories = append(list.Repositories, info)
 	}
-	made()
-	return s.answerJSON(w, r, list)
+	return s.answerJSON(w, r, list, made)
 }
 
 func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.RepositoryInfo, *problem) {
@@ -123,8 +123,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if answer.RepositoryInfo, p = s.info(r.Context(), count, size); p != nil {
 		return p
 	}
-	made()
-	return s.answerJSON(w, r, answer)
+	return s.answerJSON(w, r, answer, made)
 }
 
 func leafJSON(rec verify.Record) api.Leaf {
@@ -157,17 +156,18 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	if p != nil {
 		return p
 	}
+	behind := s.log.indexer.behind(r.Context(), size)
+	made, p := s.making(r, makingLookup)
+	if p != nil {
+		return p
+	}
+	defer made()
 	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound+1)
 	if err != nil {
 		return stateFailed(err)
 	}
-	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves))}
-	made, p := s.making(r, 1)
-	if p != nil {
-		return p
-	}
+	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Behind: behind}
 	_, err = s.log.cfg.Blobs.Blob(sum)
-	made()
 	switch {
 	case err == nil:
 		answer.Blob = true
@@ -184,7 +184,7 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	var more bool
 	answer.Targets, more = listingsJSON(listings, size)
 	answer.More = answer.More || more
-	return s.answerJSON(w, r, answer)
+	return s.answerJSON(w, r, answer, made)
 }
 
 func (s *server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex string) *problem {
@@ -224,12 +224,18 @@ func (s *server) answerListings(w http.ResponseWriter, r *http.Request, find fun
 	if p != nil {
 		return p
 	}
+	behind := s.log.indexer.behind(r.Context(), size)
+	made, p := s.making(r, makingLookup)
+	if p != nil {
+		return p
+	}
+	defer made()
 	found, err := find(r.Context())
 	if err != nil {
 		return stateFailed(err)
 	}
 	targets, more := listingsJSON(found, size)
-	return s.answerJSON(w, r, api.Listings{Targets: targets, More: more})
+	return s.answerJSON(w, r, api.Listings{Targets: targets, More: more, Behind: behind}, made)
 }
 
 // unescape reads a percent-encoded part of a path.
@@ -285,6 +291,12 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 	if s.log.publisher.Ended() && index == s.log.publisher.Tree().N-1 {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is the end of the log and lists nothing", index)
 	}
+	behind := s.log.indexer.behind(r.Context(), index+1)
+	made, p := s.making(r, makingLookup)
+	if p != nil {
+		return p
+	}
+	defer made()
 	rec, files, ok, err := s.log.cfg.State.Files(r.Context(), index, maxFound+1)
 	if err == nil && !ok {
 		err = damaged(index)
@@ -292,11 +304,14 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 	if err != nil {
 		return stateFailed(err)
 	}
-	answer := api.Files{Leaf: leafJSON(rec), More: len(files) > maxFound, Files: make([]api.ListedFile, 0, len(files))}
+	if !Lists(rec.Leaf.Role) {
+		behind = 0
+	}
+	answer := api.Files{Leaf: leafJSON(rec), More: len(files) > maxFound, Behind: behind, Files: make([]api.ListedFile, 0, len(files))}
 	for _, f := range files[:min(len(files), maxFound)] {
 		answer.Files = append(answer.Files, fileJSON(f))
 	}
-	return s.answerJSON(w, r, answer)
+	return s.answerJSON(w, r, answer, made)
 }
 
 // getRole says which versions of a role there are.
@@ -342,8 +357,7 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 	if len(answer.Versions) == 0 {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "repository %v has no role %q here, or none is published yet", repository, role)
 	}
-	made()
-	return s.answerJSON(w, r, answer)
+	return s.answerJSON(w, r, answer, made)
 }
 
 // getProof serves the newest sidecar of an entry.
@@ -362,7 +376,7 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(err)
 	}
-	return s.send(w, r, content{api.TypeText, "no-cache", sidecar, false})
+	return s.send(w, r, content{mediaType: api.TypeText, cache: "no-cache", body: sidecar})
 }
 
 // decimal reads a number written in its one way: no sign, no leading zero.

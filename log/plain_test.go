@@ -128,7 +128,21 @@ type countingState struct {
 	mu        sync.Mutex
 	histories int             // repositories read whole
 	asked     []verify.Digest // payloads of which leaves are looked for
-	hold      chan struct{}   // closed when the next such question may be answered; nil: at once
+	hold      chan struct{}   // closed when such questions may be answered; nil: at once
+	holdList  chan struct{}   // closed when target files may be listed; nil: at once
+}
+
+func (s *countingState) List(ctx context.Context, leaves []log.StateLeaf, done func(int64)) error {
+	s.mu.Lock()
+	hold := s.holdList
+	s.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	return s.State.List(ctx, leaves, done)
 }
 
 func (s *countingState) wraps(state log.State) { s.State = state }

@@ -243,7 +243,7 @@ func (f *named) take(encoding verify.Encoding, data []byte, err error) {
 	}
 }
 
-// lists says whether the metadata of a role lists target files.
-func lists(role string) bool {
+// Lists reports whether the metadata of a role may list target files.
+func Lists(role string) bool {
 	return role != verify.RoleRoot && role != verify.RoleSnapshot && role != verify.RoleTimestamp
 }

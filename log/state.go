@@ -50,15 +50,29 @@ func ParseSHA512(text string) (s SHA512, ok bool) {
 }
 
 // StateWriter keeps what is derived from the log's entries and blobs. It may lag
-// behind the log and can be made anew from it.
+// behind the log and can be made anew from it. What leaves list is added apart from
+// the leaves, and later: there may be very much of it, and nobody who asks for a
+// leaf waits for it.
 type StateWriter interface {
 	// Position returns the right edge of the tree whose entries have been
 	// applied. The zero edge means that nothing was.
 	Position(ctx context.Context) (*proofs.Edge, error)
-	// Apply adds the leaves that follow those applied so far and moves the
-	// position to edge, in one transaction.
+	// Apply adds the leaves that follow those applied so far, without their target
+	// files, and moves the position to edge, in one transaction.
 	Apply(ctx context.Context, edge *proofs.Edge, leaves []StateLeaf) error
+	// Listed returns of how many leaves, from the first on, the state has the
+	// target files.
+	Listed(ctx context.Context) (int64, error)
+	// List adds the target files of leaves that were applied, the first of which
+	// is the first that is not listed. No transaction has more than MaxListRows
+	// rows, so a leaf may take several: after each, done is told what Listed
+	// returns. After an error List is called again with the leaf that is first
+	// by then.
+	List(ctx context.Context, leaves []StateLeaf, done func(listed int64)) error
 }
+
+// MaxListRows is how many rows one transaction of StateWriter.List begins or ends.
+const MaxListRows = 4096
 
 // StateReader answers questions from the derived state.
 type StateReader interface {
@@ -80,12 +94,12 @@ type StateReader interface {
 	Repositories(ctx context.Context, size int64) ([]RepositoryCount, error)
 	// Lookup returns the leaves whose payload, metadata or snapshot has the
 	// digest, and the target files that have it, at most limit of each, in
-	// log order.
+	// log order. Of leaves that are not listed no target file is found.
 	Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error)
 }
 
-// StateSearcher finds what releases list. Nothing that it says has a part in
-// what the log admits.
+// StateSearcher finds what releases list, as far as they are listed. Nothing that it
+// says has a part in what the log admits.
 type StateSearcher interface {
 	// ListSHA512 returns the leaves whose metadata lists a target file with
 	// this digest, at most limit of them, in log order.

@@ -19,7 +19,7 @@ func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string)
 	if published.Note == nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "nothing has been published yet")
 	}
-	return s.send(w, r, content{api.TypeText, "no-cache", published.Note, false})
+	return s.send(w, r, content{mediaType: api.TypeText, cache: "no-cache", body: published.Note})
 }
 
 // getTile serves a tile of hashes or a bundle of entries. Each has exactly one
@@ -53,7 +53,7 @@ func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(err)
 	}
 	// Hashes do not compress.
-	return s.send(w, r, content{api.TypeBytes, immutable, b, id.Level < 0})
+	return s.send(w, r, content{mediaType: api.TypeBytes, cache: immutable, body: b, compress: id.Level < 0})
 }
 
 func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *problem {
@@ -73,5 +73,5 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *pr
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "blob %v cannot be read", sum).because(err)
 	}
-	return s.send(w, r, content{api.TypeBytes, immutable, b, false})
+	return s.send(w, r, content{mediaType: api.TypeBytes, cache: immutable, body: b})
 }

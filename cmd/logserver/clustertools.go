@@ -175,8 +175,8 @@ func (s *serverLog) ledger() (log.LedgerRecord, error) { return s.c.db.Ledger(ni
 
 func (s *serverLog) published() ([]byte, error) { return s.c.db.Checkpoints(nil).Load() }
 
-func (s *serverLog) state(ctx context.Context) (*proofs.Edge, error) {
-	return s.c.db.State(nil).Position(ctx)
+func (s *serverLog) state(ctx context.Context) (stateSize, error) {
+	return sizeOf(ctx, s.c.db.State(nil))
 }
 
 // storage opens the copy of Trillian's entries that front ends read.

@@ -89,7 +89,7 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 		return report, err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	trees, problems, err := knownTrees(ctx, k, keys)
+	trees, derived, problems, err := knownTrees(ctx, k, keys)
 	if err != nil {
 		return report, err
 	}
@@ -114,7 +114,7 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 				return report, err
 			}
 			defer func() { err = errors.Join(err, second.drop(context.WithoutCancel(ctx))) }()
-			check.Anew, check.AnewSize = second.State, trees[derivedState].N
+			check.Anew, check.AnewSize, check.AnewListed = second.State, derived.N, derived.listed
 		}
 		report.Size = stored.N
 		bar := cli.NewProgress(stderr, "fsck", report.Size*check.Passes())
@@ -131,7 +131,7 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 	if err != nil || len(report.Problems) > 0 {
 		return report, err
 	}
-	found, err = compareState(ctx, k, second, trees[derivedState], stderr)
+	found, err = compareState(ctx, k, second, derived, stderr)
 	report.Problems = append(report.Problems, found...)
 	return report, err
 }
@@ -140,18 +140,15 @@ const derivedState = "the derived state"
 
 // knownTrees reads what the log says of itself beside its entries: first what must
 // not be larger than what is read after it, for others may write the log.
-func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[string]proofs.Tree, problems []string, err error) {
+func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[string]proofs.Tree, derived stateSize, problems []string, err error) {
 	trees = map[string]proofs.Tree{}
 	for _, known := range []struct {
 		by   string
 		tree func() (proofs.Tree, error)
 	}{
-		{derivedState, func() (proofs.Tree, error) {
-			edge, err := k.state(ctx)
-			if err != nil {
-				return proofs.Tree{}, err
-			}
-			return edge.Tree(), nil
+		{derivedState, func() (_ proofs.Tree, err error) {
+			derived, err = k.state(ctx)
+			return derived.Tree, err
 		}},
 		{"the published checkpoint", func() (proofs.Tree, error) {
 			signed, err := k.published()
@@ -172,19 +169,19 @@ func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[strin
 		tree, err := known.tree()
 		switch {
 		case errors.Is(err, log.ErrUnavailable):
-			return nil, nil, err
+			return nil, derived, nil, err
 		case err != nil:
 			problems = append(problems, fmt.Sprintf("%s: %v", known.by, err))
 		default:
 			trees[known.by] = tree
 		}
 	}
-	return trees, problems, nil
+	return trees, derived, problems, nil
 }
 
 // compareState compares the derived state with one that was made anew, as far as it
 // went. One that is written meanwhile cannot be compared.
-func compareState(ctx context.Context, k kept, second *secondState, tree proofs.Tree, stderr io.Writer) ([]string, error) {
+func compareState(ctx context.Context, k kept, second *secondState, size stateSize, stderr io.Writer) ([]string, error) {
 	bar := cli.NewProgress(stderr, "derived state", 1)
 	bar.Add(0)
 	found, err := second.differences(ctx)
@@ -194,7 +191,7 @@ func compareState(ctx context.Context, k kept, second *secondState, tree proofs.
 		return nil, err
 	}
 	now, err := k.state(ctx)
-	if err == nil && now.Tree() != tree {
+	if err == nil && now != size {
 		fmt.Fprintln(stderr, "the log grew meanwhile, so its derived state was not compared: stop the front ends for that")
 		return nil, nil
 	}

@@ -26,7 +26,7 @@ type kept interface {
 	// published where nothing is.
 	ledger() (log.LedgerRecord, error)
 	published() ([]byte, error)
-	state(ctx context.Context) (*proofs.Edge, error)
+	state(ctx context.Context) (stateSize, error)
 	// storage opens the entries, with the tree that it says it holds. It is
 	// log.ErrLocked where the log is served and cannot be looked at.
 	storage(ctx context.Context) (log.Storage, proofs.Tree, error)
@@ -38,6 +38,27 @@ type kept interface {
 	look(ctx context.Context, st *status) error
 	further(ctx context.Context, size int64, stderr io.Writer) ([]string, error)
 	io.Closer
+}
+
+// stateSize is how far a derived state is: of so many entries, the first of the tree,
+// it has the target files.
+type stateSize struct {
+	proofs.Tree
+	listed int64
+}
+
+// sizeOf reads how far a derived state is. In this order it has no more target files
+// than entries, whoever writes it.
+func sizeOf(ctx context.Context, state log.StateWriter) (stateSize, error) {
+	listed, err := state.Listed(ctx)
+	if err != nil {
+		return stateSize{}, err
+	}
+	edge, err := state.Position(ctx)
+	if err != nil {
+		return stateSize{}, err
+	}
+	return stateSize{edge.Tree(), listed}, nil
 }
 
 // secondState is a derived state that is made anew.
@@ -107,12 +128,12 @@ func (d *dirLog) openState() (*sqlite.State, error) {
 	return state, err
 }
 
-func (d *dirLog) state(ctx context.Context) (*proofs.Edge, error) {
+func (d *dirLog) state(ctx context.Context) (stateSize, error) {
 	state, err := d.openState()
 	if err != nil {
-		return nil, err
+		return stateSize{}, err
 	}
-	return state.Position(ctx)
+	return sizeOf(ctx, state)
 }
 
 func (d *dirLog) storage(context.Context) (log.Storage, proofs.Tree, error) {

@@ -37,6 +37,7 @@ type status struct {
 	Storage   *treeStatus `json:"storage"`   // null: in use, or unreadable
 	Published *treeStatus `json:"published"` // null: nothing is published
 	State     *int64      `json:"state"`     // entries in the derived state
+	Listed    *int64      `json:"listed"`    // of so many it has the target files
 	Served    bool        `json:"served"`    // a process has the log open
 	Shared    bool        `json:"shared"`    // it is on servers; storage is then the copy of Trillian's entries
 	Trillian  *treeStatus `json:"trillian,omitempty"`
@@ -155,8 +156,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		st.Published = treeOf(cp.Tree)
 	}
 	if noState == nil {
-		n := position.Tree().N
-		st.State = &n
+		st.State, st.Listed = &position.N, &position.listed
 	}
 	st.explainLedger(noLedger)
 	switch {
@@ -314,7 +314,9 @@ func (st *status) print(w io.Writer) {
 		tree("storage", st.Storage, unknown)
 	}
 	tree("published", st.Published, "nothing")
-	if st.State != nil {
+	if st.State != nil && *st.Listed < *st.State {
+		fmt.Fprintf(w, "%-11s%d entries, target files of the first %d\n", "state", *st.State, *st.Listed)
+	} else if st.State != nil {
 		fmt.Fprintf(w, "%-11s%d entries\n", "state", *st.State)
 	}
 	for _, h := range st.Witnesses {

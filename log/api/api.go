@@ -233,6 +233,7 @@ type Lookup struct {
 	Leaves  []Leaf    `json:"leaves"`  // whose payload, metadata or snapshot it is
 	Targets []Listing `json:"targets"` // releases that list a target file with this digest
 	More    bool      `json:"more"`    // there are more leaves or targets than told
+	Behind  int64     `json:"behind"`  // so many of the newest leaves have targets that cannot be looked up yet
 }
 
 // Listing says that a leaf's metadata lists a target file.
@@ -259,13 +260,15 @@ type ListedFile struct {
 type Listings struct {
 	Targets []Listing `json:"targets"` // in log order
 	More    bool      `json:"more"`    // there are more than told
+	Behind  int64     `json:"behind"`  // so many of the newest leaves have targets that cannot be looked up yet
 }
 
 // Files is the answer to GET /v1/entries/{index}/files.
 type Files struct {
 	Leaf
-	Files []ListedFile `json:"files"` // by path; none for roles other than targets
-	More  bool         `json:"more"`  // there are more than told: the blob Metadata lists all
+	Files  []ListedFile `json:"files"`  // by path; none for roles other than targets
+	More   bool         `json:"more"`   // there are more than told: the blob Metadata lists all
+	Behind int64        `json:"behind"` // not 0: they cannot be told yet, the blob Metadata lists them
 }
 
 // Role is the answer to GET /v1/repositories/{id}/roles/{role}.

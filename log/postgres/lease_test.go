@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -80,8 +82,9 @@ func TestSuccessor(t *testing.T) {
 	}
 	// Releasing does not touch another's lease.
 	check(t, a.Release(t.Context()))
-	for what, write := range writes(t, second, b) {
-		if err := write(); err != nil {
+	all := writes(t, second, b)
+	for _, what := range slices.Sorted(maps.Keys(all)) {
+		if err := all[what](); err != nil {
 			t.Errorf("%s by the leader: %v", what, err)
 		}
 	}
@@ -102,6 +105,7 @@ func writes(t *testing.T, db *DB, l *Lease) map[string]func() error {
 			leaves := releases(0, 2, 1, 1)
 			return db.State(l).Apply(t.Context(), grow(t, new(proofs.Edge), leaves), leaves)
 		},
+		"list": func() error { return db.State(l).List(t.Context(), releases(0, 1, 1, 1), func(int64) {}) },
 	}
 }
 

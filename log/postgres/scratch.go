@@ -11,7 +11,7 @@ import (
 )
 
 // tables are those of a state, in an order in which they can be compared.
-var tables = []string{"position", "repositories", "roles", "leaves", "roots", "targets"}
+var tables = []string{"position", "repositories", "roles", "leaves", "roots", "bases", "targets"}
 
 // Scratch makes an empty state beside the derived one, in place of any that is
 // there. Without a lease whoever has it may apply, and it can only be compared.
@@ -73,13 +73,18 @@ func (s *State) Differences(ctx context.Context, anew *State) (list []string, er
 		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
 			return err
 		}
+		var listed int64
+		if err := tx.QueryRow(ctx, "SELECT listed FROM "+s.schema+".position").Scan(&listed); err != nil {
+			return err
+		}
 		for _, table := range tables {
+			columns := compared(table, listed)
 			for _, side := range []struct{ has, lacks, say string }{
 				{s.schema, anew.schema, "%d rows of table %s do not follow from the log"},
 				{anew.schema, s.schema, "%d rows are missing in table %s"},
 			} {
 				var n int64
-				text := fmt.Sprintf("SELECT count(*) FROM (SELECT * FROM %s.%s EXCEPT SELECT * FROM %s.%s) d", side.has, table, side.lacks, table)
+				text := fmt.Sprintf("SELECT count(*) FROM (SELECT %[3]s FROM %[1]s.%[4]s EXCEPT SELECT %[3]s FROM %[2]s.%[4]s) d", side.has, side.lacks, columns.what, table+columns.where)
 				if err := tx.QueryRow(ctx, text).Scan(&n); err != nil {
 					return err
 				}
@@ -93,6 +98,21 @@ func (s *State) Differences(ctx context.Context, anew *State) (list []string, er
 		return err
 	})
 	return slices.Clip(list), wrap("compare the derived state", err)
+}
+
+// comparison is what is compared of a table.
+type comparison struct{ what, where string }
+
+// compared returns what is to be compared of a table in a state that has listed so
+// many leaves. The next one may be listed in part.
+func compared(table string, listed int64) comparison {
+	switch table {
+	case "bases":
+		return comparison{"*", fmt.Sprintf(" WHERE idx < %d", listed)}
+	case "targets":
+		return comparison{fmt.Sprintf("role, first, place, CASE WHEN past < %d THEN past END, path, length, sha256, sha512", listed), fmt.Sprintf(" WHERE first < %d", listed)}
+	}
+	return comparison{"*", ""}
 }
 
 func (s *State) checkIndices(ctx context.Context, tx pgx.Tx) (list []string, err error) {

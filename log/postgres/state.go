@@ -20,8 +20,8 @@ type State struct {
 	lease  *Lease
 	schema string
 
-	applying sync.Mutex // guards roles
-	roles    targetrows.Roles[key]
+	listing sync.Mutex // guards roles
+	roles   targetrows.Roles[key]
 }
 
 // State returns the derived state. Only the leader can apply; l is nil for the
@@ -64,6 +64,12 @@ func (s *State) Position(ctx context.Context) (*proofs.Edge, error) {
 		return nil, err
 	}
 	return parseEdge(text)
+}
+
+// Listed implements log.StateWriter.
+func (s *State) Listed(ctx context.Context) (n int64, err error) {
+	err = s.query(ctx, func() {}, func(rows pgx.Rows) error { return rows.Scan(&n) }, "SELECT listed FROM state.position")
+	return n, err
 }
 
 func parseEdge(text []byte) (*proofs.Edge, error) {
@@ -244,7 +250,7 @@ func (s *State) listings(ctx context.Context, where string, arg any, limit int) 
 	}, "SELECT "+leafColumns+", "+targetColumns+
 		" FROM (SELECT * FROM state.targets WHERE "+where+" ORDER BY first, path LIMIT $2) t"+
 		" CROSS JOIN LATERAL (SELECT * FROM state.leaves WHERE role = t.role AND idx >= t.first AND idx < coalesce(t.past, 9223372036854775807) ORDER BY role, idx LIMIT $2) l"+
-		leafNames+"ORDER BY l.idx, t.path LIMIT $2", arg, limit)
+		leafNames+"WHERE l.idx < (SELECT listed FROM state.position) ORDER BY l.idx, t.path LIMIT $2", arg, limit)
 	return list, err
 }
 
@@ -279,8 +285,8 @@ func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Recor
 		}
 		list = append(list, t)
 		return err
-	}, "SELECT "+targetColumns+` FROM state.leaves l JOIN state.targets t ON t.role = l.role AND t.first BETWEEN l.base AND l.idx
-		WHERE l.idx = $1 AND (t.past IS NULL OR t.past > l.idx) ORDER BY t.path LIMIT $2`, index, limit)
+	}, "SELECT "+targetColumns+` FROM state.leaves l JOIN state.bases b ON b.idx = l.idx JOIN state.targets t ON t.role = l.role AND t.first BETWEEN b.base AND l.idx
+		WHERE l.idx = $1 AND l.idx < (SELECT listed FROM state.position) AND (t.past IS NULL OR t.past > l.idx) ORDER BY t.path LIMIT $2`, index, limit)
 	return found[0], list, true, err
 }
 

@@ -58,15 +58,11 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 	})
 	if err != nil {
 		// What is remembered may be of the transaction that was rolled back.
-		s.roles.Forget()
+		s.numbers = nil
 		return fmt.Errorf("apply to the state: %w", err)
 	}
 	return nil
 }
-
-// role is what Apply remembers of a role. Rows of the table targets are found by
-// their number.
-type role = targetrows.Role[int64]
 
 // applier applies the leaves of one transaction.
 type applier struct {
@@ -84,12 +80,21 @@ type applier struct {
 type digest struct{ start, leaf int64 }
 
 func (s *State) applier(ctx context.Context, tx *sql.Tx) *applier {
-	s.roles.Trim()
-	a := &applier{State: s, ctx: ctx, tx: tx, counts: map[int64]*[2]int64{}}
-	for i, stmt := range s.stmts.all() {
-		*a.stmts.all()[i] = tx.StmtContext(ctx, *stmt)
+	if s.numbers == nil || len(s.numbers) > maxNumbers {
+		s.numbers = map[targetrows.Name]numbers{}
 	}
-	return a
+	return &applier{State: s, ctx: ctx, tx: tx, stmts: s.in(ctx, tx), counts: map[int64]*[2]int64{}}
+}
+
+// maxNumbers is how many roles' numbers are remembered.
+const maxNumbers = 1 << 14
+
+// in returns the statements in a transaction.
+func (s *State) in(ctx context.Context, tx *sql.Tx) (in statements) {
+	for i, stmt := range s.stmts.all() {
+		*in.all()[i] = tx.StmtContext(ctx, *stmt)
+	}
+	return in
 }
 
 func (a *applier) exec(stmt *sql.Stmt, args ...any) error {
@@ -102,10 +107,10 @@ func (a *applier) apply(l log.StateLeaf) error {
 	if err != nil {
 		return err
 	}
-	count := a.counts[r.Repository]
+	count := a.counts[r.repository]
 	if count == nil {
 		count = new([2]int64)
-		a.counts[r.Repository] = count
+		a.counts[r.repository] = count
 	}
 	var contradicts, snapshot any
 	a.digests = append(a.digests, digest{start(l.Leaf.Payload), l.Index}, digest{start(l.Leaf.Metadata), l.Index})
@@ -124,91 +129,30 @@ func (a *applier) apply(l log.StateLeaf) error {
 		a.digests = append(a.digests, digest{start(l.Leaf.Snapshot), l.Index})
 		snapshot = l.Leaf.Snapshot[:]
 	}
-	if err := a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.Number, l.Leaf.Version,
-		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, string(l.Leaf.Listed), contradicts); err != nil {
-		return err
-	}
-	return a.list(r, l)
-}
-
-// list records what the leaf's metadata lists differently from the last leaf of
-// its role.
-func (a *applier) list(r *role, l log.StateLeaf) error {
-	fresh, past := r.Compare(l.Targets)
-	for _, row := range past {
-		if err := a.exec(a.stmts.past, l.Index, row.Key); err != nil {
-			return err
-		}
-		a.roles.End(r, row)
-	}
-	for _, t := range fresh {
-		number, err := a.insert(r, l.Index, t)
-		if err != nil {
-			return err
-		}
-		a.roles.Begin(r, t, number)
-	}
-	return nil
-}
-
-// insert adds a file that a role's leaf lists and returns the number of its row.
-func (a *applier) insert(r *role, index int64, t log.Target) (number int64, err error) {
-	var sha256, sha512 any
-	if t.SHA256 != (verify.Digest{}) {
-		sha256 = t.SHA256[:]
-	}
-	if t.SHA512 != (log.SHA512{}) {
-		sha512 = t.SHA512[:]
-	}
-	done, err := a.stmts.target.ExecContext(a.ctx, r.Number, index, t.Path, t.Length, sha256, sha512)
-	if err != nil {
-		return 0, err
-	}
-	return done.LastInsertId()
+	return a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.role, l.Leaf.Version,
+		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, string(l.Leaf.Listed), contradicts)
 }
 
 // role finds or makes the role of a leaf.
-func (a *applier) role(l log.StateLeaf) (*role, error) {
+func (a *applier) role(l log.StateLeaf) (n numbers, err error) {
 	name := targetrows.Name{Repository: l.Leaf.Repository, Role: l.Leaf.Role}
-	if r := a.roles.Get(name); r != nil {
-		return r, nil
+	if n, ok := a.numbers[name]; ok {
+		return n, nil
 	}
-	r := &role{Open: map[string]targetrows.Row[int64]{}}
 	if err := a.exec(a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
-		return nil, err
+		return n, err
 	}
-	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&r.Repository); err != nil {
-		return nil, err
+	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&n.repository); err != nil {
+		return n, err
 	}
-	row := a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", r.Repository, l.Leaf.Role)
-	switch err := row.Scan(&r.Number); {
-	case errors.Is(err, sql.ErrNoRows):
-		if err := a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", r.Repository, l.Leaf.Role).Scan(&r.Number); err != nil {
-			return nil, err
-		}
-	case err != nil:
-		return nil, err
-	default:
-		if err := a.open(r); err != nil {
-			return nil, err
-		}
+	err = a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", n.repository, l.Leaf.Role).Scan(&n.role)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", n.repository, l.Leaf.Role).Scan(&n.role)
 	}
-	a.roles.Add(name, r)
-	return r, nil
-}
-
-// open reads what the last leaf of a role lists.
-func (a *applier) open(r *role) error {
-	rows, err := a.tx.QueryContext(a.ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.Number)
-	if err != nil {
-		return err
+	if err == nil {
+		a.numbers[name] = n
 	}
-	for rows.Next() && err == nil {
-		var t targetrows.Row[int64]
-		err = scanTarget(&t.Target, func(columns ...any) error { return rows.Scan(append(columns, &t.Key)...) })
-		r.Open[t.Path] = t
-	}
-	return errors.Join(err, rows.Err(), rows.Close())
+	return n, err
 }
 
 // flush writes what was only collected.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -56,9 +57,7 @@ func BenchmarkApply(b *testing.B) {
 		b.StopTimer()
 		add(batch)
 		b.StartTimer()
-		if err := s.Apply(b.Context(), &edge, leaves); err != nil {
-			b.Fatal(err)
-		}
+		statetest.Apply(b, s, &edge, leaves)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(next), "ns/leaf")
 }

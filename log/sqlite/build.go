@@ -67,6 +67,14 @@ func (b *Builder) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.Sta
 	return b.state.Apply(ctx, edge, leaves)
 }
 
+// Listed implements log.StateWriter.
+func (b *Builder) Listed(ctx context.Context) (int64, error) { return b.state.Listed(ctx) }
+
+// List implements log.StateWriter.
+func (b *Builder) List(ctx context.Context, leaves []log.StateLeaf, done func(listed int64)) error {
+	return b.state.List(ctx, leaves, done)
+}
+
 // sort ends what Apply began: the tables are what they should be.
 func (b *Builder) sort(ctx context.Context) error {
 	if b.sorted {

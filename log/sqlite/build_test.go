@@ -70,9 +70,7 @@ func apply(t testing.TB, state log.StateWriter, edge *proofs.Edge, leaves []log.
 				t.Fatal(err)
 			}
 		}
-		if err := state.Apply(t.Context(), edge, some); err != nil {
-			t.Fatal(err)
-		}
+		statetest.Apply(t, state, edge, some)
 	}
 }
 

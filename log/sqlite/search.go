@@ -39,7 +39,7 @@ func (s *State) listings(ctx context.Context, where string, arg any, limit int) 
 	}, "SELECT "+leafColumns+", "+targetColumns+
 		" FROM (SELECT * FROM targets WHERE "+where+" ORDER BY number LIMIT ?2) t"+
 		" CROSS JOIN leaves l INDEXED BY leaves_at ON l.role = t.role AND l.idx >= t.first AND l.idx < ifnull(t.past, 9223372036854775807)"+
-		leafTables+"true ORDER BY l.idx, t.path LIMIT ?2", arg, limit)
+		leafTables+"l.idx < (SELECT listed FROM position) ORDER BY l.idx, t.path LIMIT ?2", arg, limit)
 	return list, err
 }
 
@@ -74,7 +74,7 @@ func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Recor
 			SELECT o.number FROM targets o INDEXED BY targets_past, leaves l WHERE l.idx = ?1 AND o.role = l.role AND o.past IS NULL AND o.first <= ?1
 			UNION ALL
 			SELECT o.number FROM targets o INDEXED BY targets_past, leaves l WHERE l.idx = ?1 AND o.role = l.role AND o.past > ?1 AND o.first <= ?1)
-		ORDER BY t.path LIMIT ?2`, index, limit)
+		AND ?1 < (SELECT listed FROM position) ORDER BY t.path LIMIT ?2`, index, limit)
 	return found[0], list, true, err
 }
 

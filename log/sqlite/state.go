@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-const stateVersion = 5
+const stateVersion = 6
 
 // Releases of a role mostly list what the one before lists. So a row of targets
 // stands for all leaves of its role from first up to, but without, past; where
@@ -24,12 +24,15 @@ const stateVersion = 5
 // the order of first and path. What a leaf lists is found by targets_past alone,
 // most quickly for the last leaves of a role.
 //
+// Leaves are listed after they were added, and the position says of how many. What
+// rows say of others is not true yet, and is not told.
+//
 // The table digests finds leaves by the first 8 bytes of the digests they name,
 // and the indices of targets find files by as much; the row has the rest. A digest
 // that is not known is NULL.
 const stateTables = `
-CREATE TABLE position (edge BLOB NOT NULL);
-INSERT INTO position VALUES (CAST('0' || char(10) AS BLOB));
+CREATE TABLE position (edge BLOB NOT NULL, listed INTEGER NOT NULL);
+INSERT INTO position VALUES (CAST('0' || char(10) AS BLOB), 0);
 CREATE TABLE repositories (
 	number INTEGER PRIMARY KEY,
 	id BLOB NOT NULL UNIQUE,
@@ -92,11 +95,15 @@ type State struct {
 	db    *sql.DB
 	stmts statements
 
-	applying sync.Mutex // guards roles
+	applying sync.Mutex // held for a transaction; guards numbers and roles
+	numbers  map[targetrows.Name]numbers
 	roles    targetrows.Roles[int64]
 }
 
-// statements are those of Apply.
+// numbers are those of a role and its repository.
+type numbers struct{ role, repository int64 }
+
+// statements are those of Apply and List.
 type statements struct{ repository, count, leaf, root, digests, target, past *sql.Stmt }
 
 func (s *statements) all() []**sql.Stmt {
@@ -124,7 +131,7 @@ func OpenState(path string) (*State, error) {
 	return s, nil
 }
 
-// prepare prepares the statements of Apply, which inserts digests into a table.
+// prepare prepares the statements of Apply and List, of which the first inserts digests into a table.
 func (s *State) prepare(digests, conflict string) (err error) {
 	for i, text := range []string{
 		"INSERT INTO repositories (id, encoding) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -168,6 +175,14 @@ func position(row *sql.Row) (*proofs.Edge, error) {
 		return nil, fmt.Errorf("position of the state: %w", err)
 	}
 	return edge, nil
+}
+
+// Listed implements log.StateWriter.
+func (s *State) Listed(ctx context.Context) (n int64, err error) {
+	if err := s.db.QueryRowContext(ctx, "SELECT listed FROM position").Scan(&n); err != nil {
+		return 0, fmt.Errorf("position of the state: %w", err)
+	}
+	return n, nil
 }
 
 const (

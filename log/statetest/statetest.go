@@ -133,7 +133,8 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	testLookup(t, state, &f)
 	state = testListings(t, state, &f, reopen)
 	testTail(t, state, &f)
-	testSearch(t, state, &f, reopen)
+	state = testSearch(t, state, &f, reopen)
+	state = testUnlisted(t, state, &f, reopen)
 
 	// The log's end moves the position and adds nothing, alone and behind a leaf.
 	state = reopen()
@@ -296,7 +297,34 @@ func apply(t *testing.T, state log.State, f *fixture, from, to int) {
 			t.Fatal(err)
 		}
 	}
-	if err := state.Apply(t.Context(), f.edge.Clone(), f.leaves[from:to]); err != nil {
+	Apply(t, state, f.edge.Clone(), f.leaves[from:to])
+}
+
+// Apply applies leaves to a state, and lists them.
+func Apply(t testing.TB, state log.StateWriter, edge *proofs.Edge, leaves []log.StateLeaf) {
+	t.Helper()
+	if err := state.Apply(t.Context(), edge, leaves); err != nil {
 		t.Fatal(err)
+	}
+	List(t, state, leaves)
+}
+
+// List lists leaves, and checks what is told of it.
+func List(t testing.TB, state log.StateWriter, leaves []log.StateLeaf) {
+	t.Helper()
+	if len(leaves) == 0 {
+		return
+	}
+	listed := leaves[0].Index
+	if err := state.List(t.Context(), leaves, func(n int64) {
+		if n < listed {
+			t.Errorf("%d leaves are listed after %d", n, listed)
+		}
+		listed = n
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := state.Listed(t.Context()); err != nil || now != listed || now != leaves[len(leaves)-1].Index+1 {
+		t.Fatalf("%d leaves are listed, told of %d, %v; want %d", now, listed, err, leaves[len(leaves)-1].Index+1)
 	}
 }

@@ -17,6 +17,7 @@ import (
 )
 
 // What is remembered at most: roles, and target files in all of them.
+// One leaf may list more files than that: then they are forgotten behind it.
 const (
 	maxRoles = 4096
 	maxFiles = 1 << 16
@@ -30,16 +31,19 @@ type Row[K any] struct {
 
 // Role is what is remembered of a role.
 type Role[K any] struct {
-	Number, Repository int64 // the database's
+	Number int64 // the database's
 
 	// Open are the files that the role's last leaf lists, by path. Begin and
 	// End change it.
 	Open map[string]Row[K]
 
 	// Base is the index of a leaf at which all files' rows began, and Rows how
-	// many have begun since, for databases that bound them.
-	Base int64
-	Rows int
+	// many have begun since: for databases that bound them. Begun means that this
+	// is decided for the leaf that is next, of which Placed rows have begun.
+	Base   int64
+	Rows   int
+	Begun  bool
+	Placed int32
 }
 
 // Name names a role.
@@ -71,7 +75,7 @@ func (m *Roles[K]) Add(name Name, r *Role[K]) {
 func (m *Roles[K]) Forget() { *m = Roles[K]{} }
 
 // Trim forgets all roles when they are too many. It is for the time between
-// transactions.
+// transactions, when no leaf is listed in part.
 func (m *Roles[K]) Trim() {
 	if len(m.roles) > maxRoles || m.files > maxFiles {
 		m.Forget()
@@ -79,15 +83,18 @@ func (m *Roles[K]) Trim() {
 }
 
 // Compare compares what a leaf lists, by path, with what is open: fresh need rows that begin
-// with it, in the order of targets, and past are the rows that end before it.
-func (r *Role[K]) Compare(targets []log.Target) (fresh []log.Target, past []Row[K]) {
+// with it, in the order of targets, and past are the rows that end before it. Rows
+// that are stale, of which there are none if it is nil, end whatever they say.
+// When some rows have ended and begun, Compare returns the rest: first all of past
+// have to end, then fresh begin.
+func (r *Role[K]) Compare(targets []log.Target, stale func(Row[K]) bool) (fresh []log.Target, past []Row[K]) {
 	seen := 0 // open paths that are listed, changed or not
 	for _, t := range targets {
 		before, ok := r.Open[t.Path]
 		if ok {
 			seen++
 		}
-		if ok && before.Target == t {
+		if ok && before.Target == t && (stale == nil || !stale(before)) {
 			continue
 		}
 		if ok {
@@ -104,6 +111,56 @@ func (r *Role[K]) Compare(targets []log.Target) (fresh []log.Target, past []Row[
 		}
 	}
 	return fresh, past
+}
+
+// Listing goes through leaves that are to be listed, in steps that are bounded.
+type Listing[K any] struct {
+	Leaves []log.StateLeaf // the first is the one that is next
+	fresh  []log.Target    // what is left to do for it
+	past   []Row[K]
+	begun  bool
+}
+
+// Begin takes what is to be done for the next leaf, unless that is known.
+func (l *Listing[K]) Begin(compare func(log.StateLeaf) (fresh []log.Target, past []Row[K])) {
+	if !l.begun {
+		l.fresh, l.past = compare(l.Leaves[0])
+		l.begun = true
+	}
+}
+
+// SkipEnd goes on where the next leaf is the log's end, which lists nothing.
+func (l *Listing[K]) SkipEnd() bool {
+	if !l.Leaves[0].End {
+		return false
+	}
+	l.Leaves = l.Leaves[1:]
+	return true
+}
+
+// Between reports whether nothing of the next leaf is done.
+func (l *Listing[K]) Between() bool { return !l.begun }
+
+// Step ends and begins at most room rows for the next leaf, and returns how many it
+// has. Done means that nothing is left to do for it.
+func (l *Listing[K]) Step(room int, end func(Row[K]) error, begin func(log.Target) error) (rows int, done bool, err error) {
+	for ; rows < room && len(l.past) > 0; rows++ {
+		if err := end(l.past[0]); err != nil {
+			return rows, false, err
+		}
+		l.past = l.past[1:]
+	}
+	for ; rows < room && len(l.fresh) > 0; rows++ {
+		if err := begin(l.fresh[0]); err != nil {
+			return rows, false, err
+		}
+		l.fresh = l.fresh[1:]
+	}
+	if len(l.past)+len(l.fresh) > 0 {
+		return rows, false, nil
+	}
+	l.Leaves, l.begun = l.Leaves[1:], false
+	return rows, true, nil
 }
 
 // End notes that a row has ended. Where another begins for its path, End comes

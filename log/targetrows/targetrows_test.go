@@ -46,7 +46,7 @@ func TestCompare(t *testing.T) {
 		{"a1 b2 c1", "a1 b2 c1", "b1"},
 		{"", "", "a1 b2 c1"},
 	} {
-		fresh, rows := r.Compare(list(tt.lists))
+		fresh, rows := r.Compare(list(tt.lists), nil)
 		var past []log.Target
 		for _, row := range rows {
 			if r.Open[row.Path].Key != row.Key {
