@@ -339,7 +339,7 @@ func (f *Forwarder) watch(ctx context.Context, leader Leader, give context.Cance
 }
 
 // passedOn are the headers of a client that the leader gets to see.
-var passedOn = []string{"Authorization", "Content-Type", "Content-Encoding", "Accept", "User-Agent", "If-None-Match", HeaderClient}
+var passedOn = []string{"Authorization", "Content-Type", "Content-Encoding", "Accept", "User-Agent", "If-None-Match", api.HeaderToken, HeaderClient}
 
 // request is the client's request as the leader gets it.
 func (f *Forwarder) request(ctx context.Context, r *http.Request, leader Leader, wait time.Duration) (*http.Request, error) {

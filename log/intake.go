@@ -32,6 +32,7 @@ type intake struct {
 	registry  *registry
 	indexer   *Indexer
 	budget    judgingTime
+	keeper    *keeper
 	logger    *slog.Logger
 	maxQueued int           // submissions
 	maxBatch  int           // files
@@ -315,7 +316,17 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 		case decision.Logged:
 			sub.settle(f, decision.Leaf, decision.Index, api.StatusLogged)
 		default:
-			return in.candidate(q, sub, f, decision.Leaf)
+			held, err := in.keeper.take(ctx, sub, f, decision.Leaf)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return nil
+			case err != nil:
+				in.logger.Error("cannot hold", "repository", q.id, "file", f.name, "err", err)
+				sub.finish(fmt.Errorf("holding %s: %w", f.name, err))
+				return nil
+			case !held:
+				return in.candidate(q, sub, f, decision.Leaf)
+			}
 		}
 		sub.todo = sub.todo[1:]
 	}
@@ -359,13 +370,20 @@ func mayComeLater(code string) bool {
 
 func (in *intake) candidate(q *queue, sub *submission, f *file, leaf verify.Leaf) *candidate {
 	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*verify.Metadata{f.meta}}
-	for _, s := range sub.snapshots {
-		if s.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
-			c.stored = append(c.stored, s)
-			break
-		}
+	if v := sub.voucher(leaf); v != nil {
+		c.stored = append(c.stored, v)
 	}
 	return c
+}
+
+// voucher returns the snapshot that a leaf names, nil if it names none.
+func (s *submission) voucher(leaf verify.Leaf) *verify.Metadata {
+	for _, v := range s.snapshots {
+		if v.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
+			return v
+		}
+	}
+	return nil
 }
 
 // settle decides a file that is in the log.
@@ -469,6 +487,7 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 		c.sub.todo = c.sub.todo[1:]
 		c.sub.progress = true
 		in.indexer.hint(c.file.meta)
+		in.keeper.appended(c.sub, c.leaf)
 		if len(c.sub.todo) == 0 && len(c.sub.again) == 0 {
 			c.sub.finish(nil)
 		}

@@ -44,6 +44,12 @@ type Config struct {
 	State State
 	// Tokens keeps the tokens of repositories. Nil means that there are none.
 	Tokens Tokens
+	// Hold is how long what would become a leaf is held, where its repository
+	// has a token and its sender has none of it. Zero means not at all.
+	Hold time.Duration
+	// Holds keeps what is held. Nil means that nothing is. What is there is
+	// judged in its time also without Hold.
+	Holds Holds
 
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
 	// their own.
@@ -90,6 +96,8 @@ type Config struct {
 	// means those of the policy), and who gets what only the leader answers.
 	Keys    []proofs.Key
 	Forward PassOn
+
+	holdClock func() time.Time // nil: time.Now
 }
 
 func (c *Config) setDefaults() {
@@ -185,6 +193,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		},
 		polled: submissions{limit: cfg.MaxPolled},
 	}
+	l.intake.keeper = newKeeper(cfg, from.tokens, l.intake.submit)
 	// What the last process appended and did not sign counts: it may have been
 	// read, and its submitters are told so when they ask again.
 	if err := l.intake.readBack(ctx, nil); err != nil {
@@ -218,6 +227,7 @@ func (l *Log) Run(ctx context.Context) error {
 	running.Go(func() { l.publisher.Run(background) })
 	running.Go(func() { l.indexer.run(background) })
 	running.Go(func() { l.intake.run(background) })
+	running.Go(func() { l.intake.keeper.run(background) })
 	running.Go(func() { l.server.latencies.run(background, l.publisher, l.cfg.HTTP.Observer) })
 
 	select {

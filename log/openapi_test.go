@@ -110,7 +110,7 @@ func parse(t *testing.T, path string) *ast.File {
 func readCode(t *testing.T) *code {
 	t.Helper()
 	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "api/api.go", "Code")}
-	for _, path := range []string{"middleware.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "quota.go", "content.go", "token.go"} {
+	for _, path := range []string{"middleware.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "quota.go", "content.go", "token.go", "holdhttp.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				c.funcs[f.Name.Name] = append(c.funcs[f.Name.Name], f)
@@ -316,7 +316,7 @@ func TestOpenAPISchemas(t *testing.T) {
 func fileCodes(t *testing.T) []string {
 	t.Helper()
 	list := slices.Collect(maps.Values(constants(t, "../verify/admission.go", "Refused")))
-	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo)
+	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo, api.CodeHoldFull, api.CodeHoldDropped)
 }
 
 func fields(typ reflect.Type, kinds map[string]string, required *[]string) {

@@ -56,7 +56,10 @@ func (r *running) open(t testing.TB) {
 	t.Helper()
 	check(t, r.tryOpen(t))
 	r.http = httptest.NewServer(r.log.Handler())
-	r.client = &api.Client{Base: r.http.URL, Token: r.config.Token}
+	if r.client == nil {
+		r.client = &api.Client{Token: r.config.Token}
+	}
+	r.client.Base = r.http.URL // it keeps the tokens that it was given
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.ended = cancel, make(chan error, 1)
 	go func() { r.ended <- r.log.Run(ctx) }()
@@ -80,6 +83,9 @@ func (r *running) tryOpen(t testing.TB) error {
 	}
 	if cfg.Tokens == ownTokens {
 		cfg.Tokens = r.blobs
+	}
+	if cfg.Holds == ownHolds {
+		cfg.Holds = r.blobs
 	}
 	if wrapper, ok := cfg.State.(interface{ wraps(log.State) }); ok {
 		wrapper.wraps(r.state)

@@ -18,6 +18,7 @@ type submission struct {
 	from       source
 	repository verify.Digest // a genesis names the repository it will be
 	genesis    bool          // POST /v1/repositories: one root
+	waited     bool          // it was held, and is not again
 	snapshots  []*verify.Metadata
 	release    func() // gives back what the submission holds of the queue
 
@@ -28,6 +29,7 @@ type submission struct {
 	files []*file     // in the order in which they are judged
 	err   error       // trouble with the log's own data: no verdict on the rest
 	token *registered // of a genesis, where one is given
+	full  error       // why a file that should be held is not
 
 	// For the intake alone: files to be judged in this pass and the next, whether
 	// this pass has brought anything into the log, and how many came before it.
@@ -45,6 +47,7 @@ type file struct {
 	meta    *verify.Metadata // nil once the submission is decided, or when it does not parse
 	status  api.Status
 	index   int64
+	held    Held // with api.StatusHeld
 	refusal
 }
 
@@ -147,10 +150,14 @@ func newRefusal(code, detail string) refusal {
 func (s *submission) finish(err error) {
 	s.mu.Lock()
 	s.err = err
+	waits := slices.ContainsFunc(s.files, func(f *file) bool { return f.status == api.StatusHeld })
 	for _, f := range s.files {
 		f.meta = nil
 		if f.status == api.StatusPending && f.index < 0 && err == nil {
 			f.status = api.StatusRefused
+			if waits && mayComeLater(f.code) {
+				f.detail += "; other files of the submission are held: if it needs one of them, send it again when that is logged"
+			}
 		}
 	}
 	s.mu.Unlock()

@@ -198,6 +198,9 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 
 // getSubmission answers a submission again.
 func (s *server) getSubmission(w http.ResponseWriter, r *http.Request, id string) *problem {
+	if list, ok := strings.CutPrefix(id, heldPrefix); ok {
+		return s.getHeld(w, r, list)
+	}
 	sub, ok := s.log.polled.get(id)
 	if !ok {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
@@ -225,6 +228,9 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(err)
 	}
 	switch {
+	case result.Held():
+		// Told by the store, at whatever front end and after whatever start.
+		return s.answerHeld(w, heldPath(sub), result)
 	case !result.Done:
 		if err := s.log.publisher.Halted(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
@@ -238,19 +244,27 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		w.Header().Set("Cache-Control", "no-store")
 		writeJSON(w, api.TypeJSON, http.StatusAccepted, result)
 	case allRefused(result):
-		p := problemf(http.StatusUnprocessableEntity, api.CodeRefused, "no file was accepted")
-		p.Repository, p.Results = result.Repository, result.Results
-		if len(result.Results) > 0 {
-			// The first to be judged: others may depend on it.
-			first := result.Results[0]
-			p.Detail = fmt.Sprintf("no file was accepted; %s: %s: %s", first.File, first.Code, first.Detail)
+		if p := holdFull(sub, result); p != nil {
+			return p
 		}
-		return p
+		return noneAccepted(result)
 	default:
 		w.Header().Set("Cache-Control", "no-store")
 		writeJSON(w, api.TypeJSON, http.StatusOK, result)
 	}
 	return nil
+}
+
+// noneAccepted is the problem that no file was accepted.
+func noneAccepted(result *api.Result) *problem {
+	p := problemf(http.StatusUnprocessableEntity, api.CodeRefused, "no file was accepted")
+	p.Repository, p.Results = result.Repository, result.Results
+	if len(result.Results) > 0 {
+		// The first to be judged: others may depend on it.
+		first := result.Results[0]
+		p.Detail = fmt.Sprintf("no file was accepted; %s: %s: %s", first.File, first.Code, first.Detail)
+	}
+	return p
 }
 
 // waitPublished waits until the published log has at least the given size. The
@@ -298,6 +312,9 @@ func (s *server) result(sub *submission) (*api.Result, error) {
 			fr.Code, fr.Detail = f.code, f.detail
 		case f.status == api.StatusPending:
 			res.Done = false
+		case f.status == api.StatusHeld:
+			res.Done = false
+			fr.HeldUntil, fr.Detail = heldUntil(f.held), whyHeld
 		case f.index >= published:
 			// Its index is not told before it is certain.
 			fr.Status, fr.Index = api.StatusPending, -1

@@ -2,10 +2,8 @@ package log
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,10 +35,6 @@ func NewToken(repository verify.Digest, text, by string, now time.Time) Token {
 	return Token{Repository: repository, Hash: verify.Sum([]byte(text)), Made: now.UTC().Truncate(time.Second), By: by}
 }
 
-// GenerateToken returns the text of a new token: 26 letters and digits, 130 random
-// bits.
-func GenerateToken() string { return rand.Text() }
-
 // Tokens keeps the tokens of repositories, beside the blobs. What one process has
 // changed every other sees. A test suite is in log/statetest.
 type Tokens interface {
@@ -53,13 +47,6 @@ type Tokens interface {
 	AddToken(ctx context.Context, t Token) (bool, error)
 	// RemoveToken removes a token, durably. It is false if there is none.
 	RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error)
-}
-
-// CheckToken returns whether a text can be a token: long enough not to be guessed,
-// and of what may stand in a header.
-func CheckToken(text string) bool {
-	const least, most = 22, 128
-	return len(text) >= least && len(text) <= most && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") == ""
 }
 
 // tokenBook knows the tokens that are kept, as they are when it is asked. One
@@ -168,7 +155,7 @@ type registered struct {
 // tokens, to those whom he knows.
 func (s *server) giveToken(r *http.Request, from source, sub *submission) *problem {
 	text := r.Header.Get(api.HeaderToken)
-	if text != "" && !CheckToken(text) {
+	if text != "" && !api.CheckToken(text) {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "%s: a token has 22 to 128 letters, digits and -._~+/=", api.HeaderToken)
 	}
 	if !from.registrar || s.sources.tokens.store == nil {
@@ -176,7 +163,7 @@ func (s *server) giveToken(r *http.Request, from source, sub *submission) *probl
 	}
 	given := &registered{}
 	if text == "" {
-		text = GenerateToken()
+		text = api.GenerateToken()
 		given.text = text
 	}
 	given.token = NewToken(sub.repository, text, ByRegistration, s.sources.now())

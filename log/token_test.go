@@ -42,7 +42,7 @@ func TestRegistrationGivesAToken(t *testing.T) {
 	}
 	status, res := postRoot(t, r, root, auth...)
 	kept := r.kept(t)
-	if status != 200 || res.Token == nil || !log.CheckToken(res.Token.Text) || len(kept) != 1 || kept[0].ID() != res.Token.ID ||
+	if status != 200 || res.Token == nil || !api.CheckToken(res.Token.Text) || len(kept) != 1 || kept[0].ID() != res.Token.ID ||
 		kept[0].Hash != verify.Sum([]byte(res.Token.Text)) || kept[0].Repository.String() != res.Repository || kept[0].By != log.ByRegistration {
 		t.Fatalf("%d %+v; kept %+v", status, res, kept)
 	}
@@ -84,7 +84,7 @@ func TestChosenToken(t *testing.T) {
 	}
 	// The client chooses, and sends it from then on.
 	res, err := r.client.Register(t.Context(), file(newVendor(t), "root").Data)
-	if err != nil || res.Token == nil || !log.CheckToken(res.Token.Text) || len(r.kept(t)) != 3 {
+	if err != nil || res.Token == nil || !api.CheckToken(res.Token.Text) || len(r.kept(t)) != 3 {
 		t.Errorf("the client: %+v, %v", res, err)
 	}
 }

@@ -86,8 +86,9 @@ type Verdict struct {
 	Index      int64         `json:"index"`                // -1: none
 	Code       string        `json:"code,omitempty"`
 	Detail     string        `json:"detail,omitempty"`
-	Sidecars   []string      `json:"sidecars,omitempty"` // the files written; Submit only
-	Date       string        `json:"date,omitempty"`     // Import only: as in the history
+	HeldUntil  string        `json:"held_until,omitempty"` // with the status held, as in api.FileResult
+	Sidecars   []string      `json:"sidecars,omitempty"`   // the files written; Submit only
+	Date       string        `json:"date,omitempty"`       // Import only: as in the history
 	sidecar    []byte        // verified
 	claim      *verify.Claim // what the sidecar proves; nil unless released or logged
 }

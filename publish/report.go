@@ -29,6 +29,7 @@ type Count struct {
 	Released   int            `json:"released"`
 	Logged     int            `json:"logged"` // their payload was logged already
 	Evidence   int            `json:"evidence"`
+	Held       int            `json:"held,omitempty"`
 	Refused    map[string]int `json:"refused,omitempty"` // by code
 }
 
@@ -42,6 +43,8 @@ func (c *Count) add(v Verdict) {
 		c.Logged++
 	case api.StatusEvidence:
 		c.Evidence++
+	case api.StatusHeld:
+		c.Held++
 	default:
 		if c.Refused == nil {
 			c.Refused = map[string]int{}
@@ -99,6 +102,11 @@ func (r *Report) Evidence() []Verdict {
 	return r.with(func(v Verdict) bool { return v.Status == api.StatusEvidence })
 }
 
+// Held returns the verdicts on files that are held, and so not logged yet.
+func (r *Report) Held() []Verdict {
+	return r.with(func(v Verdict) bool { return v.Status == api.StatusHeld })
+}
+
 // Refused returns the verdicts on files that were refused, but for snapshots and
 // timestamps that the log does not log.
 func (r *Report) Refused() []Verdict {
@@ -116,16 +124,24 @@ func (r *Report) with(keep func(Verdict) bool) []Verdict {
 }
 
 // WriteCounts prints the table of Counts for people, and then every file that
-// became evidence or was refused, with the reason.
+// became evidence, is held or was refused, with the reason.
 func (r *Report) WriteCounts(w io.Writer) error {
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row("REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED")
-	for _, c := range append(r.Counts(), r.Total()) {
+	heading, total := []string{"REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED"}, r.Total()
+	if total.Held > 0 {
+		heading = append(heading, "HELD")
+	}
+	t.row(heading...)
+	for _, c := range append(r.Counts(), total) {
 		repository, role := short(c.Repository), c.Role
 		if role == "" {
 			repository, role = "total", ""
 		}
-		t.row(repository, printable(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused))
+		cells := []string{repository, printable(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
+		if total.Held > 0 {
+			cells = append(cells, number(c.Held))
+		}
+		t.row(cells...)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -161,14 +177,17 @@ func (r *Report) writeReasons(w io.Writer) error {
 	for _, list := range []struct {
 		title string
 		files []Verdict
-	}{{"evidence", r.Evidence()}, {"refused", r.Refused()}} {
+	}{{"evidence", r.Evidence()}, {"held", r.Held()}, {"refused", r.Refused()}} {
 		if len(list.files) > 0 {
 			t.line("\n%s:\n", list.title)
 		}
 		for _, v := range list.files {
 			what := v.Code
-			if v.Status == api.StatusEvidence {
+			switch v.Status {
+			case api.StatusEvidence:
 				what = fmt.Sprintf("index %d", v.Index)
+			case api.StatusHeld:
+				what = "until " + v.HeldUntil
 			}
 			t.row("  "+printable(v.File), short(v.Repository), what, printable(v.Detail))
 		}

@@ -20,6 +20,10 @@ func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) err
 	case api.StatusRefused:
 		j.refused(f, r, res, vouchers)
 		return nil
+	case api.StatusHeld:
+		f.verdict = refusal(f, r, res.Code, res.Detail)
+		f.verdict.Status, f.verdict.HeldUntil, f.done = res.Status, res.HeldUntil, true
+		return nil
 	case api.StatusReleased, api.StatusLogged, api.StatusEvidence:
 	default:
 		return fmt.Errorf("submit %s: the log's verdict %q is none", f.name, res.Status)

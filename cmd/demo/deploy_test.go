@@ -159,7 +159,7 @@ func TestUpScript(t *testing.T) {
 		if err := vendor.write(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := w.submit(t.Context(), 0, "--log", d.front(front), "--timeout", "30s", "--token-file", filepath.Join(d.dir, "log", "registration.token"), vendor.dir)
+		_, err := w.submit(t.Context(), 0, "--log", d.front(front), "--timeout", "30s", "--token-file", filepath.Join(d.dir, "log", "registration.token"), "--token-out", vendor.dir+".token", vendor.dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,7 +140,7 @@ func TestRestore(t *testing.T) {
 		if err := vendor.write(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.w.submit(t.Context(), 0, "--timeout", "30s", "--token-file", r.log+"/registration.token", vendor.dir); err != nil {
+		if _, err := r.w.submit(t.Context(), 0, "--timeout", "30s", "--token-file", r.log+"/registration.token", "--token-out", vendor.dir+".token", vendor.dir); err != nil {
 			t.Fatal(err)
 		}
 		a, err := r.w.replay(t.Context())

@@ -85,6 +85,9 @@ func (l *load) register(ctx context.Context, n, size int, progress func(int64)) 
 		if err := l.checker.check(res, root); err != nil {
 			return err
 		}
+		if res.Token != nil {
+			v.token = res.Token.Text
+		}
 		l.vendors[i] = v
 		progress(1)
 		return nil
@@ -105,10 +108,16 @@ func (l *load) presign(ctx context.Context, n int, progress func(int64)) error {
 // run measures one phase. It fails with the first submission that does not come
 // back with a sidecar that verifies.
 func (l *load) run(ctx context.Context, p phase) (figures, error) {
-	// The token's holder has a quota; a client on the log's own host that
-	// shows none has not.
+	// The registration token's holder has a quota; a client on the log's own
+	// host that shows none has not. But what comes without a repository's own
+	// is held.
 	client := l.client(p.clients)
 	client.Token = ""
+	for _, v := range l.vendors {
+		if v.token != "" {
+			client.Own(v.root.String(), v.token)
+		}
+	}
 	defer client.HTTP.CloseIdleConnections()
 	started := time.Now()
 	begin, end := started.Add(p.warmUp), started.Add(p.warmUp+p.duration)

@@ -24,6 +24,8 @@ const (
 type vendor struct {
 	root verify.Digest // the payload that names the repository
 	file []byte        // the root
+	// token is the repository's own; empty: the log has given none.
+	token string
 
 	keyID   string // of the key of targets and snapshot
 	key     ed25519.PrivateKey

@@ -118,20 +118,29 @@ func (w *sharedWorld) leads(t *testing.T) (leader, other *runtest.Service) {
 	return leader, other
 }
 
-func (w *sharedWorld) clientOf(t *testing.T, s *runtest.Service) *api.Client {
+// ownToken is the token of all repositories.
+const ownToken = "the-token-of-all-repositories"
+
+// clientOf is a vendor's client.
+func (w *sharedWorld) clientOf(s *runtest.Service) *api.Client {
+	return &api.Client{Base: s.URL, Token: ownToken}
+}
+
+// registrar is a client that opens repositories.
+func (w *sharedWorld) registrar(t *testing.T, s *runtest.Service) *api.Client {
 	t.Helper()
 	token, err := os.ReadFile(w.Path("log") + "/registration.token")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &api.Client{Base: s.URL, Token: strings.TrimSpace(string(token))}
+	return &api.Client{Base: s.URL, Token: strings.TrimSpace(string(token)), NewToken: ownToken}
 }
 
 // registerAt registers a vendor's repository at a front end and returns its ID.
 func (w *sharedWorld) registerAt(t *testing.T, s *runtest.Service, v *testvendor.Vendor) string {
 	t.Helper()
 	_, root := v.File("root")
-	res, err := w.clientOf(t, s).Register(withTimeout(t, process.Patience), root)
+	res, err := w.registrar(t, s).Register(withTimeout(t, process.Patience), root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +151,7 @@ func (w *sharedWorld) registerAt(t *testing.T, s *runtest.Service, v *testvendor
 func (w *sharedWorld) submitAt(t *testing.T, s *runtest.Service, repository string, v *testvendor.Vendor, content string) int64 {
 	t.Helper()
 	files := release(t, v, content)
-	res, err := w.clientOf(t, s).Submit(withTimeout(t, process.Patience), repository, files)
+	res, err := w.clientOf(s).Submit(withTimeout(t, process.Patience), repository, files)
 	if err != nil || !res.Done || len(res.Results) != 1 {
 		t.Fatalf("submit %s: %+v, %v", content, res, err)
 	}

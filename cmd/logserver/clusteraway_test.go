@@ -94,7 +94,7 @@ func TestTrillianHangsUnderSubmissions(t *testing.T) {
 	answered := make(chan error, 1)
 	began := time.Now()
 	go func() {
-		_, err := w.clientOf(t, leader).Submit(withTimeout(t, 2*process.Patience), id, files)
+		_, err := w.clientOf(leader).Submit(withTimeout(t, 2*process.Patience), id, files)
 		answered <- err
 	}()
 	gaveUp := func() bool { return strings.Contains(leader.Said(), "giving the lease up") }
@@ -111,7 +111,7 @@ func TestTrillianHangsUnderSubmissions(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Errorf("the submission: %v", err)
 	}
-	again, err := w.clientOf(t, leader).Submit(withTimeout(t, process.Patience), id, files)
+	again, err := w.clientOf(leader).Submit(withTimeout(t, process.Patience), id, files)
 	if err != nil || len(again.Results) != 1 || again.Results[0].Index != 1 {
 		t.Errorf("sent again: %+v, %v", again, err)
 	}

@@ -133,7 +133,7 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("fsck of a log that has ended: exit %d\n%s%s", code, stdout, stderr)
 	}
 	for _, s := range w.fronts {
-		_, err := w.clientOf(t, s).Submit(withTimeout(t, process.Patience), id, release(t, v, "3"))
+		_, err := w.clientOf(s).Submit(withTimeout(t, process.Patience), id, release(t, v, "3"))
 		var problem *api.ProblemError
 		if !errors.As(err, &problem) || problem.Code != api.CodeEnded {
 			t.Errorf("a submission to a log that has ended: %v", err)

@@ -32,14 +32,14 @@ func (l *vendors) run(ctx context.Context, t *testing.T, n int) {
 	_, root := v.File("root")
 	id := ""
 	for try := n; ctx.Err() == nil && id == ""; try++ {
-		if res, err := l.client(t, try).Register(ctx, root); err == nil && res.Done {
+		if res, err := l.w.registrar(t, l.w.fronts[try%2]).Register(ctx, root); err == nil && res.Done {
 			id = res.Repository
 		}
 	}
 	for version := 0; ctx.Err() == nil; version++ {
 		files := release(t, v, fmt.Sprint("version ", version))
 		for try := n; ctx.Err() == nil; try++ {
-			res, err := l.submit(ctx, t, try, id, files)
+			res, err := l.submit(ctx, try, id, files)
 			if err == nil && res.Done {
 				l.keep(t, res, files[0].Data)
 				break
@@ -53,14 +53,10 @@ func (l *vendors) run(ctx context.Context, t *testing.T, n int) {
 	}
 }
 
-func (l *vendors) submit(ctx context.Context, t *testing.T, n int, id string, files []api.File) (*api.Result, error) {
+func (l *vendors) submit(ctx context.Context, n int, id string, files []api.File) (*api.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second) // a front end may hang
 	defer cancel()
-	return l.client(t, n).Submit(ctx, id, files)
-}
-
-func (l *vendors) client(t *testing.T, n int) *api.Client {
-	return l.w.clientOf(t, l.w.fronts[n%2])
+	return l.w.clientOf(l.w.fronts[n%2]).Submit(ctx, id, files)
 }
 
 func (l *vendors) keep(t *testing.T, res *api.Result, targets []byte) {

@@ -160,7 +160,23 @@ func (m *migration) copy(ctx context.Context, lease *postgres.Lease) (err error)
 	if err := m.reached("entries copied"); err != nil {
 		return err
 	}
+	if err := m.copyVendors(ctx, lease); err != nil {
+		return err
+	}
 	return index(ctx, to, m.db.Blobs(), m.db.State(lease), m.tree, "derived state", m.stderr)
+}
+
+// copyVendors brings the tokens of repositories and what is held to the servers.
+func (m *migration) copyVendors(ctx context.Context, lease *postgres.Lease) error {
+	tokens, _, err := m.blobs.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	held, err := m.blobs.ListHeld(ctx)
+	if err != nil {
+		return err
+	}
+	return m.db.Holds(lease).Arrive(ctx, tokens, held, func(id string) (file, snapshot []byte, err error) { return m.blobs.HeldFiles(ctx, id) })
 }
 
 // verify reads back all that was copied: the entries and tiles that front ends

@@ -140,6 +140,17 @@ func TestMigrate(t *testing.T) {
 	m.grow(t, 5)
 	m.audit(t)
 	m.before = m.grow(t, 1)
+	// The vendor's token and what is held of others move with the log.
+	m.client.Token = runtest.Must(t, "logserver", "token", "add", "--dir", m.Path("log"), m.id)
+	other, err := m.vendor.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		release(t, other, "draft")
+	}
+	m.outsider(t, m.Log.URL, m.id, files(other))
+	held := m.held(t)
 	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "in use by another process") {
 		t.Errorf("migrate a log that is served: exit %d\n%s", code, stderr)
 	}
@@ -180,6 +191,10 @@ func TestMigrate(t *testing.T) {
 	m.sql(t, "UPDATE log SET storage = replace(storage, ' (not all of it)', '')")
 	m.refusedAfter(t)
 	m.serveMoved(t)
+	if moved := m.held(t, "--storage", m.storage, "--state", m.state); len(moved) != 1 || moved[0] != held[0] {
+		t.Errorf("held are %+v, want %+v", moved, held)
+	}
+	m.outsider(t, m.fronts[1].URL, m.id, files(other))
 	for _, s := range m.fronts {
 		s.End(t, syscall.SIGTERM)
 	}

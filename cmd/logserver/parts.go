@@ -234,7 +234,7 @@ func openDir(ctx context.Context, at place, cfg *log.Config) (w *written, err er
 	}
 	w.closers = append(w.closers, state.Close)
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
-	cfg.Tokens = blobs
+	cfg.Tokens, cfg.Holds = blobs, blobs
 	cfg.Publisher.Checkpoints = log.NewCheckpointFile(at.checkpoint())
 	return w, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -59,7 +60,7 @@ is held. A repository that is not in the log yet may have one, too.`,
 			if !known {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the log has no repository %v, or not yet\n", id)
 			}
-			text := log.GenerateToken()
+			text := api.GenerateToken()
 			token := log.NewToken(id, text, log.ByOperator, time.Now())
 			if err := v.record(cmd.Context(), actionNow("token-add", fmt.Sprintf("token %s of repository %v", token.ID(), id))); err != nil {
 				return err

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -49,14 +48,12 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 		return v, err
 	}
 	if on.on() {
-		db, err := postgres.Open(ctx, postgres.Config{URL: on.stateURL, Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+		c, err := on.connect(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}, nil)
 		if err != nil {
 			return v, err
 		}
+		db := c.db
 		v.closers = append(v.closers, func() error { db.Close(); return nil })
-		if _, _, err := db.Log(ctx); err != nil {
-			return v, err
-		}
 		v.tokens, v.holds, v.state, v.record = db.Tokens(), db.Holds(nil), db.State(nil), db.AppendAction
 		return v, nil
 	}

@@ -30,9 +30,9 @@ keeps its index.
 
 Exit codes: 0 every file has a verdict, though it be a refusal (a history normally
 holds drafts and files that nobody lists; the report names each with the reason);
-1 a proof does not verify; 2 wrong usage, an unreadable history, or the log could
-not be reached.`,
-		Example: `  publisher import --policy policy.txt --token-file registration.token ./history`,
+1 a proof does not verify; 2 wrong usage, an unreadable history, the log could not be
+reached, or files are not logged yet because they are held (see submit).`,
+		Example: `  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token ./history`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := o.config(cmd.ErrOrStderr())
@@ -58,7 +58,7 @@ not be reached.`,
 			if err != nil {
 				return explain(fmt.Errorf("after %d of %d files: %w", len(report.Files), history.Len(), err))
 			}
-			return nil
+			return explainHeld(report)
 		},
 	}
 	o.register(cmd)

@@ -36,9 +36,9 @@ that devices ask for beside each file.`,
 
 // options are the flags that both commands have.
 type options struct {
-	log, policy, repository, tokenFile string
-	timeout                            time.Duration
-	json                               bool
+	log, policy, repository, tokenFile, tokenOut string
+	timeout                                      time.Duration
+	json                                         bool
 }
 
 func (o *options) register(cmd *cobra.Command) {
@@ -46,7 +46,8 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.log, "log", "", "`URL` of the log (default: the one that the policy names)")
 	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the token for a log that asks for one")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the token to send: the repository's own or, to register one, the log's registration token")
+	f.StringVar(&o.tokenOut, "token-out", "", "file for the repository's own token: written when the repository is registered, sent if it is there (default: print it)")
 	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
@@ -86,8 +87,8 @@ func (o *options) config(stderr io.Writer) (publish.Config, error) {
 			return cfg, err
 		}
 	}
-	cfg.Log = client
-	return cfg, nil
+	cfg.Log, err = newOwner(client, o.tokenOut, stderr)
+	return cfg, err
 }
 
 // explain turns an error of package publish into the program's: what the log

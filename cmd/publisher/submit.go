@@ -27,14 +27,20 @@ The repository is the one in which the log has one of the roots; when it knows n
 of them, the root of the lowest version is registered and names the repository.
 Targets metadata needs the snapshot that lists it among the files.
 
+Registering takes the log's registration token (--token-file), if the log asks for one,
+and gives the repository a token of its own: --token-out says where to keep it, and has
+it sent from then on; or give it as --token-file. What comes without it may be held for
+a day, because anybody could have sent it; submit says until when.
+
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
 FILE. A proof that is there already and still satisfies POLICY is kept. Snapshots
 and timestamps that the log does not log serve as vouchers and get no proof.
 
 Exit codes: 0 every file is logged; 1 a file was refused, is logged as evidence, or
-its proof does not verify; 2 wrong usage, or the log could not be reached.`,
-		Example: `  publisher submit --policy policy.txt --token-file registration.token ./metadata
-  publisher submit --policy policy.txt ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
+its proof does not verify; 2 wrong usage, the log could not be reached, or files are
+not logged yet because they are held.`,
+		Example: `  publisher submit --policy policy.txt --token-file registration.token --token-out vendor.token ./metadata
+  publisher submit --policy policy.txt --token-file vendor.token ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, err := o.config(cmd.ErrOrStderr())
@@ -58,10 +64,7 @@ its proof does not verify; 2 wrong usage, or the log could not be reached.`,
 			if err != nil {
 				return explain(err)
 			}
-			if len(report.Evidence())+len(report.Refused()) > 0 {
-				return cli.Failed(cli.ErrReported)
-			}
-			return nil
+			return outcome(report, cmd.ErrOrStderr())
 		},
 	}
 	o.register(cmd)

@@ -35,7 +35,7 @@ func newWorld(t *testing.T, flags ...string) *world {
 
 // args are a publisher command's arguments for this world.
 func (w *world) args(command string, more ...string) []string {
-	return append([]string{command, "--log", w.Log.URL, "--policy", w.Path("policy"), "--token-file", w.Path("log/registration.token")}, more...)
+	return append([]string{command, "--log", w.Log.URL, "--policy", w.Path("policy"), "--token-file", w.Path("log/registration.token"), "--token-out", w.Path("vendor.token")}, more...)
 }
 
 // writeAll writes everything that a vendor has published to a directory.

@@ -305,7 +305,7 @@ up() {
 		storage     --storage $storage
 		state       --state '$state' (PGPASSFILE=$PGPASSFILE)
 		what it says  $dir/logs, $dir/postgres/postgres.log
-		submit      $dir/bin/publisher submit --policy $dir/policy.txt --token-file $dir/log/registration.token METADATA-DIRECTORY
+		submit      $dir/bin/publisher submit --policy $dir/policy.txt --token-file $dir/log/registration.token --token-out FILE METADATA-DIRECTORY
 		status      $0 status $dir
 		stop        $0 down $dir
 	END

@@ -24,7 +24,7 @@
 //
 //	200  a Result with Done set: every file has a verdict and the accepted ones
 //	     their witnessed proof
-//	202  a Result in which some files are pending, and a Location to poll
+//	202  a Result in which some files are pending or held, and a Location to poll
 //	422  a Problem of code CodeRefused whose member "results" holds the verdicts:
 //	     no file of the submission was accepted
 //	429  a Problem with Retry-After: the sender has used up its quota
@@ -62,10 +62,23 @@ const (
 	TypeBytes   = "application/octet-stream"
 )
 
+// Held reports whether every file has a verdict or is held, and some are held. Then
+// there is nothing to wait for but time.
+func (r *Result) Held() bool {
+	held := false
+	for _, f := range r.Results {
+		if f.Status == StatusPending {
+			return false
+		}
+		held = held || f.Status == StatusHeld
+	}
+	return held
+}
+
 // Result is what became of a submission.
 type Result struct {
 	Repository string       `json:"repository"` // 64 hex digits
-	Done       bool         `json:"done"`       // no file is pending any more
+	Done       bool         `json:"done"`       // no file is pending or held any more
 	Results    []FileResult `json:"results"`    // one for each file, in the order judged
 	// Token is the repository's, for the one who has opened it with the
 	// operator's registration token.
@@ -75,28 +88,19 @@ type Result struct {
 	Waiting string `json:"waiting,omitempty"`
 }
 
-// Token is a repository's token. Who sends it as a bearer token submits in the
-// vendor's name.
-type Token struct {
-	ID   string `json:"id"`             // its name in the operator's lists
-	Text string `json:"text,omitempty"` // empty where the client chose it; it is told nowhere else
-}
-
-// HeaderToken is a header of POST /v1/repositories: the token that a client with
-// the registration token wants to have for the new repository, 22 to 128 letters,
-// digits and -._~+/=. Who chooses it himself has it whatever becomes of the answer.
-const HeaderToken = "Tuflog-Token"
-
 // FileResult is the log's verdict on one file.
 type FileResult struct {
-	File    string `json:"file"`              // its name in the tar; "root.json" where a root was sent alone
-	Role    string `json:"role"`              // not percent-encoded
-	Version int64  `json:"version"`           // 0 when the file could not be read
-	Status  Status `json:"status"`            //
-	Index   int64  `json:"index"`             // of its leaf in the log; -1: none
-	Code    string `json:"code,omitempty"`    // why it was refused, one of the codes below
-	Detail  string `json:"detail,omitempty"`  // the same for people
-	Sidecar string `json:"sidecar,omitempty"` // c2sp.org/tlog-proof of the leaf at Index; empty when refused or pending
+	File    string `json:"file"`             // its name in the tar; "root.json" where a root was sent alone
+	Role    string `json:"role"`             // not percent-encoded
+	Version int64  `json:"version"`          // 0 when the file could not be read
+	Status  Status `json:"status"`           //
+	Index   int64  `json:"index"`            // of its leaf in the log; -1: none
+	Code    string `json:"code,omitempty"`   // why it was refused, one of the codes below
+	Detail  string `json:"detail,omitempty"` // the same for people
+	// HeldUntil is when a file that is held is judged, in RFC 3339; earlier if the
+	// vendor's own file of its version is logged before.
+	HeldUntil string `json:"held_until,omitempty"`
+	Sidecar   string `json:"sidecar,omitempty"` // c2sp.org/tlog-proof of the leaf at Index; empty when refused or pending
 }
 
 // Status is what the log did with a file.
@@ -109,6 +113,7 @@ const (
 	StatusEvidence Status = "evidence" // it contradicts a release; Index is the evidence leaf, new or not
 	StatusRefused  Status = "refused"  // see Code
 	StatusPending  Status = "pending"  // not judged or not published yet
+	StatusHeld     Status = "held"     // it would become a leaf, and is judged anew at HeldUntil
 )
 
 // Codes of refused files, the rules being those of the log's admission.
@@ -126,6 +131,8 @@ const (
 	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty, too long or has a NUL, or its file's name makes no sense
 	CodeNotLoggedRole  = "not-logged-role"            // snapshots or timestamps, where the operator does not log them
 	CodeUnknownRepo    = "unknown-repository"         // also of whole requests: 404
+	CodeHoldFull       = "hold-full"                  // it would be held, and there is no room; of whole requests 429 or 503
+	CodeHoldDropped    = "hold-dropped"               // it was held, and the operator has dropped it
 )
 
 // Codes of whole requests.

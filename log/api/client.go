@@ -4,12 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -53,7 +52,7 @@ type Client struct {
 	Waits  func(why string)
 	Prefer time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
 
-	own sync.Map // the tokens of repositories that it has opened, by their ids
+	own sync.Map // tokens of repositories, by their ids
 }
 
 // File is one file of a submission. Its Name has no folders; see RoleOf.
@@ -69,7 +68,7 @@ type File struct {
 func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
 	text := c.NewToken
 	if text == "" && c.Token != "" {
-		text = rand.Text()
+		text = GenerateToken()
 	}
 	res, err := c.submit(ctx, "v1/repositories", TypeJSON, root, func(h http.Header) {
 		authorize(h, c.Token)
@@ -84,6 +83,9 @@ func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
 	return res, err
 }
 
+// Own makes the client send a token, that of a repository, with submissions to it.
+func (c *Client) Own(repository, token string) { c.own.Store(repository, token) }
+
 func authorize(h http.Header, token string) {
 	if token != "" {
 		h.Set("Authorization", "Bearer "+token)
@@ -91,7 +93,8 @@ func authorize(h http.Header, token string) {
 }
 
 // Submit sends files of one repository in one tar and returns the verdicts on all
-// of them, whether accepted or refused. Where the context ends first, the Result
+// of them, whether accepted or refused. Where some are held (Result.Held) it does not
+// wait for their time. Where the context ends first, the Result
 // so far comes with the error if there was one; sending the files again is safe.
 func (c *Client) Submit(ctx context.Context, repository string, files []File) (*Result, error) {
 	body, err := Tar(files)
@@ -131,7 +134,7 @@ func (c *Client) submit(ctx context.Context, path, contentType string, body []by
 	const resubmissions = 3
 	for try := 1; ; try++ {
 		res, location, err := c.post(ctx, path, contentType, body, authorize)
-		if err != nil || location == "" {
+		if err != nil || location == "" || res.Held() {
 			return res, err
 		}
 		done, err := c.Wait(ctx, location)
@@ -198,14 +201,14 @@ func (c *Client) waits(why string) {
 // refused turns "no file was accepted" into the Result it is.
 func refused(err error) (*Result, string, error) {
 	var problem *ProblemError
-	if errors.As(err, &problem) && problem.Status == http.StatusUnprocessableEntity && len(problem.Results) > 0 {
+	if errors.As(err, &problem) && (problem.Status == http.StatusUnprocessableEntity || problem.Code == CodeHoldFull) && len(problem.Results) > 0 {
 		return &Result{Repository: problem.Repository, Done: true, Results: problem.Results}, "", nil
 	}
 	return nil, "", err
 }
 
 // Wait polls the location of a 202 (absolute, or relative to Base) until the
-// submission is done. With an error it returns the last Result it saw, if any.
+// submission is done, or nothing of it is pending and some files are held. With an error it returns the last Result it saw, if any.
 func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 	location, err := c.sameLog(location)
 	if err != nil {
@@ -229,7 +232,7 @@ func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 		if last, err = resp.result(); err != nil {
 			return nil, err
 		}
-		if last.Done {
+		if last.Done || last.Held() {
 			return last, nil
 		}
 		c.waits(last.Waiting)
@@ -367,7 +370,8 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 			return answer, err
 		}
 		asked, ok := retryAfter(resp.Header, time.Now())
-		if !ok || problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusTooManyRequests {
+		// Room for what is held comes with hours.
+		if !ok || problem.Code == CodeHoldFull || problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusTooManyRequests {
 			return nil, err
 		}
 		// The log says when it hopes to have room; a client that is told
@@ -375,7 +379,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		// part keeps many clients from coming back at once.
 		c.waits(problem.Detail)
 		wait := max(asked, backoff)
-		wait += mathrand.N(wait/4 + time.Millisecond)
+		wait += rand.N(wait/4 + time.Millisecond)
 		if sleepErr := sleep(ctx, wait); sleepErr != nil {
 			return nil, fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}

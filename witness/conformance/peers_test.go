@@ -310,7 +310,7 @@ func TestPeerWitnesses(t *testing.T) {
 		for name, data := range v.Files() {
 			write(t, filepath.Join(path("metadata"), name), string(data))
 		}
-		runtest.Must(t, "publisher", "submit", "--log", url, "--policy", path("policy"), "--token-file", path("log/registration.token"), path("metadata"))
+		runtest.Must(t, "publisher", "submit", "--log", url, "--policy", path("policy"), "--token-file", path("log/registration.token"), "--token-out", path("vendor.token"), path("metadata"))
 		// The publisher has checked the proofs against the policy; look at one
 		// all the same.
 		name, _ := v.File("targets")

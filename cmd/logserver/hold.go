@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+)
+
+func newHold() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hold",
+		Short: "List, release and drop the files that are held",
+		Long: `Where a repository has a token, what others submit for it is held before it is
+logged: for the time that serve --hold says, or until the vendor's own file of the same
+role and version is logged. These commands show what is held and end it by hand.
+
+They work whether the log is served or not: a server looks each second, one that does
+not run when it starts.`,
+	}
+	cmd.AddCommand(newHoldList(), newHoldRelease(), newHoldDrop())
+	return cmd
+}
+
+// heldFile is a held file as hold list prints it.
+type heldFile struct {
+	ID         string    `json:"id"`
+	Repository string    `json:"repository"`
+	Label      string    `json:"label,omitempty"`
+	Role       string    `json:"role"`
+	Version    int64     `json:"version"`
+	File       string    `json:"file"`
+	Kind       string    `json:"kind"`   // what it would have become: release or evidence
+	Source     string    `json:"source"` // the network it came from; empty: this host
+	Size       int64     `json:"size"`   // bytes, with the snapshot beside it
+	Since      time.Time `json:"since"`
+	Until      time.Time `json:"until"`
+}
+
+func newHoldList() *cobra.Command {
+	var at place
+	var on shared
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list --dir DIR [REPOSITORY]",
+		Short: "List what is held, of a repository or of all",
+		Long: `List says of each file that is held what it is, where it came from, and when it is
+judged. WOULD BE is what it would have become when it came.`,
+		Example: `  logserver hold list --dir ./log
+  logserver hold list --dir ./log 9ab1... --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			v, err := openVendors(cmd.Context(), at, on, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, v.Close()) }()
+			held, err := v.held(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			list := []heldFile{}
+			for _, h := range held {
+				list = append(list, heldFile{h.ID, h.Repository.String(), v.labels[h.Repository], h.Role, h.Version, h.Name, string(h.Kind), h.Source, h.Size, h.Since, h.Until})
+			}
+			if asJSON {
+				return cli.WriteJSON(cmd.OutOrStdout(), list)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d files are held\n", len(list))
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			if len(held) > 0 {
+				fmt.Fprintln(w, "ID\tROLE\tVERSION\tWOULD BE\tBYTES\tFROM\tUNTIL\tREPOSITORY")
+			}
+			for _, h := range held {
+				from := h.Source
+				if from == "" {
+					from = "this host"
+				}
+				fmt.Fprintf(w, "%s\t%q\t%d\t%s\t%d\t%s\t%s\t%s\n", h.ID, h.Role, h.Version, h.Kind, h.Size, from, h.Until.Format(time.RFC3339), v.name(h.Repository))
+			}
+			return w.Flush()
+		},
+	}
+	vendorFlags(cmd, &at, &on)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// held returns what is held of the repository that the first argument names, or all.
+func (v *vendorStore) held(ctx context.Context, args []string) (list []log.Held, err error) {
+	all, err := v.holds.ListHeld(ctx)
+	if err != nil || len(args) == 0 {
+		return all, err
+	}
+	only, err := v.repository(args[0])
+	for _, h := range all {
+		if h.Repository == only {
+			list = append(list, h)
+		}
+	}
+	return list, err
+}
+
+func newHoldRelease() *cobra.Command {
+	return holdCommand(&cobra.Command{
+		Use:   "release --dir DIR ID...",
+		Short: "Have held files judged now",
+		Long: `Release has files judged now, as if they had been sent with the repository's token:
+they become releases or evidence, or are refused. ID is as hold list prints it, or the
+beginning of it that no other has.`,
+		Example: `  logserver hold release --dir ./log 5e1f09c3`,
+	}, "released", func(ctx context.Context, v *vendorStore, h log.Held) (bool, error) {
+		return v.holds.ReleaseHold(ctx, h.ID, time.Now())
+	})
+}
+
+func newHoldDrop() *cobra.Command {
+	return holdCommand(&cobra.Command{
+		Use:   "drop --dir DIR ID...",
+		Short: "Forget held files",
+		Long: `Drop forgets files: they are not judged, and who asks is told that the operator has
+dropped them. Sent again they are held again. ID is as hold list prints it, or the
+beginning of it that no other has.`,
+		Example: `  logserver hold drop --dir ./log 5e1f09c3`,
+	}, "dropped", func(ctx context.Context, v *vendorStore, h log.Held) (bool, error) {
+		return v.holds.SettleHold(ctx, h.ID, log.Outcome{
+			Status: api.StatusRefused, Index: -1, Code: api.CodeHoldDropped, Detail: "the operator has dropped what was held",
+		}, time.Now())
+	})
+}
+
+// holdCommand completes a command that ends the hold of files.
+func holdCommand(cmd *cobra.Command, done string, end func(context.Context, *vendorStore, log.Held) (bool, error)) *cobra.Command {
+	var at place
+	var on shared
+	cmd.Args = cobra.MinimumNArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		ctx := cmd.Context()
+		v, err := openVendors(ctx, at, on, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, v.Close()) }()
+		all, err := v.holds.ListHeld(ctx)
+		if err != nil {
+			return err
+		}
+		var ending []log.Held
+		for _, arg := range args {
+			h, err := heldBy(all, arg)
+			if err != nil {
+				return err
+			}
+			ending = append(ending, h)
+		}
+		for _, h := range ending {
+			if err := v.record(ctx, actionNow("hold-"+cmd.Name(), fmt.Sprintf("%s, %q version %d of repository %v", h.ID, h.Role, h.Version, h.Repository))); err != nil {
+				return err
+			}
+			ok, err := end(ctx, v, h)
+			if err != nil {
+				return err
+			}
+			said := done
+			if !ok {
+				said = "was not held any more"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", h.ID, said)
+		}
+		return nil
+	}
+	vendorFlags(cmd, &at, &on)
+	return cmd
+}
+
+// heldBy returns the one whose ID begins so.
+func heldBy(all []log.Held, id string) (found log.Held, err error) {
+	n := 0
+	for _, h := range all {
+		if id != "" && strings.HasPrefix(h.ID, id) {
+			found, n = h, n+1
+		}
+	}
+	switch n {
+	case 0:
+		return found, fmt.Errorf("nothing is held under %q: %w; see logserver hold list", id, fs.ErrNotExist)
+	case 1:
+		return found, nil
+	}
+	return found, fmt.Errorf("%d files are held whose IDs begin with %q: give more of it", n, id)
+}

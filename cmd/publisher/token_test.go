@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/publish"
+)
+
+// The token that a repository gets is printed or kept in a file; what comes without it
+// is held, and the publisher says until when and what to do.
+func TestSubmitTokens(t *testing.T) {
+	w := newWorld(t)
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, vendor := w.Path("metadata"), w.Path("vendor.token")
+	submit := func(flags ...string) (stdout, stderr string, code int) {
+		t.Helper()
+		writeAll(t, v, dir)
+		return runtest.Run(t, "publisher", append([]string{"submit", "--policy", w.Path("policy"), "--log", w.Log.URL, dir}, flags...)...)
+	}
+	registration := []string{"--token-file", w.Path("log/registration.token")}
+	stdout, stderr, code := submit(registration...)
+	printed := regexp.MustCompile(`shown this once: ([A-Z2-7]{26})\n`).FindStringSubmatch(stderr)
+	if code != 0 || printed == nil || strings.Contains(stdout, "held") || strings.Contains(stdout, printed[1]) {
+		t.Fatalf("registered: exit %d, %s%s", code, stdout, stderr)
+	}
+
+	// Without it, and with the registration token as well, the next release is held.
+	next := func(content string) {
+		t.Helper()
+		if err := errors.Join(v.Put("targets", "a", []byte(content)), v.Release("targets")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next("one")
+	for _, flags := range [][]string{nil, registration} {
+		stdout, stderr, code := submit(flags...)
+		if code != 2 || !strings.Contains(stdout, " held ") || !strings.Contains(stderr, "--token-file") || !regexp.MustCompile(`until \d{4}-\d\d-\d\dT`).MatchString(stderr) {
+			t.Errorf("without the token: exit %d\n%s%s", code, stdout, stderr)
+		}
+	}
+	var report publish.Report
+	stdout, _, code = submit("--json")
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 2 || len(report.Held()) != 1 || report.Held()[0].HeldUntil == "" || report.Total().Held != 1 {
+		t.Errorf("for machines: exit %d, %v\n%s", code, err, stdout)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "2.targets.json.tlog-proof")); err == nil {
+		t.Error("a proof beside what is held")
+	}
+	w.Write(t, "own.token", printed[1]+"\n")
+	if stdout, stderr, code := submit("--token-file", w.Path("own.token")); code != 0 || stderr != "" {
+		t.Errorf("with the token: exit %d\n%s%s", code, stdout, stderr)
+	}
+
+	// In a file it is sent from then on. Registering is when it is made: a second
+	// repository may have the same.
+	for range 2 {
+		if v, err = testvendor.New(time.Now().Add(24 * time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			next(string(rune('a' + i)))
+			stdout, stderr, code := submit(append(registration, "--token-out", vendor)...)
+			if code != 0 || strings.Contains(stderr, vendor) != (i == 0) {
+				t.Errorf("submission %d with --token-out: exit %d\n%s%s", i, code, stdout, stderr)
+			}
+		}
+		if info, err := os.Stat(vendor); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the token's file: %v, %v", info, err)
+		}
+	}
+	token, err := os.ReadFile(vendor)
+	if err != nil || !api.CheckToken(strings.TrimSpace(string(token))) || strings.Contains(string(token), printed[1]) {
+		t.Errorf("the token %q, %v", token, err)
+	}
+}

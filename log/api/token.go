@@ -1,0 +1,29 @@
+package api
+
+import (
+	"crypto/rand"
+	"strings"
+)
+
+// Token is a repository's token. Who sends it as a bearer token submits in the
+// vendor's name.
+type Token struct {
+	ID   string `json:"id"`             // its name in the operator's lists
+	Text string `json:"text,omitempty"` // empty where the client chose it; it is told nowhere else
+}
+
+// HeaderToken is a header of POST /v1/repositories: the token that a client with
+// the registration token wants to have for the new repository (CheckToken). Who
+// chooses it himself has it whatever becomes of the answer.
+const HeaderToken = "Tuflog-Token"
+
+// GenerateToken returns the text of a new token: 26 letters and digits, 130 random
+// bits.
+func GenerateToken() string { return rand.Text() }
+
+// CheckToken reports whether a text can be a token: long enough not to be guessed (22
+// to 128 bytes), and of what may stand in a header.
+func CheckToken(text string) bool {
+	const least, most = 22, 128
+	return len(text) >= least && len(text) <= most && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") == ""
+}

@@ -1,0 +1,140 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// heldPrefix begins what a submission is polled by of which files are held: their
+// IDs follow, each after a dot but the first. So it needs no memory, and is the same
+// for whoever sends the same.
+const heldPrefix = "held."
+
+const whyHeld = "the repository has a token, and this came without it: what others submit is judged anew after a while, or when the vendor's own file of this version is logged"
+
+// heldUntil is a time as it is told. It is rounded up, so that nobody comes too early.
+func heldUntil(h Held) string {
+	return h.Until.Add(time.Second - time.Millisecond).Truncate(time.Second).UTC().Format(time.RFC3339)
+}
+
+// heldPath is where the held files of a submission are polled.
+func heldPath(sub *submission) string {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	var ids []string
+	for _, f := range sub.files {
+		if f.status == api.StatusHeld {
+			ids = append(ids, f.held.ID)
+		}
+	}
+	return "/v1/submissions/" + heldPrefix + strings.Join(ids, ".")
+}
+
+// answerHeld answers that files are held, and when to come again.
+func (s *server) answerHeld(w http.ResponseWriter, location string, result *api.Result) *problem {
+	wait := time.Duration(math.MaxInt64)
+	for _, f := range result.Results {
+		until, err := time.Parse(time.RFC3339, f.HeldUntil)
+		if err != nil {
+			wait = 0 // judged, and about to be published
+			continue
+		}
+		wait = min(wait, until.Sub(s.log.intake.keeper.now()))
+	}
+	w.Header().Set("Location", location)
+	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, api.TypeJSON, http.StatusAccepted, result)
+	return nil
+}
+
+// fullRetry is after how many seconds to come again who found no room for what is to
+// be held.
+const fullRetry = 3600
+
+// holdFull is the problem that a file was refused for want of room to hold it, nil if
+// that is not so.
+func holdFull(sub *submission, result *api.Result) *problem {
+	sub.mu.Lock()
+	full := sub.full
+	sub.mu.Unlock()
+	var p *problem
+	switch {
+	case full == nil:
+		return nil
+	case errors.Is(full, ErrHoldShare):
+		p = problemf(http.StatusTooManyRequests, api.CodeHoldFull, "no file was accepted: %v", full)
+	default:
+		p = problemf(http.StatusServiceUnavailable, api.CodeHoldFull, "no file was accepted: %v", full)
+	}
+	p.retryAfter = fullRetry
+	p.Repository, p.Results = result.Repository, result.Results
+	return p
+}
+
+// getHeld tells what became of files that are or were held, from what is kept of them.
+func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *problem {
+	ids := strings.Split(list, ".")
+	if s.log.intake.keeper == nil || int64(len(ids)) > DefaultHoldRoom.Files {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission")
+	}
+	published := s.log.publisher.Published().Tree.N
+	result := &api.Result{Done: true, Results: []api.FileResult{}}
+	for _, id := range ids {
+		h, err := s.log.intake.keeper.store.Held(r.Context(), id)
+		if errors.Is(err, fs.ErrNotExist) {
+			return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
+		}
+		if err != nil {
+			return problemf(http.StatusInternalServerError, api.CodeInternal, "what is held cannot be read").because(err)
+		}
+		fr, err := s.heldResult(h, published)
+		if err != nil {
+			return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(err)
+		}
+		if fr.Status == api.StatusHeld || fr.Status == api.StatusPending {
+			result.Done = false
+		}
+		result.Repository = h.Repository.String()
+		result.Results = append(result.Results, fr)
+	}
+	location := "/v1/submissions/" + heldPrefix + list
+	switch {
+	case !result.Done:
+		return s.answerHeld(w, location, result)
+	case allRefused(result):
+		return noneAccepted(result)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, api.TypeJSON, http.StatusOK, result)
+	return nil
+}
+
+// heldResult says what became of one file.
+func (s *server) heldResult(h Held, published int64) (api.FileResult, error) {
+	fr := api.FileResult{File: h.Name, Role: h.Role, Version: h.Version, Status: api.StatusHeld, Index: -1}
+	o := h.Outcome
+	switch {
+	case h.Ended.IsZero():
+		fr.HeldUntil, fr.Detail = heldUntil(h), whyHeld
+	case o.Index < 0:
+		fr.Status, fr.Code, fr.Detail = o.Status, o.Code, o.Detail
+	case o.Index >= published:
+		fr.Status = api.StatusPending
+	default:
+		sidecar, err := s.log.publisher.Sidecar(o.Index)
+		if err != nil {
+			return fr, fmt.Errorf("proof of entry %d: %w", o.Index, err)
+		}
+		fr.Status, fr.Index, fr.Sidecar = o.Status, o.Index, string(sidecar)
+	}
+	return fr, nil
+}

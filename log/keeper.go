@@ -1,0 +1,300 @@
+package log
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+const (
+	// dueEvery is how often the keeper looks for what is due: also what an
+	// operator has released by command.
+	dueEvery = time.Second
+	// dueAtOnce is how many held files are judged at once.
+	dueAtOnce = 16
+	// dueAgain is after how long a held file is judged again for which there
+	// was no verdict.
+	dueAgain = time.Minute
+	// rememberHolds is for how long it is known what became of a held file.
+	rememberHolds = 7 * 24 * time.Hour
+	// forgetEvery is how often it is looked for what can be forgotten.
+	forgetEvery = time.Hour
+)
+
+// keeper holds what outsiders submit, and has it judged in the end. A nil keeper
+// holds nothing.
+type keeper struct {
+	store  Holds
+	tokens *tokenBook
+	submit func(*submission) error // to the intake
+	hold   time.Duration           // 0: nothing new is held
+	room   HoldRoom
+	now    func() time.Time
+	logger *slog.Logger
+
+	stepping sync.Mutex // one step at a time
+	forgot   time.Time  // when it was last looked for what can be forgotten
+
+	mu sync.Mutex
+	// ended are roles and versions of which the vendor has logged a file since
+	// the last look.
+	ended map[logged]bool
+	again map[string]time.Time // what is due and not to be judged before
+}
+
+// logged is a version of a role.
+type logged struct {
+	repository verify.Digest
+	role       string
+	version    int64
+}
+
+func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *keeper {
+	if cfg.Holds == nil {
+		return nil
+	}
+	k := &keeper{
+		store: cfg.Holds, tokens: tokens, submit: submit, hold: cfg.Hold, room: DefaultHoldRoom, now: cfg.holdClock, logger: cfg.Logger,
+		ended: map[logged]bool{}, again: map[string]time.Time{},
+	}
+	if k.now == nil {
+		k.now = time.Now
+	}
+	return k
+}
+
+// take holds a file that would become a leaf, unless its sender speaks for the
+// repository or nobody does. It is false if the file is not held: then it may become
+// the leaf at once.
+func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify.Leaf) (bool, error) {
+	if k == nil || k.hold <= 0 || sub.genesis || sub.waited || sub.from.owns(sub.repository) || !k.tokens.guards(ctx, sub.repository) {
+		return false, nil
+	}
+	var snapshot []byte
+	if v := sub.voucher(leaf); v != nil {
+		snapshot = v.File
+	}
+	now := k.now().UTC().Truncate(time.Millisecond)
+	h, err := k.store.Hold(ctx, Held{
+		ID: heldID(leaf), Repository: leaf.Repository, Role: leaf.Role, Version: leaf.Version, Name: f.name, Kind: leaf.Kind,
+		Source: sub.from.key, Size: int64(len(f.meta.File) + len(snapshot)), Since: now, Until: now.Add(k.hold), Outcome: Outcome{Index: -1},
+	}, f.meta.File, snapshot, k.room)
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrHoldShare):
+		sub.full = ErrHoldShare
+		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged, and %v: %d files and %d bytes; the vendor's token, or another time, helps", err, k.room.SourceFiles, k.room.SourceBytes))
+	case errors.Is(err, ErrHoldFull):
+		sub.full = ErrHoldFull
+		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged, and %v; the vendor's token, or another time, helps", err))
+	case err != nil:
+		return false, err
+	default:
+		f.status, f.held, f.refusal = api.StatusHeld, h, refusal{}
+	}
+	return true, nil
+}
+
+// heldID names what is held by what it is: one file beside one snapshot for one role
+// is held once, whoever sends it.
+func heldID(leaf verify.Leaf) string {
+	h := sha256.New()
+	for _, part := range [][]byte{leaf.Repository[:], leaf.Metadata[:], leaf.Snapshot[:], []byte(leaf.Role)} {
+		h.Write(part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// appended is told of each file that has become a leaf. If its vendor has sent it,
+// what others have sent under its role and version waits no longer.
+func (k *keeper) appended(sub *submission, leaf verify.Leaf) {
+	if k == nil || !sub.from.owns(leaf.Repository) {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ended[logged{leaf.Repository, leaf.Role, leaf.Version}] = true
+}
+
+// run judges what is due, until the context ends.
+func (k *keeper) run(ctx context.Context) {
+	if k == nil {
+		return
+	}
+	tick := time.NewTicker(dueEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := k.step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err != nil && !failing:
+			k.logger.Error("held files cannot be looked after", "err", err)
+		case err == nil && failing:
+			k.logger.Info("held files are looked after again")
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// step judges what is due now.
+func (k *keeper) step(ctx context.Context) error {
+	k.stepping.Lock()
+	defer k.stepping.Unlock()
+	if err := k.endHolds(ctx); err != nil {
+		return err
+	}
+	now := k.now()
+	due, err := k.store.DueHolds(ctx, now, k.atOnce())
+	if err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	for _, h := range due {
+		if k.later(h.ID, now) {
+			continue
+		}
+		all.Go(func() { k.end(ctx, h) })
+	}
+	all.Wait()
+	if now.Sub(k.forgot) < forgetEvery {
+		return nil
+	}
+	k.forgot = now
+	return k.store.ForgetHolds(ctx, now.Add(-rememberHolds))
+}
+
+// atOnce is how many due files to ask for: those that are to be judged later are
+// among them.
+func (k *keeper) atOnce() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return dueAtOnce + len(k.again)
+}
+
+// later reports whether a file is not to be judged yet.
+func (k *keeper) later(id string, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	until, ok := k.again[id]
+	if ok && !now.Before(until) {
+		delete(k.again, id)
+		return false
+	}
+	return ok
+}
+
+// endHolds ends the hold of what others have sent under versions that are logged
+// now. Mostly nothing is held, and then it costs one question.
+func (k *keeper) endHolds(ctx context.Context) (err error) {
+	k.mu.Lock()
+	ended := k.ended
+	k.ended = map[logged]bool{}
+	k.mu.Unlock()
+	if len(ended) == 0 {
+		return nil
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		maps.Copy(k.ended, ended)
+	}()
+	list, err := k.store.ListHeld(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range list {
+		l := logged{h.Repository, h.Role, h.Version}
+		if !ended[l] {
+			continue
+		}
+		if err := k.store.EndHolds(ctx, l.repository, l.role, l.version, k.now()); err != nil {
+			return err
+		}
+		delete(ended, l)
+	}
+	return nil
+}
+
+// end has a file judged whose time has come, as if it were sent now, and keeps what
+// becomes of it. Without a verdict it stays held, and is judged again.
+func (k *keeper) end(ctx context.Context, h Held) {
+	sub, err := k.submission(ctx, h)
+	if err == nil {
+		err = k.submit(sub)
+	}
+	if err == nil {
+		select {
+		case <-sub.decided:
+		case <-ctx.Done():
+			return // the next process judges it
+		}
+		err = sub.err
+	}
+	var o Outcome
+	if err == nil {
+		f := sub.files[0]
+		o = Outcome{Status: f.status, Index: f.index, Code: f.code, Detail: f.detail}
+		_, err = k.store.SettleHold(ctx, h.ID, o, k.now())
+	}
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, errDraining) {
+			k.logger.Warn("a held file is judged later", "repository", h.Repository, "id", h.ID, "err", err)
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.again[h.ID] = k.now().Add(dueAgain)
+		return
+	}
+	k.logger.Info("a held file was judged", "repository", h.Repository, "role", h.Role, "version", h.Version, "id", h.ID, "status", o.Status, "index", o.Index, "code", o.Code)
+}
+
+// submission makes a submission of a held file. It waits in the line of its source,
+// and on that one's time.
+func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
+	data, snapshot, err := k.store.HeldFiles(ctx, h.ID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := verify.ParseJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	sub := &submission{
+		id: h.ID, from: source{key: h.Source}, repository: h.Repository, waited: true,
+		decided: make(chan struct{}), release: func() {},
+		files: []*file{{name: h.Name, role: h.Role, version: h.Version, meta: m, status: api.StatusPending, index: -1}},
+	}
+	if snapshot != nil {
+		s, err := verify.ParseJSON(snapshot)
+		if err != nil {
+			return nil, err
+		}
+		sub.snapshots = append(sub.snapshots, s)
+	}
+	if m.Snapshot != nil {
+		sub.snapshots = append(sub.snapshots, m)
+	}
+	sub.todo = append(sub.todo, sub.files[0])
+	return sub, nil
+}
