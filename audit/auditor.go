@@ -48,7 +48,8 @@ type Auditor struct {
 	repos   map[verify.Digest]*repository
 	order   []*repository
 	entries []entry
-	chains  map[verify.Digest]place // root payloads, where they are released
+	chains  map[verify.Digest]place // root payloads, where they are released first
+	listing map[verify.Digest]place // payloads of targets metadata that lists something, likewise
 	ended   int64                   // the size at which the log has ended; 0: it has not
 	blind   map[verify.Digest]bool  // repositories with a leaf that could not be judged
 
@@ -87,6 +88,7 @@ func New(cfg Config) (*Auditor, error) {
 		blobs:      newBlobCache(cfg.Source),
 		repos:      map[verify.Digest]*repository{},
 		chains:     map[verify.Digest]place{},
+		listing:    map[verify.Digest]place{},
 		blind:      map[verify.Digest]bool{},
 		found:      map[verify.Digest]bool{},
 		count:      map[Kind]int{},

@@ -48,7 +48,7 @@ const (
 	KeyID            Kind = "key-id"            // a key id is not the hash of its key
 	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
 	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
-	Twin             Kind = "twin"              // the chain of roots reaches another repository's genesis
+	Twin             Kind = "twin"              // a release is another repository's, too
 
 	Unreachable Kind = "unreachable"  // the log does not answer, or not with what was asked for
 	UnknownLog  Kind = "unknown-log"  // the checkpoint is not signed by a log of the policy

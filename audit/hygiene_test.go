@@ -135,6 +135,44 @@ func TestHygieneOfRoots(t *testing.T) {
 	}
 }
 
+// Two repositories share their keys, and metadata names none: an outsider logs the
+// releases of one as the other's. The rules cannot tell, so the log takes them, and
+// each is a finding.
+func TestTwins(t *testing.T) {
+	var keys [3]ed25519.PrivateKey
+	for i := range keys {
+		var err error
+		_, keys[i], err = ed25519.GenerateKey(nil)
+		must(t, err)
+	}
+	l := audittest.New(t)
+	later := time.Unix(l.Time, 0).Add(time.Hour)
+	product := func(version int64, day int) []byte {
+		return tufRoot(t, version, 1, later.Add(time.Duration(day)*24*time.Hour), keys, nil)
+	}
+	a, b := l.Register(product(1, 1)), l.Register(product(1, 2))
+	root := product(2, 3)
+	l.Submit(b, verify.RoleRoot, root)
+	l.Submit(a, verify.RoleRoot, root) // by an outsider
+	own, index := l.Submit(a, verify.RoleRoot, product(2, 4))
+	if own.Kind != verify.Evidence {
+		t.Errorf("the product's own root 2 is %s", own.Kind)
+	}
+	_, three := l.Submit(a, verify.RoleRoot, product(3, 5))
+	l.Publish(2)
+	auditor := newAuditor(t, l)
+	step(t, auditor)
+	r := report(t, auditor)
+	if got, want := hygiene(r), fmt.Sprintf("twin@%d", index-1); got != want || three != index+1 {
+		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
+	}
+	for _, f := range r.Findings {
+		if f.Kind == audit.Twin && !strings.Contains(f.Sentence, "metadata does not say whose it is") {
+			t.Errorf("the finding says %s", f.Sentence)
+		}
+	}
+}
+
 func TestSharedPayload(t *testing.T) {
 	h := newHistory(t)
 	must(t, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*"))

@@ -17,7 +17,6 @@ type repository struct {
 	roles   map[string]*roleState
 	keys    map[verify.Digest]bool    // keys whose ids have been looked at
 	handed  map[string]map[string]int // thresholds by delegating role and delegated name
-	listing map[verify.Digest]place   // payloads that list something, where they are first
 }
 
 type roleState struct {
@@ -85,7 +84,7 @@ func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 	found = append(found, repo.versionFindings(l.index, l.leaf)...)
 	found = append(found, a.chainFindings(l, repo)...)
 	found = append(found, repo.thresholdFindings(l, before)...)
-	found = append(found, repo.sharedFindings(l)...)
+	found = append(found, a.sharedFindings(l, repo)...)
 	found = append(found, repo.keyFindings(l)...)
 	for _, f := range found {
 		if err := a.record(f); err != nil {
@@ -109,7 +108,6 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 		roles:      map[string]*roleState{},
 		keys:       map[verify.Digest]bool{},
 		handed:     map[string]map[string]int{},
-		listing:    map[verify.Digest]place{},
 	}
 	a.repos[repo.ID()] = repo
 	a.order = append(a.order, repo)
@@ -133,28 +131,31 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 	defer func() { state.highest = max(state.highest, leaf.Version) }()
 	switch {
 	case seen && payload != leaf.Payload:
-		return []Finding{aboutLeaf(VersionReused, index, leaf, "%s %d is released again with another payload: the first no longer met the role's threshold", plain(leaf.Role), leaf.Version)}
+		return []Finding{aboutLeaf(VersionReused, index, leaf, "%s %d is released again with another payload: the first no longer met the role's threshold, or may be another role's", plain(leaf.Role), leaf.Version)}
 	case !seen && leaf.Version < state.highest:
 		return []Finding{aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest)}
 	}
 	return nil
 }
 
-// sharedFindings notes a payload and says if it is another role's too. A
-// snapshot can vouch for both; who has stolen its key can so pass off one role's
-// file as another's where the roles share a key. Empty hash bins are alike without
-// any harm.
-func (r *repository) sharedFindings(l *loaded) []Finding {
+// sharedFindings notes a payload of targets metadata and says if it is another
+// role's, too, or another repository's. A snapshot can vouch for both; whoever has
+// stolen its key can so pass off one role's file as another's where the roles share a
+// key. Metadata names no repository: where two share keys, anybody can log a release
+// of one as the other's. Empty hash bins are alike without any harm.
+func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
 	t := l.metadata.Targets
 	if t == nil || l.leaf.Kind != verify.Release || t.Len() == 0 && t.Delegations == nil {
 		return nil
 	}
-	first, ok := r.listing[l.leaf.Payload]
-	if !ok {
-		r.listing[l.leaf.Payload] = place{r, l.leaf.Role, l.index}
+	first, ok := a.listing[l.leaf.Payload]
+	switch {
+	case !ok:
+		a.listing[l.leaf.Payload] = place{repo, l.leaf.Role, l.index}
 		return nil
-	}
-	if first.role == l.leaf.Role {
+	case first.repo != repo:
+		return []Finding{twinOf(l, repo, first)}
+	case first.role == l.leaf.Role:
 		return nil
 	}
 	return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}
@@ -168,12 +169,20 @@ func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
 	if _, ok := a.chains[l.leaf.Payload]; !ok {
 		a.chains[l.leaf.Payload] = place{repo, verify.RoleRoot, l.index}
 	}
-	twin := a.repos[l.leaf.Payload]
-	if twin == nil || twin == repo {
-		return nil
+	if twin := a.repos[l.leaf.Payload]; twin != nil && twin != repo {
+		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",
+			l.leaf.Version, short(repo.ID()), short(twin.ID()))}
 	}
-	return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",
-		l.leaf.Version, short(repo.ID()), short(twin.ID()))}
+	if first := a.chains[l.leaf.Payload]; first.repo != repo {
+		return []Finding{twinOf(l, repo, first)}
+	}
+	return nil
+}
+
+// twinOf is the finding that a release is another repository's, too.
+func twinOf(l *loaded, repo *repository, first place) Finding {
+	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not say whose it is",
+		plain(l.leaf.Role), l.leaf.Version, short(repo.ID()), plain(first.role), short(first.repo.ID()), first.index)
 }
 
 // short is how sentences and tables name a repository.

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -12,7 +13,7 @@ const maxVouchers = 3
 
 // vouchers returns snapshots that list f and that r has not seen beside it: of
 // those that appeared with f or after it the earliest, then the latest of those
-// before.
+// before; but first those that list its hash, which binds it to its role.
 func (j *job) vouchers(f *file, r *repo) []*file {
 	if !f.needsVoucher() {
 		return nil
@@ -34,7 +35,9 @@ func (j *job) vouchers(f *file, r *repo) []*file {
 	slices.Reverse(before)
 	var found []*file
 	room := maxGroupSize - len(f.data)
-	for _, v := range append(after, before...) {
+	all := append(after, before...)
+	slices.SortStableFunc(all, func(a, b *file) int { return cmp.Compare(f.rankIn(a), f.rankIn(b)) })
+	for _, v := range all {
 		if len(found) < maxVouchers && len(v.data) <= room {
 			found = append(found, v)
 			room -= len(v.data)

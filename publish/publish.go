@@ -162,6 +162,15 @@ func (f *file) isListedIn(s *file) bool {
 	return err == nil
 }
 
+// rankIn is 0 for a snapshot that lists f with a hash, 1 for one that lists its
+// version only.
+func (f *file) rankIn(s *file) int {
+	if listed, _ := s.meta.Snapshot.File(f.role + ".json"); listed.Hashes != nil {
+		return 0
+	}
+	return 1
+}
+
 // Ranks order the files of one step as the log judges them.
 const (
 	rankRoot = iota

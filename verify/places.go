@@ -160,29 +160,38 @@ func (r *Repository) sources(p place, w *walk, expanded map[int]bool) ([]*Delega
 	return sources, nil
 }
 
-// listing is the paths that a file lists.
+// listing is the paths that a file lists. They are read when they are first needed:
+// mostly they never are.
 type listing struct {
+	file   *Targets // nil: nothing is listed
 	paths  []string
 	hashes []string // hex, of each path; filled when first needed
 	size   int      // what comparing them costs
 }
 
 func listingOf(m *Metadata) *listing {
-	l := &listing{}
-	if m.Targets != nil {
-		for path := range m.Targets.Paths() {
-			l.paths = append(l.paths, path)
-			l.size += 1 + len(path)/16
-		}
+	if m.Targets == nil || m.Targets.Len() == 0 {
+		return &listing{}
 	}
-	return l
+	return &listing{file: m.Targets}
+}
+
+func (l *listing) read() {
+	if l.paths != nil {
+		return
+	}
+	for path := range l.file.Paths() {
+		l.paths = append(l.paths, path)
+		l.size += 1 + len(path)/16
+	}
 }
 
 // covers reports whether a delegation covers all paths.
 func (w *walk) covers(d delegee) bool {
-	if w.of == nil || len(w.of.paths) == 0 {
+	if w.of == nil || w.of.file == nil {
 		return true
 	}
+	w.of.read()
 	// What it costs is counted in full, however soon it is known.
 	cost := w.of.size
 	if d.bins == nil {
