@@ -215,31 +215,29 @@ func (w *world) goesOn(ctx context.Context) error {
 // briefly is for how many seconds a client asks to wait that expects nothing.
 const briefly = 1
 
-// outcome reports whether a new release is acknowledged. Where it is not, a front
-// end must say why it is not ready, in these words. What is served is taken down.
+// outcome waits until a new release is acknowledged through every front end, or one
+// says why it is not ready, in these words, and reports whether it was the former.
+// What is served is taken down.
 func (w *world) outcome(ctx context.Context, words string) (acked bool, err error) {
-	acked = true
-	for _, f := range w.fronts {
+	var releases []rehearsal.Release
+	for range w.fronts {
 		v, err := rehearsal.NewVendor()
 		if err != nil {
 			return false, err
 		}
-		if err := w.client().Submit(ctx, f.url(), v.Genesis(), briefly); err != nil {
-			acked = false
-		}
+		releases = append(releases, v.Genesis())
 	}
-	for _, f := range w.fronts {
-		t, err := w.client().Published(ctx, f.url())
-		if err != nil {
-			return false, fmt.Errorf("%s serves no checkpoint: %w", f.name, err)
-		}
-		w.rec.Serve(f.name, t)
-	}
-	if acked {
-		return true, nil
-	}
+	done := make([]bool, len(w.fronts))
 	said := ""
-	err = process.Eventually(ctx, fmt.Sprintf("a front end says why the log does not go on: %q", words), process.Patience, func() bool {
+	err = process.Eventually(ctx, fmt.Sprintf("releases are acknowledged, or a front end says why the log does not go on: %q", words), process.Patience, func() bool {
+		acked = true
+		for i, f := range w.fronts {
+			done[i] = done[i] || w.client().Submit(ctx, f.url(), releases[i], briefly) == nil
+			acked = acked && done[i]
+		}
+		if acked {
+			return true
+		}
 		for _, f := range w.fronts {
 			if _, err := w.client().Get(ctx, f.url()+"/readyz"); err != nil {
 				if said = err.Error(); strings.Contains(said, words) {
@@ -250,9 +248,16 @@ func (w *world) outcome(ctx context.Context, words string) (acked bool, err erro
 		return false
 	})
 	if err != nil {
-		err = fmt.Errorf("%w: %s%s", err, said, w.lastWords())
+		return false, fmt.Errorf("%w: %s%s", err, said, w.lastWords())
 	}
-	return false, err
+	for _, f := range w.fronts {
+		t, err := w.client().Published(ctx, f.url())
+		if err != nil {
+			return false, fmt.Errorf("%s serves no checkpoint: %w", f.name, err)
+		}
+		w.rec.Serve(f.name, t)
+	}
+	return acked, nil
 }
 
 // readDamage reads the whole log as a monitor would: what is damaged must not hash
@@ -383,7 +388,10 @@ func flipNode(ctx context.Context, w *world) (func() error, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := w.client().Submit(ctx, w.fronts[0].url(), v.Genesis(), wait); err != nil {
+		err = process.Eventually(ctx, "a release is acknowledged", process.Patience, func() bool {
+			return w.client().Submit(ctx, w.fronts[0].url(), v.Genesis(), wait) == nil
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
