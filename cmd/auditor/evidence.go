@@ -26,15 +26,21 @@ func newEvidenceCheck() *cobra.Command {
 		policy string
 	}
 	cmd := &cobra.Command{
-		Use:   "check (--key VKEY | --policy FILE) FILE",
+		Use:   "check (--key VKEY | --policy FILE) FILE | check METADATA METADATA",
 		Short: "Check two checkpoints that cannot both be true",
 		Long: `Check says who signed both of two checkpoints that cannot both be true, in a file
 as witnesses write it (docs/formats.md, Conflict). The keys are given one by one,
 or taken from a policy. It exits with 0 if the evidence holds, and with 1 if it
-proves nothing against any of the keys.`,
+proves nothing against any of the keys.
+
+Given two files of targets metadata of one version, it says why they prove nothing by
+themselves, and what would.`,
 		Example: `  auditor evidence check --policy policy.txt fork.conflict`,
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return checkPayloads(cmd.OutOrStdout(), args)
+			}
 			keys, err := evidenceKeys(flags.keys, flags.policy)
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,34 @@ func TestEvidenceCheck(t *testing.T) {
 		}
 		if stdout, stderr, code := runtest.Run(t, "auditor", "evidence", "check", "--key", tt.key, file); code != tt.code {
 			t.Errorf("%s: exit %d, want %d\n%s%s", tt.name, code, tt.code, stdout, stderr)
+		}
+	}
+}
+
+// Two payloads of one version accuse nobody: a file does not name its role.
+func TestEvidenceCheckOfPayloads(t *testing.T) {
+	targets := func(version int, path string) string {
+		return fmt.Sprintf(`{"signatures":[],"signed":{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0.31","targets":{%q:{"hashes":{"sha256":"%064d"},"length":1}},"version":%d}}`, path, 0, version)
+	}
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		a, b, says string
+		code       int
+	}{
+		{targets(1, "a"), targets(1, "b"), "are no proof of equivocation", 1},
+		{targets(1, "a"), targets(2, "b"), "two releases", 1},
+		{targets(1, "a"), targets(1, "a") + "\n", "one release", 1},
+		{targets(1, "a"), "{}", "b.json", 2},
+	} {
+		a, b := filepath.Join(dir, "a.json"), filepath.Join(dir, "b.json")
+		for path, text := range map[string]string{a: tt.a, b: tt.b} {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, stderr, code := runtest.Run(t, "auditor", "evidence", "check", a, b)
+		if code != tt.code || !strings.Contains(stderr, tt.says) {
+			t.Errorf("exit %d, want %d: %s", code, tt.code, stderr)
 		}
 	}
 }

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// checkPayloads says why two files of targets metadata by themselves prove nothing
+// against their vendor, however they are signed. Its error is the verdict.
+func checkPayloads(w io.Writer, paths []string) error {
+	var files [2]*verify.Metadata
+	for i, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		m, err := verify.ParseJSON(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if m.Targets == nil {
+			return fmt.Errorf("%s is %s metadata: only two files of targets metadata can be compared", path, m.Type)
+		}
+		files[i] = m
+	}
+	a, b := files[0], files[1]
+	for i, m := range files {
+		fmt.Fprintf(w, "%s: version %d, payload %v\n", paths[i], m.Version, m.PayloadDigest)
+	}
+	switch {
+	case a.PayloadDigest == b.PayloadDigest:
+		return cli.Failed(fmt.Errorf("both files have one payload: they are one release"))
+	case a.Version != b.Version:
+		return cli.Failed(fmt.Errorf("the files have versions %d and %d: these are two releases", a.Version, b.Version))
+	}
+	return cli.Failed(fmt.Errorf("two payloads of version %d are no proof of equivocation: targets metadata does not name its role, and one key may serve two roles. "+
+		"It takes two snapshots, signed by the repository's keys, that list both files by their hashes as one role's: a log that has both says so in a leaf of evidence", a.Version))
+}
