@@ -18,7 +18,10 @@ var ErrEnded = errors.New("the log has ended: its last entry says so, and nothin
 // PublisherConfig.Ending, and must not run.
 func (l *Log) End(ctx context.Context) error {
 	p := l.publisher
-	if p.Tree().N == 0 {
+	switch {
+	case !p.cfg.Ending:
+		return errors.New("the log was not opened to be ended")
+	case p.Tree().N == 0:
 		return errors.New("an empty log has nothing to end")
 	}
 	if !p.Ended() {

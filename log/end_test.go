@@ -103,6 +103,9 @@ func TestEnd(t *testing.T) {
 	if !r.log.Publisher().Ended() {
 		t.Error("a ledger that says nothing lets the log go on")
 	}
+	if err := r.log.End(t.Context()); err == nil || len(r.storage.Entries()) != before+1 {
+		t.Errorf("ended without being opened for it: %v", err)
+	}
 	check(t, errors.Join(r.state.Close(), r.blobs.Close()))
 	rec, err := log.RecordFromCheckpoint(t.Context(), r.log.Publisher().Published().Note, []proofs.Key{r.cfg.Signer.Key()}, r.storage, recordOf(t, r.cfg.Signer, 0))
 	if err != nil || !rec.Ended {

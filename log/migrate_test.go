@@ -105,6 +105,20 @@ func TestMigration(t *testing.T) {
 	}
 }
 
+// A log that has ended can be moved, with its end.
+func TestMigrationOfAnEnd(t *testing.T) {
+	m := newMigrated(t, 3)
+	_, err := m.from.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	check(t, err)
+	m.Tree, err = m.from.Integrated(t.Context())
+	check(t, err)
+	check(t, m.Run(t.Context()))
+	m.complete(t)
+	if entries := m.to.Entries(); string(entries[3]) != verify.EndEntry {
+		t.Errorf("the last entry is %q", entries[3])
+	}
+}
+
 // Broken off at each call that writes, before it has any effect, after it and in the
 // middle of it, a copy goes on when it is run again.
 func TestMigrationGoesOn(t *testing.T) {

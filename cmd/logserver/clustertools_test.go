@@ -138,6 +138,9 @@ func TestFrontEndTools(t *testing.T) {
 		if !errors.As(err, &problem) || problem.Code != api.CodeEnded {
 			t.Errorf("a submission to a log that has ended: %v", err)
 		}
+		if status, body := get(t, s.URL+"/readyz"); status != 403 || !bytes.Contains(body, []byte(`"ended"`)) {
+			t.Errorf("/readyz: %d %s", status, body)
+		}
 	}
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {
 		t.Errorf("actions: %s, %v", out, fmt.Sprint(err))

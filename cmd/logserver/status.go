@@ -67,8 +67,9 @@ func newStatus() *cobra.Command {
 		Use:   "status --dir DIR",
 		Short: "Say how a log is, and if it does not start, why and what to do",
 		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
-state of a log, says how far each is, and whether they fit together. Where they do
-not, it says what is wrong and what to do about it. It changes nothing. While the
+state of a log, and says how far each is and whether they fit together. Where they do
+not, it says what is wrong and what to do about it. It says how it last went with each
+witness, in the witness's own words, and changes nothing. While the
 log is served its storage cannot be looked at; /readyz and the metrics say more. A
 log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads and
