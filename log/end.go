@@ -128,7 +128,8 @@ func unsignedEnd(index int64) *Halt {
 	}
 }
 
-// endsIn reports whether the last entry of a tree in storage is a log's end.
+// endsIn reports whether the last entry of a tree in storage is a log's end. It is a
+// *Halt if what storage has is not what the tree has.
 func endsIn(tree proofs.Tree, s Storage) (bool, error) {
 	if tree.N == 0 {
 		return false, nil
@@ -144,7 +145,11 @@ func endsIn(tree proofs.Tree, s Storage) (bool, error) {
 		err = proofs.VerifyInclusion(tree, last, proofs.LeafHash(entry), proof)
 	}
 	if err != nil {
-		return false, fmt.Errorf("the last entry, %d, is not in the tree: storage is damaged: %w", last, err)
+		return false, &Halt{
+			Code: HaltStorageDamaged,
+			What: fmt.Sprintf("the last entry of the tree of size %d, entry %d, is not the one that the tree has: %v", tree.N, last, err),
+			Do:   "Storage is damaged or was changed: restore it from a backup that holds all signed entries",
+		}
 	}
 	return verify.IsEnd(entry), nil
 }

@@ -166,6 +166,31 @@ func TestEndBrokenOff(t *testing.T) {
 	}
 }
 
+// What storage has as the last entry must be what was signed.
+func TestLastEntryIsProved(t *testing.T) {
+	f := newFixture(t)
+	f.grow(f.open(), 3)
+	f.cfg.Storage = &liar{f.storage, []byte(verify.EndEntry)}
+	f.wantHalt("the last entry of the tree of size 3, entry 2, is not the one that the tree has")
+}
+
+// liar is storage whose entries are not those of its tiles.
+type liar struct {
+	log.Storage
+	entry []byte
+}
+
+func (l *liar) ReadEntries(index int64, width int) ([]byte, error) {
+	var b []byte
+	for range width {
+		var err error
+		if b, err = proofs.AppendEntry(b, l.entry); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
 // The ledger alone stops a publisher that does not know of the end.
 func TestSignedEndStays(t *testing.T) {
 	f := newFixture(t)

@@ -354,10 +354,10 @@ func TestMigrateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(entries, bytes.Replace(before, []byte("version 2"), []byte("version 3"), 1), 0o600); err != nil {
+	if err := os.WriteFile(entries, bytes.Replace(before, []byte("version 1"), []byte("version 3"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused("entry 1 is not the one", target, m.state)
+	refused("entry 0 is not the one", target, m.state)
 	if err := os.WriteFile(entries, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
