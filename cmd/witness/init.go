@@ -89,13 +89,18 @@ func initialize(flags initFlags) (vkeys string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// All keys are made before anything is written: a name that is too long for one
+	// of them leaves nothing behind.
+	keys, signers, err := makeKeys(flags)
+	if err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(flags.dir, 0o700); err != nil {
 		return "", err
 	}
 	// The keys come first: a state whose key is missing would be mistaken for
 	// a witness that lost it.
-	keys, err := initKeys(flags)
-	if err != nil {
+	if err := writeKeys(flags.dir, signers); err != nil {
 		return "", err
 	}
 	if err := sqlite.Create(flags.dir, keys...); err != nil {
@@ -110,20 +115,20 @@ func initialize(flags initFlags) (vkeys string, err error) {
 	return vkeys, durable.WriteFile(vkeyPath(flags.dir), []byte(vkeys), 0o644)
 }
 
-// initKeys makes the private keys, or finds them.
-func initKeys(flags initFlags) ([]proofs.Key, error) {
-	var keys []proofs.Key
-	if flags.agent != "" {
+// makeKeys makes the private keys, and finds the one in an agent. The public keys are
+// those of both.
+func makeKeys(flags initFlags) (keys []proofs.Key, signers []*proofs.Signer, err error) {
+	var algorithms []proofs.Algorithm
+	switch {
+	case flags.agent != "":
 		k, err := agentKey(flags)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		keys = append(keys, k)
-	} else if flags.sshKey != "" {
-		return nil, errors.New("--ssh-key needs --ssh-agent")
-	}
-	var algorithms []proofs.Algorithm
-	if flags.agent == "" {
+	case flags.sshKey != "":
+		return nil, nil, errors.New("--ssh-key needs --ssh-agent")
+	default:
 		algorithms = append(algorithms, proofs.CosignatureV1)
 	}
 	if flags.mldsa {
@@ -132,14 +137,27 @@ func initKeys(flags initFlags) ([]proofs.Key, error) {
 	for _, alg := range algorithms {
 		signer, err := proofs.GenerateSigner(nil, flags.name, alg)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if err := keyfile.Create(keyPath(flags.dir, alg), signer.PrivateKey()); err != nil {
-			return nil, err
-		}
-		keys = append(keys, signer.Key())
+		keys, signers = append(keys, signer.Key()), append(signers, signer)
 	}
-	return keys, nil
+	return keys, signers, nil
+}
+
+// writeKeys writes all private keys, or none where one is there.
+func writeKeys(dir string, signers []*proofs.Signer) error {
+	for _, s := range signers {
+		path := keyPath(dir, s.Key().Algorithm())
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(err, fmt.Errorf("%s exists already and is not overwritten", path))
+		}
+	}
+	for _, s := range signers {
+		if err := keyfile.Create(keyPath(dir, s.Key().Algorithm()), s.PrivateKey()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // agentKey finds the key in the agent.

@@ -198,6 +198,21 @@ func TestInit(t *testing.T) {
 		t.Errorf("init says %q", r.stderr)
 	}
 	mustRefuse(t, `required flag(s) "name"`, "init", "--dir", t.TempDir())
+	// ML-DSA-44 cosignatures cannot have a name that Ed25519 ones can: nothing is
+	// left behind, so a shorter one can be given.
+	long := filepath.Join(t.TempDir(), "w")
+	mustRefuse(t, "name of 260 bytes", "init", "--dir", long, "--name", "w.example/"+strings.Repeat("x", 250), "--ml-dsa")
+	if _, err := os.Lstat(long); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("init that refuses leaves %s: %v", long, err)
+	}
+	mustRun(t, "init", "--dir", long, "--name", "w.example", "--ml-dsa")
+	if err := os.Remove(filepath.Join(long, "witness.key")); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, "witness-mldsa.key exists already and is not overwritten", "init", "--dir", long, "--name", "w.example", "--ml-dsa")
+	if _, err := os.Lstat(filepath.Join(long, "witness.key")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("init that refuses leaves a key: %v", err)
+	}
 	mustRefuse(t, `required flag(s) "dir"`, "init", "--name", "w")
 }
 
