@@ -32,20 +32,25 @@ func newConformance() *cobra.Command {
 		Short: "Test any witness against the specification",
 		Long: `Conformance tests the witness at URL, its submission prefix, against the rules of
 c2sp.org/tlog-witness and c2sp.org/tlog-cosignature, and prints a table of the
-cases: number, level, PASS, FAIL or SKIP with the reason, and the sentence that
-the case tests.
+cases: number, level, PASS, FAIL, NOTE or SKIP with the reason, and the sentence that
+the case tests. A case fails only by a sentence that the witness has broken. A note is
+for the operator: no sentence was broken, but another witness would do otherwise, such
+as take what the sender of a request must not send (level FORM).
 
 It plays a log whose private key is in KEYFILE and whose public key the witness
 must know: see "witness conformance new-log". For all cases to be run the witness
 must have cosigned nothing of that log yet; with a key that was used before, the
-first few are skipped. Every key that the witness cosigns with is given with --key.
+first few are skipped. KEYFILE.1, KEYFILE.2 and so on, if they are there, are the keys
+of further logs for cases of first contact: a witness that makes a mistake at first
+contact with a log can be asked nothing else about that. Every key that the witness
+cosigns with is given with --key.
 
 The monitoring prefix is looked for at the submission prefix unless it is given.
 Where requests race, the witness decides which history is true; which one it was
 stands in KEYFILE.branches for the next run.
 
 Exit code 1 means that a case failed, 2 that the witness could not be tested.`,
-		Example: `  witness conformance new-log suite.key --origin suite.example/log
+		Example: `  witness conformance new-log suite.key --origin suite.example/log --first 3
   witness conformance http://127.0.0.1:7380 --key "$(cat ./w1/witness.vkey)" --log-key suite.key
   witness conformance https://witness.example/w1 --key "$VKEY" --log-key suite.key --junit report.xml`,
 		Args: cobra.ExactArgs(1),
@@ -82,12 +87,18 @@ func (f *conformanceFlags) config(url string) (conformance.Config, error) {
 			cfg.Keys = append(cfg.Keys, k)
 		}
 	}
-	skey, err := keyfile.Read(f.logKey)
-	if err != nil {
+	var err error
+	if cfg.Log, err = readSigner(f.logKey); err != nil {
 		return cfg, err
 	}
-	if cfg.Log, err = proofs.ParseSigner(skey); err != nil {
-		return cfg, fmt.Errorf("%s: %w", f.logKey, err)
+	for i := 1; ; i++ {
+		log, err := readSigner(firstKey(f.logKey, i))
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		} else if err != nil {
+			return cfg, err
+		}
+		cfg.First = append(cfg.First, log)
 	}
 	if f.branches == "" {
 		f.branches = f.logKey + ".branches"
@@ -109,6 +120,21 @@ func (f *conformanceFlags) config(url string) (conformance.Config, error) {
 		return durable.WriteFile(f.branches, append(b, '\n'), 0o644)
 	}
 	return cfg, nil
+}
+
+// firstKey returns the file with the key of a log for first contact, from 1 on.
+func firstKey(logKey string, i int) string { return fmt.Sprintf("%s.%d", logKey, i) }
+
+func readSigner(file string) (*proofs.Signer, error) {
+	skey, err := keyfile.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := proofs.ParseSigner(skey)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return signer, nil
 }
 
 // conform runs the suite and prints what came of it.
@@ -144,28 +170,45 @@ func conform(ctx context.Context, cfg conformance.Config, flags conformanceFlags
 }
 
 func newConformanceLog() *cobra.Command {
-	var origin string
+	var flags struct {
+		origin string
+		first  int
+	}
 	cmd := &cobra.Command{
 		Use:   "new-log KEYFILE --origin ORIGIN",
 		Short: "Make a key for the log that the suite plays",
 		Long: `New-log makes the private key of a log, in a file that must not exist, and prints
 the public key, which the witness under test has to know: for this one, give it
-to "witness log add".`,
-		Example: `  witness conformance new-log other.key --origin suite.example/other`,
+to "witness log add".
+
+With --first N it makes N more, in KEYFILE.1 and so on, of the logs ORIGIN/1 and so on,
+for cases of first contact, and prints one public key a line. The witness has to know
+all of them. With three no case hides another.`,
+		Example: `  witness conformance new-log other.key --origin suite.example/other --first 3`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			signer, err := proofs.GenerateSigner(nil, origin, proofs.Ed25519)
-			if err != nil {
-				return err
+			if flags.first < 0 {
+				return fmt.Errorf("--first: %d logs", flags.first)
 			}
-			if err := keyfile.Create(args[0], signer.PrivateKey()); err != nil {
-				return err
+			file, origin := args[0], flags.origin
+			for i := range flags.first + 1 {
+				if i > 0 {
+					file, origin = firstKey(args[0], i), fmt.Sprintf("%s/%d", flags.origin, i)
+				}
+				signer, err := proofs.GenerateSigner(nil, origin, proofs.Ed25519)
+				if err != nil {
+					return err
+				}
+				if err := keyfile.Create(file, signer.PrivateKey()); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), signer.Key())
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), signer.Key())
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&origin, "origin", "", "name of the log (required)")
+	cmd.Flags().StringVar(&flags.origin, "origin", "", "name of the log (required)")
+	cmd.Flags().IntVar(&flags.first, "first", 0, "how many further logs, for cases of first contact")
 	required(cmd, "origin")
 	return cmd
 }

@@ -60,8 +60,8 @@ func answerCases() []definition {
 			}
 			return s.timesAscend()
 		}},
-		{"extension lines are cosigned", must(tlogCosignature, "Extension lines MAY be included in the checkpoint by the log, and if present MUST be included in the cosigned message."), nil, extensions},
-		{"extension lines change while the tree does not", must(tlogCosignature, "Extension lines MAY be included in the checkpoint by the log, and if present MUST be included in the cosigned message."), nil, func(s *session) error {
+		{"extension lines are cosigned", ruleGrowth, nil, extensions},
+		{"extension lines change while the tree does not", ruleGrowth, nil, func(s *session) error {
 			return errors.Join(extensions(s), s.advance(0))
 		}},
 	}
@@ -251,18 +251,22 @@ func extensions(s *session) error {
 		return err
 	}
 	r.Checkpoint = note
-	sigs, err := s.accept(r.Marshal(), text, at.N)
+	a, err := s.post(r.Marshal())
 	if err != nil {
 		return err
 	}
-	for _, sig := range sigs {
+	for _, sig := range a.signatures() {
 		k := s.keyOf(sig)
 		if k == nil || k.Algorithm() != proofs.CosignatureV1 {
 			continue
 		}
 		if _, err := k.Verify(s.textOf(at), sig.Sig); err == nil {
-			return fmt.Errorf("%s signed the first three lines alone", k.Name())
+			return broken{ruleExtensions, fmt.Errorf("%s signed the first three lines alone", k.Name())}
 		}
 	}
+	if _, err := s.cosigned(a, text); err != nil {
+		return err
+	}
+	s.size = at.N
 	return nil
 }

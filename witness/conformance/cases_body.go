@@ -3,7 +3,6 @@ package conformance
 import (
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -44,7 +43,11 @@ func (s *session) parts() (parts, error) {
 
 // malformed is a case whose request is one that would be granted, spoilt.
 func malformed(name string, rule Rule, spoil func(p parts) []byte) definition {
-	return definition{name, rule, nil, func(s *session) error {
+	var v1 *Rule
+	if rule == ruleBadSig {
+		v1 = &v1Unsigned
+	}
+	return definition{name, rule, v1, func(s *session) error {
 		p, err := s.parts()
 		if err != nil {
 			return err
@@ -53,7 +56,7 @@ func malformed(name string, rule Rule, spoil func(p parts) []byte) definition {
 		if b == nil {
 			return skipped{"no request at hand that could be spoilt so"}
 		}
-		return s.refuse(b, clientError)
+		return s.malformed(rule, b)
 	}}
 }
 
@@ -154,26 +157,26 @@ func proofLineCases() []definition {
 		}
 	}
 	return []definition{
-		proof("proof: 64 lines", ruleProofLines, func(proof []string) []string {
+		proof("proof: 64 lines", ruleProof, func(proof []string) []string {
 			for len(proof) < 64 {
 				proof = append(proof, proof[0])
 			}
 			return proof
 		}),
-		proof("proof line: not base64", ruleProofLine, first(func(string) string { return strings.Repeat("!", 44) })),
+		proof("proof line: not base64", ruleAlphabet, first(func(string) string { return strings.Repeat("!", 44) })),
 		proof("proof line: no padding", ruleProofLine, first(func(l string) string { return strings.TrimRight(l, "=") })),
-		proof("proof line: not the canonical base64", ruleProofLine, first(func(l string) string {
+		proof("proof line: spare bits of the base64 not 0", rulePadBits, first(func(l string) string {
 			// 32 bytes leave two bits unused in the last digit.
 			const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 			last := strings.IndexByte(digits, l[42])
 			return l[:42] + digits[last+1:last+2] + l[43:]
 		})),
-		{"proof line: base64url", ruleProofLine, nil, urlAlphabet},
-		proof("proof line: space at its end", ruleProofLine, first(func(l string) string { return l + " " })),
-		proof("proof line: carriage return at its end", ruleProofLine, first(func(l string) string { return l + "\r" })),
-		proof("proof line: space before it", ruleProofLine, first(func(l string) string { return " " + l })),
-		proof("proof line: 31 bytes", ruleProofLine, first(func(l string) string { return base64.StdEncoding.EncodeToString(make([]byte, 31)) })),
-		proof("proof line: 33 bytes", ruleProofLine, first(func(l string) string { return base64.StdEncoding.EncodeToString(make([]byte, 33)) })),
+		{"proof line: base64url", ruleAlphabet, nil, urlAlphabet},
+		proof("proof line: space at its end", ruleAlphabet, first(func(l string) string { return l + " " })),
+		proof("proof line: carriage return at its end", ruleAlphabet, first(func(l string) string { return l + "\r" })),
+		proof("proof line: space before it", ruleAlphabet, first(func(l string) string { return " " + l })),
+		proof("proof line: 31 bytes", ruleProof, first(func(l string) string { return base64.StdEncoding.EncodeToString(make([]byte, 31)) })),
+		proof("proof line: 33 bytes", ruleProof, first(func(l string) string { return base64.StdEncoding.EncodeToString(make([]byte, 33)) })),
 		{"proof line: two hashes on one line", ruleProofLine, nil, func(s *session) error {
 			if err := s.uneven(); err != nil {
 				return err
@@ -185,7 +188,7 @@ func proofLineCases() []definition {
 			lines := encode(r.Proof)
 			both := append(slices.Clone(r.Proof[0][:]), r.Proof[1][:]...)
 			lines = append([]string{base64.StdEncoding.EncodeToString(both)}, lines[2:]...)
-			return s.refuse(body(fmt.Sprintf("old %d", r.OldSize), lines, r.Checkpoint), clientError, http.StatusUnprocessableEntity)
+			return s.malformed(ruleProofLine, body(fmt.Sprintf("old %d", r.OldSize), lines, r.Checkpoint))
 		}},
 	}
 }
@@ -205,7 +208,7 @@ func urlAlphabet(s *session) error {
 		for i, l := range lines {
 			if strings.ContainsAny(l, "+/") {
 				lines[i] = strings.NewReplacer("+", "-", "/", "_").Replace(l)
-				return s.refuse(body(fmt.Sprintf("old %d", r.OldSize), lines, r.Checkpoint), clientError)
+				return s.malformed(ruleAlphabet, body(fmt.Sprintf("old %d", r.OldSize), lines, r.Checkpoint))
 			}
 		}
 	}

@@ -15,11 +15,11 @@ import (
 // checkpointCases are about checkpoints that the log has signed and that are
 // none, and about notes that are none.
 func checkpointCases() []definition {
-	empty := must(tlogCheckpoint, "Any following lines are extension lines, opaque and OPTIONAL. Extension lines, if any, MUST be non-empty.")
-	lines := must(tlogCheckpoint, "The note text is a sequence of at least three non-empty lines, separated by newlines (U+000A).")
+	empty := form(tlogCheckpoint, "Any following lines are extension lines, opaque and OPTIONAL. Extension lines, if any, MUST be non-empty.")
+	lines := form(tlogCheckpoint, "The note text is a sequence of at least three non-empty lines, separated by newlines (U+000A).")
 	text := func(name string, rule Rule, format func(origin string, at proofs.Tree) string) definition {
 		return definition{name, rule, nil, func(s *session) error {
-			return s.refuseText(func(at proofs.Tree) string { return format(s.cfg.Log.Key().Name(), at) })
+			return s.malformedText(rule, func(at proofs.Tree) string { return format(s.cfg.Log.Key().Name(), at) })
 		}}
 	}
 	line := func(name string, rule Rule, change func(l string) string) definition {
@@ -31,7 +31,7 @@ func checkpointCases() []definition {
 		})
 	}
 	return []definition{
-		text("checkpoint: two lines", lines, func(o string, at proofs.Tree) string { return fmt.Sprintf("%s\n%d\n", o, at.N) }),
+		text("checkpoint: two lines", ruleProof, func(o string, at proofs.Tree) string { return fmt.Sprintf("%s\n%d\n", o, at.N) }),
 		text("checkpoint: empty line before the root", lines, func(o string, at proofs.Tree) string {
 			return fmt.Sprintf("%s\n%d\n\n%s\n", o, at.N, at.Hash)
 		}),
@@ -44,13 +44,13 @@ func checkpointCases() []definition {
 		text("checkpoint: space after the size", ruleSizeLine, func(o string, at proofs.Tree) string {
 			return fmt.Sprintf("%s\n%d \n%s\n", o, at.N, at.Hash)
 		}),
-		text("checkpoint: negative size", ruleSizeLine, func(o string, at proofs.Tree) string {
+		text("checkpoint: negative size", ruleOldAbove, func(o string, at proofs.Tree) string {
 			return fmt.Sprintf("%s\n-%d\n%s\n", o, at.N, at.Hash)
 		}),
-		text("checkpoint: root of 31 bytes", ruleRootLine, func(o string, at proofs.Tree) string {
+		text("checkpoint: root of 31 bytes", ruleProof, func(o string, at proofs.Tree) string {
 			return fmt.Sprintf("%s\n%d\n%s\n", o, at.N, base64.StdEncoding.EncodeToString(at.Hash[:31]))
 		}),
-		text("checkpoint: root not in canonical base64", ruleRootLine, func(o string, at proofs.Tree) string {
+		text("checkpoint: spare bits of the root's base64 not 0", rulePadBits, func(o string, at proofs.Tree) string {
 			root := []byte(at.Hash.String())
 			root[42]++ // 32 bytes leave two bits unused in this digit; in ASCII the next one follows
 			return fmt.Sprintf("%s\n%d\n%s\n", o, at.N, root)
@@ -70,25 +70,25 @@ func checkpointCases() []definition {
 		text("note: text that is not UTF-8", ruleControl, func(o string, at proofs.Tree) string {
 			return fmt.Sprintf("%s\n%d\n%s\nextension \xff\n", o, at.N, at.Hash)
 		}),
-		line("note: no signature", ruleSigLine, func(string) string { return "" }),
+		line("note: no signature", ruleBadSig, func(string) string { return "" }),
 		malformed("note: no empty line before the signatures", ruleSigLine, func(p parts) []byte {
 			return body(p.oldLine(), p.proof, []byte(strings.Replace(string(p.checkpoint), "\n\n", "\n", 1)))
 		}),
 		line("signature line: hyphen for the em dash", ruleSigLine, func(l string) string { return strings.Replace(l, "—", "-", 1) }),
-		line("signature line: not base64", ruleSigLine, func(l string) string { return l[:len(l)-8] + "!!!!!!!\n" }),
-		line("signature line: no key name", ruleSigLine, func(l string) string {
+		line("signature line: not base64", ruleBadSig, func(l string) string { return l[:len(l)-8] + "!!!!!!!\n" }),
+		line("signature line: no key name", ruleBadSig, func(l string) string {
 			return "—  " + l[strings.LastIndexByte(l, ' ')+1:]
 		}),
 		line("signature line: space at its end", ruleSigLine, func(l string) string { return strings.TrimSuffix(l, "\n") + " \n" }),
-		line("signature line: less than a key ID", must(signedNote, "Signatures are the base64 encoding of 4+n bytes."), func(l string) string {
+		line("signature line: less than a key ID", form(signedNote, "Signatures are the base64 encoding of 4+n bytes."), func(l string) string {
 			return l + "— short.example AAA=\n"
 		}),
 	}
 }
 
-// refuseText signs what a case makes of the next checkpoint. The note is put
+// malformedText signs what a case makes of the next checkpoint. The note is put
 // together by hand: the log's signer signs no malformed text.
-func (s *session) refuseText(format func(at proofs.Tree) string) error {
+func (s *session) malformedText(rule Rule, format func(at proofs.Tree) string) error {
 	if err := s.room(1); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *session) refuseText(format func(at proofs.Tree) string) error {
 	if err != nil {
 		return err
 	}
-	return s.refuse(body(fmt.Sprintf("old %d", s.size), encode(proof), note), clientError)
+	return s.malformed(rule, body(fmt.Sprintf("old %d", s.size), encode(proof), note))
 }
 
 // signRaw signs any bytes as the text of a note.

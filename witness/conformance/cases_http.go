@@ -14,7 +14,7 @@ import (
 
 // httpCases are about methods and connections.
 func httpCases() []definition {
-	post := must(tlogWitness, "The request MUST be an HTTP POST.")
+	post := form(tlogWitness, "The request MUST be an HTTP POST.")
 	method := func(m string) definition {
 		return definition{m + " instead of POST", post, nil, func(s *session) error {
 			p, err := s.parts()
@@ -25,7 +25,7 @@ func httpCases() []definition {
 			if err != nil {
 				return err
 			}
-			return s.refused(a, clientError)
+			return s.judgeMalformed(post, a)
 		}}
 	}
 	return []definition{

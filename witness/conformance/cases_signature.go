@@ -18,7 +18,6 @@ func signatureCases() []definition {
 		return definition{name, ruleBadSig, v1, func(s *session) error { return s.refuseNote(sigs) }}
 	}
 	list := []proofs.Signature(nil)
-	multiple := must(tlogWitness, "The submitted checkpoint MAY include multiple signatures.")
 	share := must(signedNote, "Verifiers MUST ignore signatures from unknown keys, even if they share a name or ID (but not both) with a known key.")
 	return []definition{
 		accepted("signatures by unknown keys, before and after the log's", ruleUnknownKey, func(n *noteParts) []proofs.Signature {
@@ -32,15 +31,15 @@ func signatureCases() []definition {
 			sig.KeyID = n.good.KeyID
 			return append(list, sig, n.good)
 		}),
-		accepted("the log's signature twice", multiple, func(n *noteParts) []proofs.Signature {
+		accepted("the log's signature twice", ruleGrowth, func(n *noteParts) []proofs.Signature {
 			return append(list, n.good, n.good)
 		}),
-		accepted("unknown key of another length of signature", multiple, func(n *noteParts) []proofs.Signature {
+		accepted("unknown key of another length of signature", ruleUnknownKey, func(n *noteParts) []proofs.Signature {
 			short := n.unknown("short.example")
 			short.Sig = short.Sig[:1]
 			return append(list, n.good, short)
 		}),
-		{"the witness's own cosignatures on the checkpoint", ruleCosigned, nil, ownCosignature},
+		{"the witness's own cosignatures on the checkpoint", ruleUnknownKey, nil, ownCosignature},
 		accepted("16 signatures", ruleSixteen, func(n *noteParts) []proofs.Signature { return n.many(16, 64) }),
 		accepted("16 signatures as large as ML-DSA-44 cosignatures (52 KiB)", ruleSixteen, func(n *noteParts) []proofs.Signature { return n.many(16, 8+2420) }),
 		{"16 signatures in a body of 64 KiB", should(signedNote, "… MUST accept at least up to 16 signatures. Remember that post-quantum signatures can be up to nearly 5kB in size."), nil, bodyOf64KiB},

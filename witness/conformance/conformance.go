@@ -38,6 +38,10 @@ type Config struct {
 	// as the origin. Of type Ed25519: what the cases need signed is not always a
 	// checkpoint.
 	Log *proofs.Signer
+	// First are further logs like it, of which the witness has cosigned nothing: a
+	// witness that cosigns by mistake at first contact has met that log, and can be
+	// asked nothing else about it. With three of them no case hides another.
+	First []*proofs.Signer
 	// Branches is what the last report on this log said under that name.
 	Branches []int64
 	// Keep is told the branches whenever they change; nil: nobody.
@@ -55,10 +59,14 @@ type Config struct {
 // Level is how strict a sentence of a specification is.
 type Level string
 
-// The levels (BCP 14).
+// The levels: what BCP 14 has for the witness, and Form for what a sentence says of
+// the sender of a request. A witness that takes what breaks such a sentence is lenient,
+// and breaks none itself.
 const (
 	Must   Level = "MUST"
 	Should Level = "SHOULD"
+	May    Level = "MAY"
+	Form   Level = "FORM"
 )
 
 // Rule is a sentence of a specification.
@@ -85,15 +93,18 @@ type Outcome string
 // The outcomes.
 const (
 	Pass Outcome = "PASS"
-	Fail Outcome = "FAIL"
+	Fail Outcome = "FAIL" // the sentence was broken
+	Note Outcome = "NOTE" // no sentence was broken, but another witness would do otherwise
 	Skip Outcome = "SKIP"
 )
 
 // Result is a case and its outcome.
 type Result struct {
+	// Case has the sentence that was broken, where that is another than the one
+	// that the case is about.
 	Case
 	Outcome Outcome `json:"outcome"`
-	// Detail says what was wrong, or why the case was skipped.
+	// Detail says what was wrong or worth a note, or why the case was skipped.
 	Detail string `json:"detail,omitempty"`
 	// Seconds is how long it took.
 	Seconds float64 `json:"seconds"`
@@ -177,6 +188,20 @@ type skipped struct{ why string }
 
 func (s skipped) Error() string { return s.why }
 
+// noted is the error of a case in which no sentence was broken.
+type noted struct{ what string }
+
+func (n noted) Error() string { return n.what }
+
+// broken is an error that breaks another sentence than that of the case.
+type broken struct {
+	rule Rule
+	err  error
+}
+
+func (b broken) Error() string { return b.err.Error() }
+func (b broken) Unwrap() error { return b.err }
+
 func (s *session) runCase(c Case) (Result, error) {
 	res := Result{Case: c, Outcome: Pass}
 	began := time.Now()
@@ -189,12 +214,22 @@ func (s *session) runCase(c Case) (Result, error) {
 	if s.ctx.Err() != nil {
 		return res, s.ctx.Err()
 	}
-	var skip skipped
+	var (
+		skip  skipped
+		note  noted
+		other broken
+	)
 	switch {
 	case errors.As(err, &skip):
 		res.Outcome, res.Detail = Skip, err.Error()
+	case errors.As(err, &note):
+		res.Outcome, res.Detail = Note, err.Error()
+		s.resync()
 	case err != nil:
 		res.Outcome, res.Detail = Fail, err.Error()
+		if errors.As(err, &other) {
+			res.Rule = other.rule
+		}
 		// The next case begins from what the witness has, whatever that is.
 		s.resync()
 	}
@@ -215,8 +250,10 @@ func (c *Config) check() error {
 	if c.Log == nil {
 		return errors.New("no log to sign with")
 	}
-	if a := c.Log.Key().Algorithm(); a != proofs.Ed25519 {
-		return fmt.Errorf("log key %s is of type %v; the suite needs one of type %v", c.Log.Key().Name(), a, proofs.Ed25519)
+	for _, log := range append([]*proofs.Signer{c.Log}, c.First...) {
+		if a := log.Key().Algorithm(); a != proofs.Ed25519 {
+			return fmt.Errorf("log key %s is of type %v; the suite needs one of type %v", log.Key().Name(), a, proofs.Ed25519)
+		}
 	}
 	if len(c.Keys) == 0 {
 		return errors.New("no key of the witness")

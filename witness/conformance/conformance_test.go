@@ -3,10 +3,12 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,7 +33,17 @@ type target struct {
 	store *witnesstest.Memory
 	keys  []proofs.Key
 	log   *proofs.Signer
+	first []*proofs.Signer
 	url   string
+}
+
+// newLogs returns the keys of the suite's log and of some for first contact.
+func newLogs(t *testing.T) (log *proofs.Signer, first []*proofs.Signer) {
+	t.Helper()
+	for i := range 4 {
+		first = append(first, witnesstest.NewSigner(t, fmt.Sprintf("suite.example/log/%d", i), proofs.Ed25519))
+	}
+	return witnesstest.NewSigner(t, "suite.example/log", proofs.Ed25519), first
 }
 
 // newTarget starts a witness; faults may be put in front of it.
@@ -41,10 +54,12 @@ func newTarget(t *testing.T, faults func(http.Handler) http.Handler) target {
 	tg := target{
 		store: &witnesstest.Memory{},
 		keys:  []proofs.Key{ed.Key(), pq.Key()},
-		log:   witnesstest.NewSigner(t, "suite.example/log", proofs.Ed25519),
 	}
-	if err := tg.store.AddLog(t.Context(), witness.NewLog{Key: tg.log.Key()}); err != nil {
-		t.Fatal(err)
+	tg.log, tg.first = newLogs(t)
+	for _, l := range append([]*proofs.Signer{tg.log}, tg.first...) {
+		if err := tg.store.AddLog(t.Context(), witness.NewLog{Key: l.Key()}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w, err := witness.New(witness.Config{Store: tg.store, Signers: []witness.Signer{ed, pq}})
 	if err != nil {
@@ -61,7 +76,7 @@ func newTarget(t *testing.T, faults func(http.Handler) http.Handler) target {
 }
 
 func (tg target) config() conformance.Config {
-	return conformance.Config{URL: tg.url + "/", Keys: tg.keys, Log: tg.log}
+	return conformance.Config{URL: tg.url + "/", Keys: tg.keys, Log: tg.log, First: tg.first}
 }
 
 func run(t *testing.T, cfg conformance.Config) *conformance.Report {
@@ -102,7 +117,13 @@ func TestOwnWitness(t *testing.T) {
 	// met for the first time.
 	cfg.Branches = first.Branches
 	second := run(t, cfg)
-	for _, res := range second.Results {
+	expectAll(t, &conformance.Report{Results: second.Results[1:]}, conformance.Pass)
+	if second.Results[0].Outcome != conformance.Skip {
+		t.Error(second.Results[0])
+	}
+	cfg.First = nil
+	cfg.Branches = second.Branches
+	for _, res := range run(t, cfg).Results {
 		if skip := strings.HasPrefix(res.Name, "first contact"); skip != (res.Outcome == conformance.Skip) || !skip && res.Outcome != conformance.Pass {
 			t.Error(res)
 		}
@@ -234,72 +255,230 @@ func monitored(change func(*proofs.Note)) func(*httptest.ResponseRecorder) {
 	}
 }
 
-// TestFaults puts faults between the suite and a good witness: each must fail
-// the cases that test it, and the run must go on to its end.
+// TestFaults puts faults between the suite and a good witness, each in exactly one way:
+// each must show in the cases that test it, as a failure or as a note, at its level, and
+// in no others, and the run must go on to its end.
 func TestFaults(t *testing.T) {
+	replaced := func(old, new string) func(http.Handler) http.Handler {
+		return rewrite(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(old), []byte(new)) }, nil)
+	}
 	for _, tt := range []struct {
 		name   string
 		faults func(http.Handler) http.Handler
-		want   []string // names of cases, or their beginning; no others may fail
+		// fails and notes are names of cases, or their beginning, with the level.
+		fails, notes []string
 	}{
-		{"accepts CR LF", rewrite(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }, nil), []string{
-			"old line: carriage return", "body: lines end in CR LF", "body: the lines before the checkpoint end in CR LF", "proof line: carriage return",
-		}},
-		{"accepts a sign", rewrite(func(b []byte) []byte { return bytes.Replace(b, []byte("old +"), []byte("old "), 1) }, nil), []string{"old line: sign"}},
+		{"accepts CR LF", replaced("\r\n", "\n"),
+			[]string{"MUST proof line: carriage return"},
+			[]string{"FORM old line: carriage return", "FORM body: lines end in CR LF", "FORM body: the lines before the checkpoint end in CR LF"}},
+		{"accepts a sign", replaced("old +", "old "), nil, []string{"FORM old line: sign"}},
+		{"accepts an old line in upper case", replaced("Old ", "old "), nil, []string{"FORM old line: upper case"}},
+		{"accepts spaces in proof lines", replaced("= \n", "=\n"), []string{"MUST proof line: space at its end"}, []string{"FORM signature line: space at its end"}},
+		{"accepts a hyphen for the dash", replaced("\n- ", "\n— "), nil, []string{"FORM signature line: hyphen"}},
+		{"accepts spare bits", rewrite(canonical, nil), nil, []string{"MAY proof line: spare bits"}},
 		{"adds a newline", rewrite(func(b []byte) []byte {
 			if len(b) > 0 && b[len(b)-1] != '\n' {
 				b = append(b, '\n')
 			}
 			return b
-		}, nil), []string{"body: no newline at the end"}},
-		{"cuts at 16 KiB", rewrite(func(b []byte) []byte { return b[:min(len(b), 16<<10)] }, nil), []string{"16 signatures as large", "16 signatures in a body"}},
-		{"403 is 401", rewrite(nil, status(403, 401)), []string{"no signature by a known key", "bad signature by the log"}},
-		{"404 is 400", rewrite(nil, status(404, 400)), []string{"unknown origin", "monitoring: a log never"}},
-		{"400 is 500", rewrite(nil, status(400, 500)), []string{"old size above", "old size right", "old size 2^63-1", "old line:", "body:", "proof: 64", "proof line:", "checkpoint:", "note:", "signature line:"}},
-		{"422 is 409", rewrite(nil, status(422, 409)), []string{"first contact: proof", "first contact: empty tree with", "proof:", "another root", "another history", "monitoring: a refused"}},
+		}, nil), nil, []string{"FORM body: no newline at the end"}},
+		{"ignores what follows the checkpoint", rewrite(func(b []byte) []byte {
+			if i := bytes.Index(b, []byte("\ntrailing data\n")); i >= 0 {
+				b = b[:i+1]
+			}
+			return b
+		}, nil), nil, []string{"FORM body: a line after the checkpoint"}},
+		{"cuts at 16 KiB", rewrite(func(b []byte) []byte { return b[:min(len(b), 16<<10)] }, nil),
+			[]string{"MUST 16 signatures as large", "SHOULD 16 signatures in a body"}, nil},
+		{"refuses extension lines", refuseWhere("\nextension one\n", 400), []string{"MUST extension lines"}, nil},
+		{"403 is 401", rewrite(nil, status(403, 401)), []string{"MUST no signature by a known key", "MUST bad signature by the log"}, nil},
+		{"404 is 400", rewrite(nil, status(404, 400)), []string{"MUST unknown origin", "MUST monitoring: a log never"}, nil},
+		{"400 is 500", rewrite(nil, status(400, 500)),
+			[]string{"MUST first contact: old size above", "MUST old size above", "MUST old size right", "MUST old size 2^63-1"},
+			[]string{"FORM old line:", "FORM body:", "MUST proof: 64", "FORM proof line:", "MUST proof line:", "MAY proof line:", "FORM checkpoint:", "MUST checkpoint:", "MAY checkpoint:", "FORM note:", "MUST note:", "FORM signature line:", "MUST signature line:"}},
+		{"422 is 409", rewrite(nil, status(422, 409)), []string{"MUST first contact: proof", "MUST first contact: empty tree with", "MUST proof:", "MUST another root", "MUST another history", "MUST monitoring: a refused"}, nil},
 		{"409 without a type", rewrite(nil, func(rec *httptest.ResponseRecorder) {
 			if rec.Code == 409 {
 				rec.Header().Set("Content-Type", "text/plain")
 			}
-		}), []string{"409: media type"}},
+		}), []string{"MUST 409: media type"}, nil},
 		{"409 without a newline", rewrite(nil, func(rec *httptest.ResponseRecorder) {
 			if rec.Code == 409 {
 				rec.Body.Truncate(rec.Body.Len() - 1)
 			}
-		}), []string{"409: body"}},
-		{"closes connections", rewrite(nil, func(rec *httptest.ResponseRecorder) { rec.Header().Set("Connection", "close") }), []string{"keep-alive"}},
+		}), []string{"MUST 409: body"}, nil},
+		{"closes connections", rewrite(nil, func(rec *httptest.ResponseRecorder) { rec.Header().Set("Connection", "close") }), []string{"SHOULD keep-alive"}, nil},
 		{"one key is silent", rewrite(nil, func(rec *httptest.ResponseRecorder) {
 			if rec.Code == 200 && bytes.HasPrefix(rec.Body.Bytes(), []byte("—")) {
 				rec.Body.Truncate(bytes.IndexByte(rec.Body.Bytes(), '\n') + 1)
 			}
-		}), []string{"answer: every key", "cosignature: key ID"}},
-		{"monitoring without cosignatures", rewrite(nil, monitored(func(n *proofs.Note) { n.Signatures = n.Signatures[:1] })), []string{"monitoring: the witness's"}},
-		{"monitoring without the log's signature", rewrite(nil, monitored(func(n *proofs.Note) { n.Signatures = n.Signatures[1:] })), []string{"monitoring: the log's"}},
+		}), []string{"MUST answer: every key", "MUST cosignature: key ID"}, nil},
+		{"monitoring without cosignatures", rewrite(nil, monitored(func(n *proofs.Note) { n.Signatures = n.Signatures[:1] })), []string{"MUST monitoring: the witness's"}, nil},
+		{"monitoring without the log's signature", rewrite(nil, monitored(func(n *proofs.Note) { n.Signatures = n.Signatures[1:] })), []string{"MUST monitoring: the log's"}, nil},
+		{"any old size at first contact", firstComer("old 7\n"), []string{"MUST first contact: old size not 0"}, nil},
+		{"an old size above the size at first contact", firstComer("old 20\n"), []string{"MUST first contact: old size above"}, nil},
+		{"any proof at first contact", firstComer("old 0\n" + proofs.EmptyTree.Hash.String() + "\n\n"), []string{"MUST first contact: proof from size 0"}, nil},
 		{"no monitoring prefix", func(h http.Handler) http.Handler {
 			mux := http.NewServeMux()
 			mux.Handle("POST /add-checkpoint", h)
 			return mux
-		}, nil},
+		}, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := run(t, newTarget(t, tt.faults).config())
 			hit := make(map[string]bool)
 			for _, res := range r.Results {
-				i := slices.IndexFunc(tt.want, func(p string) bool { return strings.HasPrefix(res.Name, p) })
-				switch {
-				case i < 0 && res.Outcome == conformance.Fail:
-					t.Errorf("fails as well: %v", res)
-				case i >= 0 && res.Outcome == conformance.Fail:
-					hit[tt.want[i]] = true
+				var want []string
+				switch res.Outcome {
+				case conformance.Fail:
+					want = tt.fails
+				case conformance.Note:
+					want = tt.notes
+				default:
+					continue
+				}
+				i := slices.IndexFunc(want, func(p string) bool { return strings.HasPrefix(string(res.Level)+" "+res.Name, p) })
+				if i < 0 {
+					t.Errorf("shows as well: %v", res)
+				} else {
+					hit[want[i]] = true
 				}
 			}
-			for _, p := range tt.want {
+			for _, p := range append(tt.fails, tt.notes...) {
 				if !hit[p] {
-					t.Errorf("no case %q failed", p)
+					t.Errorf("no case %q shows it", p)
 				}
 			}
 		})
+	}
+}
+
+// canonical sets the spare bits of proof lines to 0.
+func canonical(b []byte) []byte {
+	lines := strings.SplitAfter(string(b), "\n")
+	for i, l := range lines {
+		if l == "\n" {
+			break
+		}
+		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(l, "\n")); err == nil && len(raw) == 32 && !strings.ContainsAny(l, "\r") {
+			lines[i] = base64.StdEncoding.EncodeToString(raw) + "\n"
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+// refuseWhere refuses requests that have a text in them.
+func refuseWhere(text string, status int) func(http.Handler) http.Handler {
+	return func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			if bytes.Contains(b, []byte(text)) {
+				http.Error(rw, "not supported", status)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(b))
+			h.ServeHTTP(rw, r)
+		})
+	}
+}
+
+// firstComer is a fault at the first contact with each log: a request that begins so is
+// taken for one from the empty tree.
+func firstComer(begins string) func(http.Handler) http.Handler {
+	return func(h http.Handler) http.Handler {
+		var met sync.Map // origins
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			_, checkpoint, _ := strings.Cut(string(b), "\n\n")
+			origin, _, _ := strings.Cut(checkpoint, "\n")
+			if _, known := met.Load(origin); !known && strings.HasPrefix(string(b), begins) {
+				b = []byte("old 0\n\n" + checkpoint)
+			}
+			in := r.Clone(r.Context())
+			in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, in)
+			if r.Method == http.MethodPost && rec.Code == http.StatusOK {
+				met.Store(origin, true)
+			}
+			maps.Copy(rw.Header(), rec.Header())
+			rw.WriteHeader(rec.Code)
+			_, _ = rw.Write(rec.Body.Bytes())
+		})
+	}
+}
+
+// A witness that records a malformed checkpoint and answers 500 has not broken the
+// sentence on the form, but that on recording and answering.
+func TestRecordsWithoutAnswer(t *testing.T) {
+	var tg target
+	tg = newTarget(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			forward := func(rw http.ResponseWriter, b []byte) {
+				r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+				h.ServeHTTP(rw, r)
+			}
+			head, checkpoint, _ := strings.Cut(string(b), "\n\n")
+			lines := strings.Split(checkpoint, "\n")
+			if len(lines) > 3 && lines[0] == tg.log.Key().Name() {
+				raw, err := base64.StdEncoding.DecodeString(lines[2])
+				if root := base64.StdEncoding.EncodeToString(raw); err == nil && len(raw) == 32 && root != lines[2] {
+					text := lines[0] + "\n" + lines[1] + "\n" + root + "\n"
+					forward(httptest.NewRecorder(), append([]byte(head+"\n\n"), witnesstest.SignText(t, text, tg.log)...))
+					http.Error(rw, "cannot print it", http.StatusInternalServerError)
+					return
+				}
+			}
+			forward(rw, b)
+		})
+	})
+	for _, res := range run(t, tg.config()).Results {
+		if spare := strings.HasPrefix(res.Name, "checkpoint: spare bits"); spare != (res.Outcome == conformance.Fail) ||
+			spare && (res.Level != conformance.Must || !strings.Contains(res.Sentence, "MUST update its record")) {
+			t.Error(res)
+		}
+	}
+}
+
+// One that cosigns the first three lines alone has broken the sentence on extension
+// lines, which a refusal does not break.
+func TestExtensionSentences(t *testing.T) {
+	r := run(t, newTarget(t, refuseWhere("\nextension one\n", 400)).config())
+	for _, res := range r.Results {
+		if strings.HasPrefix(res.Name, "extension lines") && !strings.HasPrefix(res.Sentence, "If all the checks above pass, the witness MUST update") {
+			t.Errorf("refused: %v", res)
+		}
+	}
+	g := gullible{now: func() int64 { return time.Now().Unix() }, signer: witnesstest.NewSigner(t, "witness.example/g", proofs.CosignatureV1)}
+	server := httptest.NewServer(&g)
+	t.Cleanup(server.Close)
+	g.spoil = func(n proofs.Note, s string) string {
+		lines := strings.SplitAfter(n.Text, "\n")
+		if len(lines) <= 4 {
+			return s
+		}
+		short, err := g.signer.Sign(strings.Join(lines[:3], ""), g.now())
+		if err != nil {
+			t.Error(err)
+		}
+		return s + short.String()
+	}
+	log, first := newLogs(t)
+	for _, res := range run(t, conformance.Config{URL: server.URL, Keys: []proofs.Key{g.signer.Key()}, Log: log, First: first}).Results {
+		if strings.HasPrefix(res.Name, "extension lines are") && (res.Outcome != conformance.Fail || !strings.HasPrefix(res.Sentence, "Extension lines MAY")) {
+			t.Errorf("signed without them: %v", res)
+		}
 	}
 }
 
@@ -338,9 +517,10 @@ func (g *gullible) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 func TestGullible(t *testing.T) {
 	now := func() int64 { return time.Now().Unix() }
 	refusals := []string{
-		"first contact: proof", "bad signature", "no signature by", "unknown origin", "old size", "409", "proof:", "another root", "another history",
-		"old line:", "race:", "GET", "PUT", "200 means recorded",
+		"first contact: old size not", "first contact: old size above", "first contact: proof", "bad signature", "no signature by", "unknown origin", "old size", "409", "proof:", "another root", "another history",
+		"race:", "200 means recorded", "proof line: not base64", "checkpoint: two lines",
 	}
+	lenient := []string{"old line:", "GET", "PUT", "proof line: two hashes"}
 	var ticks atomic.Int64
 	for _, tt := range []struct {
 		name    string
@@ -363,7 +543,8 @@ func TestGullible(t *testing.T) {
 			g.signer = witnesstest.NewSigner(t, "witness.example/g", proofs.CosignatureV1)
 			server := httptest.NewServer(&g)
 			t.Cleanup(server.Close)
-			r := run(t, conformance.Config{URL: server.URL, Keys: []proofs.Key{g.signer.Key()}, Log: witnesstest.NewSigner(t, "suite.example/log", proofs.Ed25519)})
+			log, first := newLogs(t)
+			r := run(t, conformance.Config{URL: server.URL, Keys: []proofs.Key{g.signer.Key()}, Log: log, First: first})
 			failed := make(map[string]bool)
 			for _, res := range r.Results {
 				for _, p := range append(tt.want, refusals...) {
@@ -376,6 +557,9 @@ func TestGullible(t *testing.T) {
 				}
 			}
 			for _, res := range r.Results {
+				if slices.ContainsFunc(lenient, func(p string) bool { return strings.HasPrefix(res.Name, p) }) && res.Level == conformance.Form && res.Outcome != conformance.Note {
+					t.Errorf("not noted: %v", res)
+				}
 				if tt.want == nil && strings.HasPrefix(res.Name, "cosignature") && res.Outcome != conformance.Pass {
 					t.Error(res)
 				}
@@ -432,7 +616,7 @@ func TestCases(t *testing.T) {
 	for _, spec := range []conformance.Spec{conformance.Main, conformance.V1} {
 		clear(names)
 		for _, c := range conformance.Cases(spec) {
-			if names[c.Name] || c.Sentence == "" || c.Document == "" || c.Level != conformance.Must && c.Level != conformance.Should {
+			if names[c.Name] || c.Sentence == "" || c.Document == "" || !slices.Contains([]conformance.Level{conformance.Must, conformance.Should, conformance.May, conformance.Form}, c.Level) {
 				t.Errorf("case %+v", c)
 			}
 			names[c.Name] = true
@@ -451,14 +635,14 @@ func TestCases(t *testing.T) {
 	}
 	// The tables of what other witnesses fail name cases, too.
 	cases := conformance.Cases(conformance.Main)
-	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (MUST|SHOULD) \| ([^|]+) \|`).FindAllStringSubmatch(string(doc), -1)
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (FAIL|NOTE|SKIP) \| (?:MUST|SHOULD|MAY|FORM) \| ([^|]+) \|`).FindAllStringSubmatch(string(doc), -1)
 	for _, row := range rows {
 		n, err := strconv.Atoi(row[1])
-		if err != nil || n < 1 || n > len(cases) || string(cases[n-1].Level) != row[2] || cases[n-1].Name != row[3] {
+		if err != nil || n < 1 || n > len(cases) || cases[n-1].Name != row[3] {
 			t.Errorf("docs/witness.md has %q, which is not the case of that number", row[0])
 		}
 	}
-	if len(rows) <= len(cases) {
+	if len(rows) < 10 {
 		t.Errorf("%d rows in the tables", len(rows))
 	}
 }

@@ -17,14 +17,19 @@
 // Cases are numbered and run in order, and the order matters little: each
 // begins from what the witness cosigned last and checks, after a refusal, that
 // this has not changed. The first few need a log that the witness has never
-// cosigned and are skipped for another. What a faulty witness accepts by
+// cosigned, each one of its own where the witness cosigns by mistake (Config.First). What a faulty witness accepts by
 // mistake is always a checkpoint of a tree that the suite has, so that the cases
 // after it can go on from there.
 //
 // # Verdicts
 //
-// A case passes, fails, or is skipped with a reason. Its level, MUST or SHOULD,
-// is that of the sentence that it quotes. Where the specification names a
-// status, no other passes. It names none for malformed requests: there every 4xx
-// passes, and answers of 200 or 5xx do not.
+// A case passes, fails, is noted, or is skipped with a reason. It fails only by a
+// sentence that the witness has broken, which stands in the result. Its level is that of
+// the sentence: MUST, SHOULD or MAY for the witness, or FORM where the sentence binds the
+// sender of a request.
+//
+// Where the specification names a status, no other passes. It names none for malformed
+// requests: there every 4xx passes, and 5xx is noted. A witness that cosigns one is
+// lenient, which is noted, unless it has broken a sentence of its own by it: has signed
+// without a proof or a signature that verifies, or has taken what a decoder MUST reject.
 package conformance

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"database/sql"
+	"debug/buildinfo"
 	"fmt"
 	"net"
 	"os"
@@ -113,25 +114,27 @@ func (r running) policy(name string) string {
 // starters start each witness for a log.
 var starters = []struct {
 	name  string
-	start func(t *testing.T, log proofs.Key) running
+	start func(t *testing.T, logs ...proofs.Key) running
 }{
 	{"tuflog", startOurs},
 	{"litewitness", startLitewitness},
 	{"omniwitness", startOmniwitness},
 }
 
-func startOurs(t *testing.T, log proofs.Key) running {
+func startOurs(t *testing.T, logs ...proofs.Key) running {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "w")
 	key, err := proofs.ParseKey(runtest.Must(t, "witness", "init", "--dir", dir, "--name", "tuflog.example/w"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	runtest.Must(t, "witness", "log", "add", "--dir", dir, log.String())
+	for _, log := range logs {
+		runtest.Must(t, "witness", "log", "add", "--dir", dir, log.String())
+	}
 	return running{url: runtest.Serve(t, "witness", "serve", "--dir", dir).URL, key: key}
 }
 
-func startLitewitness(t *testing.T, log proofs.Key) running {
+func startLitewitness(t *testing.T, logs ...proofs.Key) running {
 	t.Helper()
 	program := peer(t, "litewitness")
 	dir := t.TempDir()
@@ -152,7 +155,9 @@ func startLitewitness(t *testing.T, log proofs.Key) running {
 	}
 	addr := freeAddr(t)
 	start(t, addr, program, "-name", key.Name(), "-db", db, "-ssh-agent", sock, "-key", listed[0].Fingerprint, "-listen", addr)
-	addToLitewitness(t, db, log)
+	for _, log := range logs {
+		addToLitewitness(t, db, log)
+	}
 	return running{url: "http://" + addr, key: key}
 }
 
@@ -203,7 +208,7 @@ func startAgent(t *testing.T) string {
 	return sock
 }
 
-func startOmniwitness(t *testing.T, log proofs.Key) running {
+func startOmniwitness(t *testing.T, logs ...proofs.Key) running {
 	t.Helper()
 	program := peer(t, "omniwitness")
 	dir := t.TempDir()
@@ -221,11 +226,14 @@ func startOmniwitness(t *testing.T, log proofs.Key) running {
 		return s
 	}
 	keyFile := write(t, filepath.Join(dir, "key"), signer(proofs.Ed25519).PrivateKey())
-	logs := write(t, filepath.Join(dir, "logs.yaml"), fmt.Sprintf("Logs:\n  - Origin: %s\n    URL: http://127.0.0.1:1/\n    PublicKey: %s\n    Feeder: none\n", log.Name(), log))
+	list := "Logs:\n"
+	for _, log := range logs {
+		list += fmt.Sprintf("  - Origin: %s\n    URL: http://127.0.0.1:1/\n    PublicKey: %s\n    Feeder: none\n", log.Name(), log)
+	}
 	addr := freeAddr(t)
 	second := witnesstest.NewSigner(t, "omniwitness.example", proofs.MLDSA44)
 	secondFile := write(t, filepath.Join(dir, "key2"), second.PrivateKey())
-	start(t, addr, program, "-private_key_path", keyFile, "-private_key_path", secondFile, "-additional_logs", logs, "-db_file", filepath.Join(dir, "omni.db"), "-listen", addr, "-metrics_listen", "")
+	start(t, addr, program, "-private_key_path", keyFile, "-private_key_path", secondFile, "-additional_logs", write(t, filepath.Join(dir, "logs.yaml"), list), "-db_file", filepath.Join(dir, "omni.db"), "-listen", addr, "-metrics_listen", "")
 	return running{url: "http://" + addr, key: signer(proofs.CosignatureV1).Key(), more: []proofs.Key{second.Key()}}
 }
 
@@ -236,9 +244,13 @@ func TestPeerConformance(t *testing.T) {
 		for _, spec := range []conformance.Spec{conformance.Main, conformance.V1} {
 			t.Run(s.name+" "+string(spec), func(t *testing.T) {
 				peer(t, ".") // ours is skipped with the others
-				log := witnesstest.NewSigner(t, "suite.example/log", proofs.Ed25519)
-				w := s.start(t, log.Key())
-				r := run(t, conformance.Config{URL: w.url, Keys: []proofs.Key{w.key}, Log: log, Spec: spec})
+				log, first := newLogs(t)
+				known := []proofs.Key{log.Key()}
+				for _, l := range first {
+					known = append(known, l.Key())
+				}
+				w := s.start(t, known...)
+				r := run(t, conformance.Config{URL: w.url, Keys: append([]proofs.Key{w.key}, w.more...), Log: log, First: first, Spec: spec})
 				t.Log(r.Summary())
 				for _, res := range r.Results {
 					if s.name == "tuflog" && spec == conformance.Main && res.Outcome != conformance.Pass {
@@ -248,25 +260,34 @@ func TestPeerConformance(t *testing.T) {
 				if last := r.Results[len(r.Results)-1]; last.Outcome == conformance.Skip {
 					t.Errorf("the run lost track: %v", last)
 				}
-				report(t, s.name+"-"+string(spec)+".md", r)
+				report(t, s.name, r)
 			})
 		}
 	}
 }
 
-// report writes what a witness failed where TUFLOG_PEERS_REPORTS says.
+// report writes what came of a witness, which it names with its version, where
+// TUFLOG_PEERS_REPORTS says.
 func report(t *testing.T, name string, r *conformance.Report) {
 	t.Helper()
 	dir := os.Getenv("TUFLOG_PEERS_REPORTS")
 	if dir == "" {
 		return
 	}
+	version := name + " of this repository"
+	if name != "tuflog" {
+		info, err := buildinfo.ReadFile(peer(t, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		version = fmt.Sprintf("%s, %s %s", name, info.Main.Path, info.Main.Version)
+	}
 	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "%s.\n\n", r.Summary())
-	if err := r.MarkdownFailures(&buf); err != nil {
+	fmt.Fprintf(&buf, "**%s**: %s.\n\n", version, r.Summary())
+	if err := r.MarkdownResults(&buf); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, name), buf.String())
+	write(t, filepath.Join(dir, name+"-"+string(r.Spec)+".md"), buf.String())
 }
 
 // TestPeerWitnesses: our log publishes with other people's witnesses in the

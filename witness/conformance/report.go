@@ -32,8 +32,8 @@ func (r *Report) Summary() string {
 			musts++
 		}
 	}
-	return fmt.Sprintf("%d cases: %d passed, %d failed (%d of level MUST), %d skipped",
-		len(r.Results), r.Count(Pass), r.Count(Fail), musts, r.Count(Skip))
+	return fmt.Sprintf("%d cases: %d passed, %d failed (%d of level MUST), %d notes, %d skipped",
+		len(r.Results), r.Count(Pass), r.Count(Fail), musts, r.Count(Note), r.Count(Skip))
 }
 
 // TableHeader is the line above the results.
@@ -56,9 +56,9 @@ func Markdown(w io.Writer, cases []Case) error {
 	return nil
 }
 
-// MarkdownFailures writes the cases that did not pass as a Markdown table.
-func (r *Report) MarkdownFailures(w io.Writer) error {
-	if _, err := io.WriteString(w, "| # | level | case | what happened | sentence |\n|---|---|---|---|---|\n"); err != nil {
+// MarkdownResults writes the cases that did not pass as a Markdown table.
+func (r *Report) MarkdownResults(w io.Writer) error {
+	if _, err := io.WriteString(w, "| # | result | level | case | what happened | sentence |\n|---|---|---|---|---|---|\n"); err != nil {
 		return err
 	}
 	for _, res := range r.Results {
@@ -66,10 +66,7 @@ func (r *Report) MarkdownFailures(w io.Writer) error {
 			continue
 		}
 		detail := cell.Replace(strings.TrimSpace(res.Detail))
-		if res.Outcome == Skip {
-			detail = "skipped: " + detail
-		}
-		if _, err := fmt.Fprintf(w, "| %d | %s | %s | %s | %s (%s) |\n", res.Number, res.Level, res.Name, detail, cell.Replace(res.Sentence), strings.TrimPrefix(res.Document, "c2sp.org/")); err != nil {
+		if _, err := fmt.Fprintf(w, "| %d | %s | %s | %s | %s | %s (%s) |\n", res.Number, res.Outcome, res.Level, res.Name, detail, cell.Replace(res.Sentence), strings.TrimPrefix(res.Document, "c2sp.org/")); err != nil {
 			return err
 		}
 	}
@@ -99,6 +96,7 @@ type junitCase struct {
 	Time    string        `xml:"time,attr"`
 	Failure *junitMessage `xml:"failure,omitempty"`
 	Skipped *junitMessage `xml:"skipped,omitempty"`
+	Out     string        `xml:"system-out,omitempty"`
 }
 
 type junitMessage struct {
@@ -107,7 +105,8 @@ type junitMessage struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit writes the report as JUnit XML. The type of a failure is its level.
+// JUnit writes the report as JUnit XML. The type of a failure is its level; a note is
+// in the output of a case that passed.
 func (r *Report) JUnit(w io.Writer) error {
 	suite := junitSuite{
 		Name: "tlog-witness " + string(r.Spec) + ": " + r.URL, Timestamp: r.Began,
@@ -120,6 +119,8 @@ func (r *Report) JUnit(w io.Writer) error {
 		switch res.Outcome {
 		case Fail:
 			c.Failure = &junitMessage{Message: clean(res.Detail), Type: string(res.Level), Text: res.Sentence}
+		case Note:
+			c.Out = clean(res.Detail)
 		case Skip:
 			c.Skipped = &junitMessage{Message: clean(res.Detail)}
 		}

@@ -35,12 +35,13 @@ type session struct {
 	tree *tree
 	// size of the checkpoint that was cosigned last; -1: none, as far as known.
 	size int64
-	// fresh says that the witness had cosigned nothing but the empty tree when
-	// the run began. These are its answers to the requests that showed it, a
-	// proof from the empty tree and an old size that it does not have; the
-	// second may be missing.
-	fresh         bool
-	first, second *answer
+	// first is what the witness answered to an old size that a new log does not
+	// have, where it had cosigned nothing of the log when the run began.
+	first *answer
+	// fresh says that it has cosigned nothing of the log still, as far as known.
+	fresh bool
+	// others are sessions with the logs that are there for first contact.
+	others []*session
 	// forks are the other histories that a case sent.
 	forks []*tree
 	// lost is why the cases that are left cannot be run.
@@ -57,7 +58,12 @@ func newSession(ctx context.Context, cfg Config) (*session, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return &session{ctx: ctx, cfg: cfg, tree: newTree(cfg.Branches), size: -1, times: make(map[string]int64)}, nil
+	s := &session{ctx: ctx, cfg: cfg, tree: newTree(cfg.Branches), size: -1, times: make(map[string]int64)}
+	for _, log := range cfg.First {
+		cfg.Log = log
+		s.others = append(s.others, &session{ctx: ctx, cfg: cfg, tree: newTree(nil), size: -1, fresh: true, times: make(map[string]int64)})
+	}
+	return s, nil
 }
 
 func (s *session) close() { s.cfg.HTTP.CloseIdleConnections() }
@@ -94,6 +100,16 @@ func (a answer) mediaType() string {
 		return a.typ
 	}
 	return typ
+}
+
+// signatures reads the lines of an answer that are signature lines.
+func (a answer) signatures() (sigs []proofs.Signature) {
+	for line := range strings.SplitSeq(a.body, "\n") {
+		if sig, err := proofs.ParseSignatures([]byte(line + "\n")); err == nil {
+			sigs = append(sigs, sig...)
+		}
+	}
+	return sigs
 }
 
 // do makes a call. A witness that asks for patience gets some.
@@ -175,12 +191,7 @@ func (s *session) cosigned(a answer, text string) ([]proofs.Signature, error) {
 	if a.status != http.StatusOK {
 		return nil, fmt.Errorf("%v; want 200", a)
 	}
-	var sigs []proofs.Signature
-	for line := range strings.SplitSeq(a.body, "\n") {
-		if sig, err := proofs.ParseSignatures([]byte(line + "\n")); err == nil {
-			sigs = append(sigs, sig...)
-		}
-	}
+	sigs := a.signatures()
 	note := proofs.Note{Text: text, Signatures: sigs}
 	verified := 0
 	for _, k := range s.cfg.Keys {
@@ -188,13 +199,13 @@ func (s *session) cosigned(a answer, text string) ([]proofs.Signature, error) {
 		if errors.Is(err, proofs.ErrNoSignature) {
 			continue
 		} else if err != nil {
-			return nil, fmt.Errorf("200, but cosignature by %s: %w", k.Name(), err)
+			return nil, broken{ruleCosigned, fmt.Errorf("200, but cosignature by %s: %w", k.Name(), err)}
 		}
 		verified += len(times)
 		s.observe(k, times)
 	}
 	if verified == 0 {
-		return nil, fmt.Errorf("200 without a cosignature by a key given: %v", a)
+		return nil, broken{ruleCosigned, fmt.Errorf("200 without a cosignature by a key given: %v", a)}
 	}
 	return sigs, nil
 }
@@ -267,10 +278,42 @@ func (s *session) refused(a answer, statuses ...int) error {
 	case a.status == http.StatusOK:
 		return fmt.Errorf("cosigned; want %s", strings.Join(want, " or "))
 	case !ok:
+		err := fmt.Errorf("%v; want %s", a, strings.Join(want, " or "))
 		// Another status is one fault, a change of state would be a second.
-		return errors.Join(fmt.Errorf("%v; want %s", a, strings.Join(want, " or ")), s.unchanged())
+		if second := s.unchanged(); second != nil {
+			err = fmt.Errorf("%w\n%v", err, second)
+		}
+		return err
 	}
 	return s.unchanged()
+}
+
+// malformed sends a request that is not of the form. The specification names no status
+// for that. Whether it may be cosigned depends on the rule.
+func (s *session) malformed(rule Rule, body []byte) error {
+	a, err := s.post(body)
+	if err != nil {
+		return err
+	}
+	return s.judgeMalformed(rule, a)
+}
+
+func (s *session) judgeMalformed(rule Rule, a answer) error {
+	switch {
+	case a.status == http.StatusOK && rule.Level == Must:
+		return errors.New("cosigned; want 4xx")
+	case a.status == http.StatusOK && rule.Level == May:
+		return noted{"cosigned: a decoder's choice"}
+	case a.status == http.StatusOK:
+		return noted{"cosigned: lenient with the sender"}
+	}
+	if err := s.unchanged(); err != nil {
+		return fmt.Errorf("%v: %w", a, err)
+	}
+	if a.status/100 != clientError {
+		return noted{fmt.Sprintf("refused, with %v: no status is specified, but only 4xx says that the sender is at fault", a)}
+	}
+	return nil
 }
 
 // conflict sends a request that must be answered with 409 and the size.
@@ -294,7 +337,7 @@ func (s *session) unchanged() error {
 	}
 	ok, err := s.holds(s.tree, s.size)
 	if err == nil && !ok {
-		err = fmt.Errorf("refused, but the checkpoint of size %d cosigned last is not cosigned again", s.size)
+		err = broken{ruleGrowth, fmt.Errorf("refused, but the checkpoint of size %d cosigned last is not cosigned again", s.size)}
 	}
 	return err
 }
@@ -380,52 +423,60 @@ func (s *session) adopt(t *tree, n int64) error {
 	return nil
 }
 
-// discover finds out how much of the log the witness has cosigned. A proof from
-// the empty tree changes nothing: it must be refused, with 409 where the
-// witness has more, and as a proof where it has not.
+// The sizes of the first request. No run ends at the older one.
+const firstOld, firstNew = 7, 10
+
+// discover finds out how much of the log the witness has cosigned, by an old size that
+// neither a new log has nor one that an earlier run left.
 func (s *session) discover() error {
-	r, err := s.request(s.tree, 0, 0)
+	r, err := s.request(s.tree, firstOld, firstNew)
 	if err != nil {
 		return err
 	}
-	r.Proof = []proofs.Hash{proofs.EmptyTree.Hash}
 	a, err := s.post(r.Marshal())
 	if err != nil {
 		return err
 	}
-	s.first = &a
 	switch size, ok := a.size(); {
 	case ok && size > 0:
 		return s.join(size)
-	case ok, a.status == http.StatusOK:
-		s.fresh = true
-		return nil
-	case a.status == http.StatusUnprocessableEntity, a.status == http.StatusBadRequest, a.status == http.StatusConflict:
-		return s.discoverSize()
 	case a.status == http.StatusNotFound:
 		return fmt.Errorf("the witness does not know the log %s, or is not there: %v; make it know the key %s", s.cfg.Log.Key().Name(), a, s.cfg.Log.Key())
 	case a.status == http.StatusForbidden:
 		return fmt.Errorf("the witness does not take the log's signature: %v; make it know the key %s", a, s.cfg.Log.Key())
+	case a.status == http.StatusOK:
+		s.first, s.size = &a, firstNew
+		return nil
+	case !ok && a.status != http.StatusUnprocessableEntity && a.status != http.StatusBadRequest && a.status != http.StatusConflict:
+		return fmt.Errorf("the witness does not say how much of the log it has cosigned: %v", a)
+	case !ok:
+		size, err := s.discoverSize()
+		if err != nil {
+			return err
+		}
+		if size > 0 {
+			return s.join(size)
+		}
 	}
-	return fmt.Errorf("the witness does not say how much of the log it has cosigned: %v", a)
+	s.first, s.fresh = &a, true
+	return nil
 }
 
-// discoverSize asks a witness that may look at proofs before sizes with an old
-// size that a new log does not have.
-func (s *session) discoverSize() error {
-	r, err := s.request(s.tree, 1, 1)
+// discoverSize asks a witness that does not say a size at once, with a request that
+// every log begins with: 0 if it does not say one still.
+func (s *session) discoverSize() (int64, error) {
+	r, err := s.request(s.tree, 0, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	a, err := s.post(r.Marshal())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if size, ok := a.size(); ok && size > 0 {
-		return s.join(size)
+	if size, ok := a.size(); ok {
+		return size, nil
 	}
-	s.fresh, s.second = true, &a
-	return nil
+	return 0, nil
 }
 
 // join goes on where an earlier run ended.
