@@ -9,12 +9,12 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// The hold. Whatever an outsider submits that would become a leaf of a repository
-// with a token waits for a while: only then is it judged, anew, and mostly the
-// vendor's own file is there by then. That takes the race out of submitting: a
-// draft, or a file under another role's name, that is public before its vendor logs
-// it cannot get ahead of him. It is an operator's delay and no rule of admission:
-// who replays the log sees nothing of it.
+// The hold. A file that would become a leaf waits for a while if its repository has a
+// token and its sender has not. It is judged anew at the end, and mostly the vendor's
+// own file is logged by then. That takes the race out of submitting: a draft, or a
+// file under another role's name, that is public before its vendor logs it cannot get
+// ahead of him. The hold is an operator's delay and not a rule of admission: a replay
+// of the log sees nothing of it.
 
 // Held is a file that is held, or has been.
 type Held struct {
@@ -23,8 +23,8 @@ type Held struct {
 	Role       string
 	Version    int64
 	Name       string          // of the file, as it was sent
-	Kind       verify.LeafKind // what it would have become when it came
-	Source     string          // the network it came from; empty: the log's own host
+	Kind       verify.LeafKind // of the leaf that it would have become when it came
+	Source     string          // the network or token it came from; empty: the log's own host
 	Size       int64           // bytes of the file and of the snapshot beside it
 	Since      time.Time       // to the millisecond, like the other times
 	Until      time.Time       // when it is judged
@@ -35,7 +35,7 @@ type Held struct {
 	Outcome Outcome
 }
 
-// Outcome is what became of a held file.
+// Outcome is the end of a held file.
 type Outcome struct {
 	Status       api.Status // refused also if it was dropped
 	Index        int64      // of its leaf; -1: none
@@ -64,7 +64,7 @@ func (r HoldRoom) Check(use HoldUse, size int64) error {
 	return nil
 }
 
-// DefaultHoldRoom is how much is held.
+// DefaultHoldRoom is the room of a log.
 var DefaultHoldRoom = HoldRoom{
 	Files: 64, Bytes: 16 << 20,
 	SourceFiles: 16, SourceBytes: 4 << 20,
@@ -78,8 +78,8 @@ var (
 	ErrHoldShare = errors.New("this network's share of what can be held is used up")
 )
 
-// Holds keeps the files that are held, beside the blobs, and for a while what became
-// of them. A test suite is in log/statetest.
+// Holds keeps the files that are held, beside the blobs, and their outcomes for a
+// while. A test suite is in log/statetest.
 type Holds interface {
 	// Hold keeps a file and the snapshot beside it, nil for none, durably. Where
 	// the same is held already that stays and is returned. One that was held

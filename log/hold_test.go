@@ -306,6 +306,19 @@ func TestHoldRoom(t *testing.T) {
 	wantSummary(t, h.submit(t, h.id, mustDraft(t, h)...), "68.targets.json targets released")
 }
 
+// A file that is larger than the share of a network is not held, and no waiting helps.
+func TestHoldTooLarge(t *testing.T) {
+	h := newHolding(t)
+	v := newPlainVendor(t, "vendor")
+	id := h.register(t, v.root.Data)
+	files := v.release(t, 1, 45_000)
+	resp, res, body := h.send(t, id, files, "X-Forwarded-For", net1)
+	if resp.StatusCode != 422 || res.Results[0].Code != api.CodeHoldFull || !strings.Contains(res.Results[0].Detail, "4194304") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	wantSummary(t, h.submit(t, id, files...), "1.targets.json targets released")
+}
+
 // A log that dies while it judges what was held does so again.
 func TestHoldSurvivesDeath(t *testing.T) {
 	h := newHolding(t)

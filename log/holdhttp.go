@@ -13,14 +13,14 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// heldPrefix begins what a submission is polled by of which files are held: their
-// IDs follow, each after a dot but the first. So it needs no memory, and is the same
-// for whoever sends the same.
+// heldPrefix begins the name under which held files are polled: their IDs follow, with
+// dots between them. So it needs no memory, and is the same for all who send the same.
 const heldPrefix = "held."
 
-const whyHeld = "the repository has a token, and this came without it: what others submit is judged anew after a while, or when the vendor's own file of this version is logged"
+const whyHeld = "the repository has a token, and this came without it: the files of others are judged anew after a while, or when the vendor's own file of this version is logged"
 
-// heldUntil is a time as it is told. It is rounded up, so that nobody comes too early.
+// heldUntil is the end of a hold as clients see it, rounded up so that none of them
+// asks too early.
 func heldUntil(h Held) string {
 	return h.Until.Add(time.Second - time.Millisecond).Truncate(time.Second).UTC().Format(time.RFC3339)
 }
@@ -38,7 +38,7 @@ func heldPath(sub *submission) string {
 	return "/v1/submissions/" + heldPrefix + strings.Join(ids, ".")
 }
 
-// answerHeld answers that files are held, and when to come again.
+// answerHeld answers that files are held, and when to ask again.
 func (s *server) answerHeld(w http.ResponseWriter, location string, result *api.Result) *problem {
 	wait := time.Duration(math.MaxInt64)
 	for _, f := range result.Results {
@@ -56,12 +56,11 @@ func (s *server) answerHeld(w http.ResponseWriter, location string, result *api.
 	return nil
 }
 
-// fullRetry is after how many seconds to come again who found no room for what is to
-// be held.
+// fullRetry is the Retry-After of answers that there is no room to hold a file, in
+// seconds.
 const fullRetry = 3600
 
-// holdFull is the problem that a file was refused for want of room to hold it, nil if
-// that is not so.
+// holdFull is the problem that there was no room to hold a file, or nil.
 func holdFull(sub *submission, result *api.Result) *problem {
 	sub.mu.Lock()
 	full := sub.full
@@ -80,7 +79,7 @@ func holdFull(sub *submission, result *api.Result) *problem {
 	return p
 }
 
-// getHeld tells what became of files that are or were held, from what is kept of them.
+// getHeld answers for files that are or were held, from the store.
 func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *problem {
 	ids := strings.Split(list, ".")
 	if s.log.intake.keeper == nil || int64(len(ids)) > DefaultHoldRoom.Files {
@@ -94,7 +93,7 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 			return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
 		}
 		if err != nil {
-			return problemf(http.StatusInternalServerError, api.CodeInternal, "what is held cannot be read").because(err)
+			return problemf(http.StatusInternalServerError, api.CodeInternal, "the held files cannot be read").because(err)
 		}
 		fr, err := s.heldResult(h, published)
 		if err != nil {
@@ -118,7 +117,7 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 	return nil
 }
 
-// heldResult says what became of one file.
+// heldResult is the result for one file.
 func (s *server) heldResult(h Held, published int64) (api.FileResult, error) {
 	fr := api.FileResult{File: h.Name, Role: h.Role, Version: h.Version, Status: api.StatusHeld, Index: -1}
 	o := h.Outcome

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// dueEvery is how often the keeper looks for what is due: also what an
-	// operator has released by command.
+	// dueEvery is how often the keeper looks for files that are due, among them
+	// those that an operator has released.
 	dueEvery = time.Second
 	// dueAtOnce is how many held files are judged at once.
 	dueAtOnce = 16
-	// dueAgain is after how long a held file is judged again for which there
-	// was no verdict.
+	// dueAgain is the pause after an attempt to judge a held file that led to no
+	// verdict.
 	dueAgain = time.Minute
-	// rememberHolds is for how long it is known what became of a held file.
+	// rememberHolds is how long outcomes are kept.
 	rememberHolds = 7 * 24 * time.Hour
-	// forgetEvery is how often it is looked for what can be forgotten.
+	// forgetEvery is how often older ones are removed.
 	forgetEvery = time.Hour
 )
 
-// keeper holds what outsiders submit, and has it judged in the end. A nil keeper
+// keeper holds the files of outsiders, and submits them again in the end. A nil keeper
 // holds nothing.
 type keeper struct {
 	store  Holds
@@ -42,13 +42,13 @@ type keeper struct {
 	logger *slog.Logger
 
 	stepping sync.Mutex // one step at a time
-	forgot   time.Time  // when it was last looked for what can be forgotten
+	forgot   time.Time  // when outcomes were last removed
 
 	mu sync.Mutex
 	// ended are roles and versions of which the vendor has logged a file since
 	// the last look.
 	ended map[logged]bool
-	again map[string]time.Time // what is due and not to be judged before
+	again map[string]time.Time // due files that are not to be judged before
 }
 
 // logged is a version of a role.
@@ -72,9 +72,9 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 	return k
 }
 
-// take holds a file that would become a leaf, unless its sender speaks for the
-// repository or nobody does. It is false if the file is not held: then it may become
-// the leaf at once.
+// take holds a file that would become a leaf, unless its sender has a token of the
+// repository or the repository has none. It is false if the file is to become the leaf
+// at once.
 func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify.Leaf) (bool, error) {
 	if k == nil || k.hold <= 0 || sub.genesis || sub.waited || sub.from.owns(sub.repository) || !k.tokens.guards(ctx, sub.repository) {
 		return false, nil
@@ -83,20 +83,24 @@ func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify
 	if v := sub.voucher(leaf); v != nil {
 		snapshot = v.File
 	}
+	size := int64(len(f.meta.File) + len(snapshot))
+	if size > k.room.SourceBytes {
+		sub.mu.Lock()
+		defer sub.mu.Unlock()
+		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged; this one has %d bytes with its snapshot, and at most %d are held", size, k.room.SourceBytes))
+		return true, nil
+	}
 	now := k.now().UTC().Truncate(time.Millisecond)
 	h, err := k.store.Hold(ctx, Held{
 		ID: heldID(leaf), Repository: leaf.Repository, Role: leaf.Role, Version: leaf.Version, Name: f.name, Kind: leaf.Kind,
-		Source: sub.from.key, Size: int64(len(f.meta.File) + len(snapshot)), Since: now, Until: now.Add(k.hold), Outcome: Outcome{Index: -1},
+		Source: sub.from.key, Size: size, Since: now, Until: now.Add(k.hold), Outcome: Outcome{Index: -1},
 	}, f.meta.File, snapshot, k.room)
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	switch {
-	case errors.Is(err, ErrHoldShare):
-		sub.full = ErrHoldShare
-		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged, and %v: %d files and %d bytes; the vendor's token, or another time, helps", err, k.room.SourceFiles, k.room.SourceBytes))
-	case errors.Is(err, ErrHoldFull):
-		sub.full = ErrHoldFull
-		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged, and %v; the vendor's token, or another time, helps", err))
+	case errors.Is(err, ErrHoldShare), errors.Is(err, ErrHoldFull):
+		sub.full = err
+		f.refuse(api.CodeHoldFull, fmt.Sprintf("without the repository's token a file is held before it is logged, and %v: send the token, or come again later", err))
 	case err != nil:
 		return false, err
 	default:
@@ -105,8 +109,8 @@ func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify
 	return true, nil
 }
 
-// heldID names what is held by what it is: one file beside one snapshot for one role
-// is held once, whoever sends it.
+// heldID follows from the content: one file beside one snapshot for one role is held
+// once, even if several people send it.
 func heldID(leaf verify.Leaf) string {
 	h := sha256.New()
 	for _, part := range [][]byte{leaf.Repository[:], leaf.Metadata[:], leaf.Snapshot[:], []byte(leaf.Role)} {
@@ -115,8 +119,8 @@ func heldID(leaf verify.Leaf) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// appended is told of each file that has become a leaf. If its vendor has sent it,
-// what others have sent under its role and version waits no longer.
+// appended is told of each file that has become a leaf. If its vendor has sent it, the
+// files of others under its role and version wait no longer.
 func (k *keeper) appended(sub *submission, leaf verify.Leaf) {
 	if k == nil || !sub.from.owns(leaf.Repository) {
 		return
@@ -126,7 +130,7 @@ func (k *keeper) appended(sub *submission, leaf verify.Leaf) {
 	k.ended[logged{leaf.Repository, leaf.Role, leaf.Version}] = true
 }
 
-// run judges what is due, until the context ends.
+// run ends the hold of files that are due, until the context ends.
 func (k *keeper) run(ctx context.Context) {
 	if k == nil {
 		return
@@ -154,7 +158,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// step judges what is due now.
+// step ends the hold of files that are due now.
 func (k *keeper) step(ctx context.Context) error {
 	k.stepping.Lock()
 	defer k.stepping.Unlock()
@@ -201,8 +205,8 @@ func (k *keeper) later(id string, now time.Time) bool {
 	return ok
 }
 
-// endHolds ends the hold of what others have sent under versions that are logged
-// now. Mostly nothing is held, and then it costs one question.
+// endHolds makes files due whose version the vendor has logged. Mostly nothing is
+// held, and then it costs one query.
 func (k *keeper) endHolds(ctx context.Context) (err error) {
 	k.mu.Lock()
 	ended := k.ended
@@ -236,8 +240,8 @@ func (k *keeper) endHolds(ctx context.Context) (err error) {
 	return nil
 }
 
-// end has a file judged whose time has come, as if it were sent now, and keeps what
-// becomes of it. Without a verdict it stays held, and is judged again.
+// end submits a file whose time has come as if it had just arrived, and keeps the
+// outcome. Without a verdict the file stays held, and is judged again later.
 func (k *keeper) end(ctx context.Context, h Held) {
 	sub, err := k.submission(ctx, h)
 	if err == nil {
@@ -258,7 +262,7 @@ func (k *keeper) end(ctx context.Context, h Held) {
 		_, err = k.store.SettleHold(ctx, h.ID, o, k.now())
 	}
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, errDraining) {
+		if ctx.Err() == nil && !errors.Is(err, errDraining) && !errors.Is(err, ErrEnded) {
 			k.logger.Warn("a held file is judged later", "repository", h.Repository, "id", h.ID, "err", err)
 		}
 		k.mu.Lock()
@@ -269,8 +273,8 @@ func (k *keeper) end(ctx context.Context, h Held) {
 	k.logger.Info("a held file was judged", "repository", h.Repository, "role", h.Role, "version", h.Version, "id", h.ID, "status", o.Status, "index", o.Index, "code", o.Code)
 }
 
-// submission makes a submission of a held file. It waits in the line of its source,
-// and on that one's time.
+// submission makes a submission of a held file. It waits in the line of its source, and
+// uses the judging time of that source.
 func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
 	data, snapshot, err := k.store.HeldFiles(ctx, h.ID)
 	if err != nil {

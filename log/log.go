@@ -44,11 +44,11 @@ type Config struct {
 	State State
 	// Tokens keeps the tokens of repositories. Nil means that there are none.
 	Tokens Tokens
-	// Hold is how long what would become a leaf is held, where its repository
-	// has a token and its sender has none of it. Zero means not at all.
+	// Hold is how long a file is held that would become a leaf, if its repository
+	// has a token and its sender has not. Zero means not at all.
 	Hold time.Duration
-	// Holds keeps what is held. Nil means that nothing is. What is there is
-	// judged in its time also without Hold.
+	// Holds keeps the files that are held. Nil means that none are. Those that it
+	// has are judged in their time also without Hold.
 	Holds Holds
 
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of

@@ -30,13 +30,13 @@ const (
 // ID names the token in lists: the first 12 hex digits of its hash.
 func (t Token) ID() string { return t.Hash.String()[:12] }
 
-// NewToken makes a token of a text.
+// NewToken returns the token of a text.
 func NewToken(repository verify.Digest, text, by string, now time.Time) Token {
 	return Token{Repository: repository, Hash: verify.Sum([]byte(text)), Made: now.UTC().Truncate(time.Second), By: by}
 }
 
-// Tokens keeps the tokens of repositories, beside the blobs. What one process has
-// changed every other sees. A test suite is in log/statetest.
+// Tokens keeps the tokens of repositories, beside the blobs. Every process sees the
+// changes of all others. A test suite is in log/statetest.
 type Tokens interface {
 	// TokenChanges returns a number that is another after each change.
 	TokenChanges(ctx context.Context) (int64, error)
@@ -49,16 +49,16 @@ type Tokens interface {
 	RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error)
 }
 
-// tokenBook knows the tokens that are kept, as they are when it is asked. One
-// question to the store answers all who asked before it was sent, so that requests,
-// however many, cost one small query at a time.
+// tokenBook answers from the tokens that are kept at the moment. One query to the store
+// serves all who asked before it was sent, so that any number of requests costs one
+// small query at a time.
 type tokenBook struct {
 	store  Tokens // nil: there are no tokens
 	logger *slog.Logger
 
-	asked  atomic.Int64 // how many have asked
+	asked  atomic.Int64 // number of those who have asked
 	asking sync.Mutex   // held while the store is asked
-	heard  int64        // who have been answered; with asking held
+	heard  int64        // number of those who have an answer; with asking held
 	ok     bool         // the store has been read
 
 	mu      sync.RWMutex
@@ -67,8 +67,8 @@ type tokenBook struct {
 	owned   map[verify.Digest]int      // how many tokens a repository has
 }
 
-// holding is what the holder of one text has: a token, or several where a vendor
-// uses it for several repositories.
+// holding is the tokens of one text: several where a vendor uses it for several
+// repositories.
 type holding struct{ list []Token }
 
 func newTokenBook(store Tokens, logger *slog.Logger) *tokenBook {
@@ -123,7 +123,7 @@ func (b *tokenBook) read(ctx context.Context) error {
 	return nil
 }
 
-// of returns what the holder of a text has, nil if nothing.
+// of returns the tokens of a text, nil for none.
 func (b *tokenBook) of(ctx context.Context, text string) *holding {
 	b.look(ctx)
 	b.mu.RLock()
@@ -148,11 +148,10 @@ type registered struct {
 	added bool   // this registration has stored it
 }
 
-// giveToken gives the one who opens a repository its first token, before the
-// repository is in the log: whatever fails after that, sending the same again
-// helps. It goes to holders of the registration token alone. Where anyone may
-// register, anyone can register somebody's public root; there the operator gives
-// tokens, to those whom he knows.
+// giveToken gives a registrant the first token of the repository, before the repository
+// is in the log: if anything fails after that, sending the same again helps. It goes to
+// holders of the registration token alone. Where anyone may register, anyone can
+// register somebody's public root; there the operator gives tokens, to vendors he knows.
 func (s *server) giveToken(r *http.Request, from source, sub *submission) *problem {
 	text := r.Header.Get(api.HeaderToken)
 	if text != "" && !api.CheckToken(text) {
@@ -193,8 +192,8 @@ func (s *server) oldToken(r *http.Request, from source, sub *submission, reposit
 	}
 }
 
-// keepToken takes back a token whose registration has come to nothing: the root was
-// refused, or somebody else was faster. Nobody knows then whether it was given.
+// keepToken takes back a token whose registration has opened no repository: the root
+// was refused, or somebody else was faster.
 func (s *server) keepToken(sub *submission) {
 	sub.mu.Lock()
 	given := sub.token
@@ -212,7 +211,7 @@ func (s *server) keepToken(sub *submission) {
 	}
 }
 
-// result is what a registration is told of its token.
+// result is the token as the registrant sees it.
 func (r *registered) result() *api.Token {
 	if r == nil {
 		return nil

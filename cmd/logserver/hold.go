@@ -20,9 +20,9 @@ func newHold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hold",
 		Short: "List, release and drop the files that are held",
-		Long: `Where a repository has a token, what others submit for it is held before it is
+		Long: `Where a repository has a token, the submissions of others are held before they are
 logged: for the time that serve --hold says, or until the vendor's own file of the same
-role and version is logged. These commands show what is held and end it by hand.
+role and version is logged. These commands list held files and end their hold by hand.
 
 They work whether the log is served or not: a server looks each second, one that does
 not run when it starts.`,
@@ -52,9 +52,9 @@ func newHoldList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list --dir DIR [REPOSITORY]",
-		Short: "List what is held, of a repository or of all",
-		Long: `List says of each file that is held what it is, where it came from, and when it is
-judged. WOULD BE is what it would have become when it came.`,
+		Short: "List the held files of a repository, or of all",
+		Long: `List shows for each held file its role and version, where it came from, and when it
+is judged. WOULD BE is the leaf that it would have become when it came.`,
 		Example: `  logserver hold list --dir ./log
   logserver hold list --dir ./log 9ab1... --json`,
 		Args: cobra.MaximumNArgs(1),
@@ -95,7 +95,7 @@ judged. WOULD BE is what it would have become when it came.`,
 	return cmd
 }
 
-// held returns what is held of the repository that the first argument names, or all.
+// held returns the held files of the repository that the first argument names, or all.
 func (v *vendorStore) held(ctx context.Context, args []string) (list []log.Held, err error) {
 	all, err := v.holds.ListHeld(ctx)
 	if err != nil || len(args) == 0 {
@@ -113,8 +113,8 @@ func (v *vendorStore) held(ctx context.Context, args []string) (list []log.Held,
 func newHoldRelease() *cobra.Command {
 	return holdCommand(&cobra.Command{
 		Use:   "release --dir DIR ID...",
-		Short: "Have held files judged now",
-		Long: `Release has files judged now, as if they had been sent with the repository's token:
+		Short: "End the hold of files now",
+		Long: `Release ends the hold of files now, as if they had been sent with the repository's token:
 they become releases or evidence, or are refused. ID is as hold list prints it, or the
 beginning of it that no other has.`,
 		Example: `  logserver hold release --dir ./log 5e1f09c3`,

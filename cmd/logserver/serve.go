@@ -62,8 +62,8 @@ limited by source: the holder of the registration token, or of a repository's ow
 (logserver token), has a quota that nobody else can use up; everybody else shares
 one with the network that the address is in. Clients on this host have none, unless
 a proxy says whom it speaks for with X-Forwarded-For. Where a repository has a token,
-what comes without it is held for a day (--hold) before it is logged, so that nobody
-gets ahead of the vendor with his own files; see logserver hold.
+submissions without it are held for a day (--hold) before they are logged, so that
+nobody gets ahead of the vendor with his own files; see logserver hold.
 
 With --storage and --state the log is on servers that several front ends share, each
 with a directory that holds the same log.key, registration.token and labels:
@@ -104,7 +104,7 @@ log is ready and when it stops.`,
 	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
 	f.StringSliceVar(&flags.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
 	f.IntVar(&flags.connections, "max-connections", 8192, "connections at once; one more closes another, an idle one first, of the network that has the most")
-	f.DurationVar(&flags.hold, "hold", 24*time.Hour, "how long what is submitted without the repository's token is held before it is logged, where there is a token; 0: not at all")
+	f.DurationVar(&flags.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
 	flags.quotas.flags(f)
 	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
 	f.TextVar(&flags.logLevel, "log-level", slog.LevelInfo, "what to write: debug (with every request), info, warn or error")

@@ -15,8 +15,8 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// vendorStore is what commands change of a log beside its entries, whether it is served
-// meanwhile or not: a server reads it anew.
+// vendorStore is the part of a log that commands change while it is served: a server
+// reads it anew.
 type vendorStore struct {
 	tokens log.Tokens
 	holds  log.Holds
@@ -78,7 +78,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 	return v, nil
 }
 
-// repository reads what names a repository: its id, or the operator's label.
+// repository reads the name of a repository: its id, or the operator's label.
 func (v *vendorStore) repository(arg string) (verify.Digest, error) {
 	id, err := verify.ParseDigest(arg)
 	if err == nil {
@@ -113,8 +113,8 @@ func (v *vendorStore) name(id verify.Digest) string {
 	return id.String()
 }
 
-// refuseTokensFile refuses the file that had the tokens once: who has one in it would
-// be nobody now, without a word.
+// refuseTokensFile refuses the file that once had the tokens: those in it would count
+// for nothing, without a word.
 func refuseTokensFile(at place) error {
 	path := filepath.Join(at.dir, "repository.tokens")
 	if _, err := os.Stat(path); err == nil {

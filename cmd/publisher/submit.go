@@ -29,8 +29,8 @@ Targets metadata needs the snapshot that lists it among the files.
 
 Registering takes the log's registration token (--token-file), if the log asks for one,
 and gives the repository a token of its own: --token-out says where to keep it, and has
-it sent from then on; or give it as --token-file. What comes without it may be held for
-a day, because anybody could have sent it; submit says until when.
+it sent from then on; or give it as --token-file. Submissions without it may be held for
+a day, because anybody could have sent them; submit says until when.
 
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
 FILE. A proof that is there already and still satisfies POLICY is kept. Snapshots

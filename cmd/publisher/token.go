@@ -16,15 +16,15 @@ import (
 	"github.com/tuflog/tuflog/publish"
 )
 
-// owner is a client of the log that takes care of the token that a repository gets
-// when it is opened.
+// owner is a client of the log that looks after the token that a repository gets when
+// it is registered.
 type owner struct {
 	*api.Client
 	out    string // the token's file; empty: it is printed
 	stderr io.Writer
 }
 
-// newOwner has the client send the token that is in the file already.
+// newOwner returns a client that sends the token of the file, if the file is there.
 func newOwner(client *api.Client, out string, stderr io.Writer) (*owner, error) {
 	o := &owner{client, out, stderr}
 	if out == "" {
@@ -39,7 +39,7 @@ func newOwner(client *api.Client, out string, stderr io.Writer) (*owner, error) 
 }
 
 // Register implements publish.Log. The token is chosen here, and in its file before the
-// log hears of it: it is not lost, whatever becomes of the answer.
+// log hears of it: it is not lost if the answer is.
 func (o *owner) Register(ctx context.Context, root []byte) (*api.Result, error) {
 	made := o.NewToken == "" && o.Token != ""
 	if made {
@@ -64,7 +64,7 @@ func (o *owner) Register(ctx context.Context, root []byte) (*api.Result, error) 
 	case o.out != "":
 		fmt.Fprintf(o.stderr, "the token of repository %s is in %s: send it with what you submit, by --token-file\n", res.Repository, o.out)
 	default:
-		fmt.Fprintf(o.stderr, "the token of repository %s, shown this once: %s\nkeep it, and send it with what you submit, by --token-file: what comes without it is held for a while\n", res.Repository, o.NewToken)
+		fmt.Fprintf(o.stderr, "the token of repository %s, shown this once: %s\nkeep it, and send it with what you submit, by --token-file: submissions without it are held for a while\n", res.Repository, o.NewToken)
 	}
 	return res, err
 }
@@ -77,7 +77,7 @@ func (o *owner) Submit(ctx context.Context, repository string, files []api.File)
 	return o.Client.Submit(ctx, repository, files)
 }
 
-// explainHeld returns what is to be done about files that are held, nil if none are.
+// explainHeld says what to do about files that are held; nil if none are.
 func explainHeld(report *publish.Report) error {
 	held := report.Held()
 	if len(held) == 0 {

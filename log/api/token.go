@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Token is a repository's token. Who sends it as a bearer token submits in the
-// vendor's name.
+// Token is a repository's token. Submissions with it as a bearer token count as the
+// vendor's.
 type Token struct {
 	ID   string `json:"id"`             // its name in the operator's lists
-	Text string `json:"text,omitempty"` // empty where the client chose it; it is told nowhere else
+	Text string `json:"text,omitempty"` // to be sent; empty where the client chose it. No other answer has it
 }
 
 // HeaderToken is a header of POST /v1/repositories: the token that a client with
-// the registration token wants to have for the new repository (CheckToken). Who
-// chooses it himself has it whatever becomes of the answer.
+// the registration token wants for the new repository (CheckToken). A client that
+// chooses it has it even if the answer is lost.
 const HeaderToken = "Tuflog-Token"
 
 // GenerateToken returns the text of a new token: 26 letters and digits, 130 random
