@@ -19,7 +19,7 @@ import (
 // is for answers, and once they have gone the files are to be had again.
 func TestLargeAnswersAreBounded(t *testing.T) {
 	const size, room = 8 << 20, 64 << 20
-	r := start(t, func(c *log.Config) { c.MaxAnswers = room })
+	r := start(t, func(c *log.Config) { c.Limits.Answers.Capacity = room })
 	r.real(t)
 	v := newVendor(t)
 	id := r.register(t, file(v, "root").Data)

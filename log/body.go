@@ -8,9 +8,9 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// body reads a request's body. What it holds of the memory for bodies is given
-// back by release.
-func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit int64) (b []byte, release func(), p *problem) {
+// body reads a request's body. What it holds of the memory for submissions is given
+// back by h.release.
+func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit int64) (b []byte, h *held, p *problem) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, nil, problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "content encoding %q is not understood", enc)
 	}
@@ -20,16 +20,16 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit
 	if p := s.sources.charge(from, max(r.ContentLength, 0)); p != nil {
 		return nil, nil, p
 	}
-	held := &held{s: s, from: from}
-	b, err := held.read(underlying(w), r, limit)
+	h = &held{s: s, from: from}
+	b, err := h.read(underlying(w), r, limit)
 	if r.ContentLength < 0 {
 		s.sources.spend(from, int64(len(b)))
 	}
 	if err != nil {
-		held.release()
+		h.release()
 		return nil, nil, unread(w, err, limit)
 	}
-	return b, held.release, nil
+	return b, h, nil
 }
 
 // unread is why a body was not read.
@@ -39,11 +39,15 @@ func unread(w http.ResponseWriter, err error, limit int64) *problem {
 	case errors.Is(err, errNoRoom):
 		// Without this net/http reads on before it answers.
 		w.Header().Set("Connection", "close")
-		return later(api.CodeBusy, "the submissions being read take all the memory there is for them")
+		return noRoom()
 	case errors.As(err, &large):
 		return tooLarge(limit)
 	}
 	return problemf(http.StatusBadRequest, api.CodeBadRequest, "reading the body: %v", err)
+}
+
+func noRoom() *problem {
+	return later(api.CodeBusy, "submissions that are being read or wait take all the memory there is for them")
 }
 
 func tooLarge(limit int64) *problem {
@@ -62,7 +66,7 @@ func underlying(w http.ResponseWriter) http.ResponseWriter {
 // errNoRoom means that other bodies take all the memory for them.
 var errNoRoom = errors.New("no memory for the body")
 
-// held is what a body takes of the memory for bodies.
+// held is what a body, and what was read from it, takes of the memory for submissions.
 type held struct {
 	s    *server
 	from source
@@ -105,20 +109,26 @@ func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte
 }
 
 func (h *held) grow(to int64) bool {
-	more := to - h.n
-	if !h.s.bytes.TryAcquire(more) {
-		return false
-	}
-	if !h.s.sources.bytes(h.from, more) {
-		h.s.bytes.Release(more)
+	if !h.s.sources.memory.take(h.from, to-h.n) {
 		return false
 	}
 	h.n = to
 	return true
 }
 
+// counts is for when the body has been read and is not needed any more: it holds
+// what was made of it, as it is counted, be it more or less. It is false where there
+// is no room for more. A submission that takes all that its source may have is taken.
+func (h *held) counts(n int64) bool {
+	if n = min(n, h.s.sources.memory.Share); n > h.n {
+		return h.grow(n)
+	}
+	h.s.sources.memory.giveBack(h.from, h.n-n)
+	h.n = n
+	return true
+}
+
 func (h *held) release() {
-	h.s.bytes.Release(h.n)
-	h.s.sources.bytes(h.from, -h.n)
+	h.s.sources.memory.giveBack(h.from, h.n)
 	h.n = 0
 }

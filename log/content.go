@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // content is the body of an answer to GET that clients may keep.
@@ -34,59 +33,24 @@ const (
 	// largeAnswer is how many bytes an answer has at least that takes room among
 	// the large ones. Tiles and bundles have fewer.
 	largeAnswer = 1<<20 + 64<<10
-	// makingAnswers is how many answers are being made at once of which nobody
-	// knows beforehand how large they get: a file counts as one, what is listed
-	// up to a limit as makingLookup, without one as makingListing.
-	makingAnswers = 8
+	// makingListing and makingLookup are how much of Limits.Making is taken for
+	// what is listed without a limit, and up to one.
 	makingListing = 4
 	makingLookup  = 2
 	// makingFor is how long a request waits for its turn.
 	makingFor = 10 * time.Second
 )
 
-// answerRoom is the memory for large answers. No network gets more than a quarter of
-// it, or one file of the largest kind.
-type answerRoom struct {
-	size int64
-
-	mu    sync.Mutex
-	taken int64
-	by    map[string]int64 // network, as for quotas; empty: the log's own host
-}
-
-func (a *answerRoom) take(network string, n int64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	share := max(a.size/4, verify.MaxFileSize)
-	if a.taken+n > a.size || network != "" && a.by[network]+n > share {
-		return false
-	}
-	if a.by == nil {
-		a.by = map[string]int64{}
-	}
-	a.taken += n
-	a.by[network] += n
-	return true
-}
-
-func (a *answerRoom) giveBack(network string, n int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.taken -= n
-	if a.by[network] -= n; a.by[network] == 0 {
-		delete(a.by, network)
-	}
-}
-
 // making waits until an answer may be made that may be large. done is called when it
 // is made, before it is sent, and may be called again.
 func (s *server) making(r *http.Request, weight int64) (done func(), p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), makingFor)
 	defer cancel()
-	if s.made.Acquire(ctx, weight) != nil {
+	from := source{key: s.sources.network(r)}
+	if s.made.await(ctx, from, weight) != nil {
 		return nil, later(api.CodeBusy, "too many files and listings are asked for at once")
 	}
-	return sync.OnceFunc(func() { s.made.Release(weight) }), nil
+	return sync.OnceFunc(func() { s.made.giveBack(from, weight) }), nil
 }
 
 // send answers GET and HEAD: with 304 where the client has the content already,
@@ -105,11 +69,11 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	noneMatch := r.Header.Values("If-None-Match")
 	unchanged := matches(noneMatch, plain) || matches(noneMatch, zipped)
 	if size := int64(len(c.body)); size >= largeAnswer && !unchanged && r.Method != http.MethodHead {
-		network := s.sources.network(r)
-		if !s.sending.take(network, size) {
+		from := source{key: s.sources.network(r)}
+		if !s.sending.take(from, size) {
 			return later(api.CodeBusy, "the large answers that are being sent take all the memory there is for them")
 		}
-		defer s.sending.giveBack(network, size)
+		defer s.sending.giveBack(from, size)
 	}
 	if c.made != nil {
 		c.made()

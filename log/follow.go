@@ -115,7 +115,7 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		intake:    &intake{publisher: p, empty: make(chan struct{})}, // takes nothing
 		follower:  f,
 	}
-	l.server = newServer(l, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.MaxBytes, cfg.MaxQueued))
+	l.server = newServer(l, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
 	f.look(ctx)
 	return l, nil
 }

@@ -268,7 +268,7 @@ func TestForwardNeverInCircles(t *testing.T) {
 func TestForwardQuotas(t *testing.T) {
 	var logged lockedBuffer
 	_, leader, follower := leaderAndFollower(t, func(c *log.Config) {
-		c.HTTP.Anonymous = log.Quota{Submissions: 0.001, SubmissionBurst: 3}
+		c.Limits.Anonymous = log.Quota{Submissions: 0.001, SubmissionBurst: 3}
 		// The test's clients are on the host of both; what they say is believed.
 		c.HTTP.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		c.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -309,7 +309,7 @@ func TestForwardQuotas(t *testing.T) {
 
 // Bodies that wait for a leader take no more memory than there is for them.
 func TestForwardBoundedMemory(t *testing.T) {
-	c := newCluster(t, func(c *log.Config) { c.MaxBytes = 64 << 20 })
+	c := newCluster(t, func(c *log.Config) { c.Limits.Memory.Capacity = 64 << 20 })
 	follower := c.front(t)
 	release := make(chan struct{})
 	url, taken := breaking(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -238,7 +238,7 @@ func block(typeflag byte, name, content string) []byte {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	r := start(t, func(c *log.Config) { c.MaxQueued, c.DrainTimeout = 2, time.Second })
+	r := start(t, func(c *log.Config) { c.Limits.Queue.Capacity, c.DrainTimeout = 2, time.Second })
 	v := newVendor(t)
 	id := r.register(t, file(v, "root").Data)
 	// The disk is slow: what is queued stays queued.
@@ -273,7 +273,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestBodiesAreBounded(t *testing.T) {
-	r := start(t, func(c *log.Config) { c.MaxBytes = verify.MaxFileSize })
+	r := start(t, func(c *log.Config) { c.Limits.Memory.Capacity = verify.MaxFileSize })
 	// A client that sends much and does not end takes all the memory there is.
 	// It comes again when others were just faster.
 	started, done := make(chan struct{}), make(chan struct{})
@@ -340,7 +340,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 }
 
 func TestBacklogIsBounded(t *testing.T) {
-	r := start(t, func(c *log.Config) { c.MaxUnpublished = 2 })
+	r := start(t, func(c *log.Config) { c.Limits.Unpublished = 2 })
 	r.register(t, file(newVendor(t), "root").Data)
 	r.witnesses.setDown(true, true, true)
 	for range 2 {

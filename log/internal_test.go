@@ -130,77 +130,23 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 
 // A large submission that is being read keeps only other large ones waiting.
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
-	s := newServer(&Log{}, nil)
+	from, _ := quotas(HTTPConfig{}, Limits{}, "")
+	s := newServer(&Log{}, from)
+	h := &held{s: s}
 	if !s.large.TryAcquire(1) {
 		t.Fatal("somebody reads a large submission")
 	}
 	small, large := []uploaded{{"a.json", make([]byte, largeSubmission-1)}}, []uploaded{{"a.json", nil}, {"b.json", make([]byte, largeSubmission)}}
-	if _, p := s.parse(t.Context(), small); p != nil {
+	if _, p := s.parse(t.Context(), h, small); p != nil {
 		t.Errorf("a small one: %v", p.Detail)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, p := s.parse(ctx, large); p == nil || p.Status != http.StatusServiceUnavailable {
+	if _, p := s.parse(ctx, h, large); p == nil || p.Status != http.StatusServiceUnavailable {
 		t.Errorf("a second large one is read at the same time")
 	}
 	s.large.Release(1)
-	if _, p := s.parse(t.Context(), large); p != nil {
+	if _, p := s.parse(t.Context(), h, large); p != nil {
 		t.Errorf("a large one after the other: %v", p.Detail)
-	}
-}
-
-// One network does not get all the room for answers.
-func TestAnswerRoom(t *testing.T) {
-	const mib = 1 << 20
-	room := answerRoom{size: 256 * mib}
-	for i, step := range []struct {
-		network string
-		n       int64
-		want    bool
-	}{
-		{"a", 32 * mib, true},
-		{"a", 32 * mib, true},
-		{"a", 1, false}, // its quarter
-		{"b", 64 * mib, true},
-		{"", 100 * mib, true}, // the host itself has no quota
-		{"c", 32 * mib, false},
-		{"c", 28 * mib, true}, // the rest
-		{"d", 1, false},
-	} {
-		if got := room.take(step.network, step.n); got != step.want {
-			t.Errorf("step %d: %v", i, got)
-		}
-	}
-	for network, n := range map[string]int64{"a": 64, "b": 64, "": 100, "c": 28} {
-		room.giveBack(network, n*mib)
-	}
-	if room.taken != 0 || len(room.by) != 0 {
-		t.Errorf("%d bytes of %d networks are left", room.taken, len(room.by))
-	}
-	// Where there is little room, a file can be had all the same.
-	room.size = 64 * mib
-	if !room.take("a", verify.MaxFileSize) || room.take("a", 1) {
-		t.Error("one file is the share of a network")
-	}
-}
-
-func TestBecause(t *testing.T) {
-	for _, test := range []struct {
-		reasons []string
-		want    string
-	}{
-		{[]string{"threshold"}, "threshold"},
-		{[]string{"threshold", "not-delegated"}, "threshold"},
-		{[]string{"snapshot-needed", "other-role"}, "snapshot-needed"},
-		{[]string{"not-delegated", "threshold", "superseded"}, "threshold"},
-		{[]string{"no-parent", "no-parent", "threshold"}, "threshold"},
-	} {
-		f := &file{}
-		for i, code := range test.reasons {
-			f.because(&verify.Refused{Code: code, Detail: fmt.Sprint(code, " ", i)})
-		}
-		if f.code != test.want || !strings.HasPrefix(f.detail, test.want) {
-			t.Errorf("%v: %s, %s", test.reasons, f.code, f.detail)
-		}
 	}
 }

@@ -62,23 +62,8 @@ type Config struct {
 	// Labels are the operator's names for repositories.
 	Labels map[verify.Digest]string
 
-	// MaxQueued is how many submissions may wait to be judged. Zero means 4096.
-	MaxQueued int
-	// MaxBytes bounds the bodies of all submissions that are being read or
-	// wait to be judged. Zero means 256 MiB; it must be at least 64 MiB.
-	MaxBytes int64
-	// MaxAnswers bounds the large answers, those of more than a MiB, that are
-	// being sent to clients. Zero means 256 MiB; it must be at least 64 MiB.
-	MaxAnswers int64
-	// MaxBatch is how many files are appended at once. Zero means 1024.
-	MaxBatch int
-	// MaxUnpublished is how many entries may be in the log without being
-	// published, while no quorum can be reached, before submissions are
-	// refused. Zero means 65536.
-	MaxUnpublished int64
-	// MaxPolled is how many submissions that were answered with 202 can be
-	// polled. Zero means 8192.
-	MaxPolled int
+	// Limits are what is done at once, and for whom.
+	Limits Limits
 	// AppendTimeout is how long one append may take before it counts as
 	// failed. Zero means 30 s.
 	AppendTimeout time.Duration
@@ -101,24 +86,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	if c.MaxQueued == 0 {
-		c.MaxQueued = 4096
-	}
-	if c.MaxBytes == 0 {
-		c.MaxBytes = 256 << 20
-	}
-	if c.MaxAnswers == 0 {
-		c.MaxAnswers = 256 << 20
-	}
-	if c.MaxBatch == 0 {
-		c.MaxBatch = 1024
-	}
-	if c.MaxUnpublished == 0 {
-		c.MaxUnpublished = 65536
-	}
-	if c.MaxPolled == 0 {
-		c.MaxPolled = 8192
-	}
+	c.Limits = c.Limits.or(DefaultLimits)
 	if c.AppendTimeout == 0 {
 		c.AppendTimeout = 30 * time.Second
 	}
@@ -169,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
-	from := newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.MaxBytes, cfg.MaxQueued)
+	from := newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits)
 	registry := newRegistry(cfg.Blobs, checkedState{cfg.State, storage, readable}, indexer.applied)
 	l := &Log{
 		cfg:       cfg,
@@ -184,14 +152,14 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 			indexer:   indexer,
 			budget:    from,
 			logger:    cfg.Logger,
-			maxQueued: cfg.MaxQueued,
-			maxBatch:  cfg.MaxBatch,
+			maxQueued: int(cfg.Limits.Queue.Capacity),
+			maxBatch:  cfg.Limits.Batch,
 			timeout:   cfg.AppendTimeout,
 			queues:    map[verify.Digest]*queue{},
 			wake:      make(chan struct{}, 1),
 			empty:     make(chan struct{}),
 		},
-		polled: submissions{limit: cfg.MaxPolled},
+		polled: submissions{limit: cfg.Limits.Polled},
 	}
 	l.intake.keeper = newKeeper(cfg, from.tokens, l.intake.submit)
 	// What the last process appended and did not sign counts: it may have been

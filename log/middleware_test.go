@@ -210,7 +210,7 @@ func TestSubmissionsAreIdempotent(t *testing.T) {
 // Outsiders, from however many networks, do not keep the vendor with a token out.
 func TestOutsidersLeaveRoom(t *testing.T) {
 	r := start(t, func(c *log.Config) {
-		c.MaxQueued, c.Token = 4, "the operator's"
+		c.Limits.Queue.Capacity, c.Token = 4, "the operator's"
 		c.DrainTimeout = time.Second
 	})
 	v := newVendor(t)

@@ -76,7 +76,7 @@ func TestTurns(t *testing.T) {
 
 // Judging time that is used up comes back, to each source its own.
 func TestJudgingTime(t *testing.T) {
-	s, now := quotas(HTTPConfig{Anonymous: Quota{Judging: 0.5, JudgingBurst: 4}, Holder: Quota{Judging: 2, JudgingBurst: 4}}, "token")
+	s, now := quotas(HTTPConfig{}, Limits{Anonymous: Quota{Judging: 0.5, JudgingBurst: 4}, Holder: Quota{Judging: 2, JudgingBurst: 4}}, "token")
 	outsider, vendor := s.of(request("192.0.2.1:1", "", "")), s.of(request("192.0.2.1:1", "", "token"))
 	local := s.of(request("127.0.0.1:1", "", ""))
 	wait := func(from source, want time.Duration) {

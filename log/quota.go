@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -24,11 +23,6 @@ import (
 type HTTPConfig struct {
 	// RegistrationClosed refuses new repositories, with or without a token.
 	RegistrationClosed bool
-	// Anonymous is the quota of a source without a token; Holder that of the
-	// holder of one. Zero fields mean the defaults.
-	Anonymous, Holder Quota
-	// MaxSources is how many networks are remembered. Zero means 16384.
-	MaxSources int
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
 	TrustedProxies []netip.Prefix
@@ -38,37 +32,6 @@ type HTTPConfig struct {
 	FrontEndSecret string
 	// Observer is told what happens. Nil means nobody.
 	Observer Observer
-}
-
-// Quota is how much one source may submit: on average, and at once.
-type Quota struct {
-	// Submissions per second; zero means the default, a negative value no
-	// limit.
-	Submissions, SubmissionBurst float64
-	// Bytes per second, on the same terms.
-	Bytes, ByteBurst float64
-	// Judging is how long its files may be judged, in seconds a second, on the
-	// same terms. What is beyond it waits in the queue.
-	Judging, JudgingBurst float64
-}
-
-// The quotas that apply where none are configured.
-var (
-	DefaultAnonymous = Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20, Judging: 0.25, JudgingBurst: 10}
-	DefaultHolder    = Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30, Judging: 1, JudgingBurst: 60}
-)
-
-func (q Quota) or(d Quota) Quota {
-	if q.Submissions == 0 {
-		q.Submissions, q.SubmissionBurst = d.Submissions, d.SubmissionBurst
-	}
-	if q.Bytes == 0 {
-		q.Bytes, q.ByteBurst = d.Bytes, d.ByteBurst
-	}
-	if q.Judging == 0 {
-		q.Judging, q.JudgingBurst = d.Judging, d.JudgingBurst
-	}
-	return q
 }
 
 // source is who a request comes from.
@@ -84,17 +47,17 @@ func (s source) owns(repository verify.Digest) bool {
 	return s.tokens != nil && slices.ContainsFunc(s.tokens.list, func(t Token) bool { return t.Repository == repository })
 }
 
-// sources keeps count of what each source has submitted. What is left of the
-// queue and of the memory for bodies when all sources without a token have taken
-// their share is kept for those with one.
+// sources keeps count of what each source has submitted, and has of the queue and of
+// the memory for submissions.
 type sources struct {
 	cfg       HTTPConfig
+	limits    Limits
 	registrar verify.Digest // SHA-256 of the registration token; zero: there is none
 	tokens    *tokenBook
 	proxies   []netip.Prefix
 	now       func() time.Time
 
-	sharedBytes, sharedQueue *semaphore.Weighted
+	queue, memory *pool
 
 	mu     sync.Mutex
 	own    map[string]*bucket // of holders; as many as there are tokens
@@ -102,15 +65,11 @@ type sources struct {
 	recent *list.List // of *bucket, the last used first
 }
 
-// newSources keeps a quarter of the room for the holders of tokens, if there can be
-// any.
-func newSources(cfg HTTPConfig, token string, tokens *tokenBook, maxBytes int64, maxQueued int) *sources {
-	cfg.Anonymous, cfg.Holder = cfg.Anonymous.or(DefaultAnonymous), cfg.Holder.or(DefaultHolder)
-	if cfg.MaxSources == 0 {
-		cfg.MaxSources = 16384
-	}
+// newSources keeps nothing for the holders of tokens if there can be none.
+func newSources(cfg HTTPConfig, token string, tokens *tokenBook, limits Limits) *sources {
 	s := &sources{
 		cfg:     cfg,
+		limits:  limits,
 		tokens:  tokens,
 		proxies: cfg.TrustedProxies,
 		now:     time.Now,
@@ -124,10 +83,10 @@ func newSources(cfg HTTPConfig, token string, tokens *tokenBook, maxBytes int64,
 	if token != "" {
 		s.registrar = verify.Sum([]byte(token))
 	}
-	if token != "" || tokens.store != nil {
-		maxBytes, maxQueued = maxBytes-maxBytes/4, maxQueued-maxQueued/4
+	if token == "" && tokens.store == nil {
+		limits.Queue.Reserve, limits.Memory.Reserve = 0, 0
 	}
-	s.sharedBytes, s.sharedQueue = semaphore.NewWeighted(maxBytes), semaphore.NewWeighted(int64(maxQueued))
+	s.queue, s.memory = newPool(limits.Queue), newPool(limits.Memory)
 	return s
 }
 
@@ -256,29 +215,6 @@ func (s *sources) spent(from source, took time.Duration) {
 	}
 }
 
-// bytes takes a source's share of the memory for bodies, or gives it back.
-func (s *sources) bytes(from source, n int64) bool {
-	switch {
-	case from.holder:
-	case n < 0:
-		s.sharedBytes.Release(-n)
-	default:
-		return s.sharedBytes.TryAcquire(n)
-	}
-	return true
-}
-
-// queue takes a place in the queue.
-func (s *sources) queue(from source) (giveBack func(), ok bool) {
-	if from.holder {
-		return func() {}, true
-	}
-	if !s.sharedQueue.TryAcquire(1) {
-		return nil, false
-	}
-	return func() { s.sharedQueue.Release(1) }, true
-}
-
 // bucket returns the bucket of a source. Where there are too many, the one that
 // has not been used for longest is forgotten. It must be called with mu held.
 func (s *sources) bucket(from source) *bucket {
@@ -288,7 +224,7 @@ func (s *sources) bucket(from source) *bucket {
 	if from.holder {
 		b, ok := s.own[from.key]
 		if !ok {
-			b = newBucket(from.key, s.cfg.Holder)
+			b = newBucket(from.key, s.limits.Holder)
 			s.own[from.key] = b
 		}
 		return b
@@ -297,12 +233,12 @@ func (s *sources) bucket(from source) *bucket {
 		s.recent.MoveToFront(e)
 		return e.Value.(*bucket)
 	}
-	for s.recent.Len() >= s.cfg.MaxSources {
+	for s.recent.Len() >= s.limits.Sources {
 		last := s.recent.Back()
 		delete(s.others, last.Value.(*bucket).key)
 		s.recent.Remove(last)
 	}
-	b := newBucket(from.key, s.cfg.Anonymous)
+	b := newBucket(from.key, s.limits.Anonymous)
 	s.others[from.key] = s.recent.PushFront(b)
 	return b
 }

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -12,8 +13,8 @@ import (
 )
 
 // quotas returns sources with a clock that the test moves.
-func quotas(cfg HTTPConfig, token string) (*sources, *time.Time) {
-	s := newSources(cfg, token, &tokenBook{}, 64<<20, 8)
+func quotas(cfg HTTPConfig, limits Limits, token string) (*sources, *time.Time) {
+	s := newSources(cfg, token, &tokenBook{}, limits.or(DefaultLimits))
 	now := time.Unix(1700000000, 0)
 	s.now = func() time.Time { return now }
 	return s, &now
@@ -35,7 +36,7 @@ func TestSources(t *testing.T) {
 	vendors := NewToken(repository, "vendor's", ByOperator, time.Now())
 	s, _ := quotas(HTTPConfig{
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
-	}, "operator's")
+	}, Limits{}, "operator's")
 	s.tokens.store = &memTokens{list: []Token{vendors}}
 	for _, tt := range []struct{ remote, forwarded, token, want string }{
 		{"192.0.2.7:1", "", "", "192.0.2.0/24"},
@@ -67,7 +68,7 @@ func TestSources(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	quota := Quota{Submissions: 0.5, SubmissionBurst: 3, Bytes: 100, ByteBurst: 1000}
-	s, now := quotas(HTTPConfig{Anonymous: quota}, "token")
+	s, now := quotas(HTTPConfig{}, Limits{Anonymous: quota}, "token")
 	outsider, neighbour, other := s.of(request("192.0.2.1:1", "", "")), s.of(request("192.0.2.2:1", "", "")), s.of(request("198.51.100.1:1", "", ""))
 	vendor, local := s.of(request("192.0.2.1:1", "", "token")), s.of(request("127.0.0.1:1", "", ""))
 	for range 3 {
@@ -117,7 +118,7 @@ func TestQuota(t *testing.T) {
 	if s.charge(outsider, 0) == nil {
 		t.Error("a clock that is set back fills buckets")
 	}
-	free, _ := quotas(HTTPConfig{Anonymous: Quota{Submissions: -1, Bytes: -1}}, "")
+	free, _ := quotas(HTTPConfig{}, Limits{Anonymous: Quota{Submissions: -1, Bytes: -1}}, "")
 	for range 1000 {
 		if free.charge(outsider, 1<<30) != nil {
 			t.Fatal("no limit is a limit")
@@ -126,7 +127,7 @@ func TestQuota(t *testing.T) {
 }
 
 func TestSourcesAreBounded(t *testing.T) {
-	s, _ := quotas(HTTPConfig{MaxSources: 10, Anonymous: Quota{Submissions: 1, SubmissionBurst: 1}}, "token")
+	s, _ := quotas(HTTPConfig{}, Limits{Sources: 10, Anonymous: Quota{Submissions: 1, SubmissionBurst: 1}}, "token")
 	steady := s.of(request("192.0.2.1:1", "", ""))
 	if s.charge(steady, 0) != nil {
 		t.Fatal("the first submission")
@@ -142,34 +143,140 @@ func TestSourcesAreBounded(t *testing.T) {
 	}
 }
 
-// A quarter of the queue and of the memory is for those who have a token.
+// Nobody has more than his share, and the reserve is for those who have a token.
 func TestRoomForHolders(t *testing.T) {
-	s, _ := quotas(HTTPConfig{}, "token")
-	outsider, vendor := s.of(request("192.0.2.1:1", "", "")), s.of(request("192.0.2.1:1", "", "token"))
-	var free []func()
-	for range 6 {
-		f, ok := s.queue(outsider)
-		if !ok {
-			t.Fatal("three quarters of eight are six")
+	s, _ := quotas(HTTPConfig{}, Limits{Queue: Pool{Capacity: 8, Share: 4, Reserve: 2}, Memory: Pool{Capacity: 64 << 20}}, "token")
+	outsider, other, third := s.of(request("192.0.2.1:1", "", "")), s.of(request("198.51.100.1:1", "", "")), s.of(request("203.0.113.1:1", "", ""))
+	vendor, local := s.of(request("192.0.2.1:1", "", "token")), s.of(request("127.0.0.1:1", "", ""))
+	for i, step := range []struct {
+		from source
+		n    int64
+		want bool
+	}{
+		{outsider, 3, true},
+		{outsider, 2, false}, // its share
+		{outsider, 1, true},
+		{other, 3, false}, // the reserve
+		{other, 2, true},
+		{third, 1, false},
+		{local, 1, false},
+		{vendor, 3, false}, // there are two
+		{vendor, 2, true},
+		{vendor, 1, false},
+	} {
+		if got := s.queue.take(step.from, step.n); got != step.want {
+			t.Errorf("step %d: %v", i, got)
 		}
-		free = append(free, f)
 	}
-	if _, ok := s.queue(outsider); ok {
-		t.Error("an outsider takes the last places")
+	s.queue.giveBack(outsider, 4)
+	if !s.queue.take(local, 4) || s.queue.take(third, 1) || s.queue.taken != 8 {
+		t.Error("places are not given back, or the log's own host has a share")
 	}
-	if _, ok := s.queue(vendor); !ok {
-		t.Error("an outsider has taken the last places")
+	s.queue.giveBack(local, 4)
+	s.queue.giveBack(other, 2)
+	s.queue.giveBack(vendor, 2)
+	if s.queue.taken != 0 || s.queue.others != 0 || len(s.queue.by) != 0 {
+		t.Errorf("left over: %+v", s.queue)
 	}
-	for _, f := range free {
-		f()
+	if m := s.memory.Pool; m != (Pool{Capacity: 64 << 20, Share: 40 << 20, Reserve: 16 << 20}) {
+		t.Errorf("the default's proportions of 64 MiB are %+v", m)
 	}
-	if _, ok := s.queue(outsider); !ok {
-		t.Error("places are not given back")
+	if s, _ := quotas(HTTPConfig{}, Limits{}, ""); s.queue.Reserve != 0 {
+		t.Error("something is kept for holders of tokens where there are none")
 	}
-	if !s.bytes(outsider, 48<<20) || s.bytes(outsider, 1) || !s.bytes(vendor, 64<<20) {
-		t.Error("three quarters of the memory are for all")
+}
+
+// Those who wait have their turn in their order, a source that has its share after
+// the others.
+func TestTurnsOfAPool(t *testing.T) {
+	p := newPool(Pool{Capacity: 8, Share: 4})
+	a, b, c := source{key: "a"}, source{key: "b"}, source{key: "c"}
+	order := make(chan string, 9)
+	begin := func(name string, from source, n int64) (end func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		p.mu.Lock()
+		before := len(p.waiting)
+		p.mu.Unlock()
+		go func() {
+			defer close(ended)
+			if p.await(ctx, from, n) == nil {
+				order <- name
+			}
+		}()
+		for waits := false; !waits && len(order) == 0; {
+			p.mu.Lock()
+			waits = len(p.waiting) > before
+			p.mu.Unlock()
+		}
+		return func() { cancel(); <-ended }
 	}
-	if s.bytes(outsider, -(48 << 20)); !s.bytes(outsider, 1) {
-		t.Error("memory is not given back")
+	next := func(want string) {
+		t.Helper()
+		if got := <-order; got != want {
+			t.Fatalf("%s has its turn, want %s", got, want)
+		}
+	}
+	none := func() {
+		t.Helper()
+		if len(order) > 0 {
+			t.Fatalf("%s has its turn", <-order)
+		}
+	}
+	defer begin("a1", a, 4)()
+	next("a1")
+	defer begin("a2", a, 2)() // has its share
+	none()
+	defer begin("b1", b, 2)()
+	next("b1")
+	end := begin("c1", c, 4) // there are two
+	none()
+	defer begin("b2", b, 2)() // would fit, and does not get ahead
+	none()
+	end() // who gives up makes room
+	next("b2")
+	none()
+	p.giveBack(a, 4)
+	next("a2")
+	p.giveBack(a, 2)
+	p.giveBack(b, 4)
+	if p.taken != 0 || len(p.by) != 0 || len(p.waiting) != 0 {
+		t.Errorf("left over: %+v", p)
+	}
+}
+
+// What was made of a body counts in its place.
+func TestMemoryOfASubmission(t *testing.T) {
+	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: 1000, Share: 500, Reserve: 1}}, "")
+	s := &server{sources: from}
+	h := &held{s: s, from: source{key: "a"}}
+	for i, step := range []struct {
+		grow, counts int64
+		want         bool
+		taken        int64
+	}{
+		{grow: 300, want: true, taken: 300},
+		{counts: 450, want: true, taken: 450},
+		{counts: 100, want: true, taken: 100},
+		{counts: 9999, want: true, taken: 500}, // alone it is taken, whatever it is
+		{counts: 200, want: true, taken: 200},
+	} {
+		got := false
+		if step.grow > 0 {
+			got = h.grow(step.grow)
+		} else {
+			got = h.counts(step.counts)
+		}
+		if got != step.want || from.memory.taken != step.taken {
+			t.Errorf("step %d: %v, %d are taken", i, got, from.memory.taken)
+		}
+	}
+	second := &held{s: s, from: h.from}
+	if !second.grow(100) || second.counts(301) || from.memory.taken != 300 {
+		t.Errorf("two of one source: %d are taken", from.memory.taken)
+	}
+	h.release()
+	if second.release(); from.memory.taken != 0 {
+		t.Errorf("%d are not given back", from.memory.taken)
 	}
 }

@@ -16,11 +16,10 @@ import (
 type server struct {
 	log       *Log
 	leaves    map[string]bool     // types of metadata that become leaves beside roots and targets
-	bytes     *semaphore.Weighted // bodies in memory
 	parsing   *semaphore.Weighted // submissions that are being read
 	large     *semaphore.Weighted // the same for large ones, one at a time
-	made      *semaphore.Weighted // answers that may be large, while they are made
-	sending   answerRoom
+	made      *pool               // answers that may be large, while they are made
+	sending   *pool               // bytes of large answers
 	sources   *sources
 	latencies latencies
 
@@ -33,11 +32,10 @@ func newServer(l *Log, from *sources) *server {
 	return &server{
 		log:     l,
 		leaves:  map[string]bool{"snapshot": l.cfg.LogSnapshots, "timestamp": l.cfg.LogTimestamps},
-		bytes:   semaphore.NewWeighted(l.cfg.MaxBytes),
 		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		large:   semaphore.NewWeighted(1),
-		made:    semaphore.NewWeighted(makingAnswers),
-		sending: answerRoom{size: l.cfg.MaxAnswers},
+		made:    newPool(l.cfg.Limits.Making),
+		sending: newPool(l.cfg.Limits.Answers),
 		sources: from,
 		running: running,
 		stop:    stop,
@@ -107,7 +105,7 @@ func (s *server) cannotTake() *problem {
 		return s.ended()
 	}
 	unpublished := s.log.publisher.Tree().N - s.log.publisher.Published().Tree.N
-	if unpublished >= s.log.cfg.MaxUnpublished {
+	if unpublished >= s.log.cfg.Limits.Unpublished {
 		return later(api.CodeUnavailable, "%d entries wait to be published: %v", unpublished, s.log.publisher.Trouble())
 	}
 	return nil
@@ -135,8 +133,9 @@ func (s *server) mayRegister(from source) *problem {
 // neither is to be multiplied, nor to keep others waiting.
 const largeSubmission = 8 << 20
 
-// parse reads the files of a submission, with as many others as there are CPUs.
-func (s *server) parse(ctx context.Context, uploads []uploaded) (*submission, *problem) {
+// parse reads the files of a submission, with as many others as there are CPUs. From
+// then on it is what was made of them that counts.
+func (s *server) parse(ctx context.Context, h *held, uploads []uploaded) (*submission, *problem) {
 	lane, size := s.parsing, 0
 	for _, u := range uploads {
 		if size += len(u.data); size >= largeSubmission {
@@ -147,7 +146,11 @@ func (s *server) parse(ctx context.Context, uploads []uploaded) (*submission, *p
 		return nil, later(api.CodeBusy, "gave up waiting to be read")
 	}
 	defer lane.Release(1)
-	return newSubmission(uploads, s.leaves), nil
+	sub := newSubmission(uploads, s.leaves)
+	if !h.counts(sub.memory) {
+		return nil, noRoom()
+	}
+	return sub, nil
 }
 
 // preferredWait reads "Prefer: wait=SECONDS" (RFC 7240).

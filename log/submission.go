@@ -21,6 +21,7 @@ type submission struct {
 	waited     bool          // it was held, and is not again
 	snapshots  []*verify.Metadata
 	release    func() // gives back what the submission holds of the queue
+	memory     int64  // about how many bytes its files take that were read
 
 	// decided is closed when every file is integrated or refused.
 	decided chan struct{}
@@ -76,6 +77,7 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 			continue
 		}
 		f.meta, f.version = m, m.Version
+		s.memory += memoryOf(m)
 		if f.role, err = api.RoleOf(u.name, u.data, m.Version); err != nil {
 			f.refuse(api.CodeRoleName, err.Error())
 			s.files = append(s.files, f)
@@ -101,6 +103,17 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 		}
 	}
 	return s
+}
+
+// memoryOf returns about how many bytes a file takes that was read: itself, its
+// payload, and where the files are in it that it lists; for keys and delegations
+// what was made of them.
+func memoryOf(m *verify.Metadata) int64 {
+	n := int64(len(m.File)) + int64(len(m.Payload))*5/4
+	if m.Root != nil || m.Targets != nil && m.Targets.Delegations != nil {
+		n += 2 * int64(len(m.Payload))
+	}
+	return n
 }
 
 // inOrder puts roots first, then targets, then delegated roles, which need both,

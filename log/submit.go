@@ -26,32 +26,32 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
-	body, release, p := s.body(w, r, from, verify.MaxFileSize)
+	body, held, p := s.body(w, r, from, verify.MaxFileSize)
 	if p != nil {
 		return p
 	}
-	sub, p := s.parse(r.Context(), []uploaded{{"root.json", body}})
+	sub, p := s.parse(r.Context(), held, []uploaded{{"root.json", body}})
 	if p != nil {
-		release()
+		held.release()
 		return p
 	}
-	sub.release = release
+	sub.release = held.release
 	sub.genesis = true
 	if m := sub.files[0].meta; m != nil {
 		sub.repository = m.PayloadDigest
 		at, logged, err := s.log.registry.rootAt(r.Context(), m.PayloadDigest)
 		if err != nil {
-			release()
+			held.release()
 			return stateFailed(err)
 		}
 		if s.log.cfg.HTTP.RegistrationClosed && !logged {
-			release()
+			held.release()
 			return problemf(http.StatusForbidden, api.CodeClosed, "this log takes no new repositories, and has none with this root")
 		}
 		if logged {
 			s.oldToken(r, from, sub, at.repository)
 		} else if p := s.giveToken(r, from, sub); p != nil {
-			release()
+			held.release()
 			return p
 		}
 	}
@@ -76,23 +76,23 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 		limit = verify.MaxFileSize
 	}
 	from := s.sources.of(r)
-	body, release, p := s.body(w, r, from, limit)
+	body, held, p := s.body(w, r, from, limit)
 	if p != nil {
 		return p
 	}
 	uploads := []uploaded{{"root.json", body}}
 	if mediaType == api.TypeTar {
 		if uploads, p = untar(body); p != nil {
-			release()
+			held.release()
 			return p
 		}
 	}
-	sub, p := s.parse(r.Context(), uploads)
+	sub, p := s.parse(r.Context(), held, uploads)
 	if p != nil {
-		release()
+		held.release()
 		return p
 	}
-	sub.release = release
+	sub.release = held.release
 	sub.repository = repository
 	return s.take(w, r, from, sub)
 }
@@ -174,14 +174,13 @@ func untar(body []byte) ([]uploaded, *problem) {
 // waits.
 func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *submission) *problem {
 	sub.from = from
-	free, ok := s.sources.queue(from)
-	if !ok {
+	if !s.sources.queue.take(from, 1) {
 		sub.release()
 		s.keepToken(sub)
-		return later(api.CodeBusy, "%v but for the holders of tokens", errFull)
+		return later(api.CodeBusy, "%v but for others", errFull)
 	}
 	bytes, received := sub.release, time.Now()
-	giveBack := func() { bytes(); free() }
+	giveBack := func() { bytes(); s.sources.queue.giveBack(from, 1) }
 	sub.release = func() { giveBack(); s.observe(sub, received) }
 	switch err := s.log.intake.submit(sub); {
 	case errors.Is(err, errDraining):

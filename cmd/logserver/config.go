@@ -76,13 +76,13 @@ func fromCommandLine(flags *pflag.FlagSet) map[string]bool {
 	return decided
 }
 
-// quotaFlags are the flags of log.HTTPConfig's quotas.
+// quotaFlags are the flags of log.Limits' quotas.
 type quotaFlags struct {
 	anonymous, anonymousBytes, holder, holderBytes rateFlag
 }
 
 func (q *quotaFlags) flags(f *pflag.FlagSet) {
-	a, h := log.DefaultAnonymous, log.DefaultHolder
+	a, h := log.DefaultLimits.Anonymous, log.DefaultLimits.Holder
 	q.anonymous, q.anonymousBytes = rateFlag{a.Submissions, a.SubmissionBurst}, rateFlag{a.Bytes, a.ByteBurst}
 	q.holder, q.holderBytes = rateFlag{h.Submissions, h.SubmissionBurst}, rateFlag{h.Bytes, h.ByteBurst}
 	f.Var(&q.anonymous, "quota", "submissions a second, and at once, of a network (IPv4 /24, IPv6 /48) without a token; or off")
@@ -91,12 +91,11 @@ func (q *quotaFlags) flags(f *pflag.FlagSet) {
 	f.Var(&q.holderBytes, "token-quota-bytes", "the same in bytes")
 }
 
-func (q *quotaFlags) anonymousQuota() log.Quota {
-	return quota(q.anonymous, q.anonymousBytes, log.DefaultAnonymous)
-}
-
-func (q *quotaFlags) holderQuota() log.Quota {
-	return quota(q.holder, q.holderBytes, log.DefaultHolder)
+// limits are the log's with these quotas.
+func (q *quotaFlags) limits() log.Limits {
+	l := log.DefaultLimits
+	l.Anonymous, l.Holder = quota(q.anonymous, q.anonymousBytes, l.Anonymous), quota(q.holder, q.holderBytes, l.Holder)
+	return l
 }
 
 // quota changes what there are flags for.

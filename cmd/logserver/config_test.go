@@ -148,7 +148,7 @@ func TestProxies(t *testing.T) {
 func TestQuotaFlagsDefault(t *testing.T) {
 	var q quotaFlags
 	q.flags(pflag.NewFlagSet("", pflag.ContinueOnError))
-	if q.anonymousQuota() != log.DefaultAnonymous || q.holderQuota() != log.DefaultHolder {
-		t.Errorf("%+v, %+v", q.anonymousQuota(), q.holderQuota())
+	if q.limits() != log.DefaultLimits {
+		t.Errorf("%+v", q.limits())
 	}
 }

@@ -197,6 +197,7 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 	cfg = log.Config{
 		LogSnapshots:  flags.snapshots,
 		LogTimestamps: flags.timestamps,
+		Limits:        flags.quotas.limits(),
 		Hold:          flags.hold,
 		Logger:        logger,
 	}
@@ -266,8 +267,6 @@ func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, erro
 func httpConfig(flags serveFlags) (log.HTTPConfig, error) {
 	cfg := log.HTTPConfig{
 		RegistrationClosed: flags.closed,
-		Anonymous:          flags.quotas.anonymousQuota(),
-		Holder:             flags.quotas.holderQuota(),
 	}
 	var err error
 	cfg.TrustedProxies, err = parseProxies(flags.proxies)

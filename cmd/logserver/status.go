@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +50,8 @@ type status struct {
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
 
+	Limits []log.LimitRow `json:"limits"` // what is done at once, and for whom
+
 	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What string       `json:"what,omitempty"`
 	Do   string       `json:"do,omitempty"`
@@ -62,6 +66,7 @@ type treeStatus struct {
 func newStatus() *cobra.Command {
 	var at place
 	var on shared
+	var quotas quotaFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status --dir DIR",
@@ -73,7 +78,9 @@ witness, in the witness's own words, and changes nothing. While the
 log is served its storage cannot be looked at; /readyz and the metrics say more. A
 log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads and
-how far Trillian is. It takes no lock and no lease.
+how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
+what serve does at once, for everybody, for one source and for holders of tokens,
+with the same --config or flags.
 
 It exits 1 when the log cannot be served.`,
 		Example: `  logserver status --dir ./log
@@ -84,6 +91,7 @@ It exits 1 when the log cannot be served.`,
 			if err != nil {
 				return err
 			}
+			st.Limits = quotas.limits().Table()
 			if asJSON {
 				err = cli.WriteJSON(cmd.OutOrStdout(), st)
 			} else {
@@ -98,8 +106,19 @@ It exits 1 when the log cannot be served.`,
 	at.flags(cmd)
 	at.ledgerFlag(cmd)
 	on.sharedFlags(cmd)
+	quotas.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// printLimits prints the limits as a table.
+func printLimits(w io.Writer, rows []log.LimitRow) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "limit\tall\ta source\ta token's holder\tkept for tokens")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.What, cmp.Or(r.All, "-"), cmp.Or(r.Source, "-"), cmp.Or(r.Holder, "-"), cmp.Or(r.Reserve, "-"))
+	}
+	_ = table.Flush() // as every line of a report
 }
 
 // readKeys returns the log's public keys.
@@ -327,6 +346,8 @@ func (st *status) print(w io.Writer) {
 		fmt.Fprintln(w, st.end())
 	}
 	if st.What == "" {
+		fmt.Fprintln(w)
+		printLimits(w, st.Limits)
 		return
 	}
 	code := ""

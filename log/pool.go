@@ -1,0 +1,109 @@
+package log
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// pool says who has how much of a Pool.
+type pool struct {
+	Pool
+
+	mu      sync.Mutex
+	taken   int64            // by all
+	others  int64            // of it by sources without a token
+	by      map[string]int64 // source; the log's own host is in none
+	waiting []*waiter        // the one that came first first
+}
+
+// waiter waits for its turn.
+type waiter struct {
+	from source
+	n    int64
+	turn chan struct{} // closed when it has what it waits for
+}
+
+func newPool(p Pool) *pool { return &pool{Pool: p, by: map[string]int64{}} }
+
+// take takes n for a source, if there is as much for it, before those who wait.
+func (p *pool) take(from source, n int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.withinShare(from, n) || !p.withinCapacity(from, n) {
+		return false
+	}
+	p.add(from, n)
+	return true
+}
+
+// await takes n for a source when it is its turn, or returns why the context ended.
+func (p *pool) await(ctx context.Context, from source, n int64) error {
+	w := &waiter{from, n, make(chan struct{})}
+	p.mu.Lock()
+	p.waiting = append(p.waiting, w)
+	p.serve()
+	p.mu.Unlock()
+	select {
+	case <-w.turn:
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.waiting, w)
+	if i < 0 {
+		return nil // its turn came at the same time
+	}
+	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.serve()
+	return context.Cause(ctx)
+}
+
+// giveBack gives back what was taken.
+func (p *pool) giveBack(from source, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(from, -n)
+	p.serve()
+}
+
+// serve gives those who wait what there is, in their order. A source that has its
+// share is passed over; nobody gets ahead of one that waits for more than is left.
+// It must be called with mu held.
+func (p *pool) serve() {
+	for i := 0; i < len(p.waiting); {
+		w := p.waiting[i]
+		if !p.withinShare(w.from, w.n) {
+			i++
+			continue
+		}
+		if !p.withinCapacity(w.from, w.n) {
+			return
+		}
+		p.add(w.from, w.n)
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		close(w.turn)
+	}
+}
+
+func (p *pool) withinShare(from source, n int64) bool {
+	return from.key == "" || p.by[from.key]+n <= p.Share
+}
+
+func (p *pool) withinCapacity(from source, n int64) bool {
+	return p.taken+n <= p.Capacity && (from.holder || p.others+n <= p.Capacity-p.Reserve)
+}
+
+func (p *pool) add(from source, n int64) {
+	p.taken += n
+	if !from.holder {
+		p.others += n
+	}
+	if from.key == "" {
+		return
+	}
+	if p.by[from.key] += n; p.by[from.key] == 0 {
+		delete(p.by, from.key)
+	}
+}
