@@ -24,7 +24,7 @@ func TestWitnessWordsAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var willing atomic.Bool
+	var willing, ahead atomic.Bool
 	grumpy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -36,7 +36,11 @@ func TestWitnessWordsAreShown(t *testing.T) {
 		}
 		_, checkpoint, _ := strings.Cut(string(body), "\n\n")
 		text, _, _ := strings.Cut(checkpoint, "\n\n")
-		sig, err := signer.Sign(text+"\n", time.Now().Unix())
+		now := time.Now()
+		if ahead.Load() {
+			now = now.Add(400*24*time.Hour + time.Minute)
+		}
+		sig, err := signer.Sign(text+"\n", now.Unix())
 		if err != nil {
 			t.Error(err)
 		}
@@ -86,6 +90,16 @@ func TestWitnessWordsAreShown(t *testing.T) {
 	})
 	shown("status", runtest.Must(t, "logserver", "status", "--dir", w.Path("log")))
 
+	// A witness whose clock is far from the log's does not count, either.
+	ahead.Store(true)
 	willing.Store(true)
+	_, stderr, code = runtest.Run(t, "publisher", append(w.args("submit", dir), "--timeout", "8s")...)
+	if code != 2 || !strings.Contains(stderr, "400 days ahead of the log's clock") {
+		t.Errorf("a witness 400 days ahead: exit %d, %s", code, stderr)
+	}
+	runtest.Eventually(t, "status has the clock", func() bool {
+		return strings.Contains(runtest.Must(t, "logserver", "status", "--dir", w.Path("log")), "400 days ahead of the log's clock")
+	})
+	ahead.Store(false)
 	runtest.Must(t, "publisher", w.args("submit", dir)...)
 }

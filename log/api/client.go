@@ -359,7 +359,8 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		}
 		resp, err := client.Do(req)
 		if redirect := fetch.AsRedirect(err); redirect != nil {
-			return nil, fmt.Errorf("the log's URL redirects to %q: use that, if it is the log's", redirect.To)
+			asked := strings.TrimPrefix(req.URL.String(), strings.TrimSuffix(c.Base, "/"))
+			return nil, fmt.Errorf("the log's URL redirects to %q: use that, if it is the log's", strings.TrimSuffix(redirect.To, asked))
 		}
 		if err != nil {
 			return nil, err

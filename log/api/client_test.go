@@ -297,7 +297,7 @@ func TestNoRedirects(t *testing.T) {
 		"/v1/submissions/1":            func() error { _, err := c.Wait(t.Context(), "/v1/submissions/1"); return err },
 		"/v1/repositories/ab":          func() error { _, err := c.Repository(t.Context(), "ab"); return err },
 	} {
-		want := "the log's URL redirects to \"" + elsewhere.URL + path + "\": use that"
+		want := "the log's URL redirects to \"" + elsewhere.URL + "\": use that"
 		if err := ask(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
