@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -74,9 +75,12 @@ type candidate struct {
 	done   bool // it is in the log
 }
 
-// maxJudged is how many files are judged in one turn, unless they take longer than
-// patience before: then others have theirs, of this repository and of all.
-const maxJudged = 64
+// maxJudged is how many files are judged in one turn, and turnTime after how long no
+// other one is: then others have theirs, of this repository and of all.
+const (
+	maxJudged = 16
+	turnTime  = 25 * time.Millisecond
+)
 
 // maxPasses is how often the files of a submission are gone through. That many
 // delegations may lie above a file whose name stands before those of all of them.
@@ -281,9 +285,10 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 	began := time.Now()
 	defer func() { in.budget.spent(sub.from, time.Since(began)) }()
 	for n := range maxJudged {
-		if n > 0 && time.Since(began) > patience {
+		if n > 0 && time.Since(began) > turnTime {
 			return nil
 		}
+		runtime.Gosched() // answers and checkpoints are not to wait for strangers' files
 		if len(sub.todo) == 0 {
 			if sub.passes++; len(sub.again) == 0 || !sub.progress || sub.passes >= maxPasses {
 				sub.finish(nil)

@@ -137,7 +137,7 @@ func all(v *testvendor.Vendor) []api.File {
 	return files
 }
 
-func (r *running) register(t *testing.T, root []byte) string {
+func (r *running) register(t testing.TB, root []byte) string {
 	t.Helper()
 	res, err := r.client.Register(t.Context(), root)
 	check(t, err)

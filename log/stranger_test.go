@@ -55,7 +55,7 @@ func (r *running) until(t testing.TB, so func() bool) {
 // A stranger's files that nobody has signed cause no reading of a vendor's history,
 // whatever they are called, and the vendor's release does not wait for them.
 func TestUnsignedFilesHoldUpNobody(t *testing.T) {
-	const history, files, turn = 1100, 1023, 64
+	const history, files, turn = 1100, 1023, 16
 	state, blobs := new(countingState), new(notedBlobs)
 	r := start(t, func(c *log.Config) { c.State, c.Blobs = state, blobs })
 	blobs.r = r
