@@ -71,12 +71,17 @@ type held struct {
 	s    *server
 	from source
 	n    int64
+	lane *lane // that it is in; nil: none
 }
 
 // firstBuffer is how much of a body is made room for at once. More room is made
 // as the bytes come, so that a client that promises much and sends it slowly
-// takes no room from others.
-const firstBuffer = 64 << 10
+// takes no room from others; and for all that is announced once an eighth of it has
+// come, so that little is copied.
+const (
+	firstBuffer = 64 << 10
+	aheadOf     = 8
+)
 
 func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body := http.MaxBytesReader(w, r.Body, limit)
@@ -89,6 +94,9 @@ func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte
 	for {
 		if len(b) == cap(b) {
 			room := min(max(firstBuffer, 2*int64(cap(b))), whole)
+			if r.ContentLength > 0 && aheadOf*int64(len(b)) >= whole {
+				room = whole
+			}
 			if room <= int64(cap(b)) {
 				room = int64(cap(b)) + 512 // more comes than was announced
 			}
@@ -116,7 +124,7 @@ func (h *held) grow(to int64) bool {
 	return true
 }
 
-// counts is for when the body has been read and is not needed any more: it holds
+// counts is for when the body has been read: from then on it holds
 // what was made of it, as it is counted, be it more or less. It is false where there
 // is no room for more. A submission that takes all that its source may have is taken.
 func (h *held) counts(n int64) bool {
@@ -131,4 +139,8 @@ func (h *held) counts(n int64) bool {
 func (h *held) release() {
 	h.s.sources.memory.giveBack(h.from, h.n)
 	h.n = 0
+	if h.lane != nil {
+		h.lane.leave()
+		h.lane = nil
+	}
 }

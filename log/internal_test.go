@@ -128,25 +128,65 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 	}
 }
 
-// A large submission that is being read keeps only other large ones waiting.
+// A large submission that is not decided keeps only other large ones waiting, and
+// none of those who have a token. What its files take when they are read counts.
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
-	from, _ := quotas(HTTPConfig{}, Limits{}, "")
+	const room = 1 << 30
+	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: room, Share: room}}, "")
 	s := newServer(&Log{}, from)
-	h := &held{s: s}
-	if !s.large.TryAcquire(1) {
-		t.Fatal("somebody reads a large submission")
+	free := func(n int64) bool {
+		ok := from.memory.take(source{}, n)
+		if ok {
+			from.memory.giveBack(source{}, n)
+		}
+		return ok
 	}
-	small, large := []uploaded{{"a.json", make([]byte, largeSubmission-1)}}, []uploaded{{"a.json", nil}, {"b.json", make([]byte, largeSubmission)}}
-	if _, p := s.parse(t.Context(), h, small); p != nil {
-		t.Errorf("a small one: %v", p.Detail)
+	if err := s.large.enter(t.Context(), "other"); err != nil {
+		t.Fatal(err)
 	}
+	text := fmt.Appendf(nil, `{"signatures":[],"signed":{"_type":"targets","spec_version":"1.0","version":1,"expires":"2030-01-02T03:04:05Z","x":"%s","targets":{}}}`,
+		bytes.Repeat([]byte("x"), largeSubmission))
+	small, large := []uploaded{{"a.json", make([]byte, largeSubmission-1)}}, []uploaded{{"a.json", nil}, {"targets.json", text}}
+	parse := func(ctx context.Context, from source, uploads []uploaded) (*held, *problem) {
+		h := &held{s: s, from: from}
+		_, p := s.parse(ctx, h, uploads)
+		if p != nil {
+			h.release()
+		}
+		return h, p
+	}
+	h, p := parse(t.Context(), source{key: "a"}, small)
+	if p != nil {
+		t.Fatalf("a small one: %v", p.Detail)
+	}
+	h.release()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, p := s.parse(ctx, h, large); p == nil || p.Status != http.StatusServiceUnavailable {
+	if _, p := parse(ctx, source{key: "a"}, large); p == nil || p.Status != http.StatusServiceUnavailable {
 		t.Errorf("a second large one is read at the same time")
 	}
-	s.large.Release(1)
-	if _, p := s.parse(t.Context(), h, large); p != nil {
-		t.Errorf("a large one after the other: %v", p.Detail)
+	holders, p := parse(t.Context(), source{key: "token", holder: true}, large)
+	if p != nil {
+		t.Fatalf("of one who has a token: %v", p.Detail)
+	}
+	if free(room-2*largeSubmission) || !free(room-3*largeSubmission) {
+		t.Error("what was read does not count")
+	}
+	holders.release()
+	s.large.leave()
+	if h, p = parse(t.Context(), source{key: "a"}, large); p != nil {
+		t.Fatalf("a large one after the other: %v", p.Detail)
+	}
+	h.release()
+	if s.large.taken || s.largeOfHolders.taken || !free(room) {
+		t.Error("something is not given back")
+	}
+
+	// Where there is no room for what they take, others go on.
+	if !from.memory.take(source{}, room-largeSubmission) {
+		t.Fatal("no room")
+	}
+	if _, p := parse(t.Context(), source{key: "a"}, large); p == nil || p.Status != http.StatusServiceUnavailable || s.large.taken {
+		t.Errorf("got %v", p)
 	}
 }

@@ -14,14 +14,14 @@ import (
 
 // server answers HTTP requests.
 type server struct {
-	log       *Log
-	leaves    map[string]bool     // types of metadata that become leaves beside roots and targets
-	parsing   *semaphore.Weighted // submissions that are being read
-	large     *semaphore.Weighted // the same for large ones, one at a time
-	made      *pool               // answers that may be large, while they are made
-	sending   *pool               // bytes of large answers
-	sources   *sources
-	latencies latencies
+	log                   *Log
+	leaves                map[string]bool     // types of metadata that become leaves beside roots and targets
+	parsing               *semaphore.Weighted // submissions that are being read
+	large, largeOfHolders lane                // for large submissions
+	made                  *pool               // answers that may be large, while they are made
+	sending               *pool               // bytes of large answers
+	sources               *sources
+	latencies             latencies
 
 	running context.Context // ends when nothing that a request waits for can come
 	stop    context.CancelFunc
@@ -33,7 +33,6 @@ func newServer(l *Log, from *sources) *server {
 		log:     l,
 		leaves:  map[string]bool{"snapshot": l.cfg.LogSnapshots, "timestamp": l.cfg.LogTimestamps},
 		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		large:   semaphore.NewWeighted(1),
 		made:    newPool(l.cfg.Limits.Making),
 		sending: newPool(l.cfg.Limits.Answers),
 		sources: from,
@@ -129,23 +128,33 @@ func (s *server) mayRegister(from source) *problem {
 }
 
 // largeSubmission is how many bytes a submission has at least that is read alone.
-// Files can be made that take ten times their size when they are read, and seconds:
-// neither is to be multiplied, nor to keep others waiting.
+// What it takes besides, about as much again, is not to be multiplied. So the next
+// one is read only when it is decided: one of those who have a token, and one of all
+// others.
 const largeSubmission = 8 << 20
 
 // parse reads the files of a submission, with as many others as there are CPUs. From
-// then on it is what was made of them that counts.
+// then on it is what was made of them that counts. A large one has its lane until h
+// is released.
 func (s *server) parse(ctx context.Context, h *held, uploads []uploaded) (*submission, *problem) {
-	lane, size := s.parsing, 0
+	size := 0
 	for _, u := range uploads {
-		if size += len(u.data); size >= largeSubmission {
-			lane = s.large
-		}
+		size += len(u.data)
 	}
-	if err := lane.Acquire(ctx, 1); err != nil {
+	if size >= largeSubmission {
+		l := &s.large
+		if h.from.holder {
+			l = &s.largeOfHolders
+		}
+		if l.enter(ctx, h.from.key) != nil {
+			return nil, later(api.CodeBusy, "gave up waiting to be read")
+		}
+		h.lane = l
+	}
+	if err := s.parsing.Acquire(ctx, 1); err != nil {
 		return nil, later(api.CodeBusy, "gave up waiting to be read")
 	}
-	defer lane.Release(1)
+	defer s.parsing.Release(1)
 	sub := newSubmission(uploads, s.leaves)
 	if !h.counts(sub.memory) {
 		return nil, noRoom()

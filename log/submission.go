@@ -105,16 +105,8 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 	return s
 }
 
-// memoryOf returns about how many bytes a file takes that was read: itself, its
-// payload, and where the files are in it that it lists; for keys and delegations
-// what was made of them.
-func memoryOf(m *verify.Metadata) int64 {
-	n := int64(len(m.File)) + int64(len(m.Payload))*5/4
-	if m.Root != nil || m.Targets != nil && m.Targets.Delegations != nil {
-		n += 2 * int64(len(m.Payload))
-	}
-	return n
-}
+// memoryOf returns about how many bytes a file takes that was read.
+func memoryOf(m *verify.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
 
 // inOrder puts roots first, then targets, then delegated roles, which need both,
 // then snapshots and timestamps; each by version.

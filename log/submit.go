@@ -117,9 +117,9 @@ func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
 // name fits a leaf. What a submission is answered is kept for a while.
 const maxFileName = verify.MaxLeafSize
 
-// untar reads the files of a submission. Memory is counted by the body, so what comes
-// out of the archive is no more than what came in: a sparse file can be very much
-// larger.
+// untar finds the files of a submission in its body, of which they are parts: what
+// comes out of the archive takes no memory besides. A sparse file could be very much
+// larger than the body, and is refused.
 func untar(body []byte) ([]uploaded, *problem) {
 	bad := func(format string, args ...any) ([]uploaded, *problem) {
 		return nil, problemf(http.StatusBadRequest, api.CodeBadRequest, "the tar: "+format, args...)
@@ -130,7 +130,8 @@ func untar(body []byte) ([]uploaded, *problem) {
 	var files []uploaded
 	names := map[string]bool{}
 	total := int64(0)
-	for tr := tar.NewReader(bytes.NewReader(body)); ; {
+	r := bytes.NewReader(body)
+	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
 			break
@@ -157,8 +158,13 @@ func untar(body []byte) ([]uploaded, *problem) {
 		if total += h.Size; total > int64(len(body)) {
 			return bad("%q is longer than the archive that carries it", h.Name)
 		}
-		data := make([]byte, h.Size)
-		if _, err := io.ReadFull(tr, data); err != nil {
+		data := body[len(body)-r.Len():]
+		if int64(len(data)) < h.Size {
+			return bad("%q: %v", h.Name, io.ErrUnexpectedEOF)
+		}
+		data = data[:h.Size:h.Size]
+		// The file is where it stands, and not what a sparse one stands for.
+		if _, err := io.Copy(&same{data}, tr); err != nil {
 			return bad("%q: %v", h.Name, err)
 		}
 		names[h.Name] = true
@@ -168,6 +174,17 @@ func untar(body []byte) ([]uploaded, *problem) {
 		return bad("no file in it")
 	}
 	return files, nil
+}
+
+// same takes what there is left, and nothing else.
+type same struct{ left []byte }
+
+func (s *same) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(s.left, p) {
+		return 0, errors.New("a sparse file")
+	}
+	s.left = s.left[len(p):]
+	return len(p), nil
 }
 
 // take queues a submission and answers it as far as it gets while the client

@@ -54,6 +54,7 @@ type scanner struct {
 	depth     int
 	nulls     int // above 0: inside a target's "custom", where null is allowed
 	nameAt    int // where the last name began
+	kept      int // about how many bytes take what was read to keep
 }
 
 func (s *scanner) errorf(at int, format string, args ...any) error {

@@ -125,6 +125,8 @@ type Metadata struct {
 	Targets       *Targets
 	Snapshot      *Meta
 	Timestamp     *Meta
+
+	kept int // about how many bytes what was built of it takes
 }
 
 // Signature is one signature of a file; it need not be valid.
@@ -144,6 +146,15 @@ var (
 	}
 )
 
+// Memory returns about how many bytes the metadata takes besides its file.
+func (m *Metadata) Memory() int {
+	size := cap(m.Payload) + m.kept
+	for _, l := range m.indexes() {
+		size += 4 * l.n
+	}
+	return size
+}
+
 // ParseJSON reads a file of JSON metadata. The error is a *SyntaxError. The
 // result keeps file, which must not change afterwards. Signatures are not
 // checked: see Metadata.Meets.
@@ -159,6 +170,7 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		}
 		return nil, err
 	}
+	m.kept = r.kept
 	m.FileDigest = Sum(m.File)
 	m.PayloadDigest = Sum(m.Payload)
 	for _, l := range m.indexes() {
@@ -272,6 +284,7 @@ func (r *reader) signature() error {
 		return r.errorf(at, "second signature under key id %q", clip(sig.KeyID))
 	}
 	r.keyIDs[sig.KeyID] = true
+	r.kept += 64 + len(sig.KeyID) + len(sig.Sig)
 	switch {
 	case notHex:
 		r.m.NotHex = append(r.m.NotHex, sig.KeyID)

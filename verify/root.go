@@ -37,6 +37,7 @@ func (r *reader) keys(keys *map[string]*Key) error {
 func (r *reader) key(id string) (*Key, error) {
 	at := r.pos
 	key := &Key{ID: id}
+	r.kept += 256 + len(id)
 	has := seen{}
 	err := r.record(keyNames, func(name string) (err error) {
 		has[name] = true

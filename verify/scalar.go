@@ -112,6 +112,7 @@ var plain = func() (t [256]bool) {
 // word reads a string to keep.
 func (s *scanner) word() (string, error) {
 	text, err := s.text()
+	s.kept += 16 + len(text)
 	return string(text), err
 }
 

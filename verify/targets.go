@@ -276,6 +276,7 @@ func (r *reader) delegatedRoles(d *Delegations) error {
 		}
 		names[role.Name] = true
 		d.Roles = append(d.Roles, role)
+		r.kept += 2 * 160 // for the growth of the list
 		return nil
 	})
 }
