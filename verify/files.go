@@ -45,11 +45,18 @@ func (c *fileCache) put(e cachedFile) {
 	}
 }
 
-// Cached returns about how many bytes are kept of the files that leaves name.
-func (r *Repository) Cached() int { return r.files.bytes }
+// Cached returns about how many bytes are kept of the files that leaves name, and
+// of what is current where.
+func (r *Repository) Cached() int {
+	const perCurrent = 256
+	return r.files.bytes + perCurrent*len(r.currents)
+}
 
-// Forget drops what is kept of files. They are read again when they are needed.
-func (r *Repository) Forget() { r.files = fileCache{} }
+// Forget drops what Cached counts. Files are read again when they are needed.
+func (r *Repository) Forget() {
+	r.files = fileCache{}
+	r.currents = map[placeKey]*current{}
+}
 
 // rootFile reads the root of a record.
 func (r *Repository) rootFile(position int) (*Metadata, error) {

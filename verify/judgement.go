@@ -1,6 +1,9 @@
 package verify
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Limits on what one role and version may have in the log.
 const (
@@ -31,6 +34,9 @@ type judgement struct {
 	signers  map[Digest][]KeyIdentity // of the file, by the fingerprint of keys
 	looked   int                      // at signatures so far
 	released []int                    // releases of this payload for this role, the last first
+
+	rival      Digest   // the payload of the rival that was read last
+	rivalLists *listing // what it lists
 }
 
 // decide comes to a verdict. What is refused and logged already is logged.
@@ -259,10 +265,26 @@ func (r *Repository) rivals(leaf Leaf) []int {
 	position := lastOf(r.byVersion, roleVersion{leaf.Role, leaf.Version})
 	for ; position != none; position = r.links[position].version {
 		if other := r.records[position].Leaf; other.Kind == Release && other.Payload != leaf.Payload {
-			rivals = append([]int{position}, rivals...)
+			rivals = append(rivals, position)
 		}
 	}
+	slices.Reverse(rivals)
 	return rivals
+}
+
+// byPayloads puts records of one payload side by side, each payload where its first
+// record is.
+func (r *Repository) byPayloads(positions []int) []int {
+	first := map[Digest]int{}
+	for i, position := range positions {
+		if _, ok := first[r.records[position].Leaf.Payload]; !ok {
+			first[r.records[position].Leaf.Payload] = i
+		}
+	}
+	slices.SortStableFunc(positions, func(a, b int) int {
+		return first[r.records[a].Leaf.Payload] - first[r.records[b].Leaf.Payload]
+	})
+	return positions
 }
 
 // boundRival returns the first bound rival that stands at a place that the file
@@ -300,7 +322,7 @@ func (j *judgement) second(rival int, why string) error {
 // explained returns nil if at some place that the file fits every rival that stands
 // there is explained.
 func (j *judgement) explained(fits []place) error {
-	rivals := j.r.rivals(j.leaf)
+	rivals := j.r.byPayloads(j.r.rivals(j.leaf))
 	if len(rivals) == 0 {
 		return nil
 	}
@@ -347,17 +369,9 @@ func (j *judgement) explains(rival int) (bool, error) {
 	if j.r.releasedElsewhere(leaf.Role, leaf.Payload) {
 		return true, nil
 	}
-	s, err := j.r.summary(rival)
+	lists, err := j.listingOf(rival)
 	if err != nil {
 		return false, err
-	}
-	lists := &listing{}
-	if s.lists > 0 {
-		m, err := j.r.read(rival)
-		if err != nil {
-			return false, err
-		}
-		lists = listingOf(m)
 	}
 	fits := false
 	w := &walk{of: lists, as: leaf.Role, wants: func(name string) bool { return name != leaf.Role }}
@@ -376,6 +390,23 @@ func (j *judgement) explains(rival int) (bool, error) {
 		return false, err
 	}
 	return fits, nil
+}
+
+// listingOf returns what a rival lists. The next one may have the same payload,
+// signed again: it is not read again.
+func (j *judgement) listingOf(rival int) (*listing, error) {
+	s, err := j.r.summary(rival)
+	if err != nil || s.lists == 0 {
+		return &listing{}, err
+	}
+	if payload := j.r.records[rival].Leaf.Payload; j.rivalLists == nil || j.rival != payload {
+		m, err := j.r.read(rival)
+		if err != nil {
+			return nil, err
+		}
+		j.rival, j.rivalLists = payload, listingOf(m)
+	}
+	return j.rivalLists, nil
 }
 
 // hasRoom returns nil if one more release of the role and version may be logged.

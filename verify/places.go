@@ -49,7 +49,7 @@ type walk struct {
 	visit func(place) (bool, error)
 
 	cost int  // of coverage so far
-	full bool // there are more places of some name than count
+	full bool // there may be more places of some name than count
 }
 
 // isExtra reports whether extra delegations count as those of a role's file.
@@ -76,6 +76,12 @@ func (r *Repository) walk(w *walk) error {
 		}
 		for _, d := range sources {
 			for role, to := range d.among(func(name string) bool { return w.wants(name) || r.delegate[name] > 0 || w.isExtra(name) }) {
+				// Nothing else is asked about a place that does not count: there may
+				// be thousands.
+				if count[role] == MaxPlaces {
+					w.full = true
+					continue
+				}
 				p := place{role, to.keys()}
 				key := placeKey{role, p.keys.print}
 				if seen[key] {
@@ -86,9 +92,6 @@ func (r *Repository) walk(w *walk) error {
 				case err != nil:
 					return err
 				case !wanted && !goesOn, !w.covers(to):
-					continue
-				case count[role] == MaxPlaces:
-					w.full = true
 					continue
 				}
 				seen[key] = true
@@ -270,40 +273,41 @@ func (r *Repository) find(role string, of *listing) (found []place, full bool, e
 	return found, w.full, err
 }
 
-// current is what is current at a place, and what it takes to keep it up to date.
+// current is what is current at a place, as far as its role's releases have been
+// looked at.
 type current struct {
-	keys      Digest // fingerprint of the place's keys
 	version   int64
 	positions []int // the releases that stand of the highest version; none: 0
-	fresh     []int // releases since
+	seen      int   // how many of the role's releases, in log order, have been looked at
 }
 
-// maxCurrents is for how many places of a role it is kept what is current there.
-const maxCurrents = 8
+// maxCurrents is of how many places it is kept what is current there. A walk meets
+// all places of a repository in one order, so that dropping the oldest would drop
+// what is asked for next: all are dropped instead, which costs little for each.
+const maxCurrents = 1 << 16
 
 // currentAt returns the releases that are current at a place: of those that meet
 // it, all of the highest version, in log order. The search among all releases is
 // made once for the keys; after that only new releases are looked at.
 func (r *Repository) currentAt(p place) ([]int, error) {
-	if len(r.releases[p.role]) == 0 {
+	released := r.released[p.role]
+	if len(released) == 0 {
 		return nil, nil
 	}
-	list := r.currents[p.role]
-	at := slices.IndexFunc(list, func(c *current) bool { return c.keys == p.keys.print })
-	if at < 0 {
-		c, err := r.findCurrent(p)
-		if err != nil {
+	key := placeKey{p.role, p.keys.print}
+	c := r.currents[key]
+	if c == nil {
+		var err error
+		if c, err = r.findCurrent(p); err != nil {
 			return nil, err
 		}
-		if len(list) == maxCurrents {
-			list = list[1:]
+		if len(r.currents) >= maxCurrents {
+			clear(r.currents)
 		}
-		r.currents[p.role] = append(list, c)
-		return c.positions, nil
+		r.currents[key] = c
 	}
-	c := list[at]
-	for ; len(c.fresh) > 0; c.fresh = c.fresh[1:] {
-		position := c.fresh[0]
+	for ; c.seen < len(released); c.seen++ {
+		position := released[c.seen]
 		version := r.records[position].Leaf.Version
 		if len(c.positions) > 0 && version < c.version {
 			continue
@@ -323,7 +327,7 @@ func (r *Repository) currentAt(p place) ([]int, error) {
 }
 
 func (r *Repository) findCurrent(p place) (*current, error) {
-	c := &current{keys: p.keys.print}
+	c := &current{seen: len(r.released[p.role])}
 	for _, position := range slices.Backward(r.releases[p.role]) {
 		version := r.records[position].Leaf.Version
 		if len(c.positions) > 0 && version != c.version {

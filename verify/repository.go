@@ -39,11 +39,12 @@ type Repository struct {
 	byVersion map[roleVersion]int // the last record of this version, by role
 	byDigest  map[Digest]twoRoles // the first releases of this payload
 	releases  map[string][]int    // the releases of a role by version, then in log order
+	released  map[string][]int    // the same in log order
 	roots     map[int64]int       // the root released at this version
 	root      int                 // the highest of them: the current root
 	evidence  map[roleVersion]int // the one evidence leaf for a role and version
 	delegate  map[string]int      // how many releases of a role delegate, or may
-	currents  map[string][]*current
+	currents  map[placeKey]*current
 
 	files   fileCache
 	signed  signedCache
@@ -76,10 +77,11 @@ func NewRepository(genesis Leaf, index int64, blobs Blobs) (*Repository, error) 
 		byVersion: map[roleVersion]int{},
 		byDigest:  map[Digest]twoRoles{},
 		releases:  map[string][]int{},
+		released:  map[string][]int{},
 		roots:     map[int64]int{},
 		evidence:  map[roleVersion]int{},
 		delegate:  map[string]int{},
-		currents:  map[string][]*current{},
+		currents:  map[placeKey]*current{},
 	}
 	return r, r.Apply(index, genesis)
 }
@@ -138,6 +140,7 @@ func (r *Repository) release(position int, known *summary) {
 		return -1 // also the releases of this version: they come before it in the log
 	})
 	r.releases[leaf.Role] = slices.Insert(list, at, position)
+	r.released[leaf.Role] = append(r.released[leaf.Role], position)
 	switch first, ok := r.byDigest[leaf.Payload]; {
 	case !ok:
 		r.byDigest[leaf.Payload] = twoRoles{position, none}
@@ -146,9 +149,6 @@ func (r *Repository) release(position int, known *summary) {
 	}
 	if known == nil || known.delegates {
 		r.delegate[leaf.Role]++
-	}
-	for _, c := range r.currents[leaf.Role] {
-		c.fresh = append(c.fresh, position)
 	}
 	if leaf.Role == RoleRoot {
 		r.roots[leaf.Version] = position

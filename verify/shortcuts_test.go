@@ -290,3 +290,56 @@ func TestSiblingDelegates(t *testing.T) {
 		w.isCurrent(at, "release")
 	}
 }
+
+// A delegatee delegates to a name in as many files as it likes, each time by another
+// key under an id of which each release of the role has junk. What was looked at once
+// is not looked at again by each judgement of any role.
+func TestManyPlacesWhereNothingStands(t *testing.T) {
+	const places, releases = 40, 10
+	w := newWorld(t, usual)
+	ds := []delegation{{name: "c", who: "c1"}, {name: "b", who: "q1"}}
+	for i := range places {
+		ds = append(ds, delegation{name: fmt.Sprint("m", i), who: "m1"})
+	}
+	w.released("targets", w.targets("t1", 1, "x", ds...))
+	for i := range places {
+		m := forgedTargets(1, "m", delegation{name: "b", who: "junk"})
+		m["delegations"].(map[string]any)["keys"].(map[string]any)["junk"] = publicKey(fmt.Sprint("y", i))
+		w.released(fmt.Sprint("m", i), forge(t, m, "m1"))
+	}
+	for i := range releases {
+		b := w.content("q1", int64(i+1), "b", delegation{name: "d", who: "d1"})
+		w.released("b", []byte(strings.Replace(string(b), `{"signatures":[`, fmt.Sprintf(`{"signatures":[{"keyid":"junk","sig":"%0128x"},`, i+1), 1)))
+	}
+	for i := range 3 {
+		before := w.reads
+		w.released("c", w.content("c1", int64(i+1), "c"))
+		if n := readsSince(w, before); i > 0 && n > 1 {
+			t.Errorf("%d files are read for version %d", n, i+1)
+		}
+	}
+}
+
+// A rival that has been signed again and again is read once.
+func TestRivalsSignedAgain(t *testing.T) {
+	const keys = 20
+	var all []string
+	for i := range keys {
+		all = append(all, fmt.Sprint("k", i))
+	}
+	by := who(strings.Join(all, " "))
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: by}, delegation{name: "b", who: by}))
+	for _, content := range []string{"1", "2"} {
+		for _, key := range all {
+			file := forge(t, forgedTargets(1, content), key)
+			w.mustRelease("a", file, w.besidePlain("a", file))
+		}
+	}
+	file := w.content("k1", 1, "3")
+	before := w.reads
+	w.mustRelease("a", file, w.besidePlain("a", file))
+	if n := readsSince(w, before); n > 2 {
+		t.Errorf("%d files are read of two payloads", n)
+	}
+}
