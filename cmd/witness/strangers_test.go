@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -234,7 +235,7 @@ func BenchmarkAddCheckpoint(b *testing.B) {
 }
 
 // strangersAround keeps the strangers there until they may leave: one whose
-// connection is closed comes again.
+// connection is closed comes again some seconds later.
 func strangersAround(b *testing.B, url string) (leave func()) {
 	var arrived, all sync.WaitGroup
 	stop := make(chan struct{})
@@ -268,7 +269,7 @@ func strangersAround(b *testing.B, url string) (leave func()) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(time.Second):
+				case <-time.After(5*time.Second + rand.N(5*time.Second)):
 				}
 			}
 		})
