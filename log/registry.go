@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -73,6 +74,10 @@ type repository struct {
 
 	mu    sync.Mutex
 	judge *verify.Repository
+	// roles are what was current, by the whole repository, when judge had rolesAt
+	// leaves: whoever asks for it again does not have it read again.
+	roles   []api.RoleCurrent
+	rolesAt int
 }
 
 // last returns the index of the newest leaf that has been applied. The caller

@@ -18,6 +18,7 @@ import (
 type slowState struct {
 	StateReader
 	records []verify.Record
+	wholes  int // times it was read whole
 }
 
 func (s *slowState) Root(_ context.Context, payload verify.Digest) (verify.Record, bool, error) {
@@ -30,6 +31,9 @@ func (s *slowState) Root(_ context.Context, payload verify.Digest) (verify.Recor
 }
 
 func (s *slowState) Tail(_ context.Context, _ verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error) {
+	if keep > 1<<20 {
+		s.wholes++
+	}
 	versions := map[string][]int64{}
 	for _, rec := range s.records {
 		if rec.Leaf.Kind == verify.Release && rec.Leaf.Role != verify.RoleRoot {
@@ -175,6 +179,11 @@ func testTail(t *testing.T, random *rand.Rand) {
 			}
 			roles, err := r.roles(t.Context(), whole.ID())
 			check(err)
+			before := state.wholes
+			again, err := r.roles(t.Context(), whole.ID())
+			if check(err); !slices.Equal(again, roles) || state.wholes != before {
+				t.Fatalf("step %d: what is current is read again: %+v, then %+v", step, roles, again)
+			}
 			for _, got := range roles {
 				if rec, ok, err := whole.Current(got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
 					t.Fatalf("step %d: current %+v; want %+v, %v, %v", step, got, rec, ok, err)

@@ -23,15 +23,25 @@ func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurre
 		defer r.account(repo)
 		return currentRoles(repo.judge)
 	}
+	roles := repo.roles
+	if repo.rolesAt != len(records) {
+		roles = nil
+	}
 	repo.mu.Unlock() // whoever reads does not keep the log from judging
-	if err != nil {
-		return nil, err
+	if err != nil || roles != nil {
+		return slices.Clone(roles), err
 	}
 	judge, err := r.whole(ctx, id, records)
 	if err != nil {
 		return nil, err
 	}
-	return currentRoles(judge)
+	if roles, err = currentRoles(judge); err != nil {
+		return nil, err
+	}
+	repo.mu.Lock()
+	defer repo.mu.Unlock()
+	repo.roles, repo.rolesAt = slices.Clone(roles), len(records)
+	return roles, nil
 }
 
 func currentRoles(judge *verify.Repository) ([]api.RoleCurrent, error) {
