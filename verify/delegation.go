@@ -124,9 +124,9 @@ func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, del
 	}
 }
 
-// clone copies d, so that nothing of the file that it was read from is kept, and
-// says about how many bytes the copy takes.
-func (d *Delegations) clone() (*Delegations, int) {
+// clone copies d, with the paths that it covers or without, so that nothing of the
+// file that it was read from is kept, and says about how many bytes the copy takes.
+func (d *Delegations) clone(paths bool) (*Delegations, int) {
 	size := 0
 	text := func(s string) string {
 		size += len(s) + 16
@@ -147,7 +147,11 @@ func (d *Delegations) clone() (*Delegations, int) {
 	for i := range c.Roles {
 		r := &c.Roles[i]
 		r.Name, r.KeyIDs = text(r.Name), texts(r.KeyIDs)
-		r.Paths, r.PathHashPrefixes = texts(r.Paths), texts(r.PathHashPrefixes)
+		if paths {
+			r.Paths, r.PathHashPrefixes = texts(r.Paths), texts(r.PathHashPrefixes)
+		} else {
+			r.Paths, r.PathHashPrefixes = nil, nil
+		}
 		size += 128
 	}
 	if d.Succinct != nil {

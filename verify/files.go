@@ -21,14 +21,15 @@ type fileCache struct {
 
 type cachedFile struct {
 	file        Digest
+	paths       bool // delegations are whole, with the paths that they cover
 	size        int
 	root        *Metadata
 	delegations *Delegations
 }
 
-func (c *fileCache) get(file Digest) (cachedFile, bool) {
+func (c *fileCache) get(file Digest, paths bool) (cachedFile, bool) {
 	for i, e := range c.entries {
-		if e.file == file {
+		if e.file == file && e.paths == paths {
 			c.entries = append(slices.Delete(c.entries, i, i+1), e)
 			return e, true
 		}
@@ -61,7 +62,7 @@ func (r *Repository) Forget() {
 // rootFile reads the root of a record.
 func (r *Repository) rootFile(position int) (*Metadata, error) {
 	file := r.records[position].Leaf.Metadata
-	if e, ok := r.files.get(file); ok && e.root != nil {
+	if e, ok := r.files.get(file, false); ok && e.root != nil {
 		return e.root, nil
 	}
 	m, err := r.read(position)
@@ -76,30 +77,31 @@ func (r *Repository) rootFile(position int) (*Metadata, error) {
 	return m, nil
 }
 
-// delegations reads the delegations of a record; nil where there are none.
-func (r *Repository) delegations(position int) (*Delegations, error) {
+// delegations reads the delegations of a record, with the paths that they cover or
+// without, which are most of them; nil where there are none.
+func (r *Repository) delegations(position int, paths bool) (*Delegations, error) {
 	file := r.records[position].Leaf.Metadata
 	if s := r.signed.of(position); s != nil && !s.delegates {
 		return nil, nil
 	}
-	if e, ok := r.files.get(file); ok {
+	if e, ok := r.files.get(file, paths); ok {
 		return e.delegations, nil
 	}
 	m, err := r.read(position)
 	if err != nil {
 		return nil, err
 	}
-	return r.keepDelegations(m), nil
+	return r.keepDelegations(m, paths), nil
 }
 
 // keepDelegations keeps and returns what a file delegates, and nothing else of
 // the file.
-func (r *Repository) keepDelegations(m *Metadata) *Delegations {
+func (r *Repository) keepDelegations(m *Metadata, paths bool) *Delegations {
 	if m.Targets == nil || m.Targets.Delegations == nil {
 		return nil
 	}
-	d, size := m.Targets.Delegations.clone()
-	r.files.put(cachedFile{file: m.FileDigest, size: size, delegations: d})
+	d, size := m.Targets.Delegations.clone(paths)
+	r.files.put(cachedFile{file: m.FileDigest, paths: paths, size: size, delegations: d})
 	return d
 }
 

@@ -26,7 +26,7 @@ func TestBounded(t *testing.T) {
 	if len(c.entries) != 1 || c.bytes != 3*maxCached {
 		t.Errorf("beside a large file %d are kept, of %d bytes", len(c.entries)-1, c.bytes)
 	}
-	if _, ok := c.get(Digest{}); !ok {
+	if _, ok := c.get(Digest{}, false); !ok {
 		t.Error("the last file is not kept, however large")
 	}
 	c.put(cachedFile{file: Digest{1}, size: 1})
@@ -37,7 +37,7 @@ func TestBounded(t *testing.T) {
 	c = fileCache{}
 	for i := range 100 {
 		c.put(cachedFile{file: Digest{byte(i + 1)}, size: maxCached / 4})
-		if _, ok := c.get(Digest{1}); !ok {
+		if _, ok := c.get(Digest{1}, false); !ok {
 			t.Fatalf("a file in constant use is dropped after %d others", i)
 		}
 	}
@@ -62,7 +62,7 @@ func TestCloneDelegations(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := m.Targets.Delegations
-		got, size := d.clone()
+		got, size := d.clone(true)
 		if !reflect.DeepEqual(got, d) {
 			t.Errorf("the copy is %+v, want %+v", got, d)
 		}

@@ -127,11 +127,11 @@ func (r *Repository) useful(p place, w *walk) (wanted, goesOn bool, err error) {
 	}
 	current, err := r.currentAt(p)
 	for _, position := range current {
-		d, err := r.delegations(position)
+		s, err := r.summary(position)
 		if err != nil {
 			return false, false, err
 		}
-		goesOn = goesOn || d != nil
+		goesOn = goesOn || s.delegates
 	}
 	return wanted, goesOn, err
 }
@@ -148,7 +148,7 @@ func (r *Repository) sources(p place, w *walk, expanded map[int]bool) ([]*Delega
 			continue
 		}
 		expanded[position] = true
-		d, err := r.delegations(position)
+		d, err := r.delegations(position, w.of != nil && w.of.file != nil)
 		if err != nil {
 			return nil, err
 		}

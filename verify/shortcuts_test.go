@@ -343,3 +343,27 @@ func TestRivalsSignedAgain(t *testing.T) {
 		t.Errorf("%d files are read of two payloads", n)
 	}
 }
+
+// Many roles delegate, with more paths than are kept in memory: who may sign a role
+// is known without them, so their files are not read again for every judgement.
+func TestManyRolesDelegate(t *testing.T) {
+	const roles = 60
+	w := newWorld(t, usual)
+	var all []delegation
+	for i := range roles {
+		all = append(all, delegation{name: fmt.Sprint("role", i), who: "k1"})
+	}
+	w.released("targets", w.targets("t1", 1, "x", all...))
+	for _, d := range all {
+		before := w.reads
+		w.released(d.name, w.content("k1", 1, d.name, delegation{name: d.name + "x", who: "q1", paths: d.name + strings.Repeat("p", 100<<10)}))
+		if n := readsSince(w, before); n > 2 {
+			t.Fatalf("%d files are read for %s", n, d.name)
+		}
+	}
+	before := w.reads
+	w.released("role7x", w.content("q1", 1, "7x"))
+	if n := readsSince(w, before); n > 2 {
+		t.Errorf("%d files are read for a role further down", n)
+	}
+}

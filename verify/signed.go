@@ -196,8 +196,8 @@ func (r *Repository) signers(position int, keys KeySet) ([]KeyIdentity, error) {
 	}
 	s := r.signed.of(position)
 	ids, _, _ := s.signers(keys, m, s.looks)
-	if _, ok := r.files.get(m.FileDigest); !ok && keys.metBy(len(ids)) {
-		r.keepDelegations(m) // they are likely to be asked for next
+	if _, ok := r.files.get(m.FileDigest, false); !ok && keys.metBy(len(ids)) {
+		r.keepDelegations(m, false) // they are likely to be asked for next
 	}
 	return ids, nil
 }
