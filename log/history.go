@@ -102,7 +102,9 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 		return false, nil
 	}
 	known, err := keysKnown(repo, role)
-	if err != nil || known && inMemory(repo.floors, role, m.Version) {
+	// What the file itself delegates may lead to places that no release has now, and
+	// so to what was released there long ago.
+	if err != nil || known && inMemory(repo.floors, role, m.Version) && !delegates(m) {
 		return false, err
 	}
 	// Which keys the role has, where that is not known, the history will say.
@@ -134,12 +136,20 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 	return r.beyondMemory(ctx, repo, role, m, same)
 }
 
+func delegates(m *verify.Metadata) bool { return m.Targets != nil && m.Targets.Delegations != nil }
+
 // beyondMemory reports whether leaves that may decide on a file are not in memory:
-// same are those with its payload, or of its role and version. Where others of the
-// version stand without a hash, what they are released as besides counts, too, and
-// what the file delegates.
+// same are those that the state has with its payload, or of its role and version.
+// Where others of the version stand without a hash, what they are released as besides
+// counts, too, and what the file delegates.
 func (r *registry) beyondMemory(ctx context.Context, repo *repository, role string, m *verify.Metadata, same []int64) (bool, error) {
 	records := repo.judge.Records()
+	// Of what has come since the state was read, memory has everything.
+	for _, rec := range records {
+		if rec.Leaf.Role == role && rec.Leaf.Version == m.Version {
+			same = append(same, rec.Index)
+		}
+	}
 	for _, index := range same {
 		at, ok := slices.BinarySearchFunc(records, index, byIndex)
 		if !ok {
@@ -149,7 +159,7 @@ func (r *registry) beyondMemory(ctx context.Context, repo *repository, role stri
 		if leaf.Role != role || leaf.Payload == m.PayloadDigest || leaf.Bound() {
 			continue
 		}
-		if m.Targets != nil && m.Targets.Delegations != nil {
+		if delegates(m) {
 			return true, nil
 		}
 		const noVersion = 0

@@ -262,8 +262,10 @@ func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verif
 //     it, which is the highest version that stands. So if each role has a current
 //     release among the versions that are all there, it is the current one
 //   - all else that counts are leaves with the file's payload, or of its role and
-//     version. Where the state knows one that is not in memory, and where the
-//     first condition is not met, the whole repository is read.
+//     version, and where another payload of them gives way, what that one is
+//     released as besides, and what the file itself delegates. Where the state
+//     knows one that is not in memory, and where the first condition is not met,
+//     the whole repository is read.
 //
 // Reading it is dear, so it is read only for a file that present keys have signed or
 // whose payload is logged; every other is refused by what is in memory.
