@@ -153,6 +153,8 @@ func (l Limits) Table() []LimitRow {
 	return []LimitRow{
 		pool("submissions in the queue", l.Queue, plain),
 		pool("memory for submissions", l.Memory, bytesOf),
+		{What: "submissions being read", All: "1 a processor"},
+		{What: "from " + bytesOf(largeSubmission) + " on, until decided", All: "1", Holder: "1", Reserve: "1"},
 		pool("answers being made", l.Making, plain),
 		pool("large answers being sent", l.Answers, bytesOf),
 		rate("submissions", plain, func(q Quota) (float64, float64) { return q.Submissions, q.SubmissionBurst }),
