@@ -223,7 +223,9 @@ func (j *judgement) isSettled(fits []place) (bool, error) {
 	if !bound {
 		return false, nil
 	}
-	if len(released) > MaxSignedAgain {
+	// The very same file is not signed again, even if it is withheld meanwhile.
+	same := func(position int) bool { return j.r.records[position].Leaf.Metadata == j.leaf.Metadata }
+	if len(released) > MaxSignedAgain || slices.ContainsFunc(released, same) {
 		return true, nil
 	}
 	for _, p := range fits {
