@@ -25,5 +25,9 @@ func (l *Log) Histories() int {
 // HoldClock makes now the clock of what is held.
 func (c *Config) HoldClock(now func() time.Time) { c.holdClock = now }
 
-// EndHolds has what is due judged, without waiting for the next look.
-func (l *Log) EndHolds(ctx context.Context) error { return l.intake.keeper.step(ctx) }
+// EndHolds ends the hold of files that are due, without waiting for the next look, and
+// returns when they are judged.
+func (l *Log) EndHolds(ctx context.Context) error {
+	defer l.intake.keeper.wait()
+	return l.intake.keeper.step(ctx)
+}

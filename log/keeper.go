@@ -19,8 +19,8 @@ const (
 	// dueEvery is how often the keeper looks for files that are due, among them
 	// those that an operator has released.
 	dueEvery = time.Second
-	// dueAtOnce is how many held files are judged at once.
-	dueAtOnce = 16
+	// dueAtOnce is how many held files wait to be judged at once.
+	dueAtOnce = 64
 	// dueAgain is the pause after an attempt to judge a held file that led to no
 	// verdict.
 	dueAgain = time.Minute
@@ -41,14 +41,18 @@ type keeper struct {
 	now    func() time.Time
 	logger *slog.Logger
 
-	stepping sync.Mutex // one step at a time
-	forgot   time.Time  // when outcomes were last removed
+	stepping sync.Mutex     // one step at a time
+	forgot   time.Time      // when outcomes were last removed
+	ending   sync.WaitGroup // files that wait to be judged; added to in steps
 
 	mu sync.Mutex
 	// ended are roles and versions of which the vendor has logged a file since
 	// the last look.
 	ended map[logged]bool
-	again map[string]time.Time // due files that are not to be judged before
+	// judging are due files that wait to be judged, and again those that are not
+	// to be before a time.
+	judging map[string]bool
+	again   map[string]time.Time
 }
 
 // logged is a version of a role.
@@ -64,7 +68,7 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 	}
 	k := &keeper{
 		store: cfg.Holds, tokens: tokens, submit: submit, hold: cfg.Hold, room: DefaultHoldRoom, now: cfg.holdClock, logger: cfg.Logger,
-		ended: map[logged]bool{}, again: map[string]time.Time{},
+		ended: map[logged]bool{}, judging: map[string]bool{}, again: map[string]time.Time{},
 	}
 	if k.now == nil {
 		k.now = time.Now
@@ -135,6 +139,7 @@ func (k *keeper) run(ctx context.Context) {
 	if k == nil {
 		return
 	}
+	defer k.wait()
 	tick := time.NewTicker(dueEvery)
 	defer tick.Stop()
 	failing := false
@@ -158,6 +163,13 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
+// wait returns when no file waits to be judged.
+func (k *keeper) wait() {
+	k.stepping.Lock()
+	defer k.stepping.Unlock()
+	k.ending.Wait()
+}
+
 // step ends the hold of files that are due now.
 func (k *keeper) step(ctx context.Context) error {
 	k.stepping.Lock()
@@ -166,18 +178,15 @@ func (k *keeper) step(ctx context.Context) error {
 		return err
 	}
 	now := k.now()
-	due, err := k.store.DueHolds(ctx, now, k.atOnce())
+	due, err := k.store.DueHolds(ctx, now, k.known(now)+dueAtOnce)
 	if err != nil {
 		return err
 	}
-	var all sync.WaitGroup
 	for _, h := range due {
-		if k.later(h.ID, now) {
-			continue
+		if k.begin(h.ID) {
+			k.ending.Go(func() { k.end(ctx, h) })
 		}
-		all.Go(func() { k.end(ctx, h) })
 	}
-	all.Wait()
 	if now.Sub(k.forgot) < forgetEvery {
 		return nil
 	}
@@ -185,24 +194,24 @@ func (k *keeper) step(ctx context.Context) error {
 	return k.store.ForgetHolds(ctx, now.Add(-rememberHolds))
 }
 
-// atOnce is how many due files to ask for: those that are to be judged later are
-// among them.
-func (k *keeper) atOnce() int {
+// known returns how many due files are judged at the moment or are not to be yet.
+func (k *keeper) known(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return dueAtOnce + len(k.again)
+	maps.DeleteFunc(k.again, func(_ string, until time.Time) bool { return !now.Before(until) })
+	return len(k.judging) + len(k.again)
 }
 
-// later reports whether a file is not to be judged yet.
-func (k *keeper) later(id string, now time.Time) bool {
+// begin reports whether a due file is to be judged now. Nothing waits for its end: that
+// may take long, if its source has used up its judging time.
+func (k *keeper) begin(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	until, ok := k.again[id]
-	if ok && !now.Before(until) {
-		delete(k.again, id)
+	if _, later := k.again[id]; later || k.judging[id] || len(k.judging) >= dueAtOnce {
 		return false
 	}
-	return ok
+	k.judging[id] = true
+	return true
 }
 
 // endHolds makes files due whose version the vendor has logged. Mostly nothing is
@@ -243,6 +252,11 @@ func (k *keeper) endHolds(ctx context.Context) (err error) {
 // end submits a file whose time has come as if it had just arrived, and keeps the
 // outcome. Without a verdict the file stays held, and is judged again later.
 func (k *keeper) end(ctx context.Context, h Held) {
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.judging, h.ID)
+	}()
 	sub, err := k.submission(ctx, h)
 	if err == nil {
 		err = k.submit(sub)
@@ -273,8 +287,8 @@ func (k *keeper) end(ctx context.Context, h Held) {
 	k.logger.Info("a held file was judged", "repository", h.Repository, "role", h.Role, "version", h.Version, "id", h.ID, "status", o.Status, "index", o.Index, "code", o.Code)
 }
 
-// submission makes a submission of a held file. It waits in the line of its source, and
-// uses the judging time of that source.
+// submission makes a submission of a held file. It waits in a line for the held files
+// of its source, whose judging time its other submissions do not use up.
 func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
 	data, snapshot, err := k.store.HeldFiles(ctx, h.ID)
 	if err != nil {
@@ -285,7 +299,7 @@ func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
 		return nil, err
 	}
 	sub := &submission{
-		id: h.ID, from: source{key: h.Source}, repository: h.Repository, waited: true,
+		id: h.ID, from: source{key: "held " + h.Source}, repository: h.Repository, waited: true,
 		decided: make(chan struct{}), release: func() {},
 		files: []*file{{name: h.Name, role: h.Role, version: h.Version, meta: m, status: api.StatusPending, index: -1}},
 	}
