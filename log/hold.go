@@ -64,13 +64,6 @@ func (r HoldRoom) Check(use HoldUse, size int64) error {
 	return nil
 }
 
-// DefaultHoldRoom is the room of a log.
-var DefaultHoldRoom = HoldRoom{
-	Files: 64, Bytes: 16 << 20,
-	SourceFiles: 16, SourceBytes: 4 << 20,
-	AllFiles: 16384, AllBytes: 1 << 30,
-}
-
 var (
 	// ErrHoldFull means that there is no room to hold a file.
 	ErrHoldFull = errors.New("too much is held already")

@@ -82,7 +82,7 @@ func holdFull(sub *submission, result *api.Result) *problem {
 // getHeld answers for files that are or were held, from the store.
 func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *problem {
 	ids := strings.Split(list, ".")
-	if s.log.intake.keeper == nil || int64(len(ids)) > DefaultHoldRoom.Files {
+	if s.log.intake.keeper == nil || int64(len(ids)) > s.log.intake.keeper.room.Files {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission")
 	}
 	published := s.log.publisher.Published().Tree.N

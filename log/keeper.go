@@ -67,7 +67,7 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 		return nil
 	}
 	k := &keeper{
-		store: cfg.Holds, tokens: tokens, submit: submit, hold: cfg.Hold, room: DefaultHoldRoom, now: cfg.holdClock, logger: cfg.Logger,
+		store: cfg.Holds, tokens: tokens, submit: submit, hold: cfg.Hold, room: cfg.Limits.Hold, now: cfg.holdClock, logger: cfg.Logger,
 		ended: map[logged]bool{}, judging: map[string]bool{}, again: map[string]time.Time{},
 	}
 	if k.now == nil {

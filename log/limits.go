@@ -24,6 +24,10 @@ type Limits struct {
 	// MiB, that are being sent to clients. It must be at least 64 MiB.
 	Answers Pool
 
+	// Hold is the room for files that are held: 64 files and 16 MiB a repository,
+	// a quarter of it for one source. It is set as a whole.
+	Hold HoldRoom
+
 	// Anonymous is the quota of a source without a token; Holder that of the
 	// holder of one.
 	Anonymous, Holder Quota
@@ -63,6 +67,12 @@ var DefaultLimits = Limits{
 	Making:  Pool{Capacity: 8, Share: 4},
 	Answers: Pool{Capacity: 256 << 20, Share: 64 << 20},
 
+	Hold: HoldRoom{
+		Files: 64, Bytes: 16 << 20,
+		SourceFiles: 16, SourceBytes: 4 << 20,
+		AllFiles: 16384, AllBytes: 1 << 30,
+	},
+
 	Anonymous: Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20, Judging: 0.25, JudgingBurst: 10},
 	Holder:    Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30, Judging: 1, JudgingBurst: 60},
 
@@ -77,6 +87,9 @@ func (l Limits) or(d Limits) Limits {
 	l.Queue, l.Memory = l.Queue.or(d.Queue, 1), l.Memory.or(d.Memory, verify.MaxFileSize)
 	l.Making, l.Answers = l.Making.or(d.Making, makingListing), l.Answers.or(d.Answers, verify.MaxFileSize)
 	l.Anonymous, l.Holder = l.Anonymous.or(d.Anonymous), l.Holder.or(d.Holder)
+	if l.Hold == (HoldRoom{}) {
+		l.Hold = d.Hold
+	}
 	if l.Batch == 0 {
 		l.Batch = d.Batch
 	}
@@ -149,6 +162,9 @@ func (l Limits) Table() []LimitRow {
 		}
 		return LimitRow{What: what, Source: cell(l.Anonymous), Holder: cell(l.Holder)}
 	}
+	held := func(what string, all, source int64, show func(float64) string) LimitRow {
+		return LimitRow{What: what, All: show(float64(all)), Source: show(float64(source))}
+	}
 	all := func(what string, n int64) LimitRow { return LimitRow{What: what, All: plain(float64(n))} }
 	return []LimitRow{
 		pool("submissions in the queue", l.Queue, plain),
@@ -157,6 +173,10 @@ func (l Limits) Table() []LimitRow {
 		{What: "from " + bytesOf(largeSubmission) + " on, until decided", All: "1", Holder: "1", Reserve: "1"},
 		pool("answers being made", l.Making, plain),
 		pool("large answers being sent", l.Answers, bytesOf),
+		held("held files of a repository", l.Hold.Files, l.Hold.SourceFiles, plain),
+		held("their bytes", l.Hold.Bytes, l.Hold.SourceBytes, bytesOf),
+		all("held files of all repositories", l.Hold.AllFiles),
+		{What: "their bytes", All: bytesOf(float64(l.Hold.AllBytes))},
 		rate("submissions", plain, func(q Quota) (float64, float64) { return q.Submissions, q.SubmissionBurst }),
 		rate("bytes submitted", bytesOf, func(q Quota) (float64, float64) { return q.Bytes, q.ByteBurst }),
 		rate("judging", func(f float64) string { return plain(f) + " s" }, func(q Quota) (float64, float64) { return q.Judging, q.JudgingBurst }),
