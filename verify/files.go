@@ -1,8 +1,8 @@
 package verify
 
 import (
+	"container/list"
 	"fmt"
-	"slices"
 )
 
 // This file holds what a Repository keeps of the files that its leaves name. All
@@ -13,37 +13,53 @@ import (
 const maxCached = 4 << 20
 
 // fileCache keeps roots, and delegations of targets metadata, of the files that
-// were used last.
+// were used last. The zero value is empty.
 type fileCache struct {
-	entries []cachedFile // the last used at the end: there are few
+	entries map[cachedPart]*list.Element // of used
+	used    list.List                    // of cachedFile, the last used at the end
 	bytes   int
 }
 
+// cachedPart is what is kept of a file.
+type cachedPart struct {
+	file  Digest
+	paths bool // delegations are whole, with the paths that they cover
+}
+
 type cachedFile struct {
-	file        Digest
-	paths       bool // delegations are whole, with the paths that they cover
+	cachedPart
 	size        int
 	root        *Metadata
 	delegations *Delegations
 }
 
 func (c *fileCache) get(file Digest, paths bool) (cachedFile, bool) {
-	for i, e := range c.entries {
-		if e.file == file && e.paths == paths {
-			c.entries = append(slices.Delete(c.entries, i, i+1), e)
-			return e, true
-		}
+	e, ok := c.entries[cachedPart{file, paths}]
+	if !ok {
+		return cachedFile{}, false
 	}
-	return cachedFile{}, false
+	c.used.MoveToBack(e)
+	return e.Value.(cachedFile), true
 }
 
-func (c *fileCache) put(e cachedFile) {
-	c.entries = append(c.entries, e)
-	c.bytes += e.size
-	for len(c.entries) > 1 && c.bytes > maxCached {
-		c.bytes -= c.entries[0].size
-		c.entries = slices.Delete(c.entries, 0, 1)
+func (c *fileCache) put(f cachedFile) {
+	if c.entries == nil {
+		c.entries = map[cachedPart]*list.Element{}
 	}
+	if before, ok := c.entries[f.cachedPart]; ok {
+		c.drop(before)
+	}
+	c.entries[f.cachedPart] = c.used.PushBack(f)
+	c.bytes += f.size
+	for c.used.Len() > 1 && c.bytes > maxCached {
+		c.drop(c.used.Front())
+	}
+}
+
+func (c *fileCache) drop(e *list.Element) {
+	f := c.used.Remove(e).(cachedFile)
+	delete(c.entries, f.cachedPart)
+	c.bytes -= f.size
 }
 
 // Cached returns about how many bytes are kept of the files that leaves name, and
@@ -73,7 +89,7 @@ func (r *Repository) rootFile(position int) (*Metadata, error) {
 		return nil, fmt.Errorf("the file of leaf %d is no root", r.records[position].Index)
 	}
 	const copies = 4 // the file, its text, the payload and the maps
-	r.files.put(cachedFile{file: file, size: copies * len(m.File), root: m})
+	r.files.put(cachedFile{cachedPart: cachedPart{file: file}, size: copies * len(m.File), root: m})
 	return m, nil
 }
 
@@ -101,7 +117,7 @@ func (r *Repository) keepDelegations(m *Metadata, paths bool) *Delegations {
 		return nil
 	}
 	d, size := m.Targets.Delegations.clone(paths)
-	r.files.put(cachedFile{file: m.FileDigest, paths: paths, size: size, delegations: d})
+	r.files.put(cachedFile{cachedPart: cachedPart{m.FileDigest, paths}, size: size, delegations: d})
 	return d
 }
 

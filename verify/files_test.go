@@ -17,26 +17,26 @@ func (noBlobs) Blob(Digest) ([]byte, error) { return nil, errors.New("no blobs")
 func TestBounded(t *testing.T) {
 	var c fileCache
 	for i := range 1000 {
-		c.put(cachedFile{file: Sum(fmt.Append(nil, i)), size: maxCached / 10})
-		if c.bytes > maxCached || len(c.entries) > 10 {
-			t.Fatalf("%d files of %d bytes are kept", len(c.entries), c.bytes)
+		c.put(cachedFile{cachedPart: cachedPart{file: Sum(fmt.Append(nil, i))}, size: maxCached / 10})
+		if c.bytes > maxCached || c.used.Len() > 10 {
+			t.Fatalf("%d files of %d bytes are kept", c.used.Len(), c.bytes)
 		}
 	}
 	c.put(cachedFile{size: 3 * maxCached})
-	if len(c.entries) != 1 || c.bytes != 3*maxCached {
-		t.Errorf("beside a large file %d are kept, of %d bytes", len(c.entries)-1, c.bytes)
+	if c.used.Len() != 1 || c.bytes != 3*maxCached {
+		t.Errorf("beside a large file %d are kept, of %d bytes", c.used.Len()-1, c.bytes)
 	}
 	if _, ok := c.get(Digest{}, false); !ok {
 		t.Error("the last file is not kept, however large")
 	}
-	c.put(cachedFile{file: Digest{1}, size: 1})
-	if len(c.entries) != 1 || c.bytes != 1 {
+	c.put(cachedFile{cachedPart: cachedPart{file: Digest{1}}, size: 1})
+	if c.used.Len() != 1 || c.bytes != 1 {
 		t.Errorf("a large file outlives its time: %d bytes", c.bytes)
 	}
 	// What was used last stays.
 	c = fileCache{}
 	for i := range 100 {
-		c.put(cachedFile{file: Digest{byte(i + 1)}, size: maxCached / 4})
+		c.put(cachedFile{cachedPart: cachedPart{file: Digest{byte(i + 1)}}, size: maxCached / 4})
 		if _, ok := c.get(Digest{1}, false); !ok {
 			t.Fatalf("a file in constant use is dropped after %d others", i)
 		}
