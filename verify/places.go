@@ -48,8 +48,8 @@ type walk struct {
 	// visit is called for each place, targets included, until it is false.
 	visit func(place) (bool, error)
 
-	cost int  // of coverage so far
-	full bool // there may be more places of some name than count
+	cost int64 // of coverage so far
+	full bool  // there may be more places of some name than count
 }
 
 // isExtra reports whether extra delegations count as those of a role's file.
@@ -169,7 +169,7 @@ type listing struct {
 	file   *Targets // nil: nothing is listed
 	paths  []string
 	hashes []string // hex, of each path; filled when first needed
-	size   int      // what comparing them costs
+	size   int64    // what comparing them costs
 }
 
 func listingOf(m *Metadata) *listing {
@@ -185,7 +185,7 @@ func (l *listing) read() {
 	}
 	for path := range l.file.Paths() {
 		l.paths = append(l.paths, path)
-		l.size += 1 + len(path)/16
+		l.size += int64(1 + len(path)/16)
 	}
 }
 
@@ -198,9 +198,9 @@ func (w *walk) covers(d delegee) bool {
 	// What it costs is counted in full, however soon it is known.
 	cost := w.of.size
 	if d.bins == nil {
-		patterns := len(d.role.PathHashPrefixes)
+		patterns := int64(len(d.role.PathHashPrefixes))
 		for _, p := range d.role.Paths {
-			patterns += 1 + len(p)/16
+			patterns += int64(1 + len(p)/16)
 		}
 		if cost *= patterns; patterns > MaxCoverage {
 			return false

@@ -367,3 +367,24 @@ func TestManyRolesDelegate(t *testing.T) {
 		t.Errorf("%d files are read for a role further down", n)
 	}
 }
+
+// What comparing paths costs is counted alike wherever a judge runs, also where a
+// product of 2^32 does not fit a word.
+func TestCoverageIsBounded(t *testing.T) {
+	const paths = 1 << 16
+	m := forgedTargets(1, "x")
+	file, files := m["targets"].(map[string]any)["file"], map[string]any{}
+	for i := range paths {
+		files[fmt.Sprintf("p%05x", i)] = file
+	}
+	m["targets"] = files
+	for patterns, admitted := range map[int]bool{verify.MaxCoverage / paths: true, verify.MaxCoverage/paths + 1: false, 1 << 16: false} {
+		w := newWorld(t, usual)
+		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1", paths: strings.Repeat("* ", patterns)}))
+		a := forge(t, m, "a1")
+		_, err := w.judge("a", a, w.besidePlain("a", a))
+		if (err == nil) != admitted {
+			t.Errorf("%d paths under %d patterns: %v", paths, patterns, err)
+		}
+	}
+}
