@@ -7,8 +7,9 @@ import (
 
 // Limits on what one role and version may have in the log.
 const (
-	// MaxUnbound is how many releases of one role and version that are not bound
-	// may list or delegate something, and how many may not.
+	// MaxUnbound is how many payloads of one role and version that are released
+	// without being bound, and not as another role's, too, may list or delegate
+	// something, and how many may not.
 	MaxUnbound = 64
 
 	// MaxSignedAgain is how often one payload of a role is released because it was
@@ -19,6 +20,10 @@ const (
 // lookedAtPerJudgement says over how many times the signatures that may be looked
 // at for one place they may be looked at for all places together.
 const lookedAtPerJudgement = 4
+
+// explainCoverage bounds what comparing the paths of all rivals may cost in one
+// judgement, as MaxCoverage does for one walk.
+const explainCoverage = 4 * MaxCoverage
 
 // judgement is one file of a role other than root on its way to a verdict. In what
 // follows a place of the role is one that the walk reaches; the file meets it if
@@ -31,9 +36,11 @@ type judgement struct {
 	leaf  Leaf
 	lists *listing
 
-	signers  map[Digest][]KeyIdentity // of the file, by the fingerprint of keys
-	looked   int                      // at signatures so far
-	released []int                    // releases of this payload for this role, the last first
+	signers    map[Digest][]KeyIdentity // of the file, by the fingerprint of keys
+	outOfLooks map[Digest]bool          // there may be more of these keys
+	looked     int                      // at signatures so far
+	cost       int64                    // of explaining rivals so far
+	released   []int                    // releases of this payload for this role, the last first
 
 	rival      Digest   // the payload of the rival that was read last
 	rivalLists *listing // what it lists
@@ -57,10 +64,12 @@ func (j *judgement) decide(snapshots []*Metadata) (Decision, error) {
 	if done, err := j.isSettled(fits); err != nil || done {
 		return j.r.already(j.released[0]), err
 	}
-	bound, err := j.boundRival(meets)
+	bound, certain, err := j.boundRival(meets)
 	switch {
 	case err != nil:
 		return Decision{}, err
+	case bound != none && !certain:
+		return Decision{}, j.second(bound, "whether this file contradicts it cannot be said, it has too many signatures")
 	case bound != none && j.leaf.Bound() && len(j.released) == 0:
 		return j.r.contradiction(j.leaf, bound), nil
 	case bound != none:
@@ -108,8 +117,9 @@ func (j *judgement) signedBy(p place) []KeyIdentity {
 	ids, looked, _ := s.signers(p.keys, j.m, left)
 	j.looked += looked
 	if j.signers == nil {
-		j.signers = map[Digest][]KeyIdentity{}
+		j.signers, j.outOfLooks = map[Digest][]KeyIdentity{}, map[Digest]bool{}
 	}
+	j.outOfLooks[p.keys.print] = looked == left && left < s.looks
 	j.signers[p.keys.print] = ids
 	return ids
 }
@@ -290,19 +300,37 @@ func (r *Repository) byPayloads(positions []int) []int {
 }
 
 // boundRival returns the first bound rival that stands at a place that the file
-// meets, or none.
-func (j *judgement) boundRival(meets []place) (int, error) {
-	for _, rival := range j.r.rivals(j.leaf) {
-		if !j.r.records[rival].Leaf.Bound() {
-			continue
+// meets, or none. Here every place counts, however many of the name there are: a
+// delegatee could hide the one where the rival stands behind others. The rival is not
+// certain if the file may meet such a place, but has signatures that are not looked at
+// any more.
+func (j *judgement) boundRival(meets []place) (rival int, certain bool, err error) {
+	rivals := slices.DeleteFunc(j.r.rivals(j.leaf), func(position int) bool { return !j.r.records[position].Leaf.Bound() })
+	if len(rivals) == 0 {
+		return none, true, nil
+	}
+	if !IsTopLevel(j.leaf.Role) {
+		if meets, err = j.r.everyPlace(j.leaf.Role); err != nil {
+			return none, false, err
 		}
+	}
+	unsure := none
+	for _, rival := range rivals {
 		for _, p := range meets {
-			if stands, err := j.r.stands(rival, p.keys); err != nil || stands {
-				return rival, err
+			stands, err := j.r.stands(rival, p.keys)
+			if err != nil {
+				return none, false, err
+			}
+			switch {
+			case !stands:
+			case p.keys.metBy(len(j.signedBy(p))):
+				return rival, true, nil
+			case j.outOfLooks[p.keys.print] && unsure == none:
+				unsure = rival
 			}
 		}
 	}
-	return none, nil
+	return unsure, false, nil
 }
 
 // contradiction is the verdict on a file that contradicts a release: evidence, once
@@ -376,7 +404,9 @@ func (j *judgement) explains(rival int) (bool, error) {
 		return false, err
 	}
 	fits := false
-	w := &walk{of: lists, as: leaf.Role, wants: func(name string) bool { return name != leaf.Role }}
+	w := &walk{of: lists, as: leaf.Role, cost: j.cost, limit: explainCoverage}
+	defer func() { j.cost = w.cost }()
+	w.wants = func(name string) bool { return name != leaf.Role }
 	if j.m.Targets != nil {
 		w.extra = j.m.Targets.Delegations
 	}
@@ -417,9 +447,10 @@ func (j *judgement) hasRoom() error {
 		return nil
 	}
 	empty := j.m.Targets == nil || j.m.Targets.Len() == 0 && j.m.Targets.Delegations == nil
-	alike := 0
+	alike := map[Digest]bool{}
 	for _, rival := range j.r.rivals(j.leaf) {
-		if j.r.records[rival].Leaf.Bound() {
+		leaf := j.r.records[rival].Leaf
+		if leaf.Bound() || alike[leaf.Payload] || j.r.releasedElsewhere(leaf.Role, leaf.Payload) {
 			continue
 		}
 		s, err := j.r.summary(rival)
@@ -427,12 +458,12 @@ func (j *judgement) hasRoom() error {
 			return err
 		}
 		if empty == (s.lists == 0 && !s.delegates) {
-			alike++
+			alike[leaf.Payload] = true
 		}
 	}
-	if alike >= MaxUnbound {
-		return refused(RefusedSecondPayload, "%d payloads of %s %d are released without a hash: publish version %d, and list hashes in the snapshot from then on",
-			alike, j.leaf.Role, j.leaf.Version, j.leaf.Version+1)
+	if len(alike) >= MaxUnbound {
+		return refused(RefusedSecondPayload, "%d payloads of %s %d are released without a hash, and not as another role's: publish version %d, and list hashes in the snapshot from then on",
+			len(alike), j.leaf.Role, j.leaf.Version, j.leaf.Version+1)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -48,8 +49,11 @@ type walk struct {
 	// visit is called for each place, targets included, until it is false.
 	visit func(place) (bool, error)
 
-	cost int64 // of coverage so far
-	full bool  // there may be more places of some name than count
+	// every asks for every place, also of a name that has more than count.
+	every bool
+	cost  int64 // of coverage so far
+	limit int64 // of cost; zero: MaxCoverage
+	full  bool  // there may be more places of some name than count
 }
 
 // isExtra reports whether extra delegations count as those of a role's file.
@@ -78,7 +82,7 @@ func (r *Repository) walk(w *walk) error {
 			for role, to := range d.among(func(name string) bool { return w.wants(name) || r.delegate[name] > 0 || w.isExtra(name) }) {
 				// Nothing else is asked about a place that does not count: there may
 				// be thousands.
-				if count[role] == MaxPlaces {
+				if count[role] == MaxPlaces && !w.every {
 					w.full = true
 					continue
 				}
@@ -206,7 +210,7 @@ func (w *walk) covers(d delegee) bool {
 			return false
 		}
 	}
-	if w.cost+cost > MaxCoverage {
+	if w.cost+cost > cmp.Or(w.limit, MaxCoverage) {
 		return false
 	}
 	w.cost += cost
@@ -256,6 +260,19 @@ func (r *Repository) covering(role string, of *listing) ([]place, error) {
 		return r.places(role, of)
 	}
 	found, _, err := r.find(role, of)
+	return found, err
+}
+
+// everyPlace returns all places of a role, however many there are.
+func (r *Repository) everyPlace(role string) (found []place, err error) {
+	w := &walk{every: true, wants: func(name string) bool { return name == role }}
+	w.visit = func(p place) (bool, error) {
+		if p.role == role {
+			found = append(found, p)
+		}
+		return true, nil
+	}
+	err = r.walk(w)
 	return found, err
 }
 

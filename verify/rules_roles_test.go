@@ -308,6 +308,12 @@ func ruleManyPayloads(t *testing.T) {
 	w.mustBeRefused(verify.RefusedSecondPayload, "a", file, w.besidePlain("a", file))
 	empty := forge(t, forgedEmpty(1), "k1")
 	w.mustRelease("a", empty, w.besidePlain("a", empty))
+	// One that is released as another role's leaves room.
+	zero := w.content("k1", 1, "0")
+	w.mustRelease("b", zero, w.besidePlain("b", zero))
+	w.mustRelease("a", file, w.besidePlain("a", file))
+	file = w.content("k1", 1, "yet another")
+	w.mustBeRefused(verify.RefusedSecondPayload, "a", file, w.besidePlain("a", file))
 	at := w.released("a", file) // a bound one has room
 	w.evidence(at, "a", w.content("k1", 1, "and another"))
 }

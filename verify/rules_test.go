@@ -35,7 +35,7 @@ var rules = []struct {
 	{"it is released as another role's too, or fits a place of another role (targets included)", ruleSharedPayload},
 	{"it fits it if, moreover, it is bound or every delegation on the way covers every path that it lists", ruleCovered},
 	{"Of one name 64 places count; those whose way covers the file's paths come first.", ruleManyPlaces},
-	{"Of one role and version at most 64 unbound releases list or delegate something, and at most 64 do not.", ruleManyPayloads},
+	{"Of one role and version at most 64 payloads that are released unbound, and not as another role's too, list or delegate something, and at most 64 do not.", ruleManyPayloads},
 	{"Gaps, late versions, and versions used again after a rotation are for auditors to report.", ruleEverythingElse},
 	{"superseded where only keys signed that roots no longer give the role", ruleSuperseded},
 	{"Expiry is not judged", ruleExpiry},

@@ -388,3 +388,54 @@ func TestCoverageIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// crowded is a world in which carol's delegation to release is far down, and mallory
+// has n places of that name before it, each with the keys of by.
+func crowded(t *testing.T, n int, paths string, by func(i int) who) (w *world, own int64) {
+	w = newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "mallory", who: "m1", paths: paths}, delegation{name: "carol", who: "q1"}))
+	w.released("carol", w.content("q1", 1, "carol", delegation{name: "dave", who: "q2"}))
+	w.released("dave", w.content("q2", 1, "dave", delegation{name: "release", who: "c1"}))
+	own = w.released("release", w.content("c1", 1, "own"))
+	var all []delegation
+	for i := range n {
+		all = append(all, delegation{name: fmt.Sprint("m", i), who: "m1", paths: paths})
+	}
+	w.released("mallory", w.content("m1", 1, "mallory", all...))
+	for i := range n {
+		w.released(fmt.Sprint("m", i), w.content("m1", 1, "m", delegation{name: "release", who: by(i), paths: paths}))
+	}
+	return w, own
+}
+
+// A second payload that devices would take at carol's place is evidence, although
+// mallory has hidden that place behind more than count.
+func TestNobodyHidesARival(t *testing.T) {
+	w, own := crowded(t, verify.MaxPlaces, "*", func(i int) who { return who(fmt.Sprint("m1 x", i)) })
+	w.evidence(own, "release", w.content("c1 m1", 1, "other"))
+	w.repo = restarted(t, w.prefix)
+	w.mustBeRefused(verify.RefusedSecondPayload, "release", w.content("c1 m1", 1, "third"), w.besidePlain("release", w.content("c1 m1", 1, "third")))
+}
+
+// Nor does one that has used up the signatures that are looked at become a release.
+func TestNobodyUsesUpTheLooks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hashes 2 GiB")
+	}
+	const payload, ids = 31 << 20, 16
+	junk := ""
+	w, _ := crowded(t, 6, "m/*", func(i int) who {
+		if i == 0 {
+			return "m1"
+		}
+		var keys []string
+		for j := range ids {
+			keys = append(keys, fmt.Sprintf("x%d-%d", i, j))
+			junk += fmt.Sprintf(`{"keyid":"x%d-%d","sig":"%0128x"},`, i, j, ids*i+j)
+		}
+		return who(strings.Join(keys, " "))
+	})
+	second := forge(t, padded(forgedTargets(1, "other"), payload), "c1", "m1")
+	second = []byte(strings.Replace(string(second), `{"signatures":[`, `{"signatures":[`+junk, 1))
+	w.mustBeRefused(verify.RefusedSecondPayload, "release", second, w.beside("release", second))
+}

@@ -35,7 +35,6 @@ var (
 	ruleNewline    = form(tlogWitness, "Each line MUST terminate in a newline character (U+000A).")
 	ruleOldLine    = form(tlogWitness, "The old size line MUST consist of the string old, a single space (0x20), and the tree size of the previous checkpoint encoded as an ASCII decimal with no leading zeroes (unless the size is zero, in which case the encoding MUST be 0).")
 	ruleProofLine  = form(tlogWitness, "Each consistency proof line MUST encode a single hash in base64.")
-	ruleProofLines = form(tlogWitness, "The client MUST NOT send more than 63 consistency proof lines.")
 	ruleSizeLine   = form(tlogCheckpoint, "The second line is the tree size, the ASCII decimal representation of the number of leaves in the tree, with no leading zeroes (unless the tree is empty, in which case the tree size is 0).")
 	ruleRootLine   = form(tlogCheckpoint, "The third line is the root hash, the base64 encoding of the root of the RFC 6962 Merkle hash tree at the specified tree size.")
 	ruleControl    = form(signedNote, "Signed notes MUST be valid UTF-8 and MUST NOT contain any ASCII control characters (those below U+0020) other than newline.")
