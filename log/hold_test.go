@@ -1,10 +1,12 @@
 package log_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -409,4 +411,75 @@ func TestFrontrun(t *testing.T) {
 			t.Errorf("the vendor's next %s: %+v", f.File, f)
 		}
 	}
+}
+
+// What was held and cannot be read any more, by a program that is stricter, is refused.
+func TestHoldOutlivesWhatIsRead(t *testing.T) {
+	h := newHolding(t)
+	draft, _ := h.drafted(t)
+	h.outsider(t, net1, draft...)
+	held, err := h.blobs.ListHeld(t.Context())
+	check(t, err)
+	unreadable := held[0]
+	unreadable.ID = strings.Repeat("a", 32)
+	_, err = h.blobs.Hold(t.Context(), unreadable, []byte(`{"signed":{},"signed":{}}`), nil, log.DefaultLimits.Hold)
+	check(t, err)
+	h.passes(t, 25*time.Hour)
+	status, res := h.poll(t, "/v1/submissions/held."+unreadable.ID)
+	if status != 422 || res.Results[0].Code != api.CodeMalformed {
+		t.Errorf("%d %+v", status, res)
+	}
+}
+
+// When the log has ended, nobody waits any longer for what was held. What is logged is
+// so all the same: a log may die after it has appended what it held.
+func TestHoldEndsWithTheLog(t *testing.T) {
+	h := newHolding(t)
+	draft, _ := h.drafted(t)
+	resp, _, _ := h.outsider(t, net1, draft...)
+	held, err := h.blobs.ListHeld(t.Context())
+	check(t, err)
+	appended := held[0]
+	appended.ID, appended.Role, appended.Version, appended.Name = strings.Repeat("b", 32), "root", 1, "1.root.json"
+	_, err = h.blobs.Hold(t.Context(), appended, file(h.vendor, "root").Data, nil, log.DefaultLimits.Hold)
+	check(t, err)
+	h.close(t)
+	check(t, h.end(t))
+	h.open(t)
+	h.passes(t, 25*time.Hour)
+	if status, res := h.poll(t, resp.Header.Get("Location")); status != 422 || res.Results[0].Code != api.CodeEnded {
+		t.Errorf("the draft: %d %+v", status, res)
+	}
+	if status, res := h.poll(t, "/v1/submissions/held."+appended.ID); status != 200 || res.Results[0].Status != api.StatusLogged || res.Results[0].Index != 0 {
+		t.Errorf("the root: %d %+v", status, res)
+	}
+	if n := len(h.storage.Entries()); n != 2 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// A store is asked for IDs alone: PostgreSQL takes no zero bytes in a text.
+func TestHeldIDsAreChecked(t *testing.T) {
+	h := newHolding(t)
+	other, err := sqlite.OpenBlobs(filepath.Join(h.dir, "blobs.db"))
+	check(t, err)
+	t.Cleanup(func() { check(t, other.Close()) })
+	h.close(t)
+	h.config.Holds = strictHolds{other}
+	h.open(t)
+	for _, bad := range []string{"%00", "", "%ff", strings.Repeat("A", 32), strings.Repeat("a", 33), strings.Repeat("a", 32)} {
+		if status, _ := h.poll(t, "/v1/submissions/held."+bad); status != 404 {
+			t.Errorf("%q: %d", bad, status)
+		}
+	}
+}
+
+// strictHolds takes nothing for an ID that is none.
+type strictHolds struct{ log.Holds }
+
+func (s strictHolds) Held(ctx context.Context, id string) (log.Held, error) {
+	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return log.Held{}, fmt.Errorf("invalid text %q", id)
+	}
+	return s.Holds.Held(ctx, id)
 }

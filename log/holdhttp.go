@@ -1,6 +1,7 @@
 package log
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,6 +80,13 @@ func holdFull(sub *submission, result *api.Result) *problem {
 	return p
 }
 
+// isHeldID reports whether a text looks like the ID of a held file. The store is asked
+// for nothing else: not all of them take every text.
+func isHeldID(text string) bool {
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == heldIDSize && hex.EncodeToString(b) == text
+}
+
 // getHeld answers for files that are or were held, from the store.
 func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *problem {
 	ids := strings.Split(list, ".")
@@ -88,7 +96,11 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 	published := s.log.publisher.Published().Tree.N
 	result := &api.Result{Done: true, Results: []api.FileResult{}}
 	for _, id := range ids {
-		h, err := s.log.intake.keeper.store.Held(r.Context(), id)
+		var h Held
+		err := fs.ErrNotExist
+		if isHeldID(id) {
+			h, err = s.log.intake.keeper.store.Held(r.Context(), id)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
 		}

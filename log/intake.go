@@ -93,7 +93,7 @@ func (in *intake) submit(s *submission) error {
 	switch {
 	case in.draining:
 		return errDraining
-	case in.publisher.Ended():
+	case in.publisher.Ended() && !s.waited: // who waits for held files is to learn the end
 		return ErrEnded
 	case in.queued >= in.maxQueued:
 		return errFull
@@ -320,6 +320,10 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 			return nil
 		case decision.Logged:
 			sub.settle(f, decision.Leaf, decision.Index, api.StatusLogged)
+		case in.publisher.Ended():
+			sub.mu.Lock()
+			f.refuse(api.CodeEnded, ErrEnded.Error())
+			sub.mu.Unlock()
 		default:
 			held, err := in.keeper.take(ctx, sub, f, decision.Leaf)
 			switch {

@@ -113,6 +113,9 @@ func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify
 	return true, nil
 }
 
+// heldIDSize is how many bytes the ID of a held file stands for.
+const heldIDSize = 16
+
 // heldID follows from the content: one file beside one snapshot for one role is held
 // once, even if several people send it.
 func heldID(leaf verify.Leaf) string {
@@ -120,7 +123,7 @@ func heldID(leaf verify.Leaf) string {
 	for _, part := range [][]byte{leaf.Repository[:], leaf.Metadata[:], leaf.Snapshot[:], []byte(leaf.Role)} {
 		h.Write(part)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	return hex.EncodeToString(h.Sum(nil)[:heldIDSize])
 }
 
 // appended is told of each file that has become a leaf. If its vendor has sent it, the
@@ -276,7 +279,7 @@ func (k *keeper) end(ctx context.Context, h Held) {
 		_, err = k.store.SettleHold(ctx, h.ID, o, k.now())
 	}
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, errDraining) && !errors.Is(err, ErrEnded) {
+		if ctx.Err() == nil && !errors.Is(err, errDraining) {
 			k.logger.Warn("a held file is judged later", "repository", h.Repository, "id", h.ID, "err", err)
 		}
 		k.mu.Lock()
@@ -294,25 +297,26 @@ func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := verify.ParseJSON(data)
-	if err != nil {
-		return nil, err
-	}
+	f := &file{name: h.Name, role: h.Role, version: h.Version, status: api.StatusPending, index: -1}
 	sub := &submission{
 		id: h.ID, from: source{key: "held " + h.Source}, repository: h.Repository, waited: true,
 		decided: make(chan struct{}), release: func() {},
-		files: []*file{{name: h.Name, role: h.Role, version: h.Version, meta: m, status: api.StatusPending, index: -1}},
+		files: []*file{f},
+	}
+	// What was read when it came may not be readable by now: the program may be another.
+	// That is a verdict. A snapshot that cannot be read vouches for nothing.
+	if f.meta, err = verify.ParseJSON(data); err != nil {
+		f.refuse(api.CodeMalformed, err.Error())
+		return sub, nil
 	}
 	if snapshot != nil {
-		s, err := verify.ParseJSON(snapshot)
-		if err != nil {
-			return nil, err
+		if s, err := verify.ParseJSON(snapshot); err == nil {
+			sub.snapshots = append(sub.snapshots, s)
 		}
-		sub.snapshots = append(sub.snapshots, s)
 	}
-	if m.Snapshot != nil {
-		sub.snapshots = append(sub.snapshots, m)
+	if f.meta.Snapshot != nil {
+		sub.snapshots = append(sub.snapshots, f.meta)
 	}
-	sub.todo = append(sub.todo, sub.files[0])
+	sub.todo = append(sub.todo, f)
 	return sub, nil
 }

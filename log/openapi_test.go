@@ -316,7 +316,7 @@ func TestOpenAPISchemas(t *testing.T) {
 func fileCodes(t *testing.T) []string {
 	t.Helper()
 	list := slices.Collect(maps.Values(constants(t, "../verify/admission.go", "Refused")))
-	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo, api.CodeHoldFull, api.CodeHoldDropped)
+	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo, api.CodeHoldFull, api.CodeHoldDropped, api.CodeEnded)
 }
 
 func fields(typ reflect.Type, kinds map[string]string, required *[]string) {

@@ -150,7 +150,7 @@ const (
 	CodeMethod       = "method"       // 405
 	CodeQuota        = "quota"        // 429, with Retry-After: the source of the request has sent too much
 	CodeClosed       = "closed"       // 403: the operator takes no new repositories
-	CodeEnded        = "ended"        // 403: the log has ended and takes nothing any more
+	CodeEnded        = "ended"        // 403: the log has ended and takes nothing any more; also of a file that was held
 )
 
 // Problem is an RFC 9457 problem with the log's extra members.
