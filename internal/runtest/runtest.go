@@ -4,14 +4,12 @@
 package runtest
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/process"
@@ -27,55 +25,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// built are the programs that tests have asked for.
-var built binaries
-
-// binaries are programs that are built once for a test binary.
-type binaries struct {
-	mu    sync.Mutex
-	dir   string
-	names map[string]bool
-}
-
-func (b *binaries) build(names ...string) (dir string, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.dir == "" {
-		if b.dir, err = os.MkdirTemp("", "tuflog-test-"); err != nil {
-			return "", err
-		}
-		b.names = map[string]bool{}
-	}
-	var missing []string
-	for _, name := range names {
-		if !b.names[name] {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) == 0 {
-		return b.dir, nil
-	}
-	// Not the test's context: others wait for the same programs.
-	if err := process.Build(context.Background(), b.dir, missing...); err != nil {
-		return "", err
-	}
-	for _, name := range missing {
-		b.names[name] = true
-	}
-	return b.dir, nil
-}
-
-func (b *binaries) remove() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(b.dir)
-}
-
-// Programs returns a folder that has the named programs; see process.Build for the
-// names. TestMain must be Main.
+// Programs returns a folder that has the named programs, built from the source as it
+// is; see process.Build for the names. TestMain must be Main.
 func Programs(t testing.TB, names ...string) string {
 	t.Helper()
 	dir, err := built.build(names...)

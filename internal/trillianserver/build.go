@@ -3,7 +3,6 @@ package trillianserver
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/tuflog/tuflog/internal/process"
 )
 
 // Version is the version of Trillian whose programs are built and whose schema
@@ -41,7 +40,7 @@ func Build(ctx context.Context, progress io.Writer) (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("build Trillian: %w", err)
 	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := process.Lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", fmt.Errorf("build Trillian: %w", err)
 	}
@@ -64,24 +63,6 @@ func built(dir string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
 		return err != nil
 	})
-}
-
-// lock waits for the lock file; the kernel releases it when the process ends.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return func() { _ = f.Close() }, nil // which unlocks; nothing was written
 }
 
 // install builds beside the place where the programs belong, so that a program
