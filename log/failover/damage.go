@@ -250,14 +250,26 @@ func (w *world) outcome(ctx context.Context, words string) (acked bool, err erro
 	if err != nil {
 		return false, fmt.Errorf("%w: %s%s", err, said, w.lastWords())
 	}
+	return acked, w.serve(ctx)
+}
+
+// serve takes down what each front end serves. One that has just been started may
+// have to learn first what is published.
+func (w *world) serve(ctx context.Context) error {
 	for _, f := range w.fronts {
-		t, err := w.client().Published(ctx, f.url())
+		var last error
+		err := process.Eventually(ctx, f.name+" serves a checkpoint", process.Patience, func() bool {
+			t, err := w.client().Published(ctx, f.url())
+			if last = err; err == nil {
+				w.rec.Serve(f.name, t)
+			}
+			return err == nil
+		})
 		if err != nil {
-			return false, fmt.Errorf("%s serves no checkpoint: %w", f.name, err)
+			return fmt.Errorf("%w: %w", err, last)
 		}
-		w.rec.Serve(f.name, t)
 	}
-	return acked, nil
+	return nil
 }
 
 // readDamage reads the whole log as a monitor would: what is damaged must not hash

@@ -259,14 +259,7 @@ func (w *world) nobodyLeads(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s%s", err, said, w.lastWords())
 	}
-	for _, f := range w.fronts {
-		t, err := w.client().Published(ctx, f.url())
-		if err != nil {
-			return fmt.Errorf("%s serves no checkpoint: %w", f.name, err)
-		}
-		w.rec.Serve(f.name, t)
-	}
-	return nil
+	return w.serve(ctx)
 }
 
 // led returns when a front end began to lead since a time, the first of them.
