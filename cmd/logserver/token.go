@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -62,15 +63,19 @@ is held. A repository that is not in the log yet may have one, too.`,
 			}
 			text := api.GenerateToken()
 			token := log.NewToken(id, text, log.ByOperator, time.Now())
-			if err := v.record(cmd.Context(), actionNow("token-add", fmt.Sprintf("token %s of repository %v", token.ID(), id))); err != nil {
-				return err
-			}
-			if out != "" {
+			if out != "" { // first: what fails here has made no token
 				if err := keyfile.Create(out, text); err != nil {
 					return err
 				}
 			}
-			if _, err := v.tokens.AddToken(cmd.Context(), token); err != nil {
+			err = v.record(cmd.Context(), actionNow("token-add", fmt.Sprintf("token %s of repository %v", token.ID(), id)))
+			if err == nil {
+				_, err = v.tokens.AddToken(cmd.Context(), token)
+			}
+			if err != nil {
+				if out != "" {
+					err = errors.Join(err, os.Remove(out))
+				}
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "token %s of repository %s; it is not shown again\n", token.ID(), v.name(id))

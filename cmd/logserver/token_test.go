@@ -43,6 +43,12 @@ func TestTokens(t *testing.T) {
 	if info, err := os.Stat(w.Path("vendor.token")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file: %v, %v", info, err)
 	}
+	if _, stderr, code := runtest.Run(t, "logserver", "token", "add", "--dir", dir, id, "--out", w.Path("vendor.token")); code != 2 || !strings.Contains(stderr, "exists already") {
+		t.Errorf("into a file that is there: exit %d, %s", code, stderr)
+	}
+	if tokens, err := os.ReadFile(w.Path("log.ledger/actions.jsonl")); err != nil || strings.Count(string(tokens), `"token-add"`) != 1 {
+		t.Errorf("a token that was not made is recorded:\n%s%v", tokens, err)
+	}
 	added, err := os.ReadFile(w.Path("vendor.token"))
 	if err != nil {
 		t.Fatal(err)
