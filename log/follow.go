@@ -244,11 +244,13 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	if err := f.extends(ctx, have.Tree, cp.Tree); err != nil {
 		return err
 	}
+	// Where storage is damaged, nobody can say whether this is the end. The checkpoint
+	// is what the witnesses cosigned all the same: reads go on.
 	ended, err := endsIn(cp.Tree, f.publisher.cfg.Storage)
+	f.adopt(Published{cp.Tree, note}, ended)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint of size %d: %w", cp.Tree.N, err)
 	}
-	f.adopt(Published{cp.Tree, note}, ended)
 	return nil
 }
 
