@@ -34,12 +34,13 @@ func (q *queue) add(s *submission) {
 }
 
 // next begins a turn. Sources that have used up their judging time are passed over:
-// wait says how long that is so for each. Where it is so for all there is no turn,
-// and next returns after how long there is one.
+// wait says how long that is so for each. One in whose line a submission has paid is
+// not: others wait for it. Where all are there is no turn, and next returns after how
+// long there is one.
 func (q *queue) next(wait func(source) time.Duration) (after time.Duration, ok bool) {
 	var first *line
 	for _, l := range q.lines {
-		if w := wait(l.from); w > 0 {
+		if w := wait(l.from); w > 0 && !slices.ContainsFunc(l.submissions, hasPaid) {
 			if after == 0 || w < after {
 				after = w
 			}
@@ -52,6 +53,8 @@ func (q *queue) next(wait func(source) time.Duration) (after time.Duration, ok b
 	q.served = first
 	return after, first != nil
 }
+
+func hasPaid(s *submission) bool { return s.paid }
 
 // end ends a turn, and returns how many submissions are decided.
 func (q *queue) end() (decided int) {

@@ -102,3 +102,17 @@ func TestJudgingTime(t *testing.T) {
 	s.spent(outsider, 5*time.Second)
 	wait(outsider, 2*time.Second) // there is never more than at once
 }
+
+// What has paid waits for no judging time, nor behind what does.
+func TestPaidTurns(t *testing.T) {
+	q := &queue{}
+	broke := func(source) time.Duration { return time.Hour }
+	q.add(&submission{from: source{key: "a"}})
+	if after, ok := q.next(broke); ok || after != time.Hour {
+		t.Errorf("a turn without judging time: %v, %v", after, ok)
+	}
+	q.add(&submission{from: source{key: "a"}, paid: true})
+	if _, ok := q.next(broke); !ok {
+		t.Error("what has paid waits")
+	}
+}

@@ -146,7 +146,7 @@ func (s *server) parse(ctx context.Context, h *held, uploads []uploaded) (*submi
 		if h.from.holder {
 			l = &s.largeOfHolders
 		}
-		if l.enter(ctx, h.from.key) != nil {
+		if s.enter(ctx, l, h.from) != nil {
 			return nil, later(api.CodeBusy, "gave up waiting to be read")
 		}
 		h.lane = l
@@ -156,10 +156,37 @@ func (s *server) parse(ctx context.Context, h *held, uploads []uploaded) (*submi
 	}
 	defer s.parsing.Release(1)
 	sub := newSubmission(uploads, s.leaves)
+	sub.paid = h.lane != nil
 	if !h.counts(sub.memory) {
 		return nil, noRoom()
 	}
 	return sub, nil
+}
+
+// enter waits for a lane, and before that until the source has judging time: what has
+// a lane waits for none, or others would wait for it.
+func (s *server) enter(ctx context.Context, l *lane, from source) error {
+	for {
+		if wait := s.sources.wait(from); wait > 0 {
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+				return ctx.Err()
+			case <-s.running.Done():
+				t.Stop()
+				return errDraining
+			}
+		}
+		if err := l.enter(ctx, from.key); err != nil {
+			return err
+		}
+		if s.sources.wait(from) == 0 {
+			return nil
+		}
+		l.leave() // another of its submissions has used it up meanwhile
+	}
 }
 
 // preferredWait reads "Prefer: wait=SECONDS" (RFC 7240).

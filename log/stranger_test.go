@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -220,5 +223,44 @@ func TestManyTargetsHoldUpNobody(t *testing.T) {
 		if n := len(list.Targets); list.Behind != 0 || n != 2 || list.Targets[1].Index != 4+version {
 			t.Errorf("what was just released: %+v", list)
 		}
+	}
+}
+
+// Who has used up his judging time does not keep others from the lane of large
+// submissions: he pays before he enters it.
+func TestNobodyWaitsForAnotherInTheLane(t *testing.T) {
+	r := start(t, func(c *log.Config) {
+		c.Limits.Anonymous.Judging, c.Limits.Anonymous.JudgingBurst = 1e-9, 1e-6 // any turn is too much
+	})
+	id := r.register(t, file(newVendor(t), "root").Data)
+	files := []api.File{unsigned("targets", 1, fmt.Sprintf(`"pad":%q,"targets":{}`, strings.Repeat("x", 8<<20)))}
+	for version := range int64(40) { // more than a turn
+		files = append(files, unsigned("targets", version+2, `"targets":{}`))
+	}
+	tar, err := api.Tar(files)
+	check(t, err)
+	send := func(ctx context.Context, from string) (int, error) {
+		req, err := http.NewRequestWithContext(ctx, "POST", r.http.URL+"/v1/repositories/"+id+"/metadata", bytes.NewReader(tar))
+		check(t, err)
+		req.Header.Set("Content-Type", api.TypeTar)
+		req.Header.Set("X-Forwarded-For", from)
+		req.Header.Set("Prefer", "wait=60")
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, resp.Body.Close()
+	}
+	for _, from := range []string{net1, net2} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		if status, err := send(ctx, from); status != 422 {
+			t.Errorf("%s: %d %v", from, status, err)
+		}
+		cancel()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if status, err := send(ctx, net1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it does not pay: %d %v", status, err)
 	}
 }

@@ -19,6 +19,7 @@ type submission struct {
 	repository verify.Digest // a genesis names the repository it will be
 	genesis    bool          // POST /v1/repositories: one root
 	waited     bool          // it was held, and is not again
+	paid       bool          // it has a lane, and waits for no judging time in it
 	snapshots  []*verify.Metadata
 	release    func() // gives back what the submission holds of the queue
 	memory     int64  // about how many bytes its files take that were read
