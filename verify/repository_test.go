@@ -102,7 +102,10 @@ func longHistory(t testing.TB, n int) *world {
 // TestReadsFewFiles counts the files that judgements read where one role has
 // thousands of releases.
 func TestReadsFewFiles(t *testing.T) {
-	const releases = 5000
+	releases := 5000
+	if testing.Short() {
+		releases = 1000
+	}
 	w := longHistory(t, releases)
 	reads := func(what string, most int, do func()) {
 		t.Helper()
@@ -112,7 +115,7 @@ func TestReadsFewFiles(t *testing.T) {
 			t.Errorf("%s: %d files are read, want at most %d", what, n, most)
 		}
 	}
-	next := w.targets("t1", releases+1, "x", delegation{name: "a", who: "a1"})
+	next := w.targets("t1", int64(releases+1), "x", delegation{name: "a", who: "a1"})
 	reads("the first judgement", 3, func() { w.released("targets", next) })
 	reads("the second", 2, func() { w.released("a", w.targets("a1", 1, "a")) })
 	reads("a role that nobody delegates to", 2, func() { w.refused(verify.RefusedNotDelegated, "b", w.targets("a1", 1, "b")) })
@@ -133,18 +136,22 @@ func TestReadsFewFiles(t *testing.T) {
 	reads("the first after another rotation", 3, func() { w.refused(verify.RefusedNotDelegated, "a", w.targets("a1", 2, "a")) })
 	w.rotate(4, topLevel{"r1", "t1 t2", "s1", "x1"})
 	reads("keys that come back", 3, func() {
-		w.isCurrent(releases+1, "targets")
-		w.isCurrent(releases+2, "a")
+		w.isCurrent(int64(releases+1), "targets")
+		w.isCurrent(int64(releases+2), "a")
 	})
 }
 
 // TestLargeTargets logs metadata with 100,000 targets, and what it delegates to.
 func TestLargeTargets(t *testing.T) {
+	targets := 100_000
+	if testing.Short() {
+		targets = 10_000
+	}
 	w := newWorld(t, usual)
 	large := func(version int64) []byte {
 		m := forgedTargets(version, "x", delegation{name: "a", who: "a1"})
 		files := map[string]any{}
-		for i := range 100_000 {
+		for i := range targets {
 			files[fmt.Sprintf("images/board-%06d.bin", i)] = map[string]any{"length": i, "hashes": map[string]string{"sha256": verify.Sum(fmt.Append(nil, i)).String()}}
 		}
 		m["targets"] = files

@@ -115,6 +115,9 @@ func TestJudgementsAreBounded(t *testing.T) {
 
 // Of a large payload few signatures are looked at: each costs a pass over it.
 func TestSignaturesOfLargePayloads(t *testing.T) {
+	if testing.Short() {
+		t.Skip("signs and checks some hundred MB")
+	}
 	signed := padded(forgedTargets(1, "x"), 4<<20)
 	looked := verify.MaxSigned / len(parse(t, forge(t, signed)).Payload)
 	if looked < 10 || looked > 200 {

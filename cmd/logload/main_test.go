@@ -120,7 +120,7 @@ func logSize(t *testing.T, url string) int64 {
 func TestLoad(t *testing.T) {
 	w := runtest.NewWorld(t)
 	args := []string{"--log", w.Log.URL, "--policy", w.Path("policy"), "--token-file", w.Path("log/registration.token"),
-		"--repositories", "5", "--warm-up", "100ms", "--duration", "500ms", "--json"}
+		"--repositories", "5", "--presigned", "1000", "--warm-up", "100ms", "--duration", "500ms", "--json"}
 	for _, tt := range []struct {
 		args []string
 		want int

@@ -234,6 +234,9 @@ func TestSignerIsPaused(t *testing.T) {
 // Killed and started again, or silent for a while, under a steady load: nothing
 // is lost and nothing there twice.
 func TestLogServerComesAndGoes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("appends for seconds while the log server is killed again and again")
+	}
 	c := need(t)
 	cfg := c.config(t)
 	l := open(t, cfg)
@@ -386,6 +389,9 @@ func TestBusy(t *testing.T) {
 // A signer that stands still is no reason to give up; a log server that says nothing
 // is, and is not waited for.
 func TestWatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("appends for as long as the log server may be silent")
+	}
 	c := need(t)
 	cfg := c.config(t)
 	var asked atomic.Int64
