@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -162,9 +164,25 @@ func TestLateForOneThatWaits(t *testing.T) {
 type hand struct {
 	t      *testing.T
 	signer *proofs.Signer
+	ahead  time.Duration // of its clock
+
+	mu     sync.Mutex
 	asked  []time.Time
 	answer func(text string) (status int, header http.Header, body string)
-	ahead  time.Duration // of its clock
+}
+
+// answers sets how it answers from now on; nil is as a witness should.
+func (h *hand) answers(answer func(text string) (status int, header http.Header, body string)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answer = answer
+}
+
+// times returns when it was asked.
+func (h *hand) times() []time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.asked)
 }
 
 func (h *hand) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -181,6 +199,8 @@ func (h *hand) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	status, header, answer := http.StatusOK, http.Header{}, ""
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.asked = append(h.asked, time.Now())
 	if h.answer != nil {
 		status, header, answer = h.answer(note.Text)
@@ -228,34 +248,35 @@ func TestComesBack(t *testing.T) {
 				var late []proofs.Signature
 				g.Late = func(_ string, sigs []proofs.Signature) { late = append(late, sigs...) }
 				b := all["b"]
-				b.answer = func(string) (int, http.Header, string) { return 503, header, "later" }
+				b.answers(func(string) (int, http.Header, string) { return 503, header, "later" })
 				log.Grow(3, "")
 				if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				if len(b.asked) < 200 || len(b.asked) > 260 || len(all["a"].asked) != 1 || late != nil {
-					t.Errorf("b was asked %d times, a %d; late %v", len(b.asked), len(all["a"].asked), late)
+				if len(b.times()) < 200 || len(b.times()) > 260 || len(all["a"].times()) != 1 || late != nil {
+					t.Errorf("b was asked %d times, a %d; late %v", len(b.times()), len(all["a"].times()), late)
 				}
-				for i, at := range b.asked[1:] {
-					if pause := at.Sub(b.asked[i]); pause > 15*time.Second {
+				asked := b.times()
+				for i, at := range asked[1:] {
+					if pause := at.Sub(asked[i]); pause > 15*time.Second {
 						t.Errorf("b was not asked for %v", pause)
 					}
 				}
 				if h := g.Health()[1]; !strings.Contains(h.Error, `status 503 Service Unavailable: "later"`) {
 					t.Errorf("health is %+v", h)
 				}
-				b.answer = nil
+				b.answers(nil)
 				time.Sleep(15 * time.Second)
 				synctest.Wait()
 				if len(late) != 1 || late[0].Name != "b" || g.Health()[1].Error != "" {
 					t.Errorf("late: %v, health %+v", late, g.Health()[1])
 				}
-				before := len(b.asked)
+				before := len(b.times())
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				if len(b.asked) != before {
+				if len(b.times()) != before {
 					t.Error("b is asked though nothing is missing")
 				}
 				g.Close()
@@ -270,7 +291,7 @@ func TestOnlyTheNewestIsPursued(t *testing.T) {
 		all, g, log := newHands(t, "quorum a\n", "a", "b")
 		b := all["b"]
 		var last string
-		b.answer = func(text string) (int, http.Header, string) { last = text; return 500, nil, "" }
+		b.answers(func(text string) (int, http.Header, string) { last = text; return 500, nil, "" })
 		for range 50 {
 			log.Grow(1, "")
 			next := log.Fork()
@@ -279,10 +300,10 @@ func TestOnlyTheNewestIsPursued(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		before := len(b.asked)
+		before := len(b.times())
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := len(b.asked) - before; n > 50 || last != log.Checkpoint().String() {
+		if n := len(b.times()) - before; n > 50 || last != log.Checkpoint().String() {
 			t.Errorf("b was asked %d times, last for %q", n, last)
 		}
 		g.Close()
@@ -320,19 +341,14 @@ func TestClocks(t *testing.T) {
 			all, g, log := newHands(t, "quorum b\n", "a", "b")
 			var late int
 			g.Late = func(_ string, sigs []proofs.Signature) { late += len(sigs) }
-			fails := true
 			a := all["a"]
-			a.answer = func(text string) (int, http.Header, string) {
-				if fails {
-					return 500, nil, ""
-				}
-				return 200, nil, cosign(t, a.signer, text, time.Now().Add(tt.ahead).Unix()).String()
-			}
+			a.ahead = tt.ahead
+			a.answers(func(string) (int, http.Header, string) { return 500, nil, "" })
 			log.Grow(1, "")
 			if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof); err != nil {
 				t.Fatal(err)
 			}
-			fails = false
+			a.answers(nil)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if want := map[bool]int{true: 1}[tt.want == ""]; late != want {
@@ -343,7 +359,7 @@ func TestClocks(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		all, g, log := newHands(t, "group g all a b\nquorum g\n", "a", "b")
-		all["b"].answer = func(string) (int, http.Header, string) { return 500, nil, "" }
+		all["b"].answers(func(string) (int, http.Header, string) { return 500, nil, "" })
 		log.Grow(1, "")
 		gather := func() error {
 			_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
@@ -353,9 +369,9 @@ func TestClocks(t *testing.T) {
 			t.Fatal("b does not cosign")
 		}
 		time.Sleep(25 * time.Hour)
-		all["b"].answer = nil
-		if err := gather(); err != nil || len(all["a"].asked) != 2 {
-			t.Errorf("a was asked %d times, %v; what it said a day ago is too old", len(all["a"].asked), err)
+		all["b"].answers(nil)
+		if err := gather(); err != nil || len(all["a"].times()) != 2 {
+			t.Errorf("a was asked %d times, %v; what it said a day ago is too old", len(all["a"].times()), err)
 		}
 		g.Close()
 	})
@@ -379,12 +395,12 @@ func TestNoRedirects(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		all, g, log := newHands(t, "quorum a\n", "a")
-		all["a"].answer = func(string) (int, http.Header, string) {
+		all["a"].answers(func(string) (int, http.Header, string) {
 			return 307, http.Header{"Location": {"http://inside/secret"}}, ""
-		}
+		})
 		log.Grow(1, "")
 		_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
-		if err == nil || !strings.Contains(err.Error(), `redirects to "http://inside/secret"`) || len(all["a"].asked) != 1 {
+		if err == nil || !strings.Contains(err.Error(), `redirects to "http://inside/secret"`) || len(all["a"].times()) != 1 {
 			t.Errorf("got %v", err)
 		}
 		g.Close()
