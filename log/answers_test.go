@@ -18,6 +18,9 @@ import (
 // Clients that ask for large files and read nothing take no more memory than there
 // is for answers, and once they have gone the files are to be had again.
 func TestLargeAnswersAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes large answers side by side")
+	}
 	const size, room = 8 << 20, 64 << 20
 	r := start(t, func(c *log.Config) { c.Limits.Answers.Capacity = room })
 	r.real(t)

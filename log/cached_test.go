@@ -33,6 +33,9 @@ func paddedRoot(t *testing.T, size int) *verify.Metadata {
 
 // Repositories with large files take no more memory the more there are of them.
 func TestCachedFilesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills what is kept of files")
+	}
 	const repositories, size = 60, 2 << 20
 	blobs := mapBlobs{}
 	r := newRegistry(blobs, &slowState{}, func() int64 { return 0 })

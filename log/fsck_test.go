@@ -40,6 +40,9 @@ func (m mapBlobs) Blob(sum verify.Digest) ([]byte, error) {
 // Fsck of a log of several tiles names the tile that is damaged and no other, and
 // what is known of its trees counts at every size.
 func TestFsckTiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("damages every kind of tile")
+	}
 	const size = 256*256 + 300
 	var mem storagetest.Mem
 	var entries [][]byte

@@ -10,6 +10,9 @@ import (
 // Anybody can take a vendor's public root and add to it what no signature covers.
 // A log must not keep that as the vendor's: however it is added, there is little.
 func TestPaddedRoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads large files again and again")
+	}
 	root := string(forge(t, forgedRoot(1, usual), "r1"))
 	honest := parse(t, []byte(root))
 	text := strings.Repeat("whatever is unlawful where the operator lives. ", 31<<20/47)

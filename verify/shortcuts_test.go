@@ -371,6 +371,9 @@ func TestManyRolesDelegate(t *testing.T) {
 // What comparing paths costs is counted alike wherever a judge runs, also where a
 // product of 2^32 does not fit a word.
 func TestCoverageIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compares millions of paths")
+	}
 	const paths = 1 << 16
 	m := forgedTargets(1, "x")
 	file, files := m["targets"].(map[string]any)["file"], map[string]any{}

@@ -109,6 +109,9 @@ func TestDemoRealHistory(t *testing.T) {
 // The demo keeps running until it is interrupted, and takes its children with it
 // even when it is killed.
 func TestDemoEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays the whole demo once more")
+	}
 	t.Parallel()
 	for _, tt := range []struct {
 		signal syscall.Signal

@@ -173,6 +173,9 @@ func checkPublished(t *testing.T, w *world, leaves int64) *audited {
 }
 
 func TestLogIsKilledDuringImport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("imports a history with many kills")
+	}
 	t.Parallel()
 	w := newTestWorld(t, "--log-snapshots", "--log-timestamps")
 	dir, leaves := testHistory(t)

@@ -79,6 +79,9 @@ func TestKeepsWhatWasCommitted(t *testing.T) {
 // Nothing of a server that was killed is left in the way of the next one, however
 // busy it was.
 func TestKillsAllOfIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts and kills a real server")
+	}
 	dir := t.TempDir()
 	s := start(t, postgresserver.Config{Dir: dir})
 	if err := s.CreateDatabase(t.Context(), "things"); err != nil {

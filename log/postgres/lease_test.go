@@ -144,6 +144,9 @@ func TestTransactionOutlivesLease(t *testing.T) {
 
 // A candidate that could not lead leaves the lease to others, and is asked again.
 func TestUnableCandidate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for leases of real length")
+	}
 	url := newDatabase(t)
 	first, second := open(t, url, 0), open(t, url, 0)
 	var asked, able atomic.Int64
@@ -229,6 +232,9 @@ func TestLeaseEndsWithoutDatabase(t *testing.T) {
 
 // Renewals and reads go on after the server was started again.
 func TestRestart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("restarts a real server many times")
+	}
 	db := newLog(t)
 	db.ttl = 2 * time.Minute // a busy machine takes its time to start a server
 	l := lead(t, db, "a")

@@ -56,6 +56,9 @@ func TestStorage(t *testing.T) {
 
 // A batch of more leaves and of more bytes than one call takes.
 func TestMessagesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves large messages through real servers")
+	}
 	c := need(t)
 	cfg := c.config(t)
 	l := open(t, cfg)
