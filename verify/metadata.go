@@ -203,21 +203,27 @@ func (r *reader) require(at int, has seen, names ...string) error {
 }
 
 func (r *reader) file() error {
+	const printed = "0" // stands in out for a part that is no longer needed there
 	r.space()
 	at := r.pos
 	has := seen{}
 	err := r.record(fileNames, func(name string) error {
+		// Not only once the object ends: two parts would be read into one.
+		if has[name] {
+			return r.errorf(r.nameAt, "name %q is repeated", name)
+		}
 		has[name] = true
 		start := len(r.out)
 		switch name {
 		case "signatures":
 			err := r.signatures()
-			r.out = r.out[:start]
+			r.out = append(r.out[:start], printed...)
 			return err
 		case "signed":
 			err := r.signed()
 			r.m.Payload = slices.Clip(r.out[start:])
-			r.out = slices.Clone(r.out[:start]) // nothing may touch the payload now
+			// Nothing may touch the payload now.
+			r.out = append(slices.Clone(r.out[:start]), printed...)
 			r.scratch, r.members = nil, nil
 			return err
 		}

@@ -399,6 +399,10 @@ func FuzzParseJSON(f *testing.F) {
 		f.Add([]byte(file))
 	}
 	f.Add([]byte(strings.Replace(targetsText, `"targets":{`, `"targets":{"b.bin":{"hashes":{}},`, 1)))
+	for _, file := range []string{snapshotFile, timestampFile} {
+		// Two files in one, the other way round.
+		f.Add([]byte(strings.TrimSuffix(targetsText, "}") + "," + strings.TrimPrefix(file, "{")))
+	}
 	f.Add([]byte(strings.Replace(targetsText, `"a.bin"`, `"\u0061\ud83c\udf7a\\\""`, 1)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, _ := compare(t, file)
