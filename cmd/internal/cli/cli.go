@@ -1,6 +1,7 @@
 // Package cli is what every program of tuflog shares: results on stdout, the
 // rest on stderr, and the exit codes 0 (fine), 1 (verification failed or
-// something was found) and 2 (wrong usage, or it could not be checked).
+// something was found) and 2 (wrong usage, it could not be checked, or its result
+// could not be printed).
 package cli
 
 import (
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -54,25 +56,26 @@ func Main(build func() *cobra.Command) {
 // exit code.
 func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := build()
+	results := &results{w: stdout}
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(results)
 	root.SetErr(stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	ran := false
 	noteRuns(root, &ran)
-	cmd, err := root.ExecuteContextC(ctx)
-	// A command that only groups others prints its help for a word that it does
-	// not know, and cobra calls that success.
-	if args := cmd.Flags().Args(); err == nil && !cmd.Runnable() && len(args) > 0 {
-		err = fmt.Errorf("unknown command %q", args[0])
+	cmd, err := root, unknownCommand(root, args)
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	} else {
+		cmd, _, _ = root.Find(args)
 	}
 	switch {
-	case err == nil:
-		return ExitOK
-	case errors.Is(err, ErrReported):
+	case err == nil, errors.Is(err, ErrReported), results.err != nil && errors.Is(err, results.err):
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintf(stderr, "%s: interrupted\n", cmd.CommandPath())
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
 		if !ran { // nothing but the arguments can have been wrong
@@ -80,10 +83,54 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 		}
 	}
 	var f failure
-	if errors.As(err, &f) {
+	switch {
+	case results.err != nil:
+		// Whoever reads the results has not got them, whatever they are. A command
+		// need not look at each of its writes.
+		fmt.Fprintf(stderr, "%s: the result could not be printed: %v\n", cmd.CommandPath(), results.err)
+		return ExitUsage
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &f):
 		return ExitFailed
 	}
 	return ExitUsage
+}
+
+// results is stdout. It keeps the first error, after which nothing is written.
+type results struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (r *results) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.w.Write(p)
+	r.err = err
+	return n, err
+}
+
+// unknownCommand says that a command which only groups others does not know the
+// word that follows. Cobra would complain about flags, or print the help and call
+// that success.
+func unknownCommand(root *cobra.Command, args []string) error {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	cmd, rest, _ := root.Find(args)
+	if cmd.Runnable() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") || strings.HasPrefix(rest[0], cobra.ShellCompRequestCmd) {
+		return nil
+	}
+	hint := ""
+	if cmd.SuggestionsMinimumDistance <= 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	if alike := cmd.SuggestionsFor(rest[0]); len(alike) > 0 {
+		hint = ": did you mean " + strings.Join(alike, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q%s", rest[0], hint)
 }
 
 // noteRuns has every command set ran when its arguments are good and it begins.

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,8 +27,12 @@ func TestRunExitCodes(t *testing.T) {
 		{"already said so", []string{"do"}, Failed(ErrReported), ExitFailed, ""},
 		{"could not check", []string{"do"}, errors.New("no network"), ExitUsage, "prog do: no network\n"},
 		{"unknown flag", []string{"do", "--nope"}, nil, ExitUsage, "prog do: unknown flag: --nope\nsee prog do --help\n"},
-		{"unknown command", []string{"dance"}, nil, ExitUsage, "unknown command"},
-		{"unknown command of a group", []string{"group", "dance"}, nil, ExitUsage, "prog group: unknown command \"dance\"\nsee prog group --help\n"},
+		{"unknown command", []string{"dance"}, nil, ExitUsage, "prog: unknown command \"dance\"\nsee prog --help\n"},
+		{"unknown command with flags", []string{"dance", "--policy", "p"}, nil, ExitUsage, "prog: unknown command \"dance\"\nsee prog --help\n"},
+		{"misspelt command", []string{"gruop", "--policy", "p"}, nil, ExitUsage, "prog: unknown command \"gruop\": did you mean group?\nsee prog --help\n"},
+		{"unknown command of a group", []string{"group", "dance", "--quick"}, nil, ExitUsage, "prog group: unknown command \"dance\"\nsee prog group --help\n"},
+		{"help of a group", []string{"help", "group"}, nil, ExitOK, ""},
+		{"completion", []string{"completion", "bash"}, nil, ExitOK, ""},
 		{"a group alone", []string{"group"}, nil, ExitOK, ""},
 	}
 	for _, tt := range tests {
@@ -45,10 +52,65 @@ func TestRunExitCodes(t *testing.T) {
 			if ran := tt.args[0] == "do" && len(tt.args) == 1; ran && strings.Contains(stderr.String(), "--help") {
 				t.Fatalf("a command that ran says %q", stderr.String())
 			}
-			if stdout.Len() != 0 && tt.args[0] != "group" {
+			if prints := tt.code == ExitOK && tt.args[0] != "do"; prints != (stdout.Len() > 0) {
 				t.Fatalf("stdout %q", stdout.String())
 			}
 		})
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// Who reads a program's results must not take an empty file for them, whatever the
+// command makes of its writes.
+func TestResultsThatCannotBePrinted(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		err    error // of the command, besides that of its write
+		says   bool  // the command returns the error of its write
+		stderr string
+	}{
+		{"not looked at", nil, false, ""},
+		{"returned", nil, true, ""},
+		{"found something", Failed(ErrReported), false, ""},
+		{"found and said", Failed(errors.New("a fork")), false, "prog do: a fork\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var stderr strings.Builder
+			code := Run(t.Context(), func() *cobra.Command {
+				root := &cobra.Command{Use: "prog"}
+				root.AddCommand(&cobra.Command{Use: "do", RunE: func(cmd *cobra.Command, _ []string) error {
+					if _, err := fmt.Fprintln(cmd.OutOrStdout(), "fine"); tt.says {
+						return fmt.Errorf("print: %w", err)
+					}
+					return tt.err
+				}})
+				return root
+			}, []string{"do"}, strings.NewReader(""), full{}, &stderr)
+			want := tt.stderr + "prog do: the result could not be printed: no space left on device\n"
+			if code != ExitUsage || stderr.String() != want {
+				t.Errorf("exit %d, %q; want %q", code, stderr.String(), want)
+			}
+		})
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var stderr strings.Builder
+	code := Run(ctx, func() *cobra.Command {
+		root := &cobra.Command{Use: "prog"}
+		root.AddCommand(&cobra.Command{Use: "do", RunE: func(cmd *cobra.Command, _ []string) error {
+			cancel()
+			return fmt.Errorf("read: %w", cmd.Context().Err())
+		}})
+		return root
+	}, []string{"do"}, strings.NewReader(""), io.Discard, &stderr)
+	if code != ExitUsage || stderr.String() != "prog do: interrupted\n" {
+		t.Errorf("exit %d, %q", code, stderr.String())
 	}
 }
 
