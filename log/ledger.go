@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -158,7 +159,7 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 type FileLedger struct {
 	path string
 	file *durable.File // nil: retired
-	lock *DirLock
+	lock *lockfile.Lock
 }
 
 // CreateFileLedger makes the ledger of a log that has signed nothing. It refuses
@@ -204,10 +205,10 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 	l := &FileLedger{path: path, file: durable.NewFile(path, 0o600), lock: lock}
 	// It may have been retired before it was locked.
 	if err := ReadMoved(dir); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+		return nil, errors.Join(err, lock.Release())
 	}
 	if _, err := l.Load(); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+		return nil, errors.Join(err, lock.Release())
 	}
 	return l, nil
 }
@@ -249,4 +250,4 @@ func (l *FileLedger) Swap(old, new LedgerRecord) error {
 }
 
 // Close lets other processes have the ledger.
-func (l *FileLedger) Close() error { return l.lock.Unlock() }
+func (l *FileLedger) Close() error { return l.lock.Release() }

@@ -125,7 +125,7 @@ func OpenRetiredLedger(dir string) (*FileLedger, Moved, error) {
 	// The renaming may not be durable yet: whoever goes on relies on it.
 	_, err = l.Load()
 	if err := errors.Join(err, durable.SyncDir(dir)); err != nil {
-		return nil, Moved{}, errors.Join(err, lock.Unlock())
+		return nil, Moved{}, errors.Join(err, lock.Release())
 	}
 	return l, moved.Moved, nil
 }

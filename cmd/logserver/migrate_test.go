@@ -151,7 +151,7 @@ func TestMigrate(t *testing.T) {
 	}
 	m.outsider(t, m.Log.URL, m.id, files(other))
 	held := m.held(t)
-	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "in use by another process") {
+	if _, stderr, code := m.migrate(t); code != 2 || !strings.Contains(stderr, "in use by logserver serve (process ") {
 		t.Errorf("migrate a log that is served: exit %d\n%s", code, stderr)
 	}
 	m.Log.Stop(t)

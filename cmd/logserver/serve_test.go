@@ -159,11 +159,11 @@ func TestServe(t *testing.T) {
 
 	// A second process must not touch the log.
 	_, stderr, code := runtest.Run(t, "logserver", append(w.Log.Args, "--listen", "127.0.0.1:0")...)
-	if code != 2 || !strings.Contains(stderr, "in use by another process") {
+	if code != 2 || !strings.Contains(stderr, "in use by logserver serve (process ") {
 		t.Errorf("a second server: exit %d, %s", code, stderr)
 	}
 	_, stderr, code = runtest.Run(t, "logserver", "reindex", "--dir", w.Path("log"))
-	if code != 2 || !strings.Contains(stderr, "in use by another process") {
+	if code != 2 || !strings.Contains(stderr, "in use by logserver serve (process ") {
 		t.Errorf("reindex beside the server: exit %d, %s", code, stderr)
 	}
 

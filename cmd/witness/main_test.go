@@ -248,7 +248,7 @@ func TestLogAddAndList(t *testing.T) {
 func TestServe(t *testing.T) {
 	dir, key := newWitness(t)
 	p := serveProgram(t, dir)
-	mustRefuse(t, "another process serves", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+	mustRefuse(t, "in use by witness serve (process ", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
 
 	// A log added while it serves is known at once.
 	log := witnesstest.NewLog(t, "log.example")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/witness"
@@ -216,11 +218,11 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := sqlite.Lock(flags.dir)
+	lock, err := lockfile.Acquire(filepath.Join(flags.dir, "lock"), "")
 	if err != nil {
 		return nil, err
 	}
-	closers.add(unlock)
+	closers.add(lock.Release)
 	l, err := ledger.Open(ledgerDir, store.Signers()...)
 	if errors.Is(err, os.ErrNotExist) {
 		l, err = replaceLedger(ctx, store, ledgerDir, logger)
@@ -230,10 +232,10 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 	}
 	closers.add(l.Close)
 	closers.add(closeStore)
-	if unlock, err = sqlite.Lock(ledgerDir); err != nil {
+	if lock, err = lockfile.Acquire(filepath.Join(ledgerDir, "lock"), ""); err != nil {
 		return nil, err
 	}
-	closers.add(unlock)
+	closers.add(lock.Release)
 	// It may fail for want of room, as what ended the process before.
 	latches, err := store.UseLedger(ctx, l, time.Now().Unix())
 	err = cli.Failed(err)

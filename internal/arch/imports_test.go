@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"cmd/witness":         {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
 	"internal/arch":       {},
 	"internal/agentkey":   {"proofs", "internal"},
-	"internal/runtest":    {"internal/process", "proofs"},
+	"internal/runtest":    {"internal/process", "internal/lockfile", "proofs"},
 	"internal/testvendor": {"verify", "proofs"},
 	"internal/vectorgen":  {},
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/process"
 )
 
@@ -53,11 +54,11 @@ func (b *binaries) build(names ...string) (dir string, err error) {
 	if err := os.MkdirAll(filepath.Join(shared, "bin"), 0o755); err != nil {
 		return "", fmt.Errorf("build the programs: %w", err)
 	}
-	unlock, err := process.Lock(filepath.Join(shared, "lock"))
+	lock, err := lockfile.Wait(filepath.Join(shared, "lock"), "")
 	if err != nil {
 		return "", fmt.Errorf("build the programs: %w", err)
 	}
-	defer unlock()
+	defer lock.Release()
 	if b.dir == "" {
 		removeAbandoned(shared)
 		// Beside the shared folder's files: a link is within one file system.

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/lockfile"
 )
 
 // Version is the version of Trillian whose programs are built and whose schema
@@ -40,11 +40,11 @@ func Build(ctx context.Context, progress io.Writer) (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("build Trillian: %w", err)
 	}
-	unlock, err := process.Lock(filepath.Join(dir, "lock"))
+	lock, err := lockfile.Wait(filepath.Join(dir, "lock"), "")
 	if err != nil {
 		return "", fmt.Errorf("build Trillian: %w", err)
 	}
-	defer unlock()
+	defer lock.Release()
 	if built(dir) { // by the process that had the lock
 		return dir, nil
 	}

@@ -60,7 +60,7 @@ func (w *world) second(ctx context.Context, l *load, dir string, r *rehearsal.Ro
 	if !process.IsEnded(err) {
 		return err
 	}
-	if err := rehearsal.Says(err.Error(), "in use by another process"); err != nil {
+	if err := rehearsal.Says(err.Error(), "in use by logserver serve (process "); err != nil {
 		return err
 	}
 	r.Outcomes["refused to start, and said why"]++

@@ -73,4 +73,4 @@ func (r *Reader) Append(context.Context, [][]byte) ([]int64, error) {
 }
 
 // Close implements log.Storage.
-func (r *Reader) Close() error { return r.log.lock.Unlock() }
+func (r *Reader) Close() error { return r.log.lock.Release() }

@@ -35,6 +35,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -65,7 +66,7 @@ const (
 // Log is an open log.
 type Log struct {
 	cfg      Config
-	lock     *log.DirLock
+	lock     *lockfile.Lock
 	add      tessera.AddFn
 	shutdown func(context.Context) error
 	reader   tessera.LogReader
@@ -94,7 +95,7 @@ func Create(ctx context.Context, dir string) error {
 	}
 	l, err := start(ctx, Config{Dir: dir}, lock)
 	if err != nil {
-		return errors.Join(err, lock.Unlock())
+		return errors.Join(err, lock.Release())
 	}
 	return errors.Join(l.Close(), durable.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }
@@ -110,11 +111,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	state := filepath.Join(cfg.Dir, ".state", "treeState")
 	if _, err := os.Stat(state); err != nil {
-		return nil, errors.Join(fmt.Errorf("open log: %s is lost (%w); Tessera would begin a new log at size 0 over the old tiles: restore the whole directory", state, err), lock.Unlock())
+		return nil, errors.Join(fmt.Errorf("open log: %s is lost (%w); Tessera would begin a new log at size 0 over the old tiles: restore the whole directory", state, err), lock.Release())
 	}
 	l, err := start(ctx, cfg, lock)
 	if err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+		return nil, errors.Join(err, lock.Release())
 	}
 	if _, err := l.Integrated(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -144,7 +145,7 @@ func (warnings) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func start(ctx context.Context, cfg Config, lock *log.DirLock) (*Log, error) {
+func start(ctx context.Context, cfg Config, lock *lockfile.Lock) (*Log, error) {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 4096
 	}
@@ -351,5 +352,5 @@ func (l *Log) Close() error {
 		ended = nil
 	}
 	l.cancel()
-	return errors.Join(settled, ended, l.lock.Unlock())
+	return errors.Join(settled, ended, l.lock.Release())
 }

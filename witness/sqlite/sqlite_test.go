@@ -154,24 +154,3 @@ func TestDurability(t *testing.T) {
 		t.Errorf("with a ledger, synchronous is %s", got)
 	}
 }
-
-func TestLock(t *testing.T) {
-	dir := t.TempDir()
-	unlock, err := sqlite.Lock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sqlite.Lock(dir); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Fatalf("second lock: %v", err)
-	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
-	unlock, err = sqlite.Lock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unlock(); err != nil {
-		t.Fatal(err)
-	}
-}
