@@ -12,10 +12,18 @@ import (
 // log is the state: importing again goes on, since what is logged answers with
 // the index it has.
 //
+// A root opens a repository if it is version 1, or Config.Genesis: an *UndecidedError
+// says that there is none, and that nothing was sent.
+//
 // Timestamps, and snapshots by themselves, are no longer sent once the log has
 // said that it does not log them.
 func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
 	j := newJob(cfg, h.files)
+	if !j.fixed() {
+		if err := j.settleGenesis(ctx); err != nil {
+			return j.report(), err
+		}
+	}
 	for _, files := range steps(j.all) {
 		if err := j.step(ctx, files); err != nil {
 			return j.report(), err
@@ -38,7 +46,7 @@ func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
 // report collects the verdicts. A file without one (the import ended before its
 // turn) is left out.
 func (j *job) report() *Report {
-	r := &Report{}
+	r := &Report{Notes: j.twins(), Ignored: j.ignored}
 	for _, known := range j.repos {
 		r.Repositories = append(r.Repositories, known.id.String())
 	}

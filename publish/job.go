@@ -19,6 +19,8 @@ type job struct {
 	snapshots []*file // met so far, in order
 	pending   []*file // refused so far, and waiting
 	skip      map[string]string
+	found     map[verify.Digest][]verify.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
+	ignored   []Ignored
 }
 
 // repo is a repository of the log.
@@ -140,9 +142,11 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 	if j.fixed() {
 		return j.offer(ctx, j.repos[0], []*file{f})
 	}
-	if f.meta != nil && f.meta.Root != nil {
-		if err := j.meet(ctx, f); err != nil {
-			return err
+	if f.isReadableRoot() {
+		for _, id := range j.found[f.meta.PayloadDigest] {
+			if j.mayJoin(id) {
+				j.know(id)
+			}
 		}
 	}
 	for _, r := range slices.Backward(slices.Clone(j.repos)) {
@@ -166,29 +170,14 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 		if !last && j.parentAhead(f) {
 			return nil
 		}
+		if !j.begins(f) {
+			if len(f.tries) == 0 {
+				f.verdict = refusal(f, nil, api.CodeNoParent, "no root so far is the one before it, and a repository begins with version 1 unless another is asked for")
+			}
+			return nil
+		}
 	}
 	return j.register(ctx, f)
-}
-
-// meet makes the repository that has f's payload known, if the log has one.
-func (j *job) meet(ctx context.Context, f *file) error {
-	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
-	defer cancel()
-	found, err := j.cfg.Log.Lookup(ctx, f.meta.PayloadDigest.String())
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", f.name, err)
-	}
-	for _, leaf := range found.Leaves {
-		if leaf.Payload != f.meta.PayloadDigest.String() || leaf.Role != verify.RoleRoot || leaf.Kind != string(verify.Release) {
-			continue
-		}
-		id, err := verify.ParseDigest(leaf.Repository)
-		if err != nil {
-			return fmt.Errorf("look up %s: repository: %w", f.name, err)
-		}
-		j.know(id)
-	}
-	return nil
 }
 
 // know returns the repository, which becomes the last met if it is new.
@@ -233,8 +222,12 @@ func (j *job) register(ctx context.Context, f *file) error {
 	if err != nil {
 		return fmt.Errorf("register %s: repository: %w", f.name, err)
 	}
-	if verdict.Status == api.StatusReleased && (f.meta == nil || id != f.meta.PayloadDigest) {
+	switch {
+	case f.meta != nil && id == f.meta.PayloadDigest:
+	case verdict.Status == api.StatusReleased:
 		return &ProofError{f.name, fmt.Errorf("it opened repository %v, which is not the digest of the root's payload", id)}
+	default: // since the log was asked
+		return &UndecidedError{Why: fmt.Sprintf("the log has %s in repository %v, which begins with another root", f.name, id), Repositories: []string{id.String()}}
 	}
 	r := j.know(id)
 	return j.record(f, r, verdict, nil)

@@ -16,11 +16,12 @@
 //
 // # Repositories
 //
-// A repository is named by the payload of its first root. A root whose payload the
-// log knows belongs to the repository that has it. One that no repository accepts
-// and that meets its own threshold opens another repository (a vendor who started
-// again at version 1). Later files are offered to the repository opened last, then
-// to the others.
+// A repository is named by the payload of its first root, for ever: devices with an
+// older root cannot use its proofs. So one is opened with a root of version 1 only,
+// unless the caller says another, and joined only if its first root is among the
+// files: any other repository that holds some of the roots may be anybody's. A root of
+// version 1 that no repository accepts opens another repository (a vendor who started
+// again). Later files are offered to the repository opened last, then to the others.
 package publish
 
 import (
@@ -54,6 +55,12 @@ type Config struct {
 	// Repository is the one repository to publish to. Zero: found by the roots'
 	// payloads, or opened.
 	Repository verify.Digest
+	// Genesis is the version of the root with which a repository begins that is to
+	// be opened or joined. 0: version 1, and none is opened while another
+	// repository of the log holds any of the roots.
+	Genesis int64
+	// Replace allows to overwrite proofs of logs that are not the policy's.
+	Replace bool
 	// Timeout bounds each request until its proof is there. 0: 5 minutes.
 	Timeout time.Duration
 	// Progress is told how many more files have a first verdict. Nil: nobody is.
@@ -133,6 +140,9 @@ func newFile(name, role string, version int64, data []byte) *file {
 
 // sent is the file's name in a tar.
 func (f *file) sent() string { return api.FileName(f.role, f.version) }
+
+// isReadableRoot reports whether f is a root that could be read.
+func (f *file) isReadableRoot() bool { return f.isRoot() && f.meta != nil && f.meta.Root != nil }
 
 func (f *file) isRoot() bool { return f.role == verify.RoleRoot }
 

@@ -19,6 +19,8 @@ import (
 type Report struct {
 	Repositories []string  `json:"repositories"` // in the order in which they were met
 	Files        []Verdict `json:"files"`        // in the order given
+	Notes        []string  `json:"notes,omitempty"`
+	Ignored      []Ignored `json:"ignored,omitempty"`
 }
 
 // Count is how many files of a role in a repository came to what.

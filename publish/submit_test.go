@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,7 +135,10 @@ func TestSubmit(t *testing.T) {
 	cfg := l.config()
 	cfg.Repository = l.repos[0].ID()
 	r = mustSubmit(t, cfg, bad)
-	expect(t, r, "targets 3 evidence", "snapshot 4 refused not-logged-role", " 3 refused role-name", "e 1 refused not-delegated", "junk 0 refused malformed")
+	expect(t, r, "targets 3 evidence", "snapshot 4 refused not-logged-role", " 3 refused role-name", "e 1 refused not-delegated")
+	if len(r.Ignored) != 1 || filepath.Base(r.Ignored[0].File) != "junk.json" {
+		t.Errorf("ignored %+v", r.Ignored)
+	}
 	if got := sidecars(t, l, r, bad); got != "" {
 		t.Errorf("sidecars of %s", got)
 	}
@@ -155,20 +159,14 @@ func TestSubmitFindsTheRepository(t *testing.T) {
 	r := mustSubmit(t, l.config(), one)
 	expect(t, r, "root 1 released", "root 2 released")
 
-	// Later the directory holds no genesis any more.
+	// Later the directory holds no genesis any more: the repository must be named.
 	later := release(t, map[string][]byte{"2.root.json": rootFile(2, "r2", "k1", "r1", "r2"), "3.root.json": rootFile(3, "r3", "k1", "r2", "r3")})
-	again := mustSubmit(t, l.config(), later)
-	expect(t, again, "root 2 logged", "root 3 released")
-	if again.Repositories[0] != r.Repositories[0] {
-		t.Errorf("repository %v, want %v", again.Repositories, r.Repositories)
+	if e := undecided(t, l, l.config(), later); !slices.Equal(e.Repositories, r.Repositories) || e.Genesis != 0 {
+		t.Errorf("without the genesis: %+v", e)
 	}
-
-	// A log that knows none of the roots begins with the lowest.
-	other := newFake(t)
-	expect(t, mustSubmit(t, other.config(), later), "root 2 released", "root 3 released")
-	if other.repos[0].ID() == l.repos[0].ID() {
-		t.Error("two geneses, one repository")
-	}
+	cfg := l.config()
+	cfg.Repository = l.repos[0].ID()
+	expect(t, mustSubmit(t, cfg, later), "root 2 logged", "root 3 released")
 
 	// No root to go by.
 	targets := release(t, map[string][]byte{"targets.json": targetsFile(1, "a", "k1")})
@@ -200,17 +198,38 @@ func TestSubmitFindsTheRepository(t *testing.T) {
 	if _, err := l.Register(t.Context(), rootFile(1, "r5", "k5", "r5")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(later, "1.root.json"), rootFile(1, "r5", "k5", "r5"))
-	if set, err = ReadFiles([]string{later}); err != nil {
-		t.Fatal(err)
+	both := release(t, map[string][]byte{"root.json": rootFile(1, "r1", "k1", "r1"), "1.root.json": rootFile(1, "r5", "k5", "r5")})
+	if e := undecided(t, l, l.config(), both); len(e.Repositories) != 2 || !strings.Contains(e.Error(), "2 repositories") {
+		t.Errorf("roots of two repositories: %+v", e)
 	}
-	if _, err := Submit(t.Context(), l.config(), set); err == nil || !strings.Contains(err.Error(), "2 repositories") {
-		t.Errorf("roots of two repositories: %v", err)
+	if e := undecided(t, newFake(t), l.config(), both); e.Repositories != nil || !strings.Contains(e.Error(), "different roots of version 1") {
+		t.Errorf("two roots of version 1: %+v", e)
 	}
 
 	// A genesis that does not meet its threshold.
 	unsigned := release(t, map[string][]byte{"1.root.json": rootFile(1, "r6", "k1"), "targets.json": targetsFile(1, "a", "k1")})
 	expect(t, mustSubmit(t, l.config(), unsigned), "root 1 refused threshold", "targets 1 refused unknown-repository")
+}
+
+// undecided submits what a person has to decide about, and returns the error. Nothing
+// may be sent.
+func undecided(t testing.TB, l *fakeLog, cfg Config, paths ...string) *UndecidedError {
+	t.Helper()
+	cfg.Log, cfg.Policy = l, l.policy
+	set, err := ReadFiles(paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, sent := len(l.leaves), maps.Clone(l.sent)
+	_, err = Submit(t.Context(), cfg, set)
+	var e *UndecidedError
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an undecided repository", err)
+	}
+	if len(l.leaves) != n || !maps.Equal(l.sent, sent) {
+		t.Errorf("%d new leaves, sent %v", len(l.leaves)-n, l.sent)
+	}
+	return e
 }
 
 func TestSubmitOlderFilesBeforeTheRotation(t *testing.T) {

@@ -20,8 +20,9 @@ func importCommand() *cobra.Command {
 index.csv, one line for each file with the columns file, role, version, sha256 and
 commit, and the files, in folders or packed in *.tar.gz archives.
 
-A root whose payload the log knows continues its repository; one that chains to no
-root but meets its own threshold opens another. A file that lacks something, such as
+A root whose payload the log knows continues its repository, if the history has that
+repository's first root; a root 1 of which the log knows nothing opens another. A
+history without root 1 needs --genesis or --repository. A file that lacks something, such as
 the snapshot that lists it, is sent again when that has come. Every proof that the
 log returns is checked against POLICY; none is written.
 
@@ -50,6 +51,7 @@ reached, or files are not logged yet because they are held (see submit).`,
 			cfg.Progress = func(files int) { bar.Add(int64(files)) }
 			report, err := publish.Import(cmd.Context(), cfg, history)
 			bar.Done()
+			printNotes(cmd.ErrOrStderr(), report)
 			if len(report.Files) > 0 || err == nil {
 				if printErr := printImported(cmd, report, o.json); printErr != nil {
 					return printErr

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,8 @@ that devices ask for beside each file.`,
 // options are the flags that both commands have.
 type options struct {
 	log, policy, repository, tokenFile, tokenOut string
+	genesis                                      int64
+	replace                                      bool
 	timeout                                      time.Duration
 	json                                         bool
 }
@@ -46,6 +49,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.log, "log", "", "`URL` of the log (default: the one that the policy names)")
 	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
+	f.Int64Var(&o.genesis, "genesis", 0, "begin the repository with the root of this `VERSION`, or join the one that begins with it (default: version 1)")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the token to send: the repository's own or, to register one, the log's registration token")
 	f.StringVar(&o.tokenOut, "token-out", "", "file for the repository's own token: written when the repository is registered, sent if it is there (default: print it)")
 	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
@@ -72,6 +76,10 @@ func (o *options) config(stderr io.Writer) (publish.Config, error) {
 			return cfg, fmt.Errorf("--repository: %w", err)
 		}
 	}
+	if o.genesis < 0 {
+		return cfg, fmt.Errorf("--genesis %d: want the version of a root", o.genesis)
+	}
+	cfg.Genesis, cfg.Replace = o.genesis, o.replace
 	if o.timeout <= 0 {
 		return cfg, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
 	}
@@ -96,15 +104,33 @@ func (o *options) config(stderr io.Writer) (publish.Config, error) {
 func explain(err error) error {
 	var unproved *publish.ProofError
 	var problem *api.ProblemError
+	var undecided *publish.UndecidedError
+	var replaces *publish.ReplaceError
 	switch {
+	case errors.As(err, &undecided):
+		return fmt.Errorf("%w.\nNothing was sent. %s", err, ways(undecided))
+	case errors.As(err, &replaces):
+		return fmt.Errorf("%w.\nNothing was sent. Submit a copy of the folder without its proofs, or give --replace to overwrite them", err)
 	case errors.As(err, &unproved):
 		return cli.Failed(err)
 	case errors.Is(err, publish.ErrNoRepository):
-		return fmt.Errorf("%w: add the repository's roots or give --repository", err)
+		return fmt.Errorf("%w: add the repository's roots or give --repository ID", err)
 	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
 		return fmt.Errorf("%w (give --token-file)", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: no proof within --timeout; /readyz of the log says whether it can publish. Run this again: what was logged meanwhile keeps its index", err)
 	}
 	return err
+}
+
+// ways says what a person can decide about a repository.
+func ways(e *publish.UndecidedError) string {
+	list := []string{"Add the missing roots to what is submitted"}
+	for _, id := range e.Repositories {
+		list = append(list, "give --repository "+id+" to publish there, if it is yours")
+	}
+	if e.Genesis > 0 {
+		list = append(list, fmt.Sprintf("give --genesis %d to begin a repository with root %d", e.Genesis, e.Genesis))
+	}
+	return strings.Join(list, "; or ")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,12 +21,16 @@ func submitCommand() *cobra.Command {
 		Short: "Submit metadata files and write their proofs beside them",
 		Long: `Submit the metadata files of one TUF repository and wait for their witnessed
 proofs. PATH is a metadata file or a metadata directory, of which all *.json files
-are taken. Roles follow from the file names: ROLE.json, VERSION.ROLE.json or
-HASH.ROLE.json.
+are taken, and the roots in its folder root_history (tuf-on-ci). Roles follow from the
+file names: ROLE.json, VERSION.ROLE.json or HASH.ROLE.json. Other JSON, such as
+mirrors.json, is ignored. Targets metadata needs the snapshot that lists it among the
+files.
 
-The repository is the one in which the log has one of the roots; when it knows none
-of them, the root of the lowest version is registered and names the repository.
-Targets metadata needs the snapshot that lists it among the files.
+A repository begins with its first root for ever, and devices with an older root cannot
+use its proofs. So the repository is the one of the log that begins with a root 1 among
+the files; when the log knows none of the roots, root 1 is registered and names the
+repository. In all other cases nothing is sent, unless --repository or --genesis says
+what is meant.
 
 Registering takes the log's registration token (--token-file), if the log asks for one,
 and gives the repository a token of its own: --token-out says where to keep it, and has
@@ -33,7 +38,8 @@ it sent from then on; or give it as --token-file. Submissions without it may be 
 a day, because anybody could have sent them; submit says until when.
 
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
-FILE. A proof that is there already and still satisfies POLICY is kept. Snapshots
+FILE. A proof that is there already and still satisfies POLICY is kept; one of another
+log is overwritten only with --replace. Snapshots
 and timestamps that the log does not log serve as vouchers and get no proof.
 
 Exit codes: 0 every file is logged; 1 a file was refused, is logged as evidence, or
@@ -56,6 +62,7 @@ not logged yet because they are held.`,
 			})
 			report, err := publish.Submit(cmd.Context(), cfg, files)
 			waits.Stop()
+			printNotes(cmd.ErrOrStderr(), report)
 			if len(report.Files) > 0 || err == nil {
 				if printErr := printSubmitted(cmd, report, o.json); printErr != nil {
 					return printErr
@@ -68,6 +75,7 @@ not logged yet because they are held.`,
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
 	return cmd
 }
 
@@ -79,4 +87,14 @@ func printSubmitted(cmd *cobra.Command, report *publish.Report, asJSON bool) err
 		fmt.Fprintf(cmd.OutOrStdout(), "repository %s\n\n", id)
 	}
 	return report.WriteFiles(cmd.OutOrStdout())
+}
+
+// printNotes tells what else a person should know.
+func printNotes(stderr io.Writer, report *publish.Report) {
+	for _, note := range report.Notes {
+		fmt.Fprintf(stderr, "note: %s\n", note)
+	}
+	for _, ignored := range report.Ignored {
+		fmt.Fprintf(stderr, "note: %s is ignored: %s\n", ignored.File, ignored.Why)
+	}
 }

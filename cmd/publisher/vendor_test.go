@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// A vendor's first days with a log: what cannot be taken back is asked for first.
+func TestVendor(t *testing.T) {
+	w := newWorld(t)
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(v.Rotate("targets"), v.Put("targets", "a", []byte("a")), v.Release("targets")); err != nil {
+		t.Fatal(err)
+	}
+	// The folder as tuf-on-ci keeps it in git.
+	dir, history := w.Path("git/metadata"), w.Path("history")
+	writeAll(t, v, dir)
+	for _, name := range []string{"1.root.json", "2.root.json"} {
+		move(t, filepath.Join(dir, name), filepath.Join(history, name))
+	}
+	for _, role := range []string{"targets", "snapshot"} {
+		name, _ := v.File(role)
+		move(t, filepath.Join(dir, name), filepath.Join(dir, role+".json"))
+		old, err := filepath.Glob(filepath.Join(dir, "*."+role+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range old {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.Write(t, "git/metadata/root.json", string(v.Files()["2.root.json"]))
+	w.Write(t, "git/metadata/mirrors.json", `{"signatures":[],"signed":{"_type":"mirrors","version":1}}`)
+
+	_, stderr, code := runtest.Run(t, "publisher", w.args("submit", dir)...)
+	if code != 2 || !contains(stderr, "root.json is version 2", "--genesis 2", "Nothing was sent", "mirrors.json is ignored") {
+		t.Errorf("the newest root alone: exit %d, %s", code, stderr)
+	}
+	if list, err := w.client.Repositories(t.Context()); err != nil || len(list.Repositories) != 0 {
+		t.Errorf("registered %+v, %v", list, err)
+	}
+	if err := os.Rename(history, filepath.Join(dir, "root_history")); err != nil {
+		t.Fatal(err)
+	}
+	out, stderr, code := runtest.Run(t, "publisher", w.args("submit", dir)...)
+	genesis, err := verify.ParseJSON(v.Files()["1.root.json"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code != 0 || !strings.HasPrefix(out, "repository "+genesis.PayloadDigest.String()+"\n") || !contains(stderr, "mirrors.json is ignored") {
+		t.Errorf("with its history: exit %d\n%s%s", code, out, stderr)
+	}
+
+	// Another log's policy: its proofs would take the place of these.
+	signer, err := proofs.GenerateSigner(nil, "other.example/log", proofs.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "other", "log "+signer.Key().String()+" "+w.Log.URL+"\nquorum none\n")
+	_, stderr, code = runtest.Run(t, "publisher", "submit", "--policy", w.Path("other"), dir)
+	if code != 2 || !contains(stderr, "is a proof of the log", "--replace", "Nothing was sent") {
+		t.Errorf("another log: exit %d, %s", code, stderr)
+	}
+}
+
+func contains(s string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(from, to)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,171 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Files is the metadata to submit, read from disk.
+type Files struct {
+	files   []*file
+	ignored []Ignored
+}
+
+// Ignored is a *.json file of a directory that is not metadata.
+type Ignored struct {
+	File string `json:"file"`
+	Why  string `json:"why"`
+}
+
+// rootHistory is the folder in which tuf-on-ci keeps the roots VERSION.root.json,
+// beside a root.json that is the newest.
+const rootHistory = "root_history"
+
+// ReadFiles reads metadata files: each path is a file, or a directory of which all
+// *.json files are taken, and the roots in its folder root_history (not what is in
+// other folders). The role follows from the file's name and the version in it
+// (api.RoleOf). Copies of one file under several names are one file with several
+// paths. JSON that is not metadata and that no metadata mentions, such as mirrors.json,
+// is ignored where a directory was given.
+func ReadFiles(paths []string) (*Files, error) {
+	set := &Files{}
+	var found []string // in directories
+	seen := map[string]bool{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		names := []string{path}
+		if info.IsDir() {
+			if names, err = metadataIn(path); err != nil {
+				return nil, err
+			}
+		}
+		for _, name := range names {
+			if name = filepath.Clean(name); seen[name] {
+				continue
+			}
+			seen[name] = true
+			if err := set.read(name); err != nil {
+				return nil, err
+			}
+			if info.IsDir() {
+				found = append(found, name)
+			}
+		}
+	}
+	set.files, set.ignored = ignoreOthers(set.files, func(f *file) bool {
+		return !slices.ContainsFunc(f.paths, func(path string) bool { return !slices.Contains(found, path) })
+	})
+	return set, nil
+}
+
+// metadataIn returns the *.json files of a directory, and the roots in its
+// root_history.
+func metadataIn(dir string) ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(globEscape(dir), "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	roots, err := filepath.Glob(filepath.Join(globEscape(dir), rootHistory, "*.root.json"))
+	if err != nil {
+		return nil, err
+	}
+	if names = append(names, roots...); len(names) == 0 {
+		return nil, fmt.Errorf("%s: no *.json files there", dir)
+	}
+	return names, nil
+}
+
+func globEscape(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+func (set *Files) read(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return nil // a folder called something.json
+	}
+	data, err := readLimited(os.DirFS(filepath.Dir(path)), filepath.Base(path), verify.MaxFileSize)
+	if err != nil {
+		return fmt.Errorf("%s: %w", filepath.Dir(path), err)
+	}
+	f := newFile(path, "", 0, data)
+	role, err := api.RoleOf(filepath.Base(path), data, f.version)
+	f.role = role
+	if err != nil {
+		f.verdict, f.done = refusal(f, nil, api.CodeRoleName, err.Error()), true
+	}
+	for _, same := range set.files {
+		if same.role == f.role && bytes.Equal(same.data, f.data) {
+			same.paths = append(same.paths, path)
+			return nil
+		}
+	}
+	f.paths = []string{path}
+	set.files = append(set.files, f)
+	return nil
+}
+
+// ignoreOthers takes out the files that are not metadata, of those that may be
+// ignored. What cannot be read may be metadata that was damaged: it stays if its role
+// is a top-level one, or other metadata lists or delegates it, or it is not JSON.
+func ignoreOthers(files []*file, may func(*file) bool) (metadata []*file, ignored []Ignored) {
+	mentioned := map[string]bool{}
+	for _, f := range files {
+		switch {
+		case f.isVoucher():
+			for name := range f.meta.Snapshot.Files() {
+				mentioned[strings.TrimSuffix(name, ".json")] = true
+			}
+		case f.meta != nil && f.meta.Targets != nil && f.meta.Targets.Delegations != nil:
+			for name := range f.meta.Targets.Delegations.All() {
+				mentioned[name] = true
+			}
+		}
+	}
+	for _, f := range files {
+		why := ""
+		if f.meta == nil && !verify.IsTopLevel(f.role) && !mentioned[f.role] && may(f) {
+			why = notMetadata(f.data)
+		}
+		if why == "" {
+			metadata = append(metadata, f)
+			continue
+		}
+		for _, path := range f.paths {
+			ignored = append(ignored, Ignored{path, why})
+		}
+	}
+	return metadata, ignored
+}
+
+// notMetadata says why a file is JSON and not metadata. Empty: it may be metadata.
+func notMetadata(data []byte) string {
+	if !json.Valid(data) {
+		return ""
+	}
+	var top map[string]json.RawMessage
+	if json.Unmarshal(data, &top) != nil || top["signed"] == nil || top["signatures"] == nil {
+		return `not TUF metadata: it is not an object with "signed" and "signatures"`
+	}
+	var signed struct {
+		Type *string `json:"_type"`
+	}
+	if json.Unmarshal(top["signed"], &signed) != nil || signed.Type == nil || verify.IsTopLevel(strings.ToLower(*signed.Type)) {
+		return ""
+	}
+	return fmt.Sprintf("its _type is %q: devices need root, timestamp, snapshot and targets", *signed.Type)
+}

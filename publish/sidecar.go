@@ -1,0 +1,114 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// maxSidecar bounds a sidecar that is read from disk, in bytes; those of the log are
+// much shorter.
+const maxSidecar = 1 << 20
+
+// ReplaceError means that a proof of another log is where one would be written.
+// Devices that trust that log need it. Nothing has been sent.
+type ReplaceError struct {
+	Path   string // of the first
+	Origin string // the other log
+	More   int    // how many more there are
+}
+
+func (e *ReplaceError) Error() string {
+	more := ""
+	if e.More > 0 {
+		more = fmt.Sprintf(", and so are %d more", e.More)
+	}
+	return fmt.Sprintf("%s is a proof of the log %q, which is none of the policy's%s: devices that trust that log need it", e.Path, e.Origin, more)
+}
+
+// checkReplaced returns a *ReplaceError if a proof of another log is at one of the
+// paths and the configuration does not allow to replace it.
+func checkReplaced(cfg Config, paths []string) error {
+	if cfg.Replace {
+		return nil
+	}
+	var found *ReplaceError
+	for _, path := range paths {
+		old, err := readSidecar(path)
+		if err != nil {
+			return err
+		}
+		origin, other := otherLog(old, cfg.Policy)
+		switch {
+		case !other:
+		case found == nil:
+			found = &ReplaceError{Path: path, Origin: origin}
+		default:
+			found.More++
+		}
+	}
+	if found != nil {
+		return found
+	}
+	return nil
+}
+
+// readSidecar returns the file at path, nil if there is none.
+func readSidecar(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAtMost(f, path, maxSidecar)
+}
+
+// otherLog reports whether a sidecar is the proof of a log that is not the policy's,
+// and which. What is not a proof is nobody's.
+func otherLog(sidecar []byte, policy *proofs.Policy) (origin string, other bool) {
+	proof, err := proofs.ParseProof(sidecar)
+	if err != nil {
+		return "", false
+	}
+	note, err := proofs.ParseNote(proof.Checkpoint)
+	if err != nil {
+		return "", false
+	}
+	if policy != nil {
+		for _, log := range policy.Logs {
+			if _, _, err := proofs.OpenCheckpoint(proof.Checkpoint, log.Key); err == nil {
+				return "", false
+			}
+		}
+	}
+	origin, _, _ = strings.Cut(note.Text, "\n")
+	return origin, true
+}
+
+// write puts the sidecar of f at path, unless a valid one is there.
+func (j *job) write(path string, f *file) error {
+	old, err := readSidecar(path)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if _, err := verify.CheckSidecar(old, *f.verdict.claim, j.cfg.Policy); err == nil {
+			f.verdict.Sidecars = append(f.verdict.Sidecars, path)
+			return nil
+		}
+	}
+	if err := durable.WriteFile(path, f.verdict.sidecar, 0o644); err != nil {
+		return err
+	}
+	f.verdict.Sidecars = append(f.verdict.Sidecars, path)
+	return nil
+}
