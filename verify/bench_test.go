@@ -255,9 +255,19 @@ func greedyFiles() map[string]func() []byte {
 		"targets":     fill("targets", `"targets":{`, `}`, MaxListed, hashed, ""),
 		"snapshot":    fill("snapshot", `"meta":{`, `}`, MaxListed, listed, ""),
 		"delegations": fill("targets", `"delegations":{"keys":{},"roles":[`, `]}`, MaxDelegations, role, `,"targets":{}`),
-		"members":     fill("targets", `"y":{`, `}`, MaxFileSize, func(i int) string { return fmt.Sprintf(`"%x":0`, i) }, `,"targets":{}`),
-		"backwards":   fill("targets", `"y":{`, `}`, MaxFileSize, func(i int) string { return fmt.Sprintf(`"%x":0`, 1<<23-i) }, `,"targets":{}`),
+		"members":     fill("targets", `"y":[{`, `}]`, MaxFileSize, func(i int) string { return memberOf(i, i) }, `,"targets":{}`),
+		"backwards":   fill("targets", `"y":[{`, `}]`, MaxFileSize, func(i int) string { return memberOf(i, 1<<23-i) }, `,"targets":{}`),
+		"unknown":     fill("targets", ``, ``, MaxListed-10, func(i int) string { return fmt.Sprintf(`"%x":0`, 1<<23-i) }, `,"targets":{}`),
 	}
+}
+
+// memberOf is a member of an object, number i of a list of objects that have as many
+// as they may.
+func memberOf(i, name int) string {
+	if i%(MaxListed-1) == MaxListed-2 {
+		return fmt.Sprintf(`"%x":0},{"a":0`, name)
+	}
+	return fmt.Sprintf(`"%x":0`, name)
 }
 
 func filled(begin, end string, limit int, item func(i int) string, more string) []byte {

@@ -40,16 +40,18 @@ func inside(err error, step string) error {
 // are. The typed readers in this package are built from its methods, so decoding
 // and canonicalising cannot disagree about what a file says.
 //
-// The canonical form is never longer than the input, and apart from sorting an
-// object's members every step is linear. Besides out, memory is taken only for an
-// object whose members are not in order: as much again as it has, and four bytes for
-// each.
+// The canonical form is never longer than the input. Every step is linear, but that
+// an object whose members are not in order has their names sorted, and is copied
+// once. Besides out, memory is taken for four bytes for each member of the objects
+// that are open, and for one object that is being sorted as much again as it has and
+// four more bytes for each member.
 type scanner struct {
 	src       []byte
 	canonical bool // src is canonical JSON, which has control characters in strings
 	pos       int
 	out       []byte
-	members   []uint32 // of an object that is being sorted: where each begins in out
+	starts    []uint32 // where each member of the objects that are open begins in out
+	order     []uint32 // of the members of an object that is being sorted
 	scratch   []byte
 	depth     int
 	nulls     int // above 0: inside a target's "custom", where null is allowed
@@ -147,14 +149,18 @@ func (s *scanner) object(known []string, dotted bool, read func(name []byte) err
 	if err := s.open('{', "an object"); err != nil {
 		return err
 	}
-	body := len(s.out)
-	sorted, last, n := true, []byte(nil), 0
-	for ; ; n++ {
+	first := len(s.starts)
+	sorted, last := true, []byte(nil)
+	for n := 0; ; n++ {
 		c := s.space()
 		if n == 0 && c == '}' {
 			break
 		}
 		nameAt := s.pos
+		if n == MaxListed {
+			return s.errorf(nameAt, "more than %d members", MaxListed)
+		}
+		s.starts = append(s.starts, uint32(len(s.out)))
 		s.nameAt = nameAt
 		if c != '"' {
 			return s.want("a name")
@@ -192,10 +198,13 @@ func (s *scanner) object(known []string, dotted bool, read func(name []byte) err
 		s.pos++
 		s.out = append(s.out, ',')
 	}
-	s.close('}')
 	if !sorted {
-		return s.sort(n+1, body, at)
+		if err := s.sort(s.starts[first:], at); err != nil {
+			return err
+		}
 	}
+	s.starts = s.starts[:first]
+	s.close('}')
 	return nil
 }
 
@@ -225,51 +234,48 @@ func (s *scanner) checkCase(known []string, name []byte, at int) error {
 	return nil
 }
 
-// sort puts the n members of an object in order, and refuses repeated names. The
-// object begins at in src, and its members' canonical text at body in out, of which
-// it is the end.
-func (s *scanner) sort(n, body, at int) error {
-	s.members = slices.Grow(s.members[:0], n)
-	for i := range members(s.out, body-1) {
-		s.members = append(s.members, uint32(i))
+// sort puts the members of an object in order, and refuses repeated names. The
+// object begins at in src; its members' canonical text begins at starts in out, of
+// which it is the end.
+func (s *scanner) sort(starts []uint32, at int) error {
+	s.order = slices.Grow(s.order[:0], len(starts))
+	for i := range starts {
+		s.order = append(s.order, uint32(i))
 	}
-	members := s.members
-	slices.SortFunc(members, func(a, b uint32) int {
-		return cmp.Or(compareNames(s.out[a:], s.out[b:]), cmp.Compare(a, b))
+	slices.SortFunc(s.order, func(a, b uint32) int {
+		return cmp.Or(compareNames(s.out[starts[a]:], s.out[starts[b]:]), cmp.Compare(a, b))
 	})
-	s.scratch = slices.Grow(s.scratch[:0], len(s.out)-body)
-	for i, m := range members {
+	body := starts[0]
+	s.scratch = slices.Grow(s.scratch[:0], len(s.out)-int(body))
+	for i, m := range s.order {
 		if i > 0 {
-			if compareNames(s.out[members[i-1]:], s.out[m:]) == 0 {
-				return s.repeated(members, m, at)
+			if compareNames(s.out[starts[s.order[i-1]]:], s.out[starts[m]:]) == 0 {
+				return s.repeated(int(m), at)
 			}
 			s.scratch = append(s.scratch, ',')
 		}
-		end := valueEnd(s.out, stringEnd(s.out, int(m))+len(":"))
-		s.scratch = append(s.scratch, s.out[m:end]...)
+		end := len(s.out)
+		if next := int(m) + 1; next < len(starts) {
+			end = int(starts[next]) - len(",")
+		}
+		s.scratch = append(s.scratch, s.out[starts[m]:end]...)
 	}
 	copy(s.out[body:], s.scratch)
 	return nil
 }
 
-// repeated says which member of the object at in src has the name of an earlier
-// one: the one that begins at m in out. It reads the object again.
-func (s *scanner) repeated(members []uint32, m uint32, at int) error {
-	before := 0 // how many members come before it
-	for _, other := range members {
-		if other < m {
-			before++
-		}
-	}
+// repeated says that a member of the object at in src has the name of an earlier
+// one. It reads the object again.
+func (s *scanner) repeated(member, at int) error {
 	again := scanner{src: s.src, canonical: s.canonical, pos: at, nulls: 1}
 	stop := errors.New("found")
 	var found error
 	err := again.dict(nil, func(name []byte) error {
-		if before == 0 {
+		if member == 0 {
 			found = s.errorf(again.nameAt, "name %q is repeated", clip(string(name)))
 			return stop
 		}
-		before--
+		member--
 		return again.skip()
 	})
 	if err != stop {

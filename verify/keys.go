@@ -62,8 +62,10 @@ func (k *Key) Verify(msg, sig []byte) bool {
 }
 
 // exclusive reports whether a valid signature of this key is valid under no other
-// key: the public key is part of what is hashed. (Anybody can make another ECDSA
-// or RSA key under which a given signature is valid, too.)
+// key for which this is true: the public key is part of what is hashed, and the two
+// algorithms' signatures differ in length. (Anybody can make an ECDSA or RSA key under
+// which given bytes are a valid signature, and those of an Ed25519 key that begin
+// like the ASN.1 of an ECDSA signature can be found.)
 func (k *Key) exclusive() bool {
 	switch k.verifier.(type) {
 	case ed25519Key, mldsaKey:

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"filippo.io/mldsa"
 )
 
 func pemKey(t testing.TB, public any) string {
@@ -100,7 +102,7 @@ func TestSpellings(t *testing.T) {
 			{Type: "ecdsa-sha2-nistp256", Scheme: "ecdsa-sha2-nistp256", Public: p256Key.key.Public},
 			{Type: "ecdsa-sha2-nistp384", Scheme: "ecdsa-sha2-nistp256", Public: p256Key.key.Public},
 			{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: strings.TrimSpace(p256Key.key.Public)},
-			{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: p256Key.key.Public + "\n"},
+			{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: p256Key.key.Public + strings.Repeat("\n", MaxPublicKey-len(p256Key.key.Public))},
 			{Type: "ecdsa-sha2-nistp256", Scheme: "ecdsa-sha2-nistp256", Public: point(t, p256)},
 			{Type: "ecdsa-sha2-nistp256", Scheme: "ecdsa-sha2-nistp256", Public: strings.ToUpper(point(t, p256))},
 			{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: hex.EncodeToString(spki(t, &p256.PublicKey))},
@@ -169,6 +171,7 @@ func TestUnreadableKeys(t *testing.T) {
 		{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: "-----BEGIN PUBLIC KEY-----\nA: b\n\n" + body},
 		{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: strings.ReplaceAll(p256PEM, "PUBLIC", "EC PUBLIC")},
 		{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: rsaOf(2048)},
+		{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: p256PEM + strings.Repeat("\n", MaxPublicKey+1-len(p256PEM))},
 		{Type: "rsa", Scheme: "rsassa-pss-sha256", Public: p256PEM},
 		{Type: "rsa", Scheme: "rsassa-pss-sha256", Public: rsaOf(2047)},
 		{Type: "rsa", Scheme: "rsassa-pss-sha256", Public: rsaOf(8193)},
@@ -360,4 +363,33 @@ func TestKeyConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// That one key made a signature says what another did not make only where neither
+// can be made to fit it: an ECDSA key can, whatever the bytes are.
+func TestWhatASignatureExcludes(t *testing.T) {
+	_, p256 := ecdsaTestKey(t, elliptic.P256())
+	_, lattice := mldsaTestKey(t, mldsa.MLDSA44(), "ml-dsa-44/1")
+	ed, other := ed25519TestKey(t), ed25519TestKey(t)
+	for _, k := range []*Key{ed.key, other.key, p256.key, lattice.key} {
+		k.load()
+	}
+	for _, test := range []struct {
+		made, asked *Key
+		known       bool
+	}{
+		{ed.key, other.key, true},
+		{ed.key, lattice.key, true},
+		{lattice.key, ed.key, true},
+		{ed.key, p256.key, false},
+		{lattice.key, p256.key, false},
+		{p256.key, ed.key, false},
+		{p256.key, p256.key, true},
+	} {
+		var s sealed
+		s.learn(test.made, true)
+		if valid, known := s.known(test.asked); known != test.known || known && valid != (test.made == test.asked) {
+			t.Errorf("made by %s: for a key of %s it is %v, known %v", test.made.Type, test.asked.Type, valid, known)
+		}
+	}
 }

@@ -101,9 +101,7 @@ func (r *reader) meta(files *fileIndex) error {
 		if known != nil && name != only {
 			return r.errorf(r.pos, "a timestamp lists snapshot.json, nothing else")
 		}
-		if files.n++; files.n > MaxListed {
-			return r.errorf(r.pos, "more than %d files", MaxListed)
-		}
+		files.n++
 		if role := strings.TrimSuffix(name, ".json"); role != "" {
 			if why := badRoleName(role); why != "" {
 				return r.errorf(r.pos, "metadata of a role %s", why)

@@ -84,9 +84,9 @@ const (
 	// n goes into it. Whoever has a repository has as many key ids as he likes.
 	MaxSigned = 512 << 20
 
-	// MaxListed is how many entries a list of a file may have that only memory
-	// bounds otherwise: the targets, the files of a snapshot, and the patterns,
-	// hash prefixes and key ids of all delegations, each together.
+	// MaxListed is how many members an object may have, such as that of the targets
+	// or of the files of a snapshot, and how many patterns, hash prefixes and key ids
+	// all delegations together.
 	MaxListed = 200_000
 
 	// MaxHashes is how many hashes a file is listed with; known are two algorithms.
@@ -224,7 +224,7 @@ func (r *reader) file() error {
 			r.m.Payload = slices.Clip(r.out[start:])
 			// Nothing may touch the payload now.
 			r.out = append(slices.Clone(r.out[:start]), printed...)
-			r.scratch, r.members = nil, nil
+			r.scratch, r.order = nil, nil
 			return err
 		}
 		return r.errorf(r.pos, "a metadata file has signatures and signed, nothing else")
@@ -437,7 +437,8 @@ func (r *reader) finish(at int, has seen) error {
 // it is. It is nearly always the first member; if not, what comes before it is
 // read twice.
 func (r *reader) findType() (typ string, at int, err error) {
-	ahead := &scanner{src: r.src, pos: r.pos, depth: r.depth}
+	// What it prints is printed again.
+	ahead := &scanner{src: r.src, pos: r.pos, depth: r.depth, out: r.out, starts: r.starts}
 	stop := errors.New("found")
 	err = ahead.record(nil, func(name string) (err error) {
 		if name != "_type" {

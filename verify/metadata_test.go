@@ -341,6 +341,9 @@ func TestLimits(t *testing.T) {
 	meta := func(n int) string {
 		return edit(t, snapshotFile, `"targets.json":{"version":3}`, repeat(n-1, func(i int) string { return fmt.Sprintf(`"%d.json":{"version":1}`, i) }))
 	}
+	zeros := func(n int) string { return repeat(n, func(i int) string { return fmt.Sprintf(`"%d":0`, i) }) }
+	unknown := func(n int) string { return edit(t, timestampFile, `"_type"`, zeros(n-5)+`,"_type"`) }
+	custom := func(n int) string { return edit(t, targetsText, `[null,1]`, `1,"x":{`+zeros(n)+`}`) }
 	hashes := func(n int) string {
 		return edit(t, targetsText, `"new":"abcd"`, repeat(n-1, func(i int) string { return fmt.Sprintf(`"%d":"ab"`, i) }))
 	}
@@ -383,8 +386,10 @@ func TestLimits(t *testing.T) {
 		{"in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","` + x(n) + `":1` }), MaxSignatureField},
 		{"bytes in a signature", inSignature(func(n int) string { return `"keyid":"","sig":"","bundle":{"a":"` + x(n-8) + `"}` }), MaxBundle},
 		{"patterns, hash prefixes and key ids", listed, MaxListed},
-		{"targets", targets, MaxListed},
-		{"files", meta, MaxListed},
+		{"signed.targets: more than 200000 members", targets, MaxListed},
+		{"signed.meta: more than 200000 members", meta, MaxListed},
+		{"signed: more than 200000 members", unknown, MaxListed},
+		{`custom["x"]: more than 200000 members`, custom, MaxListed},
 		{"hashes", hashes, MaxHashes},
 		{"target path of", named(targetsText, `"a.bin"`, `"%s"`), MaxTargetPath},
 		{"delegation to a role whose name has", named(targetsText, `"name":"one"`, `"name":"%s"`), MaxRoleName},

@@ -77,13 +77,19 @@ func TestJudgementsAreBounded(t *testing.T) {
 		t.Fatal("junk meets a threshold")
 	}
 	once := time.Since(began)
+	// On a busy machine any one time may be long: what is unbounded always takes it.
 	bounded := func(what string, do func()) {
 		t.Helper()
-		began := time.Now()
-		do()
-		if took := time.Since(began); took > 20*once {
-			t.Errorf("%s takes %v, looking at the signatures of one such file %v", what, took, once)
+		var took time.Duration
+		for range 10 {
+			began := time.Now()
+			do()
+			if took = time.Since(began); took <= 20*once {
+				return
+			}
+			w.repo = restarted(t, w.prefix) // which remembers nothing of it
 		}
+		t.Errorf("%s takes %v, looking at the signatures of one such file %v", what, took, once)
 	}
 	bounded("a file that nobody signed", func() {
 		if _, err := w.repo.Judge(verify.RoleTargets, large, nil); !verify.IsRefused(err) {

@@ -59,7 +59,7 @@ type fact struct {
 	key   KeyIdentity
 	way   unique.Handle[string] // the key's scheme: one RSA key signs in several ways
 	valid bool
-	alone bool // a valid signature of this key is valid under no other key
+	alone bool // the key is exclusive
 }
 
 func summarize(m *Metadata) *summary {
@@ -87,7 +87,7 @@ func (s *sealed) known(key *Key) (valid, known bool) {
 		if f.key == key.identity && f.way.Value() == key.Scheme {
 			return f.valid, true
 		}
-		if f.valid && f.alone && f.key != key.identity {
+		if f.valid && f.alone && key.exclusive() && f.key != key.identity {
 			return false, true
 		}
 	}

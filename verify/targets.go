@@ -122,9 +122,7 @@ func matches(file []byte, length int64, hashes map[string]string) (known bool, e
 
 func (r *reader) targetFiles(files *fileIndex) error {
 	return r.dict(nil, func(path []byte) error {
-		if files.n++; files.n > MaxListed {
-			return r.errorf(r.pos, "more than %d targets", MaxListed)
-		}
+		files.n++
 		if err := r.checkTargetPath(path); err != nil {
 			return err
 		}
