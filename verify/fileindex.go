@@ -39,24 +39,40 @@ func (l *fileIndex) find(field string) {
 	})
 }
 
-// name returns the name of file i, which may be a part of the payload.
-func (l *fileIndex) name(i int) []byte {
-	name, _ := l.reader(l.at[i]).text()
+// fileReader reads files of a payload again, one after the other.
+type fileReader struct {
+	list *fileIndex
+	reader
+}
+
+// reader returns a reader for one goroutine.
+func (l *fileIndex) reader() *fileReader {
+	return &fileReader{l, reader{scanner: scanner{src: l.payload, canonical: true}, keep: true}}
+}
+
+// to goes to some place of the payload.
+func (r *fileReader) to(at int) *reader {
+	r.pos = at
+	r.out = r.out[:0] // what was read once is canonical, and nobody wants it again
+	return &r.reader
+}
+
+// name returns the name of the file at a place, which may be a part of the payload.
+func (r *fileReader) name(at uint32) []byte {
+	name, _ := r.to(int(at)).text()
 	return name
 }
 
-// reader reads the payload from some place on.
-func (l *fileIndex) reader(at uint32) *reader {
-	return &reader{scanner: scanner{src: l.payload, canonical: true, pos: int(at)}, keep: true}
+// value returns the reader at what is said of the file at a place.
+func (r *fileReader) value(at uint32) *reader {
+	return r.to(stringEnd(r.src, int(at)) + len(":"))
 }
 
-// value returns a reader at what is said of file i.
-func (l *fileIndex) value(i int) *reader {
-	at := l.at[i]
-	return l.reader(uint32(stringEnd(l.payload, int(at)) + len(":")))
-}
-
-// search returns which file has a name.
-func (l *fileIndex) search(name string) (int, bool) {
-	return sort.Find(len(l.at), func(i int) int { return bytes.Compare([]byte(name), l.name(i)) })
+// search returns where the file of a name is.
+func (r *fileReader) search(name string) (at uint32, ok bool) {
+	i, ok := sort.Find(len(r.list.at), func(i int) int { return bytes.Compare([]byte(name), r.name(r.list.at[i])) })
+	if ok {
+		at = r.list.at[i]
+	}
+	return at, ok
 }

@@ -20,8 +20,9 @@ func (m *Meta) Len() int { return m.files.n }
 // File returns what is said of a metadata file, by its name: "targets.json".
 func (m *Meta) File(name string) (MetaFile, bool) {
 	m.files.find("meta")
-	if i, ok := m.files.search(name); ok {
-		return m.file(i), true
+	r := m.files.reader()
+	if at, ok := r.search(name); ok {
+		return r.meta(at), true
 	}
 	return MetaFile{}, false
 }
@@ -37,18 +38,20 @@ func (m *Meta) snapshot() MetaFile {
 func (m *Meta) Files() iter.Seq2[string, MetaFile] {
 	return func(yield func(string, MetaFile) bool) {
 		m.files.find("meta")
-		for i := range m.files.at {
-			if !yield(string(m.files.name(i)), m.file(i)) {
+		r := m.files.reader()
+		for _, at := range m.files.at {
+			name := string(r.name(at))
+			if !yield(name, r.meta(at)) {
 				return
 			}
 		}
 	}
 }
 
-// file reads a metadata file's entry again. What was read once cannot fail; if it
+// meta reads a metadata file's entry again. What was read once cannot fail; if it
 // did, no file has version 0.
-func (m *Meta) file(i int) MetaFile {
-	file, err := m.files.value(i).metaFile()
+func (r *fileReader) meta(at uint32) MetaFile {
+	file, err := r.value(at).metaFile()
 	if err != nil {
 		return MetaFile{Length: -1}
 	}

@@ -27,8 +27,9 @@ func (t *Targets) Len() int { return t.files.n }
 // File returns the target that is listed under a path.
 func (t *Targets) File(path string) (TargetFile, bool) {
 	t.files.find("targets")
-	if i, ok := t.files.search(path); ok {
-		return t.file(i), true
+	r := t.files.reader()
+	if at, ok := r.search(path); ok {
+		return r.target(at), true
 	}
 	return TargetFile{}, false
 }
@@ -38,8 +39,10 @@ func (t *Targets) File(path string) (TargetFile, bool) {
 func (t *Targets) Files() iter.Seq2[string, TargetFile] {
 	return func(yield func(string, TargetFile) bool) {
 		t.files.find("targets")
-		for i := range t.files.at {
-			if !yield(string(t.files.name(i)), t.file(i)) {
+		r := t.files.reader()
+		for _, at := range t.files.at {
+			name := string(r.name(at))
+			if !yield(name, r.target(at)) {
 				return
 			}
 		}
@@ -50,18 +53,19 @@ func (t *Targets) Files() iter.Seq2[string, TargetFile] {
 func (t *Targets) Paths() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		t.files.find("targets")
-		for i := range t.files.at {
-			if !yield(string(t.files.name(i))) {
+		r := t.files.reader()
+		for _, at := range t.files.at {
+			if !yield(string(r.name(at))) {
 				return
 			}
 		}
 	}
 }
 
-// file reads a target again. What was read once cannot fail; if it did, a target
+// target reads a target again. What was read once cannot fail; if it did, a target
 // without hashes matches nothing.
-func (t *Targets) file(i int) TargetFile {
-	file, err := t.files.value(i).targetFile()
+func (r *fileReader) target(at uint32) TargetFile {
+	file, err := r.value(at).targetFile()
 	if err != nil {
 		return TargetFile{Length: -1}
 	}
