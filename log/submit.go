@@ -131,6 +131,7 @@ func untar(body []byte) ([]uploaded, *problem) {
 	names := map[string]bool{}
 	total := int64(0)
 	r := bytes.NewReader(body)
+	buf := make([]byte, 4096)
 	for tr := tar.NewReader(r); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -164,7 +165,7 @@ func untar(body []byte) ([]uploaded, *problem) {
 		}
 		data = data[:h.Size:h.Size]
 		// The file is where it stands, and not what a sparse one stands for.
-		if _, err := io.Copy(&same{data}, tr); err != nil {
+		if _, err := io.CopyBuffer(&same{data}, tr, buf); err != nil {
 			return bad("%q: %v", h.Name, err)
 		}
 		names[h.Name] = true
@@ -190,6 +191,7 @@ func (s *same) Write(p []byte) (int, error) {
 // take queues a submission and answers it as far as it gets while the client
 // waits.
 func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *submission) *problem {
+	from = s.sources.forRepository(r.Context(), from, sub.repository)
 	sub.from = from
 	if !s.sources.queue.take(from, 1) {
 		sub.release()
