@@ -2,6 +2,7 @@ package log
 
 import (
 	"container/list"
+	"context"
 	"math"
 	"net/http"
 	"net/netip"
@@ -102,6 +103,18 @@ func (s *sources) of(r *http.Request) source {
 		}
 	}
 	return source{key: s.network(r)}
+}
+
+// forRepository returns the source of a submission to a repository. A token that is
+// known may be the repository's only since a moment ago.
+func (s *sources) forRepository(ctx context.Context, from source, repository verify.Digest) source {
+	if from.tokens == nil || from.owns(repository) {
+		return from
+	}
+	if h := s.tokens.anew(ctx, from.tokens.list[0].Hash); h != nil {
+		from.tokens = h
+	}
+	return from
 }
 
 // network returns the network that a request comes from; empty for the log's own

@@ -59,7 +59,9 @@ type tokenBook struct {
 	asked  atomic.Int64 // number of those who have asked
 	asking sync.Mutex   // held while the store is asked
 	heard  int64        // number of those who have an answer; with asking held
-	ok     bool         // the store has been read
+	at     atomic.Int64 // when the store gave its last answer, since began
+	began  time.Time
+	ok     bool // the store has been read
 
 	mu      sync.RWMutex
 	changes int64
@@ -72,7 +74,7 @@ type tokenBook struct {
 type holding struct{ list []Token }
 
 func newTokenBook(store Tokens, logger *slog.Logger) *tokenBook {
-	return &tokenBook{store: store, logger: logger}
+	return &tokenBook{store: store, logger: logger, began: time.Now()}
 }
 
 // look brings the book up to date. Where the store cannot be read it stays as it
@@ -95,6 +97,7 @@ func (b *tokenBook) look(ctx context.Context) {
 		b.logger.Warn("the tokens of repositories cannot be read; those known before count on", "err", err)
 	}
 	b.heard = all
+	b.at.Store(int64(time.Since(b.began)))
 }
 
 // read reads the tokens if they have changed. Called with asking held.
@@ -123,14 +126,33 @@ func (b *tokenBook) read(ctx context.Context) error {
 	return nil
 }
 
+// TokenAge is how long a token that was taken back may go on: so long is a server
+// believed to know a token. Of a token that it does not know it always asks.
+const TokenAge = 100 * time.Millisecond
+
 // of returns the tokens of a text, nil for none.
 func (b *tokenBook) of(ctx context.Context, text string) *holding {
-	b.look(ctx)
-	b.mu.RLock()
-	defer b.mu.RUnlock()
 	// Looking up the hash of what was sent tells nothing about the hash of
 	// what was not.
-	return b.holders[verify.Sum([]byte(text))]
+	hash := verify.Sum([]byte(text))
+	if time.Since(b.began)-time.Duration(b.at.Load()) < TokenAge {
+		if h := b.holding(hash); h != nil {
+			return h
+		}
+	}
+	return b.anew(ctx, hash)
+}
+
+// anew is like of, for the hash of a text, and believes nothing that was read before.
+func (b *tokenBook) anew(ctx context.Context, hash verify.Digest) *holding {
+	b.look(ctx)
+	return b.holding(hash)
+}
+
+func (b *tokenBook) holding(hash verify.Digest) *holding {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.holders[hash]
 }
 
 // guards reports whether a repository has a token.

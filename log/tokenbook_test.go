@@ -57,10 +57,11 @@ func (m *memTokens) RemoveToken(_ context.Context, repository, hash verify.Diges
 	return len(m.list) < before, nil
 }
 
-// What another process adds or revokes counts with the next question.
+// What another process adds counts with the next question, what it revokes a moment
+// later.
 func TestTokenBook(t *testing.T) {
 	store := &memTokens{}
-	b := &tokenBook{store: store, logger: slog.New(slog.DiscardHandler)}
+	b := newTokenBook(store, slog.New(slog.DiscardHandler))
 	id := verify.Sum([]byte("r"))
 	token := NewToken(id, "text", ByOperator, time.Now())
 	if b.guards(t.Context(), id) || b.of(t.Context(), "text") != nil {
@@ -86,11 +87,43 @@ func TestTokenBook(t *testing.T) {
 	}
 }
 
+// Tokens that are known cost no question each, and those of one text may become more.
+func TestTokenBookIsBelieved(t *testing.T) {
+	store := &memTokens{}
+	b := newTokenBook(store, slog.New(slog.DiscardHandler))
+	one, two := verify.Sum([]byte("one")), verify.Sum([]byte("two"))
+	add := func(repository verify.Digest) {
+		if _, err := store.AddToken(t.Context(), NewToken(repository, "text", ByOperator, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(one)
+	s := &sources{tokens: b}
+	from := source{tokens: b.of(t.Context(), "text")}
+	add(two)
+	// As if the answer had come just now, however slow this machine is.
+	b.at.Store(int64(time.Since(b.began) + time.Hour))
+	asked := store.asked
+	if h := b.of(t.Context(), "text"); h == nil || store.asked != asked {
+		t.Errorf("%v after %d more questions", h, store.asked-asked)
+	}
+	if !s.forRepository(t.Context(), from, one).owns(one) || store.asked != asked {
+		t.Errorf("the repository's token is read anew: %d more questions", store.asked-asked)
+	}
+	if !s.forRepository(t.Context(), from, two).owns(two) {
+		t.Error("a token that was added a moment ago does not count")
+	}
+	b.at.Store(int64(time.Since(b.began) - TokenAge))
+	if b.of(t.Context(), "text"); store.asked < asked+2 {
+		t.Error("the book is believed for ever")
+	}
+}
+
 // However many ask at once, the store is asked one question at a time, and twice for
 // all of them.
 func TestTokenBookAsksOnce(t *testing.T) {
 	store := &memTokens{gate: make(chan struct{})}
-	b := &tokenBook{store: store, logger: slog.New(slog.DiscardHandler)}
+	b := newTokenBook(store, slog.New(slog.DiscardHandler))
 	const many = 100
 	var all sync.WaitGroup
 	for range many {

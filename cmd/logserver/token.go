@@ -207,6 +207,7 @@ has registered a vendor's root, revoke his token and make the vendor one.`,
 				if _, err := v.tokens.RemoveToken(cmd.Context(), t.Repository, t.Hash); err != nil {
 					return err
 				}
+				time.Sleep(log.TokenAge) // then it is revoked wherever the log is served
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: revoked\n", id)
 			}
 			return nil
