@@ -11,15 +11,17 @@ import (
 // where several list a file, the first may be signed by keys that are gone.
 const maxVouchers = 3
 
-// vouchers returns snapshots that list f and that r has not seen beside it: of
+// vouchers returns snapshots that list f and that r has not seen beside it in vain: of
 // those that appeared with f or after it the earliest, then the latest of those
 // before; but first those that list its hash, which binds it to its role.
 func (j *job) vouchers(f *file, r *repo) []*file {
 	if !f.needsVoucher() {
 		return nil
 	}
+	// A snapshot that was not enough is not enough again; but where something else
+	// was missing, it goes along again.
 	var seen map[*file]bool
-	if t := f.tries[r]; t != nil && r.roots == t.roots {
+	if t := f.tries[r]; t != nil && r.roots == t.roots && (t.code == api.CodeSnapshotNeeded || r.releases == t.releases) {
 		seen = t.vouchers
 	}
 	var after, before []*file

@@ -105,6 +105,9 @@ func (set *Files) read(path string) error {
 	f := newFile(path, "", 0, data)
 	role, err := api.RoleOf(filepath.Base(path), data, f.version)
 	f.role = role
+	if f.meta == nil {
+		f.version = versionIn(filepath.Base(path), role)
+	}
 	if err != nil {
 		f.verdict, f.done = refusal(f, nil, api.CodeRoleName, err.Error()), true
 	}

@@ -2,72 +2,158 @@ package publish
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/verify"
 )
 
-// stages cuts files into what is sent together. As a rule that is all at once. A
-// directory that was never logged may hold files signed by keys that its latest
-// root no longer lists: these go before that root does, after the last one with
-// whose keys they are good.
+// state is what a repository was once: a snapshot, and the targets metadata that no
+// earlier snapshot lists.
+type state struct {
+	files []*file // the snapshot first
+	root  int     // of the roots at hand, the last that was in force
+}
+
+// stages cuts files into what is sent together, in an order that works. As a rule
+// that is all at once. A directory that was never logged may hold files of a time when
+// other keys were in force: those of the top-level roles came with a root, and those of
+// delegated roles with their delegator. So the roots and the states that snapshots list
+// are put in the order in which they appeared, and cut where a root follows, or where
+// what a role delegates changes.
 func (j *job) stages(files []*file) [][]*file {
-	var roots []*file
+	var roots, rest []*file
 	for _, f := range files {
-		if f.isRoot() && f.meta != nil && f.meta.Root != nil {
+		switch {
+		case f.isReadableRoot():
 			roots = append(roots, f)
+		default:
+			rest = append(rest, f)
 		}
 		if f.isVoucher() {
 			j.snapshots = append(j.snapshots, f)
 		}
 	}
-	slices.SortStableFunc(roots, func(a, b *file) int { return cmp.Compare(a.version, b.version) })
-	stages := make([][]*file, max(1, len(roots)))
-	for i, root := range roots {
-		stages[i] = append(stages[i], root)
-	}
-	for _, f := range files {
-		if !slices.Contains(roots, f) {
-			i := j.stage(f, roots)
-			stages[i] = append(stages[i], f)
-		}
-	}
-	// Roots with nothing to send after them go with the next.
-	var merged [][]*file
+	byVersion := func(a, b *file) int { return cmp.Compare(a.version, b.version) }
+	slices.SortStableFunc(roots, byVersion)
+	slices.SortStableFunc(j.snapshots, byVersion)
+	states, rest := j.states(rest, roots)
+	var cut [][]*file
 	var open []*file
-	for i, stage := range stages {
-		open = append(open, stage...)
-		if i == len(stages)-1 || len(stage) > 1 {
-			merged, open = append(merged, open), nil
+	close := func() {
+		// Roots with nothing to send after them go with the next.
+		if slices.ContainsFunc(open, func(f *file) bool { return !slices.Contains(roots, f) }) {
+			cut, open = append(cut, open), nil
 		}
 	}
-	return merged
-}
-
-// stage returns the index of the last root with whose keys f may be accepted, of
-// the last root if none has them. For targets metadata its snapshot counts too.
-func (j *job) stage(f *file, roots []*file) int {
-	end := max(0, len(roots)-1)
-	last := func(f *file) int {
-		if f.meta == nil || !verify.IsTopLevel(f.role) {
-			return end
+	delegates := map[string]string{}
+	for i := range max(1, len(roots)) {
+		if i < len(roots) {
+			close()
+			open = append(open, roots[i])
 		}
-		for i, root := range slices.Backward(roots) {
-			if f.meta.Meets(root.meta.Root.KeySet(f.role)) == nil {
-				return i
+		for _, s := range states {
+			if s.root != i {
+				continue
+			}
+			if slices.ContainsFunc(s.files, func(f *file) bool { return f.redelegates(delegates) }) {
+				close()
+			}
+			for _, f := range s.files {
+				f.delegates(delegates)
+			}
+			open = append(open, s.files...)
+		}
+		for _, f := range rest {
+			if lastGood(f, roots, len(roots)-1) == i || len(roots) == 0 {
+				open = append(open, f)
 			}
 		}
-		return end
 	}
-	own := last(f)
-	vouched := -1
+	if len(open) > 0 {
+		cut = append(cut, open)
+	}
+	return cut
+}
+
+// states sorts targets metadata under the first snapshot that lists it, and finds the
+// root of each. What no snapshot lists is left over.
+func (j *job) states(files, roots []*file) (states []state, rest []*file) {
+	of := map[*file]*state{}
 	for _, snapshot := range j.snapshots {
-		if f.needsVoucher() && f.isListedIn(snapshot) {
-			vouched = max(vouched, last(snapshot))
+		of[snapshot] = &state{files: []*file{snapshot}}
+	}
+	for _, f := range files {
+		first := slices.IndexFunc(j.snapshots, func(s *file) bool { return f.needsVoucher() && f.isListedIn(s) })
+		switch {
+		case of[f] != nil:
+		case first < 0:
+			rest = append(rest, f)
+		default:
+			s := of[j.snapshots[first]]
+			s.files = append(s.files, f)
 		}
 	}
-	if vouched >= 0 {
-		return min(own, vouched)
+	last := len(roots) - 1
+	for _, snapshot := range slices.Backward(j.snapshots) {
+		s := of[snapshot]
+		good := last
+		for _, f := range s.files {
+			good = min(good, lastGood(f, roots, last))
+		}
+		// A key may come back: before one that is used by a later state, only
+		// earlier roots count.
+		last = good
+		s.root = max(0, good)
+		states = append(states, *s)
 	}
-	return own
+	slices.Reverse(states)
+	return states, rest
+}
+
+// lastGood returns the index of the last of roots[:last+1] with whose keys f may be
+// accepted; last if none has them, or if its keys are not a root's to give.
+func lastGood(f *file, roots []*file, last int) int {
+	if f.meta == nil || !verify.IsTopLevel(f.role) {
+		return last
+	}
+	for i := last; i >= 0; i-- {
+		if f.meta.Meets(roots[i].meta.Root.KeySet(f.role)) == nil {
+			return i
+		}
+	}
+	return last
+}
+
+// delegates notes in known to which roles f delegates, if it is targets metadata.
+func (f *file) delegates(known map[string]string) {
+	if f.meta != nil && f.meta.Targets != nil {
+		known[f.role] = delegations(f.meta.Targets.Delegations)
+	}
+}
+
+// redelegates reports whether f delegates otherwise than the file of its role that was
+// noted last.
+func (f *file) redelegates(known map[string]string) bool {
+	if f.meta == nil || f.meta.Targets == nil {
+		return false
+	}
+	before, ok := known[f.role]
+	return ok && before != delegations(f.meta.Targets.Delegations)
+}
+
+// delegations is a text that is the same for the same roles, keys and paths.
+func delegations(d *verify.Delegations) string {
+	var b strings.Builder
+	switch {
+	case d == nil:
+	case d.Succinct != nil:
+		fmt.Fprintf(&b, "%d %q %v", d.Succinct.BitLength, d.Succinct.NamePrefix, verify.NewKeySet(d.Keys, d.Succinct.Role).Fingerprint())
+	default:
+		for _, role := range d.Roles {
+			fmt.Fprintf(&b, "%q %v %q %q\n", role.Name, verify.NewKeySet(d.Keys, role.Role).Fingerprint(), role.Paths, role.PathHashPrefixes)
+		}
+	}
+	return b.String()
 }

@@ -85,19 +85,24 @@ func (e *ProofError) Unwrap() error { return e.Err }
 
 // Verdict is what became of one file.
 type Verdict struct {
-	File       string        `json:"file"`
-	Role       string        `json:"role"`
-	Version    int64         `json:"version"`
-	Repository string        `json:"repository,omitempty"` // empty: no repository was there to judge it
-	Status     api.Status    `json:"status"`               // never pending
-	Index      int64         `json:"index"`                // -1: none
-	Code       string        `json:"code,omitempty"`
-	Detail     string        `json:"detail,omitempty"`
-	HeldUntil  string        `json:"held_until,omitempty"` // with the status held, as in api.FileResult
-	Sidecars   []string      `json:"sidecars,omitempty"`   // the files written; Submit only
-	Date       string        `json:"date,omitempty"`       // Import only: as in the history
-	sidecar    []byte        // verified
-	claim      *verify.Claim // what the sidecar proves; nil unless released or logged
+	File       string     `json:"file"`
+	Role       string     `json:"role"`
+	Version    int64      `json:"version"`
+	Repository string     `json:"repository,omitempty"` // empty: no repository was there to judge it
+	Status     api.Status `json:"status"`               // never pending
+	Index      int64      `json:"index"`                // -1: none
+	Code       string     `json:"code,omitempty"`
+	Detail     string     `json:"detail,omitempty"`
+	HeldUntil  string     `json:"held_until,omitempty"` // with the status held, as in api.FileResult
+	Sidecars   []string   `json:"sidecars,omitempty"`   // the files written; Submit only
+	// Past is why no device asks for a file that was refused any more, such as a
+	// newer version that is listed. Submit only.
+	Past string `json:"past,omitempty"`
+	// Because is the file whose refusal is why this one was refused. Submit only.
+	Because string        `json:"because,omitempty"`
+	Date    string        `json:"date,omitempty"` // Import only: as in the history
+	sidecar []byte        // verified
+	claim   *verify.Claim // what the sidecar proves; nil unless released or logged
 }
 
 // NotLoggedHere reports whether the file is a snapshot or a timestamp that this

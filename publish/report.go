@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,21 +33,24 @@ type Count struct {
 	Logged     int            `json:"logged"` // their payload was logged already
 	Evidence   int            `json:"evidence"`
 	Held       int            `json:"held,omitempty"`
-	Refused    map[string]int `json:"refused,omitempty"` // by code
+	NotLogged  int            `json:"not_logged,omitempty"` // snapshots and timestamps, where the log does not log them
+	Refused    map[string]int `json:"refused,omitempty"`    // by code
 }
 
 // add counts a verdict.
 func (c *Count) add(v Verdict) {
 	c.Files++
-	switch v.Status {
-	case api.StatusReleased:
+	switch {
+	case v.Status == api.StatusReleased:
 		c.Released++
-	case api.StatusLogged:
+	case v.Status == api.StatusLogged:
 		c.Logged++
-	case api.StatusEvidence:
+	case v.Status == api.StatusEvidence:
 		c.Evidence++
-	case api.StatusHeld:
+	case v.Status == api.StatusHeld:
 		c.Held++
+	case v.NotLoggedHere():
+		c.NotLogged++
 	default:
 		if c.Refused == nil {
 			c.Refused = map[string]int{}
@@ -110,9 +114,18 @@ func (r *Report) Held() []Verdict {
 }
 
 // Refused returns the verdicts on files that were refused, but for snapshots and
-// timestamps that the log does not log.
+// timestamps that the log does not log, and for files that no device asks for any more.
+// Those that were refused because another was come last.
 func (r *Report) Refused() []Verdict {
-	return r.with(func(v Verdict) bool { return v.Status == api.StatusRefused && !v.NotLoggedHere() })
+	refused := func(v Verdict) bool { return v.Status == api.StatusRefused && !v.NotLoggedHere() && v.Past == "" }
+	return append(r.with(func(v Verdict) bool { return refused(v) && v.Because == "" }),
+		r.with(func(v Verdict) bool { return refused(v) && v.Because != "" })...)
+}
+
+// Past returns the verdicts on files that were refused and that no device asks for any
+// more: everything is logged that can be.
+func (r *Report) Past() []Verdict {
+	return r.with(func(v Verdict) bool { return v.Status == api.StatusRefused && v.Past != "" })
 }
 
 func (r *Report) with(keep func(Verdict) bool) []Verdict {
@@ -130,6 +143,9 @@ func (r *Report) with(keep func(Verdict) bool) []Verdict {
 func (r *Report) WriteCounts(w io.Writer) error {
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	heading, total := []string{"REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED"}, r.Total()
+	if total.NotLogged > 0 {
+		heading = append(heading, "NOT LOGGED HERE")
+	}
 	if total.Held > 0 {
 		heading = append(heading, "HELD")
 	}
@@ -140,6 +156,9 @@ func (r *Report) WriteCounts(w io.Writer) error {
 			repository, role = "total", ""
 		}
 		cells := []string{repository, printable(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
+		if total.NotLogged > 0 {
+			cells = append(cells, number(c.NotLogged))
+		}
 		if total.Held > 0 {
 			cells = append(cells, number(c.Held))
 		}
@@ -148,50 +167,85 @@ func (r *Report) WriteCounts(w io.Writer) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	return r.writeReasons(w)
+	return r.writeReasons(w, "")
 }
 
-// WriteFiles prints a line for every file, and then the reasons.
+// WriteFiles prints a line for every file, and then the reasons. The folder that all
+// files are in is named once.
 func (r *Report) WriteFiles(w io.Writer) error {
+	dir := r.folder()
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	if dir != "" {
+		t.line("in %s\n", printable(dir))
+	}
 	t.row("FILE", "ROLE", "VERSION", "STATUS", "INDEX")
 	for _, v := range r.Files {
 		status, index := string(v.Status), "-"
 		switch {
 		case v.NotLoggedHere():
 			status = "not logged here"
+		case v.Past != "":
+			status = "past"
 		case v.Code != "":
 			status += " " + v.Code
 		}
 		if v.Index >= 0 {
 			index = fmt.Sprint(v.Index)
 		}
-		t.row(printable(v.File), printable(v.Role), fmt.Sprint(v.Version), status, index)
+		t.row(printable(below(dir, v.File)), printable(v.Role), fmt.Sprint(v.Version), status, index)
 	}
 	if err := t.flush(); err != nil {
 		return err
 	}
-	return r.writeReasons(w)
+	return r.writeReasons(w, dir)
 }
 
-func (r *Report) writeReasons(w io.Writer) error {
+// folder returns the deepest folder that has all files, with a slash at its end; empty
+// if it is the current one or there is none.
+func (r *Report) folder() string {
+	if len(r.Files) == 0 {
+		return ""
+	}
+	dir := filepath.Dir(r.Files[0].File)
+	for _, v := range r.Files {
+		for dir != "." && dir != "/" && !strings.HasPrefix(v.File, dir+string(filepath.Separator)) {
+			dir = filepath.Dir(dir)
+		}
+	}
+	if dir == "." || dir == "/" {
+		return ""
+	}
+	return dir + string(filepath.Separator)
+}
+
+// below is the name of a file as it stands below a folder.
+func below(dir, file string) string { return strings.TrimPrefix(file, dir) }
+
+func (r *Report) writeReasons(w io.Writer, dir string) error {
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	for _, list := range []struct {
 		title string
 		files []Verdict
-	}{{"evidence", r.Evidence()}, {"held", r.Held()}, {"refused", r.Refused()}} {
+	}{
+		{"evidence", r.Evidence()}, {"held", r.Held()}, {"refused", r.Refused()},
+		{"past: these cannot be logged any more, and no device asks for them", r.Past()},
+	} {
 		if len(list.files) > 0 {
 			t.line("\n%s:\n", list.title)
 		}
 		for _, v := range list.files {
-			what := v.Code
-			switch v.Status {
-			case api.StatusEvidence:
+			what, detail := v.Code, v.Detail
+			switch {
+			case v.Status == api.StatusEvidence:
 				what = fmt.Sprintf("index %d", v.Index)
-			case api.StatusHeld:
+			case v.Status == api.StatusHeld:
 				what = "until " + v.HeldUntil
+			case v.Past != "":
+				detail = v.Past
+			case v.Because != "":
+				detail = fmt.Sprintf("because %s is refused: %s", below(dir, v.Because), v.Detail)
 			}
-			t.row("  "+printable(v.File), short(v.Repository), what, printable(v.Detail))
+			t.row("  "+printable(below(dir, v.File)), short(v.Repository), what, printable(detail))
 		}
 		if err := t.flush(); err != nil {
 			return err

@@ -35,13 +35,13 @@ func TestWriteCounts(t *testing.T) {
 	if err := sample().WriteCounts(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `REPOSITORY    ROLE          FILES  RELEASED  LOGGED  EVIDENCE  REFUSED
-bbbbbbbbbbbb  root          1      1         -       -         -
-bbbbbbbbbbbb  "x\n\x1b[2J"  1      1         -       -         -
-bbbbbbbbbbbb  snapshot      1      -         -       -         1 not-logged-role
-aaaaaaaaaaaa  targets       3      -         1       1         1 threshold
-(none)        d             1      -         -       -         1 unknown-repository
-total                       7      2         1       1         1 not-logged-role, 1 threshold, 1 unknown-repository
+	want := `REPOSITORY    ROLE          FILES  RELEASED  LOGGED  EVIDENCE  REFUSED                            NOT LOGGED HERE
+bbbbbbbbbbbb  root          1      1         -       -         -                                  -
+bbbbbbbbbbbb  "x\n\x1b[2J"  1      1         -       -         -                                  -
+bbbbbbbbbbbb  snapshot      1      -         -       -         -                                  1
+aaaaaaaaaaaa  targets       3      -         1       1         1 threshold                        -
+(none)        d             1      -         -       -         1 unknown-repository               -
+total                       7      2         1       1         1 threshold, 1 unknown-repository  1
 ` + reasons
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
@@ -49,10 +49,6 @@ total                       7      2         1       1         1 not-logged-role
 }
 
 func TestWriteFiles(t *testing.T) {
-	var b strings.Builder
-	if err := sample().WriteFiles(&b); err != nil {
-		t.Fatal(err)
-	}
 	want := `FILE    ROLE          VERSION  STATUS                      INDEX
 1.json  root          1        released                    0
 2.json  "x\n\x1b[2J"  7        released                    12
@@ -62,8 +58,31 @@ func TestWriteFiles(t *testing.T) {
 6.json  targets       3        logged                      4
 7.json  d             0        refused unknown-repository  -
 ` + reasons
-	if b.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	// The folder that they are all in is named once, wherever it is.
+	for _, dir := range []string{"", "/srv/tuf/metadata/", "metadata/", "../m/"} {
+		r := sample()
+		for i := range r.Files {
+			r.Files[i].File = dir + r.Files[i].File
+		}
+		heading := ""
+		if dir != "" {
+			heading = "in " + dir + "\n"
+		}
+		var b strings.Builder
+		if err := r.WriteFiles(&b); err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != heading+want {
+			t.Errorf("got\n%s\nwant\n%s", b.String(), heading+want)
+		}
+	}
+	r := &Report{Files: []Verdict{{File: "a/b/1.root.json"}, {File: "a/bc/d/2.root.json"}}}
+	if dir := r.folder(); dir != "a/" {
+		t.Errorf("folder %q", dir)
+	}
+	r.Files = append(r.Files, Verdict{File: "/x"})
+	if dir := r.folder(); dir != "" {
+		t.Errorf("folder %q", dir)
 	}
 }
 

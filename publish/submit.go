@@ -43,6 +43,9 @@ func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 		if f.verdict.Status == "" {
 			f.verdict = refusal(f, nil, api.CodeUnknownRepo, "the repository could not be opened")
 		}
+	}
+	j.explain()
+	for _, f := range j.all {
 		if f.verdict.claim == nil {
 			continue
 		}

@@ -42,7 +42,8 @@ FILE. A proof that is there already and still satisfies POLICY is kept; one of a
 log is overwritten only with --replace. Snapshots
 and timestamps that the log does not log serve as vouchers and get no proof.
 
-Exit codes: 0 every file is logged; 1 a file was refused, is logged as evidence, or
+Exit codes: 0 everything is logged that devices may ask for: files of the past, such as
+a version of a withdrawn role that was never logged, are reported and fail nothing; 1 a file was refused, is logged as evidence, or
 its proof does not verify; 2 wrong usage, the log could not be reached, or files are
 not logged yet because they are held.`,
 		Example: `  publisher submit --policy policy.txt --token-file registration.token --token-out vendor.token ./metadata

@@ -1,0 +1,172 @@
+package publish
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log/api"
+)
+
+// delegate is one role to which targets metadata delegates.
+type delegate struct {
+	name string
+	key  key
+}
+
+// delegating makes targets metadata that delegates to roles with keys of their own.
+func delegating(version int, k key, to ...delegate) []byte {
+	var roles []object
+	var keys []key
+	for _, d := range to {
+		role := keyRole(d.key)
+		role["name"], role["paths"], role["terminating"] = d.name, []string{"*"}, false
+		roles, keys = append(roles, role), append(keys, d.key)
+	}
+	return signed("targets", version, object{"targets": object{fmt.Sprint("t", version, k): object{"length": 1, "hashes": object{"sha256": strings.Repeat("0", 64)}}},
+		"delegations": object{"keys": keyTable(keys), "roles": roles}}, k)
+}
+
+// rotated is a directory with all versions of a repository in which a delegation got
+// another key, one was withdrawn, the keys of root, snapshot and targets changed and
+// came back, and a role two levels down was handed on.
+func rotated() map[string][]byte {
+	files := map[string][]byte{}
+	put := func(version int, role string, data []byte) []byte {
+		files[api.FileName(role, int64(version))] = data
+		return data
+	}
+	put(1, "root", rootFile(1, "r1", "k1", "r1"))
+	put(2, "root", rootFile(2, "r1", "k2", "r1"))
+	put(3, "root", rootFile(3, "r2", "k1", "r1", "r2"))
+	t1 := put(1, "targets", delegating(1, "k1", delegate{"role1", "a"}, delegate{"role2", "b"}))
+	r11, r21 := put(1, "role1", delegating(1, "a", delegate{"deep", "x"})), put(1, "role2", targetsFile(1, "r2", "b"))
+	d1 := put(1, "deep", targetsFile(1, "d1", "x"))
+	put(1, "snapshot", snapshotFile(1, "k1", map[string][]byte{"targets": t1, "role1": r11, "role2": r21, "deep": d1}))
+	r12 := put(2, "role1", delegating(2, "a", delegate{"deep", "y"}))
+	d2 := put(2, "deep", targetsFile(2, "d2", "y"))
+	put(2, "snapshot", snapshotFile(2, "k1", map[string][]byte{"targets": t1, "role1": r12, "role2": r21, "deep": d2}))
+	t2 := put(2, "targets", delegating(2, "k2", delegate{"role1", "c"}))
+	r13 := put(3, "role1", targetsFile(3, "r3", "c"))
+	put(3, "snapshot", snapshotFile(3, "k2", map[string][]byte{"targets": t2, "role1": r13}))
+	t3 := put(3, "targets", delegating(3, "k1", delegate{"role1", "c"}))
+	put(4, "snapshot", snapshotFile(4, "k1", map[string][]byte{"targets": t3, "role1": r13}))
+	files["timestamp.json"] = timestampFile(4, "k1")
+	return files
+}
+
+// All versions of all roles go in, whatever was rotated or withdrawn between them, and
+// whatever the order in which they are named.
+func TestSubmitAfterDelegationsChanged(t *testing.T) {
+	files := rotated()
+	for seed := range uint64(4) {
+		l := newFake(t, "snapshot", "timestamp")
+		dir := release(t, files)
+		var paths []string
+		for name := range files {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+		slices.Sort(paths)
+		rand.New(rand.NewPCG(seed, 0)).Shuffle(len(paths), func(a, b int) { paths[a], paths[b] = paths[b], paths[a] })
+		r := mustSubmit(t, l.config(), paths...)
+		if len(r.Refused()) != 0 || len(r.Past()) != 0 || r.Total().Released != 12 {
+			t.Fatalf("seed %d: %+v\n%s", seed, r.Total(), outcome(r))
+		}
+		if r = mustSubmit(t, l.config(), dir); r.Total().Logged != 12 {
+			t.Errorf("again: %+v", r.Total())
+		}
+	}
+
+	// Where the newest version of all was logged alone, the others are of the past, and
+	// nothing can be done about it.
+	l := newFake(t, "snapshot", "timestamp")
+	dir := release(t, files)
+	only := func(names ...string) (paths []string) {
+		for _, name := range names {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+		return paths
+	}
+	mustSubmit(t, l.config(), only("1.root.json", "2.root.json", "3.root.json", "3.targets.json", "3.role1.json", "4.snapshot.json")...)
+	r := mustSubmit(t, l.config(), dir)
+	if len(r.Refused()) != 0 || len(r.Past()) == 0 {
+		t.Errorf("refused %+v, past %+v", r.Refused(), r.Past())
+	}
+	past := map[string]string{}
+	for _, v := range r.Past() {
+		past[filepath.Base(v.File)] = v.Past
+	}
+	for name, want := range map[string]string{"1.role1.json": "snapshot 4 lists version 3", "1.role2.json": "snapshot 4 lists no role2 any more", "2.deep.json": "lists no deep any more"} {
+		if !strings.Contains(past[name], want) {
+			t.Errorf("%s: %q, want %q", name, past[name], want)
+		}
+	}
+
+	// What was never listed may be a mistake, and so may be what is newer than listed.
+	write(t, filepath.Join(dir, "1.new.json"), targetsFile(1, "n", "n"))
+	write(t, filepath.Join(dir, "4.targets.json"), delegating(4, "k1", delegate{"new", "n"}))
+	refused := mustSubmit(t, l.config(), dir).Refused()
+	if len(refused) != 2 || refused[0].Code != api.CodeSnapshotNeeded || refused[1].Code != api.CodeNotDelegated || filepath.Base(refused[1].Because) != "4.targets.json" {
+		t.Errorf("refused %+v", refused)
+	}
+}
+
+// The first error is not hidden by those that follow from it.
+func TestRefusedBecause(t *testing.T) {
+	targets := delegating(1, "k1", delegate{"d", "d"})
+	d := targetsFile(1, "x", "d")
+	files := func() map[string][]byte {
+		return map[string][]byte{"1.root.json": rootFile(1, "r1", "k1", "r1"), "1.targets.json": targets, "1.d.json": d,
+			"1.snapshot.json": snapshotFile(1, "k1", map[string][]byte{"targets": targets, "d": d})}
+	}
+	tests := []struct {
+		name     string
+		spoil    func(map[string][]byte)
+		verdicts []string // file, code and because, causes first
+	}{
+		{"targets cannot be read", func(f map[string][]byte) {
+			f["1.targets.json"] = []byte(strings.Replace(string(targets), `"paths":["*"]`, `"paths":null`, 1))
+		},
+			[]string{"1.targets.json malformed ", "1.d.json not-delegated 1.targets.json"}},
+		{"targets signed by nobody", func(f map[string][]byte) {
+			f["1.targets.json"] = delegating(1, "other", delegate{"d", "d"})
+			f["1.snapshot.json"] = snapshotFile(1, "k1", map[string][]byte{"targets": f["1.targets.json"], "d": d})
+		}, []string{"1.targets.json threshold ", "1.d.json not-delegated 1.targets.json"}},
+		{"the snapshot cannot be read", func(f map[string][]byte) {
+			f["1.snapshot.json"] = append([]byte("\xef\xbb\xbf"), f["1.snapshot.json"]...)
+		},
+			[]string{"1.snapshot.json malformed ", "1.d.json not-delegated 1.targets.json", "1.targets.json snapshot-needed 1.snapshot.json"}},
+		{"the genesis is signed by nobody", func(f map[string][]byte) { f["1.root.json"] = rootFile(1, "r1", "k1") },
+			[]string{"1.root.json threshold ", "1.d.json unknown-repository 1.root.json", "1.snapshot.json unknown-repository 1.root.json", "1.targets.json unknown-repository 1.root.json"}},
+		{"a root is signed by nobody", func(f map[string][]byte) {
+			f["2.root.json"], f["3.root.json"] = rootFile(2, "r2", "k1", "r2"), rootFile(3, "r3", "k1", "r2", "r3")
+		}, []string{"2.root.json threshold ", "3.root.json no-parent 2.root.json"}},
+	}
+	for _, tt := range tests {
+		f := files()
+		tt.spoil(f)
+		l := newFake(t, "snapshot")
+		r := mustSubmit(t, l.config(), release(t, f))
+		var got []string
+		for _, v := range r.Refused() {
+			because := ""
+			if v.Because != "" {
+				because = filepath.Base(v.Because)
+			}
+			got = append(got, fmt.Sprintf("%s %s %s", filepath.Base(v.File), v.Code, because))
+		}
+		if !slices.Equal(got, tt.verdicts) {
+			t.Errorf("%s:\n%q\nwant\n%q", tt.name, got, tt.verdicts)
+		}
+		var b strings.Builder
+		if err := r.WriteFiles(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), "because "+strings.Fields(tt.verdicts[0])[0]+" is refused: ") {
+			t.Errorf("%s:\n%s", tt.name, b.String())
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package publish
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// explain says of the files that were refused which of them no device asks for any
+// more, and which were refused only because another was.
+func (j *job) explain() {
+	for _, f := range j.all {
+		if f.verdict.Status == api.StatusRefused {
+			f.verdict.Past = j.past(f)
+		}
+	}
+	for _, f := range j.all {
+		if cause := j.cause(f); cause != nil {
+			f.verdict.Because = cause.name
+		}
+	}
+}
+
+// past says why no device asks for f any more, though it was refused; empty if one
+// may. Only what is at hand counts, and of snapshots those that the newest root's keys
+// have signed.
+func (j *job) past(f *file) string {
+	if f.isRoot() {
+		return j.pastRoot(f)
+	}
+	newest := j.newestSnapshot()
+	if newest == nil || f.verdict.NotLoggedHere() {
+		return ""
+	}
+	if f.role == verify.RoleSnapshot && f.version < newest.version {
+		return fmt.Sprintf("snapshot %d is newer", newest.version)
+	}
+	if verify.IsTopLevel(f.role) && f.role != verify.RoleTargets {
+		return ""
+	}
+	listed, ok := newest.meta.Snapshot.File(f.role + ".json")
+	switch {
+	case ok && listed.Version > f.version && f.version > 0:
+		return fmt.Sprintf("snapshot %d lists version %d", newest.version, listed.Version)
+	case !ok && slices.ContainsFunc(j.snapshots, f.isListedInOrBefore):
+		return fmt.Sprintf("snapshot %d lists no %s any more", newest.version, f.role)
+	}
+	return ""
+}
+
+// isListedInOrBefore reports whether a snapshot lists f, or a later version.
+func (f *file) isListedInOrBefore(s *file) bool {
+	listed, ok := s.meta.Snapshot.File(f.role + ".json")
+	return ok && f.version > 0 && listed.Version >= f.version
+}
+
+// pastRoot is past for a root: those before a repository's first are of no use to it.
+func (j *job) pastRoot(f *file) string {
+	for _, first := range j.all {
+		if first.isReadableRoot() && first.meta.PayloadDigest == j.cfg.Repository && f.version < first.version && f.version > 0 {
+			return fmt.Sprintf("the repository begins with root %d", first.version)
+		}
+	}
+	return ""
+}
+
+// newestSnapshot returns the snapshot of the highest version that the newest root at
+// hand vouches for, nil if there is none.
+func (j *job) newestSnapshot() *file {
+	roots := j.rootsByVersion()
+	if len(roots) == 0 {
+		return nil
+	}
+	keys := roots[len(roots)-1].meta.Root.KeySet(verify.RoleSnapshot)
+	var newest *file
+	for _, f := range j.all {
+		if f.isVoucher() && (newest == nil || f.version > newest.version) && f.meta.Meets(keys) == nil {
+			newest = f
+		}
+	}
+	return newest
+}
+
+// cause returns the refused file that is why f was refused, nil if there is none.
+func (j *job) cause(f *file) *file {
+	if f.verdict.Status != api.StatusRefused || f.verdict.Past != "" || f.meta == nil {
+		return nil
+	}
+	var is func(*file) bool
+	switch f.verdict.Code {
+	case api.CodeUnknownRepo, api.CodeNoParent:
+		is = func(g *file) bool { return g.isRoot() && (!f.isRoot() || g.version < f.version) }
+	case api.CodeSnapshotNeeded:
+		is = func(g *file) bool { return g.role == verify.RoleSnapshot }
+	case api.CodeNotDelegated, api.CodeNotCovered, api.CodeThreshold, api.CodeSuperseded:
+		is = func(g *file) bool {
+			if g.isRoot() {
+				return verify.IsTopLevel(f.role) && !f.isRoot()
+			}
+			return !verify.IsTopLevel(f.role) && g.mayDelegateTo(f.role)
+		}
+	default:
+		return nil
+	}
+	for _, g := range j.all {
+		refused := g.verdict.Status == api.StatusRefused && !g.verdict.NotLoggedHere() && g.verdict.Past == ""
+		if refused && g != f && is(g) {
+			return g
+		}
+	}
+	return nil
+}
+
+// mayDelegateTo reports whether f is targets metadata that delegates to a role, or
+// could not be read and may.
+func (f *file) mayDelegateTo(role string) bool {
+	if f.meta == nil {
+		return f.role == verify.RoleTargets || !verify.IsTopLevel(f.role)
+	}
+	if f.meta.Targets == nil || f.meta.Targets.Delegations == nil {
+		return false
+	}
+	_, _, ok := f.meta.Targets.Delegations.Find(role)
+	return ok
+}
+
+// versionIn returns the version in the name VERSION.ROLE.json of a file that could not
+// be read; 0 if there is none.
+func versionIn(base, role string) int64 {
+	prefix, _, _ := strings.Cut(base, ".")
+	version, err := strconv.ParseInt(prefix, 10, 64)
+	if err != nil || version < 1 || base != api.FileName(role, version) {
+		return 0
+	}
+	return version
+}
