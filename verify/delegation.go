@@ -270,30 +270,111 @@ func matchPath(pattern, path string) bool {
 	}
 }
 
-// matchSegment goes back only to the last *, which is enough: an earlier one
-// can always give up what a later one needs.
+// matchSegment looks for each piece between two * where it first fits, which is
+// enough: an earlier one can always give up what a later one needs. The first and
+// the last have their places.
 func matchSegment(pattern, name string) bool {
-	p, n := 0, 0
-	star, resume := -1, 0
-	for n < len(name) {
-		_, size := utf8.DecodeRuneInString(name[n:])
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, n
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			p++
-			n += size
-		case strings.HasPrefix(pattern[p:], name[n:n+size]):
-			p += size
-			n += size
-		case star >= 0:
-			_, skipped := utf8.DecodeRuneInString(name[resume:])
-			resume += skipped
-			p, n = star+1, resume
-		default:
+	piece, rest, star := strings.Cut(pattern, "*")
+	n, ok := matchStart(piece, name)
+	if !ok || !star {
+		return ok && n == len(name)
+	}
+	for {
+		name = name[n:]
+		if piece, rest, star = strings.Cut(rest, "*"); !star {
+			return matchEnd(piece, name)
+		}
+		if n = matchFirst(piece, name); n < 0 {
 			return false
 		}
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// matchStart returns how many bytes a piece, which has no *, takes at the beginning
+// of a name.
+func matchStart(piece, name string) (n int, ok bool) {
+	for i := 0; i < len(piece); {
+		if n == len(name) {
+			return 0, false
+		}
+		_, size := utf8.DecodeRuneInString(name[n:])
+		switch {
+		case piece[i] == '?':
+			i++
+		case strings.HasPrefix(piece[i:], name[n:n+size]):
+			i += size
+		default:
+			return 0, false
+		}
+		n += size
+	}
+	return n, true
+}
+
+// matchEnd reports whether a name ends with a piece.
+func matchEnd(piece, name string) bool {
+	begin := len(name)
+	for range piece {
+		if begin == 0 {
+			return false
+		}
+		_, size := utf8.DecodeLastRuneInString(name[:begin])
+		begin -= size
+	}
+	_, ok := matchStart(piece, name[begin:])
+	return ok
+}
+
+// matchFirst returns where a piece ends that fits a name as far to the left as it
+// can, or -1. With ? in it, it keeps for all beginnings of the piece, a bit each,
+// whether the name has them just here: to try one place after the other would cost
+// the product of the lengths.
+func matchFirst(piece, name string) int {
+	if !strings.Contains(piece, "?") {
+		if i := strings.Index(name, piece); i >= 0 {
+			return i + len(piece)
+		}
+		return -1
+	}
+	length := utf8.RuneCountInString(piece)
+	if length > len(name) {
+		return -1
+	}
+	words := (length + 63) / 64
+	question := make([]uint64, words) // where the piece has a ?
+	fits := map[rune][]uint64{}       // where it has a ? or the character
+	i := 0
+	for _, c := range piece {
+		switch {
+		case c == '?':
+			question[i/64] |= 1 << (i % 64)
+		case fits[c] == nil:
+			fits[c] = make([]uint64, words)
+			fallthrough
+		default:
+			fits[c][i/64] |= 1 << (i % 64)
+		}
+		i++
+	}
+	for c := range fits {
+		for w := range fits[c] {
+			fits[c][w] |= question[w]
+		}
+	}
+	here := make([]uint64, words)
+	for at, c := range name {
+		mask := fits[c]
+		if mask == nil {
+			mask = question
+		}
+		carry := uint64(1)
+		for w := range here {
+			here[w], carry = (here[w]<<1|carry)&mask[w], here[w]>>63
+		}
+		if here[words-1]>>((length-1)%64)&1 != 0 {
+			_, size := utf8.DecodeRuneInString(name[at:])
+			return at + size
+		}
+	}
+	return -1
 }

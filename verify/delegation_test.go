@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -47,10 +48,66 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestSlowPattern would not end if the matcher tried every split.
+// TestSlowPattern would not end if the matcher tried every split, or every place.
 func TestSlowPattern(t *testing.T) {
 	if matchPath(strings.Repeat("*a", 1000)+"b", strings.Repeat("a", 10_000)) {
 		t.Error("matches")
+	}
+	const n = 1 << 17
+	name := strings.Repeat("a", n)
+	for _, piece := range []string{strings.Repeat("a", n/2) + "b", "?" + strings.Repeat("a", n/64) + "b", strings.Repeat("a", n/64) + "?b"} {
+		if matchPath("*"+piece+"*", name) || !matchPath("*"+piece+"*", name+piece+name) {
+			t.Errorf("%.8s…", piece)
+		}
+	}
+}
+
+// TestMatchSegment tries every split.
+func TestMatchSegment(t *testing.T) {
+	var matches func(pattern, name []rune) bool
+	matches = func(pattern, name []rune) bool {
+		switch {
+		case len(pattern) == 0:
+			return len(name) == 0
+		case pattern[0] == '*':
+			return matches(pattern[1:], name) || len(name) > 0 && matches(pattern, name[1:])
+		}
+		return len(name) > 0 && (pattern[0] == '?' || pattern[0] == name[0]) && matches(pattern[1:], name[1:])
+	}
+	random := rand.New(rand.NewPCG(5, 6))
+	text := func(alphabet string, most int) string {
+		letters, b := []rune(alphabet), []rune{}
+		for range random.IntN(most + 1) {
+			b = append(b, letters[random.IntN(len(letters))])
+		}
+		return string(b)
+	}
+	yes := 0
+	const rounds = 200_000
+	for range rounds {
+		pattern, name := text("aö🍺?**", 8), text("aaö🍺?", 10)
+		want := matches([]rune(pattern), []rune(name))
+		if got := matchSegment(pattern, name); got != want {
+			t.Fatalf("%q and %q: %v, want %v", pattern, name, got, want)
+		}
+		if want {
+			yes++
+		}
+	}
+	if !matchSegment("*?*?*", "\xffa") || matchSegment("*?a?*", "a\xff") {
+		t.Error("what is no UTF-8 is as many characters as bytes")
+	}
+	// A piece that takes more than a word.
+	for length := 60; length < 140; length++ {
+		piece := strings.Repeat("ab", length/2) + "?" + strings.Repeat("c", length%2)
+		for _, pattern := range []string{"*" + piece + "*", "*" + piece, piece + "*"} {
+			if name := strings.ReplaceAll(piece, "?", "ö"); !matchSegment(pattern, name) || matchSegment(pattern, name[1:]) || matchSegment(pattern, name[:len(name)-2]) {
+				t.Errorf("%q", pattern)
+			}
+		}
+	}
+	if yes < rounds/20 {
+		t.Errorf("%d of %d match: too few", yes, rounds)
 	}
 }
 
