@@ -55,10 +55,10 @@ type HTTPSource struct {
 func NewHTTPSource(baseURL string, client *http.Client) (*HTTPSource, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {
-		return nil, fmt.Errorf("log URL %q: %w", baseURL, err)
+		return nil, fmt.Errorf("log URL: %w", fetch.RedactError(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("log URL %q: want http:// or https://, a host and perhaps a path", baseURL)
+		return nil, fmt.Errorf("log URL %q: want http:// or https://, a host and perhaps a path", fetch.Redacted(baseURL))
 	}
 	if client == nil {
 		client = &http.Client{Timeout: time.Minute}

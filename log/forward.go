@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log/api"
 )
 
@@ -181,7 +182,7 @@ func (f *Forwarder) Hurry(ctx context.Context) {
 func (f *Forwarder) get(ctx context.Context, leader Leader, path string) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(leader.URL, "/")+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, fetch.RedactError(err)
 	}
 	req.Header.Set(HeaderFrontEnd, f.cfg.Secret)
 	return f.receive(req, leader)
@@ -204,7 +205,7 @@ func (f *Forwarder) find(ctx context.Context) (Leader, error) {
 		err = f.nobody()
 	}
 	if err == nil && leader.Epoch != f.leader.Epoch {
-		f.cfg.Logger.Info("following a leader", "url", leader.URL, "epoch", leader.Epoch)
+		f.cfg.Logger.Info("following a leader", "url", fetch.Redacted(leader.URL), "epoch", leader.Epoch)
 	}
 	if err == nil {
 		f.leader = leader
@@ -303,7 +304,7 @@ func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
 	// Not http.Client: the secret follows no redirect.
 	resp, err := f.cfg.Transport.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", leader.URL, err)
+		return nil, fmt.Errorf("%s: %w", fetch.Redacted(leader.URL), err)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
@@ -314,7 +315,7 @@ func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
 	}
 	a := &answer{resp.StatusCode, resp.Header, body}
 	if p, ok := a.problem(); ok && a.status == http.StatusServiceUnavailable && p.Code == api.CodeNotLeader {
-		return nil, fmt.Errorf("%s: %w", leader.URL, errNotLeader)
+		return nil, fmt.Errorf("%s: %w", fetch.Redacted(leader.URL), errNotLeader)
 	}
 	return a, nil
 }
@@ -357,7 +358,7 @@ func (f *Forwarder) request(ctx context.Context, r *http.Request, leader Leader,
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, url, body)
 	if err != nil {
-		return nil, err
+		return nil, fetch.RedactError(err)
 	}
 	if r.GetBody != nil {
 		req.ContentLength, req.GetBody = r.ContentLength, r.GetBody

@@ -8,11 +8,10 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log/api"
 )
 
@@ -155,7 +154,7 @@ func (r *Report) WriteCounts(w io.Writer) error {
 		if role == "" {
 			repository, role = "total", ""
 		}
-		cells := []string{repository, printable(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
+		cells := []string{repository, printable.Line(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
 		if total.NotLogged > 0 {
 			cells = append(cells, number(c.NotLogged))
 		}
@@ -176,7 +175,7 @@ func (r *Report) WriteFiles(w io.Writer) error {
 	dir := r.folder()
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if dir != "" {
-		t.line("in %s\n", printable(dir))
+		t.line("in %s\n", printable.Line(dir))
 	}
 	t.row("FILE", "ROLE", "VERSION", "STATUS", "INDEX")
 	for _, v := range r.Files {
@@ -192,7 +191,7 @@ func (r *Report) WriteFiles(w io.Writer) error {
 		if v.Index >= 0 {
 			index = fmt.Sprint(v.Index)
 		}
-		t.row(printable(below(dir, v.File)), printable(v.Role), fmt.Sprint(v.Version), status, index)
+		t.row(printable.Line(below(dir, v.File)), printable.Line(v.Role), fmt.Sprint(v.Version), status, index)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -245,7 +244,7 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 			case v.Because != "":
 				detail = fmt.Sprintf("because %s is refused: %s", below(dir, v.Because), v.Detail)
 			}
-			t.row("  "+printable(below(dir, v.File)), short(v.Repository), what, printable(detail))
+			t.row("  "+printable.Line(below(dir, v.File)), short(v.Repository), what, printable.Line(detail))
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -266,7 +265,11 @@ func (t *table) line(format string, args ...any) {
 	}
 }
 
+// row prints cells, each on one line and printable: the log made most of them up.
 func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = printable.Line(c)
+	}
 	t.line("%s\n", strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }
 
@@ -297,12 +300,4 @@ func refusedText(codes map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%d %s", codes[code], code))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// printable makes text from outside safe for a terminal and one line.
-func printable(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		return s
-	}
-	return strconv.Quote(s)
 }

@@ -107,7 +107,7 @@ func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
 	} else if err != nil {
 		return Undecided, err
 	}
-	if err := w.accuse(log, c, "tiles at "+log.URL); err != nil {
+	if err := w.accuse(log, c, "tiles at "+fetch.Redacted(log.URL)); err != nil {
 		return Undecided, err
 	}
 	return Conflicts, nil

@@ -185,6 +185,7 @@ func ImportList(ctx context.Context, to Importer, hc *http.Client, source string
 	if err != nil {
 		return ImportReport{}, err
 	}
+	source = fetch.Redacted(source)
 	var skipped []Refused
 	logs, err := ParseList(b, func(vkey string, err error) {
 		skipped = append(skipped, Refused{Log: vkey, Why: err.Error()})
@@ -214,12 +215,12 @@ func readList(ctx context.Context, hc *http.Client, source string) ([]byte, erro
 func CheckListURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
-		return err
+		return fetch.RedactError(err)
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	local := err == nil && addr.IsLoopback() || u.Hostname() == "localhost"
 	if u.Scheme != "https" && (u.Scheme != "http" || !local) || u.Host == "" {
-		return fmt.Errorf("list %.200q is not at an https URL", s)
+		return fmt.Errorf("list %.200q is not at an https URL", fetch.Redacted(s))
 	}
 	return nil
 }
@@ -235,12 +236,12 @@ func (w *Witness) FollowList(ctx context.Context, to Importer, source string, ev
 			return
 		case err != nil:
 			w.metrics.imports.WithLabelValues("failed").Inc()
-			w.log.Warn("list not imported", "list", source, "error", err)
+			w.log.Warn("list not imported", "list", fetch.Redacted(source), "error", err)
 		default:
 			w.metrics.imports.WithLabelValues("ok").Inc()
-			w.log.Info("list imported", "list", source, "added", report.Added, "known", report.Known, "refused", len(report.Refused))
+			w.log.Info("list imported", "list", fetch.Redacted(source), "added", report.Added, "known", report.Known, "refused", len(report.Refused))
 			for _, r := range report.Refused {
-				w.log.Warn("log of a list refused", "list", source, "log", r.Log, "why", r.Why)
+				w.log.Warn("log of a list refused", "list", fetch.Redacted(source), "log", r.Log, "why", r.Why)
 			}
 		}
 		select {

@@ -119,7 +119,7 @@ func (w *Witness) Check(ctx context.Context, id OriginHash) error {
 			url := fmt.Sprintf("%s/%v/checkpoint", strings.TrimSuffix(peer, "/"), id)
 			if _, err := w.look(ctx, id, url); err != nil {
 				w.metrics.watched.WithLabelValues("peer", "failed").Inc()
-				w.log.Info("peer's checkpoint not checked", "origin", log.Origin, "url", url, "error", err)
+				w.log.Info("peer's checkpoint not checked", "origin", log.Origin, "url", fetch.Redacted(url), "error", err)
 				return nil
 			}
 			w.metrics.watched.WithLabelValues("peer", "ok").Inc()
@@ -137,7 +137,7 @@ func (w *Witness) checkPublished(ctx context.Context, id OriginHash, log Log) er
 	}
 	if err != nil {
 		w.metrics.watched.WithLabelValues("log", "failed").Inc()
-		w.log.Warn("published checkpoint not checked", "origin", log.Origin, "url", url, "error", err)
+		w.log.Warn("published checkpoint not checked", "origin", log.Origin, "url", fetch.Redacted(url), "error", err)
 		return err
 	}
 	w.metrics.watched.WithLabelValues("log", "ok").Inc()
@@ -152,8 +152,9 @@ func (w *Witness) look(ctx context.Context, id OriginHash, url string) ([]byte, 
 	} else if err != nil {
 		return nil, err
 	}
-	if _, err := w.Observe(ctx, id, url, signed); err != nil {
-		return nil, fmt.Errorf("%s: %w", url, err)
+	source := fetch.Redacted(url)
+	if _, err := w.Observe(ctx, id, source, signed); err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
 	}
 	return signed, nil
 }
@@ -184,7 +185,7 @@ func (w *Witness) compareHistories(ctx context.Context, id OriginHash, signed []
 		w.log.Info("published checkpoint not compared", "origin", log.Origin, "size", cp.Tree.N, "latest_size", log.Latest.Tree.N, "error", err)
 		return nil
 	}
-	return w.accuse(log, c, log.URL)
+	return w.accuse(log, c, fetch.Redacted(log.URL))
 }
 
 // Run looks at all logs and judges suspects, on schedule, until ctx ends.

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -116,7 +117,7 @@ func writeProofs(dir string, lookup *audit.Lookup) error {
 }
 
 func printLookup(w io.Writer, what string, lookup *audit.Lookup, report *audit.Report) error {
-	fmt.Fprintf(w, "file        %s\nsha256      %v\n", printable(what), lookup.Query.SHA256)
+	fmt.Fprintf(w, "file        %s\nsha256      %v\n", printable.Line(what), lookup.Query.SHA256)
 	if lookup.Query.Length >= 0 {
 		fmt.Fprintf(w, "length      %d\n", lookup.Query.Length)
 	}
@@ -129,11 +130,11 @@ func printLookup(w io.Writer, what string, lookup *audit.Lookup, report *audit.R
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH", "NOTE")
+	t := printable.NewTable(w, "INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH", "NOTE")
 	for _, a := range lookup.Answers {
-		t.row(a.Index, a.Kind, short(a.Repository), printable(a.Role), a.Version, yesNo(a.Current), yesNo(a.Proof != ""), printable(a.Path), printable(a.Conflict))
+		t.Row(a.Index, a.Kind, short(a.Repository), printable.Line(a.Role), a.Version, yesNo(a.Current), yesNo(a.Proof != ""), printable.Line(a.Path), printable.Line(a.Conflict))
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 func yesNo(b bool) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 func main() { cli.Main(newCommand) }
@@ -144,7 +145,7 @@ func verdict(report *audit.Report, err error, classes ...audit.Class) error {
 func warn(stderr io.Writer, report *audit.Report) {
 	for _, f := range report.Findings {
 		if f.Class == audit.Tampering || f.Class == audit.Unexpected || f.Class == audit.Outage {
-			fmt.Fprintf(stderr, "%s: %s: %s\n", f.Class, f.Kind, printable(f.Sentence))
+			fmt.Fprintf(stderr, "%s: %s: %s\n", f.Class, f.Kind, printable.Line(f.Sentence))
 		}
 	}
 }

@@ -4,44 +4,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/verify"
 )
-
-// table prints aligned columns.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(w io.Writer, heads ...any) table {
-	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row(heads...)
-	return t
-}
-
-func (t table) row(cells ...any) {
-	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t.w, "\t")
-		}
-		fmt.Fprint(t.w, c)
-	}
-	fmt.Fprint(t.w, "\n")
-}
-
-func (t table) flush() error { return t.w.Flush() }
-
-// printable keeps names that a vendor chose from driving the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
-}
 
 func short(id verify.Digest) string {
 	if id.IsZero() {
@@ -56,10 +24,10 @@ func printCheckpoint(w io.Writer, report *audit.Report) {
 		fmt.Fprintln(w, "checkpoint  none verified")
 		return
 	}
-	fmt.Fprintf(w, "checkpoint  %s, size %d, root %s\n", printable(c.Origin), c.Size, c.Root)
+	fmt.Fprintf(w, "checkpoint  %s, size %d, root %s\n", printable.Line(c.Origin), c.Size, c.Root)
 	var names []string
 	for _, witness := range c.Witnesses {
-		names = append(names, fmt.Sprintf("%s (%s)", printable(witness.Witness), witness.Time.Format(time.RFC3339)))
+		names = append(names, fmt.Sprintf("%s (%s)", printable.Line(witness.Witness), witness.Time.Format(time.RFC3339)))
 	}
 	if len(names) == 0 {
 		names = []string{"nobody"}
@@ -88,11 +56,11 @@ func printReport(w io.Writer, report *audit.Report) {
 	fmt.Fprintln(w)
 
 	if len(report.Repositories) > 0 {
-		t := newTable(w, "REPOSITORY", "ENCODING", "ROLE", "RELEASES", "EVIDENCE", "HIGHEST", "CURRENT")
+		t := printable.NewTable(w, "REPOSITORY", "ENCODING", "ROLE", "RELEASES", "EVIDENCE", "HIGHEST", "CURRENT")
 		for _, r := range report.Repositories {
 			printRoles(t, r)
 		}
-		t.flush()
+		t.Flush()
 		fmt.Fprintln(w)
 	}
 	printFindings(w, report)
@@ -113,7 +81,7 @@ func printReport(w io.Writer, report *audit.Report) {
 	}
 }
 
-func printRoles(t table, r audit.RepositoryReport) {
+func printRoles(t printable.Table, r audit.RepositoryReport) {
 	id, encoding := short(r.ID), string(r.Encoding)
 	hidden, releases, evidence := 0, int64(0), int64(0)
 	for i, role := range r.Roles {
@@ -127,11 +95,11 @@ func printRoles(t table, r audit.RepositoryReport) {
 		if role.Current > 0 {
 			current = fmt.Sprint(role.Current)
 		}
-		t.row(id, encoding, printable(role.Role), role.Releases, role.Evidence, role.Highest, current)
+		t.Row(id, encoding, printable.Line(role.Role), role.Releases, role.Evidence, role.Highest, current)
 		id, encoding = "", ""
 	}
 	if hidden > 0 {
-		t.row("", "", fmt.Sprintf("%d other roles", hidden), releases, evidence, "", "")
+		t.Row("", "", fmt.Sprintf("%d other roles", hidden), releases, evidence, "", "")
 	}
 }
 
@@ -140,7 +108,7 @@ func printFindings(w io.Writer, report *audit.Report) {
 		fmt.Fprint(w, "Nothing was found.\n\n")
 		return
 	}
-	t := newTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
+	t := printable.NewTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
 	hygiene := 0
 	for _, f := range report.Findings {
 		if f.Class == audit.Hygiene {
@@ -152,9 +120,9 @@ func printFindings(w io.Writer, report *audit.Report) {
 		if f.Index >= 0 {
 			index = fmt.Sprint(f.Index)
 		}
-		t.row(f.Class, f.Kind, index, short(f.Repository), printable(f.Sentence))
+		t.Row(f.Class, f.Kind, index, short(f.Repository), printable.Line(f.Sentence))
 	}
-	t.flush()
+	t.Flush()
 	if hygiene > maxHygiene {
 		fmt.Fprintf(w, "and %d more of class hygiene: --json prints all\n", hygiene-maxHygiene)
 	}

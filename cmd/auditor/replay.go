@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // failing are the classes that make replay exit with 1.
@@ -120,13 +121,13 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		if first {
 			report, err := a.Report(ctx)
 			if err != nil {
-				fmt.Fprintln(stderr, printable(err.Error()))
+				fmt.Fprintln(stderr, printable.Line(err.Error()))
 			}
 			printReport(stdout, report)
 			return nil
 		}
 		if trouble != "" {
-			fmt.Fprintf(stderr, "%s\n", printable(trouble))
+			fmt.Fprintf(stderr, "%s\n", printable.Line(trouble))
 		}
 		printStep(stdout, a, step)
 		return nil
@@ -144,9 +145,9 @@ func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult) {
 			fmt.Fprintf(w, "%d the log has ended\n", leaf.Index)
 			continue
 		}
-		fmt.Fprintf(w, "%d %s %s %s %d %s\n", leaf.Index, leaf.Kind, short(leaf.Repository), printable(leaf.Role), leaf.Version, leaf.Verdict)
+		fmt.Fprintf(w, "%d %s %s %s %d %s\n", leaf.Index, leaf.Kind, short(leaf.Repository), printable.Line(leaf.Role), leaf.Version, leaf.Verdict)
 	}
 	for _, f := range step.Findings {
-		fmt.Fprintf(w, "%s: %s: %s\n", f.Class, f.Kind, printable(f.Sentence))
+		fmt.Fprintf(w, "%s: %s: %s\n", f.Class, f.Kind, printable.Line(f.Sentence))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 func newShow() *cobra.Command {
@@ -90,11 +91,11 @@ func printRepositories(w io.Writer, report *audit.Report, asJSON bool) error {
 	if asJSON {
 		return cli.WriteJSON(w, report.Repositories)
 	}
-	t := newTable(w, "REPOSITORY", "ENCODING", "SINCE INDEX", "ROLES", "RELEASES", "EVIDENCE")
+	t := printable.NewTable(w, "REPOSITORY", "ENCODING", "SINCE INDEX", "ROLES", "RELEASES", "EVIDENCE")
 	for _, r := range report.Repositories {
-		t.row(r.ID, r.Encoding, r.Index, len(r.Roles), r.Releases, r.Evidence)
+		t.Row(r.ID, r.Encoding, r.Index, len(r.Roles), r.Releases, r.Evidence)
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
@@ -102,12 +103,12 @@ func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
 		return cli.WriteJSON(w, h)
 	}
 	fmt.Fprintf(w, "repository %v\n\n", h.Repository)
-	t := newTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
+	t := printable.NewTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
 	for _, row := range h.Rows {
-		t.row(row.Index, row.Kind, printable(row.Role), row.Version, row.Expires.UTC().Format(time.DateOnly),
+		t.Row(row.Index, row.Kind, printable.Line(row.Role), row.Version, row.Expires.UTC().Format(time.DateOnly),
 			fmt.Sprintf("%d, needs %d", row.Signers, row.Threshold), whatChanged(row))
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // whatChanged puts a row's changes into words.
@@ -134,7 +135,7 @@ func whatChanged(row audit.Row) string {
 				words = append(words, fmt.Sprintf("needs %d", c.Threshold))
 			}
 		}
-		parts = append(parts, printable(c.Role)+" "+strings.Join(words, " "))
+		parts = append(parts, printable.Line(c.Role)+" "+strings.Join(words, " "))
 	}
 	if row.Files != nil {
 		parts = append(parts, counts(*row.Files, "files", row.Against))

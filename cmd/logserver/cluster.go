@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
@@ -390,7 +391,7 @@ func reachable(given string, addr net.Addr) (string, error) {
 	if given != "" {
 		u, err := url.Parse(given)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			return "", fmt.Errorf("--url %q: want http://HOST:PORT or https://HOST:PORT", given)
+			return "", fmt.Errorf("--url %q: want http://HOST:PORT or https://HOST:PORT", fetch.Redacted(given))
 		}
 		return given, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -70,7 +71,7 @@ func initializeShared(ctx context.Context, at place, on *shared, made newLog) (v
 func (s *shared) makeTree(ctx context.Context) (tree int64, err error) {
 	u, err := url.Parse(s.storageURL)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("--storage: %w", fetch.RedactError(err))
 	}
 	if u.Path != "" && u.Path != "/" {
 		cfg, err := trillianlog.ParseURL(s.storageURL)
@@ -109,7 +110,7 @@ status says whether the log can go on.
 
 // serveSharedWith returns the flags with which a front end serves the new log.
 func serveSharedWith(at place, on shared, made newLog) string {
-	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), shellWord(on.storageURL), shellWord(on.stateURL))
+	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), shellWord(on.storageURL), shellWord(fetch.Redacted(on.stateURL)))
 }
 
 // shellWord is s, a URL, as a shell takes it: what follows an & would be a command of

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
@@ -48,7 +49,7 @@ func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
 	}
 	switch leader, ok, _ := db.Leader(ctx); {
 	case ok && leader.URL != "":
-		err = fmt.Errorf("the front end at %s serves the log: stop all front ends that have its key first", leader.URL)
+		err = fmt.Errorf("the front end at %s serves the log: stop all front ends that have its key first", fetch.Redacted(leader.URL))
 	case ok:
 		err = fmt.Errorf("another command writes the log, in the process %s", leader.ID)
 	}
@@ -206,7 +207,7 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	if err != nil {
 		return err
 	}
-	st.Shared, st.Served, st.Leader, st.Epoch = true, ok, leader.URL, leader.Epoch
+	st.Shared, st.Served, st.Leader, st.Epoch = true, ok, fetch.Redacted(leader.URL), leader.Epoch
 	if ok && leader.URL == "" {
 		st.Leader = "a command, in the process " + leader.ID
 	}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 )
@@ -76,18 +76,18 @@ is judged. WOULD BE is the leaf that it would have become when it came.`,
 				return cli.WriteJSON(cmd.OutOrStdout(), list)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d files are held\n", len(list))
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			table := printable.NewTable(cmd.OutOrStdout())
 			if len(held) > 0 {
-				fmt.Fprintln(w, "ID\tROLE\tVERSION\tWOULD BE\tBYTES\tFROM\tUNTIL\tREPOSITORY")
+				table.Row("ID", "ROLE", "VERSION", "WOULD BE", "BYTES", "FROM", "UNTIL", "REPOSITORY")
 			}
 			for _, h := range held {
 				from := h.Source
 				if from == "" {
 					from = "this host"
 				}
-				fmt.Fprintf(w, "%s\t%q\t%d\t%s\t%d\t%s\t%s\t%s\n", h.ID, h.Role, h.Version, h.Kind, h.Size, from, h.Until.Format(time.RFC3339), v.name(h.Repository))
+				table.Row(h.ID, h.Role, h.Version, h.Kind, h.Size, from, h.Until.Format(time.RFC3339), v.name(h.Repository))
 			}
-			return w.Flush()
+			return table.Flush()
 		},
 	}
 	vendorFlags(cmd, &at, &on)

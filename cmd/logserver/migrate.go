@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -63,7 +64,7 @@ state.db in it are not used any more.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the log was moved, with %d entries; its front ends are\n  logserver serve --dir %s --policy POLICY --listen HOST:PORT --storage %s --state %s\n",
-				size, flags.dir, shellWord(flags.storageURL), shellWord(flags.stateURL))
+				size, flags.dir, shellWord(flags.storageURL), shellWord(fetch.Redacted(flags.stateURL)))
 			return nil
 		},
 	}

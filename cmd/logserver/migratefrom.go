@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -128,7 +129,7 @@ func (m *migration) findTree(name string) error {
 	number, _ := strings.CutPrefix(name, "trillian tree ")
 	u, err := url.Parse(m.flags.storageURL)
 	if err != nil {
-		return err
+		return fmt.Errorf("--storage: %w", fetch.RedactError(err))
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/" + number

@@ -11,12 +11,12 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
@@ -113,10 +113,9 @@ It exits 1 when the log cannot be served.`,
 
 // printLimits prints the limits as a table.
 func printLimits(w io.Writer, rows []log.LimitRow) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "limit\tall\ta source\ta token's holder\tkept for tokens")
+	table := printable.NewTable(w, "limit", "all", "a source", "a token's holder", "kept for tokens")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.What, cmp.Or(r.All, "-"), cmp.Or(r.Source, "-"), cmp.Or(r.Holder, "-"), cmp.Or(r.Reserve, "-"))
+		table.Row(r.What, cmp.Or(r.All, "-"), cmp.Or(r.Source, "-"), cmp.Or(r.Holder, "-"), cmp.Or(r.Reserve, "-"))
 	}
 	_ = table.Flush() // as every line of a report
 }
@@ -374,8 +373,8 @@ func printWitness(w io.Writer, h client.Health) {
 	if !h.LastSuccess.IsZero() {
 		cosigned = fmt.Sprintf("size %d, cosigned last %s", h.Size, h.LastSuccess.UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "%-11s%s: %s\n", "witness", h.Name, cosigned)
+	fmt.Fprintf(w, "%-11s%s: %s\n", "witness", printable.Line(h.Name), cosigned)
 	if h.Error != "" {
-		fmt.Fprintf(w, "%-11slast request: %s\n", "", h.Error)
+		fmt.Fprintf(w, "%-11slast request: %s\n", "", printable.Line(h.Error))
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -136,14 +136,14 @@ registering the repository or by the operator.`,
 				return cli.WriteJSON(cmd.OutOrStdout(), list)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d tokens\n", len(list))
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			table := printable.NewTable(cmd.OutOrStdout())
 			if len(list) > 0 {
-				fmt.Fprintln(w, "TOKEN\tREPOSITORY\tMADE\tBY")
+				table.Row("TOKEN", "REPOSITORY", "MADE", "BY")
 			}
 			for _, t := range found {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.ID(), v.name(t.Repository), t.Made.Format(time.RFC3339), t.By)
+				table.Row(t.ID(), v.name(t.Repository), t.Made.Format(time.RFC3339), t.By)
 			}
-			return w.Flush()
+			return table.Flush()
 		},
 	}
 	vendorFlags(cmd, &at, &on)

@@ -162,19 +162,19 @@ func copyURL(ctx context.Context, client *http.Client, w io.Writer, url string, 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stall := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("%s: no bytes for %v", url, stallTimeout)) })
+	stall := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("%s: no bytes for %v", fetch.Redacted(url), stallTimeout)) })
 	defer stall.Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return network(err)
+		return network(fetch.RedactError(err))
 	}
-	response, err := client.Do(request)
+	response, err := fetch.Do(client, request)
 	if err != nil {
 		return network(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return network(&fetch.StatusError{URL: url, Status: response.StatusCode})
+		return network(&fetch.StatusError{URL: fetch.Redacted(url), Status: response.StatusCode})
 	}
 	// One byte more than listed is enough to know that it is another file.
 	_, err = io.Copy(w, io.LimitReader(&watched{response.Body, stall}, length+1))

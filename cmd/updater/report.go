@@ -6,11 +6,11 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -111,7 +111,7 @@ func printRefusal(w io.Writer, r *verify.Refusal) {
 	if r.Code == verify.CodeNetwork {
 		verb = "could not update"
 	}
-	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, line(r))
+	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, printable.Line(line(r)))
 	if hint := hints[r.Code]; hint != "" {
 		fmt.Fprintf(w, "updater: hint: %s\n", hint)
 	}
@@ -120,7 +120,7 @@ func printRefusal(w io.Writer, r *verify.Refusal) {
 // warn prints what would have been refused.
 func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
 	for _, r := range c.Warnings() {
-		fmt.Fprintf(cmd.ErrOrStderr(), "updater: warning: would be refused (%s): %s\n", r.Code, line(r))
+		fmt.Fprintf(cmd.ErrOrStderr(), "updater: warning: would be refused (%s): %s\n", r.Code, printable.Line(line(r)))
 	}
 }
 
@@ -177,8 +177,7 @@ func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
 
 // printRows prints a table for people.
 func printRows(w io.Writer, rows []row) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "ROLE\tVERSION\tENTRY\tCOSIGNED BY\tVERDICT")
+	t := printable.NewTable(w, "ROLE", "VERSION", "ENTRY", "COSIGNED BY", "VERDICT")
 	for _, r := range rows {
 		version, entry, by := strconv.FormatInt(r.Version, 10), "-", "-"
 		if r.Version == 0 {
@@ -192,7 +191,7 @@ func printRows(w io.Writer, rows []row) error {
 		if r.Detail != "" {
 			verdict += ": " + r.Detail
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", verify.EscapeRole(r.Role), version, entry, by, verdict)
+		t.Row(verify.EscapeRole(r.Role), version, entry, by, verdict)
 	}
 	return t.Flush()
 }

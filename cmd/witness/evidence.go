@@ -7,11 +7,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
@@ -127,16 +127,15 @@ func claim(dir, id string) (proofs.Verdict, error) {
 }
 
 func printEvidence(w io.Writer, listed []listedEvidence) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tORIGIN\tSIZE\tVERDICT\tWHY")
+	t := printable.NewTable(w, "ID", "ORIGIN", "SIZE", "VERDICT", "WHY")
 	for _, l := range listed {
 		size := fmt.Sprint(l.Newer)
 		if l.Older != 0 {
 			size = fmt.Sprintf("%d, %d", l.Older, l.Newer)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", l.ID, l.Origin, size, l.Verdict, l.Why)
+		t.Row(l.ID, l.Origin, size, l.Verdict, l.Why)
 	}
-	return tw.Flush()
+	return t.Flush()
 }
 
 func newEvidenceShow() *cobra.Command {
@@ -153,7 +152,7 @@ others, or the refused checkpoint with its log's signature.`,
 			if err != nil {
 				return err
 			}
-			_, err = cmd.OutOrStdout().Write(b)
+			_, err = cli.Exact(cmd.OutOrStdout()).Write(b)
 			return err
 		},
 	}

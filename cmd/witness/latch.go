@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
@@ -98,9 +99,9 @@ func utc(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC333
 
 func printLatches(w io.Writer, listed []listedLatch) {
 	for _, l := range listed {
-		fmt.Fprintf(w, "%s\n  stopped %s: %s (seen at: %s)\n", l.Origin, l.Since, l.Why, l.Source)
+		fmt.Fprintf(w, "%s\n  stopped %s: %s (seen at: %s)\n", printable.Line(l.Origin), l.Since, printable.Line(l.Why), printable.Line(l.Source))
 		if l.Cleared != "" {
-			fmt.Fprintf(w, "  cleared %s: %s\n", l.Cleared, l.Reason)
+			fmt.Fprintf(w, "  cleared %s: %s\n", l.Cleared, printable.Line(l.Reason))
 		}
 	}
 }

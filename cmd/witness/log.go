@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
@@ -36,7 +37,7 @@ func withStore(dir string, f func(*sqlite.Store) error) error {
 func cleanURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%.200q is not an http or https URL to add a path to", s)
+		return "", fmt.Errorf("%.200q is not an http or https URL to add a path to", fetch.Redacted(s))
 	}
 	return strings.TrimSuffix(s, "/"), nil
 }

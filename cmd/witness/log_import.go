@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
@@ -59,10 +59,10 @@ func printImport(cmd *cobra.Command, report witness.ImportReport, asJSON bool) e
 			Refused []witness.Refused `json:"refused"`
 		}{report.Added, report.Known, refused})
 	}
-	tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "added %d, known %d, refused %d\n", report.Added, report.Known, len(report.Refused))
+	fmt.Fprintf(cmd.OutOrStdout(), "added %d, known %d, refused %d\n", report.Added, report.Known, len(report.Refused))
+	t := printable.NewTable(cmd.OutOrStdout())
 	for _, r := range report.Refused {
-		fmt.Fprintf(tw, "%s\t%s\n", r.Log, r.Why)
+		t.Row(r.Log, r.Why)
 	}
-	return tw.Flush()
+	return t.Flush()
 }

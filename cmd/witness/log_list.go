@@ -3,15 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
@@ -83,7 +83,7 @@ func listLogs(ctx context.Context, dir string, all bool) (listed []listedLog, er
 }
 
 func describe(l witness.Log) listedLog {
-	d := listedLog{Origin: l.Origin, URL: l.URL, Source: l.Source, PerDay: l.PerDay, Latched: l.Latched, Removed: l.Removed}
+	d := listedLog{Origin: l.Origin, URL: fetch.Redacted(l.URL), Source: l.Source, PerDay: l.PerDay, Latched: l.Latched, Removed: l.Removed}
 	for _, k := range l.Keys {
 		d.Keys = append(d.Keys, k.String())
 	}
@@ -96,8 +96,7 @@ func describe(l witness.Log) listedLog {
 }
 
 func printLogs(w io.Writer, logs []listedLog) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ORIGIN\tSIZE\tROOT\tTIME\tKEY")
+	t := printable.NewTable(w, "ORIGIN", "SIZE", "ROOT", "TIME", "KEY")
 	for _, l := range logs {
 		size, root, at := strconv.FormatInt(l.Size, 10), l.Root, l.Time
 		if l.Root == "" {
@@ -113,8 +112,8 @@ func printLogs(w io.Writer, logs []listedLog) error {
 			if i > 0 {
 				l.Origin, size, root, at = "", "", "", ""
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", l.Origin, size, root, at, k)
+			t.Row(l.Origin, size, root, at, k)
 		}
 	}
-	return tw.Flush()
+	return t.Flush()
 }

@@ -28,7 +28,7 @@ func Direct(hc *http.Client) *http.Client {
 		direct = *hc
 	}
 	direct.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		return &RedirectError{From: via[len(via)-1].URL.Redacted(), To: req.URL.Redacted()}
+		return &RedirectError{From: Redacted(via[len(via)-1].URL.String()), To: Redacted(req.URL.String())}
 	}
 	return &direct
 }

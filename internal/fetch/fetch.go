@@ -1,4 +1,4 @@
-// Package fetch reads bounded bodies over HTTP.
+// Package fetch reads bounded bodies over HTTP, and keeps passwords in URLs to itself.
 package fetch
 
 import (
@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // ErrNotFound is wrapped when the server answered 404 or 410 (or 403, which is
@@ -25,9 +27,9 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	msg := fmt.Sprintf("%s answered %d %s", Redacted(e.URL), e.Status, http.StatusText(e.Status))
 	if body := strings.TrimSpace(e.Body); body != "" {
-		msg += ": " + body
+		msg += ": " + printable.Line(body)
 	}
 	return msg
 }
@@ -47,9 +49,10 @@ func (e *StatusError) Unwrap() error {
 func Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return nil, RedactError(err)
 	}
-	resp, err := client.Do(req)
+	url = Redacted(url)
+	resp, err := Do(client, req)
 	if err != nil {
 		return nil, err
 	}

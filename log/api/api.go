@@ -44,6 +44,7 @@ package api
 import (
 	"fmt"
 
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -173,7 +174,7 @@ type Problem struct {
 // of the body).
 type ProblemError struct {
 	Problem
-	URL string // what was asked
+	URL string // what was asked, without a password
 }
 
 func (e *ProblemError) Error() string {
@@ -181,9 +182,9 @@ func (e *ProblemError) Error() string {
 	if what == "" {
 		what = e.Title
 	}
-	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, what)
+	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, printable.Line(what))
 	if e.Detail != "" {
-		msg += ": " + e.Detail
+		msg += ": " + printable.Line(e.Detail)
 	}
 	return msg
 }

@@ -309,7 +309,7 @@ func (c *Client) prefer(ctx context.Context) string {
 func (c *Client) request(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return nil, fmt.Errorf("log URL %q: %w", c.Base, err)
+		return nil, fmt.Errorf("log URL: %w", fetch.RedactError(err))
 	}
 	req.Header.Set("Accept", TypeJSON+", "+TypeProblem+", "+TypeText)
 	return req, nil
@@ -320,14 +320,14 @@ func (c *Client) request(ctx context.Context, method, url string, body io.Reader
 func (c *Client) sameLog(location string) (string, error) {
 	base, err := url.Parse(strings.TrimSuffix(c.Base, "/") + "/")
 	if err != nil {
-		return "", fmt.Errorf("log URL %q: %w", c.Base, err)
+		return "", fmt.Errorf("log URL: %w", fetch.RedactError(err))
 	}
 	to, err := base.Parse(location)
 	if err != nil {
-		return "", fmt.Errorf("location %q: %w", location, err)
+		return "", fmt.Errorf("location %q: %w", location, fetch.RedactError(err))
 	}
 	if to.Scheme != base.Scheme || to.Host != base.Host {
-		return "", fmt.Errorf("location %q leads away from the log %s", location, c.Base)
+		return "", fmt.Errorf("location %q leads away from the log %s", location, fetch.Redacted(c.Base))
 	}
 	return to.String(), nil
 }
@@ -357,7 +357,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		if err != nil {
 			return nil, err
 		}
-		resp, err := client.Do(req)
+		resp, err := fetch.Do(client, req)
 		if redirect := fetch.AsRedirect(err); redirect != nil {
 			asked := strings.TrimPrefix(req.URL.String(), strings.TrimSuffix(c.Base, "/"))
 			return nil, fmt.Errorf("the log's URL redirects to %q: use that, if it is the log's", strings.TrimSuffix(redirect.To, asked))
@@ -390,7 +390,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 // read reads and closes a response's body.
 func read(resp *http.Response, limit int64) (*response, error) {
 	defer resp.Body.Close()
-	asked := resp.Request.URL.String()
+	asked := fetch.Redacted(resp.Request.URL.String())
 	fine := resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted
 	if !fine {
 		limit = maxProblem

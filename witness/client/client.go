@@ -106,10 +106,11 @@ func addCheckpoint(ctx context.Context, hc *http.Client, prefix string, keys []p
 	url := strings.TrimSuffix(prefix, "/") + "/add-checkpoint"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(r.Marshal()))
 	if err != nil {
-		return nil, err
+		return nil, fetch.RedactError(err)
 	}
+	url = fetch.Redacted(url)
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	resp, err := hc.Do(req)
+	resp, err := fetch.Do(hc, req)
 	if err != nil {
 		return nil, err
 	}

@@ -349,7 +349,7 @@ func (g *Gatherer) Close() {
 
 // Health is what a Gatherer knows of a key of a witness.
 type Health struct {
-	// Name, Key and URL of the witness in the policy.
+	// Name, Key and URL of the witness in the policy, the URL without a password.
 	Name string `json:"name"`
 	Key  string `json:"key"`
 	URL  string `json:"url"`

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -57,7 +58,7 @@ func (g *Gatherer) Remember(path string) error {
 	}
 	for _, h := range all {
 		for _, w := range g.witnesses {
-			if h.Key == w.key.String() && h.URL == w.peer.url && h.Size > 0 {
+			if h.Key == w.key.String() && h.URL == fetch.Redacted(w.peer.url) && h.Size > 0 {
 				w.peer.recall(w.key, h)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -221,7 +222,7 @@ func (p *peer) health(name string, key proofs.Key) Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.last[key]
-	h := Health{Name: name, Key: key.String(), URL: p.url, Size: p.size, LastSuccess: o.success, ClockOffset: o.offset}
+	h := Health{Name: name, Key: key.String(), URL: fetch.Redacted(p.url), Size: p.size, LastSuccess: o.success, ClockOffset: o.offset}
 	if o.err != nil {
 		h.Error = o.err.Error()
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -266,10 +267,10 @@ func (c *Config) check() error {
 	for _, prefix := range []*string{&c.URL, &c.Monitoring} {
 		u, err := url.Parse(*prefix)
 		if err != nil {
-			return err
+			return fetch.RedactError(err)
 		}
 		if *prefix != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") || prefix == &c.URL && *prefix == "" {
-			return fmt.Errorf("%q is not an http or https URL", *prefix)
+			return fmt.Errorf("%q is not an http or https URL", fetch.Redacted(*prefix))
 		}
 		*prefix = strings.TrimSuffix(*prefix, "/")
 	}

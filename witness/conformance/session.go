@@ -133,9 +133,9 @@ func (s *session) once(hc *http.Client, method, url string, body []byte) (a answ
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return a, 0, err
+		return a, 0, fetch.RedactError(err)
 	}
-	resp, err := fetch.Direct(hc).Do(req)
+	resp, err := fetch.Do(fetch.Direct(hc), req)
 	if err != nil {
 		return a, 0, fmt.Errorf("no answer: %w", err)
 	}

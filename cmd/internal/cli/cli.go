@@ -16,6 +16,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // Exit codes.
@@ -56,7 +59,11 @@ func Main(build func() *cobra.Command) {
 // exit code.
 func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := build()
-	results := &results{w: stdout}
+	// Nothing drives the terminal, whoever made it up.
+	safe := printable.NewWriter(stderr)
+	defer safe.Flush()
+	stderr = safe
+	results := newResults(stdout)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(results)
@@ -77,12 +84,13 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", cmd.CommandPath())
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
+		fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), fetch.RedactedText(err.Error()))
 		if !ran { // nothing but the arguments can have been wrong
 			fmt.Fprintf(stderr, "see %s --help\n", cmd.CommandPath())
 		}
 	}
 	var f failure
+	results.flush()
 	switch {
 	case results.err != nil:
 		// Whoever reads the results has not got them, whatever they are. A command
@@ -97,20 +105,49 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	return ExitUsage
 }
 
-// results is stdout. It keeps the first error, after which nothing is written.
+// results is stdout, made printable. It keeps the first error, after which nothing
+// is written.
 type results struct {
-	w   io.Writer
-	err error
+	exact io.Writer
+	safe  *printable.Writer
+	err   error
 }
 
+func newResults(stdout io.Writer) *results {
+	return &results{exact: stdout, safe: printable.NewWriter(stdout)}
+}
+
+// Exact returns a command's stdout for what must come out byte by byte, such as a
+// file. On a terminal it is made printable all the same.
+func Exact(stdout io.Writer) io.Writer {
+	r, ok := stdout.(*results)
+	if !ok || isTerminal(r.exact) {
+		return stdout
+	}
+	return writerFunc(func(p []byte) (int, error) { return r.write(r.exact, p) })
+}
+
+type writerFunc func([]byte) (int, error)
+
 // Write implements io.Writer.
-func (r *results) Write(p []byte) (int, error) {
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Write implements io.Writer.
+func (r *results) Write(p []byte) (int, error) { return r.write(r.safe, p) }
+
+func (r *results) write(w io.Writer, p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	n, err := r.w.Write(p)
+	n, err := w.Write(p)
 	r.err = err
 	return n, err
+}
+
+func (r *results) flush() {
+	if r.err == nil {
+		r.err = r.safe.Flush()
+	}
 }
 
 // unknownCommand says that a command which only groups others does not know the

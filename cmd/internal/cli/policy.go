@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -45,7 +46,7 @@ func LogURL(flag string, policy *proofs.Policy) (string, error) {
 // localhost:7370.
 func CheckURL(s string) error {
 	if u, err := url.Parse(s); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q is not an http or https URL", s)
+		return fmt.Errorf("%q is not an http or https URL", fetch.Redacted(s))
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // Progress is a bar on a terminal. Where stderr is not a terminal it prints
@@ -27,10 +29,19 @@ type Progress struct {
 // end.
 func NewProgress(w io.Writer, label string, total int64) *Progress {
 	p := &Progress{label: label, total: total, started: time.Now()}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	// What it draws is its own.
+	if safe, ok := w.(*printable.Writer); ok {
+		w = safe.Unwrap()
+	}
+	if isTerminal(w) {
 		p.w = w
 	}
 	return p
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // Add moves the bar by n steps.
