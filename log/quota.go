@@ -41,6 +41,7 @@ type source struct {
 	holder    bool     // of any token
 	registrar bool     // holder of the registration token
 	tokens    *holding // of repositories; nil: it holds none
+	unknown   bool     // it sent a token that the log does not know
 }
 
 // owns reports whether the source holds a token of the repository.
@@ -91,8 +92,8 @@ func newSources(cfg HTTPConfig, token string, tokens *tokenBook, limits Limits) 
 	return s
 }
 
-// of returns the source of a request. A token that is none of the log's is
-// nothing: whoever has it is counted by address.
+// of returns the source of a request. A token that is none of the log's gives
+// nothing: whoever sends it is counted by address.
 func (s *sources) of(r *http.Request) source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		if verify.Sum([]byte(token)) == s.registrar {
@@ -101,6 +102,7 @@ func (s *sources) of(r *http.Request) source {
 		if h := s.tokens.of(r.Context(), token); h != nil {
 			return source{key: "token " + h.list[0].ID(), holder: true, tokens: h}
 		}
+		return source{key: s.network(r), unknown: true}
 	}
 	return source{key: s.network(r)}
 }

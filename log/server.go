@@ -124,7 +124,14 @@ func (s *server) mayRegister(from source) *problem {
 	if s.log.cfg.Token == "" || from.registrar {
 		return nil
 	}
-	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "registering a repository needs the operator's token: Authorization: Bearer TOKEN")
+	const needs = "registering a repository needs the operator's token: Authorization: Bearer TOKEN"
+	switch {
+	case from.unknown:
+		return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s. The one that was sent is not it", needs)
+	case from.tokens != nil:
+		return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s. The one that was sent is another repository's own", needs)
+	}
+	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s", needs)
 }
 
 // largeSubmission is how many bytes a submission has at least that is read alone.

@@ -67,6 +67,10 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
+	from := s.sources.of(r)
+	if p := s.wrongToken(r.Context(), from, repository); p != nil {
+		return p
+	}
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediaType != api.TypeTar && mediaType != api.TypeJSON {
 		return problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type is %q: send a tar of files as %s, or one root as %s", r.Header.Get("Content-Type"), api.TypeTar, api.TypeJSON)
@@ -75,7 +79,6 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 	if mediaType == api.TypeJSON {
 		limit = verify.MaxFileSize
 	}
-	from := s.sources.of(r)
 	body, held, p := s.body(w, r, from, limit)
 	if p != nil {
 		return p

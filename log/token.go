@@ -61,7 +61,8 @@ type tokenBook struct {
 	heard  int64        // number of those who have an answer; with asking held
 	at     atomic.Int64 // when the store gave its last answer, since began
 	began  time.Time
-	ok     bool // the store has been read
+	ok     bool        // the store has been read
+	away   atomic.Bool // when it was asked last it could not be read
 
 	mu      sync.RWMutex
 	changes int64
@@ -93,7 +94,8 @@ func (b *tokenBook) look(ctx context.Context) {
 	// Not of one request alone: others wait for the answer as well.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := b.read(ctx); err != nil {
+	err := b.read(ctx)
+	if b.away.Store(err != nil); err != nil {
 		b.logger.Warn("the tokens of repositories cannot be read; those known before count on", "err", err)
 	}
 	b.heard = all
@@ -161,6 +163,23 @@ func (b *tokenBook) guards(ctx context.Context, repository verify.Digest) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.owned[repository] > 0
+}
+
+// wrongToken is why a request with a token that the log does not know is refused. It
+// could count as an outsider's, but then a vendor whose token was revoked or mistyped
+// would learn it from files that are held. It costs a submission of the network's quota;
+// who guesses tokens learns no more from it than from being held.
+func (s *server) wrongToken(ctx context.Context, from source, repository verify.Digest) *problem {
+	if !from.unknown || !s.sources.tokens.guards(ctx, repository) {
+		return nil
+	}
+	if s.sources.tokens.away.Load() {
+		return later(api.CodeUnavailable, "the tokens of repositories cannot be read now")
+	}
+	if p := s.sources.charge(from, 0); p != nil {
+		return p
+	}
+	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "the log does not know the token that was sent: it is wrong, or was revoked. Without any, files of this repository may be held for a while")
 }
 
 // registered is the token that a registration gives.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
@@ -97,5 +99,62 @@ func TestOpenRegistrationGivesNoToken(t *testing.T) {
 	status, res := postRoot(t, r, root, api.HeaderToken, "chosen-by-somebody-or-other", "Authorization", "Bearer x")
 	if status != 200 || res.Token != nil || len(r.kept(t)) != 0 {
 		t.Errorf("%d %+v; kept %+v", status, res, r.kept(t))
+	}
+}
+
+// Who sends a token that was revoked, or is mistyped, is told, and not taken for an
+// outsider whose files are held.
+func TestUnknownTokensAreRefused(t *testing.T) {
+	r := start(t, func(c *log.Config) { c.Token, c.Tokens = "operator's", ownTokens })
+	v := newVendor(t)
+	status, res := postRoot(t, r, file(v, "root").Data, "Authorization", "Bearer operator's")
+	if status != 200 || res.Token == nil {
+		t.Fatalf("%d %+v", status, res)
+	}
+	tar, err := api.Tar([]api.File{file(v, "targets"), file(v, "snapshot")})
+	check(t, err)
+	send := func(token string) (int, string) {
+		t.Helper()
+		header := []string{"Content-Type", api.TypeTar}
+		if token != "" {
+			header = append(header, "Authorization", "Bearer "+token)
+		}
+		resp, body := r.do(t, "POST", "/v1/repositories/"+res.Repository+"/metadata", tar, header...)
+		return resp.StatusCode, string(body)
+	}
+	if status, body := send(res.Token.Text + "x"); status != 401 || !strings.Contains(body, api.CodeUnauthorized) || !strings.Contains(body, "revoked") || len(r.storage.Entries()) != 1 {
+		t.Errorf("a wrong token: %d %s", status, body)
+	}
+	for _, token := range []string{res.Token.Text, "", "operator's"} {
+		if status, body := send(token); status != 200 {
+			t.Errorf("token %q: %d %s", token, status, body)
+		}
+	}
+	// The one that remains keeps the repository guarded when the other is revoked.
+	id, err := verify.ParseDigest(res.Repository)
+	check(t, err)
+	_, err = r.blobs.AddToken(t.Context(), log.NewToken(id, "the vendor's second token", log.ByOperator, time.Now()))
+	check(t, err)
+	_, err = r.blobs.RemoveToken(t.Context(), id, verify.Sum([]byte(res.Token.Text)))
+	check(t, err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(log.TokenAge) {
+		if status, _ := send(res.Token.Text); status == 401 {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("a revoked token: %d", status)
+		}
+	}
+	if status, body := send("the vendor's second token"); status != 200 {
+		t.Errorf("the second token: %d %s", status, body)
+	}
+	// Registering says which token it wants.
+	for token, want := range map[string]string{"": "needs the operator's token", "wrong": "is not it", "the vendor's second token": "another repository's own"} {
+		resp, body := r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data, "Authorization", "Bearer "+token)
+		if token == "" {
+			resp, body = r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
+		}
+		if resp.StatusCode != 401 || !strings.Contains(string(body), want) {
+			t.Errorf("registering with %q: %d %s", token, resp.StatusCode, body)
+		}
 	}
 }

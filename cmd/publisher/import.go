@@ -36,7 +36,7 @@ reached, or files are not logged yet because they are held (see submit).`,
 		Example: `  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token ./history`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := o.config(cmd.ErrOrStderr())
+			cfg, log, err := o.config(cmd)
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ reached, or files are not logged yet because they are held (see submit).`,
 				}
 			}
 			if err != nil {
-				return explain(fmt.Errorf("after %d of %d files: %w", len(report.Files), history.Len(), err))
+				return log.explain(fmt.Errorf("after %d of %d files: %w", len(report.Files), history.Len(), err))
 			}
 			return explainHeld(report)
 		},

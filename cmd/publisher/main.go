@@ -6,14 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/verify"
@@ -50,7 +48,7 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
 	f.Int64Var(&o.genesis, "genesis", 0, "begin the repository with the root of this `VERSION`, or join the one that begins with it (default: version 1)")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the token to send: the repository's own or, to register one, the log's registration token")
+	f.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the token to send, - for stdin: the repository's own or, to register one, the log's registration token (default: the environment's "+tokenVariable+")")
 	f.StringVar(&o.tokenOut, "token-out", "", "file for the repository's own token: written when the repository is registered, sent if it is there (default: print it)")
 	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -59,49 +57,43 @@ func (o *options) register(cmd *cobra.Command) {
 	}
 }
 
-// config reads what the flags name. Why the log cannot publish is written to stderr,
-// once as long as it stays the same.
-func (o *options) config(stderr io.Writer) (publish.Config, error) {
+// config reads what the flags name.
+func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 	cfg := publish.Config{Timeout: o.timeout}
 	var err error
 	if cfg.Policy, err = cli.ReadPolicy(o.policy); err != nil {
-		return cfg, err
+		return cfg, nil, err
 	}
 	url, err := cli.LogURL(o.log, cfg.Policy)
 	if err != nil {
-		return cfg, err
+		return cfg, nil, err
 	}
 	if o.repository != "" {
 		if cfg.Repository, err = verify.ParseDigest(o.repository); err != nil {
-			return cfg, fmt.Errorf("--repository: %w", err)
+			return cfg, nil, fmt.Errorf("--repository: %w", err)
 		}
 	}
 	if o.genesis < 0 {
-		return cfg, fmt.Errorf("--genesis %d: want the version of a root", o.genesis)
+		return cfg, nil, fmt.Errorf("--genesis %d: want the version of a root", o.genesis)
 	}
 	cfg.Genesis, cfg.Replace = o.genesis, o.replace
 	if o.timeout <= 0 {
-		return cfg, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
+		return cfg, nil, fmt.Errorf("--timeout %v: want a positive duration", o.timeout)
 	}
-	said := ""
-	client := &api.Client{Base: url, Waits: func(why string) {
-		if why != said {
-			fmt.Fprintf(stderr, "waiting; the log says: %q\n", why)
-		}
-		said = why
-	}}
-	if o.tokenFile != "" {
-		if client.Token, err = keyfile.Read(o.tokenFile); err != nil {
-			return cfg, err
-		}
+	client := &api.Client{Base: url}
+	token, from, err := readToken(o.tokenFile, cmd.InOrStdin())
+	if err != nil {
+		return cfg, nil, err
 	}
-	cfg.Log, err = newOwner(client, o.tokenOut, stderr)
-	return cfg, err
+	client.Token = token
+	log, err := newOwner(client, o.tokenOut, from, cmd.ErrOrStderr())
+	cfg.Log = log
+	return cfg, log, err
 }
 
 // explain turns an error of package publish into the program's: what the log
 // could not prove is a verdict (exit 1), all else an outage or wrong usage (2).
-func explain(err error) error {
+func (o *owner) explain(err error) error {
 	var unproved *publish.ProofError
 	var problem *api.ProblemError
 	var undecided *publish.UndecidedError
@@ -115,10 +107,12 @@ func explain(err error) error {
 		return cli.Failed(err)
 	case errors.Is(err, publish.ErrNoRepository):
 		return fmt.Errorf("%w: add the repository's roots or give --repository ID", err)
+	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized && o.sent == "":
+		return fmt.Errorf("%w (give --token-file or %s)", err, tokenVariable)
 	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
-		return fmt.Errorf("%w (give --token-file)", err)
+		return fmt.Errorf("%w (the token from %s was sent; the log's operator can make another)", err, o.sent)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: no proof within --timeout; /readyz of the log says whether it can publish. Run this again: what was logged meanwhile keeps its index", err)
+		return fmt.Errorf("%w: no proof within --timeout; %s. Run this again: what was logged meanwhile keeps its index", err, o.why())
 	}
 	return err
 }

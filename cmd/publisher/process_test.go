@@ -115,7 +115,7 @@ func TestSubmitWithoutQuorum(t *testing.T) {
 	w.Witnesses[0].End(t, os.Kill)
 	w.Witnesses[1].End(t, os.Kill)
 	_, stderr, code := runtest.Run(t, "publisher", append(w.args("submit", dir), "--timeout", "300ms")...)
-	if code != 2 || !strings.Contains(stderr, "deadline") || !strings.Contains(stderr, "/readyz of the log says") {
+	if code != 2 || !strings.Contains(stderr, "deadline") || !strings.Contains(stderr, "the log says") {
 		t.Errorf("without quorum: exit %d, %s", code, stderr)
 	}
 	if found, err := filepath.Glob(filepath.Join(dir, "*"+verify.SidecarSuffix)); err != nil || len(found) > 0 {

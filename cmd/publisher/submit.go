@@ -3,16 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/publish"
 )
-
-// longWait is after which time a person wonders whether anything happens.
-const longWait = 10 * time.Second
 
 func submitCommand() *cobra.Command {
 	var o options
@@ -34,8 +30,10 @@ what is meant.
 
 Registering takes the log's registration token (--token-file), if the log asks for one,
 and gives the repository a token of its own: --token-out says where to keep it, and has
-it sent from then on; or give it as --token-file. Submissions without it may be held for
-a day, because anybody could have sent them; submit says until when.
+it sent from then on; or give it as --token-file, or in the environment as TUFLOG_TOKEN.
+Submissions without it may be held for a day, because anybody could have sent them; submit
+says until when. A token that the log does not know, for example because it was revoked,
+is an error.
 
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
 FILE. A proof that is there already and still satisfies POLICY is kept; one of another
@@ -50,7 +48,7 @@ not logged yet because they are held.`,
   publisher submit --policy policy.txt --token-file vendor.token ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			cfg, err := o.config(cmd.ErrOrStderr())
+			cfg, log, err := o.config(cmd)
 			if err != nil {
 				return err
 			}
@@ -58,11 +56,7 @@ not logged yet because they are held.`,
 			if err != nil {
 				return err
 			}
-			waits := time.AfterFunc(longWait, func() {
-				fmt.Fprintln(cmd.ErrOrStderr(), "still waiting for proofs; /readyz of the log says whether it can publish")
-			})
 			report, err := publish.Submit(cmd.Context(), cfg, files)
-			waits.Stop()
 			printNotes(cmd.ErrOrStderr(), report)
 			if len(report.Files) > 0 || err == nil {
 				if printErr := printSubmitted(cmd, report, o.json); printErr != nil {
@@ -70,7 +64,7 @@ not logged yet because they are held.`,
 				}
 			}
 			if err != nil {
-				return explain(err)
+				return log.explain(err)
 			}
 			return outcome(report, cmd.ErrOrStderr())
 		},

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
@@ -16,17 +18,54 @@ import (
 	"github.com/tuflog/tuflog/publish"
 )
 
+// tokenVariable is the environment variable with the token to send, where no file is
+// named.
+const tokenVariable = "TUFLOG_TOKEN"
+
+// readToken returns the token to send and where it comes from: from a file, from stdin
+// where that is -, or from the environment. Both are empty where there is none.
+func readToken(path string, stdin io.Reader) (token, from string, err error) {
+	switch path {
+	case "":
+		if token = os.Getenv(tokenVariable); token == "" {
+			return "", "", nil
+		}
+		from = tokenVariable
+	case "-":
+		const most = 4 << 10
+		b, err := io.ReadAll(io.LimitReader(stdin, most))
+		if err != nil {
+			return "", "", fmt.Errorf("--token-file -: %w", err)
+		}
+		token, from = string(b), "stdin"
+	default:
+		token, err = keyfile.Read(path)
+		return token, path, err
+	}
+	token = strings.TrimSuffix(strings.TrimSuffix(token, "\n"), "\r")
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", "", fmt.Errorf("the token from %s is not one line of letters, digits and signs", from)
+	}
+	return token, from, nil
+}
+
 // owner is a client of the log that looks after the token that a repository gets when
-// it is registered.
+// it is registered, and after the person who waits.
 type owner struct {
 	*api.Client
 	out    string // the token's file; empty: it is printed
+	from   string // where Client.Token comes from; empty: there is none
+	sent   string // where the token comes from that was sent last
 	stderr io.Writer
+
+	mu   sync.Mutex
+	said string // why the log cannot publish, as it was told last
 }
 
 // newOwner returns a client that sends the token of the file, if the file is there.
-func newOwner(client *api.Client, out string, stderr io.Writer) (*owner, error) {
-	o := &owner{client, out, stderr}
+func newOwner(client *api.Client, out, from string, stderr io.Writer) (*owner, error) {
+	o := &owner{Client: client, out: out, from: from, stderr: stderr}
+	client.Waits = o.waits
 	if out == "" {
 		return o, nil
 	}
@@ -50,6 +89,8 @@ func (o *owner) Register(ctx context.Context, root []byte) (*api.Result, error) 
 			}
 		}
 	}
+	o.sent = o.from
+	defer o.watch(ctx)()
 	res, err := o.Client.Register(ctx, root)
 	switch {
 	case err != nil && made && o.out == "":
@@ -71,10 +112,62 @@ func (o *owner) Register(ctx context.Context, root []byte) (*api.Result, error) 
 
 // Submit implements publish.Log.
 func (o *owner) Submit(ctx context.Context, repository string, files []api.File) (*api.Result, error) {
+	o.sent = o.from
 	if o.out != "" && o.NewToken != "" {
 		o.Own(repository, o.NewToken)
+		o.sent = o.out
 	}
+	defer o.watch(ctx)()
 	return o.Client.Submit(ctx, repository, files)
+}
+
+// longWait is after which time a person wonders whether anything happens.
+const longWait = 10 * time.Second
+
+// waits writes why the log cannot publish, once as long as it stays the same.
+func (o *owner) waits(why string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if why != o.said {
+		fmt.Fprintf(o.stderr, "waiting; the log says: %q\n", why)
+	}
+	o.said = why
+}
+
+// watch asks the log why it takes so long, if it does, until stop is called.
+func (o *owner) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(longWait, func() {
+		why, err := o.Ready(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			fmt.Fprintf(o.stderr, "still waiting for proofs; the log does not say why: %v\n", err)
+		case why == "":
+			fmt.Fprintln(o.stderr, "still waiting for proofs; the log says that it can publish")
+		default:
+			o.waits(why)
+		}
+	})
+	return func() {
+		timer.Stop()
+		cancel()
+	}
+}
+
+// why asks the log for the reason of a wait that has ended without a proof. Not the
+// command's context: that may have ended with it.
+func (o *owner) why() string {
+	ctx, cancel := context.WithTimeout(context.Background(), longWait)
+	defer cancel()
+	why, err := o.Ready(ctx)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("asked for the reason it does not answer either: %v", err)
+	case why == "":
+		return "the log says that it can publish now"
+	}
+	return fmt.Sprintf("the log says: %q", why)
 }
 
 // explainHeld says what to do about files that are held; nil if none are.
@@ -85,7 +178,7 @@ func explainHeld(report *publish.Report) error {
 	}
 	// Times of one form and zone are ordered like their texts.
 	last := slices.MaxFunc(held, func(a, b publish.Verdict) int { return strings.Compare(a.HeldUntil, b.HeldUntil) })
-	return fmt.Errorf("%d of %d files are not logged yet: they are held, the last until %s, because the repository has a token and they came without it. Send them again with the token (--token-file); the log's operator can make the vendor another. Or run this again after that time",
+	return fmt.Errorf("%d of %d files are not logged yet: they are held, the last until %s, because the repository has a token of its own and they came without it. Send them again with that token (--token-file or TUFLOG_TOKEN); the log's operator can make the vendor another. Or run this again after that time",
 		len(held), len(report.Files), last.HeldUntil)
 }
 

@@ -3,13 +3,17 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log/api"
@@ -64,6 +68,29 @@ func TestSubmitTokens(t *testing.T) {
 		t.Errorf("with the token: exit %d\n%s%s", code, stdout, stderr)
 	}
 
+	// One that the log does not know is an error that names the place it came from.
+	wrong := w.Path("wrong.token")
+	w.Write(t, "wrong.token", printed[1]+"x\n")
+	next("two")
+	if _, stderr, code := submit("--token-file", wrong); code != 2 || !strings.Contains(stderr, "401") || !strings.Contains(stderr, "the token from "+wrong+" was sent") {
+		t.Errorf("with a wrong token: exit %d\n%s", code, stderr)
+	}
+	// From stdin and from the environment.
+	stdin := runtest.Command(t, "publisher", "submit", "--policy", w.Path("policy"), "--log", w.Log.URL, "--token-file", "-", dir)
+	stdin.Stdin = strings.NewReader(printed[1] + "\r\n")
+	if r, err := process.Run(stdin); err != nil || r.Code != 0 {
+		t.Errorf("token from stdin: %+v, %v", r, err)
+	}
+	next("three")
+	writeAll(t, v, dir)
+	for _, token := range []string{"\ufeff" + printed[1], printed[1] + "x", printed[1]} {
+		env := runtest.Command(t, "publisher", "submit", "--policy", w.Path("policy"), "--log", w.Log.URL, dir)
+		env.Env = append(os.Environ(), "TUFLOG_TOKEN="+token)
+		if r, err := process.Run(env); err != nil || (r.Code == 0) != (token == printed[1]) || r.Code != 0 && !strings.Contains(r.Stderr, "from TUFLOG_TOKEN") {
+			t.Errorf("token %q in the environment: %+v, %v", token, r, err)
+		}
+	}
+
 	// In a file it is sent from then on. Registering is when it is made: a second
 	// repository may have the same.
 	for range 2 {
@@ -89,3 +116,54 @@ func TestSubmitTokens(t *testing.T) {
 		t.Errorf("the token %q, %v", token, err)
 	}
 }
+
+// Who waits for long is told what the log says, whatever it is.
+func TestSlowProofs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stderr strings.Builder
+		status, body, asked := 503, `{"status":503,"code":"unavailable","detail":"w1 \u001b does not cosign"}`, 0
+		client := &api.Client{Base: "http://log.example", HTTP: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			asked++
+			resp := &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {api.TypeProblem}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+			return resp, nil
+		})}}
+		o, err := newOwner(client, "", "", &stderr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait := func(d time.Duration) string {
+			stderr.Reset()
+			stop := o.watch(t.Context())
+			time.Sleep(d)
+			synctest.Wait()
+			stop()
+			return stderr.String()
+		}
+		if said := wait(longWait - time.Second); said != "" || asked != 0 {
+			t.Errorf("soon: %q", said)
+		}
+		const want = "waiting; the log says: \"w1 \\x1b does not cosign\"\n"
+		if said := wait(longWait + time.Second); said != want {
+			t.Errorf("after a while: %q", said)
+		}
+		if why := o.why(); why != `the log says: "w1 \x1b does not cosign"` {
+			t.Errorf("in the end: %q", why)
+		}
+		if said := wait(longWait + time.Second); said != "" {
+			t.Errorf("the same again: %q", said)
+		}
+		status, body = 200, "ready\n"
+		if said := wait(longWait + time.Second); !strings.Contains(said, "says that it can publish") {
+			t.Errorf("a log that is ready: %q", said)
+		}
+		status, body = 404, "<html>"
+		if said := wait(longWait + time.Second); !strings.Contains(said, "does not say why") {
+			t.Errorf("no log: %q", said)
+		}
+	})
+}
+
+// transport answers requests without a network.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -140,7 +140,7 @@ const (
 const (
 	CodeRefused      = "refused"      // 422: no file was accepted, see Results
 	CodeBadRequest   = "bad-request"  // 400
-	CodeUnauthorized = "unauthorized" // 401: the operator asks for a token
+	CodeUnauthorized = "unauthorized" // 401: the operator asks for a token, or the log does not know the one that was sent
 	CodeNotFound     = "not-found"    // 404
 	CodeTooLarge     = "too-large"    // 413
 	CodeMediaType    = "media-type"   // 415

@@ -34,6 +34,7 @@ const (
 	maxWait        = 60 * time.Second
 	firstBackoff   = 200 * time.Millisecond
 	longestBackoff = 30 * time.Second
+	proxyTries     = 8 // of a request that something in front of the log answers: 25 s of pauses
 )
 
 // Client asks a log over HTTP. A log that is full (503 or 429 with Retry-After)
@@ -352,7 +353,7 @@ func (r *response) result() (*Result, error) {
 // answers than 200 and 202 are a *ProblemError.
 func (c *Client) do(ctx context.Context, build func() (*http.Request, error), limit int64) (*response, error) {
 	client := fetch.Direct(c.HTTP)
-	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
+	for try, backoff := 1, firstBackoff; ; try, backoff = try+1, min(2*backoff, longestBackoff) {
 		req, err := build()
 		if err != nil {
 			return nil, err
@@ -371,8 +372,11 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 			return answer, err
 		}
 		asked, ok := retryAfter(resp.Header, time.Now())
+		if problem.isProxys() && !ok && try < proxyTries {
+			ok, problem.Detail = true, fmt.Sprintf("%d %s, from something in front of the log", problem.Status, problem.Title)
+		}
 		// Room for what is held comes with hours.
-		if !ok || problem.Code == CodeHoldFull || problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusTooManyRequests {
+		if !ok || problem.Code == CodeHoldFull || !problem.isProxys() && problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusTooManyRequests {
 			return nil, err
 		}
 		// The log says when it hopes to have room; a client that is told
@@ -385,6 +389,35 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 			return nil, fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}
 	}
+}
+
+// isProxys reports whether the answer is that of a proxy which cannot reach the log, as
+// while the log is being restarted: the log's own answers are problem documents.
+func (e *ProblemError) isProxys() bool {
+	switch e.Status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return e.Code == ""
+	}
+	return false
+}
+
+// Ready asks the log whether it could publish now, once. If not, why is what it says;
+// not to be printed to a terminal as it is.
+func (c *Client) Ready(ctx context.Context) (why string, err error) {
+	req, err := c.request(ctx, http.MethodGet, c.join("readyz"), nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := fetch.Direct(c.HTTP).Do(req)
+	if err != nil {
+		return "", err
+	}
+	_, err = read(resp, maxProblem)
+	var problem *ProblemError
+	if errors.As(err, &problem) && problem.Code != "" {
+		return problem.Detail, nil
+	}
+	return "", err
 }
 
 // read reads and closes a response's body.

@@ -10,9 +10,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -200,7 +202,7 @@ func TestProblems(t *testing.T) {
 			answer(w, 404, TypeProblem+"; charset=utf-8", Problem{Title: "Not Found", Status: 200, Code: CodeUnknownRepo, Detail: "no such repository"})
 		},
 		"GET /v1/repositories/proxy": func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "<h1>upstream \xff died</h1>"+strings.Repeat("x", 2000), http.StatusServiceUnavailable)
+			http.Error(w, "<h1>upstream \xff died</h1>"+strings.Repeat("x", 2000), http.StatusInternalServerError)
 		},
 		"GET /v1/repositories/lies": func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, "hello")
@@ -211,9 +213,9 @@ func TestProblems(t *testing.T) {
 	if !errors.As(err, &problem) || problem.Code != CodeUnknownRepo || problem.Status != 404 || problem.Detail != "no such repository" {
 		t.Errorf("problem: %#v", err)
 	}
-	// No Retry-After, no problem document: an answer to report, not to wait for.
+	// No problem document: the beginning of what there is.
 	_, err = c.Repository(t.Context(), "proxy")
-	if !errors.As(err, &problem) || problem.Code != "" || problem.Status != 503 ||
+	if !errors.As(err, &problem) || problem.Code != "" || problem.Status != 500 ||
 		!strings.Contains(problem.Detail, "upstream  died") || len(problem.Detail) > 512 {
 		t.Errorf("proxy: %#v", err)
 	}
@@ -329,5 +331,71 @@ func TestWaiting(t *testing.T) {
 	res, err := c.Register(ctx, []byte("{}"))
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the log says: \"size 3") || res == nil || res.Waiting != why {
 		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+// transport answers requests without a network.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A proxy that cannot reach the log says so by itself: that passes, as a rule. The log's
+// own answer is final, and so is the proxy's after a while.
+func TestProxysAnswersAreAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked, bad int
+		var told []string
+		status, body := http.StatusBadGateway, "<html>"
+		c := &Client{Base: "http://log.example", Waits: func(why string) { told = append(told, why) }}
+		c.HTTP = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			resp := httptest.NewRecorder()
+			if asked++; asked <= bad {
+				http.Error(resp, body, status)
+			} else {
+				answer(resp, 200, TypeJSON, Result{Done: true})
+			}
+			answer := resp.Result()
+			answer.Request = r
+			return answer, nil
+		})}
+		for _, status = range []int{502, 503, 504} {
+			asked, bad, told = 0, 4, nil
+			if _, err := c.Register(t.Context(), nil); err != nil || asked != 5 || len(told) != 4 || !strings.Contains(told[0], strconv.Itoa(status)) {
+				t.Errorf("%d: %v after %d requests, told %q", status, err, asked, told)
+			}
+		}
+		var problem *ProblemError
+		asked, bad = 0, 1000
+		began := time.Now()
+		if _, err := c.Register(t.Context(), nil); !errors.As(err, &problem) || problem.Status != 504 || problem.Detail != "<html>" || asked != proxyTries || time.Since(began) > time.Minute {
+			t.Errorf("%v after %d requests and %v", err, asked, time.Since(began))
+		}
+		asked, status = 0, 500
+		if _, err := c.Register(t.Context(), nil); !errors.As(err, &problem) || asked != 1 {
+			t.Errorf("a 500: %v after %d requests", err, asked)
+		}
+	})
+}
+
+func TestReady(t *testing.T) {
+	var p *Problem
+	c := serve(t, map[string]http.HandlerFunc{"GET /readyz": func(w http.ResponseWriter, _ *http.Request) {
+		if p == nil {
+			fmt.Fprintln(w, "ready")
+			return
+		}
+		w.Header().Set("Retry-After", "1")
+		answer(w, p.Status, TypeProblem, p)
+	}})
+	if why, err := c.Ready(t.Context()); why != "" || err != nil {
+		t.Errorf("ready: %q, %v", why, err)
+	}
+	p = &Problem{Status: 503, Code: CodeUnavailable, Detail: "2 of 3 witnesses are silent"}
+	if why, err := c.Ready(t.Context()); why != p.Detail || err != nil {
+		t.Errorf("not ready: %q, %v", why, err)
+	}
+	c.Base += "/elsewhere"
+	if why, err := c.Ready(t.Context()); why != "" || err == nil {
+		t.Errorf("no log: %q, %v", why, err)
 	}
 }
