@@ -53,6 +53,10 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 			t.Fatal("large answers are not bounded")
 		}
 	}
+	// Those of another network are answered: one of the many gives way.
+	if resp, body := r.do(t, "GET", path, nil, "X-Forwarded-For", "203.0.113.1"); resp.StatusCode != http.StatusOK || len(body) != len(large) {
+		t.Errorf("for another network: %d, %d bytes", resp.StatusCode, len(body))
+	}
 	// Those that were being made have been sent, or were refused.
 	for {
 		var after runtime.MemStats

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/tuflog/tuflog/log/api"
 )
@@ -21,7 +22,7 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit
 		return nil, nil, p
 	}
 	h = &held{s: s, from: from}
-	b, err := h.read(underlying(w), r, limit)
+	b, err := h.readBody(underlying(w), r, limit)
 	if r.ContentLength < 0 {
 		s.sources.spend(from, int64(len(b)))
 	}
@@ -36,19 +37,17 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit
 func unread(w http.ResponseWriter, err error, limit int64) *problem {
 	var large *http.MaxBytesError
 	switch {
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoRoom), errors.Is(err, errGaveWay):
 		// Without this net/http reads on before it answers.
 		w.Header().Set("Connection", "close")
-		return noRoom()
+		return later(api.CodeBusy, "%v", err)
 	case errors.As(err, &large):
 		return tooLarge(limit)
 	}
 	return problemf(http.StatusBadRequest, api.CodeBadRequest, "reading the body: %v", err)
 }
 
-func noRoom() *problem {
-	return later(api.CodeBusy, "submissions that are being read or wait take all the memory there is for them")
-}
+func noRoom() *problem { return later(api.CodeBusy, "%v", errNoRoom) }
 
 func tooLarge(limit int64) *problem {
 	return problemf(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the body is larger than %d bytes", limit)
@@ -63,15 +62,35 @@ func underlying(w http.ResponseWriter) http.ResponseWriter {
 	return w
 }
 
-// errNoRoom means that other bodies take all the memory for them.
-var errNoRoom = errors.New("no memory for the body")
+var (
+	// errNoRoom means that other submissions take all the memory for them.
+	errNoRoom = errors.New("submissions that are being read or wait take all the memory there is for them")
+	// errGaveWay means that a body had not come whole when others needed the memory.
+	errGaveWay = errors.New("the body had not come whole when the memory was needed for those who send less")
+)
 
 // held is what a body, and what was read from it, takes of the memory for submissions.
 type held struct {
 	s    *server
 	from source
 	n    int64
+	stay *stay // while the body is read; then it has all there is
 	lane *lane // that it is in; nil: none
+}
+
+// readBody reads a body, which gives way while the client is slow.
+func (h *held) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	h.stay = h.s.sources.memory.stay(h.from, func() {
+		// What reads returns at once, and nothing else is read from this connection.
+		// Where that is not possible, ReadTimeout ends it.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	})
+	b, err := h.read(w, r, limit)
+	n, ok := h.stay.keep()
+	if h.n = n; !ok {
+		return nil, errGaveWay
+	}
+	return b, err
 }
 
 // firstBuffer is how much of a body is made room for at once. More room is made
@@ -100,7 +119,7 @@ func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte
 			if room <= int64(cap(b)) {
 				room = int64(cap(b)) + 512 // more comes than was announced
 			}
-			if !h.grow(room) {
+			if !h.stay.take(room - int64(cap(b))) {
 				return nil, errNoRoom
 			}
 			b = append(make([]byte, 0, room), b...)
@@ -116,22 +135,18 @@ func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte
 	}
 }
 
-func (h *held) grow(to int64) bool {
-	if !h.s.sources.memory.take(h.from, to-h.n) {
-		return false
-	}
-	h.n = to
-	return true
-}
-
 // counts is for when the body has been read: from then on it holds
 // what was made of it, as it is counted, be it more or less. It is false where there
 // is no room for more. A submission that takes all that its source may have is taken.
 func (h *held) counts(n int64) bool {
-	if n = min(n, h.s.sources.memory.Share); n > h.n {
-		return h.grow(n)
+	n = min(n, h.s.sources.memory.Share)
+	if n > h.n {
+		if !h.s.sources.memory.press(h.from, n-h.n, func() bool { return true }) {
+			return false
+		}
+	} else {
+		h.s.sources.memory.giveBack(h.from, h.n-n)
 	}
-	h.s.sources.memory.giveBack(h.from, h.n-n)
 	h.n = n
 	return true
 }

@@ -56,7 +56,8 @@ func (s *server) making(r *http.Request, weight int64) (done func(), p *problem)
 // send answers GET and HEAD: with 304 where the client has the content already,
 // compressed where it likes that. The entity tag is a hash of the content, with
 // a suffix for the compressed form. Where too many large answers are under way, to
-// clients that may be slow on purpose, it is a problem.
+// clients that may be slow on purpose, those of the network that has the most end in
+// the middle, or else it is a problem.
 func (s *server) send(w http.ResponseWriter, r *http.Request, c content) *problem {
 	sum := sha256.Sum256(c.body)
 	tag := hex.EncodeToString(sum[:16])
@@ -70,10 +71,11 @@ func (s *server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	unchanged := matches(noneMatch, plain) || matches(noneMatch, zipped)
 	if size := int64(len(c.body)); size >= largeAnswer && !unchanged && r.Method != http.MethodHead {
 		from := source{key: s.sources.network(r)}
-		if !s.sending.take(from, size) {
+		sending := s.sending.stay(from, func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) })
+		defer sending.leave()
+		if !sending.take(size) {
 			return later(api.CodeBusy, "the large answers that are being sent take all the memory there is for them")
 		}
-		defer s.sending.giveBack(from, size)
 	}
 	if c.made != nil {
 		c.made()

@@ -49,7 +49,7 @@ func (s *server) buffer(w http.ResponseWriter, r *http.Request, from source) (b 
 		return nil, nil, tooLarge(api.MaxSubmission)
 	}
 	held := &held{s: s, from: from}
-	b, err := held.read(underlying(w), r, api.MaxSubmission)
+	b, err := held.readBody(underlying(w), r, api.MaxSubmission)
 	if err != nil {
 		held.release()
 		return nil, nil, unread(w, err, api.MaxSubmission)

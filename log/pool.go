@@ -15,6 +15,7 @@ type pool struct {
 	others  int64            // of it by sources without a token
 	by      map[string]int64 // source; the log's own host is in none
 	waiting []*waiter        // the one that came first first
+	stays   []*stay          // the one that began first first
 }
 
 // waiter waits for its turn.

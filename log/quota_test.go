@@ -249,6 +249,12 @@ func TestTurnsOfAPool(t *testing.T) {
 func TestMemoryOfASubmission(t *testing.T) {
 	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: 1000, Share: 500, Reserve: 1}}, "")
 	s := &server{sources: from}
+	grow := func(h *held, n int64) bool { // as reading a body does
+		stay := from.memory.stay(h.from, func() {})
+		ok := stay.take(n)
+		h.n, _ = stay.keep()
+		return ok
+	}
 	h := &held{s: s, from: source{key: "a"}}
 	for i, step := range []struct {
 		grow, counts int64
@@ -263,7 +269,7 @@ func TestMemoryOfASubmission(t *testing.T) {
 	} {
 		got := false
 		if step.grow > 0 {
-			got = h.grow(step.grow)
+			got = grow(h, step.grow)
 		} else {
 			got = h.counts(step.counts)
 		}
@@ -272,7 +278,7 @@ func TestMemoryOfASubmission(t *testing.T) {
 		}
 	}
 	second := &held{s: s, from: h.from}
-	if !second.grow(100) || second.counts(301) || from.memory.taken != 300 {
+	if !grow(second, 100) || second.counts(301) || from.memory.taken != 300 {
 		t.Errorf("two of one source: %d are taken", from.memory.taken)
 	}
 	h.release()
