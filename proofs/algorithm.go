@@ -193,6 +193,8 @@ type signedText struct {
 	text string
 	cp   *Checkpoint // the text parsed; nil if nobody did yet
 	buf  []byte
+	// checked is how many signatures have been, which is what a note costs.
+	checked int
 }
 
 // message returns what a key of that type and name signs at a time, for types

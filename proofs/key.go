@@ -116,6 +116,7 @@ func (k Key) Verify(text string, sig []byte) (unix int64, err error) {
 }
 
 func (k Key) verify(t *signedText, sig []byte) (unix int64, err error) {
+	t.checked++
 	unix, err = k.check(t, sig)
 	if err != nil {
 		return 0, fmt.Errorf("key %s (id %08x): %w", quoteShort(k.name), k.id, err)

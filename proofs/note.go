@@ -1,9 +1,11 @@
 package proofs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -192,15 +194,24 @@ func (n Note) VerifiedBy(k Key) ([]int64, error) {
 // appendTimes verifies as VerifiedBy does and appends the times to list: none
 // if there is no signature. The text is that of the note.
 func (n Note) appendTimes(list []int64, text *signedText, k Key) ([]int64, error) {
+	type verified struct {
+		sig  []byte
+		unix int64
+	}
+	var seen []verified // anybody can repeat a signature, which costs one verification
 	for _, s := range n.Signatures {
 		if s.KeyID != k.id || s.Name != k.name {
+			continue
+		}
+		if i := slices.IndexFunc(seen, func(v verified) bool { return bytes.Equal(v.sig, s.Sig) }); i >= 0 {
+			list = append(list, seen[i].unix)
 			continue
 		}
 		unix, err := k.verify(text, s.Sig)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, unix)
+		seen, list = append(seen, verified{s.Sig, unix}), append(list, unix)
 	}
 	return list, nil
 }

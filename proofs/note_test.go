@@ -215,3 +215,36 @@ func TestNotesAgainstXMod(t *testing.T) {
 		}
 	}
 }
+
+// Anybody can repeat a signature that is public: it is checked once.
+func TestRepeatedSignatures(t *testing.T) {
+	for _, alg := range []Algorithm{Ed25519, CosignatureV1, MLDSA44} {
+		s := newSigner(t, "example.com/log", alg)
+		text := Checkpoint{Origin: "example.com/log", Tree: EmptyTree}.String()
+		n := Note{Text: text}
+		for i := range MaxSignatures {
+			n.Signatures = append(n.Signatures, sign(t, s, text, int64(1+i%2)))
+		}
+		if alg == MLDSA44 { // which never signs twice alike
+			for i := range n.Signatures {
+				n.Signatures[i] = n.Signatures[i%2]
+			}
+		}
+		distinct := 2
+		if alg == Ed25519 {
+			distinct = 1 // it signs no times
+		}
+		signed := &signedText{text: text}
+		times, err := n.appendTimes(nil, signed, s.Key())
+		if err != nil || len(times) != MaxSignatures || signed.checked != distinct {
+			t.Errorf("%v: %d times, %d signatures checked, want %d; %v", alg, len(times), signed.checked, distinct, err)
+		}
+		bad := n.Signatures[0]
+		bad.Sig = bytes.Clone(bad.Sig)
+		bad.Sig[len(bad.Sig)-1] ^= 1
+		n.Signatures = append(n.Signatures[:MaxSignatures-1], bad)
+		if _, err := n.VerifiedBy(s.Key()); !errors.Is(err, ErrBadSignature) {
+			t.Errorf("%v: a false one behind them: %v", alg, err)
+		}
+	}
+}

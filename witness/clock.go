@@ -44,7 +44,7 @@ type clock struct {
 	// other.
 	wall  time.Time
 	ticks time.Duration
-	// latest is the latest time that was signed, once it is known.
+	// latest is the latest time of a cosignature, once it is known.
 	latest int64
 	known  bool
 	behind bool   // at the last look the clock was behind the latest time
@@ -84,12 +84,14 @@ func (c *clock) jump(now time.Time) time.Duration {
 // doubt. That lasts until a person acts (witness clock); where the clock has only been
 // behind the last cosignature since the start, until it is set right.
 func (w *Witness) CheckClock(ctx context.Context) error {
-	_, err := w.signingTime(ctx)
+	_, err := w.signingTime(ctx, nil)
 	return err
 }
 
-// signingTime returns the time by a clock that is not in doubt.
-func (w *Witness) signingTime(ctx context.Context) (time.Time, error) {
+// signingTime returns the time by a clock that is not in doubt. Latest is the log's
+// checkpoint, whose time may be news: a person may have taken over one that a copy of
+// this witness has cosigned.
+func (w *Witness) signingTime(ctx context.Context, latest *Latest) (time.Time, error) {
 	c := w.clock
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,6 +105,9 @@ func (w *Witness) signingTime(ctx context.Context) (time.Time, error) {
 		if err := w.readLatest(ctx); err != nil {
 			return time.Time{}, err
 		}
+	}
+	if latest != nil {
+		c.latest = max(c.latest, latest.Time)
 	}
 	now := c.now()
 	before := c.why
@@ -177,6 +182,13 @@ func (w *Witness) readLatest(ctx context.Context) error {
 	}
 	w.clock.known = true
 	return nil
+}
+
+// forget has the latest time read again.
+func (c *clock) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = false
 }
 
 // doubt says why the clock is in doubt; "" if it is not.

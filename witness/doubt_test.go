@@ -84,6 +84,7 @@ type doubtful struct {
 	w        *witness.Witness
 	out      *bytes.Buffer
 	hold     time.Duration
+	every    time.Duration
 }
 
 func newDoubtful(t *testing.T) *doubtful {
@@ -119,7 +120,7 @@ func (d *doubtful) start() {
 	var err error
 	d.w, err = witness.New(witness.Config{
 		Store: d.store, Signers: []witness.Signer{d.signer}, Evidence: d.evidence, Now: d.now,
-		Watch: witness.Watch{Peers: []string{d.peer.URL + "/"}, Hold: d.hold},
+		Watch: witness.Watch{Peers: []string{d.peer.URL + "/"}, Hold: d.hold, Every: d.every},
 		Log:   slog.New(slog.NewTextHandler(d.out, nil)),
 	})
 	if err != nil {
@@ -346,5 +347,30 @@ func TestWatchFollowsNoRedirect(t *testing.T) {
 	}
 	if out := d.out.String(); strings.Count(out, elsewhere.URL) < 2 || !strings.Contains(out, "peer's checkpoint not checked") {
 		t.Errorf("the output does not say where it was sent:\n%s", out)
+	}
+}
+
+// TestAdoptedTimeAhead: a time that a person takes over from a copy's cosignature is a
+// time that was signed, and the clock is held against it at once.
+func TestAdoptedTimeAhead(t *testing.T) {
+	d := newDoubtful(t)
+	d.log.Grow(3, "")
+	d.cosign(d.log.Request(0))
+	copied := d.log.Fork()
+	copied.Grow(2, "")
+	d.at.put("/checkpoint", d.cosigned(copied, now+400*24*3600))
+	if err := d.w.Check(t.Context(), d.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.store.ClearLatch(t.Context(), "log.example", "a test", now); err != nil {
+		t.Fatal(err)
+	}
+	d.log.Grow(3, "")
+	d.refused(d.log.Request(5), "the last cosignature has the time 2024-12-18T22:13:20Z, but the clock says 2023-11-14T22:13:20Z")
+	if _, err := d.store.AcceptClock(t.Context(), "a test", d.now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.cosign(d.log.Request(5)); got != now+400*24*3600 {
+		t.Errorf("cosigned with time %d", got)
 	}
 }

@@ -1,8 +1,11 @@
 package witness_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -303,6 +306,82 @@ func TestEvidenceDir(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(d.evidence.Path), "state.db")); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestSilentLog: a log that does not answer for its tiles holds up neither the
+// judgement of others' suspects nor the looks at what they publish.
+func TestSilentLog(t *testing.T) {
+	d := newDoubtful(t)
+	asked, looked := make(chan struct{}, 100), make(chan struct{}, 100)
+	silent := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/checkpoint" {
+			looked <- struct{}{}
+			http.NotFound(rw, r)
+			return
+		}
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	quiet := witnesstest.NewLog(t, "quiet.example")
+	if err := d.store.AddLog(t.Context(), witness.NewLog{Key: quiet.Key(), URL: silent.URL}); err != nil {
+		t.Fatal(err)
+	}
+	quiet.Grow(3, "")
+	d.expect(d.post(quiet.Request(0).Marshal()), http.StatusOK, "")
+	for n := range int64(20) {
+		f := quiet.Fork()
+		f.Grow(1+n, "")
+		r := f.Request(3)
+		r.Proof = []proofs.Hash{{1}}
+		d.expect(d.post(r.Marshal()), http.StatusUnprocessableEntity, "")
+	}
+	d.log.Grow(5, "")
+	d.cosign(d.log.Request(0))
+	f := fork(d, 9)
+	d.at.tiles(f)
+	d.expect(d.post(f.Request(5).Marshal()), http.StatusUnprocessableEntity, "")
+	// One after the other they would take the silent log minutes.
+	ctx, cancel := context.WithCancel(t.Context())
+	examined := make(chan error, 1)
+	go func() { examined <- d.w.Examine(ctx) }()
+	<-asked
+	for deadline := time.Now().Add(time.Minute); len(d.conflicts()) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no evidence against the other log")
+		}
+	}
+	cancel()
+	if err := <-examined; !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	// The looks of the schedule go on while tiles are waited for.
+	d.every = time.Millisecond
+	d.start()
+	for len(looked) > 0 {
+		<-looked
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		d.w.Run(ctx)
+	}()
+	d.expect(d.post(quiet.Request(0).Marshal()), http.StatusConflict, "")
+	r := quiet.Fork()
+	r.Grow(30, "")
+	bad := r.Request(3)
+	bad.Proof = nil
+	d.expect(d.post(bad.Marshal()), http.StatusUnprocessableEntity, "") // wakes the judge
+	<-asked
+	for len(looked) > 0 {
+		<-looked
+	}
+	for range 3 {
+		<-looked
+	}
+	cancel()
+	<-ran
 }
 
 // TestRun: the schedule does by itself what the tests above ask for.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -40,9 +42,10 @@ const (
 // Suspects is what an examiner needs of a store. A Store that has these methods
 // gets its suspects judged.
 type Suspects interface {
-	// Due returns undecided suspects whose time to be looked at has come, at
-	// most limit.
-	Due(ctx context.Context, now int64, limit int) ([]KeptSuspect, error)
+	// Due returns undecided suspects whose time to be looked at has come, at most
+	// perLog of each log and limit in all, the first of each log before the second of
+	// any.
+	Due(ctx context.Context, now int64, perLog, limit int) ([]KeptSuspect, error)
 	// Judge records a verdict; with Undecided, when to look next.
 	Judge(ctx context.Context, id OriginHash, tree proofs.Tree, v Verdict, next int64) error
 }
@@ -50,8 +53,11 @@ type Suspects interface {
 const (
 	examineEvery = time.Minute
 	examineBatch = 64
-	tileTimeout  = 10 * time.Second
-	maxTile      = 256 * 32 // bytes
+	// What a log can take of a batch: it answers for its tiles as slowly as it likes.
+	examinePerLog = 8
+	examineTime   = 2 * tileTimeout
+	tileTimeout   = 10 * time.Second
+	maxTile       = 256 * 32 // bytes
 	// How long to wait before tiles are looked for again: minRetry, doubled each
 	// time up to maxRetry.
 	minRetry, maxRetry = time.Minute, 6 * time.Hour
@@ -63,12 +69,29 @@ func (w *Witness) Examine(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	due, err := store.Due(ctx, w.now().Unix(), examineBatch)
+	due, err := store.Due(ctx, w.now().Unix(), examinePerLog, examineBatch)
 	if err != nil {
 		return err
 	}
+	byLog := make(map[OriginHash][]KeptSuspect)
 	for _, s := range due {
-		v, err := w.judge(ctx, s)
+		byLog[s.ID] = append(byLog[s.ID], s)
+	}
+	var g errgroup.Group
+	g.SetLimit(checkParallel)
+	for _, list := range byLog {
+		g.Go(func() error { return w.examineLog(ctx, store, list) })
+	}
+	return g.Wait()
+}
+
+// examineLog judges suspects of one log. Those for which its time does not suffice
+// are looked at again later, like those whose tiles are not there.
+func (w *Witness) examineLog(ctx context.Context, store Suspects, list []KeptSuspect) error {
+	limited, cancel := context.WithTimeout(ctx, examineTime)
+	defer cancel()
+	for _, s := range list {
+		v, err := w.judge(limited, s)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

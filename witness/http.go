@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/witness/client"
@@ -38,8 +39,9 @@ var statuses = map[Reason]int{
 func (w *Witness) Handler() http.Handler { return w.HandlerBehind("") }
 
 // HandlerBehind is Handler behind a proxy that puts the client's address into a
-// header, alone or after commas: limits per address count by the last address
-// there. Clients that reach the handler past the proxy can choose theirs.
+// header, alone, after commas, or in a line of its own: limits per address count by
+// the last address there. Clients that reach the handler past the proxy can choose
+// theirs.
 func (w *Witness) HandlerBehind(header string) http.Handler {
 	h := handler{w, header}
 	mux := http.NewServeMux()
@@ -113,7 +115,7 @@ func (h handler) place(address string) func() (leave func(), err error) {
 
 func clientAddress(r *http.Request, header string) string {
 	if header != "" {
-		v := r.Header.Get(header)
+		v := strings.Join(r.Header.Values(header), ",") // those before the last are the client's word
 		return addressKey(strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:]))
 	}
 	if key, ok := r.Context().Value(addressContext{}).(string); ok {
@@ -244,7 +246,17 @@ func (h handler) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {
-	if err := w.healthy(r.Context(), r.URL.Path == "/readyz"); err != nil {
+	check, ready := &w.alive, r.URL.Path == "/readyz"
+	if ready {
+		check = &w.ready
+	}
+	err := check.do(func() error {
+		// Not of one request alone: others wait for the answer as well.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), healthTimeout)
+		defer cancel()
+		return w.healthy(ctx, ready)
+	})
+	if err != nil {
 		if stop := (*Refusal)(nil); errors.As(err, &stop) {
 			http.Error(rw, stop.Error(), http.StatusServiceUnavailable)
 			return
@@ -255,6 +267,31 @@ func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {
 	}
 	rw.Header().Set("Content-Type", textPlain)
 	w.write(rw, r, "ok\n")
+}
+
+// healthTimeout is how long a health check may take.
+const healthTimeout = 5 * time.Second
+
+// shared is a check whose outcome serves all who asked before it began, so that any
+// number of them costs one at a time. Health has no limit by address, because it is
+// asked for by the operator's own machines, perhaps from behind the same proxy.
+type shared struct {
+	asked atomic.Int64 // number of those who have asked
+	doing sync.Mutex
+	heard int64 // number of those who have the outcome; with doing held
+	err   error
+}
+
+func (s *shared) do(check func() error) error {
+	ticket := s.asked.Add(1)
+	s.doing.Lock()
+	defer s.doing.Unlock()
+	if s.heard < ticket {
+		all := s.asked.Load()
+		s.err = check()
+		s.heard = all
+	}
+	return s.err
 }
 
 // healthy says whether the state answers, and whether the clock and the keys let it

@@ -3,6 +3,7 @@ package witness
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,7 +148,7 @@ func addressKey(remote string) string {
 	ap, err := netip.ParseAddrPort(remote)
 	addr := ap.Addr()
 	if err != nil {
-		if addr, err = netip.ParseAddr(remote); err != nil {
+		if addr, err = netip.ParseAddr(strings.Trim(remote, "[]")); err != nil {
 			return "unknown"
 		}
 	}

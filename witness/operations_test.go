@@ -48,11 +48,17 @@ func (b *bench) signer() *proofs.Signer {
 // Retry-After in seconds.
 func (b *bench) from(address string, body []byte) (status, retry int) {
 	b.t.Helper()
+	return b.fromLines([]string{address}, body)
+}
+
+// fromLines is from where the header has several lines.
+func (b *bench) fromLines(addresses []string, body []byte) (status, retry int) {
+	b.t.Helper()
 	req, err := http.NewRequest("POST", b.url+"/add-checkpoint", strings.NewReader(string(body)))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	req.Header.Set("X-Forwarded-For", address)
+	req.Header["X-Forwarded-For"] = addresses
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -217,6 +223,9 @@ func TestLimitPerAddress(t *testing.T) {
 	// The proxy's own word counts, not what the client wrote before it.
 	if status, _ := b.from("198.51.100.7, 192.0.2.1", nil); status != http.StatusTooManyRequests {
 		t.Errorf("status %d for an address that is over its limit", status)
+	}
+	if status, _ := b.fromLines([]string{"198.51.100.7", "192.0.2.1"}, nil); status != http.StatusTooManyRequests {
+		t.Errorf("status %d: the first line of the header is the client's own word", status)
 	}
 	if status, _ := b.from("192.0.2.1, 198.51.100.7", nil); status != http.StatusBadRequest {
 		t.Errorf("status %d for an address that asked for nothing yet", status)

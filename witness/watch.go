@@ -190,17 +190,34 @@ func (w *Witness) compareHistories(ctx context.Context, id OriginHash, signed []
 
 // Run looks at all logs and judges suspects, on schedule, until ctx ends.
 func (w *Witness) Run(ctx context.Context) {
-	look, examine := time.NewTicker(w.watch.Every), time.NewTicker(examineEvery)
+	var wg sync.WaitGroup
+	wg.Go(func() { w.runLooks(ctx) })
+	w.runExamine(ctx)
+	wg.Wait()
+}
+
+func (w *Witness) runLooks(ctx context.Context) {
+	look := time.NewTicker(w.watch.Every)
 	defer look.Stop()
-	defer examine.Stop()
-	w.checkAll(ctx)
 	for {
+		w.checkAll(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
-			w.checkAll(ctx)
+		}
+	}
+}
+
+func (w *Witness) runExamine(ctx context.Context) {
+	examine := time.NewTicker(examineEvery)
+	defer examine.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-examine.C:
+			w.clock.forget()
 		case <-w.nudge:
 		}
 		// What is wrong is in the log, even while nothing has to be signed.

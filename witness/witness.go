@@ -119,6 +119,8 @@ type Witness struct {
 	byAddr   *buckets[string]
 	nudge    chan struct{} // wakes the examiner
 	status   status
+	alive    shared
+	ready    shared
 
 	mu      sync.Mutex
 	origins map[OriginHash]*origin // only of known logs
@@ -222,7 +224,7 @@ func (w *Witness) cosign(ctx context.Context, o *origin, s *submission) ([]proof
 	if log.Latched {
 		return nil, latchedRefusal()
 	}
-	now, err := w.signingTime(ctx)
+	now, err := w.signingTime(ctx, log.Latest)
 	if err != nil {
 		return nil, err
 	}

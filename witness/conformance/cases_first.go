@@ -61,6 +61,10 @@ func (s *session) refuseFirst(status int, size int64, request func(n *session) (
 	if err != nil {
 		return err
 	}
+	return s.refusedFirst(a, n, status, size)
+}
+
+func (s *session) refusedFirst(a answer, n *session, status int, size int64) error {
 	if a.status == http.StatusOK {
 		n.fresh, n.size = false, size
 	}
@@ -81,11 +85,18 @@ func firstOldSize(s *session) error {
 }
 
 func firstOldAbove(s *session) error {
-	return s.refuseFirst(http.StatusBadRequest, firstNew, func(n *session) ([]byte, error) {
+	a, n, err := s.meet(func(n *session) ([]byte, error) {
 		r, err := n.request(n.tree, 0, firstNew)
 		r.OldSize = 2 * firstNew
 		return r.Marshal(), err
 	})
+	if err != nil {
+		return err
+	}
+	if size, ok := a.size(); ok && size == 0 {
+		return s.refuseEither(a, http.StatusBadRequest, http.StatusConflict)
+	}
+	return s.refusedFirst(a, n, http.StatusBadRequest, firstNew)
 }
 
 func firstProof(s *session) error {

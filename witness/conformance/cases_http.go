@@ -22,10 +22,7 @@ func httpCases() []definition {
 				return err
 			}
 			a, err := s.do(s.cfg.HTTP, m, s.cfg.URL+"/add-checkpoint", body(p.oldLine(), p.proof, p.checkpoint))
-			if err != nil {
-				return err
-			}
-			return s.judgeMalformed(post, a)
+			return s.judgeMalformed(post, a, err)
 		}}
 	}
 	return []definition{
@@ -79,12 +76,7 @@ func raceCases() []definition {
 	return []definition{
 		{"race: two roots of one size", ruleAtomic, nil, raceForks},
 		{"race: two sizes of one history, from the same old size", must(tlogWitness, "… must be performed atomically, otherwise the following race can occur: […] The stored size is updated to N for request A, rolling back K leaves."), nil, func(s *session) error {
-			for range raceRounds {
-				if err := s.race(s.tree, s.tree, 1, 3); err != nil {
-					return err
-				}
-			}
-			return nil
+			return s.races(func() error { return s.race(s.tree, s.tree, 1, 3) })
 		}},
 		{"race: one request many times", ruleAtomic, nil, raceSame},
 	}
@@ -95,17 +87,40 @@ func raceForks(s *session) error {
 	if err := s.room(1); err != nil {
 		return err
 	}
-	for range raceRounds {
+	return s.races(func() error {
 		f, err := s.fork(s.size)
 		if err != nil {
 			return err
 		}
-		if err := s.race(s.tree, f, 1, 1); err != nil {
+		return s.race(s.tree, f, 1, 1)
+	})
+}
+
+// races runs races until one fails. What is only noted of one ends no others.
+func (s *session) races(race func() error) error {
+	var first error
+	for range raceRounds {
+		err := race()
+		var note noted
+		switch {
+		case errors.As(err, &note):
+			if first == nil {
+				first = err
+			}
+			s.resync()
+			if s.lost != "" {
+				return first
+			}
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return first
 }
+
+// atFault reports whether an answer says that the witness could not decide. That is
+// a way to be atomic: one of two transactions fails.
+func (a answer) atFault() bool { return a.status/100 == 5 }
 
 // race sends two requests at once, from the size cosigned last. One must be
 // granted, the other must not.
@@ -147,16 +162,23 @@ func (s *session) race(a, b *tree, moreA, moreB int64) error {
 			}
 		}
 	}
+	if won < 0 && answers[0].atFault() && answers[1].atFault() {
+		return noted{fmt.Sprintf("neither cosigned: %v; %v", answers[0], answers[1])}
+	}
 	if won < 0 {
 		return fmt.Errorf("neither cosigned: %v; %v", answers[0], answers[1])
 	}
 	if err := s.adopt(both[won].tree, both[won].newer); err != nil {
 		return err
 	}
-	if lost := answers[1-won]; lost.status != http.StatusConflict {
+	lost := answers[1-won]
+	if lost.status != http.StatusConflict && !lost.atFault() {
 		return fmt.Errorf("the loser got %v; want 409", lost)
 	}
-	return s.unchanged()
+	if err := s.unchanged(); err != nil || lost.status == http.StatusConflict {
+		return err
+	}
+	return noted{fmt.Sprintf("the loser got %v; others answer 409", lost)}
 }
 
 func raceSame(s *session) error {
@@ -170,11 +192,14 @@ func raceSame(s *session) error {
 		return err
 	}
 	granted := 0
+	var fault *answer
 	for _, a := range answers {
-		switch a.status {
-		case http.StatusOK:
+		switch {
+		case a.status == http.StatusOK:
 			granted++
-		case http.StatusConflict:
+		case a.status == http.StatusConflict:
+		case a.atFault():
+			fault = &a
 		default:
 			return fmt.Errorf("%v; want 200 or 409", a)
 		}
@@ -182,10 +207,13 @@ func raceSame(s *session) error {
 	if granted > 0 {
 		s.size = p.old + 1
 	}
-	if granted != 1 {
+	if granted > 1 || granted == 0 && fault == nil {
 		return fmt.Errorf("cosigned %d times from the same old size; want once", granted)
 	}
-	return s.unchanged()
+	if err := s.unchanged(); err != nil || fault == nil {
+		return err
+	}
+	return noted{fmt.Sprintf("%v; others answer 409", *fault)}
 }
 
 // atOnce sends requests at the same time.
@@ -204,8 +232,8 @@ func (s *session) atOnce(bodies [][]byte) ([]answer, error) {
 	return answers, errors.Join(errs...)
 }
 
-// monitorWait is how long the monitoring prefix may lag behind. The
-// specification allows an hour; a suite cannot wait that long.
+// monitorWait is how long the suite waits for the monitoring prefix. The specification
+// allows an hour, and a suite cannot wait that long.
 const monitorWait = 5 * time.Second
 
 // monitorCases are about the monitoring prefix.
@@ -213,10 +241,7 @@ func monitorCases() []definition {
 	recent := should(tlogWitness, "A witness provides a recent checkpoint of each log that it cosigns, at GET <monitoring prefix>/<origin hash>/checkpoint, without delaying it much.")
 	never := must(tlogWitness, "If the witness has never cosigned a checkpoint for that log, it MUST respond with a \"404 Not Found\" HTTP status code instead.")
 	return []definition{
-		{"monitoring: the checkpoint cosigned last", recent, nil, func(s *session) error {
-			_, _, err := s.monitored()
-			return err
-		}},
+		{"monitoring: the checkpoint cosigned last", recent, nil, (*session).monitorsLast},
 		{"monitoring: the log's signature", ruleMonitor, nil, func(s *session) error {
 			note, _, err := s.monitored()
 			if err != nil {
@@ -226,12 +251,12 @@ func monitorCases() []definition {
 			return err
 		}},
 		{"monitoring: the witness's cosignatures", ruleMonitor, nil, func(s *session) error {
-			note, text, err := s.monitored()
+			note, _, err := s.monitored()
 			if err != nil {
 				return err
 			}
 			for _, k := range s.cfg.Keys {
-				if _, err := (proofs.Note{Text: text, Signatures: note.Signatures}).VerifiedBy(k); err != nil {
+				if _, err := note.VerifiedBy(k); err != nil {
 					return err
 				}
 			}
@@ -248,7 +273,13 @@ func monitorCases() []definition {
 			if err := s.refuseFork(f, s.size); err != nil {
 				return err
 			}
-			_, _, err = s.monitored()
+			_, tree, err := s.monitored()
+			if err == nil && tree.N > 0 {
+				var ours proofs.Tree
+				if ours, err = s.tree.at(tree.N); err == nil && tree != ours {
+					err = fmt.Errorf("root %v at size %d, which was not cosigned", tree.Hash, tree.N)
+				}
+			}
 			return err
 		}},
 		{"monitoring: a log never cosigned", never, nil, func(s *session) error {

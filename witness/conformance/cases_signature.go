@@ -210,7 +210,17 @@ func unknownOrigin(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.refuse(body("old 0", nil, proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()), http.StatusNotFound)
+	return s.refuseOrigin(proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal())
+}
+
+// refuseOrigin sends a checkpoint of an origin that the witness does not know: so it
+// has no signature by a key that is trusted for that either.
+func (s *session) refuseOrigin(note []byte) error {
+	a, err := s.post(body("old 0", nil, note))
+	if err != nil {
+		return err
+	}
+	return s.refuseEither(a, http.StatusNotFound, http.StatusForbidden)
 }
 
 func otherOrigin(s *session) error {
@@ -222,5 +232,5 @@ func otherOrigin(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.refuse(body("old 0", nil, note), http.StatusNotFound)
+	return s.refuseOrigin(note)
 }

@@ -3,7 +3,6 @@ package conformance
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -30,31 +29,28 @@ func (s *session) monitoring() error {
 		return nil
 	}
 	s.cfg.Monitoring = s.cfg.URL
-	a, err := s.do(s.cfg.HTTP, http.MethodGet, s.monitorURL(s.cfg.Log.Key().Name()), nil)
-	if err == nil && a.status == http.StatusOK {
+	if _, _, err := s.monitored(); err == nil {
 		return nil
 	}
 	s.cfg.Monitoring = ""
 	return skipped{"no monitoring prefix was given, and there is none at the submission prefix"}
 }
 
-// monitored has a new checkpoint cosigned and fetches it from the monitoring
-// prefix.
-func (s *session) monitored() (proofs.Note, string, error) {
+// monitorsLast has a new checkpoint cosigned and looks for it at the monitoring prefix.
+func (s *session) monitorsLast() error {
 	if err := s.monitoring(); err != nil {
-		return proofs.Note{}, "", err
+		return err
 	}
 	if err := s.advance(1); err != nil {
-		return proofs.Note{}, "", err
-	}
-	text, err := s.text(s.tree, s.size)
-	if err != nil {
-		return proofs.Note{}, "", err
+		return err
 	}
 	for began := time.Now(); ; {
-		note, err := s.fetchMonitored(text)
-		if err == nil || time.Since(began) > monitorWait || s.ctx.Err() != nil {
-			return note, text, err
+		_, tree, err := s.monitored()
+		switch waited := time.Since(began); {
+		case err != nil || tree.N == s.size || s.ctx.Err() != nil:
+			return err
+		case waited > monitorWait:
+			return noted{fmt.Sprintf("size %d is served, and %d was cosigned %v before: an hour is allowed", tree.N, s.size, waited.Round(time.Second))}
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
@@ -63,17 +59,24 @@ func (s *session) monitored() (proofs.Note, string, error) {
 	}
 }
 
-func (s *session) fetchMonitored(text string) (proofs.Note, error) {
+// monitored fetches what the monitoring prefix has of the log, new or not.
+func (s *session) monitored() (note proofs.Note, tree proofs.Tree, err error) {
+	if err := s.monitoring(); err != nil {
+		return note, tree, err
+	}
 	a, err := s.do(s.cfg.HTTP, http.MethodGet, s.monitorURL(s.cfg.Log.Key().Name()), nil)
 	if err != nil {
-		return proofs.Note{}, err
+		return note, tree, err
 	}
 	if a.status != http.StatusOK {
-		return proofs.Note{}, fmt.Errorf("%v; want 200", a)
+		return note, tree, fmt.Errorf("%v; want 200", a)
 	}
-	note, err := proofs.ParseNote([]byte(a.body))
-	if err == nil && note.Text != text {
-		err = errors.New("it is not the checkpoint cosigned last: " + a.String())
+	if note, err = proofs.ParseNote([]byte(a.body)); err != nil {
+		return note, tree, err
 	}
-	return note, err
+	cp, err := proofs.ParseCheckpoint(note.Text)
+	if err == nil && cp.Origin != s.cfg.Log.Key().Name() {
+		err = fmt.Errorf("a checkpoint of %q", cp.Origin)
+	}
+	return note, cp.Tree, err
 }

@@ -21,9 +21,13 @@ const (
 	requestTimeout = 20 * time.Second
 	maxAnswer      = 256 << 10 // bytes read of an answer
 	shownAnswer    = 120       // bytes shown of one
-	// A witness that limits its clients is asked again, at most so often and
-	// no later than so.
+	// A witness that limits its clients, or is busy, is asked again: after the
+	// time that it says, but no later than maxWait, or else after firstWait, doubled
+	// each time. One that does not say that it is asked too often may mean it, and is
+	// given up soon.
 	maxRetries = 20
+	maxUnasked = 5
+	firstWait  = 50 * time.Millisecond
 	maxWait    = 10 * time.Second
 )
 
@@ -112,21 +116,36 @@ func (a answer) signatures() (sigs []proofs.Signature) {
 	return sigs
 }
 
-// do makes a call. A witness that asks for patience gets some.
+// do makes a call. A witness that asks for patience gets some. What it limits is its
+// operator's choice, so where that does not suffice the case cannot be run.
 func (s *session) do(hc *http.Client, method, url string, body []byte) (answer, error) {
-	for try := 0; ; try++ {
+	for try, pause := 1, firstWait; ; try, pause = try+1, min(2*pause, maxWait) {
 		a, wait, err := s.once(hc, method, url, body)
-		busy := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable && wait > 0
-		if err != nil || !busy || try == maxRetries {
+		limited, busy := a.status == http.StatusTooManyRequests, a.status == http.StatusServiceUnavailable
+		switch {
+		case err != nil || !limited && !busy:
 			return a, err
+		case busy && wait == 0 && try == maxUnasked:
+			return a, nil
+		case try == maxRetries:
+			return a, skipped{fmt.Sprintf("the witness limits its clients: %v, %d times", a, try)}
+		}
+		if wait == 0 {
+			wait = pause
 		}
 		select {
-		case <-time.After(min(max(wait, 50*time.Millisecond), maxWait)):
+		case <-time.After(min(wait, maxWait)):
 		case <-s.ctx.Done():
 			return a, s.ctx.Err()
 		}
 	}
 }
+
+// noAnswer is the error of a call that was not answered.
+type noAnswer struct{ err error }
+
+func (e noAnswer) Error() string { return "no answer: " + e.err.Error() }
+func (e noAnswer) Unwrap() error { return e.err }
 
 func (s *session) once(hc *http.Client, method, url string, body []byte) (a answer, wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
@@ -137,7 +156,7 @@ func (s *session) once(hc *http.Client, method, url string, body []byte) (a answ
 	}
 	resp, err := fetch.Do(fetch.Direct(hc), req)
 	if err != nil {
-		return a, 0, fmt.Errorf("no answer: %w", err)
+		return a, 0, noAnswer{err}
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
@@ -292,14 +311,20 @@ func (s *session) refused(a answer, statuses ...int) error {
 // for that. Whether it may be cosigned depends on the rule.
 func (s *session) malformed(rule Rule, body []byte) error {
 	a, err := s.post(body)
-	if err != nil {
-		return err
-	}
-	return s.judgeMalformed(rule, a)
+	return s.judgeMalformed(rule, a, err)
 }
 
-func (s *session) judgeMalformed(rule Rule, a answer) error {
+// judgeMalformed takes what came of the request: a witness may as well hang up.
+func (s *session) judgeMalformed(rule Rule, a answer, err error) error {
+	var none noAnswer
 	switch {
+	case errors.As(err, &none) && s.ctx.Err() == nil:
+		if second := s.unchanged(); second != nil {
+			return fmt.Errorf("%v: %w", err, second)
+		}
+		return noted{fmt.Sprintf("refused, with %v: no status is specified, but only 4xx says that the sender is at fault", err)}
+	case err != nil:
+		return err
 	case a.status == http.StatusOK && rule.Level == Must:
 		return errors.New("cosigned; want 4xx")
 	case a.status == http.StatusOK && rule.Level == May:
@@ -314,6 +339,18 @@ func (s *session) judgeMalformed(rule Rule, a answer) error {
 		return noted{fmt.Sprintf("refused, with %v: no status is specified, but only 4xx says that the sender is at fault", a)}
 	}
 	return nil
+}
+
+// refuseEither sends a request that breaks two sentences, which want different
+// statuses: the first of them is the one that witnesses mostly answer.
+func (s *session) refuseEither(a answer, status, other int) error {
+	if a.status == other {
+		if err := s.unchanged(); err != nil {
+			return err
+		}
+		return noted{fmt.Sprintf("%v; as well as %d, which another sentence wants", a, status)}
+	}
+	return s.refused(a, status)
 }
 
 // conflict sends a request that must be answered with 409 and the size.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,7 +190,7 @@ func TestSuspects(t *testing.T) {
 	}
 	due := func(now int64) []witness.KeptSuspect {
 		t.Helper()
-		got, err := s.Due(t.Context(), now, 1000)
+		got, err := s.Due(t.Context(), now, 1000, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,6 +214,35 @@ func TestSuspects(t *testing.T) {
 	if got := due(12); len(got) != 1 || !got[0].Failed {
 		t.Fatalf("due are %+v", got)
 	}
+	// Of each log the first comes before the second of any, and no log has more than its part.
+	other := newGrower(t, s, "other.example")
+	for i := range int64(5) {
+		tree := proofs.Tree{N: 500 + i, Hash: proofs.LeafHash(nil)}
+		if err := s.Keep(t.Context(), other.id, witness.Suspect{Tree: tree, Note: []byte("note"), Failed: true, Seen: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		perLog, limit int
+		want          string
+	}{{3, 100, "500 1 501 502"}, {3, 3, "500 1 501"}, {1, 100, "500 1"}, {100, 100, "500 1 501 502 503 504"}} {
+		got, err := s.Due(t.Context(), 12, tt.perLog, tt.limit)
+		var sizes []string
+		for _, k := range got {
+			sizes = append(sizes, fmt.Sprint(k.Tree.N))
+		}
+		slices.Sort(sizes[:min(2, len(sizes))]) // the first ones
+		if err != nil || strings.Join(sizes, " ") != strings.Replace(tt.want, "500 1", "1 500", 1) {
+			t.Errorf("at most %d of a log and %d in all: sizes %v, %v", tt.perLog, tt.limit, sizes, err)
+		}
+	}
+	for _, k := range due(12) {
+		if k.ID == other.id {
+			if err := s.Judge(t.Context(), k.ID, k.Tree, witness.Consistent, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	if err := s.Judge(t.Context(), g.id, due(12)[0].Tree, witness.Consistent, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -225,17 +255,17 @@ func TestSuspects(t *testing.T) {
 	}
 	keep(2, true, 1)
 	all, err := s.Suspects(t.Context())
-	if err != nil || len(all) != 32+2 {
+	if err != nil || len(all) != 32+2+5 {
 		t.Fatalf("%d suspects, %v", len(all), err)
 	}
 	for i := range int64(100) {
 		keep(2000+i, true, 2000+i)
 	}
-	if all, err = s.Suspects(t.Context()); err != nil || len(all) != 64 {
+	if all, err = s.Suspects(t.Context()); err != nil || len(all) != 64+5 {
 		t.Fatalf("%d suspects, %v", len(all), err)
 	}
 	for _, k := range all {
-		if k.Verdict != witness.Undecided || k.Tree.N < 1068 {
+		if k.ID == g.id && (k.Verdict != witness.Undecided || k.Tree.N < 1068) {
 			t.Errorf("kept %+v", k)
 		}
 	}

@@ -32,11 +32,16 @@ func (s *Store) Keep(_ context.Context, id witness.OriginHash, k witness.Suspect
 	})
 }
 
-const selectSuspects = `SELECT log, size, root, note, why, failed, seen, tries, next, verdict FROM suspects `
+const (
+	suspectColumns = `log, size, root, note, why, failed, seen, tries, next, verdict`
+	selectSuspects = `SELECT ` + suspectColumns + ` FROM suspects `
+)
 
 // Due implements witness.Suspects.
-func (s *Store) Due(ctx context.Context, now int64, limit int) ([]witness.KeptSuspect, error) {
-	return s.querySuspects(ctx, selectSuspects+`WHERE verdict = '' AND next <= ? ORDER BY next, rowid LIMIT ?`, now, limit)
+func (s *Store) Due(ctx context.Context, now int64, perLog, limit int) ([]witness.KeptSuspect, error) {
+	return s.querySuspects(ctx, `SELECT `+suspectColumns+` FROM suspects JOIN (
+			SELECT rowid AS id, row_number() OVER (PARTITION BY log ORDER BY next, rowid) AS place FROM suspects WHERE verdict = '' AND next <= ?
+		) ON id = suspects.rowid WHERE place <= ? ORDER BY place, next, id LIMIT ?`, now, perLog, limit)
 }
 
 // Suspects returns all suspects that are kept.
