@@ -31,27 +31,37 @@ func (c checkedState) Tail(ctx context.Context, repository verify.Digest, keep i
 
 // Root implements StateReader.
 func (c checkedState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
-	rec, ok, err := c.StateReader.Root(ctx, payload)
-	if err != nil {
-		return rec, false, err
-	}
-	if ok {
-		if err := c.check(rec); err != nil {
-			return rec, false, err
-		}
-		if rec.Leaf.Payload != payload {
-			return rec, false, damaged(rec.Index)
-		}
-		return rec, true, nil
+	if rec, ok, err := c.root(ctx, payload); ok || err != nil {
+		return rec, ok, err
 	}
 	// What is not found where roots are looked up must not be found anywhere.
 	found, _, err := c.Lookup(ctx, payload, 1)
 	for _, rec := range found {
-		if rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release && rec.Leaf.Payload == payload {
-			return rec, false, damaged(rec.Index)
+		if rec.Leaf.Role != verify.RoleRoot || rec.Leaf.Kind != verify.Release || rec.Leaf.Payload != payload {
+			continue
 		}
+		// It may have come between the two questions.
+		if rec, ok, err := c.root(ctx, payload); ok || err != nil {
+			return rec, ok, err
+		}
+		return rec, false, damaged(rec.Index)
 	}
-	return rec, false, err
+	return verify.Record{}, false, err
+}
+
+// root returns what is found where roots are looked up.
+func (c checkedState) root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	rec, ok, err := c.StateReader.Root(ctx, payload)
+	if err != nil || !ok {
+		return rec, false, err
+	}
+	if err := c.check(rec); err != nil {
+		return rec, false, err
+	}
+	if rec.Leaf.Payload != payload {
+		return rec, false, damaged(rec.Index)
+	}
+	return rec, true, nil
 }
 
 // check compares leaves, in log order, with the log.

@@ -28,6 +28,19 @@ func (noRoots) Root(context.Context, verify.Digest) (verify.Record, bool, error)
 	return verify.Record{}, false, nil
 }
 
+// laterRoots is a state to which a root comes after it was asked for it once.
+type laterRoots struct {
+	StateReader
+	asked *int
+}
+
+func (l laterRoots) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	if *l.asked++; *l.asked == 1 {
+		return verify.Record{}, false, nil
+	}
+	return l.StateReader.Root(ctx, payload)
+}
+
 // leafHashes is a Storage with one level of tiles.
 type leafHashes struct {
 	Storage
@@ -65,6 +78,9 @@ func TestDamagedStateIsNotBelieved(t *testing.T) {
 	}
 	if _, _, err := (checkedState{noRoots{state}, storage, c.size}).Root(ctx, root.Payload); err == nil || !strings.Contains(err.Error(), "reindex") {
 		t.Errorf("a root that is not found where roots are: %v", err)
+	}
+	if rec, ok, err := (checkedState{laterRoots{state, new(int)}, storage, c.size}).Root(ctx, root.Payload); err != nil || !ok || rec != records[0] {
+		t.Errorf("a root that comes meanwhile: %v, %v, %v", rec, ok, err)
 	}
 	for name, damage := range map[string]func(*verify.Record){
 		"payload": func(r *verify.Record) { r.Leaf.Payload[3] ^= 4 },
