@@ -68,12 +68,12 @@ func TestForwardPolled(t *testing.T) {
 	c, _, follower := leaderAndFollower(t, nil)
 	c.fixture.witnesses.setDown(true, true, true)
 	resp, body := follower.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data, "Prefer", "wait=0")
-	location := resp.Header.Get("Location")
-	if resp.StatusCode != 202 || location == "" {
+	at := location(t, resp)
+	if resp.StatusCode != 202 {
 		t.Fatalf("%d %s", resp.StatusCode, body)
 	}
 	c.fixture.witnesses.setDown(false, false, false)
-	resp, body = follower.do(t, "GET", location, nil, "Prefer", "wait=20")
+	resp, body = follower.do(t, "GET", at, nil, "Prefer", "wait=20")
 	if resp.StatusCode != 200 || !bytes.Contains(body, []byte("released")) {
 		t.Errorf("polled: %d %s", resp.StatusCode, body)
 	}

@@ -113,8 +113,8 @@ func TestHoldWaitsForTheVendor(t *testing.T) {
 	h := newHolding(t)
 	draft, release := h.drafted(t)
 	resp, res, body := h.outsider(t, net1, draft...)
-	location := resp.Header.Get("Location")
-	if resp.StatusCode != 202 || res.Done || !res.Held() || resp.Header.Get("Retry-After") != "86400" || !strings.HasPrefix(location, "/v1/submissions/held.") {
+	at := location(t, resp)
+	if resp.StatusCode != 202 || res.Done || !res.Held() || resp.Header.Get("Retry-After") != "86400" || !strings.HasPrefix(at, "/v1/submissions/held.") {
 		t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	if f := res.Results[0]; f.Status != api.StatusHeld || f.Index != -1 || f.HeldUntil != "2030-05-02T12:00:00Z" || f.Detail == "" {
@@ -123,11 +123,11 @@ func TestHoldWaitsForTheVendor(t *testing.T) {
 	// Later, from elsewhere and with the operator's token it is the same.
 	h.passes(t, time.Hour)
 	for _, header := range [][]string{{"X-Forwarded-For", net2}, {"Authorization", "Bearer operator's"}} {
-		if resp, res, body := h.send(t, h.id, draft, header...); resp.StatusCode != 202 || resp.Header.Get("Location") != location || res.Results[0].HeldUntil != "2030-05-02T12:00:00Z" {
+		if resp, res, body := h.send(t, h.id, draft, header...); resp.StatusCode != 202 || location(t, resp) != at || res.Results[0].HeldUntil != "2030-05-02T12:00:00Z" {
 			t.Errorf("again, %v: %d %s", header, resp.StatusCode, body)
 		}
 	}
-	if status, res := h.poll(t, location); status != 202 || !res.Held() || len(h.storage.Entries()) != 1 {
+	if status, res := h.poll(t, at); status != 202 || !res.Held() || len(h.storage.Entries()) != 1 {
 		t.Fatalf("polled: %d %+v; %d entries", status, res, len(h.storage.Entries()))
 	}
 	// What is refused and what is logged is said at once.
@@ -141,7 +141,7 @@ func TestHoldWaitsForTheVendor(t *testing.T) {
 
 	wantSummary(t, h.submit(t, h.id, release...), "2.targets.json targets released")
 	h.passes(t, 0)
-	status, after := h.poll(t, location)
+	status, after := h.poll(t, at)
 	// That it is no release is what counts; what else it is the rules say.
 	if f := after.Results[0]; status == 202 || !after.Done || f.Status != api.StatusEvidence && f.Status != api.StatusRefused {
 		t.Errorf("after the vendor's own: %d %+v", status, after)
@@ -156,7 +156,7 @@ func TestHoldWaitsForTheVendor(t *testing.T) {
 	own := h.submit(t, h.id, next...)
 	wantSummary(t, own, "3.targets.json targets released")
 	h.passes(t, 0)
-	if status, res := h.poll(t, resp.Header.Get("Location")); status != 200 || res.Results[0].Status != api.StatusLogged || res.Results[0].Index != own[0].Index {
+	if status, res := h.poll(t, location(t, resp)); status != 200 || res.Results[0].Status != api.StatusLogged || res.Results[0].Index != own[0].Index {
 		t.Errorf("the vendor's own file, sent by another: %d %+v", status, res)
 	} else {
 		h.proved(t, h.id, next, res.Results[0])
@@ -169,16 +169,16 @@ func TestHoldEnds(t *testing.T) {
 	h := newHolding(t)
 	draft, _ := h.drafted(t)
 	resp, _, _ := h.outsider(t, net1, draft...)
-	location := resp.Header.Get("Location")
+	at := location(t, resp)
 	h.close(t)
 	h.open(t)
 	h.passes(t, 24*time.Hour-time.Millisecond)
-	if status, res := h.poll(t, location); status != 202 || !res.Held() || len(h.storage.Entries()) != 1 {
+	if status, res := h.poll(t, at); status != 202 || !res.Held() || len(h.storage.Entries()) != 1 {
 		t.Fatalf("before its time: %d %+v", status, res)
 	}
 	h.passes(t, time.Millisecond)
 	for range 2 {
-		status, res := h.poll(t, location)
+		status, res := h.poll(t, at)
 		if status != 200 || !res.Done || res.Repository != h.id || res.Results[0].Status != api.StatusReleased || res.Results[0].Index != 1 {
 			t.Fatalf("at its time: %d %+v", status, res)
 		}
@@ -188,10 +188,10 @@ func TestHoldEnds(t *testing.T) {
 		h.open(t)
 	}
 	h.passes(t, 8*24*time.Hour)
-	if status, _ := h.poll(t, location); status != 404 {
+	if status, _ := h.poll(t, at); status != 404 {
 		t.Errorf("after a week: %d", status)
 	}
-	for _, bad := range []string{"held.", "held.x", location[len("/v1/submissions/"):] + ".", "held" + strings.Repeat(".0", 65)} {
+	for _, bad := range []string{"held.", "held.x", at[len("/v1/submissions/"):] + ".", "held" + strings.Repeat(".0", 65)} {
 		if status, _ := h.poll(t, "/v1/submissions/"+bad); status != 404 {
 			t.Errorf("%s: %d", bad, status)
 		}
@@ -255,7 +255,7 @@ func TestHoldRoots(t *testing.T) {
 		t.Errorf("what depends on a held root: %q", d)
 	}
 	h.passes(t, 24*time.Hour)
-	if status, res := h.poll(t, resp.Header.Get("Location")); status != 200 || res.Results[0].Status != api.StatusReleased {
+	if status, res := h.poll(t, location(t, resp)); status != 200 || res.Results[0].Status != api.StatusReleased {
 		t.Errorf("the root: %d %+v", status, res)
 	}
 }
@@ -340,7 +340,7 @@ func TestHoldSurvivesDeath(t *testing.T) {
 	h.storage.OnAppend = nil
 	h.open(t)
 	h.passes(t, 0)
-	if status, res := h.poll(t, resp.Header.Get("Location")); status != 200 || res.Results[0].Status != api.StatusReleased {
+	if status, res := h.poll(t, location(t, resp)); status != 200 || res.Results[0].Status != api.StatusReleased {
 		t.Errorf("%d %+v", status, res)
 	}
 	if n := len(h.storage.Entries()); n != 2 {
@@ -447,7 +447,7 @@ func TestHoldEndsWithTheLog(t *testing.T) {
 	check(t, h.end(t))
 	h.open(t)
 	h.passes(t, 25*time.Hour)
-	if status, res := h.poll(t, resp.Header.Get("Location")); status != 422 || res.Results[0].Code != api.CodeEnded {
+	if status, res := h.poll(t, location(t, resp)); status != 422 || res.Results[0].Code != api.CodeEnded {
 		t.Errorf("the draft: %d %+v", status, res)
 	}
 	if status, res := h.poll(t, "/v1/submissions/held."+appended.ID); status != 200 || res.Results[0].Status != api.StatusLogged || res.Results[0].Index != 0 {

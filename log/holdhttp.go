@@ -26,8 +26,8 @@ func heldUntil(h Held) string {
 	return h.Until.Add(time.Second - time.Millisecond).Truncate(time.Second).UTC().Format(time.RFC3339)
 }
 
-// heldPath is where the held files of a submission are polled.
-func heldPath(sub *submission) string {
+// heldName is the name under which the held files of a submission are polled.
+func heldName(sub *submission) string {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	var ids []string
@@ -36,7 +36,7 @@ func heldPath(sub *submission) string {
 			ids = append(ids, f.held.ID)
 		}
 	}
-	return "/v1/submissions/" + heldPrefix + strings.Join(ids, ".")
+	return heldPrefix + strings.Join(ids, ".")
 }
 
 // answerHeld answers that files are held, and when to ask again.
@@ -117,10 +117,9 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 		result.Repository = h.Repository.String()
 		result.Results = append(result.Results, fr)
 	}
-	location := "/v1/submissions/" + heldPrefix + list
 	switch {
 	case !result.Done:
-		return s.answerHeld(w, location, result)
+		return s.answerHeld(w, submissionAt(r, heldPrefix+list), result)
 	case allRefused(result):
 		return noneAccepted(result)
 	}

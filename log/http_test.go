@@ -252,7 +252,7 @@ func TestQueueIsBounded(t *testing.T) {
 		if check(t, json.Unmarshal(body, &res)); resp.StatusCode != 202 || res.Done || res.Results[0].Status != api.StatusPending {
 			t.Fatalf("queued: %d %s", resp.StatusCode, body)
 		}
-		locations = append(locations, resp.Header.Get("Location"))
+		locations = append(locations, location(t, resp))
 	}
 	resp, body := r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
 	problem(t, resp, body, 503, api.CodeBusy)

@@ -231,6 +231,17 @@ func (r *running) do(t testing.TB, method, path string, body []byte, headers ...
 	return resp, b
 }
 
+// location is the path of an answer's Location.
+func location(t testing.TB, resp *http.Response) string {
+	t.Helper()
+	if resp.Header.Get("Location") == "" {
+		t.Fatalf("%s %s: %d without a Location", resp.Request.Method, resp.Request.URL, resp.StatusCode)
+	}
+	u, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	check(t, err)
+	return u.EscapedPath()
+}
+
 // problem checks that an answer is a problem document.
 func problem(t *testing.T, resp *http.Response, body []byte, status int, code string) api.Problem {
 	t.Helper()

@@ -217,6 +217,13 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 	return s.answer(w, r, sub)
 }
 
+// submissionAt is where a submission is polled, as seen from where it was asked about:
+// a proxy in front may serve the log below a path that the log does not know.
+func submissionAt(r *http.Request, id string) string {
+	above := strings.Count(strings.TrimPrefix(r.URL.EscapedPath(), "/v1/"), "/")
+	return strings.Repeat("../", above) + "submissions/" + id
+}
+
 // getSubmission answers a submission again.
 func (s *server) getSubmission(w http.ResponseWriter, r *http.Request, id string) *problem {
 	if list, ok := strings.CutPrefix(id, heldPrefix); ok {
@@ -251,7 +258,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 	switch {
 	case result.Held():
 		// Told by the store, at whatever front end and after whatever start.
-		return s.answerHeld(w, heldPath(sub), result)
+		return s.answerHeld(w, submissionAt(r, heldName(sub)), result)
 	case !result.Done:
 		if err := s.log.publisher.Halted(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
@@ -261,7 +268,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 			return notLeader()
 		}
 		s.log.polled.add(sub)
-		w.Header().Set("Location", "/v1/submissions/"+sub.id)
+		w.Header().Set("Location", submissionAt(r, sub.id))
 		w.Header().Set("Cache-Control", "no-store")
 		writeJSON(w, api.TypeJSON, http.StatusAccepted, result)
 	case allRefused(result):

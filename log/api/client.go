@@ -189,7 +189,7 @@ func (c *Client) post(ctx context.Context, path, contentType string, body []byte
 	if resp.header.Get("Location") == "" {
 		return res, "", fmt.Errorf("%s answered 202 without a Location", resp.url)
 	}
-	location, err := c.sameLog(resp.header.Get("Location"))
+	location, err := c.sameLog(resp.at, resp.header.Get("Location"))
 	return res, location, err
 }
 
@@ -211,8 +211,11 @@ func refused(err error) (*Result, string, error) {
 // Wait polls the location of a 202 (absolute, or relative to Base) until the
 // submission is done, or nothing of it is pending and some files are held. With an error it returns the last Result it saw, if any.
 func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
-	location, err := c.sameLog(location)
+	base, err := c.base()
 	if err != nil {
+		return nil, err
+	}
+	if location, err = c.sameLog(base, location); err != nil {
 		return nil, err
 	}
 	var last *Result
@@ -316,18 +319,29 @@ func (c *Client) request(ctx context.Context, method, url string, body io.Reader
 	return req, nil
 }
 
-// sameLog resolves a Location against Base. The client follows it only to the
-// log it was told to talk to.
-func (c *Client) sameLog(location string) (string, error) {
+func (c *Client) base() (*url.URL, error) {
 	base, err := url.Parse(strings.TrimSuffix(c.Base, "/") + "/")
 	if err != nil {
-		return "", fmt.Errorf("log URL: %w", fetch.RedactError(err))
+		return nil, fmt.Errorf("log URL: %w", fetch.RedactError(err))
 	}
-	to, err := base.Parse(location)
+	return base, nil
+}
+
+// sameLog resolves a Location against the URL of the answer that has it. The client
+// follows it only to the log it was told to talk to.
+func (c *Client) sameLog(at *url.URL, location string) (string, error) {
+	base, err := c.base()
+	if err != nil {
+		return "", err
+	}
+	to, err := at.Parse(location)
 	if err != nil {
 		return "", fmt.Errorf("location %q: %w", location, fetch.RedactError(err))
 	}
-	if to.Scheme != base.Scheme || to.Host != base.Host {
+	if to.User == nil {
+		to.User = base.User
+	}
+	if to.Scheme != base.Scheme || to.Host != base.Host || !strings.HasPrefix(to.EscapedPath(), base.EscapedPath()) {
 		return "", fmt.Errorf("location %q leads away from the log %s", location, fetch.Redacted(c.Base))
 	}
 	return to.String(), nil
@@ -335,7 +349,8 @@ func (c *Client) sameLog(location string) (string, error) {
 
 // response is an answer of status 200 or 202, read whole.
 type response struct {
-	url    string
+	url    string // what was asked, without a password
+	at     *url.URL
 	status int
 	header http.Header
 	body   []byte
@@ -438,7 +453,7 @@ func read(resp *http.Response, limit int64) (*response, error) {
 	if !fine {
 		return nil, problemError(asked, resp, body)
 	}
-	return &response{url: asked, status: resp.StatusCode, header: resp.Header, body: body}, nil
+	return &response{url: asked, at: resp.Request.URL, status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
 // problemError reads a problem document, or makes one of what else came back.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -90,7 +91,7 @@ func TestRegisterPolls(t *testing.T) {
 			if err != nil || string(body) != "a root" || r.Header.Get("Content-Type") != TypeJSON {
 				t.Errorf("body %q, %v, header %v", body, err, r.Header)
 			}
-			w.Header().Set("Location", fmt.Sprintf("/v1/submissions/%d", posts.Add(1)))
+			w.Header().Set("Location", fmt.Sprintf("submissions/%d", posts.Add(1)))
 			answer(w, 202, TypeJSON, Result{Results: []FileResult{{Status: StatusPending, Index: -1}}})
 		},
 		"GET /v1/submissions/{n}": func(w http.ResponseWriter, r *http.Request) {
@@ -266,16 +267,22 @@ func TestReads(t *testing.T) {
 
 func TestLocationMustBeOnTheLog(t *testing.T) {
 	c := &Client{Base: "https://log.example/tuf/"}
+	at, err := url.Parse("https://log.example/tuf/v1/repositories/ab/metadata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for location, want := range map[string]string{
-		"/v1/submissions/1":                  "https://log.example/v1/submissions/1",
-		"v1/submissions/1":                   "https://log.example/tuf/v1/submissions/1",
-		"https://log.example/v1/submissions": "https://log.example/v1/submissions",
-		"https://evil.example/":              "",
-		"http://log.example/":                "",
-		"//evil.example/x":                   "",
-		"http://[":                           "",
+		"../../submissions/1":                    "https://log.example/tuf/v1/submissions/1",
+		"/tuf/v1/submissions/1":                  "https://log.example/tuf/v1/submissions/1",
+		"https://log.example/tuf/v1/submissions": "https://log.example/tuf/v1/submissions",
+		"/v1/submissions/1":                      "",
+		"../../../../other":                      "",
+		"https://evil.example/tuf/":              "",
+		"http://log.example/tuf/":                "",
+		"//evil.example/tuf/x":                   "",
+		"http://[":                               "",
 	} {
-		got, err := c.sameLog(location)
+		got, err := c.sameLog(at, location)
 		if got != want || (err != nil) != (want == "") {
 			t.Errorf("sameLog(%q) = %q, %v; want %q", location, got, err, want)
 		}
