@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -92,4 +93,45 @@ func (c checkedState) check(records ...verify.Record) error {
 
 func damaged(index int64) error {
 	return fmt.Errorf("the derived state is damaged: it has not the leaf that the log has at index %d; stop the log and run logserver reindex", index)
+}
+
+// cutState gives out what a log of a size has: the derived state may have entries
+// that nobody is known to have judged, or that are not published, whose tiles a
+// follower does not vouch for.
+type cutState struct {
+	StateReader
+	size func() int64
+}
+
+// Tail implements StateReader. Without the newest leaves there are fewer than keep
+// versions, and still all from a floor on.
+func (c cutState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+	size := c.size()
+	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
+	return below(size, tail), floors, err
+}
+
+// Same implements StateReader.
+func (c cutState) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+	size := c.size()
+	same, err := c.StateReader.Same(ctx, repository, role, version, payload)
+	return slices.DeleteFunc(same, func(index int64) bool { return index >= size }), err
+}
+
+// Root implements StateReader.
+func (c cutState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+	size := c.size()
+	rec, ok, err := c.StateReader.Root(ctx, payload)
+	return rec, ok && rec.Index < size, err
+}
+
+// Lookup implements StateReader.
+func (c cutState) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error) {
+	size := c.size()
+	leaves, listings, err := c.StateReader.Lookup(ctx, sum, limit)
+	return below(size, leaves), listings, err
+}
+
+func below(size int64, records []verify.Record) []verify.Record {
+	return slices.DeleteFunc(records, func(rec verify.Record) bool { return rec.Index >= size })
 }

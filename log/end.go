@@ -140,9 +140,13 @@ func endsIn(tree proofs.Tree, s Storage) (bool, error) {
 		return false, fmt.Errorf("read the last entry: %w", err)
 	}
 	entry := bundle[last%entriesPerBundle]
-	proof, err := proofs.InclusionProof(tree, last, s)
+	tiles := &noted{tiles: s}
+	proof, err := proofs.InclusionProof(tree, last, tiles)
 	if err == nil {
 		err = proofs.VerifyInclusion(tree, last, proofs.LeafHash(entry), proof)
+	}
+	if err != nil && tiles.err != nil {
+		return false, fmt.Errorf("read the last entry: %w", err)
 	}
 	if err != nil {
 		return false, &Halt{

@@ -28,6 +28,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -128,7 +129,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	// The state may know entries that were integrated and not signed yet, but
-	// needs to know only those that were: the rest is taken below.
+	// needs to know only those that were: the rest is judged below, whatever the
+	// state knows.
 	indexer, err := OpenIndexer(ctx, storage, cfg.Blobs, cfg.State, stored, cfg.Logger)
 	if err != nil {
 		return nil, err
@@ -138,7 +140,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
 	from := newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits)
-	registry := newRegistry(cfg.Blobs, checkedState{cfg.State, storage, readable}, indexer.applied)
+	var judged atomic.Int64
+	judged.Store(publisher.Tree().N)
+	registry := newRegistry(cfg.Blobs, checkedState{cutState{cfg.State, judged.Load}, storage, readable}, func() int64 {
+		return min(indexer.applied(), judged.Load())
+	})
+	registry.judged = &judged
 	l := &Log{
 		cfg:       cfg,
 		publisher: publisher,

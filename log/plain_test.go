@@ -84,6 +84,17 @@ func (v *plainVendor) release(t testing.TB, version int64, files int) []api.File
 // submitted, and opens the log again: what it knows of them it reads.
 func (r *running) history(t testing.TB, v *plainVendor, releases int) {
 	t.Helper()
+	r.unjudged(t, v, releases)
+	r.open(t)
+	check(t, r.log.Publisher().WaitPublished(t.Context(), r.log.Publisher().Tree().N))
+	r.close(t)
+	r.open(t)
+}
+
+// unjudged closes a log and puts a vendor's root and so many releases behind what was
+// signed.
+func (r *running) unjudged(t testing.TB, v *plainVendor, releases int) {
+	t.Helper()
 	r.close(t)
 	var entries, files [][]byte
 	add := func(role string, f, snapshot api.File) {
@@ -106,19 +117,9 @@ func (r *running) history(t testing.TB, v *plainVendor, releases int) {
 	}
 	blobs, err := sqlite.OpenBlobs(filepath.Join(r.dir, "blobs.db"))
 	check(t, err)
-	state, err := sqlite.OpenState(filepath.Join(r.dir, "state.db"))
-	check(t, err)
-	check(t, blobs.Put(t.Context(), files))
+	check(t, errors.Join(blobs.Put(t.Context(), files), blobs.Close()))
 	_, err = r.storage.Append(t.Context(), entries)
 	check(t, err)
-	tree, err := r.storage.Integrated(t.Context())
-	check(t, err)
-	indexer, err := log.OpenIndexer(t.Context(), r.storage, blobs, state, tree, r.cfg.Logger)
-	check(t, err)
-	check(t, indexer.CatchUp(t.Context(), tree, nil))
-	check(t, errors.Join(blobs.Close(), state.Close()))
-	r.open(t)
-	check(t, r.log.Publisher().WaitPublished(t.Context(), tree.N))
 }
 
 // countingState counts the questions that judging asks of the state.

@@ -98,6 +98,7 @@ const (
 	HaltStorageForked  HaltCode = "storage-forked"  // storage does not begin with what was signed
 	HaltStorageDamaged HaltCode = "storage-damaged" // entries and tiles of storage contradict each other
 	HaltForeignEntry   HaltCode = "foreign-entry"   // an entry that this log would not have admitted
+	HaltFilesLost      HaltCode = "files-lost"      // the file of an entry that was not signed yet is not there
 	HaltLedgerBehind   HaltCode = "ledger-behind"   // more was published than the ledger knows
 	HaltLedgerTaken    HaltCode = "ledger-taken"    // someone else wrote the ledger
 	HaltPublishedFork  HaltCode = "published-fork"  // what was published is not a prefix of the log
@@ -203,9 +204,13 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 			Do:   "Bring back the storage that holds all signed entries; never the ledger of an older date, because then the log would sign a second history",
 		}
 	}
-	proof, err := proofs.ConsistencyProof(p.tree.N, stored, p.cfg.Storage)
+	tiles := &noted{tiles: p.cfg.Storage}
+	proof, err := proofs.ConsistencyProof(p.tree.N, stored, tiles)
 	if err == nil {
 		err = proofs.VerifyConsistency(p.tree, stored, proof)
+	}
+	if err != nil && tiles.err != nil {
+		return stored, err
 	}
 	if err != nil {
 		return stored, &Halt{

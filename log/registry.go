@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -37,6 +40,10 @@ type registry struct {
 	state StateReader
 	// applied returns how many leaves the state has.
 	applied func() int64
+	// judged is how many entries of the log count: those that were signed, which
+	// somebody has judged before, and those that this process has taken in. What the
+	// state has beyond them proves nothing.
+	judged *atomic.Int64
 	// keepVersions is tailVersions, and cutAfter longHistory, but in tests.
 	keepVersions, cutAfter int
 
@@ -87,15 +94,8 @@ func (r *repository) last() int64 {
 	return records[len(records)-1].Index
 }
 
-// has reports whether the leaf at index has been applied.
-func (r *repository) has(index int64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last() >= index
-}
-
 func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
-	return &registry{blobs: blobs, state: state, applied: applied, keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, histories: map[verify.Digest]*history{}, roots: map[verify.Digest]rootAt{}}
+	return &registry{blobs: blobs, state: state, applied: applied, judged: new(atomic.Int64), keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, histories: map[verify.Digest]*history{}, roots: map[verify.Digest]rootAt{}}
 }
 
 // addRoot must be called with mu held.
@@ -380,15 +380,17 @@ func (r *registry) drop(repo *repository, applied int64) {
 	}
 }
 
-// admit judges a leaf that is in storage and that nobody remembers to have
-// judged. The error is a *Halt when the log would not have appended it.
+// admit judges a leaf that is in storage and that is not known to have been judged.
+// What the state says of it proves nothing: it may have been made anew from a storage
+// to which somebody else has appended. The error is a *Halt when the log would not
+// have appended the leaf, or cannot know.
 func (r *registry) admit(ctx context.Context, rec verify.Record) error {
-	if rec.Index < r.applied() {
-		return nil // the state has it: a process judged it, and died before it was signed
+	if rec.Index < r.judged.Load() {
+		return nil // an attempt to take it in was broken off
 	}
-	m, err := r.parse(rec.Leaf.Encoding, rec.Leaf.Metadata)
+	m, err := r.parse(rec, rec.Leaf.Metadata)
 	if err != nil {
-		return foreign(rec.Index, err)
+		return err
 	}
 	var decision verify.Decision
 	repo, err := r.get(ctx, rec.Leaf.Repository)
@@ -404,14 +406,12 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 			return foreign(rec.Index, fmt.Errorf("this root is in repository %v already, at index %d", at.repository, at.index))
 		}
 		decision, err = verify.JudgeGenesis(m)
-	case repo.has(rec.Index):
-		return nil // an attempt to take it in was broken off
 	default:
 		var snapshots []*verify.Metadata
 		if !rec.Leaf.Snapshot.IsZero() {
-			s, err := r.parse(rec.Leaf.Encoding, rec.Leaf.Snapshot)
+			s, err := r.parse(rec, rec.Leaf.Snapshot)
 			if err != nil {
-				return foreign(rec.Index, err)
+				return err
 			}
 			snapshots = append(snapshots, s)
 		}
@@ -428,16 +428,37 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 	return nil
 }
 
-func (r *registry) parse(encoding verify.Encoding, sum verify.Digest) (*verify.Metadata, error) {
+// parse reads a file of a leaf. The error is a *Halt where there is none, or one that
+// the log would not have taken; any other may pass.
+func (r *registry) parse(rec verify.Record, sum verify.Digest) (*verify.Metadata, error) {
 	file, err := r.blobs.Blob(sum)
-	if err != nil {
-		return nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Halt{
+			Code: HaltFilesLost,
+			What: fmt.Sprintf("storage has an entry at index %d that was not signed yet, and its file with SHA-256 %v is not there: it cannot be judged. The files were restored from an older copy than the entries, or something else has appended the entry", rec.Index, sum),
+			Do:   "Nothing from that index on is signed. Give the file back from wherever it was kept (logserver blob add) and start again; if nobody has it, find out what else writes to the storage",
+		}
 	}
-	return verify.Parse(encoding, file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the file of entry %d: %w", rec.Index, err)
+	}
+	m, err := verify.Parse(rec.Leaf.Encoding, file)
+	if err != nil {
+		return nil, foreign(rec.Index, err)
+	}
+	return m, nil
 }
 
-// apply adds an integrated leaf. Leaves come in log order.
+// apply adds an integrated leaf that was judged. Leaves come in log order.
 func (r *registry) apply(ctx context.Context, rec verify.Record) error {
+	err := r.takeIn(ctx, rec)
+	if err == nil {
+		r.judged.Store(max(r.judged.Load(), rec.Index+1))
+	}
+	return err
+}
+
+func (r *registry) takeIn(ctx context.Context, rec verify.Record) error {
 	repo, err := r.get(ctx, rec.Leaf.Repository)
 	if err != nil {
 		return err

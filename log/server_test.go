@@ -78,7 +78,9 @@ func (r *running) tryOpen(t testing.TB) error {
 	if cfg.Logger == nil {
 		cfg.Logger = r.cfg.Logger
 	}
-	if cfg.Blobs == nil {
+	if wrapper, ok := cfg.Blobs.(interface{ wraps(log.Blobs) }); ok {
+		wrapper.wraps(r.blobs)
+	} else if cfg.Blobs == nil {
 		cfg.Blobs = r.blobs
 	}
 	if cfg.Tokens == ownTokens {

@@ -1,8 +1,29 @@
 package log
 
-import "errors"
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/tuflog/tuflog/proofs"
+)
 
 // ErrUnavailable means that a server which the log's storage or state depends on
 // cannot be reached, or has no connection to spare. Nothing is wrong with what was
 // asked: the same may succeed in a few seconds, and HTTP says 503.
 var ErrUnavailable = errors.New("not available at the moment")
+
+// noted reads tiles and notes what kept it from that. Unlike tiles that contradict
+// each other, or that are not there, that is no verdict on a log: it may pass.
+type noted struct {
+	tiles proofs.TileReader
+	err   error
+}
+
+// ReadTile implements proofs.TileReader.
+func (n *noted) ReadTile(level int, index int64, width int) ([]byte, error) {
+	b, err := n.tiles.ReadTile(level, index, width)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n.err = err
+	}
+	return b, err
+}

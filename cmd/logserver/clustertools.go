@@ -124,10 +124,11 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, storage.Close()) }()
-	tree, err := storage.Integrated(ctx)
+	rec, err := c.db.Ledger(lease).Load()
 	if err != nil {
 		return 0, err
 	}
+	tree := rec.Edge.Tree() // what comes behind it nobody is known to have judged
 	anew, err := c.db.Scratch(ctx, lease)
 	if err != nil {
 		return 0, err

@@ -362,6 +362,19 @@ func TestMigrateRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Entries that nobody has judged are not moved.
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(os.CopyFS(m.Path("tree.before"), os.DirFS(m.Path("log/tree"))))
+	invent(t, m.Path("log/tree"), m.id)
+	refused("were not judged", target, m.state)
+	check(os.RemoveAll(m.Path("log/tree")))
+	check(os.Rename(m.Path("tree.before"), m.Path("log/tree")))
+
 	// It is moved to one place, for ever.
 	m.storage = target
 	if stdout, stderr, code := m.migrate(t); code != 0 {

@@ -166,6 +166,9 @@ func (m *migration) openLog(ctx context.Context) (err error) {
 	if st.What != "" {
 		return fmt.Errorf("the log cannot be served (%s): %s. %s", st.Code, st.What, st.Do)
 	}
+	if signed := m.record.Edge.Tree(); m.tree.N > signed.N {
+		return fmt.Errorf("the storage has %d entries behind the %d that were signed, and they were not judged: serve the log once, which judges and signs them, and migrate it then", m.tree.N-signed.N, signed.N)
+	}
 	if m.checkpoint, err = published.Load(); err != nil {
 		return err
 	}

@@ -22,8 +22,9 @@ func newReindex() *cobra.Command {
 		Use:   "reindex --dir DIR",
 		Short: "Make the derived state anew from the log",
 		Long: `Reindex makes state.db, from which the log answers questions such as which
-releases list a file, anew from the log's entries and blobs. The log must not be
-served meanwhile. The old state.db is there until the new one is whole: if reindex is
+releases list a file, anew from the log's entries and blobs, as far as they were
+signed: the rest is judged by serve, which indexes it. The log must not be served
+meanwhile. The old state.db is there until the new one is whole: if reindex is
 interrupted, nothing has changed, and it begins again when it is run again.
 
 Of a log on servers (--storage, --state) the front ends that have its key must be
@@ -73,10 +74,11 @@ func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer closing(blobs)
-	tree, err := storage.Integrated(ctx)
+	rec, err := (&dirLog{at: at}).ledger()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: only what was signed is indexed, and the ledger knows what that is; logserver status says more", err)
 	}
+	tree := rec.Edge.Tree()
 	// What one that was broken off has left is of no use.
 	path := at.state() + ".new"
 	if err := sqlite.RemoveState(path); err != nil {

@@ -8,7 +8,59 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/verify"
 )
+
+// invent appends a release that nobody has made to a tree.
+func invent(t *testing.T, tree, repository string) {
+	t.Helper()
+	id, err := verify.ParseDigest(repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := verify.Leaf{
+		Kind: verify.Release, Repository: id, Role: "targets", Version: 1000, Payload: verify.Sum([]byte("a")),
+		Metadata: verify.Sum([]byte("b")), Size: 1000, Snapshot: verify.Sum([]byte("c")), Listed: verify.ByHash, Encoding: verify.JSON,
+	}
+	s, err := tesseralog.Open(t.Context(), tesseralog.Config{Dir: tree})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), [][]byte{leaf.Marshal()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reindex does not make entries count that the log has refused.
+func TestReindexJudgesNothing(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	v := newVendor(t)
+	id := w.register(t, v)
+	if _, err := w.client.Submit(t.Context(), id, release(t, v, "a")); err != nil {
+		t.Fatal(err)
+	}
+	_, before := get(t, w.Log.URL+"/checkpoint")
+	size := strings.Split(string(before), "\n")[1]
+	w.Log.Stop(t)
+	invent(t, w.Path("log/tree"), id)
+	for range 2 {
+		_, stderr, code := runtest.Run(t, "logserver", "serve", "--dir", w.Path("log"), "--policy", w.Path("policy"), "--listen", "127.0.0.1:0")
+		if code != 2 || !strings.Contains(stderr, "is not there: it cannot be judged") || !strings.Contains(stderr, "logserver blob add") {
+			t.Errorf("serve with an invented entry: exit %d, %s", code, stderr)
+		}
+		if out := runtest.Must(t, "logserver", "reindex", "--dir", w.Path("log")); !strings.HasPrefix(out, size+" entries indexed") {
+			t.Errorf("reindex: %s", out)
+		}
+	}
+	after, err := os.ReadFile(w.Path("log/checkpoint"))
+	if err != nil || strings.Split(string(after), "\n")[1] != size {
+		t.Errorf("the checkpoint is now\n%s%v", after, err)
+	}
+}
 
 // Where reindex cannot end, the state is what it was, and what it has left behind is
 // in nobody's way.

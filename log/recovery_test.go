@@ -1,0 +1,143 @@
+package log_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// What the derived state knows of entries that were not signed proves nothing: they
+// are judged, and a file that is not there is not taken for a foreign entry.
+func TestStateProvesNothing(t *testing.T) {
+	r := start(t, nil)
+	v := newPlainVendor(t, "vendor")
+	r.history(t, v, 3)
+	signed := r.log.Publisher().Tree()
+	r.close(t)
+	invented := verify.Leaf{
+		Kind: verify.Release, Repository: v.id, Role: "targets", Version: 1000, Payload: verify.Sum([]byte("a")),
+		Metadata: verify.Sum([]byte("b")), Size: 1000, Snapshot: verify.Sum([]byte("c")), Listed: verify.ByVersion, Encoding: verify.JSON,
+	}
+	first := r.storage.Entries()[1]
+	for _, tt := range []struct {
+		name, code string
+		entry      []byte
+	}{
+		{"an entry whose file is nowhere", string(log.HaltFilesLost), invented.Marshal()},
+		{"an entry that is there already", string(log.HaltForeignEntry), first},
+	} {
+		r.storage.Truncate(int(signed.N))
+		_, err := r.storage.Append(t.Context(), [][]byte{tt.entry})
+		check(t, err)
+		tree, err := r.storage.Integrated(t.Context())
+		check(t, err)
+		// As one that was made anew over all that the storage has.
+		state, err := sqlite.OpenState(filepath.Join(r.dir, "state.db"))
+		check(t, err)
+		blobs, err := sqlite.OpenBlobs(filepath.Join(r.dir, "blobs.db"))
+		check(t, err)
+		edge, err := state.Position(t.Context())
+		check(t, err)
+		if edge.Tree().N == signed.N {
+			indexer, err := log.OpenIndexer(t.Context(), r.storage, blobs, state, tree, r.cfg.Logger)
+			check(t, err)
+			check(t, indexer.CatchUp(t.Context(), tree, nil))
+		}
+		check(t, errors.Join(state.Close(), blobs.Close()))
+		var halt *log.Halt
+		if err := r.tryOpen(t); !errors.As(err, &halt) || string(halt.Code) != tt.code || !strings.Contains(halt.What, fmt.Sprintf("index %d", signed.N)) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.code)
+		}
+		if now := r.ledger.record.Edge.Tree(); now != signed {
+			t.Errorf("%s: size %d was signed", tt.name, now.N)
+		}
+		check(t, sqlite.RemoveState(filepath.Join(r.dir, "state.db")))
+		check(t, sqlite.CreateState(filepath.Join(r.dir, "state.db")))
+	}
+	// Without the entry nothing is wrong.
+	r.storage.Truncate(int(signed.N))
+	r.open(t)
+	if res := r.submit(t, v.id.String(), v.release(t, 4, 1)...); res[0].Status != api.StatusReleased {
+		t.Errorf("afterwards: %+v", res)
+	}
+}
+
+// awayBlobs are blobs that cannot be read for a moment.
+type awayBlobs struct {
+	log.Blobs
+	err error
+}
+
+func (a *awayBlobs) wraps(blobs log.Blobs) { a.Blobs = blobs }
+
+func (a *awayBlobs) Blob(sum verify.Digest) ([]byte, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return a.Blobs.Blob(sum)
+}
+
+// awayTiles is a storage whose tiles cannot be read for a moment.
+type awayTiles struct {
+	log.Storage
+	err error
+}
+
+func (a *awayTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return a.Storage.ReadTile(level, index, width)
+}
+
+// passing are errors that are no verdict on the log.
+var passing = map[string]error{
+	"unavailable":   fmt.Errorf("the database is %w", log.ErrUnavailable),
+	"interrupted":   context.DeadlineExceeded,
+	"no more files": &fs.PathError{Op: "open", Path: "x", Err: errors.New("too many open files")},
+}
+
+// An error that may pass halts nothing: a moment later all goes on.
+func TestPassingErrorsDoNotHalt(t *testing.T) {
+	f := newFixture(t)
+	f.grow(f.open(), 3)
+	f.append(300) // not signed yet
+	tiles := &awayTiles{Storage: f.cfg.Storage}
+	f.cfg.Storage = tiles
+	for name, err := range passing {
+		tiles.err = err
+		_, err := log.OpenPublisher(t.Context(), f.cfg)
+		var halt *log.Halt
+		if err == nil || errors.As(err, &halt) {
+			t.Errorf("tiles, %s: %v", name, err)
+		}
+	}
+	tiles.err = nil
+	f.open()
+
+	blobs := new(awayBlobs)
+	r := start(t, func(c *log.Config) { c.Blobs = blobs })
+	v := newPlainVendor(t, "vendor")
+	r.unjudged(t, v, 2)
+	for name, err := range passing {
+		blobs.err = err
+		var halt *log.Halt
+		if err := r.tryOpen(t); err == nil || errors.As(err, &halt) {
+			t.Errorf("files, %s: %v", name, err)
+		}
+	}
+	blobs.err = nil
+	r.open(t)
+	if n := r.log.Publisher().Tree().N; n != 3 {
+		t.Errorf("afterwards %d entries are judged", n)
+	}
+}
