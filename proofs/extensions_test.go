@@ -127,7 +127,8 @@ func TestPolicyKeyTypes(t *testing.T) {
 	for name, tt := range map[string]struct{ in, err string }{
 		"logs of all types":          {"log " + key("a", Ed25519) + "\nlog " + key("a", ECDSA) + "\nlog " + key("a", MLDSA44) + "\nquorum none\n", ""},
 		"witnesses of both types":    {"witness a " + key("a", CosignatureV1) + "\nwitness b " + key("a", MLDSA44) + "\nquorum a\n", ""},
-		"log and witness share keys": {"log " + key("a", MLDSA44) + "\nwitness a " + key("a", MLDSA44) + "\nquorum a\n", ""},
+		"log and witness share keys": {"log " + key("a", MLDSA44) + "\nwitness a " + key("a", MLDSA44) + "\nquorum a\n", "line 2: witness \"a\" has the public key of log \"a\""},
+		"witness and log share keys": {"witness a " + key("a", MLDSA44) + "\nlog " + again("a", "b", MLDSA44, MLDSA44) + "\nquorum a\n", "line 2: log \"b\" has the public key of witness \"a\""},
 		"witness of type Ed25519":    {"witness a " + key("a", Ed25519) + "\nquorum a\n", "line 1: witness \"a\": key"},
 		"witness of type ECDSA":      {"witness a " + key("a", ECDSA) + "\nquorum a\n", "type ECDSA (0x02), want cosignature/v1"},
 		"log of type cosignature/v1": {"log " + key("a", CosignatureV1) + "\nquorum a\n", "type cosignature/v1 (0x04), want Ed25519"},

@@ -39,8 +39,9 @@ type Policy struct {
 // ParsePolicy reads a policy file. Errors name the line.
 //
 // Beyond c2sp.org/tlog-policy it refuses a URL that begins with "#", because
-// comments take whole lines, and a file that does not end in a newline,
-// because it may be cut short.
+// comments take whole lines, a file that does not end in a newline, because it may
+// be cut short, and a witness with the key of a log, which could vouch for itself:
+// with ML-DSA-44 one signature would be both.
 func ParsePolicy(b []byte) (*Policy, error) {
 	if len(b) > MaxPolicySize {
 		return nil, fmt.Errorf("policy: %d bytes, more than %d", len(b), MaxPolicySize)
@@ -140,6 +141,9 @@ func (p *policyParser) log(args []string) error {
 	if other, ok := p.logs[key.pub]; ok {
 		return fmt.Errorf("log %s has the public key of log %s", quoteShort(key.name), quoteShort(other))
 	}
+	if witness, ok := p.witnesses[key.pub]; ok {
+		return fmt.Errorf("log %s has the public key of witness %s", quoteShort(key.name), quoteShort(witness))
+	}
 	p.logs[key.pub] = key.name
 	p.policy.Logs = append(p.policy.Logs, PolicyLog{Key: key, URL: url})
 	return nil
@@ -159,6 +163,9 @@ func (p *policyParser) witness(args []string) error {
 	}
 	if other, ok := p.witnesses[key.pub]; ok {
 		return fmt.Errorf("witness %s has the public key of witness %s", quoteShort(name), quoteShort(other))
+	}
+	if log, ok := p.logs[key.pub]; ok {
+		return fmt.Errorf("witness %s has the public key of log %s", quoteShort(name), quoteShort(log))
 	}
 	p.witnesses[key.pub] = name
 	if err := p.define(name, member{name: name, group: -1}); err != nil {

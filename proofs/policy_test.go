@@ -36,21 +36,20 @@ func TestParsePolicy(t *testing.T) {
 		in              string
 		logs, witnesses int
 	}{
-		"no witnesses":                  {"log LOG1\nquorum none\n", 1, 0},
-		"quorum alone":                  {"quorum none\n", 0, 0},
-		"quorum is a witness":           {"witness a W1\nquorum a\n", 0, 1},
-		"definitions after the quorum":  {"quorum none\nlog LOG1\nwitness a W1\ngroup g any a\n", 1, 1},
-		"URLs":                          {"log LOG1 https://log.example/\nwitness a W1 x:y#z\nquorum a\n", 1, 1},
-		"tabs, spaces, comments":        {"\t# comment\n \t\n\n  log\t LOG1  \n#quorum x\nquorum\tnone\t\n", 1, 0},
-		"numeric threshold":             {"witness a W1\nwitness b W2\ngroup g 2 a b\nquorum g\n", 0, 2},
-		"keywords as names":             {"witness all W1\nwitness any W2\nwitness 2 W3\ngroup group 2 all any 2\ngroup quorum all group\nquorum quorum\n", 0, 3},
-		"opaque octets as names":        {"witness \xff W1\nwitness \xe2\x84\xaa W2\nwitness K W3\nwitness \u00a0 W4\ngroup \xc0 all \xff \xe2\x84\xaa K \u00a0\nquorum \xc0\n", 0, 4},
-		"hash sign within a name":       {"witness a#b W1\nquorum a#b\n", 0, 1},
-		"quorum also a member":          {"witness a W1\ngroup g any a\nquorum a\n", 0, 1},
-		"one log, two keys":             {"log LOG1\nlog " + rotatedLog(t, "log1.example") + "\nquorum none\n", 2, 0},
-		"log and witness share its key": {"log LOG1\nwitness a " + newKey("log1.example", CosignatureV1, newSigner(t, "log1.example", Ed25519).Key().PublicKey()).String() + "\nquorum a\n", 1, 1},
-		"200 of each":                   {many.String(), 200, 200},
-		"largest":                       {"quorum none\n#" + strings.Repeat("x", MaxPolicySize-len("quorum none\n#\n")) + "\n", 0, 0},
+		"no witnesses":                 {"log LOG1\nquorum none\n", 1, 0},
+		"quorum alone":                 {"quorum none\n", 0, 0},
+		"quorum is a witness":          {"witness a W1\nquorum a\n", 0, 1},
+		"definitions after the quorum": {"quorum none\nlog LOG1\nwitness a W1\ngroup g any a\n", 1, 1},
+		"URLs":                         {"log LOG1 https://log.example/\nwitness a W1 x:y#z\nquorum a\n", 1, 1},
+		"tabs, spaces, comments":       {"\t# comment\n \t\n\n  log\t LOG1  \n#quorum x\nquorum\tnone\t\n", 1, 0},
+		"numeric threshold":            {"witness a W1\nwitness b W2\ngroup g 2 a b\nquorum g\n", 0, 2},
+		"keywords as names":            {"witness all W1\nwitness any W2\nwitness 2 W3\ngroup group 2 all any 2\ngroup quorum all group\nquorum quorum\n", 0, 3},
+		"opaque octets as names":       {"witness \xff W1\nwitness \xe2\x84\xaa W2\nwitness K W3\nwitness \u00a0 W4\ngroup \xc0 all \xff \xe2\x84\xaa K \u00a0\nquorum \xc0\n", 0, 4},
+		"hash sign within a name":      {"witness a#b W1\nquorum a#b\n", 0, 1},
+		"quorum also a member":         {"witness a W1\ngroup g any a\nquorum a\n", 0, 1},
+		"one log, two keys":            {"log LOG1\nlog " + rotatedLog(t, "log1.example") + "\nquorum none\n", 2, 0},
+		"200 of each":                  {many.String(), 200, 200},
+		"largest":                      {"quorum none\n#" + strings.Repeat("x", MaxPolicySize-len("quorum none\n#\n")) + "\n", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := ParsePolicy([]byte(policyText(t, tt.in)))
@@ -122,6 +121,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		"witness with too much":         {"witness a W1 u v\nquorum a\n", "line 1: want: witness"},
 		"log twice":                     {"log LOG1\nlog LOG1\nquorum none\n", "line 2: log \"log1.example\" has the public key of log"},
 		"log twice, other name":         {"log LOG1\nlog " + newKey("x", Ed25519, logKey.PublicKey()).String() + "\nquorum none\n", "line 2: log \"x\" has the public key of log"},
+		"log and witness share its key": {"log LOG1\nwitness a " + newKey("x", CosignatureV1, logKey.PublicKey()).String() + "\nquorum a\n", "line 2: witness \"a\" has the public key of log \"log1.example\""},
 		"witness twice":                 {"witness a W1\nwitness b W1\nquorum a\n", "line 2: witness \"b\" has the public key of witness \"a\""},
 		"witness twice, other key name": {"witness a W1\nwitness b " + newKey("x", CosignatureV1, witnessKey.PublicKey()).String() + "\nquorum a\n", "line 2: witness \"b\" has the public key"},
 		"name twice":                    {"witness a W1\nwitness a W2\nquorum a\n", "line 2: name \"a\" is already defined"},

@@ -2,6 +2,8 @@ package proofs
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -102,6 +104,58 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 		return &QuorumError{Quorum: q.name, Short: []ShortGroup{{Want: 1, Missing: []string{q.name}}}}
 	}
 	return &QuorumError{Quorum: q.name, Short: c.short(q.group, nil)}
+}
+
+// SmallestQuorum returns how many witnesses are enough for a quorum, told apart by
+// the names in their keys: keys under one name are one witness. It is 0 for "quorum
+// none" and for a policy that accepts nothing. Where members of a group share
+// witnesses with each other it may be too large, never too small for a policy in
+// which the keys of each witness are in one group.
+func (p *Policy) SmallestQuorum() int {
+	if p == nil || p.quorum.kind != quorumMember {
+		return 0
+	}
+	names := make(map[string]string, len(p.Witnesses))
+	for _, w := range p.Witnesses {
+		names[w.Name] = w.Key.name
+	}
+	smallest := make([]map[string]bool, len(p.groups)) // witnesses that are enough, by group
+	of := func(m member) map[string]bool {
+		if m.group < 0 {
+			return map[string]bool{names[m.name]: true}
+		}
+		return smallest[m.group]
+	}
+	for i, g := range p.groups { // members stand before their groups
+		left := make([]map[string]bool, len(g.members))
+		for j, m := range g.members {
+			left[j] = of(m)
+		}
+		chosen := map[string]bool{}
+		for range g.want {
+			next := 0 // the member that needs the fewest witnesses beyond those chosen
+			for j := range left {
+				if missing(left[j], chosen) < missing(left[next], chosen) {
+					next = j
+				}
+			}
+			maps.Copy(chosen, left[next])
+			left = slices.Delete(left, next, next+1)
+		}
+		smallest[i] = chosen
+	}
+	return len(of(p.quorum.member))
+}
+
+// missing returns how many of want are not in have.
+func missing(want, have map[string]bool) int {
+	n := 0
+	for name := range want {
+		if !have[name] {
+			n++
+		}
+	}
+	return n
 }
 
 // A count holds who cosigned, for Policy.Satisfied.

@@ -180,3 +180,29 @@ func TestDeepPolicy(t *testing.T) {
 		t.Errorf("the error has %d bytes", n)
 	}
 }
+
+func TestSmallestQuorum(t *testing.T) {
+	two := "witness a W1\nwitness a2 " + newSigner(t, "w1.example", MLDSA44).Key().String() + "\n" // keys of one witness
+	for name, tt := range map[string]struct {
+		in   string
+		want int
+	}{
+		"none":                        {"witness a W1\nquorum none\n", 0},
+		"one witness":                 {"witness a W1\nquorum a\n", 1},
+		"two of three":                {"witness a W1\nwitness b W2\nwitness c W3\ngroup g 2 a b c\nquorum g\n", 2},
+		"any":                         {"witness a W1\nwitness b W2\ngroup g any a b\nquorum g\n", 1},
+		"the smaller groups":          {"witness a W1\nwitness b W2\nwitness c W3\nwitness d W4\nwitness e W5\ngroup g all a b c\ngroup h 2 g d e\nquorum h\n", 2},
+		"all of groups":               {"witness a W1\nwitness b W2\nwitness c W3\ngroup g all a b\ngroup h all g c\nquorum h\n", 3},
+		"two keys of one witness":     {two + "group g all a a2\nquorum g\n", 1},
+		"two keys of one beside one":  {two + "witness b W2\ngroup g 2 a b a2\nquorum g\n", 1},
+		"two keys of one, either":     {two + "witness b W2\ngroup g any a a2\ngroup h all g b\nquorum h\n", 2},
+		"members that are not needed": {"witness a W1\nwitness b W2\nquorum b\n", 1},
+	} {
+		if got := mustPolicy(t, policyText(t, tt.in)).SmallestQuorum(); got != tt.want {
+			t.Errorf("%s: %d witnesses, want %d", name, got, tt.want)
+		}
+	}
+	if got := (*Policy)(nil).SmallestQuorum() + new(Policy).SmallestQuorum(); got != 0 {
+		t.Errorf("of no policy: %d", got)
+	}
+}

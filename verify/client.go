@@ -53,6 +53,8 @@ type ClientConfig struct {
 	// Now is when the update started (TUF 5.1). Zero: the device has no clock, and
 	// only the time floor tells it what has expired.
 	Now time.Time
+	// Limits are how long files may be.
+	Limits Limits
 	// MaxRoles is how many targets roles a search visits, the top-level role
 	// included. Zero: DefaultMaxRoles.
 	MaxRoles int
@@ -101,15 +103,18 @@ type Accepted struct {
 // was. Errors about a file are a *Refusal; others mean that the calls came in the
 // wrong order. A Client is not safe for concurrent use.
 type Client struct {
-	cfg        ClientConfig
-	repository Digest
-	state      State
+	cfg          ClientConfig
+	faulty       int // witnesses that may lie about the time
+	repository   Digest
+	state        State
+	acceptedSize int // of state.Accepted, printed
 
 	root        *Metadata // the one that is trusted, or that the device has
 	next        *Metadata // the last of those that chain to it
 	rootTrusted bool
 	rootsDone   bool
 	timestamp   *Metadata
+	stale       *Refusal // of the timestamp that the device has seen: it has expired
 	snapshot    *Metadata
 	targets     map[string]*Metadata // by role
 
@@ -124,16 +129,18 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	if cfg.MaxRoles == 0 {
 		cfg.MaxRoles = DefaultMaxRoles
 	}
-	if err := cfg.check(); err != nil {
+	faulty, err := cfg.check()
+	if err != nil {
 		return nil, err
 	}
 	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
 		return nil, errors.New("client: the state pins no root: begin with Pin")
 	}
-	c := &Client{cfg: cfg, repository: state.Repository, state: state.clone(), targets: map[string]*Metadata{}}
+	c := &Client{cfg: cfg, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*Metadata{}}
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
+	c.acceptedSize = acceptedSize(c.state.Accepted)
 	m, err := readFile(RoleRoot, root)
 	if err != nil {
 		return nil, err
@@ -145,28 +152,40 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	return c, nil
 }
 
-// check says what no update can begin with.
-func (cfg ClientConfig) check() error {
+// check says what no update can begin with, and how many witnesses may lie about the
+// time.
+func (cfg ClientConfig) check() (faulty int, err error) {
 	if cfg.Transparency < Enforce || cfg.Transparency > Off {
-		return fmt.Errorf("client: unknown %v", cfg.Transparency)
+		return 0, fmt.Errorf("client: unknown %v", cfg.Transparency)
 	}
 	if cfg.Transparency == Off {
-		return nil
+		return 0, nil
 	}
 	if cfg.Policy == nil {
-		return errors.New("client: a trust policy is needed to check proofs")
+		return 0, errors.New("client: a trust policy is needed to check proofs")
+	}
+	quorum := cfg.Policy.SmallestQuorum()
+	faulty = cfg.Install.FaultyWitnesses
+	switch {
+	case faulty < 0:
+		faulty = max(0, min(1, quorum-1))
+	case faulty > 0 && faulty >= quorum:
+		return 0, fmt.Errorf("client: faulty_witnesses is %d, but by the trust policy %d witnesses are a quorum: so many that lie could prove anything", faulty, quorum)
 	}
 	names := map[string]bool{}
 	for _, w := range cfg.Policy.Witnesses {
 		names[w.Key.Name()] = true
 	}
-	if f := cfg.Install.FaultyWitnesses; cfg.Install.MinAge > 0 && len(names) <= f {
-		return fmt.Errorf("client: min_age can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", len(names), f)
+	if cfg.Install.MinAge > 0 && len(names) <= faulty {
+		return 0, fmt.Errorf("client: min_age can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", len(names), faulty)
 	}
-	return nil
+	return faulty, nil
 }
 
 func (c *Client) accept(role string, m *Metadata, logged *Logged) {
+	if logged != nil {
+		c.state.Log = logged.Checkpoint.Origin
+	}
 	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Logged: logged})
 }
 
@@ -213,8 +232,7 @@ func (c *Client) TrustRoot(sidecars Sidecars) error {
 		return refusal(CodeRollback, RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
 	}
 	if root.Version == before.Version && root.PayloadDigest != before.Payload {
-		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d has payload %v, but this device trusted a version %d with payload %v",
-			root.Version, root.PayloadDigest, before.Version, before.Payload)
+		return secondPayload(RoleRoot, root, before)
 	}
 	var logged *Logged
 	if root.PayloadDigest != c.state.TrustedRoot {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -19,10 +20,17 @@ func (c *Client) gate(role string, m *Metadata, sidecars Sidecars) (*Logged, err
 	logged, err := c.checkSidecars(role, m, sidecars)
 	var r *Refusal
 	if c.cfg.Transparency == Warn && errors.As(err, &r) {
-		c.warnings = append(c.warnings, r)
+		c.warn(r)
 		return nil, nil
 	}
 	return logged, err
+}
+
+// warn notes what Enforce would have refused, once.
+func (c *Client) warn(r *Refusal) {
+	if !slices.ContainsFunc(c.warnings, func(w *Refusal) bool { return w.Code == r.Code && w.Role == r.Role && w.Detail == r.Detail }) {
+		c.warnings = append(c.warnings, r)
+	}
 }
 
 func (c *Client) checkSidecars(role string, m *Metadata, sidecars Sidecars) (*Logged, error) {
@@ -32,6 +40,13 @@ func (c *Client) checkSidecars(role string, m *Metadata, sidecars Sidecars) (*Lo
 		return nil, err
 	}
 	c.learn(logged)
+	if origin := logged.Checkpoint.Origin; c.pinsOther(origin) {
+		return nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
+			m.Version, clip(origin), clip(c.state.Log))
+	}
+	if c.cfg.Install.SnapshotHashes && !logged.Leaf.Bound() {
+		return nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)
+	}
 	latest := logged
 	if len(sidecars.Latest) > 0 && c.NeedsLatest(role) {
 		if latest, err = CheckSidecar(sidecars.Latest, claim, c.cfg.Policy); err != nil {
@@ -44,11 +59,22 @@ func (c *Client) checkSidecars(role string, m *Metadata, sidecars Sidecars) (*Lo
 		c.learn(latest)
 	}
 	if want := c.cfg.Install.MinAge; c.NeedsLatest(role) {
-		if age := provenAge(logged, latest, c.cfg.Install.FaultyWitnesses); age < want {
-			return nil, refusal(CodeTooYoung, role, nil, "version %d is proved to have been in the log for %v, want %v", m.Version, age, want)
+		if age := provenAge(logged, latest, c.faulty); age < want {
+			by := "the newer proof beside it"
+			if latest == logged {
+				by = "its proof alone: no newer one lies beside it"
+			}
+			return nil, refusal(CodeTooYoung, role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s", m.Version, logged.Index, age, want, by)
 		}
 	}
 	return logged, nil
+}
+
+// pinsOther reports whether the device has this repository's releases from another
+// log than one of this origin. A log that the trust policy no longer lists has no say.
+func (c *Client) pinsOther(origin string) bool {
+	return c.state.Log != "" && c.state.Log != origin &&
+		slices.ContainsFunc(c.cfg.Policy.Logs, func(l proofs.PolicyLog) bool { return l.Key.Name() == c.state.Log })
 }
 
 // provenAge is how old an entry is at least, if at most faulty witnesses lie:
@@ -84,47 +110,81 @@ func sortedTimes(times map[string]int64) []int64 {
 	return slices.Sorted(maps.Values(times))
 }
 
-// learn remembers the cosignature times of a verified proof.
+// learn remembers the cosignature times of a verified proof, and what the device's
+// own clock showed then.
 func (c *Client) learn(logged *Logged) {
-	for name, unix := range timesOf(logged.Checkpoint) {
-		if c.state.Witnesses == nil {
-			c.state.Witnesses = map[string]int64{}
+	raised := false
+	for _, cosignature := range logged.Checkpoint.Cosignatures {
+		key := keyDigest(cosignature.Key)
+		if cosignature.Time <= c.state.Witnesses[key] {
+			continue
 		}
-		c.state.Witnesses[name] = max(c.state.Witnesses[name], unix)
+		if c.state.Witnesses == nil {
+			c.state.Witnesses = map[Digest]int64{}
+		}
+		c.state.Witnesses[key], raised = cosignature.Time, true
+	}
+	if now := c.cfg.Now; raised && !now.IsZero() {
+		c.state.Clock = max(c.state.Clock, now.Unix())
+	}
+	if len(c.state.Witnesses) > maxWitnessTimes {
+		known := map[Digest]int64{}
+		for _, w := range c.cfg.Policy.Witnesses {
+			if key := keyDigest(w.Key); c.state.Witnesses[key] != 0 {
+				known[key] = c.state.Witnesses[key]
+			}
+		}
+		c.state.Witnesses = known
 	}
 }
 
-// Floor is a time that has certainly passed if at most FaultyWitnesses witnesses
-// of the policy lie: the largest but that many of the times they put into
-// cosignatures that this device ever verified. It is the zero time where there
-// are too few.
+// keyDigest tells keys of witnesses apart.
+func keyDigest(key proofs.Key) Digest { return Sum([]byte(key.String())) }
+
+// Floor is a time that has certainly passed if at most FaultyWitnesses witnesses of
+// the policy lie: the largest but that many of the times they put into cosignatures
+// that this device ever verified. It is never later than the latest time that the
+// device's own clock has shown, if it has one: what witnesses sign when their clocks
+// are wrong cannot be taken back. It is the zero time where there are too few.
 func (c *Client) Floor() time.Time {
-	times := c.state.Witnesses
-	if c.cfg.Policy != nil {
-		// A witness that the policy no longer names no longer counts.
-		times = map[string]int64{}
-		for _, w := range c.cfg.Policy.Witnesses {
-			if unix, ok := c.state.Witnesses[w.Key.Name()]; ok {
-				times[w.Key.Name()] = unix
-			}
+	if c.cfg.Policy == nil {
+		return time.Time{}
+	}
+	// A key that the policy no longer names no longer counts.
+	times := map[string]int64{}
+	for _, w := range c.cfg.Policy.Witnesses {
+		if unix, ok := c.state.Witnesses[keyDigest(w.Key)]; ok {
+			times[w.Key.Name()] = max(times[w.Key.Name()], unix)
 		}
 	}
 	sorted := sortedTimes(times)
-	if faulty := c.cfg.Install.FaultyWitnesses; len(sorted) > faulty {
-		return time.Unix(sorted[len(sorted)-1-faulty], 0).UTC()
+	if len(sorted) <= c.faulty {
+		return time.Time{}
 	}
-	return time.Time{}
+	floor := sorted[len(sorted)-1-c.faulty]
+	if now := c.cfg.Now; !now.IsZero() {
+		floor = min(floor, max(now.Unix(), c.state.Clock))
+	}
+	return time.Unix(floor, 0).UTC()
 }
 
-// fresh refuses metadata that has expired by the clock, if there is one, or by
-// the time floor.
+// fresh refuses metadata that has expired by the clock, if there is one, or by the
+// time floor. The floor is the witnesses' word: it refuses nothing where that is only
+// to be noted or not to be asked for.
 func (c *Client) fresh(role string, m *Metadata) error {
 	expires := m.Expires.UTC().Format(time.RFC3339)
 	if now := c.cfg.Now; !now.IsZero() && !now.Before(m.Expires) {
 		return refusal(CodeExpired, role, nil, "version %d expired at %s, and it is %s", m.Version, expires, now.UTC().Format(time.RFC3339))
 	}
-	if floor := c.Floor(); !floor.IsZero() && !floor.Before(m.Expires) {
-		return refusal(CodeExpired, role, nil, "version %d expired at %s, and witnesses have cosigned at %s", m.Version, expires, floor.Format(time.RFC3339))
+	floor := c.Floor()
+	if c.cfg.Transparency == Off || floor.IsZero() || floor.Before(m.Expires) {
+		return nil
 	}
-	return nil
+	r := &Refusal{Code: CodeExpired, Role: role,
+		Detail: fmt.Sprintf("version %d expired at %s, and by the times of cosignatures it is past %s", m.Version, expires, floor.Format(time.RFC3339))}
+	if c.cfg.Transparency == Warn {
+		c.warn(r)
+		return nil
+	}
+	return r
 }

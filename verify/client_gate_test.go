@@ -2,9 +2,11 @@ package verify_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -232,6 +234,10 @@ func TestClientMinAge(t *testing.T) {
 				}
 			}
 			r := newFakeRepo(t)
+			if tt.faulty == 2 {
+				r.log.quorum = "3"
+			}
+			r.cosignAll = tt.faulty == 2
 			r.publish("root", "targets", "snapshot", "timestamp")
 			file := r.last("targets")
 			leaf := r.leaf("targets", file)
@@ -281,12 +287,43 @@ func TestClientMinAgeProofs(t *testing.T) {
 		t.Error("the kept file was not used")
 	}
 
-	// An age that no proof could show is a mistake in the configuration.
-	cfg.Install.FaultyWitnesses = 3
-	if err := d.refresh(r, cfg); err == nil {
-		t.Error("began with 3 of 3 witnesses faulty")
-	} else {
-		t.Log(err)
+}
+
+// An install policy that the trust policy cannot bear is a mistake in the
+// configuration, whether an age is asked for or not.
+func TestClientFaultyWitnesses(t *testing.T) {
+	for _, tt := range []struct {
+		witnesses int
+		quorum    string
+		faulty    int
+		minAge    time.Duration
+		why       string // "": fine
+	}{
+		{3, "2", verify.DefaultFaultyWitnesses, time.Hour, ""},
+		{3, "2", 0, time.Hour, ""},
+		{3, "2", 1, time.Hour, ""},
+		{3, "2", 2, 0, "2 witnesses are a quorum"},
+		{3, "2", 5, 0, "faulty_witnesses is 5"},
+		{3, "3", 2, 0, ""},
+		{1, "1", verify.DefaultFaultyWitnesses, time.Hour, ""},
+		{1, "1", 1, 0, "1 witnesses are a quorum"},
+		{0, "", verify.DefaultFaultyWitnesses, 0, ""},
+		{0, "", verify.DefaultFaultyWitnesses, time.Hour, "min_age can never be met"},
+		{0, "", 1, 0, "0 witnesses are a quorum"},
+	} {
+		r := newFakeRepo(t)
+		cfg := r.config()
+		cfg.Policy = newFakeLog(t, "log.example/b", tt.witnesses, tt.quorum).policy()
+		cfg.Install.FaultyWitnesses, cfg.Install.MinAge = tt.faulty, tt.minAge
+		d := newFakeDevice(t, r.last("root"))
+		_, err := verify.NewClient(cfg, r.last("root"), d.state)
+		if tt.why == "" && err != nil || tt.why != "" && (err == nil || !strings.Contains(err.Error(), tt.why)) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+		cfg.Transparency, cfg.Policy = verify.Off, nil
+		if _, err := verify.NewClient(cfg, r.last("root"), d.state); err != nil {
+			t.Errorf("%+v, transparency off: %v", tt, err)
+		}
 	}
 }
 
@@ -317,11 +354,13 @@ func TestClientTimeFloor(t *testing.T) {
 	if got := d.client.Floor(); !got.Equal(time.Unix(late, 0)) {
 		t.Errorf("floor %v", got)
 	}
-	// It is remembered, also by a device whose clock was set back.
-	cfg.Now = epoch
+	// A device that gets a clock believes it: what witnesses sign when their clocks are
+	// wrong cannot be taken back.
 	d.files["root"] = r.last("root")
 	d.sidecars["root"] = r.sidecarsOf(r.last("root"))
-	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "timestamp")
+	cfg.Now = epoch
+	right := *d
+	wantOK(t, right.refresh(r, cfg))
 
 	// A witness that the policy no longer names has no say.
 	cfg.Policy.Witnesses = cfg.Policy.Witnesses[:1]
@@ -341,9 +380,145 @@ func TestClientTimeFloorFromTargets(t *testing.T) {
 	late := epoch.Add(3 * day).Unix()
 	r.sidecars[verify.Sum(file)] = r.log.proof(leaf, 1, late, late)
 	cfg := r.config()
+	cfg.Now = time.Time{}
 	d := newFakeDevice(t, r.last("root"))
 	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "timestamp")
 	if d.client.Metadata("targets") != nil || d.files["targets"] != nil {
 		t.Error("the targets are trusted")
 	}
+}
+
+// witnessedAt publishes a root that two witnesses cosigned at a time, and a timestamp
+// that expires two days after epoch.
+func witnessedAt(t *testing.T, unix int64) *fakeRepo {
+	r := newFakeRepo(t)
+	r.timestamp.Signed.Expires = epoch.Add(2 * day)
+	r.cosigned = unix
+	r.publish("root", "targets", "snapshot", "timestamp")
+	return r
+}
+
+// Two of three witnesses had clocks that were 400 days ahead for one release.
+func TestClientAndClocksOfWitnesses(t *testing.T) {
+	ahead := epoch.Add(400 * day).Unix()
+
+	// A device with a clock of its own goes by that, then and afterwards.
+	r := witnessedAt(t, ahead)
+	d := newFakeDevice(t, r.served["root"][0])
+	wantOK(t, d.refresh(r, r.config()))
+	if got := d.client.Floor(); got.After(epoch) {
+		t.Errorf("floor %v, and it is %v", got, epoch)
+	}
+	cfg := r.config()
+	cfg.Now = epoch.Add(day)
+	wantOK(t, d.refresh(r, cfg))
+	// When that clock is set back it shows less than it has shown.
+	cfg.Now = epoch.Add(3 * day)
+	r.cosigned++
+	r.timestamp.Signed.Expires = epoch.Add(30 * day)
+	r.publish("root", "timestamp")
+	wantOK(t, d.refresh(r, cfg)) // cosigned: the clock is looked at
+	r.timestamp.Signed.Expires = epoch.Add(2 * day)
+	r.publish("timestamp")
+	cfg.Now = epoch
+	d.files["timestamp"] = nil
+	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "timestamp")
+
+	// A device without a clock cannot tell, until the witnesses have new keys.
+	r = witnessedAt(t, ahead)
+	cfg = r.config()
+	cfg.Now = time.Time{}
+	d = newFakeDevice(t, r.served["root"][0])
+	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "root")
+	r.cosigned = 0
+	for i, w := range r.log.witnesses {
+		r.log.witnesses[i] = newSigner(t, w.Key().Name(), proofs.CosignatureV1)
+	}
+	for _, role := range []string{"root", "targets"} {
+		r.submit(role, r.last(role))
+	}
+	cfg.Policy = r.log.policy()
+	wantOK(t, d.refresh(r, cfg))
+
+	// Where proofs are only looked at to warn, nothing is refused by the times in them;
+	// without them none counts.
+	r = witnessedAt(t, ahead)
+	cfg = r.config()
+	cfg.Now, cfg.Transparency = time.Time{}, verify.Warn
+	d = newFakeDevice(t, r.served["root"][0])
+	wantOK(t, d.refresh(r, cfg))
+	var warned []string
+	for _, w := range d.client.Warnings() {
+		warned = append(warned, string(w.Code)+" "+w.Role)
+	}
+	if want := []string{"expired root", "expired timestamp", "expired snapshot", "expired targets"}; !slices.Equal(warned, want) {
+		t.Errorf("warnings %q, want %q", warned, want)
+	}
+	cfg.Transparency, cfg.Policy = verify.Off, nil
+	wantOK(t, d.refresh(r, cfg))
+}
+
+// Of two logs that a trust policy lists, neither knows what the other has released.
+func TestClientKeepsToOneLog(t *testing.T) {
+	r := newFakeRepo(t)
+	a, b := r.log, newFakeLog(t, "log.example/b", 0, "2")
+	b.witnesses = a.witnesses
+	cfg := r.config()
+	cfg.Policy.Logs = append(cfg.Policy.Logs, b.policy().Logs...)
+	d := newFakeDevice(t, r.last("root"))
+	wantOK(t, d.refresh(r, cfg))
+	if d.state.Log != "log.example/a" {
+		t.Fatalf("pinned %q", d.state.Log)
+	}
+	r.log = b
+	r.publish("targets", "snapshot", "timestamp")
+	err := d.refresh(r, cfg)
+	wantRefused(t, err, verify.CodeWrongLog, "targets")
+	if !strings.Contains(err.Error(), "log.example/a") {
+		t.Errorf("the log that it has is not named: %v", err)
+	}
+	warn := cfg
+	warn.Transparency = verify.Warn
+	other := *d
+	wantOK(t, other.refresh(r, warn))
+	if other.state.Log != "log.example/a" || len(other.client.Warnings()) != 1 {
+		t.Errorf("pinned %q, warnings %v", other.state.Log, other.client.Warnings())
+	}
+	// A log that the policy no longer lists has no say.
+	cfg.Policy.Logs = cfg.Policy.Logs[1:]
+	wantOK(t, d.refresh(r, cfg))
+	if d.state.Log != "log.example/b" {
+		t.Errorf("pinned %q", d.state.Log)
+	}
+}
+
+// An install policy can require that the log was shown the hash: what the device's own
+// snapshot lists does not show that.
+func TestClientSnapshotHashes(t *testing.T) {
+	r := newFakeRepo(t)
+	r.hashes = true
+	r.delegate("targets", "A", false, "*")
+	r.publish("A", "targets", "snapshot", "timestamp")
+	cfg := r.config()
+	cfg.Install.SnapshotHashes = true
+	log := func(role string, listed verify.Listing) {
+		leaf := r.leaf(role, r.last(role))
+		leaf.Snapshot, leaf.Listed = verify.Sum(r.last("snapshot")), listed
+		at := r.cosignTime()
+		r.sidecars[verify.Sum(r.last(role))] = r.log.proof(leaf, r.log.add(leaf), at, at)
+	}
+	d := newFakeDevice(t, r.last("root"))
+	log("targets", verify.ByVersion)
+	wantRefused(t, d.refresh(r, cfg), verify.CodeUnbound, "targets")
+	log("targets", verify.ByHash)
+	log("A", verify.ByVersion)
+	wantOK(t, d.refresh(r, cfg))
+	_, err := d.find(r, "file")
+	wantRefused(t, err, verify.CodeUnbound, "A")
+	log("A", verify.ByHash)
+	_, err = d.find(r, "file")
+	wantOK(t, err)
+	// Without the word it does not matter.
+	log("targets", verify.ByVersion)
+	wantOK(t, newFakeDevice(t, r.last("root")).refresh(r, r.config()))
 }

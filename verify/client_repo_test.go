@@ -38,12 +38,13 @@ type fakeRepo struct {
 	// served is what the repository has: for each role its files, in order.
 	served map[string][][]byte
 
-	log      *fakeLog
-	genesis  verify.Digest
-	sidecars map[verify.Digest][]byte // by file
-	latest   map[verify.Digest][]byte
-	cosigned int64 // when witnesses cosign; 0: half a day before epoch
-	requests []string
+	log       *fakeLog
+	genesis   verify.Digest
+	sidecars  map[verify.Digest][]byte // by file
+	latest    map[verify.Digest][]byte
+	cosigned  int64 // when witnesses cosign; 0: half a day before epoch
+	cosignAll bool  // all three witnesses do, not only two
+	requests  []string
 }
 
 func newFakeRepo(t testing.TB) *fakeRepo {
@@ -246,7 +247,11 @@ func (r *fakeRepo) submit(role string, file []byte) {
 	r.t.Helper()
 	leaf := r.leaf(role, file)
 	at := r.cosignTime()
-	r.sidecars[verify.Sum(file)] = r.log.proof(leaf, r.log.add(leaf), at, at+1)
+	times := []int64{at, at + 1}
+	if r.cosignAll {
+		times = append(times, at)
+	}
+	r.sidecars[verify.Sum(file)] = r.log.proof(leaf, r.log.add(leaf), times...)
 }
 
 func (r *fakeRepo) cosignTime() int64 {

@@ -30,17 +30,24 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 		return false, refusal(CodeRollback, RoleTimestamp, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
 	case m.Version == before.Version && c.timestamp != nil:
 		return false, nil
+	case m.Version == before.Version && m.PayloadDigest != before.Payload && c.stale != nil:
+		// TUF 5.4.3.1 has nothing against the file: it is no update.
+		return false, refusal(CodeExpired, RoleTimestamp, nil, "%s; another file of version %d is served, which changes nothing: its vendor has to sign version %d",
+			c.stale.Detail, m.Version, m.Version+1)
 	case m.Version == before.Version && m.PayloadDigest != before.Payload:
-		return false, refusal(CodeRollback, RoleTimestamp, nil, "another payload for version %d, which this device has seen", m.Version)
+		return false, secondPayload(RoleTimestamp, m, before)
 	case snapshot.Version < before.Listed["snapshot.json"]:
 		return false, refusal(CodeRollback, RoleTimestamp, nil, "version %d goes back to snapshot %d, but this device has seen snapshot %d",
 			m.Version, snapshot.Version, before.Listed["snapshot.json"])
 	}
 	if err := c.fresh(RoleTimestamp, m); err != nil {
+		if m.PayloadDigest == before.Payload {
+			errors.As(err, &c.stale)
+		}
 		return false, err
 	}
 	c.timestamp = m
-	c.state.Timestamp = seenAs(m, keys, m.Timestamp)
+	c.state.Timestamp = seenAs(m, keys, m.Timestamp.Files())
 	c.accept(RoleTimestamp, m, nil)
 	return true, nil
 }
@@ -65,11 +72,20 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 	if err := checkSigned(RoleSnapshot, m, keys, c.rootKeys()); err != nil {
 		return err
 	}
+	if size := listedSize(m.Snapshot); size > maxListedSize {
+		return refusal(CodeBadMetadata, RoleSnapshot, nil, "version %d lists %d files under names of %d bytes together, more than a device remembers", m.Version, m.Snapshot.Len(), size)
+	}
 	before := c.state.Snapshot
-	if m.Version < before.Version {
+	switch {
+	case m.Version < before.Version:
 		return refusal(CodeRollback, RoleSnapshot, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
+	case m.Version == before.Version && m.PayloadDigest != before.Payload:
+		return secondPayload(RoleSnapshot, m, before)
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Listed)) {
+		if !isTargetsMetadata(name) {
+			continue // a state of version 1 may have them
+		}
 		now, ok := m.Snapshot.File(name)
 		if !ok {
 			return refusal(CodeRollback, RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, clip(name), before.Version)
@@ -83,7 +99,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 		return err
 	}
 	c.snapshot = m
-	c.state.Snapshot = seenAs(m, keys, m.Snapshot)
+	c.state.Snapshot = seenAs(m, keys, m.Snapshot.targetsMetadata())
 	c.accept(RoleSnapshot, m, nil)
 	return nil
 }
@@ -93,7 +109,7 @@ func (c *Client) UpdateTargets(file []byte, sidecars Sidecars) error {
 	if c.snapshot == nil {
 		return errors.New("client: targets come after the snapshot")
 	}
-	return c.updateTargets(RoleTargets, c.root.Root.KeySet(RoleTargets), c.rootKeys(), file, sidecars)
+	return c.updateTargets(RoleTargets, "", c.root.Root.KeySet(RoleTargets), file, sidecars)
 }
 
 // UpdateDelegated takes the targets of a role that delegator, whose targets are
@@ -107,14 +123,18 @@ func (c *Client) UpdateDelegated(role, delegator string, file []byte, sidecars S
 	if !ok {
 		return fmt.Errorf("client: %q does not delegate to %q", delegator, role)
 	}
-	return c.updateTargets(role, keys, delegatedKeys(delegator, parent), file, sidecars)
+	return c.updateTargets(role, delegator, keys, file, sidecars)
 }
 
-func delegatedKeys(delegator string, parent *Metadata) string {
-	return fmt.Sprintf("the keys that %s %d names", delegator, parent.Version)
+// keysOf names the keys that a delegator, or the root, gives its roles.
+func (c *Client) keysOf(delegator string) string {
+	if delegator == "" {
+		return c.rootKeys()
+	}
+	return fmt.Sprintf("the keys that %s %d names", delegator, c.targets[delegator].Version)
 }
 
-func (c *Client) updateTargets(role string, keys KeySet, whose string, file []byte, sidecars Sidecars) error {
+func (c *Client) updateTargets(role, delegator string, keys KeySet, file []byte, sidecars Sidecars) error {
 	listed, ok := c.snapshot.Snapshot.File(role + ".json")
 	if !ok {
 		return refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
@@ -126,7 +146,10 @@ func (c *Client) updateTargets(role string, keys KeySet, whose string, file []by
 	if err := isListed(role, m, listed, "snapshot", c.snapshot.Version); err != nil {
 		return err
 	}
-	if err := checkSigned(role, m, keys, whose); err != nil {
+	if err := checkSigned(role, m, keys, c.keysOf(delegator)); err != nil {
+		return err
+	}
+	if err := c.contradicted(role, delegator, m, keys); err != nil {
 		return err
 	}
 	logged, err := c.gate(role, m, sidecars)
@@ -142,9 +165,19 @@ func (c *Client) updateTargets(role string, keys KeySet, whose string, file []by
 	if err := c.fresh(role, m); err != nil {
 		return err
 	}
+	if err := c.remember(role, delegator, m, keys); err != nil {
+		return err
+	}
 	c.targets[role] = m
 	c.accept(role, m, logged)
 	return nil
+}
+
+// secondPayload refuses a file that has the version of what was seen last, and
+// another payload.
+func secondPayload(role string, m *Metadata, before Seen) error {
+	return refusal(CodeSecondPayload, role, nil, "version %d has payload %v, but this device has seen a version %d with payload %v",
+		m.Version, m.PayloadDigest, before.Version, before.Payload)
 }
 
 // isListed refuses a file that is not the one listed.

@@ -6,13 +6,29 @@ import (
 	"strconv"
 )
 
-// Limits of files whose length no other file gives, in bytes.
-const (
-	MaxRootSize      = 512_000
-	MaxTimestampSize = 16_384
-	MaxSnapshotSize  = 2_000_000
-	MaxTargetsSize   = 5_000_000
-)
+// Limits are how many bytes a device takes at most of a role's file: TUF asks for
+// some, because a mirror could go on sending for ever. Zero: MaxFileSize, which is
+// what a log admits.
+type Limits struct {
+	Root, Timestamp, Snapshot, Targets int64 // Targets: of a delegated role as well
+}
+
+// of is the limit for a role's file.
+func (l Limits) of(role string) int64 {
+	limit := l.Targets
+	switch role {
+	case RoleRoot:
+		limit = l.Root
+	case RoleTimestamp:
+		limit = l.Timestamp
+	case RoleSnapshot:
+		limit = l.Snapshot
+	}
+	if limit <= 0 {
+		return MaxFileSize
+	}
+	return min(limit, MaxFileSize)
+}
 
 // Request says which metadata file to fetch.
 type Request struct {
@@ -44,14 +60,13 @@ func EscapeRole(role string) string { return string(encodeRole(nil, role)) }
 // version after the last that was taken, of the snapshot and the targets the version
 // that is listed.
 func (c *Client) RequestFor(role string) (Request, error) {
-	r := Request{Role: role}
+	r := Request{Role: role, MaxLength: c.cfg.Limits.of(role)}
 	switch {
 	case role == RoleRoot:
-		r.Version, r.MaxLength = c.next.Version+1, MaxRootSize
+		r.Version = c.next.Version + 1
 	case role == RoleTimestamp:
-		r.MaxLength = MaxTimestampSize
 	case role == RoleSnapshot && c.timestamp != nil:
-		c.listed(&r, c.timestamp.Timestamp.snapshot(), MaxSnapshotSize)
+		c.listed(&r, c.timestamp.Timestamp.snapshot())
 	case role == RoleTargets && c.snapshot != nil:
 		return c.targetsRequest(role, "")
 	default:
@@ -65,15 +80,14 @@ func (c *Client) targetsRequest(role, delegator string) (Request, error) {
 	if !ok {
 		return Request{}, refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
 	}
-	r := Request{Role: role, Delegator: delegator}
-	c.listed(&r, listed, MaxTargetsSize)
+	r := Request{Role: role, Delegator: delegator, MaxLength: c.cfg.Limits.of(role)}
+	c.listed(&r, listed)
 	return r, nil
 }
 
-func (c *Client) listed(r *Request, f MetaFile, most int64) {
-	r.MaxLength = most
+func (c *Client) listed(r *Request, f MetaFile) {
 	if f.Length >= 0 {
-		r.MaxLength = min(f.Length, MaxFileSize)
+		r.MaxLength = min(f.Length, r.MaxLength)
 	}
 	if c.root.Root.ConsistentSnapshot {
 		r.Version = f.Version
@@ -125,7 +139,7 @@ func (c *Client) Find(path string) (Lookup, error) {
 			found.Need = &need
 			return found, nil
 		}
-		if err := c.stillDelegated(next.role, next.delegator, m); err != nil {
+		if err := c.alsoDelegated(next.role, next.delegator, m); err != nil {
 			return found, err
 		}
 		found.Visited = append(found.Visited, next.role)
@@ -145,13 +159,19 @@ func (c *Client) Find(path string) (Lookup, error) {
 	return found, nil
 }
 
-// stillDelegated refuses a role that was accepted under the keys of one delegator
-// and is now reached through another whose keys did not sign it.
-func (c *Client) stillDelegated(role, delegator string, m *Metadata) error {
+// alsoDelegated refuses a role that was accepted under the keys of one delegator and
+// is now reached through another, if the other's keys did not sign it or signed
+// another payload of its version before.
+func (c *Client) alsoDelegated(role, delegator string, m *Metadata) error {
 	if delegator == "" {
 		return nil
 	}
-	parent := c.targets[delegator]
-	_, keys, _ := parent.Targets.Delegations.Find(role)
-	return checkSigned(role, m, keys, delegatedKeys(delegator, parent))
+	_, keys, _ := c.targets[delegator].Targets.Delegations.Find(role)
+	if err := checkSigned(role, m, keys, c.keysOf(delegator)); err != nil {
+		return err
+	}
+	if err := c.contradicted(role, delegator, m, keys); err != nil {
+		return err
+	}
+	return c.remember(role, delegator, m, keys)
 }

@@ -1,17 +1,27 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
 )
 
-// MaxStateSize is the limit of ParseState, in bytes. A snapshot that lists
-// MaxDelegations roles with long names stays below it.
-const MaxStateSize = 16 << 20
+// MaxStateSize is the limit of Marshal and ParseState, in bytes. A Client trusts
+// nothing that would take more to remember: a state that cannot be read again stops
+// a device for good. Its parts are bounded so that they fit together:
+// maxListedSize, maxAcceptedSize and maxWitnessTimes, and MaxKeys signers each of
+// timestamp and snapshot, which are less than 1 MiB.
+const (
+	MaxStateSize    = 64 << 20
+	maxListedSize   = 48 << 20 // what the snapshot lists, printed
+	maxAcceptedSize = 8 << 20  // Accepted, printed
+	maxWitnessTimes = 8192     // no trust policy has as many witnesses
+)
 
 // State is what a device remembers between updates beside its metadata files:
 // what it trusts out of band, and how far it has come. It is plain data that the
@@ -30,9 +40,24 @@ type State struct {
 	// vendor can recover from stolen keys.
 	Timestamp Seen
 	Snapshot  Seen
-	// Witnesses holds, by the name in its key, the largest time that each witness
-	// put into a cosignature this device verified, in seconds since 1970.
-	Witnesses map[string]int64
+	// Accepted holds, by name, the releases of targets and delegated roles that were
+	// accepted last: of each role one for each delegator that named its keys. Another
+	// payload under the same version is refused while its signers meet the keys that
+	// the role has.
+	Accepted map[string][]AcceptedRelease
+	// Log is the origin of the log that proved the repository's releases; empty until
+	// one has. While the trust policy lists a log of that origin no other proves
+	// anything of this repository: two logs that do not know of each other could each
+	// have released another payload of a version.
+	Log string
+	// Witnesses holds the largest time that each witness's key put into a cosignature
+	// this device verified, in seconds since 1970, by the SHA-256 of the verifier key.
+	// A key is a witness of its own here: what was wrong with an old one is forgotten
+	// with it.
+	Witnesses map[Digest]int64
+	// Clock is the latest time that the device's own clock has shown when a
+	// cosignature was verified, in seconds since 1970; 0: it had none.
+	Clock int64
 }
 
 // Seen is a release of a role that was trusted.
@@ -40,7 +65,15 @@ type Seen struct {
 	Version int64 // 0: none
 	Payload Digest
 	Signers []Digest         // identities of the keys that signed it; nil for root
-	Listed  map[string]int64 // the versions that it lists, by file name; nil for root
+	Listed  map[string]int64 // the versions of targets metadata that it lists, by file name; nil for root
+}
+
+// AcceptedRelease is a release of targets or of a delegated role that was accepted.
+type AcceptedRelease struct {
+	Delegator string // whose delegation named the keys; empty: the root
+	Version   int64
+	Payload   Digest
+	Signers   []Digest // identities of the keys that signed it
 }
 
 // Pin returns the state of a device that trusts the given root out of band and
@@ -64,13 +97,24 @@ func Pin(trustedRoot []byte, install InstallPolicy) (State, error) {
 
 // The JSON form of a state and of its parts.
 type stateJSON struct {
-	Version     int              `json:"version"`
-	Repository  Digest           `json:"repository"`
-	TrustedRoot Digest           `json:"trusted_root"`
-	Root        seenJSON         `json:"root"`
-	Timestamp   *seenJSON        `json:"timestamp,omitempty"`
-	Snapshot    *seenJSON        `json:"snapshot,omitempty"`
-	Witnesses   map[string]int64 `json:"witnesses,omitempty"`
+	Version     int       `json:"version"`
+	Repository  Digest    `json:"repository"`
+	TrustedRoot Digest    `json:"trusted_root"`
+	Root        seenJSON  `json:"root"`
+	Timestamp   *seenJSON `json:"timestamp,omitempty"`
+	Snapshot    *seenJSON `json:"snapshot,omitempty"`
+
+	Accepted  map[string][]acceptedJSON `json:"accepted,omitempty"`
+	Log       string                    `json:"log,omitempty"`
+	Witnesses map[Digest]int64          `json:"witnesses,omitempty"`
+	Clock     int64                     `json:"clock,omitempty"`
+}
+
+type acceptedJSON struct {
+	Delegator string   `json:"delegator,omitempty"`
+	Version   int64    `json:"version"`
+	Payload   Digest   `json:"payload"`
+	Signers   []Digest `json:"signers"`
 }
 
 type seenJSON struct {
@@ -80,14 +124,34 @@ type seenJSON struct {
 	Listed  map[string]int64 `json:"listed,omitempty"`
 }
 
-const stateVersion = 1
+const stateVersion = 2
 
 // Marshal prints the state as JSON, with a checksum: a state in which one bit
-// changed would not protect against rollback.
+// changed would not protect against rollback. What it prints ParseState reads: a
+// state that is too large, or not one that a Client returned, is an error.
 func (s State) Marshal() ([]byte, error) {
+	b, err := s.marshal()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ParseState(b); err != nil {
+		return nil, fmt.Errorf("not what could be read again: %w", err)
+	}
+	return b, nil
+}
+
+func (s State) marshal() ([]byte, error) {
 	j := stateJSON{
 		Version: stateVersion, Repository: s.Repository, TrustedRoot: s.TrustedRoot,
-		Root: seenJSON(s.Root), Witnesses: s.Witnesses,
+		Root: seenJSON(s.Root), Log: s.Log, Witnesses: s.Witnesses, Clock: s.Clock,
+	}
+	if len(s.Accepted) > 0 {
+		j.Accepted = make(map[string][]acceptedJSON, len(s.Accepted))
+		for role, releases := range s.Accepted {
+			for _, a := range releases {
+				j.Accepted[role] = append(j.Accepted[role], acceptedJSON(a))
+			}
+		}
 	}
 	if s.Timestamp.Version != 0 {
 		j.Timestamp = (*seenJSON)(&s.Timestamp)
@@ -95,11 +159,14 @@ func (s State) Marshal() ([]byte, error) {
 	if s.Snapshot.Version != 0 {
 		j.Snapshot = (*seenJSON)(&s.Snapshot)
 	}
-	b, err := json.MarshalIndent(j, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // which would take six bytes for one
+	if err := enc.Encode(j); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	return fmt.Appendf(nil, "{\"sha256\": \"%v\", \"state\": %s}\n", Sum(b), b), nil
+	text := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return fmt.Appendf(nil, "{\"sha256\": \"%v\", \"state\": %s}\n", Sum(text), text), nil
 }
 
 // ParseState reads what Marshal prints. A state that was cut short or damaged, or
@@ -143,7 +210,7 @@ func readState(b []byte) (State, error) {
 		var err error
 		switch name {
 		case "version":
-			version, err = readInteger(value, stateVersion, stateVersion)
+			version, err = readInteger(value, 1, stateVersion)
 		case "repository":
 			s.Repository, err = readDigest(value)
 		case "trusted_root":
@@ -154,8 +221,18 @@ func readState(b []byte) (State, error) {
 			s.Timestamp, err = readSeen(value)
 		case "snapshot":
 			s.Snapshot, err = readSeen(value)
+		case "accepted":
+			s.Accepted, err = readAccepted(value)
+		case "log":
+			if s.Log, err = readString(value); err == nil && s.Log == "" {
+				err = errors.New("empty")
+			}
 		case "witnesses":
-			s.Witnesses, err = readCounts(value, math.MaxInt64)
+			if version != 1 { // which had them by name: it comes to no harm without
+				s.Witnesses, err = readTimes(value)
+			}
+		case "clock":
+			s.Clock, err = readInteger(value, 1, math.MaxInt64)
 		default:
 			err = errors.New("unknown field")
 		}
@@ -195,6 +272,68 @@ func readSeen(value []byte) (Seen, error) {
 	return s, err
 }
 
+func readAccepted(value []byte) (map[string][]AcceptedRelease, error) {
+	accepted := map[string][]AcceptedRelease{}
+	err := readObject(value, func(role string, value []byte) error {
+		var list []json.RawMessage
+		if err := json.Unmarshal(value, &list); err != nil || len(list) == 0 {
+			return fmt.Errorf("%s: want a list of releases", clip(string(value)))
+		}
+		for _, item := range list {
+			a, err := readAcceptedRelease(item)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(accepted[role], func(b AcceptedRelease) bool { return a.Delegator == b.Delegator }) {
+				return fmt.Errorf("two releases by %q", clip(a.Delegator))
+			}
+			accepted[role] = append(accepted[role], a)
+		}
+		return nil
+	})
+	return accepted, err
+}
+
+func readAcceptedRelease(value []byte) (AcceptedRelease, error) {
+	var a AcceptedRelease
+	err := readObject(value, func(name string, value []byte) error {
+		var err error
+		switch name {
+		case "delegator":
+			if a.Delegator, err = readString(value); err == nil && a.Delegator == "" {
+				err = errors.New("empty")
+			}
+		case "version":
+			a.Version, err = readInteger(value, 1, MaxVersion)
+		case "payload":
+			a.Payload, err = readDigest(value)
+		case "signers":
+			a.Signers, err = readDigests(value)
+		default:
+			err = errors.New("unknown field")
+		}
+		return err
+	})
+	if err == nil && (a.Version == 0 || a.Payload.IsZero() || len(a.Signers) == 0) {
+		err = errors.New("no version, no payload or no signers")
+	}
+	return a, err
+}
+
+// readTimes reads an object of times by digests.
+func readTimes(value []byte) (map[Digest]int64, error) {
+	times := map[Digest]int64{}
+	err := readObject(value, func(name string, value []byte) error {
+		key, err := ParseDigest(name)
+		if err != nil {
+			return err
+		}
+		times[key], err = readInteger(value, 1, math.MaxInt64)
+		return err
+	})
+	return times, err
+}
+
 func readDigests(value []byte) ([]Digest, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil || list == nil {
@@ -224,6 +363,10 @@ func readCounts(value []byte, high int64) (map[string]int64, error) {
 func (s State) clone() State {
 	s.Timestamp = s.Timestamp.clone()
 	s.Snapshot = s.Snapshot.clone()
+	s.Accepted = maps.Clone(s.Accepted)
+	for role, releases := range s.Accepted {
+		s.Accepted[role] = slices.Clone(releases)
+	}
 	s.Witnesses = maps.Clone(s.Witnesses)
 	return s
 }
@@ -234,26 +377,35 @@ func (s Seen) clone() Seen {
 	return s
 }
 
-// seenAs is what to remember of a file that was accepted under keys.
-func seenAs(m *Metadata, keys KeySet, listed *Meta) Seen {
-	s := Seen{Version: m.Version, Payload: m.PayloadDigest, Listed: map[string]int64{}}
-	for _, id := range m.Signers(keys) {
-		s.Signers = append(s.Signers, Digest(id))
-	}
-	for name, file := range listed.Files() {
+// seenAs is what to remember of a timestamp or snapshot that was accepted under keys.
+func seenAs(m *Metadata, keys KeySet, listed iter.Seq2[string, MetaFile]) Seen {
+	s := Seen{Version: m.Version, Payload: m.PayloadDigest, Signers: signersOf(m, keys), Listed: map[string]int64{}}
+	for name, file := range listed {
 		s.Listed[name] = file.Version
 	}
 	return s
 }
 
-// stands says whether the release's signers still meet the keys and the
-// threshold that its role has now.
-func (s Seen) stands(keys KeySet) bool {
+// signersOf are the identities of the keys that signed a file.
+func signersOf(m *Metadata, keys KeySet) []Digest {
+	var signers []Digest
+	for _, id := range m.Signers(keys) {
+		signers = append(signers, Digest(id))
+	}
+	return signers
+}
+
+// stand reports whether a release's signers meet the keys and the threshold that
+// its role has now.
+func stand(signers []Digest, keys KeySet) bool {
 	have := 0
 	for _, id := range keys.Identities() {
-		if slices.Contains(s.Signers, Digest(id)) {
+		if slices.Contains(signers, Digest(id)) {
 			have++
 		}
 	}
-	return s.Version != 0 && keys.threshold > 0 && have >= keys.threshold
+	return keys.metBy(have)
 }
+
+// stands reports whether the release's signers still meet the keys of its role.
+func (s Seen) stands(keys KeySet) bool { return s.Version != 0 && stand(s.Signers, keys) }

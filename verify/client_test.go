@@ -3,8 +3,11 @@ package verify_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -21,7 +24,7 @@ func TestClientFirstRefresh(t *testing.T) {
 		if !slices.Equal(r.requests, want) {
 			t.Errorf("requested %q, want %q", r.requests, want)
 		}
-		limits := map[string]int64{"root": verify.MaxRootSize, "timestamp": verify.MaxTimestampSize, "snapshot": verify.MaxSnapshotSize, "targets": verify.MaxTargetsSize}
+		limits := map[string]int64{"root": verify.MaxFileSize, "timestamp": verify.MaxFileSize, "snapshot": verify.MaxFileSize, "targets": verify.MaxFileSize}
 		if hashes {
 			limits["snapshot"], limits["targets"] = int64(len(r.last("snapshot"))), int64(len(r.last("targets")))
 		}
@@ -180,10 +183,10 @@ func TestClientRootVersions(t *testing.T) {
 	r.root.Signed.Expires = epoch.Add(valid + day)
 	r.serve("root")
 	wantOK(t, c.UpdateRoot(r.last("root")))
-	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
+	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeSecondPayload, "root")
 	c, err = verify.NewClient(r.config(), r.last("root"), state)
 	wantOK(t, err)
-	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeBadMetadata, "root")
+	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeSecondPayload, "root")
 }
 
 func TestClientRefusesBadBeginnings(t *testing.T) {
@@ -266,9 +269,25 @@ func TestClientSameTimestampVersion(t *testing.T) {
 	}
 	// A device that lost its file still knows which one it was.
 	d.files["timestamp"] = nil
-	wantRefused(t, d.refresh(r, r.config()), verify.CodeRollback, "timestamp")
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeSecondPayload, "timestamp")
 	r.served["timestamp"] = append(r.served["timestamp"], kept)
 	wantOK(t, d.refresh(r, r.config()))
+	// What a vendor signs again under the version that has expired is no update, and no
+	// attack either.
+	r.timestamp.Signed.Meta["snapshot.json"].Version = 1
+	r.timestamp.Signed.Expires = epoch.Add(3 * valid)
+	r.serve("timestamp")
+	cfg := r.config()
+	cfg.Now = epoch.Add(valid)
+	r.root.Signed.Expires = epoch.Add(3 * valid)
+	r.publish("root")
+	err := d.refresh(r, cfg)
+	wantRefused(t, err, verify.CodeExpired, "timestamp")
+	if !strings.Contains(err.Error(), "has to sign version 2") {
+		t.Errorf("the way out is missing: %v", err)
+	}
+	r.publish("timestamp")
+	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "snapshot")
 }
 
 func TestClientSnapshot(t *testing.T) {
@@ -282,6 +301,15 @@ func TestClientSnapshot(t *testing.T) {
 			r.snapshot.Signed.Meta["targets.json"].Version = 1
 			r.publish("snapshot", "timestamp")
 		}, verify.CodeRollback},
+		{"another payload of the version", func(r *fakeRepo) {
+			r.snapshot.Signed.Version--
+			r.snapshot.Signed.Expires = epoch.Add(2 * valid)
+			r.publish("snapshot", "timestamp")
+		}, verify.CodeSecondPayload},
+		{"root.json no longer listed", func(r *fakeRepo) {
+			delete(r.snapshot.Signed.Meta, "root.json")
+			r.publish("snapshot", "timestamp")
+		}, ""},
 		{"role no longer listed", func(r *fakeRepo) {
 			delete(r.snapshot.Signed.Meta, "A.json")
 			r.publish("snapshot", "timestamp")
@@ -315,6 +343,7 @@ func TestClientSnapshot(t *testing.T) {
 			r := newFakeRepo(t)
 			r.hashes = true
 			r.delegate("targets", "A", false, "*")
+			r.snapshot.Signed.Meta["root.json"] = &metadata.MetaFiles{Version: 1} // as TUF had it before 1.0
 			r.publish("A", "targets", "snapshot", "timestamp")
 			d := newFakeDevice(t, r.last("root"))
 			wantOK(t, d.refresh(r, r.config()))

@@ -29,11 +29,11 @@ const maxFaultyWitnesses = 1000
 // file is one JSON object:
 //
 //	{"repository": "9ab1…", "require": ["root", "targets", "delegated"],
-//	 "faulty_witnesses": 1, "min_age": "0h", "root_quarantine": "0h",
-//	 "approval": "auto", "next_policy": ""}
+//	 "faulty_witnesses": 1, "min_age": "0h", "snapshot_hashes": "required",
+//	 "root_quarantine": "0h", "approval": "auto", "next_policy": ""}
 //
 // Every field is optional. A field that is not known is refused, and so is a
-// value that this version does not enforce.
+// value that this version does not enforce. docs/devices.md says what each is for.
 type InstallPolicy struct {
 	// Repository is the repository that proofs must be about: the digest of its
 	// genesis root's payload. Zero: the one that the device's state pins.
@@ -42,16 +42,29 @@ type InstallPolicy struct {
 	Require []string
 	// FaultyWitnesses is how many witnesses may lie about the time before an age
 	// or the time floor is wrong. The zero value believes every single witness;
-	// ParseInstallPolicy makes it 1 where the file does not say.
+	// DefaultFaultyWitnesses is what a file that does not say stands for. A number of
+	// witnesses that are a quorum of the trust policy is refused by NewClient.
 	FaultyWitnesses int
 	// MinAge is how long a release of targets or of a delegated role must have
 	// been in the log before it is accepted. Roots are not held back by it: a
 	// rotation that takes a stolen key away should not have to wait.
 	MinAge time.Duration
+	// SnapshotHashes asks that releases of targets and delegated roles were logged
+	// beside a snapshot that lists their hash: the leaf says so. A hash in the snapshot
+	// that a device has is not enough, because who signs two payloads of a version
+	// signs two snapshots as well, and the other payload may have been logged by its
+	// version alone.
+	SnapshotHashes bool
 }
 
+// DefaultFaultyWitnesses stands for 1, or for 0 where one witness is a quorum of the
+// trust policy.
+const DefaultFaultyWitnesses = -1
+
 // DefaultInstallPolicy is what an empty object stands for.
-func DefaultInstallPolicy() InstallPolicy { return InstallPolicy{FaultyWitnesses: 1} }
+func DefaultInstallPolicy() InstallPolicy {
+	return InstallPolicy{FaultyWitnesses: DefaultFaultyWitnesses}
+}
 
 // requires says whether the policy wants a proof for a role.
 func (p InstallPolicy) requires(role string) bool {
@@ -88,6 +101,12 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 			}
 		case "min_age":
 			p.MinAge, err = readDuration(value)
+		case "snapshot_hashes":
+			var s string
+			if s, err = readString(value); err == nil && s != "required" {
+				err = fmt.Errorf("%q: want \"required\", or leave it out", clip(s))
+			}
+			p.SnapshotHashes = true
 		case "root_quarantine":
 			var d time.Duration
 			if d, err = readDuration(value); err == nil && d != 0 {

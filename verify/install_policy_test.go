@@ -15,8 +15,9 @@ func TestParseInstallPolicy(t *testing.T) {
 		text string
 		want verify.InstallPolicy
 	}{
-		{`{}`, verify.InstallPolicy{FaultyWitnesses: 1}},
-		{" {\n} \n", verify.InstallPolicy{FaultyWitnesses: 1}},
+		{`{}`, verify.DefaultInstallPolicy()},
+		{" {\n} \n", verify.InstallPolicy{FaultyWitnesses: verify.DefaultFaultyWitnesses}},
+		{`{"snapshot_hashes":"required","faulty_witnesses":1}`, verify.InstallPolicy{FaultyWitnesses: 1, SnapshotHashes: true}},
 		{`{"repository":"` + id.String() + `","require":["targets","root"],"faulty_witnesses":2,"min_age":"48h","root_quarantine":"0h","approval":"auto","next_policy":""}`,
 			verify.InstallPolicy{Repository: id, Require: []string{"targets", "root"}, FaultyWitnesses: 2, MinAge: 48 * time.Hour}},
 		{`{"faulty_witnesses":0,"min_age":"1h30m"}`, verify.InstallPolicy{MinAge: 90 * time.Minute}},
@@ -56,6 +57,8 @@ func TestParseInstallPolicyRefuses(t *testing.T) {
 		{`{"min_age":"-1h"}`, "duration"},
 		{`{"min_age":"2 days"}`, "duration"},
 		{`{"min_age":48}`, "want a string"},
+		{`{"snapshot_hashes":"optional"}`, "want \"required\""},
+		{`{"snapshot_hashes":true}`, "want a string"},
 		{`{"root_quarantine":"168h"}`, "not supported yet"},
 		{`{"root_quarantine":168}`, "want a string"},
 		{`{"approval":"ask"}`, "not supported yet"},

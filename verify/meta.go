@@ -48,6 +48,17 @@ func (m *Meta) Files() iter.Seq2[string, MetaFile] {
 	}
 }
 
+// targetsMetadata yields the files that are metadata of targets or delegated roles.
+func (m *Meta) targetsMetadata() iter.Seq2[string, MetaFile] {
+	return func(yield func(string, MetaFile) bool) {
+		for name, file := range m.Files() {
+			if isTargetsMetadata(name) && !yield(name, file) {
+				return
+			}
+		}
+	}
+}
+
 // meta reads a metadata file's entry again. What was read once cannot fail; if it
 // did, no file has version 0.
 func (r *fileReader) meta(at uint32) MetaFile {

@@ -23,7 +23,9 @@ const (
 	CodeWrongLog        Code = "wrong-log"        // the checkpoint is signed by no log of the policy
 	CodeWrongRepository Code = "wrong-repository" // the proof is about another repository
 	CodeEvidence        Code = "evidence"         // the file is logged as evidence against its signer
+	CodeUnbound         Code = "unbound"          // logged beside a snapshot that does not list its hash, where the install policy requires one
 	CodeRollback        Code = "rollback"         // older than what this device has seen
+	CodeSecondPayload   Code = "second-payload"   // another payload under a version that this device has accepted
 	CodeExpired         Code = "expired"
 	CodeTooYoung        Code = "too-young"
 	CodeQuarantined     Code = "quarantined"

@@ -50,7 +50,7 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	f.StringVar(&o.targetDir, "target-dir", "", "directory to put targets into")
 	f.StringVar(&o.policy, "policy", "", "trust policy: a c2sp.org/tlog-policy file")
 	f.StringVar(&o.installPolicy, "install-policy", "", "install policy: a JSON file; without it everything needs a proof of any age")
-	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339 (default: the clock)")
+	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339; none: by the times of cosignatures alone (default: the clock, if it was ever set)")
 	f.StringVar(&o.transparency, "transparency", "enforce", "what to do without a good proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o))
@@ -59,15 +59,13 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 
 // clientConfig reads what the flags name. It makes no requests.
 func (o *options) clientConfig() (verify.ClientConfig, error) {
-	cfg := verify.ClientConfig{Now: time.Now()}
+	var cfg verify.ClientConfig
 	var err error
 	if cfg.Transparency, err = verify.ParseTransparency(o.transparency); err != nil {
 		return cfg, fmt.Errorf("--transparency: %w", err)
 	}
-	if o.now != "" {
-		if cfg.Now, err = time.Parse(time.RFC3339, o.now); err != nil {
-			return cfg, fmt.Errorf("--now: %w", err)
-		}
+	if cfg.Now, err = o.clock(time.Now()); err != nil {
+		return cfg, err
 	}
 	if cfg.Install, err = o.install(); err != nil {
 		return cfg, err
@@ -82,6 +80,27 @@ func (o *options) clientConfig() (verify.ClientConfig, error) {
 		return cfg, fmt.Errorf("--policy: %w", err)
 	}
 	return cfg, nil
+}
+
+// neverSet is a time that no clock which was ever set can show: this program is newer.
+var neverSet = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// clock is the time to judge by; zero: there is none.
+func (o *options) clock(now time.Time) (time.Time, error) {
+	switch o.now {
+	case "":
+		if now.Before(neverSet) {
+			return time.Time{}, nil
+		}
+		return now, nil
+	case "none":
+		return time.Time{}, nil
+	}
+	now, err := time.Parse(time.RFC3339, o.now)
+	if err != nil {
+		return now, fmt.Errorf("--now %q: want a time such as 2026-12-31T15:04:05Z, or none", o.now)
+	}
+	return now, nil
 }
 
 func (o *options) install() (verify.InstallPolicy, error) {

@@ -138,6 +138,7 @@ func TestDelegatedRoles(t *testing.T) {
 
 // Every way in which a mirror, or the vendor, can be refused, with its code.
 func TestRefusals(t *testing.T) {
+	var now string
 	tests := []struct {
 		code verify.Code
 		line string
@@ -174,8 +175,9 @@ func TestRefusals(t *testing.T) {
 			d.refresh().want(0)
 			s.set("/metadata/timestamp.json", old)
 		}},
-		{verify.CodeExpired, "and witnesses have cosigned at", func(s *site, d *device) {
-			// A witness quorum knows better than a clock that was set back.
+		{verify.CodeExpired, "by the times of cosignatures it is past", func(s *site, d *device) {
+			// A device without a clock has the witnesses'.
+			now = "none"
 			leaf := s.leaf("3.targets.json")
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, time.Now().Add(48*time.Hour)))
 		}},
@@ -183,7 +185,7 @@ func TestRefusals(t *testing.T) {
 			s.set("/metadata/timestamp.json", []byte("<html>"))
 		}},
 		{verify.CodeBadMetadata, "timestamp: timestamp.json", func(s *site, d *device) {
-			s.set("/metadata/timestamp.json", make([]byte, verify.MaxTimestampSize+1))
+			s.set("/metadata/timestamp.json", make([]byte, verify.MaxFileSize+1))
 		}},
 		{verify.CodeNetwork, "timestamp: could not fetch", func(s *site, d *device) {
 			s.answer("/metadata/timestamp.json", 503)
@@ -202,9 +204,10 @@ func TestRefusals(t *testing.T) {
 			d := s.newDevice()
 			d.download("app").want(0)
 			s.release("app", "three")
+			now = time.Now().Format(time.RFC3339)
 			tt.do(s, d)
 			installed := d.version("targets")
-			r := d.download("app", "--json").want(1, string(tt.code))
+			r := d.download("app", "--json", "--now", now).want(1, string(tt.code))
 			verb := "refused"
 			if tt.code == verify.CodeNetwork {
 				verb = "could not update"
@@ -362,9 +365,9 @@ func TestMinAge(t *testing.T) {
 	index := s.log.size - 1
 	now := time.Now()
 	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "by its proof alone: no newer one lies beside it")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2 is proved to have been in the log for 1h30m0s")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2, entry 2 of the log, is proved to have been there for 1h30m0s, want 2h0m0s, by the newer proof")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))
 	d.refresh("--install-policy", policy).want(0)
 	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(0)
@@ -392,5 +395,29 @@ func TestLinksNoHeavyLibraries(t *testing.T) {
 		if strings.Contains(string(out), module) {
 			t.Errorf("the updater links %s", module)
 		}
+	}
+}
+
+// A clock that was never set is none.
+func TestClock(t *testing.T) {
+	for _, tt := range []struct{ flag, clock, want string }{
+		{"", "2026-11-29T12:00:00Z", "2026-11-29T12:00:00Z"},
+		{"", "1970-01-01T00:00:07Z", ""},
+		{"", "2000-01-01T00:00:00Z", ""},
+		{"none", "2026-11-29T12:00:00Z", ""},
+		{"2020-02-02T02:02:02Z", "1970-01-01T00:00:07Z", "2020-02-02T02:02:02Z"},
+	} {
+		clock, err := time.Parse(time.RFC3339, tt.clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options{now: tt.flag}
+		got, err := o.clock(clock)
+		if want, _ := time.Parse(time.RFC3339, tt.want); err != nil || !got.Equal(want) {
+			t.Errorf("--now %q at %s: %v, %v; want %q", tt.flag, tt.clock, got, err, tt.want)
+		}
+	}
+	if _, err := (&options{now: "yesterday"}).clock(time.Now()); err == nil || !strings.Contains(err.Error(), "such as 2026-") {
+		t.Errorf("--now yesterday: %v", err)
 	}
 }
