@@ -167,8 +167,11 @@ func (j *judgement) vouched(snapshots []*Metadata) error {
 			why = reason
 			continue
 		}
-		if j.leaf.Listed == "" || j.leaf.Listed == ByVersion && listed == ByHash {
+		if j.leaf.Listed == "" || listed == ByHash {
 			j.leaf.Snapshot, j.leaf.Listed = s.FileDigest, listed
+		}
+		if listed == ByHash {
+			break
 		}
 	}
 	if j.leaf.Listed == "" {

@@ -92,12 +92,25 @@ func (f MetaFile) Matches(file []byte, version int64) error {
 	return err
 }
 
-// describes is Matches for a file that has been read. It does not hash the file
-// again where its SHA-256 is all that is asked for.
+// describes is Matches for a file that has been read, which is hashed once however
+// often this is asked.
 func (f MetaFile) describes(m *Metadata) error {
-	if want, ok := f.Hashes["sha256"]; ok && want != m.FileDigest.String() {
-		return fmt.Errorf("sha256 of the file is %v, want %s", m.FileDigest, want)
-	} else if ok && len(f.Hashes) == 1 {
+	known := false
+	for _, algorithm := range hashNames {
+		want, ok := f.Hashes[algorithm]
+		if !ok {
+			continue
+		}
+		known = true
+		got := m.FileDigest.String()
+		if algorithm == "sha512" {
+			got = m.sha512()
+		}
+		if got != want {
+			return fmt.Errorf("%s of the file is %s, want %s", algorithm, got, want)
+		}
+	}
+	if known {
 		f.Hashes = nil
 	}
 	return f.Matches(m.File, m.Version)

@@ -48,11 +48,13 @@
 package verify
 
 import (
+	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -127,6 +129,18 @@ type Metadata struct {
 	Timestamp     *Meta
 
 	kept int // about how many bytes what was built of it takes
+
+	hashed     sync.Once
+	fileSHA512 string // in hex, once it has been asked for
+}
+
+// sha512 returns the SHA-512 of the file, in hex.
+func (m *Metadata) sha512() string {
+	m.hashed.Do(func() {
+		sum := sha512.Sum512(m.File)
+		m.fileSHA512 = hex.EncodeToString(sum[:])
+	})
+	return m.fileSHA512
 }
 
 // Signature is one signature of a file; it need not be valid.

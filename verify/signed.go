@@ -13,7 +13,7 @@ import (
 // come to the same verdicts.
 
 const (
-	maxVerdicts = 512 // of snapshots under keys
+	maxVerdicts = 4096 // of snapshots under keys: a submission may have a thousand
 	maxPending  = 64  // summaries of files that were judged and are not logged
 
 	// A file with more signatures than maxSummarized, or with longer key ids
