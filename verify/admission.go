@@ -37,7 +37,7 @@ func typeOf(role string) string {
 
 // Reasons why a file is not admitted, as stable words.
 const (
-	RefusedMalformed      = "malformed"       // the file does not parse strictly
+	RefusedMalformed      = "malformed"       // the file does not parse strictly, or has too much that nobody signed
 	RefusedWrongType      = "wrong-type"      // its _type is not the role's
 	RefusedEncoding       = "encoding"        // its encoding is not the repository's
 	RefusedThreshold      = "threshold"       // too few keys of the role signed it
@@ -87,6 +87,9 @@ func JudgeGenesis(root *Metadata) (Decision, error) {
 	}
 	if err := root.Meets(root.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", root.Version, err)
+	}
+	if why := root.unsignedFor(root.Root.KeySet(RoleRoot)); why != "" {
+		return Decision{}, refused(RefusedMalformed, "root %d: %s", root.Version, why)
 	}
 	return Decision{Leaf: leafOf(Release, root.PayloadDigest, RoleRoot, root)}, nil
 }
@@ -158,6 +161,9 @@ func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 	}
 	if err := m.Meets(m.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", m.Version, err)
+	}
+	if why := m.unsignedFor(before.Root.KeySet(RoleRoot), m.Root.KeySet(RoleRoot)); why != "" {
+		return Decision{}, refused(RefusedMalformed, "root %d: %s", m.Version, why)
 	}
 	// Roots always stand: a second payload of a version is evidence whatever has
 	// happened since.

@@ -52,6 +52,9 @@ func (j *judgement) decide(snapshots []*Metadata) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
+	if why := j.m.unsignedFor(keysOf(meets)...); why != "" {
+		return Decision{}, refused(RefusedMalformed, "%s %d: %s", j.leaf.Role, j.m.Version, why)
+	}
 	if j.m.Type == RoleTargets && j.m.Encoding == JSON {
 		if err := j.vouched(snapshots); err != nil {
 			return Decision{}, err
@@ -198,6 +201,10 @@ func (r *Repository) lists(s *Metadata, keys KeySet, role string, m *Metadata) (
 	}
 	if err := listed.describes(m); err != nil {
 		return "", fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
+	}
+	// It is kept beside the file.
+	if why := s.unsignedFor(keys); why != "" {
+		return "", fmt.Sprintf("snapshot %d: %s", s.Version, why)
 	}
 	if listed.Hashes == nil {
 		return ByVersion, ""

@@ -67,7 +67,8 @@ const (
 	// What no signature covers is whoever's who sends the file, and a log keeps it
 	// for ever. So a file of a payload of n bytes has at most PayloadFactor*n +
 	// UnsignedBytes + BytesPerSignature for each signature: room for indentation
-	// and escapes, and for any signature that there is.
+	// and escapes, and for any signature that there is. Where it is judged, only
+	// signatures under ids of the role's keys count.
 	PayloadFactor     = 4
 	UnsignedBytes     = 64 << 10
 	BytesPerSignature = 16 << 10
@@ -252,7 +253,7 @@ func (r *reader) file() error {
 	if r.space(); r.pos < len(r.src) {
 		return r.errorf(r.pos, "%s after the end of the metadata", r.found())
 	}
-	if most := PayloadFactor*len(r.m.Payload) + UnsignedBytes + BytesPerSignature*len(r.keyIDs); len(r.src) > most {
+	if most := unsignedMost(r.m.Payload, len(r.keyIDs)); len(r.src) > most {
 		return r.errorf(most, "file of %d bytes, the limit for a payload of %d bytes with %d signatures is %d: signatures cover only the payload",
 			len(r.src), len(r.m.Payload), len(r.keyIDs), most)
 	}

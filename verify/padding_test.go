@@ -1,6 +1,8 @@
 package verify_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -39,4 +41,52 @@ func TestPaddedRoot(t *testing.T) {
 	if err != nil || fits.PayloadDigest != honest.PayloadDigest {
 		t.Errorf("what may be added: %v", err)
 	}
+}
+
+// Each signature has room of its own, and anybody can add signatures under ids that
+// the role does not have. They give a vendor's file no room in the log, nor one that
+// vouches for it.
+func TestPaddedWithSignatures(t *testing.T) {
+	junk := func(file []byte, ids func(i int) string, n int) []byte {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `{"keyid":%q,"sig":"%02x","bundle":%q},`, ids(i), i, strings.Repeat("x", verify.BytesPerSignature-100))
+		}
+		return []byte(strings.Replace(string(file), `{"signatures":[`, `{"signatures":[`+b.String(), 1))
+	}
+	// Others may have signed as well, within what every file may have.
+	others, most := func(i int) string { return fmt.Sprint("other", i) }, verify.UnsignedBytes/verify.BytesPerSignature
+	roles := topLevel{"r1 u1 k1 k2 k3 k4 k5 k6 k7 k8/1", "t1", "s1", "x1"}
+	root := forge(t, forgedRoot(1, roles), "r1")
+	refused := func(what string, err error) {
+		t.Helper()
+		var r *verify.Refused
+		if !errors.As(err, &r) || r.Code != verify.RefusedMalformed {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := verify.JudgeGenesis(parse(t, junk(root, others, most+2)))
+	refused("a genesis", err)
+	for what, padded := range map[string][]byte{
+		"a few":                              junk(root, others, most),
+		"keys of the role, readable and not": junk(root, func(i int) string { return []string{"u1", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"}[i] }, 9),
+	} {
+		if _, err := verify.JudgeGenesis(parse(t, padded)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	w := newWorld(t, roles)
+	next := forge(t, forgedRoot(2, topLevel{"q1", "t1", "s1", "x1"}), "r1", "q1")
+	_, err = w.judge("root", junk(next, others, most+4))
+	refused("a root", err)
+	w.mustRelease("root", junk(next, func(i int) string { return fmt.Sprint("k", i+1) }, 8)) // of the root before
+	file := w.targets("t1", 1, "x")
+	large := junk(file, others, most+2)
+	_, err = w.judge("targets", large, w.beside("targets", large))
+	refused("targets", err)
+	w.mustBeRefused(verify.RefusedSnapshotNeeded, "targets", file, junk(w.beside("targets", file), others, most+2))
+	at := w.mustRelease("targets", file, junk(w.beside("targets", file), others, most+2), w.beside("targets", file))
+	// What is logged stays logged.
+	w.mustBeLogged(at, "targets", large, w.beside("targets", large))
 }

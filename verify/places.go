@@ -28,6 +28,14 @@ type place struct {
 	keys KeySet
 }
 
+// keysOf returns the keys of places.
+func keysOf(places []place) (sets []KeySet) {
+	for _, p := range places {
+		sets = append(sets, p.keys)
+	}
+	return sets
+}
+
 // placeKey tells places apart. Two delegations to one name that the same files
 // meet are one place; whether the way to it covers a file is asked before.
 type placeKey struct {

@@ -14,7 +14,7 @@ import (
 
 const (
 	maxVerdicts = 4096 // of snapshots under keys: a submission may have a thousand
-	maxPending  = 64  // summaries of files that were judged and are not logged
+	maxPending  = 64   // summaries of files that were judged and are not logged
 
 	// A file with more signatures than maxSummarized, or with longer key ids
 	// than maxKeyIDBytes together, is read whenever it is asked who signed it.
