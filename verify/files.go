@@ -62,17 +62,18 @@ func (c *fileCache) drop(e *list.Element) {
 	c.bytes -= f.size
 }
 
-// Cached returns about how many bytes are kept of the files that leaves name, and
-// of what is current where.
+// Cached returns about how many bytes are kept of the files that leaves name, of
+// what is current where, and of who signed which snapshots.
 func (r *Repository) Cached() int {
-	const perCurrent = 256
-	return r.files.bytes + perCurrent*len(r.currents)
+	const perCurrent, perVerdict = 256, 128
+	return r.files.bytes + perCurrent*len(r.currents) + perVerdict*len(r.signed.verdicts)
 }
 
 // Forget drops what Cached counts. Files are read again when they are needed.
 func (r *Repository) Forget() {
 	r.files = fileCache{}
 	r.currents = map[placeKey]*current{}
+	r.signed.verdicts = nil
 }
 
 // rootFile reads the root of a record.
