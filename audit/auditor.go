@@ -18,6 +18,9 @@ type Config struct {
 	// StateDir keeps the last verified checkpoint, the notes and the evidence.
 	// It is made if need be. Empty: nothing is kept.
 	StateDir string
+	// Now is the auditor's clock, with which times of cosignatures are compared; nil
+	// means time.Now.
+	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
 	// Observe, if not nil, is shown every leaf that was judged to be right, in
@@ -39,7 +42,10 @@ type Auditor struct {
 	signed   []byte                   // its note
 	claims   map[int64][]claim        // what the log signed beyond the tree, by size
 	highest  claim                    // the largest that satisfied the policy, in this run or before
-	notes    map[verify.Digest]bool   // signed notes seen
+	smaller  []claim                  // smaller trees that the log signed, to be compared when tiles tell
+	keys     []proofs.Key             // of the policy
+	notes    map[verify.Digest]string // texts of notes that are kept, and who has signed them
+	empty    bool                     // the log says that it has published nothing yet
 
 	tiles   []wantedTile // to be compared with those served
 	bundles []bundle     // hashed, not yet all judged
@@ -49,15 +55,29 @@ type Auditor struct {
 	order   []*repository
 	entries []entry
 	chains  map[verify.Digest]place // root payloads, where they are released first
-	listing map[verify.Digest]place // payloads of targets metadata that lists something, likewise
+	first   map[verify.Digest]place // other payloads, likewise
+	due     *loaded                 // a leaf that was applied, while it is not known what stands since
 	ended   int64                   // the size at which the log has ended; 0: it has not
-	blind   map[verify.Digest]bool  // repositories with a leaf that could not be judged
 
-	findings   []Finding
-	passing    []Finding // outages, as long as they last
-	found      map[verify.Digest]bool
-	count      map[Kind]int
-	suppressed map[Kind]int64
+	blind     map[verify.Digest]*blindness      // repositories with a leaf that cannot be judged
+	unseen    map[verify.Digest]verify.Digest   // payloads of roots among these leaves, and whose they are
+	waiting   map[verify.Digest][]verify.Digest // repositories that are judged again with another
+	askedTo   int64                             // the leaf whose missing file is to be asked for next
+	rejudging *rejudgement                      // nil: none
+	lost      []wantedTile                      // tiles that the log did not serve
+
+	findings    []Finding
+	sums        []verify.Digest        // that tell findings apart, of each of them
+	fresh       []Finding              // findings of this step
+	passing     []Finding              // outages, as long as they last
+	found       map[verify.Digest]bool // true: taken back, and not found again so far
+	count       map[about]int
+	maxPerKind  int
+	suppressed  map[about]int64
+	unsaved     []unsaved
+	unsavedSize int
+	stateErr    error           // what is wrong with the auditor's own disk, in this step
+	far         map[string]bool // witnesses whose clock was far from the auditor's
 }
 
 // A claim is a tree that the log signed.
@@ -66,13 +86,18 @@ type claim struct {
 	note []byte
 }
 
-// New returns an Auditor that will replay from entry 0.
+// New returns an Auditor that will replay from entry 0. It has its state directory to
+// itself until it is closed: where another process has it the error wraps
+// lockfile.ErrHeld and names that.
 func New(cfg Config) (*Auditor, error) {
 	if cfg.Source == nil || cfg.Policy == nil {
 		return nil, errors.New("an auditor needs a source and a policy")
 	}
 	if cfg.Interval == 0 {
 		cfg.Interval = 5 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	s, err := openStore(cfg.StateDir)
 	if err != nil {
@@ -84,60 +109,29 @@ func New(cfg Config) (*Auditor, error) {
 		ctx:        context.Background(),
 		tree:       newGrowing(),
 		claims:     map[int64][]claim{},
-		notes:      map[verify.Digest]bool{},
+		keys:       knownKeys(cfg.Policy),
+		notes:      map[verify.Digest]string{},
 		blobs:      newBlobCache(cfg.Source),
 		repos:      map[verify.Digest]*repository{},
 		chains:     map[verify.Digest]place{},
-		listing:    map[verify.Digest]place{},
-		blind:      map[verify.Digest]bool{},
+		first:      map[verify.Digest]place{},
+		blind:      map[verify.Digest]*blindness{},
+		unseen:     map[verify.Digest]verify.Digest{},
+		waiting:    map[verify.Digest][]verify.Digest{},
 		found:      map[verify.Digest]bool{},
-		count:      map[Kind]int{},
-		suppressed: map[Kind]int64{},
+		count:      map[about]int{},
+		maxPerKind: maxPerKind,
+		suppressed: map[about]int64{},
+		far:        map[string]bool{},
 	}
-	return a, a.remember()
+	if err := a.remember(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return a, nil
 }
 
-// remember loads what earlier runs saw.
-func (a *Auditor) remember() error {
-	state, err := a.store.load()
-	if err != nil {
-		return err
-	}
-	if state != nil {
-		c, err := a.cfg.Policy.OpenCheckpoint(state.Checkpoint)
-		if err != nil && c == nil {
-			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w", a.store.dir, err)
-		}
-		a.highest = claim{c.Tree, state.Checkpoint}
-		a.claim(a.highest)
-	}
-	notes, err := a.store.notes()
-	if err != nil {
-		return err
-	}
-	for _, signed := range notes {
-		c, err := a.cfg.Policy.OpenCheckpoint(signed)
-		if c == nil {
-			return fmt.Errorf("a note kept in %s: %w", a.store.dir, err)
-		}
-		a.notes[verify.Sum(signed)] = true
-		a.claim(claim{c.Tree, signed})
-	}
-	return nil
-}
-
-// claim notes a tree that the log signed and that has yet to be compared.
-func (a *Auditor) claim(c claim) {
-	if c.tree.N <= a.tree.size {
-		return
-	}
-	for _, other := range a.claims[c.tree.N] {
-		if other.tree == c.tree {
-			return
-		}
-	}
-	a.claims[c.tree.N] = append(a.claims[c.tree.N], c)
-}
+// Close gives up the state directory, to which no other auditor has come meanwhile.
+func (a *Auditor) Close() error { return a.store.close() }
 
 // StepResult says what a step did.
 type StepResult struct {
@@ -148,11 +142,13 @@ type StepResult struct {
 
 // Step reads the newest checkpoint and replays up to it. What is wrong with the
 // log is a finding; the error means that something could not be checked now, by
-// an outage or the auditor's own disk, and the next step takes up from there.
+// an outage, and the next step takes up from there, or that the auditor's own disk
+// fails: a *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	a.ctx = ctx
-	a.passing = nil
-	before, from := len(a.findings), a.next
+	a.passing, a.fresh, a.stateErr = nil, nil, nil
+	from := a.next
+	a.saveUnsaved()
 	err := a.step(ctx)
 	if err != nil && ctx.Err() == nil {
 		var o *outage
@@ -160,11 +156,17 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 			a.passing = append(a.passing, newFinding(Unreachable, "%s", o.Error()))
 		}
 	}
+	a.passing = append(a.passing, a.lostTiles()...)
+	blind, _ := a.unjudgedFindings()
+	a.passing = append(a.passing, blind...)
+	if err == nil {
+		err = a.stateErr
+	}
 	return StepResult{
 		Checkpoint: a.verified,
 		From:       from,
 		To:         a.next,
-		Findings:   append(append([]Finding{}, a.findings[before:]...), a.passing...),
+		Findings:   append(append([]Finding{}, a.fresh...), a.passing...),
 	}, err
 }
 
@@ -172,10 +174,35 @@ func (a *Auditor) step(ctx context.Context) error {
 	if err := a.follow(ctx); err != nil {
 		return err
 	}
+	a.compareSmaller()
 	if err := a.checkTiles(ctx); err != nil {
 		return err
 	}
+	if err := a.askAgain(ctx); err != nil {
+		return err
+	}
+	if err := a.rejudge(ctx); err != nil {
+		return err
+	}
 	return a.judgePending(ctx)
+}
+
+// StateError means that the auditor's own state could not be written. It says nothing
+// about the log, which was audited all the same.
+type StateError struct{ Err error }
+
+func (e *StateError) Error() string {
+	return "the auditor's own state cannot be kept: " + e.Err.Error()
+}
+
+// Unwrap returns what went wrong.
+func (e *StateError) Unwrap() error { return e.Err }
+
+// stateFailed notes the first thing that went wrong in a step.
+func (a *Auditor) stateFailed(err error) {
+	if a.stateErr == nil && err != nil {
+		a.stateErr = &StateError{err}
+	}
 }
 
 // Run steps until the context ends, and then returns its error. report is called

@@ -13,11 +13,11 @@ import (
 
 // follow reads the newest checkpoint and grows the tree to it.
 func (a *Auditor) follow(ctx context.Context) error {
-	signed, err := a.cfg.Source.Checkpoint(ctx)
-	if err != nil {
-		return &outage{"the checkpoint", err}
+	served, err := a.published(ctx)
+	if err != nil || served == nil {
+		return err
 	}
-	c, err := a.cfg.Policy.OpenCheckpoint(signed)
+	c, err := a.cfg.Policy.OpenCheckpoint(served)
 	var short *proofs.QuorumError
 	switch {
 	case errors.As(err, &short):
@@ -27,32 +27,34 @@ func (a *Auditor) follow(ctx context.Context) error {
 		return nil
 	case errors.Is(err, proofs.ErrBadSignature):
 		f := newFinding(BadSignature, "the checkpoint that is served carries a signature that fails: %v", err)
-		f.Evidence = []Evidence{evidenceFile("checkpoint.note", signed)}
-		return a.record(f)
+		f.Evidence = []Evidence{evidenceFile("checkpoint.note", served)}
+		a.record(f)
+		return nil
 	case err != nil:
 		return &outage{"the checkpoint", err}
 	}
 
+	signed := a.keepNote(c.Note)
 	seen := claim{c.Tree, signed}
-	if sum := verify.Sum(signed); !a.notes[sum] {
-		if err := a.store.saveNote(c.Tree.N, signed); err != nil {
-			return err
-		}
-		a.notes[sum] = true
-	}
-	if forked, err := a.contradicts(seen); err != nil || forked {
-		return err
-	}
-	if short != nil {
-		// The log's signature alone binds the log: if a later checkpoint tells
-		// another history, that is a fork, whoever cosigned.
-		a.claim(seen)
+	a.lookAtClocks(c)
+	if a.contradicts(seen) {
 		return nil
 	}
-	if c.Tree.N < a.highest.tree.N {
-		return a.recordRollback(seen)
-	}
-	if c.Tree.N > a.tree.size || a.verified == nil {
+	// The log's signature alone binds the log: what contradicts it is a fork, whoever
+	// cosigned.
+	switch {
+	case short != nil && a.verified != nil && c.Tree.N < a.tree.size:
+		if _, err := a.forksFrom(seen, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+			a.smaller = append(a.smaller, seen)
+		}
+		return nil
+	case short != nil:
+		a.claim(seen)
+		return nil
+	case c.Tree.N < a.highest.tree.N:
+		a.recordRollback(seen)
+		return nil
+	case c.Tree.N > a.tree.size || a.verified == nil:
 		return a.extend(ctx, c, signed)
 	}
 	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
@@ -61,22 +63,23 @@ func (a *Auditor) follow(ctx context.Context) error {
 
 // contradicts reports whether the log signed another tree of the same size
 // before, and records that.
-func (a *Auditor) contradicts(c claim) (bool, error) {
+func (a *Auditor) contradicts(c claim) bool {
 	known := a.claims[c.tree.N]
 	if a.verified != nil && a.verified.Tree.N == c.tree.N {
 		known = []claim{{a.verified.Tree, a.signed}}
 	}
 	for _, old := range known {
 		if old.tree != c.tree {
-			return true, a.recordFork(old, c, nil)
+			a.recordFork(old, c, nil)
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // recordFork records that the log signed two trees of which neither is the
 // beginning of the other. prefix is the proof of that where sizes differ.
-func (a *Auditor) recordFork(older, newer claim, prefix []byte) error {
+func (a *Auditor) recordFork(older, newer claim, prefix []byte) {
 	f := newFinding(Fork, "the log signed two histories: size %d with root %v, and size %d with root %v, which does not begin with the first",
 		older.tree.N, older.tree.Hash, newer.tree.N, newer.tree.Hash)
 	if older.tree.N == newer.tree.N {
@@ -86,19 +89,22 @@ func (a *Auditor) recordFork(older, newer claim, prefix []byte) error {
 	if prefix != nil {
 		f.Evidence = append(f.Evidence, evidenceFile("prefix.txt", prefix))
 	}
-	return a.record(f)
+	a.record(f)
 }
 
 // recordRollback says that the log serves less than it did. Where the tree that
 // was verified does not even begin with what is served now, it is a fork.
-func (a *Auditor) recordRollback(now claim) error {
-	prefix, proof, err := a.prefix(a.highest.tree, now.tree.N)
-	if err == nil && prefix != now.tree {
-		return a.recordFork(now, a.highest, prefixText(prefix, proof))
+func (a *Auditor) recordRollback(now claim) {
+	forked, err := a.forksFrom(now, a.highest)
+	if forked {
+		return
+	}
+	if err != nil && len(a.smaller) < maxSmaller {
+		a.smaller = append(a.smaller, now)
 	}
 	f := newFinding(Rollback, "the log serves a checkpoint of size %d after one of size %d was verified", now.tree.N, a.highest.tree.N)
 	f.Evidence = []Evidence{evidenceFile("verified.note", a.highest.note), evidenceFile("served.note", now.note)}
-	return a.record(f)
+	a.record(f)
 }
 
 // A bundle is a bundle of entries whose hashes led to a signed root.
@@ -134,15 +140,16 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		}
 		entries, err := proofs.ParseEntries(data)
 		if err != nil || len(entries) != width {
-			return a.recordMismatch(now, index*tileWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
+			a.recordMismatch(now, index*tileWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
+			return nil
 		}
 		if changed, err := a.hash(g, index, entries); err != nil {
 			return err
 		} else if changed >= 0 {
-			if forked, err := a.forks(now); err != nil || forked {
-				return err
+			if !a.forks(now) {
+				a.recordMismatch(now, changed, fmt.Sprintf("entry %d is served with other bytes than before", changed), data)
 			}
-			return a.recordMismatch(now, changed, fmt.Sprintf("entry %d is served with other bytes than before", changed), data)
+			return nil
 		}
 		b := bundle{index: index, width: width, sum: verify.Sum(data)}
 		if g.held += len(data); g.held <= maxHeld {
@@ -151,22 +158,18 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		g.bundles = append(g.bundles, b)
 	}
 	if g.edge.Tree() != c.Tree {
-		if forked, err := a.forks(now); err != nil || forked {
-			return err
+		if a.forks(now) {
+			return nil
 		}
 		return a.locate(ctx, now, g.growing)
 	}
 	if len(g.contradicted) > 0 {
 		for _, old := range g.contradicted {
-			if err := a.fork(old, now); err != nil {
-				return err
-			}
+			a.fork(old, now)
 		}
 		return nil
 	}
-	if err := a.store.save(&State{Edge: g.edge, Checkpoint: signed}); err != nil {
-		return err
-	}
+	a.stateFailed(a.store.save(&State{Edge: g.edge, Checkpoint: signed}))
 	a.tree, a.verified, a.signed, a.highest = g.growing, c, signed, now
 	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.size })
 	a.bundles = append(a.bundles, g.bundles...)
@@ -201,12 +204,10 @@ func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64,
 
 // fork records that now does not begin with old, with the proof if the tiles
 // give it.
-func (a *Auditor) fork(old, now claim) error {
-	var text []byte
-	if prefix, proof, err := a.prefix(now.tree, old.tree.N); err == nil && prefix != old.tree {
-		text = prefixText(prefix, proof)
+func (a *Auditor) fork(old, now claim) {
+	if forked, err := a.forksFrom(old, now); err != nil || !forked {
+		a.recordFork(old, now, nil)
 	}
-	return a.recordFork(old, now, text)
 }
 
 // maxCompared is how many of the largest trees seen earlier are compared with one
@@ -215,7 +216,7 @@ const maxCompared = 16
 
 // forks looks for what the log signed before and the tree it signed now does not
 // begin with, as far as the tiles tell, and records it.
-func (a *Auditor) forks(now claim) (bool, error) {
+func (a *Auditor) forks(now claim) bool {
 	var known []claim
 	if a.verified != nil {
 		known = append(known, claim{a.verified.Tree, a.signed})
@@ -225,18 +226,12 @@ func (a *Auditor) forks(now claim) (bool, error) {
 			known = append(known, a.claims[size]...)
 		}
 	}
-	forked := false
+	found := false
 	for _, old := range known {
-		prefix, proof, err := a.prefix(now.tree, old.tree.N)
-		if err != nil || prefix == old.tree {
-			continue
-		}
-		forked = true
-		if err := a.recordFork(old, now, prefixText(prefix, proof)); err != nil {
-			return true, err
-		}
+		forked, _ := a.forksFrom(old, now)
+		found = found || forked
 	}
-	return forked, nil
+	return found
 }
 
 // locate reads the new entries again and finds the first that is not the one
@@ -247,7 +242,8 @@ func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
 		width := int(min(tileWidth, now.tree.N-start))
 		signed, err := a.leafHashes(now.tree, start, width)
 		if err != nil {
-			return a.recordMismatch(now, -1, general, nil)
+			a.recordMismatch(now, -1, general, nil)
+			return nil
 		}
 		data, err := a.cfg.Source.Entries(ctx, start/tileWidth, width)
 		if err != nil {
@@ -255,11 +251,13 @@ func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
 		}
 		entries, err := proofs.ParseEntries(data)
 		if err != nil || len(entries) != width {
-			return a.recordMismatch(now, -1, general, nil)
+			a.recordMismatch(now, -1, general, nil)
+			return nil
 		}
 		for i, e := range entries {
 			if proofs.LeafHash(e) != signed[i] {
-				return a.recordMismatch(now, start+int64(i), fmt.Sprintf("entry %d is not the one whose hash the log signed", start+int64(i)), e)
+				a.recordMismatch(now, start+int64(i), fmt.Sprintf("entry %d is not the one whose hash the log signed", start+int64(i)), e)
+				return nil
 			}
 		}
 	}
@@ -267,41 +265,67 @@ func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
 }
 
 // recordMismatch says that the log does not serve the entries that it signed.
-func (a *Auditor) recordMismatch(now claim, index int64, what string, served []byte) error {
+func (a *Auditor) recordMismatch(now claim, index int64, what string, served []byte) {
 	f := newFinding(RootMismatch, "%s; the log signed root %v for size %d", what, now.tree.Hash, now.tree.N)
 	f.Index = index
 	f.Evidence = []Evidence{evidenceFile("checkpoint.note", now.note)}
 	if served != nil {
 		f.Evidence = append(f.Evidence, evidenceFile("served.bin", served))
 	}
-	return a.record(f)
+	a.record(f)
 }
 
-// checkTiles compares the tiles served with those that the entries gave.
+// checkTiles compares the tiles served with those that the entries gave. Those that
+// the log did not serve are asked for again, as many of them as missing files are.
 func (a *Auditor) checkTiles(ctx context.Context) error {
+	for again := min(len(a.lost), maxAskedAgain); again > 0; again-- {
+		want := a.lost[0]
+		there, err := a.checkTile(ctx, want)
+		if err != nil {
+			return err
+		}
+		if a.lost = a.lost[1:]; !there {
+			a.lost = append(a.lost, want)
+		}
+	}
 	for len(a.tiles) > 0 {
-		want := a.tiles[0]
-		id := want.id
-		tile, err := a.cfg.Source.Tile(ctx, id.Level, id.Index, id.Width)
-		first := id.Index << (8 * (id.Level + 1))
-		switch {
-		case errors.Is(err, ErrNotFound):
-			f := newFinding(TileMissing, "the log does not serve %s", id.Path())
-			f.Index = first
-			if err := a.record(f); err != nil {
-				return err
-			}
-		case err != nil && !errors.Is(err, ErrTooLarge):
-			return &outage{id.Path(), err}
-		case verify.Sum(tile) != want.sum:
-			f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
-			f.Index = first
-			f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed), evidenceFile("tile.bin", tile)}
-			if err := a.record(f); err != nil {
-				return err
-			}
+		there, err := a.checkTile(ctx, a.tiles[0])
+		if err != nil {
+			return err
+		}
+		if !there {
+			a.lost = append(a.lost, a.tiles[0])
 		}
 		a.tiles = a.tiles[1:]
 	}
 	return nil
+}
+
+// checkTile reports whether the log serves a tile, right or wrong.
+func (a *Auditor) checkTile(ctx context.Context, want wantedTile) (there bool, err error) {
+	id := want.id
+	tile, err := a.cfg.Source.Tile(ctx, id.Level, id.Index, id.Width)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err != nil && !errors.Is(err, ErrTooLarge):
+		return false, &outage{id.Path(), err}
+	case verify.Sum(tile) != want.sum:
+		f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
+		f.Index = id.Index << (8 * (id.Level + 1))
+		f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed), evidenceFile("tile.bin", tile)}
+		a.record(f)
+	}
+	return true, nil
+}
+
+// lostTiles words which tiles are missing.
+func (a *Auditor) lostTiles() []Finding {
+	var found []Finding
+	for _, want := range a.lost[:min(len(a.lost), a.maxPerKind)] {
+		f := newFinding(TileMissing, "the log does not serve %s", want.id.Path())
+		f.Index = want.id.Index << (8 * (want.id.Level + 1))
+		found = append(found, f)
+	}
+	return found
 }

@@ -38,6 +38,7 @@ const (
 	BehindEnd      Kind = "behind-end"      // the log goes on behind its end
 
 	SecondPayload Kind = "second-payload" // evidence: two payloads signed under one version
+	BothStand     Kind = "both-stand"     // two payloads of one version are releases, both bound, and both stand
 
 	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
 
@@ -49,22 +50,28 @@ const (
 	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
 	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
 	Twin             Kind = "twin"              // a release is another repository's, too
+	TwoPayloads      Kind = "two-payloads"      // two payloads of one version stand, and not both are bound
+	SharedKeys       Kind = "shared-keys"       // roles share keys that suffice for either
+	NeverLogged      Kind = "never-logged"      // roles are delegated and listed, and nothing of them is logged
+	WitnessClock     Kind = "witness-clock"     // a cosignature is far from the auditor's clock
+	OldNotes         Kind = "old-notes"         // notes that were kept are signed by keys that the policy does not name
 
 	Unreachable Kind = "unreachable"  // the log does not answer, or not with what was asked for
 	UnknownLog  Kind = "unknown-log"  // the checkpoint is not signed by a log of the policy
 	QuorumShort Kind = "quorum-short" // too few witnesses cosigned the checkpoint
 	BlobMissing Kind = "blob-missing" // the log does not serve a blob
 	TileMissing Kind = "tile-missing" // the log does not serve a tile
-	Unjudged    Kind = "unjudged"     // a leaf could not be judged because a blob is missing
+	Unjudged    Kind = "unjudged"     // a leaf cannot be judged because a blob is missing
 )
 
 var classes = map[Kind]Class{
 	BadSignature: Tampering, Fork: Tampering, Rollback: Tampering, RootMismatch: Tampering, TileMismatch: Tampering,
 	BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering, BehindEnd: Tampering,
-	SecondPayload: Equivocation,
-	UnknownLeaf:   Unexpected,
-	VersionGap:    Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
-	ThresholdLowered: Hygiene, Expired: Hygiene, Twin: Hygiene,
+	SecondPayload: Equivocation, BothStand: Equivocation,
+	UnknownLeaf: Unexpected,
+	VersionGap:  Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
+	ThresholdLowered: Hygiene, Expired: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
+	NeverLogged: Hygiene, WitnessClock: Hygiene, OldNotes: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
 }
 
@@ -125,28 +132,108 @@ func plain(name string) string {
 	return name
 }
 
-// maxPerKind bounds what a hostile log can make an auditor keep.
+// maxPerKind is how many findings of one kind are kept of one repository, or of none,
+// with all that belongs to them. Nobody's repository takes the room of another's.
 const maxPerKind = 1000
 
-// record keeps a finding, once, and writes its evidence.
-func (a *Auditor) record(f Finding) error {
-	key := fmt.Sprintf("%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, f.Sentence)
-	sum := verify.Sum([]byte(key))
-	if a.found[sum] {
-		return nil
+// about is what findings are counted by.
+type about struct {
+	kind       Kind
+	repository verify.Digest
+}
+
+// Suppressed says how many findings were not kept.
+type Suppressed struct {
+	Kind       Kind          `json:"kind"`
+	Repository verify.Digest `json:"repository,omitzero"` // zero: about none
+	Count      int64         `json:"count"`
+}
+
+// record keeps a finding, once, and writes its evidence. Of the kinds of which a
+// repository has very many the rest is counted; tampering and equivocation are never
+// left out, but then without their evidence.
+func (a *Auditor) record(f Finding) {
+	sum := verify.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, f.Sentence))
+	again, found := a.found[sum]
+	if found && !again {
+		return
 	}
-	if a.count[f.Kind] >= maxPerKind {
-		a.suppressed[f.Kind]++
-		return nil
+	at := about{f.Kind, f.Repository}
+	if a.count[at] >= a.maxPerKind {
+		if f.Class != Tampering && f.Class != Equivocation {
+			a.suppressed[at]++
+			return
+		}
+		f.Evidence = nil
 	}
-	a.found[sum] = true
-	a.count[f.Kind]++
-	if err := a.store.saveEvidence(f, sum); err != nil {
-		return err
+	a.count[at]++
+	a.found[sum] = false
+	if !found {
+		a.fresh = append(a.fresh, f)
+		if err := a.store.saveEvidence(f, sum); err != nil {
+			a.keepUnsaved(f, sum, err)
+		}
 	}
 	for i := range f.Evidence {
 		f.Evidence[i].content = nil
 	}
-	a.findings = append(a.findings, f)
-	return nil
+	a.findings, a.sums = append(a.findings, f), append(a.sums, sum)
+}
+
+// retract takes back what was found about a repository, because its leaves are judged
+// again. What was served wrong stays found. What is found again is not new.
+func (a *Auditor) retract(repo verify.Digest) {
+	kept := 0
+	for i, f := range a.findings {
+		if f.Repository == repo && f.Kind != BlobMismatch {
+			a.count[about{f.Kind, repo}]--
+			a.found[a.sums[i]] = true
+			continue
+		}
+		a.findings[kept], a.sums[kept] = f, a.sums[i]
+		kept++
+	}
+	clear(a.findings[kept:])
+	a.findings, a.sums = a.findings[:kept], a.sums[:kept]
+	for at := range a.suppressed {
+		if at.repository == repo {
+			delete(a.suppressed, at)
+		}
+	}
+}
+
+// maxUnsaved is how many bytes of evidence are held while they cannot be written.
+const maxUnsaved = 64 << 20
+
+// unsaved is a finding whose evidence could not be written.
+type unsaved struct {
+	finding Finding
+	sum     verify.Digest
+}
+
+// keepUnsaved notes that the auditor's own disk failed, and holds the evidence until
+// the next step if there is room. The finding itself is not lost.
+func (a *Auditor) keepUnsaved(f Finding, sum verify.Digest, err error) {
+	a.stateFailed(err)
+	size := 0
+	for _, e := range f.Evidence {
+		size += len(e.content)
+	}
+	if a.unsavedSize += size; a.unsavedSize > maxUnsaved {
+		a.unsavedSize -= size
+		return
+	}
+	f.Evidence = append([]Evidence(nil), f.Evidence...)
+	a.unsaved = append(a.unsaved, unsaved{f, sum})
+}
+
+// saveUnsaved writes what could not be written before.
+func (a *Auditor) saveUnsaved() {
+	waiting := a.unsaved
+	a.unsaved, a.unsavedSize = nil, 0
+	for _, u := range waiting {
+		if err := a.store.saveEvidence(u.finding, u.sum); err != nil {
+			a.keepUnsaved(u.finding, u.sum, err)
+		}
+	}
 }

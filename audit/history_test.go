@@ -120,6 +120,7 @@ func newAuditor(t testing.TB, l *audittest.Log, change ...func(*audit.Config)) *
 	}
 	a, err := audit.New(cfg)
 	must(t, err)
+	t.Cleanup(func() { _ = a.Close() }) // twice where a test has closed it
 	return a
 }
 

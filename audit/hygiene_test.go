@@ -183,7 +183,7 @@ func TestSharedPayload(t *testing.T) {
 	h.Publish(2)
 	a := newAuditor(t, h.Log)
 	step(t, a)
-	if got, want := hygiene(report(t, a)), fmt.Sprintf("shared-payload@%d", index); got != want {
+	if got, want := hygiene(report(t, a)), fmt.Sprintf("shared-keys@%d shared-payload@%d", index-1, index); got != want {
 		t.Fatalf("found %s, want %s", got, want)
 	}
 }

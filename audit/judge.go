@@ -29,6 +29,7 @@ type entry struct {
 	position int         // in repo's records
 	leaf     *verify.Leaf
 	verdict  Verdict
+	observed bool
 }
 
 // judgePending judges the leaves that have been hashed.
@@ -43,8 +44,9 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 			}
 			if verify.Sum(data) != b.sum {
 				// What was signed is known by its hash and not at hand any more.
-				return a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*tileWidth,
+				a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*tileWidth,
 					proofs.EntriesPath(b.index, b.width)+" is served with other bytes than before", data)
+				return nil
 			}
 		}
 		entries, err := proofs.ParseEntries(data)
@@ -62,37 +64,66 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 // prefetched is how many leaves have their files read ahead of the judgement.
 const prefetched = 4
 
-// judgeBundle judges the entries from a.next on, in order, while their files are
-// read and parsed ahead.
+// judgeBundle judges the entries from a.next on.
 func (a *Auditor) judgeBundle(ctx context.Context, first int64, entries [][]byte) error {
+	var items []item
+	for index := a.next; index < first+int64(len(entries)); index++ {
+		items = append(items, item{index: index, raw: entries[index-first]})
+	}
+	return a.judgeAll(ctx, items, func(_ int64, e entry) {
+		a.entries = append(a.entries, e)
+		a.next++
+		if a.cfg.Progress != nil {
+			a.cfg.Progress(a.next, a.tree.size)
+		}
+	})
+}
+
+// item is an entry to be judged.
+type item struct {
+	index    int64
+	raw      []byte
+	observed bool // it has been shown to Config.Observe
+}
+
+// judgeAll judges entries in order, while their files are read and parsed ahead. done
+// is told of each.
+func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index int64, e entry)) error {
+	if err := a.lookAtDue(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	end := first + int64(len(entries))
 	queue := make(chan chan *loaded, prefetched)
 	go func() {
 		defer close(queue)
-		for index := a.next; index < end; index++ {
+		for _, it := range items {
 			c := make(chan *loaded, 1)
 			select {
 			case queue <- c:
 			case <-ctx.Done():
 				return
 			}
-			go func() { c <- a.load(ctx, index, entries[index-first]) }()
+			go func() { c <- a.load(ctx, it) }()
 		}
 	}()
+	judged := 0
 	for c := range queue {
-		e, err := a.judge(<-c)
+		l := <-c
+		e, err := a.judge(l)
 		if err != nil {
 			return err
 		}
-		a.entries = append(a.entries, e)
-		a.next++
-		if a.cfg.Progress != nil {
-			a.cfg.Progress(a.next, a.tree.size)
+		done(l.index, e)
+		judged++
+		if e.verdict == Right {
+			a.due = l
+		}
+		if err := a.lookAtDue(); err != nil {
+			return err
 		}
 	}
-	if a.next < end {
+	if judged < len(items) {
 		return ctx.Err()
 	}
 	return nil
@@ -107,6 +138,7 @@ type loaded struct {
 	metadata *verify.Metadata
 	snapshot *verify.Metadata // nil: none named
 	err      error            // why a file is not here: *badBlob, *outage or *malformed
+	observed bool             // it has been shown to Config.Observe
 }
 
 // malformed is a file that is the one the leaf names and does not parse.
@@ -118,9 +150,9 @@ type malformed struct {
 func (m *malformed) Error() string { return m.what + " does not parse: " + m.err.Error() }
 func (m *malformed) Unwrap() error { return m.err }
 
-func (a *Auditor) load(ctx context.Context, index int64, raw []byte) *loaded {
-	l := &loaded{index: index, raw: raw}
-	if l.leaf, l.leafErr = verify.ParseLeaf(raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
+func (a *Auditor) load(ctx context.Context, it item) *loaded {
+	l := &loaded{index: it.index, raw: it.raw, observed: it.observed}
+	if l.leaf, l.leafErr = verify.ParseLeaf(it.raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
 		return l
 	}
 	if l.metadata, l.err = a.file(ctx, "its metadata", l.leaf.Metadata, l.leaf.Encoding); l.err != nil || l.leaf.Snapshot.IsZero() {
@@ -161,11 +193,12 @@ func unknownKind(raw []byte) (string, bool) {
 // judge records what is wrong with a leaf. The error means that it could not be
 // judged now.
 func (a *Auditor) judge(l *loaded) (entry, error) {
-	if a.ended > 0 {
+	if a.ended > 0 && l.index >= a.ended {
 		f := newFinding(BehindEnd, "entry %d lies behind the end of the log, which is entry %d", l.index, a.ended-1)
 		f.Index = l.index
 		f.Evidence = []Evidence{a.leafEvidence(a.ended-1, []byte(verify.EndEntry)), a.leafEvidence(l.index, l.raw)}
-		return entry{verdict: Wrong}, a.record(f)
+		a.record(f)
+		return entry{verdict: Wrong}, nil
 	}
 	if verify.IsEnd(l.raw) {
 		a.ended = l.index + 1
@@ -180,29 +213,43 @@ func (a *Auditor) judge(l *loaded) (entry, error) {
 		}
 		f.Index = l.index
 		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
-		return entry{verdict: verdict}, a.record(f)
+		a.record(f)
+		return entry{verdict: verdict}, nil
 	}
 	if !readable(l.leaf.Encoding) {
 		f := aboutLeaf(UnknownLeaf, l.index, l.leaf, "entry %d has encoding %q, which this auditor cannot read", l.index, l.leaf.Encoding)
-		return entry{leaf: &l.leaf, verdict: UnknownToUs}, a.record(f)
+		a.record(f)
+		leaf := l.leaf
+		return entry{leaf: &leaf, verdict: UnknownToUs}, nil
 	}
 	repo := a.repos[l.leaf.Repository]
 	if l.err != nil {
 		return a.trouble(l, l.err)
 	}
-	decision, err := a.decide(l, repo)
-	if err != nil && !verify.IsRefused(err) {
-		return a.trouble(l, err)
+	if other, ok := a.unseen[l.leaf.Payload]; ok && repo == nil && l.isGenesis() && other != l.leaf.Repository {
+		return a.awaits(l, other), nil
 	}
+	decision, err := a.decide(l, repo)
+	var refused *verify.Refused
 	switch {
+	case errors.As(err, &refused):
+		return a.wrong(l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err)), nil
 	case err != nil:
-		return a.wrong(l, FalseAdmission, fmt.Sprintf("the rules refuse it: %v", err))
+		return a.trouble(l, err)
 	case decision.Logged:
-		return a.wrong(l, Duplicate, fmt.Sprintf("the log says it already at index %d", decision.Index))
+		return a.wrong(l, Duplicate, "", fmt.Sprintf("the log says it already at index %d", decision.Index)), nil
 	case decision.Leaf != l.leaf:
-		return a.wrong(l, FalseAdmission, difference(l.leaf, decision.Leaf))
+		return a.wrong(l, FalseAdmission, "", difference(l.leaf, decision.Leaf)), nil
 	}
 	return a.accept(l, repo)
+}
+
+// refusedRepository is the code for a leaf without a repository.
+const refusedRepository = "unknown-repository"
+
+// isGenesis reports whether a leaf says that a repository begins with it.
+func (l *loaded) isGenesis() bool {
+	return l.leaf.Role == verify.RoleRoot && l.leaf.Kind == verify.Release && l.leaf.Payload == l.leaf.Repository
 }
 
 func (a *Auditor) decide(l *loaded, repo *repository) (verify.Decision, error) {
@@ -213,51 +260,14 @@ func (a *Auditor) decide(l *loaded, repo *repository) (verify.Decision, error) {
 		}
 		return repo.Judge(l.leaf.Role, l.metadata, snapshots)
 	}
-	if l.leaf.Role != verify.RoleRoot || l.leaf.Kind != verify.Release {
-		return verify.Decision{}, &verify.Refused{Code: "unknown-repository", Detail: "no root of this repository is validly logged before it"}
+	if !l.isGenesis() {
+		return verify.Decision{}, &verify.Refused{Code: refusedRepository, Detail: "no root of this repository is validly logged before it"}
 	}
 	// Registering a root that is in a chain already gives back its repository.
 	if root, ok := a.chains[l.metadata.PayloadDigest]; ok && l.leaf.Payload == l.metadata.PayloadDigest {
 		return verify.Decision{Logged: true, Index: root.index}, nil
 	}
 	return verify.JudgeGenesis(l.metadata)
-}
-
-// trouble handles a file that is not there to be judged.
-func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
-	var bad *badBlob
-	var syntax *malformed
-	switch {
-	case errors.As(err, &bad):
-		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
-		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
-		if bad.served != nil {
-			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
-		}
-		a.blind[l.leaf.Repository] = true
-		return entry{leaf: &l.leaf, verdict: NotJudged}, a.record(f)
-	case errors.As(err, &syntax):
-		return a.wrong(l, FalseAdmission, "the rules refuse it: "+syntax.Error())
-	}
-	return entry{}, err
-}
-
-// wrong records a leaf that should not be there. Where an earlier leaf of the
-// repository could not be judged, nobody can say: that leaf may be the reason.
-func (a *Auditor) wrong(l *loaded, kind Kind, why string) (entry, error) {
-	if a.blind[l.leaf.Repository] {
-		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
-		return entry{leaf: &l.leaf, verdict: NotJudged}, a.record(f)
-	}
-	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
-	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
-	if l.metadata != nil {
-		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
-	}
-	if l.snapshot != nil {
-		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))
-	}
-	return entry{leaf: &l.leaf, verdict: Wrong}, a.record(f)
 }
 
 // difference words how a leaf differs from the one that the rules give.

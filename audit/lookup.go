@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -42,10 +41,10 @@ type Answer struct {
 	Repository verify.Digest     `json:"repository"`
 	Role       string            `json:"role"`
 	Version    int64             `json:"version"`
-	Expires    time.Time         `json:"expires"`
-	Path       string            `json:"path"`   // the target path
-	Length     int64             `json:"length"` // as listed; -1: not listed
-	Hashes     map[string]string `json:"hashes"` // as listed
+	Expires    int64             `json:"expires"` // POSIX seconds
+	Path       string            `json:"path"`    // the target path
+	Length     int64             `json:"length"`  // as listed; -1: not listed
+	Hashes     map[string]string `json:"hashes"`  // as listed
 	// Conflict says how the entry contradicts the file in spite of a hash that
 	// fits; empty: it does not.
 	Conflict string `json:"conflict,omitempty"`
@@ -97,7 +96,7 @@ func (l *Lookup) Observe(o *Observation) error {
 		}
 		l.Answers = append(l.Answers, Answer{
 			Index: o.Index, Kind: o.Leaf.Kind, Repository: o.Leaf.Repository, Role: o.Leaf.Role, Version: o.Leaf.Version,
-			Expires: o.Metadata.Expires, Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: o.Raw,
+			Expires: o.Metadata.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: o.Raw,
 		})
 	}
 	slices.SortFunc(l.Answers[first:], func(a, b Answer) int { return cmp.Compare(a.Path, b.Path) })

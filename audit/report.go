@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -14,12 +15,13 @@ import (
 // Report is what an auditor knows of a log, for people and machines.
 type Report struct {
 	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
+	Empty        bool               `json:"empty"`      // the log says that it has published nothing yet
 	Judged       int64              `json:"judged"`     // leaves
 	Ended        bool               `json:"ended"`      // the log has ended: an entry says so, and none may follow
 	Vouches      bool               `json:"vouches"`    // every leaf was judged and is right, every blob was there
 	Repositories []RepositoryReport `json:"repositories"`
 	Findings     []Finding          `json:"findings"`
-	Suppressed   map[Kind]int64     `json:"suppressed,omitempty"` // findings beyond those kept
+	Suppressed   []Suppressed       `json:"suppressed,omitempty"` // findings beyond those kept
 	Leaves       []LeafReport       `json:"leaves"`
 }
 
@@ -29,13 +31,13 @@ type CheckpointReport struct {
 	Size      int64           `json:"size"`
 	Root      string          `json:"root"` // base64
 	Witnesses []WitnessReport `json:"witnesses"`
-	Note      string          `json:"note"` // as it was served
+	Note      string          `json:"note"` // as it was served, with the signatures of the policy's keys alone
 }
 
 // WitnessReport is a cosignature by a witness of the policy.
 type WitnessReport struct {
-	Witness string    `json:"witness"`
-	Time    time.Time `json:"time"`
+	Witness string `json:"witness"`
+	Time    int64  `json:"time"` // POSIX seconds; 0 says nothing
 }
 
 // RepositoryReport is a repository in the log.
@@ -83,10 +85,10 @@ func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	a.ctx = ctx
 	r := &Report{
 		Judged:       a.next,
+		Empty:        a.empty,
 		Ended:        a.ended > 0,
 		Repositories: []RepositoryReport{},
 		Findings:     append([]Finding{}, a.findings...),
-		Suppressed:   a.suppressed,
 	}
 	if a.verified != nil {
 		r.Checkpoint = a.checkpointReport()
@@ -102,9 +104,25 @@ func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	}
 	r.Findings = append(r.Findings, a.passing...)
 	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(rank[x.Class], rank[y.Class]) })
+	r.Suppressed = a.allSuppressed()
 	r.Leaves = a.Leaves(0, a.next)
 	r.Vouches = a.vouches()
 	return r, firstErr
+}
+
+// allSuppressed lists what was not kept.
+func (a *Auditor) allSuppressed() []Suppressed {
+	_, list := a.unjudgedFindings()
+	for at, n := range a.suppressed {
+		list = append(list, Suppressed{at.kind, at.repository, n})
+	}
+	if n := len(a.lost) - a.maxPerKind; n > 0 {
+		list = append(list, Suppressed{Kind: TileMissing, Count: int64(n)})
+	}
+	slices.SortFunc(list, func(x, y Suppressed) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), bytes.Compare(x.Repository[:], y.Repository[:]))
+	})
+	return list
 }
 
 // rank puts the worst first.
@@ -113,11 +131,11 @@ var rank = map[Class]int{Tampering: 0, Equivocation: 1, Unexpected: 2, Outage: 3
 // vouches reports whether an auditor could put its name under the checkpoint:
 // nothing was found that the log answers for, and nothing was left unchecked.
 func (a *Auditor) vouches() bool {
-	if a.verified == nil || a.next < a.tree.size || len(a.tiles) > 0 || len(a.passing) > 0 {
+	if a.verified == nil || a.next < a.tree.size || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
 		return false
 	}
-	for kind, n := range a.count {
-		if class := kind.Class(); n > 0 && class != Equivocation && class != Hygiene {
+	for at, n := range a.count {
+		if class := at.kind.Class(); n > 0 && class != Equivocation && class != Hygiene {
 			return false
 		}
 	}
@@ -133,17 +151,20 @@ func (a *Auditor) checkpointReport() *CheckpointReport {
 		Note:      string(a.signed),
 	}
 	for _, cosig := range a.verified.Cosignatures {
-		c.Witnesses = append(c.Witnesses, WitnessReport{cosig.Witness, time.Unix(cosig.Time, 0).UTC()})
+		c.Witnesses = append(c.Witnesses, WitnessReport{cosig.Witness, cosig.Time})
 	}
 	return c
 }
 
-// asOf is the latest time that a witness of the checkpoint gave; zero if none.
+// asOf is the latest time that a witness of the checkpoint gave and that is not far
+// ahead of the auditor's clock; zero if none.
 func (a *Auditor) asOf() time.Time {
 	var latest int64
 	if a.verified != nil {
 		for _, cosig := range a.verified.Cosignatures {
-			latest = max(latest, cosig.Time)
+			if cosig.Time <= a.cfg.Now().Add(maxClock).Unix() {
+				latest = max(latest, cosig.Time)
+			}
 		}
 	}
 	if latest == 0 {
@@ -167,9 +188,7 @@ func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Findin
 		r.Evidence += state.evidence
 		r.Roles = append(r.Roles, report)
 	}
-	slices.SortFunc(r.Roles, func(x, y RoleReport) int {
-		return cmp.Or(cmp.Compare(roleRank(x.Role), roleRank(y.Role)), cmp.Compare(x.Role, y.Role))
-	})
+	slices.SortFunc(r.Roles, func(x, y RoleReport) int { return compareRoles(x.Role, y.Role) })
 	asOf := a.asOf()
 	var expired []string
 	for _, role := range r.Roles {
@@ -188,7 +207,17 @@ func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Findin
 		}
 		found = append(found, aboutLeaf(Expired, -1, verify.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
 	}
+	never, err := a.neverLogged(repo)
+	found = append(found, never...)
+	if err != nil && firstErr == nil {
+		firstErr = err
+	}
 	return r, found, firstErr
+}
+
+// compareRoles is the order of roles: root, targets, snapshot, timestamp, then by name.
+func compareRoles(x, y string) int {
+	return cmp.Or(cmp.Compare(roleRank(x), roleRank(y)), cmp.Compare(x, y))
 }
 
 func roleRank(role string) int {
@@ -217,7 +246,7 @@ func (a *Auditor) roleReport(repo *repository, role string, state *roleState) (R
 const maxListed = 8
 
 // gaps lists the versions between the lowest and the highest that are missing.
-func gaps(versions map[int64]verify.Digest, highest int64) string {
+func gaps[V any](versions map[int64]V, highest int64) string {
 	var runs []string
 	missing := int64(0)
 	last := int64(0)

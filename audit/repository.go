@@ -17,12 +17,30 @@ type repository struct {
 	roles   map[string]*roleState
 	keys    map[verify.Digest]bool    // keys whose ids have been looked at
 	handed  map[string]map[string]int // thresholds by delegating role and delegated name
+
+	several  []roleVersion          // versions of which several payloads are releases
+	prior    int64                  // the release of the last leaf's version with another payload before it; -1: none
+	together map[roleVersion]bool   // versions of which several payloads were found to stand; true: bound ones
+	sharing  map[string][]*keyGroup // who may sign, by delegating role
+	shared   map[verify.Digest]bool // sentences on roles that share keys
+	snapshot snapshotAt             // the newest that vouches for a release
+}
+
+// snapshotAt is a snapshot that a leaf names.
+type snapshotAt struct {
+	sum     verify.Digest // zero: none
+	version int64
 }
 
 type roleState struct {
 	releases, evidence int64
 	highest            int64
-	versions           map[int64]verify.Digest // the payload released last
+	versions           map[int64]released // the last release
+}
+
+type released struct {
+	payload verify.Digest
+	index   int64
 }
 
 // place is where a payload is first.
@@ -72,7 +90,7 @@ func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 		}
 		found = append(found, f)
 	}
-	if a.cfg.Observe != nil {
+	if a.cfg.Observe != nil && !l.observed {
 		if err := a.cfg.Observe(&Observation{l.index, l.leaf, l.raw, l.metadata, keys, a}); err != nil {
 			return a.trouble(l, err)
 		}
@@ -86,12 +104,12 @@ func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 	found = append(found, repo.thresholdFindings(l, before)...)
 	found = append(found, a.sharedFindings(l, repo)...)
 	found = append(found, repo.keyFindings(l)...)
+	found = append(found, repo.sharedKeyFindings(l)...)
+	repo.noteSnapshot(l)
 	for _, f := range found {
-		if err := a.record(f); err != nil {
-			return entry{}, err
-		}
+		a.record(f)
 	}
-	return entry{repo: repo, position: len(repo.Records()) - 1, verdict: Right}, nil
+	return entry{repo: repo, position: len(repo.Records()) - 1, verdict: Right, observed: true}, nil
 }
 
 func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
@@ -108,6 +126,9 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 		roles:      map[string]*roleState{},
 		keys:       map[verify.Digest]bool{},
 		handed:     map[string]map[string]int{},
+		together:   map[roleVersion]bool{},
+		sharing:    map[string][]*keyGroup{},
+		shared:     map[verify.Digest]bool{},
 	}
 	a.repos[repo.ID()] = repo
 	a.order = append(a.order, repo)
@@ -116,9 +137,10 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 
 // versionFindings notes a leaf's version and says what is odd about it.
 func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
+	r.prior = -1
 	state := r.roles[leaf.Role]
 	if state == nil {
-		state = &roleState{versions: map[int64]verify.Digest{}}
+		state = &roleState{versions: map[int64]released{}}
 		r.roles[leaf.Role] = state
 	}
 	if leaf.Kind == verify.Evidence {
@@ -126,36 +148,38 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 		return nil
 	}
 	state.releases++
-	payload, seen := state.versions[leaf.Version]
-	state.versions[leaf.Version] = leaf.Payload
+	before, seen := state.versions[leaf.Version]
+	state.versions[leaf.Version] = released{leaf.Payload, index}
 	defer func() { state.highest = max(state.highest, leaf.Version) }()
 	switch {
-	case seen && payload != leaf.Payload:
-		return []Finding{aboutLeaf(VersionReused, index, leaf, "%s %d is released again with another payload: the first no longer met the role's threshold, or may be another role's", plain(leaf.Role), leaf.Version)}
+	case seen && before.payload != leaf.Payload:
+		// Whether both stand is asked when the leaf has been applied.
+		r.prior = before.index
+		return r.noteSeveral(index, leaf)
 	case !seen && leaf.Version < state.highest:
 		return []Finding{aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest)}
 	}
 	return nil
 }
 
-// sharedFindings notes a payload of targets metadata and says if it is another
-// role's, too, or another repository's. A snapshot can vouch for both; whoever has
-// stolen its key can so pass off one role's file as another's where the roles share a
-// key. Metadata names no repository: where two share keys, anybody can log a release
-// of one as the other's. Empty hash bins are alike without any harm.
+// sharedFindings notes a payload and says if it is another role's, too, or another
+// repository's. A snapshot can vouch for both; whoever has stolen its key can so pass
+// off one role's file as another's where the roles share a key. Metadata names no
+// repository: where two share keys, anybody can log a release of one as the other's.
+// Within a repository empty hash bins are alike without any harm.
 func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
-	t := l.metadata.Targets
-	if t == nil || l.leaf.Kind != verify.Release || t.Len() == 0 && t.Delegations == nil {
+	if l.leaf.Role == verify.RoleRoot || l.leaf.Kind != verify.Release {
 		return nil
 	}
-	first, ok := a.listing[l.leaf.Payload]
+	first, ok := a.first[l.leaf.Payload]
+	t := l.metadata.Targets
 	switch {
 	case !ok:
-		a.listing[l.leaf.Payload] = place{repo, l.leaf.Role, l.index}
+		a.first[l.leaf.Payload] = place{repo, l.leaf.Role, l.index}
 		return nil
 	case first.repo != repo:
 		return []Finding{twinOf(l, repo, first)}
-	case first.role == l.leaf.Role:
+	case first.role == l.leaf.Role, t == nil, t.Len() == 0 && t.Delegations == nil:
 		return nil
 	}
 	return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -19,7 +18,7 @@ type Row struct {
 	Role        string          `json:"role"`
 	Version     int64           `json:"version"`
 	Payload     verify.Digest   `json:"payload"`
-	Expires     time.Time       `json:"expires"`
+	Expires     int64           `json:"expires"`   // POSIX seconds
 	Signers     int             `json:"signers"`   // distinct keys of the role that signed
 	Threshold   int             `json:"threshold"` // how many must; of a root, by itself
 	Contradicts *int64          `json:"contradicts,omitempty"`
@@ -92,7 +91,7 @@ func (s *Show) Observe(o *Observation) error {
 	}
 	row := Row{
 		Index: o.Index, Kind: o.Leaf.Kind, Role: o.Leaf.Role, Version: o.Leaf.Version, Payload: o.Leaf.Payload,
-		Expires: o.Metadata.Expires, Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Threshold(),
+		Expires: o.Metadata.Expires.Unix(), Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Threshold(),
 	}
 	if o.Leaf.Kind == verify.Evidence {
 		row.Contradicts = &o.Leaf.Contradicts
@@ -224,9 +223,7 @@ func count[V any](before, now map[string]V, same func(a, b V) bool) *Changes {
 // rootChanges lists the roles whose keys or threshold a root changes.
 func rootChanges(before, now *verify.Metadata) []RoleChange {
 	var changes []RoleChange
-	for _, role := range slices.SortedFunc(maps.Keys(now.Root.Roles), func(a, b string) int {
-		return cmp.Or(cmp.Compare(roleRank(a), roleRank(b)), cmp.Compare(a, b))
-	}) {
+	for _, role := range slices.SortedFunc(maps.Keys(now.Root.Roles), compareRoles) {
 		change := RoleChange{Role: role, Threshold: now.Root.Roles[role].Threshold}
 		is := now.Root.KeySet(role).Identities()
 		var was []verify.KeyIdentity

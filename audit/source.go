@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,11 +23,16 @@ var ErrNotFound = fetch.ErrNotFound
 // that could be right.
 var ErrTooLarge = fetch.ErrTooLarge
 
+// ErrNothingPublished is wrapped by a Source when the log says that it is new: it has
+// not published any checkpoint. Nobody has signed that.
+var ErrNothingPublished = errors.New("the log says that nothing has been published yet")
+
 // Source reads what a log publishes. Nothing that it returns is trusted. Errors
 // wrap ErrNotFound or ErrTooLarge where they apply; every other error means that
 // the log could not be read now. Its methods are called from several goroutines.
 type Source interface {
-	// Checkpoint returns the newest signed checkpoint, never a cached one.
+	// Checkpoint returns the newest signed checkpoint, never a cached one. The error
+	// of a log that says there is none wraps ErrNothingPublished.
 	Checkpoint(ctx context.Context) ([]byte, error)
 	// Tile returns width hashes (32 bytes each) of a tile. A partial tile that is
 	// gone is cut from the full one.
@@ -90,7 +96,21 @@ func (t noCache) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // Checkpoint implements Source.
 func (s *HTTPSource) Checkpoint(ctx context.Context) ([]byte, error) {
-	return s.get(ctx, s.fresh, "checkpoint", proofs.MaxNoteSize)
+	signed, err := s.get(ctx, s.fresh, "checkpoint", proofs.MaxNoteSize)
+	var status *fetch.StatusError
+	if errors.As(err, &status) && status.Status == http.StatusNotFound && saysNothingPublished([]byte(status.Body)) {
+		return nil, ErrNothingPublished
+	}
+	return signed, err
+}
+
+// saysNothingPublished reports whether the body of an answer is the problem by which a
+// log says that it is new (docs/api.md).
+func saysNothingPublished(body []byte) bool {
+	var problem struct {
+		Code string `json:"code"`
+	}
+	return json.Unmarshal(body, &problem) == nil && problem.Code == "nothing-published"
 }
 
 // Tile implements Source.

@@ -144,3 +144,22 @@ func TestHTTPSourceFollowsNoRedirect(t *testing.T) {
 }
 
 const zero = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// A log says that it is new by a code, and nothing else counts as that: the URL may be
+// wrong.
+func TestHTTPSourceOfANewLog(t *testing.T) {
+	for body, is := range map[string]bool{
+		`{"type":"about:blank","title":"Not Found","status":404,"code":"nothing-published","detail":"nothing has been published yet"}`: true,
+		`{"code":"not-found"}`: false,
+		`nothing-published`:    false,
+		``:                     false,
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, body, http.StatusNotFound) }))
+		s, err := audit.NewHTTPSource(srv.URL, nil)
+		must(t, err)
+		if _, err := s.Checkpoint(t.Context()); errors.Is(err, audit.ErrNothingPublished) != is || err == nil {
+			t.Errorf("%q: %v", body, err)
+		}
+		srv.Close()
+	}
+}

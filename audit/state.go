@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -72,11 +73,17 @@ func (s *State) Marshal() ([]byte, error) {
 // store keeps state, notes and evidence in a directory. The zero store keeps
 // nothing.
 //
+//	DIR/lock               of the process that has the directory
 //	DIR/state              State
-//	DIR/notes/*.note       every signed note that was seen, one file each
+//	DIR/notes/*.note       what known keys have signed of every note that was seen
 //	DIR/evidence/*/        a folder for each finding that has evidence
-type store struct{ dir string }
+type store struct {
+	dir  string
+	lock *lockfile.Lock
+}
 
+// openStore takes the directory, and makes it if need be: of two auditors the slower
+// one would write an older checkpoint over the newer one's.
 func openStore(dir string) (store, error) {
 	if dir == "" {
 		return store{}, nil
@@ -86,7 +93,18 @@ func openStore(dir string) (store, error) {
 			return store{}, fmt.Errorf("auditor state: %w", err)
 		}
 	}
-	return store{dir}, nil
+	lock, err := lockfile.Acquire(filepath.Join(dir, "lock"), "")
+	if err != nil {
+		return store{}, fmt.Errorf("auditor state: %w", err)
+	}
+	return store{dir, lock}, nil
+}
+
+func (s store) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Release()
 }
 
 // load returns the saved state, or nil if there is none yet.
@@ -115,8 +133,8 @@ func (s store) save(state *State) error {
 	return durable.WriteFile(filepath.Join(s.dir, "state"), b, 0o644)
 }
 
-// notes returns the signed notes kept by earlier runs.
-func (s store) notes() ([][]byte, error) {
+// notes returns the signed notes kept by earlier runs, by their paths.
+func (s store) notes() (map[string][]byte, error) {
 	if s.dir == "" {
 		return nil, nil
 	}
@@ -124,28 +142,51 @@ func (s store) notes() ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var notes [][]byte
+	notes := map[string][]byte{}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("auditor state: %w", err)
 		}
-		notes = append(notes, b)
+		notes[path] = b
 	}
 	return notes, nil
 }
 
-// saveNote keeps a note. Its name begins with the size of its tree, so that a
-// listing is in order.
-func (s store) saveNote(size int64, signed []byte) error {
-	if s.dir == "" {
-		return nil
+// notePath is where a note with this text is kept. Its name begins with the size of
+// its tree, so that a listing is in order.
+func (s store) notePath(text string) (string, error) {
+	c, err := proofs.ParseCheckpoint(text)
+	if err != nil {
+		return "", err
 	}
-	path := filepath.Join(s.dir, "notes", fmt.Sprintf("%012d-%s.note", size, verify.Sum(signed).String()[:16]))
-	if _, err := os.Stat(path); err == nil {
-		return nil
+	return filepath.Join(s.dir, "notes", fmt.Sprintf("%012d-%s.note", c.Tree.N, verify.Sum([]byte(text)).String()[:16])), nil
+}
+
+// note returns the note that is kept with this text.
+func (s store) note(text string) (proofs.Note, error) {
+	path, err := s.notePath(text)
+	if err != nil {
+		return proofs.Note{}, err
 	}
-	return durable.WriteFile(path, signed, 0o644)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return proofs.Note{}, err
+	}
+	note, err := proofs.ParseNote(b)
+	if err == nil && note.Text != text {
+		err = errors.New("another text")
+	}
+	return note, err
+}
+
+// saveNote keeps a note, in the place of one with the same text.
+func (s store) saveNote(note proofs.Note) error {
+	path, err := s.notePath(note.Text)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, note.Marshal(), 0o644)
 }
 
 // saveEvidence writes a finding and its files. key makes the folder's name

@@ -340,6 +340,7 @@ func TestFork(t *testing.T) {
 				a := newAuditor(t, h.Log, withState)
 				step(t, a)
 				if restart {
+					must(t, a.Close())
 					a = newAuditor(t, h.Log, withState)
 				}
 				view.Source = right.Source()
@@ -401,6 +402,7 @@ func TestForkByUnwitnessedCheckpoint(t *testing.T) {
 		}
 		h.Publish(2)
 		if restart {
+			must(t, a.Close())
 			a = newAuditor(t, h.Log, withState)
 		}
 		if got := step(t, a); kinds(got.Findings) != "fork@-1" || len(got.Findings[0].Evidence) != 3 {
@@ -477,7 +479,9 @@ func TestBadLine(t *testing.T) {
 func TestStateOfAnotherLogIsRefused(t *testing.T) {
 	h, other := newHistory(t), newHistory(t)
 	dir := t.TempDir()
-	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir }))
+	a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
+	step(t, a)
+	must(t, a.Close())
 	_, err := audit.New(audit.Config{Source: other.Source(), Policy: other.Policy(), StateDir: dir})
 	if !errors.Is(err, proofs.ErrUnknownLog) {
 		t.Fatalf("another log's state was taken: %v", err)

@@ -19,7 +19,7 @@ import (
 func TestFollow(t *testing.T) {
 	_, leader, follower := leaderAndFollower(t, nil)
 	resp, body := follower.do(t, "GET", "/checkpoint", nil)
-	problem(t, resp, body, 404, api.CodeNotFound)
+	problem(t, resp, body, 404, api.CodeUnpublished)
 	follower.ready(t, 200)
 	for n := range 4 {
 		v := newVendor(t)

@@ -27,7 +27,7 @@ func TestRoutes(t *testing.T) {
 		code         string
 	}{
 		{"GET", "/", 404, api.CodeNotFound},
-		{"GET", "/checkpoint", 404, api.CodeNotFound}, // nothing published yet
+		{"GET", "/checkpoint", 404, api.CodeUnpublished},
 		{"GET", "/checkpoint/", 404, api.CodeNotFound},
 		{"GET", "//checkpoint", 404, api.CodeNotFound},
 		{"GET", "/tile/", 404, api.CodeNotFound},

@@ -17,7 +17,7 @@ func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string)
 	s.log.lookAgain(r.Context())
 	published := s.log.publisher.Published()
 	if published.Note == nil {
-		return problemf(http.StatusNotFound, api.CodeNotFound, "nothing has been published yet")
+		return problemf(http.StatusNotFound, api.CodeUnpublished, "nothing has been published yet")
 	}
 	return s.send(w, r, content{mediaType: api.TypeText, cache: "no-cache", body: published.Note})
 }

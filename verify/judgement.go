@@ -402,18 +402,24 @@ func (j *judgement) explained(fits []place) error {
 // that is judged delegates is counted: in a new repository nothing else says whose
 // the rival is.
 func (j *judgement) explains(rival int) (bool, error) {
+	role, err := j.explainedBy(rival)
+	return role != "", err
+}
+
+// explainedBy names the role that explains a rival; empty: none does.
+func (j *judgement) explainedBy(rival int) (string, error) {
 	leaf := j.r.records[rival].Leaf
 	if leaf.Bound() {
-		return false, nil
+		return "", nil
 	}
-	if j.r.releasedElsewhere(leaf.Role, leaf.Payload) {
-		return true, nil
+	if role := j.r.releasedElsewhere(leaf.Role, leaf.Payload); role != "" {
+		return role, nil
 	}
 	lists, err := j.listingOf(rival)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	fits := false
+	fits := ""
 	w := &walk{of: lists, as: leaf.Role, cost: j.cost, limit: explainCoverage}
 	defer func() { j.cost = w.cost }()
 	w.wants = func(name string) bool { return name != leaf.Role }
@@ -425,11 +431,14 @@ func (j *judgement) explains(rival int) (bool, error) {
 		if p.role == leaf.Role {
 			return true, nil
 		}
-		fits, err = w.wantsPlace(p)
-		return !fits, err
+		found, err := w.wantsPlace(p)
+		if found {
+			fits = p.role
+		}
+		return !found, err
 	}
 	if err := j.r.walk(w); err != nil {
-		return false, err
+		return "", err
 	}
 	return fits, nil
 }
@@ -460,7 +469,7 @@ func (j *judgement) hasRoom() error {
 	alike := map[Digest]bool{}
 	for _, rival := range j.r.rivals(j.leaf) {
 		leaf := j.r.records[rival].Leaf
-		if leaf.Bound() || alike[leaf.Payload] || j.r.releasedElsewhere(leaf.Role, leaf.Payload) {
+		if leaf.Bound() || alike[leaf.Payload] || j.r.releasedElsewhere(leaf.Role, leaf.Payload) != "" {
 			continue
 		}
 		s, err := j.r.summary(rival)

@@ -166,11 +166,19 @@ func (r *Repository) learned(position int, s *summary) {
 	}
 }
 
-// releasedElsewhere reports whether a payload is released as another role's than
-// this one.
-func (r *Repository) releasedElsewhere(role string, payload Digest) bool {
+// releasedElsewhere returns another role than this one as whose a payload is
+// released, too; empty if there is none.
+func (r *Repository) releasedElsewhere(role string, payload Digest) string {
 	known, ok := r.byDigest[payload]
-	return ok && (known.other != none || r.records[known.first].Leaf.Role != role)
+	if !ok {
+		return ""
+	}
+	for _, position := range []int{known.first, known.other} {
+		if position != none && r.records[position].Leaf.Role != role {
+			return r.records[position].Leaf.Role
+		}
+	}
+	return ""
 }
 
 // Root returns the current root: the highest that is released.

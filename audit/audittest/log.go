@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/proofs"
@@ -29,7 +30,7 @@ type Log struct {
 	T         testing.TB
 	Signer    *proofs.Signer
 	Witnesses []*proofs.Signer
-	Time      int64 // of cosignatures
+	Time      int64 // of cosignatures: now
 
 	mu      sync.Mutex
 	entries [][]byte
@@ -44,7 +45,7 @@ type Log struct {
 func New(t testing.TB) *Log {
 	t.Helper()
 	l := &Log{
-		T: t, Time: 1_700_000_000,
+		T: t, Time: time.Now().Unix(),
 		blobs:  map[verify.Digest][]byte{},
 		repos:  map[verify.Digest]*verify.Repository{},
 		spoilt: map[string]func([]byte) ([]byte, error){},

@@ -53,6 +53,7 @@ Exit codes:
 			if report == nil {
 				return err
 			}
+			defer a.Close()
 			if proveErr := lookup.Finish(cmd.Context(), a); err == nil {
 				err = proveErr
 			}

@@ -78,7 +78,7 @@ func (s *source) config() (audit.Config, error) {
 	return audit.Config{Source: src, Policy: policy, StateDir: s.state}, nil
 }
 
-// replayOnce replays the whole log with a progress bar.
+// replayOnce replays the whole log with a progress bar. The auditor is to be closed.
 func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
 	bar := progress{stderr: stderr}
 	cfg.Progress = bar.to
@@ -89,7 +89,7 @@ func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit
 	_, err = a.Step(ctx)
 	bar.done()
 	if ctx.Err() != nil {
-		return nil, nil, ctx.Err()
+		return nil, nil, errors.Join(ctx.Err(), a.Close())
 	}
 	report, reportErr := a.Report(ctx)
 	if err == nil {

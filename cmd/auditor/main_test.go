@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -105,7 +108,7 @@ func TestReplay(t *testing.T) {
 	w := newWorld(t)
 	// The policy says where the log is.
 	out, errs := w.run(0, "replay", "--policy", w.policy)
-	w.wantAll(out, "log.test/audit, size 2, root ", "by w1 (2023-11-14T22:13:21Z), w2 (2023-11-14T22:13:22Z)", "2 right, 0 wrong",
+	w.wantAll(out, "log.test/audit, size 2, root ", fmt.Sprintf("by w1 (%s), w2 (%s)", audit.When(w.log.Time+1), audit.When(w.log.Time+2)), "2 right, 0 wrong",
 		w.repo.String()[:8]+"    json      root     1", "Nothing was found.", "The log is as it should be")
 	if errs != "" {
 		t.Errorf("stderr %q", errs)
@@ -147,8 +150,13 @@ func TestReplayOutages(t *testing.T) {
 	w.wantAll(out, "outage   blob-missing  0")
 
 	out, errs = w.run(2, "replay", "--policy", w.policy, "--log", "http://127.0.0.1:1")
-	w.wantAll(out, "outage   unreachable", "Not everything could be checked")
+	w.wantAll(out, "outage   unreachable", "Nothing could be checked")
 	w.wantAll(errs, "connection refused")
+	w.log.Serve(audittest.New(t).Checkpoint(0, 2))
+	out, _ = w.run(2, "replay", "--policy", w.policy)
+	if w.wantAll(out, "outage   unknown-log", "Nothing could be checked"); strings.Contains(out, "as it should be") {
+		t.Errorf("of another log it says\n%s", out)
+	}
 }
 
 func TestReplayRemembers(t *testing.T) {
@@ -249,12 +257,22 @@ func TestFollow(t *testing.T) {
 			}
 			t.Fatalf("the program ended without %q", part)
 		}
-		first, next := "The log is as it should be", fmt.Sprintf("targets %d right", w.vendor.Version(verify.RoleTargets)+1)
+		first, next := "The log is as it should be", fmt.Sprintf("release of repository %s, targets %d: logged rightly", w.repo.String()[:8], w.vendor.Version(verify.RoleTargets)+1)
 		if asJSON {
 			first, next = `"from":0`, `"verdict":"right"`
 		}
 		wait(first)
 		w.release("app.bin", fmt.Sprint("followed ", asJSON))
+		wait(next)
+		// An outage is told when it begins and when it is over.
+		if asJSON {
+			first, next = `"kind":"unreachable"`, `"over":[{"kind":"unreachable"`
+		} else {
+			first, next = "Z outage: unreachable: ", "Z over: unreachable: "
+		}
+		w.log.Spoil("checkpoint", func([]byte) ([]byte, error) { return nil, errors.New("away") })
+		wait(first)
+		w.log.Spoil("checkpoint", nil)
 		wait(next)
 		w.must(cmd.Process.Signal(os.Interrupt))
 		if err := cmd.Wait(); err != nil {
@@ -262,6 +280,80 @@ func TestFollow(t *testing.T) {
 		}
 		timer.Stop()
 	}
+}
+
+// What a full disk keeps from being printed or remembered is no success, and no fault
+// of the log.
+func TestFullDisk(t *testing.T) {
+	w := newWorld(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"replay"}, {"replay", "--json"}, {"replay", "--follow", "--interval", "1ms"}, {"show"}, {"lookup", strings.Repeat("0", 64)}} {
+		cmd := runtest.Command(t, "auditor", append(args, "--policy", w.policy)...)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		var exit *exec.ExitError
+		if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 2 {
+			t.Errorf("%v: %v", args, err)
+		}
+		w.wantAll(stderr.String(), "auditor "+args[0]+": the result could not be printed: ", "no space left on device")
+	}
+
+	state := filepath.Join(t.TempDir(), "state")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	w.must(os.RemoveAll(filepath.Join(state, "notes")))
+	w.must(os.Symlink("/proc/self", filepath.Join(state, "notes"))) // nobody can write there
+	w.release("app.bin", "two")
+	out, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
+	if w.wantAll(out, "The log is as it should be"); strings.Contains(out, "would not vouch") {
+		t.Errorf("the log is blamed\n%s", out)
+	}
+	w.wantAll(errs, "the auditor's own state cannot be kept: ")
+	w.equivocate()
+	w.run(1, "replay", "--policy", w.policy, "--state", state)
+}
+
+func TestNewLog(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"code":"nothing-published","detail":"nothing has been published yet"}`))
+	}))
+	defer srv.Close()
+	w := newWorld(t)
+	state := filepath.Join(t.TempDir(), "state")
+	out, _ := w.run(0, "replay", "--policy", w.policy, "--log", srv.URL, "--state", state)
+	w.wantAll(out, "none yet: the log says that it is new", "There is nothing to check yet")
+	out, _ = w.run(0, "replay", "--policy", w.policy, "--log", srv.URL, "--state", state, "--json")
+	w.wantAll(out, `"empty": true`)
+	// Once it has published something it cannot be new.
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	out, _ = w.run(2, "replay", "--policy", w.policy, "--log", srv.URL, "--state", state)
+	w.wantAll(out, "outage   unreachable", "size 2 was verified")
+}
+
+func TestStateOfOneProcess(t *testing.T) {
+	w := newWorld(t)
+	state := filepath.Join(t.TempDir(), "state")
+	cmd := runtest.Command(t, "auditor", "replay", "--policy", w.policy, "--state", state, "--follow", "--interval", "20ms")
+	stdout, err := cmd.StdoutPipe()
+	w.must(err)
+	w.must(cmd.Start())
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"replay"}, {"show"}, {"lookup", strings.Repeat("0", 64)}} {
+		_, errs := w.run(2, append(args, "--policy", w.policy, "--state", state)...)
+		w.wantAll(errs, "auditor state: ", fmt.Sprintf("in use by auditor replay (process %d)", cmd.Process.Pid))
+	}
+	w.must(cmd.Process.Signal(os.Interrupt))
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after an interrupt: %v", err)
+	}
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
 }
 
 func TestUsage(t *testing.T) {
@@ -272,6 +364,12 @@ func TestUsage(t *testing.T) {
 		w.wantAll(out, "Usage:")
 		if command != "" {
 			w.wantAll(out, "Exit codes:", "--policy", "--state", "--json")
+		}
+	}
+	for _, wrong := range []string{"repaly", "diff"} {
+		out, errs := w.run(2, wrong, "--policy", w.policy)
+		if w.wantAll(errs, fmt.Sprintf("unknown command %q", wrong)); out != "" {
+			t.Errorf("%s prints %s", wrong, out)
 		}
 	}
 	_, errs := w.run(2, "replay")

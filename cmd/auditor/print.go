@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -18,16 +17,28 @@ func short(id verify.Digest) string {
 	return id.String()[:8]
 }
 
+// shortOrNone names what findings are about.
+func shortOrNone(id verify.Digest) string {
+	if id.IsZero() {
+		return "the log"
+	}
+	return "repository " + short(id)
+}
+
 func printCheckpoint(w io.Writer, report *audit.Report) {
 	c := report.Checkpoint
-	if c == nil {
+	switch {
+	case c == nil && report.Empty:
+		fmt.Fprintln(w, "checkpoint  none yet: the log says that it is new and has published nothing")
+		return
+	case c == nil:
 		fmt.Fprintln(w, "checkpoint  none verified")
 		return
 	}
 	fmt.Fprintf(w, "checkpoint  %s, size %d, root %s\n", printable.Line(c.Origin), c.Size, c.Root)
 	var names []string
 	for _, witness := range c.Witnesses {
-		names = append(names, fmt.Sprintf("%s (%s)", printable.Line(witness.Witness), witness.Time.Format(time.RFC3339)))
+		names = append(names, fmt.Sprintf("%s (%s)", printable.Line(witness.Witness), audit.When(witness.Time)))
 	}
 	if len(names) == 0 {
 		names = []string{"nobody"}
@@ -37,11 +48,10 @@ func printCheckpoint(w io.Writer, report *audit.Report) {
 
 const (
 	maxRoles   = 20 // delegated roles of a repository that the table lists
-	maxHygiene = 20 // findings of class hygiene that the table lists
+	maxHygiene = 20 // findings of class hygiene of a repository that the table lists
 )
 
-// printReport prints what replay found. Errors of stdout are not worth more than
-// the exit code, which says the same.
+// printReport prints what replay found.
 func printReport(w io.Writer, report *audit.Report) {
 	printCheckpoint(w, report)
 	verdicts := map[audit.Verdict]int{}
@@ -68,13 +78,20 @@ func printReport(w io.Writer, report *audit.Report) {
 	for _, f := range report.Findings {
 		found[f.Class] = true
 	}
+	bad := found[audit.Tampering] || found[audit.Unexpected]
 	switch {
 	case report.Vouches:
 		fmt.Fprintln(w, "The log is as it should be: every leaf follows from the rules, and every file is there.")
-	case found[audit.Outage] && !found[audit.Tampering] && !found[audit.Unexpected]:
+	case report.Empty && !bad && !found[audit.Outage]:
+		fmt.Fprintln(w, "There is nothing to check yet.")
+	case found[audit.Outage] && !bad && report.Judged == 0:
+		fmt.Fprintln(w, "Nothing could be checked: see the findings.")
+	case found[audit.Outage] && !bad:
 		fmt.Fprintln(w, "Not everything could be checked, so an auditor would not vouch for this log: see the findings. What could be checked is as it should be.")
-	default:
+	case bad:
 		fmt.Fprintln(w, "An auditor would not vouch for this log: see the findings.")
+	default:
+		fmt.Fprintln(w, "The log was not checked to its end.")
 	}
 	if found[audit.Equivocation] {
 		fmt.Fprintln(w, "A vendor's keys signed two payloads under one version: see the findings.")
@@ -109,10 +126,10 @@ func printFindings(w io.Writer, report *audit.Report) {
 		return
 	}
 	t := printable.NewTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
-	hygiene := 0
+	hygiene := map[verify.Digest]int{} // by repository: none takes the room of another's
 	for _, f := range report.Findings {
 		if f.Class == audit.Hygiene {
-			if hygiene++; hygiene > maxHygiene {
+			if hygiene[f.Repository]++; hygiene[f.Repository] > maxHygiene {
 				continue
 			}
 		}
@@ -123,11 +140,14 @@ func printFindings(w io.Writer, report *audit.Report) {
 		t.Row(f.Class, f.Kind, index, short(f.Repository), printable.Line(f.Sentence))
 	}
 	t.Flush()
-	if hygiene > maxHygiene {
-		fmt.Fprintf(w, "and %d more of class hygiene: --json prints all\n", hygiene-maxHygiene)
+	for _, f := range report.Findings {
+		if more := hygiene[f.Repository] - maxHygiene; more > 0 {
+			fmt.Fprintf(w, "and %d more of class hygiene about %s: --json prints all\n", more, shortOrNone(f.Repository))
+			delete(hygiene, f.Repository)
+		}
 	}
-	for kind, n := range report.Suppressed {
-		fmt.Fprintf(w, "and %d more of kind %s, which were not kept\n", n, kind)
+	for _, more := range report.Suppressed {
+		fmt.Fprintf(w, "and %d more of kind %s about %s, which were not kept\n", more.Count, more.Kind, shortOrNone(more.Repository))
 	}
 	fmt.Fprintln(w)
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -32,12 +34,16 @@ With --state DIR the next replay also finds out whether the log has gone back or
 tells another history, and the evidence of each finding is kept there as files.
 
 With --follow it goes on until it is interrupted and prints what is new; with
---json that is one line for each step that brought something.
+--json that is one line for each step that brought something. An outage is told when
+it begins and when it is over.
+
+One process at a time has the DIR of --state.
 
 Exit codes:
   0  the log is as it should be, perhaps with findings of class hygiene
   1  something of class tampering, equivocation or unexpected was found
-  2  wrong usage, or an outage: not everything could be checked`,
+  2  wrong usage, or an outage: not everything could be checked, DIR could not be
+     written, or the result not be printed`,
 		Example: `  auditor replay --log https://log.example.com --policy policy.txt --state audit.state`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,10 +57,11 @@ Exit codes:
 			if opts.follow {
 				return follow(cmd.Context(), cfg, opts.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
-			_, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 			if report == nil {
 				return err
 			}
+			defer a.Close()
 			if opts.json {
 				if err := cli.WriteJSON(cmd.OutOrStdout(), report); err != nil {
 					return err
@@ -73,11 +80,13 @@ Exit codes:
 
 // update is what --follow --json prints for a step.
 type update struct {
+	Time     int64              `json:"time"` // POSIX seconds
 	Size     int64              `json:"size"` // of the last verified checkpoint
 	From     int64              `json:"from"`
 	To       int64              `json:"to"`
 	Leaves   []audit.LeafReport `json:"leaves"`
 	Findings []audit.Finding    `json:"findings"`
+	Over     []audit.Finding    `json:"over"` // outages that were there before this step and are not any more
 	Error    string             `json:"error,omitempty"`
 }
 
@@ -94,11 +103,13 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 	if err != nil {
 		return err
 	}
+	defer a.Close()
 	enc := json.NewEncoder(stdout)
-	enc.SetEscapeHTML(false)
-	var last string // what was said of the last trouble
+	last := "" // what could not be done in the step before
+	var lasting outages
 	err = a.Run(ctx, func(step audit.StepResult, stepErr error) error {
-		first := bar != nil && stepErr == nil
+		var own *audit.StateError // the log was audited all the same
+		first := bar != nil && (stepErr == nil || errors.As(stepErr, &own))
 		if first {
 			bar.done()
 			bar = nil
@@ -107,30 +118,36 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		if stepErr != nil {
 			trouble = stepErr.Error()
 		}
-		news := step.From < step.To || len(step.Findings) > 0 && trouble == "" || trouble != last
-		if last = trouble; !news && !first {
+		var over []audit.Finding
+		step.Findings, over = lasting.next(step.Findings)
+		news := step.From < step.To || len(step.Findings)+len(over) > 0 || trouble != last
+		if !news && !first {
 			return nil
 		}
+		said := trouble == last
+		last = trouble
 		if asJSON {
-			u := update{From: step.From, To: step.To, Leaves: a.Leaves(step.From, step.To), Findings: step.Findings, Error: trouble}
+			u := update{Time: time.Now().Unix(), From: step.From, To: step.To, Leaves: a.Leaves(step.From, step.To), Findings: step.Findings, Over: over, Error: trouble}
 			if step.Checkpoint != nil {
 				u.Size = step.Checkpoint.Tree.N
 			}
 			return enc.Encode(u)
 		}
+		if trouble != "" && !said {
+			fmt.Fprintf(stderr, "%s %s\n", clock(), printable.Line(trouble))
+		}
+		var out bytes.Buffer
 		if first {
 			report, err := a.Report(ctx)
 			if err != nil {
 				fmt.Fprintln(stderr, printable.Line(err.Error()))
 			}
-			printReport(stdout, report)
-			return nil
+			printReport(&out, report)
+		} else {
+			printStep(&out, a, step, over)
 		}
-		if trouble != "" {
-			fmt.Fprintf(stderr, "%s\n", printable.Line(trouble))
-		}
-		printStep(stdout, a, step)
-		return nil
+		_, err := out.WriteTo(stdout) // who cannot print has nobody to go on for
+		return err
 	})
 	if ctx.Err() == nil {
 		return err
@@ -139,15 +156,78 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 	return verdict(report, err, failing...)
 }
 
-func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult) {
+// outages are the findings that last.
+type outages struct{ list []audit.Finding }
+
+// next takes the findings of a step and returns those that are new, and those that
+// lasted until then.
+func (o *outages) next(findings []audit.Finding) (news, over []audit.Finding) {
+	key := func(f audit.Finding) string { return fmt.Sprint(f.Kind, f.Index, f.Repository, f.Sentence) }
+	before, now := map[string]bool{}, map[string]bool{}
+	for _, f := range o.list {
+		before[key(f)] = true
+	}
+	var list []audit.Finding
+	news = []audit.Finding{}
+	for _, f := range findings {
+		if f.Class == audit.Outage {
+			list = append(list, f)
+			now[key(f)] = true
+			if before[key(f)] {
+				continue
+			}
+		}
+		news = append(news, f)
+	}
+	over = []audit.Finding{}
+	for _, f := range o.list {
+		if !now[key(f)] {
+			over = append(over, f)
+		}
+	}
+	o.list = list
+	return news, over
+}
+
+func clock() string { return time.Now().UTC().Format(time.RFC3339) }
+
+// verdicts are what is said of a leaf that was followed.
+var verdicts = map[audit.Verdict]string{
+	audit.Right:       "logged rightly",
+	audit.Wrong:       "LOGGED WRONGLY",
+	audit.NotJudged:   "not judged",
+	audit.UnknownToUs: "of a kind that is not known",
+}
+
+func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult, over []audit.Finding) {
+	now := clock()
 	for _, leaf := range a.Leaves(step.From, step.To) {
 		if leaf.Verdict == audit.TheEnd {
-			fmt.Fprintf(w, "%d the log has ended\n", leaf.Index)
+			fmt.Fprintf(w, "%s entry %d: the log has ended\n", now, leaf.Index)
 			continue
 		}
-		fmt.Fprintf(w, "%d %s %s %s %d %s\n", leaf.Index, leaf.Kind, short(leaf.Repository), printable.Line(leaf.Role), leaf.Version, leaf.Verdict)
+		what := "entry"
+		if leaf.Kind != "" {
+			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, short(leaf.Repository), printable.Line(leaf.Role), leaf.Version)
+		}
+		fmt.Fprintf(w, "%s entry %d: %s: %s\n", now, leaf.Index, what, verdicts[leaf.Verdict])
 	}
 	for _, f := range step.Findings {
-		fmt.Fprintf(w, "%s: %s: %s\n", f.Class, f.Kind, printable.Line(f.Sentence))
+		fmt.Fprintf(w, "%s %s: %s: %s%s\n", now, f.Class, f.Kind, whereFound(f), printable.Line(f.Sentence))
 	}
+	for _, f := range over {
+		fmt.Fprintf(w, "%s over: %s: %s%s\n", now, f.Kind, whereFound(f), printable.Line(f.Sentence))
+	}
+}
+
+// whereFound says what a finding is about.
+func whereFound(f audit.Finding) string {
+	where := ""
+	if f.Index >= 0 {
+		where = fmt.Sprintf("entry %d: ", f.Index)
+	}
+	if !f.Repository.IsZero() {
+		where = fmt.Sprintf("repository %s, ", short(f.Repository)) + where
+	}
+	return where
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,10 +42,11 @@ Exit codes:
 				show = audit.NewShow(args[0])
 				cfg.Observe = show.Observe
 			}
-			_, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 			if report == nil {
 				return err
 			}
+			defer a.Close()
 			warn(cmd.ErrOrStderr(), report)
 			outcome := verdict(report, err, audit.Tampering, audit.Unexpected)
 			if show == nil {
@@ -65,6 +65,9 @@ Exit codes:
 	opts.register(cmd)
 	return cmd
 }
+
+// day is the date of POSIX seconds.
+func day(seconds int64) string { return strings.Split(audit.When(seconds), "T")[0] }
 
 // firstOf returns the first error.
 func firstOf(errs ...error) error {
@@ -105,7 +108,7 @@ func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
 	fmt.Fprintf(w, "repository %v\n\n", h.Repository)
 	t := printable.NewTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
 	for _, row := range h.Rows {
-		t.Row(row.Index, row.Kind, printable.Line(row.Role), row.Version, row.Expires.UTC().Format(time.DateOnly),
+		t.Row(row.Index, row.Kind, printable.Line(row.Role), row.Version, day(row.Expires),
 			fmt.Sprintf("%d, needs %d", row.Signers, row.Threshold), whatChanged(row))
 	}
 	return t.Flush()

@@ -138,20 +138,21 @@ const (
 
 // Codes of whole requests.
 const (
-	CodeRefused      = "refused"      // 422: no file was accepted, see Results
-	CodeBadRequest   = "bad-request"  // 400
-	CodeUnauthorized = "unauthorized" // 401: the operator asks for a token, or the log does not know the one that was sent
-	CodeNotFound     = "not-found"    // 404
-	CodeTooLarge     = "too-large"    // 413
-	CodeMediaType    = "media-type"   // 415
-	CodeBusy         = "busy"         // 503, with Retry-After: the queue, or memory for bodies or answers, is full
-	CodeUnavailable  = "unavailable"  // 503: the log cannot publish now
-	CodeNotLeader    = "not-leader"   // 503: between front ends of one log; a client never sees it
-	CodeInternal     = "internal"     // 500
-	CodeMethod       = "method"       // 405
-	CodeQuota        = "quota"        // 429, with Retry-After: the source of the request has sent too much
-	CodeClosed       = "closed"       // 403: the operator takes no new repositories
-	CodeEnded        = "ended"        // 403: the log has ended and takes nothing any more; also of a file that was held
+	CodeRefused      = "refused"           // 422: no file was accepted, see Results
+	CodeBadRequest   = "bad-request"       // 400
+	CodeUnauthorized = "unauthorized"      // 401: the operator asks for a token, or the log does not know the one that was sent
+	CodeNotFound     = "not-found"         // 404
+	CodeUnpublished  = "nothing-published" // 404: the log is new and has no checkpoint yet
+	CodeTooLarge     = "too-large"         // 413
+	CodeMediaType    = "media-type"        // 415
+	CodeBusy         = "busy"              // 503, with Retry-After: the queue, or memory for bodies or answers, is full
+	CodeUnavailable  = "unavailable"       // 503: the log cannot publish now
+	CodeNotLeader    = "not-leader"        // 503: between front ends of one log; a client never sees it
+	CodeInternal     = "internal"          // 500
+	CodeMethod       = "method"            // 405
+	CodeQuota        = "quota"             // 429, with Retry-After: the source of the request has sent too much
+	CodeClosed       = "closed"            // 403: the operator takes no new repositories
+	CodeEnded        = "ended"             // 403: the log has ended and takes nothing any more; also of a file that was held
 )
 
 // Problem is an RFC 9457 problem with the log's extra members.

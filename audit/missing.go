@@ -1,0 +1,329 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// This file is about leaves that cannot be judged because the log does not serve a
+// file. Each step asks for such files again. When one is there, all leaves of its
+// repository are judged again, from its first: what a missing file hides is hidden
+// only while it is missing.
+
+// unjudged is a leaf that could not be judged.
+type unjudged struct {
+	index   int64
+	sum     verify.Digest // of the file that is missing; zero: files of earlier leaves are
+	finding *Finding      // nil: there are too many
+}
+
+// blindness is what an auditor cannot see of a repository.
+type blindness struct {
+	leaves []unjudged // in log order
+	kept   map[Kind]int
+
+	// What the leaves could be if their files were there.
+	genesis  bool                   // the repository's first root
+	roots    map[int64]bool         // releases of roots, by version
+	targets  bool                   // releases of targets, or of delegated roles
+	may      bool                   // some of these may delegate
+	versions map[roleVersion]bool   // of any kind
+	payloads map[verify.Digest]bool // of releases
+}
+
+type roleVersion struct {
+	role    string
+	version int64
+}
+
+// blindOf returns what cannot be seen of a repository, to be added to.
+func (a *Auditor) blindOf(repo verify.Digest) *blindness {
+	b := a.blind[repo]
+	if b == nil {
+		b = &blindness{kept: map[Kind]int{}, roots: map[int64]bool{}, versions: map[roleVersion]bool{}, payloads: map[verify.Digest]bool{}}
+		a.blind[repo] = b
+	}
+	return b
+}
+
+// add notes a leaf, and the finding that says so, nil where another finding does.
+func (b *blindness) add(index int64, sum verify.Digest, f *Finding, most int) {
+	u := unjudged{index: index, sum: sum}
+	if f != nil {
+		if b.kept[f.Kind]++; b.kept[f.Kind] <= most {
+			for i := range f.Evidence {
+				f.Evidence[i].content = nil // nobody is accused: it is not written
+			}
+			u.finding = f
+		}
+	}
+	b.leaves = append(b.leaves, u)
+}
+
+// blinds notes that a leaf cannot be judged, because of the file sum or, if that is
+// zero, of what is missing of earlier leaves.
+func (a *Auditor) blinds(l *loaded, sum verify.Digest, f *Finding) entry {
+	leaf := l.leaf // and nothing else of l
+	e := entry{leaf: &leaf, verdict: NotJudged, observed: l.observed}
+	b := a.blindOf(leaf.Repository)
+	b.add(l.index, sum, f, a.maxPerKind)
+	b.versions[roleVersion{leaf.Role, leaf.Version}] = true
+	if leaf.Kind != verify.Release {
+		return e // what is evidence is never in force
+	}
+	b.payloads[leaf.Payload] = true
+	switch leaf.Role {
+	case verify.RoleRoot:
+		b.roots[leaf.Version] = true
+		b.genesis = b.genesis || leaf.Payload == leaf.Repository
+		if _, ok := a.unseen[leaf.Payload]; !ok {
+			a.unseen[leaf.Payload] = leaf.Repository
+		}
+	case verify.RoleSnapshot, verify.RoleTimestamp:
+	default:
+		b.targets = true
+		b.may = b.may || l.metadata == nil || l.metadata.Targets != nil && l.metadata.Targets.Delegations != nil
+	}
+	return e
+}
+
+// explains reports whether the files that are missing could make right a leaf that the
+// rules do not give. code is why they refuse it, empty if they give another leaf or
+// say that it is logged already.
+func (b *blindness) explains(l *loaded, code string) bool {
+	if b == nil || l.contradictsItself() {
+		return false
+	}
+	switch code {
+	case verify.RefusedMalformed, verify.RefusedWrongType, verify.RefusedEncoding, verify.RefusedRoleName:
+		return false
+	case refusedRepository:
+		return b.genesis
+	}
+	same := b.versions[roleVersion{l.leaf.Role, l.leaf.Version}] || b.payloads[l.leaf.Payload]
+	if l.leaf.Role == verify.RoleRoot {
+		if code == verify.RefusedThreshold {
+			return false
+		}
+		// The keys of a root are those of the root before it.
+		return same || code == verify.RefusedNoParent && b.roots[l.leaf.Version-1]
+	}
+	if len(b.roots) > 0 {
+		return true // a root may name any key
+	}
+	if verify.IsTopLevel(l.leaf.Role) {
+		switch code {
+		case verify.RefusedThreshold, verify.RefusedSuperseded, verify.RefusedSnapshotNeeded:
+			return false // only roots name the keys of this role, and of snapshots
+		case verify.RefusedSecondPayload:
+			return b.targets // which may say whose the other payload is
+		}
+		return same
+	}
+	return b.may || same || code == verify.RefusedSecondPayload && b.targets
+}
+
+// contradictsItself reports whether a leaf says something else of its file than what
+// is in it, which no other file can make right.
+func (l *loaded) contradictsItself() bool {
+	m := l.metadata
+	return m != nil && (l.leaf.Version != m.Version || l.leaf.Payload != m.PayloadDigest || l.leaf.Size != int64(len(m.File)))
+}
+
+// unjudgedFindings words what cannot be judged now, in log order, and how much more
+// there is.
+func (a *Auditor) unjudgedFindings() (found []Finding, more []Suppressed) {
+	for id, b := range a.blind {
+		for _, u := range b.leaves {
+			if u.finding != nil {
+				found = append(found, *u.finding)
+			}
+		}
+		for kind, n := range b.kept {
+			if n > a.maxPerKind {
+				more = append(more, Suppressed{kind, id, int64(n - a.maxPerKind)})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(x, y Finding) int { return cmp.Compare(x.Index, y.Index) })
+	return found, more
+}
+
+// maxAskedAgain is how many missing files a step asks for again.
+const maxAskedAgain = 256
+
+// askAgain asks for missing files, and notes which repositories can be judged again.
+func (a *Auditor) askAgain(ctx context.Context) error {
+	type missing struct {
+		index int64
+		sum   verify.Digest
+		repo  verify.Digest
+	}
+	var all []missing
+	for id, b := range a.blind {
+		for _, u := range b.leaves {
+			if !u.sum.IsZero() {
+				all = append(all, missing{u.index, u.sum, id})
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y missing) int { return cmp.Compare(x.index, y.index) })
+	// Where there are very many the next step goes on behind those asked for now.
+	from, _ := slices.BinarySearchFunc(all, a.askedTo, func(m missing, index int64) int { return cmp.Compare(m.index, index) })
+	asked := map[verify.Digest]bool{} // whether they are there
+	for _, m := range append(all[from:len(all):len(all)], all[:from]...) {
+		there, known := asked[m.sum]
+		if !known {
+			if len(asked) == maxAskedAgain {
+				break
+			}
+			_, err := a.blobs.get(ctx, m.sum)
+			var bad *badBlob
+			if err != nil && !errors.As(err, &bad) {
+				return err
+			}
+			there = err == nil
+			asked[m.sum] = there
+			a.askedTo = m.index + 1
+		}
+		if there {
+			a.again(m.repo)
+		}
+	}
+	if len(asked) < maxAskedAgain {
+		a.askedTo = 0
+	}
+	return nil
+}
+
+// rejudgement is the repositories whose leaves are judged again, from their first, and
+// how far that has come.
+type rejudgement struct {
+	repos map[verify.Digest]bool
+	next  int64
+}
+
+// awaits notes that the first root of a repository is, for all that can be seen, in
+// the chain of another: a root of the other with its payload cannot be judged.
+func (a *Auditor) awaits(l *loaded, other verify.Digest) entry {
+	a.waiting[other] = append(a.waiting[other], l.leaf.Repository)
+	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, plain(l.leaf.Role), l.leaf.Version, short(other))
+	return a.blinds(l, verify.Digest{}, &f)
+}
+
+// again has the leaves of a repository judged again.
+func (a *Auditor) again(repo verify.Digest) {
+	if a.rejudging == nil {
+		a.rejudging = &rejudgement{repos: map[verify.Digest]bool{}}
+	}
+	if a.rejudging.repos[repo] {
+		return
+	}
+	// What has been judged again so far of others is judged once more: releases may
+	// be two repositories'.
+	a.rejudging.repos[repo] = true
+	a.rejudging.next = 0
+	for id := range a.rejudging.repos {
+		a.forget(id)
+	}
+	// A repository whose first root may be in the chain of this one.
+	for _, other := range a.waiting[repo] {
+		a.again(other)
+	}
+	delete(a.waiting, repo)
+}
+
+// forget takes back all that follows from a repository's leaves.
+func (a *Auditor) forget(id verify.Digest) {
+	a.retract(id)
+	delete(a.blind, id)
+	for payload, of := range a.unseen {
+		if of == id {
+			delete(a.unseen, payload)
+		}
+	}
+	repo := a.repos[id]
+	if repo == nil {
+		return
+	}
+	delete(a.repos, id)
+	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return r == repo })
+	for _, places := range []map[verify.Digest]place{a.chains, a.first} {
+		for payload, p := range places {
+			if p.repo == repo {
+				delete(places, payload)
+			}
+		}
+	}
+}
+
+// rejudge judges the leaves of the repositories whose missing files are there again.
+func (a *Auditor) rejudge(ctx context.Context) error {
+	if a.rejudging == nil {
+		return nil
+	}
+	var items []item
+	for index := a.rejudging.next; index < a.next; index++ {
+		e := a.entries[index]
+		if leaf, ok := a.leafAt(index); ok && a.rejudging.repos[leaf.Repository] {
+			items = append(items, item{index: index, raw: leaf.Marshal(), observed: e.observed})
+		}
+	}
+	err := a.judgeAll(ctx, items, func(index int64, e entry) {
+		a.entries[index] = e
+		a.rejudging.next = index + 1
+	})
+	if err != nil {
+		return err
+	}
+	a.rejudging = nil
+	slices.SortFunc(a.order, func(x, y *repository) int { return cmp.Compare(x.genesis, y.genesis) })
+	return nil
+}
+
+// trouble handles a file that is not there to be judged.
+func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
+	var bad *badBlob
+	var syntax *malformed
+	switch {
+	case errors.As(err, &bad):
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+		if bad.served != nil {
+			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
+		}
+		if f.Class == Tampering {
+			a.record(f)
+			return a.blinds(l, bad.sum, nil), nil
+		}
+		return a.blinds(l, bad.sum, &f), nil
+	case errors.As(err, &syntax):
+		return a.wrong(l, FalseAdmission, verify.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
+	}
+	return entry{}, err
+}
+
+// wrong records a leaf that should not be there. Where files of earlier leaves of the
+// repository are missing, and could make it right, nobody can say.
+func (a *Auditor) wrong(l *loaded, kind Kind, code, why string) entry {
+	if a.blind[l.leaf.Repository].explains(l, code) {
+		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
+		return a.blinds(l, verify.Digest{}, &f)
+	}
+	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
+	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+	if l.metadata != nil {
+		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
+	}
+	if l.snapshot != nil {
+		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))
+	}
+	a.record(f)
+	leaf := l.leaf // and nothing else of l
+	return entry{leaf: &leaf, verdict: Wrong, observed: l.observed}
+}

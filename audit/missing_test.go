@@ -1,0 +1,259 @@
+package audit_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// thieves log a targets file of the next version that nobody with a key of the role
+// has signed.
+func (h *history) thieves(t *testing.T) int64 {
+	t.Helper()
+	thief := newVendor(t)
+	for range h.vendor.Version(verify.RoleTargets) {
+		must(t, thief.Release(verify.RoleTargets))
+	}
+	_, file := thief.File(verify.RoleTargets)
+	index := h.raw(verify.RoleTargets, audittest.Parse(t, file).Version, file, h.file(verify.RoleSnapshot))
+	h.Publish(2)
+	return index
+}
+
+// summary is a report without its evidence, which depends on the tiles that were there.
+func summary(r *audit.Report) string {
+	s := fmt.Sprintf("judged %d, vouches %v, suppressed %v\n", r.Judged, r.Vouches, r.Suppressed)
+	for _, repo := range r.Repositories {
+		s += fmt.Sprintf("%+v\n", repo)
+	}
+	for _, f := range r.Findings {
+		s += fmt.Sprintf("%s@%d %s\n", f.Kind, f.Index, f.Sentence)
+	}
+	for _, leaf := range r.Leaves {
+		leaf.Contradicts = nil
+		s += fmt.Sprintf("%+v\n", leaf)
+	}
+	return s
+}
+
+// find returns the file of the vendor with this name.
+func (h *history) find(name string) []byte {
+	h.T.Helper()
+	b, ok := h.vendor.Files()[name]
+	if !ok {
+		h.T.Fatalf("no file %s", name)
+	}
+	return b
+}
+
+// A file that is missing hides nothing that it cannot explain: only roots say who signs
+// targets, and only what delegates says who signs delegated roles.
+func TestMissingFileHidesNoForgery(t *testing.T) {
+	tests := []struct {
+		name    string
+		missing string
+		forge   func(t *testing.T, h *history) int64
+		hidden  bool
+	}{
+		{"targets, and a forgery of targets", "2.targets.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, false},
+		{"a delegated role, and a forgery of targets", "1.plugin.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, false},
+		{"a snapshot, and a forgery of targets", "1.snapshot.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, false},
+		{"a root, and a forgery of targets", "2.root.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, true},
+		{"targets that delegate, and a forgery of a delegated role", "3.targets.json", func(t *testing.T, h *history) int64 {
+			file := slices.Concat([]byte(`{"signatures":[],`), h.file("plugin")[strings.Index(string(h.file("plugin")), `"signed"`):])
+			file = []byte(strings.Replace(string(file), `"version":1`, `"version":2`, 1))
+			index := h.raw("plugin", 2, file, h.file(verify.RoleSnapshot))
+			h.Publish(2)
+			return index
+		}, true},
+		{"targets, and a leaf that contradicts its own file", "2.targets.json", func(t *testing.T, h *history) int64 {
+			must(t, h.vendor.Release(verify.RoleTargets))
+			index := h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Version = 50 })
+			h.Publish(2)
+			return index
+		}, false},
+		{"a root, and a root that nobody signed", "2.targets.json", func(t *testing.T, h *history) int64 {
+			thief := newVendor(t)
+			must(t, thief.Rotate(verify.RoleTargets))
+			must(t, thief.Rotate(verify.RoleTargets))
+			_, root := thief.File(verify.RoleRoot)
+			index := h.raw(verify.RoleRoot, 3, root, nil)
+			h.Publish(2)
+			return index
+		}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t)
+			missing := audittest.BlobPath(h.find(tt.missing))
+			h.Spoil(missing, audittest.Missing)
+			a := newAuditor(t, h.Log)
+			if got := step(t, a); !strings.Contains(kinds(got.Findings), "blob-missing@") {
+				t.Fatalf("found %s", kinds(got.Findings))
+			}
+			index := tt.forge(t, h)
+			want := fmt.Sprintf("false-admission@%d", index)
+			step(t, a)
+			if got := kinds(report(t, a).Findings); strings.Contains(got, want) == tt.hidden {
+				t.Errorf("while the file is missing: %s", got)
+			}
+			// As soon as it is there nothing is hidden, and nothing is missing.
+			h.Spoil(missing, nil)
+			step(t, a)
+			got := report(t, a)
+			if kinds(got.Findings) != fmt.Sprintf("%s second-payload@%d", want, leafEvidence) || got.Vouches {
+				t.Errorf("when it is there again: %s", kinds(got.Findings))
+			}
+			fresh := newAuditor(t, h.Log)
+			step(t, fresh)
+			if a, b := summary(got), summary(report(t, fresh)); a != b {
+				t.Errorf("an auditor that was blind for a while says\n%s\none that was not\n%s", a, b)
+			}
+		})
+	}
+}
+
+// Every file of an honest log is missing for a while, in turn, and the auditor vouches
+// for it afterwards, having seen each leaf once.
+func TestMissingFileComesBack(t *testing.T) {
+	h := newHistory(t)
+	whole := newAuditor(t, h.Log)
+	step(t, whole)
+	want := summary(report(t, whole))
+	for _, path := range append(h.pathsOfBlobs(t), "tile/0/000.p/9") {
+		seen := map[int64]int{}
+		a := newAuditor(t, h.Log, func(c *audit.Config) {
+			c.Observe = func(o *audit.Observation) error { seen[o.Index]++; return nil }
+		})
+		h.Spoil(path, audittest.Missing)
+		for range 2 { // it says so in every step
+			result := step(t, a)
+			if len(result.Findings) == 0 || result.Findings[len(result.Findings)-1].Class != audit.Outage {
+				t.Errorf("%s: found %+v", path, result.Findings)
+			}
+		}
+		if r := report(t, a); r.Vouches {
+			t.Errorf("%s is missing, and the auditor vouches", path)
+		}
+		h.Spoil(path, nil)
+		if got := kinds(step(t, a).Findings); got != "" && got != fmt.Sprintf("second-payload@%d", leafEvidence) {
+			t.Errorf("%s is there again: %s", path, got)
+		}
+		if got := summary(report(t, a)); got != want {
+			t.Errorf("%s was missing for a while:\n%s\nwant\n%s", path, got, want)
+		}
+		for i := range int64(historySize) {
+			if seen[i] != 1 {
+				t.Errorf("%s: leaf %d was observed %d times", path, i, seen[i])
+			}
+		}
+	}
+}
+
+// The files come back, but reading others fails meanwhile: judging again takes up where
+// it was.
+func TestOutageWhileJudgedAgain(t *testing.T) {
+	h := newHistory(t)
+	genesis := audittest.BlobPath(h.find("1.root.json"))
+	h.Spoil(genesis, audittest.Missing)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	h.Spoil(genesis, nil)
+	failed := map[string]bool{}
+	for _, path := range h.pathsOfBlobs(t) {
+		if path == genesis {
+			continue
+		}
+		h.Spoil(path, func(b []byte) ([]byte, error) {
+			if !failed[path] {
+				failed[path] = true
+				return nil, errors.New("timeout")
+			}
+			return b, nil
+		})
+	}
+	for range 100 {
+		if _, err := a.Step(t.Context()); err == nil {
+			if r := report(t, a); !r.Vouches || r.Repositories[0].Releases != historySize-1 {
+				t.Fatalf("in the end: %+v", r)
+			}
+			return
+		}
+		if report(t, a).Vouches {
+			t.Fatal("vouches before all is judged again")
+		}
+	}
+	t.Fatal("never done")
+}
+
+// The first root of a repository is in the chain of another whose root is missing.
+func TestMissingRootOfAnotherChain(t *testing.T) {
+	h := newHistory(t)
+	root2 := h.find("2.root.json")
+	missing := audittest.BlobPath(root2)
+	m := audittest.Parse(t, root2)
+	index := h.Append(verify.Leaf{
+		Kind: verify.Release, Repository: m.PayloadDigest, Role: verify.RoleRoot, Version: 2, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(root2)), Encoding: verify.JSON,
+	}.Marshal())
+	h.Publish(2)
+	h.Spoil(audittest.BlobPath(h.find("1.root.json")), audittest.Missing)
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	if got := kinds(report(t, a).Findings); !strings.Contains(got, fmt.Sprintf("unjudged@%d", index)) {
+		t.Errorf("while %s is missing: %s", missing, got)
+	}
+	h.Spoil(audittest.BlobPath(h.find("1.root.json")), nil)
+	step(t, a)
+	if got, want := kinds(report(t, a).Findings), fmt.Sprintf("duplicate@%d second-payload@%d", index, leafEvidence); got != want {
+		t.Errorf("found %s, want %s", got, want)
+	}
+}
+
+// One repository's findings do not take the room of another's, and nothing that anybody
+// did wrong is left out.
+func TestFindingsOfARepositoryAreBounded(t *testing.T) {
+	h := newHistory(t)
+	// A stranger's, with whom the log is in league.
+	crowd := newVendor(t)
+	_, root := crowd.File(verify.RoleRoot)
+	id := h.Register(root)
+	const most, many = 20, 25
+	for i := range many {
+		h.Append(verify.Leaf{
+			Kind: verify.Release, Repository: id, Role: verify.RoleRoot, Version: int64(i + 2), Payload: verify.Sum(root),
+			Metadata: verify.Sum(root), Size: int64(len(root)), Encoding: verify.JSON,
+		}.Marshal())
+		h.Append(fmt.Appendf(nil, "tuflog motto v7\nnumber %d\n", i))
+	}
+	leaf, index := h.release(verify.RoleTargets, "app.bin", "five")
+	h.Append(leaf.Marshal()) // a duplicate of the vendor's, behind all of it
+	h.Publish(2)
+	a := newAuditor(t, h.Log)
+	a.SetMaxPerKind(most)
+	step(t, a)
+	r := report(t, a)
+	count := map[string]int{}
+	for _, f := range r.Findings {
+		count[fmt.Sprint(f.Kind, " ", f.Repository == id)]++
+	}
+	if count["duplicate true"] != many || count["duplicate false"] != 1 || count["second-payload false"] != 1 || count["unknown-leaf false"] != most {
+		t.Errorf("found %v", count)
+	}
+	if len(r.Suppressed) != 1 || r.Suppressed[0] != (audit.Suppressed{Kind: audit.UnknownLeaf, Count: many - most}) {
+		t.Errorf("suppressed %v", r.Suppressed)
+	}
+	if f := r.Findings[0]; f.Kind != audit.Duplicate || len(f.Evidence) == 0 {
+		t.Errorf("the first finding is %+v", f)
+	}
+	if last := r.Leaves[index+1]; last.Verdict != audit.Wrong {
+		t.Errorf("the last leaf is %v", last.Verdict)
+	}
+}

@@ -1,0 +1,214 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// knownKeys are the keys of a policy: logs, then witnesses.
+func knownKeys(p *proofs.Policy) []proofs.Key {
+	var keys []proofs.Key
+	for _, l := range p.Logs {
+		keys = append(keys, l.Key)
+	}
+	for _, w := range p.Witnesses {
+		keys = append(keys, w.Key)
+	}
+	return keys
+}
+
+// strip leaves of a note that opened under the policy the text and one signature of
+// each known key: whoever is on the way can add any other lines, and each would make
+// another note. signed says of each key whether it is there, as a string of 0 and 1.
+func (a *Auditor) strip(note proofs.Note) (stripped proofs.Note, signed string) {
+	stripped.Text = note.Text
+	has := make([]byte, len(a.keys))
+	for i, key := range a.keys {
+		has[i] = '0'
+		for _, s := range note.Signatures {
+			if s.Name == key.Name() && s.KeyID == key.ID() {
+				stripped.Signatures = append(stripped.Signatures, s)
+				has[i] = '1'
+				break
+			}
+		}
+	}
+	return stripped, string(has)
+}
+
+// keepNote keeps what the known keys signed of a note, beside the signatures of other
+// known keys that were seen under the same text before, and returns what of the note
+// is kept.
+func (a *Auditor) keepNote(note proofs.Note) []byte {
+	stripped, signed := a.strip(note)
+	content := stripped.Marshal()
+	text := verify.Sum([]byte(note.Text))
+	before := a.notes[text]
+	union := []byte(signed)
+	for i := range before {
+		if before[i] == '1' {
+			union[i] = '1'
+		}
+	}
+	if a.store.dir == "" || string(union) == before {
+		return content
+	}
+	all := stripped
+	if before != "" {
+		if kept, err := a.store.note(note.Text); err == nil {
+			all.Signatures = append(all.Signatures[:len(all.Signatures):len(all.Signatures)], kept.Signatures...)
+			all, _ = a.strip(all)
+		}
+	}
+	if err := a.store.saveNote(all); err != nil {
+		a.stateFailed(err)
+		return content
+	}
+	a.notes[text] = string(union)
+	return content
+}
+
+// remember loads what earlier runs saw.
+func (a *Auditor) remember() error {
+	state, err := a.store.load()
+	if err != nil {
+		return err
+	}
+	if state != nil {
+		c, err := a.cfg.Policy.OpenCheckpoint(state.Checkpoint)
+		if c == nil {
+			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w (after the log's key was replaced, list its old key beside the new one until the auditor has run once)", a.store.dir, err)
+		}
+		a.highest = claim{c.Tree, state.Checkpoint}
+		a.claim(a.highest)
+	}
+	notes, err := a.store.notes()
+	if err != nil {
+		return err
+	}
+	unknown, why := 0, error(nil)
+	for _, path := range slices.Sorted(maps.Keys(notes)) {
+		signed := notes[path]
+		c, err := a.cfg.Policy.OpenCheckpoint(signed)
+		if c == nil {
+			if _, err := proofs.ParseNote(signed); err != nil {
+				return fmt.Errorf("a note that was kept is damaged: %s: %w (without the file the auditor goes on, and what it said is not compared with the log)", path, err)
+			}
+			if unknown++; unknown == 1 {
+				why = err
+			}
+			continue
+		}
+		stripped, has := a.strip(c.Note)
+		a.notes[verify.Sum([]byte(c.Note.Text))] = has
+		a.claim(claim{c.Tree, stripped.Marshal()})
+	}
+	if unknown > 0 {
+		a.record(newFinding(OldNotes, "of the notes kept in %s %d are signed by no log key of the policy, as after the log's key was replaced: what they say is not compared with the log (the first: %v)",
+			filepath.Join(a.store.dir, "notes"), unknown, why))
+	}
+	return nil
+}
+
+// claim notes a tree that the log signed and that has yet to be compared.
+func (a *Auditor) claim(c claim) {
+	if c.tree.N <= a.tree.size {
+		return
+	}
+	for _, other := range a.claims[c.tree.N] {
+		if other.tree == c.tree {
+			return
+		}
+	}
+	a.claims[c.tree.N] = append(a.claims[c.tree.N], c)
+}
+
+// maxSmaller is how many trees wait to be compared with the one that was verified,
+// while the log does not serve the tiles for it. Their notes are kept.
+const maxSmaller = 64
+
+// compareSmaller records what contradicts the tree that was verified, of the smaller
+// ones that the log signed.
+func (a *Auditor) compareSmaller() {
+	if a.verified == nil {
+		return
+	}
+	waiting := a.smaller
+	a.smaller = nil
+	for _, c := range waiting {
+		if _, err := a.forksFrom(c, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+			a.smaller = append(a.smaller, c)
+		}
+	}
+}
+
+// forksFrom reports whether a larger tree does not begin with a smaller one, and
+// records that. The error means that the tiles do not tell.
+func (a *Auditor) forksFrom(older, newer claim) (bool, error) {
+	prefix, proof, err := a.prefix(newer.tree, older.tree.N)
+	if err != nil || prefix == older.tree {
+		return false, err
+	}
+	a.recordFork(older, newer, prefixText(prefix, proof))
+	return true, nil
+}
+
+// maxClock is how far a cosignature's time may be from the auditor's clock.
+const maxClock = 24 * time.Hour
+
+// lookAtClocks records whose cosignatures are far from the auditor's clock, once as
+// long as they are: a device keeps the largest time of each witness, and what was
+// cosigned long ago may hide what came since.
+func (a *Auditor) lookAtClocks(c *proofs.SignedCheckpoint) {
+	now := a.cfg.Now()
+	for _, cosig := range c.Cosignatures {
+		off := time.Unix(cosig.Time, 0).Sub(now)
+		if cosig.Time == 0 || off <= maxClock && off >= -maxClock {
+			delete(a.far, cosig.Witness)
+			continue
+		}
+		if a.far[cosig.Witness] {
+			continue
+		}
+		a.far[cosig.Witness] = true
+		days := int64(off.Abs() / (24 * time.Hour))
+		what := fmt.Sprintf("%d days behind this auditor's clock: its clock is wrong, or the checkpoint is old", days)
+		if off > 0 {
+			what = fmt.Sprintf("%d days ahead of this auditor's clock: one of the two clocks is wrong, and devices keep the largest time of each witness", days)
+		}
+		a.record(newFinding(WitnessClock, "witness %s cosigned size %d at %s, %s", plain(cosig.Witness), c.Tree.N, When(cosig.Time), what))
+	}
+}
+
+// When prints POSIX seconds as RFC 3339 does where that has a year for them.
+func When(seconds int64) string {
+	t := time.Unix(seconds, 0).UTC()
+	if t.Year() < 0 || t.Year() > 9999 {
+		return fmt.Sprintf("%d s after 1970", seconds)
+	}
+	return t.Format(time.RFC3339)
+}
+
+// published reads the newest checkpoint. It returns nil if the log says that there is
+// none yet.
+func (a *Auditor) published(ctx context.Context) ([]byte, error) {
+	served, err := a.cfg.Source.Checkpoint(ctx)
+	a.empty = errors.Is(err, ErrNothingPublished)
+	switch {
+	case a.empty && a.highest.tree.N > 0:
+		return nil, &outage{"the checkpoint", fmt.Errorf("size %d was verified, and now %w", a.highest.tree.N, err)}
+	case a.empty:
+		return nil, nil
+	case err != nil:
+		return nil, &outage{"the checkpoint", err}
+	}
+	return served, nil
+}
