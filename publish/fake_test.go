@@ -128,6 +128,49 @@ func (l *fakeLog) Lookup(ctx context.Context, sha256 string) (*api.Lookup, error
 	return found, nil
 }
 
+func (l *fakeLog) EntryProof(ctx context.Context, index int64) ([]byte, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	if index < 0 || index >= int64(len(l.leaves)) {
+		return nil, fmt.Errorf("no entry %d", index)
+	}
+	return []byte(l.sidecar(index)), nil
+}
+
+func (l *fakeLog) Blob(ctx context.Context, sha256 string) ([]byte, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	sum, err := verify.ParseDigest(sha256)
+	if err != nil {
+		return nil, err
+	}
+	return l.blobs.Blob(sum)
+}
+
+func (l *fakeLog) Repository(ctx context.Context, id string) (*api.Repository, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	r := &api.Repository{}
+	for i, leaf := range l.leaves {
+		if leaf.Repository.String() != id {
+			continue
+		}
+		shown := api.Leaf{Index: int64(i), Kind: string(leaf.Kind), Repository: id, Role: leaf.Role, Version: leaf.Version, Payload: leaf.Payload.String(),
+			Metadata: leaf.Metadata.String(), Size: leaf.Size, Listed: string(leaf.Listed), Encoding: string(leaf.Encoding)}
+		if !leaf.Snapshot.IsZero() {
+			shown.Snapshot = leaf.Snapshot.String()
+		}
+		if leaf.Kind == verify.Evidence {
+			shown.Contradicts = &leaf.Contradicts
+		}
+		r.Leaves = append(r.Leaves, shown)
+	}
+	return r, nil
+}
+
 func (l *fakeLog) Register(ctx context.Context, root []byte) (*api.Result, error) {
 	if err := l.ask(ctx); err != nil {
 		return nil, err
@@ -147,7 +190,7 @@ func (l *fakeLog) Register(ctx context.Context, root []byte) (*api.Result, error
 	}
 	d, err := verify.JudgeGenesis(m)
 	if err != nil {
-		return result(verify.Digest{}, refusedBy(err))
+		return result(verify.Digest{}, l.refused(err))
 	}
 	l.blobs[m.FileDigest] = m.File
 	index := l.append(d.Leaf)
@@ -171,11 +214,12 @@ func (l *fakeLog) proved(status api.Status, index int64) api.FileResult {
 	return r
 }
 
-func refusedBy(err error) api.FileResult {
-	r := api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeInternal, Detail: err.Error()}
-	var refused *verify.Refused
-	if errors.As(err, &refused) {
-		r.Code, r.Detail = refused.Code, refused.Detail
+// refused is the verdict on a file that the rules refuse.
+func (l *fakeLog) refused(err error) api.FileResult {
+	l.t.Helper()
+	r, err := refusedBy(err)
+	if err != nil {
+		l.t.Error(err)
 	}
 	return r
 }
@@ -240,10 +284,7 @@ func (l *fakeLog) judge(repo *verify.Repository, role string, m *verify.Metadata
 	}
 	d, err := repo.Judge(role, m, snapshots)
 	if err != nil {
-		if !verify.IsRefused(err) {
-			l.t.Errorf("%s %d: %v", role, m.Version, err)
-		}
-		return refusedBy(err)
+		return l.refused(err)
 	}
 	if d.Logged {
 		return l.proved(api.StatusLogged, d.Index)

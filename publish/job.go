@@ -21,6 +21,8 @@ type job struct {
 	skip      map[string]string
 	found     map[verify.Digest][]verify.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
 	ignored   []Ignored
+	notes     []string
+	rehearsal *rehearsal // nil: the log takes what is sent
 }
 
 // repo is a repository of the log.

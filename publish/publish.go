@@ -46,6 +46,10 @@ type Log interface {
 	// Lookup says which leaves have a SHA-256 digest (64 hex digits) as their
 	// payload.
 	Lookup(ctx context.Context, sha256 string) (*api.Lookup, error)
+	// EntryProof returns the newest sidecar of an entry.
+	EntryProof(ctx context.Context, index int64) ([]byte, error)
+	// Blob returns a metadata file that a leaf names, by its SHA-256.
+	Blob(ctx context.Context, sha256 string) ([]byte, error)
 }
 
 // Config says where and how to publish.
@@ -99,10 +103,11 @@ type Verdict struct {
 	// newer version that is listed. Submit only.
 	Past string `json:"past,omitempty"`
 	// Because is the file whose refusal is why this one was refused. Submit only.
-	Because string        `json:"because,omitempty"`
-	Date    string        `json:"date,omitempty"` // Import only: as in the history
-	sidecar []byte        // verified
-	claim   *verify.Claim // what the sidecar proves; nil unless released or logged
+	Because  string        `json:"because,omitempty"`
+	Evidence *Evidence     `json:"evidence,omitempty"` // with the status evidence, where the log shows the release
+	Date     string        `json:"date,omitempty"`     // Import only: as in the history
+	sidecar  []byte        // verified
+	claim    *verify.Claim // what the sidecar proves; nil unless released or logged
 }
 
 // NotLoggedHere reports whether the file is a snapshot or a timestamp that this
@@ -123,11 +128,12 @@ type file struct {
 	unread  error            // with meta == nil: what is wrong with it
 	commit  int
 
-	verdict Verdict
-	done    bool            // the verdict is final
-	logged  *repo           // has the payload; the verdict is final unless the role's keys change
-	tries   map[*repo]*try  // where it was not accepted
-	vouched map[*file]error // snapshots that were asked already whether they list it
+	verdict     Verdict
+	contradicts int64           // with the status evidence: the index of the release
+	done        bool            // the verdict is final
+	logged      *repo           // has the payload; the verdict is final unless the role's keys change
+	tries       map[*repo]*try  // where it was not accepted
+	vouched     map[*file]error // snapshots that were asked already whether they list it
 }
 
 // newFile parses data. A file that cannot be read is sent all the same: the log's

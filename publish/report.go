@@ -17,6 +17,9 @@ import (
 
 // Report says what became of all files.
 type Report struct {
+	// Rehearsed: nothing was sent. What would be a new entry has the status that it
+	// would get, and no index.
+	Rehearsed    bool      `json:"rehearsed,omitempty"`
 	Repositories []string  `json:"repositories"` // in the order in which they were met
 	Files        []Verdict `json:"files"`        // in the order given
 	Notes        []string  `json:"notes,omitempty"`
@@ -172,6 +175,15 @@ func (r *Report) WriteCounts(w io.Writer) error {
 // WriteFiles prints a line for every file, and then the reasons. The folder that all
 // files are in is named once.
 func (r *Report) WriteFiles(w io.Writer) error {
+	for _, id := range r.Repositories {
+		would := ""
+		if r.Rehearsed {
+			would = " (nothing was sent)"
+		}
+		if _, err := fmt.Fprintf(w, "repository %s%s\n\n", id, would); err != nil {
+			return err
+		}
+	}
 	dir := r.folder()
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if dir != "" {
@@ -187,6 +199,9 @@ func (r *Report) WriteFiles(w io.Writer) error {
 			status = "past"
 		case v.Code != "":
 			status += " " + v.Code
+		}
+		if r.Rehearsed && v.Index < 0 && (v.Status == api.StatusReleased || v.Status == api.StatusEvidence) {
+			status = "would be " + status
 		}
 		if v.Index >= 0 {
 			index = fmt.Sprint(v.Index)
@@ -235,6 +250,8 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 		for _, v := range list.files {
 			what, detail := v.Code, v.Detail
 			switch {
+			case v.Status == api.StatusEvidence && v.Index < 0:
+				what = "not sent"
 			case v.Status == api.StatusEvidence:
 				what = fmt.Sprintf("index %d", v.Index)
 			case v.Status == api.StatusHeld:
@@ -245,6 +262,15 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 				detail = fmt.Sprintf("because %s is refused: %s", below(dir, v.Because), v.Detail)
 			}
 			t.row("  "+printable.Line(below(dir, v.File)), short(v.Repository), what, printable.Line(detail))
+			if v.Evidence == nil {
+				continue
+			}
+			if err := t.flush(); err != nil {
+				return err
+			}
+			for _, line := range v.Evidence.lines(v) {
+				t.line("    %s\n", line)
+			}
 		}
 		if err := t.flush(); err != nil {
 			return err

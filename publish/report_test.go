@@ -49,6 +49,7 @@ total                       7      2         1       1         1 threshold, 1 un
 }
 
 func TestWriteFiles(t *testing.T) {
+	repositories := "repository " + strings.Repeat("b", 64) + "\n\nrepository " + strings.Repeat("a", 64) + "\n\n"
 	want := `FILE    ROLE          VERSION  STATUS                      INDEX
 1.json  root          1        released                    0
 2.json  "x\n\x1b[2J"  7        released                    12
@@ -72,8 +73,8 @@ func TestWriteFiles(t *testing.T) {
 		if err := r.WriteFiles(&b); err != nil {
 			t.Fatal(err)
 		}
-		if b.String() != heading+want {
-			t.Errorf("got\n%s\nwant\n%s", b.String(), heading+want)
+		if b.String() != repositories+heading+want {
+			t.Errorf("got\n%s\nwant\n%s", b.String(), repositories+heading+want)
 		}
 	}
 	r := &Report{Files: []Verdict{{File: "a/b/1.root.json"}, {File: "a/bc/d/2.root.json"}}}

@@ -17,8 +17,12 @@ import (
 // the report holds what was done before it.
 func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 	j := newJob(cfg, set.files)
-	j.ignored = set.ignored
-	if err := checkReplaced(cfg, j.sidecars()); err != nil {
+	return j.submit(ctx, set.ignored)
+}
+
+func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
+	j.ignored = ignored
+	if err := checkReplaced(j.cfg, j.sidecars()); err != nil {
 		return j.submitted(), err
 	}
 	var open []*file
@@ -27,7 +31,7 @@ func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 			open = append(open, f)
 		}
 	}
-	if cfg.Repository.IsZero() {
+	if !j.fixed() {
 		if err := j.settleRepository(ctx); err != nil {
 			return j.submitted(), err
 		}
@@ -45,17 +49,29 @@ func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 		}
 	}
 	j.explain()
+	err := j.writeSidecars()
+	if err == nil {
+		j.explainEvidence(ctx)
+	}
+	return j.submitted(), err
+}
+
+// writeSidecars writes the proofs of what is logged, unless nothing was sent.
+func (j *job) writeSidecars() error {
+	if j.rehearsal != nil {
+		return nil
+	}
 	for _, f := range j.all {
 		if f.verdict.claim == nil {
 			continue
 		}
 		for _, path := range f.paths {
 			if err := j.write(path+verify.SidecarSuffix, f); err != nil {
-				return j.submitted(), err
+				return err
 			}
 		}
 	}
-	return j.submitted(), nil
+	return nil
 }
 
 // sidecars returns the paths of all sidecars that may be written.
@@ -71,7 +87,7 @@ func (j *job) sidecars() []string {
 
 // submitted reports the verdicts, one for each path.
 func (j *job) submitted() *Report {
-	r := &Report{Notes: j.twins(), Ignored: j.ignored}
+	r := &Report{Rehearsed: j.rehearsal != nil, Notes: append(j.twins(), j.notes...), Ignored: j.ignored}
 	for _, known := range j.repos {
 		r.Repositories = append(r.Repositories, known.id.String())
 	}
@@ -79,6 +95,9 @@ func (j *job) submitted() *Report {
 		for _, path := range f.paths {
 			if v := f.verdict; v.Status != "" {
 				v.File, v.Sidecars = path, nil
+				if v.Index >= firstAdded {
+					v.Index = -1
+				}
 				if slices.Contains(f.verdict.Sidecars, path+verify.SidecarSuffix) {
 					v.Sidecars = []string{path + verify.SidecarSuffix}
 				}

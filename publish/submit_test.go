@@ -307,7 +307,14 @@ func TestSubmitRealDirectories(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := newFake(t, "snapshot", "timestamp")
+			checked, planned := outcome(rehearse(t, Config{}, nil, dir)), outcome(rehearse(t, l.config(), l, dir))
 			r := mustSubmit(t, l.config(), dir)
+			if did := outcome(r); checked != did || planned != did {
+				t.Errorf("without a log\n%s\nwith one\n%s\nand what was done\n%s", checked, planned, did)
+			}
+			if again := outcome(rehearse(t, l.config(), l, dir)); again != strings.ReplaceAll(outcome(r), "released", "logged") {
+				t.Errorf("rehearsed again:\n%s", again)
+			}
 			unlogged := r.with(Verdict.NotLoggedHere)
 			if len(r.Files) != tt.files || len(unlogged) != tt.unlogged || len(r.Refused()) != tt.refused {
 				t.Errorf("%d files, %d not logged here, refused %+v", len(r.Files), len(unlogged), r.Refused())

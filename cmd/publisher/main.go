@@ -26,10 +26,11 @@ func build() *cobra.Command {
 		Long: `Publisher is the vendor's side of a transparency log: it submits signed TUF
 metadata, waits until a quorum of witnesses has cosigned it, and writes the proof
 that devices ask for beside each file.`,
-		Example: `  publisher submit --policy policy.txt ./metadata
+		Example: `  publisher check ./metadata
+  publisher submit --policy policy.txt ./metadata
   publisher import --policy policy.txt ./history`,
 	}
-	root.AddCommand(submitCommand(), importCommand())
+	root.AddCommand(checkCommand(), submitCommand(), importCommand())
 	return root
 }
 
@@ -73,8 +74,8 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 			return cfg, nil, fmt.Errorf("--repository: %w", err)
 		}
 	}
-	if o.genesis < 0 {
-		return cfg, nil, fmt.Errorf("--genesis %d: want the version of a root", o.genesis)
+	if err := checkGenesis(o.genesis); err != nil {
+		return cfg, nil, err
 	}
 	cfg.Genesis, cfg.Replace = o.genesis, o.replace
 	if o.timeout <= 0 {
@@ -94,8 +95,21 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 // explain turns an error of package publish into the program's: what the log
 // could not prove is a verdict (exit 1), all else an outage or wrong usage (2).
 func (o *owner) explain(err error) error {
-	var unproved *publish.ProofError
 	var problem *api.ProblemError
+	switch {
+	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized && o.sent == "":
+		return fmt.Errorf("%w (give --token-file or %s)", err, tokenVariable)
+	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
+		return fmt.Errorf("%w (the token from %s was sent; the log's operator can make another)", err, o.sent)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: no proof within --timeout; %s. Run this again: what was logged meanwhile keeps its index", err, o.why())
+	}
+	return advise(err)
+}
+
+// advise is explain for what has nothing to do with a log.
+func advise(err error) error {
+	var unproved *publish.ProofError
 	var undecided *publish.UndecidedError
 	var replaces *publish.ReplaceError
 	switch {
@@ -107,14 +121,16 @@ func (o *owner) explain(err error) error {
 		return cli.Failed(err)
 	case errors.Is(err, publish.ErrNoRepository):
 		return fmt.Errorf("%w: add the repository's roots or give --repository ID", err)
-	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized && o.sent == "":
-		return fmt.Errorf("%w (give --token-file or %s)", err, tokenVariable)
-	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
-		return fmt.Errorf("%w (the token from %s was sent; the log's operator can make another)", err, o.sent)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: no proof within --timeout; %s. Run this again: what was logged meanwhile keeps its index", err, o.why())
 	}
 	return err
+}
+
+// checkGenesis checks the flag --genesis.
+func checkGenesis(version int64) error {
+	if version < 0 {
+		return fmt.Errorf("--genesis %d: want the version of a root", version)
+	}
+	return nil
 }
 
 // ways says what a person can decide about a repository.

@@ -79,7 +79,7 @@ func TestSubmit(t *testing.T) {
 	evil := w.Path("evil")
 	writeAll(t, twin, evil)
 	stdout, stderr, code := runtest.Run(t, "publisher", w.args("submit", evil)...)
-	if code != 1 || !strings.Contains(stdout, "evidence") || stderr != "" {
+	if code != 1 || !contains(stdout, "evidence", " signed both.", "stay there", "publish version 4", "/blob/sha256/") || stderr != "" {
 		t.Errorf("evil twin: exit %d, %s%s", code, stdout, stderr)
 	}
 	name, _ := twin.File("targets")
@@ -161,7 +161,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit 2 and %q", tt.name, code, stdout, stderr, tt.stderr)
 		}
 	}
-	for _, cmd := range []string{"submit", "import"} {
+	for _, cmd := range []string{"check", "submit", "import"} {
 		if help := runtest.Must(t, "publisher", cmd, "--help"); !strings.Contains(help, "Exit codes:") {
 			t.Errorf("%s --help:\n%s", cmd, help)
 		}

@@ -6,12 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/publish"
 )
 
 func submitCommand() *cobra.Command {
 	var o options
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "submit --policy POLICY PATH...",
 		Short: "Submit metadata files and write their proofs beside them",
@@ -35,6 +35,9 @@ Submissions without it may be held for a day, because anybody could have sent th
 says until when. A token that the log does not know, for example because it was revoked,
 is an error.
 
+With --dry-run nothing is sent: the log is read, and its rules are applied here. Whether
+the log would take the token is not found out.
+
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
 FILE. A proof that is there already and still satisfies POLICY is kept; one of another
 log is overwritten only with --replace. Snapshots
@@ -56,32 +59,19 @@ not logged yet because they are held.`,
 			if err != nil {
 				return err
 			}
-			report, err := publish.Submit(cmd.Context(), cfg, files)
-			printNotes(cmd.ErrOrStderr(), report)
-			if len(report.Files) > 0 || err == nil {
-				if printErr := printSubmitted(cmd, report, o.json); printErr != nil {
-					return printErr
-				}
+			var report *publish.Report
+			if dryRun {
+				report, err = publish.Rehearse(cmd.Context(), cfg, log.Client, files)
+			} else {
+				report, err = publish.Submit(cmd.Context(), cfg, files)
 			}
-			if err != nil {
-				return log.explain(err)
-			}
-			return outcome(report, cmd.ErrOrStderr())
+			return told(cmd, report, o.json, err, log.explain)
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what the log would do by what it has now; send and write nothing")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
 	return cmd
-}
-
-func printSubmitted(cmd *cobra.Command, report *publish.Report, asJSON bool) error {
-	if asJSON {
-		return cli.WriteJSON(cmd.OutOrStdout(), report)
-	}
-	for _, id := range report.Repositories {
-		fmt.Fprintf(cmd.OutOrStdout(), "repository %s\n\n", id)
-	}
-	return report.WriteFiles(cmd.OutOrStdout())
 }
 
 // printNotes tells what else a person should know.

@@ -50,11 +50,24 @@ func TestVendor(t *testing.T) {
 	if code != 2 || !contains(stderr, "root.json is version 2", "--genesis 2", "Nothing was sent", "mirrors.json is ignored") {
 		t.Errorf("the newest root alone: exit %d, %s", code, stderr)
 	}
+	if _, stderr, code := runtest.Run(t, "publisher", "check", dir); code != 2 || !contains(stderr, "root.json is version 2", "--genesis 2") {
+		t.Errorf("checked: exit %d, %s", code, stderr)
+	}
 	if list, err := w.client.Repositories(t.Context()); err != nil || len(list.Repositories) != 0 {
 		t.Errorf("registered %+v, %v", list, err)
 	}
 	if err := os.Rename(history, filepath.Join(dir, "root_history")); err != nil {
 		t.Fatal(err)
+	}
+	rehearsals := map[string][]string{"check": {"check", dir}, "dry run": w.args("submit", "--dry-run", dir)}
+	for what, args := range rehearsals {
+		out, stderr, code := runtest.Run(t, "publisher", args...)
+		if code != 0 || !contains(out, "would be released", "nothing was sent", "in "+dir+"/\n") || contains(out, dir+"/targets.json") {
+			t.Errorf("%s: exit %d\n%s%s", what, code, out, stderr)
+		}
+	}
+	if list, err := w.client.Repositories(t.Context()); err != nil || len(list.Repositories) != 0 {
+		t.Errorf("a dry run registered %+v, %v", list, err)
 	}
 	out, stderr, code := runtest.Run(t, "publisher", w.args("submit", dir)...)
 	genesis, err := verify.ParseJSON(v.Files()["1.root.json"])
@@ -63,6 +76,19 @@ func TestVendor(t *testing.T) {
 	}
 	if code != 0 || !strings.HasPrefix(out, "repository "+genesis.PayloadDigest.String()+"\n") || !contains(stderr, "mirrors.json is ignored") {
 		t.Errorf("with its history: exit %d\n%s%s", code, out, stderr)
+	}
+
+	if out := runtest.Must(t, "publisher", rehearsals["dry run"]...); contains(out, "would be") || !contains(out, "logged") {
+		t.Errorf("a dry run of what is logged:\n%s", out)
+	}
+	// What the strict reader refuses is known before anything is sent, and where.
+	if err := os.Mkdir(w.Path("bad"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "bad/1.root.json", string(v.Files()["1.root.json"]))
+	w.Write(t, "bad/targets.json", `{"signatures":[],"signed":{"_type":"targets","version":1,"version":2}}`)
+	if out, _, code := runtest.Run(t, "publisher", "check", w.Path("bad")); code != 1 || !contains(out, "refused malformed", "repeated") {
+		t.Errorf("a file that is not strict: exit %d\n%s", code, out)
 	}
 
 	// Another log's policy: its proofs would take the place of these.
