@@ -42,6 +42,9 @@ type Outcome struct {
 	Code, Detail string     // of a refusal
 }
 
+// Dropped is the outcome of a file that an operator has dropped.
+var Dropped = Outcome{Status: api.StatusRefused, Index: -1, Code: api.CodeHoldDropped, Detail: "the operator has dropped what was held"}
+
 // HoldRoom bounds what is held.
 type HoldRoom struct {
 	Files, Bytes             int64 // of one repository
@@ -86,14 +89,16 @@ type Holds interface {
 	HeldFiles(ctx context.Context, id string) (file, snapshot []byte, err error)
 	// ListHeld returns all that are held, those first that are judged first.
 	ListHeld(ctx context.Context) ([]Held, error)
-	// DueHolds returns, of those that are to be judged by a time, the first ones.
+	// DueHolds returns, of those that are to be judged by a time, the first ones: the
+	// first of each source before the second of any.
 	DueHolds(ctx context.Context, now time.Time, limit int) ([]Held, error)
 	// EndHolds makes those of a role and version due now.
 	EndHolds(ctx context.Context, repository verify.Digest, role string, version int64, now time.Time) error
 	// ReleaseHold makes one due now. It is false if it is not held.
 	ReleaseHold(ctx context.Context, id string, now time.Time) (bool, error)
 	// SettleHold ends a hold and forgets the bytes. It is false if it was not
-	// held any more.
+	// held any more: then only an outcome with a leaf goes before one without,
+	// because what is logged cannot be dropped.
 	SettleHold(ctx context.Context, id string, o Outcome, now time.Time) (bool, error)
 	// ForgetHolds forgets those that had ended before a time.
 	ForgetHolds(ctx context.Context, before time.Time) error

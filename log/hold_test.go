@@ -127,6 +127,9 @@ func TestHoldWaitsForTheVendor(t *testing.T) {
 			t.Errorf("again, %v: %d %s", header, resp.StatusCode, body)
 		}
 	}
+	if status, _ := h.poll(t, at+"."+at[strings.LastIndex(at, "held.")+len("held."):]); status != 404 {
+		t.Errorf("one is polled twice in one request: %d", status)
+	}
 	if status, res := h.poll(t, at); status != 202 || !res.Held() || len(h.storage.Entries()) != 1 {
 		t.Fatalf("polled: %d %+v; %d entries", status, res, len(h.storage.Entries()))
 	}
@@ -482,4 +485,63 @@ func (s strictHolds) Held(ctx context.Context, id string) (log.Held, error) {
 		return log.Held{}, fmt.Errorf("invalid text %q", id)
 	}
 	return s.Holds.Held(ctx, id)
+}
+
+// hookedHolds tells when a held file is read, and when it is looked at.
+type hookedHolds struct {
+	log.Holds
+	read, looked func(id string)
+}
+
+func (h hookedHolds) HeldFiles(ctx context.Context, id string) (file, snapshot []byte, err error) {
+	file, snapshot, err = h.Holds.HeldFiles(ctx, id)
+	h.read(id)
+	return file, snapshot, err
+}
+
+func (h hookedHolds) Held(ctx context.Context, id string) (log.Held, error) {
+	held, err := h.Holds.Held(ctx, id)
+	h.looked(id)
+	return held, err
+}
+
+// What an operator drops while it waits to be judged is not logged, and what is logged
+// all the same, because he drops it at that very moment, is not said to be dropped.
+func TestHoldDroppedWhileJudged(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		late   bool
+		status int
+	}{{"while it waits", false, 422}, {"while it is logged", true, 200}} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHolding(t)
+			draft, _ := h.drafted(t)
+			resp, _, _ := h.outsider(t, net1, draft...)
+			h.close(t)
+			dropped := 0
+			drop := func(id string) {
+				if dropped++; dropped > 1 {
+					return
+				}
+				if ok, err := h.blobs.SettleHold(context.Background(), id, log.Dropped, time.Now()); err != nil || !ok {
+					t.Errorf("dropped: %v, %v", ok, err)
+				}
+			}
+			nothing := func(string) {}
+			h.holds = func(own log.Holds) log.Holds {
+				if tt.late {
+					return hookedHolds{own, nothing, drop}
+				}
+				return hookedHolds{own, drop, nothing}
+			}
+			h.open(t)
+			before := len(h.storage.Entries())
+			h.passes(t, 25*time.Hour)
+			status, res := h.poll(t, location(t, resp))
+			f := res.Results[0]
+			if logged := len(h.storage.Entries()) > before; dropped == 0 || status != tt.status || logged != tt.late || (f.Status == api.StatusReleased) != tt.late || (f.Code == api.CodeHoldDropped) == tt.late {
+				t.Errorf("dropped %d times, logged %v: %d %+v", dropped, logged, status, f)
+			}
+		})
+	}
 }

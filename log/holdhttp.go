@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,10 +96,10 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 	}
 	published := s.log.publisher.Published().Tree.N
 	result := &api.Result{Done: true, Results: []api.FileResult{}}
-	for _, id := range ids {
+	for i, id := range ids {
 		var h Held
 		err := fs.ErrNotExist
-		if isHeldID(id) {
+		if isHeldID(id) && !slices.Contains(ids[:i], id) { // named twice it would cost twice
 			h, err = s.log.intake.keeper.store.Held(r.Context(), id)
 		}
 		if errors.Is(err, fs.ErrNotExist) {

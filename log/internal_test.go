@@ -190,3 +190,27 @@ func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 }
+
+// Of the held files that wait to be judged no source has more than its share.
+func TestDueFilesOfASource(t *testing.T) {
+	k := &keeper{judging: map[string]string{}, again: map[string]time.Time{"a 0": {}}}
+	begun := map[string]int{}
+	for i := range 100 {
+		for _, source := range []string{"a", "b", "c", "d", "e"} {
+			if k.begin(Held{ID: fmt.Sprint(source, " ", i), Source: source}) {
+				begun[source]++
+			}
+		}
+	}
+	for source, n := range map[string]int{"a": 12, "b": 13, "c": 13, "d": 13, "e": 13} {
+		if begun[source] != n {
+			t.Errorf("%d of %s, want %d", begun[source], source, n)
+		}
+	}
+	clear(k.judging)
+	for i := range 100 {
+		if k.begin(Held{ID: fmt.Sprint("a ", 1+i), Source: "a"}) != (i < dueOfSource) {
+			t.Fatalf("the %dth of a source alone", i)
+		}
+	}
+}

@@ -19,8 +19,10 @@ const (
 	// dueEvery is how often the keeper looks for files that are due, among them
 	// those that an operator has released.
 	dueEvery = time.Second
-	// dueAtOnce is how many held files wait to be judged at once.
-	dueAtOnce = 64
+	// dueAtOnce is how many held files wait to be judged at once, dueOfSource how many
+	// of one source: that may take long, if it has used up its judging time.
+	dueAtOnce   = 64
+	dueOfSource = 16
 	// dueAgain is the pause after an attempt to judge a held file that led to no
 	// verdict.
 	dueAgain = time.Minute
@@ -49,9 +51,9 @@ type keeper struct {
 	// ended are roles and versions of which the vendor has logged a file since
 	// the last look.
 	ended map[logged]bool
-	// judging are due files that wait to be judged, and again those that are not
-	// to be before a time.
-	judging map[string]bool
+	// judging are due files that wait to be judged, with their sources, and again
+	// those that are not to be before a time.
+	judging map[string]string
 	again   map[string]time.Time
 }
 
@@ -68,7 +70,7 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 	}
 	k := &keeper{
 		store: cfg.Holds, tokens: tokens, submit: submit, hold: cfg.Hold, room: cfg.Limits.Hold, now: cfg.holdClock, logger: cfg.Logger,
-		ended: map[logged]bool{}, judging: map[string]bool{}, again: map[string]time.Time{},
+		ended: map[logged]bool{}, judging: map[string]string{}, again: map[string]time.Time{},
 	}
 	if k.now == nil {
 		k.now = time.Now
@@ -80,7 +82,10 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 // repository or the repository has none. It is false if the file is to become the leaf
 // at once.
 func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify.Leaf) (bool, error) {
-	if k == nil || k.hold <= 0 || sub.genesis || sub.waited || sub.from.owns(sub.repository) || !k.tokens.guards(ctx, sub.repository) {
+	if k != nil && sub.waited {
+		return k.dropped(ctx, sub, f)
+	}
+	if k == nil || k.hold <= 0 || sub.genesis || sub.from.owns(sub.repository) || !k.tokens.guards(ctx, sub.repository) {
 		return false, nil
 	}
 	var snapshot []byte
@@ -110,6 +115,19 @@ func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify
 	default:
 		f.status, f.held, f.refusal = api.StatusHeld, h, refusal{}
 	}
+	return true, nil
+}
+
+// dropped refuses a file that an operator has dropped while it waited to be judged,
+// which may have taken long.
+func (k *keeper) dropped(ctx context.Context, sub *submission, f *file) (bool, error) {
+	h, err := k.store.Held(ctx, sub.id)
+	if err != nil || h.Ended.IsZero() {
+		return false, err
+	}
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	f.refuse(h.Outcome.Code, h.Outcome.Detail)
 	return true, nil
 }
 
@@ -186,7 +204,7 @@ func (k *keeper) step(ctx context.Context) error {
 		return err
 	}
 	for _, h := range due {
-		if k.begin(h.ID) {
+		if k.begin(h) {
 			k.ending.Go(func() { k.end(ctx, h) })
 		}
 	}
@@ -205,15 +223,25 @@ func (k *keeper) known(now time.Time) int {
 	return len(k.judging) + len(k.again)
 }
 
-// begin reports whether a due file is to be judged now. Nothing waits for its end: that
-// may take long, if its source has used up its judging time.
-func (k *keeper) begin(id string) bool {
+// begin reports whether a due file is to be judged now. Nothing waits for its end.
+func (k *keeper) begin(h Held) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, later := k.again[id]; later || k.judging[id] || len(k.judging) >= dueAtOnce {
+	_, later := k.again[h.ID]
+	_, begun := k.judging[h.ID]
+	if later || begun || len(k.judging) >= dueAtOnce {
 		return false
 	}
-	k.judging[id] = true
+	own := 0
+	for _, source := range k.judging {
+		if source == h.Source {
+			own++
+		}
+	}
+	if own >= dueOfSource {
+		return false
+	}
+	k.judging[h.ID] = h.Source
 	return true
 }
 

@@ -177,6 +177,7 @@ func (l Limits) Table() []LimitRow {
 		held("their bytes", l.Hold.Bytes, l.Hold.SourceBytes, bytesOf),
 		all("held files of all repositories", l.Hold.AllFiles),
 		{What: "their bytes", All: bytesOf(float64(l.Hold.AllBytes))},
+		held("held files being judged", dueAtOnce, dueOfSource, plain),
 		rate("submissions", plain, func(q Quota) (float64, float64) { return q.Submissions, q.SubmissionBurst }),
 		rate("bytes submitted", bytesOf, func(q Quota) (float64, float64) { return q.Bytes, q.ByteBurst }),
 		rate("judging", func(f float64) string { return plain(f) + " s" }, func(q Quota) (float64, float64) { return q.Judging, q.JudgingBurst }),

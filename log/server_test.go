@@ -34,6 +34,7 @@ type running struct {
 	blobs  *sqlite.Blobs
 	cancel context.CancelFunc
 	ended  chan error
+	holds  func(log.Holds) log.Holds // what is put before those beside the blobs; nil: nothing
 }
 
 // ownTokens stands in a log.Config for those beside the blobs.
@@ -88,6 +89,9 @@ func (r *running) tryOpen(t testing.TB) error {
 	}
 	if cfg.Holds == ownHolds {
 		cfg.Holds = r.blobs
+		if r.holds != nil {
+			cfg.Holds = r.holds(r.blobs)
+		}
 	}
 	if wrapper, ok := cfg.State.(interface{ wraps(log.State) }); ok {
 		wrapper.wraps(r.state)

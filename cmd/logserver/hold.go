@@ -13,7 +13,6 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/api"
 )
 
 func newHold() *cobra.Command {
@@ -75,7 +74,7 @@ is judged. WOULD BE is the leaf that it would have become when it came.`,
 			if asJSON {
 				return cli.WriteJSON(cmd.OutOrStdout(), list)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d files are held\n", len(list))
+			fmt.Fprintf(cmd.OutOrStdout(), "held files: %d\n", len(list))
 			table := printable.NewTable(cmd.OutOrStdout())
 			if len(held) > 0 {
 				table.Row("ID", "ROLE", "VERSION", "WOULD BE", "BYTES", "FROM", "UNTIL", "REPOSITORY")
@@ -128,13 +127,12 @@ func newHoldDrop() *cobra.Command {
 		Use:   "drop --dir DIR ID...",
 		Short: "Forget held files",
 		Long: `Drop forgets files: they are not judged, and who asks is told that the operator has
-dropped them. Sent again they are held again. ID is as hold list prints it, or the
+dropped them. Sent again they are held again. One that is being logged at the same
+moment is logged all the same, and who asks is told so. ID is as hold list prints it, or the
 beginning of it that no other has.`,
 		Example: `  logserver hold drop --dir ./log 5e1f09c3`,
 	}, "dropped", func(ctx context.Context, v *vendorStore, h log.Held) (bool, error) {
-		return v.holds.SettleHold(ctx, h.ID, log.Outcome{
-			Status: api.StatusRefused, Index: -1, Code: api.CodeHoldDropped, Detail: "the operator has dropped what was held",
-		}, time.Now())
+		return v.holds.SettleHold(ctx, h.ID, log.Dropped, time.Now())
 	})
 }
 

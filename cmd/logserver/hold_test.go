@@ -124,7 +124,7 @@ func TestHold(t *testing.T) {
 		w.check(t, id, files, res.Results[0])
 	}
 	released(held[1], files[1])
-	if out := runtest.Must(t, "logserver", "hold", "list", "--dir", dir); !strings.HasPrefix(out, "1 files are held\n") || !strings.Contains(out, held[2].ID) {
+	if out := runtest.Must(t, "logserver", "hold", "list", "--dir", dir); !strings.HasPrefix(out, "held files: 1\n") || !strings.Contains(out, held[2].ID) {
 		t.Errorf("hold list says\n%s", out)
 	}
 	runtest.Must(t, "logserver", "hold", "release", "--dir", dir, held[2].ID)
@@ -173,7 +173,11 @@ func TestHoldOnServers(t *testing.T) {
 	}
 	runtest.Must(t, "logserver", append([]string{"token", "add", "--dir", w.Path("log"), id}, on...)...)
 	runtest.Must(t, "logserver", append([]string{"token", "revoke", "--dir", w.Path("log"), id, tokens[0].ID}, on...)...)
-	if res, err := w.client.Submit(t.Context(), id, release(t, v, "last")); err != nil || !res.Held() {
+	last := release(t, v, "last")
+	if res, err := w.client.Submit(t.Context(), id, last); err == nil || !strings.Contains(err.Error(), "does not know the token") {
 		t.Errorf("with a token that was revoked: %+v, %v", res, err)
+	}
+	if res, err := (&api.Client{Base: w.client.Base}).Submit(t.Context(), id, last); err != nil || !res.Held() {
+		t.Errorf("without a token: %+v, %v", res, err)
 	}
 }

@@ -135,7 +135,7 @@ registering the repository or by the operator.`,
 			if asJSON {
 				return cli.WriteJSON(cmd.OutOrStdout(), list)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d tokens\n", len(list))
+			fmt.Fprintf(cmd.OutOrStdout(), "tokens: %d\n", len(list))
 			table := printable.NewTable(cmd.OutOrStdout())
 			if len(list) > 0 {
 				table.Row("TOKEN", "REPOSITORY", "MADE", "BY")

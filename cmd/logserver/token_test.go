@@ -57,8 +57,8 @@ func TestTokens(t *testing.T) {
 		t.Helper()
 		return post(t, w.Log.URL+"/v1/repositories/"+id+"/metadata", string(root), "Content-Type", api.TypeJSON, "X-Forwarded-For", "192.0.2.1", "Authorization", "Bearer "+token)
 	}
-	if got := submit("nobody's"); got != 200 {
-		t.Errorf("an outsider's first submission: %d", got)
+	if got := submit("nobody's"); got != 401 {
+		t.Errorf("an outsider's first submission, with a token that is none: %d", got)
 	}
 	own := strings.TrimSpace(string(added))
 	for what, tt := range map[string]struct {
@@ -86,7 +86,7 @@ func TestTokens(t *testing.T) {
 	// The same beside a log that is not served; what was done is recorded.
 	w.Log.Stop(t)
 	last := runtest.Must(t, "logserver", "token", "add", "--dir", dir, id)
-	if out := runtest.Must(t, "logserver", "token", "list", "--dir", dir); !strings.HasPrefix(out, "2 tokens\n") || !strings.Contains(out, `"the vendor"`) {
+	if out := runtest.Must(t, "logserver", "token", "list", "--dir", dir); !strings.HasPrefix(out, "tokens: 2\n") || !strings.Contains(out, `"the vendor"`) {
 		t.Errorf("list says\n%s", out)
 	}
 	w.Log.Start(t)

@@ -143,7 +143,7 @@ func insertHeld(ctx context.Context, tx pgx.Tx, h log.Held, file, snapshot []byt
 
 // Held implements log.Holds.
 func (h *Holds) Held(ctx context.Context, id string) (log.Held, error) {
-	list, err := h.list(ctx, "WHERE id = $1", id)
+	list, err := h.list(ctx, "held WHERE id = $1", id)
 	if err == nil && len(list) == 0 {
 		err = pgx.ErrNoRows
 	}
@@ -163,19 +163,21 @@ func (h *Holds) HeldFiles(ctx context.Context, id string) (file, snapshot []byte
 
 // ListHeld implements log.Holds.
 func (h *Holds) ListHeld(ctx context.Context) ([]log.Held, error) {
-	list, err := h.list(ctx, "WHERE ended IS NULL ORDER BY until, id")
+	list, err := h.list(ctx, "held WHERE ended IS NULL ORDER BY until, id")
 	return list, wrap("list held files", err)
 }
 
 // DueHolds implements log.Holds.
 func (h *Holds) DueHolds(ctx context.Context, now time.Time, limit int) ([]log.Held, error) {
-	list, err := h.list(ctx, "WHERE ended IS NULL AND until <= $1 ORDER BY until, id LIMIT $2", now.UnixMilli(), limit)
+	list, err := h.list(ctx, `(
+			SELECT *, row_number() OVER (PARTITION BY source ORDER BY until, id) AS place FROM held WHERE ended IS NULL AND until <= $1
+		) AS due ORDER BY place, until, id LIMIT $2`, now.UnixMilli(), limit)
 	return list, wrap("list held files", err)
 }
 
-func (h *Holds) list(ctx context.Context, where string, args ...any) (list []log.Held, err error) {
+func (h *Holds) list(ctx context.Context, from string, args ...any) (list []log.Held, err error) {
 	err = h.db.read(ctx, func(ctx context.Context) error {
-		list, err = readHeld(h.db.pool.Query(ctx, "SELECT "+heldColumns+" FROM held "+where, args...))
+		list, err = readHeld(h.db.pool.Query(ctx, "SELECT "+heldColumns+" FROM "+from, args...))
 		return err
 	})
 	return list, err
@@ -198,6 +200,10 @@ func (h *Holds) SettleHold(ctx context.Context, id string, o log.Outcome, now ti
 	ok, err := h.update(ctx, `WITH settled AS (
 			UPDATE held SET ended = $1, status = $2, leaf = $3, code = $4, detail = $5 WHERE id = $6 AND ended IS NULL RETURNING id)
 		DELETE FROM held_files WHERE id IN (SELECT id FROM settled)`, now.UnixMilli(), string(o.Status), o.Index, o.Code, []byte(o.Detail), id)
+	if err == nil && !ok && o.Index >= 0 {
+		_, err = h.update(ctx, "UPDATE held SET ended = $1, status = $2, leaf = $3, code = $4, detail = $5 WHERE id = $6 AND leaf < 0",
+			now.UnixMilli(), string(o.Status), o.Index, o.Code, []byte(o.Detail), id)
+	}
 	return ok, wrap("settle held file "+id, err)
 }
 

@@ -178,7 +178,9 @@ func (b *Blobs) ListHeld(ctx context.Context) ([]log.Held, error) {
 
 // DueHolds implements log.Holds.
 func (b *Blobs) DueHolds(ctx context.Context, now time.Time, limit int) ([]log.Held, error) {
-	list, err := readHeld(b.db.QueryContext(ctx, "SELECT "+heldColumns+" FROM held WHERE ended = 0 AND until <= ? ORDER BY until, id LIMIT ?", now.UnixMilli(), limit))
+	list, err := readHeld(b.db.QueryContext(ctx, `SELECT `+heldColumns+` FROM (
+			SELECT *, row_number() OVER (PARTITION BY source ORDER BY until, id) AS place FROM held WHERE ended = 0 AND until <= ?
+		) ORDER BY place, until, id LIMIT ?`, now.UnixMilli(), limit))
 	return list, wrapped("list held files", err)
 }
 
@@ -197,8 +199,12 @@ func (b *Blobs) ReleaseHold(ctx context.Context, id string, now time.Time) (bool
 // SettleHold implements log.Holds.
 func (b *Blobs) SettleHold(ctx context.Context, id string, o log.Outcome, now time.Time) (ok bool, err error) {
 	err = inTx(ctx, b.db, func(tx *sql.Tx) error {
-		ok, err = changes(tx.ExecContext(ctx, "UPDATE held SET ended = ?, status = ?, leaf = ?, code = ?, detail = ? WHERE id = ? AND ended = 0",
-			now.UnixMilli(), string(o.Status), o.Index, o.Code, []byte(o.Detail), id))
+		const settle = "UPDATE held SET ended = ?1, status = ?2, leaf = ?3, code = ?4, detail = ?5 WHERE id = ?6 AND "
+		args := []any{now.UnixMilli(), string(o.Status), o.Index, o.Code, []byte(o.Detail), id}
+		ok, err = changes(tx.ExecContext(ctx, settle+"ended = 0", args...))
+		if err == nil && !ok {
+			_, err = tx.ExecContext(ctx, settle+"?3 >= 0 AND leaf < 0", args...)
+		}
 		if err != nil || !ok {
 			return err
 		}

@@ -136,7 +136,8 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 	}
 	due(first.Until.Add(-time.Millisecond))
 	due(first.Until, first)
-	due(start.Add(100*time.Hour), first, second, third)
+	due(start.Add(100*time.Hour), first, fourth, fifth) // the first of each source before others'
+	due(second.Until, first, second)
 	if ok, err := reopen().ReleaseHold(ctx, seventh.ID, start); err != nil || !ok {
 		t.Fatalf("released: %v, %v", ok, err)
 	}
@@ -166,6 +167,17 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 		t.Errorf("its files: %v", err)
 	}
 	listed(holds, sixth, seventh, second, third, fourth, fifth)
+	// What is logged was not dropped, whoever has settled it first.
+	logged := log.Outcome{Status: api.StatusReleased, Index: 17}
+	for _, o := range []log.Outcome{logged, outcome} {
+		if ok, err := holds.SettleHold(ctx, first.ID, o, start.Add(2*time.Minute)); err != nil || ok {
+			t.Fatalf("settled again: %v, %v", ok, err)
+		}
+		if got, err := holds.Held(ctx, first.ID); err != nil || got.Outcome != logged {
+			t.Fatalf("settled again: %+v, %v", got, err)
+		}
+	}
+	first.Ended = start.Add(2 * time.Minute)
 	check(t, holds.ForgetHolds(ctx, first.Ended))
 	if _, err := holds.Held(ctx, first.ID); err != nil {
 		t.Errorf("forgotten too early: %v", err)

@@ -101,6 +101,9 @@ type GatherError struct {
 	Silent []WitnessError
 	// Cause is the context's error if it ended before all had answered.
 	Cause error
+	// hopeless is set if those that have cosigned no larger tree cannot meet the
+	// quorum.
+	hopeless bool
 }
 
 // WitnessError is why a witness did not cosign.
@@ -138,14 +141,10 @@ var (
 	errClosed      = errors.New("the gatherer is closed")
 )
 
-// Superseded reports whether a witness has cosigned a larger tree, so that a
-// larger checkpoint may get what this one cannot.
-func (e *GatherError) Superseded() bool {
-	return slices.ContainsFunc(e.Silent, func(s WitnessError) bool {
-		var ahead *AheadError
-		return errors.As(s.Err, &ahead)
-	})
-}
+// Superseded reports whether so many witnesses say that they have cosigned a larger
+// tree that the others cannot meet the quorum: a larger checkpoint may get what this one
+// cannot. One that others can do without may say what it likes.
+func (e *GatherError) Superseded() bool { return e.hopeless }
 
 // Gather asks all witnesses in parallel to cosign a checkpoint and returns as
 // soon as the policy's quorum is met, with the note carrying the cosignatures
@@ -333,6 +332,12 @@ func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) err
 			e.Cause = context.Cause(ctx)
 		}
 	}
+	e.hopeless = g.policy.Satisfied(func(name string) bool {
+		return slices.ContainsFunc(g.witnesses, func(w witness) bool {
+			var ahead *AheadError
+			return w.name == name && !errors.As(c.errs[w.key], &ahead)
+		})
+	}) != nil
 	return e
 }
 

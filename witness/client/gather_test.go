@@ -236,7 +236,25 @@ func TestGatherWithDeadSlowAndLying(t *testing.T) {
 		}
 	}
 
-	// It comes to its senses.
+	// One that says that it is further is believed as far as the others could not do
+	// without it: it does not make the log forget what has come in for this checkpoint.
+	further := func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", client.SizeType)
+		rw.WriteHeader(http.StatusConflict)
+		fmt.Fprintln(rw, 1<<40)
+	}
+	f.peers[1].answer(further)
+	if err := f.mustFail(t.Context()); err.Superseded() || !strings.Contains(err.Error(), "tree of size 1099511627776") {
+		t.Errorf("one of three is further, says it: %v; superseded %v", err, err.Superseded())
+	}
+	f.log.Grow(1, "") // that the first one has not cosigned
+	f.peers[0].answer(further)
+	if err := f.mustFail(t.Context()); !err.Superseded() {
+		t.Errorf("two of three are further, say they: %v", err)
+	}
+
+	// They come to their senses.
+	f.peers[0].answer(nil)
 	f.peers[1].answer(nil)
 	f.log.Grow(1, "")
 	f.mustGather()
@@ -340,7 +358,7 @@ func TestGatherRecoversFromConflicts(t *testing.T) {
 	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "witness w2: it has cosigned a tree of size 16, larger than this one of size 12") {
 		t.Fatalf("got %v", err)
 	}
-	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "cosigned a tree of size 16") {
+	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "cosigned a tree of size 16") || !err.Superseded() {
 		t.Fatalf("the second time: %v", err)
 	}
 	f.log.Grow(4, "")
