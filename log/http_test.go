@@ -159,6 +159,8 @@ func TestBodies(t *testing.T) {
 		{"no tar", []byte("x"), api.TypeTar, 400, api.CodeBadRequest},
 		{"cut tar", tarOf(t, tar.Header{Name: "a.json", Size: 5000})[:1024], api.TypeTar, 400, api.CodeBadRequest},
 		{"folder", tarOf(t, tar.Header{Name: "a/", Typeflag: tar.TypeDir}), api.TypeTar, 400, api.CodeBadRequest},
+		{"tar of .", tarOf(t, tar.Header{Name: "./", Typeflag: tar.TypeDir}), api.TypeTar, 400, api.CodeBadRequest},
+		{"gzipped", []byte("\x1f\x8b\x08\x00"), api.TypeTar, 400, api.CodeBadRequest},
 		{"link", tarOf(t, tar.Header{Name: "a.json", Linkname: "/etc/passwd", Typeflag: tar.TypeSymlink}), api.TypeTar, 400, api.CodeBadRequest},
 		{"path", tarOf(t, tar.Header{Name: "../a.json"}), api.TypeTar, 400, api.CodeBadRequest},
 		{"other path", tarOf(t, tar.Header{Name: `a\b.json`}), api.TypeTar, 400, api.CodeBadRequest},

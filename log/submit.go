@@ -130,6 +130,9 @@ func untar(body []byte) ([]uploaded, *problem) {
 	large := func(format string, args ...any) ([]uploaded, *problem) {
 		return nil, problemf(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the tar: "+format, args...)
 	}
+	if bytes.HasPrefix(body, []byte("\x1f\x8b")) {
+		return bad("it is gzipped: send it as tar makes it without -z")
+	}
 	var files []uploaded
 	names := map[string]bool{}
 	total := int64(0)
@@ -146,6 +149,8 @@ func untar(body []byte) ([]uploaded, *problem) {
 		switch {
 		case h.Typeflag == tar.TypeXGlobalHeader:
 			continue
+		case h.Typeflag == tar.TypeDir:
+			return bad("%q is a folder: pack the files by their names, as tar -cf release.tar *.json does", h.Name)
 		case h.Typeflag != tar.TypeReg:
 			return bad("%q is not a regular file", h.Name)
 		case len(h.Name) > maxFileName:

@@ -99,10 +99,16 @@ func (h *History) Len() int { return len(h.files) }
 
 // parseIndex reads index.csv. The lines of a commit must stand together.
 func parseIndex(b []byte) ([]indexRow, error) {
+	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+		return nil, errors.New("it begins with a byte order mark (EF BB BF): save it as UTF-8 without one")
+	}
 	r := csv.NewReader(bytes.NewReader(b))
 	header, err := r.Read()
 	if err != nil {
 		return nil, err
+	}
+	if len(header) == 1 && strings.Contains(header[0], ";") {
+		return nil, errors.New("its columns are divided by semicolons: save it with commas")
 	}
 	column := map[string]int{}
 	for i, name := range header {

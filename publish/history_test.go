@@ -75,10 +75,17 @@ func TestReadHistory(t *testing.T) {
 			return s + strings.Replace(strings.Split(s, "\n")[1], "c1", "c2", 1) + "\n" + strings.Split(s, "\n")[2] + "\n"
 		},
 		"empty": func(string) string { return "" },
+		// As a spreadsheet saves it.
+		"byte order mark": func(s string) string { return "\xef\xbb\xbf" + s },
+		"semicolons":      func(s string) string { return strings.ReplaceAll(s, ",", ";") },
 	} {
 		write(t, filepath.Join(dir, "index.csv"), []byte(change(index)))
-		if _, err := ReadHistory(dir); err == nil {
-			t.Errorf("%s: read", name)
+		want := ""
+		if name == "byte order mark" || name == "semicolons" {
+			want = name
+		}
+		if _, err := ReadHistory(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if err := os.Remove(filepath.Join(dir, "index.csv")); err != nil {

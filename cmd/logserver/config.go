@@ -28,6 +28,9 @@ func applyConfig(cmd *cobra.Command, path string) error {
 	decided := fromCommandLine(cmd.Flags())
 	seen := map[string]int{}
 	n := 0
+	if strings.HasPrefix(string(text), "\xef\xbb\xbf") {
+		return fmt.Errorf("%s: begins with a byte order mark (EF BB BF): save it as UTF-8 without one", path)
+	}
 	for line := range strings.Lines(string(text)) {
 		n++
 		line = strings.TrimSpace(line)
@@ -44,6 +47,8 @@ func applyConfig(cmd *cobra.Command, path string) error {
 			return fmt.Errorf("%s: line %d: there is no setting %q; the settings are the flags of logserver serve", path, n, key)
 		case seen[key] != 0:
 			return fmt.Errorf("%s: line %d: %s was set in line %d already", path, n, key, seen[key])
+		case strings.Contains(value, " #"):
+			return fmt.Errorf("%s: line %d: %q: comments take whole lines", path, n, value)
 		case value == "":
 			return fmt.Errorf("%s: line %d: %s has no value; leave the line out for the default", path, n, key)
 		}
@@ -162,6 +167,9 @@ func repositoryLines(path string, add func(id verify.Digest, rest string) error)
 	}
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(string(text), "\xef\xbb\xbf") {
+		return fmt.Errorf("%s: begins with a byte order mark (EF BB BF): save it as UTF-8 without one", path)
 	}
 	n := 0
 	for line := range strings.Lines(string(text)) {

@@ -79,6 +79,8 @@ func TestConfigFileMistakes(t *testing.T) {
 		{"quota = NaN/5\n", "line 1: "},
 		{"quota = 1/+Inf\n", "line 1: "},
 		{"log-level = loud\n", "line 1: "},
+		{"listen = 127.0.0.1:7370 # local only\n", `line 1: "127.0.0.1:7370 # local only": comments take whole lines`},
+		{"\xef\xbb\xbfdir = /log\n", "begins with a byte order mark"},
 	} {
 		cmd := newServe()
 		path := write(t, "conf", tt.text, 0o600)

@@ -107,6 +107,9 @@ func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs
 	if err := os.MkdirAll(at.moreKeys(), 0o755); err != nil {
 		return nil, err
 	}
+	if err := keyfile.GiveTo(at.moreKeys()); err != nil {
+		return nil, err
+	}
 	return signer, keyfile.Create(filepath.Join(at.moreKeys(), name+".key"), signer.PrivateKey())
 }
 

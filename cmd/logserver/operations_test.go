@@ -215,7 +215,7 @@ func TestKeyReadableByOthers(t *testing.T) {
 	policy := write(t, "policy", "log "+vkey+"\nquorum none\n", 0o600)
 	for _, file := range []string{"log.key", "registration.token"} {
 		path := filepath.Join(dir, file)
-		if err := os.Chmod(path, 0o640); err != nil {
+		if err := os.Chmod(path, 0o604); err != nil {
 			t.Fatal(err)
 		}
 		if _, stderr, code := runtest.Run(t, "logserver", "serve", "--dir", dir, "--policy", policy, "--listen", "127.0.0.1:0"); code != 2 || !strings.Contains(stderr, "chmod 600 "+path) {

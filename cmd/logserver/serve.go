@@ -56,7 +56,7 @@ It refuses to start, with exit code 2 and the reason, when what the ledger says
 was signed is not what storage holds.
 
 Registering a repository takes the token in DIR/registration.token (or in another
-file), unless registration is open, or closed. Submissions to registered
+file, or in the environment variable TUFLOG_REGISTRATION_TOKEN), unless registration is open, or closed. Submissions to registered
 repositories are open to all: anyone may log what is validly signed. How much is
 limited by source: the holder of the registration token, or of a repository's own
 (logserver token), has a quota that nobody else can use up; everybody else shares
@@ -72,6 +72,10 @@ directory nothing else is used. One front end leads, all serve and take submissi
 and when the one that leads fails another takes over. A front end without log.key
 never leads. What they tell each other goes in plain text unless --url is https (of
 a proxy with TLS, say): keep it on a network of your own.
+
+The log's key is in DIR/log.key, in an ssh-agent or in the environment variable
+TUFLOG_LOG_KEY. Files with secrets may be readable by their group only if nobody else
+is in it.
 
 All flags can stand in a file: --config. With Type=notify, systemd is told when the
 log is ready and when it stops.`,
@@ -328,6 +332,9 @@ func readToken(flags serveFlags) (string, error) {
 	}
 	if flags.tokenFile != "" {
 		return keyfile.Read(flags.tokenFile)
+	}
+	if token, ok, err := keyfile.FromEnv(tokenVariable); ok || err != nil {
+		return token, err
 	}
 	return keyfile.Read(flags.token())
 }

@@ -18,9 +18,12 @@ import (
 // openSigner opens the log's key: in its file, or where an agent is named, there.
 func openSigner(at place, agent string) (log.Signer, error) {
 	if agent == "" {
-		signer, err := readSigner(at.key())
+		signer, err := signerFromEnv(at)
+		if signer == nil && err == nil {
+			signer, err = readSigner(at.key())
+		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no log's key in %s: %w; logserver init makes a log, --ssh-agent says where else its key is", at.dir, err)
+			return nil, fmt.Errorf("no log's key in %s: %w; logserver init makes a log, --ssh-agent or %s says where else its key is", at.dir, err, keyVariable)
 		}
 		if err != nil {
 			return nil, err // a nil *proofs.Signer is not a nil log.Signer
@@ -45,16 +48,48 @@ func openSigner(at place, agent string) (log.Signer, error) {
 	return &agentSigner{key, held}, nil
 }
 
+// Environment variables with the log's private key and with the registration token,
+// which come before their files.
+const (
+	keyVariable   = "TUFLOG_LOG_KEY"
+	tokenVariable = "TUFLOG_REGISTRATION_TOKEN"
+)
+
+// signerFromEnv returns the log's key that the environment has, or nil.
+func signerFromEnv(at place) (*proofs.Signer, error) {
+	skey, ok, err := keyfile.FromEnv(keyVariable)
+	if !ok || err != nil {
+		return nil, err
+	}
+	signer, err := parseSigner(skey)
+	if err != nil {
+		return nil, fmt.Errorf("the key in %s: %w", keyVariable, err)
+	}
+	keys, err := readKeys(at)
+	if err != nil {
+		return nil, err
+	}
+	if signer.Key() != keys[0] {
+		return nil, fmt.Errorf("the key in %s is that of %v, the log in %s has %v", keyVariable, signer.Key(), at.dir, keys[0])
+	}
+	return signer, nil
+}
+
+func parseSigner(skey string) (*proofs.Signer, error) {
+	signer, err := proofs.ParseSigner(skey)
+	if err != nil {
+		return nil, err
+	}
+	return signer, forLogs(signer.Key())
+}
+
 func readSigner(path string) (*proofs.Signer, error) {
 	skey, err := keyfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := proofs.ParseSigner(skey)
+	signer, err := parseSigner(skey)
 	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", path, err)
-	}
-	if err := forLogs(signer.Key()); err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
 	return signer, nil

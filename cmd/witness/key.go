@@ -76,6 +76,9 @@ func listKeys(dir, agent string) (keys []listedKey, err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	for _, k := range store.Signers() {
 		l := listedKey{VKey: k.String(), Source: keyPath(dir, k.Algorithm())}
+		if name := keyVariable(k.Algorithm()); os.Getenv(name) != "" {
+			l.Source = name
+		}
 		if inAgent(dir, agent, k) {
 			l.Source = "ssh-agent " + agent
 		}
@@ -107,7 +110,7 @@ func openSigners(dir, agent string, store *sqlite.Store) ([]witness.Signer, erro
 // inAgent says whether a key is to be found in the agent: an Ed25519 key that
 // has no file.
 func inAgent(dir, agent string, k proofs.Key) bool {
-	if agent == "" || k.Algorithm() != proofs.CosignatureV1 {
+	if agent == "" || k.Algorithm() != proofs.CosignatureV1 || os.Getenv(keyVariable(k.Algorithm())) != "" {
 		return false
 	}
 	_, err := os.Stat(keyPath(dir, k.Algorithm()))
@@ -121,7 +124,12 @@ func openSigner(dir, agent string, k proofs.Key) (witness.Signer, error) {
 		return sshagent.NewSigner(agent, k)
 	}
 	path := keyPath(dir, k.Algorithm())
-	skey, err := keyfile.Read(path)
+	skey, ok, err := keyfile.FromEnv(keyVariable(k.Algorithm()))
+	if !ok && err == nil {
+		skey, err = keyfile.Read(path)
+	} else {
+		path = keyVariable(k.Algorithm())
+	}
 	if errors.Is(err, os.ErrNotExist) && k.Algorithm() == proofs.CosignatureV1 {
 		return nil, fmt.Errorf("%w (a key in an ssh-agent needs --ssh-agent SOCKET)", err)
 	} else if err != nil {
@@ -129,7 +137,7 @@ func openSigner(dir, agent string, k proofs.Key) (witness.Signer, error) {
 	}
 	signer, err := proofs.ParseSigner(skey)
 	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w", path, err)
+		return nil, fmt.Errorf("key in %s: %w", path, err)
 	}
 	if signer.Key() != k {
 		return nil, fmt.Errorf("the state in %s belongs to another key than %s", dir, signer.Key())

@@ -67,6 +67,15 @@ func keyPath(dir string, alg proofs.Algorithm) string {
 	return filepath.Join(dir, "witness.key")
 }
 
+// keyVariable returns the environment variable that may have a private key; it comes
+// before the file.
+func keyVariable(alg proofs.Algorithm) string {
+	if alg == proofs.MLDSA44 {
+		return "TUFLOG_WITNESS_MLDSA_KEY"
+	}
+	return "TUFLOG_WITNESS_KEY"
+}
+
 // ledgerPath returns the directory of the ledger, which is beside DIR unless a
 // flag says otherwise.
 func ledgerPath(dir, flag string) (string, error) {

@@ -83,9 +83,33 @@ func TestTwoKeys(t *testing.T) {
 	}
 	p.stop()
 
+	// Keys may be in the environment; that of another stops everything.
+	for _, key := range []struct{ file, name string }{{"witness.key", "TUFLOG_WITNESS_KEY"}, {"witness-mldsa.key", "TUFLOG_WITNESS_MLDSA_KEY"}} {
+		b, err := os.ReadFile(filepath.Join(dir, key.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(key.name, string(b))
+		if err := os.Rename(filepath.Join(dir, key.file), filepath.Join(dir, "away-"+key.file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := mustRun(t, "key", "--dir", dir); strings.Count(got, "  TUFLOG_WITNESS_") != 2 {
+		t.Errorf("key prints %q", got)
+	}
+	serveProgram(t, dir).stop()
+	t.Setenv("TUFLOG_WITNESS_KEY", os.Getenv("TUFLOG_WITNESS_MLDSA_KEY"))
+	mustRefuse(t, "belongs to another key", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+	for _, key := range []struct{ file, name string }{{"witness.key", "TUFLOG_WITNESS_KEY"}, {"witness-mldsa.key", "TUFLOG_WITNESS_MLDSA_KEY"}} {
+		t.Setenv(key.name, "")
+		if err := os.Rename(filepath.Join(dir, "away-"+key.file), filepath.Join(dir, key.file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	// A key that is missing, or that others can read, stops everything.
 	file := filepath.Join(dir, "witness-mldsa.key")
-	if err := os.Chmod(file, 0o640); err != nil {
+	if err := os.Chmod(file, 0o604); err != nil {
 		t.Fatal(err)
 	}
 	mustRefuse(t, "chmod 600", "serve", "--dir", dir, "--listen", "127.0.0.1:0")

@@ -56,6 +56,8 @@ lets requests under way end and stops it.
 It looks, before it cosigns a log for the first time and then on a schedule, at
 the log's published checkpoint and at --peer witnesses for cosignatures of its own
 that its state has lost. One of the peers should be the witness's own public URL.
+The private keys are in DIR, in an ssh-agent (--ssh-agent), or in the environment
+variables TUFLOG_WITNESS_KEY and TUFLOG_WITNESS_MLDSA_KEY.
 While its clock is in doubt it cosigns nothing: see "witness clock".
 
 Exit code 1 means that it stopped because the ledger could not be written, and

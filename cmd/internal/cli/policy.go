@@ -16,9 +16,15 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 	if path == "" {
 		return nil, errors.New("give the trust policy with --policy FILE")
 	}
+	if path == "-" {
+		return nil, errors.New("--policy -: the trust policy is not read from stdin here: name a file, or /dev/stdin")
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--policy: %w", err)
+	}
+	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
+		return nil, fmt.Errorf("%s is JSON; a trust policy has lines such as \"log VKEY URL\" (c2sp.org/tlog-policy)", path)
 	}
 	policy, err := proofs.ParsePolicy(text)
 	if err != nil {
