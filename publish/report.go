@@ -184,7 +184,11 @@ func (r *Report) WriteFiles(w io.Writer) error {
 			return err
 		}
 	}
-	dir := r.folder()
+	var files []string
+	for _, v := range r.Files {
+		files = append(files, v.File)
+	}
+	dir := folderOf(files)
 	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if dir != "" {
 		t.line("in %s\n", printable.Line(dir))
@@ -214,15 +218,15 @@ func (r *Report) WriteFiles(w io.Writer) error {
 	return r.writeReasons(w, dir)
 }
 
-// folder returns the deepest folder that has all files, with a slash at its end; empty
+// folderOf returns the deepest folder that has all files, with a slash at its end; empty
 // if it is the current one or there is none.
-func (r *Report) folder() string {
-	if len(r.Files) == 0 {
+func folderOf(files []string) string {
+	if len(files) == 0 {
 		return ""
 	}
-	dir := filepath.Dir(r.Files[0].File)
-	for _, v := range r.Files {
-		for dir != "." && dir != "/" && !strings.HasPrefix(v.File, dir+string(filepath.Separator)) {
+	dir := filepath.Dir(files[0])
+	for _, file := range files {
+		for dir != "." && dir != "/" && !strings.HasPrefix(file, dir+string(filepath.Separator)) {
 			dir = filepath.Dir(dir)
 		}
 	}

@@ -77,13 +77,14 @@ func TestWriteFiles(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", b.String(), repositories+heading+want)
 		}
 	}
-	r := &Report{Files: []Verdict{{File: "a/b/1.root.json"}, {File: "a/bc/d/2.root.json"}}}
-	if dir := r.folder(); dir != "a/" {
-		t.Errorf("folder %q", dir)
-	}
-	r.Files = append(r.Files, Verdict{File: "/x"})
-	if dir := r.folder(); dir != "" {
-		t.Errorf("folder %q", dir)
+	for want, files := range map[string][]string{
+		"a/":   {"a/b/1.root.json", "a/bc/d/2.root.json"},
+		"":     {"a/b/1.root.json", "/x"},
+		"a/b/": {"a/b/1.root.json"},
+	} {
+		if dir := folderOf(files); dir != want {
+			t.Errorf("folder of %v: %q, want %q", files, dir, want)
+		}
 	}
 }
 

@@ -28,13 +28,14 @@ metadata, waits until a quorum of witnesses has cosigned it, and writes the proo
 that devices ask for beside each file.`,
 		Example: `  publisher check ./metadata
   publisher submit --policy policy.txt ./metadata
+  publisher refresh --policy policy.txt ./metadata
   publisher import --policy policy.txt ./history`,
 	}
-	root.AddCommand(checkCommand(), submitCommand(), importCommand())
+	root.AddCommand(checkCommand(), submitCommand(), refreshCommand(), importCommand())
 	return root
 }
 
-// options are the flags that both commands have.
+// options are the flags that several commands have.
 type options struct {
 	log, policy, repository, tokenFile, tokenOut string
 	genesis                                      int64
@@ -44,13 +45,19 @@ type options struct {
 }
 
 func (o *options) register(cmd *cobra.Command) {
+	o.registerAny(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.log, "log", "", "`URL` of the log (default: the one that the policy names)")
-	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.StringVar(&o.repository, "repository", "", "publish to this repository (64 hex digits) and open no other")
 	f.Int64Var(&o.genesis, "genesis", 0, "begin the repository with the root of this `VERSION`, or join the one that begins with it (default: version 1)")
 	f.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the token to send, - for stdin: the repository's own or, to register one, the log's registration token (default: the environment's "+tokenVariable+")")
 	f.StringVar(&o.tokenOut, "token-out", "", "file for the repository's own token: written when the repository is registered, sent if it is there (default: print it)")
+}
+
+// registerAny declares the flags that every command has which asks a log.
+func (o *options) registerAny(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.log, "log", "", "`URL` of the log (default: the one that the policy names)")
+	f.StringVar(&o.policy, "policy", "", "trust policy (c2sp.org/tlog-policy) that every proof must satisfy")
 	f.DurationVar(&o.timeout, "timeout", publish.DefaultTimeout, "how long one request may wait for its witnessed proof")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := cmd.MarkFlagRequired("policy"); err != nil {

@@ -161,7 +161,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q; want exit 2 and %q", tt.name, code, stdout, stderr, tt.stderr)
 		}
 	}
-	for _, cmd := range []string{"check", "submit", "import"} {
+	for _, cmd := range []string{"check", "submit", "refresh", "import"} {
 		if help := runtest.Must(t, "publisher", cmd, "--help"); !strings.Contains(help, "Exit codes:") {
 			t.Errorf("%s --help:\n%s", cmd, help)
 		}

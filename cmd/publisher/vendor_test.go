@@ -91,6 +91,40 @@ func TestVendor(t *testing.T) {
 		t.Errorf("a file that is not strict: exit %d\n%s", code, out)
 	}
 
+	// A device that asks for a release to have been public for a while finds the newer
+	// proof that it needs for that.
+	served := w.Path("served")
+	writeAll(t, v, served)
+	runtest.Must(t, "publisher", w.args("submit", served)...)
+	w.Write(t, "install.json", `{"min_age":"2s"}`)
+	device := []string{"verify", "--policy", w.Path("policy"), "--install-policy", w.Path("install.json"), served}
+	if out, stderr, code := runtest.Run(t, "updater", device...); code != 1 || !contains(out+stderr, "too-young") {
+		t.Errorf("a device with min_age, before refresh: exit %d\n%s%s", code, out, stderr)
+	}
+	token, err := os.ReadFile(w.Path("log/registration.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client.Token = strings.TrimSpace(string(token))
+	refresh := []string{"refresh", "--log", w.Log.URL, "--policy", w.Path("policy"), served}
+	runtest.Eventually(t, "the release is old enough for the device", func() bool {
+		other, err := testvendor.New(time.Now().Add(24 * time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.client.Register(t.Context(), other.Files()["1.root.json"]); err != nil {
+			t.Fatal(err)
+		}
+		if out := runtest.Must(t, "publisher", refresh...); !contains(out, "proofs refreshed", "2.targets.json.latest.tlog-proof") {
+			t.Fatalf("refresh:\n%s", out)
+		}
+		_, _, code := runtest.Run(t, "updater", device...)
+		return code == 0
+	})
+	if _, stderr, code := runtest.Run(t, "publisher", "refresh", "--log", w.Log.URL, "--policy", w.Path("policy"), w.Path("bad")); code != 2 || !contains(stderr, "publisher submit writes them") {
+		t.Errorf("refresh without proofs: exit %d, %s", code, stderr)
+	}
+
 	// Another log's policy: its proofs would take the place of these.
 	signer, err := proofs.GenerateSigner(nil, "other.example/log", proofs.Ed25519)
 	if err != nil {

@@ -1,0 +1,181 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// ErrNoProofs means that beside no file there is a proof to refresh.
+var ErrNoProofs = errors.New("there is no proof beside any of the files")
+
+// Refreshed is a proof with a checkpoint that is as new as the log has it.
+type Refreshed struct {
+	File     string    `json:"file"` // of metadata; the proof is at File + verify.LatestSuffix
+	Role     string    `json:"role"`
+	Version  int64     `json:"version"`
+	Index    int64     `json:"index"`
+	Size     int64     `json:"size"`     // of the log that the proof shows
+	Cosigned time.Time `json:"cosigned"` // by half of the witnesses at that time or later; zero: by none
+	Written  bool      `json:"written"`  // false: what was there is as new
+}
+
+// Refresh writes beside each file that has a sidecar the newest proof of the same entry,
+// at the file's name and verify.LatestSuffix. The first proof, which says how old the entry
+// is at least, stays as it is; together they prove the age that devices may ask for.
+// It needs no keys, and no token. Of a role only the highest version is refreshed. With an
+// error, the list holds what was done before it.
+func Refresh(ctx context.Context, cfg Config, set *Files) ([]Refreshed, error) {
+	j := newJob(cfg, set.files)
+	var done []Refreshed
+	var latest []string
+	proved := map[*file][]byte{}
+	for _, f := range j.all {
+		for _, path := range f.paths {
+			sidecar, err := readSidecar(path + verify.SidecarSuffix)
+			if err != nil {
+				return nil, err
+			}
+			if sidecar != nil {
+				proved[f] = sidecar
+				latest = append(latest, path+verify.LatestSuffix)
+			}
+		}
+	}
+	if len(proved) == 0 {
+		return nil, ErrNoProofs
+	}
+	if err := checkReplaced(cfg, latest); err != nil {
+		return nil, err
+	}
+	for _, f := range j.all {
+		if proved[f] == nil || slices.ContainsFunc(j.all, func(g *file) bool { return g.role == f.role && g.version > f.version && proved[g] != nil }) {
+			continue
+		}
+		list, err := j.refresh(ctx, f, proved[f])
+		if done = append(done, list...); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// refresh writes the newest proof of what a sidecar proves about f, beside each copy.
+func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed, error) {
+	claim, index, err := j.proved(f, sidecar)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name+verify.SidecarSuffix, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
+	defer cancel()
+	newest, err := j.cfg.Log.EntryProof(ctx, index)
+	if err != nil {
+		return nil, fmt.Errorf("the newest proof of %s: %w", f.name, err)
+	}
+	logged, err := verify.CheckSidecar(newest, claim, j.cfg.Policy)
+	if err != nil {
+		return nil, &ProofError{f.name, err}
+	}
+	var done []Refreshed
+	for _, path := range f.paths {
+		r := Refreshed{File: path, Role: f.role, Version: f.version, Index: index, Size: logged.Checkpoint.Tree.N, Cosigned: cosigned(logged.Checkpoint)}
+		old, err := readSidecar(path + verify.LatestSuffix)
+		if err != nil {
+			return done, err
+		}
+		before, err := verify.CheckSidecar(old, claim, j.cfg.Policy)
+		if r.Written = err != nil || isNewer(logged.Checkpoint, before.Checkpoint); r.Written {
+			if err := durable.WriteFile(path+verify.LatestSuffix, newest, 0o644); err != nil {
+				return done, err
+			}
+		} else {
+			r.Size, r.Cosigned = before.Checkpoint.Tree.N, cosigned(before.Checkpoint)
+		}
+		done = append(done, r)
+	}
+	return done, nil
+}
+
+// proved returns what a sidecar proves about f: that it is a release of the repository
+// that the sidecar names, which is believed.
+func (j *job) proved(f *file, sidecar []byte) (verify.Claim, int64, error) {
+	if f.meta == nil {
+		return verify.Claim{}, 0, fmt.Errorf("the file beside it cannot be read: %w", f.unread)
+	}
+	proof, err := proofs.ParseProof(sidecar)
+	if err != nil {
+		return verify.Claim{}, 0, err
+	}
+	leaf, err := verify.ParseLeaf(proof.Extra)
+	if err != nil {
+		return verify.Claim{}, 0, err
+	}
+	id := leaf.Repository
+	if j.fixed() {
+		id = j.cfg.Repository
+	}
+	claim := verify.ClaimFor(id, f.role, f.meta)
+	logged, err := verify.CheckSidecar(sidecar, claim, j.cfg.Policy)
+	if err != nil {
+		return claim, 0, err
+	}
+	return claim, logged.Index, nil
+}
+
+// cosigned returns the time at which half of the cosignatures were made, or more, and
+// the others earlier.
+func cosigned(c *proofs.SignedCheckpoint) time.Time {
+	var times []int64
+	for _, s := range c.Cosignatures {
+		if s.Time > 0 {
+			times = append(times, s.Time)
+		}
+	}
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	slices.Sort(times)
+	return time.Unix(times[len(times)/2], 0).UTC()
+}
+
+func isNewer(c, than *proofs.SignedCheckpoint) bool {
+	return c.Tree.N >= than.Tree.N && (cosigned(c).After(cosigned(than)) || c.Tree.N > than.Tree.N && cosigned(than).IsZero())
+}
+
+// WriteRefreshed prints a sentence and a line for each proof.
+func WriteRefreshed(w io.Writer, list []Refreshed) error {
+	written := 0
+	for _, r := range list {
+		if r.Written {
+			written++
+		}
+	}
+	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.line("%d of %d proofs refreshed, the others are as new as the log's\n\n", written, len(list))
+	var files []string
+	for _, r := range list {
+		files = append(files, r.File)
+	}
+	dir := folderOf(files)
+	if dir != "" {
+		t.line("in %s\n", printable.Line(dir))
+	}
+	t.row("FILE", "ROLE", "VERSION", "ENTRY", "COSIGNED")
+	for _, r := range list {
+		at := "-"
+		if !r.Cosigned.IsZero() {
+			at = r.Cosigned.Format(time.RFC3339)
+		}
+		t.row(below(dir, r.File)+verify.LatestSuffix, r.Role, fmt.Sprint(r.Version), fmt.Sprint(r.Index), at)
+	}
+	return t.flush()
+}

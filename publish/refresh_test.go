@@ -1,0 +1,108 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+func TestRefresh(t *testing.T) {
+	l := newFake(t, "snapshot", "timestamp")
+	dir := release(t, rotated())
+	refresh := func(cfg Config) ([]Refreshed, error) {
+		t.Helper()
+		set, err := ReadFiles([]string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Refresh(t.Context(), cfg, set)
+	}
+	if _, err := refresh(l.config()); !errors.Is(err, ErrNoProofs) {
+		t.Errorf("without proofs: %v", err)
+	}
+	mustSubmit(t, l.config(), dir)
+	first := mustRead(t, filepath.Join(dir, "3.targets.json.tlog-proof"))
+	if _, err := l.Register(t.Context(), rootFile(1, "r5", "k5", "r5")); err != nil {
+		t.Fatal(err)
+	}
+	list, err := refresh(l.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of each role the highest version, also of those that were withdrawn.
+	want := map[string]bool{"3.root.json": true, "3.targets.json": true, "3.role1.json": true, "1.role2.json": true, "2.deep.json": true}
+	for _, r := range list {
+		name := filepath.Base(r.File)
+		if !want[name] || !r.Written || r.Size != int64(len(l.leaves)) {
+			t.Errorf("%+v", r)
+		}
+		delete(want, name)
+	}
+	if len(want) != 0 {
+		t.Errorf("not refreshed: %v", want)
+	}
+	m, err := verify.ParseJSON([]byte(mustRead(t, filepath.Join(dir, "3.targets.json"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := verify.ClaimFor(l.repos[0].ID(), "targets", m)
+	latest, err := verify.CheckSidecar([]byte(mustRead(t, filepath.Join(dir, "3.targets.json.latest.tlog-proof"))), claim, l.policy)
+	if err != nil || latest.Checkpoint.Tree.N != int64(len(l.leaves)) {
+		t.Errorf("%+v, %v", latest, err)
+	}
+	if mustRead(t, filepath.Join(dir, "3.targets.json.tlog-proof")) != first {
+		t.Error("the first proof was changed")
+	}
+
+	// Nothing newer, nothing written; what is broken is written anew.
+	write(t, filepath.Join(dir, "3.role1.json.latest.tlog-proof"), []byte("broken"))
+	if list, err = refresh(l.config()); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		if r.Written != (r.Role == "role1") {
+			t.Errorf("again: %+v", r)
+		}
+	}
+	var b strings.Builder
+	if err := WriteRefreshed(&b, list); err != nil || !strings.HasPrefix(b.String(), "1 of 5 proofs refreshed") || !strings.Contains(b.String(), "\n3.targets.json.latest.tlog-proof ") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+
+	// A log that proves another entry is not believed, and another log's proofs stay.
+	cfg := l.config()
+	cfg.Log = otherEntry{l}
+	var unproved *ProofError
+	if _, err := refresh(cfg); !errors.As(err, &unproved) {
+		t.Errorf("another entry's proof: %v", err)
+	}
+	var replaces *ReplaceError
+	if _, err := refresh(newFake(t).config()); !errors.As(err, &replaces) {
+		t.Errorf("another log: %v", err)
+	}
+	cfg = l.config()
+	cfg.Repository = verify.Sum([]byte("another"))
+	var refusal *verify.Refusal
+	if _, err := refresh(cfg); !errors.As(err, &refusal) || refusal.Code != verify.CodeWrongRepository {
+		t.Errorf("another repository: %v", err)
+	}
+	// A file that was changed after its proof was written.
+	if err := os.Rename(filepath.Join(dir, "1.role2.json.tlog-proof"), filepath.Join(dir, "2.deep.json.tlog-proof")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := refresh(l.config()); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "2.deep.json.tlog-proof") {
+		t.Errorf("another file's proof: %v", err)
+	}
+}
+
+// otherEntry is a log that proves something else.
+type otherEntry struct{ *fakeLog }
+
+func (l otherEntry) EntryProof(ctx context.Context, index int64) ([]byte, error) {
+	return l.fakeLog.EntryProof(ctx, (index+1)%int64(len(l.leaves)))
+}
