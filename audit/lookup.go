@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -16,9 +17,32 @@ import (
 // Query is a file to look for in the log. Where only a hash is known, only the
 // releases that list that hash can be found.
 type Query struct {
-	SHA256 verify.Digest `json:"sha256"`
+	SHA256 verify.Digest `json:"sha256,omitzero"`
 	SHA512 string        `json:"sha512,omitempty"` // lower-case hex
 	Length int64         `json:"length"`           // in bytes; -1: not known
+}
+
+// ParseQuery asks for a file of which only a hash is known: SHA-256 or SHA-512 in hex of
+// either case, after the algorithm's name and a colon if there is any.
+func ParseQuery(s string) (Query, error) {
+	digits := strings.ToLower(s)
+	for name, size := range map[string]int{"sha256": sha256.Size, "sha512": sha512.Size} {
+		if rest, ok := strings.CutPrefix(digits, name+":"); ok && len(rest) == hex.EncodedLen(size) {
+			digits = rest
+			break
+		}
+	}
+	if _, err := hex.DecodeString(digits); err != nil {
+		return Query{}, fmt.Errorf("%q is not a hash in hex", s)
+	}
+	switch len(digits) {
+	case hex.EncodedLen(sha256.Size):
+		sum, err := verify.ParseDigest(digits)
+		return QueryDigest(sum), err
+	case hex.EncodedLen(sha512.Size):
+		return Query{SHA512: digits, Length: -1}, nil
+	}
+	return Query{}, fmt.Errorf("%q has %d hex digits, a SHA-256 has 64 and a SHA-512 has 128", s, len(digits))
 }
 
 // QueryDigest asks for a file of which only the SHA-256 is known.
@@ -50,10 +74,18 @@ type Answer struct {
 	Conflict string `json:"conflict,omitempty"`
 	// Current says that the release is the one in force for its role.
 	Current bool `json:"current"`
+	// Rivals are leaves of the same role and version with another payload.
+	Rivals []Rival `json:"rivals,omitempty"`
 	// Proof is a c2sp.org/tlog-proof of the leaf, verified under the policy.
 	Proof string `json:"proof"`
 
 	raw []byte
+}
+
+// Rival is a leaf with another payload than an answer's, of its role and version.
+type Rival struct {
+	Index int64           `json:"index"`
+	Kind  verify.LeafKind `json:"kind"`
 }
 
 // Named is a leaf that names the file itself: it is metadata.
@@ -65,9 +97,12 @@ type Named struct {
 // Lookup finds the releases that list a file. Its Observe is for Config.Observe:
 // only a replay of the whole log gives an answer that is complete.
 type Lookup struct {
-	Query   Query    `json:"query"`
-	Answers []Answer `json:"answers"`
-	Named   []Named  `json:"named"` // leaves of which the file is a part
+	Query Query `json:"query"`
+	// Pin is the one repository whose leaves count; zero: all do.
+	Pin       verify.Digest `json:"pin,omitzero"`
+	Answers   []Answer      `json:"answers"`
+	Elsewhere int           `json:"elsewhere"` // leaves of other repositories than the pinned one that list the file
+	Named     []Named       `json:"named"`     // leaves of which the file is a part
 }
 
 // NewLookup prepares a lookup.
@@ -81,7 +116,7 @@ func (l *Lookup) Observe(o *Observation) error {
 		as  string
 		sum verify.Digest
 	}{{"metadata", o.Leaf.Metadata}, {"payload", o.Leaf.Payload}, {"snapshot", o.Leaf.Snapshot}} {
-		if part.sum == l.Query.SHA256 {
+		if part.sum == l.Query.SHA256 && !part.sum.IsZero() {
 			l.Named = append(l.Named, Named{o.Index, part.as})
 		}
 	}
@@ -89,10 +124,15 @@ func (l *Lookup) Observe(o *Observation) error {
 		return nil
 	}
 	first := len(l.Answers)
+	elsewhere := !l.Pin.IsZero() && o.Leaf.Repository != l.Pin
 	for path, file := range o.Metadata.Targets.Files() {
 		listed, conflict := l.Query.compare(file)
 		if !listed {
 			continue
+		}
+		if elsewhere {
+			l.Elsewhere++
+			return nil
 		}
 		l.Answers = append(l.Answers, Answer{
 			Index: o.Index, Kind: o.Leaf.Kind, Repository: o.Leaf.Repository, Role: o.Leaf.Role, Version: o.Leaf.Version,
@@ -106,7 +146,11 @@ func (l *Lookup) Observe(o *Observation) error {
 // compare reports whether a target's entry has a hash of the file, and what else
 // in it is not the file's.
 func (q Query) compare(file verify.TargetFile) (listed bool, conflict string) {
-	for _, hash := range []struct{ name, want string }{{"sha256", q.SHA256.String()}, {"sha512", q.SHA512}} {
+	sum := ""
+	if !q.SHA256.IsZero() {
+		sum = q.SHA256.String()
+	}
+	for _, hash := range []struct{ name, want string }{{"sha256", sum}, {"sha512", q.SHA512}} {
 		got, ok := file.Hashes[hash.name]
 		switch {
 		case !ok || hash.want == "":
@@ -129,7 +173,12 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 	var firstErr error
 	for i := range l.Answers {
 		answer := &l.Answers[i]
-		current, ok, err := a.repos[answer.Repository].Current(answer.Role)
+		repo := a.repos[answer.Repository]
+		if repo == nil {
+			continue // it is being judged again
+		}
+		answer.Rivals = repo.rivals(answer.Index)
+		current, ok, err := repo.Current(answer.Role)
 		if err == nil {
 			answer.Current = ok && current.Index == answer.Index
 			var proof []byte
@@ -142,4 +191,21 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 		}
 	}
 	return firstErr
+}
+
+// rivals lists the leaves of the role and version of the leaf at index that have
+// another payload, evidence included.
+func (r *repository) rivals(index int64) []Rival {
+	records := r.Records()
+	at, ok := slices.BinarySearchFunc(records, index, func(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) })
+	if !ok {
+		return nil
+	}
+	var rivals []Rival
+	for _, rec := range records {
+		if rec.Leaf.Role == records[at].Leaf.Role && rec.Leaf.Version == records[at].Leaf.Version && rec.Leaf.Payload != records[at].Leaf.Payload {
+			rivals = append(rivals, Rival{rec.Index, rec.Leaf.Kind})
+		}
+	}
+	return rivals
 }

@@ -48,6 +48,7 @@ type place struct {
 	repo  *repository
 	role  string
 	index int64
+	file  verify.Digest
 }
 
 // Observation is a leaf that was judged to be right, with its files.
@@ -166,23 +167,26 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 // repository's. A snapshot can vouch for both; whoever has stolen its key can so pass
 // off one role's file as another's where the roles share a key. Metadata names no
 // repository: where two share keys, anybody can log a release of one as the other's.
-// Within a repository empty hash bins are alike without any harm.
+//
+// What lists no target may have the payload of another by chance: empty hash bins are
+// alike, and so are the first files of two vendors. Of two repositories that is a finding
+// if it is the very same file, signatures and all.
 func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
 	if l.leaf.Role == verify.RoleRoot || l.leaf.Kind != verify.Release {
 		return nil
 	}
 	first, ok := a.first[l.leaf.Payload]
 	t := l.metadata.Targets
+	lists := t != nil && (t.Len() > 0 || t.Delegations != nil)
 	switch {
 	case !ok:
-		a.first[l.leaf.Payload] = place{repo, l.leaf.Role, l.index}
-		return nil
-	case first.repo != repo:
+		a.first[l.leaf.Payload] = place{repo, l.leaf.Role, l.index, l.leaf.Metadata}
+	case first.repo != repo && (lists || first.file == l.leaf.Metadata):
 		return []Finding{twinOf(l, repo, first)}
-	case first.role == l.leaf.Role, t == nil, t.Len() == 0 && t.Delegations == nil:
-		return nil
+	case first.repo == repo && first.role != l.leaf.Role && lists:
+		return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}
 	}
-	return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}
+	return nil
 }
 
 // chainFindings notes a root and says if it belongs to two repositories.
@@ -191,7 +195,7 @@ func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
 		return nil
 	}
 	if _, ok := a.chains[l.leaf.Payload]; !ok {
-		a.chains[l.leaf.Payload] = place{repo, verify.RoleRoot, l.index}
+		a.chains[l.leaf.Payload] = place{repo, verify.RoleRoot, l.index, l.leaf.Metadata}
 	}
 	if twin := a.repos[l.leaf.Payload]; twin != nil && twin != repo {
 		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",

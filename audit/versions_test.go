@@ -222,7 +222,8 @@ func TestSharedKeys(t *testing.T) {
 	}
 }
 
-// A release that two repositories have is a finding, whatever it lists.
+// A release that two repositories have is a finding, whatever it lists; that two vendors
+// begin with the same empty payload is none.
 func TestTwinsThatListNothing(t *testing.T) {
 	l, p := audittest.New(t), newProduct(t)
 	ids := []verify.Digest{l.Register(p.root(1, "t")), l.Register(p.root(2, "t"))}
@@ -231,6 +232,9 @@ func TestTwinsThatListNothing(t *testing.T) {
 	for _, id := range ids {
 		_, last = l.Submit(id, verify.RoleTargets, empty, p.vouched(1, true, verify.RoleTargets, empty))
 	}
+	other := newProduct(t)
+	id, alike := l.Register(other.root(1, "t")), other.targets(1, "", "t")
+	l.Submit(id, verify.RoleTargets, alike, other.vouched(1, true, verify.RoleTargets, alike))
 	l.Publish(2)
 	a := newAuditor(t, l)
 	step(t, a)

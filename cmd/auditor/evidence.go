@@ -30,11 +30,15 @@ func newEvidenceCheck() *cobra.Command {
 		Short: "Check two checkpoints that cannot both be true",
 		Long: `Check says who signed both of two checkpoints that cannot both be true, in a file
 as witnesses write it (docs/formats.md, Conflict). The keys are given one by one,
-or taken from a policy. It exits with 0 if the evidence holds, and with 1 if it
-proves nothing against any of the keys.
+or taken from a policy.
 
 Given two files of targets metadata of one version, it says why they prove nothing by
-themselves, and what would.`,
+themselves, and what would.
+
+Exit codes:
+  0  the evidence holds
+  1  it proves nothing against any of the keys
+  2  wrong usage, or a file of another kind, such as a .tlog-proof`,
 		Example: `  auditor evidence check --policy policy.txt fork.conflict`,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

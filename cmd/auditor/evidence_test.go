@@ -74,3 +74,31 @@ func TestEvidenceCheckOfPayloads(t *testing.T) {
 		}
 	}
 }
+
+// A file of another kind is no verdict, and the message says what it is.
+func TestEvidenceCheckOfOtherFiles(t *testing.T) {
+	w := newWorld(t)
+	w.equivocate()
+	state := filepath.Join(t.TempDir(), "state")
+	w.run(1, "replay", "--policy", w.policy, "--state", state)
+	folders, err := filepath.Glob(filepath.Join(state, "evidence", "second-payload-*"))
+	if w.must(err); len(folders) != 1 {
+		t.Fatal(folders)
+	}
+	notes, err := filepath.Glob(filepath.Join(state, "notes", "*.note"))
+	w.must(err)
+	for _, tt := range []struct{ file, says string }{
+		{filepath.Join(folders[0], "3.tlog-proof"), "is a proof that a log holds one entry, and no evidence by itself"},
+		{filepath.Join(folders[0], "3.json"), "is TUF metadata"},
+		{filepath.Join(folders[0], "finding.json"), "is a finding of an auditor"},
+		{notes[0], "is one signed checkpoint"},
+		{filepath.Join(state, "state"), "is the state of an auditor"},
+		{w.policy, "is no evidence: its first line is not"},
+		{folders[0], "is a directory"},
+	} {
+		out, errs := w.run(2, "evidence", "check", "--policy", w.policy, tt.file)
+		if w.wantAll(errs, tt.says); out != "" {
+			t.Errorf("%s: %s", tt.file, out)
+		}
+	}
+}

@@ -20,24 +20,29 @@ import (
 func newLookup() *cobra.Command {
 	var opts struct {
 		source
-		proofs string
+		proofs     string
+		repository string
 	}
 	cmd := &cobra.Command{
-		Use:   "lookup FILE|SHA256 --policy FILE",
-		Short: "Say which releases list a file, each answer proved",
-		Long: `Say which releases list a file, each answer proved: the leaf is included under
-the verified checkpoint, the metadata is the one that the leaf names, and it
-lists the file. The whole log is replayed, so no release is left out.
+		Use:   "lookup FILE|SHA256|SHA512 --policy FILE",
+		Short: "Say whether a file is released, each answer proved",
+		Long: `Say whether a file is released: the first word is YES, NO, or WARNING where
+something has to be read. Each answer is proved: the leaf is included under the
+verified checkpoint, the metadata is the one that the leaf names, and it lists the
+file. The whole log is replayed, so no release is left out.
 
-FILE is compared by SHA-256, SHA-512 and length; a SHA-256 (64 hex digits)
-finds the releases that list that hash.
+FILE is compared by SHA-256, SHA-512 and length; a hash (64 or 128 hex digits) finds
+the releases that list that hash. Anybody who may register can release any file: name
+your vendor's repository with --repository.
 
 Exit codes:
-  0  the file is listed
-  1  no release lists it, or the replay found tampering or something unexpected
+  0  a release lists the file (of the repository, if one is named)
+  1  no release lists it, only evidence does, or what lists it contradicts it; or the
+     replay found tampering or something unexpected
   2  wrong usage, or an outage: not everything could be checked`,
-		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt
+  auditor lookup app.bin --policy policy.txt --repository "$(cat vendor.id)"`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query, err := readQuery(args[0])
 			if err != nil {
@@ -48,6 +53,11 @@ Exit codes:
 				return err
 			}
 			lookup := audit.NewLookup(query)
+			if opts.repository != "" {
+				if lookup.Pin, err = verify.ParseDigest(strings.ToLower(opts.repository)); err != nil {
+					return fmt.Errorf("--repository %q: want a repository's id, 64 hex digits (auditor show lists them)", opts.repository)
+				}
+			}
 			cfg.Observe = lookup.Observe
 			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 			if report == nil {
@@ -63,42 +73,44 @@ Exit codes:
 					return err
 				}
 			}
+			outcome := verdict(report, err, audit.Tampering, audit.Unexpected)
+			said := conclude(args[0], lookup, report, outcome)
 			if opts.json {
 				printErr := cli.WriteJSON(cmd.OutOrStdout(), struct {
+					conclusion
 					*audit.Lookup
 					Checkpoint *audit.CheckpointReport `json:"checkpoint"`
-				}{lookup, report.Checkpoint})
+				}{said, lookup, report.Checkpoint})
 				if printErr != nil {
 					return printErr
 				}
-			} else if err := printLookup(cmd.OutOrStdout(), args[0], lookup, report); err != nil {
+			} else if err := printLookup(cmd.OutOrStdout(), args[0], said, lookup, report); err != nil {
 				return err
 			}
-			if err := verdict(report, err, audit.Tampering, audit.Unexpected); err != nil {
-				return err
+			if outcome == nil && !said.Released {
+				outcome = cli.Failed(cli.ErrReported)
 			}
-			if len(lookup.Answers) == 0 {
-				return cli.Failed(errors.New("no release in the log lists this file"))
-			}
-			return nil
+			return outcome
 		},
 	}
 	opts.register(cmd)
+	cmd.Flags().StringVar(&opts.repository, "repository", "", "`ID` of the one repository whose releases count (default: those of all)")
 	cmd.Flags().StringVar(&opts.proofs, "proofs", "", "`DIR` to write the proof of each answer to, as INDEX.tlog-proof")
 	return cmd
 }
 
-// readQuery takes a file, or the SHA-256 of one.
+// readQuery takes a file, or the hash of one.
 func readQuery(arg string) (audit.Query, error) {
 	f, err := os.Open(arg)
 	if err == nil {
 		query, err := audit.QueryFile(f)
 		return query, errors.Join(err, f.Close())
 	}
-	if sum, parseErr := verify.ParseDigest(strings.TrimPrefix(strings.ToLower(arg), "sha256:")); parseErr == nil {
-		return audit.QueryDigest(sum), nil
+	query, parseErr := audit.ParseQuery(arg)
+	if parseErr != nil {
+		return query, fmt.Errorf("neither a file nor a hash: %w; %w", err, parseErr)
 	}
-	return audit.Query{}, fmt.Errorf("%q is neither a file nor a SHA-256 in hex: %w", arg, err)
+	return query, nil
 }
 
 func writeProofs(dir string, lookup *audit.Lookup) error {
@@ -117,8 +129,17 @@ func writeProofs(dir string, lookup *audit.Lookup) error {
 	return nil
 }
 
-func printLookup(w io.Writer, what string, lookup *audit.Lookup, report *audit.Report) error {
-	fmt.Fprintf(w, "file        %s\nsha256      %v\n", printable.Line(what), lookup.Query.SHA256)
+func printLookup(w io.Writer, what string, said conclusion, lookup *audit.Lookup, report *audit.Report) error {
+	fmt.Fprintf(w, "%-7s  %s\n", said.Word, printable.Line(said.Sentence))
+	for _, note := range said.Notes {
+		fmt.Fprintf(w, "         %s\n", printable.Line(note))
+	}
+	fmt.Fprintf(w, "\nfile        %s\n", printable.Line(what))
+	if !lookup.Query.SHA256.IsZero() {
+		fmt.Fprintf(w, "sha256      %v\n", lookup.Query.SHA256)
+	} else {
+		fmt.Fprintf(w, "sha512      %v\n", lookup.Query.SHA512)
+	}
 	if lookup.Query.Length >= 0 {
 		fmt.Fprintf(w, "length      %d\n", lookup.Query.Length)
 	}
@@ -133,7 +154,7 @@ func printLookup(w io.Writer, what string, lookup *audit.Lookup, report *audit.R
 	fmt.Fprintln(w)
 	t := printable.NewTable(w, "INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH", "NOTE")
 	for _, a := range lookup.Answers {
-		t.Row(a.Index, a.Kind, short(a.Repository), printable.Line(a.Role), a.Version, yesNo(a.Current), yesNo(a.Proof != ""), printable.Line(a.Path), printable.Line(a.Conflict))
+		t.Row(a.Index, a.Kind, short(a.Repository), printable.Line(a.Role), a.Version, yesNo(a.Current), yesNo(a.Proof != ""), printable.Line(a.Path), printable.Line(noteOn(a)))
 	}
 	return t.Flush()
 }

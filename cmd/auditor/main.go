@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 func main() { cli.Main(newCommand) }
@@ -61,13 +62,16 @@ func (s *source) register(cmd *cobra.Command) {
 	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
 }
 
+// logURL is where the log is.
+func (s *source) logURL(policy *proofs.Policy) (string, error) { return cli.LogURL(s.url, policy) }
+
 // config reads the policy and returns an auditor's configuration.
 func (s *source) config() (audit.Config, error) {
 	policy, err := cli.ReadPolicy(s.policy)
 	if err != nil {
 		return audit.Config{}, err
 	}
-	url, err := cli.LogURL(s.url, policy)
+	url, err := s.logURL(policy)
 	if err != nil {
 		return audit.Config{}, err
 	}

@@ -18,28 +18,38 @@ func newShow() *cobra.Command {
 		Use:   "show [REPOSITORY] --policy FILE",
 		Short: "Print a repository's releases over time",
 		Long: `Print a repository's releases over time: who signed, what each changed, and
-what is evidence against its signers. REPOSITORY is the beginning of its id, long
-enough to name one; without it the repositories are listed. Of files, keys and
-delegations, + were added, - removed and ~ changed.
+what is evidence against its signers. Without REPOSITORY the repositories are listed.
+Of files, keys and delegations, + were added, - removed and ~ changed.
+
+REPOSITORY is one of
+  the beginning of its id in hex, long enough to name one
+  a file: its first root, or the .tlog-proof of anything that is logged of it
+  the label that the log's operator gave it: the log is asked, and not checked
 
 Exit codes:
   0  the repository's history, from a log that is as it should be
   1  the replay found tampering or something unexpected (see replay)
   2  wrong usage, no such repository, or an outage`,
 		Example: `  auditor show --policy policy.txt
-  auditor show cd7549b1 --policy policy.txt --log https://log.example.com`,
+  auditor show cd7549b1 --policy policy.txt --log https://log.example.com
+  auditor show 14.targets.json.tlog-proof --policy policy.txt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := opts.config()
 			if err != nil {
 				return err
 			}
+			url, err := opts.logURL(cfg.Policy)
+			if err != nil {
+				return err
+			}
 			var show *audit.Show
+			id := ""
 			if len(args) == 1 {
-				if args[0] == "" || len(args[0]) > 64 || strings.Trim(args[0], "0123456789abcdef") != "" {
-					return fmt.Errorf("repository %q: want the beginning of an id, in lower-case hex", args[0])
+				if id, err = repositoryOf(cmd.Context(), args[0], url); err != nil {
+					return err
 				}
-				show = audit.NewShow(args[0])
+				show = audit.NewShow(id)
 				cfg.Observe = show.Observe
 			}
 			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
@@ -57,7 +67,7 @@ Exit codes:
 				if outcome != nil {
 					return outcome
 				}
-				return notOne(args[0], histories)
+				return notOne(id, histories)
 			}
 			return firstOf(printHistory(cmd.OutOrStdout(), histories[0], opts.json), outcome)
 		},

@@ -116,7 +116,8 @@ func (s *story) audit(ctx context.Context) error {
 	if o.code != 0 {
 		return o.unexpected("0")
 	}
-	step.outcome("this release lists it")
-	step.table(afterHead(o.stdout))
+	step.outcome("a release lists it, and evidence does not")
+	sentence, rest, _ := strings.Cut(o.stdout, "\n\n")
+	step.table(sentence + "\n" + afterHead(rest))
 	return nil
 }

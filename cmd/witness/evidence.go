@@ -191,8 +191,8 @@ func newEvidenceCheck() *cobra.Command {
 		Short: "Check an evidence file with nothing but public keys",
 		Long: `Check says who signed both of two checkpoints that cannot both be true. The keys
 are given one by one, taken from a policy (c2sp.org/tlog-policy), or those of the
-logs that a witness knows. It exits with 0 if the evidence holds, and with 1 if
-it proves nothing against any of the keys.`,
+logs that a witness knows. It exits with 0 if the evidence holds, with 1 if it
+proves nothing against any of the keys, and with 2 if the file is of another kind.`,
 		Example: `  witness evidence check --policy policy.txt fork.conflict`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

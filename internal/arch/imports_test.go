@@ -29,7 +29,7 @@ var rooms = map[string][]string{
 	"publish":             {"log/api", "verify", "proofs", "internal"},
 	"internal":            {"internal"},
 	"cmd/internal":        {"proofs", "internal/fetch", "internal/printable"},
-	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "verify", "proofs", "internal"},
+	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "log/api", "verify", "proofs", "internal"},
 	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "proofs", "internal"},
 	"cmd/logload":         {"cmd/logload", "cmd/internal", "log/api", "verify", "proofs", "internal"},
 	"cmd/logserver":       {"cmd/logserver", "cmd/internal", "log", "witness/client", "verify", "proofs", "internal"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +11,15 @@ import (
 )
 
 // CheckConflict says on w what the evidence in a file proves against any of the
-// keys. It fails, as something that was found wanting, when that is nothing.
+// keys. It fails, as something that was found wanting, when that is nothing; that a file
+// is of another kind is no verdict.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
+	}
+	if kind := otherKind(b); kind != "" {
+		return fmt.Errorf("%s is %s", path, kind)
 	}
 	c, err := proofs.ParseConflict(b)
 	if err != nil {
@@ -27,4 +32,45 @@ func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
 	fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
 	return nil
+}
+
+// otherKind says what a file is that is not a conflict, and what to do with it; empty if
+// it begins as a conflict does.
+func otherKind(b []byte) string {
+	first, _, _ := strings.Cut(string(b), "\n")
+	switch first {
+	case "tuflog conflict v1":
+		return ""
+	case "c2sp.org/tlog-proof@v1":
+		return "a proof that a log holds one entry, and no evidence by itself: updater verify checks it beside the metadata that it belongs to, auditor replay finds what contradicts it"
+	case "tuflog release v1", "tuflog evidence v1":
+		return "a leaf of a log, and nothing that is signed: a .tlog-proof proves that a log holds it"
+	case "tuflog auditor state v1":
+		return "the state of an auditor: give it to auditor replay by --state, as the folder that it is in"
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(b, &object) == nil {
+		has := func(names ...string) bool {
+			for _, name := range names {
+				if _, ok := object[name]; !ok {
+					return false
+				}
+			}
+			return true
+		}
+		switch {
+		case has("signed", "signatures"):
+			return "TUF metadata, and no evidence by itself: auditor evidence check takes two files of one version"
+		case has("kind", "class", "sentence"):
+			return "a finding of an auditor, in words: its evidence is in the files beside it"
+		}
+		return "a JSON file of another kind than evidence"
+	}
+	if note, err := proofs.ParseNote(b); err == nil {
+		if _, err := proofs.ParseCheckpoint(note.Text); err == nil {
+			return "one signed checkpoint: evidence is two that contradict each other, in a file as docs/formats.md (Conflict) has it"
+		}
+		return "a signed note of another kind than a checkpoint"
+	}
+	return fmt.Sprintf("no evidence: its first line is not %q (docs/formats.md, Conflict)", "tuflog conflict v1")
 }
