@@ -398,6 +398,7 @@ func FuzzParseJSON(f *testing.F) {
 	for _, file := range []string{rootFile, targetsText, succinctText, snapshotFile, timestampFile} {
 		f.Add([]byte(file))
 	}
+	f.Add([]byte(strings.Replace(targetsText, `"a.bin"`, `"a\u0001\n.bin"`, 1)))
 	f.Add([]byte(strings.Replace(targetsText, `"targets":{`, `"targets":{"b.bin":{"hashes":{}},`, 1)))
 	for _, file := range []string{snapshotFile, timestampFile} {
 		// Two files in one, the other way round.
@@ -409,7 +410,16 @@ func FuzzParseJSON(f *testing.F) {
 		if m == nil {
 			return
 		}
-		again, err := ParseJSON(append(append([]byte(`{"signatures":[],"signed":`), m.Payload...), '}'))
+		// Canonical JSON has control characters as they are, and a file has not.
+		text := []byte(`{"signatures":[],"signed":`)
+		for _, c := range m.Payload {
+			if c < 0x20 {
+				text = fmt.Appendf(text, `\u%04x`, c)
+			} else {
+				text = append(text, c)
+			}
+		}
+		again, err := ParseJSON(append(text, '}'))
 		if err != nil || !bytes.Equal(again.Payload, m.Payload) {
 			t.Fatalf("payload %q of %q: read again: %v", m.Payload, file, err)
 		}
