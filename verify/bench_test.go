@@ -257,6 +257,7 @@ func greedyFiles() map[string]func() []byte {
 		"delegations": fill("targets", `"delegations":{"keys":{},"roles":[`, `]}`, MaxDelegations, role, `,"targets":{}`),
 		"members":     fill("targets", `"y":[{`, `}]`, MaxFileSize, func(i int) string { return memberOf(i, i) }, `,"targets":{}`),
 		"backwards":   fill("targets", `"y":[{`, `}]`, MaxFileSize, func(i int) string { return memberOf(i, 1<<23-i) }, `,"targets":{}`),
+		"white space": fill("targets", `"y":[`, `]`, MaxFileSize, func(int) string { return "1     " }, `,"targets":{}`),
 		"unknown":     fill("targets", ``, ``, MaxListed-10, func(i int) string { return fmt.Sprintf(`"%x":0`, 1<<23-i) }, `,"targets":{}`),
 	}
 }

@@ -185,7 +185,7 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		}
 		return nil, err
 	}
-	m.kept = r.kept
+	m.kept = r.kept + len(file) - cap(m.Payload) // the payload has been given room for all of it
 	m.FileDigest = Sum(m.File)
 	m.PayloadDigest = Sum(m.Payload)
 	for _, l := range m.indexes() {
