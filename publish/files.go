@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,7 @@ const rootHistory = "root_history"
 // ReadFiles reads metadata files: each path is a file, or a directory of which all
 // *.json files are taken, and the roots in its folder root_history (not what is in
 // other folders). The role follows from the file's name and the version in it
-// (api.RoleOf). Copies of one file under several names are one file with several
+// (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one file under several names are one file with several
 // paths. JSON that is not metadata and that no metadata mentions, such as mirrors.json,
 // is ignored where a directory was given.
 func ReadFiles(paths []string) (*Files, error) {
@@ -63,10 +64,32 @@ func ReadFiles(paths []string) (*Files, error) {
 			}
 		}
 	}
+	set.nameByLists()
 	set.files, set.ignored = ignoreOthers(set.files, func(f *file) bool {
 		return !slices.ContainsFunc(f.paths, func(path string) bool { return !slices.Contains(found, path) })
 	})
 	return set, nil
+}
+
+// nameByLists gives files the role that a snapshot says they have where their name
+// can be read in two ways: 1.x.json is version 1 of x, or, in a repository without
+// versions in its files' names, version 1 of a role 1.x.
+func (set *Files) nameByLists() {
+	lists := func(role string, f *file) bool {
+		return slices.ContainsFunc(set.files, func(s *file) bool {
+			if !s.isVoucher() {
+				return false
+			}
+			listed, ok := s.meta.Snapshot.File(role + ".json")
+			return ok && listed.Matches(f.data, f.version) == nil
+		})
+	}
+	for _, f := range set.files {
+		whole, err := url.PathUnescape(strings.TrimSuffix(filepath.Base(f.paths[0]), ".json"))
+		if err == nil && whole != f.role && len(f.paths) == 1 && f.needsVoucher() && !lists(f.role, f) && lists(whole, f) {
+			f.role = whole
+		}
+	}
 }
 
 // metadataIn returns the *.json files of a directory, and the roots in its

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -264,6 +265,38 @@ type stuck struct{ *fakeLog }
 func (stuck) Register(ctx context.Context, _ []byte) (*api.Result, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// A role may be called like a version and another role.
+func TestRolesCalledLikeVersions(t *testing.T) {
+	targets := func(version int) string {
+		return fmt.Sprintf(`{"signatures":[],"signed":{"_type":"targets","spec_version":"1.0","version":%d,"expires":"2099-01-01T00:00:00Z","targets":{}}}`, version)
+	}
+	snapshot := func(listed string) []byte {
+		return []byte(`{"signatures":[],"signed":{"_type":"snapshot","spec_version":"1.0","version":1,"expires":"2099-01-01T00:00:00Z","meta":{` + listed + `}}}`)
+	}
+	for _, test := range []struct {
+		listed, name string
+		version      int
+		role         string
+	}{
+		{`"1.x.json":{"version":1}`, "1.x.json", 1, "1.x"},
+		{`"1.x.json":{"version":2}`, "1.x.json", 2, "1.x"},
+		{`"1.x.json":{"version":1}`, "1.1.x.json", 1, "1.x"},
+		{`"x.json":{"version":1}`, "1.x.json", 1, "x"},
+		{`"x.json":{"version":1},"1.x.json":{"version":1}`, "1.x.json", 1, "x"},
+		{`"1.ö.json":{"version":1}`, "1.%C3%B6.json", 1, "1.ö"},
+		{`"targets.json":{"version":1}`, "1.targets.json", 1, "targets"},
+		{`"other.json":{"version":1}`, "1.x.json", 1, "x"},
+	} {
+		set, err := ReadFiles([]string{release(t, map[string][]byte{test.name: []byte(targets(test.version)), "1.snapshot.json": snapshot(test.listed)})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(set.files, func(f *file) bool { return f.role == test.role && f.version == int64(test.version) }) {
+			t.Errorf("%s beside %s: it is not read as %q", test.name, test.listed, test.role)
+		}
+	}
 }
 
 func TestReadFilesRefuses(t *testing.T) {
