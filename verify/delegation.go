@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"iter"
 	"slices"
 	"strconv"
@@ -20,7 +19,8 @@ type Delegations struct {
 	Roles    []DelegatedRole // in the order in which a search visits them
 	Succinct *Succinct
 
-	bins []string // the names of Succinct, once they have been asked for
+	keeps bool     // whether to keep bins: a file of a few hundred bytes may have 60 MB of them
+	bins  []string // the names of Succinct, once they have been asked for
 }
 
 // DelegatedRole is one role and the target paths for which it is trusted.
@@ -48,14 +48,15 @@ func (d *Delegations) Names() []string {
 	if d == nil {
 		return nil
 	}
-	if d.Succinct != nil {
-		if d.bins == nil {
-			d.bins = make([]string, 0, 1<<d.Succinct.BitLength)
-			for i := range uint32(1) << d.Succinct.BitLength {
-				d.bins = append(d.bins, d.Succinct.name(i))
-			}
-		}
+	if d.bins != nil {
 		return d.bins
+	}
+	if d.Succinct != nil {
+		bins := make([]string, 0, 1<<d.Succinct.BitLength)
+		for _, name := range d.Succinct.names() {
+			bins = append(bins, name)
+		}
+		return bins
 	}
 	names := make([]string, len(d.Roles))
 	for i, role := range d.Roles {
@@ -71,8 +72,9 @@ func (d *Delegations) All() iter.Seq2[string, KeySet] {
 			return
 		}
 		if d.Succinct != nil {
-			for _, name := range d.Names() {
-				if !yield(name, NewKeySet(d.Keys, d.Succinct.Role)) {
+			keys := NewKeySet(d.Keys, d.Succinct.Role)
+			for _, name := range d.Succinct.names() {
+				if !yield(name, keys) {
 					return
 				}
 			}
@@ -108,7 +110,12 @@ func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, del
 	return func(yield func(string, delegee) bool) {
 		if d.Succinct != nil {
 			keys := sync.OnceValue(func() KeySet { return NewKeySet(d.Keys, d.Succinct.Role) })
-			for i, name := range d.Names() {
+			names := d.Succinct.names()
+			if d.keeps {
+				d.bins = d.Names()
+				names = slices.All(d.bins)
+			}
+			for i, name := range names {
 				if wanted(name) && !yield(name, delegee{keys: keys, bins: d.Succinct, bin: uint32(i)}) {
 					return
 				}
@@ -158,6 +165,7 @@ func (d *Delegations) clone(paths bool) (*Delegations, int) {
 		s := *d.Succinct
 		s.KeyIDs, s.NamePrefix = texts(s.KeyIDs), text(s.NamePrefix)
 		c.Succinct = &s
+		c.keeps = true
 		size += (len(s.NamePrefix) + 24) << s.BitLength // their names
 	}
 	return c, size
@@ -236,7 +244,26 @@ func (s Succinct) RoleFor(path string) string {
 // name returns the name of a bin: the prefix, a hyphen and the bin's number in
 // as many hex digits as the last bin needs.
 func (s Succinct) name(bin uint32) string {
-	return fmt.Sprintf("%s-%0*x", s.NamePrefix, (s.BitLength+3)/4, bin)
+	var b strings.Builder
+	digits := (s.BitLength + 3) / 4
+	b.Grow(len(s.NamePrefix) + 1 + digits)
+	b.WriteString(s.NamePrefix)
+	b.WriteByte('-')
+	for i := digits - 1; i >= 0; i-- {
+		b.WriteByte("0123456789abcdef"[bin>>(4*i)&15])
+	}
+	return b.String()
+}
+
+// names yields the bins in order.
+func (s Succinct) names() iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for i := range 1 << s.BitLength {
+			if !yield(i, s.name(uint32(i))) {
+				return
+			}
+		}
+	}
 }
 
 // has says whether name is that of a bin.

@@ -42,6 +42,8 @@ type judgement struct {
 	cost       int64                    // of explaining rivals so far
 	released   []int                    // releases of this payload for this role, the last first
 
+	extra *Delegations // what the file delegates, once it is needed
+
 	rival      Digest   // the payload of the rival that was read last
 	rivalLists *listing // what it lists
 }
@@ -423,9 +425,7 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 	w := &walk{of: lists, as: leaf.Role, cost: j.cost, limit: explainCoverage}
 	defer func() { j.cost = w.cost }()
 	w.wants = func(name string) bool { return name != leaf.Role }
-	if j.m.Targets != nil {
-		w.extra = j.m.Targets.Delegations
-	}
+	w.extra = j.delegates()
 	w.wantsPlace = func(p place) (bool, error) { return j.r.stands(rival, p.keys) }
 	w.visit = func(p place) (bool, error) {
 		if p.role == leaf.Role {
@@ -441,6 +441,17 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 		return "", err
 	}
 	return fits, nil
+}
+
+// delegates returns what the file delegates, nil if nothing. The names of bins are
+// kept for the judgement and not with the file, of which thousands may wait.
+func (j *judgement) delegates() *Delegations {
+	if j.extra == nil && j.m.Targets != nil && j.m.Targets.Delegations != nil {
+		extra := *j.m.Targets.Delegations
+		extra.keeps = true
+		j.extra = &extra
+	}
+	return j.extra
 }
 
 // listingOf returns what a rival lists. The next one may have the same payload,
