@@ -286,6 +286,12 @@ func (c *Client) Metadata(role string) *Metadata {
 	return c.targets[role]
 }
 
+// TrustedRoot is the payload of the root that the device was given.
+func (c *Client) TrustedRoot() Digest { return c.state.TrustedRoot }
+
+// Transparency is what the client makes of proofs that are missing or wrong.
+func (c *Client) Transparency() Transparency { return c.cfg.Transparency }
+
 // Repository is the repository that proofs must be about.
 func (c *Client) Repository() Digest { return c.repository }
 

@@ -23,8 +23,10 @@ type device struct {
 type updated struct {
 	OK      bool          `json:"ok"`
 	Roles   []updatedRole `json:"roles"`
-	Target  string        `json:"target"`
-	Error   string        `json:"error"`
+	Targets []struct {
+		File string `json:"file"`
+	} `json:"targets"`
+	Error   string `json:"error"`
 	Refused *struct {
 		Code   verify.Code `json:"code"`
 		Role   string      `json:"role"`
@@ -46,6 +48,14 @@ func (u updated) role(name string) (updatedRole, error) {
 		}
 	}
 	return updatedRole{}, fmt.Errorf("the updater does not say which %s it trusts", name)
+}
+
+// target is where the one target that was asked for is.
+func (u updated) target() string {
+	if len(u.Targets) == 0 {
+		return ""
+	}
+	return u.Targets[0].File
 }
 
 // newDevice makes a device that trusts a root, as if it came with it.
@@ -94,7 +104,7 @@ func (d *device) installs(ctx context.Context, s site, target string, want []byt
 	if o.code != 0 || !u.OK {
 		return u, o.unexpected("0")
 	}
-	got, err := os.ReadFile(u.Target)
+	got, err := os.ReadFile(u.target())
 	if err != nil {
 		return u, err
 	}

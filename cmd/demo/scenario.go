@@ -115,7 +115,7 @@ func (s *story) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.installed = u.Target
+	s.installed = u.target()
 	targets, err := u.role(verify.RoleTargets)
 	if err != nil {
 		return err

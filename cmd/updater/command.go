@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -17,7 +20,7 @@ import (
 type options struct {
 	metadataDir   string
 	metadataURL   string
-	targetName    string
+	targetNames   []string
 	targetBaseURL string
 	targetDir     string
 	policy        string
@@ -25,6 +28,11 @@ type options struct {
 	now           string
 	transparency  string
 	json          bool
+
+	limits  verify.Limits
+	minRate int64         // bytes a second
+	timeout time.Duration // for all metadata of a run
+	wait    time.Duration // for another run to end
 }
 
 func newCommand() *cobra.Command {
@@ -45,7 +53,7 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	f := root.PersistentFlags()
 	f.StringVar(&o.metadataDir, "metadata-dir", "", "directory of the trusted metadata")
 	f.StringVar(&o.metadataURL, "metadata-url", "", "URL of the repository's metadata")
-	f.StringVar(&o.targetName, "target-name", "", "path of the target, as targets metadata lists it")
+	f.StringArrayVar(&o.targetNames, "target-name", nil, "path of the target, as targets metadata lists it; may be given several times")
 	f.StringVar(&o.targetBaseURL, "target-base-url", "", "URL of the repository's targets")
 	f.StringVar(&o.targetDir, "target-dir", "", "directory to put targets into")
 	f.StringVar(&o.policy, "policy", "", "trust policy: a c2sp.org/tlog-policy file")
@@ -53,6 +61,14 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339; none: by the times of cosignatures alone (default: the clock, if it was ever set)")
 	f.StringVar(&o.transparency, "transparency", "enforce", "what to do without a good proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	const most = "most bytes of "
+	f.Int64Var(&o.limits.Root, "max-root-length", verify.MaxFileSize, most+"a root file")
+	f.Int64Var(&o.limits.Timestamp, "max-timestamp-length", verify.MaxFileSize, most+"a timestamp file")
+	f.Int64Var(&o.limits.Snapshot, "max-snapshot-length", verify.MaxFileSize, most+"a snapshot file")
+	f.Int64Var(&o.limits.Targets, "max-targets-length", verify.MaxFileSize, most+"a file of targets or of a delegated role")
+	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
+	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
 	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o))
 	return root
 }
@@ -68,6 +84,9 @@ func (o *options) clientConfig() (verify.ClientConfig, error) {
 		return cfg, err
 	}
 	if cfg.Install, err = o.install(); err != nil {
+		return cfg, err
+	}
+	if cfg.Limits, err = o.checkLimits(); err != nil {
 		return cfg, err
 	}
 	if o.policy == "" {
@@ -101,6 +120,38 @@ func (o *options) clock(now time.Time) (time.Time, error) {
 		return now, fmt.Errorf("--now %q: want a time such as 2026-12-31T15:04:05Z, or none", o.now)
 	}
 	return now, nil
+}
+
+// checkLimits refuses limits with which nothing could be fetched, and such as a log
+// would not admit: they would be taken for others.
+func (o *options) checkLimits() (verify.Limits, error) {
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{{"root", o.limits.Root}, {"timestamp", o.limits.Timestamp}, {"snapshot", o.limits.Snapshot}, {"targets", o.limits.Targets}} {
+		if l.value < 1 || l.value > verify.MaxFileSize {
+			return o.limits, fmt.Errorf("--max-%s-length %d: want 1 to %d bytes", l.name, l.value, verify.MaxFileSize)
+		}
+	}
+	switch {
+	case o.minRate < 0:
+		return o.limits, fmt.Errorf("--min-rate %d: want bytes a second, or 0", o.minRate)
+	case o.timeout <= 0:
+		return o.limits, fmt.Errorf("--timeout %v: want a duration such as 10m", o.timeout)
+	}
+	return o.limits, nil
+}
+
+// checkURL refuses what no file can be fetched from: the names of files are put behind
+// it.
+func checkURL(flag, s string) error {
+	if err := cli.CheckURL(s); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	if strings.ContainsAny(s, "?#") {
+		return fmt.Errorf("--%s %q: file names are put behind the URL, so it cannot have a query or a fragment", flag, fetch.Redacted(s))
+	}
+	return nil
 }
 
 func (o *options) install() (verify.InstallPolicy, error) {
@@ -144,10 +195,11 @@ that the log has of its vendor. A device that starts from a later root needs
 		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := need(flag{"metadata-dir", o.metadataDir}); err != nil {
-				return cli.Failed(err)
+			err := need(flag{"metadata-dir", o.metadataDir})
+			if err == nil {
+				err = o.runInit(cmd, args[0])
 			}
-			return o.report(cmd, o.runInit(cmd, args[0]))
+			return o.report(cmd, err)
 		},
 	}
 }
@@ -166,6 +218,14 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 		return err
 	}
 	s := store{dir: o.metadataDir}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := s.lock(cmd.Context(), cmd.CommandPath(), o.wait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := s.create(root, state); err != nil {
 		return err
 	}
@@ -187,55 +247,70 @@ before stays.`,
 		Example: `  updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}); err != nil {
-				return cli.Failed(err)
+			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL})
+			if err == nil {
+				err = o.withUpdate(cmd, func(u *update) error { return u.refresh(cmd.Context()) })
 			}
-			return o.report(cmd, o.withUpdate(cmd, func(u *update) error {
-				return u.refresh(cmd.Context())
-			}))
+			return o.report(cmd, err)
 		},
 	}
 }
 
 func newDownload(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "download --metadata-dir DIR --metadata-url URL --policy FILE --target-name PATH --target-base-url URL --target-dir DIR",
-		Short: "Refresh, then download a target and check it",
-		Long: `Download does what refresh does, finds the target among the targets and delegated
-roles that are trusted, fetches it and, if its length and hashes are right, puts it
-into the target directory. The last line says where: slashes in the target's path
-become %2F. A target that is there already is not fetched again.`,
+		Use:   "download --metadata-dir DIR --metadata-url URL --policy FILE --target-name PATH... --target-base-url URL --target-dir DIR",
+		Short: "Refresh, then download targets and check them",
+		Long: `Download does what refresh does. Then it finds each target in turn among the targets
+and delegated roles that are trusted, fetches it and, if its length and hashes are
+right, puts it into the target directory. The last lines say where: slashes in a
+target's path become %2F, and a name that would be too long is the hash of it. A target
+that is there already is not fetched again. One that fails keeps no other from being
+downloaded; the exit code is 1 if any did.`,
 		Example: `  updater download --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt \
     --target-base-url https://example.com/targets --target-dir /var/lib/targets --target-name firmware.bin`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}, flag{"target-name", o.targetName},
+			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}, flag{"target-name", strings.Join(o.targetNames, "")},
 				flag{"target-base-url", o.targetBaseURL}, flag{"target-dir", o.targetDir})
-			if err != nil {
-				return cli.Failed(err)
+			if err == nil {
+				err = checkURL("target-base-url", o.targetBaseURL)
 			}
-			return o.report(cmd, o.withUpdate(cmd, func(u *update) error {
-				ctx := cmd.Context()
-				if err := u.refresh(ctx); err != nil {
-					return err
-				}
-				return u.download(ctx, o.targetName, o.targetBaseURL, o.targetDir)
-			}))
+			if err == nil {
+				err = o.withUpdate(cmd, func(u *update) error {
+					if err := u.refresh(cmd.Context()); err != nil {
+						return err
+					}
+					return u.download(cmd.Context(), o.targetNames, o.targetBaseURL, o.targetDir)
+				})
+			}
+			return o.report(cmd, err)
 		},
 	}
 }
 
 // withUpdate opens the metadata directory, runs do, and stores what was learned,
-// also when do was refused something.
+// also when do was refused something. Nobody else uses the directory meanwhile.
 func (o *options) withUpdate(cmd *cobra.Command, do func(*update) error) error {
+	if err := checkURL("metadata-url", o.metadataURL); err != nil {
+		return err
+	}
 	cfg, err := o.clientConfig()
 	if err != nil {
 		return err
 	}
-	u := &update{store: store{dir: o.metadataDir}, http: newHTTPClient(), base: withSlash(o.metadataURL), stderr: cmd.ErrOrStderr()}
+	u := &update{
+		store: store{dir: o.metadataDir}, http: newHTTPClient(), pace: fetch.Pace{Rate: o.minRate}, limits: o.limits, base: withSlash(o.metadataURL),
+		left: o.timeout, timeout: o.timeout, stderr: cmd.ErrOrStderr(),
+	}
+	unlock, err := u.store.lock(cmd.Context(), cmd.CommandPath(), o.wait)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := u.open(cfg); err != nil {
 		return err
 	}
+	warnOfQuorum(cmd.ErrOrStderr(), cfg)
 	err = do(u)
 	if err2 := u.saveState(); err == nil {
 		err = err2
@@ -247,4 +322,11 @@ func (o *options) withUpdate(cmd *cobra.Command, do func(*update) error) error {
 		return err
 	}
 	return o.printAccepted(cmd, u)
+}
+
+// warnOfQuorum says that nobody but the log vouches for what is shown, if it is so.
+func warnOfQuorum(w io.Writer, cfg verify.ClientConfig) {
+	if cfg.Transparency != verify.Off && cfg.Policy.SmallestQuorum() == 0 {
+		fmt.Fprintln(w, "updater: warning: the trust policy asks for no witness (quorum none): a log could show this device what it shows nobody else")
+	}
 }

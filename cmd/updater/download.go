@@ -6,41 +6,57 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
-	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/verify"
 )
 
-// stallTimeout is how long a download may go without a byte.
-const stallTimeout = time.Minute
+// target is one that was asked for.
+type target struct {
+	name string
+	role string // that lists it; empty if none does
+	path string // of the file
+	err  error  // why it is not there
+}
 
-// download searches for a target, and fetches it unless the directory has it.
-func (u *update) download(ctx context.Context, name, baseURL, dir string) error {
-	target, err := u.find(ctx, name)
+// download searches for targets, one after the other, and fetches those that the
+// directory does not have. What becomes of each is in u.targets; the error is that of
+// a user who has lost patience.
+func (u *update) download(ctx context.Context, names []string, baseURL, dir string) error {
+	for _, name := range names {
+		t := target{name: name, path: filepath.Join(dir, targetFileName(name))}
+		t.role, t.err = u.downloadOne(ctx, name, baseURL, t.path)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		u.targets = append(u.targets, t)
+	}
+	return nil
+}
+
+// downloadOne puts a target at path, and returns the role that lists it.
+func (u *update) downloadOne(ctx context.Context, name, baseURL, path string) (role string, err error) {
+	found, err := u.find(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	u.target = filepath.Join(dir, targetFileName(name))
-	if have, err := u.haveTarget(*target); have || err != nil {
-		return err
+	if have, err := haveTarget(path, *found.Target); have || err != nil {
+		return found.Role, err
 	}
-	where, err := u.client.TargetName(name, *target)
+	where, err := u.client.TargetName(name, *found.Target)
 	if err != nil {
-		return err
+		return found.Role, err
 	}
-	return u.fetchTarget(ctx, withSlash(baseURL)+escapePath(where), *target)
+	return found.Role, u.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(where), *found.Target)
 }
 
 // targetFileName is the name of a target in the target directory: its path with
 // everything encoded that could lead elsewhere.
 func targetFileName(path string) string {
-	name := verify.EscapeRole(path)
+	name := storedName(verify.EscapeRole(path), maxFileName)
 	if strings.Trim(name, ".") == "" {
 		return strings.ReplaceAll(name, ".", "%2E")
 	}
@@ -70,62 +86,70 @@ func isHex(c byte) bool {
 }
 
 // find walks the delegations, getting the roles that it needs.
-func (u *update) find(ctx context.Context, path string) (*verify.TargetFile, error) {
+func (u *update) find(ctx context.Context, path string) (verify.Lookup, error) {
 	for {
 		lookup, err := u.client.Find(path)
-		if err != nil {
-			return nil, err
-		}
-		if lookup.Target != nil {
-			return lookup.Target, nil
+		if err != nil || lookup.Target != nil {
+			return lookup, err
 		}
 		if lookup.Need == nil {
-			if lookup.Truncated {
-				return nil, fmt.Errorf("target %q is in none of the first %d roles: %s", path, len(lookup.Visited), strings.Join(lookup.Visited, ", "))
-			}
-			return nil, fmt.Errorf("target %q is listed by no role that is trusted for it (searched: %s)", path, strings.Join(lookup.Visited, ", "))
+			return lookup, notListed(path, lookup)
 		}
 		need := *lookup.Need
 		err = u.role(ctx, need, func(file []byte, sidecars verify.Sidecars) error {
 			return u.client.UpdateDelegated(need.Role, need.Delegator, file, sidecars)
 		})
 		if err != nil {
-			return nil, err
+			return lookup, err
 		}
 	}
 }
 
-// haveTarget says whether the file that is there already is the target.
-func (u *update) haveTarget(t verify.TargetFile) (bool, error) {
-	check, err := verify.NewTargetCheck(t)
-	if err != nil {
-		return false, err
+// errNotListed is wrapped when no role that is trusted for a target lists it.
+var errNotListed = errors.New("no role that is trusted for it lists it")
+
+// notListed says where a target was looked for in vain.
+func notListed(path string, lookup verify.Lookup) error {
+	if lookup.Truncated {
+		return fmt.Errorf("target %q is in none of the first %d roles: %s", path, len(lookup.Visited), strings.Join(lookup.Visited, ", "))
 	}
-	f, err := os.Open(u.target)
-	if errors.Is(err, fs.ErrNotExist) {
+	return fmt.Errorf("target %q: %w (searched: %s)", path, errNotListed, strings.Join(lookup.Visited, ", "))
+}
+
+// haveTarget reports whether the file that is there already is the target.
+func haveTarget(path string, t verify.TargetFile) (bool, error) {
+	err := checkTarget(path, t)
+	if errors.Is(err, fs.ErrNotExist) || isRefusal(err) {
 		return false, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	if _, err := io.Copy(check, f); err != nil {
-		if isRefusal(err) {
-			return false, nil // longer than listed
-		}
-		return false, err
-	}
-	return check.Done() == nil, nil
+	return err == nil, err
 }
 
-// fetchTarget downloads a target next to its place, checks it, and only then puts
-// it there.
-func (u *update) fetchTarget(ctx context.Context, url string, t verify.TargetFile) (err error) {
+// checkTarget returns a refusal unless the file at path is the target.
+func checkTarget(path string, t verify.TargetFile) error {
 	check, err := verify.NewTargetCheck(t)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(u.target)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.Copy(check, f); err != nil {
+		return err
+	}
+	return check.Done()
+}
+
+// fetchTarget downloads a target next to its place, checks it, and only then puts
+// it there.
+func (u *update) fetchTarget(ctx context.Context, path, url string, t verify.TargetFile) (err error) {
+	check, err := verify.NewTargetCheck(t)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -139,7 +163,7 @@ func (u *update) fetchTarget(ctx context.Context, url string, t verify.TargetFil
 			os.Remove(f.Name())
 		}
 	}()
-	if err := copyURL(ctx, u.http, io.MultiWriter(check, f), url, t.Length); err != nil {
+	if err := u.copyURL(ctx, io.MultiWriter(check, f), url, t.Length); err != nil {
 		return err
 	}
 	if err := check.Done(); err != nil {
@@ -148,56 +172,20 @@ func (u *update) fetchTarget(ctx context.Context, url string, t verify.TargetFil
 	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), u.target); err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return durable.SyncDir(dir)
 }
 
-// copyURL copies the body at url, and gives up when it stalls. A refusal comes
-// from w; everything else is CodeNetwork.
-func copyURL(ctx context.Context, client *http.Client, w io.Writer, url string, length int64) error {
-	network := func(err error) error {
-		return &verify.Refusal{Code: verify.CodeNetwork, Detail: "could not fetch the target", Err: err}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("%s: no bytes for %v", fetch.Redacted(url), stallTimeout)) })
-	defer stall.Stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return network(fetch.RedactError(err))
-	}
-	response, err := fetch.Do(client, request)
-	if err != nil {
-		return network(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return network(&fetch.StatusError{URL: fetch.Redacted(url), Status: response.StatusCode})
-	}
+// copyURL copies the body at url as it lies there. A refusal comes from w; what goes
+// wrong on the way is CodeNetwork.
+func (u *update) copyURL(ctx context.Context, w io.Writer, url string, length int64) error {
 	// One byte more than listed is enough to know that it is another file.
-	_, err = io.Copy(w, io.LimitReader(&watched{response.Body, stall}, length+1))
+	err := u.pace.CopyExact(ctx, u.http, w, url, length)
 	var onDisk *fs.PathError
-	switch {
-	case err == nil, isRefusal(err), errors.As(err, &onDisk):
+	if err == nil || isRefusal(err) || errors.As(err, &onDisk) {
 		return err
-	case context.Cause(ctx) != nil:
-		return network(context.Cause(ctx))
 	}
-	return network(err)
-}
-
-// watched puts off the stall timer whenever bytes arrive.
-type watched struct {
-	io.Reader
-	stall *time.Timer
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.Reader.Read(p)
-	if n > 0 {
-		w.stall.Reset(stallTimeout)
-	}
-	return n, err
+	return &verify.Refusal{Code: verify.CodeNetwork, Detail: "could not fetch the target", Err: err}
 }

@@ -14,24 +14,24 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-const (
-	// maxRootRotations is how many roots one refresh climbs (TUF 5.3.3: Y).
-	maxRootRotations = 256
-	// metadataTimeout bounds the time for one metadata file.
-	metadataTimeout = time.Minute
-)
+// maxRootRotations is how many roots one refresh climbs (TUF 5.3.3: Y).
+const maxRootRotations = 256
 
 // update is one run of the client workflow over a metadata directory and a
 // repository.
 type update struct {
 	store  store
 	http   *http.Client
+	pace   fetch.Pace
+	limits verify.Limits
 	base   string // of the metadata, with a slash at the end
 	stderr io.Writer
 
-	client *verify.Client
-	before verify.State
-	target string // where the downloaded target is
+	timeout, left time.Duration // for metadata: in all, and not spent yet
+
+	client  *verify.Client
+	before  verify.State
+	targets []target
 }
 
 func newHTTPClient() *http.Client {
@@ -94,7 +94,7 @@ func (u *update) saveState() error {
 
 // refresh runs the workflow for the top-level roles (TUF 5.3 to 5.6).
 func (u *update) refresh(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{u.roots, u.timestamp, u.snapshot, u.targets} {
+	for _, step := range []func(context.Context) error{u.roots, u.timestamp, u.snapshot, u.topTargets} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -209,7 +209,7 @@ func (u *update) snapshot(ctx context.Context) error {
 	return u.role(ctx, request, func(file []byte, _ verify.Sidecars) error { return u.client.UpdateSnapshot(file) })
 }
 
-func (u *update) targets(ctx context.Context) error {
+func (u *update) topTargets(ctx context.Context) error {
 	request, err := u.client.RequestFor(verify.RoleTargets)
 	if err != nil {
 		return err
@@ -277,14 +277,34 @@ func (u *update) fetchSidecar(ctx context.Context, role, name string) ([]byte, e
 // get fetches one file. Whatever goes wrong on the way is CodeNetwork; only a
 // body that is longer than it may be is held against the repository.
 func (u *update) get(ctx context.Context, role, name string, limit int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	timed, cancel := context.WithTimeoutCause(ctx, u.left, fmt.Errorf("the metadata has taken longer than %v (--timeout)", u.timeout))
 	defer cancel()
-	b, err := fetch.Get(ctx, u.http, u.base+name, limit)
+	begin := time.Now()
+	b, err := u.pace.Get(timed, u.http, u.base+name, limit)
+	u.left -= time.Since(begin)
 	switch {
 	case errors.Is(err, fetch.ErrTooLarge):
+		if flag, most := u.limit(role); limit == most {
+			name += ": longer than --" + flag + " allows"
+		}
 		return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: role, Detail: name, Err: err}
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case err != nil:
 		return nil, &verify.Refusal{Code: verify.CodeNetwork, Role: role, Detail: "could not fetch " + name, Err: err}
 	}
 	return b, nil
+}
+
+// limit is the flag that bounds a role's file, and its value.
+func (u *update) limit(role string) (flag string, most int64) {
+	switch role {
+	case verify.RoleRoot:
+		return "max-root-length", u.limits.Root
+	case verify.RoleTimestamp:
+		return "max-timestamp-length", u.limits.Timestamp
+	case verify.RoleSnapshot:
+		return "max-snapshot-length", u.limits.Snapshot
+	}
+	return "max-targets-length", u.limits.Targets
 }

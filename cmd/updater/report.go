@@ -10,20 +10,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/verify"
 )
 
 // result is what --json prints.
 type result struct {
-	OK         bool      `json:"ok"`
-	Repository string    `json:"repository,omitempty"`
-	Roles      []row     `json:"roles,omitempty"`  // what is trusted, or was checked
-	Target     string    `json:"target,omitempty"` // where the downloaded target is
-	Missing    []string  `json:"missing,omitempty"`
-	Refused    *refused  `json:"refused,omitempty"` // why it ended
-	Error      string    `json:"error,omitempty"`   // why it ended, when it is not about the repository
-	Warnings   []refused `json:"warnings,omitempty"`
+	OK         bool        `json:"ok"`
+	Repository string      `json:"repository,omitempty"`
+	PinnedBy   string      `json:"pinned_by,omitempty"` // of verify: what says that it must be this repository
+	Roles      []row       `json:"roles,omitempty"`     // what is trusted, or was checked
+	Targets    []targetRow `json:"targets,omitempty"`   // those that were asked for, in order
+	Missing    []string    `json:"missing,omitempty"`
+	Refused    *refused    `json:"refused,omitempty"` // why it ended; the first of the targets' if it did not
+	Error      string      `json:"error,omitempty"`   // the same, when it is not about the repository
+	Warnings   []refused   `json:"warnings,omitempty"`
+}
+
+// targetRow is one target.
+type targetRow struct {
+	Name    string `json:"name"`
+	File    string `json:"file,omitempty"`
+	Verdict string `json:"verdict"` // of the role that lists it if it is as listed, a refusal's code, not-listed or error
+	Detail  string `json:"detail,omitempty"`
 }
 
 // row is one metadata file.
@@ -34,7 +44,7 @@ type row struct {
 	Payload   string   `json:"payload,omitempty"`
 	Index     int64    `json:"index"` // entry of the log, -1 where no proof was needed
 	Witnesses []string `json:"witnesses,omitempty"`
-	Verdict   string   `json:"verdict"` // ok, trusted, passed, warned, or a refusal's code
+	Verdict   string   `json:"verdict"` // ok, trusted, passed, unchecked, warned, or a refusal's code
 	Detail    string   `json:"detail,omitempty"`
 }
 
@@ -47,7 +57,7 @@ type refused struct {
 }
 
 func refusedOf(r *verify.Refusal) refused {
-	return refused{Code: r.Code, Role: r.Role, Detail: detail(r), Hint: hints[r.Code]}
+	return refused{Code: r.Code, Role: r.Role, Detail: detail(r), Hint: hint(r)}
 }
 
 // detail is a refusal's text without code and role.
@@ -81,15 +91,32 @@ var hints = map[verify.Code]string{
 	verify.CodeUnbound:         "the install policy requires snapshots that list hashes: the vendor has to list them, and to submit the release beside such a snapshot",
 	verify.CodeRollback:        "older files are being served than this device has seen: try another mirror",
 	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror",
-	verify.CodeTooYoung:        "try again later: the install policy wants releases to be public for some time first",
+	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which anyone can fetch from the log (/v1/entries/ENTRY/proof) and its vendor has to serve; with one, try again when it is old enough",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
-	verify.CodeNetwork:         "nothing is known to be wrong with the update: try again",
+	verify.CodeNetwork:         "nothing is known to be wrong with the update: check the network, and try again",
+}
+
+// hint says what a person can do about a refusal.
+func hint(r *verify.Refusal) string {
+	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fetch.ErrNotFound) {
+		switch r.Role {
+		case verify.RoleTimestamp:
+			return "there is no repository there: check --metadata-url, below which timestamp.json must lie"
+		case "":
+			return "the target is not there: check --target-base-url, or try another mirror"
+		}
+		return "the mirror lacks a file that its own metadata lists: try another mirror, or this one again later"
+	}
+	return hints[r.Code]
 }
 
 // report says why a command failed and turns that into exit code 1.
 func (o *options) report(cmd *cobra.Command, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, cli.ErrReported) {
+		return cli.Failed(err)
 	}
 	var r *verify.Refusal
 	if !errors.As(err, &r) {
@@ -98,7 +125,7 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 		}
 		return cli.Failed(err)
 	}
-	printRefusal(cmd.ErrOrStderr(), r)
+	printRefusal(cmd.ErrOrStderr(), "", r)
 	if o.json {
 		why := refusedOf(r)
 		if err := cli.WriteJSON(cmd.OutOrStdout(), result{Refused: &why}); err != nil {
@@ -108,13 +135,15 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 	return cli.Failed(cli.ErrReported)
 }
 
-func printRefusal(w io.Writer, r *verify.Refusal) {
+// printRefusal says on w what was refused; of is what it was about, if it has to be
+// told from other things.
+func printRefusal(w io.Writer, of string, r *verify.Refusal) {
 	verb := "refused"
 	if r.Code == verify.CodeNetwork {
 		verb = "could not update"
 	}
-	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, printable.Line(line(r)))
-	if hint := hints[r.Code]; hint != "" {
+	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, printable.Line(of+line(r)))
+	if hint := hint(r); hint != "" {
 		fmt.Fprintf(w, "updater: hint: %s\n", hint)
 	}
 }
@@ -126,20 +155,32 @@ func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
 	}
 }
 
-// Verdicts other than ok and the codes of refusals.
+// Verdicts other than the codes of refusals.
 const (
-	trusted = "trusted" // the root that the device was given
-	passed  = "passed"  // a root on the way to the newest, of which no proof is asked
-	warned  = "warned"  // what only --transparency warn let pass
+	good      = "ok"        // as it must be, and proved where a proof can be
+	trusted   = "trusted"   // the root that the device was given
+	passed    = "passed"    // a root on the way to the newest, of which no proof is asked
+	unchecked = "unchecked" // by TUF alone: nobody has asked for its proof
+	warned    = "warned"    // what only --transparency warn let pass
+	failed    = "error"     // what could not be checked
+
+	notListedVerdict = "not-listed" // a target that no role lists
 )
 
 func rowOf(c *verify.Client, a verify.Accepted) row {
-	r := row{
-		Role: a.Role, Version: a.Metadata.Version, Payload: a.Metadata.PayloadDigest.String(),
-		Index: -1, Verdict: "ok",
+	r := row{Role: a.Role, Version: a.Metadata.Version, Payload: a.Metadata.PayloadDigest.String(), Index: -1, Verdict: unchecked}
+	switch a.Role {
+	case verify.RoleTimestamp, verify.RoleSnapshot: // which no log has
+		if c.Transparency() != verify.Off {
+			r.Verdict = good
+		}
+	case verify.RoleRoot:
+		if a.Metadata.PayloadDigest == c.TrustedRoot() {
+			r.Verdict = trusted
+		}
 	}
 	if a.Logged != nil {
-		r.Index = a.Logged.Index
+		r.Index, r.Verdict = a.Logged.Index, good
 		for _, c := range a.Logged.Checkpoint.Cosignatures {
 			r.Witnesses = append(r.Witnesses, c.Witness)
 		}
@@ -152,9 +193,10 @@ func rowOf(c *verify.Client, a verify.Accepted) row {
 	return r
 }
 
-// printAccepted prints what is trusted now: of each role the newest only.
+// printAccepted prints what is trusted now, of each role the newest only, and what
+// became of the targets. Its error has the exit code.
 func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
-	res := result{OK: true, Repository: u.client.Repository().String(), Target: u.target}
+	res := result{OK: true, Repository: u.client.Repository().String()}
 	for _, a := range u.client.Accepted() {
 		if a.Metadata == u.client.Metadata(a.Role) {
 			res.Roles = append(res.Roles, rowOf(u.client, a))
@@ -163,18 +205,72 @@ func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
 	for _, r := range u.client.Warnings() {
 		res.Warnings = append(res.Warnings, refusedOf(r))
 	}
+	for _, t := range u.targets {
+		res.addTarget(t.name, t.path, verdictOf(res.Roles, t.role), t.err)
+	}
 	w := cmd.OutOrStdout()
 	if o.json {
-		return cli.WriteJSON(w, res)
-	}
-	if err := printRows(w, res.Roles); err != nil {
+		if err := cli.WriteJSON(w, res); err != nil {
+			return err
+		}
+	} else if err := printRows(w, res.Roles); err != nil {
 		return err
 	}
-	if u.target != "" {
-		_, err := fmt.Fprintln(w, u.target)
-		return err
+	for _, t := range u.targets {
+		if t.err != nil {
+			printTargetError(cmd.ErrOrStderr(), t.name, t.err)
+		} else if !o.json {
+			fmt.Fprintln(w, t.path)
+		}
+	}
+	if !res.OK {
+		return cli.ErrReported
 	}
 	return nil
+}
+
+// verdictOf is the verdict on a role's file.
+func verdictOf(rows []row, role string) string {
+	for _, r := range rows {
+		if r.Role == role {
+			return r.Verdict
+		}
+	}
+	return unchecked
+}
+
+// addTarget adds a target that is as listed, under a verdict, or what is wrong with
+// it.
+func (res *result) addTarget(name, file, verdict string, err error) {
+	t := targetRow{Name: name, File: file, Verdict: verdict}
+	var r *verify.Refusal
+	switch {
+	case errors.As(err, &r):
+		t.Verdict, t.Detail = string(r.Code), detail(r)
+		if res.OK {
+			why := refusedOf(r)
+			res.Refused = &why
+		}
+	case err != nil:
+		if t.Verdict, t.Detail = failed, err.Error(); errors.Is(err, errNotListed) {
+			t.Verdict = notListedVerdict
+		}
+		if res.OK {
+			res.Error = err.Error()
+		}
+	}
+	res.OK = res.OK && err == nil
+	res.Targets = append(res.Targets, t)
+}
+
+// printTargetError says on w what is wrong with one of several targets.
+func printTargetError(w io.Writer, name string, err error) {
+	var r *verify.Refusal
+	if errors.As(err, &r) {
+		printRefusal(w, fmt.Sprintf("target %q: ", name), r)
+		return
+	}
+	fmt.Fprintf(w, "updater: %s\n", printable.Line(fetch.RedactedText(err.Error())))
 }
 
 // printRows prints a table for people.

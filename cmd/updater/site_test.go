@@ -37,12 +37,14 @@ type site struct {
 	mu       sync.Mutex
 	files    map[string][]byte // by URL path, unescaped
 	status   map[string]int    // answers other than 200, by URL path
+	hold     map[string]*held  // answers that wait, by URL path
 	requests []string          // escaped paths
+	packed   string            // the URL path of a file that is labelled as packed
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, log: newTestLog(t), logged: map[string]bool{}, files: map[string][]byte{}, status: map[string]int{}}
+	s := &site{t: t, log: newTestLog(t), logged: map[string]bool{}, files: map[string][]byte{}, status: map[string]int{}, hold: map[string]*held{}}
 	var err error
 	if s.vendor, err = testvendor.New(time.Now().Add(24 * time.Hour)); err != nil {
 		t.Fatal(err)
@@ -54,9 +56,42 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// held is an answer that waits.
+type held struct {
+	asked, let chan struct{} // closed when it is asked for, and when it may come
+	once       sync.Once
+}
+
+// holdBack makes the server keep the answer to a path to itself, as it would be now,
+// until it may come or who asks has gone.
+func (s *site) holdBack(path string) *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	h := &held{asked: make(chan struct{}), let: make(chan struct{})}
+	s.hold[path] = h
+	return h
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if h := s.hold[r.URL.Path]; h != nil {
+		delete(s.hold, r.URL.Path)
+		content := s.files[r.URL.Path]
+		s.mu.Unlock()
+		h.once.Do(func() { close(h.asked) })
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		select {
+		case <-h.let:
+			_, _ = w.Write(content)
+		case <-r.Context().Done():
+		}
+		return
+	}
+	defer s.mu.Unlock()
+	if s.packed == r.URL.Path {
+		w.Header().Set("Content-Encoding", "gzip")
+	}
 	s.requests = append(s.requests, r.URL.EscapedPath())
 	if status := s.status[r.URL.Path]; status != 0 {
 		w.WriteHeader(status)

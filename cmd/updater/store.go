@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -23,6 +27,11 @@ const (
 	stateName = "updater.state"
 	copyName  = "updater.state.copy"
 
+	// lockName is the file whose lock a run has from its first look at the state to its
+	// last write: of two that read and write it in turn, the slower would take back what
+	// the other has learned.
+	lockName = "updater.lock"
+
 	// nextSuffix marks a proof whose metadata file is being replaced: the two
 	// files cannot be replaced at once.
 	nextSuffix = ".next"
@@ -32,16 +41,66 @@ var errNotInitialised = errors.New("no state there: run updater init first")
 
 func (s store) path(name string) string { return filepath.Join(s.dir, name) }
 
+// lock takes the lock of the directory, and waits for it as long as it may. The error
+// names who has it.
+func (s store) lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+	const pause = 50 * time.Millisecond
+	for end := time.Now().Add(wait); ; {
+		l, err := lockfile.Acquire(s.path(lockName), program)
+		switch {
+		case err == nil:
+			return func() { _ = l.Release() }, nil // as the kernel would in a moment
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)
+		case !errors.Is(err, lockfile.ErrHeld):
+			if s.readOnly() {
+				return func() {}, nil // this process can change nothing there
+			}
+			return nil, err
+		case !time.Now().Before(end):
+			return nil, fmt.Errorf("%w; waited %v (--wait)", err, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// readOnly reports whether no file can be made in the directory.
+func (s store) readOnly() bool {
+	f, err := os.CreateTemp(s.dir, ".updater.*.tmp")
+	if err != nil {
+		return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+	}
+	_ = errors.Join(f.Close(), os.Remove(f.Name()))
+	return false
+}
+
+const (
+	maxFileName = 255 // bytes that file systems allow
+	// maxRoleName leaves room for what is put behind a role's name, and around it while
+	// a file is replaced.
+	maxRoleName = maxFileName - len(".json") - len(verify.LatestSuffix) - len(".") - len(".4294967295.tmp")
+)
+
 // fileName is the name under which a role's file is kept.
-func fileName(role string) string { return verify.EscapeRole(role) + ".json" }
+func fileName(role string) string { return storedName(verify.EscapeRole(role), maxRoleName) + ".json" }
+
+// storedName is an escaped name, or its hash where that is too long. No escaped name
+// has an equals sign.
+func storedName(escaped string, most int) string {
+	if len(escaped) <= most {
+		return escaped
+	}
+	return "sha256=" + verify.Sum([]byte(escaped)).String()
+}
 
 // create makes the directory of a device that trusts root. A directory that
 // exists must be of a device that was given the same root; then only a root.json
-// that is missing or damaged is put back.
+// that is missing or damaged is put back. The caller has the directory's lock.
 func (s store) create(root []byte, state verify.State) error {
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
-	}
 	before, _, err := s.loadState()
 	switch {
 	case errors.Is(err, errNotInitialised):
@@ -84,13 +143,13 @@ func (s store) loadState() (state verify.State, trouble error, err error) {
 	if missing == 2 {
 		return state, nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)
 	}
-	return state, nil, errors.Join(troubles...)
+	return state, nil, fmt.Errorf("both copies of what this device remembers are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
 }
 
 // saveState writes the state twice, so that a damaged disk block does not take
 // the protection against rollback with it.
 func (s store) saveState(state verify.State) error {
-	b, err := state.Marshal()
+	b, err := state.Marshal() // which has read it again
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func TestRefreshAndDownload(t *testing.T) {
 	if got := s.seen(); !slices.Equal(got, want) {
 		t.Errorf("requests\n%q, want\n%q", got, want)
 	}
-	names := []string{"root.json", "root.json.tlog-proof", "snapshot.json", "targets.json", "targets.json.tlog-proof", "timestamp.json", "updater.state", "updater.state.copy"}
+	names := []string{"root.json", "root.json.tlog-proof", "snapshot.json", "targets.json", "targets.json.tlog-proof", "timestamp.json", "updater.lock", "updater.state", "updater.state.copy"}
 	if got := d.names(); !slices.Equal(got, names) {
 		t.Errorf("kept\n%q, want\n%q", got, names)
 	}
@@ -93,8 +93,11 @@ func TestRefreshAndDownload(t *testing.T) {
 	if err := json.Unmarshal([]byte(d.download("dir/app.bin", "--json").want(0).stdout), &out); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(out.Target); err != nil || string(b) != "two" || !out.OK || out.Repository != s.id.String() {
-		t.Errorf("%+v: %q, %v", out, b, err)
+	if len(out.Targets) != 1 || out.Targets[0].Name != "dir/app.bin" || out.Targets[0].Verdict != "ok" || !out.OK || out.Repository != s.id.String() {
+		t.Fatalf("%+v", out)
+	}
+	if b, err := os.ReadFile(out.Targets[0].File); err != nil || string(b) != "two" {
+		t.Errorf("%q, %v", b, err)
 	}
 	if len(out.Roles) != 4 {
 		t.Errorf("%+v, want one row for each role", out.Roles)
@@ -130,10 +133,10 @@ func TestDelegatedRoles(t *testing.T) {
 		}
 	}
 	s.set("/metadata/1.../odd?.json.tlog-proof", nil)
-	s.newDevice().download("odd/file name").want(1, "updater: refused (not-logged): ..%2Fodd%3F: version 1")
+	s.newDevice().download("odd/file name").want(1, "updater: refused (not-logged): target \"odd/file name\": ..%2Fodd%3F: version 1")
 	// What was kept needs no repository.
 	d.download("odd/file name").want(0)
-	d.download("nothing").want(1, `target "nothing" is listed by no role`)
+	d.download("nothing").want(1, `target "nothing": no role that is trusted for it lists it`)
 }
 
 // Every way in which a mirror, or the vendor, can be refused, with its code.
@@ -247,6 +250,9 @@ func TestNoRequestsWithoutAPolicy(t *testing.T) {
 	s := newSite(t)
 	d := s.newDevice()
 	d.run("--metadata-url", s.url+"/metadata", "--metadata-dir", d.metadata(), "refresh").want(1, "--policy is needed")
+	d.refresh("--max-targets-length", "0").want(1, "--max-targets-length 0")
+	d.refresh("--min-rate", "-1").want(1, "--min-rate")
+	d.refresh("--timeout", "0s").want(1, "--timeout")
 	d.run("verify", d.metadata()).want(2, "--policy is needed")
 	d.refresh("--transparency", "maybe").want(1, "want enforce, warn or off")
 	d.refresh("--now", "yesterday").want(1, "--now")
@@ -307,10 +313,10 @@ func TestDownloadRefusesOtherContent(t *testing.T) {
 		content []byte
 		why     string
 	}{
-		{[]byte("two"), "refused (bad-metadata): the target's sha"},
+		{[]byte("two"), "refused (bad-metadata): target \"app\": the target's sha"},
 		{[]byte("one more"), "longer than the 3 bytes listed"},
 		{[]byte("o"), "has 1 bytes, want 3"},
-		{nil, "could not update (network): could not fetch the target"},
+		{nil, "could not update (network): target \"app\": could not fetch the target"},
 	} {
 		s.set(path, tt.content)
 		d.download("app").want(1, tt.why)

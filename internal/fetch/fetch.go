@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -47,26 +46,5 @@ func (e *StatusError) Unwrap() error {
 // ErrTooLarge and at most max+1 bytes are read. Any status but 200 is a
 // *StatusError.
 func Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, RedactError(err)
-	}
-	url = Redacted(url)
-	resp, err := Do(client, req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
-		return nil, errors.Join(&StatusError{URL: url, Status: resp.StatusCode, Body: string(body)}, err)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, max+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", url, err)
-	}
-	if int64(len(body)) > max {
-		return nil, fmt.Errorf("read %s: %w: more than %d bytes", url, ErrTooLarge, max)
-	}
-	return body, nil
+	return Pace{}.Get(ctx, client, url, max)
 }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mirror that does not go on does not hold an updater for ever; internal/fetch has
+// tests of how slow it may be.
+func TestSlowMirror(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	s.holdBack("/metadata/timestamp.json")
+	r := d.refresh("--timeout", "500ms").want(1, "could not update (network): timestamp: could not fetch timestamp.json", "longer than 500ms (--timeout)")
+	if !strings.Contains(r.stderr, "hint: nothing is known to be wrong") {
+		t.Errorf("stderr %q", r.stderr)
+	}
+	d.refresh().want(0)
+}
+
+// What the log admits a device takes, unless its owner wants less.
+func TestLengthLimits(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	pad := func(name string, n int) {
+		s.set("/metadata/"+name, append(s.get("/metadata/"+name), strings.Repeat(" ", n)...))
+	}
+	pad("timestamp.json", 60_000) // as two signatures of ML-DSA-87 would, and more
+	d.refresh("--max-timestamp-length", "50000").want(1, "refused (bad-metadata): timestamp: timestamp.json: longer than --max-timestamp-length allows")
+	d.refresh("--max-targets-length", "10").want(1, "bad-metadata")
+	d.refresh().want(0)
+}
+
+// The file is what was listed, whatever a server calls its coding.
+func TestTargetLabelledAsPacked(t *testing.T) {
+	s := newSite(t)
+	s.release("fw.tar.gz", "\x1f\x8b not really packed")
+	d := s.newDevice()
+	s.packed = "/targets/" + s.hashOf("fw.tar.gz") + ".fw.tar.gz"
+	d.download("fw.tar.gz").want(0)
+	if b, err := os.ReadFile(filepath.Join(d.targets(), "fw.tar.gz")); err != nil || string(b) != "\x1f\x8b not really packed" {
+		t.Errorf("the target is %q, %v", b, err)
+	}
+}
+
+// Several targets are downloaded in order. One that fails keeps none of the others, and
+// is an exit code of 1.
+func TestSeveralTargets(t *testing.T) {
+	s := newSite(t)
+	s.release("one", "1")
+	s.release("two", "2")
+	s.release("three", "3")
+	d := s.newDevice()
+	more := []string{"--target-name", "none", "--target-name", "two", "--target-name", "three"}
+	s.set("/targets/"+s.hashOf("two")+".two", []byte("evil"))
+	r := d.download("one", more...).want(1, `target "none": no role that is trusted for it lists it (searched: targets)`, `refused (bad-metadata): target "two": the target is longer than the 1 bytes listed`)
+	if want := filepath.Join(d.targets(), "one") + "\n" + filepath.Join(d.targets(), "three") + "\n"; !strings.HasSuffix(r.stdout, want) {
+		t.Errorf("stdout %q, want %q at its end", r.stdout, want)
+	}
+	out := checked(t, d.download("one", append(more, "--json")...).want(1))
+	var got []string
+	for _, target := range out.Targets {
+		got = append(got, target.Name+" "+target.Verdict)
+	}
+	if strings.Join(got, ", ") != "one ok, none not-listed, two bad-metadata, three ok" || out.OK || len(out.Roles) != 4 || out.Error == "" {
+		t.Errorf("%+v", out)
+	}
+	s.set("/targets/"+s.hashOf("two")+".two", []byte("2"))
+	s.publish()
+	d.download("three", "--target-name", "two").want(0, "three\n"+filepath.Join(d.targets(), "two"))
+}
+
+// A wrong URL is not an outage.
+func TestWrongURL(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	run := func(url string) ran {
+		return d.run("refresh", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", url)
+	}
+	for url, words := range map[string][]string{
+		s.url + "/wrong":               {"timestamp.json answered 404", "hint: there is no repository there: check --metadata-url"},
+		"127.0.0.1:1/metadata":         {"--metadata-url", "is not an http or https URL"},
+		"file:///srv/metadata":         {"--metadata-url", "is not an http or https URL"},
+		"/srv/metadata":                {"--metadata-url", "is not an http or https URL"},
+		s.url + "/metadata?sig=secret": {"--metadata-url", "cannot have a query"},
+	} {
+		if r := run(url).want(1, words...); strings.Contains(r.stderr, "nothing is known to be wrong") {
+			t.Errorf("%s: %s", url, r.stderr)
+		}
+	}
+	d.download("app", "--target-base-url", s.url+"/elsewhere").want(1, "hint: the target is not there: check --target-base-url")
+	d.download("app", "--target-base-url", "targets").want(1, "--target-base-url", "is not an http or https URL")
+	s.set("/metadata/2.snapshot.json", nil)
+	s.newDevice().refresh().want(1, "hint: the mirror lacks a file that its own metadata lists")
+	// A server that is not there is an outage.
+	run("http://127.0.0.1:1/metadata").want(1, "hint: nothing is known to be wrong")
+	// Machines are told as well.
+	var out result
+	if err := json.Unmarshal([]byte(d.run("refresh", "--json", "--metadata-dir", d.metadata()).want(1).stdout), &out); err != nil || out.OK || !strings.Contains(out.Error, "--metadata-url is needed") {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// Without proofs nothing is ok: it is unchecked, also where the install policy leaves a
+// role out.
+func TestUnchecked(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	verdicts := func(args ...string) string {
+		t.Helper()
+		var got []string
+		for _, r := range checked(t, d.download("app", append(args, "--json")...).want(0)).Roles {
+			got = append(got, r.Role+" "+r.Verdict)
+		}
+		return strings.Join(got, ", ")
+	}
+	if got, want := verdicts("--transparency", "off"), "root trusted, timestamp unchecked, snapshot unchecked, targets unchecked"; got != want {
+		t.Errorf("off: %s, want %s", got, want)
+	}
+	install := filepath.Join(d.dir, "install.json")
+	s.must(os.WriteFile(install, []byte(`{"require":["root"]}`), 0o644))
+	if got, want := verdicts("--install-policy", install), "root trusted, timestamp ok, snapshot ok, targets unchecked"; got != want {
+		t.Errorf("the root alone: %s, want %s", got, want)
+	}
+	if got, want := verdicts(), "root trusted, timestamp ok, snapshot ok, targets ok"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := checked(t, d.download("app", "--transparency", "off", "--json").want(0)).Targets[0].Verdict; got != unchecked {
+		t.Errorf("a target that an unchecked role lists is %s", got)
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// A run against a mirror that is slow, and shows what is older, must not take back what
+// another run has learned meanwhile: they come one after the other.
+func TestTwoUpdatersOnOneDirectory(t *testing.T) {
+	s := newSite(t)
+	old := s.get("/metadata/timestamp.json")
+	s.release("app", "two")
+	second := s.get("/metadata/timestamp.json")
+	d := s.newDevice()
+	root := d.metadata() + "/root.json"
+
+	s.set("/metadata/timestamp.json", old)
+	slow := s.holdBack("/metadata/timestamp.json")
+	done := make(chan ran)
+	go func() { done <- d.refresh() }()
+	<-slow.asked
+	busy := regexp.MustCompile(`updater\.lock: in use by updater refresh \(process \d+\)`)
+	for _, r := range []ran{
+		d.refresh("--wait", "0s"),
+		d.download("app", "--wait", "0s"),
+		d.run("init", "--metadata-dir", d.metadata(), "--wait", "0s", root),
+		d.run("verify", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--wait", "0s"),
+	} {
+		if code := map[bool]int{true: 2, false: 1}[r.args[0] == "verify"]; r.code != code || !busy.MatchString(r.stderr) {
+			t.Errorf("%q: exit %d, %s", r.args, r.code, r.stderr)
+		}
+	}
+
+	// One that waits begins with what the first has learned.
+	s.release("app", "three")
+	go func() { done <- d.refresh("--wait", "1h") }()
+	close(slow.let)
+	for range 2 {
+		(<-done).want(0)
+	}
+	if got := d.version("targets"); got != 3 {
+		t.Errorf("targets %d are trusted, want 3", got)
+	}
+	s.set("/metadata/timestamp.json", second)
+	d.refresh().want(1, "refused (rollback): timestamp: version 2")
+}
+
+// Runs that meet disturb each other in nothing.
+func TestManyUpdatersAtOnce(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "two")
+	d := s.newDevice()
+	const runs = 4
+	done := make(chan ran)
+	for range runs {
+		go func() { done <- d.download("app", "--wait", "1h") }()
+	}
+	for range runs {
+		(<-done).want(0)
+	}
+}
+
+// A directory in which this user can make no file can be read without the lock, which
+// keeps nobody's writing from being lost.
+func TestLockOfAReadOnlyDirectory(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("nothing is read-only for root")
+	}
+	s := newSite(t)
+	d := s.newDevice()
+	d.refresh().want(0)
+	for _, name := range []string{d.metadata() + "/" + lockName, d.metadata()} {
+		s.must(os.Chmod(name, 0o500))
+	}
+	defer func() { s.must(errors.Join(os.Chmod(d.metadata(), 0o700), os.Chmod(d.metadata()+"/"+lockName, 0o600))) }()
+	d.refresh().want(0)
+}
+
+func TestLongNames(t *testing.T) {
+	long := map[string]string{
+		strings.Repeat("文", 85) + "/x": "sha256=",
+		strings.Repeat("a", 255):       strings.Repeat("a", 255),
+		strings.Repeat("a", 256):       "sha256=",
+	}
+	for path, want := range long {
+		if got := targetFileName(path); !strings.HasPrefix(got, want) || len(got) > maxFileName {
+			t.Errorf("a target under %d bytes is kept as %q", len(path), got)
+		}
+	}
+	if a, b := targetFileName(strings.Repeat("a", 256)), targetFileName(strings.Repeat("a", 257)); a == b || a != targetFileName(strings.Repeat("a", 256)) {
+		t.Errorf("%q and %q", a, b)
+	}
+	for n := range 400 {
+		if got := fileName(strings.Repeat("a", n+1)); len("."+got+verify.LatestSuffix+".4294967295.tmp") > 255 {
+			t.Errorf("metadata of a role of %d bytes is kept as %q", n+1, got)
+		}
+	}
+
+	// A role of 26 characters and a path of 40, all of nine bytes in a file name.
+	s := newSite(t)
+	role, path := strings.Repeat("角", 26), "目/"+strings.Repeat("文", 40)
+	s.must(s.vendor.Delegate("targets", role, "目/*"))
+	s.must(s.vendor.Put(role, path, []byte("long")))
+	s.must(s.vendor.Release(role, "targets"))
+	s.publish()
+	d := s.newDevice()
+	for range 2 {
+		d.download(path).want(0, "sha256=")
+	}
+	d.run("verify", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--target-name", path, "--target-dir", d.targets()).want(0, "sha256=")
+	if !slices.Contains(d.names(), fileName(role)) || !strings.HasPrefix(fileName(role), "sha256=") {
+		t.Errorf("%q is not kept: %q", fileName(role), d.names())
+	}
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/verify"
+)
+
+// stick writes what the repository has into a folder, as it is carried to a device that
+// has no network: metadata and targets.
+func (s *site) stick() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	for path, content := range s.all() {
+		name := filepath.Join(dir, filepath.FromSlash(path))
+		s.must(os.MkdirAll(filepath.Dir(name), 0o755))
+		s.must(os.WriteFile(name, content, 0o644))
+	}
+	return dir
+}
+
+func (s *site) all() map[string][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]byte{}
+	for path, content := range s.files {
+		all[path] = content
+	}
+	return all
+}
+
+// Files on a stick are judged by the state of the device that they are for.
+func TestVerifyByADevice(t *testing.T) {
+	s := newSite(t)
+	s.release("firmware.bin", "two")
+	older := s.stick()
+	s.release("dir/firmware.bin", "three")
+	newer := s.stick()
+	d := s.newDevice()
+	d.download("firmware.bin").want(0)
+	before := d.contents()
+	s.seen()
+	verified := func(stick string, args ...string) ran {
+		t.Helper()
+		return d.run(append([]string{"verify", "--policy", s.log.policy, "--metadata-dir", d.metadata(), filepath.Join(stick, "metadata")}, args...)...)
+	}
+
+	verified(newer).want(0, "repository "+s.id.String()+": pinned by the device in "+d.metadata()+"\n")
+	verified(older).want(1, "hint: older files are being served")
+	if out := checked(t, verified(older, "--json").want(1)); len(out.Roles) != 2 || out.Roles[1].Role != "timestamp" || out.Roles[1].Verdict != "rollback" || out.PinnedBy == "" {
+		t.Errorf("%+v", out)
+	}
+	if out := checked(t, verified(newer, "--json").want(0)); out.Roles[0].Verdict != "trusted" || out.Roles[3].Verdict != "ok" {
+		t.Errorf("%+v", out)
+	}
+	// A newer release, roots included, from the root that the device has.
+	s.must(s.vendor.Rotate("root"))
+	s.release("firmware.bin", "four")
+	next := s.stick()
+	verified(next).want(0)
+	// Another vendor's stick, however well signed and logged.
+	other := newSite(t)
+	other.log = s.log
+	other.must(other.vendor.Rotate("root"))
+	other.publish()
+	verified(other.stick()).want(1)
+
+	// Targets, as a repository has them and as a device does.
+	targets := func(dir string, names ...string) []string {
+		args := []string{"--target-dir", dir}
+		for _, name := range names {
+			args = append(args, "--target-name", name)
+		}
+		return args
+	}
+	both := []string{"firmware.bin", "dir/firmware.bin"}
+	r := verified(newer, targets(filepath.Join(newer, "targets"), both...)...).want(0)
+	if n := strings.Count(r.stdout, "ok\n"); n != 5 || !strings.Contains(r.stdout, "TARGET") {
+		t.Errorf("%d files are ok, want 5:\n%s", n, r.stdout)
+	}
+	verified(newer, targets(d.targets(), "firmware.bin")...).want(0)
+	evil := t.TempDir()
+	s.must(os.WriteFile(filepath.Join(evil, "firmware.bin"), []byte("TWO"), 0o644))
+	verified(newer, targets(evil, "firmware.bin")...).want(1, `refused (bad-metadata): target "firmware.bin": the target's sha`)
+	verified(newer, targets(evil, "firmware.bin", "nothing")...).want(1, `target "nothing": no role`)
+	verified(newer, targets(d.targets(), "dir/firmware.bin")...).want(2, `target "dir/firmware.bin" is not in`)
+	verified(newer, targets(d.targets(), "../../etc/passwd")...).want(1)
+	verified(older, targets(filepath.Join(newer, "targets"), "firmware.bin")...).want(1, `updater: the metadata is refused`)
+	if out := checked(t, verified(newer, append(targets(evil, both...), "--json")...).want(2)); len(out.Targets) != 2 || out.OK ||
+		out.Targets[0].Verdict != string(verify.CodeBadMetadata) || out.Targets[1].Verdict != failed {
+		t.Errorf("%+v", out)
+	}
+	if seen := s.seen(); len(seen) > 0 {
+		t.Errorf("requests %q", seen)
+	}
+	sameContents(t, d, before)
+}
+
+// Whatever flag would change nothing is refused.
+func TestVerifyFlags(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	dir := s.dump()
+	for _, tt := range []struct{ args, why string }{
+		{"--metadata-url http://x/", "leave --metadata-url out"},
+		{"--target-base-url http://x/", "leave --target-base-url out"},
+		{"--min-rate 1", "leave --min-rate out"},
+		{"--timeout 1s", "leave --timeout out"},
+		{"--max-root-length 100", "leave --max-root-length out"},
+		{"--max-targets-length 100", "leave --max-targets-length out"},
+		{"--target-name x", "--target-name without --target-dir"},
+		{"--target-dir x", "--target-dir without --target-name"},
+		{"--metadata-dir " + d.metadata() + " --trusted-root " + dir + "/1.root.json", "--trusted-root and --metadata-dir"},
+		{"--metadata-dir " + d.dir, "run updater init first"},
+	} {
+		runUpdater(t, append([]string{"verify", "--policy", s.log.policy, dir}, strings.Fields(tt.args)...)...).want(2, tt.why)
+	}
+}
+
+// The first line says whose repository it was, and what made that sure.
+func TestVerifySaysWhose(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	dir := s.dump()
+	is := "repository " + s.id.String() + ": "
+	install := filepath.Join(t.TempDir(), "install.json")
+	s.must(os.WriteFile(install, []byte(`{"repository":"`+s.id.String()+`"}`), 0o644))
+	root := filepath.Join(dir, "1.root.json")
+	d := s.newDevice()
+	d.refresh().want(0)
+	for _, tt := range []struct {
+		args     []string
+		pinnedBy string
+	}{
+		{[]string{dir}, ""},
+		{[]string{dir, "--transparency", "off"}, ""},
+		{[]string{dir, "--trusted-root", root}, "--trusted-root " + root},
+		{[]string{dir, "--install-policy", install}, `"repository" in --install-policy`},
+		{[]string{d.metadata()}, "the device in " + d.metadata()},
+		{[]string{"--metadata-dir", d.metadata()}, "the device in " + d.metadata()},
+	} {
+		args := append([]string{"verify", "--policy", s.log.policy}, tt.args...)
+		says := is + "pinned by " + tt.pinnedBy + "\n"
+		if tt.pinnedBy == "" {
+			says = is + "nothing says that it must be this one, and anybody's would pass"
+		}
+		if r := runUpdater(t, args...).want(0); !strings.HasPrefix(r.stdout, says) {
+			t.Errorf("%q: %s", tt.args, r.stdout)
+		}
+		if out := checked(t, runUpdater(t, append(args, "--json")...).want(0)); out.PinnedBy != tt.pinnedBy || out.Repository != s.id.String() {
+			t.Errorf("%q: %+v", tt.args, out)
+		}
+	}
+	// A stranger's folder is refused where the repository is named; without proofs the
+	// name says nothing of a root that is not the first.
+	other := newSite(t)
+	other.log = s.log
+	other.publish()
+	stranger := other.dump()
+	runUpdater(t, "verify", "--policy", s.log.policy, "--install-policy", install, stranger).want(1)
+	if r := runUpdater(t, "verify", "--transparency", "off", "--install-policy", install, stranger).want(0); strings.Contains(r.stdout, "pinned by") {
+		t.Errorf("stdout %s", r.stdout)
+	}
+	for _, out := range []string{
+		runUpdater(t, "verify", "--transparency", "off", dir).want(0).stdout,
+		runUpdater(t, "verify", "--transparency", "off", "--json", dir).want(0).stdout,
+	} {
+		if strings.Contains(out, "  ok\n") || strings.Contains(out, `"verdict": "ok"`) || !strings.Contains(out, unchecked) {
+			t.Errorf("without proofs something is ok:\n%s", out)
+		}
+	}
+}
+
+// A log that no witness watches could show a device anything.
+func TestQuorumNone(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	policy := filepath.Join(d.dir, "none.txt")
+	s.must(os.WriteFile(policy, []byte("log "+s.log.key.Key().String()+"\nquorum none\n"), 0o644))
+	for _, r := range []ran{
+		d.refresh("--policy", policy).want(0),
+		d.run("verify", "--policy", policy, d.metadata()).want(0),
+	} {
+		if !strings.Contains(r.stderr, "warning: the trust policy asks for no witness") {
+			t.Errorf("%q: stderr %q", r.args, r.stderr)
+		}
+	}
+	if r := d.refresh().want(0); r.stderr != "" {
+		t.Errorf("stderr %q", r.stderr)
+	}
+}
+
+// What shows that a root has expired is said of the root, not of the file whose proof
+// showed it.
+func TestVerifyExpiredRoot(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	dir := s.dump()
+	leaf := s.leaf("2.targets.json")
+	write(s, dir, "2.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, time.Now().Add(48*time.Hour)))
+	out := checked(t, runUpdater(t, "verify", "--policy", s.log.policy, "--now", "none", "--json", dir).want(1))
+	if r := out.Roles[0]; r.Role != "root" || r.Version != 1 || r.Verdict != "expired" || !strings.HasPrefix(r.Detail, "version 1 expired at") {
+		t.Errorf("%+v", r)
+	}
+	for _, r := range out.Roles[1:] {
+		if r.Verdict != "ok" {
+			t.Errorf("%+v", r)
+		}
+	}
+}

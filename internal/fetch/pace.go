@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Pace is how slow a server may be: a mirror that sends a byte now and then would
+// keep a client for years. The zero Pace allows that.
+type Pace struct {
+	// Rate is how many bytes a second are the least, on average over each Window from
+	// the beginning of the request on, but not over what is left at the end. It also
+	// bounds the whole: as long as the longest body takes at this rate, and two Windows.
+	Rate int64
+	// Window is over what time the rate is measured; zero: DefaultWindow.
+	Window time.Duration
+}
+
+// DefaultWindow is over what time a Pace is measured.
+const DefaultWindow = 30 * time.Second
+
+// SlowError is that of a server which sends too slowly.
+type SlowError struct {
+	URL   string // without a password
+	Bytes int64  // that came within Time
+	Time  time.Duration
+	Rate  int64 // bytes a second that would have been enough
+}
+
+func (e *SlowError) Error() string {
+	return fmt.Sprintf("%s: %d bytes in %v, less than %d a second", e.URL, e.Bytes, e.Time, e.Rate)
+}
+
+// Get is the function Get for a server that may be so slow: its error is a *SlowError
+// where the server is slower.
+func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
+	body := bytes.NewBuffer([]byte{})
+	if err := p.copy(ctx, client, body, url, max, ""); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// CopyExact is Get for a body that is not kept in memory, and that counts as it lies
+// on the server: no content coding is asked for, and none taken away. What is written
+// before an error counts for nothing.
+func (p Pace) CopyExact(ctx context.Context, client *http.Client, w io.Writer, url string, max int64) error {
+	return p.copy(ctx, client, w, url, max, "identity")
+}
+
+func (p Pace) copy(ctx context.Context, client *http.Client, w io.Writer, url string, max int64, coding string) error {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return RedactError(err)
+	}
+	if coding != "" {
+		req.Header.Set("Accept-Encoding", coding)
+	}
+	url = Redacted(url)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var came atomic.Int64
+	if p.Rate > 0 {
+		go p.watch(ctx, cancel, url, max, &came)
+	}
+	err = read(client, req.WithContext(ctx), url, max, w, &came)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// watch ends a fetch that is too slow. It returns when ctx ends.
+func (p Pace) watch(ctx context.Context, cancel context.CancelCauseFunc, url string, max int64, came *atomic.Int64) {
+	window := p.Window
+	if window <= 0 {
+		window = DefaultWindow
+	}
+	tick := time.NewTicker(window)
+	defer tick.Stop()
+	whole := 2*window + time.Duration(max/p.Rate+1)*time.Second
+	least := int64(float64(p.Rate) * window.Seconds())
+	before, passed := int64(0), time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := came.Load()
+		switch passed += window; {
+		case now-before < least:
+			cancel(&SlowError{URL: url, Bytes: now - before, Time: window, Rate: p.Rate})
+			return
+		case passed > whole:
+			cancel(&SlowError{URL: url, Bytes: now, Time: passed, Rate: p.Rate})
+			return
+		}
+		before = now
+	}
+}
+
+// counted counts the bytes of a body.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// read writes the body that answers a request to w. It is an error of w, if w has one.
+func read(client *http.Client, req *http.Request, url string, max int64, w io.Writer, came *atomic.Int64) error {
+	resp, err := Do(client, req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
+		return errors.Join(&StatusError{URL: url, Status: resp.StatusCode, Body: string(body)}, err)
+	}
+	n, err := io.Copy(w, io.LimitReader(counted{resp.Body, came}, max+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", url, err)
+	}
+	if n > max {
+		return fmt.Errorf("read %s: %w: more than %d bytes", url, ErrTooLarge, max)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// mirror answers with a body that comes in pieces, each after a pause.
+type mirror struct {
+	pieces int
+	piece  int // bytes
+	pause  time.Duration
+	header time.Duration // before anything comes
+}
+
+func (m mirror) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	if !sleeps(ctx, m.header) {
+		return nil, ctx.Err()
+	}
+	r, w := io.Pipe()
+	go func() {
+		for range m.pieces {
+			if !sleeps(ctx, m.pause) {
+				w.CloseWithError(ctx.Err())
+				return
+			}
+			if _, err := w.Write(make([]byte, m.piece)); err != nil {
+				return
+			}
+		}
+		w.Close()
+	}()
+	return &http.Response{StatusCode: http.StatusOK, Body: r, Request: req}, nil
+}
+
+// sleeps reports whether nobody has lost patience meanwhile.
+func sleeps(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func TestPace(t *testing.T) {
+	const rate = 1024
+	for _, tt := range []struct {
+		name string
+		m    mirror
+		max  int64
+		slow time.Duration // after which it is given up; 0: it is not
+	}{
+		{"fast", mirror{pieces: 100, piece: 100 << 10, pause: time.Second}, 10 << 20, 0},
+		{"just fast enough", mirror{pieces: 1000, piece: 1100, pause: time.Second}, 1100_000, 0},
+		{"short, and its end comes late", mirror{pieces: 2, piece: 1, pause: 14 * time.Second}, 2, 0},
+		{"a byte now and then", mirror{pieces: 10 << 20, piece: 1, pause: 5 * time.Second}, 10 << 20, DefaultWindow},
+		{"half the rate", mirror{pieces: 10000, piece: rate / 2, pause: time.Second}, 10 << 20, DefaultWindow},
+		{"fast at first", mirror{pieces: 10, piece: 1 << 20, pause: 9 * time.Second}, 100 << 20, 0},
+		{"bursts with long pauses", mirror{pieces: 100, piece: 1 << 20, pause: 70 * time.Second}, 100 << 20, DefaultWindow},
+		{"nothing at all", mirror{header: time.Hour}, 10, DefaultWindow},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				var got bytes.Buffer
+				err := Pace{Rate: rate}.CopyExact(t.Context(), &http.Client{Transport: tt.m}, &got, "http://mirror/x", tt.max)
+				var slow *SlowError
+				if tt.slow == 0 {
+					if err != nil || got.Len() != tt.m.pieces*tt.m.piece {
+						t.Errorf("%d bytes, %v", got.Len(), err)
+					}
+				} else if !errors.As(err, &slow) || time.Since(begin) != tt.slow && tt.m.header == 0 {
+					t.Errorf("after %v: %v, want it to be given up after %v", time.Since(begin), err, tt.slow)
+				}
+			})
+		})
+	}
+}
+
+// The zero Pace waits; whoever called still has the last word.
+func TestPaceEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		why := errors.New("too long")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, why)
+		defer cancel()
+		client := &http.Client{Transport: mirror{pieces: 1 << 20, piece: 1, pause: time.Minute}}
+		if _, err := (Pace{}).Get(ctx, client, "http://mirror/x", 1<<20); !errors.Is(err, why) {
+			t.Errorf("got %v, want %v", err, why)
+		}
+		if _, err := Get(t.Context(), &http.Client{Transport: mirror{pieces: 3, piece: 1, pause: time.Hour}}, "http://mirror/x", 3); err != nil {
+			t.Errorf("a slow mirror, and nobody minds: %v", err)
+		}
+	})
+}
+
+// A file that a server labels as packed is the packed file.
+func TestCopyExact(t *testing.T) {
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write([]byte("\x1f\x8b packed"))
+	}))
+	defer srv.Close()
+	var got strings.Builder
+	if err := (Pace{}).CopyExact(t.Context(), srv.Client(), &got, srv.URL, 100); err != nil || got.String() != "\x1f\x8b packed" {
+		t.Errorf("got %q, %v", got.String(), err)
+	}
+	if len(asked) != 1 || asked[0] != "identity" {
+		t.Errorf("asked for %q", asked)
+	}
+	if _, err := Get(t.Context(), srv.Client(), srv.URL, 100); err == nil {
+		t.Error("what is not packed was unpacked")
+	}
+}
