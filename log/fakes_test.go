@@ -24,6 +24,7 @@ type fakeWitness struct {
 	signer *proofs.Signer
 	down   bool
 	seen   proofs.Tree
+	shown  []byte // the last checkpoint; nil: it shows none
 }
 
 // fakeWitnesses is log.Witnesses for a policy of all of them.
@@ -49,8 +50,13 @@ func (f *fakeWitnesses) Gather(_ context.Context, signed []byte, cp proofs.Check
 	if want := max(1, f.logKeys); len(note.Signatures) != want {
 		f.t.Errorf("witnesses are shown %d signatures, want the log's alone, which are %d", len(note.Signatures), want)
 	}
+	cosigned, contradicted := 0, false
 	for _, w := range f.all {
 		if w.down {
+			continue
+		}
+		if w.seen.N > cp.Tree.N || w.seen.N == cp.Tree.N && w.seen != cp.Tree {
+			contradicted = true
 			continue
 		}
 		var proof []proofs.Hash
@@ -64,12 +70,16 @@ func (f *fakeWitnesses) Gather(_ context.Context, signed []byte, cp proofs.Check
 			f.t.Errorf("a witness is shown a fork: %v", err)
 			continue
 		}
-		w.seen = cp.Tree
+		w.seen, w.shown = cp.Tree, signed
 		sig, err := w.signer.Sign(note.Text, 1700000000)
 		if err != nil {
 			return nil, err
 		}
 		note.Signatures = append(note.Signatures, sig)
+		cosigned++
+	}
+	if contradicted && cosigned < 2 {
+		return nil, contradiction{errors.New("a witness knows another tree")}
 	}
 	b := note.Marshal()
 	if f.mangle != nil {
@@ -77,6 +87,23 @@ func (f *fakeWitnesses) Gather(_ context.Context, signed []byte, cp proofs.Check
 	}
 	return b, nil
 }
+
+// Newest implements log.Witnesses.
+func (f *fakeWitnesses) Newest(context.Context, string) (notes [][]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.all {
+		if w.shown != nil && !w.down {
+			notes = append(notes, w.shown)
+		}
+	}
+	return notes
+}
+
+// contradiction is the error where the quorum is not met and a witness is elsewhere.
+type contradiction struct{ error }
+
+func (contradiction) Contradicted() bool { return true }
 
 func (f *fakeWitnesses) setDown(down ...bool) {
 	f.mu.Lock()

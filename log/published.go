@@ -62,6 +62,36 @@ func (p *Publisher) checkPublished() error {
 	return nil
 }
 
+// lookBeyond halts where a witness shows a checkpoint that this log has signed and
+// that the ledger does not know. What a witness says without showing it proves
+// nothing: it may lie.
+func (p *Publisher) lookBeyond(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
+	defer cancel()
+	signed := p.record.Edge.Tree()
+	p.mu.Lock()
+	stored := p.tree
+	p.mu.Unlock()
+	for _, note := range p.cfg.Witnesses.Newest(ctx, p.record.Origin) {
+		cp, _, err := proofs.OpenCheckpoint(note, p.keys...)
+		if err != nil {
+			continue
+		}
+		what := fmt.Sprintf("a witness shows a checkpoint of size %d (root %v) that this log has signed, but the ledger says that size %d (root %v) was signed last", cp.Tree.N, cp.Tree.Hash, signed.N, signed.Hash)
+		const save = "What the witness shows is at its URL, under /HASH/checkpoint, where HASH is the SHA-256 of the log's origin in hex"
+		switch {
+		case cp.Tree.N == signed.N && cp.Tree != signed:
+			return p.halt(&Halt{Code: HaltPublishedFork, What: what + ": two trees of one size were signed", Do: "The log has shown two histories, and witnesses and auditors will prove it: find out what has signed the other one. " + save})
+		case cp.Tree.N <= signed.N:
+			continue
+		case cp.Tree.N > stored.N:
+			return p.halt(&Halt{Code: HaltStorageBehind, What: fmt.Sprintf("%s, and storage has %d entries: ledger and storage were restored from old copies", what, stored.N), Do: "Bring back the storage that holds all signed entries, and the newest ledger. " + save})
+		}
+		return p.halt(&Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger. " + save})
+	}
+	return nil
+}
+
 // update changes the shared state and tells those who wait for news.
 func (p *Publisher) update(change func()) {
 	p.mu.Lock()

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,11 @@ type Witnesses interface {
 	// called from other goroutines and after Gather has returned. What has come
 	// in when it fails counts when it is called again with the same checkpoint,
 	// so the publisher does that until it has the quorum. An error with a method
-	// Superseded() bool that is true says that there is no sense in it, because
-	// some witness has cosigned a larger tree already.
+	// Contradicted() bool that is true says that some witness knows another tree.
 	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
+	// Newest returns the checkpoints of a log that witnesses show as the newest
+	// they have cosigned. Nothing in them is verified.
+	Newest(ctx context.Context, origin string) [][]byte
 }
 
 // PublisherConfig says what a publisher signs with, and for whom.
@@ -134,7 +137,7 @@ type Publisher struct {
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
-	superseded bool           // the last signed checkpoint cannot have its quorum any more
+	confirmed  bool           // a quorum holds no more than the ledger knows
 	tried      []LedgerRecord // that the ledger may have instead: swaps of unknown outcome
 	writing    sync.Mutex     // the published checkpoint; late ones join it
 	late       late
@@ -354,22 +357,36 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	}
 }
 
-// publish publishes the tree of the edge, or the last signed one if that waits.
-func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, published proofs.Tree) error {
+// publish publishes the tree of the edge, or the last signed one if that waits. It is
+// the last signed one that witnesses are asked for first, too: nothing new is signed
+// before a quorum has cosigned what the ledger says was signed last. A ledger of an
+// older date, however it came back, would have the log sign a second history.
+func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, published proofs.Tree) (err error) {
 	signed := p.record.Edge.Tree()
-	waits := signed.N > published.N && !p.superseded
-	if !p.record.signedBy(p.keys) || edge.Tree().N > signed.N && !waits {
-		if err := p.sign(edge, ended); err != nil {
+	switch {
+	case signed.N == 0: // there is nothing to ask for
+		if err := p.lookBeyond(ctx); err != nil {
 			return err
 		}
+		err = p.sign(edge, ended)
+	case !p.record.signedBy(p.keys):
+		err = p.sign(p.record.Edge, p.record.Ended)
+	case edge.Tree().N > signed.N && signed.N == published.N && p.confirmed:
+		err = p.sign(edge, ended)
 	}
-	tree := p.record.Edge.Tree()
-	note, err := p.gather(ctx, tree)
-	var hopeless interface{ Superseded() bool }
-	p.superseded = errors.As(err, &hopeless) && hopeless.Superseded()
 	if err != nil {
 		return err
 	}
+	tree := p.record.Edge.Tree()
+	note, err := p.gather(ctx, tree)
+	var other interface{ Contradicted() bool }
+	if errors.As(err, &other) && other.Contradicted() {
+		err = cmp.Or(p.lookBeyond(ctx), err)
+	}
+	if err != nil {
+		return err
+	}
+	p.confirmed = true
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := p.cfg.Checkpoints.Store(note); err != nil {

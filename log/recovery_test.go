@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -139,5 +140,83 @@ func TestPassingErrorsDoNotHalt(t *testing.T) {
 	r.open(t)
 	if n := r.log.Publisher().Tree().N; n != 3 {
 		t.Errorf("afterwards %d entries are judged", n)
+	}
+}
+
+// Where the ledger is of an older date nothing new is signed, however it came back,
+// and where a witness shows what was signed since the log stops.
+func TestOldLedger(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stored int  // entries in storage when it comes back, of 5 that were signed
+		shows  bool // the witnesses show what they have cosigned
+		code   log.HaltCode
+	}{
+		"storage is the newest":                  {5, true, log.HaltLedgerBehind},
+		"storage is the newest, nobody shows":    {5, false, ""},
+		"storage is as old":                      {2, true, log.HaltStorageBehind},
+		"storage is as old, nobody shows":        {2, false, ""},
+		"storage and ledger are new, of nothing": {0, true, log.HaltStorageBehind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			old := f.ledger.record
+			if tt.stored > 0 {
+				f.grow(f.open(), 2)
+				old = f.ledger.record
+				f.grow(f.open(), 3)
+			} else {
+				f.grow(f.open(), 5)
+			}
+			f.ledger.record = old
+			f.storage.Truncate(tt.stored)
+			f.cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint")) // it is old, too
+			if !tt.shows {
+				for _, w := range f.witnesses.all {
+					w.shown = nil
+				}
+			}
+			p := f.open()
+			f.append(1)
+			check(t, p.Extend(t.Context(), nil))
+			err := p.Publish(t.Context(), false)
+			var halt *log.Halt
+			switch {
+			case err == nil:
+				t.Error("published")
+			case tt.code == "" && errors.As(err, &halt):
+				t.Errorf("what nobody shows halts: %v", err)
+			case tt.code != "" && (!errors.As(err, &halt) || halt.Code != tt.code):
+				t.Errorf("got %v, want %s", err, tt.code)
+			}
+			if now := f.ledger.record.Edge.Tree(); now != old.Edge.Tree() {
+				t.Errorf("size %d was signed after size %d", now.N, old.Edge.Tree().N)
+			}
+		})
+	}
+}
+
+// A witness that claims a larger tree and does not show it, or shows one that this log
+// has not signed, holds up nobody where the others make the quorum.
+func TestLyingWitness(t *testing.T) {
+	f := newFixture(t)
+	f.grow(f.open(), 2)
+	f.witnesses.all[0].seen = proofs.Tree{N: 1 << 40}
+	f.witnesses.all[0].shown = []byte("log.example\n1099511627776\nAAAA\n\n")
+	p := f.open()
+	f.append(1)
+	check(t, p.Extend(t.Context(), nil))
+	check(t, p.Publish(t.Context(), false))
+	f.published(p, 3)
+
+	f.witnesses.setDown(false, true, false)
+	p = f.open()
+	f.append(1)
+	check(t, p.Extend(t.Context(), nil))
+	var halt *log.Halt
+	if err := p.Publish(t.Context(), false); err == nil || errors.As(err, &halt) {
+		t.Errorf("a liar instead of a quorum: %v", err)
+	}
+	if n := f.ledger.record.Edge.Tree().N; n != 3 {
+		t.Errorf("size %d was signed without a quorum's word", n)
 	}
 }

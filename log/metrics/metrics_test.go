@@ -25,6 +25,8 @@ func (w *witnesses) Gather(context.Context, []byte, proofs.Checkpoint, func(int6
 	return nil, w.err
 }
 
+func (w *witnesses) Newest(context.Context, string) [][]byte { return nil }
+
 func text(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()

@@ -101,9 +101,6 @@ type GatherError struct {
 	Silent []WitnessError
 	// Cause is the context's error if it ended before all had answered.
 	Cause error
-	// hopeless is set if those that have cosigned no larger tree cannot meet the
-	// quorum.
-	hopeless bool
 }
 
 // WitnessError is why a witness did not cosign.
@@ -141,10 +138,17 @@ var (
 	errClosed      = errors.New("the gatherer is closed")
 )
 
-// Superseded reports whether so many witnesses say that they have cosigned a larger
-// tree that the others cannot meet the quorum: a larger checkpoint may get what this one
-// cannot. One that others can do without may say what it likes.
-func (e *GatherError) Superseded() bool { return e.hopeless }
+// Contradicted reports whether a witness has answered that it knows another tree of
+// the log, be it a larger one or another one of that size.
+func (e *GatherError) Contradicted() bool {
+	return slices.ContainsFunc(e.Silent, func(s WitnessError) bool {
+		var ahead *AheadError
+		var conflict *ConflictError
+		var status *StatusError
+		return errors.As(s.Err, &ahead) || errors.As(s.Err, &conflict) ||
+			errors.As(s.Err, &status) && (status.Code == http.StatusConflict || status.Code == http.StatusUnprocessableEntity)
+	})
+}
 
 // Gather asks all witnesses in parallel to cosign a checkpoint and returns as
 // soon as the policy's quorum is met, with the note carrying the cosignatures
@@ -316,6 +320,19 @@ func (g *Gatherer) now() time.Time {
 	return g.Now()
 }
 
+// Newest returns the checkpoints of a log that the witnesses show as the newest they
+// have cosigned, as they show them: nothing in them is verified. Witnesses that do not
+// answer, know none or have no monitoring prefix where their URL is are left out.
+func (g *Gatherer) Newest(ctx context.Context, origin string) [][]byte {
+	notes := make([][]byte, len(g.peers))
+	var asking sync.WaitGroup
+	for i, p := range g.peers {
+		asking.Go(func() { notes[i] = p.newest(ctx, g.timeout(), origin) })
+	}
+	asking.Wait()
+	return slices.DeleteFunc(notes, func(note []byte) bool { return note == nil })
+}
+
 // failure says who did not answer.
 func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) error {
 	e := &GatherError{}
@@ -332,12 +349,6 @@ func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) err
 			e.Cause = context.Cause(ctx)
 		}
 	}
-	e.hopeless = g.policy.Satisfied(func(name string) bool {
-		return slices.ContainsFunc(g.witnesses, func(w witness) bool {
-			var ahead *AheadError
-			return w.name == name && !errors.As(c.errs[w.key], &ahead)
-		})
-	}) != nil
 	return e
 }
 

@@ -236,23 +236,6 @@ func TestGatherWithDeadSlowAndLying(t *testing.T) {
 		}
 	}
 
-	// One that says that it is further is believed as far as the others could not do
-	// without it: it does not make the log forget what has come in for this checkpoint.
-	further := func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", client.SizeType)
-		rw.WriteHeader(http.StatusConflict)
-		fmt.Fprintln(rw, 1<<40)
-	}
-	f.peers[1].answer(further)
-	if err := f.mustFail(t.Context()); err.Superseded() || !strings.Contains(err.Error(), "tree of size 1099511627776") {
-		t.Errorf("one of three is further, says it: %v; superseded %v", err, err.Superseded())
-	}
-	f.log.Grow(1, "") // that the first one has not cosigned
-	f.peers[0].answer(further)
-	if err := f.mustFail(t.Context()); !err.Superseded() {
-		t.Errorf("two of three are further, say they: %v", err)
-	}
-
 	// They come to their senses.
 	f.peers[0].answer(nil)
 	f.peers[1].answer(nil)
@@ -355,10 +338,10 @@ func TestGatherRecoversFromConflicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.log.Grow(1, "")
-	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "witness w2: it has cosigned a tree of size 16, larger than this one of size 12") {
+	if err := f.mustFail(t.Context()); !err.Contradicted() || !strings.Contains(err.Error(), "witness w2: it has cosigned a tree of size 16, larger than this one of size 12") {
 		t.Fatalf("got %v", err)
 	}
-	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "cosigned a tree of size 16") || !err.Superseded() {
+	if err := f.mustFail(t.Context()); !strings.Contains(err.Error(), "cosigned a tree of size 16") {
 		t.Fatalf("the second time: %v", err)
 	}
 	f.log.Grow(4, "")
@@ -387,6 +370,28 @@ func TestGatherRecoversFromConflicts(t *testing.T) {
 		if len(answers) != tt.left {
 			t.Fatalf("of the answers %v, %d are left, want %d", tt.answers, len(answers), tt.left)
 		}
+	}
+}
+
+// What witnesses show is taken from those that show something, and from nobody without
+// bounds.
+func TestNewest(t *testing.T) {
+	f := newFixture(t, twoOfThree, serverURL)
+	if notes := f.g.Newest(t.Context(), "log.example"); len(notes) != 0 {
+		t.Fatalf("of a log that nobody has cosigned: %d notes", len(notes))
+	}
+	f.log.Grow(3, "")
+	f.mustGather()
+	f.idle()
+	f.peers[1].answer(func(rw http.ResponseWriter, _ *http.Request) { rw.Write(make([]byte, 1<<20)) })
+	f.peers[2].answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	f.g.Timeout = 100 * time.Millisecond
+	notes := f.g.Newest(t.Context(), "log.example")
+	if len(notes) != 1 {
+		t.Fatalf("%d notes, want one", len(notes))
+	}
+	if cp, _, err := proofs.OpenCheckpoint(notes[0], f.log.Key()); err != nil || cp.Tree.N != 3 {
+		t.Errorf("the witness shows %+v, %v", cp, err)
 	}
 }
 

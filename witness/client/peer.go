@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -182,6 +184,26 @@ func (p *peer) request(ctx context.Context, timeout time.Duration, q question, o
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
 	defer cancel()
 	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
+}
+
+// newest returns what the witness shows at the monitoring prefix, nil for nothing.
+func (p *peer) newest(ctx context.Context, timeout time.Duration, origin string) []byte {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	url := fmt.Sprintf("%s/%x/checkpoint", p.url, sha256.Sum256([]byte(origin)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil
+	}
+	resp, err := fetch.Do(p.http, req)
+	if err != nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseSize+1))
+	if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || len(body) > maxResponseSize {
+		return nil
+	}
+	return body
 }
 
 func (p *peer) knownSize() int64 {
