@@ -545,3 +545,19 @@ func TestHoldDroppedWhileJudged(t *testing.T) {
 		})
 	}
 }
+
+// A log that is stopped as soon as the vendor's own version is logged remembers that
+// those of others need not wait any longer.
+func TestHoldEndsAlthoughTheLogStops(t *testing.T) {
+	h := newHolding(t)
+	draft, release := h.drafted(t)
+	resp, _, _ := h.outsider(t, net1, draft...)
+	at := location(t, resp)
+	wantSummary(t, h.submit(t, h.id, release...), "2.targets.json targets released")
+	h.close(t)
+	h.open(t)
+	h.passes(t, 0)
+	if status, res := h.poll(t, at); status == 202 || !res.Done {
+		t.Errorf("after the vendor's own and a new start: %d %+v", status, res)
+	}
+}

@@ -26,6 +26,8 @@ const (
 	// dueAgain is the pause after an attempt to judge a held file that led to no
 	// verdict.
 	dueAgain = time.Minute
+	// stopTime is how long the last look at the end may take.
+	stopTime = 5 * time.Second
 	// rememberHolds is how long outcomes are kept.
 	rememberHolds = 7 * 24 * time.Hour
 	// forgetEvery is how often older ones are removed.
@@ -160,7 +162,7 @@ func (k *keeper) run(ctx context.Context) {
 	if k == nil {
 		return
 	}
-	defer k.wait()
+	defer k.stop(ctx)
 	tick := time.NewTicker(dueEvery)
 	defer tick.Stop()
 	failing := false
@@ -181,6 +183,17 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// stop waits for those that are judged, and leaves it to the store whose version the
+// vendor has logged since the last step: the next process knows nothing of it.
+func (k *keeper) stop(ctx context.Context) {
+	k.wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := k.endHolds(ctx); err != nil {
+		k.logger.Warn("files of versions that their vendors have logged stay held until their time", "err", err)
 	}
 }
 

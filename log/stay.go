@@ -12,7 +12,7 @@ type stay struct {
 	from   source
 	n      int64
 	gone   bool   // it has given way
-	giveUp func() // is called then, at most once; it must not block
+	giveUp func() // is called then, with the pool locked, and never after the stay has ended
 }
 
 // stay begins a stay with nothing. Keep or leave ends it.
@@ -38,6 +38,7 @@ func (s *stay) take(n int64) bool {
 // others give way. It asks last, with mu held, whether n is wanted still.
 func (p *pool) press(from source, n int64, wanted func() bool) bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	var victims []*stay
 	ok := p.withinShare(from, n)
 	if ok && !p.withinCapacity(from, n) {
@@ -49,14 +50,9 @@ func (p *pool) press(from source, n int64, wanted func() bool) bool {
 			p.end(v)
 			p.add(v.from, -v.n)
 			v.n, v.gone = 0, true
-		}
-		p.add(from, n)
-	}
-	p.mu.Unlock()
-	if ok {
-		for _, v := range victims {
 			v.giveUp()
 		}
+		p.add(from, n)
 	}
 	return ok
 }
