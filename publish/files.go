@@ -125,15 +125,7 @@ func (set *Files) read(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Dir(path), err)
 	}
-	f := newFile(path, "", 0, data)
-	role, err := api.RoleOf(filepath.Base(path), data, f.version)
-	f.role = role
-	if f.meta == nil {
-		f.version = versionIn(filepath.Base(path), role)
-	}
-	if err != nil {
-		f.verdict, f.done = refusal(f, nil, api.CodeRoleName, err.Error()), true
-	}
+	f := namedFile(path, filepath.Base(path), data)
 	for _, same := range set.files {
 		if same.role == f.role && bytes.Equal(same.data, f.data) {
 			same.paths = append(same.paths, path)
@@ -143,6 +135,20 @@ func (set *Files) read(path string) error {
 	f.paths = []string{path}
 	set.files = append(set.files, f)
 	return nil
+}
+
+// namedFile parses data, of which the role follows from a file's name without folders.
+func namedFile(name, base string, data []byte) *file {
+	f := newFile(name, "", 0, data)
+	var err error
+	f.role, err = api.RoleOf(base, data, f.version)
+	if f.meta == nil {
+		f.version = versionIn(base, f.role)
+	}
+	if err != nil {
+		f.verdict, f.done = refusal(f, nil, api.CodeRoleName, err.Error()), true
+	}
+	return f
 }
 
 // ignoreOthers takes out the files that are not metadata, of those that may be
@@ -171,7 +177,11 @@ func ignoreOthers(files []*file, may func(*file) bool) (metadata []*file, ignore
 			metadata = append(metadata, f)
 			continue
 		}
-		for _, path := range f.paths {
+		paths := f.paths
+		if paths == nil {
+			paths = []string{f.name} // of a history
+		}
+		for _, path := range paths {
 			ignored = append(ignored, Ignored{path, why})
 		}
 	}

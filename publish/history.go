@@ -36,7 +36,8 @@ import (
 //
 // and date (free text) is shown where it is there. Other columns are ignored.
 type History struct {
-	files []*file
+	files   []*file
+	ignored []Ignored
 }
 
 // indexRow is a line of index.csv.

@@ -19,6 +19,7 @@ import (
 // said that it does not log them.
 func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
 	j := newJob(cfg, h.files)
+	j.ignored = h.ignored
 	if !j.fixed() {
 		if err := j.settleGenesis(ctx); err != nil {
 			return j.report(), err

@@ -13,12 +13,18 @@ import (
 
 func importCommand() *cobra.Command {
 	var o options
+	var git, ref, folder string
 	cmd := &cobra.Command{
-		Use:   "import --policy POLICY DIR",
+		Use:   "import --policy POLICY {DIR | --git REPOSITORY}",
 		Short: "Bring a repository's whole history into the log",
 		Long: `Bring a whole history of TUF metadata into the log, commit by commit. DIR holds
 index.csv, one line for each file with the columns file, role, version, sha256 and
 commit, and the files, in folders or packed in *.tar.gz archives.
+
+Or the history is that of a git repository on this machine: of each commit that leads to
+--ref by first parents, oldest first, the *.json files that it added or changed in the
+folder --path, and in its root_history. The clone must have the whole history. git must be
+installed.
 
 A root whose payload the log knows continues its repository, if the history has that
 repository's first root; a root 1 of which the log knows nothing opens another. A
@@ -33,16 +39,25 @@ Exit codes: 0 every file has a verdict, though it be a refusal (a history normal
 holds drafts and files that nobody lists; the report names each with the reason);
 1 a proof does not verify; 2 wrong usage, an unreadable history, the log could not be
 reached, or files are not logged yet because they are held (see submit).`,
-		Example: `  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token ./history`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token ./history
+  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token --git ./root-signing --path metadata`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, log, err := o.config(cmd)
 			if err != nil {
 				return err
 			}
-			history, err := publish.ReadHistory(args[0])
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%w (import reads a history, with an index.csv; publisher submit takes a metadata directory)", err)
+			var history *publish.History
+			switch {
+			case (git != "") == (len(args) == 1):
+				return errors.New("give either a folder with an index.csv, or a git repository with --git")
+			case git != "":
+				history, err = publish.ReadGit(cmd.Context(), git, ref, folder)
+			default:
+				history, err = publish.ReadHistory(args[0])
+			}
+			if errors.Is(err, fs.ErrNotExist) && git == "" {
+				return fmt.Errorf("%w (import reads a history, with an index.csv, or that of a git repository, with --git; publisher submit takes a metadata directory)", err)
 			}
 			if err != nil {
 				return err
@@ -64,6 +79,9 @@ reached, or files are not logged yet because they are held (see submit).`,
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().StringVar(&git, "git", "", "import the history of this git `REPOSITORY`, a folder on this machine")
+	cmd.Flags().StringVar(&folder, "path", "metadata", "with --git: the `FOLDER` with the metadata, from the repository's top")
+	cmd.Flags().StringVar(&ref, "ref", "HEAD", "with --git: the `COMMIT`, branch or tag at which the history ends")
 	return cmd
 }
 

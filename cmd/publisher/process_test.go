@@ -152,6 +152,10 @@ func TestUsage(t *testing.T) {
 		{"no root", append([]string{"submit", root}, nowhere...), "--repository"},
 		{"log away", append([]string{"submit", "--repository", strings.Repeat("a", 64), root}, nowhere...), "connection refused"},
 		{"no history", append([]string{"import", dir}, nowhere...), "publisher submit takes a metadata directory"},
+		{"nothing to import", append([]string{"import"}, nowhere...), "--git"},
+		{"two histories", append([]string{"import", "--git", dir, dir}, nowhere...), "either"},
+		{"no git repository", append([]string{"import", "--git", dir}, nowhere...), "not a git repository"},
+		{"bad genesis", append([]string{"submit", "--genesis", "-1", root}, nowhere...), "--genesis -1"},
 		{"no URL", []string{"submit", "--log", "localhost:7370", "--policy", policy, root}, "is not an http or https URL"},
 		{"nonsense", []string{"nonsense"}, "unknown command"},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,6 +90,17 @@ func TestVendor(t *testing.T) {
 	w.Write(t, "bad/targets.json", `{"signatures":[],"signed":{"_type":"targets","version":1,"version":2}}`)
 	if out, _, code := runtest.Run(t, "publisher", "check", w.Path("bad")); code != 1 || !contains(out, "refused malformed", "repeated") {
 		t.Errorf("a file that is not strict: exit %d\n%s", code, out)
+	}
+
+	// The same from the git repository that the folder is in.
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=v", "-c", "user.email=v@example", "commit", "-q", "-m", "publish"}} {
+		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", w.Path("git")}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	out, stderr, code = runtest.Run(t, "publisher", w.args("import", "--git", w.Path("git"))...)
+	if code != 0 || !contains(out, "NOT LOGGED HERE") || contains(out, "refused", "not-logged-role") || !contains(stderr, ":metadata/mirrors.json is ignored") {
+		t.Errorf("from git: exit %d\n%s%s", code, out, stderr)
 	}
 
 	// A device that asks for a release to have been public for a while finds the newer
