@@ -33,9 +33,9 @@ const rootHistory = "root_history"
 // ReadFiles reads metadata files: each path is a file, or a directory of which all
 // *.json files are taken, and the roots in its folder root_history (not what is in
 // other folders). The role follows from the file's name and the version in it
-// (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one file under several names are one file with several
-// paths. JSON that is not metadata and that no metadata mentions, such as mirrors.json,
-// is ignored where a directory was given.
+// (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one
+// file under several names are one file with several paths. JSON that is not metadata and
+// that no metadata mentions, such as mirrors.json, is ignored where a directory was given.
 func ReadFiles(paths []string) (*Files, error) {
 	set := &Files{}
 	var found []string // in directories
@@ -64,7 +64,7 @@ func ReadFiles(paths []string) (*Files, error) {
 			}
 		}
 	}
-	set.nameByLists()
+	nameByLists(set.files)
 	set.files, set.ignored = ignoreOthers(set.files, func(f *file) bool {
 		return !slices.ContainsFunc(f.paths, func(path string) bool { return !slices.Contains(found, path) })
 	})
@@ -74,9 +74,9 @@ func ReadFiles(paths []string) (*Files, error) {
 // nameByLists gives files the role that a snapshot says they have where their name
 // can be read in two ways: 1.x.json is version 1 of x, or, in a repository without
 // versions in its files' names, version 1 of a role 1.x.
-func (set *Files) nameByLists() {
+func nameByLists(files []*file) {
 	lists := func(role string, f *file) bool {
-		return slices.ContainsFunc(set.files, func(s *file) bool {
+		return slices.ContainsFunc(files, func(s *file) bool {
 			if !s.isVoucher() {
 				return false
 			}
@@ -84,9 +84,9 @@ func (set *Files) nameByLists() {
 			return ok && listed.Matches(f.data, f.version) == nil
 		})
 	}
-	for _, f := range set.files {
-		whole, err := url.PathUnescape(strings.TrimSuffix(filepath.Base(f.paths[0]), ".json"))
-		if err == nil && whole != f.role && len(f.paths) == 1 && f.needsVoucher() && !lists(f.role, f) && lists(whole, f) {
+	for _, f := range files {
+		whole, err := url.PathUnescape(strings.TrimSuffix(f.base, ".json"))
+		if err == nil && whole != f.role && len(f.paths) <= 1 && f.needsVoucher() && !lists(f.role, f) && lists(whole, f) {
 			f.role = whole
 		}
 	}
@@ -140,6 +140,7 @@ func (set *Files) read(path string) error {
 // namedFile parses data, of which the role follows from a file's name without folders.
 func namedFile(name, base string, data []byte) *file {
 	f := newFile(name, "", 0, data)
+	f.base = base
 	var err error
 	f.role, err = api.RoleOf(base, data, f.version)
 	if f.meta == nil {

@@ -214,6 +214,7 @@ func (g *gitRepository) history(changes []gitChange) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
+	nameByLists(h.files)
 	h.files, h.ignored = ignoreOthers(h.files, func(*file) bool { return true })
 	return h, nil
 }

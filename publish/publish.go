@@ -119,6 +119,7 @@ func (v Verdict) NotLoggedHere() bool {
 // file is one metadata file on its way into the log.
 type file struct {
 	name    string // for people
+	base    string // the file's name without folders, where that says which role it is
 	paths   []string
 	date    string
 	role    string

@@ -27,26 +27,17 @@ const tokenVariable = "TUFLOG_TOKEN"
 func readToken(path string, stdin io.Reader) (token, from string, err error) {
 	switch path {
 	case "":
-		if token = os.Getenv(tokenVariable); token == "" {
-			return "", "", nil
+		token, ok, err := keyfile.FromEnv(tokenVariable)
+		if !ok {
+			return "", "", err
 		}
-		from = tokenVariable
+		return token, tokenVariable, err
 	case "-":
-		const most = 4 << 10
-		b, err := io.ReadAll(io.LimitReader(stdin, most))
-		if err != nil {
-			return "", "", fmt.Errorf("--token-file -: %w", err)
-		}
-		token, from = string(b), "stdin"
-	default:
-		token, err = keyfile.Read(path)
-		return token, path, err
+		token, err = keyfile.ReadFrom(stdin, "stdin")
+		return token, "stdin", err
 	}
-	token = strings.TrimSuffix(strings.TrimSuffix(token, "\n"), "\r")
-	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", "", fmt.Errorf("the token from %s is not one line of letters, digits and signs", from)
-	}
-	return token, from, nil
+	token, err = keyfile.Read(path)
+	return token, path, err
 }
 
 // owner is a client of the log that looks after the token that a repository gets when

@@ -77,7 +77,7 @@ func TestSubmitTokens(t *testing.T) {
 	}
 	// From stdin and from the environment.
 	stdin := runtest.Command(t, "publisher", "submit", "--policy", w.Path("policy"), "--log", w.Log.URL, "--token-file", "-", dir)
-	stdin.Stdin = strings.NewReader(printed[1] + "\r\n")
+	stdin.Stdin = strings.NewReader(printed[1] + "\n")
 	if r, err := process.Run(stdin); err != nil || r.Code != 0 {
 		t.Errorf("token from stdin: %+v, %v", r, err)
 	}
@@ -86,7 +86,7 @@ func TestSubmitTokens(t *testing.T) {
 	for _, token := range []string{"\ufeff" + printed[1], printed[1] + "x", printed[1]} {
 		env := runtest.Command(t, "publisher", "submit", "--policy", w.Path("policy"), "--log", w.Log.URL, dir)
 		env.Env = append(os.Environ(), "TUFLOG_TOKEN="+token)
-		if r, err := process.Run(env); err != nil || (r.Code == 0) != (token == printed[1]) || r.Code != 0 && !strings.Contains(r.Stderr, "from TUFLOG_TOKEN") {
+		if r, err := process.Run(env); err != nil || (r.Code == 0) != (token == printed[1]) || r.Code != 0 && !strings.Contains(r.Stderr, "TUFLOG_TOKEN") {
 			t.Errorf("token %q in the environment: %+v, %v", token, r, err)
 		}
 	}

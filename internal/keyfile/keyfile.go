@@ -5,6 +5,7 @@ package keyfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,6 +79,20 @@ func FromEnv(name string) (key string, ok bool, err error) {
 		return "", true, fmt.Errorf("the environment variable %s %w", name, err)
 	}
 	return key, true, nil
+}
+
+// ReadFrom returns the secret that is all of r, such as stdin; name is for errors.
+func ReadFrom(r io.Reader, name string) (string, error) {
+	const most = 64 << 10 // bytes
+	b, err := io.ReadAll(io.LimitReader(r, most))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	key, err := line(string(b))
+	if err != nil {
+		return "", fmt.Errorf("%s %w", name, err)
+	}
+	return key, nil
 }
 
 // line returns the one line of a text, and says what else the text is.
