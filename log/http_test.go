@@ -120,6 +120,17 @@ func TestStaticReads(t *testing.T) {
 	problem(t, resp, body, 404, api.CodeNotFound)
 }
 
+// twoInOne is a file that one reader takes for the first and another for the second.
+func twoInOne(t *testing.T, first, second []byte) []byte {
+	t.Helper()
+	parts := func(file []byte) (p struct{ Signed, Signatures json.RawMessage }) {
+		check(t, json.Unmarshal(file, &p))
+		return p
+	}
+	a, b := parts(first), parts(second)
+	return fmt.Appendf(nil, `{"signed":%s,"signatures":%s,"signed":%s}`, a.Signed, b.Signatures, b.Signed)
+}
+
 // tarOf packs headers with as many bytes as they say.
 func tarOf(t *testing.T, headers ...tar.Header) []byte {
 	t.Helper()
@@ -171,6 +182,7 @@ func TestBodies(t *testing.T) {
 		{"too large a body", make([]byte, api.MaxSubmission+1), api.TypeTar, 413, api.CodeTooLarge},
 		{"too large a root", make([]byte, verify.MaxFileSize+1), api.TypeJSON, 413, api.CodeTooLarge},
 		{"refused", []byte("{}"), api.TypeJSON, 422, api.CodeRefused},
+		{"two files in one", twoInOne(t, file(v, "targets").Data, file(v, "snapshot").Data), api.TypeJSON, 422, api.CodeRefused},
 		{"targets alone", file(v, "targets").Data, api.TypeJSON, 422, api.CodeRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
