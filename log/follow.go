@@ -98,10 +98,11 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	p := &Publisher{
-		cfg: cfg.Publisher, policy: policy, keys: keys, recent: recent,
+		cfg: cfg.Publisher, keys: keys, recent: recent,
 		edge: edge, tree: proofs.EmptyTree, published: Published{Tree: proofs.EmptyTree},
 		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
+	p.policy.Store(policy)
 	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[verify.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
 	f.indexer = newIndexer(cfg.Publisher.Storage, cfg.Blobs, cfg.State, cfg.Logger, edge, 0)
 	f.indexer.follows = true
@@ -115,6 +116,7 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		intake:    &intake{publisher: p, empty: make(chan struct{})}, // takes nothing
 		follower:  f,
 	}
+	l.labels.Store(&cfg.Labels)
 	l.server = newServer(l, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
 	f.look(ctx)
 	return l, nil
@@ -234,7 +236,7 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	case note == nil:
 		return fmt.Errorf("the published checkpoint is gone; the one of size %d is served on", have.Tree.N)
 	}
-	cp, err := f.publisher.policy.OpenCheckpoint(note)
+	cp, err := f.publisher.policy.Load().OpenCheckpoint(note)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint is not served: %w", err)
 	}

@@ -74,7 +74,7 @@ func (p *Publisher) mergeLate() {
 		return
 	}
 	b := note.Marshal()
-	if _, err := p.policy.OpenCheckpoint(b); err != nil {
+	if _, err := p.policy.Load().OpenCheckpoint(b); err != nil {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}
@@ -93,7 +93,7 @@ func (p *Publisher) welcome(note proofs.Note, sig proofs.Signature) bool {
 			return false
 		}
 	}
-	for _, w := range p.policy.Witnesses {
+	for _, w := range p.policy.Load().Witnesses {
 		if w.Key.Name() == sig.Name && w.Key.ID() == sig.KeyID {
 			_, err := w.Key.Verify(note.Text, sig.Sig)
 			return err == nil

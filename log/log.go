@@ -112,6 +112,7 @@ type Log struct {
 	polled    submissions
 	server    *server
 	follower  *follower // nil where the log may be written
+	labels    atomic.Pointer[map[verify.Digest]string]
 }
 
 // Open opens a log: the publisher compares what it signed with what is stored,
@@ -174,6 +175,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.intake.readBack(ctx, nil); err != nil {
 		return nil, err
 	}
+	l.labels.Store(&cfg.Labels)
 	l.server = newServer(l, from)
 	return l, nil
 }

@@ -77,7 +77,7 @@ func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.R
 	roles = slices.DeleteFunc(roles, func(r api.RoleCurrent) bool { return r.Index >= size })
 	return api.RepositoryInfo{
 		ID:       c.ID.String(),
-		Label:    s.log.cfg.Labels[c.ID],
+		Label:    (*s.log.labels.Load())[c.ID],
 		Encoding: string(c.Encoding),
 		Releases: c.Releases,
 		Evidence: c.Evidence,

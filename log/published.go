@@ -20,7 +20,7 @@ func (p *Publisher) openPublished() (Published, error) {
 	if err != nil || b == nil {
 		return none, err
 	}
-	cp, err := p.policy.OpenCheckpoint(b)
+	cp, err := p.policy.Load().OpenCheckpoint(b)
 	var quorum *proofs.QuorumError
 	if err != nil && !errors.As(err, &quorum) {
 		p.cfg.Logger.Warn("the published checkpoint cannot be used and will be published anew", "err", err)

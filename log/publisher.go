@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -130,7 +131,8 @@ type Entry struct {
 // checkpoint, and only then Published tells of it.
 type Publisher struct {
 	cfg    PublisherConfig
-	policy *proofs.Policy
+	policy atomic.Pointer[proofs.Policy]
+	anew   atomic.Bool  // the policy has changed: the checkpoint is published again
 	keys   []proofs.Key // of the log, Signer's first
 	recent *recent      // of the tree
 
@@ -166,9 +168,11 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	if p.keys, err = cfg.keys(); err != nil {
 		return nil, err
 	}
-	if p.policy, err = policyFor(cfg.Policy, p.keys); err != nil {
+	policy, err := policyFor(cfg.Policy, p.keys)
+	if err != nil {
 		return nil, err
 	}
+	p.policy.Store(policy)
 	if p.record, err = p.openLedger(); err != nil {
 		return nil, err
 	}
@@ -419,7 +423,7 @@ func (p *Publisher) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
-			refresh = false
+			refresh = p.anew.Swap(false)
 		case <-idle:
 			p.publishing.Lock()
 			refresh = time.Since(p.refreshed) >= p.cfg.Refresh

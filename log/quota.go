@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -54,7 +55,7 @@ func (s source) owns(repository verify.Digest) bool {
 type sources struct {
 	cfg       HTTPConfig
 	limits    Limits
-	registrar verify.Digest // SHA-256 of the registration token; zero: there is none
+	registrar atomic.Pointer[verify.Digest] // SHA-256 of the registration token; nil: there is none
 	tokens    *tokenBook
 	proxies   []netip.Prefix
 	now       func() time.Time
@@ -82,9 +83,7 @@ func newSources(cfg HTTPConfig, token string, tokens *tokenBook, limits Limits) 
 	if s.proxies == nil {
 		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	if token != "" {
-		s.registrar = verify.Sum([]byte(token))
-	}
+	s.setToken(token)
 	if token == "" && tokens.store == nil {
 		limits.Queue.Reserve, limits.Memory.Reserve = 0, 0
 	}
@@ -96,7 +95,7 @@ func newSources(cfg HTTPConfig, token string, tokens *tokenBook, limits Limits) 
 // nothing: whoever sends it is counted by address.
 func (s *sources) of(r *http.Request) source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		if verify.Sum([]byte(token)) == s.registrar {
+		if registrar := s.registrar.Load(); registrar != nil && verify.Sum([]byte(token)) == *registrar {
 			return source{key: "registration", holder: true, registrar: true}
 		}
 		if h := s.tokens.of(r.Context(), token); h != nil {

@@ -121,7 +121,7 @@ func (s *server) ended() *problem {
 
 // mayRegister checks the bearer token.
 func (s *server) mayRegister(from source) *problem {
-	if s.log.cfg.Token == "" || from.registrar {
+	if s.sources.registrar.Load() == nil || from.registrar {
 		return nil
 	}
 	const needs = "registering a repository needs the operator's token: Authorization: Bearer TOKEN"

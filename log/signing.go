@@ -172,7 +172,7 @@ func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
 	}
-	got, err := p.policy.OpenCheckpoint(note)
+	got, err := p.policy.Load().OpenCheckpoint(note)
 	if err != nil {
 		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/witness/client"
 )
 
 // shared says where a log is that several front ends serve.
@@ -70,7 +69,11 @@ const (
 // cluster is one front end of a log that several serve.
 type cluster struct {
 	db       *postgres.DB
-	cfg      log.Config // what leading and following have in common
+	mu       sync.Mutex
+	cfg      log.Config // what leading and following have in common; its settings change with mu
+	leading  *log.Log   // nil while another leads; changes with mu
+	reloads  int        // of the settings
+	opened   int        // reloads when the log was opened last for leading
 	storage  trillianlog.Config
 	url      string
 	front    log.Front
@@ -93,7 +96,7 @@ type answer struct {
 
 // serveShared serves a log on servers: at once as a follower, and as the leader
 // whenever it has the lease.
-func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metrics.Metrics, gatherer *client.Gatherer, stderr io.Writer) error {
+func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metrics.Metrics, re *reloader, hup <-chan os.Signal, stderr io.Writer) error {
 	c, err := flags.connect(ctx, cfg, m)
 	if err != nil {
 		return err
@@ -116,14 +119,15 @@ func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metri
 		c.logger.Info("front end of a shared log; without the log's key it only follows")
 		work = func(ctx context.Context) error { <-ctx.Done(); return nil }
 	}
-	gatherer.Late = c.late
-	m.Watch(c.front.Stats, gatherer.Health)
+	re.witnesses.late = c.late
+	re.reload = c.reload
+	m.Watch(c.front.Stats, re.witnesses.Health)
 
 	// It follows until the last request has ended.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.follower.Run(following) }) // a follower ends when it is told to
-	err = listen(ctx, flags, m, c.logger, stderr, listener, &c.front, work)
+	err = listen(ctx, flags, m, c.logger, stderr, listener, &c.front, re.beside(hup, work))
 	stop()
 	running.Wait()
 	return err
@@ -231,6 +235,32 @@ func (c *cluster) able(ctx context.Context) error {
 	return err
 }
 
+// reload takes over settings, for the log that follows and for that which leads.
+func (c *cluster) reload(s log.Settings) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.follower.Reload(s); err != nil {
+		return err
+	}
+	c.cfg.Labels, c.cfg.Token, c.cfg.Publisher.Policy = s.Labels, s.Token, s.Policy
+	c.reloads++
+	if c.leading != nil {
+		return c.leading.Reload(s)
+	}
+	return nil
+}
+
+// lets lets a log lead, or none. While it was opened the settings may have changed.
+func (c *cluster) lets(l *log.Log) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leading = l
+	if l == nil || c.opened == c.reloads {
+		return nil
+	}
+	return l.Reload(log.Settings{Labels: c.cfg.Labels, Token: c.cfg.Token, Policy: c.cfg.Publisher.Policy})
+}
+
 // late gives late cosignatures to the publisher of the time.
 func (c *cluster) late(text string, sigs []proofs.Signature) {
 	if p := c.publisher.Load(); p != nil {
@@ -327,7 +357,10 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 	if err != nil {
 		return nil, nil, err
 	}
+	c.mu.Lock()
 	cfg := c.cfg
+	c.opened = c.reloads
+	c.mu.Unlock()
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
 	cfg.State, cfg.Holds, cfg.Right = c.db.State(lease), c.db.Holds(lease), right
 	l, err := log.Open(ctx, cfg)
@@ -363,6 +396,10 @@ func withCommands(h *log.Halt) *log.Halt {
 // When it returns the follower serves.
 func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
 	c.publisher.Store(l.Publisher())
+	if err := c.lets(l); err != nil {
+		return err
+	}
+	defer c.lets(nil)
 	c.front.Switch(l)
 	follow := sync.OnceFunc(func() {
 		c.follower.Continue(l)

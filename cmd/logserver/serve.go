@@ -19,7 +19,6 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/witness/client"
 )
 
 // stopTime is how long requests may take to end after everything that they wait
@@ -76,6 +75,9 @@ a proxy with TLS, say): keep it on a network of your own.
 The log's key is in DIR/log.key, in an ssh-agent or in the environment variable
 TUFLOG_LOG_KEY. Files with secrets may be readable by their group only if nobody else
 is in it.
+
+SIGHUP reads the labels, the registration token and the policy again, and asks all
+witnesses at once. A file that cannot be used is named, and what was read before counts.
 
 All flags can stand in a file: --config. With Type=notify, systemd is told when the
 log is ready and when it stops.`,
@@ -134,18 +136,17 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	gatherer, err := client.NewGatherer(cfg.Publisher.Policy, nil)
+	gatherer, err := newWitnesses(cfg.Publisher.Policy, flags.witnesses(), logger)
 	if err != nil {
 		return err
 	}
 	defer gatherer.Close()
-	if err := gatherer.Remember(flags.witnesses()); err != nil {
-		logger.Warn("the witnesses are asked how far they are", "err", err)
-	}
+	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: log.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
+	hup := reloads(ctx)
 	m := metrics.New()
 	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 	if flags.on() {
-		return serveShared(ctx, flags, cfg, m, gatherer, stderr)
+		return serveShared(ctx, flags, cfg, m, re, hup, stderr)
 	}
 
 	w, err := openDir(ctx, flags.place, &cfg)
@@ -158,13 +159,14 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	gatherer.Late = l.Publisher().AddCosignatures
+	gatherer.late = l.Publisher().AddCosignatures
+	re.reload = l.Reload
 	m.Watch(l.Stats, gatherer.Health)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {
 		return err
 	}
-	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), l.Run)
+	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), re.beside(hup, l.Run))
 }
 
 // listen serves what is answered by handler, and the metrics, while work runs.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -353,7 +354,7 @@ func TestServeOperations(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	p := serveProgram(t, dir, "--log-list", server.URL, "--log-list-every", "1s", "--metrics-listen", "127.0.0.1:0")
+	p := serveProgram(t, dir, "--log-list", server.URL, "--metrics-listen", "127.0.0.1:0")
 	if got := told(); got != "READY=1" {
 		t.Errorf("told systemd %q", got)
 	}
@@ -368,6 +369,7 @@ func TestServeOperations(t *testing.T) {
 	mu.Lock()
 	list += entry(late)
 	mu.Unlock()
+	p.Signal(t, syscall.SIGHUP) // long before the hour is over
 	known(late)
 	for _, path := range []string{"/", "/healthz", "/readyz"} {
 		if status, body := get(t, p.URL+path); status != http.StatusOK || body == "" {

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +53,8 @@ func newServe() *cobra.Command {
 the checkpoint cosigned last (HASH is SHA-256 of the log's origin, in hex), GET /
 with a status page, GET /healthz and GET /readyz. When ready it prints
 "listening on http://ADDR" on stderr and tells systemd. An interrupt or SIGTERM
-lets requests under way end and stops it.
+lets requests under way end and stops it. SIGHUP makes it fetch the lists of logs
+again; what the other commands change counts at once.
 
 It looks, before it cosigns a log for the first time and then on a schedule, at
 the log's published checkpoint and at --peer witnesses for cosignatures of its own
@@ -118,6 +121,9 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err := flags.check(); err != nil {
 		return err
 	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close()) }()
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
@@ -162,13 +168,29 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 		}
 	}
 	closers.background(ctx, func(ctx context.Context) { w.Run(ctx) })
-	for _, list := range flags.lists {
-		closers.background(ctx, func(ctx context.Context) { w.FollowList(ctx, store, list, flags.listEvery) })
-	}
+	closers.background(ctx, func(ctx context.Context) { flags.followLists(ctx, w, store, hup, logger) })
 	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
 		logger.Warn("not told systemd", "error", err)
 	}
 	return run(ctx, server, l, store)
+}
+
+// followLists follows all lists until ctx ends, from the beginning at each SIGHUP.
+func (f serveFlags) followLists(ctx context.Context, w *witness.Witness, store *sqlite.Store, hup <-chan os.Signal, logger *slog.Logger) {
+	for ctx.Err() == nil {
+		following, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		for _, list := range f.lists {
+			running.Go(func() { w.FollowList(following, store, list, f.listEvery) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-hup:
+			logger.Info("the lists of logs are fetched again", "lists", len(f.lists))
+		}
+		stop()
+		running.Wait()
+	}
 }
 
 // limitConnections bounds connections, in all and by address. A proxy has one address

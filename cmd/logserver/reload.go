@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
+)
+
+// reloads returns a channel that has something in it when SIGHUP came, from now on,
+// and ends that when ctx does.
+func reloads(ctx context.Context) <-chan os.Signal {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	context.AfterFunc(ctx, func() { signal.Stop(hup) })
+	return hup
+}
+
+// reloader replaces what serve has read beside the log's data, at each SIGHUP.
+type reloader struct {
+	flags     serveFlags
+	logger    *slog.Logger
+	witnesses *witnesses
+	reload    func(log.Settings) error
+	now       log.Settings
+}
+
+// run reloads until ctx ends.
+func (r *reloader) run(ctx context.Context, hup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			r.once()
+		}
+	}
+}
+
+// beside returns work that reloads while it goes on.
+func (r *reloader) beside(hup <-chan os.Signal, work func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		reloading, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { r.run(reloading, hup) })
+		defer running.Wait()
+		defer stop()
+		return work(ctx)
+	}
+}
+
+// once reads each of the files again. One that cannot be used changes nothing.
+func (r *reloader) once() {
+	next := r.now
+	keep := func(what string, err error) {
+		r.logger.Error("not reloaded, what was read before still counts", "what", what, "err", err)
+	}
+	if labels, err := readLabels(r.flags.labels()); err != nil {
+		keep("labels", err)
+	} else {
+		next.Labels = labels
+	}
+	if r.now.Token != "" {
+		if token, err := readToken(r.flags); err != nil {
+			keep("registration token", err)
+		} else {
+			next.Token = token
+		}
+	}
+	if err := r.policy(next); err != nil {
+		keep("policy", err)
+		next.Policy = r.now.Policy
+		if err := r.reload(next); err != nil {
+			keep("labels and token", err)
+			return
+		}
+		r.now = next
+	}
+	r.logger.Info("reloaded", "labels", len(r.now.Labels), "witnesses", len(r.now.Policy.Witnesses))
+}
+
+// policy takes over the settings with the policy as it is now. All its witnesses are
+// asked at once, also those that wanted to be left alone.
+func (r *reloader) policy(next log.Settings) (err error) {
+	if next.Policy, err = cli.ReadPolicy(r.flags.policy); err != nil {
+		return err
+	}
+	if err := checkWitnesses(next.Policy, r.logger); err != nil {
+		return err
+	}
+	gatherer, err := client.NewGatherer(next.Policy, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.reload(next); err != nil {
+		gatherer.Close()
+		return err
+	}
+	r.witnesses.replace(gatherer)
+	r.now = next
+	return r.reload(next) // what was gathered meanwhile may lack somebody
+}
+
+// witnesses is log.Witnesses by the policy of the time.
+type witnesses struct {
+	path   string // what is remembered of them
+	logger *slog.Logger
+	late   func(text string, sigs []proofs.Signature)
+
+	mu  sync.RWMutex
+	now *client.Gatherer
+}
+
+// newWitnesses returns the witnesses of a policy. The late ones are given to late,
+// which may be set until Gather is called first.
+func newWitnesses(policy *proofs.Policy, path string, logger *slog.Logger) (*witnesses, error) {
+	w := &witnesses{path: path, logger: logger}
+	gatherer, err := client.NewGatherer(policy, nil)
+	if err != nil {
+		return nil, err
+	}
+	w.replace(gatherer)
+	return w, nil
+}
+
+// replace lets others be asked from now on.
+func (w *witnesses) replace(next *client.Gatherer) {
+	next.Late = func(text string, sigs []proofs.Signature) { w.late(text, sigs) }
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now != nil {
+		w.now.Close()
+	}
+	if err := next.Remember(w.path); err != nil {
+		w.logger.Warn("the witnesses are asked how far they are", "err", err)
+	}
+	w.now = next
+}
+
+func (w *witnesses) gatherer() *client.Gatherer {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.now
+}
+
+// Gather implements log.Witnesses.
+func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency client.Consistency) ([]byte, error) {
+	for {
+		now := w.gatherer()
+		note, err := now.Gather(ctx, signed, cp, consistency)
+		if err == nil || ctx.Err() != nil || w.gatherer() == now {
+			return note, err
+		}
+	}
+}
+
+// Newest implements log.Witnesses.
+func (w *witnesses) Newest(ctx context.Context, origin string) [][]byte {
+	return w.gatherer().Newest(ctx, origin)
+}
+
+// Health returns how the witnesses are.
+func (w *witnesses) Health() []client.Health { return w.gatherer().Health() }
+
+// Close calls off what is being asked.
+func (w *witnesses) Close() { w.gatherer().Close() }
