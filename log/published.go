@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -78,7 +79,7 @@ func (p *Publisher) lookBeyond(ctx context.Context) error {
 			continue
 		}
 		what := fmt.Sprintf("a witness shows a checkpoint of size %d (root %v) that this log has signed, but the ledger says that size %d (root %v) was signed last", cp.Tree.N, cp.Tree.Hash, signed.N, signed.Hash)
-		const save = "What the witness shows is at its URL, under /HASH/checkpoint, where HASH is the SHA-256 of the log's origin in hex"
+		save := fmt.Sprintf("What the witness shows is at its URL, under /%x/checkpoint", sha256.Sum256([]byte(p.record.Origin)))
 		switch {
 		case cp.Tree.N == signed.N && cp.Tree != signed:
 			return p.halt(&Halt{Code: HaltPublishedFork, What: what + ": two trees of one size were signed", Do: "The log has shown two histories, and witnesses and auditors will prove it: find out what has signed the other one. " + save})
@@ -87,7 +88,7 @@ func (p *Publisher) lookBeyond(ctx context.Context) error {
 		case cp.Tree.N > stored.N:
 			return p.halt(&Halt{Code: HaltStorageBehind, What: fmt.Sprintf("%s, and storage has %d entries: ledger and storage were restored from old copies", what, stored.N), Do: "Bring back the storage that holds all signed entries, and the newest ledger. " + save})
 		}
-		return p.halt(&Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger. " + save})
+		return p.halt(&Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger, or give logserver resume --i-know ledger-behind --checkpoint FILE what the witness shows, if the storage is the newest that the log ever had. " + save})
 	}
 	return nil
 }

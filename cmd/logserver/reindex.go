@@ -56,6 +56,7 @@ what is missing meanwhile. It refuses where Trillian lacks entries that were sig
 		},
 	}
 	at.flags(cmd)
+	at.ledgerFlag(cmd)
 	on.sharedFlags(cmd)
 	cmd.Flags().BoolVar(&tiles, "tiles", false, "with --state: make the copy of Trillian's entries anew, too")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
@@ -21,6 +22,9 @@ type loss struct {
 	// refuses is what the log must say when it refuses to start; empty: it has
 	// to start and go on by itself.
 	refuses string
+	// stops is what it must say when it has started and its witnesses have shown it
+	// more than it knows.
+	stops string
 	// older: the log serves an earlier checkpoint until it has published.
 	older bool
 	// repair is what a person does next; after it the log has to go on.
@@ -80,7 +84,7 @@ func back(names ...string) func(context.Context, *world, string) error {
 }
 
 func reindex(ctx context.Context, w *world, _ string) error {
-	_, err := process.Output(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir)
+	_, err := process.Output(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir, "--ledger", w.ledgerDir)
 	return err
 }
 
@@ -88,7 +92,7 @@ var losses = []loss{
 	{name: "tree restored from an old copy", do: fromOld("tree"), refuses: "restored from an old copy", repair: back("tree")},
 	{name: "log directory restored from an old copy", do: fromOld("tree", "blobs.db", "state.db", "checkpoint"), refuses: "restored from an old copy", repair: back("tree", "blobs.db", "state.db", "checkpoint")},
 	{name: "ledger restored from an old copy", do: fromOld("ledger"), refuses: "the ledger was restored from an old copy", repair: back("ledger")},
-	{name: "ledger restored, checkpoint lost", do: both(fromOld("ledger"), without("checkpoint"))},
+	{name: "ledger restored, checkpoint lost", do: both(fromOld("ledger"), without("checkpoint")), stops: "the ledger was restored from an old copy", repair: back("ledger")},
 	{name: "state.db restored from an old copy", do: fromOld("state.db")},
 	{name: "checkpoint restored from an old copy", do: fromOld("checkpoint"), older: true},
 	{name: "checkpoint lost", do: without("checkpoint")},
@@ -198,6 +202,14 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *rehearsal.Row) 
 			return err
 		}
 		r.Outcomes["refused to start, and said why"]++
+	}
+	if loss.stops != "" {
+		if err := w.mustStop(ctx, loss.stops); err != nil {
+			return err
+		}
+		r.Outcomes["stopped, and said why"]++
+	}
+	if loss.repair != nil {
 		if err := loss.repair(ctx, w, now); err != nil {
 			return fmt.Errorf("repair: %w", err)
 		}
@@ -208,7 +220,7 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *rehearsal.Row) 
 	if err := l.progress(ctx, 5); err != nil {
 		return err
 	}
-	if loss.refuses == "" {
+	if loss.repair == nil {
 		r.Outcomes["went on by itself"]++
 	} else {
 		r.Outcomes["went on after the repair"]++
@@ -216,9 +228,27 @@ func (w *world) lose(ctx context.Context, l *load, loss loss, r *rehearsal.Row) 
 	return nil
 }
 
-// forked restores everything, the ledger too, which no log can notice by itself:
-// it signs a second history. What is held then is that no witness cosigns it, so
-// nothing of it is published or acknowledged.
+// mustStop starts the log, which must find out that it may not go on, and kills it.
+func (w *world) mustStop(ctx context.Context, reason string) error {
+	if err := w.startLog(ctx); err != nil {
+		return err
+	}
+	defer w.killLog()
+	var said string
+	err := process.Eventually(ctx, "the log stops: "+reason, process.Patience, func() bool {
+		if _, err := w.get(ctx, "/readyz"); err != nil {
+			said = err.Error()
+		}
+		return strings.Contains(said, reason)
+	})
+	if err != nil {
+		return fmt.Errorf("%w; it said last: %s", err, said)
+	}
+	return nil
+}
+
+// forked restores everything, the ledger too, which no log can notice by itself. It
+// must not sign a second history: its witnesses are asked before it signs anything.
 func (h *harness) forked(ctx context.Context) rehearsal.Row {
 	r := rehearsal.NewRow("log directory and ledger restored from an old copy")
 	w, err := h.newWorld(ctx, "forked", 3, 2, place{})
@@ -287,10 +317,9 @@ func (w *world) fork(ctx context.Context, whole *rehearsal.History, r *rehearsal
 		}
 	}
 	if second > 0 {
-		r.Outcomes["signed a second history, which no witness cosigned: nothing published, nothing acknowledged"]++
-	} else {
-		r.Outcomes["refused to sign"]++
+		return fmt.Errorf("%d trees of a second history were signed", second)
 	}
+	r.Outcomes["signed nothing"]++
 	return nil
 }
 
