@@ -81,9 +81,10 @@ func fromCommandLine(flags *pflag.FlagSet) map[string]bool {
 	return decided
 }
 
-// quotaFlags are the flags of log.Limits' quotas.
+// quotaFlags are the flags of limits: of log.Limits' quotas, and of connections.
 type quotaFlags struct {
 	anonymous, anonymousBytes, holder, holderBytes rateFlag
+	connections                                    int
 }
 
 func (q *quotaFlags) flags(f *pflag.FlagSet) {
@@ -94,6 +95,7 @@ func (q *quotaFlags) flags(f *pflag.FlagSet) {
 	f.Var(&q.anonymousBytes, "quota-bytes", "the same in bytes")
 	f.Var(&q.holder, "token-quota", "submissions a second, and at once, of the holder of a token; or off")
 	f.Var(&q.holderBytes, "token-quota-bytes", "the same in bytes")
+	f.IntVar(&q.connections, "max-connections", 8192, "connections at once; one more closes another, an idle one first, of the network that has the most")
 }
 
 // limits are the log's with these quotas.
@@ -101,6 +103,11 @@ func (q *quotaFlags) limits() log.Limits {
 	l := log.DefaultLimits
 	l.Anonymous, l.Holder = quota(q.anonymous, q.anonymousBytes, l.Anonymous), quota(q.holder, q.holderBytes, l.Holder)
 	return l
+}
+
+// table is what serve limits, for people.
+func (q *quotaFlags) table() []log.LimitRow {
+	return append(q.limits().Table(), log.LimitRow{What: "connections, or half of the files that may be open", All: strconv.Itoa(q.connections)})
 }
 
 // quota changes what there are flags for.

@@ -33,7 +33,6 @@ type serveFlags struct {
 	snapshots, timestamps         bool
 	open, closed                  bool
 	proxies                       []string
-	connections                   int
 	hold                          time.Duration
 	quotas                        quotaFlags
 	logFormat                     string
@@ -109,7 +108,6 @@ log is ready and when it stops.`,
 	f.StringVar(&flags.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
 	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
 	f.StringSliceVar(&flags.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
-	f.IntVar(&flags.connections, "max-connections", 8192, "connections at once; one more closes another, an idle one first, of the network that has the most")
 	f.DurationVar(&flags.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
 	flags.quotas.flags(f)
 	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
@@ -182,7 +180,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	server := log.NewHTTPServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
-	log.LimitConnections(server, min(flags.connections, room.ForConnections()-1))
+	log.LimitConnections(server, min(flags.quotas.connections, room.ForConnections()-1))
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
 	defer context.AfterFunc(ctx, func() {
@@ -194,8 +192,8 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 
 // logConfig reads what the log is made of beside its data.
 func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error) {
-	if flags.connections < 1 {
-		return cfg, fmt.Errorf("%d connections at once are too few", flags.connections)
+	if flags.quotas.connections < 1 {
+		return cfg, fmt.Errorf("%d connections at once are too few", flags.quotas.connections)
 	}
 	if flags.hold < 0 {
 		return cfg, fmt.Errorf("--hold %v is less than no time", flags.hold)

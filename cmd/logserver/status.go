@@ -91,7 +91,7 @@ It exits 1 when the log cannot be served.`,
 			if err != nil {
 				return err
 			}
-			st.Limits = quotas.limits().Table()
+			st.Limits = quotas.table()
 			if asJSON {
 				err = cli.WriteJSON(cmd.OutOrStdout(), st)
 			} else {
