@@ -20,6 +20,7 @@ type Row struct {
 	Payload     verify.Digest   `json:"payload"`
 	Expires     int64           `json:"expires"`   // POSIX seconds
 	Signers     int             `json:"signers"`   // distinct keys of the role that signed
+	SignedBy    []string        `json:"signed_by"` // their ids; of a key that has several the first
 	Threshold   int             `json:"threshold"` // how many must; of a root, by itself
 	Contradicts *int64          `json:"contradicts,omitempty"`
 	Against     *int64          `json:"against,omitempty"` // index of the leaf that the changes are counted against
@@ -34,6 +35,9 @@ type Changes struct {
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
 	Changed int `json:"changed"`
+	// Names are those of the first that differ, sorted, each behind a sign: + added,
+	// - removed, ~ changed. Where nothing came before none are named.
+	Names []string `json:"names,omitempty"`
 }
 
 // RoleChange is what a root changes in the keys of a role.
@@ -91,8 +95,12 @@ func (s *Show) Observe(o *Observation) error {
 	}
 	row := Row{
 		Index: o.Index, Kind: o.Leaf.Kind, Role: o.Leaf.Role, Version: o.Leaf.Version, Payload: o.Leaf.Payload,
-		Expires: o.Metadata.Expires.Unix(), Signers: len(o.Metadata.Signers(o.Keys)), Threshold: o.Keys.Threshold(),
+		Expires: o.Metadata.Expires.Unix(), SignedBy: []string{}, Threshold: o.Keys.Threshold(),
 	}
+	for _, signer := range o.Metadata.Signers(o.Keys) {
+		row.SignedBy = append(row.SignedBy, o.Keys.IDs(signer)[0])
+	}
+	row.Signers = len(row.SignedBy)
 	if o.Leaf.Kind == verify.Evidence {
 		row.Contradicts = &o.Leaf.Contradicts
 	}
@@ -203,19 +211,31 @@ func delegated(d *verify.Delegations) map[string]string {
 
 func count[V any](before, now map[string]V, same func(a, b V) bool) *Changes {
 	c := &Changes{Total: len(now)}
+	var names []string // sign behind name, so that they sort by name
 	for name, v := range now {
 		old, ok := before[name]
 		switch {
 		case !ok:
 			c.Added++
+			names = append(names, name+"+")
 		case !same(old, v):
 			c.Changed++
+			names = append(names, name+"~")
 		}
 	}
 	for name := range before {
 		if _, ok := now[name]; !ok {
 			c.Removed++
+			names = append(names, name+"-")
 		}
+	}
+	if len(before) == 0 {
+		return c
+	}
+	slices.Sort(names)
+	for _, name := range names[:min(len(names), maxListed)] {
+		sign := len(name) - 1
+		c.Names = append(c.Names, name[sign:]+name[:sign])
 	}
 	return c
 }

@@ -119,7 +119,11 @@ func (s store) load() (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auditor state: %w", err)
 	}
-	return ParseState(b)
+	state, err := ParseState(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (without the file the auditor goes on, and still compares the notes beside it with the log)", filepath.Join(s.dir, "state"), err)
+	}
+	return state, nil
 }
 
 func (s store) save(state *State) error {

@@ -131,7 +131,7 @@ func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, to
 	if more := len(together) - len(parts); more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	a.record(aboutLeaf(TwoPayloads, l.index, leaf, "%s %d is released with %d payloads that all stand since leaf %d: %s. Snapshots list versions only, so devices may install any of them",
+	a.record(aboutLeaf(TwoPayloads, l.index, leaf, "%s %d is released with %d payloads that all stand since leaf %d: %s. They are not all listed by their hashes, so devices may install any of them",
 		plain(at.role), at.version, len(together), l.index, list))
 	repo.together[at] = false
 	return nil

@@ -185,8 +185,8 @@ func TestShow(t *testing.T) {
 	out, _ := w.run(0, "show", "--policy", w.policy)
 	w.wantAll(out, w.repo.String()+"  json      0            2      3         1")
 	out, _ = w.run(0, "show", w.repo.String()[:6], "--policy", w.policy)
-	w.wantAll(out, "repository "+w.repo.String(), "0      release   root     1", "root +1 keys needs 1;", "1, needs 1  ~1 of 1 file",
-		"3      evidence  targets  3        2040-01-01  1, needs 1  EVIDENCE: another payload than index 2; ~1 of 1 file")
+	w.wantAll(out, "repository "+w.repo.String(), "0      release   root     1", "root +1 keys needs 1;", ": 1, needs 1  ~1 of 1 file (~app.bin)",
+		"3      evidence  targets  3        2040-01-01  "+w.key()+": 1, needs 1  EVIDENCE: another payload than index 2; ~1 of 1 file (~app.bin)")
 	out, _ = w.run(0, "show", w.repo.String(), "--policy", w.policy, "--json")
 	var h audit.History
 	w.must(json.Unmarshal([]byte(out), &h))
@@ -239,6 +239,12 @@ func TestShow(t *testing.T) {
 	if json.Unmarshal([]byte(out), &none) == nil {
 		t.Errorf("the list is no list: %s", out)
 	}
+}
+
+// key is the beginning of the id of the key that signs targets.
+func (w *world) key() string {
+	_, file := w.vendor.File(verify.RoleTargets)
+	return audittest.Parse(w.t, file).Signatures[0].KeyID[:8]
 }
 
 // proof is a tlog-proof of an entry.

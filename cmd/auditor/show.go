@@ -119,9 +119,22 @@ func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
 	t := printable.NewTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
 	for _, row := range h.Rows {
 		t.Row(row.Index, row.Kind, printable.Line(row.Role), row.Version, day(row.Expires),
-			fmt.Sprintf("%d, needs %d", row.Signers, row.Threshold), whatChanged(row))
+			signedBy(row), whatChanged(row))
 	}
 	return t.Flush()
+}
+
+// signedBy says who signed, by the beginning of the keys' ids.
+func signedBy(row audit.Row) string {
+	const most = 4
+	ids := []string{}
+	for _, id := range row.SignedBy[:min(len(row.SignedBy), most)] {
+		ids = append(ids, printable.Line(id[:min(len(id), 8)]))
+	}
+	if more := len(row.SignedBy) - most; more > 0 {
+		ids = append(ids, fmt.Sprintf("%d more", more))
+	}
+	return fmt.Sprintf("%s: %d, needs %d", strings.Join(ids, " "), row.Signers, row.Threshold)
 }
 
 // whatChanged puts a row's changes into words.
@@ -181,5 +194,17 @@ func counts(c audit.Changes, what string, against *int64) string {
 	if len(words) == 0 {
 		return fmt.Sprintf("same %d %s", c.Total, what)
 	}
-	return fmt.Sprintf("%s of %d %s", strings.Join(words, " "), c.Total, what)
+	said := fmt.Sprintf("%s of %d %s", strings.Join(words, " "), c.Total, what)
+	if len(c.Names) > 0 {
+		names := make([]string, len(c.Names))
+		for i, name := range c.Names {
+			names[i] = printable.Line(name)
+		}
+		said += " (" + strings.Join(names, ", ")
+		if more := c.Added + c.Removed + c.Changed - len(names); more > 0 {
+			said += fmt.Sprintf(" and %d more", more)
+		}
+		said += ")"
+	}
+	return said
 }
