@@ -147,6 +147,7 @@ func TestVendor(t *testing.T) {
 	if code != 2 || !contains(stderr, "is a proof of the log", "--replace", "Nothing was sent") {
 		t.Errorf("another log: exit %d, %s", code, stderr)
 	}
+	t.Run("page", w.runPage)
 }
 
 func contains(s string, parts ...string) bool {
