@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -18,12 +16,10 @@ func (c *Client) gate(role string, m *Metadata, sidecars Sidecars) (*Logged, err
 		return nil, nil
 	}
 	logged, err := c.checkSidecars(role, m, sidecars)
-	var r *Refusal
-	if c.cfg.Transparency == Warn && errors.As(err, &r) {
-		c.warn(r)
-		return nil, nil
+	if err != nil {
+		return nil, c.unlessLax(err)
 	}
-	return logged, err
+	return logged, nil
 }
 
 // warn notes what Enforce would have refused, once.
@@ -176,15 +172,8 @@ func (c *Client) fresh(role string, m *Metadata) error {
 	if now := c.cfg.Now; !now.IsZero() && !now.Before(m.Expires) {
 		return refusal(CodeExpired, role, nil, "version %d expired at %s, and it is %s", m.Version, expires, now.UTC().Format(time.RFC3339))
 	}
-	floor := c.Floor()
-	if c.cfg.Transparency == Off || floor.IsZero() || floor.Before(m.Expires) {
-		return nil
+	if floor := c.Floor(); !floor.IsZero() && !floor.Before(m.Expires) {
+		return c.unlessLax(refusal(CodeExpired, role, nil, "version %d expired at %s, and by the times of cosignatures it is past %s", m.Version, expires, floor.Format(time.RFC3339)))
 	}
-	r := &Refusal{Code: CodeExpired, Role: role,
-		Detail: fmt.Sprintf("version %d expired at %s, and by the times of cosignatures it is past %s", m.Version, expires, floor.Format(time.RFC3339))}
-	if c.cfg.Transparency == Warn {
-		c.warn(r)
-		return nil
-	}
-	return r
+	return nil
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -25,8 +26,21 @@ func (c *Client) contradicted(role, delegator string, m *Metadata, keys KeySet) 
 	if other == nil {
 		return nil
 	}
-	return refusal(CodeSecondPayload, role, nil, "version %d has payload %v, but this device has accepted a version %d with payload %v",
-		m.Version, m.PayloadDigest, other.Version, other.Payload)
+	return c.unlessLax(refusal(CodeSecondPayload, role, nil, "version %d has payload %v, but this device has accepted a version %d with payload %v",
+		m.Version, m.PayloadDigest, other.Version, other.Payload))
+}
+
+// unlessLax returns a refusal where the client enforces; where it warns it only notes
+// it, and plain TUF knows nothing of it.
+func (c *Client) unlessLax(err error) error {
+	var r *Refusal
+	if c.cfg.Transparency == Enforce || !errors.As(err, &r) {
+		return err
+	}
+	if c.cfg.Transparency == Warn {
+		c.warn(r)
+	}
+	return nil
 }
 
 // remember makes a file the one that was accepted last of a role at a place. It
@@ -48,7 +62,7 @@ func (c *Client) remember(role, delegator string, m *Metadata, keys KeySet) erro
 		}
 	}
 	if c.acceptedSize+more > maxAcceptedSize {
-		return refusal(CodeBadMetadata, role, nil, "this device remembers the releases of %d roles, and has no room for another of %d bytes", len(c.state.Accepted), more)
+		return c.unlessLax(refusal(CodeBadMetadata, role, nil, "this device remembers the releases of %d roles, and has no room for another of %d bytes", len(c.state.Accepted), more))
 	}
 	if c.state.Accepted == nil {
 		c.state.Accepted = map[string][]AcceptedRelease{}

@@ -87,6 +87,19 @@ func TestTwoPayloadsThatStand(t *testing.T) {
 	wantInstalls("late", two)
 	wantKeeps("late", one)
 
+	// Where proofs are only looked at to warn it is noted, and plain TUF takes either.
+	for _, mode := range []verify.Transparency{verify.Warn, verify.Off} {
+		d := *devices["late"]
+		d.files = map[string][]byte{"root": d.files["root"]}
+		serve(one)
+		cfg := r.config()
+		cfg.Transparency = mode
+		wantOK(t, d.refresh(r, cfg))
+		if w := d.client.Warnings(); mode == verify.Warn && (len(w) != 1 || w[0].Code != verify.CodeSecondPayload) || mode == verify.Off && len(w) != 0 {
+			t.Errorf("%v: warnings %v", mode, w)
+		}
+	}
+
 	// The next version ends it.
 	payload("for everybody again", k1)
 	r.targets["targets"].Signed.Version = 15

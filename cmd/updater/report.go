@@ -91,7 +91,7 @@ var hints = map[verify.Code]string{
 	verify.CodeUnbound:         "the install policy requires snapshots that list hashes: the vendor has to list them, and to submit the release beside such a snapshot",
 	verify.CodeRollback:        "older files are being served than this device has seen: try another mirror",
 	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror",
-	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which anyone can fetch from the log (/v1/entries/ENTRY/proof) and its vendor has to serve; with one, try again when it is old enough",
+	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh; while one is there, try again when it is old enough",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
 	verify.CodeNetwork:         "nothing is known to be wrong with the update: check the network, and try again",
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,8 @@ func (p Pace) watch(ctx context.Context, cancel context.CancelCauseFunc, url str
 	}
 	tick := time.NewTicker(window)
 	defer tick.Stop()
-	whole := 2*window + time.Duration(max/p.Rate+1)*time.Second
+	const century = 100 * 365 * 24 * time.Hour
+	whole := 2*window + time.Duration(min(max/p.Rate+1, int64(century/time.Second)))*time.Second
 	least := int64(float64(p.Rate) * window.Seconds())
 	before, passed := int64(0), time.Duration(0)
 	for {
@@ -129,6 +131,7 @@ func read(client *http.Client, req *http.Request, url string, max int64, w io.Wr
 		body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return errors.Join(&StatusError{URL: url, Status: resp.StatusCode, Body: string(body)}, err)
 	}
+	max = min(max, math.MaxInt64-1)
 	n, err := io.Copy(w, io.LimitReader(counted{resp.Body, came}, max+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", url, err)

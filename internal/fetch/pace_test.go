@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,6 +64,7 @@ func TestPace(t *testing.T) {
 		{"fast", mirror{pieces: 100, piece: 100 << 10, pause: time.Second}, 10 << 20, 0},
 		{"just fast enough", mirror{pieces: 1000, piece: 1100, pause: time.Second}, 1100_000, 0},
 		{"short, and its end comes late", mirror{pieces: 2, piece: 1, pause: 14 * time.Second}, 2, 0},
+		{"of a length that nothing has", mirror{pieces: 100, piece: 100 << 10, pause: time.Second}, math.MaxInt64, 0},
 		{"a byte now and then", mirror{pieces: 10 << 20, piece: 1, pause: 5 * time.Second}, 10 << 20, DefaultWindow},
 		{"half the rate", mirror{pieces: 10000, piece: rate / 2, pause: time.Second}, 10 << 20, DefaultWindow},
 		{"fast at first", mirror{pieces: 10, piece: 1 << 20, pause: 9 * time.Second}, 100 << 20, 0},

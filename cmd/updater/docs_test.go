@@ -1,0 +1,175 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// The examples of docs/devices.md do what they say, run by bash one after the other
+// against a real log. The vendor's and the mirror's part is done before, and again and
+// again where it says so.
+func TestDevicesByTheDocs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a log with its witnesses")
+	}
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	text, err := os.ReadFile("../../docs/devices.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	if len(examples) != 4 {
+		t.Fatalf("%d examples, want 4: init and download, verify, the mirror's refresh, the device's", len(examples))
+	}
+	bin := runtest.Programs(t, "logserver", "witness", "publisher", "updater")
+	w := runtest.NewWorld(t)
+	site := httptest.NewServer(http.FileServer(http.Dir(w.Path("mirror"))))
+	defer site.Close()
+	policy, err := os.ReadFile(w.Path("policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "policy.txt", strings.Replace(string(policy), "\n", " "+w.Log.URL+"\n", 1))
+
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(v *testvendor.Vendor, dir string) {
+		t.Helper()
+		for name, content := range v.Files() {
+			writeFile(t, w.Path(dir+"/metadata/"+name), content)
+		}
+		for name, content := range v.TargetFiles() {
+			writeFile(t, w.Path(dir+"/targets/"+name), content)
+			writeFile(t, w.Path(dir+"/targets/"+verify.Sum(content).String()+"."+name), content)
+		}
+		runtest.Must(t, "publisher", "submit", "--policy", w.Path("policy.txt"), "--token-file", w.Path("log/registration.token"),
+			"--token-out", w.Path(dir+".token"), w.Path(dir+"/metadata"))
+	}
+	if err := v.Put("targets", "firmware.bin", []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Release("targets"); err != nil {
+		t.Fatal(err)
+	}
+	publish(v, "mirror")
+	writeFile(t, w.Path("1.root.json"), v.Files()["1.root.json"])
+	run := func(example int) process.Result {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", examples[example][1])
+		cmd.Dir = w.Dir
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SITE="+site.URL)
+		r, err := process.Run(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	must := func(example int) {
+		t.Helper()
+		if r := run(example); r.Code != 0 {
+			t.Fatalf("%s\nexit %d\n%s%s", examples[example][1], r.Code, r.Stdout, r.Stderr)
+		}
+	}
+	must(0)
+	if b, err := os.ReadFile(w.Path("installed/firmware.bin")); err != nil || string(b) != "one" {
+		t.Fatalf("installed %q, %v", b, err)
+	}
+
+	// The next release, and a device that waits for its age.
+	if err := v.Put("targets", "firmware.bin", []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Release("targets"); err != nil {
+		t.Fatal(err)
+	}
+	publish(v, "mirror")
+	if err := os.CopyFS(w.Path("stick"), os.DirFS(w.Path("mirror"))); err != nil {
+		t.Fatal(err)
+	}
+	must(1)
+	w.Write(t, "install.json", `{"min_age":"2s"}`)
+	if r := run(3); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "no newer one lies beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
+		t.Fatalf("before its time: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	runtest.Eventually(t, "the release is old enough", func() bool {
+		other, err := testvendor.New(time.Now().Add(24 * time.Hour)) // the log goes on
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(other, "other")
+		must(2)
+		r := run(3)
+		if r.Code != 0 && !strings.Contains(r.Stderr, "by the newer proof beside it") {
+			t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+		}
+		return r.Code == 0
+	})
+}
+
+func writeFile(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The install policy of docs/devices.md is one that the program takes, and so is that of
+// the design; the table of codes has them all.
+func TestDocsOfDevices(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	devices := read("devices.md")
+	example := regexp.MustCompile("(?ms)^```json\n(.*?)^```$").FindStringSubmatch(devices)
+	if len(example) == 0 {
+		t.Fatal("no example of an install policy")
+	}
+	p, err := verify.ParseInstallPolicy([]byte(example[1]))
+	if err != nil || p.MinAge != 48*time.Hour || !p.SnapshotHashes || p.Repository.IsZero() {
+		t.Errorf("%+v, %v", p, err)
+	}
+	design := regexp.MustCompile(`(?m)^    (\{"repository": .*\})$`).FindStringSubmatch(read("design.md"))
+	if len(design) == 0 {
+		t.Fatal("no example in the design")
+	}
+	id := strings.Repeat("9ab1", 16)
+	if _, err := verify.ParseInstallPolicy([]byte(strings.Replace(design[1], "9ab1…", id, 1))); err != nil {
+		t.Errorf("the design's example: %v", err)
+	}
+	for code := range hints {
+		if !strings.Contains(devices, "\n| `"+string(code)+"` | ") {
+			t.Errorf("%s is not in the table of codes", code)
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][a-z-]+)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(devices, -1) {
+		if strings.Contains(row[1], "_") || row[1] == "repository" || row[1] == "require" {
+			continue
+		}
+		if _, ok := hints[verify.Code(row[1])]; !ok {
+			t.Errorf("%s is in the table of codes, and has no hint", row[1])
+		}
+	}
+}
