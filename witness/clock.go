@@ -102,9 +102,11 @@ func (w *Witness) signingTime(ctx context.Context, latest *Latest) (time.Time, e
 		return time.Time{}, fmt.Errorf("state of the clock: %w", err)
 	}
 	if !c.known {
-		if err := w.readLatest(ctx); err != nil {
+		latest, err := w.readLatest(ctx)
+		if err != nil {
 			return time.Time{}, err
 		}
+		c.latest, c.known = max(c.latest, latest), true
 	}
 	if latest != nil {
 		c.latest = max(c.latest, latest.Time)
@@ -169,26 +171,32 @@ func Ahead(latest, accepted int64, now time.Time) bool {
 
 func utc(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
 
-// readLatest reads the latest time of all logs.
-func (w *Witness) readLatest(ctx context.Context) error {
+// readLatest returns the latest time of all logs.
+func (w *Witness) readLatest(ctx context.Context) (latest int64, err error) {
 	logs, err := w.store.Logs(ctx)
 	if err != nil {
-		return fmt.Errorf("latest time that was signed: %w", err)
+		return 0, fmt.Errorf("latest time that was signed: %w", err)
 	}
 	for _, l := range logs {
 		if l.Latest != nil {
-			w.clock.latest = max(w.clock.latest, l.Latest.Time)
+			latest = max(latest, l.Latest.Time)
 		}
 	}
-	w.clock.known = true
-	return nil
+	return latest, nil
 }
 
-// forget has the latest time read again.
-func (c *clock) forget() {
+// reread finds a latest time that was taken over for a log of which nothing is asked.
+// It reads every log, and holds up nobody meanwhile.
+func (w *Witness) reread(ctx context.Context) error {
+	latest, err := w.readLatest(ctx)
+	if err != nil {
+		return err
+	}
+	c := w.clock
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known = false
+	c.latest = max(c.latest, latest)
+	return nil
 }
 
 // doubt says why the clock is in doubt; "" if it is not.

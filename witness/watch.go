@@ -217,7 +217,9 @@ func (w *Witness) runExamine(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-examine.C:
-			w.clock.forget()
+			if err := w.reread(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("clock not compared with all logs", "error", err)
+			}
 		case <-w.nudge:
 		}
 		// What is wrong is in the log, even while nothing has to be signed.
