@@ -75,6 +75,10 @@ type Config struct {
 	// another does: then Run returns at once, without DrainTimeout, as it does
 	// when the log halts. Nil means that no other ever does.
 	Right context.Context
+	// Room says why nothing more can be stored, such as a full disk; nil that it can.
+	// Meanwhile no submission is taken. It is asked at most once a second. A nil Room
+	// means that there always is.
+	Room func() error
 	// Logger reports what an operator should know. Nil means slog.Default().
 	Logger *slog.Logger
 
@@ -113,6 +117,7 @@ type Log struct {
 	server    *server
 	follower  *follower // nil where the log may be written
 	labels    atomic.Pointer[map[verify.Digest]string]
+	space     space
 }
 
 // Open opens a log: the publisher compares what it signed with what is stored,
@@ -169,6 +174,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		},
 		polled: submissions{limit: cfg.Limits.Polled},
 	}
+	l.space.ask = cfg.Room
 	l.intake.keeper = newKeeper(cfg, from.tokens, l.intake.submit)
 	// What the last process appended and did not sign counts: it may have been
 	// read, and its submitters are told so when they ask again.
@@ -204,6 +210,7 @@ func (l *Log) Run(ctx context.Context) error {
 	running.Go(func() { l.publisher.Run(background) })
 	running.Go(func() { l.indexer.run(background) })
 	running.Go(func() { l.intake.run(background) })
+	running.Go(func() { l.watchRoom(background) })
 	running.Go(func() { l.intake.keeper.run(background) })
 	running.Go(func() { l.server.latencies.run(background, l.publisher, l.cfg.HTTP.Observer) })
 
@@ -237,6 +244,9 @@ func (l *Log) Run(ctx context.Context) error {
 
 // Trouble says why the log cannot take or publish anything now, or is nil.
 func (l *Log) Trouble() error {
+	if err := l.space.trouble(); err != nil {
+		return err
+	}
 	if err := l.publisher.Trouble(); err != nil {
 		return err
 	}

@@ -103,6 +103,9 @@ func (s *server) cannotTake() *problem {
 	if s.log.publisher.Ended() {
 		return s.ended()
 	}
+	if err := s.log.space.trouble(); err != nil {
+		return later(api.CodeUnavailable, "nothing can be stored: %v", err)
+	}
 	unpublished := s.log.publisher.Tree().N - s.log.publisher.Published().Tree.N
 	if unpublished >= s.log.cfg.Limits.Unpublished {
 		return later(api.CodeUnavailable, "%d entries wait to be published: %v", unpublished, s.log.publisher.Trouble())

@@ -130,6 +130,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(logger) // what libraries say has the same form
 	cfg, err := logConfig(flags, logger)
 	if err != nil {
 		return err
@@ -153,6 +154,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
+	cfg.Room = hasRoom(flags.tree(), flags.dir, flags.ledgerDir())
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// minFree is the room, in bytes, below which a file system counts as full. A batch of
+// entries, with its files, tiles and rows, may take as much.
+const minFree = 16 << 20
+
+// hasRoom returns a function that says why nothing more can be stored in some directories,
+// or nil if it can.
+func hasRoom(dirs ...string) func() error {
+	return func() error {
+		for _, dir := range dirs {
+			if err := roomIn(dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// roomIn asks the file system, and tries: quotas, and file systems that have become
+// read-only, do not show otherwise.
+func roomIn(dir string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < minFree {
+		return fmt.Errorf("%s: %w: %d MiB are free, and %d are needed to go on", dir, unix.ENOSPC, free>>20, minFree>>20)
+	}
+	probe := filepath.Join(dir, ".room.tmp")
+	if err := os.WriteFile(probe, make([]byte, 4096), 0o600); err != nil {
+		return errors.Join(err, os.RemoveAll(probe))
+	}
+	return os.Remove(probe)
+}
