@@ -23,8 +23,9 @@ type Config struct {
 	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
-	// Observe, if not nil, is shown every leaf that was judged to be right, in
-	// log order. Its error ends the step.
+	// Observe, if not nil, is shown every leaf that was judged to be right, once, in
+	// log order but for those that had to wait for a missing file. Its error ends the
+	// step.
 	Observe func(*Observation) error
 	// Progress, if not nil, is called after each leaf with how many have been
 	// judged and how many there are.
@@ -66,18 +67,20 @@ type Auditor struct {
 	rejudging *rejudgement                      // nil: none
 	lost      []wantedTile                      // tiles that the log did not serve
 
-	findings    []Finding
-	sums        []verify.Digest        // that tell findings apart, of each of them
-	fresh       []Finding              // findings of this step
-	passing     []Finding              // outages, as long as they last
-	found       map[verify.Digest]bool // true: taken back, and not found again so far
-	count       map[about]int
-	maxPerKind  int
-	suppressed  map[about]int64
-	unsaved     []unsaved
-	unsavedSize int
-	stateErr    error           // what is wrong with the auditor's own disk, in this step
-	far         map[string]bool // witnesses whose clock was far from the auditor's
+	findings   []Finding
+	sums       []verify.Digest        // that tell findings apart, of each of them
+	fresh      []Finding              // findings of this step
+	passing    []Finding              // outages, as long as they last
+	found      map[verify.Digest]bool // true: taken back, and not found again so far
+	count      map[about]int
+	maxPerKind int
+
+	standingAllowed, standingPerByte int64
+	suppressed                       map[about]int64
+	unsaved                          []unsaved
+	unsavedSize                      int
+	stateErr                         error           // what is wrong with the auditor's own disk, in this step
+	far                              map[string]bool // witnesses whose clock was far from the auditor's
 }
 
 // A claim is a tree that the log signed.
@@ -121,8 +124,11 @@ func New(cfg Config) (*Auditor, error) {
 		found:      map[verify.Digest]bool{},
 		count:      map[about]int{},
 		maxPerKind: maxPerKind,
-		suppressed: map[about]int64{},
-		far:        map[string]bool{},
+
+		standingAllowed: standingAllowed,
+		standingPerByte: standingPerByte,
+		suppressed:      map[about]int64{},
+		far:             map[string]bool{},
 	}
 	if err := a.remember(); err != nil {
 		return nil, errors.Join(err, s.close())

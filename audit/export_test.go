@@ -2,3 +2,8 @@ package audit
 
 // SetMaxPerKind changes how many findings of a kind are kept of a repository.
 func (a *Auditor) SetMaxPerKind(n int) { a.maxPerKind = n }
+
+// SetStanding changes what asking which payloads stand may cost in a repository.
+func (a *Auditor) SetStanding(allowed, perByte int64) {
+	a.standingAllowed, a.standingPerByte = allowed, perByte
+}

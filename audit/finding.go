@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -180,13 +181,13 @@ func (a *Auditor) record(f Finding) {
 	a.findings, a.sums = append(a.findings, f), append(a.sums, sum)
 }
 
-// retract takes back what was found about a repository, because its leaves are judged
+// retract takes back what was found about repositories, because their leaves are judged
 // again. What was served wrong stays found. What is found again is not new.
-func (a *Auditor) retract(repo verify.Digest) {
+func (a *Auditor) retract(repos map[verify.Digest]bool) {
 	kept := 0
 	for i, f := range a.findings {
-		if f.Repository == repo && f.Kind != BlobMismatch {
-			a.count[about{f.Kind, repo}]--
+		if repos[f.Repository] && f.Kind != BlobMismatch {
+			a.count[about{f.Kind, f.Repository}]--
 			a.found[a.sums[i]] = true
 			continue
 		}
@@ -195,11 +196,7 @@ func (a *Auditor) retract(repo verify.Digest) {
 	}
 	clear(a.findings[kept:])
 	a.findings, a.sums = a.findings[:kept], a.sums[:kept]
-	for at := range a.suppressed {
-		if at.repository == repo {
-			delete(a.suppressed, at)
-		}
-	}
+	maps.DeleteFunc(a.suppressed, func(at about, _ int64) bool { return repos[at.repository] })
 }
 
 // maxUnsaved is how many bytes of evidence are held while they cannot be written.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tuflog/tuflog/verify"
@@ -31,7 +32,8 @@ type blindness struct {
 	genesis  bool                   // the repository's first root
 	roots    map[int64]bool         // releases of roots, by version
 	targets  bool                   // releases of targets, or of delegated roles
-	may      bool                   // some of these may delegate
+	top      int64                  // the highest version of those of targets that may delegate
+	may      bool                   // some of those of delegated roles may delegate
 	versions map[roleVersion]bool   // of any kind
 	payloads map[verify.Digest]bool // of releases
 }
@@ -87,16 +89,23 @@ func (a *Auditor) blinds(l *loaded, sum verify.Digest, f *Finding) entry {
 	case verify.RoleSnapshot, verify.RoleTimestamp:
 	default:
 		b.targets = true
-		b.may = b.may || l.metadata == nil || l.metadata.Targets != nil && l.metadata.Targets.Delegations != nil
+		switch may := l.metadata == nil || l.metadata.Targets != nil && l.metadata.Targets.Delegations != nil; {
+		case !may:
+		case leaf.Role == verify.RoleTargets:
+			b.top = max(b.top, leaf.Version)
+		default:
+			b.may = true
+		}
 	}
 	return e
 }
 
 // explains reports whether the files that are missing could make right a leaf that the
 // rules do not give. code is why they refuse it, empty if they give another leaf or
-// say that it is logged already.
-func (b *blindness) explains(l *loaded, code string) bool {
-	if b == nil || l.contradictsItself() {
+// say that it is logged already. targets is the version of targets that is in force; 0:
+// none.
+func (b *blindness) explains(l *loaded, code string, targets int64) bool {
+	if l.contradictsItself() {
 		return false
 	}
 	switch code {
@@ -125,7 +134,22 @@ func (b *blindness) explains(l *loaded, code string) bool {
 		}
 		return same
 	}
-	return b.may || same || code == verify.RefusedSecondPayload && b.targets
+	// What lies below the version in force delegates to nobody any more.
+	return b.may || b.top >= max(targets, 1) || same || code == verify.RefusedSecondPayload && b.targets
+}
+
+// targetsInForce returns the version of targets that is in force; 0: none, or it cannot
+// be said.
+func (a *Auditor) targetsInForce(id verify.Digest) int64 {
+	repo := a.repos[id]
+	if repo == nil {
+		return 0
+	}
+	current, ok, err := repo.Current(verify.RoleTargets)
+	if err != nil || !ok {
+		return 0
+	}
+	return current.Leaf.Version
 }
 
 // contradictsItself reports whether a leaf says something else of its file than what
@@ -205,6 +229,7 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 // how far that has come.
 type rejudgement struct {
 	repos map[verify.Digest]bool
+	more  bool // some of them have been added since the last leaf was judged again
 	next  int64
 }
 
@@ -216,7 +241,8 @@ func (a *Auditor) awaits(l *loaded, other verify.Digest) entry {
 	return a.blinds(l, verify.Digest{}, &f)
 }
 
-// again has the leaves of a repository judged again.
+// again has the leaves of a repository judged again, and those of others whose first
+// root may be in its chain.
 func (a *Auditor) again(repo verify.Digest) {
 	if a.rejudging == nil {
 		a.rejudging = &rejudgement{repos: map[verify.Digest]bool{}}
@@ -224,41 +250,24 @@ func (a *Auditor) again(repo verify.Digest) {
 	if a.rejudging.repos[repo] {
 		return
 	}
-	// What has been judged again so far of others is judged once more: releases may
-	// be two repositories'.
-	a.rejudging.repos[repo] = true
-	a.rejudging.next = 0
-	for id := range a.rejudging.repos {
-		a.forget(id)
-	}
-	// A repository whose first root may be in the chain of this one.
+	a.rejudging.repos[repo], a.rejudging.more = true, true
 	for _, other := range a.waiting[repo] {
 		a.again(other)
 	}
-	delete(a.waiting, repo)
 }
 
-// forget takes back all that follows from a repository's leaves.
-func (a *Auditor) forget(id verify.Digest) {
-	a.retract(id)
-	delete(a.blind, id)
-	for payload, of := range a.unseen {
-		if of == id {
-			delete(a.unseen, payload)
-		}
+// forget takes back all that follows from the leaves of repositories.
+func (a *Auditor) forget(repos map[verify.Digest]bool) {
+	a.retract(repos)
+	maps.DeleteFunc(a.unseen, func(_, of verify.Digest) bool { return repos[of] })
+	for id := range repos {
+		delete(a.blind, id)
+		delete(a.waiting, id)
+		delete(a.repos, id)
 	}
-	repo := a.repos[id]
-	if repo == nil {
-		return
-	}
-	delete(a.repos, id)
-	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return r == repo })
+	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return repos[r.ID()] })
 	for _, places := range []map[verify.Digest]place{a.chains, a.first} {
-		for payload, p := range places {
-			if p.repo == repo {
-				delete(places, payload)
-			}
-		}
+		maps.DeleteFunc(places, func(_ verify.Digest, p place) bool { return repos[p.repo.ID()] })
 	}
 }
 
@@ -266,6 +275,12 @@ func (a *Auditor) forget(id verify.Digest) {
 func (a *Auditor) rejudge(ctx context.Context) error {
 	if a.rejudging == nil {
 		return nil
+	}
+	if a.rejudging.more {
+		// What has been judged again so far of others is judged once more: releases
+		// may be two repositories'.
+		a.forget(a.rejudging.repos)
+		a.rejudging.more, a.rejudging.next = false, 0
 	}
 	var items []item
 	for index := a.rejudging.next; index < a.next; index++ {
@@ -311,7 +326,7 @@ func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
 // wrong records a leaf that should not be there. Where files of earlier leaves of the
 // repository are missing, and could make it right, nobody can say.
 func (a *Auditor) wrong(l *loaded, kind Kind, code, why string) entry {
-	if a.blind[l.leaf.Repository].explains(l, code) {
+	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(l.leaf.Repository)) {
 		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
 		return a.blinds(l, verify.Digest{}, &f)
 	}

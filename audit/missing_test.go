@@ -65,13 +65,20 @@ func TestMissingFileHidesNoForgery(t *testing.T) {
 		{"a delegated role, and a forgery of targets", "1.plugin.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, false},
 		{"a snapshot, and a forgery of targets", "1.snapshot.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, false},
 		{"a root, and a forgery of targets", "2.root.json", func(t *testing.T, h *history) int64 { return h.thieves(t) }, true},
-		{"targets that delegate, and a forgery of a delegated role", "3.targets.json", func(t *testing.T, h *history) int64 {
+		{"targets in force, and a forgery of a delegated role", "4.targets.json", func(t *testing.T, h *history) int64 {
 			file := slices.Concat([]byte(`{"signatures":[],`), h.file("plugin")[strings.Index(string(h.file("plugin")), `"signed"`):])
 			file = []byte(strings.Replace(string(file), `"version":1`, `"version":2`, 1))
 			index := h.raw("plugin", 2, file, h.file(verify.RoleSnapshot))
 			h.Publish(2)
 			return index
 		}, true},
+		{"targets that are in force no more, and a forgery of a delegated role", "3.targets.json", func(t *testing.T, h *history) int64 {
+			file := slices.Concat([]byte(`{"signatures":[],`), h.file("plugin")[strings.Index(string(h.file("plugin")), `"signed"`):])
+			file = []byte(strings.Replace(string(file), `"version":1`, `"version":2`, 1))
+			index := h.raw("plugin", 2, file, h.file(verify.RoleSnapshot))
+			h.Publish(2)
+			return index
+		}, false},
 		{"targets, and a leaf that contradicts its own file", "2.targets.json", func(t *testing.T, h *history) int64 {
 			must(t, h.vendor.Release(verify.RoleTargets))
 			index := h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Version = 50 })

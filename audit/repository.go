@@ -18,12 +18,16 @@ type repository struct {
 	keys    map[verify.Digest]bool    // keys whose ids have been looked at
 	handed  map[string]map[string]int // thresholds by delegating role and delegated name
 
-	several  []roleVersion          // versions of which several payloads are releases
-	prior    int64                  // the release of the last leaf's version with another payload before it; -1: none
-	together map[roleVersion]bool   // versions of which several payloads were found to stand; true: bound ones
-	sharing  map[string][]*keyGroup // who may sign, by delegating role
-	shared   map[verify.Digest]bool // sentences on roles that share keys
-	snapshot snapshotAt             // the newest that vouches for a release
+	several     []several                // versions of which several payloads are releases, the last to get one last
+	logged      int64                    // bytes of the files of releases
+	asked       int64                    // bytes of files of which it was asked whether they stand
+	prior       int64                    // the release of the last leaf's version with another payload before it; -1: none
+	together    map[roleVersion]bool     // versions of which several payloads were found to stand; true: bound ones
+	sharing     map[string][]*keyGroup   // who may sign, by delegating role
+	says        map[string]verify.Digest // what a role's last release says of delegations
+	redelegates bool                     // the last leaf says something else of delegations than the release before
+	shared      map[verify.Digest]bool   // sentences on roles that share keys
+	snapshot    snapshotAt               // the newest that vouches for a release
 }
 
 // snapshotAt is a snapshot that a leaf names.
@@ -41,6 +45,7 @@ type roleState struct {
 type released struct {
 	payload verify.Digest
 	index   int64
+	size    int64 // of its file, in bytes
 }
 
 // place is where a payload is first.
@@ -105,6 +110,7 @@ func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 	found = append(found, repo.thresholdFindings(l, before)...)
 	found = append(found, a.sharedFindings(l, repo)...)
 	found = append(found, repo.keyFindings(l)...)
+	repo.noteDelegations(l)
 	found = append(found, repo.sharedKeyFindings(l)...)
 	repo.noteSnapshot(l)
 	for _, f := range found {
@@ -129,6 +135,7 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 		handed:     map[string]map[string]int{},
 		together:   map[roleVersion]bool{},
 		sharing:    map[string][]*keyGroup{},
+		says:       map[string]verify.Digest{},
 		shared:     map[verify.Digest]bool{},
 	}
 	a.repos[repo.ID()] = repo
@@ -150,17 +157,16 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 	}
 	state.releases++
 	before, seen := state.versions[leaf.Version]
-	state.versions[leaf.Version] = released{leaf.Payload, index}
+	state.versions[leaf.Version] = released{leaf.Payload, index, leaf.Size}
 	defer func() { state.highest = max(state.highest, leaf.Version) }()
+	found := r.noteRelease(index, leaf, before)
 	switch {
 	case seen && before.payload != leaf.Payload:
-		// Whether both stand is asked when the leaf has been applied.
-		r.prior = before.index
-		return r.noteSeveral(index, leaf)
+		r.prior = before.index // whether it stands is asked when the leaf has been applied
 	case !seen && leaf.Version < state.highest:
-		return []Finding{aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest)}
+		found = append(found, aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest))
 	}
-	return nil
+	return found
 }
 
 // sharedFindings notes a payload and says if it is another role's, too, or another

@@ -52,6 +52,29 @@ func (g *keyGroup) shares(other *keyGroup) bool {
 // with all others.
 const maxWithThreshold = 64
 
+// noteDelegations notes what a release says of delegations, and whether that is
+// something else than the role's release before said.
+func (r *repository) noteDelegations(l *loaded) {
+	r.redelegates = false
+	if l.leaf.Kind != verify.Release || l.metadata.Targets == nil {
+		return
+	}
+	var says verify.Digest
+	if text, ok := member(string(l.metadata.Payload), "delegations"); ok {
+		says = verify.Sum([]byte(text))
+	}
+	if before := r.says[l.leaf.Role]; before != says {
+		r.redelegates = true
+		r.says[l.leaf.Role] = says
+	}
+}
+
+// What is kept of who may sign is bounded: of hygiene some may go unsaid.
+const (
+	maxGroups  = 1024 // groups of one file
+	maxSharing = 64   // delegating roles
+)
+
 // sharedKeyFindings compares the roles of a root or of delegations with the others of
 // the repository.
 func (r *repository) sharedKeyFindings(l *loaded) []Finding {
@@ -61,12 +84,15 @@ func (r *repository) sharedKeyFindings(l *loaded) []Finding {
 	switch m := l.metadata; {
 	case m.Root != nil:
 		r.sharing[l.leaf.Role] = groupsOf(m.Root.Keys, map[string]verify.Role{verify.RoleTargets: m.Root.Roles[verify.RoleTargets]}, []string{verify.RoleTargets})
-	case m.Targets == nil:
+	case m.Targets == nil || !r.redelegates:
 		return nil
 	case m.Targets.Delegations == nil:
 		delete(r.sharing, l.leaf.Role)
 		return nil
 	default:
+		if _, known := r.sharing[l.leaf.Role]; !known && len(r.sharing) > maxSharing {
+			return nil
+		}
 		r.sharing[l.leaf.Role] = groupsOfDelegations(m.Targets.Delegations)
 	}
 	var found []Finding
@@ -105,6 +131,9 @@ func groupsOf(keys map[string]*verify.Key, roles map[string]verify.Role, order [
 		role := roles[name]
 		alike := strconv.Itoa(role.Threshold) + " " + strings.Join(slices.Sorted(slices.Values(role.KeyIDs)), "\x00")
 		g := known[alike]
+		if g == nil && len(groups) == maxGroups {
+			continue
+		}
 		if g == nil {
 			g = &keyGroup{keys: map[verify.KeyIdentity]bool{}, threshold: role.Threshold}
 			for _, id := range verify.NewKeySet(keys, role).Identities() {

@@ -18,18 +18,47 @@ import (
 // each leaf that may change it: of the last for which another payload was released.
 const maxSeveral = 256
 
-// noteSeveral notes that a version has several payloads.
-func (r *repository) noteSeveral(index int64, leaf verify.Leaf) []Finding {
+// What asking may cost in a repository: as many bytes of files as allowed, and so many
+// for each byte that was logged. A vendor's key can be made such that each file has to
+// be read again for each root.
+const (
+	standingAllowed = 64 << 20
+	standingPerByte = 16
+)
+
+// several is a version of which several payloads are releases.
+type several struct {
+	roleVersion
+	size int64 // bytes of the files of its releases
+}
+
+// noteRelease notes the size of a release. before is the last one of its version; size
+// 0: there is none.
+func (r *repository) noteRelease(index int64, leaf verify.Leaf, before released) []Finding {
+	r.logged += leaf.Size
 	at := roleVersion{leaf.Role, leaf.Version}
-	r.several = append(slices.DeleteFunc(r.several, func(other roleVersion) bool { return other == at }), at)
+	known := slices.IndexFunc(r.several, func(s several) bool { return s.roleVersion == at })
+	switch {
+	case known < 0 && (before.size == 0 || before.payload == leaf.Payload):
+		return nil
+	case known < 0:
+		r.several = append(r.several, several{at, before.size + leaf.Size})
+	default:
+		s := r.several[known]
+		s.size += leaf.Size
+		r.several = append(slices.Delete(r.several, known, known+1), s)
+	}
 	if len(r.several) <= maxSeveral {
 		return nil
 	}
-	gone := r.several[0]
-	r.several = r.several[1:]
-	return []Finding{aboutLeaf(TwoPayloads, index, verify.Leaf{Repository: r.ID(), Role: gone.role, Version: gone.version},
-		"%s %d has several payloads, and so have the %d versions for which another payload was released last: which of its payloads stand is not asked any more",
-		plain(gone.role), gone.version, maxSeveral)}
+	r.several = slices.Delete(r.several, 0, 1)
+	return []Finding{r.notAsked(index, leaf)}
+}
+
+// notAsked says that it is not asked of all versions what stands.
+func (r *repository) notAsked(index int64, leaf verify.Leaf) Finding {
+	return aboutLeaf(TwoPayloads, index, verify.Leaf{Repository: r.ID(), Role: leaf.Role, Version: leaf.Version},
+		"so many versions have several payloads, or change what stands so often, that it is not asked of all of them any more which payloads stand")
 }
 
 // lookAtDue asks what stands since the last leaf that was applied.
@@ -64,20 +93,22 @@ func (a *Auditor) standing(l *loaded) error {
 		return nil
 	}
 	own := roleVersion{l.leaf.Role, l.leaf.Version}
-	ask := []roleVersion{}
-	for _, at := range repo.several {
-		// A root changes the keys of targets, and so whose delegations count;
-		// targets metadata changes delegations.
-		if l.leaf.Role == verify.RoleRoot || at == own || l.metadata.Targets != nil && !verify.IsTopLevel(at.role) {
-			ask = append(ask, at)
+	redelegates := l.metadata.Targets != nil && repo.redelegates
+	for _, at := range slices.Backward(repo.several) { // the last first, which may be the leaf's
+		// A root changes the keys of targets, and so whose delegations count.
+		if l.leaf.Role != verify.RoleRoot && at.roleVersion != own && (!redelegates || verify.IsTopLevel(at.role)) {
+			continue
 		}
-	}
-	for _, at := range ask {
+		if repo.asked+at.size > a.standingAllowed+a.standingPerByte*repo.logged {
+			a.record(repo.notAsked(-1, verify.Leaf{}))
+			return nil
+		}
+		repo.asked += at.size
 		together, err := repo.Together(at.role, at.version)
 		if err != nil {
 			return err
 		}
-		if err := a.recordTogether(l, repo, at, together, at == own); err != nil {
+		if err := a.recordTogether(l, repo, at.roleVersion, together, at.roleVersion == own); err != nil {
 			return err
 		}
 	}

@@ -242,3 +242,39 @@ func TestTwinsThatListNothing(t *testing.T) {
 		t.Errorf("found %s, want %s", got, want)
 	}
 }
+
+// What asking costs is bounded by what a vendor has logged, and it is said when it is
+// not asked any more.
+func TestAskingWhatStandsIsBounded(t *testing.T) {
+	l, p := audittest.New(t), newProduct(t)
+	id := l.Register(p.root(1, "k1"))
+	one, two := p.targets(14, "for-everybody", "k1"), p.targets(14, "for-one", "k2")
+	l.Submit(id, verify.RoleTargets, one, p.vouched(1, true, verify.RoleTargets, one))
+	l.Submit(id, verify.RoleRoot, p.root(2, "k2"))
+	l.Submit(id, verify.RoleTargets, two, p.vouched(2, true, verify.RoleTargets, two))
+	for version := range int64(10) {
+		l.Submit(id, verify.RoleRoot, p.root(version+3, "k2"))
+	}
+	l.Submit(id, verify.RoleRoot, p.root(13, "k1", "k2"))
+	l.Publish(2)
+	for perByte, want := range map[int64]string{
+		16: "both-stand", // asked of two files for twelve roots
+		0:  "two-payloads",
+	} {
+		a := newAuditor(t, l)
+		a.SetStanding(0, perByte)
+		step(t, a)
+		var got []string
+		for _, f := range report(t, a).Findings {
+			if f.Kind != audit.VersionReused {
+				got = append(got, string(f.Kind))
+			}
+			if f.Kind == audit.TwoPayloads && !strings.Contains(f.Sentence, "not asked of all of them any more") {
+				t.Errorf("found %s", f.Sentence)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%d bytes for each byte logged: found %v, want %s", perByte, got, want)
+		}
+	}
+}
