@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/internal/runtest"
 )
 
 // A mirror that does not go on does not hold an updater for ever; internal/fetch has
@@ -133,4 +135,21 @@ func TestUnchecked(t *testing.T) {
 	if got := checked(t, d.download("app", "--transparency", "off", "--json").want(0)).Targets[0].Verdict; got != unchecked {
 		t.Errorf("a target that an unchecked role lists is %s", got)
 	}
+}
+
+// Who loses patience is not told to try again.
+func TestInterrupted(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	held := s.holdBack("/metadata/timestamp.json")
+	cmd := runtest.Command(t, "updater", "refresh", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", s.url+"/metadata")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	s.must(cmd.Start())
+	<-held.asked
+	s.must(cmd.Process.Signal(os.Interrupt))
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 || stderr.String() != "updater refresh: interrupted\n" {
+		t.Errorf("%v, %q", err, stderr.String())
+	}
+	d.refresh("--wait", "0s").want(0)
 }

@@ -132,7 +132,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 		}
 		o.warn(cmd, c.client)
 	}
-	unable := o.checkTargets(cmd.ErrOrStderr(), c, &res)
+	bad, unable := o.checkTargets(cmd.ErrOrStderr(), c, &res)
 	if len(c.missing) > 0 {
 		slices.Sort(c.missing)
 		some := c.missing[:min(len(c.missing), 5)]
@@ -147,7 +147,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 		}
 	}
 	switch {
-	case len(c.refused) > 0, !res.OK && !unable:
+	case len(c.refused) > 0, bad:
 		return cli.Failed(cli.ErrReported)
 	case unable:
 		return cli.ErrReported
@@ -156,8 +156,9 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 }
 
 // checkTargets adds what is said of the targets that were asked for. It reports
-// whether one of them could not be checked.
-func (o *options) checkTargets(stderr io.Writer, c *checker, res *result) (unable bool) {
+// whether one of them is not as listed, or not listed, and whether one could not be
+// checked.
+func (o *options) checkTargets(stderr io.Writer, c *checker, res *result) (bad, unable bool) {
 	for _, name := range o.targetNames {
 		var role, path string
 		err := errors.New("the metadata is refused")
@@ -165,12 +166,17 @@ func (o *options) checkTargets(stderr io.Writer, c *checker, res *result) (unabl
 			role, path, err = c.target(name, o.targetDir)
 		}
 		res.addTarget(name, path, verdictOf(res.Roles, role), err)
-		if err != nil {
-			printTargetError(stderr, name, err)
-			unable = unable || !isRefusal(err) && !errors.Is(err, errNotListed)
+		switch {
+		case err == nil:
+			continue
+		case isRefusal(err), errors.Is(err, errNotListed):
+			bad = true
+		default:
+			unable = true
 		}
+		printTargetError(stderr, name, err)
 	}
-	return unable
+	return bad, unable
 }
 
 // printResult prints the result for people or for machines.
