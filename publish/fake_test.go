@@ -128,20 +128,14 @@ func (l *fakeLog) Lookup(ctx context.Context, sha256 string) (*api.Lookup, error
 	return found, nil
 }
 
-func (l *fakeLog) EntryProof(ctx context.Context, index int64) ([]byte, error) {
-	if err := l.ask(ctx); err != nil {
-		return nil, err
-	}
+func (l *fakeLog) EntryProof(_ context.Context, index int64) ([]byte, error) {
 	if index < 0 || index >= int64(len(l.leaves)) {
 		return nil, fmt.Errorf("no entry %d", index)
 	}
 	return []byte(l.sidecar(index)), nil
 }
 
-func (l *fakeLog) Blob(ctx context.Context, sha256 string) ([]byte, error) {
-	if err := l.ask(ctx); err != nil {
-		return nil, err
-	}
+func (l *fakeLog) Blob(_ context.Context, sha256 string) ([]byte, error) {
 	sum, err := verify.ParseDigest(sha256)
 	if err != nil {
 		return nil, err

@@ -41,13 +41,14 @@ func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
 			f.verdict = refusal(f, nil, api.CodeUnknownRepo, "no root of this history opens a repository")
 		}
 	}
+	j.explainEvidence(ctx)
 	return j.report(), nil
 }
 
 // report collects the verdicts. A file without one (the import ended before its
 // turn) is left out.
 func (j *job) report() *Report {
-	r := &Report{Notes: j.twins(), Ignored: j.ignored}
+	r := &Report{Notes: append(j.twins(), j.notes...), Ignored: j.ignored}
 	for _, known := range j.repos {
 		r.Repositories = append(r.Repositories, known.id.String())
 	}

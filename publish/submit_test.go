@@ -182,7 +182,7 @@ func TestSubmitFindsTheRepository(t *testing.T) {
 	// A root that cannot be read: what is wrong with it is said, not only that it
 	// is missing.
 	for bad, want := range map[string]string{
-		"\xef\xbb\xbf" + string(rootFile(1, "r1", "k1", "r1")):                                   `want an object, found "\xef" (byte 0)`,
+		"\xef\xbb\xbf" + string(rootFile(1, "r1", "k1", "r1")):                                   `a byte order mark (EF BB BF) before the object`,
 		strings.Replace(string(rootFile(1, "r1", "k1", "r1")), `"keys":`, `"x":null,"keys":`, 1): `signed.x: null is not allowed`,
 		string(targetsFile(1, "a", "k1")):                                                        "is targets metadata",
 	} {

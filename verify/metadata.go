@@ -48,6 +48,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
@@ -176,6 +177,9 @@ func (m *Metadata) Memory() int {
 func ParseJSON(file []byte) (*Metadata, error) {
 	if len(file) > MaxFileSize {
 		return nil, &SyntaxError{Reason: fmt.Sprintf("file of %d bytes, the limit is %d", len(file), MaxFileSize)}
+	}
+	if bytes.HasPrefix(file, []byte("\xef\xbb\xbf")) {
+		return nil, &SyntaxError{Reason: "a byte order mark (EF BB BF) before the object: save the file without one"}
 	}
 	m := &Metadata{File: file, Encoding: JSON}
 	r := &reader{scanner: scanner{src: file, out: make([]byte, 0, len(file))}, m: m, keyIDs: seen{}}
