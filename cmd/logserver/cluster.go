@@ -362,7 +362,7 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 	c.opened = c.reloads
 	c.mu.Unlock()
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
-	cfg.State, cfg.Holds, cfg.Right = c.db.State(lease), c.db.Holds(lease), right
+	cfg.Blobs, cfg.State, cfg.Holds, cfg.Right = c.db.Blobs().Fenced(lease), c.db.State(lease), c.db.Holds(lease), right
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, storage.Close())

@@ -190,9 +190,12 @@ func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
 			t.Errorf("GET %s: %d %s", path, status, want)
 		}
 		for _, s := range w.fronts[1:] {
-			if status, got := get(t, s.URL+path); status != 200 || !bytes.Equal(got, want) {
-				t.Errorf("GET %s: %d\n%s\nelsewhere\n%s", path, status, got, want)
-			}
+			// What lists a file may be found a little later, and that is said.
+			runtest.Eventually(t, "GET "+path+" is the same everywhere", func() bool {
+				_, want = get(t, w.fronts[0].URL+path)
+				status, got := get(t, s.URL+path)
+				return status == 200 && bytes.Equal(got, want)
+			})
 		}
 	}
 }

@@ -13,10 +13,19 @@ import (
 )
 
 // Blobs implements log.Blobs.
-type Blobs struct{ db *DB }
+type Blobs struct {
+	db     *DB
+	fenced bool
+	lease  *Lease // of a leader, whose Put fails without it; nil: nobody's
+}
 
 // Blobs returns the files that leaves name. Anybody may add to them.
-func (db *DB) Blobs() *Blobs { return &Blobs{db} }
+func (db *DB) Blobs() *Blobs { return &Blobs{db: db} }
+
+// Fenced returns the blobs for the holder of the lease. It puts files right before it
+// appends, and Trillian asks nobody for a lease: one that was deposed meanwhile learns
+// it here.
+func (b *Blobs) Fenced(l *Lease) *Blobs { return &Blobs{db: b.db, fenced: true, lease: l} }
 
 // Blob implements log.Blobs.
 func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
@@ -77,6 +86,10 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 	if len(files) == 0 {
 		return nil
 	}
+	what := fmt.Sprintf("put %d blobs", len(files))
+	if b.fenced && b.lease == nil {
+		return fmt.Errorf("%s: %w", what, ErrNotLeader)
+	}
 	type blob struct{ sum, data []byte }
 	type statement struct{ sums, datas [][]byte }
 	list := make([]blob, len(files))
@@ -107,7 +120,15 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 		for _, s := range statements {
 			batch.Queue("INSERT INTO blobs SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING", s.sums, s.datas)
 		}
+		if b.lease != nil {
+			// At the end: who stops while it sends much is not to keep the
+			// lease from its successor.
+			batch.Queue(fence, b.lease.epoch, b.lease.holder)
+		}
 		return b.db.pool.SendBatch(ctx, &batch).Close()
 	})
-	return wrap(fmt.Sprintf("put %d blobs", len(files)), err)
+	if err != nil && b.lease != nil {
+		err = b.lease.explain(err)
+	}
+	return wrap(what, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -13,11 +14,11 @@ import (
 )
 
 const (
-	// leaseTTL is how long a lease lasts from its last renewal, by the
-	// database's clock.
+	// leaseTTL is how long a lease lasts from its last renewal: a candidate takes
+	// one that it has seen unchanged for so long, by its own clock.
 	leaseTTL = 3 * time.Second
 	// The holder's right ends this much of the TTL earlier by its own clock,
-	// which started before the database's: they may run at different speeds.
+	// which started before the candidate's: they may run at different speeds.
 	leaseMargin = 6
 	// Renewals are due at, and may take, this part of the TTL.
 	leaseRenewals = 6
@@ -37,7 +38,8 @@ type Leader struct {
 	Epoch int64
 }
 
-// Leader returns who leads; false: nobody holds an unexpired lease.
+// Leader returns who leads; false: nobody holds a lease that has not expired by the
+// database's clock.
 func (db *DB) Leader(ctx context.Context) (l Leader, ok bool, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT holder, url, epoch FROM lease WHERE expires > clock_timestamp()").Scan(&l.ID, &l.URL, &l.Epoch)
@@ -91,9 +93,10 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 		return nil, wrap("campaign for the lease", err)
 	}
 	var last string
+	watch := watching{ttl: db.ttl, logger: db.logger}
 	for {
 		began := time.Now()
-		epoch, until, err := db.take(ctx, pool, who)
+		epoch, until, err := db.take(ctx, pool, who, &watch)
 		if err == nil {
 			return db.hold(pool, who.ID, epoch, until), nil
 		}
@@ -114,16 +117,50 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	}
 }
 
-// take takes the lease if it has expired; otherwise it is pgx.ErrNoRows.
-func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate) (epoch int64, until time.Time, err error) {
+// leaseRow is what changes of the lease.
+type leaseRow struct {
+	epoch, renewals int64
+	holder          string // empty: it was given up
+}
+
+// watching is what a candidate has seen of the lease. It believes no clock but its
+// own: one step of the database's, or a replica with another one, would make two
+// leaders, or none for a long time.
+type watching struct {
+	ttl    time.Duration
+	logger *slog.Logger
+
+	row    leaseRow
+	since  time.Time // when the row was seen first
+	warned bool
+}
+
+// free reports whether the lease may be taken, now that its row was seen once more.
+func (w *watching) free(row leaseRow, ahead time.Duration, now time.Time) bool {
+	if w.since.IsZero() || row != w.row {
+		w.row, w.since = row, now
+	}
+	if far := ahead > 2*w.ttl; far != w.warned {
+		if w.warned = far; far {
+			w.logger.Warn("the lease is said to last for longer than any does: the database's clock was set back, or ran ahead", "for", ahead.Round(time.Second))
+		}
+	}
+	return row.holder == "" || now.Sub(w.since) >= w.ttl
+}
+
+// take takes the lease if it was given up, or was not renewed for as long as it lasts;
+// otherwise it is pgx.ErrNoRows.
+func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch *watching) (epoch int64, until time.Time, err error) {
 	// Mostly somebody holds it, and looking takes no lock.
 	looking, stop := context.WithTimeout(ctx, db.ttl)
 	defer stop()
-	var free bool
-	if err := pool.QueryRow(looking, "SELECT expires < clock_timestamp() FROM lease").Scan(&free); err != nil {
+	var row leaseRow
+	var ahead float64
+	err = pool.QueryRow(looking, "SELECT epoch, renewals, holder, CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - clock_timestamp())::float8 ELSE 0 END FROM lease").Scan(&row.epoch, &row.renewals, &row.holder, &ahead)
+	if err != nil {
 		return 0, until, err
 	}
-	if !free {
+	if !watch.free(row, time.Duration(ahead*float64(time.Second)), db.now()) {
 		return 0, until, pgx.ErrNoRows
 	}
 	if who.Able != nil {
@@ -134,8 +171,8 @@ func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate) (epoc
 	ctx, cancel := context.WithTimeout(ctx, db.ttl)
 	defer cancel()
 	until = db.now().Add(db.ttl - db.ttl/leaseMargin)
-	err = pool.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, holder = $1, url = $2, expires = clock_timestamp() + $3
-		WHERE expires < clock_timestamp() RETURNING epoch`, who.ID, who.URL, db.ttl).Scan(&epoch)
+	err = pool.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, renewals = 0, holder = $1, url = $2, expires = clock_timestamp() + $3
+		WHERE epoch = $4 AND renewals = $5 AND holder = $6 RETURNING epoch`, who.ID, who.URL, db.ttl, row.epoch, row.renewals, row.holder).Scan(&epoch)
 	if err == nil && !db.now().Before(until) {
 		err = errors.New("taking the lease took longer than it lasts")
 	}
@@ -197,12 +234,12 @@ func (l *Lease) renew() error {
 		}
 		before := l.db.now()
 		ctx, cancel := context.WithTimeout(l.ctx, min(left, l.db.ttl/leaseRenewals*2))
-		done, err := l.pool.Exec(ctx, "UPDATE lease SET expires = clock_timestamp() + $1 WHERE epoch = $2 AND holder = $3 AND expires > clock_timestamp()",
+		done, err := l.pool.Exec(ctx, "UPDATE lease SET renewals = renewals + 1, expires = clock_timestamp() + $1 WHERE epoch = $2 AND holder = $3",
 			l.db.ttl, l.epoch, l.holder)
 		cancel()
 		switch {
 		case err == nil && done.RowsAffected() == 0:
-			return fmt.Errorf("the lease has expired or is somebody else's: %w", ErrNotLeader)
+			return fmt.Errorf("the lease is somebody else's: %w", ErrNotLeader)
 		case err == nil:
 			l.mu.Lock()
 			l.until = before.Add(l.db.ttl - l.db.ttl/leaseMargin)
@@ -225,7 +262,7 @@ func (l *Lease) renew() error {
 func (l *Lease) Release(ctx context.Context) error {
 	l.cancel(ErrReleased)
 	<-l.stopped
-	_, err := l.db.pool.Exec(ctx, "UPDATE lease SET expires = '-infinity' WHERE epoch = $1 AND holder = $2", l.epoch, l.holder)
+	_, err := l.db.pool.Exec(ctx, "UPDATE lease SET holder = '', expires = '-infinity' WHERE epoch = $1 AND holder = $2", l.epoch, l.holder)
 	return wrap("release the lease", err)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -93,11 +94,95 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
+// The database's clock makes neither two leaders nor none: whatever expires says, a lease
+// that is renewed is nobody else's, and one that is not has a successor.
+func TestClockSteps(t *testing.T) {
+	const ttl = 900 * time.Millisecond
+	url := newDatabase(t)
+	first, second := open(t, url, ttl), open(t, url, ttl)
+	a := lead(t, first, "a")
+	taken := make(chan *Lease, 1)
+	go func() {
+		l, err := second.Campaign(t.Context(), Candidate{ID: "b"})
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- l
+	}()
+	step := func(expires string) {
+		t.Helper()
+		// As it would be after a step of the clock, until the next renewal.
+		_, err := first.pool.Exec(t.Context(), "UPDATE lease SET expires = "+expires)
+		check(t, err)
+	}
+	for range 10 {
+		before := renewals(t, first)
+		for _, expires := range []string{"clock_timestamp() - interval '1 hour'", "'-infinity'", "clock_timestamp() + interval '1 hour'"} {
+			step(expires)
+			time.Sleep(campaigning / 3)
+		}
+		select {
+		case <-a.Context().Done():
+			t.Fatalf("the leader has lost its right: %v", context.Cause(a.Context()))
+		case l := <-taken:
+			t.Fatalf("taken in epoch %d beside a leader", l.Epoch())
+		default:
+		}
+		for renewals(t, first) == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	a.abandon()
+	gone := time.Now()
+	step("clock_timestamp() + interval '1 hour'")
+	b := <-taken
+	t.Cleanup(b.abandon)
+	if wait := time.Since(gone); wait < ttl-ttl/leaseRenewals-campaigning {
+		t.Errorf("followed after %v", wait)
+	}
+	if b.Epoch() != a.Epoch()+1 {
+		t.Errorf("epoch %d after %d", b.Epoch(), a.Epoch())
+	}
+}
+
+func renewals(t *testing.T, db *DB) (n int64) {
+	t.Helper()
+	check(t, db.pool.QueryRow(t.Context(), "SELECT renewals FROM lease").Scan(&n))
+	return n
+}
+
+// A candidate goes by its own clock, and by nothing that it was told before.
+func TestWatching(t *testing.T) {
+	now := time.Now()
+	w := watching{ttl: time.Second, logger: slog.New(slog.DiscardHandler)}
+	held := leaseRow{epoch: 1, renewals: 5, holder: "a"}
+	for i, tt := range []struct {
+		row   leaseRow
+		after time.Duration
+		want  bool
+	}{
+		{held, 0, false},
+		{held, 900 * time.Millisecond, false},
+		{leaseRow{1, 6, "a"}, 50 * time.Millisecond, false}, // renewed
+		{leaseRow{1, 6, "a"}, 999 * time.Millisecond, false},
+		{leaseRow{2, 6, "a"}, time.Millisecond, false}, // taken anew
+		{leaseRow{2, 6, "b"}, time.Second, false},
+		{leaseRow{2, 6, "b"}, time.Second, true},
+		{leaseRow{2, 6, ""}, 0, true}, // given up
+	} {
+		now = now.Add(tt.after)
+		if got := w.free(tt.row, time.Hour, now); got != tt.want {
+			t.Errorf("step %d: free is %v", i, got)
+		}
+	}
+}
+
 // writes are all that only a leader may do.
 func writes(t *testing.T, db *DB, l *Lease) map[string]func() error {
 	empty, one := recordOf(t, 0), recordOf(t, 1)
 	return map[string]func() error{
 		"swap":   func() error { return db.Ledger(l).Swap(empty, one) },
+		"put":    func() error { return db.Blobs().Fenced(l).Put(t.Context(), [][]byte{[]byte("a file")}) },
 		"store":  func() error { return db.Checkpoints(l).Store(one.Note) },
 		"extend": func() error { return db.Tiles(l).Extend(t.Context(), 0, 0, nil) },
 		"reset":  func() error { return db.Tiles(l).Reset(t.Context()) },
