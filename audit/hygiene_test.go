@@ -125,7 +125,7 @@ func TestHygieneOfRoots(t *testing.T) {
 	if got, want := hygiene(r), "key-id@0 twin@2 threshold-lowered@2 key-id@2 expired@-1 expired@-1"; got != want {
 		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
 	}
-	for i, says := range []string{`id "made\nup", which is not`, "repository " + twin.String()[:8] + " begins", "asks for 1 signatures on targets where 2 were"} {
+	for i, says := range []string{`id "made\nup", which is not`, "repository " + twin.String()[:8] + " begins", "asks for 1 signature on targets where 2 were"} {
 		if !strings.Contains(r.Findings[i].Sentence, says) {
 			t.Errorf("%s does not say %s", r.Findings[i].Sentence, says)
 		}

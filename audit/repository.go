@@ -247,11 +247,19 @@ func (r *repository) thresholdFindings(l *loaded, before *verify.Metadata) []Fin
 	var found []Finding
 	for _, role := range slices.Sorted(maps.Keys(is)) {
 		if is[role] < was[role] {
-			found = append(found, aboutLeaf(ThresholdLowered, l.index, l.leaf, "%s %d asks for %d signatures on %s where %d were needed before",
-				plain(l.leaf.Role), l.leaf.Version, is[role], plain(role), was[role]))
+			found = append(found, aboutLeaf(ThresholdLowered, l.index, l.leaf, "%s %d asks for %s on %s where %d were needed before",
+				plain(l.leaf.Role), l.leaf.Version, counted(is[role], "signature"), plain(role), was[role]))
 		}
 	}
 	return found
+}
+
+// counted is a number of things, in words.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func thresholds(d *verify.Delegations) map[string]int {

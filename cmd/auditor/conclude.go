@@ -106,8 +106,8 @@ func (c *conclusion) warn(release, evidence *audit.Answer, report *audit.Report)
 			others++
 		}
 	}
-	if others > 0 {
-		c.Notes = append(c.Notes, fmt.Sprintf("the repository's keys signed two payloads under one version elsewhere (%d findings): see auditor replay", others))
+	if others > 0 { // its word stays: it is about another release
+		c.Notes = append(c.Notes, fmt.Sprintf("the repository's keys signed two payloads under other versions, too: auditor replay has %d of class equivocation", others))
 	}
 }
 

@@ -335,7 +335,7 @@ func TestLookupOfAnEquivocation(t *testing.T) {
 	w.firstLine(out, fmt.Sprintf("WARNING  %s is listed by release targets 3 of repository %v (entry 2), the current one, cosigned by w1, w2", good, w.repo))
 	w.wantAll(out, "another payload of targets 3 is signed as well: entry 3 (evidence)")
 	out, _ = w.run(0, "lookup", verify.Sum([]byte("one")).String(), "--policy", w.policy)
-	w.wantAll(out, "YES  ", "the repository's keys signed two payloads under one version elsewhere (1 findings)")
+	w.wantAll(out, "YES  ", "the repository's keys signed two payloads under other versions, too: auditor replay has 1 of class equivocation")
 
 	out, _ = w.run(0, "lookup", good, "--policy", w.policy, "--json")
 	var answer struct {
