@@ -43,6 +43,13 @@ func initializeShared(ctx context.Context, at place, on *shared, made newLog) (v
 	if err != nil {
 		return "", err
 	}
+	storage, err := trillianlog.ParseURL(on.storageURL)
+	if err != nil {
+		return "", err
+	}
+	if err := checkTree(ctx, storage); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(at.dir, 0o755); err != nil {
 		return "", err
 	}

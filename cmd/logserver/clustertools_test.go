@@ -65,6 +65,12 @@ func TestFrontEndTools(t *testing.T) {
 	if _, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 2 || !strings.Contains(stderr, leader.URL) {
 		t.Errorf("freeze of a log that is served: exit %d\n%s", code, stderr)
 	}
+	if err := w.postgres.CreateDatabase(t.Context(), "another"); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("another"), "--origin", "another.example/log", "--storage", w.storage, "--state", w.postgres.URL("another")); code != 2 || !strings.Contains(stderr, "has 2 entries already") {
+		t.Errorf("init over another log's tree: exit %d\n%s", code, stderr)
+	}
 	w.statusInTrouble(t)
 	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
 	w.submitAt(t, leader, id, v, "2")

@@ -196,11 +196,8 @@ func (m *migration) prepareTarget(ctx context.Context) (err error) {
 	if m.trillian, err = trillianlog.ParseURL(m.flags.storageURL); err != nil {
 		return err
 	}
-	// A tree that has entries would have their files in another database.
-	if root, err := m.root(ctx); err != nil {
+	if err := checkTree(ctx, m.trillian); err != nil {
 		return err
-	} else if root.N > 0 {
-		return fmt.Errorf("tree %d has %d entries already, and the database is empty: give a URL without a tree, and one is made", tree, root.N)
 	}
 	if err := m.db.CreateArriving(ctx, m.record.Origin, storageName(tree)); err != nil {
 		return err
@@ -213,14 +210,19 @@ func (m *migration) prepareTarget(ctx context.Context) (err error) {
 	return m.reached("begun")
 }
 
-// root returns what Trillian has.
-func (m *migration) root(ctx context.Context) (root proofs.Tree, err error) {
-	trillian, err := trillianlog.Connect(m.trillian)
+// checkTree refuses a tree for a new database that has entries: they are another
+// log's, or have their files in another database.
+func checkTree(ctx context.Context, cfg trillianlog.Config) (err error) {
+	trillian, err := trillianlog.Connect(cfg)
 	if err != nil {
-		return root, err
+		return err
 	}
 	defer func() { err = errors.Join(err, trillian.Close()) }()
-	return trillian.Root(ctx)
+	root, err := trillian.Root(ctx)
+	if err == nil && root.N > 0 {
+		err = fmt.Errorf("tree %d has %d entries already, and the database is empty: give a URL without a tree, and one is made", cfg.TreeID, root.N)
+	}
+	return err
 }
 
 // where says for people where the log goes.
