@@ -145,7 +145,7 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSigned(RoleRoot, m, m.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if _, err := checkSigned(RoleRoot, m, m.Root.KeySet(RoleRoot), "its own keys"); err != nil {
 		return nil, err
 	}
 	c.root, c.next = m, m
@@ -206,10 +206,10 @@ func (c *Client) UpdateRoot(file []byte) error {
 	if root.Version != c.next.Version+1 {
 		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
 	}
-	if err := checkSigned(RoleRoot, root, c.next.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.next.Version)); err != nil {
+	if _, err := checkSigned(RoleRoot, root, c.next.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.next.Version)); err != nil {
 		return err
 	}
-	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if _, err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
 		return err
 	}
 	c.next = root
@@ -335,10 +335,15 @@ func readFile(role string, file []byte) (*Metadata, error) {
 	return m, nil
 }
 
-// checkSigned refuses a file that too few keys signed; whose says which keys.
-func checkSigned(role string, m *Metadata, keys KeySet, whose string) error {
-	if err := m.Meets(keys); err != nil {
-		return refusal(CodeBadMetadata, role, onDevice(err), "version %d is not signed by enough of %s", m.Version, whose)
+// checkSigned refuses a file that too few keys signed; whose says which keys. It
+// returns the identities of those that did.
+func checkSigned(role string, m *Metadata, keys KeySet, whose string) ([]Digest, error) {
+	var signers []Digest
+	for _, id := range m.Signers(keys) {
+		signers = append(signers, Digest(id))
 	}
-	return nil
+	if !keys.metBy(len(signers)) {
+		return nil, refusal(CodeBadMetadata, role, onDevice(m.short(keys, len(signers))), "version %d is not signed by enough of %s", m.Version, whose)
+	}
+	return signers, nil
 }

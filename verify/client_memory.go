@@ -45,8 +45,8 @@ func (c *Client) unlessLax(err error) error {
 
 // remember makes a file the one that was accepted last of a role at a place. It
 // refuses what there is no room for, so that what must be remembered can be.
-func (c *Client) remember(role, delegator string, m *Metadata, keys KeySet) error {
-	now := AcceptedRelease{Delegator: delegator, Version: m.Version, Payload: m.PayloadDigest, Signers: signersOf(m, keys)}
+func (c *Client) remember(role, delegator string, m *Metadata, signers []Digest) error {
+	now := AcceptedRelease{Delegator: delegator, Version: m.Version, Payload: m.PayloadDigest, Signers: signers}
 	at := slices.IndexFunc(c.state.Accepted[role], func(a AcceptedRelease) bool { return a.Delegator == delegator })
 	if at >= 0 && c.state.Accepted[role][at].equal(now) {
 		return nil

@@ -18,8 +18,8 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	keys := c.root.Root.KeySet(RoleTimestamp)
-	if err := checkSigned(RoleTimestamp, m, keys, c.rootKeys()); err != nil {
+	signers, err := checkSigned(RoleTimestamp, m, c.root.Root.KeySet(RoleTimestamp), c.rootKeys())
+	if err != nil {
 		return false, err
 	}
 	snapshot := m.Timestamp.snapshot()
@@ -47,7 +47,7 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 		return false, err
 	}
 	c.timestamp = m
-	c.state.Timestamp = seenAs(m, keys, m.Timestamp.Files())
+	c.state.Timestamp = seenAs(m, signers, m.Timestamp.Files())
 	c.accept(RoleTimestamp, m, nil)
 	return true, nil
 }
@@ -68,8 +68,8 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 	if err := isListed(RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
 		return err
 	}
-	keys := c.root.Root.KeySet(RoleSnapshot)
-	if err := checkSigned(RoleSnapshot, m, keys, c.rootKeys()); err != nil {
+	signers, err := checkSigned(RoleSnapshot, m, c.root.Root.KeySet(RoleSnapshot), c.rootKeys())
+	if err != nil {
 		return err
 	}
 	if size := listedSize(m.Snapshot); size > maxListedSize {
@@ -101,7 +101,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 		return err
 	}
 	c.snapshot = m
-	c.state.Snapshot = seenAs(m, keys, m.Snapshot.targetsMetadata())
+	c.state.Snapshot = seenAs(m, signers, m.Snapshot.targetsMetadata())
 	c.accept(RoleSnapshot, m, nil)
 	return nil
 }
@@ -148,7 +148,8 @@ func (c *Client) updateTargets(role, delegator string, keys KeySet, file []byte,
 	if err := isListed(role, m, listed, "snapshot", c.snapshot.Version); err != nil {
 		return err
 	}
-	if err := checkSigned(role, m, keys, c.keysOf(delegator)); err != nil {
+	signers, err := checkSigned(role, m, keys, c.keysOf(delegator))
+	if err != nil {
 		return err
 	}
 	if err := c.contradicted(role, delegator, m, keys); err != nil {
@@ -167,7 +168,7 @@ func (c *Client) updateTargets(role, delegator string, keys KeySet, file []byte,
 	if err := c.fresh(role, m); err != nil {
 		return err
 	}
-	if err := c.remember(role, delegator, m, keys); err != nil {
+	if err := c.remember(role, delegator, m, signers); err != nil {
 		return err
 	}
 	c.targets[role] = m

@@ -167,11 +167,12 @@ func (c *Client) alsoDelegated(role, delegator string, m *Metadata) error {
 		return nil
 	}
 	_, keys, _ := c.targets[delegator].Targets.Delegations.Find(role)
-	if err := checkSigned(role, m, keys, c.keysOf(delegator)); err != nil {
+	signers, err := checkSigned(role, m, keys, c.keysOf(delegator))
+	if err != nil {
 		return err
 	}
 	if err := c.contradicted(role, delegator, m, keys); err != nil {
 		return err
 	}
-	return c.remember(role, delegator, m, keys)
+	return c.remember(role, delegator, m, signers)
 }

@@ -85,7 +85,7 @@ func Pin(trustedRoot []byte, install InstallPolicy) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if _, err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
 		return State{}, err
 	}
 	s := State{Repository: install.Repository, TrustedRoot: root.PayloadDigest, Root: Seen{Version: root.Version, Payload: root.PayloadDigest}}
@@ -377,22 +377,13 @@ func (s Seen) clone() Seen {
 	return s
 }
 
-// seenAs is what to remember of a timestamp or snapshot that was accepted under keys.
-func seenAs(m *Metadata, keys KeySet, listed iter.Seq2[string, MetaFile]) Seen {
-	s := Seen{Version: m.Version, Payload: m.PayloadDigest, Signers: signersOf(m, keys), Listed: map[string]int64{}}
+// seenAs is what to remember of a timestamp or snapshot that was accepted.
+func seenAs(m *Metadata, signers []Digest, listed iter.Seq2[string, MetaFile]) Seen {
+	s := Seen{Version: m.Version, Payload: m.PayloadDigest, Signers: signers, Listed: map[string]int64{}}
 	for name, file := range listed {
 		s.Listed[name] = file.Version
 	}
 	return s
-}
-
-// signersOf are the identities of the keys that signed a file.
-func signersOf(m *Metadata, keys KeySet) []Digest {
-	var signers []Digest
-	for _, id := range m.Signers(keys) {
-		signers = append(signers, Digest(id))
-	}
-	return signers
 }
 
 // stand reports whether a release's signers meet the keys and the threshold that
