@@ -36,7 +36,7 @@ type Changes struct {
 	Removed int `json:"removed"`
 	Changed int `json:"changed"`
 	// Names are those of the first that differ, sorted, each behind a sign: + added,
-	// - removed, ~ changed. Where nothing came before none are named.
+	// - removed, ~ changed.
 	Names []string `json:"names,omitempty"`
 }
 
@@ -228,9 +228,6 @@ func count[V any](before, now map[string]V, same func(a, b V) bool) *Changes {
 			c.Removed++
 			names = append(names, name+"-")
 		}
-	}
-	if len(before) == 0 {
-		return c
 	}
 	slices.Sort(names)
 	for _, name := range names[:min(len(names), maxListed)] {
