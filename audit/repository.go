@@ -22,10 +22,11 @@ type repository struct {
 	logged      int64                    // bytes of the files of releases
 	asked       int64                    // bytes of files of which it was asked whether they stand
 	prior       int64                    // the release of the last leaf's version with another payload before it; -1: none
+	newest      bool                     // the last leaf is the first release of its role with so high a version
 	together    map[roleVersion]bool     // versions of which several payloads were found to stand; true: bound ones
 	sharing     map[string][]*keyGroup   // who may sign, by delegating role
-	says        map[string]verify.Digest // what a role's last release says of delegations
-	redelegates bool                     // the last leaf says something else of delegations than the release before
+	says        map[string]verify.Digest // what roles say of delegations in their newest releases, as far as these are known to be in force
+	redelegates bool                     // other delegations may be in force since the last leaf
 	shared      map[verify.Digest]bool   // sentences on roles that share keys
 	snapshot    snapshotAt               // the newest that vouches for a release
 }
@@ -145,7 +146,7 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 
 // versionFindings notes a leaf's version and says what is odd about it.
 func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
-	r.prior = -1
+	r.prior, r.newest = -1, false
 	state := r.roles[leaf.Role]
 	if state == nil {
 		state = &roleState{versions: map[int64]released{}}
@@ -158,6 +159,7 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 	state.releases++
 	before, seen := state.versions[leaf.Version]
 	state.versions[leaf.Version] = released{leaf.Payload, index, leaf.Size}
+	r.newest = !seen && leaf.Version > state.highest
 	defer func() { state.highest = max(state.highest, leaf.Version) }()
 	found := r.noteRelease(index, leaf, before)
 	switch {

@@ -52,19 +52,31 @@ func (g *keyGroup) shares(other *keyGroup) bool {
 // with all others.
 const maxWithThreshold = 64
 
-// noteDelegations notes what a release says of delegations, and whether that is
-// something else than the role's release before said.
+// noteDelegations notes what a release says of delegations, and whether other
+// delegations than before may be in force now. They are not only where a release of a
+// role follows the one in force before it, under a higher version, and says the same:
+// after a root, or a change by another role, it is not known what was in force.
 func (r *repository) noteDelegations(l *loaded) {
 	r.redelegates = false
-	if l.leaf.Kind != verify.Release || l.metadata.Targets == nil {
+	switch {
+	case l.leaf.Kind != verify.Release:
+		return
+	case l.leaf.Role == verify.RoleRoot:
+		clear(r.says)
+		return
+	case l.metadata.Targets == nil:
 		return
 	}
 	var says verify.Digest
 	if text, ok := member(string(l.metadata.Payload), "delegations"); ok {
 		says = verify.Sum([]byte(text))
 	}
-	if before := r.says[l.leaf.Role]; before != says {
-		r.redelegates = true
+	if before, known := r.says[l.leaf.Role]; known && before == says && r.newest {
+		return
+	}
+	r.redelegates = true
+	clear(r.says)
+	if r.newest {
 		r.says[l.leaf.Role] = says
 	}
 }

@@ -92,6 +92,30 @@ func (p *product) targets(version int64, path string, key string, delegated ...s
 	return signed(p, m, key)
 }
 
+// delegating is targets metadata that gives roles keys, not signed.
+func (p *product) delegating(version int64, roles map[string][]string) *metadata.Metadata[metadata.TargetsType] {
+	m := metadata.Targets(laterOn)
+	m.Signed.Version = version
+	m.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{}}
+	for name, keys := range roles {
+		role := metadata.DelegatedRole{Name: name, Threshold: 1, Paths: []string{"*"}}
+		for _, key := range keys {
+			id, err := p.public(key).ID()
+			must(p.t, err)
+			m.Signed.Delegations.Keys[id] = p.public(key)
+			role.KeyIDs = append(role.KeyIDs, id)
+		}
+		m.Signed.Delegations.Roles = append(m.Signed.Delegations.Roles, role)
+	}
+	return m
+}
+
+// signedBy is a file with the signature of one key alone.
+func (p *product) signedBy(m *metadata.Metadata[metadata.TargetsType], key string) []byte {
+	m.Signatures = nil
+	return signed(p, m, key)
+}
+
 // snapshot lists files of roles, by their hashes or by their versions alone.
 func (p *product) snapshot(version int64, byHash bool, files map[string][]byte) []byte {
 	m := metadata.Snapshot(laterOn)
@@ -163,6 +187,41 @@ func TestBothStand(t *testing.T) {
 				t.Error("it is not the log's fault")
 			}
 		})
+	}
+}
+
+// The same by delegations: which are in force is changed by roots and by old files that
+// are signed again.
+func TestBothStandByOldDelegations(t *testing.T) {
+	l, p := audittest.New(t), newProduct(t)
+	id := l.Register(p.root(1, "t1"))
+	submit := func(role string, file []byte, version int64) int64 {
+		t.Helper()
+		leaf, index := l.Submit(id, role, file, p.vouched(version, true, role, file))
+		if leaf.Kind != verify.Release {
+			t.Fatalf("%s at %d is %s", role, index, leaf.Kind)
+		}
+		return index
+	}
+	four := p.delegating(4, map[string][]string{"d": {"k2"}})
+	five := p.delegating(5, map[string][]string{"d": {"k1", "k2"}})
+	submit(verify.RoleTargets, p.signedBy(four, "t1"), 1)
+	submit(verify.RoleTargets, p.signedBy(five, "t1"), 2)
+	first := submit("d", p.targets(1, "for-everybody", "k1"), 3)
+	l.Submit(id, verify.RoleRoot, p.root(2, "t2"))
+	submit(verify.RoleTargets, p.signedBy(four, "t2"), 4)
+	second := submit("d", p.targets(1, "for-one", "k2"), 5)
+	l.Publish(2)
+	a := newAuditor(t, l)
+	step(t, a)
+	if r := report(t, a); kinds(r.Findings) != "" {
+		t.Fatalf("while one stands: %s", kinds(r.Findings))
+	}
+	last := submit(verify.RoleTargets, p.signedBy(five, "t2"), 6)
+	l.Publish(2)
+	found := step(t, a).Findings
+	if len(found) != 1 || found[0].Kind != audit.BothStand || found[0].Index != last || !strings.Contains(found[0].Sentence, fmt.Sprintf("index %d and %d both stand", first, second)) {
+		t.Errorf("found %+v", found)
 	}
 }
 
