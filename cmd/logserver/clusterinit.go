@@ -9,8 +9,8 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/keyfile"
@@ -117,14 +117,5 @@ status says whether the log can go on.
 
 // serveSharedWith returns the flags with which a front end serves the new log.
 func serveSharedWith(at place, on shared, made newLog) string {
-	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), shellWord(on.storageURL), shellWord(fetch.Redacted(on.stateURL)))
-}
-
-// shellWord is s, a URL, as a shell takes it: what follows an & would be a command of
-// its own.
-func shellWord(s string) string {
-	if !strings.ContainsAny(s, "?&*;$'\"\\ ") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), cli.ShellWord(on.storageURL), cli.ShellWord(fetch.Redacted(on.stateURL)))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -59,6 +60,7 @@ func applyConfig(cmd *cobra.Command, path string) error {
 		if err := cmd.Flags().Set(key, value); err != nil {
 			return fmt.Errorf("%s: line %d: %w", path, n, err)
 		}
+		cli.SetFromConfig(own)
 	}
 	return nil
 }

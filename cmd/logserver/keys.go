@@ -2,13 +2,17 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
@@ -110,7 +114,56 @@ func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs
 	if err := keyfile.GiveTo(at.moreKeys()); err != nil {
 		return nil, err
 	}
-	return signer, keyfile.Create(filepath.Join(at.moreKeys(), name+".key"), signer.PrivateKey())
+	path := filepath.Join(at.moreKeys(), name+".key")
+	if err := keyfile.Create(path, signer.PrivateKey()); err != nil {
+		return nil, err
+	}
+	return signer, notePublic(path, signer.Key())
+}
+
+// publicPath is where the public key of a further key is, for those who may not read
+// the private one.
+func publicPath(private string) string { return strings.TrimSuffix(private, ".key") + ".vkey" }
+
+// notePublic writes the public key beside the private one, if it is not there.
+func notePublic(private string, key proofs.Key) error {
+	path, text := publicPath(private), key.String()+"\n"
+	if b, err := os.ReadFile(path); err == nil && string(b) == text {
+		return nil
+	}
+	return errors.Join(durable.WriteFile(path, []byte(text), 0o644), keyfile.GiveTo(path))
+}
+
+// readMorePublic returns the public keys of the further keys. One that has none beside
+// it is read, if that may be.
+func readMorePublic(at place) (keys []proofs.Key, err error) {
+	paths, err := filepath.Glob(filepath.Join(at.moreKeys(), "*.key")) // sorted
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		var key proofs.Key
+		b, err := os.ReadFile(publicPath(path))
+		if err == nil {
+			key, err = proofs.ParseKey(strings.TrimSpace(string(b)))
+		} else if errors.Is(err, fs.ErrNotExist) {
+			var skey string
+			var signer *proofs.Signer
+			if skey, err = keyfile.Read(path); err == nil {
+				if signer, err = proofs.ParseSigner(skey); err == nil {
+					key = signer.Key()
+				}
+			}
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			continue // serve has not put the public one beside it yet
+		}
+		if err != nil {
+			return nil, fmt.Errorf("public key of %s: %w", path, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // openMoreKeys opens the further keys of the log, if there are any.
@@ -128,6 +181,9 @@ func openMoreKeys(at place) ([]log.Signer, error) {
 		signer, err := proofs.ParseSigner(skey)
 		if err != nil {
 			return nil, fmt.Errorf("key file %s: %w", path, err)
+		}
+		if err := notePublic(path, signer.Key()); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
+			return nil, err
 		}
 		signers = append(signers, signer)
 	}

@@ -64,7 +64,7 @@ state.db in it are not used any more.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the log was moved, with %d entries; its front ends are\n  logserver serve --dir %s --policy POLICY --listen HOST:PORT --storage %s --state %s\n",
-				size, flags.dir, shellWord(flags.storageURL), shellWord(fetch.Redacted(flags.stateURL)))
+				size, flags.dir, cli.ShellWord(flags.storageURL), cli.ShellWord(fetch.Redacted(flags.stateURL)))
 			return nil
 		},
 	}

@@ -51,7 +51,9 @@ http://ADDR" on stderr. An interrupt or SIGTERM stops new submissions, brings th
 queued ones into the log and stops it.
 
 It refuses to start, with exit code 2 and the reason, when what the ledger says
-was signed is not what storage holds.
+was signed is not what storage holds, or its settings cannot be used. Exit code 1 means
+that it may go well when it is started again: the address is in use or not there yet, the
+disk is full, another process has the log open, a server does not answer.
 
 Registering a repository takes the token in DIR/registration.token (or in another
 file, or in the environment variable TUFLOG_REGISTRATION_TOKEN), unless registration is open, or closed. Submissions to registered
@@ -90,7 +92,7 @@ log is ready and when it stops.`,
 				limit = sharedMemoryLimit
 			}
 			limitMemory(limit)
-			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
+			return passing(serve(cmd, flags, cmd.ErrOrStderr()))
 		},
 	}
 	flags.flags(cmd)
@@ -119,14 +121,31 @@ log is ready and when it stops.`,
 	return cmd
 }
 
-func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) {
+// passing makes what may pass by itself exit code 1.
+func passing(err error) error {
+	var halt *log.Halt
+	var moved *log.MovedError
+	switch {
+	case errors.As(err, &halt), errors.As(err, &moved): // somebody has to act
+		return err
+	case errors.Is(err, log.ErrUnavailable):
+		return cli.Failed(err)
+	}
+	return cli.Passing(err)
+}
+
+func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
+	ctx := cmd.Context()
+	if err := errors.Join(cli.CheckListen("listen", flags.listen), checkMetricsListen(flags.metricsListen)); err != nil {
+		return err
+	}
 	if err := flags.check(); err != nil {
 		return err
 	}
 	if flags.url != "" && !flags.on() {
 		return errors.New("--url is for logs on servers: see --storage and --state")
 	}
-	logger, err := newLogger(stderr, flags.logFormat, flags.logLevel)
+	logger, err := newLogger(stderr, flags.logFormat, flags.logLevel, func(text string) string { return cli.Pasteable(cmd, text) })
 	if err != nil {
 		return err
 	}
@@ -183,6 +202,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
 	log.LimitConnections(server, min(flags.quotas.connections, room.ForConnections()-1))
+	defer flags.noteServing(listener.Addr())()
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
 	defer context.AfterFunc(ctx, func() {
@@ -252,6 +272,13 @@ func openKeys(flags serveFlags, cfg *log.Config) (err error) {
 	return err
 }
 
+func checkMetricsListen(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	return cli.CheckListen("metrics-listen", addr)
+}
+
 // notify tells systemd, if it waits.
 func notify(logger *slog.Logger, state string) {
 	if err := sdnotify.Notify(state); err != nil {
@@ -259,8 +286,17 @@ func notify(logger *slog.Logger, state string) {
 	}
 }
 
-func newLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
-	options := &slog.HandlerOptions{Level: level}
+// newLogger returns a logger whose texts paste makes advice that can be pasted.
+func newLogger(w io.Writer, format string, level slog.Level, paste func(string) string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch v := a.Value.Any().(type) {
+		case string:
+			a.Value = slog.StringValue(paste(v))
+		case error:
+			a.Value = slog.StringValue(paste(v.Error()))
+		}
+		return a
+	}}
 	switch format {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil

@@ -159,7 +159,7 @@ func TestServe(t *testing.T) {
 
 	// A second process must not touch the log.
 	_, stderr, code := runtest.Run(t, "logserver", append(w.Log.Args, "--listen", "127.0.0.1:0")...)
-	if code != 2 || !strings.Contains(stderr, "in use by logserver serve (process ") {
+	if code != 1 || !strings.Contains(stderr, "in use by logserver serve (process ") {
 		t.Errorf("a second server: exit %d, %s", code, stderr)
 	}
 	_, stderr, code = runtest.Run(t, "logserver", "reindex", "--dir", w.Path("log"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -46,6 +49,11 @@ type status struct {
 	Leader    string      `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
 	Epoch     int64       `json:"epoch,omitempty"`  // of its lease
 	Ended     bool        `json:"ended"`            // the log has signed its end
+	Holder    string      `json:"holder,omitempty"` // which process has the log open
+	// Serving is the URL of the process that serves the log from here, and Unready
+	// why it can publish nothing now; empty: it can.
+	Serving string `json:"serving,omitempty"`
+	Unready string `json:"unready,omitempty"`
 	// Witnesses is what the process that serves the log from here, or did last,
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
@@ -74,15 +82,15 @@ func newStatus() *cobra.Command {
 		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
 state of a log, and says how far each is and whether they fit together. Where they do
 not, it says what is wrong and what to do about it. It says how it last went with each
-witness, in the witness's own words, and changes nothing. While the
-log is served its storage cannot be looked at; /readyz and the metrics say more. A
-log on servers (--storage, --state) can always be looked at: its storage is then the
+witness, in the witness's own words, changes nothing, and needs no private key. While
+the log is served from DIR its storage cannot be looked at: status asks the process that
+serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads and
 how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
 what serve does at once, for everybody, for one source and for holders of tokens,
 with the same --config or flags.
 
-It exits 1 when the log cannot be served.`,
+It exits 1 when the log cannot be served, or is served and can publish nothing now.`,
 		Example: `  logserver status --dir ./log
   logserver status --dir ./log --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
@@ -92,12 +100,13 @@ It exits 1 when the log cannot be served.`,
 				return err
 			}
 			st.Limits = quotas.table()
+			st.What, st.Do = cli.Pasteable(cmd, st.What), cli.Pasteable(cmd, st.Do)
 			if asJSON {
 				err = cli.WriteJSON(cmd.OutOrStdout(), st)
 			} else {
-				st.print(cmd.OutOrStdout())
+				st.print(cmd.OutOrStdout(), func(text string) string { return cli.Pasteable(cmd, text) })
 			}
-			if err == nil && st.What != "" {
+			if err == nil && (st.What != "" || st.Unready != "") {
 				err = cli.Failed(cli.ErrReported)
 			}
 			return err
@@ -134,14 +143,8 @@ func readKeys(at place) ([]proofs.Key, error) {
 		return nil, err
 	}
 	keys := []proofs.Key{key}
-	more, err := openMoreKeys(at)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range more {
-		keys = append(keys, s.Key())
-	}
-	return keys, nil
+	more, err := readMorePublic(at)
+	return append(keys, more...), err
 }
 
 // readStatus reads first what must not be larger than what is read after it: others
@@ -181,7 +184,11 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	switch {
 	case errors.Is(noStorage, log.ErrLocked):
 		st.Served = true
-		return st, nil
+		var held *lockfile.HeldError
+		if errors.As(noStorage, &held) && held.Program != "" {
+			st.Holder = fmt.Sprintf("%s (process %d)", held.Program, held.PID)
+		}
+		return st, st.ask(ctx, at)
 	case noStorage != nil:
 		st.explain(log.HaltStorageDamaged, noStorage.Error(), on.storageAdvice())
 	default:
@@ -199,7 +206,25 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if st.What == "" {
 		st.judge(ctx, fixedCheckpoint(signed), keys, rec, storage)
 	}
-	return st, k.look(ctx, &st)
+	if err := k.look(ctx, &st); err != nil || !on.on() {
+		return st, err
+	}
+	return st, st.ask(ctx, at)
+}
+
+// ask asks the process that serves the log from here whether it can publish.
+func (st *status) ask(ctx context.Context, at place) (err error) {
+	st.Serving, st.Unready, err = at.askReady(ctx)
+	return err
+}
+
+// problemText returns the detail of a problem document, or what else it is.
+func problemText(body []byte) string {
+	var p api.Problem
+	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
+		return p.Detail
+	}
+	return strings.TrimSpace(string(body))
 }
 
 // explainLedger says why there is no ledger.
@@ -302,7 +327,7 @@ func (l fixedLedger) Load() (log.LedgerRecord, error) { return l.rec, nil }
 
 func (l fixedLedger) Swap(_, _ log.LedgerRecord) error { return fs.ErrPermission }
 
-func (st *status) print(w io.Writer) {
+func (st *status) print(w io.Writer, paste func(string) string) {
 	tree := func(name string, t *treeStatus, none string) {
 		if t == nil {
 			fmt.Fprintf(w, "%-11s%s\n", name, none)
@@ -324,6 +349,9 @@ func (st *status) print(w io.Writer) {
 	unknown := "cannot be read"
 	if st.Served && !st.Shared {
 		unknown = "in use: the log is being served"
+		if st.Holder != "" {
+			unknown = "in use by " + st.Holder
+		}
 	}
 	tree("ledger", st.Ledger, "cannot be read")
 	if st.Shared {
@@ -342,7 +370,13 @@ func (st *status) print(w io.Writer) {
 		printWitness(w, h)
 	}
 	if st.Ended {
-		fmt.Fprintln(w, st.end())
+		fmt.Fprintln(w, paste(st.end()))
+	}
+	if st.Serving != "" {
+		fmt.Fprintf(w, "%-11s%s\n", "serving", st.Serving)
+	}
+	if st.Unready != "" {
+		fmt.Fprintf(w, "\nThe log is served, and nothing can be published now: %s.\n", printable.Line(strings.TrimSuffix(st.Unready, ".")))
 	}
 	if st.What == "" {
 		fmt.Fprintln(w)

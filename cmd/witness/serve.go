@@ -63,13 +63,14 @@ The private keys are in DIR, in an ssh-agent (--ssh-agent), or in the environmen
 variables TUFLOG_WITNESS_KEY and TUFLOG_WITNESS_MLDSA_KEY.
 While its clock is in doubt it cosigns nothing: see "witness clock".
 
-Exit code 1 means that it stopped because the ledger could not be written, and
-should be started again; 2 that starting it again would not help.`,
+Exit code 1 means that it may go well when it is started again: the ledger could not
+be written, the address is in use or not there yet, another process has the state open.
+2 means that starting it again would not help.`,
 		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380
   witness serve --dir ./w1 --log-list https://testing.witness-network.org/log-list.1 --peer https://witness.example`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), flags, cmd.ErrOrStderr())
+			return cli.Passing(serve(cmd.Context(), flags, cmd.ErrOrStderr(), func(text string) string { return cli.Pasteable(cmd, text) }))
 		},
 	}
 	dirFlag(cmd, &flags.dir)
@@ -95,6 +96,14 @@ should be started again; 2 that starting it again would not help.`,
 }
 
 func (f serveFlags) check() error {
+	if err := cli.CheckListen("listen", f.listen); err != nil {
+		return err
+	}
+	if f.metrics != "" {
+		if err := cli.CheckListen("metrics-listen", f.metrics); err != nil {
+			return err
+		}
+	}
 	if f.listEvery < time.Second || f.checkEvery < 100*time.Millisecond {
 		return errors.New("--log-list-every and --check-every: want a second or more")
 	}
@@ -117,7 +126,7 @@ func (f serveFlags) check() error {
 	return nil
 }
 
-func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) {
+func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(string) string) (err error) {
 	if err := flags.check(); err != nil {
 		return err
 	}
@@ -126,7 +135,12 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	defer signal.Stop(hup)
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close()) }()
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == "advice" {
+			a.Value = slog.StringValue(paste(a.Value.String()))
+		}
+		return a
+	}}))
 	store, err := openState(ctx, flags, &closers, logger)
 	if err != nil {
 		return err
@@ -152,7 +166,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer) (err error) 
 	}
 	// Why nothing is cosigned is said at once; what was cosigned is served still.
 	if stop := (*witness.Refusal)(nil); errors.As(w.CheckClock(ctx), &stop) {
-		fmt.Fprintln(stderr, stop)
+		fmt.Fprintln(stderr, paste(stop.Error()))
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {

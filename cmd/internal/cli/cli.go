@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
@@ -84,7 +85,10 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", cmd.CommandPath())
 	default:
-		fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), fetch.RedactedText(err.Error()))
+		fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), fetch.RedactedText(Pasteable(cmd, err.Error())))
+		if errors.Is(err, lockfile.ErrHeld) {
+			fmt.Fprintf(stderr, "%s: wait until that has ended, or stop it first\n", cmd.CommandPath())
+		}
 		if !ran { // nothing but the arguments can have been wrong
 			fmt.Fprintf(stderr, "see %s --help\n", cmd.CommandPath())
 		}
