@@ -159,6 +159,26 @@ func TestTwoPayloadsOfADelegatedRole(t *testing.T) {
 	wantRefused(t, find("b/file", byB), verify.CodeSecondPayload, "C")
 }
 
+// What a device took without asking for a proof does not keep it from what has one.
+func TestUnprovedPayloadsAreNotRemembered(t *testing.T) {
+	r := newFakeRepo(t)
+	good := r.last("targets")
+	r.put("targets", "app.bin", "for the target only")
+	evil := r.sign("targets")
+	for _, mode := range []verify.Transparency{verify.Warn, verify.Off} {
+		d := newFakeDevice(t, r.last("root"))
+		cfg := r.config()
+		cfg.Transparency = mode
+		r.served["targets"] = [][]byte{evil}
+		wantOK(t, d.refresh(r, cfg))
+		wantRefused(t, d.refresh(r, r.config()), verify.CodeNotLogged, "targets")
+		r.served["targets"] = [][]byte{good}
+		wantOK(t, d.refresh(r, r.config()))
+		r.served["targets"], d.files["targets"] = [][]byte{evil}, nil
+		wantRefused(t, d.refresh(r, r.config()), verify.CodeSecondPayload, "targets")
+	}
+}
+
 // longSnapshot returns a snapshot with the roles' names all of one character, signed as
 // the repository's next, and a timestamp for it.
 func (r *fakeRepo) longSnapshot(char string, size int) {

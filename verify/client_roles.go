@@ -168,8 +168,11 @@ func (c *Client) updateTargets(role, delegator string, keys KeySet, file []byte,
 	if err := c.fresh(role, m); err != nil {
 		return err
 	}
-	if err := c.remember(role, delegator, m, signers); err != nil {
-		return err
+	// What was let pass without a proof must not stand against what has one.
+	if c.cfg.Transparency == Enforce || logged != nil {
+		if err := c.remember(role, delegator, m, signers); err != nil {
+			return err
+		}
 	}
 	c.targets[role] = m
 	c.accept(role, m, logged)

@@ -174,5 +174,8 @@ func (c *Client) alsoDelegated(role, delegator string, m *Metadata) error {
 	if err := c.contradicted(role, delegator, m, keys); err != nil {
 		return err
 	}
+	if c.cfg.Transparency != Enforce {
+		return nil
+	}
 	return c.remember(role, delegator, m, signers)
 }

@@ -41,9 +41,9 @@ type State struct {
 	Timestamp Seen
 	Snapshot  Seen
 	// Accepted holds, by name, the releases of targets and delegated roles that were
-	// accepted last: of each role one for each delegator that named its keys. Another
-	// payload under the same version is refused while its signers meet the keys that
-	// the role has.
+	// accepted last, but none of which a proof was wanted and lacking: of each role one
+	// for each delegator that named its keys. Another payload under the same version is
+	// refused while the signers of the one accepted meet the keys that the role has.
 	Accepted map[string][]AcceptedRelease
 	// Log is the origin of the log that proved the repository's releases; empty until
 	// one has. While the trust policy lists a log of that origin no other proves
