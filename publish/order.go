@@ -2,9 +2,10 @@ package publish
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -38,7 +39,11 @@ func (j *job) stages(files []*file) [][]*file {
 	byVersion := func(a, b *file) int { return cmp.Compare(a.version, b.version) }
 	slices.SortStableFunc(roots, byVersion)
 	slices.SortStableFunc(j.snapshots, byVersion)
-	states, rest := j.states(rest, roots)
+	states, unlisted := j.states(rest, roots)
+	after := map[*file]int{} // the root behind which what no snapshot lists is sent
+	for _, f := range unlisted {
+		after[f] = max(0, lastGood(f, roots, len(roots)-1))
+	}
 	var cut [][]*file
 	var open []*file
 	close := func() {
@@ -47,7 +52,7 @@ func (j *job) stages(files []*file) [][]*file {
 			cut, open = append(cut, open), nil
 		}
 	}
-	delegates := map[string]string{}
+	delegates := map[string]verify.Digest{}
 	for i := range max(1, len(roots)) {
 		if i < len(roots) {
 			close()
@@ -65,8 +70,8 @@ func (j *job) stages(files []*file) [][]*file {
 			}
 			open = append(open, s.files...)
 		}
-		for _, f := range rest {
-			if lastGood(f, roots, len(roots)-1) == i || len(roots) == 0 {
+		for _, f := range unlisted {
+			if after[f] == i {
 				open = append(open, f)
 			}
 		}
@@ -87,7 +92,7 @@ func (j *job) states(files, roots []*file) (states []state, rest []*file) {
 	for _, f := range files {
 		first := slices.IndexFunc(j.snapshots, func(s *file) bool { return f.needsVoucher() && f.isListedIn(s) })
 		switch {
-		case of[f] != nil:
+		case of[f] != nil: // a snapshot
 		case first < 0:
 			rest = append(rest, f)
 		default:
@@ -99,8 +104,11 @@ func (j *job) states(files, roots []*file) (states []state, rest []*file) {
 	for _, snapshot := range slices.Backward(j.snapshots) {
 		s := of[snapshot]
 		good := last
-		for _, f := range s.files {
-			good = min(good, lastGood(f, roots, last))
+		for _, f := range files {
+			// Also the targets of an earlier state lead to what they delegate.
+			if f == snapshot || f.role == verify.RoleTargets && f.isListedIn(snapshot) {
+				good = min(good, lastGood(f, roots, last))
+			}
 		}
 		// A key may come back: before one that is used by a later state, only
 		// earlier roots count.
@@ -127,7 +135,7 @@ func lastGood(f *file, roots []*file, last int) int {
 }
 
 // delegates notes in known to which roles f delegates, if it is targets metadata.
-func (f *file) delegates(known map[string]string) {
+func (f *file) delegates(known map[string]verify.Digest) {
 	if f.meta != nil && f.meta.Targets != nil {
 		known[f.role] = delegations(f.meta.Targets.Delegations)
 	}
@@ -135,7 +143,7 @@ func (f *file) delegates(known map[string]string) {
 
 // redelegates reports whether f delegates otherwise than the file of its role that was
 // noted last.
-func (f *file) redelegates(known map[string]string) bool {
+func (f *file) redelegates(known map[string]verify.Digest) bool {
 	if f.meta == nil || f.meta.Targets == nil {
 		return false
 	}
@@ -143,17 +151,21 @@ func (f *file) redelegates(known map[string]string) bool {
 	return ok && before != delegations(f.meta.Targets.Delegations)
 }
 
-// delegations is a text that is the same for the same roles, keys and paths.
-func delegations(d *verify.Delegations) string {
-	var b strings.Builder
-	switch {
-	case d == nil:
-	case d.Succinct != nil:
-		fmt.Fprintf(&b, "%d %q %v", d.Succinct.BitLength, d.Succinct.NamePrefix, verify.NewKeySet(d.Keys, d.Succinct.Role).Fingerprint())
-	default:
-		for _, role := range d.Roles {
-			fmt.Fprintf(&b, "%q %v %q %q\n", role.Name, verify.NewKeySet(d.Keys, role.Role).Fingerprint(), role.Paths, role.PathHashPrefixes)
-		}
+// delegations is a digest that is the same for the same roles, keys and paths.
+func delegations(d *verify.Delegations) (sum verify.Digest) {
+	if d == nil {
+		return sum
 	}
-	return b.String()
+	h := sha256.New()
+	for _, id := range slices.Sorted(maps.Keys(d.Keys)) {
+		identity, _ := d.Keys[id].Identity() // that of a key which cannot be read is zero
+		fmt.Fprintf(h, "key %q %v\n", id, identity)
+	}
+	if d.Succinct != nil {
+		fmt.Fprintf(h, "%d %q %q %d\n", d.Succinct.BitLength, d.Succinct.NamePrefix, d.Succinct.KeyIDs, d.Succinct.Threshold)
+	}
+	for _, role := range d.Roles {
+		fmt.Fprintf(h, "%q %q %d %q %q\n", role.Name, role.KeyIDs, role.Threshold, role.Paths, role.PathHashPrefixes)
+	}
+	return verify.Digest(h.Sum(nil))
 }

@@ -19,7 +19,7 @@ type delegate struct {
 
 // delegating makes targets metadata that delegates to roles with keys of their own.
 func delegating(version int, k key, to ...delegate) []byte {
-	var roles []object
+	roles := []object{}
 	var keys []key
 	for _, d := range to {
 		role := keyRole(d.key)
@@ -167,6 +167,151 @@ func TestRefusedBecause(t *testing.T) {
 		}
 		if !strings.Contains(b.String(), "because "+strings.Fields(tt.verdicts[0])[0]+" is refused: ") {
 			t.Errorf("%s:\n%s", tt.name, b.String())
+		}
+	}
+}
+
+// evolving is a repository that changes step by step and keeps all versions.
+type evolving struct {
+	random   *rand.Rand
+	files    map[string][]byte
+	versions map[string]int
+	current  map[string][]byte // of targets and the delegated roles
+	keys     map[string]key    // of root, targets, snapshot and each role
+	roles    []string          // that are delegated now
+	parent   map[string]string
+	made     int
+	hashes   bool
+}
+
+func (e *evolving) newKey() key { e.made++; return key(fmt.Sprint("e", e.made)) }
+
+func (e *evolving) put(role string, data []byte) {
+	e.files[api.FileName(role, int64(e.versions[role]))] = data
+	e.current[role] = data
+}
+
+func (e *evolving) root(signers ...key) {
+	e.versions["root"]++
+	e.put("root", signed("root", e.versions["root"], object{"consistent_snapshot": true, "keys": keyTable([]key{e.keys["root"], e.keys["targets"], e.keys["snapshot"]}),
+		"roles": object{"root": keyRole(e.keys["root"]), "targets": keyRole(e.keys["targets"]), "snapshot": keyRole(e.keys["snapshot"]), "timestamp": keyRole(e.keys["snapshot"])}}, append(signers, e.keys["root"])...))
+}
+
+func (e *evolving) publish(role string) {
+	e.versions[role]++
+	var to []delegate
+	for _, r := range e.roles {
+		if e.parent[r] == role {
+			to = append(to, delegate{r, e.keys[r]})
+		}
+	}
+	e.put(role, delegating(e.versions[role], e.keys[role], to...))
+}
+
+func (e *evolving) snapshot() {
+	e.versions["snapshot"]++
+	list := map[string][]byte{"targets": e.current["targets"]}
+	for _, r := range e.roles {
+		list[r] = e.current[r]
+	}
+	data := snapshotFile(e.versions["snapshot"], e.keys["snapshot"], list)
+	if !e.hashes {
+		meta := object{}
+		for r := range list {
+			meta[r+".json"] = object{"version": e.versions[r]}
+		}
+		data = signed("snapshot", e.versions["snapshot"], object{"meta": meta}, e.keys["snapshot"])
+	}
+	e.files[api.FileName("snapshot", int64(e.versions["snapshot"]))] = data
+}
+
+// step changes something that vendors change.
+func (e *evolving) step() {
+	role := func() string { return e.roles[e.random.IntN(len(e.roles))] }
+	switch n := e.random.IntN(8); {
+	case n == 0:
+		old := e.keys["root"]
+		e.keys["root"] = e.newKey()
+		e.root(old)
+	case n == 1:
+		e.keys["targets"] = e.newKey()
+		e.root()
+		e.publish("targets")
+	case n == 2:
+		e.keys["snapshot"] = e.newKey()
+		e.root()
+	case n == 3 && len(e.roles) > 0:
+		r := role()
+		e.keys[r] = e.newKey()
+		e.publish(e.parent[r])
+		e.publish(r)
+	case n == 4 && len(e.roles) > 0: // with all that it delegates to
+		gone := map[string]bool{role(): true}
+		for range e.roles {
+			for _, r := range e.roles {
+				gone[r] = gone[r] || gone[e.parent[r]]
+			}
+		}
+		var parents []string
+		for r := range gone {
+			if gone[r] && !gone[e.parent[r]] {
+				parents = append(parents, e.parent[r])
+			}
+		}
+		e.roles = slices.DeleteFunc(e.roles, func(r string) bool { return gone[r] })
+		e.publish(parents[0])
+	case n <= 6 && len(e.roles) < 5:
+		r := fmt.Sprint("role", e.random.IntN(7))
+		if slices.Contains(e.roles, r) {
+			return
+		}
+		parents := append([]string{"targets"}, e.roles...)
+		e.parent[r] = parents[e.random.IntN(len(parents))]
+		if e.keys[r] == "" || e.random.IntN(2) == 0 {
+			e.keys[r] = e.newKey()
+		}
+		e.roles = append(e.roles, r)
+		e.publish(e.parent[r])
+		e.publish(r)
+	case len(e.roles) > 0:
+		e.publish(role())
+	default:
+		e.publish("targets")
+	}
+	e.snapshot()
+}
+
+// Whatever a repository went through, all of it can be logged from the folder that has
+// all versions, in whatever order the files are named.
+func TestSubmitEvolved(t *testing.T) {
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
+		e := &evolving{random: rand.New(rand.NewPCG(seed, 1)), files: map[string][]byte{}, versions: map[string]int{}, current: map[string][]byte{},
+			keys: map[string]key{}, parent: map[string]string{}, hashes: seed%2 == 0}
+		for _, r := range []string{"root", "targets", "snapshot"} {
+			e.keys[r] = e.newKey()
+		}
+		e.root()
+		e.publish("targets")
+		e.snapshot()
+		for range 12 {
+			e.step()
+		}
+		dir := release(t, e.files)
+		var paths []string
+		for name := range e.files {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+		slices.Sort(paths)
+		e.random.Shuffle(len(paths), func(a, b int) { paths[a], paths[b] = paths[b], paths[a] })
+		l := newFake(t, "snapshot")
+		r := mustSubmit(t, l.config(), paths...)
+		if want := len(paths) - e.versions["snapshot"]; r.Total().Released != want {
+			slices.SortFunc(r.Files, func(a, b Verdict) int { return strings.Compare(a.Role, b.Role)*1000 + int(a.Version-b.Version) })
+			t.Errorf("seed %d: %d of %d released\n%s", seed, r.Total().Released, want, outcome(r))
 		}
 	}
 }

@@ -40,13 +40,14 @@ the log would take the token is not found out.
 
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
 FILE. A proof that is there already and still satisfies POLICY is kept; one of another
-log is overwritten only with --replace. Snapshots
-and timestamps that the log does not log serve as vouchers and get no proof.
+log is overwritten only with --replace. Snapshots and timestamps that the log does not
+log serve as vouchers and get no proof.
 
-Exit codes: 0 everything is logged that devices may ask for: files of the past, such as
-a version of a withdrawn role that was never logged, are reported and fail nothing; 1 a file was refused, is logged as evidence, or
-its proof does not verify; 2 wrong usage, the log could not be reached, or files are
-not logged yet because they are held.`,
+Exit codes: 0 everything is logged that devices may ask for (files of the past, such as
+a version of a withdrawn role that was never logged, are reported and fail nothing); 1 a
+file was refused, is logged as evidence, or its proof does not verify; 2 wrong usage,
+nothing was sent because something must be decided first, the log could not be reached, or
+files are not logged yet because they are held.`,
 		Example: `  publisher submit --policy policy.txt --token-file registration.token --token-out vendor.token ./metadata
   publisher submit --policy policy.txt --token-file vendor.token ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
