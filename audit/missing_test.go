@@ -3,6 +3,7 @@ package audit_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -263,4 +264,91 @@ func TestFindingsOfARepositoryAreBounded(t *testing.T) {
 	if last := r.Leaves[index+1]; last.Verdict != audit.Wrong {
 		t.Errorf("the last leaf is %v", last.Verdict)
 	}
+}
+
+// newLongHistory is newHistory with what makes judgements depend on one another: drafts
+// of roots, rotations, files signed again, roles that share keys, and a second repository
+// whose first root is in the chain of the first.
+func newLongHistory(t *testing.T) *history {
+	h := newHistory(t)
+	draft, err := h.vendor.Clone()
+	must(t, err)
+	must(t, h.vendor.Rotate(verify.RoleSnapshot))
+	must(t, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*", "plugin/*"))
+	must(t, h.vendor.Put("doi", "doi/one", []byte("one")))
+	must(t, h.vendor.Put("plugin", "plugin/two", []byte("two")))
+	h.vendor.PlainSnapshots = true
+	h.submit(verify.RoleRoot)
+	must(t, h.vendor.Release(verify.RoleTargets, "plugin", "doi"))
+	h.submit(verify.RoleTargets)
+	h.submit("plugin")
+	h.submit("doi")
+	must(t, draft.Rotate(verify.RoleTimestamp))
+	honest := h.vendor
+	h.vendor = draft
+	if leaf, _ := h.submit(verify.RoleRoot); leaf.Kind != verify.Evidence {
+		t.Fatalf("the draft of a root is %s", leaf.Kind)
+	}
+	h.vendor = honest
+	must(t, h.vendor.Rotate(verify.RoleTargets))
+	h.Register(h.file(verify.RoleRoot)) // a repository of its own, before it is in the chain
+	h.submit(verify.RoleRoot)
+	h.release(verify.RoleTargets, "app.bin", "after two rotations")
+	h.release("doi", "doi/one", "one again")
+	h.Publish(2)
+	return h
+}
+
+// Whatever is missing of an honest log, nobody is accused, and nothing is missing
+// afterwards.
+func TestMissingFilesFrameNobody(t *testing.T) {
+	h := newLongHistory(t)
+	whole := newAuditor(t, h.Log)
+	step(t, whole)
+	if !report(t, whole).Vouches {
+		t.Fatalf("the log is not in order: %s", kinds(report(t, whole).Findings))
+	}
+	want := summary(report(t, whole))
+	paths := h.pathsOfBlobs(t)
+	slices.Sort(paths)
+	paths = slices.Compact(paths)
+	var sets [][]string
+	for _, path := range paths {
+		sets = append(sets, []string{path})
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range map[bool]int{true: 20, false: 200}[testing.Short()] {
+		set := []string{}
+		for range 2 + random.IntN(3) {
+			set = append(set, paths[random.IntN(len(paths))])
+		}
+		sets = append(sets, set)
+	}
+	for _, set := range sets {
+		a := newAuditor(t, h.Log)
+		for _, path := range set {
+			h.Spoil(path, audittest.Missing)
+		}
+		step(t, a)
+		r := report(t, a)
+		for _, f := range r.Findings {
+			if f.Class == audit.Tampering {
+				t.Errorf("%v missing: %s: %s", set, f.Kind, f.Sentence)
+			}
+		}
+		if r.Vouches {
+			t.Errorf("%v missing, and the auditor vouches", set)
+		}
+		for i, path := range set { // they come back one after another
+			h.Spoil(path, nil)
+			if i%2 == 0 {
+				step(t, a)
+			}
+		}
+		step(t, a)
+		if got := summary(report(t, a)); got != want {
+			t.Errorf("%v were missing:\n%s\nwant\n%s", set, got, want)
+		}
+	}
+	t.Logf("%d files, %d sets", len(paths), len(sets))
 }
