@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func newExport() *cobra.Command {
+	var at place
+	var on shared
+	var to string
+	cmd := &cobra.Command{
+		Use:   "export --dir DIR --to FOLDER",
+		Short: "Write what is published as files that any web server can serve",
+		Long: `Export writes the published checkpoint, the tiles and entries of its tree, and all files
+that its leaves name, at the paths at which serve has them: checkpoint, tile/... and
+blob/sha256/... A web server, or a bucket, that serves the folder is enough for devices
+and auditors; look-ups and submissions need logserver serve. A folder that has an older
+copy is brought up to date, its checkpoint last.
+
+A log in a directory must not be served meanwhile. A log on servers may be.
+
+It exits 1 if the log lacks files that leaves name; the others are written.`,
+		Example: `  logserver export --dir ./log --to ./site`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keys, err := readKeys(at)
+			if err != nil {
+				return err
+			}
+			e := &export{to: to, stderr: cmd.ErrOrStderr(), blobsDone: map[verify.Digest]bool{}}
+			if err := e.run(cmd.Context(), at, on, keys); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d entries and %d files are in %s\n", e.tree.N, e.files, to)
+			if e.missing > 0 {
+				return cli.Failed(fmt.Errorf("the log lacks %d files that leaves name: logserver fsck lists them", e.missing))
+			}
+			return nil
+		},
+	}
+	at.flags(cmd)
+	at.ledgerFlag(cmd)
+	on.sharedFlags(cmd)
+	cmd.Flags().StringVar(&to, "to", "", "folder to write to; made if it is not there (required)")
+	if err := cmd.MarkFlagRequired("to"); err != nil {
+		panic(err) // the flag was defined above
+	}
+	return cmd
+}
+
+// export is a static copy on its way.
+type export struct {
+	to             string
+	stderr         io.Writer
+	storage        log.Storage
+	blobs          log.Blobs
+	tree           proofs.Tree
+	files, missing int
+	blobsDone      map[verify.Digest]bool
+}
+
+func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key) (err error) {
+	k, err := openKept(ctx, at, on, e.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	if e.storage, _, err = k.storage(ctx); err != nil {
+		return err
+	}
+	signed, err := k.published()
+	if err != nil {
+		return err
+	}
+	if signed == nil {
+		return errors.New("nothing has been published yet")
+	}
+	cp, _, err := proofs.OpenCheckpoint(signed, keys...)
+	if err != nil {
+		return fmt.Errorf("the published checkpoint: %w", err)
+	}
+	e.tree = cp.Tree
+	stored, err := e.storage.Integrated(ctx)
+	if err != nil {
+		return err
+	}
+	if stored.N < e.tree.N {
+		return fmt.Errorf("the storage has %d entries, and %d are published: logserver status says more", stored.N, e.tree.N)
+	}
+	if e.blobs, err = k.blobs(); err != nil {
+		return err
+	}
+	bar := cli.NewProgress(e.stderr, "export", e.tree.N)
+	if err := e.entries(ctx, bar); err != nil {
+		return err
+	}
+	bar.Done()
+	if err := e.tiles(); err != nil {
+		return err
+	}
+	return e.write("checkpoint", signed)
+}
+
+// write writes a file of the copy.
+func (e *export) write(name string, content []byte) error {
+	path := filepath.Join(e.to, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if name == "checkpoint" {
+		return durable.WriteFile(path, content, 0o644)
+	}
+	// What is there, from a copy before, is what it should be: the name says so.
+	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
+		return nil
+	}
+	return os.WriteFile(path, content, 0o644)
+}
+
+// entries writes the bundles of entries and the files that they name.
+func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
+	for index := int64(0); index*proofs.FullWidth < e.tree.N; index++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id := proofs.TileID{Level: -1, Index: index, Width: proofs.TileWidth(e.tree.N, -1, index)}
+		bundle, err := e.storage.ReadEntries(index, id.Width)
+		if err != nil {
+			return err
+		}
+		entries, err := proofs.ParseEntries(bundle)
+		if err != nil {
+			return fmt.Errorf("%s: %w", id.Path(), err)
+		}
+		for i, entry := range entries {
+			if verify.IsEnd(entry) {
+				continue
+			}
+			leaf, err := verify.ParseLeaf(entry)
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
+			}
+			for _, sum := range []verify.Digest{leaf.Metadata, leaf.Snapshot} {
+				if err := e.blob(sum); err != nil {
+					return err
+				}
+			}
+		}
+		if err := e.write(id.Path(), bundle); err != nil {
+			return err
+		}
+		bar.Add(int64(len(entries)))
+	}
+	return nil
+}
+
+// blob writes a file that a leaf names.
+func (e *export) blob(sum verify.Digest) error {
+	if sum.IsZero() || e.blobsDone[sum] {
+		return nil
+	}
+	e.blobsDone[sum] = true
+	b, err := e.blobs.Blob(sum)
+	if errors.Is(err, os.ErrNotExist) {
+		e.missing++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.files++
+	return e.write("blob/sha256/"+sum.String(), b)
+}
+
+// tiles writes the tiles of hashes.
+func (e *export) tiles() error {
+	for level := 0; e.tree.N>>(8*level) > 0; level++ {
+		for index := int64(0); ; index++ {
+			id := proofs.TileID{Level: level, Index: index, Width: proofs.TileWidth(e.tree.N, level, index)}
+			if id.Width == 0 {
+				break
+			}
+			tile, err := e.storage.ReadTile(level, index, id.Width)
+			if err != nil {
+				return err
+			}
+			if err := e.write(id.Path(), tile); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
