@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -107,12 +108,14 @@ func TestDevicesByTheDocs(t *testing.T) {
 	if r := run(3); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "no newer one lies beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
 		t.Fatalf("before its time: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
+	others := 0
 	runtest.Eventually(t, "the release is old enough", func() bool {
 		other, err := testvendor.New(time.Now().Add(24 * time.Hour)) // the log goes on
 		if err != nil {
 			t.Fatal(err)
 		}
-		publish(other, "other")
+		others++
+		publish(other, fmt.Sprint("other-", others))
 		must(2)
 		r := run(3)
 		if r.Code != 0 && !strings.Contains(r.Stderr, "by the newer proof beside it") {

@@ -15,8 +15,8 @@ import (
 func TestSlowMirror(t *testing.T) {
 	s := newSite(t)
 	d := s.newDevice()
-	s.holdBack("/metadata/timestamp.json")
-	r := d.refresh("--timeout", "500ms").want(1, "could not update (network): timestamp: could not fetch timestamp.json", "longer than 500ms (--timeout)")
+	s.holdBack("/metadata/2.root.json") // which is asked for first
+	r := d.refresh("--timeout", "500ms").want(1, "could not update (network): root: could not fetch 2.root.json", "longer than 500ms (--timeout)")
 	if !strings.Contains(r.stderr, "hint: nothing is known to be wrong") {
 		t.Errorf("stderr %q", r.stderr)
 	}
