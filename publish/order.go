@@ -46,7 +46,7 @@ func (j *job) stages(files []*file) [][]*file {
 	}
 	var cut [][]*file
 	var open []*file
-	close := func() {
+	end := func() { // of a stage
 		// Roots with nothing to send after them go with the next.
 		if slices.ContainsFunc(open, func(f *file) bool { return !slices.Contains(roots, f) }) {
 			cut, open = append(cut, open), nil
@@ -55,7 +55,7 @@ func (j *job) stages(files []*file) [][]*file {
 	delegates := map[string]verify.Digest{}
 	for i := range max(1, len(roots)) {
 		if i < len(roots) {
-			close()
+			end()
 			open = append(open, roots[i])
 		}
 		for _, s := range states {
@@ -63,7 +63,7 @@ func (j *job) stages(files []*file) [][]*file {
 				continue
 			}
 			if slices.ContainsFunc(s.files, func(f *file) bool { return f.redelegates(delegates) }) {
-				close()
+				end()
 			}
 			for _, f := range s.files {
 				f.delegates(delegates)

@@ -33,7 +33,7 @@ the repository begins with.`,
 				return err
 			}
 			report, err := publish.Rehearse(cmd.Context(), cfg, nil, files)
-			return told(cmd, report, asJSON, err, advise)
+			return told(cmd, report, asJSON, err, nil)
 		},
 	}
 	cmd.Flags().Int64Var(&cfg.Genesis, "genesis", 0, "the repository begins with the root of this `VERSION` (default: version 1)")
@@ -41,19 +41,24 @@ the repository begins with.`,
 	return cmd
 }
 
-// told prints what became of the files of a submission, or of its rehearsal, and
-// returns how the command ends.
-func told(cmd *cobra.Command, report *publish.Report, asJSON bool, err error, explain func(error) error) error {
+// told prints what became of the files of a submission to a log, or of a rehearsal
+// without one, and returns how the command ends.
+func told(cmd *cobra.Command, report *publish.Report, asJSON bool, err error, log *owner) error {
 	printNotes(cmd.ErrOrStderr(), report)
 	if len(report.Files) > 0 || err == nil {
 		if printErr := printSubmitted(cmd, report, asJSON); printErr != nil {
 			return printErr
 		}
 	}
-	if err != nil {
-		return explain(err)
+	switch {
+	case err != nil && log == nil:
+		return advise(err)
+	case err != nil:
+		return log.explain(err)
+	case log == nil:
+		return outcome(report, "", cmd.ErrOrStderr())
 	}
-	return outcome(report, cmd.ErrOrStderr())
+	return outcome(report, log.sent, cmd.ErrOrStderr())
 }
 
 func printSubmitted(cmd *cobra.Command, report *publish.Report, asJSON bool) error {

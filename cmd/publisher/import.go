@@ -75,7 +75,7 @@ reached, or files are not logged yet because they are held (see submit).`,
 			if err != nil {
 				return log.explain(fmt.Errorf("after %d of %d files: %w", len(report.Files), history.Len(), err))
 			}
-			return explainHeld(report)
+			return explainHeld(report, log.sent)
 		},
 	}
 	o.register(cmd)

@@ -66,7 +66,7 @@ files are not logged yet because they are held.`,
 			} else {
 				report, err = publish.Submit(cmd.Context(), cfg, files)
 			}
-			return told(cmd, report, o.json, err, log.explain)
+			return told(cmd, report, o.json, err, log)
 		},
 	}
 	o.register(cmd)

@@ -161,21 +161,26 @@ func (o *owner) why() string {
 	return fmt.Sprintf("the log says: %q", why)
 }
 
-// explainHeld says what to do about files that are held; nil if none are.
-func explainHeld(report *publish.Report) error {
+// explainHeld says what to do about files that are held; nil if none are. Sent is where
+// the token comes from that went with them, empty if there was none.
+func explainHeld(report *publish.Report, sent string) error {
 	held := report.Held()
 	if len(held) == 0 {
 		return nil
 	}
+	without := "they came without it"
+	if sent != "" {
+		without = "the one from " + sent + " is another"
+	}
 	// Times of one form and zone are ordered like their texts.
 	last := slices.MaxFunc(held, func(a, b publish.Verdict) int { return strings.Compare(a.HeldUntil, b.HeldUntil) })
-	return fmt.Errorf("%d of %d files are not logged yet: they are held, the last until %s, because the repository has a token of its own and they came without it. Send them again with that token (--token-file or TUFLOG_TOKEN); the log's operator can make the vendor another. Or run this again after that time",
-		len(held), len(report.Files), last.HeldUntil)
+	return fmt.Errorf("%d of %d files are not logged yet: they are held, the last until %s, because the repository has a token of its own and %s. Send them again with that token (--token-file or %s); the log's operator can make the vendor another. Or run this again after that time",
+		len(held), len(report.Files), last.HeldUntil, without, tokenVariable)
 }
 
 // outcome is how submit ends when its report has been printed.
-func outcome(report *publish.Report, stderr io.Writer) error {
-	held := explainHeld(report)
+func outcome(report *publish.Report, sent string, stderr io.Writer) error {
+	held := explainHeld(report, sent)
 	if len(report.Evidence())+len(report.Refused()) == 0 {
 		return held
 	}
