@@ -67,7 +67,7 @@ Exit codes:
 				if outcome != nil {
 					return outcome
 				}
-				return notOne(id, histories)
+				return notOne(args[0], id, histories)
 			}
 			return firstOf(printHistory(cmd.OutOrStdout(), histories[0], opts.json), outcome)
 		},
@@ -89,7 +89,11 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-func notOne(prefix string, histories []*audit.History) error {
+// notOne says that what arg stands for, which is prefix, does not name one repository.
+func notOne(arg, prefix string, histories []*audit.History) error {
+	if len(histories) == 0 && !strings.EqualFold(arg, prefix) {
+		return fmt.Errorf("no repository in the log has the id %s, as %s has it: of roots the first one names it", prefix, arg)
+	}
 	if len(histories) == 0 {
 		return fmt.Errorf("no repository in the log begins with %s: auditor show lists them", prefix)
 	}
