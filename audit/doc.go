@@ -16,8 +16,9 @@
 // the log did not sign leads to a finding about the log's admission.
 //
 // Replay begins at entry 0 in every process. What lasts from one to the next, if
-// a state directory is given, is the last verified checkpoint with its edge,
-// every signed note seen, and the evidence of the findings:
+// a state directory is given, is the last verified checkpoint with its edge, of
+// every tree that the log signed the note with the signatures of known keys, and the
+// evidence of the findings. One process has the directory at a time. The state is
 //
 //	tuflog auditor state v1
 //	3
@@ -34,9 +35,10 @@
 // # Findings
 //
 // A finding has a kind, a place and one plain sentence; its class says who is to
-// blame. What could not be fetched is an outage and never tampering. A leaf that
-// the rules do not give is not applied: what builds on it is then a false
-// admission too.
+// blame. What could not be fetched is an outage and never tampering, as long as it
+// lasts: a missing file is asked for in each step, and its repository is judged again
+// when it is there. Until then it hides what it could explain. A leaf that the rules do
+// not give is not applied: what builds on it is then a false admission too.
 //
 // A fork is shown by two notes and, where their sizes differ, prefix.txt: a line
 // with the smaller size, one with the root that the larger tree has at that
