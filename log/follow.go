@@ -122,9 +122,16 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 	return l, nil
 }
 
-// Halt has a log that follows say in /readyz why this process no longer leads. It
-// goes on following.
-func (l *Log) Halt(h *Halt) { _ = l.publisher.halt(h) }
+// Halt asks a log that follows to say in /readyz why this process no longer leads; nil
+// takes that back. It goes on following.
+func (l *Log) Halt(h *Halt) {
+	p := l.publisher
+	if h == nil {
+		p.update(func() { p.halted = nil })
+		return
+	}
+	_ = p.halt(h)
+}
 
 // run follows the checkpoints until the context ends.
 func (f *follower) run(ctx context.Context) {

@@ -107,7 +107,7 @@ func (p *Publisher) halt(h *Halt) error {
 		if p.halted == nil {
 			p.cfg.Logger.Error("the log has stopped", "err", h)
 			p.halted = h
-			close(p.stopped)
+			p.stop.Do(func() { close(p.stopped) })
 		}
 	})
 	return h
@@ -140,6 +140,27 @@ func (p *Publisher) signedSize() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.signed
+}
+
+// WaitConfirmed returns when a quorum has cosigned what the ledger says was signed last,
+// or a later checkpoint, or with a *Halt where the publisher has stopped.
+func (p *Publisher) WaitConfirmed(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		confirmed, halted, news := p.confirmed, p.halted, p.news
+		p.mu.Unlock()
+		switch {
+		case halted != nil:
+			return halted
+		case confirmed:
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Halted returns the *Halt that has stopped the publisher, or nil.

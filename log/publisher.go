@@ -139,7 +139,6 @@ type Publisher struct {
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
-	confirmed  bool           // a quorum holds no more than the ledger knows
 	tried      []LedgerRecord // that the ledger may have instead: swaps of unknown outcome
 	writing    sync.Mutex     // the published checkpoint; late ones join it
 	late       late
@@ -151,8 +150,10 @@ type Publisher struct {
 	published Published
 	signed    int64 // size of the last signed tree, for those who only look
 	ended     bool  // the last entry that was read back is the log's end
+	confirmed bool  // a quorum has cosigned what the ledger knows; set with publishing held, too
 	halted    error
-	stopped   chan struct{} // closed when halted is set
+	stop      sync.Once
+	stopped   chan struct{} // closed when halted is set first
 	failing   error         // why the last attempt to publish failed
 	news      chan struct{} // closed and replaced when any of the above changes
 	wake      chan struct{}
@@ -390,14 +391,13 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	if err != nil {
 		return err
 	}
-	p.confirmed = true
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := p.cfg.Checkpoints.Store(note); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.refreshed = time.Now()
-	p.update(func() { p.published = Published{tree, note} })
+	p.update(func() { p.published, p.confirmed = Published{tree, note}, true })
 	return nil
 }
 

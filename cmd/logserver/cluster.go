@@ -57,6 +57,9 @@ const (
 	// retryLead is how long a front end that could not begin to lead leaves it
 	// to others.
 	retryLead = time.Second
+	// lookAgain is how long a front end that has stopped leaves it at that: what
+	// stopped it may have been put right.
+	lookAgain = time.Minute
 	// openTime is how long opening Trillian may take. A leader that cannot
 	// reach it leaves the lease to one that can. What was copied by then
 	// stays.
@@ -81,6 +84,8 @@ type cluster struct {
 	metrics  *metrics.Metrics
 	logger   *slog.Logger
 
+	// stopped is why this front end has stopped, nil if it has not.
+	stopped atomic.Pointer[log.Halt]
 	// publisher gets cosignatures that come late.
 	publisher atomic.Pointer[log.Publisher]
 	// away is what came of asking Trillian last, to know whether this front end
@@ -268,8 +273,8 @@ func (c *cluster) late(text string, sigs []proofs.Signature) {
 	}
 }
 
-// campaign leads whenever nobody else does, until ctx ends or the log must not go
-// on. Then it keeps following, and returns why at the end.
+// campaign leads whenever nobody else does, until ctx ends. If the log must not go on it
+// keeps following, looks again each minute, and returns why at the end.
 func (c *cluster) campaign(ctx context.Context) error {
 	id, err := processID()
 	if err != nil {
@@ -281,11 +286,18 @@ func (c *cluster) campaign(ctx context.Context) error {
 			err = c.lead(ctx, lease)
 		}
 		var halt *log.Halt
+		stopped := c.stopped.Load()
 		switch {
 		case errors.As(err, &halt):
+			c.stopped.Store(halt)
 			c.follower.Halt(halt)
-			<-ctx.Done()
-			return err
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(lookAgain):
+			}
+		case stopped != nil && ctx.Err() != nil:
+			return stopped
 		case ctx.Err() != nil:
 			if errors.Is(err, context.Canceled) {
 				err = nil // it was told to stop, and has
@@ -320,7 +332,12 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	storage, l, err := c.openLeader(opening, right, lease)
 	if err == nil {
 		stop := c.watch(ctx, storage, giveUp)
+		var waiting sync.WaitGroup
+		leading, end := context.WithCancel(right)
+		waiting.Go(func() { c.goOn(leading, l) })
 		err = c.serveLeader(ctx, right, l)
+		end()
+		waiting.Wait()
 		stop()
 		// Requests that are still reading have their tiles from the database.
 		err = errors.Join(err, storage.Close())
@@ -332,6 +349,21 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	}
 	c.release(lease)
 	return err
+}
+
+// goOn takes back that this front end has stopped, once a quorum of witnesses has
+// cosigned what it leads with, and records it.
+func (c *cluster) goOn(ctx context.Context, l *log.Log) {
+	stopped := c.stopped.Load()
+	if stopped == nil || l.Publisher().WaitConfirmed(ctx) != nil {
+		return
+	}
+	c.stopped.Store(nil)
+	c.follower.Halt(nil)
+	c.logger.Info("what had stopped the log is put right; it goes on", "code", stopped.Code)
+	if err := c.db.AppendAction(ctx, actionNow("went-on", "after "+string(stopped.Code))); err != nil {
+		c.logger.Warn("it is not recorded that the log went on", "err", err)
+	}
 }
 
 // watch gives the right to write up when Trillian is out of reach, until stop is

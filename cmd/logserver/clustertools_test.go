@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
@@ -151,6 +152,44 @@ func TestFrontEndTools(t *testing.T) {
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {
 		t.Errorf("actions: %s, %v", out, fmt.Sprint(err))
 	}
+}
+
+// A front end that has stopped looks again, goes on when what has stopped it was put
+// right, and records it.
+func TestStoppedFrontEndLooksAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a minute")
+	}
+	w := newSharedWorld(t)
+	leader, follower := w.leads(t)
+	v := newVendor(t)
+	id := w.registerAt(t, leader, v)
+	w.sql(t, "CREATE TABLE older AS SELECT record FROM ledger")
+	w.submitAt(t, leader, id, v, "1")
+	w.stop(t, 0)
+	w.sql(t, "CREATE TABLE newest AS SELECT record FROM ledger")
+	w.sql(t, "UPDATE ledger SET record = (SELECT record FROM older)")
+	for _, s := range w.fronts {
+		s.Start(t)
+	}
+	says := func(s *runtest.Service) string {
+		_, body := get(t, s.URL+"/readyz")
+		return string(body)
+	}
+	for _, s := range w.fronts {
+		runtest.Eventually(t, "it stops", func() bool { return strings.Contains(says(s), "restored from an old copy") })
+	}
+	w.sql(t, "UPDATE ledger SET record = (SELECT record FROM newest)")
+	for began := time.Now(); strings.Contains(says(leader), "old copy") && strings.Contains(says(follower), "old copy"); time.Sleep(100 * time.Millisecond) {
+		if time.Since(began) > 5*time.Minute {
+			t.Fatalf("it does not go on: %s", says(leader))
+		}
+	}
+	w.submitAt(t, leader, id, v, "2")
+	runtest.Eventually(t, "it is recorded", func() bool {
+		out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions")
+		return err == nil && strings.Contains(out, "went-on") && strings.Contains(out, "after ledger-behind")
+	})
 }
 
 // statusInTrouble checks what status says while Trillian is away, and of a Trillian
