@@ -49,6 +49,7 @@ func (s store) lock(ctx context.Context, program string, wait time.Duration) (un
 		l, err := lockfile.Acquire(s.path(lockName), program)
 		switch {
 		case err == nil:
+			s.shareLock()
 			return func() { _ = l.Release() }, nil // as the kernel would in a moment
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)

@@ -46,15 +46,17 @@ type Lock struct{ file *os.File }
 // Acquire takes the lock of the file at path, without waiting; the file is made if
 // it is not there. program is what others are told while this process has the lock,
 // such as "updater refresh"; if it is empty, it is what the process was started as.
-// A lock that another has, of this process or another, is a *HeldError. The kernel
-// releases the lock when the process ends, however it ends.
+// A symbolic link is refused: what it leads to would be written to, which another's
+// directory could make anything of. A lock that another has, of this process or
+// another, is a *HeldError. The kernel releases the lock when the process ends, however
+// it ends.
 func Acquire(path, program string) (*Lock, error) { return acquire(path, program, tryLock) }
 
 // Wait is Acquire, but waits as long as another has the lock.
 func Wait(path, program string) (*Lock, error) { return acquire(path, program, waitLock) }
 
 func acquire(path, program string, lock func(*os.File) error) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}

@@ -152,6 +152,25 @@ func TestAcquireWhereNothingCanBe(t *testing.T) {
 	}
 }
 
+// In another's directory a lock must not lead to a file elsewhere.
+func TestSymbolicLinkIsNoLock(t *testing.T) {
+	dir := t.TempDir()
+	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "lock")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, path); err != nil {
+		t.Skip(err)
+	}
+	if l, err := Acquire(path, ""); err == nil {
+		_ = l.Release()
+		t.Error("a symbolic link is a lock")
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("the file that it leads to has %q, %v", b, err)
+	}
+}
+
 func TestStarted(t *testing.T) {
 	for want, args := range map[string][]string{
 		"logserver serve":   {"/usr/bin/logserver", "serve", "--dir", "x"},
