@@ -70,7 +70,7 @@ func TestTamperedCache(t *testing.T) {
 			for _, name := range []string{"updater.state", "updater.state.copy"} {
 				d.edit(name, func(b []byte) []byte { return b[:len(b)/2] })
 			}
-		}, 1, "updater.state.copy"},
+		}, 1, "set it up again with updater init in another directory"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

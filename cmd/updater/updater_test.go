@@ -260,6 +260,9 @@ func TestNoRequestsWithoutAPolicy(t *testing.T) {
 	policy := filepath.Join(d.dir, "install.json")
 	s.must(os.WriteFile(policy, []byte(`{"approval":"ask"}`), 0o644))
 	d.refresh("--install-policy", policy).want(1, "not supported yet")
+	s.must(os.WriteFile(policy, []byte(`{"faulty_witnesses":5}`), 0o644))
+	d.refresh("--install-policy", policy).want(1, "faulty_witnesses is 5, but by the trust policy 2 witnesses are a quorum")
+	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(2, "faulty_witnesses is 5")
 	if got := s.seen(); len(got) > 0 {
 		t.Errorf("requests %q", got)
 	}
