@@ -105,6 +105,19 @@ func TestSubmitAfterDelegationsChanged(t *testing.T) {
 		}
 	}
 
+	// Some tools go on listing a role that nobody delegates to any more.
+	one, two, gone := delegating(1, "k1", delegate{"d", "d"}), delegating(2, "k1"), targetsFile(1, "g", "d")
+	left := map[string][]byte{"1.root.json": rootFile(1, "r1", "k1", "r1"), "2.targets.json": two, "1.d.json": gone,
+		"2.snapshot.json": snapshotFile(2, "k1", map[string][]byte{"targets": two, "d": gone})}
+	other := newFake(t, "snapshot")
+	if refused := mustSubmit(t, other.config(), release(t, left)).Refused(); len(refused) != 1 || refused[0].Code != api.CodeNotDelegated {
+		t.Errorf("without the targets that delegated to it: %+v", refused)
+	}
+	left["1.targets.json"], left["1.snapshot.json"] = one, snapshotFile(1, "k1", map[string][]byte{"targets": one})
+	if r := mustSubmit(t, other.config(), release(t, left)); len(r.Refused()) != 0 || len(r.Past()) != 1 || !strings.Contains(r.Past()[0].Past, "delegates to d any more") {
+		t.Errorf("with them: refused %+v, past %+v", r.Refused(), r.Past())
+	}
+
 	// What was never listed may be a mistake, and so may be what is newer than listed.
 	write(t, filepath.Join(dir, "1.new.json"), targetsFile(1, "n", "n"))
 	write(t, filepath.Join(dir, "4.targets.json"), delegating(4, "k1", delegate{"new", "n"}))

@@ -48,8 +48,36 @@ func (j *job) past(f *file) string {
 		return fmt.Sprintf("snapshot %d lists version %d", newest.version, listed.Version)
 	case !ok && slices.ContainsFunc(j.snapshots, f.isListedInOrBefore):
 		return fmt.Sprintf("snapshot %d lists no %s any more", newest.version, f.role)
+	case f.verdict.Code == api.CodeNotDelegated && j.withdrawn(f.role, newest):
+		return fmt.Sprintf("nothing that snapshot %d lists delegates to %s any more", newest.version, f.role)
 	}
 	return ""
+}
+
+// withdrawn reports whether a role was delegated by earlier metadata at hand, and is not
+// by what a snapshot lists.
+func (j *job) withdrawn(role string, newest *file) bool {
+	was, hasTargets := false, false
+	for _, f := range j.all {
+		if !f.needsVoucher() {
+			continue
+		}
+		switch listed := f.isListedIn(newest); {
+		case listed && f.role == verify.RoleTargets:
+			hasTargets = true
+			fallthrough
+		case listed:
+			if f.mayDelegateTo(role) {
+				return false
+			}
+		case f.mayDelegateTo(role):
+			if !slices.ContainsFunc(j.snapshots, f.isListedInOrBefore) {
+				return false // newer than what is listed
+			}
+			was = true
+		}
+	}
+	return was && hasTargets
 }
 
 // isListedInOrBefore reports whether a snapshot lists f, or a later version.

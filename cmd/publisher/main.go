@@ -109,7 +109,10 @@ func (o *owner) explain(err error) error {
 	case errors.As(err, &problem) && problem.Code == api.CodeUnauthorized:
 		return fmt.Errorf("%w (the token from %s was sent; the log's operator can make another)", err, o.sent)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: no proof within --timeout; %s. Run this again: what was logged meanwhile keeps its index", err, o.why())
+		if why := o.why(); !strings.Contains(err.Error(), why) {
+			err = fmt.Errorf("%w; %s", err, why)
+		}
+		return fmt.Errorf("%w: no proof within --timeout. Run this again: what was logged meanwhile keeps its index", err)
 	}
 	return advise(err)
 }
