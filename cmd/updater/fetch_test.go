@@ -137,7 +137,7 @@ func TestUnchecked(t *testing.T) {
 	}
 }
 
-// Who loses patience is not told to try again.
+// A person who loses patience is not told to try again.
 func TestInterrupted(t *testing.T) {
 	s := newSite(t)
 	d := s.newDevice()

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Who runs an updater as root, once, does not keep the device's own user from the lock.
+// A person who runs an updater as root, once, does not keep the device's own user from
+// the lock.
 func TestLockIsTheDirectoryOwners(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("nobody but root makes files in others' names")

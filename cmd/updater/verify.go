@@ -113,7 +113,7 @@ func (o *options) checkVerifyFlags(cmd *cobra.Command, trustedRoot string) error
 	return nil
 }
 
-// lockToRead is lock for who only reads: where no lock file is, none is made.
+// lockToRead is lock for a run that only reads: where no lock file is, none is made.
 func (s store) lockToRead(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
 	if _, err := os.Stat(s.path(lockName)); err != nil {
 		return func() {}, nil
