@@ -99,7 +99,7 @@ func (s *shared) makeTree(ctx context.Context) (tree int64, err error) {
 
 const handOutShared = `
 What to hand out:
-  to witnesses             witness log add --dir WITNESS %s
+  to witnesses             witness log add --dir WITNESS --url https://... %s
   to vendors, devices and  a trust policy with the line below, with the log's URL,
   auditors                 the witnesses that cosign, and their quorum
                              log %s https://...

@@ -78,7 +78,7 @@ func TestConfigFileMistakes(t *testing.T) {
 		{"quota = 0/5\n", "line 1: "},
 		{"quota = NaN/5\n", "line 1: "},
 		{"quota = 1/+Inf\n", "line 1: "},
-		{"log-level = loud\n", "line 1: "},
+		{"log-level = loud\n", `line 1: invalid argument "loud" for "--log-level" flag: "loud" is none of debug, info, warn and error`},
 		{"listen = 127.0.0.1:7370 # local only\n", `line 1: "127.0.0.1:7370 # local only": comments take whole lines`},
 		{"\xef\xbb\xbfdir = /log\n", "begins with a byte order mark"},
 	} {

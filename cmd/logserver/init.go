@@ -79,7 +79,7 @@ just the keys and the token. Copy it, in private, for each further front end.`,
 
 const handOut = `
 What to hand out:
-  to witnesses             witness log add --dir WITNESS %s
+  to witnesses             witness log add --dir WITNESS --url https://... %s
   to vendors, devices and  a trust policy with the line below, with the log's URL,
   auditors                 the witnesses that cosign, and their quorum
                              log %s https://...
@@ -132,6 +132,11 @@ func checkEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	for _, e := range entries {
+		if name := e.Name(); name == "log.vkey" || name == "ledger" {
+			return fmt.Errorf("there is a log in %s already: it is not empty, it holds %s; logserver status says how it is", dir, name)
+		}
 	}
 	if len(entries) > 0 {
 		return fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())

@@ -113,7 +113,7 @@ log is ready and when it stops.`,
 	f.DurationVar(&flags.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
 	flags.quotas.flags(f)
 	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
-	f.TextVar(&flags.logLevel, "log-level", slog.LevelInfo, "what to write: debug (with every request), info, warn or error")
+	f.Var(&levelFlag{&flags.logLevel}, "log-level", "what to write: debug (with every request), info, warn or error")
 	cmd.MarkFlagsMutuallyExclusive(registration...)
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
 		panic(err) // the flag was defined above
@@ -285,6 +285,20 @@ func notify(logger *slog.Logger, state string) {
 		logger.Warn("systemd was not told", "state", state, "err", err)
 	}
 }
+
+// levelFlag says which levels there are.
+type levelFlag struct{ *slog.Level }
+
+// Set implements pflag.Value.
+func (l *levelFlag) Set(s string) error {
+	if err := l.UnmarshalText([]byte(s)); err != nil {
+		return fmt.Errorf("%q is none of debug, info, warn and error", s)
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (l *levelFlag) Type() string { return "level" }
 
 // newLogger returns a logger whose texts paste makes advice that can be pasted.
 func newLogger(w io.Writer, format string, level slog.Level, paste func(string) string) (*slog.Logger, error) {

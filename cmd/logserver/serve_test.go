@@ -24,7 +24,7 @@ func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", dir, "--origin", "test.example/log")
 	key, err := proofs.ParseKey(strings.TrimSpace(stdout))
-	if code != 0 || err != nil || key.Name() != "test.example/log" || !strings.Contains(stderr, "witness log add --dir WITNESS "+key.String()) {
+	if code != 0 || err != nil || key.Name() != "test.example/log" || !strings.Contains(stderr, "witness log add --dir WITNESS --url https://... "+key.String()) {
 		t.Fatalf("init: exit %d, %v\n%s%s", code, err, stdout, stderr)
 	}
 	for _, tt := range []struct {
@@ -32,7 +32,7 @@ func TestInit(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"a second time", []string{"--dir", dir, "--origin", "x.example"}, "not empty"},
+		{"a second time", []string{"--dir", dir, "--origin", "x.example"}, "there is a log in " + dir + " already"},
 		{"over a ledger", []string{"--dir", dir + "2", "--ledger", dir + ".ledger", "--origin", "x.example"}, "not empty"},
 		{"with the ledger inside", []string{"--dir", dir + "2", "--ledger", dir + "2/ledger", "--origin", "x.example"}, "inside the log's directory"},
 		{"without an origin", []string{"--dir", dir + "2"}, "origin"},

@@ -69,12 +69,17 @@ func addLog(ctx context.Context, store *sqlite.Store, n witness.NewLog, another 
 		return store.SetURL(ctx, n.Name(), n.URL)
 	}
 	err := store.AddLog(ctx, n)
-	if !errors.Is(err, witness.ErrKnownLog) || n.URL == "" {
+	if !errors.Is(err, witness.ErrKnownLog) {
 		return err
 	}
 	log, readErr := store.Log(ctx, witness.HashOrigin(n.Name()))
-	if readErr != nil || !slices.Contains(log.Keys, n.Key) {
+	switch {
+	case readErr != nil:
 		return errors.Join(err, readErr)
+	case !slices.Contains(log.Keys, n.Key):
+		return fmt.Errorf("%w, by another key: --another-key adds this one to it", err)
+	case n.URL == "":
+		return err
 	}
 	return store.SetURL(ctx, n.Name(), n.URL)
 }

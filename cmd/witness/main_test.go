@@ -229,7 +229,7 @@ func TestLogAddAndList(t *testing.T) {
 	mustRefuse(t, "unknown log", "log", "add", "--dir", dir, "--another-key", log.Key().String())
 	mustRun(t, "log", "add", "--dir", dir, log.Key().String())
 	mustRefuse(t, "known already", "log", "add", "--dir", dir, log.Key().String())
-	mustRefuse(t, "known already", "log", "add", "--dir", dir, second.Key().String())
+	mustRefuse(t, "known already, by another key: --another-key", "log", "add", "--dir", dir, second.Key().String())
 	mustRefuse(t, "known already", "log", "add", "--dir", dir, "--another-key", log.Key().String())
 	mustRun(t, "log", "add", "--dir", dir, "--another-key", second.Key().String())
 	mustRun(t, "log", "add", "--dir", dir, other.Key().String())

@@ -182,6 +182,13 @@ func noteRuns(cmd *cobra.Command, ran *bool) {
 			return run(cmd, args)
 		}
 	}
+	if pre := cmd.PreRunE; pre != nil { // it reads files, which --help says nothing of
+		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+			err := pre(cmd, args)
+			*ran = err != nil
+			return err
+		}
+	}
 	for _, sub := range cmd.Commands() {
 		noteRuns(sub, ran)
 	}
