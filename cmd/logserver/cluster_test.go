@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -245,6 +246,18 @@ func TestFrontEnds(t *testing.T) {
 	reader := w.addFront(t, "log3", false)
 	w.fronts = append(w.fronts, reader)
 	w.same(t, id, 7)
+	// Each front end reads its own labels and policy again, whoever leads.
+	for i, s := range w.fronts {
+		dir := s.Args[slices.Index(s.Args, "--dir")+1]
+		if err := os.WriteFile(filepath.Join(dir, "labels"), fmt.Appendf(nil, "%s by front end %d\n", id, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.Signal(t, syscall.SIGHUP)
+		runtest.Eventually(t, "it has the new label", func() bool {
+			repo, err := (&api.Client{Base: s.URL}).Repository(t.Context(), id)
+			return err == nil && repo.Label == fmt.Sprint("by front end ", i)
+		})
+	}
 	if index := w.submitAt(t, reader, id, v, "through one without a key"); index != 8 {
 		t.Errorf("at %d", index)
 	}

@@ -15,6 +15,9 @@ import (
 
 // A static copy of a log is enough for an auditor, and is brought up to date.
 func TestExport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a log and three witnesses, again and again")
+	}
 	w := newWorld(t, "--open-registration")
 	site := filepath.Join(t.TempDir(), "site")
 	export := func(code int, want string) {

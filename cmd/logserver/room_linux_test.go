@@ -22,6 +22,9 @@ import (
 // not when they time out, and all goes on when there is room again. The disk is a small
 // one in memory, in a mount namespace of the server's own.
 func TestFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills a disk; TestNoRoom of package log is about the rest")
+	}
 	if os.Getuid() != 0 {
 		t.Skip("only root can mount a small disk")
 	}
