@@ -262,7 +262,7 @@ func (w *Witness) serveHealth(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.log.Error("health check", "path", r.URL.Path, "error", err)
-		http.Error(rw, "the state cannot be read, or the key cannot sign", http.StatusServiceUnavailable)
+		http.Error(rw, "the state cannot be read or written, or the key cannot sign", http.StatusServiceUnavailable)
 		return
 	}
 	rw.Header().Set("Content-Type", textPlain)
@@ -306,6 +306,11 @@ func (w *Witness) healthy(ctx context.Context, ready bool) error {
 	}
 	if err := w.CheckClock(ctx); err != nil {
 		return err
+	}
+	if w.room != nil {
+		if err := w.room(); err != nil {
+			return fmt.Errorf("nothing can be stored: %w", err)
+		}
 	}
 	// A key may be in an agent that is gone.
 	for _, s := range w.signers {

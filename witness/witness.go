@@ -89,6 +89,9 @@ type Config struct {
 	Watch Watch
 	// Limits on requests; zero is none.
 	Limits Limits
+	// Room says why nothing can be stored, such as a full disk; /readyz asks. Nil
+	// means that it always can.
+	Room func() error
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// Elapsed is the monotonic clock, from any moment on; nil is the process's own
@@ -109,6 +112,7 @@ type Witness struct {
 	evidence *EvidenceDir
 	watch    Watch
 	limits   Limits
+	room     func() error // nil: there always is
 	now      func() time.Time
 	clock    *clock // whether now can be trusted
 	log      *slog.Logger
@@ -149,7 +153,7 @@ func New(c Config) (*Witness, error) {
 		}
 	}
 	w := &Witness{
-		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits,
+		store: c.Store, signers: c.Signers, evidence: c.Evidence, watch: c.Watch.withDefaults(), limits: c.Limits, room: c.Room,
 		now: c.Now, log: c.Log, nudge: make(chan struct{}, 1), origins: make(map[OriginHash]*origin),
 	}
 	w.clock = newClock(c.Now, c.Elapsed)

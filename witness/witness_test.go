@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -452,6 +454,24 @@ func TestMethodsAndPaths(t *testing.T) {
 	b.expect(b.do("GET", "/nothing", nil), http.StatusNotFound, "")
 	b.expect(b.do("GET", "/healthz", nil), http.StatusOK, "ok\n")
 	b.expect(b.do("GET", "/readyz", nil), http.StatusOK, "ok\n")
+}
+
+// A witness that cannot store what it cosigns is not ready, and is well otherwise.
+func TestNoRoom(t *testing.T) {
+	w, err := witness.New(witness.Config{
+		Store: new(witnesstest.Memory), Signers: []witness.Signer{witnesstest.NewSigner(t, "w.example", proofs.CosignatureV1)},
+		Room: func() error { return errors.New("/srv/witness: no space left on device") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/healthz": http.StatusOK} {
+		rec := httptest.NewRecorder()
+		w.Handler().ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+		if rec.Code != want || want != http.StatusOK && !strings.Contains(rec.Body.String(), "read or written") {
+			t.Errorf("GET %s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
 }
 
 func TestNewRefuses(t *testing.T) {

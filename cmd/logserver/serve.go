@@ -121,6 +121,10 @@ log is ready and when it stops.`,
 	return cmd
 }
 
+// minFree is the room, in bytes, below which a file system counts as full. A batch of
+// entries, with its files, tiles and rows, may take as much.
+const minFree = 16 << 20
+
 // passing makes what may pass by itself exit code 1.
 func passing(err error) error {
 	var halt *log.Halt
@@ -173,7 +177,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
-	cfg.Room = hasRoom(flags.tree(), flags.dir, flags.ledgerDir())
+	cfg.Room = room.Disk(minFree, flags.tree(), flags.dir, flags.ledgerDir())
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return err

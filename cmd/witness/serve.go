@@ -29,6 +29,9 @@ import (
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
 
+// minFree is the room, in bytes, below which a file system counts as full.
+const minFree = 1 << 20
+
 // stopTime is how long requests may take to end when the process is told to.
 const stopTime = 10 * time.Second
 
@@ -145,6 +148,10 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 	if err != nil {
 		return err
 	}
+	ledgerDir, err := ledgerPath(flags.dir, flags.ledger)
+	if err != nil {
+		return err
+	}
 	signers, err := openSigners(flags.dir, flags.agent, store)
 	if err != nil {
 		return err
@@ -153,6 +160,7 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w, err := witness.New(witness.Config{
 		Store: store, Signers: signers, Evidence: evidenceDir(flags.dir), Log: logger, Registry: registry,
+		Room:  room.Disk(minFree, flags.dir, ledgerDir),
 		Watch: witness.Watch{Peers: flags.peers, Every: flags.checkEvery, Hold: flags.hold},
 		Limits: witness.Limits{
 			PerOrigin:  witness.Rate{PerSecond: flags.perLog, Burst: 10 * flags.perLog},

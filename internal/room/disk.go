@@ -1,4 +1,4 @@
-package main
+package room
 
 import (
 	"errors"
@@ -9,16 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// minFree is the room, in bytes, below which a file system counts as full. A batch of
-// entries, with its files, tiles and rows, may take as much.
-const minFree = 16 << 20
-
-// hasRoom returns a function that says why nothing more can be stored in some directories,
-// or nil if it can.
-func hasRoom(dirs ...string) func() error {
+// Disk returns a function that says why nothing more can be stored in some directories,
+// or nil if it can. A file system with less than least bytes free counts as full.
+func Disk(least uint64, dirs ...string) func() error {
 	return func() error {
 		for _, dir := range dirs {
-			if err := roomIn(dir); err != nil {
+			if err := roomIn(dir, least); err != nil {
 				return err
 			}
 		}
@@ -28,13 +24,13 @@ func hasRoom(dirs ...string) func() error {
 
 // roomIn asks the file system, and tries: quotas, and file systems that have become
 // read-only, do not show otherwise.
-func roomIn(dir string) error {
+func roomIn(dir string, least uint64) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < minFree {
-		return fmt.Errorf("%s: %w: %d MiB are free, and %d are needed to go on", dir, unix.ENOSPC, free>>20, minFree>>20)
+	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < least {
+		return fmt.Errorf("%s: %w: %d MiB are free, and %d are needed to go on", dir, unix.ENOSPC, free>>20, least>>20)
 	}
 	probe := filepath.Join(dir, ".room.tmp")
 	if err := os.WriteFile(probe, make([]byte, 4096), 0o600); err != nil {
