@@ -441,7 +441,7 @@ func (c *Client) Ready(ctx context.Context) (why string, err error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := fetch.Direct(c.HTTP).Do(req)
+	resp, err := fetch.Do(fetch.Direct(c.HTTP), req)
 	if err != nil {
 		return "", err
 	}
