@@ -279,7 +279,7 @@ func (m *moving) standsStill(t *testing.T, stage string) {
 	serve := []string{"serve", "--dir", m.Path("log"), "--policy", m.Path("policy"), "--listen", "127.0.0.1:0", "--storage", m.storage + "/" + number, "--state", m.state}
 	handedOver := stage == "handed over"
 	if !handedOver {
-		if _, stderr, code := runtest.Run(t, "logserver", serve...); code != 2 || !strings.Contains(stderr, "logserver migrate completes it") {
+		if _, stderr, code := runtest.Run(t, "logserver", serve...); code != 2 || !strings.Contains(stderr, "logserver migrate --dir "+m.Path("log")) || !strings.Contains(stderr, " completes it") {
 			t.Errorf("after %q a front end serves: exit %d\n%s", stage, code, stderr)
 		}
 	}

@@ -113,7 +113,7 @@ func (w *secureWorld) refusePostgres(t *testing.T) {
 			return code == 2 && strings.Contains(stderr, bad.want) && strings.Contains(stderr, "127.0.0.1:"+w.port)
 		})
 		_, stderr, code := runtest.Run(t, "logserver", "serve", "--config", w.config(t, 0, w.storage), "--listen", "127.0.0.1:0")
-		if code != 2 || !strings.Contains(stderr, bad.want) {
+		if code != 1 || !strings.Contains(stderr, bad.want) {
 			t.Errorf("PostgreSQL's certificate is %s, serve: exit %d\n%s\nwant %q", bad.what, code, stderr, bad.want)
 		}
 		out, err := exec.CommandContext(withTimeout(t, process.Patience), filepath.Join(w.bin, "trillian_log_server"), "--logtostderr", "--storage_system=postgresql",

@@ -10,8 +10,9 @@ import (
 const hidden = "xxxxx" // as net/url writes it
 
 // Redacted returns a URL without the password in it, which would end in logs, in the
-// output of CI jobs and in reports that are passed on. A name alone goes too, for it
-// may be a token. What is not a URL is treated like one as far as it looks like one.
+// output of CI jobs and in reports that are passed on. A name alone goes too
+// where it may be a token, in http and https URLs. What is not a URL is treated like
+// one as far as it looks like one.
 func Redacted(rawURL string) string {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
@@ -33,6 +34,9 @@ func Redacted(rawURL string) string {
 		return rawURL
 	}
 	who := hidden
+	if !strings.HasPrefix(scheme, "http") {
+		who = rest[:at] // a name of databases, say
+	}
 	if name, _, ok := strings.Cut(rest[:at], ":"); ok {
 		who = name + ":" + hidden
 	}

@@ -23,6 +23,7 @@ func TestRedacted(t *testing.T) {
 		"https://ci:hun?ter2@log.example":                    "https://ci:xxxxx@log.example",
 		"https://ci:hun ter2@log.example":                    "https://ci:xxxxx@log.example",
 		"postgres://tuflog:hunter2@10.0.0.8/tuflog?user=a@b": "postgres://tuflog:xxxxx@10.0.0.8/tuflog?user=a@b",
+		"postgres://tuflog@10.0.0.8/tuflog":                  "postgres://tuflog@10.0.0.8/tuflog",
 		"https://log.example/a?to=b@c":                       "https://log.example/a?to=b@c",
 		"not a URL:// at all":                                "not a URL:// at all",
 		"ci:hunter2@log.example":                             "ci:hunter2@log.example",

@@ -30,11 +30,11 @@ type harm struct {
 
 // copyHarms are changes of the state database.
 var copyHarms = []harm{
-	{name: "one bit of the copy: bundle of entries, full", do: flipTile(-1, false), repair: true, says: "reindex --tiles"},
-	{name: "one bit of the copy: bundle of entries, growing", do: flipTile(-1, true), repair: true, says: "reindex --tiles"},
-	{name: "one bit of the copy: tile, level 0, full", do: flipTile(0, false), repair: true, says: "reindex --tiles"},
-	{name: "one bit of the copy: tile, level 0, growing", do: flipTile(0, true), repair: true, says: "reindex --tiles"},
-	{name: "one bit of the copy: tile, level 1, growing", do: flipTile(1, true), repair: true, says: "reindex --tiles"},
+	{name: "one bit of the copy: bundle of entries, full", do: flipTile(-1, false), repair: true, says: " --tiles"},
+	{name: "one bit of the copy: bundle of entries, growing", do: flipTile(-1, true), repair: true, says: " --tiles"},
+	{name: "one bit of the copy: tile, level 0, full", do: flipTile(0, false), repair: true, says: " --tiles"},
+	{name: "one bit of the copy: tile, level 0, growing", do: flipTile(0, true), repair: true, says: " --tiles"},
+	{name: "one bit of the copy: tile, level 1, growing", do: flipTile(1, true), repair: true, says: " --tiles"},
 }
 
 // trillianHarms are changes of Trillian's database.
