@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,9 +122,12 @@ log is ready and when it stops.`,
 	return cmd
 }
 
-// minFree is the room, in bytes, below which a file system counts as full. A batch of
-// entries, with its files, tiles and rows, may take as much.
-const minFree = 16 << 20
+// Room, in bytes, below which a file system counts as full. A batch of entries, with its
+// files, tiles and rows, may take as much as minFree; the ledger is a few kilobytes.
+const (
+	minFree       = 16 << 20
+	minFreeLedger = 1 << 20
+)
 
 // passing makes what may pass by itself exit code 1.
 func passing(err error) error {
@@ -177,7 +181,8 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
-	cfg.Room = room.Disk(minFree, flags.tree(), flags.dir, flags.ledgerDir())
+	logs, ledger := room.Disk(minFree, flags.tree(), flags.dir), room.Disk(minFreeLedger, flags.ledgerDir())
+	cfg.Room = func() error { return cmp.Or(logs(), ledger()) }
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return err
