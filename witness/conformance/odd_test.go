@@ -51,7 +51,9 @@ func TestOddWitnesses(t *testing.T) {
 	}{
 		{"monitoring is late", late, []string{"monitoring: the checkpoint cosigned last"}, ""},
 		{"a page for all that is not a POST", gets(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "<html>") }), []string{"GET", "PUT"}, "monitoring"},
-		{"redirects all that is not a POST", gets(func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "https://witness.example", http.StatusFound) }), []string{"GET", "PUT"}, "monitoring"},
+		{"redirects all that is not a POST", gets(func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, "https://witness.example", http.StatusFound)
+		}), []string{"GET", "PUT"}, "monitoring"},
 		{"hangs up on what is malformed", hangUp, []string{"old line:", "body:", "proof: 64 lines", "proof line:", "checkpoint:", "note:", "signature line:", "GET", "PUT"}, ""},
 		{"busy now and then", busy(503, func(n int64) bool { return n%37 == 0 }), nil, ""},
 		{"limits its clients now and then", busy(429, func(n int64) bool { return n%100 > 94 }), nil, ""},
