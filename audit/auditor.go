@@ -42,6 +42,7 @@ type Auditor struct {
 	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
 	signed   []byte                   // its note
 	claims   map[int64][]claim        // what the log signed beyond the tree, by size
+	origin   string                   // of the one log that is audited; empty until it is known
 	highest  claim                    // the largest that satisfied the policy, in this run or before
 	smaller  []claim                  // smaller trees that the log signed, to be compared when tiles tell
 	keys     []proofs.Key             // of the policy

@@ -18,6 +18,10 @@ func (a *Auditor) follow(ctx context.Context) error {
 		return err
 	}
 	c, err := a.cfg.Policy.OpenCheckpoint(served)
+	if c != nil && !a.isOf(c) {
+		a.passing = append(a.passing, newFinding(UnknownLog, "what is served is a checkpoint of log %s, and this auditor, or its state, is of %s: another log of the policy contradicts it in nothing (each has a state of its own)", plain(c.Origin), plain(a.origin)))
+		return nil
+	}
 	var short *proofs.QuorumError
 	switch {
 	case errors.As(err, &short):
@@ -59,6 +63,15 @@ func (a *Auditor) follow(ctx context.Context) error {
 	}
 	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
 	return nil
+}
+
+// isOf reports whether a checkpoint is of the log that is audited: the first one whose
+// checkpoint was seen, in this run or before. A policy may list several.
+func (a *Auditor) isOf(c *proofs.SignedCheckpoint) bool {
+	if a.origin == "" {
+		a.origin = c.Origin
+	}
+	return c.Origin == a.origin
 }
 
 // contradicts reports whether the log signed another tree of the same size

@@ -87,7 +87,7 @@ func (a *Auditor) remember() error {
 		if c == nil {
 			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w (after the log's key was replaced, list its old key beside the new one until the auditor has run once)", a.store.dir, err)
 		}
-		a.highest = claim{c.Tree, state.Checkpoint}
+		a.origin, a.highest = c.Origin, claim{c.Tree, state.Checkpoint}
 		a.claim(a.highest)
 	}
 	notes, err := a.store.notes()
@@ -106,6 +106,9 @@ func (a *Auditor) remember() error {
 				why = err
 			}
 			continue
+		}
+		if !a.isOf(c) {
+			return fmt.Errorf("a note that was kept is of log %q, not of %q: %s (without the file the auditor goes on; each log has a state of its own)", c.Origin, a.origin, path)
 		}
 		stripped, has := a.strip(c.Note)
 		a.notes[verify.Sum([]byte(c.Note.Text))] = has

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -485,5 +487,54 @@ func TestStateOfAnotherLogIsRefused(t *testing.T) {
 	_, err := audit.New(audit.Config{Source: other.Source(), Policy: other.Policy(), StateDir: dir})
 	if !errors.Is(err, proofs.ErrUnknownLog) {
 		t.Fatalf("another log's state was taken: %v", err)
+	}
+}
+
+// Two logs of one policy contradict each other in nothing: an auditor, and its state, are
+// of one of them.
+func TestTwoLogsOfAPolicyAreNoFork(t *testing.T) {
+	h, other := newHistory(t), newHistory(t)
+	var err error
+	other.Signer, err = proofs.GenerateSigner(nil, "log.test/other", proofs.Ed25519)
+	must(t, err)
+	other.Witnesses = h.Witnesses
+	other.release(verify.RoleTargets, "app.bin", "another log's")
+	policy, err := proofs.ParsePolicy([]byte(fmt.Sprintf("log %v\n", other.Signer.Key()) + h.PolicyText("")))
+	must(t, err)
+	dir := t.TempDir()
+	config := func(log *history) audit.Config {
+		return audit.Config{Source: log.Source(), Policy: policy, StateDir: dir}
+	}
+	a, err := audit.New(config(h))
+	must(t, err)
+	step(t, a)
+	must(t, a.Close())
+	for _, state := range []string{"by the state", "by the notes alone"} {
+		for _, size := range []int64{h.Size() - 1, h.Size(), other.Size()} {
+			for _, cosigned := range []int{1, 2} {
+				other.Serve(other.Checkpoint(size, cosigned))
+				a, err := audit.New(config(other))
+				must(t, err)
+				if got := kinds(step(t, a).Findings); got != "unknown-log@-1" {
+					t.Errorf("%s, size %d of another log with %d cosignatures: %s", state, size, cosigned, got)
+				}
+				must(t, a.Close())
+			}
+		}
+		if state == "by the state" {
+			must(t, os.Remove(filepath.Join(dir, "state")))
+		}
+	}
+	a, err = audit.New(config(h))
+	must(t, err)
+	defer a.Close()
+	if step(t, a); !report(t, a).Vouches {
+		t.Errorf("the log itself: %+v", report(t, a).Findings)
+	}
+	// So it is in one run.
+	other.Serve(other.Checkpoint(h.Size(), 2))
+	h.Serve(other.Checkpoint(h.Size(), 2))
+	if got := kinds(step(t, a).Findings); got != "unknown-log@-1" {
+		t.Errorf("another log's checkpoint in the log's place: %s", got)
 	}
 }

@@ -205,7 +205,7 @@ func (l *Log) Serve(checkpoint []byte) {
 func (l *Log) Checkpoint(size int64, n int) []byte {
 	l.T.Helper()
 	tree := proofs.Tree{N: size, Hash: l.root(0, size)}
-	note := proofs.Note{Text: proofs.Checkpoint{Origin: Origin, Tree: tree}.String()}
+	note := proofs.Note{Text: proofs.Checkpoint{Origin: l.Signer.Key().Name(), Tree: tree}.String()}
 	for i, s := range append([]*proofs.Signer{l.Signer}, l.Witnesses[:n]...) {
 		sig, err := s.Sign(note.Text, l.Time+int64(i))
 		if err != nil {
