@@ -22,9 +22,9 @@ const (
 )
 
 const (
-	// takeOverTime is how long the log may stand still when the front end that
-	// leads has died.
-	takeOverTime = 5 * time.Second
+	// takeOverTime is how long it is waited for another front end to lead when the
+	// one that led has died. It takes about 3.5 s, and more on a busy machine.
+	takeOverTime = 30 * time.Second
 	// leadTime is how long new front ends may take until one leads.
 	leadTime = 20 * time.Second
 )
@@ -174,8 +174,8 @@ func (w *world) leader(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if o.code != 0 {
-		return "", o.unexpected("0")
+	if o.code > 1 { // 1: nothing can be published at the moment
+		return "", o.unexpected("0 or 1")
 	}
 	var status struct {
 		Leader string `json:"leader"`

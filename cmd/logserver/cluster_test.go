@@ -222,6 +222,10 @@ func TestFrontEnds(t *testing.T) {
 	} else {
 		t.Logf("killed: the log stood still for %v", took)
 	}
+	// Asked from the directory of the one that was killed.
+	if st := w.statusOf(t, 0); st.Leader != follower.URL || st.Unready != "" {
+		t.Errorf("status: %+v", st)
+	}
 	leader.Start(t)
 	indices = append(indices, w.submitAt(t, leader, id, v, "through the one that was killed"))
 	w.same(t, id, indices[5])

@@ -208,7 +208,7 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	if err != nil {
 		return err
 	}
-	st.Shared, st.Served, st.Leader, st.Epoch = true, ok, fetch.Redacted(leader.URL), leader.Epoch
+	st.Shared, st.Served, st.Leader, st.leads, st.Epoch = true, ok, fetch.Redacted(leader.URL), leader.URL, leader.Epoch
 	if ok && leader.URL == "" {
 		st.Leader = "a command, in the process " + leader.ID
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -27,33 +26,35 @@ func (p *place) noteServing(addr net.Addr) (forget func()) {
 	return func() { _ = os.Remove(p.serving()) }
 }
 
-// askReady asks the process that serves the log from here, at url, whether anything can
-// be published, and returns why not. There is no url where none has left word.
-func (p *place) askReady(ctx context.Context) (url, why string, err error) {
+// servedAt returns where the log is served from here, empty if none has left word. A
+// process that was killed leaves it behind.
+func (p *place) servedAt() (url string, err error) {
 	b, err := os.ReadFile(p.serving())
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", nil
+		return "", nil
 	}
-	if err != nil {
-		return "", "", err
-	}
-	url = strings.TrimSpace(string(b))
+	return strings.TrimSpace(string(b)), err
+}
+
+// askReady asks the process that serves the log at url whether anything can be
+// published, and returns why not. The error says that it did not answer.
+func askReady(ctx context.Context, url string) (why string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
-		return "", "", fmt.Errorf("%s: %w", p.serving(), err)
+		return "", fetch.RedactError(err)
 	}
 	resp, err := fetch.Do(fetch.Direct(nil), req)
 	if err != nil {
-		return url, fmt.Sprintf("the process that serves it does not answer: %v", err), nil
+		return "", err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return url, fmt.Sprintf("the process that serves it does not answer: %v", err), nil
+		return "", err
 	}
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusForbidden { // it has ended
-		return url, "", nil
+		return "", nil
 	}
-	return url, problemText(body), nil
+	return problemText(body), nil
 }

@@ -54,6 +54,8 @@ type status struct {
 	// why it can publish nothing now; empty: it can.
 	Serving string `json:"serving,omitempty"`
 	Unready string `json:"unready,omitempty"`
+	// leads is the URL of the front end that leads, with its password if it has one.
+	leads string
 	// Witnesses is what the process that serves the log from here, or did last,
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
@@ -212,10 +214,37 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	return st, st.ask(ctx, at)
 }
 
-// ask asks the process that serves the log from here whether it can publish.
-func (st *status) ask(ctx context.Context, at place) (err error) {
-	st.Serving, st.Unready, err = at.askReady(ctx)
-	return err
+// ask asks whether the log can publish: the front end that leads it, or else the process
+// that serves it from here.
+func (st *status) ask(ctx context.Context, at place) error {
+	local, err := at.servedAt()
+	if err != nil {
+		return err
+	}
+	url := local
+	if st.leads != "" {
+		url = st.leads
+	}
+	if url == "" {
+		return nil
+	}
+	why, err := askReady(ctx, url)
+	if err != nil && local != "" && local != url {
+		// It may be out of reach from here alone.
+		if said, err2 := askReady(ctx, local); err2 == nil {
+			why, err = said, nil
+		}
+	}
+	switch {
+	case err == nil:
+		st.Unready = why
+	case st.Shared && st.leads == "":
+		return nil // it was killed, and nobody leads: that is said
+	default:
+		st.Unready = fmt.Sprintf("the process that serves it does not answer: %v", err)
+	}
+	st.Serving = local
+	return nil
 }
 
 // problemText returns the detail of a problem document, or what else it is.
