@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,8 @@ func newExport() *cobra.Command {
 that its leaves name, at the paths at which serve has them: checkpoint, tile/... and
 blob/sha256/... A web server, or a bucket, that serves the folder is enough for devices
 and auditors; look-ups and submissions need logserver serve. A folder that has an older
-copy is brought up to date, its checkpoint last.
+copy is brought up to date, its checkpoint last. One that has another log's checkpoint, or
+a later one, is left as it is.
 
 A log in a directory must not be served meanwhile. A log on servers may be.
 
@@ -93,6 +95,9 @@ func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key
 		return fmt.Errorf("the published checkpoint: %w", err)
 	}
 	e.tree = cp.Tree
+	if err := e.checkFolder(keys); err != nil {
+		return err
+	}
 	stored, err := e.storage.Integrated(ctx)
 	if err != nil {
 		return err
@@ -114,20 +119,45 @@ func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key
 	return e.write("checkpoint", signed)
 }
 
-// write writes a file of the copy.
+// checkFolder refuses a folder with a checkpoint that the new one does not succeed: the
+// copy of another log, which has files of the same names, or of a later state of this one,
+// or Tessera's own tree, which could not be opened afterwards.
+func (e *export) checkFolder(keys []proofs.Key) error {
+	path := filepath.Join(e.to, "checkpoint")
+	there, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cp, _, err := proofs.OpenCheckpoint(there, keys...)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s is not a checkpoint that this log's keys have signed, and nothing was changed (after the log's key was replaced, remove it): %w", path, err)
+	case cp.Tree.N > e.tree.N:
+		return fmt.Errorf("%s has size %d, and size %d is published, and nothing was changed: was the log restored from an old copy?", path, cp.Tree.N, e.tree.N)
+	case cp.Tree.N == e.tree.N && cp.Tree != e.tree:
+		return fmt.Errorf("%s has another tree of size %d than the one that is published, and nothing was changed: the log has shown two histories", path, cp.Tree.N)
+	}
+	return nil
+}
+
+// write writes a file of the copy. What is there from a copy before may be cut short, or
+// spoilt: it is compared.
 func (e *export) write(name string, content []byte) error {
 	path := filepath.Join(e.to, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if name == "checkpoint" {
-		return durable.WriteFile(path, content, 0o644)
-	}
-	// What is there, from a copy before, is what it should be: the name says so.
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
+	there, err := os.ReadFile(path)
+	switch {
+	case err == nil && bytes.Equal(there, content):
 		return nil
+	case errors.Is(err, os.ErrNotExist) && name != "checkpoint":
+		return os.WriteFile(path, content, 0o644)
 	}
-	return os.WriteFile(path, content, 0o644)
+	return durable.WriteFile(path, content, 0o644) // it may be served meanwhile
 }
 
 // entries writes the bundles of entries and the files that they name.

@@ -54,6 +54,52 @@ func TestExport(t *testing.T) {
 	}
 	// Its files are at the paths at which the log has them. (Of the checkpoint the
 	// cosignatures are newer there.)
+	same := func() { exportedIs(t, w, site) }
+	same()
+	// What was spoilt, or cut short, is mended.
+	w.Log.Stop(t)
+	for path, spoil := range map[string]func([]byte) []byte{
+		"tile/0/000.p/3":       func(b []byte) []byte { b[0]++; return b },
+		"tile/entries/000.p/3": func(b []byte) []byte { return b[:len(b)/2] },
+	} {
+		path = filepath.Join(site, filepath.FromSlash(path))
+		b, err := os.ReadFile(path)
+		if err := errors.Join(err, os.WriteFile(path, spoil(b), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	export(0, "3 entries and ")
+	// A folder that is not an older copy of this log is left alone.
+	copied, err := os.ReadFile(filepath.Join(site, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, checkpoint := range map[string]string{
+		"is not a checkpoint that this log's keys have signed": strings.ReplaceAll(string(copied), "test.example/log", "another.example/log"),
+		"is not a checkpoint": "",
+	} {
+		if err := os.WriteFile(filepath.Join(site, "checkpoint"), []byte(checkpoint), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		export(2, want)
+		if now, err := os.ReadFile(filepath.Join(site, "checkpoint")); err != nil || string(now) != checkpoint {
+			t.Errorf("a checkpoint that was refused has changed: %v", err)
+		}
+	}
+	own := site
+	site = w.Path("log/tree")
+	export(2, "is not a checkpoint that this log's keys have signed")
+	site = own
+	if err := os.WriteFile(filepath.Join(site, "checkpoint"), copied, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.Log.Start(t)
+	same()
+}
+
+// exportedIs compares a copy with what the log serves.
+func exportedIs(t *testing.T, w *world, site string) {
+	t.Helper()
 	err := filepath.WalkDir(site, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
