@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
@@ -19,9 +20,9 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// takeTime is how long a command waits for the lease of a front end that has just
-// ended; one that runs keeps it.
-const takeTime = 5 * time.Second
+// takeTime is how long a command waits for the lease of a front end that was killed. One
+// that runs, and renews it, is not waited for.
+const takeTime = 30 * time.Second
 
 // take has a command write the log instead of any front end, until done is called.
 func (s *shared) take(ctx context.Context, cfg log.Config) (c *cluster, lease *postgres.Lease, done func(), err error) {
@@ -43,7 +44,14 @@ func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, takeTime)
 	defer cancel()
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer cancel()
+		waitRenewal(waiting, db)
+	})
 	lease, err := db.Campaign(waiting, postgres.Candidate{ID: id})
+	cancel()
+	watching.Wait()
 	if err == nil {
 		return lease, nil
 	}
@@ -54,6 +62,29 @@ func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
 		err = fmt.Errorf("another command writes the log, in the process %s", leader.ID)
 	}
 	return nil, err
+}
+
+// waitRenewal returns when somebody has renewed the lease, or ctx ends.
+func waitRenewal(ctx context.Context, db *postgres.DB) {
+	const often = 100 * time.Millisecond
+	var first postgres.Leader
+	for seen := false; ; {
+		leader, ok, err := db.Leader(ctx)
+		switch {
+		case err != nil || !ok:
+		case !seen:
+			first, seen = leader, true
+		case leader.Epoch == first.Epoch && leader.Renewals > first.Renewals:
+			return
+		default:
+			first = leader
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(often):
+		}
+	}
 }
 
 // openWritten opens a log on servers for a command that writes it.

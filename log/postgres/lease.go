@@ -36,13 +36,16 @@ type Leader struct {
 	ID    string
 	URL   string // where it listens for front ends
 	Epoch int64
+	// Renewals is how often it has renewed the lease: one that lives does so twice
+	// a second.
+	Renewals int64
 }
 
 // Leader returns who leads; false: nobody holds a lease that has not expired by the
 // database's clock.
 func (db *DB) Leader(ctx context.Context) (l Leader, ok bool, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
-		return db.pool.QueryRow(ctx, "SELECT holder, url, epoch FROM lease WHERE expires > clock_timestamp()").Scan(&l.ID, &l.URL, &l.Epoch)
+		return db.pool.QueryRow(ctx, "SELECT holder, url, epoch, renewals FROM lease WHERE expires > clock_timestamp()").Scan(&l.ID, &l.URL, &l.Epoch, &l.Renewals)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Leader{}, false, nil

@@ -22,7 +22,7 @@ func TestLease(t *testing.T) {
 		t.Fatalf("a leader at first: %v, %v", l, err)
 	}
 	a := lead(t, first, "a")
-	if l, ok, err := second.Leader(t.Context()); err != nil || !ok || l != (Leader{"a", "http://a", a.Epoch()}) {
+	if l, ok, err := second.Leader(t.Context()); err != nil || !ok || l.ID != "a" || l.URL != "http://a" || l.Epoch != a.Epoch() {
 		t.Fatalf("leader: %v, %v, %v", l, ok, err)
 	}
 	// Nobody gets a lease that is renewed, longer than it would last.
