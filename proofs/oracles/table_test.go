@@ -47,6 +47,7 @@ var disagreements = []disagreement{
 	{"torchwood", "accepts", vectorsRight, "`ParsePolicy` does not look for duplicate public keys: one witness listed twice counts twice in a group.", `
 		policy/log-twice policy/log-twice-two-urls policy/log-twice-other-name
 		policy/witness-twice policy/witness-twice-apart policy/witness-twice-other-key-name`},
+	{"torchwood", "accepts", bothRight, "`ParsePolicy` lets a log be its own witness.", "policy/log-and-witness-share-a-key"},
 	{"torchwood", "accepts", vectorsRight, "`ParsePolicy` takes a member of several groups, or twice in one.", "policy/member-twice policy/member-of-two-groups policy/group-in-two-groups"},
 	{"torchwood", "accepts", vectorsRight, "`ParsePolicy` lets witnesses and groups be named none, which the quorum then cannot mean.", "policy/witness-none policy/group-none"},
 	{"torchwood", "accepts", vectorsRight, "`ParsePolicy` reads thresholds with `strconv.Atoi`, which takes signs.", "policy/threshold-bad-plus"},
@@ -97,6 +98,7 @@ var disagreements = []disagreement{
 	{"formats", "accepts", vectorsRight, "`witness.ParsePolicy` looks the quorum up at the end of the file, and the last of several quorum lines counts.", "policy/quorum-defined-below policy/two-quorums policy/same-quorum-twice"},
 	{"formats", "accepts", vectorsRight, "`witness.ParsePolicy` does not look for duplicate public keys: one witness listed twice counts twice in a group.", `
 		policy/witness-twice policy/witness-twice-apart policy/witness-twice-other-key-name policy/mldsa-witness-twice-other-name`},
+	{"formats", "accepts", bothRight, "`witness.ParsePolicy` is for the log itself, and lets it be its own witness.", "policy/log-and-witness-share-a-key"},
 	{"formats", "accepts", vectorsRight, "`witness.ParsePolicy` takes a member of several groups, or twice in one.", "policy/member-twice policy/member-of-two-groups policy/group-in-two-groups"},
 	{"formats", "accepts", vectorsRight, "`witness.ParsePolicy` takes groups without members and thresholds of 0: nobody needs to cosign.", "policy/threshold-bad-0 policy/no-members-0 policy/no-members-all"},
 	{"formats", "accepts", bothRight, "`witness.ParsePolicy` takes thresholds with leading zeros.", "policy/threshold-bad-leading-zero"},
