@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -121,9 +122,14 @@ func (set *Files) read(path string) error {
 	if info.IsDir() {
 		return nil // a folder called something.json
 	}
-	data, err := readLimited(os.DirFS(filepath.Dir(path)), filepath.Base(path), verify.MaxFileSize)
+	in, err := regular.Open(path)
 	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Dir(path), err)
+		return err
+	}
+	defer in.Close()
+	data, err := readAtMost(in, path, verify.MaxFileSize)
+	if err != nil {
+		return err
 	}
 	f := namedFile(path, filepath.Base(path), data)
 	for _, same := range set.files {

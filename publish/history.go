@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -216,6 +217,9 @@ func unpack(dir fs.FS, name string, wanted map[string]bool, found map[string][]b
 
 // readLimited reads a file of at most limit bytes.
 func readLimited(dir fs.FS, name string, limit int64) ([]byte, error) {
+	if info, err := fs.Stat(dir, name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, regular.ErrIrregular) // a pipe is waited for already when it is opened
+	}
 	f, err := dir.Open(name)
 	if err != nil {
 		return nil, err

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -61,7 +61,7 @@ func checkReplaced(cfg Config, paths []string) error {
 
 // readSidecar returns the file at path, nil if there is none.
 func readSidecar(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

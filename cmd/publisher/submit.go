@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/publish"
 )
 
@@ -81,6 +82,6 @@ func printNotes(stderr io.Writer, report *publish.Report) {
 		fmt.Fprintf(stderr, "note: %s\n", note)
 	}
 	for _, ignored := range report.Ignored {
-		fmt.Fprintf(stderr, "note: %s is ignored: %s\n", ignored.File, ignored.Why)
+		fmt.Fprintf(stderr, "note: %s is ignored: %s\n", printable.Line(ignored.File), ignored.Why)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -131,7 +132,7 @@ func checkTarget(path string, t verify.TargetFile) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

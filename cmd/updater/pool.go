@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -62,7 +63,8 @@ func (p *pool) read(name string) ([]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	b, err := os.ReadFile(path)
+	// What is longer is refused for its length, as if it had been fetched.
+	b, err := regular.ReadSome(path, verify.MaxFileSize+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -130,7 +131,7 @@ func (s store) loadState() (state verify.State, trouble error, err error) {
 	var troubles []error
 	missing := 0
 	for _, name := range []string{stateName, copyName} {
-		b, err := os.ReadFile(s.path(name))
+		b, err := regular.ReadSome(s.path(name), verify.MaxStateSize+1)
 		if err == nil {
 			if state, err = verify.ParseState(b); err == nil {
 				return state, errors.Join(troubles...), nil
@@ -169,7 +170,7 @@ func (s store) read(role string) (file []byte, sidecars verify.Sidecars, err err
 		name string
 		to   *[]byte
 	}{{name, &file}, {name + verify.SidecarSuffix, &sidecars.Proof}, {name + verify.LatestSuffix, &sidecars.Latest}} {
-		b, err := os.ReadFile(s.path(part.name))
+		b, err := regular.ReadSome(s.path(part.name), verify.MaxFileSize+1)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, verify.Sidecars{}, err
 		}
@@ -244,11 +245,11 @@ func (s store) recover() error {
 // sidecarFits says whether a proof is about the metadata file: not whether it is
 // a good one.
 func sidecarFits(sidecar, file string) (bool, error) {
-	b, err := os.ReadFile(sidecar)
+	b, err := regular.ReadSome(sidecar, proofs.MaxProofSize+1)
 	if err != nil {
 		return false, err
 	}
-	content, err := os.ReadFile(file)
+	content, err := regular.ReadSome(file, verify.MaxFileSize+1)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}

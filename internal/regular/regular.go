@@ -1,0 +1,42 @@
+// Package regular reads files that others may have put where they lie: on a stick, in
+// a folder that a mirror or a vendor has sent. There a name may be that of a pipe, at
+// which a program would wait for ever, or lead to a device that never ends.
+package regular
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ErrIrregular is wrapped by the errors of what is neither a file nor a link to one.
+var ErrIrregular = errors.New("not a regular file")
+
+// Open opens a file for reading, without waiting.
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w (%v)", ErrIrregular, info.Mode().Type())}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// ReadSome returns the first bytes of a file, at most so many.
+func ReadSome(path string, most int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
