@@ -47,7 +47,12 @@ func (b blobs) Blob(sum verify.Digest) ([]byte, error) {
 // newFake returns a log that logs all roles but those in notLog.
 func newFake(t testing.TB, notLog ...string) *fakeLog {
 	t.Helper()
-	signer, err := proofs.GenerateSigner(rand.Reader, "fake.example/log", proofs.Ed25519)
+	return newFakeAs(t, "fake.example/log", notLog...)
+}
+
+func newFakeAs(t testing.TB, origin string, notLog ...string) *fakeLog {
+	t.Helper()
+	signer, err := proofs.GenerateSigner(rand.Reader, origin, proofs.Ed25519)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +100,7 @@ func (l *fakeLog) sidecar(index int64) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	text := proofs.Checkpoint{Origin: "fake.example/log", Tree: proofs.Tree{N: size, Hash: root}}.String()
+	text := proofs.Checkpoint{Origin: l.signer.Key().Name(), Tree: proofs.Tree{N: size, Hash: root}}.String()
 	sig, err := l.signer.Sign(text, 0)
 	if err != nil {
 		l.t.Fatal(err)

@@ -71,29 +71,32 @@ func Refresh(ctx context.Context, cfg Config, set *Files) ([]Refreshed, error) {
 
 // refresh writes the newest proof of what a sidecar proves about f, beside each copy.
 func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed, error) {
-	claim, index, err := j.proved(f, sidecar)
+	claim, first, err := j.proved(f, sidecar)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name+verify.SidecarSuffix, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
 	defer cancel()
-	newest, err := j.cfg.Log.EntryProof(ctx, index)
+	newest, err := j.cfg.Log.EntryProof(ctx, first.Index)
 	if err != nil {
 		return nil, fmt.Errorf("the newest proof of %s: %w", f.name, err)
 	}
 	logged, err := verify.CheckSidecar(newest, claim, j.cfg.Policy)
+	if err == nil && !sameEntry(first, logged) {
+		err = fmt.Errorf("it is of entry %d of log %s, and the first proof of entry %d of log %s", logged.Index, logged.Checkpoint.Origin, first.Index, first.Checkpoint.Origin)
+	}
 	if err != nil {
 		return nil, &ProofError{f.name, err}
 	}
 	var done []Refreshed
 	for _, path := range f.paths {
-		r := Refreshed{File: path, Role: f.role, Version: f.version, Index: index, Size: logged.Checkpoint.Tree.N, Cosigned: cosigned(logged.Checkpoint)}
+		r := Refreshed{File: path, Role: f.role, Version: f.version, Index: first.Index, Size: logged.Checkpoint.Tree.N, Cosigned: cosigned(logged.Checkpoint)}
 		old, err := readSidecar(path + verify.LatestSuffix)
 		if err != nil {
 			return done, err
 		}
 		before, err := verify.CheckSidecar(old, claim, j.cfg.Policy)
-		if r.Written = err != nil || isNewer(logged.Checkpoint, before.Checkpoint); r.Written {
+		if r.Written = err != nil || !sameEntry(first, before) || isNewer(logged.Checkpoint, before.Checkpoint); r.Written {
 			if err := durable.WriteFile(path+verify.LatestSuffix, newest, 0o644); err != nil {
 				return done, err
 			}
@@ -107,17 +110,17 @@ func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed
 
 // proved returns what a sidecar proves about f: that it is a release of the repository
 // that the sidecar names, which is believed.
-func (j *job) proved(f *file, sidecar []byte) (verify.Claim, int64, error) {
+func (j *job) proved(f *file, sidecar []byte) (verify.Claim, *verify.Logged, error) {
 	if f.meta == nil {
-		return verify.Claim{}, 0, fmt.Errorf("the file beside it cannot be read: %w", f.unread)
+		return verify.Claim{}, nil, fmt.Errorf("the file beside it cannot be read: %w", f.unread)
 	}
 	proof, err := proofs.ParseProof(sidecar)
 	if err != nil {
-		return verify.Claim{}, 0, err
+		return verify.Claim{}, nil, err
 	}
 	leaf, err := verify.ParseLeaf(proof.Extra)
 	if err != nil {
-		return verify.Claim{}, 0, err
+		return verify.Claim{}, nil, err
 	}
 	id := leaf.Repository
 	if j.fixed() {
@@ -126,9 +129,15 @@ func (j *job) proved(f *file, sidecar []byte) (verify.Claim, int64, error) {
 	claim := verify.ClaimFor(id, f.role, f.meta)
 	logged, err := verify.CheckSidecar(sidecar, claim, j.cfg.Policy)
 	if err != nil {
-		return claim, 0, err
+		return claim, nil, err
 	}
-	return claim, logged.Index, nil
+	return claim, logged, nil
+}
+
+// sameEntry reports whether two proofs are of one entry of one log: devices refuse two
+// that are not, and a policy may list several logs.
+func sameEntry(a, b *verify.Logged) bool {
+	return a.Index == b.Index && a.Checkpoint.Origin == b.Checkpoint.Origin
 }
 
 // cosigned returns the time at which half of the cosignatures were made, or more, and

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -105,4 +106,70 @@ type otherEntry struct{ *fakeLog }
 
 func (l otherEntry) EntryProof(ctx context.Context, index int64) ([]byte, error) {
 	return l.fakeLog.EntryProof(ctx, (index+1)%int64(len(l.leaves)))
+}
+
+// Where a policy lists two logs, and both have a release, the proofs beside it are of one
+// of them: devices refuse two that are not.
+func TestProofsBesideAFileAreOfOneEntry(t *testing.T) {
+	a, b := newFakeAs(t, "fake.example/a"), newFakeAs(t, "fake.example/b")
+	both, err := proofs.ParsePolicy([]byte("log " + a.signer.Key().String() + "\nlog " + b.signer.Key().String() + "\nquorum none\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	root := filepath.Join(dir, "1.root.json")
+	first, latest := root+verify.SidecarSuffix, root+verify.LatestSuffix
+	write(t, root, rootFile(1, "r1", "k1", "r1"))
+	refresh := func(l *fakeLog) ([]Refreshed, error) {
+		t.Helper()
+		set, err := ReadFiles([]string{dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Refresh(t.Context(), Config{Log: l, Policy: both}, set)
+	}
+	mustSubmit(t, a.config(), dir)
+	if _, err := b.Register(t.Context(), rootFile(1, "r1", "k1", "r1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []key{"r2", "r3", "r4"} { // b is the longer log
+		if _, err := b.Register(t.Context(), rootFile(1, k, "k5", k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// The other log has it as the same entry.
+	var unproved *ProofError
+	if _, err := refresh(b); !errors.As(err, &unproved) || !strings.Contains(err.Error(), "fake.example/b") {
+		t.Errorf("a newer proof of another log: %v", err)
+	}
+	if _, err := os.Stat(latest); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was written: %v", err)
+	}
+	// Where one lies nevertheless, it is replaced, though its log is longer.
+	write(t, latest, []byte(b.sidecar(0)))
+	list, err := refresh(a)
+	if err != nil || len(list) != 1 || !list[0].Written || mustRead(t, latest) != a.sidecar(0) {
+		t.Errorf("%+v, %v", list, err)
+	}
+
+	// A first proof that is replaced takes the newer one with it.
+	cfg := b.config()
+	cfg.Replace = true
+	mustSubmit(t, cfg, dir)
+	if mustRead(t, first) != b.sidecar(0) {
+		t.Error("the first proof was not replaced")
+	}
+	if _, err := os.Stat(latest); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the newer proof of the log before stays: %v", err)
+	}
+	// One that belongs to the first stays.
+	write(t, latest, []byte(b.sidecar(0)))
+	if err := os.Remove(first); err != nil {
+		t.Fatal(err)
+	}
+	mustSubmit(t, b.config(), dir)
+	if mustRead(t, latest) != b.sidecar(0) {
+		t.Error("a newer proof of the same entry was changed")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
@@ -110,5 +111,25 @@ func (j *job) write(path string, f *file) error {
 		return err
 	}
 	f.verdict.Sidecars = append(f.verdict.Sidecars, path)
-	return nil
+	return j.dropLatest(strings.TrimSuffix(path, verify.SidecarSuffix)+verify.LatestSuffix, f)
+}
+
+// dropLatest removes a newer proof that does not belong to the sidecar of f any more:
+// devices would refuse both. Another log's is left where it is not to be replaced.
+func (j *job) dropLatest(path string, f *file) error {
+	latest, err := readSidecar(path)
+	if latest == nil || err != nil {
+		return err
+	}
+	if _, other := otherLog(latest, j.cfg.Policy); other && !j.cfg.Replace {
+		return nil
+	}
+	first, err := verify.CheckSidecar(f.verdict.sidecar, *f.verdict.claim, j.cfg.Policy)
+	if err != nil {
+		return err // it was good when it came
+	}
+	if newer, err := verify.CheckSidecar(latest, *f.verdict.claim, j.cfg.Policy); err == nil && sameEntry(first, newer) {
+		return nil
+	}
+	return os.Remove(path)
 }
