@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // The example of docs/formats.md proves its point against the log of that page,
@@ -87,7 +88,17 @@ func TestEvidenceCheckOfOtherFiles(t *testing.T) {
 	}
 	notes, err := filepath.Glob(filepath.Join(state, "notes", "*.note"))
 	w.must(err)
+	// It may as well never end.
+	huge := filepath.Join(t.TempDir(), "huge")
+	w.must(os.WriteFile(huge, nil, 0o600))
+	w.must(os.Truncate(huge, verify.MaxFileSize+1))
+	const tooLarge = "bytes, which nothing has that can be checked here: too large"
+	for _, args := range [][]string{{"evidence", "check", huge, huge}, {"show", "--policy", w.policy, huge}} {
+		_, errs := w.run(2, args...)
+		w.wantAll(errs, tooLarge)
+	}
 	for _, tt := range []struct{ file, says string }{
+		{huge, tooLarge},
 		{filepath.Join(folders[0], "3.tlog-proof"), "is a proof that a log holds one entry, and no evidence by itself"},
 		{filepath.Join(folders[0], "3.json"), "is TUF metadata"},
 		{filepath.Join(folders[0], "finding.json"), "is a finding of an auditor"},

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/verify"
@@ -14,7 +13,7 @@ import (
 func checkPayloads(w io.Writer, paths []string) error {
 	var files [2]*verify.Metadata
 	for i, path := range paths {
-		b, err := os.ReadFile(path)
+		b, err := cli.ReadAtMost(path, verify.MaxFileSize)
 		if err != nil {
 			return err
 		}

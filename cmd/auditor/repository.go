@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -16,10 +16,12 @@ import (
 // repositoryOf returns the id, or the beginning of one, that an argument stands for: it
 // is that itself, a file of the repository, or the label that the log at url has for it.
 func repositoryOf(ctx context.Context, arg, url string) (string, error) {
-	file, err := os.ReadFile(arg)
+	file, err := cli.ReadAtMost(arg, verify.MaxFileSize)
 	switch {
 	case err == nil:
 		return repositoryOfFile(arg, file)
+	case errors.Is(err, cli.ErrTooLarge):
+		return "", err
 	case arg == "":
 		return "", errors.New("repository \"\": want the beginning of an id in hex, a file or a label")
 	}

@@ -4,17 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // CheckConflict says on w what the evidence in a file proves against any of the
 // keys. It fails, as something that was found wanting, when that is nothing; that a file
 // is of another kind is no verdict.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
-	b, err := os.ReadFile(path)
+	b, err := ReadAtMost(path, verify.MaxFileSize) // whatever kind it is of
 	if err != nil {
 		return err
 	}
