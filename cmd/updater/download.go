@@ -51,6 +51,13 @@ func (u *update) downloadOne(ctx context.Context, name, baseURL, path string) (r
 	if err != nil {
 		return found.Role, err
 	}
+	// No power cut may leave a target in use and its release forgotten: the device would
+	// take another one of that version. And what is fetched from here on may take long.
+	if len(u.client.Accepted()) != u.saved {
+		if err := u.saveState(); err != nil {
+			return found.Role, err
+		}
+	}
 	return found.Role, u.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(where), *found.Target)
 }
 

@@ -30,7 +30,8 @@ type update struct {
 	timeout, left time.Duration // for metadata: in all, and not spent yet
 
 	client  *verify.Client
-	before  verify.State
+	before  verify.State // as it is stored
+	saved   int          // how many files were accepted when it was
 	targets []target
 }
 
@@ -86,9 +87,14 @@ func proofIsLacking(err error) bool {
 
 // saveState stores what the run has learned.
 func (u *update) saveState() error {
-	if state := u.client.State(); !sameState(u.before, state) {
-		return u.store.saveState(state)
+	state := u.client.State()
+	if sameState(u.before, state) {
+		return nil
 	}
+	if err := u.store.saveState(state); err != nil {
+		return err
+	}
+	u.before, u.saved = state, len(u.client.Accepted())
 	return nil
 }
 

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/internal/runtest"
 )
 
 // What lies in the cache is believed no more than what comes over the network.
@@ -138,4 +141,25 @@ func TestInterruptedWrite(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(d.metadata(), "root.json.tlog-proof")); err != nil || !bytes.Equal(b, newProof) || d.version("root") != 3 {
 		t.Errorf("root %d, its proof is not the new one: %v", d.version("root"), err)
 	}
+}
+
+// What a device has begun to fetch by a release it remembers, though it is killed.
+func TestRemembersBeforeATarget(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	held := s.holdBack("/targets/" + s.hashOf("app") + ".app")
+	cmd := runtest.Command(t, "updater", "download", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", s.url+"/metadata",
+		"--target-base-url", s.url+"/targets", "--target-dir", d.targets(), "--target-name", "app")
+	s.must(cmd.Start())
+	<-held.asked
+	s.must(cmd.Process.Kill())
+	_ = cmd.Wait()
+	state, trouble, err := store{dir: d.metadata()}.loadState()
+	s.must(errors.Join(trouble, err))
+	accepted := state.Accepted["targets"]
+	if len(accepted) != 1 || accepted[0].Version != 2 || state.Timestamp.Version != 2 || state.Log == "" {
+		t.Errorf("it remembers %+v, timestamp %d, log %q", accepted, state.Timestamp.Version, state.Log)
+	}
+	d.download("app").want(0)
 }
