@@ -130,7 +130,12 @@ func (l *Log) Halt(h *Halt) {
 		p.update(func() { p.halted = nil })
 		return
 	}
-	_ = p.halt(h)
+	p.update(func() {
+		if p.halted == nil || p.halted.Error() != h.Error() {
+			p.cfg.Logger.Error("the log has stopped", "err", h)
+		}
+		p.halted = h // what was found before may have been put right
+	})
 }
 
 // run follows the checkpoints until the context ends.

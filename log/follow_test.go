@@ -245,6 +245,8 @@ func TestFollowNeedsKeys(t *testing.T) {
 func TestFollowHalted(t *testing.T) {
 	_, leader, follower := leaderAndFollower(t, nil)
 	leader.register(t, file(newVendor(t), "root").Data)
+	// When it has looked again it says what it has found then.
+	follower.log.Halt(&log.Halt{Code: log.HaltStorageBehind, What: "something was wrong before", Do: "Look"})
 	follower.log.Halt(&log.Halt{Code: log.HaltForeignEntry, What: "something is wrong", Do: "Look"})
 	leader.register(t, file(newVendor(t), "root").Data)
 	_, want := leader.do(t, "GET", "/checkpoint", nil)
