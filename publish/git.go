@@ -215,7 +215,8 @@ func (g *gitRepository) history(changes []gitChange) (*History, error) {
 		return nil, err
 	}
 	nameByLists(h.files)
-	h.files, h.ignored = ignoreOthers(h.files, func(*file) bool { return true })
+	files, ignored := ignoreOthers(h.files, func(*file) bool { return true })
+	h.files, h.ignored = files, append(h.ignored, ignored...)
 	return h, nil
 }
 
@@ -237,8 +238,16 @@ func (h *History) read(r *bufio.Reader, changes []gitChange) error {
 			return fmt.Errorf("%s: git cat-file printed %q", name, header)
 		}
 		size, err := strconv.ParseInt(fields[2], 10, 64)
-		if err != nil || size > verify.MaxFileSize {
-			return fmt.Errorf("%s has %s bytes, more than %d", name, fields[2], verify.MaxFileSize)
+		if err != nil || size < 0 {
+			return fmt.Errorf("%s: git cat-file printed %q", name, header)
+		}
+		if size > verify.MaxFileSize {
+			// No log takes it, and what was once committed cannot be taken out of a history.
+			h.ignored = append(h.ignored, Ignored{name, fmt.Sprintf("it has %d bytes, and metadata has at most %d", size, verify.MaxFileSize)})
+			if _, err := io.CopyN(io.Discard, r, size+1); err != nil {
+				return fmt.Errorf("%s: git cat-file: %w", name, err)
+			}
+			continue
 		}
 		data := make([]byte, size+1) // and the line's end
 		if _, err := io.ReadFull(r, data); err != nil {

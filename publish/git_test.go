@@ -1,8 +1,10 @@
 package publish
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,5 +157,33 @@ func TestReadGit(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := ReadGit(t.Context(), dir, "HEAD", "m"); err == nil || !strings.Contains(err.Error(), "not installed") {
 		t.Errorf("without git: %v", err)
+	}
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// A file that no log would take keeps no history from being imported.
+func TestReadGitHugeFile(t *testing.T) {
+	root := rootFile(1, "r1", "k1", "r1")
+	changes := []gitChange{{gitCommit: gitCommit{id: "c1"}, path: "m/big.json", blob: "b1"}, {commit: 1, gitCommit: gitCommit{id: "c2"}, path: "m/1.root.json", blob: "b2"}}
+	const size = 1 << 30
+	printed := func(rest string) *bufio.Reader {
+		return bufio.NewReader(io.MultiReader(strings.NewReader(fmt.Sprintf("b1 blob %d\n", size)), io.LimitReader(zeros{}, size), strings.NewReader(rest)))
+	}
+	h := &History{}
+	if err := h.read(printed(fmt.Sprintf("\nb2 blob %d\n%s\n", len(root), root)), changes); err != nil {
+		t.Fatal(err)
+	}
+	if len(h.files) != 1 || h.files[0].role != "root" || len(h.ignored) != 1 || h.ignored[0].File != "c1:m/big.json" || !strings.Contains(h.ignored[0].Why, "1073741824 bytes") {
+		t.Errorf("files %+v, ignored %v", h.files, h.ignored)
+	}
+	if err := new(History).read(printed(""), changes); err == nil {
+		t.Error("a stream that was cut short is a history")
 	}
 }
