@@ -3,7 +3,9 @@ package publish
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -36,7 +38,7 @@ const rootHistory = "root_history"
 // other folders). The role follows from the file's name and the version in it
 // (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one
 // file under several names are one file with several paths. JSON that is not metadata and
-// that no metadata mentions, such as mirrors.json, is ignored where a directory was given.
+// that no metadata mentions, such as mirrors.json, is ignored, and so are hidden files, where a directory was given.
 func ReadFiles(paths []string) (*Files, error) {
 	set := &Files{}
 	var found []string // in directories
@@ -107,7 +109,11 @@ func metadataIn(dir string) ([]string, error) {
 	if names = append(names, roots...); len(names) == 0 {
 		return nil, fmt.Errorf("%s: no *.json files there", dir)
 	}
-	return names, nil
+	// Editors lock a file by a link, beside it, that leads nowhere.
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, err := os.Stat(name)
+		return strings.HasPrefix(filepath.Base(name), ".#") && errors.Is(err, fs.ErrNotExist)
+	}), nil
 }
 
 func globEscape(dir string) string {
@@ -160,7 +166,8 @@ func namedFile(name, base string, data []byte) *file {
 
 // ignoreOthers takes out the files that are not metadata, of those that may be
 // ignored. What cannot be read may be metadata that was damaged: it stays if its role
-// is a top-level one, or other metadata lists or delegates it, or it is not JSON.
+// is a top-level one, or other metadata lists or delegates it, or it is neither JSON nor
+// hidden.
 func ignoreOthers(files []*file, may func(*file) bool) (metadata []*file, ignored []Ignored) {
 	mentioned := map[string]bool{}
 	for _, f := range files {
@@ -179,6 +186,9 @@ func ignoreOthers(files []*file, may func(*file) bool) (metadata []*file, ignore
 		why := ""
 		if f.meta == nil && !verify.IsTopLevel(f.role) && !mentioned[f.role] && may(f) {
 			why = notMetadata(f.data)
+			if why == "" && strings.HasPrefix(f.base, ".") {
+				why = "a hidden file"
+			}
 		}
 		if why == "" {
 			metadata = append(metadata, f)

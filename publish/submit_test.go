@@ -307,9 +307,14 @@ func TestReadFilesRefuses(t *testing.T) {
 		}
 	}
 	odd := filepath.Join(empty, "a[b]*?")
+	// What macOS and editors leave behind.
+	write(t, filepath.Join(odd, "._1.root.json"), []byte("\x00\x05\x16\x07"))
+	if err := os.Symlink("user@host.1234:5678", filepath.Join(odd, ".#1.root.json")); err != nil {
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(odd, "1.root.json"), rootFile(1, "r1", "k1", "r1"))
 	set, err := ReadFiles([]string{odd, filepath.Join(odd, "1.root.json")})
-	if err != nil || len(set.files) != 1 || len(set.files[0].paths) != 1 {
+	if err != nil || len(set.files) != 1 || len(set.files[0].paths) != 1 || len(set.ignored) != 1 || set.ignored[0].Why != "a hidden file" {
 		t.Errorf("an odd folder, named twice: %+v, %v", set, err)
 	}
 }
