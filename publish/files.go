@@ -38,7 +38,8 @@ const rootHistory = "root_history"
 // other folders). The role follows from the file's name and the version in it
 // (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one
 // file under several names are one file with several paths. JSON that is not metadata and
-// that no metadata mentions, such as mirrors.json, is ignored, and so are hidden files, where a directory was given.
+// that no metadata mentions, such as mirrors.json, is ignored, and so are hidden files,
+// where a directory was given.
 func ReadFiles(paths []string) (*Files, error) {
 	set := &Files{}
 	var found []string // in directories

@@ -103,6 +103,12 @@ func TestLongNames(t *testing.T) {
 		}
 	}
 
+	for _, role := range []string{"Root", "TARGETS", "snapShot"} {
+		if got := fileName(role); !strings.HasPrefix(got, "sha256=") {
+			t.Errorf("role %s is kept as %q", role, got)
+		}
+	}
+
 	// A role of 26 characters and a path of 40, all of nine bytes in a file name.
 	s := newSite(t)
 	role, path := strings.Repeat("角", 26), "目/"+strings.Repeat("文", 40)

@@ -87,8 +87,15 @@ const (
 	maxRoleName = maxFileName - len(".json") - len(verify.LatestSuffix) - len(".") - len(".4294967295.tmp")
 )
 
-// fileName is the name under which a role's file is kept.
-func fileName(role string) string { return storedName(verify.EscapeRole(role), maxRoleName) + ".json" }
+// fileName is the name under which a role's file is kept. Where a file system does not
+// tell A from a, a delegated role called Root must not take the place of the root.
+func fileName(role string) string {
+	most := maxRoleName
+	if !verify.IsTopLevel(role) && verify.IsTopLevel(strings.ToLower(role)) {
+		most = 0
+	}
+	return storedName(verify.EscapeRole(role), most) + ".json"
+}
 
 // storedName is an escaped name, or its hash where that is too long. No escaped name
 // has an equals sign.
