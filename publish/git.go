@@ -81,7 +81,9 @@ func (g *gitRepository) command(args ...string) *exec.Cmd {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX"}, name)
 	})
-	cmd.Env = append(cmd.Env, "LC_ALL=C", "GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
+	// To fetch what a partial clone lacks git would run a command that the repository's
+	// configuration names; versions before 2.39.4 and 2.45 know no GIT_NO_LAZY_FETCH.
+	cmd.Env = append(cmd.Env, "GIT_ALLOW_PROTOCOL=none", "LC_ALL=C", "GIT_NO_REPLACE_OBJECTS=1", "GIT_NO_LAZY_FETCH=1", "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0")
 	return cmd
 }
 
@@ -208,8 +210,11 @@ func (g *gitRepository) history(changes []gitChange) (*History, error) {
 	if err != nil {
 		_ = cmd.Process.Kill() // it may have ended already
 	}
-	if waited := cmd.Wait(); err == nil {
+	waited := cmd.Wait()
+	if why, _, _ := strings.Cut(stderr.String(), "\n"); err == nil {
 		err = g.failed("cat-file", waited, stderr.String())
+	} else if errors.Is(err, io.EOF) && why != "" {
+		err = fmt.Errorf("%w, and on stderr: %s; a partial clone lacks files: clone it without --filter", err, why)
 	}
 	if err != nil {
 		return nil, err

@@ -187,3 +187,21 @@ func TestReadGitHugeFile(t *testing.T) {
 		t.Error("a stream that was cut short is a history")
 	}
 }
+
+// A repository that lacks a file names a command to fetch it with, which is not run.
+func TestReadGitRunsNothing(t *testing.T) {
+	var b strings.Builder
+	root := rootFile(1, "r1", "k1", "r1")
+	commit(&b, "main", "first", 1, put("m/1.root.json", root))
+	full := fastImport(t, b.String())
+	lacking, mark := filepath.Join(t.TempDir(), "lacking"), filepath.Join(t.TempDir(), "mark")
+	git(t, "", "-C", full, "config", "uploadpack.allowFilter", "true")
+	git(t, "", "clone", "-q", "--bare", "--filter=blob:none", "file://"+full, lacking)
+	git(t, "", "-C", lacking, "config", "remote.origin.uploadpack", "touch "+mark+"; git-upload-pack")
+	if _, err := ReadGit(t.Context(), lacking, "main", "m"); err == nil || !strings.Contains(err.Error(), "1.root.json") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("what the repository's configuration names was run")
+	}
+}
