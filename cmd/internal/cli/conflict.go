@@ -7,14 +7,17 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
+
+// maxEvidence bounds what is read before it is known of which kind it is, in bytes:
+// metadata, which is told apart from evidence, may be so long.
+const maxEvidence = 32 << 20
 
 // CheckConflict says on w what the evidence in a file proves against any of the
 // keys. It fails, as something that was found wanting, when that is nothing; that a file
 // is of another kind is no verdict.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
-	b, err := ReadAtMost(path, verify.MaxFileSize) // whatever kind it is of
+	b, err := ReadAtMost(path, maxEvidence)
 	if err != nil {
 		return err
 	}
