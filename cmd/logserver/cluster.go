@@ -60,6 +60,9 @@ const (
 	// lookAgain is how long a front end that has stopped leaves it at that: what
 	// stopped it may have been put right.
 	lookAgain = time.Minute
+	// ledFor is how long another front end leads before one that has stopped takes
+	// that for its own way to go on.
+	ledFor = 10 * time.Second
 	// openTime is how long opening Trillian may take. A leader that cannot
 	// reach it leaves the lease to one that can. What was copied by then
 	// stays.
@@ -296,6 +299,9 @@ func (c *cluster) campaign(ctx context.Context) error {
 				return err
 			case <-time.After(lookAgain):
 			}
+			if c.ledByOther(ctx) {
+				c.wentOn(ctx, halt, "another front end leads")
+			}
 		case stopped != nil && ctx.Err() != nil:
 			return stopped
 		case ctx.Err() != nil:
@@ -352,18 +358,39 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 }
 
 // goOn takes back that this front end has stopped, once a quorum of witnesses has
-// cosigned what it leads with, and records it.
+// cosigned what it leads with.
 func (c *cluster) goOn(ctx context.Context, l *log.Log) {
 	stopped := c.stopped.Load()
 	if stopped == nil || l.Publisher().WaitConfirmed(ctx) != nil {
 		return
 	}
+	c.wentOn(ctx, stopped, "this front end leads")
+}
+
+// wentOn takes back that this front end has stopped, and records it.
+func (c *cluster) wentOn(ctx context.Context, stopped *log.Halt, how string) {
 	c.stopped.Store(nil)
 	c.follower.Halt(nil)
-	c.logger.Info("what had stopped the log is put right; it goes on", "code", stopped.Code)
-	if err := c.db.AppendAction(ctx, actionNow("went-on", "after "+string(stopped.Code))); err != nil {
+	c.logger.Info("what had stopped the log is put right; it goes on", "code", stopped.Code, "how", how)
+	if err := c.db.AppendAction(ctx, actionNow("went-on", fmt.Sprintf("after %s: %s", stopped.Code, how))); err != nil {
 		c.logger.Warn("it is not recorded that the log went on", "err", err)
 	}
+}
+
+// ledByOther reports whether another front end leads for good: one that looks again, too,
+// leads for a moment.
+func (c *cluster) ledByOther(ctx context.Context) bool {
+	before, ok, err := c.db.Leader(ctx)
+	if err != nil || !ok || before.URL == "" || before.URL == c.url {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(ledFor):
+	}
+	now, ok, err := c.db.Leader(ctx)
+	return err == nil && ok && now.Epoch == before.Epoch && now.Renewals > before.Renewals
 }
 
 // watch gives the right to write up when Trillian is out of reach, until stop is

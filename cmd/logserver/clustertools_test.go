@@ -180,15 +180,16 @@ func TestStoppedFrontEndLooksAgain(t *testing.T) {
 		runtest.Eventually(t, "it stops", func() bool { return strings.Contains(says(s), "restored from an old copy") })
 	}
 	w.sql(t, "UPDATE ledger SET record = (SELECT record FROM newest)")
-	for began := time.Now(); strings.Contains(says(leader), "old copy") && strings.Contains(says(follower), "old copy"); time.Sleep(100 * time.Millisecond) {
+	// One leads, and the other goes on because of that.
+	for began := time.Now(); strings.Contains(says(leader), "old copy") || strings.Contains(says(follower), "old copy"); time.Sleep(100 * time.Millisecond) {
 		if time.Since(began) > 5*time.Minute {
-			t.Fatalf("it does not go on: %s", says(leader))
+			t.Fatalf("they do not go on: %s\n%s", says(leader), says(follower))
 		}
 	}
 	w.submitAt(t, leader, id, v, "2")
 	runtest.Eventually(t, "it is recorded", func() bool {
 		out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions")
-		return err == nil && strings.Contains(out, "went-on") && strings.Contains(out, "after ledger-behind")
+		return err == nil && strings.Contains(out, "went-on") && strings.Count(out, "after ledger-behind") == 2
 	})
 }
 
