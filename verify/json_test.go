@@ -130,6 +130,9 @@ func TestSyntax(t *testing.T) {
 // TestHostile reads files that cost a careless reader too much. Each may take
 // seconds where the work grows with the square of the size.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads many hostile files")
+	}
 	const size = 2 << 20
 	names := func(order func(i, n int) int) string {
 		n := size / 12

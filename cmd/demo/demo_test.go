@@ -38,6 +38,9 @@ func runDemo(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestDemoOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("plays the whole demo")
+	}
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
 	code, out, stderr := runDemo(t, "--once", "--dir", dir)

@@ -207,6 +207,9 @@ func TestLogIsKilledDuringImport(t *testing.T) {
 }
 
 func TestWitnessesAreKilledDuringImport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills real programs again and again")
+	}
 	t.Parallel()
 	w := newTestWorld(t, "--log-snapshots", "--log-timestamps")
 	dir, leaves := generatedHistory(t)
@@ -270,6 +273,9 @@ func (w *world) post(ctx context.Context, repository string, files []api.File) (
 }
 
 func TestTwoWitnessesAreDown(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a whole world")
+	}
 	t.Parallel()
 	w := newTestWorld(t)
 	ctx := t.Context()

@@ -201,6 +201,9 @@ func importJSON(t *testing.T, w *world, dir string) importReport {
 // The log is killed in the middle of an import. Started again, it has all that it
 // acknowledged, and the import goes on; nothing is logged twice.
 func TestImportSurvivesAKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills real programs again and again")
+	}
 	dir := history(t, "docker_tuf")
 	w := newWorld(t, "--log-snapshots", "--log-timestamps")
 	ctx := t.Context()

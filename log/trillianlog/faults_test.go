@@ -75,6 +75,9 @@ func TestUnknownOutcomeIsResolved(t *testing.T) {
 
 // Whoever appends after a crash finds what the crashed one had sent.
 func TestReopenedBehindAnUnknownOutcome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens a real log many times")
+	}
 	c := need(t)
 	cfg := c.config(t)
 	good := cfg

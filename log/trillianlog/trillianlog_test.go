@@ -180,6 +180,9 @@ func TestCopyCannotBeWritten(t *testing.T) {
 }
 
 func TestCopyBehindIsCaughtUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("copies many entries")
+	}
 	c := need(t)
 	cfg := c.config(t)
 	l := open(t, cfg)

@@ -19,6 +19,9 @@ import (
 // TestOddWitnesses: what breaks no sentence is no failure, however odd. It is a note
 // where others do otherwise, and nothing where it is only slow.
 func TestOddWitnesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the whole suite against each of ten witnesses")
+	}
 	gets := func(other http.HandlerFunc) func(http.Handler) http.Handler {
 		return func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
