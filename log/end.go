@@ -13,7 +13,8 @@ import (
 var ErrEnded = errors.New("the log has ended: its last entry says so, and nothing is taken behind it")
 
 // End ends the log: it appends verify.EndEntry, signs the tree with it, whether
-// witnesses answer or not, and publishes that tree. Where the log has ended already
+// witnesses answer or not, and publishes that tree. It is a *Halt, and nothing is
+// appended, where one shows a checkpoint of the log that the ledger does not know. Where the log has ended already
 // it publishes once more, with new cosignatures. The log must have been opened with
 // PublisherConfig.Ending, and must not run.
 func (l *Log) End(ctx context.Context) error {
@@ -25,6 +26,11 @@ func (l *Log) End(ctx context.Context) error {
 		return errors.New("an empty log has nothing to end")
 	}
 	if !p.Ended() {
+		// Not every quorum can be waited for, but what a witness shows is looked at:
+		// a log from an old backup must not sign an end of its own.
+		if err := p.confirm(ctx); err != nil {
+			return err
+		}
 		appendCtx, cancel := context.WithTimeout(ctx, l.cfg.AppendTimeout)
 		_, err := l.intake.storage.Append(appendCtx, [][]byte{[]byte(verify.EndEntry)})
 		cancel()
@@ -40,6 +46,13 @@ func (l *Log) End(ctx context.Context) error {
 		return fmt.Errorf("the log has ended, but a quorum does not have its end yet: %w", err)
 	}
 	return nil
+}
+
+// confirm halts where a witness shows more than the ledger knows.
+func (p *Publisher) confirm(ctx context.Context) error {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	return p.lookBeyond(ctx)
 }
 
 // Ended reports whether the log has its last entry.

@@ -195,6 +195,31 @@ func TestOldLedger(t *testing.T) {
 	}
 }
 
+// The end of a log, too, is not signed over an older history: nor is it appended.
+func TestOldLedgerIsNotEnded(t *testing.T) {
+	r := start(t, nil)
+	v := newPlainVendor(t, "vendor")
+	r.history(t, v, 2)
+	old, size := r.ledger.record, int(r.log.Publisher().Tree().N)
+	if res := r.submit(t, v.id.String(), v.release(t, 3, 1)...); res[0].Status != api.StatusReleased {
+		t.Fatalf("released: %+v", res)
+	}
+	r.close(t)
+	r.ledger.record = old
+	r.storage.Truncate(size)
+	r.cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint"))
+	check(t, sqlite.RemoveState(filepath.Join(r.dir, "state.db")))
+	check(t, sqlite.CreateState(filepath.Join(r.dir, "state.db")))
+	err := r.end(t)
+	var halt *log.Halt
+	if !errors.As(err, &halt) || halt.Code != log.HaltStorageBehind {
+		t.Errorf("ended: %v", err)
+	}
+	if n := len(r.storage.Entries()); n != size || r.ledger.record.Edge.Tree() != old.Edge.Tree() {
+		t.Errorf("%d entries, want %d; size %d is signed", n, size, r.ledger.record.Edge.Tree().N)
+	}
+}
+
 // A witness that claims a larger tree and does not show it, or shows one that this log
 // has not signed, holds up nobody where the others make the quorum.
 func TestLyingWitness(t *testing.T) {
