@@ -284,10 +284,7 @@ func (c *cluster) campaign(ctx context.Context) error {
 		return err
 	}
 	for {
-		lease, err := c.db.Campaign(ctx, postgres.Candidate{ID: id, URL: c.url, Able: c.able})
-		if err == nil {
-			err = c.lead(ctx, lease)
-		}
+		err := c.campaignOnce(ctx, id)
 		var halt *log.Halt
 		stopped := c.stopped.Load()
 		switch {
@@ -299,8 +296,9 @@ func (c *cluster) campaign(ctx context.Context) error {
 				return err
 			case <-time.After(lookAgain):
 			}
+		case errors.Is(err, errLookAgain):
 			if c.ledByOther(ctx) {
-				c.wentOn(ctx, halt, "another front end leads")
+				c.wentOn(ctx, stopped, "another front end leads")
 			}
 		case stopped != nil && ctx.Err() != nil:
 			return stopped
@@ -317,6 +315,25 @@ func (c *cluster) campaign(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// errLookAgain ends a campaign of a front end that has stopped: another one leads, perhaps.
+var errLookAgain = errors.New("another front end may lead")
+
+// campaignOnce leads as soon as nobody else does. A front end that has stopped waits for
+// that no longer than another one must have led for it to go on.
+func (c *cluster) campaignOnce(ctx context.Context, id string) error {
+	campaigning := ctx
+	if c.stopped.Load() != nil {
+		until, cancel := context.WithTimeoutCause(ctx, ledFor, errLookAgain)
+		defer cancel()
+		campaigning = until
+	}
+	lease, err := c.db.Campaign(campaigning, postgres.Candidate{ID: id, URL: c.url, Able: c.able})
+	if err != nil {
+		return err
+	}
+	return c.lead(ctx, lease)
 }
 
 // processID names this process in the lease.
