@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/verify"
 )
 
 // Report is what an auditor knows of a log, for people and machines.
 type Report struct {
+	Auditor      build.Info         `json:"auditor"`    // what judged
 	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
 	Empty        bool               `json:"empty"`      // the log says that it has published nothing yet
 	Judged       int64              `json:"judged"`     // leaves
@@ -84,6 +86,7 @@ type LeafReport struct {
 func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	a.ctx = ctx
 	r := &Report{
+		Auditor:      build.Read(),
 		Judged:       a.next,
 		Empty:        a.empty,
 		Ended:        a.ended > 0,

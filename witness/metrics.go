@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tuflog/tuflog/internal/build"
 )
 
 // Metrics. Labels are from fixed sets, except for the origin, which is that of
@@ -64,8 +66,12 @@ func newMetrics(r prometheus.Registerer, w *Witness) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
+	b := build.Read()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1; the labels say which build this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go}})
+	info.Set(1)
 	var errs []error
-	for _, c := range []prometheus.Collector{m.seconds, m.watched, m.latched, m.suspects, m.conflicts, m.imports, logCollector{w}} {
+	for _, c := range []prometheus.Collector{info, m.seconds, m.watched, m.latched, m.suspects, m.conflicts, m.imports, logCollector{w}} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -299,6 +300,7 @@ func TestMetrics(t *testing.T) {
 		`tuflog_witness_log_size{origin="log.example"} 3`,
 		`tuflog_witness_log_cosigned_timestamp_seconds{origin="log.example"} 1.7e+09`,
 		`tuflog_witness_logs 2`,
+		`tuflog_witness_build_info{go="` + runtime.Version() + `",revision="",version="devel"} 1`,
 		`tuflog_witness_logs_latched 0`,
 		`tuflog_witness_add_checkpoint_seconds_count 4`,
 	} {

@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"audit":               {"audit", "verify", "proofs", "internal"},
 	"publish":             {"log/api", "verify", "proofs", "internal"},
 	"internal":            {"internal"},
-	"cmd/internal":        {"proofs", "internal/fetch", "internal/lockfile", "internal/printable"},
+	"cmd/internal":        {"proofs", "internal/build", "internal/fetch", "internal/lockfile", "internal/printable"},
 	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "log/api", "verify", "proofs", "internal"},
 	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "proofs", "internal"},
 	"cmd/logload":         {"cmd/logload", "cmd/internal", "log/api", "verify", "proofs", "internal"},

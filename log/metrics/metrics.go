@@ -12,6 +12,7 @@
 //	tuflog_log_append_seconds               one append
 //	tuflog_log_gather_seconds{result}       one attempt to reach the quorum
 //	tuflog_log_requests_total{method,path,status}, tuflog_log_request_seconds{path}
+//	tuflog_log_build_info{version,revision,go}   1: which build this is
 //	tuflog_log_witness_size{witness}        of the tree it cosigned last
 //	tuflog_log_witness_up{witness}          1 when its last answer was a cosignature
 //	tuflog_log_witness_last_success_seconds{witness}   Unix time of it
@@ -30,6 +31,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -75,7 +77,11 @@ func New() *Metrics {
 		appends:   appends.WithLabelValues().(prometheus.Histogram),
 		gathers:   histogram("gather_seconds", "Time of one attempt to reach the quorum of witnesses, in seconds.", seconds, "result"),
 	}
-	m.registry.MustRegister(m.files, m.requests, m.answers, published, batches, appends, m.gathers,
+	b := build.Read()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1; the labels say which build this is.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go}})
+	info.Set(1)
+	m.registry.MustRegister(info, m.files, m.requests, m.answers, published, batches, appends, m.gathers,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,7 @@ func TestMetrics(t *testing.T) {
 		`tuflog_log_halted 0`,
 		`tuflog_log_ended 0`,
 		`tuflog_log_leading 1`,
+		`tuflog_log_build_info{go="` + runtime.Version() + `",revision="",version="devel"} 1`,
 		`tuflog_log_witness_size{witness="w1"} 4`,
 		`tuflog_log_witness_up{witness="w1"} 1`,
 		`tuflog_log_witness_up{witness="w2"} 0`,

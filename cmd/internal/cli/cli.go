@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -48,18 +49,18 @@ func Failed(err error) error {
 var ErrReported = errors.New("reported on stdout")
 
 // Main runs the program until it ends or is interrupted, and exits.
-func Main(build func() *cobra.Command) {
+func Main(program func() *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends a program that takes its time
-	code := Run(ctx, build, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := Run(ctx, program, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // Run runs the program with the given arguments and streams and returns its
 // exit code.
-func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := build()
+func Run(ctx context.Context, program func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := program()
 	// Nothing drives the terminal, whoever made it up.
 	safe := printable.NewWriter(stderr)
 	defer safe.Flush()
@@ -72,6 +73,8 @@ func Run(ctx context.Context, build func() *cobra.Command, args []string, stdin 
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = build.Read().String()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\nformats: " + strings.Join(build.Formats, ", ") + "\n")
 	ran := false
 	noteRuns(root, &ran)
 	cmd, err := root, unknownCommand(root, args)

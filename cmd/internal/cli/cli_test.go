@@ -34,6 +34,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"help of a group", []string{"help", "group"}, nil, ExitOK, ""},
 		{"completion", []string{"completion", "bash"}, nil, ExitOK, ""},
 		{"a group alone", []string{"group"}, nil, ExitOK, ""},
+		{"version", []string{"--version"}, nil, ExitOK, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,5 +131,15 @@ func TestProgressLine(t *testing.T) {
 	want := "import [#######.......................] 10/40 (5/s) 6s left"
 	if got := p.line(start.Add(2 * time.Second)); got != want {
 		t.Fatalf("line = %q, want %q", got, want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var stdout strings.Builder
+	code := Run(t.Context(), func() *cobra.Command { return &cobra.Command{Use: "prog", Run: func(*cobra.Command, []string) {}} },
+		[]string{"--version"}, strings.NewReader(""), &stdout, io.Discard)
+	first, second, _ := strings.Cut(stdout.String(), "\n")
+	if code != ExitOK || !strings.HasPrefix(first, "prog ") || !strings.Contains(first, ", go1.") || !strings.HasPrefix(second, "formats: tuflog release v1, ") {
+		t.Errorf("exit %d, %q", code, stdout.String())
 	}
 }
