@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -114,51 +115,56 @@ func (a Algorithm) verify(pub string, msg, sig []byte) bool {
 	return false
 }
 
-// A keyPair signs messages as Algorithm.verify verifies them.
-type keyPair struct {
-	public []byte
-	sign   func(msg []byte) ([]byte, error)
-}
-
 var errScalar = errors.New("not the scalar of a P-256 key")
 
-// derive makes the key pair of a seed, which is seedSize bytes. Every type
-// signs deterministically: the same message always has the same signature.
-func (a Algorithm) derive(seed []byte) (keyPair, error) {
+// derive makes the private key of a seed, which is seedSize bytes.
+func (a Algorithm) derive(seed []byte) (crypto.Signer, error) {
 	switch a {
 	case Ed25519, CosignatureV1:
-		key := ed25519.NewKeyFromSeed(seed)
-		return keyPair{
-			public: key.Public().(ed25519.PublicKey),
-			sign:   func(msg []byte) ([]byte, error) { return ed25519.Sign(key, msg), nil },
-		}, nil
+		return ed25519.NewKeyFromSeed(seed), nil
 	case ECDSA:
 		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed)
 		if err != nil {
-			return keyPair{}, errScalar
+			return nil, errScalar
 		}
-		point, err := key.PublicKey.Bytes()
-		if err != nil {
-			return keyPair{}, err
-		}
-		return keyPair{
-			public: append(bytes.Clone(p256Prefix), point...),
-			sign: func(msg []byte) ([]byte, error) {
-				sum := sha256.Sum256(msg)
-				return key.Sign(nil, sum[:], crypto.SHA256) // nil: as in RFC 6979
-			},
-		}, nil
+		return key, nil
 	case MLDSA44:
-		key, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), seed)
-		if err != nil {
-			return keyPair{}, err
-		}
-		return keyPair{
-			public: key.PublicKey().Bytes(),
-			sign:   func(msg []byte) ([]byte, error) { return key.SignDeterministic(msg, nil) },
-		}, nil
+		return mldsa.NewPrivateKey(mldsa.MLDSA44(), seed)
 	}
-	return keyPair{}, fmt.Errorf("unsupported key type %v", a)
+	return nil, fmt.Errorf("unsupported key type %v", a)
+}
+
+// sign signs a message as verify verifies it. The keys of derive sign
+// deterministically: the same message always has the same signature.
+func (a Algorithm) sign(key crypto.Signer, msg []byte) ([]byte, error) {
+	if a == ECDSA {
+		sum := sha256.Sum256(msg)
+		return key.Sign(nil, sum[:], crypto.SHA256) // nil: as in RFC 6979
+	}
+	if key, ok := key.(*mldsa.PrivateKey); ok {
+		return key.SignDeterministic(msg, nil)
+	}
+	return key.Sign(rand.Reader, msg, crypto.Hash(0))
+}
+
+// rawPublic returns a public key as a Key of that type holds it.
+func (a Algorithm) rawPublic(public crypto.PublicKey) ([]byte, error) {
+	switch key := public.(type) {
+	case ed25519.PublicKey:
+		if a == Ed25519 || a == CosignatureV1 {
+			return key, nil
+		}
+	case *ecdsa.PublicKey:
+		if a == ECDSA && key.Curve == elliptic.P256() {
+			point, err := key.Bytes()
+			return append(bytes.Clone(p256Prefix), point...), err
+		}
+	case *mldsa.PublicKey:
+		if a == MLDSA44 {
+			return key.Bytes(), nil
+		}
+	}
+	return nil, fmt.Errorf("a public key %T is not one of type %v", public, a)
 }
 
 // p256Prefix is all of a P-256 key's SubjectPublicKeyInfo in DER up to the

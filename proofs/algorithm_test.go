@@ -300,7 +300,7 @@ func TestMLDSATimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, err := s.bare(msg)
+	bare, err := s.key.alg.sign(s.private, msg)
 	if err != nil {
 		t.Fatal(err)
 	}

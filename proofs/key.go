@@ -19,8 +19,19 @@ type Key struct {
 	pub  string // without the type byte: raw, of an ECDSA key the SubjectPublicKeyInfo
 }
 
-// newKey computes the id as c2sp.org/signed-note recommends, which for ECDSA is
-// from the public key alone.
+// NewKey names a public key: the bare key, or of an ECDSA key its
+// SubjectPublicKeyInfo in DER, as PublicKey returns it. The id is the one that
+// c2sp.org/signed-note recommends, which for ECDSA is from the public key alone.
+func NewKey(name string, alg Algorithm, pub []byte) (Key, error) {
+	if err := checkName(name); err != nil {
+		return Key{}, err
+	}
+	if err := alg.checkPublic(name, pub); err != nil {
+		return Key{}, err
+	}
+	return newKey(name, alg, pub), nil
+}
+
 func newKey(name string, alg Algorithm, pub []byte) Key {
 	hashed := pub
 	if alg != ECDSA {
@@ -43,10 +54,10 @@ func ParseKey(vkey string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("verifier key %s: %w", quoteShort(vkey), err)
 	}
-	if err := alg.checkPublic(name, pub); err != nil {
+	k, err := NewKey(name, alg, pub)
+	if err != nil {
 		return Key{}, fmt.Errorf("verifier key %s: %w", quoteShort(vkey), err)
 	}
-	k := newKey(name, alg, pub)
 	if id != k.hexID() {
 		return Key{}, fmt.Errorf("verifier key %s: id is %s, but name and key give %s", quoteShort(vkey), quoteShort(id), k.hexID())
 	}

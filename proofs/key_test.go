@@ -190,7 +190,7 @@ func TestVerifyCosignature(t *testing.T) {
 			fmt.Sprintf("cosignature/v1\ntime %d\ntext\n", uint64(written)),
 			fmt.Sprintf("cosignature/v1\ntime %d\ntext\n", written),
 		} {
-			plain, err := s.bare([]byte(msg))
+			plain, err := s.key.alg.sign(s.private, []byte(msg))
 			if err != nil {
 				t.Fatal(err)
 			}

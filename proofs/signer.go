@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"crypto"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -8,23 +9,46 @@ import (
 	"strings"
 )
 
-// A Signer holds a private key. It is safe for concurrent use. Signing the same
-// text and time again gives the same signature, with every type of key.
+// A Signer signs with a private key, which it holds or which is elsewhere. It is
+// safe for concurrent use. Signing the same text and time again gives the same
+// signature, with every type of key that it holds.
 type Signer struct {
-	key  Key
-	seed []byte
-	bare func(msg []byte) ([]byte, error)
+	key     Key
+	private crypto.Signer
+	seed    []byte // of private; nil if the key is elsewhere
 }
 
-func signerOf(name string, alg Algorithm, seed []byte) (*Signer, error) {
-	pair, err := alg.derive(seed)
+// NewSigner signs with a private key that is elsewhere: in an ssh-agent, a
+// token, a key management service. Its public key must be of the type alg: an
+// ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey (filippo.io/mldsa).
+// Each signature that private gives is verified before it is used. The Signer is
+// safe for concurrent use if private is.
+//
+// Private is given messages (with crypto.Hash(0)), or for ECDSA their SHA-256
+// (with crypto.SHA256). The key must be used for nothing else.
+func NewSigner(name string, alg Algorithm, private crypto.Signer) (*Signer, error) {
+	public, err := alg.rawPublic(private.Public())
 	if err != nil {
 		return nil, err
 	}
-	if err := alg.checkPublic(name, pair.public); err != nil {
+	key, err := NewKey(name, alg, public)
+	if err != nil {
 		return nil, err
 	}
-	return &Signer{key: newKey(name, alg, pair.public), seed: seed, bare: pair.sign}, nil
+	return &Signer{key: key, private: private}, nil
+}
+
+func signerOf(name string, alg Algorithm, seed []byte) (*Signer, error) {
+	private, err := alg.derive(seed)
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewSigner(name, alg, private)
+	if err != nil {
+		return nil, err
+	}
+	s.seed = seed
+	return s, nil
 }
 
 // GenerateSigner makes a key of the given name and type from 32 bytes of
@@ -81,8 +105,12 @@ func ParseSigner(skey string) (*Signer, error) {
 // Key returns the public key.
 func (s *Signer) Key() Key { return s.key }
 
-// PrivateKey returns the private form that ParseSigner reads.
+// PrivateKey returns the private form that ParseSigner reads, and "" for a key
+// that is elsewhere.
 func (s *Signer) PrivateKey() string {
+	if s.seed == nil {
+		return ""
+	}
 	return privatePrefix + s.key.name + "+" + s.key.hexID() + "+" + encodeBase64(append([]byte{byte(s.key.alg)}, s.seed...))
 }
 
@@ -95,7 +123,7 @@ func (s *Signer) String() string { return s.key.String() }
 // key of type MLDSA44 signs checkpoints only, those whose origin has at most
 // MaxCosignerName bytes, and does not cover extension lines.
 func (s *Signer) Sign(text string, unix int64) (Signature, error) {
-	if s.bare == nil {
+	if s.private == nil {
 		return Signature{}, errors.New("sign: no key")
 	}
 	if err := checkSignable(text); err != nil {
@@ -112,9 +140,13 @@ func (s *Signer) Sign(text string, unix int64) (Signature, error) {
 	if err != nil {
 		return Signature{}, fmt.Errorf("sign: %w", err)
 	}
-	bare, err := s.bare(msg)
+	bare, err := s.key.alg.sign(s.private, msg)
 	if err != nil {
 		return Signature{}, fmt.Errorf("sign: %w", err)
+	}
+	// A key elsewhere is another program's: what that gives is verified.
+	if s.seed == nil && !s.key.alg.verify(s.key.pub, msg, bare) {
+		return Signature{}, fmt.Errorf("sign: what the keeper of key %s (id %08x) gave: %w", quoteShort(s.key.name), s.key.id, ErrBadSignature)
 	}
 	return Signature{Name: s.key.name, KeyID: s.key.id, Sig: append(sig, bare...)}, nil
 }

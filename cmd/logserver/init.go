@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/internal/agentkey"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
@@ -119,12 +118,20 @@ func (n *newLog) key() (key proofs.Key, private string, err error) {
 		}
 		return signer.Key(), signer.PrivateKey(), nil
 	}
-	held, err := agentkey.Find(n.agent, n.fingerprint)
+	held, err := inAgent(n.agent).Keys()
 	if err != nil {
 		return key, "", err
 	}
-	key, err = keyOf(n.origin, held.Public())
-	return key, "", err
+	for _, k := range held {
+		if k.Fingerprint == n.fingerprint {
+			signer, err := proofs.NewSigner(n.origin, proofs.Ed25519, k)
+			if err != nil {
+				return key, "", err
+			}
+			return signer.Key(), "", nil
+		}
+	}
+	return key, "", fmt.Errorf("the ssh-agent at %s holds no Ed25519 key with the fingerprint %q; ssh-add -l lists what it holds", n.agent, n.fingerprint)
 }
 
 // checkEmpty refuses a directory that holds anything.

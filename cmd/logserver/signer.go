@@ -1,16 +1,15 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
-	"github.com/tuflog/tuflog/internal/agentkey"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/sshagent"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -41,11 +40,24 @@ func openSigner(at place, agent string) (log.Signer, error) {
 	if err := forLogs(key); err != nil {
 		return nil, fmt.Errorf("%s: %w", at.vkey(), err)
 	}
-	held, err := agentkey.Open(agent, key.PublicKey())
+	held, err := inAgent(agent).Key(key.PublicKey())
 	if err != nil {
 		return nil, err
 	}
-	return &agentSigner{key, held}, nil
+	if err := held.Ping(); err != nil {
+		return nil, err
+	}
+	signer, err := proofs.NewSigner(key.Name(), proofs.Ed25519, held)
+	if err != nil {
+		return nil, err
+	}
+	return signer, nil
+}
+
+// inAgent is the ssh-agent at a socket. Its key may be on a token that wants to be
+// touched.
+func inAgent(socket string) sshagent.Agent {
+	return sshagent.Agent{Socket: socket, Timeout: 10 * time.Second}
 }
 
 // Environment variables with the log's private key and with the registration token,
@@ -100,27 +112,4 @@ func forLogs(key proofs.Key) error {
 		return fmt.Errorf("the key is of type %v, a log needs %v", alg, proofs.Ed25519)
 	}
 	return nil
-}
-
-// agentSigner is log.Signer with an Ed25519 key that an ssh-agent holds.
-type agentSigner struct {
-	key  proofs.Key
-	held *agentkey.Key
-}
-
-func (s *agentSigner) Key() proofs.Key { return s.key }
-
-func (s *agentSigner) Sign(text string, _ int64) (proofs.Signature, error) {
-	sig, err := s.held.Sign([]byte(text))
-	if err != nil {
-		return proofs.Signature{}, err
-	}
-	return proofs.Signature{Name: s.key.Name(), KeyID: s.key.ID(), Sig: sig}, nil
-}
-
-// keyOf names an Ed25519 public key: the verifier key of c2sp.org/signed-note.
-func keyOf(origin string, public []byte) (proofs.Key, error) {
-	typed := append([]byte{byte(proofs.Ed25519)}, public...)
-	sum := sha256.Sum256(append([]byte(origin+"\n"), typed...))
-	return proofs.ParseKey(fmt.Sprintf("%s+%x+%s", origin, sum[:4], base64.StdEncoding.EncodeToString(typed)))
 }

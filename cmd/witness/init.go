@@ -14,7 +14,6 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/ledger"
 	"github.com/tuflog/tuflog/witness/sqlite"
-	"github.com/tuflog/tuflog/witness/sshagent"
 )
 
 type initFlags struct {
@@ -162,14 +161,18 @@ func writeKeys(dir string, signers []*proofs.Signer) error {
 
 // agentKey finds the key in the agent.
 func agentKey(flags initFlags) (proofs.Key, error) {
-	listed, err := sshagent.List(flags.agent)
+	listed, err := agentAt(flags.agent).Keys()
 	if err != nil {
-		return proofs.Key{}, fmt.Errorf("ssh-agent at %s: %w", flags.agent, err)
+		return proofs.Key{}, err
 	}
 	var prints []string
 	for _, l := range listed {
 		if l.Fingerprint == flags.sshKey || flags.sshKey == "" && len(listed) == 1 {
-			return l.Key(flags.name)
+			signer, err := proofs.NewSigner(flags.name, proofs.CosignatureV1, l)
+			if err != nil {
+				return proofs.Key{}, err
+			}
+			return signer.Key(), nil
 		}
 		prints = append(prints, l.Fingerprint+" ("+l.Comment+")")
 	}

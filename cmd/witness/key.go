@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/sshagent"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
-	"github.com/tuflog/tuflog/witness/sshagent"
 )
 
 // listedKey is what key says of a key.
@@ -83,7 +84,7 @@ func listKeys(dir, agent string) (keys []listedKey, err error) {
 			l.Source = "ssh-agent " + agent
 		}
 		signer, err := openSigner(dir, agent, k)
-		if p, ok := signer.(*sshagent.Signer); err == nil && ok {
+		if p, ok := signer.(heldSigner); err == nil && ok {
 			err = p.Ping()
 		}
 		if err != nil {
@@ -107,6 +108,20 @@ func openSigners(dir, agent string, store *sqlite.Store) ([]witness.Signer, erro
 	return signers, nil
 }
 
+// agentAt is the ssh-agent at a socket. One that asks a person before it signs is
+// not for witnesses.
+func agentAt(socket string) sshagent.Agent {
+	return sshagent.Agent{Socket: socket, Timeout: 5 * time.Second}
+}
+
+// heldSigner is a signer that can be asked whether its agent has the key.
+type heldSigner struct {
+	*proofs.Signer
+	held *sshagent.Key
+}
+
+func (s heldSigner) Ping() error { return s.held.Ping() }
+
 // inAgent says whether a key is to be found in the agent: an Ed25519 key that
 // has no file.
 func inAgent(dir, agent string, k proofs.Key) bool {
@@ -121,7 +136,12 @@ func inAgent(dir, agent string, k proofs.Key) bool {
 // in the state.
 func openSigner(dir, agent string, k proofs.Key) (witness.Signer, error) {
 	if inAgent(dir, agent, k) {
-		return sshagent.NewSigner(agent, k)
+		held, err := agentAt(agent).Key(k.PublicKey())
+		if err != nil {
+			return nil, err
+		}
+		signer, err := proofs.NewSigner(k.Name(), k.Algorithm(), held)
+		return heldSigner{signer, held}, err
 	}
 	path := keyPath(dir, k.Algorithm())
 	skey, ok, err := keyfile.FromEnv(keyVariable(k.Algorithm()))

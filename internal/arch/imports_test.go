@@ -37,7 +37,6 @@ var rooms = map[string][]string{
 	"cmd/updater":         {"cmd/updater", "cmd/internal", "verify", "proofs", "internal"},
 	"cmd/witness":         {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
 	"internal/arch":       {},
-	"internal/agentkey":   {"proofs", "internal"},
 	"internal/runtest":    {"internal/process", "internal/lockfile", "proofs"},
 	"internal/testvendor": {"verify", "proofs"},
 	"internal/vectorgen":  {},

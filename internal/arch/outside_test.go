@@ -18,6 +18,8 @@ var onlyThere = []struct {
 }{
 	{regexp.MustCompile(`\.Do\((req|request)\)|http\.(Get|Post|Head|PostForm)\(`), []string{"internal/fetch/", "log/faults/", "log/failover/", "log/internal/rehearsal/", "log/tesseralog/baretessera/", "witness/loadtest/"}, "ask by fetch.Do or fetch.Get: their errors name no password"},
 	{regexp.MustCompile(`"text/tabwriter"`), []string{"internal/printable/", "publish/", "witness/loadtest/"}, "print by printable.Table: its cells are one line, and printable"},
+	{regexp.MustCompile(`"golang.org/x/crypto/ssh/agent"`), []string{"internal/sshagent/"}, "sign by sshagent.Key and proofs.NewSigner: what an agent gives is verified"},
+	{regexp.MustCompile(`"cosignature/v1\\n`), []string{"proofs/", "internal/vectorgen/"}, "sign by proofs.NewSigner, verify by proofs.Key: a message is made in one place"},
 	{regexp.MustCompile(`unix\.Flock|syscall\.Flock`), []string{"internal/lockfile/"}, "lock by lockfile: it names the holder"},
 }
 

@@ -18,12 +18,12 @@ import (
 
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/sshagent"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/conformance"
-	"github.com/tuflog/tuflog/witness/sshagent"
 	"github.com/tuflog/tuflog/witness/witnesstest"
 )
 
@@ -145,14 +145,15 @@ func startLitewitness(t *testing.T, logs ...proofs.Key) running {
 	if out, err := add.CombinedOutput(); err != nil {
 		t.Fatalf("ssh-add: %v: %s", err, out)
 	}
-	listed, err := sshagent.List(sock)
+	listed, err := sshagent.Agent{Socket: sock, Timeout: time.Minute}.Keys()
 	if err != nil || len(listed) != 1 {
 		t.Fatalf("keys in the agent: %v, %v", listed, err)
 	}
-	key, err := listed[0].Key("litewitness.example")
+	signer, err := proofs.NewSigner("litewitness.example", proofs.CosignatureV1, listed[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := signer.Key()
 	addr := freeAddr(t)
 	start(t, addr, program, "-name", key.Name(), "-db", db, "-ssh-agent", sock, "-key", listed[0].Fingerprint, "-listen", addr)
 	for _, log := range logs {
@@ -202,7 +203,7 @@ func startAgent(t *testing.T) string {
 		_ = agent.Wait()
 	})
 	runtest.Eventually(t, "the ssh-agent answers", func() bool {
-		_, err := sshagent.List(sock)
+		_, err := sshagent.Agent{Socket: sock, Timeout: time.Minute}.Keys()
 		return err == nil
 	})
 	return sock
