@@ -165,6 +165,20 @@ func (f *Forwarder) ready(leader Leader) error {
 	return nil
 }
 
+// Reach asks the leader whether it leads, and returns its epoch, 0 where it is not known
+// who leads. The error says why nobody answers at its URL, or that it is somebody else who
+// does. Whether the leader is ready is another question.
+func (f *Forwarder) Reach(ctx context.Context) (epoch int64, err error) {
+	leader, err := f.find(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	_, err = f.get(ctx, leader, "/readyz")
+	return leader.Epoch, err
+}
+
 // Hurry implements PassOn: the leader is asked what it answers only when its
 // derived state has everything.
 func (f *Forwarder) Hurry(ctx context.Context) {

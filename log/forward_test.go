@@ -117,6 +117,10 @@ func TestForwardReadiness(t *testing.T) {
 	if st := follower.front.Stats(); st.Ready || !strings.Contains(st.Reason, said.Detail) {
 		t.Errorf("stats: %+v", st)
 	}
+	forwarder := log.NewForwarder(log.ForwarderConfig{Leader: c.whoLeads, Secret: clusterSecret})
+	if epoch, err := forwarder.Reach(t.Context()); epoch != 1 || err != nil {
+		t.Errorf("a leader that is not ready is reached: epoch %d, %v", epoch, err)
+	}
 	c.witnesses.setDown(false, false, false)
 	leader.ready(t, 200)
 	follower.ready(t, 200)
@@ -128,6 +132,10 @@ func TestForwardReadiness(t *testing.T) {
 	for _, f := range []*frontEnd{c.front(t), follower} {
 		c.setLeader(f.http.URL)
 		says(f.http.URL + ": it does not lead")
+		eventually(t, "somebody else is at the leader's URL", func() bool {
+			_, err := forwarder.Reach(t.Context())
+			return err != nil && strings.Contains(err.Error(), "it does not lead")
+		})
 	}
 	c.setLeader("http://127.0.0.1:1")
 	says("refused")

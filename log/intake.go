@@ -50,8 +50,10 @@ type intake struct {
 	queued   int
 	draining bool
 	failing  error
-	wake     chan struct{}
-	empty    chan struct{} // closed when draining and nothing is queued
+	// appending is since when a batch is to be appended, zero while none is.
+	appending time.Time
+	wake      chan struct{}
+	empty     chan struct{} // closed when draining and nothing is queued
 }
 
 // judgingTime is how long each source's files may be judged.
@@ -179,6 +181,7 @@ func (in *intake) batch(ctx context.Context) bool {
 	found := append(late, in.judgeAll(ctx, queues)...)
 
 	candidates := distinctRoots(found)
+	in.noteAppending(len(candidates) > 0)
 	for pause := in.publisher.cfg.Backoff; len(candidates) > 0; pause = min(2*pause, in.publisher.cfg.MaxBackoff) {
 		err := in.append(ctx, candidates)
 		in.note(err)
@@ -189,6 +192,7 @@ func (in *intake) batch(ctx context.Context) bool {
 			return false
 		}
 	}
+	in.noteAppending(false)
 	in.requeue(found)
 	return ctx.Err() == nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -97,7 +98,9 @@ func (p *Publisher) lookBeyond(ctx context.Context) error {
 func (p *Publisher) update(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	size := p.published.Tree.N
 	change()
+	p.noteBehind(size)
 	close(p.news)
 	p.news = make(chan struct{})
 }
@@ -126,6 +129,20 @@ func (p *Publisher) Published() Published {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.published
+}
+
+// Cosigned returns the published checkpoint with the log's own signatures alone, which is
+// what witnesses are asked with, and its size. It is nil before the first publication.
+func (p *Publisher) Cosigned() (signed []byte, size int64) {
+	published := p.Published()
+	note, err := proofs.ParseNote(published.Note)
+	if err != nil {
+		return nil, 0
+	}
+	note.Signatures = slices.DeleteFunc(note.Signatures, func(sig proofs.Signature) bool {
+		return !slices.ContainsFunc(p.keys, func(k proofs.Key) bool { return sig.Name == k.Name() && sig.KeyID == k.ID() })
+	})
+	return note.Marshal(), published.Tree.N
 }
 
 // Tree returns the tree of everything read back so far, published or not.

@@ -155,6 +155,7 @@ type Publisher struct {
 	stop      sync.Once
 	stopped   chan struct{} // closed when halted is set first
 	failing   error         // why the last attempt to publish failed
+	behind    time.Time     // since when entries wait and none is published; zero if none waits
 	news      chan struct{} // closed and replaced when any of the above changes
 	wake      chan struct{}
 }
@@ -195,6 +196,7 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	if err := p.checkPublished(); err != nil {
 		return nil, err
 	}
+	p.noteBehind(p.published.Tree.N)
 	cfg.Logger.Info("log opened", "origin", cfg.Signer.Key().Name(), "integrated", stored.N, "signed", p.tree.N, "published", p.published.Tree.N)
 	return p, nil
 }

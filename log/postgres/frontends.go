@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// FrontEnd is what a front end that may lead says of itself.
+type FrontEnd struct {
+	// ID names the process, as in the lease. URL is where other front ends reach it,
+	// and Version that of its program.
+	ID, URL, Version string
+	// Able reports whether it could lead and publish now, or does. Why says what is
+	// in the way otherwise.
+	Able bool
+	Why  string
+	// Leader is the epoch of the one that it follows, 0 if it knows none.
+	// Unreached says why it does not reach that one's URL, and is empty if it does.
+	Leader    int64
+	Unreached string
+	// Writes is another number after each of its writes.
+	Writes int64
+	// Ago is how long ago that was by the database's clock, which may have been set:
+	// it is for people.
+	Ago time.Duration
+}
+
+// maxWhy bounds the words of a row, in bytes.
+const maxWhy = 1000
+
+// words makes what programs and servers have said fit for a column.
+func words(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxWhy)], "\x00", ""), "")
+}
+
+// frontEnds reads the rows.
+const frontEnds = "SELECT id, url, version, able, why, leader, unreached, writes, extract(epoch FROM clock_timestamp() - at)::float8 FROM front_ends ORDER BY url, id"
+
+// Tell writes what a front end says of itself, and returns what all say, its own row
+// among them. Writes and Ago of own are not looked at.
+func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var b pgx.Batch
+	b.Queue(`INSERT INTO front_ends (id, url, version, able, why, leader, unreached) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET (url, version, able, why, leader, unreached, writes, at) =
+		(excluded.url, excluded.version, excluded.able, excluded.why, excluded.leader, excluded.unreached, front_ends.writes + 1, excluded.at)`,
+		own.ID, own.URL, words(own.Version), own.Able, words(own.Why), own.Leader, words(own.Unreached))
+	b.Queue(frontEnds).Query(func(rows pgx.Rows) error {
+		all, err = collectFrontEnds(rows)
+		return err
+	})
+	return all, wrap("tell of this front end", db.pool.SendBatch(ctx, &b).Close())
+}
+
+// FrontEnds returns what all front ends that may lead say of themselves, and what those
+// said last that are gone, ordered by their URL.
+func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
+	err = db.read(ctx, func(ctx context.Context) error {
+		rows, err := db.pool.Query(ctx, frontEnds)
+		if err == nil {
+			all, err = collectFrontEnds(rows)
+		}
+		return err
+	})
+	return all, wrap("read of the front ends", err)
+}
+
+func collectFrontEnds(rows pgx.Rows) ([]FrontEnd, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f FrontEnd, err error) {
+		var ago float64
+		err = row.Scan(&f.ID, &f.URL, &f.Version, &f.Able, &f.Why, &f.Leader, &f.Unreached, &f.Writes, &ago)
+		f.Ago = time.Duration(ago * float64(time.Second))
+		return f, err
+	})
+}
+
+// Forget removes the row of a front end that is gone, unless it has been written since it
+// was read.
+func (db *DB) Forget(ctx context.Context, gone FrontEnd) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := db.pool.Exec(ctx, "DELETE FROM front_ends WHERE id = $1 AND writes = $2", gone.ID, gone.Writes)
+	return wrap("forget a front end", err)
+}
