@@ -10,31 +10,6 @@ import (
 // log's prefix and its blobs, so that anyone can replay it: the log asks it
 // before it appends, an auditor asks it again for every leaf.
 
-// Top-level roles of TUF. Their names cannot be delegated.
-const (
-	RoleRoot      = "root"
-	RoleTargets   = "targets"
-	RoleSnapshot  = "snapshot"
-	RoleTimestamp = "timestamp"
-)
-
-// IsTopLevel reports whether role is one of the four roles that root names.
-func IsTopLevel(role string) bool {
-	switch role {
-	case RoleRoot, RoleTargets, RoleSnapshot, RoleTimestamp:
-		return true
-	}
-	return false
-}
-
-// typeOf is the `_type` that metadata of a role carries.
-func typeOf(role string) string {
-	if IsTopLevel(role) {
-		return role
-	}
-	return RoleTargets
-}
-
 // Reasons why a file is not admitted, as stable words.
 const (
 	RefusedMalformed      = "malformed"       // the file does not parse strictly, or has too much that nobody signed
@@ -88,7 +63,7 @@ func JudgeGenesis(root *Metadata) (Decision, error) {
 	if err := root.Meets(root.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", root.Version, err)
 	}
-	if why := root.unsignedFor(root.Root.KeySet(RoleRoot)); why != "" {
+	if why := root.UnsignedFor(root.Root.KeySet(RoleRoot)); why != "" {
 		return Decision{}, refused(RefusedMalformed, "root %d: %s", root.Version, why)
 	}
 	return Decision{Leaf: leafOf(Release, root.PayloadDigest, RoleRoot, root)}, nil
@@ -114,15 +89,15 @@ func (r *Repository) Judge(role string, m *Metadata, snapshots []*Metadata) (Dec
 	if m.Encoding != r.encoding {
 		return Decision{}, refused(RefusedEncoding, "the file is %s, the repository is %s", m.Encoding, r.encoding)
 	}
-	if m.Type != typeOf(role) {
+	if m.Type != TypeOf(role) {
 		return Decision{}, refused(RefusedWrongType, "the file says it is %q, which role %q cannot be", m.Type, role)
 	}
 	leaf := leafOf(Release, r.id, role, m)
-	if why := badRoleName(role); why != "" {
+	if why := BadRoleName(role); why != "" {
 		return Decision{}, refused(RefusedRoleName, "the log takes no metadata of a role %s", why)
 	}
 	if !utf8.ValidString(role) {
-		return Decision{}, refused(RefusedRoleName, "the role's name, %q, is not UTF-8", clip(role))
+		return Decision{}, refused(RefusedRoleName, "the role's name, %q, is not UTF-8", Clip(role))
 	}
 	logged, isLogged := r.byPayload[rolePayload{role, m.PayloadDigest}]
 	if role == RoleRoot {
@@ -162,7 +137,7 @@ func (r *Repository) judgeRoot(leaf Leaf, m *Metadata) (Decision, error) {
 	if err := m.Meets(m.Root.KeySet(RoleRoot)); err != nil {
 		return Decision{}, refused(RefusedThreshold, "root %d does not meet its own threshold: %v", m.Version, err)
 	}
-	if why := m.unsignedFor(before.Root.KeySet(RoleRoot), m.Root.KeySet(RoleRoot)); why != "" {
+	if why := m.UnsignedFor(before.Root.KeySet(RoleRoot), m.Root.KeySet(RoleRoot)); why != "" {
 		return Decision{}, refused(RefusedMalformed, "root %d: %s", m.Version, why)
 	}
 	// Roots always stand: a second payload of a version is evidence whatever has

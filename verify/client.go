@@ -26,7 +26,7 @@ func ParseTransparency(s string) (Transparency, error) {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("transparency %q: want enforce, warn or off", clip(s))
+	return 0, fmt.Errorf("transparency %q: want enforce, warn or off", Clip(s))
 }
 
 func (t Transparency) String() string {
@@ -326,11 +326,11 @@ func readFile(role string, file []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, refusal(CodeBadMetadata, role, err, "the file cannot be read")
 	}
-	if m.Type != typeOf(role) {
+	if m.Type != TypeOf(role) {
 		return nil, refusal(CodeBadMetadata, role, nil, "the file is %s metadata", m.Type)
 	}
 	if m.SpecVersion != "1" && (len(m.SpecVersion) < 2 || m.SpecVersion[:2] != "1.") {
-		return nil, refusal(CodeBadMetadata, role, nil, "version %d follows specification %q, want 1", m.Version, clip(m.SpecVersion))
+		return nil, refusal(CodeBadMetadata, role, nil, "version %d follows specification %q, want 1", m.Version, Clip(m.SpecVersion))
 	}
 	return m, nil
 }
@@ -342,8 +342,8 @@ func checkSigned(role string, m *Metadata, keys KeySet, whose string) ([]Digest,
 	for _, id := range m.Signers(keys) {
 		signers = append(signers, Digest(id))
 	}
-	if !keys.metBy(len(signers)) {
-		return nil, refusal(CodeBadMetadata, role, onDevice(m.short(keys, len(signers))), "version %d is not signed by enough of %s", m.Version, whose)
+	if !keys.MetBy(len(signers)) {
+		return nil, refusal(CodeBadMetadata, role, OnDevice(m.Short(keys, len(signers))), "version %d is not signed by enough of %s", m.Version, whose)
 	}
 	return signers, nil
 }

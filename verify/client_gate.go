@@ -38,7 +38,7 @@ func (c *Client) checkSidecars(role string, m *Metadata, sidecars Sidecars) (*Lo
 	c.learn(logged)
 	if origin := logged.Checkpoint.Origin; c.pinsOther(origin) {
 		return nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
-			m.Version, clip(origin), clip(c.state.Log))
+			m.Version, Clip(origin), Clip(c.state.Log))
 	}
 	if c.cfg.Install.SnapshotHashes && !logged.Leaf.Bound() {
 		return nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)

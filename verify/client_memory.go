@@ -3,7 +3,6 @@ package verify
 import (
 	"errors"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -113,7 +112,7 @@ func acceptedSize(accepted map[string][]AcceptedRelease) int {
 func listedSize(snapshot *Meta) int {
 	const number = 20
 	size := 0
-	for name := range snapshot.targetsMetadata() {
+	for name := range snapshot.TargetsMetadata() {
 		size += printedSize(name) + number
 	}
 	return size
@@ -134,12 +133,4 @@ func printedSize(s string) int {
 		}
 	}
 	return size
-}
-
-// isTargetsMetadata reports whether a snapshot's file is one of the roles of targets
-// that TUF 5.5.5 speaks of: snapshots once listed root.json as well, and need not go
-// on with it.
-func isTargetsMetadata(name string) bool {
-	role, ok := strings.CutSuffix(name, ".json")
-	return !ok || role == RoleTargets || !IsTopLevel(role)
 }

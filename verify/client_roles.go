@@ -22,7 +22,7 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	snapshot := m.Timestamp.snapshot()
+	snapshot := m.Timestamp.Snapshot()
 	before := c.state.Timestamp
 	switch {
 	case before.Version == 0:
@@ -64,7 +64,7 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 	if err != nil {
 		return err
 	}
-	listed := c.timestamp.Timestamp.snapshot()
+	listed := c.timestamp.Timestamp.Snapshot()
 	if err := isListed(RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
 		return err
 	}
@@ -85,23 +85,23 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Listed)) {
-		if !isTargetsMetadata(name) {
+		if !IsTargetsMetadata(name) {
 			continue // a state of version 1 may have them
 		}
 		now, ok := m.Snapshot.File(name)
 		if !ok {
-			return refusal(CodeRollback, RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, clip(name), before.Version)
+			return refusal(CodeRollback, RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, Clip(name), before.Version)
 		}
 		if now.Version < before.Listed[name] {
 			return refusal(CodeRollback, RoleSnapshot, nil, "version %d lists version %d of %q, but this device has seen version %d",
-				m.Version, now.Version, clip(name), before.Listed[name])
+				m.Version, now.Version, Clip(name), before.Listed[name])
 		}
 	}
 	if err := c.fresh(RoleSnapshot, m); err != nil {
 		return err
 	}
 	c.snapshot = m
-	c.state.Snapshot = seenAs(m, signers, m.Snapshot.targetsMetadata())
+	c.state.Snapshot = seenAs(m, signers, m.Snapshot.TargetsMetadata())
 	c.accept(RoleSnapshot, m, nil)
 	return nil
 }

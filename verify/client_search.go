@@ -52,10 +52,6 @@ func (r Request) prefix() string {
 	return strconv.FormatInt(r.Version, 10) + "."
 }
 
-// EscapeRole percent-encodes all bytes of a role's name but ALPHA DIGIT - . _ ~,
-// as in a leaf and in a URL.
-func EscapeRole(role string) string { return string(encodeRole(nil, role)) }
-
 // RequestFor says which file of a top-level role comes next: of the root the
 // version after the last that was taken, of the snapshot and the targets the version
 // that is listed.
@@ -66,7 +62,7 @@ func (c *Client) RequestFor(role string) (Request, error) {
 		r.Version = c.next.Version + 1
 	case role == RoleTimestamp:
 	case role == RoleSnapshot && c.timestamp != nil:
-		c.listed(&r, c.timestamp.Timestamp.snapshot())
+		c.listed(&r, c.timestamp.Timestamp.Snapshot())
 	case role == RoleTargets && c.snapshot != nil:
 		return c.targetsRequest(role, "")
 	default:
@@ -99,7 +95,7 @@ type Lookup struct {
 	// Need is the delegated role whose file must be given to UpdateDelegated
 	// before the search can go on; nil when it is over.
 	Need *Request
-	// Target describes the target; nil if it was not found.
+	// Target Describes the target; nil if it was not found.
 	Target *TargetFile
 	// Role is the role whose targets list it.
 	Role string

@@ -277,7 +277,7 @@ func readAccepted(value []byte) (map[string][]AcceptedRelease, error) {
 	err := readObject(value, func(role string, value []byte) error {
 		var list []json.RawMessage
 		if err := json.Unmarshal(value, &list); err != nil || len(list) == 0 {
-			return fmt.Errorf("%s: want a list of releases", clip(string(value)))
+			return fmt.Errorf("%s: want a list of releases", Clip(string(value)))
 		}
 		for _, item := range list {
 			a, err := readAcceptedRelease(item)
@@ -285,7 +285,7 @@ func readAccepted(value []byte) (map[string][]AcceptedRelease, error) {
 				return err
 			}
 			if slices.ContainsFunc(accepted[role], func(b AcceptedRelease) bool { return a.Delegator == b.Delegator }) {
-				return fmt.Errorf("two releases by %q", clip(a.Delegator))
+				return fmt.Errorf("two releases by %q", Clip(a.Delegator))
 			}
 			accepted[role] = append(accepted[role], a)
 		}
@@ -337,7 +337,7 @@ func readTimes(value []byte) (map[Digest]int64, error) {
 func readDigests(value []byte) ([]Digest, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil || list == nil {
-		return nil, fmt.Errorf("%s: want a list", clip(string(value)))
+		return nil, fmt.Errorf("%s: want a list", Clip(string(value)))
 	}
 	digests := make([]Digest, len(list))
 	for i, item := range list {
@@ -395,7 +395,7 @@ func stand(signers []Digest, keys KeySet) bool {
 			have++
 		}
 	}
-	return keys.metBy(have)
+	return keys.MetBy(have)
 }
 
 // stands reports whether the release's signers still meet the keys of its role.

@@ -87,27 +87,27 @@ func (d *Delegations) All() iter.Seq2[string, KeySet] {
 	}
 }
 
-// delegee is one role to which delegations delegate.
-type delegee struct {
-	keys func() KeySet
-	role *DelegatedRole // nil: a bin
+// Delegee is one role to which delegations delegate.
+type Delegee struct {
+	Keys func() KeySet
+	Role *DelegatedRole // nil: a bin
 	bins *Succinct      // nil: a role with a name of its own
 	bin  uint32
 }
 
-// coversHash reports whether the delegation, which is one by hashes, is of the
+// CoversHash reports whether the delegation, which is one by hashes, is of the
 // paths with this SHA-256 in hex.
-func (d delegee) coversHash(hash string) bool {
+func (d Delegee) CoversHash(hash string) bool {
 	if d.bins != nil {
 		leading, err := strconv.ParseUint(hash[:8], 16, 32)
 		return err == nil && uint32(leading)>>(32-d.bins.BitLength) == d.bin
 	}
-	return slices.ContainsFunc(d.role.PathHashPrefixes, func(prefix string) bool { return strings.HasPrefix(hash, prefix) })
+	return slices.ContainsFunc(d.Role.PathHashPrefixes, func(prefix string) bool { return strings.HasPrefix(hash, prefix) })
 }
 
-// among returns the delegated roles whose names are wanted, in order.
-func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, delegee] {
-	return func(yield func(string, delegee) bool) {
+// Among returns the delegated roles whose names are wanted, in order.
+func (d *Delegations) Among(wanted func(name string) bool) iter.Seq2[string, Delegee] {
+	return func(yield func(string, Delegee) bool) {
 		if d.Succinct != nil {
 			keys := sync.OnceValue(func() KeySet { return NewKeySet(d.Keys, d.Succinct.Role) })
 			names := d.Succinct.names()
@@ -116,7 +116,7 @@ func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, del
 				names = slices.All(d.bins)
 			}
 			for i, name := range names {
-				if wanted(name) && !yield(name, delegee{keys: keys, bins: d.Succinct, bin: uint32(i)}) {
+				if wanted(name) && !yield(name, Delegee{Keys: keys, bins: d.Succinct, bin: uint32(i)}) {
 					return
 				}
 			}
@@ -124,16 +124,16 @@ func (d *Delegations) among(wanted func(name string) bool) iter.Seq2[string, del
 		for i := range d.Roles {
 			role := &d.Roles[i]
 			keys := func() KeySet { return NewKeySet(d.Keys, role.Role) }
-			if wanted(role.Name) && !yield(role.Name, delegee{keys: keys, role: role}) {
+			if wanted(role.Name) && !yield(role.Name, Delegee{Keys: keys, Role: role}) {
 				return
 			}
 		}
 	}
 }
 
-// clone copies d, with the paths that it covers or without, so that nothing of the
+// Clone copies d, with the paths that it covers or without, so that nothing of the
 // file that it was read from is kept, and says about how many bytes the copy takes.
-func (d *Delegations) clone(paths bool) (*Delegations, int) {
+func (d *Delegations) Clone(paths bool) (*Delegations, int) {
 	size := 0
 	text := func(s string) string {
 		size += len(s) + 16
@@ -169,6 +169,14 @@ func (d *Delegations) clone(paths bool) (*Delegations, int) {
 		size += (len(s.NamePrefix) + 24) << s.BitLength // their names
 	}
 	return c, size
+}
+
+// KeepNames returns a copy of d that keeps the names of its bins once they have been asked
+// for: they take time or room.
+func (d *Delegations) KeepNames() *Delegations {
+	c := *d
+	c.keeps = true
+	return &c
 }
 
 // Find returns the delegation to a role, and the keys that may sign it.

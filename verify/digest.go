@@ -36,7 +36,7 @@ func (d *Digest) UnmarshalText(text []byte) error {
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	if !DecodeHex(d[:], s) {
-		return Digest{}, fmt.Errorf("digest %q: want %d lower-case hex digits", clip(s), 2*len(d))
+		return Digest{}, fmt.Errorf("digest %q: want %d lower-case hex digits", Clip(s), 2*len(d))
 	}
 	return d, nil
 }
@@ -79,8 +79,8 @@ func isLowerHex[T string | []byte](s T) bool {
 	return true
 }
 
-// clip shortens untrusted text for an error message.
-func clip(s string) string {
+// Clip shortens untrusted text for an error message.
+func Clip(s string) string {
 	const most = 80
 	if len(s) <= most {
 		return s

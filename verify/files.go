@@ -117,7 +117,7 @@ func (r *Repository) keepDelegations(m *Metadata, paths bool) *Delegations {
 	if m.Targets == nil || m.Targets.Delegations == nil {
 		return nil
 	}
-	d, size := m.Targets.Delegations.clone(paths)
+	d, size := m.Targets.Delegations.Clone(paths)
 	r.files.put(cachedFile{cachedPart: cachedPart{m.FileDigest, paths}, size: size, delegations: d})
 	return d
 }
@@ -142,14 +142,4 @@ func (r *Repository) read(position int) (*Metadata, error) {
 		r.learned(position, s)
 	}
 	return m, nil
-}
-
-// Parse reads a metadata file strictly, in the encoding that the repository has.
-func Parse(encoding Encoding, file []byte) (*Metadata, error) {
-	switch encoding {
-	case JSON:
-		return ParseJSON(file)
-	default:
-		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
-	}
 }

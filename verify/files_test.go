@@ -62,7 +62,7 @@ func TestCloneDelegations(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := m.Targets.Delegations
-		got, size := d.clone(true)
+		got, size := d.Clone(true)
 		if got.keeps = false; !reflect.DeepEqual(got, d) {
 			t.Errorf("the copy is %+v, want %+v", got, d)
 		}
@@ -102,12 +102,12 @@ func TestBinsAreNotKept(t *testing.T) {
 	}
 	d := m.Targets.Delegations
 	walk := func(d *Delegations) (n int) {
-		for range d.among(func(string) bool { return true }) {
+		for range d.Among(func(string) bool { return true }) {
 			n++
 		}
 		return n
 	}
-	kept, size := d.clone(true)
+	kept, size := d.Clone(true)
 	j := &judgement{m: m}
 	bytes := 0
 	for _, name := range d.Names() {

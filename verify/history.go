@@ -39,18 +39,12 @@ func (r *Repository) superseded(role string, m *Metadata) (version int64, err er
 	if len(sets) < 2 {
 		return 0, nil
 	}
-	sets = sets[:len(sets)-1]
-	signed := m.signedUnder(sets)
-	for i := len(sets) - 1; i >= 0; i-- {
-		signers := map[KeyIdentity]bool{}
-		for id, key := range sets[i].keys.keys {
-			if signed[signedUnder{id, key.identity}] {
-				signers[key.identity] = true
-			}
-		}
-		if sets[i].keys.metBy(len(signers)) {
-			return sets[i].version, nil
-		}
+	var before []KeySet
+	for _, old := range sets[:len(sets)-1] {
+		before = append(before, old.keys)
+	}
+	if i := m.LastMet(before); i >= 0 {
+		return sets[i].version, nil
 	}
 	return 0, nil
 }
@@ -62,53 +56,18 @@ func (h *keyHistory) add(root *Metadata) {
 	for _, role := range []string{RoleTargets, RoleSnapshot, RoleTimestamp} {
 		keys := root.Root.KeySet(role)
 		sets := h.sets[role]
-		if n := len(sets); n > 0 && sets[n-1].keys.print == keys.print {
+		if n := len(sets); n > 0 && sets[n-1].keys.Fingerprint() == keys.Fingerprint() {
 			sets[n-1].version = root.Version
 			continue
 		}
-		sets = append(sets, oldSet{root.Version, keys.clone()})
+		sets = append(sets, oldSet{root.Version, keys.Clone()})
 		total := 0
 		for i := len(sets) - 1; i >= 0; i-- {
-			if total += len(sets[i].keys.keys); i < len(sets)-1 && (total > maxOldKeys || len(sets)-i > maxKeySets) {
+			if total += sets[i].keys.Len(); i < len(sets)-1 && (total > maxOldKeys || len(sets)-i > maxKeySets) {
 				sets = append([]oldSet(nil), sets[i+1:]...)
 				break
 			}
 		}
 		h.sets[role] = sets
 	}
-}
-
-// signedUnder is a key that signed a file, and the id under which it did.
-type signedUnder struct {
-	id  string
-	key KeyIdentity
-}
-
-// signedUnder returns the public keys of any of the sets that signed m. It makes
-// about as many attempts as there are signatures: more are needed only where one id
-// has stood for several keys.
-func (m *Metadata) signedUnder(sets []oldSet) map[signedUnder]bool {
-	msg := &message{bytes: m.Payload}
-	signed := map[signedUnder]bool{}
-	const least = 64
-	left := min(max(least, len(m.Signatures)), m.signaturesLookedAt())
-	for _, sig := range m.Signatures {
-		tried := map[KeyIdentity]bool{}
-		for i := len(sets) - 1; i >= 0; i-- {
-			key := sets[i].keys.keys[sig.KeyID]
-			if key == nil || tried[key.identity] {
-				continue
-			}
-			if left == 0 {
-				return signed
-			}
-			left--
-			tried[key.identity] = true
-			if key.verify(msg, sig.Sig) {
-				signed[signedUnder{sig.KeyID, key.identity}] = true
-				break
-			}
-		}
-	}
-	return signed
 }

@@ -104,7 +104,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 		case "snapshot_hashes":
 			var s string
 			if s, err = readString(value); err == nil && s != "required" {
-				err = fmt.Errorf("%q: want \"required\", or leave it out", clip(s))
+				err = fmt.Errorf("%q: want \"required\", or leave it out", Clip(s))
 			}
 			p.SnapshotHashes = true
 		case "root_quarantine":
@@ -133,7 +133,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 func readRequire(value []byte) ([]string, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil || list == nil {
-		return nil, fmt.Errorf("%s: want a list of roles", clip(string(value)))
+		return nil, fmt.Errorf("%s: want a list of roles", Clip(string(value)))
 	}
 	if len(list) == 0 {
 		return nil, errors.New("empty: leave the field out, or turn transparency off")
@@ -147,7 +147,7 @@ func readRequire(value []byte) ([]string, error) {
 		switch s {
 		case RequireRoot, RequireTargets, RequireDelegated:
 		default:
-			return nil, fmt.Errorf("%q: want %q, %q or %q", clip(s), RequireRoot, RequireTargets, RequireDelegated)
+			return nil, fmt.Errorf("%q: want %q, %q or %q", Clip(s), RequireRoot, RequireTargets, RequireDelegated)
 		}
 		if slices.Contains(require, s) {
 			return nil, fmt.Errorf("%q twice", s)
@@ -168,7 +168,7 @@ func readApproval(value []byte) error {
 	case "ask", "manual":
 		return fmt.Errorf("%q: not supported yet, only \"auto\" is", s)
 	}
-	return fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", clip(s))
+	return fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", Clip(s))
 }
 
 // readObject reads one JSON object and calls field for each of its members in
@@ -193,15 +193,15 @@ func readObject(b []byte, field func(name string, value []byte) error) error {
 			return fmt.Errorf("%v where a name should be", t)
 		}
 		if seen[name] {
-			return fmt.Errorf("%q twice", clip(name))
+			return fmt.Errorf("%q twice", Clip(name))
 		}
 		seen[name] = true
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return fmt.Errorf("%q: %w", clip(name), err)
+			return fmt.Errorf("%q: %w", Clip(name), err)
 		}
 		if err := field(name, value); err != nil {
-			return fmt.Errorf("%q: %w", clip(name), err)
+			return fmt.Errorf("%q: %w", Clip(name), err)
 		}
 	}
 	if _, err := dec.Token(); err != nil {
@@ -219,7 +219,7 @@ func readObject(b []byte, field func(name string, value []byte) error) error {
 func readString(value []byte) (string, error) {
 	var s string
 	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
-		return "", fmt.Errorf("%s: want a string", clip(string(value)))
+		return "", fmt.Errorf("%s: want a string", Clip(string(value)))
 	}
 	return s, nil
 }
@@ -243,7 +243,7 @@ func readDuration(value []byte) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q: want a duration such as \"48h\"", clip(s))
+		return 0, fmt.Errorf("%q: want a duration such as \"48h\"", Clip(s))
 	}
 	return d, nil
 }
@@ -251,7 +251,7 @@ func readDuration(value []byte) (time.Duration, error) {
 func readInteger(value []byte, low, high int64) (int64, error) {
 	var n int64
 	if len(value) == 0 || value[0] == 'n' || json.Unmarshal(value, &n) != nil || n < low || n > high {
-		return 0, fmt.Errorf("%s: want an integer from %d to %d", clip(string(value)), low, high)
+		return 0, fmt.Errorf("%s: want an integer from %d to %d", Clip(string(value)), low, high)
 	}
 	return n, nil
 }

@@ -75,7 +75,7 @@ func (s *scanner) space() byte {
 	return 0
 }
 
-// found describes the next value or byte for an error message.
+// found Describes the next value or byte for an error message.
 func (s *scanner) found() string {
 	switch c := s.space(); {
 	case s.pos >= len(s.src):
@@ -172,7 +172,7 @@ func (s *scanner) object(known []string, dotted bool, read func(name []byte) err
 		if n > 0 && sorted {
 			switch c := bytes.Compare(name, last); {
 			case c == 0:
-				return s.errorf(nameAt, "name %q is repeated", clip(string(name)))
+				return s.errorf(nameAt, "name %q is repeated", Clip(string(name)))
 			case c < 0:
 				sorted = false
 			}
@@ -215,7 +215,7 @@ func step(name string, dotted bool) string {
 	if dotted && name != "" && strings.Trim(name, letters) == "" {
 		return "." + name
 	}
-	return "[" + strconv.QuoteToGraphic(clip(name)) + "]"
+	return "[" + strconv.QuoteToGraphic(Clip(name)) + "]"
 }
 
 func (s *scanner) checkCase(known []string, name []byte, at int) error {
@@ -228,7 +228,7 @@ func (s *scanner) checkCase(known []string, name []byte, at int) error {
 		// EqualFold also knows that U+017F folds to s and U+212A to k, as
 		// encoding/json does.
 		if strings.EqualFold(k, string(name)) {
-			return s.errorf(at, "name %q differs only in case from %q", clip(string(name)), k)
+			return s.errorf(at, "name %q differs only in case from %q", Clip(string(name)), k)
 		}
 	}
 	return nil
@@ -272,7 +272,7 @@ func (s *scanner) repeated(member, at int) error {
 	var found error
 	err := again.dict(nil, func(name []byte) error {
 		if member == 0 {
-			found = s.errorf(again.nameAt, "name %q is repeated", clip(string(name)))
+			found = s.errorf(again.nameAt, "name %q is repeated", Clip(string(name)))
 			return stop
 		}
 		member--

@@ -54,7 +54,7 @@ func (j *judgement) decide(snapshots []*Metadata) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	if why := j.m.unsignedFor(keysOf(meets)...); why != "" {
+	if why := j.m.UnsignedFor(keysOf(meets)...); why != "" {
 		return Decision{}, refused(RefusedMalformed, "%s %d: %s", j.leaf.Role, j.m.Version, why)
 	}
 	if j.m.Type == RoleTargets && j.m.Encoding == JSON {
@@ -114,7 +114,7 @@ func (j *judgement) releases() []int {
 
 // signedBy returns the keys of a place that signed the file.
 func (j *judgement) signedBy(p place) []KeyIdentity {
-	if ids, ok := j.signers[p.keys.print]; ok {
+	if ids, ok := j.signers[p.keys.Fingerprint()]; ok {
 		return ids
 	}
 	s := j.r.signed.file(j.m)
@@ -124,8 +124,8 @@ func (j *judgement) signedBy(p place) []KeyIdentity {
 	if j.signers == nil {
 		j.signers, j.outOfLooks = map[Digest][]KeyIdentity{}, map[Digest]bool{}
 	}
-	j.outOfLooks[p.keys.print] = looked == left && left < s.looks
-	j.signers[p.keys.print] = ids
+	j.outOfLooks[p.keys.Fingerprint()] = looked == left && left < s.looks
+	j.signers[p.keys.Fingerprint()] = ids
 	return ids
 }
 
@@ -148,7 +148,7 @@ func (j *judgement) meeting() ([]place, error) {
 
 func (j *judgement) met(all []place) (met []place) {
 	for _, p := range all {
-		if p.keys.metBy(len(j.signedBy(p))) {
+		if p.keys.MetBy(len(j.signedBy(p))) {
 			met = append(met, p)
 		}
 	}
@@ -201,11 +201,11 @@ func (r *Repository) lists(s *Metadata, keys KeySet, role string, m *Metadata) (
 	case !r.meets(s, keys):
 		return "", fmt.Sprintf("too few keys of the role have signed snapshot %d", s.Version)
 	}
-	if err := listed.describes(m); err != nil {
+	if err := listed.Describes(m); err != nil {
 		return "", fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
 	}
 	// It is kept beside the file.
-	if why := s.unsignedFor(keys); why != "" {
+	if why := s.UnsignedFor(keys); why != "" {
 		return "", fmt.Sprintf("snapshot %d: %s", s.Version, why)
 	}
 	if listed.Hashes == nil {
@@ -274,7 +274,7 @@ func (j *judgement) signedAgain(p place) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		stands = stands || p.keys.metBy(len(ids))
+		stands = stands || p.keys.MetBy(len(ids))
 		for _, id := range ids {
 			delete(fresh, id)
 		}
@@ -335,9 +335,9 @@ func (j *judgement) boundRival(meets []place) (rival int, certain bool, err erro
 			}
 			switch {
 			case !stands:
-			case p.keys.metBy(len(j.signedBy(p))):
+			case p.keys.MetBy(len(j.signedBy(p))):
 				return rival, true, nil
-			case j.outOfLooks[p.keys.print] && unsure == none:
+			case j.outOfLooks[p.keys.Fingerprint()] && unsure == none:
 				unsure = rival
 			}
 		}
@@ -447,9 +447,7 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 // kept for the judgement and not with the file, of which thousands may wait.
 func (j *judgement) delegates() *Delegations {
 	if j.extra == nil && j.m.Targets != nil && j.m.Targets.Delegations != nil {
-		extra := *j.m.Targets.Delegations
-		extra.keeps = true
-		j.extra = &extra
+		j.extra = j.m.Targets.Delegations.KeepNames()
 	}
 	return j.extra
 }

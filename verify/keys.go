@@ -61,12 +61,12 @@ func (k *Key) Verify(msg, sig []byte) bool {
 	return k.verify(&message{bytes: msg}, sig)
 }
 
-// exclusive reports whether a valid signature of this key is valid under no other
+// Exclusive reports whether a valid signature of this key is valid under no other
 // key for which this is true: the public key is part of what is hashed, and the two
 // algorithms' signatures differ in length. (Anybody can make an ECDSA or RSA key under
 // which given bytes are a valid signature, and those of an Ed25519 key that begin
 // like the ASN.1 of an ECDSA signature can be found.)
-func (k *Key) exclusive() bool {
+func (k *Key) Exclusive() bool {
 	switch k.verifier.(type) {
 	case ed25519Key, mldsaKey:
 		return true
@@ -117,8 +117,11 @@ func (r *Root) KeySet(role string) KeySet { return NewKeySet(r.Keys, r.Roles[rol
 // Threshold returns how many distinct public keys must sign.
 func (ks KeySet) Threshold() int { return ks.threshold }
 
-// metBy reports whether as many distinct public keys suffice.
-func (ks KeySet) metBy(signers int) bool { return ks.threshold >= 1 && signers >= ks.threshold }
+// Len returns how many key ids the set has under which a signature counts.
+func (ks KeySet) Len() int { return len(ks.keys) }
+
+// MetBy reports whether as many distinct public keys suffice.
+func (ks KeySet) MetBy(signers int) bool { return ks.threshold >= 1 && signers >= ks.threshold }
 
 // key returns the key of the role under an id, readable or not; nil if there is none.
 func (ks KeySet) key(id string) *Key {
@@ -165,8 +168,8 @@ func (ks KeySet) fingerprint() Digest {
 	return Sum(b)
 }
 
-// clone copies a set without the text of the file that it was read from.
-func (ks KeySet) clone() KeySet {
+// Clone copies a set without the text of the file that it was read from.
+func (ks KeySet) Clone() KeySet {
 	own := KeySet{keys: make(map[string]*Key, len(ks.keys)), threshold: ks.threshold, print: ks.print}
 	for id, key := range ks.keys {
 		id = strings.Clone(id)
@@ -181,66 +184,67 @@ func (ks KeySet) clone() KeySet {
 // that cover MaxSigned bytes. One signature counts for one key: where two keys are
 // made so that the same bytes verify under both, the first in the file has them.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
-	ids, _ := ks.signers(m.signatures())
+	ids, _ := ks.Count(m.SignatureSet())
 	return ids
 }
 
-// signatures are those of a file, at hand or summarized.
-type signatures struct {
-	count int
-	looks int                        // how many may be looked at
-	keyID func(i int) string         // of signature i
-	first func(i int) int            // the first signature with the bytes of signature i
-	valid func(i int, key *Key) bool // whether key made signature i
+// SignatureSet is the signatures of a file, at hand or remembered.
+type SignatureSet struct {
+	Signatures int
+	Looks      int                        // how many may be looked at
+	KeyID      func(i int) string         // of signature i
+	First      func(i int) int            // the first signature with the bytes of signature i
+	Valid      func(i int, key *Key) bool // reports whether key made signature i
 }
 
-func (m *Metadata) signatures() signatures {
+// SignatureSet returns what m is signed with.
+func (m *Metadata) SignatureSet() SignatureSet {
 	msg := &message{bytes: m.Payload}
-	return signatures{
-		count: len(m.Signatures),
-		looks: m.signaturesLookedAt(),
-		keyID: func(i int) string { return m.Signatures[i].KeyID },
-		first: m.firstAlike,
-		valid: func(i int, key *Key) bool { return key.verify(msg, m.Signatures[i].Sig) },
+	return SignatureSet{
+		Signatures: len(m.Signatures),
+		Looks:      m.Looks(),
+		KeyID:      func(i int) string { return m.Signatures[i].KeyID },
+		First:      m.FirstAlike,
+		Valid:      func(i int, key *Key) bool { return key.verify(msg, m.Signatures[i].Sig) },
 	}
 }
 
-// firstAlike returns the first signature with the bytes of signature i.
-func (m *Metadata) firstAlike(i int) int {
+// FirstAlike returns the first signature with the bytes of signature i.
+func (m *Metadata) FirstAlike(i int) int {
 	return slices.IndexFunc(m.Signatures, func(s Signature) bool { return bytes.Equal(s.Sig, m.Signatures[i].Sig) })
 }
 
-// signers returns which keys of the set have signed, and how many signatures were
+// Count returns which keys of the set have signed, sorted, and how many signatures were
 // looked at. It alone decides which signatures count, so that a file and its
 // summary cannot differ.
-func (ks KeySet) signers(s signatures) (ids []KeyIdentity, looked int) {
+func (ks KeySet) Count(s SignatureSet) (ids []KeyIdentity, looked int) {
 	signed := map[KeyIdentity]bool{}
 	used := map[int]bool{} // signatures that count
-	for i := 0; i < s.count && looked < s.looks; i++ {
-		key := ks.keys[s.keyID(i)]
+	for i := 0; i < s.Signatures && looked < s.Looks; i++ {
+		key := ks.keys[s.KeyID(i)]
 		if key == nil {
 			continue
 		}
 		looked++
-		if signed[key.identity] || !s.valid(i, key) {
+		if signed[key.identity] || !s.Valid(i, key) {
 			continue
 		}
-		if first := s.first(i); !used[first] {
+		if first := s.First(i); !used[first] {
 			signed[key.identity], used[first] = true, true
 		}
 	}
 	return sorted(signed), looked
 }
 
-// signaturesLookedAt is how many passes over the payload MaxSigned allows.
-func (m *Metadata) signaturesLookedAt() int { return MaxSigned / max(1, len(m.Payload)) }
+// Looks is how many passes over the payload MaxSigned allows.
+func (m *Metadata) Looks() int { return MaxSigned / max(1, len(m.Payload)) }
 
 // Meets returns nil if enough keys of the role signed the payload, otherwise a
 // *ThresholdError.
 func (m *Metadata) Meets(ks KeySet) error {
 	have := len(m.Signers(ks))
-	if !ks.metBy(have) {
-		return m.short(ks, have)
+	if !ks.MetBy(have) {
+		return m.Short(ks, have)
 	}
 	return nil
 }
@@ -252,4 +256,57 @@ func sorted(set map[KeyIdentity]bool) []KeyIdentity {
 	}
 	slices.SortFunc(ids, func(a, b KeyIdentity) int { return bytes.Compare(a[:], b[:]) })
 	return ids
+}
+
+// LastMet returns the last of some key sets that enough keys signed m for, -1 if there is
+// none. However many sets there are, it looks at about as many signatures as for one.
+func (m *Metadata) LastMet(sets []KeySet) int {
+	signed := m.signedUnder(sets)
+	for i, ks := range slices.Backward(sets) {
+		signers := map[KeyIdentity]bool{}
+		for id, key := range ks.keys {
+			if signed[signedUnder{id, key.identity}] {
+				signers[key.identity] = true
+			}
+		}
+		if ks.MetBy(len(signers)) {
+			return i
+		}
+	}
+	return -1
+}
+
+// signedUnder is a key that signed a file, and the id under which it did.
+type signedUnder struct {
+	id  string
+	key KeyIdentity
+}
+
+// signedUnder returns the public keys of any of the sets that signed m. It makes
+// about as many attempts as there are signatures: more are needed only where one id
+// has stood for several keys.
+func (m *Metadata) signedUnder(sets []KeySet) map[signedUnder]bool {
+	msg := &message{bytes: m.Payload}
+	signed := map[signedUnder]bool{}
+	const least = 64
+	left := min(max(least, len(m.Signatures)), m.Looks())
+	for _, sig := range m.Signatures {
+		tried := map[KeyIdentity]bool{}
+		for i := len(sets) - 1; i >= 0; i-- {
+			key := sets[i].keys[sig.KeyID]
+			if key == nil || tried[key.identity] {
+				continue
+			}
+			if left == 0 {
+				return signed
+			}
+			left--
+			tried[key.identity] = true
+			if key.verify(msg, sig.Sig) {
+				signed[signedUnder{sig.KeyID, key.identity}] = true
+				break
+			}
+		}
+	}
+	return signed
 }

@@ -11,15 +11,6 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Encoding says how a metadata file is written.
-type Encoding string
-
-// The encodings a leaf can name.
-const (
-	JSON    Encoding = "json"    // TUF 1.0 JSON; the payload is the canonical JSON of "signed"
-	Pigweed Encoding = "pigweed" // Pigweed's protobuf TUF; the payload is the serialized metadata
-)
-
 // LeafKind says what an entry of the log states.
 type LeafKind string
 
@@ -82,7 +73,7 @@ func (l Leaf) Marshal() []byte {
 	b = append(b, " v1\nrepository "...)
 	b = hex.AppendEncode(b, l.Repository[:])
 	b = append(b, "\nrole "...)
-	b = encodeRole(b, l.Role)
+	b = AppendRole(b, l.Role)
 	b = append(b, "\nversion "...)
 	b = strconv.AppendInt(b, l.Version, 10)
 	b = append(b, "\npayload sha256:"...)
@@ -128,19 +119,19 @@ func (l Leaf) Check() error { return l.check(len(l.Marshal())) }
 func (l Leaf) check(size int) error {
 	switch {
 	case l.Kind != Release && l.Kind != Evidence:
-		return fmt.Errorf("leaf: unknown kind %q", clip(string(l.Kind)))
+		return fmt.Errorf("leaf: unknown kind %q", Clip(string(l.Kind)))
 	case l.Role == "" || !utf8.ValidString(l.Role):
-		return fmt.Errorf("leaf: role %q is empty or not UTF-8", clip(l.Role))
+		return fmt.Errorf("leaf: role %q is empty or not UTF-8", Clip(l.Role))
 	case l.Version < 1 || l.Version > MaxVersion:
 		return fmt.Errorf("leaf: version %d is not between 1 and %d", l.Version, int64(MaxVersion))
 	case l.Size < 1 || l.Size > MaxFileSize:
 		return fmt.Errorf("leaf: metadata of %d bytes, want 1 to %d", l.Size, MaxFileSize)
 	case l.Encoding != JSON && l.Encoding != Pigweed:
-		return fmt.Errorf("leaf: unknown encoding %q", clip(string(l.Encoding)))
+		return fmt.Errorf("leaf: unknown encoding %q", Clip(string(l.Encoding)))
 	case l.Snapshot.IsZero() && l.Listed != "":
-		return fmt.Errorf("leaf: listed by %q without a snapshot", clip(string(l.Listed)))
+		return fmt.Errorf("leaf: listed by %q without a snapshot", Clip(string(l.Listed)))
 	case !l.Snapshot.IsZero() && l.Listed != ByHash && l.Listed != ByVersion:
-		return fmt.Errorf("leaf: listed by %q, want %q or %q", clip(string(l.Listed)), ByHash, ByVersion)
+		return fmt.Errorf("leaf: listed by %q, want %q or %q", Clip(string(l.Listed)), ByHash, ByVersion)
 	case l.Contradicts < 0 || l.Kind == Release && l.Contradicts != 0:
 		return fmt.Errorf("leaf: a %s cannot contradict entry %d", l.Kind, l.Contradicts)
 	}
@@ -179,7 +170,7 @@ func ParseLeaf(b []byte) (Leaf, error) {
 		l.Contradicts = p.decimal("reason ", p.line("reason equivocation "))
 	}
 	if p.err == nil && p.rest != "" {
-		p.err = fmt.Errorf("leaf: unexpected %q at the end", clip(p.rest))
+		p.err = fmt.Errorf("leaf: unexpected %q at the end", Clip(p.rest))
 	}
 	if p.err != nil {
 		return Leaf{}, p.err
@@ -277,80 +268,9 @@ func (p *leafLines) decimal(field, s string) int64 {
 }
 
 func (p *leafLines) role(s string) string {
-	role, ok := decodeRole(s)
+	role, ok := UnescapeRole(s)
 	if !ok {
 		p.fail("role")
 	}
 	return role
-}
-
-// encodeRole appends the percent-encoded role to b.
-func encodeRole(b []byte, role string) []byte {
-	const digits = "0123456789ABCDEF"
-	for i := 0; i < len(role); i++ {
-		c := role[i]
-		if unreserved(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', digits[c>>4], digits[c&15])
-		}
-	}
-	return b
-}
-
-// badRoleName says why no device could store the metadata of a role with this
-// name, and no log a leaf: it continues "a role"; empty if both can.
-func badRoleName(name string) string {
-	if name == "" {
-		return "without a name"
-	}
-	if strings.IndexByte(name, 0) >= 0 {
-		return "with a NUL in its name"
-	}
-	if len(name) <= MaxRoleName/len("%00") {
-		return ""
-	}
-	size := 0
-	for i := range len(name) {
-		if unreserved(name[i]) {
-			size++
-		} else {
-			size += len("%00")
-		}
-	}
-	if size > MaxRoleName {
-		return fmt.Sprintf("whose name has %d bytes percent-encoded, the limit is %d", size, MaxRoleName)
-	}
-	return ""
-}
-
-// decodeRole decodes percent-encoding; ParseLeaf's comparison rules out the
-// spellings that encodeRole does not produce.
-func decodeRole(s string) (string, bool) {
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b = append(b, s[i])
-			continue
-		}
-		if i+3 > len(s) {
-			return "", false
-		}
-		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if err != nil {
-			return "", false
-		}
-		b = append(b, byte(n))
-		i += 2
-	}
-	return string(b), true
-}
-
-// unreserved says whether RFC 3986 calls c unreserved.
-func unreserved(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return c == '-' || c == '.' || c == '_' || c == '~'
 }

@@ -145,13 +145,13 @@ func TestLeafOfLongName(t *testing.T) {
 	}
 	for _, role := range []string{leaf.Role, strings.Repeat("ä", MaxRoleName/len("%C3%A4"))} {
 		leaf.Role = role
-		if why := badRoleName(role); why != "" {
+		if why := BadRoleName(role); why != "" {
 			t.Errorf("a role %s", why)
 		}
 		if back, err := ParseLeaf(leaf.Marshal()); err != nil || back != leaf {
 			t.Errorf("leaf of %d bytes: %v", len(leaf.Marshal()), err)
 		}
-		if badRoleName(role+"ä") == "" {
+		if BadRoleName(role+"ä") == "" {
 			t.Error("a longer name is taken")
 		}
 	}

@@ -28,7 +28,7 @@ func (m *Meta) File(name string) (MetaFile, bool) {
 }
 
 // snapshot is what a timestamp says of the snapshot.
-func (m *Meta) snapshot() MetaFile {
+func (m *Meta) Snapshot() MetaFile {
 	file, _ := m.File("snapshot.json") // no timestamp is without it
 	return file
 }
@@ -48,11 +48,11 @@ func (m *Meta) Files() iter.Seq2[string, MetaFile] {
 	}
 }
 
-// targetsMetadata yields the files that are metadata of targets or delegated roles.
-func (m *Meta) targetsMetadata() iter.Seq2[string, MetaFile] {
+// TargetsMetadata yields the files that are metadata of targets or delegated roles.
+func (m *Meta) TargetsMetadata() iter.Seq2[string, MetaFile] {
 	return func(yield func(string, MetaFile) bool) {
 		for name, file := range m.Files() {
-			if isTargetsMetadata(name) && !yield(name, file) {
+			if IsTargetsMetadata(name) && !yield(name, file) {
 				return
 			}
 		}
@@ -69,7 +69,7 @@ func (r *fileReader) meta(at uint32) MetaFile {
 	return file
 }
 
-// MetaFile describes a metadata file.
+// MetaFile Describes a metadata file.
 type MetaFile struct {
 	Version int64
 	Length  int64             // in bytes; -1: not given
@@ -92,9 +92,9 @@ func (f MetaFile) Matches(file []byte, version int64) error {
 	return err
 }
 
-// describes is Matches for a file that has been read, which is hashed once however
+// Describes is Matches for a file that has been read, which is hashed once however
 // often this is asked.
-func (f MetaFile) describes(m *Metadata) error {
+func (f MetaFile) Describes(m *Metadata) error {
 	known := false
 	for _, algorithm := range hashNames {
 		want, ok := f.Hashes[algorithm]
@@ -130,7 +130,7 @@ func (r *reader) meta(files *fileIndex) error {
 		}
 		files.n++
 		if role := strings.TrimSuffix(name, ".json"); role != "" {
-			if why := badRoleName(role); why != "" {
+			if why := BadRoleName(role); why != "" {
 				return r.errorf(r.pos, "metadata of a role %s", why)
 			}
 		}
@@ -163,4 +163,12 @@ func (r *reader) metaFile() (MetaFile, error) {
 		err = r.errorf(at, `"version" is missing`)
 	}
 	return file, err
+}
+
+// IsTargetsMetadata reports whether a snapshot's file is one of the roles of targets
+// that TUF 5.5.5 speaks of: snapshots once listed root.json as well, and need not go
+// on with it.
+func IsTargetsMetadata(name string) bool {
+	role, ok := strings.CutSuffix(name, ".json")
+	return !ok || role == RoleTargets || !IsTopLevel(role)
 }

@@ -111,6 +111,15 @@ const (
 	MaxVersion     = 1<<53 - 1 // what every JSON reader can hold
 )
 
+// Encoding says how a metadata file is written.
+type Encoding string
+
+// The encodings a leaf can name.
+const (
+	JSON    Encoding = "json"    // TUF 1.0 JSON; the payload is the canonical JSON of "signed"
+	Pigweed Encoding = "pigweed" // Pigweed's protobuf TUF; the payload is the serialized metadata
+)
+
 // Metadata is a parsed file. Exactly one of Root, Targets, Snapshot and
 // Timestamp is set.
 type Metadata struct {
@@ -196,6 +205,16 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		l.payload = m.Payload
 	}
 	return m, nil
+}
+
+// Parse reads a metadata file strictly, in the encoding that the repository has.
+func Parse(encoding Encoding, file []byte) (*Metadata, error) {
+	switch encoding {
+	case JSON:
+		return ParseJSON(file)
+	default:
+		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
+	}
 }
 
 // reader reads the parts of a metadata file, each method one of them. What a file
@@ -306,7 +325,7 @@ func (r *reader) signature() error {
 		return err
 	}
 	if r.keyIDs[sig.KeyID] {
-		return r.errorf(at, "second signature under key id %q", clip(sig.KeyID))
+		return r.errorf(at, "second signature under key id %q", Clip(sig.KeyID))
 	}
 	r.keyIDs[sig.KeyID] = true
 	r.kept += 64 + len(sig.KeyID) + len(sig.Sig)
@@ -359,7 +378,7 @@ func (r *reader) signed() error {
 	}
 	names, ok := signedNames[typ]
 	if !ok {
-		return inside(r.errorf(typeAt, "%q, want root, targets, snapshot or timestamp", clip(typ)), "._type")
+		return inside(r.errorf(typeAt, "%q, want root, targets, snapshot or timestamp", Clip(typ)), "._type")
 	}
 	r.m.Type = typ
 	r.start()
@@ -490,7 +509,7 @@ func (r *reader) date() (time.Time, error) {
 	}
 	t, ok := parseDate(text)
 	if !ok {
-		return time.Time{}, r.errorf(at, "%q is not a time as in RFC 3339", clip(text))
+		return time.Time{}, r.errorf(at, "%q is not a time as in RFC 3339", Clip(text))
 	}
 	return t, nil
 }

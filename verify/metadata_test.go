@@ -106,7 +106,7 @@ func TestParseJSON(t *testing.T) {
 		t.Errorf("snapshot: %v", got)
 	}
 	timestamp, err := ParseJSON([]byte(timestampFile))
-	if err != nil || timestamp.Timestamp.snapshot().Version != 9 {
+	if err != nil || timestamp.Timestamp.Snapshot().Version != 9 {
 		t.Errorf("timestamp: %+v, %v", timestamp, err)
 	}
 }

@@ -2,11 +2,11 @@ package verify
 
 import "fmt"
 
-// unsignedFor says why a file has more bytes that nobody has signed than a log keeps
+// UnsignedFor says why a file has more bytes that nobody has signed than a log keeps
 // as a role's; empty if it has not. Reading it has allowed some for each signature;
 // here only those count that are under an id of the role's keys, of any of the sets:
 // anybody can put a thousand others into a vendor's file.
-func (m *Metadata) unsignedFor(sets ...KeySet) string {
+func (m *Metadata) UnsignedFor(sets ...KeySet) string {
 	ids := 0
 	count := func(id string) {
 		for _, ks := range sets {

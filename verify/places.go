@@ -87,15 +87,15 @@ func (r *Repository) walk(w *walk) error {
 			return err
 		}
 		for _, d := range sources {
-			for role, to := range d.among(func(name string) bool { return w.wants(name) || r.delegate[name] > 0 || w.isExtra(name) }) {
+			for role, to := range d.Among(func(name string) bool { return w.wants(name) || r.delegate[name] > 0 || w.isExtra(name) }) {
 				// Nothing else is asked about a place that does not count: there may
 				// be thousands.
 				if count[role] == MaxPlaces && !w.every {
 					w.full = true
 					continue
 				}
-				p := place{role, to.keys()}
-				key := placeKey{role, p.keys.print}
+				p := place{role, to.Keys()}
+				key := placeKey{role, p.keys.Fingerprint()}
 				if seen[key] {
 					continue
 				}
@@ -202,16 +202,16 @@ func (l *listing) read() {
 }
 
 // covers reports whether a delegation covers all paths.
-func (w *walk) covers(d delegee) bool {
+func (w *walk) covers(d Delegee) bool {
 	if w.of == nil || w.of.file == nil {
 		return true
 	}
 	w.of.read()
 	// What it costs is counted in full, however soon it is known.
 	cost := w.of.size
-	if d.bins == nil {
-		patterns := int64(len(d.role.PathHashPrefixes))
-		for _, p := range d.role.Paths {
+	if d.Role != nil {
+		patterns := int64(len(d.Role.PathHashPrefixes))
+		for _, p := range d.Role.Paths {
 			patterns += int64(1 + len(p)/16)
 		}
 		if cost *= patterns; patterns > MaxCoverage {
@@ -225,9 +225,9 @@ func (w *walk) covers(d delegee) bool {
 	return w.of.within(d)
 }
 
-func (l *listing) within(d delegee) bool {
-	if d.bins == nil && len(d.role.PathHashPrefixes) == 0 {
-		return !slices.ContainsFunc(l.paths, func(path string) bool { return !d.role.Covers(path) })
+func (l *listing) within(d Delegee) bool {
+	if d.Role != nil && len(d.Role.PathHashPrefixes) == 0 {
+		return !slices.ContainsFunc(l.paths, func(path string) bool { return !d.Role.Covers(path) })
 	}
 	if l.hashes == nil {
 		for _, path := range l.paths {
@@ -235,7 +235,7 @@ func (l *listing) within(d delegee) bool {
 			l.hashes = append(l.hashes, hex.EncodeToString(sum[:]))
 		}
 	}
-	return !slices.ContainsFunc(l.hashes, func(hash string) bool { return !d.coversHash(hash) })
+	return !slices.ContainsFunc(l.hashes, func(hash string) bool { return !d.CoversHash(hash) })
 }
 
 // places returns the places of a role, at most MaxPlaces: first those of which
@@ -254,7 +254,7 @@ func (r *Repository) places(role string, of *listing) ([]place, error) {
 	}
 	first, _, err := r.find(role, of)
 	for _, p := range all {
-		if len(first) < MaxPlaces && !slices.ContainsFunc(first, func(q place) bool { return q.keys.print == p.keys.print }) {
+		if len(first) < MaxPlaces && !slices.ContainsFunc(first, func(q place) bool { return q.keys.Fingerprint() == p.keys.Fingerprint() }) {
 			first = append(first, p)
 		}
 	}
@@ -319,7 +319,7 @@ func (r *Repository) currentAt(p place) ([]int, error) {
 	if len(released) == 0 {
 		return nil, nil
 	}
-	key := placeKey{p.role, p.keys.print}
+	key := placeKey{p.role, p.keys.Fingerprint()}
 	c := r.currents[key]
 	if c == nil {
 		var err error

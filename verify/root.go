@@ -94,7 +94,7 @@ func (r *reader) rootRoles(root *Root) error {
 	return r.require(at, has, topLevel...)
 }
 
-// rolePart reads one member of an object that describes a role.
+// rolePart reads one member of an object that Describes a role.
 func (r *reader) rolePart(role *Role, has seen, name string) (err error) {
 	has[name] = true
 	switch name {

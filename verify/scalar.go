@@ -63,7 +63,7 @@ func (s *scanner) number() (int64, error) {
 	case end == first:
 		return 0, s.errorf(start, "number without digits")
 	case s.src[first] == '0' && end > first+1:
-		return 0, s.errorf(start, "number %s has a leading zero", clip(string(s.src[start:end])))
+		return 0, s.errorf(start, "number %s has a leading zero", Clip(string(s.src[start:end])))
 	case s.src[first] == '0' && first > start:
 		return 0, s.errorf(start, "number -0")
 	case end < len(s.src) && (s.src[end] == '.' || s.src[end] == 'e' || s.src[end] == 'E'):
@@ -81,7 +81,7 @@ func (s *scanner) number() (int64, error) {
 	} else {
 		var err error
 		if n, err = strconv.ParseInt(string(s.src[start:end]), 10, 64); err != nil {
-			return 0, s.errorf(start, "number %s does not fit in 64 bits", clip(string(s.src[start:end])))
+			return 0, s.errorf(start, "number %s does not fit in 64 bits", Clip(string(s.src[start:end])))
 		}
 	}
 	s.pos = end

@@ -63,7 +63,7 @@ type fact struct {
 }
 
 func summarize(m *Metadata) *summary {
-	s := &summary{looks: m.signaturesLookedAt()}
+	s := &summary{looks: m.Looks()}
 	if m.Targets != nil {
 		s.delegates, s.lists = m.Targets.Delegations != nil, m.Targets.Len()
 	}
@@ -75,7 +75,7 @@ func summarize(m *Metadata) *summary {
 		return s
 	}
 	for i, sig := range m.Signatures {
-		s.signatures = append(s.signatures, sealed{keyID: unique.Make(sig.KeyID), first: int16(m.firstAlike(i))})
+		s.signatures = append(s.signatures, sealed{keyID: unique.Make(sig.KeyID), first: int16(m.FirstAlike(i))})
 	}
 	s.signatures = slices.Clip(s.signatures)
 	return s
@@ -83,11 +83,12 @@ func summarize(m *Metadata) *summary {
 
 // known returns whether key made a signature, if that is known.
 func (s *sealed) known(key *Key) (valid, known bool) {
+	identity, _ := key.Identity()
 	for _, f := range s.facts {
-		if f.key == key.identity && f.way.Value() == key.Scheme {
+		if f.key == identity && f.way.Value() == key.Scheme {
 			return f.valid, true
 		}
-		if f.valid && f.alone && key.exclusive() && f.key != key.identity {
+		if f.valid && f.alone && key.Exclusive() && f.key != identity {
 			return false, true
 		}
 	}
@@ -98,7 +99,8 @@ func (s *sealed) learn(key *Key, valid bool) {
 	if len(s.facts) >= maxFacts {
 		s.facts = s.facts[1:]
 	}
-	s.facts = append(s.facts, fact{key.identity, unique.Make(key.Scheme), valid, key.exclusive()})
+	identity, _ := key.Identity()
+	s.facts = append(s.facts, fact{identity, unique.Make(key.Scheme), valid, key.Exclusive()})
 }
 
 // signers returns which keys of a set have signed the file, and how many
@@ -108,19 +110,19 @@ func (s *summary) signers(keys KeySet, m *Metadata, looks int) (ids []KeyIdentit
 	if s.many && m == nil {
 		return nil, 0, false
 	}
-	var all signatures
+	var all SignatureSet
 	if m != nil {
-		all = m.signatures()
+		all = m.SignatureSet()
 	}
 	known = true
 	if !s.many {
-		verify := all.valid
-		all = signatures{
-			count: len(s.signatures),
-			looks: s.looks,
-			keyID: func(i int) string { return s.signatures[i].keyID.Value() },
-			first: func(i int) int { return int(s.signatures[i].first) },
-			valid: func(i int, key *Key) bool {
+		verify := all.Valid
+		all = SignatureSet{
+			Signatures: len(s.signatures),
+			Looks:      s.looks,
+			KeyID:      func(i int) string { return s.signatures[i].keyID.Value() },
+			First:      func(i int) int { return int(s.signatures[i].first) },
+			Valid: func(i int, key *Key) bool {
 				valid, is := s.signatures[i].known(key)
 				if is || m == nil {
 					known = known && is
@@ -132,8 +134,8 @@ func (s *summary) signers(keys KeySet, m *Metadata, looks int) (ids []KeyIdentit
 			},
 		}
 	}
-	all.looks = min(all.looks, looks)
-	ids, looked = keys.signers(all)
+	all.Looks = min(all.Looks, looks)
+	ids, looked = keys.Count(all)
 	return ids, looked, known
 }
 
@@ -196,7 +198,7 @@ func (r *Repository) signers(position int, keys KeySet) ([]KeyIdentity, error) {
 	}
 	s := r.signed.of(position)
 	ids, _, _ := s.signers(keys, m, s.looks)
-	if _, ok := r.files.get(m.FileDigest, false); !ok && keys.metBy(len(ids)) {
+	if _, ok := r.files.get(m.FileDigest, false); !ok && keys.MetBy(len(ids)) {
 		r.keepDelegations(m, false) // they are likely to be asked for next
 	}
 	return ids, nil
@@ -208,13 +210,13 @@ func (r *Repository) stands(position int, keys KeySet) (bool, error) {
 		return true, nil
 	}
 	ids, err := r.signers(position, keys)
-	return err == nil && keys.metBy(len(ids)), err
+	return err == nil && keys.MetBy(len(ids)), err
 }
 
 // meets reports whether a snapshot meets keys, and remembers it: one may come
 // beside thousands of files.
 func (r *Repository) meets(snapshot *Metadata, keys KeySet) bool {
-	c, v := &r.signed, verdict{snapshot.FileDigest, keys.print}
+	c, v := &r.signed, verdict{snapshot.FileDigest, keys.Fingerprint()}
 	meets, known := c.verdicts[v]
 	if !known {
 		meets = snapshot.Meets(keys) == nil

@@ -73,12 +73,12 @@ func TestFileIsHashedOnce(t *testing.T) {
 		{MetaFile{Version: 2, Length: -1}, false},
 		{MetaFile{Version: 1, Length: 1, Hashes: both.Hashes}, false},
 	} {
-		if err := test.listed.describes(m); (err == nil) != test.ok || (test.listed.Matches(m.File, m.Version) == nil) != test.ok {
+		if err := test.listed.Describes(m); (err == nil) != test.ok || (test.listed.Matches(m.File, m.Version) == nil) != test.ok {
 			t.Errorf("%v: %v", test.listed, err)
 		}
 	}
 	m.File = []byte(strings.Repeat("x", len(targetsText))) // it would hash to something else
-	if err := both.describes(m); err != nil {
+	if err := both.Describes(m); err != nil {
 		t.Errorf("hashed again: %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func (r *fileReader) target(at uint32) TargetFile {
 	return file
 }
 
-// TargetFile describes one target.
+// TargetFile Describes one target.
 type TargetFile struct {
 	Length int64             // in bytes; -1: not given
 	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too
@@ -118,7 +118,7 @@ func matches(file []byte, length int64, hashes map[string]string) (known bool, e
 			got = hex.EncodeToString(sum[:])
 		}
 		if got != want {
-			return false, fmt.Errorf("%s of the file is %s, want %s", algorithm, got, clip(want))
+			return false, fmt.Errorf("%s of the file is %s, want %s", algorithm, got, Clip(want))
 		}
 	}
 	return known, nil
@@ -267,14 +267,14 @@ func (r *reader) delegatedRoles(d *Delegations) error {
 		if err != nil {
 			return err
 		}
-		if why := badRoleName(role.Name); why != "" {
+		if why := BadRoleName(role.Name); why != "" {
 			return r.errorf(at, "delegation to a role %s", why)
 		}
 		switch {
 		case IsTopLevel(role.Name):
 			return r.errorf(at, "delegation to %s, a top-level role", role.Name)
 		case names[role.Name]:
-			return r.errorf(at, "second delegation to %q", clip(role.Name))
+			return r.errorf(at, "second delegation to %q", Clip(role.Name))
 		}
 		names[role.Name] = true
 		d.Roles = append(d.Roles, role)
@@ -345,7 +345,7 @@ func (r *reader) hashPrefix() (string, error) {
 	at := r.pos
 	prefix, err := r.word()
 	if err == nil && (prefix == "" || len(prefix) > 2*sha256.Size || !isLowerHex(prefix)) {
-		err = r.errorf(at, "%q is not 1 to %d lower-case hex digits", clip(prefix), 2*sha256.Size)
+		err = r.errorf(at, "%q is not 1 to %d lower-case hex digits", Clip(prefix), 2*sha256.Size)
 	}
 	return prefix, err
 }
@@ -375,7 +375,7 @@ func (r *reader) succinct(d *Delegations) error {
 	if err != nil {
 		return err
 	}
-	if why := badRoleName(d.Succinct.name(0)); why != "" {
+	if why := BadRoleName(d.Succinct.name(0)); why != "" {
 		return r.errorf(at, "delegation to roles %s", why)
 	}
 	return nil

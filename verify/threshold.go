@@ -32,8 +32,8 @@ type UncheckedKeys struct {
 	Keys      int // key ids
 }
 
-// short says what m lacks, of which have keys of the role signed the payload.
-func (m *Metadata) short(ks KeySet, have int) *ThresholdError {
+// Short says what m lacks, of which have keys of the role signed the payload.
+func (m *Metadata) Short(ks KeySet, have int) *ThresholdError {
 	e := &ThresholdError{Have: have, Want: max(1, ks.threshold)}
 	kinds := map[UncheckedKeys]int{}
 	// unchecked notes a key that checks nothing, and reports whether it is one.
@@ -111,8 +111,8 @@ func (e *ThresholdError) writeUnchecked(b *strings.Builder) {
 	}
 }
 
-// onDevice returns err in the words of a device.
-func onDevice(err error) error {
+// OnDevice returns err in the words of a device.
+func OnDevice(err error) error {
 	if e, ok := err.(*ThresholdError); ok {
 		told := *e
 		told.reader = "this device"
@@ -136,5 +136,5 @@ func word(s string) string {
 	if s != "" && len(s) <= 40 && strings.Trim(s, letters) == "" {
 		return s
 	}
-	return fmt.Sprintf("%+q", clip(s))
+	return fmt.Sprintf("%+q", Clip(s))
 }

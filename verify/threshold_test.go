@@ -53,7 +53,7 @@ func TestThresholdError(t *testing.T) {
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s signed for %s: %v\nwant %s", test.signed, test.ids, err, test.want)
 		}
-		told := onDevice(err).Error()
+		told := OnDevice(err).Error()
 		if told != strings.Replace(test.want, "this log", "this device", 1) || err.Error() != test.want {
 			t.Errorf("a device says %s", told)
 		}
