@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -112,7 +113,7 @@ func (s store) load() (*State, error) {
 	if s.dir == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(filepath.Join(s.dir, "state"))
+	b, err := regular.ReadSome(filepath.Join(s.dir, "state"), maxStateSize+1)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -142,13 +143,18 @@ func (s store) notes() (map[string][]byte, error) {
 	if s.dir == "" {
 		return nil, nil
 	}
-	paths, err := filepath.Glob(filepath.Join(s.dir, "notes", "*.note"))
+	dir := filepath.Join(s.dir, "notes")
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("auditor state: %w", err)
 	}
 	notes := map[string][]byte{}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if filepath.Ext(path) != ".note" {
+			continue
+		}
+		b, err := regular.ReadSome(path, proofs.MaxNoteSize+1)
 		if err != nil {
 			return nil, fmt.Errorf("auditor state: %w", err)
 		}
@@ -173,7 +179,7 @@ func (s store) note(text string) (proofs.Note, error) {
 	if err != nil {
 		return proofs.Note{}, err
 	}
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadSome(path, proofs.MaxNoteSize+1)
 	if err != nil {
 		return proofs.Note{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -161,21 +162,31 @@ func TestReplayOutages(t *testing.T) {
 
 func TestReplayRemembers(t *testing.T) {
 	w := newWorld(t)
-	state := filepath.Join(t.TempDir(), "state")
+	state := filepath.Join(t.TempDir(), "state[1]*") // which is a name, not a pattern
 	old := w.log.Checkpoint(1, 2)
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
 	w.log.Serve(old)
 	w.run(0, "replay", "--policy", w.policy) // who does not remember sees nothing
 	out, _ := w.run(1, "replay", "--policy", w.policy, "--state", state)
 	w.wantAll(out, "tampering  rollback", "size 1 after one of size 2")
-	notes, err := filepath.Glob(filepath.Join(state, "evidence", "rollback-*", "*.note"))
+	notes, err := fs.Glob(os.DirFS(state), "evidence/rollback-*/*.note")
 	w.must(err)
 	if len(notes) != 2 {
 		t.Errorf("evidence: %v", notes)
 	}
-	w.must(os.WriteFile(filepath.Join(state, "state"), []byte("garbage"), 0o644))
+	damaged := filepath.Join(state, "notes", "damaged.note")
+	w.must(os.WriteFile(damaged, []byte("garbage"), 0o644))
 	_, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(errs, "a note that was kept is damaged: "+damaged)
+	w.must(os.Remove(damaged))
+	w.must(os.WriteFile(filepath.Join(state, "state"), []byte("garbage"), 0o644))
+	_, errs = w.run(2, "replay", "--policy", w.policy, "--state", state)
 	w.wantAll(errs, "auditor state")
+	// What never ends is not read to its end.
+	w.must(os.Remove(filepath.Join(state, "state")))
+	w.must(os.Symlink("/dev/zero", filepath.Join(state, "state")))
+	_, errs = w.run(2, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(errs, "auditor state", "not a regular file")
 }
 
 func TestShow(t *testing.T) {

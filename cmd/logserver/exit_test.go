@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -118,5 +119,15 @@ func TestStatusOfWhatIsServed(t *testing.T) {
 	shell := exec.CommandContext(t.Context(), "sh", "-c", runtest.Programs(t, "logserver")+"/logserver "+command)
 	if out, err := shell.CombinedOutput(); err != nil || !strings.Contains(string(out), "entries indexed") {
 		t.Errorf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// A directory is a name, and never a pattern: a log below "[1]" keeps its further keys.
+func TestFurtherKeysBelowAnyName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log[1]*")
+	runtest.Must(t, "logserver", "init", "--dir", dir, "--origin", "log.example/names")
+	more := runtest.Must(t, "logserver", "key", "add", "--dir", dir, "--type", "ecdsa-p256", "rekor")
+	if out, errs, _ := runtest.Run(t, "logserver", "status", "--dir", dir); !strings.Contains(out, strings.TrimSpace(more)) {
+		t.Errorf("status has no %s\n%s%s", more, out, errs)
 	}
 }

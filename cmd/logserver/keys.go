@@ -102,6 +102,22 @@ func newKeyList() *cobra.Command {
 
 func (p *place) moreKeys() string { return filepath.Join(p.dir, "keys") }
 
+// moreKeyFiles returns the files of the further keys, sorted. A directory that cannot be
+// read is an error: the log would go on without the keys that are in it.
+func (p *place) moreKeyFiles() ([]string, error) {
+	entries, err := os.ReadDir(p.moreKeys())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var paths []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".key" {
+			paths = append(paths, filepath.Join(p.moreKeys(), e.Name()))
+		}
+	}
+	return paths, nil
+}
+
 // createMoreKey makes a further key of the log in keys/NAME.key.
 func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs.Signer, error) {
 	signer, err := proofs.GenerateSigner(rand.Reader, origin, alg)
@@ -137,7 +153,10 @@ func notePublic(private string, key proofs.Key) error {
 // readMorePublic returns the public keys of the further keys. One that has none beside
 // it is read, if that may be.
 func readMorePublic(at place) (keys []proofs.Key, err error) {
-	paths, err := filepath.Glob(filepath.Join(at.moreKeys(), "*.key")) // sorted
+	paths, err := at.moreKeyFiles()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +187,7 @@ func readMorePublic(at place) (keys []proofs.Key, err error) {
 
 // openMoreKeys opens the further keys of the log, if there are any.
 func openMoreKeys(at place) ([]log.Signer, error) {
-	paths, err := filepath.Glob(filepath.Join(at.moreKeys(), "*.key")) // sorted
+	paths, err := at.moreKeyFiles()
 	if err != nil {
 		return nil, err
 	}
