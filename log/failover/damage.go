@@ -47,19 +47,11 @@ var trillianHarms = []harm{
 // enough is for how many entries there must be: full tiles and bundles, too.
 const enough = 300
 
-func (h *harness) damageCopy(ctx context.Context) ([]rehearsal.Row, error) {
-	return h.damage(ctx, "copy", "changes of the copy, one after another, each repaired", copyHarms)
-}
-
-func (h *harness) damageTrillian(ctx context.Context) ([]rehearsal.Row, error) {
-	return h.damage(ctx, "trillian", "changes of Trillian's database, one after another, each taken back", trillianHarms)
-}
-
 // damage changes a database by hand while the front ends run, starts both again,
 // and looks at what they say of it. What they show to witnesses or publish is held
 // against the log as it is after the repair.
 func (h *harness) damage(ctx context.Context, name, what string, harms []harm) (rows []rehearsal.Row, err error) {
-	w, err := h.newWorld(ctx, name, false)
+	w, err := h.newWorld(ctx, name, worldConfig{})
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/log/internal/rehearsal"
 )
 
 // start makes a harness of the short form, or skips.
@@ -52,27 +51,28 @@ func TestLeader(t *testing.T) {
 	}
 }
 
-// TestRest is the short form of the rest. What it does is mostly waiting, and how
-// long it waits is for the program to judge, too.
+// TestRest is the short form of the rest, all at once: what it does is mostly waiting.
+// How long the log stood still is for the program to judge, too.
 func TestRest(t *testing.T) {
 	h := start(t)
-	for name, run := range map[string]func(context.Context) ([]rehearsal.Row, error){"parts": h.parts, "copy": h.damageCopy, "trillian": h.damageTrillian} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			rows, err := run(t.Context())
+	var running sync.WaitGroup
+	for _, r := range rehearsals() {
+		running.Go(func() {
+			rows, err := r.run(t.Context(), h)
 			if err != nil {
-				t.Fatal(err)
+				t.Errorf("%s: %v", r.world, err)
 			}
-			for _, r := range rows {
-				t.Logf("%s: %d injected; %s", r.Fault, r.Injected, r.Saw())
-				if errors.Is(r.Held, errSlow) {
-					t.Log(r.Held)
-				} else if r.Held != nil {
-					t.Errorf("%s did not hold: %v", r.Fault, r.Held)
+			for _, row := range rows {
+				t.Logf("%s: %s: %d injected; %s", r.world, row.Fault, row.Injected, row.Saw())
+				if errors.Is(row.Held, errSlow) {
+					t.Log(row.Held)
+				} else if row.Held != nil {
+					t.Errorf("%s: %s did not hold: %v", r.world, row.Fault, row.Held)
 				}
 			}
 		})
 	}
+	running.Wait()
 }
 
 // A link that is cut says nothing, and delivers late what was sent meanwhile.

@@ -35,7 +35,7 @@ type killing struct {
 // killLeaders kills the front end that leads with SIGKILL under load, and starts it
 // again when the other one leads. Without a result it could not be tried.
 func (h *harness) killLeaders(ctx context.Context) (k *killing, err error) {
-	w, err := h.newWorld(ctx, "leader", false)
+	w, err := h.newWorld(ctx, "leader", worldConfig{})
 	if err != nil {
 		return nil, err
 	}

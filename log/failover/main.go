@@ -6,7 +6,9 @@
 //	go run ./log/failover         # the front end that leads is killed, five times in 60 s
 //	go run ./log/failover -short  # twice, in about 15 s
 //	go run ./log/failover parts   # each part is killed, restarted, paused, cut off
+//	go run ./log/failover lease   # two live leaders; clocks that are set or run wrongly
 //	go run ./log/failover damage  # the databases are changed by hand
+//	go run ./log/failover all     # everything
 //
 // Clients submit releases of many vendors through both front ends without a
 // pause; what is not acknowledged is sent again, through the other front end,
@@ -36,6 +38,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -50,6 +53,7 @@ type settings struct {
 	duration time.Duration // of the load under which leaders are killed
 	kills    int
 	times    int // each fault of a part, each change by hand
+	steps    int // how often a clock is set
 	clients  int
 	pause    time.Duration // of the signer
 	hang     time.Duration // of a leader, or of its network: longer than its lease
@@ -58,8 +62,8 @@ type settings struct {
 }
 
 var (
-	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, clients: 8, pause: 5 * time.Second, hang: 6 * time.Second}
-	shortSettings = settings{duration: 12 * time.Second, kills: 2, times: 1, clients: 6, pause: 2 * time.Second, hang: 4 * time.Second}
+	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, steps: 20, clients: 8, pause: 5 * time.Second, hang: 6 * time.Second}
+	shortSettings = settings{duration: 12 * time.Second, kills: 2, times: 1, steps: 3, clients: 6, pause: 2 * time.Second, hang: 4 * time.Second}
 )
 
 func main() {
@@ -67,13 +71,14 @@ func main() {
 	short := flag.Bool("short", false, "the short form: two kills in 12 s, everything else once")
 	duration := flag.Duration("duration", 0, "how long the load runs under which leaders are killed (default 1m0s)")
 	kills := flag.Int("kills", 0, "how many times the leader is killed (default 5)")
-	times := flag.Int("times", 0, "with parts and damage: how often each fault is injected (default 3)")
+	times := flag.Int("times", 0, "how often each other fault is injected (default 3)")
+	steps := flag.Int("steps", 0, "with lease: how often the database's clock is set, and the lease said to have expired (default 20)")
 	clients := flag.Int("clients", 0, "how many clients submit at once (default 8)")
-	only := flag.String("only", "", "with parts and damage: only faults with this in their names")
+	only := flag.String("only", "", "only faults with this in their names, but for leader")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is injected when")
 	dir := flag.String("dir", "", "where to put everything (default: a new folder below $TMPDIR, removed at the end)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: failover [flags] [leader] [parts] [damage]")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: failover [flags] ["+strings.Join(words(), "] [")+"] [all]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -83,14 +88,18 @@ func main() {
 	set(&s.duration, *duration)
 	set(&s.kills, *kills)
 	set(&s.times, *times)
+	set(&s.steps, *steps)
 	set(&s.clients, *clients)
 	s.seed, s.only = *seed, *only
 	what := flag.Args()
 	if len(what) == 0 {
 		what = []string{"leader"}
 	}
+	if slices.Equal(what, []string{"all"}) {
+		what = words()
+	}
 	for _, w := range what {
-		if w != "leader" && w != "parts" && w != "damage" {
+		if !slices.Contains(words(), w) {
 			flag.Usage()
 			os.Exit(2)
 		}
@@ -102,6 +111,38 @@ func main() {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 	}
 	os.Exit(code)
+}
+
+// words are what can be asked for.
+func words() []string {
+	list := []string{"leader"}
+	for _, r := range rehearsals() {
+		if !slices.Contains(list, r.name) {
+			list = append(list, r.name)
+		}
+	}
+	return list
+}
+
+// rehearsed is a part of what is rehearsed that ends in rows of a table.
+type rehearsed struct {
+	name  string // on the command line
+	world string
+	run   func(context.Context, *harness) ([]rehearsal.Row, error)
+}
+
+func rehearsals() []rehearsed {
+	var list []rehearsed
+	for _, s := range scenarios {
+		list = append(list, rehearsed{s.name, s.name, func(ctx context.Context, h *harness) ([]rehearsal.Row, error) { return h.suffer(ctx, s) }})
+	}
+	return append(list,
+		rehearsed{"damage", "copy", func(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
+			return h.damage(ctx, "copy", "changes of the copy, one after another, each repaired", copyHarms)
+		}},
+		rehearsed{"damage", "trillian", func(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
+			return h.damage(ctx, "trillian", "changes of Trillian's database, one after another, each taken back", trillianHarms)
+		}})
 }
 
 // set overrides a setting that was given.
@@ -136,14 +177,11 @@ func run(ctx context.Context, s settings, dir string, what []string) (code int, 
 		}
 	}
 	var rows []rehearsal.Row
-	for _, scenario := range []struct {
-		name string
-		run  func(context.Context) ([]rehearsal.Row, error)
-	}{{"parts", h.parts}, {"damage", h.damageCopy}, {"damage", h.damageTrillian}} {
-		if !slices.Contains(what, scenario.name) {
+	for _, r := range rehearsals() {
+		if !slices.Contains(what, r.name) {
 			continue
 		}
-		more, err := scenario.run(ctx)
+		more, err := r.run(ctx, h)
 		if err != nil {
 			return 2, err
 		}

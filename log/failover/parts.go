@@ -24,118 +24,52 @@ const (
 	mostBack = 5 * time.Second
 )
 
-// part is a fault of one part, from which the log recovers by itself.
-type part struct {
-	name   string // {pause} and {hang} stand for the settings
-	inject func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error
-}
-
-var faults = []part{
-	{"follower killed", killFollower},
-	{"witness killed, one of three", killWitness},
-	{"Trillian's log server killed", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+// partFaults are faults of one part each.
+var partFaults = []part{
+	{name: "follower killed", inject: killFollower},
+	{name: "witness killed, one of three", inject: killWitness},
+	{name: "Trillian's log server killed", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		w.trillian.KillServer()
 		process.Pause(ctx, supervised)
 		return w.trillian.RestartServer(ctx)
 	}},
-	{"Trillian's log server hangs (SIGSTOP) for {hang}", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+	{name: "Trillian's log server hangs (SIGSTOP) for {hang}", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		return during(ctx, w.h.hang, w.trillian.PauseServer, w.trillian.ResumeServer)
 	}},
-	{"Trillian's signer killed", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+	{name: "Trillian's signer killed", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		w.trillian.KillSigner()
 		process.Pause(ctx, supervised)
 		return w.trillian.RestartSigner(ctx)
 	}},
-	{"Trillian's signer paused (SIGSTOP) for {pause}", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+	{name: "Trillian's signer paused (SIGSTOP) for {pause}", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		return during(ctx, w.h.pause, w.trillian.PauseSigner, w.trillian.ResumeSigner)
 	}},
-	{"PostgreSQL killed, every process of it", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+	{name: "PostgreSQL killed, every process of it", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		if err := w.postgres.Kill(); err != nil {
 			return err
 		}
 		process.Pause(ctx, supervised)
 		return w.postgres.Restart(ctx)
 	}},
-	{"PostgreSQL restarted", func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
+	{name: "PostgreSQL restarted", inject: func(ctx context.Context, w *world, _ *load, _ *rehearsal.Row) error {
 		return w.postgres.Restart(ctx)
 	}},
-	{"leader hangs (SIGSTOP) for {hang}, longer than its lease", hangLeader},
-	{"leader cut off from PostgreSQL and Trillian for {hang}", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
+	{name: "leader hangs (SIGSTOP) for {hang}, longer than its lease", inject: hangLeader},
+	{name: "leader cut off from PostgreSQL and Trillian for {hang}", inject: func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
 		return cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.database, f.trillian} })
 	}},
-	{"leader cut off from PostgreSQL for {hang}", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
+	{name: "leader cut off from PostgreSQL for {hang}", inject: func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
 		return cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.database} })
 	}},
-	{"leader cut off from Trillian alone, until another leads", func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
+	{name: "leader cut off from Trillian alone, until another leads", inject: func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
 		cut := time.Now()
 		if err := cutLeader(ctx, w, l, r, func(f *front) []*link { return []*link{f.trillian} }); err != nil {
 			return err
 		}
 		return w.ledWithin(cut, mostCut, "longest until another led, in ms", r)
 	}},
-	{"all front ends cut off from Trillian, and back", cutAll},
-}
-
-// parts injects each fault of a part under load.
-func (h *harness) parts(ctx context.Context) (rows []rehearsal.Row, err error) {
-	w, err := h.newWorld(ctx, "parts", true)
-	if err != nil {
-		return nil, err
-	}
-	defer w.close()
-	l := w.load(ctx)
-	defer l.stop()
-	names := strings.NewReplacer("{pause}", h.pause.String(), "{hang}", h.hang.String())
-	for _, p := range faults {
-		r := rehearsal.NewRow(names.Replace(p.name))
-		if !strings.Contains(r.Fault, h.only) {
-			continue
-		}
-		began := time.Now()
-		for range h.times {
-			if r.Held = w.once(ctx, l, p, &r); r.Held != nil {
-				break
-			}
-		}
-		rows = append(rows, r)
-		h.say("%s: %v", r.Fault, time.Since(began).Round(100*time.Millisecond))
-		if ctx.Err() != nil {
-			return rows, context.Cause(ctx)
-		}
-		if r.Held != nil && !errors.Is(r.Held, errSlow) {
-			return rows, nil // what comes next would be about this
-		}
-	}
-	l.stop()
-	all := rehearsal.NewRow("all of these, one after another")
-	all.Outcomes["releases acknowledged"], all.Outcomes["submissions repeated"] = len(l.acked), l.repeated
-	v, err := w.check(ctx)
-	all.Held = err
-	for _, r := range rows {
-		all.Injected += r.Injected
-	}
-	all.Outcomes["entries that the auditor vouches for"] = int(v.judged)
-	return append(rows, all), nil
-}
-
-// once injects a fault once and waits until both front ends acknowledge again.
-func (w *world) once(ctx context.Context, l *load, p part, r *rehearsal.Row) error {
-	if err := l.progress(ctx, 3, w.fronts...); err != nil {
-		return fmt.Errorf("before it: %w", err)
-	}
-	began := time.Now()
-	r.Injected++
-	if err := p.inject(ctx, w, l, r); err != nil {
-		return err
-	}
-	if err := l.progress(ctx, 5, w.fronts...); err != nil {
-		return fmt.Errorf("after it: %w", err)
-	}
-	r.Outcomes["went on by itself"]++
-	pause, _ := l.pauses(began, time.Now())
-	const longest = "longest pause in ms"
-	r.Outcomes[longest] = max(r.Outcomes[longest], int(pause.Milliseconds()))
-	return nil
+	{name: "all front ends cut off from Trillian, and back", inject: cutAll},
+	{name: "each front end restarted in turn", inject: restartAll, most: mostPause},
 }
 
 // during does something, and the opposite after a while.
@@ -145,6 +79,22 @@ func during(ctx context.Context, d time.Duration, do, undo func() error) error {
 	}
 	process.Pause(ctx, d)
 	return undo()
+}
+
+// restartAll restarts one front end after the other, as an update does.
+func restartAll(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
+	for _, f := range w.fronts {
+		if code := f.process.Stop(); code != 0 {
+			return fmt.Errorf("%s, told to stop, ended with %d: %s", f.name, code, f.lastWords())
+		}
+		if err := f.start(ctx); err != nil {
+			return err
+		}
+		if err := l.progress(ctx, 5, w.fronts...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func killFollower(ctx context.Context, w *world, l *load, _ *rehearsal.Row) error {

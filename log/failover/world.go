@@ -45,11 +45,17 @@ func (h *harness) close() error {
 
 func (h *harness) program(name string) string { return filepath.Join(h.bin, name) }
 
+// worldConfig says what a world has that others have not.
+type worldConfig struct {
+	linked bool // front ends reach the servers through links
+	clock  bool // the state database goes by a clock that can be set
+}
+
 // world is a log on servers, its witnesses, and what was seen of them.
 type world struct {
-	h        *harness
-	dir      string
-	linked   bool // front ends reach the servers through links
+	h   *harness
+	dir string
+	worldConfig
 	postgres *postgresserver.Server
 	trillian *trillianserver.Servers
 	tree     string // number of the tree
@@ -65,13 +71,14 @@ type world struct {
 }
 
 // newWorld starts everything, and waits until a front end leads.
-func (h *harness) newWorld(ctx context.Context, name string, linked bool) (w *world, err error) {
-	w = &world{h: h, dir: filepath.Join(h.dir, name), linked: linked, rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP(), rand: rand.New(rand.NewPCG(h.seed, 0))}
+func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w *world, err error) {
+	w = &world{h: h, dir: filepath.Join(h.dir, name), worldConfig: cfg, rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP(), rand: rand.New(rand.NewPCG(h.seed, 0))}
 	// A front end that hangs is given up before long.
 	w.http.Timeout = 6 * time.Second
+	made := w
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, made.close())
 		}
 	}()
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
@@ -97,6 +104,11 @@ func (h *harness) newWorld(ctx context.Context, name string, linked bool) (w *wo
 	}
 	if err := w.startWitnesses(ctx, vkey); err != nil {
 		return nil, err
+	}
+	if w.clock {
+		if err := w.makeClock(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.startFronts(ctx); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -277,8 +278,14 @@ func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc
 	return ctx, func() { stop(); cancel() }
 }
 
-// explain says of an error what it comes from if the right has ended.
+// explain says of an error what it comes from if the right has ended. A write that was
+// refused for the lease ends the right: somebody else has written since, perhaps, even
+// if the row should name us again, as that of an older date does.
 func (l *Lease) explain(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == fenced {
+		l.cancel(fmt.Errorf("%w: %s", ErrNotLeader, pg.Message))
+	}
 	if err == nil || l.ctx.Err() == nil || errors.Is(err, ErrNotLeader) {
 		return err
 	}

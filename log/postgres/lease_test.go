@@ -73,6 +73,9 @@ func TestSuccessor(t *testing.T) {
 	a.mu.Unlock()
 	for what, write := range writes(t, first, a) {
 		refused(t, what, write(), ErrNotLeader, "epoch 1")
+		// It goes by the refusal, also if the row should name it again later.
+		refused(t, "right after "+what, context.Cause(a.Context()), ErrNotLeader, "epoch 1")
+		a.ctx, a.cancel = context.WithCancelCause(context.Background())
 	}
 	for what, write := range writes(t, first, nil) {
 		refused(t, what, write(), ErrNotLeader, "")
