@@ -74,8 +74,9 @@ type follower struct {
 // and everything published can be read; what is to be written, and how far
 // submissions are, is passed on to cfg.Forward.
 //
-// Only checkpoints that satisfy the policy and extend the one before are served.
-// Where there is another, the last good one stays, and /readyz says why.
+// Only checkpoints that satisfy the policy and extend the one before are served, and
+// what cfg.Publisher.Served says was served before this start. Where there is another,
+// the last good one stays, /readyz says why, and nothing is passed on.
 func Follow(ctx context.Context, cfg Config) (*Log, error) {
 	cfg.setDefaults()
 	cfg.Publisher.setDefaults()
@@ -119,6 +120,7 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 	l.labels.Store(&cfg.Labels)
 	l.server = newServer(l, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
 	f.look(ctx)
+	f.serveOn()
 	return l, nil
 }
 
@@ -239,14 +241,17 @@ func (f *follower) note(err error) {
 // checkpoint takes over the published checkpoint, if it is a new one.
 func (f *follower) checkpoint(ctx context.Context) error {
 	have := f.publisher.Published()
-	note, err := f.publisher.cfg.Checkpoints.Load()
+	if served := f.publisher.cfg.Served.Newest(); served.Tree.N > have.Tree.N {
+		have = served // before this process was started, or while it led
+	}
+	note, err := f.publisher.cfg.Checkpoints.Load() // which has all of that
 	switch {
 	case err != nil:
 		return fmt.Errorf("the published checkpoint cannot be read: %w", err)
-	case bytes.Equal(note, have.Note):
+	case bytes.Equal(note, f.publisher.Published().Note):
 		return nil
 	case note == nil:
-		return fmt.Errorf("the published checkpoint is gone; the one of size %d is served on", have.Tree.N)
+		return fmt.Errorf("the published checkpoint is gone: %w", &contradictedError{proofs.EmptyTree, have.Tree})
 	}
 	cp, err := f.publisher.policy.Load().OpenCheckpoint(note)
 	if err != nil {
@@ -274,7 +279,7 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 	if tree == have {
 		return nil
 	}
-	contradiction := fmt.Errorf("the published checkpoint of size %d (root %v) contradicts the one of size %d (root %v), which is served on", tree.N, tree.Hash, have.N, have.Hash)
+	contradiction := &contradictedError{tree, have}
 	if tree.N <= have.N {
 		return contradiction
 	}
@@ -294,6 +299,40 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 		return fmt.Errorf("%w: %w", contradiction, err)
 	}
 	return nil
+}
+
+// contradictedError is that of a follower which has served what is not in the published
+// checkpoint: what is shared is of an older date, or was forked.
+type contradictedError struct{ published, served proofs.Tree }
+
+func (e *contradictedError) Error() string {
+	return fmt.Sprintf("the published checkpoint of size %d (root %v) contradicts the one of size %d (root %v), which is served on: the databases are of an older date, or another log's",
+		e.published.N, e.published.Hash, e.served.N, e.served.Hash)
+}
+
+// contradicted returns why nothing is to be passed on: the log that this front end has
+// served is not the one that is published now. Nil: it is.
+func (f *follower) contradicted() error {
+	f.publisher.mu.Lock()
+	err := f.publisher.failing
+	f.publisher.mu.Unlock()
+	if contradiction := (*contradictedError)(nil); errors.As(err, &contradiction) {
+		return err
+	}
+	return nil
+}
+
+// serveOn has a follower that was just started serve what it has served before, where
+// what is published contradicts it.
+func (f *follower) serveOn() {
+	served := f.publisher.cfg.Served.Newest()
+	if f.contradicted() == nil || f.publisher.Published().Note != nil {
+		return
+	}
+	if _, err := f.publisher.policy.Load().OpenCheckpoint(served.Note); err != nil {
+		return // it is held against what is published all the same
+	}
+	f.raise(served, false, -1, nil)
 }
 
 // Continue has a log that follows serve what another Log of this process has
@@ -337,6 +376,7 @@ func (f *follower) raise(published Published, ended bool, from int64, changed []
 	}
 	f.caughtUp(f.indexer.applied())
 	p := f.publisher
+	p.cfg.Served.keep(published)
 	p.update(func() {
 		p.tree, p.published = published.Tree, published
 		p.signed, p.ended = size, ended

@@ -22,6 +22,9 @@ func (s *server) passOn(w http.ResponseWriter, r *http.Request) *problem {
 		// Passed on already, by a front end that takes this one for the leader.
 		return notLeader()
 	}
+	if err := s.log.follower.contradicted(); err != nil {
+		return later(api.CodeUnavailable, "%v", err) // whoever leads leads another log
+	}
 	from := s.sources.of(r)
 	body, release, p := s.buffer(w, r, from)
 	if p != nil {

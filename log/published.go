@@ -14,19 +14,18 @@ import (
 // if there is such an entry.
 var ErrNotPublished = errors.New("not published")
 
-// openPublished reads the checkpoint that was published last. One that is gone
-// or unreadable is no reason to stop: the ledger knows what was signed.
+// openPublished reads the checkpoint that was published last. One that is gone is no
+// reason to stop: the ledger knows what was signed. One that is damaged is: a ledger
+// of an older date is held against it.
 func (p *Publisher) openPublished() (Published, error) {
 	none := Published{Tree: proofs.EmptyTree}
 	b, err := p.cfg.Checkpoints.Load()
 	if err != nil || b == nil {
 		return none, err
 	}
-	cp, err := p.policy.Load().OpenCheckpoint(b)
-	var quorum *proofs.QuorumError
-	if err != nil && !errors.As(err, &quorum) {
-		p.cfg.Logger.Warn("the published checkpoint cannot be used and will be published anew", "err", err)
-		return none, nil
+	cp, err := openOwn(b, p.keys)
+	if err != nil {
+		return none, fmt.Errorf("the published checkpoint: %w. A ledger of an older date is held against it: bring it back, or remove it if you know that the ledger is the newest; then it is made anew", err)
 	}
 	if cp.Tree.N > p.tree.N || cp.Tree.N == p.tree.N && cp.Tree != p.tree {
 		return none, &Halt{
@@ -35,7 +34,7 @@ func (p *Publisher) openPublished() (Published, error) {
 			Do:   "Bring back the newest ledger",
 		}
 	}
-	if quorum != nil {
+	if _, err := p.policy.Load().OpenCheckpoint(b); err != nil {
 		// The policy has changed since. What devices have seen they have
 		// seen, but it is not enough to acknowledge anything by.
 		p.cfg.Logger.Warn("the published checkpoint does not satisfy the policy and will be published anew", "err", err)

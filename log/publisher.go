@@ -46,6 +46,10 @@ type PublisherConfig struct {
 	Witnesses Witnesses
 	// Checkpoints keeps the published checkpoint.
 	Checkpoints Checkpoints
+	// Served is the newest checkpoint that this process has served, which must be a
+	// prefix of what storage has and known to the ledger. Nil means that Checkpoints
+	// says so.
+	Served *Served
 	// Ending is set where the log is being ended: its end may then be among what
 	// storage has and was not signed.
 	Ending bool
@@ -188,6 +192,9 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	}
 	stored, err := p.compare(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.checkServed(stored); err != nil {
 		return nil, err
 	}
 	if err := p.lookForEnd(stored); err != nil {
@@ -399,6 +406,7 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.refreshed = time.Now()
+	p.cfg.Served.keep(Published{tree, note})
 	p.update(func() { p.published, p.confirmed = Published{tree, note}, true })
 	return nil
 }

@@ -89,6 +89,9 @@ func (s *server) cannotTake() *problem {
 		if s.log.publisher.Ended() {
 			return s.ended() // whoever leads
 		}
+		if err := f.contradicted(); err != nil {
+			return later(api.CodeUnavailable, "%v", err)
+		}
 		if err := f.forward.Trouble(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
 		}

@@ -113,6 +113,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metri
 	if err := c.open(ctx, flags); err != nil {
 		return err
 	}
+	defer c.cfg.Publisher.Served.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", flags.listen)
 	if err != nil {
 		return err
@@ -171,10 +172,15 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 		return err
 	}
 	c.cfg.HTTP.FrontEndSecret = secret
-	cfg := c.cfg
-	if cfg.Keys, err = c.keys(ctx, flags); err != nil {
+	keys, err := c.keys(ctx, flags)
+	if err != nil {
 		return err
 	}
+	if c.cfg.Publisher.Served, err = log.OpenServed(flags.served(), keys, c.logger); err != nil {
+		return err
+	}
+	cfg := c.cfg
+	cfg.Keys = keys
 	cfg.Publisher.Signer, cfg.Publisher.More = nil, nil
 	cfg.Publisher.Storage, cfg.Publisher.Checkpoints, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.Checkpoints(nil), c.db.State(nil)
 	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})

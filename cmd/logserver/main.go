@@ -123,4 +123,5 @@ func (p *place) tree() string       { return filepath.Join(p.dir, "tree") }
 func (p *place) blobs() string      { return filepath.Join(p.dir, "blobs.db") }
 func (p *place) state() string      { return filepath.Join(p.dir, "state.db") }
 func (p *place) checkpoint() string { return filepath.Join(p.dir, "checkpoint") }
+func (p *place) served() string     { return filepath.Join(p.dir, "served") }
 func (p *place) witnesses() string  { return filepath.Join(p.dir, "witnesses.json") }

@@ -196,7 +196,18 @@ func (w *written) Close() error {
 // openWritten opens a log for writing, and puts what log.Open needs into cfg.
 func openWritten(ctx context.Context, at place, on shared, cfg *log.Config) (*written, error) {
 	if on.on() {
-		return on.openWritten(ctx, cfg)
+		keys, err := readKeys(at)
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Publisher.Served, err = log.OpenServed(at.served(), keys, cfg.Logger); err != nil {
+			return nil, err
+		}
+		w, err := on.openWritten(ctx, cfg)
+		if err == nil {
+			w.closers = append(w.closers, func() error { cfg.Publisher.Served.Close(); return nil })
+		}
+		return w, err
 	}
 	return openDir(ctx, at, cfg)
 }

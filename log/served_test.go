@@ -1,0 +1,167 @@
+package log_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+func (f *fixture) openServed(path string) *log.Served {
+	f.t.Helper()
+	s, err := log.OpenServed(path, []proofs.Key{f.cfg.Signer.Key()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	check(f.t, err)
+	return s
+}
+
+// What was served is known after a restart, and a file that cannot be relied on is
+// refused with words that say what to do.
+func TestServed(t *testing.T) {
+	f, path := newFixture(t), filepath.Join(t.TempDir(), "served")
+	f.cfg.Served = f.openServed(path)
+	if n := f.cfg.Served.Newest().Tree.N; n != 0 {
+		t.Errorf("at first it has size %d", n)
+	}
+	p := f.open()
+	f.grow(p, 2)
+	f.grow(p, 3)
+	f.cfg.Served.Close()
+	if got, want := f.openServed(path).Newest(), p.Published(); got.Tree != want.Tree || !bytes.Equal(got.Note, want.Note) {
+		t.Errorf("after a restart it has %v, want %v", got.Tree, want.Tree)
+	}
+	// It is written while the log is served, too, not only at the end.
+	f.cfg.Served = f.openServed(path)
+	p = f.open()
+	f.grow(p, 1)
+	eventually(t, "the file has what was served", func() bool { return f.openServed(path).Newest().Tree == p.Published().Tree })
+
+	other := newFixture(t)
+	for name, tt := range map[string]struct {
+		change func(note []byte) []byte
+		want   string
+	}{
+		"cut short":      {func(n []byte) []byte { return n[:40] }, "damaged"},
+		"empty":          {func([]byte) []byte { return nil }, "damaged"},
+		"another size":   {func(n []byte) []byte { return bytes.Replace(n, []byte("\n6\n"), []byte("\n5\n"), 1) }, "no key of the log has signed it"},
+		"too large":      {func(n []byte) []byte { return append(n, make([]byte, 1<<20)...) }, "more than"},
+		"another origin": {func(n []byte) []byte { return bytes.Replace(n, []byte("log.example\n"), []byte("other.example\n"), 1) }, `of log "other.example"`},
+		"another key":    {func([]byte) []byte { other.grow(other.open(), 1); b, _ := other.cfg.Checkpoints.Load(); return b }, "no key of the log has signed it"},
+	} {
+		bad := filepath.Join(t.TempDir(), "served")
+		check(t, os.WriteFile(bad, tt.change(bytes.Clone(f.cfg.Served.Newest().Note)), 0o600))
+		_, err := log.OpenServed(bad, []proofs.Key{f.cfg.Signer.Key()}, f.cfg.Logger)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+	// A directory that cannot be written costs the memory, not the log.
+	dir := t.TempDir()
+	f.cfg.Served = f.openServed(filepath.Join(dir, "served"))
+	check(t, os.Remove(dir))
+	p = f.open()
+	f.grow(p, 1)
+	f.cfg.Served.Close()
+	if f.cfg.Served.Newest().Tree != p.Published().Tree {
+		t.Error("it has forgotten in memory what it served")
+	}
+}
+
+// A process that has served more than what is there, or something else, signs nothing,
+// although ledger, storage and published checkpoint agree with each other and no
+// witness answers.
+func TestServedMoreThanIsThere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stored, ledger int // of 5 that were served
+		other          bool
+		code           log.HaltCode
+	}{
+		"ledger and storage are old":      {2, 2, false, log.HaltStorageBehind},
+		"the ledger is old":               {5, 2, false, log.HaltLedgerBehind},
+		"they went on from an older date": {2, 2, true, log.HaltStorageForked},
+		"all is there":                    {5, 5, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, path := newFixture(t), filepath.Join(t.TempDir(), "served")
+			f.cfg.Served = f.openServed(path)
+			f.grow(f.open(), 2)
+			old := f.ledger.record
+			f.grow(f.open(), 3)
+			f.cfg.Served.Close()
+			if tt.ledger == 2 {
+				f.ledger.record = old
+				f.cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint"))
+			}
+			f.storage.Truncate(tt.stored)
+			f.witnesses.setDown(true, true, true)
+			if tt.other {
+				for range 4 {
+					_, err := f.storage.Append(t.Context(), [][]byte{[]byte("another entry")})
+					check(t, err)
+				}
+			}
+			f.cfg.Served = f.openServed(path) // as after a restart
+			if tt.code == "" {
+				f.open()
+				return
+			}
+			signed := f.ledger.record.Edge.Tree()
+			_, err := log.OpenPublisher(t.Context(), f.cfg)
+			var halt *log.Halt
+			if !errors.As(err, &halt) || halt.Code != tt.code || !strings.Contains(halt.What, path) {
+				t.Errorf("%v, want %s", err, tt.code)
+			}
+			if now := f.ledger.record.Edge.Tree(); now != signed {
+				t.Errorf("size %d was signed", now.N)
+			}
+		})
+	}
+}
+
+// A follower that is started over what is of an older date than what it served serves
+// that on, is not ready, and passes nothing on.
+func TestFollowServedMore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "served")
+	c, leader, _ := leaderAndFollower(t, nil)
+	leader.register(t, file(newVendor(t), "root").Data)
+	older, err := c.checkpoints.Load()
+	check(t, err)
+	with := func(cfg *log.Config) { cfg.Publisher.Served = c.openServed(path) }
+	c.change = with
+	first := c.front(t)
+	leader.register(t, file(newVendor(t), "root").Data)
+	newest, err := c.checkpoints.Load()
+	check(t, err)
+	eventually(t, "it serves the newest", func() bool {
+		_, body := first.do(t, "GET", "/checkpoint", nil)
+		return bytes.Equal(body, newest)
+	})
+	eventually(t, "it keeps that", func() bool { return bytes.Equal(c.openServed(path).Newest().Note, newest) })
+
+	c.checkpoints.set(older, nil)
+	again := c.front(t)
+	for name, f := range map[string]*frontEnd{"running": first, "started again": again} {
+		if body := f.ready(t, 503); !bytes.Contains(body, []byte("contradicts")) {
+			t.Errorf("%s: /readyz says %s", name, body)
+		}
+		if _, body := f.do(t, "GET", "/checkpoint", nil); !bytes.Equal(body, newest) {
+			t.Errorf("%s: it serves\n%s", name, body)
+		}
+		resp, body := f.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
+		problem(t, resp, body, 503, api.CodeUnavailable)
+	}
+	c.checkpoints.set(nil, nil)
+	if body := again.ready(t, 503); !bytes.Contains(body, []byte("contradicts")) {
+		t.Errorf("without a checkpoint: %s", body)
+	}
+	c.checkpoints.set(newest, nil)
+	again.ready(t, 200)
+	first.ready(t, 200)
+}
