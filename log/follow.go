@@ -322,6 +322,31 @@ func (f *follower) contradicted() error {
 	return nil
 }
 
+// WaitContradicted returns when a log that follows has found, after it could follow for
+// a while, that what is published contradicts what was served from here: then what is
+// shared is not what it was when this process began to lead. It returns nil when ctx
+// ends.
+func (l *Log) WaitContradicted(ctx context.Context) error {
+	p := l.publisher
+	for followed := false; ; {
+		p.mu.Lock()
+		failing, news := p.failing, p.news
+		p.mu.Unlock()
+		contradiction := (*contradictedError)(nil)
+		contradicted := errors.As(failing, &contradiction)
+		if contradicted && followed {
+			return failing
+		}
+		// One that begins to lead after a restore publishes first what was served.
+		followed = followed || !contradicted
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // serveOn has a follower that was just started serve what it has served before, where
 // what is published contradicts it.
 func (f *follower) serveOn() {

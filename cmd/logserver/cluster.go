@@ -364,6 +364,12 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 		var waiting sync.WaitGroup
 		leading, end := context.WithCancel(right)
 		waiting.Go(func() { c.goOn(leading, l) })
+		waiting.Go(func() {
+			if err := c.follower.WaitContradicted(leading); err != nil {
+				c.logger.Warn("giving the lease up", "why", err)
+				giveUp(err) // opened anew, the log says what is wrong
+			}
+		})
 		err = c.serveLeader(ctx, right, l)
 		end()
 		waiting.Wait()

@@ -28,6 +28,7 @@ import (
 type sharedWorld struct {
 	*world
 	postgres       *postgresserver.Server
+	entries        *postgresserver.Server // has Trillian's database: postgres, or one of its own
 	trillian       *trillianserver.Servers
 	storage, state string
 	fronts         []*runtest.Service
@@ -35,7 +36,10 @@ type sharedWorld struct {
 
 // newServers starts PostgreSQL and Trillian, or skips the test where there is no
 // PostgreSQL.
-func newServers(t *testing.T) *sharedWorld {
+func newServers(t *testing.T) *sharedWorld { return startServers(t, false) }
+
+// startServers starts them, with a PostgreSQL of its own for Trillian where apart is set.
+func startServers(t *testing.T, apart bool) *sharedWorld {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts PostgreSQL and Trillian")
@@ -44,21 +48,18 @@ func newServers(t *testing.T) *sharedWorld {
 		t.Skip(err)
 	}
 	w := &sharedWorld{world: &world{World: &runtest.World{Dir: t.TempDir()}}}
-	var err error
-	if w.postgres, err = postgresserver.Start(t.Context(), postgresserver.Config{Dir: w.Path("postgres")}); err != nil {
-		t.Fatal(err)
+	w.postgres = startPostgres(t, w.Path("postgres"), "tuflog")
+	if w.entries = w.postgres; apart {
+		w.entries = startPostgres(t, w.Path("entries"))
 	}
-	t.Cleanup(func() { _ = w.postgres.Kill() })
-	for _, name := range []string{"trillian", "tuflog"} {
-		if err := w.postgres.CreateDatabase(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
+	if err := w.entries.CreateDatabase(t.Context(), "trillian"); err != nil {
+		t.Fatal(err)
 	}
 	bin, err := trillianserver.Build(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.trillian, err = trillianserver.Start(t.Context(), trillianserver.Config{Bin: bin, DatabaseURL: w.postgres.URL("trillian")}); err != nil {
+	if w.trillian, err = trillianserver.Start(t.Context(), trillianserver.Config{Bin: bin, DatabaseURL: w.entries.URL("trillian")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.trillian.Stop)
@@ -66,10 +67,31 @@ func newServers(t *testing.T) *sharedWorld {
 	return w
 }
 
+// startPostgres starts a PostgreSQL with these databases.
+func startPostgres(t *testing.T, dir string, databases ...string) *postgresserver.Server {
+	t.Helper()
+	s, err := postgresserver.Start(t.Context(), postgresserver.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Kill() })
+	for _, name := range databases {
+		if err := s.CreateDatabase(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
 // newSharedWorld makes a log and starts everything.
 func newSharedWorld(t *testing.T) *sharedWorld {
 	t.Helper()
-	w := newServers(t)
+	return newServers(t).makeLog(t)
+}
+
+// makeLog makes a log on the servers, and starts its witnesses and front ends.
+func (w *sharedWorld) makeLog(t *testing.T) *sharedWorld {
+	t.Helper()
 	stdout, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://"+w.trillian.Target(), "--state", w.state)
 	found := regexp.MustCompile(`--storage (trillian://\S+/\d+) `).FindStringSubmatch(stderr)
 	if code != 0 || found == nil {

@@ -69,7 +69,8 @@ nobody gets ahead of the vendor with his own files; see logserver hold.
 With --storage and --state the log is on servers that several front ends share, each
 with a directory that holds the same log.key, registration.token and labels:
 logserver init makes the first, copy them for the others. Of the
-directory nothing else is used. One front end leads, all serve and take submissions,
+directory nothing else is read, but each keeps there, in the file served, the newest
+checkpoint that it has served: databases of an older date are held against it. One front end leads, all serve and take submissions,
 and when the one that leads fails another takes over. A front end without log.key
 never leads. What they tell each other goes in plain text unless --url is https (of
 a proxy with TLS, say): keep it on a network of your own.

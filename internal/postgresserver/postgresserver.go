@@ -375,6 +375,30 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.start(ctx)
 }
 
+// Backup makes a base backup of the server, which runs, as an asynchronous standby or an
+// archive would have it: everything that was committed up to now, and nothing of later.
+func (s *Server) Backup(ctx context.Context, name string) error {
+	_, err := s.run(ctx, nil, "pg_basebackup", "--dbname", s.URL("postgres"), "--pgdata", s.backup(name), "--wal-method", "stream", "--checkpoint", "fast", "--no-sync")
+	return err
+}
+
+func (s *Server) backup(name string) string { return filepath.Join(s.cfg.Dir, "backup-"+name) }
+
+// Replace kills the server and starts it again, at the same address, from a backup; what
+// it has now takes the backup's place under the name kept.
+func (s *Server) Replace(ctx context.Context, name, kept string) error {
+	if err := s.Kill(); err != nil {
+		return err
+	}
+	if err := os.Rename(s.data(), s.backup(kept)); err != nil {
+		return err
+	}
+	if err := os.Rename(s.backup(name), s.data()); err != nil {
+		return err
+	}
+	return s.start(ctx)
+}
+
 // runner is the user whom the programs run as; the zero value is ourselves.
 type runner struct {
 	uid, gid int // 0: ourselves
