@@ -38,7 +38,7 @@ type Auditor struct {
 	store store
 	ctx   context.Context // of the running step: verify.Blobs has no room for one
 
-	tree     *growing
+	tree     *proofs.Frontier
 	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
 	signed   []byte                   // its note
 	claims   map[int64][]claim        // what the log signed beyond the tree, by size
@@ -111,7 +111,7 @@ func New(cfg Config) (*Auditor, error) {
 		cfg:        cfg,
 		store:      s,
 		ctx:        context.Background(),
-		tree:       newGrowing(),
+		tree:       new(proofs.Frontier),
 		claims:     map[int64][]claim{},
 		keys:       knownKeys(cfg.Policy),
 		notes:      map[verify.Digest]string{},

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 	// The log's signature alone binds the log: what contradicts it is a fork, whoever
 	// cosigned.
 	switch {
-	case short != nil && a.verified != nil && c.Tree.N < a.tree.size:
+	case short != nil && a.verified != nil && c.Tree.N < a.tree.Size():
 		if _, err := a.forksFrom(seen, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
 			a.smaller = append(a.smaller, seen)
 		}
@@ -58,7 +59,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 	case c.Tree.N < a.highest.tree.N:
 		a.recordRollback(seen)
 		return nil
-	case c.Tree.N > a.tree.size || a.verified == nil:
+	case c.Tree.N > a.tree.Size() || a.verified == nil:
 		return a.extend(ctx, c, signed)
 	}
 	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
@@ -133,7 +134,7 @@ const maxHeld = 64 << 20
 
 // A growth is the tree after the new entries, and what is to be done with them.
 type growth struct {
-	*growing
+	*proofs.Frontier
 	bundles      []bundle
 	held         int // bytes of bundles held
 	tiles        []wantedTile
@@ -144,8 +145,8 @@ type growth struct {
 // its root.
 func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed []byte) error {
 	now := claim{c.Tree, signed}
-	g := &growth{growing: a.tree.clone()}
-	for index := g.size / tileWidth; index*tileWidth < c.Tree.N; index++ {
+	g := &growth{Frontier: a.tree.Clone()}
+	for index := g.Size() / tileWidth; index*tileWidth < c.Tree.N; index++ {
 		width := int(min(tileWidth, c.Tree.N-index*tileWidth))
 		data, err := a.cfg.Source.Entries(ctx, index, width)
 		if err != nil && !errors.Is(err, ErrTooLarge) {
@@ -170,11 +171,11 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		}
 		g.bundles = append(g.bundles, b)
 	}
-	if g.edge.Tree() != c.Tree {
+	if g.Tree() != c.Tree {
 		if a.forks(now) {
 			return nil
 		}
-		return a.locate(ctx, now, g.growing)
+		return a.locate(ctx, now, g.Tree())
 	}
 	if len(g.contradicted) > 0 {
 		for _, old := range g.contradicted {
@@ -182,32 +183,36 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		}
 		return nil
 	}
-	a.stateFailed(a.store.save(&State{Edge: g.edge, Checkpoint: signed}))
-	a.tree, a.verified, a.signed, a.highest = g.growing, c, signed, now
-	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.size })
+	a.stateFailed(a.store.save(&State{Edge: g.Edge(), Checkpoint: signed}))
+	a.tree, a.verified, a.signed, a.highest = g.Frontier, c, signed, now
+	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.Size() })
 	a.bundles = append(a.bundles, g.bundles...)
-	a.tiles = append(append(a.tiles, g.tiles...), g.partial()...)
+	a.tiles = append(append(a.tiles, g.tiles...), wanted(g.Partial())...)
 	return nil
 }
 
 // hash appends the entries of a bundle to the tree. Those that the tree has
 // already are compared: it returns the index of the first that changed, or -1.
 func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64, err error) {
+	var known []byte // the hashes of those that the tree has
+	if last := g.Partial(); len(last) > 0 && last[0].Level == 0 {
+		known = last[0].Hashes
+	}
 	for i, e := range entries {
 		hash := proofs.LeafHash(e)
-		if at := index*tileWidth + int64(i); at < g.size {
-			if g.levels[0][i] != hash {
-				return at, nil
+		if at := i * len(hash); at < len(known) {
+			if !bytes.Equal(known[at:at+len(hash)], hash[:]) {
+				return index*tileWidth + int64(i), nil
 			}
 			continue
 		}
-		full, err := g.append(hash)
+		full, err := g.Append(hash)
 		if err != nil {
 			return -1, err
 		}
-		g.tiles = append(g.tiles, full...)
-		for _, old := range a.claims[g.size] {
-			if old.tree != g.edge.Tree() {
+		g.tiles = append(g.tiles, wanted(full)...)
+		for _, old := range a.claims[g.Size()] {
+			if old.tree != g.Tree() {
 				g.contradicted = append(g.contradicted, old)
 			}
 		}
@@ -249,11 +254,11 @@ func (a *Auditor) forks(now claim) bool {
 
 // locate reads the new entries again and finds the first that is not the one
 // signed, if the tiles say what was.
-func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
-	general := fmt.Sprintf("the %d entries served hash to root %v", g.size, g.edge.Tree().Hash)
-	for start := a.tree.size / tileWidth * tileWidth; start < now.tree.N; start += tileWidth {
+func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) error {
+	general := fmt.Sprintf("the %d entries served hash to root %v", served.N, served.Hash)
+	for start := a.tree.Size() / tileWidth * tileWidth; start < now.tree.N; start += tileWidth {
 		width := int(min(tileWidth, now.tree.N-start))
-		signed, err := a.leafHashes(now.tree, start, width)
+		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(0, start/tileWidth, width)
 		if err != nil {
 			a.recordMismatch(now, -1, general, nil)
 			return nil
@@ -268,7 +273,7 @@ func (a *Auditor) locate(ctx context.Context, now claim, g *growing) error {
 			return nil
 		}
 		for i, e := range entries {
-			if proofs.LeafHash(e) != signed[i] {
+			if hash := proofs.LeafHash(e); !bytes.Equal(signed[i*len(hash):][:len(hash)], hash[:]) {
 				a.recordMismatch(now, start+int64(i), fmt.Sprintf("entry %d is not the one whose hash the log signed", start+int64(i)), e)
 				return nil
 			}

@@ -74,7 +74,7 @@ func (a *Auditor) judgeBundle(ctx context.Context, first int64, entries [][]byte
 		a.entries = append(a.entries, e)
 		a.next++
 		if a.cfg.Progress != nil {
-			a.cfg.Progress(a.next, a.tree.size)
+			a.cfg.Progress(a.next, a.tree.Size())
 		}
 	})
 }

@@ -123,7 +123,7 @@ func (a *Auditor) remember() error {
 
 // claim notes a tree that the log signed and that has yet to be compared.
 func (a *Auditor) claim(c claim) {
-	if c.tree.N <= a.tree.size {
+	if c.tree.N <= a.tree.Size() {
 		return
 	}
 	for _, other := range a.claims[c.tree.N] {

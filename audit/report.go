@@ -134,7 +134,7 @@ var rank = map[Class]int{Tampering: 0, Equivocation: 1, Unexpected: 2, Outage: 3
 // vouches reports whether an auditor could put its name under the checkpoint:
 // nothing was found that the log answers for, and nothing was left unchecked.
 func (a *Auditor) vouches() bool {
-	if a.verified == nil || a.next < a.tree.size || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
+	if a.verified == nil || a.next < a.tree.Size() || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
 		return false
 	}
 	for at, n := range a.count {

@@ -47,13 +47,11 @@ type Fsck struct {
 	// Files is how many files Run has hashed, for every leaf that names them.
 	Files int64
 
-	edge     proofs.Edge
+	tree     proofs.Frontier // of the entries so far
 	anew     filler
 	problems []string
 	ended    int64 // the size at which the log has ended; 0: it has not
 	more     int
-	levels   [][]proofs.Hash // of each level's last tile, as far as computed
-	full     []int64         // tiles before it
 	repos    map[verify.Digest]*verify.Repository
 	roots    map[verify.Digest]int64 // where a payload is released as a root first
 }
@@ -72,8 +70,8 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	if err := cmp.Or(err, f.anew.wait()); err != nil {
 		return f.problems, err
 	}
-	f.checkPartial()
-	if tree := f.edge.Tree(); tree != f.Stored {
+	f.tiles(f.tree.Partial())
+	if tree := f.tree.Tree(); tree != f.Stored {
 		f.problem("the storage says that its tree of size %d has root %v; its entries have root %v", f.Stored.N, f.Stored.Hash, tree.Hash)
 	}
 	for part := range f.Passes() - 1 {
@@ -112,10 +110,13 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 	if errors.Is(b.err, ErrUnavailable) {
 		return b.err
 	}
+	var full []proofs.Tile
 	for i, h := range hashes {
-		if err := f.edge.Append(h); err != nil {
+		filled, err := f.tree.Append(h)
+		if err != nil {
 			return err
 		}
+		full = append(full, filled...)
 		f.compare(b.index*entriesPerBundle + int64(i) + 1)
 		if b.err != nil {
 			continue
@@ -129,7 +130,7 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 			return err
 		}
 	}
-	f.add(0, hashes)
+	f.tiles(full)
 	if f.Progress != nil {
 		f.Progress(len(hashes))
 	}
@@ -171,7 +172,7 @@ func (f *Fsck) compare(size int64) {
 		if known.N != size {
 			continue
 		}
-		if tree := f.edge.Tree(); known != tree {
+		if tree := f.tree.Tree(); known != tree {
 			f.problem("at size %d the entries have root %v; %s knows root %v", tree.N, tree.Hash, who, known.Hash)
 		}
 	}
@@ -197,48 +198,19 @@ func (f *Fsck) hashes(b *bundle) []proofs.Hash {
 	return hashes
 }
 
-// add adds hashes to a level and checks the tiles that they fill.
-func (f *Fsck) add(level int, hashes []proofs.Hash) {
-	if level == len(f.levels) {
-		f.levels, f.full = append(f.levels, nil), append(f.full, 0)
-	}
-	f.levels[level] = append(f.levels[level], hashes...)
-	if len(f.levels[level]) < entriesPerBundle {
-		return
-	}
-	tile := f.levels[level]
-	f.tile(level, f.full[level], tile)
-	f.levels[level] = nil
-	f.full[level]++
-	for len(tile) > 1 {
-		for i := range len(tile) / 2 {
-			tile[i] = tlog.NodeHash(tile[2*i], tile[2*i+1])
+// tiles compares tiles with what they should be.
+func (f *Fsck) tiles(want []proofs.Tile) {
+	for _, tile := range want {
+		got, err := f.Storage.ReadTile(tile.Level, tile.Index, tile.Width)
+		if err != nil {
+			f.problem("%s: %v", tile.Path(), err)
+			continue
 		}
-		tile = tile[:len(tile)/2]
-	}
-	f.add(level+1, tile)
-}
-
-func (f *Fsck) checkPartial() {
-	for level, tile := range f.levels {
-		if len(tile) > 0 {
-			f.tile(level, f.full[level], tile)
-		}
-	}
-}
-
-// tile compares a tile with what it should be.
-func (f *Fsck) tile(level int, index int64, want []proofs.Hash) {
-	path := proofs.TilePath(level, index, len(want))
-	got, err := f.Storage.ReadTile(level, index, len(want))
-	if err != nil {
-		f.problem("%s: %v", path, err)
-		return
-	}
-	for i, h := range want {
-		if !bytes.Equal(got[i*tlog.HashSize:][:tlog.HashSize], h[:]) {
-			f.problem("%s: hash %d is not that of what lies below it", path, i)
-			return
+		for i := 0; i < len(tile.Hashes); i += tlog.HashSize {
+			if !bytes.Equal(got[i:][:tlog.HashSize], tile.Hashes[i:][:tlog.HashSize]) {
+				f.problem("%s: hash %d is not that of what lies below it", tile.Path(), i/tlog.HashSize)
+				break
+			}
 		}
 	}
 }

@@ -111,17 +111,17 @@ func (m *Migration) begun(ctx context.Context) (*proofs.Edge, error) {
 	if have.N > m.Tree.N {
 		return nil, fmt.Errorf("it has %d entries, the log %d: %w", have.N, m.Tree.N, ErrOtherEntries)
 	}
-	edge, err := EdgeFromTiles(have.N, m.From)
+	front, err := proofs.ReadFrontier(have.N, m.From)
 	if err != nil {
 		return nil, err
 	}
-	if tree := edge.Tree(); tree != have {
+	if tree := front.Tree(); tree != have {
 		return nil, fmt.Errorf("at size %d it has root %v, the log root %v: %w", have.N, have.Hash, tree.Hash, ErrOtherEntries)
 	}
 	if m.Progress != nil {
 		m.Progress(int(have.N))
 	}
-	return edge, nil
+	return front.Edge(), nil
 }
 
 // read reads batches from the log, puts their files into the new blobs and hands

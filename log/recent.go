@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"errors"
+	"math/bits"
 	"strings"
 	"sync"
 
@@ -59,8 +60,10 @@ func newRecent(edge *proofs.Edge) (*recent, error) {
 // tree, from the left.
 func edgeIndices(size int64) []int64 {
 	var indices []int64
-	for _, s := range subtrees(size) {
-		indices = append(indices, tlog.StoredHashIndex(s.height, s.n))
+	for start := int64(0); start < size; {
+		height := bits.Len64(uint64(size-start)) - 1
+		indices = append(indices, tlog.StoredHashIndex(height, start>>height))
+		start += 1 << height
 	}
 	return indices
 }

@@ -7,30 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/proofs"
 )
-
-// EdgeFromTiles computes the right edge of the tree of the given size from its
-// tiles, which are not verified: compare the root.
-func EdgeFromTiles(size int64, tiles proofs.TileReader) (*proofs.Edge, error) {
-	text := append(strconv.AppendInt(nil, size, 10), '\n')
-	for _, s := range subtrees(size) {
-		h, err := subtreeHash(size, s.height, s.n, tiles)
-		if err != nil {
-			return nil, fmt.Errorf("edge of the tree of size %d: %w", size, err)
-		}
-		text = append(text, h.String()+"\n"...)
-	}
-	edge := new(proofs.Edge)
-	if err := edge.UnmarshalText(text); err != nil {
-		return nil, fmt.Errorf("edge of the tree of size %d: %w", size, err)
-	}
-	return edge, nil
-}
 
 // RecordFromCheckpoint makes the ledger's record anew from a checkpoint that the
 // log has signed, usually the published one, and the storage that holds its tree.
@@ -59,11 +40,11 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	if stored.N < cp.Tree.N {
 		return next, fmt.Errorf("storage has %d entries, the checkpoint's tree %d: bring back the newest storage first", stored.N, cp.Tree.N)
 	}
-	edge, err := EdgeFromTiles(cp.Tree.N, storage)
+	front, err := proofs.ReadFrontier(cp.Tree.N, storage)
 	if err != nil {
 		return next, err
 	}
-	if tree := edge.Tree(); tree != cp.Tree {
+	if tree := front.Tree(); tree != cp.Tree {
 		return next, fmt.Errorf("at size %d storage has root %v, the checkpoint %v", tree.N, tree.Hash, cp.Tree.Hash)
 	}
 	proof, err := proofs.ConsistencyProof(before.N, cp.Tree, storage)
@@ -88,7 +69,7 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	if err != nil {
 		return next, err
 	}
-	return LedgerRecord{Origin: old.Origin, Edge: edge, Signed: old.Signed, Ended: ended, Note: own.Marshal()}, nil
+	return LedgerRecord{Origin: old.Origin, Edge: front.Edge(), Signed: old.Signed, Ended: ended, Note: own.Marshal()}, nil
 }
 
 // Action is what an operator had done to a log by hand, for those who ask later.

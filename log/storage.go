@@ -2,10 +2,6 @@ package log
 
 import (
 	"context"
-	"fmt"
-	"math/bits"
-
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -46,56 +42,11 @@ const entriesPerBundle = 256
 // as a client without any state would: from the hashes of the largest full
 // subtrees.
 func TreeFromTiles(size int64, tiles proofs.TileReader) (proofs.Tree, error) {
-	edge, err := EdgeFromTiles(size, tiles)
+	front, err := proofs.ReadFrontier(size, tiles)
 	if err != nil {
 		return proofs.Tree{}, err
 	}
-	return edge.Tree(), nil
-}
-
-// subtree is the n-th full subtree of a height.
-type subtree struct {
-	height int
-	n      int64
-}
-
-// subtrees returns the largest full subtrees of a tree, from the left.
-func subtrees(size int64) []subtree {
-	var list []subtree
-	for start, rest := int64(0), size; rest > 0; {
-		height := bits.Len64(uint64(rest)) - 1
-		list = append(list, subtree{height, start >> height})
-		start += 1 << height
-		rest -= 1 << height
-	}
-	return list
-}
-
-// subtreeHash returns the hash of the n-th full subtree of a height, from the
-// tile that holds its descendants.
-func subtreeHash(size int64, height int, n int64, tiles proofs.TileReader) (proofs.Hash, error) {
-	level, above := height/8, height%8
-	first := n << above
-	index, offset := first/entriesPerBundle, int(first%entriesPerBundle)
-	width := widthAt(size, level, index)
-	tile, err := tiles.ReadTile(level, index, width)
-	if err != nil {
-		return proofs.Hash{}, err
-	}
-	if len(tile) != width*tlog.HashSize || offset+1<<above > width {
-		return proofs.Hash{}, fmt.Errorf("%s has %d bytes", proofs.TilePath(level, index, width), len(tile))
-	}
-	hashes := make([]proofs.Hash, 1<<above)
-	for i := range hashes {
-		copy(hashes[i][:], tile[(offset+i)*tlog.HashSize:])
-	}
-	for len(hashes) > 1 {
-		for i := range len(hashes) / 2 {
-			hashes[i] = tlog.NodeHash(hashes[2*i], hashes[2*i+1])
-		}
-		hashes = hashes[:len(hashes)/2]
-	}
-	return hashes[0], nil
+	return front.Tree(), nil
 }
 
 // widthAt returns how wide the tile is in a tree of the given size; 0 or less

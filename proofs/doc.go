@@ -112,4 +112,7 @@
 //	3
 //	OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
 //	ZW0+j1RCOM324y1kD1G6CRSVmxTt16UtC4uZq0yKxsY=
+//
+// A [Frontier] is an edge with the last tile of each level, from which every tile
+// of the growing tree is made.
 package proofs

@@ -26,26 +26,36 @@ type Edge struct {
 
 // Append adds the hash of the next leaf. It fails only for a tree that cannot
 // grow, and then changes nothing.
-func (e *Edge) Append(leaf Hash) error {
+func (e *Edge) Append(leaf Hash) error { return e.append(leaf, nil) }
+
+// append tells visit of the leaf and of every node that it completes.
+func (e *Edge) append(leaf Hash, visit compact.VisitFn) error {
 	if e.r == nil {
 		e.r = ranges.NewEmptyRange(0)
 	}
 	if e.r.End() == math.MaxInt64 {
 		return fmt.Errorf("tree of size %d is full", e.r.End())
 	}
-	return e.r.Append(slices.Clone(leaf[:]), nil)
+	return e.r.Append(slices.Clone(leaf[:]), visit)
+}
+
+func (e *Edge) size() int64 {
+	if e.r == nil {
+		return 0
+	}
+	return int64(e.r.End())
 }
 
 // Tree returns the size and the root.
 func (e *Edge) Tree() Tree {
-	if e.r == nil || e.r.End() == 0 {
+	if e.size() == 0 {
 		return EmptyTree
 	}
 	root, err := e.r.GetRootHash(nil)
 	if err != nil {
 		panic("proofs: edge does not begin at 0: " + err.Error())
 	}
-	return Tree{N: int64(e.r.End()), Hash: Hash(root)}
+	return Tree{N: e.size(), Hash: Hash(root)}
 }
 
 // Clone returns a copy that grows on its own.

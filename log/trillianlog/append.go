@@ -66,7 +66,7 @@ func (l *Log) append(ctx context.Context, entries [][]byte) ([]int64, error) {
 	if err := l.settle(ctx, false); err != nil {
 		return nil, fmt.Errorf("append: %w", err)
 	}
-	start := l.front.size
+	start := l.front.size()
 	leaves := make([]*trillian.LogLeaf, len(entries))
 	indices := make([]int64, len(entries))
 	for i, e := range entries {
@@ -120,7 +120,7 @@ func (l *Log) settle(ctx context.Context, look bool) error {
 		}
 	}
 	const fresh = 50 * time.Millisecond
-	if l.front != nil && !l.probe && l.landed <= l.front.size && (!look || time.Since(l.seen) < fresh) {
+	if l.front != nil && !l.probe && l.landed <= l.front.size() && (!look || time.Since(l.seen) < fresh) {
 		return nil
 	}
 	return l.takeOver(ctx, nil)

@@ -34,13 +34,13 @@ func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 	}
 	var found []error
 	f := newFrontier()
-	for f.size < size && len(found) < maxFound {
-		_, values, err := client.leaves(ctx, f.size, size-f.size)
+	for f.size() < size && len(found) < maxFound {
+		_, values, err := client.leaves(ctx, f.size(), size-f.size())
 		if err != nil {
 			return err
 		}
 		if len(values) == 0 {
-			return fmt.Errorf("leaf %d is missing in Trillian's tree of size %d", f.size, root.N)
+			return fmt.Errorf("leaf %d is missing in Trillian's tree of size %d", f.size(), root.N)
 		}
 		done := tileSet{}
 		for _, value := range values {
@@ -48,7 +48,7 @@ func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 				return err
 			}
 		}
-		if f.size == size {
+		if f.size() == size {
 			f.addPartial(0, done)
 		}
 		differing, err := l.compare(ctx, done)
@@ -60,8 +60,8 @@ func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 			progress(len(values))
 		}
 	}
-	if f.size == size {
-		if err := client.consistent(ctx, f.edge.Tree(), root); err != nil {
+	if f.size() == size {
+		if err := client.consistent(ctx, f.tree.Tree(), root); err != nil {
 			found = append(found, fmt.Errorf("leaves of Trillian and its own root do not agree: %w", err))
 		}
 	}
@@ -122,7 +122,7 @@ func (l *Log) Rebuild(ctx context.Context, keep proofs.Tree, progress func(n int
 	if err := l.takeOver(ctx, progress); err != nil {
 		return fmt.Errorf("rebuild the copy: %w", err)
 	}
-	l.size.Store(l.front.size)
+	l.size.Store(l.front.size())
 	return nil
 }
 

@@ -33,27 +33,27 @@ func (l *Log) takeOver(ctx context.Context, progress func(n int)) error {
 				return err
 			}
 		}
-		root, values, err := l.client.leaves(ctx, l.front.size, maxChunk)
+		root, values, err := l.client.leaves(ctx, l.front.size(), maxChunk)
 		if err != nil {
 			return err
 		}
 		l.seen = time.Now()
-		switch size := l.front.size; {
-		case root.N < size || root.N == size && root != l.front.edge.Tree():
+		switch size := l.front.size(); {
+		case root.N < size || root.N == size && root != l.front.tree.Tree():
 			return l.contradicted(root)
 		case root.N > size && root.N >= l.landed:
 			if err := l.step(ctx, root, values); err != nil {
 				return err
 			}
 			if progress != nil {
-				progress(int(l.front.size - size))
+				progress(int(l.front.size() - size))
 			}
 			pause, deadline = l.cfg.PollInterval, time.Now().Add(patience)
-			if l.front.size < root.N {
+			if l.front.size() < root.N {
 				continue
 			}
 		}
-		if root.N == l.front.size && root.N >= l.landed {
+		if root.N == l.front.size() && root.N >= l.landed {
 			if err := l.findPending(ctx); err != nil || !l.probe && root.N >= l.landed {
 				return err
 			}
@@ -71,11 +71,11 @@ func (l *Log) takeOver(ctx context.Context, progress func(n int)) error {
 // findPending looks for leaves that others have appended and the signer has not
 // integrated: they have landed, too. An empty tree does not tell.
 func (l *Log) findPending(ctx context.Context) error {
-	if !l.probe || l.front.size == 0 {
+	if !l.probe || l.front.size() == 0 {
 		l.probe = false
 		return nil
 	}
-	_, values, err := l.client.leaves(ctx, l.front.size-1, maxChunk)
+	_, values, err := l.client.leaves(ctx, l.front.size()-1, maxChunk)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (l *Log) findPending(ctx context.Context) error {
 		return nil
 	}
 	// There may be more behind them: that shows when these are integrated.
-	l.landed = max(l.landed, l.front.size-1+int64(len(values)))
+	l.landed = max(l.landed, l.front.size()-1+int64(len(values)))
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (l *Log) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tree := front.edge.Tree()
+	tree := front.tree.Tree()
 	if root.N < tree.N {
 		return contradicted(tree, root)
 	}
@@ -124,7 +124,7 @@ const (
 )
 
 func (l *Log) contradicted(root proofs.Tree) error {
-	err := contradicted(l.front.edge.Tree(), root)
+	err := contradicted(l.front.tree.Tree(), root)
 	l.front = nil
 	return err
 }
@@ -148,34 +148,34 @@ func (l *Log) step(ctx context.Context, root proofs.Tree, values [][]byte) error
 	next, changed, bytes := l.front.clone(), tileSet{}, 0
 	for {
 		if len(values) == 0 {
-			return fmt.Errorf("leaf %d is missing in Trillian's tree of size %d", next.size, root.N)
+			return fmt.Errorf("leaf %d is missing in Trillian's tree of size %d", next.size(), root.N)
 		}
-		for _, value := range values[:min(int64(len(values)), root.N-next.size)] {
+		for _, value := range values[:min(int64(len(values)), root.N-next.size())] {
 			if err := next.append(value, changed); err != nil {
 				return err
 			}
 			bytes += len(value)
 		}
-		if next.size == root.N || next.size-l.front.size >= stepLeaves || bytes >= stepBytes {
+		if next.size() == root.N || next.size()-l.front.size() >= stepLeaves || bytes >= stepBytes {
 			break
 		}
 		var err error
-		if _, values, err = l.client.leaves(ctx, next.size, root.N-next.size); err != nil {
+		if _, values, err = l.client.leaves(ctx, next.size(), root.N-next.size()); err != nil {
 			return err
 		}
 	}
-	tree := next.edge.Tree()
+	tree := next.tree.Tree()
 	err := l.client.consistent(ctx, tree, root)
 	if errors.Is(err, ErrContradiction) {
-		return halt(log.HaltStorageDamaged, advice, fmt.Sprintf("leaves of Trillian lead from the copy (size %d) to size %d and root %v, which does not belong to Trillian's tree of size %d and root %v", l.front.size, tree.N, tree.Hash, root.N, root.Hash))
+		return halt(log.HaltStorageDamaged, advice, fmt.Sprintf("leaves of Trillian lead from the copy (size %d) to size %d and root %v, which does not belong to Trillian's tree of size %d and root %v", l.front.size(), tree.N, tree.Hash, root.N, root.Hash))
 	}
 	if err != nil {
 		return err
 	}
-	next.addPartial(l.front.size, changed)
+	next.addPartial(l.front.size(), changed)
 	extendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTime)
 	defer cancel()
-	if err := l.cfg.Tiles.Extend(extendCtx, l.front.size, next.size, changed); err != nil {
+	if err := l.cfg.Tiles.Extend(extendCtx, l.front.size(), next.size(), changed); err != nil {
 		l.front = nil // it is unknown what the copy has
 		return fmt.Errorf("write the copy: %w", err)
 	}

@@ -194,8 +194,8 @@ func (l *Log) Integrated(ctx context.Context) (proofs.Tree, error) {
 	if err := l.settle(ctx, true); err != nil {
 		return proofs.Tree{}, err
 	}
-	l.size.Store(l.front.size)
-	return l.front.edge.Tree(), nil
+	l.size.Store(l.front.size())
+	return l.front.tree.Tree(), nil
 }
 
 // Close implements log.Storage.
@@ -218,7 +218,7 @@ func (l *Log) Close() error {
 // the log next need not: an empty tree does not even show what the signer has not
 // integrated yet.
 func (l *Log) leave() {
-	if l.pending == nil && (l.front == nil || l.landed <= l.front.size) {
+	if l.pending == nil && (l.front == nil || l.landed <= l.front.size()) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
