@@ -72,6 +72,9 @@ type Answer struct {
 	// Conflict says how the entry contradicts the file in spite of a hash that
 	// fits; empty: it does not.
 	Conflict string `json:"conflict,omitempty"`
+	// More is how many further paths of the leaf list the file and have no answer. It
+	// stands with the last answer of the leaf.
+	More int `json:"more,omitempty"`
 	// Current says that the release is the one in force for its role.
 	Current bool `json:"current"`
 	// Rivals are leaves of the same role and version with another payload.
@@ -110,6 +113,10 @@ func NewLookup(q Query) *Lookup {
 	return &Lookup{Query: q, Answers: []Answer{}, Named: []Named{}}
 }
 
+// maxPaths is how many answers a leaf has: whoever may register could have one list the
+// file a looker-up asks about under a hundred thousand paths.
+const maxPaths = 4
+
 // Observe looks into one leaf.
 func (l *Lookup) Observe(o *Observation) error {
 	for _, part := range []struct {
@@ -123,7 +130,7 @@ func (l *Lookup) Observe(o *Observation) error {
 	if o.Metadata.Targets == nil {
 		return nil
 	}
-	first := len(l.Answers)
+	var answers []Answer
 	elsewhere := !l.Pin.IsZero() && o.Leaf.Repository != l.Pin
 	for path, file := range o.Metadata.Targets.Files() {
 		listed, conflict := l.Query.compare(file)
@@ -134,12 +141,19 @@ func (l *Lookup) Observe(o *Observation) error {
 			l.Elsewhere++
 			return nil
 		}
-		l.Answers = append(l.Answers, Answer{
+		answers = append(answers, Answer{
 			Index: o.Index, Kind: o.Leaf.Kind, Repository: o.Leaf.Repository, Role: o.Leaf.Role, Version: o.Leaf.Version,
 			Expires: o.Metadata.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: o.Raw,
 		})
 	}
-	slices.SortFunc(l.Answers[first:], func(a, b Answer) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(answers, func(a, b Answer) int {
+		return cmp.Or(cmp.Compare(min(len(a.Conflict), 1), min(len(b.Conflict), 1)), cmp.Compare(a.Path, b.Path))
+	})
+	if more := len(answers) - maxPaths; more > 0 {
+		answers = slices.Clone(answers[:maxPaths])
+		answers[maxPaths-1].More = more
+	}
+	l.Answers = append(l.Answers, answers...)
 	return nil
 }
 
@@ -173,6 +187,11 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 	var firstErr error
 	for i := range l.Answers {
 		answer := &l.Answers[i]
+		if i > 0 && l.Answers[i-1].Index == answer.Index {
+			before := &l.Answers[i-1]
+			answer.Rivals, answer.Current, answer.Proof = before.Rivals, before.Current, before.Proof
+			continue
+		}
 		repo := a.repos[answer.Repository]
 		if repo == nil {
 			continue // it is being judged again

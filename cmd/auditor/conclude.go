@@ -58,6 +58,7 @@ func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome e
 		c.Sentence = fmt.Sprintf("no release %s lists %s", of, what)
 	}
 	c.warn(release, evidence, report)
+	c.warnOfOthers(release, lookup)
 	if outcome != nil {
 		c.Word = "WARNING"
 		c.Notes = append(c.Notes, fmt.Sprintf("the log was not found in order, or not checked to its end (%d leaves were judged): see stderr", report.Judged))
@@ -111,6 +112,29 @@ func (c *conclusion) warn(release, evidence *audit.Answer, report *audit.Report)
 	}
 }
 
+// warnOfOthers notes what is wrong with the file in other repositories than that of the
+// release. Whoever may register can release a file that another's keys signed as a second
+// payload: that must not silence the warning.
+func (c *conclusion) warnOfOthers(release *audit.Answer, lookup *audit.Lookup) {
+	if release == nil {
+		return
+	}
+	warned := map[verify.Digest]bool{release.Repository: true}
+	for i := range lookup.Answers {
+		a := &lookup.Answers[i]
+		if warned[a.Repository] || a.Conflict != "" || a.Kind != verify.Evidence && len(a.Rivals) == 0 {
+			continue
+		}
+		warned[a.Repository] = true
+		c.Word = "WARNING"
+		if a.Kind == verify.Evidence {
+			c.Notes = append(c.Notes, fmt.Sprintf("repository %v has it as evidence, entry %d: %s is signed with two payloads there, and this is not the one that was released", a.Repository, a.Index, named(a)))
+			continue
+		}
+		c.Notes = append(c.Notes, fmt.Sprintf("another payload of %s is signed as well in repository %v: entry %d (%s)", named(a), a.Repository, a.Rivals[0].Index, a.Rivals[0].Kind))
+	}
+}
+
 func named(a *audit.Answer) string { return fmt.Sprintf("%s %d", a.Role, a.Version) }
 
 func cosigners(report *audit.Report) string {
@@ -126,6 +150,18 @@ func cosigners(report *audit.Report) string {
 
 // noteOn is what a table says of an answer.
 func noteOn(a audit.Answer) string {
+	note := wrongWith(a)
+	if a.More > 0 {
+		if note != "" {
+			note += "; "
+		}
+		note += fmt.Sprintf("and under %d more paths", a.More)
+	}
+	return note
+}
+
+// wrongWith says what else there is to an answer, empty if nothing is.
+func wrongWith(a audit.Answer) string {
 	switch {
 	case a.Conflict != "":
 		return a.Conflict

@@ -103,6 +103,49 @@ func TestLookupOfAnEquivocation(t *testing.T) {
 	}
 }
 
+// A stranger's release of a file does not silence the warning about it, nor does it
+// take the time and the memory of who asks, under however many paths it lists it.
+func TestLookupOfAStrangersRelease(t *testing.T) {
+	w := newWorld(t)
+	w.equivocate()
+	vendors := w.repo
+	var err error
+	w.vendor, err = testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	w.must(err)
+	_, root := w.vendor.File(verify.RoleRoot)
+	w.repo = w.log.Register(root)
+	for i := range 40 {
+		w.must(w.vendor.Put(verify.RoleTargets, fmt.Sprintf("%03d", i), []byte("for one")))
+		w.must(w.vendor.Put(verify.RoleTargets, fmt.Sprintf("x%03d", i), []byte("for everybody")))
+	}
+	w.release("last", "for one")
+	before := len(w.log.Read())
+	out, _ := w.run(0, "lookup", verify.Sum([]byte("for one")).String(), "--policy", w.policy, "--json")
+	var answer struct {
+		Word    string
+		Notes   []string
+		Answers []audit.Answer
+	}
+	w.must(json.Unmarshal([]byte(out), &answer))
+	if answer.Word != "WARNING" || !strings.Contains(strings.Join(answer.Notes, "\n"), fmt.Sprintf("repository %v has it as evidence, entry 3", vendors)) {
+		t.Errorf("it says %s %v", answer.Word, answer.Notes)
+	}
+	if n := len(answer.Answers); n != 5 || answer.Answers[4].More != 37 || answer.Answers[1].Path != "000" || answer.Answers[4].Proof == "" {
+		t.Errorf("%d answers: %+v", n, answer.Answers)
+	}
+	tiles := 0
+	for _, path := range w.log.Read()[before:] {
+		if strings.HasPrefix(path, "tile/0/") {
+			tiles++
+		}
+	}
+	if tiles > 10 { // a few for each leaf, and none for each path
+		t.Errorf("%d tiles were read for the proofs of two leaves", tiles)
+	}
+	out, _ = w.run(0, "lookup", verify.Sum([]byte("for everybody")).String(), "--policy", w.policy)
+	w.wantAll(out, "WARNING  ", "another payload of targets 3 is signed as well in repository "+vendors.String()+": entry 3 (evidence)", "x003     and under 36 more paths")
+}
+
 // Anybody who may register can release any file: a pin tells whose release it is.
 func TestLookupOfOneRepository(t *testing.T) {
 	w := newWorld(t)
