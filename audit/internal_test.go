@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -56,13 +57,9 @@ func TestUnknownKind(t *testing.T) {
 // TestKeyIDsOfRealRoots: of all keys of Sigstore's roots one has an id that is
 // not its hash, since root 11.
 func TestKeyIDsOfRealRoots(t *testing.T) {
-	data := os.Getenv("TUFLOG_DATA")
-	if data == "" {
-		t.Skip("TUFLOG_DATA is not set: no real histories to read")
-	}
 	var odd []string
 	for _, repo := range []string{"sigstore_root_signing", "docker_tuf", "jku_tuf_demo"} {
-		paths, err := filepath.Glob(filepath.Join(data, "tuf_histories", repo, "root", "*.root.json"))
+		paths, err := filepath.Glob(filepath.Join(realdata.Histories(t), repo, "root", "*.root.json"))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("no roots: %v", err)
 		}

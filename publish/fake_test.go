@@ -5,10 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/tuflog/tuflog/internal/realdata"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -304,11 +305,7 @@ func (l *fakeLog) judge(repo *verify.Repository, role string, m *verify.Metadata
 // realHistory reads one of the real histories, or skips the test.
 func realHistory(t testing.TB, name string) *History {
 	t.Helper()
-	dir := os.Getenv("TUFLOG_DATA")
-	if dir == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
-	}
-	h, err := ReadHistory(filepath.Join(dir, "tuf_histories", name))
+	h, err := ReadHistory(filepath.Join(realdata.Histories(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}

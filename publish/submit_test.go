@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -320,10 +321,6 @@ func TestReadFilesRefuses(t *testing.T) {
 }
 
 func TestSubmitRealDirectories(t *testing.T) {
-	base := os.Getenv("TUFLOG_DATA")
-	if base == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
-	}
 	tests := []struct {
 		dir              string
 		files, unlogged  int // of the files, those that this log does not log
@@ -341,7 +338,7 @@ func TestSubmitRealDirectories(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.dir, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(filepath.Join(base, "tuf_histories", tt.dir))); err != nil {
+			if err := os.CopyFS(dir, os.DirFS(filepath.Join(realdata.Histories(t), tt.dir))); err != nil {
 				t.Fatal(err)
 			}
 			l := newFake(t, "snapshot", "timestamp")
@@ -377,7 +374,7 @@ func TestSubmitRealDirectories(t *testing.T) {
 	t.Run("messages", func(t *testing.T) {
 		l := newFake(t)
 		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(filepath.Join(base, "tuf_histories", "made_polyglot"))); err != nil {
+		if err := os.CopyFS(dir, os.DirFS(filepath.Join(realdata.Histories(t), "made_polyglot"))); err != nil {
 			t.Fatal(err)
 		}
 		var b strings.Builder

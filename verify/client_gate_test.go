@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/testlog"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -37,47 +38,47 @@ var gateCases = []struct {
 	}, verify.CodeBadProof},
 	{"logged as another role's", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role+"2", file)
-		return r.log.proof(leaf, r.log.add(leaf), 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeBadProof},
 	{"logged with another payload", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
 		leaf.Payload = verify.Sum([]byte("another"))
-		return r.log.proof(leaf, r.log.add(leaf), 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeBadProof},
 	{"logged with another encoding", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
 		leaf.Encoding = verify.Pigweed
-		return r.log.proof(leaf, r.log.add(leaf), 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeBadProof},
 	{"not included", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
-		index := r.log.add(leaf)
+		index := r.log.Add(leaf.Marshal())
 		leaf.Size++ // another leaf than the one in the tree
-		return r.log.proof(leaf, index, 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), index, 1, 1, 1)
 	}, verify.CodeBadProof},
 	{"one witness of the two needed", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
-		return r.log.proof(leaf, r.log.add(leaf), -1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), -1, 1)
 	}, verify.CodeQuorumShort},
 	{"no witness", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
-		return r.log.proof(leaf, r.log.add(leaf))
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()))
 	}, verify.CodeQuorumShort},
 	{"another log", func(r *fakeRepo, role string, file []byte) []byte {
-		other := newFakeLog(r.t, "log.example/b", 0, "")
-		other.witnesses = r.log.witnesses
+		other := testlog.New(r.t, "log.example/b", 0, "")
+		other.Witnesses = r.log.Witnesses
 		leaf := r.leaf(role, file)
-		return other.proof(leaf, other.add(leaf), 1, 1, 1)
+		return other.Proof(leaf.Marshal(), other.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeWrongLog},
 	{"another repository", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
 		leaf.Repository = verify.Sum([]byte("another vendor"))
-		return r.log.proof(leaf, r.log.add(leaf), 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeWrongRepository},
 	{"logged as evidence", func(r *fakeRepo, role string, file []byte) []byte {
 		leaf := r.leaf(role, file)
 		leaf.Kind, leaf.Contradicts = verify.Evidence, 1
-		return r.log.proof(leaf, r.log.add(leaf), 1, 1, 1)
+		return r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), 1, 1, 1)
 	}, verify.CodeEvidence},
 }
 
@@ -235,17 +236,17 @@ func TestClientMinAge(t *testing.T) {
 			}
 			r := newFakeRepo(t)
 			if tt.faulty == 2 {
-				r.log.quorum = "3"
+				r.log.Quorum = "3"
 			}
 			r.cosignAll = tt.faulty == 2
 			r.publish("root", "targets", "snapshot", "timestamp")
 			file := r.last("targets")
 			leaf := r.leaf("targets", file)
-			index := r.log.add(leaf)
-			r.sidecars[verify.Sum(file)] = r.log.proof(leaf, index, tt.older...)
-			r.log.add(r.leaf("later", file))
+			index := r.log.Add(leaf.Marshal())
+			r.sidecars[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), index, tt.older...)
+			r.log.Add(r.leaf("later", file).Marshal())
 			if tt.newer != nil {
-				r.latest[verify.Sum(file)] = r.log.proof(leaf, index, tt.newer...)
+				r.latest[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), index, tt.newer...)
 			}
 			cfg := r.config()
 			cfg.Install.FaultyWitnesses = int(tt.faulty)
@@ -273,11 +274,11 @@ func TestClientMinAgeProofs(t *testing.T) {
 	r.latest[verify.Sum(file)] = []byte("<html>")
 	wantRefused(t, d.refresh(r, cfg), verify.CodeBadProof, "targets")
 	leaf := r.leaf("targets", file)
-	r.latest[verify.Sum(file)] = r.log.proof(leaf, r.log.add(leaf), late, late)
+	r.latest[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), late, late)
 	wantRefused(t, d.refresh(r, cfg), verify.CodeBadProof, "targets")
-	r.latest[verify.Sum(file)] = r.log.proof(leaf, 1, late)
+	r.latest[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), 1, late)
 	wantRefused(t, d.refresh(r, cfg), verify.CodeQuorumShort, "targets")
-	r.latest[verify.Sum(file)] = r.log.proof(leaf, 1, late, late)
+	r.latest[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), 1, late, late)
 	wantOK(t, d.refresh(r, cfg))
 	// Kept, it goes on proving the age.
 	delete(r.latest, verify.Sum(file))
@@ -313,7 +314,7 @@ func TestClientFaultyWitnesses(t *testing.T) {
 	} {
 		r := newFakeRepo(t)
 		cfg := r.config()
-		cfg.Policy = newFakeLog(t, "log.example/b", tt.witnesses, tt.quorum).policy()
+		cfg.Policy = testlog.New(t, "log.example/b", tt.witnesses, tt.quorum).Policy()
 		cfg.Install.FaultyWitnesses, cfg.Install.MinAge = tt.faulty, tt.minAge
 		d := newFakeDevice(t, r.last("root"))
 		_, err := verify.NewClient(cfg, r.last("root"), d.state)
@@ -344,11 +345,11 @@ func TestClientTimeFloor(t *testing.T) {
 	late := epoch.Add(3 * day).Unix()
 	r.publish("root")
 	leaf := r.leaf("root", r.last("root"))
-	index := r.log.add(leaf)
-	r.sidecars[verify.Sum(r.last("root"))] = r.log.proof(leaf, index, r.cosignTime(), late, -1)
+	index := r.log.Add(leaf.Marshal())
+	r.sidecars[verify.Sum(r.last("root"))] = r.log.Proof(leaf.Marshal(), index, r.cosignTime(), late, -1)
 	other := *d
 	wantOK(t, other.refresh(r, cfg))
-	r.sidecars[verify.Sum(r.last("root"))] = r.log.proof(leaf, index, -1, late, late)
+	r.sidecars[verify.Sum(r.last("root"))] = r.log.Proof(leaf.Marshal(), index, -1, late, late)
 	d = newFakeDevice(t, r.served["root"][0])
 	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "timestamp")
 	if got := d.client.Floor(); !got.Equal(time.Unix(late, 0)) {
@@ -378,7 +379,7 @@ func TestClientTimeFloorFromTargets(t *testing.T) {
 	file := r.last("targets")
 	leaf := r.leaf("targets", file)
 	late := epoch.Add(3 * day).Unix()
-	r.sidecars[verify.Sum(file)] = r.log.proof(leaf, 1, late, late)
+	r.sidecars[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), 1, late, late)
 	cfg := r.config()
 	cfg.Now = time.Time{}
 	d := newFakeDevice(t, r.last("root"))
@@ -431,13 +432,13 @@ func TestClientAndClocksOfWitnesses(t *testing.T) {
 	d = newFakeDevice(t, r.served["root"][0])
 	wantRefused(t, d.refresh(r, cfg), verify.CodeExpired, "root")
 	r.cosigned = 0
-	for i, w := range r.log.witnesses {
-		r.log.witnesses[i] = newSigner(t, w.Key().Name(), proofs.CosignatureV1)
+	for i, w := range r.log.Witnesses {
+		r.log.Witnesses[i] = testlog.NewSigner(t, w.Key().Name(), proofs.CosignatureV1)
 	}
 	for _, role := range []string{"root", "targets"} {
 		r.submit(role, r.last(role))
 	}
-	cfg.Policy = r.log.policy()
+	cfg.Policy = r.log.Policy()
 	wantOK(t, d.refresh(r, cfg))
 
 	// Where proofs are only looked at to warn, nothing is refused by the times in them;
@@ -461,10 +462,10 @@ func TestClientAndClocksOfWitnesses(t *testing.T) {
 // Of two logs that a trust policy lists, neither knows what the other has released.
 func TestClientKeepsToOneLog(t *testing.T) {
 	r := newFakeRepo(t)
-	a, b := r.log, newFakeLog(t, "log.example/b", 0, "2")
-	b.witnesses = a.witnesses
+	a, b := r.log, testlog.New(t, "log.example/b", 0, "2")
+	b.Witnesses = a.Witnesses
 	cfg := r.config()
-	cfg.Policy.Logs = append(cfg.Policy.Logs, b.policy().Logs...)
+	cfg.Policy.Logs = append(cfg.Policy.Logs, b.Policy().Logs...)
 	d := newFakeDevice(t, r.last("root"))
 	wantOK(t, d.refresh(r, cfg))
 	if d.state.Log != "log.example/a" {
@@ -505,7 +506,7 @@ func TestClientSnapshotHashes(t *testing.T) {
 		leaf := r.leaf(role, r.last(role))
 		leaf.Snapshot, leaf.Listed = verify.Sum(r.last("snapshot")), listed
 		at := r.cosignTime()
-		r.sidecars[verify.Sum(r.last(role))] = r.log.proof(leaf, r.log.add(leaf), at, at)
+		r.sidecars[verify.Sum(r.last(role))] = r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), at, at)
 	}
 	d := newFakeDevice(t, r.last("root"))
 	log("targets", verify.ByVersion)

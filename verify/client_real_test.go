@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/tuflog/tuflog/internal/realdata"
 )
 
 // sigstore is the real history of Sigstore's repository: its files by name, and
@@ -17,10 +19,10 @@ import (
 func sigstore(t *testing.T) (files map[string][]byte, index []map[string]string) {
 	t.Helper()
 	files = map[string][]byte{}
-	for _, f := range realFiles(t, "sigstore_root_signing") {
-		files[path.Base(f.name)] = f.data
+	for _, f := range realdata.Files(t, "sigstore_root_signing") {
+		files[path.Base(f.Name)] = f.Data
 	}
-	f, err := os.Open(filepath.Join(dataDir(t), "sigstore_root_signing", "index.csv"))
+	f, err := os.Open(filepath.Join(realdata.Histories(t), "sigstore_root_signing", "index.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

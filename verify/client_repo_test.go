@@ -13,6 +13,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/tuflog/tuflog/internal/testlog"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -38,7 +39,7 @@ type fakeRepo struct {
 	// served is what the repository has: for each role its files, in order.
 	served map[string][][]byte
 
-	log       *fakeLog
+	log       *testlog.Log
 	genesis   verify.Digest
 	sidecars  map[verify.Digest][]byte // by file
 	latest    map[verify.Digest][]byte
@@ -58,7 +59,7 @@ func newFakeRepo(t testing.TB) *fakeRepo {
 		targets:   map[string]*metadata.Metadata[metadata.TargetsType]{verify.RoleTargets: metadata.Targets(expires)},
 		signers:   map[string][]ed25519.PrivateKey{},
 		served:    map[string][][]byte{},
-		log:       newFakeLog(t, "log.example/a", 3, "2"),
+		log:       testlog.New(t, "log.example/a", 3, "2"),
 		sidecars:  map[verify.Digest][]byte{},
 		latest:    map[verify.Digest][]byte{},
 	}
@@ -251,7 +252,7 @@ func (r *fakeRepo) submit(role string, file []byte) {
 	if r.cosignAll {
 		times = append(times, at)
 	}
-	r.sidecars[verify.Sum(file)] = r.log.proof(leaf, r.log.add(leaf), times...)
+	r.sidecars[verify.Sum(file)] = r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), times...)
 }
 
 func (r *fakeRepo) cosignTime() int64 {
@@ -288,7 +289,7 @@ func (r *fakeRepo) sidecarsOf(file []byte) verify.Sidecars {
 }
 
 func (r *fakeRepo) config() verify.ClientConfig {
-	return verify.ClientConfig{Policy: r.log.policy(), Install: verify.DefaultInstallPolicy(), Now: epoch}
+	return verify.ClientConfig{Policy: r.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: epoch}
 }
 
 // fakeDevice keeps what a device keeps between updates.

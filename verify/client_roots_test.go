@@ -1,11 +1,14 @@
 package verify_test
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/tuflog/tuflog/internal/testlog"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -13,7 +16,7 @@ import (
 // gives devices of what it logged.
 type rootLog struct {
 	*prefix
-	log    *fakeLog
+	log    *testlog.Log
 	leaves []verify.Leaf // by index
 }
 
@@ -36,13 +39,13 @@ func (d draft) file(t testing.TB) []byte {
 
 func newRootLog(t *testing.T, genesis []byte) *rootLog {
 	t.Helper()
-	l := &rootLog{prefix: newPrefix(t, genesis), log: newFakeLog(t, "log.example/a", 3, "2")}
+	l := &rootLog{prefix: newPrefix(t, genesis), log: testlog.New(t, "log.example/a", 3, "2")}
 	l.append(l.repo.Records()[0].Leaf)
 	return l
 }
 
 func (l *rootLog) append(leaf verify.Leaf) {
-	l.log.add(leaf)
+	l.log.Add(leaf.Marshal())
 	l.leaves = append(l.leaves, leaf)
 }
 
@@ -70,11 +73,11 @@ func (l *rootLog) sidecarsOf(file []byte) verify.Sidecars {
 	if at < 0 {
 		return verify.Sidecars{}
 	}
-	return verify.Sidecars{Proof: l.log.proof(l.leaves[at], int64(at), 1, 1)}
+	return verify.Sidecars{Proof: l.log.Proof(l.leaves[at].Marshal(), int64(at), 1, 1)}
 }
 
 func (l *rootLog) config() verify.ClientConfig {
-	return verify.ClientConfig{Policy: l.log.policy(), Install: verify.DefaultInstallPolicy(), Now: epoch}
+	return verify.ClientConfig{Policy: l.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
 // upTo starts a client at the first root and asks it to take the others.
@@ -156,26 +159,26 @@ func TestRootsAndDrafts(t *testing.T) {
 				}
 			}
 			state, err := verify.Pin(one, verify.InstallPolicy{})
-			wantOK(t, err)
+			deviceAccepts(t, err)
 			served := append([][]byte{one}, tt.served...)
 			last := parse(t, served[len(served)-1])
 			c, err := l.climb(l.config(), state, served...)
 			if tt.refused == "" {
-				wantOK(t, err)
+				deviceAccepts(t, err)
 			} else {
-				wantRefused(t, err, tt.refused, "root")
+				deviceRefuses(t, err, tt.refused, "root")
 				stays(t, c, state)
 			}
 			cfg := l.config()
 			cfg.Transparency = verify.Warn
 			c, err = l.climb(cfg, state, served...)
-			wantOK(t, err)
+			deviceAccepts(t, err)
 			w := c.Warnings()
 			if c.Root().PayloadDigest != last.PayloadDigest || len(w) > 1 || (len(w) == 1) != (tt.refused != "") || len(w) == 1 && w[0].Code != tt.refused {
 				t.Errorf("while warning: root %d, warnings %v, want %q", c.Root().Version, w, tt.refused)
 			}
-			c, err = l.climb(verify.ClientConfig{Transparency: verify.Off, Now: epoch}, state, served...)
-			wantOK(t, err)
+			c, err = l.climb(verify.ClientConfig{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, served...)
+			deviceAccepts(t, err)
 			if len(c.Warnings()) != 0 || c.State().Root.Payload != last.PayloadDigest {
 				t.Errorf("with transparency off: root %d, warnings %v", c.Root().Version, c.Warnings())
 			}
@@ -198,13 +201,13 @@ func TestRootsOlderThanTheLog(t *testing.T) {
 	cfg := l.config()
 	cfg.Install.Repository = parse(t, roots[2]).PayloadDigest
 	state, err := verify.Pin(roots[0], cfg.Install)
-	wantOK(t, err)
+	deviceAccepts(t, err)
 	c, err := l.climb(cfg, state, roots[:2]...)
-	wantRefused(t, err, verify.CodeNotLogged, "root")
+	deviceRefuses(t, err, verify.CodeNotLogged, "root")
 	stays(t, c, state)
 	for _, n := range []int{3, 4, 5} {
 		c, err := l.climb(cfg, state, roots[:n]...)
-		wantOK(t, err)
+		deviceAccepts(t, err)
 		if c.Root().Version != int64(n) {
 			t.Errorf("arrived at root %d, want %d", c.Root().Version, n)
 		}
@@ -253,7 +256,7 @@ func TestRootsOfAThief(t *testing.T) {
 			t.Errorf("the thief's roots became %v", outcomes)
 		}
 		state, err := verify.Pin(one, verify.InstallPolicy{})
-		wantOK(t, err)
+		deviceAccepts(t, err)
 		cfg := l.config()
 		var try func(chain [][]byte)
 		try = func(chain [][]byte) {
@@ -291,12 +294,12 @@ func TestRootsForgetNothingOnTheWay(t *testing.T) {
 		return forge(t, forgedSnapshot(version, map[string]map[string]any{"targets": plain(version)}), "s1")
 	}
 	state, err := verify.Pin(one, verify.InstallPolicy{})
-	wantOK(t, err)
+	deviceAccepts(t, err)
 	c, err := l.climb(l.config(), state, one)
-	wantOK(t, err)
+	deviceAccepts(t, err)
 	_, err = c.UpdateTimestamp(timestamp(5, "x1"))
-	wantOK(t, err)
-	wantOK(t, c.UpdateSnapshot(snapshot(5)))
+	deviceAccepts(t, err)
+	deviceAccepts(t, c.UpdateSnapshot(snapshot(5)))
 	state = c.State()
 
 	two := draft{2, "r1", "x2", "", []string{"r1"}}.file(t)
@@ -306,27 +309,27 @@ func TestRootsForgetNothingOnTheWay(t *testing.T) {
 		l.root(file)
 	}
 	c, err = l.climb(l.config(), state, one, rotated)
-	wantRefused(t, err, verify.CodeEvidence, "root")
+	deviceRefuses(t, err, verify.CodeEvidence, "root")
 	stays(t, c, state)
 
 	for _, way := range [][]byte{two, rotated} {
 		c, err = l.climb(l.config(), state, one, way, three)
-		wantOK(t, err)
+		deviceAccepts(t, err)
 		if got := c.State(); !reflect.DeepEqual(got.Timestamp, state.Timestamp) || !reflect.DeepEqual(got.Snapshot, state.Snapshot) {
 			t.Errorf("timestamp %+v, snapshot %+v are remembered, want %+v, %+v", got.Timestamp, got.Snapshot, state.Timestamp, state.Snapshot)
 		}
 		_, err = c.UpdateTimestamp(timestamp(4, "x1"))
-		wantRefused(t, err, verify.CodeRollback, "timestamp")
+		deviceRefuses(t, err, verify.CodeRollback, "timestamp")
 	}
 	// The root at which it ends does make it forget.
 	c, err = l.climb(l.config(), state, one, two)
-	wantOK(t, err)
+	deviceAccepts(t, err)
 	if got := c.State(); got.Timestamp.Version != 0 || got.Snapshot.Version != 5 {
 		t.Errorf("timestamp %d, snapshot %d are remembered, want none, 5", got.Timestamp.Version, got.Snapshot.Version)
 	}
 	_, err = c.UpdateTimestamp(timestamp(4, "x2"))
-	wantOK(t, err)
-	wantRefused(t, c.UpdateSnapshot(snapshot(4)), verify.CodeRollback, "snapshot")
+	deviceAccepts(t, err)
+	deviceRefuses(t, c.UpdateSnapshot(snapshot(4)), verify.CodeRollback, "snapshot")
 }
 
 // A root that was trusted without a proof, or under another policy, counts as one on
@@ -338,21 +341,36 @@ func TestRootsFromAnUnprovedOne(t *testing.T) {
 	l.root(draft{2, "r1", "x1", "draft", []string{"r1"}}.file(t))
 	l.root(two)
 	state, err := verify.Pin(one, verify.InstallPolicy{})
-	wantOK(t, err)
-	c, err := l.climb(verify.ClientConfig{Transparency: verify.Off, Now: epoch}, state, one, two)
-	wantOK(t, err)
+	deviceAccepts(t, err)
+	c, err := l.climb(verify.ClientConfig{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, one, two)
+	deviceAccepts(t, err)
 	state = c.State()
 	c, err = l.climb(l.config(), state, two)
-	wantRefused(t, err, verify.CodeEvidence, "root")
+	deviceRefuses(t, err, verify.CodeEvidence, "root")
 	if !reflect.DeepEqual(c.State(), state) {
 		t.Error("the state has changed")
 	}
 	l.root(three)
 	c, err = l.climb(l.config(), state, two, three)
-	wantOK(t, err)
+	deviceAccepts(t, err)
 	if fmt.Sprint(c.Root().Version, c.State().Root.Version) != "3 3" {
 		t.Errorf("arrived at root %d", c.Root().Version)
 	}
 	_, err = l.climb(l.config(), c.State(), two)
-	wantRefused(t, err, verify.CodeRollback, "root")
+	deviceRefuses(t, err, verify.CodeRollback, "root")
+}
+
+func deviceRefuses(t *testing.T, err error, code verify.Code, role string) {
+	t.Helper()
+	var r *verify.Refusal
+	if !errors.As(err, &r) || r.Code != code || r.Role != role {
+		t.Fatalf("got %v; want %s of %s", err, code, role)
+	}
+}
+
+func deviceAccepts(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

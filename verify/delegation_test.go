@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -231,5 +232,53 @@ func TestDelegations(t *testing.T) {
 	}
 	for range none.All() {
 		t.Error("no delegations delegate")
+	}
+}
+
+func TestCloneDelegations(t *testing.T) {
+	for _, text := range []string{targetsText, succinctText, strings.Replace(targetsText, `"keys":{}`, `"keys":{"k1":{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"00"}}}`, 1)} {
+		m, err := ParseJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := m.Targets.Delegations
+		got, size := d.Clone(true)
+		if got.keeps = false; !reflect.DeepEqual(got, d) {
+			t.Errorf("the copy is %+v, want %+v", got, d)
+		}
+		if size < 16 {
+			t.Errorf("it takes %d bytes", size)
+		}
+		if d.Keys["k1"] != nil && got.Keys["k1"] == d.Keys["k1"] {
+			t.Error("the copy shares a key")
+		}
+	}
+}
+
+// The names of a file's bins may take thousands of times its size. They are kept where
+// that was asked for, and counted.
+func TestNamesOfBins(t *testing.T) {
+	m, err := ParseJSON([]byte(succinctText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := m.Targets.Delegations
+	copied, size := d.Clone(true)
+	kept := d.KeepNames()
+	bytes := 0
+	for _, name := range d.Names() {
+		bytes += len(name)
+	}
+	for _, d := range []*Delegations{d, copied, kept} {
+		n := 0
+		for range d.Among(func(string) bool { return true }) {
+			n++
+		}
+		if n != 256 {
+			t.Errorf("%d bins", n)
+		}
+	}
+	if d.bins != nil || len(copied.bins) != 256 || size < bytes || len(kept.bins) != 256 {
+		t.Errorf("%d names are kept with the file, %d in a copy of %d bytes, %d where it was asked for", len(d.bins), len(copied.bins), size, len(kept.bins))
 	}
 }

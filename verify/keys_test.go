@@ -365,31 +365,16 @@ func TestKeyConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// That one key made a signature says what another did not make only where neither
-// can be made to fit it: an ECDSA key can, whatever the bytes are.
-func TestWhatASignatureExcludes(t *testing.T) {
+func TestExclusive(t *testing.T) {
 	_, p256 := ecdsaTestKey(t, elliptic.P256())
 	_, lattice := mldsaTestKey(t, mldsa.MLDSA44(), "ml-dsa-44/1")
-	ed, other := ed25519TestKey(t), ed25519TestKey(t)
-	for _, k := range []*Key{ed.key, other.key, p256.key, lattice.key} {
-		k.load()
-	}
 	for _, test := range []struct {
-		made, asked *Key
-		known       bool
-	}{
-		{ed.key, other.key, true},
-		{ed.key, lattice.key, true},
-		{lattice.key, ed.key, true},
-		{ed.key, p256.key, false},
-		{lattice.key, p256.key, false},
-		{p256.key, ed.key, false},
-		{p256.key, p256.key, true},
-	} {
-		var s sealed
-		s.learn(test.made, true)
-		if valid, known := s.known(test.asked); known != test.known || known && valid != (test.made == test.asked) {
-			t.Errorf("made by %s: for a key of %s it is %v, known %v", test.made.Type, test.asked.Type, valid, known)
+		key  *Key
+		want bool
+	}{{ed25519TestKey(t).key, true}, {lattice.key, true}, {p256.key, false}} {
+		test.key.load()
+		if got := test.key.Exclusive(); got != test.want {
+			t.Errorf("%s: exclusive %v", test.key.Type, got)
 		}
 	}
 }

@@ -40,8 +40,8 @@ func TestLeaf(t *testing.T) {
 	}{
 		{release, releaseText},
 		{evidence, evidenceText},
-		{alone, edit(t, edit(t, releaseText, "sha256:9ab1000000000000000000000000000000000000000000000000000000000004 hash", "-"), "json", "pigweed")},
-		{odd, edit(t, releaseText, "role targets", "role a%2Fb%20%C3%B6%25~_.-Z")},
+		{alone, editLeaf(t, editLeaf(t, releaseText, "sha256:9ab1000000000000000000000000000000000000000000000000000000000004 hash", "-"), "json", "pigweed")},
+		{odd, editLeaf(t, releaseText, "role targets", "role a%2Fb%20%C3%B6%25~_.-Z")},
 	} {
 		if got := string(test.leaf.Marshal()); got != test.text {
 			t.Errorf("printed\n%swant\n%s", got, test.text)
@@ -54,15 +54,6 @@ func TestLeaf(t *testing.T) {
 			t.Errorf("hash is not that of the text")
 		}
 	}
-}
-
-// edit replaces old, which must be there once.
-func edit(t testing.TB, text, old, new string) string {
-	t.Helper()
-	if strings.Count(text, old) != 1 {
-		t.Fatalf("%q is not once in %q", old, text)
-	}
-	return strings.Replace(text, old, new, 1)
 }
 
 func TestParseLeafRefuses(t *testing.T) {
@@ -100,7 +91,7 @@ func TestParseLeafRefuses(t *testing.T) {
 		{"space at the end", "json\n", "json \n"},
 		{"lines swapped", "role targets\nversion 14\n", "version 14\nrole targets\n"},
 	} {
-		bad := edit(t, releaseText, test.old, test.new)
+		bad := editLeaf(t, releaseText, test.old, test.new)
 		if leaf, err := ParseLeaf([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted as %+v", test.why, leaf)
 		}
@@ -112,7 +103,7 @@ func TestParseLeafRefuses(t *testing.T) {
 		{"leading zero", "equivocation 7", "equivocation 07"},
 		{"too large", "equivocation 7", "equivocation 9223372036854775808"},
 	} {
-		bad := edit(t, evidenceText, test.old, test.new)
+		bad := editLeaf(t, evidenceText, test.old, test.new)
 		if leaf, err := ParseLeaf([]byte(bad)); err == nil {
 			t.Errorf("evidence, %s: accepted as %+v", test.why, leaf)
 		}
@@ -173,4 +164,13 @@ func FuzzParseLeaf(f *testing.F) {
 			t.Errorf("parsed %q, printed %q", b, got)
 		}
 	})
+}
+
+// editLeaf replaces old, which must be there once.
+func editLeaf(t testing.TB, text, old, new string) string {
+	t.Helper()
+	if strings.Count(text, old) != 1 {
+		t.Fatalf("%q is not once in %q", old, text)
+	}
+	return strings.Replace(text, old, new, 1)
 }

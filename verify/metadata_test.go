@@ -467,3 +467,12 @@ func TestMatches(t *testing.T) {
 		t.Error("the zero TargetFile matches an empty file")
 	}
 }
+
+// edit replaces old, which must be there once.
+func edit(t testing.TB, text, old, new string) string {
+	t.Helper()
+	if strings.Count(text, old) != 1 {
+		t.Fatalf("%q is not once in %q", old, text)
+	}
+	return strings.Replace(text, old, new, 1)
+}

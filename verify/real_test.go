@@ -1,97 +1,17 @@
 package verify
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/internal/realdata"
 )
-
-// realFile is one metadata file of the real histories.
-type realFile struct {
-	name string // path below tuf_histories; for packed ones archive.tar.gz!name
-	data []byte
-}
-
-// dataDir returns where the real TUF histories are, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("TUFLOG_DATA")
-	if dir == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
-	}
-	return filepath.Join(dir, "tuf_histories")
-}
-
-// realFiles returns every JSON file of the real histories below a directory.
-func realFiles(t testing.TB, below string) []realFile {
-	t.Helper()
-	base := dataDir(t)
-	var files []realFile
-	err := filepath.WalkDir(filepath.Join(base, below), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(base, path)
-		if err != nil {
-			return err
-		}
-		name = filepath.ToSlash(name)
-		if strings.HasSuffix(name, ".tar.gz") {
-			packed, err := unpack(path, name)
-			files = append(files, packed...)
-			return err
-		}
-		if !strings.HasSuffix(name, ".json") {
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		files = append(files, realFile{name, data})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func unpack(path, name string) ([]realFile, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, err
-	}
-	var files []realFile
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Typeflag != tar.TypeReg || !strings.HasSuffix(h.Name, ".json") {
-			continue
-		}
-		data, err := io.ReadAll(r)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, realFile{name + "!" + h.Name, data})
-	}
-}
 
 // refusedFiles lists the files that are refused and why. A name that ends in a
 // slash stands for all files below.
@@ -118,30 +38,30 @@ var tufDiffers = map[string]string{
 }
 
 func TestRealFiles(t *testing.T) {
-	files := realFiles(t, ".")
+	files := realdata.Files(t, ".")
 	if len(files) < 4000 {
 		t.Errorf("%d files: the histories are not complete", len(files))
 	}
 	refused := map[string]int{}
 	for _, f := range files {
-		m, samePayload := compare(t, f.data)
+		m, samePayload := compare(t, f.Data)
 		want := "" // why it should be refused
 		for _, r := range refusedFiles {
-			if f.name == r.name || strings.HasSuffix(r.name, "/") && strings.HasPrefix(f.name, r.name) {
+			if f.Name == r.name || strings.HasSuffix(r.name, "/") && strings.HasPrefix(f.Name, r.name) {
 				want = r.want
 				refused[r.name]++
 			}
 		}
-		switch _, err := ParseJSON(f.data); {
+		switch _, err := ParseJSON(f.Data); {
 		case err == nil && want != "":
-			t.Errorf("%s is accepted, want %s", f.name, want)
+			t.Errorf("%s is accepted, want %s", f.Name, want)
 		case err != nil && want == "":
-			t.Errorf("%s: %v", f.name, err)
+			t.Errorf("%s: %v", f.Name, err)
 		case err != nil && !strings.Contains(err.Error(), want):
-			t.Errorf("%s: %v, want %s", f.name, err, want)
+			t.Errorf("%s: %v, want %s", f.Name, err, want)
 		}
-		if _, listed := tufDiffers[f.name]; m != nil && samePayload == listed {
-			t.Errorf("%s: go-tuf prints the same payload: %v", f.name, samePayload)
+		if _, listed := tufDiffers[f.Name]; m != nil && samePayload == listed {
+			t.Errorf("%s: go-tuf prints the same payload: %v", f.Name, samePayload)
 		}
 	}
 	for _, r := range refusedFiles {
@@ -156,18 +76,18 @@ func TestRealFiles(t *testing.T) {
 func history(t *testing.T, name string) (files map[string]*Metadata, order [][]string) {
 	t.Helper()
 	files = map[string]*Metadata{}
-	for _, f := range realFiles(t, name) {
-		m, err := ParseJSON(f.data)
+	for _, f := range realdata.Files(t, name) {
+		m, err := ParseJSON(f.Data)
 		if err != nil {
-			t.Fatalf("%s: %v", f.name, err)
+			t.Fatalf("%s: %v", f.Name, err)
 		}
-		short := strings.TrimPrefix(f.name, name+"/")
+		short := strings.TrimPrefix(f.Name, name+"/")
 		if _, packed, ok := strings.Cut(short, "!"); ok {
 			short = packed
 		}
 		files[short] = m
 	}
-	index, err := os.ReadFile(filepath.Join(dataDir(t), name, "index.csv"))
+	index, err := os.ReadFile(filepath.Join(realdata.Histories(t), name, "index.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

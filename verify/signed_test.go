@@ -1,84 +1,78 @@
 package verify
 
 import (
-	"crypto/sha512"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"testing"
 )
 
-// counting is a public key that counts what it is asked, and made no signature.
-type counting struct{ asked int }
-
-func (c *counting) raw() (string, []byte)        { return "counting", nil }
-func (c *counting) verify(*message, []byte) bool { c.asked++; return false }
-
-// Beside a thousand files may come as many snapshots that nobody signed. Each is
-// looked at once, and not once for each file.
+// Beside a thousand files may come as many snapshots. Each is looked at once, and not
+// once for each file.
 func TestSnapshotsAreCheckedOnce(t *testing.T) {
-	const snapshots = 1024
-	key := &counting{}
-	k := &Key{ID: "k"}
-	k.once.Do(func() { k.verifier = key })
-	keys := NewKeySet(map[string]*Key{"k": k}, Role{KeyIDs: []string{"k"}, Threshold: 1})
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := NewKeySet(map[string]*Key{"k": {ID: "k", Type: "ed25519", Scheme: "ed25519", Public: hex.EncodeToString(public)}}, Role{KeyIDs: []string{"k"}, Threshold: 1})
 	var beside []*Metadata
-	for i := range snapshots {
-		text := strings.Replace(snapshotFile, `"version":1`, fmt.Sprint(`"version":`, i+1), 1)
-		m, err := ParseJSON([]byte(strings.Replace(text, `"signatures":[]`, `"signatures":[{"keyid":"k","sig":"00"}]`, 1)))
+	for i := range 100 {
+		signed := fmt.Sprintf(`{"_type":"snapshot","expires":"2030-01-01T00:00:00Z","meta":{},"spec_version":"1.0.0","version":%d}`, i+1)
+		m, err := ParseJSON(fmt.Appendf(nil, `{"signatures":[{"keyid":"k","sig":"%x"}],"signed":%s}`, ed25519.Sign(private, []byte(signed)), signed))
 		if err != nil {
 			t.Fatal(err)
 		}
 		beside = append(beside, m)
 	}
 	r := &Repository{}
-	for range 20 {
+	for round := range 20 {
 		for _, s := range beside {
-			if r.meets(s, keys) {
-				t.Fatal("a snapshot that nobody signed counts")
+			if !r.meets(s, keys) {
+				t.Fatalf("asked for the %dth time, a signed snapshot does not count", round+1)
 			}
+			s.Signatures = nil // it would not count if it were looked at again
 		}
-	}
-	if key.asked != snapshots {
-		t.Errorf("%d signatures are looked at, want %d", key.asked, snapshots)
 	}
 }
 
-// Of the snapshots beside a file each may list it with other hashes. The file is
-// hashed once for all of them.
-func TestFileIsHashedOnce(t *testing.T) {
-	m, err := ParseJSON([]byte(targetsText))
+func TestWhatASignatureExcludes(t *testing.T) {
+	ed25519Key := func() *Key {
+		public, _, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &Key{Type: "ed25519", Scheme: "ed25519", Public: hex.EncodeToString(public)}
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha512.Sum512(m.File)
-	right, wrong := hex.EncodeToString(sum[:]), zeros128
-	list := func(hashes map[string]string) MetaFile {
-		return MetaFile{Version: 1, Length: int64(len(targetsText)), Hashes: hashes}
+	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
 	}
-	both := list(map[string]string{"sha256": m.FileDigest.String(), "sha512": right})
+	ed, other := ed25519Key(), ed25519Key()
+	p256 := &Key{Type: "ecdsa", Scheme: "ecdsa-sha2-nistp256", Public: hex.EncodeToString(der)}
 	for _, test := range []struct {
-		listed MetaFile
-		ok     bool
+		made, asked *Key
+		known       bool
 	}{
-		{both, true},
-		{list(map[string]string{"sha512": right}), true},
-		{list(map[string]string{"sha512": right, "new": "00"}), true},
-		{list(map[string]string{"sha512": wrong}), false},
-		{list(map[string]string{"sha256": m.FileDigest.String(), "sha512": wrong}), false},
-		{list(map[string]string{"sha256": wrong[:64], "sha512": right}), false},
-		{list(map[string]string{"new": "00"}), false},
-		{list(map[string]string{}), false},
-		{list(nil), true},
-		{MetaFile{Version: 2, Length: -1}, false},
-		{MetaFile{Version: 1, Length: 1, Hashes: both.Hashes}, false},
+		{ed, other, true},
+		{ed, p256, false},
+		{p256, ed, false},
+		{p256, p256, true},
 	} {
-		if err := test.listed.Describes(m); (err == nil) != test.ok || (test.listed.Matches(m.File, m.Version) == nil) != test.ok {
-			t.Errorf("%v: %v", test.listed, err)
+		if _, ok := test.made.Identity(); !ok {
+			t.Fatalf("the key %s cannot be read", test.made.Public)
 		}
-	}
-	m.File = []byte(strings.Repeat("x", len(targetsText))) // it would hash to something else
-	if err := both.Describes(m); err != nil {
-		t.Errorf("hashed again: %v", err)
+		var s sealed
+		s.learn(test.made, true)
+		if valid, known := s.known(test.asked); known != test.known || known && valid != (test.made == test.asked) {
+			t.Errorf("made by %s: for a key of %s it is %v, known %v", test.made.Type, test.asked.Type, valid, known)
+		}
 	}
 }

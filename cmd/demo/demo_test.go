@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
@@ -76,14 +76,10 @@ func checkTranscript(t *testing.T, out string) {
 
 func TestDemoRealHistory(t *testing.T) {
 	t.Parallel()
-	data := os.Getenv("TUFLOG_DATA")
-	if data == "" {
-		t.Skip("TUFLOG_DATA does not name the folder with the real TUF histories")
-	}
 	if testing.Short() {
 		t.Skip("imports 991 files")
 	}
-	code, out, stderr := runDemo(t, "--once", "--bin", built(t), "--history", filepath.Join(data, "tuf_histories", "sigstore_root_signing"))
+	code, out, stderr := runDemo(t, "--once", "--bin", built(t), "--history", filepath.Join(realdata.Histories(t), "sigstore_root_signing"))
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log/api"
@@ -175,11 +176,7 @@ func TestUsage(t *testing.T) {
 // history returns a real history, or skips the test.
 func history(t *testing.T, name string) string {
 	t.Helper()
-	dir := os.Getenv("TUFLOG_DATA")
-	if dir == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
-	}
-	return filepath.Join(dir, "tuf_histories", name)
+	return filepath.Join(realdata.Histories(t), name)
 }
 
 // importReport is what import --json prints.

@@ -8,16 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tuflog/tuflog/internal/realdata"
 )
 
 // The static repositories of the conformance suite, driven as the suite drives a
 // client, at the date at which they are valid.
 func TestConformanceRepositories(t *testing.T) {
-	data := os.Getenv("TUFLOG_DATA")
-	if data == "" {
-		t.Skip("TUFLOG_DATA does not name the directory with the real TUF histories")
-	}
-	base := filepath.Join(data, "tuf_histories", "fixtures_tuf_conformance")
+	base := filepath.Join(realdata.Histories(t), "fixtures_tuf_conformance")
 	for name, want := range map[string]struct{ root, targets int64 }{
 		"sigstore-root-signing": {root: 12, targets: 11},
 		"tuf-on-ci-0.11":        {root: 1, targets: 1},

@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	"cmd/witness":         {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
 	"internal/arch":       {},
 	"internal/runtest":    {"internal/process", "internal/lockfile", "proofs"},
+	"internal/testlog":    {"proofs"},
 	"internal/testvendor": {"verify", "proofs"},
 	"internal/vectorgen":  {},
 }

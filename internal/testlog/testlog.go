@@ -1,4 +1,7 @@
-package verify_test
+// Package testlog is a log with its witnesses in memory, for tests of what reads
+// proofs: [New] makes one, [Log.Add] adds an entry, [Log.Proof] proves it. It promises
+// nothing that a log promises.
+package testlog
 
 import (
 	"crypto/rand"
@@ -8,28 +11,29 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
-// fakeLog is a log with its witnesses, in memory.
-type fakeLog struct {
+// Log is a log with its witnesses.
+type Log struct {
 	t         testing.TB
 	key       *proofs.Signer
-	witnesses []*proofs.Signer
-	quorum    string // the number of witnesses a checkpoint needs
+	Witnesses []*proofs.Signer
+	Quorum    string // the number of witnesses a checkpoint needs
 	size      int64
 	hashes    []tlog.Hash
 }
 
-func newFakeLog(t testing.TB, origin string, witnesses int, quorum string) *fakeLog {
-	l := &fakeLog{t: t, key: newSigner(t, origin, proofs.Ed25519), quorum: quorum}
+// New returns an empty log with so many witnesses, of which a checkpoint needs quorum.
+func New(t testing.TB, origin string, witnesses int, quorum string) *Log {
+	l := &Log{t: t, key: NewSigner(t, origin, proofs.Ed25519), Quorum: quorum}
 	for i := range witnesses {
-		l.witnesses = append(l.witnesses, newSigner(t, "witness.example/w"+string(rune('1'+i)), proofs.CosignatureV1))
+		l.Witnesses = append(l.Witnesses, NewSigner(t, "witness.example/w"+string(rune('1'+i)), proofs.CosignatureV1))
 	}
 	return l
 }
 
-func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
+// NewSigner returns a key that nobody else has.
+func NewSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 	t.Helper()
 	s, err := proofs.GenerateSigner(rand.Reader, name, alg)
 	if err != nil {
@@ -38,22 +42,22 @@ func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 	return s
 }
 
-// policy is the trust policy of the log and all its witnesses.
-func (l *fakeLog) policy() *proofs.Policy {
+// Policy is the trust policy of the log and all its witnesses.
+func (l *Log) Policy() *proofs.Policy {
 	l.t.Helper()
 	var b strings.Builder
 	b.WriteString("log " + l.key.Key().String() + "\n")
-	if len(l.witnesses) == 0 {
+	if len(l.Witnesses) == 0 {
 		b.WriteString("quorum none\n")
 	} else {
-		b.WriteString("")
+
 		names := ""
-		for _, w := range l.witnesses {
+		for _, w := range l.Witnesses {
 			short := w.Key().Name()[len("witness.example/"):]
 			names += " " + short
 			b.WriteString("witness " + short + " " + w.Key().String() + "\n")
 		}
-		b.WriteString("group all-of-them " + l.quorum + names + "\nquorum all-of-them\n")
+		b.WriteString("group all-of-them " + l.Quorum + names + "\nquorum all-of-them\n")
 	}
 	p, err := proofs.ParsePolicy([]byte(b.String()))
 	if err != nil {
@@ -62,7 +66,8 @@ func (l *fakeLog) policy() *proofs.Policy {
 	return p
 }
 
-func (l *fakeLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+// ReadHashes implements tlog.HashReader.
+func (l *Log) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	hashes := make([]tlog.Hash, len(indexes))
 	for i, index := range indexes {
 		hashes[i] = l.hashes[index]
@@ -70,12 +75,10 @@ func (l *fakeLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
-func (l *fakeLog) add(leaf verify.Leaf) int64 {
+// Add adds an entry and returns its index.
+func (l *Log) Add(entry []byte) int64 {
 	l.t.Helper()
-	if err := leaf.Check(); err != nil {
-		l.t.Fatal(err)
-	}
-	hashes, err := tlog.StoredHashesForRecordHash(l.size, leaf.Hash(), l)
+	hashes, err := tlog.StoredHashesForRecordHash(l.size, proofs.LeafHash(entry), l)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -84,9 +87,9 @@ func (l *fakeLog) add(leaf verify.Leaf) int64 {
 	return l.size - 1
 }
 
-// proof returns a sidecar for the leaf at index, under the present tree, which
+// Proof returns a proof of the entry at index, under the present tree, which
 // witness i cosigns at times[i]; a negative time stands for no cosignature.
-func (l *fakeLog) proof(leaf verify.Leaf, index int64, times ...int64) []byte {
+func (l *Log) Proof(entry []byte, index int64, times ...int64) []byte {
 	l.t.Helper()
 	root, err := tlog.TreeHash(l.size, l)
 	if err != nil {
@@ -108,8 +111,8 @@ func (l *fakeLog) proof(leaf verify.Leaf, index int64, times ...int64) []byte {
 	sign(l.key, 0)
 	for i, unix := range times {
 		if unix >= 0 {
-			sign(l.witnesses[i], unix)
+			sign(l.Witnesses[i], unix)
 		}
 	}
-	return proofs.Proof{Extra: leaf.Marshal(), Index: index, Hashes: path, Checkpoint: note.Marshal()}.Marshal()
+	return proofs.Proof{Extra: entry, Index: index, Hashes: path, Checkpoint: note.Marshal()}.Marshal()
 }
