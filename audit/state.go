@@ -98,6 +98,9 @@ func openStore(dir string) (store, error) {
 	if err != nil {
 		return store{}, fmt.Errorf("auditor state: %w", err)
 	}
+	for _, d := range []string{dir, filepath.Join(dir, "notes")} {
+		_ = durable.Sweep(d) // that it cannot harms nothing but the room
+	}
 	return store{dir, lock}, nil
 }
 
@@ -209,6 +212,7 @@ func (s store) saveEvidence(f Finding, key verify.Digest) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("auditor evidence: %w", err)
 	}
+	_ = durable.Sweep(dir)
 	for _, e := range f.Evidence {
 		if e.content == nil {
 			continue

@@ -226,6 +226,7 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer unlock()
+	s.sweep()
 	if err := s.create(root, state); err != nil {
 		return err
 	}
@@ -307,6 +308,7 @@ func (o *options) withUpdate(cmd *cobra.Command, do func(*update) error) error {
 		return err
 	}
 	defer unlock()
+	u.store.sweep()
 	if err := u.open(cfg); err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (u *update) fetchTarget(ctx context.Context, path, url string, t verify.Tar
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".download.*.tmp")
+	f, err := createPart(dir)
 	if err != nil {
 		return err
 	}
@@ -177,10 +177,10 @@ func (u *update) fetchTarget(ctx context.Context, path, url string, t verify.Tar
 	if err := check.Done(); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := renamePart(f, path); err != nil {
 		return err
 	}
 	return durable.SyncDir(dir)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -123,5 +124,71 @@ func TestLongNames(t *testing.T) {
 	d.run("verify", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--target-name", path, "--target-dir", d.targets()).want(0, "sha256=")
 	if !slices.Contains(d.names(), fileName(role)) || !strings.HasPrefix(fileName(role), "sha256=") {
 		t.Errorf("%q is not kept: %q", fileName(role), d.names())
+	}
+}
+
+// A run that is killed leaves nothing for good, in no directory: a device would be full
+// one day. What another run is at work on stays.
+func TestWhatKilledRunsLeave(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d, other := s.newDevice(), s.newDevice()
+	other.dir = d.dir + "/other"
+	s.must(os.Mkdir(other.dir, 0o755))
+	s.must(os.WriteFile(other.dir+"/given.json", s.get("/metadata/1.root.json"), 0o644))
+	other.run("--metadata-dir", other.metadata(), "init", other.dir+"/given.json").want(0)
+	parts := func() (names []string) {
+		t.Helper()
+		entries, err := os.ReadDir(d.targets())
+		s.must(err)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	args := func(d *device) []string {
+		return []string{"--policy", s.log.policy, "--metadata-url", s.url + "/metadata/", "--metadata-dir", d.metadata(),
+			"--target-name", "app", "--target-dir", d.targets(), "--target-base-url", s.url + "/targets", "download"}
+	}
+	app := ""
+	for path := range s.files {
+		if strings.HasPrefix(path, "/targets/") {
+			app = path
+		}
+	}
+	for range 2 {
+		slow := s.holdBack(app)
+		cmd := runtest.Command(t, "updater", args(d)...)
+		s.must(cmd.Start())
+		<-slow.asked
+		runtest.Eventually(t, "the target is being downloaded", func() bool { _, err := os.Stat(d.targets()); return err == nil && len(parts()) > 0 })
+		s.must(cmd.Process.Kill())
+		_ = cmd.Wait()
+	}
+	s.must(os.WriteFile(d.metadata()+"/.targets.json.123.tmp", []byte("half of"), 0o644))
+	left := parts()
+	if len(left) == 0 {
+		t.Fatal("no run has left anything")
+	}
+
+	// While one is at work, another of another device shares the directory.
+	slow := s.holdBack(app)
+	done := make(chan ran)
+	go func() { done <- d.run(args(d)...) }()
+	<-slow.asked
+	runtest.Eventually(t, "one part is left, that of the run", func() bool { return len(parts()) == 1 && parts()[0] != left[0] })
+	second := args(other)
+	second[slices.Index(second, "--target-dir")+1] = d.targets()
+	d.run(second...).want(0)
+	if got := parts(); len(got) != 2 {
+		t.Errorf("there are %q", got)
+	}
+	close(slow.let)
+	(<-done).want(0)
+	if got := parts(); !slices.Equal(got, []string{"app"}) {
+		t.Errorf("there are %q", got)
+	}
+	if slices.Contains(d.names(), ".targets.json.123.tmp") {
+		t.Errorf("in the metadata directory are %q", d.names())
 	}
 }

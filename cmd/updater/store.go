@@ -80,6 +80,10 @@ func (s store) readOnly() bool {
 	return false
 }
 
+// sweep removes what runs that were killed have left. That it cannot, as in a directory
+// that is read-only, harms nothing but the room. The caller has the directory's lock.
+func (s store) sweep() { _ = durable.Sweep(s.dir) }
+
 const (
 	maxFileName = 255 // bytes that file systems allow
 	// maxRoleName leaves room for what is put behind a role's name, and around it while

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile replaces the file at path with data: it writes a temporary file in
@@ -15,7 +16,7 @@ import (
 // exist.
 func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*"+temporarySuffix)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -40,6 +41,35 @@ func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+const temporarySuffix = ".tmp"
+
+// Sweep removes what WriteFile leaves in a directory when its process is killed: each
+// time a file of another name, until the disk is full. Nobody else may be writing there.
+// Subdirectories are left alone.
+func Sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !isTemporary(e.Name()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isTemporary reports whether a name is one of those that WriteFile gives.
+func isTemporary(name string) bool {
+	rest, ok := strings.CutSuffix(name, temporarySuffix)
+	dot := strings.LastIndexByte(rest, '.')
+	return ok && dot > 1 && rest[0] == '.' && dot < len(rest)-1 && strings.Trim(rest[dot+1:], "0123456789") == ""
 }
 
 // SyncDir makes the names in a directory durable: files created in it,

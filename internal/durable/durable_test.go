@@ -25,6 +25,32 @@ func TestWriteFileReplaces(t *testing.T) {
 	assertOnly(t, dir, "state")
 }
 
+// Who is killed while it writes leaves a file behind, and who comes after removes it and
+// nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.CreateTemp(dir, ".state.*.tmp") // as WriteFile does
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	others := []string{"state", "state.1.tmp", ".state.tmp", ".1.tmp", "..1.tmp.x", ".state.12a.tmp", ".state..tmp"}
+	for _, name := range others {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".dir.1.tmp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != len(others)+1 {
+		t.Errorf("there are %v, %v; want %q and the directory", entries, err, others)
+	}
+}
+
 func TestWriteFileLeavesTheOldContentOnFailure(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")

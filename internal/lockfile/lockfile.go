@@ -52,6 +52,10 @@ type Lock struct{ file *os.File }
 // it ends.
 func Acquire(path, program string) (*Lock, error) { return acquire(path, program, tryLock) }
 
+// Hold takes the lock of a file that is open, without waiting, until it is closed. Its
+// content stays as it is. The error wraps ErrHeld where another has the lock.
+func Hold(f *os.File) error { return tryLock(f) }
+
 // Wait is Acquire, but waits as long as another has the lock.
 func Wait(path, program string) (*Lock, error) { return acquire(path, program, waitLock) }
 
