@@ -15,6 +15,7 @@ import (
 type checker struct {
 	pool     *pool
 	device   *store // by whose state to judge; nil: none
+	brought  bool   // nobody has named the device: its state lies among the files
 	client   *verify.Client
 	kept     verify.Sidecars // of the device's root
 	pinnedBy string          // what says that it must be this repository; empty: nothing
@@ -92,7 +93,7 @@ func (c *checker) begin(cfg verify.ClientConfig, trustedRoot string) (name strin
 func (c *checker) pins(cfg verify.ClientConfig, trustedRoot string, state verify.State) string {
 	id := cfg.Install.Repository
 	switch {
-	case c.device != nil:
+	case c.device != nil && !c.brought: // who brings files could bring a state as well
 		return "the device in " + c.device.dir
 	case trustedRoot != "":
 		return "--trusted-root " + trustedRoot

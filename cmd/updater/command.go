@@ -45,7 +45,7 @@ targets file it checks the proof beside it (NAME.tlog-proof): that the file is
 in a log of the trust policy, and that enough witnesses have seen it there.
 
 Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
-2 wrong usage, or verify could not check.`,
+2 wrong usage, verify could not check, or the result could not be printed.`,
 		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json
   updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt
   updater verify --policy trust.txt ./metadata`,
@@ -277,6 +277,9 @@ downloaded; the exit code is 1 if any did.`,
 				err = checkURL("target-base-url", o.targetBaseURL)
 			}
 			if err == nil {
+				err = o.checkTargetDir()
+			}
+			if err == nil {
 				err = o.withUpdate(cmd, func(u *update) error {
 					if err := u.refresh(cmd.Context()); err != nil {
 						return err
@@ -287,6 +290,19 @@ downloaded; the exit code is 1 if any did.`,
 			return o.report(cmd, err)
 		},
 	}
+}
+
+// checkTargetDir refuses to put targets among what the device remembers: one that is
+// called updater.state would take its place.
+func (o *options) checkTargetDir() error {
+	targets, err := os.Stat(o.targetDir)
+	if err != nil {
+		return nil // it will be made
+	}
+	if metadata, err := os.Stat(o.metadataDir); err == nil && os.SameFile(targets, metadata) {
+		return fmt.Errorf("--target-dir %s is the metadata directory: a target could take the place of a file there; give another", o.targetDir)
+	}
+	return nil
 }
 
 // withUpdate opens the metadata directory, runs do, and stores what was learned,

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // A mirror that does not go on does not hold an updater for ever; internal/fetch has
@@ -33,6 +34,41 @@ func TestLengthLimits(t *testing.T) {
 	pad("timestamp.json", 60_000) // as two signatures of ML-DSA-87 would, and more
 	d.refresh("--max-timestamp-length", "50000").want(1, "refused (bad-metadata): timestamp: timestamp.json: longer than --max-timestamp-length allows")
 	d.refresh("--max-targets-length", "10").want(1, "bad-metadata")
+	d.refresh().want(0)
+}
+
+// A proof that has no end is a bad proof, and one that a server cannot give now stops no
+// device that only warns.
+func TestProofsThatCannotBeFetched(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	const proof = "/metadata/2.targets.json.tlog-proof"
+	good := s.get(proof)
+	s.set(proof, append(good[:len(good):len(good)], strings.Repeat("x", proofs.MaxProofSize)...))
+	d.refresh().want(1, "refused (bad-proof): targets: ")
+	d.refresh("--transparency", "warn").want(0, "warned: bad-proof")
+	s.set(proof, good)
+	s.answer(proof, 500)
+	d = s.newDevice()
+	d.refresh().want(1, "could not update (network): targets: could not fetch 2.targets.json.tlog-proof")
+	if r := d.refresh("--transparency", "warn").want(0, "warned: not-logged"); !strings.Contains(r.stderr, "warning: targets: could not fetch 2.targets.json.tlog-proof") {
+		t.Errorf("stderr %s", r.stderr)
+	}
+	s.answer(proof, 0)
+	d.refresh().want(0)
+}
+
+// Targets do not lie among what the device remembers.
+func TestTargetsInTheMetadataDirectory(t *testing.T) {
+	s := newSite(t)
+	s.release(stateName, "evil")
+	d := s.newDevice()
+	for _, dir := range []string{d.metadata(), d.metadata() + "/../metadata/."} {
+		d.run("--policy", s.log.policy, "--metadata-url", s.url+"/metadata/", "--metadata-dir", d.metadata(),
+			"--target-name", stateName, "--target-dir", dir, "--target-base-url", s.url+"/targets", "download").want(1, "is the metadata directory")
+	}
+	d.download(stateName).want(0)
 	d.refresh().want(0)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -271,10 +272,19 @@ func (u *update) fetchSidecars(ctx context.Context, request verify.Request) (ver
 	return sidecars, err
 }
 
-// fetchSidecar returns a proof, nil if the repository has none.
+// fetchSidecar returns a proof, nil if the repository has none. One that is too long is
+// returned as one that cannot be read: what that means the client decides. A device that
+// only warns goes on without what it could not fetch.
 func (u *update) fetchSidecar(ctx context.Context, role, name string) ([]byte, error) {
 	proof, err := u.get(ctx, role, name, proofs.MaxProofSize)
-	if errors.Is(err, fetch.ErrNotFound) {
+	var r *verify.Refusal
+	switch {
+	case errors.Is(err, fetch.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, fetch.ErrTooLarge):
+		return []byte("longer than any proof\n"), nil
+	case errors.As(err, &r) && r.Code == verify.CodeNetwork && u.client.Transparency() == verify.Warn:
+		fmt.Fprintf(u.stderr, "updater: warning: %s\n", printable.Line(line(r)))
 		return nil, nil
 	}
 	return proof, err

@@ -32,6 +32,8 @@ The files are those of a repository (14.targets.json) or of a metadata directory
 With --metadata-dir they are judged as that device would judge them: from the root
 that it trusts, by the repository that it follows, and by what it has seen, so that
 older files are a rollback. Without files it is the device's own that are judged.
+Of a device's directory that is named as DIR the state counts as well, but it makes
+nothing sure: whoever brought the files may have brought it.
 Otherwise trust begins with --trusted-root, or else with the lowest root that lies
 there: then anybody's repository passes, unless the install policy names one. The
 first line says whose it was, and what made that sure.
@@ -86,7 +88,7 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 		}
 		defer unlock()
 	}
-	c := &checker{pool: pool, device: device}
+	c := &checker{pool: pool, device: device, brought: o.metadataDir == ""}
 	if err := c.run(cfg, trustedRoot); err != nil && !isRefusal(err) {
 		return err
 	}
