@@ -378,8 +378,8 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, published proofs.Tree) (err error) {
 	signed := p.record.Edge.Tree()
 	switch {
-	case signed.N == 0: // there is nothing to ask for
-		if err := p.lookBeyond(ctx); err != nil {
+	case signed.N == 0:
+		if err := p.confirmNothing(ctx); err != nil {
 			return err
 		}
 		err = p.sign(edge, ended)
@@ -392,13 +392,9 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 		return err
 	}
 	tree := p.record.Edge.Tree()
-	note, err := p.gather(ctx, tree)
-	var other interface{ Contradicted() bool }
-	if errors.As(err, &other) && other.Contradicted() {
-		err = cmp.Or(p.lookBeyond(ctx), err)
-	}
+	note, err := p.ask(ctx, p.record.Note, tree)
 	if err != nil {
-		return err
+		return fmt.Errorf("size %d is not published: %w", tree.N, err)
 	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -409,6 +405,38 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	p.cfg.Served.keep(Published{tree, note})
 	p.update(func() { p.published, p.confirmed = Published{tree, note}, true })
 	return nil
+}
+
+// confirmNothing returns nil once a quorum has said that it knows nothing of this log, of
+// which the ledger says that it has signed nothing: an empty ledger under a key that has
+// signed before would begin a second history. They are asked to cosign the empty tree,
+// which every history begins with; who has cosigned a larger one says so instead.
+func (p *Publisher) confirmNothing(ctx context.Context) error {
+	if p.confirmed {
+		return nil
+	}
+	if err := p.lookBeyond(ctx); err != nil {
+		return err
+	}
+	note, err := p.note(proofs.EmptyTree, p.cfg.Now().Unix())
+	if err != nil {
+		return err
+	}
+	if _, err := p.ask(ctx, note.Marshal(), proofs.EmptyTree); err != nil {
+		return fmt.Errorf("nothing is signed before a quorum has said that it knows nothing of this log, as the ledger says: %w", err)
+	}
+	p.update(func() { p.confirmed = true })
+	return nil
+}
+
+// ask gathers cosignatures, and halts where a witness shows why it gives none.
+func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([]byte, error) {
+	note, err := p.gather(ctx, signed, tree)
+	var other interface{ Contradicted() bool }
+	if errors.As(err, &other) && other.Contradicted() {
+		err = cmp.Or(p.lookBeyond(ctx), err)
+	}
+	return note, err
 }
 
 // Run publishes whenever there is something new until the context ends. An

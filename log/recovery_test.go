@@ -156,6 +156,7 @@ func TestOldLedger(t *testing.T) {
 		"storage is as old":                      {2, true, log.HaltStorageBehind},
 		"storage is as old, nobody shows":        {2, false, ""},
 		"storage and ledger are new, of nothing": {0, true, log.HaltStorageBehind},
+		"they are new, and nobody shows":         {0, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -218,6 +219,26 @@ func TestOldLedgerIsNotEnded(t *testing.T) {
 	if n := len(r.storage.Entries()); n != size || r.ledger.record.Edge.Tree() != old.Edge.Tree() {
 		t.Errorf("%d entries, want %d; size %d is signed", n, size, r.ledger.record.Edge.Tree().N)
 	}
+}
+
+// A new log signs nothing before a quorum has said that it knows nothing of it, and one
+// that is down or lies holds up nobody where the others make the quorum.
+func TestNewLedger(t *testing.T) {
+	f := newFixture(t)
+	f.witnesses.setDown(true, true, false)
+	p := f.open()
+	f.append(1)
+	check(t, p.Extend(t.Context(), nil))
+	if err := p.Publish(t.Context(), false); err == nil || !strings.Contains(err.Error(), "nothing is signed before") {
+		t.Errorf("one witness of three: %v", err)
+	}
+	if n := f.ledger.record.Edge.Tree().N; n != 0 {
+		t.Errorf("size %d was signed", n)
+	}
+	f.witnesses.setDown(false, false, false)
+	f.witnesses.all[0].seen = proofs.Tree{N: 7}
+	check(t, p.Publish(t.Context(), false))
+	f.published(p, 1)
 }
 
 // A witness that claims a larger tree and does not show it, or shows one that this log

@@ -82,16 +82,11 @@ func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
 // the ledger to it.
 func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
 	tree := edge.Tree()
-	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
 	// The clock may have been set back; times of signatures do not follow.
 	signed := max(p.cfg.Now().Unix(), p.record.Signed)
-	note := proofs.Note{Text: cp.String()}
-	for _, s := range append([]Signer{p.cfg.Signer}, p.cfg.More...) {
-		sig, err := s.Sign(note.Text, signed)
-		if err != nil {
-			return fmt.Errorf("sign with %v: %w", s.Key(), err)
-		}
-		note.Signatures = append(note.Signatures, sig)
+	note, err := p.note(tree, signed)
+	if err != nil {
+		return err
 	}
 	next := LedgerRecord{
 		Origin: p.record.Origin,
@@ -100,7 +95,7 @@ func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
 		Ended:  ended,
 		Note:   note.Marshal(),
 	}
-	err := p.cfg.Ledger.Swap(p.record, next)
+	err = p.cfg.Ledger.Swap(p.record, next)
 	if errors.Is(err, ErrLedgerConflict) {
 		return p.conflict(tree, err)
 	}
@@ -110,6 +105,20 @@ func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
 	p.tried = nil
 	p.keep(next)
 	return nil
+}
+
+// note is the checkpoint of a tree with the signatures of all keys.
+func (p *Publisher) note(tree proofs.Tree, signed int64) (proofs.Note, error) {
+	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
+	note := proofs.Note{Text: cp.String()}
+	for _, s := range append([]Signer{p.cfg.Signer}, p.cfg.More...) {
+		sig, err := s.Sign(note.Text, signed)
+		if err != nil {
+			return note, fmt.Errorf("sign with %v: %w", s.Key(), err)
+		}
+		note.Signatures = append(note.Signatures, sig)
+	}
+	return note, nil
 }
 
 // keep takes over what the ledger holds.
@@ -161,23 +170,23 @@ func (p *Publisher) conflict(tree proofs.Tree, cause error) error {
 	})
 }
 
-// gather has the last signed checkpoint witnessed and checks the result.
-func (p *Publisher) gather(ctx context.Context, tree proofs.Tree) ([]byte, error) {
+// gather has a signed checkpoint witnessed and checks the result.
+func (p *Publisher) gather(ctx context.Context, signed []byte, tree proofs.Tree) ([]byte, error) {
 	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
 	defer cancel()
-	note, err := p.cfg.Witnesses.Gather(ctx, p.record.Note, cp, func(oldSize int64) ([]proofs.Hash, error) {
+	note, err := p.cfg.Witnesses.Gather(ctx, signed, cp, func(oldSize int64) ([]proofs.Hash, error) {
 		return p.consistency(oldSize, tree)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+		return nil, err
 	}
 	got, err := p.policy.Load().OpenCheckpoint(note)
 	if err != nil {
-		return nil, fmt.Errorf("size %d is not published: %w", tree.N, err)
+		return nil, err
 	}
 	if got.Checkpoint.String() != cp.String() {
-		return nil, fmt.Errorf("size %d is not published: the witnesses returned a checkpoint of %q, %v", tree.N, got.Origin, got.Tree)
+		return nil, fmt.Errorf("the witnesses returned a checkpoint of %q, %v", got.Origin, got.Tree)
 	}
 	return note, nil
 }

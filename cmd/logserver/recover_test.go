@@ -6,8 +6,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
@@ -102,6 +105,34 @@ func TestResume(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(string(actions)), "\n"); err != nil || len(lines) != 2 ||
 		!strings.Contains(lines[0], `"action":"ledger-behind"`) || !strings.Contains(lines[1], `"action":"ledger-lost"`) {
 		t.Errorf("actions: %s, %v", actions, err)
+	}
+}
+
+// An empty log under a key that has signed before signs nothing: its witnesses know more.
+func TestNewLogUnderAnOldKey(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	v := newVendor(t)
+	w.register(t, v)
+	w.Log.Stop(t)
+	runtest.Must(t, "logserver", "init", "--dir", w.Path("new"), "--origin", "test.example/log")
+	for _, name := range []string{"log.key", "log.vkey"} {
+		copyFile(t, w.Path("log/"+name), w.Path("new/"+name))
+	}
+	copyFile(t, w.Path("new.ledger/ledger"), w.Path("before"))
+	w.Log.Args[slices.Index(w.Log.Args, "--dir")+1] = w.Path("new")
+	w.Log.Start(t)
+	_, root := newVendor(t).File("root")
+	if res, err := w.client.Register(withTimeout(t, 2*time.Second), root); err == nil && res.Done {
+		t.Errorf("it acknowledges %+v", res)
+	}
+	unready(t, w.Log, "a witness shows a checkpoint of size 1")
+	if code := w.Log.End(t, syscall.SIGTERM); code != 2 {
+		t.Errorf("exit %d", code)
+	}
+	was, err := os.ReadFile(w.Path("before"))
+	now, err2 := os.ReadFile(w.Path("new.ledger/ledger"))
+	if err != nil || err2 != nil || string(now) != string(was) {
+		t.Errorf("the ledger was\n%s\nand is\n%s\n%v %v", was, now, err, err2)
 	}
 }
 
