@@ -126,6 +126,23 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// Guesses of the registration token cost what submissions do, and nobody else.
+func TestGuessesOfTheRegistrationToken(t *testing.T) {
+	sources, _ := quotas(HTTPConfig{}, Limits{Anonymous: Quota{Submissions: 1, SubmissionBurst: 3, Bytes: 1, ByteBurst: 1000}}, "token")
+	s := &server{sources: sources}
+	for i, want := range []int{401, 401, 401, 429, 429} {
+		if p := s.mayRegister(sources.of(request("192.0.2.1:1", "", "wrong"))); p == nil || p.Status != want {
+			t.Errorf("guess %d: %+v, want %d", i+1, p, want)
+		}
+	}
+	if p := s.mayRegister(sources.of(request("192.0.2.1:1", "", ""))); p == nil || p.Status != 401 {
+		t.Errorf("without a token, which is no guess: %+v", p)
+	}
+	if p := s.mayRegister(sources.of(request("192.0.2.1:1", "", "token"))); p != nil {
+		t.Errorf("the holder: %+v", p)
+	}
+}
+
 func TestSourcesAreBounded(t *testing.T) {
 	s, _ := quotas(HTTPConfig{}, Limits{Sources: 10, Anonymous: Quota{Submissions: 1, SubmissionBurst: 1}}, "token")
 	steady := s.of(request("192.0.2.1:1", "", ""))

@@ -133,6 +133,10 @@ func (s *server) mayRegister(from source) *problem {
 	const needs = "registering a repository needs the operator's token: Authorization: Bearer TOKEN"
 	switch {
 	case from.unknown:
+		// As in wrongToken, a guess costs what a submission does.
+		if p := s.sources.charge(from, 0); p != nil {
+			return p
+		}
 		return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s. The one that was sent is not it", needs)
 	case from.tokens != nil:
 		return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s. The one that was sent is another repository's own", needs)

@@ -103,7 +103,7 @@ func TestSecretsFromTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve := []string{"serve", "--dir", l, "--policy", policy}
-	t.Setenv("TUFLOG_REGISTRATION_TOKEN", "from-the-environment")
+	t.Setenv("TUFLOG_REGISTRATION_TOKEN", "token-from-the-environment")
 	for want, value := range map[string]string{"TUFLOG_LOG_KEY ends its line with CR LF": strings.TrimSpace(string(key)) + "\r\n", "the key in TUFLOG_LOG_KEY is that of another.example": string(other), "the key in TUFLOG_LOG_KEY: ": "none"} {
 		t.Setenv("TUFLOG_LOG_KEY", value)
 		if _, stderr, code := runtest.Run(t, "logserver", append(serve, "--listen", "127.0.0.1:0")...); code != 2 || !strings.Contains(stderr, want) || strings.Contains(stderr, strings.TrimSpace(value)) && value != "none" {
@@ -114,7 +114,7 @@ func TestSecretsFromTheEnvironment(t *testing.T) {
 	s := runtest.Serve(t, "logserver", serve...)
 	vendor := newVendor(t)
 	_, root := vendor.File("root")
-	client := &api.Client{Base: s.URL, Token: "from-the-environment"}
+	client := &api.Client{Base: s.URL, Token: "token-from-the-environment"}
 	if res, err := client.Register(t.Context(), root); err != nil || !res.Done {
 		t.Errorf("register: %+v, %v", res, err)
 	}

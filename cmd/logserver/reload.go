@@ -14,12 +14,12 @@ import (
 	"github.com/tuflog/tuflog/witness/client"
 )
 
-// reloads returns a channel that has something in it when SIGHUP came, from now on,
-// and ends that when ctx does.
-func reloads(ctx context.Context) <-chan os.Signal {
+// reloads returns a channel that has something in it when SIGHUP came, from now on.
+// It is for the rest of the process: a SIGHUP that nobody waits for must not end a log
+// that is publishing the last submissions.
+func reloads() <-chan os.Signal {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	context.AfterFunc(ctx, func() { signal.Stop(hup) })
 	return hup
 }
 

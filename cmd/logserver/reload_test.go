@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
@@ -42,7 +43,7 @@ func TestReload(t *testing.T) {
 			return strings.Count(w.Log.Said(), "msg=reloaded ") == reloads
 		})
 	}
-	first := read("log/registration.token")
+	first, second := read("log/registration.token"), "another-registration-token"
 	id, err := register(first)
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func TestReload(t *testing.T) {
 	changed := strings.Replace(before, "group all 2 w1 w2 w3", fmt.Sprintf("witness w4 %s %s\ngroup some 2 w1 w2 w3\ngroup all all some w4", key, s.URL), 1)
 	w.Write(t, "policy", changed+"\n")
 	w.Write(t, "log/labels", id+" Test vendor\n")
-	w.Write(t, "log/registration.token", "second\n")
+	w.Write(t, "log/registration.token", second+"\n")
 	reload()
 	policy, err := proofs.ParsePolicy([]byte(changed + "\n"))
 	if err != nil {
@@ -73,7 +74,7 @@ func TestReload(t *testing.T) {
 	if _, err := register(first); err == nil || !strings.Contains(err.Error(), "The one that was sent is not it") {
 		t.Errorf("by the old token: %v", err)
 	}
-	if _, err := register("second"); err != nil {
+	if _, err := register(second); err != nil {
 		t.Errorf("by the new token: %v", err)
 	}
 
@@ -99,8 +100,45 @@ func TestReload(t *testing.T) {
 	if repo, err := (&api.Client{Base: w.Log.URL}).Repository(t.Context(), id); err != nil || repo.Label != "Another name" {
 		t.Errorf("its label is %+v, %v", repo, err)
 	}
-	if _, err := register("second"); err != nil {
+	// Nor is a token that is half written, or can be guessed.
+	w.Write(t, "log/registration.token", second[:12]+"\n")
+	reload()
+	if want := `what="registration token" err="the registration token in ` + w.Path("log/registration.token") + ": want 22 to 128 letters"; !strings.Contains(w.Log.Said(), want) {
+		t.Errorf("it does not say %s", want)
+	}
+	if _, err := register(second); err != nil {
 		t.Errorf("after files that cannot be used: %v", err)
 	}
-	w.Log.Stop(t)
+
+	// While the log stops, SIGHUP does not end it before its submissions are published.
+	witnesses := append([]*runtest.Service{s}, w.Witnesses...)
+	for _, s := range witnesses {
+		s.Stop(t)
+	}
+	_, root := newVendor(t).File("root")
+	type answer struct {
+		res *api.Result
+		err error
+	}
+	answers := make(chan answer, 1)
+	registered := strings.Count(w.Log.Said(), `msg="repository registered"`)
+	go func() {
+		res, err := (&api.Client{Base: w.Log.URL, Token: second, Prefer: time.Minute}).Register(t.Context(), root)
+		answers <- answer{res, err}
+	}()
+	runtest.Eventually(t, "a submission waits", func() bool {
+		return strings.Count(w.Log.Said(), `msg="repository registered"`) > registered
+	})
+	w.Log.Signal(t, syscall.SIGTERM)
+	runtest.Eventually(t, "it is stopping", func() bool { return strings.Contains(w.Log.Said(), `msg="stopping;`) })
+	w.Log.Signal(t, syscall.SIGHUP)
+	for _, s := range witnesses {
+		s.Start(t)
+	}
+	if code := w.Log.End(t, syscall.SIGHUP); code != 0 {
+		t.Errorf("SIGHUP while it stops: exit %d", code)
+	}
+	if a := <-answers; a.err != nil || !a.res.Done || len(a.res.Results) != 1 || a.res.Results[0].Sidecar == "" {
+		t.Errorf("the submission that waited: %+v, %v", a.res, a.err)
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tuflog/tuflog/internal/room"
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -145,6 +146,7 @@ func passing(err error) error {
 
 func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	ctx := cmd.Context()
+	hup := reloads()
 	if err := errors.Join(cli.CheckListen("listen", flags.listen), checkMetricsListen(flags.metricsListen)); err != nil {
 		return err
 	}
@@ -169,7 +171,6 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	}
 	defer gatherer.Close()
 	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: log.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
-	hup := reloads(ctx)
 	m := metrics.New()
 	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 	if flags.on() {
@@ -392,11 +393,23 @@ func readToken(flags serveFlags) (string, error) {
 	if flags.open || flags.closed {
 		return "", nil
 	}
-	if flags.tokenFile != "" {
-		return keyfile.Read(flags.tokenFile)
+	token, from, err := findToken(flags)
+	if err == nil && !api.CheckToken(token) {
+		// It could be guessed or not be sent, or is half of one that is being written.
+		return "", fmt.Errorf("the registration token in %s: want 22 to 128 letters, digits and -._~+/=, such as openssl rand -hex 16 makes", from)
 	}
-	if token, ok, err := keyfile.FromEnv(tokenVariable); ok || err != nil {
-		return token, err
+	return token, err
+}
+
+// findToken returns the registration token and where it comes from.
+func findToken(flags serveFlags) (token, from string, err error) {
+	from = flags.tokenFile
+	if from == "" {
+		if token, ok, err := keyfile.FromEnv(tokenVariable); ok || err != nil {
+			return token, tokenVariable, err
+		}
+		from = flags.token()
 	}
-	return keyfile.Read(flags.token())
+	token, err = keyfile.Read(from)
+	return token, from, err
 }

@@ -130,12 +130,13 @@ func (f serveFlags) check() error {
 }
 
 func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(string) string) (err error) {
+	// For the rest of the process: a SIGHUP that nobody waits for must not end a witness
+	// that is stopping.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	if err := flags.check(); err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close()) }()
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
