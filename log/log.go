@@ -230,11 +230,15 @@ func (l *Log) Run(ctx context.Context) error {
 	if err != nil {
 		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
 	}
-	// What the derived state lacks costs time at the next start, nothing else.
-	if err := l.indexer.wait(drain, l.publisher.Tree().N); err != nil {
-		l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
+	// What the derived state lacks costs time at the next start, nothing else. A log that
+	// has halted waits for nothing: its storage may be of another date than its state, and
+	// another front end waits for the lease.
+	if size := l.publisher.Tree().N; l.publisher.Halted() == nil {
+		if err := l.indexer.wait(drain, size); err != nil {
+			l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
+		}
+		l.indexer.behind(drain, size)
 	}
-	l.indexer.behind(drain, l.publisher.Tree().N)
 	stop()
 	running.Wait()
 	l.server.stop()

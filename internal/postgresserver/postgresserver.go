@@ -276,11 +276,16 @@ func said(path string, since int64) string {
 func (s *Server) Dir() string { return s.cfg.Dir }
 
 // URL is the connection URL of a database, over TCP.
-func (s *Server) URL(database string) string {
+func (s *Server) URL(database string) string { return databaseURL(s.Addr(), database) }
+
+// Addr is where it listens, HOST:PORT.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+func databaseURL(addr, database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.User(Superuser),
-		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
+		Host:     addr,
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
 	}

@@ -54,11 +54,7 @@ func (w *world) newFront(name string) (f *front, err error) {
 	if f.trillian, err = newLink(w.trillian.Target()); err != nil {
 		return nil, err
 	}
-	database, err := url.Parse(w.postgres.URL(stateDatabase))
-	if err != nil {
-		return nil, err
-	}
-	if f.database, err = newLink(database.Host); err != nil {
+	if f.database, err = newLink(w.postgres.Addr()); err != nil {
 		return nil, err
 	}
 	urls := make([]string, len(w.witnesses))

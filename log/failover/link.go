@@ -11,10 +11,10 @@ import (
 // does; new connections hang. Mended it delivers what was sent meanwhile, however
 // late that is, as TCP would.
 type link struct {
-	to       string
 	listener net.Listener
 
 	mu     sync.Mutex
+	to     string
 	mended chan struct{} // closed unless it is cut
 	conns  map[net.Conn]bool
 	closed bool
@@ -51,7 +51,10 @@ func (k *link) join(near net.Conn) {
 	}
 	defer k.forget(near)
 	k.wait()
-	far, err := net.Dial("tcp", k.to)
+	k.mu.Lock()
+	to := k.to
+	k.mu.Unlock()
+	far, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
@@ -122,6 +125,18 @@ func (k *link) mend() {
 	default:
 		close(k.mended)
 	}
+}
+
+// redirect leads to another server from now on. Connections end.
+func (k *link) redirect(to string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.to = to
+	var err error
+	for c := range k.conns {
+		err = errors.Join(err, ignoreClosed(c.Close()))
+	}
+	return err
 }
 
 func (k *link) close() error {

@@ -7,6 +7,7 @@
 //	go run ./log/failover -short  # twice, in about 15 s
 //	go run ./log/failover parts   # each part is killed, restarted, paused, cut off
 //	go run ./log/failover lease   # two live leaders; clocks that are set or run wrongly
+//	go run ./log/failover replica # the databases fail over to a replica that lags
 //	go run ./log/failover damage  # the databases are changed by hand
 //	go run ./log/failover all     # everything
 //
@@ -58,11 +59,12 @@ type settings struct {
 	pause    time.Duration // of the signer
 	hang     time.Duration // of a leader, or of its network: longer than its lease
 	seed     uint64
+	patient  bool   // a front end that has stopped is left to find that it can go on
 	only     string // parts and damage: what is in the names of the faults
 }
 
 var (
-	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, steps: 20, clients: 8, pause: 5 * time.Second, hang: 6 * time.Second}
+	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, steps: 20, clients: 8, patient: true, pause: 5 * time.Second, hang: 6 * time.Second}
 	shortSettings = settings{duration: 12 * time.Second, kills: 2, times: 1, steps: 3, clients: 6, pause: 2 * time.Second, hang: 4 * time.Second}
 )
 

@@ -18,6 +18,7 @@ type part struct {
 	// noted.
 	most time.Duration
 	step bool // it is done as often as a clock is set, not as often as other faults
+	slow bool // it takes minutes, and is done once
 }
 
 // scenario is a log that suffers one fault after another, under load. At the end
@@ -30,6 +31,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"parts", worldConfig{linked: true}, partFaults},
+	{"replica", worldConfig{linked: true, moves: true}, replicaFaults},
 	{"lease", worldConfig{linked: true, clock: true}, leaseFaults},
 }
 
@@ -50,8 +52,11 @@ func (h *harness) suffer(ctx context.Context, s scenario) (rows []rehearsal.Row,
 		}
 		began := time.Now()
 		times := h.times
-		if p.step {
+		switch {
+		case p.step:
 			times = h.steps
+		case p.slow:
+			times = 1
 		}
 		for range times {
 			if r.Held = w.once(ctx, l, p, &r); r.Held != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,7 @@ func (h *harness) program(name string) string { return filepath.Join(h.bin, name
 type worldConfig struct {
 	linked bool // front ends reach the servers through links
 	clock  bool // the state database goes by a clock that can be set
+	moves  bool // linked, and so is Trillian: the databases may move
 }
 
 // world is a log on servers, its witnesses, and what was seen of them.
@@ -58,6 +60,7 @@ type world struct {
 	worldConfig
 	postgres *postgresserver.Server
 	trillian *trillianserver.Servers
+	data     *link  // of Trillian's programs to their database
 	tree     string // number of the tree
 	key      proofs.Key
 	policy   *proofs.Policy
@@ -126,7 +129,17 @@ func (w *world) startServers(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	w.trillian, err = trillianserver.Start(ctx, trillianserver.Config{Bin: w.h.trillian, DatabaseURL: w.postgres.URL(trillianDatabase)})
+	database, err := url.Parse(w.postgres.URL(trillianDatabase))
+	if err != nil {
+		return err
+	}
+	if w.moves {
+		if w.data, err = newLink(w.postgres.Addr()); err != nil {
+			return err
+		}
+		database.Host = w.data.addr()
+	}
+	w.trillian, err = trillianserver.Start(ctx, trillianserver.Config{Bin: w.h.trillian, DatabaseURL: database.String()})
 	return err
 }
 
@@ -232,6 +245,9 @@ func (w *world) close() error {
 				errs = append(errs, k.close())
 			}
 		}
+	}
+	if w.data != nil {
+		errs = append(errs, w.data.close())
 	}
 	for _, p := range w.witnesses {
 		if p != nil {
