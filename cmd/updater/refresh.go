@@ -70,7 +70,22 @@ func (u *update) open(cfg verify.ClientConfig) error {
 	}
 	u.before = state
 	u.client, err = verify.NewClient(cfg, root, state)
+	var r *verify.Refusal
+	if errors.As(err, &r) {
+		r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", u.store.path(fileName(verify.RoleRoot)), r.Detail)
+	}
 	return err
+}
+
+// kept returns what the device has of a role other than the root. What cannot be read, as
+// where the disk is failing, counts as not there: it is fetched again and replaced.
+func (u *update) kept(role string) ([]byte, verify.Sidecars) {
+	file, sidecars, err := u.store.read(role)
+	if err != nil {
+		fmt.Fprintf(u.stderr, "updater: warning: what is kept of %s cannot be read: %s\n", verify.EscapeRole(role), printable.Line(err.Error()))
+		return nil, verify.Sidecars{}
+	}
+	return file, sidecars
 }
 
 // proofIsLacking says whether another proof could turn a refusal around.
@@ -184,11 +199,7 @@ func (u *update) trustOwnRoot(ctx context.Context) error {
 }
 
 func (u *update) timestamp(ctx context.Context) error {
-	kept, _, err := u.store.read(verify.RoleTimestamp)
-	if err != nil {
-		return err
-	}
-	if kept != nil {
+	if kept, _ := u.kept(verify.RoleTimestamp); kept != nil {
 		if _, err := u.client.UpdateTimestamp(kept); err != nil && !isRefusal(err) {
 			return err
 		}
@@ -227,10 +238,7 @@ func (u *update) topTargets(ctx context.Context) error {
 // role brings one role up to date: with the file that is kept, if that is still
 // the right one, otherwise with the repository's.
 func (u *update) role(ctx context.Context, request verify.Request, take func([]byte, verify.Sidecars) error) error {
-	kept, sidecars, err := u.store.read(request.Role)
-	if err != nil {
-		return err
-	}
+	kept, sidecars := u.kept(request.Role)
 	if kept != nil {
 		err := take(kept, sidecars)
 		if err == nil || !isRefusal(err) {

@@ -41,7 +41,13 @@ func TestTamperedCache(t *testing.T) {
 				}
 			}
 		}, 0, ""},
-		{"root damaged", func(s *site, d *device) { d.edit("root.json", flip) }, 1, "bad-metadata"},
+		{"files that cannot be read", func(s *site, d *device) {
+			for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets.json.tlog-proof"} {
+				path := filepath.Join(d.metadata(), name)
+				s.must(errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)))
+			}
+		}, 0, ""},
+		{"root damaged", func(s *site, d *device) { d.edit("root.json", flip) }, 1, "root.json is damaged, and updater init with the root that it was given puts it back: "},
 		{"root of another vendor", func(s *site, d *device) {
 			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
 		}, 1, "refused (bad-metadata): root"},
