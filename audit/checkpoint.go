@@ -146,15 +146,15 @@ type growth struct {
 func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed []byte) error {
 	now := claim{c.Tree, signed}
 	g := &growth{Frontier: a.tree.Clone()}
-	for index := g.Size() / tileWidth; index*tileWidth < c.Tree.N; index++ {
-		width := int(min(tileWidth, c.Tree.N-index*tileWidth))
+	for index := g.Size() / proofs.FullWidth; index*proofs.FullWidth < c.Tree.N; index++ {
+		width := proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index)
 		data, err := a.cfg.Source.Entries(ctx, index, width)
 		if err != nil && !errors.Is(err, ErrTooLarge) {
 			return &outage{proofs.EntriesPath(index, width), err}
 		}
 		entries, err := proofs.ParseEntries(data)
 		if err != nil || len(entries) != width {
-			a.recordMismatch(now, index*tileWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
+			a.recordMismatch(now, index*proofs.FullWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
 			return nil
 		}
 		if changed, err := a.hash(g, index, entries); err != nil {
@@ -202,7 +202,7 @@ func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64,
 		hash := proofs.LeafHash(e)
 		if at := i * len(hash); at < len(known) {
 			if !bytes.Equal(known[at:at+len(hash)], hash[:]) {
-				return index*tileWidth + int64(i), nil
+				return index*proofs.FullWidth + int64(i), nil
 			}
 			continue
 		}
@@ -256,16 +256,16 @@ func (a *Auditor) forks(now claim) bool {
 // signed, if the tiles say what was.
 func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) error {
 	general := fmt.Sprintf("the %d entries served hash to root %v", served.N, served.Hash)
-	for start := a.tree.Size() / tileWidth * tileWidth; start < now.tree.N; start += tileWidth {
-		width := int(min(tileWidth, now.tree.N-start))
-		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(0, start/tileWidth, width)
+	for start := a.tree.Size() / proofs.FullWidth * proofs.FullWidth; start < now.tree.N; start += proofs.FullWidth {
+		width := proofs.TileWidth(now.tree.N, 0, start/proofs.FullWidth)
+		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(0, start/proofs.FullWidth, width)
 		if err != nil {
 			a.recordMismatch(now, -1, general, nil)
 			return nil
 		}
-		data, err := a.cfg.Source.Entries(ctx, start/tileWidth, width)
+		data, err := a.cfg.Source.Entries(ctx, start/proofs.FullWidth, width)
 		if err != nil {
-			return &outage{proofs.EntriesPath(start/tileWidth, width), err}
+			return &outage{proofs.EntriesPath(start/proofs.FullWidth, width), err}
 		}
 		entries, err := proofs.ParseEntries(data)
 		if err != nil || len(entries) != width {
@@ -330,7 +330,7 @@ func (a *Auditor) checkTile(ctx context.Context, want wantedTile) (there bool, e
 		return false, &outage{id.Path(), err}
 	case verify.Sum(tile) != want.sum:
 		f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
-		f.Index = id.Index << (8 * (id.Level + 1))
+		f.Index = id.Index << (proofs.TileHeight * (id.Level + 1))
 		f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed), evidenceFile("tile.bin", tile)}
 		a.record(f)
 	}

@@ -44,7 +44,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 			}
 			if verify.Sum(data) != b.sum {
 				// What was signed is known by its hash and not at hand any more.
-				a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*tileWidth,
+				a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*proofs.FullWidth,
 					proofs.EntriesPath(b.index, b.width)+" is served with other bytes than before", data)
 				return nil
 			}
@@ -53,7 +53,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := a.judgeBundle(ctx, b.index*tileWidth, entries); err != nil {
+		if err := a.judgeBundle(ctx, b.index*proofs.FullWidth, entries); err != nil {
 			return err
 		}
 		a.bundles = a.bundles[1:]

@@ -44,8 +44,7 @@ type Source interface {
 }
 
 const (
-	tileWidth = 256 // entries in a bundle, hashes in a tile
-	maxBundle = tileWidth * (2 + 1<<16 - 1)
+	maxBundle = proofs.FullWidth * (2 + proofs.MaxEntrySize) // bytes
 )
 
 // HTTPSource reads a log's static URLs.
@@ -115,37 +114,23 @@ func saysNothingPublished(body []byte) bool {
 
 // Tile implements Source.
 func (s *HTTPSource) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
-	size := int64(width * len(proofs.Hash{}))
-	tile, err := s.get(ctx, s.client, proofs.TilePath(level, index, width), size)
-	if width == tileWidth || !errors.Is(err, ErrNotFound) {
-		return tile, err
-	}
-	full, err := s.get(ctx, s.client, proofs.TilePath(level, index, tileWidth), int64(tileWidth*len(proofs.Hash{})))
-	if err != nil {
-		return nil, err
-	}
-	return full[:min(size, int64(len(full)))], nil
+	return s.tile(ctx, proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // Entries implements Source.
 func (s *HTTPSource) Entries(ctx context.Context, index int64, width int) ([]byte, error) {
-	bundle, err := s.get(ctx, s.client, proofs.EntriesPath(index, width), maxBundle)
-	if width == tileWidth || !errors.Is(err, ErrNotFound) {
-		return bundle, err
-	}
-	full, err := s.get(ctx, s.client, proofs.EntriesPath(index, tileWidth), maxBundle)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := proofs.ParseEntries(full)
-	if err != nil {
-		return full, nil // the caller will see for itself
-	}
-	size := 0
-	for _, entry := range entries[:min(width, len(entries))] {
-		size += 2 + len(entry)
-	}
-	return full[:size], nil
+	return s.tile(ctx, proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+}
+
+// tile returns what cannot be cut as it is: the caller will see for itself.
+func (s *HTTPSource) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
+	return id.Read(ErrNotFound, func(id proofs.TileID) ([]byte, error) {
+		size := id.Width * len(proofs.Hash{})
+		if id.Level == proofs.EntriesLevel {
+			size = maxBundle
+		}
+		return s.get(ctx, s.client, id.Path(), int64(size))
+	})
 }
 
 // Blob implements Source.

@@ -71,19 +71,19 @@ func (c checkedState) check(records ...verify.Record) error {
 	var tile []byte
 	read := int64(-1)
 	for _, rec := range records {
-		index := rec.Index / entriesPerBundle
+		index := rec.Index / proofs.FullWidth
 		if rec.Index < 0 || rec.Index >= size {
 			return damaged(rec.Index)
 		}
 		if index != read {
 			var err error
-			if tile, err = c.storage.ReadTile(0, index, widthAt(size, 0, index)); err != nil {
+			if tile, err = c.storage.ReadTile(0, index, proofs.TileWidth(size, 0, index)); err != nil {
 				return err
 			}
 			read = index
 		}
 		hash := proofs.LeafHash(rec.Leaf.Marshal())
-		at := int(rec.Index%entriesPerBundle) * len(hash)
+		at := int(rec.Index%proofs.FullWidth) * len(hash)
 		if at+len(hash) > len(tile) || !bytes.Equal(tile[at:at+len(hash)], hash[:]) {
 			return damaged(rec.Index)
 		}

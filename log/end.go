@@ -148,11 +148,11 @@ func endsIn(tree proofs.Tree, s Storage) (bool, error) {
 		return false, nil
 	}
 	last := tree.N - 1
-	bundle, err := readBundle(s, last/entriesPerBundle, tree.N)
+	bundle, err := readBundle(s, last/proofs.FullWidth, tree.N)
 	if err != nil {
 		return false, fmt.Errorf("read the last entry: %w", err)
 	}
-	entry := bundle[last%entriesPerBundle]
+	entry := bundle[last%proofs.FullWidth]
 	tiles := &noted{tiles: s}
 	proof, err := proofs.InclusionProof(tree, last, tiles)
 	if err == nil {

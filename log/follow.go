@@ -444,7 +444,7 @@ func (f *follower) position(ctx context.Context) {
 
 // maxChanged is how many new entries are read to learn whose they are. Of more,
 // anybody's may be among them.
-const maxChanged = 16 * entriesPerBundle
+const maxChanged = 16 * proofs.FullWidth
 
 // changed returns the repositories that have leaves among those from one size of
 // the log to another: another process applies leaves, so what is in memory does not
@@ -455,11 +455,11 @@ func (f *follower) changed(from, to int64) []verify.Digest {
 	}
 	changed := []verify.Digest{}
 	for next := from; next < to; {
-		bundle, err := readBundle(f.publisher.cfg.Storage, next/entriesPerBundle, to)
+		bundle, err := readBundle(f.publisher.cfg.Storage, next/proofs.FullWidth, to)
 		if err != nil {
 			return nil
 		}
-		for _, entry := range bundle[next%entriesPerBundle:] {
+		for _, entry := range bundle[next%proofs.FullWidth:] {
 			if leaf, err := verify.ParseLeaf(entry); err == nil {
 				changed = append(changed, leaf.Repository)
 			}

@@ -117,7 +117,7 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 			return err
 		}
 		full = append(full, filled...)
-		f.compare(b.index*entriesPerBundle + int64(i) + 1)
+		f.compare(b.index*proofs.FullWidth + int64(i) + 1)
 		if b.err != nil {
 			continue
 		}
@@ -181,7 +181,7 @@ func (f *Fsck) compare(size int64) {
 // hashes returns the hashes of a bundle's entries. Where the entries cannot be
 // read, those of the tile above stand in so that the rest can be checked.
 func (f *Fsck) hashes(b *bundle) []proofs.Hash {
-	width := widthAt(f.Stored.N, 0, b.index)
+	width := proofs.TileWidth(f.Stored.N, 0, b.index)
 	hashes := make([]proofs.Hash, width)
 	if b.err == nil {
 		for i := range b.entries {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -56,7 +57,7 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 			}
 		}
 		if f.Progress != nil {
-			f.Progress(widthAt(f.Stored.N, 0, b.index))
+			f.Progress(proofs.TileWidth(f.Stored.N, 0, b.index))
 		}
 		return nil
 	})

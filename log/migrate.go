@@ -130,11 +130,11 @@ func (m *Migration) read(ctx context.Context, next int64, batches chan<- batch) 
 	for next < m.Tree.N {
 		b := batch{first: next}
 		for next < m.Tree.N && len(b.entries) < m.Batch {
-			bundle, err := m.bundle(next / entriesPerBundle)
+			bundle, err := m.bundle(next / proofs.FullWidth)
 			if err != nil {
 				return err
 			}
-			bundle = bundle[next%entriesPerBundle:]
+			bundle = bundle[next%proofs.FullWidth:]
 			bundle = bundle[:min(len(bundle), m.Batch-len(b.entries))]
 			b.entries = append(b.entries, bundle...)
 			next += int64(len(bundle))
@@ -164,7 +164,7 @@ func (m *Migration) bundle(index int64) ([][]byte, error) {
 	}
 	for i, e := range entries {
 		if h := proofs.LeafHash(e); !bytes.Equal(tile[i*tlog.HashSize:][:tlog.HashSize], h[:]) {
-			return nil, fmt.Errorf("entry %d is not the one that the tile above it has: the log is damaged", index*entriesPerBundle+int64(i))
+			return nil, fmt.Errorf("entry %d is not the one that the tile above it has: the log is damaged", index*proofs.FullWidth+int64(i))
 		}
 	}
 	return entries, nil

@@ -247,11 +247,11 @@ func (p *Publisher) entry(index, size int64) ([]byte, error) {
 	if entry := p.recent.entry(index); entry != nil {
 		return entry, nil
 	}
-	bundle, err := readBundle(p.cfg.Storage, index/entriesPerBundle, size)
+	bundle, err := readBundle(p.cfg.Storage, index/proofs.FullWidth, size)
 	if err != nil {
 		return nil, err
 	}
-	return bundle[index%entriesPerBundle], nil
+	return bundle[index%proofs.FullWidth], nil
 }
 
 // consistency proves that a tree begins with the one of oldSize.

@@ -313,11 +313,11 @@ func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		bundle, err := readBundle(p.cfg.Storage, next/entriesPerBundle, size)
+		bundle, err := readBundle(p.cfg.Storage, next/proofs.FullWidth, size)
 		if err != nil {
 			return nil, err
 		}
-		for _, data := range bundle[next%entriesPerBundle:] {
+		for _, data := range bundle[next%proofs.FullWidth:] {
 			if err := edge.Append(proofs.LeafHash(data)); err != nil {
 				return nil, err
 			}
@@ -330,7 +330,7 @@ func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64)
 
 // readBundle returns the entries of a bundle that a tree of the given size has.
 func readBundle(s Storage, index, size int64) ([][]byte, error) {
-	width := widthAt(size, 0, index)
+	width := proofs.TileWidth(size, 0, index)
 	b, err := s.ReadEntries(index, width)
 	if err != nil {
 		return nil, err

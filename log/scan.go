@@ -93,7 +93,7 @@ func (s *scan) run(ctx context.Context, take func(*bundle) error) error {
 	working.Go(func() {
 		defer close(inOrder)
 		defer close(unread)
-		for index := s.from / entriesPerBundle; index*entriesPerBundle < s.size; index++ {
+		for index := s.from / proofs.FullWidth; index*proofs.FullWidth < s.size; index++ {
 			b := &bundle{index: index, read: make(chan struct{})}
 			for _, to := range []chan<- *bundle{inOrder, unread} {
 				select {
@@ -134,7 +134,7 @@ func (s *scan) read(ctx context.Context, b *bundle) {
 		b.err = err
 		return
 	}
-	first := b.index * entriesPerBundle
+	first := b.index * proofs.FullWidth
 	if s.from > first {
 		entries, first = entries[s.from-first:], s.from
 	}

@@ -24,7 +24,7 @@ type bundles struct {
 }
 
 func (b bundles) ReadEntries(index int64, width int) (bundle []byte, err error) {
-	for _, e := range b.entries[index*entriesPerBundle:][:width] {
+	for _, e := range b.entries[index*proofs.FullWidth:][:width] {
 		if bundle, err = proofs.AppendEntry(bundle, e); err != nil {
 			return nil, err
 		}
@@ -103,10 +103,10 @@ func needAll(e *scanned) {
 
 // A scan gives every entry in order, with its files, however they are read.
 func TestScan(t *testing.T) {
-	const n = 3*entriesPerBundle + 77
+	const n = 3*proofs.FullWidth + 77
 	storage, blobs := listings(t, n, 10)
 	for name, b := range map[string]verify.Blobs{"one by one": blobs, "together": together{blobs}} {
-		for _, from := range []int64{0, 5, entriesPerBundle, n - 1, n} {
+		for _, from := range []int64{0, 5, proofs.FullWidth, n - 1, n} {
 			s := scan{storage: storage, blobs: b, from: from, size: n, need: needAll}
 			next := from
 			err := s.run(t.Context(), func(b *bundle) error {
@@ -243,7 +243,7 @@ func (unreadable) ReadEntries(int64, int) ([]byte, error) {
 
 // A scan that is broken off leaves nothing behind.
 func TestScanEnds(t *testing.T) {
-	storage, blobs := listings(t, 10*entriesPerBundle, 10)
+	storage, blobs := listings(t, 10*proofs.FullWidth, 10)
 	enough := errors.New("enough")
 	synctest.Test(t, func(t *testing.T) {
 		s := scan{storage: storage, blobs: blobs, size: int64(len(storage.entries)), need: needAll}

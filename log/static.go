@@ -35,11 +35,10 @@ func (s *server) getTile(w http.ResponseWriter, r *http.Request, path string) *p
 // tile serves what the publisher has read back, published or not: only that is
 // certain never to change.
 func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
-	level := max(id.Level, 0)
-	if widthAt(s.log.publisher.Tree().N, level, id.Index) < id.Width {
+	if !id.In(s.log.publisher.Tree().N) {
 		s.log.lookAgain(r.Context())
 	}
-	if widthAt(s.log.publisher.Tree().N, level, id.Index) < id.Width {
+	if !id.In(s.log.publisher.Tree().N) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
 	}
 	var b []byte

@@ -34,10 +34,6 @@ type Storage interface {
 	Close() error
 }
 
-// entriesPerBundle is how many entries a full bundle holds, and hashes a full
-// tile (c2sp.org/tlog-tiles).
-const entriesPerBundle = 256
-
 // TreeFromTiles computes the root of the tree of the given size from its tiles,
 // as a client without any state would: from the hashes of the largest full
 // subtrees.
@@ -47,10 +43,4 @@ func TreeFromTiles(size int64, tiles proofs.TileReader) (proofs.Tree, error) {
 		return proofs.Tree{}, err
 	}
 	return front.Tree(), nil
-}
-
-// widthAt returns how wide the tile is in a tree of the given size; 0 or less
-// means that the tree has no such tile.
-func widthAt(size int64, level int, index int64) int {
-	return int(max(0, min(entriesPerBundle, size>>(8*level)-index*entriesPerBundle)))
 }

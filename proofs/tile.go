@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Limits of c2sp.org/tlog-tiles, and of trees of up to 2^63-1 entries.
@@ -13,12 +16,13 @@ const (
 	TileHeight   = 8               // levels of the tree in a tile
 	FullWidth    = 1 << TileHeight // hashes in a full tile, entries in a full bundle
 	MaxTileLevel = 7               // level of the topmost tile of the largest tree
+	EntriesLevel = -1              // stands for the level of bundles of entries
 	MaxEntrySize = math.MaxUint16  // bytes; bundles count in two bytes
 )
 
 // A TileID says which tile: Width hashes at a level, or Width entries.
 type TileID struct {
-	Level int   // 0 to 7, or -1 for a bundle of entries
+	Level int   // 0 to MaxTileLevel, or EntriesLevel for a bundle of entries
 	Index int64 // within the level
 	Width int   // 1 to 256; less than 256 is a partial tile
 }
@@ -26,17 +30,66 @@ type TileID struct {
 // Path returns the tile's path below the log's prefix, without a leading
 // slash.
 func (t TileID) Path() string {
-	if t.Level == -1 {
+	if t.Level == EntriesLevel {
 		return "tile/entries/" + indexPath(t.Index, t.Width)
 	}
 	return fmt.Sprintf("tile/%d/%s", t.Level, indexPath(t.Index, t.Width))
 }
 
+// In reports whether a tree of that size has the tile, as wide as t or wider.
+func (t TileID) In(size int64) bool {
+	return t.Width > 0 && t.Width <= TileWidth(size, t.Level, t.Index)
+}
+
+// Cut returns the part as wide as t of a tile or bundle in the same place. The
+// error is fs.ErrNotExist if that is narrower.
+func (t TileID) Cut(data []byte) ([]byte, error) {
+	if t.Width < 1 || t.Width > FullWidth {
+		return nil, fmt.Errorf("no tile has width %d", t.Width)
+	}
+	have, end := len(data)/tlog.HashSize, t.Width*tlog.HashSize
+	if t.Level == EntriesLevel {
+		entries, err := ParseEntries(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.Path(), err)
+		}
+		have, end = len(entries), 0
+		for _, e := range entries[:min(have, t.Width)] {
+			end += 2 + len(e)
+		}
+	} else if len(data)%tlog.HashSize != 0 || have > FullWidth {
+		return nil, fmt.Errorf("%s: no tile has %d bytes", t.Path(), len(data))
+	}
+	if have < t.Width {
+		return nil, fmt.Errorf("%s: %w: there are %d", t.Path(), fs.ErrNotExist, have)
+	}
+	return data[:end], nil
+}
+
+// Read reads the tile by get, which returns an error that is missing if there is
+// no such tile. Partial tiles are kept no longer than until they are full: then
+// the part is cut from the full one. What cannot be cut is returned as it is.
+func (t TileID) Read(missing error, get func(TileID) ([]byte, error)) ([]byte, error) {
+	data, err := get(t)
+	if t.Width == FullWidth || !errors.Is(err, missing) {
+		return data, err
+	}
+	full := t
+	full.Width = FullWidth
+	if data, err = get(full); err != nil {
+		return nil, err
+	}
+	if part, err := t.Cut(data); err == nil {
+		return part, nil
+	}
+	return data, nil
+}
+
 // TileWidth returns how many hashes the tile of that level and index has in a
-// tree of that size, or how many entries the bundle has (level -1): FullWidth,
-// fewer for the last one, and 0 if the tree has no such tile.
+// tree of that size, or how many entries the bundle has (at EntriesLevel):
+// FullWidth, fewer for the last one, and 0 if the tree has no such tile.
 func TileWidth(size int64, level int, index int64) int {
-	if size < 0 || index < 0 || level < -1 || level > MaxTileLevel {
+	if size < 0 || index < 0 || level < EntriesLevel || level > MaxTileLevel {
 		return 0
 	}
 	have := size >> (TileHeight * max(level, 0)) // at this level
@@ -55,7 +108,7 @@ func TilePath(level int, index int64, width int) string {
 // EntriesPath returns the path of a bundle of entries, such as
 // "tile/entries/x001/067.p/5"; a width of 256 is a full bundle.
 func EntriesPath(index int64, width int) string {
-	return TileID{-1, index, width}.Path()
+	return TileID{EntriesLevel, index, width}.Path()
 }
 
 func indexPath(n int64, width int) string {
@@ -89,7 +142,7 @@ func parseTilePath(path string) (TileID, error) {
 	}
 	below := 0 // levels of tiles below this one
 	if level == "entries" {
-		t.Level = -1
+		t.Level = EntriesLevel
 	} else {
 		l, err := parseDecimal(level)
 		if err != nil {

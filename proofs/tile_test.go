@@ -2,6 +2,9 @@ package proofs
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"math"
 	"reflect"
 	"strings"
@@ -165,5 +168,100 @@ func TestEntriesDoNotOverlap(t *testing.T) {
 	_ = append(entries[0], "zzz"...)
 	if string(bundle) != "\x00\x01a\x00\x01b" {
 		t.Errorf("bundle became %q", bundle)
+	}
+}
+
+func TestTileIn(t *testing.T) {
+	for _, c := range []struct {
+		id   TileID
+		size int64
+		want bool
+	}{
+		{TileID{EntriesLevel, 0, 1}, 0, false},
+		{TileID{EntriesLevel, 0, 1}, 1, true},
+		{TileID{EntriesLevel, 1, 44}, 300, true},
+		{TileID{EntriesLevel, 1, 45}, 300, false},
+		{TileID{0, 0, 256}, 300, true},
+		{TileID{0, 0, 257}, 3000, false},
+		{TileID{0, 0, 0}, 300, false},
+		{TileID{0, 0, -1}, 300, false},
+		{TileID{0, -1, 1}, 300, false},
+		{TileID{1, 0, 1}, 255, false},
+		{TileID{1, 0, 1}, 300, true},
+		{TileID{8, 0, 1}, math.MaxInt64, false},
+		{TileID{-2, 0, 1}, 300, false},
+		{TileID{7, 0, 127}, math.MaxInt64, true},
+	} {
+		if got := c.id.In(c.size); got != c.want {
+			t.Errorf("%+v in a tree of size %d: %v", c.id, c.size, got)
+		}
+	}
+}
+
+// The part of a tile is what the tile was when it was that wide, wherever the whole
+// comes from; and what is not a tile is not cut.
+func TestTileCut(t *testing.T) {
+	errGone := errors.New("gone")
+	for _, level := range []int{EntriesLevel, 0, 3} {
+		parts := [][]byte{nil}
+		for i := range FullWidth {
+			part := bytes.Clone(parts[i])
+			if level == EntriesLevel {
+				part, _ = AppendEntry(part, make([]byte, i%3))
+			} else {
+				h := LeafHash(testEntry(i))
+				part = append(part, h[:]...)
+			}
+			parts = append(parts, part)
+		}
+		for _, width := range []int{1, 2, 100, 255, 256} {
+			id := TileID{level, 7, width}
+			for _, have := range []int{0, width - 1, width, 255, 256} {
+				got, err := id.Cut(parts[have])
+				if have < width && !errors.Is(err, fs.ErrNotExist) || have >= width && (err != nil || !bytes.Equal(got, parts[width])) {
+					t.Errorf("%s of one of width %d: %d bytes, %v", id.Path(), have, len(got), err)
+				}
+			}
+			if got, err := id.Cut(append(bytes.Clone(parts[256]), 0)); err == nil || errors.Is(err, fs.ErrNotExist) || got != nil {
+				t.Errorf("%s of a byte too many: %v", id.Path(), err)
+			}
+			if got, err := id.Cut(append(bytes.Clone(parts[256]), make([]byte, 32)...)); err == nil || errors.Is(err, fs.ErrNotExist) || got != nil {
+				t.Errorf("%s of too wide a tile: %v", id.Path(), err)
+			}
+			for _, kept := range []int{width, 256} {
+				got, err := id.Read(errGone, func(asked TileID) ([]byte, error) {
+					if asked.Level != level || asked.Index != 7 || asked.Width != kept {
+						return nil, fmt.Errorf("%s: %w", asked.Path(), errGone)
+					}
+					return parts[kept], nil
+				})
+				if err != nil || !bytes.Equal(got, parts[width]) {
+					t.Errorf("%s, where width %d is kept: %d bytes, %v", id.Path(), kept, len(got), err)
+				}
+			}
+		}
+		id := TileID{level, 7, 5}
+		for _, bad := range []int{-1, 0, 257} {
+			if _, err := (TileID{level, 7, bad}).Cut(parts[256]); err == nil {
+				t.Errorf("cut to width %d", bad)
+			}
+		}
+		// Errors: of the tile itself, of the full one, and what is not a tile.
+		errBusy := errors.New("busy")
+		if _, err := id.Read(errGone, func(TileID) ([]byte, error) { return nil, errBusy }); !errors.Is(err, errBusy) {
+			t.Errorf("a busy log: %v", err)
+		}
+		if _, err := id.Read(errGone, func(TileID) ([]byte, error) { return nil, errGone }); !errors.Is(err, errGone) {
+			t.Errorf("neither is there: %v", err)
+		}
+		got, err := id.Read(errGone, func(asked TileID) ([]byte, error) {
+			if asked.Width < FullWidth {
+				return nil, errGone
+			}
+			return parts[3][:len(parts[3])-1], nil
+		})
+		if err != nil || !bytes.Equal(got, parts[3][:len(parts[3])-1]) {
+			t.Errorf("what cannot be cut: %x, %v", got, err)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package witness
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -57,7 +56,7 @@ const (
 	examinePerLog = 8
 	examineTime   = 2 * tileTimeout
 	tileTimeout   = 10 * time.Second
-	maxTile       = 256 * 32 // bytes
+	maxTile       = proofs.FullWidth * len(proofs.Hash{}) // bytes
 	// How long to wait before tiles are looked for again: minRetry, doubled each
 	// time up to maxRetry.
 	minRetry, maxRetry = time.Minute, 6 * time.Hour
@@ -149,23 +148,11 @@ func (w *Witness) tiles(ctx context.Context, url string) proofs.TileReader {
 
 // ReadTile implements proofs.TileReader.
 func (t logTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
-	b, err := t.get(proofs.TilePath(level, index, width))
-	if width < 256 && errors.Is(err, fetch.ErrNotFound) {
-		// The log may keep partial tiles no longer than until they are full.
-		full, fullErr := t.get(proofs.TilePath(level, index, 256))
-		if fullErr != nil {
-			return nil, err
-		}
-		if len(full) != maxTile {
-			return nil, fmt.Errorf("a full tile of %d bytes", len(full))
-		}
-		return full[:width*32], nil
-	}
-	return b, err
+	return proofs.TileID{Level: level, Index: index, Width: width}.Read(fetch.ErrNotFound, t.get)
 }
 
-func (t logTiles) get(path string) ([]byte, error) {
+func (t logTiles) get(id proofs.TileID) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, tileTimeout)
 	defer cancel()
-	return fetch.Get(ctx, t.client, t.url+"/"+path, maxTile)
+	return fetch.Get(ctx, t.client, t.url+"/"+id.Path(), int64(maxTile))
 }

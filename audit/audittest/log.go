@@ -297,9 +297,9 @@ func (l *Log) content(path string) ([]byte, bool) {
 	}
 	below := int64(1) // entries under one hash, or one entry
 	if id.Level > 0 {
-		below <<= 8 * id.Level
+		below <<= proofs.TileHeight * id.Level
 	}
-	first := id.Index * 256 * below
+	first := id.Index * proofs.FullWidth * below
 	if first+int64(id.Width)*below > l.Size() {
 		return nil, false
 	}

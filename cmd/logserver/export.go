@@ -166,7 +166,7 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id := proofs.TileID{Level: -1, Index: index, Width: proofs.TileWidth(e.tree.N, -1, index)}
+		id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.TileWidth(e.tree.N, proofs.EntriesLevel, index)}
 		bundle, err := e.storage.ReadEntries(index, id.Width)
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func (e *export) blob(sum verify.Digest) error {
 
 // tiles writes the tiles of hashes.
 func (e *export) tiles() error {
-	for level := 0; e.tree.N>>(8*level) > 0; level++ {
+	for level := 0; e.tree.N>>(proofs.TileHeight*level) > 0; level++ {
 		for index := int64(0); ; index++ {
 			id := proofs.TileID{Level: level, Index: index, Width: proofs.TileWidth(e.tree.N, level, index)}
 			if id.Width == 0 {

@@ -237,7 +237,7 @@ func (f *flipper) damage(dir string, is func(string) bool) (where string, err er
 // reads any more.
 func (f *flipper) used(path string) bool {
 	id, err := proofs.ParseTilePath(strings.TrimPrefix(path, "tree/"))
-	return err != nil || id.Width == 256 || int64(id.Width) == f.whole.Size()>>(8*max(0, id.Level))%256
+	return err != nil || id.Width == proofs.FullWidth || id.Width == proofs.TileWidth(f.whole.Size(), id.Level, id.Index)
 }
 
 // hit flips a bit of a release's payload in a file.

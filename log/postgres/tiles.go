@@ -61,8 +61,8 @@ func (t *Tiles) Extend(ctx context.Context, from, to int64, tiles map[proofs.Til
 	for _, id := range slices.SortedFunc(maps.Keys(tiles), func(a, b proofs.TileID) int {
 		return cmp.Or(cmp.Compare(a.Level, b.Level), cmp.Compare(a.Index, b.Index))
 	}) {
-		if id.Level <= 0 && id.Index == from/perTile && from%perTile > 0 && id.Width < perTile {
-			p, err := partOf(id, int(from%perTile), tiles[id])
+		if id.Level <= 0 && id.Index == from/proofs.FullWidth && from%proofs.FullWidth > 0 && id.Width < proofs.FullWidth {
+			p, err := partOf(id, int(from%proofs.FullWidth), tiles[id])
 			if err != nil {
 				return fmt.Errorf("extend the tiles: %s: %w", id.Path(), err)
 			}
@@ -84,11 +84,6 @@ func (t *Tiles) Extend(ctx context.Context, from, to int64, tiles map[proofs.Til
 	})
 }
 
-const (
-	perTile  = 256
-	hashSize = 32
-)
-
 // part is what is added to a tile that the copy has.
 type part struct {
 	level  int
@@ -100,7 +95,7 @@ type part struct {
 
 // partOf returns what a tile has beyond its first n hashes or entries.
 func partOf(id proofs.TileID, n int, tile []byte) (part, error) {
-	before := n * hashSize
+	before := n * len(proofs.Hash{})
 	if id.Level < 0 {
 		before = 0
 		for range n {

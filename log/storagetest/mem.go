@@ -99,11 +99,11 @@ func (m *Mem) Integrated(ctx context.Context) (proofs.Tree, error) {
 // ReadTile implements log.Storage.
 func (m *Mem) ReadTile(level int, index int64, width int) ([]byte, error) {
 	entries := m.Entries()
-	leaves := int64(1) << (8 * level) // below each hash
-	first := index * 256 * leaves
-	if width < 1 || width > 256 || first+int64(width)*leaves > int64(len(entries)) {
-		return nil, fmt.Errorf("%s: %w", proofs.TilePath(level, index, width), fs.ErrNotExist)
+	if id := (proofs.TileID{Level: level, Index: index, Width: width}); !id.In(int64(len(entries))) {
+		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
 	}
+	leaves := int64(1) << (proofs.TileHeight * level) // below each hash
+	first := index * proofs.FullWidth * leaves
 	var tile []byte
 	for i := range int64(width) {
 		h := subtree(entries[first+i*leaves:][:leaves])
@@ -123,10 +123,10 @@ func subtree(entries [][]byte) tlog.Hash {
 // ReadEntries implements log.Storage.
 func (m *Mem) ReadEntries(index int64, width int) ([]byte, error) {
 	entries := m.Entries()
-	first := int(index) * 256
-	if width < 1 || width > 256 || first+width > len(entries) {
-		return nil, fmt.Errorf("%s: %w", proofs.EntriesPath(index, width), fs.ErrNotExist)
+	if id := (proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}); !id.In(int64(len(entries))) {
+		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
 	}
+	first := int(index) * proofs.FullWidth
 	var bundle []byte
 	for _, e := range entries[first:][:width] {
 		var err error

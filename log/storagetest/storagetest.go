@@ -102,20 +102,20 @@ func (m *model) check(t *testing.T, s log.Storage) {
 	if err != nil || tree != m.edge.Tree() {
 		t.Fatalf("Integrated = %v, %v; want %v", tree, err, m.edge.Tree())
 	}
-	for index := int64(0); index*256 < tree.N; index++ {
-		width := int(min(256, tree.N-index*256))
+	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
+		width := proofs.TileWidth(tree.N, proofs.EntriesLevel, index)
 		for _, w := range []int{1, (width + 1) / 2, width} {
 			bundle, err := s.ReadEntries(index, w)
 			if err != nil {
 				t.Fatalf("ReadEntries(%d, %d): %v", index, w, err)
 			}
 			got, err := proofs.ParseEntries(bundle)
-			want := m.entries[index*256:][:w]
+			want := m.entries[index*proofs.FullWidth:][:w]
 			if err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 				t.Fatalf("ReadEntries(%d, %d): other entries than were appended, %v", index, w, err)
 			}
 		}
-		if width < 256 {
+		if width < proofs.FullWidth {
 			if _, err := s.ReadEntries(index, width+1); !errors.Is(err, fs.ErrNotExist) {
 				t.Fatalf("ReadEntries(%d, %d) beyond the end: %v", index, width+1, err)
 			}
@@ -244,7 +244,7 @@ func readAll(t *testing.T, s log.Storage) [][]byte {
 	}
 	var all [][]byte
 	var edge proofs.Edge
-	for index := int64(0); index*256 < tree.N; index++ {
+	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
 		bundle, err := s.ReadEntries(index, proofs.TileWidth(tree.N, 0, index))
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ func OpenReader(dir string) (*Reader, error) {
 	if err := json.Unmarshal(raw, &state); err != nil {
 		return nil, fmt.Errorf("read log: state of the tree: %w", err)
 	}
-	if state.Size > math.MaxInt64 || state.Size > 0 && len(state.Root) != tileBytes {
+	if state.Size > math.MaxInt64 || state.Size > 0 && len(state.Root) != len(proofs.Hash{}) {
 		return nil, fmt.Errorf("read log: state of the tree: size %d, root of %d bytes", state.Size, len(state.Root))
 	}
 	lock, err := log.LockDir(dir)

@@ -55,13 +55,9 @@ type Config struct {
 	SettleTimeout time.Duration
 }
 
-const (
-	// batchMaxAge is how long Tessera lets a batch grow: an Append brings its
-	// entries all at once, so waiting for more would be for nothing.
-	batchMaxAge = time.Millisecond
-
-	tileBytes = 32 // of one hash
-)
+// batchMaxAge is how long Tessera lets a batch grow: an Append brings its
+// entries all at once, so waiting for more would be for nothing.
+const batchMaxAge = time.Millisecond
 
 // Log is an open log.
 type Log struct {
@@ -279,62 +275,39 @@ func (l *Log) Integrated(ctx context.Context) (proofs.Tree, error) {
 
 // ReadTile implements log.Storage.
 func (l *Log) ReadTile(level int, index int64, width int) ([]byte, error) {
-	if level < 0 || level > 7 {
-		return nil, fmt.Errorf("tile of level %d: %w", level, fs.ErrNotExist)
-	}
-	id := proofs.TileID{Level: level, Index: index, Width: width}
-	tile, wide, err := l.read(id, l.size.Load()>>(8*level))
-	if err != nil {
-		return nil, err
-	}
-	if len(tile) != wide*tileBytes {
-		return nil, fmt.Errorf("%s has %d bytes, want %d", id.Path(), len(tile), wide*tileBytes)
-	}
-	return tile[:width*tileBytes], nil
+	return l.read(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
 func (l *Log) ReadEntries(index int64, width int) ([]byte, error) {
-	id := proofs.TileID{Level: -1, Index: index, Width: width}
-	bundle, wide, err := l.read(id, l.size.Load())
+	return l.read(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+}
+
+// read reads the file that belongs to the present tree, or the full one where the
+// tree has grown since its size was read, and the partial file was cleaned up. A
+// narrower file, even if it is there, can be the remains of a batch that a crash
+// cut short, and hold what never became part of the log.
+func (l *Log) read(id proofs.TileID) ([]byte, error) {
+	size := l.size.Load()
+	if !id.In(size) {
+		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
+	}
+	present := id
+	present.Width = proofs.TileWidth(size, id.Level, id.Index)
+	data, err := present.Read(fs.ErrNotExist, func(id proofs.TileID) ([]byte, error) {
+		return os.ReadFile(filepath.Join(l.cfg.Dir, filepath.FromSlash(id.Path())))
+	})
 	if err != nil {
 		return nil, err
 	}
-	entries, err := proofs.ParseEntries(bundle)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", id.Path(), err)
+	whole, err := present.Cut(data)
+	if err != nil || len(whole) != len(data) {
+		return nil, fmt.Errorf("%s is damaged: %d bytes: %v", present.Path(), len(data), err)
 	}
-	if len(entries) != wide {
-		return nil, fmt.Errorf("%s has %d entries, want %d", id.Path(), len(entries), wide)
+	if id == present {
+		return data, nil
 	}
-	cut := 0
-	for _, e := range entries[:width] {
-		cut += 2 + len(e)
-	}
-	return bundle[:cut], nil
-}
-
-// read returns the file that holds the tile, and how many hashes or entries it
-// should have, at least as many as asked for. total is how many there are at
-// the tile's level.
-//
-// The file read is the one that belongs to the present tree. A narrower file,
-// even if it is there, can be the remains of a batch that a crash cut short, and
-// hold what never became part of the log.
-func (l *Log) read(id proofs.TileID, total int64) (data []byte, width int, err error) {
-	const full = 256
-	if id.Index < 0 || id.Width < 1 || id.Width > full || id.Index > total/full || total-id.Index*full < int64(id.Width) {
-		return nil, 0, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
-	}
-	id.Width = int(min(full, total-id.Index*full))
-	data, err = os.ReadFile(filepath.Join(l.cfg.Dir, filepath.FromSlash(id.Path())))
-	if errors.Is(err, fs.ErrNotExist) && id.Width < full {
-		// The tree has grown since its size was read, and the partial file
-		// was cleaned up.
-		id.Width = full
-		data, err = os.ReadFile(filepath.Join(l.cfg.Dir, filepath.FromSlash(id.Path())))
-	}
-	return data, id.Width, err
+	return id.Cut(data)
 }
 
 // Close implements log.Storage.

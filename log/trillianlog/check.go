@@ -81,7 +81,7 @@ func (l *Log) compare(ctx context.Context, want tileSet) (differing []error, err
 		if err != nil {
 			err = fmt.Errorf("%s: %w", id.Path(), err)
 		} else {
-			have, err = cut(id, have)
+			have, err = id.Cut(have)
 		}
 		if err == nil && !bytes.Equal(have, data) {
 			err = fmt.Errorf("%s is not what Trillian's leaves make it", id.Path())

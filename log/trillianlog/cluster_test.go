@@ -187,7 +187,7 @@ func all(t testing.TB, l *Log) []string {
 	tree := integrated(t, l)
 	var list []string
 	var edge proofs.Edge
-	for index := int64(0); index*full < tree.N; index++ {
+	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
 		bundle, err := l.ReadEntries(index, proofs.TileWidth(tree.N, 0, index))
 		if err != nil {
 			t.Fatal(err)

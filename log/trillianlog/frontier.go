@@ -10,12 +10,6 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-const (
-	entries = -1 // the level of bundles
-	full    = 256
-	levels  = 8 // of tiles, above the bundles
-)
-
 // tileSet is tiles by their place.
 type tileSet map[proofs.TileID][]byte
 
@@ -47,8 +41,8 @@ func (f *frontier) append(entry []byte, done tileSet) error {
 		return err
 	}
 	f.bundle = bundle
-	if size := f.size(); size%full == 0 {
-		done[proofs.TileID{Level: entries, Index: size/full - 1, Width: full}] = f.bundle
+	if size := f.size(); size%proofs.FullWidth == 0 {
+		done[proofs.TileID{Level: proofs.EntriesLevel, Index: size/proofs.FullWidth - 1, Width: proofs.FullWidth}] = f.bundle
 		f.bundle = nil
 	}
 	for _, tile := range tiles {
@@ -61,11 +55,11 @@ func (f *frontier) append(entry []byte, done tileSet) error {
 // had size from.
 func (f *frontier) addPartial(from int64, changed tileSet) {
 	size := f.size()
-	if width := int(size % full); width > 0 && from != size {
-		changed[proofs.TileID{Level: entries, Index: size / full, Width: width}] = slices.Clip(f.bundle)
+	if width := int(size % proofs.FullWidth); width > 0 && from != size {
+		changed[proofs.TileID{Level: proofs.EntriesLevel, Index: size / proofs.FullWidth, Width: width}] = slices.Clip(f.bundle)
 	}
 	for _, tile := range f.tree.Partial() {
-		if size>>(8*tile.Level) != from>>(8*tile.Level) {
+		if tile.Width != proofs.TileWidth(from, tile.Level, tile.Index) {
 			changed[tile.TileID] = tile.Hashes
 		}
 	}
@@ -92,7 +86,7 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 		return tile, nil
 	}
 	f := new(frontier)
-	last := proofs.TileID{Level: entries, Index: size / full, Width: int(size % full)}
+	last := proofs.TileID{Level: proofs.EntriesLevel, Index: size / proofs.FullWidth, Width: int(size % proofs.FullWidth)}
 	if last.Width > 0 {
 		if f.bundle, err = read(last); err != nil {
 			return nil, err

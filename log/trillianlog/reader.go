@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-
-	"golang.org/x/mod/sumdb/tlog"
+	"math"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
@@ -13,31 +12,21 @@ import (
 
 // ReadTile implements log.Storage.
 func (l *Log) ReadTile(level int, index int64, width int) ([]byte, error) {
-	id := proofs.TileID{Level: level, Index: index, Width: width}
-	if level < 0 || level >= levels || !within(id, l.size.Load()>>(8*level)) {
-		return nil, fmt.Errorf("tile %d/%d of width %d: %w", level, index, width, fs.ErrNotExist)
-	}
-	return l.tile(id)
+	return l.tile(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
 func (l *Log) ReadEntries(index int64, width int) ([]byte, error) {
-	id := proofs.TileID{Level: entries, Index: index, Width: width}
-	if !within(id, l.size.Load()) {
-		return nil, fmt.Errorf("bundle %d of width %d: %w", index, width, fs.ErrNotExist)
-	}
-	return l.tile(id)
-}
-
-// within reports whether the tile is among total hashes or entries of its level.
-func within(id proofs.TileID, total int64) bool {
-	return id.Index >= 0 && id.Width >= 1 && id.Width <= full && id.Index <= total/full && total-id.Index*full >= int64(id.Width)
+	return l.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 
 // tile returns what was just written from memory, the rest from the copy.
 func (l *Log) tile(id proofs.TileID) ([]byte, error) {
+	if !id.In(l.size.Load()) {
+		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
+	}
 	if data, ok := l.cache.get(id); ok {
-		return cut(id, data)
+		return id.Cut(data)
 	}
 	return readTile(l.cfg.Tiles, id)
 }
@@ -49,33 +38,7 @@ func readTile(copied Tiles, id proofs.TileID) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", id.Path(), err)
 	}
-	return cut(id, data)
-}
-
-// cut returns the part of a tile or bundle that is as wide as asked for. What is
-// not that wide is not there.
-func cut(id proofs.TileID, data []byte) ([]byte, error) {
-	if id.Level >= 0 {
-		if len(data)%tlog.HashSize != 0 || len(data) > full*tlog.HashSize {
-			return nil, fmt.Errorf("%s: the copy's has %d bytes", id.Path(), len(data))
-		}
-		if len(data) < id.Width*tlog.HashSize {
-			return nil, fmt.Errorf("%s: %w: the copy's has %d hashes", id.Path(), fs.ErrNotExist, len(data)/tlog.HashSize)
-		}
-		return data[:id.Width*tlog.HashSize], nil
-	}
-	list, err := proofs.ParseEntries(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", id.Path(), err)
-	}
-	if len(list) < id.Width {
-		return nil, fmt.Errorf("%s: %w: the copy's has %d entries", id.Path(), fs.ErrNotExist, len(list))
-	}
-	end := 0
-	for _, e := range list[:id.Width] {
-		end += 2 + len(e)
-	}
-	return data[:end], nil
+	return id.Cut(data)
 }
 
 // Reader reads a copy that another process extends. It is a log.Storage to which
@@ -96,18 +59,19 @@ func (r *Reader) Integrated(ctx context.Context) (proofs.Tree, error) {
 
 // ReadTile implements log.Storage. The copy may have grown since Integrated.
 func (r *Reader) ReadTile(level int, index int64, width int) ([]byte, error) {
-	if level < 0 || level >= levels || index < 0 || width < 1 || width > full {
-		return nil, fmt.Errorf("tile %d/%d of width %d: %w", level, index, width, fs.ErrNotExist)
-	}
-	return readTile(r.copied, proofs.TileID{Level: level, Index: index, Width: width})
+	return r.tile(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
 func (r *Reader) ReadEntries(index int64, width int) ([]byte, error) {
-	if index < 0 || width < 1 || width > full {
-		return nil, fmt.Errorf("bundle %d of width %d: %w", index, width, fs.ErrNotExist)
+	return r.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+}
+
+func (r *Reader) tile(id proofs.TileID) ([]byte, error) {
+	if !id.In(math.MaxInt64) {
+		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
 	}
-	return readTile(r.copied, proofs.TileID{Level: entries, Index: index, Width: width})
+	return readTile(r.copied, id)
 }
 
 // Close implements log.Storage. The copy stays open.

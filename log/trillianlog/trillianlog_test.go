@@ -238,14 +238,14 @@ func TestDamagedCopy(t *testing.T) {
 	c := need(t)
 	cfg := c.config(t)
 	l := open(t, cfg)
-	mustAppend(t, l, "x", 2*full+40)
+	mustAppend(t, l, "x", 2*proofs.FullWidth+40)
 	good := cfg.Tiles.(*memTiles)
 	tree := integrated(t, l)
 	for _, where := range []struct {
 		at   place
 		edge bool // Open sees it
 	}{
-		{place{entries, 0}, false}, {place{entries, 2}, true},
+		{place{proofs.EntriesLevel, 0}, false}, {place{proofs.EntriesLevel, 2}, true},
 		{place{0, 1}, false}, {place{0, 2}, true}, {place{1, 0}, true},
 	} {
 		for _, missing := range []bool{false, true} {

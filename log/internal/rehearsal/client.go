@@ -160,7 +160,7 @@ func (c Client) Read(ctx context.Context, url string) (*History, error) {
 	}
 	h, edge := NewHistory(), new(proofs.Edge)
 	for i := int64(0); h.Size() < tree.N; i++ {
-		width := int(min(256, tree.N-i*256))
+		width := proofs.TileWidth(tree.N, proofs.EntriesLevel, i)
 		b, err := c.Get(ctx, url+"/"+proofs.EntriesPath(i, width))
 		if err != nil {
 			return nil, err
