@@ -78,6 +78,7 @@ type Auditor struct {
 
 	standingAllowed, standingPerByte int64
 	suppressed                       map[about]int64
+	largeKept, largeAllowed          int64 // bytes of large files of evidence that are kept, and may be
 	unsaved                          []unsaved
 	unsavedSize                      int
 	stateErr                         error           // what is wrong with the auditor's own disk, in this step
@@ -128,6 +129,8 @@ func New(cfg Config) (*Auditor, error) {
 
 		standingAllowed: standingAllowed,
 		standingPerByte: standingPerByte,
+		largeKept:       s.largeEvidence(),
+		largeAllowed:    largeAllowed,
 		suppressed:      map[about]int64{},
 		far:             map[string]bool{},
 	}

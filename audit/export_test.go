@@ -7,3 +7,6 @@ func (a *Auditor) SetMaxPerKind(n int) { a.maxPerKind = n }
 func (a *Auditor) SetStanding(allowed, perByte int64) {
 	a.standingAllowed, a.standingPerByte = allowed, perByte
 }
+
+// SetLargeEvidence changes how many bytes of large evidence are kept.
+func (a *Auditor) SetLargeEvidence(n int64) { a.largeAllowed = n }

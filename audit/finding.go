@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strconv"
@@ -89,6 +90,10 @@ type Finding struct {
 	Version    int64         `json:"version,omitempty"`
 	Sentence   string        `json:"sentence"`
 	Evidence   []Evidence    `json:"evidence,omitempty"`
+
+	// about is what tells the finding apart where the sentence says what was served,
+	// which whoever serves it can change each time; empty: the sentence.
+	about string
 }
 
 // Evidence is a file that shows what a finding says. Where the auditor has a
@@ -154,7 +159,7 @@ type Suppressed struct {
 // repository has very many the rest is counted; tampering and equivocation are never
 // left out, but then without their evidence.
 func (a *Auditor) record(f Finding) {
-	sum := verify.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, f.Sentence))
+	sum := verify.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
 	again, found := a.found[sum]
 	if found && !again {
 		return
@@ -171,6 +176,7 @@ func (a *Auditor) record(f Finding) {
 	a.found[sum] = false
 	if !found {
 		a.fresh = append(a.fresh, f)
+		a.boundEvidence(f)
 		if err := a.store.saveEvidence(f, sum); err != nil {
 			a.keepUnsaved(f, sum, err)
 		}
@@ -179,6 +185,30 @@ func (a *Auditor) record(f Finding) {
 		f.Evidence[i].content = nil
 	}
 	a.findings, a.sums = append(a.findings, f), append(a.sums, sum)
+}
+
+// Of evidence, files of more than largeEvidence bytes are kept up to largeAllowed bytes in
+// all: whoever is on the way to a log can serve something else each time, and must not
+// fill the disk on which the notes of a fork have to find room.
+const (
+	largeEvidence = 64 << 10
+	largeAllowed  = 1 << 30
+)
+
+// boundEvidence drops the files of a finding for which there is no room. What it says of
+// them, their digests included, stays.
+func (a *Auditor) boundEvidence(f Finding) {
+	for i, e := range f.Evidence {
+		size := int64(len(e.content))
+		if size <= largeEvidence {
+			continue
+		}
+		if a.largeKept+size > a.largeAllowed {
+			f.Evidence[i].content = nil
+			continue
+		}
+		a.largeKept += size
+	}
 }
 
 // retract takes back what was found about repositories, because their leaves are judged

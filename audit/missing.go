@@ -313,6 +313,7 @@ func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
 			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
 		}
 		if f.Class == Tampering {
+			f.about = bad.sum.String()
 			a.record(f)
 			return a.blinds(l, bad.sum, nil), nil
 		}

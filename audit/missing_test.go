@@ -1,9 +1,13 @@
 package audit_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -351,4 +355,55 @@ func TestMissingFilesFrameNobody(t *testing.T) {
 		}
 	}
 	t.Logf("%d files, %d sets", len(paths), len(sets))
+}
+
+// Whoever serves something else each time makes no new finding each time, and does not
+// fill the auditor's disk: what is small and counts, as the notes of a fork, finds room.
+func TestWhatIsServedWrongAgainAndAgain(t *testing.T) {
+	h := newHistory(t)
+	missing, wrong := h.find("1.targets.json"), h.find("4.targets.json")
+	n := 0
+	h.Spoil(audittest.BlobPath(missing), audittest.Missing)
+	h.Spoil(audittest.BlobPath(wrong), func(b []byte) ([]byte, error) {
+		n++
+		return append(bytes.Repeat([]byte{' '}, 100_000+n), b...), nil
+	})
+	dir := t.TempDir()
+	withState := func(c *audit.Config) { c.StateDir = dir }
+	large := func() (files int) {
+		t.Helper()
+		must(t, fs.WalkDir(os.DirFS(dir), "evidence", func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Name() == "served-blob" {
+				files++
+			}
+			return err
+		}))
+		return files
+	}
+	a := newAuditor(t, h.Log, withState)
+	step(t, a)
+	h.Spoil(audittest.BlobPath(missing), nil)
+	result := step(t, a) // all leaves of the repository are judged again
+	if r := report(t, a); strings.Count(kinds(r.Findings), string(audit.BlobMismatch)) != 1 || strings.Contains(kinds(result.Findings), string(audit.BlobMismatch)) || n < 3 {
+		t.Errorf("after %d answers it has found %s", n, kinds(r.Findings))
+	}
+	if got := large(); got != 1 {
+		t.Errorf("%d files are kept", got)
+	}
+	must(t, a.Close())
+
+	// What is there counts in the next run.
+	must(t, os.Rename(filepath.Join(dir, "evidence"), filepath.Join(dir, "away")))
+	must(t, os.Mkdir(filepath.Join(dir, "evidence"), 0o755))
+	must(t, os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, "evidence", "of-before")))
+	a = newAuditor(t, h.Log, withState)
+	a.SetLargeEvidence(150_000)
+	found := step(t, a)
+	f := found.Findings[slices.IndexFunc(found.Findings, func(f audit.Finding) bool { return f.Kind == audit.BlobMismatch })]
+	if got := large(); got != 1 || len(f.Evidence) != 2 || f.Evidence[1].Size < 100_000 {
+		t.Errorf("%d files are kept, of which the finding says %+v", got, f.Evidence)
+	}
+	if proofs, err := fs.Glob(os.DirFS(dir), "evidence/blob-mismatch-*/*.tlog-proof"); err != nil || len(proofs) != 1 {
+		t.Errorf("the small files are %v, %v", proofs, err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +201,25 @@ func (s store) saveNote(note proofs.Note) error {
 		return err
 	}
 	return durable.WriteFile(path, note.Marshal(), 0o644)
+}
+
+// largeEvidence returns how many bytes of large files of evidence are kept, as far as it
+// can be said.
+func (s store) largeEvidence() int64 {
+	if s.dir == "" {
+		return 0
+	}
+	sum := int64(0)
+	_ = filepath.WalkDir(filepath.Join(s.dir, "evidence"), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Size() > largeEvidence {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
 }
 
 // saveEvidence writes a finding and its files. key makes the folder's name
