@@ -34,7 +34,8 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 }
 
 // LogURL returns where the log is: what a --log flag said or, where that is
-// empty, the URL that the policy gives its one log.
+// empty, the URL that the policy gives its one log. While a log's key is being replaced
+// the policy lists the log by two keys.
 func LogURL(flag string, policy *proofs.Policy) (string, error) {
 	if flag != "" {
 		if err := CheckURL(flag); err != nil {
@@ -42,10 +43,18 @@ func LogURL(flag string, policy *proofs.Policy) (string, error) {
 		}
 		return flag, nil
 	}
-	if len(policy.Logs) != 1 || policy.Logs[0].URL == "" {
+	url := ""
+	for _, l := range policy.Logs {
+		if l.Key.Name() != policy.Logs[0].Key.Name() || l.URL == "" || url != "" && l.URL != url {
+			url = ""
+			break
+		}
+		url = l.URL
+	}
+	if url == "" {
 		return "", errors.New("the policy does not name the URL of one log: say which with --log URL")
 	}
-	return policy.Logs[0].URL, nil
+	return url, nil
 }
 
 // CheckURL refuses what a person may take for a URL and no program does, such as
