@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"

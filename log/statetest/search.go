@@ -32,12 +32,12 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 		{other512}, {unknownLength, beside}, {file}, {file},
 	} {
 		for _, repository := range []string{"A", "B"} {
-			f.add(leaf(repository, "targets", version), targets...)
-			f.add(leaf(repository, "team/ö", version), beside)
+			f.add(leafOf(repository, "targets", version), targets...)
+			f.add(leafOf(repository, "team/ö", version), beside)
 		}
 		version++
 	}
-	evidence := leaf("B", "targets", version-1)
+	evidence := leafOf("B", "targets", version-1)
 	evidence.Kind, evidence.Contradicts = verify.Evidence, int64(first)
 	f.add(evidence, other512)
 	apply(t, state, f, first, first+7)

@@ -55,7 +55,7 @@ func (f *fixture) add(l verify.Leaf, targets ...log.Target) {
 
 func sum(s string) verify.Digest { return verify.Sum([]byte(s)) }
 
-func leaf(repository, role string, version int64) verify.Leaf {
+func leafOf(repository, role string, version int64) verify.Leaf {
 	name := fmt.Sprint(repository, role, version)
 	l := verify.Leaf{
 		Kind: verify.Release, Repository: sum(repository + "root1"), Role: role, Version: version,
@@ -71,19 +71,19 @@ func leaf(repository, role string, version int64) verify.Leaf {
 func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	ctx := t.Context()
 	var f fixture
-	f.add(leaf("A", "root", 1))
-	f.add(leaf("B", "root", 1))
-	f.add(leaf("A", "targets", 1), log.Target{Path: "app", SHA256: sum("app 1"), Length: 5}, log.Target{Path: "b/ö", SHA256: sum("app 1"), Length: -1})
-	f.add(leaf("A", "targets", 2), log.Target{Path: "app", SHA256: sum("app 2"), Length: 5}, log.Target{Path: "other", SHA256: sum("app 1"), Length: 5})
-	evidence := leaf("A", "targets", 3)
+	f.add(leafOf("A", "root", 1))
+	f.add(leafOf("B", "root", 1))
+	f.add(leafOf("A", "targets", 1), log.Target{Path: "app", SHA256: sum("app 1"), Length: 5}, log.Target{Path: "b/ö", SHA256: sum("app 1"), Length: -1})
+	f.add(leafOf("A", "targets", 2), log.Target{Path: "app", SHA256: sum("app 2"), Length: 5}, log.Target{Path: "other", SHA256: sum("app 1"), Length: 5})
+	evidence := leafOf("A", "targets", 3)
 	evidence.Kind, evidence.Contradicts = verify.Evidence, 2
 	f.add(evidence)
-	f.add(leaf("A", "root", 2))
+	f.add(leafOf("A", "root", 2))
 
 	if edge, err := state.Position(ctx); err != nil || edge.Tree() != proofs.EmptyTree {
 		t.Fatalf("position of an empty state: %v, %v", edge, err)
 	}
-	again := leaf("B", "root", 2)
+	again := leafOf("B", "root", 2)
 	again.Payload = sum("Aroot2")
 	f.add(again)
 	// In two steps, with everything that must not work in between.
@@ -138,7 +138,7 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 
 	// The log's end moves the position and adds nothing, alone and behind a leaf.
 	state = reopen()
-	f.add(leaf("B", "targets", 1))
+	f.add(leafOf("B", "targets", 1))
 	size := len(f.leaves)
 	f.leaves = append(f.leaves, log.StateLeaf{Record: verify.Record{Index: int64(size)}, End: true})
 	apply(t, state, &f, size-1, size+1)
@@ -224,8 +224,8 @@ func testListings(t *testing.T, state log.State, f *fixture, reopen func() log.S
 			targets = append(targets, log.Target{Path: string(path), SHA256: sum("listed"), Length: length})
 			want = append(want, fmt.Sprint(first+2*i, " ", string(path), " ", length))
 		}
-		f.add(leaf("A", "targets", int64(10+i)), targets...)
-		f.add(leaf("A", "bin", int64(10+i)))
+		f.add(leafOf("A", "targets", int64(10+i)), targets...)
+		f.add(leafOf("A", "bin", int64(10+i)))
 	}
 	apply(t, state, f, first, first+3)
 	apply(t, state, f, first+3, first+4)

@@ -20,15 +20,15 @@ func testUnlisted(t *testing.T, state log.State, f *fixture, reopen func() log.S
 	for i := range large {
 		large[i] = log.Target{Path: fmt.Sprintf("large/%05d", i), Length: 77, SHA256: sum(fmt.Sprint("large", i%100))}
 	}
-	f.add(leaf("A", "large", 1), large...)
-	f.add(leaf("A", "targets", 500), log.Target{Path: "behind", Length: 77})
+	f.add(leafOf("A", "large", 1), large...)
+	f.add(leafOf("A", "targets", 500), log.Target{Path: "behind", Length: 77})
 	// Of each kind of row there are some: those that stay, end and begin.
 	changed := slices.Clone(large)
 	for i := range changed[:many/2] {
 		changed[i].Length = 78
 	}
-	f.add(leaf("A", "large", 2), changed[:many-100]...)
-	f.add(leaf("A", "large", 3), large...)
+	f.add(leafOf("A", "large", 2), changed[:many-100]...)
+	f.add(leafOf("A", "large", 3), large...)
 	leaves := f.leaves[first:]
 	for _, l := range leaves {
 		if err := f.edge.Append(l.Leaf.Hash()); err != nil {
