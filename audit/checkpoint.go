@@ -84,7 +84,7 @@ func (a *Auditor) contradicts(c claim) bool {
 	}
 	for _, old := range known {
 		if old.tree != c.tree {
-			a.recordFork(old, c, nil)
+			a.fork(old, c)
 			return true
 		}
 	}
@@ -92,17 +92,14 @@ func (a *Auditor) contradicts(c claim) bool {
 }
 
 // recordFork records that the log signed two trees of which neither is the
-// beginning of the other. prefix is the proof of that where sizes differ.
-func (a *Auditor) recordFork(older, newer claim, prefix []byte) {
+// beginning of the other. The evidence is a proof of that, or the two notes.
+func (a *Auditor) recordFork(older, newer claim, evidence ...Evidence) {
 	f := newFinding(Fork, "the log signed two histories: size %d with root %v, and size %d with root %v, which does not begin with the first",
 		older.tree.N, older.tree.Hash, newer.tree.N, newer.tree.Hash)
 	if older.tree.N == newer.tree.N {
 		f.Sentence = fmt.Sprintf("the log signed two histories: size %d with root %v and with root %v", older.tree.N, older.tree.Hash, newer.tree.Hash)
 	}
-	f.Evidence = []Evidence{evidenceFile("older.note", older.note), evidenceFile("newer.note", newer.note)}
-	if prefix != nil {
-		f.Evidence = append(f.Evidence, evidenceFile("prefix.txt", prefix))
-	}
+	f.Evidence = evidence
 	a.record(f)
 }
 
@@ -224,7 +221,7 @@ func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64,
 // give it.
 func (a *Auditor) fork(old, now claim) {
 	if forked, err := a.forksFrom(old, now); err != nil || !forked {
-		a.recordFork(old, now, nil)
+		a.recordFork(old, now, evidenceFile("older.note", old.note), evidenceFile("newer.note", now.note))
 	}
 }
 

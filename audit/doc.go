@@ -40,8 +40,7 @@
 // when it is there. Until then it hides what it could explain. A leaf that the rules do
 // not give is not applied: what builds on it is then a false admission too.
 //
-// A fork is shown by two notes and, where their sizes differ, prefix.txt: a line
-// with the smaller size, one with the root that the larger tree has at that
-// size, and the consistency proof (RFC 6962) from there to the larger tree, one
-// hash to a line. It verifies, and its root is not the one in the smaller note.
+// A fork is shown by fork.conflict, a proofs.Conflict that convinces anybody who has
+// the log's key; where the log did not serve the tiles that it takes, by the two
+// notes.
 package audit

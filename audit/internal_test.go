@@ -190,18 +190,6 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-func FuzzPrefix(f *testing.F) {
-	tree := proofs.Tree{N: 3, Hash: proofs.LeafHash(nil)}
-	f.Add(prefixText(tree, nil))
-	f.Add(prefixText(tree, []proofs.Hash{tree.Hash, tree.Hash}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		tree, proof, err := parsePrefix(b)
-		if err == nil && !bytes.Equal(prefixText(tree, proof), b) {
-			t.Fatalf("%q is printed as %q", b, prefixText(tree, proof))
-		}
-	})
-}
-
 func FuzzUnknownKind(f *testing.F) {
 	f.Add([]byte("tuflog release v2\nx"))
 	f.Add([]byte("tuflog release v1\nx"))

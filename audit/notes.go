@@ -156,11 +156,14 @@ func (a *Auditor) compareSmaller() {
 // forksFrom reports whether a larger tree does not begin with a smaller one, and
 // records that. The error means that the tiles do not tell.
 func (a *Auditor) forksFrom(older, newer claim) (bool, error) {
-	prefix, proof, err := a.prefix(newer.tree, older.tree.N)
-	if err != nil || prefix == older.tree {
+	conflict, err := proofs.NewConflict(older.note, newer.note, tileReader{a})
+	if errors.Is(err, proofs.ErrNoConflict) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
-	a.recordFork(older, newer, prefixText(prefix, proof))
+	a.recordFork(older, newer, evidenceFile("fork.conflict", conflict.Marshal()))
 	return true, nil
 }
 

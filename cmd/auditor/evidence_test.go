@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -76,10 +77,15 @@ func TestEvidenceCheckOfPayloads(t *testing.T) {
 	}
 }
 
-// A file of another kind is no verdict, and the message says what it is.
-func TestEvidenceCheckOfOtherFiles(t *testing.T) {
+// What replay keeps of a fork convinces evidence check. A file of another kind is no
+// verdict, and the message says what it is.
+func TestEvidenceCheckOfReplay(t *testing.T) {
 	w := newWorld(t)
+	fork := w.log.Clone()
 	w.equivocate()
+	for fork.Size() < w.log.Size() {
+		fork.Append([]byte("of another history"))
+	}
 	state := filepath.Join(t.TempDir(), "state")
 	w.run(1, "replay", "--policy", w.policy, "--state", state)
 	folders, err := filepath.Glob(filepath.Join(state, "evidence", "second-payload-*"))
@@ -112,4 +118,13 @@ func TestEvidenceCheckOfOtherFiles(t *testing.T) {
 			t.Errorf("%s: %s", tt.file, out)
 		}
 	}
+
+	w.log.Serve(fork.Checkpoint(fork.Size(), 2))
+	w.run(1, "replay", "--policy", w.policy, "--state", state)
+	forks, err := filepath.Glob(filepath.Join(state, "evidence", "fork-*", "fork.conflict"))
+	if w.must(err); len(forks) != 1 {
+		t.Fatal(forks)
+	}
+	out, _ := w.run(0, "evidence", "check", "--policy", w.policy, forks[0])
+	w.wantAll(out, audittest.Origin)
 }
