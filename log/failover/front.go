@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -26,6 +27,7 @@ type front struct {
 	taps       []*rehearsal.Tap
 	database   *link
 	trillian   *link
+	program    string // of another version; empty: today's
 	process    *process.Process
 	addr       string // where it listens, once it has been started
 
@@ -130,7 +132,8 @@ func (f *front) start(ctx context.Context) error {
 	}
 	args := append([]string{"serve", "--dir", f.dir, "--policy", f.policyFile, "--listen", addr,
 		"--open-registration", "--quota", "off", "--log-level", "info"}, f.w.servers(trillian, database)...)
-	p, err := process.Start(ctx, exec.Command(f.w.h.program("logserver"), args...), f.hear)
+	program := cmp.Or(f.program, f.w.h.program("logserver"))
+	p, err := process.Start(ctx, exec.Command(program, args...), f.hear)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}

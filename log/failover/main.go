@@ -8,6 +8,7 @@
 //	go run ./log/failover parts   # each part is killed, restarted, paused, cut off
 //	go run ./log/failover lease   # two live leaders; clocks that are set or run wrongly
 //	go run ./log/failover replica # the databases fail over to a replica that lags
+//	go run ./log/failover versions # updated from the version before, front end by front end
 //	go run ./log/failover damage  # the databases are changed by hand
 //	go run ./log/failover all     # everything
 //

@@ -69,7 +69,6 @@ var partFaults = []part{
 		return w.ledWithin(cut, mostCut, "longest until another led, in ms", r)
 	}},
 	{name: "all front ends cut off from Trillian, and back", inject: cutAll},
-	{name: "each front end restarted in turn", inject: restartAll, most: mostPause},
 }
 
 // during does something, and the opposite after a while.

@@ -50,6 +50,7 @@ func (h *harness) program(name string) string { return filepath.Join(h.bin, name
 type worldConfig struct {
 	linked bool // front ends reach the servers through links
 	clock  bool // the state database goes by a clock that can be set
+	before bool // front ends are of the version before, and the log was made with it
 	moves  bool // linked, and so is Trillian: the databases may move
 }
 
@@ -90,7 +91,13 @@ func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w
 	if err := w.startServers(ctx); err != nil {
 		return nil, err
 	}
-	vkey, err := process.Output(ctx, h.program("logserver"), append([]string{"init", "--dir", filepath.Join(w.dir, "front-1"), "--origin", "failover.example/" + name},
+	logserver := h.program("logserver")
+	if w.before {
+		if logserver, err = h.buildBefore(ctx); err != nil {
+			return nil, err
+		}
+	}
+	vkey, err := process.Output(ctx, logserver, append([]string{"init", "--dir", filepath.Join(w.dir, "front-1"), "--origin", "failover.example/" + name},
 		"--storage", "trillian://"+w.trillian.Target(), "--state", w.postgres.URL(stateDatabase))...)
 	if err != nil {
 		return nil, err
@@ -113,7 +120,7 @@ func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w
 			return nil, err
 		}
 	}
-	if err := w.startFronts(ctx); err != nil {
+	if err := w.startFronts(ctx, logserver); err != nil {
 		return nil, err
 	}
 	_, err = w.leader(ctx)
@@ -183,7 +190,7 @@ func (w *world) startWitness(ctx context.Context, i int) error {
 	return nil
 }
 
-func (w *world) startFronts(ctx context.Context) error {
+func (w *world) startFronts(ctx context.Context, program string) error {
 	if _, err := process.Output(ctx, "cp", "-a", filepath.Join(w.dir, "front-1"), filepath.Join(w.dir, "front-2")); err != nil {
 		return err
 	}
@@ -191,6 +198,9 @@ func (w *world) startFronts(ctx context.Context) error {
 		f, err := w.newFront(name)
 		if err != nil {
 			return err
+		}
+		if w.before {
+			f.program = program
 		}
 		if err := f.start(ctx); err != nil {
 			return err

@@ -119,8 +119,8 @@ func TestClockSteps(t *testing.T) {
 		check(t, err)
 	}
 	for range 10 {
-		before := renewals(t, first)
-		for _, expires := range []string{"clock_timestamp() - interval '1 hour'", "'-infinity'", "clock_timestamp() + interval '1 hour'"} {
+		before := a.Until()
+		for _, expires := range []string{"clock_timestamp() - interval '1 hour'", "to_timestamp(0)", "clock_timestamp() + interval '1 hour'"} {
 			step(expires)
 			time.Sleep(campaigning / 3)
 		}
@@ -131,7 +131,7 @@ func TestClockSteps(t *testing.T) {
 			t.Fatalf("taken in epoch %d beside a leader", l.Epoch())
 		default:
 		}
-		for renewals(t, first) == before {
+		for a.Until().Equal(before) {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -148,10 +148,46 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-func renewals(t *testing.T, db *DB) (n int64) {
-	t.Helper()
-	check(t, db.pool.QueryRow(t.Context(), "SELECT renewals FROM lease").Scan(&n))
-	return n
+// A front end of a version that knows nothing of renewals keeps its lease, and gives it
+// up, by expires alone.
+func TestRenewedByExpires(t *testing.T) {
+	const ttl = 900 * time.Millisecond
+	url := newDatabase(t)
+	first, second := open(t, url, ttl), open(t, url, ttl)
+	a := lead(t, first, "a")
+	a.abandon()
+	set := func(expires string) {
+		t.Helper()
+		_, err := first.pool.Exec(t.Context(), "UPDATE lease SET expires = "+expires+" WHERE epoch = $1 AND holder = $2", a.epoch, a.holder)
+		check(t, err)
+	}
+	taken := make(chan *Lease, 1)
+	go func() {
+		l, err := second.Campaign(t.Context(), Candidate{ID: "b"})
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- l
+	}()
+	for began := time.Now(); time.Since(began) < ttl+ttl/2; {
+		set("clock_timestamp() + interval '900 milliseconds'")
+		select {
+		case l := <-taken:
+			t.Fatalf("taken in epoch %d from one that renews it", l.Epoch())
+		case <-time.After(ttl / leaseRenewals):
+		}
+	}
+	set("'-infinity'")
+	var holder string
+	check(t, first.pool.QueryRow(t.Context(), "SELECT holder FROM lease").Scan(&holder))
+	if holder == "a" {
+		t.Error("a lease that was given up has its holder still")
+	}
+	b := <-taken
+	t.Cleanup(b.abandon)
+	if b.Epoch() != a.Epoch()+1 {
+		t.Errorf("epoch %d after %d", b.Epoch(), a.Epoch())
+	}
 }
 
 // A candidate goes by its own clock, and by nothing that it was told before.
