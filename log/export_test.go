@@ -15,6 +15,10 @@ func (l *Log) Loaded() int {
 // Forget drops the repositories that are in memory.
 func (l *Log) Forget() { l.registry.forget(nil) }
 
+// KeepVersions says how many versions of a role are in memory of repositories that are
+// loaded from now on.
+func (l *Log) KeepVersions(n int) { l.registry.keepVersions = n }
+
 // Histories returns how many whole repositories are kept.
 func (l *Log) Histories() int {
 	l.registry.mu.Lock()

@@ -333,9 +333,9 @@ func (x *Indexer) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() {
-		x.loop(ctx, func() bool { return x.listed < x.edge.Tree().N }, x.list)
+		x.loop(ctx, func() bool { return x.listed < x.edge.Tree().N }, x.rereadListed, x.list)
 	})
-	x.loop(ctx, func() bool { return x.edge.Tree().N < x.target.N }, func(ctx context.Context) error {
+	x.loop(ctx, func() bool { return x.edge.Tree().N < x.target.N }, x.rereadApplied, func(ctx context.Context) error {
 		if !x.linger(ctx) {
 			return ctx.Err()
 		}
@@ -343,9 +343,57 @@ func (x *Indexer) run(ctx context.Context) {
 	})
 }
 
+// rereadApplied takes over how many leaves the state has: an attempt whose answer was
+// lost may have added some.
+func (x *Indexer) rereadApplied(ctx context.Context) error {
+	edge, err := x.state.Position(ctx)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	have, target := x.edge.Tree(), x.target
+	x.mu.Unlock()
+	tree := edge.Tree()
+	if tree == have {
+		return nil
+	}
+	if tree.N < have.N || tree.N > target.N {
+		return fmt.Errorf("the derived state has %d entries, of %d to %d that it may have: somebody else has changed it", tree.N, have.N, target.N)
+	}
+	proof, err := proofs.ConsistencyProof(tree.N, target, x.storage)
+	if err == nil {
+		err = proofs.VerifyConsistency(tree, target, proof)
+	}
+	if err != nil {
+		return fmt.Errorf("the derived state is not this log's any more: %w", err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.edge, x.left, x.leftBytes = edge, nil, 0 // how much is left to list is not known of these
+	x.tell()
+	return nil
+}
+
+// rereadListed does the same for the leaves whose target files it has.
+func (x *Indexer) rereadListed(ctx context.Context) error {
+	listed, err := x.state.Listed(ctx)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if listed > x.listed && listed <= x.edge.Tree().N {
+		clear(x.hints) // some are of leaves that are listed
+		x.hinted = 0
+		x.moveListed(listed)
+		x.tell()
+	}
+	return nil
+}
+
 // loop works whenever the state is behind, which is asked with mu held, until the
-// context ends.
-func (x *Indexer) loop(ctx context.Context, behind func() bool, work func(context.Context) error) {
+// context ends. After an attempt that failed it looks first what that has changed.
+func (x *Indexer) loop(ctx context.Context, behind func() bool, reread, work func(context.Context) error) {
 	for failed := false; ; {
 		x.mu.Lock()
 		is, news := behind(), x.news
@@ -358,7 +406,16 @@ func (x *Indexer) loop(ctx context.Context, behind func() bool, work func(contex
 				return
 			}
 		}
-		err := work(ctx)
+		var err error
+		if failed {
+			err = reread(ctx)
+			x.mu.Lock()
+			is = behind()
+			x.mu.Unlock()
+		}
+		if err == nil && is {
+			err = work(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}

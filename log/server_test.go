@@ -56,6 +56,11 @@ func start(t testing.TB, change func(*log.Config)) *running {
 func (r *running) open(t testing.TB) {
 	t.Helper()
 	check(t, r.tryOpen(t))
+	r.serve()
+}
+
+// serve runs the log that tryOpen has opened.
+func (r *running) serve() {
 	r.http = httptest.NewServer(r.log.Handler())
 	if r.client == nil {
 		r.client = &api.Client{Token: r.config.Token}
