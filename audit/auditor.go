@@ -49,6 +49,7 @@ type Auditor struct {
 	notes    map[verify.Digest]string // texts of notes that are kept, and who has signed them
 	empty    bool                     // the log says that it has published nothing yet
 
+	until   time.Time    // after which a step goes no further; zero: it goes to the end
 	tiles   []wantedTile // to be compared with those served
 	bundles []bundle     // hashed, not yet all judged
 	next    int64        // the first leaf not yet judged
@@ -148,6 +149,9 @@ type StepResult struct {
 	Checkpoint *proofs.SignedCheckpoint // the last verified one; nil if there is none yet
 	From, To   int64                    // leaves judged: those from From up to but not including To
 	Findings   []Finding                // new ones, and outages as long as they last
+	// Waiting is how many leaves of that checkpoint wait for the next step: of a large log,
+	// or one that is slow, Run has a step judge what it can in a minute.
+	Waiting int64
 }
 
 // Step reads the newest checkpoint and replays up to it. What is wrong with the
@@ -160,6 +164,10 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	from := a.next
 	a.saveUnsaved()
 	err := a.step(ctx)
+	waiting := int64(0)
+	if errors.Is(err, errLate) {
+		waiting, err = a.tree.Size()-a.next, nil
+	}
 	if err != nil && ctx.Err() == nil {
 		var o *outage
 		if errors.As(err, &o) {
@@ -177,6 +185,7 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 		From:       from,
 		To:         a.next,
 		Findings:   append(append([]Finding{}, a.fresh...), a.passing...),
+		Waiting:    waiting,
 	}, err
 }
 
@@ -195,6 +204,21 @@ func (a *Auditor) step(ctx context.Context) error {
 		return err
 	}
 	return a.judgePending(ctx)
+}
+
+// maxStep is how long a step of Run goes on before it looks at the checkpoint again. A
+// log that takes its time over each file must not keep a fork from being seen.
+const maxStep = time.Minute
+
+// errLate ends a step that has taken long. The next one goes on from there.
+var errLate = errors.New("the rest is for the next step")
+
+// late returns errLate if the step has taken long.
+func (a *Auditor) late() error {
+	if a.until.IsZero() || time.Now().Before(a.until) {
+		return nil
+	}
+	return errLate
 }
 
 // StateError means that the auditor's own state could not be written. It says nothing
@@ -218,13 +242,18 @@ func (a *Auditor) stateFailed(err error) {
 // Run steps until the context ends, and then returns its error. report is called
 // after every step; an error of its own ends the run.
 func (a *Auditor) Run(ctx context.Context, report func(StepResult, error) error) error {
+	defer func() { a.until = time.Time{} }()
 	for {
+		a.until = time.Now().Add(maxStep)
 		result, err := a.Step(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := report(result, err); err != nil {
 			return err
+		}
+		if err == nil && a.late() != nil {
+			continue
 		}
 		timer := time.NewTimer(a.cfg.Interval)
 		select {

@@ -312,6 +312,9 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 			a.lost = append(a.lost, a.tiles[0])
 		}
 		a.tiles = a.tiles[1:]
+		if err := a.late(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -57,6 +57,9 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 			return err
 		}
 		a.bundles = a.bundles[1:]
+		if err := a.late(); err != nil && len(a.bundles) > 0 {
+			return err
+		}
 	}
 	return nil
 }
@@ -120,6 +123,9 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 			a.due = l
 		}
 		if err := a.lookAtDue(); err != nil {
+			return err
+		}
+		if err := a.late(); err != nil && judged < len(items) {
 			return err
 		}
 	}

@@ -84,6 +84,7 @@ type update struct {
 	Size     int64              `json:"size"` // of the last verified checkpoint
 	From     int64              `json:"from"`
 	To       int64              `json:"to"`
+	Waiting  int64              `json:"waiting,omitempty"` // leaves that are not judged yet, because there are many or the log is slow
 	Leaves   []audit.LeafReport `json:"leaves"`
 	Findings []audit.Finding    `json:"findings"`
 	Over     []audit.Finding    `json:"over"` // outages that were there before this step and are not any more
@@ -109,10 +110,14 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 	var lasting outages
 	err = a.Run(ctx, func(step audit.StepResult, stepErr error) error {
 		var own *audit.StateError // the log was audited all the same
-		first := bar != nil && (stepErr == nil || errors.As(stepErr, &own))
+		done := stepErr == nil || errors.As(stepErr, &own)
+		first := bar != nil && done && step.Waiting == 0
 		if first {
 			bar.done()
 			bar = nil
+		}
+		if done && step.Waiting > 0 {
+			fmt.Fprintf(stderr, "%s %d of %d leaves have been judged\n", clock(), step.To, step.To+step.Waiting)
 		}
 		trouble := ""
 		if stepErr != nil {
@@ -127,7 +132,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		said := trouble == last
 		last = trouble
 		if asJSON {
-			u := update{Time: time.Now().Unix(), From: step.From, To: step.To, Leaves: a.Leaves(step.From, step.To), Findings: step.Findings, Over: over, Error: trouble}
+			u := update{Time: time.Now().Unix(), From: step.From, To: step.To, Waiting: step.Waiting, Leaves: a.Leaves(step.From, step.To), Findings: step.Findings, Over: over, Error: trouble}
 			if step.Checkpoint != nil {
 				u.Size = step.Checkpoint.Tree.N
 			}
@@ -144,6 +149,9 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			}
 			printReport(&out, report)
 		} else {
+			if bar != nil {
+				step.From = step.To // the report will have the leaves
+			}
 			printStep(&out, a, step, over)
 		}
 		_, err := out.WriteTo(stdout) // who cannot print has nobody to go on for
