@@ -17,6 +17,8 @@ var leaseFaults = []part{
 	{name: "the lease of a live leader is given up for it", inject: takeLease, step: true},
 	{name: "two live leaders: the lease is taken from one that goes on", inject: twoLeaders},
 	{name: "two live leaders: the lease is taken, and its row then is the one of before", inject: swapLeases},
+	{name: "leader stopped (SIGSTOP) in the middle of a large file, for {hang}", inject: stopSending(1, 1<<20)},
+	{name: "leader stopped (SIGSTOP) in the middle of the derived state of a large file, for {hang}", inject: stopSending(4, 64<<10)},
 	{name: "the lease of a live leader is said to have expired", inject: expireLease, step: true},
 	{name: "the database's clock is set", inject: setClock, step: true},
 	{name: "the database's clock stands still for {pause}", inject: func(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // link is the network between a front end and a server. Cut, it swallows what is
@@ -18,6 +19,10 @@ type link struct {
 	mended chan struct{} // closed unless it is cut
 	conns  map[net.Conn]bool
 	closed bool
+	// sending is told how many bytes of a request have come from the front end since
+	// the server said something, and what came last, before that is passed on; nil:
+	// nobody is.
+	sending func(request int, chunk []byte)
 }
 
 func newLink(to string) (*link, error) {
@@ -46,6 +51,13 @@ func (k *link) accept() {
 // join connects a connection with the server.
 func (k *link) join(near net.Conn) {
 	defer near.Close()
+	if tcp, ok := near.(*net.TCPConn); ok {
+		// A network holds less than the system's buffers: who stops in the middle of
+		// what is large has not sent the rest.
+		if err := tcp.SetReadBuffer(64 << 10); err != nil {
+			return
+		}
+	}
 	if !k.keep(near) {
 		return
 	}
@@ -64,16 +76,30 @@ func (k *link) join(near net.Conn) {
 	}
 	defer k.forget(far)
 	var both sync.WaitGroup
-	both.Go(func() { k.pass(near, far) })
-	both.Go(func() { k.pass(far, near) })
+	var request atomic.Int64
+	both.Go(func() {
+		k.pass(near, far, func(chunk []byte) {
+			n := request.Add(int64(len(chunk)))
+			k.mu.Lock()
+			sending := k.sending
+			k.mu.Unlock()
+			if sending != nil {
+				sending(int(n), chunk)
+			}
+		})
+	})
+	both.Go(func() { k.pass(far, near, func([]byte) { request.Store(0) }) })
 	both.Wait()
 }
 
 // pass carries bytes one way until either side ends, of which the other is told.
-func (k *link) pass(from, to net.Conn) {
+func (k *link) pass(from, to net.Conn, seen func(chunk []byte)) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		if n > 0 {
+			seen(buf[:n])
+		}
 		k.wait()
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
@@ -125,6 +151,13 @@ func (k *link) mend() {
 	default:
 		close(k.mended)
 	}
+}
+
+// onSending has what a front end sends told to somebody; nil: to nobody.
+func (k *link) onSending(tell func(request int, chunk []byte)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sending = tell
 }
 
 // redirect leads to another server from now on. Connections end.

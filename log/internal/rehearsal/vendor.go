@@ -86,15 +86,18 @@ func (v *Vendor) Genesis() Release {
 }
 
 // Next makes the vendor's next targets release.
-func (v *Vendor) Next() Release {
+func (v *Vendor) Next() Release { return v.NextOf(8) } // some bytes, as real metadata has
+
+// NextOf makes the vendor's next targets release, with so many target files.
+func (v *Vendor) NextOf(targets int) Release {
 	v.version++
 	var files strings.Builder
-	for i := range 8 { // some bytes, as real metadata has
+	for i := range targets {
 		if i > 0 {
 			files.WriteByte(',')
 		}
 		sum := sha256.Sum256(fmt.Appendf(nil, "%v %d %d", v.id, v.version, i))
-		fmt.Fprintf(&files, `"device-%d.bin":{"hashes":{"sha256":"%x"},"length":%d}`, i, sum, v.version)
+		fmt.Fprintf(&files, `"device-%08d.bin":{"hashes":{"sha256":"%x"},"length":%d}`, i, sum, v.version)
 	}
 	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{%s},"version":%d}`, expires, files.String(), v.version)
 	file := sign(v.keyID, v.key, signed)
