@@ -51,6 +51,7 @@ func TestDemoOnce(t *testing.T) {
 	if t.Failed() {
 		t.Log(out)
 	}
+	checkPage(t, out, dir)
 	// What --dir keeps can be checked after the demo has ended.
 	verifies := exec.Command(filepath.Join(dir, "bin", "updater"), "verify", "--policy", filepath.Join(dir, "world", "policy.txt"), filepath.Join(dir, "vendor"))
 	if out, err := verifies.CombinedOutput(); err != nil {

@@ -96,10 +96,10 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 
-	t := newTranscript(stdout)
+	t := newTranscript(stdout, cli.Columns(stdout))
 	defer t.endLine()
 	t.say("tuflog demo, in %s", dir)
-	p, err := o.programs(ctx, t, dir)
+	p, err := o.programs(ctx, t, dir, stderr)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) (err error) 
 }
 
 // programs builds the programs, unless they are there already.
-func (o options) programs(ctx context.Context, t *transcript, dir string) (*programs, error) {
+func (o options) programs(ctx context.Context, t *transcript, dir string, stderr io.Writer) (*programs, error) {
 	p := &programs{bin: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs")}
 	if err := os.MkdirAll(p.logs, 0o755); err != nil {
 		return nil, err
@@ -151,10 +151,17 @@ func (o options) programs(ctx context.Context, t *transcript, dir string) (*prog
 		return nil, err
 	}
 	step := t.step("demo", "builds the programs from %s", root)
-	if err := build(ctx, root, p.bin); err != nil {
+	if cli.Columns(stderr) > 0 {
+		t.endLine() // how far the build is stands below
+	}
+	if err := build(ctx, root, p.bin, stderr); err != nil {
 		return nil, err
 	}
-	step.outcome("done")
+	if t.open {
+		step.outcome("done")
+	} else {
+		step.below("done")
+	}
 	return p, nil
 }
 

@@ -18,17 +18,23 @@ import (
 //	                 REFUSED rollback: timestamp version 7, but this device has … (82 ms)
 type transcript struct {
 	w     io.Writer
+	width int // of a line below a step, without the indent
 	start time.Time
 	open  bool // a line is not ended
 }
 
-func newTranscript(w io.Writer) *transcript {
-	return &transcript{w: w, start: time.Now()}
+// newTranscript begins a transcript for a terminal of so many columns; 0: for none.
+func newTranscript(w io.Writer, columns int) *transcript {
+	t := &transcript{w: w, width: lineWidth, start: time.Now()}
+	if columns > 0 {
+		t.width = min(max(columns-len(indent), lineWidth/3), lineWidth)
+	}
+	return t
 }
 
 const (
 	indent    = "                    " // of a line below a step
-	lineWidth = 100                    // of such a line, without the indent
+	lineWidth = 100                    // of such a line at most, without the indent
 )
 
 // say prints a line that stands for itself.
@@ -62,16 +68,16 @@ type step struct {
 func (t *transcript) step(actor, format string, args ...any) *step {
 	now := time.Now()
 	t.endLine()
-	what := fmt.Sprintf(format, args...)
-	fmt.Fprintf(t.w, "%6.1fs  %-9s  %s", now.Sub(t.start).Seconds(), actor, what)
+	lines := wrap(fmt.Sprintf(format, args...), t.width)
+	fmt.Fprintf(t.w, "%6.1fs  %-9s  %s", now.Sub(t.start).Seconds(), actor, strings.Join(lines, "\n"+indent))
 	t.open = true
-	return &step{t: t, start: now, width: utf8.RuneCountInString(what)}
+	return &step{t: t, start: now, width: utf8.RuneCountInString(lines[len(lines)-1])}
 }
 
 // outcome says what came of the step: on its own line, if there is room.
 func (s *step) outcome(format string, args ...any) {
 	text := fmt.Sprintf(format, args...) + " " + s.took()
-	if s.width+2+utf8.RuneCountInString(text) > lineWidth {
+	if s.width+2+utf8.RuneCountInString(text) > s.t.width {
 		s.below(format, args...)
 		return
 	}
@@ -82,7 +88,7 @@ func (s *step) outcome(format string, args ...any) {
 // below says what came of the step below it, on as many lines as it takes.
 func (s *step) below(format string, args ...any) {
 	s.t.endLine()
-	for _, line := range wrap(fmt.Sprintf(format, args...)+" "+s.took(), lineWidth) {
+	for _, line := range wrap(fmt.Sprintf(format, args...)+" "+s.took(), s.t.width) {
 		fmt.Fprintf(s.t.w, "%s%s\n", indent, line)
 	}
 }
@@ -109,9 +115,13 @@ func afterHead(text string) string {
 // table prints lines below a step: no empty ones, and the long ones cut.
 func (s *step) table(text string) {
 	s.t.endLine()
+	width := s.t.width
+	if width == lineWidth {
+		width += 30
+	}
 	for line := range strings.Lines(text) {
 		if line = strings.TrimRight(line, " \n"); line != "" {
-			fmt.Fprintf(s.t.w, "%s%s\n", indent, cut(line, lineWidth+30))
+			fmt.Fprintf(s.t.w, "%s%s\n", indent, cut(line, width))
 		}
 	}
 }

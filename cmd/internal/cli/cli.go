@@ -128,7 +128,7 @@ func newResults(stdout io.Writer) *results {
 // file. On a terminal it is made printable all the same.
 func Exact(stdout io.Writer) io.Writer {
 	r, ok := stdout.(*results)
-	if !ok || isTerminal(r.exact) {
+	if !ok || terminal(r.exact) != nil {
 		return stdout
 	}
 	return writerFunc(func(p []byte) (int, error) { return r.write(r.exact, p) })

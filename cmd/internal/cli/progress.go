@@ -29,19 +29,37 @@ type Progress struct {
 // end.
 func NewProgress(w io.Writer, label string, total int64) *Progress {
 	p := &Progress{label: label, total: total, started: time.Now()}
-	// What it draws is its own.
-	if safe, ok := w.(*printable.Writer); ok {
-		w = safe.Unwrap()
-	}
-	if isTerminal(w) {
-		p.w = w
+	if f := terminal(w); f != nil {
+		p.w = f // what it draws is its own
 	}
 	return p
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+// Columns returns the width of the terminal that w writes to, 0 if it is none.
+func Columns(w io.Writer) int {
+	f := terminal(w)
+	if f == nil {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 {
+		return 80
+	}
+	return columns
+}
+
+// terminal returns the terminal that w writes to, behind what makes it printable.
+func terminal(w io.Writer) *os.File {
+	switch v := w.(type) {
+	case *printable.Writer:
+		w = v.Unwrap()
+	case *results:
+		w = v.exact
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
 }
 
 // Add moves the bar by n steps.
