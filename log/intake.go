@@ -467,19 +467,12 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 			if verify.IsEnd(e.Data) {
 				continue // the publisher has made sure that it is wanted
 			}
-			leaf, err := verify.ParseLeaf(e.Data)
-			if err != nil {
-				return foreign(e.Index, err)
-			}
-			rec := verify.Record{Index: e.Index, Leaf: leaf}
-			if c := waiting[string(e.Data)]; c == nil || c.read {
-				if err := in.registry.admit(ctx, rec); err != nil {
-					return err
-				}
-			} else {
+			c := waiting[string(e.Data)]
+			judged := c != nil && !c.read
+			if judged {
 				c.index, c.read = e.Index, true
 			}
-			if err := in.registry.apply(ctx, rec); err != nil {
+			if err := in.registry.readBack(ctx, e, judged); err != nil {
 				return err
 			}
 		}

@@ -74,23 +74,32 @@ func (p *Publisher) lookBeyond(ctx context.Context) error {
 	stored := p.tree
 	p.mu.Unlock()
 	for _, note := range p.cfg.Witnesses.Newest(ctx, p.record.Origin) {
-		cp, _, err := proofs.OpenCheckpoint(note, p.keys...)
-		if err != nil {
-			continue
+		if h := Beyond(note, p.keys, signed, stored); h != nil {
+			return p.halt(h)
 		}
-		what := fmt.Sprintf("a witness shows a checkpoint of size %d (root %v) that this log has signed, but the ledger says that size %d (root %v) was signed last", cp.Tree.N, cp.Tree.Hash, signed.N, signed.Hash)
-		save := fmt.Sprintf("What the witness shows is at its URL, under /%x/checkpoint", sha256.Sum256([]byte(p.record.Origin)))
-		switch {
-		case cp.Tree.N == signed.N && cp.Tree != signed:
-			return p.halt(&Halt{Code: HaltPublishedFork, What: what + ": two trees of one size were signed", Do: "The log has shown two histories, and witnesses and auditors will prove it: find out what has signed the other one. " + save})
-		case cp.Tree.N <= signed.N:
-			continue
-		case cp.Tree.N > stored.N:
-			return p.halt(&Halt{Code: HaltStorageBehind, What: fmt.Sprintf("%s, and storage has %d entries: ledger and storage were restored from old copies", what, stored.N), Do: "Bring back the storage that holds all signed entries, and the newest ledger. " + save})
-		}
-		return p.halt(&Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger, or give logserver resume --i-know ledger-behind --checkpoint FILE what the witness shows, if the storage is the newest that the log ever had. " + save})
 	}
 	return nil
+}
+
+// Beyond returns why a log must not go on when a witness shows this checkpoint, while its
+// ledger has signed as the last tree and its storage holds stored. It is nil where the
+// checkpoint is not the log's, or no later one.
+func Beyond(note []byte, keys []proofs.Key, signed, stored proofs.Tree) *Halt {
+	cp, err := openOwn(note, keys)
+	if err != nil {
+		return nil
+	}
+	what := fmt.Sprintf("a witness shows a checkpoint of size %d (root %v) that this log has signed, but the ledger says that size %d (root %v) was signed last", cp.Tree.N, cp.Tree.Hash, signed.N, signed.Hash)
+	save := fmt.Sprintf("What the witness shows is at its URL, under /%x/checkpoint", sha256.Sum256([]byte(cp.Origin)))
+	switch {
+	case cp.Tree.N == signed.N && cp.Tree != signed:
+		return &Halt{Code: HaltPublishedFork, What: what + ": two trees of one size were signed", Do: "The log has shown two histories, and witnesses and auditors will prove it: find out what has signed the other one. " + save}
+	case cp.Tree.N <= signed.N:
+		return nil
+	case cp.Tree.N > stored.N:
+		return &Halt{Code: HaltStorageBehind, What: fmt.Sprintf("%s, and storage has %d entries: ledger and storage were restored from old copies", what, stored.N), Do: "Bring back the storage that holds all signed entries, and the newest ledger. " + save}
+	}
+	return &Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger, or give logserver resume --i-know ledger-behind --checkpoint FILE what the witness shows, if the storage is the newest that the log ever had. " + save}
 }
 
 // update changes the shared state and tells those who wait for news.

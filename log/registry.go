@@ -428,6 +428,54 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 	return nil
 }
 
+// readBack takes in an entry that was read back, and judges it unless that was done. The
+// error is a *Halt when the log would not have appended it.
+func (r *registry) readBack(ctx context.Context, e Entry, judged bool) error {
+	leaf, err := verify.ParseLeaf(e.Data)
+	if err != nil {
+		return foreign(e.Index, err)
+	}
+	rec := verify.Record{Index: e.Index, Leaf: leaf}
+	if !judged {
+		if err := r.admit(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return r.apply(ctx, rec)
+}
+
+// JudgeTail reads back what storage has beyond the signed tree, and judges it as a log
+// does that is opened: the error is a *Halt where the log would not go on. It changes
+// nothing, so it needs a derived state that has all that was signed.
+func (p *Publisher) JudgeTail(ctx context.Context, blobs Blobs, state State) error {
+	edge, err := state.Position(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := p.cfg.Storage.Integrated(ctx)
+	if err != nil {
+		return err
+	}
+	var judged atomic.Int64
+	judged.Store(p.Tree().N)
+	if edge.Tree().N < judged.Load() {
+		return fmt.Errorf("the derived state has %d entries, %d were signed: what follows is judged when the log is opened", edge.Tree().N, judged.Load())
+	}
+	r := newRegistry(blobs, checkedState{cutState{state, judged.Load}, p.cfg.Storage, func() int64 { return stored.N }}, judged.Load)
+	r.judged = &judged
+	return p.Extend(ctx, func(entries []Entry) error {
+		for _, e := range entries {
+			if verify.IsEnd(e.Data) {
+				continue
+			}
+			if err := r.readBack(ctx, e, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // parse reads a file of a leaf. The error is a *Halt where there is none, or one that
 // the log would not have taken; any other may pass.
 func (r *registry) parse(rec verify.Record, sum verify.Digest) (*verify.Metadata, error) {

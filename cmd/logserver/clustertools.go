@@ -219,6 +219,8 @@ func (s *serverLog) storage(ctx context.Context) (log.Storage, proofs.Tree, erro
 	return storage, stored, err
 }
 
+func (s *serverLog) reader() (log.State, error) { return s.c.db.State(nil), nil }
+
 func (s *serverLog) blobs() (log.Blobs, error) { return s.c.db.Blobs(), nil }
 
 func (s *serverLog) anew(ctx context.Context) (*secondState, error) {
@@ -263,6 +265,11 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", s.c.storage.Target))
 	default:
 		st.Trillian = treeOf(root)
+	}
+	if err == nil {
+		if state, err := trillian.TreeState(ctx); err == nil && state != "ACTIVE" {
+			st.explain(haltTreeFrozen, fmt.Sprintf("Trillian's tree is %s: nothing can be appended to it", state), "Find out who has changed it, and set it to ACTIVE again (Trillian's updatetree)")
+		}
 	}
 	return nil
 }

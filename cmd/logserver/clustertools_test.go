@@ -207,6 +207,17 @@ func (w *sharedWorld) statusInTrouble(t *testing.T) {
 	if err := w.trillian.RestartServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	frozen := func(state string) {
+		t.Helper()
+		if _, err := w.entries.Exec(t.Context(), "trillian", "UPDATE Trees SET TreeState = '"+state+"'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	frozen("FROZEN")
+	if st := w.statusOf(t, 1); st.Code != haltTreeFrozen || !strings.Contains(st.What, "FROZEN") {
+		t.Errorf("status with a frozen tree: %+v", st)
+	}
+	frozen("ACTIVE")
 	whole := w.storage
 	on := shared{storageURL: "trillian://" + w.trillian.Target(), stateURL: w.state}
 	tree, err := on.makeTree(t.Context())

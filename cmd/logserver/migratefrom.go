@@ -162,7 +162,7 @@ func (m *migration) openLog(ctx context.Context) (err error) {
 	}
 	published := log.NewCheckpointFile(m.flags.checkpoint())
 	var st status
-	st.judge(ctx, published, m.keys, m.record, m.storage)
+	st.judge(ctx, log.PublisherConfig{Checkpoints: published, Ledger: fixedLedger{m.record}, Storage: m.storage}, m.keys)
 	if st.What != "" {
 		return fmt.Errorf("the log cannot be served (%s): %s. %s", st.Code, st.What, st.Do)
 	}

@@ -90,6 +90,9 @@ func TestFailoverToLaggingReplica(t *testing.T) {
 			t.Errorf("%s serves %v, and had served %v", s.URL, got, newest)
 		}
 	}
+	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.FrontEnd.Size != 5 || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 || st.Ahead[0].Shows.Root != st.FrontEnd.Root {
+		t.Errorf("status: %+v", st)
+	}
 	// Those who are started again know what they have served, and serve it on.
 	for _, s := range w.fronts {
 		s.End(t, syscall.SIGKILL)
@@ -116,6 +119,9 @@ func TestFailoverToLaggingReplica(t *testing.T) {
 		unready(t, s, "a witness shows a checkpoint of size 5")
 	}
 	stays("without what they have served")
+	if stdout, _, code := w.tool(t, "status"); code != 1 || strings.Count(stdout, "says that it has cosigned size 5, and shows size 5") != 3 || !strings.Contains(stdout, "(storage-behind)") {
+		t.Errorf("status without what they have served: exit %d\n%s", code, stdout)
+	}
 
 	for _, s := range w.fronts {
 		s.End(t, syscall.SIGKILL)

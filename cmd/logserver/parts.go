@@ -31,6 +31,7 @@ type kept interface {
 	// log.ErrLocked where the log is served and cannot be looked at.
 	storage(ctx context.Context) (log.Storage, proofs.Tree, error)
 	blobs() (log.Blobs, error)
+	reader() (log.State, error)
 	// anew makes an empty state to compare with the one that state reads.
 	anew(ctx context.Context) (*secondState, error)
 	// look adds to a status what only this kind of log has, and further checks
@@ -127,6 +128,8 @@ func (d *dirLog) openState() (*sqlite.State, error) {
 	}
 	return state, err
 }
+
+func (d *dirLog) reader() (log.State, error) { return d.openState() }
 
 func (d *dirLog) state(ctx context.Context) (stateSize, error) {
 	state, err := d.openState()

@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -133,6 +134,44 @@ func TestNewLogUnderAnOldKey(t *testing.T) {
 	now, err2 := os.ReadFile(w.Path("new.ledger/ledger"))
 	if err != nil || err2 != nil || string(now) != string(was) {
 		t.Errorf("the ledger was\n%s\nand is\n%s\n%v %v", was, now, err, err2)
+	}
+}
+
+// Status judges what a log has stored and not signed, and says what a witness claims.
+func TestStatusJudges(t *testing.T) {
+	w := newWorld(t, "--open-registration")
+	w.register(t, newVendor(t))
+	w.Log.Stop(t)
+	// A witness that claims what nobody has signed is named, and proves nothing.
+	health := w.Path("log/witnesses.json")
+	copyFile(t, health, w.Path("health"))
+	b, err := os.ReadFile(health)
+	if err == nil {
+		err = os.WriteFile(health, []byte(strings.Replace(string(b), `"size": 1`, `"size": 1000`, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := w.statusOf(t, 0); len(st.Ahead) != 1 || st.Ahead[0].Says != 1000 || st.Ahead[0].Shows != nil {
+		t.Errorf("status of a claim: %+v", st)
+	}
+	if out := runtest.Must(t, "logserver", "status", "--dir", w.Path("log")); !strings.Contains(out, "says that it has cosigned size 1000, and shows nothing that this log has signed") {
+		t.Errorf("status of a claim: %s", out)
+	}
+	copyFile(t, w.Path("health"), health)
+
+	storage, err := tesseralog.Open(t.Context(), tesseralog.Config{Dir: w.Path("log/tree")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.Append(t.Context(), [][]byte{[]byte("what nobody has admitted")}); err != nil {
+		t.Error(err)
+	}
+	if err := storage.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.statusOf(t, 1); st.Code != log.HaltForeignEntry || !strings.Contains(st.What, "index 1") || st.Ledger.Size != 1 {
+		t.Errorf("status of a foreign entry: %+v", st)
 	}
 }
 

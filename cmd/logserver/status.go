@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -32,19 +33,22 @@ const (
 	haltBlobsLost    log.HaltCode = "blobs-lost"
 	haltStateLost    log.HaltCode = "state-lost"
 	haltTrillianAway log.HaltCode = "trillian-away" // passes by itself, or does not
+	haltTreeFrozen   log.HaltCode = "tree-frozen"   // somebody has frozen or removed Trillian's tree
+	haltServedLost   log.HaltCode = "served-lost"   // what this front end has served cannot be read
 )
 
 // status is what the parts of a log say, and what is wrong with them together.
 type status struct {
 	Origin    string      `json:"origin"`
 	Keys      []string    `json:"keys"`
-	Ledger    *treeStatus `json:"ledger"`    // null: lost or unreadable
-	Storage   *treeStatus `json:"storage"`   // null: in use, or unreadable
-	Published *treeStatus `json:"published"` // null: nothing is published
-	State     *int64      `json:"state"`     // entries in the derived state
-	Listed    *int64      `json:"listed"`    // of so many it has the target files
-	Served    bool        `json:"served"`    // a process has the log open
-	Shared    bool        `json:"shared"`    // it is on servers; storage is then the copy of Trillian's entries
+	Ledger    *treeStatus `json:"ledger"`              // null: lost or unreadable
+	Storage   *treeStatus `json:"storage"`             // null: in use, or unreadable
+	Published *treeStatus `json:"published"`           // null: nothing is published
+	FrontEnd  *treeStatus `json:"front_end,omitempty"` // what the front end here has served as the newest
+	State     *int64      `json:"state"`               // entries in the derived state
+	Listed    *int64      `json:"listed"`              // of so many it has the target files
+	Served    bool        `json:"served"`              // a process has the log open
+	Shared    bool        `json:"shared"`              // it is on servers; storage is then the copy of Trillian's entries
 	Trillian  *treeStatus `json:"trillian,omitempty"`
 	Leader    string      `json:"leader,omitempty"` // URL of the front end, or which command, that has the lease
 	Epoch     int64       `json:"epoch,omitempty"`  // of its lease
@@ -60,11 +64,25 @@ type status struct {
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
 
+	// Ahead are the witnesses that say that they have cosigned more than the ledger
+	// knows, or something else.
+	Ahead []aheadWitness `json:"ahead,omitempty"`
+
 	Limits []log.LimitRow `json:"limits"` // what is done at once, and for whom
 
 	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What string       `json:"what,omitempty"`
 	Do   string       `json:"do,omitempty"`
+}
+
+// aheadWitness is a witness that says that it has cosigned what the ledger does not know.
+type aheadWitness struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	Says int64  `json:"says"` // size of the tree
+	// Shows is the checkpoint with the log's signature that it shows; null: none that
+	// the ledger does not know, so its word proves nothing.
+	Shows *treeStatus `json:"shows"`
 }
 
 type treeStatus struct {
@@ -83,8 +101,10 @@ func newStatus() *cobra.Command {
 		Short: "Say how a log is, and if it does not start, why and what to do",
 		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
 state of a log, and says how far each is and whether they fit together. Where they do
-not, it says what is wrong and what to do about it. It says how it last went with each
-witness, in the witness's own words, changes nothing, and needs no private key. While
+not, it says what is wrong and what to do about it. What the storage has beyond the ledger
+is judged as at a start, unless the log is served. It says how it last went with each
+witness, in the witness's own words, changes nothing, and needs no private key. A witness
+that has said that it knows more than the ledger is asked what it shows. While
 the log is served from DIR its storage cannot be looked at: status asks the process that
 serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads and
@@ -159,6 +179,13 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if st.Witnesses, err = client.ReadHealth(at.witnesses()); err != nil {
 		st.Witnesses = nil // they decide nothing
 	}
+	var served *log.Served
+	var noServed error
+	if on.on() {
+		if served, noServed = log.OpenServed(at.served(), keys, slog.New(slog.DiscardHandler)); noServed == nil && served.Newest().Note != nil {
+			st.FrontEnd = treeOf(served.Newest().Tree)
+		}
+	}
 	k, err := openKept(ctx, at, on, io.Discard)
 	if err != nil {
 		return st, err
@@ -190,6 +217,9 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		if errors.As(noStorage, &held) && held.Program != "" {
 			st.Holder = fmt.Sprintf("%s (process %d)", held.Program, held.PID)
 		}
+		if noLedger == nil {
+			st.askAhead(ctx, keys, rec, nil)
+		}
 		return st, st.ask(ctx, at)
 	case noStorage != nil:
 		st.explain(log.HaltStorageDamaged, noStorage.Error(), on.storageAdvice())
@@ -205,11 +235,24 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if noPublished != nil {
 		st.explain("", fmt.Sprintf("the published checkpoint cannot be read: %v", noPublished), "Remove it; it is made anew")
 	}
-	if st.What == "" {
-		st.judge(ctx, fixedCheckpoint(signed), keys, rec, storage)
+	if noServed != nil {
+		st.explain(haltServedLost, noServed.Error(), "")
 	}
-	if err := k.look(ctx, &st); err != nil || !on.on() {
+	if noLedger == nil && noStorage == nil {
+		st.askAhead(ctx, keys, rec, &stored)
+	}
+	var p *log.Publisher
+	if st.What == "" {
+		p = st.judge(ctx, log.PublisherConfig{Checkpoints: fixedCheckpoint(signed), Ledger: fixedLedger{rec}, Storage: storage, Served: served}, keys)
+	}
+	if err := k.look(ctx, &st); err != nil {
 		return st, err
+	}
+	if p != nil && !st.Served {
+		st.judgeTail(ctx, p, k)
+	}
+	if !on.on() {
+		return st, nil
 	}
 	return st, st.ask(ctx, at)
 }
@@ -229,9 +272,13 @@ func (st *status) ask(ctx context.Context, at place) error {
 		return nil
 	}
 	why, err := askReady(ctx, url)
-	if err != nil && local != "" && local != url {
-		// It may be out of reach from here alone.
+	if local != "" && local != url && why == "" {
+		// The leader may be out of reach from here alone, or lead what the front end
+		// here contradicts.
 		if said, err2 := askReady(ctx, local); err2 == nil {
+			if err == nil && said != "" {
+				said = "the front end here: " + said
+			}
 			why, err = said, nil
 		}
 	}
@@ -304,22 +351,59 @@ func (st *status) explain(code log.HaltCode, what, do string) {
 	}
 }
 
-// judge asks the publisher what it would say at a start. It is given what can
-// only be read.
-func (st *status) judge(ctx context.Context, published log.Checkpoints, keys []proofs.Key, rec log.LedgerRecord, storage log.Storage) {
+// askAhead asks the witnesses that have said something else than the ledger what they
+// show. Stored is nil where the storage cannot be looked at.
+func (st *status) askAhead(ctx context.Context, keys []proofs.Key, rec log.LedgerRecord, stored *proofs.Tree) {
+	signed := rec.Edge.Tree()
+	holds := proofs.Tree{N: math.MaxInt64}
+	if stored != nil {
+		holds = *stored
+	}
+	for _, h := range st.Witnesses {
+		if h.Size < signed.N || h.Size == signed.N && h.Error == "" {
+			continue
+		}
+		note := client.Newest(ctx, nil, h.URL, st.Origin)
+		halt := log.Beyond(note, keys, signed, holds)
+		if h.Size == signed.N && (halt == nil || halt.Code != log.HaltPublishedFork) {
+			continue // what it shows may have been signed since the ledger was read
+		}
+		ahead := aheadWitness{Name: h.Name, URL: h.URL, Says: h.Size}
+		if halt != nil {
+			if cp, _, err := proofs.OpenCheckpoint(note, keys...); err == nil {
+				ahead.Shows = treeOf(cp.Tree)
+			}
+			st.explain(halt.Code, halt.What, halt.Do)
+		}
+		st.Ahead = append(st.Ahead, ahead)
+	}
+}
+
+// judgeTail says whether what the storage has beyond the ledger would be taken.
+func (st *status) judgeTail(ctx context.Context, p *log.Publisher, k kept) {
+	blobs, err := k.blobs()
+	if err != nil {
+		return // that was said
+	}
+	state, err := k.reader()
+	if err != nil {
+		return
+	}
+	var halt *log.Halt
+	if errors.As(p.JudgeTail(ctx, blobs, state), &halt) {
+		st.explain(halt.Code, halt.What, halt.Do)
+	}
+}
+
+// judge asks the publisher what it would say at a start, and returns it if that is
+// nothing. It is given what can only be read.
+func (st *status) judge(ctx context.Context, cfg log.PublisherConfig, keys []proofs.Key) *log.Publisher {
 	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", keys[0]))
 	if err != nil {
 		st.explain("", err.Error(), "")
-		return
+		return nil
 	}
-	cfg := log.PublisherConfig{
-		Signer:      publicKey{keys[0]},
-		Policy:      policy,
-		Storage:     storage,
-		Ledger:      fixedLedger{rec},
-		Checkpoints: published,
-		Logger:      slog.New(slog.DiscardHandler),
-	}
+	cfg.Signer, cfg.Policy, cfg.Logger = publicKey{keys[0]}, policy, slog.New(slog.DiscardHandler)
 	for _, k := range keys[1:] {
 		cfg.More = append(cfg.More, publicKey{k})
 	}
@@ -331,13 +415,14 @@ func (st *status) judge(ctx context.Context, published log.Checkpoints, keys []p
 	switch {
 	case errors.As(err, &halt):
 		do := halt.Do
-		if halt.Code == log.HaltLedgerBehind {
+		if halt.Code == log.HaltLedgerBehind && !strings.Contains(do, "logserver resume") {
 			do += ". If it is lost, bring it forward to the published checkpoint: logserver resume --i-know ledger-behind"
 		}
 		st.explain(halt.Code, halt.What, do)
 	case err != nil:
 		st.explain("", err.Error(), "logserver fsck says what is damaged")
 	}
+	return p
 }
 
 // publicKey is a signer that does not sign.
@@ -390,6 +475,9 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 		tree("storage", st.Storage, unknown)
 	}
 	tree("published", st.Published, "nothing")
+	if st.FrontEnd != nil {
+		tree("front end", st.FrontEnd, "")
+	}
 	if st.State != nil && *st.Listed < *st.State {
 		fmt.Fprintf(w, "%-11s%d entries, target files of the first %d\n", "state", *st.State, *st.Listed)
 	} else if st.State != nil {
@@ -397,6 +485,13 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 	}
 	for _, h := range st.Witnesses {
 		printWitness(w, h)
+	}
+	for _, a := range st.Ahead {
+		shows := "shows nothing that this log has signed"
+		if a.Shows != nil {
+			shows = fmt.Sprintf("shows size %d, root %s", a.Shows.Size, a.Shows.Root)
+		}
+		fmt.Fprintf(w, "%-11s%s says that it has cosigned size %d, and %s\n", "ahead", printable.Line(a.Name), a.Says, shows)
 	}
 	if st.Ended {
 		fmt.Fprintln(w, paste(st.end()))

@@ -270,3 +270,12 @@ func (c *client) consistent(ctx context.Context, older, newer proofs.Tree) error
 	}
 	return nil
 }
+
+// state returns what Trillian calls the tree's state.
+func (c *client) state(ctx context.Context) (string, error) {
+	tree, err := trillian.NewTrillianAdminClient(c.conn).GetTree(ctx, &trillian.GetTreeRequest{TreeId: c.tree})
+	if err != nil {
+		return "", failed(ctx, "GetTree", err)
+	}
+	return tree.GetTreeState().String(), nil
+}

@@ -32,3 +32,9 @@ func (l *Log) Compare(ctx context.Context, tree proofs.Tree) (proofs.Tree, error
 	}
 	return root, nil
 }
+
+// TreeState returns what Trillian calls the state of the tree: ACTIVE where entries can be
+// appended.
+func (l *Log) TreeState(ctx context.Context) (string, error) {
+	return l.client.state(ctx)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,16 +187,28 @@ func (p *peer) request(ctx context.Context, timeout time.Duration, q question, o
 	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
 }
 
+// Newest returns what the witness at a URL shows as the newest checkpoint of a log, nil
+// for nothing. Nothing in it is verified.
+func Newest(ctx context.Context, hc *http.Client, url, origin string) []byte {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	return newest(ctx, fetch.Direct(hc), strings.TrimSuffix(url, "/"), origin)
+}
+
 // newest returns what the witness shows at the monitoring prefix, nil for nothing.
 func (p *peer) newest(ctx context.Context, timeout time.Duration, origin string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	url := fmt.Sprintf("%s/%x/checkpoint", p.url, sha256.Sum256([]byte(origin)))
+	return newest(ctx, p.http, p.url, origin)
+}
+
+func newest(ctx context.Context, hc *http.Client, prefix, origin string) []byte {
+	url := fmt.Sprintf("%s/%x/checkpoint", prefix, sha256.Sum256([]byte(origin)))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil
 	}
-	resp, err := fetch.Do(p.http, req)
+	resp, err := fetch.Do(hc, req)
 	if err != nil {
 		return nil
 	}
