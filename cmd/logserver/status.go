@@ -248,6 +248,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if err := k.look(ctx, &st); err != nil {
 		return st, err
 	}
+	st.onlyCopyIsOld(served)
 	if p != nil && !st.Served {
 		st.judgeTail(ctx, p, k)
 	}
@@ -377,6 +378,27 @@ func (st *status) askAhead(ctx context.Context, keys []proofs.Key, rec log.Ledge
 		}
 		st.Ahead = append(st.Ahead, ahead)
 	}
+}
+
+// onlyCopyIsOld corrects what was said of a storage on servers that seems to have lost
+// entries: Trillian has those that the copy lacks, and so only the database with ledger and
+// copy is of an older date.
+func (st *status) onlyCopyIsOld(served *log.Served) {
+	if st.Code != log.HaltStorageBehind || st.Trillian == nil || st.Ledger == nil || st.Storage == nil {
+		return
+	}
+	known := served.Newest().Tree.N
+	for _, a := range st.Ahead {
+		if a.Shows != nil {
+			known = max(known, a.Shows.Size)
+		}
+	}
+	if known <= st.Ledger.Size || st.Trillian.Size < known {
+		return
+	}
+	st.Code = log.HaltLedgerBehind
+	st.What = fmt.Sprintf("a tree of size %d was signed, and the ledger says that size %d was signed last: the state database is of an older date than Trillian, which has %d entries", known, st.Ledger.Size, st.Trillian.Size)
+	st.Do = "Bring back a newer state database, or bring the ledger forward: logserver resume --i-know ledger-behind --checkpoint FILE, with the newest checkpoint that a witness shows or that was served (DIR/served). Files that are missing then logserver fsck names, and logserver blob add puts back"
 }
 
 // judgeTail says whether what the storage has beyond the ledger would be taken.
