@@ -98,7 +98,7 @@ func TestStatusOfWhatIsServed(t *testing.T) {
 		stdout, _, code = runtest.Run(t, "logserver", "status", "--dir", w.Path("log"))
 		return code == 1
 	})
-	if !strings.Contains(stdout, "nothing can be published now: size 1 is not published") || !strings.Contains(stdout, "connection refused") || !strings.Contains(stdout, "serving    "+w.Log.URL+"\n") {
+	if !strings.Contains(stdout, "nothing can be published now: nothing is signed before a quorum has said") || !strings.Contains(stdout, "connection refused") || !strings.Contains(stdout, "serving    "+w.Log.URL+"\n") {
 		t.Errorf("status says\n%s", stdout)
 	}
 	w.Log.End(t, os.Kill)
