@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,11 +40,51 @@ func (e *SlowError) Error() string {
 // Get is the function Get for a server that may be so slow: its error is a *SlowError
 // where the server is slower.
 func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
-	body := bytes.NewBuffer([]byte{})
-	if err := p.copy(ctx, client, body, url, max, ""); err != nil {
+	var body parts
+	if err := p.copy(ctx, client, &body, url, max, ""); err != nil {
 		return nil, err
 	}
-	return body.Bytes(), nil
+	return body.join(), nil
+}
+
+// parts gathers a body whose length is not known. A buffer that doubles would take three
+// times the memory of one that turns out to be too long.
+type parts [][]byte
+
+const largestPart = 1 << 20 // bytes
+
+// Write implements io.Writer.
+func (g *parts) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		last := len(*g) - 1
+		if last < 0 || len((*g)[last]) == cap((*g)[last]) {
+			size := len(p)
+			if last >= 0 {
+				size = max(size, 2*cap((*g)[last]))
+			}
+			*g = append(*g, make([]byte, 0, min(size, largestPart)))
+			last++
+		}
+		part := (*g)[last]
+		some := min(len(p), cap(part)-len(part))
+		(*g)[last] = append(part, p[:some]...)
+		p = p[some:]
+	}
+	return n, nil
+}
+
+// join returns the body, which is not nil.
+func (g parts) join() []byte {
+	size := 0
+	for _, part := range g {
+		size += len(part)
+	}
+	b := make([]byte, 0, size)
+	for _, part := range g {
+		b = append(b, part...)
+	}
+	return b
 }
 
 // CopyExact is Get for a body that is not kept in memory, and that counts as it lies

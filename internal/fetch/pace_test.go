@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -123,5 +124,31 @@ func TestCopyExact(t *testing.T) {
 	}
 	if _, err := Get(t.Context(), srv.Client(), srv.URL, 100); err == nil {
 		t.Error("what is not packed was unpacked")
+	}
+}
+
+// A body without end takes little more memory than may be read of it.
+func TestMemoryOfALongBody(t *testing.T) {
+	const most = 32 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m := mirror{pieces: 1 << 20, piece: 1 << 20}
+	if _, err := Get(t.Context(), &http.Client{Transport: m}, "http://mirror/x", most); !errors.Is(err, ErrTooLarge) {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	own := uint64(most + 2<<20) // what the mirror makes
+	if got := after.TotalAlloc - before.TotalAlloc - own; got > most*3/2 {
+		t.Errorf("%d bytes of memory for %d bytes", got, most)
+	}
+	for _, n := range []int{0, 1, largestPart, 3*largestPart + 1} {
+		want := bytes.Repeat([]byte{'x'}, n)
+		var g parts
+		for from := 0; from < n; from += 32 << 10 {
+			_, _ = g.Write(want[from:min(from+32<<10, n)])
+		}
+		if got := g.join(); got == nil || !bytes.Equal(got, want) {
+			t.Errorf("of %d bytes it has %d", n, len(got))
+		}
 	}
 }
