@@ -11,9 +11,13 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 )
 
-// partPattern names the files into which targets are downloaded, beside their place.
-// Each is locked as long as its process is at work on it.
-const partPattern = ".download.*.tmp"
+// partPattern names the files into which targets are downloaded, beside their place, and
+// leftPattern those of them that may be removed. Each is locked as long as its process is
+// at work on it.
+const (
+	partPattern = ".download.*.tmp"
+	leftPattern = ".download.[0-9]*.tmp"
+)
 
 // createPart makes a file to download into. Those of runs that were killed are removed
 // first: a device that loses its power now and then would fill its disk with them.
@@ -46,7 +50,7 @@ func sweepParts(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if match, err := filepath.Match(partPattern, e.Name()); err != nil || !match || !e.Type().IsRegular() {
+		if match, err := filepath.Match(leftPattern, e.Name()); err != nil || !match || !e.Type().IsRegular() {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

@@ -234,11 +234,7 @@ func (s store) recover() error {
 	}
 	for _, path := range pending {
 		proof := strings.TrimSuffix(path, nextSuffix)
-		fits, err := sidecarFits(path, strings.TrimSuffix(proof, verify.SidecarSuffix))
-		if err != nil {
-			return err
-		}
-		if fits {
+		if sidecarFits(path, strings.TrimSuffix(proof, verify.SidecarSuffix)) {
 			err = os.Rename(path, proof)
 		} else {
 			err = os.Remove(path)
@@ -253,27 +249,27 @@ func (s store) recover() error {
 	return nil
 }
 
-// sidecarFits says whether a proof is about the metadata file: not whether it is
-// a good one.
-func sidecarFits(sidecar, file string) (bool, error) {
+// sidecarFits reports whether a proof is about the metadata file: not whether it is a
+// good one. What cannot be read does not fit: both can be fetched again.
+func sidecarFits(sidecar, file string) bool {
 	b, err := regular.ReadSome(sidecar, proofs.MaxProofSize+1)
 	if err != nil {
-		return false, err
+		return false
 	}
 	content, err := regular.ReadSome(file, verify.MaxFileSize+1)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	if err != nil {
+		return false
 	}
 	proof, err := proofs.ParseProof(b)
 	if err != nil {
-		return false, nil
+		return false
 	}
 	leaf, err := verify.ParseLeaf(proof.Extra)
 	if err != nil {
-		return false, nil
+		return false
 	}
 	m, err := verify.ParseJSON(content)
-	return err == nil && m.PayloadDigest == leaf.Payload, nil
+	return err == nil && m.PayloadDigest == leaf.Payload
 }
 
 // globEscape quotes the characters that filepath.Glob gives a meaning.

@@ -42,7 +42,8 @@ func TestTamperedCache(t *testing.T) {
 			}
 		}, 0, ""},
 		{"files that cannot be read", func(s *site, d *device) {
-			for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets.json.tlog-proof"} {
+			s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof"+nextSuffix), nil, 0o644))
+			for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets.json.tlog-proof", "targets.json.tlog-proof" + nextSuffix} {
 				path := filepath.Join(d.metadata(), name)
 				s.must(errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)))
 			}
