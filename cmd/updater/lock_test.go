@@ -150,20 +150,21 @@ func TestWhatKilledRunsLeave(t *testing.T) {
 		return []string{"--policy", s.log.policy, "--metadata-url", s.url + "/metadata/", "--metadata-dir", d.metadata(),
 			"--target-name", "app", "--target-dir", d.targets(), "--target-base-url", s.url + "/targets", "download"}
 	}
-	app := ""
-	for path := range s.files {
-		if strings.HasPrefix(path, "/targets/") {
-			app = path
-		}
-	}
+	app := "/targets/" + s.hashOf("app") + ".app"
 	for range 2 {
 		slow := s.holdBack(app)
 		cmd := runtest.Command(t, "updater", args(d)...)
 		s.must(cmd.Start())
-		<-slow.asked
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-slow.asked:
+		case err := <-ended:
+			t.Fatalf("the run ended before it asked for the target: %v", err)
+		}
 		runtest.Eventually(t, "the target is being downloaded", func() bool { _, err := os.Stat(d.targets()); return err == nil && len(parts()) > 0 })
 		s.must(cmd.Process.Kill())
-		_ = cmd.Wait()
+		<-ended
 	}
 	s.must(os.WriteFile(d.metadata()+"/.targets.json.123.tmp", []byte("half of"), 0o644))
 	left := parts()
@@ -175,7 +176,11 @@ func TestWhatKilledRunsLeave(t *testing.T) {
 	slow := s.holdBack(app)
 	done := make(chan ran)
 	go func() { done <- d.run(args(d)...) }()
-	<-slow.asked
+	select {
+	case <-slow.asked:
+	case r := <-done:
+		t.Fatalf("the run ended before it asked for the target: exit %d, %s", r.code, r.stderr)
+	}
 	runtest.Eventually(t, "one part is left, that of the run", func() bool { return len(parts()) == 1 && parts()[0] != left[0] })
 	second := args(other)
 	second[slices.Index(second, "--target-dir")+1] = d.targets()
