@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
@@ -131,8 +130,8 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 		return LedgerRecord{}, fmt.Errorf("the edge leads to root %s, the record says %s", root, fields[2])
 	}
 	var err error
-	if r.Signed, err = strconv.ParseInt(fields[3], 10, 64); err != nil || r.Signed < 0 {
-		return LedgerRecord{}, fmt.Errorf("signing time %q", fields[3])
+	if r.Signed, err = proofs.ParseDecimal(fields[3]); err != nil {
+		return LedgerRecord{}, fmt.Errorf("signing time: %w", err)
 	}
 	if tree.N == 0 {
 		if signed != "" || ended {

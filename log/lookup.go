@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -208,8 +208,8 @@ func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped s
 }
 
 func (s *server) getLookupLength(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	length, ok := decimal(elem)
-	if !ok {
+	length, err := proofs.ParseDecimal(elem)
+	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
@@ -277,8 +277,8 @@ func fileJSON(t Target) api.ListedFile {
 
 // getFiles says which target files a leaf's metadata lists.
 func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	index, ok := decimal(elem)
-	if !ok {
+	index, err := proofs.ParseDecimal(elem)
+	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
 	}
 	size, p := s.caughtUp(r)
@@ -362,8 +362,8 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 
 // getProof serves the newest sidecar of an entry.
 func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	index, ok := decimal(elem)
-	if !ok {
+	index, err := proofs.ParseDecimal(elem)
+	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
 	}
 	if index >= s.log.publisher.Published().Tree.N {
@@ -377,10 +377,4 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the proof of entry %d cannot be made", index).because(err)
 	}
 	return s.send(w, r, content{mediaType: api.TypeText, cache: "no-cache", body: sidecar})
-}
-
-// decimal reads a number written in its one way: no sign, no leading zero.
-func decimal(s string) (int64, bool) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // server answers HTTP requests.
@@ -215,7 +216,7 @@ func preferredWait(h http.Header) time.Duration {
 			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 				continue
 			}
-			if n, ok := decimal(strings.Trim(strings.TrimSpace(value), `"`)); ok {
+			if n, err := proofs.ParseDecimal(strings.Trim(strings.TrimSpace(value), `"`)); err == nil {
 				return time.Duration(min(n, most)) * time.Second
 			}
 		}

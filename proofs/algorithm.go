@@ -189,10 +189,6 @@ func parseP256(spki []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-// MaxCosignerName is the largest key name, and the largest origin, in bytes,
-// that an ML-DSA-44 cosignature has room for.
-const MaxCosignerName = 255
-
 // A signedText is the text of a note on its way through several signatures.
 // What they share is computed once.
 type signedText struct {

@@ -232,7 +232,7 @@ var _ io.Reader = zeros{}
 // The message is laid out as c2sp.org/tlog-cosignature says.
 func TestMLDSAMessage(t *testing.T) {
 	s := newSigner(t, "w.example/1", MLDSA44)
-	root, err := parseHash(someRoot)
+	root, err := ParseHash(someRoot)
 	if err != nil {
 		t.Fatal(err)
 	}

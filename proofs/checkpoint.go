@@ -1,21 +1,12 @@
 package proofs
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// ErrUnknownLog means that a checkpoint carries no signature by a known log
-// key whose name is the checkpoint's origin.
-var ErrUnknownLog = errors.New("not signed by a known log")
-
-// ErrExtensions means that a checkpoint has extension lines and that its log
-// signed it with ML-DSA-44 alone, which does not cover them.
-var ErrExtensions = errors.New("no signature of the log covers the extension lines")
 
 // A Checkpoint is the text of a log's signed tree head
 // (c2sp.org/tlog-checkpoint).
@@ -35,7 +26,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	}
 	c, err := parseCheckpoint(text, 1)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+		return c, fmt.Errorf("checkpoint: %w", err)
 	}
 	return c, nil
 }
@@ -64,11 +55,11 @@ func parseCheckpoint(text string, first int) (Checkpoint, error) {
 		case 0:
 			c.Origin = line
 		case 1:
-			if c.Tree.N, err = parseDecimal(line); err != nil {
+			if c.Tree.N, err = ParseDecimal(line); err != nil {
 				return Checkpoint{}, fmt.Errorf("line %d: tree size: %w", first+i, err)
 			}
 		case 2:
-			if c.Tree.Hash, err = parseHash(line); err != nil {
+			if c.Tree.Hash, err = ParseHash(line); err != nil {
 				return Checkpoint{}, fmt.Errorf("line %d: root %w", first+i, err)
 			}
 		default:
@@ -77,7 +68,7 @@ func parseCheckpoint(text string, first int) (Checkpoint, error) {
 		text = rest
 	}
 	if c.Tree.N == 0 && c.Tree != EmptyTree {
-		return Checkpoint{}, fmt.Errorf("line %d: root hash %v for an empty tree, want %v", first+2, c.Tree.Hash, EmptyTree.Hash)
+		return c, fmt.Errorf("line %d: %w: %v, want %v", first+2, ErrEmptyRoot, c.Tree.Hash, EmptyTree.Hash)
 	}
 	return c, nil
 }

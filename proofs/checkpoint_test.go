@@ -14,7 +14,7 @@ const (
 )
 
 func TestParseCheckpoint(t *testing.T) {
-	root, err := parseHash(someRoot)
+	root, err := ParseHash(someRoot)
 	if err != nil {
 		t.Fatal(err)
 	}

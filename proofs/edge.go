@@ -101,7 +101,7 @@ func parseEdge(text string) (*compact.Range, error) {
 		return nil, err
 	}
 	first, rest, _ := strings.Cut(text, "\n")
-	n, err := parseDecimal(first)
+	n, err := ParseDecimal(first)
 	if err != nil {
 		return nil, fmt.Errorf("line 1: size: %w", err)
 	}
@@ -112,7 +112,7 @@ func parseEdge(text string) (*compact.Range, error) {
 	hashes := make([][]byte, lines)
 	for i := range hashes {
 		line, after, _ := strings.Cut(rest, "\n")
-		h, err := parseHash(line)
+		h, err := ParseHash(line)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+2, err)
 		}

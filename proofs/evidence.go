@@ -10,18 +10,11 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// MaxConflictSize is the limit of the parser of conflicts in bytes: two notes
-// of full size, and the hashes before them.
-const MaxConflictSize = 2*MaxNoteSize + 8<<10
-
 // maxConsistency is the length of the longest consistency proof between trees
 // of up to 2^63-1 entries.
 const maxConsistency = 64
 
 const conflictHeader = "tuflog conflict v1\n"
-
-// ErrNoConflict means that two checkpoints can both be true.
-var ErrNoConflict = errors.New("the checkpoints do not contradict each other")
 
 // A Conflict is two signed checkpoints of one origin that cannot both be true:
 // two roots at one size, or a larger tree that does not begin with the smaller
@@ -175,7 +168,7 @@ func parseConflict(b []byte) (Conflict, error) {
 		hashes := make([]Hash, len(lines))
 		for i, line := range append([]string{prefix}, lines[1:]...) {
 			var err error
-			if hashes[i], err = parseHash(line); err != nil {
+			if hashes[i], err = ParseHash(line); err != nil {
 				return c, err
 			}
 		}

@@ -20,13 +20,6 @@ type Tree = tlog.Tree
 // EmptyTree is the tree of size 0, whose root is the hash of nothing.
 var EmptyTree = Tree{Hash: sha256.Sum256(nil)}
 
-// ErrInclusion means that a proof does not show the entry in the tree.
-var ErrInclusion = errors.New("inclusion proof does not verify")
-
-// ErrConsistency means that a proof does not show the newer tree to begin with
-// the older one.
-var ErrConsistency = errors.New("consistency proof does not verify")
-
 // LeafHash returns the hash of an entry as a leaf (RFC 6962, section 2.1).
 func LeafHash(entry []byte) Hash {
 	return tlog.RecordHash(entry)

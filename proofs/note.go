@@ -11,20 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of the note parser. c2sp.org/signed-note asks for at least 16
-// signatures, of up to nearly 5 kB each.
-const (
-	MaxNoteSize   = 256 << 10 // bytes in a note, or in a list of signature lines
-	MaxSignatures = 128       // signature lines
-)
-
-// ErrNoSignature means that a note carries no signature by the key asked for.
-var ErrNoSignature = errors.New("no signature by this key")
-
-// ErrBadSignature means that a signature carries the name and id of a known
-// key and does not verify. It spoils the whole note.
-var ErrBadSignature = errors.New("signature does not verify")
-
 const signaturePrefix = "— " // em dash, space
 
 // A Signature is one signature line of a note. Parsing does not verify it.

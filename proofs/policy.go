@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// MaxPolicySize is the limit of the policy parser in bytes.
-const MaxPolicySize = 256 << 10
-
 // A PolicyLog is a log whose checkpoints a policy accepts.
 type PolicyLog struct {
 	Key Key    // of type Ed25519, ECDSA or MLDSA44; its name is the log's origin
@@ -213,7 +210,7 @@ func (p *policyParser) group(args []string) error {
 	case "any":
 		g.want = 1
 	default:
-		k, err := parseDecimal(args[1])
+		k, err := ParseDecimal(args[1])
 		if err != nil {
 			return fmt.Errorf("group %s: threshold: %w", quoteShort(g.name), err)
 		}

@@ -8,14 +8,6 @@ import (
 	"strings"
 )
 
-// MaxProofSize is the limit of the proof parser in bytes: a note of full size,
-// and as much again for extra data and hashes.
-const MaxProofSize = 2 * MaxNoteSize
-
-// MaxProofHashes is the length of the longest inclusion proof in a tree of up to
-// 2^63-1 entries.
-const MaxProofHashes = 63
-
 const proofHeader = "c2sp.org/tlog-proof@v1\n"
 
 // A Proof shows offline that an entry is in a log (c2sp.org/tlog-proof@v1).
@@ -70,7 +62,7 @@ func parseProof(b []byte) (Proof, error) {
 		return Proof{}, fmt.Errorf("line %d: %s where the index line should be", n, quoteShort(line))
 	}
 	var err error
-	if p.Index, err = parseDecimal(index); err != nil {
+	if p.Index, err = ParseDecimal(index); err != nil {
 		return Proof{}, fmt.Errorf("line %d: index: %w", n, err)
 	}
 	n++
@@ -98,7 +90,7 @@ func parseHashes(lines string, first int) ([]Hash, error) {
 	for i := range hashes {
 		line, rest, _ := strings.Cut(lines, "\n")
 		var err error
-		if hashes[i], err = parseHash(line); err != nil {
+		if hashes[i], err = ParseHash(line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", first+i, err)
 		}
 		lines = rest

@@ -178,12 +178,12 @@ func TestMangledProof(t *testing.T) {
 
 func TestParseDecimal(t *testing.T) {
 	for s, want := range map[string]int64{"0": 0, "1": 1, "10": 10, "9223372036854775807": math.MaxInt64} {
-		if n, err := parseDecimal(s); err != nil || n != want {
+		if n, err := ParseDecimal(s); err != nil || n != want {
 			t.Errorf("%q: %d, %v", s, n, err)
 		}
 	}
 	for _, s := range []string{"", "-0", "00", "01", "1e3", "1.0", "٣", "0x0", "9223372036854775808", strings.Repeat("9", 1000)} {
-		if n, err := parseDecimal(s); err == nil {
+		if n, err := ParseDecimal(s); err == nil {
 			t.Errorf("%q: %d", s, n)
 		}
 	}

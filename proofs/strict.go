@@ -26,8 +26,9 @@ func encodeBase64(b []byte) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// parseHash reads the base64 of one SHA-256 hash.
-func parseHash(s string) (Hash, error) {
+// ParseHash reads the base64 of one SHA-256 hash, and no other spelling than String
+// gives.
+func ParseHash(s string) (Hash, error) {
 	var buf [33]byte // what the decoder asks for: 44 characters may be 33 bytes
 	if len(s) == 44 {
 		if n, err := strictBase64.Decode(buf[:], []byte(s)); n == len(Hash{}) && err == nil {
@@ -41,9 +42,9 @@ func parseHash(s string) (Hash, error) {
 	return Hash{}, fmt.Errorf("hash %s: %d bytes, want %d", quoteShort(s), len(b), len(Hash{}))
 }
 
-// parseDecimal reads 0 to 2^63-1 in ASCII digits, without sign or leading
+// ParseDecimal reads 0 to 2^63-1 in ASCII digits, without sign or leading
 // zeros.
-func parseDecimal(s string) (int64, error) {
+func ParseDecimal(s string) (int64, error) {
 	bad := s == "" || len(s) > 1 && s[0] == '0'
 	for i := 0; i < len(s); i++ {
 		bad = bad || s[i] < '0' || s[i] > '9'

@@ -144,7 +144,7 @@ func parseTilePath(path string) (TileID, error) {
 	if level == "entries" {
 		t.Level = EntriesLevel
 	} else {
-		l, err := parseDecimal(level)
+		l, err := ParseDecimal(level)
 		if err != nil {
 			return TileID{}, fmt.Errorf("level %w", err)
 		}
@@ -155,7 +155,7 @@ func parseTilePath(path string) (TileID, error) {
 	}
 	index, width, partial := strings.Cut(rest, ".p/")
 	if partial {
-		w, err := parseDecimal(width)
+		w, err := ParseDecimal(width)
 		if err != nil {
 			return TileID{}, fmt.Errorf("width %w", err)
 		}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // FileName is the name under which a file of a role travels in a tar:
@@ -79,8 +81,8 @@ func prefixFits(prefix string, file []byte, version int64) (kind string, fits bo
 		sum := sha512.Sum512(file)
 		return "hash", prefix == hex.EncodeToString(sum[:])
 	}
-	n, err := strconv.ParseInt(prefix, 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != prefix || n < 0 {
+	n, err := proofs.ParseDecimal(prefix)
+	if err != nil {
 		return "", false
 	}
 	return "version", version == 0 || n == version

@@ -150,7 +150,7 @@ func statusError(resp *http.Response, body []byte) error {
 		// that follow version 1.0.0 of the specification send one.
 		if typ, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && typ == SizeType {
 			line, ok := strings.CutSuffix(string(body), "\n")
-			if size, err := parseDecimal(line); ok && err == nil {
+			if size, err := proofs.ParseDecimal(line); ok && err == nil {
 				return &ConflictError{Size: size}
 			}
 		}

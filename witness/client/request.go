@@ -35,7 +35,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -77,7 +76,7 @@ func ParseRequest(b []byte) (Request, error) {
 	if !ok {
 		return Request{}, fmt.Errorf("first line is %.80q, want \"old SIZE\"", first)
 	}
-	size, err := parseDecimal(decimal)
+	size, err := proofs.ParseDecimal(decimal)
 	if err != nil {
 		return Request{}, fmt.Errorf("old size: %w", err)
 	}
@@ -94,7 +93,7 @@ func ParseRequest(b []byte) (Request, error) {
 		if len(r.Proof) == MaxProofLines {
 			return Request{}, fmt.Errorf("proof has more than %d lines", MaxProofLines)
 		}
-		h, err := parseHash(line)
+		h, err := proofs.ParseHash(line)
 		if err != nil {
 			return Request{}, fmt.Errorf("proof line %d: %w", len(r.Proof)+1, err)
 		}
@@ -128,26 +127,4 @@ func (r Request) Marshal() []byte {
 func cutLine(b []byte) (line string, rest []byte, ok bool) {
 	before, after, ok := bytes.Cut(b, []byte("\n"))
 	return string(before), after, ok
-}
-
-// parseDecimal accepts the one spelling of a size: digits, no leading zero.
-func parseDecimal(s string) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || strconv.FormatInt(n, 10) != s {
-		return 0, fmt.Errorf("%.40q is not a size in decimal", s)
-	}
-	return n, nil
-}
-
-// parseHash accepts the one spelling of a hash. The length is checked first
-// because the decoder skips line breaks, carriage returns among them.
-func parseHash(s string) (proofs.Hash, error) {
-	var h proofs.Hash
-	if len(s) == base64.StdEncoding.EncodedLen(len(h)) {
-		if b, err := base64.StdEncoding.Strict().DecodeString(s); err == nil && len(b) == len(h) {
-			copy(h[:], b)
-			return h, nil
-		}
-	}
-	return h, fmt.Errorf("%.80q is not a hash in base64", s)
 }

@@ -266,14 +266,12 @@ func parseFields(fields []string) (s witness.Signed, err error) {
 	if s.ID, err = witness.ParseOriginHash(fields[0]); err != nil {
 		return s, err
 	}
-	if s.Tree.N, err = strconv.ParseInt(fields[1], 10, 64); err != nil || s.Tree.N < 0 {
-		return s, fmt.Errorf("size %.40q", fields[1])
+	if s.Tree.N, err = proofs.ParseDecimal(fields[1]); err != nil {
+		return s, fmt.Errorf("size: %w", err)
 	}
-	root, err := base64.StdEncoding.Strict().DecodeString(fields[2])
-	if err != nil || len(root) != len(s.Tree.Hash) {
-		return s, fmt.Errorf("root %.80q", fields[2])
+	if s.Tree.Hash, err = proofs.ParseHash(fields[2]); err != nil {
+		return s, fmt.Errorf("root: %w", err)
 	}
-	copy(s.Tree.Hash[:], root)
 	if s.Time, err = strconv.ParseInt(fields[3], 10, 64); err != nil {
 		return s, fmt.Errorf("time %.40q", fields[3])
 	}
