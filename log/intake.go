@@ -506,6 +506,15 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 	return nil
 }
 
+// repeated is the halt over an entry that the log has before.
+func repeated(index, before int64) *Halt {
+	return &Halt{
+		Code: HaltRepeatedEntry,
+		What: fmt.Sprintf("storage has the entry at index %d once more at index %d: two processes have appended to it at one time", before, index),
+		Do:   "Find out what else writes to the storage. Nothing from that index on is signed, and all that was signed is whole",
+	}
+}
+
 // foreign is the halt over an entry that this log would not have appended.
 func foreign(index int64, err error) *Halt {
 	return &Halt{

@@ -106,6 +106,7 @@ const (
 	HaltStorageForked  HaltCode = "storage-forked"  // storage does not begin with what was signed
 	HaltStorageDamaged HaltCode = "storage-damaged" // entries and tiles of storage contradict each other
 	HaltForeignEntry   HaltCode = "foreign-entry"   // an entry that this log would not have admitted
+	HaltRepeatedEntry  HaltCode = "repeated-entry"  // an entry that the log has already, once more
 	HaltFilesLost      HaltCode = "files-lost"      // the file of an entry that was not signed yet is not there
 	HaltLedgerBehind   HaltCode = "ledger-behind"   // more was published than the ledger knows
 	HaltLedgerTaken    HaltCode = "ledger-taken"    // someone else wrote the ledger

@@ -75,7 +75,7 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 // Action is what an operator had done to a log by hand, for those who ask later.
 type Action struct {
 	Time   time.Time `json:"time"`
-	Action string    `json:"action"` // freeze, blob-add, or the code that resume was given
+	Action string    `json:"action"` // freeze, blob-add, tree-replace, or the code that resume was given
 	Detail string    `json:"detail"`
 	Before string    `json:"before,omitempty"` // the ledger's record
 	After  string    `json:"after,omitempty"`

@@ -21,20 +21,22 @@ import (
 func TestStateProvesNothing(t *testing.T) {
 	r := start(t, nil)
 	v := newPlainVendor(t, "vendor")
-	r.history(t, v, 3)
+	r.history(t, v, 20) // more versions than are in memory
 	signed := r.log.Publisher().Tree()
 	r.close(t)
 	invented := verify.Leaf{
 		Kind: verify.Release, Repository: v.id, Role: "targets", Version: 1000, Payload: verify.Sum([]byte("a")),
 		Metadata: verify.Sum([]byte("b")), Size: 1000, Snapshot: verify.Sum([]byte("c")), Listed: verify.ByVersion, Encoding: verify.JSON,
 	}
-	first := r.storage.Entries()[1]
+	entries := r.storage.Entries()
 	for _, tt := range []struct {
 		name, code string
 		entry      []byte
 	}{
 		{"an entry whose file is nowhere", string(log.HaltFilesLost), invented.Marshal()},
-		{"an entry that is there already", string(log.HaltForeignEntry), first},
+		{"the first release once more", string(log.HaltRepeatedEntry), entries[1]},
+		{"the last release once more", string(log.HaltRepeatedEntry), entries[len(entries)-1]},
+		{"the root once more", string(log.HaltRepeatedEntry), entries[0]},
 	} {
 		r.storage.Truncate(int(signed.N))
 		_, err := r.storage.Append(t.Context(), [][]byte{tt.entry})
@@ -67,7 +69,7 @@ func TestStateProvesNothing(t *testing.T) {
 	// Without the entry nothing is wrong.
 	r.storage.Truncate(int(signed.N))
 	r.open(t)
-	if res := r.submit(t, v.id.String(), v.release(t, 4, 1)...); res[0].Status != api.StatusReleased {
+	if res := r.submit(t, v.id.String(), v.release(t, 21, 1)...); res[0].Status != api.StatusReleased {
 		t.Errorf("afterwards: %+v", res)
 	}
 }

@@ -388,15 +388,21 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 	if rec.Index < r.judged.Load() {
 		return nil // an attempt to take it in was broken off
 	}
+	repo, err := r.get(ctx, rec.Leaf.Repository)
+	if err != nil {
+		return err
+	}
+	if repo != nil {
+		if err := r.notRepeated(ctx, repo, rec); err != nil {
+			return err
+		}
+	}
 	m, err := r.parse(rec, rec.Leaf.Metadata)
 	if err != nil {
 		return err
 	}
 	var decision verify.Decision
-	repo, err := r.get(ctx, rec.Leaf.Repository)
 	switch {
-	case err != nil:
-		return err
 	case repo == nil:
 		at, ok, err2 := r.rootAt(ctx, rec.Leaf.Payload)
 		if err2 != nil {
@@ -474,6 +480,29 @@ func (p *Publisher) JudgeTail(ctx context.Context, blobs Blobs, state State) err
 		}
 		return nil
 	})
+}
+
+// notRepeated is a *Halt where the log has this very leaf before. Two that append at the
+// same time leave such an entry, and it is nobody's fault but theirs: no file is wrong.
+func (r *registry) notRepeated(ctx context.Context, repo *repository, rec verify.Record) error {
+	repo.mu.Lock()
+	defer repo.mu.Unlock()
+	records := repo.judge.Records()
+	if !inMemory(repo.floors, rec.Leaf.Role, rec.Leaf.Version) {
+		h, err := r.historyOf(ctx, repo)
+		if err != nil {
+			return err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		records = h.judge.Records()
+	}
+	for _, before := range records {
+		if before.Leaf == rec.Leaf && before.Index < rec.Index {
+			return repeated(rec.Index, before.Index)
+		}
+	}
+	return nil
 }
 
 // parse reads a file of a leaf. The error is a *Halt where there is none, or one that

@@ -91,12 +91,11 @@ type cluster struct {
 	stopped atomic.Pointer[log.Halt]
 	// publisher gets cosignatures that come late.
 	publisher atomic.Pointer[log.Publisher]
-	// away is what came of asking Trillian last, to know whether this front end
-	// could lead.
+	// away is what came of asking last whether this front end could lead.
 	away atomic.Pointer[answer]
 }
 
-// answer is whether Trillian answered.
+// answer is whether Trillian answered, and the log is in the tree that was asked for.
 type answer struct {
 	at  time.Time
 	err error
@@ -233,10 +232,13 @@ func (c *cluster) why() error {
 	return nil
 }
 
-// able is postgres.Candidate's: who cannot reach Trillian leaves the lease to
-// others.
+// able is postgres.Candidate's: who cannot reach Trillian, or was given another tree than
+// the log's, leaves the lease to others.
 func (c *cluster) able(ctx context.Context) error {
-	err := trillianlog.Reach(ctx, c.storage)
+	err := c.inPlace(ctx)
+	if err == nil {
+		err = trillianlog.Reach(ctx, c.storage)
+	}
 	if ctx.Err() != nil {
 		return err
 	}
@@ -247,6 +249,24 @@ func (c *cluster) able(ctx context.Context) error {
 		c.logger.Info("this front end can lead the log again")
 	}
 	return err
+}
+
+// inPlace says why this front end cannot lead where the log has another tree by now. It
+// goes on following. Who takes the lease has asked between looking at it and taking it, so
+// that no command can have replaced the tree meanwhile.
+func (c *cluster) inPlace(ctx context.Context) error {
+	err := c.db.CheckStorage(ctx, storageName(c.storage.TreeID))
+	var replaced *postgres.ReplacedError
+	if errors.As(err, &replaced) && c.stopped.Load() != nil {
+		c.stop(&log.Halt{Code: haltReplaced, What: fmt.Sprintf("log %q has got a new tree, and is in %s now", replaced.Origin, replaced.Storage), Do: "Start this front end again with --storage " + replaced.URL})
+	}
+	return err
+}
+
+// stop has this front end do nothing but follow, and say why.
+func (c *cluster) stop(h *log.Halt) {
+	c.stopped.Store(h)
+	c.follower.Halt(h)
 }
 
 // reload takes over settings, for the log that follows and for that which leads.
@@ -295,8 +315,7 @@ func (c *cluster) campaign(ctx context.Context) error {
 		stopped := c.stopped.Load()
 		switch {
 		case errors.As(err, &halt):
-			c.stopped.Store(halt)
-			c.follower.Halt(halt)
+			c.stop(withWayBack(halt))
 			select {
 			case <-ctx.Done():
 				return err
@@ -475,9 +494,19 @@ func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease) (*tril
 func withCommands(h *log.Halt) *log.Halt {
 	more := ". logserver fsck says what differs, logserver reindex --tiles makes the copy anew"
 	if h.Code == log.HaltStorageBehind {
-		more = ". Only if all that Trillian lacks was never signed, logserver reindex --tiles drops it from the copy; it refuses otherwise"
+		more = ". If there is none, logserver tree replace makes a new tree from the copy. Only if all that Trillian lacks was never signed, logserver reindex --tiles drops it from the copy; it refuses otherwise"
 	}
 	return &log.Halt{Code: h.Code, What: h.What, Do: h.Do + more}
+}
+
+// withWayBack adds to what was found in Trillian's tree, which forgets nothing, how the
+// log goes on without it.
+func withWayBack(h *log.Halt) *log.Halt {
+	switch h.Code {
+	case log.HaltRepeatedEntry, log.HaltForeignEntry, log.HaltFilesLost, log.HaltEnded, log.HaltEnding:
+		return &log.Halt{Code: h.Code, What: h.What, Do: h.Do + ". logserver tree replace has the log go on in a new tree, with all that was signed and nothing else"}
+	}
+	return h
 }
 
 // serveLeader serves and writes the log until ctx or the right ends, or it halts.

@@ -33,6 +33,12 @@ func (s *shared) take(ctx context.Context, cfg log.Config) (c *cluster, lease *p
 		c.db.Close()
 		return nil, nil, nil, err
 	}
+	// While it waited, another command may have put the log elsewhere.
+	if err := c.db.CheckStorage(ctx, storageName(c.storage.TreeID)); err != nil {
+		c.release(lease)
+		c.db.Close()
+		return nil, nil, nil, err
+	}
 	return c, lease, func() { c.release(lease); c.db.Close() }, nil
 }
 
@@ -160,14 +166,19 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 		return 0, err
 	}
 	tree := rec.Edge.Tree() // what comes behind it nobody is known to have judged
+	return tree.N, c.indexAnew(ctx, lease, storage, tree, stderr)
+}
+
+// indexAnew makes the derived state anew for a tree.
+func (c *cluster) indexAnew(ctx context.Context, lease *postgres.Lease, storage log.Storage, tree proofs.Tree, stderr io.Writer) error {
 	anew, err := c.db.Scratch(ctx, lease)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := index(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr); err != nil {
-		return 0, errors.Join(err, anew.Drop(context.WithoutCancel(ctx)))
+		return errors.Join(err, anew.Drop(context.WithoutCancel(ctx)))
 	}
-	return tree.N, anew.Replace(ctx)
+	return anew.Replace(ctx)
 }
 
 // rebuild makes the copy of Trillian's entries anew.

@@ -57,7 +57,7 @@ of witnesses has cosigned, and serves all of it over HTTP.`,
   logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
   logserver reindex --dir ./log`,
 	}
-	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newExport(), newMigrate(), newBlob(), newKey(), newToken(), newHold())
+	root.AddCommand(newInit(), newServe(), newReindex(), newFsck(), newStatus(), newResume(), newFreeze(), newExport(), newMigrate(), newBlob(), newKey(), newToken(), newHold(), newTree())
 	return root
 }
 

@@ -35,6 +35,7 @@ const (
 	haltTrillianAway log.HaltCode = "trillian-away" // passes by itself, or does not
 	haltTreeFrozen   log.HaltCode = "tree-frozen"   // somebody has frozen or removed Trillian's tree
 	haltServedLost   log.HaltCode = "served-lost"   // what this front end has served cannot be read
+	haltReplaced     log.HaltCode = "tree-replaced" // the log is in another tree than the front end was given
 )
 
 // status is what the parts of a log say, and what is wrong with them together.

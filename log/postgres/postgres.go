@@ -192,8 +192,9 @@ func (db *DB) Log(ctx context.Context) (origin, storage string, err error) {
 	return origin, storage, wrap("read which log it is", err)
 }
 
-// CheckStorage refuses a storage that is not the one that Create was given: its
-// entries would be another log's.
+// CheckStorage refuses a storage that is not the one that Create was given, or
+// ReplaceStorage: its entries would be another log's. Where it was replaced the error is a
+// *ReplacedError.
 func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	origin, have, err := db.Log(ctx)
 	if err != nil || have == storage {
@@ -201,6 +202,13 @@ func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	}
 	if name, yet := Arriving(have); yet {
 		return fmt.Errorf("log %q is on its way to %s and cannot be served yet: logserver migrate completes it", origin, name)
+	}
+	url, _, err := db.StorageURLs(ctx)
+	switch {
+	case err != nil:
+		return err
+	case url != "":
+		return &ReplacedError{origin, have, url}
 	}
 	return fmt.Errorf("the database is of log %q in storage %s, not in %s", origin, have, storage)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/trillian"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
 // CreateTree makes an empty tree for a log at a log server and returns its
@@ -62,5 +63,23 @@ func checkCertificate(ctx context.Context, target string, config *tls.Config) er
 		return nil // it is not there yet
 	}
 	_ = conn.Close() // nothing was sent
+	return nil
+}
+
+// FreezeTree has a log server refuse whatever is to be appended to a tree from now on.
+func FreezeTree(ctx context.Context, cfg Config) (err error) {
+	conn, err := dial(cfg.Target, cfg.TLS, cfg.dialOptions...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	if _, err := trillian.NewTrillianAdminClient(conn).UpdateTree(ctx, &trillian.UpdateTreeRequest{
+		Tree:       &trillian.Tree{TreeId: cfg.TreeID, TreeState: trillian.TreeState_FROZEN},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"tree_state"}},
+	}); err != nil {
+		return fmt.Errorf("freeze tree %d: %w", cfg.TreeID, failed(ctx, "UpdateTree", err))
+	}
 	return nil
 }

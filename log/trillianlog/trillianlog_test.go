@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/trillian"
+
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
@@ -305,6 +307,59 @@ func equal(a, b *memTiles) bool {
 
 // A copy is not emptied where Trillian could not give back all that was signed, and
 // is where what Trillian lacks was not.
+// A tree that is filled from a copy has what the copy has, and nothing else.
+func TestMirror(t *testing.T) {
+	c := need(t)
+	cfg := c.config(t)
+	copied := new(memTiles)
+	cfg.Tiles = copied
+	l := open(t, cfg)
+	mustAppend(t, l, "own", 600)
+	mustAppend(t, l, "tail", 5)
+	anew := c.config(t)
+	anew.Tiles = NewMirror(copied, 600)
+	for _, n := range []int{300, 600} { // it is gone on with
+		to, err := Open(t.Context(), anew)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := to.Append(t.Context(), batch("own", 600)[int(integrated(t, to).N):n]); err != nil {
+			t.Fatal(err)
+		}
+		if err := to.Close(); err != nil {
+			t.Fatal(err)
+		}
+		anew.Tiles = NewMirror(copied, 600)
+	}
+	to := open(t, anew)
+	if tree := integrated(t, to); tree.N != 600 || len(all(t, to)) != 600 {
+		t.Errorf("the new tree is %v", tree)
+	}
+	if _, err := to.Append(t.Context(), batch("tail", 1)); !errors.Is(err, ErrContradiction) {
+		t.Errorf("more than the mirror is to have: %v", err)
+	}
+	anew.Tiles = NewMirror(copied, 600)
+	if l, err := Open(t.Context(), anew); !errors.Is(err, ErrContradiction) {
+		t.Errorf("a tree with more: %v, %v", l, err)
+	}
+	other := c.config(t)
+	add(t, other, 0, []byte("own 0"), []byte("foreign"))
+	other.Tiles = NewMirror(copied, 600)
+	eventually(t, "a tree with another entry is refused", func() bool {
+		l, err := Open(t.Context(), other)
+		if err == nil {
+			err = l.Close()
+		}
+		return errors.Is(err, ErrContradiction)
+	})
+	if err := errors.Join(FreezeTree(t.Context(), other), c.trillian.Analyze(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.client.rpc.AddSequencedLeaves(t.Context(), &trillian.AddSequencedLeavesRequest{LogId: other.TreeID, Leaves: []*trillian.LogLeaf{{LeafIndex: 2, LeafValue: []byte("late"), LeafIdentityHash: identity(2, []byte("late"))}}}); err == nil {
+		t.Error("a frozen tree takes more")
+	}
+}
+
 func TestRebuildKeepsWhatWasSigned(t *testing.T) {
 	c := need(t)
 	one, two := c.config(t), c.config(t)

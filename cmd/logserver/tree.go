@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/trillianlog"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
+)
+
+type replaceFlags struct {
+	place
+	shared
+	policy, agent, to string
+
+	// after, which may be nil, is called when a stage is complete; an error
+	// ends the command there. It is for tests.
+	after func(stage string) error
+}
+
+func newTree() *cobra.Command {
+	cmd := &cobra.Command{Use: "tree", Short: "Replace Trillian's tree of a log on servers"}
+	cmd.AddCommand(newTreeReplace())
+	return cmd
+}
+
+func newTreeReplace() *cobra.Command {
+	var flags replaceFlags
+	cmd := &cobra.Command{
+		Use:   "replace --dir DIR --policy POLICY --storage URL --state URL",
+		Short: "Have a log go on in a new tree of Trillian, with all that was signed",
+		Long: `Replace is the way back for a log on servers whose tree cannot be used any more:
+Trillian removes nothing, so an entry that is there twice, or that something else has
+appended, stays there, and the log must not sign it (repeated-entry, foreign-entry);
+or entries that were signed are lost with Trillian's database (storage-behind), or
+were changed there (storage-forked).
+
+It makes a new tree, puts the entries that were signed into it, from their copy in the
+state database, reads each of them back, checks that the new tree has the very root
+that was signed, and puts it in the place of the old one. Every entry keeps its index,
+every root stays what it is: witnesses, devices, vendors and auditors notice nothing.
+What lies behind the last signed entry is left behind. None of it was acknowledged;
+whoever has sent it sends it again.
+
+A quorum of the witnesses is asked before that to cosign what was signed last: where
+one has seen more, the state database is of an older date, and nothing is replaced.
+
+The new tree is made at the same log server, or at the one that --to names; the old one
+is frozen. The front ends that have the log's key must be stopped, and all of them need
+the new URL, which is printed, afterwards. If replace is broken off, at whatever point,
+run it again: it goes on. Run once more after the end it says so and changes nothing.
+What it did is recorded in the database, with both URLs.`,
+		Example: `  logserver tree replace --dir ./log --policy policy.txt --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
+  logserver tree replace --config /etc/tuflog/logserver-1.conf --to trillian://10.0.0.7:8090`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			size, err := replaceTree(cmd.Context(), &flags, cmd.ErrOrStderr())
+			var done *postgres.ReplacedError
+			switch {
+			case errors.As(err, &done):
+				fmt.Fprintf(cmd.OutOrStdout(), "nothing was changed: %v\n", done)
+				return nil
+			case err != nil:
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the log has a new tree, with %d entries; every front end needs its URL\n  --storage %s\n", size, cli.ShellWord(flags.to))
+			return nil
+		},
+	}
+	flags.flags(cmd)
+	flags.sharedFlags(cmd)
+	cmd.Flags().StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
+	cmd.Flags().StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that holds the log's key")
+	cmd.Flags().StringVar(&flags.to, "to", "", "Trillian's log server for the new tree, trillian://HOST:PORT or trillians://HOST:PORT?ca=FILE (default: that of --storage)")
+	for _, name := range []string{"storage", "state", "policy"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag was defined above
+		}
+	}
+	return cmd
+}
+
+// replacement is a tree on its way to another's place.
+type replacement struct {
+	*cluster
+	flags  *replaceFlags
+	stderr io.Writer
+	lease  *postgres.Lease
+	from   string      // the name of the old tree
+	record string      // the ledger's
+	signed proofs.Tree // all that the new tree is to have
+	to     trillianlog.Config
+}
+
+// replaceTree gives a log a new tree and sets flags.to to its URL. It is a
+// *postgres.ReplacedError where the log is not in the tree of flags.storageURL any more.
+func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (size int64, err error) {
+	if flags.to == "" {
+		if flags.to, err = withoutTree(flags.storageURL); err != nil {
+			return 0, err
+		}
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	c, lease, done, err := flags.take(ctx, log.Config{Logger: logger})
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	// The lease may be lost on the way; nothing is written after that.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
+	r := &replacement{cluster: c, flags: flags, stderr: stderr, lease: lease}
+	for _, stage := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}} {
+		if err := stage.do(ctx); err != nil {
+			return 0, errors.Join(err, context.Cause(lease.Context()))
+		}
+		fmt.Fprintln(stderr, stage.name)
+		if flags.after != nil {
+			if err := flags.after(stage.name); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return r.signed.N, nil
+}
+
+// withoutTree cuts the tree off a storage's URL.
+func withoutTree(storage string) (string, error) {
+	u, err := url.Parse(storage)
+	if err != nil {
+		return "", fmt.Errorf("--storage: %w", fetch.RedactError(err))
+	}
+	u.Path = ""
+	return u.String(), nil
+}
+
+// signedPart is the copy of a log's entries as far as they were signed.
+type signedPart struct {
+	*trillianlog.Reader
+	tree proofs.Tree
+}
+
+func (s signedPart) Integrated(context.Context) (proofs.Tree, error) { return s.tree, nil }
+
+// confirm checks that the copy has what was signed, and that a quorum of witnesses knows
+// of no more.
+func (r *replacement) confirm(ctx context.Context) (err error) {
+	rec, err := r.db.Ledger(r.lease).Load()
+	if err != nil {
+		return err
+	}
+	text, err := rec.Marshal()
+	if err != nil {
+		return err
+	}
+	r.record, r.signed = string(text), rec.Edge.Tree()
+	if _, r.from, err = r.db.Log(ctx); err != nil {
+		return err
+	}
+	if err := r.usable(ctx); err != nil {
+		return err
+	}
+	copied := trillianlog.OpenReader(r.db.Tiles(nil))
+	tree, err := log.TreeFromTiles(r.signed.N, copied)
+	if err != nil {
+		return fmt.Errorf("the copy of the %d entries that were signed: %w", r.signed.N, err)
+	}
+	if tree != r.signed {
+		return fmt.Errorf("at size %d the copy has root %v, and root %v was signed: logserver reindex --tiles makes the copy anew from Trillian's tree, if that has what was signed", tree.N, tree.Hash, r.signed.Hash)
+	}
+	cfg := log.PublisherConfig{
+		Storage:     signedPart{copied, r.signed},
+		Ledger:      r.db.Ledger(r.lease),
+		Checkpoints: r.db.Checkpoints(r.lease),
+		Logger:      r.logger,
+	}
+	if cfg.Signer, err = openSigner(r.flags.place, r.flags.agent); err != nil {
+		return err
+	}
+	if cfg.More, err = openMoreKeys(r.flags.place); err != nil {
+		return err
+	}
+	if cfg.Policy, err = cli.ReadPolicy(r.flags.policy); err != nil {
+		return err
+	}
+	gatherer, err := client.NewGatherer(cfg.Policy, nil)
+	if err != nil {
+		return err
+	}
+	defer gatherer.Close()
+	cfg.Witnesses = gatherer
+	p, err := log.OpenPublisher(ctx, cfg)
+	if err == nil {
+		err = p.Publish(ctx, true)
+	}
+	if err != nil {
+		return fmt.Errorf("nothing is replaced before a quorum has cosigned what was signed last: %w", err)
+	}
+	return nil
+}
+
+// usable refuses to replace a tree with which nothing is wrong, unless by one elsewhere.
+func (r *replacement) usable(ctx context.Context) (err error) {
+	trillian, err := trillianlog.Connect(r.storage)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trillian.Close()) }()
+	root, err := trillian.Root(ctx)
+	if err != nil {
+		r.logger.Warn("the old tree cannot be looked at; the new one is made from the copy alone", "err", err)
+		return nil
+	}
+	to, err := withoutTree(r.flags.to)
+	if err != nil {
+		return err
+	}
+	here, err := withoutTree(r.flags.storageURL)
+	if err != nil {
+		return err
+	}
+	if root == r.signed && to == here {
+		return fmt.Errorf("%s has what was signed, %d entries, and nothing else: there is nothing to replace", r.from, root.N)
+	}
+	return nil
+}
+
+// make makes the new tree, or finds the one that was begun.
+func (r *replacement) make(ctx context.Context) error {
+	_, next, err := r.db.StorageURLs(ctx)
+	if err != nil {
+		return err
+	}
+	to := shared{storageURL: r.flags.to}
+	if there, err := withoutTree(next); err == nil && next != "" && there == r.flags.to {
+		to.storageURL = next
+	} else {
+		if _, err := to.makeTree(ctx); err != nil {
+			return err
+		}
+		// Until this is known, a tree that was made is empty, and forgotten.
+		if err := r.db.SetNextStorage(ctx, r.lease, to.storageURL); err != nil {
+			return err
+		}
+	}
+	if r.to, err = trillianlog.ParseURL(to.storageURL); err != nil {
+		return err
+	}
+	if storageName(r.to.TreeID) == r.from {
+		return fmt.Errorf("the log is in %s already", r.from)
+	}
+	r.flags.to = to.storageURL
+	return nil
+}
+
+// fill puts the entries that were signed into the new tree. What is there already is read
+// back like what is added, and compared with the copy.
+func (r *replacement) fill(ctx context.Context) (err error) {
+	cfg := r.to
+	cfg.Logger, cfg.Until = r.logger, r.lease.Until
+	cfg.Tiles = trillianlog.NewMirror(r.db.Tiles(nil), r.signed.N)
+	to, err := trillianlog.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	bar := cli.NewProgress(r.stderr, "fill", r.signed.N)
+	err = (&log.Migration{
+		From: signedPart{trillianlog.OpenReader(r.db.Tiles(nil)), r.signed}, Tree: r.signed, To: to,
+		Progress: func(n int) { bar.Add(int64(n)) },
+		Logger:   r.logger,
+	}).Run(ctx)
+	bar.Done()
+	if err != nil {
+		return err
+	}
+	root, err := to.Root(ctx)
+	if err == nil && root != r.signed {
+		err = cli.Failed(fmt.Errorf("the new tree has size %d and root %v; size %d and root %v were signed", root.N, root.Hash, r.signed.N, r.signed.Hash))
+	}
+	return err
+}
+
+// reindex makes the derived state anew if it has entries that are left behind.
+func (r *replacement) reindex(ctx context.Context) error {
+	have, err := sizeOf(ctx, r.db.State(nil))
+	if err != nil || have.N <= r.signed.N {
+		return err
+	}
+	return r.indexAnew(ctx, r.lease, signedPart{trillianlog.OpenReader(r.db.Tiles(nil)), r.signed}, r.signed, r.stderr)
+}
+
+// replace puts the new tree in the place of the old one. Before it the log is what it was,
+// after it front ends that are given the new URL can lead, and no others: those that run
+// read where the log is before they take the lease.
+func (r *replacement) replace(ctx context.Context) error {
+	action := actionNow("tree-replace", fmt.Sprintf("%s, with the %d entries that were signed, by %s", r.flags.storageURL, r.signed.N, r.flags.to))
+	action.Before = r.record
+	return r.db.ReplaceStorage(ctx, r.lease, postgres.Replacement{
+		From: r.from, To: storageName(r.to.TreeID), URL: r.flags.to,
+		Size: r.signed.N, Action: action,
+	})
+}
+
+// freeze has the old tree take nothing any more. What is on its way to it then is of no
+// use to anybody, and neither is the tree: it may be gone.
+func (r *replacement) freeze(ctx context.Context) error {
+	if err := trillianlog.FreezeTree(ctx, r.storage); err != nil {
+		r.logger.Warn("the old tree is not frozen; nobody reads it any more", "err", err)
+	}
+	return nil
+}
