@@ -95,7 +95,7 @@ func openStore(dir string) (store, error) {
 			return store{}, fmt.Errorf("auditor state: %w", err)
 		}
 	}
-	lock, err := lockfile.Acquire(filepath.Join(dir, "lock"), "")
+	lock, err := lockfile.AcquireDir(dir)
 	if err != nil {
 		return store{}, fmt.Errorf("auditor state: %w", err)
 	}

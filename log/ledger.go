@@ -197,7 +197,7 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: bring it back (never from a backup), or see logserver status", err)
 	}
-	lock, err := LockDir(dir)
+	lock, err := lockfile.AcquireDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 )
 
 const (
@@ -117,7 +118,7 @@ func OpenRetiredLedger(dir string) (*FileLedger, Moved, error) {
 	case !errors.As(err, &moved):
 		return nil, Moved{}, err
 	}
-	lock, err := LockDir(dir)
+	lock, err := lockfile.AcquireDir(dir)
 	if err != nil {
 		return nil, Moved{}, err
 	}

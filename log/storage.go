@@ -3,6 +3,7 @@ package log
 import (
 	"context"
 
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -33,6 +34,10 @@ type Storage interface {
 	// Close waits for an Append that is under way and releases the storage.
 	Close() error
 }
+
+// ErrLocked means that another process has the directory open; the error that wraps
+// it names the process.
+var ErrLocked = lockfile.ErrHeld
 
 // TreeFromTiles computes the root of the tree of the given size from its tiles,
 // as a client without any state would: from the hashes of the largest full

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -265,7 +264,7 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockfile.Acquire(filepath.Join(flags.dir, "lock"), "")
+	lock, err := lockfile.AcquireDir(flags.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +278,7 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 	}
 	closers.add(l.Close)
 	closers.add(closeStore)
-	if lock, err = lockfile.Acquire(filepath.Join(ledgerDir, "lock"), ""); err != nil {
+	if lock, err = lockfile.AcquireDir(ledgerDir); err != nil {
 		return nil, err
 	}
 	closers.add(lock.Release)

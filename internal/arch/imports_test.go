@@ -51,7 +51,7 @@ var fenced = map[string][]string{
 	"github.com/jackc/pgx":                 {"log/postgres"},
 	"github.com/sigstore/rekor":            {"audit/rekor"},
 	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "internal/testvendor", "cmd/demo"},
-	"modernc.org/sqlite":                   {"log/sqlite", "witness/sqlite", "audit/sqlite"},
+	"modernc.org/sqlite":                   {"internal/sqlitefile"},
 }
 
 // What bytes-in-verdict-out code must not name.

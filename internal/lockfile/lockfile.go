@@ -52,6 +52,9 @@ type Lock struct{ file *os.File }
 // it ends.
 func Acquire(path, program string) (*Lock, error) { return acquire(path, program, tryLock) }
 
+// AcquireDir takes the lock of a directory that exists: of the file "lock" in it.
+func AcquireDir(dir string) (*Lock, error) { return Acquire(filepath.Join(dir, "lock"), "") }
+
 // Hold takes the lock of a file that is open, without waiting, until it is closed. Its
 // content stays as it is. The error wraps ErrHeld where another has the lock.
 func Hold(f *os.File) error { return tryLock(f) }

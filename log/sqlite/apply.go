@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
@@ -23,7 +24,7 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, s.db, func(tx *sql.Tx) error {
 		before, err := position(tx.QueryRowContext(ctx, "SELECT edge FROM position"))
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -34,8 +35,8 @@ func CreateBlobs(path string) error { return create(path, "FULL", blobsVersion, 
 // alone, is brought up to date.
 func OpenBlobs(path string) (*Blobs, error) {
 	db, err := open(path, "FULL", blobsVersion)
-	if errors.Is(err, errVersion) {
-		if upgradeErr := upgrade(path, "FULL", blobsVersion-1, blobsVersion, vendorsSchema); upgradeErr != nil {
+	if errors.Is(err, sqlitefile.ErrVersion) {
+		if upgradeErr := sqlitefile.Upgrade(path, blobsVersion-1, blobsVersion, vendorsSchema, pragmas("FULL")...); upgradeErr != nil {
 			return nil, errors.Join(err, upgradeErr)
 		}
 		db, err = open(path, "FULL", blobsVersion)
@@ -103,7 +104,7 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 	if len(files) == 0 {
 		return nil
 	}
-	err := inTx(ctx, b.db, func(tx *sql.Tx) error {
+	err := sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
 		insert, err := tx.PrepareContext(ctx, "INSERT INTO blobs (sum, data) VALUES (?, ?) ON CONFLICT DO NOTHING")
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -41,7 +42,7 @@ func Build(path string) (*Builder, error) {
 		return nil, err
 	}
 	// The cache is as much as is sorted in memory at once. It takes twice its size.
-	db, err := connectWith(path, "locking_mode(EXCLUSIVE)", "journal_mode(OFF)", "synchronous(OFF)", "cache_size(-8192)")
+	db, err := sqlitefile.Open(path, 0, "locking_mode(EXCLUSIVE)", "journal_mode(OFF)", "synchronous(OFF)", "cache_size(-8192)")
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (b *Builder) sort(ctx context.Context) error {
 	if b.sorted {
 		return nil
 	}
-	err := inTx(ctx, b.state.db, func(tx *sql.Tx) error {
+	err := sqlitefile.InTx(ctx, b.state.db, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO digests SELECT start, leaf FROM unsorted WHERE true ORDER BY start, leaf ON CONFLICT DO NOTHING;
 			DROP TABLE unsorted; DROP INDEX targets_open`)
 		return err

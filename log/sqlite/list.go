@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 )
@@ -31,7 +32,7 @@ func (s *State) List(ctx context.Context, leaves []log.StateLeaf, done func(list
 func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[int64]) (listed int64, err error) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	err = inTx(ctx, s.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, s.db, func(tx *sql.Tx) error {
 		edge, err := position(tx.QueryRowContext(ctx, "SELECT edge FROM position"))
 		if err != nil {
 			return err

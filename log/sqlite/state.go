@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
@@ -118,7 +119,7 @@ func CreateState(path string) error {
 // OpenState opens a file that CreateState made.
 func OpenState(path string) (*State, error) {
 	db, err := open(path, "NORMAL", stateVersion)
-	if errors.Is(err, errVersion) {
+	if errors.Is(err, sqlitefile.ErrVersion) {
 		err = fmt.Errorf("%w: run logserver reindex", err)
 	}
 	if err != nil {

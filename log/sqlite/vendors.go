@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
@@ -59,7 +60,7 @@ func (b *Blobs) TokenChanges(ctx context.Context) (n int64, err error) {
 
 // Tokens implements log.Tokens.
 func (b *Blobs) Tokens(ctx context.Context) (list []log.Token, changes int64, err error) {
-	err = inTx(ctx, b.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, "SELECT number FROM token_changes").Scan(&changes); err != nil {
 			return err
 		}
@@ -96,7 +97,7 @@ func (b *Blobs) RemoveToken(ctx context.Context, repository, hash verify.Digest)
 }
 
 func (b *Blobs) changeTokens(ctx context.Context, statement string, args ...any) (changed bool, err error) {
-	err = inTx(ctx, b.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
 		var err error
 		if changed, err = changes(tx.ExecContext(ctx, statement, args...)); err != nil || !changed {
 			return err
@@ -120,7 +121,7 @@ const heldColumns = "id, repository, role, version, name, kind, source, size, si
 
 // Hold implements log.Holds.
 func (b *Blobs) Hold(ctx context.Context, h log.Held, file, snapshot []byte, room log.HoldRoom) (kept log.Held, err error) {
-	err = inTx(ctx, b.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
 		list, err := readHeld(tx.QueryContext(ctx, "SELECT "+heldColumns+" FROM held WHERE id = ? AND ended = 0", h.ID))
 		if err != nil || len(list) == 1 {
 			if err == nil {
@@ -198,7 +199,7 @@ func (b *Blobs) ReleaseHold(ctx context.Context, id string, now time.Time) (bool
 
 // SettleHold implements log.Holds.
 func (b *Blobs) SettleHold(ctx context.Context, id string, o log.Outcome, now time.Time) (ok bool, err error) {
-	err = inTx(ctx, b.db, func(tx *sql.Tx) error {
+	err = sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
 		const settle = "UPDATE held SET ended = ?1, status = ?2, leaf = ?3, code = ?4, detail = ?5 WHERE id = ?6 AND "
 		args := []any{now.UnixMilli(), string(o.Status), o.Index, o.Code, []byte(o.Detail), id}
 		ok, err = changes(tx.ExecContext(ctx, settle+"ended = 0", args...))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -36,7 +37,7 @@ func OpenReader(dir string) (*Reader, error) {
 	if state.Size > math.MaxInt64 || state.Size > 0 && len(state.Root) != len(proofs.Hash{}) {
 		return nil, fmt.Errorf("read log: state of the tree: size %d, root of %d bytes", state.Size, len(state.Root))
 	}
-	lock, err := log.LockDir(dir)
+	lock, err := lockfile.AcquireDir(dir)
 	if err != nil {
 		return nil, err
 	}

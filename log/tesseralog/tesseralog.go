@@ -85,7 +85,7 @@ func Create(ctx context.Context, dir string) error {
 	if len(entries) > 0 {
 		return fmt.Errorf("%s is not empty: it holds %s", dir, entries[0].Name())
 	}
-	lock, err := log.LockDir(dir)
+	lock, err := lockfile.AcquireDir(dir)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if _, err := os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	lock, err := log.LockDir(cfg.Dir)
+	lock, err := lockfile.AcquireDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}

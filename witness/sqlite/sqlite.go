@@ -20,21 +20,17 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 
-	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
-
-	_ "modernc.org/sqlite" // the driver
 )
 
 const (
@@ -118,62 +114,24 @@ func Create(dir string, signers ...proofs.Key) error {
 		return errors.New("create state: no key")
 	}
 	path := filepath.Join(dir, fileName)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		if errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("create state: %s exists already and is not overwritten", path)
+	err := sqlitefile.Create(path, 0o600, version, schema, func(tx *sql.Tx) error {
+		for _, k := range signers {
+			if _, err := tx.Exec(`INSERT INTO signers (vkey) VALUES (?)`, k.String()); err != nil {
+				return err
+			}
 		}
-		return fmt.Errorf("create state: %w", err)
+		return nil
+	}, pragmas...)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("create state: %s exists already and is not overwritten", path)
 	}
-	if err := errors.Join(f.Close(), fill(path, signers)); err != nil {
+	if err != nil {
 		return fmt.Errorf("create state %s: %w", path, err)
 	}
-	return durable.SyncDir(dir)
+	return nil
 }
 
-// fill writes the schema into an empty file.
-func fill(path string, signers []proofs.Key) (err error) {
-	db, err := open(path, "")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	ctx := context.Background()
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tx.Rollback())
-		}
-	}()
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
-		return err
-	}
-	for _, k := range signers {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO signers (vkey) VALUES (?)`, k.String()); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version)); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// open opens the file, which must exist, with one more query parameter.
-func open(path, more string) (*sql.DB, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	// The timeout lets a process that adds a log and one that serves wait for
-	// each other's commits.
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: "mode=rw&_txlock=immediate" +
-		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" + more}
-	return sql.Open("sqlite", u.String())
-}
+var pragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
 
 // Store is a witness's state. It implements witness.Store.
 type Store struct {
@@ -215,15 +173,24 @@ func Open(dir string) (*Store, error) {
 }
 
 func (s *Store) open(path string) (err error) {
-	if s.write, err = open(path, ""); err != nil {
+	s.write, err = sqlitefile.Open(path, version, pragmas...)
+	if errors.Is(err, sqlitefile.ErrVersion) {
+		if upgradeErr := sqlitefile.Upgrade(path, 2, version, clockSchema, pragmas...); upgradeErr != nil {
+			return errors.Join(err, upgradeErr)
+		}
+		s.write, err = sqlitefile.Open(path, version, pragmas...)
+	}
+	if errors.Is(err, sqlitefile.ErrVersion) {
+		return fmt.Errorf("%w: another program made it, or another version of this one", err)
+	}
+	if err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
-	if s.read, err = open(path, "&_pragma=query_only(1)"); err != nil {
+	if s.read, err = sqlitefile.Open(path, version, append(slices.Clip(pragmas), "query_only(1)")...); err != nil {
 		return errors.Join(err, s.write.Close())
 	}
 	s.read.SetMaxIdleConns(4)
-	s.read.SetMaxOpenConns(8)
 	if err = s.load(); err == nil {
 		err = s.startWriter()
 	}
@@ -233,22 +200,8 @@ func (s *Store) open(path string) (err error) {
 	return nil
 }
 
-// load checks the schema's version and reads the signers.
+// load reads the signers.
 func (s *Store) load() (err error) {
-	var v int
-	if err := s.write.QueryRow(`PRAGMA user_version`).Scan(&v); err != nil {
-		return err
-	}
-	if v == 2 {
-		// All in one transaction, whoever else opens the file.
-		if _, err := s.write.Exec(`BEGIN IMMEDIATE; ` + strings.Replace(clockSchema, "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1) + fmt.Sprintf(`PRAGMA user_version = %d; COMMIT`, version)); err != nil {
-			return err
-		}
-		v = version
-	}
-	if v != version {
-		return fmt.Errorf("schema version %d, want %d: another program made it, or another version of this one", v, version)
-	}
 	rows, err := s.write.Query(`SELECT vkey FROM signers ORDER BY rowid`)
 	if err != nil {
 		return err

@@ -1,0 +1,110 @@
+// Package sqlitefile opens SQLite files whose schema has a version
+// (PRAGMA user_version).
+package sqlitefile
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/tuflog/tuflog/internal/durable"
+)
+
+// ErrVersion is wrapped where a file has another schema than is asked for.
+var ErrVersion = errors.New("schema version")
+
+// Open opens a file that exists and has the given schema version; a new one has 0.
+// Pragmas are such as "synchronous(FULL)". A transaction takes the lock when it begins,
+// and waits for other processes' for 10 s.
+func Open(path string, version int, pragmas ...string) (*sql.DB, error) {
+	db, err := connect(path, pragmas)
+	if err != nil {
+		return nil, err
+	}
+	var have int
+	err = db.QueryRow("PRAGMA user_version").Scan(&have)
+	if err == nil && have != version {
+		err = fmt.Errorf("%w %d, want %d", ErrVersion, have, version)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func connect(path string, pragmas []string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(abs); err != nil {
+		return nil, err
+	}
+	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(8)
+	return db, nil
+}
+
+// Create makes a file with a schema and what fill, which may be nil, puts into it. It
+// refuses a file that exists.
+func Create(path string, perm fs.FileMode, version int, schema string, fill func(*sql.Tx) error, pragmas ...string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := change(path, 0, version, schema, fill, pragmas); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// Upgrade adds to a file of one version what the next one has. It leaves alone a file of
+// any other version, which somebody else may have upgraded meanwhile.
+func Upgrade(path string, from, to int, schema string, pragmas ...string) error {
+	return change(path, from, to, schema, nil, pragmas)
+}
+
+// change does it all in one transaction.
+func change(path string, from, to int, schema string, fill func(*sql.Tx) error, pragmas []string) error {
+	db, err := connect(path, pragmas)
+	if err != nil {
+		return err
+	}
+	err = InTx(context.Background(), db, func(tx *sql.Tx) error {
+		var have int
+		if err := tx.QueryRow("PRAGMA user_version").Scan(&have); err != nil || have != from {
+			return err
+		}
+		if _, err := tx.Exec(schema + fmt.Sprintf(";PRAGMA user_version = %d", to)); err != nil || fill == nil {
+			return err
+		}
+		return fill(tx)
+	})
+	return errors.Join(err, db.Close())
+}
+
+// InTx runs fn in one transaction.
+func InTx(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
