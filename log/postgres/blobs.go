@@ -117,13 +117,11 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 	}
 	err := b.db.read(ctx, func(ctx context.Context) error {
 		var batch pgx.Batch
+		if b.lease != nil {
+			batch.Queue(fence, b.lease.epoch, b.lease.holder)
+		}
 		for _, s := range statements {
 			batch.Queue("INSERT INTO blobs SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING", s.sums, s.datas)
-		}
-		if b.lease != nil {
-			// At the end: who stops while it sends much is not to keep the
-			// lease from its successor.
-			batch.Queue(fence, b.lease.epoch, b.lease.holder)
 		}
 		return b.db.pool.SendBatch(ctx, &batch).Close()
 	})

@@ -113,7 +113,8 @@ func (db *DB) inTx(ctx context.Context, l *Lease, fn func(pgx.Tx) error) error {
 	return tx.Commit(ctx)
 }
 
-// fence is what a leader's transaction begins with.
+// fence is what a leader's transaction begins with. Nothing else is locked before the
+// lease's row: so a successor that has that has all, and ends who keeps it (endBlocking).
 const fence = "SELECT fence($1, $2)"
 
 // write runs statements in one fenced transaction, sent at once. It is as good as

@@ -25,6 +25,9 @@ const (
 	leaseRenewals = 6
 	// campaigning is how often a candidate looks, about.
 	campaigning = 150 * time.Millisecond
+	// blocking is how long a candidate waits for transactions of the leader before,
+	// once its lease has run out, until it ends their sessions.
+	blocking = 500 * time.Millisecond
 	// unable is how often a candidate is asked that could not lead.
 	unable = time.Second
 )
@@ -149,8 +152,11 @@ func (w *watching) free(row leaseRow, ahead time.Duration, now time.Time) bool {
 			w.logger.Warn("the lease is said to last for longer than any does: the database's clock was set back, or ran ahead", "for", ahead.Round(time.Second))
 		}
 	}
-	return row.holder == "" || now.Sub(w.since) >= w.ttl
+	return row.holder == "" || w.expired(now)
 }
+
+// expired reports whether the row has stood as it is for as long as a lease lasts.
+func (w *watching) expired(now time.Time) bool { return now.Sub(w.since) >= w.ttl }
 
 // take takes the lease if it was given up, or was not renewed for as long as it lasts;
 // otherwise it is pgx.ErrNoRows.
@@ -174,13 +180,55 @@ func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch
 	}
 	ctx, cancel := context.WithTimeout(ctx, db.ttl)
 	defer cancel()
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return 0, until, err
+	}
+	defer conn.Release()
+	if watch.expired(db.now()) {
+		var ending sync.WaitGroup
+		waiting, taken := context.WithCancel(ctx)
+		ending.Go(func() { db.endBlocking(waiting, conn.Conn().PgConn().PID()) })
+		defer ending.Wait()
+		defer taken()
+	}
 	until = db.now().Add(db.ttl - db.ttl/leaseMargin)
-	err = pool.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, renewals = 0, holder = $1, url = $2, expires = clock_timestamp() + $3
+	err = conn.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, renewals = 0, holder = $1, url = $2, expires = clock_timestamp() + $3
 		WHERE epoch = $4 AND renewals = $5 AND holder = $6 RETURNING epoch`, who.ID, who.URL, db.ttl, row.epoch, row.renewals, row.holder).Scan(&epoch)
 	if err == nil && !db.now().Before(until) {
 		err = errors.New("taking the lease took longer than it lasts")
 	}
 	return epoch, until, err
+}
+
+// endBlocking ends, until ctx ends, the sessions that keep a backend waiting, of the role
+// that it has, too. It is for the lease's row, whose holder is gone or stopped. All that a
+// leader locks it locks in transactions that lock that row first; one that is stopped in
+// the middle of a message keeps it for as long as its connection lives, because no timeout
+// of the server runs meanwhile, and what it has begun will be refused or is forgotten.
+func (db *DB) endBlocking(ctx context.Context, pid uint32) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(db.blocking):
+		}
+		// One that waits itself is another candidate.
+		var ended, others int
+		err := db.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE CASE WHEN a.usename = current_user THEN pg_terminate_backend(a.pid) ELSE false END),
+			count(*) FILTER (WHERE a.usename IS DISTINCT FROM current_user)
+			FROM unnest(pg_blocking_pids($1)) b JOIN pg_stat_activity a ON a.pid = b WHERE cardinality(pg_blocking_pids(b)) = 0`, int32(pid)).Scan(&ended, &others)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			db.logger.Warn("sessions that keep the lease from being taken were not ended", "err", err)
+		case ended > 0:
+			db.logger.Warn("sessions were ended that kept the lease of a leader that is gone", "sessions", ended)
+		case others > 0:
+			db.logger.Warn("sessions of another role keep the lease from being taken", "sessions", others)
+		}
+	}
 }
 
 func (db *DB) hold(pool *pgxpool.Pool, id string, epoch int64, until time.Time) *Lease {

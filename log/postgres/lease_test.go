@@ -239,6 +239,7 @@ func TestTransactionOutlivesLease(t *testing.T) {
 	const ttl = 600 * time.Millisecond
 	url := newDatabase(t)
 	first, second := open(t, url, ttl), open(t, url, ttl)
+	second.blocking = time.Hour
 	a := lead(t, first, "a")
 	tx, err := first.pool.Begin(t.Context())
 	check(t, err)

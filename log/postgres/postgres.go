@@ -74,6 +74,8 @@ type DB struct {
 	logger *slog.Logger
 	now    func() time.Time
 	ttl    time.Duration // of leases
+
+	blocking time.Duration // as the constant, but in tests
 }
 
 const (
@@ -144,7 +146,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, wrap("open the database", err)
 	}
-	return &DB{pool: pool, config: config, logger: cfg.Logger, now: time.Now, ttl: leaseTTL}, nil
+	return &DB{pool: pool, config: config, logger: cfg.Logger, now: time.Now, ttl: leaseTTL, blocking: blocking}, nil
 }
 
 // Close closes the connections. A lease that is held is not renewed any more:
