@@ -91,12 +91,26 @@ type cluster struct {
 	stopped atomic.Pointer[log.Halt]
 	// publisher gets cosignatures that come late.
 	publisher atomic.Pointer[log.Publisher]
-	// away is what came of asking last whether this front end could lead.
-	away atomic.Pointer[answer]
+	// failed is why it could not begin to lead when it had the lease last, nil if it
+	// could.
+	failed atomic.Pointer[failure]
+
+	// What front ends that may lead know of themselves and of each other.
+	id        string // of this process, in the lease
+	times     yieldTimes
+	witnesses *witnesses
+	forward   *log.Forwarder
+	checks    checks
+	others    others
+	out       outside
+	seen      atomic.Pointer[postgres.Leader] // who led when that was asked last
+	reached   atomic.Pointer[reached]
+	twin      atomic.Bool  // another one says that it is reached at this one's URL
+	twinLeads atomic.Int64 // the epoch in which such a one led last
 }
 
-// answer is whether Trillian answered, and the log is in the tree that was asked for.
-type answer struct {
+// failure is why something went wrong last.
+type failure struct {
 	at  time.Time
 	err error
 }
@@ -130,11 +144,16 @@ func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metri
 	re.witnesses.late = c.late
 	re.reload = c.reload
 	m.Watch(c.front.Stats, re.witnesses.Health)
+	c.witnesses = re.witnesses
 
 	// It follows until the last request has ended.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.follower.Run(following) }) // a follower ends when it is told to
+	if flags.mayLead() {
+		m.WatchFrontEnd(c.frontEnd, yieldUnpublished, yieldUnreachable, yieldTrillian)
+		running.Go(func() { c.beats(following) })
+	}
 	err = listen(ctx, flags, m, c.logger, stderr, listener, &c.front, re.beside(hup, work))
 	stop()
 	running.Wait()
@@ -161,7 +180,14 @@ func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics
 		return nil, err
 	}
 	cfg.Blobs, cfg.Tokens = db.Blobs(), db.Tokens()
-	return &cluster{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger}, nil
+	c := &cluster{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger, times: defaultTimes}
+	if c.id, err = processID(); err != nil {
+		db.Close()
+		return nil, err
+	}
+	c.checks = c.newChecks()
+	c.others, c.out = others{self: c.id, times: c.times}, outside{times: c.times}
+	return c, nil
 }
 
 // open begins to follow.
@@ -182,7 +208,8 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 	cfg.Keys = keys
 	cfg.Publisher.Signer, cfg.Publisher.More = nil, nil
 	cfg.Publisher.Storage, cfg.Publisher.Checkpoints, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.Checkpoints(nil), c.db.State(nil)
-	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
+	c.forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
+	cfg.Forward = c.forward
 	if c.follower, err = log.Follow(ctx, cfg); err != nil {
 		return err
 	}
@@ -216,39 +243,36 @@ func (c *cluster) keys(ctx context.Context, flags serveFlags) (keys []proofs.Key
 	return keys, err
 }
 
+// isTwin reports whether another process that leads, and lives, is said to be reached where
+// this one is. What is passed on to it would come back.
+func (c *cluster) isTwin(before *postgres.Leader, now postgres.Leader) bool {
+	lives := before != nil && before.Epoch == now.Epoch && (before.Renewals != now.Renewals || c.twinLeads.Load() == now.Epoch)
+	is := now.ID != c.id && sameURL(now.URL, c.url) && lives
+	if is {
+		c.twinLeads.Store(now.Epoch)
+	}
+	return is
+}
+
 // leader is log.ForwarderConfig's.
 func (c *cluster) leader(ctx context.Context) (log.Leader, bool, error) {
 	l, ok, err := c.db.Leader(ctx)
+	if err == nil && ok {
+		if before := c.seen.Swap(&l); c.isTwin(before, l) {
+			return log.Leader{}, false, fmt.Errorf("the front end that leads has the URL of this one, %s: give each its own --url", fetch.Redacted(c.url))
+		}
+	}
 	// A command that changes the log has the lease without a URL.
 	return log.Leader{URL: l.URL, Epoch: l.Epoch}, ok && l.URL != "", err
 }
 
-// why is log.ForwarderConfig's.
-func (c *cluster) why() error {
-	// It is asked as long as nobody has the lease: an old answer is of no use.
-	if a := c.away.Load(); a != nil && time.Since(a.at) < awayFor {
-		return a.err
-	}
-	return nil
-}
-
-// able is postgres.Candidate's: who cannot reach Trillian, or was given another tree than
-// the log's, leaves the lease to others.
-func (c *cluster) able(ctx context.Context) error {
-	err := c.inPlace(ctx)
-	if err == nil {
-		err = trillianlog.Reach(ctx, c.storage)
-	}
-	if ctx.Err() != nil {
+// reach says why this front end cannot write to the storage: Trillian does not answer, or
+// the log has another tree.
+func (c *cluster) reach(ctx context.Context) error {
+	if err := c.inPlace(ctx); err != nil {
 		return err
 	}
-	switch before := c.away.Swap(&answer{time.Now(), err}); {
-	case err != nil && (before == nil || before.err == nil):
-		c.logger.Warn("this front end cannot lead the log", "err", err)
-	case err == nil && before != nil && before.err != nil:
-		c.logger.Info("this front end can lead the log again")
-	}
-	return err
+	return trillianlog.Reach(ctx, c.storage)
 }
 
 // inPlace says why this front end cannot lead where the log has another tree by now. It
@@ -278,6 +302,7 @@ func (c *cluster) reload(s log.Settings) error {
 	}
 	c.cfg.Labels, c.cfg.Token, c.cfg.Publisher.Policy = s.Labels, s.Token, s.Policy
 	c.reloads++
+	c.checks.anew() // other witnesses, perhaps
 	if c.leading != nil {
 		return c.leading.Reload(s)
 	}
@@ -305,12 +330,8 @@ func (c *cluster) late(text string, sigs []proofs.Signature) {
 // campaign leads whenever nobody else does, until ctx ends. If the log must not go on it
 // keeps following, looks again each minute, and returns why at the end.
 func (c *cluster) campaign(ctx context.Context) error {
-	id, err := processID()
-	if err != nil {
-		return err
-	}
 	for {
-		err := c.campaignOnce(ctx, id)
+		err := c.campaignOnce(ctx)
 		var halt *log.Halt
 		stopped := c.stopped.Load()
 		switch {
@@ -334,6 +355,7 @@ func (c *cluster) campaign(ctx context.Context) error {
 			return err
 		case err != nil:
 			c.logger.Error("cannot lead the log", "err", err)
+			c.failed.Store(&failure{time.Now(), err})
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryLead):
@@ -347,14 +369,14 @@ var errLookAgain = errors.New("another front end may lead")
 
 // campaignOnce leads as soon as nobody else does. A front end that has stopped waits for
 // that no longer than another one must have led for it to go on.
-func (c *cluster) campaignOnce(ctx context.Context, id string) error {
+func (c *cluster) campaignOnce(ctx context.Context) error {
 	campaigning := ctx
 	if c.stopped.Load() != nil {
 		until, cancel := context.WithTimeoutCause(ctx, ledFor, errLookAgain)
 		defer cancel()
 		campaigning = until
 	}
-	lease, err := c.db.Campaign(campaigning, postgres.Candidate{ID: id, URL: c.url, Able: c.able})
+	lease, err := c.db.Campaign(campaigning, postgres.Candidate{ID: c.id, URL: c.url, Able: c.able})
 	if err != nil {
 		return err
 	}
@@ -371,6 +393,7 @@ func processID() (string, error) {
 // halts, and gives the lease up.
 func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	c.logger.Info("leading the log", "epoch", lease.Epoch())
+	c.seen.Store(&postgres.Leader{ID: c.id, URL: c.url, Epoch: lease.Epoch()})
 	// The right to write, which without Trillian is of no use.
 	right, giveUp := context.WithCancelCause(lease.Context())
 	defer giveUp(nil)
@@ -379,7 +402,9 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	defer context.AfterFunc(right, cancel)()
 	storage, l, err := c.openLeader(opening, right, lease)
 	if err == nil {
-		stop := c.watch(ctx, storage, giveUp)
+		c.failed.Store(nil)
+		yields := func(why *yield) { c.yields(why, giveUp) }
+		stop := c.watch(ctx, storage, yields)
 		var waiting sync.WaitGroup
 		leading, end := context.WithCancel(right)
 		waiting.Go(func() { c.goOn(leading, l) })
@@ -389,10 +414,16 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 				giveUp(err) // opened anew, the log says what is wrong
 			}
 		})
+		waiting.Go(func() { c.mayYield(leading, lease.Epoch(), l, yields) })
 		err = c.serveLeader(ctx, right, l)
 		end()
 		waiting.Wait()
 		stop()
+		c.checks.anew()
+		var gave *yield
+		if errors.As(context.Cause(right), &gave) && gave.reason == yieldTrillian {
+			c.checks.trillian.note(gave)
+		}
 		// Requests that are still reading have their tiles from the database.
 		err = errors.Join(err, storage.Close())
 	}
@@ -443,14 +474,12 @@ func (c *cluster) ledByOther(ctx context.Context) bool {
 
 // watch gives the right to write up when Trillian is out of reach, until stop is
 // called. What is queued then is not waited for: it is the next leader's.
-func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp context.CancelCauseFunc) (stop func()) {
+func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp func(*yield)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		if err := storage.Watch(ctx); err != nil {
-			c.logger.Warn("giving the lease up", "why", err)
-			c.away.Store(&answer{time.Now(), err})
-			giveUp(err)
+			giveUp(&yield{yieldTrillian, err.Error()})
 		}
 	})
 	return func() { cancel(); watching.Wait() }

@@ -256,6 +256,9 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	if ok && leader.URL == "" {
 		st.Leader = "a command, in the process " + leader.ID
 	}
+	if st.FrontEnds, err = frontEnds(ctx, s.c.db, leader.ID); err != nil {
+		return err
+	}
 	_, copied, err := s.storage(ctx)
 	if err != nil {
 		return nil // that was said

@@ -42,8 +42,16 @@ func (w *sharedWorld) stop(t *testing.T, code int) {
 func (w *sharedWorld) statusOf(t *testing.T, code int) (st status) {
 	t.Helper()
 	stdout, stderr, got := w.tool(t, "status", "--json")
-	if got != code || json.Unmarshal([]byte(stdout), &st) != nil {
+	if got != code {
 		t.Errorf("status: exit %d, want %d\n%s%s", got, code, stdout, stderr)
+	}
+	return statusIn(t, stdout)
+}
+
+func statusIn(t *testing.T, stdout string) (st status) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(stdout), &st); err != nil {
+		t.Fatalf("status: %v\n%s", err, stdout)
 	}
 	return st
 }

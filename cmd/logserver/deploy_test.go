@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/metrics"
+	"github.com/tuflog/tuflog/witness/client"
 )
 
 // deploy is where the samples are.
@@ -38,6 +42,28 @@ func deployedUnits(t *testing.T) map[string]string {
 		t.Fatalf("%d units in %s", len(units), deploy)
 	}
 	return units
+}
+
+// The rules for alerts name metrics that there are.
+func TestAlertRules(t *testing.T) {
+	b, err := os.ReadFile(deploy + "alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New()
+	m.Watch(func() log.Stats { return log.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
+	m.WatchFrontEnd(func() metrics.FrontEnd { return metrics.FrontEnd{} }, yieldUnpublished)
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	named := regexp.MustCompile(`tuflog_log_\w+`).FindAllString(string(b), -1)
+	if len(named) < 9 {
+		t.Fatalf("the rules name %q", named)
+	}
+	for _, name := range named {
+		if !strings.Contains(w.Body.String(), "# TYPE "+name+" ") {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
 }
 
 // deployedPrograms is the directory of a program that the samples start.

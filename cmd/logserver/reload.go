@@ -166,6 +166,11 @@ func (w *witnesses) Newest(ctx context.Context, origin string) [][]byte {
 	return w.gatherer().Newest(ctx, origin)
 }
 
+// Answers reports on whether a quorum would cosign, as a Gatherer does.
+func (w *witnesses) Answers(ctx context.Context, signed []byte, size int64) error {
+	return w.gatherer().Answers(ctx, signed, size)
+}
+
 // Health returns how the witnesses are.
 func (w *witnesses) Health() []client.Health { return w.gatherer().Health() }
 

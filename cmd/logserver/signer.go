@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,7 +53,27 @@ func openSigner(at place, agent string) (log.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signer, nil
+	return &agentSigner{signer, held}, nil
+}
+
+// agentSigner signs with a key that an ssh-agent holds.
+type agentSigner struct {
+	*proofs.Signer
+	held *sshagent.Key
+}
+
+// tried is what an agent is asked to sign to see whether it does. It is always the same, and
+// no text of which a signature by the log's key could mean anything: a note, a checkpoint
+// and JSON are UTF-8, which has no byte 0xff, and what SSH has signed begins otherwise.
+const tried = "\xfftuflog: can the ssh-agent sign?\x00"
+
+// try says why the agent does not sign now.
+func (s *agentSigner) try() error {
+	sig, err := s.held.Sign(nil, []byte(tried), crypto.Hash(0))
+	if err == nil && !ed25519.Verify(s.held.Public().(ed25519.PublicKey), []byte(tried), sig) {
+		err = fmt.Errorf("the ssh-agent gave a signature that is not one of the key %s", s.held.Fingerprint)
+	}
+	return err
 }
 
 // inAgent is the ssh-agent at a socket. Its key may be on a token that wants to be

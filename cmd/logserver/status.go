@@ -59,6 +59,8 @@ type status struct {
 	// why it can publish nothing now; empty: it can.
 	Serving string `json:"serving,omitempty"`
 	Unready string `json:"unready,omitempty"`
+	// FrontEnds are the front ends that may lead.
+	FrontEnds []frontEndStatus `json:"front_ends,omitempty"`
 	// leads is the URL of the front end that leads, with its password if it has one.
 	leads string
 	// Witnesses is what the process that serves the log from here, or did last,
@@ -108,12 +110,13 @@ witness, in the witness's own words, changes nothing, and needs no private key. 
 that has said that it knows more than the ledger is asked what it shows. While
 the log is served from DIR its storage cannot be looked at: status asks the process that
 serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
-copy of Trillian's entries that front ends read, and status also says who leads and
-how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
+copy of Trillian's entries that front ends read, and status also says who leads, which
+front ends could and why the others could not, and how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
 what serve does at once, for everybody, for one source and for holders of tokens,
 with the same --config or flags.
 
-It exits 1 when the log cannot be served, or is served and can publish nothing now.`,
+It exits 1 when the log cannot be served, or is served and can publish nothing now, or
+no front end is able to.`,
 		Example: `  logserver status --dir ./log
   logserver status --dir ./log --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
@@ -256,7 +259,11 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if !on.on() {
 		return st, nil
 	}
-	return st, st.ask(ctx, at)
+	err = st.ask(ctx, at)
+	if st.What == "" && st.Unready == "" {
+		st.Unready = nobodyAble(st.FrontEnds)
+	}
+	return st, err
 }
 
 // ask asks whether the log can publish: the front end that leads it, or else the process
@@ -516,6 +523,7 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 		}
 		fmt.Fprintf(w, "%-11s%s says that it has cosigned size %d, and %s\n", "ahead", printable.Line(a.Name), a.Says, shows)
 	}
+	printFrontEnds(w, st.FrontEnds)
 	if st.Ended {
 		fmt.Fprintln(w, paste(st.end()))
 	}

@@ -6,6 +6,11 @@
 //	tuflog_log_ready, tuflog_log_halted     what /readyz says; 1 when a person has to act
 //	tuflog_log_ended                        1 when the log is at its end
 //	tuflog_log_leading                      1 while this process writes the log, of several that serve it
+//	tuflog_log_lease_epoch                  number of the right to write it, which rises with each change
+//	tuflog_log_able                         1 while this process could write and publish it, or does
+//	tuflog_log_other_front_ends{able}       others that may write it
+//	tuflog_log_yields_total{reason}         how often this process has left the right to another
+//	tuflog_log_same_url                     1 while another one is reached at its URL
 //	tuflog_log_files_total{status,code}     verdicts on files
 //	tuflog_log_publish_seconds              from the arrival of a submission to its publication
 //	tuflog_log_batch_entries                entries appended at once
@@ -50,6 +55,7 @@ type Metrics struct {
 	batches   prometheus.Histogram
 	appends   prometheus.Histogram
 	gathers   *prometheus.HistogramVec
+	yields    *prometheus.CounterVec
 	witnessed atomic.Int64
 }
 
@@ -75,6 +81,7 @@ func New() *Metrics {
 		published: published.WithLabelValues().(prometheus.Histogram),
 		batches:   batches.WithLabelValues().(prometheus.Histogram),
 		appends:   appends.WithLabelValues().(prometheus.Histogram),
+		yields:    counter("yields_total", "How often this front end has left the writing of the log to another one.", "reason"),
 		gathers:   histogram("gather_seconds", "Time of one attempt to reach the quorum of witnesses, in seconds.", seconds, "result"),
 	}
 	b := build.Read()

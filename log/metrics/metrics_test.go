@@ -107,6 +107,33 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// Several front ends tell of each other, and a log on one machine does not.
+func TestFrontEndMetrics(t *testing.T) {
+	m := metrics.New()
+	if got := text(t, m); strings.Contains(got, "lease_epoch") || strings.Contains(got, "yields") {
+		t.Errorf("on one machine:\n%s", got)
+	}
+	m.WatchFrontEnd(func() metrics.FrontEnd {
+		return metrics.FrontEnd{Epoch: 7, Able: true, Others: 3, OthersAble: 1, SameURL: true}
+	}, "unpublished", "unreachable")
+	m.Yielded("unpublished")
+	m.Yielded("unpublished")
+	got := text(t, m)
+	for _, want := range []string{
+		`tuflog_log_lease_epoch 7`,
+		`tuflog_log_able 1`,
+		`tuflog_log_other_front_ends{able="true"} 1`,
+		`tuflog_log_other_front_ends{able="false"} 2`,
+		`tuflog_log_same_url 1`,
+		`tuflog_log_yields_total{reason="unpublished"} 2`,
+		`tuflog_log_yields_total{reason="unreachable"} 0`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("no line %q in\n%s", want, got)
+		}
+	}
+}
+
 // What clients send does not become labels.
 func TestLabelsAreBounded(t *testing.T) {
 	m := metrics.New()

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"maps"
+	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -17,55 +18,54 @@ import (
 // that refuses has not, nor has one that wants to be left alone.
 func (g *Gatherer) Answers(ctx context.Context, signed []byte, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	defer context.AfterFunc(g.base, cancel)()
-	errs := map[*peer][]error{} // of each key
-	var mu sync.Mutex
-	var asking sync.WaitGroup
+	q := question{signed: signed, size: size, proof: func(int64) ([]proofs.Hash, error) { return nil, nil }}
+	came := make(chan map[proofs.Key]error, len(g.peers))
 	for _, p := range g.peers {
-		asking.Go(func() {
-			e := g.answers(ctx, p, question{signed: signed, size: size, proof: func(int64) ([]proofs.Hash, error) { return nil, nil }})
-			mu.Lock()
-			defer mu.Unlock()
-			errs[p] = e
-		})
+		go func() { came <- g.answers(ctx, p, q) }()
 	}
-	asking.Wait()
+	errs := map[proofs.Key]error{}
+	quorum := g.quorum(errs)
+	for n := 0; n < len(g.peers); n++ {
+		if quorum == nil {
+			cancel() // those that are slow are not waited for
+		}
+		maps.Copy(errs, <-came)
+		if quorum != nil {
+			quorum = g.quorum(errs)
+		}
+	}
+	cancel()
 	g.save(false)
-	silent := map[string]error{}
-	var all []WitnessError
-	for _, w := range g.witnesses {
-		for i, key := range w.peer.keys {
-			if err := errs[w.peer][i]; key == w.key && err != nil {
-				silent[w.name] = err
-				all = append(all, WitnessError{Name: w.name, Err: err})
-			}
-		}
-	}
-	quorum := g.policy.Satisfied(func(name string) bool {
-		for _, w := range g.witnesses {
-			if w.name == name {
-				return silent[name] == nil
-			}
-		}
-		return false
-	})
-	if quorum == nil {
-		return nil
-	}
-	e := &GatherError{Silent: all, Cause: context.Cause(ctx)}
-	if !errors.As(quorum, &e.Quorum) {
+	var e GatherError
+	if quorum == nil || !errors.As(quorum, &e.Quorum) {
 		return quorum
 	}
-	return e
+	for _, w := range g.witnesses {
+		if err := errs[w.key]; err != nil {
+			e.Silent = append(e.Silent, WitnessError{Name: w.name, Err: err})
+		}
+	}
+	return &e
 }
 
-// answers asks one witness, and returns for each of its keys why it does not answer.
-func (g *Gatherer) answers(ctx context.Context, p *peer, q question) []error {
-	errs := make([]error, len(p.keys))
-	fail := func(err error) []error {
-		for i := range errs {
-			errs[i] = err
+// quorum is nil if those that have answered without an error make one.
+func (g *Gatherer) quorum(errs map[proofs.Key]error) error {
+	return g.policy.Satisfied(func(name string) bool {
+		return slices.ContainsFunc(g.witnesses, func(w witness) bool {
+			err, answered := errs[w.key]
+			return w.name == name && answered && err == nil
+		})
+	})
+}
+
+// answers asks one witness, and returns for each of its keys nil, or why it does not
+// answer.
+func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.Key]error {
+	errs := make(map[proofs.Key]error, len(p.keys))
+	fail := func(err error) map[proofs.Key]error {
+		for _, key := range p.keys {
+			errs[key] = err
 		}
 		return errs
 	}
@@ -77,6 +77,7 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) []error {
 	switch {
 	case errors.As(err, &conflict):
 		p.answered(conflict.Size)
+		return fail(nil)
 	case err != nil && ctx.Err() != nil:
 		return fail(fmt.Errorf("it was not waited for: %w", err))
 	case err != nil:
@@ -86,10 +87,10 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) []error {
 	default:
 		p.setSize(q.size)
 		p.note(got, nil, g.now())
-		for i := range got {
-			errs[i] = got[i].err
-			if errs[i] == nil {
-				errs[i] = checkTime(got[i].newest().time, g.now())
+		for i, key := range p.keys {
+			errs[key] = got[i].err
+			if errs[key] == nil {
+				errs[key] = checkTime(got[i].newest().time, g.now())
 			}
 		}
 	}

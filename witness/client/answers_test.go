@@ -53,6 +53,13 @@ func TestAnswers(t *testing.T) {
 		f.peers[1].answer(nil)
 		eventually(t, "they answer again", func() bool { return ask(t.Context()) == nil })
 	}
+	// One that says nothing is not waited for.
+	slow := make(chan struct{})
+	f.peers[2].answer(func(http.ResponseWriter, *http.Request) { <-slow })
+	if err := ask(t.Context()); err != nil {
+		t.Errorf("one of three says nothing: %v", err)
+	}
+	close(slow)
 	for _, p := range f.peers {
 		p.server.Close()
 	}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/log/postgres"
+)
+
+// frontEndStatus is what a front end that may lead says of itself.
+type frontEndStatus struct {
+	URL     string `json:"url"`
+	ID      string `json:"id"` // of its process
+	Version string `json:"version"`
+	// Heard reports whether it has just said so; Ago is how many seconds ago it did,
+	// by the database's clock.
+	Heard bool    `json:"heard"`
+	Ago   float64 `json:"ago"`
+	Leads bool    `json:"leads"`
+	// Able reports whether it could lead and publish now, or does; Why why not.
+	Able bool   `json:"able"`
+	Why  string `json:"why,omitempty"`
+	// Unreached is why it does not reach the one that leads, empty if it does.
+	Unreached string `json:"unreached,omitempty"`
+	// SameURL reports whether another one says that it is reached at the same URL.
+	SameURL bool `json:"same_url,omitempty"`
+}
+
+// frontEnds reads what the front ends say of themselves. leader is the ID of the one that
+// has the lease.
+func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndStatus, error) {
+	rows, err := db.FrontEnds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	heard := func(f postgres.FrontEnd) bool { return f.Ago >= 0 && f.Ago <= defaultTimes.fresh }
+	if doubt := len(rows) > 0; doubt {
+		for _, f := range rows {
+			doubt = doubt && !(heard(f) && f.Able)
+		}
+		if doubt {
+			// The database's clock may have been set: who changes his row lives.
+			before := map[string]int64{}
+			for _, f := range rows {
+				before[f.ID] = f.Writes
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(2 * defaultTimes.beat):
+			}
+			if rows, err = db.FrontEnds(ctx); err != nil {
+				return nil, err
+			}
+			heard = func(f postgres.FrontEnd) bool { writes, ok := before[f.ID]; return !ok || writes != f.Writes }
+		}
+	}
+	list := make([]frontEndStatus, 0, len(rows))
+	at := map[string]int{} // how many are at a URL
+	for _, f := range rows {
+		s := frontEndStatus{URL: f.URL, ID: f.ID, Version: f.Version, Heard: heard(f), Ago: f.Ago.Seconds(), Leads: f.ID == leader, Able: f.Able, Why: f.Why, Unreached: f.Unreached}
+		if s.Heard {
+			at[placeOf(s.URL)]++
+		}
+		list = append(list, s)
+	}
+	for i := range list {
+		list[i].SameURL = list[i].Heard && at[placeOf(list[i].URL)] > 1
+	}
+	return list, nil
+}
+
+// placeOf is a URL as it is compared.
+func placeOf(url string) string { return strings.TrimSuffix(fetch.Redacted(url), "/") }
+
+// sameURL reports whether two front ends are reached at the same place.
+func sameURL(a, b string) bool { return placeOf(a) == placeOf(b) }
+
+// nobodyAble says why none of those that are there could lead; it is empty if one could,
+// or none is there.
+func nobodyAble(all []frontEndStatus) string {
+	var why []string
+	for _, f := range all {
+		switch {
+		case f.Heard && f.Able:
+			return ""
+		case f.Heard:
+			why = append(why, fmt.Sprintf("%s: %s", f.URL, f.Why))
+		}
+	}
+	if why == nil {
+		return ""
+	}
+	return "no front end is able to lead; " + strings.Join(why, "; ")
+}
+
+// printFrontEnds prints a line for each.
+func printFrontEnds(w io.Writer, all []frontEndStatus) {
+	versions := map[string]bool{}
+	for _, f := range all {
+		if f.Heard {
+			versions[f.Version] = true
+		}
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-11s%s\n", name, printable.Line(fmt.Sprintf(format, args...)))
+	}
+	for _, f := range all {
+		var how string
+		switch {
+		case !f.Heard:
+			line("front end", "%s: not heard of for %v", f.URL, time.Duration(f.Ago*float64(time.Second)).Round(time.Second))
+			continue
+		case f.Leads && f.Able:
+			how = "leads"
+		case f.Leads:
+			how = "leads, and is not able to: " + f.Why
+		case f.Able:
+			how = "able to lead"
+		default:
+			how = "not able to lead: " + f.Why
+		}
+		line("front end", "%s: %s", f.URL, how)
+		if len(versions) > 1 {
+			line("", "version %s", f.Version)
+		}
+		if f.Unreached != "" {
+			line("", "does not reach the one that leads: %s", f.Unreached)
+		}
+		if f.SameURL {
+			line("", "another one has the same URL: give each its own --url")
+		}
+	}
+}

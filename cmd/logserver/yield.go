@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/postgres"
+)
+
+// yieldTimes are by what a leader that does not publish leaves the lease to another front
+// end.
+type yieldTimes struct {
+	// beat is how often each says how it is; who has said nothing new for fresh
+	// counts for nothing, and who has not for gone is forgotten.
+	beat, fresh, gone time.Duration
+	// doubt is for how long nothing may have been published of what there is until the
+	// others see to it that they know whether they are able.
+	doubt time.Duration
+	// patience is how long a leader may publish nothing of what there is, or may not
+	// be reached.
+	patience time.Duration
+	// out is how long one that has yielded leaves the lease to others. It doubles with
+	// each time, up to maxOut, until it has published something: two that are both
+	// unable do not swap for ever.
+	out, maxOut time.Duration
+}
+
+var defaultTimes = yieldTimes{
+	beat: 700 * time.Millisecond, fresh: 3 * time.Second, gone: time.Minute,
+	doubt: 3 * time.Second, patience: 10 * time.Second, out: 10 * time.Second, maxOut: 5 * time.Minute,
+}
+
+// yield is why a front end gives the lease up of its own accord.
+type yield struct {
+	reason string // one of yieldReasons
+	what   string
+}
+
+func (y *yield) Error() string { return y.what }
+
+// Reasons to yield, as metrics name them.
+const (
+	yieldUnpublished = "unpublished" // what waits comes no further
+	yieldUnreachable = "unreachable" // the other front ends do not reach it
+	yieldTrillian    = "trillian"    // Trillian does not answer
+)
+
+// yielding is what a leader knows of its own case.
+type yielding struct {
+	times     yieldTimes
+	epoch     int64
+	unreached time.Time // since when most others do not reach it; zero: they do
+}
+
+// decide returns why the lease is to be left to one of those that are able, or nil.
+// stalled is for how long nothing was published of what waits, trouble why, as far as is
+// known.
+func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, able []postgres.FrontEnd) *yield {
+	var words string
+	unreached := 0
+	for _, f := range able {
+		if f.Leader == y.epoch && f.Unreached != "" {
+			unreached++
+			words = fmt.Sprintf("%s says: %s", f.URL, f.Unreached)
+		}
+	}
+	switch {
+	case 2*unreached <= len(able):
+		y.unreached = time.Time{}
+	case y.unreached.IsZero():
+		y.unreached = now
+	}
+	switch {
+	case len(able) == 0:
+		return nil // nobody would do better
+	case stalled >= y.times.patience:
+		what := fmt.Sprintf("what waits was not published for %v", stalled.Round(time.Second))
+		if trouble != nil {
+			what += fmt.Sprintf(" (%v)", trouble)
+		}
+		return &yield{yieldUnpublished, what}
+	case !y.unreached.IsZero() && now.Sub(y.unreached) >= y.times.patience:
+		return &yield{yieldUnreachable, fmt.Sprintf("%d of %d other front ends do not reach this one; %s", unreached, len(able), words)}
+	}
+	return nil
+}
+
+// outside is how long a front end that has yielded leaves the lease to others.
+type outside struct {
+	times yieldTimes
+
+	mu    sync.Mutex
+	often int // it has yielded since it published something
+	until time.Time
+	why   *yield
+}
+
+// yielded begins it.
+func (o *outside) yielded(now time.Time, why *yield) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	stay := o.times.out
+	for range o.often {
+		stay = min(2*stay, o.times.maxOut)
+	}
+	o.often++
+	o.until, o.why = now.Add(stay), why
+	return stay
+}
+
+// published forgets how often it has yielded.
+func (o *outside) published() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.often = 0
+}
+
+// err says that it is outside.
+func (o *outside) err(now time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if left := o.until.Sub(now); left > 0 {
+		return fmt.Errorf("it has given the lease up and leaves it to others for another %v: %w", left.Round(time.Second), o.why)
+	}
+	return nil
+}
+
+// mayYield gives the right to write up when another front end would do better, until ctx
+// ends.
+func (c *cluster) mayYield(ctx context.Context, epoch int64, l *log.Log, giveUp func(*yield)) {
+	y := yielding{times: c.times, epoch: epoch}
+	began := l.Publisher().Published().Tree.N
+	ticker := time.NewTicker(c.times.beat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		able := ableOf(c.others.alive(now))
+		if why := y.decide(now, l.Stalled(), l.Trouble(), able); why != nil {
+			giveUp(why)
+			return
+		}
+		if y.unreached.IsZero() && l.Publisher().Published().Tree.N > began {
+			c.out.published()
+		}
+	}
+}
+
+// yields gives the right up, and has this front end stay out for a while.
+func (c *cluster) yields(why *yield, giveUp context.CancelCauseFunc) {
+	stay := c.out.yielded(time.Now(), why)
+	c.metrics.Yielded(why.reason)
+	c.logger.Warn("giving the lease up", "why", why, "leaves it to others for", stay)
+	giveUp(why)
+}
