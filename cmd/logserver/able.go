@@ -122,26 +122,33 @@ func (k checks) anew() {
 }
 
 // err is why this front end could not lead as far as the checks know.
-func (k checks) err() error {
+func (k checks) err() (err error) {
 	for _, k := range k.all() {
-		if err := k.verdict(0); err != nil {
-			return err
+		if found := k.verdict(0); found != nil {
+			if err = found; !errors.Is(found, errNotAsked) {
+				break
+			}
 		}
 	}
-	return nil
+	return err
 }
 
 // canSign says why the log's key cannot be used: only where an agent has it is that a
-// question.
+// question. An agent that says nothing is asked once, not again and again. It is called by
+// its check alone, which is made once at a time.
 func (c *cluster) canSign(ctx context.Context) error {
 	s, ok := c.cfg.Publisher.Signer.(*agentSigner)
 	if !ok {
 		return nil
 	}
-	tried := make(chan error, 1)
-	go func() { tried <- s.try() }() // it has a limit of its own
+	if c.trying == nil {
+		tried := make(chan error, 1)
+		go func() { tried <- s.try() }() // it has a limit of its own
+		c.trying = tried
+	}
 	select {
-	case err := <-tried:
+	case err := <-c.trying:
+		c.trying = nil
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("no signature by the ssh-agent: %w", ctx.Err())

@@ -101,6 +101,7 @@ type cluster struct {
 	witnesses *witnesses
 	forward   *log.Forwarder
 	checks    checks
+	trying    <-chan error // what the agent is being asked; nil while it is not
 	others    others
 	out       outside
 	seen      atomic.Pointer[postgres.Leader] // who led when that was asked last

@@ -128,7 +128,7 @@ func (b *beating) once(ctx context.Context) {
 	}
 	b.own.Leader, b.own.Unreached = 0, ""
 	if r := c.reached.Load(); r != nil && !c.leads() {
-		if b.own.Leader = r.epoch; r.err != nil {
+		if b.own.Leader = r.epoch; r.err != nil && r.epoch != 0 {
 			b.own.Unreached = r.err.Error()
 		}
 	}
