@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -42,6 +43,8 @@ type intake struct {
 	// unknown is set, by the loop alone, while it is not known what an append
 	// has left in the log.
 	unknown bool
+	// strangers counts the entries read back that were no candidates.
+	strangers atomic.Int64
 
 	mu       sync.Mutex
 	queues   map[verify.Digest]*queue
@@ -72,6 +75,7 @@ type candidate struct {
 	leaf   verify.Leaf
 	entry  []byte             // the leaf's text
 	stored []*verify.Metadata // what must be durable as blobs before it
+	seen   int64              // strangers when its judgement began
 	read   bool               // it was met while reading back, at index
 	index  int64
 	done   bool // it is in the log
@@ -302,6 +306,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 			sub.todo, sub.again, sub.progress = sub.again, nil, false
 		}
 		f := sub.todo[0]
+		seen := in.strangers.Load()
 		decision, err := in.decide(ctx, sub, f)
 		var refused *verify.Refused
 		switch {
@@ -338,7 +343,9 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 				sub.finish(fmt.Errorf("holding %s: %w", f.name, err))
 				return nil
 			case !held:
-				return in.candidate(q, sub, f, decision.Leaf)
+				c := in.candidate(q, sub, f, decision.Leaf)
+				c.seen = seen
+				return c
 			}
 		}
 		sub.todo = sub.todo[1:]
@@ -420,10 +427,13 @@ func (in *intake) append(ctx context.Context, candidates []*candidate) error {
 		}
 	}
 	var files, entries [][]byte
+	var sent []*candidate
 	for _, c := range candidates {
-		if c.done {
+		// What is stale is left out, and judged again in its turn.
+		if c.done || in.stale(c) {
 			continue
 		}
+		sent = append(sent, c)
 		for _, m := range c.stored {
 			files = append(files, m.File)
 		}
@@ -443,7 +453,7 @@ func (in *intake) append(ctx context.Context, candidates []*candidate) error {
 	if err := errors.Join(appended, in.readBack(ctx, candidates)); err != nil {
 		return err
 	}
-	for _, c := range candidates {
+	for _, c := range sent {
 		if !c.done {
 			return fmt.Errorf("storage says it has appended %d entries, but one of repository %v cannot be read back", len(entries), c.queue.id)
 		}
@@ -468,12 +478,16 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 				continue // the publisher has made sure that it is wanted
 			}
 			c := waiting[string(e.Data)]
-			judged := c != nil && !c.read
-			if judged {
+			own := c != nil && !c.read
+			judged := own && !in.stale(c)
+			if own {
 				c.index, c.read = e.Index, true
 			}
 			if err := in.registry.readBack(ctx, e, judged); err != nil {
 				return err
+			}
+			if !own {
+				in.strangers.Add(1) // whoever judged without it has a smaller number
 			}
 		}
 		return nil
@@ -514,6 +528,11 @@ func repeated(index, before int64) *Halt {
 		Do:   "Find out what else writes to the storage. Nothing from that index on is signed, and all that was signed is whole",
 	}
 }
+
+// stale reports whether an entry that is no candidate was taken in since a candidate was
+// judged. Another front end has appended it, which led before or still does: it may be
+// the very same release.
+func (in *intake) stale(c *candidate) bool { return c.seen != in.strangers.Load() }
 
 // foreign is the halt over an entry that this log would not have appended.
 func foreign(index int64, err error) *Halt {

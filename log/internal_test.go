@@ -214,3 +214,20 @@ func TestDueFilesOfASource(t *testing.T) {
 		}
 	}
 }
+
+// What was judged before an entry of another front end came is judged again: it may be
+// the very same release, which would be in the log twice.
+func TestStaleJudgementsAreNotAppended(t *testing.T) {
+	in := &intake{} // no storage that it could append to
+	stale := &candidate{sub: &submission{}}
+	in.strangers.Add(1)
+	fresh := &candidate{sub: &submission{}, seen: in.strangers.Load()}
+	late := []judged{{candidate: stale}, {candidate: fresh}, {}}
+	in.checkLate(t.Context(), late)
+	if late[0].candidate != nil || late[1].candidate != fresh {
+		t.Errorf("after an entry that was no candidate late judgements are %+v", late)
+	}
+	if err := in.append(t.Context(), []*candidate{stale}); err != nil || stale.done {
+		t.Errorf("a stale candidate: %v, done %v", err, stale.done)
+	}
+}

@@ -120,11 +120,16 @@ func (r *round) checkOver() {
 }
 
 // checkLate takes back what is no longer true of late judgements. In its own
-// repository nothing has happened since, but a root that was to begin one may have
-// come into another's chain; then it is judged again.
+// repository nothing has happened since, unless somebody else has appended, but a root
+// that was to begin one may have come into another's chain; then it is judged again.
 func (in *intake) checkLate(ctx context.Context, late []judged) {
 	for i, j := range late {
-		if c := j.candidate; c != nil && c.sub.genesis {
+		c := j.candidate
+		switch {
+		case c == nil:
+		case in.stale(c):
+			late[i].candidate = nil
+		case c.sub.genesis:
 			if _, logged, err := in.registry.rootAt(ctx, c.leaf.Payload); logged || err != nil {
 				late[i].candidate = nil
 			}
