@@ -168,6 +168,9 @@ func TestAgent(t *testing.T) {
 	}
 	w := &world{World: &runtest.World{Dir: t.TempDir()}}
 	serveAgent(t, w.Path("agent"), keyring)
+	if _, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", "SHA256:none"); code != 2 || !strings.Contains(stderr, `fingerprint "SHA256:none"`) {
+		t.Errorf("init with another key: exit %d, %s", code, stderr)
+	}
 	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("log"), "--origin", "test.example/log", "--ssh-agent", w.Path("agent"), "--ssh-key", ssh.FingerprintSHA256(sshKey))
 	if _, err := os.Stat(w.Path("log/log.key")); !os.IsNotExist(err) {
 		t.Errorf("there is a key file: %v", err)

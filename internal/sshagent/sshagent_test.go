@@ -200,6 +200,36 @@ func TestLyingAgent(t *testing.T) {
 	}
 }
 
+// Of two keys the one that was asked for signs, and one that the agent does not have
+// is found missing.
+func TestTwoKeys(t *testing.T) {
+	a := newAgent(t)
+	at := sshagent.Agent{Socket: a.socket, Timeout: time.Minute}
+	for i := range 3 {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i < 2 {
+			a.add(private, "")
+		}
+		held, err := at.Key(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := held.Sign(nil, []byte("a message"), crypto.Hash(0))
+		switch pinged := held.Ping(); {
+		case i < 2 && (err != nil || pinged != nil || !ed25519.Verify(public, []byte("a message"), sig)):
+			t.Errorf("key %d: signature %x, %v; ping %v", i, sig, err, pinged)
+		case i == 2 && (err == nil || pinged == nil || sig != nil):
+			t.Errorf("a key that is not there: signature %x, %v; ping %v", sig, err, pinged)
+		}
+	}
+	if keys, err := at.Keys(); err != nil || len(keys) != 2 || keys[0].Fingerprint == keys[1].Fingerprint {
+		t.Errorf("keys %+v, %v", keys, err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	none := sshagent.Agent{Socket: filepath.Join(t.TempDir(), "none"), Timeout: time.Minute}
 	if _, err := none.Key(make([]byte, 31)); err == nil {
