@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Config says what an Auditor reads and by which policy.
@@ -36,7 +36,7 @@ type Config struct {
 type Auditor struct {
 	cfg   Config
 	store store
-	ctx   context.Context // of the running step: verify.Blobs has no room for one
+	ctx   context.Context // of the running step: admit.Blobs has no room for one
 
 	tree     *proofs.Frontier
 	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
@@ -46,7 +46,7 @@ type Auditor struct {
 	highest  claim                    // the largest that satisfied the policy, in this run or before
 	smaller  []claim                  // smaller trees that the log signed, to be compared when tiles tell
 	keys     []proofs.Key             // of the policy
-	notes    map[verify.Digest]string // texts of notes that are kept, and who has signed them
+	notes    map[tuf.Digest]string    // texts of notes that are kept, and who has signed them
 	empty    bool                     // the log says that it has published nothing yet
 
 	until   time.Time    // after which a step goes no further; zero: it goes to the end
@@ -54,26 +54,26 @@ type Auditor struct {
 	bundles []bundle     // hashed, not yet all judged
 	next    int64        // the first leaf not yet judged
 	blobs   *blobCache
-	repos   map[verify.Digest]*repository
+	repos   map[tuf.Digest]*repository
 	order   []*repository
 	entries []entry
-	chains  map[verify.Digest]place // root payloads, where they are released first
-	first   map[verify.Digest]place // other payloads, likewise
-	due     *loaded                 // a leaf that was applied, while it is not known what stands since
-	ended   int64                   // the size at which the log has ended; 0: it has not
+	chains  map[tuf.Digest]place // root payloads, where they are released first
+	first   map[tuf.Digest]place // other payloads, likewise
+	due     *loaded              // a leaf that was applied, while it is not known what stands since
+	ended   int64                // the size at which the log has ended; 0: it has not
 
-	blind     map[verify.Digest]*blindness      // repositories with a leaf that cannot be judged
-	unseen    map[verify.Digest]verify.Digest   // payloads of roots among these leaves, and whose they are
-	waiting   map[verify.Digest][]verify.Digest // repositories that are judged again with another
-	askedTo   int64                             // the leaf whose missing file is to be asked for next
-	rejudging *rejudgement                      // nil: none
-	lost      []wantedTile                      // tiles that the log did not serve
+	blind     map[tuf.Digest]*blindness   // repositories with a leaf that cannot be judged
+	unseen    map[tuf.Digest]tuf.Digest   // payloads of roots among these leaves, and whose they are
+	waiting   map[tuf.Digest][]tuf.Digest // repositories that are judged again with another
+	askedTo   int64                       // the leaf whose missing file is to be asked for next
+	rejudging *rejudgement                // nil: none
+	lost      []wantedTile                // tiles that the log did not serve
 
 	findings   []Finding
-	sums       []verify.Digest        // that tell findings apart, of each of them
-	fresh      []Finding              // findings of this step
-	passing    []Finding              // outages, as long as they last
-	found      map[verify.Digest]bool // true: taken back, and not found again so far
+	sums       []tuf.Digest        // that tell findings apart, of each of them
+	fresh      []Finding           // findings of this step
+	passing    []Finding           // outages, as long as they last
+	found      map[tuf.Digest]bool // true: taken back, and not found again so far
 	count      map[about]int
 	maxPerKind int
 
@@ -116,15 +116,15 @@ func New(cfg Config) (*Auditor, error) {
 		tree:       new(proofs.Frontier),
 		claims:     map[int64][]claim{},
 		keys:       knownKeys(cfg.Policy),
-		notes:      map[verify.Digest]string{},
+		notes:      map[tuf.Digest]string{},
 		blobs:      newBlobCache(cfg.Source),
-		repos:      map[verify.Digest]*repository{},
-		chains:     map[verify.Digest]place{},
-		first:      map[verify.Digest]place{},
-		blind:      map[verify.Digest]*blindness{},
-		unseen:     map[verify.Digest]verify.Digest{},
-		waiting:    map[verify.Digest][]verify.Digest{},
-		found:      map[verify.Digest]bool{},
+		repos:      map[tuf.Digest]*repository{},
+		chains:     map[tuf.Digest]place{},
+		first:      map[tuf.Digest]place{},
+		blind:      map[tuf.Digest]*blindness{},
+		unseen:     map[tuf.Digest]tuf.Digest{},
+		waiting:    map[tuf.Digest][]tuf.Digest{},
+		found:      map[tuf.Digest]bool{},
 		count:      map[about]int{},
 		maxPerKind: maxPerKind,
 

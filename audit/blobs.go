@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxCached is how many bytes of blobs are kept at hand. One snapshot vouches
@@ -21,8 +21,8 @@ type blobCache struct {
 
 	mu    sync.Mutex
 	bytes int
-	order *list.List // of verify.Digest, the latest first
-	held  map[verify.Digest]heldBlob
+	order *list.List // of tuf.Digest, the latest first
+	held  map[tuf.Digest]heldBlob
 }
 
 type heldBlob struct {
@@ -31,12 +31,12 @@ type heldBlob struct {
 }
 
 func newBlobCache(source Source) *blobCache {
-	return &blobCache{source: source, order: list.New(), held: map[verify.Digest]heldBlob{}}
+	return &blobCache{source: source, order: list.New(), held: map[tuf.Digest]heldBlob{}}
 }
 
 // badBlob is a blob that the log lacks, or serves wrong.
 type badBlob struct {
-	sum    verify.Digest
+	sum    tuf.Digest
 	kind   Kind // BlobMissing or BlobMismatch
 	served []byte
 	detail string
@@ -45,7 +45,7 @@ type badBlob struct {
 func (b *badBlob) Error() string { return b.detail }
 
 // get returns the blob. The error is a *badBlob or an *outage.
-func (c *blobCache) get(ctx context.Context, sum verify.Digest) ([]byte, error) {
+func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if content, ok := c.cached(sum); ok {
 		return content, nil
 	}
@@ -54,18 +54,18 @@ func (c *blobCache) get(ctx context.Context, sum verify.Digest) ([]byte, error) 
 	case errors.Is(err, ErrNotFound):
 		return nil, &badBlob{sum, BlobMissing, nil, fmt.Sprintf("the log does not serve blob %v", sum)}
 	case errors.Is(err, ErrTooLarge):
-		return nil, &badBlob{sum, BlobMismatch, nil, fmt.Sprintf("blob %v is served with more than %d bytes", sum, verify.MaxFileSize)}
+		return nil, &badBlob{sum, BlobMismatch, nil, fmt.Sprintf("blob %v is served with more than %d bytes", sum, tuf.MaxFileSize)}
 	case err != nil:
 		return nil, &outage{fmt.Sprintf("blob %v", sum), err}
 	}
-	if got := verify.Sum(content); got != sum {
+	if got := tuf.Sum(content); got != sum {
 		return nil, &badBlob{sum, BlobMismatch, content, fmt.Sprintf("blob %v is served as %d bytes with SHA-256 %v", sum, len(content), got)}
 	}
 	c.keep(sum, content)
 	return content, nil
 }
 
-func (c *blobCache) cached(sum verify.Digest) ([]byte, bool) {
+func (c *blobCache) cached(sum tuf.Digest) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, ok := c.held[sum]
@@ -75,7 +75,7 @@ func (c *blobCache) cached(sum verify.Digest) ([]byte, bool) {
 	return b.content, ok
 }
 
-func (c *blobCache) keep(sum verify.Digest, content []byte) {
+func (c *blobCache) keep(sum tuf.Digest, content []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.held[sum]; ok || len(content) > maxCached/4 {
@@ -84,16 +84,16 @@ func (c *blobCache) keep(sum verify.Digest, content []byte) {
 	c.held[sum] = heldBlob{content, c.order.PushFront(sum)}
 	c.bytes += len(content)
 	for c.bytes > maxCached {
-		oldest := c.order.Remove(c.order.Back()).(verify.Digest)
+		oldest := c.order.Remove(c.order.Back()).(tuf.Digest)
 		c.bytes -= len(c.held[oldest].content)
 		delete(c.held, oldest)
 	}
 }
 
-// stepBlobs is the cache as verify.Blobs, in the running step.
+// stepBlobs is the cache as admit.Blobs, in the running step.
 type stepBlobs struct{ a *Auditor }
 
-// Blob implements verify.Blobs.
-func (b stepBlobs) Blob(sum verify.Digest) ([]byte, error) {
+// Blob implements admit.Blobs.
+func (b stepBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	return b.a.blobs.get(b.a.ctx, sum)
 }

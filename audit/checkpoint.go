@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // follow reads the newest checkpoint and grows the tree to it.
@@ -122,7 +122,7 @@ func (a *Auditor) recordRollback(now claim) {
 type bundle struct {
 	index int64
 	width int
-	sum   verify.Digest
+	sum   tuf.Digest
 	data  []byte // nil: to be read again, and compared with sum
 }
 
@@ -162,7 +162,7 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 			}
 			return nil
 		}
-		b := bundle{index: index, width: width, sum: verify.Sum(data)}
+		b := bundle{index: index, width: width, sum: tuf.Sum(data)}
 		if g.held += len(data); g.held <= maxHeld {
 			b.data = data
 		}
@@ -328,7 +328,7 @@ func (a *Auditor) checkTile(ctx context.Context, want wantedTile) (there bool, e
 		return false, nil
 	case err != nil && !errors.Is(err, ErrTooLarge):
 		return false, &outage{id.Path(), err}
-	case verify.Sum(tile) != want.sum:
+	case tuf.Sum(tile) != want.sum:
 		f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
 		f.Index = id.Index << (proofs.TileHeight * (id.Level + 1))
 		f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed), evidenceFile("tile.bin", tile)}

@@ -10,7 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // checkEvidence looks for a finding's files in the state directory.
@@ -29,7 +29,7 @@ func checkEvidence(t *testing.T, dir string, want audit.Finding) {
 		for _, e := range want.Evidence {
 			b, err := os.ReadFile(filepath.Join(filepath.Dir(path), e.Name))
 			must(t, err)
-			if verify.Sum(b) != e.SHA256 || int64(len(b)) != e.Size {
+			if tuf.Sum(b) != e.SHA256 || int64(len(b)) != e.Size {
 				t.Errorf("%s is not what the finding says", e.Name)
 			}
 		}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Class says who is to blame for a finding, if anybody.
@@ -82,14 +83,14 @@ func (k Kind) Class() Class { return classes[k] }
 
 // Finding is one thing found, in one plain sentence.
 type Finding struct {
-	Kind       Kind          `json:"kind"`
-	Class      Class         `json:"class"`
-	Index      int64         `json:"index"`               // of the leaf it is about; -1: none
-	Repository verify.Digest `json:"repository,omitzero"` // zero: not about a repository
-	Role       string        `json:"role,omitempty"`
-	Version    int64         `json:"version,omitempty"`
-	Sentence   string        `json:"sentence"`
-	Evidence   []Evidence    `json:"evidence,omitempty"`
+	Kind       Kind       `json:"kind"`
+	Class      Class      `json:"class"`
+	Index      int64      `json:"index"`               // of the leaf it is about; -1: none
+	Repository tuf.Digest `json:"repository,omitzero"` // zero: not about a repository
+	Role       string     `json:"role,omitempty"`
+	Version    int64      `json:"version,omitempty"`
+	Sentence   string     `json:"sentence"`
+	Evidence   []Evidence `json:"evidence,omitempty"`
 
 	// about is what tells the finding apart where the sentence says what was served,
 	// which whoever serves it can change each time; empty: the sentence.
@@ -99,10 +100,10 @@ type Finding struct {
 // Evidence is a file that shows what a finding says. Where the auditor has a
 // state directory the file is there; a short one is here too.
 type Evidence struct {
-	Name   string        `json:"name"`
-	SHA256 verify.Digest `json:"sha256"`
-	Size   int64         `json:"size"`           // in bytes; -1: not known
-	Text   string        `json:"text,omitempty"` // the file itself, if it is a short text
+	Name   string     `json:"name"`
+	SHA256 tuf.Digest `json:"sha256"`
+	Size   int64      `json:"size"`           // in bytes; -1: not known
+	Text   string     `json:"text,omitempty"` // the file itself, if it is a short text
 
 	content []byte // until it has been written
 }
@@ -110,7 +111,7 @@ type Evidence struct {
 const maxEvidenceText = 16 << 10 // bytes
 
 func evidenceFile(name string, content []byte) Evidence {
-	e := Evidence{Name: name, SHA256: verify.Sum(content), Size: int64(len(content)), content: content}
+	e := Evidence{Name: name, SHA256: tuf.Sum(content), Size: int64(len(content)), content: content}
 	if len(content) <= maxEvidenceText && utf8.Valid(content) {
 		e.Text = string(content)
 	}
@@ -123,7 +124,7 @@ func newFinding(kind Kind, format string, args ...any) Finding {
 }
 
 // aboutLeaf words a finding about the leaf at index.
-func aboutLeaf(kind Kind, index int64, leaf verify.Leaf, format string, args ...any) Finding {
+func aboutLeaf(kind Kind, index int64, leaf leaf.Leaf, format string, args ...any) Finding {
 	f := newFinding(kind, format, args...)
 	f.Index, f.Repository, f.Role, f.Version = index, leaf.Repository, leaf.Role, leaf.Version
 	return f
@@ -145,21 +146,21 @@ const maxPerKind = 1000
 // about is what findings are counted by.
 type about struct {
 	kind       Kind
-	repository verify.Digest
+	repository tuf.Digest
 }
 
 // Suppressed says how many findings were not kept.
 type Suppressed struct {
-	Kind       Kind          `json:"kind"`
-	Repository verify.Digest `json:"repository,omitzero"` // zero: about none
-	Count      int64         `json:"count"`
+	Kind       Kind       `json:"kind"`
+	Repository tuf.Digest `json:"repository,omitzero"` // zero: about none
+	Count      int64      `json:"count"`
 }
 
 // record keeps a finding, once, and writes its evidence. Of the kinds of which a
 // repository has very many the rest is counted; tampering and equivocation are never
 // left out, but then without their evidence.
 func (a *Auditor) record(f Finding) {
-	sum := verify.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
+	sum := tuf.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
 	again, found := a.found[sum]
 	if found && !again {
 		return
@@ -213,7 +214,7 @@ func (a *Auditor) boundEvidence(f Finding) {
 
 // retract takes back what was found about repositories, because their leaves are judged
 // again. What was served wrong stays found. What is found again is not new.
-func (a *Auditor) retract(repos map[verify.Digest]bool) {
+func (a *Auditor) retract(repos map[tuf.Digest]bool) {
 	kept := 0
 	for i, f := range a.findings {
 		if repos[f.Repository] && f.Kind != BlobMismatch {
@@ -235,12 +236,12 @@ const maxUnsaved = 64 << 20
 // unsaved is a finding whose evidence could not be written.
 type unsaved struct {
 	finding Finding
-	sum     verify.Digest
+	sum     tuf.Digest
 }
 
 // keepUnsaved notes that the auditor's own disk failed, and holds the evidence until
 // the next step if there is room. The finding itself is not lost.
-func (a *Auditor) keepUnsaved(f Finding, sum verify.Digest, err error) {
+func (a *Auditor) keepUnsaved(f Finding, sum tuf.Digest, err error) {
 	a.stateFailed(err)
 	size := 0
 	for _, e := range f.Evidence {

@@ -11,6 +11,8 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -18,7 +20,7 @@ import (
 type history struct {
 	*audittest.Log
 	vendor *testvendor.Vendor
-	repo   verify.Digest
+	repo   tuf.Digest
 }
 
 func newVendor(t testing.TB) *testvendor.Vendor {
@@ -53,27 +55,27 @@ const (
 func newHistory(t testing.TB) *history {
 	t.Helper()
 	h := &history{Log: audittest.New(t), vendor: newVendor(t)}
-	h.repo = h.Register(h.file(verify.RoleRoot))
-	h.submit(verify.RoleTargets)
-	h.release(verify.RoleTargets, "app.bin", "app, version 2")
-	must(t, h.vendor.Delegate(verify.RoleTargets, "plugin", "plugin/*"))
+	h.repo = h.Register(h.file(tuf.RoleRoot))
+	h.submit(tuf.RoleTargets)
+	h.release(tuf.RoleTargets, "app.bin", "app, version 2")
+	must(t, h.vendor.Delegate(tuf.RoleTargets, "plugin", "plugin/*"))
 	must(t, h.vendor.Put("plugin", "plugin/one", []byte("a plugin")))
-	must(t, h.vendor.Release(verify.RoleTargets, "plugin"))
-	h.submit(verify.RoleTargets)
+	must(t, h.vendor.Release(tuf.RoleTargets, "plugin"))
+	h.submit(tuf.RoleTargets)
 	h.submit("plugin")
-	must(t, h.vendor.Rotate(verify.RoleTargets))
-	h.submit(verify.RoleRoot)
-	must(t, h.vendor.SignAgain(verify.RoleTargets))
-	h.submit(verify.RoleTargets)
+	must(t, h.vendor.Rotate(tuf.RoleTargets))
+	h.submit(tuf.RoleRoot)
+	must(t, h.vendor.SignAgain(tuf.RoleTargets))
+	h.submit(tuf.RoleTargets)
 	evil, err := h.vendor.Clone()
 	must(t, err)
-	h.release(verify.RoleTargets, "app.bin", "app, version 4")
-	must(t, evil.Put(verify.RoleTargets, "app.bin", []byte("app, for one customer")))
-	must(t, evil.Release(verify.RoleTargets))
+	h.release(tuf.RoleTargets, "app.bin", "app, version 4")
+	must(t, evil.Put(tuf.RoleTargets, "app.bin", []byte("app, for one customer")))
+	must(t, evil.Release(tuf.RoleTargets))
 	honest := h.vendor
 	h.vendor = evil
-	if leaf, index := h.submit(verify.RoleTargets); leaf.Kind != verify.Evidence || index != leafEvidence {
-		t.Fatalf("the second payload became %+v at %d", leaf, index)
+	if entry, index := h.submit(tuf.RoleTargets); entry.Kind != leaf.Evidence || index != leafEvidence {
+		t.Fatalf("the second payload became %+v at %d", entry, index)
 	}
 	h.vendor = honest
 	h.Publish(2)
@@ -90,15 +92,15 @@ func (h *history) file(role string) []byte {
 }
 
 // submit has the log judge the vendor's present file of a role.
-func (h *history) submit(role string) (verify.Leaf, int64) {
+func (h *history) submit(role string) (leaf.Leaf, int64) {
 	h.T.Helper()
-	if role == verify.RoleRoot {
+	if role == tuf.RoleRoot {
 		return h.Submit(h.repo, role, h.file(role))
 	}
-	return h.Submit(h.repo, role, h.file(role), h.file(verify.RoleSnapshot))
+	return h.Submit(h.repo, role, h.file(role), h.file(tuf.RoleSnapshot))
 }
 
-func (h *history) release(role, path, content string) (verify.Leaf, int64) {
+func (h *history) release(role, path, content string) (leaf.Leaf, int64) {
 	h.T.Helper()
 	must(h.T, h.vendor.Put(role, path, []byte(content)))
 	must(h.T, h.vendor.Release(role))
@@ -211,7 +213,7 @@ func TestFollowGrowingLog(t *testing.T) {
 			t.Fatalf("judged to %d of %d", result.To, size)
 		}
 	}
-	_, index := h.release(verify.RoleTargets, "app.bin", "app, version 5")
+	_, index := h.release(tuf.RoleTargets, "app.bin", "app, version 5")
 	h.Publish(2)
 	if got := step(t, a); got.To != index+1 || kinds(got.Findings) != "" {
 		t.Fatalf("after entries of an unknown kind: %+v", got)
@@ -269,7 +271,7 @@ func TestEveryBitMatters(t *testing.T) {
 
 func TestOutageIsNotTampering(t *testing.T) {
 	h := newHistory(t)
-	for _, path := range []string{"checkpoint", "tile/entries/000.p/9", "tile/0/000.p/9", audittest.BlobPath(h.file(verify.RoleTargets))} {
+	for _, path := range []string{"checkpoint", "tile/entries/000.p/9", "tile/0/000.p/9", audittest.BlobPath(h.file(tuf.RoleTargets))} {
 		down := errors.New("connection refused")
 		h.Spoil(path, func([]byte) ([]byte, error) { return nil, down })
 		a := newAuditor(t, h.Log)
@@ -342,7 +344,7 @@ func TestLookup(t *testing.T) {
 	h := newHistory(t)
 	content := []byte("app, version 4")
 	for _, asFile := range []bool{true, false} {
-		query := audit.QueryDigest(verify.Sum(content))
+		query := audit.QueryDigest(tuf.Sum(content))
 		if asFile {
 			var err error
 			query, err = audit.QueryFile(bytes.NewReader(content))
@@ -359,14 +361,14 @@ func TestLookup(t *testing.T) {
 		if answer.Index != leafTargets4 || answer.Path != "app.bin" || answer.Version != 4 || !answer.Current || answer.Conflict != "" {
 			t.Errorf("answer %+v", answer)
 		}
-		m := audittest.Parse(t, h.file(verify.RoleTargets))
-		logged, err := verify.CheckSidecar([]byte(answer.Proof), verify.ClaimFor(h.repo, verify.RoleTargets, m), h.Policy())
+		m := audittest.Parse(t, h.file(tuf.RoleTargets))
+		logged, err := verify.CheckSidecar([]byte(answer.Proof), verify.ClaimFor(h.repo, tuf.RoleTargets, m), h.Policy())
 		if err != nil || logged.Index != leafTargets4 {
 			t.Errorf("the proof is no sidecar: %v", err)
 		}
 	}
 
-	lookup := audit.NewLookup(audit.Query{SHA256: verify.Sum([]byte("app, version 2")), Length: 5})
+	lookup := audit.NewLookup(audit.Query{SHA256: tuf.Sum([]byte("app, version 2")), Length: 5})
 	a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe })
 	step(t, a)
 	must(t, lookup.Finish(t.Context(), a))
@@ -374,7 +376,7 @@ func TestLookup(t *testing.T) {
 		t.Errorf("another length: %+v", lookup.Answers)
 	}
 
-	lookup = audit.NewLookup(audit.QueryDigest(verify.Sum(h.file(verify.RoleRoot))))
+	lookup = audit.NewLookup(audit.QueryDigest(tuf.Sum(h.file(tuf.RoleRoot))))
 	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe }))
 	if len(lookup.Answers) != 0 || len(lookup.Named) != 1 || lookup.Named[0] != (audit.Named{Index: leafRoot2, As: "metadata"}) {
 		t.Errorf("a metadata file: %+v", lookup)
@@ -384,7 +386,7 @@ func TestLookup(t *testing.T) {
 func TestShow(t *testing.T) {
 	h := newHistory(t)
 	other := newVendor(t)
-	_, root := other.File(verify.RoleRoot)
+	_, root := other.File(tuf.RoleRoot)
 	h.Register(root)
 	h.Publish(2)
 	show := audit.NewShow(h.repo.String()[:12])
@@ -431,13 +433,13 @@ func TestEquivocationAboutRoots(t *testing.T) {
 	h := newHistory(t)
 	evil, err := h.vendor.Clone()
 	must(t, err)
-	must(t, h.vendor.Rotate(verify.RoleRoot))
-	h.submit(verify.RoleRoot)
-	must(t, evil.Rotate(verify.RoleTimestamp))
+	must(t, h.vendor.Rotate(tuf.RoleRoot))
+	h.submit(tuf.RoleRoot)
+	must(t, evil.Rotate(tuf.RoleTimestamp))
 	h.vendor = evil
-	leaf, index := h.submit(verify.RoleRoot)
-	if leaf.Kind != verify.Evidence {
-		t.Fatalf("%+v", leaf)
+	entry, index := h.submit(tuf.RoleRoot)
+	if entry.Kind != leaf.Evidence {
+		t.Fatalf("%+v", entry)
 	}
 	h.Publish(2)
 	a := newAuditor(t, h.Log)
@@ -457,7 +459,7 @@ func TestReplayEndedLog(t *testing.T) {
 	if before.Ended || !before.Vouches {
 		t.Fatalf("before the end: %+v", before)
 	}
-	h.Append([]byte(verify.EndEntry))
+	h.Append([]byte(leaf.End))
 	h.Publish(2)
 	for name, a := range map[string]*audit.Auditor{"one that follows": a, "a new one": newAuditor(t, h.Log)} {
 		step(t, a)

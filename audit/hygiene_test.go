@@ -14,7 +14,8 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/testvendor"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func hygiene(r *audit.Report) string {
@@ -37,19 +38,19 @@ func TestHygieneOfVersions(t *testing.T) {
 			early, err = h.vendor.Clone()
 			must(t, err)
 		}
-		must(t, h.vendor.Put(verify.RoleTargets, "app.bin", fmt.Append(nil, i)))
-		must(t, h.vendor.Release(verify.RoleTargets))
-		files = append(files, [2][]byte{h.file(verify.RoleTargets), h.file(verify.RoleSnapshot)})
+		must(t, h.vendor.Put(tuf.RoleTargets, "app.bin", fmt.Append(nil, i)))
+		must(t, h.vendor.Release(tuf.RoleTargets))
+		files = append(files, [2][]byte{h.file(tuf.RoleTargets), h.file(tuf.RoleSnapshot)})
 	}
 	for _, i := range []int{1, 4, 3} { // versions 6, 9 and, late, 8
-		h.Submit(h.repo, verify.RoleTargets, files[i][0], files[i][1])
+		h.Submit(h.repo, tuf.RoleTargets, files[i][0], files[i][1])
 	}
 	// After a rotation version 9 no longer stands and is used again.
 	h.vendor = early
-	must(t, h.vendor.Rotate(verify.RoleTargets))
-	h.submit(verify.RoleRoot)
-	if leaf, _ := h.release(verify.RoleTargets, "app.bin", "nine, again"); leaf.Kind != verify.Release || leaf.Version != 9 {
-		t.Fatalf("version 9 again: %+v", leaf)
+	must(t, h.vendor.Rotate(tuf.RoleTargets))
+	h.submit(tuf.RoleRoot)
+	if entry, _ := h.release(tuf.RoleTargets, "app.bin", "nine, again"); entry.Kind != leaf.Release || entry.Version != 9 {
+		t.Fatalf("version 9 again: %+v", entry)
 	}
 	h.Publish(2)
 	a := newAuditor(t, h.Log)
@@ -75,7 +76,7 @@ func tufRoot(t *testing.T, version int64, threshold int, expires time.Time, keys
 	root.Signed.Version = version
 	for _, role := range metadata.TOP_LEVEL_ROLE_NAMES {
 		of := keys[:1]
-		if role == verify.RoleTargets {
+		if role == tuf.RoleTargets {
 			of = keys[1:]
 			root.Signed.Roles[role].Threshold = threshold
 		}
@@ -110,14 +111,14 @@ func TestHygieneOfRoots(t *testing.T) {
 	// The second root's chain reaches what another repository began with, lowers
 	// a threshold and has a key under a made-up id.
 	second := tufRoot(t, 2, 1, soon, keys, func(root *metadata.Metadata[metadata.RootType]) {
-		old := root.Signed.Roles[verify.RoleTargets].KeyIDs[1]
+		old := root.Signed.Roles[tuf.RoleTargets].KeyIDs[1]
 		root.Signed.Keys["made\nup"] = root.Signed.Keys[old]
 		delete(root.Signed.Keys, old)
-		root.Signed.Roles[verify.RoleTargets].KeyIDs[1] = "made\nup"
+		root.Signed.Roles[tuf.RoleTargets].KeyIDs[1] = "made\nup"
 	})
 	twin := l.Register(second)
 	repo := l.Register(first)
-	l.Submit(repo, verify.RoleRoot, second)
+	l.Submit(repo, tuf.RoleRoot, second)
 	l.Publish(2)
 	a := newAuditor(t, l)
 	step(t, a)
@@ -152,13 +153,13 @@ func TestTwins(t *testing.T) {
 	}
 	a, b := l.Register(product(1, 1)), l.Register(product(1, 2))
 	root := product(2, 3)
-	l.Submit(b, verify.RoleRoot, root)
-	l.Submit(a, verify.RoleRoot, root) // by an outsider
-	own, index := l.Submit(a, verify.RoleRoot, product(2, 4))
-	if own.Kind != verify.Evidence {
+	l.Submit(b, tuf.RoleRoot, root)
+	l.Submit(a, tuf.RoleRoot, root) // by an outsider
+	own, index := l.Submit(a, tuf.RoleRoot, product(2, 4))
+	if own.Kind != leaf.Evidence {
 		t.Errorf("the product's own root 2 is %s", own.Kind)
 	}
-	_, three := l.Submit(a, verify.RoleRoot, product(3, 5))
+	_, three := l.Submit(a, tuf.RoleRoot, product(3, 5))
 	l.Publish(2)
 	auditor := newAuditor(t, l)
 	step(t, auditor)
@@ -175,11 +176,11 @@ func TestTwins(t *testing.T) {
 
 func TestSharedPayload(t *testing.T) {
 	h := newHistory(t)
-	must(t, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*"))
-	must(t, h.vendor.Release(verify.RoleTargets))
-	h.submit(verify.RoleTargets)
+	must(t, h.vendor.DelegateShared(tuf.RoleTargets, "doi", "plugin", "doi/*"))
+	must(t, h.vendor.Release(tuf.RoleTargets))
+	h.submit(tuf.RoleTargets)
 	must(t, h.vendor.PassOff("plugin", "doi"))
-	_, index := h.Submit(h.repo, "doi", h.file("plugin"), h.file(verify.RoleSnapshot))
+	_, index := h.Submit(h.repo, "doi", h.file("plugin"), h.file(tuf.RoleSnapshot))
 	h.Publish(2)
 	a := newAuditor(t, h.Log)
 	step(t, a)

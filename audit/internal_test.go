@@ -9,8 +9,9 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestGaps(t *testing.T) {
@@ -26,9 +27,9 @@ func TestGaps(t *testing.T) {
 		{[]int64{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 1 << 52}, "versions 2, 4, 6, 8, 10, 12, 14, 16 and others, 4503599627370485 in all (the highest is 4503599627370496)"},
 	}
 	for _, tt := range tests {
-		versions := map[int64]verify.Digest{}
+		versions := map[int64]tuf.Digest{}
 		for _, v := range tt.versions {
-			versions[v] = verify.Digest{}
+			versions[v] = tuf.Digest{}
 		}
 		if got := gaps(versions, slices.Max(append(tt.versions, 0))); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.versions, got, tt.want)
@@ -63,18 +64,18 @@ func TestKeyIDsOfRealRoots(t *testing.T) {
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("no roots: %v", err)
 		}
-		r := &repository{keys: map[verify.Digest]bool{}}
+		r := &repository{keys: map[tuf.Digest]bool{}}
 		listed := 0
 		for _, path := range paths {
 			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := verify.ParseJSON(b)
+			m, err := tuf.ParseJSON(b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			found := r.keyFindings(&loaded{leaf: verify.Leaf{Role: verify.RoleRoot, Version: m.Version, Encoding: verify.JSON}, metadata: m})
+			found := r.keyFindings(&loaded{leaf: leaf.Leaf{Role: tuf.RoleRoot, Version: m.Version, Encoding: tuf.JSON}, metadata: m})
 			for _, f := range found {
 				odd = append(odd, repo+": "+f.Sentence)
 			}
@@ -198,7 +199,7 @@ func FuzzUnknownKind(f *testing.F) {
 		if !ok {
 			return
 		}
-		if _, err := verify.ParseLeaf(b); err == nil {
+		if _, err := leaf.Parse(b); err == nil {
 			t.Fatalf("%q is a leaf and of an unknown kind %q", b, kind)
 		}
 	})

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Verdict is what the auditor made of a leaf.
@@ -27,7 +29,7 @@ const (
 type entry struct {
 	repo     *repository // nil: not applied
 	position int         // in repo's records
-	leaf     *verify.Leaf
+	leaf     *leaf.Leaf
 	verdict  Verdict
 	observed bool
 }
@@ -42,7 +44,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 			if data, err = a.cfg.Source.Entries(ctx, b.index, b.width); err != nil && !errors.Is(err, ErrTooLarge) {
 				return &outage{proofs.EntriesPath(b.index, b.width), err}
 			}
-			if verify.Sum(data) != b.sum {
+			if tuf.Sum(data) != b.sum {
 				// What was signed is known by its hash and not at hand any more.
 				a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*proofs.FullWidth,
 					proofs.EntriesPath(b.index, b.width)+" is served with other bytes than before", data)
@@ -139,12 +141,12 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 type loaded struct {
 	index    int64
 	raw      []byte
-	leaf     verify.Leaf
+	leaf     leaf.Leaf
 	leafErr  error
-	metadata *verify.Metadata
-	snapshot *verify.Metadata // nil: none named
-	err      error            // why a file is not here: *badBlob, *outage or *malformed
-	observed bool             // it has been shown to Config.Observe
+	metadata *tuf.Metadata
+	snapshot *tuf.Metadata // nil: none named
+	err      error         // why a file is not here: *badBlob, *outage or *malformed
+	observed bool          // it has been shown to Config.Observe
 }
 
 // malformed is a file that is the one the leaf names and does not parse.
@@ -158,7 +160,7 @@ func (m *malformed) Unwrap() error { return m.err }
 
 func (a *Auditor) load(ctx context.Context, it item) *loaded {
 	l := &loaded{index: it.index, raw: it.raw, observed: it.observed}
-	if l.leaf, l.leafErr = verify.ParseLeaf(it.raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
+	if l.leaf, l.leafErr = leaf.Parse(it.raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
 		return l
 	}
 	if l.metadata, l.err = a.file(ctx, "its metadata", l.leaf.Metadata, l.leaf.Encoding); l.err != nil || l.leaf.Snapshot.IsZero() {
@@ -168,12 +170,12 @@ func (a *Auditor) load(ctx context.Context, it item) *loaded {
 	return l
 }
 
-func (a *Auditor) file(ctx context.Context, what string, sum verify.Digest, encoding verify.Encoding) (*verify.Metadata, error) {
+func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encoding tuf.Encoding) (*tuf.Metadata, error) {
 	content, err := a.blobs.get(ctx, sum)
 	if err != nil {
 		return nil, err
 	}
-	m, err := verify.Parse(encoding, content)
+	m, err := tuf.Parse(encoding, content)
 	if err != nil {
 		return nil, &malformed{what, err}
 	}
@@ -181,7 +183,7 @@ func (a *Auditor) file(ctx context.Context, what string, sum verify.Digest, enco
 }
 
 // readable says whether package verify reads an encoding.
-func readable(encoding verify.Encoding) bool { return encoding == verify.JSON }
+func readable(encoding tuf.Encoding) bool { return encoding == tuf.JSON }
 
 // kindLine is the first line of every kind of leaf, those to come included.
 var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
@@ -190,7 +192,7 @@ var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
 // of leaf that this auditor does not know.
 func unknownKind(raw []byte) (string, bool) {
 	line := string(kindLine.Find(raw))
-	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" || line == verify.EndEntry {
+	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" || line == leaf.End {
 		return "", false
 	}
 	return strings.TrimSuffix(line, "\n"), true
@@ -202,11 +204,11 @@ func (a *Auditor) judge(l *loaded) (entry, error) {
 	if a.ended > 0 && l.index >= a.ended {
 		f := newFinding(BehindEnd, "entry %d lies behind the end of the log, which is entry %d", l.index, a.ended-1)
 		f.Index = l.index
-		f.Evidence = []Evidence{a.leafEvidence(a.ended-1, []byte(verify.EndEntry)), a.leafEvidence(l.index, l.raw)}
+		f.Evidence = []Evidence{a.leafEvidence(a.ended-1, []byte(leaf.End)), a.leafEvidence(l.index, l.raw)}
 		a.record(f)
 		return entry{verdict: Wrong}, nil
 	}
-	if verify.IsEnd(l.raw) {
+	if leaf.IsEnd(l.raw) {
 		a.ended = l.index + 1
 		return entry{verdict: TheEnd}, nil
 	}
@@ -236,7 +238,7 @@ func (a *Auditor) judge(l *loaded) (entry, error) {
 		return a.awaits(l, other), nil
 	}
 	decision, err := a.decide(l, repo)
-	var refused *verify.Refused
+	var refused *admit.Refused
 	switch {
 	case errors.As(err, &refused):
 		return a.wrong(l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err)), nil
@@ -255,29 +257,29 @@ const refusedRepository = "unknown-repository"
 
 // isGenesis reports whether a leaf says that a repository begins with it.
 func (l *loaded) isGenesis() bool {
-	return l.leaf.Role == verify.RoleRoot && l.leaf.Kind == verify.Release && l.leaf.Payload == l.leaf.Repository
+	return l.leaf.Role == tuf.RoleRoot && l.leaf.Kind == leaf.Release && l.leaf.Payload == l.leaf.Repository
 }
 
-func (a *Auditor) decide(l *loaded, repo *repository) (verify.Decision, error) {
+func (a *Auditor) decide(l *loaded, repo *repository) (admit.Decision, error) {
 	if repo != nil {
-		var snapshots []*verify.Metadata
+		var snapshots []*tuf.Metadata
 		if l.snapshot != nil {
 			snapshots = append(snapshots, l.snapshot)
 		}
 		return repo.Judge(l.leaf.Role, l.metadata, snapshots)
 	}
 	if !l.isGenesis() {
-		return verify.Decision{}, &verify.Refused{Code: refusedRepository, Detail: "no root of this repository is validly logged before it"}
+		return admit.Decision{}, &admit.Refused{Code: refusedRepository, Detail: "no root of this repository is validly logged before it"}
 	}
 	// Registering a root that is in a chain already gives back its repository.
 	if root, ok := a.chains[l.metadata.PayloadDigest]; ok && l.leaf.Payload == l.metadata.PayloadDigest {
-		return verify.Decision{Logged: true, Index: root.index}, nil
+		return admit.Decision{Logged: true, Index: root.index}, nil
 	}
-	return verify.JudgeGenesis(l.metadata)
+	return admit.JudgeGenesis(l.metadata)
 }
 
 // difference words how a leaf differs from the one that the rules give.
-func difference(got, want verify.Leaf) string {
+func difference(got, want leaf.Leaf) string {
 	var parts []string
 	differ := func(what string, got, want any) {
 		if got != want {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // keyFindings looks at the ids under which a file lists keys. TUF wants an id to
@@ -23,13 +23,13 @@ func (r *repository) keyFindings(l *loaded) []Finding {
 			keys, ok = member(delegations, "keys")
 		}
 	}
-	if !ok || l.leaf.Encoding != verify.JSON {
+	if !ok || l.leaf.Encoding != tuf.JSON {
 		return nil
 	}
 	var found []Finding
 	for id, key := range members(keys) {
 		// A key is looked at once, not in each release that lists it.
-		seen := verify.Sum([]byte(id + "\x00" + key))
+		seen := tuf.Sum([]byte(id + "\x00" + key))
 		if r.keys[seen] {
 			continue
 		}

@@ -11,15 +11,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Query is a file to look for in the log. Where only a hash is known, only the
 // releases that list that hash can be found.
 type Query struct {
-	SHA256 verify.Digest `json:"sha256,omitzero"`
-	SHA512 string        `json:"sha512,omitempty"` // lower-case hex
-	Length int64         `json:"length"`           // in bytes; -1: not known
+	SHA256 tuf.Digest `json:"sha256,omitzero"`
+	SHA512 string     `json:"sha512,omitempty"` // lower-case hex
+	Length int64      `json:"length"`           // in bytes; -1: not known
 }
 
 // ParseQuery asks for a file of which only a hash is known: SHA-256 or SHA-512 in hex of
@@ -37,7 +39,7 @@ func ParseQuery(s string) (Query, error) {
 	}
 	switch len(digits) {
 	case hex.EncodedLen(sha256.Size):
-		sum, err := verify.ParseDigest(digits)
+		sum, err := tuf.ParseDigest(digits)
 		return QueryDigest(sum), err
 	case hex.EncodedLen(sha512.Size):
 		return Query{SHA512: digits, Length: -1}, nil
@@ -46,7 +48,7 @@ func ParseQuery(s string) (Query, error) {
 }
 
 // QueryDigest asks for a file of which only the SHA-256 is known.
-func QueryDigest(sum verify.Digest) Query { return Query{SHA256: sum, Length: -1} }
+func QueryDigest(sum tuf.Digest) Query { return Query{SHA256: sum, Length: -1} }
 
 // QueryFile reads the file to ask for.
 func QueryFile(r io.Reader) (Query, error) {
@@ -55,14 +57,14 @@ func QueryFile(r io.Reader) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	return Query{SHA256: verify.Digest(h256.Sum(nil)), SHA512: hex.EncodeToString(h512.Sum(nil)), Length: n}, nil
+	return Query{SHA256: tuf.Digest(h256.Sum(nil)), SHA512: hex.EncodeToString(h512.Sum(nil)), Length: n}, nil
 }
 
 // Answer is a leaf whose metadata lists the file.
 type Answer struct {
 	Index      int64             `json:"index"`
-	Kind       verify.LeafKind   `json:"kind"`
-	Repository verify.Digest     `json:"repository"`
+	Kind       leaf.Kind     `json:"kind"`
+	Repository tuf.Digest        `json:"repository"`
 	Role       string            `json:"role"`
 	Version    int64             `json:"version"`
 	Expires    int64             `json:"expires"` // POSIX seconds
@@ -87,8 +89,8 @@ type Answer struct {
 
 // Rival is a leaf with another payload than an answer's, of its role and version.
 type Rival struct {
-	Index int64           `json:"index"`
-	Kind  verify.LeafKind `json:"kind"`
+	Index int64         `json:"index"`
+	Kind  leaf.Kind `json:"kind"`
 }
 
 // Named is a leaf that names the file itself: it is metadata.
@@ -102,10 +104,10 @@ type Named struct {
 type Lookup struct {
 	Query Query `json:"query"`
 	// Pin is the one repository whose leaves count; zero: all do.
-	Pin       verify.Digest `json:"pin,omitzero"`
-	Answers   []Answer      `json:"answers"`
-	Elsewhere int           `json:"elsewhere"` // leaves of other repositories than the pinned one that list the file
-	Named     []Named       `json:"named"`     // leaves of which the file is a part
+	Pin       tuf.Digest `json:"pin,omitzero"`
+	Answers   []Answer   `json:"answers"`
+	Elsewhere int        `json:"elsewhere"` // leaves of other repositories than the pinned one that list the file
+	Named     []Named    `json:"named"`     // leaves of which the file is a part
 }
 
 // NewLookup prepares a lookup.
@@ -121,7 +123,7 @@ const maxPaths = 4
 func (l *Lookup) Observe(o *Observation) error {
 	for _, part := range []struct {
 		as  string
-		sum verify.Digest
+		sum tuf.Digest
 	}{{"metadata", o.Leaf.Metadata}, {"payload", o.Leaf.Payload}, {"snapshot", o.Leaf.Snapshot}} {
 		if part.sum == l.Query.SHA256 && !part.sum.IsZero() {
 			l.Named = append(l.Named, Named{o.Index, part.as})
@@ -159,7 +161,7 @@ func (l *Lookup) Observe(o *Observation) error {
 
 // compare reports whether a target's entry has a hash of the file, and what else
 // in it is not the file's.
-func (q Query) compare(file verify.TargetFile) (listed bool, conflict string) {
+func (q Query) compare(file tuf.TargetFile) (listed bool, conflict string) {
 	sum := ""
 	if !q.SHA256.IsZero() {
 		sum = q.SHA256.String()
@@ -216,7 +218,7 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 // another payload, evidence included.
 func (r *repository) rivals(index int64) []Rival {
 	records := r.Records()
-	at, ok := slices.BinarySearchFunc(records, index, func(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) })
+	at, ok := slices.BinarySearchFunc(records, index, func(rec admit.Record, index int64) int { return cmp.Compare(rec.Index, index) })
 	if !ok {
 		return nil
 	}

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file is about leaves that cannot be judged because the log does not serve a
@@ -19,8 +21,8 @@ import (
 // unjudged is a leaf that could not be judged.
 type unjudged struct {
 	index   int64
-	sum     verify.Digest // of the file that is missing; zero: files of earlier leaves are
-	finding *Finding      // nil: there are too many
+	sum     tuf.Digest // of the file that is missing; zero: files of earlier leaves are
+	finding *Finding   // nil: there are too many
 }
 
 // blindness is what an auditor cannot see of a repository.
@@ -29,13 +31,13 @@ type blindness struct {
 	kept   map[Kind]int
 
 	// What the leaves could be if their files were there.
-	genesis  bool                   // the repository's first root
-	roots    map[int64]bool         // releases of roots, by version
-	targets  bool                   // releases of targets, or of delegated roles
-	top      int64                  // the highest version of those of targets that may delegate
-	may      bool                   // some of those of delegated roles may delegate
-	versions map[roleVersion]bool   // of any kind
-	payloads map[verify.Digest]bool // of releases
+	genesis  bool                 // the repository's first root
+	roots    map[int64]bool       // releases of roots, by version
+	targets  bool                 // releases of targets, or of delegated roles
+	top      int64                // the highest version of those of targets that may delegate
+	may      bool                 // some of those of delegated roles may delegate
+	versions map[roleVersion]bool // of any kind
+	payloads map[tuf.Digest]bool  // of releases
 }
 
 type roleVersion struct {
@@ -44,17 +46,17 @@ type roleVersion struct {
 }
 
 // blindOf returns what cannot be seen of a repository, to be added to.
-func (a *Auditor) blindOf(repo verify.Digest) *blindness {
+func (a *Auditor) blindOf(repo tuf.Digest) *blindness {
 	b := a.blind[repo]
 	if b == nil {
-		b = &blindness{kept: map[Kind]int{}, roots: map[int64]bool{}, versions: map[roleVersion]bool{}, payloads: map[verify.Digest]bool{}}
+		b = &blindness{kept: map[Kind]int{}, roots: map[int64]bool{}, versions: map[roleVersion]bool{}, payloads: map[tuf.Digest]bool{}}
 		a.blind[repo] = b
 	}
 	return b
 }
 
 // add notes a leaf, and the finding that says so, nil where another finding does.
-func (b *blindness) add(index int64, sum verify.Digest, f *Finding, most int) {
+func (b *blindness) add(index int64, sum tuf.Digest, f *Finding, most int) {
 	u := unjudged{index: index, sum: sum}
 	if f != nil {
 		if b.kept[f.Kind]++; b.kept[f.Kind] <= most {
@@ -69,30 +71,30 @@ func (b *blindness) add(index int64, sum verify.Digest, f *Finding, most int) {
 
 // blinds notes that a leaf cannot be judged, because of the file sum or, if that is
 // zero, of what is missing of earlier leaves.
-func (a *Auditor) blinds(l *loaded, sum verify.Digest, f *Finding) entry {
-	leaf := l.leaf // and nothing else of l
-	e := entry{leaf: &leaf, verdict: NotJudged, observed: l.observed}
-	b := a.blindOf(leaf.Repository)
+func (a *Auditor) blinds(l *loaded, sum tuf.Digest, f *Finding) entry {
+	logged := l.leaf // and nothing else of l
+	e := entry{leaf: &logged, verdict: NotJudged, observed: l.observed}
+	b := a.blindOf(logged.Repository)
 	b.add(l.index, sum, f, a.maxPerKind)
-	b.versions[roleVersion{leaf.Role, leaf.Version}] = true
-	if leaf.Kind != verify.Release {
+	b.versions[roleVersion{logged.Role, logged.Version}] = true
+	if logged.Kind != leaf.Release {
 		return e // what is evidence is never in force
 	}
-	b.payloads[leaf.Payload] = true
-	switch leaf.Role {
-	case verify.RoleRoot:
-		b.roots[leaf.Version] = true
-		b.genesis = b.genesis || leaf.Payload == leaf.Repository
-		if _, ok := a.unseen[leaf.Payload]; !ok {
-			a.unseen[leaf.Payload] = leaf.Repository
+	b.payloads[logged.Payload] = true
+	switch logged.Role {
+	case tuf.RoleRoot:
+		b.roots[logged.Version] = true
+		b.genesis = b.genesis || logged.Payload == logged.Repository
+		if _, ok := a.unseen[logged.Payload]; !ok {
+			a.unseen[logged.Payload] = logged.Repository
 		}
-	case verify.RoleSnapshot, verify.RoleTimestamp:
+	case tuf.RoleSnapshot, tuf.RoleTimestamp:
 	default:
 		b.targets = true
 		switch may := l.metadata == nil || l.metadata.Targets != nil && l.metadata.Targets.Delegations != nil; {
 		case !may:
-		case leaf.Role == verify.RoleTargets:
-			b.top = max(b.top, leaf.Version)
+		case logged.Role == tuf.RoleTargets:
+			b.top = max(b.top, logged.Version)
 		default:
 			b.may = true
 		}
@@ -109,43 +111,43 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 		return false
 	}
 	switch code {
-	case verify.RefusedMalformed, verify.RefusedWrongType, verify.RefusedEncoding, verify.RefusedRoleName:
+	case admit.RefusedMalformed, admit.RefusedWrongType, admit.RefusedEncoding, admit.RefusedRoleName:
 		return false
 	case refusedRepository:
 		return b.genesis
 	}
 	same := b.versions[roleVersion{l.leaf.Role, l.leaf.Version}] || b.payloads[l.leaf.Payload]
-	if l.leaf.Role == verify.RoleRoot {
-		if code == verify.RefusedThreshold {
+	if l.leaf.Role == tuf.RoleRoot {
+		if code == admit.RefusedThreshold {
 			return false
 		}
 		// The keys of a root are those of the root before it.
-		return same || code == verify.RefusedNoParent && b.roots[l.leaf.Version-1]
+		return same || code == admit.RefusedNoParent && b.roots[l.leaf.Version-1]
 	}
 	if len(b.roots) > 0 {
 		return true // a root may name any key
 	}
-	if verify.IsTopLevel(l.leaf.Role) {
+	if tuf.IsTopLevel(l.leaf.Role) {
 		switch code {
-		case verify.RefusedThreshold, verify.RefusedSuperseded, verify.RefusedSnapshotNeeded:
+		case admit.RefusedThreshold, admit.RefusedSuperseded, admit.RefusedSnapshotNeeded:
 			return false // only roots name the keys of this role, and of snapshots
-		case verify.RefusedSecondPayload:
+		case admit.RefusedSecondPayload:
 			return b.targets // which may say whose the other payload is
 		}
 		return same
 	}
 	// What lies below the version in force delegates to nobody any more.
-	return b.may || b.top >= max(targets, 1) || same || code == verify.RefusedSecondPayload && b.targets
+	return b.may || b.top >= max(targets, 1) || same || code == admit.RefusedSecondPayload && b.targets
 }
 
 // targetsInForce returns the version of targets that is in force; 0: none, or it cannot
 // be said.
-func (a *Auditor) targetsInForce(id verify.Digest) int64 {
+func (a *Auditor) targetsInForce(id tuf.Digest) int64 {
 	repo := a.repos[id]
 	if repo == nil {
 		return 0
 	}
-	current, ok, err := repo.Current(verify.RoleTargets)
+	current, ok, err := repo.Current(tuf.RoleTargets)
 	if err != nil || !ok {
 		return 0
 	}
@@ -185,8 +187,8 @@ const maxAskedAgain = 256
 func (a *Auditor) askAgain(ctx context.Context) error {
 	type missing struct {
 		index int64
-		sum   verify.Digest
-		repo  verify.Digest
+		sum   tuf.Digest
+		repo  tuf.Digest
 	}
 	var all []missing
 	for id, b := range a.blind {
@@ -199,7 +201,7 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 	slices.SortFunc(all, func(x, y missing) int { return cmp.Compare(x.index, y.index) })
 	// Where there are very many the next step goes on behind those asked for now.
 	from, _ := slices.BinarySearchFunc(all, a.askedTo, func(m missing, index int64) int { return cmp.Compare(m.index, index) })
-	asked := map[verify.Digest]bool{} // whether they are there
+	asked := map[tuf.Digest]bool{} // whether they are there
 	for _, m := range append(all[from:len(all):len(all)], all[:from]...) {
 		there, known := asked[m.sum]
 		if !known {
@@ -228,24 +230,24 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 // rejudgement is the repositories whose leaves are judged again, from their first, and
 // how far that has come.
 type rejudgement struct {
-	repos map[verify.Digest]bool
+	repos map[tuf.Digest]bool
 	more  bool // some of them have been added since the last leaf was judged again
 	next  int64
 }
 
 // awaits notes that the first root of a repository is, for all that can be seen, in
 // the chain of another: a root of the other with its payload cannot be judged.
-func (a *Auditor) awaits(l *loaded, other verify.Digest) entry {
+func (a *Auditor) awaits(l *loaded, other tuf.Digest) entry {
 	a.waiting[other] = append(a.waiting[other], l.leaf.Repository)
 	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, plain(l.leaf.Role), l.leaf.Version, short(other))
-	return a.blinds(l, verify.Digest{}, &f)
+	return a.blinds(l, tuf.Digest{}, &f)
 }
 
 // again has the leaves of a repository judged again, and those of others whose first
 // root may be in its chain.
-func (a *Auditor) again(repo verify.Digest) {
+func (a *Auditor) again(repo tuf.Digest) {
 	if a.rejudging == nil {
-		a.rejudging = &rejudgement{repos: map[verify.Digest]bool{}}
+		a.rejudging = &rejudgement{repos: map[tuf.Digest]bool{}}
 	}
 	if a.rejudging.repos[repo] {
 		return
@@ -257,17 +259,17 @@ func (a *Auditor) again(repo verify.Digest) {
 }
 
 // forget takes back all that follows from the leaves of repositories.
-func (a *Auditor) forget(repos map[verify.Digest]bool) {
+func (a *Auditor) forget(repos map[tuf.Digest]bool) {
 	a.retract(repos)
-	maps.DeleteFunc(a.unseen, func(_, of verify.Digest) bool { return repos[of] })
+	maps.DeleteFunc(a.unseen, func(_, of tuf.Digest) bool { return repos[of] })
 	for id := range repos {
 		delete(a.blind, id)
 		delete(a.waiting, id)
 		delete(a.repos, id)
 	}
 	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return repos[r.ID()] })
-	for _, places := range []map[verify.Digest]place{a.chains, a.first} {
-		maps.DeleteFunc(places, func(_ verify.Digest, p place) bool { return repos[p.repo.ID()] })
+	for _, places := range []map[tuf.Digest]place{a.chains, a.first} {
+		maps.DeleteFunc(places, func(_ tuf.Digest, p place) bool { return repos[p.repo.ID()] })
 	}
 }
 
@@ -319,7 +321,7 @@ func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
 		}
 		return a.blinds(l, bad.sum, &f), nil
 	case errors.As(err, &syntax):
-		return a.wrong(l, FalseAdmission, verify.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
+		return a.wrong(l, FalseAdmission, admit.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
 	}
 	return entry{}, err
 }
@@ -329,7 +331,7 @@ func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
 func (a *Auditor) wrong(l *loaded, kind Kind, code, why string) entry {
 	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(l.leaf.Repository)) {
 		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
-		return a.blinds(l, verify.Digest{}, &f)
+		return a.blinds(l, tuf.Digest{}, &f)
 	}
 	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
 	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}

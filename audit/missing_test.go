@@ -14,7 +14,8 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // thieves log a targets file of the next version that nobody with a key of the role
@@ -22,11 +23,11 @@ import (
 func (h *history) thieves(t *testing.T) int64 {
 	t.Helper()
 	thief := newVendor(t)
-	for range h.vendor.Version(verify.RoleTargets) {
-		must(t, thief.Release(verify.RoleTargets))
+	for range h.vendor.Version(tuf.RoleTargets) {
+		must(t, thief.Release(tuf.RoleTargets))
 	}
-	_, file := thief.File(verify.RoleTargets)
-	index := h.raw(verify.RoleTargets, audittest.Parse(t, file).Version, file, h.file(verify.RoleSnapshot))
+	_, file := thief.File(tuf.RoleTargets)
+	index := h.raw(tuf.RoleTargets, audittest.Parse(t, file).Version, file, h.file(tuf.RoleSnapshot))
 	h.Publish(2)
 	return index
 }
@@ -73,29 +74,29 @@ func TestMissingFileHidesNoForgery(t *testing.T) {
 		{"targets in force, and a forgery of a delegated role", "4.targets.json", func(t *testing.T, h *history) int64 {
 			file := slices.Concat([]byte(`{"signatures":[],`), h.file("plugin")[strings.Index(string(h.file("plugin")), `"signed"`):])
 			file = []byte(strings.Replace(string(file), `"version":1`, `"version":2`, 1))
-			index := h.raw("plugin", 2, file, h.file(verify.RoleSnapshot))
+			index := h.raw("plugin", 2, file, h.file(tuf.RoleSnapshot))
 			h.Publish(2)
 			return index
 		}, true},
 		{"targets that are in force no more, and a forgery of a delegated role", "3.targets.json", func(t *testing.T, h *history) int64 {
 			file := slices.Concat([]byte(`{"signatures":[],`), h.file("plugin")[strings.Index(string(h.file("plugin")), `"signed"`):])
 			file = []byte(strings.Replace(string(file), `"version":1`, `"version":2`, 1))
-			index := h.raw("plugin", 2, file, h.file(verify.RoleSnapshot))
+			index := h.raw("plugin", 2, file, h.file(tuf.RoleSnapshot))
 			h.Publish(2)
 			return index
 		}, false},
 		{"targets, and a leaf that contradicts its own file", "2.targets.json", func(t *testing.T, h *history) int64 {
-			must(t, h.vendor.Release(verify.RoleTargets))
-			index := h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Version = 50 })
+			must(t, h.vendor.Release(tuf.RoleTargets))
+			index := h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Version = 50 })
 			h.Publish(2)
 			return index
 		}, false},
 		{"a root, and a root that nobody signed", "2.targets.json", func(t *testing.T, h *history) int64 {
 			thief := newVendor(t)
-			must(t, thief.Rotate(verify.RoleTargets))
-			must(t, thief.Rotate(verify.RoleTargets))
-			_, root := thief.File(verify.RoleRoot)
-			index := h.raw(verify.RoleRoot, 3, root, nil)
+			must(t, thief.Rotate(tuf.RoleTargets))
+			must(t, thief.Rotate(tuf.RoleTargets))
+			_, root := thief.File(tuf.RoleRoot)
+			index := h.raw(tuf.RoleRoot, 3, root, nil)
 			h.Publish(2)
 			return index
 		}, false},
@@ -211,9 +212,9 @@ func TestMissingRootOfAnotherChain(t *testing.T) {
 	root2 := h.find("2.root.json")
 	missing := audittest.BlobPath(root2)
 	m := audittest.Parse(t, root2)
-	index := h.Append(verify.Leaf{
-		Kind: verify.Release, Repository: m.PayloadDigest, Role: verify.RoleRoot, Version: 2, Payload: m.PayloadDigest,
-		Metadata: m.FileDigest, Size: int64(len(root2)), Encoding: verify.JSON,
+	index := h.Append(leaf.Leaf{
+		Kind: leaf.Release, Repository: m.PayloadDigest, Role: tuf.RoleRoot, Version: 2, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(root2)), Encoding: tuf.JSON,
 	}.Marshal())
 	h.Publish(2)
 	h.Spoil(audittest.BlobPath(h.find("1.root.json")), audittest.Missing)
@@ -235,17 +236,17 @@ func TestFindingsOfARepositoryAreBounded(t *testing.T) {
 	h := newHistory(t)
 	// A stranger's, with whom the log is in league.
 	crowd := newVendor(t)
-	_, root := crowd.File(verify.RoleRoot)
+	_, root := crowd.File(tuf.RoleRoot)
 	id := h.Register(root)
 	const most, many = 20, 25
 	for i := range many {
-		h.Append(verify.Leaf{
-			Kind: verify.Release, Repository: id, Role: verify.RoleRoot, Version: int64(i + 2), Payload: verify.Sum(root),
-			Metadata: verify.Sum(root), Size: int64(len(root)), Encoding: verify.JSON,
+		h.Append(leaf.Leaf{
+			Kind: leaf.Release, Repository: id, Role: tuf.RoleRoot, Version: int64(i + 2), Payload: tuf.Sum(root),
+			Metadata: tuf.Sum(root), Size: int64(len(root)), Encoding: tuf.JSON,
 		}.Marshal())
 		h.Append(fmt.Appendf(nil, "tuflog motto v7\nnumber %d\n", i))
 	}
-	leaf, index := h.release(verify.RoleTargets, "app.bin", "five")
+	leaf, index := h.release(tuf.RoleTargets, "app.bin", "five")
 	h.Append(leaf.Marshal()) // a duplicate of the vendor's, behind all of it
 	h.Publish(2)
 	a := newAuditor(t, h.Log)
@@ -277,27 +278,27 @@ func newLongHistory(t *testing.T) *history {
 	h := newHistory(t)
 	draft, err := h.vendor.Clone()
 	must(t, err)
-	must(t, h.vendor.Rotate(verify.RoleSnapshot))
-	must(t, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*", "plugin/*"))
+	must(t, h.vendor.Rotate(tuf.RoleSnapshot))
+	must(t, h.vendor.DelegateShared(tuf.RoleTargets, "doi", "plugin", "doi/*", "plugin/*"))
 	must(t, h.vendor.Put("doi", "doi/one", []byte("one")))
 	must(t, h.vendor.Put("plugin", "plugin/two", []byte("two")))
 	h.vendor.PlainSnapshots = true
-	h.submit(verify.RoleRoot)
-	must(t, h.vendor.Release(verify.RoleTargets, "plugin", "doi"))
-	h.submit(verify.RoleTargets)
+	h.submit(tuf.RoleRoot)
+	must(t, h.vendor.Release(tuf.RoleTargets, "plugin", "doi"))
+	h.submit(tuf.RoleTargets)
 	h.submit("plugin")
 	h.submit("doi")
-	must(t, draft.Rotate(verify.RoleTimestamp))
+	must(t, draft.Rotate(tuf.RoleTimestamp))
 	honest := h.vendor
 	h.vendor = draft
-	if leaf, _ := h.submit(verify.RoleRoot); leaf.Kind != verify.Evidence {
-		t.Fatalf("the draft of a root is %s", leaf.Kind)
+	if entry, _ := h.submit(tuf.RoleRoot); entry.Kind != leaf.Evidence {
+		t.Fatalf("the draft of a root is %s", entry.Kind)
 	}
 	h.vendor = honest
-	must(t, h.vendor.Rotate(verify.RoleTargets))
-	h.Register(h.file(verify.RoleRoot)) // a repository of its own, before it is in the chain
-	h.submit(verify.RoleRoot)
-	h.release(verify.RoleTargets, "app.bin", "after two rotations")
+	must(t, h.vendor.Rotate(tuf.RoleTargets))
+	h.Register(h.file(tuf.RoleRoot)) // a repository of its own, before it is in the chain
+	h.submit(tuf.RoleRoot)
+	h.release(tuf.RoleTargets, "app.bin", "after two rotations")
 	h.release("doi", "doi/one", "one again")
 	h.Publish(2)
 	return h

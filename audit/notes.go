@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // knownKeys are the keys of a policy: logs, then witnesses.
@@ -50,7 +50,7 @@ func (a *Auditor) strip(note proofs.Note) (stripped proofs.Note, signed string) 
 func (a *Auditor) keepNote(note proofs.Note) []byte {
 	stripped, signed := a.strip(note)
 	content := stripped.Marshal()
-	text := verify.Sum([]byte(note.Text))
+	text := tuf.Sum([]byte(note.Text))
 	before := a.notes[text]
 	union := []byte(signed)
 	for i := range before {
@@ -111,7 +111,7 @@ func (a *Auditor) remember() error {
 			return fmt.Errorf("a note that was kept is of log %q, not of %q: %s (without the file the auditor goes on; each log has a state of its own)", c.Origin, a.origin, path)
 		}
 		stripped, has := a.strip(c.Note)
-		a.notes[verify.Sum([]byte(c.Note.Text))] = has
+		a.notes[tuf.Sum([]byte(c.Note.Text))] = has
 		a.claim(claim{c.Tree, stripped.Marshal()})
 	}
 	if unknown > 0 {

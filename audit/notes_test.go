@@ -15,7 +15,7 @@ import (
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func notesIn(t *testing.T, dir string) map[string][]byte {
@@ -86,9 +86,9 @@ func TestSmallerForkWithoutQuorum(t *testing.T) {
 	for _, tilesMissing := range []bool{false, true} {
 		h := newHistory(t)
 		fork := h.clone()
-		h.release(verify.RoleTargets, "app.bin", "five")
-		h.release(verify.RoleTargets, "app.bin", "six")
-		fork.release(verify.RoleTargets, "app.bin", "five, for one customer")
+		h.release(tuf.RoleTargets, "app.bin", "five")
+		h.release(tuf.RoleTargets, "app.bin", "six")
+		fork.release(tuf.RoleTargets, "app.bin", "five, for one customer")
 		h.Publish(2)
 		dir := t.TempDir()
 		a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
@@ -146,7 +146,7 @@ func TestStateAfterKeysAreReplaced(t *testing.T) {
 		{next, policy(next), "old-notes"},
 	} {
 		h.Signer = tt.signer
-		h.release(verify.RoleTargets, "app.bin", fmt.Sprint("release ", i))
+		h.release(tuf.RoleTargets, "app.bin", fmt.Sprint("release ", i))
 		h.Publish(2)
 		a, err := audit.New(audit.Config{Source: h.Source(), Policy: tt.policy, StateDir: dir})
 		if err != nil {
@@ -221,7 +221,7 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 		if part != "state" {
 			must(t, os.Mkdir(broken, 0o700))
 		}
-		h.release(verify.RoleTargets, "app.bin", "five")
+		h.release(tuf.RoleTargets, "app.bin", "five")
 		h.Publish(2)
 		if got := step(t, a); len(got.Findings) != 0 {
 			t.Errorf("%s: found again: %s", part, kinds(got.Findings))

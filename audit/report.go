@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/build"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Report is what an auditor knows of a log, for people and machines.
@@ -44,12 +45,12 @@ type WitnessReport struct {
 
 // RepositoryReport is a repository in the log.
 type RepositoryReport struct {
-	ID       verify.Digest   `json:"id"`
-	Index    int64           `json:"index"` // of its genesis
-	Encoding verify.Encoding `json:"encoding"`
-	Releases int64           `json:"releases"`
-	Evidence int64           `json:"evidence"`
-	Roles    []RoleReport    `json:"roles"` // root, targets, snapshot, timestamp, then by name
+	ID       tuf.Digest   `json:"id"`
+	Index    int64        `json:"index"` // of its genesis
+	Encoding tuf.Encoding `json:"encoding"`
+	Releases int64        `json:"releases"`
+	Evidence int64        `json:"evidence"`
+	Roles    []RoleReport `json:"roles"` // root, targets, snapshot, timestamp, then by name
 }
 
 // RoleReport is a role of a repository.
@@ -66,19 +67,19 @@ type RoleReport struct {
 
 // LeafReport is a leaf of the log and the verdict on it.
 type LeafReport struct {
-	Index       int64         `json:"index"`
-	Kind        string        `json:"kind,omitempty"` // empty where the entry is no leaf that is known
-	Repository  verify.Digest `json:"repository,omitzero"`
-	Role        string        `json:"role,omitempty"`
-	Version     int64         `json:"version,omitempty"`
-	Payload     verify.Digest `json:"payload,omitzero"`
-	Metadata    verify.Digest `json:"metadata,omitzero"`
-	Size        int64         `json:"size,omitempty"`
-	Snapshot    verify.Digest `json:"snapshot,omitzero"`
-	Listed      string        `json:"listed,omitempty"` // how the snapshot lists it: hash or version
-	Encoding    string        `json:"encoding,omitempty"`
-	Contradicts *int64        `json:"contradicts,omitempty"`
-	Verdict     Verdict       `json:"verdict"`
+	Index       int64      `json:"index"`
+	Kind        string     `json:"kind,omitempty"` // empty where the entry is no leaf that is known
+	Repository  tuf.Digest `json:"repository,omitzero"`
+	Role        string     `json:"role,omitempty"`
+	Version     int64      `json:"version,omitempty"`
+	Payload     tuf.Digest `json:"payload,omitzero"`
+	Metadata    tuf.Digest `json:"metadata,omitzero"`
+	Size        int64      `json:"size,omitempty"`
+	Snapshot    tuf.Digest `json:"snapshot,omitzero"`
+	Listed      string     `json:"listed,omitempty"` // how the snapshot lists it: hash or version
+	Encoding    string     `json:"encoding,omitempty"`
+	Contradicts *int64     `json:"contradicts,omitempty"`
+	Verdict     Verdict    `json:"verdict"`
 }
 
 // Report says what is known now. The error means that a file needed for it could
@@ -196,7 +197,7 @@ func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Findin
 	var expired []string
 	for _, role := range r.Roles {
 		if missing := gaps(repo.roles[role.Role].versions, role.Highest); missing != "" {
-			about := verify.Leaf{Repository: repo.ID(), Role: role.Role}
+			about := leaf.Leaf{Repository: repo.ID(), Role: role.Role}
 			found = append(found, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
 		}
 		if role.Index >= 0 && !asOf.IsZero() && role.expires.Before(asOf) {
@@ -208,7 +209,7 @@ func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Findin
 		if more := len(expired) - maxListed; more > 0 {
 			list += fmt.Sprintf(" and %d more", more)
 		}
-		found = append(found, aboutLeaf(Expired, -1, verify.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
+		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
 	}
 	never, err := a.neverLogged(repo)
 	found = append(found, never...)
@@ -224,7 +225,7 @@ func compareRoles(x, y string) int {
 }
 
 func roleRank(role string) int {
-	i := slices.Index([]string{verify.RoleRoot, verify.RoleTargets, verify.RoleSnapshot, verify.RoleTimestamp}, role)
+	i := slices.Index([]string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp}, role)
 	if i < 0 {
 		return 4
 	}
@@ -284,9 +285,9 @@ func gaps[V any](versions map[int64]V, highest int64) string {
 }
 
 // leafAt returns the leaf at an index, if the entry there is one.
-func (a *Auditor) leafAt(index int64) (verify.Leaf, bool) {
+func (a *Auditor) leafAt(index int64) (leaf.Leaf, bool) {
 	if index < 0 || index >= int64(len(a.entries)) {
-		return verify.Leaf{}, false
+		return leaf.Leaf{}, false
 	}
 	e := a.entries[index]
 	switch {
@@ -295,20 +296,20 @@ func (a *Auditor) leafAt(index int64) (verify.Leaf, bool) {
 	case e.leaf != nil:
 		return *e.leaf, true
 	}
-	return verify.Leaf{}, false
+	return leaf.Leaf{}, false
 }
 
 func (a *Auditor) leafReport(index int64) LeafReport {
 	r := LeafReport{Index: index, Verdict: a.entries[index].verdict}
-	leaf, ok := a.leafAt(index)
+	logged, ok := a.leafAt(index)
 	if !ok {
 		return r
 	}
-	r.Kind, r.Repository, r.Role, r.Version = string(leaf.Kind), leaf.Repository, leaf.Role, leaf.Version
-	r.Payload, r.Metadata, r.Size = leaf.Payload, leaf.Metadata, leaf.Size
-	r.Snapshot, r.Listed, r.Encoding = leaf.Snapshot, string(leaf.Listed), string(leaf.Encoding)
-	if leaf.Kind == verify.Evidence {
-		r.Contradicts = &leaf.Contradicts
+	r.Kind, r.Repository, r.Role, r.Version = string(logged.Kind), logged.Repository, logged.Role, logged.Version
+	r.Payload, r.Metadata, r.Size = logged.Payload, logged.Metadata, logged.Size
+	r.Snapshot, r.Listed, r.Encoding = logged.Snapshot, string(logged.Listed), string(logged.Encoding)
+	if logged.Kind == leaf.Evidence {
+		r.Contradicts = &logged.Contradicts
 	}
 	return r
 }

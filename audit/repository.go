@@ -7,33 +7,35 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // repository is what is kept of one repository besides the state that judges.
 type repository struct {
-	*verify.Repository
+	*admit.Repository
 	genesis int64
 	roles   map[string]*roleState
-	keys    map[verify.Digest]bool    // keys whose ids have been looked at
+	keys    map[tuf.Digest]bool       // keys whose ids have been looked at
 	handed  map[string]map[string]int // thresholds by delegating role and delegated name
 
-	several     []several                // versions of which several payloads are releases, the last to get one last
-	logged      int64                    // bytes of the files of releases
-	asked       int64                    // bytes of files of which it was asked whether they stand
-	prior       int64                    // the release of the last leaf's version with another payload before it; -1: none
-	newest      bool                     // the last leaf is the first release of its role with so high a version
-	together    map[roleVersion]bool     // versions of which several payloads were found to stand; true: bound ones
-	sharing     map[string][]*keyGroup   // who may sign, by delegating role
-	says        map[string]verify.Digest // what roles say of delegations in their newest releases, as far as these are known to be in force
-	redelegates bool                     // other delegations may be in force since the last leaf
-	shared      map[verify.Digest]bool   // sentences on roles that share keys
-	snapshot    snapshotAt               // the newest that vouches for a release
+	several     []several              // versions of which several payloads are releases, the last to get one last
+	logged      int64                  // bytes of the files of releases
+	asked       int64                  // bytes of files of which it was asked whether they stand
+	prior       int64                  // the release of the last leaf's version with another payload before it; -1: none
+	newest      bool                   // the last leaf is the first release of its role with so high a version
+	together    map[roleVersion]bool   // versions of which several payloads were found to stand; true: bound ones
+	sharing     map[string][]*keyGroup // who may sign, by delegating role
+	says        map[string]tuf.Digest  // what roles say of delegations in their newest releases, as far as these are known to be in force
+	redelegates bool                   // other delegations may be in force since the last leaf
+	shared      map[tuf.Digest]bool    // sentences on roles that share keys
+	snapshot    snapshotAt             // the newest that vouches for a release
 }
 
 // snapshotAt is a snapshot that a leaf names.
 type snapshotAt struct {
-	sum     verify.Digest // zero: none
+	sum     tuf.Digest // zero: none
 	version int64
 }
 
@@ -44,7 +46,7 @@ type roleState struct {
 }
 
 type released struct {
-	payload verify.Digest
+	payload tuf.Digest
 	index   int64
 	size    int64 // of its file, in bytes
 }
@@ -54,22 +56,22 @@ type place struct {
 	repo  *repository
 	role  string
 	index int64
-	file  verify.Digest
+	file  tuf.Digest
 }
 
 // Observation is a leaf that was judged to be right, with its files.
 type Observation struct {
 	Index    int64
-	Leaf     verify.Leaf
+	Leaf     leaf.Leaf
 	Raw      []byte // the leaf as the log holds it
-	Metadata *verify.Metadata
-	Keys     verify.KeySet // who may sign the role; of a root, its own
+	Metadata *tuf.Metadata
+	Keys     tuf.KeySet // who may sign the role; of a root, its own
 
 	auditor *Auditor
 }
 
 // File reads another file of the log, with its hash checked.
-func (o *Observation) File(leaf verify.Leaf) (*verify.Metadata, error) {
+func (o *Observation) File(leaf leaf.Leaf) (*tuf.Metadata, error) {
 	return o.auditor.file(o.auditor.ctx, fmt.Sprintf("%s %d", plain(leaf.Role), leaf.Version), leaf.Metadata, leaf.Encoding)
 }
 
@@ -77,20 +79,20 @@ func (o *Observation) File(leaf verify.Leaf) (*verify.Metadata, error) {
 // All that can fail for now is done before anything changes.
 func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
 	var found []Finding
-	var before *verify.Metadata // the root in force
-	var keys verify.KeySet
+	var before *tuf.Metadata // the root in force
+	var keys tuf.KeySet
 	var err error
 	if repo != nil {
 		if before, err = repo.Root(); err != nil {
 			return a.trouble(l, err)
 		}
 	}
-	if l.leaf.Role == verify.RoleRoot {
-		keys = l.metadata.Root.KeySet(verify.RoleRoot)
+	if l.leaf.Role == tuf.RoleRoot {
+		keys = l.metadata.Root.KeySet(tuf.RoleRoot)
 	} else if keys, _, err = repo.KeysFor(l.leaf.Role, l.metadata); err != nil {
 		return a.trouble(l, err)
 	}
-	if l.leaf.Kind == verify.Evidence {
+	if l.leaf.Kind == leaf.Evidence {
 		f, err := a.equivocation(l, repo, before, keys)
 		if err != nil {
 			return a.trouble(l, err)
@@ -124,7 +126,7 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 	if repo != nil {
 		return repo, repo.Apply(l.index, l.leaf)
 	}
-	state, err := verify.NewRepository(l.leaf, l.index, stepBlobs{a})
+	state, err := admit.NewRepository(l.leaf, l.index, stepBlobs{a})
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +134,12 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 		Repository: state,
 		genesis:    l.index,
 		roles:      map[string]*roleState{},
-		keys:       map[verify.Digest]bool{},
+		keys:       map[tuf.Digest]bool{},
 		handed:     map[string]map[string]int{},
 		together:   map[roleVersion]bool{},
 		sharing:    map[string][]*keyGroup{},
-		says:       map[string]verify.Digest{},
-		shared:     map[verify.Digest]bool{},
+		says:       map[string]tuf.Digest{},
+		shared:     map[tuf.Digest]bool{},
 	}
 	a.repos[repo.ID()] = repo
 	a.order = append(a.order, repo)
@@ -145,28 +147,28 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 }
 
 // versionFindings notes a leaf's version and says what is odd about it.
-func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
+func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 	r.prior, r.newest = -1, false
-	state := r.roles[leaf.Role]
+	state := r.roles[logged.Role]
 	if state == nil {
 		state = &roleState{versions: map[int64]released{}}
-		r.roles[leaf.Role] = state
+		r.roles[logged.Role] = state
 	}
-	if leaf.Kind == verify.Evidence {
+	if logged.Kind == leaf.Evidence {
 		state.evidence++
 		return nil
 	}
 	state.releases++
-	before, seen := state.versions[leaf.Version]
-	state.versions[leaf.Version] = released{leaf.Payload, index, leaf.Size}
-	r.newest = !seen && leaf.Version > state.highest
-	defer func() { state.highest = max(state.highest, leaf.Version) }()
-	found := r.noteRelease(index, leaf, before)
+	before, seen := state.versions[logged.Version]
+	state.versions[logged.Version] = released{logged.Payload, index, logged.Size}
+	r.newest = !seen && logged.Version > state.highest
+	defer func() { state.highest = max(state.highest, logged.Version) }()
+	found := r.noteRelease(index, logged, before)
 	switch {
-	case seen && before.payload != leaf.Payload:
+	case seen && before.payload != logged.Payload:
 		r.prior = before.index // whether it stands is asked when the leaf has been applied
-	case !seen && leaf.Version < state.highest:
-		found = append(found, aboutLeaf(VersionLate, index, leaf, "%s %d was logged after version %d", plain(leaf.Role), leaf.Version, state.highest))
+	case !seen && logged.Version < state.highest:
+		found = append(found, aboutLeaf(VersionLate, index, logged, "%s %d was logged after version %d", plain(logged.Role), logged.Version, state.highest))
 	}
 	return found
 }
@@ -180,7 +182,7 @@ func (r *repository) versionFindings(index int64, leaf verify.Leaf) []Finding {
 // alike, and so are the first files of two vendors. Of two repositories that is a finding
 // if it is the very same file, signatures and all.
 func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
-	if l.leaf.Role == verify.RoleRoot || l.leaf.Kind != verify.Release {
+	if l.leaf.Role == tuf.RoleRoot || l.leaf.Kind != leaf.Release {
 		return nil
 	}
 	first, ok := a.first[l.leaf.Payload]
@@ -199,11 +201,11 @@ func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
 
 // chainFindings notes a root and says if it belongs to two repositories.
 func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
-	if l.leaf.Role != verify.RoleRoot || l.leaf.Kind != verify.Release {
+	if l.leaf.Role != tuf.RoleRoot || l.leaf.Kind != leaf.Release {
 		return nil
 	}
 	if _, ok := a.chains[l.leaf.Payload]; !ok {
-		a.chains[l.leaf.Payload] = place{repo, verify.RoleRoot, l.index, l.leaf.Metadata}
+		a.chains[l.leaf.Payload] = place{repo, tuf.RoleRoot, l.index, l.leaf.Metadata}
 	}
 	if twin := a.repos[l.leaf.Payload]; twin != nil && twin != repo {
 		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",
@@ -222,12 +224,12 @@ func twinOf(l *loaded, repo *repository, first place) Finding {
 }
 
 // short is how sentences and tables name a repository.
-func short(id verify.Digest) string { return id.String()[:8] }
+func short(id tuf.Digest) string { return id.String()[:8] }
 
 // thresholdFindings compares a release with what was in force before it: a root
 // with the root before, delegations with those of the role's last release.
-func (r *repository) thresholdFindings(l *loaded, before *verify.Metadata) []Finding {
-	if l.leaf.Kind != verify.Release {
+func (r *repository) thresholdFindings(l *loaded, before *tuf.Metadata) []Finding {
+	if l.leaf.Kind != leaf.Release {
 		return nil
 	}
 	var was, is map[string]int
@@ -264,7 +266,7 @@ func counted(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-func thresholds(d *verify.Delegations) map[string]int {
+func thresholds(d *tuf.Delegations) map[string]int {
 	if d == nil {
 		return nil
 	}
@@ -280,16 +282,16 @@ func thresholds(d *verify.Delegations) map[string]int {
 
 // equivocation words what a leaf of evidence shows, and who signed both. root is
 // the one in force, keys are those of the role.
-func (a *Auditor) equivocation(l *loaded, repo *repository, root *verify.Metadata, keys verify.KeySet) (Finding, error) {
+func (a *Auditor) equivocation(l *loaded, repo *repository, root *tuf.Metadata, keys tuf.KeySet) (Finding, error) {
 	f := aboutLeaf(SecondPayload, l.index, l.leaf, "%s %d is signed with two payloads: the one released at index %d, and the one at index %d",
 		plain(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
 	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
 	other, err := a.earlier(l.leaf.Contradicts)
-	if l.leaf.Role == verify.RoleRoot && err == nil {
+	if l.leaf.Role == tuf.RoleRoot && err == nil {
 		// What both must meet is the root before them, not what they say themselves.
 		root, err = a.rootBelow(repo, l.leaf.Version)
 		if err == nil {
-			keys = root.Root.KeySet(verify.RoleRoot)
+			keys = root.Root.KeySet(tuf.RoleRoot)
 		}
 	}
 	var bad *badBlob
@@ -311,7 +313,7 @@ func (a *Auditor) equivocation(l *loaded, repo *repository, root *verify.Metadat
 }
 
 // earlier reads the metadata of a leaf that was judged before.
-func (a *Auditor) earlier(index int64) (*verify.Metadata, error) {
+func (a *Auditor) earlier(index int64) (*tuf.Metadata, error) {
 	leaf, ok := a.leafAt(index)
 	if !ok {
 		return nil, fmt.Errorf("entry %d is no leaf", index)
@@ -320,10 +322,10 @@ func (a *Auditor) earlier(index int64) (*verify.Metadata, error) {
 }
 
 // rootBelow reads the highest root below a version.
-func (a *Auditor) rootBelow(repo *repository, version int64) (*verify.Metadata, error) {
-	best := verify.Record{Index: repo.genesis, Leaf: repo.Records()[0].Leaf}
+func (a *Auditor) rootBelow(repo *repository, version int64) (*tuf.Metadata, error) {
+	best := admit.Record{Index: repo.genesis, Leaf: repo.Records()[0].Leaf}
 	for _, rec := range repo.Records() {
-		if rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release && rec.Leaf.Version < version && rec.Leaf.Version > best.Leaf.Version {
+		if rec.Leaf.Role == tuf.RoleRoot && rec.Leaf.Kind == leaf.Release && rec.Leaf.Version < version && rec.Leaf.Version > best.Leaf.Version {
 			best = rec
 		}
 	}
@@ -331,7 +333,7 @@ func (a *Auditor) rootBelow(repo *repository, version int64) (*verify.Metadata, 
 }
 
 // signedBoth returns the ids of the keys that signed both files, shortened.
-func signedBoth(keys verify.KeySet, a, b *verify.Metadata) []string {
+func signedBoth(keys tuf.KeySet, a, b *tuf.Metadata) []string {
 	second := b.Signers(keys)
 	var names []string
 	for _, signer := range a.Signers(keys) {

@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file looks at who may sign what. Targets metadata does not name its role, so
@@ -16,7 +17,7 @@ import (
 
 // keyGroup is the roles to which one file gives the same keys and threshold.
 type keyGroup struct {
-	keys      map[verify.KeyIdentity]bool
+	keys      map[tuf.KeyIdentity]bool
 	threshold int
 	roles     []string // the first ones
 	count     int      // of all
@@ -59,17 +60,17 @@ const maxWithThreshold = 64
 func (r *repository) noteDelegations(l *loaded) {
 	r.redelegates = false
 	switch {
-	case l.leaf.Kind != verify.Release:
+	case l.leaf.Kind != leaf.Release:
 		return
-	case l.leaf.Role == verify.RoleRoot:
+	case l.leaf.Role == tuf.RoleRoot:
 		clear(r.says)
 		return
 	case l.metadata.Targets == nil:
 		return
 	}
-	var says verify.Digest
+	var says tuf.Digest
 	if text, ok := member(string(l.metadata.Payload), "delegations"); ok {
-		says = verify.Sum([]byte(text))
+		says = tuf.Sum([]byte(text))
 	}
 	if before, known := r.says[l.leaf.Role]; known && before == says && r.newest {
 		return
@@ -90,12 +91,12 @@ const (
 // sharedKeyFindings compares the roles of a root or of delegations with the others of
 // the repository.
 func (r *repository) sharedKeyFindings(l *loaded) []Finding {
-	if l.leaf.Kind != verify.Release || l.leaf.Version < r.roles[l.leaf.Role].highest {
+	if l.leaf.Kind != leaf.Release || l.leaf.Version < r.roles[l.leaf.Role].highest {
 		return nil
 	}
 	switch m := l.metadata; {
 	case m.Root != nil:
-		r.sharing[l.leaf.Role] = groupsOf(m.Root.Keys, map[string]verify.Role{verify.RoleTargets: m.Root.Roles[verify.RoleTargets]}, []string{verify.RoleTargets})
+		r.sharing[l.leaf.Role] = groupsOf(m.Root.Keys, map[string]tuf.Role{tuf.RoleTargets: m.Root.Roles[tuf.RoleTargets]}, []string{tuf.RoleTargets})
 	case m.Targets == nil || !r.redelegates:
 		return nil
 	case m.Targets.Delegations == nil:
@@ -110,7 +111,7 @@ func (r *repository) sharedKeyFindings(l *loaded) []Finding {
 	var found []Finding
 	for _, roles := range r.sharers() {
 		sentence := fmt.Sprintf("roles %s share keys that suffice for any of them: where a snapshot lists versions only, a file of one may be taken for another's", roles)
-		if sum := verify.Sum([]byte(sentence)); !r.shared[sum] {
+		if sum := tuf.Sum([]byte(sentence)); !r.shared[sum] {
 			r.shared[sum] = true
 			found = append(found, aboutLeaf(SharedKeys, l.index, l.leaf, "%s", sentence))
 		}
@@ -118,8 +119,8 @@ func (r *repository) sharedKeyFindings(l *loaded) []Finding {
 	return found
 }
 
-func groupsOfDelegations(d *verify.Delegations) []*keyGroup {
-	roles := map[string]verify.Role{}
+func groupsOfDelegations(d *tuf.Delegations) []*keyGroup {
+	roles := map[string]tuf.Role{}
 	var order []string
 	for _, role := range d.Roles {
 		roles[role.Name] = role.Role
@@ -128,7 +129,7 @@ func groupsOfDelegations(d *verify.Delegations) []*keyGroup {
 	groups := groupsOf(d.Keys, roles, order)
 	if s := d.Succinct; s != nil {
 		name := s.NamePrefix + "-*"
-		groups = append(groups, groupsOf(d.Keys, map[string]verify.Role{name: s.Role}, []string{name})...)
+		groups = append(groups, groupsOf(d.Keys, map[string]tuf.Role{name: s.Role}, []string{name})...)
 		groups[len(groups)-1].count = 1 << s.BitLength
 	}
 	return groups
@@ -136,7 +137,7 @@ func groupsOfDelegations(d *verify.Delegations) []*keyGroup {
 
 // groupsOf puts the roles of a file together that have the same keys and threshold,
 // in the file's order.
-func groupsOf(keys map[string]*verify.Key, roles map[string]verify.Role, order []string) []*keyGroup {
+func groupsOf(keys map[string]*tuf.Key, roles map[string]tuf.Role, order []string) []*keyGroup {
 	known := map[string]*keyGroup{}
 	var groups []*keyGroup
 	for _, name := range order {
@@ -147,8 +148,8 @@ func groupsOf(keys map[string]*verify.Key, roles map[string]verify.Role, order [
 			continue
 		}
 		if g == nil {
-			g = &keyGroup{keys: map[verify.KeyIdentity]bool{}, threshold: role.Threshold}
-			for _, id := range verify.NewKeySet(keys, role).Identities() {
+			g = &keyGroup{keys: map[tuf.KeyIdentity]bool{}, threshold: role.Threshold}
+			for _, id := range tuf.NewKeySet(keys, role).Identities() {
 				g.keys[id] = true
 			}
 			known[alike] = g
@@ -172,7 +173,7 @@ func (r *repository) sharers() []string {
 			}
 		}
 	}
-	single := map[verify.KeyIdentity]*keyGroup{} // of groups for which one key suffices
+	single := map[tuf.KeyIdentity]*keyGroup{} // of groups for which one key suffices
 	several := 0
 	for _, g := range all {
 		if g.threshold == 1 {
@@ -254,7 +255,7 @@ func (a *Auditor) neverLogged(repo *repository) ([]Finding, error) {
 	listed := map[string]bool{}
 	for name := range m.Snapshot.Files() {
 		role, ok := strings.CutSuffix(name, ".json")
-		if state := repo.roles[role]; ok && !verify.IsTopLevel(role) && (state == nil || state.releases == 0) {
+		if state := repo.roles[role]; ok && !tuf.IsTopLevel(role) && (state == nil || state.releases == 0) {
 			listed[role] = true
 		}
 	}
@@ -266,5 +267,5 @@ func (a *Auditor) neverLogged(repo *repository) ([]Finding, error) {
 		return nil, err
 	}
 	slices.Sort(missing)
-	return []Finding{aboutLeaf(NeverLogged, -1, verify.Leaf{Repository: repo.ID()}, "delegated, and listed by snapshot %d, but never logged: %s", m.Version, some(missing, len(missing)))}, nil
+	return []Finding{aboutLeaf(NeverLogged, -1, leaf.Leaf{Repository: repo.ID()}, "delegated, and listed by snapshot %d, but never logged: %s", m.Version, some(missing, len(missing)))}, nil
 }

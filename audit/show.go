@@ -8,25 +8,26 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Row is one leaf of a repository's history.
 type Row struct {
-	Index       int64           `json:"index"`
-	Kind        verify.LeafKind `json:"kind"`
-	Role        string          `json:"role"`
-	Version     int64           `json:"version"`
-	Payload     verify.Digest   `json:"payload"`
-	Expires     int64           `json:"expires"`   // POSIX seconds
-	Signers     int             `json:"signers"`   // distinct keys of the role that signed
-	SignedBy    []string        `json:"signed_by"` // their ids; of a key that has several the first
-	Threshold   int             `json:"threshold"` // how many must; of a root, by itself
-	Contradicts *int64          `json:"contradicts,omitempty"`
-	Against     *int64          `json:"against,omitempty"` // index of the leaf that the changes are counted against
-	Files       *Changes        `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
-	Delegations *Changes        `json:"delegations,omitempty"`
-	Keys        []RoleChange    `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
+	Index       int64         `json:"index"`
+	Kind        leaf.Kind `json:"kind"`
+	Role        string        `json:"role"`
+	Version     int64         `json:"version"`
+	Payload     tuf.Digest    `json:"payload"`
+	Expires     int64         `json:"expires"`   // POSIX seconds
+	Signers     int           `json:"signers"`   // distinct keys of the role that signed
+	SignedBy    []string      `json:"signed_by"` // their ids; of a key that has several the first
+	Threshold   int           `json:"threshold"` // how many must; of a root, by itself
+	Contradicts *int64        `json:"contradicts,omitempty"`
+	Against     *int64        `json:"against,omitempty"` // index of the leaf that the changes are counted against
+	Files       *Changes      `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
+	Delegations *Changes      `json:"delegations,omitempty"`
+	Keys        []RoleChange  `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
 }
 
 // Changes counts what differs from the release before.
@@ -51,8 +52,8 @@ type RoleChange struct {
 
 // History is a repository's releases over time.
 type History struct {
-	Repository verify.Digest `json:"repository"`
-	Rows       []Row         `json:"rows"`
+	Repository tuf.Digest `json:"repository"`
+	Rows       []Row      `json:"rows"`
 
 	last    map[string]map[int64]leafAt // by role and version, the last release
 	highest map[string]leafAt           // by role
@@ -60,20 +61,20 @@ type History struct {
 
 type leafAt struct {
 	index int64
-	leaf  verify.Leaf
+	leaf  leaf.Leaf
 }
 
 // Show collects the histories of the repositories whose id begins with a prefix.
 // Its Observe is for Config.Observe.
 type Show struct {
 	prefix    string
-	histories map[verify.Digest]*History
+	histories map[tuf.Digest]*History
 }
 
 // NewShow prepares the histories of every repository whose id begins with prefix,
 // which is in lower-case hex.
 func NewShow(prefix string) *Show {
-	return &Show{prefix: prefix, histories: map[verify.Digest]*History{}}
+	return &Show{prefix: prefix, histories: map[tuf.Digest]*History{}}
 }
 
 // Histories returns what was collected, sorted by repository.
@@ -101,10 +102,10 @@ func (s *Show) Observe(o *Observation) error {
 		row.SignedBy = append(row.SignedBy, o.Keys.IDs(signer)[0])
 	}
 	row.Signers = len(row.SignedBy)
-	if o.Leaf.Kind == verify.Evidence {
+	if o.Leaf.Kind == leaf.Evidence {
 		row.Contradicts = &o.Leaf.Contradicts
 	}
-	var before *verify.Metadata
+	var before *tuf.Metadata
 	if at, ok := h.before(o.Leaf); ok {
 		var bad *badBlob
 		m, err := o.File(at.leaf)
@@ -118,7 +119,7 @@ func (s *Show) Observe(o *Observation) error {
 	}
 	row.compare(before, o.Metadata)
 	h.Rows = append(h.Rows, row)
-	if o.Leaf.Kind == verify.Release {
+	if o.Leaf.Kind == leaf.Release {
 		if h.last[o.Leaf.Role] == nil {
 			h.last[o.Leaf.Role] = map[int64]leafAt{}
 		}
@@ -133,7 +134,7 @@ func (s *Show) Observe(o *Observation) error {
 // before returns the release that a leaf is compared with: for evidence the one
 // that it contradicts, for a version released again the earlier one, otherwise
 // the highest below it.
-func (h *History) before(leaf verify.Leaf) (leafAt, bool) {
+func (h *History) before(leaf leaf.Leaf) (leafAt, bool) {
 	best, found := h.highest[leaf.Role]
 	if best.leaf.Version <= leaf.Version {
 		return best, found
@@ -147,28 +148,28 @@ func (h *History) before(leaf verify.Leaf) (leafAt, bool) {
 	return best, found
 }
 
-func (r *Row) compare(before, now *verify.Metadata) {
+func (r *Row) compare(before, now *tuf.Metadata) {
 	switch {
 	case now.Root != nil:
 		r.Keys = rootChanges(before, now)
 	case now.Targets != nil:
-		var old *verify.Targets
+		var old *tuf.Targets
 		if before != nil {
 			old = before.Targets
 		}
 		r.compareTargets(old, now.Targets)
 	default:
-		was := map[string]verify.MetaFile{}
+		was := map[string]tuf.MetaFile{}
 		if before != nil {
 			was = listed(before)
 		}
-		r.Files = count(was, listed(now), func(a, b verify.MetaFile) bool {
+		r.Files = count(was, listed(now), func(a, b tuf.MetaFile) bool {
 			return a.Version == b.Version && a.Length == b.Length && maps.Equal(a.Hashes, b.Hashes)
 		})
 	}
 }
 
-func listed(m *verify.Metadata) map[string]verify.MetaFile {
+func listed(m *tuf.Metadata) map[string]tuf.MetaFile {
 	if m.Snapshot != nil {
 		return maps.Collect(m.Snapshot.Files())
 	}
@@ -178,11 +179,11 @@ func listed(m *verify.Metadata) map[string]verify.MetaFile {
 	return nil
 }
 
-func (r *Row) compareTargets(before, now *verify.Targets) {
+func (r *Row) compareTargets(before, now *tuf.Targets) {
 	if before == nil {
-		before = &verify.Targets{}
+		before = &tuf.Targets{}
 	}
-	r.Files = count(maps.Collect(before.Files()), maps.Collect(now.Files()), func(a, b verify.TargetFile) bool {
+	r.Files = count(maps.Collect(before.Files()), maps.Collect(now.Files()), func(a, b tuf.TargetFile) bool {
 		return a.Length == b.Length && maps.Equal(a.Hashes, b.Hashes) && string(a.Custom) == string(b.Custom)
 	})
 	if before.Delegations == nil && now.Delegations == nil {
@@ -192,13 +193,13 @@ func (r *Row) compareTargets(before, now *verify.Targets) {
 	r.Delegations = count(delegated(before.Delegations), delegated(now.Delegations), func(a, b string) bool { return a == b })
 }
 
-func delegated(d *verify.Delegations) map[string]string {
+func delegated(d *tuf.Delegations) map[string]string {
 	byName := map[string]string{}
 	if d == nil {
 		return byName
 	}
-	keys := func(role verify.Role) string {
-		return fmt.Sprint(role.Threshold, verify.NewKeySet(d.Keys, role).Identities())
+	keys := func(role tuf.Role) string {
+		return fmt.Sprint(role.Threshold, tuf.NewKeySet(d.Keys, role).Identities())
 	}
 	for _, role := range d.Roles {
 		byName[role.Name] = fmt.Sprintf("%s %q %q %v", keys(role.Role), role.Paths, role.PathHashPrefixes, role.Terminating)
@@ -238,12 +239,12 @@ func count[V any](before, now map[string]V, same func(a, b V) bool) *Changes {
 }
 
 // rootChanges lists the roles whose keys or threshold a root changes.
-func rootChanges(before, now *verify.Metadata) []RoleChange {
+func rootChanges(before, now *tuf.Metadata) []RoleChange {
 	var changes []RoleChange
 	for _, role := range slices.SortedFunc(maps.Keys(now.Root.Roles), compareRoles) {
 		change := RoleChange{Role: role, Threshold: now.Root.Roles[role].Threshold}
 		is := now.Root.KeySet(role).Identities()
-		var was []verify.KeyIdentity
+		var was []tuf.KeyIdentity
 		if before != nil {
 			change.Before = before.Root.Roles[role].Threshold
 			was = before.Root.KeySet(role).Identities()

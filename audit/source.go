@@ -12,7 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // ErrNotFound is wrapped by a Source when the log answered that it does not
@@ -39,8 +39,8 @@ type Source interface {
 	Tile(ctx context.Context, level int, index int64, width int) ([]byte, error)
 	// Entries returns a bundle of width entries, cut as Tile does.
 	Entries(ctx context.Context, index int64, width int) ([]byte, error)
-	// Blob returns the file with this SHA-256, at most verify.MaxFileSize bytes.
-	Blob(ctx context.Context, sum verify.Digest) ([]byte, error)
+	// Blob returns the file with this SHA-256, at most tuf.MaxFileSize bytes.
+	Blob(ctx context.Context, sum tuf.Digest) ([]byte, error)
 }
 
 const (
@@ -134,8 +134,8 @@ func (s *HTTPSource) tile(ctx context.Context, id proofs.TileID) ([]byte, error)
 }
 
 // Blob implements Source.
-func (s *HTTPSource) Blob(ctx context.Context, sum verify.Digest) ([]byte, error) {
-	return s.get(ctx, s.client, "blob/sha256/"+sum.String(), verify.MaxFileSize)
+func (s *HTTPSource) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return s.get(ctx, s.client, "blob/sha256/"+sum.String(), tuf.MaxFileSize)
 }
 
 // get tries again what a busy server or a bad line may have spoilt.

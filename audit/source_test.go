@@ -14,7 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestHTTPSource(t *testing.T) {
@@ -67,12 +67,12 @@ func TestHTTPSource(t *testing.T) {
 	if _, err := src.Tile(t.Context(), 0, 1, 256); !errors.Is(err, audit.ErrNotFound) {
 		t.Errorf("a tile that is not there: %v", err)
 	}
-	blob := h.file(verify.RoleRoot)
+	blob := h.file(tuf.RoleRoot)
 	failures.Store(1)
-	if got, err := src.Blob(t.Context(), verify.Sum(blob)); err != nil || string(got) != string(blob) {
+	if got, err := src.Blob(t.Context(), tuf.Sum(blob)); err != nil || string(got) != string(blob) {
 		t.Errorf("blob after one failure: %d bytes, %v", len(got), err)
 	}
-	if _, err := src.Blob(t.Context(), verify.Digest{}); !errors.Is(err, audit.ErrNotFound) {
+	if _, err := src.Blob(t.Context(), tuf.Digest{}); !errors.Is(err, audit.ErrNotFound) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
 
@@ -109,7 +109,7 @@ func TestRunFollows(t *testing.T) {
 			if steps == 3 {
 				cancel()
 			}
-			h.release(verify.RoleTargets, "app.bin", time.Now().String())
+			h.release(tuf.RoleTargets, "app.bin", time.Now().String())
 			h.Publish(2)
 			return nil
 		})
@@ -125,7 +125,7 @@ type slow struct {
 	pause time.Duration
 }
 
-func (s slow) Blob(ctx context.Context, sum verify.Digest) ([]byte, error) {
+func (s slow) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -140,10 +140,10 @@ func TestRunFollowsASlowLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHistory(t)
 		fork := h.clone()
-		h.release(verify.RoleTargets, "app.bin", "five")
-		fork.release(verify.RoleTargets, "app.bin", "five, for one customer")
+		h.release(tuf.RoleTargets, "app.bin", "five")
+		fork.release(tuf.RoleTargets, "app.bin", "five, for one customer")
 		for i := range 20 {
-			h.release(verify.RoleTargets, "app.bin", fmt.Sprint("more ", i))
+			h.release(tuf.RoleTargets, "app.bin", fmt.Sprint("more ", i))
 		}
 		h.Publish(2)
 		a := newAuditor(t, h.Log, func(c *audit.Config) { c.Source = slow{h.Log.Source(), 50 * time.Second} })
@@ -189,7 +189,7 @@ func TestHTTPSourceFollowsNoRedirect(t *testing.T) {
 		"/checkpoint":          func() ([]byte, error) { return src.Checkpoint(t.Context()) },
 		"/tile/0/000":          func() ([]byte, error) { return src.Tile(t.Context(), 0, 0, 256) },
 		"/tile/entries/000":    func() ([]byte, error) { return src.Entries(t.Context(), 0, 256) },
-		"/blob/sha256/" + zero: func() ([]byte, error) { return src.Blob(t.Context(), verify.Digest{}) },
+		"/blob/sha256/" + zero: func() ([]byte, error) { return src.Blob(t.Context(), tuf.Digest{}) },
 	} {
 		asked = 0
 		if _, err := get(); err == nil || !strings.Contains(err.Error(), `redirects to "`+elsewhere.URL+path+`"`) || asked != 1 {

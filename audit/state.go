@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // State is what an auditor remembers of a log between two runs: the last
@@ -174,7 +174,7 @@ func (s store) notePath(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(s.dir, "notes", fmt.Sprintf("%012d-%s.note", c.Tree.N, verify.Sum([]byte(text)).String()[:16])), nil
+	return filepath.Join(s.dir, "notes", fmt.Sprintf("%012d-%s.note", c.Tree.N, tuf.Sum([]byte(text)).String()[:16])), nil
 }
 
 // note returns the note that is kept with this text.
@@ -224,7 +224,7 @@ func (s store) largeEvidence() int64 {
 
 // saveEvidence writes a finding and its files. key makes the folder's name
 // unique, and the same in every run.
-func (s store) saveEvidence(f Finding, key verify.Digest) error {
+func (s store) saveEvidence(f Finding, key tuf.Digest) error {
 	if s.dir == "" || len(f.Evidence) == 0 {
 		return nil
 	}

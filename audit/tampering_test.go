@@ -11,30 +11,31 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // force logs a leaf for a file, changed from what the rules give.
-func (h *history) force(role string, change func(*verify.Leaf)) int64 {
+func (h *history) force(role string, change func(*leaf.Leaf)) int64 {
 	h.T.Helper()
-	leaf := h.Judge(h.repo, role, h.file(role), h.file(verify.RoleSnapshot)).Leaf
+	leaf := h.Judge(h.repo, role, h.file(role), h.file(tuf.RoleSnapshot)).Leaf
 	change(&leaf)
-	return h.Append(leaf.Marshal(), h.file(role), h.file(verify.RoleSnapshot))
+	return h.Append(leaf.Marshal(), h.file(role), h.file(tuf.RoleSnapshot))
 }
 
 // raw logs a leaf for a file as if the rules gave it.
 func (h *history) raw(role string, version int64, file []byte, snapshot []byte) int64 {
 	h.T.Helper()
 	m := audittest.Parse(h.T, file)
-	leaf := verify.Leaf{
-		Kind: verify.Release, Repository: h.repo, Role: role, Version: version, Payload: m.PayloadDigest,
-		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+	entry := leaf.Leaf{
+		Kind: leaf.Release, Repository: h.repo, Role: role, Version: version, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
 	}
 	if snapshot != nil {
-		leaf.Snapshot, leaf.Listed = verify.Sum(snapshot), verify.ByHash
+		entry.Snapshot, entry.Listed = tuf.Sum(snapshot), leaf.ByHash
 	}
-	return h.Append(leaf.Marshal(), file, snapshot)
+	return h.Append(entry.Marshal(), file, snapshot)
 }
 
 func TestTampering(t *testing.T) {
@@ -101,27 +102,27 @@ func TestTampering(t *testing.T) {
 			h.Publish(2)
 		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
 		{"a leaf with another spelling", func(h *history) {
-			h.release(verify.RoleTargets, "app.bin", "5")
+			h.release(tuf.RoleTargets, "app.bin", "5")
 			h.Append(append(h.evidence().Marshal(), '\n'))
 			h.Publish(2)
 		}, fmt.Sprintf("bad-leaf@%d", next+1), audit.Tampering, "is no leaf"},
 		{"an unknown kind of leaf", func(h *history) {
 			h.Append([]byte("tuflog revocation v2\nwhatever\n"))
-			h.release(verify.RoleTargets, "app.bin", "5")
+			h.release(tuf.RoleTargets, "app.bin", "5")
 			h.Publish(2)
 		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog revocation v2"`},
 		{"a leaf behind the end", func(h *history) {
-			h.Append([]byte(verify.EndEntry))
-			h.release(verify.RoleTargets, "app.bin", "5")
+			h.Append([]byte(leaf.End))
+			h.release(tuf.RoleTargets, "app.bin", "5")
 			h.Publish(2)
 		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, fmt.Sprintf("behind the end of the log, which is entry %d", next)},
 		{"a second end", func(h *history) {
-			h.Append([]byte(verify.EndEntry))
-			h.Append([]byte(verify.EndEntry))
+			h.Append([]byte(leaf.End))
+			h.Append([]byte(leaf.End))
 			h.Publish(2)
 		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, "behind the end"},
 		{"an end with more to say", func(h *history) {
-			h.Append([]byte(verify.EndEntry + "\n"))
+			h.Append([]byte(leaf.End + "\n"))
 			h.Publish(2)
 		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
 		{"an end of another kind", func(h *history) {
@@ -130,7 +131,7 @@ func TestTampering(t *testing.T) {
 		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog end v2"`},
 		{"an unknown encoding", func(h *history) {
 			leaf := h.evidence()
-			leaf.Encoding = verify.Pigweed
+			leaf.Encoding = tuf.Pigweed
 			h.Append(leaf.Marshal())
 			h.Publish(2)
 		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, "pigweed"},
@@ -140,92 +141,92 @@ func TestTampering(t *testing.T) {
 			h.Publish(2)
 		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "the log says it already at index 8"},
 		{"a file nobody signed", func(h *history) {
-			must(h.T, h.vendor.Put(verify.RoleTargets, "app.bin", []byte("evil")))
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			file := bytes.ReplaceAll(h.file(verify.RoleTargets), []byte(`"sig":"`), []byte(`"sig":"00`))
-			h.raw(verify.RoleTargets, 5, file, h.file(verify.RoleSnapshot))
+			must(h.T, h.vendor.Put(tuf.RoleTargets, "app.bin", []byte("evil")))
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			file := bytes.ReplaceAll(h.file(tuf.RoleTargets), []byte(`"sig":"`), []byte(`"sig":"00`))
+			h.raw(tuf.RoleTargets, 5, file, h.file(tuf.RoleSnapshot))
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "the rules refuse it: threshold"},
 		{"targets without a snapshot", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Snapshot, l.Listed = verify.Digest{}, "" })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Snapshot, l.Listed = tuf.Digest{}, "" })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "snapshot-needed"},
 		{"another version than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Version = 50 })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Version = 50 })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its version is 50, the rules give 5"},
 		{"another size than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Size++ })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Size++ })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its size is"},
 		{"another payload than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Payload[0] ^= 1 })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Payload[0] ^= 1 })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its payload is"},
 		{"one role's file as another's", func(h *history) {
-			must(h.T, h.vendor.DelegateShared(verify.RoleTargets, "doi", "plugin", "doi/*"))
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.submit(verify.RoleTargets)
+			must(h.T, h.vendor.DelegateShared(tuf.RoleTargets, "doi", "plugin", "doi/*"))
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.submit(tuf.RoleTargets)
 			h.vendor.PlainSnapshots = true
 			must(h.T, h.vendor.PassOff("plugin", "doi"))
-			h.raw("doi", 1, h.file("plugin"), h.file(verify.RoleSnapshot))
+			h.raw("doi", 1, h.file("plugin"), h.file(tuf.RoleSnapshot))
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "not-covered"},
 		{"evidence as a release", func(h *history) {
 			evil, err := h.vendor.Clone()
 			must(h.T, err)
-			h.release(verify.RoleTargets, "app.bin", "five")
-			must(h.T, evil.Put(verify.RoleTargets, "app.bin", []byte("another five")))
-			must(h.T, evil.Release(verify.RoleTargets))
+			h.release(tuf.RoleTargets, "app.bin", "five")
+			must(h.T, evil.Put(tuf.RoleTargets, "app.bin", []byte("another five")))
+			must(h.T, evil.Release(tuf.RoleTargets))
 			h.vendor = evil
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Kind, l.Contradicts = verify.Release, 0 })
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Release, 0 })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "its kind is release, the rules give evidence"},
 		{"a release as evidence", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Kind, l.Contradicts = verify.Evidence, leafTargets4 })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Evidence, leafTargets4 })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its kind is evidence, the rules give release"},
 		{"a root that skips one", func(h *history) {
-			must(h.T, h.vendor.Rotate(verify.RoleTimestamp))
-			must(h.T, h.vendor.Rotate(verify.RoleTimestamp))
-			h.raw(verify.RoleRoot, 4, h.file(verify.RoleRoot), nil)
+			must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
+			must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
+			h.raw(tuf.RoleRoot, 4, h.file(tuf.RoleRoot), nil)
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "no-parent"},
 		{"a root not signed by the one before, and what builds on it", func(h *history) {
 			thief := newVendor(h.T)
-			must(h.T, thief.Rotate(verify.RoleTargets))
-			must(h.T, thief.Rotate(verify.RoleTargets))
-			_, root := thief.File(verify.RoleRoot)
-			h.raw(verify.RoleRoot, 3, root, nil)
-			must(h.T, thief.Release(verify.RoleTargets))
-			_, file := thief.File(verify.RoleTargets)
-			_, snap := thief.File(verify.RoleSnapshot)
-			h.raw(verify.RoleTargets, 2, file, snap)
+			must(h.T, thief.Rotate(tuf.RoleTargets))
+			must(h.T, thief.Rotate(tuf.RoleTargets))
+			_, root := thief.File(tuf.RoleRoot)
+			h.raw(tuf.RoleRoot, 3, root, nil)
+			must(h.T, thief.Release(tuf.RoleTargets))
+			_, file := thief.File(tuf.RoleTargets)
+			_, snap := thief.File(tuf.RoleSnapshot)
+			h.raw(tuf.RoleTargets, 2, file, snap)
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d false-admission@%d", next, next+1), audit.Tampering, "does not meet the threshold of root 2"},
 		{"a repository without a genesis", func(h *history) {
-			must(h.T, h.vendor.Release(verify.RoleTargets))
-			h.force(verify.RoleTargets, func(l *verify.Leaf) { l.Repository[0] ^= 1 })
+			must(h.T, h.vendor.Release(tuf.RoleTargets))
+			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Repository[0] ^= 1 })
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "unknown-repository"},
 		{"a later root of a chain as another repository", func(h *history) {
-			file := h.file(verify.RoleRoot)
+			file := h.file(tuf.RoleRoot)
 			m := audittest.Parse(h.T, file)
-			h.Append(verify.Leaf{
-				Kind: verify.Release, Repository: m.PayloadDigest, Role: verify.RoleRoot, Version: 2, Payload: m.PayloadDigest,
-				Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+			h.Append(leaf.Leaf{
+				Kind: leaf.Release, Repository: m.PayloadDigest, Role: tuf.RoleRoot, Version: 2, Payload: m.PayloadDigest,
+				Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
 			}.Marshal())
 			h.Publish(2)
 		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "already at index 5"},
 		{"a file that does not parse", func(h *history) {
 			file := bytes.Replace(h.file("plugin"), []byte(`"signed":{`), []byte(`"signed":{"_type":"targets",`), 1)
 			leaf := h.Judge(h.repo, "plugin", h.file("plugin")).Leaf
-			leaf.Version, leaf.Metadata, leaf.Size = 2, verify.Sum(file), int64(len(file))
+			leaf.Version, leaf.Metadata, leaf.Size = 2, tuf.Sum(file), int64(len(file))
 			h.Append(leaf.Marshal(), file)
 			h.Publish(2)
 		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "does not parse"},
@@ -283,19 +284,19 @@ func TestTampering(t *testing.T) {
 	}
 }
 
-func (h *history) evidence() verify.Leaf {
-	var leaf verify.Leaf
+func (h *history) evidence() leaf.Leaf {
+	var entry leaf.Leaf
 	r := newAuditor(h.T, h.clone().Log)
 	if _, err := r.Step(h.T.Context()); err != nil {
 		h.T.Fatal(err)
 	}
 	for _, l := range r.Leaves(leafEvidence, leafEvidence+1) {
-		leaf = verify.Leaf{
-			Kind: verify.LeafKind(l.Kind), Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
-			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: verify.Listing(l.Listed), Encoding: verify.JSON, Contradicts: *l.Contradicts,
+		entry = leaf.Leaf{
+			Kind: leaf.Kind(l.Kind), Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
+			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: leaf.Listing(l.Listed), Encoding: tuf.JSON, Contradicts: *l.Contradicts,
 		}
 	}
-	return leaf
+	return entry
 }
 
 // another switches an auditor from one log to another.
@@ -303,7 +304,7 @@ type another struct{ audit.Source }
 
 func TestFork(t *testing.T) {
 	grow := func(h *history, content string) {
-		h.release(verify.RoleTargets, "app.bin", content)
+		h.release(tuf.RoleTargets, "app.bin", content)
 		h.Publish(2)
 	}
 	tests := []struct {
@@ -383,14 +384,14 @@ func TestForkByUnwitnessedCheckpoint(t *testing.T) {
 		step(t, a)
 
 		secret := h.clone()
-		secret.release(verify.RoleTargets, "app.bin", "for one customer")
-		secret.release(verify.RoleTargets, "app.bin", "for one customer, again")
+		secret.release(tuf.RoleTargets, "app.bin", "for one customer")
+		secret.release(tuf.RoleTargets, "app.bin", "for one customer, again")
 		h.Serve(secret.Checkpoint(secret.Size(), 0))
 		if got := step(t, a); kinds(got.Findings) != "quorum-short@-1" || got.Findings[0].Class != audit.Outage {
 			t.Fatalf("found %+v", got.Findings)
 		}
 		for range 3 {
-			h.release(verify.RoleTargets, "app.bin", fmt.Sprint("version ", h.Size()))
+			h.release(tuf.RoleTargets, "app.bin", fmt.Sprint("version ", h.Size()))
 		}
 		h.Publish(2)
 		if restart {
@@ -411,7 +412,7 @@ func TestEarlierEntryChanges(t *testing.T) {
 	h := newHistory(t)
 	a := newAuditor(t, h.Log)
 	step(t, a)
-	h.release(verify.RoleTargets, "app.bin", "5")
+	h.release(tuf.RoleTargets, "app.bin", "5")
 	h.Publish(2)
 	h.Spoil("tile/entries/000.p/10", audittest.Flip(1, 20))
 	if got := step(t, a); kinds(got.Findings) != "root-mismatch@0" || !strings.Contains(got.Findings[0].Sentence, "other bytes than before") {
@@ -490,7 +491,7 @@ func TestTwoLogsOfAPolicyAreNoFork(t *testing.T) {
 	other.Signer, err = proofs.GenerateSigner(nil, "log.test/other", proofs.Ed25519)
 	must(t, err)
 	other.Witnesses = h.Witnesses
-	other.release(verify.RoleTargets, "app.bin", "another log's")
+	other.release(tuf.RoleTargets, "app.bin", "another log's")
 	policy, err := proofs.ParsePolicy([]byte(fmt.Sprintf("log %v\n", other.Signer.Key()) + h.PolicyText("")))
 	must(t, err)
 	dir := t.TempDir()

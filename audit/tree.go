@@ -2,20 +2,20 @@ package audit
 
 import (
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // wantedTile is a tile that the log must serve: its id and the digest of its
 // bytes.
 type wantedTile struct {
 	id  proofs.TileID
-	sum verify.Digest
+	sum tuf.Digest
 }
 
 func wanted(tiles []proofs.Tile) []wantedTile {
 	var list []wantedTile
 	for _, tile := range tiles {
-		list = append(list, wantedTile{tile.TileID, verify.Sum(tile.Hashes)})
+		list = append(list, wantedTile{tile.TileID, tuf.Sum(tile.Hashes)})
 	}
 	return list
 }

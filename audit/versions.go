@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file is about versions of which several payloads are releases. The second may
@@ -34,7 +36,7 @@ type several struct {
 
 // noteRelease notes the size of a release. before is the last one of its version; size
 // 0: there is none.
-func (r *repository) noteRelease(index int64, leaf verify.Leaf, before released) []Finding {
+func (r *repository) noteRelease(index int64, leaf leaf.Leaf, before released) []Finding {
 	r.logged += leaf.Size
 	at := roleVersion{leaf.Role, leaf.Version}
 	known := slices.IndexFunc(r.several, func(s several) bool { return s.roleVersion == at })
@@ -56,8 +58,8 @@ func (r *repository) noteRelease(index int64, leaf verify.Leaf, before released)
 }
 
 // notAsked says that it is not asked of all versions what stands.
-func (r *repository) notAsked(index int64, leaf verify.Leaf) Finding {
-	return aboutLeaf(TwoPayloads, index, verify.Leaf{Repository: r.ID(), Role: leaf.Role, Version: leaf.Version},
+func (r *repository) notAsked(index int64, logged leaf.Leaf) Finding {
+	return aboutLeaf(TwoPayloads, index, leaf.Leaf{Repository: r.ID(), Role: logged.Role, Version: logged.Version},
 		"so many versions have several payloads, or change what stands so often, that it is not asked of all of them any more which payloads stand")
 }
 
@@ -89,18 +91,18 @@ func (a *Auditor) lookAtDue() error {
 // applied.
 func (a *Auditor) standing(l *loaded) error {
 	repo := a.repos[l.leaf.Repository]
-	if repo == nil || l.leaf.Kind != verify.Release || len(repo.several) == 0 {
+	if repo == nil || l.leaf.Kind != leaf.Release || len(repo.several) == 0 {
 		return nil
 	}
 	own := roleVersion{l.leaf.Role, l.leaf.Version}
 	redelegates := l.metadata.Targets != nil && repo.redelegates
 	for _, at := range slices.Backward(repo.several) { // the last first, which may be the leaf's
 		// A root changes the keys of targets, and so whose delegations count.
-		if l.leaf.Role != verify.RoleRoot && at.roleVersion != own && (!redelegates || verify.IsTopLevel(at.role)) {
+		if l.leaf.Role != tuf.RoleRoot && at.roleVersion != own && (!redelegates || tuf.IsTopLevel(at.role)) {
 			continue
 		}
 		if repo.asked+at.size > a.standingAllowed+a.standingPerByte*repo.logged {
-			a.record(repo.notAsked(-1, verify.Leaf{}))
+			a.record(repo.notAsked(-1, leaf.Leaf{}))
 			return nil
 		}
 		repo.asked += at.size
@@ -118,15 +120,15 @@ func (a *Auditor) standing(l *loaded) error {
 // recordTogether records that several payloads of a version stand, if they do, once
 // and once more when there are bound ones. Where they do not, it is a finding of its
 // own that the version has come twice, if it has just done so.
-func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, together []verify.Record, own bool) error {
-	leaf := verify.Leaf{Repository: repo.ID(), Role: at.role, Version: at.version}
+func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, together []admit.Record, own bool) error {
+	leaf := leaf.Leaf{Repository: repo.ID(), Role: at.role, Version: at.version}
 	if len(together) == 0 {
 		if own && repo.prior >= 0 {
 			a.record(aboutLeaf(VersionReused, l.index, leaf, "%s %d is released with another payload than at index %d, which does not stand any more", plain(at.role), at.version, repo.prior))
 		}
 		return nil
 	}
-	bound := slices.DeleteFunc(slices.Clone(together), func(r verify.Record) bool { return !r.Leaf.Bound() })
+	bound := slices.DeleteFunc(slices.Clone(together), func(r admit.Record) bool { return !r.Leaf.Bound() })
 	known, found := repo.together[at]
 	if len(bound) > 1 {
 		if !known {
@@ -170,7 +172,7 @@ func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, to
 
 // bothStand words the equivocation of two releases that are bound by their hashes and
 // stand at one place.
-func (a *Auditor) bothStand(l *loaded, repo *repository, leaf verify.Leaf, bound []verify.Record) (Finding, error) {
+func (a *Auditor) bothStand(l *loaded, repo *repository, leaf leaf.Leaf, bound []admit.Record) (Finding, error) {
 	first, second := bound[0], bound[1]
 	f := aboutLeaf(BothStand, l.index, leaf, "%s %d is signed with two payloads, each listed by its hash: the releases at index %d and %d both stand since leaf %d, and devices may install either",
 		plain(leaf.Role), leaf.Version, first.Index, second.Index, l.index)
@@ -178,7 +180,7 @@ func (a *Auditor) bothStand(l *loaded, repo *repository, leaf verify.Leaf, bound
 	if err != nil {
 		return Finding{}, err
 	}
-	for _, rec := range []verify.Record{first, second} {
+	for _, rec := range []admit.Record{first, second} {
 		f.Evidence = append(f.Evidence, a.leafEvidence(rec.Index, rec.Leaf.Marshal()))
 		m, err := a.earlier(rec.Index)
 		if err != nil {

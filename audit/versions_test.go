@@ -14,7 +14,8 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // product is a repository with a key for each of the names that its roles are given.
@@ -59,13 +60,13 @@ func signed[T metadata.Roles](p *product, m *metadata.Metadata[T], keys ...strin
 func (p *product) root(version int64, targets ...string) []byte {
 	root := metadata.Root(laterOn)
 	root.Signed.Version = version
-	for _, role := range []string{verify.RoleRoot, verify.RoleSnapshot, verify.RoleTimestamp} {
+	for _, role := range []string{tuf.RoleRoot, tuf.RoleSnapshot, tuf.RoleTimestamp} {
 		must(p.t, root.Signed.AddKey(p.public(role), role))
 	}
 	for _, name := range targets {
-		must(p.t, root.Signed.AddKey(p.public(name), verify.RoleTargets))
+		must(p.t, root.Signed.AddKey(p.public(name), tuf.RoleTargets))
 	}
-	return signed(p, root, verify.RoleRoot)
+	return signed(p, root, tuf.RoleRoot)
 }
 
 // targets is a file of targets metadata with one target, which may delegate to roles:
@@ -129,7 +130,7 @@ func (p *product) snapshot(version int64, byHash bool, files map[string][]byte) 
 		}
 		m.Signed.Meta[role+".json"] = meta
 	}
-	return signed(p, m, verify.RoleSnapshot)
+	return signed(p, m, tuf.RoleSnapshot)
 }
 
 func (p *product) vouched(version int64, byHash bool, role string, file []byte) []byte {
@@ -154,10 +155,10 @@ func TestBothStand(t *testing.T) {
 			l, p, dir := audittest.New(t), newProduct(t), t.TempDir()
 			id := l.Register(p.root(1, "k1"))
 			one, two := p.targets(14, "for-everybody", "k1"), p.targets(14, "for-one", "k2")
-			l.Submit(id, verify.RoleTargets, one, p.vouched(1, tt.first, verify.RoleTargets, one))
-			l.Submit(id, verify.RoleRoot, p.root(2, "k2"))
-			if leaf, _ := l.Submit(id, verify.RoleTargets, two, p.vouched(2, tt.then, verify.RoleTargets, two)); leaf.Kind != verify.Release {
-				t.Fatalf("the second payload is %s", leaf.Kind)
+			l.Submit(id, tuf.RoleTargets, one, p.vouched(1, tt.first, tuf.RoleTargets, one))
+			l.Submit(id, tuf.RoleRoot, p.root(2, "k2"))
+			if entry, _ := l.Submit(id, tuf.RoleTargets, two, p.vouched(2, tt.then, tuf.RoleTargets, two)); entry.Kind != leaf.Release {
+				t.Fatalf("the second payload is %s", entry.Kind)
 			}
 			l.Publish(2)
 			a := newAuditor(t, l, func(c *audit.Config) { c.StateDir = dir })
@@ -165,7 +166,7 @@ func TestBothStand(t *testing.T) {
 			if r := report(t, a); hygiene(r) != "version-reused@3" || kinds(r.Findings) != "" {
 				t.Errorf("while one stands: %s %s", hygiene(r), kinds(r.Findings))
 			}
-			_, index := l.Submit(id, verify.RoleRoot, p.root(3, "k1", "k2"))
+			_, index := l.Submit(id, tuf.RoleRoot, p.root(3, "k1", "k2"))
 			l.Publish(2)
 			found := step(t, a).Findings
 			if len(found) != 1 || found[0].Kind != tt.kind || found[0].Class != tt.class || found[0].Index != index || !strings.Contains(found[0].Sentence, tt.says) {
@@ -178,7 +179,7 @@ func TestBothStand(t *testing.T) {
 				checkEvidence(t, dir, found[0])
 			}
 			// It is said once.
-			l.Submit(id, verify.RoleRoot, p.root(4, "k1", "k2"))
+			l.Submit(id, tuf.RoleRoot, p.root(4, "k1", "k2"))
 			l.Publish(2)
 			if again := step(t, a).Findings; len(again) != 0 {
 				t.Errorf("said again: %+v", again)
@@ -197,19 +198,19 @@ func TestBothStandByOldDelegations(t *testing.T) {
 	id := l.Register(p.root(1, "t1"))
 	submit := func(role string, file []byte, version int64) int64 {
 		t.Helper()
-		leaf, index := l.Submit(id, role, file, p.vouched(version, true, role, file))
-		if leaf.Kind != verify.Release {
-			t.Fatalf("%s at %d is %s", role, index, leaf.Kind)
+		entry, index := l.Submit(id, role, file, p.vouched(version, true, role, file))
+		if entry.Kind != leaf.Release {
+			t.Fatalf("%s at %d is %s", role, index, entry.Kind)
 		}
 		return index
 	}
 	four := p.delegating(4, map[string][]string{"d": {"k2"}})
 	five := p.delegating(5, map[string][]string{"d": {"k1", "k2"}})
-	submit(verify.RoleTargets, p.signedBy(four, "t1"), 1)
-	submit(verify.RoleTargets, p.signedBy(five, "t1"), 2)
+	submit(tuf.RoleTargets, p.signedBy(four, "t1"), 1)
+	submit(tuf.RoleTargets, p.signedBy(five, "t1"), 2)
 	first := submit("d", p.targets(1, "for-everybody", "k1"), 3)
-	l.Submit(id, verify.RoleRoot, p.root(2, "t2"))
-	submit(verify.RoleTargets, p.signedBy(four, "t2"), 4)
+	l.Submit(id, tuf.RoleRoot, p.root(2, "t2"))
+	submit(tuf.RoleTargets, p.signedBy(four, "t2"), 4)
 	second := submit("d", p.targets(1, "for-one", "k2"), 5)
 	l.Publish(2)
 	a := newAuditor(t, l)
@@ -217,7 +218,7 @@ func TestBothStandByOldDelegations(t *testing.T) {
 	if r := report(t, a); kinds(r.Findings) != "" {
 		t.Fatalf("while one stands: %s", kinds(r.Findings))
 	}
-	last := submit(verify.RoleTargets, p.signedBy(five, "t2"), 6)
+	last := submit(tuf.RoleTargets, p.signedBy(five, "t2"), 6)
 	l.Publish(2)
 	found := step(t, a).Findings
 	if len(found) != 1 || found[0].Kind != audit.BothStand || found[0].Index != last || !strings.Contains(found[0].Sentence, fmt.Sprintf("index %d and %d both stand", first, second)) {
@@ -234,7 +235,7 @@ func TestRolesThatShareKeys(t *testing.T) {
 	top := p.targets(1, "", "targets", "a=shared", "b=shared", "c=own")
 	ofA, ofB := p.targets(1, "a", "shared"), p.targets(1, "b", "shared")
 	snapshot := p.snapshot(1, false, map[string][]byte{"targets": top, "a": ofA, "b": ofB, "c": ofA})
-	l.Submit(id, verify.RoleTargets, top, snapshot)
+	l.Submit(id, tuf.RoleTargets, top, snapshot)
 	l.Submit(id, "b", ofA, snapshot) // by an outsider
 	l.Submit(id, "b", ofB, snapshot)
 	l.Publish(2)
@@ -252,7 +253,7 @@ func TestRolesThatShareKeys(t *testing.T) {
 	// Once it is logged, nothing is missing of it; the structure is told once.
 	l.Submit(id, "a", ofA, snapshot)
 	next := p.targets(2, "", "targets", "a=shared", "b=shared", "c=own")
-	l.Submit(id, verify.RoleTargets, next, p.snapshot(2, false, map[string][]byte{"targets": next, "a": ofA, "b": ofB}))
+	l.Submit(id, tuf.RoleTargets, next, p.snapshot(2, false, map[string][]byte{"targets": next, "a": ofA, "b": ofB}))
 	l.Publish(2)
 	step(t, a)
 	if got, want := hygiene(report(t, a)), "shared-keys@1 two-payloads@3 shared-payload@4"; got != want {
@@ -267,7 +268,7 @@ func TestSharedKeys(t *testing.T) {
 	top := p.targets(1, "", "t", "one=t", "two=x", "three=y")
 	deeper := p.targets(1, "", "x", "four=y", "five=z")
 	snapshot := p.snapshot(1, true, map[string][]byte{"targets": top, "two": deeper})
-	l.Submit(id, verify.RoleTargets, top, snapshot)
+	l.Submit(id, tuf.RoleTargets, top, snapshot)
 	l.Submit(id, "two", deeper, snapshot)
 	l.Publish(2)
 	a := newAuditor(t, l)
@@ -285,15 +286,15 @@ func TestSharedKeys(t *testing.T) {
 // begin with the same empty payload is none.
 func TestTwinsThatListNothing(t *testing.T) {
 	l, p := audittest.New(t), newProduct(t)
-	ids := []verify.Digest{l.Register(p.root(1, "t")), l.Register(p.root(2, "t"))}
+	ids := []tuf.Digest{l.Register(p.root(1, "t")), l.Register(p.root(2, "t"))}
 	empty := p.targets(1, "", "t")
 	var last int64
 	for _, id := range ids {
-		_, last = l.Submit(id, verify.RoleTargets, empty, p.vouched(1, true, verify.RoleTargets, empty))
+		_, last = l.Submit(id, tuf.RoleTargets, empty, p.vouched(1, true, tuf.RoleTargets, empty))
 	}
 	other := newProduct(t)
 	id, alike := l.Register(other.root(1, "t")), other.targets(1, "", "t")
-	l.Submit(id, verify.RoleTargets, alike, other.vouched(1, true, verify.RoleTargets, alike))
+	l.Submit(id, tuf.RoleTargets, alike, other.vouched(1, true, tuf.RoleTargets, alike))
 	l.Publish(2)
 	a := newAuditor(t, l)
 	step(t, a)
@@ -308,13 +309,13 @@ func TestAskingWhatStandsIsBounded(t *testing.T) {
 	l, p := audittest.New(t), newProduct(t)
 	id := l.Register(p.root(1, "k1"))
 	one, two := p.targets(14, "for-everybody", "k1"), p.targets(14, "for-one", "k2")
-	l.Submit(id, verify.RoleTargets, one, p.vouched(1, true, verify.RoleTargets, one))
-	l.Submit(id, verify.RoleRoot, p.root(2, "k2"))
-	l.Submit(id, verify.RoleTargets, two, p.vouched(2, true, verify.RoleTargets, two))
+	l.Submit(id, tuf.RoleTargets, one, p.vouched(1, true, tuf.RoleTargets, one))
+	l.Submit(id, tuf.RoleRoot, p.root(2, "k2"))
+	l.Submit(id, tuf.RoleTargets, two, p.vouched(2, true, tuf.RoleTargets, two))
 	for version := range int64(10) {
-		l.Submit(id, verify.RoleRoot, p.root(version+3, "k2"))
+		l.Submit(id, tuf.RoleRoot, p.root(version+3, "k2"))
 	}
-	l.Submit(id, verify.RoleRoot, p.root(13, "k1", "k2"))
+	l.Submit(id, tuf.RoleRoot, p.root(13, "k1", "k2"))
 	l.Publish(2)
 	for perByte, want := range map[int64]string{
 		16: "both-stand", // asked of two files for twelve roots

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Clients that ask for large files and read nothing take no more memory than there
@@ -29,7 +29,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 	large := file(v, "root").Data // refused as a root, and yet it is a file to be asked for
 	large = append(large[:len(large):len(large)], make([]byte, size)...)
 	check(t, r.blobs.Put(t.Context(), [][]byte{large}))
-	path := fmt.Sprint("/blob/sha256/", verify.Sum(large))
+	path := fmt.Sprint("/blob/sha256/", tuf.Sum(large))
 
 	var before runtime.MemStats
 	runtime.GC()

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // paddedRoot is a root of so many bytes, signed by a key of its own.
-func paddedRoot(t *testing.T, size int) *verify.Metadata {
+func paddedRoot(t *testing.T, size int) *tuf.Metadata {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -20,11 +21,11 @@ func paddedRoot(t *testing.T, size int) *verify.Metadata {
 	role := `{"keyids":["k"],"threshold":1}`
 	signed := fmt.Sprintf(`{"_type":"root","spec_version":"1.0.31","version":1,"expires":"2030-01-02T03:04:05Z","x":"%s","keys":{"k":{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"%x"}}},"roles":{"root":%[3]s,"targets":%[3]s,"snapshot":%[3]s,"timestamp":%[3]s}}`,
 		strings.Repeat("x", size), []byte(public), role)
-	unsigned, err := verify.ParseJSON([]byte(`{"signatures":[],"signed":` + signed + `}`))
+	unsigned, err := tuf.ParseJSON([]byte(`{"signatures":[],"signed":` + signed + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := verify.ParseJSON(fmt.Appendf(nil, `{"signatures":[{"keyid":"k","sig":"%s"}],"signed":%s}`, hex.EncodeToString(ed25519.Sign(private, unsigned.Payload)), signed))
+	m, err := tuf.ParseJSON(fmt.Appendf(nil, `{"signatures":[{"keyid":"k","sig":"%s"}],"signed":%s}`, hex.EncodeToString(ed25519.Sign(private, unsigned.Payload)), signed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,25 +40,25 @@ func TestCachedFilesAreBounded(t *testing.T) {
 	const repositories, size = 60, 2 << 20
 	blobs := mapBlobs{}
 	r := newRegistry(blobs, &slowState{}, func() int64 { return 0 })
-	junk, err := verify.ParseJSON([]byte(`{"signatures":[],"signed":{"_type":"targets","spec_version":"1.0.31","version":1,"expires":"2030-01-02T03:04:05Z","targets":{}}}`))
+	junk, err := tuf.ParseJSON([]byte(`{"signatures":[],"signed":{"_type":"targets","spec_version":"1.0.31","version":1,"expires":"2030-01-02T03:04:05Z","targets":{}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range repositories {
 		root := paddedRoot(t, size)
 		blobs[root.FileDigest] = root.File
-		genesis, err := verify.JudgeGenesis(root)
+		genesis, err := admit.JudgeGenesis(root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		judge, err := verify.NewRepository(genesis.Leaf, int64(i), blobs)
+		judge, err := admit.NewRepository(genesis.Leaf, int64(i), blobs)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.mu.Lock()
 		repo := r.keep(judge, nil)
 		r.mu.Unlock()
-		if _, err := r.judge(t.Context(), repo, verify.RoleTargets, junk, nil); !verify.IsRefused(err) {
+		if _, err := r.judge(t.Context(), repo, tuf.RoleTargets, junk, nil); !admit.IsRefused(err) {
 			t.Fatalf("judged: %v", err)
 		}
 		cached := 0

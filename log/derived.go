@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // checkedState gives out only leaves that the log has at their index. The derived
@@ -22,7 +24,7 @@ type checkedState struct {
 }
 
 // Tail implements StateReader.
-func (c checkedState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+func (c checkedState) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
 	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
 	if err == nil {
 		err = c.check(tail...)
@@ -31,14 +33,14 @@ func (c checkedState) Tail(ctx context.Context, repository verify.Digest, keep i
 }
 
 // Root implements StateReader.
-func (c checkedState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (c checkedState) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	if rec, ok, err := c.root(ctx, payload); ok || err != nil {
 		return rec, ok, err
 	}
 	// What is not found where roots are looked up must not be found anywhere.
 	found, _, err := c.Lookup(ctx, payload, 1)
 	for _, rec := range found {
-		if rec.Leaf.Role != verify.RoleRoot || rec.Leaf.Kind != verify.Release || rec.Leaf.Payload != payload {
+		if rec.Leaf.Role != tuf.RoleRoot || rec.Leaf.Kind != leaf.Release || rec.Leaf.Payload != payload {
 			continue
 		}
 		// It may have come between the two questions.
@@ -47,11 +49,11 @@ func (c checkedState) Root(ctx context.Context, payload verify.Digest) (verify.R
 		}
 		return rec, false, damaged(rec.Index)
 	}
-	return verify.Record{}, false, err
+	return admit.Record{}, false, err
 }
 
 // root returns what is found where roots are looked up.
-func (c checkedState) root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (c checkedState) root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	rec, ok, err := c.StateReader.Root(ctx, payload)
 	if err != nil || !ok {
 		return rec, false, err
@@ -66,7 +68,7 @@ func (c checkedState) root(ctx context.Context, payload verify.Digest) (verify.R
 }
 
 // check compares leaves, in log order, with the log.
-func (c checkedState) check(records ...verify.Record) error {
+func (c checkedState) check(records ...admit.Record) error {
 	size := c.size()
 	var tile []byte
 	read := int64(-1)
@@ -105,33 +107,33 @@ type cutState struct {
 
 // Tail implements StateReader. Without the newest leaves there are fewer than keep
 // versions, and still all from a floor on.
-func (c cutState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+func (c cutState) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
 	size := c.size()
 	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
 	return below(size, tail), floors, err
 }
 
 // Same implements StateReader.
-func (c cutState) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+func (c cutState) Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error) {
 	size := c.size()
 	same, err := c.StateReader.Same(ctx, repository, role, version, payload)
 	return slices.DeleteFunc(same, func(index int64) bool { return index >= size }), err
 }
 
 // Root implements StateReader.
-func (c cutState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (c cutState) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	size := c.size()
 	rec, ok, err := c.StateReader.Root(ctx, payload)
 	return rec, ok && rec.Index < size, err
 }
 
 // Lookup implements StateReader.
-func (c cutState) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error) {
+func (c cutState) Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []Listing, error) {
 	size := c.size()
 	leaves, listings, err := c.StateReader.Lookup(ctx, sum, limit)
 	return below(size, leaves), listings, err
 }
 
-func below(size int64, records []verify.Record) []verify.Record {
-	return slices.DeleteFunc(records, func(rec verify.Record) bool { return rec.Index >= size })
+func below(size int64, records []admit.Record) []admit.Record {
+	return slices.DeleteFunc(records, func(rec admit.Record) bool { return rec.Index >= size })
 }

@@ -5,14 +5,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // lookedUp is a slowState that finds leaves by their payload.
 type lookedUp struct{ *slowState }
 
-func (s lookedUp) Lookup(_ context.Context, sum verify.Digest, _ int) (found []verify.Record, _ []Listing, err error) {
+func (s lookedUp) Lookup(_ context.Context, sum tuf.Digest, _ int) (found []admit.Record, _ []Listing, err error) {
 	for _, rec := range s.records {
 		if rec.Leaf.Payload == sum {
 			found = append(found, rec)
@@ -24,8 +26,8 @@ func (s lookedUp) Lookup(_ context.Context, sum verify.Digest, _ int) (found []v
 // noRoots is a state whose table of roots has lost what it had.
 type noRoots struct{ StateReader }
 
-func (noRoots) Root(context.Context, verify.Digest) (verify.Record, bool, error) {
-	return verify.Record{}, false, nil
+func (noRoots) Root(context.Context, tuf.Digest) (admit.Record, bool, error) {
+	return admit.Record{}, false, nil
 }
 
 // laterRoots is a state to which a root comes after it was asked for it once.
@@ -34,9 +36,9 @@ type laterRoots struct {
 	asked *int
 }
 
-func (l laterRoots) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (l laterRoots) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	if *l.asked++; *l.asked == 1 {
-		return verify.Record{}, false, nil
+		return admit.Record{}, false, nil
 	}
 	return l.StateReader.Root(ctx, payload)
 }
@@ -53,12 +55,12 @@ func (l leafHashes) ReadTile(_ int, index int64, width int) ([]byte, error) {
 
 func TestDamagedStateIsNotBelieved(t *testing.T) {
 	ctx := t.Context()
-	root := verify.Leaf{Kind: verify.Release, Repository: verify.Sum([]byte("root")), Role: verify.RoleRoot, Version: 1, Payload: verify.Sum([]byte("root")), Metadata: verify.Sum([]byte("file")), Size: 4, Encoding: verify.JSON}
-	records := []verify.Record{{Index: 0, Leaf: root}}
+	root := leaf.Leaf{Kind: leaf.Release, Repository: tuf.Sum([]byte("root")), Role: tuf.RoleRoot, Version: 1, Payload: tuf.Sum([]byte("root")), Metadata: tuf.Sum([]byte("file")), Size: 4, Encoding: tuf.JSON}
+	records := []admit.Record{{Index: 0, Leaf: root}}
 	for i := range int64(300) {
 		l := root
-		l.Role, l.Version, l.Payload = verify.RoleTargets, i+1, verify.Sum([]byte{byte(i), byte(i >> 8)})
-		records = append(records, verify.Record{Index: i + 1, Leaf: l})
+		l.Role, l.Version, l.Payload = tuf.RoleTargets, i+1, tuf.Sum([]byte{byte(i), byte(i >> 8)})
+		records = append(records, admit.Record{Index: i + 1, Leaf: l})
 	}
 	var storage leafHashes
 	for _, rec := range records {
@@ -73,7 +75,7 @@ func TestDamagedStateIsNotBelieved(t *testing.T) {
 	if rec, ok, err := c.Root(ctx, root.Payload); err != nil || !ok || rec != records[0] {
 		t.Fatalf("%v, %v, %v", rec, ok, err)
 	}
-	if _, ok, err := c.Root(ctx, verify.Sum([]byte("another"))); err != nil || ok {
+	if _, ok, err := c.Root(ctx, tuf.Sum([]byte("another"))); err != nil || ok {
 		t.Fatalf("a root that is not there: %v, %v", ok, err)
 	}
 	if _, _, err := (checkedState{noRoots{state}, storage, c.size}).Root(ctx, root.Payload); err == nil || !strings.Contains(err.Error(), "reindex") {
@@ -82,13 +84,13 @@ func TestDamagedStateIsNotBelieved(t *testing.T) {
 	if rec, ok, err := (checkedState{laterRoots{state, new(int)}, storage, c.size}).Root(ctx, root.Payload); err != nil || !ok || rec != records[0] {
 		t.Errorf("a root that comes meanwhile: %v, %v, %v", rec, ok, err)
 	}
-	for name, damage := range map[string]func(*verify.Record){
-		"payload": func(r *verify.Record) { r.Leaf.Payload[3] ^= 4 },
-		"version": func(r *verify.Record) { r.Leaf.Version ^= 1 },
-		"kind":    func(r *verify.Record) { r.Leaf.Kind = verify.Evidence },
-		"index":   func(r *verify.Record) { r.Index ^= 1 },
-		"beyond":  func(r *verify.Record) { r.Index += 1 << 20 },
-		"before":  func(r *verify.Record) { r.Index = -1 },
+	for name, damage := range map[string]func(*admit.Record){
+		"payload": func(r *admit.Record) { r.Leaf.Payload[3] ^= 4 },
+		"version": func(r *admit.Record) { r.Leaf.Version ^= 1 },
+		"kind":    func(r *admit.Record) { r.Leaf.Kind = leaf.Evidence },
+		"index":   func(r *admit.Record) { r.Index ^= 1 },
+		"beyond":  func(r *admit.Record) { r.Index += 1 << 20 },
+		"before":  func(r *admit.Record) { r.Index = -1 },
 	} {
 		for _, at := range []int{0, 256, 300} {
 			before := records[at]

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // ErrEnded means that the log has its last entry.
 var ErrEnded = errors.New("the log has ended: its last entry says so, and nothing is taken behind it")
 
-// End ends the log: it appends verify.EndEntry, signs the tree with it, whether
+// End ends the log: it appends leaf.End, signs the tree with it, whether
 // witnesses answer or not, and publishes that tree. It is a *Halt, and nothing is
 // appended, where one shows a checkpoint of the log that the ledger does not know. Where the log has ended already
 // it publishes once more, with new cosignatures. The log must have been opened with
@@ -32,7 +32,7 @@ func (l *Log) End(ctx context.Context) error {
 			return err
 		}
 		appendCtx, cancel := context.WithTimeout(ctx, l.cfg.AppendTimeout)
-		_, err := l.intake.storage.Append(appendCtx, [][]byte{[]byte(verify.EndEntry)})
+		_, err := l.intake.storage.Append(appendCtx, [][]byte{[]byte(leaf.End)})
 		cancel()
 		// Whatever Append says, what counts is what can be read.
 		if err := errors.Join(err, l.intake.readBack(ctx, nil)); err != nil && !p.Ended() {
@@ -113,7 +113,7 @@ func (p *Publisher) checkEnd(entries []Entry) (ends bool, err error) {
 	}
 	for _, e := range entries {
 		switch {
-		case !verify.IsEnd(e.Data):
+		case !leaf.IsEnd(e.Data):
 		case e.Index+1 < size:
 			return false, behindEnd(e.Index+1, size)
 		case !p.cfg.Ending:
@@ -168,5 +168,5 @@ func endsIn(tree proofs.Tree, s Storage) (bool, error) {
 			Do:   "Storage is damaged or was changed: restore it from a backup that holds all signed entries",
 		}
 	}
-	return verify.IsEnd(entry), nil
+	return leaf.IsEnd(entry), nil
 }

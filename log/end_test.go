@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // end ends the log while it does not run.
@@ -118,7 +118,7 @@ func TestEnd(t *testing.T) {
 	// sign while it is open.
 	check(t, r.tryOpen(t))
 	p := r.log.Publisher()
-	_, err = r.storage.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	_, err = r.storage.Append(t.Context(), [][]byte{[]byte(leaf.End)})
 	check(t, err)
 	wantHalt(t, p.Extend(t.Context(), nil), "1 entries behind the log's end, which is entry "+strconv.Itoa(before))
 	check(t, errors.Join(r.state.Close(), r.blobs.Close()))
@@ -149,7 +149,7 @@ func TestEndBrokenOff(t *testing.T) {
 	f := newFixture(t)
 	f.grow(f.open(), 2)
 	f.append(1)
-	_, err := f.storage.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	_, err := f.storage.Append(t.Context(), [][]byte{[]byte(leaf.End)})
 	check(t, err)
 	f.wantHalt("the log's end, entry 3")
 	f.cfg.Ending = true
@@ -170,7 +170,7 @@ func TestEndBrokenOff(t *testing.T) {
 func TestLastEntryIsProved(t *testing.T) {
 	f := newFixture(t)
 	f.grow(f.open(), 3)
-	f.cfg.Storage = &liar{f.storage, []byte(verify.EndEntry)}
+	f.cfg.Storage = &liar{f.storage, []byte(leaf.End)}
 	f.wantHalt("the last entry of the tree of size 3, entry 2, is not the one that the tree has")
 }
 

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // batches is a StateWriter that keeps how many leaves came at once.
@@ -69,7 +70,7 @@ func TestFiller(t *testing.T) {
 		targets := make([]Target, tt.targets)
 		var err error
 		for i := int64(0); i < n && err == nil; i++ {
-			l := StateLeaf{Record: verify.Record{Index: i, Leaf: verify.Leaf{Role: tt.role, Size: tt.size}}, Targets: targets}
+			l := StateLeaf{Record: admit.Record{Index: i, Leaf: leaf.Leaf{Role: tt.role, Size: tt.size}}, Targets: targets}
 			err = f.add(t.Context(), l, l.Leaf.Hash())
 		}
 		if err == nil {

@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // How a log is served by many machines. One front end leads: it has a Log from
@@ -58,7 +59,7 @@ type follower struct {
 	// lagging are the repositories with leaves below cut that the state may not
 	// have yet, each with the size of the log that has them; everything is that
 	// size where any repository may have such leaves.
-	lagging    map[verify.Digest]int64
+	lagging    map[tuf.Digest]int64
 	everything int64
 
 	urging atomic.Bool // the leader is being asked to hurry
@@ -104,7 +105,7 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	p.policy.Store(policy)
-	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[verify.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
+	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
 	f.indexer = newIndexer(cfg.Publisher.Storage, cfg.Blobs, cfg.State, cfg.Logger, edge, 0)
 	f.indexer.follows = true
 	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Publisher.Storage, f.cut.Load}
@@ -384,7 +385,7 @@ func (f *follower) adopt(published Published, ended bool) {
 // repositories that have leaves beyond size from; any may have if it is nil, or
 // another size is served. The registry comes first: who learns of a size finds
 // everything below it.
-func (f *follower) raise(published Published, ended bool, from int64, changed []verify.Digest) {
+func (f *follower) raise(published Published, ended bool, from int64, changed []tuf.Digest) {
 	f.adopting.Lock()
 	defer f.adopting.Unlock()
 	size := published.Tree.N
@@ -449,18 +450,18 @@ const maxChanged = 16 * proofs.FullWidth
 // changed returns the repositories that have leaves among those from one size of
 // the log to another: another process applies leaves, so what is in memory does not
 // follow. Nil means any.
-func (f *follower) changed(from, to int64) []verify.Digest {
+func (f *follower) changed(from, to int64) []tuf.Digest {
 	if to-from > maxChanged {
 		return nil
 	}
-	changed := []verify.Digest{}
+	changed := []tuf.Digest{}
 	for next := from; next < to; {
 		bundle, err := readBundle(f.publisher.cfg.Storage, next/proofs.FullWidth, to)
 		if err != nil {
 			return nil
 		}
 		for _, entry := range bundle[next%proofs.FullWidth:] {
-			if leaf, err := verify.ParseLeaf(entry); err == nil {
+			if leaf, err := leaf.Parse(entry); err == nil {
 				changed = append(changed, leaf.Repository)
 			}
 			next++
@@ -477,7 +478,7 @@ func (f *follower) caughtUp(size int64) {
 	} else {
 		f.registry.forget(f.lagging)
 	}
-	maps.DeleteFunc(f.lagging, func(_ verify.Digest, needs int64) bool { return needs <= size })
+	maps.DeleteFunc(f.lagging, func(_ tuf.Digest, needs int64) bool { return needs <= size })
 	if f.everything <= size {
 		f.everything = 0
 	}
@@ -485,7 +486,7 @@ func (f *follower) caughtUp(size int64) {
 
 // forget drops repositories; nil means all. It is for a registry that applies
 // nothing: no more is in memory of each than there was when it was loaded.
-func (r *registry) forget(which map[verify.Digest]int64) {
+func (r *registry) forget(which map[tuf.Digest]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dropped++ // one that is being loaded is loaded again

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // What a client was told by the leader it finds at the follower, at once and word
@@ -31,7 +31,7 @@ func TestFollow(t *testing.T) {
 		_, bundle := leader.do(t, "GET", fmt.Sprintf("/tile/entries/000.p/%d", index+1), nil)
 		entries, err := proofs.ParseEntries(bundle)
 		check(t, err)
-		leaf, err := verify.ParseLeaf(entries[index])
+		leaf, err := leaf.Parse(entries[index])
 		check(t, err)
 		for _, path := range []string{
 			fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1),

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // A follower takes everything that the leader takes, and answers in its words.
@@ -402,7 +402,7 @@ func TestFrontHandOver(t *testing.T) {
 	clients.Wait()
 	entries := c.storage.Entries()
 	for index, id := range acknowledged {
-		leaf, err := verify.ParseLeaf(entries[index])
+		leaf, err := leaf.Parse(entries[index])
 		check(t, err)
 		if leaf.Repository.String() != id {
 			t.Errorf("entry %d is of %v, %s was acknowledged", index, leaf.Repository, id)

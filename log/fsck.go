@@ -10,8 +10,10 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxProblems is how many problems Fsck names.
@@ -23,7 +25,7 @@ type Fsck struct {
 	Storage Storage
 	// Stored is the tree that the storage says it holds.
 	Stored proofs.Tree
-	Blobs  verify.Blobs
+	Blobs  admit.Blobs
 	// Trees are those that the log is known to have had, by what knows of
 	// them: the ledger, the published checkpoint, the derived state.
 	Trees map[string]proofs.Tree
@@ -39,7 +41,7 @@ type Fsck struct {
 	AnewSize, AnewListed int64
 	// Absent, which may be nil, is asked of files that are not there whether
 	// that is known: one that is withheld is no problem.
-	Absent func(sum verify.Digest) bool
+	Absent func(sum tuf.Digest) bool
 	// Progress, which may be nil, is told how many entries have been checked
 	// since the last call.
 	Progress func(n int)
@@ -52,14 +54,14 @@ type Fsck struct {
 	problems []string
 	ended    int64 // the size at which the log has ended; 0: it has not
 	more     int
-	repos    map[verify.Digest]*verify.Repository
-	roots    map[verify.Digest]int64 // where a payload is released as a root first
+	repos    map[tuf.Digest]*admit.Repository
+	roots    map[tuf.Digest]int64 // where a payload is released as a root first
 }
 
 // Run returns what is wrong, in plain words; none means that all is well. The
 // error is that it could not be checked.
 func (f *Fsck) Run(ctx context.Context) ([]string, error) {
-	f.roots = map[verify.Digest]int64{}
+	f.roots = map[tuf.Digest]int64{}
 	f.anew = filler{state: f.Anew, edge: new(proofs.Edge), list: f.AnewListed}
 	f.compare(0)
 	s := scan{storage: f.Storage, blobs: f.Blobs, size: f.Stored.N, need: f.need}
@@ -228,7 +230,7 @@ func (f *Fsck) leaf(e *scanned) {
 		f.problem("entry %d: %v", e.Index, e.bad)
 		return
 	}
-	if _, ok := f.roots[e.Leaf.Payload]; !ok && e.Leaf.Role == verify.RoleRoot && e.Leaf.Kind == verify.Release {
+	if _, ok := f.roots[e.Leaf.Payload]; !ok && e.Leaf.Role == tuf.RoleRoot && e.Leaf.Kind == leaf.Release {
 		f.roots[e.Leaf.Payload] = e.Index
 	}
 	for _, file := range []named{e.file, e.snapshot} {
@@ -256,6 +258,6 @@ func (f *Fsck) leaf(e *scanned) {
 }
 
 // absent says whether a file is known not to be there.
-func (f *Fsck) absent(sum verify.Digest, err error) bool {
+func (f *Fsck) absent(sum tuf.Digest, err error) bool {
 	return f.Absent != nil && errors.Is(err, fs.ErrNotExist) && f.Absent(sum)
 }

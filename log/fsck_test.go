@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // damaged is a storage of which some tiles are not what they were.
@@ -28,9 +30,9 @@ func (d *damaged) ReadTile(level int, index int64, width int) ([]byte, error) {
 }
 
 // blobs are log.Blobs without anything but what is put into them.
-type mapBlobs map[verify.Digest][]byte
+type mapBlobs map[tuf.Digest][]byte
 
-func (m mapBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (m mapBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if b, ok := m[sum]; ok {
 		return b, nil
 	}
@@ -47,7 +49,7 @@ func TestFsckTiles(t *testing.T) {
 	var mem storagetest.Mem
 	var entries [][]byte
 	file := []byte("a file")
-	leaf := verify.Leaf{Kind: verify.Release, Role: "targets", Version: 1, Metadata: verify.Sum(file), Size: int64(len(file)), Encoding: verify.JSON}
+	leaf := leaf.Leaf{Kind: leaf.Release, Role: "targets", Version: 1, Metadata: tuf.Sum(file), Size: int64(len(file)), Encoding: tuf.JSON}
 	var edge proofs.Edge
 	trees := map[string]proofs.Tree{}
 	for i := range size {
@@ -62,7 +64,7 @@ func TestFsckTiles(t *testing.T) {
 	if _, err := mem.Append(t.Context(), entries); err != nil {
 		t.Fatal(err)
 	}
-	run := func(storage log.Storage, blobs verify.Blobs, trees map[string]proofs.Tree) []string {
+	run := func(storage log.Storage, blobs admit.Blobs, trees map[string]proofs.Tree) []string {
 		t.Helper()
 		checked := 0
 		f := log.Fsck{Storage: storage, Stored: edge.Tree(), Blobs: blobs, Trees: trees, Progress: func(n int) { checked += n }}
@@ -73,7 +75,7 @@ func TestFsckTiles(t *testing.T) {
 		}
 		return problems
 	}
-	good := mapBlobs{verify.Sum(file): file}
+	good := mapBlobs{tuf.Sum(file): file}
 	if problems := run(&mem, good, trees); len(problems) > 0 {
 		t.Fatalf("nothing is wrong: %v", problems)
 	}

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const judgeAtOnce = 50000
@@ -26,7 +27,7 @@ func (f *Fsck) Passes() int64 {
 // judgePart judges the leaves of a part of the repositories. What is wrong with an
 // entry, or with what it names, has been said before.
 func (f *Fsck) judgePart(ctx context.Context, part int64) error {
-	f.repos = map[verify.Digest]*verify.Repository{}
+	f.repos = map[tuf.Digest]*admit.Repository{}
 	parts := uint64(f.Passes() - 1)
 	s := scan{storage: f.Storage, blobs: f.Blobs, size: f.Stored.N, need: func(e *scanned) {
 		if binary.BigEndian.Uint64(e.Leaf.Repository[:])%parts != uint64(part) {
@@ -65,12 +66,12 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 
 func (f *Fsck) judge(e *scanned) error {
 	repo := f.repos[e.Leaf.Repository]
-	var decision verify.Decision
+	var decision admit.Decision
 	var err error
 	switch {
 	case repo != nil && e.snapshot.need != nothing:
 		if err = e.snapshot.invalid; err == nil {
-			decision, err = repo.Judge(e.Leaf.Role, e.file.meta, []*verify.Metadata{e.snapshot.meta})
+			decision, err = repo.Judge(e.Leaf.Role, e.file.meta, []*tuf.Metadata{e.snapshot.meta})
 		}
 	case repo != nil:
 		decision, err = repo.Judge(e.Leaf.Role, e.file.meta, nil)
@@ -78,7 +79,7 @@ func (f *Fsck) judge(e *scanned) error {
 		if first, ok := f.roots[e.file.meta.PayloadDigest]; ok && first < e.Index {
 			return errors.New("it opens a repository with a root that another has")
 		}
-		decision, err = verify.JudgeGenesis(e.file.meta)
+		decision, err = admit.JudgeGenesis(e.file.meta)
 	}
 	switch {
 	case err != nil:
@@ -87,7 +88,7 @@ func (f *Fsck) judge(e *scanned) error {
 		return fmt.Errorf("its file leads to another leaf: %+v", decision.Leaf)
 	}
 	if repo == nil {
-		f.repos[e.Leaf.Repository], err = verify.NewRepository(e.Leaf, e.Index, f.Blobs)
+		f.repos[e.Leaf.Repository], err = admit.NewRepository(e.Leaf, e.Index, f.Blobs)
 		return err
 	}
 	return repo.Apply(e.Index, e.Leaf)

@@ -5,32 +5,33 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Judged in parts, a log has the problems that it has judged at once.
 func TestFsckJudgesInParts(t *testing.T) {
 	r := start(t, nil)
-	var second verify.Leaf // of a root that is not the first of its repository
+	var second leaf.Leaf // of a root that is not the first of its repository
 	for i := range 5 {
 		v := newVendor(t)
 		id := r.register(t, file(v, "root").Data)
 		r.submit(t, id, all(v)...)
-		check(t, v.Put(verify.RoleTargets, "app", []byte{byte(i)}))
+		check(t, v.Put(tuf.RoleTargets, "app", []byte{byte(i)}))
 		if i == 2 {
-			check(t, v.Rotate(verify.RoleRoot))
+			check(t, v.Rotate(tuf.RoleRoot))
 		}
-		check(t, v.Release(verify.RoleTargets))
+		check(t, v.Release(tuf.RoleTargets))
 		r.submit(t, id, all(v)...)
 		if i == 2 {
-			m, err := verify.ParseJSON(file(v, "root").Data)
+			m, err := tuf.ParseJSON(file(v, "root").Data)
 			check(t, err)
-			second = verify.Leaf{
-				Kind: verify.Release, Repository: m.PayloadDigest, Role: verify.RoleRoot, Version: m.Version,
-				Payload: m.PayloadDigest, Metadata: m.FileDigest, Size: int64(len(m.File)), Encoding: verify.JSON,
+			second = leaf.Leaf{
+				Kind: leaf.Release, Repository: m.PayloadDigest, Role: tuf.RoleRoot, Version: m.Version,
+				Payload: m.PayloadDigest, Metadata: m.FileDigest, Size: int64(len(m.File)), Encoding: tuf.JSON,
 			}
 		}
 	}
@@ -62,15 +63,15 @@ func TestFsckJudgesInParts(t *testing.T) {
 			t.Errorf("%d at once: %q", atOnce, problems)
 		}
 	}
-	changed := func(i int, change func(*verify.Leaf)) []byte {
-		l, err := verify.ParseLeaf(good[i])
+	changed := func(i int, change func(*leaf.Leaf)) []byte {
+		l, err := leaf.Parse(good[i])
 		check(t, err)
 		change(&l)
 		return l.Marshal()
 	}
 	bad := slices.Concat(good, [][]byte{good[4], second.Marshal()})
-	bad[7] = changed(7, func(l *verify.Leaf) { l.Version++ })
-	bad[10] = changed(10, func(l *verify.Leaf) { l.Kind, l.Contradicts = verify.Evidence, 3 })
+	bad[7] = changed(7, func(l *leaf.Leaf) { l.Version++ })
+	bad[10] = changed(10, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Evidence, 3 })
 	want := run(bad, 0)
 	if text := strings.Join(want, "\n"); len(want) < 4 || !strings.Contains(text, "entry 7: ") || !strings.Contains(text, "entry 10: ") ||
 		!strings.Contains(text, "entry 16: ") || !strings.Contains(text, "entry 17: it opens a repository with a root that another has") {

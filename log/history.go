@@ -6,7 +6,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxHistories and maxHistoryLeaves bound what is kept of histories, and the leaves
@@ -23,11 +24,11 @@ type history struct {
 	leaves int // as they are counted; guarded by registry.mu
 
 	mu    sync.Mutex
-	judge *verify.Repository
+	judge *admit.Repository
 }
 
 // catchUp applies what has been applied to the repository since.
-func (h *history) catchUp(records []verify.Record) error {
+func (h *history) catchUp(records []admit.Record) error {
 	have := h.judge.Records()
 	last := have[len(have)-1].Index
 	first, _ := slices.BinarySearchFunc(records, last+1, byIndex)
@@ -70,14 +71,14 @@ func (r *registry) historyOf(ctx context.Context, repo *repository) (*history, e
 }
 
 // dropHistory must be called with mu held.
-func (r *registry) dropHistory(id verify.Digest, h *history) {
+func (r *registry) dropHistory(id tuf.Digest, h *history) {
 	delete(r.histories, id)
 	r.historyLeaves -= h.leaves
 }
 
 // endHistory forgets the history of a repository, if it is kept: nothing waits to be
 // judged in it any more.
-func (r *registry) endHistory(id verify.Digest) {
+func (r *registry) endHistory(id tuf.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h := r.histories[id]; h != nil {
@@ -86,7 +87,7 @@ func (r *registry) endHistory(id verify.Digest) {
 }
 
 // keptHistory returns the history of a repository if it is kept.
-func (r *registry) keptHistory(id verify.Digest) *history {
+func (r *registry) keptHistory(id tuf.Digest) *history {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.histories[id]
@@ -97,7 +98,7 @@ func (r *registry) keptHistory(id verify.Digest) *history {
 // of leaves read for each: type and signatures come first, and a file that no
 // present key of its role has signed is refused whatever the history is, unless its
 // payload is logged. The caller holds repo.mu.
-func (r *registry) needsHistory(ctx context.Context, repo *repository, role string, m *verify.Metadata) (bool, error) {
+func (r *registry) needsHistory(ctx context.Context, repo *repository, role string, m *tuf.Metadata) (bool, error) {
 	if len(repo.floors) == 0 || m.Encoding != repo.judge.Encoding() || m.Type != typeOf(role) {
 		return false, nil
 	}
@@ -121,7 +122,7 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 		case err != nil:
 			return false, err
 		case len(logged) == 0 && !known:
-			return false, &verify.Refused{Code: verify.RefusedThreshold, Detail: "the file has no signature"}
+			return false, &admit.Refused{Code: admit.RefusedThreshold, Detail: "the file has no signature"}
 		case len(logged) == 0:
 			return false, nil
 		}
@@ -136,13 +137,13 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 	return r.beyondMemory(ctx, repo, role, m, same)
 }
 
-func delegates(m *verify.Metadata) bool { return m.Targets != nil && m.Targets.Delegations != nil }
+func delegates(m *tuf.Metadata) bool { return m.Targets != nil && m.Targets.Delegations != nil }
 
 // beyondMemory reports whether leaves that may decide on a file are not in memory:
 // same are those that the state has with its payload, or of its role and version.
 // Where others of the version stand without a hash, what they are released as besides
 // counts, too, and what the file delegates.
-func (r *registry) beyondMemory(ctx context.Context, repo *repository, role string, m *verify.Metadata, same []int64) (bool, error) {
+func (r *registry) beyondMemory(ctx context.Context, repo *repository, role string, m *tuf.Metadata, same []int64) (bool, error) {
 	records := repo.judge.Records()
 	// Of what has come since the state was read, memory has everything.
 	for _, rec := range records {
@@ -181,17 +182,17 @@ func (r *registry) beyondMemory(ctx context.Context, repo *repository, role stri
 // way to it has to be among what is in memory. So it has for targets: what is
 // delegated says whether another role explains a payload.
 func keysKnown(repo *repository, role string) (bool, error) {
-	if verify.IsTopLevel(role) && role != verify.RoleTargets {
+	if tuf.IsTopLevel(role) && role != tuf.RoleTargets {
 		return true, nil
 	}
 	floors := maps.Clone(repo.floors)
-	delete(floors, verify.RoleSnapshot)
-	delete(floors, verify.RoleTimestamp)
+	delete(floors, tuf.RoleSnapshot)
+	delete(floors, tuf.RoleTimestamp)
 	return repo.judge.Settled(floors)
 }
 
 // signedNow reports whether a file meets the threshold that its role has now.
-func signedNow(judge *verify.Repository, role string, m *verify.Metadata) (bool, error) {
+func signedNow(judge *admit.Repository, role string, m *tuf.Metadata) (bool, error) {
 	_, met, err := judge.KeysFor(role, m)
 	return met, err
 }

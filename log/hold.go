@@ -5,8 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // The hold. A file that would become a leaf waits for a while if its repository has a
@@ -19,15 +20,15 @@ import (
 // Held is a file that is held, or has been.
 type Held struct {
 	ID         string // 32 hex digits that follow from repository, role and files
-	Repository verify.Digest
+	Repository tuf.Digest
 	Role       string
 	Version    int64
-	Name       string          // of the file, as it was sent
-	Kind       verify.LeafKind // of the leaf that it would have become when it came
-	Source     string          // the network or token it came from; empty: the log's own host
-	Size       int64           // bytes of the file and of the snapshot beside it
-	Since      time.Time       // to the millisecond, like the other times
-	Until      time.Time       // when it is judged
+	Name       string        // of the file, as it was sent
+	Kind       leaf.Kind // of the leaf that it would have become when it came
+	Source     string        // the network or token it came from; empty: the log's own host
+	Size       int64         // bytes of the file and of the snapshot beside it
+	Since      time.Time     // to the millisecond, like the other times
+	Until      time.Time     // when it is judged
 
 	// Ended says when it was judged or dropped; zero while it is held. Then its
 	// bytes are gone.
@@ -93,7 +94,7 @@ type Holds interface {
 	// first of each source before the second of any.
 	DueHolds(ctx context.Context, now time.Time, limit int) ([]Held, error)
 	// EndHolds makes those of a role and version due now.
-	EndHolds(ctx context.Context, repository verify.Digest, role string, version int64, now time.Time) error
+	EndHolds(ctx context.Context, repository tuf.Digest, role string, version int64, now time.Time) error
 	// ReleaseHold makes one due now. It is false if it is not held.
 	ReleaseHold(ctx context.Context, id string, now time.Time) (bool, error)
 	// SettleHold ends a hold and forgets the bytes. It is false if it was not

@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // ownHolds stands in a log.Config for those beside the blobs.
@@ -218,13 +218,13 @@ func TestHoldNeedsAToken(t *testing.T) {
 	check(t, err)
 	check(t, other.Release("targets"))
 	files := []api.File{file(other, "targets"), file(other, "snapshot")}
-	otherID, err := verify.ParseDigest(res.Repository)
+	otherID, err := tuf.ParseDigest(res.Repository)
 	check(t, err)
 	// The vendor's own holder status does not carry over.
 	if resp, got, body := h.send(t, h.id, mustDraft(t, h), "Authorization", "Bearer "+res.Token.Text); resp.StatusCode != 202 || !got.Held() {
 		t.Errorf("with another repository's token: %d %s", resp.StatusCode, body)
 	}
-	_, err = h.blobs.RemoveToken(t.Context(), otherID, verify.Sum([]byte(res.Token.Text)))
+	_, err = h.blobs.RemoveToken(t.Context(), otherID, tuf.Sum([]byte(res.Token.Text)))
 	check(t, err)
 	if resp, got, body := h.send(t, res.Repository, files, "X-Forwarded-For", net1); resp.StatusCode != 200 || got.Results[0].Status != api.StatusReleased {
 		t.Errorf("without any token: %d %s", resp.StatusCode, body)
@@ -372,7 +372,7 @@ func TestFrontrun(t *testing.T) {
 	in := func(bin int) string {
 		for i := 0; ; i++ {
 			path := fmt.Sprint("file ", i)
-			if sum := verify.Sum([]byte(path)); int(sum[0]>>6) == bin {
+			if sum := tuf.Sum([]byte(path)); int(sum[0]>>6) == bin {
 				return path
 			}
 		}

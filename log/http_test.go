@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestRoutes(t *testing.T) {
@@ -108,10 +109,10 @@ func TestStaticReads(t *testing.T) {
 	if err != nil || len(entries) != 2 || !bytes.Equal(entries[1], r.storage.Entries()[1]) {
 		t.Errorf("a bundle of two: %d, %v", len(entries), err)
 	}
-	leaf, err := verify.ParseLeaf(entries[0])
+	leaf, err := leaf.Parse(entries[0])
 	check(t, err)
 	resp, blob := r.do(t, "GET", "/blob/sha256/"+leaf.Metadata.String(), nil)
-	if resp.StatusCode != 200 || verify.Sum(blob) != leaf.Metadata || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable") {
+	if resp.StatusCode != 200 || tuf.Sum(blob) != leaf.Metadata || !strings.Contains(resp.Header.Get("Cache-Control"), "immutable") {
 		t.Errorf("blob: %d", resp.StatusCode)
 	}
 	// What is in storage but was not read back may still change.
@@ -175,12 +176,12 @@ func TestBodies(t *testing.T) {
 		{"link", tarOf(t, tar.Header{Name: "a.json", Linkname: "/etc/passwd", Typeflag: tar.TypeSymlink}), api.TypeTar, 400, api.CodeBadRequest},
 		{"path", tarOf(t, tar.Header{Name: "../a.json"}), api.TypeTar, 400, api.CodeBadRequest},
 		{"other path", tarOf(t, tar.Header{Name: `a\b.json`}), api.TypeTar, 400, api.CodeBadRequest},
-		{"long name", tarOf(t, tar.Header{Name: strings.Repeat("a", verify.MaxLeafSize) + ".json"}), api.TypeTar, 400, api.CodeBadRequest},
+		{"long name", tarOf(t, tar.Header{Name: strings.Repeat("a", leaf.MaxSize) + ".json"}), api.TypeTar, 400, api.CodeBadRequest},
 		{"twice", tarOf(t, tar.Header{Name: "a.json"}, tar.Header{Name: "a.json"}), api.TypeTar, 400, api.CodeBadRequest},
 		{"too many", tarOf(t, many...), api.TypeTar, 413, api.CodeTooLarge},
-		{"too large a file", tarOf(t, tar.Header{Name: "a.json", Size: verify.MaxFileSize + 1}), api.TypeTar, 413, api.CodeTooLarge},
+		{"too large a file", tarOf(t, tar.Header{Name: "a.json", Size: tuf.MaxFileSize + 1}), api.TypeTar, 413, api.CodeTooLarge},
 		{"too large a body", make([]byte, api.MaxSubmission+1), api.TypeTar, 413, api.CodeTooLarge},
-		{"too large a root", make([]byte, verify.MaxFileSize+1), api.TypeJSON, 413, api.CodeTooLarge},
+		{"too large a root", make([]byte, tuf.MaxFileSize+1), api.TypeJSON, 413, api.CodeTooLarge},
 		{"refused", []byte("{}"), api.TypeJSON, 422, api.CodeRefused},
 		{"two files in one", twoInOne(t, file(v, "targets").Data, file(v, "snapshot").Data), api.TypeJSON, 422, api.CodeRefused},
 		{"targets alone", file(v, "targets").Data, api.TypeJSON, 422, api.CodeRefused},
@@ -287,7 +288,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestBodiesAreBounded(t *testing.T) {
-	r := start(t, func(c *log.Config) { c.Limits.Memory.Capacity = verify.MaxFileSize })
+	r := start(t, func(c *log.Config) { c.Limits.Memory.Capacity = tuf.MaxFileSize })
 	// A client that sends much and does not end takes all the memory there is.
 	// It comes again when others were just faster.
 	started, done := make(chan struct{}), make(chan struct{})
@@ -343,7 +344,7 @@ type slowBody struct {
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
-	if rest := verify.MaxFileSize/2 + 1 - b.n; rest > 0 {
+	if rest := tuf.MaxFileSize/2 + 1 - b.n; rest > 0 {
 		n := min(rest, len(p))
 		b.n += n
 		return n, nil

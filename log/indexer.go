@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 // does not wait for a release of thousands of files.
 type Indexer struct {
 	storage Storage
-	blobs   verify.Blobs
+	blobs   admit.Blobs
 	state   StateWriter
 	logger  *slog.Logger
 
@@ -46,7 +47,7 @@ type Indexer struct {
 	failing error
 	news    chan struct{} // closed and replaced when edge, listed or target changes
 	hurry   chan struct{} // someone waits for the state
-	hints   map[verify.Digest][]Target
+	hints   map[tuf.Digest][]Target
 	hinted  int // targets in hints
 
 	// left are the bytes of metadata to be listed of each leaf from listed on, as
@@ -60,7 +61,7 @@ type Indexer struct {
 
 // OpenIndexer returns an Indexer for a state that belongs to a log whose storage
 // holds the given tree.
-func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state StateWriter, tree proofs.Tree, logger *slog.Logger) (*Indexer, error) {
+func OpenIndexer(ctx context.Context, storage Storage, blobs admit.Blobs, state StateWriter, tree proofs.Tree, logger *slog.Logger) (*Indexer, error) {
 	edge, err := state.Position(ctx)
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func OpenIndexer(ctx context.Context, storage Storage, blobs verify.Blobs, state
 	return newIndexer(storage, blobs, state, logger, edge, listed), nil
 }
 
-func newIndexer(storage Storage, blobs verify.Blobs, state StateWriter, logger *slog.Logger, edge *proofs.Edge, listed int64) *Indexer {
+func newIndexer(storage Storage, blobs admit.Blobs, state StateWriter, logger *slog.Logger, edge *proofs.Edge, listed int64) *Indexer {
 	return &Indexer{
 		storage: storage,
 		blobs:   blobs,
@@ -94,7 +95,7 @@ func newIndexer(storage Storage, blobs verify.Blobs, state StateWriter, logger *
 		target:  edge.Tree(),
 		news:    make(chan struct{}),
 		hurry:   make(chan struct{}, 1),
-		hints:   map[verify.Digest][]Target{},
+		hints:   map[tuf.Digest][]Target{},
 		stuck:   -1,
 	}
 }
@@ -285,7 +286,7 @@ func (x *Indexer) leaf(e *scanned) (StateLeaf, error) {
 
 // hint saves the indexer from parsing a file that has just been judged. A hint
 // that is not kept only costs time.
-func (x *Indexer) hint(m *verify.Metadata) {
+func (x *Indexer) hint(m *tuf.Metadata) {
 	targets := targetsOf(m)
 	x.mu.Lock()
 	defer x.mu.Unlock()

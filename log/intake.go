@@ -10,8 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 var (
@@ -47,7 +49,7 @@ type intake struct {
 	strangers atomic.Int64
 
 	mu       sync.Mutex
-	queues   map[verify.Digest]*queue
+	queues   map[tuf.Digest]*queue
 	ready    []*queue // those with work and nothing in flight
 	late     []judged // what batches have not waited for
 	queued   int
@@ -72,11 +74,11 @@ type candidate struct {
 	queue  *queue
 	sub    *submission
 	file   *file
-	leaf   verify.Leaf
-	entry  []byte             // the leaf's text
-	stored []*verify.Metadata // what must be durable as blobs before it
-	seen   int64              // strangers when its judgement began
-	read   bool               // it was met while reading back, at index
+	leaf   leaf.Leaf
+	entry  []byte          // the leaf's text
+	stored []*tuf.Metadata // what must be durable as blobs before it
+	seen   int64           // strangers when its judgement began
+	read   bool            // it was met while reading back, at index
 	index  int64
 	done   bool // it is in the log
 }
@@ -235,14 +237,14 @@ func (in *intake) turns() (queues []*queue) {
 // distinctRoots leaves out a root whose payload another candidate of the batch
 // has: only once that one is in the log can the other be judged.
 func distinctRoots(found []judged) []*candidate {
-	roots := map[verify.Digest]bool{}
+	roots := map[tuf.Digest]bool{}
 	candidates := make([]*candidate, 0, len(found))
 	for _, j := range found {
 		c := j.candidate
 		if c == nil {
 			continue
 		}
-		if c.leaf.Role == verify.RoleRoot {
+		if c.leaf.Role == tuf.RoleRoot {
 			if roots[c.leaf.Payload] {
 				continue
 			}
@@ -308,7 +310,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 		f := sub.todo[0]
 		seen := in.strangers.Load()
 		decision, err := in.decide(ctx, sub, f)
-		var refused *verify.Refused
+		var refused *admit.Refused
 		switch {
 		case errors.As(err, &refused):
 			sub.mu.Lock()
@@ -354,26 +356,26 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 }
 
 // decide judges one file.
-func (in *intake) decide(ctx context.Context, sub *submission, f *file) (verify.Decision, error) {
+func (in *intake) decide(ctx context.Context, sub *submission, f *file) (admit.Decision, error) {
 	if sub.genesis {
 		at, ok, err := in.registry.rootAt(ctx, f.meta.PayloadDigest)
 		if err != nil {
-			return verify.Decision{}, err
+			return admit.Decision{}, err
 		}
 		if !ok {
-			return verify.JudgeGenesis(f.meta)
+			return admit.JudgeGenesis(f.meta)
 		}
 		sub.mu.Lock()
 		sub.repository = at.repository
 		sub.mu.Unlock()
-		return verify.Decision{Logged: true, Index: at.index, Leaf: verify.Leaf{Kind: verify.Release}}, nil
+		return admit.Decision{Logged: true, Index: at.index, Leaf: leaf.Leaf{Kind: leaf.Release}}, nil
 	}
 	repo, err := in.registry.get(ctx, sub.repository)
 	if err != nil {
-		return verify.Decision{}, err
+		return admit.Decision{}, err
 	}
 	if repo == nil {
-		return verify.Decision{}, &verify.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.repository.String()}
+		return admit.Decision{}, &admit.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.repository.String()}
 	}
 	return in.registry.judge(ctx, repo, f.role, f.meta, sub.snapshots)
 }
@@ -388,8 +390,8 @@ func mayComeLater(code string) bool {
 	return false
 }
 
-func (in *intake) candidate(q *queue, sub *submission, f *file, leaf verify.Leaf) *candidate {
-	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*verify.Metadata{f.meta}}
+func (in *intake) candidate(q *queue, sub *submission, f *file, leaf leaf.Leaf) *candidate {
+	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*tuf.Metadata{f.meta}}
 	if v := sub.voucher(leaf); v != nil {
 		c.stored = append(c.stored, v)
 	}
@@ -397,7 +399,7 @@ func (in *intake) candidate(q *queue, sub *submission, f *file, leaf verify.Leaf
 }
 
 // voucher returns the snapshot that a leaf names, nil if it names none.
-func (s *submission) voucher(leaf verify.Leaf) *verify.Metadata {
+func (s *submission) voucher(leaf leaf.Leaf) *tuf.Metadata {
 	for _, v := range s.snapshots {
 		if v.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
 			return v
@@ -407,8 +409,8 @@ func (s *submission) voucher(leaf verify.Leaf) *verify.Metadata {
 }
 
 // settle decides a file that is in the log.
-func (s *submission) settle(f *file, leaf verify.Leaf, index int64, status api.Status) {
-	if leaf.Kind == verify.Evidence {
+func (s *submission) settle(f *file, entry leaf.Leaf, index int64, status api.Status) {
+	if entry.Kind == leaf.Evidence {
 		status = api.StatusEvidence
 	}
 	s.mu.Lock()
@@ -474,7 +476,7 @@ func (in *intake) readBack(ctx context.Context, candidates []*candidate) error {
 	}
 	err := in.publisher.Extend(ctx, func(entries []Entry) error {
 		for _, e := range entries {
-			if verify.IsEnd(e.Data) {
+			if leaf.IsEnd(e.Data) {
 				continue // the publisher has made sure that it is wanted
 			}
 			c := waiting[string(e.Data)]

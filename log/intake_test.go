@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // history is a vendor with a delegation, a rotation of the root key and two
@@ -241,7 +242,7 @@ func TestRootAtOnceInAChainAndAsAGenesis(t *testing.T) {
 		group.Wait()
 		leaves := map[string]int{}
 		for _, e := range r.storage.Entries() {
-			leaf, err := verify.ParseLeaf(e)
+			leaf, err := leaf.Parse(e)
 			check(t, err)
 			leaves[leaf.Repository.String()]++
 		}
@@ -401,21 +402,21 @@ func TestLeftovers(t *testing.T) {
 	}
 
 	// Forged on the disk: never judged, and not what judging leads to.
-	leaf, err := verify.ParseLeaf(left[1])
+	entry, err := leaf.Parse(left[1])
 	check(t, err)
 	r.ledger.onSwap = nil
-	for name, forge := range map[string]func(l *verify.Leaf){
-		"another version":  func(l *verify.Leaf) { l.Version++ },
-		"another file":     func(l *verify.Leaf) { l.Metadata[0] ^= 1 },
-		"without snapshot": func(l *verify.Leaf) { l.Snapshot, l.Listed = verify.Digest{}, "" },
-		"another role":     func(l *verify.Leaf) { l.Role = "other" },
-		"a genesis": func(l *verify.Leaf) {
-			l.Role, l.Repository, l.Snapshot = "root", l.Payload, verify.Digest{}
+	for name, forge := range map[string]func(l *leaf.Leaf){
+		"another version":  func(l *leaf.Leaf) { l.Version++ },
+		"another file":     func(l *leaf.Leaf) { l.Metadata[0] ^= 1 },
+		"without snapshot": func(l *leaf.Leaf) { l.Snapshot, l.Listed = tuf.Digest{}, "" },
+		"another role":     func(l *leaf.Leaf) { l.Role = "other" },
+		"a genesis": func(l *leaf.Leaf) {
+			l.Role, l.Repository, l.Snapshot = "root", l.Payload, tuf.Digest{}
 			l.Listed = ""
 		},
-		"another repository": func(l *verify.Leaf) { l.Repository[0] ^= 1 },
+		"another repository": func(l *leaf.Leaf) { l.Repository[0] ^= 1 },
 	} {
-		forged := leaf
+		forged := entry
 		forge(&forged)
 		r.storage.Truncate(1)
 		_, err := r.storage.Append(t.Context(), [][]byte{forged.Marshal()})

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func FuzzUntar(f *testing.F) {
@@ -48,7 +48,7 @@ func FuzzUntar(f *testing.F) {
 			t.Fatal("a long name")
 		}
 		for _, u := range files {
-			if u.name == "" || strings.ContainsAny(u.name, "/\\\x00") || names[u.name] || len(u.data) > verify.MaxFileSize {
+			if u.name == "" || strings.ContainsAny(u.name, "/\\\x00") || names[u.name] || len(u.data) > tuf.MaxFileSize {
 				t.Fatalf("file %q of %d bytes", u.name, len(u.data))
 			}
 			names[u.name] = true

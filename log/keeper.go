@@ -11,8 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const (
@@ -61,7 +62,7 @@ type keeper struct {
 
 // logged is a version of a role.
 type logged struct {
-	repository verify.Digest
+	repository tuf.Digest
 	role       string
 	version    int64
 }
@@ -83,7 +84,7 @@ func newKeeper(cfg Config, tokens *tokenBook, submit func(*submission) error) *k
 // take holds a file that would become a leaf, unless its sender has a token of the
 // repository or the repository has none. It is false if the file is to become the leaf
 // at once.
-func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf verify.Leaf) (bool, error) {
+func (k *keeper) take(ctx context.Context, sub *submission, f *file, leaf leaf.Leaf) (bool, error) {
 	if k != nil && sub.waited {
 		return k.dropped(ctx, sub, f)
 	}
@@ -138,7 +139,7 @@ const heldIDSize = 16
 
 // heldID follows from the content: one file beside one snapshot for one role is held
 // once, even if several people send it.
-func heldID(leaf verify.Leaf) string {
+func heldID(leaf leaf.Leaf) string {
 	h := sha256.New()
 	for _, part := range [][]byte{leaf.Repository[:], leaf.Metadata[:], leaf.Snapshot[:], []byte(leaf.Role)} {
 		h.Write(part)
@@ -148,7 +149,7 @@ func heldID(leaf verify.Leaf) string {
 
 // appended is told of each file that has become a leaf. If its vendor has sent it, the
 // files of others under its role and version wait no longer.
-func (k *keeper) appended(sub *submission, leaf verify.Leaf) {
+func (k *keeper) appended(sub *submission, leaf leaf.Leaf) {
 	if k == nil || !sub.from.owns(leaf.Repository) {
 		return
 	}
@@ -346,12 +347,12 @@ func (k *keeper) submission(ctx context.Context, h Held) (*submission, error) {
 	}
 	// What was read when it came may not be readable by now: the program may be another.
 	// That is a verdict. A snapshot that cannot be read vouches for nothing.
-	if f.meta, err = verify.ParseJSON(data); err != nil {
+	if f.meta, err = tuf.ParseJSON(data); err != nil {
 		f.refuse(api.CodeMalformed, err.Error())
 		return sub, nil
 	}
 	if snapshot != nil {
-		if s, err := verify.ParseJSON(snapshot); err == nil {
+		if s, err := tuf.ParseJSON(snapshot); err == nil {
 			sub.snapshots = append(sub.snapshots, s)
 		}
 	}

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // large is a log of releases that each list 12 files, one of them new, in about
@@ -40,16 +42,16 @@ func newLarge(t testing.TB, releases, repositories int) *large {
 			if slot == 0 {
 				content += fmt.Sprint(" ", version)
 			}
-			sum := verify.Sum([]byte(content))
+			sum := tuf.Sum([]byte(content))
 			targets = append(targets, fmt.Sprintf(`"device-%04d/slot-%02d.bin":{"custom":{"version":"%s"},"hashes":{"sha256":"%v","sha512":"%v%v"},"length":%d}`,
 				repository, slot, strings.Repeat("1.0.", 20), sum, sum, sum, 1<<20+slot))
 		}
 		file := fmt.Appendf(nil, `{"signatures":[],"signed":{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0.31","targets":{%s},"version":%d}}`,
 			strings.Join(targets, ","), version)
 		snapshot := fmt.Appendf(nil, "snapshot %d", i)
-		leaf := verify.Leaf{
-			Kind: verify.Release, Repository: verify.Sum(fmt.Append(nil, repository)), Role: verify.RoleTargets, Version: int64(version),
-			Payload: verify.Sum(snapshot), Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot), Listed: verify.ByVersion, Encoding: verify.JSON,
+		leaf := leaf.Leaf{
+			Kind: leaf.Release, Repository: tuf.Sum(fmt.Append(nil, repository)), Role: tuf.RoleTargets, Version: int64(version),
+			Payload: tuf.Sum(snapshot), Metadata: tuf.Sum(file), Size: int64(len(file)), Snapshot: tuf.Sum(snapshot), Listed: leaf.ByVersion, Encoding: tuf.JSON,
 		}
 		entries, files = append(entries, leaf.Marshal()), append(files, file, snapshot)
 		check(t, l.edge.Append(leaf.Hash()))
@@ -152,9 +154,9 @@ func TestReindexOfADamagedLog(t *testing.T) {
 }
 
 // away are blobs of a server that cannot be reached any more.
-type away struct{ verify.Blobs }
+type away struct{ admit.Blobs }
 
-func (away) Blob(verify.Digest) ([]byte, error) { return nil, log.ErrUnavailable }
+func (away) Blob(tuf.Digest) ([]byte, error) { return nil, log.ErrUnavailable }
 
 // That a server is away is no damage.
 func TestFsckWithoutServers(t *testing.T) {

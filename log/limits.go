@@ -3,7 +3,7 @@ package log
 import (
 	"fmt"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Limits are what a log does at once, and for whom, so that no stranger holds up
@@ -84,8 +84,8 @@ var DefaultLimits = Limits{
 
 // or returns the limits with what is zero taken from others.
 func (l Limits) or(d Limits) Limits {
-	l.Queue, l.Memory = l.Queue.or(d.Queue, 1), l.Memory.or(d.Memory, verify.MaxFileSize)
-	l.Making, l.Answers = l.Making.or(d.Making, makingListing), l.Answers.or(d.Answers, verify.MaxFileSize)
+	l.Queue, l.Memory = l.Queue.or(d.Queue, 1), l.Memory.or(d.Memory, tuf.MaxFileSize)
+	l.Making, l.Answers = l.Making.or(d.Making, makingListing), l.Answers.or(d.Answers, tuf.MaxFileSize)
 	l.Anonymous, l.Holder = l.Anonymous.or(d.Anonymous), l.Holder.or(d.Holder)
 	if l.Hold == (HoldRoom{}) {
 		l.Hold = d.Hold

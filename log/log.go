@@ -7,7 +7,7 @@
 // on:
 //
 //   - read: strictly parsed, in the request's own goroutine (submission.go)
-//   - judged: by verify.Repository against what the log already holds; every
+//   - judged: by admit.Repository against what the log already holds; every
 //     repository has one file in flight at most (intake.go)
 //   - stored: the files as blobs, then the leaves, one sync each per batch
 //   - read back: every new entry is read from storage and hashed onto the
@@ -32,7 +32,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Config says what a log consists of. The caller closes Storage, Blobs, State
@@ -61,7 +61,7 @@ type Config struct {
 	// HTTP says who may submit how much.
 	HTTP HTTPConfig
 	// Labels are the operator's names for repositories.
-	Labels map[verify.Digest]string
+	Labels map[tuf.Digest]string
 
 	// Limits are what is done at once, and for whom.
 	Limits Limits
@@ -116,7 +116,7 @@ type Log struct {
 	polled    submissions
 	server    *server
 	follower  *follower // nil where the log may be written
-	labels    atomic.Pointer[map[verify.Digest]string]
+	labels    atomic.Pointer[map[tuf.Digest]string]
 	space     space
 }
 
@@ -168,7 +168,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 			maxQueued: int(cfg.Limits.Queue.Capacity),
 			maxBatch:  cfg.Limits.Batch,
 			timeout:   cfg.AppendTimeout,
-			queues:    map[verify.Digest]*queue{},
+			queues:    map[tuf.Digest]*queue{},
 			wake:      make(chan struct{}, 1),
 			empty:     make(chan struct{}),
 		},

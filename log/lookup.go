@@ -11,9 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxFound bounds the answer to a lookup: leaves, and releases that list a file.
@@ -110,7 +112,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 			break
 		}
 		count.Encoding = rec.Leaf.Encoding
-		if rec.Leaf.Kind == verify.Evidence {
+		if rec.Leaf.Kind == leaf.Evidence {
 			count.Evidence++
 		} else {
 			count.Releases++
@@ -126,7 +128,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	return s.answerJSON(w, r, answer, made)
 }
 
-func leafJSON(rec verify.Record) api.Leaf {
+func leafJSON(rec admit.Record) api.Leaf {
 	l := api.Leaf{
 		Index:      rec.Index,
 		Kind:       string(rec.Leaf.Kind),
@@ -141,14 +143,14 @@ func leafJSON(rec verify.Record) api.Leaf {
 	if !rec.Leaf.Snapshot.IsZero() {
 		l.Snapshot, l.Listed = rec.Leaf.Snapshot.String(), string(rec.Leaf.Listed)
 	}
-	if rec.Leaf.Kind == verify.Evidence {
+	if rec.Leaf.Kind == leaf.Evidence {
 		l.Contradicts = &rec.Leaf.Contradicts
 	}
 	return l
 }
 
 func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *problem {
-	sum, err := verify.ParseDigest(hex)
+	sum, err := tuf.ParseDigest(hex)
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-256 is 64 lower-case hex digits")
 	}

@@ -3,7 +3,7 @@ package log
 import (
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Answers end at the published size and at maxFound, and say whether more is
@@ -36,8 +36,8 @@ func TestListingsAreBounded(t *testing.T) {
 
 // What metadata says of a file that cannot be looked up by a digest is kept.
 func TestTargetsOf(t *testing.T) {
-	sum := verify.Sum([]byte("x")).String()
-	m, err := verify.ParseJSON([]byte(`{"signatures":[],"signed":{"_type":"targets","version":1,"spec_version":"1.0","expires":"2030-01-01T00:00:00Z","targets":{
+	sum := tuf.Sum([]byte("x")).String()
+	m, err := tuf.ParseJSON([]byte(`{"signatures":[],"signed":{"_type":"targets","version":1,"spec_version":"1.0","expires":"2030-01-01T00:00:00Z","targets":{
 		"c":{"length":1,"hashes":{"sha256":"` + sum + `","sha512":"` + sum + sum + `"}},
 		"a":{"hashes":{"sha512":"` + sum + sum + `"}},
 		"b":{"length":3,"hashes":{"sha3":"` + sum + `"}}}}}`))

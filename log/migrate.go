@@ -11,8 +11,10 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // ErrOtherEntries means that the storage to be copied to holds what does not
@@ -31,7 +33,7 @@ type Migration struct {
 	// From is the log. Tree is all that it holds. FromBlobs is nil where the files
 	// stay where they are.
 	From      Storage
-	FromBlobs verify.Blobs
+	FromBlobs admit.Blobs
 	Tree      proofs.Tree
 	// To is where it goes: an empty storage, or one that holds its beginning.
 	To      Storage
@@ -179,16 +181,16 @@ func (m *Migration) files(ctx context.Context, b batch) error {
 	}
 	var files [][]byte
 	size := 0
-	seen := map[verify.Digest]bool{{}: true}
+	seen := map[tuf.Digest]bool{{}: true}
 	for i, e := range b.entries {
-		if verify.IsEnd(e) {
+		if leaf.IsEnd(e) {
 			continue
 		}
-		leaf, err := verify.ParseLeaf(e)
+		leaf, err := leaf.Parse(e)
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", b.first+int64(i), err)
 		}
-		for _, sum := range []verify.Digest{leaf.Metadata, leaf.Snapshot} {
+		for _, sum := range []tuf.Digest{leaf.Metadata, leaf.Snapshot} {
 			if seen[sum] {
 				continue
 			}

@@ -11,19 +11,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // heldBlobs are log.Blobs in memory.
 type heldBlobs struct {
-	files map[verify.Digest][]byte
+	files map[tuf.Digest][]byte
 	onPut func() error // nil: it succeeds
 }
 
-func (h *heldBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (h *heldBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if b, ok := h.files[sum]; ok {
 		return b, nil
 	}
@@ -37,7 +39,7 @@ func (h *heldBlobs) Put(_ context.Context, files [][]byte) error {
 		}
 	}
 	for _, f := range files {
-		h.files[verify.Sum(f)] = f
+		h.files[tuf.Sum(f)] = f
 	}
 	return nil
 }
@@ -54,15 +56,15 @@ func newMigrated(t *testing.T, size int) *migrated {
 	t.Helper()
 	m := &migrated{
 		from: new(storagetest.Mem), to: new(storagetest.Mem),
-		fromBlobs: &heldBlobs{files: map[verify.Digest][]byte{}}, toBlobs: &heldBlobs{files: map[verify.Digest][]byte{}},
+		fromBlobs: &heldBlobs{files: map[tuf.Digest][]byte{}}, toBlobs: &heldBlobs{files: map[tuf.Digest][]byte{}},
 	}
 	var entries [][]byte
 	for i := range size {
 		file, snapshot := fmt.Appendf(nil, "file %d", i), fmt.Appendf(nil, "snapshot %d", i/3)
 		check(t, m.fromBlobs.Put(t.Context(), [][]byte{file, snapshot}))
-		leaf := verify.Leaf{
-			Kind: verify.Release, Role: "targets", Version: int64(i + 1), Encoding: verify.JSON,
-			Metadata: verify.Sum(file), Size: int64(len(file)), Snapshot: verify.Sum(snapshot), Listed: verify.ByVersion,
+		leaf := leaf.Leaf{
+			Kind: leaf.Release, Role: "targets", Version: int64(i + 1), Encoding: tuf.JSON,
+			Metadata: tuf.Sum(file), Size: int64(len(file)), Snapshot: tuf.Sum(snapshot), Listed: leaf.ByVersion,
 		}
 		entries = append(entries, leaf.Marshal())
 	}
@@ -108,13 +110,13 @@ func TestMigration(t *testing.T) {
 // A log that has ended can be moved, with its end.
 func TestMigrationOfAnEnd(t *testing.T) {
 	m := newMigrated(t, 3)
-	_, err := m.from.Append(t.Context(), [][]byte{[]byte(verify.EndEntry)})
+	_, err := m.from.Append(t.Context(), [][]byte{[]byte(leaf.End)})
 	check(t, err)
 	m.Tree, err = m.from.Integrated(t.Context())
 	check(t, err)
 	check(t, m.Run(t.Context()))
 	m.complete(t)
-	if entries := m.to.Entries(); string(entries[3]) != verify.EndEntry {
+	if entries := m.to.Entries(); string(entries[3]) != leaf.End {
 		t.Errorf("the last entry is %q", entries[3])
 	}
 }
@@ -238,31 +240,31 @@ func TestMigrationRefuses(t *testing.T) {
 // not copied.
 func TestMigrationWithheld(t *testing.T) {
 	m := newMigrated(t, 10)
-	gone := verify.Sum([]byte("file 3"))
+	gone := tuf.Sum([]byte("file 3"))
 	delete(m.fromBlobs.files, gone)
-	delete(m.fromBlobs.files, verify.Sum([]byte("snapshot 0")))
+	delete(m.fromBlobs.files, tuf.Sum([]byte("snapshot 0")))
 	check(t, m.Run(t.Context()))
 	m.complete(t)
-	run := func(absent func(verify.Digest) bool) []string {
+	run := func(absent func(tuf.Digest) bool) []string {
 		problems, err := (&log.Fsck{Storage: m.to, Stored: m.Tree, Blobs: m.toBlobs, Absent: absent}).Run(t.Context())
 		check(t, err)
 		return problems
 	}
-	known := func(sum verify.Digest) bool { _, err := m.fromBlobs.Blob(sum); return err != nil }
+	known := func(sum tuf.Digest) bool { _, err := m.fromBlobs.Blob(sum); return err != nil }
 	if problems := run(known); len(problems) > 0 {
 		t.Errorf("fsck: %q", problems)
 	}
 	if problems := run(nil); len(problems) != 4 {
 		t.Errorf("fsck that does not know: %q", problems)
 	}
-	delete(m.toBlobs.files, verify.Sum([]byte("file 5")))
+	delete(m.toBlobs.files, tuf.Sum([]byte("file 5")))
 	if problems := run(known); len(problems) != 1 {
 		t.Errorf("fsck of a copy that lacks a file: %q", problems)
 	}
 
 	m = newMigrated(t, 10)
 	damaged := errors.New("damaged")
-	m.FromBlobs = unreadable{m.fromBlobs, verify.Sum([]byte("file 7")), damaged}
+	m.FromBlobs = unreadable{m.fromBlobs, tuf.Sum([]byte("file 7")), damaged}
 	if err := m.Run(t.Context()); !errors.Is(err, damaged) {
 		t.Errorf("a damaged file: %v", err)
 	}
@@ -273,12 +275,12 @@ func TestMigrationWithheld(t *testing.T) {
 
 // unreadable cannot read one of the files.
 type unreadable struct {
-	verify.Blobs
-	sum verify.Digest
+	admit.Blobs
+	sum tuf.Digest
 	err error
 }
 
-func (f unreadable) Blob(sum verify.Digest) ([]byte, error) {
+func (f unreadable) Blob(sum tuf.Digest) ([]byte, error) {
 	if sum == f.sum {
 		return nil, f.err
 	}

@@ -136,7 +136,7 @@ func constants(t *testing.T, path, prefix string) map[string]string {
 				values[spec.Names[0].Name] = s
 			}
 		case *ast.SelectorExpr:
-			values[spec.Names[0].Name] = constants(t, "../verify/admission.go", "Refused")[v.Sel.Name]
+			values[spec.Names[0].Name] = constants(t, "../admit/codes.go", "Refused")[v.Sel.Name]
 		}
 		return true
 	})
@@ -315,7 +315,7 @@ func TestOpenAPISchemas(t *testing.T) {
 // adds.
 func fileCodes(t *testing.T) []string {
 	t.Helper()
-	list := slices.Collect(maps.Values(constants(t, "../verify/admission.go", "Refused")))
+	list := slices.Collect(maps.Values(constants(t, "../admit/codes.go", "Refused")))
 	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo, api.CodeHoldFull, api.CodeHoldDropped, api.CodeEnded)
 }
 

@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // one is one call of a method that fails.
@@ -135,7 +136,7 @@ func (f faultyCheckpoints) Store(note []byte) error {
 
 func (f *faultyBlobs) wraps(blobs log.Blobs) { f.Blobs = blobs }
 
-func (f *faultyBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (f *faultyBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	return read(f.one, "Blobs.Blob", func() ([]byte, error) { return f.Blobs.Blob(sum) })
 }
 
@@ -161,43 +162,43 @@ func (f *faultyState) List(ctx context.Context, leaves []log.StateLeaf, done fun
 	return writeOnly(f.one, "State.List", func() error { return f.State.List(ctx, leaves, done) })
 }
 
-func (f *faultyState) Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error) {
-	return read(f.one, "State.Records", func() ([]verify.Record, error) { return f.State.Records(ctx, repository) })
+func (f *faultyState) Records(ctx context.Context, repository tuf.Digest) ([]admit.Record, error) {
+	return read(f.one, "State.Records", func() ([]admit.Record, error) { return f.State.Records(ctx, repository) })
 }
 
-func (f *faultyState) Tail(ctx context.Context, repository verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error) {
-	return read2(f.one, "State.Tail", func() ([]verify.Record, map[string]int64, error) { return f.State.Tail(ctx, repository, keep) })
+func (f *faultyState) Tail(ctx context.Context, repository tuf.Digest, keep int) (tail []admit.Record, floors map[string]int64, err error) {
+	return read2(f.one, "State.Tail", func() ([]admit.Record, map[string]int64, error) { return f.State.Tail(ctx, repository, keep) })
 }
 
-func (f *faultyState) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+func (f *faultyState) Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error) {
 	return read(f.one, "State.Same", func() ([]int64, error) { return f.State.Same(ctx, repository, role, version, payload) })
 }
 
-func (f *faultyState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
-	return read2(f.one, "State.Root", func() (verify.Record, bool, error) { return f.State.Root(ctx, payload) })
+func (f *faultyState) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
+	return read2(f.one, "State.Root", func() (admit.Record, bool, error) { return f.State.Root(ctx, payload) })
 }
 
 func (f *faultyState) Repositories(ctx context.Context, size int64) ([]log.RepositoryCount, error) {
 	return read(f.one, "State.Repositories", func() ([]log.RepositoryCount, error) { return f.State.Repositories(ctx, size) })
 }
 
-func (f *faultyState) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []log.Listing, error) {
-	return read2(f.one, "State.Lookup", func() ([]verify.Record, []log.Listing, error) { return f.State.Lookup(ctx, sum, limit) })
+func (f *faultyState) Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []log.Listing, error) {
+	return read2(f.one, "State.Lookup", func() ([]admit.Record, []log.Listing, error) { return f.State.Lookup(ctx, sum, limit) })
 }
 
 func (f *faultyState) ListPath(ctx context.Context, path string, limit int) ([]log.Listing, error) {
 	return read(f.one, "State.ListPath", func() ([]log.Listing, error) { return f.State.ListPath(ctx, path, limit) })
 }
 
-func (f *faultyState) Files(ctx context.Context, index int64, limit int) (rec verify.Record, files []log.Target, ok bool, err error) {
+func (f *faultyState) Files(ctx context.Context, index int64, limit int) (rec admit.Record, files []log.Target, ok bool, err error) {
 	if f.fails("State.Files") {
 		return rec, nil, false, f.err
 	}
 	return f.State.Files(ctx, index, limit)
 }
 
-func (f *faultyState) Versions(ctx context.Context, repository verify.Digest, role string) ([]verify.Record, error) {
-	return read(f.one, "State.Versions", func() ([]verify.Record, error) { return f.State.Versions(ctx, repository, role) })
+func (f *faultyState) Versions(ctx context.Context, repository tuf.Digest, role string) ([]admit.Record, error) {
+	return read(f.one, "State.Versions", func() ([]admit.Record, error) { return f.State.Versions(ctx, repository, role) })
 }
 
 func read2[T, U any](o *one, method string, call func() (T, U, error)) (T, U, error) {

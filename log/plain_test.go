@@ -12,10 +12,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // plainVendor is a vendor with one key for everything, who says what he signs to
@@ -23,7 +25,7 @@ import (
 type plainVendor struct {
 	key  ed25519.PrivateKey
 	root api.File
-	id   verify.Digest
+	id   tuf.Digest
 }
 
 func newPlainVendor(t testing.TB, name string) *plainVendor {
@@ -33,7 +35,7 @@ func newPlainVendor(t testing.TB, name string) *plainVendor {
 	const role = `{"keyids":["k"],"threshold":1}`
 	v.root = v.file(t, "root", 1, fmt.Sprintf(`"keys":{"k":{"keytype":"ed25519","keyval":{"public":"%x"},"scheme":"ed25519"}},"roles":{"root":%[2]s,"snapshot":%[2]s,"targets":%[2]s,"timestamp":%[2]s}`,
 		[]byte(v.key.Public().(ed25519.PublicKey)), role))
-	m, err := verify.ParseJSON(v.root.Data)
+	m, err := tuf.ParseJSON(v.root.Data)
 	check(t, err)
 	v.id = m.PayloadDigest
 	return v
@@ -50,7 +52,7 @@ func unsigned(typ string, version int64, rest string) api.File {
 func (v *plainVendor) file(t testing.TB, typ string, version int64, rest string) api.File {
 	t.Helper()
 	f := unsigned(typ, version, rest)
-	m, err := verify.ParseJSON(f.Data)
+	m, err := tuf.ParseJSON(f.Data)
 	check(t, err)
 	signature := fmt.Sprintf(`"signatures":[{"keyid":"k","sig":"%s"}]`, hex.EncodeToString(ed25519.Sign(v.key, m.Payload)))
 	f.Data = []byte(strings.Replace(string(f.Data), `"signatures":[]`, signature, 1))
@@ -98,17 +100,17 @@ func (r *running) unjudged(t testing.TB, v *plainVendor, releases int) {
 	r.close(t)
 	var entries, files [][]byte
 	add := func(role string, f, snapshot api.File) {
-		m, err := verify.ParseJSON(f.Data)
+		m, err := tuf.ParseJSON(f.Data)
 		check(t, err)
-		leaf := verify.Leaf{
-			Kind: verify.Release, Repository: v.id, Role: role, Version: m.Version,
-			Payload: m.PayloadDigest, Metadata: m.FileDigest, Size: int64(len(f.Data)), Encoding: verify.JSON,
+		entry := leaf.Leaf{
+			Kind: leaf.Release, Repository: v.id, Role: role, Version: m.Version,
+			Payload: m.PayloadDigest, Metadata: m.FileDigest, Size: int64(len(f.Data)), Encoding: tuf.JSON,
 		}
 		if snapshot.Data != nil {
-			leaf.Snapshot, leaf.Listed = verify.Sum(snapshot.Data), verify.ByVersion
+			entry.Snapshot, entry.Listed = tuf.Sum(snapshot.Data), leaf.ByVersion
 			files = append(files, snapshot.Data)
 		}
-		entries, files = append(entries, leaf.Marshal()), append(files, f.Data)
+		entries, files = append(entries, entry.Marshal()), append(files, f.Data)
 	}
 	add("root", v.root, api.File{})
 	for i := range releases {
@@ -127,10 +129,10 @@ type countingState struct {
 	log.State
 
 	mu        sync.Mutex
-	histories int             // repositories read whole
-	asked     []verify.Digest // payloads of which leaves are looked for
-	hold      chan struct{}   // closed when such questions may be answered; nil: at once
-	holdList  chan struct{}   // closed when target files may be listed; nil: at once
+	histories int           // repositories read whole
+	asked     []tuf.Digest  // payloads of which leaves are looked for
+	hold      chan struct{} // closed when such questions may be answered; nil: at once
+	holdList  chan struct{} // closed when target files may be listed; nil: at once
 }
 
 func (s *countingState) List(ctx context.Context, leaves []log.StateLeaf, done func(int64)) error {
@@ -148,7 +150,7 @@ func (s *countingState) List(ctx context.Context, leaves []log.StateLeaf, done f
 
 func (s *countingState) wraps(state log.State) { s.State = state }
 
-func (s *countingState) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+func (s *countingState) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
 	s.mu.Lock()
 	if keep > 1<<20 {
 		s.histories++
@@ -157,7 +159,7 @@ func (s *countingState) Tail(ctx context.Context, repository verify.Digest, keep
 	return s.State.Tail(ctx, repository, keep)
 }
 
-func (s *countingState) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+func (s *countingState) Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error) {
 	s.mu.Lock()
 	s.asked = append(s.asked, payload)
 	hold := s.hold

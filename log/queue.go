@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // queue holds the submissions of one repository that wait to be judged, in a line
@@ -12,7 +12,7 @@ import (
 // repository's own token is served first, everybody else in turn. A turn is one call
 // of intake.judge.
 type queue struct {
-	id     verify.Digest
+	id     tuf.Digest
 	lines  []*line // the one that was served longest ago first
 	served *line   // whose turn it is; nil between turns
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // waiting is a submission of a source.
@@ -16,10 +16,10 @@ func waiting(from source) *submission {
 }
 
 func TestTurns(t *testing.T) {
-	id := verify.Sum([]byte("repository"))
+	id := tuf.Sum([]byte("repository"))
 	a, b := source{key: "192.0.2.0/24"}, source{key: "198.51.100.0/24"}
 	own := source{key: "repository", holder: true, tokens: &holding{[]Token{{Repository: id}}}}
-	other := source{key: "other", holder: true, tokens: &holding{[]Token{{Repository: verify.Sum([]byte("other"))}}}}
+	other := source{key: "other", holder: true, tokens: &holding{[]Token{{Repository: tuf.Sum([]byte("other"))}}}}
 	names := map[string]string{a.key: "a", b.key: "b", own.key: "own", other.key: "other", "": "local"}
 	for _, tt := range []struct {
 		what    string

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // HTTPConfig says who may submit how much, and who is told of requests. Quotas
@@ -46,7 +46,7 @@ type source struct {
 }
 
 // owns reports whether the source holds a token of the repository.
-func (s source) owns(repository verify.Digest) bool {
+func (s source) owns(repository tuf.Digest) bool {
 	return s.tokens != nil && slices.ContainsFunc(s.tokens.list, func(t Token) bool { return t.Repository == repository })
 }
 
@@ -55,7 +55,7 @@ func (s source) owns(repository verify.Digest) bool {
 type sources struct {
 	cfg       HTTPConfig
 	limits    Limits
-	registrar atomic.Pointer[verify.Digest] // SHA-256 of the registration token; nil: there is none
+	registrar atomic.Pointer[tuf.Digest] // SHA-256 of the registration token; nil: there is none
 	tokens    *tokenBook
 	proxies   []netip.Prefix
 	now       func() time.Time
@@ -95,7 +95,7 @@ func newSources(cfg HTTPConfig, token string, tokens *tokenBook, limits Limits) 
 // nothing: whoever sends it is counted by address.
 func (s *sources) of(r *http.Request) source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		if registrar := s.registrar.Load(); registrar != nil && verify.Sum([]byte(token)) == *registrar {
+		if registrar := s.registrar.Load(); registrar != nil && tuf.Sum([]byte(token)) == *registrar {
 			return source{key: "registration", holder: true, registrar: true}
 		}
 		if h := s.tokens.of(r.Context(), token); h != nil {
@@ -108,7 +108,7 @@ func (s *sources) of(r *http.Request) source {
 
 // forRepository returns the source of a submission to a repository. A token that is
 // known may be the repository's only since a moment ago.
-func (s *sources) forRepository(ctx context.Context, from source, repository verify.Digest) source {
+func (s *sources) forRepository(ctx context.Context, from source, repository tuf.Digest) source {
 	if from.tokens == nil || from.owns(repository) {
 		return from
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // quotas returns sources with a clock that the test moves.
@@ -32,7 +32,7 @@ func request(remote, forwarded, token string) *http.Request {
 }
 
 func TestSources(t *testing.T) {
-	repository := verify.Sum([]byte("r"))
+	repository := tuf.Sum([]byte("r"))
 	vendors := NewToken(repository, "vendor's", ByOperator, time.Now())
 	s, _ := quotas(HTTPConfig{
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // What the derived state knows of entries that were not signed proves nothing: they
@@ -24,9 +25,9 @@ func TestStateProvesNothing(t *testing.T) {
 	r.history(t, v, 20) // more versions than are in memory
 	signed := r.log.Publisher().Tree()
 	r.close(t)
-	invented := verify.Leaf{
-		Kind: verify.Release, Repository: v.id, Role: "targets", Version: 1000, Payload: verify.Sum([]byte("a")),
-		Metadata: verify.Sum([]byte("b")), Size: 1000, Snapshot: verify.Sum([]byte("c")), Listed: verify.ByVersion, Encoding: verify.JSON,
+	invented := leaf.Leaf{
+		Kind: leaf.Release, Repository: v.id, Role: "targets", Version: 1000, Payload: tuf.Sum([]byte("a")),
+		Metadata: tuf.Sum([]byte("b")), Size: 1000, Snapshot: tuf.Sum([]byte("c")), Listed: leaf.ByVersion, Encoding: tuf.JSON,
 	}
 	entries := r.storage.Entries()
 	for _, tt := range []struct {
@@ -82,7 +83,7 @@ type awayBlobs struct {
 
 func (a *awayBlobs) wraps(blobs log.Blobs) { a.Blobs = blobs }
 
-func (a *awayBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (a *awayBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if a.err != nil {
 		return nil, a.err
 	}

@@ -13,8 +13,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxLoaded and maxLoadedLeaves bound what the registry keeps in memory:
@@ -36,7 +38,7 @@ const maxCached = 64 << 20
 // the integrated log. One goroutine applies leaves; the repositories it does not
 // hold are read from the derived state, which by then has all their leaves.
 type registry struct {
-	blobs verify.Blobs
+	blobs admit.Blobs
 	state StateReader
 	// applied returns how many leaves the state has.
 	applied func() int64
@@ -48,28 +50,28 @@ type registry struct {
 	keepVersions, cutAfter int
 
 	mu     sync.Mutex
-	repos  map[verify.Digest]*repository
+	repos  map[tuf.Digest]*repository
 	recent list.List // of *repository, the one used last first
 	leaves int       // in repos
 	cached int       // bytes of their files
 	// histories are whole repositories that are kept, of historyLeaves leaves.
-	histories     map[verify.Digest]*history
+	histories     map[tuf.Digest]*history
 	historyLeaves int
 	// dropped counts the repositories that made room.
 	dropped int
 	// roots are the first releases of roots that the state may not have yet, by
 	// payload.
-	roots map[verify.Digest]rootAt
+	roots map[tuf.Digest]rootAt
 }
 
 type rootAt struct {
-	repository verify.Digest
+	repository tuf.Digest
 	index      int64
 }
 
-// repository guards a verify.Repository, which is not safe for concurrent use.
+// repository guards a admit.Repository, which is not safe for concurrent use.
 type repository struct {
-	id      verify.Digest
+	id      tuf.Digest
 	used    *list.Element // in registry.recent
 	applied int           // leaves since it was loaded; guarded by registry.mu
 	cutting bool          // somebody is loading it again; guarded by registry.mu
@@ -80,7 +82,7 @@ type repository struct {
 	floors map[string]int64
 
 	mu    sync.Mutex
-	judge *verify.Repository
+	judge *admit.Repository
 	// roles are what was current, by the whole repository, when judge had rolesAt
 	// leaves: whoever asks for it again does not have it read again.
 	roles   []api.RoleCurrent
@@ -94,24 +96,24 @@ func (r *repository) last() int64 {
 	return records[len(records)-1].Index
 }
 
-func newRegistry(blobs verify.Blobs, state StateReader, applied func() int64) *registry {
-	return &registry{blobs: blobs, state: state, applied: applied, judged: new(atomic.Int64), keepVersions: tailVersions, cutAfter: longHistory, repos: map[verify.Digest]*repository{}, histories: map[verify.Digest]*history{}, roots: map[verify.Digest]rootAt{}}
+func newRegistry(blobs admit.Blobs, state StateReader, applied func() int64) *registry {
+	return &registry{blobs: blobs, state: state, applied: applied, judged: new(atomic.Int64), keepVersions: tailVersions, cutAfter: longHistory, repos: map[tuf.Digest]*repository{}, histories: map[tuf.Digest]*history{}, roots: map[tuf.Digest]rootAt{}}
 }
 
 // addRoot must be called with mu held.
-func (r *registry) addRoot(rec verify.Record) {
+func (r *registry) addRoot(rec admit.Record) {
 	if _, ok := r.roots[rec.Leaf.Payload]; !ok {
 		r.roots[rec.Leaf.Payload] = rootAt{rec.Leaf.Repository, rec.Index}
 	}
 	const many = 4096
 	if len(r.roots) > many {
 		applied := r.applied()
-		maps.DeleteFunc(r.roots, func(_ verify.Digest, at rootAt) bool { return at.index < applied })
+		maps.DeleteFunc(r.roots, func(_ tuf.Digest, at rootAt) bool { return at.index < applied })
 	}
 }
 
 // known reports whether a repository is in the log.
-func (r *registry) known(ctx context.Context, id verify.Digest) (bool, error) {
+func (r *registry) known(ctx context.Context, id tuf.Digest) (bool, error) {
 	r.mu.Lock()
 	_, ok := r.repos[id]
 	r.mu.Unlock()
@@ -123,7 +125,7 @@ func (r *registry) known(ctx context.Context, id verify.Digest) (bool, error) {
 }
 
 // rootAt returns where the root with this payload is logged first.
-func (r *registry) rootAt(ctx context.Context, payload verify.Digest) (rootAt, bool, error) {
+func (r *registry) rootAt(ctx context.Context, payload tuf.Digest) (rootAt, bool, error) {
 	// What is remembered is read before the state is asked: what is forgotten
 	// in between, the state has.
 	r.mu.Lock()
@@ -138,7 +140,7 @@ func (r *registry) rootAt(ctx context.Context, payload verify.Digest) (rootAt, b
 
 // get returns a repository, and loads it if it must. It is nil where the log has
 // none of this name.
-func (r *registry) get(ctx context.Context, id verify.Digest) (*repository, error) {
+func (r *registry) get(ctx context.Context, id tuf.Digest) (*repository, error) {
 	r.mu.Lock()
 	repo, ok := r.repos[id]
 	long := false
@@ -220,10 +222,10 @@ func (r *registry) cut(ctx context.Context, repo *repository) *repository {
 	return short
 }
 
-func byIndex(rec verify.Record, index int64) int { return cmp.Compare(rec.Index, index) }
+func byIndex(rec admit.Record, index int64) int { return cmp.Compare(rec.Index, index) }
 
 // keep puts a repository into the map. It must be called with mu held.
-func (r *registry) keep(judge *verify.Repository, floors map[string]int64) *repository {
+func (r *registry) keep(judge *admit.Repository, floors map[string]int64) *repository {
 	r.makeRoom()
 	repo := &repository{id: judge.ID(), judge: judge, floors: floors}
 	repo.used = r.recent.PushFront(repo)
@@ -234,7 +236,7 @@ func (r *registry) keep(judge *verify.Repository, floors map[string]int64) *repo
 
 // load reads a repository from the derived state: the highest versions of each
 // role, keep of them.
-func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verify.Repository, map[string]int64, error) {
+func (r *registry) load(ctx context.Context, id tuf.Digest, keep int) (*admit.Repository, map[string]int64, error) {
 	records, floors, err := r.state.Tail(ctx, id, keep)
 	if err != nil {
 		return nil, nil, err
@@ -242,7 +244,7 @@ func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verif
 	if len(records) == 0 {
 		return nil, nil, fmt.Errorf("the derived state has no leaf of repository %v, which the log has", id)
 	}
-	judge, err := verify.NewRepository(records[0].Leaf, records[0].Index, r.blobs)
+	judge, err := admit.NewRepository(records[0].Leaf, records[0].Index, r.blobs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -269,17 +271,17 @@ func (r *registry) load(ctx context.Context, id verify.Digest, keep int) (*verif
 //
 // Reading it is dear, so it is read only for a file that present keys have signed or
 // whose payload is logged; every other is refused by what is in memory.
-func (r *registry) judge(ctx context.Context, repo *repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) (verify.Decision, error) {
+func (r *registry) judge(ctx context.Context, repo *repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (admit.Decision, error) {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
 	needs, err := r.needsHistory(ctx, repo, role, m)
 	if err != nil {
-		return verify.Decision{}, err
+		return admit.Decision{}, err
 	}
 	if needs {
 		h, err := r.historyOf(ctx, repo)
 		if err != nil {
-			return verify.Decision{}, err
+			return admit.Decision{}, err
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -327,15 +329,15 @@ func inMemory(floors map[string]int64, role string, version int64) bool {
 
 // typeOf returns the type of a role's metadata.
 func typeOf(role string) string {
-	if verify.IsTopLevel(role) {
+	if tuf.IsTopLevel(role) {
 		return role
 	}
-	return verify.RoleTargets
+	return tuf.RoleTargets
 }
 
 // whole reads all leaves of a repository: those of the state, and those that it
 // does not have yet, which are among the records in memory.
-func (r *registry) whole(ctx context.Context, id verify.Digest, inMemory []verify.Record) (*verify.Repository, error) {
+func (r *registry) whole(ctx context.Context, id tuf.Digest, inMemory []admit.Record) (*admit.Repository, error) {
 	judge, _, err := r.load(ctx, id, math.MaxInt32)
 	if err != nil {
 		return nil, err
@@ -384,7 +386,7 @@ func (r *registry) drop(repo *repository, applied int64) {
 // What the state says of it proves nothing: it may have been made anew from a storage
 // to which somebody else has appended. The error is a *Halt when the log would not
 // have appended the leaf, or cannot know.
-func (r *registry) admit(ctx context.Context, rec verify.Record) error {
+func (r *registry) admit(ctx context.Context, rec admit.Record) error {
 	if rec.Index < r.judged.Load() {
 		return nil // an attempt to take it in was broken off
 	}
@@ -401,7 +403,7 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 	if err != nil {
 		return err
 	}
-	var decision verify.Decision
+	var decision admit.Decision
 	switch {
 	case repo == nil:
 		at, ok, err2 := r.rootAt(ctx, rec.Leaf.Payload)
@@ -411,9 +413,9 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 		if ok {
 			return foreign(rec.Index, fmt.Errorf("this root is in repository %v already, at index %d", at.repository, at.index))
 		}
-		decision, err = verify.JudgeGenesis(m)
+		decision, err = admit.JudgeGenesis(m)
 	default:
-		var snapshots []*verify.Metadata
+		var snapshots []*tuf.Metadata
 		if !rec.Leaf.Snapshot.IsZero() {
 			s, err := r.parse(rec, rec.Leaf.Snapshot)
 			if err != nil {
@@ -424,7 +426,7 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 		decision, err = r.judge(ctx, repo, rec.Leaf.Role, m, snapshots)
 	}
 	switch {
-	case verify.IsRefused(err):
+	case admit.IsRefused(err):
 		return foreign(rec.Index, err)
 	case err != nil:
 		return err
@@ -437,11 +439,11 @@ func (r *registry) admit(ctx context.Context, rec verify.Record) error {
 // readBack takes in an entry that was read back, and judges it unless that was done. The
 // error is a *Halt when the log would not have appended it.
 func (r *registry) readBack(ctx context.Context, e Entry, judged bool) error {
-	leaf, err := verify.ParseLeaf(e.Data)
+	leaf, err := leaf.Parse(e.Data)
 	if err != nil {
 		return foreign(e.Index, err)
 	}
-	rec := verify.Record{Index: e.Index, Leaf: leaf}
+	rec := admit.Record{Index: e.Index, Leaf: leaf}
 	if !judged {
 		if err := r.admit(ctx, rec); err != nil {
 			return err
@@ -471,7 +473,7 @@ func (p *Publisher) JudgeTail(ctx context.Context, blobs Blobs, state State) err
 	r.judged = &judged
 	return p.Extend(ctx, func(entries []Entry) error {
 		for _, e := range entries {
-			if verify.IsEnd(e.Data) {
+			if leaf.IsEnd(e.Data) {
 				continue
 			}
 			if err := r.readBack(ctx, e, false); err != nil {
@@ -484,7 +486,7 @@ func (p *Publisher) JudgeTail(ctx context.Context, blobs Blobs, state State) err
 
 // notRepeated is a *Halt where the log has this very leaf before. Two that append at the
 // same time leave such an entry, and it is nobody's fault but theirs: no file is wrong.
-func (r *registry) notRepeated(ctx context.Context, repo *repository, rec verify.Record) error {
+func (r *registry) notRepeated(ctx context.Context, repo *repository, rec admit.Record) error {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
 	records := repo.judge.Records()
@@ -507,7 +509,7 @@ func (r *registry) notRepeated(ctx context.Context, repo *repository, rec verify
 
 // parse reads a file of a leaf. The error is a *Halt where there is none, or one that
 // the log would not have taken; any other may pass.
-func (r *registry) parse(rec verify.Record, sum verify.Digest) (*verify.Metadata, error) {
+func (r *registry) parse(rec admit.Record, sum tuf.Digest) (*tuf.Metadata, error) {
 	file, err := r.blobs.Blob(sum)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Halt{
@@ -519,7 +521,7 @@ func (r *registry) parse(rec verify.Record, sum verify.Digest) (*verify.Metadata
 	if err != nil {
 		return nil, fmt.Errorf("reading the file of entry %d: %w", rec.Index, err)
 	}
-	m, err := verify.Parse(rec.Leaf.Encoding, file)
+	m, err := tuf.Parse(rec.Leaf.Encoding, file)
 	if err != nil {
 		return nil, foreign(rec.Index, err)
 	}
@@ -527,7 +529,7 @@ func (r *registry) parse(rec verify.Record, sum verify.Digest) (*verify.Metadata
 }
 
 // apply adds an integrated leaf that was judged. Leaves come in log order.
-func (r *registry) apply(ctx context.Context, rec verify.Record) error {
+func (r *registry) apply(ctx context.Context, rec admit.Record) error {
 	err := r.takeIn(ctx, rec)
 	if err == nil {
 		r.judged.Store(max(r.judged.Load(), rec.Index+1))
@@ -535,13 +537,13 @@ func (r *registry) apply(ctx context.Context, rec verify.Record) error {
 	return err
 }
 
-func (r *registry) takeIn(ctx context.Context, rec verify.Record) error {
+func (r *registry) takeIn(ctx context.Context, rec admit.Record) error {
 	repo, err := r.get(ctx, rec.Leaf.Repository)
 	if err != nil {
 		return err
 	}
 	if repo == nil {
-		judge, err := verify.NewRepository(rec.Leaf, rec.Index, r.blobs)
+		judge, err := admit.NewRepository(rec.Leaf, rec.Index, r.blobs)
 		if err != nil {
 			return err
 		}
@@ -569,7 +571,7 @@ func (r *registry) takeIn(ctx context.Context, rec verify.Record) error {
 }
 
 // applyTo adds a leaf to a repository. The caller holds repo.mu.
-func (r *registry) applyTo(repo *repository, rec verify.Record) (err error) {
+func (r *registry) applyTo(repo *repository, rec admit.Record) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.repos[repo.id] != repo {
@@ -581,7 +583,7 @@ func (r *registry) applyTo(repo *repository, rec verify.Record) (err error) {
 		repo.applied++
 		r.leaves++
 	}
-	if err == nil && rec.Leaf.Role == verify.RoleRoot && rec.Leaf.Kind == verify.Release {
+	if err == nil && rec.Leaf.Role == tuf.RoleRoot && rec.Leaf.Kind == leaf.Release {
 		r.addRoot(rec)
 	}
 	return err

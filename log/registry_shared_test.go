@@ -11,7 +11,8 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file judges files whose roles share keys and whose snapshots list versions
@@ -25,7 +26,7 @@ func forgedKey(name string) ed25519.PrivateKey {
 	if k, ok := forgedKeys[name]; ok {
 		return k
 	}
-	seed := verify.Sum([]byte("key " + name))
+	seed := tuf.Sum([]byte("key " + name))
 	forgedKeys[name] = ed25519.NewKeyFromSeed(seed[:])
 	return forgedKeys[name]
 }
@@ -49,7 +50,7 @@ func forgedHead(typ string, v int64) obj {
 }
 
 // forge signs metadata with the keys of these names, each under its name.
-func forge(t *testing.T, m obj, signers ...string) *verify.Metadata {
+func forge(t *testing.T, m obj, signers ...string) *tuf.Metadata {
 	t.Helper()
 	payload, err := cjson.EncodeCanonical(m)
 	if err != nil {
@@ -65,7 +66,7 @@ func forge(t *testing.T, m obj, signers ...string) *verify.Metadata {
 		sigs = append(sigs, obj{"keyid": s, "sig": hex.EncodeToString(ed25519.Sign(forgedKey(s), payload))})
 	}
 	file, _ := json.Marshal(obj{"signatures": sigs, "signed": json.RawMessage(payload)})
-	md, err := verify.ParseJSON(file)
+	md, err := tuf.ParseJSON(file)
 	if err != nil {
 		t.Fatal(err, string(file))
 	}
@@ -74,8 +75,8 @@ func forge(t *testing.T, m obj, signers ...string) *verify.Metadata {
 
 // forgedTargets delegates, to each name with a key, every path.
 func forgedTargets(version int64, path string, delegations ...[2]string) obj {
-	m := forgedHead(verify.RoleTargets, version)
-	m["targets"] = obj{path: obj{"length": 1, "hashes": obj{"sha256": verify.Sum([]byte(path)).String()}}}
+	m := forgedHead(tuf.RoleTargets, version)
+	m["targets"] = obj{path: obj{"length": 1, "hashes": obj{"sha256": tuf.Sum([]byte(path)).String()}}}
 	keys, list := obj{}, []any{}
 	for _, d := range delegations {
 		role := forgedRole(keys, d[1])
@@ -92,7 +93,7 @@ func forgedTargets(version int64, path string, delegations ...[2]string) obj {
 type tailWorld struct {
 	t        *testing.T
 	blobs    mapBlobs
-	whole    *verify.Repository
+	whole    *admit.Repository
 	state    *slowState
 	registry *registry
 	next     int64
@@ -102,15 +103,15 @@ func newTailWorld(t *testing.T, targets string) *tailWorld {
 	t.Helper()
 	w := &tailWorld{t: t, blobs: mapBlobs{}, next: 1}
 	keys := obj{}
-	m := forgedHead(verify.RoleRoot, 1)
+	m := forgedHead(tuf.RoleRoot, 1)
 	m["consistent_snapshot"] = true
 	m["roles"] = obj{"root": forgedRole(keys, "r1"), "targets": forgedRole(keys, targets), "snapshot": forgedRole(keys, "s1"), "timestamp": forgedRole(keys, "x1")}
 	m["keys"] = keys
 	root := forge(t, m, "r1")
 	w.blobs[root.FileDigest] = root.File
-	genesis, err := verify.JudgeGenesis(root)
+	genesis, err := admit.JudgeGenesis(root)
 	if err == nil {
-		w.whole, err = verify.NewRepository(genesis.Leaf, 0, w.blobs)
+		w.whole, err = admit.NewRepository(genesis.Leaf, 0, w.blobs)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -133,13 +134,13 @@ func (w *tailWorld) reload() {
 
 // release judges a file beside a snapshot that lists its version, by the whole and by
 // the part, and logs it.
-func (w *tailWorld) release(role string, m *verify.Metadata) {
+func (w *tailWorld) release(role string, m *tuf.Metadata) {
 	w.t.Helper()
-	s := forgedHead(verify.RoleSnapshot, w.next)
+	s := forgedHead(tuf.RoleSnapshot, w.next)
 	s["meta"] = obj{role + ".json": obj{"version": m.Version}}
 	snapshot := forge(w.t, s, "s1")
 	w.blobs[m.FileDigest], w.blobs[snapshot.FileDigest] = m.File, snapshot.File
-	want, err := w.whole.Judge(role, m, []*verify.Metadata{snapshot})
+	want, err := w.whole.Judge(role, m, []*tuf.Metadata{snapshot})
 	if err != nil || want.Logged {
 		w.t.Fatalf("%s %d: %+v, %v", role, m.Version, want, err)
 	}
@@ -147,10 +148,10 @@ func (w *tailWorld) release(role string, m *verify.Metadata) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if got, err := w.registry.judge(w.t.Context(), repo, role, m, []*verify.Metadata{snapshot}); err != nil || got != want {
+	if got, err := w.registry.judge(w.t.Context(), repo, role, m, []*tuf.Metadata{snapshot}); err != nil || got != want {
 		w.t.Fatalf("%s %d: %+v, %v; the whole says %+v", role, m.Version, got, err, want)
 	}
-	rec := verify.Record{Index: w.next, Leaf: want.Leaf}
+	rec := admit.Record{Index: w.next, Leaf: want.Leaf}
 	w.next++
 	if err := w.whole.Apply(rec.Index, rec.Leaf); err != nil {
 		w.t.Fatal(err)

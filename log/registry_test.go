@@ -9,34 +9,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // slowState is a StateReader of one repository, the obvious way.
 type slowState struct {
 	StateReader
-	records []verify.Record
+	records []admit.Record
 	wholes  int // times it was read whole
 }
 
-func (s *slowState) Root(_ context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (s *slowState) Root(_ context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	for _, rec := range s.records {
-		if rec.Leaf.Payload == payload && rec.Leaf.Role == verify.RoleRoot {
+		if rec.Leaf.Payload == payload && rec.Leaf.Role == tuf.RoleRoot {
 			return rec, true, nil
 		}
 	}
-	return verify.Record{}, false, nil
+	return admit.Record{}, false, nil
 }
 
-func (s *slowState) Tail(_ context.Context, _ verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error) {
+func (s *slowState) Tail(_ context.Context, _ tuf.Digest, keep int) (tail []admit.Record, floors map[string]int64, err error) {
 	if keep > 1<<20 {
 		s.wholes++
 	}
 	versions := map[string][]int64{}
 	for _, rec := range s.records {
-		if rec.Leaf.Kind == verify.Release && rec.Leaf.Role != verify.RoleRoot {
+		if rec.Leaf.Kind == leaf.Release && rec.Leaf.Role != tuf.RoleRoot {
 			versions[rec.Leaf.Role] = append(versions[rec.Leaf.Role], rec.Leaf.Version)
 		}
 	}
@@ -56,7 +58,7 @@ func (s *slowState) Tail(_ context.Context, _ verify.Digest, keep int) (tail []v
 	return tail, floors, nil
 }
 
-func (s *slowState) Same(_ context.Context, _ verify.Digest, role string, version int64, payload verify.Digest) (found []int64, err error) {
+func (s *slowState) Same(_ context.Context, _ tuf.Digest, role string, version int64, payload tuf.Digest) (found []int64, err error) {
 	for _, rec := range s.records {
 		if rec.Leaf.Payload == payload || rec.Leaf.Role == role && rec.Leaf.Version == version {
 			found = append(found, rec.Index)
@@ -65,9 +67,9 @@ func (s *slowState) Same(_ context.Context, _ verify.Digest, role string, versio
 	return found, nil
 }
 
-type mapBlobs map[verify.Digest][]byte
+type mapBlobs map[tuf.Digest][]byte
 
-func (m mapBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (m mapBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if b, ok := m[sum]; ok {
 		return b, nil
 	}
@@ -77,8 +79,8 @@ func (m mapBlobs) Blob(sum verify.Digest) ([]byte, error) {
 // sent is what somebody might submit at any time.
 type sent struct {
 	role      string
-	meta      *verify.Metadata
-	snapshots []*verify.Metadata
+	meta      *tuf.Metadata
+	snapshots []*tuf.Metadata
 }
 
 // A repository of which only the newest versions are in memory must lead to the
@@ -105,23 +107,23 @@ func testTail(t *testing.T, random *rand.Rand) {
 	blobs := mapBlobs{}
 	var pool []sent
 	collect := func(v *testvendor.Vendor) {
-		var snapshots []*verify.Metadata
+		var snapshots []*tuf.Metadata
 		for _, role := range []string{"snapshot", "root", "targets", "lib", "deep"} {
 			_, file := v.File(role)
-			m, err := verify.ParseJSON(file)
+			m, err := tuf.ParseJSON(file)
 			check(err)
 			blobs[m.FileDigest] = file
 			if role == "snapshot" {
-				snapshots = []*verify.Metadata{m}
+				snapshots = []*tuf.Metadata{m}
 				continue
 			}
 			pool = append(pool, sent{role, m, snapshots})
 		}
 	}
 	collect(v)
-	genesis, err := verify.JudgeGenesis(pool[0].meta)
+	genesis, err := admit.JudgeGenesis(pool[0].meta)
 	check(err)
-	whole, err := verify.NewRepository(genesis.Leaf, 0, blobs)
+	whole, err := admit.NewRepository(genesis.Leaf, 0, blobs)
 	check(err)
 	state := &slowState{records: slices.Clone(whole.Records())}
 	r := newRegistry(blobs, state, func() int64 {
@@ -174,7 +176,7 @@ func testTail(t *testing.T, random *rand.Rand) {
 				cut++
 			}
 			got, gotErr := r.judge(t.Context(), repo, s.role, s.meta, s.snapshots)
-			if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !verify.IsRefused(gotErr) {
+			if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !admit.IsRefused(gotErr) {
 				t.Fatalf("step %d: %s %d: %+v, %v\nwant %+v, %v", step, s.role, s.meta.Version, got, gotErr, want, wantErr)
 			}
 			roles, err := r.roles(t.Context(), whole.ID())
@@ -190,7 +192,7 @@ func testTail(t *testing.T, random *rand.Rand) {
 				}
 			}
 			if wantErr == nil && !want.Logged {
-				rec := verify.Record{Index: index, Leaf: want.Leaf}
+				rec := admit.Record{Index: index, Leaf: want.Leaf}
 				index++
 				check(whole.Apply(rec.Index, rec.Leaf))
 				check(r.apply(t.Context(), rec))

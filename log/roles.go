@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // roles returns the current release of each role, sorted by role.
-func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurrent, error) {
+func (r *registry) roles(ctx context.Context, id tuf.Digest) ([]api.RoleCurrent, error) {
 	repo, err := r.get(ctx, id)
 	if err != nil || repo == nil {
 		return []api.RoleCurrent{}, err
@@ -44,7 +45,7 @@ func (r *registry) roles(ctx context.Context, id verify.Digest) ([]api.RoleCurre
 	return roles, nil
 }
 
-func currentRoles(judge *verify.Repository) ([]api.RoleCurrent, error) {
+func currentRoles(judge *admit.Repository) ([]api.RoleCurrent, error) {
 	current, err := judge.Currents()
 	if err != nil {
 		return nil, err

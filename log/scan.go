@@ -7,8 +7,10 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 // in any order; data is valid during the call. What it leaves out is asked for by
 // Blob, which says why, unless the error is ErrUnavailable.
 type batchReader interface {
-	ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error
+	ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error
 }
 
 // scan reads the entries of a log, and what is needed of the files that their
@@ -35,7 +37,7 @@ type batchReader interface {
 // are in memory.
 type scan struct {
 	storage Storage
-	blobs   verify.Blobs
+	blobs   admit.Blobs
 	from    int64 // the first entry
 	size    int64 // of the log
 	// need says what is needed for an entry that is a leaf. It is called in
@@ -53,7 +55,7 @@ type bundle struct {
 
 // scanned is an entry, with the files that its leaf names.
 type scanned struct {
-	verify.Record
+	admit.Record
 	hash           proofs.Hash
 	end            bool  // it is the log's end, and not a leaf
 	bad            error // why it is neither
@@ -79,7 +81,7 @@ type named struct {
 	err     error // why it could not be read
 	invalid error // why it is no metadata
 	targets []Target
-	meta    *verify.Metadata
+	meta    *tuf.Metadata
 }
 
 // run calls take for the bundles in order, until it returns an error or the
@@ -142,10 +144,10 @@ func (s *scan) read(ctx context.Context, b *bundle) {
 	for i, entry := range entries {
 		e := &b.entries[i]
 		e.Index, e.hash = first+int64(i), proofs.LeafHash(entry)
-		if e.end = verify.IsEnd(entry); e.end {
+		if e.end = leaf.IsEnd(entry); e.end {
 			continue
 		}
-		if e.Leaf, e.bad = verify.ParseLeaf(entry); e.bad == nil {
+		if e.Leaf, e.bad = leaf.Parse(entry); e.bad == nil {
 			s.need(e)
 		}
 	}
@@ -157,11 +159,11 @@ func (s *scan) read(ctx context.Context, b *bundle) {
 func (s *scan) files(ctx context.Context, entries []scanned) {
 	type asking struct {
 		file     *named
-		encoding verify.Encoding
+		encoding tuf.Encoding
 	}
-	wanted := map[verify.Digest][]asking{}
-	var sums []verify.Digest
-	ask := func(f *named, sum verify.Digest, encoding verify.Encoding) {
+	wanted := map[tuf.Digest][]asking{}
+	var sums []tuf.Digest
+	ask := func(f *named, sum tuf.Digest, encoding tuf.Encoding) {
 		if f.need == nothing || f.got {
 			return
 		}
@@ -176,7 +178,7 @@ func (s *scan) files(ctx context.Context, entries []scanned) {
 		ask(&e.snapshot, e.Leaf.Snapshot, e.Leaf.Encoding)
 	}
 	kept := 0
-	take := func(sum verify.Digest, data []byte, err error) {
+	take := func(sum tuf.Digest, data []byte, err error) {
 		all := wanted[sum]
 		delete(wanted, sum)
 		for i, a := range all {
@@ -195,7 +197,7 @@ func (s *scan) files(ctx context.Context, entries []scanned) {
 	}
 	var away error
 	if many, ok := s.blobs.(batchReader); ok {
-		away = many.ReadBlobs(ctx, sums, func(sum verify.Digest, data []byte) { take(sum, data, nil) })
+		away = many.ReadBlobs(ctx, sums, func(sum tuf.Digest, data []byte) { take(sum, data, nil) })
 	}
 	for _, sum := range sums {
 		switch {
@@ -214,7 +216,7 @@ func (s *scan) files(ctx context.Context, entries []scanned) {
 func (s *scan) complete(e *scanned) {
 	for _, f := range []struct {
 		*named
-		sum verify.Digest
+		sum tuf.Digest
 	}{{&e.file, e.Leaf.Metadata}, {&e.snapshot, e.Leaf.Snapshot}} {
 		if f.need != nothing && !f.got {
 			data, err := s.blobs.Blob(f.sum)
@@ -224,7 +226,7 @@ func (s *scan) complete(e *scanned) {
 }
 
 // take takes what is needed from a file.
-func (f *named) take(encoding verify.Encoding, data []byte, err error) {
+func (f *named) take(encoding tuf.Encoding, data []byte, err error) {
 	f.got, f.size, f.err = true, len(data), err
 	if err != nil || f.need <= existence {
 		return
@@ -232,7 +234,7 @@ func (f *named) take(encoding verify.Encoding, data []byte, err error) {
 	if f.need == everything {
 		data = slices.Clone(data) // it is kept
 	}
-	m, err := verify.Parse(encoding, data)
+	m, err := tuf.Parse(encoding, data)
 	if err != nil {
 		f.invalid = err
 		return
@@ -245,5 +247,5 @@ func (f *named) take(encoding verify.Encoding, data []byte, err error) {
 
 // Lists reports whether the metadata of a role may list target files.
 func Lists(role string) bool {
-	return role != verify.RoleRoot && role != verify.RoleSnapshot && role != verify.RoleTimestamp
+	return role != tuf.RoleRoot && role != tuf.RoleSnapshot && role != tuf.RoleTimestamp
 }

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // bundles is a Storage with entries alone.
@@ -32,14 +34,14 @@ func (b bundles) ReadEntries(index int64, width int) (bundle []byte, err error) 
 	return bundle, nil
 }
 
-// oneByOne are verify.Blobs that count what is asked of them.
+// oneByOne are admit.Blobs that count what is asked of them.
 type oneByOne struct {
-	files map[verify.Digest][]byte
+	files map[tuf.Digest][]byte
 	mu    sync.Mutex
-	asked []verify.Digest
+	asked []tuf.Digest
 }
 
-func (b *oneByOne) Blob(sum verify.Digest) ([]byte, error) {
+func (b *oneByOne) Blob(sum tuf.Digest) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked = append(b.asked, sum)
@@ -52,7 +54,7 @@ func (b *oneByOne) Blob(sum verify.Digest) ([]byte, error) {
 // together are blobs that read many at once, and fail half way.
 type together struct{ *oneByOne }
 
-func (b together) ReadBlobs(_ context.Context, sums []verify.Digest, each func(verify.Digest, []byte)) error {
+func (b together) ReadBlobs(_ context.Context, sums []tuf.Digest, each func(tuf.Digest, []byte)) error {
 	for _, sum := range sums[:len(sums)/2] {
 		if file, ok := b.files[sum]; ok {
 			data := slices.Clone(file)
@@ -65,7 +67,7 @@ func (b together) ReadBlobs(_ context.Context, sums []verify.Digest, each func(v
 
 // listing is targets metadata of about size bytes with one target file.
 func listing(version, size int) []byte {
-	hash := verify.Sum(fmt.Append(nil, version))
+	hash := tuf.Sum(fmt.Append(nil, version))
 	return fmt.Appendf(nil, `{"signatures":[],"signed":{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0.31","targets":{"file-%d":{"custom":{"padding":"%s"},"hashes":{"sha256":"%v"},"length":%d}},"version":%d}}`,
 		version, strings.Repeat("x", size), hash, version, version)
 }
@@ -74,20 +76,20 @@ func listing(version, size int) []byte {
 // has a snapshot, the same for four.
 func listings(t *testing.T, n, size int) (bundles, *oneByOne) {
 	t.Helper()
-	storage, blobs := bundles{}, &oneByOne{files: map[verify.Digest][]byte{}}
-	put := func(file []byte) verify.Digest {
-		sum := verify.Sum(file)
+	storage, blobs := bundles{}, &oneByOne{files: map[tuf.Digest][]byte{}}
+	put := func(file []byte) tuf.Digest {
+		sum := tuf.Sum(file)
 		blobs.files[sum] = file
 		return sum
 	}
 	for i := range n {
 		file := listing(i+1, size)
-		l := verify.Leaf{
-			Kind: verify.Release, Repository: verify.Sum([]byte("root")), Role: verify.RoleTargets, Version: int64(i + 1),
-			Payload: verify.Sum(fmt.Append(nil, i)), Metadata: put(file), Size: int64(len(file)), Encoding: verify.JSON,
+		l := leaf.Leaf{
+			Kind: leaf.Release, Repository: tuf.Sum([]byte("root")), Role: tuf.RoleTargets, Version: int64(i + 1),
+			Payload: tuf.Sum(fmt.Append(nil, i)), Metadata: put(file), Size: int64(len(file)), Encoding: tuf.JSON,
 		}
 		if i%2 == 1 {
-			l.Snapshot, l.Listed = put(fmt.Append(nil, "snapshot ", i/8)), verify.ByVersion
+			l.Snapshot, l.Listed = put(fmt.Append(nil, "snapshot ", i/8)), leaf.ByVersion
 		}
 		storage.entries = append(storage.entries, l.Marshal())
 	}
@@ -105,7 +107,7 @@ func needAll(e *scanned) {
 func TestScan(t *testing.T) {
 	const n = 3*proofs.FullWidth + 77
 	storage, blobs := listings(t, n, 10)
-	for name, b := range map[string]verify.Blobs{"one by one": blobs, "together": together{blobs}} {
+	for name, b := range map[string]admit.Blobs{"one by one": blobs, "together": together{blobs}} {
 		for _, from := range []int64{0, 5, proofs.FullWidth, n - 1, n} {
 			s := scan{storage: storage, blobs: b, from: from, size: n, need: needAll}
 			next := from
@@ -177,8 +179,8 @@ func TestScanOfLargeFiles(t *testing.T) {
 func TestScanOfDamagedEntries(t *testing.T) {
 	const n = 20
 	storage, blobs := listings(t, n, 10)
-	leafAt := func(i int) verify.Leaf {
-		l, err := verify.ParseLeaf(storage.entries[i])
+	leafAt := func(i int) leaf.Leaf {
+		l, err := leaf.Parse(storage.entries[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +213,7 @@ func TestScanOfDamagedEntries(t *testing.T) {
 // away are blobs of a server that cannot be reached.
 type away struct{ asked atomic.Int32 }
 
-func (b *away) Blob(verify.Digest) ([]byte, error) {
+func (b *away) Blob(tuf.Digest) ([]byte, error) {
 	b.asked.Add(1)
 	return nil, fmt.Errorf("blob: %w", ErrUnavailable)
 }

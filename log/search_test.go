@@ -12,7 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // get reads an answer of JSON.
@@ -47,7 +47,7 @@ func says(t *testing.T, listings []api.Listing, id, content string) string {
 	t.Helper()
 	var lines []string
 	for _, l := range listings {
-		if l.Repository != id || l.Kind != "release" || content != "" && (l.SHA256 != verify.Sum([]byte(content)).String() || l.SHA512 != hex512(content)) {
+		if l.Repository != id || l.Kind != "release" || content != "" && (l.SHA256 != tuf.Sum([]byte(content)).String() || l.SHA512 != hex512(content)) {
 			t.Errorf("listing %+v", l)
 		}
 		lines = append(lines, fmt.Sprint(l.Index, " ", l.Role, " ", l.Version, " ", l.Path, " ", l.Length))
@@ -106,15 +106,15 @@ func TestSearch(t *testing.T) {
 			}
 		}
 		var found api.Lookup
-		r.get(t, "/v1/lookup/sha256/"+verify.Sum([]byte("second")).String(), &found)
+		r.get(t, "/v1/lookup/sha256/"+tuf.Sum([]byte("second")).String(), &found)
 		if got, want := says(t, found.Targets, id, "second"), listing(second, "targets", versions[1], "app", 6); got != want || found.More {
 			t.Errorf("%s: SHA-256: %s; want %s", when, got, want)
 		}
 		for index, want := range map[int64]string{
 			0:      "[]",
-			first:  fmt.Sprintf("[{app 3 %v %s}]", verify.Sum([]byte("one")), hex512("one")),
-			second: fmt.Sprintf("[{app 6 %v %s} {other 3 %v %s}]", verify.Sum([]byte("second")), hex512("second"), verify.Sum([]byte("one")), hex512("one")),
-			team:   fmt.Sprintf("[{%s 3 %v %s}]", odd, verify.Sum([]byte("odd")), hex512("odd")),
+			first:  fmt.Sprintf("[{app 3 %v %s}]", tuf.Sum([]byte("one")), hex512("one")),
+			second: fmt.Sprintf("[{app 6 %v %s} {other 3 %v %s}]", tuf.Sum([]byte("second")), hex512("second"), tuf.Sum([]byte("one")), hex512("one")),
+			team:   fmt.Sprintf("[{%s 3 %v %s}]", odd, tuf.Sum([]byte("odd")), hex512("odd")),
 		} {
 			var files api.Files
 			r.get(t, fmt.Sprint("/v1/entries/", index, "/files"), &files)

@@ -18,6 +18,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/sqlite"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -186,9 +187,9 @@ func (r *running) proved(t *testing.T, id string, files []api.File, f api.FileRe
 	if i < 0 {
 		t.Fatalf("a result for %q, which was not sent", f.File)
 	}
-	m, err := verify.ParseJSON(files[i].Data)
+	m, err := tuf.ParseJSON(files[i].Data)
 	check(t, err)
-	repository, err := verify.ParseDigest(id)
+	repository, err := tuf.ParseDigest(id)
 	check(t, err)
 	logged, err := verify.CheckSidecar([]byte(f.Sidecar), verify.ClaimFor(repository, f.Role, m), r.policy)
 	var refusal *verify.Refusal

@@ -2,14 +2,14 @@ package log
 
 import (
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Settings are what an operator can change while a log is served.
 type Settings struct {
 	// Labels, Token and Policy are as in Config and PublisherConfig. That a log
 	// asks for a token at all is settled when it is opened.
-	Labels map[verify.Digest]string
+	Labels map[tuf.Digest]string
 	Token  string
 	Policy *proofs.Policy
 }
@@ -37,6 +37,6 @@ func (s *sources) setToken(token string) {
 		s.registrar.Store(nil)
 		return
 	}
-	sum := verify.Sum([]byte(token))
+	sum := tuf.Sum([]byte(token))
 	s.registrar.Store(&sum)
 }

@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // gatedBlobs does not give out one file before it is told to.
@@ -19,7 +20,7 @@ type gatedBlobs struct {
 	r *running
 
 	mu    sync.Mutex
-	held  verify.Digest
+	held  tuf.Digest
 	asked chan struct{} // closed when somebody waits for it
 	open  chan struct{}
 }
@@ -28,11 +29,11 @@ type gatedBlobs struct {
 func (g *gatedBlobs) hold(file []byte) (asked chan struct{}, release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held, g.asked, g.open = verify.Sum(file), make(chan struct{}), make(chan struct{})
+	g.held, g.asked, g.open = tuf.Sum(file), make(chan struct{}), make(chan struct{})
 	return g.asked, sync.OnceFunc(func() { close(g.open) })
 }
 
-func (g *gatedBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (g *gatedBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	g.mu.Lock()
 	held, asked, open := sum == g.held, g.asked, g.open
 	if held {
@@ -98,14 +99,14 @@ type gatedState struct {
 
 	mu    sync.Mutex
 	calls int // about the root that is held, before its answer is held back
-	held  verify.Digest
+	held  tuf.Digest
 	asked chan struct{}
 	open  chan struct{}
 }
 
 func (g *gatedState) wraps(state log.State) { g.State = state }
 
-func (g *gatedState) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (g *gatedState) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	rec, ok, err := g.State.Root(ctx, payload)
 	g.mu.Lock()
 	wait := false
@@ -131,7 +132,7 @@ func TestSlowGenesis(t *testing.T) {
 	id := r.register(t, file(v, "root").Data)
 	check(t, v.Rotate("snapshot"))
 	second := file(v, "root")
-	m, err := verify.ParseJSON(second.Data)
+	m, err := tuf.ParseJSON(second.Data)
 	check(t, err)
 	gate.mu.Lock()
 	gate.held = m.PayloadDigest

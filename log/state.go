@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Blobs keeps the files that leaves name, by their SHA-256. A test suite is in
@@ -13,7 +14,7 @@ import (
 type Blobs interface {
 	// Blob returns the file with this SHA-256, or fs.ErrNotExist. A file that
 	// no longer has the digest is an error.
-	verify.Blobs
+	admit.Blobs
 	// Put makes files durable, all of them or none, with one sync. A file that
 	// is there already stays.
 	Put(ctx context.Context, files [][]byte) error
@@ -21,7 +22,7 @@ type Blobs interface {
 
 // StateLeaf is a leaf as the state keeps it.
 type StateLeaf struct {
-	verify.Record
+	admit.Record
 	Targets []Target // the files that its metadata lists, by path
 	// End is set of the log's end, which is not a leaf: nothing is kept of it but
 	// that the state has it. The rest is zero, but for the index.
@@ -32,7 +33,7 @@ type StateLeaf struct {
 // not give is zero.
 type Target struct {
 	Path   string
-	SHA256 verify.Digest
+	SHA256 tuf.Digest
 	SHA512 SHA512
 	Length int64 // bytes; -1 where the metadata does not say
 }
@@ -45,7 +46,7 @@ func (s SHA512) String() string { return hex.EncodeToString(s[:]) }
 
 // ParseSHA512 reads 128 lower-case hex digits.
 func ParseSHA512(text string) (s SHA512, ok bool) {
-	ok = verify.DecodeHex(s[:], text)
+	ok = tuf.DecodeHex(s[:], text)
 	return s, ok
 }
 
@@ -77,25 +78,25 @@ const MaxListRows = 4096
 // StateReader answers questions from the derived state.
 type StateReader interface {
 	// Records returns the leaves of a repository in log order.
-	Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error)
+	Records(ctx context.Context, repository tuf.Digest) ([]admit.Record, error)
 	// Tail returns, in log order, the leaves of a repository that are of its
 	// roots or of the keep highest versions released of their role. Floors says
 	// for each role of which leaves are left out from which version on there
 	// are all.
-	Tail(ctx context.Context, repository verify.Digest, keep int) (tail []verify.Record, floors map[string]int64, err error)
+	Tail(ctx context.Context, repository tuf.Digest, keep int) (tail []admit.Record, floors map[string]int64, err error)
 	// Same returns the indices of the leaves of a repository that have this
 	// payload, or are of this role and version.
-	Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error)
+	Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error)
 	// Root returns the first release of a root with this payload, whichever
 	// repository has it.
-	Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error)
+	Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error)
 	// Repositories lists the repositories that a log of this size has, in the
 	// order of their genesis, with what they have there.
 	Repositories(ctx context.Context, size int64) ([]RepositoryCount, error)
 	// Lookup returns the leaves whose payload, metadata or snapshot has the
 	// digest, and the target files that have it, at most limit of each, in
 	// log order. Of leaves that are not listed no target file is found.
-	Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []Listing, error)
+	Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []Listing, error)
 }
 
 // StateSearcher finds what releases list, as far as they are listed. Nothing that it
@@ -110,9 +111,9 @@ type StateSearcher interface {
 	ListLength(ctx context.Context, length int64, limit int) ([]Listing, error)
 	// Files returns a leaf and the target files that its metadata lists, at
 	// most limit of them, by path. It is false where there is no such leaf.
-	Files(ctx context.Context, index int64, limit int) (verify.Record, []Target, bool, error)
+	Files(ctx context.Context, index int64, limit int) (admit.Record, []Target, bool, error)
 	// Versions returns the leaves of a role in log order.
-	Versions(ctx context.Context, repository verify.Digest, role string) ([]verify.Record, error)
+	Versions(ctx context.Context, repository tuf.Digest, role string) ([]admit.Record, error)
 }
 
 // State is all of them.
@@ -124,21 +125,21 @@ type State interface {
 
 // RepositoryCount says how many leaves a repository has.
 type RepositoryCount struct {
-	ID       verify.Digest
-	Encoding verify.Encoding
+	ID       tuf.Digest
+	Encoding tuf.Encoding
 	Releases int64
 	Evidence int64
 }
 
 // Listing says that a leaf's metadata lists a target file.
 type Listing struct {
-	verify.Record
+	admit.Record
 	Target
 }
 
 // targetsOf returns the files that metadata lists, by path as they are there: the
 // state numbers them in this order, and two states of one log are the same.
-func targetsOf(m *verify.Metadata) []Target {
+func targetsOf(m *tuf.Metadata) []Target {
 	if m.Targets == nil {
 		return nil
 	}
@@ -147,7 +148,7 @@ func targetsOf(m *verify.Metadata) []Target {
 		// A digest that cannot be read is none: nobody can look it up here,
 		// and what the metadata says is judged elsewhere.
 		t := Target{Path: path, Length: f.Length}
-		if sum, err := verify.ParseDigest(f.Hashes["sha256"]); err == nil {
+		if sum, err := tuf.ParseDigest(f.Hashes["sha256"]); err == nil {
 			t.SHA256 = sum
 		}
 		if sum, ok := ParseSHA512(f.Hashes["sha512"]); ok {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // What lies at a path that names its content never changes.
@@ -56,7 +56,7 @@ func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 }
 
 func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *problem {
-	sum, err := verify.ParseDigest(hex)
+	sum, err := tuf.ParseDigest(hex)
 	if err != nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "files are named by their SHA-256, 64 lower-case hex digits")
 	}

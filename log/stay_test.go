@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestStaysGiveWay(t *testing.T) {
@@ -115,7 +115,7 @@ func TestUnfinishedBodiesHoldUpNobody(t *testing.T) {
 	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: room, Share: room / 2}}, "")
 	s := newServer(&Log{}, from)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, h, p := s.body(w, r, from.of(r), verify.MaxFileSize)
+		b, h, p := s.body(w, r, from.of(r), tuf.MaxFileSize)
 		if p != nil {
 			p.write(w)
 			return

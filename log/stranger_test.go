@@ -13,7 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // outsider is a client from elsewhere, who has no token.
@@ -34,7 +34,7 @@ type notedBlobs struct {
 	put func(file []byte)
 }
 
-func (b *notedBlobs) Blob(sum verify.Digest) ([]byte, error) { return b.r.blobs.Blob(sum) }
+func (b *notedBlobs) Blob(sum tuf.Digest) ([]byte, error) { return b.r.blobs.Blob(sum) }
 
 func (b *notedBlobs) Put(ctx context.Context, files [][]byte) error {
 	for _, f := range files {
@@ -65,10 +65,10 @@ func TestUnsignedFilesHoldUpNobody(t *testing.T) {
 	v := newPlainVendor(t, "vendor")
 	r.history(t, v, history)
 	var junk []api.File
-	strange := map[verify.Digest]bool{}
+	strange := map[tuf.Digest]bool{}
 	for i := range int64(files) {
 		f := unsigned("targets", 1+i, `"targets":{}`)
-		m, err := verify.ParseJSON(f.Data)
+		m, err := tuf.ParseJSON(f.Data)
 		check(t, err)
 		junk, strange[m.PayloadDigest] = append(junk, f), true
 	}
@@ -176,7 +176,7 @@ func TestManyTargetsHoldUpNobody(t *testing.T) {
 	wantSummary(t, r.submit(t, tenant.id.String(), tenant.release(t, 1, files)...), "1.targets.json targets released")
 	release := v.release(t, 1, 1)
 	wantSummary(t, r.submit(t, id, release...), "1.targets.json targets released")
-	m, err := verify.ParseJSON(release[0].Data)
+	m, err := tuf.ParseJSON(release[0].Data)
 	check(t, err)
 
 	var found api.Lookup

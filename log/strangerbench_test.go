@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // BenchmarkReleaseBesideStranger releases for a vendor with 2,000 releases while an
@@ -53,7 +53,7 @@ func BenchmarkLookupBesideManyTargets(b *testing.B) {
 	v, tenant := newPlainVendor(b, "vendor"), newPlainVendor(b, "tenant")
 	r.history(b, v, 1)
 	r.register(b, tenant.root.Data)
-	m, err := verify.ParseJSON(v.root.Data)
+	m, err := tuf.ParseJSON(v.root.Data)
 	check(b, err)
 	look := func() (took time.Duration, behind int64) {
 		began := time.Now()

@@ -8,19 +8,20 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // submission is a set of files for one repository and what becomes of them.
 type submission struct {
 	id         string
 	from       source
-	repository verify.Digest // a genesis names the repository it will be
-	genesis    bool          // POST /v1/repositories: one root
-	waited     bool          // it was held, and is not again
-	paid       bool          // it has a lane, and waits for no judging time in it
-	snapshots  []*verify.Metadata
+	repository tuf.Digest // a genesis names the repository it will be
+	genesis    bool       // POST /v1/repositories: one root
+	waited     bool       // it was held, and is not again
+	paid       bool       // it has a lane, and waits for no judging time in it
+	snapshots  []*tuf.Metadata
 	release    func() // gives back what the submission holds of the queue
 	memory     int64  // about how many bytes its files take that were read
 
@@ -46,7 +47,7 @@ type file struct {
 	name    string
 	role    string
 	version int64
-	meta    *verify.Metadata // nil once the submission is decided, or when it does not parse
+	meta    *tuf.Metadata // nil once the submission is decided, or when it does not parse
 	status  api.Status
 	index   int64
 	held    Held // with api.StatusHeld
@@ -70,7 +71,7 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 	var vouchers []*file
 	for _, u := range uploads {
 		f := &file{name: u.name, status: api.StatusPending, index: -1}
-		m, err := verify.ParseJSON(u.data)
+		m, err := tuf.ParseJSON(u.data)
 		if err != nil {
 			f.role, _ = api.RoleOf(u.name, u.data, 0)
 			f.refuse(api.CodeMalformed, err.Error())
@@ -107,19 +108,19 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 }
 
 // memoryOf returns about how many bytes a file takes that was read.
-func memoryOf(m *verify.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
+func memoryOf(m *tuf.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
 
 // inOrder puts roots first, then targets, then delegated roles, which need both,
 // then snapshots and timestamps; each by version.
 func inOrder(a, b *file) int {
 	rank := func(f *file) int {
-		return slices.Index([]string{verify.RoleRoot, verify.RoleTargets, "", verify.RoleSnapshot, verify.RoleTimestamp}, topLevel(f.role))
+		return slices.Index([]string{tuf.RoleRoot, tuf.RoleTargets, "", tuf.RoleSnapshot, tuf.RoleTimestamp}, topLevel(f.role))
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.version, b.version), strings.Compare(a.role, b.role), strings.Compare(a.name, b.name))
 }
 
 func topLevel(role string) string {
-	if verify.IsTopLevel(role) {
+	if tuf.IsTopLevel(role) {
 		return role
 	}
 	return ""
@@ -133,7 +134,7 @@ func (f *file) refuse(code, detail string) {
 // reason stays: what a later pass finds, after other files have come into the log,
 // is for the most part that something else has taken the file's place. Only where
 // the first was that nothing led to the file there may be something by now.
-func (f *file) because(why *verify.Refused) {
+func (f *file) because(why *admit.Refused) {
 	switch f.code {
 	case "", api.CodeNotDelegated, api.CodeNoParent:
 		f.refusal = newRefusal(why.Code, why.Detail)

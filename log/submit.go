@@ -12,8 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // postRepository registers a repository by its genesis root, or finds the one
@@ -26,7 +27,7 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
-	body, held, p := s.body(w, r, from, verify.MaxFileSize)
+	body, held, p := s.body(w, r, from, tuf.MaxFileSize)
 	if p != nil {
 		return p
 	}
@@ -77,7 +78,7 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 	}
 	limit := int64(api.MaxSubmission)
 	if mediaType == api.TypeJSON {
-		limit = verify.MaxFileSize
+		limit = tuf.MaxFileSize
 	}
 	body, held, p := s.body(w, r, from, limit)
 	if p != nil {
@@ -101,8 +102,8 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 }
 
 // repositoryID reads an element of a path that names a repository of the log.
-func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
-	id, err := verify.ParseDigest(elem)
+func (s *server) repositoryID(elem string) (tuf.Digest, *problem) {
+	id, err := tuf.ParseDigest(elem)
 	if err != nil {
 		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "repositories are named by 64 lower-case hex digits")
 	}
@@ -118,7 +119,7 @@ func (s *server) repositoryID(elem string) (verify.Digest, *problem) {
 
 // maxFileName is how long a file's name may be: longer than that of any role whose
 // name fits a leaf. What a submission is answered is kept for a while.
-const maxFileName = verify.MaxLeafSize
+const maxFileName = leaf.MaxSize
 
 // untar finds the files of a submission in its body, of which they are parts: what
 // comes out of the archive takes no memory besides. A sparse file could be very much
@@ -161,8 +162,8 @@ func untar(body []byte) ([]uploaded, *problem) {
 			return bad("%q is in it twice", h.Name)
 		case len(files) == api.MaxFiles:
 			return large("more than %d files", api.MaxFiles)
-		case h.Size > verify.MaxFileSize:
-			return large("%q has %d bytes, more than %d", h.Name, h.Size, verify.MaxFileSize)
+		case h.Size > tuf.MaxFileSize:
+			return large("%q has %d bytes, more than %d", h.Name, h.Size, tuf.MaxFileSize)
 		}
 		if total += h.Size; total > int64(len(body)) {
 			return bad("%q is longer than the archive that carries it", h.Name)

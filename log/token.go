@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Token says that the holder of a text speaks for a repository. The log keeps the
 // text's SHA-256 and never the text.
 type Token struct {
-	Repository verify.Digest
-	Hash       verify.Digest // SHA-256 of the text
-	Made       time.Time     // to the second
-	By         string        // ByRegistration or ByOperator
+	Repository tuf.Digest
+	Hash       tuf.Digest // SHA-256 of the text
+	Made       time.Time  // to the second
+	By         string     // ByRegistration or ByOperator
 }
 
 // How a repository came by a token.
@@ -31,8 +31,8 @@ const (
 func (t Token) ID() string { return t.Hash.String()[:12] }
 
 // NewToken returns the token of a text.
-func NewToken(repository verify.Digest, text, by string, now time.Time) Token {
-	return Token{Repository: repository, Hash: verify.Sum([]byte(text)), Made: now.UTC().Truncate(time.Second), By: by}
+func NewToken(repository tuf.Digest, text, by string, now time.Time) Token {
+	return Token{Repository: repository, Hash: tuf.Sum([]byte(text)), Made: now.UTC().Truncate(time.Second), By: by}
 }
 
 // Tokens keeps the tokens of repositories, beside the blobs. Every process sees the
@@ -46,7 +46,7 @@ type Tokens interface {
 	// AddToken adds a token, durably. It is false if the repository has it.
 	AddToken(ctx context.Context, t Token) (bool, error)
 	// RemoveToken removes a token, durably. It is false if there is none.
-	RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error)
+	RemoveToken(ctx context.Context, repository, hash tuf.Digest) (bool, error)
 }
 
 // tokenBook answers from the tokens that are kept at the moment. One query to the store
@@ -66,8 +66,8 @@ type tokenBook struct {
 
 	mu      sync.RWMutex
 	changes int64
-	holders map[verify.Digest]*holding // by the hash
-	owned   map[verify.Digest]int      // how many tokens a repository has
+	holders map[tuf.Digest]*holding // by the hash
+	owned   map[tuf.Digest]int      // how many tokens a repository has
 }
 
 // holding is the tokens of one text: several where a vendor uses it for several
@@ -112,7 +112,7 @@ func (b *tokenBook) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	holders, owned := map[verify.Digest]*holding{}, map[verify.Digest]int{}
+	holders, owned := map[tuf.Digest]*holding{}, map[tuf.Digest]int{}
 	for _, t := range list {
 		h := holders[t.Hash]
 		if h == nil {
@@ -136,7 +136,7 @@ const TokenAge = 100 * time.Millisecond
 func (b *tokenBook) of(ctx context.Context, text string) *holding {
 	// Looking up the hash of what was sent tells nothing about the hash of
 	// what was not.
-	hash := verify.Sum([]byte(text))
+	hash := tuf.Sum([]byte(text))
 	if time.Since(b.began)-time.Duration(b.at.Load()) < TokenAge {
 		if h := b.holding(hash); h != nil {
 			return h
@@ -146,19 +146,19 @@ func (b *tokenBook) of(ctx context.Context, text string) *holding {
 }
 
 // anew is like of, for the hash of a text, and believes nothing that was read before.
-func (b *tokenBook) anew(ctx context.Context, hash verify.Digest) *holding {
+func (b *tokenBook) anew(ctx context.Context, hash tuf.Digest) *holding {
 	b.look(ctx)
 	return b.holding(hash)
 }
 
-func (b *tokenBook) holding(hash verify.Digest) *holding {
+func (b *tokenBook) holding(hash tuf.Digest) *holding {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.holders[hash]
 }
 
 // guards reports whether a repository has a token.
-func (b *tokenBook) guards(ctx context.Context, repository verify.Digest) bool {
+func (b *tokenBook) guards(ctx context.Context, repository tuf.Digest) bool {
 	b.look(ctx)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -169,7 +169,7 @@ func (b *tokenBook) guards(ctx context.Context, repository verify.Digest) bool {
 // could count as an outsider's, but then a vendor whose token was revoked or mistyped
 // would learn it from files that are held. It costs a submission of the network's quota;
 // who guesses tokens learns no more from it than from being held.
-func (s *server) wrongToken(ctx context.Context, from source, repository verify.Digest) *problem {
+func (s *server) wrongToken(ctx context.Context, from source, repository tuf.Digest) *problem {
 	if !from.unknown || !s.sources.tokens.guards(ctx, repository) {
 		return nil
 	}
@@ -217,7 +217,7 @@ func (s *server) giveToken(r *http.Request, from source, sub *submission) *probl
 
 // oldToken is for a root that is logged already: it gives no token, but tells a
 // client whose first answer was lost that the token it chose is one.
-func (s *server) oldToken(r *http.Request, from source, sub *submission, repository verify.Digest) {
+func (s *server) oldToken(r *http.Request, from source, sub *submission, repository tuf.Digest) {
 	text := r.Header.Get(api.HeaderToken)
 	if text == "" || !from.registrar {
 		return

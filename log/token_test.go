@@ -11,7 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // register posts a root and returns the answer.
@@ -45,7 +45,7 @@ func TestRegistrationGivesAToken(t *testing.T) {
 	status, res := postRoot(t, r, root, auth...)
 	kept := r.kept(t)
 	if status != 200 || res.Token == nil || !api.CheckToken(res.Token.Text) || len(kept) != 1 || kept[0].ID() != res.Token.ID ||
-		kept[0].Hash != verify.Sum([]byte(res.Token.Text)) || kept[0].Repository.String() != res.Repository || kept[0].By != log.ByRegistration {
+		kept[0].Hash != tuf.Sum([]byte(res.Token.Text)) || kept[0].Repository.String() != res.Repository || kept[0].By != log.ByRegistration {
 		t.Fatalf("%d %+v; kept %+v", status, res, kept)
 	}
 	// Whoever registers it again gets none, and takes none away.
@@ -73,7 +73,7 @@ func TestChosenToken(t *testing.T) {
 	const text = "chosen-by-the-vendor-himself"
 	for range 2 {
 		status, res := postRoot(t, r, root, auth(text)...)
-		if kept := r.kept(t); status != 200 || res.Token == nil || res.Token.Text != "" || len(kept) != 1 || res.Token.ID != kept[0].ID() || kept[0].Hash != verify.Sum([]byte(text)) {
+		if kept := r.kept(t); status != 200 || res.Token == nil || res.Token.Text != "" || len(kept) != 1 || res.Token.ID != kept[0].ID() || kept[0].Hash != tuf.Sum([]byte(text)) {
 			t.Fatalf("%d %+v; kept %+v", status, res, kept)
 		}
 	}
@@ -131,11 +131,11 @@ func TestUnknownTokensAreRefused(t *testing.T) {
 		}
 	}
 	// The one that remains keeps the repository guarded when the other is revoked.
-	id, err := verify.ParseDigest(res.Repository)
+	id, err := tuf.ParseDigest(res.Repository)
 	check(t, err)
 	_, err = r.blobs.AddToken(t.Context(), log.NewToken(id, "the vendor's second token", log.ByOperator, time.Now()))
 	check(t, err)
-	_, err = r.blobs.RemoveToken(t.Context(), id, verify.Sum([]byte(res.Token.Text)))
+	_, err = r.blobs.RemoveToken(t.Context(), id, tuf.Sum([]byte(res.Token.Text)))
 	check(t, err)
 	for end := time.Now().Add(time.Minute); ; time.Sleep(log.TokenAge) {
 		if status, _ := send(res.Token.Text); status == 401 {

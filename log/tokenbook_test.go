@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // memTokens are Tokens in memory.
@@ -48,7 +48,7 @@ func (m *memTokens) AddToken(_ context.Context, t Token) (bool, error) {
 	return true, nil
 }
 
-func (m *memTokens) RemoveToken(_ context.Context, repository, hash verify.Digest) (bool, error) {
+func (m *memTokens) RemoveToken(_ context.Context, repository, hash tuf.Digest) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := len(m.list)
@@ -62,7 +62,7 @@ func (m *memTokens) RemoveToken(_ context.Context, repository, hash verify.Diges
 func TestTokenBook(t *testing.T) {
 	store := &memTokens{}
 	b := newTokenBook(store, slog.New(slog.DiscardHandler))
-	id := verify.Sum([]byte("r"))
+	id := tuf.Sum([]byte("r"))
 	token := NewToken(id, "text", ByOperator, time.Now())
 	if b.guards(t.Context(), id) || b.of(t.Context(), "text") != nil {
 		t.Error("a token before there is one")
@@ -91,8 +91,8 @@ func TestTokenBook(t *testing.T) {
 func TestTokenBookIsBelieved(t *testing.T) {
 	store := &memTokens{}
 	b := newTokenBook(store, slog.New(slog.DiscardHandler))
-	one, two := verify.Sum([]byte("one")), verify.Sum([]byte("two"))
-	add := func(repository verify.Digest) {
+	one, two := tuf.Sum([]byte("one")), tuf.Sum([]byte("two"))
+	add := func(repository tuf.Digest) {
 		if _, err := store.AddToken(t.Context(), NewToken(repository, "text", ByOperator, time.Now())); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -32,12 +34,12 @@ func newSite(t testing.TB, l *fakeLog) *site {
 // serve puts a file there, in place of the one that the role had.
 func (s *site) serve(f *file) {
 	s.t.Helper()
-	if f.role == verify.RoleTimestamp {
+	if f.role == tuf.RoleTimestamp {
 		write(s.t, filepath.Join(s.dir, "timestamp.json"), f.data)
 		return // no proof depends on it
 	}
 	name := strconv.FormatInt(f.version, 10) + "." + f.role + ".json"
-	if before := s.names[f.role]; before != "" && before != name && f.role != verify.RoleRoot {
+	if before := s.names[f.role]; before != "" && before != name && f.role != tuf.RoleRoot {
 		for _, old := range []string{before, before + verify.SidecarSuffix} {
 			if err := os.Remove(filepath.Join(s.dir, old)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				s.t.Fatal(err)
@@ -47,7 +49,7 @@ func (s *site) serve(f *file) {
 	write(s.t, filepath.Join(s.dir, name), f.data)
 	s.names[f.role] = name
 	s.dirty = true
-	s.fresh = s.fresh || f.role != verify.RoleSnapshot
+	s.fresh = s.fresh || f.role != tuf.RoleSnapshot
 }
 
 // submit is what the vendor does after a commit.
@@ -82,7 +84,7 @@ func (s *site) refresh(mode verify.Transparency, now time.Time, root []byte, sta
 	}
 	name := ""
 	for {
-		request, err := c.RequestFor(verify.RoleRoot)
+		request, err := c.RequestFor(tuf.RoleRoot)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -104,10 +106,10 @@ func (s *site) refresh(mode verify.Transparency, now time.Time, root []byte, sta
 	if _, err := c.UpdateTimestamp(s.read("timestamp.json")); err != nil {
 		return c, err
 	}
-	if err := c.UpdateSnapshot(s.read(s.names[verify.RoleSnapshot])); err != nil {
+	if err := c.UpdateSnapshot(s.read(s.names[tuf.RoleSnapshot])); err != nil {
 		return c, err
 	}
-	name = s.names[verify.RoleTargets]
+	name = s.names[tuf.RoleTargets]
 	return c, c.UpdateTargets(s.read(name), s.sidecars(name))
 }
 
@@ -115,12 +117,12 @@ func (s *site) refresh(mode verify.Transparency, now time.Time, root []byte, sta
 // released under its version.
 func (s *site) secondPayload() bool {
 	s.t.Helper()
-	newest, err := verify.ParseJSON(s.read(s.names[verify.RoleRoot]))
+	newest, err := tuf.ParseJSON(s.read(s.names[tuf.RoleRoot]))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return slices.ContainsFunc(s.log.leaves, func(l verify.Leaf) bool {
-		return l.Kind == verify.Release && l.Role == verify.RoleRoot && l.Version == newest.Version && l.Payload != newest.PayloadDigest
+	return slices.ContainsFunc(s.log.leaves, func(l leaf.Leaf) bool {
+		return l.Kind == leaf.Release && l.Role == tuf.RoleRoot && l.Version == newest.Version && l.Payload != newest.PayloadDigest
 	})
 }
 
@@ -158,12 +160,12 @@ func TestNewDevicesOfSigstore(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, newFake(t, verify.RoleSnapshot, verify.RoleTimestamp))
+			s := newSite(t, newFake(t, tuf.RoleSnapshot, tuf.RoleTimestamp))
 			var given []byte // root 1
 			var state verify.State
 			content, barred, seconds := 0, 0, map[int64]bool{}
 			for i, f := range h.files {
-				if given == nil && f.role == verify.RoleRoot {
+				if given == nil && f.role == tuf.RoleRoot {
 					given = f.data
 					var err error
 					if state, err = verify.Pin(given, verify.DefaultInstallPolicy()); err != nil {
@@ -178,7 +180,7 @@ func TestNewDevicesOfSigstore(t *testing.T) {
 				if s.dirty && len(s.log.repos) > 0 {
 					for _, d := range tt.drafts {
 						if !dateOf(t, d).After(now) {
-							s.log.judge(s.log.repos[0], verify.RoleRoot, d.meta, nil)
+							s.log.judge(s.log.repos[0], tuf.RoleRoot, d.meta, nil)
 						}
 					}
 				}

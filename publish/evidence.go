@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Evidence is what contradicts what, where a file has become evidence: two payloads
@@ -47,7 +48,7 @@ func (j *job) explainEvidence(ctx context.Context) {
 }
 
 // release returns the file of the release that f contradicts, as the log proves it.
-func (j *job) release(ctx context.Context, f *file) (*verify.Metadata, error) {
+func (j *job) release(ctx context.Context, f *file) (*tuf.Metadata, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
 	defer cancel()
 	leaf, err := j.leafAt(ctx, f.contradicts)
@@ -61,7 +62,7 @@ func (j *job) release(ctx context.Context, f *file) (*verify.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := verify.ParseJSON(data)
+	m, err := tuf.ParseJSON(data)
 	if err != nil {
 		return nil, err
 	}
@@ -72,32 +73,32 @@ func (j *job) release(ctx context.Context, f *file) (*verify.Metadata, error) {
 }
 
 // leafAt returns an entry of the log that satisfies the policy.
-func (j *job) leafAt(ctx context.Context, index int64) (verify.Leaf, error) {
+func (j *job) leafAt(ctx context.Context, index int64) (leaf.Leaf, error) {
 	if j.rehearsal != nil {
 		return j.rehearsal.leaf(index)
 	}
 	sidecar, err := j.cfg.Log.EntryProof(ctx, index)
 	if err != nil {
-		return verify.Leaf{}, err
+		return leaf.Leaf{}, err
 	}
 	proof, err := proofs.ParseProof(sidecar)
 	if err != nil {
-		return verify.Leaf{}, err
+		return leaf.Leaf{}, err
 	}
 	if proof.Index != index {
-		return verify.Leaf{}, fmt.Errorf("the proof is of entry %d", proof.Index)
+		return leaf.Leaf{}, fmt.Errorf("the proof is of entry %d", proof.Index)
 	}
 	if _, err := proof.Verify(j.cfg.Policy, proof.Extra); err != nil {
-		return verify.Leaf{}, err
+		return leaf.Leaf{}, err
 	}
-	return verify.ParseLeaf(proof.Extra)
+	return leaf.Parse(proof.Extra)
 }
 
 // signed describes a file of a role, with the signatures that hold under keys which the
 // files at hand give the role.
-func (j *job) signed(role string, m *verify.Metadata, index int64) Signed {
+func (j *job) signed(role string, m *tuf.Metadata, index int64) Signed {
 	s := Signed{Index: index, Payload: m.PayloadDigest.String(), Metadata: m.FileDigest.String(), Signers: []string{}}
-	note := func(keys verify.KeySet) {
+	note := func(keys tuf.KeySet) {
 		for _, identity := range m.Signers(keys) {
 			for _, id := range keys.IDs(identity) {
 				if signs(m, id) && !slices.Contains(s.Signers, id) {
@@ -108,7 +109,7 @@ func (j *job) signed(role string, m *verify.Metadata, index int64) Signed {
 	}
 	for _, f := range j.all {
 		switch {
-		case f.isReadableRoot() && verify.IsTopLevel(role):
+		case f.isReadableRoot() && tuf.IsTopLevel(role):
 			note(f.meta.Root.KeySet(role))
 		case f.meta != nil && f.meta.Targets != nil && f.meta.Targets.Delegations != nil:
 			if _, keys, ok := f.meta.Targets.Delegations.Find(role); ok {
@@ -121,8 +122,8 @@ func (j *job) signed(role string, m *verify.Metadata, index int64) Signed {
 }
 
 // signs reports whether m has a signature under a key id.
-func signs(m *verify.Metadata, id string) bool {
-	return slices.ContainsFunc(m.Signatures, func(s verify.Signature) bool { return s.KeyID == id })
+func signs(m *tuf.Metadata, id string) bool {
+	return slices.ContainsFunc(m.Signatures, func(s tuf.Signature) bool { return s.KeyID == id })
 }
 
 // lines tells people what the evidence means and what to do, a sentence or two a line.

@@ -13,9 +13,11 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // fakeLog is a log in memory: the real rules of admission over real proofs,
@@ -25,8 +27,8 @@ type fakeLog struct {
 	signer   *proofs.Signer
 	policy   *proofs.Policy
 	hashes   []tlog.Hash // stored hashes, see tlog.StoredHashes
-	leaves   []verify.Leaf
-	repos    []*verify.Repository
+	leaves   []leaf.Leaf
+	repos    []*admit.Repository
 	blobs    blobs
 	notLog   map[string]bool // roles that are not logged
 	requests int
@@ -36,9 +38,9 @@ type fakeLog struct {
 	tars     func(repository string, f []api.File) // told of every submission
 }
 
-type blobs map[verify.Digest][]byte
+type blobs map[tuf.Digest][]byte
 
-func (b blobs) Blob(sum verify.Digest) ([]byte, error) {
+func (b blobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if data, ok := b[sum]; ok {
 		return data, nil
 	}
@@ -79,7 +81,7 @@ func (l *fakeLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // append integrates a leaf.
-func (l *fakeLog) append(leaf verify.Leaf) int64 {
+func (l *fakeLog) append(leaf leaf.Leaf) int64 {
 	index := int64(len(l.leaves))
 	more, err := tlog.StoredHashes(index, leaf.Marshal(), l)
 	if err != nil {
@@ -142,7 +144,7 @@ func (l *fakeLog) EntryProof(_ context.Context, index int64) ([]byte, error) {
 }
 
 func (l *fakeLog) Blob(_ context.Context, sha256 string) ([]byte, error) {
-	sum, err := verify.ParseDigest(sha256)
+	sum, err := tuf.ParseDigest(sha256)
 	if err != nil {
 		return nil, err
 	}
@@ -154,17 +156,17 @@ func (l *fakeLog) Repository(ctx context.Context, id string) (*api.Repository, e
 		return nil, err
 	}
 	r := &api.Repository{}
-	for i, leaf := range l.leaves {
-		if leaf.Repository.String() != id {
+	for i, logged := range l.leaves {
+		if logged.Repository.String() != id {
 			continue
 		}
-		shown := api.Leaf{Index: int64(i), Kind: string(leaf.Kind), Repository: id, Role: leaf.Role, Version: leaf.Version, Payload: leaf.Payload.String(),
-			Metadata: leaf.Metadata.String(), Size: leaf.Size, Listed: string(leaf.Listed), Encoding: string(leaf.Encoding)}
-		if !leaf.Snapshot.IsZero() {
-			shown.Snapshot = leaf.Snapshot.String()
+		shown := api.Leaf{Index: int64(i), Kind: string(logged.Kind), Repository: id, Role: logged.Role, Version: logged.Version, Payload: logged.Payload.String(),
+			Metadata: logged.Metadata.String(), Size: logged.Size, Listed: string(logged.Listed), Encoding: string(logged.Encoding)}
+		if !logged.Snapshot.IsZero() {
+			shown.Snapshot = logged.Snapshot.String()
 		}
-		if leaf.Kind == verify.Evidence {
-			shown.Contradicts = &leaf.Contradicts
+		if logged.Kind == leaf.Evidence {
+			shown.Contradicts = &logged.Contradicts
 		}
 		r.Leaves = append(r.Leaves, shown)
 	}
@@ -175,26 +177,26 @@ func (l *fakeLog) Register(ctx context.Context, root []byte) (*api.Result, error
 	if err := l.ask(ctx); err != nil {
 		return nil, err
 	}
-	result := func(repository verify.Digest, r api.FileResult) (*api.Result, error) {
-		r.File, r.Role = "root.json", verify.RoleRoot
+	result := func(repository tuf.Digest, r api.FileResult) (*api.Result, error) {
+		r.File, r.Role = "root.json", tuf.RoleRoot
 		return &api.Result{Repository: repository.String(), Done: true, Results: []api.FileResult{r}}, nil
 	}
-	m, err := verify.ParseJSON(root)
+	m, err := tuf.ParseJSON(root)
 	if err != nil {
-		return result(verify.Digest{}, api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
+		return result(tuf.Digest{}, api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
 	}
-	for i, leaf := range l.leaves {
-		if leaf.Payload == m.PayloadDigest && leaf.Kind == verify.Release {
-			return result(leaf.Repository, l.proved(api.StatusLogged, int64(i)))
+	for i, logged := range l.leaves {
+		if logged.Payload == m.PayloadDigest && logged.Kind == leaf.Release {
+			return result(logged.Repository, l.proved(api.StatusLogged, int64(i)))
 		}
 	}
-	d, err := verify.JudgeGenesis(m)
+	d, err := admit.JudgeGenesis(m)
 	if err != nil {
-		return result(verify.Digest{}, l.refused(err))
+		return result(tuf.Digest{}, l.refused(err))
 	}
 	l.blobs[m.FileDigest] = m.File
 	index := l.append(d.Leaf)
-	repo, err := verify.NewRepository(d.Leaf, index, l.blobs)
+	repo, err := admit.NewRepository(d.Leaf, index, l.blobs)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -204,7 +206,7 @@ func (l *fakeLog) Register(ctx context.Context, root []byte) (*api.Result, error
 
 func (l *fakeLog) proved(status api.Status, index int64) api.FileResult {
 	r := api.FileResult{Status: status, Index: index, Sidecar: l.sidecar(index)}
-	if l.leaves[index].Kind == verify.Evidence {
+	if l.leaves[index].Kind == leaf.Evidence {
 		r.Status = api.StatusEvidence
 		r.Detail = fmt.Sprintf("contradicts the release at index %d", l.leaves[index].Contradicts)
 	}
@@ -231,7 +233,7 @@ func (l *fakeLog) Submit(ctx context.Context, repository string, files []api.Fil
 	if l.tars != nil {
 		l.tars(repository, files)
 	}
-	i := slices.IndexFunc(l.repos, func(r *verify.Repository) bool { return r.ID().String() == repository })
+	i := slices.IndexFunc(l.repos, func(r *admit.Repository) bool { return r.ID().String() == repository })
 	if i < 0 {
 		return nil, &api.ProblemError{Problem: api.Problem{Status: 404, Code: api.CodeUnknownRepo}}
 	}
@@ -240,18 +242,18 @@ func (l *fakeLog) Submit(ctx context.Context, repository string, files []api.Fil
 	}
 	type parsed struct {
 		name, role string
-		meta       *verify.Metadata
+		meta       *tuf.Metadata
 	}
 	res := &api.Result{Repository: repository, Done: true}
 	var queue []parsed
-	var snapshots []*verify.Metadata
+	var snapshots []*tuf.Metadata
 	names := map[string]bool{}
 	for _, f := range files {
 		if names[f.Name] {
 			l.t.Errorf("%s is twice in one tar", f.Name)
 		}
 		names[f.Name] = true
-		m, err := verify.ParseJSON(f.Data)
+		m, err := tuf.ParseJSON(f.Data)
 		if err != nil {
 			role, roleErr := api.RoleOf(f.Name, f.Data, 0)
 			l.sent[role]++
@@ -278,7 +280,7 @@ func (l *fakeLog) Submit(ctx context.Context, repository string, files []api.Fil
 	return res, nil
 }
 
-func (l *fakeLog) judge(repo *verify.Repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) api.FileResult {
+func (l *fakeLog) judge(repo *admit.Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) api.FileResult {
 	if l.notLog[role] {
 		return api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeNotLoggedRole, Detail: "this log does not log role " + role}
 	}

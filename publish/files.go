@@ -14,7 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Files is the metadata to submit, read from disk.
@@ -134,7 +134,7 @@ func (set *Files) read(path string) error {
 		return err
 	}
 	defer in.Close()
-	data, err := readAtMost(in, path, verify.MaxFileSize)
+	data, err := readAtMost(in, path, tuf.MaxFileSize)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func ignoreOthers(files []*file, may func(*file) bool) (metadata []*file, ignore
 	}
 	for _, f := range files {
 		why := ""
-		if f.meta == nil && !verify.IsTopLevel(f.role) && !mentioned[f.role] && may(f) {
+		if f.meta == nil && !tuf.IsTopLevel(f.role) && !mentioned[f.role] && may(f) {
 			why = notMetadata(f.data)
 			if why == "" && strings.HasPrefix(f.base, ".") {
 				why = "a hidden file"
@@ -218,7 +218,7 @@ func notMetadata(data []byte) string {
 	var signed struct {
 		Type *string `json:"_type"`
 	}
-	if json.Unmarshal(top["signed"], &signed) != nil || signed.Type == nil || verify.IsTopLevel(strings.ToLower(*signed.Type)) {
+	if json.Unmarshal(top["signed"], &signed) != nil || signed.Type == nil || tuf.IsTopLevel(strings.ToLower(*signed.Type)) {
 		return ""
 	}
 	return fmt.Sprintf("its _type is %q: devices need root, timestamp, snapshot and targets", *signed.Type)

@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // ErrNoRepository means that nothing says to which repository files belong.
@@ -99,7 +101,7 @@ func (j *job) find(ctx context.Context) error {
 	if j.found != nil {
 		return nil
 	}
-	j.found = map[verify.Digest][]verify.Digest{}
+	j.found = map[tuf.Digest][]tuf.Digest{}
 	for _, f := range j.all {
 		if !f.isReadableRoot() {
 			continue
@@ -118,7 +120,7 @@ func (j *job) find(ctx context.Context) error {
 }
 
 // repositoriesOf returns the repositories in which f's payload is a released root.
-func (j *job) repositoriesOf(ctx context.Context, f *file) ([]verify.Digest, error) {
+func (j *job) repositoriesOf(ctx context.Context, f *file) ([]tuf.Digest, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
 	defer cancel()
 	payload := f.meta.PayloadDigest.String()
@@ -126,12 +128,12 @@ func (j *job) repositoriesOf(ctx context.Context, f *file) ([]verify.Digest, err
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", f.name, err)
 	}
-	ids := []verify.Digest{}
-	for _, leaf := range found.Leaves {
-		if leaf.Payload != payload || leaf.Role != verify.RoleRoot || leaf.Kind != string(verify.Release) {
+	ids := []tuf.Digest{}
+	for _, logged := range found.Leaves {
+		if logged.Payload != payload || logged.Role != tuf.RoleRoot || logged.Kind != string(leaf.Release) {
 			continue
 		}
-		id, err := verify.ParseDigest(leaf.Repository)
+		id, err := tuf.ParseDigest(logged.Repository)
 		if err != nil {
 			return nil, fmt.Errorf("look up %s: repository: %w", f.name, err)
 		}
@@ -145,21 +147,21 @@ func (j *job) repositoriesOf(ctx context.Context, f *file) ([]verify.Digest, err
 // mayJoin reports whether a repository is one to publish to. Its first root must be
 // at hand: anybody can add a signature of his own to a root that is public, and so
 // have it follow a root of his own in a repository of his own.
-func (j *job) mayJoin(id verify.Digest) bool {
+func (j *job) mayJoin(id tuf.Digest) bool {
 	return slices.ContainsFunc(j.all, func(f *file) bool { return j.begins(f) && f.meta.PayloadDigest == id })
 }
 
 // joined returns the repositories of the log that have some of the roots and may be
 // joined, and others those that may not.
-func (j *job) joined() []verify.Digest { return j.inLog(j.mayJoin) }
+func (j *job) joined() []tuf.Digest { return j.inLog(j.mayJoin) }
 
-func (j *job) others() []verify.Digest {
-	return j.inLog(func(id verify.Digest) bool { return !j.mayJoin(id) })
+func (j *job) others() []tuf.Digest {
+	return j.inLog(func(id tuf.Digest) bool { return !j.mayJoin(id) })
 }
 
 // inLog returns the repositories that were found, in the order of the roots' versions.
-func (j *job) inLog(wanted func(verify.Digest) bool) []verify.Digest {
-	var ids []verify.Digest
+func (j *job) inLog(wanted func(tuf.Digest) bool) []tuf.Digest {
+	var ids []tuf.Digest
 	for _, f := range j.rootsByVersion() {
 		for _, id := range j.found[f.meta.PayloadDigest] {
 			if wanted(id) && !slices.Contains(ids, id) {
@@ -188,7 +190,7 @@ func (j *job) opening() (*file, error) {
 	geneses := j.geneses()
 	if len(geneses) > 1 {
 		signed := slices.DeleteFunc(slices.Clone(geneses), func(f *file) bool {
-			_, err := verify.JudgeGenesis(f.meta)
+			_, err := admit.JudgeGenesis(f.meta)
 			return err != nil
 		})
 		if len(signed) > 0 {
@@ -279,7 +281,7 @@ func (f *file) samePayload(g *file) bool {
 	return bytes.Equal(f.meta.PayloadDigest[:], g.meta.PayloadDigest[:])
 }
 
-func texts(ids []verify.Digest) []string {
+func texts(ids []tuf.Digest) []string {
 	var list []string
 	for _, id := range ids {
 		list = append(list, id.String())

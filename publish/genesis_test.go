@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -41,7 +42,7 @@ func TestSubmitStopsBeforeALaterRootBecomesTheFirst(t *testing.T) {
 	}
 	l := newFake(t, "snapshot", "timestamp")
 	r := mustSubmit(t, l.config(), dir)
-	genesis, err := verify.ParseJSON(root1)
+	genesis, err := tuf.ParseJSON(root1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestStrangersRepositoriesAreNotJoined(t *testing.T) {
 	targets := targetsFile(1, "a", "k1")
 	files := map[string][]byte{"1.root.json": root1, "2.root.json": root2, "targets.json": targets, "snapshot.json": snapshotFile(1, "k1", map[string][]byte{"targets": targets})}
 	dir := release(t, files)
-	ours, err := verify.ParseJSON(root1)
+	ours, err := tuf.ParseJSON(root1)
 	if err != nil {
 		t.Fatal(err)
 	}

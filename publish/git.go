@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // ReadGit reads the history of metadata in a git repository: of each commit that leads
@@ -229,7 +229,7 @@ func (g *gitRepository) history(changes []gitChange) (*History, error) {
 func (h *History) read(r *bufio.Reader, changes []gitChange) error {
 	type known struct {
 		role string
-		sum  verify.Digest
+		sum  tuf.Digest
 	}
 	seen := map[known]bool{}
 	for _, c := range changes {
@@ -246,9 +246,9 @@ func (h *History) read(r *bufio.Reader, changes []gitChange) error {
 		if err != nil || size < 0 {
 			return fmt.Errorf("%s: git cat-file printed %q", name, header)
 		}
-		if size > verify.MaxFileSize {
+		if size > tuf.MaxFileSize {
 			// No log takes it, and what was once committed cannot be taken out of a history.
-			h.ignored = append(h.ignored, Ignored{name, fmt.Sprintf("it has %d bytes, and metadata has at most %d", size, verify.MaxFileSize)})
+			h.ignored = append(h.ignored, Ignored{name, fmt.Sprintf("it has %d bytes, and metadata has at most %d", size, tuf.MaxFileSize)})
 			if _, err := io.CopyN(io.Discard, r, size+1); err != nil {
 				return fmt.Errorf("%s: git cat-file: %w", name, err)
 			}
@@ -260,7 +260,7 @@ func (h *History) read(r *bufio.Reader, changes []gitChange) error {
 		}
 		data = data[:size]
 		f := namedFile(name, path.Base(c.path), data)
-		k := known{f.role, verify.Sum(data)}
+		k := known{f.role, tuf.Sum(data)}
 		if seen[k] {
 			continue
 		}

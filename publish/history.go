@@ -17,7 +17,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/regular"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // History is the metadata of one or more repositories over time, as a directory
@@ -45,7 +45,7 @@ type History struct {
 type indexRow struct {
 	file, role, commit, date string
 	version                  int64
-	sum                      verify.Digest
+	sum                      tuf.Digest
 }
 
 // Limits of a history, in bytes.
@@ -79,11 +79,11 @@ func ReadHistory(dir string) (*History, error) {
 	for _, row := range rows {
 		data, ok := packed[row.file]
 		if !ok {
-			if data, err = readLimited(root.FS(), row.file, verify.MaxFileSize); err != nil {
+			if data, err = readLimited(root.FS(), row.file, tuf.MaxFileSize); err != nil {
 				return nil, fmt.Errorf("%s: %w", dir, err)
 			}
 		}
-		if sum := verify.Sum(data); sum != row.sum {
+		if sum := tuf.Sum(data); sum != row.sum {
 			return nil, fmt.Errorf("%s has SHA-256 %v, index.csv says %v", filepath.Join(dir, row.file), sum, row.sum)
 		}
 		f := newFile(row.file, row.role, row.version, data)
@@ -139,7 +139,7 @@ func parseIndex(b []byte) ([]indexRow, error) {
 		if i, ok := column["date"]; ok {
 			row.date = record[i]
 		}
-		if row.sum, err = verify.ParseDigest(record[column["sha256"]]); err != nil {
+		if row.sum, err = tuf.ParseDigest(record[column["sha256"]]); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 		if row.version, err = strconv.ParseInt(record[column["version"]], 10, 64); err != nil {
@@ -206,8 +206,8 @@ func unpack(dir fs.FS, name string, wanted map[string]bool, found map[string][]b
 		if _, twice := found[member]; twice {
 			return fmt.Errorf("%s is packed twice", member)
 		}
-		if h.Size > verify.MaxFileSize {
-			return fmt.Errorf("%s has %d bytes, the limit is %d", member, h.Size, verify.MaxFileSize)
+		if h.Size > tuf.MaxFileSize {
+			return fmt.Errorf("%s has %d bytes, the limit is %d", member, h.Size, tuf.MaxFileSize)
 		}
 		if found[member], err = io.ReadAll(r); err != nil {
 			return fmt.Errorf("%s: %w", member, err)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func pack(t *testing.T, path string, files map[string]string) {
@@ -41,7 +41,7 @@ func TestReadHistory(t *testing.T) {
 	write(t, filepath.Join(dir, "a/1.a.json"), []byte("a"))
 	index := "commit,sha256,version,role,file,more\n"
 	for _, f := range [][3]string{{"a/1.a.json", "a", "a"}, {"bin-0/1.bin-0.json", "bin-0", "zero"}, {"bin-1/1.bin-1.json", "bin-1", "one"}} {
-		index += fmt.Sprintf("c1,%v,1,%s,%s,\"x,y\"\n", verify.Sum([]byte(f[2])), f[1], f[0])
+		index += fmt.Sprintf("c1,%v,1,%s,%s,\"x,y\"\n", tuf.Sum([]byte(f[2])), f[1], f[0])
 	}
 	write(t, filepath.Join(dir, "index.csv"), []byte(index))
 	h, err := ReadHistory(dir)
@@ -63,9 +63,9 @@ func TestReadHistory(t *testing.T) {
 		"outside":  func(s string) string { return strings.Replace(s, "a/1.a", "../1.a", 1) },
 		"absolute": func(s string) string { return strings.Replace(s, "a/1.a", "/1.a", 1) },
 		"other bytes": func(s string) string {
-			return strings.Replace(s, verify.Sum([]byte("a")).String(), verify.Sum([]byte("b")).String(), 1)
+			return strings.Replace(s, tuf.Sum([]byte("a")).String(), tuf.Sum([]byte("b")).String(), 1)
 		},
-		"no digest":   func(s string) string { return strings.Replace(s, verify.Sum([]byte("a")).String(), "", 1) },
+		"no digest":   func(s string) string { return strings.Replace(s, tuf.Sum([]byte("a")).String(), "", 1) },
 		"no role":     func(s string) string { return strings.Replace(s, ",bin-0,", ",,", 1) },
 		"no number":   func(s string) string { return strings.Replace(s, ",1,", ",one,", 1) },
 		"no column":   func(s string) string { return strings.Replace(s, "commit", "date", 1) },
@@ -129,7 +129,7 @@ func TestStepsKeepVersionsApart(t *testing.T) {
 }
 
 func FuzzParseIndex(f *testing.F) {
-	sum := verify.Sum(nil).String()
+	sum := tuf.Sum(nil).String()
 	f.Add([]byte("file,role,version,sha256,commit,date\na/1.json,a,1," + sum + ",c1,d\n"))
 	f.Add([]byte("commit,sha256,version,role,file\nc,\"" + sum + "\",-1,\"a\"\"b\",x\n"))
 	f.Add([]byte("file,role,version,sha256,commit\n"))

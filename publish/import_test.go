@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -106,7 +109,7 @@ func TestImportSignedAgain(t *testing.T) {
 	}
 	role := func(keys ...key) []byte { return signed("targets", 1, object{"targets": object{}}, keys...) }
 	list := func(version int, t []byte) []byte {
-		m, err := verify.ParseJSON(t)
+		m, err := tuf.ParseJSON(t)
 		if err != nil {
 			panic(err)
 		}
@@ -359,9 +362,9 @@ func TestSigstoreEvidence(t *testing.T) {
 	r := mustImport(t, l.config(), realHistory(t, "sigstore_root_signing"))
 	var got []string
 	for _, v := range r.Evidence() {
-		leaf := l.leaves[v.Index]
-		release := l.leaves[leaf.Contradicts]
-		if release.Role != v.Role || release.Version != v.Version || release.Kind != verify.Release {
+		logged := l.leaves[v.Index]
+		release := l.leaves[logged.Contradicts]
+		if release.Role != v.Role || release.Version != v.Version || release.Kind != leaf.Release {
 			t.Errorf("%s contradicts %+v", v.File, release)
 		}
 		got = append(got, fmt.Sprint(v.Role, " ", v.Version))
@@ -379,24 +382,24 @@ func TestSigstoreEvidence(t *testing.T) {
 	if len(evidence) != 1 || evidence[0].Role != "root" || evidence[0].Version != 2 || evidence[0].Repository != r.Repositories[0] {
 		t.Errorf("evidence among the drafts: %+v", evidence)
 	}
-	ids := map[string]*verify.Repository{}
+	ids := map[string]*admit.Repository{}
 	for _, repo := range l.repos {
 		ids[repo.ID().String()] = repo
 	}
-	for _, leaf := range l.leaves[before:] {
-		m, err := verify.ParseJSON(l.blobs[leaf.Metadata])
+	for _, logged := range l.leaves[before:] {
+		m, err := tuf.ParseJSON(l.blobs[logged.Metadata])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if leaf.Repository.String() == r.Repositories[0] && leaf.Kind == verify.Release {
-			t.Errorf("a draft became a release: %+v", leaf)
+		if logged.Repository.String() == r.Repositories[0] && logged.Kind == leaf.Release {
+			t.Errorf("a draft became a release: %+v", logged)
 		}
-		root, err := ids[leaf.Repository.String()].Root()
+		root, err := ids[logged.Repository.String()].Root()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Meets(root.Root.KeySet(leaf.Role)); err != nil && leaf.Kind == verify.Release {
-			t.Errorf("%s %d: %v", leaf.Role, leaf.Version, err)
+		if err := m.Meets(root.Root.KeySet(logged.Role)); err != nil && logged.Kind == leaf.Release {
+			t.Errorf("%s %d: %v", logged.Role, logged.Version, err)
 		}
 	}
 

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // job publishes step by step: files become pending, and every step sends what
@@ -19,7 +20,7 @@ type job struct {
 	snapshots []*file // met so far, in order
 	pending   []*file // refused so far, and waiting
 	skip      map[string]string
-	found     map[verify.Digest][]verify.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
+	found     map[tuf.Digest][]tuf.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
 	ignored   []Ignored
 	notes     []string
 	rehearsal *rehearsal // nil: the log takes what is sent
@@ -27,7 +28,7 @@ type job struct {
 
 // repo is a repository of the log.
 type repo struct {
-	id       verify.Digest
+	id       tuf.Digest
 	roots    int // releases of roots seen in this job
 	releases int // releases of roots, targets and delegated roles
 	payloads map[rolePayload]bool
@@ -35,7 +36,7 @@ type repo struct {
 
 type rolePayload struct {
 	role    string
-	payload verify.Digest
+	payload tuf.Digest
 }
 
 // try is what a repository said to a file, and what it knew then.
@@ -163,7 +164,7 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 			return nil
 		}
 	default:
-		if _, err := verify.JudgeGenesis(f.meta); err != nil {
+		if _, err := admit.JudgeGenesis(f.meta); err != nil {
 			if len(f.tries) == 0 {
 				f.verdict = refusal(f, nil, codeOf(err), "no root so far opens a repository, and this one cannot: "+err.Error())
 			}
@@ -183,7 +184,7 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 }
 
 // know returns the repository, which becomes the last met if it is new.
-func (j *job) know(id verify.Digest) *repo {
+func (j *job) know(id tuf.Digest) *repo {
 	for _, r := range j.repos {
 		if r.id == id {
 			return r
@@ -199,7 +200,7 @@ func (j *job) know(id verify.Digest) *repo {
 func (j *job) parentAhead(f *file) bool {
 	return slices.ContainsFunc(j.all, func(p *file) bool {
 		return p.commit > f.commit && p.version == f.version-1 && p.meta != nil && p.meta.Root != nil &&
-			f.meta.Meets(p.meta.Root.KeySet(verify.RoleRoot)) == nil
+			f.meta.Meets(p.meta.Root.KeySet(tuf.RoleRoot)) == nil
 	})
 }
 
@@ -220,7 +221,7 @@ func (j *job) register(ctx context.Context, f *file) error {
 		f.done = final(verdict.Code)
 		return nil
 	}
-	id, err := verify.ParseDigest(res.Repository)
+	id, err := tuf.ParseDigest(res.Repository)
 	if err != nil {
 		return fmt.Errorf("register %s: repository: %w", f.name, err)
 	}

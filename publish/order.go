@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // state is what a repository was once: a snapshot, and the targets metadata that no
@@ -52,7 +52,7 @@ func (j *job) stages(files []*file) [][]*file {
 			cut, open = append(cut, open), nil
 		}
 	}
-	delegates := map[string]verify.Digest{}
+	delegates := map[string]tuf.Digest{}
 	for i := range max(1, len(roots)) {
 		if i < len(roots) {
 			end()
@@ -106,7 +106,7 @@ func (j *job) states(files, roots []*file) (states []state, rest []*file) {
 		good := last
 		for _, f := range files {
 			// Also the targets of an earlier state lead to what they delegate.
-			if f == snapshot || f.role == verify.RoleTargets && f.isListedIn(snapshot) {
+			if f == snapshot || f.role == tuf.RoleTargets && f.isListedIn(snapshot) {
 				good = min(good, lastGood(f, roots, last))
 			}
 		}
@@ -123,7 +123,7 @@ func (j *job) states(files, roots []*file) (states []state, rest []*file) {
 // lastGood returns the index of the last of roots[:last+1] with whose keys f may be
 // accepted; last if none has them, or if its keys are not a root's to give.
 func lastGood(f *file, roots []*file, last int) int {
-	if f.meta == nil || !verify.IsTopLevel(f.role) {
+	if f.meta == nil || !tuf.IsTopLevel(f.role) {
 		return last
 	}
 	for i := last; i >= 0; i-- {
@@ -135,7 +135,7 @@ func lastGood(f *file, roots []*file, last int) int {
 }
 
 // delegates notes in known to which roles f delegates, if it is targets metadata.
-func (f *file) delegates(known map[string]verify.Digest) {
+func (f *file) delegates(known map[string]tuf.Digest) {
 	if f.meta != nil && f.meta.Targets != nil {
 		known[f.role] = delegations(f.meta.Targets.Delegations)
 	}
@@ -143,7 +143,7 @@ func (f *file) delegates(known map[string]verify.Digest) {
 
 // redelegates reports whether f delegates otherwise than the file of its role that was
 // noted last.
-func (f *file) redelegates(known map[string]verify.Digest) bool {
+func (f *file) redelegates(known map[string]tuf.Digest) bool {
 	if f.meta == nil || f.meta.Targets == nil {
 		return false
 	}
@@ -152,7 +152,7 @@ func (f *file) redelegates(known map[string]verify.Digest) bool {
 }
 
 // delegations is a digest that is the same for the same roles, keys and paths.
-func delegations(d *verify.Delegations) (sum verify.Digest) {
+func delegations(d *tuf.Delegations) (sum tuf.Digest) {
 	if d == nil {
 		return sum
 	}
@@ -167,5 +167,5 @@ func delegations(d *verify.Delegations) (sum verify.Digest) {
 	for _, role := range d.Roles {
 		fmt.Fprintf(h, "%q %q %d %q %q\n", role.Name, role.KeyIDs, role.Threshold, role.Paths, role.PathHashPrefixes)
 	}
-	return verify.Digest(h.Sum(nil))
+	return tuf.Digest(h.Sum(nil))
 }

@@ -31,6 +31,7 @@ import (
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -58,7 +59,7 @@ type Config struct {
 	Policy *proofs.Policy // every sidecar must satisfy it; nil accepts none
 	// Repository is the one repository to publish to. Zero: found by the roots'
 	// payloads, or opened.
-	Repository verify.Digest
+	Repository tuf.Digest
 	// Genesis is the version of the root with which a repository begins that is to
 	// be opened or joined. 0: version 1, and none is opened while another
 	// repository of the log holds any of the roots.
@@ -125,8 +126,8 @@ type file struct {
 	role    string
 	version int64 // as in the file; where it cannot be read, as named by whoever gave it
 	data    []byte
-	meta    *verify.Metadata // nil: not readable by these rules; the log says why
-	unread  error            // with meta == nil: what is wrong with it
+	meta    *tuf.Metadata // nil: not readable by these rules; the log says why
+	unread  error         // with meta == nil: what is wrong with it
 	commit  int
 
 	verdict     Verdict
@@ -141,7 +142,7 @@ type file struct {
 // verdict counts, not ours.
 func newFile(name, role string, version int64, data []byte) *file {
 	f := &file{name: name, role: role, version: version, data: data}
-	meta, err := verify.ParseJSON(data)
+	meta, err := tuf.ParseJSON(data)
 	if err != nil {
 		f.unread = err
 	} else {
@@ -156,17 +157,17 @@ func (f *file) sent() string { return api.FileName(f.role, f.version) }
 // isReadableRoot reports whether f is a root that could be read.
 func (f *file) isReadableRoot() bool { return f.isRoot() && f.meta != nil && f.meta.Root != nil }
 
-func (f *file) isRoot() bool { return f.role == verify.RoleRoot }
+func (f *file) isRoot() bool { return f.role == tuf.RoleRoot }
 
 // isVoucher reports whether f is a snapshot that may say which role a targets
 // file is.
 func (f *file) isVoucher() bool {
-	return f.role == verify.RoleSnapshot && f.meta != nil && f.meta.Snapshot != nil
+	return f.role == tuf.RoleSnapshot && f.meta != nil && f.meta.Snapshot != nil
 }
 
 // needsVoucher reports whether f counts only beside a snapshot.
 func (f *file) needsVoucher() bool {
-	return f.meta != nil && f.meta.Targets != nil && (f.role == verify.RoleTargets || !verify.IsTopLevel(f.role))
+	return f.meta != nil && f.meta.Targets != nil && (f.role == tuf.RoleTargets || !tuf.IsTopLevel(f.role))
 }
 
 // isListedIn reports whether snapshot s says that f is its role's file.
@@ -206,13 +207,13 @@ func (f *file) rank() int { return rankOf(f.role) }
 
 func rankOf(role string) int {
 	switch role {
-	case verify.RoleRoot:
+	case tuf.RoleRoot:
 		return rankRoot
-	case verify.RoleTargets:
+	case tuf.RoleTargets:
 		return rankTargets
-	case verify.RoleSnapshot:
+	case tuf.RoleSnapshot:
 		return rankSnapshot
-	case verify.RoleTimestamp:
+	case tuf.RoleTimestamp:
 		return rankTimestamp
 	}
 	return rankDelegated

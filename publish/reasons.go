@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // explain says of the files that were refused which of them no device asks for any
@@ -36,10 +36,10 @@ func (j *job) past(f *file) string {
 	if newest == nil || f.verdict.NotLoggedHere() {
 		return ""
 	}
-	if f.role == verify.RoleSnapshot && f.version < newest.version {
+	if f.role == tuf.RoleSnapshot && f.version < newest.version {
 		return fmt.Sprintf("snapshot %d is newer", newest.version)
 	}
-	if verify.IsTopLevel(f.role) && f.role != verify.RoleTargets {
+	if tuf.IsTopLevel(f.role) && f.role != tuf.RoleTargets {
 		return ""
 	}
 	listed, ok := newest.meta.Snapshot.File(f.role + ".json")
@@ -63,7 +63,7 @@ func (j *job) withdrawn(role string, newest *file) bool {
 			continue
 		}
 		switch listed := f.isListedIn(newest); {
-		case listed && f.role == verify.RoleTargets:
+		case listed && f.role == tuf.RoleTargets:
 			hasTargets = true
 			fallthrough
 		case listed:
@@ -103,7 +103,7 @@ func (j *job) newestSnapshot() *file {
 	if len(roots) == 0 {
 		return nil
 	}
-	keys := roots[len(roots)-1].meta.Root.KeySet(verify.RoleSnapshot)
+	keys := roots[len(roots)-1].meta.Root.KeySet(tuf.RoleSnapshot)
 	var newest *file
 	for _, f := range j.all {
 		if f.isVoucher() && (newest == nil || f.version > newest.version) && f.meta.Meets(keys) == nil {
@@ -123,13 +123,13 @@ func (j *job) cause(f *file) *file {
 	case api.CodeUnknownRepo, api.CodeNoParent:
 		is = func(g *file) bool { return g.isRoot() && (!f.isRoot() || g.version < f.version) }
 	case api.CodeSnapshotNeeded:
-		is = func(g *file) bool { return g.role == verify.RoleSnapshot }
+		is = func(g *file) bool { return g.role == tuf.RoleSnapshot }
 	case api.CodeNotDelegated, api.CodeNotCovered, api.CodeThreshold, api.CodeSuperseded:
 		is = func(g *file) bool {
 			if g.isRoot() {
-				return verify.IsTopLevel(f.role) && !f.isRoot()
+				return tuf.IsTopLevel(f.role) && !f.isRoot()
 			}
-			return !verify.IsTopLevel(f.role) && g.mayDelegateTo(f.role)
+			return !tuf.IsTopLevel(f.role) && g.mayDelegateTo(f.role)
 		}
 	default:
 		return nil
@@ -147,7 +147,7 @@ func (j *job) cause(f *file) *file {
 // could not be read and may.
 func (f *file) mayDelegateTo(role string) bool {
 	if f.meta == nil {
-		return f.role == verify.RoleTargets || !verify.IsTopLevel(f.role)
+		return f.role == tuf.RoleTargets || !tuf.IsTopLevel(f.role)
 	}
 	if f.meta.Targets == nil || f.meta.Targets.Delegations == nil {
 		return false

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -118,7 +119,7 @@ func (j *job) proved(f *file, sidecar []byte) (verify.Claim, *verify.Logged, err
 	if err != nil {
 		return verify.Claim{}, nil, err
 	}
-	leaf, err := verify.ParseLeaf(proof.Extra)
+	leaf, err := leaf.Parse(proof.Extra)
 	if err != nil {
 		return verify.Claim{}, nil, err
 	}

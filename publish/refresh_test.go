@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -47,7 +48,7 @@ func TestRefresh(t *testing.T) {
 	if len(want) != 0 {
 		t.Errorf("not refreshed: %v", want)
 	}
-	m, err := verify.ParseJSON([]byte(mustRead(t, filepath.Join(dir, "3.targets.json"))))
+	m, err := tuf.ParseJSON([]byte(mustRead(t, filepath.Join(dir, "3.targets.json"))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("another log: %v", err)
 	}
 	cfg = l.config()
-	cfg.Repository = verify.Sum([]byte("another"))
+	cfg.Repository = tuf.Sum([]byte("another"))
 	var refusal *verify.Refusal
 	if _, err := refresh(cfg); !errors.As(err, &refusal) || refusal.Code != verify.CodeWrongRepository {
 		t.Errorf("another repository: %v", err)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Reader is what a rehearsal reads of a log; *api.Client is one. It believes what it
@@ -27,7 +29,7 @@ type Reader interface {
 // The log is read as it is now; nil is a log that has nothing yet, and needs no
 // network. Of the configuration, Log is not used.
 func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report, error) {
-	r := &rehearsal{log: log, ctx: ctx, leaves: map[int64]verify.Leaf{}, blobs: map[verify.Digest][]byte{}, repos: map[verify.Digest]*verify.Repository{}}
+	r := &rehearsal{log: log, ctx: ctx, leaves: map[int64]leaf.Leaf{}, blobs: map[tuf.Digest][]byte{}, repos: map[tuf.Digest]*admit.Repository{}}
 	cfg.Log = r
 	j := newJob(cfg, set.files)
 	j.rehearsal = r
@@ -42,10 +44,10 @@ func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report,
 type rehearsal struct {
 	log    Reader
 	ctx    context.Context // of the one submission that is rehearsed
-	leaves map[int64]verify.Leaf
+	leaves map[int64]leaf.Leaf
 	added  int64
-	blobs  map[verify.Digest][]byte
-	repos  map[verify.Digest]*verify.Repository
+	blobs  map[tuf.Digest][]byte
+	repos  map[tuf.Digest]*admit.Repository
 }
 
 // firstAdded is the index of the first leaf that would be appended.
@@ -66,7 +68,7 @@ func (r *rehearsal) EntryProof(context.Context, int64) ([]byte, error) {
 
 // Blob implements Log.
 func (r *rehearsal) Blob(ctx context.Context, sha256 string) ([]byte, error) {
-	sum, err := verify.ParseDigest(sha256)
+	sum, err := tuf.ParseDigest(sha256)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (r *rehearsal) Blob(ctx context.Context, sha256 string) ([]byte, error) {
 }
 
 // leaf returns the leaf at an index that a verdict gave.
-func (r *rehearsal) leaf(index int64) (verify.Leaf, error) {
+func (r *rehearsal) leaf(index int64) (leaf.Leaf, error) {
 	leaf, ok := r.leaves[index]
 	if !ok {
 		return leaf, fmt.Errorf("no entry %d", index)
@@ -92,15 +94,15 @@ func (r *rehearsal) leaf(index int64) (verify.Leaf, error) {
 	return leaf, nil
 }
 
-// rehearsed is a verify.Blobs.
+// rehearsed is a admit.Blobs.
 type rehearsed struct{ *rehearsal }
 
-func (r rehearsed) Blob(sum verify.Digest) ([]byte, error) {
+func (r rehearsed) Blob(sum tuf.Digest) ([]byte, error) {
 	return r.rehearsal.Blob(r.ctx, sum.String())
 }
 
 // append adds a leaf and returns its index.
-func (r *rehearsal) append(leaf verify.Leaf, files ...*verify.Metadata) int64 {
+func (r *rehearsal) append(leaf leaf.Leaf, files ...*tuf.Metadata) int64 {
 	index := firstAdded + r.added
 	r.added++
 	r.leaves[index] = leaf
@@ -113,14 +115,14 @@ func (r *rehearsal) append(leaf verify.Leaf, files ...*verify.Metadata) int64 {
 // Register implements Log, for a root that the log does not have.
 func (r *rehearsal) Register(_ context.Context, root []byte) (*api.Result, error) {
 	result := func(repository string, f api.FileResult) (*api.Result, error) {
-		f.File, f.Role = "root.json", verify.RoleRoot
+		f.File, f.Role = "root.json", tuf.RoleRoot
 		return &api.Result{Repository: repository, Done: true, Results: []api.FileResult{f}}, nil
 	}
-	m, err := verify.ParseJSON(root)
+	m, err := tuf.ParseJSON(root)
 	if err != nil {
 		return result("", api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
 	}
-	d, err := verify.JudgeGenesis(m)
+	d, err := admit.JudgeGenesis(m)
 	if err != nil {
 		f, err := refusedBy(err)
 		if err != nil {
@@ -129,7 +131,7 @@ func (r *rehearsal) Register(_ context.Context, root []byte) (*api.Result, error
 		return result("", f)
 	}
 	index := r.append(d.Leaf, m)
-	repo, err := verify.NewRepository(d.Leaf, index, rehearsed{r})
+	repo, err := admit.NewRepository(d.Leaf, index, rehearsed{r})
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +140,8 @@ func (r *rehearsal) Register(_ context.Context, root []byte) (*api.Result, error
 }
 
 // repository reads a repository of the log.
-func (r *rehearsal) repository(ctx context.Context, id string) (*verify.Repository, error) {
-	sum, err := verify.ParseDigest(id)
+func (r *rehearsal) repository(ctx context.Context, id string) (*admit.Repository, error) {
+	sum, err := tuf.ParseDigest(id)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +155,7 @@ func (r *rehearsal) repository(ctx context.Context, id string) (*verify.Reposito
 	if err != nil {
 		return nil, err
 	}
-	var repo *verify.Repository
+	var repo *admit.Repository
 	for _, l := range list.Leaves {
 		leaf, err := leafOf(l)
 		if err != nil {
@@ -161,7 +163,7 @@ func (r *rehearsal) repository(ctx context.Context, id string) (*verify.Reposito
 		}
 		r.leaves[l.Index] = leaf
 		if repo == nil {
-			repo, err = verify.NewRepository(leaf, l.Index, rehearsed{r})
+			repo, err = admit.NewRepository(leaf, l.Index, rehearsed{r})
 		} else {
 			err = repo.Apply(l.Index, leaf)
 		}
@@ -177,23 +179,23 @@ func (r *rehearsal) repository(ctx context.Context, id string) (*verify.Reposito
 }
 
 // leafOf reads a leaf as the log's interface shows it.
-func leafOf(l api.Leaf) (leaf verify.Leaf, err error) {
-	leaf = verify.Leaf{Kind: verify.LeafKind(l.Kind), Role: l.Role, Version: l.Version, Size: l.Size, Encoding: verify.Encoding(l.Encoding), Listed: verify.Listing(l.Listed)}
+func leafOf(l api.Leaf) (logged leaf.Leaf, err error) {
+	logged = leaf.Leaf{Kind: leaf.Kind(l.Kind), Role: l.Role, Version: l.Version, Size: l.Size, Encoding: tuf.Encoding(l.Encoding), Listed: leaf.Listing(l.Listed)}
 	for _, d := range []struct {
-		to   *verify.Digest
+		to   *tuf.Digest
 		text string
-	}{{&leaf.Repository, l.Repository}, {&leaf.Payload, l.Payload}, {&leaf.Metadata, l.Metadata}, {&leaf.Snapshot, l.Snapshot}} {
+	}{{&logged.Repository, l.Repository}, {&logged.Payload, l.Payload}, {&logged.Metadata, l.Metadata}, {&logged.Snapshot, l.Snapshot}} {
 		if d.text == "" {
 			continue
 		}
-		if *d.to, err = verify.ParseDigest(d.text); err != nil {
-			return leaf, err
+		if *d.to, err = tuf.ParseDigest(d.text); err != nil {
+			return logged, err
 		}
 	}
 	if l.Contradicts != nil {
-		leaf.Contradicts = *l.Contradicts
+		logged.Contradicts = *l.Contradicts
 	}
-	return leaf, leaf.Check()
+	return logged, logged.Check()
 }
 
 // Submit implements Log.
@@ -204,13 +206,13 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 	}
 	type sent struct {
 		file api.FileResult
-		meta *verify.Metadata
+		meta *tuf.Metadata
 	}
 	res := &api.Result{Repository: repository, Done: true}
 	var queue []sent
-	var snapshots []*verify.Metadata
+	var snapshots []*tuf.Metadata
 	for _, f := range files {
-		m, err := verify.ParseJSON(f.Data)
+		m, err := tuf.ParseJSON(f.Data)
 		if err != nil {
 			res.Results = append(res.Results, api.FileResult{File: f.Name, Status: api.StatusRefused, Index: -1, Code: api.CodeMalformed, Detail: err.Error()})
 			continue
@@ -240,7 +242,7 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 
 // judge judges a file and appends its leaf. A snapshot or timestamp is judged as well,
 // but appended only where the log has others.
-func (r *rehearsal) judge(repo *verify.Repository, role string, m *verify.Metadata, snapshots []*verify.Metadata) (api.FileResult, error) {
+func (r *rehearsal) judge(repo *admit.Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (api.FileResult, error) {
 	voucher := m.Snapshot != nil || m.Timestamp != nil
 	d, err := repo.Judge(role, m, snapshots)
 	if err != nil {
@@ -251,7 +253,7 @@ func (r *rehearsal) judge(repo *verify.Repository, role string, m *verify.Metada
 		return verdict, err
 	}
 	if voucher && !d.Logged {
-		logs := slices.ContainsFunc(repo.Records(), func(rec verify.Record) bool { return rec.Leaf.Role == role })
+		logs := slices.ContainsFunc(repo.Records(), func(rec admit.Record) bool { return rec.Leaf.Role == role })
 		if !logs {
 			return api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeNotLoggedRole, Detail: "a log that does not log " + role + " metadata takes it as a voucher"}, nil
 		}
@@ -266,7 +268,7 @@ func (r *rehearsal) judge(repo *verify.Repository, role string, m *verify.Metada
 			return result, err
 		}
 	}
-	if r.leaves[result.Index].Kind == verify.Evidence {
+	if r.leaves[result.Index].Kind == leaf.Evidence {
 		result.Status = api.StatusEvidence
 	}
 	return result, nil
@@ -275,7 +277,7 @@ func (r *rehearsal) judge(repo *verify.Repository, role string, m *verify.Metada
 // refusedBy is the verdict on a file that the rules refuse. Other errors are no
 // verdict.
 func refusedBy(err error) (api.FileResult, error) {
-	var refused *verify.Refused
+	var refused *admit.Refused
 	if !errors.As(err, &refused) {
 		return api.FileResult{}, err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // rehearse says what Submit would do, which must change nothing.
@@ -102,13 +102,13 @@ func TestEvidenceIsExplained(t *testing.T) {
 	}
 	e := evidence[0].Evidence
 	payload := func(data []byte) string {
-		m, err := verify.ParseJSON(data)
+		m, err := tuf.ParseJSON(data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m.PayloadDigest.String()
 	}
-	if e.First.Payload != payload(one) || e.Second.Payload != payload(two) || e.First.Metadata != verify.Sum(one).String() ||
+	if e.First.Payload != payload(one) || e.Second.Payload != payload(two) || e.First.Metadata != tuf.Sum(one).String() ||
 		e.First.Index != 1 || e.Second.Index != 2 || !slices.Equal(e.First.Signers, []string{"k1"}) || !slices.Equal(e.Second.Signers, []string{"k1"}) {
 		t.Errorf("%+v", e)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/realdata"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -64,11 +65,11 @@ func sidecars(t testing.TB, l *fakeLog, r *Report, dir string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := verify.ParseJSON(data)
+		m, err := tuf.ParseJSON(data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := verify.ParseDigest(v.Repository)
+		id, err := tuf.ParseDigest(v.Repository)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +362,7 @@ func TestSubmitRealDirectories(t *testing.T) {
 			}
 			roots := map[int64]bool{}
 			for _, v := range r.Files {
-				if v.Role == verify.RoleRoot && v.Status == api.StatusReleased {
+				if v.Role == tuf.RoleRoot && v.Status == api.StatusReleased {
 					roots[v.Index] = true
 				}
 			}
@@ -399,9 +400,9 @@ func TestPublicFilesAreNotAnotherRoles(t *testing.T) {
 	files := map[string][]byte{}
 	for _, f := range h.files {
 		switch f.role {
-		case verify.RoleTargets:
+		case tuf.RoleTargets:
 			files[api.FileName("doi", f.version)] = f.data
-		case verify.RoleSnapshot, verify.RoleRoot:
+		case tuf.RoleSnapshot, tuf.RoleRoot:
 			files[f.sent()] = f.data
 		}
 	}

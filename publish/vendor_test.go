@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // key is a named Ed25519 key, the same every time.
@@ -101,7 +101,7 @@ func targetsFile(version int, target string, k key, delegated ...string) []byte 
 func snapshotFile(version int, k key, files map[string][]byte) []byte {
 	meta := object{}
 	for role, data := range files {
-		m, err := verify.ParseJSON(data)
+		m, err := tuf.ParseJSON(data)
 		if err != nil {
 			panic(err)
 		}
@@ -129,7 +129,7 @@ func writeHistory(t testing.TB, entries ...entry) string {
 	for i, e := range entries {
 		name := fmt.Sprintf("f/%d.json", i)
 		write(t, filepath.Join(dir, name), e.data)
-		index += fmt.Sprintf("%s,%s,%d,%v,%s,day %d\n", name, e.role, e.version, verify.Sum(e.data), e.commit, i)
+		index += fmt.Sprintf("%s,%s,%d,%v,%s,day %d\n", name, e.role, e.version, tuf.Sum(e.data), e.commit, i)
 	}
 	write(t, filepath.Join(dir, "index.csv"), []byte(index))
 	return dir

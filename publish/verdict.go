@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
@@ -28,17 +30,17 @@ func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) err
 	default:
 		return fmt.Errorf("submit %s: the log's verdict %q is none", f.name, res.Status)
 	}
-	leaf, err := j.check(f, r, res)
+	logged, err := j.check(f, r, res)
 	if err != nil {
 		return &ProofError{f.name, err}
 	}
 	f.done = true
 	f.verdict = Verdict{File: f.name, Role: f.role, Version: f.version, Repository: r.id.String(), Status: res.Status,
 		Index: res.Index, Code: res.Code, Detail: res.Detail, Date: f.date, sidecar: []byte(res.Sidecar)}
-	if leaf.Kind == verify.Evidence {
+	if logged.Kind == leaf.Evidence {
 		f.verdict.Status = api.StatusEvidence
-		f.verdict.Detail = fmt.Sprintf("contradicts the release at index %d", leaf.Contradicts)
-		f.contradicts = leaf.Contradicts
+		f.verdict.Detail = fmt.Sprintf("contradicts the release at index %d", logged.Contradicts)
+		f.contradicts = logged.Contradicts
 		return nil
 	}
 	claim := verify.ClaimFor(r.id, f.role, f.meta)
@@ -50,7 +52,7 @@ func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) err
 		if f.isRoot() {
 			r.roots++
 		}
-	case res.Status == api.StatusLogged && leaf.Metadata != f.meta.FileDigest && !f.isRoot():
+	case res.Status == api.StatusLogged && logged.Metadata != f.meta.FileDigest && !f.isRoot():
 		// The same payload in another file, perhaps signed again by keys that
 		// the role gets only with a file that is still to come: then it is a
 		// release of its own. So it is offered again when keys change.
@@ -124,7 +126,7 @@ func refusal(f *file, r *repo, code, detail string) Verdict {
 
 // codeOf is the code of a refusal that was decided here.
 func codeOf(err error) string {
-	var refused *verify.Refused
+	var refused *admit.Refused
 	if errors.As(err, &refused) {
 		return refused.Code
 	}
@@ -133,7 +135,7 @@ func codeOf(err error) string {
 
 // check verifies that the log holds at res.Index what it says about f, and
 // returns the leaf.
-func (j *job) check(f *file, r *repo, res api.FileResult) (*verify.Leaf, error) {
+func (j *job) check(f *file, r *repo, res api.FileResult) (*leaf.Leaf, error) {
 	if j.rehearsal != nil {
 		leaf, err := j.rehearsal.leaf(res.Index)
 		return &leaf, err
@@ -143,44 +145,44 @@ func (j *job) check(f *file, r *repo, res api.FileResult) (*verify.Leaf, error) 
 		return nil, fmt.Errorf("it says %q of a file that is malformed: %w", res.Status, f.unread)
 	}
 	claim := verify.ClaimFor(r.id, f.role, f.meta)
-	leaf, index, err := provedEvidence([]byte(res.Sidecar), claim, policy)
+	l, index, err := provedEvidence([]byte(res.Sidecar), claim, policy)
 	switch {
 	case err != nil:
 		return nil, err
-	case leaf == nil:
+	case l == nil:
 		logged, err := verify.CheckSidecar([]byte(res.Sidecar), claim, policy)
 		if err != nil {
 			return nil, err
 		}
-		leaf, index = &logged.Leaf, logged.Index
+		l, index = &logged.Leaf, logged.Index
 	}
 	if index != res.Index {
 		return nil, fmt.Errorf("it says index %d and proves index %d", res.Index, index)
 	}
-	if leaf.Kind == verify.Release && res.Status == api.StatusEvidence || leaf.Kind == verify.Evidence && res.Status == api.StatusReleased {
-		return nil, fmt.Errorf("it says %q and proves a leaf of kind %q", res.Status, leaf.Kind)
+	if l.Kind == leaf.Release && res.Status == api.StatusEvidence || l.Kind == leaf.Evidence && res.Status == api.StatusReleased {
+		return nil, fmt.Errorf("it says %q and proves a leaf of kind %q", res.Status, l.Kind)
 	}
-	return leaf, nil
+	return l, nil
 }
 
 // provedEvidence returns the leaf of a sidecar that proves evidence about the
 // claim's role and version, or nil when the sidecar is of another kind.
 // verify.CheckSidecar never accepts evidence; the payload is not compared, because
 // one leaf of evidence stands for all further payloads of a version.
-func provedEvidence(sidecar []byte, claim verify.Claim, policy *proofs.Policy) (*verify.Leaf, int64, error) {
+func provedEvidence(sidecar []byte, claim verify.Claim, policy *proofs.Policy) (*leaf.Leaf, int64, error) {
 	proof, err := proofs.ParseProof(sidecar)
 	if err != nil {
 		return nil, 0, nil // CheckSidecar says it better
 	}
-	leaf, err := verify.ParseLeaf(proof.Extra)
-	if err != nil || leaf.Kind != verify.Evidence {
+	logged, err := leaf.Parse(proof.Extra)
+	if err != nil || logged.Kind != leaf.Evidence {
 		return nil, 0, nil
 	}
 	if _, err := proof.Verify(policy, proof.Extra); err != nil {
 		return nil, 0, err
 	}
-	if leaf.Repository != claim.Repository || leaf.Role != claim.Role || leaf.Version != claim.Version || leaf.Encoding != claim.Encoding {
-		return nil, 0, fmt.Errorf("the proof is about evidence in role %q version %d of repository %v", leaf.Role, leaf.Version, leaf.Repository)
+	if logged.Repository != claim.Repository || logged.Role != claim.Role || logged.Version != claim.Version || logged.Encoding != claim.Encoding {
+		return nil, 0, fmt.Errorf("the proof is about evidence in role %q version %d of repository %v", logged.Role, logged.Version, logged.Repository)
 	}
-	return &leaf, proof.Index, nil
+	return &logged, proof.Index, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Transparency is what a device makes of proofs that are missing or wrong.
@@ -26,7 +27,7 @@ func ParseTransparency(s string) (Transparency, error) {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("transparency %q: want enforce, warn or off", Clip(s))
+	return 0, fmt.Errorf("transparency %q: want enforce, warn or off", tuf.Clip(s))
 }
 
 func (t Transparency) String() string {
@@ -76,7 +77,7 @@ const LatestSuffix = ".latest" + SidecarSuffix
 // Accepted is a file that a Client trusts.
 type Accepted struct {
 	Role     string
-	Metadata *Metadata
+	Metadata *tuf.Metadata
 	// Logged is what its sidecar proved; nil where none was needed, and in modes
 	// other than Enforce where it did not.
 	Logged *Logged
@@ -105,18 +106,18 @@ type Accepted struct {
 type Client struct {
 	cfg          ClientConfig
 	faulty       int // witnesses that may lie about the time
-	repository   Digest
+	repository   tuf.Digest
 	state        State
 	acceptedSize int // of state.Accepted, printed
 
-	root        *Metadata // the one that is trusted, or that the device has
-	next        *Metadata // the last of those that chain to it
+	root        *tuf.Metadata // the one that is trusted, or that the device has
+	next        *tuf.Metadata // the last of those that chain to it
 	rootTrusted bool
 	rootsDone   bool
-	timestamp   *Metadata
+	timestamp   *tuf.Metadata
 	stale       *Refusal // of the timestamp that the device has seen: it has expired
-	snapshot    *Metadata
-	targets     map[string]*Metadata // by role
+	snapshot    *tuf.Metadata
+	targets     map[string]*tuf.Metadata // by role
 
 	accepted []Accepted
 	warnings []*Refusal
@@ -136,16 +137,16 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
 		return nil, errors.New("client: the state pins no root: begin with Pin")
 	}
-	c := &Client{cfg: cfg, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*Metadata{}}
+	c := &Client{cfg: cfg, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
 	c.acceptedSize = acceptedSize(c.state.Accepted)
-	m, err := readFile(RoleRoot, root)
+	m, err := readFile(tuf.RoleRoot, root)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := checkSigned(RoleRoot, m, m.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if _, err := checkSigned(tuf.RoleRoot, m, m.Root.KeySet(tuf.RoleRoot), "its own keys"); err != nil {
 		return nil, err
 	}
 	c.root, c.next = m, m
@@ -182,7 +183,7 @@ func (cfg ClientConfig) check() (faulty int, err error) {
 	return faulty, nil
 }
 
-func (c *Client) accept(role string, m *Metadata, logged *Logged) {
+func (c *Client) accept(role string, m *tuf.Metadata, logged *Logged) {
 	if logged != nil {
 		c.state.Log = logged.Checkpoint.Origin
 	}
@@ -196,20 +197,20 @@ func (c *Client) UpdateRoot(file []byte) error {
 	if c.rootTrusted {
 		return errors.New("client: a root after TrustRoot")
 	}
-	root, err := readFile(RoleRoot, file)
+	root, err := readFile(tuf.RoleRoot, file)
 	if err != nil {
 		return err
 	}
 	if root.Version <= c.next.Version {
-		return refusal(CodeRollback, RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
+		return refusal(CodeRollback, tuf.RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
 	}
 	if root.Version != c.next.Version+1 {
-		return refusal(CodeBadMetadata, RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
+		return refusal(CodeBadMetadata, tuf.RoleRoot, nil, "version %d where version %d should be", root.Version, c.next.Version+1)
 	}
-	if _, err := checkSigned(RoleRoot, root, c.next.Root.KeySet(RoleRoot), fmt.Sprintf("the keys of root %d", c.next.Version)); err != nil {
+	if _, err := checkSigned(tuf.RoleRoot, root, c.next.Root.KeySet(tuf.RoleRoot), fmt.Sprintf("the keys of root %d", c.next.Version)); err != nil {
 		return err
 	}
-	if _, err := checkSigned(RoleRoot, root, root.Root.KeySet(RoleRoot), "its own keys"); err != nil {
+	if _, err := checkSigned(tuf.RoleRoot, root, root.Root.KeySet(tuf.RoleRoot), "its own keys"); err != nil {
 		return err
 	}
 	c.next = root
@@ -218,7 +219,7 @@ func (c *Client) UpdateRoot(file []byte) error {
 
 // NextRoot is the last root that was taken, which TrustRoot is about; the one that
 // the device has if none was. Never nil.
-func (c *Client) NextRoot() *Metadata { return c.next }
+func (c *Client) NextRoot() *tuf.Metadata { return c.next }
 
 // TrustRoot says that no newer root is to be had. It trusts the last one, if its
 // sidecars prove it or it is the one that the device was given, and if the device
@@ -229,21 +230,21 @@ func (c *Client) TrustRoot(sidecars Sidecars) error {
 	}
 	root, before := c.next, c.state.Root
 	if root.Version < before.Version {
-		return refusal(CodeRollback, RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
+		return refusal(CodeRollback, tuf.RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
 	}
 	if root.Version == before.Version && root.PayloadDigest != before.Payload {
-		return secondPayload(RoleRoot, root, before)
+		return secondPayload(tuf.RoleRoot, root, before)
 	}
 	var logged *Logged
 	if root.PayloadDigest != c.state.TrustedRoot {
 		var err error
-		if logged, err = c.gate(RoleRoot, root, sidecars); err != nil {
+		if logged, err = c.gate(tuf.RoleRoot, root, sidecars); err != nil {
 			return err
 		}
 	}
 	c.root, c.rootTrusted = root, true
 	c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
-	c.accept(RoleRoot, root, logged)
+	c.accept(tuf.RoleRoot, root, logged)
 	return nil
 }
 
@@ -256,13 +257,13 @@ func (c *Client) RootsDone() error {
 	if c.rootsDone {
 		return errors.New("client: RootsDone a second time")
 	}
-	if err := c.fresh(RoleRoot, c.root); err != nil {
+	if err := c.fresh(tuf.RoleRoot, c.root); err != nil {
 		return err
 	}
-	if !c.state.Timestamp.stands(c.root.Root.KeySet(RoleTimestamp)) {
+	if !c.state.Timestamp.stands(c.root.Root.KeySet(tuf.RoleTimestamp)) {
 		c.state.Timestamp = Seen{}
 	}
-	if !c.state.Snapshot.stands(c.root.Root.KeySet(RoleSnapshot)) {
+	if !c.state.Snapshot.stands(c.root.Root.KeySet(tuf.RoleSnapshot)) {
 		c.state.Snapshot = Seen{}
 	}
 	c.rootsDone = true
@@ -271,29 +272,29 @@ func (c *Client) RootsDone() error {
 
 // Root is the root that is trusted; before TrustRoot the one that the device has.
 // Never nil.
-func (c *Client) Root() *Metadata { return c.root }
+func (c *Client) Root() *tuf.Metadata { return c.root }
 
 // Metadata returns what is trusted of a role, nil if nothing is yet.
-func (c *Client) Metadata(role string) *Metadata {
+func (c *Client) Metadata(role string) *tuf.Metadata {
 	switch role {
-	case RoleRoot:
+	case tuf.RoleRoot:
 		return c.root
-	case RoleTimestamp:
+	case tuf.RoleTimestamp:
 		return c.timestamp
-	case RoleSnapshot:
+	case tuf.RoleSnapshot:
 		return c.snapshot
 	}
 	return c.targets[role]
 }
 
 // TrustedRoot is the payload of the root that the device was given.
-func (c *Client) TrustedRoot() Digest { return c.state.TrustedRoot }
+func (c *Client) TrustedRoot() tuf.Digest { return c.state.TrustedRoot }
 
 // Transparency is what the client makes of proofs that are missing or wrong.
 func (c *Client) Transparency() Transparency { return c.cfg.Transparency }
 
 // Repository is the repository that proofs must be about.
-func (c *Client) Repository() Digest { return c.repository }
+func (c *Client) Repository() tuf.Digest { return c.repository }
 
 // Accepted returns the files that this client came to trust, in order.
 func (c *Client) Accepted() []Accepted { return c.accepted }
@@ -312,38 +313,34 @@ func (c *Client) NeedsProof(role string) bool {
 // NeedsLatest says whether the sidecar with the newer checkpoint matters for a
 // role.
 func (c *Client) NeedsLatest(role string) bool {
-	return c.NeedsProof(role) && role != RoleRoot && c.cfg.Install.MinAge > 0
+	return c.NeedsProof(role) && role != tuf.RoleRoot && c.cfg.Install.MinAge > 0
 }
 
 // refusal returns a *Refusal as an error.
-func refusal(code Code, role string, err error, format string, args ...any) error {
-	return &Refusal{Code: code, Role: role, Detail: fmt.Sprintf(format, args...), Err: err}
-}
-
 // readFile parses a file that is to be a role's.
-func readFile(role string, file []byte) (*Metadata, error) {
-	m, err := ParseJSON(file)
+func readFile(role string, file []byte) (*tuf.Metadata, error) {
+	m, err := tuf.ParseJSON(file)
 	if err != nil {
 		return nil, refusal(CodeBadMetadata, role, err, "the file cannot be read")
 	}
-	if m.Type != TypeOf(role) {
+	if m.Type != tuf.TypeOf(role) {
 		return nil, refusal(CodeBadMetadata, role, nil, "the file is %s metadata", m.Type)
 	}
 	if m.SpecVersion != "1" && (len(m.SpecVersion) < 2 || m.SpecVersion[:2] != "1.") {
-		return nil, refusal(CodeBadMetadata, role, nil, "version %d follows specification %q, want 1", m.Version, Clip(m.SpecVersion))
+		return nil, refusal(CodeBadMetadata, role, nil, "version %d follows specification %q, want 1", m.Version, tuf.Clip(m.SpecVersion))
 	}
 	return m, nil
 }
 
 // checkSigned refuses a file that too few keys signed; whose says which keys. It
 // returns the identities of those that did.
-func checkSigned(role string, m *Metadata, keys KeySet, whose string) ([]Digest, error) {
-	var signers []Digest
+func checkSigned(role string, m *tuf.Metadata, keys tuf.KeySet, whose string) ([]tuf.Digest, error) {
+	var signers []tuf.Digest
 	for _, id := range m.Signers(keys) {
-		signers = append(signers, Digest(id))
+		signers = append(signers, tuf.Digest(id))
 	}
 	if !keys.MetBy(len(signers)) {
-		return nil, refusal(CodeBadMetadata, role, OnDevice(m.Short(keys, len(signers))), "version %d is not signed by enough of %s", m.Version, whose)
+		return nil, refusal(CodeBadMetadata, role, tuf.OnDevice(m.Short(keys, len(signers))), "version %d is not signed by enough of %s", m.Version, whose)
 	}
 	return signers, nil
 }

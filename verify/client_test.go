@@ -9,6 +9,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -24,7 +25,7 @@ func TestClientFirstRefresh(t *testing.T) {
 		if !slices.Equal(r.requests, want) {
 			t.Errorf("requested %q, want %q", r.requests, want)
 		}
-		limits := map[string]int64{"root": verify.MaxFileSize, "timestamp": verify.MaxFileSize, "snapshot": verify.MaxFileSize, "targets": verify.MaxFileSize}
+		limits := map[string]int64{"root": tuf.MaxFileSize, "timestamp": tuf.MaxFileSize, "snapshot": tuf.MaxFileSize, "targets": tuf.MaxFileSize}
 		if hashes {
 			limits["snapshot"], limits["targets"] = int64(len(r.last("snapshot"))), int64(len(r.last("targets")))
 		}

@@ -19,7 +19,10 @@ import (
 
 	"filippo.io/mldsa"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -84,32 +87,32 @@ func TestFormatsVerify(t *testing.T) {
 	}
 
 	t.Run("admission", func(t *testing.T) {
-		genesis, err := verify.JudgeGenesis(root)
+		genesis, err := admit.JudgeGenesis(root)
 		if err != nil {
 			t.Fatal(err)
 		}
-		repo, err := verify.NewRepository(genesis.Leaf, 0, formatsBlobs{root.FileDigest: root.File})
+		repo, err := admit.NewRepository(genesis.Leaf, 0, formatsBlobs{root.FileDigest: root.File})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := repo.Judge("targets", targets, []*verify.Metadata{snapshot})
+		d, err := repo.Judge("targets", targets, []*tuf.Metadata{snapshot})
 		if err != nil || string(d.Leaf.Marshal()) != string(ex["leaf"]) {
 			t.Errorf("admitted as %s, %v", d.Leaf.Marshal(), err)
 		}
 	})
 	t.Run("leaf", func(t *testing.T) {
-		leaf, err := verify.ParseLeaf(ex["leaf"])
+		entry, err := leaf.Parse(ex["leaf"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if leaf.Payload != targets.PayloadDigest || leaf.Metadata != verify.Sum(ex["targets"]) || leaf.Size != int64(len(ex["targets"])) || leaf.Repository != root.PayloadDigest || leaf.Snapshot != snapshot.FileDigest {
-			t.Errorf("%+v is not of the files on the page", leaf)
+		if entry.Payload != targets.PayloadDigest || entry.Metadata != tuf.Sum(ex["targets"]) || entry.Size != int64(len(ex["targets"])) || entry.Repository != root.PayloadDigest || entry.Snapshot != snapshot.FileDigest {
+			t.Errorf("%+v is not of the files on the page", entry)
 		}
-		if got := leaf.Hash().String() + "\n"; got != string(ex["leaf-hash"]) {
+		if got := entry.Hash().String() + "\n"; got != string(ex["leaf-hash"]) {
 			t.Errorf("hash %s", got)
 		}
-		evidence, err := verify.ParseLeaf(ex["evidence"])
-		if err != nil || evidence.Kind != verify.Evidence || evidence.Contradicts != 1 || evidence.Payload == leaf.Payload {
+		evidence, err := leaf.Parse(ex["evidence"])
+		if err != nil || evidence.Kind != leaf.Evidence || evidence.Contradicts != 1 || evidence.Payload == entry.Payload {
 			t.Errorf("evidence %+v, %v", evidence, err)
 		}
 	})
@@ -130,7 +133,7 @@ func TestFormatsVerify(t *testing.T) {
 		}
 	})
 	t.Run("end", func(t *testing.T) {
-		if _, err := verify.ParseLeaf(ex["end"]); !verify.IsEnd(ex["end"]) || err == nil {
+		if _, err := leaf.Parse(ex["end"]); !leaf.IsEnd(ex["end"]) || err == nil {
 			t.Errorf("the end is not one, or a leaf: %v", err)
 		}
 	})
@@ -187,18 +190,18 @@ func canonicalByTheWords(t *testing.T, v any) string {
 	return ""
 }
 
-func formatsParse(t *testing.T, file []byte) *verify.Metadata {
+func formatsParse(t *testing.T, file []byte) *tuf.Metadata {
 	t.Helper()
-	m, err := verify.ParseJSON(file)
+	m, err := tuf.ParseJSON(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-type formatsBlobs map[verify.Digest][]byte
+type formatsBlobs map[tuf.Digest][]byte
 
-func (b formatsBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (b formatsBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if file, ok := b[sum]; ok {
 		return file, nil
 	}
@@ -351,7 +354,7 @@ func newFormatsExample(t *testing.T) formatsExample {
 	ex.targets = sign(common("targets", map[string]any{"targets": target("firmware 1\n")}))
 	ex.another = sign(common("targets", map[string]any{"targets": target("firmware 1, for one device only\n")}))
 	snapshot := func(file []byte) []byte {
-		listed := map[string]any{"version": 1, "hashes": map[string]any{"sha256": verify.Sum(file).String()}}
+		listed := map[string]any{"version": 1, "hashes": map[string]any{"sha256": tuf.Sum(file).String()}}
 		return sign(common("snapshot", map[string]any{"meta": map[string]any{"targets.json": listed}}))
 	}
 	ex.snapshot, ex.snapshot2 = snapshot(ex.targets), snapshot(ex.another)
@@ -369,26 +372,26 @@ func formatsJSON(t *testing.T, v any) []byte {
 	return b
 }
 
-func formatsDigest(t *testing.T, v any) string { return verify.Sum(formatsJSON(t, v)).String() }
+func formatsDigest(t *testing.T, v any) string { return tuf.Sum(formatsJSON(t, v)).String() }
 
 // leaves logs the vendor's files as admission does.
 func (ex formatsExample) leaves(t *testing.T) [][]byte {
 	t.Helper()
 	blobs := formatsBlobs{}
 	for _, file := range [][]byte{ex.root, ex.targets, ex.another, ex.snapshot, ex.snapshot2} {
-		blobs[verify.Sum(file)] = file
+		blobs[tuf.Sum(file)] = file
 	}
-	genesis, err := verify.JudgeGenesis(formatsParse(t, ex.root))
+	genesis, err := admit.JudgeGenesis(formatsParse(t, ex.root))
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo, err := verify.NewRepository(genesis.Leaf, 0, blobs)
+	repo, err := admit.NewRepository(genesis.Leaf, 0, blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	leaves := [][]byte{genesis.Leaf.Marshal()}
 	for _, files := range [][2][]byte{{ex.targets, ex.snapshot}, {ex.another, ex.snapshot2}} {
-		d, err := repo.Judge("targets", formatsParse(t, files[0]), []*verify.Metadata{formatsParse(t, files[1])})
+		d, err := repo.Judge("targets", formatsParse(t, files[0]), []*tuf.Metadata{formatsParse(t, files[1])})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -447,8 +450,8 @@ func (ex formatsExample) blocks(t *testing.T) map[string]string {
 		"canonical-file":    canonicalFile,
 		"canonical":         string(formatsParse(t, []byte(canonicalFile)).Payload) + "\n",
 		"canonical-digest":  formatsParse(t, []byte(canonicalFile)).PayloadDigest.String() + "\n",
-		"end":               verify.EndEntry,
-		"end-hash":          proofs.LeafHash([]byte(verify.EndEntry)).String() + "\n",
+		"end":               leaf.End,
+		"end-hash":          proofs.LeafHash([]byte(leaf.End)).String() + "\n",
 		"vkeys":             fmt.Sprintf("%v\n%v\n%v\n", ex.log, ex.logECDSA, ex.witnesses[0]),
 		"private":           fmt.Sprintf("%s\n%s\n%s\n%s\n", ex.log.PrivateKey(), ex.logECDSA.PrivateKey(), ex.witnesses[0].PrivateKey(), ex.pq.PrivateKey()),
 		"checkpoint":        text,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Classes of roles that an install policy can require a proof for.
@@ -37,7 +39,7 @@ const maxFaultyWitnesses = 1000
 type InstallPolicy struct {
 	// Repository is the repository that proofs must be about: the digest of its
 	// genesis root's payload. Zero: the one that the device's state pins.
-	Repository Digest
+	Repository tuf.Digest
 	// Require lists the classes of roles that need a proof. Nil: all of them.
 	Require []string
 	// FaultyWitnesses is how many witnesses may lie about the time before an age
@@ -70,11 +72,11 @@ func DefaultInstallPolicy() InstallPolicy {
 func (p InstallPolicy) requires(role string) bool {
 	class := RequireDelegated
 	switch role {
-	case RoleRoot:
+	case tuf.RoleRoot:
 		class = RequireRoot
-	case RoleTargets:
+	case tuf.RoleTargets:
 		class = RequireTargets
-	case RoleSnapshot, RoleTimestamp:
+	case tuf.RoleSnapshot, tuf.RoleTimestamp:
 		return false
 	}
 	return p.Require == nil || slices.Contains(p.Require, class)
@@ -104,7 +106,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 		case "snapshot_hashes":
 			var s string
 			if s, err = readString(value); err == nil && s != "required" {
-				err = fmt.Errorf("%q: want \"required\", or leave it out", Clip(s))
+				err = fmt.Errorf("%q: want \"required\", or leave it out", tuf.Clip(s))
 			}
 			p.SnapshotHashes = true
 		case "root_quarantine":
@@ -133,7 +135,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 func readRequire(value []byte) ([]string, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil || list == nil {
-		return nil, fmt.Errorf("%s: want a list of roles", Clip(string(value)))
+		return nil, fmt.Errorf("%s: want a list of roles", tuf.Clip(string(value)))
 	}
 	if len(list) == 0 {
 		return nil, errors.New("empty: leave the field out, or turn transparency off")
@@ -147,7 +149,7 @@ func readRequire(value []byte) ([]string, error) {
 		switch s {
 		case RequireRoot, RequireTargets, RequireDelegated:
 		default:
-			return nil, fmt.Errorf("%q: want %q, %q or %q", Clip(s), RequireRoot, RequireTargets, RequireDelegated)
+			return nil, fmt.Errorf("%q: want %q, %q or %q", tuf.Clip(s), RequireRoot, RequireTargets, RequireDelegated)
 		}
 		if slices.Contains(require, s) {
 			return nil, fmt.Errorf("%q twice", s)
@@ -168,7 +170,7 @@ func readApproval(value []byte) error {
 	case "ask", "manual":
 		return fmt.Errorf("%q: not supported yet, only \"auto\" is", s)
 	}
-	return fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", Clip(s))
+	return fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", tuf.Clip(s))
 }
 
 // readObject reads one JSON object and calls field for each of its members in
@@ -193,15 +195,15 @@ func readObject(b []byte, field func(name string, value []byte) error) error {
 			return fmt.Errorf("%v where a name should be", t)
 		}
 		if seen[name] {
-			return fmt.Errorf("%q twice", Clip(name))
+			return fmt.Errorf("%q twice", tuf.Clip(name))
 		}
 		seen[name] = true
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return fmt.Errorf("%q: %w", Clip(name), err)
+			return fmt.Errorf("%q: %w", tuf.Clip(name), err)
 		}
 		if err := field(name, value); err != nil {
-			return fmt.Errorf("%q: %w", Clip(name), err)
+			return fmt.Errorf("%q: %w", tuf.Clip(name), err)
 		}
 	}
 	if _, err := dec.Token(); err != nil {
@@ -219,17 +221,17 @@ func readObject(b []byte, field func(name string, value []byte) error) error {
 func readString(value []byte) (string, error) {
 	var s string
 	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
-		return "", fmt.Errorf("%s: want a string", Clip(string(value)))
+		return "", fmt.Errorf("%s: want a string", tuf.Clip(string(value)))
 	}
 	return s, nil
 }
 
-func readDigest(value []byte) (Digest, error) {
+func readDigest(value []byte) (tuf.Digest, error) {
 	s, err := readString(value)
 	if err != nil {
-		return Digest{}, err
+		return tuf.Digest{}, err
 	}
-	d, err := ParseDigest(s)
+	d, err := tuf.ParseDigest(s)
 	if err == nil && d.IsZero() {
 		err = errors.New("all zero")
 	}
@@ -243,7 +245,7 @@ func readDuration(value []byte) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q: want a duration such as \"48h\"", Clip(s))
+		return 0, fmt.Errorf("%q: want a duration such as \"48h\"", tuf.Clip(s))
 	}
 	return d, nil
 }
@@ -251,7 +253,7 @@ func readDuration(value []byte) (time.Duration, error) {
 func readInteger(value []byte, low, high int64) (int64, error) {
 	var n int64
 	if len(value) == 0 || value[0] == 'n' || json.Unmarshal(value, &n) != nil || n < low || n > high {
-		return 0, fmt.Errorf("%s: want an integer from %d to %d", Clip(string(value)), low, high)
+		return 0, fmt.Errorf("%s: want an integer from %d to %d", tuf.Clip(string(value)), low, high)
 	}
 	return n, nil
 }

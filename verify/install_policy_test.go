@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
 func TestParseInstallPolicy(t *testing.T) {
-	id := verify.Sum([]byte("genesis"))
+	id := tuf.Sum([]byte("genesis"))
 	tests := []struct {
 		text string
 		want verify.InstallPolicy
@@ -77,7 +78,7 @@ func TestParseInstallPolicyRefuses(t *testing.T) {
 }
 
 func FuzzParseInstallPolicy(f *testing.F) {
-	f.Add([]byte(`{"repository":"` + verify.Sum(nil).String() + `","require":["root"],"faulty_witnesses":1,"min_age":"0h","root_quarantine":"0s","approval":"auto","next_policy":""}`))
+	f.Add([]byte(`{"repository":"` + tuf.Sum(nil).String() + `","require":["root"],"faulty_witnesses":1,"min_age":"0h","root_quarantine":"0s","approval":"auto","next_policy":""}`))
 	f.Add([]byte(`{"min_age":"1h","min_age":"2h"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := verify.ParseInstallPolicy(b)

@@ -3,185 +3,188 @@ package verify
 import (
 	"bytes"
 	"encoding/csv"
-	"fmt"
+	"errors"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/tuf"
 )
 
-// refusedFiles lists the files that are refused and why. A name that ends in a
-// slash stands for all files below.
-var refusedFiles = []struct{ name, want string }{
-	{"fixtures_notary/", `signed._type: "`}, // Notary's form, older than TUF 1.0: "Root" instead of "root"
-	{"fixtures_python_tuf/client/map.json", "mapping: a metadata file has signatures and signed, nothing else"},
-	{"fixtures_tough/duplicate-keyid/root.json", `signed.keys: name "8ec3a843a0f9328c863cac4046ab1cacbbc67888476ac7acf73d9bcd9a223ada" is repeated`},
-	{"fixtures_tuf_conformance/sigstore-root-signing/targets/", "mediaType: a metadata file has signatures and signed, nothing else"},
-	{"fixtures_tough/duplicate-sig-keys/root.json", `second signature under key id "8ec3a843a0f9328c863cac4046ab1cacbbc67888476ac7acf73d9bcd9a223ada"`},
-	{"fixtures_tough/duplicate-sigs/root.json", `second signature under key id "8ec3a843a0f9328c863cac4046ab1cacbbc67888476ac7acf73d9bcd9a223ada"`},
-	{"made_polyglot/case.json", `signed: name "Targets" differs only in case from "targets"`},
-	{"made_polyglot/dup.json", `signed: name "targets" is repeated`},
-	// Never signed, never published: go-tuf's ancestor wrote null for none.
-	{"sigstore_root_signing_drafts/rekor/1.rekor.json", "signatures: want an array, found null"},
-	{"sigstore_root_signing_drafts/rekor/3.rekor.json", "signatures: want an array, found null"},
-	{"sigstore_root_signing_drafts/revocation/1.revocation.json", "signatures: want an array, found null"},
-	{"sigstore_root_signing_drafts/staging/1.staging.json", "signatures: want an array, found null"},
-}
-
-// tufDiffers lists the files for which go-tuf prints another payload.
-var tufDiffers = map[string]string{
-	"sigstore_root_signing/revocation/1.revocation.json":             "go-tuf prints a missing length as 0",
-	"sigstore_root_signing_drafts/revocation/1.revocation.alt1.json": "go-tuf prints a missing length as 0",
-}
-
-func TestRealFiles(t *testing.T) {
-	files := realdata.Files(t, ".")
-	if len(files) < 4000 {
-		t.Errorf("%d files: the histories are not complete", len(files))
-	}
-	refused := map[string]int{}
-	for _, f := range files {
-		m, samePayload := compare(t, f.Data)
-		want := "" // why it should be refused
-		for _, r := range refusedFiles {
-			if f.Name == r.name || strings.HasSuffix(r.name, "/") && strings.HasPrefix(f.Name, r.name) {
-				want = r.want
-				refused[r.name]++
-			}
-		}
-		switch _, err := ParseJSON(f.Data); {
-		case err == nil && want != "":
-			t.Errorf("%s is accepted, want %s", f.Name, want)
-		case err != nil && want == "":
-			t.Errorf("%s: %v", f.Name, err)
-		case err != nil && !strings.Contains(err.Error(), want):
-			t.Errorf("%s: %v, want %s", f.Name, err, want)
-		}
-		if _, listed := tufDiffers[f.Name]; m != nil && samePayload == listed {
-			t.Errorf("%s: go-tuf prints the same payload: %v", f.Name, samePayload)
-		}
-	}
-	for _, r := range refusedFiles {
-		if refused[r.name] == 0 {
-			t.Errorf("%s is not there", r.name)
-		}
-	}
-}
-
-// history returns the files of a history by name, and their names in the order
-// in which they were committed.
-func history(t *testing.T, name string) (files map[string]*Metadata, order [][]string) {
+// sigstore is the real history of Sigstore's repository: its files by name, and
+// the lines of its index, which say when each was committed.
+func sigstore(t *testing.T) (files map[string][]byte, index []map[string]string) {
 	t.Helper()
-	files = map[string]*Metadata{}
-	for _, f := range realdata.Files(t, name) {
-		m, err := ParseJSON(f.Data)
+	files = map[string][]byte{}
+	for _, f := range realdata.Files(t, "sigstore_root_signing") {
+		files[path.Base(f.Name)] = f.Data
+	}
+	f, err := os.Open(filepath.Join(realdata.Histories(t), "sigstore_root_signing", "index.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines[1:] {
+		row := map[string]string{}
+		for i, name := range lines[0] {
+			row[name] = line[i]
+		}
+		index = append(index, row)
+	}
+	return files, index
+}
+
+// A device that was given Sigstore's first root arrives at its last.
+func TestClientSigstoreRoots(t *testing.T) {
+	files, _ := sigstore(t)
+	state, err := Pin(files["1.root.json"], DefaultInstallPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 8, 22, 0, 0, 0, 0, time.UTC)
+	c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, files["1.root.json"], state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r, err := c.RequestFor(tuf.RoleRoot)
 		if err != nil {
-			t.Fatalf("%s: %v", f.Name, err)
+			t.Fatal(err)
 		}
-		short := strings.TrimPrefix(f.Name, name+"/")
-		if _, packed, ok := strings.Cut(short, "!"); ok {
-			short = packed
+		file := files[r.FileName()]
+		if file == nil {
+			break
 		}
-		files[short] = m
+		if err := c.UpdateRoot(file); err != nil {
+			t.Fatal(err)
+		}
 	}
-	index, err := os.ReadFile(filepath.Join(realdata.Histories(t), name, "index.csv"))
-	if err != nil {
+	if err := errors.Join(c.TrustRoot(Sidecars{}), c.RootsDone()); err != nil {
 		t.Fatal(err)
 	}
-	order, err = csv.NewReader(bytes.NewReader(index)).ReadAll()
-	if err != nil {
+	if c.Root().Version != 15 {
+		t.Fatalf("arrived at root %d, want 15", c.Root().Version)
+	}
+	if _, err := c.UpdateTimestamp(files["762.timestamp.json"]); err != nil {
 		t.Fatal(err)
 	}
-	return files, order[1:]
+	if err := c.UpdateSnapshot(files["165.snapshot.json"]); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.UpdateTargets(files["14.targets.json"], Sidecars{}); err != nil {
+		t.Fatal(err)
+	}
+	for path, role := range map[string]string{"trusted_root.json": tuf.RoleTargets, "registry.npmjs.org/keys.json": "registry.npmjs.org"} {
+		lookup, err := c.Find(path)
+		if err == nil && lookup.Need != nil {
+			if err := c.UpdateDelegated(role, tuf.RoleTargets, files[lookup.Need.FileName()], Sidecars{}); err != nil {
+				t.Fatal(err)
+			}
+			lookup, err = c.Find(path)
+		}
+		if err != nil || lookup.Target == nil || lookup.Role != role {
+			t.Errorf("%s: %+v, %v", path, lookup, err)
+		}
+	}
 }
 
-// TestHistories follows the roots of whole histories and counts the signatures
-// of every top-level file under the root of its time. An exception is a file
-// that does not meet that root, and why.
-func TestHistories(t *testing.T) {
-	for _, test := range []struct {
-		name       string
-		roots      int // the highest version
-		exceptions map[string]string
-	}{
-		{"sigstore_root_signing", 15, map[string]string{
-			"snapshot/132.snapshot.json": "root 9 was committed with it, and index.csv lists root 9 after it",
-		}},
-		{"docker_tuf", 1, nil},
-		{"jku_tuf_demo", 8, map[string]string{
-			"root/1.root.alt1.json": "the repository began anew, with another root",
-		}},
-	} {
-		files, order := history(t, test.name)
-		var root *Metadata
-		highest := int64(0)
-		for _, row := range order {
-			name, role := row[0], row[1]
-			m := files[name]
+// A device that refreshed at every commit of Sigstore's history would have been
+// content, but for the times at which the repository was broken.
+func TestClientSigstoreHistory(t *testing.T) {
+	files, index := sigstore(t)
+	served := map[string][]byte{}
+	var state State
+	var root, timestamp []byte
+	refresh := func(now time.Time) error {
+		c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, root, state)
+		if err != nil {
+			return err
+		}
+		defer func() { state = c.State() }()
+		next := root
+		for {
+			r, _ := c.RequestFor(tuf.RoleRoot)
+			file := served[r.FileName()]
+			if file == nil {
+				break
+			}
+			if err := c.UpdateRoot(file); err != nil {
+				return err
+			}
+			next = file
+		}
+		if err := c.TrustRoot(Sidecars{}); err != nil {
+			return err
+		}
+		root = next
+		if err := c.RootsDone(); err != nil {
+			return err
+		}
+		if timestamp != nil {
+			_, _ = c.UpdateTimestamp(timestamp)
+		}
+		updated, err := c.UpdateTimestamp(served["timestamp"])
+		if err != nil {
+			return err
+		}
+		if updated {
+			timestamp = served["timestamp"]
+		}
+		snapshot := served["snapshot"]
+		if err := c.UpdateSnapshot(snapshot); err != nil {
+			return err
+		}
+		return c.UpdateTargets(served["targets"], Sidecars{})
+	}
+
+	fine, broken := 0, map[string]int{}
+	for i, row := range index {
+		data := files[path.Base(row["file"])]
+		served[row["role"]] = data
+		served[row["version"]+"."+row["role"]+".json"] = data
+		if row["role"] == tuf.RoleRoot && row["version"] == "1" {
 			var err error
-			switch {
-			case m == nil:
-				t.Fatalf("%s: %s is in index.csv only", test.name, name)
-			case m.Root != nil:
-				if root != nil {
-					err = m.Meets(root.Root.KeySet(RoleRoot))
-				}
-				if own := m.Meets(m.Root.KeySet(RoleRoot)); own != nil {
-					t.Errorf("%s: %s does not meet its own threshold: %v", test.name, name, own)
-				}
-				root = m
-				highest = max(highest, m.Version)
-			case IsTopLevel(role):
-				err = m.Meets(root.Root.KeySet(role))
+			if state, err = Pin(data, DefaultInstallPolicy()); err != nil {
+				t.Fatal(err)
 			}
-			if _, exception := test.exceptions[name]; (err != nil) != exception {
-				t.Errorf("%s: %s under root %d: %v", test.name, name, root.Version, err)
-			}
+			root = data
 		}
-		if highest != int64(test.roots) {
-			t.Errorf("%s: root %d is the last, want %d", test.name, highest, test.roots)
-		}
-	}
-}
-
-// TestSigstoreChain verifies each root with the one before it. Roots 1 to 4 list
-// their ECDSA keys in hex, and root 5 is signed by the keys of both.
-func TestSigstoreChain(t *testing.T) {
-	files, _ := history(t, "sigstore_root_signing")
-	root := func(version int) *Metadata {
-		m := files[fmt.Sprintf("root/%d.root.json", version)]
-		if m == nil {
-			t.Fatalf("root %d is not there", version)
-		}
-		return m
-	}
-	for version := 1; version <= 15; version++ {
-		m := root(version)
-		if err := m.Meets(m.Root.KeySet(RoleRoot)); err != nil {
-			t.Errorf("root %d by its own keys: %v", version, err)
-		}
-		if version == 1 {
+		if i+1 < len(index) && index[i+1]["commit"] == row["commit"] || root == nil || served["timestamp"] == nil {
 			continue
 		}
-		if err := m.Meets(root(version - 1).Root.KeySet(RoleRoot)); err != nil {
-			t.Errorf("root %d by root %d's keys: %v", version, version-1, err)
+		now, err := time.Parse(time.RFC3339, row["date"])
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	// One key under two spellings: some signers of root 5 count for both roots.
-	four, five := root(4).Root.KeySet(RoleRoot), root(5).Root.KeySet(RoleRoot)
-	both := 0
-	for _, id := range four.Identities() {
-		if slices.Contains(five.Identities(), id) {
-			both++
+		if err := refresh(now); err != nil {
+			t.Logf("%s: %v", row["date"], err)
+			var r *Refusal
+			if !errors.As(err, &r) {
+				t.Fatal(err)
+			}
+			broken[string(r.Code)+" "+r.Role]++
+			continue
 		}
+		fine++
 	}
-	if both == 0 {
-		t.Error("no public key is in roots 4 and 5")
+	// What was refused: the versions that exist twice (14, 24, 38), and commits
+	// that left the parts of the repository out of step for a while.
+	want := map[string]int{
+		"bad-metadata snapshot": 4, "bad-metadata targets": 6, "bad-metadata timestamp": 2,
+		"rollback snapshot": 1, "rollback timestamp": 1,
 	}
-	if err := root(15).Meets(four); err == nil {
-		t.Error("root 15 meets root 4")
+	if fine != 764 || !maps.Equal(broken, want) {
+		t.Errorf("%d refreshes fine, refused %v; want 764, %v", fine, broken, want)
+	}
+	if !bytes.Equal(root, files["15.root.json"]) || !bytes.Equal(timestamp, files["762.timestamp.json"]) {
+		t.Error("the device did not arrive at the last root and timestamp")
 	}
 }

@@ -16,9 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Origin is the name of the log.
@@ -34,8 +36,8 @@ type Log struct {
 
 	mu      sync.Mutex
 	entries [][]byte
-	blobs   map[verify.Digest][]byte
-	repos   map[verify.Digest]*verify.Repository
+	blobs   map[tuf.Digest][]byte
+	repos   map[tuf.Digest]*admit.Repository
 	served  []byte // the checkpoint
 	spoilt  map[string]func([]byte) ([]byte, error)
 	read    []string
@@ -46,8 +48,8 @@ func New(t testing.TB) *Log {
 	t.Helper()
 	l := &Log{
 		T: t, Time: time.Now().Unix(),
-		blobs:  map[verify.Digest][]byte{},
-		repos:  map[verify.Digest]*verify.Repository{},
+		blobs:  map[tuf.Digest][]byte{},
+		repos:  map[tuf.Digest]*admit.Repository{},
 		spoilt: map[string]func([]byte) ([]byte, error){},
 	}
 	l.Signer = l.newSigner(Origin, proofs.Ed25519)
@@ -89,8 +91,8 @@ func (l *Log) Clone() *Log {
 	c := &Log{
 		T: l.T, Signer: l.Signer, Witnesses: l.Witnesses, Time: l.Time,
 		entries: append([][]byte(nil), l.entries...),
-		blobs:   map[verify.Digest][]byte{},
-		repos:   map[verify.Digest]*verify.Repository{},
+		blobs:   map[tuf.Digest][]byte{},
+		repos:   map[tuf.Digest]*admit.Repository{},
 		spoilt:  map[string]func([]byte) ([]byte, error){},
 		served:  l.served,
 	}
@@ -101,7 +103,7 @@ func (l *Log) Clone() *Log {
 		var err error
 		for i, rec := range repo.Records() {
 			if i == 0 {
-				c.repos[id], err = verify.NewRepository(rec.Leaf, rec.Index, admissionBlobs{c})
+				c.repos[id], err = admit.NewRepository(rec.Leaf, rec.Index, admissionBlobs{c})
 			} else {
 				err = c.repos[id].Apply(rec.Index, rec.Leaf)
 			}
@@ -114,9 +116,9 @@ func (l *Log) Clone() *Log {
 }
 
 // Parse reads a file of JSON metadata.
-func Parse(t testing.TB, file []byte) *verify.Metadata {
+func Parse(t testing.TB, file []byte) *tuf.Metadata {
 	t.Helper()
-	m, err := verify.ParseJSON(file)
+	m, err := tuf.ParseJSON(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,7 @@ func Parse(t testing.TB, file []byte) *verify.Metadata {
 
 type admissionBlobs struct{ l *Log }
 
-func (b admissionBlobs) Blob(sum verify.Digest) ([]byte, error) {
+func (b admissionBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if blob, ok := b.l.blobs[sum]; ok {
 		return blob, nil
 	}
@@ -133,14 +135,14 @@ func (b admissionBlobs) Blob(sum verify.Digest) ([]byte, error) {
 }
 
 // Register admits a root as the genesis of a repository.
-func (l *Log) Register(root []byte) verify.Digest {
+func (l *Log) Register(root []byte) tuf.Digest {
 	l.T.Helper()
-	d, err := verify.JudgeGenesis(Parse(l.T, root))
+	d, err := admit.JudgeGenesis(Parse(l.T, root))
 	if err != nil {
 		l.T.Fatal(err)
 	}
 	index := l.Append(d.Leaf.Marshal(), root)
-	if l.repos[d.Leaf.Repository], err = verify.NewRepository(d.Leaf, index, admissionBlobs{l}); err != nil {
+	if l.repos[d.Leaf.Repository], err = admit.NewRepository(d.Leaf, index, admissionBlobs{l}); err != nil {
 		l.T.Fatal(err)
 	}
 	return d.Leaf.Repository
@@ -148,7 +150,7 @@ func (l *Log) Register(root []byte) verify.Digest {
 
 // Submit admits a file by the rules and returns its leaf and index; one that is
 // logged already is not logged again.
-func (l *Log) Submit(repo verify.Digest, role string, file []byte, snapshots ...[]byte) (verify.Leaf, int64) {
+func (l *Log) Submit(repo tuf.Digest, role string, file []byte, snapshots ...[]byte) (leaf.Leaf, int64) {
 	l.T.Helper()
 	d := l.Judge(repo, role, file, snapshots...)
 	if d.Logged {
@@ -162,9 +164,9 @@ func (l *Log) Submit(repo verify.Digest, role string, file []byte, snapshots ...
 }
 
 // Judge is what the rules say of a file.
-func (l *Log) Judge(repo verify.Digest, role string, file []byte, snapshots ...[]byte) verify.Decision {
+func (l *Log) Judge(repo tuf.Digest, role string, file []byte, snapshots ...[]byte) admit.Decision {
 	l.T.Helper()
-	var parsed []*verify.Metadata
+	var parsed []*tuf.Metadata
 	for _, s := range snapshots {
 		parsed = append(parsed, Parse(l.T, s))
 	}
@@ -180,7 +182,7 @@ func (l *Log) Append(entry []byte, files ...[]byte) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range files {
-		l.blobs[verify.Sum(f)] = f
+		l.blobs[tuf.Sum(f)] = f
 	}
 	l.entries = append(l.entries, entry)
 	return int64(len(l.entries) - 1)
@@ -255,7 +257,7 @@ func Flip(numerator, denominator int) func([]byte) ([]byte, error) {
 func Missing([]byte) ([]byte, error) { return nil, audit.ErrNotFound }
 
 // BlobPath is where a file is served.
-func BlobPath(file []byte) string { return "blob/sha256/" + verify.Sum(file).String() }
+func BlobPath(file []byte) string { return "blob/sha256/" + tuf.Sum(file).String() }
 
 // Read returns the paths that were read so far.
 func (l *Log) Read() []string {
@@ -284,7 +286,7 @@ func (l *Log) content(path string) ([]byte, bool) {
 		return l.served, true
 	}
 	if hex, ok := strings.CutPrefix(path, "blob/sha256/"); ok {
-		sum, err := verify.ParseDigest(hex)
+		sum, err := tuf.ParseDigest(hex)
 		if err != nil {
 			return nil, false
 		}
@@ -332,7 +334,7 @@ func (s source) Entries(_ context.Context, index int64, width int) ([]byte, erro
 	return s.l.get(proofs.EntriesPath(index, width))
 }
 
-func (s source) Blob(_ context.Context, sum verify.Digest) ([]byte, error) {
+func (s source) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	return s.l.get("blob/sha256/" + sum.String())
 }
 

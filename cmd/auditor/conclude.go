@@ -5,7 +5,8 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/audit"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // conclusion is what a lookup comes to, in a word and a sentence.
@@ -20,13 +21,13 @@ type conclusion struct {
 // could not be checked, or what the log did, may be why there is no other answer.
 func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome error) conclusion {
 	var release, evidence, contradiction *audit.Answer // the best of each
-	repositories := map[verify.Digest]bool{}
+	repositories := map[tuf.Digest]bool{}
 	for i := range lookup.Answers {
 		a := &lookup.Answers[i]
 		switch {
 		case a.Conflict != "":
 			contradiction = a
-		case a.Kind == verify.Evidence:
+		case a.Kind == leaf.Evidence:
 			evidence = a
 		default:
 			repositories[a.Repository] = true
@@ -119,15 +120,15 @@ func (c *conclusion) warnOfOthers(release *audit.Answer, lookup *audit.Lookup) {
 	if release == nil {
 		return
 	}
-	warned := map[verify.Digest]bool{release.Repository: true}
+	warned := map[tuf.Digest]bool{release.Repository: true}
 	for i := range lookup.Answers {
 		a := &lookup.Answers[i]
-		if warned[a.Repository] || a.Conflict != "" || a.Kind != verify.Evidence && len(a.Rivals) == 0 {
+		if warned[a.Repository] || a.Conflict != "" || a.Kind != leaf.Evidence && len(a.Rivals) == 0 {
 			continue
 		}
 		warned[a.Repository] = true
 		c.Word = "WARNING"
-		if a.Kind == verify.Evidence {
+		if a.Kind == leaf.Evidence {
 			c.Notes = append(c.Notes, fmt.Sprintf("repository %v has it as evidence, entry %d: %s is signed with two payloads there, and this is not the one that was released", a.Repository, a.Index, named(a)))
 			continue
 		}
@@ -165,7 +166,7 @@ func wrongWith(a audit.Answer) string {
 	switch {
 	case a.Conflict != "":
 		return a.Conflict
-	case a.Kind == verify.Evidence:
+	case a.Kind == leaf.Evidence:
 		return "a second payload: do not install"
 	case len(a.Rivals) > 0:
 		return fmt.Sprintf("another payload at %d", a.Rivals[0].Index)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // The example of docs/formats.md proves its point against the log of that page,
@@ -97,7 +97,7 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	// It may as well never end.
 	huge := filepath.Join(t.TempDir(), "huge")
 	w.must(os.WriteFile(huge, nil, 0o600))
-	w.must(os.Truncate(huge, verify.MaxFileSize+1))
+	w.must(os.Truncate(huge, tuf.MaxFileSize+1))
 	const tooLarge = "bytes, which nothing has that can be checked here: too large"
 	for _, args := range [][]string{{"evidence", "check", huge, huge}, {"show", "--policy", w.policy, huge}} {
 		_, errs := w.run(2, args...)

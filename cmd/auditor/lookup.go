@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newLookup() *cobra.Command {
@@ -54,7 +54,7 @@ Exit codes:
 			}
 			lookup := audit.NewLookup(query)
 			if opts.repository != "" {
-				if lookup.Pin, err = verify.ParseDigest(strings.ToLower(opts.repository)); err != nil {
+				if lookup.Pin, err = tuf.ParseDigest(strings.ToLower(opts.repository)); err != nil {
 					return fmt.Errorf("--repository %q: want a repository's id, 64 hex digits (auditor show lists them)", opts.repository)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -29,13 +30,13 @@ func TestLookup(t *testing.T) {
 	w.must(err)
 	name := "2.targets.json"
 	m := audittest.Parse(t, w.vendor.Files()[name])
-	if _, err := verify.CheckSidecar(sidecar, verify.ClaimFor(w.repo, verify.RoleTargets, m), w.log.Policy()); err != nil {
+	if _, err := verify.CheckSidecar(sidecar, verify.ClaimFor(w.repo, tuf.RoleTargets, m), w.log.Policy()); err != nil {
 		t.Error(err)
 	}
 
-	out, _ = w.run(0, "lookup", verify.Sum([]byte("two")).String(), "--policy", w.policy)
+	out, _ = w.run(0, "lookup", tuf.Sum([]byte("two")).String(), "--policy", w.policy)
 	w.wantAll(out, "2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
-	out, _ = w.run(0, "lookup", verify.Sum([]byte("two")).String(), "--policy", w.policy, "--json")
+	out, _ = w.run(0, "lookup", tuf.Sum([]byte("two")).String(), "--policy", w.policy, "--json")
 	var answer struct {
 		audit.Lookup
 		Checkpoint audit.CheckpointReport `json:"checkpoint"`
@@ -47,15 +48,15 @@ func TestLookup(t *testing.T) {
 
 	sum512 := sha512.Sum512([]byte("two"))
 	for _, hash := range []string{
-		strings.ToUpper(verify.Sum([]byte("two")).String()), "sha256:" + verify.Sum([]byte("two")).String(),
+		strings.ToUpper(tuf.Sum([]byte("two")).String()), "sha256:" + tuf.Sum([]byte("two")).String(),
 		fmt.Sprintf("%x", sum512), fmt.Sprintf("SHA512:%X", sum512),
 	} {
 		out, _ = w.run(0, "lookup", hash, "--policy", w.policy)
 		w.wantAll(out, "YES  ", "release targets 3 of repository", "(entry 2), the current one", "any repository of this log counted: name your vendor's with --repository")
 	}
 
-	out, errs := w.run(1, "lookup", verify.Sum([]byte("three")).String(), "--policy", w.policy)
-	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists %s", verify.Sum([]byte("three"))))
+	out, errs := w.run(1, "lookup", tuf.Sum([]byte("three")).String(), "--policy", w.policy)
+	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists %s", tuf.Sum([]byte("three"))))
 	w.wantAll(out, "not listed by any of the 3 leaves")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
@@ -81,13 +82,13 @@ func (w *world) firstLine(out, want string) {
 func TestLookupOfAnEquivocation(t *testing.T) {
 	w := newWorld(t)
 	w.equivocate()
-	good, bad := verify.Sum([]byte("for everybody")).String(), verify.Sum([]byte("for one")).String()
+	good, bad := tuf.Sum([]byte("for everybody")).String(), tuf.Sum([]byte("for one")).String()
 	out, _ := w.run(1, "lookup", bad, "--policy", w.policy)
 	w.firstLine(out, fmt.Sprintf("WARNING  %s is listed only by evidence, entry 3: targets 3 of repository %v is signed with two payloads, and this is not the one that was released. Do not install it", bad, w.repo))
 	out, _ = w.run(0, "lookup", good, "--policy", w.policy)
 	w.firstLine(out, fmt.Sprintf("WARNING  %s is listed by release targets 3 of repository %v (entry 2), the current one, cosigned by w1, w2", good, w.repo))
 	w.wantAll(out, "another payload of targets 3 is signed as well: entry 3 (evidence)")
-	out, _ = w.run(0, "lookup", verify.Sum([]byte("one")).String(), "--policy", w.policy)
+	out, _ = w.run(0, "lookup", tuf.Sum([]byte("one")).String(), "--policy", w.policy)
 	w.wantAll(out, "YES  ", "the repository's keys signed two payloads under other versions, too: auditor replay has 1 of class equivocation")
 
 	out, _ = w.run(0, "lookup", good, "--policy", w.policy, "--json")
@@ -112,15 +113,15 @@ func TestLookupOfAStrangersRelease(t *testing.T) {
 	var err error
 	w.vendor, err = testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
-	_, root := w.vendor.File(verify.RoleRoot)
+	_, root := w.vendor.File(tuf.RoleRoot)
 	w.repo = w.log.Register(root)
 	for i := range 40 {
-		w.must(w.vendor.Put(verify.RoleTargets, fmt.Sprintf("%03d", i), []byte("for one")))
-		w.must(w.vendor.Put(verify.RoleTargets, fmt.Sprintf("x%03d", i), []byte("for everybody")))
+		w.must(w.vendor.Put(tuf.RoleTargets, fmt.Sprintf("%03d", i), []byte("for one")))
+		w.must(w.vendor.Put(tuf.RoleTargets, fmt.Sprintf("x%03d", i), []byte("for everybody")))
 	}
 	w.release("last", "for one")
 	before := len(w.log.Read())
-	out, _ := w.run(0, "lookup", verify.Sum([]byte("for one")).String(), "--policy", w.policy, "--json")
+	out, _ := w.run(0, "lookup", tuf.Sum([]byte("for one")).String(), "--policy", w.policy, "--json")
 	var answer struct {
 		Word    string
 		Notes   []string
@@ -142,7 +143,7 @@ func TestLookupOfAStrangersRelease(t *testing.T) {
 	if tiles > 10 { // a few for each leaf, and none for each path
 		t.Errorf("%d tiles were read for the proofs of two leaves", tiles)
 	}
-	out, _ = w.run(0, "lookup", verify.Sum([]byte("for everybody")).String(), "--policy", w.policy)
+	out, _ = w.run(0, "lookup", tuf.Sum([]byte("for everybody")).String(), "--policy", w.policy)
 	w.wantAll(out, "WARNING  ", "another payload of targets 3 is signed as well in repository "+vendors.String()+": entry 3 (evidence)", "x003     and under 36 more paths")
 }
 
@@ -153,11 +154,11 @@ func TestLookupOfOneRepository(t *testing.T) {
 	var err error
 	w.vendor, err = testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
-	_, root := w.vendor.File(verify.RoleRoot)
+	_, root := w.vendor.File(tuf.RoleRoot)
 	w.repo = w.log.Register(root)
 	w.release("evil.bin", "a stranger's")
 	w.release("app.bin", "one")
-	strangers, both := verify.Sum([]byte("a stranger's")).String(), verify.Sum([]byte("one")).String()
+	strangers, both := tuf.Sum([]byte("a stranger's")).String(), tuf.Sum([]byte("one")).String()
 
 	w.run(0, "lookup", strangers, "--policy", w.policy)
 	out, _ := w.run(1, "lookup", strangers, "--policy", w.policy, "--repository", strings.ToUpper(pinned.String()))
@@ -178,7 +179,7 @@ func TestLookupInDoubt(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "file")
 	w.must(os.WriteFile(file, []byte("one"), 0o644))
-	_, root := w.vendor.File(verify.RoleRoot)
+	_, root := w.vendor.File(tuf.RoleRoot)
 	w.log.Spoil(audittest.BlobPath(root), audittest.Missing)
 	out, _ := w.run(2, "lookup", file, "--policy", w.policy)
 	w.wantAll(out, "WARNING  no release in the log lists ", "not checked to its end")

@@ -20,7 +20,8 @@ import (
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestMain(m *testing.M) { runtest.Main(m) }
@@ -30,7 +31,7 @@ type world struct {
 	t      *testing.T
 	log    *audittest.Log
 	vendor *testvendor.Vendor
-	repo   verify.Digest
+	repo   tuf.Digest
 	url    string
 	policy string // path
 }
@@ -46,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.vendor, err = testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
-	_, root := w.vendor.File(verify.RoleRoot)
+	_, root := w.vendor.File(tuf.RoleRoot)
 	w.repo = w.log.Register(root)
 	w.release("app.bin", "one")
 	return w
@@ -60,13 +61,13 @@ func (w *world) must(err error) {
 }
 
 // release logs targets with one file, and publishes.
-func (w *world) release(path, content string) verify.Leaf {
+func (w *world) release(path, content string) leaf.Leaf {
 	w.t.Helper()
-	w.must(w.vendor.Put(verify.RoleTargets, path, []byte(content)))
-	w.must(w.vendor.Release(verify.RoleTargets))
-	_, file := w.vendor.File(verify.RoleTargets)
-	_, snapshot := w.vendor.File(verify.RoleSnapshot)
-	leaf, _ := w.log.Submit(w.repo, verify.RoleTargets, file, snapshot)
+	w.must(w.vendor.Put(tuf.RoleTargets, path, []byte(content)))
+	w.must(w.vendor.Release(tuf.RoleTargets))
+	_, file := w.vendor.File(tuf.RoleTargets)
+	_, snapshot := w.vendor.File(tuf.RoleSnapshot)
+	leaf, _ := w.log.Submit(w.repo, tuf.RoleTargets, file, snapshot)
 	w.log.Publish(2)
 	return leaf
 }
@@ -79,8 +80,8 @@ func (w *world) equivocate() {
 	w.release("app.bin", "for everybody")
 	honest := w.vendor
 	w.vendor = evil
-	if leaf := w.release("app.bin", "for one"); leaf.Kind != verify.Evidence {
-		w.t.Fatalf("%+v", leaf)
+	if entry := w.release("app.bin", "for one"); entry.Kind != leaf.Evidence {
+		w.t.Fatalf("%+v", entry)
 	}
 	w.vendor = honest
 }
@@ -144,7 +145,7 @@ func TestReplayOutages(t *testing.T) {
 	w.wantAll(out, "checkpoint  none verified", "outage   quorum-short", "missing w2")
 	w.wantAll(errs, "not everything could be checked")
 
-	_, root := w.vendor.File(verify.RoleRoot)
+	_, root := w.vendor.File(tuf.RoleRoot)
 	w.log.Publish(2)
 	w.log.Spoil(audittest.BlobPath(root), audittest.Missing)
 	out, _ = w.run(2, "replay", "--policy", w.policy)
@@ -219,7 +220,7 @@ func TestShow(t *testing.T) {
 	}
 	out, _ = w.run(0, "show", strings.ToUpper(w.repo.String()[:8]), "--policy", w.policy)
 	w.wantAll(out, "repository "+w.repo.String())
-	_, targets := w.vendor.File(verify.RoleTargets)
+	_, targets := w.vendor.File(tuf.RoleTargets)
 	w.must(os.WriteFile(file, targets, 0o644))
 	_, errs = w.run(2, "show", file, "--policy", w.policy)
 	w.wantAll(errs, "is targets metadata, which does not say whose it is", ".tlog-proof")
@@ -258,7 +259,7 @@ func TestShow(t *testing.T) {
 
 // key is the beginning of the id of the key that signs targets.
 func (w *world) key() string {
-	_, file := w.vendor.File(verify.RoleTargets)
+	_, file := w.vendor.File(tuf.RoleTargets)
 	return audittest.Parse(w.t, file).Signatures[0].KeyID[:8]
 }
 
@@ -270,9 +271,9 @@ func (w *world) proof(index int64) string {
 	if _, err := a.Step(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	leaf := a.Leaves(index, index+1)[0]
-	raw := verify.Leaf{Kind: verify.LeafKind(leaf.Kind), Repository: leaf.Repository, Role: leaf.Role, Version: leaf.Version, Payload: leaf.Payload,
-		Metadata: leaf.Metadata, Size: leaf.Size, Snapshot: leaf.Snapshot, Listed: verify.Listing(leaf.Listed), Encoding: verify.Encoding(leaf.Encoding)}.Marshal()
+	entry := a.Leaves(index, index+1)[0]
+	raw := leaf.Leaf{Kind: leaf.Kind(entry.Kind), Repository: entry.Repository, Role: entry.Role, Version: entry.Version, Payload: entry.Payload,
+		Metadata: entry.Metadata, Size: entry.Size, Snapshot: entry.Snapshot, Listed: leaf.Listing(entry.Listed), Encoding: tuf.Encoding(entry.Encoding)}.Marshal()
 	proof, err := a.Prove(w.t.Context(), index, raw)
 	w.must(err)
 	return string(proof)
@@ -297,7 +298,7 @@ func TestFollow(t *testing.T) {
 			}
 			t.Fatalf("the program ended without %q", part)
 		}
-		first, next := "The log is as it should be", fmt.Sprintf("release of repository %s, targets %d: logged rightly", w.repo.String()[:8], w.vendor.Version(verify.RoleTargets)+1)
+		first, next := "The log is as it should be", fmt.Sprintf("release of repository %s, targets %d: logged rightly", w.repo.String()[:8], w.vendor.Version(tuf.RoleTargets)+1)
 		if asJSON {
 			first, next = `"from":0`, `"verdict":"right"`
 		}

@@ -5,19 +5,19 @@ import (
 	"io"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // checkPayloads says why two files of targets metadata by themselves prove nothing
 // against their vendor, however they are signed. Its error is the verdict.
 func checkPayloads(w io.Writer, paths []string) error {
-	var files [2]*verify.Metadata
+	var files [2]*tuf.Metadata
 	for i, path := range paths {
-		b, err := cli.ReadAtMost(path, verify.MaxFileSize)
+		b, err := cli.ReadAtMost(path, tuf.MaxFileSize)
 		if err != nil {
 			return err
 		}
-		m, err := verify.ParseJSON(b)
+		m, err := tuf.ParseJSON(b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}

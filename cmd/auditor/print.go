@@ -7,10 +7,10 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
-func short(id verify.Digest) string {
+func short(id tuf.Digest) string {
 	if id.IsZero() {
 		return "-"
 	}
@@ -18,7 +18,7 @@ func short(id verify.Digest) string {
 }
 
 // shortOrNone names what findings are about.
-func shortOrNone(id verify.Digest) string {
+func shortOrNone(id tuf.Digest) string {
 	if id.IsZero() {
 		return "the log"
 	}
@@ -126,7 +126,7 @@ func printFindings(w io.Writer, report *audit.Report) {
 		return
 	}
 	t := printable.NewTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
-	hygiene := map[verify.Digest]int{} // by repository: none takes the room of another's
+	hygiene := map[tuf.Digest]int{} // by repository: none takes the room of another's
 	for _, f := range report.Findings {
 		if f.Class == audit.Hygiene {
 			if hygiene[f.Repository]++; hygiene[f.Repository] > maxHygiene {

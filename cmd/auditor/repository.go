@@ -8,15 +8,16 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // repositoryOf returns the id, or the beginning of one, that an argument stands for: it
 // is that itself, a file of the repository, or the label that the log at url has for it.
 func repositoryOf(ctx context.Context, arg, url string) (string, error) {
-	file, err := cli.ReadAtMost(arg, verify.MaxFileSize)
+	file, err := cli.ReadAtMost(arg, tuf.MaxFileSize)
 	switch {
 	case err == nil:
 		return repositoryOfFile(arg, file)
@@ -45,7 +46,7 @@ func repositoryOf(ctx context.Context, arg, url string) (string, error) {
 			found = r.ID
 		}
 	}
-	if _, err := verify.ParseDigest(found); err != nil {
+	if _, err := tuf.ParseDigest(found); err != nil {
 		return "", fmt.Errorf("%q is neither the beginning of an id in hex, nor a file, nor a label that the log has for a repository", arg)
 	}
 	return found, nil
@@ -55,13 +56,13 @@ func repositoryOf(ctx context.Context, arg, url string) (string, error) {
 // is verified: the replay finds it or not.
 func repositoryOfFile(name string, file []byte) (string, error) {
 	if proof, err := proofs.ParseProof(file); err == nil {
-		leaf, err := verify.ParseLeaf(proof.Extra)
+		leaf, err := leaf.Parse(proof.Extra)
 		if err != nil {
 			return "", fmt.Errorf("%s: its entry is no leaf: %w", name, err)
 		}
 		return leaf.Repository.String(), nil
 	}
-	m, err := verify.ParseJSON(file)
+	m, err := tuf.ParseJSON(file)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s is neither a .tlog-proof nor a root: %w", name, err)

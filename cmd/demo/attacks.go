@@ -6,8 +6,10 @@ import (
 	"maps"
 	"path/filepath"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -81,7 +83,7 @@ func (s *story) neverLogged(context.Context) (files, error) {
 // tooFewCosignatures is the newest release; of the cosignatures in its proof only
 // the first is left.
 func (s *story) tooFewCosignatures(context.Context) (files, error) {
-	name := sidecarName(verify.RoleTargets, s.vendor.Version(verify.RoleTargets))
+	name := sidecarName(tuf.RoleTargets, s.vendor.Version(tuf.RoleTargets))
 	p, err := proofs.ParseProof(s.newest[name])
 	if err != nil {
 		return nil, err
@@ -113,13 +115,13 @@ func (s *story) tooFewCosignatures(context.Context) (files, error) {
 func (s *story) equivocate(ctx context.Context) error {
 	step := s.t.step("thief", "signs another targets 7 for some victims; one of them submits it")
 	twin := s.atInstall
-	if err := twin.Put(verify.RoleTargets, firmware, content(firmware, "2.2 with a back door")); err != nil {
+	if err := twin.Put(tuf.RoleTargets, firmware, content(firmware, "2.2 with a back door")); err != nil {
 		return err
 	}
-	if err := twin.Release(verify.RoleTargets); err != nil {
+	if err := twin.Release(tuf.RoleTargets); err != nil {
 		return err
 	}
-	name, _ := twin.File(verify.RoleTargets)
+	name, _ := twin.File(tuf.RoleTargets)
 	if err := twin.write(); err != nil {
 		return err
 	}
@@ -142,21 +144,21 @@ func (s *story) equivocate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	leaf, err := verify.ParseLeaf(proof.Extra)
+	entry, err := leaf.Parse(proof.Extra)
 	if err != nil {
 		return err
 	}
-	if leaf.Kind != verify.Evidence {
-		return fmt.Errorf("entry %d is a leaf of kind %q, expected %q", v.Index, leaf.Kind, verify.Evidence)
+	if entry.Kind != leaf.Evidence {
+		return fmt.Errorf("entry %d is a leaf of kind %q, expected %q", v.Index, entry.Kind, leaf.Evidence)
 	}
 	s.evidence = v.Index
-	step.below("EVIDENCE: entry %d says for ever that the keys signed this and entry %d", v.Index, leaf.Contradicts)
+	step.below("EVIDENCE: entry %d says for ever that the keys signed this and entry %d", v.Index, entry.Contradicts)
 	return nil
 }
 
 // secondPayload is the second payload beside its own proof.
 func (s *story) secondPayload(context.Context) (files, error) {
-	name := sidecarName(verify.RoleTargets, s.atInstall.Version(verify.RoleTargets))
+	name := sidecarName(tuf.RoleTargets, s.atInstall.Version(tuf.RoleTargets))
 	return overlay(s.newest, s.atInstall.Files(), files{name: s.evidenceProof}), nil
 }
 
@@ -166,8 +168,8 @@ func (s *story) otherRepository(context.Context) (files, error) {
 	if err != nil {
 		return nil, err
 	}
-	proof := theirs[sidecarName(verify.RoleTargets, s.other.Version(verify.RoleTargets))]
-	return overlay(s.newest, files{sidecarName(verify.RoleTargets, s.vendor.Version(verify.RoleTargets)): proof}), nil
+	proof := theirs[sidecarName(tuf.RoleTargets, s.other.Version(tuf.RoleTargets))]
+	return overlay(s.newest, files{sidecarName(tuf.RoleTargets, s.vendor.Version(tuf.RoleTargets)): proof}), nil
 }
 
 // passedOff is one role's file as another's, with the proof that it has.

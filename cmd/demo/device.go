@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -145,11 +146,11 @@ func (d *device) isRefused(ctx context.Context, s site, target string, code veri
 }
 
 // fingerprint is the content of a folder as one digest; an absent one is empty.
-func fingerprint(dir string) (verify.Digest, error) {
+func fingerprint(dir string) (tuf.Digest, error) {
 	files, err := readFiles(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return verify.Digest{}, err
+		return tuf.Digest{}, err
 	}
 	// Maps are printed in key order.
-	return verify.Sum(fmt.Append(nil, files)), nil
+	return tuf.Sum(fmt.Append(nil, files)), nil
 }

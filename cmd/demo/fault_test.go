@@ -15,7 +15,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/publish"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // lockedBuffer collects the output of a process that is still running.
@@ -302,7 +302,7 @@ func TestTwoWitnessesAreDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		var send []api.File
-		for _, role := range []string{verify.RoleTargets, verify.RoleSnapshot} {
+		for _, role := range []string{tuf.RoleTargets, tuf.RoleSnapshot} {
 			name, data := vendor.File(role)
 			send = append(send, api.File{Name: name, Data: data})
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // story is the generated demo: a vendor's history, a device that installs from
@@ -116,7 +116,7 @@ func (s *story) install(ctx context.Context) error {
 		return err
 	}
 	s.installed = u.target()
-	targets, err := u.role(verify.RoleTargets)
+	targets, err := u.role(tuf.RoleTargets)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (s *story) passOffAtLog(ctx context.Context) error {
 		return err
 	}
 	_, music3 := ahead.File(musicRole)
-	snapshotName, snapshot := s.vendor.File(verify.RoleSnapshot)
+	snapshotName, snapshot := s.vendor.File(tuf.RoleSnapshot)
 	const passedOff = "3.maps.json"
 	if err := writeFiles(dir, files{passedOff: music3, snapshotName: snapshot}); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/testvendor"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // writeHistory writes a generated history: root 1 with targets 1, and as many
@@ -38,13 +38,13 @@ func writeHistory(dir string, releases int) error {
 			role := strings.TrimSuffix(name[strings.Index(name, ".")+1:], ".json")
 			version := v.Version(role)
 			if name == "timestamp.json" {
-				role, version = verify.RoleTimestamp, v.Version(verify.RoleTimestamp)
+				role, version = tuf.RoleTimestamp, v.Version(tuf.RoleTimestamp)
 			}
 			path := fmt.Sprintf("%s/%d.%s.json", role, version, role)
 			if err := writeFiles(dir, files{path: now[name]}); err != nil {
 				return err
 			}
-			rows = append(rows, []string{path, role, fmt.Sprint(version), verify.Sum(now[name]).String(), fmt.Sprint("commit ", commit), ""})
+			rows = append(rows, []string{path, role, fmt.Sprint(version), tuf.Sum(now[name]).String(), fmt.Sprint("commit ", commit), ""})
 		}
 		known = now
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -77,7 +78,7 @@ var history = []release{
 		return putAndRelease(v, "2.0", musicRole)
 	}},
 	{"gets a new root key, releases firmware 2.1", func(v *testvendor.Vendor) error {
-		if err := v.Rotate(verify.RoleRoot); err != nil {
+		if err := v.Rotate(tuf.RoleRoot); err != nil {
 			return err
 		}
 		return putAndRelease(v, "2.1")
@@ -85,17 +86,17 @@ var history = []release{
 }
 
 func putAndRelease(v *testvendor.Vendor, version string, others ...string) error {
-	if err := v.Put(verify.RoleTargets, firmware, content(firmware, version)); err != nil {
+	if err := v.Put(tuf.RoleTargets, firmware, content(firmware, version)); err != nil {
 		return err
 	}
-	return v.Release(append([]string{verify.RoleTargets}, others...)...)
+	return v.Release(append([]string{tuf.RoleTargets}, others...)...)
 }
 
 func delegateTeams(v *testvendor.Vendor) error {
-	if err := v.Delegate(verify.RoleTargets, mapsRole, "maps/*"); err != nil {
+	if err := v.Delegate(tuf.RoleTargets, mapsRole, "maps/*"); err != nil {
 		return err
 	}
-	if err := v.DelegateShared(verify.RoleTargets, musicRole, mapsRole, "music/*"); err != nil {
+	if err := v.DelegateShared(tuf.RoleTargets, musicRole, mapsRole, "music/*"); err != nil {
 		return err
 	}
 	if err := v.Put(mapsRole, mapsFile, content(mapsFile, "1")); err != nil {
@@ -104,14 +105,14 @@ func delegateTeams(v *testvendor.Vendor) error {
 	if err := v.Put(musicRole, musicFile, content(musicFile, "1")); err != nil {
 		return err
 	}
-	return v.Release(verify.RoleTargets, mapsRole, musicRole)
+	return v.Release(tuf.RoleTargets, mapsRole, musicRole)
 }
 
 func rotateTargets(v *testvendor.Vendor) error {
-	if err := v.Rotate(verify.RoleTargets); err != nil {
+	if err := v.Rotate(tuf.RoleTargets); err != nil {
 		return err
 	}
-	return v.SignAgain(verify.RoleTargets)
+	return v.SignAgain(tuf.RoleTargets)
 }
 
 // content makes up a target file.

@@ -12,8 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -81,7 +83,7 @@ func (l *load) register(ctx context.Context, n, size int, progress func(int64)) 
 		if err != nil {
 			return errors.Join(err, context.Cause(ctx))
 		}
-		root := verify.Claim{Repository: v.root, Role: verify.RoleRoot, Version: 1, Payload: v.root, Encoding: verify.JSON}
+		root := verify.Claim{Repository: v.root, Role: tuf.RoleRoot, Version: 1, Payload: v.root, Encoding: tuf.JSON}
 		if err := l.checker.check(res, root); err != nil {
 			return err
 		}
@@ -248,7 +250,7 @@ func (c *checker) check(res *api.Result, claim verify.Claim) error {
 	if err != nil {
 		return err
 	}
-	leaf, err := verify.ParseLeaf(proof.Extra)
+	entry, err := leaf.Parse(proof.Extra)
 	if err != nil {
 		return err
 	}
@@ -259,9 +261,9 @@ func (c *checker) check(res *api.Result, claim verify.Claim) error {
 	if err := proofs.VerifyInclusion(tree, proof.Index, proofs.LeafHash(proof.Extra), proof.Hashes); err != nil {
 		return err
 	}
-	proved := verify.Claim{Repository: leaf.Repository, Role: leaf.Role, Version: leaf.Version, Payload: leaf.Payload, Encoding: leaf.Encoding}
-	if leaf.Kind != verify.Release || proved != claim || proof.Index != got.Index {
-		return fmt.Errorf("the sidecar proves %+v at index %d", leaf, proof.Index)
+	proved := verify.Claim{Repository: entry.Repository, Role: entry.Role, Version: entry.Version, Payload: entry.Payload, Encoding: entry.Encoding}
+	if entry.Kind != leaf.Release || proved != claim || proof.Index != got.Index {
+		return fmt.Errorf("the sidecar proves %+v at index %d", entry, proof.Index)
 	}
 	return nil
 }

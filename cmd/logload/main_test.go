@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -24,34 +26,34 @@ func TestVendor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := verify.ParseJSON(v.file)
+	root, err := tuf.ParseJSON(v.file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	genesis, err := verify.JudgeGenesis(root)
+	genesis, err := admit.JudgeGenesis(root)
 	if err != nil || genesis.Leaf.Repository != v.root {
 		t.Fatalf("%+v, %v; want repository %v", genesis, err, v.root)
 	}
 	for version := int64(1); version <= 2; version++ {
 		r := v.release()
-		targets, err := verify.ParseJSON(r.files[0].Data)
+		targets, err := tuf.ParseJSON(r.files[0].Data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if size := len(r.files[0].Data); size < 4500 || size > 5500 {
 			t.Errorf("a targets file of %d bytes", size)
 		}
-		if got := verify.ClaimFor(v.root, verify.RoleTargets, targets); got != r.claim || got.Version != version {
+		if got := verify.ClaimFor(v.root, tuf.RoleTargets, targets); got != r.claim || got.Version != version {
 			t.Errorf("claim %+v, want %+v", r.claim, got)
 		}
-		if err := targets.Meets(root.Root.KeySet(verify.RoleTargets)); err != nil {
+		if err := targets.Meets(root.Root.KeySet(tuf.RoleTargets)); err != nil {
 			t.Error(err)
 		}
-		snapshot, err := verify.ParseJSON(r.files[1].Data)
+		snapshot, err := tuf.ParseJSON(r.files[1].Data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := snapshot.Meets(root.Root.KeySet(verify.RoleSnapshot)); err != nil {
+		if err := snapshot.Meets(root.Root.KeySet(tuf.RoleSnapshot)); err != nil {
 			t.Error(err)
 		}
 		listed, _ := snapshot.Snapshot.File("targets.json")
@@ -78,7 +80,7 @@ func TestFigures(t *testing.T) {
 
 // A sidecar that proves something else, or nothing, does not pass.
 func TestChecker(t *testing.T) {
-	claim := verify.Claim{Role: verify.RoleTargets, Version: 2, Encoding: verify.JSON}
+	claim := verify.Claim{Role: tuf.RoleTargets, Version: 2, Encoding: tuf.JSON}
 	for name, f := range map[string]api.FileResult{
 		"refused":       {Role: "targets", Version: 2, Status: api.StatusRefused},
 		"other version": {Role: "targets", Version: 1, Status: api.StatusReleased},

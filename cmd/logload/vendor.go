@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -22,8 +23,8 @@ const (
 // vendor is one repository of the load. It writes its metadata canonically by
 // hand, so that making a release costs two signatures and little else.
 type vendor struct {
-	root verify.Digest // the payload that names the repository
-	file []byte        // the root
+	root tuf.Digest // the payload that names the repository
+	file []byte     // the root
 	// token is the repository's own; empty: the log has given none.
 	token string
 
@@ -68,7 +69,7 @@ func newVendor(number, size int) (*vendor, error) {
 	signed := fmt.Sprintf(`{"_type":"root","consistent_snapshot":true,"expires":%q,"keys":{%s},"roles":{%s},"spec_version":%q,"version":1}`,
 		expires, strings.Join(keys, ","),
 		strings.Join([]string{role("root", rootID), role("snapshot", v.keyID), role("targets", v.keyID), role("timestamp", v.keyID)}, ","), specVersion)
-	v.root = verify.Sum([]byte(signed))
+	v.root = tuf.Sum([]byte(signed))
 	v.file = file(rootID, ed25519.Sign(rootKey, []byte(signed)), signed)
 
 	var b strings.Builder
@@ -118,7 +119,7 @@ func (v *vendor) release() release {
 // make makes a release: targets metadata with a new first file, and the snapshot
 // that vouches for it. Signatures that are not there yet are made, too.
 func (v *vendor) make(n int64, sigs *signatures) release {
-	name := api.FileName(verify.RoleTargets, n)
+	name := api.FileName(tuf.RoleTargets, n)
 	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":%q,"targets":{%s%s},"version":%d}`,
 		expires, specVersion, target("device", fmt.Sprintf("%v %d", v.root, n), fmt.Sprintf("1.0.%d", n)), v.targets, n)
 	targets := file(v.keyID, v.sign(&sigs.targets, signed), signed)
@@ -128,14 +129,14 @@ func (v *vendor) make(n int64, sigs *signatures) release {
 		vendor: v,
 		files: []api.File{
 			{Name: name, Data: targets},
-			{Name: api.FileName(verify.RoleSnapshot, n), Data: file(v.keyID, v.sign(&sigs.snapshot, snapshot), snapshot)},
+			{Name: api.FileName(tuf.RoleSnapshot, n), Data: file(v.keyID, v.sign(&sigs.snapshot, snapshot), snapshot)},
 		},
 		claim: verify.Claim{
 			Repository: v.root,
-			Role:       verify.RoleTargets,
+			Role:       tuf.RoleTargets,
 			Version:    n,
-			Payload:    verify.Sum([]byte(signed)),
-			Encoding:   verify.JSON,
+			Payload:    tuf.Sum([]byte(signed)),
+			Encoding:   tuf.JSON,
 		},
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newBlob() *cobra.Command {
@@ -115,7 +116,7 @@ func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, re
 	if err != nil {
 		return "", err
 	}
-	sum := verify.Sum(data)
+	sum := tuf.Sum(data)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", path, err)
@@ -136,7 +137,7 @@ func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, re
 // names are the SHA-256 of the files that leaves name.
 type names struct {
 	state log.State
-	later map[verify.Digest]bool // of leaves that the derived state does not have
+	later map[tuf.Digest]bool // of leaves that the derived state does not have
 }
 
 // openNames reads the leaves that the derived state does not have: after a restore
@@ -151,7 +152,7 @@ func openNames(ctx context.Context, storage log.Storage, state log.State) (*name
 	if err != nil {
 		return nil, err
 	}
-	n := &names{state: state, later: map[verify.Digest]bool{}}
+	n := &names{state: state, later: map[tuf.Digest]bool{}}
 	for index := position.Tree().N / proofs.FullWidth; index*proofs.FullWidth < stored.N; index++ {
 		bundle, err := storage.ReadEntries(index, proofs.TileWidth(stored.N, -1, index))
 		if err != nil {
@@ -162,10 +163,10 @@ func openNames(ctx context.Context, storage log.Storage, state log.State) (*name
 			return nil, err
 		}
 		for i, e := range entries {
-			if verify.IsEnd(e) {
+			if leaf.IsEnd(e) {
 				continue
 			}
-			leaf, err := verify.ParseLeaf(e)
+			leaf, err := leaf.Parse(e)
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
 			}
@@ -175,7 +176,7 @@ func openNames(ctx context.Context, storage log.Storage, state log.State) (*name
 	return n, nil
 }
 
-func (n *names) has(ctx context.Context, sum verify.Digest) (bool, error) {
+func (n *names) has(ctx context.Context, sum tuf.Digest) (bool, error) {
 	if n.later[sum] {
 		return true, nil
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // onDisk writes files for blob add, and one that no log knows behind them.
@@ -79,7 +79,7 @@ func TestBlobAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	sum := verify.Sum(sent[1].Data)
+	sum := tuf.Sum(sent[1].Data)
 	if _, err := db.Exec("DELETE FROM blobs WHERE sum = ?", sum[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestServersAreRestored(t *testing.T) {
 	w.submitAt(t, leader, id, v, "1")
 	sent := files(v)
 	paths := onDisk(t, sent)
-	sum := verify.Sum(sent[0].Data)
+	sum := tuf.Sum(sent[0].Data)
 	w.sql(t, fmt.Sprintf(`DELETE FROM blobs WHERE sum = '\x%v'`, sum))
 	blobAdd := append([]string{"blob", "add", "--dir", w.Path("log"), "--storage", w.storage, "--state", w.state}, paths...)
 	want := said(paths, blobStored, blobThere, blobUnnamed)

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // vendors submit release after release through front ends, and keep what was
@@ -20,7 +21,7 @@ import (
 type vendors struct {
 	w            *sharedWorld
 	mu           sync.Mutex
-	acknowledged map[int64]verify.Digest // index: SHA-256 of the metadata
+	acknowledged map[int64]tuf.Digest // index: SHA-256 of the metadata
 	last         time.Time
 	pause        time.Duration // longest between two acknowledgements
 }
@@ -68,7 +69,7 @@ func (l *vendors) keep(t *testing.T, res *api.Result, targets []byte) {
 	}
 	now := time.Now()
 	l.pause, l.last = max(l.pause, now.Sub(l.last)), now
-	l.acknowledged[res.Results[0].Index] = verify.Sum(targets)
+	l.acknowledged[res.Results[0].Index] = tuf.Sum(targets)
 }
 
 // moves waits until the log takes submissions again, and returns the longest pause
@@ -95,7 +96,7 @@ func (l *vendors) moves(t *testing.T) time.Duration {
 func TestFrontEndsInTrouble(t *testing.T) {
 	w := newSharedWorld(t)
 	w.leads(t)
-	l := &vendors{w: w, acknowledged: map[int64]verify.Digest{}, last: time.Now()}
+	l := &vendors{w: w, acknowledged: map[int64]tuf.Digest{}, last: time.Now()}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var running sync.WaitGroup
@@ -144,7 +145,7 @@ func TestFrontEndsInTrouble(t *testing.T) {
 
 // holds checks that the log has what was acknowledged, where it was, and nothing
 // twice.
-func (w *sharedWorld) holds(t *testing.T, acknowledged map[int64]verify.Digest) {
+func (w *sharedWorld) holds(t *testing.T, acknowledged map[int64]tuf.Digest) {
 	t.Helper()
 	var cp *proofs.SignedCheckpoint
 	runtest.Eventually(t, "both serve the same checkpoint", func() bool {
@@ -169,7 +170,7 @@ func (w *sharedWorld) holds(t *testing.T, acknowledged map[int64]verify.Digest) 
 		}
 		for i, e := range entries {
 			index := first + int64(i)
-			leaf, err := verify.ParseLeaf(e)
+			leaf, err := leaf.Parse(e)
 			if err != nil {
 				t.Fatal(err)
 			}

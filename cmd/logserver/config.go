@@ -13,7 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // applyConfig sets the flags that a config file gives and the command line does
@@ -169,7 +169,7 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 
 // repositoryLines reads a file with a repository and a word or more on each
 // line. A file that is not there is empty.
-func repositoryLines(path string, add func(id verify.Digest, rest string) error) error {
+func repositoryLines(path string, add func(id tuf.Digest, rest string) error) error {
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		return nil
@@ -188,7 +188,7 @@ func repositoryLines(path string, add func(id verify.Digest, rest string) error)
 			continue
 		}
 		hex, rest, _ := strings.Cut(line, " ")
-		id, err := verify.ParseDigest(hex)
+		id, err := tuf.ParseDigest(hex)
 		rest = strings.TrimSpace(rest)
 		if err != nil || rest == "" {
 			return fmt.Errorf("%s: line %d: want a repository's 64 hex digits, a space and what it gets", path, n)
@@ -201,9 +201,9 @@ func repositoryLines(path string, add func(id verify.Digest, rest string) error)
 }
 
 // readLabels reads the operator's names for repositories, if there are any.
-func readLabels(path string) (map[verify.Digest]string, error) {
-	labels := map[verify.Digest]string{}
-	err := repositoryLines(path, func(id verify.Digest, label string) error {
+func readLabels(path string) (map[tuf.Digest]string, error) {
+	labels := map[tuf.Digest]string{}
+	err := repositoryLines(path, func(id tuf.Digest, label string) error {
 		if _, ok := labels[id]; ok {
 			return fmt.Errorf("repository %v has a name already", id)
 		}

@@ -13,9 +13,10 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newExport() *cobra.Command {
@@ -42,7 +43,7 @@ It exits 1 if the log lacks files that leaves name; the others are written.`,
 			if err != nil {
 				return err
 			}
-			e := &export{to: to, stderr: cmd.ErrOrStderr(), blobsDone: map[verify.Digest]bool{}}
+			e := &export{to: to, stderr: cmd.ErrOrStderr(), blobsDone: map[tuf.Digest]bool{}}
 			if err := e.run(cmd.Context(), at, on, keys); err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ type export struct {
 	blobs          log.Blobs
 	tree           proofs.Tree
 	files, missing int
-	blobsDone      map[verify.Digest]bool
+	blobsDone      map[tuf.Digest]bool
 }
 
 func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key) (err error) {
@@ -176,14 +177,14 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 			return fmt.Errorf("%s: %w", id.Path(), err)
 		}
 		for i, entry := range entries {
-			if verify.IsEnd(entry) {
+			if leaf.IsEnd(entry) {
 				continue
 			}
-			leaf, err := verify.ParseLeaf(entry)
+			leaf, err := leaf.Parse(entry)
 			if err != nil {
 				return fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
 			}
-			for _, sum := range []verify.Digest{leaf.Metadata, leaf.Snapshot} {
+			for _, sum := range []tuf.Digest{leaf.Metadata, leaf.Snapshot} {
 				if err := e.blob(sum); err != nil {
 					return err
 				}
@@ -198,7 +199,7 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 }
 
 // blob writes a file that a leaf names.
-func (e *export) blob(sum verify.Digest) error {
+func (e *export) blob(sum tuf.Digest) error {
 	if sum.IsZero() || e.blobsDone[sum] {
 		return nil
 	}

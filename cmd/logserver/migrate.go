@@ -17,7 +17,7 @@ import (
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 type migrateFlags struct {
@@ -192,7 +192,7 @@ func (m *migration) verify(ctx context.Context, _ *postgres.Lease) error {
 	bar := cli.NewProgress(m.stderr, "verify", m.tree.N)
 	check := log.Fsck{
 		Storage: trillianlog.OpenReader(m.db.Tiles(nil)), Stored: m.tree, Blobs: m.db.Blobs(), Trees: trees,
-		Absent: func(sum verify.Digest) bool {
+		Absent: func(sum tuf.Digest) bool {
 			if _, err := m.blobs.Blob(sum); !errors.Is(err, fs.ErrNotExist) {
 				return false
 			}

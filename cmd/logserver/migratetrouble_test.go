@@ -11,7 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // run migrates in this process. at is called when a stage is complete.
@@ -32,7 +32,7 @@ func (m *moving) withhold(t *testing.T, n int) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	sum := verify.Sum(m.old[n].files[0].Data)
+	sum := tuf.Sum(m.old[n].files[0].Data)
 	if done, err := db.Exec("DELETE FROM blobs WHERE sum = ?", sum[:]); err != nil {
 		t.Fatal(err)
 	} else if n, err := done.RowsAffected(); err != nil || n != 1 {
@@ -48,7 +48,7 @@ func TestMigrateVerifies(t *testing.T) {
 	m.audit(t)
 	m.Log.Stop(t)
 	m.withhold(t, 1)
-	sum := verify.Sum(m.old[0].files[0].Data)
+	sum := tuf.Sum(m.old[0].files[0].Data)
 	for _, tt := range []struct{ damage, repair, says string }{
 		{
 			fmt.Sprintf(`UPDATE blobs SET data = data || 'x' WHERE sum = '\x%v'`, sum),

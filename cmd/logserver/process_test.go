@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -71,12 +72,12 @@ func (w *world) check(t *testing.T, repository string, files []api.File, r api.F
 		t.Errorf("a result for %s, which was not sent", r.File)
 		return
 	}
-	id, err := verify.ParseDigest(repository)
+	id, err := tuf.ParseDigest(repository)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	m, err := verify.ParseJSON(files[i].Data)
+	m, err := tuf.ParseJSON(files[i].Data)
 	if err != nil {
 		t.Error(err)
 		return

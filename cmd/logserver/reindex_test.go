@@ -8,20 +8,21 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/tesseralog"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // invent appends a release that nobody has made to a tree.
 func invent(t *testing.T, tree, repository string) {
 	t.Helper()
-	id, err := verify.ParseDigest(repository)
+	id, err := tuf.ParseDigest(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := verify.Leaf{
-		Kind: verify.Release, Repository: id, Role: "targets", Version: 1000, Payload: verify.Sum([]byte("a")),
-		Metadata: verify.Sum([]byte("b")), Size: 1000, Snapshot: verify.Sum([]byte("c")), Listed: verify.ByHash, Encoding: verify.JSON,
+	leaf := leaf.Leaf{
+		Kind: leaf.Release, Repository: id, Role: "targets", Version: 1000, Payload: tuf.Sum([]byte("a")),
+		Metadata: tuf.Sum([]byte("b")), Size: 1000, Snapshot: tuf.Sum([]byte("c")), Listed: leaf.ByHash, Encoding: tuf.JSON,
 	}
 	s, err := tesseralog.Open(t.Context(), tesseralog.Config{Dir: tree})
 	if err != nil {

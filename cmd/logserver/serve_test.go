@@ -15,9 +15,10 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestInit(t *testing.T) {
@@ -115,11 +116,11 @@ func (w *world) leaves(t *testing.T) map[string]int {
 			t.Fatalf("bundle %d: %d, %d entries, %v", index, status, len(entries), err)
 		}
 		for _, e := range entries {
-			leaf, err := verify.ParseLeaf(e)
+			leaf, err := leaf.Parse(e)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if status, blob := w.get(t, "/blob/sha256/"+leaf.Metadata.String()); status != http.StatusOK || verify.Sum([]byte(blob)) != leaf.Metadata {
+			if status, blob := w.get(t, "/blob/sha256/"+leaf.Metadata.String()); status != http.StatusOK || tuf.Sum([]byte(blob)) != leaf.Metadata {
 				t.Fatalf("metadata of leaf %d: %d", edge.Tree().N, status)
 			}
 			if err := edge.Append(proofs.LeafHash(e)); err != nil {
@@ -179,7 +180,7 @@ func TestServe(t *testing.T) {
 	if err != nil || len(repo.Leaves) != 2 || repo.Label != "Test vendor" || len(repo.Roles) != 2 {
 		t.Fatalf("after reindex: %+v, %v", repo, err)
 	}
-	found, err := w.client.Lookup(t.Context(), verify.Sum([]byte("one")).String())
+	found, err := w.client.Lookup(t.Context(), tuf.Sum([]byte("one")).String())
 	if err != nil || len(found.Targets) != 1 || found.Targets[0].Path != "app.bin" {
 		t.Fatalf("lookup: %+v, %v", found, err)
 	}

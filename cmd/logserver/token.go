@@ -13,7 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newToken() *cobra.Command {
@@ -153,7 +153,7 @@ registering the repository or by the operator.`,
 
 // tokensOf returns the tokens of the repository that the first argument names, or all.
 func (v *vendorStore) tokensOf(cmd *cobra.Command, args []string) (list []log.Token, err error) {
-	var only verify.Digest
+	var only tuf.Digest
 	if len(args) > 0 {
 		if only, err = v.repository(args[0]); err != nil {
 			return nil, err

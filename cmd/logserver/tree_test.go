@@ -15,11 +15,11 @@ import (
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // database opens the log's database, beside the front ends.
@@ -253,7 +253,7 @@ func (w *sharedWorld) goesOn(t *testing.T, id string, before proofs.Tree, entrie
 // puts the tree right be killed.
 func (w *sharedWorld) refusedEntry(t *testing.T, id string, before proofs.Tree, entries [][]byte) {
 	t.Helper()
-	leaf, err := verify.ParseLeaf(entries[3])
+	leaf, err := leaf.Parse(entries[3])
 	if err != nil {
 		t.Fatal(err)
 	}

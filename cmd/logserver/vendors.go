@@ -10,9 +10,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // vendorStore is the part of a log that commands change while it is served: a server
@@ -21,10 +22,10 @@ type vendorStore struct {
 	tokens log.Tokens
 	holds  log.Holds
 	state  interface { // of log.State
-		Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error)
+		Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error)
 	}
 	record  func(ctx context.Context, a log.Action) error
-	labels  map[verify.Digest]string
+	labels  map[tuf.Digest]string
 	closers []func() error
 }
 
@@ -79,8 +80,8 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 }
 
 // repository reads the name of a repository: its id, or the operator's label.
-func (v *vendorStore) repository(arg string) (verify.Digest, error) {
-	id, err := verify.ParseDigest(arg)
+func (v *vendorStore) repository(arg string) (tuf.Digest, error) {
+	id, err := tuf.ParseDigest(arg)
 	if err == nil {
 		return id, nil
 	}
@@ -100,13 +101,13 @@ func (v *vendorStore) repository(arg string) (verify.Digest, error) {
 }
 
 // knows reports whether the log has a repository.
-func (v *vendorStore) knows(ctx context.Context, id verify.Digest) (bool, error) {
+func (v *vendorStore) knows(ctx context.Context, id tuf.Digest) (bool, error) {
 	records, _, err := v.state.Tail(ctx, id, 1)
 	return len(records) > 0, err
 }
 
 // name is a repository for people: its id, and the label if it has one.
-func (v *vendorStore) name(id verify.Digest) string {
+func (v *vendorStore) name(id tuf.Digest) string {
 	if label := v.labels[id]; label != "" {
 		return fmt.Sprintf("%v %q", id, label)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -153,11 +154,11 @@ func (w *world) checkSidecar(t *testing.T, repository string, file []byte, path 
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := verify.ParseJSON(file)
+	m, err := tuf.ParseJSON(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := verify.ParseDigest(repository)
+	id, err := tuf.ParseDigest(repository)
 	if err != nil {
 		t.Fatal(err)
 	}

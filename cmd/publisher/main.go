@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func main() { cli.Main(build) }
@@ -77,7 +77,7 @@ func (o *options) config(cmd *cobra.Command) (publish.Config, *owner, error) {
 		return cfg, nil, err
 	}
 	if o.repository != "" {
-		if cfg.Repository, err = verify.ParseDigest(o.repository); err != nil {
+		if cfg.Repository, err = tuf.ParseDigest(o.repository); err != nil {
 			return cfg, nil, fmt.Errorf("--repository: %w", err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // A vendor's first days with a log: what cannot be taken back is asked for first.
@@ -71,7 +71,7 @@ func TestVendor(t *testing.T) {
 		t.Errorf("a dry run registered %+v, %v", list, err)
 	}
 	out, stderr, code := runtest.Run(t, "publisher", w.args("submit", dir)...)
-	genesis, err := verify.ParseJSON(v.Files()["1.root.json"])
+	genesis, err := tuf.ParseJSON(v.Files()["1.root.json"])
 	if err != nil {
 		t.Fatal(err)
 	}

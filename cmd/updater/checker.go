@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -29,7 +30,7 @@ type checker struct {
 func (c *checker) run(cfg verify.ClientConfig, trustedRoot string) error {
 	name, err := c.begin(cfg, trustedRoot)
 	if err != nil {
-		return c.note(verify.RoleRoot, name, err)
+		return c.note(tuf.RoleRoot, name, err)
 	}
 	if err := c.roots(name); err != nil {
 		return err
@@ -38,12 +39,12 @@ func (c *checker) run(cfg verify.ClientConfig, trustedRoot string) error {
 		role string
 		take func([]byte, verify.Sidecars) error
 	}{
-		{verify.RoleTimestamp, func(file []byte, _ verify.Sidecars) error {
+		{tuf.RoleTimestamp, func(file []byte, _ verify.Sidecars) error {
 			_, err := c.client.UpdateTimestamp(file)
 			return err
 		}},
-		{verify.RoleSnapshot, func(file []byte, _ verify.Sidecars) error { return c.client.UpdateSnapshot(file) }},
-		{verify.RoleTargets, c.client.UpdateTargets},
+		{tuf.RoleSnapshot, func(file []byte, _ verify.Sidecars) error { return c.client.UpdateSnapshot(file) }},
+		{tuf.RoleTargets, c.client.UpdateTargets},
 	}
 	for _, step := range steps {
 		if err := c.listed(step.role, step.take); err != nil {
@@ -60,9 +61,9 @@ func (c *checker) begin(cfg verify.ClientConfig, trustedRoot string) (name strin
 	var state verify.State
 	switch {
 	case c.device != nil:
-		name = fileName(verify.RoleRoot)
+		name = fileName(tuf.RoleRoot)
 		if state, _, err = c.device.loadState(); err == nil {
-			file, c.kept, err = c.device.read(verify.RoleRoot)
+			file, c.kept, err = c.device.read(tuf.RoleRoot)
 		}
 	case trustedRoot != "":
 		name = filepath.Base(trustedRoot)
@@ -122,7 +123,7 @@ func (c *checker) note(role, name string, err error) error {
 	}
 	bad := row{Role: role, File: name, Index: -1, Verdict: string(r.Code), Detail: detail(r)}
 	if file, err := c.pool.read(name); err == nil && file != nil {
-		if m, err := verify.ParseJSON(file); err == nil {
+		if m, err := tuf.ParseJSON(file); err == nil {
 			bad.Version, bad.Payload = m.Version, m.PayloadDigest.String()
 		}
 	}
@@ -156,7 +157,7 @@ func (c *checker) take(role, name string, take func([]byte, verify.Sidecars) err
 func (c *checker) roots(name string) error {
 	c.rootRow(name)
 	for {
-		request, err := c.client.RequestFor(verify.RoleRoot)
+		request, err := c.client.RequestFor(tuf.RoleRoot)
 		if err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func (c *checker) roots(name string) error {
 			if err != nil {
 				return err
 			}
-			if m, err := verify.ParseJSON(file); err != nil || m.Version < request.Version {
+			if m, err := tuf.ParseJSON(file); err != nil || m.Version < request.Version {
 				break
 			}
 			next = "root.json"
@@ -177,7 +178,7 @@ func (c *checker) roots(name string) error {
 			return err
 		}
 		if err := c.client.UpdateRoot(file); err != nil {
-			return c.note(verify.RoleRoot, next, err)
+			return c.note(tuf.RoleRoot, next, err)
 		}
 		name = next
 		c.rootRow(name)
@@ -191,7 +192,7 @@ func (c *checker) roots(name string) error {
 	}
 	if err != nil {
 		c.rows = c.rows[:len(c.rows)-1]
-		return c.note(verify.RoleRoot, name, err)
+		return c.note(tuf.RoleRoot, name, err)
 	}
 	return nil
 }
@@ -199,11 +200,11 @@ func (c *checker) roots(name string) error {
 // trustRoot trusts the last root, the one in the named file, by the proof beside it;
 // the root that the device has also by the proof that it has.
 func (c *checker) trustRoot(name string) error {
-	if c.device != nil && name == fileName(verify.RoleRoot) && c.client.NextRoot() == c.client.Root() {
+	if c.device != nil && name == fileName(tuf.RoleRoot) && c.client.NextRoot() == c.client.Root() {
 		if err := c.client.TrustRoot(c.kept); !proofIsLacking(err) {
 			return err
 		}
-		name = verify.Request{Role: verify.RoleRoot, Version: c.client.NextRoot().Version}.FileName()
+		name = verify.Request{Role: tuf.RoleRoot, Version: c.client.NextRoot().Version}.FileName()
 	}
 	sidecars, err := c.pool.sidecars(name)
 	if err != nil {
@@ -215,7 +216,7 @@ func (c *checker) trustRoot(name string) error {
 // rootRow adds a row for the last root that was taken, the one in the named file.
 func (c *checker) rootRow(name string) {
 	m := c.client.NextRoot()
-	r := row{Role: verify.RoleRoot, Version: m.Version, File: name, Payload: m.PayloadDigest.String(), Index: -1, Verdict: passed}
+	r := row{Role: tuf.RoleRoot, Version: m.Version, File: name, Payload: m.PayloadDigest.String(), Index: -1, Verdict: passed}
 	if m.PayloadDigest == c.client.TrustedRoot() {
 		r.Verdict = trusted
 	}
@@ -229,13 +230,13 @@ func (c *checker) listed(role string, take func([]byte, verify.Sidecars) error) 
 		return c.note(role, "", err)
 	}
 	version := request.Version
-	var by verify.MetaFile
+	var by tuf.MetaFile
 	switch role {
-	case verify.RoleSnapshot:
-		by, _ = c.client.Metadata(verify.RoleTimestamp).Timestamp.File("snapshot.json")
+	case tuf.RoleSnapshot:
+		by, _ = c.client.Metadata(tuf.RoleTimestamp).Timestamp.File("snapshot.json")
 		version = by.Version
-	case verify.RoleTargets:
-		by, _ = c.client.Metadata(verify.RoleSnapshot).Snapshot.File("targets.json")
+	case tuf.RoleTargets:
+		by, _ = c.client.Metadata(tuf.RoleSnapshot).Snapshot.File("targets.json")
 		version = by.Version
 	}
 	name := c.pool.nameOf(role, version)
@@ -248,9 +249,9 @@ func (c *checker) listed(role string, take func([]byte, verify.Sidecars) error) 
 // delegated takes every delegated role that is there, breadth first; a role that
 // is refused does not keep the others from being checked.
 func (c *checker) delegated() error {
-	queue := []string{verify.RoleTargets}
+	queue := []string{tuf.RoleTargets}
 	seen := map[string]bool{}
-	snapshot := c.client.Metadata(verify.RoleSnapshot).Snapshot
+	snapshot := c.client.Metadata(tuf.RoleSnapshot).Snapshot
 	for len(queue) > 0 {
 		delegator := queue[0]
 		queue = queue[1:]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -62,10 +63,10 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	f.StringVar(&o.transparency, "transparency", "enforce", "what to do without a good proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	const most = "most bytes of "
-	f.Int64Var(&o.limits.Root, "max-root-length", verify.MaxFileSize, most+"a root file")
-	f.Int64Var(&o.limits.Timestamp, "max-timestamp-length", verify.MaxFileSize, most+"a timestamp file")
-	f.Int64Var(&o.limits.Snapshot, "max-snapshot-length", verify.MaxFileSize, most+"a snapshot file")
-	f.Int64Var(&o.limits.Targets, "max-targets-length", verify.MaxFileSize, most+"a file of targets or of a delegated role")
+	f.Int64Var(&o.limits.Root, "max-root-length", tuf.MaxFileSize, most+"a root file")
+	f.Int64Var(&o.limits.Timestamp, "max-timestamp-length", tuf.MaxFileSize, most+"a timestamp file")
+	f.Int64Var(&o.limits.Snapshot, "max-snapshot-length", tuf.MaxFileSize, most+"a snapshot file")
+	f.Int64Var(&o.limits.Targets, "max-targets-length", tuf.MaxFileSize, most+"a file of targets or of a delegated role")
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
@@ -129,8 +130,8 @@ func (o *options) checkLimits() (verify.Limits, error) {
 		name  string
 		value int64
 	}{{"root", o.limits.Root}, {"timestamp", o.limits.Timestamp}, {"snapshot", o.limits.Snapshot}, {"targets", o.limits.Targets}} {
-		if l.value < 1 || l.value > verify.MaxFileSize {
-			return o.limits, fmt.Errorf("--max-%s-length %d: want 1 to %d bytes", l.name, l.value, verify.MaxFileSize)
+		if l.value < 1 || l.value > tuf.MaxFileSize {
+			return o.limits, fmt.Errorf("--max-%s-length %d: want 1 to %d bytes", l.name, l.value, tuf.MaxFileSize)
 		}
 	}
 	switch {

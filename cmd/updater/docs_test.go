@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -57,7 +58,7 @@ func TestDevicesByTheDocs(t *testing.T) {
 		}
 		for name, content := range v.TargetFiles() {
 			writeFile(t, w.Path(dir+"/targets/"+name), content)
-			writeFile(t, w.Path(dir+"/targets/"+verify.Sum(content).String()+"."+name), content)
+			writeFile(t, w.Path(dir+"/targets/"+tuf.Sum(content).String()+"."+name), content)
 		}
 		runtest.Must(t, "publisher", "submit", "--policy", w.Path("policy.txt"), "--token-file", w.Path("log/registration.token"),
 			"--token-out", w.Path(dir+".token"), w.Path(dir+"/metadata"))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -64,7 +65,7 @@ func (u *update) downloadOne(ctx context.Context, name, baseURL, path string) (r
 // targetFileName is the name of a target in the target directory: its path with
 // everything encoded that could lead elsewhere.
 func targetFileName(path string) string {
-	name := storedName(verify.EscapeRole(path), maxFileName)
+	name := storedName(tuf.EscapeRole(path), maxFileName)
 	if strings.Trim(name, ".") == "" {
 		return strings.ReplaceAll(name, ".", "%2E")
 	}
@@ -125,7 +126,7 @@ func notListed(path string, lookup verify.Lookup) error {
 }
 
 // haveTarget reports whether the file that is there already is the target.
-func haveTarget(path string, t verify.TargetFile) (bool, error) {
+func haveTarget(path string, t tuf.TargetFile) (bool, error) {
 	err := checkTarget(path, t)
 	if errors.Is(err, fs.ErrNotExist) || isRefusal(err) {
 		return false, nil
@@ -134,7 +135,7 @@ func haveTarget(path string, t verify.TargetFile) (bool, error) {
 }
 
 // checkTarget returns a refusal unless the file at path is the target.
-func checkTarget(path string, t verify.TargetFile) error {
+func checkTarget(path string, t tuf.TargetFile) error {
 	check, err := verify.NewTargetCheck(t)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func checkTarget(path string, t verify.TargetFile) error {
 
 // fetchTarget downloads a target next to its place, checks it, and only then puts
 // it there.
-func (u *update) fetchTarget(ctx context.Context, path, url string, t verify.TargetFile) (err error) {
+func (u *update) fetchTarget(ctx context.Context, path, url string, t tuf.TargetFile) (err error) {
 	check, err := verify.NewTargetCheck(t)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -64,7 +65,7 @@ func (p *pool) read(name string) ([]byte, error) {
 		return nil, nil
 	}
 	// What is longer is refused for its length, as if it had been fetched.
-	b, err := regular.ReadSome(path, verify.MaxFileSize+1)
+	b, err := regular.ReadSome(path, tuf.MaxFileSize+1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -81,7 +82,7 @@ func (p *pool) sidecars(name string) (verify.Sidecars, error) {
 // "" if it is not there.
 func (p *pool) nameOf(role string, version int64) string {
 	prefix := strconv.FormatInt(version, 10) + "."
-	escaped := verify.EscapeRole(role)
+	escaped := tuf.EscapeRole(role)
 	for _, name := range []string{prefix + role + ".json", prefix + escaped + ".json", role + ".json", fileName(role)} {
 		if p.has(name) {
 			return name

@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -61,18 +62,18 @@ func (u *update) open(cfg verify.ClientConfig) error {
 	if err := u.store.recover(); err != nil {
 		return err
 	}
-	root, _, err := u.store.read(verify.RoleRoot)
+	root, _, err := u.store.read(tuf.RoleRoot)
 	if err != nil {
 		return err
 	}
 	if root == nil {
-		return fmt.Errorf("%s is missing: run updater init with the same root again", u.store.path(fileName(verify.RoleRoot)))
+		return fmt.Errorf("%s is missing: run updater init with the same root again", u.store.path(fileName(tuf.RoleRoot)))
 	}
 	u.before = state
 	u.client, err = verify.NewClient(cfg, root, state)
 	var r *verify.Refusal
 	if errors.As(err, &r) {
-		r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", u.store.path(fileName(verify.RoleRoot)), r.Detail)
+		r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", u.store.path(fileName(tuf.RoleRoot)), r.Detail)
 	}
 	return err
 }
@@ -82,7 +83,7 @@ func (u *update) open(cfg verify.ClientConfig) error {
 func (u *update) kept(role string) ([]byte, verify.Sidecars) {
 	file, sidecars, err := u.store.read(role)
 	if err != nil {
-		fmt.Fprintf(u.stderr, "updater: warning: what is kept of %s cannot be read: %s\n", verify.EscapeRole(role), printable.Line(err.Error()))
+		fmt.Fprintf(u.stderr, "updater: warning: what is kept of %s cannot be read: %s\n", tuf.EscapeRole(role), printable.Line(err.Error()))
 		return nil, verify.Sidecars{}
 	}
 	return file, sidecars
@@ -131,7 +132,7 @@ func (u *update) roots(ctx context.Context) error {
 	var file []byte // the last; nil: there is none but the device's own
 	var last verify.Request
 	for range maxRootRotations {
-		request, err := u.client.RequestFor(verify.RoleRoot)
+		request, err := u.client.RequestFor(tuf.RoleRoot)
 		if err != nil {
 			return err
 		}
@@ -168,14 +169,14 @@ func (u *update) trustRoot(ctx context.Context, file []byte, request verify.Requ
 	if err := u.client.TrustRoot(sidecars); err != nil {
 		return err
 	}
-	return u.store.write(verify.RoleRoot, file, sidecars)
+	return u.store.write(tuf.RoleRoot, file, sidecars)
 }
 
 // trustOwnRoot trusts the root that the device has, by the proof that it has or by
 // the repository's: the root may have been trusted before proofs were enforced, or
 // under a trust policy with other logs.
 func (u *update) trustOwnRoot(ctx context.Context) error {
-	file, sidecars, err := u.store.read(verify.RoleRoot)
+	file, sidecars, err := u.store.read(tuf.RoleRoot)
 	if err != nil {
 		return err
 	}
@@ -183,8 +184,8 @@ func (u *update) trustOwnRoot(ctx context.Context) error {
 	if !proofIsLacking(refused) {
 		return refused
 	}
-	request := verify.Request{Role: verify.RoleRoot, Version: u.client.NextRoot().Version}
-	proof, err := u.fetchSidecar(ctx, verify.RoleRoot, request.URLName()+verify.SidecarSuffix)
+	request := verify.Request{Role: tuf.RoleRoot, Version: u.client.NextRoot().Version}
+	proof, err := u.fetchSidecar(ctx, tuf.RoleRoot, request.URLName()+verify.SidecarSuffix)
 	if err != nil {
 		return err
 	}
@@ -195,16 +196,16 @@ func (u *update) trustOwnRoot(ctx context.Context) error {
 	if err := u.client.TrustRoot(sidecars); err != nil {
 		return err
 	}
-	return u.store.write(verify.RoleRoot, file, sidecars)
+	return u.store.write(tuf.RoleRoot, file, sidecars)
 }
 
 func (u *update) timestamp(ctx context.Context) error {
-	if kept, _ := u.kept(verify.RoleTimestamp); kept != nil {
+	if kept, _ := u.kept(tuf.RoleTimestamp); kept != nil {
 		if _, err := u.client.UpdateTimestamp(kept); err != nil && !isRefusal(err) {
 			return err
 		}
 	}
-	request, err := u.client.RequestFor(verify.RoleTimestamp)
+	request, err := u.client.RequestFor(tuf.RoleTimestamp)
 	if err != nil {
 		return err
 	}
@@ -216,11 +217,11 @@ func (u *update) timestamp(ctx context.Context) error {
 	if err != nil || !updated {
 		return err
 	}
-	return u.store.write(verify.RoleTimestamp, file, verify.Sidecars{})
+	return u.store.write(tuf.RoleTimestamp, file, verify.Sidecars{})
 }
 
 func (u *update) snapshot(ctx context.Context) error {
-	request, err := u.client.RequestFor(verify.RoleSnapshot)
+	request, err := u.client.RequestFor(tuf.RoleSnapshot)
 	if err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (u *update) snapshot(ctx context.Context) error {
 }
 
 func (u *update) topTargets(ctx context.Context) error {
-	request, err := u.client.RequestFor(verify.RoleTargets)
+	request, err := u.client.RequestFor(tuf.RoleTargets)
 	if err != nil {
 		return err
 	}
@@ -323,11 +324,11 @@ func (u *update) get(ctx context.Context, role, name string, limit int64) ([]byt
 // limit is the flag that bounds a role's file, and its value.
 func (u *update) limit(role string) (flag string, most int64) {
 	switch role {
-	case verify.RoleRoot:
+	case tuf.RoleRoot:
 		return "max-root-length", u.limits.Root
-	case verify.RoleTimestamp:
+	case tuf.RoleTimestamp:
 		return "max-timestamp-length", u.limits.Timestamp
-	case verify.RoleSnapshot:
+	case tuf.RoleSnapshot:
 		return "max-snapshot-length", u.limits.Snapshot
 	}
 	return "max-targets-length", u.limits.Targets

@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -76,7 +77,7 @@ func line(r *verify.Refusal) string {
 	if r.Role == "" {
 		return detail(r)
 	}
-	return verify.EscapeRole(r.Role) + ": " + detail(r)
+	return tuf.EscapeRole(r.Role) + ": " + detail(r)
 }
 
 // hints say what a person can do.
@@ -100,7 +101,7 @@ var hints = map[verify.Code]string{
 func hint(r *verify.Refusal) string {
 	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fetch.ErrNotFound) {
 		switch r.Role {
-		case verify.RoleTimestamp:
+		case tuf.RoleTimestamp:
 			return "there is no repository there: check --metadata-url, below which timestamp.json must lie"
 		case "":
 			return "the target is not there: check --target-base-url, or try another mirror"
@@ -170,11 +171,11 @@ const (
 func rowOf(c *verify.Client, a verify.Accepted) row {
 	r := row{Role: a.Role, Version: a.Metadata.Version, Payload: a.Metadata.PayloadDigest.String(), Index: -1, Verdict: unchecked}
 	switch a.Role {
-	case verify.RoleTimestamp, verify.RoleSnapshot: // which no log has
+	case tuf.RoleTimestamp, tuf.RoleSnapshot: // which no log has
 		if c.Transparency() != verify.Off {
 			r.Verdict = good
 		}
-	case verify.RoleRoot:
+	case tuf.RoleRoot:
 		if a.Metadata.PayloadDigest == c.TrustedRoot() {
 			r.Verdict = trusted
 		}
@@ -289,7 +290,7 @@ func printRows(w io.Writer, rows []row) error {
 		if r.Detail != "" {
 			verdict += ": " + r.Detail
 		}
-		t.Row(verify.EscapeRole(r.Role), version, entry, by, verdict)
+		t.Row(tuf.EscapeRole(r.Role), version, entry, by, verdict)
 	}
 	return t.Flush()
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -23,7 +24,7 @@ func (d *device) contents() map[string]string {
 }
 
 // logAs logs a root as a leaf of this kind and serves the proof beside it.
-func (s *site) logAs(kind verify.LeafKind, name string) {
+func (s *site) logAs(kind leaf.Kind, name string) {
 	s.t.Helper()
 	leaf := s.leaf(name)
 	leaf.Kind = kind
@@ -43,7 +44,7 @@ func TestRootOnTheWay(t *testing.T) {
 	s.must(s.vendor.Rotate("root"))
 	s.must(s.vendor.Rotate("timestamp"))
 	s.release("app", "two")
-	s.logAs(verify.Evidence, "3.root.json")
+	s.logAs(leaf.Evidence, "3.root.json")
 	s.set("/metadata/2.root.json"+verify.SidecarSuffix, nil)
 
 	before := devices["enforce"].contents()

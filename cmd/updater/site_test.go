@@ -18,7 +18,9 @@ import (
 
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -31,7 +33,7 @@ type site struct {
 	vendor *testvendor.Vendor
 	log    *testLog
 	logged map[string]bool // file names
-	id     verify.Digest
+	id     tuf.Digest
 	url    string // of the file server
 
 	mu       sync.Mutex
@@ -123,11 +125,11 @@ func (s *site) publish() {
 	files := s.vendor.Files()
 	for _, name := range sortedNames(files) {
 		s.set("/metadata/"+name, files[name])
-		m, err := verify.ParseJSON(files[name])
+		m, err := tuf.ParseJSON(files[name])
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if m.Type != verify.RoleRoot && m.Type != verify.RoleTargets || s.logged[name] {
+		if m.Type != tuf.RoleRoot && m.Type != tuf.RoleTargets || s.logged[name] {
 			continue
 		}
 		s.logged[name] = true
@@ -151,17 +153,17 @@ func sortedNames(files map[string][]byte) []string {
 }
 
 // leaf is what the log says of a file of the repository.
-func (s *site) leaf(name string) verify.Leaf {
+func (s *site) leaf(name string) leaf.Leaf {
 	s.t.Helper()
 	file := s.get("/metadata/" + name)
-	m, err := verify.ParseJSON(file)
+	m, err := tuf.ParseJSON(file)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	_, role, _ := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
-	return verify.Leaf{
-		Kind: verify.Release, Repository: s.id, Role: role, Version: m.Version, Payload: m.PayloadDigest,
-		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: verify.JSON,
+	return leaf.Leaf{
+		Kind: leaf.Release, Repository: s.id, Role: role, Version: m.Version, Payload: m.PayloadDigest,
+		Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
 	}
 }
 
@@ -245,7 +247,7 @@ func (l *testLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 // submit logs a leaf and returns its proof with so many cosignatures.
-func (l *testLog) submit(leaf verify.Leaf, cosignatures int) []byte {
+func (l *testLog) submit(leaf leaf.Leaf, cosignatures int) []byte {
 	l.t.Helper()
 	hashes, err := tlog.StoredHashesForRecordHash(l.size, leaf.Hash(), l)
 	if err != nil {
@@ -256,7 +258,7 @@ func (l *testLog) submit(leaf verify.Leaf, cosignatures int) []byte {
 	return l.proof(leaf, l.size-1, cosignatures, time.Now())
 }
 
-func (l *testLog) proof(leaf verify.Leaf, index int64, cosignatures int, at time.Time) []byte {
+func (l *testLog) proof(leaf leaf.Leaf, index int64, cosignatures int, at time.Time) []byte {
 	l.t.Helper()
 	root, err := tlog.TreeHash(l.size, l)
 	if err != nil {
@@ -359,7 +361,7 @@ func (d *device) version(role string) int64 {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	m, err := verify.ParseJSON(b)
+	m, err := tuf.ParseJSON(b)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -15,7 +15,9 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -95,10 +97,10 @@ const (
 // tell A from a, a delegated role called Root must not take the place of the root.
 func fileName(role string) string {
 	most := maxRoleName
-	if !verify.IsTopLevel(role) && verify.IsTopLevel(strings.ToLower(role)) {
+	if !tuf.IsTopLevel(role) && tuf.IsTopLevel(strings.ToLower(role)) {
 		most = 0
 	}
-	return storedName(verify.EscapeRole(role), most) + ".json"
+	return storedName(tuf.EscapeRole(role), most) + ".json"
 }
 
 // storedName is an escaped name, or its hash where that is too long. No escaped name
@@ -107,7 +109,7 @@ func storedName(escaped string, most int) string {
 	if len(escaped) <= most {
 		return escaped
 	}
-	return "sha256=" + verify.Sum([]byte(escaped)).String()
+	return "sha256=" + tuf.Sum([]byte(escaped)).String()
 }
 
 // create makes the directory of a device that trusts root. A directory that
@@ -125,15 +127,15 @@ func (s store) create(root []byte, state verify.State) error {
 	case before.TrustedRoot != state.TrustedRoot || before.Repository != state.Repository:
 		return fmt.Errorf("%s belongs to a device that was given another root or repository: use another directory", s.dir)
 	default:
-		file, _, err := s.read(verify.RoleRoot)
+		file, _, err := s.read(tuf.RoleRoot)
 		if err != nil {
 			return err
 		}
-		if m, err := verify.ParseJSON(file); err == nil && m.Root != nil && m.Meets(m.Root.KeySet(verify.RoleRoot)) == nil {
+		if m, err := tuf.ParseJSON(file); err == nil && m.Root != nil && m.Meets(m.Root.KeySet(tuf.RoleRoot)) == nil {
 			return nil
 		}
 	}
-	return s.write(verify.RoleRoot, root, verify.Sidecars{})
+	return s.write(tuf.RoleRoot, root, verify.Sidecars{})
 }
 
 // loadState returns the state and, if one of its two files could not be used,
@@ -181,7 +183,7 @@ func (s store) read(role string) (file []byte, sidecars verify.Sidecars, err err
 		name string
 		to   *[]byte
 	}{{name, &file}, {name + verify.SidecarSuffix, &sidecars.Proof}, {name + verify.LatestSuffix, &sidecars.Latest}} {
-		b, err := regular.ReadSome(s.path(part.name), verify.MaxFileSize+1)
+		b, err := regular.ReadSome(s.path(part.name), tuf.MaxFileSize+1)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, verify.Sidecars{}, err
 		}
@@ -256,7 +258,7 @@ func sidecarFits(sidecar, file string) bool {
 	if err != nil {
 		return false
 	}
-	content, err := regular.ReadSome(file, verify.MaxFileSize+1)
+	content, err := regular.ReadSome(file, tuf.MaxFileSize+1)
 	if err != nil {
 		return false
 	}
@@ -264,11 +266,11 @@ func sidecarFits(sidecar, file string) bool {
 	if err != nil {
 		return false
 	}
-	leaf, err := verify.ParseLeaf(proof.Extra)
+	leaf, err := leaf.Parse(proof.Extra)
 	if err != nil {
 		return false
 	}
-	m, err := verify.ParseJSON(content)
+	m, err := tuf.ParseJSON(content)
 	return err == nil && m.PayloadDigest == leaf.Payload
 }
 

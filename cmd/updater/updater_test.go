@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -113,7 +115,7 @@ func TestRefreshAndDownload(t *testing.T) {
 }
 
 func (s *site) hashOf(path string) string {
-	return verify.Sum(s.get("/targets/" + path)).String()
+	return tuf.Sum(s.get("/targets/" + path)).String()
 }
 
 func TestDelegatedRoles(t *testing.T) {
@@ -164,13 +166,13 @@ func TestRefusals(t *testing.T) {
 		}},
 		{verify.CodeWrongRepository, "another", func(s *site, d *device) {
 			leaf := s.leaf("3.targets.json")
-			leaf.Repository = verify.Sum([]byte("another"))
+			leaf.Repository = tuf.Sum([]byte("another"))
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
 		}},
 		{verify.CodeEvidence, "targets: version 3 is logged as evidence", func(s *site, d *device) {
-			leaf := s.leaf("3.targets.json")
-			leaf.Kind = verify.Evidence
-			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
+			entry := s.leaf("3.targets.json")
+			entry.Kind = leaf.Evidence
+			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(entry, 3))
 		}},
 		{verify.CodeRollback, "timestamp: version 3, but this device has seen version 4", func(s *site, d *device) {
 			old := s.get("/metadata/timestamp.json")
@@ -188,7 +190,7 @@ func TestRefusals(t *testing.T) {
 			s.set("/metadata/timestamp.json", []byte("<html>"))
 		}},
 		{verify.CodeBadMetadata, "timestamp: timestamp.json", func(s *site, d *device) {
-			s.set("/metadata/timestamp.json", make([]byte, verify.MaxFileSize+1))
+			s.set("/metadata/timestamp.json", make([]byte, tuf.MaxFileSize+1))
 		}},
 		{verify.CodeNetwork, "timestamp: could not fetch", func(s *site, d *device) {
 			s.answer("/metadata/timestamp.json", 503)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newVerify(o *options) *cobra.Command {
@@ -164,7 +164,7 @@ func (o *options) checkTargets(stderr io.Writer, c *checker, res *result) (bad, 
 	for _, name := range o.targetNames {
 		var role, path string
 		err := errors.New("the metadata is refused")
-		if c.client != nil && c.client.Metadata(verify.RoleTargets) != nil {
+		if c.client != nil && c.client.Metadata(tuf.RoleTargets) != nil {
 			role, path, err = c.target(name, o.targetDir)
 		}
 		res.addTarget(name, path, verdictOf(res.Roles, role), err)

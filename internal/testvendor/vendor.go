@@ -19,7 +19,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Vendor is a TUF repository with all its keys. It is not safe for concurrent
@@ -59,11 +59,11 @@ func New(expires time.Time) (*Vendor, error) {
 			return nil, err
 		}
 	}
-	if err := v.publishRoot(v.keys[verify.RoleRoot]); err != nil {
+	if err := v.publishRoot(v.keys[tuf.RoleRoot]); err != nil {
 		return nil, err
 	}
-	v.targets[verify.RoleTargets] = metadata.Targets(v.expires)
-	if err := v.publishTargets(verify.RoleTargets); err != nil {
+	v.targets[tuf.RoleTargets] = metadata.Targets(v.expires)
+	if err := v.publishTargets(tuf.RoleTargets); err != nil {
 		return nil, err
 	}
 	return v, v.publishSnapshot()
@@ -180,7 +180,7 @@ func (v *Vendor) Release(roles ...string) error {
 // Rotate gives a top-level role a new key, in a new root that the old and the
 // new root keys sign. What the role has signed is not signed again.
 func (v *Vendor) Rotate(role string) error {
-	signers := []ed25519.PrivateKey{v.keys[verify.RoleRoot]}
+	signers := []ed25519.PrivateKey{v.keys[tuf.RoleRoot]}
 	key, err := v.newKey(role)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (v *Vendor) Rotate(role string) error {
 	if err := v.root.Signed.AddKey(key, role); err != nil {
 		return err
 	}
-	if role == verify.RoleRoot {
+	if role == tuf.RoleRoot {
 		signers = append(signers, v.keys[role])
 	}
 	v.root.Signed.Version++
@@ -252,9 +252,9 @@ func (v *Vendor) File(role string) (name string, content []byte) {
 // Version is the present version of a role.
 func (v *Vendor) Version(role string) int64 {
 	switch role {
-	case verify.RoleRoot:
+	case tuf.RoleRoot:
 		return v.root.Signed.Version
-	case verify.RoleSnapshot, verify.RoleTimestamp:
+	case tuf.RoleSnapshot, tuf.RoleTimestamp:
 		return v.version[role]
 	}
 	if m, ok := v.targets[role]; ok {
@@ -264,7 +264,7 @@ func (v *Vendor) Version(role string) int64 {
 }
 
 func (v *Vendor) name(role string, version int64) string {
-	if role == verify.RoleTimestamp {
+	if role == tuf.RoleTimestamp {
 		return "timestamp.json"
 	}
 	return fmt.Sprintf("%d.%s.json", version, role)
@@ -286,7 +286,7 @@ func (v *Vendor) publishRoot(signers ...ed25519.PrivateKey) error {
 			return err
 		}
 	}
-	return put(v, v.name(verify.RoleRoot, v.root.Signed.Version), v.root)
+	return put(v, v.name(tuf.RoleRoot, v.root.Signed.Version), v.root)
 }
 
 func (v *Vendor) publishTargets(role string) error {
@@ -300,8 +300,8 @@ func (v *Vendor) publishTargets(role string) error {
 
 func (v *Vendor) publishSnapshot() error {
 	snapshot := metadata.Snapshot(v.expires)
-	v.version[verify.RoleSnapshot]++
-	snapshot.Signed.Version = v.version[verify.RoleSnapshot]
+	v.version[tuf.RoleSnapshot]++
+	snapshot.Signed.Version = v.version[tuf.RoleSnapshot]
 	for role, m := range v.targets {
 		if m.Signed.Version == 0 {
 			continue // delegated, not released yet
@@ -313,25 +313,25 @@ func (v *Vendor) publishSnapshot() error {
 		}
 		snapshot.Signed.Meta[role+".json"] = listed
 	}
-	if err := sign(snapshot, v.keys[verify.RoleSnapshot]); err != nil {
+	if err := sign(snapshot, v.keys[tuf.RoleSnapshot]); err != nil {
 		return err
 	}
-	if err := put(v, v.name(verify.RoleSnapshot, snapshot.Signed.Version), snapshot); err != nil {
+	if err := put(v, v.name(tuf.RoleSnapshot, snapshot.Signed.Version), snapshot); err != nil {
 		return err
 	}
 	timestamp := metadata.Timestamp(v.expires)
-	v.version[verify.RoleTimestamp]++
-	timestamp.Signed.Version = v.version[verify.RoleTimestamp]
-	_, file := v.File(verify.RoleSnapshot)
+	v.version[tuf.RoleTimestamp]++
+	timestamp.Signed.Version = v.version[tuf.RoleTimestamp]
+	_, file := v.File(tuf.RoleSnapshot)
 	timestamp.Signed.Meta["snapshot.json"] = metaFile(file, snapshot.Signed.Version)
-	if err := sign(timestamp, v.keys[verify.RoleTimestamp]); err != nil {
+	if err := sign(timestamp, v.keys[tuf.RoleTimestamp]); err != nil {
 		return err
 	}
-	return put(v, v.name(verify.RoleTimestamp, 0), timestamp)
+	return put(v, v.name(tuf.RoleTimestamp, 0), timestamp)
 }
 
 func metaFile(content []byte, version int64) *metadata.MetaFiles {
-	sum := verify.Sum(content)
+	sum := tuf.Sum(content)
 	return &metadata.MetaFiles{
 		Version: version,
 		Length:  int64(len(content)),

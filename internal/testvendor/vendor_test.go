@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func TestPassOff(t *testing.T) {
@@ -14,10 +14,10 @@ func TestPassOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []func() error{
-		func() error { return v.Delegate(verify.RoleTargets, "a", "a/*") },
-		func() error { return v.DelegateShared(verify.RoleTargets, "b", "a", "b/*") },
+		func() error { return v.Delegate(tuf.RoleTargets, "a", "a/*") },
+		func() error { return v.DelegateShared(tuf.RoleTargets, "b", "a", "b/*") },
 		func() error { return v.Put("b", "b/file", []byte("content")) },
-		func() error { return v.Release(verify.RoleTargets, "a", "b") },
+		func() error { return v.Release(tuf.RoleTargets, "a", "b") },
 		func() error { return v.Release("b") },
 		func() error { return v.PassOff("b", "a") },
 	} {
@@ -29,12 +29,12 @@ func TestPassOff(t *testing.T) {
 	if _, file := v.File("b"); name != "2.a.json" || !bytes.Equal(passedOff, file) {
 		t.Errorf("%s is not b's file", name)
 	}
-	m, err := verify.ParseJSON(passedOff)
+	m, err := tuf.ParseJSON(passedOff)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, targets := v.File(verify.RoleTargets)
-	parent, err := verify.ParseJSON(targets)
+	_, targets := v.File(tuf.RoleTargets)
+	parent, err := tuf.ParseJSON(targets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +45,8 @@ func TestPassOff(t *testing.T) {
 	if err := m.Meets(keys); err != nil {
 		t.Errorf("the file passed off as a's is not signed by a's key: %v", err)
 	}
-	_, snapshot := v.File(verify.RoleSnapshot)
-	s, err := verify.ParseJSON(snapshot)
+	_, snapshot := v.File(tuf.RoleSnapshot)
+	s, err := tuf.ParseJSON(snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +62,14 @@ func TestTargetFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	content := []byte("content")
-	if err := v.Put(verify.RoleTargets, "dir/file", content); err != nil {
+	if err := v.Put(tuf.RoleTargets, "dir/file", content); err != nil {
 		t.Fatal(err)
 	}
 	clone, err := v.Clone()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"dir/file", "dir/" + verify.Sum(content).String() + ".file"} {
+	for _, name := range []string{"dir/file", "dir/" + tuf.Sum(content).String() + ".file"} {
 		if !bytes.Equal(clone.TargetFiles()[name], content) {
 			t.Errorf("no %s", name)
 		}

@@ -44,8 +44,8 @@ package api
 import (
 	"fmt"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // Limits of one submission.
@@ -119,21 +119,21 @@ const (
 
 // Codes of refused files, the rules being those of the log's admission.
 const (
-	CodeMalformed      = verify.RefusedMalformed      // does not parse strictly
-	CodeThreshold      = verify.RefusedThreshold      // too few valid signatures
-	CodeSuperseded     = verify.RefusedSuperseded     // signed only by keys that the role no longer has
-	CodeNoParent       = verify.RefusedNoParent       // a root for which the root before it is not logged
-	CodeSnapshotNeeded = verify.RefusedSnapshotNeeded // no valid snapshot beside it lists it
-	CodeNotDelegated   = verify.RefusedNotDelegated   // nobody delegates to its role
-	CodeNotCovered     = verify.RefusedNotCovered     // it lists paths that are not delegated to its role
-	CodeSecondPayload  = verify.RefusedSecondPayload  // another payload of its version stands, and not both are bound by a hash
-	CodeWrongType      = verify.RefusedWrongType      // its _type does not fit its role
-	CodeEncoding       = verify.RefusedEncoding       // not the repository's encoding
-	CodeRoleName       = verify.RefusedRoleName       // its role's name is empty, too long or has a NUL, or its file's name makes no sense
-	CodeNotLoggedRole  = "not-logged-role"            // snapshots or timestamps, where the operator does not log them
-	CodeUnknownRepo    = "unknown-repository"         // also of whole requests: 404
-	CodeHoldFull       = "hold-full"                  // it would be held, and there is no room; of whole requests 429 or 503
-	CodeHoldDropped    = "hold-dropped"               // it was held, and the operator has dropped it
+	CodeMalformed      = admit.RefusedMalformed      // does not parse strictly
+	CodeThreshold      = admit.RefusedThreshold      // too few valid signatures
+	CodeSuperseded     = admit.RefusedSuperseded     // signed only by keys that the role no longer has
+	CodeNoParent       = admit.RefusedNoParent       // a root for which the root before it is not logged
+	CodeSnapshotNeeded = admit.RefusedSnapshotNeeded // no valid snapshot beside it lists it
+	CodeNotDelegated   = admit.RefusedNotDelegated   // nobody delegates to its role
+	CodeNotCovered     = admit.RefusedNotCovered     // it lists paths that are not delegated to its role
+	CodeSecondPayload  = admit.RefusedSecondPayload  // another payload of its version stands, and not both are bound by a hash
+	CodeWrongType      = admit.RefusedWrongType      // its _type does not fit its role
+	CodeEncoding       = admit.RefusedEncoding       // not the repository's encoding
+	CodeRoleName       = admit.RefusedRoleName       // its role's name is empty, too long or has a NUL, or its file's name makes no sense
+	CodeNotLoggedRole  = "not-logged-role"           // snapshots or timestamps, where the operator does not log them
+	CodeUnknownRepo    = "unknown-repository"        // also of whole requests: 404
+	CodeHoldFull       = "hold-full"                 // it would be held, and there is no room; of whole requests 429 or 503
+	CodeHoldDropped    = "hold-dropped"              // it was held, and the operator has dropped it
 )
 
 // Codes of whole requests.

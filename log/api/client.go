@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Limits of what the client reads, in bytes.
@@ -279,15 +279,15 @@ func (c *Client) EntryProof(ctx context.Context, index int64) ([]byte, error) {
 // Blob returns a metadata file that a leaf names, by its SHA-256 (64 hex digits). What
 // has another digest is an error.
 func (c *Client) Blob(ctx context.Context, sha256 string) ([]byte, error) {
-	sum, err := verify.ParseDigest(sha256)
+	sum, err := tuf.ParseDigest(sha256)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.get(ctx, "blob/sha256/"+sha256, verify.MaxFileSize)
+	resp, err := c.get(ctx, "blob/sha256/"+sha256, tuf.MaxFileSize)
 	if err != nil {
 		return nil, err
 	}
-	if got := verify.Sum(resp.body); got != sum {
+	if got := tuf.Sum(resp.body); got != sum {
 		return nil, fmt.Errorf("%s has SHA-256 %v", resp.url, got)
 	}
 	return resp.body, nil

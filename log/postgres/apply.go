@@ -8,10 +8,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Apply implements log.StateWriter.
@@ -63,7 +64,7 @@ type applier struct {
 	ctx context.Context
 	tx  pgx.Tx
 
-	repositories map[verify.Digest]int64
+	repositories map[tuf.Digest]int64
 	roles        map[targetrows.Name]int64
 	lastRepo     int64
 	lastRole     int64
@@ -128,7 +129,7 @@ func (a *applier) begin(edge *proofs.Edge, leaves []log.StateLeaf) error {
 
 // remember reads the numbers of the roles that the leaves are of.
 func (a *applier) remember(leaves []log.StateLeaf) error {
-	a.repositories, a.roles = map[verify.Digest]int64{}, map[targetrows.Name]int64{}
+	a.repositories, a.roles = map[tuf.Digest]int64{}, map[targetrows.Name]int64{}
 	a.counts.at = map[int64]int{}
 	var names []targetrows.Name
 	var repositories, roles [][]byte
@@ -195,12 +196,12 @@ func (a *applier) apply(l log.StateLeaf) {
 		a.counts.releases, a.counts.evidence = append(a.counts.releases, 0), append(a.counts.evidence, 0)
 	}
 	var contradicts *int64
-	if l.Leaf.Kind == verify.Evidence {
+	if l.Leaf.Kind == leaf.Evidence {
 		a.counts.evidence[at]++
 		contradicts = &l.Leaf.Contradicts
 	} else {
 		a.counts.releases[at]++
-		if l.Leaf.Role == verify.RoleRoot {
+		if l.Leaf.Role == tuf.RoleRoot {
 			a.roots.payload, a.roots.leaf = append(a.roots.payload, l.Leaf.Payload[:]), append(a.roots.leaf, l.Index)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Blobs implements log.Blobs.
@@ -28,7 +28,7 @@ func (db *DB) Blobs() *Blobs { return &Blobs{db: db} }
 func (b *Blobs) Fenced(l *Lease) *Blobs { return &Blobs{db: b.db, fenced: true, lease: l} }
 
 // Blob implements log.Blobs.
-func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
+func (b *Blobs) Blob(sum tuf.Digest) ([]byte, error) {
 	var data []byte
 	err := b.db.read(context.Background(), func(ctx context.Context) error {
 		return b.db.pool.QueryRow(ctx, "SELECT data FROM blobs WHERE sum = $1", sum[:]).Scan(&data)
@@ -36,7 +36,7 @@ func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, wrap(fmt.Sprintf("blob %v", sum), err)
 	}
-	if got := verify.Sum(data); got != sum {
+	if got := tuf.Sum(data); got != sum {
 		return nil, fmt.Errorf("blob %v is damaged: its SHA-256 is %v", sum, got)
 	}
 	return data, nil
@@ -47,14 +47,14 @@ const blobsAtOnce = 64
 
 // ReadBlobs calls each for those of the blobs that are there and undamaged, in any
 // order. The data is valid during the call.
-func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+func (b *Blobs) ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error {
 	for some := range slices.Chunk(sums, blobsAtOnce) {
 		names := make([][]byte, len(some))
 		for i, sum := range some {
 			names[i] = sum[:]
 		}
 		// Where the connection was broken it begins again, with the rest.
-		done := map[verify.Digest]bool{}
+		done := map[tuf.Digest]bool{}
 		err := b.db.read(ctx, func(ctx context.Context) error {
 			rows, err := b.db.pool.Query(ctx, "SELECT data FROM blobs WHERE sum = ANY($1)", names)
 			if err != nil {
@@ -62,7 +62,7 @@ func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(s
 			}
 			var data pgtype.DriverBytes
 			_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
-				if sum := verify.Sum(data); slices.Contains(some, sum) && !done[sum] {
+				if sum := tuf.Sum(data); slices.Contains(some, sum) && !done[sum] {
 					done[sum] = true
 					each(sum, data)
 				}
@@ -94,7 +94,7 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 	type statement struct{ sums, datas [][]byte }
 	list := make([]blob, len(files))
 	for i, data := range files {
-		sum := verify.Sum(data)
+		sum := tuf.Sum(data)
 		list[i] = blob{sum[:], data}
 	}
 	// In one order for all: two that add the same files never wait for each

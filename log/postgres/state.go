@@ -8,10 +8,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // State implements log.State.
@@ -86,8 +88,8 @@ const (
 )
 
 // scanLeaf reads leafColumns and then more.
-func scanLeaf(rows pgx.Rows, more ...any) (verify.Record, error) {
-	var rec verify.Record
+func scanLeaf(rows pgx.Rows, more ...any) (admit.Record, error) {
+	var rec admit.Record
 	var repository, name, payload, metadata, snapshot []byte
 	var kind, listed, encoding string
 	var contradicts *int64
@@ -96,12 +98,12 @@ func scanLeaf(rows pgx.Rows, more ...any) (verify.Record, error) {
 	if err != nil {
 		return rec, err
 	}
-	l.Kind, l.Role, l.Listed, l.Encoding = verify.LeafKind(kind), string(name), verify.Listing(listed), verify.Encoding(encoding)
+	l.Kind, l.Role, l.Listed, l.Encoding = leaf.Kind(kind), string(name), leaf.Listing(listed), tuf.Encoding(encoding)
 	if contradicts != nil {
 		l.Contradicts = *contradicts
 	}
 	for _, d := range []struct {
-		to   *verify.Digest
+		to   *tuf.Digest
 		from []byte
 	}{{&l.Repository, repository}, {&l.Payload, payload}, {&l.Metadata, metadata}, {&l.Snapshot, snapshot}} {
 		if copy(d.to[:], d.from) != len(d.to) && d.from != nil {
@@ -113,8 +115,8 @@ func scanLeaf(rows pgx.Rows, more ...any) (verify.Record, error) {
 
 // leaves returns the leaves l that what follows the names of roles and
 // repositories in the statement picks.
-func (s *State) leaves(ctx context.Context, which string, args ...any) ([]verify.Record, error) {
-	var list []verify.Record
+func (s *State) leaves(ctx context.Context, which string, args ...any) ([]admit.Record, error) {
+	var list []admit.Record
 	err := s.query(ctx, func() { list = nil }, func(rows pgx.Rows) error {
 		rec, err := scanLeaf(rows)
 		list = append(list, rec)
@@ -124,14 +126,14 @@ func (s *State) leaves(ctx context.Context, which string, args ...any) ([]verify
 }
 
 // Records implements log.StateReader.
-func (s *State) Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error) {
+func (s *State) Records(ctx context.Context, repository tuf.Digest) ([]admit.Record, error) {
 	return s.leaves(ctx, "WHERE r.id = $1 ORDER BY l.idx", repository[:])
 }
 
 // Tail implements log.StateReader. OFFSET 0 keeps the planner from reading all
 // leaves of a role and then dropping most.
-func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
-	var tail []verify.Record
+func (s *State) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
+	var tail []admit.Record
 	var floors map[string]int64
 	err := s.query(ctx, func() { tail, floors = nil, map[string]int64{} }, func(rows pgx.Rows) error {
 		var floor *int64
@@ -148,12 +150,12 @@ func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([
 		c AS MATERIALIZED (SELECT number, floor, EXISTS (SELECT FROM state.leaves WHERE role = f.number AND version < f.floor) AS cut FROM f)
 		SELECT `+leafColumns+`, CASE WHEN c.cut THEN c.floor END
 		FROM c CROSS JOIN LATERAL (SELECT * FROM state.leaves WHERE role = c.number AND version >= coalesce(c.floor, 0) OFFSET 0) l`+leafNames+`ORDER BY l.idx`,
-		repository[:], keep-1, []byte(verify.RoleRoot))
+		repository[:], keep-1, []byte(tuf.RoleRoot))
 	return tail, floors, err
 }
 
 // Same implements log.StateReader.
-func (s *State) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+func (s *State) Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error) {
 	var found []int64
 	err := s.query(ctx, func() { found = nil }, func(rows pgx.Rows) error {
 		var index int64
@@ -168,10 +170,10 @@ func (s *State) Same(ctx context.Context, repository verify.Digest, role string,
 }
 
 // Root implements log.StateReader.
-func (s *State) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (s *State) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	found, err := s.leaves(ctx, "WHERE l.idx = (SELECT leaf FROM state.roots WHERE payload = $1)", payload[:])
 	if err != nil || len(found) == 0 {
-		return verify.Record{}, false, err
+		return admit.Record{}, false, err
 	}
 	return found[0], true, nil
 }
@@ -189,7 +191,7 @@ func (s *State) Repositories(ctx context.Context, size int64) ([]log.RepositoryC
 		if copy(c.ID[:], id) != len(c.ID) {
 			return fmt.Errorf("a repository's name has %d bytes", len(id))
 		}
-		c.Encoding = verify.Encoding(encoding)
+		c.Encoding = tuf.Encoding(encoding)
 		list = append(list, c)
 		return nil
 	}, `SELECT r.id, r.encoding, r.releases - coalesce(later.releases, 0), r.evidence - coalesce(later.evidence, 0)
@@ -202,7 +204,7 @@ func (s *State) Repositories(ctx context.Context, size int64) ([]log.RepositoryC
 }
 
 // Lookup implements log.StateReader.
-func (s *State) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []log.Listing, error) {
+func (s *State) Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []log.Listing, error) {
 	// Ordered by an expression, so that no plan runs through the log from its
 	// start.
 	var parts []string
@@ -270,10 +272,10 @@ func (s *State) ListLength(ctx context.Context, length int64, limit int) ([]log.
 }
 
 // Files implements log.StateSearcher.
-func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Record, []log.Target, bool, error) {
+func (s *State) Files(ctx context.Context, index int64, limit int) (admit.Record, []log.Target, bool, error) {
 	found, err := s.leaves(ctx, "WHERE l.idx = $1", index)
 	if err != nil || len(found) == 0 {
-		return verify.Record{}, nil, false, err
+		return admit.Record{}, nil, false, err
 	}
 	var list []log.Target
 	err = s.query(ctx, func() { list = nil }, func(rows pgx.Rows) error {
@@ -291,6 +293,6 @@ func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Recor
 }
 
 // Versions implements log.StateSearcher.
-func (s *State) Versions(ctx context.Context, repository verify.Digest, role string) ([]verify.Record, error) {
+func (s *State) Versions(ctx context.Context, repository tuf.Digest, role string) ([]admit.Record, error) {
 	return s.leaves(ctx, "WHERE r.id = $1 AND n.name = $2 ORDER BY l.idx", repository[:], []byte(role))
 }

@@ -7,10 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 var _ log.State = (*State)(nil)
@@ -27,15 +29,15 @@ func TestState(t *testing.T) {
 func releases(from, n, roles, files int) []log.StateLeaf {
 	var leaves []log.StateLeaf
 	for i := from; i < from+n; i++ {
-		repository := verify.Sum(fmt.Append(nil, "repository", i%roles))
+		repository := tuf.Sum(fmt.Append(nil, "repository", i%roles))
 		version := i / roles
-		l := log.StateLeaf{Record: verify.Record{Index: int64(i), Leaf: verify.Leaf{
-			Kind: verify.Release, Repository: repository, Role: verify.RoleTargets, Version: int64(version + 1), Size: 5000, Encoding: verify.JSON,
-			Payload: verify.Sum(fmt.Append(nil, "payload", i)), Metadata: verify.Sum(fmt.Append(nil, "metadata", i)), Snapshot: verify.Sum(fmt.Append(nil, "snapshot", i)), Listed: verify.ByHash,
+		l := log.StateLeaf{Record: admit.Record{Index: int64(i), Leaf: leaf.Leaf{
+			Kind: leaf.Release, Repository: repository, Role: tuf.RoleTargets, Version: int64(version + 1), Size: 5000, Encoding: tuf.JSON,
+			Payload: tuf.Sum(fmt.Append(nil, "payload", i)), Metadata: tuf.Sum(fmt.Append(nil, "metadata", i)), Snapshot: tuf.Sum(fmt.Append(nil, "snapshot", i)), Listed: leaf.ByHash,
 		}}}
 		for f := range files {
 			when := version - (version-f+files)%files // the last version that changed it
-			sum := verify.Sum(fmt.Append(nil, i%roles, " ", f, " ", when))
+			sum := tuf.Sum(fmt.Append(nil, i%roles, " ", f, " ", when))
 			t := log.Target{Path: fmt.Sprintf("dir/file%03d.bin", f), SHA256: sum, Length: int64(when)}
 			copy(t.SHA512[:], sum[:])
 			copy(t.SHA512[32:], sum[:])

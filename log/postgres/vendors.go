@@ -9,9 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Tokens implements log.Tokens.
@@ -59,7 +60,7 @@ func (t *Tokens) AddToken(ctx context.Context, token log.Token) (bool, error) {
 }
 
 // RemoveToken implements log.Tokens.
-func (t *Tokens) RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error) {
+func (t *Tokens) RemoveToken(ctx context.Context, repository, hash tuf.Digest) (bool, error) {
 	return t.change(ctx, "DELETE FROM tokens WHERE repository = $1 AND hash = $2", repository[:], hash[:])
 }
 
@@ -184,7 +185,7 @@ func (h *Holds) list(ctx context.Context, from string, args ...any) (list []log.
 }
 
 // EndHolds implements log.Holds.
-func (h *Holds) EndHolds(ctx context.Context, repository verify.Digest, role string, version int64, now time.Time) error {
+func (h *Holds) EndHolds(ctx context.Context, repository tuf.Digest, role string, version int64, now time.Time) error {
 	_, err := h.update(ctx, "UPDATE held SET until = $1 WHERE repository = $2 AND role = $3 AND version = $4 AND ended IS NULL AND until > $1", now.UnixMilli(), repository[:], []byte(role), version)
 	return wrap("end the hold of files", err)
 }
@@ -270,7 +271,7 @@ func readHeld(rows pgx.Rows, err error) ([]log.Held, error) {
 			return h, fmt.Errorf("a held file: %w", err)
 		}
 		copy(h.Repository[:], repository)
-		h.Role, h.Name, h.Kind = string(role), string(name), verify.LeafKind(kind)
+		h.Role, h.Name, h.Kind = string(role), string(name), leaf.Kind(kind)
 		h.Since, h.Until = time.UnixMilli(since).UTC(), time.UnixMilli(until).UTC()
 		h.Outcome.Status, h.Outcome.Detail = api.Status(status), string(detail)
 		if ended != nil {

@@ -10,10 +10,11 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/internal/sqlitefile"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Apply implements log.StateWriter.
@@ -115,12 +116,12 @@ func (a *applier) apply(l log.StateLeaf) error {
 	}
 	var contradicts, snapshot any
 	a.digests = append(a.digests, digest{start(l.Leaf.Payload), l.Index}, digest{start(l.Leaf.Metadata), l.Index})
-	if l.Leaf.Kind == verify.Evidence {
+	if l.Leaf.Kind == leaf.Evidence {
 		count[1]++
 		contradicts = l.Leaf.Contradicts
 	} else {
 		count[0]++
-		if l.Leaf.Role == verify.RoleRoot {
+		if l.Leaf.Role == tuf.RoleRoot {
 			if err := a.exec(a.stmts.root, l.Leaf.Payload[:], l.Index); err != nil {
 				return err
 			}
@@ -178,4 +179,4 @@ func (a *applier) flush() error {
 	return nil
 }
 
-func start(sum verify.Digest) int64 { return int64(binary.BigEndian.Uint64(sum[:8])) }
+func start(sum tuf.Digest) int64 { return int64(binary.BigEndian.Uint64(sum[:8])) }

@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // BenchmarkApply measures one leaf, in transactions of 1,000 leaves of 200
@@ -25,7 +27,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 	defer s.Close()
 	const repositories, files, batch = 200, 15, 1000
-	sum := func(format string, args ...any) verify.Digest { return verify.Sum(fmt.Appendf(nil, format, args...)) }
+	sum := func(format string, args ...any) tuf.Digest { return tuf.Sum(fmt.Appendf(nil, format, args...)) }
 	var edge proofs.Edge
 	var leaves []log.StateLeaf
 	next := int64(0)
@@ -33,9 +35,9 @@ func BenchmarkApply(b *testing.B) {
 		leaves = leaves[:0]
 		for range n {
 			repository, version := next%repositories, next/repositories+1
-			l := log.StateLeaf{Record: verify.Record{Index: next, Leaf: verify.Leaf{
-				Kind: verify.Release, Repository: sum("r %d", repository), Role: verify.RoleTargets, Version: version,
-				Payload: sum("p %d", next), Metadata: sum("m %d", next), Size: 5000, Snapshot: sum("s %d", next), Listed: verify.ByHash, Encoding: verify.JSON,
+			l := log.StateLeaf{Record: admit.Record{Index: next, Leaf: leaf.Leaf{
+				Kind: leaf.Release, Repository: sum("r %d", repository), Role: tuf.RoleTargets, Version: version,
+				Payload: sum("p %d", next), Metadata: sum("m %d", next), Size: 5000, Snapshot: sum("s %d", next), Listed: leaf.ByHash, Encoding: tuf.JSON,
 			}}}
 			for i := range int64(files) {
 				content := i

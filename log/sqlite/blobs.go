@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/sqlitefile"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const (
@@ -52,7 +52,7 @@ func OpenBlobs(path string) (*Blobs, error) {
 }
 
 // Blob implements log.Blobs.
-func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
+func (b *Blobs) Blob(sum tuf.Digest) ([]byte, error) {
 	var data []byte
 	err := b.db.QueryRow("SELECT data FROM blobs WHERE sum = ?", sum[:]).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -61,7 +61,7 @@ func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("blob %v: %w", sum, err)
 	}
-	if got := verify.Sum(data); got != sum {
+	if got := tuf.Sum(data); got != sum {
 		return nil, fmt.Errorf("blob %v is damaged: its SHA-256 is %v", sum, got)
 	}
 	return data, nil
@@ -69,7 +69,7 @@ func (b *Blobs) Blob(sum verify.Digest) ([]byte, error) {
 
 // ReadBlobs calls each for those of the blobs that are there and undamaged, in any
 // order. The data is valid during the call.
-func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+func (b *Blobs) ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error {
 	for some := range slices.Chunk(sums, blobsAtOnce) {
 		if err := b.readSome(ctx, some, each); err != nil {
 			return fmt.Errorf("%d blobs: %w", len(some), err)
@@ -78,7 +78,7 @@ func (b *Blobs) ReadBlobs(ctx context.Context, sums []verify.Digest, each func(s
 	return nil
 }
 
-func (b *Blobs) readSome(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error {
+func (b *Blobs) readSome(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error {
 	args := make([]any, blobsAtOnce)
 	for i := range args {
 		args[i] = sums[min(i, len(sums)-1)][:]
@@ -92,7 +92,7 @@ func (b *Blobs) readSome(ctx context.Context, sums []verify.Digest, each func(su
 		if err = rows.Scan(&named, &data); err != nil {
 			break
 		}
-		if sum := verify.Sum(data); bytes.Equal(sum[:], named) {
+		if sum := tuf.Sum(data); bytes.Equal(sum[:], named) {
 			each(sum, data)
 		}
 	}
@@ -111,7 +111,7 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 		}
 		defer insert.Close()
 		for _, data := range files {
-			sum := verify.Sum(data)
+			sum := tuf.Sum(data)
 			if _, err := insert.ExecContext(ctx, sum[:], data); err != nil {
 				return err
 			}

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // others are repositories of which history has nothing but the root: more than are
@@ -22,26 +24,26 @@ const others = 4200
 // change, go and come again. The others come in the middle.
 func history(n int) []log.StateLeaf {
 	const repositories = 7
-	sum := func(format string, args ...any) verify.Digest { return verify.Sum(fmt.Appendf(nil, format, args...)) }
+	sum := func(format string, args ...any) tuf.Digest { return tuf.Sum(fmt.Appendf(nil, format, args...)) }
 	var leaves []log.StateLeaf
-	add := func(l verify.Leaf, targets ...log.Target) {
-		l.Metadata, l.Size, l.Encoding = sum("m %d", len(leaves)), 5000, verify.JSON
-		leaves = append(leaves, log.StateLeaf{Record: verify.Record{Index: int64(len(leaves)), Leaf: l}, Targets: targets})
+	add := func(l leaf.Leaf, targets ...log.Target) {
+		l.Metadata, l.Size, l.Encoding = sum("m %d", len(leaves)), 5000, tuf.JSON
+		leaves = append(leaves, log.StateLeaf{Record: admit.Record{Index: int64(len(leaves)), Leaf: l}, Targets: targets})
 	}
 	for i := range n {
 		repository, version := i%repositories, i/repositories+1
-		l := verify.Leaf{Kind: verify.Release, Repository: sum("r %d", repository), Role: verify.RoleTargets, Version: int64(version), Payload: sum("p %d", i)}
+		l := leaf.Leaf{Kind: leaf.Release, Repository: sum("r %d", repository), Role: tuf.RoleTargets, Version: int64(version), Payload: sum("p %d", i)}
 		switch {
 		case version == 1:
-			l.Role, l.Payload = verify.RoleRoot, l.Repository
+			l.Role, l.Payload = tuf.RoleRoot, l.Repository
 		case version%9 == 0:
-			l.Kind, l.Contradicts = verify.Evidence, int64(i-repositories)
+			l.Kind, l.Contradicts = leaf.Evidence, int64(i-repositories)
 		case version%5 == 0:
-			l.Role, l.Snapshot, l.Listed = fmt.Sprintf("bin-%d", version%2), sum("s %d", version), verify.ByHash
+			l.Role, l.Snapshot, l.Listed = fmt.Sprintf("bin-%d", version%2), sum("s %d", version), leaf.ByHash
 		}
 		var targets []log.Target
 		for f := range 5 {
-			if l.Role == verify.RoleRoot || (i+f)%4 == 0 {
+			if l.Role == tuf.RoleRoot || (i+f)%4 == 0 {
 				continue
 			}
 			t := log.Target{Path: fmt.Sprintf("%02d/%05d", repository, f), Length: int64(f), SHA256: sum("f %d %d", f, version/(f+1))}
@@ -53,7 +55,7 @@ func history(n int) []log.StateLeaf {
 		add(l, targets...)
 		for other := 0; i == n/2 && other < others; other++ {
 			root := sum("other %d", other)
-			add(verify.Leaf{Kind: verify.Release, Repository: root, Role: verify.RoleRoot, Version: 1, Payload: root})
+			add(leaf.Leaf{Kind: leaf.Release, Repository: root, Role: tuf.RoleRoot, Version: 1, Payload: root})
 		}
 	}
 	return leaves

@@ -6,11 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // newState makes a state of three leaves, the last two of which list a file each.
@@ -28,13 +30,13 @@ func fill(t *testing.T, state log.StateWriter) {
 	t.Helper()
 	var edge proofs.Edge
 	var leaves []log.StateLeaf
-	for i, role := range []string{verify.RoleRoot, verify.RoleTargets, verify.RoleTargets} {
-		l := log.StateLeaf{Record: verify.Record{Index: int64(i), Leaf: verify.Leaf{
-			Kind: verify.Release, Repository: verify.Sum([]byte("root")), Role: role, Version: int64(i + 1),
-			Payload: verify.Sum([]byte{byte(i)}), Metadata: verify.Sum([]byte{byte(i), 1}), Size: 5, Encoding: verify.JSON,
+	for i, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleTargets} {
+		l := log.StateLeaf{Record: admit.Record{Index: int64(i), Leaf: leaf.Leaf{
+			Kind: leaf.Release, Repository: tuf.Sum([]byte("root")), Role: role, Version: int64(i + 1),
+			Payload: tuf.Sum([]byte{byte(i)}), Metadata: tuf.Sum([]byte{byte(i), 1}), Size: 5, Encoding: tuf.JSON,
 		}}}
-		if role == verify.RoleTargets {
-			l.Targets = []log.Target{{Path: "app", SHA256: verify.Sum([]byte{byte(i)}), SHA512: log.SHA512{63: byte(i)}, Length: 7}}
+		if role == tuf.RoleTargets {
+			l.Targets = []log.Target{{Path: "app", SHA256: tuf.Sum([]byte{byte(i)}), SHA512: log.SHA512{63: byte(i)}, Length: 7}}
 		}
 		leaves = append(leaves, l)
 		check(t, edge.Append(l.Leaf.Hash()))

@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const targetColumns = "t.path, t.length, t.sha256, t.sha512"
@@ -59,10 +60,10 @@ func (s *State) ListLength(ctx context.Context, length int64, limit int) ([]log.
 }
 
 // Files implements log.StateSearcher.
-func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Record, []log.Target, bool, error) {
+func (s *State) Files(ctx context.Context, index int64, limit int) (admit.Record, []log.Target, bool, error) {
 	found, err := s.leaves(ctx, "l.idx = ?", index)
 	if err != nil || len(found) == 0 {
-		return verify.Record{}, nil, false, err
+		return admit.Record{}, nil, false, err
 	}
 	var list []log.Target
 	err = s.query(ctx, func(rows *sql.Rows) error {
@@ -79,6 +80,6 @@ func (s *State) Files(ctx context.Context, index int64, limit int) (verify.Recor
 }
 
 // Versions implements log.StateSearcher.
-func (s *State) Versions(ctx context.Context, repository verify.Digest, role string) ([]verify.Record, error) {
+func (s *State) Versions(ctx context.Context, repository tuf.Digest, role string) ([]admit.Record, error) {
 	return s.leaves(ctx, "r.id = ? AND n.name = ? ORDER BY l.idx", repository[:], role)
 }

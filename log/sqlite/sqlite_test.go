@@ -13,7 +13,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/statetest"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func check(t *testing.T, err error) {
@@ -92,7 +92,7 @@ func TestDamagedBlob(t *testing.T) {
 	blobs, err = sqlite.OpenBlobs(path)
 	check(t, err)
 	defer blobs.Close()
-	if _, err := blobs.Blob(verify.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := blobs.Blob(tuf.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("a damaged blob: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestUpgradeBlobs(t *testing.T) {
 		check(t, err)
 		opened = append(opened, blobs)
 	}
-	if _, err := opened[0].AddToken(t.Context(), log.NewToken(verify.Sum(nil), "text", log.ByOperator, time.Now())); err != nil {
+	if _, err := opened[0].AddToken(t.Context(), log.NewToken(tuf.Sum(nil), "text", log.ByOperator, time.Now())); err != nil {
 		t.Error(err)
 	}
 	check(t, opened[1].Put(t.Context(), [][]byte{[]byte("file")}))

@@ -10,11 +10,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/targetrows"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 const stateVersion = 6
@@ -192,8 +193,8 @@ const (
 )
 
 // scanLeaf reads leafColumns and then more.
-func scanLeaf(rows *sql.Rows, more ...any) (verify.Record, error) {
-	var rec verify.Record
+func scanLeaf(rows *sql.Rows, more ...any) (admit.Record, error) {
+	var rec admit.Record
 	var repository, payload, metadata, snapshot []byte
 	var contradicts sql.NullInt64
 	l := &rec.Leaf
@@ -203,7 +204,7 @@ func scanLeaf(rows *sql.Rows, more ...any) (verify.Record, error) {
 	}
 	l.Contradicts = contradicts.Int64
 	for _, d := range []struct {
-		to   *verify.Digest
+		to   *tuf.Digest
 		from []byte
 	}{{&l.Repository, repository}, {&l.Payload, payload}, {&l.Metadata, metadata}, {&l.Snapshot, snapshot}} {
 		if copy(d.to[:], d.from) != len(d.to) && d.from != nil {
@@ -229,8 +230,8 @@ func (s *State) query(ctx context.Context, scan func(*sql.Rows) error, text stri
 }
 
 // leaves returns the leaves that match a condition.
-func (s *State) leaves(ctx context.Context, where string, args ...any) ([]verify.Record, error) {
-	var list []verify.Record
+func (s *State) leaves(ctx context.Context, where string, args ...any) ([]admit.Record, error) {
+	var list []admit.Record
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		rec, err := scanLeaf(rows)
 		list = append(list, rec)
@@ -240,12 +241,12 @@ func (s *State) leaves(ctx context.Context, where string, args ...any) ([]verify
 }
 
 // Records implements log.StateReader.
-func (s *State) Records(ctx context.Context, repository verify.Digest) ([]verify.Record, error) {
+func (s *State) Records(ctx context.Context, repository tuf.Digest) ([]admit.Record, error) {
 	return s.leaves(ctx, "r.id = ? ORDER BY l.idx", repository[:])
 }
 
 // Tail implements log.StateReader.
-func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([]verify.Record, map[string]int64, error) {
+func (s *State) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
 	type tailed struct {
 		number, floor int64
 		name          string
@@ -261,7 +262,7 @@ func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([
 	floors := map[string]int64{}
 	for i := range roles {
 		r := &roles[i]
-		if err != nil || r.name == verify.RoleRoot {
+		if err != nil || r.name == tuf.RoleRoot {
 			continue
 		}
 		err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&r.floor) },
@@ -274,21 +275,21 @@ func (s *State) Tail(ctx context.Context, repository verify.Digest, keep int) ([
 			floors[r.name] = r.floor
 		}
 	}
-	var tail []verify.Record
+	var tail []admit.Record
 	for _, r := range roles {
 		if err != nil {
 			return nil, nil, err
 		}
-		var leaves []verify.Record
+		var leaves []admit.Record
 		leaves, err = s.leaves(ctx, "l.role = ? AND l.version >= ?", r.number, r.floor)
 		tail = append(tail, leaves...)
 	}
-	slices.SortFunc(tail, func(a, b verify.Record) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(tail, func(a, b admit.Record) int { return cmp.Compare(a.Index, b.Index) })
 	return tail, floors, err
 }
 
 // Same implements log.StateReader.
-func (s *State) Same(ctx context.Context, repository verify.Digest, role string, version int64, payload verify.Digest) ([]int64, error) {
+func (s *State) Same(ctx context.Context, repository tuf.Digest, role string, version int64, payload tuf.Digest) ([]int64, error) {
 	var found []int64
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var index int64
@@ -303,10 +304,10 @@ func (s *State) Same(ctx context.Context, repository verify.Digest, role string,
 }
 
 // Root implements log.StateReader.
-func (s *State) Root(ctx context.Context, payload verify.Digest) (verify.Record, bool, error) {
+func (s *State) Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	found, err := s.leaves(ctx, "l.idx = (SELECT leaf FROM roots WHERE payload = ?)", payload[:])
 	if err != nil || len(found) == 0 {
-		return verify.Record{}, false, err
+		return admit.Record{}, false, err
 	}
 	return found[0], true, nil
 }
@@ -331,12 +332,12 @@ func (s *State) Repositories(ctx context.Context, size int64) ([]log.RepositoryC
 }
 
 // Lookup implements log.StateReader.
-func (s *State) Lookup(ctx context.Context, sum verify.Digest, limit int) ([]verify.Record, []log.Listing, error) {
+func (s *State) Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []log.Listing, error) {
 	leaves, err := s.leaves(ctx, "l.idx IN (SELECT leaf FROM digests WHERE start = ? ORDER BY leaf LIMIT ?) ORDER BY l.idx", start(sum), limit)
 	if err != nil {
 		return nil, nil, err
 	}
-	leaves = slices.DeleteFunc(leaves, func(rec verify.Record) bool {
+	leaves = slices.DeleteFunc(leaves, func(rec admit.Record) bool {
 		return rec.Leaf.Payload != sum && rec.Leaf.Metadata != sum && rec.Leaf.Snapshot != sum
 	})
 	listings, err := s.listings(ctx, "substr(sha256, 1, 8) = substr(?1, 1, 8) AND sha256 = ?1", sum[:], limit)

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/sqlitefile"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // vendorsSchema is what is kept beside the blobs for the vendors: the tokens of
@@ -92,7 +93,7 @@ func (b *Blobs) AddToken(ctx context.Context, t log.Token) (bool, error) {
 }
 
 // RemoveToken implements log.Tokens.
-func (b *Blobs) RemoveToken(ctx context.Context, repository, hash verify.Digest) (bool, error) {
+func (b *Blobs) RemoveToken(ctx context.Context, repository, hash tuf.Digest) (bool, error) {
 	return b.changeTokens(ctx, "DELETE FROM tokens WHERE repository = ? AND hash = ?", repository[:], hash[:])
 }
 
@@ -186,7 +187,7 @@ func (b *Blobs) DueHolds(ctx context.Context, now time.Time, limit int) ([]log.H
 }
 
 // EndHolds implements log.Holds.
-func (b *Blobs) EndHolds(ctx context.Context, repository verify.Digest, role string, version int64, now time.Time) error {
+func (b *Blobs) EndHolds(ctx context.Context, repository tuf.Digest, role string, version int64, now time.Time) error {
 	_, err := b.db.ExecContext(ctx, "UPDATE held SET until = ?1 WHERE repository = ?2 AND role = ?3 AND version = ?4 AND ended = 0 AND until > ?1", now.UnixMilli(), repository[:], []byte(role), version)
 	return wrapped("end the hold of files", err)
 }
@@ -236,7 +237,7 @@ func readHeld(rows *sql.Rows, err error) (list []log.Held, _ error) {
 			return nil, err
 		}
 		copy(h.Repository[:], repository)
-		h.Role, h.Name, h.Kind = string(role), string(name), verify.LeafKind(kind)
+		h.Role, h.Name, h.Kind = string(role), string(name), leaf.Kind(kind)
 		h.Since, h.Until = at(since), at(until)
 		h.Outcome.Status, h.Outcome.Detail = api.Status(status), string(detail)
 		if ended > 0 {

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Blobs are those that many can be read of at once.
 type Blobs interface {
 	Put(ctx context.Context, files [][]byte) error
-	ReadBlobs(ctx context.Context, sums []verify.Digest, each func(sum verify.Digest, data []byte)) error
+	ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error
 }
 
 // ReadBlobs checks that many blobs at once are those that one by one are there and
@@ -20,12 +20,12 @@ type Blobs interface {
 func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
 	t.Helper()
 	var files [][]byte
-	want := map[verify.Digest]string{}
-	sums := []verify.Digest{verify.Sum([]byte("not there"))}
+	want := map[tuf.Digest]string{}
+	sums := []tuf.Digest{tuf.Sum([]byte("not there"))}
 	for i := range 200 {
 		file := fmt.Sprintf("file %d", i)
 		files = append(files, []byte(file))
-		sum := verify.Sum([]byte(file))
+		sum := tuf.Sum([]byte(file))
 		sums = append(sums, sum)
 		if i != 77 {
 			want[sum] = file
@@ -36,8 +36,8 @@ func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
 	}
 	blobs = damage()
 	for _, n := range []int{0, 1, 2, 64, 65, len(sums)} {
-		got := map[verify.Digest]string{}
-		if err := blobs.ReadBlobs(t.Context(), sums[:n], func(sum verify.Digest, data []byte) { got[sum] += string(data) }); err != nil {
+		got := map[tuf.Digest]string{}
+		if err := blobs.ReadBlobs(t.Context(), sums[:n], func(sum tuf.Digest, data []byte) { got[sum] += string(data) }); err != nil {
 			t.Fatal(err)
 		}
 		for _, sum := range sums[:n] {

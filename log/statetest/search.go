@@ -7,8 +7,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func sum512(s string) log.SHA512 { return sha512.Sum512([]byte(s)) }
@@ -20,9 +22,9 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 	first := len(f.leaves)
 	file := log.Target{Path: "app", SHA256: sum("app 2"), SHA512: sum512("app 2"), Length: 5}
 	without256, without512, neither, other512, unknownLength := file, file, file, file, file
-	without256.SHA256 = verify.Digest{}
+	without256.SHA256 = tuf.Digest{}
 	without512.SHA512 = log.SHA512{}
-	neither.SHA256, neither.SHA512 = verify.Digest{}, log.SHA512{}
+	neither.SHA256, neither.SHA512 = tuf.Digest{}, log.SHA512{}
 	other512.SHA512[63] ^= 1 // its first bytes are those of the other
 	unknownLength.Length = -1
 	beside := log.Target{Path: "dir/ä b?#%.bin", SHA512: sum512("app 2"), Length: 1 << 40}
@@ -38,7 +40,7 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 		version++
 	}
 	evidence := leafOf("B", "targets", version-1)
-	evidence.Kind, evidence.Contradicts = verify.Evidence, int64(first)
+	evidence.Kind, evidence.Contradicts = leaf.Evidence, int64(first)
 	f.add(evidence, other512)
 	apply(t, state, f, first, first+7)
 	state = reopen()
@@ -86,7 +88,7 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 	}
 	for _, repository := range []string{"A", "B", "none"} {
 		for _, role := range []string{"root", "targets", "team/ö", "none"} {
-			var want []verify.Record
+			var want []admit.Record
 			for _, l := range f.leaves {
 				if l.Leaf.Repository == sum(repository+"root1") && l.Leaf.Role == role {
 					want = append(want, l.Record)

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // TestBlobs runs the suite for blobs. Reopen closes and opens them again.
@@ -30,12 +32,12 @@ func TestBlobs(t *testing.T, blobs log.Blobs, reopen func() log.Blobs) {
 	}
 	blobs = reopen()
 	for _, want := range [][]byte{[]byte("a"), []byte("b"), large, {}} {
-		got, err := blobs.Blob(verify.Sum(want))
+		got, err := blobs.Blob(tuf.Sum(want))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("a blob of %d bytes: got %d, %v", len(want), len(got), err)
 		}
 	}
-	if _, err := blobs.Blob(verify.Sum([]byte("none"))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := blobs.Blob(tuf.Sum([]byte("none"))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
 }
@@ -46,23 +48,23 @@ type fixture struct {
 	leaves []log.StateLeaf
 }
 
-func (f *fixture) add(l verify.Leaf, targets ...log.Target) {
+func (f *fixture) add(l leaf.Leaf, targets ...log.Target) {
 	f.leaves = append(f.leaves, log.StateLeaf{
-		Record:  verify.Record{Index: int64(len(f.leaves)), Leaf: l},
+		Record:  admit.Record{Index: int64(len(f.leaves)), Leaf: l},
 		Targets: targets,
 	})
 }
 
-func sum(s string) verify.Digest { return verify.Sum([]byte(s)) }
+func sum(s string) tuf.Digest { return tuf.Sum([]byte(s)) }
 
-func leafOf(repository, role string, version int64) verify.Leaf {
+func leafOf(repository, role string, version int64) leaf.Leaf {
 	name := fmt.Sprint(repository, role, version)
-	l := verify.Leaf{
-		Kind: verify.Release, Repository: sum(repository + "root1"), Role: role, Version: version,
-		Payload: sum(name), Metadata: sum(name + "file"), Size: 7, Encoding: verify.JSON,
+	l := leaf.Leaf{
+		Kind: leaf.Release, Repository: sum(repository + "root1"), Role: role, Version: version,
+		Payload: sum(name), Metadata: sum(name + "file"), Size: 7, Encoding: tuf.JSON,
 	}
-	if role != verify.RoleRoot {
-		l.Snapshot, l.Listed = sum(repository+"snapshot"), verify.ByHash
+	if role != tuf.RoleRoot {
+		l.Snapshot, l.Listed = sum(repository+"snapshot"), leaf.ByHash
 	}
 	return l
 }
@@ -76,7 +78,7 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	f.add(leafOf("A", "targets", 1), log.Target{Path: "app", SHA256: sum("app 1"), Length: 5}, log.Target{Path: "b/ö", SHA256: sum("app 1"), Length: -1})
 	f.add(leafOf("A", "targets", 2), log.Target{Path: "app", SHA256: sum("app 2"), Length: 5}, log.Target{Path: "other", SHA256: sum("app 1"), Length: 5})
 	evidence := leafOf("A", "targets", 3)
-	evidence.Kind, evidence.Contradicts = verify.Evidence, 2
+	evidence.Kind, evidence.Contradicts = leaf.Evidence, 2
 	f.add(evidence)
 	f.add(leafOf("A", "root", 2))
 
@@ -113,19 +115,19 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	if records, err := state.Records(ctx, sum("none")); err != nil || len(records) != 0 {
 		t.Errorf("records of a repository that is not there: %v, %v", records, err)
 	}
-	for payload, want := range map[verify.Digest][]int{sum("Aroot1"): {0}, sum("Broot1"): {1}, sum("Aroot2"): {5}, sum("Atargets1"): nil} {
+	for payload, want := range map[tuf.Digest][]int{sum("Aroot1"): {0}, sum("Broot1"): {1}, sum("Aroot2"): {5}, sum("Atargets1"): nil} {
 		rec, ok, err := state.Root(ctx, payload)
 		if err != nil || ok != (want != nil) || ok && rec != f.leaves[want[0]].Record {
 			t.Errorf("root %v: %v, %v, %v; want leaf %v", payload, rec, ok, err, want)
 		}
 	}
-	if counts, err := state.Repositories(ctx, 1); err != nil || !slices.Equal(counts, []log.RepositoryCount{{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 1}}) {
+	if counts, err := state.Repositories(ctx, 1); err != nil || !slices.Equal(counts, []log.RepositoryCount{{ID: sum("Aroot1"), Encoding: tuf.JSON, Releases: 1}}) {
 		t.Errorf("repositories at size 1: %v, %v", counts, err)
 	}
 	counts, err := state.Repositories(ctx, int64(len(f.leaves)))
 	want := []log.RepositoryCount{
-		{ID: sum("Aroot1"), Encoding: verify.JSON, Releases: 4, Evidence: 1},
-		{ID: sum("Broot1"), Encoding: verify.JSON, Releases: 2},
+		{ID: sum("Aroot1"), Encoding: tuf.JSON, Releases: 4, Evidence: 1},
+		{ID: sum("Broot1"), Encoding: tuf.JSON, Releases: 2},
 	}
 	if err != nil || !slices.Equal(counts, want) {
 		t.Errorf("repositories: %v, %v\nwant %v", counts, err, want)
@@ -140,9 +142,9 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	state = reopen()
 	f.add(leafOf("B", "targets", 1))
 	size := len(f.leaves)
-	f.leaves = append(f.leaves, log.StateLeaf{Record: verify.Record{Index: int64(size)}, End: true})
+	f.leaves = append(f.leaves, log.StateLeaf{Record: admit.Record{Index: int64(size)}, End: true})
 	apply(t, state, &f, size-1, size+1)
-	f.leaves = append(f.leaves, log.StateLeaf{Record: verify.Record{Index: int64(size + 1)}, End: true})
+	f.leaves = append(f.leaves, log.StateLeaf{Record: admit.Record{Index: int64(size + 1)}, End: true})
 	apply(t, state, &f, size+1, size+2)
 	if edge, err := state.Position(ctx); err != nil || edge.Tree() != f.edge.Tree() {
 		t.Errorf("position behind the end: %v, %v, want %v", edge.Tree(), err, f.edge.Tree())
@@ -179,10 +181,10 @@ func testTail(t *testing.T, state log.State, f *fixture) {
 		t.Errorf("tail of a repository that is not there: %v, %v, %v", tail, floors, err)
 	}
 	for _, tt := range []struct {
-		repository verify.Digest
+		repository tuf.Digest
 		role       string
 		version    int64
-		payload    verify.Digest
+		payload    tuf.Digest
 		want       []int64
 	}{
 		{a, "targets", 99, sum("none"), nil},
@@ -251,7 +253,7 @@ func testListings(t *testing.T, state log.State, f *fixture, reopen func() log.S
 func testLookup(t *testing.T, state log.State, f *fixture) {
 	for _, tt := range []struct {
 		what    string
-		sum     verify.Digest
+		sum     tuf.Digest
 		limit   int
 		leaves  []int
 		targets []string
@@ -282,8 +284,8 @@ func testLookup(t *testing.T, state log.State, f *fixture) {
 	}
 }
 
-func (f *fixture) records(indices ...int) []verify.Record {
-	var list []verify.Record
+func (f *fixture) records(indices ...int) []admit.Record {
+	var list []admit.Record
 	for _, i := range indices {
 		list = append(list, f.leaves[i].Record)
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
 )
 
 // testUnlisted adds leaves, one of which lists more than one transaction may, and
@@ -45,7 +45,7 @@ func testUnlisted(t *testing.T, state log.State, f *fixture, reopen func() log.S
 			t.Fatalf("%d leaves are listed, %v; want %d", n, err, listed)
 		}
 		found, _, err := state.Lookup(t.Context(), leaves[0].Leaf.Payload, 9)
-		if err != nil || !slices.Equal(found, []verify.Record{leaves[0].Record}) {
+		if err != nil || !slices.Equal(found, []admit.Record{leaves[0].Record}) {
 			t.Errorf("the payload of a leaf that is not listed: %v, %v", found, err)
 		}
 		all := f.leaves

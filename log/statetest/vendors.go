@@ -9,16 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // TestTokens checks an implementation of log.Tokens that is empty. reopen returns it
 // as another process opens it.
 func TestTokens(t *testing.T, tokens log.Tokens, reopen func() log.Tokens) {
 	ctx := t.Context()
-	a, b := verify.Sum([]byte("a")), verify.Sum([]byte("b"))
+	a, b := tuf.Sum([]byte("a")), tuf.Sum([]byte("b"))
 	made := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	want := []log.Token{
 		log.NewToken(a, "first", log.ByRegistration, made),
@@ -77,7 +78,7 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 	held := func(repository, source string, size int64) log.Held {
 		n++
 		return log.Held{
-			ID: fmt.Sprintf("%032x", n), Repository: verify.Sum([]byte(repository)), Role: "röle/\x01", Version: 7, Name: "7.röle.json", Kind: verify.Release,
+			ID: fmt.Sprintf("%032x", n), Repository: tuf.Sum([]byte(repository)), Role: "röle/\x01", Version: 7, Name: "7.röle.json", Kind: leaf.Release,
 			Source: source, Size: size, Since: start, Until: start.Add(time.Duration(n) * time.Hour), Outcome: log.Outcome{Index: -1},
 		}
 	}

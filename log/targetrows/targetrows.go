@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // What is remembered at most: roles, and target files in all of them.
@@ -48,7 +48,7 @@ type Role[K any] struct {
 
 // Name names a role.
 type Name struct {
-	Repository verify.Digest
+	Repository tuf.Digest
 	Role       string
 }
 

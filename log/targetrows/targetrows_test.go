@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/verify"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // list makes targets from words like a1: path a, length 1.
@@ -29,7 +29,7 @@ func print(targets []log.Target) string {
 
 func TestCompare(t *testing.T) {
 	var roles Roles[int]
-	name := Name{verify.Sum(nil), "targets"}
+	name := Name{tuf.Sum(nil), "targets"}
 	if roles.Get(name) != nil {
 		t.Fatal("remembers a role that nobody added")
 	}

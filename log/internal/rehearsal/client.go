@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -30,7 +31,7 @@ type Client struct {
 // sidecar verifies, and has written it down then.
 func (c Client) Submit(ctx context.Context, url string, rel Release, wait int) error {
 	path, contentType, body := "/v1/repositories", api.TypeJSON, rel.Files[0].Data
-	if rel.Claim.Role != verify.RoleRoot {
+	if rel.Claim.Role != tuf.RoleRoot {
 		var err error
 		path, contentType = "/v1/repositories/"+rel.Claim.Repository.String()+"/metadata", api.TypeTar
 		if body, err = api.Tar(rel.Files); err != nil {

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -20,7 +22,7 @@ const expires = "2046-01-01T00:00:00Z"
 // Vendor is one repository. It writes its metadata canonically by hand, so that
 // a release costs one signature and the load is on the log.
 type Vendor struct {
-	id      verify.Digest // payload of the root
+	id      tuf.Digest // payload of the root
 	root    []byte
 	keyID   string // of targets, snapshot and timestamp
 	key     ed25519.PrivateKey
@@ -31,7 +33,7 @@ type Vendor struct {
 type Release struct {
 	Claim verify.Claim
 	Files []api.File // the file, and the snapshot that lists it
-	Leaf  verify.Leaf
+	Leaf  leaf.Leaf
 }
 
 // NewVendor makes a vendor with keys of its own.
@@ -59,7 +61,7 @@ func NewVendor() (*Vendor, error) {
 	}
 	signed := fmt.Sprintf(`{"_type":"root","consistent_snapshot":true,"expires":%q,"keys":{%s},"roles":{%s},"spec_version":"1.0.31","version":1}`,
 		expires, keys, strings.Join(roles, ","))
-	v.id = verify.Sum([]byte(signed))
+	v.id = tuf.Sum([]byte(signed))
 	v.root = sign(rootID, rootKey, signed)
 	return v, nil
 }
@@ -82,7 +84,7 @@ func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
 
 // Genesis is the root as a release.
 func (v *Vendor) Genesis() Release {
-	return newRelease(verify.Claim{Repository: v.id, Role: verify.RoleRoot, Version: 1, Payload: v.id, Encoding: verify.JSON}, v.root, nil)
+	return newRelease(verify.Claim{Repository: v.id, Role: tuf.RoleRoot, Version: 1, Payload: v.id, Encoding: tuf.JSON}, v.root, nil)
 }
 
 // Next makes the vendor's next targets release.
@@ -102,9 +104,9 @@ func (v *Vendor) NextOf(targets int) Release {
 	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{%s},"version":%d}`, expires, files.String(), v.version)
 	file := sign(v.keyID, v.key, signed)
 	snapshot := fmt.Sprintf(`{"_type":"snapshot","expires":%q,"meta":{"targets.json":{"hashes":{"sha256":"%v"},"length":%d,"version":%d}},"spec_version":"1.0.31","version":%d}`,
-		expires, verify.Sum(file), len(file), v.version, v.version)
+		expires, tuf.Sum(file), len(file), v.version, v.version)
 	return newRelease(verify.Claim{
-		Repository: v.id, Role: verify.RoleTargets, Version: v.version, Payload: verify.Sum([]byte(signed)), Encoding: verify.JSON,
+		Repository: v.id, Role: tuf.RoleTargets, Version: v.version, Payload: tuf.Sum([]byte(signed)), Encoding: tuf.JSON,
 	}, file, sign(v.keyID, v.key, snapshot))
 }
 
@@ -112,14 +114,14 @@ func newRelease(c verify.Claim, file, snapshot []byte) Release {
 	r := Release{
 		Claim: c,
 		Files: []api.File{{Name: api.FileName(c.Role, c.Version), Data: file}},
-		Leaf: verify.Leaf{
-			Kind: verify.Release, Repository: c.Repository, Role: c.Role, Version: c.Version, Payload: c.Payload,
-			Metadata: verify.Sum(file), Size: int64(len(file)), Encoding: c.Encoding,
+		Leaf: leaf.Leaf{
+			Kind: leaf.Release, Repository: c.Repository, Role: c.Role, Version: c.Version, Payload: c.Payload,
+			Metadata: tuf.Sum(file), Size: int64(len(file)), Encoding: c.Encoding,
 		},
 	}
 	if snapshot != nil {
-		r.Files = append(r.Files, api.File{Name: api.FileName(verify.RoleSnapshot, c.Version), Data: snapshot})
-		r.Leaf.Snapshot, r.Leaf.Listed = verify.Sum(snapshot), verify.ByHash
+		r.Files = append(r.Files, api.File{Name: api.FileName(tuf.RoleSnapshot, c.Version), Data: snapshot})
+		r.Leaf.Snapshot, r.Leaf.Listed = tuf.Sum(snapshot), leaf.ByHash
 	}
 	return r
 }

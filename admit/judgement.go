@@ -1,0 +1,500 @@
+package admit
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Limits on what one role and version may have in the log.
+const (
+	// MaxUnbound is how many payloads of one role and version that are released
+	// without being bound, and not as another role's, too, may list or delegate
+	// something, and how many may not.
+	MaxUnbound = 64
+
+	// MaxSignedAgain is how often one payload of a role is released because it was
+	// signed again.
+	MaxSignedAgain = 64
+)
+
+// lookedAtPerJudgement says over how many times the signatures that may be looked
+// at for one place they may be looked at for all places together.
+const lookedAtPerJudgement = 4
+
+// explainCoverage bounds what comparing the paths of all rivals may cost in one
+// judgement, as MaxCoverage does for one walk.
+const explainCoverage = 4 * MaxCoverage
+
+// judgement is one file of a role other than root on its way to a verdict. In what
+// follows a place of the role is one that the walk reaches; the file meets it if
+// enough of its keys have signed, and fits it if moreover the file is bound or all
+// delegations on the way cover what it lists. Rivals are releases of the role and
+// version with another payload.
+type judgement struct {
+	r     *Repository
+	m     *tuf.Metadata
+	leaf  leaf.Leaf
+	lists *listing
+
+	signers    map[tuf.Digest][]tuf.KeyIdentity // of the file, by the fingerprint of keys
+	outOfLooks map[tuf.Digest]bool              // there may be more of these keys
+	looked     int                              // at signatures so far
+	cost       int64                            // of explaining rivals so far
+	released   []int                            // releases of this payload for this role, the last first
+
+	extra *tuf.Delegations // what the file delegates, once it is needed
+
+	rival      tuf.Digest // the payload of the rival that was read last
+	rivalLists *listing   // what it lists
+}
+
+// decide comes to a verdict. What is refused and logged already is logged.
+func (j *judgement) decide(snapshots []*tuf.Metadata) (Decision, error) {
+	meets, err := j.meeting()
+	if err != nil {
+		return Decision{}, err
+	}
+	if why := j.m.UnsignedFor(keysOf(meets)...); why != "" {
+		return Decision{}, refused(RefusedMalformed, "%s %d: %s", j.leaf.Role, j.m.Version, why)
+	}
+	if j.m.Type == tuf.RoleTargets && j.m.Encoding == tuf.JSON {
+		if err := j.vouched(snapshots); err != nil {
+			return Decision{}, err
+		}
+	}
+	fits, err := j.fitting(meets)
+	if err != nil {
+		return Decision{}, err
+	}
+	if done, err := j.isSettled(fits); err != nil || done {
+		return j.r.already(j.released[0]), err
+	}
+	bound, certain, err := j.boundRival(meets)
+	switch {
+	case err != nil:
+		return Decision{}, err
+	case bound != none && !certain:
+		return Decision{}, j.second(bound, "whether this file contradicts it cannot be said, it has too many signatures")
+	case bound != none && j.leaf.Bound() && len(j.released) == 0:
+		return j.r.contradiction(j.leaf, bound), nil
+	case bound != none:
+		return Decision{}, j.second(bound, "the payload there is bound by its hash")
+	}
+	if err := j.explained(fits); err != nil {
+		return Decision{}, err
+	}
+	if err := j.hasRoom(); err != nil {
+		return Decision{}, err
+	}
+	return Decision{Leaf: j.leaf}, nil
+}
+
+// settled returns the record that a file whose payload is logged leads to, given
+// the last one with its payload: the last release, if there is any.
+func (j *judgement) settled(last int) int {
+	if len(j.releases()) > 0 {
+		return j.released[0]
+	}
+	return last
+}
+
+// releases returns the releases of the payload for the role, the last first.
+func (j *judgement) releases() []int {
+	if j.released != nil {
+		return j.released
+	}
+	position := lastOf(j.r.byPayload, rolePayload{j.leaf.Role, j.leaf.Payload})
+	for ; position != none; position = j.r.links[position].payload {
+		if j.r.records[position].Leaf.Kind == leaf.Release {
+			j.released = append(j.released, position)
+		}
+	}
+	return j.released
+}
+
+// signedBy returns the keys of a place that signed the file.
+func (j *judgement) signedBy(p place) []tuf.KeyIdentity {
+	if ids, ok := j.signers[p.keys.Fingerprint()]; ok {
+		return ids
+	}
+	s := j.r.signed.file(j.m)
+	left := lookedAtPerJudgement*s.looks - j.looked
+	ids, looked, _ := s.signers(p.keys, j.m, left)
+	j.looked += looked
+	if j.signers == nil {
+		j.signers, j.outOfLooks = map[tuf.Digest][]tuf.KeyIdentity{}, map[tuf.Digest]bool{}
+	}
+	j.outOfLooks[p.keys.Fingerprint()] = looked == left && left < s.looks
+	j.signers[p.keys.Fingerprint()] = ids
+	return ids
+}
+
+// meeting returns the places that the file meets.
+func (j *judgement) meeting() ([]place, error) {
+	role := j.leaf.Role
+	all, err := j.r.places(role, j.lists)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, refused(RefusedNotDelegated, "no current targets metadata delegates to %q", role)
+	}
+	meets := j.met(all)
+	if len(meets) == 0 {
+		return nil, j.r.tooFew(role, j.m, j.m.Meets(all[0].keys))
+	}
+	return meets, nil
+}
+
+func (j *judgement) met(all []place) (met []place) {
+	for _, p := range all {
+		if p.keys.MetBy(len(j.signedBy(p))) {
+			met = append(met, p)
+		}
+	}
+	return met
+}
+
+// vouched finds the snapshot that says the file is the role's: JSON targets
+// metadata does not name its own role, so without this a public file could be
+// passed off as another role's. Of several one that lists its hash is taken: a
+// version does not tell the files of roles that share keys apart.
+func (j *judgement) vouched(snapshots []*tuf.Metadata) error {
+	root, err := j.r.Root()
+	if err != nil {
+		return err
+	}
+	keys, role := root.Root.KeySet(tuf.RoleSnapshot), j.leaf.Role
+	why := "none was submitted with it"
+	for _, s := range snapshots {
+		listed, reason := j.r.lists(s, keys, role, j.m)
+		if reason != "" {
+			why = reason
+			continue
+		}
+		if j.leaf.Listed == "" || listed == leaf.ByHash {
+			j.leaf.Snapshot, j.leaf.Listed = s.FileDigest, listed
+		}
+		if listed == leaf.ByHash {
+			break
+		}
+	}
+	if j.leaf.Listed == "" {
+		return refused(RefusedSnapshotNeeded, "%s %d counts only beside a snapshot that is validly signed and lists it: %s", role, j.m.Version, why)
+	}
+	return nil
+}
+
+// lists says how a snapshot lists the role's file m, or why it does not count.
+func (r *Repository) lists(s *tuf.Metadata, keys tuf.KeySet, role string, m *tuf.Metadata) (leaf.Listing, string) {
+	if s.Snapshot == nil || s.Encoding != r.encoding {
+		return "", fmt.Sprintf("%q metadata is not one", s.Type)
+	}
+	listed, ok := s.Snapshot.File(role + ".json")
+	switch {
+	case !ok:
+		return "", fmt.Sprintf("snapshot %d does not list %s.json", s.Version, role)
+	case listed.Version != m.Version:
+		return "", fmt.Sprintf("snapshot %d lists version %d", s.Version, listed.Version)
+	// Signatures come before hashes: whoever cannot sign a snapshot cannot make
+	// the log hash a large file once for every snapshot beside it.
+	case !r.meets(s, keys):
+		return "", fmt.Sprintf("too few keys of the role have signed snapshot %d", s.Version)
+	}
+	if err := listed.Describes(m); err != nil {
+		return "", fmt.Sprintf("snapshot %d lists another file: %v", s.Version, err)
+	}
+	// It is kept beside the file.
+	if why := s.UnsignedFor(keys); why != "" {
+		return "", fmt.Sprintf("snapshot %d: %s", s.Version, why)
+	}
+	if listed.Hashes == nil {
+		return leaf.ByVersion, ""
+	}
+	return leaf.ByHash, ""
+}
+
+// fitting returns the places that the file fits, given those that it meets.
+func (j *judgement) fitting(meets []place) ([]place, error) {
+	if j.leaf.Bound() {
+		return meets, nil
+	}
+	covering, err := j.r.covering(j.leaf.Role, j.lists)
+	if err != nil {
+		return nil, err
+	}
+	fits := j.met(covering)
+	if len(fits) == 0 {
+		return nil, refused(RefusedNotCovered, "%s %d lists paths that are not delegated to the role by keys that have signed it, and no snapshot beside it lists its hash",
+			j.leaf.Role, j.m.Version)
+	}
+	return fits, nil
+}
+
+// isSettled reports whether the payload is released and is not to be released
+// again: neither has it been signed again, nor is it bound now for the first time.
+func (j *judgement) isSettled(fits []place) (bool, error) {
+	released := j.releases()
+	if len(released) == 0 {
+		return false, nil
+	}
+	bound := !j.leaf.Bound()
+	for _, position := range released {
+		bound = bound || j.r.records[position].Leaf.Bound()
+	}
+	if !bound {
+		return false, nil
+	}
+	// The very same file is not signed again, even if it is withheld meanwhile.
+	same := func(position int) bool { return j.r.records[position].Leaf.Metadata == j.leaf.Metadata }
+	if len(released) > MaxSignedAgain || slices.ContainsFunc(released, same) {
+		return true, nil
+	}
+	for _, p := range fits {
+		if again, err := j.signedAgain(p); err != nil || again {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// signedAgain reports whether the file is to be released although its payload is:
+// a key of the place signed it that signed none of the released files, because the
+// role's keys were rotated and the release signed again; or it meets the place, and
+// none of the released files does any more, because it has the signatures of several
+// of them.
+func (j *judgement) signedAgain(p place) (bool, error) {
+	fresh := map[tuf.KeyIdentity]bool{}
+	for _, id := range j.signedBy(p) {
+		fresh[id] = true
+	}
+	stands := false
+	for _, position := range j.released {
+		ids, err := j.r.signers(position, p.keys)
+		if err != nil {
+			return false, err
+		}
+		stands = stands || p.keys.MetBy(len(ids))
+		for _, id := range ids {
+			delete(fresh, id)
+		}
+	}
+	return !stands || len(fresh) > 0, nil
+}
+
+// rivals returns the releases of a leaf's role and version with another payload,
+// in log order.
+func (r *Repository) rivals(entry leaf.Leaf) []int {
+	var rivals []int
+	position := lastOf(r.byVersion, roleVersion{entry.Role, entry.Version})
+	for ; position != none; position = r.links[position].version {
+		if other := r.records[position].Leaf; other.Kind == leaf.Release && other.Payload != entry.Payload {
+			rivals = append(rivals, position)
+		}
+	}
+	slices.Reverse(rivals)
+	return rivals
+}
+
+// byPayloads puts records of one payload side by side, each payload where its first
+// record is.
+func (r *Repository) byPayloads(positions []int) []int {
+	first := map[tuf.Digest]int{}
+	for i, position := range positions {
+		if _, ok := first[r.records[position].Leaf.Payload]; !ok {
+			first[r.records[position].Leaf.Payload] = i
+		}
+	}
+	slices.SortStableFunc(positions, func(a, b int) int {
+		return first[r.records[a].Leaf.Payload] - first[r.records[b].Leaf.Payload]
+	})
+	return positions
+}
+
+// boundRival returns the first bound rival that stands at a place that the file
+// meets, or none. Here every place counts, however many of the name there are: a
+// delegatee could hide the one where the rival stands behind others. The rival is not
+// certain if the file may meet such a place, but has signatures that are not looked at
+// any more.
+func (j *judgement) boundRival(meets []place) (rival int, certain bool, err error) {
+	rivals := slices.DeleteFunc(j.r.rivals(j.leaf), func(position int) bool { return !j.r.records[position].Leaf.Bound() })
+	if len(rivals) == 0 {
+		return none, true, nil
+	}
+	if !tuf.IsTopLevel(j.leaf.Role) {
+		if meets, err = j.r.everyPlace(j.leaf.Role); err != nil {
+			return none, false, err
+		}
+	}
+	unsure := none
+	for _, rival := range rivals {
+		for _, p := range meets {
+			stands, err := j.r.stands(rival, p.keys)
+			if err != nil {
+				return none, false, err
+			}
+			switch {
+			case !stands:
+			case p.keys.MetBy(len(j.signedBy(p))):
+				return rival, true, nil
+			case j.outOfLooks[p.keys.Fingerprint()] && unsure == none:
+				unsure = rival
+			}
+		}
+	}
+	return unsure, false, nil
+}
+
+// contradiction is the verdict on a file that contradicts a release: evidence, once
+// per role and version.
+func (r *Repository) contradiction(entry leaf.Leaf, rival int) Decision {
+	if evidence, ok := r.evidence[roleVersion{entry.Role, entry.Version}]; ok {
+		return r.already(evidence)
+	}
+	entry.Kind, entry.Contradicts = leaf.Evidence, r.records[rival].Index
+	return Decision{Leaf: entry}
+}
+
+// second refuses a file because of a rival.
+func (j *judgement) second(rival int, why string) error {
+	return refused(RefusedSecondPayload, "another payload of %s %d is released at index %d and stands (%s): publish version %d, and list hashes in the snapshot from then on",
+		j.leaf.Role, j.leaf.Version, j.r.records[rival].Index, why, j.leaf.Version+1)
+}
+
+// explained returns nil if at some place that the file fits every rival that stands
+// there is explained.
+func (j *judgement) explained(fits []place) error {
+	rivals := j.r.byPayloads(j.r.rivals(j.leaf))
+	if len(rivals) == 0 {
+		return nil
+	}
+	explained := map[int]bool{} // of the rivals that have been asked
+	unexplained := none
+	for _, p := range fits {
+		free := true
+		for _, rival := range rivals {
+			stands, err := j.r.stands(rival, p.keys)
+			if err != nil {
+				return err
+			}
+			if !stands {
+				continue
+			}
+			is, asked := explained[rival]
+			if !asked {
+				if is, err = j.explains(rival); err != nil {
+					return err
+				}
+				explained[rival] = is
+			}
+			if !is {
+				free, unexplained = false, rival
+				break
+			}
+		}
+		if free {
+			return nil
+		}
+	}
+	return j.second(unexplained, "nothing says that it is another role's")
+}
+
+// explains reports whether a rival is explained: it is not bound, and it is
+// released as another role's, too, or fits a place of another role. What the file
+// that is judged delegates is counted: in a new repository nothing else says whose
+// the rival is.
+func (j *judgement) explains(rival int) (bool, error) {
+	role, err := j.explainedBy(rival)
+	return role != "", err
+}
+
+// explainedBy names the role that explains a rival; empty: none does.
+func (j *judgement) explainedBy(rival int) (string, error) {
+	leaf := j.r.records[rival].Leaf
+	if leaf.Bound() {
+		return "", nil
+	}
+	if role := j.r.releasedElsewhere(leaf.Role, leaf.Payload); role != "" {
+		return role, nil
+	}
+	lists, err := j.listingOf(rival)
+	if err != nil {
+		return "", err
+	}
+	fits := ""
+	w := &walk{of: lists, as: leaf.Role, cost: j.cost, limit: explainCoverage}
+	defer func() { j.cost = w.cost }()
+	w.wants = func(name string) bool { return name != leaf.Role }
+	w.extra = j.delegates()
+	w.wantsPlace = func(p place) (bool, error) { return j.r.stands(rival, p.keys) }
+	w.visit = func(p place) (bool, error) {
+		if p.role == leaf.Role {
+			return true, nil
+		}
+		found, err := w.wantsPlace(p)
+		if found {
+			fits = p.role
+		}
+		return !found, err
+	}
+	if err := j.r.walk(w); err != nil {
+		return "", err
+	}
+	return fits, nil
+}
+
+// delegates returns what the file delegates, nil if nothing. The names of bins are
+// kept for the judgement and not with the file, of which thousands may wait.
+func (j *judgement) delegates() *tuf.Delegations {
+	if j.extra == nil && j.m.Targets != nil && j.m.Targets.Delegations != nil {
+		j.extra = j.m.Targets.Delegations.KeepNames()
+	}
+	return j.extra
+}
+
+// listingOf returns what a rival lists. The next one may have the same payload,
+// signed again: it is not read again.
+func (j *judgement) listingOf(rival int) (*listing, error) {
+	s, err := j.r.summary(rival)
+	if err != nil || s.lists == 0 {
+		return &listing{}, err
+	}
+	if payload := j.r.records[rival].Leaf.Payload; j.rivalLists == nil || j.rival != payload {
+		m, err := j.r.read(rival)
+		if err != nil {
+			return nil, err
+		}
+		j.rival, j.rivalLists = payload, listingOf(m)
+	}
+	return j.rivalLists, nil
+}
+
+// hasRoom returns nil if one more release of the role and version may be logged.
+func (j *judgement) hasRoom() error {
+	if j.leaf.Bound() || len(j.released) > 0 {
+		return nil
+	}
+	empty := j.m.Targets == nil || j.m.Targets.Len() == 0 && j.m.Targets.Delegations == nil
+	alike := map[tuf.Digest]bool{}
+	for _, rival := range j.r.rivals(j.leaf) {
+		leaf := j.r.records[rival].Leaf
+		if leaf.Bound() || alike[leaf.Payload] || j.r.releasedElsewhere(leaf.Role, leaf.Payload) != "" {
+			continue
+		}
+		s, err := j.r.summary(rival)
+		if err != nil {
+			return err
+		}
+		if empty == (s.lists == 0 && !s.delegates) {
+			alike[leaf.Payload] = true
+		}
+	}
+	if len(alike) >= MaxUnbound {
+		return refused(RefusedSecondPayload, "%d payloads of %s %d are released without a hash, and not as another role's: publish version %d, and list hashes in the snapshot from then on",
+			len(alike), j.leaf.Role, j.leaf.Version, j.leaf.Version+1)
+	}
+	return nil
+}

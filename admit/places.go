@@ -1,0 +1,463 @@
+package admit
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// This file finds places. A place of a role is a delegation to its name that the
+// walk reaches; root's entry is the one place of each top-level role. The walk
+// begins at targets and goes on, breadth-first and in listed order, with what the
+// current releases at each place delegate.
+
+// MaxPlaces is how many places of one name count. Whoever has a delegation may
+// delegate to any name, as often as he likes.
+const MaxPlaces = 64
+
+// MaxCoverage bounds what comparing the paths that a file lists with delegations
+// may cost in one walk; a delegation that would exceed it covers nothing. A pattern
+// costs one and one more for each 16 bytes, so does a path, and comparing many of
+// them costs the product of their sums.
+const MaxCoverage = 1 << 24
+
+// place is a delegation to a role, or root's entry.
+type place struct {
+	role string
+	keys tuf.KeySet
+}
+
+// keysOf returns the keys of places.
+func keysOf(places []place) (sets []tuf.KeySet) {
+	for _, p := range places {
+		sets = append(sets, p.keys)
+	}
+	return sets
+}
+
+// placeKey tells places apart. Two delegations to one name that the same files
+// meet are one place; whether the way to it covers a file is asked before.
+type placeKey struct {
+	role string
+	keys tuf.Digest
+}
+
+// walk is one search for places.
+type walk struct {
+	// of, if not nil, are the paths that every delegation on the way must cover.
+	of *listing
+	// as is the role as whose file extra delegations count, if they are not nil.
+	as    string
+	extra *tuf.Delegations
+	// wants says for which names of delegated roles places are visited.
+	wants func(role string) bool
+	// wantsPlace narrows wants down, if it is not nil.
+	wantsPlace func(place) (bool, error)
+	// visit is called for each place, targets included, until it is false.
+	visit func(place) (bool, error)
+
+	// every asks for every place, also of a name that has more than count.
+	every bool
+	cost  int64 // of coverage so far
+	limit int64 // of cost; zero: MaxCoverage
+	full  bool  // there may be more places of some name than count
+}
+
+// isExtra reports whether extra delegations count as those of a role's file.
+func (w *walk) isExtra(role string) bool { return w.extra != nil && role == w.as }
+
+// walk visits places. The order, and so what limits leave out, follows from the
+// log alone: it does not depend on what is remembered.
+func (r *Repository) walk(w *walk) error {
+	root, err := r.Root()
+	if err != nil {
+		return err
+	}
+	first := place{tuf.RoleTargets, root.Root.KeySet(tuf.RoleTargets)}
+	if more, err := w.visit(first); err != nil || !more {
+		return err
+	}
+	seen := map[placeKey]bool{}
+	count := map[string]int{}
+	expanded := map[int]bool{}
+	for queue := []place{first}; len(queue) > 0; queue = queue[1:] {
+		sources, err := r.sources(queue[0], w, expanded)
+		if err != nil {
+			return err
+		}
+		for _, d := range sources {
+			for role, to := range d.Among(func(name string) bool { return w.wants(name) || r.delegate[name] > 0 || w.isExtra(name) }) {
+				// Nothing else is asked about a place that does not count: there may
+				// be thousands.
+				if count[role] == MaxPlaces && !w.every {
+					w.full = true
+					continue
+				}
+				p := place{role, to.Keys()}
+				key := placeKey{role, p.keys.Fingerprint()}
+				if seen[key] {
+					continue
+				}
+				wanted, goesOn, err := r.useful(p, w)
+				switch {
+				case err != nil:
+					return err
+				case !wanted && !goesOn, !w.covers(to):
+					continue
+				}
+				seen[key] = true
+				count[role]++
+				if wanted {
+					if more, err := w.visit(p); err != nil || !more {
+						return err
+					}
+				}
+				if goesOn {
+					queue = append(queue, p)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// useful says whether a place is to be visited, and whether anything is delegated
+// from there.
+func (r *Repository) useful(p place, w *walk) (wanted, goesOn bool, err error) {
+	wanted = w.wants(p.role)
+	if wanted && w.wantsPlace != nil {
+		if wanted, err = w.wantsPlace(p); err != nil {
+			return false, false, err
+		}
+	}
+	if w.isExtra(p.role) {
+		return wanted, true, nil
+	}
+	if r.delegate[p.role] == 0 {
+		return wanted, false, nil
+	}
+	current, err := r.currentAt(p)
+	for _, position := range current {
+		s, err := r.summary(position)
+		if err != nil {
+			return false, false, err
+		}
+		goesOn = goesOn || s.delegates
+	}
+	return wanted, goesOn, err
+}
+
+// sources returns what is delegated from a place and has not been walked yet.
+func (r *Repository) sources(p place, w *walk, expanded map[int]bool) ([]*tuf.Delegations, error) {
+	var sources []*tuf.Delegations
+	current, err := r.currentAt(p)
+	if err != nil {
+		return nil, err
+	}
+	for _, position := range current {
+		if expanded[position] {
+			continue
+		}
+		expanded[position] = true
+		d, err := r.delegations(position, w.of != nil && w.of.file != nil)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			sources = append(sources, d)
+		}
+	}
+	if w.isExtra(p.role) && !expanded[none] {
+		expanded[none] = true
+		sources = append(sources, w.extra)
+	}
+	return sources, nil
+}
+
+// listing is the paths that a file lists. They are read when they are first needed:
+// mostly they never are.
+type listing struct {
+	file   *tuf.Targets // nil: nothing is listed
+	paths  []string
+	hashes []string // hex, of each path; filled when first needed
+	size   int64    // what comparing them costs
+}
+
+func listingOf(m *tuf.Metadata) *listing {
+	if m.Targets == nil || m.Targets.Len() == 0 {
+		return &listing{}
+	}
+	return &listing{file: m.Targets}
+}
+
+func (l *listing) read() {
+	if l.paths != nil {
+		return
+	}
+	for path := range l.file.Paths() {
+		l.paths = append(l.paths, path)
+		l.size += int64(1 + len(path)/16)
+	}
+}
+
+// covers reports whether a delegation covers all paths.
+func (w *walk) covers(d tuf.Delegee) bool {
+	if w.of == nil || w.of.file == nil {
+		return true
+	}
+	w.of.read()
+	// What it costs is counted in full, however soon it is known.
+	cost := w.of.size
+	if d.Role != nil {
+		patterns := int64(len(d.Role.PathHashPrefixes))
+		for _, p := range d.Role.Paths {
+			patterns += int64(1 + len(p)/16)
+		}
+		if cost *= patterns; patterns > MaxCoverage {
+			return false
+		}
+	}
+	if w.cost+cost > cmp.Or(w.limit, MaxCoverage) {
+		return false
+	}
+	w.cost += cost
+	return w.of.within(d)
+}
+
+func (l *listing) within(d tuf.Delegee) bool {
+	if d.Role != nil && len(d.Role.PathHashPrefixes) == 0 {
+		return !slices.ContainsFunc(l.paths, func(path string) bool { return !d.Role.Covers(path) })
+	}
+	if l.hashes == nil {
+		for _, path := range l.paths {
+			sum := sha256.Sum256([]byte(path))
+			l.hashes = append(l.hashes, hex.EncodeToString(sum[:]))
+		}
+	}
+	return !slices.ContainsFunc(l.hashes, func(hash string) bool { return !d.CoversHash(hash) })
+}
+
+// places returns the places of a role, at most MaxPlaces: first those of which
+// every delegation on the way covers all paths of of, if there are too many.
+func (r *Repository) places(role string, of *listing) ([]place, error) {
+	if tuf.IsTopLevel(role) {
+		root, err := r.Root()
+		if err != nil {
+			return nil, err
+		}
+		return []place{{role, root.Root.KeySet(role)}}, nil
+	}
+	all, full, err := r.find(role, nil)
+	if err != nil || !full {
+		return all, err
+	}
+	first, _, err := r.find(role, of)
+	for _, p := range all {
+		if len(first) < MaxPlaces && !slices.ContainsFunc(first, func(q place) bool { return q.keys.Fingerprint() == p.keys.Fingerprint() }) {
+			first = append(first, p)
+		}
+	}
+	return first, err
+}
+
+// covering returns those places of a role of which every delegation on the way
+// covers all paths of of.
+func (r *Repository) covering(role string, of *listing) ([]place, error) {
+	if tuf.IsTopLevel(role) {
+		return r.places(role, of)
+	}
+	found, _, err := r.find(role, of)
+	return found, err
+}
+
+// everyPlace returns all places of a role, however many there are.
+func (r *Repository) everyPlace(role string) (found []place, err error) {
+	w := &walk{every: true, wants: func(name string) bool { return name == role }}
+	w.visit = func(p place) (bool, error) {
+		if p.role == role {
+			found = append(found, p)
+		}
+		return true, nil
+	}
+	err = r.walk(w)
+	return found, err
+}
+
+// find walks to the places of a delegated role. It is full if there are more of
+// some name than count.
+func (r *Repository) find(role string, of *listing) (found []place, full bool, err error) {
+	w := &walk{of: of, wants: func(name string) bool { return name == role }}
+	w.visit = func(p place) (bool, error) {
+		if p.role == role {
+			found = append(found, p)
+		}
+		return true, nil
+	}
+	err = r.walk(w)
+	return found, w.full, err
+}
+
+// current is what is current at a place, as far as its role's releases have been
+// looked at.
+type current struct {
+	version   int64
+	positions []int // the releases that stand of the highest version; none: 0
+	seen      int   // how many of the role's releases, in log order, have been looked at
+}
+
+// maxCurrents is of how many places it is kept what is current there. A walk meets
+// all places of a repository in one order, so that dropping the oldest would drop
+// what is asked for next: all are dropped instead, which costs little for each.
+const maxCurrents = 1 << 16
+
+// currentAt returns the releases that are current at a place: of those that meet
+// it, all of the highest version, in log order. The search among all releases is
+// made once for the keys; after that only new releases are looked at.
+func (r *Repository) currentAt(p place) ([]int, error) {
+	released := r.released[p.role]
+	if len(released) == 0 {
+		return nil, nil
+	}
+	key := placeKey{p.role, p.keys.Fingerprint()}
+	c := r.currents[key]
+	if c == nil {
+		var err error
+		if c, err = r.findCurrent(p); err != nil {
+			return nil, err
+		}
+		if len(r.currents) >= maxCurrents {
+			clear(r.currents)
+		}
+		r.currents[key] = c
+	}
+	for ; c.seen < len(released); c.seen++ {
+		position := released[c.seen]
+		version := r.records[position].Leaf.Version
+		if len(c.positions) > 0 && version < c.version {
+			continue
+		}
+		ok, err := r.stands(position, p.keys)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+		case version == c.version:
+			c.positions = append(c.positions, position)
+		default:
+			c.version, c.positions = version, []int{position}
+		}
+	}
+	return c.positions, nil
+}
+
+func (r *Repository) findCurrent(p place) (*current, error) {
+	c := &current{seen: len(r.released[p.role])}
+	for _, position := range slices.Backward(r.releases[p.role]) {
+		version := r.records[position].Leaf.Version
+		if len(c.positions) > 0 && version != c.version {
+			break
+		}
+		ok, err := r.stands(position, p.keys)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			c.version, c.positions = version, append(c.positions, position)
+		}
+	}
+	slices.Sort(c.positions)
+	return c, nil
+}
+
+// KeysFor returns the keys of the place of a role that m meets, of several the
+// first; met is false where it meets none, and the keys are those of the first place,
+// if there is any.
+func (r *Repository) KeysFor(role string, m *tuf.Metadata) (keys tuf.KeySet, met bool, err error) {
+	j := &judgement{r: r, m: m, leaf: leafOf(leaf.Release, r.id, role, m), lists: listingOf(m)}
+	all, err := r.places(role, j.lists)
+	if err != nil || len(all) == 0 {
+		return tuf.KeySet{}, false, err
+	}
+	if meets := j.met(all); len(meets) > 0 {
+		return meets[0].keys, true, nil
+	}
+	return all[0].keys, false, nil
+}
+
+// Current returns the current release of a role: at the first of its places that
+// has one the highest whose signers meet it, of several of one version the last. It
+// is false when there is none.
+func (r *Repository) Current(role string) (Record, bool, error) {
+	if role == tuf.RoleRoot {
+		return r.records[r.root], true, nil
+	}
+	all, err := r.places(role, &listing{})
+	if err != nil {
+		return Record{}, false, err
+	}
+	for _, p := range all {
+		current, err := r.currentAt(p)
+		if err != nil {
+			return Record{}, false, err
+		}
+		if len(current) > 0 {
+			return r.records[current[len(current)-1]], true, nil
+		}
+	}
+	return Record{}, false, nil
+}
+
+// Currents returns the current releases of all roles that have one, as Current does
+// of each, in no order.
+func (r *Repository) Currents() ([]Record, error) {
+	list := []Record{r.records[r.root]}
+	have := map[string]bool{}
+	_, err := r.eachPlace(func(p place) (bool, error) {
+		current, err := r.currentAt(p)
+		if err == nil && len(current) > 0 && !have[p.role] {
+			have[p.role] = true
+			list = append(list, r.records[current[len(current)-1]])
+		}
+		return true, err
+	})
+	return list, err
+}
+
+// Settled reports whether leaves that are not in r cannot change what is current
+// at any place: floors says for roles of which leaves are left out from which
+// version on there are all.
+func (r *Repository) Settled(floors map[string]int64) (bool, error) {
+	settled := true
+	full, err := r.eachPlace(func(p place) (bool, error) {
+		floor, cut := floors[p.role]
+		if !cut {
+			return true, nil
+		}
+		current, err := r.currentAt(p)
+		settled = len(current) > 0 && r.records[current[0]].Leaf.Version >= floor
+		return settled, err
+	})
+	// Of more places than count a file's paths decide which they are.
+	return settled && !full && err == nil, err
+}
+
+// eachPlace visits the places of all roles of which anything is released, but root.
+// It is full if there are more of some name than count.
+func (r *Repository) eachPlace(visit func(place) (bool, error)) (full bool, err error) {
+	root, err := r.Root()
+	if err != nil {
+		return false, err
+	}
+	for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		if more, err := visit(place{role, root.Root.KeySet(role)}); err != nil || !more {
+			return false, err
+		}
+	}
+	w := &walk{wants: func(name string) bool { return len(r.releases[name]) > 0 }, visit: visit}
+	err = r.walk(w)
+	return w.full, err
+}

@@ -1,0 +1,180 @@
+package verify
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// gate is where nothing passes that is not proved to be logged. It returns what
+// was proved, nil where no proof is needed or where a missing one is only noted.
+// Cosignature times that it verifies raise the time floor.
+func (c *Client) gate(role string, m *tuf.Metadata, sidecars Sidecars) (*Logged, error) {
+	if !c.NeedsProof(role) {
+		return nil, nil
+	}
+	logged, err := c.checkSidecars(role, m, sidecars)
+	if err != nil {
+		return nil, c.unlessLax(err)
+	}
+	return logged, nil
+}
+
+// warn notes what Enforce would have refused, once.
+func (c *Client) warn(r *Refusal) {
+	if !slices.ContainsFunc(c.warnings, func(w *Refusal) bool { return w.Code == r.Code && w.Role == r.Role && w.Detail == r.Detail }) {
+		c.warnings = append(c.warnings, r)
+	}
+}
+
+func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) (*Logged, error) {
+	claim := ClaimFor(c.repository, role, m)
+	logged, err := CheckSidecar(sidecars.Proof, claim, c.cfg.Policy)
+	if err != nil {
+		return nil, err
+	}
+	c.learn(logged)
+	if origin := logged.Checkpoint.Origin; c.pinsOther(origin) {
+		return nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
+			m.Version, tuf.Clip(origin), tuf.Clip(c.state.Log))
+	}
+	if c.cfg.Install.SnapshotHashes && !logged.Leaf.Bound() {
+		return nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)
+	}
+	latest := logged
+	if len(sidecars.Latest) > 0 && c.NeedsLatest(role) {
+		if latest, err = CheckSidecar(sidecars.Latest, claim, c.cfg.Policy); err != nil {
+			return nil, err
+		}
+		if latest.Index != logged.Index || latest.Checkpoint.Origin != logged.Checkpoint.Origin {
+			return nil, refusal(CodeBadProof, role, nil, "the newer proof of version %d is about entry %d of %s, the older about entry %d of %s",
+				m.Version, latest.Index, latest.Checkpoint.Origin, logged.Index, logged.Checkpoint.Origin)
+		}
+		c.learn(latest)
+	}
+	if want := c.cfg.Install.MinAge; c.NeedsLatest(role) {
+		if age := provenAge(logged, latest, c.faulty); age < want {
+			by := "the newer proof beside it"
+			if latest == logged {
+				by = "its proof alone: no newer one lies beside it"
+			}
+			return nil, refusal(CodeTooYoung, role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s", m.Version, logged.Index, age, want, by)
+		}
+	}
+	return logged, nil
+}
+
+// pinsOther reports whether the device has this repository's releases from another
+// log than one of this origin. A log that the trust policy no longer lists has no say.
+func (c *Client) pinsOther(origin string) bool {
+	return c.state.Log != "" && c.state.Log != origin &&
+		slices.ContainsFunc(c.cfg.Policy.Logs, func(l proofs.PolicyLog) bool { return l.Key.Name() == c.state.Log })
+}
+
+// provenAge is how old an entry is at least, if at most faulty witnesses lie:
+// among the faulty+1 largest times of the newer proof one is honest, so now is
+// not before the smallest of them; among the faulty+1 smallest of the older proof
+// one is honest, so the entry was logged by the largest of them.
+func provenAge(older, newer *Logged, faulty int) time.Duration {
+	from := sortedTimes(timesOf(older.Checkpoint))
+	to := sortedTimes(timesOf(newer.Checkpoint))
+	if len(from) <= faulty || len(to) <= faulty {
+		return 0
+	}
+	seconds := to[len(to)-1-faulty] - from[faulty]
+	const most = int64(1<<63-1) / int64(time.Second)
+	return time.Duration(min(max(seconds, 0), most)) * time.Second
+}
+
+// timesOf returns the time of each witness: keys under one name are one witness,
+// and a time of zero says nothing. Of several times the largest is taken; that
+// can only make an entry look younger.
+func timesOf(c *proofs.SignedCheckpoint) map[string]int64 {
+	times := map[string]int64{}
+	for _, cosignature := range c.Cosignatures {
+		if cosignature.Time > 0 {
+			name := cosignature.Key.Name()
+			times[name] = max(times[name], cosignature.Time)
+		}
+	}
+	return times
+}
+
+func sortedTimes(times map[string]int64) []int64 {
+	return slices.Sorted(maps.Values(times))
+}
+
+// learn remembers the cosignature times of a verified proof, and what the device's
+// own clock showed then.
+func (c *Client) learn(logged *Logged) {
+	raised := false
+	for _, cosignature := range logged.Checkpoint.Cosignatures {
+		key := keyDigest(cosignature.Key)
+		if cosignature.Time <= c.state.Witnesses[key] {
+			continue
+		}
+		if c.state.Witnesses == nil {
+			c.state.Witnesses = map[tuf.Digest]int64{}
+		}
+		c.state.Witnesses[key], raised = cosignature.Time, true
+	}
+	if now := c.cfg.Now; raised && !now.IsZero() {
+		c.state.Clock = max(c.state.Clock, now.Unix())
+	}
+	if len(c.state.Witnesses) > maxWitnessTimes {
+		known := map[tuf.Digest]int64{}
+		for _, w := range c.cfg.Policy.Witnesses {
+			if key := keyDigest(w.Key); c.state.Witnesses[key] != 0 {
+				known[key] = c.state.Witnesses[key]
+			}
+		}
+		c.state.Witnesses = known
+	}
+}
+
+// keyDigest tells keys of witnesses apart.
+func keyDigest(key proofs.Key) tuf.Digest { return tuf.Sum([]byte(key.String())) }
+
+// Floor is a time that has certainly passed if at most FaultyWitnesses witnesses of
+// the policy lie: the largest but that many of the times they put into cosignatures
+// that this device ever verified. It is never later than the latest time that the
+// device's own clock has shown, if it has one: what witnesses sign when their clocks
+// are wrong cannot be taken back. It is the zero time where there are too few.
+func (c *Client) Floor() time.Time {
+	if c.cfg.Policy == nil {
+		return time.Time{}
+	}
+	// A key that the policy no longer names no longer counts.
+	times := map[string]int64{}
+	for _, w := range c.cfg.Policy.Witnesses {
+		if unix, ok := c.state.Witnesses[keyDigest(w.Key)]; ok {
+			times[w.Key.Name()] = max(times[w.Key.Name()], unix)
+		}
+	}
+	sorted := sortedTimes(times)
+	if len(sorted) <= c.faulty {
+		return time.Time{}
+	}
+	floor := sorted[len(sorted)-1-c.faulty]
+	if now := c.cfg.Now; !now.IsZero() {
+		floor = min(floor, max(now.Unix(), c.state.Clock))
+	}
+	return time.Unix(floor, 0).UTC()
+}
+
+// fresh refuses metadata that has expired by the clock, if there is one, or by the
+// time floor. The floor is the witnesses' word: it refuses nothing where that is only
+// to be noted or not to be asked for.
+func (c *Client) fresh(role string, m *tuf.Metadata) error {
+	expires := m.Expires.UTC().Format(time.RFC3339)
+	if now := c.cfg.Now; !now.IsZero() && !now.Before(m.Expires) {
+		return refusal(CodeExpired, role, nil, "version %d expired at %s, and it is %s", m.Version, expires, now.UTC().Format(time.RFC3339))
+	}
+	if floor := c.Floor(); !floor.IsZero() && !floor.Before(m.Expires) {
+		return c.unlessLax(refusal(CodeExpired, role, nil, "version %d expired at %s, and by the times of cosignatures it is past %s", m.Version, expires, floor.Format(time.RFC3339)))
+	}
+	return nil
+}

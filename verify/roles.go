@@ -1,0 +1,200 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// UpdateTimestamp takes a timestamp (TUF 5.4). It reports false, and keeps what
+// it has, when the file has the version that is trusted already: that is normal
+// and means that nothing has changed.
+func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
+	if !c.rootsDone || c.snapshot != nil {
+		return false, errors.New("client: a timestamp comes after RootsDone and before the snapshot")
+	}
+	m, err := readFile(tuf.RoleTimestamp, file)
+	if err != nil {
+		return false, err
+	}
+	signers, err := checkSigned(tuf.RoleTimestamp, m, c.root.Root.KeySet(tuf.RoleTimestamp), c.rootKeys())
+	if err != nil {
+		return false, err
+	}
+	snapshot := m.Timestamp.Snapshot()
+	before := c.state.Timestamp
+	switch {
+	case before.Version == 0:
+	case m.Version < before.Version:
+		return false, refusal(CodeRollback, tuf.RoleTimestamp, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
+	case m.Version == before.Version && c.timestamp != nil:
+		return false, nil
+	case m.Version == before.Version && m.PayloadDigest != before.Payload && c.stale != nil:
+		// TUF 5.4.3.1 has nothing against the file: it is no update.
+		return false, refusal(CodeExpired, tuf.RoleTimestamp, nil, "%s; another file of version %d is served, which changes nothing: its vendor has to sign version %d",
+			c.stale.Detail, m.Version, m.Version+1)
+	case m.Version == before.Version && m.PayloadDigest != before.Payload:
+		return false, secondPayload(tuf.RoleTimestamp, m, before)
+	case snapshot.Version < before.Listed["snapshot.json"]:
+		return false, refusal(CodeRollback, tuf.RoleTimestamp, nil, "version %d goes back to snapshot %d, but this device has seen snapshot %d",
+			m.Version, snapshot.Version, before.Listed["snapshot.json"])
+	}
+	if err := c.fresh(tuf.RoleTimestamp, m); err != nil {
+		if m.PayloadDigest == before.Payload {
+			errors.As(err, &c.stale)
+		}
+		return false, err
+	}
+	c.timestamp = m
+	c.state.Timestamp = seenAs(m, signers, m.Timestamp.Files())
+	c.accept(tuf.RoleTimestamp, m, nil)
+	return true, nil
+}
+
+// rootKeys names the keys that the newest root gives a role.
+func (c *Client) rootKeys() string { return fmt.Sprintf("the keys that root %d names", c.root.Version) }
+
+// UpdateSnapshot takes the snapshot that the timestamp lists (TUF 5.5).
+func (c *Client) UpdateSnapshot(file []byte) error {
+	if c.timestamp == nil || len(c.targets) > 0 {
+		return errors.New("client: a snapshot comes after the timestamp and before targets")
+	}
+	m, err := readFile(tuf.RoleSnapshot, file)
+	if err != nil {
+		return err
+	}
+	listed := c.timestamp.Timestamp.Snapshot()
+	if err := isListed(tuf.RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
+		return err
+	}
+	signers, err := checkSigned(tuf.RoleSnapshot, m, c.root.Root.KeySet(tuf.RoleSnapshot), c.rootKeys())
+	if err != nil {
+		return err
+	}
+	if size := listedSize(m.Snapshot); size > maxListedSize {
+		return refusal(CodeBadMetadata, tuf.RoleSnapshot, nil, "version %d lists %d files under names of %d bytes together, more than a device remembers", m.Version, m.Snapshot.Len(), size)
+	}
+	before := c.state.Snapshot
+	if m.Version < before.Version {
+		return refusal(CodeRollback, tuf.RoleSnapshot, nil, "version %d, but this device has seen version %d", m.Version, before.Version)
+	}
+	if m.Version == before.Version && m.PayloadDigest != before.Payload {
+		if err := c.unlessLax(secondPayload(tuf.RoleSnapshot, m, before)); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(before.Listed)) {
+		if !tuf.IsTargetsMetadata(name) {
+			continue // a state of version 1 may have them
+		}
+		now, ok := m.Snapshot.File(name)
+		if !ok {
+			return refusal(CodeRollback, tuf.RoleSnapshot, nil, "version %d no longer lists %q, which version %d did", m.Version, tuf.Clip(name), before.Version)
+		}
+		if now.Version < before.Listed[name] {
+			return refusal(CodeRollback, tuf.RoleSnapshot, nil, "version %d lists version %d of %q, but this device has seen version %d",
+				m.Version, now.Version, tuf.Clip(name), before.Listed[name])
+		}
+	}
+	if err := c.fresh(tuf.RoleSnapshot, m); err != nil {
+		return err
+	}
+	c.snapshot = m
+	c.state.Snapshot = seenAs(m, signers, m.Snapshot.TargetsMetadata())
+	c.accept(tuf.RoleSnapshot, m, nil)
+	return nil
+}
+
+// UpdateTargets takes the top-level targets that the snapshot lists (TUF 5.6).
+func (c *Client) UpdateTargets(file []byte, sidecars Sidecars) error {
+	if c.snapshot == nil {
+		return errors.New("client: targets come after the snapshot")
+	}
+	return c.updateTargets(tuf.RoleTargets, "", c.root.Root.KeySet(tuf.RoleTargets), file, sidecars)
+}
+
+// UpdateDelegated takes the targets of a role that delegator, whose targets are
+// trusted, delegates to; see Find.
+func (c *Client) UpdateDelegated(role, delegator string, file []byte, sidecars Sidecars) error {
+	parent := c.targets[delegator]
+	if parent == nil || tuf.IsTopLevel(role) {
+		return fmt.Errorf("client: role %q is not delegated by trusted targets: %q", role, delegator)
+	}
+	_, keys, ok := parent.Targets.Delegations.Find(role)
+	if !ok {
+		return fmt.Errorf("client: %q does not delegate to %q", delegator, role)
+	}
+	return c.updateTargets(role, delegator, keys, file, sidecars)
+}
+
+// keysOf names the keys that a delegator, or the root, gives its roles.
+func (c *Client) keysOf(delegator string) string {
+	if delegator == "" {
+		return c.rootKeys()
+	}
+	return fmt.Sprintf("the keys that %s %d names", delegator, c.targets[delegator].Version)
+}
+
+func (c *Client) updateTargets(role, delegator string, keys tuf.KeySet, file []byte, sidecars Sidecars) error {
+	listed, ok := c.snapshot.Snapshot.File(role + ".json")
+	if !ok {
+		return refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
+	}
+	m, err := readFile(role, file)
+	if err != nil {
+		return err
+	}
+	if err := isListed(role, m, listed, "snapshot", c.snapshot.Version); err != nil {
+		return err
+	}
+	signers, err := checkSigned(role, m, keys, c.keysOf(delegator))
+	if err != nil {
+		return err
+	}
+	if err := c.contradicted(role, delegator, m, keys); err != nil {
+		return err
+	}
+	logged, err := c.gate(role, m, sidecars)
+	if err != nil {
+		return err
+	}
+	// The proof may have moved the time floor past what was checked before it.
+	for _, above := range []*tuf.Metadata{c.root, c.timestamp, c.snapshot} {
+		if err := c.fresh(above.Type, above); err != nil {
+			return err
+		}
+	}
+	if err := c.fresh(role, m); err != nil {
+		return err
+	}
+	// What was let pass without a proof must not stand against what has one.
+	if c.cfg.Transparency == Enforce || logged != nil {
+		if err := c.remember(role, delegator, m, signers); err != nil {
+			return err
+		}
+	}
+	c.targets[role] = m
+	c.accept(role, m, logged)
+	return nil
+}
+
+// secondPayload refuses a file that has the version of what was seen last, and
+// another payload.
+func secondPayload(role string, m *tuf.Metadata, before Seen) error {
+	return refusal(CodeSecondPayload, role, nil, "version %d has payload %v, but this device has seen a version %d with payload %v",
+		m.Version, m.PayloadDigest, before.Version, before.Payload)
+}
+
+// isListed refuses a file that is not the one listed.
+func isListed(role string, m *tuf.Metadata, listed tuf.MetaFile, by string, version int64) error {
+	if m.Version < listed.Version {
+		return refusal(CodeRollback, role, nil, "version %d, but %s %d lists version %d", m.Version, by, version, listed.Version)
+	}
+	if err := listed.Matches(m.File, m.Version); err != nil {
+		return refusal(CodeBadMetadata, role, err, "version %d is not what %s %d lists", m.Version, by, version)
+	}
+	return nil
+}
