@@ -57,6 +57,11 @@ func newJob(cfg Config, files []*file) *job {
 	for _, f := range files {
 		f := *f
 		f.tries, f.vouched = map[*repo]*try{}, map[*file]error{}
+		if f.meta == nil && !f.done {
+			// It is not sent. No answer about it could be proved, and it may be
+			// anything: a secret that a link in the folder leads to.
+			f.verdict, f.done = refusal(&f, nil, api.CodeMalformed, f.unread.Error()), true
+		}
 		j.all = append(j.all, &f)
 	}
 	if !cfg.Repository.IsZero() {
@@ -142,6 +147,9 @@ func (j *job) last(ctx context.Context) error {
 // or in a new one. It waits when its parent comes later in this history, unless
 // this is its last chance.
 func (j *job) root(ctx context.Context, f *file, last bool) error {
+	if f.done {
+		return nil
+	}
 	if j.fixed() {
 		return j.offer(ctx, j.repos[0], []*file{f})
 	}
@@ -157,28 +165,20 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 			return err
 		}
 	}
-	switch {
-	case f.meta == nil:
-		// Without a repository there is nobody to say so but the registry.
-		if len(j.repos) > 0 {
-			return nil
+	if _, err := admit.JudgeGenesis(f.meta); err != nil {
+		if len(f.tries) == 0 {
+			f.verdict = refusal(f, nil, codeOf(err), "no root so far opens a repository, and this one cannot: "+err.Error())
 		}
-	default:
-		if _, err := admit.JudgeGenesis(f.meta); err != nil {
-			if len(f.tries) == 0 {
-				f.verdict = refusal(f, nil, codeOf(err), "no root so far opens a repository, and this one cannot: "+err.Error())
-			}
-			return nil
+		return nil
+	}
+	if !last && j.parentAhead(f) {
+		return nil
+	}
+	if !j.begins(f) {
+		if len(f.tries) == 0 {
+			f.verdict = refusal(f, nil, api.CodeNoParent, "no root so far is the one before it, and a repository begins with version 1 unless another is asked for")
 		}
-		if !last && j.parentAhead(f) {
-			return nil
-		}
-		if !j.begins(f) {
-			if len(f.tries) == 0 {
-				f.verdict = refusal(f, nil, api.CodeNoParent, "no root so far is the one before it, and a repository begins with version 1 unless another is asked for")
-			}
-			return nil
-		}
+		return nil
 	}
 	return j.register(ctx, f)
 }
@@ -226,7 +226,7 @@ func (j *job) register(ctx context.Context, f *file) error {
 		return fmt.Errorf("register %s: repository: %w", f.name, err)
 	}
 	switch {
-	case f.meta != nil && id == f.meta.PayloadDigest:
+	case id == f.meta.PayloadDigest:
 	case verdict.Status == api.StatusReleased:
 		return &ProofError{f.name, fmt.Errorf("it opened repository %v, which is not the digest of the root's payload", id)}
 	default: // since the log was asked
@@ -293,7 +293,7 @@ func (j *job) worth(f *file, r *repo) bool {
 
 // has reports whether r is known to have the payload of f for its role.
 func (r *repo) has(f *file) bool {
-	return f.meta != nil && r.payloads[rolePayload{f.role, f.meta.PayloadDigest}]
+	return r.payloads[rolePayload{f.role, f.meta.PayloadDigest}]
 }
 
 // send sends a batch to r and takes down the verdicts.

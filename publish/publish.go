@@ -126,7 +126,7 @@ type file struct {
 	role    string
 	version int64 // as in the file; where it cannot be read, as named by whoever gave it
 	data    []byte
-	meta    *tuf.Metadata // nil: not readable by these rules; the log says why
+	meta    *tuf.Metadata // nil: not readable by these rules
 	unread  error         // with meta == nil: what is wrong with it
 	commit  int
 
@@ -138,8 +138,7 @@ type file struct {
 	vouched     map[*file]error // snapshots that were asked already whether they list it
 }
 
-// newFile parses data. A file that cannot be read is sent all the same: the log's
-// verdict counts, not ours.
+// newFile parses data.
 func newFile(name, role string, version int64, data []byte) *file {
 	f := &file{name: name, role: role, version: version, data: data}
 	meta, err := tuf.ParseJSON(data)

@@ -33,8 +33,9 @@ type Refreshed struct {
 // Refresh writes beside each file that has a sidecar the newest proof of the same entry,
 // at the file's name and verify.LatestSuffix. The first proof, which says how old the entry
 // is at least, stays as it is; together they prove the age that devices may ask for.
-// It needs no keys, and no token. Of a role only the highest version is refreshed. With an
-// error, the list holds what was done before it.
+// It needs no keys, and no token. Of a role only the highest version is refreshed. A file
+// whose proof cannot be refreshed keeps no other from it; with an error, the list holds
+// what was done all the same.
 func Refresh(ctx context.Context, cfg Config, set *Files) ([]Refreshed, error) {
 	j := newJob(cfg, set.files)
 	var done []Refreshed
@@ -58,29 +59,36 @@ func Refresh(ctx context.Context, cfg Config, set *Files) ([]Refreshed, error) {
 	if err := checkReplaced(cfg, latest); err != nil {
 		return nil, err
 	}
+	var errs []error
 	for _, f := range j.all {
 		if proved[f] == nil || slices.ContainsFunc(j.all, func(g *file) bool { return g.role == f.role && g.version > f.version && proved[g] != nil }) {
 			continue
 		}
 		list, err := j.refresh(ctx, f, proved[f])
-		if done = append(done, list...); err != nil {
-			return done, err
+		done, errs = append(done, list...), append(errs, err)
+		if unanswered := (*unansweredError)(nil); errors.As(err, &unanswered) {
+			break // the log would be waited for once more with each file
 		}
 	}
-	return done, nil
+	return done, errors.Join(errs...)
 }
+
+// unansweredError is that of a log which has not answered.
+type unansweredError struct{ error }
+
+func (e *unansweredError) Unwrap() error { return e.error }
 
 // refresh writes the newest proof of what a sidecar proves about f, beside each copy.
 func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed, error) {
 	claim, first, err := j.proved(f, sidecar)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.name+verify.SidecarSuffix, err)
+		return nil, fmt.Errorf("%s: %w (publisher submit writes it anew)", f.name+verify.SidecarSuffix, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
 	defer cancel()
 	newest, err := j.cfg.Log.EntryProof(ctx, first.Index)
 	if err != nil {
-		return nil, fmt.Errorf("the newest proof of %s: %w", f.name, err)
+		return nil, &unansweredError{fmt.Errorf("the newest proof of %s: %w", f.name, err)}
 	}
 	logged, err := verify.CheckSidecar(newest, claim, j.cfg.Policy)
 	if err == nil && !sameEntry(first, logged) {

@@ -28,6 +28,26 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("without proofs: %v", err)
 	}
 	mustSubmit(t, l.config(), dir)
+	// One that is broken keeps no other from being refreshed.
+	broken := filepath.Join(dir, "3.root.json.tlog-proof")
+	whole := mustRead(t, broken)
+	for _, content := range []string{"junk", mustRead(t, filepath.Join(dir, "3.targets.json.tlog-proof"))} {
+		if err := os.WriteFile(broken, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		list, err := refresh(l.config())
+		if err == nil || !strings.Contains(err.Error(), "3.root.json.tlog-proof: ") || len(list) != 4 {
+			t.Errorf("beside a broken proof: %+v, %v", list, err)
+		}
+	}
+	for _, role := range []string{"3.targets", "3.role1", "1.role2", "2.deep"} {
+		if err := os.Remove(filepath.Join(dir, role+".json.latest.tlog-proof")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(broken, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	first := mustRead(t, filepath.Join(dir, "3.targets.json.tlog-proof"))
 	if _, err := l.Register(t.Context(), rootFile(1, "r5", "k5", "r5")); err != nil {
 		t.Fatal(err)

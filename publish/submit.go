@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -56,22 +57,22 @@ func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
 	return j.submitted(), err
 }
 
-// writeSidecars writes the proofs of what is logged, unless nothing was sent.
+// writeSidecars writes the proofs of what is logged, unless nothing was sent. One that
+// cannot be written keeps no other from being written.
 func (j *job) writeSidecars() error {
 	if j.rehearsal != nil {
 		return nil
 	}
+	var errs []error
 	for _, f := range j.all {
 		if f.verdict.claim == nil {
 			continue
 		}
 		for _, path := range f.paths {
-			if err := j.write(path+verify.SidecarSuffix, f); err != nil {
-				return err
-			}
+			errs = append(errs, j.write(path+verify.SidecarSuffix, f))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // sidecars returns the paths of all sidecars that may be written.

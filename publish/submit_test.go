@@ -246,6 +246,30 @@ func TestSubmitOlderFilesBeforeTheRotation(t *testing.T) {
 	l := newFake(t)
 	expect(t, mustSubmit(t, l.config(), dir), "root 1 released", "snapshot 1 released", "targets 1 released",
 		"root 2 released", "snapshot 2 released", "targets 2 released", "bad 0 refused malformed")
+	if l.sent["bad"] != 0 {
+		t.Error("what is no metadata, and may be a secret, was sent")
+	}
+}
+
+// A proof that cannot be written keeps no other from being written.
+func TestSubmitWritesTheOtherProofs(t *testing.T) {
+	dir := release(t, rotated())
+	if err := os.Mkdir(filepath.Join(dir, "1.root.json.latest.tlog-proof"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l := newFake(t, "snapshot", "timestamp")
+	set, err := ReadFiles([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Submit(t.Context(), l.config(), set); err == nil || !strings.Contains(err.Error(), "1.root.json.latest.tlog-proof: not a regular file") {
+		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{"3.root.json", "3.targets.json", "2.deep.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name+".tlog-proof")); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestSubmitGivesUpInTime(t *testing.T) {

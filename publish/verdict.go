@@ -73,9 +73,6 @@ func (j *job) refused(f *file, r *repo, res api.FileResult, vouchers []*file) {
 		f.tries[r] = &try{logged: true, roots: r.roots, releases: r.releases}
 		return
 	}
-	if f.meta == nil && res.Detail == "" {
-		res.Detail = f.unread.Error()
-	}
 	t := &try{code: res.Code, detail: res.Detail, roots: r.roots, releases: r.releases, payload: r.has(f), vouchers: map[*file]bool{}}
 	if earlier := f.tries[r]; earlier != nil && earlier.roots == r.roots {
 		t.vouchers = earlier.vouchers
@@ -141,9 +138,6 @@ func (j *job) check(f *file, r *repo, res api.FileResult) (*leaf.Leaf, error) {
 		return &leaf, err
 	}
 	policy := j.cfg.Policy
-	if f.meta == nil {
-		return nil, fmt.Errorf("it says %q of a file that is malformed: %w", res.Status, f.unread)
-	}
 	claim := verify.ClaimFor(r.id, f.role, f.meta)
 	l, index, err := provedEvidence([]byte(res.Sidecar), claim, policy)
 	switch {

@@ -10,10 +10,10 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 )
@@ -117,5 +117,5 @@ status says whether the log can go on.
 
 // serveSharedWith returns the flags with which a front end serves the new log.
 func serveSharedWith(at place, on shared, made newLog) string {
-	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), cli.ShellWord(on.storageURL), cli.ShellWord(fetch.Redacted(on.stateURL)))
+	return fmt.Sprintf("%s --storage %s --state %s", serveWith(at, made), printable.ShellWord(on.storageURL), printable.ShellWord(fetch.Redacted(on.stateURL)))
 }

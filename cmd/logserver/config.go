@@ -167,10 +167,12 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
+const maxLabels = 64 << 20 // bytes
+
 // repositoryLines reads a file with a repository and a word or more on each
 // line. A file that is not there is empty.
 func repositoryLines(path string, add func(id tuf.Digest, rest string) error) error {
-	text, err := os.ReadFile(path)
+	text, err := cli.ReadAtMost(path, maxLabels)
 	if os.IsNotExist(err) {
 		return nil
 	}

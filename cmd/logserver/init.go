@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
@@ -93,14 +94,14 @@ Keep the ledger %s on another disk than the log, and never restore it from a bac
 // serveWith returns the flags with which the new log is served.
 func serveWith(at place, made newLog) string {
 	if at.config != "" {
-		return "--config " + at.config
+		return "--config " + printable.ShellWord(at.config)
 	}
-	flags := "--dir " + at.dir
+	flags := "--dir " + printable.ShellWord(at.dir)
 	if at.ledger != "" {
-		flags += " --ledger " + at.ledger
+		flags += " --ledger " + printable.ShellWord(at.ledger)
 	}
 	if made.agent != "" {
-		flags += " --ssh-agent " + made.agent
+		flags += " --ssh-agent " + printable.ShellWord(made.agent)
 	}
 	return flags + " --policy POLICY"
 }

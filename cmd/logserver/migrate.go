@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -64,7 +65,7 @@ state.db in it are not used any more.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the log was moved, with %d entries; its front ends are\n  logserver serve --dir %s --policy POLICY --listen HOST:PORT --storage %s --state %s\n",
-				size, flags.dir, cli.ShellWord(flags.storageURL), cli.ShellWord(fetch.Redacted(flags.stateURL)))
+				size, flags.dir, printable.ShellWord(flags.storageURL), printable.ShellWord(fetch.Redacted(flags.stateURL)))
 			return nil
 		},
 	}

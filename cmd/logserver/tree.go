@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -74,7 +75,7 @@ What it did is recorded in the database, with both URLs.`,
 			case err != nil:
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the log has a new tree, with %d entries; every front end needs its URL\n  --storage %s\n", size, cli.ShellWord(flags.to))
+			fmt.Fprintf(cmd.OutOrStdout(), "the log has a new tree, with %d entries; every front end needs its URL\n  --storage %s\n", size, printable.ShellWord(flags.to))
 			return nil
 		},
 	}

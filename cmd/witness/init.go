@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/cmd/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/ledger"
 	"github.com/tuflog/tuflog/witness/sqlite"
@@ -43,7 +44,7 @@ an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
 				return err
 			}
 			fmt.Fprint(cmd.OutOrStdout(), vkeys)
-			fmt.Fprintf(cmd.ErrOrStderr(), next, flags.dir, serveWith(flags))
+			fmt.Fprintf(cmd.ErrOrStderr(), next, printable.ShellWord(flags.dir), serveWith(flags))
 			return nil
 		},
 	}
@@ -69,12 +70,12 @@ that its policy lists.
 
 // serveWith returns the flags with which the new witness is served.
 func serveWith(flags initFlags) string {
-	serve := "--dir " + flags.dir
+	serve := "--dir " + printable.ShellWord(flags.dir)
 	if flags.ledger != "" {
-		serve += " --ledger " + flags.ledger
+		serve += " --ledger " + printable.ShellWord(flags.ledger)
 	}
 	if flags.agent != "" {
-		serve += " --ssh-agent " + flags.agent
+		serve += " --ssh-agent " + printable.ShellWord(flags.agent)
 	}
 	return serve
 }

@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"audit":               {"audit", "admit", "leaf", "tuf", "proofs", "internal"},
 	"publish":             {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"internal":            {"internal"},
-	"cmd/internal":        {"proofs", "internal/build", "internal/fetch", "internal/lockfile", "internal/printable"},
+	"cmd/internal":        {"proofs", "internal/build", "internal/fetch", "internal/lockfile", "internal/printable", "internal/regular"},
 	"cmd/auditor":         {"cmd/auditor", "cmd/internal", "audit", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
 	"cmd/demo":            {"cmd/demo", "cmd/internal", "log/api", "publish", "verify", "leaf", "tuf", "proofs", "internal"},
 	"cmd/logload":         {"cmd/logload", "cmd/internal", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},

@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/regular"
 )
 
 // Create writes a private key to a new file with mode 0600. It refuses to
@@ -50,22 +53,19 @@ func Read(path string) (string, error) {
 	}
 	perm := info.Mode().Perm()
 	if perm&0o007 != 0 {
-		return "", fmt.Errorf("key file %s has mode %04o: others can read or change it; run chmod 600 %s", path, perm, path)
+		return "", fmt.Errorf("key file %s has mode %04o: others can read or change it; run chmod 600 %s", path, perm, printable.ShellWord(path))
 	}
 	if perm&0o070 != 0 {
 		if why := sharedGroup(info); why != "" {
-			return "", fmt.Errorf("key file %s has mode %04o: its group can read or change it, and %s; run chmod 600 %s", path, perm, why, path)
+			return "", fmt.Errorf("key file %s has mode %04o: its group can read or change it, and %s; run chmod 600 %s", path, perm, why, printable.ShellWord(path))
 		}
 	}
-	b, err := os.ReadFile(path)
+	f, err := regular.OpenNamed(path)
 	if err != nil {
 		return "", explain(path, err)
 	}
-	key, err := line(string(b))
-	if err != nil {
-		return "", fmt.Errorf("key file %s %w", path, err)
-	}
-	return key, nil
+	defer f.Close()
+	return ReadFrom(f, "key file "+path)
 }
 
 // FromEnv returns the secret in an environment variable, and whether the variable is
@@ -84,9 +84,12 @@ func FromEnv(name string) (key string, ok bool, err error) {
 // ReadFrom returns the secret that is all of r, such as stdin; name is for errors.
 func ReadFrom(r io.Reader, name string) (string, error) {
 	const most = 64 << 10 // bytes
-	b, err := io.ReadAll(io.LimitReader(r, most))
+	b, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	if len(b) > most {
+		return "", fmt.Errorf("%s has more than %d bytes, which no secret has", name, most)
 	}
 	key, err := line(string(b))
 	if err != nil {
@@ -106,6 +109,9 @@ func line(text string) (string, error) {
 		return "", errors.New("ends its line with CR LF, as Windows does: save it with LF alone")
 	}
 	text = strings.TrimSuffix(text, "\n")
+	if strings.ContainsFunc(strings.ReplaceAll(text, "\n", ""), unicode.IsControl) {
+		return "", errors.New("holds control characters: it must hold one line of text")
+	}
 	if text == "" || strings.Contains(text, "\n") {
 		return "", errors.New("must hold exactly one line")
 	}

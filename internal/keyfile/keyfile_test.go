@@ -35,6 +35,9 @@ func TestReadRefuses(t *testing.T) {
 		{"UTF-16", "\xff\xfek\x00\n\x00", 0o600, "UTF-16"},
 		{"CR LF", "k\r\n", 0o600, "CR LF"},
 		{"CR", "k\r", 0o600, "CR LF"},
+		{"escapes", "k\x1b[2J\n", 0o600, "control characters"},
+		{"zero bytes", "k\x00\n", 0o600, "control characters"},
+		{"long", strings.Repeat("k", 1<<20), 0o600, "more than 65536 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // GiveTo gives a file that root has made to the owner of its directory, and does
@@ -40,7 +42,7 @@ func ownerOf(path string) string {
 	if !ok || int(file.Uid) == os.Geteuid() {
 		return ""
 	}
-	return fmt.Sprintf("it belongs to user %d, and this process runs as user %d; run chown %[2]d %s", file.Uid, os.Geteuid(), path)
+	return fmt.Sprintf("it belongs to user %d, and this process runs as user %d; run chown %[2]d %[3]s", file.Uid, os.Geteuid(), printable.ShellWord(path))
 }
 
 // sharedGroup says why a file's group is not the process's own, or nothing if it is.

@@ -149,3 +149,11 @@ func (t Table) Row(cells ...any) {
 
 // Flush prints the rows. Their columns are as wide as what is in them.
 func (t Table) Flush() error { return t.w.Flush() }
+
+// ShellWord returns s as a shell takes it for one word.
+func ShellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,~") == "" && !strings.HasPrefix(s, "~") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
 // ErrIrregular is wrapped by the errors of what is neither a file nor a link to one.
@@ -28,6 +29,21 @@ func Open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	return f, nil
+}
+
+// pipePatience is how long is waited for a pipe that somebody writes to and nothing
+// comes from: a person may be asked for a passphrase meanwhile.
+const pipePatience = time.Minute
+
+// OpenNamed opens a file that a person names for reading. It may be a pipe, such as a
+// shell's <(command), and is not waited for where nobody writes to it: then it is empty.
+func OpenNamed(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	_ = f.SetReadDeadline(time.Now().Add(pipePatience)) // a file has none
 	return f, nil
 }
 

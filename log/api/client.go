@@ -243,7 +243,7 @@ func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 		c.waits(last.Waiting)
 		wait := pause
 		if asked, ok := retryAfter(resp.header, time.Now()); ok {
-			wait = asked
+			wait = max(asked, firstBackoff) // 0 would be a request after the other
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return last, err

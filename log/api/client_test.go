@@ -406,3 +406,29 @@ func TestReady(t *testing.T) {
 		t.Errorf("no log: %q, %v", why, err)
 	}
 }
+
+// A log that says "at once" each time is not asked without a pause.
+func TestRetryAfterNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		asked := 0
+		c := &Client{Base: "http://log.example"}
+		c.HTTP = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			asked++
+			if asked > 1000 {
+				return nil, errors.New("asked a thousand times")
+			}
+			return &http.Response{
+				StatusCode: http.StatusAccepted, Request: r, Header: http.Header{"Retry-After": {"0"}},
+				Body: io.NopCloser(strings.NewReader("{}")),
+			}, nil
+		})}
+		if _, err := c.Wait(ctx, "v1/submissions/x"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if asked > 51 {
+			t.Errorf("%d requests in 10 s", asked)
+		}
+	})
+}

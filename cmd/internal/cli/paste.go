@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // places are the flags that say which log or witness a command is about, and that
@@ -79,15 +81,7 @@ func flagsFor(cmd, other *cobra.Command) string {
 			continue
 		}
 		config = config || name == "config"
-		out.WriteString(" --" + name + " " + ShellWord(f.Value.String()))
+		out.WriteString(" --" + name + " " + printable.ShellWord(f.Value.String()))
 	}
 	return out.String()
-}
-
-// ShellWord returns s as a shell takes it for one word.
-func ShellWord(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,~") == "" && !strings.HasPrefix(s, "~") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -52,14 +52,6 @@ func TestPasteable(t *testing.T) {
 	}
 }
 
-func TestShellWord(t *testing.T) {
-	for in, want := range map[string]string{"./log": "./log", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "x&y": "'x&y'", "~x": "'~x'", "a;b": "'a;b'", "$x": "'$x'", "postgres://u@h/d?a=b": "'postgres://u@h/d?a=b'"} {
-		if got := ShellWord(in); got != want {
-			t.Errorf("%s: %s, want %s", in, got, want)
-		}
-	}
-}
-
 type sqliteError int
 
 func (e sqliteError) Error() string { return "database" }

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
+
+const maxPolicy = 16 << 20 // bytes
 
 // ReadPolicy reads the trust policy file that a --policy flag names.
 func ReadPolicy(path string) (*proofs.Policy, error) {
@@ -19,7 +20,7 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 	if path == "-" {
 		return nil, errors.New("--policy -: the trust policy is not read from stdin here: name a file, or /dev/stdin")
 	}
-	text, err := os.ReadFile(path)
+	text, err := ReadAtMost(path, maxPolicy)
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)
 	}

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/tuflog/tuflog/internal/regular"
 )
 
 // ErrTooLarge is wrapped by the error of ReadAtMost where a file is too large.
@@ -13,7 +14,7 @@ var ErrTooLarge = errors.New("too large")
 // ReadAtMost reads a file that strangers may have sent, of at most so many bytes: what
 // is larger, or never ends, must not take the memory.
 func ReadAtMost(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := regular.OpenNamed(path)
 	if err != nil {
 		return nil, err
 	}
