@@ -132,10 +132,12 @@ func TestUsage(t *testing.T) {
 	if err := os.WriteFile(policy, []byte("quorum none\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	root := filepath.Join(dir, "1.root.json")
-	if err := os.WriteFile(root, []byte(`{"signatures":[],"signed":{}}`), 0o600); err != nil {
+	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
+	if err != nil {
 		t.Fatal(err)
 	}
+	writeAll(t, v, dir)
+	root, targets := filepath.Join(dir, "1.root.json"), filepath.Join(dir, "1.targets.json")
 	nowhere := []string{"--log", "http://127.0.0.1:1", "--policy", policy}
 	tests := []struct {
 		name   string
@@ -150,7 +152,7 @@ func TestUsage(t *testing.T) {
 		{"bad repository", append([]string{"submit", "--repository", "ABC", root}, nowhere...), "--repository"},
 		{"bad timeout", append([]string{"submit", "--timeout", "0s", root}, nowhere...), "--timeout"},
 		{"no token", append([]string{"submit", "--token-file", filepath.Join(dir, "token"), root}, nowhere...), "token"},
-		{"no root", append([]string{"submit", root}, nowhere...), "--repository"},
+		{"no root", append([]string{"submit", targets}, nowhere...), "--repository"},
 		{"log away", append([]string{"submit", "--repository", strings.Repeat("a", 64), root}, nowhere...), "connection refused"},
 		{"no history", append([]string{"import", dir}, nowhere...), "publisher submit takes a metadata directory"},
 		{"nothing to import", append([]string{"import"}, nowhere...), "--git"},

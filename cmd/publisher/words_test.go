@@ -94,7 +94,7 @@ func TestWitnessWordsAreShown(t *testing.T) {
 	}
 	runtest.Eventually(t, "status has the words", func() bool {
 		out := status()
-		return strings.Contains(out, words) && strings.Contains(out, "w1: size 1, cosigned last ")
+		return strings.Contains(out, words) && strings.Contains(out, "w1: size 0, cosigned last ")
 	})
 	shown("status", status())
 
