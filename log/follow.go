@@ -349,10 +349,14 @@ func (l *Log) WaitContradicted(ctx context.Context) error {
 }
 
 // serveOn has a follower that was just started serve what it has served before, where
-// what is published contradicts it.
+// what is published contradicts it, or cannot be held against it because storage is
+// damaged: reads go on.
 func (f *follower) serveOn() {
 	served := f.publisher.cfg.Served.Newest()
-	if f.contradicted() == nil || f.publisher.Published().Note != nil {
+	f.publisher.mu.Lock()
+	failing := f.publisher.failing
+	f.publisher.mu.Unlock()
+	if failing == nil || f.publisher.Published().Note != nil {
 		return
 	}
 	if _, err := f.publisher.policy.Load().OpenCheckpoint(served.Note); err != nil {

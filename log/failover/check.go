@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/process"
@@ -110,7 +112,7 @@ func (w *world) fsck(ctx context.Context) (said string, err error) {
 
 // tool runs a command of logserver on the log.
 func (w *world) tool(ctx context.Context, command string, args ...string) (said string, err error) {
-	args = append(append([]string{command, "--dir", w.fronts[0].dir}, w.servers(w.trillian.Target(), "")...), args...)
+	args = slices.Concat(strings.Fields(command), []string{"--dir", w.fronts[0].dir}, w.servers(w.trillian.Target(), ""), args)
 	said, err = process.Output(ctx, w.h.program("logserver"), args...)
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, said)

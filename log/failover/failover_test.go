@@ -11,9 +11,10 @@ import (
 	"github.com/tuflog/tuflog/internal/postgresserver"
 )
 
-// start makes a harness of the short form, or skips.
-func start(t *testing.T) *harness {
-	t.Helper()
+// TestRehearsals is the short form of everything, all at once: what it does is mostly
+// waiting. Tests of other packages run at the same time, so how long the log stood still
+// is left to the program, run alone.
+func TestRehearsals(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills many processes")
 	}
@@ -27,48 +28,34 @@ func start(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.say = t.Logf
-	t.Cleanup(func() {
+	defer func() {
 		if err := h.close(); err != nil {
 			t.Error(err)
 		}
-	})
-	return h
-}
-
-// TestLeader is the short form of killing leaders. Tests of other packages run at
-// the same time, so how long a hand-over takes is left to the program, run alone.
-func TestLeader(t *testing.T) {
-	h := start(t)
-	k, err := h.killLeaders(t.Context())
-	if k != nil {
-		k.print(t.Output())
+	}()
+	h.say = t.Logf
+	held := func(what string, err error) {
+		if errors.Is(err, errSlow) {
+			t.Logf("%s: %v", what, err)
+		} else if err != nil {
+			t.Errorf("%s did not hold: %v", what, err)
+		}
 	}
-	if errors.Is(err, errSlow) {
-		t.Log(err)
-	} else if err != nil {
-		t.Error(err)
-	}
-}
-
-// TestRest is the short form of the rest, all at once: what it does is mostly waiting.
-// How long the log stood still is for the program to judge, too.
-func TestRest(t *testing.T) {
-	h := start(t)
 	var running sync.WaitGroup
+	running.Go(func() {
+		k, err := h.killLeaders(t.Context())
+		if k != nil {
+			k.print(t.Output())
+		}
+		held("leader", err)
+	})
 	for _, r := range rehearsals() {
 		running.Go(func() {
 			rows, err := r.run(t.Context(), h)
-			if err != nil {
-				t.Errorf("%s: %v", r.world, err)
-			}
+			held(r.world, err)
 			for _, row := range rows {
 				t.Logf("%s: %s: %d injected; %s", r.world, row.Fault, row.Injected, row.Saw())
-				if errors.Is(row.Held, errSlow) {
-					t.Log(row.Held)
-				} else if row.Held != nil {
-					t.Errorf("%s: %s did not hold: %v", r.world, row.Fault, row.Held)
-				}
+				held(r.world+": "+row.Fault, row.Held)
 			}
 		})
 	}

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/postgresserver"
 	"github.com/tuflog/tuflog/internal/process"
 	"github.com/tuflog/tuflog/log/internal/rehearsal"
 	"github.com/tuflog/tuflog/proofs"
@@ -27,13 +29,17 @@ type front struct {
 	taps       []*rehearsal.Tap
 	database   *link
 	trillian   *link
-	program    string // of another version; empty: today's
+	clients    *link     // from clients and the other front end; nil: they reach it as it is
+	agent      *keyAgent // that has the log's key; nil: the directory has
+	program    string    // of another version; empty: today's
 	process    *process.Process
-	addr       string // where it listens, once it has been started
+	listen     string // where it listens, once it has been started
+	addr       string // where it is reached, once it has been started
 
 	mu    sync.Mutex
 	shown []shown // to witnesses
 	when  map[string]time.Time
+	began int64 // what was signed when it opened the log last
 }
 
 // shown is a checkpoint that a front end has shown to a witness.
@@ -89,16 +95,36 @@ func (f *front) shownSince(t time.Time) []shown {
 	return nil
 }
 
+// hasShown reports whether it had shown a tree to a witness before a time.
+func (f *front) hasShown(t proofs.Tree, before time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.shown, func(s shown) bool { return s.tree == t && s.at.Before(before) })
+}
+
 // hear notes when it said something of interest last.
 func (f *front) hear(line string) {
 	for _, what := range []string{leadsNoMore, leads, opened} {
 		if strings.Contains(line, what) {
 			f.mu.Lock()
 			f.when[what] = time.Now()
+			if what == opened {
+				f.began = -1
+				if _, signed, ok := strings.Cut(line, " signed="); ok {
+					_, _ = fmt.Sscan(signed, &f.began) // -1 is less than anything
+				}
+			}
 			f.mu.Unlock()
 			return
 		}
 	}
+}
+
+// beganWith returns what was signed when it opened the log last.
+func (f *front) beganWith() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.began
 }
 
 // since returns when it said something last, if that was after a time.
@@ -122,16 +148,19 @@ func (w *world) servers(trillian, database string) []string {
 
 // start starts it where it was before.
 func (f *front) start(ctx context.Context) error {
-	addr := f.addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
+	listen := cmp.Or(f.listen, "127.0.0.1:0")
 	trillian, database := f.trillian.addr(), f.database.addr()
 	if !f.w.linked {
 		trillian, database = f.w.trillian.Target(), ""
 	}
-	args := append([]string{"serve", "--dir", f.dir, "--policy", f.policyFile, "--listen", addr,
+	args := append([]string{"serve", "--dir", f.dir, "--policy", f.policyFile, "--listen", listen,
 		"--open-registration", "--quota", "off", "--log-level", "info"}, f.w.servers(trillian, database)...)
+	if f.clients != nil {
+		args = append(args, "--url", f.url())
+	}
+	if f.agent != nil {
+		args = append(args, "--ssh-agent", f.agent.socket)
+	}
 	program := cmp.Or(f.program, f.w.h.program("logserver"))
 	p, err := process.Start(ctx, exec.Command(program, args...), f.hear)
 	if err != nil {
@@ -139,9 +168,24 @@ func (f *front) start(ctx context.Context) error {
 	}
 	f.process = p
 	if f.addr == "" { // the load reads it from now on
-		f.addr = strings.TrimPrefix(p.URL, "http://")
+		f.listen = strings.TrimPrefix(p.URL, "http://")
+		f.addr = f.listen
 	}
 	return nil
+}
+
+// setApart has it reached through a link and sign by an agent of its own.
+func (f *front) setApart() error {
+	port, err := postgresserver.FreePort()
+	if err != nil {
+		return err
+	}
+	f.listen = fmt.Sprintf("127.0.0.1:%d", port)
+	if f.clients, err = newLink(f.listen); err != nil {
+		return err
+	}
+	f.addr = f.clients.addr()
+	return f.intoAgent()
 }
 
 func (f *front) url() string { return "http://" + f.addr }

@@ -8,6 +8,8 @@
 //	go run ./log/failover parts   # each part is killed, restarted, paused, cut off
 //	go run ./log/failover lease   # two live leaders; clocks that are set or run wrongly
 //	go run ./log/failover replica # the databases fail over to a replica that lags
+//	go run ./log/failover yield   # the leader alone cannot publish
+//	go run ./log/failover late    # two append to one tree of Trillian
 //	go run ./log/failover versions # updated from the version before, front end by front end
 //	go run ./log/failover damage  # the databases are changed by hand
 //	go run ./log/failover all     # everything
@@ -57,6 +59,7 @@ type settings struct {
 	times    int // each fault of a part, each change by hand
 	steps    int // how often a clock is set
 	clients  int
+	signer   time.Duration // how often the signer looks for leaves, which costs the processor a lot
 	pause    time.Duration // of the signer
 	hang     time.Duration // of a leader, or of its network: longer than its lease
 	seed     uint64
@@ -65,8 +68,8 @@ type settings struct {
 }
 
 var (
-	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, steps: 20, clients: 8, patient: true, pause: 5 * time.Second, hang: 6 * time.Second}
-	shortSettings = settings{duration: 12 * time.Second, kills: 2, times: 1, steps: 3, clients: 6, pause: 2 * time.Second, hang: 4 * time.Second}
+	longSettings  = settings{duration: time.Minute, kills: 5, times: 3, steps: 20, clients: 8, patient: true, signer: 10 * time.Millisecond, pause: 5 * time.Second, hang: 6 * time.Second}
+	shortSettings = settings{duration: 12 * time.Second, kills: 2, times: 1, steps: 3, clients: 6, signer: 30 * time.Millisecond, pause: 2 * time.Second, hang: 4 * time.Second}
 )
 
 func main() {

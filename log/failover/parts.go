@@ -259,14 +259,11 @@ func (w *world) leadsNoMore(ctx context.Context, l *load, was *front, since time
 		return err
 	}
 	began, _ := was.other().since(opened, since)
-	first := was.other().shownSince(began)
-	if len(first) == 0 {
-		return errors.New("the one that took over has shown nothing to a witness")
-	}
 	for _, s := range was.shownSince(began) {
-		// What it had signed before may still be on its way.
-		if s.tree.N > first[0].tree.N {
-			return fmt.Errorf("%s, which leads no more, showed a checkpoint of size %d; the other one had begun with size %d", was.name, s.tree.N, first[0].tree.N)
+		// What it had signed before may still be on its way; and what the other one has
+		// signed it may show, to know whether the witnesses answer.
+		if n := was.other().beganWith(); s.tree.N > n && !was.other().hasShown(s.tree, s.at) {
+			return fmt.Errorf("%s, which leads no more, showed a checkpoint of size %d; the other one had begun with size %d", was.name, s.tree.N, n)
 		}
 	}
 	r.Outcomes["another one took over, and it signed nothing more"]++

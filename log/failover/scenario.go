@@ -32,6 +32,8 @@ type scenario struct {
 var scenarios = []scenario{
 	{"parts", worldConfig{linked: true}, partFaults},
 	{"replica", worldConfig{linked: true, moves: true}, replicaFaults},
+	{"yield", worldConfig{linked: true, apart: true}, yieldFaults},
+	{"late", worldConfig{linked: true}, lateFaults},
 	{"versions", worldConfig{before: true}, versionFaults},
 	{"lease", worldConfig{linked: true, clock: true}, leaseFaults},
 }

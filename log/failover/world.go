@@ -50,6 +50,7 @@ func (h *harness) program(name string) string { return filepath.Join(h.bin, name
 type worldConfig struct {
 	linked bool // front ends reach the servers through links
 	clock  bool // the state database goes by a clock that can be set
+	apart  bool // the front ends' ports are reached through links, and their key is in agents
 	before bool // front ends are of the version before, and the log was made with it
 	moves  bool // linked, and so is Trillian: the databases may move
 }
@@ -146,7 +147,7 @@ func (w *world) startServers(ctx context.Context) (err error) {
 		}
 		database.Host = w.data.addr()
 	}
-	w.trillian, err = trillianserver.Start(ctx, trillianserver.Config{Bin: w.h.trillian, DatabaseURL: database.String()})
+	w.trillian, err = trillianserver.Start(ctx, trillianserver.Config{Bin: w.h.trillian, DatabaseURL: database.String(), SignerInterval: w.h.signer})
 	return err
 }
 
@@ -202,6 +203,11 @@ func (w *world) startFronts(ctx context.Context, program string) error {
 		if w.before {
 			f.program = program
 		}
+		if w.apart {
+			if err := f.setApart(); err != nil {
+				return err
+			}
+		}
 		if err := f.start(ctx); err != nil {
 			return err
 		}
@@ -250,10 +256,13 @@ func (w *world) close() error {
 		for _, t := range f.taps {
 			errs = append(errs, t.Close())
 		}
-		for _, k := range []*link{f.database, f.trillian} {
+		for _, k := range []*link{f.database, f.trillian, f.clients} {
 			if k != nil {
 				errs = append(errs, k.close())
 			}
+		}
+		if f.agent != nil {
+			errs = append(errs, f.agent.stop())
 		}
 	}
 	if w.data != nil {
