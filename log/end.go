@@ -52,7 +52,7 @@ func (l *Log) End(ctx context.Context) error {
 func (p *Publisher) confirm(ctx context.Context) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
-	return p.lookBeyond(ctx)
+	return p.lookBeyond(ctx, p.cfg.GatherTimeout)
 }
 
 // Ended reports whether the log has its last entry.

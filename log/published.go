@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -65,9 +66,9 @@ func (p *Publisher) checkPublished() error {
 
 // lookBeyond halts where a witness shows a checkpoint that this log has signed and
 // that the ledger does not know. What a witness says without showing it proves
-// nothing: it may lie.
-func (p *Publisher) lookBeyond(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
+// nothing: it may lie. A witness that does not answer within limit is not waited for.
+func (p *Publisher) lookBeyond(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	signed := p.record.Edge.Tree()
 	p.mu.Lock()

@@ -129,6 +129,10 @@ type Entry struct {
 	Data  []byte
 }
 
+// glance is how long the witnesses that a quorum does not need are given, once, to show
+// what they hold: a log must not stand still for one that is away.
+const glance = time.Second
+
 // Publisher turns what storage has integrated into published checkpoints. It
 // keeps the right edge of its own tree, hashes every entry that it reads back
 // onto it, and signs only roots that it computed. The order is fixed: read back
@@ -397,6 +401,13 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	if err != nil {
 		return fmt.Errorf("size %d is not published: %w", tree.N, err)
 	}
+	if !p.confirmed {
+		// A quorum holds no more. Another witness may: of what was signed last, and
+		// was not published, or under a policy whose quorums need not overlap.
+		if err := p.lookBeyond(ctx, min(glance, p.cfg.GatherTimeout)); err != nil {
+			return err
+		}
+	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	if err := p.cfg.Checkpoints.Store(note); err != nil {
@@ -416,7 +427,7 @@ func (p *Publisher) confirmNothing(ctx context.Context) error {
 	if p.confirmed {
 		return nil
 	}
-	if err := p.lookBeyond(ctx); err != nil {
+	if err := p.lookBeyond(ctx, p.cfg.GatherTimeout); err != nil {
 		return err
 	}
 	note, err := p.note(proofs.EmptyTree, p.cfg.Now().Unix())
@@ -435,7 +446,7 @@ func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([
 	note, err := p.gather(ctx, signed, tree)
 	var other interface{ Contradicted() bool }
 	if errors.As(err, &other) && other.Contradicted() {
-		err = cmp.Or(p.lookBeyond(ctx), err)
+		err = cmp.Or(p.lookBeyond(ctx, p.cfg.GatherTimeout), err)
 	}
 	return note, err
 }

@@ -199,6 +199,36 @@ func TestOldLedger(t *testing.T) {
 	}
 }
 
+// One witness has what was signed last, and the quorum that answers after a fail-over to a
+// ledger of an older date has not: what the one shows counts all the same.
+func TestOldLedgerUnknownToQuorum(t *testing.T) {
+	f := newFixture(t)
+	f.grow(f.open(), 2)
+	old := f.ledger.record
+	p := f.open()
+	check(t, p.Publish(t.Context(), true))
+	f.witnesses.setDown(true, true, false)
+	f.append(1)
+	check(t, p.Extend(t.Context(), nil))
+	if err := p.Publish(t.Context(), false); err == nil {
+		t.Fatal("published by one witness")
+	}
+	f.ledger.record = old
+	f.storage.Truncate(2)
+	f.witnesses.setDown(false, false, false)
+	p = f.open()
+	_, err := f.storage.Append(t.Context(), [][]byte{[]byte("another entry")})
+	check(t, err)
+	check(t, p.Extend(t.Context(), nil))
+	var halt *log.Halt
+	if err := p.Publish(t.Context(), false); !errors.As(err, &halt) || halt.Code != log.HaltStorageBehind && halt.Code != log.HaltLedgerBehind {
+		t.Errorf("after the fail-over: %v", err)
+	}
+	if now := f.ledger.record.Edge.Tree(); now != old.Edge.Tree() {
+		t.Errorf("size %d was signed once more, over another entry", now.N)
+	}
+}
+
 // The end of a log, too, is not signed over an older history: nor is it appended.
 func TestOldLedgerIsNotEnded(t *testing.T) {
 	r := start(t, nil)
