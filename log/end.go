@@ -28,7 +28,7 @@ func (l *Log) End(ctx context.Context) error {
 	if !p.Ended() {
 		// Not every quorum can be waited for, but what a witness shows is looked at:
 		// a log from an old backup must not sign an end of its own.
-		if err := p.confirm(ctx); err != nil {
+		if err := p.lookFirst(ctx); err != nil {
 			return err
 		}
 		appendCtx, cancel := context.WithTimeout(ctx, l.cfg.AppendTimeout)
@@ -48,8 +48,8 @@ func (l *Log) End(ctx context.Context) error {
 	return nil
 }
 
-// confirm halts where a witness shows more than the ledger knows.
-func (p *Publisher) confirm(ctx context.Context) error {
+// lookFirst halts where a witness shows more than the ledger knows.
+func (p *Publisher) lookFirst(ctx context.Context) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
 	return p.lookBeyond(ctx, p.cfg.GatherTimeout)

@@ -23,12 +23,12 @@ type Held struct {
 	Repository tuf.Digest
 	Role       string
 	Version    int64
-	Name       string        // of the file, as it was sent
+	Name       string    // of the file, as it was sent
 	Kind       leaf.Kind // of the leaf that it would have become when it came
-	Source     string        // the network or token it came from; empty: the log's own host
-	Size       int64         // bytes of the file and of the snapshot beside it
-	Since      time.Time     // to the millisecond, like the other times
-	Until      time.Time     // when it is judged
+	Source     string    // the network or token it came from; empty: the log's own host
+	Size       int64     // bytes of the file and of the snapshot beside it
+	Since      time.Time // to the millisecond, like the other times
+	Until      time.Time // when it is judged
 
 	// Ended says when it was judged or dropped; zero while it is held. Then its
 	// bytes are gone.

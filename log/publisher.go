@@ -376,6 +376,17 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	}
 }
 
+// Confirm returns nil once a quorum has cosigned, now, all that was read back, or of an
+// empty log has said that it knows nothing of it. It is a *Halt where a witness shows more.
+func (p *Publisher) Confirm(ctx context.Context) error {
+	if p.Tree().N > 0 {
+		return p.Publish(ctx, true)
+	}
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	return p.confirmNothing(ctx)
+}
+
 // publish publishes the tree of the edge, or the last signed one if that waits. It is
 // the last signed one that witnesses are asked for first, too: nothing new is signed
 // before a quorum has cosigned what the ledger says was signed last. A ledger of an

@@ -55,7 +55,8 @@ What lies behind the last signed entry is left behind. None of it was acknowledg
 whoever has sent it sends it again.
 
 A quorum of the witnesses is asked before that to cosign what was signed last: where
-one has seen more, the state database is of an older date, and nothing is replaced.
+one has seen more, or more was served from DIR, the state database is of an older date,
+and nothing is replaced.
 
 The new tree is made at the same log server, or at the one that --to names; the old one
 is frozen. The front ends that have the log's key must be stopped, and all of them need
@@ -111,6 +112,9 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		if flags.to, err = withoutTree(flags.storageURL); err != nil {
 			return 0, err
 		}
+	} else if server, err := withoutTree(flags.to); err != nil || server != flags.to {
+		// One that is there may be another log's, and Trillian removes nothing.
+		return 0, fmt.Errorf("--to %q: want the log server alone, trillian://HOST:PORT or trillians://HOST:PORT?ca=FILE: a tree is made there", fetch.Redacted(flags.to))
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	c, lease, done, err := flags.take(ctx, log.Config{Logger: logger})
@@ -158,8 +162,8 @@ type signedPart struct {
 
 func (s signedPart) Integrated(context.Context) (proofs.Tree, error) { return s.tree, nil }
 
-// confirm checks that the copy has what was signed, and that a quorum of witnesses knows
-// of no more.
+// confirm checks that the copy has what was signed, and that neither this front end nor a
+// quorum of witnesses knows of more.
 func (r *replacement) confirm(ctx context.Context) (err error) {
 	rec, err := r.db.Ledger(r.lease).Load()
 	if err != nil {
@@ -184,10 +188,20 @@ func (r *replacement) confirm(ctx context.Context) (err error) {
 	if tree != r.signed {
 		return fmt.Errorf("at size %d the copy has root %v, and root %v was signed: logserver reindex --tiles makes the copy anew from Trillian's tree, if that has what was signed", tree.N, tree.Hash, r.signed.Hash)
 	}
+	keys, err := readKeys(r.flags.place)
+	if err != nil {
+		return err
+	}
+	served, err := log.OpenServed(r.flags.served(), keys, r.logger)
+	if err != nil {
+		return err
+	}
+	defer served.Close()
 	cfg := log.PublisherConfig{
 		Storage:     signedPart{copied, r.signed},
 		Ledger:      r.db.Ledger(r.lease),
 		Checkpoints: r.db.Checkpoints(r.lease),
+		Served:      served,
 		Logger:      r.logger,
 	}
 	if cfg.Signer, err = openSigner(r.flags.place, r.flags.agent); err != nil {
@@ -207,7 +221,7 @@ func (r *replacement) confirm(ctx context.Context) (err error) {
 	cfg.Witnesses = gatherer
 	p, err := log.OpenPublisher(ctx, cfg)
 	if err == nil {
-		err = p.Publish(ctx, true)
+		err = p.Confirm(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("nothing is replaced before a quorum has cosigned what was signed last: %w", err)
@@ -241,32 +255,73 @@ func (r *replacement) usable(ctx context.Context) (err error) {
 	return nil
 }
 
-// make makes the new tree, or finds the one that was begun.
+// make makes the new tree, or finds the one that was begun. One that was begun and cannot
+// be filled any more is left where it is, and another is made.
 func (r *replacement) make(ctx context.Context) error {
 	_, next, err := r.db.StorageURLs(ctx)
 	if err != nil {
 		return err
 	}
-	to := shared{storageURL: r.flags.to}
 	if there, err := withoutTree(next); err == nil && next != "" && there == r.flags.to {
-		to.storageURL = next
-	} else {
-		if _, err := to.makeTree(ctx); err != nil {
+		if r.to, err = trillianlog.ParseURL(next); err != nil {
 			return err
 		}
-		// Until this is known, a tree that was made is empty, and forgotten.
-		if err := r.db.SetNextStorage(ctx, r.lease, to.storageURL); err != nil {
+		useless, err := r.useless(ctx)
+		if err != nil {
 			return err
 		}
+		if useless == nil {
+			r.flags.to = next
+			return r.elsewhere()
+		}
+		r.logger.Warn("the tree that was begun is left where it is, and another is made", "tree", next, "why", useless)
+	}
+	to := shared{storageURL: r.flags.to}
+	if _, err := to.makeTree(ctx); err != nil {
+		return err
+	}
+	// Until this is known, a tree that was made is empty, and forgotten.
+	if err := r.db.SetNextStorage(ctx, r.lease, to.storageURL); err != nil {
+		return err
 	}
 	if r.to, err = trillianlog.ParseURL(to.storageURL); err != nil {
 		return err
 	}
+	r.flags.to = to.storageURL
+	return r.elsewhere()
+}
+
+func (r *replacement) elsewhere() error {
 	if storageName(r.to.TreeID) == r.from {
 		return fmt.Errorf("the log is in %s already", r.from)
 	}
-	r.flags.to = to.storageURL
 	return nil
+}
+
+// useless says why a tree that was begun can never be what the log needs: it is gone, takes
+// no entries, or has others.
+func (r *replacement) useless(ctx context.Context) (useless, err error) {
+	cfg := r.to
+	cfg.Logger, cfg.Tiles = r.logger, trillianlog.NewMirror(r.db.Tiles(nil), r.signed.N)
+	trillian, err := trillianlog.Connect(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, trillian.Close()) }()
+	state, err := trillian.TreeState(ctx)
+	switch {
+	case errors.Is(err, trillianlog.ErrNoTree):
+		return err, nil
+	case err != nil:
+		return nil, err
+	case state != "ACTIVE":
+		return fmt.Errorf("its state is %s", state), nil
+	}
+	_, err = trillian.Integrated(ctx)
+	if errors.Is(err, trillianlog.ErrContradiction) {
+		return err, nil
+	}
+	return nil, err
 }
 
 // fill puts the entries that were signed into the new tree. What is there already is read

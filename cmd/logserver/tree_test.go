@@ -166,6 +166,7 @@ func TestTreeReplace(t *testing.T) {
 		t.Errorf("status: %+v", st)
 	}
 	w.indexTail(t)
+	w.newTreeIsSpoilt(t)
 	to := w.replaceInSteps(t)
 	w.stop(t, 2)
 	if _, stderr, code := runtest.Run(t, "logserver", append(w.fronts[0].Args, "--listen", "127.0.0.1:0")...); code != 2 || !strings.Contains(stderr, "--storage "+to) {

@@ -274,6 +274,9 @@ func (c *client) consistent(ctx context.Context, older, newer proofs.Tree) error
 // state returns what Trillian calls the tree's state.
 func (c *client) state(ctx context.Context) (string, error) {
 	tree, err := trillian.NewTrillianAdminClient(c.conn).GetTree(ctx, &trillian.GetTreeRequest{TreeId: c.tree})
+	if status.Code(err) == codes.NotFound {
+		return "", fmt.Errorf("%w: %d", ErrNoTree, c.tree)
+	}
 	if err != nil {
 		return "", failed(ctx, "GetTree", err)
 	}

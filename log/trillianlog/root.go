@@ -34,7 +34,7 @@ func (l *Log) Compare(ctx context.Context, tree proofs.Tree) (proofs.Tree, error
 }
 
 // TreeState returns what Trillian calls the state of the tree: ACTIVE where entries can be
-// appended.
+// appended. The error wraps ErrNoTree where there is none.
 func (l *Log) TreeState(ctx context.Context) (string, error) {
 	return l.client.state(ctx)
 }

@@ -48,6 +48,9 @@ var (
 	// ErrNoRight is wrapped by errors that say that nothing was sent to
 	// Trillian because the right to append has ended.
 	ErrNoRight = errors.New("the right to append to the log has ended")
+	// ErrNoTree is wrapped by errors that say that Trillian knows no tree of that
+	// number, or had it deleted.
+	ErrNoTree = errors.New("Trillian has no such tree")
 )
 
 // Tiles is where the copy is kept: the log as tiles and bundles. Each call is
