@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ type Served struct {
 
 	writing sync.Mutex
 	file    *durable.File
-	kept    int64 // size of the tree that the file has
+	kept    []byte // what the file has; nil: nothing
 	failing bool
 }
 
@@ -61,7 +62,7 @@ func OpenServed(path string, keys []proofs.Key, logger *slog.Logger) (*Served, e
 	if err != nil {
 		return nil, fmt.Errorf("%s, the newest checkpoint that was served from here: %w. It keeps the log from going on behind it: put there what another front end or a witness has as the newest (/checkpoint), or remove it if you know that the log is not of an older date", path, err)
 	}
-	s.newest, s.kept = Published{cp.Tree, note}, cp.Tree.N
+	s.newest, s.kept = Published{cp.Tree, note}, note
 	return s, nil
 }
 
@@ -116,14 +117,16 @@ func (s *Served) Newest() Published {
 	return s.newest
 }
 
-// keep keeps a checkpoint that is about to be served, if it is a larger one.
+// keep keeps a checkpoint that is about to be served, if it is a larger one, or the same
+// with other signatures: keys of the log come and go without it growing.
 func (s *Served) keep(p Published) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.Note == nil || p.Tree.N <= s.newest.Tree.N {
+	larger := p.Tree.N > s.newest.Tree.N
+	if p.Note == nil || !larger && (p.Tree != s.newest.Tree || bytes.Equal(p.Note, s.newest.Note)) {
 		return
 	}
 	s.newest = p
@@ -140,12 +143,12 @@ func (s *Served) write() {
 	newest := s.newest
 	s.timer, s.wrote = nil, time.Now()
 	s.mu.Unlock()
-	if newest.Tree.N == s.kept {
+	if bytes.Equal(newest.Note, s.kept) {
 		return
 	}
 	switch err := s.file.Write(newest.Note); {
 	case err == nil:
-		s.kept, s.failing = newest.Tree.N, false
+		s.kept, s.failing = newest.Note, false
 	case !s.failing:
 		s.failing = true
 		s.logger.Warn("the newest served checkpoint is kept in memory alone: after a restart this process does not know it", "err", err)

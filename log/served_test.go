@@ -74,6 +74,29 @@ func TestServed(t *testing.T) {
 	}
 }
 
+// The key of a log that does not grow is replaced: what was served is signed by the next
+// one too, or no front end would start once the old one is gone.
+func TestServedWithTheNextKey(t *testing.T) {
+	f, path := newFixture(t), filepath.Join(t.TempDir(), "served")
+	f.cfg.Served = f.openServed(path)
+	f.grow(f.open(), 2)
+	f.cfg.Served.Close()
+	next := newSigner(t, "log.example", proofs.Ed25519)
+	f.cfg.Signer, f.cfg.More = next, []log.Signer{f.cfg.Signer}
+	f.policy.Logs = append(f.policy.Logs, proofs.PolicyLog{Key: next.Key()})
+	f.witnesses.logKeys = 2
+	var err error
+	f.cfg.Served, err = log.OpenServed(path, []proofs.Key{next.Key(), f.cfg.More[0].Key()}, f.cfg.Logger)
+	check(t, err)
+	p := f.open()
+	check(t, p.Publish(t.Context(), false))
+	f.cfg.Served.Close()
+	f.cfg.More = nil
+	if got, want := f.openServed(path).Newest(), p.Published(); got.Tree != want.Tree || !bytes.Equal(got.Note, want.Note) {
+		t.Errorf("with the next key alone it has %v, want %v", got.Tree, want.Tree)
+	}
+}
+
 // A process that has served more than what is there, or something else, signs nothing,
 // although ledger, storage and published checkpoint agree with each other and no
 // witness answers.
