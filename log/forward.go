@@ -112,6 +112,7 @@ var (
 	errNoLeader  = errors.New("no front end leads the log at the moment")
 	errNotLeader = errors.New("it does not lead, or not for much longer")
 	errDeposed   = errors.New("another front end leads now")
+	errStranger  = errors.New("that is not the answer of a front end, but of a proxy before it or of another server")
 )
 
 // NewForwarder returns a Forwarder.
@@ -244,6 +245,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	lost := began // since when it has been looking for a leader
 	broken := 0
+	stranger := int64(-1) // the epoch in which something else than the leader has answered
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		leader, err := f.find(r.Context())
 		if err == nil {
@@ -253,8 +255,14 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				a.write(w)
 				return
 			}
-			if reached(err) {
+			// A proxy says the same whether the leader has died of the request or
+			// had died before: it counts once for each leader.
+			strange := errors.Is(err, errStranger)
+			if reached(err) && !(strange && stranger == leader.Epoch) {
 				broken++
+			}
+			if strange {
+				stranger = leader.Epoch
 			}
 			if time.Since(sent) > lastRetry {
 				lost, pause = time.Now(), firstRetry // the leader had it, and was lost only now
@@ -328,8 +336,13 @@ func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
 		return nil, fmt.Errorf("the leader's answer is larger than %d bytes", maxAnswer)
 	}
 	a := &answer{resp.StatusCode, resp.Header, body}
-	if p, ok := a.problem(); ok && a.status == http.StatusServiceUnavailable && p.Code == api.CodeNotLeader {
+	p, ok := a.problem()
+	switch {
+	case ok && a.status == http.StatusServiceUnavailable && p.Code == api.CodeNotLeader:
 		return nil, fmt.Errorf("%s: %w", fetch.Redacted(leader.URL), errNotLeader)
+	case a.status >= http.StatusBadRequest && !(ok && p.Code != ""), a.header.Get("X-Request-Id") == "":
+		// A leader that is gone has a proxy answer for it, and a wrong --url anybody.
+		return nil, fmt.Errorf("%s answered %d %s: %w", fetch.Redacted(leader.URL), a.status, http.StatusText(a.status), errStranger)
 	}
 	return a, nil
 }

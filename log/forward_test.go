@@ -151,6 +151,7 @@ func TestForwardTrouble(t *testing.T) {
 			t.Errorf("asked for %s", r.URL)
 		}
 		asked.Add(1)
+		w.Header().Set("X-Request-Id", "some")
 		w.WriteHeader(status)
 	}))
 	defer s.Close()
@@ -191,6 +192,7 @@ func breaking(t *testing.T, how func(w http.ResponseWriter, r *http.Request)) (u
 			return // the front end has given up
 		}
 		taken.Add(1)
+		w.Header().Set("X-Request-Id", "some") // as front ends do
 		how(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -224,6 +226,44 @@ func TestForwardAgain(t *testing.T) {
 			if took := time.Since(began); took > 15*time.Second {
 				t.Errorf("it took %v: longer than the client waits", took)
 			}
+			if n := len(c.storage.Entries()); n != 1 {
+				t.Errorf("%d entries for one root", n)
+			}
+		})
+	}
+}
+
+// A proxy that answers in the name of a leader that is gone, or a server that is no front
+// end of the log at all, answers no client: the request waits for the next leader.
+func TestForwardStranger(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusMovedPermanently, http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			c := newCluster(t, nil)
+			leader, follower := c.front(t), c.front(t)
+			url, taken := breaking(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/html")
+				if status < http.StatusBadRequest {
+					w.Header().Del("X-Request-Id")
+				}
+				w.WriteHeader(status)
+				fmt.Fprint(w, "<h1>not the log</h1>")
+			})
+			c.setLeader(url)
+			forwarder := log.NewForwarder(log.ForwarderConfig{Leader: c.whoLeads, Secret: clusterSecret})
+			if _, err := forwarder.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%s answered %d", url, status)) {
+				t.Errorf("it counts as reached: %v", err)
+			}
+			if body := follower.ready(t, 503); !bytes.Contains(body, []byte("not the answer of a front end")) {
+				t.Errorf("/readyz: %s", body)
+			}
+			before := taken.Load()
+			go func() {
+				for taken.Load() < before+5 { // more often than a request may end leaders
+					time.Sleep(time.Millisecond)
+				}
+				leader.lead(t)
+			}()
+			follower.register(t, file(newVendor(t), "root").Data)
 			if n := len(c.storage.Entries()); n != 1 {
 				t.Errorf("%d entries for one root", n)
 			}

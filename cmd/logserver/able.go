@@ -193,6 +193,9 @@ func (c *cluster) hindrance(now time.Time) error {
 	if err := c.out.err(now); err != nil {
 		return err
 	}
+	if barred := c.barred.Load(); barred != nil {
+		return barred.err
+	}
 	return c.checks.err()
 }
 
@@ -211,6 +214,9 @@ func (c *cluster) able(ctx context.Context) error {
 
 // why is log.ForwarderConfig's.
 func (c *cluster) why() error {
+	if barred := c.barred.Load(); barred != nil {
+		return barred.err
+	}
 	// It is asked as long as nobody has the lease: an old answer is of no use.
 	if err := c.checks.trillian.verdict(awayFor); !errors.Is(err, errNotAsked) {
 		return err

@@ -94,6 +94,8 @@ type cluster struct {
 	// failed is why it could not begin to lead when it had the lease last, nil if it
 	// could.
 	failed atomic.Pointer[failure]
+	// barred is what keeps it from campaigning for the lease, nil if nothing does.
+	barred atomic.Pointer[failure]
 
 	// What front ends that may lead know of themselves and of each other.
 	id        string // of this process, in the lease
@@ -377,11 +379,20 @@ func (c *cluster) campaignOnce(ctx context.Context) error {
 		defer cancel()
 		campaigning = until
 	}
-	lease, err := c.db.Campaign(campaigning, postgres.Candidate{ID: c.id, URL: c.url, Able: c.able})
+	lease, err := c.db.Campaign(campaigning, postgres.Candidate{ID: c.id, URL: c.url, Able: c.able, Barred: c.isBarred})
 	if err != nil {
 		return err
 	}
 	return c.lead(ctx, lease)
+}
+
+// isBarred is postgres.Candidate's.
+func (c *cluster) isBarred(err error) {
+	if err == nil {
+		c.barred.Store(nil)
+		return
+	}
+	c.barred.Store(&failure{time.Now(), fmt.Errorf("it cannot campaign for the lease: %w", err)})
 }
 
 // processID names this process in the lease.

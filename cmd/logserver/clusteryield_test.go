@@ -25,10 +25,12 @@ import (
 	"github.com/tuflog/tuflog/internal/testvendor"
 )
 
-// way is the network on the way to a server. Cut, it swallows what is asked.
+// way is the network on the way to a server. Cut, it swallows what is asked. With a status
+// in says, it is a proxy that answers with that in the server's name.
 type way struct {
 	*httptest.Server
-	cut atomic.Bool
+	cut  atomic.Bool
+	says atomic.Int32
 }
 
 func newWay(t *testing.T, to string) *way {
@@ -46,6 +48,11 @@ func newWay(t *testing.T, to string) *way {
 			case <-r.Context().Done():
 			case <-t.Context().Done():
 			}
+			return
+		}
+		if status := k.says.Load(); status != 0 {
+			_, _ = io.Copy(io.Discard, r.Body)
+			http.Error(w, "<h1>a proxy</h1>", int(status))
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -224,6 +231,12 @@ func TestLeaderYields(t *testing.T) {
 	u.yields(t, "do not reach this one")
 	clients.cut.Store(false)
 
+	// A proxy, or a server that is another one, is not the leader, whatever it answers.
+	u.aLeads(t)
+	clients.says.Store(http.StatusBadGateway)
+	u.yields(t, "do not reach this one")
+	clients.says.Store(0)
+
 	// Where nobody is able nobody yields.
 	u.aLeads(t)
 	cut(witnesses, true)
@@ -266,5 +279,20 @@ func TestLeaderYields(t *testing.T) {
 	set(u.b, "--url", u.b.URL)
 	u.b.Stop(t)
 	u.b.Start(t)
+	u.submits(t)
+
+	// Who cannot campaign is not able to lead, and says why.
+	if _, err := w.postgres.Exec(t.Context(), "tuflog", "DELETE FROM lease"); err != nil {
+		t.Fatal(err)
+	}
+	runtest.Eventually(t, "status says that there is no lease to be had", func() bool {
+		stdout, _, code := u.tool(t, "status", "--json")
+		st := statusIn(t, stdout)
+		return code == 1 && strings.Contains(st.Unready, "lost its row") && nobodyAble(st.FrontEnds) != ""
+	})
+	_, statement, _ := strings.Cut(u.says(t, u.b).Why, "bring it back: ")
+	if _, err := w.postgres.Exec(t.Context(), "tuflog", statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 	u.submits(t)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -31,13 +32,20 @@ type FrontEnd struct {
 // maxWhy bounds the words of a row, in bytes.
 const maxWhy = 1000
 
+// maxRows bounds how many rows are read: far more than there are front ends.
+const maxRows = 1000
+
 // words makes what programs and servers have said fit for a column.
 func words(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxWhy)], "\x00", ""), "")
 }
 
-// frontEnds reads the rows.
-const frontEnds = "SELECT id, url, version, able, why, leader, unreached, writes, extract(epoch FROM clock_timestamp() - at)::float8 FROM front_ends ORDER BY url, id"
+// frontEnds reads the rows, those that were written last if there are too many. One that no
+// front end would have written, by hand or from a program that has gone wrong, must not keep
+// the others from being read: an infinite time cannot be subtracted, and texts may be large.
+var frontEnds = fmt.Sprintf(`SELECT left(id, %[1]d), left(url, %[1]d), left(version, %[1]d), able, left(why, %[1]d), leader, left(unreached, %[1]d), writes,
+	CASE WHEN at BETWEEN '1970-01-01' AND '2200-01-01' THEN extract(epoch FROM clock_timestamp() - at)::float8 ELSE 1e9 END
+	FROM (SELECT * FROM front_ends ORDER BY isfinite(at) DESC, at DESC LIMIT %[2]d) AS r ORDER BY url, id`, maxWhy, maxRows)
 
 // Tell writes what a front end says of itself, and returns what all say, its own row
 // among them. Writes and Ago of own are not looked at.
@@ -47,7 +55,7 @@ func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error
 	var b pgx.Batch
 	b.Queue(`INSERT INTO front_ends (id, url, version, able, why, leader, unreached) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET (url, version, able, why, leader, unreached, writes, at) =
-		(excluded.url, excluded.version, excluded.able, excluded.why, excluded.leader, excluded.unreached, front_ends.writes + 1, excluded.at)`,
+		(excluded.url, excluded.version, excluded.able, excluded.why, excluded.leader, excluded.unreached, front_ends.writes % 1000000000000000000 + 1, excluded.at)`,
 		own.ID, own.URL, words(own.Version), own.Able, words(own.Why), own.Leader, words(own.Unreached))
 	b.Queue(frontEnds).Query(func(rows pgx.Rows) error {
 		all, err = collectFrontEnds(rows)

@@ -37,3 +37,40 @@ func TestFrontEnds(t *testing.T) {
 		t.Fatalf("forgotten: %+v, %v", all, err)
 	}
 }
+
+// A row as no front end writes it keeps nobody from reading the others, and from writing
+// his own.
+func TestStrangeFrontEnds(t *testing.T) {
+	url := newDatabase(t)
+	db := open(t, url, 0)
+	own := FrontEnd{ID: "own", URL: "http://own", Able: true}
+	_, err := db.Tell(t.Context(), own)
+	check(t, err)
+	for _, at := range []string{"infinity", "-infinity", "294000-01-01", "4000-01-01 BC"} {
+		check(t, execAs(t, url, "INSERT INTO front_ends (id, url, version, able, why, leader, unreached, writes, at) VALUES ('"+at+"', 'http://x', '', true, repeat('é', 1000000), 9223372036854775807, '', -1, '"+at+"')"))
+	}
+	check(t, execAs(t, url, "UPDATE front_ends SET writes = 9223372036854775807"))
+	for range 2 {
+		all, err := db.Tell(t.Context(), own)
+		check(t, err)
+		if len(all) != 5 || all[0].ID != "own" || !all[0].Able || all[0].Ago < 0 || all[0].Ago > time.Minute {
+			t.Fatalf("beside strange rows: %+v", all[0])
+		}
+		for _, f := range all[1:] {
+			if f.Ago < time.Hour || len(f.Why) > 2*maxWhy {
+				t.Errorf("%s: %v ago, %d bytes", f.ID, f.Ago, len(f.Why))
+			}
+		}
+	}
+	// As many as there never are: those that were written last are read.
+	check(t, execAs(t, url, "INSERT INTO front_ends SELECT 'r' || n, 'http://a', '', true, '', 0, '', 0, 'yesterday' FROM generate_series(1, 3000) n"))
+	all, err := db.Tell(t.Context(), own)
+	check(t, err)
+	found := false
+	for _, f := range all {
+		found = found || f.ID == own.ID
+	}
+	if len(all) != maxRows || !found {
+		t.Errorf("%d rows of 3000, its own among them: %v", len(all), found)
+	}
+}

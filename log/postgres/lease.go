@@ -86,10 +86,23 @@ type Candidate struct {
 	// about every second: meanwhile others can have it. It says itself what
 	// people should know.
 	Able func(ctx context.Context) error
+	// Barred is told what keeps the candidate from campaigning, if it is anything but
+	// that somebody holds the lease, and nil when nothing does any more. Nil: nobody
+	// wants to know.
+	Barred func(error)
 }
 
-// errUnable means that the candidate could not lead.
-var errUnable = errors.New("it could not lead")
+var (
+	// errUnable means that the candidate could not lead.
+	errUnable = errors.New("it could not lead")
+	// errHeld means that somebody holds the lease, or has just taken it.
+	errHeld = errors.New("the lease is held")
+	// errNoLease means that nobody can ever hold it. The epoch must be larger than any
+	// before; these count changes of leaders, and there is none each second.
+	errNoLease = errors.New("the table lease of the database has lost its row; bring it back: " + bringBackLease)
+)
+
+const bringBackLease = "INSERT INTO lease (epoch, holder, url, expires) SELECT extract(epoch FROM clock_timestamp())::bigint, '', '', '-infinity'"
 
 // Campaign waits until nobody holds the lease and takes it for a candidate.
 func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
@@ -104,13 +117,14 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	for {
 		began := time.Now()
 		epoch, until, err := db.take(ctx, pool, who, &watch)
+		who.barred(ctx, err)
 		if err == nil {
 			return db.hold(pool, who.ID, epoch, until), nil
 		}
 		pause := campaigning*3/4 + rand.N(campaigning/2)
 		if errors.Is(err, errUnable) {
 			pause = max(pause, unable-time.Since(began))
-		} else if text := err.Error(); !errors.Is(err, pgx.ErrNoRows) && ctx.Err() == nil && text != last {
+		} else if text := err.Error(); !errors.Is(err, errHeld) && ctx.Err() == nil && text != last {
 			// The same trouble is told once.
 			db.logger.Warn("cannot campaign for the lease", "err", err)
 			last = text
@@ -121,6 +135,18 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 			return nil, fmt.Errorf("campaign for the lease: %w", context.Cause(ctx))
 		case <-time.After(pause):
 		}
+	}
+}
+
+// barred tells what came of a try to take the lease. Where the candidate was asked whether it
+// could lead, and said no, nothing is known.
+func (who *Candidate) barred(ctx context.Context, err error) {
+	switch {
+	case who.Barred == nil || ctx.Err() != nil || errors.Is(err, errUnable):
+	case errors.Is(err, errHeld):
+		who.Barred(nil)
+	default:
+		who.Barred(err)
 	}
 }
 
@@ -159,7 +185,7 @@ func (w *watching) free(row leaseRow, ahead time.Duration, now time.Time) bool {
 func (w *watching) expired(now time.Time) bool { return now.Sub(w.since) >= w.ttl }
 
 // take takes the lease if it was given up, or was not renewed for as long as it lasts;
-// otherwise it is pgx.ErrNoRows.
+// otherwise it is errHeld.
 func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch *watching) (epoch int64, until time.Time, err error) {
 	// Mostly somebody holds it, and looking takes no lock.
 	looking, stop := context.WithTimeout(ctx, db.ttl)
@@ -167,11 +193,14 @@ func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch
 	var row leaseRow
 	var ahead float64
 	err = pool.QueryRow(looking, "SELECT epoch, renewals, holder, CASE WHEN isfinite(expires) THEN extract(epoch FROM expires - clock_timestamp())::float8 ELSE 0 END FROM lease").Scan(&row.epoch, &row.renewals, &row.holder, &ahead)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = errNoLease
+	}
 	if err != nil {
 		return 0, until, err
 	}
 	if !watch.free(row, time.Duration(ahead*float64(time.Second)), db.now()) {
-		return 0, until, pgx.ErrNoRows
+		return 0, until, errHeld
 	}
 	if who.Able != nil {
 		if err := who.Able(ctx); err != nil {
@@ -195,6 +224,9 @@ func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch
 	until = db.now().Add(db.ttl - db.ttl/leaseMargin)
 	err = conn.QueryRow(ctx, `UPDATE lease SET epoch = epoch + 1, renewals = 0, holder = $1, url = $2, expires = clock_timestamp() + $3
 		WHERE epoch = $4 AND renewals = $5 AND holder = $6 RETURNING epoch`, who.ID, who.URL, db.ttl, row.epoch, row.renewals, row.holder).Scan(&epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = errHeld
+	}
 	if err == nil && !db.now().Before(until) {
 		err = errors.New("taking the lease took longer than it lasts")
 	}

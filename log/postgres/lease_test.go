@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -381,6 +382,40 @@ func TestRestart(t *testing.T) {
 	}
 	if leader, ok, err := db.Leader(t.Context()); err != nil || !ok || leader.Epoch != l.Epoch() {
 		t.Errorf("leader: %v, %v, %v", leader, ok, err)
+	}
+	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
+}
+
+// Who cannot campaign says what is in the way: a lease whose row is gone, say, and how it
+// comes back. The epoch after that is larger than any before.
+func TestNoLease(t *testing.T) {
+	url := newDatabase(t)
+	db := open(t, url, 0)
+	check(t, db.Create(t.Context(), "log.example", "trillian:1"))
+	before := lead(t, db, "a")
+	check(t, before.Release(t.Context()))
+	check(t, execAs(t, url, "DELETE FROM lease"))
+	barred := make(chan error, 100)
+	taken := make(chan *Lease)
+	go func() {
+		l, err := db.Campaign(t.Context(), Candidate{ID: "b", Barred: func(err error) { barred <- err }})
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- l
+	}()
+	err := <-barred
+	if err == nil || !strings.Contains(err.Error(), "lost its row") {
+		t.Fatalf("without the row: %v", err)
+	}
+	_, statement, _ := strings.Cut(err.Error(), "bring it back: ")
+	check(t, execAs(t, url, statement))
+	l := <-taken
+	defer func() { check(t, l.Release(context.WithoutCancel(t.Context()))) }()
+	for last := err; last != nil; last = <-barred {
+	}
+	if l.Epoch() <= before.Epoch() {
+		t.Errorf("epoch %d after %d", l.Epoch(), before.Epoch())
 	}
 	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
 }
