@@ -259,11 +259,15 @@ func (w *world) leadsNoMore(ctx context.Context, l *load, was *front, since time
 		return err
 	}
 	began, _ := was.other().since(opened, since)
+	again, leads := was.since(opened, began)
 	for _, s := range was.shownSince(began) {
+		if leads && s.at.After(again) {
+			break // the lease has come back to it
+		}
 		// What it had signed before may still be on its way; and what the other one has
 		// signed it may show, to know whether the witnesses answer.
 		if n := was.other().beganWith(); s.tree.N > n && !was.other().hasShown(s.tree, s.at) {
-			return fmt.Errorf("%s, which leads no more, showed a checkpoint of size %d; the other one had begun with size %d", was.name, s.tree.N, n)
+			return fmt.Errorf("%s, which leads no more, showed a checkpoint of size %d; the other one had begun with size %d%s", was.name, s.tree.N, n, w.lastWords())
 		}
 	}
 	r.Outcomes["another one took over, and it signed nothing more"]++
