@@ -179,6 +179,8 @@ func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics
 		db.Close()
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: logserver init --storage --state makes a log", err)
+		} else if errors.As(err, new(*postgres.OtherStorageError)) {
+			err = fmt.Errorf("%w. If the database is of a date before logserver tree replace made that tree, have it take the place of the old one: logserver tree replace --to %s, with the old one's --storage", err, s.storageURL)
 		}
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,9 @@ one has seen more, or more was served from DIR, the state database is of an olde
 and nothing is replaced.
 
 The new tree is made at the same log server, or at the one that --to names; the old one
-is frozen. The front ends that have the log's key must be stopped, and all of them need
+is frozen. Where --to names a tree, it is one that replace has made before, of which a
+state database of an older date does not know: then nothing is made or signed, and that
+tree, which must begin with what was signed, takes the place of the old one. The front ends that have the log's key must be stopped, and all of them need
 the new URL, which is printed, afterwards. If replace is broken off, at whatever point,
 run it again: it goes on. Run once more after the end it says so and changes nothing.
 What it did is recorded in the database, with both URLs.`,
@@ -84,7 +87,7 @@ What it did is recorded in the database, with both URLs.`,
 	flags.sharedFlags(cmd)
 	cmd.Flags().StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
 	cmd.Flags().StringVar(&flags.agent, "ssh-agent", "", "socket of the ssh-agent that holds the log's key")
-	cmd.Flags().StringVar(&flags.to, "to", "", "Trillian's log server for the new tree, trillian://HOST:PORT or trillians://HOST:PORT?ca=FILE (default: that of --storage)")
+	cmd.Flags().StringVar(&flags.to, "to", "", "Trillian's log server for the new tree, trillian://HOST:PORT or trillians://HOST:PORT?ca=FILE (default: that of --storage); with a tree, /TREE, that one, which replace has made before")
 	for _, name := range []string{"storage", "state", "policy"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag was defined above
@@ -105,6 +108,12 @@ type replacement struct {
 	to     trillianlog.Config
 }
 
+// stage is a part of it that can be done once more.
+type stage struct {
+	name string
+	do   func(context.Context) error
+}
+
 // replaceTree gives a log a new tree and sets flags.to to its URL. It is a
 // *postgres.ReplacedError where the log is not in the tree of flags.storageURL any more.
 func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (size int64, err error) {
@@ -112,9 +121,10 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		if flags.to, err = withoutTree(flags.storageURL); err != nil {
 			return 0, err
 		}
-	} else if server, err := withoutTree(flags.to); err != nil || server != flags.to {
-		// One that is there may be another log's, and Trillian removes nothing.
-		return 0, fmt.Errorf("--to %q: want the log server alone, trillian://HOST:PORT or trillians://HOST:PORT?ca=FILE: a tree is made there", fetch.Redacted(flags.to))
+	}
+	there, err := hasTree(flags.to)
+	if err != nil {
+		return 0, err
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	c, lease, done, err := flags.take(ctx, log.Config{Logger: logger})
@@ -127,10 +137,11 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 	defer cancel(nil)
 	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
 	r := &replacement{cluster: c, flags: flags, stderr: stderr, lease: lease}
-	for _, stage := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}} {
+	stages := []stage{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}}
+	if there {
+		stages = []stage{{"found", r.find}, {"indexed", r.reindex}, {"replaced", r.replace}}
+	}
+	for _, stage := range stages {
 		if err := stage.do(ctx); err != nil {
 			return 0, errors.Join(err, context.Cause(lease.Context()))
 		}
@@ -142,6 +153,15 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		}
 	}
 	return r.signed.N, nil
+}
+
+// hasTree reports whether a storage's URL names a tree, which is optional here.
+func hasTree(storage string) (bool, error) {
+	if server, err := withoutTree(storage); err == nil && server == storage {
+		return false, nil
+	}
+	_, err := trillianlog.ParseURL(storage)
+	return err == nil, err
 }
 
 // withoutTree cuts the tree off a storage's URL.
@@ -162,31 +182,71 @@ type signedPart struct {
 
 func (s signedPart) Integrated(context.Context) (proofs.Tree, error) { return s.tree, nil }
 
-// confirm checks that the copy has what was signed, and that neither this front end nor a
-// quorum of witnesses knows of more.
-func (r *replacement) confirm(ctx context.Context) (err error) {
+// open checks that the copy has what was signed, and returns it.
+func (r *replacement) open(ctx context.Context) (*trillianlog.Reader, error) {
 	rec, err := r.db.Ledger(r.lease).Load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, err := rec.Marshal()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.record, r.signed = string(text), rec.Edge.Tree()
 	if _, r.from, err = r.db.Log(ctx); err != nil {
-		return err
-	}
-	if err := r.usable(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	copied := trillianlog.OpenReader(r.db.Tiles(nil))
 	tree, err := log.TreeFromTiles(r.signed.N, copied)
 	if err != nil {
-		return fmt.Errorf("the copy of the %d entries that were signed: %w", r.signed.N, err)
+		return nil, fmt.Errorf("the copy of the %d entries that were signed: %w", r.signed.N, err)
 	}
 	if tree != r.signed {
-		return fmt.Errorf("at size %d the copy has root %v, and root %v was signed: logserver reindex --tiles makes the copy anew from Trillian's tree, if that has what was signed", tree.N, tree.Hash, r.signed.Hash)
+		return nil, fmt.Errorf("at size %d the copy has root %v, and root %v was signed: logserver reindex --tiles makes the copy anew from Trillian's tree, if that has what was signed", tree.N, tree.Hash, r.signed.Hash)
+	}
+	return copied, nil
+}
+
+// find looks at a tree that is there: one that a former run has made, of which a state
+// database of an older date does not know. Nothing is signed, so no witness is asked; what
+// the tree has beyond what was signed is judged when the log is opened, and held against
+// what witnesses know.
+func (r *replacement) find(ctx context.Context) (err error) {
+	if _, err := r.open(ctx); err != nil {
+		return err
+	}
+	if r.signed.N == 0 {
+		return errors.New("the state database says that nothing was signed: any tree would fit")
+	}
+	if r.to, err = trillianlog.ParseURL(r.flags.to); err != nil {
+		return err
+	}
+	if err := r.elsewhere(); err != nil {
+		return err
+	}
+	trillian, err := trillianlog.Connect(r.to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trillian.Close()) }()
+	if state, err := trillian.TreeState(ctx); err != nil || state != "ACTIVE" {
+		return cmp.Or(err, fmt.Errorf("%s: its state is %s", r.flags.to, state))
+	}
+	if _, err := trillian.Compare(ctx, r.signed); err != nil {
+		return fmt.Errorf("%s does not go on from what was signed: %w", r.flags.to, err)
+	}
+	return nil
+}
+
+// confirm checks that the copy has what was signed, and that neither this front end nor a
+// quorum of witnesses knows of more.
+func (r *replacement) confirm(ctx context.Context) (err error) {
+	copied, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.usable(ctx); err != nil {
+		return err
 	}
 	keys, err := readKeys(r.flags.place)
 	if err != nil {

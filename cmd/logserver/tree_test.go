@@ -146,6 +146,7 @@ func TestTreeReplace(t *testing.T) {
 
 	// A healthy log has nothing to replace.
 	w.stop(t, 0)
+	older, from := w.copyState(t, "older"), w.storage
 	if _, err := w.replaceTree(t, nil); err == nil || !strings.Contains(err.Error(), "nothing to replace") {
 		t.Errorf("of a healthy log: %v", err)
 	}
@@ -177,6 +178,7 @@ func TestTreeReplace(t *testing.T) {
 	if res, err := w.clientOf(w.fronts[0]).Submit(withTimeout(t, process.Patience), id, late); err != nil || !res.Done || res.Results[0].Index != 4 {
 		t.Errorf("sent again: %+v, %v", res, err)
 	}
+	w.restoredFromBefore(t, older, from)
 
 	before, entries = w.published(t)
 	w.refusedEntry(t, id, before, entries)

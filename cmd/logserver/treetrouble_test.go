@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,11 +139,49 @@ func (w *sharedWorld) newTreeIsSpoilt(t *testing.T) {
 	again("it is frozen")
 }
 
-// A tree that is there may be another log's: none is filled that was not made for it.
-func TestTreeReplaceIntoNoOther(t *testing.T) {
-	for _, to := range []string{"trillian://127.0.0.1:1/1234", "trillian://127.0.0.1:1/", "127.0.0.1:1"} {
+// The state database is restored from a date before the tree was replaced. It knows the old
+// tree alone, and the new one has all.
+func (w *sharedWorld) restoredFromBefore(t *testing.T, older, from string) {
+	t.Helper()
+	at := []string{"--dir", w.Path("log"), "--state", older}
+	if _, stderr, code := runtest.Run(t, "logserver", append([]string{"status", "--storage", w.storage}, at...)...); code != 2 || !strings.Contains(stderr, "--to "+w.storage) {
+		t.Errorf("status: exit %d\n%s", code, stderr)
+	}
+	replace := func(code int, to, want string) {
+		t.Helper()
+		stdout, stderr, got := runtest.Run(t, "logserver", append([]string{"tree", "replace", "--policy", w.Path("policy"), "--storage", from, "--to", to}, at...)...)
+		if got != code || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("tree replace --to %s: exit %d, want %q\n%s%s", to, got, want, stdout, stderr)
+		}
+	}
+	server, err := withoutTree(w.storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := shared{storageURL: server}
+	if _, err := another.makeTree(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	replace(2, server, "this front end has served a checkpoint of size 5")
+	replace(2, another.storageURL, "does not go on from what was signed")
+	replace(2, from, "already")
+	replace(0, w.storage, "--storage "+w.storage)
+	replace(0, w.storage, "nothing was changed")
+	_, note := get(t, w.Witnesses[0].URL+fmt.Sprintf("/%x/checkpoint", sha256.Sum256([]byte("test.example/log"))))
+	w.Write(t, "newest", string(note))
+	if stdout, stderr, code := runtest.Run(t, "logserver", append([]string{"resume", "--storage", w.storage, "--i-know", "ledger-behind", "--checkpoint", w.Path("newest")}, at...)...); code != 0 || !strings.Contains(stdout, "size 5") {
+		t.Errorf("resume: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code := runtest.Run(t, "logserver", append([]string{"status", "--storage", w.storage}, at...)...); code != 0 {
+		t.Errorf("status afterwards: exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// A URL of no tree's is refused before anything is looked at.
+func TestTreeReplaceNowhere(t *testing.T) {
+	for _, to := range []string{"trillian://127.0.0.1:1/", "trillian://127.0.0.1:1/tree", "127.0.0.1:1"} {
 		flags := &replaceFlags{place: place{dir: t.TempDir()}, shared: shared{storageURL: "trillian://127.0.0.1:1/1", stateURL: "postgres://nobody@127.0.0.1:1/none"}, to: to}
-		if _, err := replaceTree(t.Context(), flags, os.Stderr); err == nil || !strings.Contains(err.Error(), "want the log server alone") {
+		if _, err := replaceTree(t.Context(), flags, os.Stderr); err == nil || !strings.Contains(err.Error(), to) {
 			t.Errorf("--to %s: %v", to, err)
 		}
 	}

@@ -212,7 +212,18 @@ func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	case url != "":
 		return &ReplacedError{origin, have, url}
 	}
-	return fmt.Errorf("the database is of log %q in storage %s, not in %s", origin, have, storage)
+	return &OtherStorageError{origin, have, storage}
+}
+
+// OtherStorageError means that the entries of the log are, as far as the database knows, in
+// another storage than the one that was asked for.
+type OtherStorageError struct {
+	Origin       string // of the log
+	Storage, Not string // names: where the entries are, and where they were said to be
+}
+
+func (e *OtherStorageError) Error() string {
+	return fmt.Sprintf("the database is of log %q in storage %s, not in %s", e.Origin, e.Storage, e.Not)
 }
 
 // Secret returns what front ends prove themselves to the leader with: 64
