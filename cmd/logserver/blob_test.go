@@ -95,6 +95,7 @@ func TestBlobAdd(t *testing.T) {
 // A log on servers that is being served gets a file back; and where Trillian's
 // database is of an older date the copy of its entries stays.
 func TestServersAreRestored(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, _ := w.leads(t)
 	v := newVendor(t)

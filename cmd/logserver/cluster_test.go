@@ -226,6 +226,7 @@ func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
 // Two front ends are one log: either takes submissions and serves reads, and when
 // the one that leads is killed, or stopped, or the other, the log goes on.
 func TestFrontEnds(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, follower := w.leads(t)
 	v := newVendor(t)

@@ -15,6 +15,7 @@ import (
 // Where Trillian does not answer nobody leads, even if nobody submits; all say why,
 // and reads go on. When it is back somebody leads at once.
 func TestTrillianAway(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, follower := w.leads(t)
 	reader := w.addFront(t, "log3", false)
@@ -83,6 +84,7 @@ func TestTrillianAway(t *testing.T) {
 // What is queued at a leader whose Trillian hangs is not waited for when it is told
 // to stop, nor when it gives up: it is answered in time, and lost by nobody.
 func TestTrillianHangsUnderSubmissions(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, _ := w.leads(t)
 	v := newVendor(t)

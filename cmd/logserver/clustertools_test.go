@@ -59,6 +59,7 @@ func statusIn(t *testing.T, stdout string) (st status) {
 // A log on servers is looked at, checked, brought forward and ended like one in a
 // directory.
 func TestFrontEndTools(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, _ := w.leads(t)
 	v := newVendor(t)
@@ -165,6 +166,7 @@ func TestFrontEndTools(t *testing.T) {
 // A front end that has stopped looks again, goes on when what has stopped it was put
 // right, and records it.
 func TestStoppedFrontEndLooksAgain(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits for a minute")
 	}

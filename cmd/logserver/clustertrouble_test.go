@@ -94,6 +94,7 @@ func (l *vendors) moves(t *testing.T) time.Duration {
 // Under load, a leader that hangs, a database and a Trillian that are killed, and a
 // signer that pauses cost time and nothing else.
 func TestFrontEndsInTrouble(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	w.leads(t)
 	l := &vendors{w: w, acknowledged: map[int64]tuf.Digest{}, last: time.Now()}

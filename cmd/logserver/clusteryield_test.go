@@ -192,6 +192,7 @@ func (u *unfit) yields(t *testing.T, words string) {
 // A leader that publishes nothing of what waits, or that the others do not reach, leaves
 // the lease to a front end that is able, and takes it back when that one is gone.
 func TestLeaderYields(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	u := &unfit{sharedWorld: w, a: w.fronts[0], b: w.fronts[1], vendor: newVendor(t)}
 	u.a.Stop(t)

@@ -138,6 +138,7 @@ func TestHold(t *testing.T) {
 // What one front end holds every other does when it leads, and a command releases it
 // meanwhile. A token that is revoked is one nowhere.
 func TestHoldOnServers(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	on := []string{"--storage", w.storage, "--state", w.state}
 	v := newVendor(t)

@@ -49,6 +49,7 @@ func (w *sharedWorld) signed(t *testing.T) proofs.Tree {
 // releases: nothing new is signed, neither by those who know what they have served nor
 // by those who have forgotten it, and when the right one is back nothing is lost.
 func TestFailoverToLaggingReplica(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, follower := w.leads(t)
 	v := newVendor(t)

@@ -111,6 +111,7 @@ func TestResume(t *testing.T) {
 
 // An empty log under a key that has signed before signs nothing: its witnesses know more.
 func TestNewLogUnderAnOldKey(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "--open-registration")
 	v := newVendor(t)
 	w.register(t, v)
@@ -139,6 +140,7 @@ func TestNewLogUnderAnOldKey(t *testing.T) {
 
 // Status judges what a log has stored and not signed, and says what a witness claims.
 func TestStatusJudges(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "--open-registration")
 	w.register(t, newVendor(t))
 	w.Log.Stop(t)

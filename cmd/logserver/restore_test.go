@@ -67,6 +67,7 @@ func (w *sharedWorld) restarted(ctx context.Context, t *testing.T) {
 // that are older than Trillian, of Trillian that are older than the state database, and of
 // both.
 func TestRestoreAsWritten(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts two PostgreSQL servers, and Trillian")
 	}

@@ -135,6 +135,7 @@ func (w *sharedWorld) indexTail(t *testing.T) {
 // A log whose tree cannot be used any more goes on in a new one: after an entry that is
 // there twice, after one that it would not have admitted, and after Trillian is lost.
 func TestTreeReplace(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	leader, other := w.leads(t)
 	v := newVendor(t)

@@ -34,6 +34,7 @@ func (w *sharedWorld) copyState(t *testing.T, name string) string {
 // front end of that directory has served is held against it, and what witnesses know, also
 // against a ledger that says that nothing was signed.
 func TestTreeReplaceOfAnOlderDate(t *testing.T) {
+	t.Parallel()
 	w := newSharedWorld(t)
 	w.leads(t)
 	w.stop(t, 0)
