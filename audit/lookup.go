@@ -63,7 +63,7 @@ func QueryFile(r io.Reader) (Query, error) {
 // Answer is a leaf whose metadata lists the file.
 type Answer struct {
 	Index      int64             `json:"index"`
-	Kind       leaf.Kind     `json:"kind"`
+	Kind       leaf.Kind         `json:"kind"`
 	Repository tuf.Digest        `json:"repository"`
 	Role       string            `json:"role"`
 	Version    int64             `json:"version"`
@@ -89,7 +89,7 @@ type Answer struct {
 
 // Rival is a leaf with another payload than an answer's, of its role and version.
 type Rival struct {
-	Index int64         `json:"index"`
+	Index int64     `json:"index"`
 	Kind  leaf.Kind `json:"kind"`
 }
 

@@ -14,20 +14,20 @@ import (
 
 // Row is one leaf of a repository's history.
 type Row struct {
-	Index       int64         `json:"index"`
-	Kind        leaf.Kind `json:"kind"`
-	Role        string        `json:"role"`
-	Version     int64         `json:"version"`
-	Payload     tuf.Digest    `json:"payload"`
-	Expires     int64         `json:"expires"`   // POSIX seconds
-	Signers     int           `json:"signers"`   // distinct keys of the role that signed
-	SignedBy    []string      `json:"signed_by"` // their ids; of a key that has several the first
-	Threshold   int           `json:"threshold"` // how many must; of a root, by itself
-	Contradicts *int64        `json:"contradicts,omitempty"`
-	Against     *int64        `json:"against,omitempty"` // index of the leaf that the changes are counted against
-	Files       *Changes      `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
-	Delegations *Changes      `json:"delegations,omitempty"`
-	Keys        []RoleChange  `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
+	Index       int64        `json:"index"`
+	Kind        leaf.Kind    `json:"kind"`
+	Role        string       `json:"role"`
+	Version     int64        `json:"version"`
+	Payload     tuf.Digest   `json:"payload"`
+	Expires     int64        `json:"expires"`   // POSIX seconds
+	Signers     int          `json:"signers"`   // distinct keys of the role that signed
+	SignedBy    []string     `json:"signed_by"` // their ids; of a key that has several the first
+	Threshold   int          `json:"threshold"` // how many must; of a root, by itself
+	Contradicts *int64       `json:"contradicts,omitempty"`
+	Against     *int64       `json:"against,omitempty"` // index of the leaf that the changes are counted against
+	Files       *Changes     `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
+	Delegations *Changes     `json:"delegations,omitempty"`
+	Keys        []RoleChange `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
 }
 
 // Changes counts what differs from the release before.

@@ -137,7 +137,7 @@ func (w *sharedWorld) indexTail(t *testing.T) {
 func TestTreeReplace(t *testing.T) {
 	t.Parallel()
 	w := newSharedWorld(t)
-	leader, other := w.leads(t)
+	leader, _ := w.leads(t)
 	v := newVendor(t)
 	id := w.registerAt(t, leader, v)
 	for n := range 3 {
@@ -154,7 +154,7 @@ func TestTreeReplace(t *testing.T) {
 	for _, s := range w.fronts {
 		s.Start(t)
 	}
-	leader, other = w.leads(t)
+	leader, other := w.leads(t)
 
 	w.appendsToo(t, entries[2])
 	late := release(t, v, "while it is twice")

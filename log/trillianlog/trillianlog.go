@@ -50,7 +50,7 @@ var (
 	ErrNoRight = errors.New("the right to append to the log has ended")
 	// ErrNoTree is wrapped by errors that say that Trillian knows no tree of that
 	// number, or had it deleted.
-	ErrNoTree = errors.New("Trillian has no such tree")
+	ErrNoTree = errors.New("no such tree in Trillian")
 )
 
 // Tiles is where the copy is kept: the log as tiles and bundles. Each call is
