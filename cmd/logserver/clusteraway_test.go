@@ -78,7 +78,31 @@ func TestTrillianAway(t *testing.T) {
 	if index := w.submitAt(t, reader, id, v, "after"); index != 2 {
 		t.Errorf("at %d", index)
 	}
+
+	// A database that is read-only for a while, as some are whose disk is full, ends
+	// nothing. Who is started meanwhile serves what can be read, and says why nobody leads.
+	readOnly := func(is string) {
+		t.Helper()
+		if _, err := w.postgres.Exec(t.Context(), "postgres", "ALTER DATABASE tuflog SET default_transaction_read_only = "+is+
+			"; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tuflog'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readOnly("on")
 	leader.Start(t)
+	for _, s := range w.fronts {
+		says(s, "no front end leads", "read-only")
+		if status, body := get(t, s.URL+"/v1/entries/2/proof"); status != 200 {
+			t.Errorf("a proof: %d %s", status, body)
+		}
+	}
+	if st := w.statusOf(t, 1); !strings.Contains(st.Unready, "read-only") {
+		t.Errorf("status: %+v", st)
+	}
+	readOnly("off")
+	if index := w.submitAt(t, reader, id, v, "after it was read-only"); index != 3 {
+		t.Errorf("at %d", index)
+	}
 }
 
 // What is queued at a leader whose Trillian hangs is not waited for when it is told

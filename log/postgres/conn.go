@@ -45,15 +45,16 @@ func unavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case "53300", // too many connections
-			"53400",                   // a limit of the configuration
+		case "25006", // it is read-only: a standby, or full, as some that are looked after say it
+			"58030",                   // its disk fails
 			"57P01", "57P02", "57P03", // shuts down, crashed, starts
 			"57014", // a query took too long
 			"25P03", // a transaction was idle too long
 			"55P03": // a lock could not be had
 			return true
 		}
-		return strings.HasPrefix(pg.Code, "08")
+		// Class 53 are its disk, memory, connections and other limits that are used up.
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53")
 	}
 	var connect *pgconn.ConnectError
 	return errors.As(err, &connect) || broken(err) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)

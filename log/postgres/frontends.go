@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // FrontEnd is what a front end that may lead says of itself.
@@ -65,7 +67,7 @@ func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error
 }
 
 // FrontEnds returns what all front ends that may lead say of themselves, and what those
-// said last that are gone, ordered by their URL.
+// said last that are gone, ordered by their URL. A standby knows none.
 func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		rows, err := db.pool.Query(ctx, frontEnds)
@@ -74,6 +76,10 @@ func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
 		}
 		return err
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "0A000" {
+		return nil, nil // a standby does not have what is not logged
+	}
 	return all, wrap("read of the front ends", err)
 }
 

@@ -117,6 +117,9 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	for {
 		began := time.Now()
 		epoch, until, err := db.take(ctx, pool, who, &watch)
+		if err != nil && !errors.Is(err, errHeld) && !errors.Is(err, errUnable) {
+			err = wrap("take the lease", err)
+		}
 		who.barred(ctx, err)
 		if err == nil {
 			return db.hold(pool, who.ID, epoch, until), nil

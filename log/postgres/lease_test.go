@@ -420,6 +420,32 @@ func TestNoLease(t *testing.T) {
 	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
 }
 
+// A server that is read-only for a while, because its disk is full, say, is read by who is
+// started meanwhile, and is not available for the rest.
+func TestReadOnly(t *testing.T) {
+	url := newDatabase(t)
+	check(t, open(t, url, 0).Create(t.Context(), "log.example", "trillian:1"))
+	db := open(t, url+"&default_transaction_read_only=on", 0)
+	if origin, _, err := db.Log(t.Context()); err != nil || origin != "log.example" {
+		t.Errorf("read: %q, %v", origin, err)
+	}
+	if _, err := db.FrontEnds(t.Context()); err != nil {
+		t.Errorf("front ends: %v", err)
+	}
+	_, err := db.Tell(t.Context(), FrontEnd{ID: "a"})
+	refused(t, "tell", err, log.ErrUnavailable, "read-only")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = db.Campaign(ctx, Candidate{ID: "a", Barred: func(err error) {
+		refused(t, "campaign", err, log.ErrUnavailable, "read-only")
+		cancel()
+	}})
+	refused(t, "campaign", err, context.Canceled, "")
+	// What is new to the program has to be made first, and can be later.
+	_, err = Open(t.Context(), Config{URL: newDatabase(t) + "&default_transaction_read_only=on"})
+	refused(t, "open", err, log.ErrUnavailable, "read-only")
+}
+
 // A server without a connection to spare is busy, not broken.
 func TestTooManyConnections(t *testing.T) {
 	url := newDatabase(t)

@@ -57,8 +57,15 @@ func migrate(ctx context.Context, conn *pgx.Conn, steps []string) error {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, since timestamptz NOT NULL DEFAULT clock_timestamp())"); err != nil {
+	// Where nothing is missing nothing is written: a server may be read-only for a while.
+	var there bool
+	if err := tx.QueryRow(ctx, "SELECT to_regclass('schema_version') IS NOT NULL").Scan(&there); err != nil {
 		return err
+	}
+	if !there {
+		if _, err := tx.Exec(ctx, "CREATE TABLE schema_version (version int PRIMARY KEY, since timestamptz NOT NULL DEFAULT clock_timestamp())"); err != nil {
+			return err
+		}
 	}
 	var have int
 	if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&have); err != nil {
