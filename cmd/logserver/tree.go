@@ -359,11 +359,9 @@ func (r *replacement) elsewhere() error {
 }
 
 // useless says why a tree that was begun can never be what the log needs: it is gone, takes
-// no entries, or has others.
+// no entries, or has others. Roots are compared; fill reads every entry back.
 func (r *replacement) useless(ctx context.Context) (useless, err error) {
-	cfg := r.to
-	cfg.Logger, cfg.Tiles = r.logger, trillianlog.NewMirror(r.db.Tiles(nil), r.signed.N)
-	trillian, err := trillianlog.Connect(cfg)
+	trillian, err := trillianlog.Connect(r.to)
 	if err != nil {
 		return nil, err
 	}
@@ -377,11 +375,18 @@ func (r *replacement) useless(ctx context.Context) (useless, err error) {
 	case state != "ACTIVE":
 		return fmt.Errorf("its state is %s", state), nil
 	}
-	_, err = trillian.Integrated(ctx)
-	if errors.Is(err, trillianlog.ErrContradiction) {
-		return err, nil
+	root, err := trillian.Root(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	if root.N > r.signed.N {
+		return fmt.Errorf("it has %d entries, and %d were signed", root.N, r.signed.N), nil
+	}
+	tree, err := log.TreeFromTiles(root.N, trillianlog.OpenReader(r.db.Tiles(nil)))
+	if err == nil && tree != root {
+		useless = fmt.Errorf("at size %d it has root %v, the copy root %v", root.N, root.Hash, tree.Hash)
+	}
+	return useless, err
 }
 
 // fill puts the entries that were signed into the new tree. What is there already is read
