@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/witness/client"
 )
 
 // unready waits until a front end is not ready and says so in one of these words.
@@ -126,6 +128,22 @@ func TestFailoverToLaggingReplica(t *testing.T) {
 
 	for _, s := range w.fronts {
 		s.End(t, syscall.SIGKILL)
+	}
+	// One that has heard nothing since, as from a directory of the same date, asks.
+	heard, err := client.ReadHealth(w.Path("log") + "/witnesses.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range heard {
+		heard[i].Size, heard[i].Error = 1, ""
+	}
+	b, err := json.Marshal(heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "log/witnesses.json", string(b))
+	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 {
+		t.Errorf("status from where nothing was heard since: %+v", st)
 	}
 	if err := w.postgres.Replace(t.Context(), "primary", "replica"); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,8 +107,8 @@ func newStatus() *cobra.Command {
 state of a log, and says how far each is and whether they fit together. Where they do
 not, it says what is wrong and what to do about it. What the storage has beyond the ledger
 is judged as at a start, unless the log is served. It says how it last went with each
-witness, in the witness's own words, changes nothing, and needs no private key. A witness
-that has said that it knows more than the ledger is asked what it shows. While
+witness, in the witness's own words, changes nothing, and needs no private key. Each of
+these witnesses is asked what it shows, and named if that is more than the ledger knows. While
 the log is served from DIR its storage cannot be looked at: status asks the process that
 serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads, which
@@ -183,6 +184,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if st.Witnesses, err = client.ReadHealth(at.witnesses()); err != nil {
 		st.Witnesses = nil // they decide nothing
 	}
+	notes := st.shown(ctx)
 	var served *log.Served
 	var noServed error
 	if on.on() {
@@ -222,7 +224,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 			st.Holder = fmt.Sprintf("%s (process %d)", held.Program, held.PID)
 		}
 		if noLedger == nil {
-			st.askAhead(ctx, keys, rec, nil)
+			st.setAhead(notes, keys, rec, nil)
 		}
 		return st, st.ask(ctx, at)
 	case noStorage != nil:
@@ -243,7 +245,7 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		st.explain(haltServedLost, noServed.Error(), "")
 	}
 	if noLedger == nil && noStorage == nil {
-		st.askAhead(ctx, keys, rec, &stored)
+		st.setAhead(notes, keys, rec, &stored)
 	}
 	var p *log.Publisher
 	if st.What == "" {
@@ -360,27 +362,40 @@ func (st *status) explain(code log.HaltCode, what, do string) {
 	}
 }
 
-// askAhead asks the witnesses that have said something else than the ledger what they
-// show. Stored is nil where the storage cannot be looked at.
-func (st *status) askAhead(ctx context.Context, keys []proofs.Key, rec log.LedgerRecord, stored *proofs.Tree) {
+// shownTime is how long witnesses are given to show what they hold.
+const shownTime = 2 * time.Second
+
+// shown returns what each witness shows as the newest checkpoint, nil for nothing. It is
+// asked for before the ledger is read: whatever was signed by then, the ledger knows.
+func (st *status) shown(ctx context.Context) [][]byte {
+	ctx, cancel := context.WithTimeout(ctx, shownTime)
+	defer cancel()
+	notes := make([][]byte, len(st.Witnesses))
+	var asking sync.WaitGroup
+	for i, h := range st.Witnesses {
+		asking.Go(func() { notes[i] = client.Newest(ctx, nil, h.URL, st.Origin) })
+	}
+	asking.Wait()
+	return notes
+}
+
+// setAhead says which witnesses have said something else than the ledger, or show it.
+// Stored is nil where the storage cannot be looked at.
+func (st *status) setAhead(notes [][]byte, keys []proofs.Key, rec log.LedgerRecord, stored *proofs.Tree) {
 	signed := rec.Edge.Tree()
 	holds := proofs.Tree{N: math.MaxInt64}
 	if stored != nil {
 		holds = *stored
 	}
-	for _, h := range st.Witnesses {
-		if h.Size < signed.N || h.Size == signed.N && h.Error == "" {
+	for i, h := range st.Witnesses {
+		halt := log.Beyond(notes[i], keys, signed, holds)
+		if halt == nil && h.Size <= signed.N {
 			continue
-		}
-		note := client.Newest(ctx, nil, h.URL, st.Origin)
-		halt := log.Beyond(note, keys, signed, holds)
-		if h.Size == signed.N && (halt == nil || halt.Code != log.HaltPublishedFork) {
-			continue // what it shows may have been signed since the ledger was read
 		}
 		ahead := aheadWitness{Name: h.Name, URL: h.URL, Says: h.Size}
 		if halt != nil {
-			if cp, _, err := proofs.OpenCheckpoint(note, keys...); err == nil {
-				ahead.Shows = treeOf(cp.Tree)
+			if cp, _, err := proofs.OpenCheckpoint(notes[i], keys...); err == nil {
+				ahead.Shows, ahead.Says = treeOf(cp.Tree), max(h.Size, cp.Tree.N)
 			}
 			st.explain(halt.Code, halt.What, halt.Do)
 		}
