@@ -112,8 +112,17 @@ var (
 	errNoLeader  = errors.New("no front end leads the log at the moment")
 	errNotLeader = errors.New("it does not lead, or not for much longer")
 	errDeposed   = errors.New("another front end leads now")
-	errStranger  = errors.New("that is not the answer of a front end, but of a proxy before it or of another server")
 )
+
+// strangerError is what was answered at the leader's URL by something else.
+type strangerError struct {
+	url    string
+	status int
+}
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("%s answered %d %s: that is not the answer of a front end, but of a proxy before it or of another server", e.url, e.status, http.StatusText(e.status))
+}
 
 // NewForwarder returns a Forwarder.
 func NewForwarder(cfg ForwarderConfig) *Forwarder {
@@ -257,7 +266,8 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			// A proxy says the same whether the leader has died of the request or
 			// had died before: it counts once for each leader.
-			strange := errors.Is(err, errStranger)
+			var other *strangerError
+			strange := errors.As(err, &other)
 			if reached(err) && !(strange && stranger == leader.Epoch) {
 				broken++
 			}
@@ -271,6 +281,11 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if time.Since(lost) >= f.cfg.Patience || time.Since(began) >= wait || broken >= maxBroken || !sleep(r.Context(), pause) {
 			f.warn(r, err)
 			p := later(api.CodeUnavailable, "the front end that leads the log cannot be reached; another one takes over in a few seconds")
+			var other *strangerError
+			if errors.As(err, &other) {
+				// It may be the same the next time: a proxy that wants no large bodies, say.
+				p = later(api.CodeUnavailable, "the front end that leads the log cannot be reached: something else answers in its place, %d %s", other.status, http.StatusText(other.status))
+			}
 			p.Instance = w.Header().Get("X-Request-Id")
 			p.write(w)
 			return
@@ -342,7 +357,7 @@ func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
 		return nil, fmt.Errorf("%s: %w", fetch.Redacted(leader.URL), errNotLeader)
 	case a.status >= http.StatusBadRequest && !(ok && p.Code != ""), a.header.Get("X-Request-Id") == "":
 		// A leader that is gone has a proxy answer for it, and a wrong --url anybody.
-		return nil, fmt.Errorf("%s answered %d %s: %w", fetch.Redacted(leader.URL), a.status, http.StatusText(a.status), errStranger)
+		return nil, &strangerError{fetch.Redacted(leader.URL), a.status}
 	}
 	return a, nil
 }

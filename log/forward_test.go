@@ -256,6 +256,10 @@ func TestForwardStranger(t *testing.T) {
 			if body := follower.ready(t, 503); !bytes.Contains(body, []byte("not the answer of a front end")) {
 				t.Errorf("/readyz: %s", body)
 			}
+			resp, body := follower.do(t, "POST", "/v1/repositories", []byte("{}"), "Prefer", "wait=0")
+			if p := problem(t, resp, body, 503, api.CodeUnavailable); !strings.Contains(p.Detail, fmt.Sprint("in its place, ", status)) || strings.Contains(p.Detail, url) {
+				t.Errorf("a client is told %q", p.Detail)
+			}
 			before := taken.Load()
 			go func() {
 				for taken.Load() < before+5 { // more often than a request may end leaders

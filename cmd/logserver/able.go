@@ -175,6 +175,9 @@ func (c *cluster) hindrance(now time.Time) error {
 	c.mu.Lock()
 	leading := c.leading
 	c.mu.Unlock()
+	if c.ending.Load() {
+		return errors.New("it is being stopped")
+	}
 	if leading != nil {
 		if err := leading.Trouble(); err != nil {
 			return err

@@ -94,6 +94,9 @@ type cluster struct {
 	// failed is why it could not begin to lead when it had the lease last, nil if it
 	// could.
 	failed atomic.Pointer[failure]
+	// ending is set once this process is to stop: what it has yet to answer it answers,
+	// and leaves the lease to others.
+	ending atomic.Bool
 	// barred is what keeps it from campaigning for the lease, nil if nothing does.
 	barred atomic.Pointer[failure]
 
@@ -149,6 +152,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metri
 	m.Watch(c.front.Stats, re.witnesses.Health)
 	c.witnesses = re.witnesses
 
+	defer context.AfterFunc(ctx, func() { c.ending.Store(true) })()
 	// It follows until the last request has ended.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup

@@ -161,7 +161,7 @@ func (b *beating) once(ctx context.Context) {
 
 // explain tells the operator when a front end becomes able to lead, or unable.
 func (b *beating) explain(why error) {
-	if errors.Is(why, errNotAsked) || b.c.stopped.Load() != nil || b.c.leads() { // of that there is a line
+	if errors.Is(why, errNotAsked) || b.c.stopped.Load() != nil || b.c.ending.Load() || b.c.leads() { // of that there is a line
 		return
 	}
 	switch hinders := why != nil; {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/log/api"
 )
 
 func (p *place) serving() string { return filepath.Join(p.dir, "serving") }
@@ -37,7 +41,7 @@ func (p *place) servedAt() (url string, err error) {
 }
 
 // askReady asks the process that serves the log at url whether anything can be
-// published, and returns why not. The error says that it did not answer.
+// published, and returns why not. The error says that it did not answer, or somebody else.
 func askReady(ctx context.Context, url string) (why string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -53,8 +57,16 @@ func askReady(ctx context.Context, url string) (why string, err error) {
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return "", err
 	}
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusForbidden { // it has ended
+	var p api.Problem
+	if resp.StatusCode != http.StatusOK && json.Unmarshal(body, &p) != nil {
+		p = api.Problem{}
+	}
+	switch {
+	case resp.Header.Get("X-Request-Id") == "", resp.StatusCode != http.StatusOK && p.Code == "":
+		// A proxy answers in the name of one that is gone, or another has its port.
+		return "", fmt.Errorf("%s answered %s, and is no front end of the log", fetch.Redacted(url), resp.Status)
+	case resp.StatusCode == http.StatusOK, p.Code == api.CodeEnded:
 		return "", nil
 	}
-	return problemText(body), nil
+	return cmp.Or(p.Detail, resp.Status), nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,6 @@ import (
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -303,15 +301,6 @@ func (st *status) ask(ctx context.Context, at place) error {
 	}
 	st.Serving = local
 	return nil
-}
-
-// problemText returns the detail of a problem document, or what else it is.
-func problemText(body []byte) string {
-	var p api.Problem
-	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-		return p.Detail
-	}
-	return strings.TrimSpace(string(body))
 }
 
 // explainLedger says why there is no ledger.

@@ -128,3 +128,19 @@ func TestOthers(t *testing.T) {
 	at(62*time.Second, 0, 0, "b", row("a", 0), row("b", 2), row("c", 1))
 	at(70*time.Second, 0, 0, "a c", row("a", 0), row("c", 1))
 }
+
+// A front end that is being stopped still answers, and is no longer one to yield to.
+func TestEndingIsUnable(t *testing.T) {
+	c := &cluster{times: defaultTimes}
+	c.checks = c.newChecks()
+	for _, k := range c.checks.all() {
+		k.note(nil)
+	}
+	if why := c.hindrance(time.Now()); why != nil {
+		t.Fatal(why)
+	}
+	c.ending.Store(true)
+	if why := c.hindrance(time.Now()); why == nil || !strings.Contains(why.Error(), "being stopped") {
+		t.Errorf("while it is being stopped: %v", why)
+	}
+}
