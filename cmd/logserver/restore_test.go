@@ -103,6 +103,14 @@ func TestRestoreAsWritten(t *testing.T) {
 		w.submitAt(t, leader, id, v, fmt.Sprint("in no backup ", n))
 		paths = append(paths, onDisk(t, files(v))[:2]...)
 	}
+	// Those who follow have served it, too, and will know that.
+	allServe := func(size int64) {
+		t.Helper()
+		for _, s := range w.fronts {
+			runtest.Eventually(t, "it serves the newest", func() bool { return w.serves(t, s).N == size })
+		}
+	}
+	allServe(4)
 	w.stop(t, 0)
 
 	// The state database is older than Trillian.
@@ -175,6 +183,7 @@ func TestRestoreAsWritten(t *testing.T) {
 		s.Start(t)
 	}
 	w.submitAt(t, w.fronts[0], id, v, "in none of both")
+	allServe(7)
 	w.stop(t, 0)
 	if err := errors.Join(w.postgres.Replace(ctx, "second", "lost again"), w.entries.Replace(ctx, "second", "lost again")); err != nil {
 		t.Fatal(err)
