@@ -15,7 +15,7 @@ const page = "../../docs/demo.txt"
 
 // varies is what differs from one run of the demo to the next.
 var varies = []struct{ what, with string }{
-	{`\s+`, " "},
+	{`:?\s+`, " "}, // what came of a step goes below it where there is no room
 	{`\(\d+ ms\)`, "(N ms)"},
 	{`\b\d+\.\ds\b`, "N.Ns"},
 	{`in \d+\.\d s\.`, "in N.N s."},
@@ -24,6 +24,7 @@ var varies = []struct{ what, with string }{
 	{`\b[0-9a-f]{8,}(…|\b)`, "HEX"},
 	{`WARNING /[^…]*…`, "WARNING PATH …"}, // it is cut where the path leaves off
 	{`cosigned by \w+ and \w+`, "cosigned by two"},
+	{`\(missing \w+, \w+\)`, "(missing two)"},
 }
 
 func steady(transcript string) string {
