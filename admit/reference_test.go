@@ -19,8 +19,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// reference is admission once more: slow, and written from section 3 of the
-// design alone. It has the log's leaves and the files they name, nothing else,
+// reference is admission once more: slow, and written from
+// docs/rules.md alone. It has the log's leaves and the files they name, nothing else,
 // and begins anew with every question. It reads files with encoding/json and
 // cjson and knows only Ed25519.
 type reference struct {

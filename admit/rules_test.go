@@ -9,13 +9,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// rules quotes every rule by which files are admitted (docs/design.md, sections
-// 3 and 4) with a test that shows both sides of it.
+// rules quotes every rule by which files are admitted (docs/rules.md) with a test that shows both sides of it.
 var rules = []struct {
 	says string
 	test func(*testing.T)
 }{
-	{"The file parses strictly (section 4); its encoding is the repository's; its type is the role's.", ruleEncoding},
+	{`The file parses strictly ("Strictness"); its encoding is the repository's; its type is the role's.`, ruleEncoding},
 	{"SHA-256 of the payload of the first root registered for it (its genesis; any version)", ruleRepository},
 	{"Identity is always the payload.", rulePayload},
 	{"the genesis meets its own threshold", ruleGenesis},
@@ -46,7 +45,7 @@ var rules = []struct {
 }
 
 func TestRules(t *testing.T) {
-	design, err := os.ReadFile("../docs/design.md")
+	design, err := os.ReadFile("../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}

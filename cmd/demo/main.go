@@ -186,7 +186,7 @@ func (o options) show(ctx context.Context, t *transcript, p *programs, dir strin
 	if err != nil {
 		return err
 	}
-	step.table("whom to trust, in a policy file (2 of 3 is for a demo; docs/design.md recommends 4 of 5):\n" + string(text))
+	step.table("whom to trust, in a policy file (2 of 3 is for a demo; docs/architecture.md recommends 4 of 5):\n" + string(text))
 
 	s := &story{t: t, w: w, dir: dir}
 	if len(o.history) > 0 {

@@ -13,7 +13,7 @@ const origin = "demo.example/log"
 
 // witnessNames are the demo's witnesses. Any two of them are a quorum here: that
 // shows a witness missing, but with one of the three dishonest a log could show
-// two faces. docs/design.md, section 9, recommends 4 of 5 or 5 of 7.
+// two faces. docs/architecture.md recommends 4 of 5 or 5 of 7.
 var witnessNames = []string{"ada", "bea", "cyd"}
 
 const quorum = 2

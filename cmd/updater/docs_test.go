@@ -155,7 +155,7 @@ func TestDocsOfDevices(t *testing.T) {
 	if err != nil || p.MinAge != 48*time.Hour || !p.SnapshotHashes || p.Repository.IsZero() {
 		t.Errorf("%+v, %v", p, err)
 	}
-	design := regexp.MustCompile(`(?m)^    (\{"repository": .*\})$`).FindStringSubmatch(read("design.md"))
+	design := regexp.MustCompile(`(?m)^    (\{"repository": .*\})$`).FindStringSubmatch(read("architecture.md"))
 	if len(design) == 0 {
 		t.Fatal("no example in the design")
 	}

@@ -1,5 +1,5 @@
 // Package arch holds the project to its architecture: which package may import
-// which. docs/design.md, section 2, says why.
+// which. docs/architecture.md says why.
 package arch
 
 import (
