@@ -85,7 +85,7 @@ func FuzzParseInstallPolicy(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.MinAge < 0 || p.FaultyWitnesses < 0 || p.Require != nil && len(p.Require) == 0 {
+		if p.MinAge < 0 || p.FaultyWitnesses < verify.DefaultFaultyWitnesses || p.Require != nil && len(p.Require) == 0 {
 			t.Fatalf("%q accepted as %+v", b, p)
 		}
 	})
