@@ -163,7 +163,7 @@ func (w *sharedWorld) restoredFromBefore(t *testing.T, older, from string) {
 	if _, err := another.makeTree(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	replace(2, server, "this front end has served a checkpoint of size 5")
+	replace(2, server, "a checkpoint of size 5 (root") // that was served from here, or that a witness shows
 	replace(2, another.storageURL, "does not go on from what was signed")
 	replace(2, from, "already")
 	replace(0, w.storage, "--storage "+w.storage)
