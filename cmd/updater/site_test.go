@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,12 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/internal/testlog"
 	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -208,75 +204,28 @@ func (s *site) release(path, content string) {
 
 // testLog is a log with three witnesses, of which two are needed.
 type testLog struct {
-	t         *testing.T
-	key       *proofs.Signer
-	witnesses []*proofs.Signer
-	size      int64
-	hashes    []tlog.Hash
-	policy    string // file
+	*testlog.Log
+	policy string // file
+	size   int64
 }
 
 func newTestLog(t *testing.T) *testLog {
 	t.Helper()
-	signer := func(name string, alg proofs.Algorithm) *proofs.Signer {
-		s, err := proofs.GenerateSigner(rand.Reader, name, alg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	l := &testLog{t: t, key: signer("log.example/test", proofs.Ed25519), policy: filepath.Join(t.TempDir(), "trust.txt")}
-	text := "log " + l.key.Key().String() + "\n"
-	for i := range 3 {
-		l.witnesses = append(l.witnesses, signer(fmt.Sprintf("witness.example/w%d", i+1), proofs.CosignatureV1))
-		text += fmt.Sprintf("witness w%d %v\n", i+1, l.witnesses[i].Key())
-	}
-	text += "group two-of-three 2 w1 w2 w3\nquorum two-of-three\n"
-	if err := os.WriteFile(l.policy, []byte(text), 0o644); err != nil {
+	l := &testLog{Log: testlog.New(t, "log.example/test", 3, "2"), policy: filepath.Join(t.TempDir(), "trust.txt")}
+	if err := os.WriteFile(l.policy, []byte(l.PolicyText()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-func (l *testLog) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	hashes := make([]tlog.Hash, len(indexes))
-	for i, index := range indexes {
-		hashes[i] = l.hashes[index]
-	}
-	return hashes, nil
-}
-
 // submit logs a leaf and returns its proof with so many cosignatures.
 func (l *testLog) submit(leaf leaf.Leaf, cosignatures int) []byte {
-	l.t.Helper()
-	hashes, err := tlog.StoredHashesForRecordHash(l.size, leaf.Hash(), l)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.hashes = append(l.hashes, hashes...)
-	l.size++
+	l.size = l.Add(leaf.Marshal()) + 1
 	return l.proof(leaf, l.size-1, cosignatures, time.Now())
 }
 
 func (l *testLog) proof(leaf leaf.Leaf, index int64, cosignatures int, at time.Time) []byte {
-	l.t.Helper()
-	root, err := tlog.TreeHash(l.size, l)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	path, err := tlog.ProveRecord(l.size, index, l)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	note := proofs.Note{Text: proofs.Checkpoint{Origin: l.key.Key().Name(), Tree: proofs.Tree{N: l.size, Hash: root}}.String()}
-	for _, s := range append([]*proofs.Signer{l.key}, l.witnesses[:cosignatures]...) {
-		sig, err := s.Sign(note.Text, at.Unix())
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		note.Signatures = append(note.Signatures, sig)
-	}
-	return proofs.Proof{Extra: leaf.Marshal(), Index: index, Hashes: path, Checkpoint: note.Marshal()}.Marshal()
+	return l.Proof(leaf.Marshal(), index, slices.Repeat([]int64{at.Unix()}, cosignatures)...)
 }
 
 // device is where one updater keeps its files.

@@ -181,7 +181,7 @@ func TestQuorumNone(t *testing.T) {
 	s.release("app", "one")
 	d := s.newDevice()
 	policy := filepath.Join(d.dir, "none.txt")
-	s.must(os.WriteFile(policy, []byte("log "+s.log.key.Key().String()+"\nquorum none\n"), 0o644))
+	s.must(os.WriteFile(policy, []byte("log "+s.log.Key.Key().String()+"\nquorum none\n"), 0o644))
 	for _, r := range []ran{
 		d.refresh("--policy", policy).want(0),
 		d.run("verify", "--policy", policy, d.metadata()).want(0),

@@ -16,7 +16,7 @@ import (
 // Log is a log with its witnesses.
 type Log struct {
 	t         testing.TB
-	key       *proofs.Signer
+	Key       *proofs.Signer
 	Witnesses []*proofs.Signer
 	Quorum    string // the number of witnesses a checkpoint needs
 	size      int64
@@ -25,7 +25,7 @@ type Log struct {
 
 // New returns an empty log with so many witnesses, of which a checkpoint needs quorum.
 func New(t testing.TB, origin string, witnesses int, quorum string) *Log {
-	l := &Log{t: t, key: NewSigner(t, origin, proofs.Ed25519), Quorum: quorum}
+	l := &Log{t: t, Key: NewSigner(t, origin, proofs.Ed25519), Quorum: quorum}
 	for i := range witnesses {
 		l.Witnesses = append(l.Witnesses, NewSigner(t, "witness.example/w"+string(rune('1'+i)), proofs.CosignatureV1))
 	}
@@ -42,11 +42,10 @@ func NewSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 	return s
 }
 
-// Policy is the trust policy of the log and all its witnesses.
-func (l *Log) Policy() *proofs.Policy {
-	l.t.Helper()
+// PolicyText is the text of the trust policy of the log and all its witnesses.
+func (l *Log) PolicyText() string {
 	var b strings.Builder
-	b.WriteString("log " + l.key.Key().String() + "\n")
+	b.WriteString("log " + l.Key.Key().String() + "\n")
 	if len(l.Witnesses) == 0 {
 		b.WriteString("quorum none\n")
 	} else {
@@ -59,7 +58,13 @@ func (l *Log) Policy() *proofs.Policy {
 		}
 		b.WriteString("group all-of-them " + l.Quorum + names + "\nquorum all-of-them\n")
 	}
-	p, err := proofs.ParsePolicy([]byte(b.String()))
+	return b.String()
+}
+
+// Policy is the same, parsed.
+func (l *Log) Policy() *proofs.Policy {
+	l.t.Helper()
+	p, err := proofs.ParsePolicy([]byte(l.PolicyText()))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -99,7 +104,7 @@ func (l *Log) Proof(entry []byte, index int64, times ...int64) []byte {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c := proofs.Checkpoint{Origin: l.key.Key().Name(), Tree: proofs.Tree{N: l.size, Hash: root}}
+	c := proofs.Checkpoint{Origin: l.Key.Key().Name(), Tree: proofs.Tree{N: l.size, Hash: root}}
 	note := proofs.Note{Text: c.String()}
 	sign := func(s *proofs.Signer, unix int64) {
 		sig, err := s.Sign(note.Text, unix)
@@ -108,7 +113,7 @@ func (l *Log) Proof(entry []byte, index int64, times ...int64) []byte {
 		}
 		note.Signatures = append(note.Signatures, sig)
 	}
-	sign(l.key, 0)
+	sign(l.Key, 0)
 	for i, unix := range times {
 		if unix >= 0 {
 			sign(l.Witnesses[i], unix)
