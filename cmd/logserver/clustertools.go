@@ -42,6 +42,14 @@ func (s *shared) take(ctx context.Context, cfg log.Config) (c *cluster, lease *p
 	return c, lease, func() { c.release(lease); c.db.Close() }, nil
 }
 
+// underLease returns a context that ends, with the reason, when the lease is lost: nothing
+// is written after that. The caller calls end.
+func underLease(ctx context.Context, lease *postgres.Lease) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // takeLease takes the lease for a command.
 func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
 	id, err := processID()
@@ -147,10 +155,8 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 		return 0, err
 	}
 	defer done()
-	// The lease may be lost on the way; nothing is written after that.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
+	ctx, end := underLease(ctx, lease)
+	defer end()
 	if tiles {
 		if err := c.rebuild(ctx, lease, stderr); err != nil {
 			return 0, err

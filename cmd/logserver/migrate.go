@@ -112,10 +112,8 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 		return 0, err
 	}
 	defer func() { (&cluster{logger: m.logger}).release(lease) }()
-	// The lease may be lost on the way; nothing is written after that.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
+	ctx, end := underLease(ctx, lease)
+	defer end()
 	for _, stage := range []struct {
 		name string
 		do   func(context.Context, *postgres.Lease) error

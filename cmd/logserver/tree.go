@@ -41,7 +41,7 @@ func newTreeReplace() *cobra.Command {
 	var flags replaceFlags
 	cmd := &cobra.Command{
 		Use:   "replace --dir DIR --policy POLICY --storage URL --state URL",
-		Short: "Have a log go on in a new tree of Trillian, with all that was signed",
+		Short: "Continue a log in a new tree of Trillian, with all that was signed",
 		Long: `Replace is the way back for a log on servers whose tree cannot be used any more:
 Trillian removes nothing, so an entry that is there twice, or that something else has
 appended, stays there, and the log must not sign it (repeated-entry, foreign-entry);
@@ -132,10 +132,8 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		return 0, err
 	}
 	defer done()
-	// The lease may be lost on the way; nothing is written after that.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
+	ctx, end := underLease(ctx, lease)
+	defer end()
 	r := &replacement{cluster: c, flags: flags, stderr: stderr, lease: lease}
 	stages := []stage{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}}
 	if there {
