@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/admit"
-	"github.com/tuflog/tuflog/internal/testlog"
+	"github.com/tuflog/tuflog/bench/testlog"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"

@@ -11,7 +11,7 @@ import (
 )
 
 // TestVendorsAgainstReference is TestAgainstReference with the vendors of
-// internal/testvendor: honest ones and their evil twins, whose files go-tuf
+// bench/testvendor: honest ones and their evil twins, whose files go-tuf
 // writes.
 func TestVendorsAgainstReference(t *testing.T) {
 	rounds := 10

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"

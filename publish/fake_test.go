@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/bench/realdata"
 
 	"golang.org/x/mod/sumdb/tlog"
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"

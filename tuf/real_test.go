@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/bench/realdata"
 )
 
 // refusedFiles lists the files that are refused and why. A name that ends in a

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/testlog"
+	"github.com/tuflog/tuflog/bench/testlog"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/tuf"
 )
 

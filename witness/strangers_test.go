@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/witnesstest"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/audittest"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/tuf"
 )
 

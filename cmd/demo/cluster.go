@@ -11,8 +11,8 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 )
 
 // Where the log keeps its entries.

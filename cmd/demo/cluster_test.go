@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 )
 
 // oneCluster is held by the test that runs PostgreSQL, Trillian and all the rest: a

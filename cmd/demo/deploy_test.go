@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 )
 
 // deployed is what deploy/trillian/up.sh has set up.

@@ -18,8 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/bench/postgresserver"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/internal/postgresserver"
 )
 
 func main() { cli.Main(newCommand) }

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 )
 
 func TestMain(m *testing.M) { runtest.Main(m) }

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/bench/process"
 )
 
 // runTimeout is how long one command may run; a large import takes a while.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/bench/runtest"
 )
 
 // restored is a log that up.sh has set up, whose databases go back in time.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/tuf"
 )
 

@@ -57,7 +57,7 @@ as --presigned goes: signing is not the log's work.
 With --beside it measures another log in turn with the first, for example one on
 Trillian beside one on Tessera (deploy/trillian/up.sh). With --bare it runs that
 program after each measurement, with as many clients and for as long, and prints its
-figures beside: log/tesseralog/baretessera, for one, is Tessera alone.
+figures beside: bench/baretessera, for one, is Tessera alone.
 
 Do not aim it at a log that matters: nothing removes its repositories from a log.
 

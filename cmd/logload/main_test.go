@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/admit"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -127,7 +127,7 @@ func TestLoad(t *testing.T) {
 		args []string
 		want int
 	}{
-		{[]string{"--clients", "1,7", "--bare", filepath.Join(runtest.Programs(t, "log/tesseralog/baretessera"), "baretessera")}, 4},
+		{[]string{"--clients", "1,7", "--bare", filepath.Join(runtest.Programs(t, "bench/baretessera"), "baretessera")}, 4},
 		{[]string{"--clients", "3", "--rate", "50"}, 1},
 	} {
 		var all []figures

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
 )
 
 // Where Trillian does not answer nobody leads, even if nobody submits; all say why,

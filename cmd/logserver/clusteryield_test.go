@@ -20,9 +20,9 @@ import (
 
 	"golang.org/x/crypto/ssh/agent"
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 )
 
 // way is the network on the way to a server. Cut, it swallows what is asked. With a status

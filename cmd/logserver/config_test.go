@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log"
 )
 

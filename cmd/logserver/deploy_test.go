@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/witness/client"

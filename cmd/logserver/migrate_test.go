@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"

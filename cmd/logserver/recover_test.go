@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/tesseralog"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/tuf"

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log/api"
 )
 

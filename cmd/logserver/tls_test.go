@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
 )
 
 // All parts of a log on servers speak TLS with each other, with certificates of a

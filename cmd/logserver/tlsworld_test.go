@@ -27,10 +27,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 )
 
 // authority is a private certificate authority.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/realdata"
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/realdata"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/verify"

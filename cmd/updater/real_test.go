@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/realdata"
+	"github.com/tuflog/tuflog/bench/realdata"
 )
 
 // The static repositories of the conformance suite, driven as the suite drives a

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/runtest"
 )
 
 // What lies in the cache is believed no more than what comes over the network.

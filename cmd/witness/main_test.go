@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/client"

@@ -20,8 +20,8 @@ import (
 
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/cmd/internal/cli"
-	"github.com/tuflog/tuflog/internal/runtest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"
@@ -508,7 +508,7 @@ func TestManyLogs(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	const want = 100 << 20
-	cmd := exec.Command("go", "run", "../../witness/loadtest", "--rounds", "0", "--json")
+	cmd := exec.Command("go", "run", "../../bench/witnessload", "--rounds", "0", "--json")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

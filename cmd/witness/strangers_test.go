@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/process"
+	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
+	"github.com/tuflog/tuflog/bench/postgresserver"
 	"github.com/tuflog/tuflog/log"
 )
 

@@ -15,8 +15,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/tuflog/tuflog/internal/postgresserver"
-	"github.com/tuflog/tuflog/internal/trillianserver"
+	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/bench/trillianserver"
 	"github.com/tuflog/tuflog/proofs"
 )
 

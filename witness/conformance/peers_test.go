@@ -16,10 +16,10 @@ import (
 
 	_ "modernc.org/sqlite" // the driver for litewitness's state
 
-	"github.com/tuflog/tuflog/internal/process"
-	"github.com/tuflog/tuflog/internal/runtest"
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/internal/sshagent"
-	"github.com/tuflog/tuflog/internal/testvendor"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 	"github.com/tuflog/tuflog/witness/client"

@@ -14,8 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/tuflog/tuflog/internal/runtest"
-	"github.com/tuflog/tuflog/internal/testvendor"
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 )
 
 func TestMain(m *testing.M) { runtest.Main(m) }
