@@ -2,7 +2,7 @@
 // documentation uses it: as many clients as asked for each add an entry of the
 // size of a leaf and wait until a checkpoint that Tessera published includes it,
 // again and again. Publication is at its fastest, every 100 ms. There is no
-// admission, no blob, no witness and no HTTP: it is what cmd/logload prints
+// admission, no blob, no witness and no HTTP: it is what bench/logload prints
 // beside the log to compare with.
 package main
 
@@ -122,7 +122,7 @@ func open(ctx context.Context, dir string, batchAge time.Duration) (func(context
 	}, stop, nil
 }
 
-// report prints what cmd/logload reads.
+// report prints what bench/logload reads.
 func report(clients int, duration time.Duration, took []time.Duration) error {
 	slices.Sort(took)
 	at := func(q float64) float64 {

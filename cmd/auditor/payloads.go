@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/tuf"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/tuf"

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/publish"

@@ -14,6 +14,6 @@
 // through the same checks as what comes over the network.
 package main
 
-import "github.com/tuflog/tuflog/cmd/internal/cli"
+import "github.com/tuflog/tuflog/internal/cli"
 
 func main() { cli.Main(newCommand) }

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/bench/process"
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/client"

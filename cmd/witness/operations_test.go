@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/tuflog/tuflog/bench/runtest"
-	"github.com/tuflog/tuflog/cmd/internal/cli"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"

@@ -35,21 +35,21 @@ var rooms = map[string][]string{
 	"bench/runtest":      {"bench/process", "internal/lockfile", "proofs"},
 	"bench/testlog":      {"proofs"},
 	"bench/testvendor":   {"tuf", "proofs"},
-	"cmd/internal":       {"proofs", "internal/build", "internal/fetch", "internal/lockfile", "internal/printable", "internal/regular"},
-	"cmd/auditor":        {"cmd/auditor", "cmd/internal", "audit", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/demo":           {"cmd/demo", "cmd/internal", "bench/process", "bench/postgresserver", "bench/trillianserver", "bench/testvendor", "log/api", "publish", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/logload":        {"cmd/logload", "cmd/internal", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/logserver":      {"cmd/logserver", "cmd/internal", "log", "witness/client", "admit", "leaf", "tuf", "proofs", "internal"},
-	"cmd/publisher":      {"cmd/publisher", "cmd/internal", "publish", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/updater":        {"cmd/updater", "cmd/internal", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/witness":        {"cmd/witness", "cmd/internal", "witness", "proofs", "internal"},
+	"cmd/auditor":        {"cmd/auditor", "audit", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
+	"cmd/demo":           {"cmd/demo", "bench/process", "bench/postgresserver", "bench/trillianserver", "bench/testvendor", "log/api", "publish", "verify", "leaf", "tuf", "proofs", "internal"},
+	"cmd/logserver":      {"cmd/logserver", "log", "witness/client", "admit", "leaf", "tuf", "proofs", "internal"},
+	"cmd/publisher":      {"cmd/publisher", "publish", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
+	"cmd/updater":        {"cmd/updater", "verify", "leaf", "tuf", "proofs", "internal"},
+	"cmd/witness":        {"cmd/witness", "witness", "proofs", "internal"},
+	"internal/cli":       {"internal/build", "internal/fetch", "internal/lockfile", "internal/printable", "internal/regular", "proofs"},
 	"internal/arch":      {},
 	"internal/vectorgen": {},
 }
 
-// Foreign packages that only some folders may name.
+// Packages that only some folders may name: foreign ones, and what programs share.
 var fenced = map[string][]string{
-	"github.com/spf13/cobra":               {"cmd"},
+	"github.com/spf13/cobra":               {"cmd", "internal/cli", "bench/logload"},
+	module + "/internal/cli":               {"cmd", "bench/logload"},
 	"github.com/transparency-dev/tessera":  {"log/tesseralog", "bench/baretessera"},
 	"github.com/google/trillian":           {"log/trillianlog"},
 	"github.com/jackc/pgx":                 {"log/postgres"},

@@ -68,7 +68,7 @@ func check(t *testing.T, what, printed string) {
 // No program prints the password of a URL, nor what comes from the network as it
 // came, whatever goes wrong.
 func TestWhatComesFromOutside(t *testing.T) {
-	runtest.Programs(t, "logserver", "witness", "publisher", "updater", "auditor", "logload")
+	runtest.Programs(t, "logserver", "witness", "publisher", "updater", "auditor", "bench/logload")
 	srv := evil(t)
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -119,7 +119,7 @@ func TestWhatComesFromOutside(t *testing.T) {
 					{"logserver", "init", "--dir", path("front"), "--origin", "test.example/log", "--storage", url, "--state", url},
 					{"logserver", "serve", "--dir", path("log"), "--policy", policy, "--listen", "127.0.0.1:0", "--storage", "trillian://127.0.0.1:1/1", "--state", url},
 					{"logserver", "serve", "--dir", path("log"), "--policy", policy, "--listen", "127.0.0.1:0", "--storage", "trillian://127.0.0.1:1/1", "--state", "postgres://127.0.0.1:1/x", "--url", url},
-					{"logload", "--log", url, "--policy", policy},
+					{"bench/logload", "--log", url, "--policy", policy},
 				} {
 					stdout, stderr, code := runtest.Run(t, args[0], args[1:]...)
 					// Adding and listing a log asks nobody.

@@ -131,7 +131,7 @@ func TestLoad(t *testing.T) {
 		{[]string{"--clients", "3", "--rate", "50"}, 1},
 	} {
 		var all []figures
-		if err := json.Unmarshal([]byte(runtest.Must(t, "logload", append(args, tt.args...)...)), &all); err != nil {
+		if err := json.Unmarshal([]byte(runtest.Must(t, "bench/logload", append(args, tt.args...)...)), &all); err != nil {
 			t.Fatal(err)
 		}
 		if len(all) != tt.want {
@@ -162,7 +162,7 @@ func TestLoad(t *testing.T) {
 		if more == nil {
 			args = args[:2]
 		}
-		if stdout, stderr, code := runtest.Run(t, "logload", args...); code != 2 || stdout != "" || !strings.Contains(stderr, want) {
+		if stdout, stderr, code := runtest.Run(t, "bench/logload", args...); code != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%v: exit %d, %s%s; want exit code 2 and %q", more, code, stdout, stderr, want)
 		}
 	}
@@ -174,7 +174,7 @@ func TestLoad(t *testing.T) {
 	stranger := runtest.Must(t, "witness", "init", "--dir", w.Path("x"), "--name", "x.example")
 	w.Write(t, "strict", strings.Replace(string(policy), "quorum all", "witness x "+stranger+"\ngroup more all all x\nquorum more", 1))
 	args[3] = w.Path("strict")
-	if stdout, stderr, code := runtest.Run(t, "logload", args...); code != 1 {
+	if stdout, stderr, code := runtest.Run(t, "bench/logload", args...); code != 1 {
 		t.Errorf("exit code %d with a policy that the log does not meet: %s%s", code, stdout, stderr)
 	}
 }
