@@ -11,7 +11,7 @@ import (
 // Tests that run at once share what is built, and what one of them runs stays when
 // another builds anew.
 func TestProgramsAreShared(t *testing.T) {
-	const name = "internal/vectorgen"
+	const name = "bench/count"
 	shared := t.TempDir()
 	stat := func(path string) os.FileInfo {
 		info, err := os.Stat(path)
@@ -26,7 +26,7 @@ func TestProgramsAreShared(t *testing.T) {
 			t.Error(err)
 			return nil
 		}
-		return stat(filepath.Join(dir, "vectorgen"))
+		return stat(filepath.Join(dir, "count"))
 	}
 	sets := []*binaries{{shared: shared}, {shared: shared}, {shared: shared}}
 	files := make([]os.FileInfo, len(sets))
@@ -40,7 +40,7 @@ func TestProgramsAreShared(t *testing.T) {
 	}
 
 	// Other source: to the go command the file is not up to date.
-	bin := filepath.Join(shared, "bin", "vectorgen")
+	bin := filepath.Join(shared, "bin", "count")
 	if err := os.Remove(bin); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestProgramsAreShared(t *testing.T) {
 	if os.SameFile(build(next), files[0]) {
 		t.Error("the next tests run what is no longer up to date")
 	}
-	if now := stat(filepath.Join(sets[0].dir, "vectorgen")); !os.SameFile(now, files[0]) || now.Size() != files[0].Size() {
+	if now := stat(filepath.Join(sets[0].dir, "count")); !os.SameFile(now, files[0]) || now.Size() != files[0].Size() {
 		t.Error("a program was replaced while tests may run it")
 	}
 

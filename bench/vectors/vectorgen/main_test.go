@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const committed = "../../testdata/vectors"
+const committed = "../../../testdata/vectors"
 
 var generated = sync.OnceValue(generate)
 
@@ -47,7 +47,7 @@ func TestCommitted(t *testing.T) {
 		t.Errorf("%s is missing", name)
 	}
 	if t.Failed() {
-		t.Log("go run ./internal/vectorgen -out testdata/vectors")
+		t.Log("go run -C bench/vectors ./vectorgen")
 	}
 }
 

@@ -1,6 +1,6 @@
 // Vectorgen writes the test vectors in testdata/vectors:
 //
-//	go run ./internal/vectorgen -out testdata/vectors
+//	go run -C bench/vectors ./vectorgen
 //
 // Each case is one file, and each run writes the same files. What a case
 // expects is said beside it in a table, or follows from how it is made: with
@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "testdata/vectors", "write the files to `DIR`, and remove others there that end in .json")
+	out := flag.String("out", "../../testdata/vectors", "write the files to `DIR`, and remove others there that end in .json")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()

@@ -141,10 +141,10 @@ func TestReadme(t *testing.T) {
 const readmeHead = `# Oracles
 
 Other implementations of the formats in package proofs, run against the same
-test vectors (testdata/vectors). This folder is a module of its own, so that
-nothing of them enters the main one:
+test vectors (testdata/vectors). Their module is not the main one, so that
+nothing of them enters that:
 
-	cd proofs/oracles && go test -count=1 ./...
+	cd bench/vectors && go test -count=1 ./...
 
 (Without -count=1 Go may take the last result, because the vectors lie outside
 of this module.) Below is every case in which one of them does something else

@@ -3,5 +3,5 @@
 // golang.org/x/mod, filippo.io/torchwood and github.com/transparency-dev/formats.
 // README.md lists where they disagree with the vectors and who is right.
 //
-//	cd proofs/oracles && go test ./...
+//	cd bench/vectors && go test ./...
 package oracles

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-const vectorDir = "../../testdata/vectors"
+const vectorDir = "../../../testdata/vectors"
 
 // A vector is one case file. The fields that only some kinds have are left
 // empty for the others; testdata/vectors/README.md describes them.
