@@ -181,10 +181,14 @@ func (c *cluster) indexAnew(ctx context.Context, lease *postgres.Lease, storage 
 	if err != nil {
 		return err
 	}
-	if err := index(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr); err != nil {
+	err = index(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr)
+	if err == nil {
+		err = anew.Replace(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, anew.Drop(context.WithoutCancel(ctx)))
 	}
-	return anew.Replace(ctx)
+	return nil
 }
 
 // rebuild makes the copy of Trillian's entries anew.

@@ -2,9 +2,13 @@ package postgres
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,40 +17,109 @@ import (
 // tables are those of a state, in an order in which they can be compared.
 var tables = []string{"position", "repositories", "roles", "leaves", "roots", "bases", "targets"}
 
-// Scratch makes an empty state beside the derived one, in place of any that is
-// there. Without a lease whoever has it may apply, and it can only be compared.
+// stateSchema makes an empty derived state.
+//
+//go:embed state.sql
+var stateSchema string
+
+const (
+	// scratchPrefix begins the schema of each second state. A number follows, of the
+	// advisory lock that its maker holds as long as it lives.
+	scratchPrefix = "state_anew"
+	// scratchLock is the number of the advisory lock that is taken before a schema is
+	// dropped or renamed: a name stands for another schema once that is done.
+	scratchLock = migrationLock + 1
+)
+
+// Scratch makes an empty state beside the derived one, of which nothing need be left. Others
+// may make one of their own meanwhile; what is left of those who were killed is removed.
+// Without a lease whoever has it may apply, and it can only be compared. It is there until
+// Drop or Replace.
 func (db *DB) Scratch(ctx context.Context, l *Lease) (*State, error) {
-	const schema = "state_anew"
-	err := db.inTx(ctx, l, func(tx pgx.Tx) error {
-		text := "DROP SCHEMA IF EXISTS " + schema + " CASCADE; CREATE SCHEMA " + schema + ";"
-		for _, table := range tables {
-			text += fmt.Sprintf("CREATE TABLE %s.%s (LIKE state.%s INCLUDING ALL);", schema, table, table)
+	s, err := db.scratch(ctx, l)
+	return s, wrap("make a second state", err)
+}
+
+func (db *DB) scratch(ctx context.Context, l *Lease) (_ *State, err error) {
+	number := rand.Int64()
+	// A connection of its own, so that the lock ends with this process.
+	alive, err := pgx.ConnectConfig(ctx, db.config.ConnConfig.Copy())
+	if err != nil {
+		return nil, err
+	}
+	s := &State{db: db, lease: l, schema: scratchPrefix + "_" + strconv.FormatInt(number, 10), alive: alive}
+	defer func() {
+		if err != nil {
+			s.release()
 		}
-		text += "INSERT INTO " + schema + ".position (edge) VALUES ('\\x300a')"
+	}()
+	if _, err := alive.Exec(ctx, "SELECT pg_advisory_lock($1)", number); err != nil {
+		return nil, err
+	}
+	if err := db.dropAbandoned(ctx); err != nil {
+		return nil, err
+	}
+	return s, db.inTx(ctx, l, func(tx pgx.Tx) error {
+		text := strings.NewReplacer("state.", s.schema+".", "SCHEMA state;", "SCHEMA "+s.schema+";").Replace(stateSchema)
 		_, err := tx.Exec(ctx, text, pgx.QueryExecModeSimpleProtocol)
 		return err
 	})
-	if err != nil {
-		return nil, wrap("make a second state", err)
-	}
-	return &State{db: db, lease: l, schema: schema}, nil
+}
+
+// dropAbandoned drops the second states of those who are gone.
+func (db *DB) dropAbandoned(ctx context.Context) error {
+	return db.inTx(ctx, nil, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(scratchLock)); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, $1)", scratchPrefix)
+		if err != nil {
+			return err
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, name := range names {
+			gone := true // those of former versions have no number, and no maker that can be asked
+			if number, err := strconv.ParseInt(strings.TrimPrefix(name, scratchPrefix+"_"), 10, 64); err == nil {
+				if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", number).Scan(&gone); err != nil {
+					return err
+				}
+			}
+			if gone {
+				if _, err := tx.Exec(ctx, "DROP SCHEMA "+pgx.Identifier{name}.Sanitize()+" CASCADE"); err != nil {
+					return err
+				}
+			}
+		}
+		return err
+	})
+}
+
+// release has others know that nobody uses the second state any more.
+func (s *State) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), connecting)
+	defer cancel()
+	_ = s.alive.Close(ctx) // the server ends what goes with it
 }
 
 // Drop removes a state that Scratch made.
 func (s *State) Drop(ctx context.Context) error {
-	if s.schema == "state" {
+	if s.alive == nil {
 		return errors.New("the derived state itself is not dropped")
 	}
+	defer s.release()
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.db.pool.Exec(ctx, "DROP SCHEMA IF EXISTS "+s.schema+" CASCADE")
+	err := s.db.inTx(ctx, nil, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d); DROP SCHEMA IF EXISTS %s CASCADE", int64(scratchLock), s.schema), pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
 	return wrap("drop the second state", err)
 }
 
 // Replace puts a state that Scratch made for the leader in place of the derived
 // one. Plans for its tables are made by what is in them now.
 func (s *State) Replace(ctx context.Context) error {
-	if s.schema == "state" || s.lease == nil {
+	if s.alive == nil || s.lease == nil {
 		return fmt.Errorf("replace the state: %w", ErrNotLeader)
 	}
 	err := s.db.inTx(ctx, s.lease, func(tx pgx.Tx) error {
@@ -54,13 +127,16 @@ func (s *State) Replace(ctx context.Context) error {
 		for _, table := range tables {
 			text += fmt.Sprintf("ANALYZE %s.%s;", s.schema, table)
 		}
-		_, err := tx.Exec(ctx, text+"DROP SCHEMA state CASCADE; ALTER SCHEMA "+s.schema+" RENAME TO state", pgx.QueryExecModeSimpleProtocol)
+		text += fmt.Sprintf("SELECT pg_advisory_xact_lock(%d); DROP SCHEMA IF EXISTS state CASCADE; ALTER SCHEMA %s RENAME TO state", int64(scratchLock), s.schema)
+		_, err := tx.Exec(ctx, text, pgx.QueryExecModeSimpleProtocol)
 		return err
 	})
-	if err == nil {
-		s.schema = "state"
+	if err != nil {
+		return wrap("replace the state", err)
 	}
-	return wrap("replace the state", err)
+	s.release()
+	s.schema, s.alive = "state", nil
+	return nil
 }
 
 // Differences compares the derived state with another that was made anew from the

@@ -21,6 +21,7 @@ type State struct {
 	db     *DB
 	lease  *Lease
 	schema string
+	alive  *pgx.Conn // of a state that Scratch made: has others know that it is used
 
 	listing sync.Mutex // guards roles
 	roles   targetrows.Roles[key]

@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -121,16 +123,69 @@ func TestDifferences(t *testing.T) {
 	refused(t, "drop the state", state.Drop(t.Context()), nil, "not dropped")
 	check(t, anew.Drop(t.Context()))
 
-	// Made anew by the leader it takes the place of the damaged one.
+	// Made anew by the leader it takes the place of the damaged one, even where nothing is
+	// left of that, and while others compare.
+	_, err = db.pool.Exec(t.Context(), "DROP SCHEMA state CASCADE")
+	check(t, err)
 	anew, err = db.Scratch(t.Context(), l)
 	check(t, err)
+	beside, err := db.Scratch(t.Context(), nil)
+	check(t, err)
 	statetest.Apply(t, anew, &edge, leaves)
+	statetest.Apply(t, beside, &edge, leaves)
 	check(t, anew.Replace(t.Context()))
+	check(t, beside.Drop(t.Context()))
 	if rec, _, _, err := db.State(nil).Files(t.Context(), 2, 1); err != nil || rec != leaves[2].Record {
 		t.Errorf("after making it anew: %v, %v", rec, err)
 	}
 	more := releases(600, 10, 3, 5)
 	statetest.Apply(t, db.State(l), grow(t, &edge, more), more)
+}
+
+// A second state is made as the migrations have made the first one, and is gone once its
+// maker is.
+func TestScratch(t *testing.T) {
+	db := newLog(t)
+	anew, err := db.Scratch(t.Context(), nil)
+	check(t, err)
+	shape := func(schema string) (list []string) {
+		rows, err := db.pool.Query(t.Context(), `SELECT c.relname || ' ' || coalesce(c.reloptions::text, '') || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+				FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+				WHERE c.relnamespace = $1::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = $1::regnamespace
+			UNION ALL SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = $1::regnamespace
+			ORDER BY 1`, schema)
+		check(t, err)
+		list, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		check(t, err)
+		for i := range list {
+			list[i] = strings.ReplaceAll(list[i], schema+".", "")
+		}
+		return list
+	}
+	if want, got := shape("state"), shape(anew.schema); !slices.Equal(got, want) || len(want) < 40 {
+		t.Errorf("a second state is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	anew.release()                                                 // as if its maker was killed
+	_, err = db.pool.Exec(t.Context(), "CREATE SCHEMA state_anew") // a former version's
+	check(t, err)
+	left := func() (n int) {
+		check(t, db.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'state_')").Scan(&n))
+		return n
+	}
+	for try := 0; ; try++ { // the server notices after a moment
+		other, err := db.Scratch(t.Context(), nil)
+		check(t, err)
+		n := left()
+		check(t, other.Drop(t.Context()))
+		if n == 1 {
+			break
+		}
+		if try == 100 {
+			t.Fatalf("%d second states are left", n)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // Names and paths of any length, with any character.
