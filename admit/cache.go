@@ -2,6 +2,7 @@ package admit
 
 import (
 	"container/list"
+	"context"
 	"fmt"
 
 	"github.com/tuflog/tuflog/tuf"
@@ -79,12 +80,12 @@ func (r *Repository) Forget() {
 }
 
 // rootFile reads the root of a record.
-func (r *Repository) rootFile(position int) (*tuf.Metadata, error) {
+func (r *Repository) rootFile(ctx context.Context, position int) (*tuf.Metadata, error) {
 	file := r.records[position].Leaf.Metadata
 	if e, ok := r.files.get(file, false); ok && e.root != nil {
 		return e.root, nil
 	}
-	m, err := r.read(position)
+	m, err := r.read(ctx, position)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (r *Repository) rootFile(position int) (*tuf.Metadata, error) {
 
 // delegations reads the delegations of a record, with the paths that they cover or
 // without, which are most of them; nil where there are none.
-func (r *Repository) delegations(position int, paths bool) (*tuf.Delegations, error) {
+func (r *Repository) delegations(ctx context.Context, position int, paths bool) (*tuf.Delegations, error) {
 	file := r.records[position].Leaf.Metadata
 	if s := r.signed.of(position); s != nil && !s.delegates {
 		return nil, nil
@@ -106,7 +107,7 @@ func (r *Repository) delegations(position int, paths bool) (*tuf.Delegations, er
 	if e, ok := r.files.get(file, paths); ok {
 		return e.delegations, nil
 	}
-	m, err := r.read(position)
+	m, err := r.read(ctx, position)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +126,9 @@ func (r *Repository) keepDelegations(m *tuf.Metadata, paths bool) *tuf.Delegatio
 }
 
 // read reads the whole file of a record.
-func (r *Repository) read(position int) (*tuf.Metadata, error) {
+func (r *Repository) read(ctx context.Context, position int) (*tuf.Metadata, error) {
 	rec := r.records[position]
-	file, err := r.blobs.Blob(rec.Leaf.Metadata)
+	file, err := r.blobs.Blob(ctx, rec.Leaf.Metadata)
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata of leaf %d: %w", rec.Index, err)
 	}

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // noBlobs has nothing.
 type noBlobs struct{}
 
-func (noBlobs) Blob(tuf.Digest) ([]byte, error) { return nil, errors.New("no blobs") }
+func (noBlobs) Blob(context.Context, tuf.Digest) ([]byte, error) { return nil, errors.New("no blobs") }
 
 // TestBounded fills everything that a Repository keeps of files.
 func TestBounded(t *testing.T) {
@@ -69,7 +70,7 @@ func TestApplyReadsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := r.Current(tuf.RoleTargets); err == nil {
+	if _, _, err := r.Current(t.Context(), tuf.RoleTargets); err == nil {
 		t.Error("without blobs it is known what is current")
 	}
 }

@@ -2,6 +2,7 @@ package admit_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -248,9 +249,9 @@ func (w *world) rotate(version int64, roles topLevel) int64 {
 }
 
 // isCurrent checks which leaf is a role's current release: none, if negative.
-func (w *world) isCurrent(at int64, role string) {
+func (w *world) isCurrent(ctx context.Context, at int64, role string) {
 	w.t.Helper()
-	rec, ok, err := w.repo.Current(role)
+	rec, ok, err := w.repo.Current(ctx, role)
 	if err != nil || ok != (at >= 0) || ok && rec.Index != at {
 		w.t.Fatalf("current %s: %+v, %v, %v; want %s", role, rec, ok, err, fmt.Sprint(at))
 	}

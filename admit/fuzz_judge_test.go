@@ -117,7 +117,7 @@ func FuzzJudge(f *testing.F) {
 				return
 			}
 		}
-		d, err := w.repo.Judge(role, m, snapshots)
+		d, err := w.repo.Judge(t.Context(), role, m, snapshots)
 		if err != nil {
 			if !admit.IsRefused(err) {
 				t.Fatalf("%q %s: %v", role, file, err)
@@ -158,7 +158,7 @@ func logThen(t *testing.T, w *world, role string, m *tuf.Metadata, snapshots []*
 	if err := w.repo.Apply(w.next, d.Leaf); err != nil {
 		t.Fatal(err)
 	}
-	again, err := w.repo.Judge(role, m, snapshots)
+	again, err := w.repo.Judge(t.Context(), role, m, snapshots)
 	if err != nil || !again.Logged || again.Index != w.next || again.Leaf != d.Leaf {
 		t.Fatalf("%s is judged %+v, and again %+v, %v", m.File, d, again, err)
 	}

@@ -1,6 +1,8 @@
 package admit
 
 import (
+	"context"
+
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -30,10 +32,10 @@ type oldSet struct {
 // would meet the threshold, 0 if there is none. The keys that the role has now are
 // not asked. However many sets there are, it looks at as many signatures as for
 // one.
-func (r *Repository) superseded(role string, m *tuf.Metadata) (version int64, err error) {
+func (r *Repository) superseded(ctx context.Context, role string, m *tuf.Metadata) (version int64, err error) {
 	h := &r.history
 	for ; len(h.todo) > 0; h.todo = h.todo[1:] {
-		root, err := r.rootFile(h.todo[0])
+		root, err := r.rootFile(ctx, h.todo[0])
 		if err != nil {
 			return 0, err
 		}

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/leaf"
@@ -21,7 +22,7 @@ type Decision struct {
 // Blobs gives back the files that leaves name.
 type Blobs interface {
 	// Blob returns the file with this SHA-256. Callers do not change it.
-	Blob(sum tuf.Digest) ([]byte, error)
+	Blob(ctx context.Context, sum tuf.Digest) ([]byte, error)
 }
 
 // JudgeGenesis judges the first root of a repository: it must meet its own
@@ -55,7 +56,7 @@ func leafOf(kind leaf.Kind, repository tuf.Digest, role string, m *tuf.Metadata)
 // Judge says what becomes of the file m, submitted as role's beside snapshots.
 // It changes nothing. The error is a *Refused, or says that the repository's own
 // blobs could not be read.
-func (r *Repository) Judge(role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (Decision, error) {
+func (r *Repository) Judge(ctx context.Context, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (Decision, error) {
 	if m.Encoding != r.encoding {
 		return Decision{}, refused(RefusedEncoding, "the file is %s, the repository is %s", m.Encoding, r.encoding)
 	}
@@ -74,10 +75,10 @@ func (r *Repository) Judge(role string, m *tuf.Metadata, snapshots []*tuf.Metada
 		if isLogged {
 			return r.already(logged), nil
 		}
-		return r.judgeRoot(leaf, m)
+		return r.judgeRoot(ctx, leaf, m)
 	}
 	j := &judgement{r: r, m: m, leaf: leaf, lists: listingOf(m)}
-	decision, err := j.decide(snapshots)
+	decision, err := j.decide(ctx, snapshots)
 	// What is logged stays logged, whoever signs today.
 	if isLogged && IsRefused(err) {
 		return r.already(j.settled(logged)), nil
@@ -91,13 +92,13 @@ func (r *Repository) already(position int) Decision {
 }
 
 // judgeRoot judges a root whose payload is not logged.
-func (r *Repository) judgeRoot(leaf leaf.Leaf, m *tuf.Metadata) (Decision, error) {
+func (r *Repository) judgeRoot(ctx context.Context, leaf leaf.Leaf, m *tuf.Metadata) (Decision, error) {
 	parent, ok := r.parentOf(m.Version)
 	if !ok {
 		return Decision{}, refused(RefusedNoParent, "root %d chains to root %d, which is not logged in this repository (logged: %d to %d)",
 			m.Version, m.Version-1, r.records[0].Leaf.Version, r.records[r.root].Leaf.Version)
 	}
-	before, err := r.rootFile(parent)
+	before, err := r.rootFile(ctx, parent)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -136,9 +137,9 @@ func (r *Repository) parentOf(v int64) (int, bool) {
 
 // tooFew words the refusal of a file that falls short of the role's threshold,
 // and tells a file signed by superseded keys from one that never had enough.
-func (r *Repository) tooFew(role string, m *tuf.Metadata, short error) error {
+func (r *Repository) tooFew(ctx context.Context, role string, m *tuf.Metadata, short error) error {
 	if tuf.IsTopLevel(role) {
-		version, err := r.superseded(role, m)
+		version, err := r.superseded(ctx, role, m)
 		if err != nil {
 			return err
 		}

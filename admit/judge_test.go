@@ -1,6 +1,7 @@
 package admit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,7 +26,7 @@ type prefix struct {
 	reads int // of blobs
 }
 
-func (p *prefix) Blob(sum tuf.Digest) ([]byte, error) {
+func (p *prefix) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	p.reads++
 	b, ok := p.blobs[sum]
 	if !ok {
@@ -65,7 +66,7 @@ func (p *prefix) judge(role string, file []byte, snapshots ...[]byte) (admit.Dec
 	for _, s := range snapshots {
 		parsed = append(parsed, parse(p.t, s))
 	}
-	return p.repo.Judge(role, parse(p.t, file), parsed)
+	return p.repo.Judge(p.t.Context(), role, parse(p.t, file), parsed)
 }
 
 // submit judges a file and, when it is to be logged, logs it.
@@ -197,7 +198,7 @@ func TestReleasesAndVersions(t *testing.T) {
 	third, snap3 := v.release(tuf.RoleTargets, "app", "3")
 	p.mustRelease(tuf.RoleTargets, third, snap3) // a gap is for auditors to report
 	p.mustRelease(tuf.RoleTargets, second, snap2)
-	rec, ok, err := p.repo.Current(tuf.RoleTargets)
+	rec, ok, err := p.repo.Current(t.Context(), tuf.RoleTargets)
 	if err != nil || !ok || rec.Leaf.Version != 3 {
 		t.Fatalf("current targets: %+v, %v, %v; want version 3", rec, ok, err)
 	}
@@ -232,7 +233,7 @@ func TestSecondPayloadIsEvidenceOnce(t *testing.T) {
 	p.mustBeLogged(ev, tuf.RoleTargets, b, snapB)
 	p.mustBeLogged(ev, tuf.RoleTargets, c, snapC) // once per role and version
 	// The evidence is not a release: what is current does not change.
-	if rec, ok, err := p.repo.Current(tuf.RoleTargets); err != nil || !ok || rec.Index != at {
+	if rec, ok, err := p.repo.Current(t.Context(), tuf.RoleTargets); err != nil || !ok || rec.Index != at {
 		t.Fatalf("current: %+v, %v, %v", rec, ok, err)
 	}
 }
@@ -280,7 +281,7 @@ func TestRotationAndSigningAgain(t *testing.T) {
 	v.do(v.Rotate(tuf.RoleTargets))
 	p.mustRelease(tuf.RoleRoot, v.file(tuf.RoleRoot))
 	// What only the old key signed stands no longer, and nothing new may come of it.
-	if _, ok, err := p.repo.Current(tuf.RoleTargets); err != nil || ok {
+	if _, ok, err := p.repo.Current(t.Context(), tuf.RoleTargets); err != nil || ok {
 		t.Fatalf("a superseded key's release is current: %v, %v", ok, err)
 	}
 	p.mustBeLogged(at, tuf.RoleTargets, old, oldSnap)
@@ -297,7 +298,7 @@ func TestRotationAndSigningAgain(t *testing.T) {
 	second := p.mustRelease(tuf.RoleTargets, again, v.file(tuf.RoleSnapshot))
 	p.mustBeLogged(second, tuf.RoleTargets, again, v.file(tuf.RoleSnapshot))
 	p.mustBeLogged(second, tuf.RoleTargets, old)
-	if rec, ok, err := p.repo.Current(tuf.RoleTargets); err != nil || !ok || rec.Index != second {
+	if rec, ok, err := p.repo.Current(t.Context(), tuf.RoleTargets); err != nil || !ok || rec.Index != second {
 		t.Fatalf("current: %+v, %v, %v", rec, ok, err)
 	}
 }

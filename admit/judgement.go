@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -52,8 +53,8 @@ type judgement struct {
 }
 
 // decide comes to a verdict. What is refused and logged already is logged.
-func (j *judgement) decide(snapshots []*tuf.Metadata) (Decision, error) {
-	meets, err := j.meeting()
+func (j *judgement) decide(ctx context.Context, snapshots []*tuf.Metadata) (Decision, error) {
+	meets, err := j.meeting(ctx)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -61,18 +62,18 @@ func (j *judgement) decide(snapshots []*tuf.Metadata) (Decision, error) {
 		return Decision{}, refused(RefusedMalformed, "%s %d: %s", j.leaf.Role, j.m.Version, why)
 	}
 	if j.m.Type == tuf.RoleTargets && j.m.Encoding == tuf.JSON {
-		if err := j.vouched(snapshots); err != nil {
+		if err := j.vouched(ctx, snapshots); err != nil {
 			return Decision{}, err
 		}
 	}
-	fits, err := j.fitting(meets)
+	fits, err := j.fitting(ctx, meets)
 	if err != nil {
 		return Decision{}, err
 	}
-	if done, err := j.isSettled(fits); err != nil || done {
+	if done, err := j.isSettled(ctx, fits); err != nil || done {
 		return j.r.already(j.released[0]), err
 	}
-	bound, certain, err := j.boundRival(meets)
+	bound, certain, err := j.boundRival(ctx, meets)
 	switch {
 	case err != nil:
 		return Decision{}, err
@@ -83,10 +84,10 @@ func (j *judgement) decide(snapshots []*tuf.Metadata) (Decision, error) {
 	case bound != none:
 		return Decision{}, j.second(bound, "the payload there is bound by its hash")
 	}
-	if err := j.explained(fits); err != nil {
+	if err := j.explained(ctx, fits); err != nil {
 		return Decision{}, err
 	}
-	if err := j.hasRoom(); err != nil {
+	if err := j.hasRoom(ctx); err != nil {
 		return Decision{}, err
 	}
 	return Decision{Leaf: j.leaf}, nil
@@ -133,9 +134,9 @@ func (j *judgement) signedBy(p place) []tuf.KeyIdentity {
 }
 
 // meeting returns the places that the file meets.
-func (j *judgement) meeting() ([]place, error) {
+func (j *judgement) meeting(ctx context.Context) ([]place, error) {
 	role := j.leaf.Role
-	all, err := j.r.places(role, j.lists)
+	all, err := j.r.places(ctx, role, j.lists)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (j *judgement) meeting() ([]place, error) {
 	}
 	meets := j.met(all)
 	if len(meets) == 0 {
-		return nil, j.r.tooFew(role, j.m, j.m.Meets(all[0].keys))
+		return nil, j.r.tooFew(ctx, role, j.m, j.m.Meets(all[0].keys))
 	}
 	return meets, nil
 }
@@ -162,8 +163,8 @@ func (j *judgement) met(all []place) (met []place) {
 // metadata does not name its own role, so without this a public file could be
 // passed off as another role's. Of several one that lists its hash is taken: a
 // version does not tell the files of roles that share keys apart.
-func (j *judgement) vouched(snapshots []*tuf.Metadata) error {
-	root, err := j.r.Root()
+func (j *judgement) vouched(ctx context.Context, snapshots []*tuf.Metadata) error {
+	root, err := j.r.Root(ctx)
 	if err != nil {
 		return err
 	}
@@ -218,11 +219,11 @@ func (r *Repository) lists(s *tuf.Metadata, keys tuf.KeySet, role string, m *tuf
 }
 
 // fitting returns the places that the file fits, given those that it meets.
-func (j *judgement) fitting(meets []place) ([]place, error) {
+func (j *judgement) fitting(ctx context.Context, meets []place) ([]place, error) {
 	if j.leaf.Bound() {
 		return meets, nil
 	}
-	covering, err := j.r.covering(j.leaf.Role, j.lists)
+	covering, err := j.r.covering(ctx, j.leaf.Role, j.lists)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +237,7 @@ func (j *judgement) fitting(meets []place) ([]place, error) {
 
 // isSettled reports whether the payload is released and is not to be released
 // again: neither has it been signed again, nor is it bound now for the first time.
-func (j *judgement) isSettled(fits []place) (bool, error) {
+func (j *judgement) isSettled(ctx context.Context, fits []place) (bool, error) {
 	released := j.releases()
 	if len(released) == 0 {
 		return false, nil
@@ -254,7 +255,7 @@ func (j *judgement) isSettled(fits []place) (bool, error) {
 		return true, nil
 	}
 	for _, p := range fits {
-		if again, err := j.signedAgain(p); err != nil || again {
+		if again, err := j.signedAgain(ctx, p); err != nil || again {
 			return false, err
 		}
 	}
@@ -266,14 +267,14 @@ func (j *judgement) isSettled(fits []place) (bool, error) {
 // role's keys were rotated and the release signed again; or it meets the place, and
 // none of the released files does any more, because it has the signatures of several
 // of them.
-func (j *judgement) signedAgain(p place) (bool, error) {
+func (j *judgement) signedAgain(ctx context.Context, p place) (bool, error) {
 	fresh := map[tuf.KeyIdentity]bool{}
 	for _, id := range j.signedBy(p) {
 		fresh[id] = true
 	}
 	stands := false
 	for _, position := range j.released {
-		ids, err := j.r.signers(position, p.keys)
+		ids, err := j.r.signers(ctx, position, p.keys)
 		if err != nil {
 			return false, err
 		}
@@ -319,20 +320,20 @@ func (r *Repository) byPayloads(positions []int) []int {
 // delegatee could hide the one where the rival stands behind others. The rival is not
 // certain if the file may meet such a place, but has signatures that are not looked at
 // any more.
-func (j *judgement) boundRival(meets []place) (rival int, certain bool, err error) {
+func (j *judgement) boundRival(ctx context.Context, meets []place) (rival int, certain bool, err error) {
 	rivals := slices.DeleteFunc(j.r.rivals(j.leaf), func(position int) bool { return !j.r.records[position].Leaf.Bound() })
 	if len(rivals) == 0 {
 		return none, true, nil
 	}
 	if !tuf.IsTopLevel(j.leaf.Role) {
-		if meets, err = j.r.everyPlace(j.leaf.Role); err != nil {
+		if meets, err = j.r.everyPlace(ctx, j.leaf.Role); err != nil {
 			return none, false, err
 		}
 	}
 	unsure := none
 	for _, rival := range rivals {
 		for _, p := range meets {
-			stands, err := j.r.stands(rival, p.keys)
+			stands, err := j.r.stands(ctx, rival, p.keys)
 			if err != nil {
 				return none, false, err
 			}
@@ -366,7 +367,7 @@ func (j *judgement) second(rival int, why string) error {
 
 // explained returns nil if at some place that the file fits every rival that stands
 // there is explained.
-func (j *judgement) explained(fits []place) error {
+func (j *judgement) explained(ctx context.Context, fits []place) error {
 	rivals := j.r.byPayloads(j.r.rivals(j.leaf))
 	if len(rivals) == 0 {
 		return nil
@@ -376,7 +377,7 @@ func (j *judgement) explained(fits []place) error {
 	for _, p := range fits {
 		free := true
 		for _, rival := range rivals {
-			stands, err := j.r.stands(rival, p.keys)
+			stands, err := j.r.stands(ctx, rival, p.keys)
 			if err != nil {
 				return err
 			}
@@ -385,7 +386,7 @@ func (j *judgement) explained(fits []place) error {
 			}
 			is, asked := explained[rival]
 			if !asked {
-				if is, err = j.explains(rival); err != nil {
+				if is, err = j.explains(ctx, rival); err != nil {
 					return err
 				}
 				explained[rival] = is
@@ -406,13 +407,13 @@ func (j *judgement) explained(fits []place) error {
 // released as another role's, too, or fits a place of another role. What the file
 // that is judged delegates is counted: in a new repository nothing else says whose
 // the rival is.
-func (j *judgement) explains(rival int) (bool, error) {
-	role, err := j.explainedBy(rival)
+func (j *judgement) explains(ctx context.Context, rival int) (bool, error) {
+	role, err := j.explainedBy(ctx, rival)
 	return role != "", err
 }
 
 // explainedBy names the role that explains a rival; empty: none does.
-func (j *judgement) explainedBy(rival int) (string, error) {
+func (j *judgement) explainedBy(ctx context.Context, rival int) (string, error) {
 	leaf := j.r.records[rival].Leaf
 	if leaf.Bound() {
 		return "", nil
@@ -420,7 +421,7 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 	if role := j.r.releasedElsewhere(leaf.Role, leaf.Payload); role != "" {
 		return role, nil
 	}
-	lists, err := j.listingOf(rival)
+	lists, err := j.listingOf(ctx, rival)
 	if err != nil {
 		return "", err
 	}
@@ -429,7 +430,7 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 	defer func() { j.cost = w.cost }()
 	w.wants = func(name string) bool { return name != leaf.Role }
 	w.extra = j.delegates()
-	w.wantsPlace = func(p place) (bool, error) { return j.r.stands(rival, p.keys) }
+	w.wantsPlace = func(p place) (bool, error) { return j.r.stands(ctx, rival, p.keys) }
 	w.visit = func(p place) (bool, error) {
 		if p.role == leaf.Role {
 			return true, nil
@@ -440,7 +441,7 @@ func (j *judgement) explainedBy(rival int) (string, error) {
 		}
 		return !found, err
 	}
-	if err := j.r.walk(w); err != nil {
+	if err := j.r.walk(ctx, w); err != nil {
 		return "", err
 	}
 	return fits, nil
@@ -457,13 +458,13 @@ func (j *judgement) delegates() *tuf.Delegations {
 
 // listingOf returns what a rival lists. The next one may have the same payload,
 // signed again: it is not read again.
-func (j *judgement) listingOf(rival int) (*listing, error) {
-	s, err := j.r.summary(rival)
+func (j *judgement) listingOf(ctx context.Context, rival int) (*listing, error) {
+	s, err := j.r.summary(ctx, rival)
 	if err != nil || s.lists == 0 {
 		return &listing{}, err
 	}
 	if payload := j.r.records[rival].Leaf.Payload; j.rivalLists == nil || j.rival != payload {
-		m, err := j.r.read(rival)
+		m, err := j.r.read(ctx, rival)
 		if err != nil {
 			return nil, err
 		}
@@ -473,7 +474,7 @@ func (j *judgement) listingOf(rival int) (*listing, error) {
 }
 
 // hasRoom returns nil if one more release of the role and version may be logged.
-func (j *judgement) hasRoom() error {
+func (j *judgement) hasRoom(ctx context.Context) error {
 	if j.leaf.Bound() || len(j.released) > 0 {
 		return nil
 	}
@@ -484,7 +485,7 @@ func (j *judgement) hasRoom() error {
 		if leaf.Bound() || alike[leaf.Payload] || j.r.releasedElsewhere(leaf.Role, leaf.Payload) != "" {
 			continue
 		}
-		s, err := j.r.summary(rival)
+		s, err := j.r.summary(ctx, rival)
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func TestLongRoleNames(t *testing.T) {
 	file := parse(t, w.targets("a1", 1, "x"))
 	for _, name := range []string{longest + "x", "a\x00b", "", "\xff"} {
 		var refused *admit.Refused
-		if _, err := w.repo.Judge(name, file, nil); !errors.As(err, &refused) || refused.Code != admit.RefusedRoleName {
+		if _, err := w.repo.Judge(t.Context(), name, file, nil); !errors.As(err, &refused) || refused.Code != admit.RefusedRoleName {
 			t.Errorf("a role with a name of %d bytes: %v", len(name), err)
 		}
 	}

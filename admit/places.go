@@ -2,6 +2,7 @@ package admit
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -72,8 +73,8 @@ func (w *walk) isExtra(role string) bool { return w.extra != nil && role == w.as
 
 // walk visits places. The order, and so what limits leave out, follows from the
 // log alone: it does not depend on what is remembered.
-func (r *Repository) walk(w *walk) error {
-	root, err := r.Root()
+func (r *Repository) walk(ctx context.Context, w *walk) error {
+	root, err := r.Root(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (r *Repository) walk(w *walk) error {
 	count := map[string]int{}
 	expanded := map[int]bool{}
 	for queue := []place{first}; len(queue) > 0; queue = queue[1:] {
-		sources, err := r.sources(queue[0], w, expanded)
+		sources, err := r.sources(ctx, queue[0], w, expanded)
 		if err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (r *Repository) walk(w *walk) error {
 				if seen[key] {
 					continue
 				}
-				wanted, goesOn, err := r.useful(p, w)
+				wanted, goesOn, err := r.useful(ctx, p, w)
 				switch {
 				case err != nil:
 					return err
@@ -127,7 +128,7 @@ func (r *Repository) walk(w *walk) error {
 
 // useful says whether a place is to be visited, and whether anything is delegated
 // from there.
-func (r *Repository) useful(p place, w *walk) (wanted, goesOn bool, err error) {
+func (r *Repository) useful(ctx context.Context, p place, w *walk) (wanted, goesOn bool, err error) {
 	wanted = w.wants(p.role)
 	if wanted && w.wantsPlace != nil {
 		if wanted, err = w.wantsPlace(p); err != nil {
@@ -140,9 +141,9 @@ func (r *Repository) useful(p place, w *walk) (wanted, goesOn bool, err error) {
 	if r.delegate[p.role] == 0 {
 		return wanted, false, nil
 	}
-	current, err := r.currentAt(p)
+	current, err := r.currentAt(ctx, p)
 	for _, position := range current {
-		s, err := r.summary(position)
+		s, err := r.summary(ctx, position)
 		if err != nil {
 			return false, false, err
 		}
@@ -152,9 +153,9 @@ func (r *Repository) useful(p place, w *walk) (wanted, goesOn bool, err error) {
 }
 
 // sources returns what is delegated from a place and has not been walked yet.
-func (r *Repository) sources(p place, w *walk, expanded map[int]bool) ([]*tuf.Delegations, error) {
+func (r *Repository) sources(ctx context.Context, p place, w *walk, expanded map[int]bool) ([]*tuf.Delegations, error) {
 	var sources []*tuf.Delegations
-	current, err := r.currentAt(p)
+	current, err := r.currentAt(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func (r *Repository) sources(p place, w *walk, expanded map[int]bool) ([]*tuf.De
 			continue
 		}
 		expanded[position] = true
-		d, err := r.delegations(position, w.of != nil && w.of.file != nil)
+		d, err := r.delegations(ctx, position, w.of != nil && w.of.file != nil)
 		if err != nil {
 			return nil, err
 		}
@@ -243,19 +244,19 @@ func (l *listing) within(d tuf.Delegee) bool {
 
 // places returns the places of a role, at most MaxPlaces: first those of which
 // every delegation on the way covers all paths of of, if there are too many.
-func (r *Repository) places(role string, of *listing) ([]place, error) {
+func (r *Repository) places(ctx context.Context, role string, of *listing) ([]place, error) {
 	if tuf.IsTopLevel(role) {
-		root, err := r.Root()
+		root, err := r.Root(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return []place{{role, root.Root.KeySet(role)}}, nil
 	}
-	all, full, err := r.find(role, nil)
+	all, full, err := r.find(ctx, role, nil)
 	if err != nil || !full {
 		return all, err
 	}
-	first, _, err := r.find(role, of)
+	first, _, err := r.find(ctx, role, of)
 	for _, p := range all {
 		if len(first) < MaxPlaces && !slices.ContainsFunc(first, func(q place) bool { return q.keys.Fingerprint() == p.keys.Fingerprint() }) {
 			first = append(first, p)
@@ -266,16 +267,16 @@ func (r *Repository) places(role string, of *listing) ([]place, error) {
 
 // covering returns those places of a role of which every delegation on the way
 // covers all paths of of.
-func (r *Repository) covering(role string, of *listing) ([]place, error) {
+func (r *Repository) covering(ctx context.Context, role string, of *listing) ([]place, error) {
 	if tuf.IsTopLevel(role) {
-		return r.places(role, of)
+		return r.places(ctx, role, of)
 	}
-	found, _, err := r.find(role, of)
+	found, _, err := r.find(ctx, role, of)
 	return found, err
 }
 
 // everyPlace returns all places of a role, however many there are.
-func (r *Repository) everyPlace(role string) (found []place, err error) {
+func (r *Repository) everyPlace(ctx context.Context, role string) (found []place, err error) {
 	w := &walk{every: true, wants: func(name string) bool { return name == role }}
 	w.visit = func(p place) (bool, error) {
 		if p.role == role {
@@ -283,13 +284,13 @@ func (r *Repository) everyPlace(role string) (found []place, err error) {
 		}
 		return true, nil
 	}
-	err = r.walk(w)
+	err = r.walk(ctx, w)
 	return found, err
 }
 
 // find walks to the places of a delegated role. It is full if there are more of
 // some name than count.
-func (r *Repository) find(role string, of *listing) (found []place, full bool, err error) {
+func (r *Repository) find(ctx context.Context, role string, of *listing) (found []place, full bool, err error) {
 	w := &walk{of: of, wants: func(name string) bool { return name == role }}
 	w.visit = func(p place) (bool, error) {
 		if p.role == role {
@@ -297,7 +298,7 @@ func (r *Repository) find(role string, of *listing) (found []place, full bool, e
 		}
 		return true, nil
 	}
-	err = r.walk(w)
+	err = r.walk(ctx, w)
 	return found, w.full, err
 }
 
@@ -317,7 +318,7 @@ const maxCurrents = 1 << 16
 // currentAt returns the releases that are current at a place: of those that meet
 // it, all of the highest version, in log order. The search among all releases is
 // made once for the keys; after that only new releases are looked at.
-func (r *Repository) currentAt(p place) ([]int, error) {
+func (r *Repository) currentAt(ctx context.Context, p place) ([]int, error) {
 	released := r.released[p.role]
 	if len(released) == 0 {
 		return nil, nil
@@ -326,7 +327,7 @@ func (r *Repository) currentAt(p place) ([]int, error) {
 	c := r.currents[key]
 	if c == nil {
 		var err error
-		if c, err = r.findCurrent(p); err != nil {
+		if c, err = r.findCurrent(ctx, p); err != nil {
 			return nil, err
 		}
 		if len(r.currents) >= maxCurrents {
@@ -340,7 +341,7 @@ func (r *Repository) currentAt(p place) ([]int, error) {
 		if len(c.positions) > 0 && version < c.version {
 			continue
 		}
-		ok, err := r.stands(position, p.keys)
+		ok, err := r.stands(ctx, position, p.keys)
 		switch {
 		case err != nil:
 			return nil, err
@@ -354,14 +355,14 @@ func (r *Repository) currentAt(p place) ([]int, error) {
 	return c.positions, nil
 }
 
-func (r *Repository) findCurrent(p place) (*current, error) {
+func (r *Repository) findCurrent(ctx context.Context, p place) (*current, error) {
 	c := &current{seen: len(r.released[p.role])}
 	for _, position := range slices.Backward(r.releases[p.role]) {
 		version := r.records[position].Leaf.Version
 		if len(c.positions) > 0 && version != c.version {
 			break
 		}
-		ok, err := r.stands(position, p.keys)
+		ok, err := r.stands(ctx, position, p.keys)
 		if err != nil {
 			return nil, err
 		}
@@ -376,9 +377,9 @@ func (r *Repository) findCurrent(p place) (*current, error) {
 // KeysFor returns the keys of the place of a role that m meets, of several the
 // first; met is false where it meets none, and the keys are those of the first place,
 // if there is any.
-func (r *Repository) KeysFor(role string, m *tuf.Metadata) (keys tuf.KeySet, met bool, err error) {
+func (r *Repository) KeysFor(ctx context.Context, role string, m *tuf.Metadata) (keys tuf.KeySet, met bool, err error) {
 	j := &judgement{r: r, m: m, leaf: leafOf(leaf.Release, r.id, role, m), lists: listingOf(m)}
-	all, err := r.places(role, j.lists)
+	all, err := r.places(ctx, role, j.lists)
 	if err != nil || len(all) == 0 {
 		return tuf.KeySet{}, false, err
 	}
@@ -391,16 +392,16 @@ func (r *Repository) KeysFor(role string, m *tuf.Metadata) (keys tuf.KeySet, met
 // Current returns the current release of a role: at the first of its places that
 // has one the highest whose signers meet it, of several of one version the last. It
 // is false when there is none.
-func (r *Repository) Current(role string) (Record, bool, error) {
+func (r *Repository) Current(ctx context.Context, role string) (Record, bool, error) {
 	if role == tuf.RoleRoot {
 		return r.records[r.root], true, nil
 	}
-	all, err := r.places(role, &listing{})
+	all, err := r.places(ctx, role, &listing{})
 	if err != nil {
 		return Record{}, false, err
 	}
 	for _, p := range all {
-		current, err := r.currentAt(p)
+		current, err := r.currentAt(ctx, p)
 		if err != nil {
 			return Record{}, false, err
 		}
@@ -413,11 +414,11 @@ func (r *Repository) Current(role string) (Record, bool, error) {
 
 // Currents returns the current releases of all roles that have one, as Current does
 // of each, in no order.
-func (r *Repository) Currents() ([]Record, error) {
+func (r *Repository) Currents(ctx context.Context) ([]Record, error) {
 	list := []Record{r.records[r.root]}
 	have := map[string]bool{}
-	_, err := r.eachPlace(func(p place) (bool, error) {
-		current, err := r.currentAt(p)
+	_, err := r.eachPlace(ctx, func(p place) (bool, error) {
+		current, err := r.currentAt(ctx, p)
 		if err == nil && len(current) > 0 && !have[p.role] {
 			have[p.role] = true
 			list = append(list, r.records[current[len(current)-1]])
@@ -430,14 +431,14 @@ func (r *Repository) Currents() ([]Record, error) {
 // Settled reports whether leaves that are not in r cannot change what is current
 // at any place: floors says for roles of which leaves are left out from which
 // version on there are all.
-func (r *Repository) Settled(floors map[string]int64) (bool, error) {
+func (r *Repository) Settled(ctx context.Context, floors map[string]int64) (bool, error) {
 	settled := true
-	full, err := r.eachPlace(func(p place) (bool, error) {
+	full, err := r.eachPlace(ctx, func(p place) (bool, error) {
 		floor, cut := floors[p.role]
 		if !cut {
 			return true, nil
 		}
-		current, err := r.currentAt(p)
+		current, err := r.currentAt(ctx, p)
 		settled = len(current) > 0 && r.records[current[0]].Leaf.Version >= floor
 		return settled, err
 	})
@@ -447,8 +448,8 @@ func (r *Repository) Settled(floors map[string]int64) (bool, error) {
 
 // eachPlace visits the places of all roles of which anything is released, but root.
 // It is full if there are more of some name than count.
-func (r *Repository) eachPlace(visit func(place) (bool, error)) (full bool, err error) {
-	root, err := r.Root()
+func (r *Repository) eachPlace(ctx context.Context, visit func(place) (bool, error)) (full bool, err error) {
+	root, err := r.Root(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -458,6 +459,6 @@ func (r *Repository) eachPlace(visit func(place) (bool, error)) (full bool, err 
 		}
 	}
 	w := &walk{wants: func(name string) bool { return len(r.releases[name]) > 0 }, visit: visit}
-	err = r.walk(w)
+	err = r.walk(ctx, w)
 	return w.full, err
 }

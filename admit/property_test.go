@@ -326,7 +326,7 @@ func TestAgainstReference(t *testing.T) {
 func sameCurrent(t *testing.T, p *prefix, ref *reference) {
 	t.Helper()
 	for _, role := range append(schemedRoles, tuf.RoleRoot, tuf.RoleSnapshot, "d") {
-		got, ok, err := p.repo.Current(role)
+		got, ok, err := p.repo.Current(t.Context(), role)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -373,7 +373,7 @@ func replay(t *testing.T, p *prefix, pool []submission) {
 		if !rec.Leaf.Snapshot.IsZero() {
 			snapshots = append(snapshots, parse(t, p.blobs[rec.Leaf.Snapshot]))
 		}
-		d, err := again.Judge(rec.Leaf.Role, parse(t, p.blobs[rec.Leaf.Metadata]), snapshots)
+		d, err := again.Judge(t.Context(), rec.Leaf.Role, parse(t, p.blobs[rec.Leaf.Metadata]), snapshots)
 		if err != nil || d.Logged || d.Leaf != rec.Leaf {
 			t.Fatalf("leaf %d\n%+v\nis judged again %+v, %v", rec.Index, rec.Leaf, d, err)
 		}
@@ -389,9 +389,9 @@ func replay(t *testing.T, p *prefix, pool []submission) {
 			snapshots = append(snapshots, parse(t, s))
 		}
 		m := parse(t, sub.file)
-		want, err := p.repo.Judge(sub.role, m, snapshots)
+		want, err := p.repo.Judge(t.Context(), sub.role, m, snapshots)
 		for _, r := range []*admit.Repository{again, told} {
-			got, err2 := r.Judge(sub.role, m, snapshots)
+			got, err2 := r.Judge(t.Context(), sub.role, m, snapshots)
 			if got != want || (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() {
 				t.Fatalf("%s is judged %+v, %v by one and %+v, %v by another", sub.role, want, err, got, err2)
 			}

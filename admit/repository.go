@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -185,4 +186,4 @@ func (r *Repository) releasedElsewhere(role string, payload tuf.Digest) string {
 }
 
 // Root returns the current root: the highest that is released.
-func (r *Repository) Root() (*tuf.Metadata, error) { return r.rootFile(r.root) }
+func (r *Repository) Root(ctx context.Context) (*tuf.Metadata, error) { return r.rootFile(ctx, r.root) }

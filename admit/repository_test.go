@@ -29,17 +29,17 @@ func TestUnreadableBlobs(t *testing.T) {
 				delete(w.blobs, missing)
 			}
 			for role, file := range map[string][]byte{"targets": again, "a": forge(t, forgedTargets(1, "a"), "a1")} {
-				d, err := fresh.Judge(role, parse(t, file), []*tuf.Metadata{parse(t, w.beside(role, file))})
+				d, err := fresh.Judge(t.Context(), role, parse(t, file), []*tuf.Metadata{parse(t, w.beside(role, file))})
 				if err == nil || admit.IsRefused(err) {
 					t.Errorf("%s is %s: %s is judged %+v, %v", missing, what, role, d, err)
 				}
 			}
-			if _, _, err := fresh.Current("a"); err == nil {
+			if _, _, err := fresh.Current(t.Context(), "a"); err == nil {
 				t.Errorf("%s is %s: there is a current a", missing, what)
 			}
 		}
 		w.blobs[missing] = kept
-		if d, err := fresh.Judge("targets", parse(t, again), []*tuf.Metadata{parse(t, w.beside("targets", again))}); err != nil || d.Logged {
+		if d, err := fresh.Judge(t.Context(), "targets", parse(t, again), []*tuf.Metadata{parse(t, w.beside("targets", again))}); err != nil || d.Logged {
 			t.Errorf("once all is there again: %+v, %v", d, err)
 		}
 	}
@@ -72,11 +72,11 @@ func TestManySignatures(t *testing.T) {
 	keys = append(keys, "t1", "t2")
 	at := w.released("targets", w.targets(who(strings.Join(keys, " ")), 1, "x"))
 	w.rotate(2, topLevel{"r1", "t2", "s1", "x1"})
-	w.isCurrent(at, "targets")
+	w.isCurrent(t.Context(), at, "targets")
 	w.rotate(3, topLevel{"r1", "t1 t2/2", "s1", "x1"})
-	w.isCurrent(at, "targets")
+	w.isCurrent(t.Context(), at, "targets")
 	w.rotate(4, topLevel{"r1", "t3", "s1", "x1"})
-	w.isCurrent(-1, "targets")
+	w.isCurrent(t.Context(), -1, "targets")
 }
 
 // longHistory is a repository with n releases of targets, two of each version
@@ -138,8 +138,8 @@ func TestReadsFewFiles(t *testing.T) {
 	reads("the first after another rotation", 3, func() { w.refused(admit.RefusedNotDelegated, "a", w.targets("a1", 2, "a")) })
 	w.rotate(4, topLevel{"r1", "t1 t2", "s1", "x1"})
 	reads("keys that come back", 3, func() {
-		w.isCurrent(int64(releases+1), "targets")
-		w.isCurrent(int64(releases+2), "a")
+		w.isCurrent(t.Context(), int64(releases+1), "targets")
+		w.isCurrent(t.Context(), int64(releases+2), "a")
 	})
 }
 
@@ -168,12 +168,12 @@ func TestLargeTargets(t *testing.T) {
 	if w.reads != before {
 		t.Errorf("the large file is read again: %d files are read", w.reads-before)
 	}
-	w.isCurrent(at, "targets")
+	w.isCurrent(t.Context(), at, "targets")
 
 	// A repository that has just been loaded reads it once.
 	fresh := reload(t, w.prefix)
 	before = w.reads
-	if rec, ok, err := fresh.Current("a"); err != nil || !ok || rec.Leaf.Version != 2 {
+	if rec, ok, err := fresh.Current(t.Context(), "a"); err != nil || !ok || rec.Leaf.Version != 2 {
 		t.Errorf("%+v, %v, %v", rec, ok, err)
 	}
 	if n := w.reads - before; n > 3 { // root, targets and a
@@ -191,7 +191,7 @@ func BenchmarkJudge(b *testing.B) {
 			m := parse(b, file)
 			b.ReportAllocs()
 			for b.Loop() {
-				if d, err := w.repo.Judge("targets", m, snapshots); err != nil || d.Logged {
+				if d, err := w.repo.Judge(b.Context(), "targets", m, snapshots); err != nil || d.Logged {
 					b.Fatal(d, err)
 				}
 			}
@@ -203,7 +203,7 @@ func BenchmarkJudge(b *testing.B) {
 			m := parse(b, file)
 			b.ReportAllocs()
 			for b.Loop() {
-				if d, err := w.repo.Judge("a", m, snapshots); err != nil || d.Logged {
+				if d, err := w.repo.Judge(b.Context(), "a", m, snapshots); err != nil || d.Logged {
 					b.Fatal(d, err)
 				}
 			}
@@ -235,7 +235,7 @@ func BenchmarkJudgeBins(b *testing.B) {
 			snapshots := []*tuf.Metadata{parse(b, w.beside(role, next))}
 			m := parse(b, next)
 			for b.Loop() {
-				if _, err := w.repo.Judge(role, m, snapshots); err != nil && !admit.IsRefused(err) {
+				if _, err := w.repo.Judge(b.Context(), role, m, snapshots); err != nil && !admit.IsRefused(err) {
 					b.Fatal(err)
 				}
 			}
@@ -250,8 +250,8 @@ func TestLateReleasesAreSorted(t *testing.T) {
 	for i, version := range versions {
 		w.released("targets", w.targets("t1", version, "x"))
 		highest := slices.Index(versions, slices.Max(versions[:i+1]))
-		w.isCurrent(int64(highest+1), "targets")
-		if rec, ok, err := reload(t, w.prefix).Current("targets"); err != nil || !ok || rec.Index != int64(highest+1) {
+		w.isCurrent(t.Context(), int64(highest+1), "targets")
+		if rec, ok, err := reload(t, w.prefix).Current(t.Context(), "targets"); err != nil || !ok || rec.Index != int64(highest+1) {
 			t.Errorf("after %d: %+v, %v, %v", version, rec, ok, err)
 		}
 	}

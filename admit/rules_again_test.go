@@ -22,15 +22,15 @@ func ruleSignedTogether(t *testing.T) {
 	signed := forgedTargets(5, "x", delegation{name: "d", who: "d1"})
 	w.released("targets", forge(t, signed, "k1", "k2"))
 	second := w.released("targets", forge(t, signed, "k2", "k3"))
-	w.isCurrent(second, "targets")
+	w.isCurrent(t.Context(), second, "targets")
 	w.rotate(2, topLevel{"r1", "k1 k3/2", "s1", "x1"})
-	w.isCurrent(-1, "targets")
+	w.isCurrent(t.Context(), -1, "targets")
 
 	// Less than the threshold is what is logged already.
 	w.logged(second, "targets", forge(t, signed, "k1"))
 
 	third := w.released("targets", forge(t, signed, "k1", "k3"))
-	w.isCurrent(third, "targets")
+	w.isCurrent(t.Context(), third, "targets")
 	w.released("d", w.targets("d1", 1, "y"))
 	w.evidence(third, "targets", w.targets("k1 k3", 5, "z"))
 	w.logged(third, "targets", forge(t, signed, "k3", "k1")) // it is said once
@@ -94,7 +94,7 @@ func TestJudgementsAreBounded(t *testing.T) {
 		t.Errorf("%s takes %v, looking at the signatures of one such file %v", what, took, once)
 	}
 	bounded("a file that nobody signed", func() {
-		if _, err := w.repo.Judge(tuf.RoleTargets, large, nil); !admit.IsRefused(err) {
+		if _, err := w.repo.Judge(t.Context(), tuf.RoleTargets, large, nil); !admit.IsRefused(err) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -106,7 +106,7 @@ func TestJudgementsAreBounded(t *testing.T) {
 	}
 	file := forgeAs(t, signed, "k0", "k1-0", names...)
 	bounded("a file signed by a key of the first root", func() {
-		if _, err := w.repo.Judge(tuf.RoleTargets, parse(t, file), nil); !admit.IsRefused(err) {
+		if _, err := w.repo.Judge(t.Context(), tuf.RoleTargets, parse(t, file), nil); !admit.IsRefused(err) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -114,7 +114,7 @@ func TestJudgementsAreBounded(t *testing.T) {
 	bounded("forty files beside a snapshot that nobody signed", func() {
 		for i := range 40 {
 			file := forgeAs(t, forgedTargets(1, fmt.Sprint(i)), "k0", fmt.Sprint("k", roots, "-0"))
-			if _, err := w.repo.Judge(tuf.RoleTargets, parse(t, file), []*tuf.Metadata{snapshot}); !admit.IsRefused(err) {
+			if _, err := w.repo.Judge(t.Context(), tuf.RoleTargets, parse(t, file), []*tuf.Metadata{snapshot}); !admit.IsRefused(err) {
 				t.Fatalf("got %v", err)
 			}
 		}
@@ -193,7 +193,7 @@ func TestCurrents(t *testing.T) {
 	compare := func() {
 		t.Helper()
 		before := w.reads
-		all, err := w.repo.Currents()
+		all, err := w.repo.Currents(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestCurrents(t *testing.T) {
 				continue
 			}
 			roles[rec.Leaf.Role] = true
-			want, ok, err := w.repo.Current(rec.Leaf.Role)
+			want, ok, err := w.repo.Current(t.Context(), rec.Leaf.Role)
 			if got, has := of[rec.Leaf.Role]; err != nil || has != ok || got != want {
 				t.Errorf("%s: %+v, %v; want %+v, %v, %v", rec.Leaf.Role, got, has, want, ok, err)
 			}
@@ -222,7 +222,7 @@ func TestCurrents(t *testing.T) {
 	}
 	compare()
 	w.rotate(2, topLevel{"r1", "t2", "s1", "x1"})
-	all, err := w.repo.Currents()
+	all, err := w.repo.Currents(t.Context())
 	if err != nil || len(all) != 1 || all[0].Leaf.Role != tuf.RoleRoot {
 		t.Errorf("after a rotation: %d are current, %v", len(all), err)
 	}

@@ -24,7 +24,7 @@ func ruleWalk(t *testing.T) {
 		w.refused(admit.RefusedNotDelegated, "b", b)
 		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
 		at := w.released("b", b)
-		w.isCurrent(at, "b")
+		w.isCurrent(t.Context(), at, "b")
 	})
 	t.Run("two parents", func(t *testing.T) {
 		// targets -> a, b; a -> c by c1; b -> c by c2. Both are places of c.
@@ -33,17 +33,17 @@ func ruleWalk(t *testing.T) {
 		w.released("b", w.content("q1", 1, "b", delegation{name: "c", who: "c2"}))
 		second := w.released("c", w.content("c2", 1, "c")) // a has not spoken yet
 		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
-		w.isCurrent(second, "c")
+		w.isCurrent(t.Context(), second, "c")
 		first := w.released("c", w.content("c1", 1, "other")) // at a's place nothing stands
-		w.isCurrent(first, "c")                               // breadth-first, a comes first
+		w.isCurrent(t.Context(), first, "c")                  // breadth-first, a comes first
 		w.evidence(second, "c", w.content("c1 c2", 1, "third"))
 		w.refused(admit.RefusedThreshold, "c", w.content("a1", 2, "c"))
 		// The order changes, then the first parent goes.
 		w.released("targets", w.targets("t1", 2, "x", delegation{name: "b", who: "q1"}, delegation{name: "a", who: "a1"}))
-		w.isCurrent(second, "c")
+		w.isCurrent(t.Context(), second, "c")
 		w.released("c", w.content("c2", 2, "c"))
 		w.released("targets", w.targets("t1", 3, "x", delegation{name: "a", who: "a1"}))
-		w.isCurrent(first, "c")
+		w.isCurrent(t.Context(), first, "c")
 	})
 	t.Run("near and far", func(t *testing.T) {
 		// c is delegated by a, which comes first, and further down the list by targets.
@@ -52,9 +52,9 @@ func ruleWalk(t *testing.T) {
 		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
 		far := w.released("c", w.content("c1", 1, "far"))
 		near := w.released("c", w.content("c2", 1, "near"))
-		w.isCurrent(near, "c")
+		w.isCurrent(t.Context(), near, "c")
 		w.released("targets", w.targets("t1", 2, "x", delegation{name: "a", who: "a1"}))
-		w.isCurrent(far, "c")
+		w.isCurrent(t.Context(), far, "c")
 	})
 	t.Run("terminating", func(t *testing.T) {
 		// Whether a search for a target goes on has nothing to do with who may sign.
@@ -73,7 +73,7 @@ func ruleWalk(t *testing.T) {
 		w.refused(admit.RefusedNotDelegated, "c", w.content("c1", 1, "c"))
 		other := w.released("a", w.content("a2", 2, "a2"))
 		w.released("b", w.content("q2", 2, "b"))
-		w.isCurrent(other-1, "b")
+		w.isCurrent(t.Context(), other-1, "b")
 		w.released("b", w.content("q1", 2, "other"))
 		// Cut off from targets, the circle holds nobody up.
 		w.released("targets", w.targets("t1", 2, "x"))
@@ -86,7 +86,7 @@ func ruleWalk(t *testing.T) {
 		w.released("a", w.content("a1", 1, "a", delegation{name: "a", who: "a2"}))
 		w.released("a", w.content("a2", 2, "a"))
 		at := w.released("a", w.content("a1", 2, "other"))
-		w.isCurrent(at, "a")
+		w.isCurrent(t.Context(), at, "a")
 		w.refused(admit.RefusedThreshold, "a", w.content("a2", 3, "a")) // what a 1 delegated is past
 	})
 	t.Run("removed and put back", func(t *testing.T) {
@@ -98,15 +98,15 @@ func ruleWalk(t *testing.T) {
 		a := w.content("a1", 1, "a")
 		at := w.released("a", a)
 		w.released("targets", w.targets("t1", 2, "x"))
-		w.isCurrent(-1, "a")
+		w.isCurrent(t.Context(), -1, "a")
 		w.logged(at, "a", a)
 		w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
 		w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 1, "second payload"))
 		w.released("targets", with(3, "a1"))
-		w.isCurrent(at, "a")
+		w.isCurrent(t.Context(), at, "a")
 		w.evidence(at, "a", w.content("a1", 1, "second payload"))
 		w.released("targets", with(4, "a2"))
-		w.isCurrent(-1, "a")
+		w.isCurrent(t.Context(), -1, "a")
 		w.released("a", w.content("a2", 1, "used again"))
 	})
 	t.Run("thresholds", func(t *testing.T) {
@@ -148,9 +148,9 @@ func ruleBins(t *testing.T) {
 	// Bins are in order: bin-0001 comes before bin-3fff.
 	w.released("bin-0001", w.content("k1 k2", 1, "1", delegation{name: "below", who: "a2"}))
 	at := w.released("below", w.content("a2", 1, "other"))
-	w.isCurrent(at, "below")
+	w.isCurrent(t.Context(), at, "below")
 	w.released("below", w.content("a1", 2, "below"))
-	w.isCurrent(at, "below")
+	w.isCurrent(t.Context(), at, "below")
 }
 
 func ruleManyDelegations(t *testing.T) {
@@ -244,7 +244,7 @@ func ruleSharedPayload(t *testing.T) {
 	at = w.mustRelease("targets", right, w.besidePlain("targets", right))
 	w.mustBeRefused(admit.RefusedSecondPayload, "targets", w.targets("t1", 1, "y"), w.besidePlain("targets", w.targets("t1", 1, "y")))
 	w.mustRelease("a", bin, w.besidePlain("a", bin))
-	w.isCurrent(at, "targets")
+	w.isCurrent(t.Context(), at, "targets")
 	w.mustBeLogged(wrong, "targets", bin, w.besidePlain("targets", bin))
 
 	// Where each role has its own keys a second payload is refused, and no evidence
@@ -259,7 +259,7 @@ func ruleSharedPayload(t *testing.T) {
 	w.mustBeRefused(admit.RefusedSecondPayload, "a", two, w.besidePlain("a", two))
 	w.mustBeLogged(bound, "a", one, w.besidePlain("a", one))
 	w.mustBeEvidence(bound, "a", two, w.beside("a", two))
-	w.isCurrent(bound, "a")
+	w.isCurrent(t.Context(), bound, "a")
 	if at >= bound {
 		t.Errorf("the bound release, %d, does not come after the other, %d", bound, at)
 	}

@@ -23,20 +23,20 @@ func ruleStands(t *testing.T) {
 	w.released("targets", w.targets("t1", 1, "x"))
 	two := w.released("targets", w.targets("t1 t2", 2, "x"))
 	three := w.released("targets", w.targets("t2", 3, "x"))
-	w.isCurrent(three, "targets")
+	w.isCurrent(t.Context(), three, "targets")
 	second := w.rotate(2, topLevel{"r1", "t1 t3", "s1", "x1"}) // t2 is gone
-	w.isCurrent(two, "targets")
+	w.isCurrent(t.Context(), two, "targets")
 	w.rotate(3, topLevel{"r1", "t1 t2/2", "s1", "x1"}) // both are needed
-	w.isCurrent(two, "targets")
+	w.isCurrent(t.Context(), two, "targets")
 	w.rotate(4, topLevel{"r1", "t3", "s1", "x1"})
-	w.isCurrent(-1, "targets")
+	w.isCurrent(t.Context(), -1, "targets")
 	w.rotate(5, topLevel{"r1", "t2", "s1", "x1"}) // back again, and so is what it signed
-	w.isCurrent(three, "targets")
+	w.isCurrent(t.Context(), three, "targets")
 	w.rotate(6, topLevel{"r1", "t1", "s1", "x1"})
-	w.isCurrent(two, "targets")
+	w.isCurrent(t.Context(), two, "targets")
 	// A key under another id is not who signed.
 	w.rotate(7, topLevel{"r1", "t1=x", "s1", "x1"})
-	w.isCurrent(-1, "targets")
+	w.isCurrent(t.Context(), -1, "targets")
 	// Roots stand, though their keys are gone.
 	w.mustRelease("root", forge(t, forgedRoot(8, topLevel{"r9", "t1", "s1", "x1"}), "r1", "r9"))
 	w.mustBeEvidence(second, "root", forge(t, forgedRoot(2, topLevel{"r1", "t7", "s1", "x1"}), "r1"))
@@ -44,22 +44,22 @@ func ruleStands(t *testing.T) {
 
 func ruleCurrent(t *testing.T) {
 	w := newWorld(t, usual)
-	w.isCurrent(-1, "targets")
-	w.isCurrent(0, "root")
+	w.isCurrent(t.Context(), -1, "targets")
+	w.isCurrent(t.Context(), 0, "root")
 	five := w.released("targets", w.targets("t1", 5, "x"))
-	w.isCurrent(five, "targets")
+	w.isCurrent(t.Context(), five, "targets")
 	w.released("targets", w.targets("t1", 2, "x")) // late
-	w.isCurrent(five, "targets")
+	w.isCurrent(t.Context(), five, "targets")
 	w.evidence(five, "targets", w.targets("t1", 5, "y"))
-	w.isCurrent(five, "targets")
+	w.isCurrent(t.Context(), five, "targets")
 	nine := w.released("targets", w.targets("t1", 9, "x"))
-	w.isCurrent(nine, "targets")
+	w.isCurrent(t.Context(), nine, "targets")
 	two := w.rotate(2, usual)
-	w.isCurrent(two, "root")
-	w.isCurrent(nine, "targets")
+	w.isCurrent(t.Context(), two, "root")
+	w.isCurrent(t.Context(), nine, "targets")
 	w.mustBeEvidence(two, "root", forge(t, forgedRoot(2, topLevel{"r1", "t9", "s1", "x1"}), "r1"))
-	w.isCurrent(two, "root")
-	w.isCurrent(-1, "nobody")
+	w.isCurrent(t.Context(), two, "root")
+	w.isCurrent(t.Context(), -1, "nobody")
 }
 
 func ruleSignedAgain(t *testing.T) {
@@ -71,7 +71,7 @@ func ruleSignedAgain(t *testing.T) {
 	again := forge(t, signed, "t2")
 	w.mustBeLogged(first, "targets", again) // no snapshot lists it: nothing new is said
 	second := w.released("targets", again)
-	w.isCurrent(second, "targets")
+	w.isCurrent(t.Context(), second, "targets")
 	w.logged(second, "targets", forge(t, signed, "t1", "t2")) // each signed a logged file
 	w.rotate(2, topLevel{"r1", "t1=x t3/2", "s1", "x1"})
 	w.logged(second, "targets", forge(t, signed, "t1"))       // the role lists t1 only as t1=x
@@ -127,9 +127,9 @@ func ruleEvidence(t *testing.T) {
 	// release; the other is then evidence, but there is such a leaf already.
 	w.rotate(2, topLevel{"r1", "t3", "s1", "x1"})
 	again := w.released("targets", w.targets("t3", 1, "y"))
-	w.isCurrent(again, "targets")
+	w.isCurrent(t.Context(), again, "targets")
 	w.logged(x, "targets", w.targets("t3", 1, "x")) // a release, once
-	w.isCurrent(again, "targets")
+	w.isCurrent(t.Context(), again, "targets")
 	// A version that has had no evidence gets it after the rotation too.
 	three := w.released("targets", w.targets("t3", 3, "x"))
 	w.evidence(three, "targets", w.targets("t3", 3, "y"))
@@ -139,8 +139,8 @@ func ruleEvidence(t *testing.T) {
 	four := w.released("targets", w.targets("t4", 4, "x"))
 	w.evidence(four, "targets", w.targets("t4 t5", 4, "y"))
 	w.rotate(4, topLevel{"r1", "t5", "s1", "x1"})
-	w.isCurrent(-1, "targets")
-	w.isCurrent(w.released("targets", w.targets("t5", 4, "z")), "targets")
+	w.isCurrent(t.Context(), -1, "targets")
+	w.isCurrent(t.Context(), w.released("targets", w.targets("t5", 4, "z")), "targets")
 
 	// Snapshots and timestamps equivocate like everything else.
 	s := w.mustRelease("snapshot", forge(t, forgedSnapshot(1, nil), "s1"))
@@ -177,7 +177,7 @@ func ruleSuperseded(t *testing.T) {
 	// Delegated keys have no roots that remember them.
 	w.released("a", forge(t, forgedTargets(1, "x"), "a1"))
 	w.released("targets", w.targets("t4", 3, "x", delegation{name: "a", who: "a2"}))
-	w.isCurrent(-1, "a")
+	w.isCurrent(t.Context(), -1, "a")
 	w.refused(admit.RefusedThreshold, "a", forge(t, forgedTargets(2, "x"), "a1"))
 }
 

@@ -65,12 +65,12 @@ func ruleEncoding(t *testing.T) {
 	m := parse(t, file)
 	m.Encoding = tuf.Pigweed
 	snapshot := parse(t, w.beside("targets", file))
-	if _, err := w.repo.Judge("targets", m, []*tuf.Metadata{snapshot}); err == nil || !strings.HasPrefix(err.Error(), admit.RefusedEncoding) {
+	if _, err := w.repo.Judge(t.Context(), "targets", m, []*tuf.Metadata{snapshot}); err == nil || !strings.HasPrefix(err.Error(), admit.RefusedEncoding) {
 		t.Errorf("a file in another encoding: %v", err)
 	}
 	// A snapshot in another encoding is none.
 	snapshot.Encoding = tuf.Pigweed
-	if _, err := w.repo.Judge("targets", parse(t, file), []*tuf.Metadata{snapshot}); err == nil || !strings.HasPrefix(err.Error(), admit.RefusedSnapshotNeeded) {
+	if _, err := w.repo.Judge(t.Context(), "targets", parse(t, file), []*tuf.Metadata{snapshot}); err == nil || !strings.HasPrefix(err.Error(), admit.RefusedSnapshotNeeded) {
 		t.Errorf("a snapshot in another encoding: %v", err)
 	}
 	if _, err := tuf.ParseJSON([]byte(strings.Replace(string(file), `"version":1`, `"version":1,"version":1`, 1))); err == nil {

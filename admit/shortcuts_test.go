@@ -84,7 +84,7 @@ func TestUnreadableKeysTakeNothing(t *testing.T) {
 		if !warm {
 			w.repo = restarted(t, w.prefix)
 		}
-		w.isCurrent(at, "targets")
+		w.isCurrent(t.Context(), at, "targets")
 		w.evidence(at, "targets", w.targets("t1", 1, "second"))
 	}
 }
@@ -155,8 +155,8 @@ func sameVerdict(t *testing.T, what string, sub submission, one, other *admit.Re
 		snapshots = append(snapshots, parse(t, s))
 	}
 	m := parse(t, sub.file)
-	d, err := one.Judge(sub.role, m, snapshots)
-	d2, err2 := other.Judge(sub.role, m, snapshots)
+	d, err := one.Judge(t.Context(), sub.role, m, snapshots)
+	d2, err2 := other.Judge(t.Context(), sub.role, m, snapshots)
 	if d != d2 || (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() {
 		t.Fatalf("%s judges %s otherwise: %+v, %v and %+v, %v", what, sub.role, d, err, d2, err2)
 	}
@@ -288,7 +288,7 @@ func TestSiblingDelegates(t *testing.T) {
 		at := w.mustRelease("release", own, w.besidePlain("release", own))
 		w.released("mallory", w.content("m1", 2, "takes it back"))
 		w.mustBeLogged(at, "release", own, w.besidePlain("release", own))
-		w.isCurrent(at, "release")
+		w.isCurrent(t.Context(), at, "release")
 	}
 }
 

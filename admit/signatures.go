@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"context"
 	"slices"
 	"unique"
 
@@ -179,22 +180,22 @@ func (c *signedCache) logged(position int, file tuf.Digest) *summary {
 }
 
 // summary returns the summary of a record's file.
-func (r *Repository) summary(position int) (*summary, error) {
+func (r *Repository) summary(ctx context.Context, position int) (*summary, error) {
 	if s := r.signed.of(position); s != nil {
 		return s, nil
 	}
-	_, err := r.read(position)
+	_, err := r.read(ctx, position)
 	return r.signed.of(position), err
 }
 
 // signers returns which keys of a set have signed the file of a record.
-func (r *Repository) signers(position int, keys tuf.KeySet) ([]tuf.KeyIdentity, error) {
+func (r *Repository) signers(ctx context.Context, position int, keys tuf.KeySet) ([]tuf.KeyIdentity, error) {
 	if s := r.signed.of(position); s != nil {
 		if ids, _, known := s.signers(keys, nil, s.looks); known {
 			return ids, nil
 		}
 	}
-	m, err := r.read(position)
+	m, err := r.read(ctx, position)
 	if err != nil {
 		return nil, err
 	}
@@ -207,11 +208,11 @@ func (r *Repository) signers(position int, keys tuf.KeySet) ([]tuf.KeyIdentity, 
 }
 
 // stands reports whether a record's signers meet keys. Roots always stand.
-func (r *Repository) stands(position int, keys tuf.KeySet) (bool, error) {
+func (r *Repository) stands(ctx context.Context, position int, keys tuf.KeySet) (bool, error) {
 	if r.records[position].Leaf.Role == tuf.RoleRoot {
 		return true, nil
 	}
-	ids, err := r.signers(position, keys)
+	ids, err := r.signers(ctx, position, keys)
 	return err == nil && keys.MetBy(len(ids)), err
 }
 

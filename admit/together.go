@@ -2,6 +2,7 @@ package admit
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -19,7 +20,7 @@ import (
 // it returns those of the place that takes the most bound ones, of several the first.
 // It returns nothing if no place takes two payloads, and of roots, which are released
 // once per version.
-func (r *Repository) Together(role string, version int64) ([]Record, error) {
+func (r *Repository) Together(ctx context.Context, role string, version int64) ([]Record, error) {
 	var releases []int
 	payloads := map[tuf.Digest]bool{}
 	position := lastOf(r.byVersion, roleVersion{role, version})
@@ -32,7 +33,7 @@ func (r *Repository) Together(role string, version int64) ([]Record, error) {
 	if role == tuf.RoleRoot || len(payloads) < 2 {
 		return nil, nil
 	}
-	all, err := r.allPlaces(role)
+	all, err := r.allPlaces(ctx, role)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (r *Repository) Together(role string, version int64) ([]Record, error) {
 			if known && (r.records[other].Leaf.Bound() || !leaf.Bound()) {
 				continue
 			}
-			stands, err := r.stands(position, p.keys)
+			stands, err := r.stands(ctx, position, p.keys)
 			if err != nil {
 				return nil, err
 			}
@@ -72,28 +73,28 @@ func (r *Repository) Together(role string, version int64) ([]Record, error) {
 }
 
 // allPlaces returns all places of a role, however many there are.
-func (r *Repository) allPlaces(role string) ([]place, error) {
+func (r *Repository) allPlaces(ctx context.Context, role string) ([]place, error) {
 	if tuf.IsTopLevel(role) {
-		return r.places(role, &listing{})
+		return r.places(ctx, role, &listing{})
 	}
-	return r.everyPlace(role)
+	return r.everyPlace(ctx, role)
 }
 
 // MayBe returns another role as whose the payload of a release passes, because it is
 // released as that role's, too, or fits one of its places. It is empty if there is
 // none, and for what is bound.
-func (r *Repository) MayBe(release Record) (role string, err error) {
+func (r *Repository) MayBe(ctx context.Context, release Record) (role string, err error) {
 	position, ok := slices.BinarySearchFunc(r.records, release.Index, func(rec Record, index int64) int { return cmp.Compare(rec.Index, index) })
 	if !ok {
 		return "", fmt.Errorf("leaf %d is not one of repository %v", release.Index, r.id)
 	}
 	j := &judgement{r: r, m: &tuf.Metadata{}, leaf: r.records[position].Leaf}
-	return j.explainedBy(position)
+	return j.explainedBy(ctx, position)
 }
 
 // Delegated returns the roles among those wanted to which current releases delegate,
 // in the order of the walk, each once.
-func (r *Repository) Delegated(wants func(role string) bool) ([]string, error) {
+func (r *Repository) Delegated(ctx context.Context, wants func(role string) bool) ([]string, error) {
 	var found []string
 	seen := map[string]bool{}
 	w := &walk{wants: wants}
@@ -104,6 +105,6 @@ func (r *Repository) Delegated(wants func(role string) bool) ([]string, error) {
 		}
 		return true, nil
 	}
-	err := r.walk(w)
+	err := r.walk(ctx, w)
 	return found, err
 }

@@ -271,7 +271,7 @@ func judgeBy(t *testing.T, repo *admit.Repository, role string, file []byte, sna
 	for _, s := range snapshots {
 		parsed = append(parsed, parse(t, s))
 	}
-	return repo.Judge(role, parse(t, file), parsed)
+	return repo.Judge(t.Context(), role, parse(t, file), parsed)
 }
 
 // anew is a repository that has been told of the leaves, and has judged none.

@@ -26,7 +26,7 @@ type Config struct {
 	// Observe, if not nil, is shown every leaf that was judged to be right, once, in
 	// log order but for those that had to wait for a missing file. Its error ends the
 	// step.
-	Observe func(*Observation) error
+	Observe func(context.Context, *Observation) error
 	// Progress, if not nil, is called after each leaf with how many have been
 	// judged and how many there are.
 	Progress func(done, total int64)
@@ -36,7 +36,6 @@ type Config struct {
 type Auditor struct {
 	cfg   Config
 	store store
-	ctx   context.Context // of the running step: admit.Blobs has no room for one
 
 	tree     *proofs.Frontier
 	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
@@ -112,7 +111,6 @@ func New(cfg Config) (*Auditor, error) {
 	a := &Auditor{
 		cfg:        cfg,
 		store:      s,
-		ctx:        context.Background(),
 		tree:       new(proofs.Frontier),
 		claims:     map[int64][]claim{},
 		keys:       knownKeys(cfg.Policy),
@@ -159,7 +157,6 @@ type StepResult struct {
 // an outage, and the next step takes up from there, or that the auditor's own disk
 // fails: a *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
-	a.ctx = ctx
 	a.passing, a.fresh, a.stateErr = nil, nil, nil
 	from := a.next
 	a.saveUnsaved()
@@ -193,7 +190,7 @@ func (a *Auditor) step(ctx context.Context) error {
 	if err := a.follow(ctx); err != nil {
 		return err
 	}
-	a.compareSmaller()
+	a.compareSmaller(ctx)
 	if err := a.checkTiles(ctx); err != nil {
 		return err
 	}

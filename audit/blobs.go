@@ -94,6 +94,6 @@ func (c *blobCache) keep(sum tuf.Digest, content []byte) {
 type stepBlobs struct{ a *Auditor }
 
 // Blob implements admit.Blobs.
-func (b stepBlobs) Blob(sum tuf.Digest) ([]byte, error) {
-	return b.a.blobs.get(b.a.ctx, sum)
+func (b stepBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return b.a.blobs.get(ctx, sum)
 }

@@ -42,14 +42,14 @@ func (a *Auditor) follow(ctx context.Context) error {
 	signed := a.keepNote(c.Note)
 	seen := claim{c.Tree, signed}
 	a.lookAtClocks(c)
-	if a.contradicts(seen) {
+	if a.contradicts(ctx, seen) {
 		return nil
 	}
 	// The log's signature alone binds the log: what contradicts it is a fork, whoever
 	// cosigned.
 	switch {
 	case short != nil && a.verified != nil && c.Tree.N < a.tree.Size():
-		if _, err := a.forksFrom(seen, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+		if _, err := a.forksFrom(ctx, seen, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
 			a.smaller = append(a.smaller, seen)
 		}
 		return nil
@@ -57,7 +57,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 		a.claim(seen)
 		return nil
 	case c.Tree.N < a.highest.tree.N:
-		a.recordRollback(seen)
+		a.recordRollback(ctx, seen)
 		return nil
 	case c.Tree.N > a.tree.Size() || a.verified == nil:
 		return a.extend(ctx, c, signed)
@@ -77,14 +77,14 @@ func (a *Auditor) isOf(c *proofs.SignedCheckpoint) bool {
 
 // contradicts reports whether the log signed another tree of the same size
 // before, and records that.
-func (a *Auditor) contradicts(c claim) bool {
+func (a *Auditor) contradicts(ctx context.Context, c claim) bool {
 	known := a.claims[c.tree.N]
 	if a.verified != nil && a.verified.Tree.N == c.tree.N {
 		known = []claim{{a.verified.Tree, a.signed}}
 	}
 	for _, old := range known {
 		if old.tree != c.tree {
-			a.fork(old, c)
+			a.fork(ctx, old, c)
 			return true
 		}
 	}
@@ -105,8 +105,8 @@ func (a *Auditor) recordFork(older, newer claim, evidence ...Evidence) {
 
 // recordRollback says that the log serves less than it did. Where the tree that
 // was verified does not even begin with what is served now, it is a fork.
-func (a *Auditor) recordRollback(now claim) {
-	forked, err := a.forksFrom(now, a.highest)
+func (a *Auditor) recordRollback(ctx context.Context, now claim) {
+	forked, err := a.forksFrom(ctx, now, a.highest)
 	if forked {
 		return
 	}
@@ -157,7 +157,7 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		if changed, err := a.hash(g, index, entries); err != nil {
 			return err
 		} else if changed >= 0 {
-			if !a.forks(now) {
+			if !a.forks(ctx, now) {
 				a.recordMismatch(now, changed, fmt.Sprintf("entry %d is served with other bytes than before", changed), data)
 			}
 			return nil
@@ -169,14 +169,14 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		g.bundles = append(g.bundles, b)
 	}
 	if g.Tree() != c.Tree {
-		if a.forks(now) {
+		if a.forks(ctx, now) {
 			return nil
 		}
 		return a.locate(ctx, now, g.Tree())
 	}
 	if len(g.contradicted) > 0 {
 		for _, old := range g.contradicted {
-			a.fork(old, now)
+			a.fork(ctx, old, now)
 		}
 		return nil
 	}
@@ -219,8 +219,8 @@ func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64,
 
 // fork records that now does not begin with old, with the proof if the tiles
 // give it.
-func (a *Auditor) fork(old, now claim) {
-	if forked, err := a.forksFrom(old, now); err != nil || !forked {
+func (a *Auditor) fork(ctx context.Context, old, now claim) {
+	if forked, err := a.forksFrom(ctx, old, now); err != nil || !forked {
 		a.recordFork(old, now, evidenceFile("older.note", old.note), evidenceFile("newer.note", now.note))
 	}
 }
@@ -231,7 +231,7 @@ const maxCompared = 16
 
 // forks looks for what the log signed before and the tree it signed now does not
 // begin with, as far as the tiles tell, and records it.
-func (a *Auditor) forks(now claim) bool {
+func (a *Auditor) forks(ctx context.Context, now claim) bool {
 	var known []claim
 	if a.verified != nil {
 		known = append(known, claim{a.verified.Tree, a.signed})
@@ -243,7 +243,7 @@ func (a *Auditor) forks(now claim) bool {
 	}
 	found := false
 	for _, old := range known {
-		forked, _ := a.forksFrom(old, now)
+		forked, _ := a.forksFrom(ctx, old, now)
 		found = found || forked
 	}
 	return found
@@ -255,7 +255,7 @@ func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) err
 	general := fmt.Sprintf("the %d entries served hash to root %v", served.N, served.Hash)
 	for start := a.tree.Size() / proofs.FullWidth * proofs.FullWidth; start < now.tree.N; start += proofs.FullWidth {
 		width := proofs.TileWidth(now.tree.N, 0, start/proofs.FullWidth)
-		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(0, start/proofs.FullWidth, width)
+		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(ctx, 0, start/proofs.FullWidth, width)
 		if err != nil {
 			a.recordMismatch(now, -1, general, nil)
 			return nil

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -311,7 +312,7 @@ func TestSmallOutagesDoNotRepeatObservations(t *testing.T) {
 	}
 	var observed []int64
 	a := newAuditor(t, h.Log, func(c *audit.Config) {
-		c.Observe = func(o *audit.Observation) error {
+		c.Observe = func(_ context.Context, o *audit.Observation) error {
 			observed = append(observed, o.Index)
 			return nil
 		}

@@ -94,7 +94,7 @@ type item struct {
 // judgeAll judges entries in order, while their files are read and parsed ahead. done
 // is told of each.
 func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index int64, e entry)) error {
-	if err := a.lookAtDue(); err != nil {
+	if err := a.lookAtDue(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -115,7 +115,7 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 	judged := 0
 	for c := range queue {
 		l := <-c
-		e, err := a.judge(l)
+		e, err := a.judge(ctx, l)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 		if e.verdict == Right {
 			a.due = l
 		}
-		if err := a.lookAtDue(); err != nil {
+		if err := a.lookAtDue(ctx); err != nil {
 			return err
 		}
 		if err := a.late(); err != nil && judged < len(items) {
@@ -200,11 +200,11 @@ func unknownKind(raw []byte) (string, bool) {
 
 // judge records what is wrong with a leaf. The error means that it could not be
 // judged now.
-func (a *Auditor) judge(l *loaded) (entry, error) {
+func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	if a.ended > 0 && l.index >= a.ended {
 		f := newFinding(BehindEnd, "entry %d lies behind the end of the log, which is entry %d", l.index, a.ended-1)
 		f.Index = l.index
-		f.Evidence = []Evidence{a.leafEvidence(a.ended-1, []byte(leaf.End)), a.leafEvidence(l.index, l.raw)}
+		f.Evidence = []Evidence{a.leafEvidence(ctx, a.ended-1, []byte(leaf.End)), a.leafEvidence(ctx, l.index, l.raw)}
 		a.record(f)
 		return entry{verdict: Wrong}, nil
 	}
@@ -220,7 +220,7 @@ func (a *Auditor) judge(l *loaded) (entry, error) {
 			verdict = UnknownToUs
 		}
 		f.Index = l.index
-		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		a.record(f)
 		return entry{verdict: verdict}, nil
 	}
@@ -232,24 +232,24 @@ func (a *Auditor) judge(l *loaded) (entry, error) {
 	}
 	repo := a.repos[l.leaf.Repository]
 	if l.err != nil {
-		return a.trouble(l, l.err)
+		return a.trouble(ctx, l, l.err)
 	}
 	if other, ok := a.unseen[l.leaf.Payload]; ok && repo == nil && l.isGenesis() && other != l.leaf.Repository {
 		return a.awaits(l, other), nil
 	}
-	decision, err := a.decide(l, repo)
+	decision, err := a.decide(ctx, l, repo)
 	var refused *admit.Refused
 	switch {
 	case errors.As(err, &refused):
-		return a.wrong(l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err)), nil
+		return a.wrong(ctx, l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err)), nil
 	case err != nil:
-		return a.trouble(l, err)
+		return a.trouble(ctx, l, err)
 	case decision.Logged:
-		return a.wrong(l, Duplicate, "", fmt.Sprintf("the log says it already at index %d", decision.Index)), nil
+		return a.wrong(ctx, l, Duplicate, "", fmt.Sprintf("the log says it already at index %d", decision.Index)), nil
 	case decision.Leaf != l.leaf:
-		return a.wrong(l, FalseAdmission, "", difference(l.leaf, decision.Leaf)), nil
+		return a.wrong(ctx, l, FalseAdmission, "", difference(l.leaf, decision.Leaf)), nil
 	}
-	return a.accept(l, repo)
+	return a.accept(ctx, l, repo)
 }
 
 // refusedRepository is the code for a leaf without a repository.
@@ -260,13 +260,13 @@ func (l *loaded) isGenesis() bool {
 	return l.leaf.Role == tuf.RoleRoot && l.leaf.Kind == leaf.Release && l.leaf.Payload == l.leaf.Repository
 }
 
-func (a *Auditor) decide(l *loaded, repo *repository) (admit.Decision, error) {
+func (a *Auditor) decide(ctx context.Context, l *loaded, repo *repository) (admit.Decision, error) {
 	if repo != nil {
 		var snapshots []*tuf.Metadata
 		if l.snapshot != nil {
 			snapshots = append(snapshots, l.snapshot)
 		}
-		return repo.Judge(l.leaf.Role, l.metadata, snapshots)
+		return repo.Judge(ctx, l.leaf.Role, l.metadata, snapshots)
 	}
 	if !l.isGenesis() {
 		return admit.Decision{}, &admit.Refused{Code: refusedRepository, Detail: "no root of this repository is validly logged before it"}
@@ -302,8 +302,8 @@ func difference(got, want leaf.Leaf) string {
 
 // leafEvidence is a proof that the log holds the entry, or where the tiles do
 // not give one, the entry.
-func (a *Auditor) leafEvidence(index int64, raw []byte) Evidence {
-	proof, err := a.Prove(a.ctx, index, raw)
+func (a *Auditor) leafEvidence(ctx context.Context, index int64, raw []byte) Evidence {
+	proof, err := a.Prove(ctx, index, raw)
 	if err != nil {
 		return evidenceFile(fmt.Sprintf("%d.leaf", index), raw)
 	}
@@ -316,8 +316,7 @@ func (a *Auditor) Prove(ctx context.Context, index int64, raw []byte) ([]byte, e
 	if a.verified == nil {
 		return nil, errors.New("no checkpoint has been verified yet")
 	}
-	a.ctx = ctx
-	hashes, err := proofs.InclusionProof(a.verified.Tree, index, tileReader{a})
+	hashes, err := proofs.InclusionProof(ctx, a.verified.Tree, index, tileReader{a})
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func NewLookup(q Query) *Lookup {
 const maxPaths = 4
 
 // Observe looks into one leaf.
-func (l *Lookup) Observe(o *Observation) error {
+func (l *Lookup) Observe(_ context.Context, o *Observation) error {
 	for _, part := range []struct {
 		as  string
 		sum tuf.Digest
@@ -185,7 +185,6 @@ func (q Query) compare(file tuf.TargetFile) (listed bool, conflict string) {
 // Finish proves each answer and says which are current, after the replay. The
 // error means that a proof could not be made now; other answers may have theirs.
 func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
-	a.ctx = ctx
 	var firstErr error
 	for i := range l.Answers {
 		answer := &l.Answers[i]
@@ -199,7 +198,7 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 			continue // it is being judged again
 		}
 		answer.Rivals = repo.rivals(answer.Index)
-		current, ok, err := repo.Current(answer.Role)
+		current, ok, err := repo.Current(ctx, answer.Role)
 		if err == nil {
 			answer.Current = ok && current.Index == answer.Index
 			var proof []byte

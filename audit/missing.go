@@ -142,12 +142,12 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 
 // targetsInForce returns the version of targets that is in force; 0: none, or it cannot
 // be said.
-func (a *Auditor) targetsInForce(id tuf.Digest) int64 {
+func (a *Auditor) targetsInForce(ctx context.Context, id tuf.Digest) int64 {
 	repo := a.repos[id]
 	if repo == nil {
 		return 0
 	}
-	current, ok, err := repo.Current(tuf.RoleTargets)
+	current, ok, err := repo.Current(ctx, tuf.RoleTargets)
 	if err != nil || !ok {
 		return 0
 	}
@@ -304,13 +304,13 @@ func (a *Auditor) rejudge(ctx context.Context) error {
 }
 
 // trouble handles a file that is not there to be judged.
-func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
+func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, error) {
 	var bad *badBlob
 	var syntax *malformed
 	switch {
 	case errors.As(err, &bad):
 		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
-		f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		if bad.served != nil {
 			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
 		}
@@ -321,20 +321,20 @@ func (a *Auditor) trouble(l *loaded, err error) (entry, error) {
 		}
 		return a.blinds(l, bad.sum, &f), nil
 	case errors.As(err, &syntax):
-		return a.wrong(l, FalseAdmission, admit.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
+		return a.wrong(ctx, l, FalseAdmission, admit.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
 	}
 	return entry{}, err
 }
 
 // wrong records a leaf that should not be there. Where files of earlier leaves of the
 // repository are missing, and could make it right, nobody can say.
-func (a *Auditor) wrong(l *loaded, kind Kind, code, why string) entry {
-	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(l.leaf.Repository)) {
+func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why string) entry {
+	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(ctx, l.leaf.Repository)) {
 		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
 		return a.blinds(l, tuf.Digest{}, &f)
 	}
 	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
-	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw)}
+	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 	if l.metadata != nil {
 		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
 	}

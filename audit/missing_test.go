@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -143,7 +144,7 @@ func TestMissingFileComesBack(t *testing.T) {
 	for _, path := range append(h.pathsOfBlobs(t), "tile/0/000.p/9") {
 		seen := map[int64]int{}
 		a := newAuditor(t, h.Log, func(c *audit.Config) {
-			c.Observe = func(o *audit.Observation) error { seen[o.Index]++; return nil }
+			c.Observe = func(_ context.Context, o *audit.Observation) error { seen[o.Index]++; return nil }
 		})
 		h.Spoil(path, audittest.Missing)
 		for range 2 { // it says so in every step

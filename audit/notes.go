@@ -140,14 +140,14 @@ const maxSmaller = 64
 
 // compareSmaller records what contradicts the tree that was verified, of the smaller
 // ones that the log signed.
-func (a *Auditor) compareSmaller() {
+func (a *Auditor) compareSmaller(ctx context.Context) {
 	if a.verified == nil {
 		return
 	}
 	waiting := a.smaller
 	a.smaller = nil
 	for _, c := range waiting {
-		if _, err := a.forksFrom(c, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+		if _, err := a.forksFrom(ctx, c, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
 			a.smaller = append(a.smaller, c)
 		}
 	}
@@ -155,8 +155,8 @@ func (a *Auditor) compareSmaller() {
 
 // forksFrom reports whether a larger tree does not begin with a smaller one, and
 // records that. The error means that the tiles do not tell.
-func (a *Auditor) forksFrom(older, newer claim) (bool, error) {
-	conflict, err := proofs.NewConflict(older.note, newer.note, tileReader{a})
+func (a *Auditor) forksFrom(ctx context.Context, older, newer claim) (bool, error) {
+	conflict, err := proofs.NewConflict(ctx, older.note, newer.note, tileReader{a})
 	if errors.Is(err, proofs.ErrNoConflict) {
 		return false, nil
 	}

@@ -85,7 +85,6 @@ type LeafReport struct {
 // Report says what is known now. The error means that a file needed for it could
 // not be read; the rest of the report is good then.
 func (a *Auditor) Report(ctx context.Context) (*Report, error) {
-	a.ctx = ctx
 	r := &Report{
 		Auditor:      build.Read(),
 		Judged:       a.next,
@@ -99,7 +98,7 @@ func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	}
 	var firstErr error
 	for _, repo := range a.order {
-		report, found, err := a.repositoryReport(repo)
+		report, found, err := a.repositoryReport(ctx, repo)
 		if err != nil && firstErr == nil {
 			firstErr = err
 		}
@@ -179,12 +178,12 @@ func (a *Auditor) asOf() time.Time {
 
 // repositoryReport describes a repository, and words the findings that are true
 // of its present state rather than of one leaf.
-func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Finding, error) {
+func (a *Auditor) repositoryReport(ctx context.Context, repo *repository) (RepositoryReport, []Finding, error) {
 	r := RepositoryReport{ID: repo.ID(), Index: repo.genesis, Encoding: repo.Encoding()}
 	var found []Finding
 	var firstErr error
 	for role, state := range repo.roles {
-		report, err := a.roleReport(repo, role, state)
+		report, err := a.roleReport(ctx, repo, role, state)
 		if err != nil && firstErr == nil {
 			firstErr = err
 		}
@@ -211,7 +210,7 @@ func (a *Auditor) repositoryReport(repo *repository) (RepositoryReport, []Findin
 		}
 		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
 	}
-	never, err := a.neverLogged(repo)
+	never, err := a.neverLogged(ctx, repo)
 	found = append(found, never...)
 	if err != nil && firstErr == nil {
 		firstErr = err
@@ -232,13 +231,13 @@ func roleRank(role string) int {
 	return i
 }
 
-func (a *Auditor) roleReport(repo *repository, role string, state *roleState) (RoleReport, error) {
+func (a *Auditor) roleReport(ctx context.Context, repo *repository, role string, state *roleState) (RoleReport, error) {
 	r := RoleReport{Role: role, Releases: state.releases, Evidence: state.evidence, Highest: state.highest, Index: -1}
-	current, ok, err := repo.Current(role)
+	current, ok, err := repo.Current(ctx, role)
 	if err != nil || !ok {
 		return r, err
 	}
-	m, err := a.file(a.ctx, role, current.Leaf.Metadata, current.Leaf.Encoding)
+	m, err := a.file(ctx, role, current.Leaf.Metadata, current.Leaf.Encoding)
 	if err != nil {
 		return r, err
 	}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -71,37 +72,37 @@ type Observation struct {
 }
 
 // File reads another file of the log, with its hash checked.
-func (o *Observation) File(leaf leaf.Leaf) (*tuf.Metadata, error) {
-	return o.auditor.file(o.auditor.ctx, fmt.Sprintf("%s %d", plain(leaf.Role), leaf.Version), leaf.Metadata, leaf.Encoding)
+func (o *Observation) File(ctx context.Context, leaf leaf.Leaf) (*tuf.Metadata, error) {
+	return o.auditor.file(ctx, fmt.Sprintf("%s %d", plain(leaf.Role), leaf.Version), leaf.Metadata, leaf.Encoding)
 }
 
 // accept applies a leaf that is right and looks at what else can be said of it.
 // All that can fail for now is done before anything changes.
-func (a *Auditor) accept(l *loaded, repo *repository) (entry, error) {
+func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entry, error) {
 	var found []Finding
 	var before *tuf.Metadata // the root in force
 	var keys tuf.KeySet
 	var err error
 	if repo != nil {
-		if before, err = repo.Root(); err != nil {
-			return a.trouble(l, err)
+		if before, err = repo.Root(ctx); err != nil {
+			return a.trouble(ctx, l, err)
 		}
 	}
 	if l.leaf.Role == tuf.RoleRoot {
 		keys = l.metadata.Root.KeySet(tuf.RoleRoot)
-	} else if keys, _, err = repo.KeysFor(l.leaf.Role, l.metadata); err != nil {
-		return a.trouble(l, err)
+	} else if keys, _, err = repo.KeysFor(ctx, l.leaf.Role, l.metadata); err != nil {
+		return a.trouble(ctx, l, err)
 	}
 	if l.leaf.Kind == leaf.Evidence {
-		f, err := a.equivocation(l, repo, before, keys)
+		f, err := a.equivocation(ctx, l, repo, before, keys)
 		if err != nil {
-			return a.trouble(l, err)
+			return a.trouble(ctx, l, err)
 		}
 		found = append(found, f)
 	}
 	if a.cfg.Observe != nil && !l.observed {
-		if err := a.cfg.Observe(&Observation{l.index, l.leaf, l.raw, l.metadata, keys, a}); err != nil {
-			return a.trouble(l, err)
+		if err := a.cfg.Observe(ctx, &Observation{l.index, l.leaf, l.raw, l.metadata, keys, a}); err != nil {
+			return a.trouble(ctx, l, err)
 		}
 	}
 
@@ -282,14 +283,14 @@ func thresholds(d *tuf.Delegations) map[string]int {
 
 // equivocation words what a leaf of evidence shows, and who signed both. root is
 // the one in force, keys are those of the role.
-func (a *Auditor) equivocation(l *loaded, repo *repository, root *tuf.Metadata, keys tuf.KeySet) (Finding, error) {
+func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository, root *tuf.Metadata, keys tuf.KeySet) (Finding, error) {
 	f := aboutLeaf(SecondPayload, l.index, l.leaf, "%s %d is signed with two payloads: the one released at index %d, and the one at index %d",
 		plain(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
-	f.Evidence = []Evidence{a.leafEvidence(l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
-	other, err := a.earlier(l.leaf.Contradicts)
+	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
+	other, err := a.earlier(ctx, l.leaf.Contradicts)
 	if l.leaf.Role == tuf.RoleRoot && err == nil {
 		// What both must meet is the root before them, not what they say themselves.
-		root, err = a.rootBelow(repo, l.leaf.Version)
+		root, err = a.rootBelow(ctx, repo, l.leaf.Version)
 		if err == nil {
 			keys = root.Root.KeySet(tuf.RoleRoot)
 		}
@@ -303,7 +304,7 @@ func (a *Auditor) equivocation(l *loaded, repo *repository, root *tuf.Metadata, 
 	}
 	first, _ := a.leafAt(l.leaf.Contradicts)
 	f.Evidence = append(f.Evidence,
-		a.leafEvidence(l.leaf.Contradicts, first.Marshal()),
+		a.leafEvidence(ctx, l.leaf.Contradicts, first.Marshal()),
 		evidenceFile(fmt.Sprintf("%d.json", l.leaf.Contradicts), other.File),
 		evidenceFile("root.json", root.File))
 	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
@@ -313,23 +314,23 @@ func (a *Auditor) equivocation(l *loaded, repo *repository, root *tuf.Metadata, 
 }
 
 // earlier reads the metadata of a leaf that was judged before.
-func (a *Auditor) earlier(index int64) (*tuf.Metadata, error) {
+func (a *Auditor) earlier(ctx context.Context, index int64) (*tuf.Metadata, error) {
 	leaf, ok := a.leafAt(index)
 	if !ok {
 		return nil, fmt.Errorf("entry %d is no leaf", index)
 	}
-	return a.file(a.ctx, fmt.Sprintf("the metadata of leaf %d", index), leaf.Metadata, leaf.Encoding)
+	return a.file(ctx, fmt.Sprintf("the metadata of leaf %d", index), leaf.Metadata, leaf.Encoding)
 }
 
 // rootBelow reads the highest root below a version.
-func (a *Auditor) rootBelow(repo *repository, version int64) (*tuf.Metadata, error) {
+func (a *Auditor) rootBelow(ctx context.Context, repo *repository, version int64) (*tuf.Metadata, error) {
 	best := admit.Record{Index: repo.genesis, Leaf: repo.Records()[0].Leaf}
 	for _, rec := range repo.Records() {
 		if rec.Leaf.Role == tuf.RoleRoot && rec.Leaf.Kind == leaf.Release && rec.Leaf.Version < version && rec.Leaf.Version > best.Leaf.Version {
 			best = rec
 		}
 	}
-	return a.earlier(best.Index)
+	return a.earlier(ctx, best.Index)
 }
 
 // signedBoth returns the ids of the keys that signed both files, shortened.

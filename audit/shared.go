@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -244,11 +245,11 @@ func (r *repository) noteSnapshot(l *loaded) {
 // neverLogged finds the roles to which current releases delegate and that the newest
 // snapshot lists, of which nothing is logged: a device that asks for proofs of
 // delegated roles cannot use them.
-func (a *Auditor) neverLogged(repo *repository) ([]Finding, error) {
+func (a *Auditor) neverLogged(ctx context.Context, repo *repository) ([]Finding, error) {
 	if repo.snapshot.sum.IsZero() {
 		return nil, nil
 	}
-	m, err := a.file(a.ctx, "a snapshot", repo.snapshot.sum, repo.Encoding())
+	m, err := a.file(ctx, "a snapshot", repo.snapshot.sum, repo.Encoding())
 	if err != nil || m.Snapshot == nil {
 		return nil, err
 	}
@@ -262,7 +263,7 @@ func (a *Auditor) neverLogged(repo *repository) ([]Finding, error) {
 	if len(listed) == 0 {
 		return nil, nil
 	}
-	missing, err := repo.Delegated(func(role string) bool { return listed[role] })
+	missing, err := repo.Delegated(ctx, func(role string) bool { return listed[role] })
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}

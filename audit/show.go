@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,7 +86,7 @@ func (s *Show) Histories() []*History {
 }
 
 // Observe adds a leaf to its history.
-func (s *Show) Observe(o *Observation) error {
+func (s *Show) Observe(ctx context.Context, o *Observation) error {
 	if !strings.HasPrefix(o.Leaf.Repository.String(), s.prefix) {
 		return nil
 	}
@@ -108,7 +109,7 @@ func (s *Show) Observe(o *Observation) error {
 	var before *tuf.Metadata
 	if at, ok := h.before(o.Leaf); ok {
 		var bad *badBlob
-		m, err := o.File(at.leaf)
+		m, err := o.File(ctx, at.leaf)
 		switch {
 		case err == nil:
 			before, row.Against = m, &at.index

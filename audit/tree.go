@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"context"
+
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -23,6 +25,6 @@ func wanted(tiles []proofs.Tile) []wantedTile {
 // tileReader is a proofs.TileReader.
 type tileReader struct{ a *Auditor }
 
-func (r tileReader) ReadTile(level int, index int64, width int) ([]byte, error) {
-	return r.a.cfg.Source.Tile(r.a.ctx, level, index, width)
+func (r tileReader) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return r.a.cfg.Source.Tile(ctx, level, index, width)
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,12 +65,12 @@ func (r *repository) notAsked(index int64, logged leaf.Leaf) Finding {
 }
 
 // lookAtDue asks what stands since the last leaf that was applied.
-func (a *Auditor) lookAtDue() error {
+func (a *Auditor) lookAtDue(ctx context.Context) error {
 	l := a.due
 	if l == nil {
 		return nil
 	}
-	err := a.standing(l)
+	err := a.standing(ctx, l)
 	var bad *badBlob
 	if errors.As(err, &bad) {
 		f := aboutLeaf(bad.kind, l.index, l.leaf, "which payloads stand since leaf %d (%s %d) cannot be said: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
@@ -89,7 +90,7 @@ func (a *Auditor) lookAtDue() error {
 
 // standing records which versions have several payloads that stand since a leaf was
 // applied.
-func (a *Auditor) standing(l *loaded) error {
+func (a *Auditor) standing(ctx context.Context, l *loaded) error {
 	repo := a.repos[l.leaf.Repository]
 	if repo == nil || l.leaf.Kind != leaf.Release || len(repo.several) == 0 {
 		return nil
@@ -106,11 +107,11 @@ func (a *Auditor) standing(l *loaded) error {
 			return nil
 		}
 		repo.asked += at.size
-		together, err := repo.Together(at.role, at.version)
+		together, err := repo.Together(ctx, at.role, at.version)
 		if err != nil {
 			return err
 		}
-		if err := a.recordTogether(l, repo, at.roleVersion, together, at.roleVersion == own); err != nil {
+		if err := a.recordTogether(ctx, l, repo, at.roleVersion, together, at.roleVersion == own); err != nil {
 			return err
 		}
 	}
@@ -120,7 +121,7 @@ func (a *Auditor) standing(l *loaded) error {
 // recordTogether records that several payloads of a version stand, if they do, once
 // and once more when there are bound ones. Where they do not, it is a finding of its
 // own that the version has come twice, if it has just done so.
-func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, together []admit.Record, own bool) error {
+func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repository, at roleVersion, together []admit.Record, own bool) error {
 	leaf := leaf.Leaf{Repository: repo.ID(), Role: at.role, Version: at.version}
 	if len(together) == 0 {
 		if own && repo.prior >= 0 {
@@ -132,7 +133,7 @@ func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, to
 	known, found := repo.together[at]
 	if len(bound) > 1 {
 		if !known {
-			f, err := a.bothStand(l, repo, leaf, bound)
+			f, err := a.bothStand(ctx, l, repo, leaf, bound)
 			if err != nil {
 				return err
 			}
@@ -147,7 +148,7 @@ func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, to
 	var parts []string
 	for _, rec := range together {
 		part := fmt.Sprintf("index %d", rec.Index)
-		role, err := repo.MayBe(rec)
+		role, err := repo.MayBe(ctx, rec)
 		switch {
 		case err != nil:
 			return err
@@ -172,17 +173,17 @@ func (a *Auditor) recordTogether(l *loaded, repo *repository, at roleVersion, to
 
 // bothStand words the equivocation of two releases that are bound by their hashes and
 // stand at one place.
-func (a *Auditor) bothStand(l *loaded, repo *repository, leaf leaf.Leaf, bound []admit.Record) (Finding, error) {
+func (a *Auditor) bothStand(ctx context.Context, l *loaded, repo *repository, leaf leaf.Leaf, bound []admit.Record) (Finding, error) {
 	first, second := bound[0], bound[1]
 	f := aboutLeaf(BothStand, l.index, leaf, "%s %d is signed with two payloads, each listed by its hash: the releases at index %d and %d both stand since leaf %d, and devices may install either",
 		plain(leaf.Role), leaf.Version, first.Index, second.Index, l.index)
-	root, err := repo.Root()
+	root, err := repo.Root(ctx)
 	if err != nil {
 		return Finding{}, err
 	}
 	for _, rec := range []admit.Record{first, second} {
-		f.Evidence = append(f.Evidence, a.leafEvidence(rec.Index, rec.Leaf.Marshal()))
-		m, err := a.earlier(rec.Index)
+		f.Evidence = append(f.Evidence, a.leafEvidence(ctx, rec.Index, rec.Leaf.Marshal()))
+		m, err := a.earlier(ctx, rec.Index)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -190,7 +191,7 @@ func (a *Auditor) bothStand(l *loaded, repo *repository, leaf leaf.Leaf, bound [
 		if rec.Leaf.Snapshot.IsZero() {
 			continue
 		}
-		s, err := a.file(a.ctx, "its snapshot", rec.Leaf.Snapshot, rec.Leaf.Encoding)
+		s, err := a.file(ctx, "its snapshot", rec.Leaf.Snapshot, rec.Leaf.Encoding)
 		if err != nil {
 			return Finding{}, err
 		}

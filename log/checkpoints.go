@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,9 +13,9 @@ import (
 // are not called at the same time.
 type Checkpoints interface {
 	// Load returns what Store has kept last, or nil.
-	Load() ([]byte, error)
+	Load(ctx context.Context) ([]byte, error)
 	// Store replaces it durably.
-	Store(note []byte) error
+	Store(ctx context.Context, note []byte) error
 }
 
 // CheckpointFile is Checkpoints in a file.
@@ -32,7 +33,7 @@ func NewCheckpointFile(path string) *CheckpointFile {
 func (f *CheckpointFile) Path() string { return f.path }
 
 // Load implements Checkpoints.
-func (f *CheckpointFile) Load() ([]byte, error) {
+func (f *CheckpointFile) Load(context.Context) ([]byte, error) {
 	b, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -41,4 +42,4 @@ func (f *CheckpointFile) Load() ([]byte, error) {
 }
 
 // Store implements Checkpoints.
-func (f *CheckpointFile) Store(note []byte) error { return f.file.Write(note) }
+func (f *CheckpointFile) Store(_ context.Context, note []byte) error { return f.file.Write(note) }

@@ -27,13 +27,13 @@ type memCheckpoints struct {
 	fail error // of Load
 }
 
-func (m *memCheckpoints) Load() ([]byte, error) {
+func (m *memCheckpoints) Load(context.Context) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.note, m.fail
 }
 
-func (m *memCheckpoints) Store(note []byte) error {
+func (m *memCheckpoints) Store(_ context.Context, note []byte) error {
 	m.set(note, nil)
 	return nil
 }
@@ -54,18 +54,18 @@ type fenced struct {
 	right context.Context
 }
 
-func (f fenced) Swap(old, new log.LedgerRecord) error {
+func (f fenced) Swap(ctx context.Context, old, new log.LedgerRecord) error {
 	if f.right.Err() != nil {
 		return errDeposed
 	}
-	return f.Ledger.Swap(old, new)
+	return f.Ledger.Swap(ctx, old, new)
 }
 
-func (f fenced) Store(note []byte) error {
+func (f fenced) Store(ctx context.Context, note []byte) error {
 	if f.right.Err() != nil {
 		return errDeposed
 	}
-	return f.Checkpoints.Store(note)
+	return f.Checkpoints.Store(ctx, note)
 }
 
 // both Load methods are wanted, so each is a type of its own.
@@ -74,8 +74,8 @@ type (
 	fencedCheckpoints struct{ fenced }
 )
 
-func (f fencedLedger) Load() (log.LedgerRecord, error) { return f.Ledger.Load() }
-func (f fencedCheckpoints) Load() ([]byte, error)      { return f.Checkpoints.Load() }
+func (f fencedLedger) Load(ctx context.Context) (log.LedgerRecord, error) { return f.Ledger.Load(ctx) }
+func (f fencedCheckpoints) Load(ctx context.Context) ([]byte, error)      { return f.Checkpoints.Load(ctx) }
 
 // cluster is what the front ends of a log share, faked.
 type cluster struct {

@@ -27,7 +27,7 @@ type checkedState struct {
 func (c checkedState) Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error) {
 	tail, floors, err := c.StateReader.Tail(ctx, repository, keep)
 	if err == nil {
-		err = c.check(tail...)
+		err = c.check(ctx, tail...)
 	}
 	return tail, floors, err
 }
@@ -58,7 +58,7 @@ func (c checkedState) root(ctx context.Context, payload tuf.Digest) (admit.Recor
 	if err != nil || !ok {
 		return rec, false, err
 	}
-	if err := c.check(rec); err != nil {
+	if err := c.check(ctx, rec); err != nil {
 		return rec, false, err
 	}
 	if rec.Leaf.Payload != payload {
@@ -68,7 +68,7 @@ func (c checkedState) root(ctx context.Context, payload tuf.Digest) (admit.Recor
 }
 
 // check compares leaves, in log order, with the log.
-func (c checkedState) check(records ...admit.Record) error {
+func (c checkedState) check(ctx context.Context, records ...admit.Record) error {
 	size := c.size()
 	var tile []byte
 	read := int64(-1)
@@ -79,7 +79,7 @@ func (c checkedState) check(records ...admit.Record) error {
 		}
 		if index != read {
 			var err error
-			if tile, err = c.storage.ReadTile(0, index, proofs.TileWidth(size, 0, index)); err != nil {
+			if tile, err = c.storage.ReadTile(ctx, 0, index, proofs.TileWidth(size, 0, index)); err != nil {
 				return err
 			}
 			read = index

@@ -49,7 +49,7 @@ type leafHashes struct {
 	hashes []byte
 }
 
-func (l leafHashes) ReadTile(_ int, index int64, width int) ([]byte, error) {
+func (l leafHashes) ReadTile(_ context.Context, _ int, index int64, width int) ([]byte, error) {
 	return l.hashes[index*256*32:][:width*32], nil
 }
 

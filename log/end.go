@@ -39,7 +39,7 @@ func (l *Log) End(ctx context.Context) error {
 			return fmt.Errorf("append the end of the log: %w", err)
 		}
 	}
-	if err := p.signEnd(); err != nil {
+	if err := p.signEnd(ctx); err != nil {
 		return err
 	}
 	if err := p.Publish(ctx, true); err != nil {
@@ -64,7 +64,7 @@ func (p *Publisher) Ended() bool {
 
 // signEnd signs the tree with the log's end, even while an earlier one waits for its
 // quorum: nothing else is to be signed any more.
-func (p *Publisher) signEnd() error {
+func (p *Publisher) signEnd(ctx context.Context) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
 	p.mu.Lock()
@@ -78,13 +78,13 @@ func (p *Publisher) signEnd() error {
 	case p.record.Ended:
 		return nil
 	}
-	return p.sign(edge, true)
+	return p.sign(ctx, edge, true)
 }
 
 // lookForEnd finds out whether the signed tree ends the log, and halts if storage
 // has more than that, or an end that was not signed.
-func (p *Publisher) lookForEnd(stored proofs.Tree) error {
-	ends, err := endsIn(p.tree, p.cfg.Storage)
+func (p *Publisher) lookForEnd(ctx context.Context, stored proofs.Tree) error {
+	ends, err := endsIn(ctx, p.tree, p.cfg.Storage)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (p *Publisher) lookForEnd(stored proofs.Tree) error {
 	if p.ended {
 		return behindEnd(p.tree.N, stored.N)
 	}
-	if ends, err = endsIn(stored, p.cfg.Storage); err != nil {
+	if ends, err = endsIn(ctx, stored, p.cfg.Storage); err != nil {
 		return err
 	}
 	if ends && !p.cfg.Ending {
@@ -143,18 +143,18 @@ func unsignedEnd(index int64) *Halt {
 
 // endsIn reports whether the last entry of a tree in storage is a log's end. It is a
 // *Halt if what storage has is not what the tree has.
-func endsIn(tree proofs.Tree, s Storage) (bool, error) {
+func endsIn(ctx context.Context, tree proofs.Tree, s Storage) (bool, error) {
 	if tree.N == 0 {
 		return false, nil
 	}
 	last := tree.N - 1
-	bundle, err := readBundle(s, last/proofs.FullWidth, tree.N)
+	bundle, err := readBundle(ctx, s, last/proofs.FullWidth, tree.N)
 	if err != nil {
 		return false, fmt.Errorf("read the last entry: %w", err)
 	}
 	entry := bundle[last%proofs.FullWidth]
 	tiles := &noted{tiles: s}
-	proof, err := proofs.InclusionProof(tree, last, tiles)
+	proof, err := proofs.InclusionProof(ctx, tree, last, tiles)
 	if err == nil {
 		err = proofs.VerifyInclusion(tree, last, proofs.LeafHash(entry), proof)
 	}

@@ -135,7 +135,7 @@ func TestEnd(t *testing.T) {
 	// An older ledger, and storage with the end: only freeze signs it.
 	r.storage.Truncate(before + 1)
 	r.ledger.record = older
-	check(t, r.cfg.Checkpoints.(*log.CheckpointFile).Store(older.Note))
+	check(t, r.cfg.Checkpoints.(*log.CheckpointFile).Store(t.Context(), older.Note))
 	wantHalt(t, r.tryOpen(t), "the log's end, entry "+strconv.Itoa(before)+", and the log has not signed it")
 	check(t, r.end(t))
 	if !r.ledger.record.Ended {
@@ -180,7 +180,7 @@ type liar struct {
 	entry []byte
 }
 
-func (l *liar) ReadEntries(index int64, width int) ([]byte, error) {
+func (l *liar) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
 	var b []byte
 	for range width {
 		var err error

@@ -122,13 +122,13 @@ type memLedger struct {
 	onSwap func() (store bool, err error)
 }
 
-func (l *memLedger) Load() (log.LedgerRecord, error) {
+func (l *memLedger) Load(context.Context) (log.LedgerRecord, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.record, nil
 }
 
-func (l *memLedger) Swap(old, new log.LedgerRecord) error {
+func (l *memLedger) Swap(_ context.Context, old, new log.LedgerRecord) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	have, err := l.record.Marshal()
@@ -263,12 +263,12 @@ func (f *fixture) published(p *log.Publisher, size int) {
 	if err != nil || cp.Tree != got.Tree {
 		f.t.Fatalf("published %v, %v; want %v", cp.Tree, err, got.Tree)
 	}
-	file, err := f.cfg.Checkpoints.Load()
+	file, err := f.cfg.Checkpoints.Load(f.t.Context())
 	if err != nil || !bytes.Equal(file, got.Note) {
 		f.t.Fatalf("the checkpoint file holds %q, %v", file, err)
 	}
 	for index, entry := range f.storage.Entries()[:size] {
-		b, err := p.Sidecar(int64(index))
+		b, err := p.Sidecar(f.t.Context(), int64(index))
 		check(f.t, err)
 		proof, err := proofs.ParseProof(b)
 		check(f.t, err)
@@ -276,7 +276,7 @@ func (f *fixture) published(p *log.Publisher, size int) {
 			f.t.Fatalf("sidecar of %d: index %d, extra %q, %v", index, proof.Index, proof.Extra, err)
 		}
 	}
-	if _, err := p.Sidecar(int64(size)); !errors.Is(err, log.ErrNotPublished) {
+	if _, err := p.Sidecar(f.t.Context(), int64(size)); !errors.Is(err, log.ErrNotPublished) {
 		f.t.Fatalf("sidecar of %d in a log of %d: %v", size, size, err)
 	}
 }

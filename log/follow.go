@@ -103,6 +103,7 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 		cfg: cfg.Publisher, keys: keys, recent: recent,
 		edge: edge, tree: proofs.EmptyTree, published: Published{Tree: proofs.EmptyTree},
 		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		late: late{came: make(chan struct{}, 1)},
 	}
 	p.policy.Store(policy)
 	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
@@ -245,7 +246,7 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	if served := f.publisher.cfg.Served.Newest(); served.Tree.N > have.Tree.N {
 		have = served // before this process was started, or while it led
 	}
-	note, err := f.publisher.cfg.Checkpoints.Load() // which has all of that
+	note, err := f.publisher.cfg.Checkpoints.Load(ctx) // which has all of that
 	switch {
 	case err != nil:
 		return fmt.Errorf("the published checkpoint cannot be read: %w", err)
@@ -266,8 +267,8 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	}
 	// Where storage is damaged, nobody can say whether this is the end. The checkpoint
 	// is what the witnesses cosigned all the same: reads go on.
-	ended, err := endsIn(cp.Tree, f.publisher.cfg.Storage)
-	f.adopt(Published{cp.Tree, note}, ended)
+	ended, err := endsIn(ctx, cp.Tree, f.publisher.cfg.Storage)
+	f.adopt(ctx, Published{cp.Tree, note}, ended)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint of size %d: %w", cp.Tree.N, err)
 	}
@@ -292,7 +293,7 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 	if stored.N < tree.N {
 		return fmt.Errorf("the published checkpoint has size %d, the tiles hold %d entries", tree.N, stored.N)
 	}
-	proof, err := proofs.ConsistencyProof(have.N, tree, storage)
+	proof, err := proofs.ConsistencyProof(ctx, have.N, tree, storage)
 	if err != nil {
 		return fmt.Errorf("from size %d to the published checkpoint of size %d: %w", have.N, tree.N, err)
 	}
@@ -380,9 +381,9 @@ func (l *Log) Continue(led *Log) {
 }
 
 // adopt serves a checkpoint that was read.
-func (f *follower) adopt(published Published, ended bool) {
+func (f *follower) adopt(ctx context.Context, published Published, ended bool) {
 	from := f.cut.Load()
-	f.raise(published, ended, from, f.changed(from, published.Tree.N))
+	f.raise(published, ended, from, f.changed(ctx, from, published.Tree.N))
 }
 
 // raise serves a checkpoint, unless a larger one is served by now. changed are the
@@ -454,13 +455,13 @@ const maxChanged = 16 * proofs.FullWidth
 // changed returns the repositories that have leaves among those from one size of
 // the log to another: another process applies leaves, so what is in memory does not
 // follow. Nil means any.
-func (f *follower) changed(from, to int64) []tuf.Digest {
+func (f *follower) changed(ctx context.Context, from, to int64) []tuf.Digest {
 	if to-from > maxChanged {
 		return nil
 	}
 	changed := []tuf.Digest{}
 	for next := from; next < to; {
-		bundle, err := readBundle(f.publisher.cfg.Storage, next/proofs.FullWidth, to)
+		bundle, err := readBundle(ctx, f.publisher.cfg.Storage, next/proofs.FullWidth, to)
 		if err != nil {
 			return nil
 		}

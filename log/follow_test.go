@@ -103,7 +103,7 @@ func TestFollowOnlyWhatIsPublished(t *testing.T) {
 func TestFollowContinues(t *testing.T) {
 	c, leader, follower := leaderAndFollower(t, nil)
 	leader.register(t, file(newVendor(t), "root").Data)
-	before, err := c.checkpoints.Load()
+	before, err := c.checkpoints.Load(t.Context())
 	check(t, err)
 	c.checkpoints.set(before, errors.New("the network is down"))
 	leader.register(t, file(newVendor(t), "root").Data)
@@ -130,13 +130,13 @@ func TestFollowRefuses(t *testing.T) {
 	for range 2 {
 		leader.register(t, file(newVendor(t), "root").Data)
 	}
-	small, err := c.checkpoints.Load()
+	small, err := c.checkpoints.Load(t.Context())
 	check(t, err)
 	leader.register(t, file(newVendor(t), "root").Data)
 	leader.depose()
 	url, _ := breaking(t, func(http.ResponseWriter, *http.Request) {}) // it is ready
 	c.setLeader(url)
-	good, err := c.checkpoints.Load()
+	good, err := c.checkpoints.Load(t.Context())
 	check(t, err)
 	_, served := follower.do(t, "GET", "/checkpoint", nil)
 	if !bytes.Equal(served, good) {
@@ -146,7 +146,7 @@ func TestFollowRefuses(t *testing.T) {
 	elsewhere := other.front(t)
 	elsewhere.lead(t)
 	elsewhere.register(t, file(newVendor(t), "root").Data)
-	foreign, err := other.checkpoints.Load()
+	foreign, err := other.checkpoints.Load(t.Context())
 	check(t, err)
 	note, err := proofs.ParseNote(good)
 	check(t, err)

@@ -72,7 +72,7 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	if err := cmp.Or(err, f.anew.wait()); err != nil {
 		return f.problems, err
 	}
-	f.tiles(f.tree.Partial())
+	f.tiles(ctx, f.tree.Partial())
 	if tree := f.tree.Tree(); tree != f.Stored {
 		f.problem("the storage says that its tree of size %d has root %v; its entries have root %v", f.Stored.N, f.Stored.Hash, tree.Hash)
 	}
@@ -108,7 +108,7 @@ func (f *Fsck) indexed(e *scanned) bool { return f.Anew != nil && e.Index < f.An
 
 // bundle checks the entries of a bundle.
 func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
-	hashes := f.hashes(b)
+	hashes := f.hashes(ctx, b)
 	if errors.Is(b.err, ErrUnavailable) {
 		return b.err
 	}
@@ -124,7 +124,7 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 			continue
 		}
 		e := &b.entries[i]
-		if err := complete(s, e); err != nil {
+		if err := complete(ctx, s, e); err != nil {
 			return err
 		}
 		f.leaf(e)
@@ -132,7 +132,7 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 			return err
 		}
 	}
-	f.tiles(full)
+	f.tiles(ctx, full)
 	if f.Progress != nil {
 		f.Progress(len(hashes))
 	}
@@ -141,8 +141,8 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 
 // complete completes what was read for an entry. The error is that servers are away,
 // which is no damage.
-func complete(s *scan, e *scanned) error {
-	s.complete(e)
+func complete(ctx context.Context, s *scan, e *scanned) error {
+	s.complete(ctx, e)
 	for _, err := range []error{e.file.err, e.snapshot.err} {
 		if errors.Is(err, ErrUnavailable) {
 			return err
@@ -182,7 +182,7 @@ func (f *Fsck) compare(size int64) {
 
 // hashes returns the hashes of a bundle's entries. Where the entries cannot be
 // read, those of the tile above stand in so that the rest can be checked.
-func (f *Fsck) hashes(b *bundle) []proofs.Hash {
+func (f *Fsck) hashes(ctx context.Context, b *bundle) []proofs.Hash {
 	width := proofs.TileWidth(f.Stored.N, 0, b.index)
 	hashes := make([]proofs.Hash, width)
 	if b.err == nil {
@@ -192,7 +192,7 @@ func (f *Fsck) hashes(b *bundle) []proofs.Hash {
 		return hashes
 	}
 	f.problem("%s: %v", proofs.EntriesPath(b.index, width), b.err)
-	if tile, err := f.Storage.ReadTile(0, b.index, width); err == nil {
+	if tile, err := f.Storage.ReadTile(ctx, 0, b.index, width); err == nil {
 		for i := range hashes {
 			copy(hashes[i][:], tile[i*tlog.HashSize:])
 		}
@@ -201,9 +201,9 @@ func (f *Fsck) hashes(b *bundle) []proofs.Hash {
 }
 
 // tiles compares tiles with what they should be.
-func (f *Fsck) tiles(want []proofs.Tile) {
+func (f *Fsck) tiles(ctx context.Context, want []proofs.Tile) {
 	for _, tile := range want {
-		got, err := f.Storage.ReadTile(tile.Level, tile.Index, tile.Width)
+		got, err := f.Storage.ReadTile(ctx, tile.Level, tile.Index, tile.Width)
 		if err != nil {
 			f.problem("%s: %v", tile.Path(), err)
 			continue

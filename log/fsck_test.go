@@ -1,6 +1,7 @@
 package log_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -20,8 +21,8 @@ type damaged struct {
 	index int64
 }
 
-func (d *damaged) ReadTile(level int, index int64, width int) ([]byte, error) {
-	tile, err := d.Mem.ReadTile(level, index, width)
+func (d *damaged) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	tile, err := d.Mem.ReadTile(ctx, level, index, width)
 	if err == nil && level == d.level && index == d.index {
 		tile = slices.Clone(tile)
 		tile[len(tile)-1] ^= 1
@@ -32,7 +33,7 @@ func (d *damaged) ReadTile(level int, index int64, width int) ([]byte, error) {
 // blobs are log.Blobs without anything but what is put into them.
 type mapBlobs map[tuf.Digest][]byte
 
-func (m mapBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (m mapBlobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if b, ok := m[sum]; ok {
 		return b, nil
 	}

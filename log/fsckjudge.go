@@ -41,7 +41,7 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 	return s.run(ctx, func(b *bundle) error {
 		for i := range b.entries {
 			e := &b.entries[i]
-			if err := complete(&s, e); err != nil {
+			if err := complete(ctx, &s, e); err != nil {
 				return err
 			}
 			if e.bad != nil || e.file.need == nothing || e.file.err != nil || e.snapshot.err != nil {
@@ -49,7 +49,7 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 			}
 			err := e.file.invalid
 			if err == nil {
-				err = f.judge(e)
+				err = f.judge(ctx, e)
 			} else if f.indexed(e) && Lists(e.Leaf.Role) {
 				continue
 			}
@@ -64,17 +64,17 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 	})
 }
 
-func (f *Fsck) judge(e *scanned) error {
+func (f *Fsck) judge(ctx context.Context, e *scanned) error {
 	repo := f.repos[e.Leaf.Repository]
 	var decision admit.Decision
 	var err error
 	switch {
 	case repo != nil && e.snapshot.need != nothing:
 		if err = e.snapshot.invalid; err == nil {
-			decision, err = repo.Judge(e.Leaf.Role, e.file.meta, []*tuf.Metadata{e.snapshot.meta})
+			decision, err = repo.Judge(ctx, e.Leaf.Role, e.file.meta, []*tuf.Metadata{e.snapshot.meta})
 		}
 	case repo != nil:
-		decision, err = repo.Judge(e.Leaf.Role, e.file.meta, nil)
+		decision, err = repo.Judge(ctx, e.Leaf.Role, e.file.meta, nil)
 	default:
 		if first, ok := f.roots[e.file.meta.PayloadDigest]; ok && first < e.Index {
 			return errors.New("it opens a repository with a root that another has")

@@ -102,7 +102,7 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 	if len(repo.floors) == 0 || m.Encoding != repo.judge.Encoding() || m.Type != typeOf(role) {
 		return false, nil
 	}
-	known, err := keysKnown(repo, role)
+	known, err := keysKnown(ctx, repo, role)
 	// What the file itself delegates may lead to places that no release has now, and
 	// so to what was released there long ago.
 	if err != nil || known && inMemory(repo.floors, role, m.Version) && !delegates(m) {
@@ -111,7 +111,7 @@ func (r *registry) needsHistory(ctx context.Context, repo *repository, role stri
 	// Which keys the role has, where that is not known, the history will say.
 	signed := len(m.Signatures) > 0
 	if known {
-		if signed, err = signedNow(repo.judge, role, m); err != nil {
+		if signed, err = signedNow(ctx, repo.judge, role, m); err != nil {
 			return false, err
 		}
 	}
@@ -181,18 +181,18 @@ func (r *registry) beyondMemory(ctx context.Context, repo *repository, role stri
 // in the whole repository. For a delegated role what is current at every place on the
 // way to it has to be among what is in memory. So it has for targets: what is
 // delegated says whether another role explains a payload.
-func keysKnown(repo *repository, role string) (bool, error) {
+func keysKnown(ctx context.Context, repo *repository, role string) (bool, error) {
 	if tuf.IsTopLevel(role) && role != tuf.RoleTargets {
 		return true, nil
 	}
 	floors := maps.Clone(repo.floors)
 	delete(floors, tuf.RoleSnapshot)
 	delete(floors, tuf.RoleTimestamp)
-	return repo.judge.Settled(floors)
+	return repo.judge.Settled(ctx, floors)
 }
 
 // signedNow reports whether a file meets the threshold that its role has now.
-func signedNow(judge *admit.Repository, role string, m *tuf.Metadata) (bool, error) {
-	_, met, err := judge.KeysFor(role, m)
+func signedNow(ctx context.Context, judge *admit.Repository, role string, m *tuf.Metadata) (bool, error) {
+	_, met, err := judge.KeysFor(ctx, role, m)
 	return met, err
 }

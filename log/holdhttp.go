@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 		if err != nil {
 			return problemf(http.StatusInternalServerError, api.CodeInternal, "the held files cannot be read").because(err)
 		}
-		fr, err := s.heldResult(h, published)
+		fr, err := s.heldResult(r.Context(), h, published)
 		if err != nil {
 			return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(err)
 		}
@@ -130,7 +131,7 @@ func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *p
 }
 
 // heldResult is the result for one file.
-func (s *server) heldResult(h Held, published int64) (api.FileResult, error) {
+func (s *server) heldResult(ctx context.Context, h Held, published int64) (api.FileResult, error) {
 	fr := api.FileResult{File: h.Name, Role: h.Role, Version: h.Version, Status: api.StatusHeld, Index: -1}
 	o := h.Outcome
 	switch {
@@ -141,7 +142,7 @@ func (s *server) heldResult(h Held, published int64) (api.FileResult, error) {
 	case o.Index >= published:
 		fr.Status = api.StatusPending
 	default:
-		sidecar, err := s.log.publisher.Sidecar(o.Index)
+		sidecar, err := s.log.publisher.Sidecar(ctx, o.Index)
 		if err != nil {
 			return fr, fmt.Errorf("proof of entry %d: %w", o.Index, err)
 		}

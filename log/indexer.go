@@ -74,7 +74,7 @@ func OpenIndexer(ctx context.Context, storage Storage, blobs admit.Blobs, state 
 	if have.N > tree.N {
 		return nil, fmt.Errorf("the derived state knows %d entries, the log has %d: run logserver reindex", have.N, tree.N)
 	}
-	proof, err := proofs.ConsistencyProof(have.N, tree, storage)
+	proof, err := proofs.ConsistencyProof(ctx, have.N, tree, storage)
 	if err == nil {
 		err = proofs.VerifyConsistency(have, tree, proof)
 	}
@@ -151,7 +151,7 @@ func (x *Indexer) advance(ctx context.Context, list int64, progress func(n int))
 		}
 		for i := range b.entries {
 			e := &b.entries[i]
-			s.complete(e)
+			s.complete(ctx, e)
 			leaf, err := x.leaf(e)
 			if err != nil {
 				return fmt.Errorf("entry %d: %w", e.Index, err)
@@ -237,7 +237,7 @@ func (x *Indexer) list(ctx context.Context) error {
 		}
 		for i := range b.entries {
 			e := &b.entries[i]
-			s.complete(e)
+			s.complete(ctx, e)
 			leaf, err := x.leaf(e)
 			if err != nil {
 				return fmt.Errorf("entry %d: %w", e.Index, err)
@@ -361,7 +361,7 @@ func (x *Indexer) rereadApplied(ctx context.Context) error {
 	if tree.N < have.N || tree.N > target.N {
 		return fmt.Errorf("the derived state has %d entries, of %d to %d that it may have: somebody else has changed it", tree.N, have.N, target.N)
 	}
-	proof, err := proofs.ConsistencyProof(tree.N, target, x.storage)
+	proof, err := proofs.ConsistencyProof(ctx, tree.N, target, x.storage)
 	if err == nil {
 		err = proofs.VerifyConsistency(tree, target, proof)
 	}

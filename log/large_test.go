@@ -1,6 +1,7 @@
 package log_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -156,7 +157,7 @@ func TestReindexOfADamagedLog(t *testing.T) {
 // away are blobs of a server that cannot be reached any more.
 type away struct{ admit.Blobs }
 
-func (away) Blob(tuf.Digest) ([]byte, error) { return nil, log.ErrUnavailable }
+func (away) Blob(context.Context, tuf.Digest) ([]byte, error) { return nil, log.ErrUnavailable }
 
 // That a server is away is no damage.
 func TestFsckWithoutServers(t *testing.T) {

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -13,54 +14,55 @@ const lateDelay = 100 * time.Millisecond
 
 // late holds the cosignatures that came after the quorum was met.
 type late struct {
-	mu     sync.Mutex
-	text   string // of the checkpoint
-	sigs   []proofs.Signature
-	timer  *time.Timer // runs while there are any
-	closed bool
+	mu   sync.Mutex
+	text string // of the checkpoint
+	sigs []proofs.Signature
+	came chan struct{} // has room for one
 }
 
 // AddCosignatures is for cosignatures over a checkpoint that arrive after Gather
 // has returned: if it is still the published one, they are verified and join it,
-// so that devices see as many witnesses as there are. It returns at once.
+// so that devices see as many witnesses as there are, as long as Run runs. It returns
+// at once.
 func (p *Publisher) AddCosignatures(text string, sigs []proofs.Signature) {
 	p.late.mu.Lock()
 	defer p.late.mu.Unlock()
-	if p.late.closed {
-		return
-	}
 	if text != p.late.text {
 		p.late.text, p.late.sigs = text, nil
 	}
 	p.late.sigs = append(p.late.sigs, sigs...)
-	if p.late.timer == nil {
-		p.late.timer = time.AfterFunc(lateDelay, p.mergeLate)
+	select {
+	case p.late.came <- struct{}{}:
+	default:
 	}
 }
 
-// closeLate ends late additions; none is being written when it returns.
-func (p *Publisher) closeLate() {
-	p.late.mu.Lock()
-	p.late.closed = true
-	if p.late.timer != nil {
-		p.late.timer.Stop()
+// runLate publishes late cosignatures until the context ends.
+func (p *Publisher) runLate(ctx context.Context) {
+	for {
+		select {
+		case <-p.late.came:
+		case <-ctx.Done():
+			return
+		}
+		if !sleep(ctx, lateDelay) {
+			return
+		}
+		p.mergeLate(ctx)
 	}
-	p.late.mu.Unlock()
-	p.writing.Lock()
-	defer p.writing.Unlock()
 }
 
 // mergeLate adds what has been collected to the published checkpoint.
-func (p *Publisher) mergeLate() {
+func (p *Publisher) mergeLate(ctx context.Context) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.late.mu.Lock()
-	text, sigs, closed := p.late.text, p.late.sigs, p.late.closed
-	p.late.text, p.late.sigs, p.late.timer = "", nil, nil
+	text, sigs := p.late.text, p.late.sigs
+	p.late.text, p.late.sigs = "", nil
 	p.late.mu.Unlock()
 	published := p.Published()
 	note, err := proofs.ParseNote(published.Note)
-	if closed || err != nil || note.Text != text {
+	if err != nil || note.Text != text {
 		return
 	}
 	merged := false
@@ -78,7 +80,7 @@ func (p *Publisher) mergeLate() {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}
-	if err := p.cfg.Checkpoints.Store(b); err != nil {
+	if err := p.cfg.Checkpoints.Store(ctx, b); err != nil {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,11 +19,11 @@ import (
 // cloned log directory does not carry it along. One process has it open.
 type Ledger interface {
 	// Load returns the present record.
-	Load() (LedgerRecord, error)
+	Load(ctx context.Context) (LedgerRecord, error)
 	// Swap replaces the record durably, if it is still old: otherwise
 	// ErrLedgerConflict. It is an error, and nothing changes, where CheckNext of
 	// old is one. Any other error leaves either of the two.
-	Swap(old, new LedgerRecord) error
+	Swap(ctx context.Context, old, new LedgerRecord) error
 }
 
 // ErrLedgerConflict means that someone else wrote the ledger.
@@ -206,14 +207,16 @@ func OpenFileLedger(dir string) (*FileLedger, error) {
 	if err := ReadMoved(dir); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	if _, err := l.Load(); err != nil {
+	if _, err := l.read(); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
 	return l, nil
 }
 
 // Load implements Ledger.
-func (l *FileLedger) Load() (LedgerRecord, error) {
+func (l *FileLedger) Load(context.Context) (LedgerRecord, error) { return l.read() }
+
+func (l *FileLedger) read() (LedgerRecord, error) {
 	b, err := os.ReadFile(l.path)
 	if err != nil {
 		return LedgerRecord{}, err
@@ -226,7 +229,7 @@ func (l *FileLedger) Load() (LedgerRecord, error) {
 }
 
 // Swap implements Ledger.
-func (l *FileLedger) Swap(old, new LedgerRecord) error {
+func (l *FileLedger) Swap(_ context.Context, old, new LedgerRecord) error {
 	if err := old.CheckNext(new); err != nil {
 		return err
 	}

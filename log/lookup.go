@@ -169,7 +169,7 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 		return stateFailed(err)
 	}
 	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Behind: behind}
-	_, err = s.log.cfg.Blobs.Blob(sum)
+	_, err = s.log.cfg.Blobs.Blob(r.Context(), sum)
 	switch {
 	case err == nil:
 		answer.Blob = true
@@ -371,7 +371,7 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 	if index >= s.log.publisher.Published().Tree.N {
 		s.log.lookAgain(r.Context())
 	}
-	sidecar, err := s.log.publisher.Sidecar(index)
+	sidecar, err := s.log.publisher.Sidecar(r.Context(), index)
 	if errors.Is(err, ErrNotPublished) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	}

@@ -114,7 +114,7 @@ func (m *Migration) begun(ctx context.Context) (*proofs.Edge, error) {
 	if have.N > m.Tree.N {
 		return nil, fmt.Errorf("it has %d entries, the log %d: %w", have.N, m.Tree.N, ErrOtherEntries)
 	}
-	front, err := proofs.ReadFrontier(have.N, m.From)
+	front, err := proofs.ReadFrontier(ctx, have.N, m.From)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (m *Migration) read(ctx context.Context, next int64, batches chan<- batch) 
 	for next < m.Tree.N {
 		b := batch{first: next}
 		for next < m.Tree.N && len(b.entries) < m.Batch {
-			bundle, err := m.bundle(next / proofs.FullWidth)
+			bundle, err := m.bundle(ctx, next/proofs.FullWidth)
 			if err != nil {
 				return err
 			}
@@ -156,12 +156,12 @@ func (m *Migration) read(ctx context.Context, next int64, batches chan<- batch) 
 
 // bundle reads a bundle whose entries are those that the tile above it has: an
 // entry that is damaged must not get into the new storage, which never forgets.
-func (m *Migration) bundle(index int64) ([][]byte, error) {
-	entries, err := readBundle(m.From, index, m.Tree.N)
+func (m *Migration) bundle(ctx context.Context, index int64) ([][]byte, error) {
+	entries, err := readBundle(ctx, m.From, index, m.Tree.N)
 	if err != nil {
 		return nil, err
 	}
-	tile, err := m.From.ReadTile(0, index, len(entries))
+	tile, err := m.From.ReadTile(ctx, 0, index, len(entries))
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (m *Migration) files(ctx context.Context, b batch) error {
 				continue
 			}
 			seen[sum] = true
-			file, err := m.FromBlobs.Blob(sum)
+			file, err := m.FromBlobs.Blob(ctx, sum)
 			if errors.Is(err, fs.ErrNotExist) {
 				m.Logger.Warn("a leaf's file is not there and is not copied", "index", b.first+int64(i), "sha256", sum)
 				continue

@@ -25,7 +25,7 @@ type heldBlobs struct {
 	onPut func() error // nil: it succeeds
 }
 
-func (h *heldBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (h *heldBlobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if b, ok := h.files[sum]; ok {
 		return b, nil
 	}
@@ -250,7 +250,7 @@ func TestMigrationWithheld(t *testing.T) {
 		check(t, err)
 		return problems
 	}
-	known := func(sum tuf.Digest) bool { _, err := m.fromBlobs.Blob(sum); return err != nil }
+	known := func(sum tuf.Digest) bool { _, err := m.fromBlobs.Blob(t.Context(), sum); return err != nil }
 	if problems := run(known); len(problems) > 0 {
 		t.Errorf("fsck: %q", problems)
 	}
@@ -280,9 +280,9 @@ type unreadable struct {
 	err error
 }
 
-func (f unreadable) Blob(sum tuf.Digest) ([]byte, error) {
+func (f unreadable) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if sum == f.sum {
 		return nil, f.err
 	}
-	return f.Blobs.Blob(sum)
+	return f.Blobs.Blob(ctx, sum)
 }

@@ -110,34 +110,34 @@ func (f faultyStorage) Integrated(ctx context.Context) (proofs.Tree, error) {
 	return read(f.one, "Storage.Integrated", func() (proofs.Tree, error) { return f.Storage.Integrated(ctx) })
 }
 
-func (f faultyStorage) ReadTile(level int, index int64, width int) ([]byte, error) {
-	return read(f.one, "Storage.ReadTile", func() ([]byte, error) { return f.Storage.ReadTile(level, index, width) })
+func (f faultyStorage) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return read(f.one, "Storage.ReadTile", func() ([]byte, error) { return f.Storage.ReadTile(ctx, level, index, width) })
 }
 
-func (f faultyStorage) ReadEntries(index int64, width int) ([]byte, error) {
-	return read(f.one, "Storage.ReadEntries", func() ([]byte, error) { return f.Storage.ReadEntries(index, width) })
+func (f faultyStorage) ReadEntries(ctx context.Context, index int64, width int) ([]byte, error) {
+	return read(f.one, "Storage.ReadEntries", func() ([]byte, error) { return f.Storage.ReadEntries(ctx, index, width) })
 }
 
-func (f faultyLedger) Load() (log.LedgerRecord, error) {
-	return read(f.one, "Ledger.Load", f.Ledger.Load)
+func (f faultyLedger) Load(ctx context.Context) (log.LedgerRecord, error) {
+	return read(f.one, "Ledger.Load", func() (log.LedgerRecord, error) { return f.Ledger.Load(ctx) })
 }
 
-func (f faultyLedger) Swap(old, new log.LedgerRecord) error {
-	return writeOnly(f.one, "Ledger.Swap", func() error { return f.Ledger.Swap(old, new) })
+func (f faultyLedger) Swap(ctx context.Context, old, new log.LedgerRecord) error {
+	return writeOnly(f.one, "Ledger.Swap", func() error { return f.Ledger.Swap(ctx, old, new) })
 }
 
-func (f faultyCheckpoints) Load() ([]byte, error) {
-	return read(f.one, "Checkpoints.Load", f.Checkpoints.Load)
+func (f faultyCheckpoints) Load(ctx context.Context) ([]byte, error) {
+	return read(f.one, "Checkpoints.Load", func() ([]byte, error) { return f.Checkpoints.Load(ctx) })
 }
 
-func (f faultyCheckpoints) Store(note []byte) error {
-	return writeOnly(f.one, "Checkpoints.Store", func() error { return f.Checkpoints.Store(note) })
+func (f faultyCheckpoints) Store(ctx context.Context, note []byte) error {
+	return writeOnly(f.one, "Checkpoints.Store", func() error { return f.Checkpoints.Store(ctx, note) })
 }
 
 func (f *faultyBlobs) wraps(blobs log.Blobs) { f.Blobs = blobs }
 
-func (f *faultyBlobs) Blob(sum tuf.Digest) ([]byte, error) {
-	return read(f.one, "Blobs.Blob", func() ([]byte, error) { return f.Blobs.Blob(sum) })
+func (f *faultyBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return read(f.one, "Blobs.Blob", func() ([]byte, error) { return f.Blobs.Blob(ctx, sum) })
 }
 
 func (f *faultyBlobs) Put(ctx context.Context, files [][]byte) error {
@@ -340,7 +340,7 @@ func (r *running) remember(t *testing.T) *memory {
 	t.Helper()
 	m := &memory{r: r, dir: r.dir, entries: len(r.storage.Entries()), ledger: r.ledger.record}
 	var err error
-	m.note, err = r.cfg.Checkpoints.Load()
+	m.note, err = r.cfg.Checkpoints.Load(t.Context())
 	check(t, err)
 	for _, w := range r.witnesses.all {
 		m.seen = append(m.seen, w.seen)

@@ -18,9 +18,9 @@ var ErrNotPublished = errors.New("not published")
 // openPublished reads the checkpoint that was published last. One that is gone is no
 // reason to stop: the ledger knows what was signed. One that is damaged is: a ledger
 // of an older date is held against it.
-func (p *Publisher) openPublished() (Published, error) {
+func (p *Publisher) openPublished(ctx context.Context) (Published, error) {
 	none := Published{Tree: proofs.EmptyTree}
-	b, err := p.cfg.Checkpoints.Load()
+	b, err := p.cfg.Checkpoints.Load(ctx)
 	if err != nil || b == nil {
 		return none, err
 	}
@@ -45,9 +45,9 @@ func (p *Publisher) openPublished() (Published, error) {
 }
 
 // checkPublished halts unless what was published is a prefix of what is there.
-func (p *Publisher) checkPublished() error {
+func (p *Publisher) checkPublished(ctx context.Context) error {
 	older := p.published.Tree
-	proof, err := proofs.ConsistencyProof(older.N, p.tree, p.cfg.Storage)
+	proof, err := proofs.ConsistencyProof(ctx, older.N, p.tree, p.cfg.Storage)
 	if err != nil {
 		return err
 	}
@@ -230,18 +230,18 @@ func (p *Publisher) WaitPublished(ctx context.Context, size int64) error {
 // Sidecar returns the newest proof of an entry: the tlog-proof whose extra data
 // is the entry. It is ErrNotPublished for an entry that no published checkpoint
 // includes.
-func (p *Publisher) Sidecar(index int64) ([]byte, error) {
+func (p *Publisher) Sidecar(ctx context.Context, index int64) ([]byte, error) {
 	published := p.Published()
 	if index < 0 || index >= published.Tree.N {
 		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, published.Tree.N, ErrNotPublished)
 	}
-	entry, err := p.entry(index, published.Tree.N)
+	entry, err := p.entry(ctx, index, published.Tree.N)
 	if err != nil {
 		return nil, err
 	}
 	hashes, err := p.recent.inclusion(published.Tree.N, index)
 	if errors.Is(err, errNotRecent) {
-		hashes, err = proofs.InclusionProof(published.Tree, index, p.cfg.Storage)
+		hashes, err = proofs.InclusionProof(ctx, published.Tree, index, p.cfg.Storage)
 	}
 	if err != nil {
 		return nil, err
@@ -253,11 +253,11 @@ func (p *Publisher) Sidecar(index int64) ([]byte, error) {
 }
 
 // entry returns an entry of the log of the given size.
-func (p *Publisher) entry(index, size int64) ([]byte, error) {
+func (p *Publisher) entry(ctx context.Context, index, size int64) ([]byte, error) {
 	if entry := p.recent.entry(index); entry != nil {
 		return entry, nil
 	}
-	bundle, err := readBundle(p.cfg.Storage, index/proofs.FullWidth, size)
+	bundle, err := readBundle(ctx, p.cfg.Storage, index/proofs.FullWidth, size)
 	if err != nil {
 		return nil, err
 	}
@@ -265,10 +265,10 @@ func (p *Publisher) entry(index, size int64) ([]byte, error) {
 }
 
 // consistency proves that a tree begins with the one of oldSize.
-func (p *Publisher) consistency(oldSize int64, tree proofs.Tree) ([]proofs.Hash, error) {
+func (p *Publisher) consistency(ctx context.Context, oldSize int64, tree proofs.Tree) ([]proofs.Hash, error) {
 	hashes, err := p.recent.consistency(oldSize, tree.N)
 	if errors.Is(err, errNotRecent) {
-		return proofs.ConsistencyProof(oldSize, tree, p.cfg.Storage)
+		return proofs.ConsistencyProof(ctx, oldSize, tree, p.cfg.Storage)
 	}
 	return hashes, err
 }

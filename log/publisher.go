@@ -174,7 +174,7 @@ type Publisher struct {
 // has beyond the ledger is left for Extend.
 func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error) {
 	cfg.setDefaults()
-	p := &Publisher{cfg: cfg, news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p := &Publisher{cfg: cfg, news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1), late: late{came: make(chan struct{}, 1)}}
 	var err error
 	if p.keys, err = cfg.keys(); err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 		return nil, err
 	}
 	p.policy.Store(policy)
-	if p.record, err = p.openLedger(); err != nil {
+	if p.record, err = p.openLedger(ctx); err != nil {
 		return nil, err
 	}
 	p.edge, p.tree = p.record.Edge, p.record.Edge.Tree()
@@ -192,20 +192,20 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 		return nil, err
 	}
 	p.signed = p.tree.N
-	if p.published, err = p.openPublished(); err != nil {
+	if p.published, err = p.openPublished(ctx); err != nil {
 		return nil, err
 	}
 	stored, err := p.compare(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkServed(stored); err != nil {
+	if err := p.checkServed(ctx, stored); err != nil {
 		return nil, err
 	}
-	if err := p.lookForEnd(stored); err != nil {
+	if err := p.lookForEnd(ctx, stored); err != nil {
 		return nil, err
 	}
-	if err := p.checkPublished(); err != nil {
+	if err := p.checkPublished(ctx); err != nil {
 		return nil, err
 	}
 	p.noteBehind(p.published.Tree.N)
@@ -227,7 +227,7 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 		}
 	}
 	tiles := &noted{tiles: p.cfg.Storage}
-	proof, err := proofs.ConsistencyProof(p.tree.N, stored, tiles)
+	proof, err := proofs.ConsistencyProof(ctx, p.tree.N, stored, tiles)
 	if err == nil {
 		err = proofs.VerifyConsistency(p.tree, stored, proof)
 	}
@@ -318,7 +318,7 @@ func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		bundle, err := readBundle(p.cfg.Storage, next/proofs.FullWidth, size)
+		bundle, err := readBundle(ctx, p.cfg.Storage, next/proofs.FullWidth, size)
 		if err != nil {
 			return nil, err
 		}
@@ -334,9 +334,9 @@ func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64)
 }
 
 // readBundle returns the entries of a bundle that a tree of the given size has.
-func readBundle(s Storage, index, size int64) ([][]byte, error) {
+func readBundle(ctx context.Context, s Storage, index, size int64) ([][]byte, error) {
 	width := proofs.TileWidth(size, 0, index)
-	b, err := s.ReadEntries(index, width)
+	b, err := s.ReadEntries(ctx, index, width)
 	if err != nil {
 		return nil, err
 	}
@@ -398,11 +398,11 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 		if err := p.confirmNothing(ctx); err != nil {
 			return err
 		}
-		err = p.sign(edge, ended)
+		err = p.sign(ctx, edge, ended)
 	case !p.record.signedBy(p.keys):
-		err = p.sign(p.record.Edge, p.record.Ended)
+		err = p.sign(ctx, p.record.Edge, p.record.Ended)
 	case edge.Tree().N > signed.N && signed.N == published.N && p.confirmed:
-		err = p.sign(edge, ended)
+		err = p.sign(ctx, edge, ended)
 	}
 	if err != nil {
 		return err
@@ -421,7 +421,7 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	if err := p.cfg.Checkpoints.Store(note); err != nil {
+	if err := p.cfg.Checkpoints.Store(ctx, note); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.refreshed = time.Now()
@@ -466,7 +466,11 @@ func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([
 // attempt that fails is repeated with growing pauses: what has been appended is
 // published as soon as a quorum is back.
 func (p *Publisher) Run(ctx context.Context) {
-	defer p.closeLate()
+	var running sync.WaitGroup
+	defer running.Wait()
+	late, stop := context.WithCancel(ctx)
+	defer stop()
+	running.Go(func() { p.runLate(late) })
 	refresh := p.Published().Note != nil // its witnesses are asked once at the start
 	for {
 		err := p.attempt(ctx, refresh)

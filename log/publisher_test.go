@@ -262,21 +262,21 @@ type lostLedger struct {
 	arrive     func()
 }
 
-func (l *lostLedger) Load() (log.LedgerRecord, error) {
+func (l *lostLedger) Load(ctx context.Context) (log.LedgerRecord, error) {
 	if l.unread > 0 && !l.lose {
 		l.unread--
 		return log.LedgerRecord{}, errors.New("connection lost")
 	}
-	return l.memLedger.Load()
+	return l.memLedger.Load(ctx)
 }
 
-func (l *lostLedger) Swap(old, new log.LedgerRecord) error {
+func (l *lostLedger) Swap(ctx context.Context, old, new log.LedgerRecord) error {
 	if !l.lose {
-		return l.memLedger.Swap(old, new)
+		return l.memLedger.Swap(ctx, old, new)
 	}
 	l.lose = false
 	l.arrive = func() {
-		if err := l.memLedger.Swap(old, new); err != nil {
+		if err := l.memLedger.Swap(ctx, old, new); err != nil {
 			panic(err)
 		}
 	}

@@ -40,14 +40,14 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	if stored.N < cp.Tree.N {
 		return next, fmt.Errorf("storage has %d entries, the checkpoint's tree %d: bring back the newest storage first", stored.N, cp.Tree.N)
 	}
-	front, err := proofs.ReadFrontier(cp.Tree.N, storage)
+	front, err := proofs.ReadFrontier(ctx, cp.Tree.N, storage)
 	if err != nil {
 		return next, err
 	}
 	if tree := front.Tree(); tree != cp.Tree {
 		return next, fmt.Errorf("at size %d storage has root %v, the checkpoint %v", tree.N, tree.Hash, cp.Tree.Hash)
 	}
-	proof, err := proofs.ConsistencyProof(before.N, cp.Tree, storage)
+	proof, err := proofs.ConsistencyProof(ctx, before.N, cp.Tree, storage)
 	if err == nil {
 		err = proofs.VerifyConsistency(before, cp.Tree, proof)
 	}
@@ -65,7 +65,7 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	if len(own.Signatures) == 0 {
 		return next, errors.New("the checkpoint has no signature of the log")
 	}
-	ended, err := endsIn(cp.Tree, storage)
+	ended, err := endsIn(ctx, cp.Tree, storage)
 	if err != nil {
 		return next, err
 	}

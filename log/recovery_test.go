@@ -83,11 +83,11 @@ type awayBlobs struct {
 
 func (a *awayBlobs) wraps(blobs log.Blobs) { a.Blobs = blobs }
 
-func (a *awayBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (a *awayBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	return a.Blobs.Blob(sum)
+	return a.Blobs.Blob(ctx, sum)
 }
 
 // awayTiles is a storage whose tiles cannot be read for a moment.
@@ -96,11 +96,11 @@ type awayTiles struct {
 	err error
 }
 
-func (a *awayTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (a *awayTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	return a.Storage.ReadTile(level, index, width)
+	return a.Storage.ReadTile(ctx, level, index, width)
 }
 
 // passing are errors that are no verdict on the log.

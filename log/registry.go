@@ -285,9 +285,9 @@ func (r *registry) judge(ctx context.Context, repo *repository, role string, m *
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return h.judge.Judge(role, m, snapshots)
+		return h.judge.Judge(ctx, role, m, snapshots)
 	}
-	decision, err := repo.judge.Judge(role, m, snapshots)
+	decision, err := repo.judge.Judge(ctx, role, m, snapshots)
 	r.account(repo)
 	return decision, err
 }
@@ -399,7 +399,7 @@ func (r *registry) admit(ctx context.Context, rec admit.Record) error {
 			return err
 		}
 	}
-	m, err := r.parse(rec, rec.Leaf.Metadata)
+	m, err := r.parse(ctx, rec, rec.Leaf.Metadata)
 	if err != nil {
 		return err
 	}
@@ -417,7 +417,7 @@ func (r *registry) admit(ctx context.Context, rec admit.Record) error {
 	default:
 		var snapshots []*tuf.Metadata
 		if !rec.Leaf.Snapshot.IsZero() {
-			s, err := r.parse(rec, rec.Leaf.Snapshot)
+			s, err := r.parse(ctx, rec, rec.Leaf.Snapshot)
 			if err != nil {
 				return err
 			}
@@ -509,8 +509,8 @@ func (r *registry) notRepeated(ctx context.Context, repo *repository, rec admit.
 
 // parse reads a file of a leaf. The error is a *Halt where there is none, or one that
 // the log would not have taken; any other may pass.
-func (r *registry) parse(rec admit.Record, sum tuf.Digest) (*tuf.Metadata, error) {
-	file, err := r.blobs.Blob(sum)
+func (r *registry) parse(ctx context.Context, rec admit.Record, sum tuf.Digest) (*tuf.Metadata, error) {
+	file, err := r.blobs.Blob(ctx, sum)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Halt{
 			Code: HaltFilesLost,

@@ -140,7 +140,7 @@ func (w *tailWorld) release(role string, m *tuf.Metadata) {
 	s["meta"] = obj{role + ".json": obj{"version": m.Version}}
 	snapshot := forge(w.t, s, "s1")
 	w.blobs[m.FileDigest], w.blobs[snapshot.FileDigest] = m.File, snapshot.File
-	want, err := w.whole.Judge(role, m, []*tuf.Metadata{snapshot})
+	want, err := w.whole.Judge(w.t.Context(), role, m, []*tuf.Metadata{snapshot})
 	if err != nil || want.Logged {
 		w.t.Fatalf("%s %d: %+v, %v", role, m.Version, want, err)
 	}

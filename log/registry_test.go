@@ -69,7 +69,7 @@ func (s *slowState) Same(_ context.Context, _ tuf.Digest, role string, version i
 
 type mapBlobs map[tuf.Digest][]byte
 
-func (m mapBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (m mapBlobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if b, ok := m[sum]; ok {
 		return b, nil
 	}
@@ -165,7 +165,7 @@ func testTail(t *testing.T, random *rand.Rand) {
 			if random.IntN(2) == 0 {
 				s = pool[len(pool)-1-random.IntN(4)]
 			}
-			want, wantErr := whole.Judge(s.role, s.meta, s.snapshots)
+			want, wantErr := whole.Judge(t.Context(), s.role, s.meta, s.snapshots)
 			long := r.repos[whole.ID()] != nil && r.repos[whole.ID()].applied > r.cutAfter
 			repo, err := r.get(t.Context(), whole.ID())
 			check(err)
@@ -187,7 +187,7 @@ func testTail(t *testing.T, random *rand.Rand) {
 				t.Fatalf("step %d: what is current is read again: %+v, then %+v", step, roles, again)
 			}
 			for _, got := range roles {
-				if rec, ok, err := whole.Current(got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
+				if rec, ok, err := whole.Current(t.Context(), got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
 					t.Fatalf("step %d: current %+v; want %+v, %v, %v", step, got, rec, ok, err)
 				}
 			}

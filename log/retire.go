@@ -124,7 +124,7 @@ func OpenRetiredLedger(dir string) (*FileLedger, Moved, error) {
 	}
 	l := &FileLedger{path: filepath.Join(dir, retiredLedger), lock: lock}
 	// The renaming may not be durable yet: whoever goes on relies on it.
-	_, err = l.Load()
+	_, err = l.read()
 	if err := errors.Join(err, durable.SyncDir(dir)); err != nil {
 		return nil, Moved{}, errors.Join(err, lock.Release())
 	}

@@ -21,10 +21,10 @@ func TestRetireLedger(t *testing.T) {
 	check(t, log.CreateFileLedger(dir, "log.example"))
 	ledger, err := log.OpenFileLedger(dir)
 	check(t, err)
-	empty, err := ledger.Load()
+	empty, err := ledger.Load(t.Context())
 	check(t, err)
 	record := recordOf(t, signer, 3)
-	check(t, ledger.Swap(empty, record))
+	check(t, ledger.Swap(t.Context(), empty, record))
 	if _, _, err := log.OpenRetiredLedger(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a ledger that was not retired: %v", err)
 	}
@@ -37,10 +37,10 @@ func TestRetireLedger(t *testing.T) {
 	check(t, err)
 
 	check(t, ledger.Retire(moved))
-	if got, err := ledger.Load(); err != nil || !slices.Equal(marshal(t, got), marshal(t, record)) {
+	if got, err := ledger.Load(t.Context()); err != nil || !slices.Equal(marshal(t, got), marshal(t, record)) {
 		t.Errorf("the retired ledger has %v, %v", got, err)
 	}
-	if err := ledger.Swap(record, recordOf(t, signer, 4)); !errors.Is(err, log.ErrLedgerConflict) {
+	if err := ledger.Swap(t.Context(), record, recordOf(t, signer, 4)); !errors.Is(err, log.ErrLedgerConflict) {
 		t.Errorf("swapped a retired ledger: %v", err)
 	}
 	if err := ledger.Retire(moved); err == nil {
@@ -69,7 +69,7 @@ func TestRetireLedger(t *testing.T) {
 	if err != nil || got != moved {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if again, err := retired.Load(); err != nil || !slices.Equal(marshal(t, again), marshal(t, record)) {
+	if again, err := retired.Load(t.Context()); err != nil || !slices.Equal(marshal(t, again), marshal(t, record)) {
 		t.Errorf("the retired ledger has %v, %v", again, err)
 	}
 	check(t, retired.Close())
@@ -87,7 +87,7 @@ func TestRetireLedger(t *testing.T) {
 	check(t, os.Rename(filepath.Join(dir, "ledger.migrated"), filepath.Join(dir, "ledger")))
 	ledger, err = log.OpenFileLedger(dir)
 	check(t, err)
-	check(t, ledger.Swap(record, recordOf(t, signer, 4)))
+	check(t, ledger.Swap(t.Context(), record, recordOf(t, signer, 4)))
 	check(t, ledger.Close())
 }
 

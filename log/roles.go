@@ -18,11 +18,11 @@ func (r *registry) roles(ctx context.Context, id tuf.Digest) ([]api.RoleCurrent,
 	}
 	repo.mu.Lock()
 	records := repo.judge.Records()
-	suffices, err := repo.judge.Settled(repo.floors)
+	suffices, err := repo.judge.Settled(ctx, repo.floors)
 	if err == nil && suffices {
 		defer repo.mu.Unlock()
 		defer r.account(repo)
-		return currentRoles(repo.judge)
+		return currentRoles(ctx, repo.judge)
 	}
 	roles := repo.roles
 	if repo.rolesAt != len(records) {
@@ -36,7 +36,7 @@ func (r *registry) roles(ctx context.Context, id tuf.Digest) ([]api.RoleCurrent,
 	if err != nil {
 		return nil, err
 	}
-	if roles, err = currentRoles(judge); err != nil {
+	if roles, err = currentRoles(ctx, judge); err != nil {
 		return nil, err
 	}
 	repo.mu.Lock()
@@ -45,8 +45,8 @@ func (r *registry) roles(ctx context.Context, id tuf.Digest) ([]api.RoleCurrent,
 	return roles, nil
 }
 
-func currentRoles(judge *admit.Repository) ([]api.RoleCurrent, error) {
-	current, err := judge.Currents()
+func currentRoles(ctx context.Context, judge *admit.Repository) ([]api.RoleCurrent, error) {
+	current, err := judge.Currents(ctx)
 	if err != nil {
 		return nil, err
 	}

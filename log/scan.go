@@ -131,7 +131,7 @@ func (s *scan) run(ctx context.Context, take func(*bundle) error) error {
 
 // read reads the entries of a bundle, and what is needed for them.
 func (s *scan) read(ctx context.Context, b *bundle) {
-	entries, err := readBundle(s.storage, b.index, s.size)
+	entries, err := readBundle(ctx, s.storage, b.index, s.size)
 	if err != nil {
 		b.err = err
 		return
@@ -206,20 +206,20 @@ func (s *scan) files(ctx context.Context, entries []scanned) {
 			take(sum, nil, away) // each would be waited for
 		default:
 			var data []byte
-			data, away = s.blobs.Blob(sum)
+			data, away = s.blobs.Blob(ctx, sum)
 			take(sum, data, away)
 		}
 	}
 }
 
 // complete reads what was too much to be read before.
-func (s *scan) complete(e *scanned) {
+func (s *scan) complete(ctx context.Context, e *scanned) {
 	for _, f := range []struct {
 		*named
 		sum tuf.Digest
 	}{{&e.file, e.Leaf.Metadata}, {&e.snapshot, e.Leaf.Snapshot}} {
 		if f.need != nothing && !f.got {
-			data, err := s.blobs.Blob(f.sum)
+			data, err := s.blobs.Blob(ctx, f.sum)
 			f.take(e.Leaf.Encoding, data, err)
 		}
 	}

@@ -25,7 +25,7 @@ type bundles struct {
 	entries [][]byte
 }
 
-func (b bundles) ReadEntries(index int64, width int) (bundle []byte, err error) {
+func (b bundles) ReadEntries(_ context.Context, index int64, width int) (bundle []byte, err error) {
 	for _, e := range b.entries[index*proofs.FullWidth:][:width] {
 		if bundle, err = proofs.AppendEntry(bundle, e); err != nil {
 			return nil, err
@@ -41,7 +41,7 @@ type oneByOne struct {
 	asked []tuf.Digest
 }
 
-func (b *oneByOne) Blob(sum tuf.Digest) ([]byte, error) {
+func (b *oneByOne) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked = append(b.asked, sum)
@@ -163,7 +163,7 @@ func TestScanOfLargeFiles(t *testing.T) {
 		}
 		for i := range b.entries {
 			e := &b.entries[i]
-			s.complete(e)
+			s.complete(t.Context(), e)
 			if !e.file.got || e.file.err != nil || e.file.meta == nil || e.Leaf.Snapshot.IsZero() == e.snapshot.got {
 				t.Errorf("entry %d: %+v", e.Index, e)
 			}
@@ -213,7 +213,7 @@ func TestScanOfDamagedEntries(t *testing.T) {
 // away are blobs of a server that cannot be reached.
 type away struct{ asked atomic.Int32 }
 
-func (b *away) Blob(tuf.Digest) ([]byte, error) {
+func (b *away) Blob(context.Context, tuf.Digest) ([]byte, error) {
 	b.asked.Add(1)
 	return nil, fmt.Errorf("blob: %w", ErrUnavailable)
 }
@@ -239,7 +239,7 @@ func TestScanWithoutServer(t *testing.T) {
 
 type unreadable struct{ Storage }
 
-func (unreadable) ReadEntries(int64, int) ([]byte, error) {
+func (unreadable) ReadEntries(context.Context, int64, int) ([]byte, error) {
 	return nil, errors.New("the disk is on fire")
 }
 

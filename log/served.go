@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -172,7 +173,7 @@ func (s *Served) Close() {
 
 // checkServed halts unless what this process has served is a prefix of what storage
 // has, and the ledger knows it.
-func (p *Publisher) checkServed(stored proofs.Tree) error {
+func (p *Publisher) checkServed(ctx context.Context, stored proofs.Tree) error {
 	served := p.cfg.Served.Newest().Tree
 	if served.N == 0 {
 		return nil
@@ -186,7 +187,7 @@ func (p *Publisher) checkServed(stored proofs.Tree) error {
 		}
 	}
 	tiles := &noted{tiles: p.cfg.Storage}
-	proof, err := proofs.ConsistencyProof(served.N, stored, tiles)
+	proof, err := proofs.ConsistencyProof(ctx, served.N, stored, tiles)
 	if err == nil {
 		err = proofs.VerifyConsistency(served, stored, proof)
 	}

@@ -53,7 +53,11 @@ func TestServed(t *testing.T) {
 		"another size":   {func(n []byte) []byte { return bytes.Replace(n, []byte("\n6\n"), []byte("\n5\n"), 1) }, "no key of the log has signed it"},
 		"too large":      {func(n []byte) []byte { return append(n, make([]byte, 1<<20)...) }, "more than"},
 		"another origin": {func(n []byte) []byte { return bytes.Replace(n, []byte("log.example\n"), []byte("other.example\n"), 1) }, `of log "other.example"`},
-		"another key":    {func([]byte) []byte { other.grow(other.open(), 1); b, _ := other.cfg.Checkpoints.Load(); return b }, "no key of the log has signed it"},
+		"another key": {func([]byte) []byte {
+			other.grow(other.open(), 1)
+			b, _ := other.cfg.Checkpoints.Load(t.Context())
+			return b
+		}, "no key of the log has signed it"},
 	} {
 		bad := filepath.Join(t.TempDir(), "served")
 		check(t, os.WriteFile(bad, tt.change(bytes.Clone(f.cfg.Served.Newest().Note)), 0o600))
@@ -154,13 +158,13 @@ func TestFollowServedMore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "served")
 	c, leader, _ := leaderAndFollower(t, nil)
 	leader.register(t, file(newVendor(t), "root").Data)
-	older, err := c.checkpoints.Load()
+	older, err := c.checkpoints.Load(t.Context())
 	check(t, err)
 	with := func(cfg *log.Config) { cfg.Publisher.Served = c.openServed(path) }
 	c.change = with
 	first := c.front(t)
 	leader.register(t, file(newVendor(t), "root").Data)
-	newest, err := c.checkpoints.Load()
+	newest, err := c.checkpoints.Load(t.Context())
 	check(t, err)
 	eventually(t, "it serves the newest", func() bool {
 		_, body := first.do(t, "GET", "/checkpoint", nil)

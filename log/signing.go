@@ -47,8 +47,8 @@ func policyFor(policy *proofs.Policy, keys []proofs.Key) (*proofs.Policy, error)
 }
 
 // openLedger reads the ledger and verifies its checkpoint.
-func (p *Publisher) openLedger() (LedgerRecord, error) {
-	rec, err := p.cfg.Ledger.Load()
+func (p *Publisher) openLedger(ctx context.Context) (LedgerRecord, error) {
+	rec, err := p.cfg.Ledger.Load(ctx)
 	if err != nil {
 		return rec, err
 	}
@@ -80,7 +80,7 @@ func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
 
 // sign signs the tree of the edge, which ends the log where ended is set, and moves
 // the ledger to it.
-func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
+func (p *Publisher) sign(ctx context.Context, edge *proofs.Edge, ended bool) error {
 	tree := edge.Tree()
 	// The clock may have been set back; times of signatures do not follow.
 	signed := max(p.cfg.Now().Unix(), p.record.Signed)
@@ -95,12 +95,12 @@ func (p *Publisher) sign(edge *proofs.Edge, ended bool) error {
 		Ended:  ended,
 		Note:   note.Marshal(),
 	}
-	err = p.cfg.Ledger.Swap(p.record, next)
+	err = p.cfg.Ledger.Swap(ctx, p.record, next)
 	if errors.Is(err, ErrLedgerConflict) {
-		return p.conflict(tree, err)
+		return p.conflict(ctx, tree, err)
 	}
 	if err != nil {
-		return p.reload(next, fmt.Errorf("swap the ledger: %w", err))
+		return p.reload(ctx, next, fmt.Errorf("swap the ledger: %w", err))
 	}
 	p.tried = nil
 	p.keep(next)
@@ -132,8 +132,8 @@ func (p *Publisher) keep(record LedgerRecord) {
 // reload finds out what a swap that failed has left in the ledger. A signature
 // of which no record remains is not used; the next attempt makes the same tree
 // or a larger one of the same history.
-func (p *Publisher) reload(next LedgerRecord, cause error) error {
-	now, err := p.cfg.Ledger.Load()
+func (p *Publisher) reload(ctx context.Context, next LedgerRecord, cause error) error {
+	now, err := p.cfg.Ledger.Load(ctx)
 	if err != nil || !now.equal(next) {
 		p.tried = append(p.tried, next) // a server may have it, or still to come
 	}
@@ -149,9 +149,9 @@ func (p *Publisher) reload(next LedgerRecord, cause error) error {
 // conflict finds out who has changed the ledger. If it was an attempt of this
 // publisher whose outcome was unknown, that one is taken over, and cause returned:
 // the next attempt goes on from there. Anything else is a *Halt.
-func (p *Publisher) conflict(tree proofs.Tree, cause error) error {
+func (p *Publisher) conflict(ctx context.Context, tree proofs.Tree, cause error) error {
 	if len(p.tried) > 0 {
-		now, err := p.cfg.Ledger.Load()
+		now, err := p.cfg.Ledger.Load(ctx)
 		if err != nil {
 			return errors.Join(cause, err)
 		}
@@ -176,7 +176,7 @@ func (p *Publisher) gather(ctx context.Context, signed []byte, tree proofs.Tree)
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
 	defer cancel()
 	note, err := p.cfg.Witnesses.Gather(ctx, signed, cp, func(oldSize int64) ([]proofs.Hash, error) {
-		return p.consistency(oldSize, tree)
+		return p.consistency(ctx, oldSize, tree)
 	})
 	if err != nil {
 		return nil, err

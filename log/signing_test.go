@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,8 @@ func TestLateCosignatures(t *testing.T) {
 	bad.Sig[20] ^= 1
 	stranger, err := newSigner(t, "x.example", proofs.CosignatureV1).Sign(note.Text, 1700000001)
 	check(t, err)
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
 	p.AddCosignatures("log.example\n2\nsomething else\n", []proofs.Signature{good})
 	p.AddCosignatures(note.Text, []proofs.Signature{bad, stranger, note.Signatures[1], good, good})
 	deadline := time.Now().Add(10 * time.Second)
@@ -116,7 +119,7 @@ func TestLateCosignatures(t *testing.T) {
 	}
 	// After the end nothing is written any more.
 	cancel()
-	p.Run(ctx)
+	running.Wait()
 	check(t, os.Remove(f.cfg.Checkpoints.(*log.CheckpointFile).Path()))
 	p.AddCosignatures(note.Text, []proofs.Signature{good})
 	if _, err := os.Stat(f.cfg.Checkpoints.(*log.CheckpointFile).Path()); !errors.Is(err, os.ErrNotExist) {

@@ -33,7 +33,7 @@ func (g *gatedBlobs) hold(file []byte) (asked chan struct{}, release func()) {
 	return g.asked, sync.OnceFunc(func() { close(g.open) })
 }
 
-func (g *gatedBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (g *gatedBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	g.mu.Lock()
 	held, asked, open := sum == g.held, g.asked, g.open
 	if held {
@@ -47,7 +47,7 @@ func (g *gatedBlobs) Blob(sum tuf.Digest) ([]byte, error) {
 	if held {
 		<-open
 	}
-	return g.r.blobs.Blob(sum)
+	return g.r.blobs.Blob(ctx, sum)
 }
 
 func (g *gatedBlobs) Put(ctx context.Context, files [][]byte) error { return g.r.blobs.Put(ctx, files) }

@@ -44,9 +44,9 @@ func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 	var b []byte
 	var err error
 	if id.Level < 0 {
-		b, err = s.log.cfg.Publisher.Storage.ReadEntries(id.Index, id.Width)
+		b, err = s.log.cfg.Publisher.Storage.ReadEntries(r.Context(), id.Index, id.Width)
 	} else {
-		b, err = s.log.cfg.Publisher.Storage.ReadTile(id.Level, id.Index, id.Width)
+		b, err = s.log.cfg.Publisher.Storage.ReadTile(r.Context(), id.Level, id.Index, id.Width)
 	}
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(err)
@@ -64,7 +64,7 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *pr
 	if p != nil {
 		return p
 	}
-	b, err := s.log.cfg.Blobs.Blob(sum)
+	b, err := s.log.cfg.Blobs.Blob(r.Context(), sum)
 	made()
 	if errors.Is(err, fs.ErrNotExist) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log has no file with this SHA-256")

@@ -25,11 +25,11 @@ type Storage interface {
 	// ReadTile is proofs.TileReader: a tile of hashes within the tree that
 	// Integrated last returned; fs.ErrNotExist otherwise. A partial tile that
 	// is gone is cut from a wider one.
-	ReadTile(level int, index int64, width int) ([]byte, error)
+	ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error)
 
 	// ReadEntries returns the bundle of the first width entries at index, on
 	// the same terms.
-	ReadEntries(index int64, width int) ([]byte, error)
+	ReadEntries(ctx context.Context, index int64, width int) ([]byte, error)
 
 	// Close waits for an Append that is under way and releases the storage.
 	Close() error
@@ -42,8 +42,8 @@ var ErrLocked = lockfile.ErrHeld
 // TreeFromTiles computes the root of the tree of the given size from its tiles,
 // as a client without any state would: from the hashes of the largest full
 // subtrees.
-func TreeFromTiles(size int64, tiles proofs.TileReader) (proofs.Tree, error) {
-	front, err := proofs.ReadFrontier(size, tiles)
+func TreeFromTiles(ctx context.Context, size int64, tiles proofs.TileReader) (proofs.Tree, error) {
+	front, err := proofs.ReadFrontier(ctx, size, tiles)
 	if err != nil {
 		return proofs.Tree{}, err
 	}

@@ -34,7 +34,9 @@ type notedBlobs struct {
 	put func(file []byte)
 }
 
-func (b *notedBlobs) Blob(sum tuf.Digest) ([]byte, error) { return b.r.blobs.Blob(sum) }
+func (b *notedBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return b.r.blobs.Blob(ctx, sum)
+}
 
 func (b *notedBlobs) Put(ctx context.Context, files [][]byte) error {
 	for _, f := range files {

@@ -257,7 +257,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 	case <-s.running.Done():
 	case <-s.log.publisher.stopped:
 	}
-	result, err := s.result(sub)
+	result, err := s.result(r.Context(), sub)
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the log cannot answer for its own data").because(err)
 	}
@@ -327,7 +327,7 @@ func allRefused(r *api.Result) bool {
 
 // result says how far a submission is. A file counts as accepted only once it is
 // published, and then comes with its proof.
-func (s *server) result(sub *submission) (*api.Result, error) {
+func (s *server) result(ctx context.Context, sub *submission) (*api.Result, error) {
 	decided := sub.isDecided()
 	published := s.log.publisher.Published().Tree.N
 	sub.mu.Lock()
@@ -354,7 +354,7 @@ func (s *server) result(sub *submission) (*api.Result, error) {
 			fr.Status, fr.Index = api.StatusPending, -1
 			res.Done = false
 		default:
-			sidecar, err := s.log.publisher.Sidecar(f.index)
+			sidecar, err := s.log.publisher.Sidecar(ctx, f.index)
 			if err != nil {
 				return nil, fmt.Errorf("proof of entry %d: %w", f.index, err)
 			}

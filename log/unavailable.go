@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
@@ -20,8 +21,8 @@ type noted struct {
 }
 
 // ReadTile implements proofs.TileReader.
-func (n *noted) ReadTile(level int, index int64, width int) ([]byte, error) {
-	b, err := n.tiles.ReadTile(level, index, width)
+func (n *noted) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	b, err := n.tiles.ReadTile(ctx, level, index, width)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		n.err = err
 	}

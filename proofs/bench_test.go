@@ -75,7 +75,7 @@ func newProofCase(tb testing.TB, w testWorld, size int) proofCase {
 	c := proofCase{world: w, index: int64(size) * 2 / 3, tree: tiles.tree()}
 	c.entry = testEntry(int(c.index))
 	var err error
-	if c.path, err = InclusionProof(c.tree, c.index, tiles); err != nil {
+	if c.path, err = InclusionProof(tb.Context(), c.tree, c.index, tiles); err != nil {
 		tb.Fatal(err)
 	}
 	c.file = Proof{Extra: c.entry, Index: c.index, Hashes: c.path, Checkpoint: w.checkpoint(tb, c.tree)}.Marshal()
@@ -206,7 +206,7 @@ func BenchmarkParsePolicy(b *testing.B) {
 func BenchmarkVerifyConsistency(b *testing.B) {
 	tiles := newTestTiles(millionLeaves)
 	older := newTestTiles(millionLeaves * 2 / 3).tree()
-	proof, err := ConsistencyProof(older.N, tiles.tree(), tiles)
+	proof, err := ConsistencyProof(b.Context(), older.N, tiles.tree(), tiles)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func BenchmarkInclusionProof(b *testing.B) {
 	tiles := newTestTiles(millionLeaves)
 	tree := tiles.tree()
 	index := int64(millionLeaves * 2 / 3)
-	if _, err := InclusionProof(tree, index, tiles); err != nil {
+	if _, err := InclusionProof(b.Context(), tree, index, tiles); err != nil {
 		b.Fatal(err)
 	}
 	nodes := 0
@@ -254,7 +254,7 @@ func BenchmarkInclusionProof(b *testing.B) {
 	}
 	h := LeafHash(nil)
 	benchFloor(b, func() {
-		if _, err := InclusionProof(tree, index, tiles); err != nil {
+		if _, err := InclusionProof(b.Context(), tree, index, tiles); err != nil {
 			b.Fatal(err)
 		}
 	}, func() {

@@ -2,6 +2,7 @@ package proofs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,7 +47,7 @@ type Conflict struct {
 // trees of different sizes it reads the tiles of the larger one, which need not
 // be trusted; tiles may be nil if the sizes are equal. The error is
 // ErrNoConflict if both can be true. Signatures are not verified: see Check.
-func NewConflict(a, b []byte, tiles TileReader) (Conflict, error) {
+func NewConflict(ctx context.Context, a, b []byte, tiles TileReader) (Conflict, error) {
 	c := Conflict{Older: a, Newer: b}
 	older, newer, err := c.open()
 	if err != nil {
@@ -59,10 +60,10 @@ func NewConflict(a, b []byte, tiles TileReader) (Conflict, error) {
 		if tiles == nil {
 			return Conflict{}, fmt.Errorf("trees of sizes %d and %d cannot be compared without tiles", older.Tree.N, newer.Tree.N)
 		}
-		if c.Proof, err = ConsistencyProof(older.Tree.N, newer.Tree, tiles); err != nil {
+		if c.Proof, err = ConsistencyProof(ctx, older.Tree.N, newer.Tree, tiles); err != nil {
 			return Conflict{}, err
 		}
-		c.Prefix, err = tlog.TreeHash(older.Tree.N, tlog.TileHashReader(newer.Tree, tileAdapter{tiles}))
+		c.Prefix, err = tlog.TreeHash(older.Tree.N, tlog.TileHashReader(newer.Tree, tileAdapter{ctx, tiles}))
 		if err != nil {
 			return Conflict{}, fmt.Errorf("root at size %d of the tree of size %d: %w", older.Tree.N, newer.Tree.N, err)
 		}

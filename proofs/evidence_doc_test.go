@@ -35,7 +35,7 @@ func TestFormatsConflict(t *testing.T) {
 	}
 	tiles := newTestTiles(4)
 	newer := signNote(t, Checkpoint{Origin: "log.example", Tree: tiles.tree()}.String(), log)
-	c, err := NewConflict(newer, example("signed-checkpoint"), tiles)
+	c, err := NewConflict(t.Context(), newer, example("signed-checkpoint"), tiles)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func TestConflictOfEverySize(t *testing.T) {
 		for n := m; n <= 20; n++ {
 			older, _ := f.note(t, "a", m)
 			newer, tiles := f.note(t, "b", n)
-			c, err := NewConflict(newer, older, tiles)
+			c, err := NewConflict(t.Context(), newer, older, tiles)
 			if m <= f.common {
 				if !errors.Is(err, ErrNoConflict) {
 					t.Fatalf("%d and %d: %v, want ErrNoConflict", m, n, err)
@@ -71,10 +71,10 @@ func TestConflictOfHonestLog(t *testing.T) {
 		for n := m; n <= 17; n++ {
 			older, _ := f.note(t, "a", m)
 			newer, tiles := f.note(t, "a", n)
-			if _, err := NewConflict(older, newer, tiles); !errors.Is(err, ErrNoConflict) {
+			if _, err := NewConflict(t.Context(), older, newer, tiles); !errors.Is(err, ErrNoConflict) {
 				t.Fatalf("%d and %d: %v", m, n, err)
 			}
-			proof, err := ConsistencyProof(int64(m), refTree(f.leaves("a", n)), tiles)
+			proof, err := ConsistencyProof(t.Context(), int64(m), refTree(f.leaves("a", n)), tiles)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func TestConflictSigners(t *testing.T) {
 	stranger := newSigner(t, "stranger.example", Ed25519)
 	older, _ := f.note(t, "a", 5, w1, w2)
 	newer, _ := f.note(t, "b", 5, w1)
-	c, err := NewConflict(older, newer, nil)
+	c, err := NewConflict(t.Context(), older, newer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestConflictSigners(t *testing.T) {
 
 	// Two keys of one log, one on either side.
 	text := Checkpoint{Origin: "example.com/log", Tree: refTree(f.leaves("b", 5))}.String()
-	mixed, err := NewConflict(older, signNote(t, text, second), nil)
+	mixed, err := NewConflict(t.Context(), older, signNote(t, text, second), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestConflictSigners(t *testing.T) {
 
 	// A false signature accuses nobody, nor does it protect anybody else.
 	sig := sign(t, w1, "something else\n1\nOuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=\n", testTime)
-	spoilt, err := NewConflict(append(slices.Clone(older), sig.String()...), newer, nil)
+	spoilt, err := NewConflict(t.Context(), append(slices.Clone(older), sig.String()...), newer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,25 +146,25 @@ func TestConflictRefuses(t *testing.T) {
 	same, _ := f.note(t, "b", 5)
 	newer, tiles := f.note(t, "b", 9)
 	other := signNote(t, Checkpoint{Origin: "other.example", Tree: refTree(f.leaves("b", 5))}.String(), f.log)
-	if _, err := NewConflict(older, other, nil); !errors.Is(err, ErrNoConflict) {
+	if _, err := NewConflict(t.Context(), older, other, nil); !errors.Is(err, ErrNoConflict) {
 		t.Errorf("two origins: %v", err)
 	}
-	if _, err := NewConflict(older, newer, nil); err == nil {
+	if _, err := NewConflict(t.Context(), older, newer, nil); err == nil {
 		t.Error("different sizes were compared without tiles")
 	}
-	if _, err := NewConflict(older, []byte("rubbish"), nil); err == nil {
+	if _, err := NewConflict(t.Context(), older, []byte("rubbish"), nil); err == nil {
 		t.Error("rubbish was taken for a checkpoint")
 	}
 	spoilt := &leafTiles{t: t, leaves: tiles.leaves, spoil: func(_ int, _ int64, _ int, b []byte) []byte { b[0] ^= 1; return b }}
-	if _, err := NewConflict(older, newer, spoilt); err == nil || errors.Is(err, ErrNoConflict) {
+	if _, err := NewConflict(t.Context(), older, newer, spoilt); err == nil || errors.Is(err, ErrNoConflict) {
 		t.Errorf("tiles of another tree: %v", err)
 	}
 
-	equal, err := NewConflict(older, same, nil)
+	equal, err := NewConflict(t.Context(), older, same, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	apart, err := NewConflict(older, newer, tiles)
+	apart, err := NewConflict(t.Context(), older, newer, tiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func FuzzParseConflict(f *testing.F) {
 	same, _ := fork.note(f, "b", 5)
 	newer, tiles := fork.note(f, "b", 9)
 	for _, pair := range [][2][]byte{{older, same}, {older, newer}} {
-		c, err := NewConflict(pair[0], pair[1], tiles)
+		c, err := NewConflict(f.Context(), pair[0], pair[1], tiles)
 		if err != nil {
 			f.Fatal(err)
 		}

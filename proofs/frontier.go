@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,7 @@ type Frontier struct {
 // ReadFrontier reads the frontier of the tree of that size from its tiles, one of
 // each level at most. They are not verified: whether they are the right ones
 // shows in the root that Tree gives.
-func ReadFrontier(size int64, tiles TileReader) (*Frontier, error) {
+func ReadFrontier(ctx context.Context, size int64, tiles TileReader) (*Frontier, error) {
 	if size < 0 {
 		return nil, fmt.Errorf("no tree has size %d", size)
 	}
@@ -38,7 +39,7 @@ func ReadFrontier(size int64, tiles TileReader) (*Frontier, error) {
 		if id.Width == 0 {
 			continue
 		}
-		tile, err := tiles.ReadTile(id.Level, id.Index, id.Width)
+		tile, err := tiles.ReadTile(ctx, id.Level, id.Index, id.Width)
 		if err == nil && len(tile) != id.Width*tlog.HashSize {
 			err = fmt.Errorf("%s: %d bytes, want %d", id.Path(), len(tile), id.Width*tlog.HashSize)
 		}

@@ -2,6 +2,7 @@ package proofs
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func (s *storedLeaves) ReadHashes(indexes []int64) ([]Hash, error) {
 	return got, nil
 }
 
-func (s *storedLeaves) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (s *storedLeaves) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return tlog.ReadTileData(tlog.Tile{H: TileHeight, L: level, N: index, W: width}, s)
 }
 
@@ -117,7 +118,7 @@ func FuzzFrontier(f *testing.F) {
 			}
 			want.checkTiles(t, from, slices.Concat(full, front.Partial()))
 
-			read, err := ReadFrontier(want.size, &want)
+			read, err := ReadFrontier(t.Context(), want.size, &want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,8 +152,8 @@ type shortTiles struct {
 	level int
 }
 
-func (s shortTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
-	tile, err := s.TileReader.ReadTile(level, index, width)
+func (s shortTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	tile, err := s.TileReader.ReadTile(ctx, level, index, width)
 	if level == s.level {
 		tile = tile[1:]
 	}
@@ -165,14 +166,14 @@ func TestReadFrontierRefuses(t *testing.T) {
 		stored.append(t, leaf)
 	}
 	for level := range 2 {
-		_, err := ReadFrontier(300, shortTiles{&stored, level})
+		_, err := ReadFrontier(t.Context(), 300, shortTiles{&stored, level})
 		wantError(t, err, "bytes, want")
 	}
-	_, err := ReadFrontier(-1, &stored)
+	_, err := ReadFrontier(t.Context(), -1, &stored)
 	wantError(t, err, "no tree has size -1")
 	// A hash that is wrong shows in the root.
 	stored.hashes[tlog.StoredHashIndex(0, 299)][0] ^= 1
-	if f, err := ReadFrontier(300, &stored); err != nil || f.Tree() == refTree(testLeaves(300)) {
+	if f, err := ReadFrontier(t.Context(), 300, &stored); err != nil || f.Tree() == refTree(testLeaves(300)) {
 		t.Errorf("wrong tile: %v, %v", f.Tree(), err)
 	}
 }
@@ -180,12 +181,12 @@ func TestReadFrontierRefuses(t *testing.T) {
 // zeroTiles is the tiles of the largest tree, as far as anyone looks.
 type zeroTiles struct{}
 
-func (zeroTiles) ReadTile(_ int, _ int64, width int) ([]byte, error) {
+func (zeroTiles) ReadTile(_ context.Context, _ int, _ int64, width int) ([]byte, error) {
 	return make([]byte, width*tlog.HashSize), nil
 }
 
 func TestFrontierFull(t *testing.T) {
-	f, err := ReadFrontier(math.MaxInt64, zeroTiles{})
+	f, err := ReadFrontier(t.Context(), math.MaxInt64, zeroTiles{})
 	if err != nil {
 		t.Fatal(err)
 	}

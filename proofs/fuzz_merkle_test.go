@@ -68,11 +68,11 @@ func FuzzMerkle(f *testing.F) {
 		if edge.Tree() != tree {
 			t.Errorf("edge grew to %v, want %v", edge.Tree(), tree)
 		}
-		path, err := InclusionProof(tree, int64(index), tiles)
+		path, err := InclusionProof(t.Context(), tree, int64(index), tiles)
 		if err != nil || !slices.Equal(path, refPath(index, leaves[:size])) {
 			t.Fatalf("path of %d of %d: %v, %v", index, size, path, err)
 		}
-		proof, err := ConsistencyProof(int64(older), tree, tiles)
+		proof, err := ConsistencyProof(t.Context(), int64(older), tree, tiles)
 		if err != nil || !slices.Equal(proof, refProof(older, leaves[:size])) {
 			t.Fatalf("proof from %d to %d: %v, %v", older, size, proof, err)
 		}
@@ -97,10 +97,10 @@ func FuzzMerkle(f *testing.F) {
 			data[int(at)%len(data)] ^= flip
 			return data
 		}
-		if _, err := InclusionProof(tree, int64(index), tiles); err == nil && size > 1 { // of one entry the proof is empty
+		if _, err := InclusionProof(t.Context(), tree, int64(index), tiles); err == nil && size > 1 { // of one entry the proof is empty
 			t.Error("spoiled tiles pass")
 		}
-		if _, err := VerifiedTiles(tree, tiles).ReadTile(0, int64(index/256), TileWidth(tree.N, 0, int64(index/256))); err == nil {
+		if _, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), 0, int64(index/256), TileWidth(tree.N, 0, int64(index/256))); err == nil {
 			t.Error("spoiled tiles pass as verified")
 		}
 	})

@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -106,11 +107,11 @@ func rawHashes(hashes []Hash) [][]byte {
 // InclusionProof builds the proof that VerifyInclusion checks, from tiles that
 // need not be trusted: they are authenticated against the tree's root. Trees
 // may have up to 2^62-1 entries.
-func InclusionProof(tree Tree, index int64, tiles TileReader) ([]Hash, error) {
+func InclusionProof(ctx context.Context, tree Tree, index int64, tiles TileReader) ([]Hash, error) {
 	if index < 0 || index >= tree.N || tree.N >= maxProvable {
 		return nil, fmt.Errorf("no inclusion proof of entry %d in a tree of size %d", index, tree.N)
 	}
-	p, err := tlog.ProveRecord(tree.N, index, tlog.TileHashReader(tree, tileAdapter{tiles}))
+	p, err := tlog.ProveRecord(tree.N, index, tlog.TileHashReader(tree, tileAdapter{ctx, tiles}))
 	if err != nil {
 		return nil, fmt.Errorf("inclusion proof of entry %d in a tree of size %d: %w", index, tree.N, err)
 	}
@@ -120,14 +121,14 @@ func InclusionProof(tree Tree, index int64, tiles TileReader) ([]Hash, error) {
 // ConsistencyProof builds the proof that VerifyConsistency checks, from the
 // tree of size oldSize to the given one. It authenticates tiles as
 // InclusionProof does.
-func ConsistencyProof(oldSize int64, tree Tree, tiles TileReader) ([]Hash, error) {
+func ConsistencyProof(ctx context.Context, oldSize int64, tree Tree, tiles TileReader) ([]Hash, error) {
 	if oldSize < 0 || oldSize > tree.N || tree.N >= maxProvable {
 		return nil, fmt.Errorf("no consistency proof from size %d to %d", oldSize, tree.N)
 	}
 	if oldSize == 0 || oldSize == tree.N {
 		return nil, nil
 	}
-	p, err := tlog.ProveTree(tree.N, oldSize, tlog.TileHashReader(tree, tileAdapter{tiles}))
+	p, err := tlog.ProveTree(tree.N, oldSize, tlog.TileHashReader(tree, tileAdapter{ctx, tiles}))
 	if err != nil {
 		return nil, fmt.Errorf("consistency proof from size %d to %d: %w", oldSize, tree.N, err)
 	}

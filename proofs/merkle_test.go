@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -34,7 +35,7 @@ type leafTiles struct {
 	reads  int
 }
 
-func (l *leafTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (l *leafTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	l.reads++
 	span := 1 << (8 * level) // leaves below one hash
 	have := min(len(l.leaves)/span-int(index)*256, 256)
@@ -60,7 +61,7 @@ func TestProofsOfSmallTrees(t *testing.T) {
 		tree := refTree(leaves[:n])
 		tiles := &leafTiles{t: t, leaves: leaves[:n]}
 		for i := range n {
-			p, err := InclusionProof(tree, int64(i), tiles)
+			p, err := InclusionProof(t.Context(), tree, int64(i), tiles)
 			if err != nil || !slices.Equal(p, refPath(i, leaves[:n])) {
 				t.Fatalf("entry %d of %d: %v, %v", i, n, p, err)
 			}
@@ -71,7 +72,7 @@ func TestProofsOfSmallTrees(t *testing.T) {
 			if m > 0 {
 				want = refProof(m, leaves[:n])
 			}
-			p, err := ConsistencyProof(int64(m), tree, tiles)
+			p, err := ConsistencyProof(t.Context(), int64(m), tree, tiles)
 			if err != nil || !slices.Equal(p, want) {
 				t.Fatalf("from %d to %d: %v, %v", m, n, p, err)
 			}
@@ -175,7 +176,7 @@ func TestProofsFromTiles(t *testing.T) {
 		tree := refTree(leaves[:n])
 		tiles := &leafTiles{t: t, leaves: leaves[:n]}
 		for _, i := range []int{0, n - 1, n / 2, rng.IntN(n)} {
-			p, err := InclusionProof(tree, int64(i), tiles)
+			p, err := InclusionProof(t.Context(), tree, int64(i), tiles)
 			if err != nil || !slices.Equal(p, refPath(i, leaves[:n])) {
 				t.Fatalf("entry %d of %d: %v", i, n, err)
 			}
@@ -183,7 +184,7 @@ func TestProofsFromTiles(t *testing.T) {
 				t.Errorf("x/mod: %v", err)
 			}
 			m := i + 1
-			p, err = ConsistencyProof(int64(m), tree, tiles)
+			p, err = ConsistencyProof(t.Context(), int64(m), tree, tiles)
 			if err != nil || !slices.Equal(p, refProof(m, leaves[:n])) {
 				t.Fatalf("from %d to %d: %v", m, n, err)
 			}
@@ -199,8 +200,8 @@ func TestTilesAreNotTrusted(t *testing.T) {
 	tree := refTree(leaves)
 	read := func(spoil func(int, int64, int, []byte) []byte) (reads int, err1, err2 error) {
 		tiles := &leafTiles{t: t, leaves: leaves, spoil: spoil}
-		_, err1 = InclusionProof(tree, 300, tiles)
-		_, err2 = ConsistencyProof(300, tree, tiles)
+		_, err1 = InclusionProof(t.Context(), tree, 300, tiles)
+		_, err2 = ConsistencyProof(t.Context(), 300, tree, tiles)
 		return tiles.reads, err1, err2
 	}
 	reads, err1, err2 := read(nil)
@@ -232,12 +233,12 @@ func TestTilesAreNotTrusted(t *testing.T) {
 	}
 
 	gone := errors.New("gone")
-	_, err := InclusionProof(tree, 300, failingTiles{gone})
+	_, err := InclusionProof(t.Context(), tree, 300, failingTiles{gone})
 	if !errors.Is(err, gone) {
 		t.Errorf("error of the reader is lost: %v", err)
 	}
 	wantError(t, err, "tile/")
-	_, err = ConsistencyProof(300, tree, failingTiles{gone})
+	_, err = ConsistencyProof(t.Context(), 300, tree, failingTiles{gone})
 	if !errors.Is(err, gone) {
 		t.Errorf("error of the reader is lost: %v", err)
 	}
@@ -245,7 +246,7 @@ func TestTilesAreNotTrusted(t *testing.T) {
 
 type failingTiles struct{ err error }
 
-func (f failingTiles) ReadTile(int, int64, int) ([]byte, error) { return nil, f.err }
+func (f failingTiles) ReadTile(context.Context, int, int64, int) ([]byte, error) { return nil, f.err }
 
 func TestNoProof(t *testing.T) {
 	for _, tt := range []struct {
@@ -255,12 +256,12 @@ func TestNoProof(t *testing.T) {
 		{EmptyTree, 1}, {Tree{N: 5}, 6}, {Tree{N: 5}, -1}, {Tree{N: -5}, -6}, {Tree{N: -5}, 0},
 		{Tree{N: 1 << 62}, 5}, {Tree{N: math.MaxInt64}, 5}, {Tree{N: math.MinInt64}, math.MaxInt64},
 	} {
-		_, err := InclusionProof(tt.tree, tt.n, failingTiles{})
+		_, err := InclusionProof(t.Context(), tt.tree, tt.n, failingTiles{})
 		wantError(t, err, "no inclusion proof")
-		_, err = ConsistencyProof(tt.n, tt.tree, failingTiles{})
+		_, err = ConsistencyProof(t.Context(), tt.n, tt.tree, failingTiles{})
 		wantError(t, err, "no consistency proof")
 	}
-	_, err := InclusionProof(Tree{N: 5}, 5, failingTiles{})
+	_, err := InclusionProof(t.Context(), Tree{N: 5}, 5, failingTiles{})
 	wantError(t, err, "no inclusion proof")
 }
 
@@ -293,7 +294,7 @@ func (u *uniformTree) tree(size int64) Tree {
 	return tree
 }
 
-func (u *uniformTree) ReadTile(level int, _ int64, width int) ([]byte, error) {
+func (u *uniformTree) ReadTile(_ context.Context, level int, _ int64, width int) ([]byte, error) {
 	var data []byte
 	for range width {
 		data = append(data, u.perfect[8*level][:]...)
@@ -336,7 +337,7 @@ func TestHugeTrees(t *testing.T) {
 				if err := VerifyInclusion(tree, i, u.perfect[0], want); err != nil {
 					t.Error(err)
 				}
-				p, err := InclusionProof(tree, i, u)
+				p, err := InclusionProof(t.Context(), tree, i, u)
 				checkHuge(t, n, p, err, want)
 
 				if i == 0 {
@@ -352,7 +353,7 @@ func TestHugeTrees(t *testing.T) {
 				if err := VerifyConsistency(u.tree(i), tree, want); err != nil {
 					t.Error(err)
 				}
-				p, err = ConsistencyProof(i, tree, u)
+				p, err = ConsistencyProof(t.Context(), i, tree, u)
 				checkHuge(t, n, p, err, want)
 			})
 		}

@@ -1,6 +1,9 @@
 package proofs
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // Refresh moves a proof to a newer checkpoint of the same log: one with more
 // entries, or of the same tree with other cosignatures. It needs no key of
@@ -11,7 +14,7 @@ import "fmt"
 // newer tree must begin with the old one; ErrConsistency shows a log that has
 // forked (see Conflict). Errors are otherwise those of Proof.Verify; with a
 // *QuorumError, as with all others, there is no new proof.
-func (p Proof) Refresh(policy *Policy, entry, newer []byte, tiles TileReader) (Proof, error) {
+func (p Proof) Refresh(ctx context.Context, policy *Policy, entry, newer []byte, tiles TileReader) (Proof, error) {
 	from, err := p.Verify(policy, entry)
 	if err != nil {
 		return Proof{}, fmt.Errorf("refresh: old proof: %w", err)
@@ -28,7 +31,7 @@ func (p Proof) Refresh(policy *Policy, entry, newer []byte, tiles TileReader) (P
 	}
 	fresh := Proof{Extra: p.Extra, Index: p.Index, Hashes: p.Hashes, Checkpoint: newer}
 	if to.Tree != from.Tree {
-		if fresh.Hashes, err = growPath(from.Tree, to.Tree, p.Index, LeafHash(entry), tiles); err != nil {
+		if fresh.Hashes, err = growPath(ctx, from.Tree, to.Tree, p.Index, LeafHash(entry), tiles); err != nil {
 			return Proof{}, fmt.Errorf("refresh: %w", err)
 		}
 	}
@@ -38,16 +41,16 @@ func (p Proof) Refresh(policy *Policy, entry, newer []byte, tiles TileReader) (P
 
 // growPath builds the inclusion proof of a leaf of the older tree in the newer
 // one, which it checks to begin with the older one.
-func growPath(older, newer Tree, index int64, leaf Hash, tiles TileReader) ([]Hash, error) {
+func growPath(ctx context.Context, older, newer Tree, index int64, leaf Hash, tiles TileReader) ([]Hash, error) {
 	tiles = rememberingTiles{tiles, make(map[TileID][]byte)}
-	consistency, err := ConsistencyProof(older.N, newer, tiles)
+	consistency, err := ConsistencyProof(ctx, older.N, newer, tiles)
 	if err != nil {
 		return nil, err
 	}
 	if err := VerifyConsistency(older, newer, consistency); err != nil {
 		return nil, err
 	}
-	path, err := InclusionProof(newer, index, tiles)
+	path, err := InclusionProof(ctx, newer, index, tiles)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +63,12 @@ type rememberingTiles struct {
 	known map[TileID][]byte
 }
 
-func (r rememberingTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (r rememberingTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
 	id := TileID{level, index, width}
 	if data, ok := r.known[id]; ok {
 		return data, nil
 	}
-	data, err := r.tiles.ReadTile(level, index, width)
+	data, err := r.tiles.ReadTile(ctx, level, index, width)
 	if err == nil {
 		r.known[id] = data
 	}

@@ -13,13 +13,13 @@ func TestRefresh(t *testing.T) {
 		{1, 1, 0}, {1, 2, 0}, {2, 3, 1}, {3, 3, 2}, {7, 300, 6}, {256, 257, 255}, {300, 70_000, 299}, {65_536, 70_000, 65_535}, {69_999, 70_000, 0},
 	} {
 		before, after := newTestTiles(tt.older), newTestTiles(tt.newer)
-		path, err := InclusionProof(before.tree(), int64(tt.index), before)
+		path, err := InclusionProof(t.Context(), before.tree(), int64(tt.index), before)
 		if err != nil {
 			t.Fatal(err)
 		}
 		old := Proof{Extra: []byte("extra"), Index: int64(tt.index), Hashes: path, Checkpoint: w.checkpoint(t, before.tree())}
 		newer := w.checkpoint(t, after.tree())
-		fresh, err := old.Refresh(w.policy, testEntry(tt.index), newer, after)
+		fresh, err := old.Refresh(t.Context(), w.policy, testEntry(tt.index), newer, after)
 		if err != nil {
 			t.Fatalf("%+v: %v", tt, err)
 		}
@@ -48,21 +48,21 @@ func TestRefreshRefuses(t *testing.T) {
 	tiles := newTestTiles(600)
 	tree := tiles.tree()
 	oldTiles := newTestTiles(300)
-	path, err := InclusionProof(oldTiles.tree(), 7, oldTiles)
+	path, err := InclusionProof(t.Context(), oldTiles.tree(), 7, oldTiles)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := Proof{Index: 7, Hashes: path, Checkpoint: w.checkpoint(t, oldTiles.tree())}
 	newer := w.checkpoint(t, tree)
 	entry := testEntry(7)
-	if _, err := old.Refresh(w.policy, entry, newer, tiles); err != nil {
+	if _, err := old.Refresh(t.Context(), w.policy, entry, newer, tiles); err != nil {
 		t.Fatal(err)
 	}
 	text := func(tree Tree) string { return Checkpoint{Origin: "example.com/log", Tree: tree}.String() }
 	var quorumErr *QuorumError
 	fails := func(name string, p Proof, entry, newer []byte, tiles TileReader, want func(error) bool, sub string) {
 		t.Helper()
-		fresh, err := p.Refresh(w.policy, entry, newer, tiles)
+		fresh, err := p.Refresh(t.Context(), w.policy, entry, newer, tiles)
 		if err == nil || !want(err) || !reflect.DeepEqual(fresh, Proof{}) {
 			t.Errorf("%s: %+v, %v", name, fresh, err)
 		}
@@ -83,7 +83,7 @@ func TestRefreshRefuses(t *testing.T) {
 	fails("new by a stranger", old, entry, signNote(t, text(tree), newSigner(t, "x", Ed25519)), tiles, is(ErrUnknownLog), "newer checkpoint")
 	spoiled := bytes.Replace(newer, []byte("— w2"), []byte("— w1"), 1)
 	fails("new is no checkpoint", old, entry, []byte("x\n"), tiles, whatever, "note: no empty line")
-	if _, err := old.Refresh(w.policy, entry, spoiled, tiles); err == nil {
+	if _, err := old.Refresh(t.Context(), w.policy, entry, spoiled, tiles); err == nil {
 		t.Error("new with a cosignature under another name: accepted")
 	}
 	smaller := newTestTiles(299)
@@ -102,11 +102,11 @@ func TestRefreshRefuses(t *testing.T) {
 	other := newSigner(t, "other.example/log", Ed25519)
 	both := mustPolicy(t, "log "+other.Key().String()+"\n"+w.policyText)
 	foreign := Checkpoint{Origin: "other.example/log", Tree: tree}.String()
-	_, err = old.Refresh(both, entry, signNote(t, foreign, append([]*Signer{other}, w.witnesses...)...), tiles)
+	_, err = old.Refresh(t.Context(), both, entry, signNote(t, foreign, append([]*Signer{other}, w.witnesses...)...), tiles)
 	wantError(t, err, "of origin \"other.example/log\", the proof of \"example.com/log\"")
 
 	// The same tree needs no tiles.
-	if _, err := old.Refresh(w.policy, entry, w.checkpoint(t, oldTiles.tree()), nil); err != nil {
+	if _, err := old.Refresh(t.Context(), w.policy, entry, w.checkpoint(t, oldTiles.tree()), nil); err != nil {
 		t.Errorf("same tree: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"context"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -12,7 +13,7 @@ type TileReader interface {
 	// index at that level. Asked are only tiles of the tree that a proof is
 	// built for, with the width they have there; an implementation that no
 	// longer has a partial tile cuts it from a wider one.
-	ReadTile(level int, index int64, width int) ([]byte, error)
+	ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error)
 }
 
 // maxProvable is one more than the largest tree for which tiles are
@@ -33,7 +34,7 @@ type verifiedTiles struct {
 	tiles TileReader
 }
 
-func (v verifiedTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (v verifiedTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
 	want := 0
 	if level >= 0 && v.tree.N < maxProvable {
 		want = TileWidth(v.tree.N, level, index)
@@ -41,7 +42,7 @@ func (v verifiedTiles) ReadTile(level int, index int64, width int) ([]byte, erro
 	if want == 0 || width != want {
 		return nil, fmt.Errorf("no tile of %d hashes at level %d, index %d in a tree of size %d", width, level, index, v.tree.N)
 	}
-	a := &keepingAdapter{tileAdapter: tileAdapter{v.tiles}, id: TileID{level, index, width}}
+	a := &keepingAdapter{tileAdapter: tileAdapter{ctx, v.tiles}, id: TileID{level, index, width}}
 	first := tlog.StoredHashIndex(level*TileHeight, index*FullWidth)
 	if _, err := tlog.TileHashReader(v.tree, a).ReadHashes([]int64{first}); err != nil {
 		return nil, fmt.Errorf("authenticate %s in the tree of size %d: %w", TilePath(level, index, width), v.tree.N, err)
@@ -53,7 +54,7 @@ func (v verifiedTiles) ReadTile(level int, index int64, width int) ([]byte, erro
 // checks that its entries are those of the tree: as many as the tree has there,
 // and with hashes that lead to its root. The tiles that show it need not be
 // trusted: see VerifiedTiles.
-func VerifyEntries(tree Tree, index int64, bundle []byte, tiles TileReader) ([][]byte, error) {
+func VerifyEntries(ctx context.Context, tree Tree, index int64, bundle []byte, tiles TileReader) ([][]byte, error) {
 	entries, err := ParseEntries(bundle)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func VerifyEntries(tree Tree, index int64, bundle []byte, tiles TileReader) ([][
 	if width == 0 || len(entries) != width {
 		return nil, fmt.Errorf("entry bundle %d: %d entries, want %d in a tree of size %d", index, len(entries), width, tree.N)
 	}
-	hashes, err := VerifiedTiles(tree, tiles).ReadTile(0, index, width)
+	hashes, err := VerifiedTiles(tree, tiles).ReadTile(ctx, 0, index, width)
 	if err != nil {
 		return nil, fmt.Errorf("entry bundle %d: %w", index, err)
 	}
@@ -74,8 +75,12 @@ func VerifyEntries(tree Tree, index int64, bundle []byte, tiles TileReader) ([][
 	return entries, nil
 }
 
-// tileAdapter lets x/mod's authenticating reader use a TileReader.
-type tileAdapter struct{ r TileReader }
+// tileAdapter lets x/mod's authenticating reader use a TileReader in one call, of
+// which it keeps the context: x/mod's interface has no room for one.
+type tileAdapter struct {
+	ctx context.Context
+	r   TileReader
+}
 
 func (tileAdapter) Height() int { return TileHeight }
 
@@ -83,7 +88,7 @@ func (a tileAdapter) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	data := make([][]byte, len(tiles))
 	for i, t := range tiles {
 		var err error
-		if data[i], err = a.r.ReadTile(t.L, t.N, t.W); err != nil {
+		if data[i], err = a.r.ReadTile(a.ctx, t.L, t.N, t.W); err != nil {
 			return nil, fmt.Errorf("%s: %w", TilePath(t.L, t.N, t.W), err)
 		}
 		if want := t.W * tlog.HashSize; len(data[i]) != want {

@@ -2,6 +2,7 @@ package proofs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -50,7 +51,7 @@ func newTestTiles(size int) *testTiles {
 
 func (t *testTiles) tree() Tree { return t.edge.Tree() }
 
-func (t *testTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (t *testTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	id := TileID{level, index, width}
 	t.reads[id]++
 	data, ok := t.tiles[id]
@@ -84,14 +85,14 @@ func TestProofsReadFewTiles(t *testing.T) {
 			indexes = append(indexes, rng.IntN(size))
 		}
 		for _, i := range indexes {
-			if _, err := InclusionProof(tree, int64(i), tiles); err != nil {
+			if _, err := InclusionProof(t.Context(), tree, int64(i), tiles); err != nil {
 				t.Fatal(err)
 			}
 			n := tiles.mostReads()
 			if n > 2 {
 				t.Errorf("inclusion of %d of %d reads %d tiles of a level", i, size, n)
 			}
-			if _, err := ConsistencyProof(int64(i), tree, tiles); err != nil {
+			if _, err := ConsistencyProof(t.Context(), int64(i), tree, tiles); err != nil {
 				t.Fatal(err)
 			}
 			m := tiles.mostReads()
@@ -99,7 +100,7 @@ func TestProofsReadFewTiles(t *testing.T) {
 				t.Errorf("consistency of %d with %d reads %d tiles of a level", i, size, m)
 			}
 			width := TileWidth(tree.N, 0, int64(i/256))
-			if _, err := VerifiedTiles(tree, tiles).ReadTile(0, int64(i/256), width); err != nil {
+			if _, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), 0, int64(i/256), width); err != nil {
 				t.Fatal(err)
 			}
 			v := tiles.mostReads()
@@ -148,7 +149,7 @@ func TestVerifiedTiles(t *testing.T) {
 		if id.Level == 0 && id.Index > 3 && id.Index < 254 {
 			continue
 		}
-		got, err := VerifiedTiles(tree, tiles).ReadTile(id.Level, id.Index, id.Width)
+		got, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), id.Level, id.Index, id.Width)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v", id.Path(), err)
 		}
@@ -157,17 +158,17 @@ func TestVerifiedTiles(t *testing.T) {
 		{0, 0, 255}, {0, 258, 252 + 1}, {0, 258, 256}, {0, 259, 1}, {0, -1, 256}, {-1, 0, 256}, {1, 0, 255}, {1, 1, 1},
 		{2, 0, 2}, {3, 0, 1}, {8, 0, 1}, {0, math.MaxInt64, 256},
 	} {
-		_, err := VerifiedTiles(tree, tiles).ReadTile(id.Level, id.Index, id.Width)
+		_, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), id.Level, id.Index, id.Width)
 		wantError(t, err, "no tile of")
 	}
-	_, err := VerifiedTiles(EmptyTree, tiles).ReadTile(0, 0, 0)
+	_, err := VerifiedTiles(EmptyTree, tiles).ReadTile(t.Context(), 0, 0, 0)
 	wantError(t, err, "no tile of")
-	_, err = VerifiedTiles(Tree{N: maxProvable}, tiles).ReadTile(0, 0, 256)
+	_, err = VerifiedTiles(Tree{N: maxProvable}, tiles).ReadTile(t.Context(), 0, 0, 256)
 	wantError(t, err, "no tile of")
-	_, err = VerifiedTiles(Tree{N: size, Hash: LeafHash(nil)}, tiles).ReadTile(0, 0, 256)
+	_, err = VerifiedTiles(Tree{N: size, Hash: LeafHash(nil)}, tiles).ReadTile(t.Context(), 0, 0, 256)
 	wantError(t, err, "authenticate tile/0/000 in the tree of size 66300")
 	gone := errors.New("gone")
-	_, err = VerifiedTiles(tree, failingTiles{gone}).ReadTile(0, 0, 256)
+	_, err = VerifiedTiles(tree, failingTiles{gone}).ReadTile(t.Context(), 0, 0, 256)
 	if !errors.Is(err, gone) {
 		t.Errorf("error of the reader is lost: %v", err)
 	}
@@ -175,7 +176,7 @@ func TestVerifiedTiles(t *testing.T) {
 	// Any byte of the tile asked for, or of any read with it, matters.
 	for _, id := range []TileID{{0, 0, 256}, {0, 257, 256}, {0, 258, 252}, {1, 0, 256}, {1, 1, 2}, {2, 0, 1}} {
 		clear(tiles.reads)
-		if _, err := VerifiedTiles(tree, tiles).ReadTile(id.Level, id.Index, id.Width); err != nil {
+		if _, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), id.Level, id.Index, id.Width); err != nil {
 			t.Fatal(err)
 		}
 		for read := range tiles.reads {
@@ -184,7 +185,7 @@ func TestVerifiedTiles(t *testing.T) {
 				bad := bytes.Clone(good)
 				bad[at] ^= 1
 				tiles.tiles[read] = bad
-				if _, err := VerifiedTiles(tree, tiles).ReadTile(id.Level, id.Index, id.Width); err == nil {
+				if _, err := VerifiedTiles(tree, tiles).ReadTile(t.Context(), id.Level, id.Index, id.Width); err == nil {
 					t.Errorf("%s: accepted although byte %d of %s is changed", id.Path(), at, read.Path())
 				}
 			}
@@ -207,7 +208,7 @@ func TestVerifyEntries(t *testing.T) {
 		return b
 	}
 	for index, want := range []int{256, 44} {
-		entries, err := VerifyEntries(tree, int64(index), bundle(index*256, index*256+want), tiles)
+		entries, err := VerifyEntries(t.Context(), tree, int64(index), bundle(index*256, index*256+want), tiles)
 		if err != nil || len(entries) != want || string(entries[want-1]) != string(testEntry(index*256+want-1)) {
 			t.Errorf("bundle %d: %d entries, %v", index, len(entries), err)
 		}
@@ -231,15 +232,15 @@ func TestVerifyEntries(t *testing.T) {
 		"before the tree":   {-1, bundle(0, 256), "want 0"},
 		"index of no bytes": {math.MaxInt64, nil, "want 0"},
 	} {
-		entries, err := VerifyEntries(tree, tt.index, tt.bundle, tiles)
+		entries, err := VerifyEntries(t.Context(), tree, tt.index, tt.bundle, tiles)
 		if entries != nil {
 			t.Errorf("%s: entries are returned", name)
 		}
 		wantError(t, err, tt.err)
 	}
-	if _, err := VerifyEntries(tree, 1, bundle(0, 44), tiles); !errors.Is(err, ErrInclusion) {
+	if _, err := VerifyEntries(t.Context(), tree, 1, bundle(0, 44), tiles); !errors.Is(err, ErrInclusion) {
 		t.Errorf("wrong entries: %v", err)
 	}
-	_, err := VerifyEntries(Tree{N: size, Hash: LeafHash(nil)}, 0, bundle(0, 256), tiles)
+	_, err := VerifyEntries(t.Context(), Tree{N: size, Hash: LeafHash(nil)}, 0, bundle(0, 256), tiles)
 	wantError(t, err, "entry bundle 0: authenticate")
 }

@@ -423,7 +423,7 @@ func (v *refreshVector) run(t *testing.T) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := old.Refresh(policy, v.Entry, v.Newer, v.Tiles)
+	fresh, err := old.Refresh(t.Context(), policy, v.Entry, v.Newer, v.Tiles)
 	if err != nil {
 		if _, opened := policy.OpenCheckpoint(v.Newer); opened == nil && vectorCategory(err) == "malformed" {
 			return failed("refresh", err) // both are well formed and well signed

@@ -2,6 +2,7 @@ package proofs_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -163,7 +164,7 @@ type vectorTiles []struct {
 	} `json:"hashes"`
 }
 
-func (tiles vectorTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (tiles vectorTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	path := proofs.TilePath(level, index, width)
 	for _, tile := range tiles {
 		if tile.Path != path {
@@ -183,9 +184,9 @@ func (v *buildVector) run(t *testing.T) error {
 	var err error
 	newer := treeOf(v.Size, v.Root)
 	if v.Index != nil {
-		hashes, err = proofs.InclusionProof(newer, int64(*v.Index), v.Tiles)
+		hashes, err = proofs.InclusionProof(t.Context(), newer, int64(*v.Index), v.Tiles)
 	} else {
-		hashes, err = proofs.ConsistencyProof(int64(*v.OldSize), newer, v.Tiles)
+		hashes, err = proofs.ConsistencyProof(t.Context(), int64(*v.OldSize), newer, v.Tiles)
 	}
 	if err != nil {
 		return failed("tiles", err)
@@ -230,7 +231,7 @@ func (v *bundleVector) run(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	entries, err := proofs.VerifyEntries(treeOf(v.Size, v.Root), int64(v.Index), v.Bundle, v.Tiles)
+	entries, err := proofs.VerifyEntries(t.Context(), treeOf(v.Size, v.Root), int64(v.Index), v.Bundle, v.Tiles)
 	switch {
 	case errors.Is(err, proofs.ErrInclusion):
 		return err

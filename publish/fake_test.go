@@ -40,7 +40,7 @@ type fakeLog struct {
 
 type blobs map[tuf.Digest][]byte
 
-func (b blobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (b blobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if data, ok := b[sum]; ok {
 		return data, nil
 	}
@@ -143,12 +143,12 @@ func (l *fakeLog) EntryProof(_ context.Context, index int64) ([]byte, error) {
 	return []byte(l.sidecar(index)), nil
 }
 
-func (l *fakeLog) Blob(_ context.Context, sha256 string) ([]byte, error) {
+func (l *fakeLog) Blob(ctx context.Context, sha256 string) ([]byte, error) {
 	sum, err := tuf.ParseDigest(sha256)
 	if err != nil {
 		return nil, err
 	}
-	return l.blobs.Blob(sum)
+	return l.blobs.Blob(ctx, sum)
 }
 
 func (l *fakeLog) Repository(ctx context.Context, id string) (*api.Repository, error) {
@@ -284,7 +284,7 @@ func (l *fakeLog) judge(repo *admit.Repository, role string, m *tuf.Metadata, sn
 	if l.notLog[role] {
 		return api.FileResult{Status: api.StatusRefused, Index: -1, Code: api.CodeNotLoggedRole, Detail: "this log does not log role " + role}
 	}
-	d, err := repo.Judge(role, m, snapshots)
+	d, err := repo.Judge(l.t.Context(), role, m, snapshots)
 	if err != nil {
 		return l.refused(err)
 	}

@@ -394,7 +394,7 @@ func TestSigstoreEvidence(t *testing.T) {
 		if logged.Repository.String() == r.Repositories[0] && logged.Kind == leaf.Release {
 			t.Errorf("a draft became a release: %+v", logged)
 		}
-		root, err := ids[logged.Repository.String()].Root()
+		root, err := ids[logged.Repository.String()].Root(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

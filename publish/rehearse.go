@@ -29,7 +29,7 @@ type Reader interface {
 // The log is read as it is now; nil is a log that has nothing yet, and needs no
 // network. Of the configuration, Log is not used.
 func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report, error) {
-	r := &rehearsal{log: log, ctx: ctx, leaves: map[int64]leaf.Leaf{}, blobs: map[tuf.Digest][]byte{}, repos: map[tuf.Digest]*admit.Repository{}}
+	r := &rehearsal{log: log, leaves: map[int64]leaf.Leaf{}, blobs: map[tuf.Digest][]byte{}, repos: map[tuf.Digest]*admit.Repository{}}
 	cfg.Log = r
 	j := newJob(cfg, set.files)
 	j.rehearsal = r
@@ -43,7 +43,6 @@ func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report,
 // own leaves have their indices, those that it would append come after all others.
 type rehearsal struct {
 	log    Reader
-	ctx    context.Context // of the one submission that is rehearsed
 	leaves map[int64]leaf.Leaf
 	added  int64
 	blobs  map[tuf.Digest][]byte
@@ -97,8 +96,8 @@ func (r *rehearsal) leaf(index int64) (leaf.Leaf, error) {
 // rehearsed is a admit.Blobs.
 type rehearsed struct{ *rehearsal }
 
-func (r rehearsed) Blob(sum tuf.Digest) ([]byte, error) {
-	return r.rehearsal.Blob(r.ctx, sum.String())
+func (r rehearsed) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return r.rehearsal.Blob(ctx, sum.String())
 }
 
 // append adds a leaf and returns its index.
@@ -230,7 +229,7 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 		return cmp.Or(cmp.Compare(rankOf(a.file.Role), rankOf(b.file.Role)), cmp.Compare(a.file.Version, b.file.Version), cmp.Compare(a.file.Role, b.file.Role))
 	})
 	for _, q := range queue {
-		verdict, err := r.judge(repo, q.file.Role, q.meta, snapshots)
+		verdict, err := r.judge(ctx, repo, q.file.Role, q.meta, snapshots)
 		if err != nil {
 			return nil, fmt.Errorf("%s %d: %w", q.file.Role, q.file.Version, err)
 		}
@@ -242,9 +241,9 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 
 // judge judges a file and appends its leaf. A snapshot or timestamp is judged as well,
 // but appended only where the log has others.
-func (r *rehearsal) judge(repo *admit.Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (api.FileResult, error) {
+func (r *rehearsal) judge(ctx context.Context, repo *admit.Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (api.FileResult, error) {
 	voucher := m.Snapshot != nil || m.Timestamp != nil
-	d, err := repo.Judge(role, m, snapshots)
+	d, err := repo.Judge(ctx, role, m, snapshots)
 	if err != nil {
 		verdict, err := refusedBy(err)
 		if voucher && verdict.Code == api.CodeSuperseded {

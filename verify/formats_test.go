@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -95,7 +96,7 @@ func TestFormatsVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := repo.Judge("targets", targets, []*tuf.Metadata{snapshot})
+		d, err := repo.Judge(t.Context(), "targets", targets, []*tuf.Metadata{snapshot})
 		if err != nil || string(d.Leaf.Marshal()) != string(ex["leaf"]) {
 			t.Errorf("admitted as %s, %v", d.Leaf.Marshal(), err)
 		}
@@ -201,7 +202,7 @@ func formatsParse(t *testing.T, file []byte) *tuf.Metadata {
 
 type formatsBlobs map[tuf.Digest][]byte
 
-func (b formatsBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (b formatsBlobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if file, ok := b[sum]; ok {
 		return file, nil
 	}
@@ -277,7 +278,7 @@ func checkFormatsTiles(t *testing.T, ex map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
-	entries, err := proofs.VerifyEntries(c.Tree, 0, files[proofs.TileID{Level: -1, Width: 3}], files)
+	entries, err := proofs.VerifyEntries(t.Context(), c.Tree, 0, files[proofs.TileID{Level: -1, Width: 3}], files)
 	if err != nil || len(entries) != 3 || string(entries[1]) != string(ex["leaf"]) || string(entries[2]) != string(ex["evidence"]) {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
@@ -285,7 +286,7 @@ func checkFormatsTiles(t *testing.T, ex map[string][]byte) {
 
 type formatsFiles map[proofs.TileID][]byte
 
-func (f formatsFiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (f formatsFiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	if data, ok := f[proofs.TileID{Level: level, Index: index, Width: width}]; ok {
 		return data, nil
 	}
@@ -391,7 +392,7 @@ func (ex formatsExample) leaves(t *testing.T) [][]byte {
 	}
 	leaves := [][]byte{genesis.Leaf.Marshal()}
 	for _, files := range [][2][]byte{{ex.targets, ex.snapshot}, {ex.another, ex.snapshot2}} {
-		d, err := repo.Judge("targets", formatsParse(t, files[0]), []*tuf.Metadata{formatsParse(t, files[1])})
+		d, err := repo.Judge(t.Context(), "targets", formatsParse(t, files[0]), []*tuf.Metadata{formatsParse(t, files[1])})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -434,7 +435,7 @@ func (ex formatsExample) blocks(t *testing.T) map[string]string {
 		note.Signatures = append(note.Signatures, sig)
 	}
 	tiles := formatsFiles{{Level: 0, Index: 0, Width: 3}: tile}
-	path, err := proofs.InclusionProof(edge.Tree(), 1, tiles)
+	path, err := proofs.InclusionProof(t.Context(), edge.Tree(), 1, tiles)
 	if err != nil {
 		t.Fatal(err)
 	}

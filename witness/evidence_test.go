@@ -279,7 +279,7 @@ func TestEvidenceDir(t *testing.T) {
 		a, b := witnesstest.NewLog(t, "log.example"), fork(d, n)
 		a.Signer = d.log.Signer
 		a.Grow(n, "")
-		c, err := proofs.NewConflict(a.Sign(a.Checkpoint()), b.Sign(b.Checkpoint()), nil)
+		c, err := proofs.NewConflict(t.Context(), a.Sign(a.Checkpoint()), b.Sign(b.Checkpoint()), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

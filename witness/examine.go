@@ -123,7 +123,7 @@ func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
 		}
 		tiles = w.tiles(ctx, log.URL)
 	}
-	c, err := proofs.NewConflict(log.Latest.Note, s.Note, tiles)
+	c, err := proofs.NewConflict(ctx, log.Latest.Note, s.Note, tiles)
 	if errors.Is(err, proofs.ErrNoConflict) {
 		return Consistent, nil
 	} else if err != nil {
@@ -147,7 +147,7 @@ func (w *Witness) tiles(ctx context.Context, url string) proofs.TileReader {
 }
 
 // ReadTile implements proofs.TileReader.
-func (t logTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (t logTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return proofs.TileID{Level: level, Index: index, Width: width}.Read(fetch.ErrNotFound, t.get)
 }
 

@@ -84,7 +84,7 @@ func (w *Witness) compare(ctx context.Context, id OriginHash, log Log, cp proofs
 	if log.Latest == nil || cp.Tree.N == 0 || cp.Tree.N != log.Latest.Tree.N || cp.Tree.Hash == log.Latest.Tree.Hash {
 		return nil
 	}
-	c, err := proofs.NewConflict(log.Latest.Note, note, nil)
+	c, err := proofs.NewConflict(ctx, log.Latest.Note, note, nil)
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func Parse(t testing.TB, file []byte) *tuf.Metadata {
 
 type admissionBlobs struct{ l *Log }
 
-func (b admissionBlobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (b admissionBlobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	if blob, ok := b.l.blobs[sum]; ok {
 		return blob, nil
 	}
@@ -170,7 +170,7 @@ func (l *Log) Judge(repo tuf.Digest, role string, file []byte, snapshots ...[]by
 	for _, s := range snapshots {
 		parsed = append(parsed, Parse(l.T, s))
 	}
-	d, err := l.repos[repo].Judge(role, Parse(l.T, file), parsed)
+	d, err := l.repos[repo].Judge(l.T.Context(), role, Parse(l.T, file), parsed)
 	if err != nil {
 		l.T.Fatalf("judge %s: %v", role, err)
 	}

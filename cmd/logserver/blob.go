@@ -125,7 +125,7 @@ func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, re
 	if ok, err := names.has(ctx, sum); err != nil || !ok {
 		return blobUnnamed, err
 	}
-	if _, err = blobs.Blob(sum); !errors.Is(err, fs.ErrNotExist) {
+	if _, err = blobs.Blob(ctx, sum); !errors.Is(err, fs.ErrNotExist) {
 		return blobThere, err
 	}
 	if err := record(ctx, actionNow("blob-add", fmt.Sprintf("the file with SHA-256 %v", sum))); err != nil {
@@ -154,7 +154,7 @@ func openNames(ctx context.Context, storage log.Storage, state log.State) (*name
 	}
 	n := &names{state: state, later: map[tuf.Digest]bool{}}
 	for index := position.Tree().N / proofs.FullWidth; index*proofs.FullWidth < stored.N; index++ {
-		bundle, err := storage.ReadEntries(index, proofs.TileWidth(stored.N, -1, index))
+		bundle, err := storage.ReadEntries(ctx, index, proofs.TileWidth(stored.N, -1, index))
 		if err != nil {
 			return nil, err
 		}

@@ -139,7 +139,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 		to = "the checkpoint in " + checkpoint
 		signed, err = os.ReadFile(checkpoint)
 	} else {
-		signed, err = cfg.Publisher.Checkpoints.Load()
+		signed, err = cfg.Publisher.Checkpoints.Load(ctx)
 	}
 	if err != nil {
 		return 0, err
@@ -167,7 +167,7 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, storage.Close()) }()
-	rec, err := c.db.Ledger(lease).Load()
+	rec, err := c.db.Ledger(lease).Load(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -200,7 +200,7 @@ func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.
 		return err
 	}
 	defer func() { err = errors.Join(err, trillian.Close()) }()
-	rec, err := c.db.Ledger(lease).Load()
+	rec, err := c.db.Ledger(lease).Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -225,9 +225,13 @@ func (s *serverLog) Close() error {
 	return nil
 }
 
-func (s *serverLog) ledger() (log.LedgerRecord, error) { return s.c.db.Ledger(nil).Load() }
+func (s *serverLog) ledger(ctx context.Context) (log.LedgerRecord, error) {
+	return s.c.db.Ledger(nil).Load(ctx)
+}
 
-func (s *serverLog) published() ([]byte, error) { return s.c.db.Checkpoints(nil).Load() }
+func (s *serverLog) published(ctx context.Context) ([]byte, error) {
+	return s.c.db.Checkpoints(nil).Load(ctx)
+}
 
 func (s *serverLog) state(ctx context.Context) (stateSize, error) {
 	return sizeOf(ctx, s.c.db.State(nil))

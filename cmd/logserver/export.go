@@ -84,7 +84,7 @@ func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key
 	if e.storage, _, err = k.storage(ctx); err != nil {
 		return err
 	}
-	signed, err := k.published()
+	signed, err := k.published(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key
 		return err
 	}
 	bar.Done()
-	if err := e.tiles(); err != nil {
+	if err := e.tiles(ctx); err != nil {
 		return err
 	}
 	return e.write("checkpoint", signed)
@@ -168,7 +168,7 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 			return err
 		}
 		id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.TileWidth(e.tree.N, proofs.EntriesLevel, index)}
-		bundle, err := e.storage.ReadEntries(index, id.Width)
+		bundle, err := e.storage.ReadEntries(ctx, index, id.Width)
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 				return fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
 			}
 			for _, sum := range []tuf.Digest{leaf.Metadata, leaf.Snapshot} {
-				if err := e.blob(sum); err != nil {
+				if err := e.blob(ctx, sum); err != nil {
 					return err
 				}
 			}
@@ -199,12 +199,12 @@ func (e *export) entries(ctx context.Context, bar *cli.Progress) error {
 }
 
 // blob writes a file that a leaf names.
-func (e *export) blob(sum tuf.Digest) error {
+func (e *export) blob(ctx context.Context, sum tuf.Digest) error {
 	if sum.IsZero() || e.blobsDone[sum] {
 		return nil
 	}
 	e.blobsDone[sum] = true
-	b, err := e.blobs.Blob(sum)
+	b, err := e.blobs.Blob(ctx, sum)
 	if errors.Is(err, os.ErrNotExist) {
 		e.missing++
 		return nil
@@ -217,14 +217,14 @@ func (e *export) blob(sum tuf.Digest) error {
 }
 
 // tiles writes the tiles of hashes.
-func (e *export) tiles() error {
+func (e *export) tiles(ctx context.Context) error {
 	for level := 0; e.tree.N>>(proofs.TileHeight*level) > 0; level++ {
 		for index := int64(0); ; index++ {
 			id := proofs.TileID{Level: level, Index: index, Width: proofs.TileWidth(e.tree.N, level, index)}
 			if id.Width == 0 {
 				break
 			}
-			tile, err := e.storage.ReadTile(level, index, id.Width)
+			tile, err := e.storage.ReadTile(ctx, level, index, id.Width)
 			if err != nil {
 				return err
 			}

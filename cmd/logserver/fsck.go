@@ -151,7 +151,7 @@ func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[strin
 			return derived.Tree, err
 		}},
 		{"the published checkpoint", func() (proofs.Tree, error) {
-			signed, err := k.published()
+			signed, err := k.published(ctx)
 			if err != nil || signed == nil {
 				return proofs.EmptyTree, err
 			}
@@ -159,7 +159,7 @@ func knownTrees(ctx context.Context, k kept, keys []proofs.Key) (trees map[strin
 			return cp.Tree, err
 		}},
 		{"the ledger", func() (proofs.Tree, error) {
-			rec, err := k.ledger()
+			rec, err := k.ledger(ctx)
 			if err != nil {
 				return proofs.Tree{}, err
 			}

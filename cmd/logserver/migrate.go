@@ -91,7 +91,7 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 	}
 	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
 	m := &migration{flags: flags, stderr: stderr, logger: slog.New(slog.NewTextHandler(stderr, nil))}
-	if err := m.openLedger(); err != nil {
+	if err := m.openLedger(ctx); err != nil {
 		return 0, err
 	}
 	defer closing(m.ledger)
@@ -192,7 +192,7 @@ func (m *migration) verify(ctx context.Context, _ *postgres.Lease) error {
 	check := log.Fsck{
 		Storage: trillianlog.OpenReader(m.db.Tiles(nil)), Stored: m.tree, Blobs: m.db.Blobs(), Trees: trees,
 		Absent: func(sum tuf.Digest) bool {
-			if _, err := m.blobs.Blob(sum); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := m.blobs.Blob(ctx, sum); !errors.Is(err, fs.ErrNotExist) {
 				return false
 			}
 			withheld++

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,7 +96,7 @@ func (m *moving) serveMoved(t *testing.T) {
 	if after.Tree.N != m.before.Tree.N+2 {
 		t.Errorf("the log has %d entries after %d and two more", after.Tree.N, m.before.Tree.N)
 	}
-	proof, err := proofs.ConsistencyProof(m.before.Tree.N, after.Tree, httpTiles{t, m.fronts[1].URL})
+	proof, err := proofs.ConsistencyProof(t.Context(), m.before.Tree.N, after.Tree, httpTiles{t, m.fronts[1].URL})
 	if err == nil {
 		err = proofs.VerifyConsistency(m.before.Tree, after.Tree, proof)
 	}
@@ -125,7 +126,7 @@ type httpTiles struct {
 	url string
 }
 
-func (h httpTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (h httpTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	status, body := get(h.t, h.url+"/"+proofs.TilePath(level, index, width))
 	if status != 200 {
 		return nil, fmt.Errorf("status %d: %s", status, body)

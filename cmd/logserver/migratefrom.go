@@ -44,7 +44,7 @@ type migration struct {
 
 // openLedger opens the ledger and keeps others from it. One that is retired
 // belongs to a migration that was broken off, or is complete.
-func (m *migration) openLedger() (err error) {
+func (m *migration) openLedger(ctx context.Context) (err error) {
 	if m.keys, err = readKeys(m.flags.place); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (m *migration) openLedger() (err error) {
 		return err
 	}
 	m.ledger = ledger
-	if m.record, err = ledger.Load(); err != nil {
+	if m.record, err = ledger.Load(ctx); err != nil {
 		return errors.Join(err, ledger.Close())
 	}
 	return nil
@@ -105,12 +105,12 @@ func (m *migration) openTarget(ctx context.Context) (err error) {
 	case m.moved == nil:
 		return fmt.Errorf("the database has the log %q already, from elsewhere", origin)
 	}
-	return m.confirm()
+	return m.confirm(ctx)
 }
 
 // confirm returns errMoved, if the new ledger has at least what the old one had.
-func (m *migration) confirm() error {
-	now, err := m.db.Ledger(nil).Load()
+func (m *migration) confirm(ctx context.Context) error {
+	now, err := m.db.Ledger(nil).Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (m *migration) openLog(ctx context.Context) (err error) {
 	if signed := m.record.Edge.Tree(); m.tree.N > signed.N {
 		return fmt.Errorf("the storage has %d entries behind the %d that were signed, and they were not judged: serve the log once, which judges and signs them, and migrate it then", m.tree.N-signed.N, signed.N)
 	}
-	if m.checkpoint, err = published.Load(); err != nil {
+	if m.checkpoint, err = published.Load(ctx); err != nil {
 		return err
 	}
 	if m.checkpoint != nil {

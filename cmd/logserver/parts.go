@@ -24,8 +24,8 @@ import (
 type kept interface {
 	// ledger, published and state read what the log knows of itself; nil is
 	// published where nothing is.
-	ledger() (log.LedgerRecord, error)
-	published() ([]byte, error)
+	ledger(ctx context.Context) (log.LedgerRecord, error)
+	published(ctx context.Context) ([]byte, error)
 	state(ctx context.Context) (stateSize, error)
 	// storage opens the entries, with the tree that it says it holds. It is
 	// log.ErrLocked where the log is served and cannot be looked at.
@@ -106,7 +106,7 @@ func (d *dirLog) Close() error {
 	return err
 }
 
-func (d *dirLog) ledger() (log.LedgerRecord, error) {
+func (d *dirLog) ledger(context.Context) (log.LedgerRecord, error) {
 	if err := d.at.moved(); err != nil {
 		return log.LedgerRecord{}, err
 	}
@@ -117,8 +117,8 @@ func (d *dirLog) ledger() (log.LedgerRecord, error) {
 	return log.ParseLedgerRecord(b)
 }
 
-func (d *dirLog) published() ([]byte, error) {
-	return log.NewCheckpointFile(d.at.checkpoint()).Load()
+func (d *dirLog) published(ctx context.Context) ([]byte, error) {
+	return log.NewCheckpointFile(d.at.checkpoint()).Load(ctx)
 }
 
 func (d *dirLog) openState() (*sqlite.State, error) {
@@ -256,9 +256,9 @@ func openDir(ctx context.Context, at place, cfg *log.Config) (w *written, err er
 // fixedCheckpoint is a published checkpoint that was read before.
 type fixedCheckpoint []byte
 
-func (f fixedCheckpoint) Load() ([]byte, error) { return f, nil }
+func (f fixedCheckpoint) Load(context.Context) ([]byte, error) { return f, nil }
 
-func (f fixedCheckpoint) Store([]byte) error { return fs.ErrPermission }
+func (f fixedCheckpoint) Store(context.Context, []byte) error { return fs.ErrPermission }
 
 // actionNow is what a command is about to do.
 func actionNow(action, detail string) log.Action {

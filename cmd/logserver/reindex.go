@@ -75,7 +75,7 @@ func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer closing(blobs)
-	rec, err := (&dirLog{at: at}).ledger()
+	rec, err := (&dirLog{at: at}).ledger(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("%w: only what was signed is indexed, and the ledger knows what that is; logserver status says more", err)
 	}

@@ -128,7 +128,7 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 
 // bringForward sets the ledger to a checkpoint that the log has signed.
 func bringForward(ctx context.Context, at log.PublisherConfig, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, log.Action) error) (size int64, err error) {
-	old, err := at.Ledger.Load()
+	old, err := at.Ledger.Load(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -136,12 +136,12 @@ func bringForward(ctx context.Context, at log.PublisherConfig, keys []proofs.Key
 	if err != nil {
 		return 0, err
 	}
-	return moveLedger(at.Ledger, old, next, know, to, func(a log.Action) error { return record(ctx, a) })
+	return moveLedger(ctx, at.Ledger, old, next, know, to, func(a log.Action) error { return record(ctx, a) })
 }
 
 // moveLedger writes the next record to the ledger, once the action is recorded: one
 // that is recorded and was not taken does less harm than the other way round.
-func moveLedger(ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(log.Action) error) (size int64, err error) {
+func moveLedger(ctx context.Context, ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(log.Action) error) (size int64, err error) {
 	// Signing times never decrease.
 	next.Signed = max(old.Signed, time.Now().Unix())
 	before, err := old.Marshal()
@@ -157,5 +157,5 @@ func moveLedger(ledger log.Ledger, old, next log.LedgerRecord, know, to string, 
 	if err := record(action); err != nil {
 		return 0, err
 	}
-	return next.Edge.Tree().N, ledger.Swap(old, next)
+	return next.Edge.Tree().N, ledger.Swap(ctx, old, next)
 }

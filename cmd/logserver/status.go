@@ -196,8 +196,8 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
 	position, noState := k.state(ctx)
-	signed, noPublished := k.published()
-	rec, noLedger := k.ledger()
+	signed, noPublished := k.published(ctx)
+	rec, noLedger := k.ledger(ctx)
 	storage, stored, noStorage := k.storage(ctx)
 	for _, err := range []error{noState, noPublished, noLedger, noStorage} {
 		if errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
@@ -471,9 +471,9 @@ func (k publicKey) Sign(string, int64) (proofs.Signature, error) {
 // fixedLedger is a ledger that cannot be changed.
 type fixedLedger struct{ rec log.LedgerRecord }
 
-func (l fixedLedger) Load() (log.LedgerRecord, error) { return l.rec, nil }
+func (l fixedLedger) Load(context.Context) (log.LedgerRecord, error) { return l.rec, nil }
 
-func (l fixedLedger) Swap(_, _ log.LedgerRecord) error { return fs.ErrPermission }
+func (l fixedLedger) Swap(_ context.Context, _, _ log.LedgerRecord) error { return fs.ErrPermission }
 
 func (st *status) print(w io.Writer, paste func(string) string) {
 	tree := func(name string, t *treeStatus, none string) {

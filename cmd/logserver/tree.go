@@ -182,7 +182,7 @@ func (s signedPart) Integrated(context.Context) (proofs.Tree, error) { return s.
 
 // open checks that the copy has what was signed, and returns it.
 func (r *replacement) open(ctx context.Context) (*trillianlog.Reader, error) {
-	rec, err := r.db.Ledger(r.lease).Load()
+	rec, err := r.db.Ledger(r.lease).Load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func (r *replacement) open(ctx context.Context) (*trillianlog.Reader, error) {
 		return nil, err
 	}
 	copied := trillianlog.OpenReader(r.db.Tiles(nil))
-	tree, err := log.TreeFromTiles(r.signed.N, copied)
+	tree, err := log.TreeFromTiles(ctx, r.signed.N, copied)
 	if err != nil {
 		return nil, fmt.Errorf("the copy of the %d entries that were signed: %w", r.signed.N, err)
 	}
@@ -380,7 +380,7 @@ func (r *replacement) useless(ctx context.Context) (useless, err error) {
 	if root.N > r.signed.N {
 		return fmt.Errorf("it has %d entries, and %d were signed", root.N, r.signed.N), nil
 	}
-	tree, err := log.TreeFromTiles(root.N, trillianlog.OpenReader(r.db.Tiles(nil)))
+	tree, err := log.TreeFromTiles(ctx, root.N, trillianlog.OpenReader(r.db.Tiles(nil)))
 	if err == nil && tree != root {
 		useless = fmt.Errorf("at size %d it has root %v, the copy root %v", root.N, root.Hash, tree.Hash)
 	}

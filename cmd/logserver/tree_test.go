@@ -236,7 +236,7 @@ func (w *sharedWorld) goesOn(t *testing.T, id string, before proofs.Tree, entrie
 	if now.N < before.N || !slices.EqualFunc(have[:before.N], entries, bytes.Equal) {
 		t.Errorf("of %d entries, those before are not what they were", now.N)
 	}
-	proof, err := proofs.ConsistencyProof(before.N, now, httpTiles{t, w.fronts[1].URL})
+	proof, err := proofs.ConsistencyProof(t.Context(), before.N, now, httpTiles{t, w.fronts[1].URL})
 	if err == nil {
 		err = proofs.VerifyConsistency(before, now, proof)
 	}

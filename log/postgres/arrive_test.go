@@ -50,9 +50,9 @@ func TestArrive(t *testing.T) {
 	}
 	nothing := func(when string) {
 		t.Helper()
-		rec, err := db.Ledger(nil).Load()
+		rec, err := db.Ledger(nil).Load(t.Context())
 		check(t, err)
-		published, err := db.Checkpoints(nil).Load()
+		published, err := db.Checkpoints(nil).Load(t.Context())
 		check(t, err)
 		actions, err := db.Actions(t.Context())
 		check(t, err)
@@ -72,9 +72,9 @@ func TestArrive(t *testing.T) {
 
 	check(t, db.Arrive(t.Context(), second, storage, a))
 	check(t, db.CheckStorage(t.Context(), storage))
-	rec, err := db.Ledger(nil).Load()
+	rec, err := db.Ledger(nil).Load(t.Context())
 	check(t, err)
-	published, err := db.Checkpoints(nil).Load()
+	published, err := db.Checkpoints(nil).Load(t.Context())
 	check(t, err)
 	actions, err := db.Actions(t.Context())
 	check(t, err)

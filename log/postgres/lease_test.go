@@ -221,9 +221,9 @@ func TestWatching(t *testing.T) {
 func writes(t *testing.T, db *DB, l *Lease) map[string]func() error {
 	empty, one := recordOf(t, 0), recordOf(t, 1)
 	return map[string]func() error{
-		"swap":   func() error { return db.Ledger(l).Swap(empty, one) },
+		"swap":   func() error { return db.Ledger(l).Swap(t.Context(), empty, one) },
 		"put":    func() error { return db.Blobs().Fenced(l).Put(t.Context(), [][]byte{[]byte("a file")}) },
-		"store":  func() error { return db.Checkpoints(l).Store(one.Note) },
+		"store":  func() error { return db.Checkpoints(l).Store(t.Context(), one.Note) },
 		"extend": func() error { return db.Tiles(l).Extend(t.Context(), 0, 0, nil) },
 		"reset":  func() error { return db.Tiles(l).Reset(t.Context()) },
 		"apply": func() error {
@@ -383,7 +383,7 @@ func TestRestart(t *testing.T) {
 	if leader, ok, err := db.Leader(t.Context()); err != nil || !ok || leader.Epoch != l.Epoch() {
 		t.Errorf("leader: %v, %v, %v", leader, ok, err)
 	}
-	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
+	check(t, db.Ledger(l).Swap(t.Context(), recordOf(t, 0), recordOf(t, 1)))
 }
 
 // Who cannot campaign says what is in the way: a lease whose row is gone, say, and how it
@@ -417,7 +417,7 @@ func TestNoLease(t *testing.T) {
 	if l.Epoch() <= before.Epoch() {
 		t.Errorf("epoch %d after %d", l.Epoch(), before.Epoch())
 	}
-	check(t, db.Ledger(l).Swap(recordOf(t, 0), recordOf(t, 1)))
+	check(t, db.Ledger(l).Swap(t.Context(), recordOf(t, 0), recordOf(t, 1)))
 }
 
 // A server that is read-only for a while, because its disk is full, say, is read by who is

@@ -22,7 +22,7 @@ type ledger struct {
 }
 
 // Load implements log.Ledger.
-func (l ledger) Load() (log.LedgerRecord, error) {
+func (l ledger) Load(context.Context) (log.LedgerRecord, error) {
 	var text []byte
 	err := l.db.read(context.Background(), func(ctx context.Context) error {
 		return l.db.pool.QueryRow(ctx, "SELECT record FROM ledger").Scan(&text)
@@ -34,7 +34,7 @@ func (l ledger) Load() (log.LedgerRecord, error) {
 }
 
 // Swap implements log.Ledger.
-func (l ledger) Swap(old, new log.LedgerRecord) error {
+func (l ledger) Swap(_ context.Context, old, new log.LedgerRecord) error {
 	if err := old.CheckNext(new); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ type checkpoints struct {
 }
 
 // Load implements log.Checkpoints.
-func (c checkpoints) Load() ([]byte, error) {
+func (c checkpoints) Load(context.Context) ([]byte, error) {
 	var note []byte
 	err := c.db.read(context.Background(), func(ctx context.Context) error {
 		return c.db.pool.QueryRow(ctx, "SELECT note FROM checkpoint").Scan(&note)
@@ -86,7 +86,7 @@ func (c checkpoints) Load() ([]byte, error) {
 }
 
 // Store implements log.Checkpoints.
-func (c checkpoints) Store(signed []byte) error {
+func (c checkpoints) Store(_ context.Context, signed []byte) error {
 	note, err := proofs.ParseNote(signed)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func recordOf(t testing.TB, n int) log.LedgerRecord {
 func TestLedger(t *testing.T) {
 	url := newDatabase(t)
 	db := open(t, url, 0)
-	_, err := db.Ledger(nil).Load()
+	_, err := db.Ledger(nil).Load(t.Context())
 	refused(t, "load without a log", err, fs.ErrNotExist, "ledger")
 	check(t, db.Create(t.Context(), "log.example", "trillian:1"))
 	l := lead(t, db, "a")
@@ -32,19 +32,19 @@ func TestLedger(t *testing.T) {
 func TestCheckpoints(t *testing.T) {
 	db := newLog(t)
 	cps := db.Checkpoints(lead(t, db, "a"))
-	if b, err := cps.Load(); b != nil || err != nil {
+	if b, err := cps.Load(t.Context()); b != nil || err != nil {
 		t.Fatalf("no checkpoint: %q, %v", b, err)
 	}
 	// One of the same size with other signatures is fine.
 	again := append(bytes.Clone(recordOf(t, 2).Note), recordOf(t, 2).Note[bytes.LastIndex(recordOf(t, 2).Note, []byte("— ")):]...)
 	for _, note := range [][]byte{recordOf(t, 1).Note, recordOf(t, 2).Note, again, recordOf(t, 7).Note} {
-		check(t, cps.Store(note))
-		if b, err := db.Checkpoints(nil).Load(); err != nil || !bytes.Equal(b, note) {
+		check(t, cps.Store(t.Context(), note))
+		if b, err := db.Checkpoints(nil).Load(t.Context()); err != nil || !bytes.Equal(b, note) {
 			t.Fatalf("stored %q, loaded %q, %v", note, b, err)
 		}
 	}
-	refused(t, "a smaller checkpoint", cps.Store(recordOf(t, 6).Note), nil, "larger than size 6")
-	refused(t, "no checkpoint", cps.Store([]byte("hello\n")), nil, "note")
+	refused(t, "a smaller checkpoint", cps.Store(t.Context(), recordOf(t, 6).Note), nil, "larger than size 6")
+	refused(t, "no checkpoint", cps.Store(t.Context(), []byte("hello\n")), nil, "note")
 }
 
 func TestCreate(t *testing.T) {

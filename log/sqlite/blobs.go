@@ -52,7 +52,7 @@ func OpenBlobs(path string) (*Blobs, error) {
 }
 
 // Blob implements log.Blobs.
-func (b *Blobs) Blob(sum tuf.Digest) ([]byte, error) {
+func (b *Blobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
 	var data []byte
 	err := b.db.QueryRow("SELECT data FROM blobs WHERE sum = ?", sum[:]).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {

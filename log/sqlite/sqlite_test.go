@@ -92,7 +92,7 @@ func TestDamagedBlob(t *testing.T) {
 	blobs, err = sqlite.OpenBlobs(path)
 	check(t, err)
 	defer blobs.Close()
-	if _, err := blobs.Blob(tuf.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := blobs.Blob(t.Context(), tuf.Sum(data)); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("a damaged blob: %v", err)
 	}
 }

@@ -14,20 +14,20 @@ import (
 // opens it again.
 func TestLedger(t *testing.T, ledger log.Ledger, origin string, reopen func() log.Ledger) {
 	t.Helper()
-	empty, err := ledger.Load()
+	empty, err := ledger.Load(t.Context())
 	if err != nil || empty.Origin != origin || empty.Edge.Tree() != proofs.EmptyTree || empty.Note != nil {
 		t.Fatalf("a new ledger: %+v, %v", empty, err)
 	}
 	one, two, other := Record(t, origin, 1), Record(t, origin, 2), Record(t, origin, 1)
 	swap := func(old, new log.LedgerRecord) {
 		t.Helper()
-		if err := ledger.Swap(old, new); err != nil {
+		if err := ledger.Swap(t.Context(), old, new); err != nil {
 			t.Fatal(err)
 		}
 	}
 	swap(empty, one)
 	for _, old := range []log.LedgerRecord{empty, two, other} {
-		if err := ledger.Swap(old, two); !errors.Is(err, log.ErrLedgerConflict) {
+		if err := ledger.Swap(t.Context(), old, two); !errors.Is(err, log.ErrLedgerConflict) {
 			t.Fatalf("swapped a record that is not there: %v", err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestLedger(t *testing.T, ledger log.Ledger, origin string, reopen func() lo
 		swap(have, next)
 		have = next
 		ledger = reopen()
-		got, err := ledger.Load()
+		got, err := ledger.Load(t.Context())
 		if err != nil || !bytes.Equal(marshal(t, got), marshal(t, next)) {
 			t.Fatalf("after opening again: %+v, %v", got, err)
 		}
@@ -51,13 +51,13 @@ func TestLedger(t *testing.T, ledger log.Ledger, origin string, reopen func() lo
 	ended := more
 	ended.Ended = true
 	for _, next := range []log.LedgerRecord{more, ended, thawed, have} {
-		if err := ledger.Swap(end, next); !errors.Is(err, log.ErrEnded) {
+		if err := ledger.Swap(t.Context(), end, next); !errors.Is(err, log.ErrEnded) {
 			t.Errorf("a record of size %d, ended %v, behind the end: %v", next.Edge.Tree().N, next.Ended, err)
 		}
 	}
 	swap(end, again)
 	ledger = reopen()
-	if got, err := ledger.Load(); err != nil || !got.Ended || !bytes.Equal(marshal(t, got), marshal(t, again)) {
+	if got, err := ledger.Load(t.Context()); err != nil || !got.Ended || !bytes.Equal(marshal(t, got), marshal(t, again)) {
 		t.Errorf("after the end: %+v, %v", got, err)
 	}
 }

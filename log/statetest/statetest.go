@@ -32,12 +32,12 @@ func TestBlobs(t *testing.T, blobs log.Blobs, reopen func() log.Blobs) {
 	}
 	blobs = reopen()
 	for _, want := range [][]byte{[]byte("a"), []byte("b"), large, {}} {
-		got, err := blobs.Blob(tuf.Sum(want))
+		got, err := blobs.Blob(t.Context(), tuf.Sum(want))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("a blob of %d bytes: got %d, %v", len(want), len(got), err)
 		}
 	}
-	if _, err := blobs.Blob(tuf.Sum([]byte("none"))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := blobs.Blob(t.Context(), tuf.Sum([]byte("none"))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
 }

@@ -97,7 +97,7 @@ func (m *Mem) Integrated(ctx context.Context) (proofs.Tree, error) {
 }
 
 // ReadTile implements log.Storage.
-func (m *Mem) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (m *Mem) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	entries := m.Entries()
 	if id := (proofs.TileID{Level: level, Index: index, Width: width}); !id.In(int64(len(entries))) {
 		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
@@ -121,7 +121,7 @@ func subtree(entries [][]byte) tlog.Hash {
 }
 
 // ReadEntries implements log.Storage.
-func (m *Mem) ReadEntries(index int64, width int) ([]byte, error) {
+func (m *Mem) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
 	entries := m.Entries()
 	if id := (proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}); !id.In(int64(len(entries))) {
 		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)

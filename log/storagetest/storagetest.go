@@ -53,10 +53,10 @@ func testEmpty(t *testing.T, open Open) {
 	if err != nil || tree != proofs.EmptyTree {
 		t.Fatalf("Integrated = %v, %v; want the empty tree", tree, err)
 	}
-	if _, err := s.ReadTile(0, 0, 1); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.ReadTile(t.Context(), 0, 0, 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadTile in an empty log: %v", err)
 	}
-	if _, err := s.ReadEntries(0, 1); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.ReadEntries(t.Context(), 0, 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadEntries in an empty log: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func (m *model) check(t *testing.T, s log.Storage) {
 	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
 		width := proofs.TileWidth(tree.N, proofs.EntriesLevel, index)
 		for _, w := range []int{1, (width + 1) / 2, width} {
-			bundle, err := s.ReadEntries(index, w)
+			bundle, err := s.ReadEntries(t.Context(), index, w)
 			if err != nil {
 				t.Fatalf("ReadEntries(%d, %d): %v", index, w, err)
 			}
@@ -116,16 +116,16 @@ func (m *model) check(t *testing.T, s log.Storage) {
 			}
 		}
 		if width < proofs.FullWidth {
-			if _, err := s.ReadEntries(index, width+1); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := s.ReadEntries(t.Context(), index, width+1); !errors.Is(err, fs.ErrNotExist) {
 				t.Fatalf("ReadEntries(%d, %d) beyond the end: %v", index, width+1, err)
 			}
-			if _, err := s.ReadTile(0, index, width+1); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := s.ReadTile(t.Context(), 0, index, width+1); !errors.Is(err, fs.ErrNotExist) {
 				t.Fatalf("ReadTile(0, %d, %d) beyond the end: %v", index, width+1, err)
 			}
 		}
 	}
 	for _, old := range m.trees {
-		proof, err := proofs.ConsistencyProof(old.N, tree, s)
+		proof, err := proofs.ConsistencyProof(t.Context(), old.N, tree, s)
 		if err == nil {
 			err = proofs.VerifyConsistency(old, tree, proof)
 		}
@@ -133,7 +133,7 @@ func (m *model) check(t *testing.T, s log.Storage) {
 			t.Fatal(err)
 		}
 		// Tiles of an older tree are cut from those there are now.
-		if _, err := proofs.InclusionProof(old, old.N-1, s); err != nil {
+		if _, err := proofs.InclusionProof(t.Context(), old, old.N-1, s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -245,7 +245,7 @@ func readAll(t *testing.T, s log.Storage) [][]byte {
 	var all [][]byte
 	var edge proofs.Edge
 	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
-		bundle, err := s.ReadEntries(index, proofs.TileWidth(tree.N, 0, index))
+		bundle, err := s.ReadEntries(t.Context(), index, proofs.TileWidth(tree.N, 0, index))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,18 +54,18 @@ func OpenReader(dir string) (*Reader, error) {
 func (r *Reader) State() proofs.Tree { return r.tree }
 
 // Integrated implements log.Storage: the tree that the tiles have.
-func (r *Reader) Integrated(context.Context) (proofs.Tree, error) {
-	return log.TreeFromTiles(r.tree.N, r)
+func (r *Reader) Integrated(ctx context.Context) (proofs.Tree, error) {
+	return log.TreeFromTiles(ctx, r.tree.N, r)
 }
 
 // ReadTile implements log.Storage.
-func (r *Reader) ReadTile(level int, index int64, width int) ([]byte, error) {
-	return r.log.ReadTile(level, index, width)
+func (r *Reader) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return r.log.ReadTile(ctx, level, index, width)
 }
 
 // ReadEntries implements log.Storage.
-func (r *Reader) ReadEntries(index int64, width int) ([]byte, error) {
-	return r.log.ReadEntries(index, width)
+func (r *Reader) ReadEntries(ctx context.Context, index int64, width int) ([]byte, error) {
+	return r.log.ReadEntries(ctx, index, width)
 }
 
 // Append implements log.Storage.

@@ -270,16 +270,16 @@ func (l *Log) Integrated(ctx context.Context) (proofs.Tree, error) {
 		return proofs.Tree{}, fmt.Errorf("integrated size: %d", size)
 	}
 	l.size.Store(int64(size))
-	return log.TreeFromTiles(int64(size), l)
+	return log.TreeFromTiles(ctx, int64(size), l)
 }
 
 // ReadTile implements log.Storage.
-func (l *Log) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (l *Log) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return l.read(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
-func (l *Log) ReadEntries(index int64, width int) ([]byte, error) {
+func (l *Log) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
 	return l.read(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 

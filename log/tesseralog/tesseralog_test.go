@@ -89,11 +89,11 @@ func TestRemainsOfACrashAreNotRead(t *testing.T) {
 	if _, err := s.Integrated(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	bundle, err := s.ReadEntries(0, 2)
+	bundle, err := s.ReadEntries(t.Context(), 0, 2)
 	if err != nil || len(bundle) != 6 {
 		t.Fatalf("ReadEntries(0, 2) = %q, %v", bundle, err)
 	}
-	if _, err := s.ReadTile(0, 0, 2); err != nil {
+	if _, err := s.ReadTile(t.Context(), 0, 0, 2); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -188,7 +188,7 @@ func all(t testing.TB, l *Log) []string {
 	var list []string
 	var edge proofs.Edge
 	for index := int64(0); index*proofs.FullWidth < tree.N; index++ {
-		bundle, err := l.ReadEntries(index, proofs.TileWidth(tree.N, 0, index))
+		bundle, err := l.ReadEntries(t.Context(), index, proofs.TileWidth(tree.N, 0, index))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 			return nil, err
 		}
 	}
-	f.tree, err = proofs.ReadFrontier(size, tileFunc(func(level int, index int64, width int) ([]byte, error) {
+	f.tree, err = proofs.ReadFrontier(ctx, size, tileFunc(func(level int, index int64, width int) ([]byte, error) {
 		return read(proofs.TileID{Level: level, Index: index, Width: width})
 	}))
 	if err != nil {
@@ -104,7 +104,7 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 // tileFunc is a proofs.TileReader.
 type tileFunc func(level int, index int64, width int) ([]byte, error)
 
-func (f tileFunc) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (f tileFunc) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return f(level, index, width)
 }
 

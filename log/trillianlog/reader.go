@@ -11,12 +11,12 @@ import (
 )
 
 // ReadTile implements log.Storage.
-func (l *Log) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (l *Log) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return l.tile(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
-func (l *Log) ReadEntries(index int64, width int) ([]byte, error) {
+func (l *Log) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
 	return l.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 
@@ -54,16 +54,16 @@ func (r *Reader) Integrated(ctx context.Context) (proofs.Tree, error) {
 	if err != nil {
 		return proofs.Tree{}, fmt.Errorf("size of the copy: %w", err)
 	}
-	return log.TreeFromTiles(size, r)
+	return log.TreeFromTiles(ctx, size, r)
 }
 
 // ReadTile implements log.Storage. The copy may have grown since Integrated.
-func (r *Reader) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (r *Reader) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	return r.tile(proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
-func (r *Reader) ReadEntries(index int64, width int) ([]byte, error) {
+func (r *Reader) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
 	return r.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 

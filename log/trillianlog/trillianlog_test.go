@@ -106,7 +106,7 @@ func TestReadsWhatItWroteFromMemory(t *testing.T) {
 	mustAppend(t, l, "x", 600)
 	all(t, l)
 	tree := integrated(t, l)
-	if got, err := log.TreeFromTiles(tree.N, l); err != nil || got != tree {
+	if got, err := log.TreeFromTiles(t.Context(), tree.N, l); err != nil || got != tree {
 		t.Fatalf("the tiles have %v, %v; want %v", got, err, tree)
 	}
 	if m.reads != before {
@@ -117,11 +117,11 @@ func TestReadsWhatItWroteFromMemory(t *testing.T) {
 		t.Errorf("the reader has %v, %v; want %v", got, err, tree)
 	}
 	for _, width := range []int{1, 88} {
-		want, err := l.ReadEntries(2, width)
+		want, err := l.ReadEntries(t.Context(), 2, width)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.ReadEntries(2, width); err != nil || !slices.Equal(got, want) {
+		if got, err := r.ReadEntries(t.Context(), 2, width); err != nil || !slices.Equal(got, want) {
 			t.Errorf("the reader's bundle of width %d: %v", width, err)
 		}
 	}

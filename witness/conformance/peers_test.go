@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"debug/buildinfo"
@@ -425,7 +426,7 @@ func publishedIn(t *testing.T, dir string, log proofs.Key) (proofs.Checkpoint, p
 func bring(t *testing.T, dir string, w running, log proofs.Key, old int64) {
 	t.Helper()
 	cp, note := publishedIn(t, dir, log)
-	proof, err := proofs.ConsistencyProof(old, cp.Tree, dirTiles(dir))
+	proof, err := proofs.ConsistencyProof(t.Context(), old, cp.Tree, dirTiles(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -439,7 +440,7 @@ func bring(t *testing.T, dir string, w running, log proofs.Key, old int64) {
 type dirTiles string
 
 // ReadTile implements proofs.TileReader.
-func (d dirTiles) ReadTile(level int, index int64, width int) ([]byte, error) {
+func (d dirTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, width))))
 	if err != nil && width < 256 {
 		if full, fullErr := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, 256)))); fullErr == nil {
