@@ -324,6 +324,27 @@ func (f *follower) contradicted() error {
 	return nil
 }
 
+// unfollowed returns why a log that follows does not know what is published now. Nil: it
+// does, or it leads.
+func (l *Log) unfollowed() error {
+	if l.follower == nil {
+		return nil
+	}
+	p := l.publisher
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failing
+}
+
+// Keyless returns why a log that follows has the wrong keys: none of them has signed what
+// is published, so this process could not lead. Nil: that is not so, as far as is known.
+func (l *Log) Keyless() error {
+	if err := l.unfollowed(); errors.Is(err, proofs.ErrUnknownLog) {
+		return err
+	}
+	return nil
+}
+
 // WaitContradicted returns when a log that follows has found, after it could follow for
 // a while, that what is published contradicts what was served from here: then what is
 // shared is not what it was when this process began to lead. It returns nil when ctx

@@ -181,6 +181,25 @@ func TestFollowRefuses(t *testing.T) {
 			t.Errorf("after %s: %d %s", tt.what, resp.StatusCode, body)
 		}
 	}
+	// One that is started then knows that there is a checkpoint; only its keys may be wrong.
+	for _, tt := range []struct {
+		note []byte
+		keys bool
+	}{{foreign, true}, {note.Marshal(), false}, {good, false}} {
+		c.checkpoints.set(tt.note, nil)
+		late := c.front(t)
+		resp, body := late.do(t, "GET", "/checkpoint", nil)
+		if bytes.Equal(tt.note, good) {
+			if resp.StatusCode != 200 {
+				t.Errorf("started then: %d %s", resp.StatusCode, body)
+			}
+		} else if p := problem(t, resp, body, 503, api.CodeUnavailable); !strings.Contains(p.Detail, "is not served") {
+			t.Errorf("started then: %s", p.Detail)
+		}
+		if err := late.running.log.Keyless(); (err != nil) != tt.keys {
+			t.Errorf("its keys: %v, want %v", err, tt.keys)
+		}
+	}
 	// A history that was written anew, tiles and all.
 	c.storage.Replace(1, []byte("something else"))
 	tree, err := c.storage.Integrated(t.Context())

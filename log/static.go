@@ -17,6 +17,9 @@ func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string)
 	s.log.lookAgain(r.Context())
 	published := s.log.publisher.Published()
 	if published.Note == nil {
+		if err := s.log.unfollowed(); err != nil { // there may be one
+			return later(api.CodeUnavailable, "%v", err)
+		}
 		return problemf(http.StatusNotFound, api.CodeUnpublished, "nothing has been published yet")
 	}
 	return s.send(w, r, content{mediaType: api.TypeText, cache: "no-cache", body: published.Note})

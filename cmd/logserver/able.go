@@ -157,8 +157,11 @@ func (c *cluster) canSign(ctx context.Context) error {
 
 // haveQuorum says why the witnesses would not cosign what this front end publishes. They
 // are asked with what is published, so that nothing new is cosigned; before there is
-// anything they cannot be asked.
+// anything they cannot be asked. What others publish must be of this front end's keys.
 func (c *cluster) haveQuorum(ctx context.Context) error {
+	if err := c.follower.Keyless(); err != nil {
+		return fmt.Errorf("the log has other keys than this front end: %w", err)
+	}
 	signed, size := c.follower.Publisher().Cosigned()
 	if signed == nil {
 		return nil
@@ -219,6 +222,9 @@ func (c *cluster) able(ctx context.Context) error {
 func (c *cluster) why() error {
 	if barred := c.barred.Load(); barred != nil {
 		return barred.err
+	}
+	if failed := c.failed.Load(); failed != nil && time.Since(failed.at) < c.times.out {
+		return fmt.Errorf("leading has failed here: %w", failed.err)
 	}
 	// It is asked as long as nobody has the lease: an old answer is of no use.
 	if err := c.checks.trillian.verdict(awayFor); !errors.Is(err, errNotAsked) {

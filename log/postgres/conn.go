@@ -48,9 +48,11 @@ func unavailable(err error) bool {
 		case "25006", // it is read-only: a standby, or full, as some that are looked after say it
 			"58030",                   // its disk fails
 			"57P01", "57P02", "57P03", // shuts down, crashed, starts
-			"57014", // a query took too long
-			"25P03", // a transaction was idle too long
-			"55P03": // a lock could not be had
+			"57014",          // a query took too long
+			"57P05",          // a session was idle too long
+			"25P03", "25P04", // a transaction was idle, or lasted, too long
+			"55P03",          // a lock could not be had
+			"40001", "40P01": // others were in the way: a standby's recovery, a deadlock
 			return true
 		}
 		// Class 53 are its disk, memory, connections and other limits that are used up.
@@ -64,7 +66,7 @@ func unavailable(err error) bool {
 func broken(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "57P01" || pg.Code == "57P02"
+		return pg.Code == "57P01" || pg.Code == "57P02" || pg.Code == "57P05"
 	}
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
