@@ -65,16 +65,10 @@ func (w *world) newFront(name string) (f *front, err error) {
 	if f.database, err = newLink(w.postgres.Addr()); err != nil {
 		return nil, err
 	}
-	urls := make([]string, len(w.witnesses))
-	for i := range w.witnesses {
-		t, err := rehearsal.NewTap(w.key, w.rec, f.show)
-		if err != nil {
-			return nil, err
-		}
-		t.To.Store(&w.witnesses[i].URL)
-		f.taps, urls[i] = append(f.taps, t), t.URL
+	if f.taps, err = w.witnesses.NewTaps(w.key, w.rec, f.show); err != nil {
+		return nil, err
 	}
-	return f, os.WriteFile(f.policyFile, []byte(w.policyText(urls)), 0o644)
+	return f, os.WriteFile(f.policyFile, []byte(w.witnesses.Policy(quorum, f.taps)), 0o644)
 }
 
 func (f *front) show(t proofs.Tree) {

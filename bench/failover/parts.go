@@ -109,12 +109,12 @@ func killFollower(ctx context.Context, w *world, l *load, _ *rehearsal.Row) erro
 }
 
 func killWitness(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
-	i := r.Injected % len(w.witnesses)
-	w.witnesses[i].Kill()
+	i := r.Injected % witnesses
+	w.witnesses.Processes[i].Kill()
 	if err := l.progress(ctx, 5, w.fronts...); err != nil {
 		return err
 	}
-	return w.startWitness(ctx, i)
+	return w.witnesses.Start(ctx, i)
 }
 
 // hangLeader stops the leader until another one leads, and longer.

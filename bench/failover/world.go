@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -60,19 +59,17 @@ type world struct {
 	h   *harness
 	dir string
 	worldConfig
-	postgres *postgresserver.Server
-	trillian *trillianserver.Servers
-	data     *link  // of Trillian's programs to their database
-	tree     string // number of the tree
-	key      proofs.Key
-	policy   *proofs.Policy
-	// policyText is the policy for somebody who reaches the witnesses elsewhere.
-	policyText func(urls []string) string
-	witnesses  []*process.Process
-	fronts     []*front
-	rec        *rehearsal.Record
-	http       *http.Client
-	rand       *rand.Rand
+	postgres  *postgresserver.Server
+	trillian  *trillianserver.Servers
+	data      *link  // of Trillian's programs to their database
+	tree      string // number of the tree
+	key       proofs.Key
+	policy    *proofs.Policy
+	witnesses *rehearsal.Witnesses
+	fronts    []*front
+	rec       *rehearsal.Record
+	http      *http.Client
+	rand      *rand.Rand
 }
 
 // newWorld starts everything, and waits until a front end leads.
@@ -129,13 +126,9 @@ func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w
 }
 
 func (w *world) startServers(ctx context.Context) (err error) {
-	if w.postgres, err = postgresserver.Start(ctx, postgresserver.Config{Dir: filepath.Join(w.dir, "postgres")}); err != nil {
+	w.postgres, err = postgresserver.Start(ctx, postgresserver.Config{Dir: filepath.Join(w.dir, "postgres"), Databases: []string{trillianDatabase, stateDatabase}})
+	if err != nil {
 		return err
-	}
-	for _, name := range []string{trillianDatabase, stateDatabase} {
-		if err := w.postgres.CreateDatabase(ctx, name); err != nil {
-			return err
-		}
 	}
 	database, err := url.Parse(w.postgres.URL(trillianDatabase))
 	if err != nil {
@@ -153,20 +146,10 @@ func (w *world) startServers(ctx context.Context) (err error) {
 
 // startWitnesses makes and starts the witnesses of a log.
 func (w *world) startWitnesses(ctx context.Context, vkey string) (err error) {
-	w.witnesses = make([]*process.Process, witnesses)
-	var vkeys, urls []string
-	for i := range w.witnesses {
-		wvkey, err := rehearsal.NewWitness(ctx, w.h.program("witness"), w.witnessDir(i), i, vkey)
-		if err != nil {
-			return err
-		}
-		if err := w.startWitness(ctx, i); err != nil {
-			return err
-		}
-		vkeys, urls = append(vkeys, wvkey), append(urls, w.witnesses[i].URL)
+	if w.witnesses, err = rehearsal.StartWitnesses(ctx, w.h.bin, w.dir, witnesses, vkey); err != nil {
+		return err
 	}
-	w.policyText = func(urls []string) string { return rehearsal.PolicyText(vkey, quorum, vkeys, urls) }
-	plain := []byte(w.policyText(urls))
+	plain := []byte(w.witnesses.Policy(quorum, nil))
 	if w.policy, err = proofs.ParsePolicy(plain); err != nil {
 		return err
 	}
@@ -175,21 +158,6 @@ func (w *world) startWitnesses(ctx context.Context, vkey string) (err error) {
 
 // policyFile is the policy of everybody but the front ends.
 func (w *world) policyFile() string { return filepath.Join(w.dir, "policy") }
-
-func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprintf("witness-%d", i)) }
-
-// startWitness starts a witness; the front ends find it where it was.
-func (w *world) startWitness(ctx context.Context, i int) error {
-	p, err := process.Start(ctx, exec.Command(w.h.program("witness"), "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0"), nil)
-	if err != nil {
-		return err
-	}
-	w.witnesses[i] = p
-	for _, f := range w.fronts {
-		f.taps[i].To.Store(&p.URL)
-	}
-	return nil
-}
 
 func (w *world) startFronts(ctx context.Context, program string) error {
 	if _, err := process.Output(ctx, "cp", "-a", filepath.Join(w.dir, "front-1"), filepath.Join(w.dir, "front-2")); err != nil {
@@ -253,9 +221,6 @@ func (w *world) close() error {
 	var errs []error
 	for _, f := range w.fronts {
 		f.kill()
-		for _, t := range f.taps {
-			errs = append(errs, t.Close())
-		}
 		for _, k := range []*link{f.database, f.trillian, f.clients} {
 			if k != nil {
 				errs = append(errs, k.close())
@@ -268,11 +233,7 @@ func (w *world) close() error {
 	if w.data != nil {
 		errs = append(errs, w.data.close())
 	}
-	for _, p := range w.witnesses {
-		if p != nil {
-			p.Kill()
-		}
-	}
+	errs = append(errs, w.witnesses.Close())
 	if w.trillian != nil {
 		w.trillian.Stop()
 	}

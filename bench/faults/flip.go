@@ -145,15 +145,15 @@ func (f *flipper) prepare(ctx context.Context) error {
 		return err
 	}
 	f.w.stopLog()
-	f.w.witnesses[0].Stop()
+	f.w.witnesses.Processes[0].Stop()
 	return copyTree(ctx, f.w.dir, f.saved+".closed")
 }
 
 // reset brings everything back to what it was.
 func (f *flipper) reset(ctx context.Context, closed bool) error {
 	f.w.killLog()
-	f.w.witnesses[0].Kill()
-	for _, dir := range []string{f.w.logDir, f.w.ledgerDir, f.w.witnessDir(0), f.w.witnessDir(0) + ".ledger"} {
+	f.w.witnesses.Processes[0].Kill()
+	for _, dir := range []string{f.w.logDir, f.w.ledgerDir, f.w.witnesses.Dir(0), f.w.witnesses.Dir(0) + ".ledger"} {
 		saved := filepath.Join(f.saved, filepath.Base(dir))
 		if closed {
 			saved = filepath.Join(f.saved+".closed", filepath.Base(dir))
@@ -167,7 +167,7 @@ func (f *flipper) reset(ctx context.Context, closed bool) error {
 	}
 	f.w.rec = rehearsal.NewRecord()
 	f.w.taps[0].Rec.Store(f.w.rec)
-	return f.w.startWitness(ctx, 0)
+	return f.w.witnesses.Start(ctx, 0)
 }
 
 // flip flips one bit in a file of a kind. The error says what was signed or

@@ -27,11 +27,11 @@ func partitioned(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 		away, back func(i int) error
 	}{
 		{"stopped (SIGSTOP)",
-			func(i int) error { return w.witnesses[i].Signal(syscall.SIGSTOP) },
-			func(i int) error { return w.witnesses[i].Signal(syscall.SIGCONT) }},
+			func(i int) error { return w.witnesses.Processes[i].Signal(syscall.SIGSTOP) },
+			func(i int) error { return w.witnesses.Processes[i].Signal(syscall.SIGCONT) }},
 		{"killed",
-			func(i int) error { w.witnesses[i].Kill(); return nil },
-			func(i int) error { return w.startWitness(ctx, i) }},
+			func(i int) error { w.witnesses.Processes[i].Kill(); return nil },
+			func(i int) error { return w.witnesses.Start(ctx, i) }},
 		{"unreachable",
 			func(i int) error { w.taps[i].Torn.Store(true); return nil },
 			func(i int) error { w.taps[i].Torn.Store(false); return nil }},

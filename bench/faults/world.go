@@ -61,7 +61,7 @@ type world struct {
 	logDir, ledgerDir string
 	policyFile        string
 	policy            *proofs.Policy
-	witnesses         []*process.Process
+	witnesses         *rehearsal.Witnesses
 	taps              []*rehearsal.Tap
 	log               *process.Process
 	addr              string // where the log listens, once it has been started
@@ -101,23 +101,13 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 			err = errors.Join(err, w.close())
 		}
 	}()
-	var vkeys, urls []string
-	for i := range witnesses {
-		wvkey, err := rehearsal.NewWitness(ctx, h.program("witness"), w.witnessDir(i), i, vkey)
-		if err != nil {
-			return nil, err
-		}
-		t, err := rehearsal.NewTap(key, w.rec, nil)
-		if err != nil {
-			return nil, err
-		}
-		w.taps, w.witnesses = append(w.taps, t), append(w.witnesses, nil)
-		if err := w.startWitness(ctx, i); err != nil {
-			return nil, err
-		}
-		vkeys, urls = append(vkeys, wvkey), append(urls, t.URL)
+	if w.witnesses, err = rehearsal.StartWitnesses(ctx, h.bin, w.dir, witnesses, vkey); err != nil {
+		return nil, err
 	}
-	policy := rehearsal.PolicyText(vkey, quorum, vkeys, urls)
+	if w.taps, err = w.witnesses.NewTaps(key, w.rec, nil); err != nil {
+		return nil, err
+	}
+	policy := w.witnesses.Policy(quorum, w.taps)
 	if w.policy, err = proofs.ParsePolicy([]byte(policy)); err != nil {
 		return nil, err
 	}
@@ -144,19 +134,6 @@ func (w *world) grow(ctx context.Context, clients int, n int64) error {
 	l := w.load(ctx, clients)
 	defer l.stop()
 	return l.progress(ctx, n)
-}
-
-func (w *world) witnessDir(i int) string { return filepath.Join(w.dir, fmt.Sprintf("witness-%d", i)) }
-
-// startWitness starts a witness; the log finds it where it was.
-func (w *world) startWitness(ctx context.Context, i int) error {
-	p, err := process.Start(ctx, exec.Command(w.h.program("witness"), "serve", "--dir", w.witnessDir(i), "--listen", "127.0.0.1:0"), nil)
-	if err != nil {
-		return err
-	}
-	w.witnesses[i] = p
-	w.taps[i].To.Store(&p.URL)
-	return nil
 }
 
 // serving is the command that serves a log.
@@ -212,15 +189,6 @@ func (w *world) close() error {
 		l.stop()
 	}
 	w.killLog()
-	for _, p := range w.witnesses {
-		if p != nil {
-			p.Kill()
-		}
-	}
-	var errs []error
-	for _, t := range w.taps {
-		errs = append(errs, t.Close())
-	}
 	w.http.CloseIdleConnections()
-	return errors.Join(errs...)
+	return w.witnesses.Close()
 }

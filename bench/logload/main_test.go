@@ -172,7 +172,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := runtest.Must(t, "witness", "init", "--dir", w.Path("x"), "--name", "x.example")
-	w.Write(t, "strict", strings.Replace(string(policy), "quorum all", "witness x "+stranger+"\ngroup more all all x\nquorum more", 1))
+	w.Write(t, "strict", strings.Replace(string(policy), "quorum witnesses", "witness x "+stranger+"\ngroup more all witnesses x\nquorum more", 1))
 	args[3] = w.Path("strict")
 	if stdout, stderr, code := runtest.Run(t, "bench/logload", args...); code != 1 {
 		t.Errorf("exit code %d with a policy that the log does not meet: %s%s", code, stdout, stderr)

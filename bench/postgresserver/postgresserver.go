@@ -55,6 +55,8 @@ type Config struct {
 	// Settings are settings of postgresql.conf that take precedence, such as
 	// "max_connections": "20".
 	Settings map[string]string
+	// Databases are made, empty, when the data directory is.
+	Databases []string
 }
 
 // Server is a running server.
@@ -117,13 +119,22 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.runner.giveDir(cfg.Dir); err != nil {
 		return nil, err
 	}
-	if !isFile(filepath.Join(s.data(), "PG_VERSION")) {
+	fresh := !isFile(filepath.Join(s.data(), "PG_VERSION"))
+	if fresh {
 		if err := s.initDB(ctx); err != nil {
 			return nil, err
 		}
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, err
+	}
+	for _, name := range cfg.Databases {
+		if !fresh {
+			break
+		}
+		if err := s.CreateDatabase(ctx, name); err != nil {
+			return nil, errors.Join(err, s.Kill())
+		}
 	}
 	return s, nil
 }

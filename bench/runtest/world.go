@@ -1,11 +1,11 @@
 package runtest
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/testbed"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -31,15 +31,18 @@ func NewWorld(t testing.TB, flags ...string) *World {
 // vkey, and starts the log.
 func (w *World) Serve(t testing.TB, vkey string, flags ...string) {
 	t.Helper()
-	policy := "log " + vkey + "\n"
+	run := func(program string, args ...string) (string, error) { return Must(t, program, args...), nil }
+	var witnesses []testbed.Witness
 	for _, name := range []string{"w1", "w2", "w3"} {
-		key := Must(t, "witness", "init", "--dir", w.Path(name), "--name", name+".example")
-		Must(t, "witness", "log", "add", "--dir", w.Path(name), vkey)
-		s := Serve(t, "witness", "serve", "--dir", w.Path(name))
-		w.Witnesses = append(w.Witnesses, s)
-		policy += fmt.Sprintf("witness %s %s %s\n", name, key, s.URL)
+		made, err := testbed.NewWitness(run, w.Path(name), name, "example", vkey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Serve(t, "witness", "serve", "--dir", made.Dir)
+		made.URL = s.URL
+		w.Witnesses, witnesses = append(w.Witnesses, s), append(witnesses, made)
 	}
-	policy += "group all 2 w1 w2 w3\nquorum all\n"
+	policy := testbed.Policy(vkey, 2, witnesses)
 	w.Write(t, "policy", policy)
 	var err error
 	if w.Policy, err = proofs.ParsePolicy([]byte(policy)); err != nil {

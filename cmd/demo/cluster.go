@@ -62,13 +62,8 @@ func startServers(ctx context.Context, t *transcript, bin, dir, logs string) (s 
 	if s.said, err = os.Create(filepath.Join(logs, "trillian.log")); err != nil {
 		return nil, err
 	}
-	if s.postgres, err = postgresserver.Start(ctx, postgresserver.Config{Dir: dir}); err != nil {
+	if s.postgres, err = postgresserver.Start(ctx, postgresserver.Config{Dir: dir, Databases: []string{"trillian", "tuflog"}}); err != nil {
 		return nil, err
-	}
-	for _, name := range []string{"trillian", "tuflog"} {
-		if err := s.postgres.CreateDatabase(ctx, name); err != nil {
-			return nil, err
-		}
 	}
 	s.trillian, err = trillianserver.Start(ctx, trillianserver.Config{Bin: bin, DatabaseURL: s.postgres.URL("trillian"), Stderr: s.said})
 	if err != nil {

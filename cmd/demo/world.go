@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tuflog/tuflog/bench/testbed"
 )
 
 // origin is the demo log's name, which every checkpoint begins with.
@@ -54,32 +55,32 @@ func newWorld(ctx context.Context, p *programs, dir string, on *servers, logFlag
 		return nil, err
 	}
 	logKey := strings.TrimSpace(string(vkey))
-	policy := ""
+	run := func(program string, args ...string) (string, error) {
+		out, err := p.must(ctx, program, args...)
+		return strings.TrimSpace(out), err
+	}
+	var witnesses []testbed.Witness
 	for i, name := range witnessNames {
-		wdir := w.witnessDir(i)
-		out, err := p.must(ctx, "witness", "init", "--dir", wdir, "--name", name+".demo.example")
+		made, err := testbed.NewWitness(run, w.witnessDir(i), name, "demo.example", logKey)
 		if err != nil {
-			return nil, err
-		}
-		if _, err := p.must(ctx, "witness", "log", "add", "--dir", wdir, logKey); err != nil {
 			return nil, err
 		}
 		w.witnesses = append(w.witnesses, nil)
 		if err := w.startWitness(ctx, i, "127.0.0.1:0"); err != nil {
 			return nil, err
 		}
-		policy += fmt.Sprintf("witness %s %s %s\n", name, strings.TrimSpace(out), w.witnesses[i].url)
+		made.URL = w.witnesses[i].url
+		witnesses = append(witnesses, made)
 	}
-	policy += fmt.Sprintf("group witnesses %d %s\nquorum witnesses\n", quorum, strings.Join(witnessNames, " "))
 	// The log needs the policy before anybody knows where it will listen; for
 	// everybody else the policy also says where the log is.
-	if err := os.WriteFile(w.policy, []byte("log "+logKey+"\n"+policy), 0o644); err != nil {
+	if err := os.WriteFile(w.policy, []byte(testbed.Policy(logKey, quorum, witnesses)), 0o644); err != nil {
 		return nil, err
 	}
 	if err := w.startLog(ctx, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	return w, os.WriteFile(w.policy, []byte("log "+logKey+" "+w.log.url+"\n"+policy), 0o644)
+	return w, os.WriteFile(w.policy, []byte(testbed.Policy(logKey+" "+w.log.url, quorum, witnesses)), 0o644)
 }
 
 func (w *world) witnessDir(i int) string {

@@ -70,16 +70,11 @@ func startServers(t *testing.T, apart bool) *sharedWorld {
 // startPostgres starts a PostgreSQL with these databases.
 func startPostgres(t *testing.T, dir string, databases ...string) *postgresserver.Server {
 	t.Helper()
-	s, err := postgresserver.Start(t.Context(), postgresserver.Config{Dir: dir})
+	s, err := postgresserver.Start(t.Context(), postgresserver.Config{Dir: dir, Databases: databases})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Kill() })
-	for _, name := range databases {
-		if err := s.CreateDatabase(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return s
 }
 

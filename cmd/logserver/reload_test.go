@@ -54,7 +54,7 @@ func TestReload(t *testing.T) {
 	runtest.Must(t, "witness", "log", "add", "--dir", w.Path("w4"), read("log/log.vkey"))
 	s := runtest.Serve(t, "witness", "serve", "--dir", w.Path("w4"))
 	before := read("policy")
-	changed := strings.Replace(before, "group all 2 w1 w2 w3", fmt.Sprintf("witness w4 %s %s\ngroup some 2 w1 w2 w3\ngroup all all some w4", key, s.URL), 1)
+	changed := strings.Replace(before, "group witnesses 2 w1 w2 w3", fmt.Sprintf("witness w4 %s %s\ngroup some 2 w1 w2 w3\ngroup witnesses all some w4", key, s.URL), 1)
 	w.Write(t, "policy", changed+"\n")
 	w.Write(t, "log/labels", id+" Test vendor\n")
 	w.Write(t, "log/registration.token", second+"\n")

@@ -51,8 +51,8 @@ func TestWitnessWordsAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Write(t, "policy", strings.Replace(string(policy), "quorum all\n",
-		fmt.Sprintf("witness grumpy %v %s\ngroup everyone all all grumpy\nquorum everyone\n", signer.Key(), grumpy.URL), 1))
+	w.Write(t, "policy", strings.Replace(string(policy), "quorum witnesses\n",
+		fmt.Sprintf("witness grumpy %v %s\ngroup everyone all witnesses grumpy\nquorum everyone\n", signer.Key(), grumpy.URL), 1))
 	w.Log.Stop(t)
 	w.Log.Start(t)
 

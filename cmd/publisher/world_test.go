@@ -28,7 +28,7 @@ func newWorld(t *testing.T, flags ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Write(t, "strict", strings.Replace(string(policy), "group all 2 ", "group all all ", 1))
+	w.Write(t, "strict", strings.Replace(string(policy), "group witnesses 2 ", "group witnesses all ", 1))
 	w.client = &api.Client{Base: w.Log.URL}
 	return w
 }

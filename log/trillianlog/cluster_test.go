@@ -61,10 +61,7 @@ func start() (c cluster, err error) {
 	if shared.dir, err = os.MkdirTemp("", "trillianlog"); err != nil {
 		return c, err
 	}
-	if c.db, err = postgresserver.Start(ctx, postgresserver.Config{Dir: shared.dir}); err != nil {
-		return c, err
-	}
-	if err := c.db.CreateDatabase(ctx, "trillian"); err != nil {
+	if c.db, err = postgresserver.Start(ctx, postgresserver.Config{Dir: shared.dir, Databases: []string{"trillian"}}); err != nil {
 		return c, err
 	}
 	bin, err := trillianserver.Build(ctx, os.Stderr)
