@@ -15,7 +15,6 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -79,11 +78,11 @@ func (l *load) register(ctx context.Context, n, size int, progress func(int64)) 
 		}
 		ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 		defer cancel()
-		res, err := client.Register(ctx, v.file)
+		res, err := client.Register(ctx, v.Root)
 		if err != nil {
 			return errors.Join(err, context.Cause(ctx))
 		}
-		root := verify.Claim{Repository: v.root, Role: tuf.RoleRoot, Version: 1, Payload: v.root, Encoding: tuf.JSON}
+		root := v.Genesis()
 		if err := l.checker.check(res, root); err != nil {
 			return err
 		}
@@ -117,7 +116,7 @@ func (l *load) run(ctx context.Context, p phase) (figures, error) {
 	client.Token = ""
 	for _, v := range l.vendors {
 		if v.token != "" {
-			client.Own(v.root.String(), v.token)
+			client.Own(v.ID.String(), v.token)
 		}
 	}
 	defer client.HTTP.CloseIdleConnections()

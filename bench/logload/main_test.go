@@ -26,13 +26,13 @@ func TestVendor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := tuf.ParseJSON(v.file)
+	root, err := tuf.ParseJSON(v.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	genesis, err := admit.JudgeGenesis(root)
-	if err != nil || genesis.Leaf.Repository != v.root {
-		t.Fatalf("%+v, %v; want repository %v", genesis, err, v.root)
+	if err != nil || genesis.Leaf.Repository != v.ID {
+		t.Fatalf("%+v, %v; want repository %v", genesis, err, v.ID)
 	}
 	for version := int64(1); version <= 2; version++ {
 		r := v.release()
@@ -43,7 +43,7 @@ func TestVendor(t *testing.T) {
 		if size := len(r.files[0].Data); size < 4500 || size > 5500 {
 			t.Errorf("a targets file of %d bytes", size)
 		}
-		if got := verify.ClaimFor(v.root, tuf.RoleTargets, targets); got != r.claim || got.Version != version {
+		if got := verify.ClaimFor(v.ID, tuf.RoleTargets, targets); got != r.claim || got.Version != version {
 			t.Errorf("claim %+v, want %+v", r.claim, got)
 		}
 		if err := targets.Meets(root.Root.KeySet(tuf.RoleTargets)); err != nil {

@@ -2,10 +2,7 @@ package rehearsal
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -17,16 +14,10 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-const expires = "2046-01-01T00:00:00Z"
-
-// Vendor is one repository. It writes its metadata canonically by hand, so that
-// a release costs one signature and the load is on the log.
+// Vendor releases for one repository.
 type Vendor struct {
-	id      tuf.Digest // payload of the root
-	root    []byte
-	keyID   string // of targets, snapshot and timestamp
-	key     ed25519.PrivateKey
-	version int64
+	repository *Repository
+	version    int64
 }
 
 // Release is one file to submit, and the leaf that it must become.
@@ -36,55 +27,15 @@ type Release struct {
 	Leaf  leaf.Leaf
 }
 
-// NewVendor makes a vendor with keys of its own.
+// NewVendor makes a vendor with a repository of its own.
 func NewVendor() (*Vendor, error) {
-	v := &Vendor{}
-	rootID, rootKey, rootJSON, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	var keyJSON string
-	if v.keyID, v.key, keyJSON, err = newKey(); err != nil {
-		return nil, err
-	}
-	keys := rootJSON + "," + keyJSON
-	if rootID > v.keyID {
-		keys = keyJSON + "," + rootJSON
-	}
-	var roles []string
-	for _, role := range []string{"root", "snapshot", "targets", "timestamp"} {
-		id := v.keyID
-		if role == "root" {
-			id = rootID
-		}
-		roles = append(roles, fmt.Sprintf(`%q:{"keyids":[%q],"threshold":1}`, role, id))
-	}
-	signed := fmt.Sprintf(`{"_type":"root","consistent_snapshot":true,"expires":%q,"keys":{%s},"roles":{%s},"spec_version":"1.0.31","version":1}`,
-		expires, keys, strings.Join(roles, ","))
-	v.id = tuf.Sum([]byte(signed))
-	v.root = sign(rootID, rootKey, signed)
-	return v, nil
-}
-
-// newKey makes a key; its id is the SHA-256 of its canonical JSON.
-func newKey() (id string, key ed25519.PrivateKey, member string, err error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return "", nil, "", err
-	}
-	text := fmt.Sprintf(`{"keytype":"ed25519","keyval":{"public":"%x"},"scheme":"ed25519"}`, []byte(public))
-	sum := sha256.Sum256([]byte(text))
-	id = hex.EncodeToString(sum[:])
-	return id, key, fmt.Sprintf("%q:%s", id, text), nil
-}
-
-func sign(keyID string, key ed25519.PrivateKey, signed string) []byte {
-	return fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":"%x"}],"signed":%s}`, keyID, ed25519.Sign(key, []byte(signed)), signed)
+	r, err := NewRepository()
+	return &Vendor{repository: r}, err
 }
 
 // Genesis is the root as a release.
 func (v *Vendor) Genesis() Release {
-	return newRelease(verify.Claim{Repository: v.id, Role: tuf.RoleRoot, Version: 1, Payload: v.id, Encoding: tuf.JSON}, v.root, nil)
+	return newRelease(v.repository.Genesis(), v.repository.Root, nil)
 }
 
 // Next makes the vendor's next targets release.
@@ -98,16 +49,14 @@ func (v *Vendor) NextOf(targets int) Release {
 		if i > 0 {
 			files.WriteByte(',')
 		}
-		sum := sha256.Sum256(fmt.Appendf(nil, "%v %d %d", v.id, v.version, i))
+		sum := sha256.Sum256(fmt.Appendf(nil, "%v %d %d", v.repository.ID, v.version, i))
 		fmt.Fprintf(&files, `"device-%08d.bin":{"hashes":{"sha256":"%x"},"length":%d}`, i, sum, v.version)
 	}
-	signed := fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{%s},"version":%d}`, expires, files.String(), v.version)
-	file := sign(v.keyID, v.key, signed)
-	snapshot := fmt.Sprintf(`{"_type":"snapshot","expires":%q,"meta":{"targets.json":{"hashes":{"sha256":"%v"},"length":%d,"version":%d}},"spec_version":"1.0.31","version":%d}`,
-		expires, tuf.Sum(file), len(file), v.version, v.version)
-	return newRelease(verify.Claim{
-		Repository: v.id, Role: tuf.RoleTargets, Version: v.version, Payload: tuf.Sum([]byte(signed)), Encoding: tuf.JSON,
-	}, file, sign(v.keyID, v.key, snapshot))
+	r := v.repository
+	signed := Targets(files.String(), v.version)
+	file := r.File(signed, r.Sign(signed))
+	snapshot := Snapshot(file, v.version)
+	return newRelease(r.Release(signed, v.version), file, r.File(snapshot, r.Sign(snapshot)))
 }
 
 func newRelease(c verify.Claim, file, snapshot []byte) Release {
