@@ -131,7 +131,8 @@ func (c *cluster) whoLeads(context.Context) (log.Leader, bool, error) {
 
 // frontEnd is one process of a cluster.
 type frontEnd struct {
-	*running // log is the follower's
+	*running
+	follower *log.Follower
 	cluster  *cluster
 	front    *log.Front
 	depose   func() // what ends its right to write
@@ -149,7 +150,7 @@ func (c *cluster) front(t *testing.T) *frontEnd {
 	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.whoLeads, Secret: clusterSecret, Logger: cfg.Logger})
 	follower, err := log.Follow(t.Context(), cfg)
 	check(t, err)
-	f := &frontEnd{cluster: c, front: new(log.Front), running: &running{fixture: c.fixture, config: cfg, log: follower}}
+	f := &frontEnd{cluster: c, front: new(log.Front), follower: follower, running: &running{fixture: c.fixture, config: cfg}}
 	f.front.Switch(follower)
 	f.http = httptest.NewServer(f.front)
 	f.client = &api.Client{Base: f.http.URL, Token: cfg.Token}
@@ -184,8 +185,8 @@ func (f *frontEnd) lead(t *testing.T) *log.Log {
 	f.depose = sync.OnceFunc(func() {
 		end()
 		check(t, <-ended)
-		f.log.Continue(l)
-		f.front.Switch(f.log)()
+		f.follower.Continue(l.Board())
+		f.front.Switch(f.follower)()
 	})
 	c.setLeader(f.http.URL)
 	return l

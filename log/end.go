@@ -55,13 +55,6 @@ func (p *Publisher) lookFirst(ctx context.Context) error {
 	return p.lookBeyond(ctx, p.cfg.GatherTimeout)
 }
 
-// Ended reports whether the log has its last entry.
-func (p *Publisher) Ended() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended
-}
-
 // signEnd signs the tree with the log's end, even while an earlier one waits for its
 // quorum: nothing else is to be signed any more.
 func (p *Publisher) signEnd(ctx context.Context) error {

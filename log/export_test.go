@@ -35,3 +35,13 @@ func (l *Log) EndHolds(ctx context.Context) error {
 	defer l.intake.keeper.wait()
 	return l.intake.keeper.step(ctx)
 }
+
+// Loaded returns how many repositories are in memory.
+func (f *Follower) Loaded() int {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	return len(f.registry.repos)
+}
+
+// Forget drops the repositories that are in memory.
+func (f *Follower) Forget() { f.registry.forget(nil) }

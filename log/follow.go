@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,12 +46,18 @@ const (
 	lookTimeout = time.Second
 )
 
-// follower is what a Log has that only follows.
-type follower struct {
-	publisher *Publisher // without a key: it keeps what is published
-	indexer   *Indexer   // without a loop: it keeps how far the state is
-	registry  *registry
-	forward   PassOn
+// Follower is a log that another process writes: it shows what that one publishes, and
+// passes on what is to be written.
+type Follower struct {
+	server   *server
+	cfg      PublisherConfig // Policy, Storage, Checkpoints and Served of it
+	keys     []proofs.Key    // of the log
+	policy   atomic.Pointer[proofs.Policy]
+	board    *Board
+	state    StateWriter
+	level    *Level
+	registry *registry
+	forward  PassOn
 
 	// cut is the size of the log that the registry sees.
 	cut atomic.Int64
@@ -78,7 +85,7 @@ type follower struct {
 // Only checkpoints that satisfy the policy and extend the one before are served, and
 // what cfg.Publisher.Served says was served before this start. Where there is another,
 // the last good one stays, /readyz says why, and nothing is passed on.
-func Follow(ctx context.Context, cfg Config) (*Log, error) {
+func Follow(ctx context.Context, cfg Config) (*Follower, error) {
 	cfg.setDefaults()
 	cfg.Publisher.setDefaults()
 	keys := slices.Clone(cfg.Keys)
@@ -94,62 +101,88 @@ func Follow(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	edge := new(proofs.Edge)
-	recent, err := newRecent(edge)
+	board, err := newBoard(cfg.Publisher.Storage, keys, new(proofs.Edge), cfg.Publisher.Logger)
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{
-		cfg: cfg.Publisher, keys: keys, recent: recent,
-		edge: edge, tree: proofs.EmptyTree, published: Published{Tree: proofs.EmptyTree},
-		news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		late: late{came: make(chan struct{}, 1)},
+	f := &Follower{
+		cfg: cfg.Publisher, keys: keys, board: board, state: cfg.State, level: NewLevel(), forward: cfg.Forward,
+		lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{}),
 	}
-	p.policy.Store(policy)
-	f := &follower{publisher: p, forward: cfg.Forward, lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{})}
-	f.indexer = newIndexer(cfg.Publisher.Storage, cfg.Blobs, cfg.State, cfg.Logger, edge, 0)
-	f.indexer.follows = true
+	f.policy.Store(policy)
 	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Publisher.Storage, f.cut.Load}
-	f.registry = newRegistry(cfg.Blobs, state, f.indexer.applied)
-	l := &Log{
-		cfg:       cfg,
-		publisher: p,
-		indexer:   f.indexer,
-		registry:  f.registry,
-		intake:    &intake{publisher: p, empty: make(chan struct{})}, // takes nothing
-		follower:  f,
-	}
-	l.labels.Store(&cfg.Labels)
-	l.server = newServer(l, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
+	f.registry = newRegistry(cfg.Blobs, state, f.level.applied)
+	f.server = newServer(f, cfg, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
 	f.look(ctx)
 	f.serveOn()
-	return l, nil
+	return f, nil
+}
+
+// Handler serves the log's HTTP interface.
+func (f *Follower) Handler() http.Handler { return f.server }
+
+// Stats returns how far the log is.
+func (f *Follower) Stats() Stats { return f.server.stats() }
+
+// Board implements View.
+func (f *Follower) Board() *Board { return f.board }
+
+// Level implements View.
+func (f *Follower) Level() *Level { return f.level }
+
+// Registry implements View.
+func (f *Follower) Registry() *registry { return f.registry }
+
+// Taking implements View: what can be passed on is taken.
+func (f *Follower) Taking() error {
+	if err := f.board.Halted(); err != nil {
+		return err
+	}
+	if f.board.Ended() {
+		return ErrEnded // whoever leads
+	}
+	if err := f.contradicted(); err != nil {
+		return err
+	}
+	return f.forward.Trouble()
+}
+
+// Trouble says why what is published is not shown, or is nil.
+func (f *Follower) Trouble() error { return f.board.Trouble() }
+
+// Submit implements View. Nothing is taken here: it is passed on.
+func (f *Follower) Submit(*submission) error {
+	return errors.New("this front end does not write the log")
+}
+
+// Leader implements View. Whoever leads leads another log where what was served here is
+// not in the published checkpoint.
+func (f *Follower) Leader() (PassOn, error) { return f.forward, f.contradicted() }
+
+// Reload replaces the settings.
+func (f *Follower) Reload(s Settings) error {
+	policy, err := policyFor(s.Policy, f.keys)
+	if err != nil {
+		return err
+	}
+	f.server.reload(s)
+	f.policy.Store(policy)
+	return nil
 }
 
 // Halt asks a log that follows to say in /readyz why this process no longer leads; nil
 // takes that back. It goes on following.
-func (l *Log) Halt(h *Halt) {
-	p := l.publisher
-	if h == nil {
-		p.update(func() { p.halted = nil })
-		return
-	}
-	p.update(func() {
-		if p.halted == nil || p.halted.Error() != h.Error() {
-			p.cfg.Logger.Error("the log has stopped", "err", h)
-		}
-		p.halted = h // what was found before may have been put right
-	})
-}
+func (f *Follower) Halt(h *Halt) { f.board.Halt(h) }
 
-// run follows the checkpoints until the context ends.
-func (f *follower) run(ctx context.Context) {
+// Run follows the checkpoints until the context ends.
+func (f *Follower) Run(ctx context.Context) error {
+	defer f.server.stop()
 	timer := time.NewTimer(followEvery)
 	defer timer.Stop()
 	hurried := false
 	for {
 		pause := followEvery
-		applied, listed := f.indexer.has()
+		applied, listed := f.level.has()
 		if hurried = hurried && min(applied, listed) < f.cut.Load(); hurried {
 			pause = hurryEvery
 		}
@@ -159,10 +192,10 @@ func (f *follower) run(ctx context.Context) {
 		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-timer.C:
 		case <-f.wake:
-		case <-f.indexer.hurry:
+		case <-f.level.Hurried():
 			hurried = true
 		}
 		f.look(ctx)
@@ -171,7 +204,7 @@ func (f *follower) run(ctx context.Context) {
 
 // urge has the leader bring the derived state up to date, which it does not haste to
 // do of its own accord, and looks again when it has.
-func (f *follower) urge(ctx context.Context) {
+func (f *Follower) urge(ctx context.Context) {
 	if !f.urging.CompareAndSwap(false, true) {
 		return
 	}
@@ -183,22 +216,15 @@ func (f *follower) urge(ctx context.Context) {
 	}()
 }
 
-func (f *follower) lookSoon() {
+func (f *Follower) lookSoon() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// lookAgain returns when a follower knows the checkpoint that was published when
-// it was called, or a newer one: a client that was told by one front end that its
-// release is in the log finds it at every other. A follower that cannot find out
-// answers from what it has. It does nothing where the log leads.
-func (l *Log) lookAgain(ctx context.Context) {
-	f := l.follower
-	if f == nil {
-		return
-	}
+// Renew implements View.
+func (f *Follower) Renew(ctx context.Context) {
 	f.mu.Lock()
 	next := f.next
 	f.mu.Unlock()
@@ -208,12 +234,11 @@ func (l *Log) lookAgain(ctx context.Context) {
 	select {
 	case <-next:
 	case <-ctx.Done():
-	case <-l.server.running.Done():
 	}
 }
 
 // look reads the published checkpoint, and how far the derived state is.
-func (f *follower) look(ctx context.Context) {
+func (f *Follower) look(ctx context.Context) {
 	f.mu.Lock()
 	ended := f.next
 	f.next = make(chan struct{})
@@ -224,42 +249,39 @@ func (f *follower) look(ctx context.Context) {
 }
 
 // note keeps what came of looking for a checkpoint.
-func (f *follower) note(err error) {
-	p := f.publisher
-	p.mu.Lock()
-	before := p.failing
-	p.mu.Unlock()
+func (f *Follower) note(err error) {
+	before, _ := f.board.Failing()
 	switch {
 	case err == nil && before == nil:
 		return
 	case err == nil:
-		p.cfg.Logger.Info("following again", "size", p.Published().Tree.N)
+		f.cfg.Logger.Info("following again", "size", f.board.Published().Tree.N)
 	case before == nil || before.Error() != err.Error():
-		p.cfg.Logger.Warn("cannot follow the log", "err", err)
+		f.cfg.Logger.Warn("cannot follow the log", "err", err)
 	}
-	p.update(func() { p.failing = err })
+	f.board.Fail(err)
 }
 
 // checkpoint takes over the published checkpoint, if it is a new one.
-func (f *follower) checkpoint(ctx context.Context) error {
-	have := f.publisher.Published()
-	if served := f.publisher.cfg.Served.Newest(); served.Tree.N > have.Tree.N {
+func (f *Follower) checkpoint(ctx context.Context) error {
+	have := f.board.Published()
+	if served := f.cfg.Served.Newest(); served.Tree.N > have.Tree.N {
 		have = served // before this process was started, or while it led
 	}
-	note, err := f.publisher.cfg.Checkpoints.Load(ctx) // which has all of that
+	note, err := f.cfg.Checkpoints.Load(ctx) // which has all of that
 	switch {
 	case err != nil:
 		return fmt.Errorf("the published checkpoint cannot be read: %w", err)
-	case bytes.Equal(note, f.publisher.Published().Note):
+	case bytes.Equal(note, f.board.Published().Note):
 		return nil
 	case note == nil:
 		return fmt.Errorf("the published checkpoint is gone: %w", &contradictedError{proofs.EmptyTree, have.Tree})
 	}
-	cp, err := f.publisher.policy.Load().OpenCheckpoint(note)
+	cp, err := f.policy.Load().OpenCheckpoint(note)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint is not served: %w", err)
 	}
-	if origin := f.publisher.keys[0].Name(); cp.Origin != origin {
+	if origin := f.keys[0].Name(); cp.Origin != origin {
 		return fmt.Errorf("the published checkpoint is of log %q, not of %q", cp.Origin, origin)
 	}
 	if err := f.extends(ctx, have.Tree, cp.Tree); err != nil {
@@ -267,7 +289,7 @@ func (f *follower) checkpoint(ctx context.Context) error {
 	}
 	// Where storage is damaged, nobody can say whether this is the end. The checkpoint
 	// is what the witnesses cosigned all the same: reads go on.
-	ended, err := endsIn(ctx, cp.Tree, f.publisher.cfg.Storage)
+	ended, err := endsIn(ctx, cp.Tree, f.cfg.Storage)
 	f.adopt(ctx, Published{cp.Tree, note}, ended)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint of size %d: %w", cp.Tree.N, err)
@@ -277,7 +299,7 @@ func (f *follower) checkpoint(ctx context.Context) error {
 
 // extends checks that a tree begins with the one that is served, and that it can
 // be read.
-func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
+func (f *Follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 	if tree == have {
 		return nil
 	}
@@ -285,7 +307,7 @@ func (f *follower) extends(ctx context.Context, have, tree proofs.Tree) error {
 	if tree.N <= have.N {
 		return contradiction
 	}
-	storage := f.publisher.cfg.Storage
+	storage := f.cfg.Storage
 	stored, err := storage.Integrated(ctx)
 	if err != nil {
 		return fmt.Errorf("checkpoint of size %d: %w", tree.N, err)
@@ -314,32 +336,18 @@ func (e *contradictedError) Error() string {
 
 // contradicted returns why nothing is to be passed on: the log that this front end has
 // served is not the one that is published now. Nil: it is.
-func (f *follower) contradicted() error {
-	f.publisher.mu.Lock()
-	err := f.publisher.failing
-	f.publisher.mu.Unlock()
+func (f *Follower) contradicted() error {
+	err, _ := f.board.Failing()
 	if contradiction := (*contradictedError)(nil); errors.As(err, &contradiction) {
 		return err
 	}
 	return nil
 }
 
-// unfollowed returns why a log that follows does not know what is published now. Nil: it
-// does, or it leads.
-func (l *Log) unfollowed() error {
-	if l.follower == nil {
-		return nil
-	}
-	p := l.publisher
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failing
-}
-
-// Keyless returns why a log that follows has the wrong keys: none of them has signed what
+// Keyless returns why a follower has the wrong keys: none of them has signed what
 // is published, so this process could not lead. Nil: that is not so, as far as is known.
-func (l *Log) Keyless() error {
-	if err := l.unfollowed(); errors.Is(err, proofs.ErrUnknownLog) {
+func (f *Follower) Keyless() error {
+	if err, _ := f.board.Failing(); errors.Is(err, proofs.ErrUnknownLog) {
 		return err
 	}
 	return nil
@@ -349,12 +357,9 @@ func (l *Log) Keyless() error {
 // a while, that what is published contradicts what was served from here: then what is
 // shared is not what it was when this process began to lead. It returns nil when ctx
 // ends.
-func (l *Log) WaitContradicted(ctx context.Context) error {
-	p := l.publisher
+func (f *Follower) WaitContradicted(ctx context.Context) error {
 	for followed := false; ; {
-		p.mu.Lock()
-		failing, news := p.failing, p.news
-		p.mu.Unlock()
+		failing, news := f.board.Failing()
 		contradiction := (*contradictedError)(nil)
 		contradicted := errors.As(failing, &contradiction)
 		if contradicted && followed {
@@ -373,36 +378,31 @@ func (l *Log) WaitContradicted(ctx context.Context) error {
 // serveOn has a follower that was just started serve what it has served before, where
 // what is published contradicts it, or cannot be held against it because storage is
 // damaged: reads go on.
-func (f *follower) serveOn() {
-	served := f.publisher.cfg.Served.Newest()
-	f.publisher.mu.Lock()
-	failing := f.publisher.failing
-	f.publisher.mu.Unlock()
-	if failing == nil || f.publisher.Published().Note != nil {
+func (f *Follower) serveOn() {
+	served := f.cfg.Served.Newest()
+	failing, _ := f.board.Failing()
+	if failing == nil || f.board.Published().Note != nil {
 		return
 	}
-	if _, err := f.publisher.policy.Load().OpenCheckpoint(served.Note); err != nil {
+	if _, err := f.policy.Load().OpenCheckpoint(served.Note); err != nil {
 		return // it is held against what is published all the same
 	}
 	f.raise(served, false, -1, nil)
 }
 
-// Continue has a log that follows serve what another Log of this process has
-// published, which it may be unable to read for now: nobody is to see a front end
-// go back because it no longer leads.
-func (l *Log) Continue(led *Log) {
-	p := led.publisher
-	p.mu.Lock()
-	published, ended := p.published, p.ended && p.published.Tree == p.tree
-	p.mu.Unlock()
+// Continue asks a follower to serve what this process has published while it led, which
+// may be unreadable for now: nobody is to see a front end go back because it no longer
+// leads.
+func (f *Follower) Continue(led *Board) {
+	published, ended := led.Shown()
 	if published.Note != nil {
 		// Reading whose the new entries are may take its time.
-		l.follower.raise(published, ended, -1, nil)
+		f.raise(published, ended, -1, nil)
 	}
 }
 
 // adopt serves a checkpoint that was read.
-func (f *follower) adopt(ctx context.Context, published Published, ended bool) {
+func (f *Follower) adopt(ctx context.Context, published Published, ended bool) {
 	from := f.cut.Load()
 	f.raise(published, ended, from, f.changed(ctx, from, published.Tree.N))
 }
@@ -411,7 +411,7 @@ func (f *follower) adopt(ctx context.Context, published Published, ended bool) {
 // repositories that have leaves beyond size from; any may have if it is nil, or
 // another size is served. The registry comes first: who learns of a size finds
 // everything below it.
-func (f *follower) raise(published Published, ended bool, from int64, changed []tuf.Digest) {
+func (f *Follower) raise(published Published, ended bool, from int64, changed []tuf.Digest) {
 	f.adopting.Lock()
 	defer f.adopting.Unlock()
 	size := published.Tree.N
@@ -426,46 +426,30 @@ func (f *follower) raise(published Published, ended bool, from int64, changed []
 	for _, id := range changed {
 		f.lagging[id] = size
 	}
-	f.caughtUp(f.indexer.applied())
-	p := f.publisher
-	p.cfg.Served.keep(published)
-	p.update(func() {
-		p.tree, p.published = published.Tree, published
-		p.signed, p.ended = size, ended
-	})
+	f.caughtUp(f.level.applied())
+	f.cfg.Served.keep(published)
+	f.board.Show(published, ended)
 }
 
 // position reads how far the derived state is, unless it is known to have all
 // that is published.
-func (f *follower) position(ctx context.Context) {
-	x := f.indexer
-	if applied, listed := x.has(); min(applied, listed) >= f.cut.Load() {
+func (f *Follower) position(ctx context.Context) {
+	if applied, listed := f.level.has(); min(applied, listed) >= f.cut.Load() {
 		return
 	}
 	// In this order no more is listed than there is.
-	listed, err := x.state.Listed(ctx)
+	listed, err := f.state.Listed(ctx)
 	var edge *proofs.Edge
 	if err == nil {
-		edge, err = x.state.Position(ctx)
+		edge, err = f.state.Position(ctx)
 	}
-	if err == nil && edge.Tree().N > x.applied() {
+	if err == nil && edge.Tree().N > f.level.applied() {
 		f.adopting.Lock()
 		f.caughtUp(edge.Tree().N)
 		f.adopting.Unlock()
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err != nil {
-		if x.failing == nil && ctx.Err() == nil {
-			x.logger.Warn("the derived state cannot be read", "err", err)
-		}
-		x.failing = err
-		return
-	}
-	x.failing = nil
-	if edge.Tree() != x.edge.Tree() || listed != x.listed {
-		x.edge, x.listed = edge, listed
-		x.tell()
+	if before := f.level.Set(edge, listed, err); err != nil && before == nil && ctx.Err() == nil {
+		f.cfg.Logger.Warn("the derived state cannot be read", "err", err)
 	}
 }
 
@@ -476,13 +460,13 @@ const maxChanged = 16 * proofs.FullWidth
 // changed returns the repositories that have leaves among those from one size of
 // the log to another: another process applies leaves, so what is in memory does not
 // follow. Nil means any.
-func (f *follower) changed(ctx context.Context, from, to int64) []tuf.Digest {
+func (f *Follower) changed(ctx context.Context, from, to int64) []tuf.Digest {
 	if to-from > maxChanged {
 		return nil
 	}
 	changed := []tuf.Digest{}
 	for next := from; next < to; {
-		bundle, err := readBundle(ctx, f.publisher.cfg.Storage, next/proofs.FullWidth, to)
+		bundle, err := readBundle(ctx, f.cfg.Storage, next/proofs.FullWidth, to)
 		if err != nil {
 			return nil
 		}
@@ -498,7 +482,7 @@ func (f *follower) changed(ctx context.Context, from, to int64) []tuf.Digest {
 
 // caughtUp has the registry forget what it may have loaded before the state, which
 // now has size entries, had all of it. Called with adopting held.
-func (f *follower) caughtUp(size int64) {
+func (f *Follower) caughtUp(size int64) {
 	if f.everything > 0 {
 		f.registry.forget(nil)
 	} else {
@@ -507,27 +491,5 @@ func (f *follower) caughtUp(size int64) {
 	maps.DeleteFunc(f.lagging, func(_ tuf.Digest, needs int64) bool { return needs <= size })
 	if f.everything <= size {
 		f.everything = 0
-	}
-}
-
-// forget drops repositories; nil means all. It is for a registry that applies
-// nothing: no more is in memory of each than there was when it was loaded.
-func (r *registry) forget(which map[tuf.Digest]int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dropped++ // one that is being loaded is loaded again
-	if which == nil {
-		clear(r.repos)
-		r.recent.Init()
-		r.leaves, r.cached = 0, 0
-		return
-	}
-	for id := range which {
-		if repo, ok := r.repos[id]; ok {
-			r.recent.Remove(repo.used)
-			delete(r.repos, id)
-			r.leaves -= len(repo.judge.Records())
-			r.cached -= repo.cached
-		}
 	}
 }

@@ -85,7 +85,7 @@ func TestFollowOnlyWhatIsPublished(t *testing.T) {
 		check(t, err)
 		return edge.Tree().N > size
 	})
-	follower.log.Forget() // or the answers would come from memory
+	follower.follower.Forget() // or the answers would come from memory
 	for i, path := range paths {
 		if resp, body := follower.do(t, "GET", path, nil); resp.StatusCode != 200 || !bytes.Equal(body, before[i]) {
 			t.Errorf("GET %s: %d\n%s\nbefore\n%s", path, resp.StatusCode, body, before[i])
@@ -196,7 +196,7 @@ func TestFollowRefuses(t *testing.T) {
 		} else if p := problem(t, resp, body, 503, api.CodeUnavailable); !strings.Contains(p.Detail, "is not served") {
 			t.Errorf("started then: %s", p.Detail)
 		}
-		if err := late.running.log.Keyless(); (err != nil) != tt.keys {
+		if err := late.follower.Keyless(); (err != nil) != tt.keys {
 			t.Errorf("its keys: %v, want %v", err, tt.keys)
 		}
 	}
@@ -265,8 +265,8 @@ func TestFollowHalted(t *testing.T) {
 	_, leader, follower := leaderAndFollower(t, nil)
 	leader.register(t, file(newVendor(t), "root").Data)
 	// When it has looked again it says what it has found then.
-	follower.log.Halt(&log.Halt{Code: log.HaltStorageBehind, What: "something was wrong before", Do: "Look"})
-	follower.log.Halt(&log.Halt{Code: log.HaltForeignEntry, What: "something is wrong", Do: "Look"})
+	follower.follower.Halt(&log.Halt{Code: log.HaltStorageBehind, What: "something was wrong before", Do: "Look"})
+	follower.follower.Halt(&log.Halt{Code: log.HaltForeignEntry, What: "something is wrong", Do: "Look"})
 	leader.register(t, file(newVendor(t), "root").Data)
 	_, want := leader.do(t, "GET", "/checkpoint", nil)
 	if _, got := follower.do(t, "GET", "/checkpoint", nil); !bytes.Equal(got, want) {
@@ -288,14 +288,14 @@ func TestFollowForgetsWhatHasChanged(t *testing.T) {
 	first, second := newVendor(t), newVendor(t)
 	ids := []string{leader.register(t, file(first, "root").Data), leader.register(t, file(second, "root").Data)}
 	follower.do(t, "GET", "/v1/repositories", nil)
-	if n := follower.log.Loaded(); n != 2 {
+	if n := follower.follower.Loaded(); n != 2 {
 		t.Fatalf("%d repositories in memory", n)
 	}
 	check(t, first.Release("targets"))
 	leader.submit(t, ids[0], all(first)...)
 	size := leader.front.Stats().Published
 	follower.do(t, "GET", "/checkpoint", nil)
-	if n := follower.log.Loaded(); n != 1 {
+	if n := follower.follower.Loaded(); n != 1 {
 		t.Errorf("%d repositories in memory after one has grown", n)
 	}
 	// One that was loaded when the state lagged behind is loaded again later.

@@ -5,24 +5,30 @@ import (
 	"sync"
 )
 
-// Front serves whichever Log is the present one: that of a follower, or, while
-// this process leads, that of Open. The zero value answers nothing: call Switch
+// Front serves whichever log is the present one: a Follower, or, while this process
+// leads, a Log. The zero value answers nothing: call Switch
 // before it is served.
 type Front struct {
 	mu  sync.RWMutex
 	now *serving
 }
 
+// Server is a log with its HTTP interface.
+type Server interface {
+	Handler() http.Handler
+	Stats() Stats
+}
+
 // serving is a log with the requests that it is answering.
 type serving struct {
-	log      *Log
+	log      Server
 	requests sync.WaitGroup
 }
 
 // Switch has all requests from now on answered by a log. Those that the one
 // before is answering are not disturbed: left, which may be called once, waits
 // for their end. Until then the one before must run.
-func (f *Front) Switch(l *Log) (left func()) {
+func (f *Front) Switch(l Server) (left func()) {
 	f.mu.Lock()
 	before := f.now
 	f.now = &serving{log: l}
@@ -46,7 +52,7 @@ func (f *Front) enter() *serving {
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now := f.enter()
 	defer now.requests.Done()
-	now.log.server.ServeHTTP(w, r)
+	now.log.Handler().ServeHTTP(w, r)
 }
 
 // Stats returns how far the present log is.

@@ -50,7 +50,7 @@ func (s *server) answerHeld(w http.ResponseWriter, location string, result *api.
 			wait = 0 // judged, and about to be published
 			continue
 		}
-		wait = min(wait, until.Sub(s.log.intake.keeper.now()))
+		wait = min(wait, until.Sub(s.now()))
 	}
 	w.Header().Set("Location", location)
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
@@ -92,16 +92,16 @@ func isHeldID(text string) bool {
 // getHeld answers for files that are or were held, from the store.
 func (s *server) getHeld(w http.ResponseWriter, r *http.Request, list string) *problem {
 	ids := strings.Split(list, ".")
-	if s.log.intake.keeper == nil || int64(len(ids)) > s.log.intake.keeper.room.Files {
+	if s.holds == nil || int64(len(ids)) > s.limits.Hold.Files {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission")
 	}
-	published := s.log.publisher.Published().Tree.N
+	published := s.view.Board().Published().Tree.N
 	result := &api.Result{Done: true, Results: []api.FileResult{}}
 	for i, id := range ids {
 		var h Held
 		err := fs.ErrNotExist
 		if isHeldID(id) && !slices.Contains(ids[:i], id) { // named twice it would cost twice
-			h, err = s.log.intake.keeper.store.Held(r.Context(), id)
+			h, err = s.holds.Held(r.Context(), id)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
@@ -142,7 +142,7 @@ func (s *server) heldResult(ctx context.Context, h Held, published int64) (api.F
 	case o.Index >= published:
 		fr.Status = api.StatusPending
 	default:
-		sidecar, err := s.log.publisher.Sidecar(ctx, o.Index)
+		sidecar, err := s.view.Board().Sidecar(ctx, o.Index)
 		if err != nil {
 			return fr, fmt.Errorf("proof of entry %d: %w", o.Index, err)
 		}

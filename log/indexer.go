@@ -22,12 +22,6 @@ const (
 	// one large transaction costs much less than many small ones, and what it
 	// costs the submissions would have to wait for.
 	lag = 500 * time.Millisecond
-
-	// maxAwaited is how many bytes of metadata may be left to list for somebody
-	// to wait until it is, and listPatience how long he does. What is larger
-	// takes long, by whoever released it, and is answered without.
-	maxAwaited   = 1 << 20
-	listPatience = time.Second
 )
 
 // Indexer brings the derived state up to the log, behind the log's back: what
@@ -40,23 +34,10 @@ type Indexer struct {
 	state   StateWriter
 	logger  *slog.Logger
 
-	mu      sync.Mutex
-	edge    *proofs.Edge // of the state
-	listed  int64        // leaves whose target files the state has
-	target  proofs.Tree  // where the state should get to
-	failing error
-	news    chan struct{} // closed and replaced when edge, listed or target changes
-	hurry   chan struct{} // someone waits for the state
-	hints   map[tuf.Digest][]Target
-	hinted  int // targets in hints
-
-	// left are the bytes of metadata to be listed of each leaf from listed on, as
-	// far as they are known, and leftBytes those of all. stuck is what listed was
-	// when somebody waited in vain.
-	left      []int64
-	leftBytes int64
-	stuck     int64
-	follows   bool // another process lists, and left is not known
+	*Level             // its mu guards these as well:
+	target proofs.Tree // where the state should get to
+	hints  map[tuf.Digest][]Target
+	hinted int // targets in hints
 }
 
 // OpenIndexer returns an Indexer for a state that belongs to a log whose storage
@@ -90,13 +71,9 @@ func newIndexer(storage Storage, blobs admit.Blobs, state StateWriter, logger *s
 		blobs:   blobs,
 		state:   state,
 		logger:  logger,
-		edge:    edge,
-		listed:  listed,
+		Level:   newLevel(edge, listed),
 		target:  edge.Tree(),
-		news:    make(chan struct{}),
-		hurry:   make(chan struct{}, 1),
 		hints:   map[tuf.Digest][]Target{},
-		stuck:   -1,
 	}
 }
 
@@ -192,17 +169,6 @@ func (x *Indexer) move(edge *proofs.Edge, leaves []StateLeaf, list int64) {
 		x.moveListed(edge.Tree().N)
 	}
 	x.tell()
-}
-
-// moveListed must be called with mu held.
-func (x *Indexer) moveListed(listed int64) {
-	// What was not listed at the start is not in left.
-	unknown := x.edge.Tree().N - x.listed - int64(len(x.left))
-	for n := max(0, listed-x.listed-unknown); n > 0; n-- {
-		x.leftBytes -= x.left[0]
-		x.left = x.left[1:]
-	}
-	x.listed = listed
 }
 
 // list lists the leaves that the state has.
@@ -307,25 +273,6 @@ func (x *Indexer) grow(tree proofs.Tree) {
 		x.target = tree
 		x.tell()
 	}
-}
-
-// tell must be called with mu held.
-func (x *Indexer) tell() {
-	close(x.news)
-	x.news = make(chan struct{})
-}
-
-// applied returns how many entries the state has.
-func (x *Indexer) applied() int64 {
-	applied, _ := x.has()
-	return applied
-}
-
-// has returns how many entries the state has, and of how many the target files.
-func (x *Indexer) has() (applied, listed int64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.edge.Tree().N, x.listed
 }
 
 // run keeps the state at the target until the context ends. Trouble with the
@@ -450,59 +397,6 @@ func (x *Indexer) linger(ctx context.Context) bool {
 			return true
 		case <-ctx.Done():
 			return false
-		}
-	}
-}
-
-// wait returns when the state has at least size entries, or the context ends.
-func (x *Indexer) wait(ctx context.Context, size int64) error {
-	for {
-		x.mu.Lock()
-		have, news := x.edge.Tree().N, x.news
-		x.mu.Unlock()
-		if have >= size {
-			return nil
-		}
-		x.haste()
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return fmt.Errorf("the derived state has %d of %d entries: %w", have, size, context.Cause(ctx))
-		}
-	}
-}
-
-// haste says that someone waits.
-func (x *Indexer) haste() {
-	select {
-	case x.hurry <- struct{}{}:
-	default:
-	}
-}
-
-// behind returns how many of the first size leaves the state has not listed. It
-// waits for them where that can be expected not to take long.
-func (x *Indexer) behind(ctx context.Context, size int64) int64 {
-	ctx, cancel := context.WithTimeout(ctx, listPatience)
-	defer cancel()
-	for {
-		x.mu.Lock()
-		listed, news := x.listed, x.news
-		known := x.follows || x.edge.Tree().N-listed == int64(len(x.left))
-		give := !known || x.leftBytes > maxAwaited || x.stuck == listed
-		x.mu.Unlock()
-		if listed >= size || give {
-			return max(0, size-listed)
-		}
-		x.haste()
-		select {
-		case <-news:
-		case <-ctx.Done():
-			// Whoever comes next does not wait for the same.
-			x.mu.Lock()
-			x.stuck = listed
-			x.mu.Unlock()
-			return size - listed
 		}
 	}
 }

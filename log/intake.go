@@ -544,3 +544,10 @@ func foreign(index int64, err error) *Halt {
 		Do:   "Find out what else writes to the storage; nothing that it has written is signed",
 	}
 }
+
+// isDraining reports whether nothing more is taken, because the log is being stopped.
+func (in *intake) isDraining() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.draining
+}

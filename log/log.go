@@ -26,7 +26,9 @@ package log
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,10 +115,8 @@ type Log struct {
 	indexer   *Indexer
 	registry  *registry
 	intake    *intake
-	polled    submissions
 	server    *server
-	follower  *follower // nil where the log may be written
-	labels    atomic.Pointer[map[tuf.Digest]string]
+	latencies latencies
 	space     space
 }
 
@@ -172,7 +172,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 			wake:      make(chan struct{}, 1),
 			empty:     make(chan struct{}),
 		},
-		polled: submissions{limit: cfg.Limits.Polled},
+		latencies: latencies{added: make(chan struct{}, 1)},
 	}
 	l.space.ask = cfg.Room
 	l.intake.keeper = newKeeper(cfg, from.tokens, l.intake.submit)
@@ -181,24 +181,81 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.intake.readBack(ctx, nil); err != nil {
 		return nil, err
 	}
-	l.labels.Store(&cfg.Labels)
-	l.server = newServer(l, from)
+	l.server = newServer(l, cfg, from)
 	return l, nil
 }
 
 // Publisher returns the log's publisher.
 func (l *Log) Publisher() *Publisher { return l.publisher }
 
+// Handler serves the log's HTTP interface.
+func (l *Log) Handler() http.Handler { return l.server }
+
+// Stats returns how far the log is.
+func (l *Log) Stats() Stats {
+	st := l.server.stats()
+	st.Leading = true
+	l.intake.mu.Lock()
+	st.Queued = l.intake.queued
+	l.intake.mu.Unlock()
+	return st
+}
+
+// Board implements View.
+func (l *Log) Board() *Board { return l.publisher.Board }
+
+// Level implements View.
+func (l *Log) Level() *Level { return l.indexer.Level }
+
+// Registry implements View.
+func (l *Log) Registry() *registry { return l.registry }
+
+// Renew implements View: whoever writes the log knows the newest checkpoint.
+func (l *Log) Renew(context.Context) {}
+
+// Leader implements View.
+func (l *Log) Leader() (PassOn, error) { return nil, nil }
+
+// Taking implements View.
+func (l *Log) Taking() error {
+	if l.intake.isDraining() {
+		return errDraining
+	}
+	if err := l.publisher.Halted(); err != nil {
+		return err
+	}
+	if l.publisher.Ended() {
+		return ErrEnded
+	}
+	if err := l.space.trouble(); err != nil {
+		return fmt.Errorf("nothing can be stored: %w", err)
+	}
+	unpublished := l.publisher.Tree().N - l.publisher.Published().Tree.N
+	if unpublished >= l.cfg.Limits.Unpublished {
+		return fmt.Errorf("%d entries wait to be published: %w", unpublished, l.publisher.Trouble())
+	}
+	return nil
+}
+
+// Submit implements View. Its verdicts are observed, and its publication is timed.
+func (l *Log) Submit(sub *submission) error {
+	received, release := time.Now(), sub.release
+	sub.release = func() {
+		release()
+		l.observe(sub, received)
+	}
+	err := l.intake.submit(sub)
+	if err != nil {
+		sub.release = release
+	}
+	return err
+}
+
 // Run brings submissions into the log and publishes them until the context
 // ends. Then it refuses new submissions, brings those that are queued into the
 // log and publishes them, for at most DrainTimeout. When it returns, nothing is
-// being written any more. A log from Follow is followed until then.
+// being written any more.
 func (l *Log) Run(ctx context.Context) error {
-	if l.follower != nil {
-		l.follower.run(ctx)
-		l.server.stop()
-		return nil
-	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var halted <-chan struct{}
@@ -212,7 +269,7 @@ func (l *Log) Run(ctx context.Context) error {
 	running.Go(func() { l.intake.run(background) })
 	running.Go(func() { l.watchRoom(background) })
 	running.Go(func() { l.intake.keeper.run(background) })
-	running.Go(func() { l.server.latencies.run(background, l.publisher, l.cfg.HTTP.Observer) })
+	running.Go(func() { l.latencies.run(background, l.publisher.Board, l.cfg.HTTP.Observer) })
 
 	select {
 	case <-ctx.Done():

@@ -28,9 +28,9 @@ const maxFound = 10000
 func (s *server) caughtUp(r *http.Request) (size int64, p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	s.log.lookAgain(ctx)
-	size = s.log.publisher.Published().Tree.N
-	if err := s.log.indexer.wait(ctx, size); err != nil {
+	s.renew(ctx)
+	size = s.view.Board().Published().Tree.N
+	if err := s.view.Level().wait(ctx, size); err != nil {
 		return 0, later(api.CodeUnavailable, "%v", err)
 	}
 	return size, nil
@@ -56,7 +56,7 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ strin
 		return p
 	}
 	defer made()
-	counts, err := s.log.cfg.State.Repositories(r.Context(), size)
+	counts, err := s.state.Repositories(r.Context(), size)
 	if err != nil {
 		return stateFailed(err)
 	}
@@ -72,14 +72,14 @@ func (s *server) getRepositories(w http.ResponseWriter, r *http.Request, _ strin
 }
 
 func (s *server) info(ctx context.Context, c RepositoryCount, size int64) (api.RepositoryInfo, *problem) {
-	roles, err := s.log.registry.roles(ctx, c.ID)
+	roles, err := s.view.Registry().roles(ctx, c.ID)
 	if err != nil {
 		return api.RepositoryInfo{}, stateFailed(err)
 	}
 	roles = slices.DeleteFunc(roles, func(r api.RoleCurrent) bool { return r.Index >= size })
 	return api.RepositoryInfo{
 		ID:       c.ID.String(),
-		Label:    (*s.log.labels.Load())[c.ID],
+		Label:    (*s.labels.Load())[c.ID],
 		Encoding: string(c.Encoding),
 		Releases: c.Releases,
 		Evidence: c.Evidence,
@@ -101,7 +101,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 		return p
 	}
 	defer made()
-	records, err := s.log.cfg.State.Records(r.Context(), repository)
+	records, err := s.state.Records(r.Context(), repository)
 	if err != nil {
 		return stateFailed(err)
 	}
@@ -158,18 +158,18 @@ func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	if p != nil {
 		return p
 	}
-	behind := s.log.indexer.behind(r.Context(), size)
+	behind := s.view.Level().behind(r.Context(), size)
 	made, p := s.making(r, makingLookup)
 	if p != nil {
 		return p
 	}
 	defer made()
-	leaves, listings, err := s.log.cfg.State.Lookup(r.Context(), sum, maxFound+1)
+	leaves, listings, err := s.state.Lookup(r.Context(), sum, maxFound+1)
 	if err != nil {
 		return stateFailed(err)
 	}
 	answer := api.Lookup{SHA256: sum.String(), Leaves: make([]api.Leaf, 0, len(leaves)), Behind: behind}
-	_, err = s.log.cfg.Blobs.Blob(r.Context(), sum)
+	_, err = s.blobs.Blob(r.Context(), sum)
 	switch {
 	case err == nil:
 		answer.Blob = true
@@ -195,7 +195,7 @@ func (s *server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex str
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-512 is 128 lower-case hex digits")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
-		return s.log.cfg.State.ListSHA512(ctx, sum, maxFound+1)
+		return s.state.ListSHA512(ctx, sum, maxFound+1)
 	})
 }
 
@@ -205,7 +205,7 @@ func (s *server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped s
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a target path is percent-encoded UTF-8")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
-		return s.log.cfg.State.ListPath(ctx, path, maxFound+1)
+		return s.state.ListPath(ctx, path, maxFound+1)
 	})
 }
 
@@ -215,7 +215,7 @@ func (s *server) getLookupLength(w http.ResponseWriter, r *http.Request, elem st
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]Listing, error) {
-		return s.log.cfg.State.ListLength(ctx, length, maxFound+1)
+		return s.state.ListLength(ctx, length, maxFound+1)
 	})
 }
 
@@ -226,7 +226,7 @@ func (s *server) answerListings(w http.ResponseWriter, r *http.Request, find fun
 	if p != nil {
 		return p
 	}
-	behind := s.log.indexer.behind(r.Context(), size)
+	behind := s.view.Level().behind(r.Context(), size)
 	made, p := s.making(r, makingLookup)
 	if p != nil {
 		return p
@@ -290,16 +290,16 @@ func (s *server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 	if index >= size {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is not published", index)
 	}
-	if s.log.publisher.Ended() && index == s.log.publisher.Tree().N-1 {
+	if s.view.Board().Ended() && index == s.view.Board().Tree().N-1 {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "entry %d is the end of the log and lists nothing", index)
 	}
-	behind := s.log.indexer.behind(r.Context(), index+1)
+	behind := s.view.Level().behind(r.Context(), index+1)
 	made, p := s.making(r, makingLookup)
 	if p != nil {
 		return p
 	}
 	defer made()
-	rec, files, ok, err := s.log.cfg.State.Files(r.Context(), index, maxFound+1)
+	rec, files, ok, err := s.state.Files(r.Context(), index, maxFound+1)
 	if err == nil && !ok {
 		err = damaged(index)
 	}
@@ -336,11 +336,11 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 		return p
 	}
 	defer made()
-	records, err := s.log.cfg.State.Versions(r.Context(), repository, role)
+	records, err := s.state.Versions(r.Context(), repository, role)
 	if err != nil {
 		return stateFailed(err)
 	}
-	current, err := s.log.registry.roles(r.Context(), repository)
+	current, err := s.view.Registry().roles(r.Context(), repository)
 	if err != nil {
 		return stateFailed(err)
 	}
@@ -368,10 +368,10 @@ func (s *server) getProof(w http.ResponseWriter, r *http.Request, elem string) *
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
 	}
-	if index >= s.log.publisher.Published().Tree.N {
-		s.log.lookAgain(r.Context())
+	if index >= s.view.Board().Published().Tree.N {
+		s.renew(r.Context())
 	}
-	sidecar, err := s.log.publisher.Sidecar(r.Context(), index)
+	sidecar, err := s.view.Board().Sidecar(r.Context(), index)
 	if errors.Is(err, ErrNotPublished) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	}

@@ -132,8 +132,11 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request, get, post *rou
 		p.allow = allow(get, post)
 		return nil, p
 	}
-	if s.log.follower != nil && used.onlyLeader() {
-		return used, s.passOn(w, r)
+	if used.onlyLeader() {
+		leader, err := s.view.Leader()
+		if err != nil || leader != nil {
+			return used, s.passOn(w, r, leader, err)
+		}
 	}
 	return used, s.toFrontEnd(r, used.handle(s, w, r, arg))
 }
@@ -168,10 +171,10 @@ func (s *server) done(r *http.Request, rec *recorder, used *route, p *problem, t
 	if used != nil {
 		pattern = used.pattern
 	}
-	if o := s.log.cfg.HTTP.Observer; o != nil {
+	if o := s.cfg.Observer; o != nil {
 		o.Request(r.Method, pattern, rec.status, took)
 	}
-	logger, level := s.log.cfg.Logger, slog.LevelDebug
+	logger, level := s.logger, slog.LevelDebug
 	attrs := []slog.Attr{slog.String("id", rec.Header().Get("X-Request-Id"))}
 	msg := "request"
 	if p != nil && p.cause != nil {

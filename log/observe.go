@@ -40,23 +40,20 @@ type Stats struct {
 	Leading bool
 }
 
-// Stats returns how far the log is.
-func (l *Log) Stats() Stats {
+// stats returns how far the log is, as far as the server sees it.
+func (s *server) stats() Stats {
+	board := s.view.Board()
 	st := Stats{
-		Integrated: l.publisher.Tree().N,
-		Signed:     l.publisher.signedSize(),
-		Published:  l.publisher.Published().Tree.N,
-		Halted:     l.publisher.Halted() != nil,
-		Ended:      l.publisher.Ended(),
+		Integrated: board.Tree().N,
+		Signed:     board.Signed(),
+		Published:  board.Published().Tree.N,
+		Halted:     board.Halted() != nil,
+		Ended:      board.Ended(),
 		Ready:      true,
-		Leading:    l.follower == nil,
 	}
-	l.intake.mu.Lock()
-	st.Queued = l.intake.queued
-	l.intake.mu.Unlock()
-	if p := l.server.cannotTake(); p != nil {
+	if p := s.cannotTake(); p != nil {
 		st.Ready, st.Reason = false, p.Detail
-	} else if err := l.Trouble(); err != nil {
+	} else if err := s.view.Trouble(); err != nil {
 		st.Ready, st.Reason = false, err.Error()
 	}
 	return st
@@ -64,10 +61,8 @@ func (l *Log) Stats() Stats {
 
 // observe tells of a submission that has been decided, and has its publication
 // timed.
-func (s *server) observe(sub *submission, received time.Time) {
-	s.keepToken(sub)
-	s.noteRegistration(sub)
-	o := s.log.cfg.HTTP.Observer
+func (l *Log) observe(sub *submission, received time.Time) {
+	o := l.cfg.HTTP.Observer
 	if o == nil {
 		return
 	}
@@ -82,7 +77,7 @@ func (s *server) observe(sub *submission, received time.Time) {
 	}
 	sub.mu.Unlock()
 	if size > 0 && !failed {
-		s.latencies.add(size, received)
+		l.latencies.add(size, received)
 	}
 }
 
@@ -91,7 +86,7 @@ func (s *server) noteRegistration(sub *submission) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	if sub.genesis && len(sub.files) == 1 && sub.files[0].status == api.StatusReleased {
-		s.log.cfg.Logger.Info("repository registered", "repository", sub.repository, "index", sub.files[0].index)
+		s.logger.Info("repository registered", "repository", sub.repository, "index", sub.files[0].index)
 	}
 }
 
@@ -124,7 +119,7 @@ func (l *latencies) add(size int64, since time.Time) {
 }
 
 // run follows the publisher until the context ends.
-func (l *latencies) run(ctx context.Context, p *Publisher, o Observer) {
+func (l *latencies) run(ctx context.Context, p *Board, o Observer) {
 	if o == nil {
 		return
 	}

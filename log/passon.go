@@ -16,14 +16,14 @@ func (rt *route) onlyLeader() bool {
 	return rt.method == http.MethodPost || rt.pattern == "/v1/submissions/{submission}"
 }
 
-// passOn has the leader answer a request.
-func (s *server) passOn(w http.ResponseWriter, r *http.Request) *problem {
+// passOn asks the leader to answer a request, unless a reason is given why not.
+func (s *server) passOn(w http.ResponseWriter, r *http.Request, leader PassOn, why error) *problem {
 	if s.sources.fromFrontEnd(r) {
 		// Passed on already, by a front end that takes this one for the leader.
 		return notLeader()
 	}
-	if err := s.log.follower.contradicted(); err != nil {
-		return later(api.CodeUnavailable, "%v", err) // whoever leads leads another log
+	if why != nil {
+		return later(api.CodeUnavailable, "%v", why)
 	}
 	from := s.sources.of(r)
 	body, release, p := s.buffer(w, r, from)
@@ -38,7 +38,7 @@ func (s *server) passOn(w http.ResponseWriter, r *http.Request) *problem {
 	out.ContentLength = int64(len(body))
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.Body, _ = out.GetBody()
-	s.log.follower.forward.ServeHTTP(w, out)
+	leader.ServeHTTP(w, out)
 	return nil
 }
 
@@ -63,16 +63,6 @@ func (s *server) buffer(w http.ResponseWriter, r *http.Request, from source) (b 
 // notLeader tells a front end to look for the leader again.
 func notLeader() *problem {
 	return later(api.CodeNotLeader, "this front end does not lead the log, or not for much longer")
-}
-
-// ending reports whether the log takes nothing more because it is being stopped.
-func (s *server) ending() bool {
-	if s.log.follower != nil {
-		return false
-	}
-	s.log.intake.mu.Lock()
-	defer s.log.intake.mu.Unlock()
-	return s.log.intake.draining
 }
 
 // toFrontEnd is the problem as it is answered. A front end that has passed a

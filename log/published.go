@@ -3,17 +3,11 @@ package log
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
 )
-
-// ErrNotPublished means that an entry is not under a published checkpoint yet,
-// if there is such an entry.
-var ErrNotPublished = errors.New("not published")
 
 // openPublished reads the checkpoint that was published last. One that is gone is no
 // reason to stop: the ledger knows what was signed. One that is damaged is: a ledger
@@ -103,69 +97,12 @@ func Beyond(note []byte, keys []proofs.Key, signed, stored proofs.Tree) *Halt {
 	return &Halt{Code: HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger, or give logserver resume --i-know ledger-behind --checkpoint FILE what the witness shows, if the storage is the newest that the log ever had. " + save}
 }
 
-// update changes the shared state and tells those who wait for news.
-func (p *Publisher) update(change func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	size := p.published.Tree.N
-	change()
-	p.noteBehind(size)
-	close(p.news)
-	p.news = make(chan struct{})
-}
-
-func (p *Publisher) halt(h *Halt) error {
-	p.update(func() {
-		if p.halted == nil {
-			p.cfg.Logger.Error("the log has stopped", "err", h)
-			p.halted = h
-			p.stop.Do(func() { close(p.stopped) })
-		}
-	})
-	return h
-}
-
 // wakeUp has Run publish what there is.
 func (p *Publisher) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Published returns the checkpoint that devices accept now.
-func (p *Publisher) Published() Published {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.published
-}
-
-// Cosigned returns the published checkpoint with the log's own signatures alone, which is
-// what witnesses are asked with, and its size. It is nil before the first publication.
-func (p *Publisher) Cosigned() (signed []byte, size int64) {
-	published := p.Published()
-	note, err := proofs.ParseNote(published.Note)
-	if err != nil {
-		return nil, 0
-	}
-	note.Signatures = slices.DeleteFunc(note.Signatures, func(sig proofs.Signature) bool {
-		return !slices.ContainsFunc(p.keys, func(k proofs.Key) bool { return sig.Name == k.Name() && sig.KeyID == k.ID() })
-	})
-	return note.Marshal(), published.Tree.N
-}
-
-// Tree returns the tree of everything read back so far, published or not.
-func (p *Publisher) Tree() proofs.Tree {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.tree
-}
-
-// signedSize returns how large the tree is that the ledger knows as signed.
-func (p *Publisher) signedSize() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.signed
 }
 
 // WaitConfirmed returns when a quorum has cosigned what the ledger says was signed last,
@@ -187,88 +124,4 @@ func (p *Publisher) WaitConfirmed(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// Halted returns the *Halt that has stopped the publisher, or nil.
-func (p *Publisher) Halted() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.halted
-}
-
-// Trouble returns why the log cannot publish now, as far as is known, or nil.
-func (p *Publisher) Trouble() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.halted != nil {
-		return p.halted
-	}
-	return p.failing
-}
-
-// WaitPublished waits until a checkpoint of at least the given size is
-// published, or the context ends.
-func (p *Publisher) WaitPublished(ctx context.Context, size int64) error {
-	for {
-		p.mu.Lock()
-		published, halted, news := p.published, p.halted, p.news
-		p.mu.Unlock()
-		switch {
-		case published.Tree.N >= size:
-			return nil
-		case halted != nil:
-			return halted
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// Sidecar returns the newest proof of an entry: the tlog-proof whose extra data
-// is the entry. It is ErrNotPublished for an entry that no published checkpoint
-// includes.
-func (p *Publisher) Sidecar(ctx context.Context, index int64) ([]byte, error) {
-	published := p.Published()
-	if index < 0 || index >= published.Tree.N {
-		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, published.Tree.N, ErrNotPublished)
-	}
-	entry, err := p.entry(ctx, index, published.Tree.N)
-	if err != nil {
-		return nil, err
-	}
-	hashes, err := p.recent.inclusion(published.Tree.N, index)
-	if errors.Is(err, errNotRecent) {
-		hashes, err = proofs.InclusionProof(ctx, published.Tree, index, p.cfg.Storage)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := proofs.VerifyInclusion(published.Tree, index, proofs.LeafHash(entry), hashes); err != nil {
-		return nil, fmt.Errorf("storage is damaged: %w", err)
-	}
-	return proofs.Proof{Extra: entry, Index: index, Hashes: hashes, Checkpoint: published.Note}.Marshal(), nil
-}
-
-// entry returns an entry of the log of the given size.
-func (p *Publisher) entry(ctx context.Context, index, size int64) ([]byte, error) {
-	if entry := p.recent.entry(index); entry != nil {
-		return entry, nil
-	}
-	bundle, err := readBundle(ctx, p.cfg.Storage, index/proofs.FullWidth, size)
-	if err != nil {
-		return nil, err
-	}
-	return bundle[index%proofs.FullWidth], nil
-}
-
-// consistency proves that a tree begins with the one of oldSize.
-func (p *Publisher) consistency(ctx context.Context, oldSize int64, tree proofs.Tree) ([]proofs.Hash, error) {
-	hashes, err := p.recent.consistency(oldSize, tree.N)
-	if errors.Is(err, errNotRecent) {
-		return proofs.ConsistencyProof(ctx, oldSize, tree, p.cfg.Storage)
-	}
-	return hashes, err
 }

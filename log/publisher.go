@@ -139,11 +139,10 @@ const glance = time.Second
 // and hashed, signed, written to the ledger, witnessed, stored as the published
 // checkpoint, and only then Published tells of it.
 type Publisher struct {
+	*Board
 	cfg    PublisherConfig
 	policy atomic.Pointer[proofs.Policy]
-	anew   atomic.Bool  // the policy has changed: the checkpoint is published again
-	keys   []proofs.Key // of the log, Signer's first
-	recent *recent      // of the tree
+	anew   atomic.Bool // the policy has changed: the checkpoint is published again
 
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
@@ -153,20 +152,11 @@ type Publisher struct {
 	late       late
 	refreshed  time.Time // when the published checkpoint was last witnessed
 
-	mu        sync.Mutex
+	// The board's mu guards these as well.
 	edge      *proofs.Edge // of everything read back; replaced, never changed
-	tree      proofs.Tree  // its tree
-	published Published
-	signed    int64 // size of the last signed tree, for those who only look
-	ended     bool  // the last entry that was read back is the log's end
-	confirmed bool  // a quorum has cosigned what the ledger knows; set with publishing held, too
-	halted    error
-	stop      sync.Once
-	stopped   chan struct{} // closed when halted is set first
-	failing   error         // why the last attempt to publish failed
-	behind    time.Time     // since when entries wait and none is published; zero if none waits
-	news      chan struct{} // closed and replaced when any of the above changes
-	wake      chan struct{}
+	confirmed bool         // a quorum has cosigned what the ledger knows; set with publishing held, too
+
+	wake chan struct{}
 }
 
 // OpenPublisher compares the ledger with storage and with the published
@@ -174,24 +164,23 @@ type Publisher struct {
 // has beyond the ledger is left for Extend.
 func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error) {
 	cfg.setDefaults()
-	p := &Publisher{cfg: cfg, news: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1), late: late{came: make(chan struct{}, 1)}}
-	var err error
-	if p.keys, err = cfg.keys(); err != nil {
+	p := &Publisher{cfg: cfg, wake: make(chan struct{}, 1), late: late{came: make(chan struct{}, 1)}}
+	keys, err := cfg.keys()
+	if err != nil {
 		return nil, err
 	}
-	policy, err := policyFor(cfg.Policy, p.keys)
+	policy, err := policyFor(cfg.Policy, keys)
 	if err != nil {
 		return nil, err
 	}
 	p.policy.Store(policy)
-	if p.record, err = p.openLedger(ctx); err != nil {
+	if p.record, err = p.openLedger(ctx, keys); err != nil {
 		return nil, err
 	}
-	p.edge, p.tree = p.record.Edge, p.record.Edge.Tree()
-	if p.recent, err = newRecent(p.edge); err != nil {
+	p.edge = p.record.Edge
+	if p.Board, err = newBoard(cfg.Storage, keys, p.edge, cfg.Logger); err != nil {
 		return nil, err
 	}
-	p.signed = p.tree.N
 	if p.published, err = p.openPublished(ctx); err != nil {
 		return nil, err
 	}

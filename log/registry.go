@@ -588,3 +588,25 @@ func (r *registry) applyTo(repo *repository, rec admit.Record) (err error) {
 	}
 	return err
 }
+
+// forget drops repositories; nil means all. It is for a registry that applies
+// nothing: no more is in memory of each than there was when it was loaded.
+func (r *registry) forget(which map[tuf.Digest]int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped++ // one that is being loaded is loaded again
+	if which == nil {
+		clear(r.repos)
+		r.recent.Init()
+		r.leaves, r.cached = 0, 0
+		return
+	}
+	for id := range which {
+		if repo, ok := r.repos[id]; ok {
+			r.recent.Remove(repo.used)
+			delete(r.repos, id)
+			r.leaves -= len(repo.judge.Records())
+			r.cached -= repo.cached
+		}
+	}
+}

@@ -2,50 +2,73 @@ package log
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // server answers HTTP requests.
 type server struct {
-	log                   *Log
-	leaves                map[string]bool     // types of metadata that become leaves beside roots and targets
-	parsing               *semaphore.Weighted // submissions that are being read
-	large, largeOfHolders lane                // for large submissions
-	made                  *pool               // answers that may be large, while they are made
-	sending               *pool               // bytes of large answers
-	sources               *sources
-	latencies             latencies
+	view    View
+	storage Storage
+	blobs   Blobs
+	state   State
+	holds   Holds // nil: nothing is held
+	cfg     HTTPConfig
+	limits  Limits
+	logger  *slog.Logger
+	labels  atomic.Pointer[map[tuf.Digest]string]
+	leaves  map[string]bool // types of metadata that become leaves beside roots and targets
+	now     func() time.Time
+	polled  submissions
+	sources *sources
+	parsing *semaphore.Weighted // submissions that are being read
+	made    *pool               // answers that may be large, while they are made
+	sending *pool               // bytes of large answers
+
+	large, largeOfHolders lane // for large submissions
 
 	running context.Context // ends when nothing that a request waits for can come
 	stop    context.CancelFunc
 }
 
-func newServer(l *Log, from *sources) *server {
+func newServer(view View, cfg Config, from *sources) *server {
 	running, stop := context.WithCancel(context.Background())
-	return &server{
-		log:     l,
-		leaves:  map[string]bool{"snapshot": l.cfg.LogSnapshots, "timestamp": l.cfg.LogTimestamps},
-		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		made:    newPool(l.cfg.Limits.Making),
-		sending: newPool(l.cfg.Limits.Answers),
+	s := &server{
+		view:    view,
+		storage: cfg.Publisher.Storage,
+		blobs:   cfg.Blobs,
+		state:   cfg.State,
+		holds:   cfg.Holds,
+		cfg:     cfg.HTTP,
+		limits:  cfg.Limits,
+		logger:  cfg.Logger,
+		leaves:  map[string]bool{"snapshot": cfg.LogSnapshots, "timestamp": cfg.LogTimestamps},
+		now:     cfg.holdClock,
+		polled:  submissions{limit: cfg.Limits.Polled},
 		sources: from,
+		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		made:    newPool(cfg.Limits.Making),
+		sending: newPool(cfg.Limits.Answers),
 		running: running,
 		stop:    stop,
-
-		latencies: latencies{added: make(chan struct{}, 1)},
 	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.labels.Store(&cfg.Labels)
+	return s
 }
-
-// Handler serves the log's HTTP interface.
-func (l *Log) Handler() http.Handler { return l.server }
 
 // NewHTTPServer returns an http.Server with the timeouts that the log's
 // interface needs: longer than any wait that a client may ask for.
@@ -67,14 +90,14 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request, _ string) *prob
 
 // readyz says whether a submission sent now could be published.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ string) *problem {
-	if s.log.follower != nil && s.sources.fromFrontEnd(r) {
+	if leader, _ := s.view.Leader(); leader != nil && s.sources.fromFrontEnd(r) {
 		// It takes this one for the leader, and would ask it in turn.
 		return notLeader()
 	}
 	if p := s.cannotTake(); p != nil {
 		return p
 	}
-	if err := s.log.Trouble(); err != nil {
+	if err := s.view.Trouble(); err != nil {
 		return later(api.CodeUnavailable, "%v", err)
 	}
 	writeText(w, "ready\n")
@@ -83,44 +106,25 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ string) *probl
 
 // cannotTake is why no submission is taken now.
 func (s *server) cannotTake() *problem {
-	if err := s.log.publisher.Halted(); err != nil {
+	switch err := s.view.Taking(); {
+	case errors.Is(err, ErrEnded):
+		return s.ended()
+	case err != nil:
 		return later(api.CodeUnavailable, "%v", err)
 	}
-	if f := s.log.follower; f != nil {
-		if s.log.publisher.Ended() {
-			return s.ended() // whoever leads
-		}
-		if err := f.contradicted(); err != nil {
-			return later(api.CodeUnavailable, "%v", err)
-		}
-		if err := f.forward.Trouble(); err != nil {
-			return later(api.CodeUnavailable, "%v", err)
-		}
-		return nil
-	}
-	s.log.intake.mu.Lock()
-	draining := s.log.intake.draining
-	s.log.intake.mu.Unlock()
-	if draining {
-		return later(api.CodeUnavailable, "%v", errDraining)
-	}
-	if s.log.publisher.Ended() {
-		return s.ended()
-	}
-	if err := s.log.space.trouble(); err != nil {
-		return later(api.CodeUnavailable, "nothing can be stored: %v", err)
-	}
-	unpublished := s.log.publisher.Tree().N - s.log.publisher.Published().Tree.N
-	if unpublished >= s.log.cfg.Limits.Unpublished {
-		return later(api.CodeUnavailable, "%d entries wait to be published: %v", unpublished, s.log.publisher.Trouble())
-	}
 	return nil
+}
+
+// ending reports whether the log takes nothing more because it is being stopped.
+func (s *server) ending() bool {
+	leader, _ := s.view.Leader()
+	return leader == nil && errors.Is(s.view.Taking(), errDraining)
 }
 
 // ended is what a log that has ended says to those who submit, and whether a quorum
 // has its end yet.
 func (s *server) ended() *problem {
-	if err := s.log.Trouble(); err != nil {
+	if err := s.view.Trouble(); err != nil {
 		return problemf(http.StatusForbidden, api.CodeEnded, "%v; a quorum does not have the end yet: %v", ErrEnded, err)
 	}
 	return problemf(http.StatusForbidden, api.CodeEnded, "%v", ErrEnded)
@@ -222,4 +226,12 @@ func preferredWait(h http.Header) time.Duration {
 		}
 	}
 	return standard * time.Second
+}
+
+// renew asks the view for the newest checkpoint, unless the log is being stopped.
+func (s *server) renew(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.running, cancel)()
+	s.view.Renew(ctx)
 }

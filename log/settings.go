@@ -23,8 +23,7 @@ func (l *Log) Reload(s Settings) error {
 	if err != nil {
 		return err
 	}
-	l.labels.Store(&s.Labels)
-	l.server.sources.setToken(s.Token)
+	l.server.reload(s)
 	l.publisher.policy.Store(policy)
 	l.publisher.anew.Store(true)
 	l.publisher.wakeUp()
@@ -39,4 +38,10 @@ func (s *sources) setToken(token string) {
 	}
 	sum := tuf.Sum([]byte(token))
 	s.registrar.Store(&sum)
+}
+
+// reload replaces what the server goes by.
+func (s *server) reload(settings Settings) {
+	s.labels.Store(&settings.Labels)
+	s.sources.setToken(settings.Token)
 }

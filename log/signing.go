@@ -47,16 +47,16 @@ func policyFor(policy *proofs.Policy, keys []proofs.Key) (*proofs.Policy, error)
 }
 
 // openLedger reads the ledger and verifies its checkpoint.
-func (p *Publisher) openLedger(ctx context.Context) (LedgerRecord, error) {
+func (p *Publisher) openLedger(ctx context.Context, keys []proofs.Key) (LedgerRecord, error) {
 	rec, err := p.cfg.Ledger.Load(ctx)
 	if err != nil {
 		return rec, err
 	}
-	if name := p.keys[0].Name(); rec.Origin != name {
+	if name := keys[0].Name(); rec.Origin != name {
 		return rec, fmt.Errorf("the ledger is of log %q, the key of %q", rec.Origin, name)
 	}
 	if rec.Note != nil {
-		if _, _, err := proofs.OpenCheckpoint(rec.Note, p.keys...); err != nil {
+		if _, _, err := proofs.OpenCheckpoint(rec.Note, keys...); err != nil {
 			return rec, fmt.Errorf("the checkpoint in the ledger: %w; a key that signed it must stay among the log's keys until the next one is signed", err)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 const immutable = "public, max-age=31536000, immutable"
 
 func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string) *problem {
-	s.log.lookAgain(r.Context())
-	published := s.log.publisher.Published()
+	s.renew(r.Context())
+	published := s.view.Board().Published()
 	if published.Note == nil {
-		if err := s.log.unfollowed(); err != nil { // there may be one
+		leader, _ := s.view.Leader()
+		if err, _ := s.view.Board().Failing(); err != nil && leader != nil { // there may be one
 			return later(api.CodeUnavailable, "%v", err)
 		}
 		return problemf(http.StatusNotFound, api.CodeUnpublished, "nothing has been published yet")
@@ -38,18 +39,18 @@ func (s *server) getTile(w http.ResponseWriter, r *http.Request, path string) *p
 // tile serves what the publisher has read back, published or not: only that is
 // certain never to change.
 func (s *server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
-	if !id.In(s.log.publisher.Tree().N) {
-		s.log.lookAgain(r.Context())
+	if !id.In(s.view.Board().Tree().N) {
+		s.renew(r.Context())
 	}
-	if !id.In(s.log.publisher.Tree().N) {
+	if !id.In(s.view.Board().Tree().N) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
 	}
 	var b []byte
 	var err error
 	if id.Level < 0 {
-		b, err = s.log.cfg.Publisher.Storage.ReadEntries(r.Context(), id.Index, id.Width)
+		b, err = s.storage.ReadEntries(r.Context(), id.Index, id.Width)
 	} else {
-		b, err = s.log.cfg.Publisher.Storage.ReadTile(r.Context(), id.Level, id.Index, id.Width)
+		b, err = s.storage.ReadTile(r.Context(), id.Level, id.Index, id.Width)
 	}
 	if err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "%s cannot be read", id.Path()).because(err)
@@ -67,7 +68,7 @@ func (s *server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *pr
 	if p != nil {
 		return p
 	}
-	b, err := s.log.cfg.Blobs.Blob(r.Context(), sum)
+	b, err := s.blobs.Blob(r.Context(), sum)
 	made()
 	if errors.Is(err, fs.ErrNotExist) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "the log has no file with this SHA-256")

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
@@ -40,12 +39,12 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 	sub.genesis = true
 	if m := sub.files[0].meta; m != nil {
 		sub.repository = m.PayloadDigest
-		at, logged, err := s.log.registry.rootAt(r.Context(), m.PayloadDigest)
+		at, logged, err := s.view.Registry().rootAt(r.Context(), m.PayloadDigest)
 		if err != nil {
 			held.release()
 			return stateFailed(err)
 		}
-		if s.log.cfg.HTTP.RegistrationClosed && !logged {
+		if s.cfg.RegistrationClosed && !logged {
 			held.release()
 			return problemf(http.StatusForbidden, api.CodeClosed, "this log takes no new repositories, and has none with this root")
 		}
@@ -107,7 +106,7 @@ func (s *server) repositoryID(elem string) (tuf.Digest, *problem) {
 	if err != nil {
 		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "repositories are named by 64 lower-case hex digits")
 	}
-	known, err := s.log.registry.known(context.Background(), id)
+	known, err := s.view.Registry().known(context.Background(), id)
 	if err != nil {
 		return id, stateFailed(err)
 	}
@@ -207,10 +206,14 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 		s.keepToken(sub)
 		return later(api.CodeBusy, "%v but for others", errFull)
 	}
-	bytes, received := sub.release, time.Now()
+	bytes := sub.release
 	giveBack := func() { bytes(); s.sources.queue.giveBack(from, 1) }
-	sub.release = func() { giveBack(); s.observe(sub, received) }
-	switch err := s.log.intake.submit(sub); {
+	sub.release = func() {
+		giveBack()
+		s.keepToken(sub)
+		s.noteRegistration(sub)
+	}
+	switch err := s.view.Submit(sub); {
 	case errors.Is(err, errDraining):
 		giveBack()
 		s.keepToken(sub)
@@ -235,7 +238,7 @@ func (s *server) getSubmission(w http.ResponseWriter, r *http.Request, id string
 	if list, ok := strings.CutPrefix(id, heldPrefix); ok {
 		return s.getHeld(w, r, list)
 	}
-	sub, ok := s.log.polled.get(id)
+	sub, ok := s.polled.get(id)
 	if !ok {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "no such submission, or no longer: send its files again to learn what became of them")
 	}
@@ -255,7 +258,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		}
 	case <-ctx.Done():
 	case <-s.running.Done():
-	case <-s.log.publisher.stopped:
+	case <-s.view.Board().Stopped():
 	}
 	result, err := s.result(r.Context(), sub)
 	if err != nil {
@@ -266,14 +269,14 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		// Told by the store, at whatever front end and after whatever start.
 		return s.answerHeld(w, submissionAt(r, heldName(sub)), result)
 	case !result.Done:
-		if err := s.log.publisher.Halted(); err != nil {
+		if err := s.view.Board().Halted(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
 		}
 		if s.ending() && s.sources.fromFrontEnd(r) {
 			// Nobody could poll it here for long: the next leader takes it.
 			return notLeader()
 		}
-		s.log.polled.add(sub)
+		s.polled.add(sub)
 		w.Header().Set("Location", submissionAt(r, sub.id))
 		w.Header().Set("Cache-Control", "no-store")
 		writeJSON(w, api.TypeJSON, http.StatusAccepted, result)
@@ -308,7 +311,7 @@ func (s *server) waitPublished(ctx context.Context, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.running, cancel)()
-	err := s.log.publisher.WaitPublished(ctx, size)
+	err := s.view.Board().WaitPublished(ctx, size)
 	var halt *Halt
 	if errors.As(err, &halt) {
 		return err
@@ -329,7 +332,7 @@ func allRefused(r *api.Result) bool {
 // published, and then comes with its proof.
 func (s *server) result(ctx context.Context, sub *submission) (*api.Result, error) {
 	decided := sub.isDecided()
-	published := s.log.publisher.Published().Tree.N
+	published := s.view.Board().Published().Tree.N
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	if sub.err != nil {
@@ -354,7 +357,7 @@ func (s *server) result(ctx context.Context, sub *submission) (*api.Result, erro
 			fr.Status, fr.Index = api.StatusPending, -1
 			res.Done = false
 		default:
-			sidecar, err := s.log.publisher.Sidecar(ctx, f.index)
+			sidecar, err := s.view.Board().Sidecar(ctx, f.index)
 			if err != nil {
 				return nil, fmt.Errorf("proof of entry %d: %w", f.index, err)
 			}
@@ -362,7 +365,7 @@ func (s *server) result(ctx context.Context, sub *submission) (*api.Result, erro
 		}
 		res.Results = append(res.Results, fr)
 	}
-	if err := s.log.Trouble(); err != nil && !res.Done {
+	if err := s.view.Trouble(); err != nil && !res.Done {
 		res.Waiting = err.Error()
 	}
 	return res, nil

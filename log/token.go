@@ -248,7 +248,7 @@ func (s *server) keepToken(sub *submission) {
 		return
 	}
 	if _, err := s.sources.tokens.store.RemoveToken(context.Background(), given.token.Repository, given.token.Hash); err != nil {
-		s.log.cfg.Logger.Warn("a token is left of a registration that came to nothing", "repository", given.token.Repository, "token", given.token.ID(), "err", err)
+		s.logger.Warn("a token is left of a registration that came to nothing", "repository", given.token.Repository, "token", given.token.ID(), "err", err)
 	}
 }
 

@@ -162,7 +162,7 @@ func (c *cluster) haveQuorum(ctx context.Context) error {
 	if err := c.follower.Keyless(); err != nil {
 		return fmt.Errorf("the log has other keys than this front end: %w", err)
 	}
-	signed, size := c.follower.Publisher().Cosigned()
+	signed, size := c.follower.Board().Cosigned()
 	if signed == nil {
 		return nil
 	}

@@ -83,7 +83,7 @@ type cluster struct {
 	storage  trillianlog.Config
 	url      string
 	front    log.Front
-	follower *log.Log
+	follower *log.Follower
 	metrics  *metrics.Metrics
 	logger   *slog.Logger
 
@@ -566,7 +566,7 @@ func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
 	defer c.lets(nil)
 	c.front.Switch(l)
 	follow := sync.OnceFunc(func() {
-		c.follower.Continue(l)
+		c.follower.Continue(l.Board())
 		c.front.Switch(c.follower)
 	})
 	defer follow()

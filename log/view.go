@@ -1,0 +1,28 @@
+package log
+
+import "context"
+
+// View is a log as it is served: by the process that writes it, or by one that follows
+// it.
+type View interface {
+	// Board shows what is published, and proves it.
+	Board() *Board
+	// Level says how far what can be looked up is.
+	Level() *Level
+	// Registry has the repositories.
+	Registry() *registry
+	// Renew returns when the view shows the checkpoint that was published when it was
+	// called, or a newer one: a client that was told by one front end that its release
+	// is in the log finds it at every other. One that cannot find out in time goes on
+	// with what it has.
+	Renew(ctx context.Context)
+	// Taking returns why no submission can be taken now, or nil.
+	Taking() error
+	// Trouble returns why what is taken cannot be published now, or nil.
+	Trouble() error
+	// Submit takes a submission.
+	Submit(sub *submission) error
+	// Leader returns what answers in the name of a view that only follows, or nil where
+	// this process writes the log. The error says why nothing is to be passed on.
+	Leader() (PassOn, error)
+}
