@@ -70,6 +70,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		room := longest(t, strings.TrimPrefix(pkg, module+"/"))
 		for _, imp := range imports {
 			if inner, ok := strings.CutPrefix(imp, module+"/"); ok {
+				if under(inner, []string{"bench"}) && !under(room, []string{"bench", "cmd/demo"}) {
+					t.Errorf("%s imports %s: outside of bench only tests and cmd/demo may", pkg, imp)
+				}
 				if !under(inner, append(rooms[room], room)) {
 					t.Errorf("%s imports %s: %s may import only %v", pkg, imp, room, rooms[room])
 				}
