@@ -1,8 +1,10 @@
 package admit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 	"testing"
@@ -79,41 +81,71 @@ func (l *rootLog) sidecarsOf(file []byte) verify.Sidecars {
 	return verify.Sidecars{Proof: l.log.Proof(l.leaves[at].Marshal(), int64(at), 1, 1)}
 }
 
-func (l *rootLog) config() verify.ClientConfig {
-	return verify.ClientConfig{Policy: l.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+func (l *rootLog) config() verify.Config {
+	return verify.Config{Policy: l.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// upTo starts a client at the first root and asks it to take the others.
-func (l *rootLog) upTo(cfg verify.ClientConfig, state verify.State, roots [][]byte) *verify.Client {
-	l.t.Helper()
-	c, err := verify.NewClient(cfg, roots[0], state)
-	for _, file := range roots[1:] {
-		if err == nil {
-			err = c.UpdateRoot(file)
+// served is the source of a device that has the first of the roots, and is served the
+// others and what else there is, with the proofs that the log gives.
+type served struct {
+	*rootLog
+	roots  [][]byte
+	others map[string][]byte // by role
+}
+
+func (s served) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+	if role != tuf.RoleRoot {
+		return nil, verify.Sidecars{}, nil
+	}
+	return s.roots[0], verify.Sidecars{}, nil
+}
+
+func (s served) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	file := s.others[r.Role]
+	for _, root := range s.roots {
+		if r.Role == tuf.RoleRoot && parse(s.t, root).Version == r.Version {
+			file = root
 		}
 	}
-	if err != nil {
-		l.t.Fatal(err)
+	if file != nil && r.Suffix == verify.SidecarSuffix {
+		file = s.sidecarsOf(file).Proof
 	}
-	return c
+	if file == nil {
+		return nil, fs.ErrNotExist
+	}
+	return file, nil
 }
 
-// climb is upTo, and trusts the last root if the log's proof of it is good.
-func (l *rootLog) climb(cfg verify.ClientConfig, state verify.State, roots ...[]byte) (*verify.Client, error) {
+func (s served) Keep(context.Context, verify.Accepted) error { return nil }
+
+// climb asks a device that has the first of the roots to update itself. That there is
+// nothing but roots is no error.
+func (l *rootLog) climb(cfg verify.Config, state verify.State, roots ...[]byte) (*verify.Client, error) {
 	l.t.Helper()
-	c := l.upTo(cfg, state, roots)
-	if err := c.TrustRoot(l.sidecarsOf(roots[len(roots)-1])); err != nil {
-		return c, err
-	}
-	return c, c.RootsDone()
+	return l.update(cfg, state, served{l, roots, nil})
 }
+
+func (l *rootLog) update(cfg verify.Config, state verify.State, source served) (*verify.Client, error) {
+	l.t.Helper()
+	c, err := verify.Refresh(l.t.Context(), cfg, state, source)
+	if c == nil {
+		l.t.Fatal(err)
+	}
+	var r *verify.Refusal
+	if errors.As(err, &r) && r.Code == verify.CodeNetwork && r.Role != tuf.RoleRoot && source.others[r.Role] == nil {
+		err = nil
+	}
+	return c, err
+}
+
+func rootOf(c *verify.Client) *tuf.Metadata { return c.Metadata(tuf.RoleRoot) }
 
 // stays fails the test unless the client has stayed at root 1 and remembers what it
 // did before.
 func stays(t *testing.T, c *verify.Client, before verify.State) {
 	t.Helper()
-	if c.Root().Version != 1 || len(c.Accepted()) != 0 || !reflect.DeepEqual(c.State(), before) {
-		t.Errorf("root %d, %d files accepted, state %+v; want root 1, none, %+v", c.Root().Version, len(c.Accepted()), c.State(), before)
+	if rootOf(c).Version != 1 || len(c.Accepted()) != 0 || !reflect.DeepEqual(c.State(), before) {
+		t.Errorf("root %d, %d files accepted, state %+v; want root 1, none, %+v", rootOf(c).Version, len(c.Accepted()), c.State(), before)
 	}
 }
 
@@ -177,13 +209,13 @@ func TestRootsAndDrafts(t *testing.T) {
 			c, err = l.climb(cfg, state, served...)
 			deviceAccepts(t, err)
 			w := c.Warnings()
-			if c.Root().PayloadDigest != last.PayloadDigest || len(w) > 1 || (len(w) == 1) != (tt.refused != "") || len(w) == 1 && w[0].Code != tt.refused {
-				t.Errorf("while warning: root %d, warnings %v, want %q", c.Root().Version, w, tt.refused)
+			if rootOf(c).PayloadDigest != last.PayloadDigest || len(w) > 1 || (len(w) == 1) != (tt.refused != "") || len(w) == 1 && w[0].Code != tt.refused {
+				t.Errorf("while warning: root %d, warnings %v, want %q", rootOf(c).Version, w, tt.refused)
 			}
-			c, err = l.climb(verify.ClientConfig{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, served...)
+			c, err = l.climb(verify.Config{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, served...)
 			deviceAccepts(t, err)
 			if len(c.Warnings()) != 0 || c.State().Root.Payload != last.PayloadDigest {
-				t.Errorf("with transparency off: root %d, warnings %v", c.Root().Version, c.Warnings())
+				t.Errorf("with transparency off: root %d, warnings %v", rootOf(c).Version, c.Warnings())
 			}
 		})
 	}
@@ -211,8 +243,8 @@ func TestRootsOlderThanTheLog(t *testing.T) {
 	for _, n := range []int{3, 4, 5} {
 		c, err := l.climb(cfg, state, roots[:n]...)
 		deviceAccepts(t, err)
-		if c.Root().Version != int64(n) {
-			t.Errorf("arrived at root %d, want %d", c.Root().Version, n)
+		if rootOf(c).Version != int64(n) {
+			t.Errorf("arrived at root %d, want %d", rootOf(c).Version, n)
 		}
 	}
 }
@@ -263,20 +295,24 @@ func TestRootsOfAThief(t *testing.T) {
 		cfg := l.config()
 		var try func(chain [][]byte)
 		try = func(chain [][]byte) {
-			c := l.upTo(cfg, state, chain)
 			for _, file := range byVersion[int64(len(chain)+1)] {
 				offered++
-				if c.UpdateRoot(file) != nil {
+				longer := append(slices.Clone(chain), file)
+				c, err := l.climb(cfg, state, longer...)
+				var r *verify.Refusal
+				switch {
+				case err == nil:
+					if arrived++; !own[rootOf(c).PayloadDigest] || rootOf(c).FileDigest != tuf.Sum(file) {
+						t.Errorf("a device arrived at %s", file)
+					}
+				case errors.As(err, &r) && r.Code == verify.CodeBadMetadata: // its signatures do not do
+					stays(t, c, state)
 					continue
+				default:
+					stays(t, c, state)
 				}
 				climbed++
-				if err := c.TrustRoot(l.sidecarsOf(file)); err != nil {
-					stays(t, c, state)
-				} else if arrived++; !own[c.Root().PayloadDigest] || c.Root().FileDigest != tuf.Sum(file) {
-					t.Errorf("a device arrived at %s", file)
-				}
-				try(append(slices.Clone(chain), file))
-				c = l.upTo(cfg, state, chain)
+				try(longer)
 			}
 		}
 		try([][]byte{one})
@@ -298,11 +334,8 @@ func TestRootsForgetNothingOnTheWay(t *testing.T) {
 	}
 	state, err := verify.Pin(one, verify.InstallPolicy{})
 	deviceAccepts(t, err)
-	c, err := l.climb(l.config(), state, one)
+	c, err := l.update(l.config(), state, served{l, [][]byte{one}, map[string][]byte{tuf.RoleTimestamp: timestamp(5, "x1"), tuf.RoleSnapshot: snapshot(5)}})
 	deviceAccepts(t, err)
-	_, err = c.UpdateTimestamp(timestamp(5, "x1"))
-	deviceAccepts(t, err)
-	deviceAccepts(t, c.UpdateSnapshot(snapshot(5)))
 	state = c.State()
 
 	two := draft{2, "r1", "x2", "", []string{"r1"}}.file(t)
@@ -321,7 +354,7 @@ func TestRootsForgetNothingOnTheWay(t *testing.T) {
 		if got := c.State(); !reflect.DeepEqual(got.Timestamp, state.Timestamp) || !reflect.DeepEqual(got.Snapshot, state.Snapshot) {
 			t.Errorf("timestamp %+v, snapshot %+v are remembered, want %+v, %+v", got.Timestamp, got.Snapshot, state.Timestamp, state.Snapshot)
 		}
-		_, err = c.UpdateTimestamp(timestamp(4, "x1"))
+		_, err = l.update(l.config(), state, served{l, [][]byte{one, way, three}, map[string][]byte{tuf.RoleTimestamp: timestamp(4, "x1")}})
 		deviceRefuses(t, err, verify.CodeRollback, "timestamp")
 	}
 	// The root at which it ends does make it forget.
@@ -330,9 +363,11 @@ func TestRootsForgetNothingOnTheWay(t *testing.T) {
 	if got := c.State(); got.Timestamp.Version != 0 || got.Snapshot.Version != 5 {
 		t.Errorf("timestamp %d, snapshot %d are remembered, want none, 5", got.Timestamp.Version, got.Snapshot.Version)
 	}
-	_, err = c.UpdateTimestamp(timestamp(4, "x2"))
-	deviceAccepts(t, err)
-	deviceRefuses(t, c.UpdateSnapshot(snapshot(4)), verify.CodeRollback, "snapshot")
+	c, err = l.update(l.config(), state, served{l, [][]byte{one, two}, map[string][]byte{tuf.RoleTimestamp: timestamp(4, "x2"), tuf.RoleSnapshot: snapshot(4)}})
+	deviceRefuses(t, err, verify.CodeRollback, "snapshot")
+	if got := c.State().Timestamp.Version; got != 4 {
+		t.Errorf("timestamp %d is remembered, want 4", got)
+	}
 }
 
 // A root that was trusted without a proof, or under another policy, counts as one on
@@ -345,7 +380,7 @@ func TestRootsFromAnUnprovedOne(t *testing.T) {
 	l.root(two)
 	state, err := verify.Pin(one, verify.InstallPolicy{})
 	deviceAccepts(t, err)
-	c, err := l.climb(verify.ClientConfig{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, one, two)
+	c, err := l.climb(verify.Config{Transparency: verify.Off, Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, state, one, two)
 	deviceAccepts(t, err)
 	state = c.State()
 	c, err = l.climb(l.config(), state, two)
@@ -356,8 +391,8 @@ func TestRootsFromAnUnprovedOne(t *testing.T) {
 	l.root(three)
 	c, err = l.climb(l.config(), state, two, three)
 	deviceAccepts(t, err)
-	if fmt.Sprint(c.Root().Version, c.State().Root.Version) != "3 3" {
-		t.Errorf("arrived at root %d", c.Root().Version)
+	if fmt.Sprint(rootOf(c).Version, c.State().Root.Version) != "3 3" {
+		t.Errorf("arrived at root %d", rootOf(c).Version)
 	}
 	_, err = l.climb(l.config(), c.State(), two)
 	deviceRefuses(t, err, verify.CodeRollback, "root")

@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -71,46 +73,48 @@ func (s *site) read(name string) []byte {
 	return b
 }
 
-func (s *site) sidecars(name string) verify.Sidecars {
-	return verify.Sidecars{Proof: s.read(name + verify.SidecarSuffix)}
+// newDevice is the source of a device that has nothing but the root that it was given.
+// What it fetches of a role is what is served, whatever its version.
+type newDevice struct {
+	*site
+	root   []byte
+	newest int64 // version of the last root that was fetched
 }
 
-// refresh runs a device's workflow from root on, up to the top-level targets.
-func (s *site) refresh(mode verify.Transparency, now time.Time, root []byte, state verify.State) (*verify.Client, error) {
+func (d *newDevice) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+	if role == tuf.RoleRoot {
+		return d.root, verify.Sidecars{}, nil
+	}
+	return nil, verify.Sidecars{}, nil
+}
+
+func (d *newDevice) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	name := r.FileName()
+	if r.Role == tuf.RoleSnapshot || r.Role == tuf.RoleTargets {
+		name = d.names[r.Role] + r.Suffix
+	}
+	file := d.read(name)
+	if file == nil {
+		return nil, fs.ErrNotExist
+	}
+	if r.Role == tuf.RoleRoot {
+		d.newest = r.Version
+	}
+	return file, nil
+}
+
+func (d *newDevice) Keep(context.Context, verify.Accepted) error { return nil }
+
+// refresh updates a new device that was given root. It returns the version of the newest
+// root that is served as well.
+func (s *site) refresh(mode verify.Transparency, now time.Time, root []byte, state verify.State) (*verify.Client, int64, error) {
 	s.t.Helper()
-	c, err := verify.NewClient(verify.ClientConfig{Policy: s.log.policy, Install: verify.DefaultInstallPolicy(), Transparency: mode, Now: now}, root, state)
-	if err != nil {
+	d := &newDevice{site: s, root: root}
+	c, err := verify.Refresh(s.t.Context(), verify.Config{Policy: s.log.policy, Install: verify.DefaultInstallPolicy(), Transparency: mode, Now: now}, state, d)
+	if c == nil {
 		s.t.Fatal(err)
 	}
-	name := ""
-	for {
-		request, err := c.RequestFor(tuf.RoleRoot)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		next := s.read(request.FileName())
-		if next == nil {
-			break
-		}
-		if err := c.UpdateRoot(next); err != nil {
-			return c, err
-		}
-		name = request.FileName()
-	}
-	if err := c.TrustRoot(s.sidecars(name)); err != nil {
-		return c, err
-	}
-	if err := c.RootsDone(); err != nil {
-		return c, err
-	}
-	if _, err := c.UpdateTimestamp(s.read("timestamp.json")); err != nil {
-		return c, err
-	}
-	if err := c.UpdateSnapshot(s.read(s.names[tuf.RoleSnapshot])); err != nil {
-		return c, err
-	}
-	name = s.names[tuf.RoleTargets]
-	return c, c.UpdateTargets(s.read(name), s.sidecars(name))
+	return c, d.newest, err
 }
 
 // secondPayload reports whether another payload than that of the newest root is
@@ -189,18 +193,18 @@ func TestNewDevicesOfSigstore(t *testing.T) {
 					continue
 				}
 				s.fresh = false
-				c, err := s.refresh(verify.Enforce, now, given, state)
+				c, newest, err := s.refresh(verify.Enforce, now, given, state)
 				if err == nil {
 					content++
 					continue
 				}
-				if _, off := s.refresh(verify.Off, now, given, state); off != nil {
+				if _, _, off := s.refresh(verify.Off, now, given, state); off != nil {
 					continue // the repository was broken
 				}
 				barred++
-				seconds[c.NextRoot().Version] = true
-				if !s.secondPayload() || c.Root().Version != 1 || !reflect.DeepEqual(c.State(), state) {
-					t.Errorf("%s: %v; the device has root %d and remembers %+v", f.date, err, c.Root().Version, c.State())
+				seconds[newest] = true
+				if !s.secondPayload() || c.Metadata(tuf.RoleRoot).Version != 1 || !reflect.DeepEqual(c.State(), state) {
+					t.Errorf("%s: %v; the device has root %d and remembers %+v", f.date, err, c.Metadata(tuf.RoleRoot).Version, c.State())
 				}
 			}
 			versions := slices.Sorted(maps.Keys(seconds))

@@ -42,8 +42,8 @@ func (t Transparency) String() string {
 	return "transparency " + strconv.Itoa(int(t))
 }
 
-// ClientConfig is what a Client goes by.
-type ClientConfig struct {
+// Config says what a device asks of an update.
+type Config struct {
 	// Policy says which logs and witnesses to believe. It may be nil only where
 	// Transparency is Off.
 	Policy *proofs.Policy
@@ -59,10 +59,15 @@ type ClientConfig struct {
 	// MaxRoles is how many targets roles a search visits, the top-level role
 	// included. Zero: DefaultMaxRoles.
 	MaxRoles int
+	// MaxRoots is how many roots one run climbs (TUF 5.3.3: Y). Zero: DefaultMaxRoots.
+	MaxRoots int
 }
 
-// DefaultMaxRoles is how many targets roles a search visits.
-const DefaultMaxRoles = 32
+// The defaults of a Config.
+const (
+	DefaultMaxRoles = 32
+	DefaultMaxRoots = 256
+)
 
 // Sidecars are the proofs that lie beside a metadata file.
 type Sidecars struct {
@@ -74,61 +79,49 @@ type Sidecars struct {
 // the newer checkpoint.
 const LatestSuffix = ".latest" + SidecarSuffix
 
-// Accepted is a file that a Client trusts.
+// Accepted is a file that is trusted.
 type Accepted struct {
 	Role     string
 	Metadata *tuf.Metadata
+	Sidecars Sidecars // that came with it; looked at only where the role needs a proof
 	// Logged is what its sidecar proved; nil where none was needed, and in modes
 	// other than Enforce where it did not.
 	Logged *Logged
 }
 
-// Client is the TUF client workflow (specification 5.2 to 5.6) over bytes that
-// the caller fetched or kept, with the transparency gate inside: a file is
-// trusted only after its sidecar was checked. The caller gives it files in the
-// order of the workflow:
-//
-//	NewClient(root that the device has)
-//	UpdateRoot(N+1.root.json) until there is none
-//	TrustRoot(sidecars of the last), RootsDone
-//	UpdateTimestamp, UpdateSnapshot, UpdateTargets
-//	Find(path); for each role that it needs, UpdateDelegated; and again
-//
-// Of the roots only the last comes to be trusted, so it alone needs a proof, be it
-// fetched or the one that the device has. Nothing of a root on the way to it is in
-// force: it may be logged as evidence, or not at all, and nothing is remembered of
-// it.
-//
-// Files from a cache are given the same way, before fetched ones: one that is
-// refused counts as not there. Whatever a method refuses leaves the client as it
-// was. Errors about a file are a *Refusal; others mean that the calls came in the
-// wrong order. A Client is not safe for concurrent use.
+// Client is what a device trusts in the course of one update: [Refresh] makes it, and
+// what it is asked for afterwards it fetches, checks and keeps in the same way. Only
+// [Client.Locate] and [Client.Delegated] ask its source for anything. A Client is not safe
+// for concurrent use.
 type Client struct {
-	cfg          ClientConfig
+	cfg          Config
+	source       Source
 	faulty       int // witnesses that may lie about the time
 	repository   tuf.Digest
 	state        State
 	acceptedSize int // of state.Accepted, printed
 
-	root        *tuf.Metadata // the one that is trusted, or that the device has
-	next        *tuf.Metadata // the last of those that chain to it
-	rootTrusted bool
-	rootsDone   bool
-	timestamp   *tuf.Metadata
-	stale       *Refusal // of the timestamp that the device has seen: it has expired
-	snapshot    *tuf.Metadata
-	targets     map[string]*tuf.Metadata // by role
+	root      *tuf.Metadata // the one that is trusted, or that the device has
+	next      *tuf.Metadata // the last of those that chain to it
+	timestamp *tuf.Metadata
+	stale     *Refusal // of the timestamp that the device has seen: it has expired
+	snapshot  *tuf.Metadata
+	targets   map[string]*tuf.Metadata // by role
 
 	accepted []Accepted
 	warnings []*Refusal
+	troubles []error
 }
 
-// NewClient starts an update from the root that the device has: the one that its
-// state pins, or the last that it trusted. It must be signed by its own keys. It is
-// not trusted before TrustRoot.
-func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
+// newClient starts an update from the root that the device has: the one that its state
+// pins, or the last that it trusted. It must be signed by its own keys. It is not trusted
+// before trustRoot.
+func newClient(cfg Config, root []byte, state State, source Source) (*Client, error) {
 	if cfg.MaxRoles == 0 {
 		cfg.MaxRoles = DefaultMaxRoles
+	}
+	if cfg.MaxRoots == 0 {
+		cfg.MaxRoots = DefaultMaxRoots
 	}
 	faulty, err := cfg.check()
 	if err != nil {
@@ -137,7 +130,7 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
 		return nil, errors.New("client: the state pins no root: begin with Pin")
 	}
-	c := &Client{cfg: cfg, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
+	c := &Client{cfg: cfg, source: source, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
@@ -155,7 +148,7 @@ func NewClient(cfg ClientConfig, root []byte, state State) (*Client, error) {
 
 // check says what no update can begin with, and how many witnesses may lie about the
 // time.
-func (cfg ClientConfig) check() (faulty int, err error) {
+func (cfg Config) check() (faulty int, err error) {
 	if cfg.Transparency < Enforce || cfg.Transparency > Off {
 		return 0, fmt.Errorf("client: unknown %v", cfg.Transparency)
 	}
@@ -183,20 +176,17 @@ func (cfg ClientConfig) check() (faulty int, err error) {
 	return faulty, nil
 }
 
-func (c *Client) accept(role string, m *tuf.Metadata, logged *Logged) {
+func (c *Client) accept(role string, m *tuf.Metadata, sidecars Sidecars, logged *Logged) {
 	if logged != nil {
 		c.state.Log = logged.Checkpoint.Origin
 	}
-	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Logged: logged})
+	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Sidecars: sidecars, Logged: logged})
 }
 
-// UpdateRoot takes the next root: exactly one version up, signed by the keys of
+// updateRoot takes the next root: exactly one version up, signed by the keys of
 // the root before it and by its own (TUF 5.3.4, 5.3.5). It comes to be trusted only
 // if it is the last.
-func (c *Client) UpdateRoot(file []byte) error {
-	if c.rootTrusted {
-		return errors.New("client: a root after TrustRoot")
-	}
+func (c *Client) updateRoot(file []byte) error {
 	root, err := readFile(tuf.RoleRoot, file)
 	if err != nil {
 		return err
@@ -217,17 +207,12 @@ func (c *Client) UpdateRoot(file []byte) error {
 	return nil
 }
 
-// NextRoot is the last root that was taken, which TrustRoot is about; the one that
-// the device has if none was. Never nil.
-func (c *Client) NextRoot() *tuf.Metadata { return c.next }
-
-// TrustRoot says that no newer root is to be had. It trusts the last one, if its
-// sidecars prove it or it is the one that the device was given, and if the device
-// has trusted none that is newer or another of that version.
-func (c *Client) TrustRoot(sidecars Sidecars) error {
-	if c.rootTrusted {
-		return errors.New("client: TrustRoot a second time")
-	}
+// trustRoot is called when no newer root is to be had. It trusts the last one, if its
+// sidecars prove it or it is the one that the device was given, and if the device has
+// trusted none that is newer or another of that version. Of the roots on the way to it
+// nothing is in force: each may be logged as evidence, or not at all, and nothing is
+// remembered of it.
+func (c *Client) trustRoot(sidecars Sidecars) error {
 	root, before := c.next, c.state.Root
 	if root.Version < before.Version {
 		return refusal(CodeRollback, tuf.RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
@@ -242,21 +227,15 @@ func (c *Client) TrustRoot(sidecars Sidecars) error {
 			return err
 		}
 	}
-	c.root, c.rootTrusted = root, true
+	c.root = root
 	c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
-	c.accept(tuf.RoleRoot, root, logged)
+	c.accept(tuf.RoleRoot, root, sidecars, logged)
 	return nil
 }
 
-// RootsDone ends the update of the root: it must not have expired (TUF 5.3.10), and
+// rootsDone ends the update of the root: it must not have expired (TUF 5.3.10), and
 // what its keys do not vouch for is forgotten (5.3.11).
-func (c *Client) RootsDone() error {
-	if !c.rootTrusted {
-		return errors.New("client: RootsDone before TrustRoot")
-	}
-	if c.rootsDone {
-		return errors.New("client: RootsDone a second time")
-	}
+func (c *Client) rootsDone() error {
 	if err := c.fresh(tuf.RoleRoot, c.root); err != nil {
 		return err
 	}
@@ -266,15 +245,11 @@ func (c *Client) RootsDone() error {
 	if !c.state.Snapshot.stands(c.root.Root.KeySet(tuf.RoleSnapshot)) {
 		c.state.Snapshot = Seen{}
 	}
-	c.rootsDone = true
 	return nil
 }
 
-// Root is the root that is trusted; before TrustRoot the one that the device has.
-// Never nil.
-func (c *Client) Root() *tuf.Metadata { return c.root }
-
-// Metadata returns what is trusted of a role, nil if nothing is yet.
+// Metadata returns what is trusted of a role, nil if nothing is yet. Of the root it is
+// never nil: until a newer one is trusted it is the one that the device has.
 func (c *Client) Metadata(role string) *tuf.Metadata {
 	switch role {
 	case tuf.RoleRoot:
@@ -287,36 +262,36 @@ func (c *Client) Metadata(role string) *tuf.Metadata {
 	return c.targets[role]
 }
 
-// TrustedRoot is the payload of the root that the device was given.
-func (c *Client) TrustedRoot() tuf.Digest { return c.state.TrustedRoot }
-
-// Transparency is what the client makes of proofs that are missing or wrong.
-func (c *Client) Transparency() Transparency { return c.cfg.Transparency }
-
 // Repository is the repository that proofs must be about.
 func (c *Client) Repository() tuf.Digest { return c.repository }
 
-// Accepted returns the files that this client came to trust, in order.
+// Accepted returns the files that came to be trusted, in order: those that the device
+// had, as far as they are still right, and those that it fetched.
 func (c *Client) Accepted() []Accepted { return c.accepted }
 
 // Warnings returns, in the mode Warn, what Enforce would have refused.
 func (c *Client) Warnings() []*Refusal { return c.warnings }
 
-// State returns what to remember. It is worth storing also after a refusal.
+// Troubles returns what was in the way of an update and did not end it: files that are
+// kept and cannot be read, and in the mode Warn proofs that could not be fetched.
+func (c *Client) Troubles() []error { return c.troubles }
+
+// State returns what to remember. It is worth storing also after a refusal, and has to be
+// stored before a target that was located is used: a device that has forgotten a release
+// would take another one of its version.
 func (c *Client) State() State { return c.state.clone() }
 
-// NeedsProof says whether the sidecars of a role's files are looked at.
-func (c *Client) NeedsProof(role string) bool {
+// needsProof reports whether the sidecars of a role's files are looked at.
+func (c *Client) needsProof(role string) bool {
 	return c.cfg.Transparency != Off && c.cfg.Install.requires(role)
 }
 
-// NeedsLatest says whether the sidecar with the newer checkpoint matters for a
+// needsLatest reports whether the sidecar with the newer checkpoint matters for a
 // role.
-func (c *Client) NeedsLatest(role string) bool {
-	return c.NeedsProof(role) && role != tuf.RoleRoot && c.cfg.Install.MinAge > 0
+func (c *Client) needsLatest(role string) bool {
+	return c.needsProof(role) && role != tuf.RoleRoot && c.cfg.Install.MinAge > 0
 }
 
-// refusal returns a *Refusal as an error.
 // readFile parses a file that is to be a role's.
 func readFile(role string, file []byte) (*tuf.Metadata, error) {
 	m, err := tuf.ParseJSON(file)

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -30,8 +31,8 @@ func TestClientFirstRefresh(t *testing.T) {
 			limits["snapshot"], limits["targets"] = int64(len(r.last("snapshot"))), int64(len(r.last("targets")))
 		}
 		for role, most := range limits {
-			if request, err := d.client.RequestFor(role); err != nil || request.MaxLength != most {
-				t.Errorf("%s: %+v, %v; want at most %d bytes", role, request, err, most)
+			if got := r.limits[role]; got != most {
+				t.Errorf("%s: at most %d bytes were asked for, want %d", role, got, most)
 			}
 		}
 		lookup, err := d.find(r, "app.bin")
@@ -114,7 +115,7 @@ func TestClientRoots(t *testing.T) {
 			r.publish("root")
 		}, "", "", 3},
 		{"a version twice", func(r *fakeRepo) {
-			r.served["root"] = append(r.served["root"], bytes.Replace(r.last("root"), []byte(`"version":1`), []byte(`"version":2,"version":2`), 1))
+			r.instead = map[string][]byte{"2.root.json": bytes.Replace(r.last("root"), []byte(`"version":1`), []byte(`"version":2,"version":2`), 1)}
 		}, verify.CodeBadMetadata, "root", 1},
 		{"follows another specification", func(r *fakeRepo) {
 			r.root.Signed.SpecVersion = "2.0.0"
@@ -126,7 +127,7 @@ func TestClientRoots(t *testing.T) {
 			r := newFakeRepo(t)
 			d := newFakeDevice(t, r.last("root"))
 			tt.do(r)
-			if err := refreshRoots(d, r); tt.code == "" {
+			if err := d.refresh(r, r.config()); tt.code == "" {
 				wantOK(t, err)
 			} else {
 				wantRefused(t, err, tt.code, tt.role)
@@ -138,56 +139,59 @@ func TestClientRoots(t *testing.T) {
 	}
 }
 
-// refreshRoots climbs the roots in the order in which they are served.
-func refreshRoots(d *fakeDevice, r *fakeRepo) error {
-	var err error
-	if d.client, err = verify.NewClient(r.config(), d.files["root"], d.state); err != nil {
-		return err
-	}
-	for _, file := range r.served["root"][1:] {
-		if err := d.client.UpdateRoot(file); err != nil {
-			return err
-		}
-	}
-	return d.rootsDone(r, r.last("root"))
-}
-
 func TestClientRootVersions(t *testing.T) {
 	r := newFakeRepo(t)
 	r.publish("root")
 	r.publish("root")
 	one, two, three := r.served["root"][0], r.served["root"][1], r.served["root"][2]
+	// served is what a device that has root 1 is served as roots 2, 3 and so on.
+	served := func(d *fakeDevice, roots ...[]byte) error {
+		r.instead = map[string][]byte{}
+		for i := range 4 {
+			var root []byte
+			if i < len(roots) {
+				root = roots[i]
+			}
+			r.instead[fmt.Sprintf("%d.root.json", i+2)] = root
+		}
+		d.files["root"], d.sidecars["root"] = one, verify.Sidecars{}
+		return d.refresh(r, r.config())
+	}
 	d := newFakeDevice(t, one)
-	c, err := verify.NewClient(r.config(), one, d.state)
-	wantOK(t, err)
-	wantRefused(t, c.UpdateRoot(three), verify.CodeBadMetadata, "root")
-	wantRefused(t, c.UpdateRoot(one), verify.CodeRollback, "root")
-	wantRefused(t, c.UpdateRoot(r.last("targets")), verify.CodeBadMetadata, "root")
-	wantOK(t, c.UpdateRoot(two))
-	if c.RootsDone() == nil {
-		t.Error("RootsDone before TrustRoot")
+	wantRefused(t, served(d, three), verify.CodeBadMetadata, "root")
+	wantRefused(t, served(d, one), verify.CodeRollback, "root")
+	wantRefused(t, served(d, r.last("targets")), verify.CodeBadMetadata, "root")
+	wantRefused(t, served(d, two, two), verify.CodeRollback, "root")
+	if d.state.Root.Version != 1 || d.version("root") != 1 || len(d.client.Accepted()) != 0 {
+		t.Errorf("root %d is trusted, %d kept", d.state.Root.Version, d.version("root"))
 	}
-	wantOK(t, c.UpdateRoot(three))
-	wantOK(t, c.TrustRoot(r.sidecarsOf(three)))
-	wantOK(t, c.RootsDone())
-	if c.UpdateRoot(three) == nil || c.TrustRoot(r.sidecarsOf(three)) == nil {
-		t.Error("a root was taken or trusted after RootsDone")
-	}
-	state := c.State()
+	wantOK(t, served(d, two, three))
 
 	// A device that has trusted root 3 does not settle for less, wherever it has to
 	// start from, nor for another root 3.
-	c, err = verify.NewClient(r.config(), one, state)
-	wantOK(t, err)
-	wantOK(t, c.UpdateRoot(two))
-	wantRefused(t, c.TrustRoot(r.sidecarsOf(two)), verify.CodeRollback, "root")
+	wantRefused(t, served(d, two), verify.CodeRollback, "root")
 	r.root.Signed.Expires = epoch.Add(valid + day)
 	r.serve("root")
-	wantOK(t, c.UpdateRoot(r.last("root")))
-	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeSecondPayload, "root")
-	c, err = verify.NewClient(r.config(), r.last("root"), state)
-	wantOK(t, err)
-	wantRefused(t, c.TrustRoot(r.sidecarsOf(r.last("root"))), verify.CodeSecondPayload, "root")
+	wantRefused(t, served(d, two, r.last("root")), verify.CodeSecondPayload, "root")
+	r.instead, d.files["root"] = nil, r.last("root")
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeSecondPayload, "root")
+}
+
+// A device that has missed more roots than it climbs in one run gets there in several.
+func TestClientMaxRoots(t *testing.T) {
+	r := newFakeRepo(t)
+	d := newFakeDevice(t, r.last("root"))
+	for range 3 {
+		r.publish("root")
+	}
+	cfg := r.config()
+	cfg.MaxRoots = 2
+	for _, want := range []int64{3, 4} {
+		wantOK(t, d.refresh(r, cfg))
+		if got := d.version("root"); got != want {
+			t.Errorf("root %d is trusted, want %d", got, want)
+		}
+	}
 }
 
 func TestClientRefusesBadBeginnings(t *testing.T) {
@@ -199,16 +203,24 @@ func TestClientRefusesBadBeginnings(t *testing.T) {
 		wantRefused(t, err, verify.CodeBadMetadata, "root")
 	}
 	d := newFakeDevice(t, r.last("root"))
-	_, err := verify.NewClient(r.config(), unsigned, d.state)
-	wantRefused(t, err, verify.CodeBadMetadata, "root")
+	d.files["root"] = unsigned
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeBadMetadata, "root")
+	d.files["root"] = r.last("root")
 
 	cfg := r.config()
 	cfg.Policy = nil
-	if _, err := verify.NewClient(cfg, r.last("root"), d.state); err == nil {
-		t.Error("a client that enforces began without a policy")
+	if c, err := verify.Refresh(t.Context(), cfg, d.state, d); err == nil || c != nil {
+		t.Error("an update that enforces began without a policy")
 	}
-	if _, err := verify.NewClient(r.config(), r.last("root"), verify.State{}); err == nil {
-		t.Error("a client began without a pinned root")
+	if c, err := verify.Refresh(t.Context(), r.config(), verify.State{}, d); err == nil || c != nil {
+		t.Error("an update began without a pinned root")
+	}
+	d.files["root"] = nil
+	if c, err := verify.Refresh(t.Context(), r.config(), d.state, d); err == nil || c != nil {
+		t.Error("an update began without a root")
+	}
+	if len(r.requests) > 0 {
+		t.Errorf("requests %q", r.requests)
 	}
 }
 
@@ -486,40 +498,18 @@ func TestClientTargets(t *testing.T) {
 	}
 }
 
-func TestClientOrder(t *testing.T) {
+// Whatever ended an update before its targets were trusted, nothing is found in them.
+func TestClientWithoutTargets(t *testing.T) {
 	r := newFakeRepo(t)
+	r.put("targets", "app.bin", "one")
+	r.targets["targets"].Signed.Expires = epoch
+	r.publish("targets", "snapshot", "timestamp")
 	d := newFakeDevice(t, r.last("root"))
-	c, err := verify.NewClient(r.config(), r.last("root"), d.state)
-	wantOK(t, err)
-	fails := func(what string, err error) {
-		t.Helper()
-		if err == nil {
-			t.Errorf("%s was taken out of order", what)
-		}
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeExpired, "targets")
+	if found, err := d.client.Locate(t.Context(), "app.bin"); err == nil || found.Target != nil {
+		t.Errorf("found %+v", found)
 	}
-	sidecars := r.sidecarsOf(r.last("targets"))
-	_, err = c.UpdateTimestamp(r.last("timestamp"))
-	fails("timestamp", err)
-	fails("snapshot", c.UpdateSnapshot(r.last("snapshot")))
-	fails("targets", c.UpdateTargets(r.last("targets"), sidecars))
-	_, err = c.Find("x")
-	fails("search", err)
-	fails("delegated", c.UpdateDelegated("A", "targets", r.last("targets"), sidecars))
-	fails("RootsDone", c.RootsDone())
-	wantOK(t, c.TrustRoot(verify.Sidecars{}))
-	fails("TrustRoot", c.TrustRoot(verify.Sidecars{}))
-	fails("root", c.UpdateRoot(r.last("root")))
-	fails("timestamp", func() error { _, err := c.UpdateTimestamp(r.last("timestamp")); return err }())
-	wantOK(t, c.RootsDone())
-	fails("RootsDone", c.RootsDone())
-	_, err = c.UpdateTimestamp(r.last("timestamp"))
-	wantOK(t, err)
-	fails("targets", c.UpdateTargets(r.last("targets"), sidecars))
-	wantOK(t, c.UpdateSnapshot(r.last("snapshot")))
-	_, err = c.UpdateTimestamp(r.last("timestamp"))
-	fails("timestamp", err)
-	wantOK(t, c.UpdateTargets(r.last("targets"), sidecars))
-	fails("snapshot", c.UpdateSnapshot(r.last("snapshot")))
-	fails("delegated", c.UpdateDelegated("A", "targets", r.last("targets"), sidecars))
-	fails("delegated", c.UpdateDelegated("snapshot", "targets", r.last("snapshot"), sidecars))
+	if err := d.client.Delegated(t.Context(), func(verify.Request, error) error { return nil }); err == nil {
+		t.Error("the delegated roles of no targets are up to date")
+	}
 }

@@ -13,7 +13,7 @@ import (
 // was proved, nil where no proof is needed or where a missing one is only noted.
 // Cosignature times that it verifies raise the time floor.
 func (c *Client) gate(role string, m *tuf.Metadata, sidecars Sidecars) (*Logged, error) {
-	if !c.NeedsProof(role) {
+	if !c.needsProof(role) {
 		return nil, nil
 	}
 	logged, err := c.checkSidecars(role, m, sidecars)
@@ -45,7 +45,7 @@ func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) 
 		return nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)
 	}
 	latest := logged
-	if len(sidecars.Latest) > 0 && c.NeedsLatest(role) {
+	if len(sidecars.Latest) > 0 && c.needsLatest(role) {
 		if latest, err = CheckSidecar(sidecars.Latest, claim, c.cfg.Policy); err != nil {
 			return nil, err
 		}
@@ -55,7 +55,7 @@ func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) 
 		}
 		c.learn(latest)
 	}
-	if want := c.cfg.Install.MinAge; c.NeedsLatest(role) {
+	if want := c.cfg.Install.MinAge; c.needsLatest(role) {
 		if age := provenAge(logged, latest, c.faulty); age < want {
 			by := "the newer proof beside it"
 			if latest == logged {

@@ -100,7 +100,7 @@ func TestClientGate(t *testing.T) {
 				good := r.sidecars[tuf.Sum(file)]
 				r.sidecars[tuf.Sum(file)] = lacking
 
-				run := func(d *fakeDevice, cfg verify.ClientConfig) error {
+				run := func(d *fakeDevice, cfg verify.Config) error {
 					if err := d.refresh(r, cfg); err != nil {
 						return err
 					}
@@ -319,12 +319,12 @@ func TestClientFaultyWitnesses(t *testing.T) {
 		cfg.Policy = testlog.New(t, "log.example/b", tt.witnesses, tt.quorum).Policy()
 		cfg.Install.FaultyWitnesses, cfg.Install.MinAge = tt.faulty, tt.minAge
 		d := newFakeDevice(t, r.last("root"))
-		_, err := verify.NewClient(cfg, r.last("root"), d.state)
-		if tt.why == "" && err != nil || tt.why != "" && (err == nil || !strings.Contains(err.Error(), tt.why)) {
+		c, err := d.begins(r, cfg)
+		if tt.why == "" && c == nil || tt.why != "" && (err == nil || !strings.Contains(err.Error(), tt.why)) {
 			t.Errorf("%+v: %v", tt, err)
 		}
 		cfg.Transparency, cfg.Policy = verify.Off, nil
-		if _, err := verify.NewClient(cfg, r.last("root"), d.state); err != nil {
+		if c, err := d.begins(r, cfg); c == nil {
 			t.Errorf("%+v, transparency off: %v", tt, err)
 		}
 	}
@@ -367,7 +367,8 @@ func TestClientTimeFloor(t *testing.T) {
 
 	// A witness that the policy no longer names has no say.
 	cfg.Policy.Witnesses = cfg.Policy.Witnesses[:1]
-	if c, err := verify.NewClient(cfg, r.served["root"][0], d.state); err != nil || !c.Floor().IsZero() {
+	d.files["root"] = r.served["root"][0]
+	if c, err := d.begins(r, cfg); c == nil || !c.Floor().IsZero() {
 		t.Errorf("floor %v, %v", c.Floor(), err)
 	}
 }

@@ -1,9 +1,11 @@
-package verify
+package verify_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // sigstore is the real history of Sigstore's repository: its files by name, and
@@ -42,56 +45,57 @@ func sigstore(t *testing.T) (files map[string][]byte, index []map[string]string)
 	return files, index
 }
 
+// history is the source of a device that follows a real history: what it keeps, and what
+// is served. Of that it keeps root and timestamp.
+type history struct {
+	kept  map[string][]byte // by role
+	fetch func(verify.Request) []byte
+}
+
+func (h *history) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+	return h.kept[role], verify.Sidecars{}, nil
+}
+
+func (h *history) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	if b := h.fetch(r); b != nil {
+		return b, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (h *history) Keep(_ context.Context, a verify.Accepted) error {
+	if a.Role == tuf.RoleRoot || a.Role == tuf.RoleTimestamp {
+		h.kept[a.Role] = a.Metadata.File
+	}
+	return nil
+}
+
 // A device that was given Sigstore's first root arrives at its last.
 func TestClientSigstoreRoots(t *testing.T) {
 	files, _ := sigstore(t)
-	state, err := Pin(files["1.root.json"], DefaultInstallPolicy())
+	state, err := verify.Pin(files["1.root.json"], verify.DefaultInstallPolicy())
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 8, 22, 0, 0, 0, 0, time.UTC)
-	c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, files["1.root.json"], state)
+	source := &history{map[string][]byte{tuf.RoleRoot: files["1.root.json"]}, func(r verify.Request) []byte {
+		if r.Role == tuf.RoleTimestamp {
+			return files["762.timestamp.json"]
+		}
+		return files[r.FileName()]
+	}}
+	c, err := verify.Refresh(t.Context(), verify.Config{Transparency: verify.Off, Now: now}, state, source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		r, err := c.RequestFor(tuf.RoleRoot)
-		if err != nil {
-			t.Fatal(err)
+	for role, want := range map[string]int64{tuf.RoleRoot: 15, tuf.RoleTimestamp: 762, tuf.RoleSnapshot: 165, tuf.RoleTargets: 14} {
+		if got := c.Metadata(role).Version; got != want {
+			t.Errorf("arrived at %s %d, want %d", role, got, want)
 		}
-		file := files[r.FileName()]
-		if file == nil {
-			break
-		}
-		if err := c.UpdateRoot(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(c.TrustRoot(Sidecars{}), c.RootsDone()); err != nil {
-		t.Fatal(err)
-	}
-	if c.Root().Version != 15 {
-		t.Fatalf("arrived at root %d, want 15", c.Root().Version)
-	}
-	if _, err := c.UpdateTimestamp(files["762.timestamp.json"]); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.UpdateSnapshot(files["165.snapshot.json"]); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.UpdateTargets(files["14.targets.json"], Sidecars{}); err != nil {
-		t.Fatal(err)
 	}
 	for path, role := range map[string]string{"trusted_root.json": tuf.RoleTargets, "registry.npmjs.org/keys.json": "registry.npmjs.org"} {
-		lookup, err := c.Find(path)
-		if err == nil && lookup.Need != nil {
-			if err := c.UpdateDelegated(role, tuf.RoleTargets, files[lookup.Need.FileName()], Sidecars{}); err != nil {
-				t.Fatal(err)
-			}
-			lookup, err = c.Find(path)
-		}
-		if err != nil || lookup.Target == nil || lookup.Role != role {
-			t.Errorf("%s: %+v, %v", path, lookup, err)
+		if found, err := c.Locate(t.Context(), path); err != nil || found.Target == nil || found.Role != role {
+			t.Errorf("%s: %+v, %v", path, found, err)
 		}
 	}
 }
@@ -101,48 +105,19 @@ func TestClientSigstoreRoots(t *testing.T) {
 func TestClientSigstoreHistory(t *testing.T) {
 	files, index := sigstore(t)
 	served := map[string][]byte{}
-	var state State
-	var root, timestamp []byte
+	device := &history{map[string][]byte{}, func(r verify.Request) []byte {
+		if r.Role == tuf.RoleRoot {
+			return served[r.FileName()]
+		}
+		return served[r.Role]
+	}}
+	var state verify.State
 	refresh := func(now time.Time) error {
-		c, err := NewClient(ClientConfig{Transparency: Off, Now: now}, root, state)
-		if err != nil {
-			return err
+		c, err := verify.Refresh(t.Context(), verify.Config{Transparency: verify.Off, Now: now}, state, device)
+		if c != nil {
+			state = c.State()
 		}
-		defer func() { state = c.State() }()
-		next := root
-		for {
-			r, _ := c.RequestFor(tuf.RoleRoot)
-			file := served[r.FileName()]
-			if file == nil {
-				break
-			}
-			if err := c.UpdateRoot(file); err != nil {
-				return err
-			}
-			next = file
-		}
-		if err := c.TrustRoot(Sidecars{}); err != nil {
-			return err
-		}
-		root = next
-		if err := c.RootsDone(); err != nil {
-			return err
-		}
-		if timestamp != nil {
-			_, _ = c.UpdateTimestamp(timestamp)
-		}
-		updated, err := c.UpdateTimestamp(served["timestamp"])
-		if err != nil {
-			return err
-		}
-		if updated {
-			timestamp = served["timestamp"]
-		}
-		snapshot := served["snapshot"]
-		if err := c.UpdateSnapshot(snapshot); err != nil {
-			return err
-		}
-		return c.UpdateTargets(served["targets"], Sidecars{})
+		return err
 	}
 
 	fine, broken := 0, map[string]int{}
@@ -152,12 +127,12 @@ func TestClientSigstoreHistory(t *testing.T) {
 		served[row["version"]+"."+row["role"]+".json"] = data
 		if row["role"] == tuf.RoleRoot && row["version"] == "1" {
 			var err error
-			if state, err = Pin(data, DefaultInstallPolicy()); err != nil {
+			if state, err = verify.Pin(data, verify.DefaultInstallPolicy()); err != nil {
 				t.Fatal(err)
 			}
-			root = data
+			device.kept[tuf.RoleRoot] = data
 		}
-		if i+1 < len(index) && index[i+1]["commit"] == row["commit"] || root == nil || served["timestamp"] == nil {
+		if i+1 < len(index) && index[i+1]["commit"] == row["commit"] || device.kept[tuf.RoleRoot] == nil || served["timestamp"] == nil {
 			continue
 		}
 		now, err := time.Parse(time.RFC3339, row["date"])
@@ -166,7 +141,7 @@ func TestClientSigstoreHistory(t *testing.T) {
 		}
 		if err := refresh(now); err != nil {
 			t.Logf("%s: %v", row["date"], err)
-			var r *Refusal
+			var r *verify.Refusal
 			if !errors.As(err, &r) {
 				t.Fatal(err)
 			}
@@ -184,7 +159,7 @@ func TestClientSigstoreHistory(t *testing.T) {
 	if fine != 764 || !maps.Equal(broken, want) {
 		t.Errorf("%d refreshes fine, refused %v; want 764, %v", fine, broken, want)
 	}
-	if !bytes.Equal(root, files["15.root.json"]) || !bytes.Equal(timestamp, files["762.timestamp.json"]) {
+	if !bytes.Equal(device.kept[tuf.RoleRoot], files["15.root.json"]) || !bytes.Equal(device.kept[tuf.RoleTimestamp], files["762.timestamp.json"]) {
 		t.Error("the device did not arrive at the last root and timestamp")
 	}
 }

@@ -2,10 +2,11 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
+	"io/fs"
 	"slices"
 	"testing"
 	"time"
@@ -45,9 +46,11 @@ type fakeRepo struct {
 	genesis   tuf.Digest
 	sidecars  map[tuf.Digest][]byte // by file
 	latest    map[tuf.Digest][]byte
-	cosigned  int64 // when witnesses cosign; 0: half a day before epoch
-	cosignAll bool  // all three witnesses do, not only two
-	requests  []string
+	cosigned  int64             // when witnesses cosign; 0: half a day before epoch
+	cosignAll bool              // all three witnesses do, not only two
+	requests  []string          // names of files, not of proofs
+	limits    map[string]int64  // of the last request for a role
+	instead   map[string][]byte // what is served under a name, whatever should be
 }
 
 func newFakeRepo(t testing.TB) *fakeRepo {
@@ -64,6 +67,7 @@ func newFakeRepo(t testing.TB) *fakeRepo {
 		log:       testlog.New(t, "log.example/a", 3, "2"),
 		sidecars:  map[tuf.Digest][]byte{},
 		latest:    map[tuf.Digest][]byte{},
+		limits:    map[string]int64{},
 	}
 	for _, role := range metadata.TOP_LEVEL_ROLE_NAMES {
 		r.addKey(role)
@@ -272,7 +276,22 @@ func (r *fakeRepo) last(role string) []byte {
 
 // fetch finds the file that a request means; nil if there is none.
 func (r *fakeRepo) fetch(request verify.Request) []byte {
+	file := r.file(request)
+	switch request.Suffix {
+	case verify.SidecarSuffix:
+		return r.sidecarsOf(file).Proof
+	case verify.LatestSuffix:
+		return r.sidecarsOf(file).Latest
+	}
 	r.requests = append(r.requests, request.FileName())
+	r.limits[request.Role] = request.MaxLength
+	return file
+}
+
+func (r *fakeRepo) file(request verify.Request) []byte {
+	if file, ok := r.instead[request.FileName()]; ok {
+		return file
+	}
 	files := r.served[request.Role]
 	if request.Version == 0 && len(files) > 0 {
 		return files[len(files)-1]
@@ -290,17 +309,18 @@ func (r *fakeRepo) sidecarsOf(file []byte) verify.Sidecars {
 	return verify.Sidecars{Proof: r.sidecars[sum], Latest: r.latest[sum]}
 }
 
-func (r *fakeRepo) config() verify.ClientConfig {
-	return verify.ClientConfig{Policy: r.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: epoch}
+func (r *fakeRepo) config() verify.Config {
+	return verify.Config{Policy: r.log.Policy(), Install: verify.DefaultInstallPolicy(), Now: epoch}
 }
 
-// fakeDevice keeps what a device keeps between updates.
+// fakeDevice keeps what a device keeps between updates. It is the source of its updates.
 type fakeDevice struct {
 	t        testing.TB
 	state    verify.State
 	files    map[string][]byte // by role
 	sidecars map[string]verify.Sidecars
-	client   *verify.Client
+	repo     *fakeRepo
+	client   *verify.Client // of the last update
 }
 
 func newFakeDevice(t testing.TB, root []byte) *fakeDevice {
@@ -312,10 +332,25 @@ func newFakeDevice(t testing.TB, root []byte) *fakeDevice {
 	return &fakeDevice{t: t, state: state, files: map[string][]byte{"root": root}, sidecars: map[string]verify.Sidecars{}}
 }
 
-var errNotThere = errors.New("the repository does not have it")
+func (d *fakeDevice) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+	return d.files[role], d.sidecars[role], nil
+}
 
-// refresh runs the workflow as cmd/updater does, in memory.
-func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.ClientConfig) (err error) {
+func (d *fakeDevice) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	b := d.repo.fetch(r)
+	if b == nil {
+		return nil, fs.ErrNotExist
+	}
+	return b, nil
+}
+
+func (d *fakeDevice) Keep(_ context.Context, a verify.Accepted) error {
+	d.files[a.Role], d.sidecars[a.Role] = a.Metadata.File, a.Sidecars
+	return nil
+}
+
+// refresh updates the device from a repository.
+func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.Config) (err error) {
 	d.t.Helper()
 	// State is data: it must survive being stored.
 	stored, err := d.state.Marshal()
@@ -325,106 +360,29 @@ func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.ClientConfig) (err error) {
 	if d.state, err = verify.ParseState(stored); err != nil {
 		d.t.Fatal(err)
 	}
-	if d.client, err = verify.NewClient(cfg, d.files["root"], d.state); err != nil {
-		return err
+	d.repo = r
+	d.client, err = verify.Refresh(d.t.Context(), cfg, d.state, d)
+	if d.client != nil {
+		d.state = d.client.State()
 	}
-	defer func() { d.state = d.client.State() }()
-	var last []byte
-	for {
-		request, err := d.client.RequestFor("root")
-		if err != nil {
-			return err
-		}
-		file := r.fetch(request)
-		if file == nil {
-			break
-		}
-		if err := d.client.UpdateRoot(file); err != nil {
-			return err
-		}
-		last = file
-	}
-	if err := d.rootsDone(r, last); err != nil {
-		return err
-	}
-	if kept := d.files["timestamp"]; kept != nil {
-		_, _ = d.client.UpdateTimestamp(kept)
-	}
-	file := r.last("timestamp")
-	r.requests = append(r.requests, "timestamp.json")
-	if updated, err := d.client.UpdateTimestamp(file); err != nil {
-		return err
-	} else if updated {
-		d.keep("timestamp", file, verify.Sidecars{})
-	}
-	request, err := d.client.RequestFor("snapshot")
-	if err != nil {
-		return err
-	}
-	err = d.role(r, request, func(file []byte, _ verify.Sidecars) error { return d.client.UpdateSnapshot(file) })
-	if err != nil {
-		return err
-	}
-	if request, err = d.client.RequestFor("targets"); err != nil {
-		return err
-	}
-	return d.role(r, request, d.client.UpdateTargets)
+	return err
 }
 
-// rootsDone trusts the last of the roots that were taken, nil if none was: then the
-// one that it has, with the proof that it has or the repository's.
-func (d *fakeDevice) rootsDone(r *fakeRepo, last []byte) error {
-	if last != nil {
-		if err := d.client.TrustRoot(r.sidecarsOf(last)); err != nil {
-			return err
-		}
-		d.keep("root", last, r.sidecarsOf(last))
-		return d.client.RootsDone()
-	}
-	if kept := d.files["root"]; d.client.TrustRoot(d.sidecars["root"]) != nil {
-		if err := d.client.TrustRoot(r.sidecarsOf(kept)); err != nil {
-			return err
-		}
-		d.keep("root", kept, r.sidecarsOf(kept))
-	}
-	return d.client.RootsDone()
+// begins begins an update, which ends as soon as it asks the repository for anything.
+func (d *fakeDevice) begins(r *fakeRepo, cfg verify.Config) (*verify.Client, error) {
+	d.repo = &fakeRepo{t: r.t, limits: map[string]int64{}}
+	return verify.Refresh(d.t.Context(), cfg, d.state, d)
 }
 
-func (d *fakeDevice) keep(role string, file []byte, sidecars verify.Sidecars) {
-	d.files[role], d.sidecars[role] = file, sidecars
-}
-
-func (d *fakeDevice) role(r *fakeRepo, request verify.Request, take func([]byte, verify.Sidecars) error) error {
-	if kept := d.files[request.Role]; kept != nil && take(kept, d.sidecars[request.Role]) == nil {
-		return nil
-	}
-	file := r.fetch(request)
-	if file == nil {
-		return fmt.Errorf("%s: %w", request.FileName(), errNotThere)
-	}
-	if err := take(file, r.sidecarsOf(file)); err != nil {
-		return err
-	}
-	d.keep(request.Role, file, r.sidecarsOf(file))
-	return nil
-}
-
-// find looks for a target and gets the roles that it needs.
+// find looks for a target; that it is not there is no error.
 func (d *fakeDevice) find(r *fakeRepo, path string) (verify.Lookup, error) {
 	d.t.Helper()
-	for {
-		lookup, err := d.client.Find(path)
-		if err != nil || lookup.Need == nil {
-			return lookup, err
-		}
-		need := *lookup.Need
-		err = d.role(r, need, func(file []byte, s verify.Sidecars) error {
-			return d.client.UpdateDelegated(need.Role, need.Delegator, file, s)
-		})
-		if err != nil {
-			return lookup, err
-		}
+	d.repo = r
+	found, err := d.client.Locate(d.t.Context(), path)
+	if found.Truncated || errors.Is(err, verify.ErrNotListed) {
+		err = nil
 	}
+	return found, err
 }
 
 func (d *fakeDevice) version(role string) int64 {

@@ -9,13 +9,10 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// UpdateTimestamp takes a timestamp (TUF 5.4). It reports false, and keeps what
+// updateTimestamp takes a timestamp (TUF 5.4). It reports false, and keeps what
 // it has, when the file has the version that is trusted already: that is normal
 // and means that nothing has changed.
-func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
-	if !c.rootsDone || c.snapshot != nil {
-		return false, errors.New("client: a timestamp comes after RootsDone and before the snapshot")
-	}
+func (c *Client) updateTimestamp(file []byte) (updated bool, err error) {
 	m, err := readFile(tuf.RoleTimestamp, file)
 	if err != nil {
 		return false, err
@@ -50,18 +47,15 @@ func (c *Client) UpdateTimestamp(file []byte) (updated bool, err error) {
 	}
 	c.timestamp = m
 	c.state.Timestamp = seenAs(m, signers, m.Timestamp.Files())
-	c.accept(tuf.RoleTimestamp, m, nil)
+	c.accept(tuf.RoleTimestamp, m, Sidecars{}, nil)
 	return true, nil
 }
 
 // rootKeys names the keys that the newest root gives a role.
 func (c *Client) rootKeys() string { return fmt.Sprintf("the keys that root %d names", c.root.Version) }
 
-// UpdateSnapshot takes the snapshot that the timestamp lists (TUF 5.5).
-func (c *Client) UpdateSnapshot(file []byte) error {
-	if c.timestamp == nil || len(c.targets) > 0 {
-		return errors.New("client: a snapshot comes after the timestamp and before targets")
-	}
+// updateSnapshot takes the snapshot that the timestamp lists (TUF 5.5).
+func (c *Client) updateSnapshot(file []byte) error {
 	m, err := readFile(tuf.RoleSnapshot, file)
 	if err != nil {
 		return err
@@ -104,30 +98,8 @@ func (c *Client) UpdateSnapshot(file []byte) error {
 	}
 	c.snapshot = m
 	c.state.Snapshot = seenAs(m, signers, m.Snapshot.TargetsMetadata())
-	c.accept(tuf.RoleSnapshot, m, nil)
+	c.accept(tuf.RoleSnapshot, m, Sidecars{}, nil)
 	return nil
-}
-
-// UpdateTargets takes the top-level targets that the snapshot lists (TUF 5.6).
-func (c *Client) UpdateTargets(file []byte, sidecars Sidecars) error {
-	if c.snapshot == nil {
-		return errors.New("client: targets come after the snapshot")
-	}
-	return c.updateTargets(tuf.RoleTargets, "", c.root.Root.KeySet(tuf.RoleTargets), file, sidecars)
-}
-
-// UpdateDelegated takes the targets of a role that delegator, whose targets are
-// trusted, delegates to; see Find.
-func (c *Client) UpdateDelegated(role, delegator string, file []byte, sidecars Sidecars) error {
-	parent := c.targets[delegator]
-	if parent == nil || tuf.IsTopLevel(role) {
-		return fmt.Errorf("client: role %q is not delegated by trusted targets: %q", role, delegator)
-	}
-	_, keys, ok := parent.Targets.Delegations.Find(role)
-	if !ok {
-		return fmt.Errorf("client: %q does not delegate to %q", delegator, role)
-	}
-	return c.updateTargets(role, delegator, keys, file, sidecars)
 }
 
 // keysOf names the keys that a delegator, or the root, gives its roles.
@@ -138,7 +110,16 @@ func (c *Client) keysOf(delegator string) string {
 	return fmt.Sprintf("the keys that %s %d names", delegator, c.targets[delegator].Version)
 }
 
-func (c *Client) updateTargets(role, delegator string, keys tuf.KeySet, file []byte, sidecars Sidecars) error {
+// updateTargets takes the targets of a role that the snapshot lists (TUF 5.6) and that
+// delegator, whose targets are trusted, delegates to; an empty delegator is the root.
+func (c *Client) updateTargets(role, delegator string, file []byte, sidecars Sidecars) error {
+	keys := c.root.Root.KeySet(role)
+	if delegator != "" {
+		var ok bool
+		if _, keys, ok = c.targets[delegator].Targets.Delegations.Find(role); !ok {
+			return fmt.Errorf("client: %q does not delegate to %q", delegator, role)
+		}
+	}
 	listed, ok := c.snapshot.Snapshot.File(role + ".json")
 	if !ok {
 		return refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
@@ -177,7 +158,7 @@ func (c *Client) updateTargets(role, delegator string, keys tuf.KeySet, file []b
 		}
 	}
 	c.targets[role] = m
-	c.accept(role, m, logged)
+	c.accept(role, m, sidecars, logged)
 	return nil
 }
 

@@ -1,9 +1,12 @@
 package verify
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -32,20 +35,22 @@ func (l Limits) of(role string) int64 {
 	return min(limit, tuf.MaxFileSize)
 }
 
-// Request says which metadata file to fetch.
+// Request says which file of a repository's metadata is wanted.
 type Request struct {
 	Role      string
 	Delegator string // who delegates to it; "" for top-level roles
 	Version   int64  // the version in the file's name; 0: the name has none
+	Listed    int64  // the version that the file must have; 0: any, of the timestamp
+	Suffix    string // SidecarSuffix or LatestSuffix where a proof is wanted that lies beside the file
 	MaxLength int64  // the most bytes to accept
 }
 
 // FileName is the file's name in the repository, such as "14.targets.json".
-func (r Request) FileName() string { return r.prefix() + r.Role + ".json" }
+func (r Request) FileName() string { return r.prefix() + r.Role + ".json" + r.Suffix }
 
 // URLName is the file's name as the last segment of a URL: FileName with all but
 // ALPHA DIGIT - . _ ~ of the role percent-encoded.
-func (r Request) URLName() string { return r.prefix() + tuf.EscapeRole(r.Role) + ".json" }
+func (r Request) URLName() string { return r.prefix() + tuf.EscapeRole(r.Role) + ".json" + r.Suffix }
 
 func (r Request) prefix() string {
 	if r.Version == 0 {
@@ -54,23 +59,13 @@ func (r Request) prefix() string {
 	return strconv.FormatInt(r.Version, 10) + "."
 }
 
-// RequestFor says which file of a top-level role comes next: of the root the
-// version after the last that was taken, of the snapshot and the targets the version
-// that is listed.
-func (c *Client) RequestFor(role string) (Request, error) {
-	r := Request{Role: role, MaxLength: c.cfg.Limits.of(role)}
-	switch {
-	case role == tuf.RoleRoot:
-		r.Version = c.next.Version + 1
-	case role == tuf.RoleTimestamp:
-	case role == tuf.RoleSnapshot && c.timestamp != nil:
-		c.listed(&r, c.timestamp.Timestamp.Snapshot())
-	case role == tuf.RoleTargets && c.snapshot != nil:
-		return c.targetsRequest(role, "")
-	default:
-		return r, errors.New("client: nothing says yet which " + role + " comes next")
-	}
-	return r, nil
+// rootRequest asks for a version of the root; the names of roots always have it.
+func (c *Client) rootRequest(version int64) Request {
+	return Request{Role: tuf.RoleRoot, Version: version, Listed: version, MaxLength: c.cfg.Limits.of(tuf.RoleRoot)}
+}
+
+func (c *Client) snapshotRequest() Request {
+	return c.listedRequest(tuf.RoleSnapshot, "", c.timestamp.Timestamp.Snapshot())
 }
 
 func (c *Client) targetsRequest(role, delegator string) (Request, error) {
@@ -78,44 +73,109 @@ func (c *Client) targetsRequest(role, delegator string) (Request, error) {
 	if !ok {
 		return Request{}, refusal(CodeBadMetadata, role, nil, "snapshot %d does not list it", c.snapshot.Version)
 	}
-	r := Request{Role: role, Delegator: delegator, MaxLength: c.cfg.Limits.of(role)}
-	c.listed(&r, listed)
-	return r, nil
+	return c.listedRequest(role, delegator, listed), nil
 }
 
-func (c *Client) listed(r *Request, f tuf.MetaFile) {
+func (c *Client) listedRequest(role, delegator string, f tuf.MetaFile) Request {
+	r := Request{Role: role, Delegator: delegator, Listed: f.Version, MaxLength: c.cfg.Limits.of(role)}
 	if f.Length >= 0 {
 		r.MaxLength = min(f.Length, r.MaxLength)
 	}
 	if c.root.Root.ConsistentSnapshot {
 		r.Version = f.Version
 	}
+	return r
 }
 
-// Lookup is how far a search for a target has come.
+// ErrNotListed is wrapped when no role that is trusted for a target lists it.
+var ErrNotListed = errors.New("no role that is trusted for it lists it")
+
+// Lookup is what came of a search for a target.
 type Lookup struct {
-	// Need is the delegated role whose file must be given to UpdateDelegated
-	// before the search can go on; nil when it is over.
-	Need *Request
-	// Target Describes the target; nil if it was not found.
+	// Target describes the target; nil if it was not found.
 	Target *tuf.TargetFile
+	// Name is where it lies below the base URL of the repository's targets: at its path,
+	// or, in a repository with consistent snapshots, with a hash before the last segment.
+	// Empty if it is listed without the SHA-256 or SHA-512 hash that this takes.
+	Name string
 	// Role is the role whose targets list it.
 	Role string
 	// Visited lists the roles that were searched, in order.
 	Visited []string
 	// Truncated: roles were left to visit, but MaxRoles had been visited.
 	Truncated bool
+	// Need is the delegated role without which the search could not go on, because it
+	// could not be had or was refused; otherwise nil.
+	Need *Request
 }
 
-// Find searches the trusted targets for a target's path: pre-order and depth
-// first, in the order of the delegations, each role once (TUF 5.6.7). Call it
-// again after every role that it needs. A *Refusal ends the search: what a
-// delegation names cannot be trusted.
-func (c *Client) Find(path string) (Lookup, error) {
+// Locate searches for a target by its path, as TUF 5.6.7 has it, and brings the delegated
+// roles that it comes to up to date. The error of a target that is listed nowhere wraps
+// ErrNotListed. The target is then whatever passes a TargetCheck; State is worth storing
+// before it is used.
+func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
+	for {
+		found, err := c.find(path)
+		switch {
+		case err != nil:
+			return found, err
+		case found.Target != nil:
+			found.Name = targetName(path, *found.Target, c.root.Root.ConsistentSnapshot)
+			return found, nil
+		case found.Need != nil:
+			if err := c.refreshTargets(ctx, *found.Need); err != nil {
+				return found, err
+			}
+		case found.Truncated:
+			return found, fmt.Errorf("target %q is in none of the first %d roles: %s", path, len(found.Visited), strings.Join(found.Visited, ", "))
+		default:
+			return found, fmt.Errorf("target %q: %w (searched: %s)", path, ErrNotListed, strings.Join(found.Visited, ", "))
+		}
+	}
+}
+
+// Delegated brings up to date every delegated role that the snapshot lists, breadth
+// first, and calls each with what became of it: a role that is refused, or not there,
+// keeps no other from being checked. An error that each returns ends it.
+func (c *Client) Delegated(ctx context.Context, each func(Request, error) error) error {
+	if c.targets[tuf.RoleTargets] == nil {
+		return errNoTargets
+	}
+	seen := map[string]bool{}
+	for queue := []string{tuf.RoleTargets}; len(queue) > 0; queue = queue[1:] {
+		delegator := queue[0]
+		for _, role := range c.targets[delegator].Targets.Delegations.Names() {
+			if _, listed := c.snapshot.Snapshot.File(role + ".json"); seen[role] || !listed {
+				continue
+			}
+			seen[role] = true
+			request, err := c.targetsRequest(role, delegator)
+			if err == nil && c.targets[role] == nil {
+				err = c.refreshTargets(ctx, request)
+			}
+			if err == nil {
+				queue = append(queue, role)
+			}
+			if err := each(request, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errNoTargets is the error of a search before the top-level targets are trusted.
+var errNoTargets = errors.New("client: no targets are trusted yet")
+
+// find searches the trusted targets for a target's path: pre-order and depth first, in
+// the order of the delegations, each role once (TUF 5.6.7). It is called again after
+// every role that it needs. A *Refusal ends the search: what a delegation names cannot be
+// trusted.
+func (c *Client) find(path string) (Lookup, error) {
 	type visit struct{ role, delegator string }
 	var found Lookup
 	if c.targets[tuf.RoleTargets] == nil {
-		return found, errors.New("client: a search comes after the targets")
+		return found, errNoTargets
 	}
 	stack := []visit{{tuf.RoleTargets, ""}}
 	for len(stack) > 0 {

@@ -65,18 +65,16 @@ func (c *TargetCheck) Done() error {
 	return nil
 }
 
-// TargetName is where a target lies below the repository's base URL: at its path,
-// or, in a repository with consistent snapshots, with a hash before the last
-// segment.
-func (c *Client) TargetName(targetPath string, t tuf.TargetFile) (string, error) {
-	if !c.root.Root.ConsistentSnapshot {
-		return targetPath, nil
+// targetName is where a target lies below the repository's base URL; see Lookup.Name.
+func targetName(targetPath string, t tuf.TargetFile, consistent bool) string {
+	if !consistent {
+		return targetPath
 	}
 	dir, base := path.Split(targetPath)
 	for _, algorithm := range []string{"sha256", "sha512"} {
 		if h, ok := t.Hashes[algorithm]; ok {
-			return fmt.Sprintf("%s%s.%s", dir, h, base), nil
+			return fmt.Sprintf("%s%s.%s", dir, h, base)
 		}
 	}
-	return "", refusal(CodeBadMetadata, "", nil, "the target is listed without a SHA-256 or SHA-512 hash")
+	return ""
 }

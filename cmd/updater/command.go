@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/tuf"
@@ -74,9 +75,9 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	return root
 }
 
-// clientConfig reads what the flags name. It makes no requests.
-func (o *options) clientConfig() (verify.ClientConfig, error) {
-	var cfg verify.ClientConfig
+// config reads what the flags name. It makes no requests.
+func (o *options) config() (verify.Config, error) {
+	var cfg verify.Config
 	var err error
 	if cfg.Transparency, err = verify.ParseTransparency(o.transparency); err != nil {
 		return cfg, fmt.Errorf("--transparency: %w", err)
@@ -218,17 +219,16 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	s := store{dir: o.metadataDir}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	s := device.Store{Dir: o.metadataDir}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return err
 	}
-	unlock, err := s.lock(cmd.Context(), cmd.CommandPath(), o.wait)
+	unlock, err := o.lock(s.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	s.sweep()
-	if err := s.create(root, state); err != nil {
+	if err := s.Create(root, state); err != nil {
 		return err
 	}
 	if o.json {
@@ -251,7 +251,7 @@ before stays.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL})
 			if err == nil {
-				err = o.withUpdate(cmd, func(u *update) error { return u.refresh(cmd.Context()) })
+				err = o.update(cmd, nil)
 			}
 			return o.report(cmd, err)
 		},
@@ -281,11 +281,8 @@ downloaded; the exit code is 1 if any did.`,
 				err = o.checkTargetDir()
 			}
 			if err == nil {
-				err = o.withUpdate(cmd, func(u *update) error {
-					if err := u.refresh(cmd.Context()); err != nil {
-						return err
-					}
-					return u.download(cmd.Context(), o.targetNames, o.targetBaseURL, o.targetDir)
+				err = o.update(cmd, func(d *device.Device) ([]device.Target, error) {
+					return d.Download(cmd.Context(), o.targetNames, o.targetBaseURL, o.targetDir)
 				})
 			}
 			return o.report(cmd, err)
@@ -306,45 +303,76 @@ func (o *options) checkTargetDir() error {
 	return nil
 }
 
-// withUpdate opens the metadata directory, runs do, and stores what was learned,
-// also when do was refused something. Nobody else uses the directory meanwhile.
-func (o *options) withUpdate(cmd *cobra.Command, do func(*update) error) error {
+// update brings the metadata directory up to date, and downloads if download is not nil.
+// Nobody else uses the directory meanwhile.
+func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]device.Target, error)) error {
 	if err := checkURL("metadata-url", o.metadataURL); err != nil {
 		return err
 	}
-	cfg, err := o.clientConfig()
+	cfg, err := o.config()
 	if err != nil {
 		return err
 	}
-	u := &update{
-		store: store{dir: o.metadataDir}, http: newHTTPClient(), pace: fetch.Pace{Rate: o.minRate}, limits: o.limits, base: withSlash(o.metadataURL),
-		left: o.timeout, timeout: o.timeout, stderr: cmd.ErrOrStderr(),
+	stderr := cmd.ErrOrStderr()
+	d := &device.Device{
+		Store: device.Store{Dir: o.metadataDir},
+		Repository: &device.Repository{
+			URL: o.metadataURL, MinRate: o.minRate,
+			Timeout: o.timeout, Late: fmt.Errorf("the metadata has taken longer than %v (--timeout)", o.timeout),
+		},
+		Warn: func(err error) { warnOfTrouble(stderr, err) },
 	}
-	unlock, err := u.store.lock(cmd.Context(), cmd.CommandPath(), o.wait)
+	unlock, err := o.lock(d.Store.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	u.store.sweep()
-	if err := u.open(cfg); err != nil {
-		return err
+	var targets []device.Target
+	c, err := d.Refresh(cmd.Context(), cfg)
+	if err == nil && download != nil {
+		targets, err = download(d)
 	}
-	warnOfQuorum(cmd.ErrOrStderr(), cfg)
-	err = do(u)
-	if err2 := u.saveState(); err == nil {
-		err = err2
-	} else if err2 != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "updater: %v\n", err2)
+	if c != nil {
+		warnOfQuorum(stderr, cfg)
+		o.warn(cmd, c)
 	}
-	o.warn(cmd, u.client)
 	if err != nil {
-		return err
+		return o.nameLimit(err)
 	}
-	return o.printAccepted(cmd, u)
+	return o.printAccepted(cmd, c, cfg.Transparency, targets)
+}
+
+// lock adds to the error of a lock that others have how long that is waited for.
+func (o *options) lock(unlock func(), err error) (func(), error) {
+	if errors.Is(err, device.ErrInUse) {
+		err = fmt.Errorf("%w (--wait)", err)
+	}
+	return unlock, err
+}
+
+// nameLimit adds to the refusal of a file that is too long which flag would let it pass.
+func (o *options) nameLimit(err error) error {
+	var r *verify.Refusal
+	var long *device.TooLongError
+	if errors.As(err, &r) && errors.As(err, &long) {
+		flag, most := "max-targets-length", o.limits.Targets
+		switch r.Role {
+		case tuf.RoleRoot:
+			flag, most = "max-root-length", o.limits.Root
+		case tuf.RoleTimestamp:
+			flag, most = "max-timestamp-length", o.limits.Timestamp
+		case tuf.RoleSnapshot:
+			flag, most = "max-snapshot-length", o.limits.Snapshot
+		}
+		if long.Request.MaxLength == most {
+			r.Detail += ": longer than --" + flag + " allows"
+		}
+	}
+	return err
 }
 
 // warnOfQuorum says that nobody but the log vouches for what is shown, if it is so.
-func warnOfQuorum(w io.Writer, cfg verify.ClientConfig) {
+func warnOfQuorum(w io.Writer, cfg verify.Config) {
 	if cfg.Transparency != verify.Off && cfg.Policy.SmallestQuorum() == 0 {
 		fmt.Fprintln(w, "updater: warning: the trust policy asks for no witness (quorum none): a log could show this device what it shows nobody else")
 	}

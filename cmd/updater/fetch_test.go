@@ -62,13 +62,13 @@ func TestProofsThatCannotBeFetched(t *testing.T) {
 // Targets do not lie among what the device remembers.
 func TestTargetsInTheMetadataDirectory(t *testing.T) {
 	s := newSite(t)
-	s.release(stateName, "evil")
+	s.release("updater.state", "evil")
 	d := s.newDevice()
 	for _, dir := range []string{d.metadata(), d.metadata() + "/../metadata/."} {
 		d.run("--policy", s.log.policy, "--metadata-url", s.url+"/metadata/", "--metadata-dir", d.metadata(),
-			"--target-name", stateName, "--target-dir", dir, "--target-base-url", s.url+"/targets", "download").want(1, "is the metadata directory")
+			"--target-name", "updater.state", "--target-dir", dir, "--target-base-url", s.url+"/targets", "download").want(1, "is the metadata directory")
 	}
-	d.download(stateName).want(0)
+	d.download("updater.state").want(0)
 	d.refresh().want(0)
 }
 

@@ -3,15 +3,8 @@
 //
 // Its flags are those of the client protocol of the TUF conformance suite
 // (CLIENT-CLI.md of theupdateframework/tuf-conformance). The metadata directory
-// holds, for every role, the newest file that was trusted and its proofs, under
-// names without versions:
-//
-//	root.json, timestamp.json, snapshot.json, targets.json, ROLE.json
-//	NAME.tlog-proof, NAME.latest.tlog-proof
-//	updater.state, updater.state.copy
-//
-// A file is written only after it was verified, and what is read from there goes
-// through the same checks as what comes over the network.
+// is a device.Store. A file is written only after it was verified, and what is read from
+// there goes through the same checks as what comes over the network.
 package main
 
 import "github.com/tuflog/tuflog/internal/cli"

@@ -18,7 +18,7 @@ func TestLockIsTheDirectoryOwners(t *testing.T) {
 	s := newSite(t)
 	d := s.newDevice()
 	const user = 12345
-	lock := d.metadata() + "/" + lockName
+	lock := d.metadata() + "/updater.lock"
 	s.must(errors.Join(os.Chown(d.metadata(), user, user), os.Remove(lock)))
 	for perm, want := range map[os.FileMode]os.FileMode{0o755: 0o600, 0o775: 0o660} {
 		s.must(os.Chmod(d.metadata(), perm))

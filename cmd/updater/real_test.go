@@ -41,7 +41,7 @@ func TestConformanceRepositories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := &device{t: t, dir: t.TempDir()}
+			d := &machine{t: t, dir: t.TempDir()}
 			client := []string{"--transparency", "off", "--now", now.Format(time.RFC3339), "--metadata-dir", d.metadata()}
 			run := func(more ...string) ran { return d.run(append(client, more...)...) }
 			run("init", filepath.Join(dir, "initial_root.json")).want(0)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -149,6 +150,16 @@ func printRefusal(w io.Writer, of string, r *verify.Refusal) {
 	}
 }
 
+// warnOfTrouble prints what was in the way.
+func warnOfTrouble(w io.Writer, err error) {
+	text := err.Error()
+	var r *verify.Refusal
+	if errors.As(err, &r) {
+		text = line(r)
+	}
+	fmt.Fprintf(w, "updater: warning: %s\n", printable.Line(text))
+}
+
 // warn prints what would have been refused.
 func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
 	for _, r := range c.Warnings() {
@@ -168,15 +179,16 @@ const (
 	notListedVerdict = "not-listed" // a target that no role lists
 )
 
-func rowOf(c *verify.Client, a verify.Accepted) row {
+// rowOf is the row of a file that is trusted.
+func rowOf(c *verify.Client, mode verify.Transparency, a verify.Accepted) row {
 	r := row{Role: a.Role, Version: a.Metadata.Version, Payload: a.Metadata.PayloadDigest.String(), Index: -1, Verdict: unchecked}
 	switch a.Role {
 	case tuf.RoleTimestamp, tuf.RoleSnapshot: // which no log has
-		if c.Transparency() != verify.Off {
+		if mode != verify.Off {
 			r.Verdict = good
 		}
 	case tuf.RoleRoot:
-		if a.Metadata.PayloadDigest == c.TrustedRoot() {
+		if a.Metadata.PayloadDigest == c.State().TrustedRoot {
 			r.Verdict = trusted
 		}
 	}
@@ -196,18 +208,18 @@ func rowOf(c *verify.Client, a verify.Accepted) row {
 
 // printAccepted prints what is trusted now, of each role the newest only, and what
 // became of the targets. Its error has the exit code.
-func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
-	res := result{OK: true, Repository: u.client.Repository().String()}
-	for _, a := range u.client.Accepted() {
-		if a.Metadata == u.client.Metadata(a.Role) {
-			res.Roles = append(res.Roles, rowOf(u.client, a))
+func (o *options) printAccepted(cmd *cobra.Command, c *verify.Client, mode verify.Transparency, targets []device.Target) error {
+	res := result{OK: true, Repository: c.Repository().String()}
+	for _, a := range c.Accepted() {
+		if a.Metadata == c.Metadata(a.Role) {
+			res.Roles = append(res.Roles, rowOf(c, mode, a))
 		}
 	}
-	for _, r := range u.client.Warnings() {
+	for _, r := range c.Warnings() {
 		res.Warnings = append(res.Warnings, refusedOf(r))
 	}
-	for _, t := range u.targets {
-		res.addTarget(t.name, t.path, verdictOf(res.Roles, t.role), t.err)
+	for _, t := range targets {
+		res.addTarget(t.Name, t.Path, verdictOf(res.Roles, t.Role), t.Err)
 	}
 	w := cmd.OutOrStdout()
 	if o.json {
@@ -217,11 +229,11 @@ func (o *options) printAccepted(cmd *cobra.Command, u *update) error {
 	} else if err := printRows(w, res.Roles); err != nil {
 		return err
 	}
-	for _, t := range u.targets {
-		if t.err != nil {
-			printTargetError(cmd.ErrOrStderr(), t.name, t.err)
+	for _, t := range targets {
+		if t.Err != nil {
+			printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
 		} else if !o.json {
-			fmt.Fprintln(w, t.path)
+			fmt.Fprintln(w, t.Path)
 		}
 	}
 	if !res.OK {
@@ -253,7 +265,7 @@ func (res *result) addTarget(name, file, verdict string, err error) {
 			res.Refused = &why
 		}
 	case err != nil:
-		if t.Verdict, t.Detail = failed, err.Error(); errors.Is(err, errNotListed) {
+		if t.Verdict, t.Detail = failed, err.Error(); errors.Is(err, verify.ErrNotListed) {
 			t.Verdict = notListedVerdict
 		}
 		if res.OK {

@@ -10,7 +10,7 @@ import (
 )
 
 // contents are the files of the device's metadata directory by name.
-func (d *device) contents() map[string]string {
+func (d *machine) contents() map[string]string {
 	d.t.Helper()
 	contents := map[string]string{}
 	for _, name := range d.names() {
@@ -37,7 +37,7 @@ func (s *site) logAs(kind leaf.Kind, name string) {
 func TestRootOnTheWay(t *testing.T) {
 	s := newSite(t)
 	s.release("app", "one")
-	devices := map[string]*device{"enforce": s.newDevice(), "warn": s.newDevice(), "off": s.newDevice()}
+	devices := map[string]*machine{"enforce": s.newDevice(), "warn": s.newDevice(), "off": s.newDevice()}
 	for _, d := range devices {
 		d.refresh().want(0)
 	}
@@ -85,7 +85,7 @@ func TestRootOnTheWay(t *testing.T) {
 	}
 }
 
-func sameContents(t *testing.T, d *device, before map[string]string) {
+func sameContents(t *testing.T, d *machine, before map[string]string) {
 	t.Helper()
 	now := d.contents()
 	for name := range now {

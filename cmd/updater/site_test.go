@@ -228,25 +228,25 @@ func (l *testLog) proof(leaf leaf.Leaf, index int64, cosignatures int, at time.T
 	return l.Proof(leaf.Marshal(), index, slices.Repeat([]int64{at.Unix()}, cosignatures)...)
 }
 
-// device is where one updater keeps its files.
-type device struct {
+// machine is where one updater keeps its files.
+type machine struct {
 	t    *testing.T
 	site *site
 	dir  string
 }
 
 // newDevice returns a device that was given root 1.
-func (s *site) newDevice() *device {
+func (s *site) newDevice() *machine {
 	s.t.Helper()
-	d := &device{t: s.t, site: s, dir: s.t.TempDir()}
+	d := &machine{t: s.t, site: s, dir: s.t.TempDir()}
 	root := filepath.Join(d.dir, "given.json")
 	s.must(os.WriteFile(root, s.get("/metadata/1.root.json"), 0o644))
 	d.run("--metadata-dir", d.metadata(), "init", root).want(0)
 	return d
 }
 
-func (d *device) metadata() string { return filepath.Join(d.dir, "metadata") }
-func (d *device) targets() string  { return filepath.Join(d.dir, "targets") }
+func (d *machine) metadata() string { return filepath.Join(d.dir, "metadata") }
+func (d *machine) targets() string  { return filepath.Join(d.dir, "targets") }
 
 // ran is a finished updater.
 type ran struct {
@@ -263,18 +263,18 @@ func runUpdater(t *testing.T, args ...string) ran {
 	return ran{t, args, code, stdout, stderr}
 }
 
-func (d *device) run(args ...string) ran {
+func (d *machine) run(args ...string) ran {
 	d.t.Helper()
 	return runUpdater(d.t, args...)
 }
 
 // refresh and download run the updater with the flags that it needs, and more.
-func (d *device) refresh(more ...string) ran {
+func (d *machine) refresh(more ...string) ran {
 	d.t.Helper()
 	return d.run(append([]string{"--policy", d.site.log.policy, "--metadata-url", d.site.url + "/metadata", "--metadata-dir", d.metadata(), "refresh"}, more...)...)
 }
 
-func (d *device) download(name string, more ...string) ran {
+func (d *machine) download(name string, more ...string) ran {
 	d.t.Helper()
 	return d.run(append([]string{"--policy", d.site.log.policy, "--metadata-url", d.site.url + "/metadata/", "--metadata-dir", d.metadata(),
 		"--target-name", name, "--target-dir", d.targets(), "--target-base-url", d.site.url + "/targets", "download"}, more...)...)
@@ -301,7 +301,7 @@ func (r ran) want(code int, words ...string) ran {
 }
 
 // version is the version of the role's file that the device keeps, 0 for none.
-func (d *device) version(role string) int64 {
+func (d *machine) version(role string) int64 {
 	d.t.Helper()
 	b, err := os.ReadFile(filepath.Join(d.metadata(), url.PathEscape(role)+".json"))
 	if os.IsNotExist(err) {
@@ -318,7 +318,7 @@ func (d *device) version(role string) int64 {
 }
 
 // edit changes a file of the device.
-func (d *device) edit(name string, change func([]byte) []byte) {
+func (d *machine) edit(name string, change func([]byte) []byte) {
 	d.t.Helper()
 	path := filepath.Join(d.metadata(), name)
 	b, err := os.ReadFile(path)
@@ -331,7 +331,7 @@ func (d *device) edit(name string, change func([]byte) []byte) {
 }
 
 // names lists the device's metadata directory.
-func (d *device) names() []string {
+func (d *machine) names() []string {
 	d.t.Helper()
 	entries, err := os.ReadDir(d.metadata())
 	if err != nil {

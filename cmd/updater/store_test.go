@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/device"
 )
 
 // What lies in the cache is believed no more than what comes over the network.
@@ -19,64 +20,64 @@ func TestTamperedCache(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	tests := []struct {
 		name   string
-		do     func(s *site, d *device)
+		do     func(s *site, d *machine)
 		code   int
 		stderr string
 	}{
-		{"targets damaged", func(s *site, d *device) { d.edit("targets.json", flip) }, 0, ""},
-		{"targets replaced", func(s *site, d *device) {
+		{"targets damaged", func(s *site, d *machine) { d.edit("targets.json", flip) }, 0, ""},
+		{"targets replaced", func(s *site, d *machine) {
 			d.edit("targets.json", func([]byte) []byte { return evil.get("/metadata/2.targets.json") })
 			d.edit("targets.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/2.targets.json.tlog-proof") })
 		}, 0, ""},
-		{"proof of targets damaged", func(s *site, d *device) { d.edit("targets.json.tlog-proof", flip) }, 0, ""},
-		{"proof of targets gone", func(s *site, d *device) {
+		{"proof of targets damaged", func(s *site, d *machine) { d.edit("targets.json.tlog-proof", flip) }, 0, ""},
+		{"proof of targets gone", func(s *site, d *machine) {
 			s.must(os.Remove(filepath.Join(d.metadata(), "targets.json.tlog-proof")))
 		}, 0, ""},
-		{"snapshot damaged", func(s *site, d *device) { d.edit("snapshot.json", flip) }, 0, ""},
-		{"timestamp gone", func(s *site, d *device) { s.must(os.Remove(filepath.Join(d.metadata(), "timestamp.json"))) }, 0, ""},
-		{"all but the root gone", func(s *site, d *device) {
+		{"snapshot damaged", func(s *site, d *machine) { d.edit("snapshot.json", flip) }, 0, ""},
+		{"timestamp gone", func(s *site, d *machine) { s.must(os.Remove(filepath.Join(d.metadata(), "timestamp.json"))) }, 0, ""},
+		{"all but the root gone", func(s *site, d *machine) {
 			for _, name := range d.names() {
 				if !strings.HasPrefix(name, "root") && !strings.HasPrefix(name, "updater") {
 					s.must(os.Remove(filepath.Join(d.metadata(), name)))
 				}
 			}
 		}, 0, ""},
-		{"files that cannot be read", func(s *site, d *device) {
-			s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof"+nextSuffix), nil, 0o644))
-			for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets.json.tlog-proof", "targets.json.tlog-proof" + nextSuffix} {
+		{"files that cannot be read", func(s *site, d *machine) {
+			s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof.next"), nil, 0o644))
+			for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets.json.tlog-proof", "targets.json.tlog-proof.next"} {
 				path := filepath.Join(d.metadata(), name)
 				s.must(errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)))
 			}
 		}, 0, ""},
-		{"root damaged", func(s *site, d *device) { d.edit("root.json", flip) }, 1, "root.json is damaged, and updater init with the root that it was given puts it back: "},
-		{"root of another vendor", func(s *site, d *device) {
+		{"root damaged", func(s *site, d *machine) { d.edit("root.json", flip) }, 1, "root.json is damaged, and updater init with the root that it was given puts it back: "},
+		{"root of another vendor", func(s *site, d *machine) {
 			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
 		}, 1, "refused (bad-metadata): root"},
-		{"root of another vendor, and no newer to be had", func(s *site, d *device) {
+		{"root of another vendor, and no newer to be had", func(s *site, d *machine) {
 			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/1.root.json") })
 			d.edit("root.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/1.root.json.tlog-proof") })
 			s.set("/metadata/2.root.json", nil)
 		}, 1, "refused (rollback): root"},
-		{"another root of the same version", func(s *site, d *device) {
+		{"another root of the same version", func(s *site, d *machine) {
 			s.must(evil.vendor.Rotate("root"))
 			evil.publish()
 			d.edit("root.json", func([]byte) []byte { return evil.get("/metadata/2.root.json") })
 			d.edit("root.json.tlog-proof", func([]byte) []byte { return evil.get("/metadata/2.root.json.tlog-proof") })
 		}, 1, "refused (second-payload): root: version 2 has payload"},
-		{"proof of root damaged", func(s *site, d *device) { d.edit("root.json.tlog-proof", flip) }, 0, ""},
-		{"an older root", func(s *site, d *device) {
+		{"proof of root damaged", func(s *site, d *machine) { d.edit("root.json.tlog-proof", flip) }, 0, ""},
+		{"an older root", func(s *site, d *machine) {
 			d.edit("root.json", func([]byte) []byte { return s.get("/metadata/1.root.json") })
 		}, 0, ""},
-		{"an older root, and no newer to be had", func(s *site, d *device) {
+		{"an older root, and no newer to be had", func(s *site, d *machine) {
 			d.edit("root.json", func([]byte) []byte { return s.get("/metadata/1.root.json") })
 			s.set("/metadata/2.root.json", nil)
 		}, 1, "refused (rollback): root"},
-		{"state damaged", func(s *site, d *device) { d.edit("updater.state", flip) }, 0, "using the other copy of the state"},
-		{"state gone", func(s *site, d *device) { s.must(os.Remove(filepath.Join(d.metadata(), "updater.state"))) }, 0, "using the other copy of the state"},
-		{"copy of the state cut short", func(s *site, d *device) {
+		{"state damaged", func(s *site, d *machine) { d.edit("updater.state", flip) }, 0, "using the other copy of the state"},
+		{"state gone", func(s *site, d *machine) { s.must(os.Remove(filepath.Join(d.metadata(), "updater.state"))) }, 0, "using the other copy of the state"},
+		{"copy of the state cut short", func(s *site, d *machine) {
 			d.edit("updater.state.copy", func(b []byte) []byte { return b[:len(b)/2] })
 		}, 0, ""},
-		{"both states damaged", func(s *site, d *device) {
+		{"both states damaged", func(s *site, d *machine) {
 			for _, name := range []string{"updater.state", "updater.state.copy"} {
 				d.edit(name, func(b []byte) []byte { return b[:len(b)/2] })
 			}
@@ -162,7 +163,7 @@ func TestRemembersBeforeATarget(t *testing.T) {
 	<-held.asked
 	s.must(cmd.Process.Kill())
 	_ = cmd.Wait()
-	state, trouble, err := store{dir: d.metadata()}.loadState()
+	state, trouble, err := device.Store{Dir: d.metadata()}.State()
 	s.must(errors.Join(trouble, err))
 	accepted := state.Accepted["targets"]
 	if len(accepted) != 1 || accepted[0].Version != 2 || state.Timestamp.Version != 2 || state.Log == "" {

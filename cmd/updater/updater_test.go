@@ -147,58 +147,58 @@ func TestRefusals(t *testing.T) {
 	tests := []struct {
 		code verify.Code
 		line string
-		do   func(s *site, d *device)
+		do   func(s *site, d *machine)
 	}{
-		{verify.CodeNotLogged, "targets: version 3", func(s *site, d *device) {
+		{verify.CodeNotLogged, "targets: version 3", func(s *site, d *machine) {
 			s.set("/metadata/3.targets.json.tlog-proof", nil)
 		}},
-		{verify.CodeBadProof, "targets: the proof of version 3", func(s *site, d *device) {
+		{verify.CodeBadProof, "targets: the proof of version 3", func(s *site, d *machine) {
 			s.set("/metadata/3.targets.json.tlog-proof", []byte("<html>"))
 		}},
-		{verify.CodeBadProof, "targets: the proof is about version 2", func(s *site, d *device) {
+		{verify.CodeBadProof, "targets: the proof is about version 2", func(s *site, d *machine) {
 			s.set("/metadata/3.targets.json.tlog-proof", s.get("/metadata/2.targets.json.tlog-proof"))
 		}},
-		{verify.CodeQuorumShort, "w2", func(s *site, d *device) {
+		{verify.CodeQuorumShort, "w2", func(s *site, d *machine) {
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 1))
 		}},
-		{verify.CodeWrongLog, "log.example/test", func(s *site, d *device) {
+		{verify.CodeWrongLog, "log.example/test", func(s *site, d *machine) {
 			s.log = newTestLog(s.t)
 		}},
-		{verify.CodeWrongRepository, "another", func(s *site, d *device) {
+		{verify.CodeWrongRepository, "another", func(s *site, d *machine) {
 			leaf := s.leaf("3.targets.json")
 			leaf.Repository = tuf.Sum([]byte("another"))
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(leaf, 3))
 		}},
-		{verify.CodeEvidence, "targets: version 3 is logged as evidence", func(s *site, d *device) {
+		{verify.CodeEvidence, "targets: version 3 is logged as evidence", func(s *site, d *machine) {
 			entry := s.leaf("3.targets.json")
 			entry.Kind = leaf.Evidence
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(entry, 3))
 		}},
-		{verify.CodeRollback, "timestamp: version 3, but this device has seen version 4", func(s *site, d *device) {
+		{verify.CodeRollback, "timestamp: version 3, but this device has seen version 4", func(s *site, d *machine) {
 			old := s.get("/metadata/timestamp.json")
 			s.release("app", "four")
 			d.refresh().want(0)
 			s.set("/metadata/timestamp.json", old)
 		}},
-		{verify.CodeExpired, "by the times of cosignatures it is past", func(s *site, d *device) {
+		{verify.CodeExpired, "by the times of cosignatures it is past", func(s *site, d *machine) {
 			// A device without a clock has the witnesses'.
 			now = "none"
 			leaf := s.leaf("3.targets.json")
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, time.Now().Add(48*time.Hour)))
 		}},
-		{verify.CodeBadMetadata, "timestamp", func(s *site, d *device) {
+		{verify.CodeBadMetadata, "timestamp", func(s *site, d *machine) {
 			s.set("/metadata/timestamp.json", []byte("<html>"))
 		}},
-		{verify.CodeBadMetadata, "timestamp: timestamp.json", func(s *site, d *device) {
+		{verify.CodeBadMetadata, "timestamp: timestamp.json", func(s *site, d *machine) {
 			s.set("/metadata/timestamp.json", make([]byte, tuf.MaxFileSize+1))
 		}},
-		{verify.CodeNetwork, "timestamp: could not fetch", func(s *site, d *device) {
+		{verify.CodeNetwork, "timestamp: could not fetch", func(s *site, d *machine) {
 			s.answer("/metadata/timestamp.json", 503)
 		}},
-		{verify.CodeNetwork, "targets: could not fetch 3.targets.json.tlog-proof", func(s *site, d *device) {
+		{verify.CodeNetwork, "targets: could not fetch 3.targets.json.tlog-proof", func(s *site, d *machine) {
 			s.answer("/metadata/3.targets.json.tlog-proof", 500)
 		}},
-		{verify.CodeNetwork, "snapshot: could not fetch", func(s *site, d *device) {
+		{verify.CodeNetwork, "snapshot: could not fetch", func(s *site, d *machine) {
 			s.set("/metadata/3.snapshot.json", nil)
 		}},
 	}
@@ -336,33 +336,6 @@ func TestDownloadRefusesOtherContent(t *testing.T) {
 	d.download("app").want(0)
 	if b, err := os.ReadFile(filepath.Join(d.targets(), "app")); err != nil || string(b) != "one" {
 		t.Errorf("the target is %q, %v", b, err)
-	}
-}
-
-func TestTargetFileNames(t *testing.T) {
-	for path, want := range map[string]string{
-		"app":         "app",
-		"a/b.c":       "a%2Fb.c",
-		"..":          "%2E%2E",
-		".":           "%2E",
-		"../../etc/x": "..%2F..%2Fetc%2Fx",
-		"a b?":        "a%20b%3F",
-	} {
-		if got := targetFileName(path); got != want {
-			t.Errorf("%q is kept as %q, want %q", path, got, want)
-		}
-	}
-	for path, want := range map[string]string{
-		"a/b+c.txt":   "a/b+c.txt",
-		"a%20b":       "a%20b",
-		"100%":        "100%25",
-		"what? #1 ö":  "what%3F%20%231%20%C3%B6",
-		"x%2":         "x%252",
-		"a/%2e%2e/..": "a/%2e%2e/..",
-	} {
-		if got := escapePath(path); got != want {
-			t.Errorf("%q is fetched as %q, want %q", path, got, want)
-		}
 	}
 }
 

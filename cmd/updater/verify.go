@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
 )
 
 func newVerify(o *options) *cobra.Command {
@@ -60,13 +61,13 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 	if err := o.checkVerifyFlags(cmd, trustedRoot); err != nil {
 		return err
 	}
-	cfg, err := o.clientConfig()
+	cfg, err := o.config()
 	if err != nil {
 		return err
 	}
-	var device *store
+	var judge *device.Store
 	if o.metadataDir != "" {
-		device = &store{dir: o.metadataDir}
+		judge = &device.Store{Dir: o.metadataDir}
 		if len(args) == 0 {
 			args = []string{o.metadataDir}
 		}
@@ -74,22 +75,23 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 	if len(args) == 0 {
 		return errors.New("nothing to check: name a directory or files, or --metadata-dir")
 	}
-	pool, err := openPool(args)
+	folder, err := device.OpenFolder(args...)
 	if err != nil {
 		return err
 	}
-	if device == nil && trustedRoot == "" {
-		device = pool.device
+	if judge == nil && trustedRoot == "" {
+		judge = folder.Device()
 	}
-	if device != nil {
-		unlock, err := device.lockToRead(cmd.Context(), cmd.CommandPath(), o.wait)
+	if judge != nil {
+		unlock, err := o.lock(judge.LockToRead(cmd.Context(), cmd.CommandPath(), o.wait))
 		if err != nil {
 			return err
 		}
 		defer unlock()
 	}
-	c := &checker{pool: pool, device: device, brought: o.metadataDir == ""}
-	if err := c.run(cfg, trustedRoot); err != nil && !isRefusal(err) {
+	cfg.MaxRoots = math.MaxInt // they are there: nobody can go on sending them for ever
+	c := &checker{folder: folder, device: judge, brought: o.metadataDir == ""}
+	if err := c.run(cmd.Context(), cfg, trustedRoot); err != nil && !isRefusal(err) {
 		return err
 	}
 	warnOfQuorum(cmd.ErrOrStderr(), cfg)
@@ -115,14 +117,6 @@ func (o *options) checkVerifyFlags(cmd *cobra.Command, trustedRoot string) error
 	return nil
 }
 
-// lockToRead is lock for a run that only reads: where no lock file is, none is made.
-func (s store) lockToRead(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
-	if _, err := os.Stat(s.path(lockName)); err != nil {
-		return func() {}, nil
-	}
-	return s.lock(ctx, program, wait)
-}
-
 // printChecked prints whose repository it was, the table, and the targets; the error
 // carries the exit code.
 func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
@@ -134,7 +128,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 		}
 		o.warn(cmd, c.client)
 	}
-	bad, unable := o.checkTargets(cmd.ErrOrStderr(), c, &res)
+	bad, unable := o.checkTargets(cmd.Context(), cmd.ErrOrStderr(), c, &res)
 	if len(c.missing) > 0 {
 		slices.Sort(c.missing)
 		some := c.missing[:min(len(c.missing), 5)]
@@ -160,18 +154,18 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 // checkTargets adds what is said of the targets that were asked for. It reports
 // whether one of them is not as listed, or not listed, and whether one could not be
 // checked.
-func (o *options) checkTargets(stderr io.Writer, c *checker, res *result) (bad, unable bool) {
+func (o *options) checkTargets(ctx context.Context, stderr io.Writer, c *checker, res *result) (bad, unable bool) {
 	for _, name := range o.targetNames {
 		var role, path string
 		err := errors.New("the metadata is refused")
 		if c.client != nil && c.client.Metadata(tuf.RoleTargets) != nil {
-			role, path, err = c.target(name, o.targetDir)
+			role, path, err = c.folder.Target(ctx, c.client, name, o.targetDir)
 		}
 		res.addTarget(name, path, verdictOf(res.Roles, role), err)
 		switch {
 		case err == nil:
 			continue
-		case isRefusal(err), errors.Is(err, errNotListed):
+		case isRefusal(err), errors.Is(err, verify.ErrNotListed):
 			bad = true
 		default:
 			unable = true

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package main
+package device
 
 // shareLock does nothing where files have no owner and group.
-func (s store) shareLock() {}
+func (s Store) shareLock() {}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package device
 
 import (
 	"io/fs"
@@ -12,8 +12,8 @@ import (
 // may write there: a person who runs an updater as root, once, must not keep the
 // device's own user from the lock for ever. It is nobody else's, who could have it and
 // keep the device from updating. What cannot be done is left: the lock is had already.
-func (s store) shareLock() {
-	dir, err := os.Stat(s.dir)
+func (s Store) shareLock() {
+	dir, err := os.Stat(s.Dir)
 	if err != nil {
 		return
 	}

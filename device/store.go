@@ -1,7 +1,6 @@
-package main
+package device
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +20,15 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// store is a metadata directory.
-type store struct {
-	dir string
+// Store is a metadata directory: what a device keeps between updates. Of each role it has
+// the newest file that was trusted and its proofs, under names without versions, and what
+// the device remembers twice:
+//
+//	root.json, timestamp.json, snapshot.json, targets.json, ROLE.json
+//	NAME.tlog-proof, NAME.latest.tlog-proof
+//	updater.state, updater.state.copy
+type Store struct {
+	Dir string
 }
 
 const (
@@ -40,13 +45,33 @@ const (
 	nextSuffix = ".next"
 )
 
-var errNotInitialised = errors.New("no state there: run updater init first")
+// ErrNotInitialised is wrapped when a directory is no device's.
+var ErrNotInitialised = errors.New("no state there: run updater init first")
 
-func (s store) path(name string) string { return filepath.Join(s.dir, name) }
+// ErrInUse is wrapped when another process has a directory's lock.
+var ErrInUse = lockfile.ErrHeld
 
-// lock takes the lock of the directory, and waits for it as long as it may. The error
-// names who has it.
-func (s store) lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
+
+// Lock takes the lock of the directory, and waits for it as long as it may; then the error
+// wraps ErrInUse and names who has it. What runs that were killed have left is removed.
+func (s Store) Lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+	if unlock, err = s.lock(ctx, program, wait); err == nil {
+		s.sweep()
+	}
+	return unlock, err
+}
+
+// LockToRead is Lock for a run that only reads: where no lock file is, none is made, and
+// nothing is removed.
+func (s Store) LockToRead(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+	if _, err := os.Stat(s.path(lockName)); err != nil {
+		return func() {}, nil
+	}
+	return s.lock(ctx, program, wait)
+}
+
+func (s Store) lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
 	const pause = 50 * time.Millisecond
 	for end := time.Now().Add(wait); ; {
 		l, err := lockfile.Acquire(s.path(lockName), program)
@@ -55,14 +80,14 @@ func (s store) lock(ctx context.Context, program string, wait time.Duration) (un
 			s.shareLock()
 			return func() { _ = l.Release() }, nil // as the kernel would in a moment
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)
+			return nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
 		case !errors.Is(err, lockfile.ErrHeld):
 			if s.readOnly() {
 				return func() {}, nil // this process can change nothing there
 			}
 			return nil, err
 		case !time.Now().Before(end):
-			return nil, fmt.Errorf("%w; waited %v (--wait)", err, wait)
+			return nil, fmt.Errorf("%w; waited %v", err, wait)
 		}
 		select {
 		case <-ctx.Done():
@@ -73,8 +98,8 @@ func (s store) lock(ctx context.Context, program string, wait time.Duration) (un
 }
 
 // readOnly reports whether no file can be made in the directory.
-func (s store) readOnly() bool {
-	f, err := os.CreateTemp(s.dir, ".updater.*.tmp")
+func (s Store) readOnly() bool {
+	f, err := os.CreateTemp(s.Dir, ".updater.*.tmp")
 	if err != nil {
 		return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 	}
@@ -84,7 +109,7 @@ func (s store) readOnly() bool {
 
 // sweep removes what runs that were killed have left. That it cannot, as in a directory
 // that is read-only, harms nothing but the room. The caller has the directory's lock.
-func (s store) sweep() { _ = durable.Sweep(s.dir) }
+func (s Store) sweep() { _ = durable.Sweep(s.Dir) }
 
 const (
 	maxFileName = 255 // bytes that file systems allow
@@ -112,20 +137,20 @@ func storedName(escaped string, most int) string {
 	return "sha256=" + tuf.Sum([]byte(escaped)).String()
 }
 
-// create makes the directory of a device that trusts root. A directory that
-// exists must be of a device that was given the same root; then only a root.json
+// Create makes a device of the directory, which is there, that trusts root. One that
+// is a device already must be one that was given the same root; then only a root.json
 // that is missing or damaged is put back. The caller has the directory's lock.
-func (s store) create(root []byte, state verify.State) error {
-	before, _, err := s.loadState()
+func (s Store) Create(root []byte, state verify.State) error {
+	before, _, err := s.State()
 	switch {
-	case errors.Is(err, errNotInitialised):
-		if err := s.saveState(state); err != nil {
+	case errors.Is(err, ErrNotInitialised):
+		if err := s.SaveState(state); err != nil {
 			return err
 		}
 	case err != nil:
 		return err
 	case before.TrustedRoot != state.TrustedRoot || before.Repository != state.Repository:
-		return fmt.Errorf("%s belongs to a device that was given another root or repository: use another directory", s.dir)
+		return fmt.Errorf("%s belongs to a device that was given another root or repository: use another directory", s.Dir)
 	default:
 		file, _, err := s.read(tuf.RoleRoot)
 		if err != nil {
@@ -138,9 +163,9 @@ func (s store) create(root []byte, state verify.State) error {
 	return s.write(tuf.RoleRoot, root, verify.Sidecars{})
 }
 
-// loadState returns the state and, if one of its two files could not be used,
+// State returns what the device remembers and, if one of its two files could not be used,
 // why.
-func (s store) loadState() (state verify.State, trouble error, err error) {
+func (s Store) State() (state verify.State, trouble error, err error) {
 	var troubles []error
 	missing := 0
 	for _, name := range []string{stateName, copyName} {
@@ -156,14 +181,14 @@ func (s store) loadState() (state verify.State, trouble error, err error) {
 		troubles = append(troubles, err)
 	}
 	if missing == 2 {
-		return state, nil, fmt.Errorf("%s: %w", s.dir, errNotInitialised)
+		return state, nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
 	}
 	return state, nil, fmt.Errorf("both copies of what this device remembers are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
 }
 
-// saveState writes the state twice, so that a damaged disk block does not take
+// SaveState writes the state twice, so that a damaged disk block does not take
 // the protection against rollback with it.
-func (s store) saveState(state verify.State) error {
+func (s Store) SaveState(state verify.State) error {
 	b, err := state.Marshal() // which has read it again
 	if err != nil {
 		return err
@@ -176,8 +201,21 @@ func (s store) saveState(state verify.State) error {
 	return nil
 }
 
+// Kept is verify.Source's. A device without a root is an error.
+func (s Store) Kept(_ context.Context, role string) (file []byte, sidecars verify.Sidecars, err error) {
+	if file, sidecars, err = s.read(role); err == nil && file == nil && role == tuf.RoleRoot {
+		err = fmt.Errorf("%s is missing: run updater init with the same root again", s.path(fileName(role)))
+	}
+	return file, sidecars, err
+}
+
+// Keep is verify.Source's.
+func (s Store) Keep(_ context.Context, a verify.Accepted) error {
+	return s.write(a.Role, a.Metadata.File, a.Sidecars)
+}
+
 // read returns what is kept of a role; what is not there is nil.
-func (s store) read(role string) (file []byte, sidecars verify.Sidecars, err error) {
+func (s Store) read(role string) (file []byte, sidecars verify.Sidecars, err error) {
 	name := fileName(role)
 	for _, part := range []struct {
 		name string
@@ -194,7 +232,7 @@ func (s store) read(role string) (file []byte, sidecars verify.Sidecars, err err
 
 // write replaces what is kept of a role. A power cut leaves either the old file
 // or the new one with a proof that fits it; see recover.
-func (s store) write(role string, file []byte, sidecars verify.Sidecars) error {
+func (s Store) write(role string, file []byte, sidecars verify.Sidecars) error {
 	name := fileName(role)
 	proof := name + verify.SidecarSuffix
 	if sidecars.Proof != nil {
@@ -216,12 +254,12 @@ func (s store) write(role string, file []byte, sidecars verify.Sidecars) error {
 		if err := s.remove(name + verify.LatestSuffix); err != nil {
 			return err
 		}
-		return durable.SyncDir(s.dir)
+		return durable.SyncDir(s.Dir)
 	}
 	return durable.WriteFile(s.path(name+verify.LatestSuffix), sidecars.Latest, 0o644)
 }
 
-func (s store) remove(name string) error {
+func (s Store) remove(name string) error {
 	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -229,8 +267,8 @@ func (s store) remove(name string) error {
 }
 
 // recover finishes, or takes back, a write that was interrupted.
-func (s store) recover() error {
-	pending, err := filepath.Glob(filepath.Join(globEscape(s.dir), "*"+verify.SidecarSuffix+nextSuffix))
+func (s Store) recover() error {
+	pending, err := filepath.Glob(filepath.Join(globEscape(s.Dir), "*"+verify.SidecarSuffix+nextSuffix))
 	if err != nil {
 		return err
 	}
@@ -246,7 +284,7 @@ func (s store) recover() error {
 		}
 	}
 	if len(pending) > 0 {
-		return durable.SyncDir(s.dir)
+		return durable.SyncDir(s.Dir)
 	}
 	return nil
 }
@@ -266,22 +304,15 @@ func sidecarFits(sidecar, file string) bool {
 	if err != nil {
 		return false
 	}
-	leaf, err := leaf.Parse(proof.Extra)
+	entry, err := leaf.Parse(proof.Extra)
 	if err != nil {
 		return false
 	}
 	m, err := tuf.ParseJSON(content)
-	return err == nil && m.PayloadDigest == leaf.Payload
+	return err == nil && m.PayloadDigest == entry.Payload
 }
 
 // globEscape quotes the characters that filepath.Glob gives a meaning.
 func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-// sameState says whether storing b after a would change nothing.
-func sameState(a, b verify.State) bool {
-	x, err := a.Marshal()
-	y, err2 := b.Marshal()
-	return err == nil && err2 == nil && bytes.Equal(x, y)
 }

@@ -1,4 +1,4 @@
-package main
+package device
 
 import (
 	"context"
@@ -16,50 +16,48 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// target is one that was asked for.
-type target struct {
-	name string
-	role string // that lists it; empty if none does
-	path string // of the file
-	err  error  // why it is not there
+// Target is one that was asked for.
+type Target struct {
+	Name string
+	Role string // that lists it; empty if none does
+	Path string // of the file
+	Err  error  // why it is not there
 }
 
-// download searches for targets, one after the other, and fetches those that the
-// directory does not have. What becomes of each is in u.targets; the error is that of
-// a user who has lost patience.
-func (u *update) download(ctx context.Context, names []string, baseURL, dir string) error {
+// Download searches for targets, one after the other, once Refresh has succeeded, and
+// fetches those from below baseURL that dir does not have. What becomes of each is
+// returned; the error is that of a context that has ended, or that what was learned could
+// not be stored.
+func (d *Device) Download(ctx context.Context, names []string, baseURL, dir string) ([]Target, error) {
+	var targets []Target
 	for _, name := range names {
-		t := target{name: name, path: filepath.Join(dir, targetFileName(name))}
-		t.role, t.err = u.downloadOne(ctx, name, baseURL, t.path)
+		t := Target{Name: name, Path: filepath.Join(dir, targetFileName(name))}
+		t.Role, t.Err = d.downloadOne(ctx, name, baseURL, t.Path)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return targets, d.end(ctx.Err())
 		}
-		u.targets = append(u.targets, t)
+		targets = append(targets, t)
 	}
-	return nil
+	return targets, d.end(nil)
 }
 
 // downloadOne puts a target at path, and returns the role that lists it.
-func (u *update) downloadOne(ctx context.Context, name, baseURL, path string) (role string, err error) {
-	found, err := u.find(ctx, name)
+func (d *Device) downloadOne(ctx context.Context, name, baseURL, path string) (role string, err error) {
+	found, err := d.client.Locate(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	if have, err := haveTarget(path, *found.Target); have || err != nil {
 		return found.Role, err
 	}
-	where, err := u.client.TargetName(name, *found.Target)
-	if err != nil {
-		return found.Role, err
-	}
 	// No power cut may leave a target in use and its release forgotten: the device would
 	// take another one of that version. And what is fetched from here on may take long.
-	if len(u.client.Accepted()) != u.saved {
-		if err := u.saveState(); err != nil {
+	if len(d.client.Accepted()) != d.accepted {
+		if err := d.save(); err != nil {
 			return found.Role, err
 		}
 	}
-	return found.Role, u.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(where), *found.Target)
+	return found.Role, d.Repository.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(found.Name), *found.Target)
 }
 
 // targetFileName is the name of a target in the target directory: its path with
@@ -94,37 +92,6 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// find walks the delegations, getting the roles that it needs.
-func (u *update) find(ctx context.Context, path string) (verify.Lookup, error) {
-	for {
-		lookup, err := u.client.Find(path)
-		if err != nil || lookup.Target != nil {
-			return lookup, err
-		}
-		if lookup.Need == nil {
-			return lookup, notListed(path, lookup)
-		}
-		need := *lookup.Need
-		err = u.role(ctx, need, func(file []byte, sidecars verify.Sidecars) error {
-			return u.client.UpdateDelegated(need.Role, need.Delegator, file, sidecars)
-		})
-		if err != nil {
-			return lookup, err
-		}
-	}
-}
-
-// errNotListed is wrapped when no role that is trusted for a target lists it.
-var errNotListed = errors.New("no role that is trusted for it lists it")
-
-// notListed says where a target was looked for in vain.
-func notListed(path string, lookup verify.Lookup) error {
-	if lookup.Truncated {
-		return fmt.Errorf("target %q is in none of the first %d roles: %s", path, len(lookup.Visited), strings.Join(lookup.Visited, ", "))
-	}
-	return fmt.Errorf("target %q: %w (searched: %s)", path, errNotListed, strings.Join(lookup.Visited, ", "))
-}
-
 // haveTarget reports whether the file that is there already is the target.
 func haveTarget(path string, t tuf.TargetFile) (bool, error) {
 	err := checkTarget(path, t)
@@ -153,7 +120,7 @@ func checkTarget(path string, t tuf.TargetFile) error {
 
 // fetchTarget downloads a target next to its place, checks it, and only then puts
 // it there.
-func (u *update) fetchTarget(ctx context.Context, path, url string, t tuf.TargetFile) (err error) {
+func (r *Repository) fetchTarget(ctx context.Context, path, url string, t tuf.TargetFile) (err error) {
 	check, err := verify.NewTargetCheck(t)
 	if err != nil {
 		return err
@@ -172,7 +139,7 @@ func (u *update) fetchTarget(ctx context.Context, path, url string, t tuf.Target
 			os.Remove(f.Name())
 		}
 	}()
-	if err := u.copyURL(ctx, io.MultiWriter(check, f), url, t.Length); err != nil {
+	if err := r.copyURL(ctx, io.MultiWriter(check, f), url, t.Length); err != nil {
 		return err
 	}
 	if err := check.Done(); err != nil {
@@ -189,12 +156,17 @@ func (u *update) fetchTarget(ctx context.Context, path, url string, t tuf.Target
 
 // copyURL copies the body at url as it lies there. A refusal comes from w; what goes
 // wrong on the way is CodeNetwork.
-func (u *update) copyURL(ctx context.Context, w io.Writer, url string, length int64) error {
+func (r *Repository) copyURL(ctx context.Context, w io.Writer, url string, length int64) error {
 	// One byte more than listed is enough to know that it is another file.
-	err := u.pace.CopyExact(ctx, u.http, w, url, length)
+	err := r.pace().CopyExact(ctx, r.client(), w, url, length)
 	var onDisk *fs.PathError
 	if err == nil || isRefusal(err) || errors.As(err, &onDisk) {
 		return err
 	}
 	return &verify.Refusal{Code: verify.CodeNetwork, Detail: "could not fetch the target", Err: err}
+}
+
+func isRefusal(err error) bool {
+	var r *verify.Refusal
+	return errors.As(err, &r)
 }

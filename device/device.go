@@ -1,0 +1,96 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Device updates what its Store has from its Repository. Its caller has the Store's lock.
+type Device struct {
+	Store      Store
+	Repository *Repository
+	// Warn is told what was in the way and ended nothing. Nil: nobody is.
+	Warn func(error)
+
+	client   *verify.Client
+	stored   verify.State // as the Store has it
+	accepted int          // how many files were accepted when it was stored
+	warned   int          // of the client's troubles
+}
+
+// source is a Store and a Repository together.
+type source struct {
+	Store
+	*Repository
+}
+
+// Refresh runs verify.Refresh, and stores what the device has learned, also where it was
+// refused something. The Client is nil only where the update could not begin.
+func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client, error) {
+	state, trouble, err := d.Store.State()
+	if err != nil {
+		return nil, err
+	}
+	if trouble != nil {
+		d.warn(fmt.Errorf("using the other copy of the state: %w", trouble))
+	}
+	if err := d.Store.recover(); err != nil {
+		return nil, err
+	}
+	d.stored, d.accepted, d.warned = state, 0, 0
+	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Repository})
+	if d.client == nil {
+		var r *verify.Refusal
+		if errors.As(err, &r) {
+			r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", d.Store.path(fileName(tuf.RoleRoot)), r.Detail)
+		}
+		return nil, err
+	}
+	return d.client, d.end(err)
+}
+
+// end ends a step that ended with err: it says what was in the way, and stores what was
+// learned.
+func (d *Device) end(err error) error {
+	for _, trouble := range d.client.Troubles()[d.warned:] {
+		d.warn(trouble)
+		d.warned++
+	}
+	if err2 := d.save(); err == nil {
+		err = err2
+	} else if err2 != nil {
+		d.warn(err2)
+	}
+	return err
+}
+
+// save stores what was learned.
+func (d *Device) save() error {
+	state := d.client.State()
+	if sameState(d.stored, state) {
+		return nil
+	}
+	if err := d.Store.SaveState(state); err != nil {
+		return err
+	}
+	d.stored, d.accepted = state, len(d.client.Accepted())
+	return nil
+}
+
+func (d *Device) warn(err error) {
+	if d.Warn != nil {
+		d.Warn(err)
+	}
+}
+
+// sameState reports whether storing b after a would change nothing.
+func sameState(a, b verify.State) bool {
+	x, err := a.Marshal()
+	y, err2 := b.Marshal()
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}

@@ -1,0 +1,220 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Folder is a repository's metadata in files: of folders, as a repository or a device has
+// them, or named one by one. As a verify.Source it fetches from there, keeps nothing, and
+// has of the device Root alone.
+type Folder struct {
+	// Root is what the device has of the root: where trust begins.
+	Root         []byte
+	RootSidecars verify.Sidecars
+	// Given are the metadata files, not the proofs, that were asked for and are there, in
+	// order.
+	Given []Given
+
+	paths  map[string]string // of files, by name
+	device *Store
+}
+
+// Given is a file that a Folder has given.
+type Given struct {
+	Role string
+	Name string
+	File []byte
+}
+
+// OpenFolder looks at folders and files.
+func OpenFolder(paths ...string) (*Folder, error) {
+	f := &Folder{paths: map[string]string{}}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			f.paths[filepath.Base(path)] = path
+			// A proof lies beside its file whether it is named or not.
+			for _, suffix := range []string{verify.SidecarSuffix, verify.LatestSuffix} {
+				f.paths[filepath.Base(path)+suffix] = path + suffix
+			}
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			f.paths[e.Name()] = filepath.Join(path, e.Name())
+		}
+		if len(paths) == 1 && (f.has(stateName) || f.has(copyName)) {
+			f.device = &Store{Dir: path}
+		}
+	}
+	return f, nil
+}
+
+// Device returns the device whose directory is the only one that was named, nil if there
+// is none.
+func (f *Folder) Device() *Store { return f.device }
+
+func (f *Folder) has(name string) bool {
+	path, ok := f.paths[name]
+	if !ok {
+		return false
+	}
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// read returns a file, nil if it is not there.
+func (f *Folder) read(name string) ([]byte, error) {
+	path, ok := f.paths[name]
+	if !ok {
+		return nil, nil
+	}
+	// What is longer is refused for its length, as if it had been fetched.
+	b, err := regular.ReadSome(path, tuf.MaxFileSize+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// LowestRoot returns the root with the lowest version in its name, or root.json. The name
+// is empty if there is none.
+func (f *Folder) LowestRoot() (name string, file []byte, err error) {
+	lowest := int64(0)
+	for candidate := range f.paths {
+		digits, ok := strings.CutSuffix(candidate, ".root.json")
+		v, err := strconv.ParseInt(digits, 10, 64)
+		if ok && err == nil && (name == "" || v < lowest) {
+			name, lowest = candidate, v
+		}
+	}
+	if name == "" && f.has("root.json") {
+		name = "root.json"
+	}
+	if name != "" {
+		file, err = f.read(name)
+	}
+	return name, file, err
+}
+
+// Kept is verify.Source's.
+func (f *Folder) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+	if role == tuf.RoleRoot {
+		return f.Root, f.RootSidecars, nil
+	}
+	return nil, verify.Sidecars{}, nil
+}
+
+// Keep is verify.Source's.
+func (f *Folder) Keep(context.Context, verify.Accepted) error { return nil }
+
+// Fetch is verify.Source's.
+func (f *Folder) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	name, err := f.nameOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var file []byte
+	if name != "" {
+		file, err = f.read(name + r.Suffix)
+	}
+	if r.Suffix == verify.SidecarSuffix && err == nil {
+		// It is read whether it is wanted or not: a folder in which a pipe takes its place
+		// is not what a repository has.
+		_, err = f.read(name + verify.LatestSuffix)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case file == nil:
+		return nil, missing(r.FileName())
+	case r.Suffix == "":
+		f.Given = append(f.Given, Given{Role: r.Role, Name: name, File: file})
+	}
+	return file, nil
+}
+
+// missing is the error of a file of this name that is not there.
+type missing string
+
+func (name missing) Error() string {
+	return string(name) + " is not there: without it the files after it cannot be checked"
+}
+
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
+
+// nameOf finds a file, without its suffix, under the names that repositories and devices
+// use; empty if it is not there.
+func (f *Folder) nameOf(r verify.Request) (string, error) {
+	prefix := strconv.FormatInt(r.Listed, 10) + "."
+	if r.Role == tuf.RoleRoot {
+		return f.rootName(prefix+"root.json", r)
+	}
+	for _, name := range []string{prefix + r.Role + ".json", prefix + tuf.EscapeRole(r.Role) + ".json", r.Role + ".json", fileName(r.Role)} {
+		if f.has(name) {
+			return name, nil
+		}
+	}
+	return "", nil
+}
+
+// rootName finds a version of the root. root.json is the newest root; it may be a copy of
+// one that was given already.
+func (f *Folder) rootName(name string, r verify.Request) (string, error) {
+	if f.has(name) {
+		return name, nil
+	}
+	file, err := f.read("root.json")
+	if err != nil {
+		return "", err
+	}
+	m, err := tuf.ParseJSON(file)
+	if err != nil || m.Version < r.Version || m.Version > r.Version && r.Suffix != "" {
+		return "", nil
+	}
+	return "root.json", nil
+}
+
+// Target looks in dir for the file of a target, under the name that a device or a
+// repository gives it, and checks it. It returns the role that lists it and where the
+// file is.
+func (f *Folder) Target(ctx context.Context, c *verify.Client, name, dir string) (role, path string, err error) {
+	found, err := c.Locate(ctx, name)
+	if err != nil {
+		if found.Need != nil {
+			err = fmt.Errorf("target %q cannot be looked for: metadata of role %q is not there, or refused", name, found.Need.Role)
+		}
+		return "", "", err
+	}
+	names := []string{targetFileName(name), filepath.FromSlash(name)}
+	if found.Name != "" {
+		names = append(names, filepath.FromSlash(found.Name))
+	}
+	for _, n := range names {
+		if !filepath.IsLocal(n) {
+			continue
+		}
+		path = filepath.Join(dir, n)
+		if err = checkTarget(path, *found.Target); !errors.Is(err, fs.ErrNotExist) {
+			return found.Role, path, err
+		}
+	}
+	return found.Role, "", fmt.Errorf("target %q is not in %s: looked for %s", name, dir, strings.Join(names, ", "))
+}

@@ -1,0 +1,86 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// Repository is a repository's metadata over HTTP.
+type Repository struct {
+	// URL is where the metadata lies; timestamp.json must lie below it.
+	URL string
+	// Client sends the requests. Nil: one that waits half a minute for an answer to begin.
+	Client *http.Client
+	// MinRate is the least bytes a second of a server, measured over half a minute. Zero: any.
+	MinRate int64
+	// Timeout is the most time to spend on fetching metadata. Zero: any.
+	Timeout time.Duration
+	// Late is the error when the time is over. Nil: one that says so.
+	Late error
+
+	spent time.Duration
+}
+
+// TooLongError is why a file was refused that is longer than was asked for.
+type TooLongError struct {
+	Request verify.Request
+	Err     error
+}
+
+func (e *TooLongError) Error() string { return e.Err.Error() }
+func (e *TooLongError) Unwrap() error { return e.Err }
+
+// notThere is the error of a file that the server does not have.
+type notThere struct{ error }
+
+func (e notThere) Unwrap() error        { return e.error }
+func (e notThere) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Fetch is verify.Source's. It counts the time that it takes.
+func (r *Repository) Fetch(ctx context.Context, request verify.Request) ([]byte, error) {
+	timed, cancel := ctx, func() {}
+	if r.Timeout > 0 {
+		late := r.Late
+		if late == nil {
+			late = fmt.Errorf("the metadata has taken longer than %v", r.Timeout)
+		}
+		timed, cancel = context.WithTimeoutCause(ctx, r.Timeout-r.spent, late)
+	}
+	defer cancel()
+	begin := time.Now()
+	b, err := r.pace().Get(timed, r.client(), withSlash(r.URL)+request.URLName(), request.MaxLength)
+	r.spent += time.Since(begin)
+	switch {
+	case errors.Is(err, fetch.ErrNotFound):
+		return nil, notThere{err}
+	case errors.Is(err, fetch.ErrTooLarge):
+		return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: request.Role, Detail: request.URLName(), Err: &TooLongError{request, err}}
+	}
+	return b, err
+}
+
+func (r *Repository) pace() fetch.Pace { return fetch.Pace{Rate: r.MinRate} }
+
+func (r *Repository) client() *http.Client {
+	if r.Client == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.ResponseHeaderTimeout = 30 * time.Second
+		r.Client = &http.Client{Transport: transport}
+	}
+	return r.Client
+}
+
+func withSlash(url string) string {
+	if strings.HasSuffix(url, "/") {
+		return url
+	}
+	return url + "/"
+}

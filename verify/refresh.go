@@ -1,0 +1,261 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Source is where an update has its files from and where it puts them: the files that a
+// device keeps, and a repository to fetch others from. Nothing that it returns is
+// believed; what it keeps and returns goes through the same checks as what it fetches.
+type Source interface {
+	// Kept returns what the device keeps of a role: what Keep was given last, and of the
+	// root, before there is such a one, the root that Pin was given. What is not kept is nil.
+	Kept(ctx context.Context, role string) (file []byte, sidecars Sidecars, err error)
+	// Fetch returns a file of the repository, of which it reads no more than MaxLength
+	// bytes. The error of one that is not there wraps fs.ErrNotExist. An error that is no
+	// *Refusal is an outage: CodeNetwork.
+	Fetch(ctx context.Context, r Request) ([]byte, error)
+	// Keep replaces what the device keeps of a role by what has come to be trusted. The
+	// file and its sidecars belong together: a device whose power is cut must not be left
+	// with the one and not the others.
+	Keep(ctx context.Context, a Accepted) error
+}
+
+// Refresh is the TUF client workflow (specification 5.2 to 5.6) with the transparency
+// gate inside: it brings root, timestamp, snapshot and targets up to date, from what
+// source keeps and what it fetches, and trusts a file only after its sidecar was checked.
+// What is refused is a *Refusal: it ends the update, is not kept, and changes nothing that
+// was trusted before. Other errors are the source's own, or the context's.
+//
+// The Client is what is trusted then, and finds targets. It is nil only where the update
+// could not begin; otherwise its State is to be stored, whatever the error.
+func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Client, error) {
+	root, sidecars, err := source.Kept(ctx, tuf.RoleRoot)
+	if err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, errors.New("client: no root is kept: an update begins with the one that Pin was given")
+	}
+	c, err := newClient(cfg, root, state, source)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.refreshRoots(ctx, sidecars); err != nil {
+		return c, err
+	}
+	if err := c.refreshTimestamp(ctx); err != nil {
+		return c, err
+	}
+	if err := c.refreshSnapshot(ctx); err != nil {
+		return c, err
+	}
+	request, err := c.targetsRequest(tuf.RoleTargets, "")
+	if err != nil {
+		return c, err
+	}
+	return c, c.refreshTargets(ctx, request)
+}
+
+// refreshRoots climbs to the newest root and keeps it once it is trusted. Nothing is kept
+// of the roots on the way: a device that is refused the last one starts again from where
+// it was.
+func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
+	own := c.next
+	for range c.cfg.MaxRoots {
+		file, err := c.fetch(ctx, c.rootRequest(c.next.Version+1))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.updateRoot(file); err != nil {
+			return err
+		}
+	}
+	var err error
+	if c.next == own {
+		err = c.trustOwnRoot(ctx, kept)
+	} else {
+		err = c.trustFetchedRoot(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return c.rootsDone()
+}
+
+func (c *Client) trustFetchedRoot(ctx context.Context) error {
+	sidecars, err := c.fetchSidecars(ctx, c.rootRequest(c.next.Version))
+	if err != nil {
+		return err
+	}
+	if err := c.trustRoot(sidecars); err != nil {
+		return err
+	}
+	return c.keepLast(ctx)
+}
+
+// trustOwnRoot trusts the root that the device has, by the proof that it has or by the
+// repository's: the root may have been trusted before proofs were enforced, or under a
+// trust policy with other logs.
+func (c *Client) trustOwnRoot(ctx context.Context, kept Sidecars) error {
+	refused := c.trustRoot(kept)
+	if !proofIsLacking(refused) {
+		return refused
+	}
+	proof, err := c.fetchSidecar(ctx, c.rootRequest(c.next.Version), SidecarSuffix)
+	if err != nil {
+		return err
+	}
+	if proof == nil {
+		return refused
+	}
+	if err := c.trustRoot(Sidecars{Proof: proof}); err != nil {
+		return err
+	}
+	return c.keepLast(ctx)
+}
+
+// proofIsLacking reports whether another proof could turn a refusal around.
+func proofIsLacking(err error) bool {
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch r.Code {
+	case CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog, CodeWrongRepository, CodeEvidence:
+		return true
+	}
+	return false
+}
+
+func (c *Client) refreshTimestamp(ctx context.Context) error {
+	if kept, _ := c.kept(ctx, tuf.RoleTimestamp); kept != nil {
+		if _, err := c.updateTimestamp(kept); err != nil && !isRefusal(err) {
+			return err
+		}
+	}
+	file, err := c.fetch(ctx, Request{Role: tuf.RoleTimestamp, MaxLength: c.cfg.Limits.of(tuf.RoleTimestamp)})
+	if err != nil {
+		return err
+	}
+	updated, err := c.updateTimestamp(file)
+	if err != nil || !updated {
+		return err
+	}
+	return c.keepLast(ctx)
+}
+
+func (c *Client) refreshSnapshot(ctx context.Context) error {
+	return c.refreshRole(ctx, c.snapshotRequest(), func(file []byte, _ Sidecars) error { return c.updateSnapshot(file) })
+}
+
+// refreshTargets brings the targets of a role up to date, top-level or delegated.
+func (c *Client) refreshTargets(ctx context.Context, r Request) error {
+	return c.refreshRole(ctx, r, func(file []byte, sidecars Sidecars) error {
+		return c.updateTargets(r.Role, r.Delegator, file, sidecars)
+	})
+}
+
+// refreshRole brings one role up to date: with the file that is kept, if that is still the
+// right one, otherwise with the repository's.
+func (c *Client) refreshRole(ctx context.Context, r Request, take func([]byte, Sidecars) error) error {
+	if kept, sidecars := c.kept(ctx, r.Role); kept != nil {
+		if err := take(kept, sidecars); err == nil || !isRefusal(err) {
+			return err
+		}
+	}
+	file, err := c.fetch(ctx, r)
+	if err != nil {
+		return err
+	}
+	sidecars, err := c.fetchSidecars(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := take(file, sidecars); err != nil {
+		return err
+	}
+	return c.keepLast(ctx)
+}
+
+func isRefusal(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r)
+}
+
+// kept returns what the device has of a role other than the root. What cannot be read, as
+// where the disk is failing, counts as not there: it is fetched again and replaced.
+func (c *Client) kept(ctx context.Context, role string) ([]byte, Sidecars) {
+	file, sidecars, err := c.source.Kept(ctx, role)
+	if err != nil {
+		c.troubles = append(c.troubles, fmt.Errorf("what is kept of %s cannot be read: %w", tuf.EscapeRole(role), err))
+		return nil, Sidecars{}
+	}
+	return file, sidecars
+}
+
+// keepLast keeps the file that was accepted last.
+func (c *Client) keepLast(ctx context.Context) error {
+	return c.source.Keep(ctx, c.accepted[len(c.accepted)-1])
+}
+
+// fetch fetches one file. Whatever goes wrong on the way is CodeNetwork, unless the source
+// holds it against the repository.
+func (c *Client) fetch(ctx context.Context, r Request) ([]byte, error) {
+	file, err := c.source.Fetch(ctx, r)
+	switch {
+	case err == nil:
+		// A source may have looked at no limit; what is longer than any file may be is
+		// refused when it is read.
+		if limit := c.cfg.Limits.of(r.Role); r.Suffix == "" && int64(len(file)) > limit && limit < tuf.MaxFileSize {
+			return nil, refusal(CodeBadMetadata, r.Role, nil, "%s has more than the %d bytes that are allowed", r.URLName(), limit)
+		}
+		return file, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case isRefusal(err):
+		return nil, err
+	}
+	return nil, refusal(CodeNetwork, r.Role, err, "could not fetch %s", r.URLName())
+}
+
+// fetchSidecars returns the proofs that lie beside a file, as far as they matter.
+func (c *Client) fetchSidecars(ctx context.Context, r Request) (sidecars Sidecars, err error) {
+	if c.needsProof(r.Role) {
+		sidecars.Proof, err = c.fetchSidecar(ctx, r, SidecarSuffix)
+	}
+	if err == nil && c.needsLatest(r.Role) {
+		sidecars.Latest, err = c.fetchSidecar(ctx, r, LatestSuffix)
+	}
+	return sidecars, err
+}
+
+// fetchSidecar returns a proof, nil if the repository has none. One that is too long is
+// returned as one that cannot be read: what that means the gate decides. A device that
+// only warns goes on without what it could not fetch.
+func (c *Client) fetchSidecar(ctx context.Context, r Request, suffix string) ([]byte, error) {
+	r.Suffix, r.MaxLength = suffix, proofs.MaxProofSize
+	proof, err := c.fetch(ctx, r)
+	var refused *Refusal
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case !errors.As(err, &refused):
+		return proof, err
+	case refused.Code == CodeBadMetadata:
+		return []byte("longer than any proof\n"), nil
+	case refused.Code == CodeNetwork && c.cfg.Transparency == Warn:
+		c.troubles = append(c.troubles, refused)
+		return nil, nil
+	}
+	return nil, err
+}
