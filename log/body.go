@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -18,7 +19,7 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, from source, limit
 	if r.ContentLength > limit {
 		return nil, nil, tooLarge(limit)
 	}
-	if p := s.sources.charge(from, max(r.ContentLength, 0)); p != nil {
+	if p := s.charge(from, max(r.ContentLength, 0)); p != nil {
 		return nil, nil, p
 	}
 	h = &held{s: s, from: from}
@@ -158,4 +159,17 @@ func (h *held) release() {
 		h.lane.leave()
 		h.lane = nil
 	}
+}
+
+// charge takes a submission with so many bytes off a source's quota, or says when
+// there will be enough.
+func (s *server) charge(from source, bytes int64) *problem {
+	err := s.sources.charge(from, bytes)
+	over := (*Over)(nil)
+	if !errors.As(err, &over) {
+		return nil
+	}
+	p := problemf(http.StatusTooManyRequests, api.CodeQuota, "%v", over)
+	p.retryAfter = int(min(math.Ceil(over.Wait.Seconds()), 3600))
+	return p
 }

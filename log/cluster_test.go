@@ -107,13 +107,22 @@ func newCluster(t *testing.T, change func(*log.Config)) *cluster {
 
 // config is what leaders and followers have in common.
 func (c *cluster) config() log.Config {
-	cfg := log.Config{Publisher: c.cfg, Blobs: c.blobs, State: c.state, Logger: c.cfg.Logger}
+	cfg := log.Config{Publisher: c.cfg}
+	cfg.Blobs, cfg.State, cfg.Logger = c.blobs, c.state, c.cfg.Logger
 	cfg.Publisher.Checkpoints = c.checkpoints
 	cfg.HTTP.FrontEndSecret = clusterSecret
 	if c.change != nil {
 		c.change(&cfg)
 	}
 	return cfg
+}
+
+// following is what a follower has of it.
+func (c *cluster) following() log.FollowConfig {
+	cfg := c.config()
+	of := log.FollowConfig{ServerConfig: cfg.ServerConfig, Policy: cfg.Publisher.Policy, Checkpoints: cfg.Publisher.Checkpoints, Served: cfg.Publisher.Served}
+	of.Storage = cfg.Publisher.Storage
+	return of
 }
 
 func (c *cluster) setLeader(url string) {
@@ -141,16 +150,14 @@ type frontEnd struct {
 // front starts a front end that follows.
 func (c *cluster) front(t *testing.T) *frontEnd {
 	t.Helper()
-	cfg := c.config()
-	cfg.Publisher.Signer, cfg.Publisher.Ledger, cfg.Publisher.Witnesses = nil, nil, nil
-	cfg.Keys = nil
+	cfg := c.following()
 	if len(c.policy.Logs) == 0 {
 		t.Fatal("the policy lists no log")
 	}
 	cfg.Forward = log.NewForwarder(log.ForwarderConfig{Leader: c.whoLeads, Secret: clusterSecret, Logger: cfg.Logger})
 	follower, err := log.Follow(t.Context(), cfg)
 	check(t, err)
-	f := &frontEnd{cluster: c, front: new(log.Front), follower: follower, running: &running{fixture: c.fixture, config: cfg}}
+	f := &frontEnd{cluster: c, front: new(log.Front), follower: follower, running: &running{fixture: c.fixture}}
 	f.front.Switch(follower)
 	f.http = httptest.NewServer(f.front)
 	f.client = &api.Client{Base: f.http.URL, Token: cfg.Token}

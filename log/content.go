@@ -33,10 +33,6 @@ const (
 	// largeAnswer is how many bytes an answer has at least that takes room among
 	// the large ones. Tiles and bundles have fewer.
 	largeAnswer = 1<<20 + 64<<10
-	// makingListing and makingLookup are how much of Limits.Making is taken for
-	// what is listed without a limit, and up to one.
-	makingListing = 4
-	makingLookup  = 2
 	// makingFor is how long a request waits for its turn.
 	makingFor = 10 * time.Second
 )

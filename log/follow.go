@@ -50,14 +50,13 @@ const (
 // passes on what is to be written.
 type Follower struct {
 	server   *server
-	cfg      PublisherConfig // Policy, Storage, Checkpoints and Served of it
-	keys     []proofs.Key    // of the log
+	cfg      FollowConfig
+	keys     []proofs.Key // of the log
 	policy   atomic.Pointer[proofs.Policy]
 	board    *Board
 	state    StateWriter
 	level    *Level
 	registry *registry
-	forward  PassOn
 
 	// cut is the size of the log that the registry sees.
 	cut atomic.Int64
@@ -76,6 +75,24 @@ type Follower struct {
 	next chan struct{} // closed when a look that begins from now on has ended
 }
 
+// FollowConfig says what is followed, and how.
+type FollowConfig struct {
+	// ServerConfig says what is served, and to whom.
+	ServerConfig
+	// Policy says which witnesses make a quorum.
+	Policy *proofs.Policy
+	// Keys are the log's public keys, its own Ed25519 key first; none means those of
+	// the policy.
+	Keys []proofs.Key
+	// Checkpoints has the published checkpoint.
+	Checkpoints Checkpoints
+	// Served is the newest checkpoint that this process has served. Nil means that
+	// nothing is remembered.
+	Served *Served
+	// Forward answers what only the leader can.
+	Forward PassOn
+}
+
 // Follow opens a log that another process writes. It needs of cfg.Publisher the
 // Policy, Storage and Checkpoints, and neither a key nor a ledger; the log's
 // public keys are cfg.Keys, or those of the policy. Run follows the checkpoints,
@@ -83,36 +100,35 @@ type Follower struct {
 // submissions are, is passed on to cfg.Forward.
 //
 // Only checkpoints that satisfy the policy and extend the one before are served, and
-// what cfg.Publisher.Served says was served before this start. Where there is another,
+// what cfg.Served says was served before this start. Where there is another,
 // the last good one stays, /readyz says why, and nothing is passed on.
-func Follow(ctx context.Context, cfg Config) (*Follower, error) {
+func Follow(ctx context.Context, cfg FollowConfig) (*Follower, error) {
 	cfg.setDefaults()
-	cfg.Publisher.setDefaults()
 	keys := slices.Clone(cfg.Keys)
 	if len(keys) == 0 {
-		for _, l := range cfg.Publisher.Policy.Logs {
+		for _, l := range cfg.Policy.Logs {
 			keys = append(keys, l.Key)
 		}
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("the log's public key is not known: the policy lists no log")
 	}
-	policy, err := policyFor(cfg.Publisher.Policy, keys)
+	policy, err := policyFor(cfg.Policy, keys)
 	if err != nil {
 		return nil, err
 	}
-	board, err := newBoard(cfg.Publisher.Storage, keys, new(proofs.Edge), cfg.Publisher.Logger)
+	board, err := newBoard(cfg.Storage, keys, new(proofs.Edge), cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
 	f := &Follower{
-		cfg: cfg.Publisher, keys: keys, board: board, state: cfg.State, level: NewLevel(), forward: cfg.Forward,
+		cfg: cfg, keys: keys, board: board, state: cfg.State, level: NewLevel(),
 		lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{}),
 	}
 	f.policy.Store(policy)
-	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Publisher.Storage, f.cut.Load}
+	state := checkedState{cutState{cfg.State, f.cut.Load}, cfg.Storage, f.cut.Load}
 	f.registry = newRegistry(cfg.Blobs, state, f.level.applied)
-	f.server = newServer(f, cfg, newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits))
+	f.server = newServer(f, cfg.ServerConfig, cfg.sources())
 	f.look(ctx)
 	f.serveOn()
 	return f, nil
@@ -144,7 +160,7 @@ func (f *Follower) Taking() error {
 	if err := f.contradicted(); err != nil {
 		return err
 	}
-	return f.forward.Trouble()
+	return f.cfg.Forward.Trouble()
 }
 
 // Trouble says why what is published is not shown, or is nil.
@@ -157,7 +173,7 @@ func (f *Follower) Submit(*submission) error {
 
 // Leader implements View. Whoever leads leads another log where what was served here is
 // not in the published checkpoint.
-func (f *Follower) Leader() (PassOn, error) { return f.forward, f.contradicted() }
+func (f *Follower) Leader() (PassOn, error) { return f.cfg.Forward, f.contradicted() }
 
 // Reload replaces the settings.
 func (f *Follower) Reload(s Settings) error {
@@ -210,7 +226,7 @@ func (f *Follower) urge(ctx context.Context) {
 	}
 	go func() {
 		defer f.urging.Store(false)
-		f.forward.Hurry(ctx)
+		f.cfg.Forward.Hurry(ctx)
 		f.lookSoon()
 		sleep(ctx, hurryEvery) // one that cannot be asked says so at once
 	}()

@@ -246,15 +246,15 @@ func (c *cluster) checkpoint(t *testing.T, tree proofs.Tree) []byte {
 
 func TestFollowNeedsKeys(t *testing.T) {
 	c := newCluster(t, nil)
-	cfg := c.config()
+	cfg := c.following()
 	policy, err := proofs.ParsePolicy([]byte("quorum none\n"))
 	check(t, err)
-	cfg.Publisher.Policy = policy
+	cfg.Policy = policy
 	if _, err := log.Follow(t.Context(), cfg); err == nil {
 		t.Error("followed a log of which no key is known")
 	}
 	cfg.Keys = []proofs.Key{newSigner(t, "other.example", proofs.Ed25519).Key()}
-	cfg.Publisher.Policy = c.policy
+	cfg.Policy = c.policy
 	if _, err := log.Follow(t.Context(), cfg); err == nil {
 		t.Error("followed a log that is not the policy's")
 	}

@@ -21,29 +21,6 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// PassOn answers, in the name of a follower, what only the leader can.
-type PassOn interface {
-	// ServeHTTP gets requests whose bodies are in memory, with GetBody, and
-	// whose header HeaderClient names the client.
-	http.Handler
-	// Trouble says why what is passed on now could not be published, or is nil.
-	Trouble() error
-	// Hurry returns when the leader has taken its derived state up to what is
-	// published, or cannot be asked to.
-	Hurry(ctx context.Context)
-}
-
-// What front ends tell the leader beside the request.
-const (
-	// HeaderFrontEnd is the secret that all front ends of a log share. With it
-	// a request comes from one of them, and is passed on no further.
-	HeaderFrontEnd = "Tuflog-Front-End"
-	// HeaderClient is the network that the client is in, for its quota; empty
-	// for the front end's own host, as in HTTPConfig. Without the secret it
-	// counts for nothing.
-	HeaderClient = "Tuflog-Client"
-)
-
 // Leader is the front end that leads.
 type Leader struct {
 	URL   string // where front ends reach it

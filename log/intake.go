@@ -83,12 +83,9 @@ type candidate struct {
 	done   bool // it is in the log
 }
 
-// maxJudged is how many files are judged in one turn, and turnTime after how long no
-// other one is: then others have theirs, of this repository and of all.
-const (
-	maxJudged = 16
-	turnTime  = 25 * time.Millisecond
-)
+// turnTime is after how long no other file is judged in one turn: then others have
+// theirs, of this repository and of all.
+const turnTime = 25 * time.Millisecond
 
 // maxPasses is how often the files of a submission are gone through. That many
 // delegations may lie above a file whose name stands before those of all of them.

@@ -133,7 +133,7 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 	const room = 1 << 30
 	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: room, Share: room}}, "")
-	s := newServer(&Log{}, Config{}, from)
+	s := newServer(&Log{}, ServerConfig{}, from)
 	free := func(n int64) bool {
 		ok := from.memory.take(source{}, n)
 		if ok {

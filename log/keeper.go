@@ -20,10 +20,6 @@ const (
 	// dueEvery is how often the keeper looks for files that are due, among them
 	// those that an operator has released.
 	dueEvery = time.Second
-	// dueAtOnce is how many held files wait to be judged at once, dueOfSource how many
-	// of one source: that may take long, if it has used up its judging time.
-	dueAtOnce   = 64
-	dueOfSource = 16
 	// dueAgain is the pause after an attempt to judge a held file that led to no
 	// verdict.
 	dueAgain = time.Minute

@@ -201,3 +201,21 @@ func bytesOf(f float64) string {
 	}
 	return plain(f) + " GiB"
 }
+
+const (
+	// largeSubmission is how many bytes a submission has at least that is read alone.
+	// What it takes besides, about as much again, is not to be multiplied. So the next
+	// one is read only when it is decided: one of those who have a token, and one of
+	// all others.
+	largeSubmission = 8 << 20
+	// makingListing and makingLookup are how much of Limits.Making is taken for
+	// what is listed without a limit, and up to one.
+	makingListing = 4
+	makingLookup  = 2
+	// maxJudged is how many files are judged in one turn.
+	maxJudged = 16
+	// dueAtOnce is how many held files wait to be judged at once, dueOfSource how many
+	// of one source: that may take long, if it has used up its judging time.
+	dueAtOnce   = 64
+	dueOfSource = 16
+)

@@ -27,46 +27,26 @@ package log
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // Config says what a log consists of. The caller closes Storage, Blobs, State
 // and the ledger after Close.
 type Config struct {
+	// ServerConfig says what is served, and to whom. Its Storage is that of
+	// Publisher.
+	ServerConfig
 	// Publisher says what signs and who witnesses.
 	Publisher PublisherConfig
-	// Blobs and State keep files and what can be looked up.
-	Blobs Blobs
-	State State
-	// Tokens keeps the tokens of repositories. Nil means that there are none.
-	Tokens Tokens
 	// Hold is how long a file is held that would become a leaf, if its repository
-	// has a token and its sender has not. Zero means not at all.
+	// has a token and its sender has not. Zero means not at all. Those that Holds has
+	// are judged in their time also without Hold.
 	Hold time.Duration
-	// Holds keeps the files that are held. Nil means that none are. Those that it
-	// has are judged in their time also without Hold.
-	Holds Holds
-
-	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
-	// their own.
-	LogSnapshots, LogTimestamps bool
-	// Token is what a client must send to register a repository. Empty means
-	// that anyone may, unless HTTP says otherwise.
-	Token string
-	// HTTP says who may submit how much.
-	HTTP HTTPConfig
-	// Labels are the operator's names for repositories.
-	Labels map[tuf.Digest]string
-
-	// Limits are what is done at once, and for whom.
-	Limits Limits
 	// AppendTimeout is how long one append may take before it counts as
 	// failed. Zero means 30 s.
 	AppendTimeout time.Duration
@@ -81,27 +61,16 @@ type Config struct {
 	// Meanwhile no submission is taken. It is asked at most once a second. A nil Room
 	// means that there always is.
 	Room func() error
-	// Logger reports what an operator should know. Nil means slog.Default().
-	Logger *slog.Logger
-
-	// For Follow alone: the log's public keys, its own Ed25519 key first (none
-	// means those of the policy), and who gets what only the leader answers.
-	Keys    []proofs.Key
-	Forward PassOn
-
-	holdClock func() time.Time // nil: time.Now
 }
 
 func (c *Config) setDefaults() {
-	c.Limits = c.Limits.or(DefaultLimits)
+	c.ServerConfig.setDefaults()
+	c.Storage = c.Publisher.Storage
 	if c.AppendTimeout == 0 {
 		c.AppendTimeout = 30 * time.Second
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = 10 * time.Second
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
 	}
 	if c.Publisher.Logger == nil {
 		c.Publisher.Logger = c.Logger
@@ -145,7 +114,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
-	from := newSources(cfg.HTTP, cfg.Token, newTokenBook(cfg.Tokens, cfg.Logger), cfg.Limits)
+	from := cfg.sources()
 	var judged atomic.Int64
 	judged.Store(publisher.Tree().N)
 	registry := newRegistry(cfg.Blobs, checkedState{cutState{cfg.State, judged.Load}, storage, readable}, func() int64 {
@@ -181,7 +150,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.intake.readBack(ctx, nil); err != nil {
 		return nil, err
 	}
-	l.server = newServer(l, cfg, from)
+	l.server = newServer(l, cfg.ServerConfig, from)
 	return l, nil
 }
 

@@ -2,8 +2,6 @@ package log
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"io"
 	"net/http"
 
@@ -72,15 +70,4 @@ func (s *server) toFrontEnd(r *http.Request, p *problem) *problem {
 		return notLeader()
 	}
 	return p
-}
-
-// fromFrontEnd reports whether a request has been passed on by a front end.
-func (s *sources) fromFrontEnd(r *http.Request) bool {
-	sent := r.Header.Get(HeaderFrontEnd)
-	if s.cfg.FrontEndSecret == "" || sent == "" {
-		return false
-	}
-	// Of the hashes, so that the length is not told either.
-	a, b := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(s.cfg.FrontEndSecret))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }

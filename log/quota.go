@@ -3,7 +3,10 @@ package log
 import (
 	"container/list"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"math"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -14,7 +17,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -178,9 +180,19 @@ func networkOf(addr netip.Addr) string {
 	return p.String()
 }
 
-// charge takes a submission with so many bytes off a source's quota, or says when
-// there will be enough.
-func (s *sources) charge(from source, bytes int64) *problem {
+// Over is the error of a source that has sent as much as it may.
+type Over struct {
+	Source string
+	Wait   time.Duration // until there is enough
+}
+
+func (e *Over) Error() string {
+	return e.Source + " has sent as much as it may; vendors get a token with a quota of their own from the operator"
+}
+
+// charge takes a submission with so many bytes off a source's quota. The error is an
+// *Over.
+func (s *sources) charge(from source, bytes int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.bucket(from)
@@ -191,9 +203,7 @@ func (s *sources) charge(from source, bytes int64) *problem {
 	// What is larger than the whole burst waits for a full bucket.
 	wait := max(b.submissions.wait(now, 1), b.bytes.wait(now, float64(bytes)))
 	if wait > 0 {
-		p := problemf(http.StatusTooManyRequests, api.CodeQuota, "%s has sent as much as it may; vendors get a token with a quota of their own from the operator", b.key)
-		p.retryAfter = int(min(math.Ceil(wait.Seconds()), 3600))
-		return p
+		return &Over{b.key, wait}
 	}
 	b.submissions.take(now, 1)
 	b.bytes.take(now, float64(bytes))
@@ -305,4 +315,46 @@ func (t tokens) take(now time.Time, n float64) {
 	for left := int(min(n*t.unit, math.MaxInt/2)); left > 0; left -= t.limiter.Burst() {
 		t.limiter.ReserveN(now, min(left, t.limiter.Burst()))
 	}
+}
+
+// setToken replaces the registration token; empty means that there is none.
+func (s *sources) setToken(token string) {
+	if token == "" {
+		s.registrar.Store(nil)
+		return
+	}
+	sum := tuf.Sum([]byte(token))
+	s.registrar.Store(&sum)
+}
+
+// fromFrontEnd reports whether a request has been passed on by a front end.
+func (s *sources) fromFrontEnd(r *http.Request) bool {
+	sent := r.Header.Get(HeaderFrontEnd)
+	if s.cfg.FrontEndSecret == "" || sent == "" {
+		return false
+	}
+	// Of the hashes, so that the length is not told either.
+	a, b := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(s.cfg.FrontEndSecret))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// What front ends tell the leader beside the request.
+const (
+	// HeaderFrontEnd is the secret that all front ends of a log share. With it
+	// a request comes from one of them, and is passed on no further.
+	HeaderFrontEnd = "Tuflog-Front-End"
+	// HeaderClient is the network that the client is in, for its quota; empty
+	// for the front end's own host, as in HTTPConfig. Without the secret it
+	// counts for nothing.
+	HeaderClient = "Tuflog-Client"
+)
+
+// networkOfConn returns the network that a connection comes from, as for quotas;
+// empty for a socket of the host's own.
+func networkOfConn(conn net.Conn) string {
+	peer, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return networkOf(peer.Addr().Unmap())
 }

@@ -42,11 +42,54 @@ type server struct {
 	stop    context.CancelFunc
 }
 
-func newServer(view View, cfg Config, from *sources) *server {
+// ServerConfig says what a server serves, and to whom.
+type ServerConfig struct {
+	// Storage holds the entries.
+	Storage Storage
+	// Blobs and State keep files and what can be looked up.
+	Blobs Blobs
+	State State
+	// Tokens keeps the tokens of repositories. Nil means that there are none.
+	Tokens Tokens
+	// Holds keeps the files that are held. Nil means that none are.
+	Holds Holds
+
+	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
+	// their own.
+	LogSnapshots, LogTimestamps bool
+	// Token is what a client must send to register a repository. Empty means
+	// that anyone may, unless HTTP says otherwise.
+	Token string
+	// HTTP says who may submit how much.
+	HTTP HTTPConfig
+	// Labels are the operator's names for repositories.
+	Labels map[tuf.Digest]string
+
+	// Limits are what is done at once, and for whom.
+	Limits Limits
+	// Logger reports what an operator should know. Nil means slog.Default().
+	Logger *slog.Logger
+
+	holdClock func() time.Time // nil: time.Now
+}
+
+func (c *ServerConfig) setDefaults() {
+	c.Limits = c.Limits.or(DefaultLimits)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+// sources returns who submits how much. A view and its server share them.
+func (c *ServerConfig) sources() *sources {
+	return newSources(c.HTTP, c.Token, newTokenBook(c.Tokens, c.Logger), c.Limits)
+}
+
+func newServer(view View, cfg ServerConfig, from *sources) *server {
 	running, stop := context.WithCancel(context.Background())
 	s := &server{
 		view:    view,
-		storage: cfg.Publisher.Storage,
+		storage: cfg.Storage,
 		blobs:   cfg.Blobs,
 		state:   cfg.State,
 		holds:   cfg.Holds,
@@ -139,7 +182,7 @@ func (s *server) mayRegister(from source) *problem {
 	switch {
 	case from.unknown:
 		// As in wrongToken, a guess costs what a submission does.
-		if p := s.sources.charge(from, 0); p != nil {
+		if p := s.charge(from, 0); p != nil {
 			return p
 		}
 		return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s. The one that was sent is not it", needs)
@@ -148,12 +191,6 @@ func (s *server) mayRegister(from source) *problem {
 	}
 	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "%s", needs)
 }
-
-// largeSubmission is how many bytes a submission has at least that is read alone.
-// What it takes besides, about as much again, is not to be multiplied. So the next
-// one is read only when it is decided: one of those who have a token, and one of all
-// others.
-const largeSubmission = 8 << 20
 
 // parse reads the files of a submission, with as many others as there are CPUs. From
 // then on it is what was made of them that counts. A large one has its lane until h
@@ -234,4 +271,19 @@ func (s *server) renew(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(s.running, cancel)()
 	s.view.Renew(ctx)
+}
+
+// Settings are what an operator can change while a log is served.
+type Settings struct {
+	// Labels, Token and Policy are as in Config and PublisherConfig. That a log
+	// asks for a token at all is settled when it is opened.
+	Labels map[tuf.Digest]string
+	Token  string
+	Policy *proofs.Policy
+}
+
+// reload replaces what the server goes by.
+func (s *server) reload(settings Settings) {
+	s.labels.Store(&settings.Labels)
+	s.sources.setToken(settings.Token)
 }

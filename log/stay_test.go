@@ -113,7 +113,7 @@ func TestRandomStays(t *testing.T) {
 func TestUnfinishedBodiesHoldUpNobody(t *testing.T) {
 	const room, announced = 4 << 20, 1 << 20
 	from, _ := quotas(HTTPConfig{}, Limits{Memory: Pool{Capacity: room, Share: room / 2}}, "")
-	s := newServer(&Log{}, Config{}, from)
+	s := newServer(&Log{}, ServerConfig{}, from)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, h, p := s.body(w, r, from.of(r), tuf.MaxFileSize)
 		if p != nil {

@@ -176,7 +176,7 @@ func (s *server) wrongToken(ctx context.Context, from source, repository tuf.Dig
 	if s.sources.tokens.away.Load() {
 		return later(api.CodeUnavailable, "the tokens of repositories cannot be read now")
 	}
-	if p := s.sources.charge(from, 0); p != nil {
+	if p := s.charge(from, 0); p != nil {
 		return p
 	}
 	return problemf(http.StatusUnauthorized, api.CodeUnauthorized, "the log does not know the token that was sent: it is wrong, or was revoked. Without any, files of this repository may be held for a while")

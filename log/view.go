@@ -1,6 +1,9 @@
 package log
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 // View is a log as it is served: by the process that writes it, or by one that follows
 // it.
@@ -25,4 +28,16 @@ type View interface {
 	// Leader returns what answers in the name of a view that only follows, or nil where
 	// this process writes the log. The error says why nothing is to be passed on.
 	Leader() (PassOn, error)
+}
+
+// PassOn answers, in the name of a follower, what only the leader can.
+type PassOn interface {
+	// ServeHTTP gets requests whose bodies are in memory, with GetBody, and
+	// whose header HeaderClient names the client.
+	http.Handler
+	// Trouble says why what is passed on now could not be published, or is nil.
+	Trouble() error
+	// Hurry returns when the leader has taken its derived state up to what is
+	// published, or cannot be asked to.
+	Hurry(ctx context.Context)
 }

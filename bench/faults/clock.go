@@ -142,7 +142,7 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 			Checkpoints: log.NewCheckpointFile(filepath.Join(c.w.logDir, "checkpoint")),
 			Now:         func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) },
 		},
-		Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler),
+		ServerConfig: log.ServerConfig{Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler)},
 	})
 	if err != nil {
 		return err

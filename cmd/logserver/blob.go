@@ -61,7 +61,7 @@ It exits 1 if there was a file that no leaf names.`,
 }
 
 func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, stderr io.Writer) (err error) {
-	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	var w *written
 	if on.on() {
 		w, err = on.openAdding(ctx, &cfg)

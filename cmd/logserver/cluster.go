@@ -213,12 +213,16 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 	if c.cfg.Publisher.Served, err = log.OpenServed(flags.served(), keys, c.logger); err != nil {
 		return err
 	}
-	cfg := c.cfg
-	cfg.Keys = keys
-	cfg.Publisher.Signer, cfg.Publisher.More = nil, nil
-	cfg.Publisher.Storage, cfg.Publisher.Checkpoints, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.Checkpoints(nil), c.db.State(nil)
 	c.forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
-	cfg.Forward = c.forward
+	cfg := log.FollowConfig{
+		ServerConfig: c.cfg.ServerConfig,
+		Policy:       c.cfg.Publisher.Policy,
+		Keys:         keys,
+		Checkpoints:  c.db.Checkpoints(nil),
+		Served:       c.cfg.Publisher.Served,
+		Forward:      c.forward,
+	}
+	cfg.Storage, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.State(nil)
 	if c.follower, err = log.Follow(ctx, cfg); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 	if err != nil {
 		return 0, err
 	}
-	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	w, err := s.openWritten(ctx, &cfg)
 	if err != nil {
 		return 0, err
@@ -150,7 +150,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 // reindex makes the derived state of a log on servers anew, and with tiles the copy
 // of its entries before that.
 func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n int64, err error) {
-	c, lease, done, err := s.take(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))})
+	c, lease, done, err := s.take(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}})
 	if err != nil {
 		return 0, err
 	}
@@ -213,7 +213,7 @@ func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.
 type serverLog struct{ c *cluster }
 
 func (s *shared) openKept(ctx context.Context, stderr io.Writer) (kept, error) {
-	c, err := s.connect(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}, nil)
+	c, err := s.connect(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
 	if err != nil {
 		return nil, err
 	}

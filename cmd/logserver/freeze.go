@@ -68,7 +68,7 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	if err := flags.check(); err != nil {
 		return 0, err
 	}
-	cfg := log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}
+	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return 0, err
 	}

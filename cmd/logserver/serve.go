@@ -231,13 +231,8 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error
 	if flags.hold < 0 {
 		return cfg, fmt.Errorf("--hold %v is less than no time", flags.hold)
 	}
-	cfg = log.Config{
-		LogSnapshots:  flags.snapshots,
-		LogTimestamps: flags.timestamps,
-		Limits:        flags.quotas.limits(),
-		Hold:          flags.hold,
-		Logger:        logger,
-	}
+	cfg.LogSnapshots, cfg.LogTimestamps = flags.snapshots, flags.timestamps
+	cfg.Limits, cfg.Hold, cfg.Logger = flags.quotas.limits(), flags.hold, logger
 	if !flags.on() || flags.mayLead() {
 		if err := openKeys(flags, &cfg); err != nil {
 			return cfg, err

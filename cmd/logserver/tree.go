@@ -127,7 +127,7 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		return 0, err
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	c, lease, done, err := flags.take(ctx, log.Config{Logger: logger})
+	c, lease, done, err := flags.take(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: logger}})
 	if err != nil {
 		return 0, err
 	}

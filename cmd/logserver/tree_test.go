@@ -113,7 +113,7 @@ func (w *sharedWorld) moveTo(t *testing.T, storage string) {
 func (w *sharedWorld) indexTail(t *testing.T) {
 	t.Helper()
 	on := shared{storageURL: w.storage, stateURL: w.state}
-	c, lease, done, err := on.take(t.Context(), log.Config{Logger: slog.New(slog.DiscardHandler)})
+	c, lease, done, err := on.take(t.Context(), log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.DiscardHandler)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 		return v, err
 	}
 	if on.on() {
-		c, err := on.connect(ctx, log.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}, nil)
+		c, err := on.connect(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
 		if err != nil {
 			return v, err
 		}
