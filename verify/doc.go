@@ -14,6 +14,8 @@
 //		state = c.State() // to be stored, whatever the error
 //	}
 //	found, err := c.Locate(ctx, "firmware.bin") // in targets and delegated roles
+//	// Now c.State() is to be stored again: no power cut may make the device forget a
+//	// release that it uses.
 //	check, err := verify.NewTargetCheck(*found.Target)
 //	io.Copy(check, file) // from the targets' URL and found.Name
 //	err = check.Done() // nil: it may be installed
@@ -25,8 +27,8 @@
 //	Fetch(ctx, request) returns request.URLName() of the repository, or fs.ErrNotExist
 //	Keep(ctx, accepted) keeps accepted.Metadata.File and accepted.Sidecars of accepted.Role
 //
-// Package device has two, for HTTP and for folders. What a source returns nobody has to
-// believe. A file that is not accepted is a [Refusal] with a code; an outage is always
+// Package device has two, for HTTP and for folders. Nothing that a source returns is
+// believed. A file that is not accepted is a [Refusal] with a code; an outage is always
 // [CodeNetwork]. None of the rules by which a log admits what it is sent is here: those
 // are package admit's.
 package verify
