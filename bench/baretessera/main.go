@@ -34,6 +34,10 @@ func main() {
 	duration := flag.Duration("duration", 10*time.Second, "how long to measure")
 	warmUp := flag.Duration("warm-up", 2*time.Second, "how long to add before measuring")
 	batchAge := flag.Duration("batch-age", time.Millisecond, "Tessera's batch age")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "baretessera [flags]: measures Tessera's POSIX driver by itself\n\nExample: go run ./bench/baretessera -clients 8\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if err := run(*clients, *duration, *warmUp, *batchAge); err != nil {
 		fmt.Fprintln(os.Stderr, "baretessera:", err)

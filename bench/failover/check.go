@@ -82,7 +82,7 @@ func (w *world) settled(ctx context.Context) error {
 
 // audit has the program auditor replay the log; it must come to the same tree.
 func (w *world) audit(ctx context.Context, url string, tree proofs.Tree) (judged int64, err error) {
-	out, err := process.Output(ctx, w.h.program("auditor"), "replay", "--json", "--log", url, "--policy", w.policyFile())
+	out, err := process.Output(ctx, w.h.Program("auditor"), "replay", "--json", "--log", url, "--policy", w.policyFile())
 	if err != nil {
 		return 0, fmt.Errorf("%w: %.2000s", err, out)
 	}
@@ -113,7 +113,7 @@ func (w *world) fsck(ctx context.Context) (said string, err error) {
 // tool runs a command of logserver on the log.
 func (w *world) tool(ctx context.Context, command string, args ...string) (said string, err error) {
 	args = slices.Concat(strings.Fields(command), []string{"--dir", w.fronts[0].dir}, w.servers(w.trillian.Target(), ""), args)
-	said, err = process.Output(ctx, w.h.program("logserver"), args...)
+	said, err = process.Output(ctx, w.h.Program("logserver"), args...)
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, said)
 	}

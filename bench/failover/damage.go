@@ -77,7 +77,7 @@ func (h *harness) damage(ctx context.Context, name, what string, harms []harm) (
 			}
 		}
 		rows = append(rows, r)
-		h.say("%s: %v", r.Fault, time.Since(began).Round(100*time.Millisecond))
+		h.Say("%s: %v", r.Fault, time.Since(began).Round(100*time.Millisecond))
 		if ctx.Err() != nil {
 			return rows, context.Cause(ctx)
 		}

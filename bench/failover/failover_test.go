@@ -29,11 +29,11 @@ func TestRehearsals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := h.close(); err != nil {
+		if err := h.Close(); err != nil {
 			t.Error(err)
 		}
 	}()
-	h.say = t.Logf
+	h.Say = t.Logf
 	held := func(what string, err error) {
 		if errors.Is(err, errSlow) {
 			t.Logf("%s: %v", what, err)

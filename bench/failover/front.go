@@ -155,7 +155,7 @@ func (f *front) start(ctx context.Context) error {
 	if f.agent != nil {
 		args = append(args, "--ssh-agent", f.agent.socket)
 	}
-	program := cmp.Or(f.program, f.w.h.program("logserver"))
+	program := cmp.Or(f.program, f.w.h.Program("logserver"))
 	p, err := process.Start(ctx, exec.Command(program, args...), f.hear)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)

@@ -58,7 +58,7 @@ func (h *harness) killLeaders(ctx context.Context) (k *killing, err error) {
 			return k, fmt.Errorf("kill %d: %w", n+1, err)
 		}
 		kills, k.handOvers = append(kills, killed), append(k.handOvers, over)
-		h.say("kill %d of %d: acknowledged again after %v", n+1, h.kills, round(over.lease+over.opening+over.first))
+		h.Say("kill %d of %d: acknowledged again after %v", n+1, h.kills, round(over.lease+over.opening+over.first))
 	}
 	process.Pause(ctx, time.Until(began.Add(h.duration)))
 	if err := l.progress(ctx, 3, w.fronts...); err != nil {

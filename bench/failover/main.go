@@ -39,15 +39,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/tuflog/tuflog/bench/postgresserver"
-	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/rehearsal"
 	"github.com/tuflog/tuflog/bench/trillianserver"
 )
@@ -84,7 +80,7 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is injected when")
 	dir := flag.String("dir", "", "where to put everything (default: a new folder below $TMPDIR, removed at the end)")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: failover [flags] ["+strings.Join(words(), "] [")+"] [all]")
+		fmt.Fprintln(flag.CommandLine.Output(), "failover [flags] ["+strings.Join(words(), "] [")+"] [all]: breaks each part of a log beyond one machine, and looks at what is left\n\nExample: go run ./bench/failover -short\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -110,13 +106,7 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, s, *dir, what)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "failover:", err)
-	}
-	os.Exit(code)
+	rehearsal.Main("failover", func(ctx context.Context) (int, error) { return run(ctx, s, *dir, what) })
 }
 
 // words are what can be asked for.
@@ -164,10 +154,8 @@ func run(ctx context.Context, s settings, dir string, what []string) (code int, 
 	if err != nil {
 		return 2, err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	h.say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	started := time.Now()
-	fmt.Printf("%s, %s/%s, %d CPUs, seed %d\n", started.UTC().Format("2006-01-02 15:04 MST"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), s.seed)
+	defer func() { err = errors.Join(err, h.Close()) }()
+	end := h.Aloud(os.Stdout, s.seed)
 	if slices.Contains(what, "leader") {
 		res, err := h.killLeaders(ctx)
 		if err != nil && res == nil {
@@ -197,7 +185,7 @@ func run(ctx context.Context, s settings, dir string, what []string) (code int, 
 		fmt.Println()
 		code = max(code, rehearsal.PrintTable(os.Stdout, rows))
 	}
-	fmt.Printf("\n%v\n", time.Since(started).Round(time.Second))
+	end()
 	return code, nil
 }
 
@@ -206,21 +194,13 @@ func newHarness(ctx context.Context, s settings, dir string) (h *harness, err er
 	if _, err := postgresserver.Find(); err != nil {
 		return nil, err
 	}
-	h = &harness{settings: s, dir: dir, say: func(string, ...any) {}}
-	if h.own = dir == ""; h.own {
-		if h.dir, err = os.MkdirTemp("", "tuflog-failover-"); err != nil {
-			return nil, err
-		}
-	}
-	h.bin = h.dir + "/bin"
-	if err = os.MkdirAll(h.bin, 0o755); err == nil {
-		err = process.Build(ctx, h.bin, "logserver", "witness", "auditor")
-	}
-	if err == nil {
-		h.trillian, err = trillianserver.Build(ctx, os.Stderr)
-	}
+	stage, err := rehearsal.NewStage(ctx, "failover", dir, "", "logserver", "witness", "auditor")
 	if err != nil {
-		return nil, errors.Join(err, h.close())
+		return nil, err
+	}
+	h = &harness{settings: s, Stage: stage}
+	if h.trillian, err = trillianserver.Build(ctx, os.Stderr); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
 }

@@ -70,7 +70,7 @@ func (h *harness) suffer(ctx context.Context, s scenario) (rows []rehearsal.Row,
 			}
 		}
 		rows = append(rows, r)
-		h.say("%s: %v", r.Fault, time.Since(began).Round(100*time.Millisecond))
+		h.Say("%s: %v", r.Fault, time.Since(began).Round(100*time.Millisecond))
 		if ctx.Err() != nil {
 			return rows, context.Cause(ctx)
 		}

@@ -56,7 +56,7 @@ func (h *harness) buildBefore(ctx context.Context) (program string, err error) {
 	if _, err := process.Output(ctx, "git", "cat-file", "-e", before+"^{commit}"); err != nil {
 		return "", fmt.Errorf("%w: %w", errNoBefore, err)
 	}
-	tree := filepath.Join(h.dir, "before")
+	tree := filepath.Join(h.Dir, "before")
 	if _, err := process.Output(ctx, "git", "worktree", "add", "--detach", tree, before); err != nil {
 		return "", err
 	}

@@ -29,21 +29,9 @@ const (
 // harness is what all worlds share.
 type harness struct {
 	settings
-	bin      string // logserver, witness, auditor
+	*rehearsal.Stage
 	trillian string // Trillian's programs
-	dir      string
-	own      bool // dir is the harness's to remove
-	say      func(format string, args ...any)
 }
-
-func (h *harness) close() error {
-	if !h.own {
-		return nil
-	}
-	return os.RemoveAll(h.dir)
-}
-
-func (h *harness) program(name string) string { return filepath.Join(h.bin, name) }
 
 // worldConfig says what a world has that others have not.
 type worldConfig struct {
@@ -74,7 +62,7 @@ type world struct {
 
 // newWorld starts everything, and waits until a front end leads.
 func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w *world, err error) {
-	w = &world{h: h, dir: filepath.Join(h.dir, name), worldConfig: cfg, rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP(), rand: rand.New(rand.NewPCG(h.seed, 0))}
+	w = &world{h: h, dir: filepath.Join(h.Dir, name), worldConfig: cfg, rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP(), rand: rand.New(rand.NewPCG(h.seed, 0))}
 	// A front end that hangs is given up before long.
 	w.http.Timeout = 6 * time.Second
 	made := w
@@ -89,7 +77,7 @@ func (h *harness) newWorld(ctx context.Context, name string, cfg worldConfig) (w
 	if err := w.startServers(ctx); err != nil {
 		return nil, err
 	}
-	logserver := h.program("logserver")
+	logserver := h.Program("logserver")
 	if w.before {
 		if logserver, err = h.buildBefore(ctx); err != nil {
 			return nil, err
@@ -146,7 +134,7 @@ func (w *world) startServers(ctx context.Context) (err error) {
 
 // startWitnesses makes and starts the witnesses of a log.
 func (w *world) startWitnesses(ctx context.Context, vkey string) (err error) {
-	if w.witnesses, err = rehearsal.StartWitnesses(ctx, w.h.bin, w.dir, witnesses, vkey); err != nil {
+	if w.witnesses, err = rehearsal.StartWitnesses(ctx, w.h.Bin, w.dir, witnesses, vkey); err != nil {
 		return err
 	}
 	plain := []byte(w.witnesses.Policy(quorum, nil))

@@ -91,7 +91,7 @@ func (w *world) failCall(ctx context.Context, l *load, call, errno, when string,
 	_ = process.Eventually(ctx, "", process.Patience, func() bool { return w.rec.Count() >= want || !w.log.Alive() })
 	if !w.log.Alive() {
 		r.Outcomes["ended, and went on after a start"]++
-		w.h.say("%s: it ended with: %s", what, w.panicked())
+		w.h.Say("%s: it ended with: %s", what, w.panicked())
 		if err := w.startLog(ctx); err != nil {
 			return fmt.Errorf("%s: the log does not start again: %w", what, err)
 		}

@@ -39,7 +39,7 @@ func noDisks() string {
 // newDisk makes and mounts a disk of that many MiB.
 func (h *harness) newDisk(ctx context.Context, name string, size int64) (*disk, error) {
 	h.n++
-	base := filepath.Join(h.dir, fmt.Sprintf("%02d-%s", h.n, name))
+	base := filepath.Join(h.Dir, fmt.Sprintf("%02d-%s", h.n, name))
 	d := &disk{image: base + ".img", dir: base + ".mnt"}
 	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
 		return nil, err

@@ -47,15 +47,15 @@ type result struct {
 
 func short(ctx context.Context, s scenario, programs string) (r result) {
 	r.seed = uint64(time.Now().UnixNano())
-	h, err := newHarness(shortCounts, "", programs, r.seed)
+	h, err := newHarness(ctx, shortCounts, "", programs, r.seed)
 	if err != nil {
 		return result{err: err}
 	}
-	h.say = func(format string, args ...any) { r.said = append(r.said, fmt.Sprintf(format, args...)) }
+	h.Say = func(format string, args ...any) { r.said = append(r.said, fmt.Sprintf(format, args...)) }
 	began := time.Now()
 	r.rows, err = s.run(ctx, h)
-	h.say("%v", time.Since(began).Round(time.Millisecond))
-	r.err = errors.Join(err, h.close())
+	h.Say("%v", time.Since(began).Round(time.Millisecond))
+	r.err = errors.Join(err, h.Close())
 	return r
 }
 

@@ -94,7 +94,7 @@ func flippedBits(ctx context.Context, h *harness) ([]rehearsal.Row, error) {
 		}
 		rows[i].Outcomes[outcome]++
 		if (n+1)%50 == 0 {
-			h.say("%d bits flipped", n+1)
+			h.Say("%d bits flipped", n+1)
 		}
 	}
 	for i := range rows {

@@ -56,7 +56,7 @@ func (h *harness) killLoop(ctx context.Context, w *world, l *load, r *rehearsal.
 		slowest = max(slowest, time.Since(began))
 		r.Outcomes["went on by itself"]++
 		if (n+1)/50 > n/50 {
-			h.say("%d kills, %d acknowledgements, slowest start %v", n+1, w.rec.Count(), slowest.Round(time.Millisecond))
+			h.Say("%d kills, %d acknowledgements, slowest start %v", n+1, w.rec.Count(), slowest.Round(time.Millisecond))
 		}
 	}
 	return l.progress(ctx, 1)

@@ -29,13 +29,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/rehearsal"
 )
 
@@ -86,35 +83,29 @@ func main() {
 	flag.IntVar(&n.cuts, "cuts", n.cuts, "how many times the power is cut")
 	flag.IntVar(&n.flips, "flips", n.flips, "how many bits are flipped")
 	flag.IntVar(&n.calls, "calls", n.calls, "each system call fails the first, second ... time of a thread, up to this")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "faults [flags]: breaks a log in every way that has broken a real one, and looks at what is left\n\nExample: go run ./bench/faults -only kill,flips -kills 20\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := long(ctx, n, *dir, *seed, *only)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "faults:", err)
+	for name := range strings.SplitSeq(*only, ",") {
+		if *only != "" && !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {
+			fmt.Fprintf(os.Stderr, "faults: there is no scenario %q\n", name)
+			os.Exit(2)
+		}
 	}
-	os.Exit(code)
+	rehearsal.Main("faults", func(ctx context.Context) (int, error) { return long(ctx, n, *dir, *seed, *only) })
 }
 
 // long runs the scenarios and prints the table.
 func long(ctx context.Context, n counts, dir string, seed uint64, only string) (code int, err error) {
-	bin, err := os.MkdirTemp("", "tuflog-faults-bin-")
+	h, err := newHarness(ctx, n, dir, "", seed)
 	if err != nil {
 		return 2, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(bin)) }()
-	if err := process.Build(ctx, bin, "logserver", "witness"); err != nil {
-		return 2, err
-	}
-	h, err := newHarness(n, dir, bin, seed)
-	if err != nil {
-		return 2, err
-	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	h.say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	started := time.Now()
-	fmt.Printf("%s, %s/%s, %d CPUs, seed %d\n\n", started.UTC().Format("2006-01-02 15:04 MST"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), seed)
+	defer func() { err = errors.Join(err, h.Close()) }()
+	end := h.Aloud(os.Stdout, seed)
 	var rows []rehearsal.Row
 	for _, s := range scenarios {
 		if only != "" && !strings.Contains(","+only+",", ","+s.name+",") {
@@ -129,9 +120,10 @@ func long(ctx context.Context, n counts, dir string, seed uint64, only string) (
 			got = append(got, rehearsal.Row{Fault: s.name, Held: err})
 		}
 		rows = append(rows, got...)
-		h.say("%s: %v", s.name, time.Since(begin).Round(100*time.Millisecond))
+		h.Say("%s: %v", s.name, time.Since(begin).Round(100*time.Millisecond))
 	}
+	fmt.Println()
 	code = rehearsal.PrintTable(os.Stdout, rows)
-	fmt.Printf("\n%v\n", time.Since(started).Round(time.Second))
+	end()
 	return code, nil
 }

@@ -84,7 +84,7 @@ func back(names ...string) func(context.Context, *world, string) error {
 }
 
 func reindex(ctx context.Context, w *world, _ string) error {
-	_, err := process.Output(ctx, w.h.program("logserver"), "reindex", "--dir", w.logDir, "--ledger", w.ledgerDir)
+	_, err := process.Output(ctx, w.h.Program("logserver"), "reindex", "--dir", w.logDir, "--ledger", w.ledgerDir)
 	return err
 }
 

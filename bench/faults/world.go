@@ -20,34 +20,19 @@ import (
 // harness is what the scenarios share.
 type harness struct {
 	counts
-	bin  string // logserver and witness
-	dir  string
+	*rehearsal.Stage
 	rand *rand.Rand
-	own  bool // dir is the harness's to remove
-	say  func(format string, args ...any)
 	n    int // worlds made
 }
 
-// newHarness takes the programs from bin.
-func newHarness(n counts, dir, bin string, seed uint64) (*harness, error) {
-	h := &harness{counts: n, bin: bin, dir: dir, rand: rand.New(rand.NewPCG(seed, 0)), say: func(string, ...any) {}}
-	if h.own = dir == ""; h.own {
-		var err error
-		if h.dir, err = os.MkdirTemp("", "tuflog-faults-"); err != nil {
-			return nil, err
-		}
+// newHarness takes the programs from bin, or builds them.
+func newHarness(ctx context.Context, n counts, dir, bin string, seed uint64) (*harness, error) {
+	stage, err := rehearsal.NewStage(ctx, "faults", dir, bin, "logserver", "witness")
+	if err != nil {
+		return nil, err
 	}
-	return h, os.MkdirAll(h.dir, 0o755)
+	return &harness{counts: n, Stage: stage, rand: rand.New(rand.NewPCG(seed, 0))}, nil
 }
-
-func (h *harness) close() error {
-	if !h.own {
-		return nil
-	}
-	return os.RemoveAll(h.dir)
-}
-
-func (h *harness) program(name string) string { return filepath.Join(h.bin, name) }
 
 // between picks a duration.
 func (h *harness) between(least, most time.Duration) time.Duration {
@@ -77,7 +62,7 @@ type place struct{ log, ledger string }
 // newWorld makes a log and starts its witnesses, a quorum of which is needed.
 func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum int, at place) (w *world, err error) {
 	h.n++
-	w = &world{h: h, dir: filepath.Join(h.dir, fmt.Sprintf("%02d-%s", h.n, name)), rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP()}
+	w = &world{h: h, dir: filepath.Join(h.Dir, fmt.Sprintf("%02d-%s", h.n, name)), rec: rehearsal.NewRecord(), http: rehearsal.NewHTTP()}
 	if w.logDir, w.ledgerDir = at.log, at.ledger; w.logDir == "" {
 		w.logDir = filepath.Join(w.dir, "log")
 	}
@@ -88,7 +73,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return nil, err
 	}
-	vkey, err := process.Output(ctx, h.program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
+	vkey, err := process.Output(ctx, h.Program("logserver"), "init", "--dir", w.logDir, "--ledger", w.ledgerDir, "--origin", "faults.example/"+name)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +86,7 @@ func (h *harness) newWorld(ctx context.Context, name string, witnesses, quorum i
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if w.witnesses, err = rehearsal.StartWitnesses(ctx, h.bin, w.dir, witnesses, vkey); err != nil {
+	if w.witnesses, err = rehearsal.StartWitnesses(ctx, h.Bin, w.dir, witnesses, vkey); err != nil {
 		return nil, err
 	}
 	if w.taps, err = w.witnesses.NewTaps(key, w.rec, nil); err != nil {
@@ -138,7 +123,7 @@ func (w *world) grow(ctx context.Context, clients int, n int64) error {
 
 // serving is the command that serves a log.
 func (w *world) serving(logDir, ledgerDir, addr string) *exec.Cmd {
-	return exec.Command(w.h.program("logserver"), "serve", "--dir", logDir, "--ledger", ledgerDir, "--policy", w.policyFile, "--listen", addr,
+	return exec.Command(w.h.Program("logserver"), "serve", "--dir", logDir, "--ledger", ledgerDir, "--policy", w.policyFile, "--listen", addr,
 		"--open-registration", "--quota", "off", "--log-level", "warn")
 }
 

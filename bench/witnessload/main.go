@@ -47,6 +47,10 @@ func main() {
 	flag.IntVar(&o.logs, "logs", 10_000, "logs for the measurement of memory; 0 skips it")
 	flag.BoolVar(&o.mldsa, "ml-dsa", false, "cosign with an ML-DSA-44 key, too")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "witnessload [flags]: measures how fast a witness answers add-checkpoint\n\nExample: go run ./bench/witnessload -rounds 1 -logs 0\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
