@@ -32,6 +32,7 @@ var (
 type intake struct {
 	storage   Storage
 	blobs     Blobs
+	batches   Batches // nil: no other process can append
 	publisher *Publisher
 	registry  *registry
 	indexer   *Indexer
@@ -441,14 +442,17 @@ func (in *intake) append(ctx context.Context, candidates []*candidate) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := in.blobs.Put(ctx, files); err != nil {
+	if err := in.put(ctx, files, entries); err != nil {
 		return err
 	}
 	in.unknown = true
 	appendCtx, cancel := context.WithTimeout(ctx, in.timeout)
 	_, appended := in.storage.Append(appendCtx, entries)
 	cancel()
-	// Whatever Append says, good or bad, what counts is what can be read.
+	if halt := (*Halt)(nil); errors.As(appended, &halt) {
+		return in.publisher.halt(halt)
+	}
+	// Whatever else Append says, good or bad, what counts is what can be read.
 	if err := errors.Join(appended, in.readBack(ctx, candidates)); err != nil {
 		return err
 	}
@@ -458,6 +462,14 @@ func (in *intake) append(ctx context.Context, candidates []*candidate) error {
 		}
 	}
 	return nil
+}
+
+// put makes durable what must be before entries are appended.
+func (in *intake) put(ctx context.Context, files, entries [][]byte) error {
+	if in.batches == nil {
+		return in.blobs.Put(ctx, files)
+	}
+	return in.batches.PutBatch(ctx, files, in.publisher.Tree().N, entries)
 }
 
 // readBack takes what is new in the log into the state of its repositories and

@@ -1,6 +1,7 @@
 package log_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -350,6 +351,64 @@ func TestBlobsCannotBeStored(t *testing.T) {
 	if appended != 1 {
 		t.Errorf("%d appends", appended)
 	}
+}
+
+// keptBatches keeps the last batch, or cannot for a while.
+type keptBatches struct {
+	log.Blobs
+	mu      sync.Mutex
+	left    int
+	first   int64
+	entries [][]byte
+}
+
+func (b *keptBatches) PutBatch(ctx context.Context, files [][]byte, first int64, entries [][]byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left > 0 {
+		b.left--
+		return errors.New("disk full")
+	}
+	b.first, b.entries = first, entries
+	return b.Put(ctx, files)
+}
+
+// Where another process may append, too, nothing is appended that is not kept: by its index
+// and its entries.
+func TestBatchIsKeptBeforeItIsAppended(t *testing.T) {
+	kept := &keptBatches{left: 2}
+	r := start(t, func(c *log.Config) { c.Batches = kept })
+	kept.Blobs = r.blobs
+	appended := 0
+	r.storage.OnAppend = func(entries [][]byte) ([][]byte, error) {
+		kept.mu.Lock()
+		defer kept.mu.Unlock()
+		if size := len(r.storage.Entries()); kept.first != int64(size) || !slices.EqualFunc(entries, kept.entries, bytes.Equal) {
+			t.Errorf("%d entries are appended at %d; %d at %d are kept", len(entries), size, len(kept.entries), kept.first)
+		}
+		if appended++; appended == 2 {
+			return entries[:0], errors.New("nobody knows")
+		}
+		return entries, nil
+	}
+	for range 3 {
+		r.register(t, file(newVendor(t), "root").Data)
+	}
+	if appended != 4 || kept.left != 0 {
+		t.Errorf("%d appends, want 4; %d faults are left", appended, kept.left)
+	}
+}
+
+// A contradiction that shows while something is appended stops the log.
+func TestContradictedAppendHalts(t *testing.T) {
+	r := start(t, nil)
+	r.register(t, file(newVendor(t), "root").Data)
+	r.storage.OnAppend = func([][]byte) ([][]byte, error) {
+		return nil, fmt.Errorf("append: %w", &log.Halt{Code: log.HaltStorageDamaged, What: "two roots", Do: "Look"})
+	}
+	resp, body := r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
+	problem(t, resp, body, 503, api.CodeUnavailable)
+	wantHalt(t, r.log.Publisher().Halted(), "two roots")
 }
 
 // Something in the log's storage that this log would not have appended is not

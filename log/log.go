@@ -43,6 +43,9 @@ type Config struct {
 	ServerConfig
 	// Publisher says what signs and who witnesses.
 	Publisher PublisherConfig
+	// Batches keeps the batch that is about to be appended. Nil means that it need not be
+	// kept, because only this process can append.
+	Batches Batches
 	// Hold is how long a file is held that would become a leaf, if its repository
 	// has a token and its sender has not. Zero means not at all. Those that Holds has
 	// are judged in their time also without Hold.
@@ -129,6 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		intake: &intake{
 			storage:   storage,
 			blobs:     cfg.Blobs,
+			batches:   cfg.Batches,
 			publisher: publisher,
 			registry:  registry,
 			indexer:   indexer,

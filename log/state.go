@@ -20,6 +20,17 @@ type Blobs interface {
 	Put(ctx context.Context, files [][]byte) error
 }
 
+// Batches is for a Storage to which more than one process can append, one after the other:
+// what one of them has sent may arrive when the next has begun. So each batch is kept before
+// it is sent, and whoever appends next finishes it first: then what arrives late is there
+// already.
+type Batches interface {
+	// PutBatch makes files durable as Blobs.Put does, and in the same transaction keeps, in
+	// the place of the one before, the batch of entries that are about to be appended from
+	// index first on, in their order. What became of the one before must be known.
+	PutBatch(ctx context.Context, files [][]byte, first int64, entries [][]byte) error
+}
+
 // StateLeaf is a leaf as the state keeps it.
 type StateLeaf struct {
 	admit.Record

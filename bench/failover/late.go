@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -51,54 +50,57 @@ func (w *world) holdBatch(ctx context.Context, leader *front) (held time.Time, e
 	}
 }
 
-// lateBatch delivers a leader's batch between the first leaf of its successor, which is
-// alone, and the next ones: those whose index is taken are refused, the others land. If
-// one of them is there twice then, which stops the log, it goes on in a new tree.
+// lateBatch delivers a leader's batch when its successor has finished that batch and has
+// appended more: all of it is there, and nothing of it is there twice.
 func lateBatch(ctx context.Context, w *world, l *load, r *rehearsal.Row) error {
 	leader, err := w.leader(ctx)
 	if err != nil {
 		return err
 	}
-	next := leader.other()
-	delivered := make(chan struct{})
-	var mu sync.Mutex
-	sent := 0
-	next.trillian.onSending(func(_ int, chunk []byte) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !bytes.Contains(chunk, []byte(leafHead)) {
-			return
-		}
-		if sent++; sent == 2 {
-			leader.trillian.mend()
-			process.Pause(ctx, supervised/2) // it arrives before the chunk
-			close(delivered)
-		}
-	})
-	defer next.trillian.onSending(nil)
 	held, err := w.holdBatch(ctx, leader)
 	if err != nil {
 		return err
 	}
-	before, err := w.leaves(ctx)
+	first, batch, err := w.batch(ctx)
 	if err != nil {
 		return err
 	}
-	select {
-	case <-delivered:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(process.Patience):
-		return fmt.Errorf("%s has appended nothing %v after %s was stopped%s", next.name, time.Since(held), leader.name, w.lastWords())
+	err = w.takenOver(ctx, l, leader, held)
+	if err == nil {
+		err = w.has(ctx, first, batch, r)
 	}
-	after, counted := w.leaves(ctx)
-	if err := errors.Join(counted, leader.process.Signal(syscall.SIGCONT)); err != nil {
+	if err != nil {
+		return errors.Join(err, leader.process.Signal(syscall.SIGCONT))
+	}
+	leader.trillian.mend()
+	process.Pause(ctx, supervised) // it arrives
+	if err := errors.Join(leader.process.Signal(syscall.SIGCONT), w.leadsNoMore(ctx, l, leader, held, r)); err != nil {
 		return err
 	}
-	if after > before+1 {
-		r.Outcomes["leaves of the late batch landed"]++
+	return w.unchanged(ctx, r)
+}
+
+// batch returns where the batch begins that a leader was about to append last, and how many
+// leaves it has.
+func (w *world) batch(ctx context.Context) (first, n int, err error) {
+	said, err := w.postgres.Exec(ctx, stateDatabase, "SELECT first || ' ' || cardinality(entries) FROM batch")
+	if err == nil {
+		_, err = fmt.Sscan(said, &first, &n)
 	}
-	return w.goesOnOrReplaced(ctx, r)
+	return first, n, err
+}
+
+// has checks that Trillian has all leaves of a batch.
+func (w *world) has(ctx context.Context, first, n int, r *rehearsal.Row) error {
+	leaves, err := w.leaves(ctx)
+	if err != nil {
+		return err
+	}
+	if n < 2 || leaves < first+n {
+		return fmt.Errorf("the batch has %d leaves from %d on, and Trillian has %d%s", n, first, leaves, w.lastWords())
+	}
+	r.Outcomes["its successor finished the batch, of which nothing had arrived"]++
+	return nil
 }
 
 // leaves counts those in Trillian's database.
@@ -110,26 +112,14 @@ func (w *world) leaves(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// goesOnOrReplaced waits until releases are acknowledged or a front end says that a leaf
-// is there twice, and then gives the log a new tree.
-func (w *world) goesOnOrReplaced(ctx context.Context, r *rehearsal.Row) error {
-	acked, err := w.outcome(ctx, "logserver tree replace")
-	if err != nil {
-		return err
+// unchanged waits until releases are acknowledged through every front end.
+func (w *world) unchanged(ctx context.Context, r *rehearsal.Row) error {
+	acked, err := w.outcome(ctx, "the log must not go on")
+	if err == nil && !acked {
+		err = fmt.Errorf("the log has stopped%s", w.lastWords())
 	}
-	if acked {
-		return nil
+	if err == nil {
+		r.Outcomes["the late batch changed nothing"]++
 	}
-	w.stopFronts(true)
-	said, err := w.tool(ctx, "tree replace", "--policy", w.policyFile())
-	if err != nil {
-		return err
-	}
-	_, number, ok := strings.Cut(said, w.trillian.Target()+"/")
-	if !ok || number == "" {
-		return fmt.Errorf("the new tree is not named: %s", said)
-	}
-	w.tree = strings.Fields(number)[0]
-	r.Outcomes["stopped for a leaf that was there twice, and went on in a new tree"]++
-	return w.startBoth(ctx)
+	return err
 }

@@ -511,7 +511,10 @@ func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp fu
 func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) (*trillianlog.Log, *log.Log, error) {
 	opening, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	storage, err := c.openStorage(opening, lease)
+	storage, err := c.openStorage(opening, lease, lease.Kept)
+	if err == nil {
+		err = c.finish(opening, storage)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -520,7 +523,8 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 	c.opened = c.reloads
 	c.mu.Unlock()
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
-	cfg.Blobs, cfg.State, cfg.Holds, cfg.Right = c.db.Blobs().Fenced(lease), c.db.State(lease), c.db.Holds(lease), right
+	blobs := c.db.Blobs().Fenced(lease)
+	cfg.Blobs, cfg.Batches, cfg.State, cfg.Holds, cfg.Right = blobs, blobs, c.db.State(lease), c.db.Holds(lease), right
 	l, err := log.Open(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, storage.Close())
@@ -528,17 +532,35 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 	return storage, l, nil
 }
 
-// openStorage opens Trillian for the one who appends.
-func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease) (*trillianlog.Log, error) {
+// finish appends what a former leader was about to, and may still. It closes the storage if
+// it fails.
+func (c *cluster) finish(ctx context.Context, storage *trillianlog.Log) error {
+	first, entries, err := c.db.Batch(ctx)
+	if err == nil {
+		err = verdict(storage.Finish(ctx, first, entries))
+	}
+	if err != nil {
+		return errors.Join(err, storage.Close())
+	}
+	return nil
+}
+
+// openStorage opens Trillian for the one who appends. kept is trillianlog.Config's.
+func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease, kept func(int64, [][]byte) error) (*trillianlog.Log, error) {
 	cfg := c.storage
-	cfg.Tiles, cfg.Until = c.db.Tiles(lease), lease.Until
+	cfg.Tiles, cfg.Until, cfg.Kept = c.db.Tiles(lease), lease.Until, kept
 	storage, err := trillianlog.Open(ctx, cfg)
+	return storage, verdict(err)
+}
+
+// verdict is a *log.Halt, with what can be done, where the copy contradicts Trillian.
+func verdict(err error) error {
 	if errors.Is(err, trillianlog.ErrContradiction) {
 		halt := &log.Halt{Code: log.HaltStorageForked, What: err.Error(), Do: "Find out which of the two was changed"}
 		errors.As(err, &halt) // mostly it says itself why
-		return nil, withCommands(halt)
+		return withCommands(halt)
 	}
-	return storage, err
+	return err
 }
 
 // withCommands adds to what contradicts Trillian which commands help.

@@ -108,7 +108,10 @@ func (s *shared) openWritten(ctx context.Context, cfg *log.Config) (*written, er
 		return nil, err
 	}
 	w := &written{record: c.db.AppendAction, closers: []func() error{func() error { done(); return nil }}}
-	storage, err := c.openStorage(ctx, lease)
+	storage, err := c.openStorage(ctx, lease, nil)
+	if err == nil && cfg.Publisher.Ending {
+		err = c.finish(ctx, storage) // nothing may come behind the end
+	}
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -162,7 +165,7 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 			return 0, err
 		}
 	}
-	storage, err := c.openStorage(ctx, lease)
+	storage, err := c.openStorage(ctx, lease, nil)
 	if err != nil {
 		return 0, err
 	}

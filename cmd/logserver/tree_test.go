@@ -118,7 +118,7 @@ func (w *sharedWorld) indexTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer done()
-	storage, err := c.openStorage(t.Context(), lease)
+	storage, err := c.openStorage(t.Context(), lease, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,11 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 	if b.fenced && b.lease == nil {
 		return fmt.Errorf("%s: %w", what, ErrNotLeader)
 	}
+	return wrap(what, b.put(ctx, files, nil))
+}
+
+// put is Put, and does more, which may be nil, in the same transaction.
+func (b *Blobs) put(ctx context.Context, files [][]byte, more func(*pgx.Batch)) error {
 	type blob struct{ sum, data []byte }
 	type statement struct{ sums, datas [][]byte }
 	list := make([]blob, len(files))
@@ -123,10 +128,13 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 		for _, s := range statements {
 			batch.Queue("INSERT INTO blobs SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT DO NOTHING", s.sums, s.datas)
 		}
+		if more != nil {
+			more(&batch)
+		}
 		return b.db.pool.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil && b.lease != nil {
 		err = b.lease.explain(err)
 	}
-	return wrap(what, err)
+	return err
 }

@@ -68,6 +68,7 @@ type Lease struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stopped chan struct{} // run has returned
+	kept    kept
 
 	// Tests have renewals end without a word.
 	abandoned chan struct{}

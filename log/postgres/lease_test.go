@@ -221,8 +221,11 @@ func TestWatching(t *testing.T) {
 func writes(t *testing.T, db *DB, l *Lease) map[string]func() error {
 	empty, one := recordOf(t, 0), recordOf(t, 1)
 	return map[string]func() error{
-		"swap":   func() error { return db.Ledger(l).Swap(t.Context(), empty, one) },
-		"put":    func() error { return db.Blobs().Fenced(l).Put(t.Context(), [][]byte{[]byte("a file")}) },
+		"swap": func() error { return db.Ledger(l).Swap(t.Context(), empty, one) },
+		"put":  func() error { return db.Blobs().Fenced(l).Put(t.Context(), [][]byte{[]byte("a file")}) },
+		"put a batch": func() error {
+			return db.Blobs().Fenced(l).PutBatch(t.Context(), nil, 7, [][]byte{[]byte("an entry")})
+		},
 		"store":  func() error { return db.Checkpoints(l).Store(t.Context(), one.Note) },
 		"extend": func() error { return db.Tiles(l).Extend(t.Context(), 0, 0, nil) },
 		"reset":  func() error { return db.Tiles(l).Reset(t.Context()) },

@@ -82,6 +82,10 @@ func (db *DB) replaceStorage(ctx context.Context, l *Lease, r Replacement) error
 		if err := cutCopy(ctx, tx, r.Size, edge); err != nil {
 			return err
 		}
+		// What was to be appended was to the tree before.
+		if _, err := tx.Exec(ctx, "DELETE FROM batch"); err != nil {
+			return err
+		}
 		const dropped = "the entry was dropped before it was signed, because the log's storage was replaced: submit the file again"
 		if _, err := tx.Exec(ctx, "UPDATE held SET status = $1, code = $2, detail = $3, leaf = -1 WHERE ended IS NOT NULL AND leaf >= $4",
 			string(api.StatusRefused), api.CodeHoldDropped, []byte(dropped), r.Size); err != nil {

@@ -67,26 +67,42 @@ func (l *Log) append(ctx context.Context, entries [][]byte) ([]int64, error) {
 		return nil, fmt.Errorf("append: %w", err)
 	}
 	start := l.front.size()
-	leaves := make([]*trillian.LogLeaf, len(entries))
-	indices := make([]int64, len(entries))
-	for i, e := range entries {
-		indices[i] = start + int64(i)
-		leaves[i] = &trillian.LogLeaf{LeafIndex: indices[i], LeafValue: e, LeafIdentityHash: identity(indices[i], e)}
+	if l.cfg.Kept != nil {
+		if err := l.cfg.Kept(start, entries); err != nil {
+			return nil, fmt.Errorf("append: %w", err)
+		}
 	}
-	for rest := leaves; len(rest) > 0; {
+	if err := l.sendAll(ctx, start, entries); err != nil {
+		return nil, fmt.Errorf("append of %d entries at %d: %w", len(entries), start, err)
+	}
+	indices := make([]int64, len(entries))
+	for i := range indices {
+		indices[i] = start + int64(i)
+	}
+	return indices, nil
+}
+
+// sendAll appends entries from an index on, and waits until they are in the copy.
+func (l *Log) sendAll(ctx context.Context, start int64, entries [][]byte) error {
+	rest := make([]*trillian.LogLeaf, len(entries))
+	for i, e := range entries {
+		index := start + int64(i)
+		rest[i] = &trillian.LogLeaf{LeafIndex: index, LeafValue: e, LeafIdentityHash: identity(index, e)}
+	}
+	for len(rest) > 0 {
 		n := l.fitting(rest)
 		if err := l.send(ctx, rest[:n]); err != nil {
-			return nil, fmt.Errorf("append of %d entries at %d: %w", len(entries), start, err)
+			return err
 		}
 		rest = rest[n:]
 	}
 	sent := time.Now()
 	sleep(ctx, l.firstWait())
 	if err := l.takeOver(ctx, nil); err != nil {
-		return nil, fmt.Errorf("append of %d entries at %d: %w", len(entries), start, err)
+		return err
 	}
 	l.usual = (3*l.usual + l.seen.Sub(sent)) / 4
-	return indices, nil
+	return nil
 }
 
 // firstWait is how long to wait before asking for the first time: each question

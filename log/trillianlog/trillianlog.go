@@ -7,9 +7,14 @@
 // The identity of a leaf is SHA-256 over its index (8 bytes, big endian) and its
 // bytes. So a batch whose outcome is unknown can be sent again, unchanged, until
 // the outcome is known: what has arrived before is reported and not added twice.
-// Nothing else is appended before that. The first append after Open brings one
-// leaf alone: if its index is taken by a late batch of a former leader, nothing
-// else has landed behind it.
+// Nothing else is appended before that.
+//
+// A call that a leader has sent may arrive when another one leads: Trillian asks
+// nobody for a lease. So a leader keeps the batch where its successor finds it, before
+// it sends any of it (Config.Kept), and the successor sends that very batch first
+// (Finish): what arrives late is there already. The first append after Open brings
+// one leaf alone, for leaders that keep nothing: if its index is taken, nothing else
+// has landed behind it.
 //
 // Readers are given tiles and bundles, which Trillian does not have. They are a
 // copy, kept in Tiles and made from Trillian's leaves: every new leaf is read back,
@@ -82,6 +87,10 @@ type Config struct {
 	// Until returns when the right to append ends, on the monotonic clock: no
 	// call that appends lasts longer. Nil means never.
 	Until func() time.Time
+	// Kept says why a batch must not be sent, or returns nil: whoever appends next
+	// knows of it, and has it finished (Finish) however late what was sent arrives.
+	// Nil means that nobody else ever appends to the tree.
+	Kept func(first int64, entries [][]byte) error
 	// PollInterval is how long to wait at least before asking whether the signer
 	// has integrated what was appended; mostly as long as it takes it usually,
 	// and then up to 10 ms each time. Zero means 5 ms.
