@@ -314,7 +314,7 @@ func (in *intake) judge(ctx context.Context, q *queue) *candidate {
 			sub.mu.Lock()
 			f.because(refused)
 			sub.mu.Unlock()
-			if mayComeLater(refused.Code) {
+			if admit.MayComeLater(refused.Code) {
 				sub.again = append(sub.again, f)
 			} else {
 				sub.mu.Lock()
@@ -376,16 +376,6 @@ func (in *intake) decide(ctx context.Context, sub *submission, f *file) (admit.D
 		return admit.Decision{}, &admit.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.repository.String()}
 	}
 	return in.registry.judge(ctx, repo, f.role, f.meta, sub.snapshots)
-}
-
-// mayComeLater reports whether a file refused with this code may be admitted
-// once other files of its submission are in the log.
-func mayComeLater(code string) bool {
-	switch code {
-	case api.CodeThreshold, api.CodeSuperseded, api.CodeNoParent, api.CodeNotDelegated, api.CodeSnapshotNeeded:
-		return true
-	}
-	return false
 }
 
 func (in *intake) candidate(q *queue, sub *submission, f *file, leaf leaf.Leaf) *candidate {

@@ -110,20 +110,9 @@ func newSubmission(uploads []uploaded, leaves map[string]bool) *submission {
 // memoryOf returns about how many bytes a file takes that was read.
 func memoryOf(m *tuf.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
 
-// inOrder puts roots first, then targets, then delegated roles, which need both,
-// then snapshots and timestamps; each by version.
+// inOrder is the order in which files are judged.
 func inOrder(a, b *file) int {
-	rank := func(f *file) int {
-		return slices.Index([]string{tuf.RoleRoot, tuf.RoleTargets, "", tuf.RoleSnapshot, tuf.RoleTimestamp}, topLevel(f.role))
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.version, b.version), strings.Compare(a.role, b.role), strings.Compare(a.name, b.name))
-}
-
-func topLevel(role string) string {
-	if tuf.IsTopLevel(role) {
-		return role
-	}
-	return ""
+	return cmp.Or(admit.Compare(a.role, a.version, b.role, b.version), strings.Compare(a.role, b.role), strings.Compare(a.name, b.name))
 }
 
 func (f *file) refuse(code, detail string) {
@@ -162,7 +151,7 @@ func (s *submission) finish(err error) {
 		f.meta = nil
 		if f.status == api.StatusPending && f.index < 0 && err == nil {
 			f.status = api.StatusRefused
-			if waits && mayComeLater(f.code) {
+			if waits && admit.MayComeLater(f.code) {
 				f.detail += "; other files of the submission are held: if it needs one of them, send it again when that is logged"
 			}
 		}

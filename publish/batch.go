@@ -5,29 +5,25 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // maxVouchers bounds how many snapshots go along with one file. One is the rule;
 // where several list a file, the first may be signed by keys that are gone.
 const maxVouchers = 3
 
-// vouchers returns snapshots that list f and that r has not seen beside it in vain: of
-// those that appeared with f or after it the earliest, then the latest of those
-// before; but first those that list its hash, which binds it to its role.
+// vouchers returns snapshots that list f: first those that the last root of r at hand
+// vouches for; of these first those that list its hash, which binds it to its role; of
+// these those that appeared with f or after it, the earliest first, then the latest of
+// those before.
 func (j *job) vouchers(f *file, r *repo) []*file {
 	if !f.needsVoucher() {
 		return nil
 	}
-	// A snapshot that was not enough is not enough again; but where something else
-	// was missing, it goes along again.
-	var seen map[*file]bool
-	if t := f.tries[r]; t != nil && r.roots == t.roots && (t.code == api.CodeSnapshotNeeded || r.releases == t.releases) {
-		seen = t.vouchers
-	}
 	var after, before []*file
 	for _, v := range j.snapshots {
 		switch {
-		case seen[v] || !f.isListedIn(v):
+		case !f.isListedIn(v):
 		case v.commit >= f.commit:
 			after = append(after, v)
 		default:
@@ -35,25 +31,43 @@ func (j *job) vouchers(f *file, r *repo) []*file {
 		}
 	}
 	slices.Reverse(before)
-	var found []*file
-	room := maxGroupSize - len(f.data)
 	all := append(after, before...)
 	slices.SortStableFunc(all, func(a, b *file) int { return cmp.Compare(f.rankIn(a), f.rankIn(b)) })
-	for _, v := range all {
+	var found, signedByOthers []*file
+	room := maxGroupSize - len(f.data)
+	take := func(v *file) {
 		if len(found) < maxVouchers && len(v.data) <= room {
 			found = append(found, v)
 			room -= len(v.data)
 		}
 	}
+	for _, v := range all {
+		if len(found) == maxVouchers {
+			break
+		}
+		if r.vouchesFor(v) {
+			take(v)
+		} else {
+			signedByOthers = append(signedByOthers, v)
+		}
+	}
+	for _, v := range signedByOthers {
+		take(v)
+	}
 	return found
+}
+
+// vouchesFor reports whether the keys of r for snapshots have signed v, as far as a root
+// at hand says.
+func (r *repo) vouchesFor(v *file) bool {
+	return r.root == nil || v.meta.Meets(r.root.meta.Root.KeySet(tuf.RoleSnapshot)) == nil
 }
 
 // batch is one tar.
 type batch struct {
-	files    []*file // in the order sent
-	names    map[string]*file
-	vouchers map[*file][]*file
-	size     int
+	files []*file // in the order sent
+	names map[string]*file
+	size  int
 }
 
 // Limits of a batch: well below the log's, so that a progress bar moves.
@@ -69,13 +83,11 @@ func (j *job) pack(r *repo, files []*file) []*batch {
 	var batches []*batch
 	var b *batch
 	for _, f := range files {
-		vouchers := j.vouchers(f, r)
-		group := append([]*file{f}, vouchers...)
+		group := append([]*file{f}, j.vouchers(f, r)...)
 		if b == nil || !b.fits(group) {
-			b = &batch{names: map[string]*file{}, vouchers: map[*file][]*file{}}
+			b = &batch{names: map[string]*file{}}
 			batches = append(batches, b)
 		}
-		b.vouchers[f] = vouchers
 		for _, g := range group {
 			if b.names[g.sent()] == nil {
 				b.names[g.sent()] = g

@@ -271,13 +271,15 @@ func (l *fakeLog) Submit(ctx context.Context, repository string, files []api.Fil
 			snapshots = append(snapshots, m)
 		}
 	}
-	slices.SortStableFunc(queue, func(a, b parsed) int { return rankOf(a.role) - rankOf(b.role) })
-	for _, q := range queue {
+	slices.SortStableFunc(queue, func(a, b parsed) int { return tuf.Rank(a.role) - tuf.Rank(b.role) })
+	verdicts, err := judgeTar(len(queue), func(n int) (api.FileResult, error) {
+		q := queue[n]
 		r := l.judge(l.repos[i], q.role, q.meta, snapshots)
 		r.File, r.Role, r.Version = q.name, q.role, q.meta.Version
-		res.Results = append(res.Results, r)
-	}
-	return res, nil
+		return r, nil
+	})
+	res.Results = append(res.Results, verdicts...)
+	return res, err
 }
 
 func (l *fakeLog) judge(repo *admit.Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) api.FileResult {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -203,5 +204,21 @@ func TestReadGitRunsNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("what the repository's configuration names was run")
+	}
+}
+
+// commits yields the files of each commit.
+func commits(files []*file) iter.Seq[[]*file] {
+	return func(yield func([]*file) bool) {
+		for rest := files; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].commit == rest[0].commit {
+				n++
+			}
+			if !yield(rest[:n:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
 	}
 }

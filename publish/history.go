@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -238,44 +236,4 @@ func readAtMost(r io.Reader, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
 	}
 	return data, nil
-}
-
-// steps cuts a history into what is published together: a commit, or a run of
-// commits that hold nothing but snapshots and timestamps. Those change no keys, so
-// the log judges them alike one by one or together, and there are many.
-func steps(files []*file) [][]*file {
-	var cut [][]*file
-	var names map[string]bool // of the run that is open
-	for commit := range commits(files) {
-		if slices.ContainsFunc(commit, func(f *file) bool { return f.rank() < rankSnapshot }) {
-			cut, names = append(cut, commit), nil
-			continue
-		}
-		fresh := names == nil || len(names)+len(commit) > maxBatchFiles ||
-			slices.ContainsFunc(commit, func(f *file) bool { return names[f.sent()] })
-		if fresh {
-			cut, names = append(cut, nil), map[string]bool{}
-		}
-		for _, f := range commit {
-			names[f.sent()] = true
-		}
-		cut[len(cut)-1] = append(cut[len(cut)-1], commit...)
-	}
-	return cut
-}
-
-// commits yields the files of each commit.
-func commits(files []*file) iter.Seq[[]*file] {
-	return func(yield func([]*file) bool) {
-		for rest := files; len(rest) > 0; {
-			n := 1
-			for n < len(rest) && rest[n].commit == rest[0].commit {
-				n++
-			}
-			if !yield(rest[:n:n]) {
-				return
-			}
-			rest = rest[n:]
-		}
-	}
 }

@@ -101,30 +101,31 @@ func TestReadHistory(t *testing.T) {
 	}
 }
 
-func TestStepsKeepVersionsApart(t *testing.T) {
+func TestStagesKeepVersionsApart(t *testing.T) {
 	var entries []entry
 	for i := range 200 {
-		entries = append(entries, entry{fmt.Sprint("c", i), "timestamp", i/2 + 1, []byte(fmt.Sprint("not json ", i))})
+		entries = append(entries, entry{fmt.Sprint("c", i), "timestamp", i/2 + 1, timestampFile(i/2+1, key(fmt.Sprint("other", i%2)))})
 	}
-	entries = append(entries, entry{"r", "root", 1, []byte("root")}, entry{"r", "timestamp", 1, []byte("x")}, entry{"s", "snapshot", 1, []byte("y")})
+	entries = append(entries, entry{"r", "root", 1, rootFile(1, "r1", "k1", "r1")}, entry{"r", "timestamp", 1, timestampFile(1, "other2")}, entry{"s", "snapshot", 1, snapshotFile(1, "k1", nil)})
 	h := readHistory(t, entries...)
+	stages := newJob(Config{}, h.files).stages(h.files)
 	n := 0
-	for _, step := range steps(h.files) {
-		n += len(step)
+	for _, stage := range stages {
+		n += len(stage)
 		names := map[string]bool{}
-		for _, f := range step {
+		for _, f := range stage {
 			if names[f.sent()] {
-				t.Errorf("two files called %s in one step", f.sent())
+				t.Errorf("two files called %s in one stage", f.sent())
 			}
 			names[f.sent()] = true
 		}
-		if len(step) > maxBatchFiles {
-			t.Errorf("a step of %d files", len(step))
+		if len(stage) > maxBatchFiles {
+			t.Errorf("a stage of %d files", len(stage))
 		}
 	}
-	last := steps(h.files)[len(steps(h.files))-2:]
+	last := stages[len(stages)-2:]
 	if n != h.Len() || len(last[0]) != 2 || len(last[1]) != 1 {
-		t.Errorf("%d files of %d; the last steps have %d and %d", n, h.Len(), len(last[0]), len(last[1]))
+		t.Errorf("%d files of %d; the last stages have %d and %d", n, h.Len(), len(last[0]), len(last[1]))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// Import publishes a history step by step. A history normally holds files that a
+// Import publishes a history, each file as it appeared. A history normally holds files that a
 // log refuses (drafts, files that nobody lists): the report says so, file by file.
 // An error ends the import where it is; the report then holds what was done. The
 // log is the state: importing again goes on, since what is logged answers with
@@ -25,15 +25,7 @@ func Import(ctx context.Context, cfg Config, h *History) (*Report, error) {
 			return j.report(), err
 		}
 	}
-	for _, files := range steps(j.all) {
-		if err := j.step(ctx, files); err != nil {
-			return j.report(), err
-		}
-		if cfg.Progress != nil {
-			cfg.Progress(len(files))
-		}
-	}
-	if err := j.last(ctx); err != nil {
+	if err := j.run(ctx); err != nil {
 		return j.report(), err
 	}
 	for _, f := range j.all {

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,16 +10,18 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// job publishes step by step: files become pending, and every step sends what
-// may be accepted now.
+// job publishes stage by stage, in the order of admit.Order: it chooses the repository
+// that a file is for, and the snapshots that go along.
 type job struct {
 	cfg       Config
 	all       []*file
+	open      []*file // those of them that can be sent
 	repos     []*repo // in the order in which they were met; the last is asked first
 	snapshots []*file // met so far, in order
-	pending   []*file // refused so far, and waiting
 	skip      map[string]string
 	found     map[tuf.Digest][]tuf.Digest // the log's repositories, by the payloads of roots at hand; nil: not asked
+	accepted  int                         // how many files the log has said it has, of those that others may wait for
+	roots     int                         // how many of them are roots
 	ignored   []Ignored
 	notes     []string
 	rehearsal *rehearsal // nil: the log takes what is sent
@@ -28,24 +29,8 @@ type job struct {
 
 // repo is a repository of the log.
 type repo struct {
-	id       tuf.Digest
-	roots    int // releases of roots seen in this job
-	releases int // releases of roots, targets and delegated roles
-	payloads map[rolePayload]bool
-}
-
-type rolePayload struct {
-	role    string
-	payload tuf.Digest
-}
-
-// try is what a repository said to a file, and what it knew then.
-type try struct {
-	code, detail    string // of the refusal
-	logged          bool   // not refused: the payload was logged, in another file
-	roots, releases int
-	payload         bool // it had the file's payload
-	vouchers        map[*file]bool
+	id   tuf.Digest
+	root *file // the last of those at hand that it has; nil: none so far
 }
 
 // newJob copies the files: what becomes of them is the job's alone.
@@ -56,13 +41,16 @@ func newJob(cfg Config, files []*file) *job {
 	j := &job{cfg: cfg, skip: map[string]string{}}
 	for _, f := range files {
 		f := *f
-		f.tries, f.vouched = map[*repo]*try{}, map[*file]error{}
+		f.vouched = map[*file]error{}
 		if f.meta == nil && !f.done {
 			// It is not sent. No answer about it could be proved, and it may be
 			// anything: a secret that a link in the folder leads to.
 			f.verdict, f.done = refusal(&f, nil, api.CodeMalformed, f.unread.Error()), true
 		}
 		j.all = append(j.all, &f)
+		if !f.done {
+			j.open = append(j.open, &f)
+		}
 	}
 	if !cfg.Repository.IsZero() {
 		j.know(cfg.Repository)
@@ -73,86 +61,89 @@ func newJob(cfg Config, files []*file) *job {
 // fixed reports whether there is one repository and no other may be found.
 func (j *job) fixed() bool { return !j.cfg.Repository.IsZero() }
 
-// step publishes files that appeared together, and what waited for them.
-func (j *job) step(ctx context.Context, files []*file) error {
-	files = slices.Clone(files)
-	slices.SortStableFunc(files, func(a, b *file) int {
-		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.version, b.version))
-	})
+// run publishes stage by stage, and then once more what may have come too early, as
+// long as that brings something: the order is made of the files alone, and what the log
+// has already, or which of several payloads it took, only its answers say.
+func (j *job) run(ctx context.Context) error {
+	j.progress(len(j.all) - len(j.open))
+	for _, stage := range j.stages(j.open) {
+		if err := j.send(ctx, stage); err != nil {
+			return err
+		}
+		j.progress(len(stage))
+	}
+	for before := -1; before < j.accepted; {
+		before = j.accepted
+		early := slices.DeleteFunc(slices.Clone(j.open), func(f *file) bool { return !j.early(f) })
+		if err := j.send(ctx, early); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress tells how many more files have a first verdict.
+func (j *job) progress(files int) {
+	if j.cfg.Progress != nil {
+		j.cfg.Progress(files)
+	}
+}
+
+// stages puts files in order. A run of stages that hold nothing but snapshots and
+// timestamps is one: those change no keys, so the log judges them alike one by one or
+// together, and a history has many.
+func (j *job) stages(files []*file) [][]*file {
+	submitted := make([]admit.Submitted, len(files))
+	for i, f := range files {
+		submitted[i] = admit.Submitted{Role: f.role, File: f.meta, Since: f.commit}
+	}
+	var cut [][]*file
+	var names map[string]bool // of the run that is open
+	for _, indexes := range admit.Order(submitted) {
+		stage := make([]*file, len(indexes))
+		for i, index := range indexes {
+			stage[i] = files[index]
+		}
+		if slices.ContainsFunc(stage, func(f *file) bool { return !f.isCurrency() }) {
+			cut, names = append(cut, stage), nil
+			continue
+		}
+		if names == nil || len(names)+len(stage) > maxBatchFiles || slices.ContainsFunc(stage, func(f *file) bool { return names[f.sent()] }) {
+			cut, names = append(cut, nil), map[string]bool{}
+		}
+		for _, f := range stage {
+			names[f.sent()] = true
+		}
+		cut[len(cut)-1] = append(cut[len(cut)-1], stage...)
+	}
+	return cut
+}
+
+// send offers files to the repositories: each root by itself where it may be another's,
+// or open one, then all others.
+func (j *job) send(ctx context.Context, files []*file) error {
+	var rest []*file
 	for _, f := range files {
 		if f.isVoucher() && !slices.Contains(j.snapshots, f) {
 			j.snapshots = append(j.snapshots, f)
 		}
-	}
-	var rest []*file
-	for _, f := range files {
-		if !f.isRoot() || j.fixed() {
+		if !f.isRoot() || j.fixed() || f.done {
 			rest = append(rest, f)
-			continue
-		}
-		if err := j.root(ctx, f, false); err != nil {
+		} else if err := j.root(ctx, f); err != nil {
 			return err
 		}
-		if !f.done {
-			j.pending = append(j.pending, f)
+	}
+	for _, r := range slices.Backward(slices.Clone(j.repos)) {
+		if err := j.offer(ctx, r, rest); err != nil {
+			return err
 		}
 	}
-	return j.settle(ctx, rest)
-}
-
-// settle sends files, and then what is pending and may have a chance, until
-// nothing changes.
-func (j *job) settle(ctx context.Context, files []*file) error {
-	work := files
-	for {
-		for _, r := range slices.Backward(slices.Clone(j.repos)) {
-			if err := j.offer(ctx, r, work); err != nil {
-				return err
-			}
-		}
-		j.pending = append(j.pending, files...)
-		files = nil
-		j.pending = slices.DeleteFunc(j.pending, func(f *file) bool { return f.done })
-		work = nil
-		for _, f := range j.pending {
-			if !slices.ContainsFunc(j.repos, func(r *repo) bool { return j.worth(f, r) }) {
-				continue
-			}
-			if !f.isRoot() || j.fixed() {
-				work = append(work, f)
-			} else if err := j.root(ctx, f, false); err != nil {
-				return err
-			}
-		}
-		if len(work) == 0 && !slices.ContainsFunc(j.pending, func(f *file) bool { return f.done }) {
-			return nil
-		}
-	}
-}
-
-// last gives the roots that waited for their parent the chance to open a
-// repository, once the history is over.
-func (j *job) last(ctx context.Context) error {
-	for _, f := range slices.Clone(j.pending) {
-		if f.isRoot() && !f.done {
-			if err := j.root(ctx, f, true); err != nil {
-				return err
-			}
-		}
-	}
-	return j.settle(ctx, nil)
+	return nil
 }
 
 // root publishes a root: in the repository that has it, in one that it chains to,
-// or in a new one. It waits when its parent comes later in this history, unless
-// this is its last chance.
-func (j *job) root(ctx context.Context, f *file, last bool) error {
-	if f.done {
-		return nil
-	}
-	if j.fixed() {
-		return j.offer(ctx, j.repos[0], []*file{f})
-	}
+// or in a new one.
+func (j *job) root(ctx context.Context, f *file) error {
 	if f.isReadableRoot() {
 		for _, id := range j.found[f.meta.PayloadDigest] {
 			if j.mayJoin(id) {
@@ -166,16 +157,13 @@ func (j *job) root(ctx context.Context, f *file, last bool) error {
 		}
 	}
 	if _, err := admit.JudgeGenesis(f.meta); err != nil {
-		if len(f.tries) == 0 {
+		if !f.judged {
 			f.verdict = refusal(f, nil, codeOf(err), "no root so far opens a repository, and this one cannot: "+err.Error())
 		}
 		return nil
 	}
-	if !last && j.parentAhead(f) {
-		return nil
-	}
 	if !j.begins(f) {
-		if len(f.tries) == 0 {
+		if !f.judged {
 			f.verdict = refusal(f, nil, api.CodeNoParent, "no root so far is the one before it, and a repository begins with version 1 unless another is asked for")
 		}
 		return nil
@@ -190,18 +178,9 @@ func (j *job) know(id tuf.Digest) *repo {
 			return r
 		}
 	}
-	r := &repo{id: id, payloads: map[rolePayload]bool{}}
+	r := &repo{id: id}
 	j.repos = append(j.repos, r)
 	return r
-}
-
-// parentAhead reports whether the root that f chains to comes later in this
-// history: then f must wait for it, or it would open a repository of its own.
-func (j *job) parentAhead(f *file) bool {
-	return slices.ContainsFunc(j.all, func(p *file) bool {
-		return p.commit > f.commit && p.version == f.version-1 && p.meta != nil && p.meta.Root != nil &&
-			f.meta.Meets(p.meta.Root.KeySet(tuf.RoleRoot)) == nil
-	})
 }
 
 // register asks the log to open a repository with f.
@@ -233,10 +212,10 @@ func (j *job) register(ctx context.Context, f *file) error {
 		return &UndecidedError{Why: fmt.Sprintf("the log has %s in repository %v, which begins with another root", f.name, id), Repositories: []string{id.String()}}
 	}
 	r := j.know(id)
-	return j.record(f, r, verdict, nil)
+	return j.record(f, r, verdict)
 }
 
-// offer sends to r those of files that it may accept, with the snapshots that
+// offer sends to r those of files that have no verdict yet, with the snapshots that
 // list them.
 func (j *job) offer(ctx context.Context, r *repo, files []*file) error {
 	var open []*file
@@ -246,58 +225,44 @@ func (j *job) offer(ctx context.Context, r *repo, files []*file) error {
 		case f.done:
 		case skipped:
 			f.verdict, f.done = refusal(f, r, api.CodeNotLoggedRole, detail), true
-		case j.worth(f, r):
+		default:
 			open = append(open, f)
 		}
 	}
 	for _, b := range j.pack(r, open) {
-		if err := j.send(ctx, r, b); err != nil {
+		if err := j.sendTar(ctx, r, b); err != nil {
 			return err
 		}
+	}
+	for _, f := range open {
+		f.seen = j.giving(f)
 	}
 	return nil
 }
 
-// worth reports whether r may accept f: it was never asked, or has learnt since
-// what it lacked then.
-func (j *job) worth(f *file, r *repo) bool {
-	if f.done || f.logged != nil && f.logged != r {
+// early reports whether f was refused for want of something that is not known to be
+// missing still.
+func (j *job) early(f *file) bool {
+	if f.done || f.seen == j.giving(f) {
 		return false
 	}
-	t, tried := f.tries[r]
-	if !tried {
-		return true
-	}
-	// Keys come from root for the top-level roles, from targets metadata for the
-	// delegated ones.
-	newKeys := r.roots > t.roots || f.rank() == rankDelegated && r.releases > t.releases
-	switch {
-	case t.logged:
-		return newKeys
-	case !t.payload && r.has(f):
-		return true
-	}
-	switch t.code {
-	case api.CodeNoParent:
-		return r.roots > t.roots
-	case api.CodeThreshold, api.CodeSuperseded, api.CodeNotDelegated:
-		return newKeys
-	case api.CodeSnapshotNeeded:
-		return newKeys || len(j.vouchers(f, r)) > 0
+	switch f.verdict.Code {
 	case api.CodeNotCovered, api.CodeSecondPayload:
-		// Any release may delegate, or say whose the other payload is.
-		return newKeys || r.releases > t.releases || len(j.vouchers(f, r)) > 0
+		return true // any release may delegate, or say whose the other payload is
 	}
-	return false
+	return !f.judged || admit.MayComeLater(f.verdict.Code)
 }
 
-// has reports whether r is known to have the payload of f for its role.
-func (r *repo) has(f *file) bool {
-	return r.payloads[rolePayload{f.role, f.meta.PayloadDigest}]
+// giving counts what was accepted of that for which f may wait: for roots, a root.
+func (j *job) giving(f *file) int {
+	if f.isRoot() {
+		return j.roots
+	}
+	return j.accepted
 }
 
-// send sends a batch to r and takes down the verdicts.
-func (j *job) send(ctx context.Context, r *repo, b *batch) error {
+// sendTar sends a batch to r and takes down the verdicts.
+func (j *job) sendTar(ctx context.Context, r *repo, b *batch) error {
 	files := make([]api.File, len(b.files))
 	for i, f := range b.files {
 		files[i] = api.File{Name: f.sent(), Data: f.data}
@@ -315,16 +280,16 @@ func (j *job) send(ctx context.Context, r *repo, b *batch) error {
 			return fmt.Errorf("submit %s: the log answers about %q, which was not asked", summary(b.files), verdict.File)
 		}
 		answered[f] = true
-		if err := j.record(f, r, verdict, b.vouchers[f]); err != nil {
+		if err := j.record(f, r, verdict); err != nil {
 			return err
 		}
 	}
 	for _, f := range b.files {
 		switch {
 		case answered[f]:
-		case f.rank() >= rankSnapshot:
+		case f.isCurrency():
 			// A log that does not log them may take them as vouchers and say no more.
-			j.refused(f, r, api.FileResult{Code: api.CodeNotLoggedRole, Detail: "the log takes a " + f.role + " only as a voucher for others"}, nil)
+			j.refused(f, r, api.FileResult{Code: api.CodeNotLoggedRole, Detail: "the log takes a " + f.role + " only as a voucher for others"})
 		default:
 			return fmt.Errorf("submit %s: the log gives no verdict on %s", summary(b.files), f.name)
 		}

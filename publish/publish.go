@@ -9,10 +9,9 @@
 // The log judges a file against what it holds already, so a root must be there
 // before what its keys signed, and a parent before what it delegates to. Targets
 // metadata does not name its own role: it counts only beside a snapshot that lists
-// it. So files are sent roots first, one version after the other, then targets and
-// delegated roles together with the snapshots that list them; a file that the log
-// refuses for want of something is sent again when that may have arrived, and so
-// on until nothing changes.
+// it. So files are sent in the order of admit.Order, targets and delegated roles together
+// with the snapshots that list them. What the log refuses for want of something is sent
+// again at the end, as long as that brings something.
 //
 // # Repositories
 //
@@ -133,8 +132,8 @@ type file struct {
 	verdict     Verdict
 	contradicts int64           // with the status evidence: the index of the release
 	done        bool            // the verdict is final
-	logged      *repo           // has the payload; the verdict is final unless the role's keys change
-	tries       map[*repo]*try  // where it was not accepted
+	judged      bool            // a repository has refused it
+	seen        int             // job.giving when it was sent last
 	vouched     map[*file]error // snapshots that were asked already whether they list it
 }
 
@@ -193,27 +192,6 @@ func (f *file) rankIn(s *file) int {
 	return 1
 }
 
-// Ranks order the files of one step as the log judges them.
-const (
-	rankRoot = iota
-	rankTargets
-	rankDelegated
-	rankSnapshot
-	rankTimestamp
-)
-
-func (f *file) rank() int { return rankOf(f.role) }
-
-func rankOf(role string) int {
-	switch role {
-	case tuf.RoleRoot:
-		return rankRoot
-	case tuf.RoleTargets:
-		return rankTargets
-	case tuf.RoleSnapshot:
-		return rankSnapshot
-	case tuf.RoleTimestamp:
-		return rankTimestamp
-	}
-	return rankDelegated
-}
+// isCurrency reports whether f is of a role that says what is current. A log that does
+// not log those may take them as vouchers for others.
+func (f *file) isCurrency() bool { return f.role == tuf.RoleSnapshot || f.role == tuf.RoleTimestamp }

@@ -226,17 +226,48 @@ func (r *rehearsal) Submit(ctx context.Context, repository string, files []api.F
 		}
 	}
 	slices.SortStableFunc(queue, func(a, b sent) int {
-		return cmp.Or(cmp.Compare(rankOf(a.file.Role), rankOf(b.file.Role)), cmp.Compare(a.file.Version, b.file.Version), cmp.Compare(a.file.Role, b.file.Role))
+		return cmp.Or(admit.Compare(a.file.Role, a.file.Version, b.file.Role, b.file.Version), cmp.Compare(a.file.Role, b.file.Role))
 	})
-	for _, q := range queue {
+	verdicts, err := judgeTar(len(queue), func(i int) (api.FileResult, error) {
+		q := queue[i]
 		verdict, err := r.judge(ctx, repo, q.file.Role, q.meta, snapshots)
 		if err != nil {
-			return nil, fmt.Errorf("%s %d: %w", q.file.Role, q.file.Version, err)
+			return verdict, fmt.Errorf("%s %d: %w", q.file.Role, q.file.Version, err)
 		}
 		verdict.File, verdict.Role, verdict.Version = q.file.File, q.file.Role, q.file.Version
-		res.Results = append(res.Results, verdict)
+		return verdict, nil
+	})
+	res.Results = append(res.Results, verdicts...)
+	return res, err
+}
+
+// judgeTar judges the files of one tar as a log does: what may have come too early is
+// judged again as long as others get in.
+func judgeTar(files int, judge func(i int) (api.FileResult, error)) ([]api.FileResult, error) {
+	verdicts := make([]api.FileResult, files)
+	again := make([]int, files)
+	for i := range again {
+		again[i] = i
 	}
-	return res, nil
+	for progress := true; progress; {
+		var early []int
+		progress = false
+		for _, i := range again {
+			verdict, err := judge(i)
+			if err != nil {
+				return nil, err
+			}
+			verdicts[i] = verdict
+			switch {
+			case verdict.Status != api.StatusRefused:
+				progress = true
+			case admit.MayComeLater(verdict.Code):
+				early = append(early, i)
+			}
+		}
+		again = early
+	}
+	return verdicts, nil
 }
 
 // judge judges a file and appends its leaf. A snapshot or timestamp is judged as well,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Report says what became of all files.
@@ -75,7 +76,7 @@ func (r *Report) Counts() []Count {
 	}
 	return slices.SortedFunc(values(counts), func(a, b Count) int {
 		return cmp.Or(cmp.Compare(r.order(a.Repository), r.order(b.Repository)),
-			cmp.Compare(rankOf(a.Role), rankOf(b.Role)), strings.Compare(a.Role, b.Role))
+			cmp.Compare(tuf.Rank(a.Role), tuf.Rank(b.Role)), strings.Compare(a.Role, b.Role))
 	})
 }
 

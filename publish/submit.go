@@ -26,22 +26,14 @@ func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
 	if err := checkReplaced(j.cfg, j.sidecars()); err != nil {
 		return j.submitted(), err
 	}
-	var open []*file
-	for _, f := range j.all {
-		if !f.done {
-			open = append(open, f)
-		}
-	}
 	if !j.fixed() {
 		if err := j.settleRepository(ctx); err != nil {
 			return j.submitted(), err
 		}
 	}
 	if len(j.repos) > 0 {
-		for _, files := range j.stages(open) {
-			if err := j.step(ctx, files); err != nil {
-				return j.submitted(), err
-			}
+		if err := j.run(ctx); err != nil {
+			return j.submitted(), err
 		}
 	}
 	for _, f := range j.all {

@@ -14,13 +14,13 @@ import (
 
 // record takes down r's verdict on f. A snapshot that came along for others a
 // second time has its verdict already.
-func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) error {
+func (j *job) record(f *file, r *repo, res api.FileResult) error {
 	if f.done {
 		return nil
 	}
 	switch res.Status {
 	case api.StatusRefused:
-		j.refused(f, r, res, vouchers)
+		j.refused(f, r, res)
 		return nil
 	case api.StatusHeld:
 		f.verdict = refusal(f, r, res.Code, res.Detail)
@@ -35,6 +35,12 @@ func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) err
 		return &ProofError{f.name, err}
 	}
 	f.done = true
+	if !f.isCurrency() {
+		j.accepted++
+	}
+	if f.isRoot() {
+		j.roots++
+	}
 	f.verdict = Verdict{File: f.name, Role: f.role, Version: f.version, Repository: r.id.String(), Status: res.Status,
 		Index: res.Index, Code: res.Code, Detail: res.Detail, Date: f.date, sidecar: []byte(res.Sidecar)}
 	if logged.Kind == leaf.Evidence {
@@ -45,52 +51,24 @@ func (j *job) record(f *file, r *repo, res api.FileResult, vouchers []*file) err
 	}
 	claim := verify.ClaimFor(r.id, f.role, f.meta)
 	f.verdict.claim = &claim
-	r.payloads[rolePayload{f.role, f.meta.PayloadDigest}] = true
-	switch {
-	case res.Status == api.StatusReleased && f.rank() < rankSnapshot:
-		r.releases++
-		if f.isRoot() {
-			r.roots++
-		}
-	case res.Status == api.StatusLogged && logged.Metadata != f.meta.FileDigest && !f.isRoot():
-		// The same payload in another file, perhaps signed again by keys that
-		// the role gets only with a file that is still to come: then it is a
-		// release of its own. So it is offered again when keys change.
-		f.done, f.logged = false, r
-		f.tries[r] = &try{logged: true, roots: r.roots, releases: r.releases}
+	if f.isRoot() && (r.root == nil || r.root.version < f.version) {
+		r.root = f
 	}
 	return nil
 }
 
-// refused takes down a refusal. Of several repositories' refusals the one counts
-// that came furthest with the file.
-func (j *job) refused(f *file, r *repo, res api.FileResult, vouchers []*file) {
+// refused takes down a refusal. Of several the one counts that came furthest with the
+// file, of these the first.
+func (j *job) refused(f *file, r *repo, res api.FileResult) {
 	if f.done {
 		return
 	}
-	if f.logged != nil {
-		// A verdict as good as final; the log did not take it as a release again.
-		f.tries[r] = &try{logged: true, roots: r.roots, releases: r.releases}
-		return
-	}
-	t := &try{code: res.Code, detail: res.Detail, roots: r.roots, releases: r.releases, payload: r.has(f), vouchers: map[*file]bool{}}
-	if earlier := f.tries[r]; earlier != nil && earlier.roots == r.roots {
-		t.vouchers = earlier.vouchers
-	}
-	for _, v := range vouchers {
-		t.vouchers[v] = true
-	}
-	f.tries[r] = t
 	if res.Code == api.CodeNotLoggedRole {
 		j.skip[f.role] = res.Detail
 	}
 	f.done = final(res.Code)
-	best := -1
-	for _, r := range slices.Backward(j.repos) {
-		if t := f.tries[r]; t != nil && progress(t.code) > best {
-			best = progress(t.code)
-			f.verdict = refusal(f, r, t.code, t.detail)
-		}
+	if !f.judged || progress(res.Code) > progress(f.verdict.Code) {
+		f.judged, f.verdict = true, refusal(f, r, res.Code, res.Detail)
 	}
 }
 

@@ -23,6 +23,22 @@ func IsTopLevel(role string) bool {
 	return false
 }
 
+// Rank orders roles as a repository is read, and so as it is submitted and shown: root 0,
+// targets 1, delegated roles 2, snapshot 3, timestamp 4.
+func Rank(role string) int {
+	switch role {
+	case RoleRoot:
+		return 0
+	case RoleTargets:
+		return 1
+	case RoleSnapshot:
+		return 3
+	case RoleTimestamp:
+		return 4
+	}
+	return 2
+}
+
 // TypeOf is the `_type` that metadata of a role carries.
 func TypeOf(role string) string {
 	if IsTopLevel(role) {

@@ -29,8 +29,8 @@ installed.
 A root whose payload the log knows continues its repository, if the history has that
 repository's first root; a root 1 of which the log knows nothing opens another. A
 history without root 1 needs --genesis or --repository. A file that lacks something, such as
-the snapshot that lists it, is sent again when that has come. Every proof that the
-log returns is checked against POLICY; none is written.
+the snapshot that lists it, is sent when that has come. Every proof that the log
+returns is checked against POLICY; none is written.
 
 An import that was interrupted goes on when it is run again: what is logged already
 keeps its index.
