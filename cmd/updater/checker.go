@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -122,10 +123,10 @@ func (c *checker) judged(given []device.Given, err error) error {
 	}
 	var last *device.Given // that was not accepted
 	for i, g := range given {
-		at := slices.IndexFunc(accepted, func(a verify.Accepted) bool { return a.Role == g.Role && slices.Equal(a.Metadata.File, g.File) })
+		a, ok := acceptedAs(accepted, g)
 		switch {
-		case at >= 0:
-			row := rowOf(c.client, c.mode, accepted[at])
+		case ok:
+			row := rowOf(c.client, c.mode, a)
 			row.File = g.Name
 			c.rows = append(c.rows, row)
 		case err != nil && i == len(given)-1:
@@ -140,6 +141,16 @@ func (c *checker) judged(given []device.Given, err error) error {
 	return err
 }
 
+// acceptedAs finds a file among those that were accepted: a delegated role's is the last.
+func acceptedAs(accepted []verify.Accepted, g device.Given) (verify.Accepted, bool) {
+	for _, a := range slices.Backward(accepted) {
+		if a.Role == g.Role && bytes.Equal(a.Metadata.File, g.File) {
+			return a, true
+		}
+	}
+	return verify.Accepted{}, false
+}
+
 // onTheWay is the row of a root that was taken on the way to the newest.
 func (c *checker) onTheWay(g device.Given) row {
 	r := unproved(g.Role, g.Name, g.File)
@@ -149,8 +160,8 @@ func (c *checker) onTheWay(g device.Given) row {
 	return r
 }
 
-// refuse says of a file why it was refused. Where that is about a role above, whose row is
-// there already, that row has it.
+// refuse says of a file why it was refused; nil: of one that was accepted before. Where the
+// reason is about a role above, whose row is there already, that row has it.
 func (c *checker) refuse(g *device.Given, why *verify.Refusal) {
 	c.refused = append(c.refused, why)
 	role, name, file := why.Role, "", []byte(nil)
@@ -159,6 +170,9 @@ func (c *checker) refuse(g *device.Given, why *verify.Refusal) {
 	}
 	if above := c.rowAbove(why.Role); above != nil && (g == nil || why.Role != g.Role) {
 		above.Verdict, above.Detail = string(why.Code), detail(why)
+		if g == nil {
+			above.Index, above.Witnesses = -1, nil // what it proves no longer counts
+		}
 		return
 	}
 	bad := unproved(role, name, file)
