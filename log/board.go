@@ -20,6 +20,7 @@ type Board struct {
 	keys    []proofs.Key // of the log, the Ed25519 key of its origin first
 	logger  *slog.Logger
 	recent  *recent // of the tree
+	served  *Served // by this process, whoever led; nil where it shows nothing but this board
 
 	mu        sync.Mutex
 	tree      proofs.Tree // of everything read back
@@ -76,6 +77,11 @@ func (b *Board) Published() Published {
 	defer b.mu.Unlock()
 	return b.published
 }
+
+// Checkpoint returns the checkpoint that is served: the published one, or a larger one that
+// this process has served already. A board that begins to be shown can be behind: while it
+// was made another front end has published, or the one that was shown until now has.
+func (b *Board) Checkpoint() Published { return b.served.show(b.Published()) }
 
 // Tree returns the tree of everything read back so far, published or not.
 func (b *Board) Tree() proofs.Tree {

@@ -121,6 +121,7 @@ func Follow(ctx context.Context, cfg FollowConfig) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	board.served = cfg.Served
 	f := &Follower{
 		cfg: cfg, keys: keys, board: board, state: cfg.State, level: NewLevel(),
 		lagging: map[tuf.Digest]int64{}, wake: make(chan struct{}, 1), next: make(chan struct{}),

@@ -181,6 +181,7 @@ func OpenPublisher(ctx context.Context, cfg PublisherConfig) (*Publisher, error)
 	if p.Board, err = newBoard(cfg.Storage, keys, p.edge, cfg.Logger); err != nil {
 		return nil, err
 	}
+	p.served = cfg.Served
 	if p.published, err = p.openPublished(ctx); err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ type Served struct {
 
 	mu     sync.Mutex
 	newest Published
+	shown  Published // the newest that somebody has got since the start
 	timer  *time.Timer // runs while something waits to be written
 	wrote  time.Time
 	closed bool
@@ -116,6 +117,23 @@ func (s *Served) Newest() Published {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.newest
+}
+
+// show returns the checkpoint that somebody gets who asks for it while p is the published one:
+// p, unless a larger one was shown before.
+func (s *Served) show(p Published) Published {
+	if s == nil {
+		return p
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Tree.N < s.shown.Tree.N {
+		return s.shown
+	}
+	if p.Note != nil {
+		s.shown = p
+	}
+	return p
 }
 
 // keep keeps a checkpoint that is about to be served, if it is a larger one, or the same

@@ -22,6 +22,51 @@ func (f *fixture) openServed(path string) *log.Served {
 	return s
 }
 
+// A front end never goes back, whichever of its logs answers. One is opened to lead, because
+// it has been given the lease, while another front end leads and publishes; and one publishes
+// still when it has been deposed.
+func TestFrontEndDoesNotGoBack(t *testing.T) {
+	c := newCluster(t, nil)
+	other := c.front(t)
+	other.lead(t)
+	c.cfg.Served = c.openServed(filepath.Join(t.TempDir(), "served"))
+	t.Cleanup(c.cfg.Served.Close)
+	f := c.front(t)
+	other.register(t, file(newVendor(t), "root").Data)
+	opened, err := log.Open(t.Context(), c.config())
+	check(t, err)
+	is := func(what string, want int64) {
+		t.Helper()
+		resp, body := f.do(t, "GET", "/checkpoint", nil)
+		note, err := proofs.ParseNote(body)
+		check(t, err)
+		cp, err := proofs.ParseCheckpoint(note.Text)
+		check(t, err)
+		if resp.StatusCode != 200 || cp.Tree.N != want {
+			t.Errorf("%s: size %d is served, want %d", what, cp.Tree.N, want)
+		}
+	}
+	other.register(t, file(newVendor(t), "root").Data)
+	is("it follows", 2)
+	f.front.Switch(opened)
+	is("it leads with what it has opened before", 2)
+	f.front.Switch(f.follower)
+	is("it follows again", 2)
+
+	other.depose()
+	led := f.lead(t)
+	f.register(t, file(newVendor(t), "root").Data)
+	is("it leads", 3)
+	f.follower.Continue(led.Board())
+	before, err := c.checkpoints.Load(t.Context())
+	check(t, err)
+	f.register(t, file(newVendor(t), "root").Data)
+	is("it is about to lead no more", 4)
+	c.checkpoints.set(before, errors.New("the network is down"))
+	f.front.Switch(f.follower)
+	is("it leads no more, and reads nothing", 4)
+}
+
 // What was served is known after a restart, and a file that cannot be relied on is
 // refused with words that say what to do.
 func TestServed(t *testing.T) {

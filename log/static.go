@@ -15,7 +15,7 @@ const immutable = "public, max-age=31536000, immutable"
 
 func (s *server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string) *problem {
 	s.renew(r.Context())
-	published := s.view.Board().Published()
+	published := s.view.Board().Checkpoint()
 	if published.Note == nil {
 		leader, _ := s.view.Leader()
 		if err, _ := s.view.Board().Failing(); err != nil && leader != nil { // there may be one
