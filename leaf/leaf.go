@@ -12,7 +12,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Kind says what an entry of the log states.
+// Kind is the kind of statement that a leaf makes.
 type Kind string
 
 // The kinds of leaf.
@@ -21,7 +21,7 @@ const (
 	Evidence Kind = "evidence" // another payload under a version that was released already
 )
 
-// Listing says how the snapshot beside a file listed it.
+// Listing is the way in which the snapshot beside a file listed it.
 type Listing string
 
 // The ways to list a file. A version alone does not tell the files of two roles
@@ -58,7 +58,7 @@ type Leaf struct {
 	Metadata   tuf.Digest // of the file as submitted
 	Size       int64      // of that file, in bytes
 	Snapshot   tuf.Digest // of the snapshot file that names the role; zero: none
-	Listed     Listing    // how that snapshot lists the file; empty: there is none
+	Listed     Listing    // how that snapshot lists the file; empty: no snapshot
 	Encoding   tuf.Encoding
 	// Contradicts is, for evidence, the index of the release that has the same
 	// role and version and another payload; otherwise 0.
@@ -113,7 +113,7 @@ func (l Leaf) Bound() bool {
 // Hash returns the leaf's RFC 6962 leaf hash.
 func (l Leaf) Hash() proofs.Hash { return proofs.LeafHash(l.Marshal()) }
 
-// Check says why l is not a leaf that a log may hold, or nil.
+// Check returns why l is not a leaf that a log may hold, or nil.
 func (l Leaf) Check() error { return l.check(len(l.Marshal())) }
 
 // check is Check of a leaf whose text has size bytes.
@@ -142,7 +142,8 @@ func (l Leaf) check(size int) error {
 	return nil
 }
 
-// Parse parses exactly what Marshal prints for a leaf that passes Check.
+// Parse parses exactly the text that Marshal prints for a leaf that passes
+// Check.
 func Parse(b []byte) (Leaf, error) {
 	if len(b) > MaxSize {
 		return Leaf{}, fmt.Errorf("leaf: %d bytes, the limit is %d", len(b), MaxSize)

@@ -44,12 +44,12 @@ func (a Algorithm) String() string {
 	return fmt.Sprintf("0x%02x", byte(a))
 }
 
-// ForLogs says whether logs sign their checkpoints with this type: Ed25519,
+// ForLogs reports whether logs sign their checkpoints with this type: Ed25519,
 // ECDSA and MLDSA44.
 func (a Algorithm) ForLogs() bool { return a == Ed25519 || a == ECDSA || a == MLDSA44 }
 
-// ForWitnesses says whether witnesses cosign with this type: CosignatureV1 and
-// MLDSA44.
+// ForWitnesses reports whether witnesses cosign with this type: CosignatureV1
+// and MLDSA44.
 func (a Algorithm) ForWitnesses() bool { return a == CosignatureV1 || a == MLDSA44 }
 
 // timed says whether a signature begins with its time.

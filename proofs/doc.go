@@ -1,6 +1,6 @@
-// Package proofs reads, checks and writes what a transparency log and its
-// witnesses publish. It turns bytes into verdicts: it opens no file and no
-// connection, starts no goroutine and never asks what time it is.
+// Package proofs reads, checks and writes the files that a transparency log and
+// its witnesses publish. It turns bytes into verdicts: it opens no file and no
+// connection, starts no goroutine and reads no clock.
 //
 // Every format has one spelling. A parser accepts exactly what the printer
 // prints: base64 is canonical, numbers are decimal without sign or leading
@@ -21,9 +21,9 @@
 //
 //	— example.com/log XjVJdrd5l6G3F5Ng5LRWrS9nTELa8hHmKK61QbjwFmtG2XW7tZbqSWGVkCN3U8sUQsR5NY6nyEgK5D1u4Ly5lWFJRAQ=
 //
-// Signatures by unknown keys are ignored. One by a known key (same name and
-// same id) that fails spoils the whole note wherever it stands, repeated lines
-// included.
+// Signatures by unknown keys are ignored. A signature by a known key (same name
+// and same id) that does not verify makes the whole note invalid, wherever it
+// stands, repeated lines included.
 //
 // # Keys
 //
@@ -36,7 +36,7 @@
 //
 // Logs sign with Ed25519 (0x01), ECDSA P-256 (0x02) or ML-DSA-44 (0x06),
 // witnesses with cosignature/v1 (0x04) or ML-DSA-44. The id is from SHA-256 of
-// name, type and public key; that of an ECDSA key, as Rekor has it, of the
+// name, type and public key; the id of an ECDSA key, as in Rekor, is from the
 // public key in DER alone. All types sign deterministically.
 //
 // # Checkpoints (c2sp.org/tlog-checkpoint)
@@ -55,9 +55,9 @@
 //
 // With ML-DSA-44, witnesses and logs sign a structure of the key's name, the
 // time, the origin, size and root. Name and origin have at most 255 bytes.
-// Extension lines are not in it, so a checkpoint that has some needs a signature
-// of its log of another type too. Witnesses vouch for the tree only, with either
-// type of key, and their cosignatures count all the same.
+// Extension lines are not in it, so a checkpoint with extension lines also needs
+// a signature of another type by its log. Witnesses vouch for the tree only,
+// with either type of key, and both types count.
 //
 // # Policies (c2sp.org/tlog-policy)
 //
@@ -71,7 +71,7 @@
 //	quorum operators
 //
 // A public key stands once among the logs and once among the witnesses: one key
-// has one voice, whatever names it goes by.
+// has one vote, under however many names it is listed.
 //
 // # Proofs (c2sp.org/tlog-proof@v1)
 //
@@ -95,7 +95,7 @@
 // A log's tree is published in tiles of 256 hashes, tile/LEVEL/INDEX, and its
 // entries in bundles of 256 entries, tile/entries/INDEX, where each entry
 // follows its length in two bytes. The last tile of a level may be partial.
-// Tiles are not trusted: whatever is built from them is checked against the root
+// Tiles are not trusted: everything built from them is checked against the root
 // of a tree ([VerifiedTiles], [VerifyEntries], [InclusionProof]).
 //
 //	tile/0/x001/x234/067

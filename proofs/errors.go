@@ -7,7 +7,7 @@ var (
 	// ErrNoSignature means that a note carries no signature by the key asked for.
 	ErrNoSignature = errors.New("no signature by this key")
 	// ErrBadSignature means that a signature carries the name and id of a known
-	// key and does not verify. It spoils the whole note.
+	// key and does not verify. It makes the whole note invalid.
 	ErrBadSignature = errors.New("signature does not verify")
 	// ErrUnknownLog means that a checkpoint carries no signature by a known log
 	// key whose name is the checkpoint's origin.
@@ -15,8 +15,8 @@ var (
 	// ErrExtensions means that a checkpoint has extension lines and that its log
 	// signed it with ML-DSA-44 alone, which does not cover them.
 	ErrExtensions = errors.New("no signature of the log covers the extension lines")
-	// ErrEmptyRoot means that a checkpoint is well formed, and claims another root
-	// for the empty tree than EmptyTree has.
+	// ErrEmptyRoot means that a checkpoint is well formed but claims a root for
+	// the empty tree that is not EmptyTree's.
 	ErrEmptyRoot = errors.New("wrong root for an empty tree")
 	// ErrInclusion means that a proof does not show the entry in the tree.
 	ErrInclusion = errors.New("inclusion proof does not verify")

@@ -19,13 +19,13 @@ const conflictHeader = "tuflog conflict v1\n"
 
 // A Conflict is two signed checkpoints of one origin that cannot both be true:
 // two roots at one size, or a larger tree that does not begin with the smaller
-// one. Whoever signed both has shown two histories. The proof needs nothing but
-// public keys, and holds after the log is gone.
+// one. A key that signed both has vouched for two histories. Checking the proof
+// takes only public keys, and works after the log is gone.
 //
-// As a file it is a header, for different sizes what the larger tree has at the
-// smaller size with the consistency proof (RFC 6962, section 2.1.2) of that, and
-// the two notes, the smaller tree first and at one size the smaller root first;
-// empty lines stand between:
+// As a file it is a header; for different sizes, the root that the larger tree
+// has at the smaller size and its consistency proof (RFC 6962, section 2.1.2);
+// and the two notes, the smaller tree first, or at one size the smaller root
+// first. Empty lines separate the parts:
 //
 //	tuflog conflict v1
 //	prefix OuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=
@@ -43,9 +43,9 @@ type Conflict struct {
 	Proof  []Hash
 }
 
-// NewConflict makes a Conflict of two signed checkpoints, in either order. For
-// trees of different sizes it reads the tiles of the larger one, which need not
-// be trusted; tiles may be nil if the sizes are equal. The error is
+// NewConflict makes a Conflict from two signed checkpoints, in either order.
+// For trees of different sizes it reads the tiles of the larger one, which need
+// not be trusted; tiles may be nil if the sizes are equal. The error is
 // ErrNoConflict if both can be true. Signatures are not verified: see Check.
 func NewConflict(ctx context.Context, a, b []byte, tiles TileReader) (Conflict, error) {
 	c := Conflict{Older: a, Newer: b}
@@ -197,20 +197,21 @@ func (c Conflict) Marshal() []byte {
 	return b.Bytes()
 }
 
-// A Verdict is what a Conflict proves.
+// A Verdict is the statement that a Conflict proves.
 type Verdict struct {
 	Origin       string
 	Older, Newer Tree
-	// By names who signed both, in the order of the keys given. A log that did
-	// so has forked; a witness has cosigned a fork.
+	// By names the parties that signed both, in the order of the keys given. A
+	// log that did so has forked; a witness has cosigned a fork.
 	By []string
 }
 
 // Check verifies a conflict with public keys of any type; keys of one name are
-// one party's. It returns who signed both checkpoints, with any of its keys.
-// The error is ErrNoConflict if the checkpoints can both be true,
-// ErrNoSignature if none of the parties signed both, and ErrConsistency if the
-// proof fails. A party one of whose signatures is false is not accused.
+// one party's. It returns the parties that signed both checkpoints, each with
+// any of its keys. The error is ErrNoConflict if the checkpoints can both be
+// true, ErrNoSignature if none of the parties signed both, and ErrConsistency
+// if the proof fails. A party with a signature that does not verify is not
+// accused.
 func (c Conflict) Check(keys ...Key) (Verdict, error) {
 	older, newer, err := c.checkpoints()
 	if err != nil {
@@ -228,7 +229,7 @@ func (c Conflict) Check(keys ...Key) (Verdict, error) {
 		}
 	}
 	if len(v.By) == 0 {
-		return Verdict{}, fmt.Errorf("nobody whose key is given signed both checkpoints of %s: %w", quoteShort(older.Origin), ErrNoSignature)
+		return Verdict{}, fmt.Errorf("none of the given keys signed both checkpoints of %s: %w", quoteShort(older.Origin), ErrNoSignature)
 	}
 	return v, nil
 }
@@ -237,8 +238,8 @@ func verdictOf(older, newer Checkpoint) Verdict {
 	return Verdict{Origin: older.Origin, Older: older.Tree, Newer: newer.Tree}
 }
 
-// Claim returns what the conflict says before any signature is verified: a
-// Verdict by nobody.
+// Claim returns the conflict's verdict before any signature is verified: its By
+// is empty.
 func (c Conflict) Claim() (Verdict, error) {
 	older, newer, err := c.checkpoints()
 	if err != nil {

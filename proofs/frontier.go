@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A Tile is a tile of hashes with what it holds.
+// A Tile is a tile of hashes with its contents.
 type Tile struct {
 	TileID
 	Hashes []byte // Width hashes, 32 bytes each; not to be changed

@@ -116,12 +116,12 @@ func (k Key) String() string {
 // time. The error is ErrBadSignature.
 //
 // A cosignature at time 0 verifies, since c2sp.org/tlog-cosignature does not
-// forbid it, but it says nothing about when: whoever computes with times
-// leaves zeros out. A time above 2^63-1 does not verify.
+// forbid it, but it carries no time: callers that compute with times skip
+// zeros. A time above 2^63-1 does not verify.
 //
 // A key of type MLDSA44 verifies checkpoints only, and vouches for their first
 // three lines, not for extension lines. Policy.OpenCheckpoint and
-// OpenCheckpoint see to it that another signature does.
+// OpenCheckpoint require another signature for those.
 func (k Key) Verify(text string, sig []byte) (unix int64, err error) {
 	return k.verify(&signedText{text: text}, sig)
 }

@@ -18,7 +18,7 @@ type Hash = tlog.Hash
 // A Tree is the size N and the root Hash of a log's tree.
 type Tree = tlog.Tree
 
-// EmptyTree is the tree of size 0, whose root is the hash of nothing.
+// EmptyTree is the tree of size 0. Its root is the hash of no bytes.
 var EmptyTree = Tree{Hash: sha256.Sum256(nil)}
 
 // LeafHash returns the hash of an entry as a leaf (RFC 6962, section 2.1).

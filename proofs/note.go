@@ -17,7 +17,7 @@ const signaturePrefix = "— " // em dash, space
 type Signature struct {
 	Name  string // of the key
 	KeyID uint32
-	Sig   []byte // what follows the key id; at least one byte
+	Sig   []byte // the bytes after the key id; at least one
 }
 
 // String returns the signature line, its newline included.
@@ -163,9 +163,9 @@ func checkName(name string) error {
 
 // VerifiedBy verifies every signature that carries the name and id of k and
 // returns their times in order: POSIX seconds for a cosignature, 0 for a key
-// type without time. The error is ErrNoSignature if there is none, and
-// ErrBadSignature if any of them fails, even when others hold. What a key
-// vouches for depends on its type: see Key.Verify.
+// type without time. The error is ErrNoSignature if the note has none, and
+// ErrBadSignature if any of them fails, even when others verify. The content
+// that a key vouches for depends on its type: see Key.Verify.
 func (n Note) VerifiedBy(k Key) ([]int64, error) {
 	times, err := n.appendTimes(nil, &signedText{text: n.Text}, k)
 	if err != nil {

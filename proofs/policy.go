@@ -24,7 +24,8 @@ type PolicyWitness struct {
 // signed by one of the logs and cosigned by a quorum of the witnesses.
 //
 // The zero Policy, the nil Policy and any other that ParsePolicy did not make
-// accept nothing. Who knows the log from elsewhere may append to Logs.
+// accept nothing. Callers that learn the log's key elsewhere may append it to
+// Logs.
 type Policy struct {
 	Logs      []PolicyLog
 	Witnesses []PolicyWitness
@@ -279,9 +280,8 @@ type SignedCheckpoint struct {
 // (*QuorumError). With a *QuorumError, and only with that error, the checkpoint
 // is returned too.
 //
-// Witnesses vouch for the tree and never for extension lines, whatever the type
-// of their keys: that one of a witness does not cover them is no reason not to
-// count it.
+// Witnesses vouch for the tree and never for extension lines, with any type of
+// key: a cosignature counts although it does not cover them.
 func (p *Policy) OpenCheckpoint(signed []byte) (*SignedCheckpoint, error) {
 	return p.openCheckpoint(string(signed))
 }

@@ -34,7 +34,8 @@ type quorum struct {
 	member member
 }
 
-// A QuorumError says which groups of a policy lack cosignatures, and whose.
+// A QuorumError lists the groups of a policy that lack cosignatures, and the
+// members that are missing.
 type QuorumError struct {
 	Quorum string       // name of the quorum; empty if the policy has none
 	Short  []ShortGroup // from the quorum downwards
@@ -106,11 +107,11 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 	return &QuorumError{Quorum: q.name, Short: c.short(q.group, nil)}
 }
 
-// SmallestQuorum returns how many witnesses are enough for a quorum, told apart by
-// the names in their keys: keys under one name are one witness. It is 0 for "quorum
-// none" and for a policy that accepts nothing. Where members of a group share
-// witnesses with each other it may be too large, never too small for a policy in
-// which the keys of each witness are in one group.
+// SmallestQuorum returns the smallest number of witnesses that is a quorum.
+// Witnesses are distinguished by the names in their keys: keys under one name are
+// one witness. It is 0 for "quorum none" and for a policy that accepts nothing.
+// Where members of a group share witnesses with each other it may be too large,
+// never too small for a policy in which the keys of each witness are in one group.
 func (p *Policy) SmallestQuorum() int {
 	if p == nil || p.quorum.kind != quorumMember {
 		return 0

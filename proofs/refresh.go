@@ -6,14 +6,14 @@ import (
 )
 
 // Refresh moves a proof to a newer checkpoint of the same log: one with more
-// entries, or of the same tree with other cosignatures. It needs no key of
-// whoever logged the entry, and nothing but the log's tiles, which need not be
-// trusted (and are not read if the tree is the same). Index and extra data stay.
+// entries, or of the same tree with other cosignatures. It needs no key of the
+// entry's submitter, only the log's tiles, which need not be trusted (and are
+// not read if the tree is the same). Index and extra data stay.
 //
 // Both checkpoints must satisfy the policy, the old proof must verify, and the
 // newer tree must begin with the old one; ErrConsistency shows a log that has
 // forked (see Conflict). Errors are otherwise those of Proof.Verify; with a
-// *QuorumError, as with all others, there is no new proof.
+// *QuorumError, as with all others, no new proof is returned.
 func (p Proof) Refresh(ctx context.Context, policy *Policy, entry, newer []byte, tiles TileReader) (Proof, error) {
 	from, err := p.Verify(policy, entry)
 	if err != nil {

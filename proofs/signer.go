@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// A Signer signs with a private key, which it holds or which is elsewhere. It is
-// safe for concurrent use. Signing the same text and time again gives the same
-// signature, with every type of key that it holds.
+// A Signer signs with a private key that it holds or that is kept elsewhere. It
+// is safe for concurrent use. Signing the same text and time again gives the
+// same signature, with every type of key that it holds.
 type Signer struct {
 	key     Key
 	private crypto.Signer
@@ -76,7 +76,7 @@ func GenerateSigner(random io.Reader, name string, alg Algorithm) (*Signer, erro
 
 const privatePrefix = "PRIVATE+KEY+"
 
-// ParseSigner reads the private form PRIVATE+KEY+NAME+ID+BASE64, whose base64
+// ParseSigner reads the private form PRIVATE+KEY+NAME+ID+BASE64. The base64
 // holds the type byte and 32 bytes: the seed of an Ed25519 or ML-DSA-44 key, or
 // the scalar of an ECDSA key (big-endian). NAME and ID are those of the
 // verifier key. Errors never quote the key.
@@ -146,7 +146,7 @@ func (s *Signer) Sign(text string, unix int64) (Signature, error) {
 	}
 	// A key elsewhere is another program's: what that gives is verified.
 	if s.seed == nil && !s.key.alg.verify(s.key.pub, msg, bare) {
-		return Signature{}, fmt.Errorf("sign: what the keeper of key %s (id %08x) gave: %w", quoteShort(s.key.name), s.key.id, ErrBadSignature)
+		return Signature{}, fmt.Errorf("sign: signature by the external key %s (id %08x): %w", quoteShort(s.key.name), s.key.id, ErrBadSignature)
 	}
 	return Signature{Name: s.key.name, KeyID: s.key.id, Sig: append(sig, bare...)}, nil
 }

@@ -20,7 +20,7 @@ const (
 	MaxEntrySize = math.MaxUint16  // bytes; bundles count in two bytes
 )
 
-// A TileID says which tile: Width hashes at a level, or Width entries.
+// A TileID identifies a tile: Width hashes at a level, or Width entries.
 type TileID struct {
 	Level int   // 0 to MaxTileLevel, or EntriesLevel for a bundle of entries
 	Index int64 // within the level
@@ -66,9 +66,10 @@ func (t TileID) Cut(data []byte) ([]byte, error) {
 	return data[:end], nil
 }
 
-// Read reads the tile by get, which returns an error that is missing if there is
-// no such tile. Partial tiles are kept no longer than until they are full: then
-// the part is cut from the full one. What cannot be cut is returned as it is.
+// Read reads the tile by get, which returns an error that wraps missing if the
+// tile does not exist. A log may drop a partial tile once the full one exists:
+// Read then cuts the part from the full tile. Data that cannot be cut is
+// returned unchanged.
 func (t TileID) Read(missing error, get func(TileID) ([]byte, error)) ([]byte, error) {
 	data, err := get(t)
 	if t.Width == FullWidth || !errors.Is(err, missing) {
@@ -123,8 +124,8 @@ func indexPath(n int64, width int) string {
 }
 
 // ParseTilePath reads the path of a tile or of a bundle of entries. Tiles that
-// no tree of up to 2^63-1 entries has are refused, so that what the path leads
-// to can be counted in int64.
+// no tree of up to 2^63-1 entries has are refused, so that every hash and entry
+// in an accepted tile can be counted in int64.
 func ParseTilePath(path string) (TileID, error) {
 	t, err := parseTilePath(path)
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// A TileReader fetches tiles of hashes. What it returns is not trusted.
+// A TileReader fetches tiles of hashes. The returned tiles are not trusted.
 type TileReader interface {
 	// ReadTile returns the width hashes, 32 bytes each, of the tile of that
-	// index at that level. Asked are only tiles of the tree that a proof is
-	// built for, with the width they have there; an implementation that no
+	// index at that level. Only tiles of the tree that a proof is built for are
+	// requested, with the width they have there; an implementation that no
 	// longer has a partial tile cuts it from a wider one.
 	ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error)
 }
@@ -22,9 +22,10 @@ const maxProvable = 1 << 62
 
 // VerifiedTiles returns a TileReader for the tiles of that tree, which may have
 // up to 2^62-1 entries. It reads them from tiles, which need not be trusted, and
-// returns only what leads to the tree's root. To know that, it reads for each
-// tile those above it and those at the tree's right edge too, of each level two
-// at most; it remembers nothing, so whoever reads many puts a cache below.
+// returns only tiles that lead to the tree's root. To check that, it also reads
+// the tiles above each tile and those at the tree's right edge, at most two per
+// level. It remembers nothing: a caller that reads many tiles puts a cache below
+// it.
 func VerifiedTiles(tree Tree, tiles TileReader) TileReader {
 	return verifiedTiles{tree, tiles}
 }

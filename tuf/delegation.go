@@ -95,7 +95,7 @@ type Delegee struct {
 	bin  uint32
 }
 
-// CoversHash reports whether the delegation, which is one by hashes, is of the
+// CoversHash reports whether the delegation, which must be by hashes, covers
 // paths with this SHA-256 in hex.
 func (d Delegee) CoversHash(hash string) bool {
 	if d.bins != nil {
@@ -105,7 +105,7 @@ func (d Delegee) CoversHash(hash string) bool {
 	return slices.ContainsFunc(d.Role.PathHashPrefixes, func(prefix string) bool { return strings.HasPrefix(hash, prefix) })
 }
 
-// Among returns the delegated roles whose names are wanted, in order.
+// Among returns the delegated roles with a wanted name, in order.
 func (d *Delegations) Among(wanted func(name string) bool) iter.Seq2[string, Delegee] {
 	return func(yield func(string, Delegee) bool) {
 		if d.Succinct != nil {
@@ -132,7 +132,8 @@ func (d *Delegations) Among(wanted func(name string) bool) iter.Seq2[string, Del
 }
 
 // Clone copies d, with the paths that it covers or without, so that nothing of the
-// file that it was read from is kept, and says about how many bytes the copy takes.
+// file that it was read from is kept, and returns about how many bytes the copy
+// takes.
 func (d *Delegations) Clone(paths bool) (*Delegations, int) {
 	size := 0
 	text := func(s string) string {
@@ -171,8 +172,8 @@ func (d *Delegations) Clone(paths bool) (*Delegations, int) {
 	return c, size
 }
 
-// KeepNames returns a copy of d that keeps the names of its bins once they have been asked
-// for: they take time or room.
+// KeepNames returns a copy of d that caches the names of its bins once they have been
+// computed, trading memory for time.
 func (d *Delegations) KeepNames() *Delegations {
 	c := *d
 	c.keeps = true
@@ -217,7 +218,7 @@ func (d *Delegations) For(path string) []DelegatedRole {
 	return roles
 }
 
-// Covers says whether the role is trusted for a target's path. A pattern in
+// Covers reports whether the role is trusted for a target's path. A pattern in
 // Paths covers the paths that have as many segments between slashes, each of
 // them matching: * stands for any characters of a segment, also none, ? for
 // one, every other character for itself.

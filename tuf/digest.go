@@ -16,13 +16,13 @@ func Sum(b []byte) Digest { return sha256.Sum256(b) }
 // String returns the digest as 64 lower-case hex digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// IsZero says whether d is the zero value, which no known input hashes to.
+// IsZero reports whether d is the zero value, which no known input hashes to.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // MarshalText returns the same text as String.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText parses what MarshalText returns.
+// UnmarshalText parses the text that MarshalText returns.
 func (d *Digest) UnmarshalText(text []byte) error {
 	parsed, err := ParseDigest(string(text))
 	if err != nil {
@@ -41,8 +41,8 @@ func ParseDigest(s string) (Digest, error) {
 	return d, nil
 }
 
-// DecodeHex fills dst with what s stands for, which must be exactly 2*len(dst)
-// lower-case hex digits.
+// DecodeHex decodes s into dst and reports whether it could: s must be exactly
+// 2*len(dst) lower-case hex digits.
 func DecodeHex(dst []byte, s string) bool {
 	if len(s) != 2*len(dst) {
 		return false

@@ -1,15 +1,15 @@
 // Package tuf reads TUF metadata strictly. Begin with [Parse], which reads a file, and
-// with [Metadata.Meets], which says whether enough keys of a role signed it. A role's keys
+// with [Metadata.Meets], which checks that enough keys of a role signed it. A role's keys
 // are a [KeySet], from the root ([Root.KeySet]) or from a delegation ([Delegations.Find]).
-// The package knows bytes of TUF and nothing of logs.
+// The package knows about TUF and nothing about logs.
 //
 // # Metadata
 //
 // A file of TUF metadata is JSON: {"signatures": [...], "signed": {...}} and
-// nothing else. What the signatures cover, the payload, is the canonical JSON of
-// "signed". ParseJSON reads a file in one strict pass that decodes it and prints
-// its payload together. It refuses whatever two readers could understand
-// differently:
+// nothing else. The payload, which the signatures cover, is the canonical JSON
+// of "signed". ParseJSON reads a file in one strict pass that decodes it and
+// prints its payload together. It refuses everything that two readers could
+// understand differently:
 //
 //   - an object that repeats a name, or has one that differs only in case from
 //     a name that the TUF specification defines for that place
@@ -17,7 +17,7 @@
 //   - numbers other than integers of 64 bits without leading zeros, and -0
 //   - invalid UTF-8, unpaired surrogates, anything but white space after the end
 //   - nesting deeper than MaxDepth, and counts above the other limits
-//   - what the specification requires and the file lacks
+//   - a missing field that the specification requires
 //
 // Names that the specification does not define are kept: they are part of the
 // payload, and ignored otherwise. Two things that the specification requires may
@@ -28,10 +28,10 @@
 //
 // A file meets a role's threshold when that many distinct public keys of the role
 // signed its payload. One public key counts once, under however many ids and in
-// whatever spelling; one signature counts once; a key of an unknown type, one that
-// cannot be read, an id that names no key and a signature that is empty or not
-// hexadecimal count for nothing and spoil nothing. Of a large payload only so many
-// signatures are looked at as cover MaxSigned bytes together.
+// any spelling, and one signature counts once. A key of an unknown type, a key
+// that cannot be read, an id that names no key and a signature that is empty or
+// not hexadecimal do not count, but do not make the file invalid. For a large
+// payload, only as many signatures are checked as cover MaxSigned bytes together.
 //
 //	keytype                    scheme               keyval.public
 //	ed25519                    ed25519              32 bytes in hex, not a point of small order

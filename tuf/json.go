@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// SyntaxError says where and why a metadata file is refused.
+// SyntaxError tells where and why a metadata file is refused.
 type SyntaxError struct {
 	Path   string // the value meant, such as signed.targets["a.bin"].length; empty: the whole file
 	Offset int    // in bytes from the start of the file

@@ -49,23 +49,23 @@ func (k *Key) load() {
 }
 
 // Identity returns the key's identity. It is false for a key of an unknown type
-// or one that cannot be read: such a key signs nothing, and is no reason to
-// refuse the metadata that lists it.
+// or one that cannot be read: such a key cannot sign, but the metadata that
+// lists it is still valid.
 func (k *Key) Identity() (KeyIdentity, bool) {
 	k.load()
 	return k.identity, k.verifier != nil
 }
 
-// Verify says whether sig is the key's signature of msg.
+// Verify reports whether sig is the key's signature of msg.
 func (k *Key) Verify(msg, sig []byte) bool {
 	return k.verify(&message{bytes: msg}, sig)
 }
 
-// Exclusive reports whether a valid signature of this key is valid under no other
-// key for which this is true: the public key is part of what is hashed, and the two
+// Exclusive reports whether a valid signature of this key is valid under no other key
+// for which this is true: the public key is part of the hashed bytes, and the two
 // algorithms' signatures differ in length. (Anybody can make an ECDSA or RSA key under
-// which given bytes are a valid signature, and those of an Ed25519 key that begin
-// like the ASN.1 of an ECDSA signature can be found.)
+// which given bytes are a valid signature, and those of an Ed25519 key that begin like
+// the ASN.1 of an ECDSA signature can be found.)
 func (k *Key) Exclusive() bool {
 	switch k.verifier.(type) {
 	case ed25519Key, mldsaKey:
@@ -79,9 +79,10 @@ func (k *Key) verify(msg *message, sig []byte) bool {
 	return k.verifier != nil && k.verifier.verify(msg, sig)
 }
 
-// KeySet is who may sign a role: the keys that can be read, by id, and how many
-// of them must. Nothing else of a role's keys can have signed anything, so nothing
-// else is in it. The zero value is met by nothing. A KeySet does not change.
+// KeySet is the set of keys that may sign a role: the keys that can be read, by
+// id, and how many of them must sign. Other keys of the role cannot have signed
+// anything, so they are left out. No file meets the zero value. A KeySet does not
+// change.
 type KeySet struct {
 	keys       map[string]*Key // readable ones, by id
 	threshold  int
@@ -110,8 +111,8 @@ func NewKeySet(keys map[string]*Key, role Role) KeySet {
 	return ks
 }
 
-// KeySet returns who may sign a top-level role; its zero value, which nothing
-// meets, for any other.
+// KeySet returns the keys that may sign a top-level role; for any other role,
+// the zero value, which no file meets.
 func (r *Root) KeySet(role string) KeySet { return NewKeySet(r.Keys, r.Roles[role]) }
 
 // Threshold returns how many distinct public keys must sign.
@@ -120,7 +121,7 @@ func (ks KeySet) Threshold() int { return ks.threshold }
 // Len returns how many key ids the set has under which a signature counts.
 func (ks KeySet) Len() int { return len(ks.keys) }
 
-// MetBy reports whether as many distinct public keys suffice.
+// MetBy reports whether signatures by that many distinct public keys suffice.
 func (ks KeySet) MetBy(signers int) bool { return ks.threshold >= 1 && signers >= ks.threshold }
 
 // key returns the key of the role under an id, readable or not; nil if there is none.
@@ -180,9 +181,10 @@ func (ks KeySet) Clone() KeySet {
 }
 
 // Signers returns the distinct public keys of the set that signed the payload,
-// sorted. Signatures under the set's key ids are looked at, of them all the first
-// that cover MaxSigned bytes. One signature counts for one key: where two keys are
-// made so that the same bytes verify under both, the first in the file has them.
+// sorted. Only signatures under the set's key ids are checked, and of those only
+// the first that together cover MaxSigned bytes. One signature counts for one key:
+// if two keys are made so that the same bytes verify under both, the first in the
+// file counts.
 func (m *Metadata) Signers(ks KeySet) []KeyIdentity {
 	ids, _ := ks.Count(m.SignatureSet())
 	return ids
@@ -197,7 +199,7 @@ type SignatureSet struct {
 	Valid      func(i int, key *Key) bool // reports whether key made signature i
 }
 
-// SignatureSet returns what m is signed with.
+// SignatureSet returns the signatures of m.
 func (m *Metadata) SignatureSet() SignatureSet {
 	msg := &message{bytes: m.Payload}
 	return SignatureSet{
@@ -214,8 +216,8 @@ func (m *Metadata) FirstAlike(i int) int {
 	return slices.IndexFunc(m.Signatures, func(s Signature) bool { return bytes.Equal(s.Sig, m.Signatures[i].Sig) })
 }
 
-// Count returns which keys of the set have signed, sorted, and how many signatures were
-// looked at. It alone decides which signatures count, so that a file and its
+// Count returns the keys of the set that have signed, sorted, and how many signatures
+// were checked. No other function decides which signatures count, so a file and its
 // summary cannot differ.
 func (ks KeySet) Count(s SignatureSet) (ids []KeyIdentity, looked int) {
 	signed := map[KeyIdentity]bool{}
@@ -236,7 +238,8 @@ func (ks KeySet) Count(s SignatureSet) (ids []KeyIdentity, looked int) {
 	return sorted(signed), looked
 }
 
-// Looks is how many passes over the payload MaxSigned allows.
+// Looks returns how many signatures may be checked: how many passes over the
+// payload MaxSigned allows.
 func (m *Metadata) Looks() int { return MaxSigned / max(1, len(m.Payload)) }
 
 // Meets returns nil if enough keys of the role signed the payload, otherwise a
@@ -258,8 +261,8 @@ func sorted(set map[KeyIdentity]bool) []KeyIdentity {
 	return ids
 }
 
-// LastMet returns the last of some key sets that enough keys signed m for, -1 if there is
-// none. However many sets there are, it looks at about as many signatures as for one.
+// LastMet returns the index of the last key set that m meets, or -1. For any number of
+// sets it checks about as many signatures as for one.
 func (m *Metadata) LastMet(sets []KeySet) int {
 	signed := m.signedUnder(sets)
 	for i, ks := range slices.Backward(sets) {

@@ -18,11 +18,11 @@ const (
 	MaxFileSize   = 32 << 20 // bytes
 	MaxSignatures = 1024     // per file, empty ones included, each under another key id
 
-	// What no signature covers is whoever's who sends the file, and a log keeps it
-	// for ever. So a file of a payload of n bytes has at most PayloadFactor*n +
-	// UnsignedBytes + BytesPerSignature for each signature: room for indentation
-	// and escapes, and for any signature that there is. Where it is judged, only
-	// signatures under ids of the role's keys count.
+	// The sender of a file controls all bytes that no signature covers, and a log
+	// keeps them forever. So a file with a payload of n bytes has at most
+	// PayloadFactor*n + UnsignedBytes + BytesPerSignature for each signature: room
+	// for indentation and escapes, and for every kind of signature. When the file
+	// is judged, only signatures under ids of the role's keys add to this limit.
 	PayloadFactor     = 4
 	UnsignedBytes     = 64 << 10
 	BytesPerSignature = 16 << 10
@@ -36,9 +36,9 @@ const (
 	MaxSignatureField = 64
 	MaxBundle         = BytesPerSignature
 
-	// MaxSigned is how many bytes the signatures that are looked at may cover,
-	// all together: of a payload of n bytes that many signatures are looked at as
-	// n goes into it. Whoever has a repository has as many key ids as he likes.
+	// MaxSigned is how many bytes the checked signatures may cover together: for
+	// a payload of n bytes, MaxSigned/n signatures are checked. The owner of a
+	// repository can list any number of key ids.
 	MaxSigned = 512 << 20
 
 	// MaxListed is how many members an object may have, such as that of the targets
@@ -46,14 +46,15 @@ const (
 	// all delegations together.
 	MaxListed = 200_000
 
-	// MaxHashes is how many hashes a file is listed with; known are two algorithms.
+	// MaxHashes is how many hashes a file may be listed with; two algorithms are
+	// known.
 	MaxHashes = 16
 
 	// MaxRoleName is how many bytes the name of a role may have, percent-encoded
-	// (EscapeRole): what fits a leaf, whatever else the leaf says. MaxTargetPath is
-	// how many bytes a target's path may have: what fits a path of Linux. No device
-	// could store the metadata of a role, or a target, with a longer name, an empty
-	// one or one with a NUL.
+	// (EscapeRole): that always fits a leaf. MaxTargetPath is how many bytes a
+	// target's path may have: the limit of a Linux path. No device could store the
+	// metadata of a role, or a target, with a longer name, an empty one or one with
+	// a NUL.
 	MaxRoleName   = 3584
 	MaxTargetPath = 4096
 
@@ -61,10 +62,10 @@ const (
 	MaxDelegations = 16384     // roles delegated to by one file
 	MaxDepth       = 64        // arrays and objects around a value
 	MaxBitLength   = 14        // of succinct delegations: at most MaxDelegations bins
-	MaxVersion     = 1<<53 - 1 // what every JSON reader can hold
+	MaxVersion     = 1<<53 - 1 // the largest that every JSON reader can hold
 )
 
-// Encoding says how a metadata file is written.
+// Encoding is the encoding of a metadata file.
 type Encoding string
 
 // The encodings a leaf can name.
@@ -78,7 +79,7 @@ const (
 type Metadata struct {
 	File          []byte // as it was given to the parser
 	FileDigest    Digest
-	Payload       []byte // what the signatures cover
+	Payload       []byte // the bytes that the signatures cover
 	PayloadDigest Digest
 	Encoding      Encoding
 	Type          string // root, targets, snapshot or timestamp
@@ -86,7 +87,7 @@ type Metadata struct {
 	SpecVersion   string
 	Expires       time.Time
 	Signatures    []Signature // each under another key id
-	NotHex        []string    // key ids under which what should be a signature is not hexadecimal
+	NotHex        []string    // key ids with a signature that is not hexadecimal
 	Root          *Root
 	Targets       *Targets
 	Snapshot      *Meta

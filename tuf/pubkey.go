@@ -25,9 +25,9 @@ const (
 	maxRSABits = 8192
 )
 
-// MaxPublicKey is how many bytes the text of a public key may have that can be read:
-// one of ML-DSA-87 takes 3,600 as PEM. Of what a file says is a key, decoding would
-// make many times its size.
+// MaxPublicKey is how many bytes the text of a readable public key may have: an
+// ML-DSA-87 key takes 3,600 as PEM. Without the limit, decoding the text of a false
+// key could take many times its size.
 const MaxPublicKey = 16 << 10
 
 // message is what was signed. Large payloads have several signatures, so each

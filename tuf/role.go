@@ -65,8 +65,9 @@ func AppendRole(b []byte, role string) []byte {
 	return b
 }
 
-// BadRoleName says why no device could store the metadata of a role with this
-// name, and no log a leaf: it continues "a role"; empty if both can.
+// BadRoleName returns why no device could store the metadata of a role with
+// this name, and no log could hold a leaf of it, as words that follow "a role".
+// It returns "" for a good name.
 func BadRoleName(name string) string {
 	if name == "" {
 		return "without a name"

@@ -7,7 +7,7 @@ type Root struct {
 	Roles              map[string]Role // the four top-level roles
 }
 
-// Role says which keys may sign and how many must.
+// Role lists the keys that may sign, and how many must.
 type Role struct {
 	KeyIDs    []string // as listed: an id may be repeated, or name no key
 	Threshold int      // 1 to MaxKeys

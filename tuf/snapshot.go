@@ -17,7 +17,7 @@ type Meta struct {
 // Len returns how many metadata files are listed.
 func (m *Meta) Len() int { return m.files.n }
 
-// File returns what is said of a metadata file, by its name: "targets.json".
+// File returns the entry for a metadata file, by its name: "targets.json".
 func (m *Meta) File(name string) (MetaFile, bool) {
 	m.files.find("meta")
 	r := m.files.reader()
@@ -27,7 +27,7 @@ func (m *Meta) File(name string) (MetaFile, bool) {
 	return MetaFile{}, false
 }
 
-// snapshot is what a timestamp says of the snapshot.
+// Snapshot returns the timestamp's entry for the snapshot.
 func (m *Meta) Snapshot() MetaFile {
 	file, _ := m.File("snapshot.json") // no timestamp is without it
 	return file
@@ -69,7 +69,7 @@ func (r *fileReader) meta(at uint32) MetaFile {
 	return file
 }
 
-// MetaFile Describes a metadata file.
+// MetaFile describes a metadata file.
 type MetaFile struct {
 	Version int64
 	Length  int64             // in bytes; -1: not given
@@ -78,9 +78,9 @@ type MetaFile struct {
 
 var metaNames = []string{"version", "length", "hashes"}
 
-// Matches returns nil if a file of this version, and these bytes, is the one
-// described. Length and hashes count where they are given; hashes of which this
-// package knows none match nothing.
+// Matches returns nil if the file, at this version, is the one described.
+// Length and hashes are compared where they are given; a list of hashes without
+// a known algorithm matches no file.
 func (f MetaFile) Matches(file []byte, version int64) error {
 	if version != f.Version {
 		return fmt.Errorf("metadata file has version %d, want %d", version, f.Version)
@@ -92,8 +92,8 @@ func (f MetaFile) Matches(file []byte, version int64) error {
 	return err
 }
 
-// Describes is Matches for a file that has been read, which is hashed once however
-// often this is asked.
+// Describes is Matches for parsed metadata. The file is hashed once, however often
+// Describes is called.
 func (f MetaFile) Describes(m *Metadata) error {
 	known := false
 	for _, algorithm := range hashNames {
@@ -166,8 +166,8 @@ func (r *reader) metaFile() (MetaFile, error) {
 }
 
 // IsTargetsMetadata reports whether a snapshot's file is one of the roles of targets
-// that TUF 5.5.5 speaks of: snapshots once listed root.json as well, and need not go
-// on with it.
+// that TUF 5.5.5 means. Snapshots once listed root.json as well, and may stop
+// listing it.
 func IsTargetsMetadata(name string) bool {
 	role, ok := strings.CutSuffix(name, ".json")
 	return !ok || role == RoleTargets || !IsTopLevel(role)

@@ -49,7 +49,7 @@ func (t *Targets) Files() iter.Seq2[string, TargetFile] {
 	}
 }
 
-// Paths yields what Files does, without the targets.
+// Paths yields the paths that Files yields, without the targets.
 func (t *Targets) Paths() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		t.files.find("targets")
@@ -72,7 +72,7 @@ func (r *fileReader) target(at uint32) TargetFile {
 	return file
 }
 
-// TargetFile Describes one target.
+// TargetFile describes one target.
 type TargetFile struct {
 	Length int64             // in bytes; -1: not given
 	Hashes map[string]string // lower-case hex by algorithm, unknown algorithms too

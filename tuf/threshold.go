@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// ThresholdError says that too few keys of a role signed, and what there was that
-// could not be counted.
+// ThresholdError says that too few keys of a role signed, and lists the
+// signatures that could not be counted.
 type ThresholdError struct {
 	Have, Want int // distinct public keys
 
-	// Unchecked are the keys of the role, by kind, under whose ids the file has
-	// something that may be a signature, and which cannot check any.
+	// Unchecked are the keys of the role, by kind, that cannot check a
+	// signature although the file has a possible one under their ids.
 	Unchecked []UncheckedKeys
 	// NotHex is how many of the role's other keys have a signature that is not
 	// hexadecimal.
@@ -26,13 +26,14 @@ type ThresholdError struct {
 // UncheckedKeys are keys of one kind that cannot check signatures.
 type UncheckedKeys struct {
 	Type, Scheme string // as the metadata lists them
-	// Supported reports whether keys of the kind can be read, and these are
-	// malformed or of small order; otherwise the kind itself is unknown.
+	// Supported reports whether the kind is known; then these keys are
+	// malformed or of small order.
 	Supported bool
 	Keys      int // key ids
 }
 
-// Short says what m lacks, of which have keys of the role signed the payload.
+// Short returns the error for m if only have keys of the role signed the
+// payload.
 func (m *Metadata) Short(ks KeySet, have int) *ThresholdError {
 	e := &ThresholdError{Have: have, Want: max(1, ks.threshold)}
 	kinds := map[UncheckedKeys]int{}
@@ -64,8 +65,8 @@ func (m *Metadata) Short(ks KeySet, have int) *ThresholdError {
 	return e
 }
 
-// Error says how many keys signed and how many must, and names the kinds of those
-// that could not be checked.
+// Error tells how many keys signed and how many must, and names the kinds of the
+// keys that could not be checked.
 func (e *ThresholdError) Error() string {
 	var b strings.Builder
 	if len(e.Unchecked) == 0 {
@@ -111,7 +112,7 @@ func (e *ThresholdError) writeUnchecked(b *strings.Builder) {
 	}
 }
 
-// OnDevice returns err in the words of a device.
+// OnDevice rewords err for the user of a device.
 func OnDevice(err error) error {
 	if e, ok := err.(*ThresholdError); ok {
 		told := *e

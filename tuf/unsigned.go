@@ -2,10 +2,10 @@ package tuf
 
 import "fmt"
 
-// UnsignedFor says why a file has more bytes that nobody has signed than a log keeps
-// as a role's; empty if it has not. Reading it has allowed some for each signature;
-// here only those count that are under an id of the role's keys, of any of the sets:
-// anybody can put a thousand others into a vendor's file.
+// UnsignedFor returns why a file has more unsigned bytes than a log keeps for a
+// role, or "". The parser allows some bytes for each signature; here only signatures
+// under an id of the role's keys, of any of the sets, count: anybody can add a
+// thousand others to a vendor's file.
 func (m *Metadata) UnsignedFor(sets ...KeySet) string {
 	ids := 0
 	count := func(id string) {
