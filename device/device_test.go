@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -159,6 +161,19 @@ func TestDeviceTellsAndRemembers(t *testing.T) {
 	}
 	if state, trouble, err := store.State(); err != nil || trouble != nil || len(state.Accepted["targets"]) != 1 {
 		t.Errorf("it remembers %+v, %v, %v", state, trouble, err)
+	}
+}
+
+// That a file is not there only the server says: an outage is not such an answer, and there
+// may be a newer root.
+func TestOutageIsNoAnswer(t *testing.T) {
+	r := &device.Repository{URL: "http://example.com", Client: &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "unix", Err: fs.ErrNotExist}
+		},
+	}}}
+	if _, err := r.Fetch(t.Context(), verify.Request{Role: "root", Version: 2, MaxLength: 1}); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -63,6 +63,8 @@ func (r *Repository) Fetch(ctx context.Context, request verify.Request) ([]byte,
 		return nil, notThere{err}
 	case errors.Is(err, fetch.ErrTooLarge):
 		return nil, &verify.Refusal{Code: verify.CodeBadMetadata, Role: request.Role, Detail: request.URLName(), Err: &TooLongError{request, err}}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New(err.Error()) // a socket, say: no answer of the server's
 	}
 	return b, err
 }

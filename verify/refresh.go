@@ -18,8 +18,8 @@ type Source interface {
 	// root, before there is such a one, the root that Pin was given. What is not kept is nil.
 	Kept(ctx context.Context, role string) (file []byte, sidecars Sidecars, err error)
 	// Fetch returns a file of the repository, of which it reads no more than MaxLength
-	// bytes. The error of one that is not there wraps fs.ErrNotExist. An error that is no
-	// *Refusal is an outage: CodeNetwork.
+	// bytes. The error of one that is not there wraps fs.ErrNotExist. An error that is not
+	// a *Refusal is an outage: CodeNetwork.
 	Fetch(ctx context.Context, r Request) ([]byte, error)
 	// Keep replaces what the device keeps of a role by what has come to be trusted. The
 	// file and its sidecars belong together: a device whose power is cut must not be left
