@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/leaf"
@@ -97,10 +98,12 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 	if err := a.lookAtDue(ctx); err != nil {
 		return err
 	}
+	var loading sync.WaitGroup
+	defer loading.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	queue := make(chan chan *loaded, prefetched)
-	go func() {
+	loading.Go(func() {
 		defer close(queue)
 		for _, it := range items {
 			c := make(chan *loaded, 1)
@@ -109,9 +112,9 @@ func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index in
 			case <-ctx.Done():
 				return
 			}
-			go func() { c <- a.load(ctx, it) }()
+			loading.Go(func() { c <- a.load(ctx, it) })
 		}
-	}()
+	})
 	judged := 0
 	for c := range queue {
 		l := <-c

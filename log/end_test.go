@@ -70,7 +70,7 @@ func TestEnd(t *testing.T) {
 			t.Errorf("submitted: %v", err)
 		}
 	}
-	if st := r.log.Stats(); !st.Ended || st.Ready || st.Published != int64(before) {
+	if st := r.log.Stats(t.Context()); !st.Ended || st.Ready || st.Published != int64(before) {
 		t.Errorf("stats: %+v", st)
 	}
 	// The witnesses come back while it serves: it is published by itself.

@@ -39,7 +39,7 @@ type fakeWitnesses struct {
 	logKeys int // of the log; 0 means 1
 }
 
-func (f *fakeWitnesses) Gather(_ context.Context, signed []byte, cp proofs.Checkpoint, consistency func(int64) ([]proofs.Hash, error)) ([]byte, error) {
+func (f *fakeWitnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(context.Context, int64) ([]proofs.Hash, error)) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
@@ -61,7 +61,7 @@ func (f *fakeWitnesses) Gather(_ context.Context, signed []byte, cp proofs.Check
 		}
 		var proof []proofs.Hash
 		if w.seen.N > 0 && w.seen.N < cp.Tree.N {
-			if proof, err = consistency(w.seen.N); err != nil {
+			if proof, err = consistency(ctx, w.seen.N); err != nil {
 				return nil, err
 			}
 		}

@@ -139,7 +139,7 @@ func Follow(ctx context.Context, cfg FollowConfig) (*Follower, error) {
 func (f *Follower) Handler() http.Handler { return f.server }
 
 // Stats returns how far the log is.
-func (f *Follower) Stats() Stats { return f.server.stats() }
+func (f *Follower) Stats(ctx context.Context) Stats { return f.server.stats(ctx) }
 
 // Board implements View.
 func (f *Follower) Board() *Board { return f.board }
@@ -151,7 +151,7 @@ func (f *Follower) Level() *Level { return f.level }
 func (f *Follower) Registry() *registry { return f.registry }
 
 // Taking implements View: what can be passed on is taken.
-func (f *Follower) Taking() error {
+func (f *Follower) Taking(ctx context.Context) error {
 	if err := f.board.Halted(); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (f *Follower) Taking() error {
 	if err := f.contradicted(); err != nil {
 		return err
 	}
-	return f.cfg.Forward.Trouble()
+	return f.cfg.Forward.Trouble(ctx)
 }
 
 // Trouble says why what is published is not shown, or is nil.
@@ -194,6 +194,8 @@ func (f *Follower) Halt(h *Halt) { f.board.Halt(h) }
 // Run follows the checkpoints until the context ends.
 func (f *Follower) Run(ctx context.Context) error {
 	defer f.server.stop()
+	var running sync.WaitGroup
+	defer running.Wait()
 	timer := time.NewTimer(followEvery)
 	defer timer.Stop()
 	hurried := false
@@ -204,7 +206,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			pause = hurryEvery
 		}
 		if hurried && applied < f.cut.Load() {
-			f.urge(ctx)
+			f.urge(ctx, &running)
 		}
 		timer.Reset(pause)
 		select {
@@ -219,18 +221,18 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// urge has the leader bring the derived state up to date, which it does not haste to
-// do of its own accord, and looks again when it has.
-func (f *Follower) urge(ctx context.Context) {
+// urge asks the leader to bring the derived state up to date, which otherwise takes its
+// time, and looks again when it has.
+func (f *Follower) urge(ctx context.Context, running *sync.WaitGroup) {
 	if !f.urging.CompareAndSwap(false, true) {
 		return
 	}
-	go func() {
+	running.Go(func() {
 		defer f.urging.Store(false)
 		f.cfg.Forward.Hurry(ctx)
 		f.lookSoon()
 		sleep(ctx, hurryEvery) // one that cannot be asked says so at once
-	}()
+	})
 }
 
 func (f *Follower) lookSoon() {
@@ -261,7 +263,9 @@ func (f *Follower) look(ctx context.Context) {
 	f.next = make(chan struct{})
 	f.mu.Unlock()
 	defer close(ended)
-	f.note(f.checkpoint(ctx))
+	if err := f.checkpoint(ctx); ctx.Err() == nil {
+		f.note(err)
+	}
 	f.position(ctx)
 }
 
@@ -307,6 +311,9 @@ func (f *Follower) checkpoint(ctx context.Context) error {
 	// Where storage is damaged, nobody can say whether this is the end. The checkpoint
 	// is what the witnesses cosigned all the same: reads go on.
 	ended, err := endsIn(ctx, cp.Tree, f.cfg.Storage)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	f.adopt(ctx, Published{cp.Tree, note}, ended)
 	if err != nil {
 		return fmt.Errorf("the published checkpoint of size %d: %w", cp.Tree.N, err)

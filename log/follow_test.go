@@ -46,13 +46,13 @@ func TestFollow(t *testing.T) {
 				t.Errorf("GET %s: %d\n%s\nthe leader has\n%s", path, resp.StatusCode, got, want)
 			}
 		}
-		stats, want := follower.front.Stats(), leader.front.Stats()
+		stats, want := follower.front.Stats(t.Context()), leader.front.Stats(t.Context())
 		if !stats.Ready || stats.Leading || !want.Leading || stats.Published != want.Published || stats.Signed != want.Published || stats.Integrated != want.Published {
 			t.Errorf("the follower has %+v, the leader %+v", stats, want)
 		}
 	}
 	// What is not published is nobody's business.
-	size := leader.front.Stats().Published
+	size := leader.front.Stats(t.Context()).Published
 	resp, body = follower.do(t, "GET", fmt.Sprintf("/tile/0/000.p/%d", size+1), nil)
 	problem(t, resp, body, 404, api.CodeNotFound)
 	resp, body = follower.do(t, "GET", fmt.Sprintf("/v1/entries/%d/proof", size), nil)
@@ -79,7 +79,7 @@ func TestFollowOnlyWhatIsPublished(t *testing.T) {
 	if !bytes.Contains(body, []byte("pending")) {
 		t.Fatalf("below quorum: %s", body)
 	}
-	size := leader.front.Stats().Published
+	size := leader.front.Stats(t.Context()).Published
 	eventually(t, "the state is ahead", func() bool {
 		edge, err := c.state.Position(t.Context())
 		check(t, err)
@@ -276,7 +276,7 @@ func TestFollowHalted(t *testing.T) {
 	if p := problem(t, resp, body, 503, api.CodeUnavailable); !strings.Contains(p.Detail, "something is wrong") {
 		t.Errorf("/readyz: %s", p.Detail)
 	}
-	if st := follower.front.Stats(); !st.Halted || st.Ready {
+	if st := follower.front.Stats(t.Context()); !st.Halted || st.Ready {
 		t.Errorf("%+v", st)
 	}
 }
@@ -293,7 +293,7 @@ func TestFollowForgetsWhatHasChanged(t *testing.T) {
 	}
 	check(t, first.Release("targets"))
 	leader.submit(t, ids[0], all(first)...)
-	size := leader.front.Stats().Published
+	size := leader.front.Stats(t.Context()).Published
 	follower.do(t, "GET", "/checkpoint", nil)
 	if n := follower.follower.Loaded(); n != 1 {
 		t.Errorf("%d repositories in memory after one has grown", n)

@@ -123,23 +123,24 @@ func NewForwarder(cfg ForwarderConfig) *Forwarder {
 
 // Trouble implements PassOn: the leader is asked whether it is ready. One that has
 // been lost is none, until another leads.
-func (f *Forwarder) Trouble() error {
-	leader, err := f.find(context.Background())
+func (f *Forwarder) Trouble(ctx context.Context) error {
+	leader, err := f.find(ctx)
 	if err != nil {
 		return err
 	}
 	f.asking.Lock()
 	defer f.asking.Unlock()
 	if leader.Epoch != f.of || time.Since(f.answered) >= readyFor {
-		f.unready = f.ready(leader)
+		f.unready = f.ready(ctx, leader)
 		f.of, f.answered = leader.Epoch, time.Now()
 	}
 	return f.unready
 }
 
-// ready asks the leader whether it is.
-func (f *Forwarder) ready(leader Leader) error {
-	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+// ready asks the leader whether it is. Others get the same answer, so a client that does
+// not wait for it does not end the question.
+func (f *Forwarder) ready(ctx context.Context, leader Leader) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
 	defer cancel()
 	a, err := f.get(ctx, leader, "/readyz")
 	if err == nil && a.status != http.StatusOK {

@@ -114,7 +114,7 @@ func TestForwardReadiness(t *testing.T) {
 	if want := "the front end that leads is not ready: " + said.Detail; passed.Detail != want {
 		t.Errorf("/readyz: %s\nwant %s", passed.Detail, want)
 	}
-	if st := follower.front.Stats(); st.Ready || !strings.Contains(st.Reason, said.Detail) {
+	if st := follower.front.Stats(t.Context()); st.Ready || !strings.Contains(st.Reason, said.Detail) {
 		t.Errorf("stats: %+v", st)
 	}
 	forwarder := log.NewForwarder(log.ForwarderConfig{Leader: c.whoLeads, Secret: clusterSecret})
@@ -163,13 +163,13 @@ func TestForwardTrouble(t *testing.T) {
 		Secret: clusterSecret,
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := f.Trouble(); !errors.Is(err, why) || !strings.Contains(err.Error(), "no front end leads") {
+	if err := f.Trouble(t.Context()); !errors.Is(err, why) || !strings.Contains(err.Error(), "no front end leads") {
 		t.Errorf("nobody leads: %v", err)
 	}
 	leader = log.Leader{URL: s.URL, Epoch: 1}
-	eventually(t, "the leader is ready", func() bool { return f.Trouble() == nil })
+	eventually(t, "the leader is ready", func() bool { return f.Trouble(t.Context()) == nil })
 	for range 100 {
-		if err := f.Trouble(); err != nil {
+		if err := f.Trouble(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestForwardTrouble(t *testing.T) {
 	}
 	status = http.StatusTeapot
 	eventually(t, "the leader is no teapot", func() bool {
-		err := f.Trouble()
+		err := f.Trouble(t.Context())
 		return err != nil && strings.Contains(err.Error(), http.StatusText(status))
 	})
 }
@@ -488,7 +488,7 @@ func TestFrontDeposedAcknowledgesNothing(t *testing.T) {
 		resp, _ := f.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data, "Prefer", "wait=60", log.HeaderFrontEnd, clusterSecret)
 		waiting <- resp
 	}()
-	eventually(t, "it waits", func() bool { return l.Stats().Integrated == 3 })
+	eventually(t, "it waits", func() bool { return l.Stats(t.Context()).Integrated == 3 })
 	hear()
 	if resp := <-waiting; resp.StatusCode != 503 {
 		t.Errorf("passed on, and deposed: %d", resp.StatusCode)
@@ -504,7 +504,7 @@ func TestForwardUnknownLeader(t *testing.T) {
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	if err := f.Trouble(); err == nil || !strings.Contains(err.Error(), "the database is down") {
+	if err := f.Trouble(t.Context()); err == nil || !strings.Contains(err.Error(), "the database is down") {
 		t.Errorf("%v", err)
 	}
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/submissions/x", nil)

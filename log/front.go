@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"net/http"
 	"sync"
 )
@@ -16,7 +17,7 @@ type Front struct {
 // Server is a log with its HTTP interface.
 type Server interface {
 	Handler() http.Handler
-	Stats() Stats
+	Stats(ctx context.Context) Stats
 }
 
 // serving is a log with the requests that it is answering.
@@ -56,8 +57,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Stats returns how far the present log is.
-func (f *Front) Stats() Stats {
+func (f *Front) Stats(ctx context.Context) Stats {
 	now := f.enter()
 	defer now.requests.Done()
-	return now.log.Stats()
+	return now.log.Stats(ctx)
 }

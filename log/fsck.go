@@ -72,7 +72,9 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	if err := cmp.Or(err, f.anew.wait()); err != nil {
 		return f.problems, err
 	}
-	f.tiles(ctx, f.tree.Partial())
+	if err := f.tiles(ctx, f.tree.Partial()); err != nil {
+		return f.problems, err
+	}
 	if tree := f.tree.Tree(); tree != f.Stored {
 		f.problem("the storage says that its tree of size %d has root %v; its entries have root %v", f.Stored.N, f.Stored.Hash, tree.Hash)
 	}
@@ -108,9 +110,12 @@ func (f *Fsck) indexed(e *scanned) bool { return f.Anew != nil && e.Index < f.An
 
 // bundle checks the entries of a bundle.
 func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
-	hashes := f.hashes(ctx, b)
-	if errors.Is(b.err, ErrUnavailable) {
+	if passes(ctx, b.err) {
 		return b.err
+	}
+	hashes, err := f.hashes(ctx, b)
+	if err != nil {
+		return err
 	}
 	var full []proofs.Tile
 	for i, h := range hashes {
@@ -132,19 +137,21 @@ func (f *Fsck) bundle(ctx context.Context, s *scan, b *bundle) error {
 			return err
 		}
 	}
-	f.tiles(ctx, full)
+	if err := f.tiles(ctx, full); err != nil {
+		return err
+	}
 	if f.Progress != nil {
 		f.Progress(len(hashes))
 	}
 	return nil
 }
 
-// complete completes what was read for an entry. The error is that servers are away,
-// which is no damage.
+// complete completes what was read for an entry. The error is that servers are away, or
+// that the check was ended, which is no damage.
 func complete(ctx context.Context, s *scan, e *scanned) error {
 	s.complete(ctx, e)
 	for _, err := range []error{e.file.err, e.snapshot.err} {
-		if errors.Is(err, ErrUnavailable) {
+		if passes(ctx, err) {
 			return err
 		}
 	}
@@ -182,28 +189,36 @@ func (f *Fsck) compare(size int64) {
 
 // hashes returns the hashes of a bundle's entries. Where the entries cannot be
 // read, those of the tile above stand in so that the rest can be checked.
-func (f *Fsck) hashes(ctx context.Context, b *bundle) []proofs.Hash {
+func (f *Fsck) hashes(ctx context.Context, b *bundle) ([]proofs.Hash, error) {
 	width := proofs.TileWidth(f.Stored.N, 0, b.index)
 	hashes := make([]proofs.Hash, width)
 	if b.err == nil {
 		for i := range b.entries {
 			hashes[i] = b.entries[i].hash
 		}
-		return hashes
+		return hashes, nil
 	}
 	f.problem("%s: %v", proofs.EntriesPath(b.index, width), b.err)
-	if tile, err := f.Storage.ReadTile(ctx, 0, b.index, width); err == nil {
+	tile, err := f.Storage.ReadTile(ctx, 0, b.index, width)
+	switch {
+	case passes(ctx, err):
+		return nil, err
+	case err == nil:
 		for i := range hashes {
 			copy(hashes[i][:], tile[i*tlog.HashSize:])
 		}
 	}
-	return hashes
+	return hashes, nil
 }
 
-// tiles compares tiles with what they should be.
-func (f *Fsck) tiles(ctx context.Context, want []proofs.Tile) {
+// tiles compares tiles with what they should be. The error is that they cannot be read
+// now.
+func (f *Fsck) tiles(ctx context.Context, want []proofs.Tile) error {
 	for _, tile := range want {
 		got, err := f.Storage.ReadTile(ctx, tile.Level, tile.Index, tile.Width)
+		if passes(ctx, err) {
+			return err
+		}
 		if err != nil {
 			f.problem("%s: %v", tile.Path(), err)
 			continue
@@ -215,6 +230,7 @@ func (f *Fsck) tiles(ctx context.Context, want []proofs.Tile) {
 			}
 		}
 	}
+	return nil
 }
 
 // leaf checks an entry and the blobs it names.

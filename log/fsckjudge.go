@@ -53,6 +53,9 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 			} else if f.indexed(e) && Lists(e.Leaf.Role) {
 				continue
 			}
+			if passes(ctx, err) {
+				return err
+			}
 			if err != nil {
 				f.problem("entry %d: %v", e.Index, err)
 			}

@@ -49,6 +49,8 @@ type intake struct {
 	// strangers counts the entries read back that were no candidates.
 	strangers atomic.Int64
 
+	judging sync.WaitGroup // judgements, of which batches do not await all
+
 	mu       sync.Mutex
 	queues   map[tuf.Digest]*queue
 	ready    []*queue // those with work and nothing in flight
@@ -154,8 +156,12 @@ func (in *intake) trouble() error {
 	return in.failing
 }
 
-// run makes batches until the context ends or the log halts.
+// run makes batches until the context ends or the log halts. When it returns nothing is
+// being judged any more.
 func (in *intake) run(ctx context.Context) {
+	defer in.judging.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -80,11 +81,63 @@ func (p *Publisher) mergeLate(ctx context.Context) {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}
-	if err := p.cfg.Checkpoints.Store(ctx, b); err != nil {
+	if err := p.store(ctx, b); err != nil {
 		p.cfg.Logger.Warn("late cosignatures are left out", "err", err)
 		return
 	}
 	p.update(func() { p.published.Note = b })
+}
+
+// proving is the proofs that are made for witnesses, which may ask for one after Gather
+// has returned, and until their Gatherer is closed: no longer than Run, though, after
+// which the storage may be closed.
+type proving struct {
+	mu      sync.Mutex
+	over    bool
+	cancels map[*context.CancelFunc]bool
+	running sync.WaitGroup
+}
+
+var errStopped = errors.New("the log is being stopped")
+
+func (s *proving) prove(ctx context.Context, fn func(context.Context) ([]proofs.Hash, error)) ([]proofs.Hash, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return nil, errStopped
+	}
+	if s.cancels == nil {
+		s.cancels = map[*context.CancelFunc]bool{}
+	}
+	s.cancels[&cancel] = true
+	s.running.Add(1)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.cancels, &cancel)
+		s.mu.Unlock()
+		s.running.Done()
+	}()
+	return fn(ctx)
+}
+
+func (s *proving) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = false
+}
+
+// stop returns when no proof is being made, and none will be.
+func (s *proving) stop() {
+	s.mu.Lock()
+	s.over = true
+	for cancel := range s.cancels {
+		(*cancel)()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
 }
 
 // welcome reports whether a cosignature is valid, of a witness of the policy, and

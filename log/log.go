@@ -165,8 +165,8 @@ func (l *Log) Publisher() *Publisher { return l.publisher }
 func (l *Log) Handler() http.Handler { return l.server }
 
 // Stats returns how far the log is.
-func (l *Log) Stats() Stats {
-	st := l.server.stats()
+func (l *Log) Stats(ctx context.Context) Stats {
+	st := l.server.stats(ctx)
 	st.Leading = true
 	l.intake.mu.Lock()
 	st.Queued = l.intake.queued
@@ -190,7 +190,7 @@ func (l *Log) Renew(context.Context) {}
 func (l *Log) Leader() (PassOn, error) { return nil, nil }
 
 // Taking implements View.
-func (l *Log) Taking() error {
+func (l *Log) Taking(context.Context) error {
 	if l.intake.isDraining() {
 		return errDraining
 	}

@@ -92,7 +92,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 	if p != nil {
 		return p
 	}
-	repository, p := s.repositoryID(id)
+	repository, p := s.repositoryID(r.Context(), id)
 	if p != nil {
 		return p
 	}
@@ -323,7 +323,7 @@ func (s *server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 	if p != nil {
 		return p
 	}
-	repository, p := s.repositoryID(id)
+	repository, p := s.repositoryID(r.Context(), id)
 	if p != nil {
 		return p
 	}

@@ -90,6 +90,10 @@ func find(path string) (get, post *route, arg string) {
 	return get, post, arg
 }
 
+// statusGone is how a request is recorded whose client has gone before there was an
+// answer. HTTP has no status for it; other servers use this one.
+const statusGone = 499
+
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
@@ -106,6 +110,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Access-Control-Expose-Headers", "ETag, Location, Retry-After, X-Request-Id")
 	}
 	used, p := s.dispatch(rec, r, get, post, arg)
+	if p != nil && p.cause != nil && r.Context().Err() != nil {
+		// What was being read for a client that has gone was broken off. Nothing is
+		// wrong, and only the record of requests has this answer.
+		rec.WriteHeader(statusGone)
+		p = nil
+	}
 	if p != nil {
 		p.Instance = id
 		p.write(rec)

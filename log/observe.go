@@ -41,7 +41,7 @@ type Stats struct {
 }
 
 // stats returns how far the log is, as far as the server sees it.
-func (s *server) stats() Stats {
+func (s *server) stats(ctx context.Context) Stats {
 	board := s.view.Board()
 	st := Stats{
 		Integrated: board.Tree().N,
@@ -51,7 +51,7 @@ func (s *server) stats() Stats {
 		Ended:      board.Ended(),
 		Ready:      true,
 	}
-	if p := s.cannotTake(); p != nil {
+	if p := s.cannotTake(ctx); p != nil {
 		st.Ready, st.Reason = false, p.Detail
 	} else if err := s.view.Trouble(); err != nil {
 		st.Ready, st.Reason = false, err.Error()

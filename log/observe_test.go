@@ -86,13 +86,13 @@ func TestObserver(t *testing.T) {
 func TestStats(t *testing.T) {
 	r := start(t, nil)
 	r.register(t, file(newVendor(t), "root").Data)
-	if got, want := r.log.Stats(), (log.Stats{Integrated: 1, Signed: 1, Published: 1, Ready: true, Leading: true}); got != want {
+	if got, want := r.log.Stats(t.Context()), (log.Stats{Integrated: 1, Signed: 1, Published: 1, Ready: true, Leading: true}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	r.witnesses.setDown(true, true, true)
 	r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data, "Prefer", "wait=0")
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		st := r.log.Stats()
+		st := r.log.Stats(t.Context())
 		if st.Integrated == 2 && st.Signed == 2 && !st.Ready && st.Reason != "" {
 			if st.Published != 1 || st.Halted {
 				t.Errorf("below quorum: %+v", st)
@@ -114,7 +114,7 @@ func TestStatsOfAHalt(t *testing.T) {
 	r.ledger.mu.Unlock()
 	resp, body := r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
 	problem(t, resp, body, 503, api.CodeUnavailable)
-	if st := r.log.Stats(); !st.Halted || st.Ready || st.Reason == "" || st.Integrated != 2 || st.Signed != 1 || st.Published != 1 {
+	if st := r.log.Stats(t.Context()); !st.Halted || st.Ready || st.Reason == "" || st.Integrated != 2 || st.Signed != 1 || st.Published != 1 {
 		t.Errorf("%+v", st)
 	}
 	resp, body = r.do(t, "GET", "/readyz", nil)

@@ -66,7 +66,7 @@ func notLeader() *problem {
 // toFrontEnd is the problem as it is answered. A front end that has passed a
 // request on to a leader that is being stopped sends it to the next one.
 func (s *server) toFrontEnd(r *http.Request, p *problem) *problem {
-	if p != nil && p.Status == http.StatusServiceUnavailable && s.ending() && s.sources.fromFrontEnd(r) {
+	if p != nil && p.Status == http.StatusServiceUnavailable && s.ending(r.Context()) && s.sources.fromFrontEnd(r) {
 		return notLeader()
 	}
 	return p

@@ -22,7 +22,7 @@ type Witnesses interface {
 	// in when it fails counts when it is called again with the same checkpoint,
 	// so the publisher does that until it has the quorum. An error with a method
 	// Contradicted() bool that is true says that some witness knows another tree.
-	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
+	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(ctx context.Context, oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
 	// Newest returns the checkpoints of a log that witnesses show as the newest
 	// they have cosigned. Nothing in them is verified.
 	Newest(ctx context.Context, origin string) [][]byte
@@ -144,6 +144,7 @@ type Publisher struct {
 	policy atomic.Pointer[proofs.Policy]
 	anew   atomic.Bool // the policy has changed: the checkpoint is published again
 
+	proving    proving
 	extending  sync.Mutex // one Extend at a time
 	publishing sync.Mutex // one Publish at a time
 	record     LedgerRecord
@@ -411,13 +412,21 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	if err := p.cfg.Checkpoints.Store(ctx, note); err != nil {
+	if err := p.store(ctx, note); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.refreshed = time.Now()
 	p.cfg.Served.keep(Published{tree, note})
 	p.update(func() { p.published, p.confirmed = Published{tree, note}, true })
 	return nil
+}
+
+// store stores a checkpoint. It is not broken off: when Run has returned nothing may be
+// on its way.
+func (p *Publisher) store(ctx context.Context, note []byte) error {
+	ctx, cancel := toTheEnd(ctx)
+	defer cancel()
+	return p.cfg.Checkpoints.Store(ctx, note)
 }
 
 // confirmNothing returns nil once a quorum has said that it knows nothing of this log, of
@@ -456,6 +465,8 @@ func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([
 // attempt that fails is repeated with growing pauses: what has been appended is
 // published as soon as a quorum is back.
 func (p *Publisher) Run(ctx context.Context) {
+	p.proving.start()
+	defer p.proving.stop()
 	var running sync.WaitGroup
 	defer running.Wait()
 	late, stop := context.WithCancel(ctx)

@@ -518,7 +518,7 @@ type counting struct {
 	after func() // is called after each answer
 }
 
-func (c *counting) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(int64) ([]proofs.Hash, error)) ([]byte, error) {
+func (c *counting) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(context.Context, int64) ([]proofs.Hash, error)) ([]byte, error) {
 	c.sizes = append(c.sizes, cp.Tree.N)
 	note, err := c.Witnesses.Gather(ctx, signed, cp, consistency)
 	if c.after != nil {

@@ -190,7 +190,9 @@ func (r *registry) cut(ctx context.Context, repo *repository) *repository {
 	judge, floors, err := r.load(ctx, repo.id, r.keepVersions)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	repo.cutting, repo.applied = false, 0
+	if repo.cutting = false; ctx.Err() == nil {
+		repo.applied = 0 // otherwise the next one cuts it
+	}
 	if now := r.repos[repo.id]; now != repo && now != nil {
 		return now
 	}

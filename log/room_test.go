@@ -38,7 +38,7 @@ func TestNoRoom(t *testing.T) {
 	if resp, _ := r.do(t, "GET", "/checkpoint", nil); resp.StatusCode != 200 {
 		t.Errorf("reads: %d", resp.StatusCode)
 	}
-	if s := r.log.Stats(); s.Ready || !strings.Contains(s.Reason, "no space left") {
+	if s := r.log.Stats(t.Context()); s.Ready || !strings.Contains(s.Reason, "no space left") {
 		t.Errorf("the metrics say %+v", s)
 	}
 	full.Store(false)

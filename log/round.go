@@ -18,7 +18,7 @@ type judged struct {
 	candidate *candidate
 }
 
-// round has the queues of a batch judged, as many at once as there are processors.
+// round judges the queues of a batch, as many at once as there are processors.
 // What takes too long is judged to its end, and comes into a later batch; others
 // take its place at once.
 type round struct {
@@ -39,7 +39,7 @@ func (in *intake) judgeAll(ctx context.Context, queues []*queue) []judged {
 	}
 	r := &round{in: in, waiting: queues, running: map[*queue]time.Time{}, over: make(chan struct{})}
 	for range min(runtime.GOMAXPROCS(0), len(queues)) {
-		go r.work(ctx)
+		in.judging.Go(func() { r.work(ctx) })
 	}
 	look := time.NewTicker(patience / 2)
 	defer look.Stop()
@@ -49,7 +49,7 @@ func (in *intake) judgeAll(ctx context.Context, queues []*queue) []judged {
 			return r.found
 		case now := <-look.C:
 			for range r.goOn(now.Add(-patience)) {
-				go r.work(ctx)
+				in.judging.Go(func() { r.work(ctx) })
 			}
 		}
 	}

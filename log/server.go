@@ -137,7 +137,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ string) *probl
 		// It takes this one for the leader, and would ask it in turn.
 		return notLeader()
 	}
-	if p := s.cannotTake(); p != nil {
+	if p := s.cannotTake(r.Context()); p != nil {
 		return p
 	}
 	if err := s.view.Trouble(); err != nil {
@@ -148,8 +148,8 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request, _ string) *probl
 }
 
 // cannotTake is why no submission is taken now.
-func (s *server) cannotTake() *problem {
-	switch err := s.view.Taking(); {
+func (s *server) cannotTake(ctx context.Context) *problem {
+	switch err := s.view.Taking(ctx); {
 	case errors.Is(err, ErrEnded):
 		return s.ended()
 	case err != nil:
@@ -159,9 +159,9 @@ func (s *server) cannotTake() *problem {
 }
 
 // ending reports whether the log takes nothing more because it is being stopped.
-func (s *server) ending() bool {
+func (s *server) ending(ctx context.Context) bool {
 	leader, _ := s.view.Leader()
-	return leader == nil && errors.Is(s.view.Taking(), errDraining)
+	return leader == nil && errors.Is(s.view.Taking(ctx), errDraining)
 }
 
 // ended is what a log that has ended says to those who submit, and whether a quorum

@@ -81,6 +81,12 @@ func (r LedgerRecord) signedBy(keys []proofs.Key) bool {
 // sign signs the tree of the edge, which ends the log where ended is set, and moves
 // the ledger to it.
 func (p *Publisher) sign(ctx context.Context, edge *proofs.Edge, ended bool) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	// What has become of a swap must be known.
+	ctx, cancel := toTheEnd(ctx)
+	defer cancel()
 	tree := edge.Tree()
 	// The clock may have been set back; times of signatures do not follow.
 	signed := max(p.cfg.Now().Unix(), p.record.Signed)
@@ -175,8 +181,10 @@ func (p *Publisher) gather(ctx context.Context, signed []byte, tree proofs.Tree)
 	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
 	defer cancel()
-	note, err := p.cfg.Witnesses.Gather(ctx, signed, cp, func(oldSize int64) ([]proofs.Hash, error) {
-		return p.consistency(ctx, oldSize, tree)
+	note, err := p.cfg.Witnesses.Gather(ctx, signed, cp, func(ctx context.Context, oldSize int64) ([]proofs.Hash, error) {
+		return p.proving.prove(ctx, func(ctx context.Context) ([]proofs.Hash, error) {
+			return p.consistency(ctx, oldSize, tree)
+		})
 	})
 	if err != nil {
 		return nil, err

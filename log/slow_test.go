@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type gatedBlobs struct {
 	held  tuf.Digest
 	asked chan struct{} // closed when somebody waits for it
 	open  chan struct{}
+	given atomic.Int64 // how often a reader gave up waiting
 }
 
 // hold makes whoever reads a file wait.
@@ -45,7 +47,12 @@ func (g *gatedBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	}
 	g.mu.Unlock()
 	if held {
-		<-open
+		select {
+		case <-open:
+		case <-ctx.Done():
+			g.given.Add(1)
+			return nil, fmt.Errorf("blob %v: %w", sum, ctx.Err())
+		}
 	}
 	return g.r.blobs.Blob(ctx, sum)
 }

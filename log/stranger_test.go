@@ -106,14 +106,14 @@ func TestUnsignedFilesHoldUpNobody(t *testing.T) {
 		}
 		answer <- err
 	}()
-	r.until(t, func() bool { return r.log.Stats().Queued == 2 })
+	r.until(t, func() bool { return r.log.Stats(t.Context()).Queued == 2 })
 	close(hold)
 	check(t, <-answer)
 	// His turn comes after the one that was on when he came.
 	if before < 1 || before > turn {
 		t.Errorf("%d of a stranger's %d files are judged before the vendor's", before, files)
 	}
-	r.until(t, func() bool { return r.log.Stats().Queued == 0 })
+	r.until(t, func() bool { return r.log.Stats(t.Context()).Queued == 0 })
 	state.mu.Lock()
 	defer state.mu.Unlock()
 	if state.histories != 0 {

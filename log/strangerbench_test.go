@@ -34,7 +34,7 @@ func BenchmarkReleaseBesideStranger(b *testing.B) {
 	release()
 	var alone, beside time.Duration
 	for b.Loop() {
-		r.until(b, func() bool { return r.log.Stats().Queued == 0 })
+		r.until(b, func() bool { return r.log.Stats(b.Context()).Queued == 0 })
 		alone += release()
 		if status, body := r.send(b, v, junk, "X-Forwarded-For", outsider, "Prefer", "wait=0"); status != 202 {
 			b.Fatalf("%d %s", status, body)

@@ -23,7 +23,7 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 	if p := s.mayRegister(from); p != nil {
 		return p
 	}
-	if p := s.cannotTake(); p != nil {
+	if p := s.cannotTake(r.Context()); p != nil {
 		return p
 	}
 	body, held, p := s.body(w, r, from, tuf.MaxFileSize)
@@ -60,11 +60,11 @@ func (s *server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 
 // postMetadata takes files of a repository that is in the log.
 func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string) *problem {
-	repository, p := s.repositoryID(id)
+	repository, p := s.repositoryID(r.Context(), id)
 	if p != nil {
 		return p
 	}
-	if p := s.cannotTake(); p != nil {
+	if p := s.cannotTake(r.Context()); p != nil {
 		return p
 	}
 	from := s.sources.of(r)
@@ -101,12 +101,12 @@ func (s *server) postMetadata(w http.ResponseWriter, r *http.Request, id string)
 }
 
 // repositoryID reads an element of a path that names a repository of the log.
-func (s *server) repositoryID(elem string) (tuf.Digest, *problem) {
+func (s *server) repositoryID(ctx context.Context, elem string) (tuf.Digest, *problem) {
 	id, err := tuf.ParseDigest(elem)
 	if err != nil {
 		return id, problemf(http.StatusNotFound, api.CodeUnknownRepo, "repositories are named by 64 lower-case hex digits")
 	}
-	known, err := s.view.Registry().known(context.Background(), id)
+	known, err := s.view.Registry().known(ctx, id)
 	if err != nil {
 		return id, stateFailed(err)
 	}
@@ -203,24 +203,25 @@ func (s *server) take(w http.ResponseWriter, r *http.Request, from source, sub *
 	sub.from = from
 	if !s.sources.queue.take(from, 1) {
 		sub.release()
-		s.keepToken(sub)
+		s.keepToken(r.Context(), sub)
 		return later(api.CodeBusy, "%v but for others", errFull)
 	}
 	bytes := sub.release
 	giveBack := func() { bytes(); s.sources.queue.giveBack(from, 1) }
+	request := context.WithoutCancel(r.Context()) // it is decided whether its client waits or not
 	sub.release = func() {
 		giveBack()
-		s.keepToken(sub)
+		s.keepToken(request, sub)
 		s.noteRegistration(sub)
 	}
 	switch err := s.view.Submit(sub); {
 	case errors.Is(err, errDraining):
 		giveBack()
-		s.keepToken(sub)
+		s.keepToken(r.Context(), sub)
 		return later(api.CodeUnavailable, "%v", err)
 	case err != nil:
 		giveBack()
-		s.keepToken(sub)
+		s.keepToken(r.Context(), sub)
 		return later(api.CodeBusy, "%v", err)
 	}
 	return s.answer(w, r, sub)
@@ -272,7 +273,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, sub *submission)
 		if err := s.view.Board().Halted(); err != nil {
 			return later(api.CodeUnavailable, "%v", err)
 		}
-		if s.ending() && s.sources.fromFrontEnd(r) {
+		if s.ending(ctx) && s.sources.fromFrontEnd(r) {
 			// Nobody could poll it here for long: the next leader takes it.
 			return notLeader()
 		}

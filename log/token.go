@@ -235,7 +235,7 @@ func (s *server) oldToken(r *http.Request, from source, sub *submission, reposit
 
 // keepToken takes back a token whose registration has opened no repository: the root
 // was refused, or somebody else was faster.
-func (s *server) keepToken(sub *submission) {
+func (s *server) keepToken(ctx context.Context, sub *submission) {
 	sub.mu.Lock()
 	given := sub.token
 	opened := len(sub.files) == 1 && sub.files[0].status == api.StatusReleased
@@ -247,7 +247,10 @@ func (s *server) keepToken(sub *submission) {
 	if !took {
 		return
 	}
-	if _, err := s.sources.tokens.store.RemoveToken(context.Background(), given.token.Repository, given.token.Hash); err != nil {
+	// Nobody else takes it back, and the client may have gone.
+	ctx, cancel := toTheEnd(ctx)
+	defer cancel()
+	if _, err := s.sources.tokens.store.RemoveToken(ctx, given.token.Repository, given.token.Hash); err != nil {
 		s.logger.Warn("a token is left of a registration that came to nothing", "repository", given.token.Repository, "token", given.token.ID(), "err", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -12,6 +13,22 @@ import (
 // cannot be reached, or has no connection to spare. Nothing is wrong with what was
 // asked: the same may succeed in a few seconds, and HTTP says 503.
 var ErrUnavailable = errors.New("not available at the moment")
+
+// passes reports whether an error says nothing about what was to be read: a server is
+// away, or nobody waits for the answer any more.
+func passes(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnavailable))
+}
+
+// endTime bounds what is brought to its end though the request or the process that began
+// it goes on without it.
+const endTime = 30 * time.Second
+
+// toTheEnd returns a context for what must not be broken off in the middle: others wait
+// for it, or its outcome has to be known.
+func toTheEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), endTime)
+}
 
 // noted reads tiles and notes what kept it from that. Unlike tiles that contradict
 // each other, or that are not there, that is no verdict on a log: it may pass.

@@ -20,7 +20,7 @@ type View interface {
 	// with what it has.
 	Renew(ctx context.Context)
 	// Taking returns why no submission can be taken now, or nil.
-	Taking() error
+	Taking(ctx context.Context) error
 	// Trouble returns why what is taken cannot be published now, or nil.
 	Trouble() error
 	// Submit takes a submission.
@@ -36,7 +36,7 @@ type PassOn interface {
 	// whose header HeaderClient names the client.
 	http.Handler
 	// Trouble says why what is passed on now could not be published, or is nil.
-	Trouble() error
+	Trouble(ctx context.Context) error
 	// Hurry returns when the leader has taken its derived state up to what is
 	// published, or cannot be asked to.
 	Hurry(ctx context.Context)

@@ -28,35 +28,34 @@ import (
 // grow, and whoever has such a repository has git. Only commands that run nothing of
 // the repository's configuration are used, and nothing is fetched.
 func ReadGit(ctx context.Context, repository, ref, dir string) (*History, error) {
-	g := &gitRepository{ctx: ctx, repository: repository, dir: path.Clean("/" + dir)[1:]}
-	shallow, err := g.run(nil, "rev-parse", "--is-shallow-repository")
+	g := &gitRepository{repository: repository, dir: path.Clean("/" + dir)[1:]}
+	shallow, err := g.run(ctx, nil, "rev-parse", "--is-shallow-repository")
 	if err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(string(shallow)) == "true" {
 		return nil, fmt.Errorf("%s is a shallow clone, which lacks the beginning of its history: git fetch --unshallow completes it", repository)
 	}
-	head, err := g.run(nil, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
+	head, err := g.run(ctx, nil, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
 	if err != nil {
 		return nil, fmt.Errorf("%s has no commit %q: %w", repository, ref, err)
 	}
-	commits, err := g.commits(strings.TrimSpace(string(head)))
+	commits, err := g.commits(ctx, strings.TrimSpace(string(head)))
 	if err != nil {
 		return nil, err
 	}
-	changes, err := g.changes(commits)
+	changes, err := g.changes(ctx, commits)
 	if err != nil {
 		return nil, err
 	}
 	if len(changes) == 0 {
 		return nil, fmt.Errorf("no *.json files in the folder %q in the history of %s", g.dir, ref)
 	}
-	return g.history(changes)
+	return g.history(ctx, changes)
 }
 
 // gitRepository is a repository that git is run on.
 type gitRepository struct {
-	ctx        context.Context // of one reading
 	repository string
 	dir        string // below the top; empty: the top
 }
@@ -74,8 +73,8 @@ type gitChange struct {
 	path, blob string
 }
 
-func (g *gitRepository) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(g.ctx, "git", append([]string{"-C", g.repository}, args...)...)
+func (g *gitRepository) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", g.repository}, args...)...)
 	// Which repository is meant is said by -C alone, also within a hook.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -88,20 +87,20 @@ func (g *gitRepository) command(args ...string) *exec.Cmd {
 }
 
 // run runs a git command to its end.
-func (g *gitRepository) run(stdin []byte, args ...string) ([]byte, error) {
-	cmd := g.command(args...)
+func (g *gitRepository) run(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
+	cmd := g.command(ctx, args...)
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(stdin), &stderr
 	out, err := cmd.Output()
-	return out, g.failed(args[0], err, stderr.String())
+	return out, g.failed(ctx, args[0], err, stderr.String())
 }
 
-func (g *gitRepository) failed(command string, err error, stderr string) error {
+func (g *gitRepository) failed(ctx context.Context, command string, err error, stderr string) error {
 	switch {
 	case err == nil:
 		return nil
-	case g.ctx.Err() != nil:
-		return g.ctx.Err()
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):
 		return errors.New("git is not installed, or not in PATH: histories are read from git repositories by running it")
 	case stderr == "":
@@ -120,8 +119,8 @@ func (g *gitRepository) pathspec() []string {
 }
 
 // commits returns the commits that changed the folder, oldest first.
-func (g *gitRepository) commits(head string) ([]gitCommit, error) {
-	out, err := g.run(nil, append([]string{"rev-list", "--first-parent", "--reverse", "--parents", "--timestamp", head}, g.pathspec()...)...)
+func (g *gitRepository) commits(ctx context.Context, head string) ([]gitCommit, error) {
+	out, err := g.run(ctx, nil, append([]string{"rev-list", "--first-parent", "--reverse", "--parents", "--timestamp", head}, g.pathspec()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +144,14 @@ func (g *gitRepository) commits(head string) ([]gitCommit, error) {
 }
 
 // changes returns the files that may be metadata, in the order of their commits.
-func (g *gitRepository) changes(commits []gitCommit) ([]gitChange, error) {
+func (g *gitRepository) changes(ctx context.Context, commits []gitCommit) ([]gitChange, error) {
 	var ask bytes.Buffer
 	number := map[string]int{}
 	for i, c := range commits {
 		fmt.Fprintln(&ask, strings.TrimSpace(c.id+" "+c.parent))
 		number[c.id] = i
 	}
-	out, err := g.run(ask.Bytes(), append([]string{"diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--root"}, g.pathspec()...)...)
+	out, err := g.run(ctx, ask.Bytes(), append([]string{"diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--root"}, g.pathspec()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -190,20 +189,20 @@ func (g *gitRepository) mayBeMetadata(name string) bool {
 }
 
 // history reads the files and finds their roles.
-func (g *gitRepository) history(changes []gitChange) (*History, error) {
+func (g *gitRepository) history(ctx context.Context, changes []gitChange) (*History, error) {
 	var ask bytes.Buffer
 	for _, c := range changes {
 		fmt.Fprintln(&ask, c.blob)
 	}
 	var stderr bytes.Buffer
-	cmd := g.command("cat-file", "--batch")
+	cmd := g.command(ctx, "cat-file", "--batch")
 	cmd.Stdin, cmd.Stderr = &ask, &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, g.failed("cat-file", err, "")
+		return nil, g.failed(ctx, "cat-file", err, "")
 	}
 	h := &History{}
 	err = h.read(bufio.NewReader(out), changes)
@@ -212,7 +211,7 @@ func (g *gitRepository) history(changes []gitChange) (*History, error) {
 	}
 	waited := cmd.Wait()
 	if why, _, _ := strings.Cut(stderr.String(), "\n"); err == nil {
-		err = g.failed("cat-file", waited, stderr.String())
+		err = g.failed(ctx, "cat-file", waited, stderr.String())
 	} else if errors.Is(err, io.EOF) && why != "" {
 		err = fmt.Errorf("%w, and on stderr: %s; a partial clone lacks files: clone it without --filter", err, why)
 	}

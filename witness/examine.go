@@ -121,7 +121,7 @@ func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
 		if log.URL == "" {
 			return Undecided, errors.New("the log's URL is unknown")
 		}
-		tiles = w.tiles(ctx, log.URL)
+		tiles = w.tiles(log.URL)
 	}
 	c, err := proofs.NewConflict(ctx, log.Latest.Note, s.Note, tiles)
 	if errors.Is(err, proofs.ErrNoConflict) {
@@ -137,22 +137,19 @@ func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
 
 // logTiles reads a log's tiles over HTTP.
 type logTiles struct {
-	ctx    context.Context
 	client *http.Client
 	url    string
 }
 
-func (w *Witness) tiles(ctx context.Context, url string) proofs.TileReader {
-	return logTiles{ctx: ctx, client: w.watch.HTTP, url: url}
+func (w *Witness) tiles(url string) proofs.TileReader {
+	return logTiles{client: w.watch.HTTP, url: url}
 }
 
 // ReadTile implements proofs.TileReader.
-func (t logTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	return proofs.TileID{Level: level, Index: index, Width: width}.Read(fetch.ErrNotFound, t.get)
-}
-
-func (t logTiles) get(id proofs.TileID) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, tileTimeout)
-	defer cancel()
-	return fetch.Get(ctx, t.client, t.url+"/"+id.Path(), int64(maxTile))
+func (t logTiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return proofs.TileID{Level: level, Index: index, Width: width}.Read(fetch.ErrNotFound, func(id proofs.TileID) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, tileTimeout)
+		defer cancel()
+		return fetch.Get(ctx, t.client, t.url+"/"+id.Path(), int64(maxTile))
+	})
 }

@@ -178,7 +178,7 @@ func (w *Witness) compareHistories(ctx context.Context, id OriginHash, signed []
 	if note.Signatures, err = signedBy(note, cp, log.Keys); err != nil {
 		return err
 	}
-	c, err := proofs.NewConflict(ctx, log.Latest.Note, note.Marshal(), w.tiles(ctx, log.URL))
+	c, err := proofs.NewConflict(ctx, log.Latest.Note, note.Marshal(), w.tiles(log.URL))
 	if errors.Is(err, proofs.ErrNoConflict) {
 		return nil
 	} else if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -51,7 +52,7 @@ func TestAlertRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := metrics.New()
-	m.Watch(func() log.Stats { return log.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
+	m.Watch(func(context.Context) log.Stats { return log.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
 	m.WatchFrontEnd(func() metrics.FrontEnd { return metrics.FrontEnd{} }, yieldUnpublished)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -103,11 +104,13 @@ func (p Pace) copy(ctx context.Context, client *http.Client, w io.Writer, url st
 		req.Header.Set("Accept-Encoding", coding)
 	}
 	url = Redacted(url)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var came atomic.Int64
 	if p.Rate > 0 {
-		go p.watch(ctx, cancel, url, max, &came)
+		watching.Go(func() { p.watch(ctx, cancel, url, max, &came) })
 	}
 	err = read(client, req.WithContext(ctx), url, max, w, &came)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {

@@ -153,7 +153,7 @@ type witnesses struct {
 	m *Metrics
 }
 
-func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(oldSize int64) ([]proofs.Hash, error)) ([]byte, error) {
+func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(ctx context.Context, oldSize int64) ([]proofs.Hash, error)) ([]byte, error) {
 	began := time.Now()
 	note, err := w.Witnesses.Gather(ctx, signed, cp, consistency)
 	result := "quorum"
@@ -168,7 +168,7 @@ func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpo
 
 // Watch has the log's state, and its witnesses' health, read off whenever
 // somebody asks for the metrics.
-func (m *Metrics) Watch(stats func() log.Stats, health func() []client.Health) {
+func (m *Metrics) Watch(stats func(context.Context) log.Stats, health func() []client.Health) {
 	m.registry.MustRegister(&watcher{m: m, stats: stats, health: health})
 }
 
@@ -185,10 +185,14 @@ var (
 	wlast   = prometheus.NewDesc(namespace+"_witness_last_success_seconds", "Unix time of the witness's last cosignature; 0: none since the start.", []string{"witness"}, nil)
 )
 
+// collectTime bounds what is asked for a scrape, of which a Collector is not given the
+// context.
+const collectTime = 10 * time.Second
+
 // watcher is a prometheus.Collector.
 type watcher struct {
 	m      *Metrics
-	stats  func() log.Stats
+	stats  func(context.Context) log.Stats
 	health func() []client.Health
 }
 
@@ -202,7 +206,9 @@ func (w *watcher) Collect(c chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	st := w.stats()
+	ctx, cancel := context.WithTimeout(context.Background(), collectTime)
+	defer cancel()
+	st := w.stats(ctx)
 	gauge(entries, float64(st.Integrated), "integrated")
 	gauge(entries, float64(st.Signed), "signed")
 	gauge(entries, float64(max(st.Published, w.m.witnessed.Load())), "witnessed")

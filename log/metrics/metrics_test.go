@@ -22,7 +22,7 @@ import (
 // witnesses is log.Witnesses.
 type witnesses struct{ err error }
 
-func (w *witnesses) Gather(context.Context, []byte, proofs.Checkpoint, func(int64) ([]proofs.Hash, error)) ([]byte, error) {
+func (w *witnesses) Gather(context.Context, []byte, proofs.Checkpoint, func(context.Context, int64) ([]proofs.Hash, error)) ([]byte, error) {
 	return nil, w.err
 }
 
@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	stats := log.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true, Leading: true}
-	m.Watch(func() log.Stats { return stats }, func() []client.Health {
+	m.Watch(func(context.Context) log.Stats { return stats }, func() []client.Health {
 		return []client.Health{
 			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0)},
 			{Name: "w2", Size: 2, LastSuccess: time.Unix(1600000000, 0), Error: "no route", ClockOffset: -90000},

@@ -22,21 +22,21 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 		return err
 	}
 	return s.write(ctx, "apply to the state", func(ctx context.Context, tx pgx.Tx) error {
-		a := applier{State: s, ctx: ctx, tx: tx}
-		if err := a.begin(edge, leaves); err != nil {
+		a := applier{State: s, tx: tx}
+		if err := a.begin(ctx, edge, leaves); err != nil {
 			return err
 		}
 		leaves := leaves
 		if n := len(leaves); n > 0 && leaves[n-1].End {
 			leaves = leaves[:n-1] // nothing else is kept of it
 		}
-		if err := a.remember(leaves); err != nil {
+		if err := a.remember(ctx, leaves); err != nil {
 			return err
 		}
 		for _, l := range leaves {
 			a.apply(l)
 		}
-		return a.write(text)
+		return a.write(ctx, text)
 	})
 }
 
@@ -61,8 +61,7 @@ func (s *State) write(ctx context.Context, what string, change func(context.Cont
 // a trip for each leaf would take longer than everything else.
 type applier struct {
 	*State
-	ctx context.Context
-	tx  pgx.Tx
+	tx pgx.Tx
 
 	repositories map[tuf.Digest]int64
 	roles        map[targetrows.Name]int64
@@ -100,14 +99,14 @@ type applier struct {
 const plainPlans = "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
 
 // begin checks that the leaves follow the state.
-func (a *applier) begin(edge *proofs.Edge, leaves []log.StateLeaf) error {
+func (a *applier) begin(ctx context.Context, edge *proofs.Edge, leaves []log.StateLeaf) error {
 	var text []byte
 	var b pgx.Batch
 	b.Queue(plainPlans)
 	b.Queue(a.in("SELECT edge FROM state.position FOR UPDATE")).QueryRow(func(row pgx.Row) error { return row.Scan(&text) })
 	b.Queue(a.in("SELECT coalesce((SELECT max(number) FROM state.repositories), 0), coalesce((SELECT max(number) FROM state.roles), 0)")).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&a.lastRepo, &a.lastRole) })
-	if err := a.tx.SendBatch(a.ctx, &b).Close(); err != nil {
+	if err := a.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
 	before, err := parseEdge(text)
@@ -128,7 +127,7 @@ func (a *applier) begin(edge *proofs.Edge, leaves []log.StateLeaf) error {
 }
 
 // remember reads the numbers of the roles that the leaves are of.
-func (a *applier) remember(leaves []log.StateLeaf) error {
+func (a *applier) remember(ctx context.Context, leaves []log.StateLeaf) error {
 	a.repositories, a.roles = map[tuf.Digest]int64{}, map[targetrows.Name]int64{}
 	a.counts.at = map[int64]int{}
 	var names []targetrows.Name
@@ -141,7 +140,7 @@ func (a *applier) remember(leaves []log.StateLeaf) error {
 			repositories, roles = append(repositories, name.Repository[:]), append(roles, []byte(name.Role))
 		}
 	}
-	rows, err := a.tx.Query(a.ctx, a.in(`SELECT q.at, r.number, n.number
+	rows, err := a.tx.Query(ctx, a.in(`SELECT q.at, r.number, n.number
 		FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY q(repository, name, at)
 		JOIN state.repositories r ON r.id = q.repository
 		LEFT JOIN state.roles n ON n.repository = r.number AND n.name = q.name`), repositories, roles)
@@ -235,7 +234,7 @@ func (b *batch) queue(rows int, text string, columns ...any) {
 }
 
 // write sends everything.
-func (a *applier) write(edge []byte) error {
+func (a *applier) write(ctx context.Context, edge []byte) error {
 	b := batch{state: a.State}
 	b.queue(len(a.newRepos.number), "INSERT INTO state.repositories SELECT *, 0, 0 FROM unnest($1::bigint[], $2::bytea[], $3::text[])",
 		a.newRepos.number, a.newRepos.id, a.newRepos.encoding)
@@ -252,5 +251,5 @@ func (a *applier) write(edge []byte) error {
 		b.Queue(a.in("INSERT INTO state.roots SELECT * FROM unnest($1::bytea[], $2::bigint[]) ON CONFLICT DO NOTHING"), a.roots.payload, a.roots.leaf)
 	}
 	b.Queue(a.in("UPDATE state.position SET edge = $1"), edge)
-	return a.tx.SendBatch(a.ctx, &b.Batch).Close()
+	return a.tx.SendBatch(ctx, &b.Batch).Close()
 }

@@ -28,9 +28,9 @@ func (db *DB) Blobs() *Blobs { return &Blobs{db: db} }
 func (b *Blobs) Fenced(l *Lease) *Blobs { return &Blobs{db: b.db, fenced: true, lease: l} }
 
 // Blob implements log.Blobs.
-func (b *Blobs) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {
+func (b *Blobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	var data []byte
-	err := b.db.read(context.Background(), func(ctx context.Context) error {
+	err := b.db.read(ctx, func(ctx context.Context) error {
 		return b.db.pool.QueryRow(ctx, "SELECT data FROM blobs WHERE sum = $1", sum[:]).Scan(&data)
 	})
 	if err != nil {

@@ -109,7 +109,7 @@ const bringBackLease = "INSERT INTO lease (epoch, holder, url, expires) SELECT e
 func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	config := db.config.Copy()
 	config.MaxConns, config.MinConns = 1, 0
-	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, wrap("campaign for the lease", err)
 	}
@@ -359,6 +359,14 @@ func (l *Lease) Release(ctx context.Context) error {
 func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(l.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// within is during for one short write, which is not waited for beyond what is certain of
+// the right now.
+func (l *Lease) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := l.during(ctx)
+	ctx, stop := context.WithDeadline(ctx, l.Until())
 	return ctx, func() { stop(); cancel() }
 }
 

@@ -22,9 +22,9 @@ type ledger struct {
 }
 
 // Load implements log.Ledger.
-func (l ledger) Load(context.Context) (log.LedgerRecord, error) {
+func (l ledger) Load(ctx context.Context) (log.LedgerRecord, error) {
 	var text []byte
-	err := l.db.read(context.Background(), func(ctx context.Context) error {
+	err := l.db.read(ctx, func(ctx context.Context) error {
 		return l.db.pool.QueryRow(ctx, "SELECT record FROM ledger").Scan(&text)
 	})
 	if err != nil {
@@ -34,7 +34,7 @@ func (l ledger) Load(context.Context) (log.LedgerRecord, error) {
 }
 
 // Swap implements log.Ledger.
-func (l ledger) Swap(_ context.Context, old, new log.LedgerRecord) error {
+func (l ledger) Swap(ctx context.Context, old, new log.LedgerRecord) error {
 	if err := old.CheckNext(new); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (l ledger) Swap(_ context.Context, old, new log.LedgerRecord) error {
 	if l.lease == nil {
 		return fmt.Errorf("swap the ledger: %w", ErrNotLeader)
 	}
-	ctx, cancel := context.WithDeadline(l.lease.ctx, l.lease.Until())
+	ctx, cancel := l.lease.within(ctx)
 	defer cancel()
 	conflict := false
 	err = l.db.write(ctx, l.lease, func(b *pgx.Batch) {
@@ -74,9 +74,9 @@ type checkpoints struct {
 }
 
 // Load implements log.Checkpoints.
-func (c checkpoints) Load(context.Context) ([]byte, error) {
+func (c checkpoints) Load(ctx context.Context) ([]byte, error) {
 	var note []byte
-	err := c.db.read(context.Background(), func(ctx context.Context) error {
+	err := c.db.read(ctx, func(ctx context.Context) error {
 		return c.db.pool.QueryRow(ctx, "SELECT note FROM checkpoint").Scan(&note)
 	})
 	if err = wrap("read the checkpoint", err); errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +86,7 @@ func (c checkpoints) Load(context.Context) ([]byte, error) {
 }
 
 // Store implements log.Checkpoints.
-func (c checkpoints) Store(_ context.Context, signed []byte) error {
+func (c checkpoints) Store(ctx context.Context, signed []byte) error {
 	note, err := proofs.ParseNote(signed)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (c checkpoints) Store(_ context.Context, signed []byte) error {
 	if c.lease == nil {
 		return fmt.Errorf("store the checkpoint: %w", ErrNotLeader)
 	}
-	ctx, cancel := context.WithDeadline(c.lease.ctx, c.lease.Until())
+	ctx, cancel := c.lease.within(ctx)
 	defer cancel()
 	smaller := false
 	err = c.db.write(ctx, c.lease, func(b *pgx.Batch) {

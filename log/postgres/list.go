@@ -37,16 +37,16 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[key]) 
 	s.listing.Lock()
 	defer s.listing.Unlock()
 	err = s.write(ctx, "list in the state", func(ctx context.Context, tx pgx.Tx) error {
-		l := lister{State: s, ctx: ctx, tx: tx}
+		l := lister{State: s, tx: tx}
 		l.targets.at = map[rowKey]int{}
 		size := int64(0)
-		if listed, size, err = l.begin(); err != nil {
+		if listed, size, err = l.begin(ctx); err != nil {
 			return err
 		}
 		if first := listing.Leaves[0].Index; first != listed || listed+int64(len(listing.Leaves)) > size {
 			return fmt.Errorf("leaves from %d on are to be listed in a state of %d leaves, of which %d are listed", first, size, listed)
 		}
-		if err := l.remember(listing.Leaves); err != nil {
+		if err := l.remember(ctx, listing.Leaves); err != nil {
 			return err
 		}
 		for room := log.MaxListRows; room > 0 && len(listing.Leaves) > 0; {
@@ -62,7 +62,7 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[key]) 
 				listed++
 			}
 		}
-		return l.write(listed)
+		return l.write(ctx, listed)
 	})
 	if err != nil {
 		// What is remembered may be of the transaction that was rolled back.
@@ -76,8 +76,7 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[key]) 
 // lister collects the rows of one transaction, as columns.
 type lister struct {
 	*State
-	ctx context.Context
-	tx  pgx.Tx
+	tx pgx.Tx
 
 	bases   struct{ index, base []int64 } // of leaves that are begun
 	targets struct {
@@ -100,13 +99,13 @@ type rowKey struct {
 
 // begin returns of how many leaves the state has the target files, and how many it
 // has.
-func (l *lister) begin() (listed, size int64, err error) {
+func (l *lister) begin(ctx context.Context) (listed, size int64, err error) {
 	var b pgx.Batch
 	var text []byte
 	b.Queue(plainPlans)
 	b.Queue(l.in("SELECT listed, edge FROM state.position FOR UPDATE")).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&listed, &text) })
-	if err := l.tx.SendBatch(l.ctx, &b).Close(); err != nil {
+	if err := l.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return 0, 0, err
 	}
 	edge, err := parseEdge(text)
@@ -117,7 +116,7 @@ func (l *lister) begin() (listed, size int64, err error) {
 }
 
 // remember reads what is not remembered of the roles that the leaves are of.
-func (l *lister) remember(leaves []log.StateLeaf) error {
+func (l *lister) remember(ctx context.Context, leaves []log.StateLeaf) error {
 	var names []targetrows.Name
 	var first []int64 // each role's first leaf of these
 	asked := map[targetrows.Name]bool{}
@@ -131,7 +130,7 @@ func (l *lister) remember(leaves []log.StateLeaf) error {
 		return nil
 	}
 	// What the leaf before lists has begun since its base.
-	rows, err := l.tx.Query(l.ctx, l.in(`SELECT q.at, l.role, o.base, b.base FROM unnest($1::bigint[]) WITH ORDINALITY q(idx, at)
+	rows, err := l.tx.Query(ctx, l.in(`SELECT q.at, l.role, o.base, b.base FROM unnest($1::bigint[]) WITH ORDINALITY q(idx, at)
 		JOIN state.leaves l ON l.idx = q.idx LEFT JOIN state.bases o ON o.idx = q.idx
 		LEFT JOIN LATERAL (SELECT idx FROM state.leaves WHERE role = l.role AND idx < q.idx ORDER BY role DESC, idx DESC LIMIT 1) p ON true
 		LEFT JOIN state.bases b ON b.idx = p.idx`), first)
@@ -160,12 +159,12 @@ func (l *lister) remember(leaves []log.StateLeaf) error {
 	if err != nil {
 		return err
 	}
-	return l.open(numbers, from, byNumber)
+	return l.open(ctx, numbers, from, byNumber)
 }
 
 // open reads what the last leaves of roles list, and what was begun for the next.
-func (l *lister) open(numbers, from []int64, roles map[int64]*role) error {
-	rows, err := l.tx.Query(l.ctx, l.in("SELECT t.role, t.first, t.place, t.past IS NULL, "+targetColumns+`
+func (l *lister) open(ctx context.Context, numbers, from []int64, roles map[int64]*role) error {
+	rows, err := l.tx.Query(ctx, l.in("SELECT t.role, t.first, t.place, t.past IS NULL, "+targetColumns+`
 		FROM unnest($1::bigint[], $2::bigint[]) q(role, first) CROSS JOIN LATERAL (SELECT * FROM state.targets WHERE role = q.role AND first >= q.first OFFSET 0) t`), numbers, from)
 	if err != nil {
 		return err
@@ -275,7 +274,7 @@ func (l *lister) end(role int64, k key, index int64) {
 }
 
 // write sends everything.
-func (l *lister) write(listed int64) error {
+func (l *lister) write(ctx context.Context, listed int64) error {
 	b := batch{state: l.State}
 	b.queue(len(l.bases.index), "INSERT INTO state.bases SELECT * FROM unnest($1::bigint[], $2::bigint[])", l.bases.index, l.bases.base)
 	p := &l.past
@@ -285,5 +284,5 @@ func (l *lister) write(listed int64) error {
 	b.queue(len(t.role), "INSERT INTO state.targets SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[], $8::bytea[])",
 		t.role, t.first, t.place, t.past, t.path, t.length, t.sha256, t.sha512)
 	b.Queue(l.in("UPDATE state.position SET listed = $1"), listed)
-	return l.tx.SendBatch(l.ctx, &b.Batch).Close()
+	return l.tx.SendBatch(ctx, &b.Batch).Close()
 }

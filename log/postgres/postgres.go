@@ -142,7 +142,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, wrap("open the database", err)
 	}
 	// The pool lives longer than ctx.
-	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, wrap("open the database", err)
 	}

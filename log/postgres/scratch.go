@@ -50,7 +50,7 @@ func (db *DB) scratch(ctx context.Context, l *Lease) (_ *State, err error) {
 	s := &State{db: db, lease: l, schema: scratchPrefix + "_" + strconv.FormatInt(number, 10), alive: alive}
 	defer func() {
 		if err != nil {
-			s.release()
+			s.release(ctx)
 		}
 	}()
 	if _, err := alive.Exec(ctx, "SELECT pg_advisory_lock($1)", number); err != nil {
@@ -95,8 +95,8 @@ func (db *DB) dropAbandoned(ctx context.Context) error {
 }
 
 // release has others know that nobody uses the second state any more.
-func (s *State) release() {
-	ctx, cancel := context.WithTimeout(context.Background(), connecting)
+func (s *State) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connecting)
 	defer cancel()
 	_ = s.alive.Close(ctx) // the server ends what goes with it
 }
@@ -106,7 +106,7 @@ func (s *State) Drop(ctx context.Context) error {
 	if s.alive == nil {
 		return errors.New("the derived state itself is not dropped")
 	}
-	defer s.release()
+	defer s.release(ctx)
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	err := s.db.inTx(ctx, nil, func(tx pgx.Tx) error {
@@ -134,7 +134,7 @@ func (s *State) Replace(ctx context.Context) error {
 	if err != nil {
 		return wrap("replace the state", err)
 	}
-	s.release()
+	s.release(ctx)
 	s.schema, s.alive = "state", nil
 	return nil
 }

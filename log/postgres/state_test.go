@@ -166,7 +166,7 @@ func TestScratch(t *testing.T) {
 	if want, got := shape("state"), shape(anew.schema); !slices.Equal(got, want) || len(want) < 40 {
 		t.Errorf("a second state is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	anew.release()                                                 // as if its maker was killed
+	anew.release(t.Context())                                      // as if its maker was killed
 	_, err = db.pool.Exec(t.Context(), "CREATE SCHEMA state_anew") // a former version's
 	check(t, err)
 	left := func() (n int) {

@@ -42,17 +42,18 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 		}
 		// For a context that can end the driver starts a goroutine with every
 		// statement.
-		a := s.applier(context.WithoutCancel(ctx), tx)
+		through := context.WithoutCancel(ctx)
+		a := s.applier(through, tx)
 		for _, l := range leaves {
 			err := ctx.Err()
 			if err == nil && !l.End {
-				err = a.apply(l)
+				err = a.apply(through, l)
 			}
 			if err != nil {
 				return fmt.Errorf("leaf %d: %w", l.Index, err)
 			}
 		}
-		if err := a.flush(); err != nil {
+		if err := a.flush(through); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE position SET edge = ?", text)
@@ -69,7 +70,6 @@ func (s *State) Apply(ctx context.Context, edge *proofs.Edge, leaves []log.State
 // applier applies the leaves of one transaction.
 type applier struct {
 	*State
-	ctx    context.Context
 	tx     *sql.Tx
 	stmts  statements          // in tx, which ends them
 	counts map[int64]*[2]int64 // releases and evidence, by repository
@@ -85,7 +85,7 @@ func (s *State) applier(ctx context.Context, tx *sql.Tx) *applier {
 	if s.numbers == nil || len(s.numbers) > maxNumbers {
 		s.numbers = map[targetrows.Name]numbers{}
 	}
-	return &applier{State: s, ctx: ctx, tx: tx, stmts: s.in(ctx, tx), counts: map[int64]*[2]int64{}}
+	return &applier{State: s, tx: tx, stmts: s.in(ctx, tx), counts: map[int64]*[2]int64{}}
 }
 
 // maxNumbers is how many roles' numbers are remembered.
@@ -99,13 +99,13 @@ func (s *State) in(ctx context.Context, tx *sql.Tx) (in statements) {
 	return in
 }
 
-func (a *applier) exec(stmt *sql.Stmt, args ...any) error {
-	_, err := stmt.ExecContext(a.ctx, args...)
+func (a *applier) exec(ctx context.Context, stmt *sql.Stmt, args ...any) error {
+	_, err := stmt.ExecContext(ctx, args...)
 	return err
 }
 
-func (a *applier) apply(l log.StateLeaf) error {
-	r, err := a.role(l)
+func (a *applier) apply(ctx context.Context, l log.StateLeaf) error {
+	r, err := a.role(ctx, l)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (a *applier) apply(l log.StateLeaf) error {
 	} else {
 		count[0]++
 		if l.Leaf.Role == tuf.RoleRoot {
-			if err := a.exec(a.stmts.root, l.Leaf.Payload[:], l.Index); err != nil {
+			if err := a.exec(ctx, a.stmts.root, l.Leaf.Payload[:], l.Index); err != nil {
 				return err
 			}
 		}
@@ -131,25 +131,25 @@ func (a *applier) apply(l log.StateLeaf) error {
 		a.digests = append(a.digests, digest{start(l.Leaf.Snapshot), l.Index})
 		snapshot = l.Leaf.Snapshot[:]
 	}
-	return a.exec(a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.role, l.Leaf.Version,
+	return a.exec(ctx, a.stmts.leaf, l.Index, string(l.Leaf.Kind), r.role, l.Leaf.Version,
 		l.Leaf.Payload[:], l.Leaf.Metadata[:], l.Leaf.Size, snapshot, string(l.Leaf.Listed), contradicts)
 }
 
 // role finds or makes the role of a leaf.
-func (a *applier) role(l log.StateLeaf) (n numbers, err error) {
+func (a *applier) role(ctx context.Context, l log.StateLeaf) (n numbers, err error) {
 	name := targetrows.Name{Repository: l.Leaf.Repository, Role: l.Leaf.Role}
 	if n, ok := a.numbers[name]; ok {
 		return n, nil
 	}
-	if err := a.exec(a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
+	if err := a.exec(ctx, a.stmts.repository, l.Leaf.Repository[:], string(l.Leaf.Encoding)); err != nil {
 		return n, err
 	}
-	if err := a.tx.QueryRowContext(a.ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&n.repository); err != nil {
+	if err := a.tx.QueryRowContext(ctx, "SELECT number FROM repositories WHERE id = ?", l.Leaf.Repository[:]).Scan(&n.repository); err != nil {
 		return n, err
 	}
-	err = a.tx.QueryRowContext(a.ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", n.repository, l.Leaf.Role).Scan(&n.role)
+	err = a.tx.QueryRowContext(ctx, "SELECT number FROM roles WHERE repository = ? AND name = ?", n.repository, l.Leaf.Role).Scan(&n.role)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = a.tx.QueryRowContext(a.ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", n.repository, l.Leaf.Role).Scan(&n.role)
+		err = a.tx.QueryRowContext(ctx, "INSERT INTO roles (repository, name) VALUES (?, ?) RETURNING number", n.repository, l.Leaf.Role).Scan(&n.role)
 	}
 	if err == nil {
 		a.numbers[name] = n
@@ -158,7 +158,7 @@ func (a *applier) role(l log.StateLeaf) (n numbers, err error) {
 }
 
 // flush writes what was only collected.
-func (a *applier) flush() error {
+func (a *applier) flush(ctx context.Context) error {
 	slices.SortFunc(a.digests, func(a, b digest) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.leaf, b.leaf)) })
 	// A row that fills up the last statement is in the table by then.
 	for rows := range slices.Chunk(a.digests, digestsAtOnce) {
@@ -167,12 +167,12 @@ func (a *applier) flush() error {
 			row := rows[min(i, len(rows)-1)]
 			args = append(args, row.start, row.leaf)
 		}
-		if err := a.exec(a.stmts.digests, args...); err != nil {
+		if err := a.exec(ctx, a.stmts.digests, args...); err != nil {
 			return err
 		}
 	}
 	for repository, n := range a.counts {
-		if err := a.exec(a.stmts.count, n[0], n[1], repository); err != nil {
+		if err := a.exec(ctx, a.stmts.count, n[0], n[1], repository); err != nil {
 			return err
 		}
 	}

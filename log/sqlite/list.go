@@ -43,8 +43,8 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[int64]
 		}
 		// For a context that can end the driver starts a goroutine with every
 		// statement.
-		l := &lister{State: s, ctx: context.WithoutCancel(ctx), tx: tx}
-		l.stmts = s.in(l.ctx, tx)
+		ctx := context.WithoutCancel(ctx)
+		l := &lister{State: s, tx: tx, stmts: s.in(ctx, tx)}
 		for room := log.MaxListRows; room > 0 && len(listing.Leaves) > 0; {
 			leaf := listing.Leaves[0]
 			if leaf.Index != listed || listed >= size {
@@ -54,7 +54,7 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[int64]
 				listed++
 				continue
 			}
-			rows, done, err := l.step(listing, room)
+			rows, done, err := l.step(ctx, listing, room)
 			if err != nil {
 				return fmt.Errorf("leaf %d: %w", leaf.Index, err)
 			}
@@ -77,28 +77,27 @@ func (s *State) listSome(ctx context.Context, listing *targetrows.Listing[int64]
 // lister lists leaves in one transaction.
 type lister struct {
 	*State
-	ctx   context.Context
 	tx    *sql.Tx
 	stmts statements // in tx, which ends them
 }
 
 // step writes what the next leaf's metadata lists differently from the last leaf of
 // its role, as far as there is room.
-func (l *lister) step(listing *targetrows.Listing[int64], room int) (rows int, done bool, err error) {
+func (l *lister) step(ctx context.Context, listing *targetrows.Listing[int64], room int) (rows int, done bool, err error) {
 	leaf := listing.Leaves[0]
-	r, err := l.role(leaf)
+	r, err := l.role(ctx, leaf)
 	if err != nil {
 		return 0, false, err
 	}
 	listing.Begin(func(leaf log.StateLeaf) ([]log.Target, []targetrows.Row[int64]) { return r.Compare(leaf.Targets, nil) })
 	return listing.Step(room, func(row targetrows.Row[int64]) error {
-		if _, err := l.stmts.past.ExecContext(l.ctx, leaf.Index, row.Key); err != nil {
+		if _, err := l.stmts.past.ExecContext(ctx, leaf.Index, row.Key); err != nil {
 			return err
 		}
 		l.roles.End(r, row)
 		return nil
 	}, func(t log.Target) error {
-		number, err := l.insert(r, leaf.Index, t)
+		number, err := l.insert(ctx, r, leaf.Index, t)
 		if err == nil {
 			l.roles.Begin(r, t, number)
 		}
@@ -107,7 +106,7 @@ func (l *lister) step(listing *targetrows.Listing[int64], room int) (rows int, d
 }
 
 // insert adds a file that a role's leaf lists and returns the number of its row.
-func (l *lister) insert(r *role, index int64, t log.Target) (number int64, err error) {
+func (l *lister) insert(ctx context.Context, r *role, index int64, t log.Target) (number int64, err error) {
 	var sha256, sha512 any
 	if !t.SHA256.IsZero() {
 		sha256 = t.SHA256[:]
@@ -115,7 +114,7 @@ func (l *lister) insert(r *role, index int64, t log.Target) (number int64, err e
 	if t.SHA512 != (log.SHA512{}) {
 		sha512 = t.SHA512[:]
 	}
-	done, err := l.stmts.target.ExecContext(l.ctx, r.Number, index, t.Path, t.Length, sha256, sha512)
+	done, err := l.stmts.target.ExecContext(ctx, r.Number, index, t.Path, t.Length, sha256, sha512)
 	if err != nil {
 		return 0, err
 	}
@@ -123,16 +122,16 @@ func (l *lister) insert(r *role, index int64, t log.Target) (number int64, err e
 }
 
 // role finds the role of a leaf, and reads what is open of it.
-func (l *lister) role(leaf log.StateLeaf) (*role, error) {
+func (l *lister) role(ctx context.Context, leaf log.StateLeaf) (*role, error) {
 	name := targetrows.Name{Repository: leaf.Leaf.Repository, Role: leaf.Leaf.Role}
 	if r := l.roles.Get(name); r != nil {
 		return r, nil
 	}
 	r := &role{Open: map[string]targetrows.Row[int64]{}}
-	if err := l.tx.QueryRowContext(l.ctx, "SELECT role FROM leaves WHERE idx = ?", leaf.Index).Scan(&r.Number); err != nil {
+	if err := l.tx.QueryRowContext(ctx, "SELECT role FROM leaves WHERE idx = ?", leaf.Index).Scan(&r.Number); err != nil {
 		return nil, err
 	}
-	if err := l.open(r); err != nil {
+	if err := l.open(ctx, r); err != nil {
 		return nil, err
 	}
 	l.roles.Add(name, r)
@@ -140,8 +139,8 @@ func (l *lister) role(leaf log.StateLeaf) (*role, error) {
 }
 
 // open reads what the last leaf of a role lists, and what was begun for the next.
-func (l *lister) open(r *role) error {
-	rows, err := l.tx.QueryContext(l.ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.Number)
+func (l *lister) open(ctx context.Context, r *role) error {
+	rows, err := l.tx.QueryContext(ctx, "SELECT "+targetColumns+", t.number FROM targets t WHERE t.role = ? AND t.past IS NULL", r.Number)
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
 	settled := make(chan outcome, 1)
 	go func() {
 		defer l.release()
-		indices, err := l.settle(prepared)
+		indices, err := l.settle(context.WithoutCancel(ctx), prepared)
 		settled <- outcome{indices, err}
 	}()
 	select {
@@ -220,11 +220,11 @@ func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
 	}
 }
 
-// settle adds the entries and waits for the index of each.
-func (l *Log) settle(entries []*tessera.Entry) ([]int64, error) {
+// settle adds the entries, whether or not anybody still waits for it, and waits for the index of each.
+func (l *Log) settle(ctx context.Context, entries []*tessera.Entry) ([]int64, error) {
 	futures := make([]tessera.IndexFuture, len(entries))
 	for i, e := range entries {
-		futures[i] = l.add(context.Background(), e)
+		futures[i] = l.add(ctx, e)
 	}
 	indices := make([]int64, len(entries))
 	var errs []error

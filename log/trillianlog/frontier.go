@@ -72,7 +72,7 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("size of the copy: %w", err)
 	}
-	read := func(id proofs.TileID) ([]byte, error) {
+	read := func(ctx context.Context, id proofs.TileID) ([]byte, error) {
 		tile, err := copied.Tile(ctx, id.Level, id.Index)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: the copy has size %d, but no %s", ErrContradiction, size, id.Path())
@@ -88,12 +88,12 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 	f := new(frontier)
 	last := proofs.TileID{Level: proofs.EntriesLevel, Index: size / proofs.FullWidth, Width: int(size % proofs.FullWidth)}
 	if last.Width > 0 {
-		if f.bundle, err = read(last); err != nil {
+		if f.bundle, err = read(ctx, last); err != nil {
 			return nil, err
 		}
 	}
-	f.tree, err = proofs.ReadFrontier(ctx, size, tileFunc(func(level int, index int64, width int) ([]byte, error) {
-		return read(proofs.TileID{Level: level, Index: index, Width: width})
+	f.tree, err = proofs.ReadFrontier(ctx, size, tileFunc(func(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+		return read(ctx, proofs.TileID{Level: level, Index: index, Width: width})
 	}))
 	if err != nil {
 		return nil, err
@@ -102,10 +102,10 @@ func readFrontier(ctx context.Context, copied Tiles) (*frontier, error) {
 }
 
 // tileFunc is a proofs.TileReader.
-type tileFunc func(level int, index int64, width int) ([]byte, error)
+type tileFunc func(ctx context.Context, level int, index int64, width int) ([]byte, error)
 
-func (f tileFunc) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	return f(level, index, width)
+func (f tileFunc) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return f(ctx, level, index, width)
 }
 
 func (f *frontier) checkBundle(id proofs.TileID) error {

@@ -11,28 +11,28 @@ import (
 )
 
 // ReadTile implements log.Storage.
-func (l *Log) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	return l.tile(proofs.TileID{Level: level, Index: index, Width: width})
+func (l *Log) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return l.tile(ctx, proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
-func (l *Log) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
-	return l.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+func (l *Log) ReadEntries(ctx context.Context, index int64, width int) ([]byte, error) {
+	return l.tile(ctx, proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 
 // tile returns what was just written from memory, the rest from the copy.
-func (l *Log) tile(id proofs.TileID) ([]byte, error) {
+func (l *Log) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 	if !id.In(l.size.Load()) {
 		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
 	}
 	if data, ok := l.cache.get(id); ok {
 		return id.Cut(data)
 	}
-	return readTile(l.cfg.Tiles, id)
+	return readTile(ctx, l.cfg.Tiles, id)
 }
 
-func readTile(copied Tiles, id proofs.TileID) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), copyTime)
+func readTile(ctx context.Context, copied Tiles, id proofs.TileID) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, copyTime)
 	defer cancel()
 	data, err := copied.Tile(ctx, id.Level, id.Index)
 	if err != nil {
@@ -58,20 +58,20 @@ func (r *Reader) Integrated(ctx context.Context) (proofs.Tree, error) {
 }
 
 // ReadTile implements log.Storage. The copy may have grown since Integrated.
-func (r *Reader) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	return r.tile(proofs.TileID{Level: level, Index: index, Width: width})
+func (r *Reader) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return r.tile(ctx, proofs.TileID{Level: level, Index: index, Width: width})
 }
 
 // ReadEntries implements log.Storage.
-func (r *Reader) ReadEntries(_ context.Context, index int64, width int) ([]byte, error) {
-	return r.tile(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+func (r *Reader) ReadEntries(ctx context.Context, index int64, width int) ([]byte, error) {
+	return r.tile(ctx, proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
 }
 
-func (r *Reader) tile(id proofs.TileID) ([]byte, error) {
+func (r *Reader) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 	if !id.In(math.MaxInt64) {
 		return nil, fmt.Errorf("%s: %w", id.Path(), fs.ErrNotExist)
 	}
-	return readTile(r.copied, id)
+	return readTile(ctx, r.copied, id)
 }
 
 // Close implements log.Storage. The copy stays open.

@@ -19,7 +19,7 @@ import (
 func (g *Gatherer) Answers(ctx context.Context, signed []byte, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(g.base, cancel)()
-	q := question{signed: signed, size: size, proof: func(int64) ([]proofs.Hash, error) { return nil, nil }}
+	q := question{signed: signed, size: size, proof: func(context.Context, int64) ([]proofs.Hash, error) { return nil, nil }}
 	came := make(chan map[proofs.Key]error, len(g.peers))
 	for _, p := range g.peers {
 		go func() { came <- g.answers(ctx, p, q) }()

@@ -20,8 +20,9 @@ const DefaultTimeout = 5 * time.Second
 // Consistency returns the RFC 6962 proof from the tree of size oldSize to the
 // tree of the checkpoint that is being cosigned. It is called for sizes that
 // witnesses report, larger than 0 and smaller than the checkpoint's. One call
-// of Gather makes one call at a time, and may make it after it has returned.
-type Consistency = func(oldSize int64) ([]proofs.Hash, error)
+// of Gather makes one call at a time, and may make it after it has returned: the
+// context is that of the witness's request.
+type Consistency = func(ctx context.Context, oldSize int64) ([]proofs.Hash, error)
 
 // Gatherer asks the witnesses of a policy for cosignatures. It is safe for
 // concurrent use, but checkpoints should be gathered in order: a witness that
@@ -394,7 +395,7 @@ func (g *Gatherer) Health() []Health {
 func memoize(size int64, consistency Consistency) Consistency {
 	var mu sync.Mutex
 	known := make(map[int64][]proofs.Hash)
-	return func(old int64) ([]proofs.Hash, error) {
+	return func(ctx context.Context, old int64) ([]proofs.Hash, error) {
 		if old == 0 || old == size {
 			return nil, nil // the specification wants no proof here
 		}
@@ -403,7 +404,7 @@ func memoize(size int64, consistency Consistency) Consistency {
 		if proof, ok := known[old]; ok {
 			return proof, nil
 		}
-		proof, err := consistency(old)
+		proof, err := consistency(ctx, old)
 		if err != nil {
 			return nil, fmt.Errorf("proof from size %d: %w", old, err)
 		}

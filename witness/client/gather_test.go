@@ -127,7 +127,7 @@ func (f *fixture) gather(ctx context.Context) ([]byte, error) {
 	// A copy, because requests to slow witnesses outlive the call.
 	log := f.log.Fork()
 	cp := log.Checkpoint()
-	return f.g.Gather(ctx, log.Sign(cp), cp, log.Proof)
+	return f.g.Gather(ctx, log.Sign(cp), cp, proving(log))
 }
 
 // mustGather expects cosignatures that satisfy the policy.
@@ -403,7 +403,7 @@ func TestGatherWithoutProof(t *testing.T) {
 	f.log.Grow(1, "")
 	cp := f.log.Checkpoint()
 	broken := errors.New("tile is gone")
-	_, err := f.g.Gather(t.Context(), f.log.Sign(cp), cp, func(old int64) ([]proofs.Hash, error) {
+	_, err := f.g.Gather(t.Context(), f.log.Sign(cp), cp, func(_ context.Context, old int64) ([]proofs.Hash, error) {
 		if old != 3 {
 			t.Errorf("asked for a proof from size %d", old)
 		}
@@ -419,7 +419,7 @@ func TestGatherComparesNoteAndCheckpoint(t *testing.T) {
 	f.log.Grow(3, "")
 	signed := f.log.Sign(f.log.Checkpoint())
 	f.log.Grow(1, "")
-	if _, err := f.g.Gather(t.Context(), signed, f.log.Checkpoint(), f.log.Proof); err == nil || !strings.Contains(err.Error(), "not the checkpoint") {
+	if _, err := f.g.Gather(t.Context(), signed, f.log.Checkpoint(), proving(f.log)); err == nil || !strings.Contains(err.Error(), "not the checkpoint") {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -478,4 +478,9 @@ func TestNewGatherer(t *testing.T) {
 			t.Fatalf("quorum %q: %v", quorum, err)
 		}
 	}
+}
+
+// proving proves what a log is asked to.
+func proving(log *witnesstest.Log) client.Consistency {
+	return func(_ context.Context, old int64) ([]proofs.Hash, error) { return log.Proof(old) }
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -90,7 +91,7 @@ func TestRememberedSizes(t *testing.T) {
 			t.Fatalf("remember: %v", err)
 		}
 		r := log.Request(0)
-		if _, err := g.Gather(t.Context(), r.Checkpoint, log.Checkpoint(), func(int64) ([]proofs.Hash, error) { return nil, nil }); err != nil {
+		if _, err := g.Gather(t.Context(), r.Checkpoint, log.Checkpoint(), func(context.Context, int64) ([]proofs.Hash, error) { return nil, nil }); err != nil {
 			t.Fatal(err)
 		}
 		g.Close()

@@ -177,13 +177,13 @@ func (p *peer) takeTurn(ctx context.Context, timeout time.Duration, over <-chan 
 }
 
 func (p *peer) request(ctx context.Context, timeout time.Duration, q question, old int64) ([]cosigned, error) {
-	proof, err := q.proof(old)
-	if err != nil {
-		return nil, err
-	}
 	slow := fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, slow)
 	defer cancel()
+	proof, err := q.proof(ctx, old)
+	if err != nil {
+		return nil, err
+	}
 	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
 }
 

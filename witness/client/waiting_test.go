@@ -50,7 +50,7 @@ func TestOneRequestForAllKeys(t *testing.T) {
 	defer g.Close()
 	for i := range 8 {
 		log.Grow(1, "")
-		signed, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
+		signed, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestOneRequestForAllKeys(t *testing.T) {
 		io.WriteString(rw, cosign(t, w.signer, text, time.Now().Unix()).String())
 	}
 	log.Grow(1, "")
-	_, err = g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
+	_, err = g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log))
 	var failed *client.GatherError
 	if !errors.As(err, &failed) || len(failed.Silent) != 1 || failed.Silent[0].Name != "ml" || !strings.Contains(err.Error(), "no signature by w.example+") {
 		t.Errorf("got %v", err)
@@ -250,7 +250,7 @@ func TestComesBack(t *testing.T) {
 				b := all["b"]
 				b.answers(func(string) (int, http.Header, string) { return 503, header, "later" })
 				log.Grow(3, "")
-				if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof); err != nil {
+				if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log)); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Hour)
@@ -295,7 +295,7 @@ func TestOnlyTheNewestIsPursued(t *testing.T) {
 		for range 50 {
 			log.Grow(1, "")
 			next := log.Fork()
-			if _, err := g.Gather(t.Context(), next.Request(0).Checkpoint, next.Checkpoint(), next.Proof); err != nil {
+			if _, err := g.Gather(t.Context(), next.Request(0).Checkpoint, next.Checkpoint(), proving(next)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -326,7 +326,7 @@ func TestClocks(t *testing.T) {
 			all, g, log := newHands(t, "quorum a\n", "a", "b")
 			all["a"].ahead = tt.ahead
 			log.Grow(1, "")
-			_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
+			_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log))
 			var apart *client.ClockError
 			if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !errors.As(err, &apart)) {
 				t.Errorf("%v ahead: %v", tt.ahead, err)
@@ -345,7 +345,7 @@ func TestClocks(t *testing.T) {
 			a.ahead = tt.ahead
 			a.answers(func(string) (int, http.Header, string) { return 500, nil, "" })
 			log.Grow(1, "")
-			if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof); err != nil {
+			if _, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log)); err != nil {
 				t.Fatal(err)
 			}
 			a.answers(nil)
@@ -362,7 +362,7 @@ func TestClocks(t *testing.T) {
 		all["b"].answers(func(string) (int, http.Header, string) { return 500, nil, "" })
 		log.Grow(1, "")
 		gather := func() error {
-			_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
+			_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log))
 			return err
 		}
 		if err := gather(); err == nil {
@@ -399,7 +399,7 @@ func TestNoRedirects(t *testing.T) {
 			return 307, http.Header{"Location": {"http://inside/secret"}}, ""
 		})
 		log.Grow(1, "")
-		_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), log.Proof)
+		_, err := g.Gather(t.Context(), log.Request(0).Checkpoint, log.Checkpoint(), proving(log))
 		if err == nil || !strings.Contains(err.Error(), `redirects to "http://inside/secret"`) || len(all["a"].times()) != 1 {
 			t.Errorf("got %v", err)
 		}
