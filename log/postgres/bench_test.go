@@ -10,22 +10,31 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// BenchmarkPut puts files of 5 kB, in batches. ns/file is what counts.
+// BenchmarkPut puts files of 5 kB, in batches, as a leader does: alone, and with the batch of
+// entries of 400 bytes that is about to be appended. ns/file is what counts.
 func BenchmarkPut(b *testing.B) {
-	for _, batch := range []int{1, 64, 256} {
-		b.Run(fmt.Sprint(batch), func(b *testing.B) {
-			blobs := newLog(b).Blobs()
-			random := rand.NewChaCha8([32]byte{byte(batch)})
-			files := make([][]byte, batch)
-			for b.Loop() {
-				for i := range files {
-					files[i] = make([]byte, 5000)
-					_, _ = random.Read(files[i])
+	for _, n := range []int{1, 64, 256} {
+		for _, kept := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/kept=%v", n, kept), func(b *testing.B) {
+				db := newLog(b)
+				blobs := db.Blobs().Fenced(lead(b, db, "a"))
+				random := rand.NewChaCha8([32]byte{byte(n)})
+				files, entries := make([][]byte, n), make([][]byte, n)
+				for b.Loop() {
+					for i := range files {
+						files[i] = make([]byte, 5000)
+						_, _ = random.Read(files[i])
+						entries[i] = files[i][:400]
+					}
+					if kept {
+						check(b, blobs.PutBatch(b.Context(), files, 0, entries))
+					} else {
+						check(b, blobs.Put(b.Context(), files))
+					}
 				}
-				check(b, blobs.Put(b.Context(), files))
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/file")
-		})
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/file")
+			})
+		}
 	}
 }
 
