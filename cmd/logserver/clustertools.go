@@ -107,7 +107,7 @@ func (s *shared) openWritten(ctx context.Context, cfg *log.Config) (*written, er
 	if err != nil {
 		return nil, err
 	}
-	w := &written{record: c.db.AppendAction, closers: []func() error{func() error { done(); return nil }}}
+	w := &written{record: c.db.AppendAction, lost: func() (log.Ledger, error) { return c.db.LostLedger(ctx, lease) }, closers: []func() error{func() error { done(); return nil }}}
 	storage, err := c.openStorage(ctx, lease, nil)
 	if err == nil && cfg.Publisher.Ending {
 		err = c.finish(ctx, storage) // nothing may come behind the end
@@ -121,10 +121,10 @@ func (s *shared) openWritten(ctx context.Context, cfg *log.Config) (*written, er
 	return w, nil
 }
 
-// resume brings a ledger in the database forward.
+// resume brings a ledger in the database forward, or makes it anew.
 func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, stderr io.Writer) (size int64, err error) {
-	if know != string(log.HaltLedgerBehind) {
-		return 0, fmt.Errorf("--i-know %q: with --state want %s", know, log.HaltLedgerBehind)
+	if err := checkKnown(know); err != nil {
+		return 0, err
 	}
 	keys, err := readKeys(at)
 	if err != nil {
@@ -146,6 +146,14 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 	}
 	if err != nil {
 		return 0, err
+	}
+	if signed == nil {
+		return 0, errors.New("nothing is published: --checkpoint takes a checkpoint from another front end or a witness")
+	}
+	if know == string(haltLedgerLost) {
+		if cfg.Publisher.Ledger, err = w.lost(); err != nil {
+			return 0, err
+		}
 	}
 	return bringForward(ctx, cfg.Publisher, keys, signed, know, to, w.record)
 }

@@ -108,6 +108,25 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("resume: exit %d\n%s%s", code, stdout, stderr)
 	}
 	w.statusOf(t, 0)
+	if _, stderr, code := w.tool(t, "resume", "--i-know", "ledger-lost"); code != 2 || !strings.Contains(stderr, "has a ledger, of size 3") {
+		t.Errorf("resume of a ledger that is there: exit %d\n%s", code, stderr)
+	}
+	// Rows that are lost, as in a database of which not all came back.
+	w.sql(t, "DELETE FROM ledger")
+	if st := w.statusOf(t, 1); st.Code != haltLedgerLost {
+		t.Errorf("status without a ledger: %+v", st)
+	}
+	if stdout, stderr, code := w.tool(t, "resume", "--i-know", "ledger-lost"); code != 0 || !strings.Contains(stdout, "size 3") {
+		t.Errorf("resume without a ledger: exit %d\n%s%s", code, stdout, stderr)
+	}
+	w.sql(t, "DELETE FROM copied; DROP SCHEMA state CASCADE")
+	if st := w.statusOf(t, 1); st.Code != log.HaltStorageDamaged {
+		t.Errorf("status without a copy: %+v", st)
+	}
+	if stdout, stderr, code := w.tool(t, "reindex", "--tiles"); code != 0 || !strings.Contains(stdout, "3 entries indexed") {
+		t.Errorf("reindex without a copy: exit %d\n%s%s", code, stdout, stderr)
+	}
+	w.statusOf(t, 0)
 
 	// A copy that is not what Trillian holds.
 	w.sql(t, "UPDATE tiles SET data = set_byte(data, 5, get_byte(data, 5) # 1) WHERE level = 0 AND index = 0")

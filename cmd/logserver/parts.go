@@ -185,6 +185,7 @@ func (d *dirLog) further(context.Context, int64, io.Writer) ([]string, error) { 
 // written is a log that a command, or serve, writes, and nobody else meanwhile.
 type written struct {
 	record  func(ctx context.Context, a log.Action) error
+	lost    func() (log.Ledger, error) // of a log on servers: its ledger where that is lost
 	closers []func() error
 }
 

@@ -38,8 +38,8 @@ auditor has kept, given with --checkpoint, is as good as the log's own, and a ne
 one is better. Nothing else is offered: where storage has lost or changed what was
 signed, only a newer copy of it helps.
 
-The ledger of a log on servers (--storage, --state) is in the database. Where that
-was restored from an old copy, ledger-behind brings it forward; what else the copy
+The ledger of a log on servers (--storage, --state) is in the database, and so is the
+record of what was done. Where that was restored from an old copy, ledger-behind brings it forward; what else the copy
 lacks is taken from Trillian, except for files, which logserver blob add puts back.`,
 		Example: `  logserver resume --dir ./log --i-know ledger-lost
   logserver resume --dir ./log --i-know ledger-behind --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
@@ -81,17 +81,16 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	if err != nil {
 		return 0, err
 	}
-	switch know {
-	case "ledger-lost":
+	if err := checkKnown(know); err != nil {
+		return 0, err
+	}
+	if know == string(haltLedgerLost) {
 		path := filepath.Join(at.ledgerDir(), "ledger")
 		if _, err := os.Stat(path); err == nil {
 			return 0, fmt.Errorf("there is a ledger at %s: move it away first if it is no good", path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return 0, err
 		}
-	case "ledger-behind":
-	default:
-		return 0, fmt.Errorf("--i-know %q: want ledger-lost or ledger-behind; logserver status says which", know)
 	}
 	signed, err := os.ReadFile(checkpoint)
 	if errors.Is(err, fs.ErrNotExist) && checkpoint == at.checkpoint() {
@@ -124,6 +123,14 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	return bringForward(ctx, to, keys, signed, know, "the checkpoint in "+checkpoint, func(_ context.Context, a log.Action) error {
 		return log.AppendAction(at.ledgerDir(), a)
 	})
+}
+
+// checkKnown checks what is said to be wrong.
+func checkKnown(know string) error {
+	if know != string(haltLedgerLost) && know != string(log.HaltLedgerBehind) {
+		return fmt.Errorf("--i-know %q: want %s or %s; logserver status says which", know, haltLedgerLost, log.HaltLedgerBehind)
+	}
+	return nil
 }
 
 // bringForward sets the ledger to a checkpoint that the log has signed.

@@ -64,6 +64,49 @@ func (l ledger) Swap(ctx context.Context, old, new log.LedgerRecord) error {
 	return wrap("swap the ledger", l.lease.explain(err))
 }
 
+// LostLedger returns the ledger of the leader where its record is lost or cannot be read:
+// it has signed nothing, and one Swap puts a record there. Where there is a record that can
+// be read it is fs.ErrExist.
+func (db *DB) LostLedger(ctx context.Context, l *Lease) (log.Ledger, error) {
+	origin, _, err := db.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := db.Ledger(l).Load(ctx)
+	if err == nil {
+		return nil, fmt.Errorf("the database has a ledger, of size %d, which can be brought forward (ledger-behind): %w", rec.Edge.Tree().N, fs.ErrExist)
+	}
+	if errors.Is(err, log.ErrUnavailable) {
+		return nil, err
+	}
+	return &lostLedger{ledger{db, l}, log.LedgerRecord{Origin: origin, Edge: new(proofs.Edge)}}, nil
+}
+
+type lostLedger struct {
+	ledger
+	record log.LedgerRecord
+}
+
+// Load implements log.Ledger.
+func (l *lostLedger) Load(context.Context) (log.LedgerRecord, error) { return l.record, nil }
+
+// Swap implements log.Ledger.
+func (l *lostLedger) Swap(_ context.Context, old, new log.LedgerRecord) error {
+	if err := old.CheckNext(new); err != nil {
+		return err
+	}
+	next, err := new.Marshal()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(l.lease.ctx, l.lease.Until())
+	defer cancel()
+	err = l.db.write(ctx, l.lease, func(b *pgx.Batch) {
+		b.Queue("INSERT INTO ledger (record) VALUES ($1) ON CONFLICT (only_row) DO UPDATE SET record = excluded.record", next)
+	})
+	return wrap("make the ledger anew", l.lease.explain(err))
+}
+
 // Checkpoints returns where the published checkpoint is kept. Only the leader can
 // store; l is nil for the others. A smaller checkpoint never replaces a larger.
 func (db *DB) Checkpoints(l *Lease) log.Checkpoints { return checkpoints{db, l} }

@@ -27,6 +27,20 @@ func TestLedger(t *testing.T) {
 	check(t, db.Create(t.Context(), "log.example", "trillian:1"))
 	l := lead(t, db, "a")
 	statetest.TestLedger(t, db.Ledger(l), "log.example", func() log.Ledger { return open(t, url, 0).Ledger(l) })
+	_, err = db.LostLedger(t.Context(), l)
+	refused(t, "a lost ledger that is there", err, fs.ErrExist, "")
+	for n, damage := range []string{"DELETE FROM ledger", "UPDATE ledger SET record = 'rubbish'"} {
+		_, err := db.pool.Exec(t.Context(), damage)
+		check(t, err)
+		lost, err := db.LostLedger(t.Context(), l)
+		check(t, err)
+		old, err := lost.Load(t.Context())
+		check(t, err)
+		check(t, lost.Swap(t.Context(), old, recordOf(t, n+3)))
+		if rec, err := db.Ledger(nil).Load(t.Context()); err != nil || rec.Edge.Tree().N != int64(n+3) {
+			t.Errorf("after %s: %+v, %v", damage, rec, err)
+		}
+	}
 }
 
 func TestCheckpoints(t *testing.T) {
@@ -186,6 +200,8 @@ func TestTiles(t *testing.T) {
 			t.Errorf("tile of level %d: %x, %v; want %x", level, got, err, want)
 		}
 	}
+	_, err = db.pool.Exec(ctx, "DELETE FROM copied")
+	check(t, err)
 	check(t, tiles.Reset(ctx))
 	if size, err := tiles.Size(ctx); size != 0 || err != nil {
 		t.Errorf("size %d, %v after a reset", size, err)

@@ -111,25 +111,28 @@ func partOf(id proofs.TileID, n int, tile []byte) (part, error) {
 	return part{id.Level, id.Index, n, before, tile[before:]}, nil
 }
 
-// Reset empties the copy.
+// Reset empties the copy, whatever is left of it.
 func (t *Tiles) Reset(ctx context.Context) error {
-	size, err := t.Size(ctx)
-	if err != nil {
-		return err
-	}
-	return t.write(ctx, "empty the tiles", size, 0, func(b *pgx.Batch) { b.Queue("TRUNCATE tiles") })
+	return t.fenced(ctx, "empty the tiles", func(b *pgx.Batch) {
+		b.Queue("INSERT INTO copied (size) VALUES (0) ON CONFLICT (only_row) DO UPDATE SET size = 0")
+		b.Queue("TRUNCATE tiles")
+	})
 }
 
 // write changes the copy if it covers from entries, and then has it cover to.
 func (t *Tiles) write(ctx context.Context, what string, from, to int64, fill func(*pgx.Batch)) error {
+	return t.fenced(ctx, what, func(b *pgx.Batch) {
+		b.Queue("SELECT move_copied($1, $2)", from, to)
+		fill(b)
+	})
+}
+
+func (t *Tiles) fenced(ctx context.Context, what string, fill func(*pgx.Batch)) error {
 	if t.lease == nil {
 		return fmt.Errorf("%s: %w", what, ErrNotLeader)
 	}
 	ctx, cancel := t.lease.during(ctx)
 	defer cancel()
-	err := t.db.write(ctx, t.lease, func(b *pgx.Batch) {
-		b.Queue("SELECT move_copied($1, $2)", from, to)
-		fill(b)
-	})
+	err := t.db.write(ctx, t.lease, fill)
 	return wrap(what, t.lease.explain(err))
 }
