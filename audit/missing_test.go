@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,11 +43,8 @@ func summary(r *audit.Report) string {
 	for _, f := range r.Findings {
 		s += fmt.Sprintf("%s@%d %s\n", f.Kind, f.Index, f.Sentence)
 	}
-	for _, leaf := range r.Leaves {
-		leaf.Contradicts = nil
-		s += fmt.Sprintf("%+v\n", leaf)
-	}
-	return s
+	leaves, err := json.MarshalIndent(r.Leaves, "", " ")
+	return fmt.Sprint(s, string(leaves), err)
 }
 
 // find returns the file of the vendor with this name.

@@ -65,21 +65,11 @@ type RoleReport struct {
 	expires time.Time
 }
 
-// LeafReport is a leaf of the log and the verdict on it.
+// LeafReport is an entry of the log and the verdict on it.
 type LeafReport struct {
-	Index       int64      `json:"index"`
-	Kind        string     `json:"kind,omitempty"` // empty where the entry is no leaf that is known
-	Repository  tuf.Digest `json:"repository,omitzero"`
-	Role        string     `json:"role,omitempty"`
-	Version     int64      `json:"version,omitempty"`
-	Payload     tuf.Digest `json:"payload,omitzero"`
-	Metadata    tuf.Digest `json:"metadata,omitzero"`
-	Size        int64      `json:"size,omitempty"`
-	Snapshot    tuf.Digest `json:"snapshot,omitzero"`
-	Listed      string     `json:"listed,omitempty"` // how the snapshot lists it: hash or version
-	Encoding    string     `json:"encoding,omitempty"`
-	Contradicts *int64     `json:"contradicts,omitempty"`
-	Verdict     Verdict    `json:"verdict"`
+	Index        int64   `json:"index"`
+	*leaf.Fields         // nil where the entry is not a leaf of a known kind
+	Verdict      Verdict `json:"verdict"`
 }
 
 // Report says what is known now. The error means that a file needed for it could
@@ -300,15 +290,9 @@ func (a *Auditor) leafAt(index int64) (leaf.Leaf, bool) {
 
 func (a *Auditor) leafReport(index int64) LeafReport {
 	r := LeafReport{Index: index, Verdict: a.entries[index].verdict}
-	logged, ok := a.leafAt(index)
-	if !ok {
-		return r
-	}
-	r.Kind, r.Repository, r.Role, r.Version = string(logged.Kind), logged.Repository, logged.Role, logged.Version
-	r.Payload, r.Metadata, r.Size = logged.Payload, logged.Metadata, logged.Size
-	r.Snapshot, r.Listed, r.Encoding = logged.Snapshot, string(logged.Listed), string(logged.Encoding)
-	if logged.Kind == leaf.Evidence {
-		r.Contradicts = &logged.Contradicts
+	if logged, ok := a.leafAt(index); ok {
+		fields := logged.Fields()
+		r.Fields = &fields
 	}
 	return r
 }

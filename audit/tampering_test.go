@@ -285,16 +285,13 @@ func TestTampering(t *testing.T) {
 }
 
 func (h *history) evidence() leaf.Leaf {
-	var entry leaf.Leaf
 	r := newAuditor(h.T, h.clone().Log)
 	if _, err := r.Step(h.T.Context()); err != nil {
 		h.T.Fatal(err)
 	}
-	for _, l := range r.Leaves(leafEvidence, leafEvidence+1) {
-		entry = leaf.Leaf{
-			Kind: leaf.Kind(l.Kind), Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
-			Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: leaf.Listing(l.Listed), Encoding: tuf.JSON, Contradicts: *l.Contradicts,
-		}
+	entry, err := r.Leaves(leafEvidence, leafEvidence+1)[0].Leaf()
+	if err != nil {
+		h.T.Fatal(err)
 	}
 	return entry
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -100,7 +101,7 @@ func (f *Folder) LowestRoot() (name string, file []byte, err error) {
 	lowest := int64(0)
 	for candidate := range f.paths {
 		digits, ok := strings.CutSuffix(candidate, ".root.json")
-		v, err := strconv.ParseInt(digits, 10, 64)
+		v, err := proofs.ParseDecimal(digits)
 		if ok && err == nil && (name == "" || v < lowest) {
 			name, lowest = candidate, v
 		}

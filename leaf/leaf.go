@@ -262,7 +262,7 @@ func (p *leafLines) sha256(field, s string) tuf.Digest {
 }
 
 func (p *leafLines) decimal(field, s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
+	n, err := proofs.ParseDecimal(s)
 	if err != nil {
 		p.fail(field)
 	}

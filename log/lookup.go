@@ -129,24 +129,7 @@ func (s *server) getRepository(w http.ResponseWriter, r *http.Request, id string
 }
 
 func leafJSON(rec admit.Record) api.Leaf {
-	l := api.Leaf{
-		Index:      rec.Index,
-		Kind:       string(rec.Leaf.Kind),
-		Repository: rec.Leaf.Repository.String(),
-		Role:       rec.Leaf.Role,
-		Version:    rec.Leaf.Version,
-		Payload:    rec.Leaf.Payload.String(),
-		Metadata:   rec.Leaf.Metadata.String(),
-		Size:       rec.Leaf.Size,
-		Encoding:   string(rec.Leaf.Encoding),
-	}
-	if !rec.Leaf.Snapshot.IsZero() {
-		l.Snapshot, l.Listed = rec.Leaf.Snapshot.String(), string(rec.Leaf.Listed)
-	}
-	if rec.Leaf.Kind == leaf.Evidence {
-		l.Contradicts = &rec.Leaf.Contradicts
-	}
-	return l
+	return api.Leaf{Index: rec.Index, Fields: rec.Leaf.Fields()}
 }
 
 func (s *server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *problem {

@@ -32,7 +32,7 @@ func (r *running) get(t *testing.T, path string, v any) {
 func escaped(v *testvendor.Vendor) []api.File {
 	files := all(v)
 	for i := range files {
-		files[i].Name = api.EscapeRole(files[i].Name)
+		files[i].Name = tuf.EscapeRole(files[i].Name)
 	}
 	return files
 }

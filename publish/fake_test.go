@@ -129,8 +129,7 @@ func (l *fakeLog) Lookup(ctx context.Context, sha256 string) (*api.Lookup, error
 	found := &api.Lookup{SHA256: sha256}
 	for i, leaf := range l.leaves {
 		if leaf.Payload.String() == sha256 {
-			found.Leaves = append(found.Leaves, api.Leaf{Index: int64(i), Kind: string(leaf.Kind), Repository: leaf.Repository.String(),
-				Role: leaf.Role, Version: leaf.Version, Payload: sha256})
+			found.Leaves = append(found.Leaves, api.Leaf{Index: int64(i), Fields: leaf.Fields()})
 		}
 	}
 	return found, nil
@@ -160,15 +159,7 @@ func (l *fakeLog) Repository(ctx context.Context, id string) (*api.Repository, e
 		if logged.Repository.String() != id {
 			continue
 		}
-		shown := api.Leaf{Index: int64(i), Kind: string(logged.Kind), Repository: id, Role: logged.Role, Version: logged.Version, Payload: logged.Payload.String(),
-			Metadata: logged.Metadata.String(), Size: logged.Size, Listed: string(logged.Listed), Encoding: string(logged.Encoding)}
-		if !logged.Snapshot.IsZero() {
-			shown.Snapshot = logged.Snapshot.String()
-		}
-		if logged.Kind == leaf.Evidence {
-			shown.Contradicts = &logged.Contradicts
-		}
-		r.Leaves = append(r.Leaves, shown)
+		r.Leaves = append(r.Leaves, api.Leaf{Index: int64(i), Fields: logged.Fields()})
 	}
 	return r, nil
 }

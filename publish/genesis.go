@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -237,7 +237,7 @@ func (f *file) olderRootsBeside() string {
 			}
 			for _, entry := range entries {
 				number, isRoot := strings.CutSuffix(entry.Name(), ".root.json")
-				if version, err := strconv.ParseInt(number, 10, 64); isRoot && err == nil && version < f.version {
+				if version, err := proofs.ParseDecimal(number); isRoot && err == nil && version < f.version {
 					return dir
 				}
 			}

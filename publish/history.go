@@ -11,10 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -140,7 +140,7 @@ func parseIndex(b []byte) ([]indexRow, error) {
 		if row.sum, err = tuf.ParseDigest(record[column["sha256"]]); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
-		if row.version, err = strconv.ParseInt(record[column["version"]], 10, 64); err != nil {
+		if row.version, err = proofs.ParseDecimal(record[column["version"]]); err != nil {
 			return nil, fmt.Errorf("line %d: version: %w", line, err)
 		}
 		if !fs.ValidPath(row.file) || row.role == "" {

@@ -3,10 +3,10 @@ package publish
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -160,7 +160,7 @@ func (f *file) mayDelegateTo(role string) bool {
 // be read; 0 if there is none.
 func versionIn(base, role string) int64 {
 	prefix, _, _ := strings.Cut(base, ".")
-	version, err := strconv.ParseInt(prefix, 10, 64)
+	version, err := proofs.ParseDecimal(prefix)
 	if err != nil || version < 1 || base != api.FileName(role, version) {
 		return 0
 	}

@@ -156,7 +156,7 @@ func (r *rehearsal) repository(ctx context.Context, id string) (*admit.Repositor
 	}
 	var repo *admit.Repository
 	for _, l := range list.Leaves {
-		leaf, err := leafOf(l)
+		leaf, err := l.Leaf()
 		if err != nil {
 			return nil, fmt.Errorf("the log's entry %d: %w", l.Index, err)
 		}
@@ -175,26 +175,6 @@ func (r *rehearsal) repository(ctx context.Context, id string) (*admit.Repositor
 	}
 	r.repos[sum] = repo
 	return repo, nil
-}
-
-// leafOf reads a leaf as the log's interface shows it.
-func leafOf(l api.Leaf) (logged leaf.Leaf, err error) {
-	logged = leaf.Leaf{Kind: leaf.Kind(l.Kind), Role: l.Role, Version: l.Version, Size: l.Size, Encoding: tuf.Encoding(l.Encoding), Listed: leaf.Listing(l.Listed)}
-	for _, d := range []struct {
-		to   *tuf.Digest
-		text string
-	}{{&logged.Repository, l.Repository}, {&logged.Payload, l.Payload}, {&logged.Metadata, l.Metadata}, {&logged.Snapshot, l.Snapshot}} {
-		if d.text == "" {
-			continue
-		}
-		if *d.to, err = tuf.ParseDigest(d.text); err != nil {
-			return logged, err
-		}
-	}
-	if l.Contradicts != nil {
-		logged.Contradicts = *l.Contradicts
-	}
-	return logged, logged.Check()
 }
 
 // Submit implements Log.

@@ -271,10 +271,9 @@ func (w *world) proof(index int64) string {
 	if _, err := a.Step(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	entry := a.Leaves(index, index+1)[0]
-	raw := leaf.Leaf{Kind: leaf.Kind(entry.Kind), Repository: entry.Repository, Role: entry.Role, Version: entry.Version, Payload: entry.Payload,
-		Metadata: entry.Metadata, Size: entry.Size, Snapshot: entry.Snapshot, Listed: leaf.Listing(entry.Listed), Encoding: tuf.Encoding(entry.Encoding)}.Marshal()
-	proof, err := a.Prove(w.t.Context(), index, raw)
+	entry, err := a.Leaves(index, index+1)[0].Leaf()
+	w.must(err)
+	proof, err := a.Prove(w.t.Context(), index, entry.Marshal())
 	w.must(err)
 	return string(proof)
 }

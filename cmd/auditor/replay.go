@@ -215,8 +215,8 @@ func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult, over []audi
 			continue
 		}
 		what := "entry"
-		if leaf.Kind != "" {
-			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, short(leaf.Repository), printable.Line(leaf.Role), leaf.Version)
+		if leaf.Fields != nil {
+			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, leaf.Repository[:8], printable.Line(leaf.Role), leaf.Version)
 		}
 		fmt.Fprintf(w, "%s entry %d: %s: %s\n", now, leaf.Index, what, verdicts[leaf.Verdict])
 	}

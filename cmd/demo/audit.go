@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/tuflog/tuflog/log/api"
 )
 
 // audited is what auditor replay --json prints, as far as the demo reads it.
@@ -27,7 +29,7 @@ type audited struct {
 }
 
 type auditedLeaf struct {
-	leafFields
+	api.Leaf
 	Verdict string `json:"verdict"`
 }
 

@@ -281,8 +281,8 @@ func continues(now, before *audited, fresh int) error {
 		return fmt.Errorf("the log has %d entries, expected the %d from before and %d more", len(now.Leaves), len(before.Leaves), fresh)
 	}
 	for i, leaf := range before.Leaves {
-		if leaf.line() != now.Leaves[i].line() {
-			return fmt.Errorf("entry %d was\n%s\nand is now\n%s", i, leaf.line(), now.Leaves[i].line())
+		if was, is := line(leaf.Leaf), line(now.Leaves[i].Leaf); was != is {
+			return fmt.Errorf("entry %d was\n%s\nand is now\n%s", i, was, is)
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 
 	"github.com/tuflog/tuflog/bench/postgresserver"
 	"github.com/tuflog/tuflog/bench/trillianserver"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/log/api"
 )
 
 // oneCluster is held by the test that runs PostgreSQL, Trillian and all the rest: a
@@ -110,7 +112,7 @@ func TestContinues(t *testing.T) {
 	entries := func(payloads string) *audited {
 		a := new(audited)
 		for i, p := range payloads {
-			a.Leaves = append(a.Leaves, auditedLeaf{leafFields: leafFields{Index: int64(i), Payload: string(p)}})
+			a.Leaves = append(a.Leaves, auditedLeaf{Leaf: api.Leaf{Index: int64(i), Fields: leaf.Fields{Payload: string(p)}}})
 		}
 		return a
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -204,19 +205,19 @@ func TestDemoRefusesToStart(t *testing.T) {
 
 // The demo does not pass by itself: a comparison that fails is an error.
 func TestSameLeaves(t *testing.T) {
-	leaf := func(index int64) leafFields {
-		return leafFields{Index: index, Kind: "release", Role: "targets", Version: index}
+	leaf := func(index int64) api.Leaf {
+		return api.Leaf{Index: index, Fields: leaf.Fields{Kind: "release", Role: "targets", Version: index}}
 	}
-	one := []leafFields{leaf(0), leaf(1)}
-	if err := sameLeaves(one, []auditedLeaf{{leafFields: leaf(0)}, {leafFields: leaf(1)}}); err != nil {
+	one := []api.Leaf{leaf(0), leaf(1)}
+	if err := sameLeaves(one, []auditedLeaf{{Leaf: leaf(0)}, {Leaf: leaf(1)}}); err != nil {
 		t.Error(err)
 	}
 	other := leaf(1)
 	other.Payload = "ff"
 	for name, auditor := range map[string][]auditedLeaf{
-		"one less":  {{leafFields: leaf(0)}},
-		"one more":  {{leafFields: leaf(0)}, {leafFields: leaf(1)}, {leafFields: leaf(2)}},
-		"different": {{leafFields: leaf(0)}, {leafFields: other}},
+		"one less":  {{Leaf: leaf(0)}},
+		"one more":  {{Leaf: leaf(0)}, {Leaf: leaf(1)}, {Leaf: leaf(2)}},
+		"different": {{Leaf: leaf(0)}, {Leaf: other}},
 	} {
 		if err := sameLeaves(one, auditor); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("of %d lines agree", max(2, len(auditor)))) {
 			t.Errorf("%s: %v", name, err)

@@ -9,24 +9,8 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// leafFields is a leaf as the log and the auditor print it in JSON.
-type leafFields struct {
-	Index       int64  `json:"index"`
-	Kind        string `json:"kind"`
-	Repository  string `json:"repository"`
-	Role        string `json:"role"`
-	Version     int64  `json:"version"`
-	Payload     string `json:"payload"`
-	Metadata    string `json:"metadata"`
-	Size        int64  `json:"size"`
-	Snapshot    string `json:"snapshot"`
-	Listed      string `json:"listed"`
-	Encoding    string `json:"encoding"`
-	Contradicts *int64 `json:"contradicts"`
-}
-
-// line is the leaf as one line of a table.
-func (l leafFields) line() string {
+// line is a leaf as one line of a table.
+func line(l api.Leaf) string {
 	contradicts := "-"
 	if l.Contradicts != nil {
 		contradicts = fmt.Sprint(*l.Contradicts)
@@ -77,40 +61,35 @@ func importHistories(ctx context.Context, t *transcript, w *world, dirs []string
 }
 
 // serverLeaves asks the log for the leaves of all its repositories, in log order.
-func (w *world) serverLeaves(ctx context.Context) ([]leafFields, error) {
+func (w *world) serverLeaves(ctx context.Context) ([]api.Leaf, error) {
 	log := &api.Client{Base: w.log.url}
 	list, err := log.Repositories(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var leaves []leafFields
+	var leaves []api.Leaf
 	for _, info := range list.Repositories {
 		repo, err := log.Repository(ctx, info.ID)
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range repo.Leaves {
-			leaves = append(leaves, leafFields{
-				Index: l.Index, Kind: l.Kind, Repository: l.Repository, Role: l.Role, Version: l.Version, Payload: l.Payload,
-				Metadata: l.Metadata, Size: l.Size, Snapshot: l.Snapshot, Listed: l.Listed, Encoding: l.Encoding, Contradicts: l.Contradicts,
-			})
-		}
+		leaves = append(leaves, repo.Leaves...)
 	}
-	slices.SortFunc(leaves, func(a, b leafFields) int { return int(a.Index - b.Index) })
+	slices.SortFunc(leaves, func(a, b api.Leaf) int { return int(a.Index - b.Index) })
 	return leaves, nil
 }
 
 // sameLeaves compares two tables of leaves line by line.
-func sameLeaves(server []leafFields, auditor []auditedLeaf) error {
+func sameLeaves(server []api.Leaf, auditor []auditedLeaf) error {
 	agree := 0
 	var differ []string
 	for i := range max(len(server), len(auditor)) {
 		one, other := "(nothing)", "(nothing)"
 		if i < len(server) {
-			one = server[i].line()
+			one = line(server[i])
 		}
 		if i < len(auditor) {
-			other = auditor[i].line()
+			other = line(auditor[i].Leaf)
 		}
 		if one == other {
 			agree++

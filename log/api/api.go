@@ -46,6 +46,7 @@ import (
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/leaf"
 )
 
 // Limits of one submission.
@@ -220,18 +221,8 @@ type Repository struct {
 
 // Leaf is a leaf of the log as JSON. The digests are 64 hex digits.
 type Leaf struct {
-	Index       int64  `json:"index"`
-	Kind        string `json:"kind"` // release or evidence
-	Repository  string `json:"repository"`
-	Role        string `json:"role"` // not percent-encoded
-	Version     int64  `json:"version"`
-	Payload     string `json:"payload"`
-	Metadata    string `json:"metadata"` // a blob
-	Size        int64  `json:"size"`     // bytes of that blob
-	Snapshot    string `json:"snapshot,omitempty"`
-	Listed      string `json:"listed,omitempty"` // how the snapshot lists it: hash or version
-	Encoding    string `json:"encoding"`
-	Contradicts *int64 `json:"contradicts,omitempty"` // evidence only: index of the release
+	Index int64 `json:"index"`
+	leaf.Fields
 }
 
 // Lookup is the answer to GET /v1/lookup/sha256/{hex}. A digest that the log has

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tuflog/tuflog/leaf"
 )
 
 // serve starts a log that answers with the given handlers.
@@ -227,7 +229,7 @@ func TestProblems(t *testing.T) {
 
 func TestReads(t *testing.T) {
 	seven := int64(7)
-	leaf := Leaf{Index: 8, Kind: "evidence", Role: "a/b", Contradicts: &seven}
+	leaf := Leaf{Index: 8, Fields: leaf.Fields{Kind: "evidence", Role: "a/b", Contradicts: &seven}}
 	c := serve(t, map[string]http.HandlerFunc{
 		"GET /v1/repositories": func(w http.ResponseWriter, r *http.Request) {
 			answer(w, 200, TypeJSON, RepositoryList{[]RepositoryInfo{{ID: "ab", Releases: 3}}})

@@ -10,33 +10,14 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // FileName is the name under which a file of a role travels in a tar:
 // VERSION.ROLE.json, the role percent-encoded as in the leaf (all but ALPHA
 // DIGIT - . _ ~), so that a role named "../a" or "ö" is one plain name.
 func FileName(role string, version int64) string {
-	return strconv.FormatInt(version, 10) + "." + EscapeRole(role) + ".json"
-}
-
-// EscapeRole percent-encodes every byte of a role's name but the unreserved
-// characters of RFC 3986, with upper-case digits.
-func EscapeRole(role string) string {
-	const digits = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(role) {
-		c := role[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == '_', c == '~':
-			b.WriteByte(c)
-		default:
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
-		}
-	}
-	return b.String()
+	return strconv.FormatInt(version, 10) + "." + tuf.EscapeRole(role) + ".json"
 }
 
 // RoleOf returns the role that a metadata file's name (without folders) means.
@@ -59,7 +40,7 @@ func RoleOf(name string, file []byte, version int64) (string, error) {
 		case kind == "":
 		case fits:
 			base = rest
-		case isTopLevel(rest):
+		case tuf.IsTopLevel(rest):
 			return "", fmt.Errorf("file name %q: its %s is not that of the file", name, kind)
 		}
 	}
@@ -90,12 +71,4 @@ func prefixFits(prefix string, file []byte, version int64) (kind string, fits bo
 
 func isLowerHex(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
-}
-
-func isTopLevel(role string) bool {
-	switch role {
-	case "root", "targets", "snapshot", "timestamp":
-		return true
-	}
-	return false
 }

@@ -272,7 +272,7 @@ func parseFields(fields []string) (s witness.Signed, err error) {
 	if s.Tree.Hash, err = proofs.ParseHash(fields[2]); err != nil {
 		return s, fmt.Errorf("root: %w", err)
 	}
-	if s.Time, err = strconv.ParseInt(fields[3], 10, 64); err != nil {
+	if s.Time, err = proofs.ParseDecimal(fields[3]); err != nil {
 		return s, fmt.Errorf("time %.40q", fields[3])
 	}
 	if s.Note, err = base64.StdEncoding.Strict().DecodeString(fields[4]); err != nil {
