@@ -17,7 +17,7 @@ import (
 // far the clock may move against the monotonic one.
 const maxClockError = time.Hour
 
-// ClockStop is why cosigning was stopped for all logs.
+// ClockStop tells why cosigning was stopped for all logs.
 type ClockStop struct {
 	// Since is when, by the clock in doubt, in POSIX seconds.
 	Since int64
@@ -25,12 +25,12 @@ type ClockStop struct {
 	Why string
 }
 
-// ClockState is what a Store remembers of the clock.
+// ClockState is the record that a Store keeps of the clock.
 type ClockState struct {
 	// Stop is set while cosigning is stopped because the clock jumped.
 	Stop *ClockStop
-	// Accepted is the latest time of a cosignature, in POSIX seconds, with which a
-	// person has told the witness to go on although the clock is behind it.
+	// Accepted is the latest time of a cosignature, in POSIX seconds, that an
+	// operator has accepted although the clock is behind it.
 	Accepted int64
 }
 
@@ -80,9 +80,9 @@ func (c *clock) jump(now time.Time) time.Duration {
 	return now.Round(0).Sub(c.wall) - (c.elapsed() - c.ticks)
 }
 
-// CheckClock returns a *Refusal while nothing may be signed because the clock is in
-// doubt. That lasts until a person acts (witness clock); where the clock has only been
-// behind the last cosignature since the start, until it is set right.
+// CheckClock returns a *Refusal while signing is stopped because the clock is in
+// doubt. That lasts until the operator acts (witness clock), or, if the clock has only
+// been behind the last cosignature since the start, until the clock is set right.
 func (w *Witness) CheckClock(ctx context.Context) error {
 	_, err := w.signingTime(ctx, nil)
 	return err
@@ -163,8 +163,8 @@ func (c *clock) judge(now time.Time, state ClockState) *ClockStop {
 	return nil
 }
 
-// Ahead reports whether the latest time that was signed, in POSIX seconds, is so far
-// ahead of the clock that a person has to accept it.
+// Ahead reports whether the latest signed time, in POSIX seconds, is so far ahead of
+// the clock that the operator has to accept it.
 func Ahead(latest, accepted int64, now time.Time) bool {
 	return latest > accepted && latest > now.Add(maxClockError).Unix()
 }

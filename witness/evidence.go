@@ -19,16 +19,16 @@ const (
 	maxPerOrigin = 100
 )
 
-// EvidenceDir is a directory of evidence: one file per conflict, which anybody
-// can check with the public keys alone (proofs.Conflict). An id names a file:
-// 16 hex digits of the origin's hash and the two sizes.
+// EvidenceDir is a directory of evidence: one file per conflict, which anyone
+// can check with only the public keys (proofs.Conflict). An id names a file: 16
+// hex digits of the origin's hash and the two sizes.
 type EvidenceDir struct {
 	// Path of the directory. It is created when needed.
 	Path string
 }
 
-// Keep keeps a conflict durably, unless there is one of the same origin and
-// sizes, or too many of the origin: then isNew is false.
+// Keep stores a conflict durably, unless the directory has one of the same
+// origin and sizes, or too many of the origin: then isNew is false.
 func (d *EvidenceDir) Keep(origin string, c proofs.Conflict) (id string, isNew bool, err error) {
 	v, err := c.Claim()
 	if err != nil {
@@ -50,8 +50,8 @@ func (d *EvidenceDir) Keep(origin string, c proofs.Conflict) (id string, isNew b
 	return id, true, durable.WriteFile(filepath.Join(d.Path, id+conflictSuffix), c.Marshal(), 0o644)
 }
 
-// List returns the ids of what is kept, in order; nothing if there is no
-// directory.
+// List returns the ids of the stored files, in order; none if the directory
+// does not exist.
 func (d *EvidenceDir) List() ([]string, error) {
 	entries, err := os.ReadDir(d.Path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -66,8 +66,8 @@ func (d *EvidenceDir) List() ([]string, error) {
 	return ids, nil
 }
 
-// Read returns what is kept under an id. It errors with os.ErrNotExist if
-// nothing is.
+// Read returns the file with an id. The error wraps os.ErrNotExist if it does
+// not exist.
 func (d *EvidenceDir) Read(id string) ([]byte, error) {
 	if id != filepath.Base(id) || strings.HasPrefix(id, ".") {
 		return nil, fmt.Errorf("%.80q is not the id of an evidence file", id)

@@ -16,19 +16,19 @@ import (
 // made it up. The log's own tiles decide: read against the root that the log
 // signed, they show what the larger tree has at the smaller size.
 
-// KeptSuspect is a suspect in a store, and how far its judgement is.
+// KeptSuspect is a suspect in a store, with the state of its judgement.
 type KeptSuspect struct {
 	ID OriginHash
 	Suspect
-	// Tries is how often its tiles were looked for, Next when they will be
-	// again, in POSIX seconds.
+	// Tries is how often its tiles were looked for, and Next the time of the
+	// next look, in POSIX seconds.
 	Tries int
 	Next  int64
 	// Verdict is empty until it is judged.
 	Verdict Verdict
 }
 
-// Verdict is what came of a suspect.
+// Verdict is the result of judging a suspect.
 type Verdict string
 
 // The verdicts.
@@ -38,12 +38,11 @@ const (
 	Consistent Verdict = "consistent" // an old checkpoint, or a good one with a bad proof
 )
 
-// Suspects is what an examiner needs of a store. A Store that has these methods
-// gets its suspects judged.
+// Suspects is the part of a store that an examiner needs. The suspects of a
+// Store that has these methods are judged.
 type Suspects interface {
-	// Due returns undecided suspects whose time to be looked at has come, at most
-	// perLog of each log and limit in all, the first of each log before the second of
-	// any.
+	// Due returns the undecided suspects that are due, at most perLog of each log and
+	// limit in all, the first of each log before the second of any.
 	Due(ctx context.Context, now int64, perLog, limit int) ([]KeptSuspect, error)
 	// Judge records a verdict; with Undecided, when to look next.
 	Judge(ctx context.Context, id OriginHash, tree proofs.Tree, v Verdict, next int64) error

@@ -39,9 +39,8 @@ var statuses = map[Reason]int{
 func (w *Witness) Handler() http.Handler { return w.HandlerBehind("") }
 
 // HandlerBehind is Handler behind a proxy that puts the client's address into a
-// header, alone, after commas, or in a line of its own: limits per address count by
-// the last address there. Clients that reach the handler past the proxy can choose
-// theirs.
+// header, alone, after commas, or in a line of its own: limits per address use the
+// last address there. Clients that can bypass the proxy can choose their address.
 func (w *Witness) HandlerBehind(header string) http.Handler {
 	h := handler{w, header}
 	mux := http.NewServeMux()
@@ -176,7 +175,7 @@ func (h handler) failRead(rw http.ResponseWriter, err error) {
 	h.metrics.answers[outcome].Add(1)
 }
 
-var errGivenUp = errors.New("the request had not come whole before many newer ones of this address, or of others")
+var errGivenUp = errors.New("the request was still incomplete when many newer ones of this address, or of others, had come")
 
 // readBody reads a body up to the limit, within the server's ReadTimeout and for as
 // long as there is room for it. Memory grows with what has come, not with what was

@@ -16,24 +16,24 @@ import (
 // log publishes, with other witnesses. A cosignature of ours found there that
 // the state does not account for stops cosigning for that log.
 
-// Latch is why cosigning for a log was stopped.
+// Latch tells why cosigning for a log was stopped.
 type Latch struct {
 	// Since is when, in POSIX seconds.
 	Since int64
-	// Source is where the cosignature was seen: a URL, or the ledger.
+	// Source is the place of the cosignature: a URL, or the ledger.
 	Source string
 	// Why is one sentence.
 	Why string
-	// Seen is the cosignature; zero if there was none to be seen.
+	// Seen is the cosignature; zero if the latch has another reason.
 	Seen Mark
 	// Note is the checkpoint with the signatures of the log's known keys; nil
 	// if it carried none.
 	Note []byte
 }
 
-// Unknown says why the log's state does not account for a cosignature of this
-// witness, and "" if it does. A smaller tree cosigned earlier is accounted for:
-// the state keeps only the latest.
+// Unknown returns why the log's state does not account for a cosignature of
+// this witness, or "" if it does. A smaller tree cosigned earlier is accounted
+// for: the state keeps only the latest.
 func (l Log) Unknown(m Mark) string {
 	for _, c := range l.Cleared {
 		if c.Tree == m.Tree && m.Time <= c.Time {
@@ -53,10 +53,10 @@ func (l Log) Unknown(m Mark) string {
 	return ""
 }
 
-// Observe looks at a signed checkpoint of a log that was found at a place, for
-// what this witness should know: a cosignature of its own that its state does
-// not account for latches the log; a root that contradicts the latest checkpoint
-// becomes evidence. It returns the checkpoint where the log signed it.
+// Observe examines a signed checkpoint of a log that was found at source. A
+// cosignature of this witness that its state does not account for latches the
+// log; a root that contradicts the latest checkpoint becomes evidence. It
+// returns the checkpoint if the log signed it.
 func (w *Witness) Observe(ctx context.Context, id OriginHash, source string, signed []byte) (*proofs.Checkpoint, error) {
 	note, err := proofs.ParseNote(signed)
 	if err != nil {

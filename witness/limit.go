@@ -10,32 +10,33 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate is how many requests are let through: PerSecond for long, Burst at once.
-// The zero Rate has no limit.
+// Rate limits requests: PerSecond in the long run, Burst at once. The zero Rate
+// has no limit.
 type Rate struct {
 	PerSecond float64
 	Burst     float64
 }
 
-// Limits bound what one log, and one address, can make a witness do. An address is
-// an IPv4 address, or the first 64 bits of an IPv6 address.
+// Limits bound the work that one log, and one address, can cause. An address is an
+// IPv4 address, or the first 64 bits of an IPv6 address.
 type Limits struct {
-	// PerOrigin is for checkpoints of one log that would be cosigned. Only the
-	// log's own count, so that no outsider uses them up: asking again for a
-	// cosignature on the latest tree, which anybody can, has a limit of its own
-	// of the same size. A list's number for a log goes before it where smaller.
+	// PerOrigin limits the checkpoints of one log that would be cosigned. Only
+	// new checkpoints count, so that outsiders cannot use up the limit:
+	// repeated requests for a cosignature on the latest tree, which anyone can
+	// send, have a separate limit of the same size. A smaller limit from a list
+	// takes precedence.
 	PerOrigin Rate
-	// PerAddress is for requests from one address. One with a body counts when
-	// that has come.
+	// PerAddress limits the requests from one address. A request with a body
+	// counts when its body has come.
 	PerAddress Rate
-	// Unread is how many requests may be under way whose body has not come whole,
-	// UnreadPerAddress how many of one address. One more ends another, that of
-	// the address which has the most or its own, the slowest first. 0 is any
-	// number.
+	// Unread is how many requests may be under way with an incomplete body, and
+	// UnreadPerAddress how many of them from one address. One more ends another:
+	// the slowest of the address that has the most, or of its own address. 0 is
+	// any number.
 	Unread, UnreadPerAddress int
-	// Concurrent is how many requests may be worked on at once, of one address a
-	// quarter of them; 0 is any number. Those that wait for bytes, of a client or
-	// of a log, are not among them.
+	// Concurrent is how many requests may be handled at once, up to a quarter of
+	// them from one address; 0 is any number. Requests that wait for bytes of a
+	// client or of a log do not count.
 	Concurrent int
 }
 

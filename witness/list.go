@@ -35,11 +35,11 @@ const (
 //	bastion none
 //	contact somebody@log.example
 //
-// An origin of "none" is the key's name. The number of queries per day becomes
-// the log's limit. Bastions are not used. A log whose key cannot be read, or whose
-// name another one had before, is passed to skip with the reason, and the rest of
-// the list is read: keys of new types should not cost a witness the others.
-// Everything else that is not as described is an error.
+// An origin of "none" is the key's name. The number of queries per day becomes the
+// log's limit. Bastions are not used. A log with an unreadable key, or with the
+// name of an earlier log of the list, is passed to skip with the reason, and the
+// rest of the list is read: a key of a new type should not cost a witness the
+// other logs. Every other deviation is an error.
 func ParseList(b []byte, skip func(vkey string, err error)) ([]NewLog, error) {
 	if len(b) > MaxListSize {
 		return nil, fmt.Errorf("list of %d bytes, more than %d", len(b), MaxListSize)
@@ -154,9 +154,9 @@ func parsePerDay(s string) (int64, error) {
 	return n, nil
 }
 
-// ImportReport says what became of the logs of a list.
+// ImportReport is the result of importing a list.
 type ImportReport struct {
-	// Added is how many are new, Known how many were known by the same key.
+	// Added counts the new logs, Known those already known by the same key.
 	Added, Known int
 	// Refused are the others.
 	Refused []Refused
@@ -168,18 +168,18 @@ type Refused struct {
 	Why string `json:"why"`
 }
 
-// Refuse adds a refusal.
+// Refuse adds a refused log.
 func (r *ImportReport) Refuse(n NewLog, why string) {
 	r.Refused = append(r.Refused, Refused{Log: n.Name(), Why: why})
 }
 
-// Importer makes the logs of a list known to a store.
+// Importer adds the logs of a list to a store.
 type Importer interface {
 	Import(ctx context.Context, source string, logs []NewLog) (ImportReport, error)
 }
 
 // ImportList reads a list, from a URL or a file, and imports it. A URL must be
-// https, or on the machine itself; no redirect is followed.
+// https, or on this machine; redirects are not followed.
 func ImportList(ctx context.Context, to Importer, hc *http.Client, source string) (ImportReport, error) {
 	b, err := readList(ctx, hc, source)
 	if err != nil {
@@ -210,8 +210,8 @@ func readList(ctx context.Context, hc *http.Client, source string) ([]byte, erro
 	return fetch.Get(ctx, fetch.Direct(hc), source, MaxListSize)
 }
 
-// CheckListURL says whether a list may be fetched from a URL: whoever can change
-// it on the way adds logs of their own.
+// CheckListURL returns an error unless a list may be fetched from the URL: an
+// attacker who can change a list in transit can add logs to it.
 func CheckListURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -225,7 +225,7 @@ func CheckListURL(s string) error {
 	return nil
 }
 
-// FollowList imports a list at once and then on a schedule, until ctx ends.
+// FollowList imports a list at once and then every so often, until ctx ends.
 func (w *Witness) FollowList(ctx context.Context, to Importer, source string, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -67,7 +67,7 @@ func newMetrics(r prometheus.Registerer, w *Witness) (*metrics, error) {
 		return m, nil
 	}
 	b := build.Read()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "1; the labels say which build this is.",
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "Always 1; the labels identify the build.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go": b.Go}})
 	info.Set(1)
 	var errs []error

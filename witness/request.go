@@ -49,7 +49,8 @@ type Refusal struct {
 	Reason Reason
 	// Size of the checkpoint cosigned last; with Conflict only.
 	Size int64
-	// RetryAfter is when to ask again; with Latched, Held, Limited, Busy and ClockInDoubt only.
+	// RetryAfter is how long to wait before asking again; with Latched, Held, Limited, Busy and
+	// ClockInDoubt only.
 	RetryAfter time.Duration
 	Err        error
 }

@@ -8,19 +8,19 @@ import (
 )
 
 // Suspect is a checkpoint that was refused although its log signed it: the log
-// may have shown two histories, or somebody may have sent a bad proof or an old
-// checkpoint. Which of these shows in the log's tiles (see Examine).
+// may have shown two histories, or a client may have sent a bad proof or an old
+// checkpoint. The log's tiles show which (see Examine).
 type Suspect struct {
-	// Tree is the one that Note speaks of.
+	// Tree is the tree of Note.
 	Tree proofs.Tree
 	// Note is the checkpoint with the signatures of the log's known keys.
 	Note []byte
 	// Why it was refused.
 	Why string
-	// Failed is a suspect whose proof failed; the others came with a wrong old
-	// size, as late and repeated requests do, and are dropped first.
+	// Failed reports whether the proof failed. Other suspects came with a wrong
+	// old size, as late and repeated requests do, and are dropped first.
 	Failed bool
-	// Seen is when it came first, in POSIX seconds.
+	// Seen is when it first came, in POSIX seconds.
 	Seen int64
 }
 

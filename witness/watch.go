@@ -15,18 +15,19 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Watch says where a witness looks for cosignatures of its own that its state
-// has lost: at the checkpoint that each log publishes, where its URL is known,
-// and at other witnesses. Each log is looked at before the first cosignature
-// after a start, and again on a schedule.
+// Watch configures where a witness looks for its own cosignatures that its
+// state has lost: in the checkpoint that each log publishes, if its URL is
+// known, and at other witnesses. Each log is checked before the first
+// cosignature after a start, and again on a schedule.
 type Watch struct {
-	// Peers are monitoring prefixes of other witnesses. The witness's own public
-	// one is worth adding: it shows a copy that answers in its place.
+	// Peers are monitoring prefixes of other witnesses. Add the witness's own
+	// public prefix too: it reveals a copy that answers in its place.
 	Peers []string
 	// Every is the time between looks; zero is DefaultEvery.
 	Every time.Duration
-	// Hold is how long after a start a log whose published checkpoint cannot be
-	// fetched is not cosigned; zero is DefaultHold, negative is no time at all.
+	// Hold is how long after a start a log is not cosigned while its published
+	// checkpoint cannot be fetched; zero is DefaultHold, negative means not at
+	// all.
 	Hold time.Duration
 	// HTTP fetches, and follows no redirect; nil is a client with a timeout.
 	HTTP *http.Client
@@ -100,9 +101,9 @@ func (w *Witness) checkFirst(ctx context.Context, o *origin, id OriginHash, log 
 	return nil
 }
 
-// Check looks at a log's published checkpoint and at the peers'. The error says
-// what could not be looked at at the log; that nothing is published there is not
-// one, and peers that do not answer are only logged.
+// Check looks at a log's published checkpoint and at the peers'. It returns an
+// error if the log's checkpoint could not be looked at. It is not an error if
+// the log has not published one, and peers that do not answer are only logged.
 func (w *Witness) Check(ctx context.Context, id OriginHash) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

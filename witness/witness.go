@@ -1,6 +1,6 @@
 // Package witness cosigns the checkpoints of transparency logs: it is the
 // server of c2sp.org/tlog-witness, as of the main branch of the specification
-// (newer than its version 1.0.0). It knows trees, not what is in them.
+// (newer than its version 1.0.0). It knows trees, not their entries.
 //
 // # What a cosignature promises
 //
@@ -26,23 +26,24 @@
 //	     another root at the same size, a proof that fails or where none
 //	     belongs, an empty tree with a wrong root
 //	429  too many requests, by this log or from this address
-//	503  busy, or the body did not come before those of many newer requests of
-//	     the same address; or the clock is in doubt; or cosigning for this log is stopped (see Latch), or on hold
-//	     until the log's published checkpoint has been looked at
+//	503  busy, or the body was still incomplete when many newer requests of the
+//	     same address had come; or the clock is in doubt; or cosigning for this
+//	     log is stopped (see Latch), or on hold until the log's published
+//	     checkpoint has been looked at
 //
 // With 429 and 503 comes Retry-After, in seconds.
 //
 // GET <monitoring prefix>/<origin hash>/checkpoint, where the hash is SHA-256
 // of the origin in lower-case hex, is the checkpoint cosigned last, with the
-// signatures of the log and of the witness; 404 if there is none.
+// signatures of the log and of the witness; 404 if the log has none.
 //
 // # Order
 //
-// Check, persist, sign, under one lock per log. What is persisted, a checkpoint
-// and a time, determines the cosignature: signing the same again after a crash
-// gives the same bytes or says nothing new. A crash before the answer leaves
-// the witness ahead of the log, which the next 409 repairs; the reverse, a
-// cosignature that the witness does not remember, cannot happen.
+// Check, persist, sign, under one lock per log. The persisted checkpoint and
+// time determine the cosignature: signing them again after a crash gives the
+// same bytes, or a signature of the same statement. A crash before the answer
+// leaves the witness ahead of the log, which the next 409 repairs; the reverse,
+// a cosignature that the witness does not remember, cannot happen.
 //
 // # Doubt
 //
@@ -69,7 +70,7 @@ import (
 )
 
 // Signer cosigns. *proofs.Signer is one. Signing the same text and time again
-// must give a signature that says the same.
+// must give a signature of the same statement.
 type Signer interface {
 	// Key is the public key, of a type that cosigns.
 	Key() proofs.Key
@@ -77,35 +78,37 @@ type Signer interface {
 	Sign(text string, unix int64) (proofs.Signature, error)
 }
 
-// Config of a Witness.
+// Config configures a Witness.
 type Config struct {
 	// Store is the witness's memory. Required.
 	Store Store
 	// Signers cosign, each with one line of the answer. At least one.
 	Signers []Signer
-	// Evidence is where conflicting checkpoints are put; nil only logs them.
+	// Evidence is the directory for conflicting checkpoints; with nil they are
+	// only logged.
 	Evidence *EvidenceDir
-	// Watch says what is looked at for cosignatures that the state has lost.
+	// Watch configures the search for cosignatures that the state has lost.
 	Watch Watch
 	// Limits on requests; zero is none.
 	Limits Limits
-	// Room says why nothing can be stored, such as a full disk; /readyz asks. Nil
-	// means that it always can.
+	// Room returns why the state cannot be stored, such as a full disk; /readyz
+	// calls it. Nil means that it always can.
 	Room func() error
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// Elapsed is the monotonic clock, from any moment on; nil is the process's own
-	// where Now is nil, too. Else jumps of the clock are not looked for.
+	// Elapsed is a monotonic clock with any starting point. If it and Now are nil,
+	// the process's own clock is used; if only Elapsed is nil, jumps of the clock
+	// are not detected.
 	Elapsed func() time.Duration
-	// Log takes one record for each refused checkpoint of a known log that may
-	// prove something and for each failure; nil discards them.
+	// Log gets a record for each failure, and for each refused checkpoint of a
+	// known log that may be evidence; nil discards them.
 	Log *slog.Logger
-	// Registry takes the metrics; nil takes none.
+	// Registry is the registry for the metrics; nil means no metrics.
 	Registry prometheus.Registerer
 }
 
-// Witness is the state machine. It is safe for concurrent use, but the only
-// one that may cosign with its keys and its store.
+// Witness is the state machine. It is safe for concurrent use, but no other
+// Witness may cosign with the same keys or store.
 type Witness struct {
 	store    Store
 	signers  []Signer
@@ -149,7 +152,7 @@ func New(c Config) (*Witness, error) {
 	}
 	for _, s := range c.Signers {
 		if a := s.Key().Algorithm(); !a.ForWitnesses() {
-			return nil, fmt.Errorf("key %s has type %v, with which no witness signs", s.Key().Name(), a)
+			return nil, fmt.Errorf("key %s has type %v, which witnesses do not sign with", s.Key().Name(), a)
 		}
 	}
 	w := &Witness{

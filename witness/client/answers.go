@@ -11,11 +11,11 @@ import (
 )
 
 // Answers asks every witness once to cosign a checkpoint again that a quorum has cosigned
-// before, and returns nil if as many answer as make a quorum, otherwise a *GatherError. So
-// a log learns that its witnesses would cosign, without anything new being cosigned.
-// Signed and size are the checkpoint with the log's signatures, and its size. A witness
-// that says how far it is, whether ahead of the checkpoint or behind it, has answered; one
-// that refuses has not, nor has one that wants to be left alone.
+// before, and returns nil if a quorum answers, otherwise a *GatherError. So a log learns
+// that its witnesses would cosign, without a new cosignature. Signed and size are the
+// checkpoint with the log's signatures, and its size. A witness that reports its size,
+// ahead of the checkpoint or behind it, has answered. A witness that refuses has not, and
+// neither has one that asked not to be called for a while.
 func (g *Gatherer) Answers(ctx context.Context, signed []byte, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(g.base, cancel)()

@@ -36,13 +36,14 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("the last checkpoint it cosigned has size %d", e.Size)
 }
 
-// StatusError is every other answer than 200.
+// StatusError is an answer with a status other than 200, or a 409 without a
+// size.
 type StatusError struct {
 	// Code is the HTTP status.
 	Code int
 	// Body is the beginning of the answer.
 	Body string
-	// RetryAfter is how long the witness asks to be left alone; zero if it
+	// RetryAfter is how long the witness asks the client to wait; zero if it
 	// does not say.
 	RetryAfter time.Duration
 }
@@ -70,8 +71,8 @@ type Client struct {
 // AddCheckpoint makes one add-checkpoint call and returns the cosignatures of
 // c.Key in the answer, at least one, all of them verified over the checkpoint's
 // text. Signatures by other keys are ignored. The error is a *ConflictError, a
-// *StatusError, or says what was wrong with the call or the answer. The context
-// bounds the time.
+// *StatusError, or describes the fault of the call or of the answer. The
+// context bounds the time.
 func (c *Client) AddCheckpoint(ctx context.Context, r Request) ([]proofs.Signature, error) {
 	got, err := addCheckpoint(ctx, fetch.Direct(c.HTTP), c.URL, []proofs.Key{c.Key}, r)
 	if err != nil {
@@ -126,7 +127,7 @@ func addCheckpoint(ctx context.Context, hc *http.Client, prefix string, keys []p
 	}
 	lines, err := proofs.ParseSignatures(body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the answer is no list of signature lines: %w", url, err)
+		return nil, fmt.Errorf("%s: the answer is not a list of signature lines: %w", url, err)
 	}
 	got := make([]cosigned, len(keys))
 	var errs []error

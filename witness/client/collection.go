@@ -9,17 +9,17 @@ import (
 )
 
 // MaxClockDifference is how far the time of a cosignature may be from the
-// Gatherer's clock, on either side. Devices reason about these times, and keep the
-// largest ones: one that is years ahead would be believed for years.
+// Gatherer's clock, on either side. Devices use these times and keep the largest:
+// a time that is years ahead would be trusted for years.
 const MaxClockDifference = 24 * time.Hour
 
 // maxWaiting is for how many checkpoints without a quorum cosignatures are kept:
 // the newest, and one that waits.
 const maxWaiting = 2
 
-// ClockError is that of a cosignature that is not counted because of its time.
+// ClockError means that a cosignature is not counted because of its time.
 type ClockError struct {
-	// Time is the cosignature's, Now that of the clock here.
+	// Time is the cosignature's time, Now that of the local clock.
 	Time, Now time.Time
 }
 

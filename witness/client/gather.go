@@ -19,8 +19,8 @@ const DefaultTimeout = 5 * time.Second
 
 // Consistency returns the RFC 6962 proof from the tree of size oldSize to the
 // tree of the checkpoint that is being cosigned. It is called for sizes that
-// witnesses report, larger than 0 and smaller than the checkpoint's. One call
-// of Gather makes one call at a time, and may make it after it has returned: the
+// witnesses report, larger than 0 and smaller than the checkpoint's. Each call
+// of Gather calls it once at a time, possibly after Gather has returned: the
 // context is that of the witness's request.
 type Consistency = func(ctx context.Context, oldSize int64) ([]proofs.Hash, error)
 
@@ -33,10 +33,10 @@ type Gatherer struct {
 	Timeout time.Duration
 	// Now is the clock of Health; nil is time.Now.
 	Now func() time.Time
-	// Late, if not nil, is given the cosignatures over a checkpoint's text
-	// that arrive after Gather has returned it with a quorum. Set it before the
-	// first call of Gather; it is called from other goroutines, and never
-	// after Close.
+	// Late, if not nil, is called with the cosignatures over a checkpoint's
+	// text that arrive after Gather has returned it with a quorum. Set it
+	// before the first call of Gather; it is called from other goroutines, and
+	// never after Close.
 	Late func(text string, sigs []proofs.Signature)
 
 	policy    *proofs.Policy
@@ -63,11 +63,11 @@ type witness struct {
 	peer *peer
 }
 
-// NewGatherer returns a Gatherer for every witness of the policy that has a
-// URL. Those with the same one are keys of one witness: it is asked once, and its
-// answer has the cosignatures of all. It is an error if the witnesses with a URL
-// alone cannot meet the quorum. No redirect is followed; a nil hc is one with
-// net/http's defaults.
+// NewGatherer returns a Gatherer for every witness of the policy that has a URL.
+// Entries with the same URL are keys of one witness: it is asked once, and its
+// answer has the cosignatures of all of them. It is an error if the witnesses
+// with a URL alone cannot meet the quorum. Redirects are not followed; a nil hc
+// means a client with net/http's defaults.
 func NewGatherer(p *proofs.Policy, hc *http.Client) (*Gatherer, error) {
 	g := &Gatherer{policy: p}
 	hc = fetch.Direct(hc)
@@ -93,10 +93,10 @@ func NewGatherer(p *proofs.Policy, hc *http.Client) (*Gatherer, error) {
 	return g, nil
 }
 
-// GatherError says that the quorum was not met, and why each witness that did
-// not cosign did not.
+// GatherError means that the quorum was not met. It says why each silent
+// witness did not cosign.
 type GatherError struct {
-	// Quorum says what is missing.
+	// Quorum lists the missing cosignatures.
 	Quorum *proofs.QuorumError
 	// Silent lists the witnesses without a cosignature, in the policy's order.
 	Silent []WitnessError
@@ -104,7 +104,7 @@ type GatherError struct {
 	Cause error
 }
 
-// WitnessError is why a witness did not cosign.
+// WitnessError tells why a witness did not cosign.
 type WitnessError struct {
 	// Name of the witness in the policy.
 	Name string
@@ -140,7 +140,7 @@ var (
 )
 
 // Contradicted reports whether a witness has answered that it knows another tree of
-// the log, be it a larger one or another one of that size.
+// the log: a larger one, or another one of that size.
 func (e *GatherError) Contradicted() bool {
 	return slices.ContainsFunc(e.Silent, func(s WitnessError) bool {
 		var ahead *AheadError
@@ -158,13 +158,14 @@ func (e *GatherError) Contradicted() bool {
 // quorum is not met, or when ctx ends, the error is a *GatherError. A cosignature
 // whose time is more than MaxClockDifference from the clock here is not counted.
 //
-// What came in for a checkpoint without a quorum is kept, and what still comes
-// counts: gathering for the same checkpoint again asks only those that are
-// missing. So each witness need be there once, and not all at the same time.
+// Cosignatures for a checkpoint without a quorum are kept, and later ones are
+// added: gathering for the same checkpoint again asks only the missing
+// witnesses. So each witness has to be reachable once, but not all at the same
+// time.
 //
-// Slow witnesses are not called off: their requests run on until their own
-// timeout, so that a witness slower than the quorum is not left behind. One that
-// failed is asked again at least every 15 s, for as long as the checkpoint is the
+// Requests to slow witnesses are not canceled: they run until their own timeout,
+// so that a witness slower than the quorum is not left behind. A witness that
+// failed is asked again at least every 15 s, as long as the checkpoint is the
 // newest.
 func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency Consistency) ([]byte, error) {
 	note, err := proofs.ParseNote(signed)
@@ -321,9 +322,9 @@ func (g *Gatherer) now() time.Time {
 	return g.Now()
 }
 
-// Newest returns the checkpoints of a log that the witnesses show as the newest they
-// have cosigned, as they show them: nothing in them is verified. Witnesses that do not
-// answer, know none or have no monitoring prefix where their URL is are left out.
+// Newest returns the newest checkpoints of a log that the witnesses show. They are not
+// verified. Witnesses are left out that do not answer, do not know a checkpoint, or
+// have no monitoring prefix at their URL.
 func (g *Gatherer) Newest(ctx context.Context, origin string) [][]byte {
 	notes := make([][]byte, len(g.peers))
 	var asking sync.WaitGroup
@@ -353,8 +354,8 @@ func (g *Gatherer) failure(quorum error, c *collection, ctx context.Context) err
 	return e
 }
 
-// Close calls off the requests that are still running and waits for them. A
-// closed Gatherer gathers no more.
+// Close cancels the requests that are still running and waits for them. A
+// closed Gatherer cannot be used again.
 func (g *Gatherer) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -364,7 +365,7 @@ func (g *Gatherer) Close() {
 	g.save(true)
 }
 
-// Health is what a Gatherer knows of a key of a witness.
+// Health is a Gatherer's record of one key of a witness.
 type Health struct {
 	// Name, Key and URL of the witness in the policy, the URL without a password.
 	Name string `json:"name"`
@@ -372,13 +373,13 @@ type Health struct {
 	URL  string `json:"url"`
 	// Size of the last tree that the witness is known to have cosigned.
 	Size int64 `json:"size"`
-	// Error of the last request, with the beginning of what the witness itself
-	// said; empty if it succeeded or there was none.
+	// Error of the last request, with the beginning of the witness's own
+	// message; empty if the request succeeded or none was made.
 	Error string `json:"error,omitempty"`
 	// LastSuccess is when the witness last cosigned; zero if never.
 	LastSuccess time.Time `json:"last_success,omitzero"`
 	// ClockOffset is how far the time in its last cosignature was ahead of the
-	// clock here, in seconds.
+	// local clock, in seconds.
 	ClockOffset int64 `json:"clock_offset"`
 }
 

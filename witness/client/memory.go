@@ -28,8 +28,7 @@ type memory struct {
 	timer *time.Timer // runs while something waits to be saved
 }
 
-// ReadHealth reads what a Gatherer has last written of its witnesses to the file
-// that Remember was given.
+// ReadHealth reads the file that Remember keeps.
 func ReadHealth(path string) ([]Health, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -42,9 +41,9 @@ func ReadHealth(path string) ([]Health, error) {
 	return all, nil
 }
 
-// Remember keeps in a file how each witness is, and reads what an earlier Gatherer
-// has left there. Call it before the first call of Gather. A file that cannot be
-// read is an error, and is written anew all the same.
+// Remember keeps the health of each witness in a file, and reads the file of an
+// earlier Gatherer. Call it before the first call of Gather. A file that cannot be
+// read is an error, but is replaced all the same.
 func (g *Gatherer) Remember(path string) error {
 	g.memory.mu.Lock()
 	defer g.memory.mu.Unlock()

@@ -163,7 +163,7 @@ func TestRetryAfter(t *testing.T) {
 			t.Fatalf("%d: %v", status, err)
 		}
 		now = now.Add(14 * time.Second)
-		if err := gather(); err == nil || status != 500 && !strings.Contains(err.Error(), `left alone (status `) || !strings.Contains(err.Error(), `"come back later"`) {
+		if err := gather(); err == nil || status != 500 && !strings.Contains(err.Error(), `as it requested (status `) || !strings.Contains(err.Error(), `"come back later"`) {
 			t.Fatalf("%d, a second too early: %v", status, err)
 		}
 		w.answer = answer

@@ -92,7 +92,7 @@ func (p *peer) cosign(ctx context.Context, timeout time.Duration, q question, no
 	}
 }
 
-// AheadError is that of a witness that has cosigned a larger tree: it will never
+// AheadError means that a witness has cosigned a larger tree: it will never
 // cosign this one.
 type AheadError struct {
 	// Witness and Checkpoint are the sizes of the two trees.
@@ -147,7 +147,7 @@ type aloneError struct {
 }
 
 func (e *aloneError) Error() string {
-	msg := fmt.Sprintf("it is not asked for another %v: it wants to be left alone", e.wait)
+	msg := fmt.Sprintf("it is not asked for another %v, as it requested", e.wait)
 	if e.said != nil {
 		msg += " (" + e.said.Error() + ")"
 	}
@@ -187,8 +187,8 @@ func (p *peer) request(ctx context.Context, timeout time.Duration, q question, o
 	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
 }
 
-// Newest returns what the witness at a URL shows as the newest checkpoint of a log, nil
-// for nothing. Nothing in it is verified.
+// Newest returns the newest checkpoint of a log that the witness at a URL shows, or
+// nil. It is not verified.
 func Newest(ctx context.Context, hc *http.Client, url, origin string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()

@@ -18,7 +18,7 @@
 //
 //	— example.com/behind-the-sofa Az3grlgtzPICa5OS8npV…
 //
-// First the size of the tree that the witness cosigned last (0 where the log
+// First comes the size of the tree that the witness cosigned last (0 if the log
 // does not know), then the RFC 6962 consistency proof from there, one hash a
 // line in base64, at most 63 of them; then an empty line and the checkpoint, a
 // signed note. The witness answers 200 with its signature lines, or 409 with
@@ -26,7 +26,7 @@
 // started from, in decimal and a newline; every other status is an error.
 //
 // [Request] is that body, with one parser and one printer for both ends.
-// [Client] makes one call to one witness and checks what it answers.
+// [Client] makes one call to one witness and checks the answer.
 // [Gatherer] asks all witnesses of a policy until its quorum is met.
 package client
 
@@ -62,8 +62,8 @@ type Request struct {
 	Checkpoint []byte
 }
 
-// ParseRequest reads the body of an add-checkpoint call. It accepts exactly
-// what Marshal prints.
+// ParseRequest reads the body of an add-checkpoint call. It accepts exactly the
+// bytes that Marshal prints.
 func ParseRequest(b []byte) (Request, error) {
 	if len(b) > MaxRequestSize {
 		return Request{}, fmt.Errorf("request of %d bytes, more than %d", len(b), MaxRequestSize)

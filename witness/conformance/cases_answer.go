@@ -119,7 +119,7 @@ func answerOwn(s *session) error {
 	}
 	for _, sig := range sigs {
 		if s.keyOf(sig) == nil {
-			return fmt.Errorf("a line by %s, id %08x, which is none of the keys given", sig.Name, sig.KeyID)
+			return fmt.Errorf("a line by %s, id %08x, which is not one of the given keys", sig.Name, sig.KeyID)
 		}
 	}
 	return nil

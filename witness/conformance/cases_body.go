@@ -54,7 +54,7 @@ func malformed(name string, rule Rule, spoil func(p parts) []byte) definition {
 		}
 		b := spoil(p)
 		if b == nil {
-			return skipped{"no request at hand that could be spoilt so"}
+			return skipped{"no suitable request to change in this way"}
 		}
 		return s.malformed(rule, b)
 	}}

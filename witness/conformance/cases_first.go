@@ -51,7 +51,7 @@ func (s *session) meet(request func(n *session) ([]byte, error)) (answer, *sessi
 		}
 		return a, n, nil
 	}
-	return answer{}, nil, skipped{"there is no log left that the witness has cosigned nothing of: use new log keys, with further ones for first contact"}
+	return answer{}, nil, skipped{"the witness has cosigned every log given: use new log keys, with further ones for first contact"}
 }
 
 // refuseFirst sends a request that must be refused. Size is what the log has if it is

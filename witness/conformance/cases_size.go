@@ -87,7 +87,7 @@ func sizeCases() []definition {
 			}
 			return nil
 		}),
-		{"409 leads to 200: what it says is the old size to send", ruleOldSize, nil, conflictThenGrowth},
+		{"409 leads to 200: its size is the old size to send", ruleOldSize, nil, conflictThenGrowth},
 	}
 }
 

@@ -16,53 +16,54 @@ import (
 // Spec is a version of c2sp.org/tlog-witness.
 type Spec string
 
-// The versions. They differ in what answers another root at the same size (422,
-// or 409), in how strict a witness is with a bad signature beside a good one,
-// and in the empty tree and the monitoring prefix, of which 1.0.0 does not
-// speak.
+// The versions. They differ in the status for another root at the same size
+// (422, or 409), in how strict a witness is with a bad signature beside a good
+// one, and in the empty tree and the monitoring prefix, which 1.0.0 does not
+// mention.
 const (
 	Main Spec = "main"   // the main branch, as of July 2026
 	V1   Spec = "v1.0.0" // the published version
 )
 
-// Config says what to test.
+// Config configures a run.
 type Config struct {
 	// URL is the submission prefix.
 	URL string
-	// Monitoring is the monitoring prefix. Empty: the submission prefix, if
-	// the checkpoint turns out to be there, and else the cases that need it are
-	// skipped.
+	// Monitoring is the monitoring prefix. If empty, it is the submission
+	// prefix if the checkpoint is found there; otherwise the cases that need it
+	// are skipped.
 	Monitoring string
 	// Keys are all the keys that the witness cosigns with, at least one.
 	Keys []proofs.Key
-	// Log signs the checkpoints. The witness must know its key, and its name
-	// as the origin. Of type Ed25519: what the cases need signed is not always a
-	// checkpoint.
+	// Log signs the checkpoints. The witness must know its key, and its name as
+	// the origin. It must be of type Ed25519, because some cases sign text that
+	// is not a checkpoint.
 	Log *proofs.Signer
-	// First are further logs like it, of which the witness has cosigned nothing: a
-	// witness that cosigns by mistake at first contact has met that log, and can be
-	// asked nothing else about it. With three of them no case hides another.
+	// First are further logs like it that the witness has never cosigned. A witness
+	// that cosigns by mistake at first contact then knows that log, and the other
+	// cases of first contact need another one. With three of them no case hides
+	// another.
 	First []*proofs.Signer
-	// Branches is what the last report on this log said under that name.
+	// Branches is the field of that name in the last report on this log.
 	Branches []int64
-	// Keep is told the branches whenever they change; nil: nobody.
+	// Keep, if not nil, is called with the branches whenever they change.
 	Keep func(branches []int64) error
 	// Spec is the version to test against; empty is Main.
 	Spec Spec
 	// HTTP makes the calls, and follows no redirect; nil is a client of its own.
 	HTTP *http.Client
-	// Now is the clock that the witness's is compared with; nil is time.Now.
+	// Now is the clock to compare with the witness's; nil is time.Now.
 	Now func() time.Time
-	// Progress is told each result as it is known; nil: nobody.
+	// Progress, if not nil, is called with each result as it is known.
 	Progress func(Result)
 }
 
 // Level is how strict a sentence of a specification is.
 type Level string
 
-// The levels: what BCP 14 has for the witness, and Form for what a sentence says of
-// the sender of a request. A witness that takes what breaks such a sentence is lenient,
-// and breaks none itself.
+// The levels: those of BCP 14 for the witness, and Form for a sentence that binds the
+// sender of a request. A witness that accepts a request that breaks such a sentence is
+// lenient, but does not break a sentence itself.
 const (
 	Must   Level = "MUST"
 	Should Level = "SHOULD"
@@ -78,11 +79,11 @@ type Rule struct {
 	Sentence string `json:"sentence"`
 }
 
-// Case is one thing that is tested.
+// Case is a single test.
 type Case struct {
 	// Number is from 1.
 	Number int `json:"number"`
-	// Name is a few words that say what is sent.
+	// Name describes the request in a few words.
 	Name string `json:"name"`
 	Rule
 	run func(*session) error
@@ -95,17 +96,18 @@ type Outcome string
 const (
 	Pass Outcome = "PASS"
 	Fail Outcome = "FAIL" // the sentence was broken
-	Note Outcome = "NOTE" // no sentence was broken, but another witness would do otherwise
+	Note Outcome = "NOTE" // no sentence was broken, but other witnesses answer differently
 	Skip Outcome = "SKIP"
 )
 
 // Result is a case and its outcome.
 type Result struct {
-	// Case has the sentence that was broken, where that is another than the one
-	// that the case is about.
+	// Case has the broken sentence, which may differ from the sentence that the
+	// case tests.
 	Case
 	Outcome Outcome `json:"outcome"`
-	// Detail says what was wrong or worth a note, or why the case was skipped.
+	// Detail describes the fault or the reason for the note, or why the case
+	// was skipped.
 	Detail string `json:"detail,omitempty"`
 	// Seconds is how long it took.
 	Seconds float64 `json:"seconds"`
@@ -123,11 +125,11 @@ type Report struct {
 	Results []Result `json:"results"`
 	// Size is the size of the log that the witness cosigned last.
 	Size int64 `json:"size"`
-	// Branches is what a later run with the same log key needs to know.
+	// Branches is for Config.Branches of a later run with the same log key.
 	Branches []int64 `json:"branches"`
 }
 
-// Count returns how many cases ended that way.
+// Count returns how many cases had that outcome.
 func (r *Report) Count(o Outcome) int {
 	n := 0
 	for _, res := range r.Results {
@@ -151,8 +153,8 @@ func Cases(spec Spec) []Case {
 	return list
 }
 
-// Run runs all cases. It errors only where the witness cannot be tested: it is
-// not to be reached, does not know the log, or has cosigned another tree.
+// Run runs all cases. It returns an error only if the witness cannot be tested:
+// it cannot be reached, does not know the log, or has cosigned another tree.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	s, err := newSession(ctx, cfg)
 	if err != nil {

@@ -170,7 +170,7 @@ func TestCannotTest(t *testing.T) {
 		{"no log", "no log", func(c *conformance.Config) { c.Log = nil }},
 		{"log key of another type", "ML-DSA", func(c *conformance.Config) { c.Log = pq }},
 		{"unknown log", "does not know the log", func(c *conformance.Config) { c.Log = stranger }},
-		{"unknown key", "does not take", func(c *conformance.Config) { c.Log = impostor }},
+		{"unknown key", "does not accept", func(c *conformance.Config) { c.Log = impostor }},
 		{"no keys", "no key", func(c *conformance.Config) { c.Keys = nil }},
 		{"a log's key", "do not cosign", func(c *conformance.Config) { c.Keys = []proofs.Key{stranger.Key()} }},
 		{"no such version", "v2", func(c *conformance.Config) { c.Spec = "v2" }},

@@ -33,7 +33,7 @@ func (s *session) monitoring() error {
 		return nil
 	}
 	s.cfg.Monitoring = ""
-	return skipped{"no monitoring prefix was given, and there is none at the submission prefix"}
+	return skipped{"no monitoring prefix was given, and the submission prefix does not serve checkpoints"}
 }
 
 // monitorsLast has a new checkpoint cosigned and looks for it at the monitoring prefix.

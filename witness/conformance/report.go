@@ -24,7 +24,7 @@ func (c Case) String() string {
 // quote is the sentence and where it stands.
 func (r Rule) quote() string { return fmt.Sprintf("“%s” (%s)", r.Sentence, r.Document) }
 
-// Summary is one line on how the cases ended.
+// Summary returns one line with the number of cases per outcome.
 func (r *Report) Summary() string {
 	musts := 0
 	for _, res := range r.Results {

@@ -348,7 +348,7 @@ func (s *session) refuseEither(a answer, status, other int) error {
 		if err := s.unchanged(); err != nil {
 			return err
 		}
-		return noted{fmt.Sprintf("%v; as well as %d, which another sentence wants", a, status)}
+		return noted{fmt.Sprintf("%v; as well as %d, which another sentence requires", a, status)}
 	}
 	return s.refused(a, status)
 }
@@ -410,7 +410,7 @@ func (s *session) fork(n int64) (*tree, error) {
 // resync finds out what the witness has after a case that failed.
 func (s *session) resync() {
 	if err := s.find(); err != nil && s.ctx.Err() == nil {
-		s.lost = "what the witness has cosigned is lost track of since a case failed: " + err.Error()
+		s.lost = "the size that the witness has cosigned is unknown since a case failed: " + err.Error()
 	}
 }
 
@@ -478,9 +478,9 @@ func (s *session) discover() error {
 	case ok && size > 0:
 		return s.join(size)
 	case a.status == http.StatusNotFound:
-		return fmt.Errorf("the witness does not know the log %s, or is not there: %v; make it know the key %s", s.cfg.Log.Key().Name(), a, s.cfg.Log.Key())
+		return fmt.Errorf("the witness does not know the log %s, or cannot be reached: %v; add the key %s to it", s.cfg.Log.Key().Name(), a, s.cfg.Log.Key())
 	case a.status == http.StatusForbidden:
-		return fmt.Errorf("the witness does not take the log's signature: %v; make it know the key %s", a, s.cfg.Log.Key())
+		return fmt.Errorf("the witness does not accept the log's signature: %v; add the key %s to it", a, s.cfg.Log.Key())
 	case a.status == http.StatusOK:
 		s.first, s.size = &a, firstNew
 		return nil

@@ -1,8 +1,9 @@
-// Package ledger keeps a second memory of what a witness has signed, outside
-// its database: an append-only file in a directory of its own, so that whoever
-// restores the database from a backup does not restore this with it.
+// Package ledger keeps a second record of the statements that a witness has
+// signed, outside its database: an append-only file in a directory of its own,
+// so that restoring the database from a backup does not restore the ledger with
+// it.
 //
-// Of each log only the last record counts. The file, named ledger, is text:
+// For each log only the last record counts. The file, named ledger, is text:
 //
 //	tuflog witness ledger v1
 //	<verifier key of the witness>     one line for each key
@@ -15,15 +16,16 @@
 // checkpoint in base64. The lines of one write end in a line with the SHA-256,
 // in base64, of the chain before (of the header, at first) and those lines. The
 // rest of the file is zero bytes, written beforehand so that a write changes
-// nothing but these bytes; it is cut and written anew when it is long and mostly
-// out of date.
+// nothing but these bytes; it is rewritten when it is long and mostly out of
+// date.
 //
-// A write that was not synced may be torn by a power cut: nothing was signed on
-// its strength, and Open drops it. Damage before the last write is an error.
+// A write that was not synced may be torn by a power cut: no signature depended
+// on it, and Open drops it. Damage before the last write is an error.
 //
-// The database may sync later than the ledger. An end line after no lines says
-// that it has synced everything before: what a database lacks of that, somebody
-// took away; what it lacks of the rest, perhaps a crash (see Unsure).
+// The database may sync later than the ledger. An end line without record lines
+// before it says that the database has synced all earlier records: if the
+// database lacks one of those, it was taken away. A database may lack later
+// records because of a crash (see Unsure).
 package ledger
 
 import (
@@ -112,7 +114,7 @@ func headerOf(signers []proofs.Key) []byte {
 }
 
 // Open opens the ledger of a witness with the given keys. The error wraps
-// os.ErrNotExist if there is none.
+// os.ErrNotExist if it does not exist.
 func Open(dir string, signers ...proofs.Key) (*Ledger, error) {
 	l := &Ledger{path: filepath.Join(dir, fileName), head: headerOf(signers), minCompact: defaultMinCompact}
 	content, err := os.ReadFile(l.path)
@@ -147,7 +149,7 @@ func (l *Ledger) replay(content []byte) error {
 	body, ok := bytes.CutPrefix(content, l.head)
 	if !ok {
 		first, _, _ := bytes.Cut(content, []byte("\n\n"))
-		return fmt.Errorf("it belongs to another witness or is no ledger: it begins %.300q", first)
+		return fmt.Errorf("it belongs to another witness or is not a ledger: it begins %.300q", first)
 	}
 	l.last = make(map[witness.OriginHash]entry)
 	l.unsure = make(map[witness.OriginHash]*witness.Mark)
@@ -281,7 +283,7 @@ func parseFields(fields []string) (s witness.Signed, err error) {
 	return s, nil
 }
 
-// Last returns what was signed last of a log.
+// Last returns the last signed statement about a log.
 func (l *Ledger) Last(id witness.OriginHash) (witness.Mark, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -289,9 +291,9 @@ func (l *Ledger) Last(id witness.OriginHash) (witness.Mark, bool) {
 	return e.mark, ok
 }
 
-// Unsure says whether records of a log came after the last Confirm, and what was
-// signed before them, nil for nothing: a crash may have kept the database from
-// syncing them.
+// Unsure reports whether records of a log came after the last Confirm, and
+// returns the last statement before them, or nil. A crash may have kept the
+// database from syncing those records.
 func (l *Ledger) Unsure(id witness.OriginHash) (before *witness.Mark, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,7 +301,7 @@ func (l *Ledger) Unsure(id witness.OriginHash) (before *witness.Mark, ok bool) {
 	return before, ok
 }
 
-// Note returns the checkpoint signed last of a log, nil if there is none.
+// Note returns the last signed checkpoint of a log, or nil.
 func (l *Ledger) Note(id witness.OriginHash) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -318,8 +320,8 @@ func (l *Ledger) read(e entry) (witness.Signed, error) {
 	return parseLine(strings.TrimSuffix(string(line), "\n"))
 }
 
-// Confirm says that the database has synced everything that was appended. It is
-// also when a long file is rewritten.
+// Confirm records that the database has synced all appended records. It also
+// rewrites a long file.
 func (l *Ledger) Confirm() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -342,7 +344,7 @@ func (l *Ledger) Confirm() error {
 }
 
 // Append makes records durable, all with one sync. After an error the ledger is
-// unusable: whether they are in the file shows when it is opened again.
+// unusable; opening it again shows whether the records are in the file.
 func (l *Ledger) Append(records []witness.Signed) error {
 	if len(records) == 0 {
 		return nil

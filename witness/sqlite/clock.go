@@ -61,17 +61,17 @@ func (s *Store) StopClock(_ context.Context, stop witness.ClockStop) error {
 // ClockRecord is one time that the clock was in doubt.
 type ClockRecord struct {
 	witness.ClockStop
-	// Latest is the time of the last cosignature where the clock was behind that,
-	// in POSIX seconds; 0 where it jumped.
+	// Latest is the time of the last cosignature if the clock was behind it, in
+	// POSIX seconds; 0 if the clock jumped.
 	Latest int64
-	// Accepted is when a person accepted the clock, in POSIX seconds, and Reason
-	// why; zero while cosigning is stopped.
+	// Accepted is when the operator accepted the clock, in POSIX seconds, and
+	// Reason why; zero while cosigning is stopped.
 	Accepted int64
 	Reason   string
 }
 
-// ClockRecords returns every stop, and what a witness that serves would say of the
-// clock at this time beside them: the last record has no Since then.
+// ClockRecords returns every stop. If a running witness would refuse to sign at
+// this time because of the clock, a last record without Since says so.
 func (s *Store) ClockRecords(ctx context.Context, now time.Time) ([]ClockRecord, error) {
 	records, err := queryClock(ctx, s.read)
 	if err != nil {
@@ -84,9 +84,9 @@ func (s *Store) ClockRecords(ctx context.Context, now time.Time) ([]ClockRecord,
 	return records, err
 }
 
-// AcceptClock lets a witness cosign again by the clock as it is, for a reason that is
-// recorded: it ends every stop, and accepts the latest time that was signed where the
-// clock is behind that. It returns what it has accepted.
+// AcceptClock lets a witness cosign again with the present clock, and records the
+// reason. It ends every stop, and accepts the latest signed time if the clock is
+// behind it. It returns the accepted records.
 func (s *Store) AcceptClock(_ context.Context, reason string, now time.Time) (accepted []ClockRecord, err error) {
 	err = s.change(true, func(ctx context.Context, c *sql.Conn) error {
 		records, err := queryClock(ctx, c)

@@ -46,8 +46,8 @@ func insertLatch(ctx context.Context, c *sql.Conn, id witness.OriginHash, l witn
 type LatchRecord struct {
 	Origin string
 	witness.Latch
-	// Cleared is when, in POSIX seconds, and Reason why; zero while cosigning is
-	// stopped.
+	// Cleared is when it was cleared, in POSIX seconds, and Reason why; zero
+	// while cosigning is stopped.
 	Cleared int64
 	Reason  string
 }
@@ -86,10 +86,10 @@ func queryLatches(ctx context.Context, q querier, query string, args ...any) (al
 // ErrNotLatched means that cosigning for a log is not stopped.
 var ErrNotLatched = errors.New("cosigning is not stopped")
 
-// ClearLatch lets a log be cosigned again, for a reason that is recorded. What
-// was seen becomes the log's state where it continues it (see witness.Adopt):
-// the checkpoint is returned, nil if the state stays. What was seen and is not
-// part of the state does not latch the log again.
+// ClearLatch lets a log be cosigned again, and records the reason. A seen
+// checkpoint that continues the log's state becomes the state (see
+// witness.Adopt) and is returned; otherwise adopted is nil. Seen cosignatures
+// that are not part of the state do not latch the log again.
 func (s *Store) ClearLatch(_ context.Context, origin, reason string, now int64) (adopted *witness.Latest, err error) {
 	err = s.change(true, func(ctx context.Context, c *sql.Conn) error {
 		adopted, err = clearLatch(ctx, c, origin, reason, now)
@@ -118,7 +118,7 @@ func clearLatch(ctx context.Context, c *sql.Conn, origin, reason string, now int
 	adopted := witness.Adopt(log.Latest, latches)
 	if adopted != nil {
 		if err := checkNote(origin, *adopted); err != nil {
-			return nil, fmt.Errorf("log %s: what was seen cannot be taken over: %w", origin, err)
+			return nil, fmt.Errorf("log %s: the seen checkpoint cannot become the state: %w", origin, err)
 		}
 		if err := witness.CheckSuccessor(log.Latest, *adopted); err != nil {
 			return nil, fmt.Errorf("log %s: %w", origin, err)

@@ -10,31 +10,31 @@ import (
 	"github.com/tuflog/tuflog/witness"
 )
 
-// Ledger is a second memory of what was signed, outside the state's directory.
-// *ledger.Ledger is one.
+// Ledger is a second record of the signed statements, outside the state's
+// directory. *ledger.Ledger is one.
 type Ledger interface {
-	// Last returns what was signed last of a log.
+	// Last returns the last signed statement about a log.
 	Last(id witness.OriginHash) (witness.Mark, bool)
-	// Note returns that checkpoint.
+	// Note returns the checkpoint of Last.
 	Note(id witness.OriginHash) ([]byte, error)
-	// Unsure says whether records of a log were appended after the last call of
-	// Confirm, and what was signed before them; nil for nothing.
+	// Unsure reports whether records of a log were appended after the last call
+	// of Confirm, and returns the last statement before them, or nil.
 	Unsure(id witness.OriginHash) (before *witness.Mark, ok bool)
 	// Append makes records durable.
 	Append(records []witness.Signed) error
-	// Confirm records that the file has synced everything that was appended.
+	// Confirm records that the state's file has synced all appended records.
 	Confirm() error
 }
 
 // ledgerName is the source of latches that the ledger causes.
 const ledgerName = "ledger"
 
-// UseLedger makes updates go into a ledger, too. From then on an update is durable
+// UseLedger also records updates in a ledger. From then on an update is durable
 // when the ledger has synced it; the file is written at the same time, and synced
 // within a moment (pollEvery). A crash may have left either behind: it is brought
-// up to the other. A log of which the ledger knows more than a crash explains is
-// latched. Now is the time in POSIX seconds. It returns the latches. Call it before
-// the first update.
+// up to the other. A log is latched if the ledger knows more about it than a crash
+// explains. Now is the time in POSIX seconds. It returns the latches. Call it
+// before the first update.
 func (s *Store) UseLedger(ctx context.Context, l Ledger, now int64) (map[string]witness.Latch, error) {
 	s.mu.Lock()
 	s.ledger = l
@@ -181,8 +181,8 @@ func (s *Store) fail(err error) {
 	}
 }
 
-// Failed is closed when the state is out of use until it is opened again, and
-// Err then says why.
+// Failed is closed when the state is out of use until it is opened again; Err
+// then returns why.
 func (s *Store) Failed() <-chan struct{} { return s.broken }
 
 // Err returns why the state is out of use.

@@ -11,9 +11,9 @@ import (
 	"github.com/tuflog/tuflog/witness"
 )
 
-// AddLog makes a log known by its first key; ErrKnownLog if the origin is known.
-// A log that was removed is known again by this key alone, with the checkpoint
-// that was cosigned last.
+// AddLog adds a log with its first key; ErrKnownLog if the origin is known. A
+// removed log is known again with this key only, and with the checkpoint that
+// was cosigned last.
 func (s *Store) AddLog(_ context.Context, n witness.NewLog) error {
 	if err := s.checkNew(n); err != nil {
 		return err
@@ -108,7 +108,7 @@ func present(ctx context.Context, c *sql.Conn, origin string) (witness.Log, erro
 	return log, nil
 }
 
-// SetURL says where a log publishes; "" is unknown.
+// SetURL sets the URL below which a log publishes; "" means unknown.
 func (s *Store) SetURL(_ context.Context, origin, url string) error {
 	return s.change(true, func(ctx context.Context, c *sql.Conn) error {
 		if _, err := present(ctx, c, origin); err != nil {
@@ -120,8 +120,8 @@ func (s *Store) SetURL(_ context.Context, origin, url string) error {
 	})
 }
 
-// RemoveLog stops cosigning for a log for good: it is unknown from now on. What
-// was cosigned of it is kept, should it be added again.
+// RemoveLog stops cosigning for a log permanently: it is unknown from now on.
+// Its last checkpoint is kept, in case the log is added again.
 func (s *Store) RemoveLog(_ context.Context, origin string) error {
 	return s.change(true, func(ctx context.Context, c *sql.Conn) error {
 		if _, err := present(ctx, c, origin); err != nil {
@@ -133,9 +133,9 @@ func (s *Store) RemoveLog(_ context.Context, origin string) error {
 	})
 }
 
-// Import makes the logs of a list known, all in one step, and says of each that
-// was not added why. A log that is known is left alone, except that a list may
-// change its own entries' limits.
+// Import adds the logs of a list, all in one step, and reports why each of the
+// others was not added. A log that is known is left alone, except that a list
+// may change its own entries' limits.
 func (s *Store) Import(ctx context.Context, source string, logs []witness.NewLog) (witness.ImportReport, error) {
 	// Most lists say nothing new, and looking does not keep the writer busy.
 	known, err := s.Logs(ctx)

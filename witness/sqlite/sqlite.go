@@ -1,11 +1,10 @@
 // Package sqlite keeps a witness's state in one SQLite file, state.db, in a
 // directory of its own.
 //
-// The file is in WAL mode with synchronous=FULL: a change that was reported as
-// done survives a power cut. Whatever changes are waiting are made in one
-// transaction, so that many logs share a sync. With a ledger (see UseLedger) it is
-// the ledger's sync that they share, and the file is synced a moment later. What was read or written last is kept
-// in memory.
+// The file is in WAL mode with synchronous=FULL: a change that was reported as done survives a power cut. All
+// waiting changes are made in one transaction, so that many logs share a sync. With a ledger (see UseLedger) they
+// share the ledger's sync, and the file is synced a moment later. The rows read or written last are kept in
+// memory.
 //
 // Several processes may have the file open at once, so that logs can be added
 // while the witness serves; only one may cosign, the one that holds the lock of
@@ -107,7 +106,7 @@ CREATE TABLE clock (
 `
 
 // Create makes a new state in an existing directory, for a witness with the
-// given public keys. It refuses to touch a state that exists: a witness that
+// given public keys. It refuses to replace an existing state: a witness that
 // forgets what it cosigned can be made to cosign a fork.
 func Create(dir string, signers ...proofs.Key) error {
 	if len(signers) == 0 {
@@ -221,8 +220,8 @@ func (s *Store) load() (err error) {
 	return rows.Err()
 }
 
-// Signers returns the public keys that the state was created for. Whoever
-// signs for another key would speak for a witness whose past is not here.
+// Signers returns the public keys that the state was created for. A signature
+// by another key would speak for a witness whose history is not in this state.
 func (s *Store) Signers() []proofs.Key { return append([]proofs.Key(nil), s.signers...) }
 
 // Close lets changes under way end and closes the files. Updates after it fail.

@@ -44,7 +44,7 @@ func (s *Store) Due(ctx context.Context, now int64, perLog, limit int) ([]witnes
 		) ON id = suspects.rowid WHERE place <= ? ORDER BY place, next, id LIMIT ?`, now, perLog, limit)
 }
 
-// Suspects returns all suspects that are kept.
+// Suspects returns all stored suspects.
 func (s *Store) Suspects(ctx context.Context) ([]witness.KeptSuspect, error) {
 	return s.querySuspects(ctx, selectSuspects+`ORDER BY rowid`)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // Log is a log in memory, with a key. It is not safe for concurrent use, but
-// what it returns is.
+// the values it returns are.
 type Log struct {
 	t      testing.TB
 	Signer *proofs.Signer
@@ -45,7 +45,7 @@ func (l *Log) Key() proofs.Key { return l.Signer.Key() }
 func (l *Log) Size() int64 { return l.size }
 
 // Fork returns a log with the same key and the same entries so far, to which
-// others can be appended: what an honest log never does.
+// others can be appended. An honest log never does this.
 func (l *Log) Fork() *Log {
 	return &Log{t: l.t, Signer: l.Signer, hashes: slices.Clone(l.hashes), size: l.size}
 }

@@ -138,7 +138,7 @@ func (m *Memory) Latches() []witness.Latch {
 	return slices.Clone(m.latches)
 }
 
-// Suspects returns everything that was kept, in order.
+// Suspects returns all kept suspects, in order.
 func (m *Memory) Suspects() []witness.Suspect {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 // Store is a witness.Store to which logs can be added.
 type Store interface {
 	witness.Store
-	// AddLog makes a log known by its first key; witness.ErrKnownLog if the
-	// origin is known.
+	// AddLog adds a log with its first key; witness.ErrKnownLog if the origin
+	// is known.
 	AddLog(ctx context.Context, n witness.NewLog) error
 	// AddKey adds a further key to a log that is known, else
 	// witness.ErrUnknownLog. It is witness.ErrKnownLog if the log has this key,
