@@ -15,7 +15,8 @@ import (
 // that its witnesses would cosign, without a new cosignature. Signed and size are the
 // checkpoint with the log's signatures, and its size. A witness that reports its size,
 // ahead of the checkpoint or behind it, has answered. A witness that refuses has not, and
-// neither has one that asked not to be called for a while.
+// neither has one that asked not to be called for a while, or whose clock is so far from
+// the one here that its cosignatures would not be counted.
 func (g *Gatherer) Answers(ctx context.Context, signed []byte, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(g.base, cancel)()
@@ -77,6 +78,12 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.
 	switch {
 	case errors.As(err, &conflict):
 		p.answered(conflict.Size)
+		if conflict.Time.IsZero() {
+			return fail(nil)
+		}
+		if err := checkTime(conflict.Time.Unix(), g.now()); err != nil {
+			return fail(fmt.Errorf("by the clock of its answer: %w", err))
+		}
 		return fail(nil)
 	case err != nil && ctx.Err() != nil:
 		return fail(fmt.Errorf("it was not waited for: %w", err))

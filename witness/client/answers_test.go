@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -42,6 +43,16 @@ func TestAnswers(t *testing.T) {
 	if asked < 2 {
 		t.Errorf("%d were asked", asked)
 	}
+
+	// One of the clocks is wrong, so that nothing they cosign would be counted.
+	for _, ahead := range []time.Duration{-client.MaxClockDifference - time.Hour, client.MaxClockDifference + time.Hour} {
+		f.g.Now = func() time.Time { return time.Now().Add(ahead) }
+		var clock *client.ClockError
+		if err := ask(t.Context()); err == nil || !errors.As(err, new(*client.GatherError)) || !errors.As(err.(*client.GatherError).Silent[0].Err, &clock) {
+			t.Errorf("with a clock that is %v ahead: %v", ahead, err)
+		}
+	}
+	f.g.Now = nil
 
 	for _, status := range []int{http.StatusNotFound, http.StatusForbidden, http.StatusServiceUnavailable, http.StatusConflict} {
 		refuse := func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "not for you", status) }

@@ -30,6 +30,8 @@ const (
 type ConflictError struct {
 	// Size of the tree that the witness cosigned last.
 	Size int64
+	// Time is the witness's clock, as its answer says; zero if it does not.
+	Time time.Time
 }
 
 func (e *ConflictError) Error() string {
@@ -152,7 +154,8 @@ func statusError(resp *http.Response, body []byte) error {
 		if typ, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && typ == SizeType {
 			line, ok := strings.CutSuffix(string(body), "\n")
 			if size, err := proofs.ParseDecimal(line); ok && err == nil {
-				return &ConflictError{Size: size}
+				at, _ := http.ParseTime(resp.Header.Get("Date")) // zero if there is none
+				return &ConflictError{Size: size, Time: at}
 			}
 		}
 	}
