@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -252,12 +253,8 @@ func (a *Auditor) Run(ctx context.Context, report func(StepResult, error) error)
 		if err == nil && a.late() != nil {
 			continue
 		}
-		timer := time.NewTimer(a.cfg.Interval)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if wait.For(ctx, a.cfg.Interval) != nil {
 			return ctx.Err()
-		case <-timer.C:
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -145,10 +146,8 @@ func (s *HTTPSource) get(ctx context.Context, client *http.Client, path string, 
 		if err == nil || !worthRetrying(err) || attempt == len(s.waits) {
 			return body, err
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, s.waits[attempt]) != nil {
 			return nil, ctx.Err()
-		case <-time.After(s.waits[attempt]):
 		}
 	}
 }

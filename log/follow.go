@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -231,7 +232,7 @@ func (f *Follower) urge(ctx context.Context, running *sync.WaitGroup) {
 		defer f.urging.Store(false)
 		f.cfg.Forward.Hurry(ctx)
 		f.lookSoon()
-		sleep(ctx, hurryEvery) // one that cannot be asked says so at once
+		wait.For(ctx, hurryEvery) // one that cannot be asked says so at once
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log/api"
 )
 
@@ -228,7 +229,7 @@ func (f *Forwarder) nobody() error {
 
 // ServeHTTP implements PassOn.
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	wait := preferredWait(r.Header)
+	patience := preferredWait(r.Header)
 	began := time.Now()
 	lost := began // since when it has been looking for a leader
 	broken := 0
@@ -238,7 +239,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err == nil {
 			sent := time.Now()
 			var a *answer
-			if a, err = f.send(r, leader, max(0, wait-time.Since(began))); err == nil {
+			if a, err = f.send(r, leader, max(0, patience-time.Since(began))); err == nil {
 				a.write(w)
 				return
 			}
@@ -256,7 +257,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				lost, pause = time.Now(), firstRetry // the leader had it, and was lost only now
 			}
 		}
-		if time.Since(lost) >= f.cfg.Patience || time.Since(began) >= wait || broken >= maxBroken || !sleep(r.Context(), pause) {
+		if time.Since(lost) >= f.cfg.Patience || time.Since(began) >= patience || broken >= maxBroken || wait.For(r.Context(), pause) != nil {
 			f.warn(r, err)
 			p := later(api.CodeUnavailable, "the front end that leads the log cannot be reached; another one takes over in a few seconds")
 			var other *strangerError
@@ -351,7 +352,7 @@ func because(ctx context.Context, err error) error {
 // watch gives up waiting for a leader that has been deposed: one that hangs, or
 // that cannot be reached any more, may never answer.
 func (f *Forwarder) watch(ctx context.Context, leader Leader, give context.CancelCauseFunc) {
-	for sleep(ctx, watchFor) {
+	for wait.For(ctx, watchFor) == nil {
 		if now, err := f.find(ctx); err == nil && now.Epoch != leader.Epoch {
 			give(errDeposed)
 			return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -371,7 +372,7 @@ func (x *Indexer) loop(ctx context.Context, behind func() bool, reread, work fun
 			x.logger.Warn("the derived state falls behind", "err", err)
 		}
 		failed = err != nil
-		if failed && !sleep(ctx, time.Second) {
+		if failed && wait.For(ctx, time.Second) != nil {
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
@@ -198,7 +199,7 @@ func (in *intake) batch(ctx context.Context) bool {
 		if err == nil {
 			break
 		}
-		if !sleep(ctx, pause) || in.publisher.Halted() != nil {
+		if wait.For(ctx, pause) != nil || in.publisher.Halted() != nil {
 			return false
 		}
 	}

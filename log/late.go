@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -46,7 +47,7 @@ func (p *Publisher) runLate(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if !sleep(ctx, lateDelay) {
+		if wait.For(ctx, lateDelay) != nil {
 			return
 		}
 		p.mergeLate(ctx)

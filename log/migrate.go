@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -304,5 +305,5 @@ func (m *Migration) again(ctx context.Context, err error, deadline time.Time) bo
 		return false
 	}
 	m.Logger.Warn("not copied yet, it is tried again", "err", err)
-	return sleep(ctx, migratePause)
+	return wait.For(ctx, migratePause) == nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -476,7 +477,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	for {
 		err := p.attempt(ctx, refresh)
 		for pause := p.cfg.Backoff; err != nil; pause = min(2*pause, p.cfg.MaxBackoff) {
-			if !sleep(ctx, pause) || p.Halted() != nil {
+			if wait.For(ctx, pause) != nil || p.Halted() != nil {
 				return
 			}
 			err = p.attempt(ctx, refresh)
@@ -515,15 +516,4 @@ func (p *Publisher) attempt(ctx context.Context, refresh bool) error {
 	}
 	p.update(func() { p.failing = err })
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/tuflog/tuflog/internal/wait"
 )
 
 // roomFor is how long an answer to whether there is room counts.
@@ -45,7 +47,7 @@ func (l *Log) watchRoom(ctx context.Context) {
 			l.cfg.Logger.Info("there is room again")
 		}
 		before = err
-		if !sleep(ctx, roomFor) {
+		if wait.For(ctx, roomFor) != nil {
 			return
 		}
 	}

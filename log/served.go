@@ -40,7 +40,7 @@ type Served struct {
 
 	mu     sync.Mutex
 	newest Published
-	shown  Published // the newest that somebody has got since the start
+	shown  Published   // the newest that somebody has got since the start
 	timer  *time.Timer // runs while something waits to be written
 	wrote  time.Time
 	closed bool

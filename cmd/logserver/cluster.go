@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
@@ -350,10 +351,8 @@ func (c *cluster) campaign(ctx context.Context) error {
 		switch {
 		case errors.As(err, &halt):
 			c.stop(withWayBack(halt))
-			select {
-			case <-ctx.Done():
+			if wait.For(ctx, lookAgain) != nil {
 				return err
-			case <-time.After(lookAgain):
 			}
 		case errors.Is(err, errLookAgain):
 			if c.ledByOther(ctx) {
@@ -369,10 +368,7 @@ func (c *cluster) campaign(ctx context.Context) error {
 		case err != nil:
 			c.logger.Error("cannot lead the log", "err", err)
 			c.failed.Store(&failure{time.Now(), err})
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryLead):
-			}
+			wait.For(ctx, retryLead)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
@@ -93,10 +94,8 @@ func waitRenewal(ctx context.Context, db *postgres.DB) {
 		default:
 			first = leader
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, often) != nil {
 			return
-		case <-time.After(often):
 		}
 	}
 }

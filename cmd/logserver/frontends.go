@@ -10,6 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
 )
@@ -97,10 +98,7 @@ func (c *cluster) beats(ctx context.Context) {
 			}
 		}
 		b.once(ctx)
-		select {
-		case <-ctx.Done():
-		case <-time.After(c.times.beat):
-		}
+		wait.For(ctx, c.times.beat)
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()

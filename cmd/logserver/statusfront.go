@@ -9,6 +9,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log/postgres"
 )
 
@@ -49,10 +50,7 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 			for _, f := range rows {
 				before[f.ID] = f.Writes
 			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(2 * defaultTimes.beat):
-			}
+			wait.For(ctx, 2*defaultTimes.beat)
 			if rows, err = db.FrontEnds(ctx); err != nil {
 				return nil, err
 			}

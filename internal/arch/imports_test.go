@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"verify":         {"leaf", "tuf", "proofs"},
 	"witness/client": {"proofs", "internal/fetch", "internal/printable"},
 	"witness":        {"witness", "proofs", "internal"},
-	"log/api":        {"admit", "leaf", "tuf", "proofs", "internal/fetch", "internal/printable"},
+	"log/api":        {"admit", "leaf", "tuf", "proofs", "internal/fetch", "internal/printable", "internal/wait"},
 	"log":            {"log", "witness/client", "admit", "leaf", "tuf", "proofs", "internal"},
 	"audit":          {"audit", "admit", "leaf", "tuf", "proofs", "internal"},
 	"publish":        {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -241,11 +242,11 @@ func (c *Client) Wait(ctx context.Context, location string) (*Result, error) {
 			return last, nil
 		}
 		c.waits(last.Waiting)
-		wait := pause
+		after := pause
 		if asked, ok := retryAfter(resp.header, time.Now()); ok {
-			wait = max(asked, firstBackoff) // 0 would be a request after the other
+			after = max(asked, firstBackoff) // 0 would be a request after the other
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := wait.For(ctx, after); err != nil {
 			return last, err
 		}
 	}
@@ -416,9 +417,9 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		// so for the tenth time need not ask every second. The random
 		// part keeps many clients from coming back at once.
 		c.waits(problem.Detail)
-		wait := max(asked, backoff)
-		wait += rand.N(wait/4 + time.Millisecond)
-		if sleepErr := sleep(ctx, wait); sleepErr != nil {
+		after := max(asked, backoff)
+		after += rand.N(after/4 + time.Millisecond)
+		if sleepErr := wait.For(ctx, after); sleepErr != nil {
 			return nil, fmt.Errorf("%w (gave up waiting: %w)", err, sleepErr)
 		}
 	}
@@ -501,15 +502,4 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		return max(0, at.Sub(now)), true
 	}
 	return 0, false
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }

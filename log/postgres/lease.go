@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tuflog/tuflog/internal/wait"
 )
 
 const (
@@ -133,11 +135,9 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 			db.logger.Warn("cannot campaign for the lease", "err", err)
 			last = text
 		}
-		select {
-		case <-ctx.Done():
+		if err := wait.For(ctx, pause); err != nil {
 			pool.Close()
-			return nil, fmt.Errorf("campaign for the lease: %w", context.Cause(ctx))
-		case <-time.After(pause):
+			return nil, fmt.Errorf("campaign for the lease: %w", err)
 		}
 	}
 }
@@ -244,10 +244,8 @@ func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch
 // of the server runs meanwhile, and what it has begun will be refused or is forgotten.
 func (db *DB) endBlocking(ctx context.Context, pid uint32) {
 	for {
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, db.blocking) != nil {
 			return
-		case <-time.After(db.blocking):
 		}
 		// One that waits itself is another candidate.
 		var ended, others int
@@ -338,10 +336,8 @@ func (l *Lease) renew() error {
 		}
 		l.db.logger.Warn("the lease was not renewed", "err", err)
 		l.pool.Reset()
-		select {
-		case <-l.ctx.Done():
-			return context.Cause(l.ctx)
-		case <-time.After(min(left, l.db.ttl/60)):
+		if err := wait.For(l.ctx, min(left, l.db.ttl/60)); err != nil {
+			return err
 		}
 	}
 }

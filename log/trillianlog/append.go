@@ -11,6 +11,7 @@ import (
 	"github.com/google/trillian"
 	"google.golang.org/grpc/codes"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -97,7 +98,7 @@ func (l *Log) sendAll(ctx context.Context, start int64, entries [][]byte) error 
 		rest = rest[n:]
 	}
 	sent := time.Now()
-	sleep(ctx, l.firstWait())
+	wait.For(ctx, l.firstWait())
 	if err := l.takeOver(ctx, nil); err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func (l *Log) transmit(ctx context.Context, leaves []*trillian.LogLeaf) error {
 			l.pending = nil
 			return failed(ctx, name, err)
 		}
-		if time.Now().After(end) || !sleep(ctx, jitter(pause)) {
+		if time.Now().After(end) || wait.For(ctx, jitter(pause)) != nil {
 			return failed(ctx, name, err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -148,7 +149,7 @@ func (c *client) retry(ctx context.Context, name string, call func(context.Conte
 			c.hear()
 			return nil
 		}
-		if status.Code(err) == codes.ResourceExhausted || !isBusy(err) || time.Now().After(end) || !sleep(ctx, jitter(pause)) {
+		if status.Code(err) == codes.ResourceExhausted || !isBusy(err) || time.Now().After(end) || wait.For(ctx, jitter(pause)) != nil {
 			return failed(ctx, name, err)
 		}
 	}
@@ -156,17 +157,6 @@ func (c *client) retry(ctx context.Context, name string, call func(context.Conte
 
 // jitter is between half of d and d.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
 
 // treeOf reads Trillian's unsigned root.
 func treeOf(signed *trillian.SignedLogRoot) (proofs.Tree, error) {

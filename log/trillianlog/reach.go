@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/trillian"
+
+	"github.com/tuflog/tuflog/internal/wait"
 )
 
 const (
@@ -69,7 +71,7 @@ func (l *Log) Watch(ctx context.Context) error {
 		if pause <= 0 { // it did not answer
 			pause = probeEvery - time.Since(began)
 		}
-		if !sleep(ctx, pause) {
+		if wait.For(ctx, pause) != nil {
 			return nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -61,7 +62,7 @@ func (l *Log) takeOver(ctx context.Context, progress func(n int)) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%w: for %v Trillian's signer has not integrated the entries from %d to %d: see whether it runs, and whether its database has been analysed", ErrBusy, patience, root.N, l.landed)
 		}
-		if !sleep(ctx, pause) {
+		if wait.For(ctx, pause) != nil {
 			return fmt.Errorf("the signer has not integrated the entries from %d to %d yet: %w", root.N, l.landed, context.Cause(ctx))
 		}
 		pause = min(pause*3/2, max(slowPoll, l.cfg.PollInterval))
