@@ -144,7 +144,7 @@ func (b *lingeringBlobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, erro
 		b.held.Store(nil)
 		close(b.asked)
 		<-ctx.Done()
-		time.Sleep(50 * time.Millisecond) // a log that does not wait for it returns meanwhile
+		time.Sleep(300 * time.Millisecond) // no batch waits so long, and a log that does not either returns meanwhile
 		return nil, ctx.Err()
 	}
 	return b.Blobs.Blob(ctx, sum)
