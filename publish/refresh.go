@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
+
 	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
@@ -177,23 +177,23 @@ func WriteRefreshed(w io.Writer, list []Refreshed) error {
 			written++
 		}
 	}
-	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.line("%d of %d proofs refreshed, the others are as new as the log's\n\n", written, len(list))
+	t := printable.NewTable(w)
+	t.Line("%d of %d proofs refreshed, the others are as new as the log's\n\n", written, len(list))
 	var files []string
 	for _, r := range list {
 		files = append(files, r.File)
 	}
 	dir := folderOf(files)
 	if dir != "" {
-		t.line("in %s\n", printable.Line(dir))
+		t.Line("in %s\n", printable.Line(dir))
 	}
-	t.row("FILE", "ROLE", "VERSION", "ENTRY", "COSIGNED")
+	t.Row("FILE", "ROLE", "VERSION", "ENTRY", "COSIGNED")
 	for _, r := range list {
 		at := "-"
 		if !r.Cosigned.IsZero() {
 			at = r.Cosigned.Format(time.RFC3339)
 		}
-		t.row(below(dir, r.File)+verify.LatestSuffix, r.Role, fmt.Sprint(r.Version), fmt.Sprint(r.Index), at)
+		t.Row(below(dir, r.File)+verify.LatestSuffix, r.Role, fmt.Sprint(r.Version), fmt.Sprint(r.Index), at)
 	}
-	return t.flush()
+	return t.Flush()
 }

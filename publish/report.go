@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log/api"
@@ -144,30 +143,30 @@ func (r *Report) with(keep func(Verdict) bool) []Verdict {
 // WriteCounts prints the table of Counts for people, and then every file that
 // became evidence, is held or was refused, with the reason.
 func (r *Report) WriteCounts(w io.Writer) error {
-	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	heading, total := []string{"REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED"}, r.Total()
+	t := printable.NewTable(w)
+	heading, total := []any{"REPOSITORY", "ROLE", "FILES", "RELEASED", "LOGGED", "EVIDENCE", "REFUSED"}, r.Total()
 	if total.NotLogged > 0 {
 		heading = append(heading, "NOT LOGGED HERE")
 	}
 	if total.Held > 0 {
 		heading = append(heading, "HELD")
 	}
-	t.row(heading...)
+	t.Row(heading...)
 	for _, c := range append(r.Counts(), total) {
 		repository, role := short(c.Repository), c.Role
 		if role == "" {
 			repository, role = "total", ""
 		}
-		cells := []string{repository, printable.Line(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
+		cells := []any{repository, printable.Line(role), number(c.Files), number(c.Released), number(c.Logged), number(c.Evidence), refusedText(c.Refused)}
 		if total.NotLogged > 0 {
 			cells = append(cells, number(c.NotLogged))
 		}
 		if total.Held > 0 {
 			cells = append(cells, number(c.Held))
 		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	return r.writeReasons(w, "")
@@ -190,11 +189,11 @@ func (r *Report) WriteFiles(w io.Writer) error {
 		files = append(files, v.File)
 	}
 	dir := folderOf(files)
-	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := printable.NewTable(w)
 	if dir != "" {
-		t.line("in %s\n", printable.Line(dir))
+		t.Line("in %s\n", printable.Line(dir))
 	}
-	t.row("FILE", "ROLE", "VERSION", "STATUS", "INDEX")
+	t.Row("FILE", "ROLE", "VERSION", "STATUS", "INDEX")
 	for _, v := range r.Files {
 		status, index := string(v.Status), "-"
 		switch {
@@ -211,9 +210,9 @@ func (r *Report) WriteFiles(w io.Writer) error {
 		if v.Index >= 0 {
 			index = fmt.Sprint(v.Index)
 		}
-		t.row(printable.Line(below(dir, v.File)), printable.Line(v.Role), fmt.Sprint(v.Version), status, index)
+		t.Row(printable.Line(below(dir, v.File)), printable.Line(v.Role), fmt.Sprint(v.Version), status, index)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	return r.writeReasons(w, dir)
@@ -241,7 +240,7 @@ func folderOf(files []string) string {
 func below(dir, file string) string { return strings.TrimPrefix(file, dir) }
 
 func (r *Report) writeReasons(w io.Writer, dir string) error {
-	t := &table{tabwriter: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := printable.NewTable(w)
 	for _, list := range []struct {
 		title string
 		files []Verdict
@@ -250,7 +249,7 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 		{"past: these cannot be logged any more, and no device asks for them", r.Past()},
 	} {
 		if len(list.files) > 0 {
-			t.line("\n%s:\n", list.title)
+			t.Line("\n%s:\n", list.title)
 		}
 		for _, v := range list.files {
 			what, detail := v.Code, v.Detail
@@ -266,46 +265,26 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 			case v.Because != "":
 				detail = fmt.Sprintf("because %s is refused: %s", below(dir, v.Because), v.Detail)
 			}
-			t.row("  "+printable.Line(below(dir, v.File)), short(v.Repository), what, printable.Line(detail))
+			cells := []any{"  " + printable.Line(below(dir, v.File)), short(v.Repository), what}
+			if detail != "" {
+				cells = append(cells, printable.Line(detail))
+			}
+			t.Row(cells...)
 			if v.Evidence == nil {
 				continue
 			}
-			if err := t.flush(); err != nil {
+			if err := t.Flush(); err != nil {
 				return err
 			}
 			for _, line := range v.Evidence.lines(v) {
-				t.line("    %s\n", line)
+				t.Line("    %s\n", line)
 			}
 		}
-		if err := t.flush(); err != nil {
+		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// table writes aligned columns and keeps the first error.
-type table struct {
-	tabwriter *tabwriter.Writer
-	err       error
-}
-
-func (t *table) line(format string, args ...any) {
-	if _, err := fmt.Fprintf(t.tabwriter, format, args...); t.err == nil {
-		t.err = err
-	}
-}
-
-// row prints cells, each on one line and printable: the log made most of them up.
-func (t *table) row(cells ...string) {
-	for i, c := range cells {
-		cells[i] = printable.Line(c)
-	}
-	t.line("%s\n", strings.TrimRight(strings.Join(cells, "\t"), "\t"))
-}
-
-func (t *table) flush() error {
-	return cmp.Or(t.err, t.tabwriter.Flush())
 }
 
 func number(n int) string {

@@ -17,7 +17,7 @@ var onlyThere = []struct {
 	why   string
 }{
 	{regexp.MustCompile(`\.Do\((req|request)\)|http\.(Get|Post|Head|PostForm)\(`), []string{"internal/fetch/", "bench/"}, "ask by fetch.Do or fetch.Get: their errors name no password"},
-	{regexp.MustCompile(`"text/tabwriter"`), []string{"internal/printable/", "publish/", "bench/"}, "print by printable.Table: its cells are one line, and printable"},
+	{regexp.MustCompile(`"text/tabwriter"`), []string{"internal/printable/", "bench/"}, "print by printable.Table: its cells are one line, and printable"},
 	{regexp.MustCompile(`"golang.org/x/crypto/ssh/agent"`), []string{"internal/sshagent/", "bench/"}, "sign by sshagent.Key and proofs.NewSigner: what an agent gives is verified"},
 	{regexp.MustCompile(`"cosignature/v1\\n`), []string{"proofs/", "bench/vectors/"}, "sign by proofs.NewSigner, verify by proofs.Key: a message is made in one place"},
 	{regexp.MustCompile(`tlog\.TileHashReader\(`), []string{"proofs/"}, "read by proofs.VerifiedTiles, InclusionProof or ConsistencyProof: they know up to which size tiles prove anything"},

@@ -147,6 +147,9 @@ func (t Table) Row(cells ...any) {
 	fmt.Fprint(t.w, "\n")
 }
 
+// Line adds text between rows. The columns above it and below it are apart.
+func (t Table) Line(format string, args ...any) { fmt.Fprintf(t.w, format, args...) }
+
 // Flush prints the rows. Their columns are as wide as what is in them.
 func (t Table) Flush() error { return t.w.Flush() }
 
