@@ -11,22 +11,22 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Config says what an Auditor reads and by which policy.
+// Config configures an Auditor.
 type Config struct {
 	Source Source         // required
 	Policy *proofs.Policy // required
 
 	// StateDir keeps the last verified checkpoint, the notes and the evidence.
-	// It is made if need be. Empty: nothing is kept.
+	// It is created if necessary. Empty means that no state is kept.
 	StateDir string
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
-	// Observe, if not nil, is shown every leaf that was judged to be right, once, in
-	// log order but for those that had to wait for a missing file. Its error ends the
-	// step.
+	// Observe, if not nil, is called once with every leaf that was judged to be
+	// right, in log order except for leaves that had to wait for a missing file. Its
+	// error ends the step.
 	Observe func(context.Context, *Observation) error
 	// Progress, if not nil, is called after each leaf with how many have been
 	// judged and how many there are.
@@ -92,9 +92,9 @@ type claim struct {
 	note []byte
 }
 
-// New returns an Auditor that will replay from entry 0. It has its state directory to
-// itself until it is closed: where another process has it the error wraps
-// lockfile.ErrHeld and names that.
+// New returns an Auditor that will replay from entry 0. It locks its state directory
+// until it is closed: if another process has the lock, the error wraps
+// lockfile.ErrHeld and names the process.
 func New(cfg Config) (*Auditor, error) {
 	if cfg.Source == nil || cfg.Policy == nil {
 		return nil, errors.New("an auditor needs a source and a policy")
@@ -140,23 +140,23 @@ func New(cfg Config) (*Auditor, error) {
 	return a, nil
 }
 
-// Close gives up the state directory, to which no other auditor has come meanwhile.
+// Close unlocks the state directory.
 func (a *Auditor) Close() error { return a.store.close() }
 
-// StepResult says what a step did.
+// StepResult is the result of a step.
 type StepResult struct {
-	Checkpoint *proofs.SignedCheckpoint // the last verified one; nil if there is none yet
+	Checkpoint *proofs.SignedCheckpoint // the last verified one; nil if none was verified yet
 	From, To   int64                    // leaves judged: those from From up to but not including To
 	Findings   []Finding                // new ones, and outages as long as they last
-	// Waiting is how many leaves of that checkpoint wait for the next step: of a large log,
-	// or one that is slow, Run has a step judge what it can in a minute.
+	// Waiting is how many leaves of that checkpoint wait for the next step: Run limits a
+	// step to about a minute, which a large or slow log can exceed.
 	Waiting int64
 }
 
-// Step reads the newest checkpoint and replays up to it. What is wrong with the
-// log is a finding; the error means that something could not be checked now, by
-// an outage, and the next step takes up from there, or that the auditor's own disk
-// fails: a *StateError.
+// Step reads the newest checkpoint and replays up to it. A fault of the log is a
+// finding. The error means that a check was not possible because of an outage, and
+// the next step continues from there, or that the auditor's own disk fails: a
+// *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	a.passing, a.fresh, a.stateErr = nil, nil, nil
 	from := a.next
@@ -219,15 +219,15 @@ func (a *Auditor) late() error {
 	return errLate
 }
 
-// StateError means that the auditor's own state could not be written. It says nothing
-// about the log, which was audited all the same.
+// StateError means that the auditor's own state could not be written. It does not
+// concern the log, which was audited all the same.
 type StateError struct{ Err error }
 
 func (e *StateError) Error() string {
-	return "the auditor's own state cannot be kept: " + e.Err.Error()
+	return "the auditor's own state cannot be written: " + e.Err.Error()
 }
 
-// Unwrap returns what went wrong.
+// Unwrap returns the cause.
 func (e *StateError) Unwrap() error { return e.Err }
 
 // stateFailed notes the first thing that went wrong in a step.

@@ -20,7 +20,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 	}
 	c, err := a.cfg.Policy.OpenCheckpoint(served)
 	if c != nil && !a.isOf(c) {
-		a.passing = append(a.passing, newFinding(UnknownLog, "what is served is a checkpoint of log %s, and this auditor, or its state, is of %s: another log of the policy contradicts it in nothing (each has a state of its own)", plain(c.Origin), plain(a.origin)))
+		a.passing = append(a.passing, newFinding(UnknownLog, "the log serves a checkpoint of log %s, but this auditor, or its state, is of %s: checkpoints of another log of the policy cannot contradict it (use a state directory for each log)", plain(c.Origin), plain(a.origin)))
 		return nil
 	}
 	var short *proofs.QuorumError
@@ -28,10 +28,10 @@ func (a *Auditor) follow(ctx context.Context) error {
 	case errors.As(err, &short):
 		a.passing = append(a.passing, newFinding(QuorumShort, "the checkpoint of size %d is signed by the log, but by too few witnesses: %v", c.Tree.N, err))
 	case errors.Is(err, proofs.ErrUnknownLog):
-		a.passing = append(a.passing, newFinding(UnknownLog, "what is served is no checkpoint of a log in the policy: %v", err))
+		a.passing = append(a.passing, newFinding(UnknownLog, "the served file is not a checkpoint of a log in the policy: %v", err))
 		return nil
 	case errors.Is(err, proofs.ErrBadSignature):
-		f := newFinding(BadSignature, "the checkpoint that is served carries a signature that fails: %v", err)
+		f := newFinding(BadSignature, "the served checkpoint carries a signature that does not verify: %v", err)
 		f.Evidence = []Evidence{evidenceFile("checkpoint.note", served)}
 		a.record(f)
 		return nil
@@ -276,7 +276,7 @@ func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) err
 			}
 		}
 	}
-	return &outage{"the entries", errors.New("they came spoilt at first and right when read again")}
+	return &outage{"the entries", errors.New("they were corrupted on the first read and intact when read again")}
 }
 
 // recordMismatch says that the log does not serve the entries that it signed.

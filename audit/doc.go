@@ -1,24 +1,24 @@
-// Package audit replays a log and says what it found.
+// Package audit replays a log and reports its findings.
 //
-// An Auditor reads what the log serves to everybody (checkpoint, entry bundles,
-// tiles, blobs) and believes none of it. Each Step
+// An Auditor reads the files that the log serves to everyone (checkpoint, entry
+// bundles, tiles, blobs) and trusts none of them. Each Step
 //
 //   - opens the newest checkpoint under the policy: the log's signature and a
 //     quorum of cosignatures;
 //   - hashes every new entry onto its own right edge and compares the root with
-//     the signed one, and on the way with every older checkpoint that it has
-//     seen the log sign, so that a fork shows;
+//     the signed one, and on the way with every older checkpoint by the log
+//     that it has seen, so that a fork is detected;
 //   - compares the tiles served with those that the entries give;
 //   - judges every new leaf again by the rules of package verify, over the files
 //     that the leaf names: the decision must give exactly that leaf.
 //
-// No leaf is judged before the root over it has been recomputed, so nothing that
-// the log did not sign leads to a finding about the log's admission.
+// No leaf is judged before the root over it has been recomputed, so every
+// finding about the log's admission concerns entries that the log signed.
 //
-// Replay begins at entry 0 in every process. What lasts from one to the next, if
-// a state directory is given, is the last verified checkpoint with its edge, of
-// every tree that the log signed the note with the signatures of known keys, and the
-// evidence of the findings. One process has the directory at a time. The state is
+// Replay begins at entry 0 in every process. A state directory, if given, keeps from
+// one process to the next the last verified checkpoint with its edge, the note of
+// every tree that the log signed with the signatures of known keys, and the evidence
+// of the findings. One process has the directory at a time. The state is
 //
 //	tuflog auditor state v1
 //	3
@@ -34,13 +34,14 @@
 //
 // # Findings
 //
-// A finding has a kind, a place and one plain sentence; its class says who is to
-// blame. What could not be fetched is an outage and never tampering, as long as it
-// lasts: a missing file is asked for in each step, and its repository is judged again
-// when it is there. Until then it hides what it could explain. A leaf that the rules do
-// not give is not applied: what builds on it is then a false admission too.
+// A finding has a kind, a place and one plain sentence; its class names the party to
+// blame. A failed fetch is an outage and never tampering, as long as it lasts: a
+// missing file is requested in each step, and its repository is judged again when it is
+// there. Until then, findings that the missing file could explain are withheld. A leaf
+// that the rules do not give is not applied: leaves that build on it are then false
+// admissions too.
 //
-// A fork is shown by fork.conflict, a proofs.Conflict that convinces anybody who has
-// the log's key; where the log did not serve the tiles that it takes, by the two
-// notes.
+// The evidence of a fork is fork.conflict, a proofs.Conflict that anyone can check
+// with the log's key; if the log did not serve the tiles for it, the evidence is the
+// two notes.
 package audit

@@ -12,19 +12,19 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Class says who is to blame for a finding, if anybody.
+// Class tells which party is to blame for a finding, if any.
 type Class string
 
 // The classes of findings.
 const (
-	Tampering    Class = "tampering"    // the log, or whoever serves it, misbehaved
+	Tampering    Class = "tampering"    // the log, or a server of its files, misbehaved
 	Equivocation Class = "equivocation" // the vendor signed two things under one version
-	Unexpected   Class = "unexpected"   // something that this auditor does not know and cannot judge
+	Unexpected   Class = "unexpected"   // an entry that this auditor does not know and cannot judge
 	Hygiene      Class = "hygiene"      // allowed, but worth a look
-	Outage       Class = "outage"       // something could not be fetched or not be checked now
+	Outage       Class = "outage"       // a file could not be fetched or checked now
 )
 
-// Kind says what was found.
+// Kind is the kind of a finding.
 type Kind string
 
 // The kinds of findings.
@@ -34,11 +34,11 @@ const (
 	Rollback       Kind = "rollback"        // the log serves a smaller checkpoint than one that was verified
 	RootMismatch   Kind = "root-mismatch"   // the entries served do not hash to the signed root
 	TileMismatch   Kind = "tile-mismatch"   // a tile served holds other hashes than the entries give
-	BadLeaf        Kind = "bad-leaf"        // an entry is no leaf
+	BadLeaf        Kind = "bad-leaf"        // an entry is not a leaf
 	BlobMismatch   Kind = "blob-mismatch"   // a blob served is not the file that the leaf names
 	FalseAdmission Kind = "false-admission" // the rules do not give this leaf
-	Duplicate      Kind = "duplicate"       // the log says it a second time
-	BehindEnd      Kind = "behind-end"      // the log goes on behind its end
+	Duplicate      Kind = "duplicate"       // the log has the same statement a second time
+	BehindEnd      Kind = "behind-end"      // the log continues behind its end
 
 	SecondPayload Kind = "second-payload" // evidence: two payloads signed under one version
 	BothStand     Kind = "both-stand"     // two payloads of one version are releases, both bound, and both stand
@@ -48,18 +48,18 @@ const (
 	VersionGap       Kind = "version-gap"       // versions between the lowest and the highest are not logged
 	VersionLate      Kind = "version-late"      // logged after a higher one
 	VersionReused    Kind = "version-reused"    // another payload released under a version after a rotation
-	SharedPayload    Kind = "shared-payload"    // one payload that lists something is released as two roles
+	SharedPayload    Kind = "shared-payload"    // one payload that is not empty is released as two roles
 	KeyID            Kind = "key-id"            // a key id is not the hash of its key
 	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
 	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
-	Twin             Kind = "twin"              // a release is another repository's, too
+	Twin             Kind = "twin"              // a release is also another repository's
 	TwoPayloads      Kind = "two-payloads"      // two payloads of one version stand, and not both are bound
 	SharedKeys       Kind = "shared-keys"       // roles share keys that suffice for either
-	NeverLogged      Kind = "never-logged"      // roles are delegated and listed, and nothing of them is logged
+	NeverLogged      Kind = "never-logged"      // roles are delegated and listed, but never logged
 	WitnessClock     Kind = "witness-clock"     // a cosignature is far from the auditor's clock
 	OldNotes         Kind = "old-notes"         // notes that were kept are signed by keys that the policy does not name
 
-	Unreachable Kind = "unreachable"  // the log does not answer, or not with what was asked for
+	Unreachable Kind = "unreachable"  // the log does not answer, or not with the requested file
 	UnknownLog  Kind = "unknown-log"  // the checkpoint is not signed by a log of the policy
 	QuorumShort Kind = "quorum-short" // too few witnesses cosigned the checkpoint
 	BlobMissing Kind = "blob-missing" // the log does not serve a blob
@@ -81,7 +81,7 @@ var classes = map[Kind]Class{
 // Class returns the class of a kind.
 func (k Kind) Class() Class { return classes[k] }
 
-// Finding is one thing found, in one plain sentence.
+// Finding is one result of the audit, in one plain sentence.
 type Finding struct {
 	Kind       Kind       `json:"kind"`
 	Class      Class      `json:"class"`
@@ -97,8 +97,8 @@ type Finding struct {
 	about string
 }
 
-// Evidence is a file that shows what a finding says. Where the auditor has a
-// state directory the file is there; a short one is here too.
+// Evidence is a file that proves a finding. If the auditor has a state
+// directory, the file is in it; a short text is here too.
 type Evidence struct {
 	Name   string     `json:"name"`
 	SHA256 tuf.Digest `json:"sha256"`
@@ -149,7 +149,7 @@ type about struct {
 	repository tuf.Digest
 }
 
-// Suppressed says how many findings were not kept.
+// Suppressed counts the findings that were not kept.
 type Suppressed struct {
 	Kind       Kind       `json:"kind"`
 	Repository tuf.Digest `json:"repository,omitzero"` // zero: about none

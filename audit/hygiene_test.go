@@ -126,7 +126,7 @@ func TestHygieneOfRoots(t *testing.T) {
 	if got, want := hygiene(r), "key-id@0 twin@2 threshold-lowered@2 key-id@2 expired@-1 expired@-1"; got != want {
 		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
 	}
-	for i, says := range []string{`id "made\nup", which is not`, "repository " + twin.String()[:8] + " begins", "asks for 1 signature on targets where 2 were"} {
+	for i, says := range []string{`id "made\nup", which is not`, "the genesis root of repository " + twin.String()[:8], "asks for 1 signature on targets where 2 were"} {
 		if !strings.Contains(r.Findings[i].Sentence, says) {
 			t.Errorf("%s does not say %s", r.Findings[i].Sentence, says)
 		}
@@ -168,7 +168,7 @@ func TestTwins(t *testing.T) {
 		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
 	}
 	for _, f := range r.Findings {
-		if f.Kind == audit.Twin && !strings.Contains(f.Sentence, "metadata does not say whose it is") {
+		if f.Kind == audit.Twin && !strings.Contains(f.Sentence, "metadata does not name its repository") {
 			t.Errorf("the finding says %s", f.Sentence)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Verdict is what the auditor made of a leaf.
+// Verdict is the auditor's judgement of a leaf.
 type Verdict string
 
 // The verdicts on a leaf.
 const (
 	Right       Verdict = "right"        // the rules give exactly this leaf
-	Wrong       Verdict = "wrong"        // they do not, or it is no leaf
-	NotJudged   Verdict = "not-judged"   // a blob that the judgement needs is missing or another
+	Wrong       Verdict = "wrong"        // they do not, or it is not a leaf
+	NotJudged   Verdict = "not-judged"   // a blob that the judgement needs is missing or wrong
 	UnknownToUs Verdict = "unknown-kind" // a newer auditor may know it
 	TheEnd      Verdict = "end"          // it is not a leaf: the log has ended
 )
@@ -205,7 +205,7 @@ func unknownKind(raw []byte) (string, bool) {
 // judged now.
 func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	if a.ended > 0 && l.index >= a.ended {
-		f := newFinding(BehindEnd, "entry %d lies behind the end of the log, which is entry %d", l.index, a.ended-1)
+		f := newFinding(BehindEnd, "entry %d is behind the end of the log, which is entry %d", l.index, a.ended-1)
 		f.Index = l.index
 		f.Evidence = []Evidence{a.leafEvidence(ctx, a.ended-1, []byte(leaf.End)), a.leafEvidence(ctx, l.index, l.raw)}
 		a.record(f)
@@ -216,7 +216,7 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 		return entry{verdict: TheEnd}, nil
 	}
 	if l.leafErr != nil {
-		f := newFinding(BadLeaf, "entry %d is no leaf: %v", l.index, l.leafErr)
+		f := newFinding(BadLeaf, "entry %d is not a leaf: %v", l.index, l.leafErr)
 		verdict := Wrong
 		if kind, ok := unknownKind(l.raw); ok {
 			f = newFinding(UnknownLeaf, "entry %d is a leaf of a kind that this auditor does not know: %q", l.index, clip(kind, 100))
@@ -248,7 +248,7 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	case err != nil:
 		return a.trouble(ctx, l, err)
 	case decision.Logged:
-		return a.wrong(ctx, l, Duplicate, "", fmt.Sprintf("the log says it already at index %d", decision.Index)), nil
+		return a.wrong(ctx, l, Duplicate, "", fmt.Sprintf("it is already logged at index %d", decision.Index)), nil
 	case decision.Leaf != l.leaf:
 		return a.wrong(ctx, l, FalseAdmission, "", difference(l.leaf, decision.Leaf)), nil
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Query is a file to look for in the log. Where only a hash is known, only the
+// Query is a file to look for in the log. If only a hash is known, only the
 // releases that list that hash can be found.
 type Query struct {
 	SHA256 tuf.Digest `json:"sha256,omitzero"`
@@ -24,8 +24,8 @@ type Query struct {
 	Length int64      `json:"length"`           // in bytes; -1: not known
 }
 
-// ParseQuery asks for a file of which only a hash is known: SHA-256 or SHA-512 in hex of
-// either case, after the algorithm's name and a colon if there is any.
+// ParseQuery returns the query for a file by its hash: SHA-256 or SHA-512 in hex of
+// either case, optionally after the algorithm's name and a colon.
 func ParseQuery(s string) (Query, error) {
 	digits := strings.ToLower(s)
 	for name, size := range map[string]int{"sha256": sha256.Size, "sha512": sha512.Size} {
@@ -47,10 +47,10 @@ func ParseQuery(s string) (Query, error) {
 	return Query{}, fmt.Errorf("%q has %d hex digits, a SHA-256 has 64 and a SHA-512 has 128", s, len(digits))
 }
 
-// QueryDigest asks for a file of which only the SHA-256 is known.
+// QueryDigest returns the query for a file by its SHA-256.
 func QueryDigest(sum tuf.Digest) Query { return Query{SHA256: sum, Length: -1} }
 
-// QueryFile reads the file to ask for.
+// QueryFile returns the query for the file that it reads.
 func QueryFile(r io.Reader) (Query, error) {
 	h256, h512 := sha256.New(), sha512.New()
 	n, err := io.Copy(io.MultiWriter(h256, h512), r)
@@ -60,7 +60,7 @@ func QueryFile(r io.Reader) (Query, error) {
 	return Query{SHA256: tuf.Digest(h256.Sum(nil)), SHA512: hex.EncodeToString(h512.Sum(nil)), Length: n}, nil
 }
 
-// Answer is a leaf whose metadata lists the file.
+// Answer is a leaf with metadata that lists the file.
 type Answer struct {
 	Index      int64             `json:"index"`
 	Kind       leaf.Kind         `json:"kind"`
@@ -71,13 +71,13 @@ type Answer struct {
 	Path       string            `json:"path"`    // the target path
 	Length     int64             `json:"length"`  // as listed; -1: not listed
 	Hashes     map[string]string `json:"hashes"`  // as listed
-	// Conflict says how the entry contradicts the file in spite of a hash that
-	// fits; empty: it does not.
+	// Conflict tells how the entry contradicts the file in spite of a matching
+	// hash; empty: it does not.
 	Conflict string `json:"conflict,omitempty"`
 	// More is how many further paths of the leaf list the file and have no answer. It
-	// stands with the last answer of the leaf.
+	// is set in the last answer of the leaf.
 	More int `json:"more,omitempty"`
-	// Current says that the release is the one in force for its role.
+	// Current reports whether the release is the one in force for its role.
 	Current bool `json:"current"`
 	// Rivals are leaves of the same role and version with another payload.
 	Rivals []Rival `json:"rivals,omitempty"`
@@ -100,14 +100,14 @@ type Named struct {
 }
 
 // Lookup finds the releases that list a file. Its Observe is for Config.Observe:
-// only a replay of the whole log gives an answer that is complete.
+// only a replay of the whole log gives a complete answer.
 type Lookup struct {
 	Query Query `json:"query"`
 	// Pin is the one repository whose leaves count; zero: all do.
 	Pin       tuf.Digest `json:"pin,omitzero"`
 	Answers   []Answer   `json:"answers"`
 	Elsewhere int        `json:"elsewhere"` // leaves of other repositories than the pinned one that list the file
-	Named     []Named    `json:"named"`     // leaves of which the file is a part
+	Named     []Named    `json:"named"`     // leaves that name the file itself
 }
 
 // NewLookup prepares a lookup.
@@ -182,7 +182,7 @@ func (q Query) compare(file tuf.TargetFile) (listed bool, conflict string) {
 	return listed, conflict
 }
 
-// Finish proves each answer and says which are current, after the replay. The
+// Finish proves each answer and marks the current ones, after the replay. The
 // error means that a proof could not be made now; other answers may have theirs.
 func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 	var firstErr error

@@ -100,7 +100,7 @@ func (a *Auditor) remember() error {
 		c, err := a.cfg.Policy.OpenCheckpoint(signed)
 		if c == nil {
 			if _, err := proofs.ParseNote(signed); err != nil {
-				return fmt.Errorf("a note that was kept is damaged: %s: %w (without the file the auditor goes on, and what it said is not compared with the log)", path, err)
+				return fmt.Errorf("a stored note is damaged: %s: %w (without the file the auditor continues, but does not compare its checkpoint with the log)", path, err)
 			}
 			if unknown++; unknown == 1 {
 				why = err
@@ -108,14 +108,14 @@ func (a *Auditor) remember() error {
 			continue
 		}
 		if !a.isOf(c) {
-			return fmt.Errorf("a note that was kept is of log %q, not of %q: %s (without the file the auditor goes on; each log has a state of its own)", c.Origin, a.origin, path)
+			return fmt.Errorf("a stored note is of log %q, not of %q: %s (without the file the auditor continues; use a state directory for each log)", c.Origin, a.origin, path)
 		}
 		stripped, has := a.strip(c.Note)
 		a.notes[tuf.Sum([]byte(c.Note.Text))] = has
 		a.claim(claim{c.Tree, stripped.Marshal()})
 	}
 	if unknown > 0 {
-		a.record(newFinding(OldNotes, "of the notes kept in %s %d are signed by no log key of the policy, as after the log's key was replaced: what they say is not compared with the log (the first: %v)",
+		a.record(newFinding(OldNotes, "in %s, %d stored notes are not signed by a log key of the policy, as after the log's key was replaced: they are not compared with the log (the first: %v)",
 			filepath.Join(a.store.dir, "notes"), unknown, why))
 	}
 	return nil
@@ -194,7 +194,7 @@ func (a *Auditor) lookAtClocks(c *proofs.SignedCheckpoint) {
 	}
 }
 
-// When prints POSIX seconds as RFC 3339 does where that has a year for them.
+// When prints POSIX seconds in RFC 3339, if its years reach that far.
 func When(seconds int64) string {
 	t := time.Unix(seconds, 0).UTC()
 	if t.Year() < 0 || t.Year() > 9999 {

@@ -14,9 +14,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Report is what an auditor knows of a log, for people and machines.
+// Report is the result of an audit, for people and machines.
 type Report struct {
-	Auditor      build.Info         `json:"auditor"`    // what judged
+	Auditor      build.Info         `json:"auditor"`    // the build that judged
 	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
 	Empty        bool               `json:"empty"`      // the log says that it has published nothing yet
 	Judged       int64              `json:"judged"`     // leaves
@@ -40,7 +40,7 @@ type CheckpointReport struct {
 // WitnessReport is a cosignature by a witness of the policy.
 type WitnessReport struct {
 	Witness string `json:"witness"`
-	Time    int64  `json:"time"` // POSIX seconds; 0 says nothing
+	Time    int64  `json:"time"` // POSIX seconds; 0: not known
 }
 
 // RepositoryReport is a repository in the log.
@@ -59,7 +59,7 @@ type RoleReport struct {
 	Releases int64  `json:"releases"`
 	Evidence int64  `json:"evidence"`
 	Highest  int64  `json:"highest"` // highest version released
-	Current  int64  `json:"current"` // version of the release in force; 0: none stands
+	Current  int64  `json:"current"` // version of the release in force; 0: none
 	Index    int64  `json:"index"`   // of the current release; -1: none
 
 	expires time.Time
@@ -72,8 +72,8 @@ type LeafReport struct {
 	Verdict      Verdict `json:"verdict"`
 }
 
-// Report says what is known now. The error means that a file needed for it could
-// not be read; the rest of the report is good then.
+// Report returns the present results. The error means that a file needed for the
+// report could not be read; the rest of the report is valid.
 func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 	r := &Report{
 		Auditor:      build.Read(),
@@ -297,8 +297,8 @@ func (a *Auditor) leafReport(index int64) LeafReport {
 	return r
 }
 
-// Leaves returns the leaves from one index up to but not including another, as
-// far as they have been judged.
+// Leaves returns the judged leaves from one index up to but not including
+// another.
 func (a *Auditor) Leaves(from, to int64) []LeafReport {
 	leaves := []LeafReport{}
 	for i := max(from, 0); i < min(to, a.next); i++ {

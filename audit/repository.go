@@ -66,7 +66,7 @@ type Observation struct {
 	Leaf     leaf.Leaf
 	Raw      []byte // the leaf as the log holds it
 	Metadata *tuf.Metadata
-	Keys     tuf.KeySet // who may sign the role; of a root, its own
+	Keys     tuf.KeySet // the keys that may sign the role; of a root, its own
 
 	auditor *Auditor
 }
@@ -209,7 +209,7 @@ func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
 		a.chains[l.leaf.Payload] = place{repo, tuf.RoleRoot, l.index, l.leaf.Metadata}
 	}
 	if twin := a.repos[l.leaf.Payload]; twin != nil && twin != repo {
-		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is where repository %s begins: both are one chain of roots",
+		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is the genesis root of repository %s: both are one chain of roots",
 			l.leaf.Version, short(repo.ID()), short(twin.ID()))}
 	}
 	if first := a.chains[l.leaf.Payload]; first.repo != repo {
@@ -220,7 +220,7 @@ func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
 
 // twinOf is the finding that a release is another repository's, too.
 func twinOf(l *loaded, repo *repository, first place) Finding {
-	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not say whose it is",
+	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not name its repository",
 		plain(l.leaf.Role), l.leaf.Version, short(repo.ID()), plain(first.role), short(first.repo.ID()), first.index)
 }
 
@@ -317,7 +317,7 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 func (a *Auditor) earlier(ctx context.Context, index int64) (*tuf.Metadata, error) {
 	leaf, ok := a.leafAt(index)
 	if !ok {
-		return nil, fmt.Errorf("entry %d is no leaf", index)
+		return nil, fmt.Errorf("entry %d is not a leaf", index)
 	}
 	return a.file(ctx, fmt.Sprintf("the metadata of leaf %d", index), leaf.Metadata, leaf.Encoding)
 }

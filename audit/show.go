@@ -26,23 +26,23 @@ type Row struct {
 	Threshold   int          `json:"threshold"` // how many must; of a root, by itself
 	Contradicts *int64       `json:"contradicts,omitempty"`
 	Against     *int64       `json:"against,omitempty"` // index of the leaf that the changes are counted against
-	Files       *Changes     `json:"files,omitempty"`   // targets, or what a snapshot or timestamp lists
+	Files       *Changes     `json:"files,omitempty"`   // targets, or the files that a snapshot or timestamp lists
 	Delegations *Changes     `json:"delegations,omitempty"`
 	Keys        []RoleChange `json:"keys,omitempty"` // of a root: the roles whose keys or threshold changed
 }
 
-// Changes counts what differs from the release before.
+// Changes counts the differences from the release before.
 type Changes struct {
 	Total   int `json:"total"`
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
 	Changed int `json:"changed"`
-	// Names are those of the first that differ, sorted, each behind a sign: + added,
-	// - removed, ~ changed.
+	// Names are the first names that differ, sorted, each after a sign: + added, -
+	// removed, ~ changed.
 	Names []string `json:"names,omitempty"`
 }
 
-// RoleChange is what a root changes in the keys of a role.
+// RoleChange is a root's change to the keys of a role.
 type RoleChange struct {
 	Role      string   `json:"role"`
 	Added     []string `json:"added,omitempty"`   // identities of keys, in hex

@@ -17,23 +17,23 @@ import (
 )
 
 // ErrNotFound is wrapped by a Source when the log answered that it does not
-// have what was asked for.
+// have the requested file.
 var ErrNotFound = fetch.ErrNotFound
 
-// ErrTooLarge is wrapped by a Source when the answer was longer than anything
-// that could be right.
+// ErrTooLarge is wrapped by a Source when the answer was longer than any
+// correct answer.
 var ErrTooLarge = fetch.ErrTooLarge
 
-// ErrNothingPublished is wrapped by a Source when the log says that it is new: it has
-// not published any checkpoint. Nobody has signed that.
+// ErrNothingPublished is wrapped by a Source when the log says that it is new and has
+// not published a checkpoint. That statement is not signed.
 var ErrNothingPublished = errors.New("the log says that nothing has been published yet")
 
-// Source reads what a log publishes. Nothing that it returns is trusted. Errors
+// Source reads what a log publishes. The returned data is not trusted. Errors
 // wrap ErrNotFound or ErrTooLarge where they apply; every other error means that
 // the log could not be read now. Its methods are called from several goroutines.
 type Source interface {
-	// Checkpoint returns the newest signed checkpoint, never a cached one. The error
-	// of a log that says there is none wraps ErrNothingPublished.
+	// Checkpoint returns the newest signed checkpoint, never a cached one. If the
+	// log says that it has not published one, the error wraps ErrNothingPublished.
 	Checkpoint(ctx context.Context) ([]byte, error)
 	// Tile returns width hashes (32 bytes each) of a tile. A partial tile that is
 	// gone is cut from the full one.
@@ -57,7 +57,7 @@ type HTTPSource struct {
 }
 
 // NewHTTPSource returns a Source for the log at baseURL. A nil client means one
-// that gives each request a minute. No redirect is followed.
+// with a timeout of a minute per request. Redirects are not followed.
 func NewHTTPSource(baseURL string, client *http.Client) (*HTTPSource, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// State is what an auditor remembers of a log between two runs: the last
-// checkpoint whose root it computed itself, and the right edge it computed. The
-// next run finds out if the log has gone back or tells another history.
+// State is an auditor's record of a log between two runs: the last checkpoint
+// whose root it computed itself, and the right edge it computed. The next run
+// detects a log that has gone back or shows another history.
 type State struct {
 	Edge       *proofs.Edge
 	Checkpoint []byte // signed note; its tree is the edge's
@@ -30,8 +30,8 @@ const stateHeader = "tuflog auditor state v1\n"
 // maxStateSize is more than any state: a note, and an edge of at most 63 hashes.
 const maxStateSize = proofs.MaxNoteSize + 8<<10
 
-// ParseState reads what Marshal prints and nothing else. It verifies no
-// signature.
+// ParseState reads exactly the bytes that Marshal prints. It does not verify
+// signatures.
 func ParseState(b []byte) (*State, error) {
 	if len(b) > maxStateSize {
 		return nil, fmt.Errorf("auditor state: %d bytes, more than %d", len(b), maxStateSize)
@@ -126,7 +126,7 @@ func (s store) load() (*State, error) {
 	}
 	state, err := ParseState(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (without the file the auditor goes on, and still compares the notes beside it with the log)", filepath.Join(s.dir, "state"), err)
+		return nil, fmt.Errorf("%s: %w (without the file the auditor continues, and still compares the notes beside it with the log)", filepath.Join(s.dir, "state"), err)
 	}
 	return state, nil
 }

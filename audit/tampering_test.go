@@ -100,12 +100,12 @@ func TestTampering(t *testing.T) {
 		{"an entry that is no leaf", func(h *history) {
 			h.Append([]byte("hello"))
 			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
+		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is not a leaf"},
 		{"a leaf with another spelling", func(h *history) {
 			h.release(tuf.RoleTargets, "app.bin", "5")
 			h.Append(append(h.evidence().Marshal(), '\n'))
 			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next+1), audit.Tampering, "is no leaf"},
+		}, fmt.Sprintf("bad-leaf@%d", next+1), audit.Tampering, "is not a leaf"},
 		{"an unknown kind of leaf", func(h *history) {
 			h.Append([]byte("tuflog revocation v2\nwhatever\n"))
 			h.release(tuf.RoleTargets, "app.bin", "5")
@@ -124,7 +124,7 @@ func TestTampering(t *testing.T) {
 		{"an end with more to say", func(h *history) {
 			h.Append([]byte(leaf.End + "\n"))
 			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is no leaf"},
+		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is not a leaf"},
 		{"an end of another kind", func(h *history) {
 			h.Append([]byte("tuflog end v2\n"))
 			h.Publish(2)
@@ -139,7 +139,7 @@ func TestTampering(t *testing.T) {
 		{"a leaf twice", func(h *history) {
 			h.Append(h.evidence().Marshal())
 			h.Publish(2)
-		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "the log says it already at index 8"},
+		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "it is already logged at index 8"},
 		{"a file nobody signed", func(h *history) {
 			must(h.T, h.vendor.Put(tuf.RoleTargets, "app.bin", []byte("evil")))
 			must(h.T, h.vendor.Release(tuf.RoleTargets))
@@ -222,7 +222,7 @@ func TestTampering(t *testing.T) {
 				Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
 			}.Marshal())
 			h.Publish(2)
-		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "already at index 5"},
+		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "already logged at index 5"},
 		{"a file that does not parse", func(h *history) {
 			file := bytes.Replace(h.file("plugin"), []byte(`"signed":{`), []byte(`"signed":{"_type":"targets",`), 1)
 			leaf := h.Judge(h.repo, "plugin", h.file("plugin")).Leaf
@@ -237,7 +237,7 @@ func TestTampering(t *testing.T) {
 		{"another log's checkpoint", func(h *history) {
 			other := audittest.New(h.T)
 			h.Serve(other.Checkpoint(0, 2))
-		}, "unknown-log@-1", audit.Outage, "no checkpoint of a log in the policy"},
+		}, "unknown-log@-1", audit.Outage, "not a checkpoint of a log in the policy"},
 		{"a signature that fails", func(h *history) {
 			note, err := proofs.ParseNote(h.Checkpoint(h.Size(), 2))
 			must(h.T, err)

@@ -61,7 +61,7 @@ func (r *repository) noteRelease(index int64, leaf leaf.Leaf, before released) [
 // notAsked says that it is not asked of all versions what stands.
 func (r *repository) notAsked(index int64, logged leaf.Leaf) Finding {
 	return aboutLeaf(TwoPayloads, index, leaf.Leaf{Repository: r.ID(), Role: logged.Role, Version: logged.Version},
-		"so many versions have several payloads, or change what stands so often, that it is not asked of all of them any more which payloads stand")
+		"too many versions have several payloads, or change their standing payload too often: it is no longer checked for all of them which payloads stand")
 }
 
 // lookAtDue asks what stands since the last leaf that was applied.
@@ -73,7 +73,7 @@ func (a *Auditor) lookAtDue(ctx context.Context) error {
 	err := a.standing(ctx, l)
 	var bad *badBlob
 	if errors.As(err, &bad) {
-		f := aboutLeaf(bad.kind, l.index, l.leaf, "which payloads stand since leaf %d (%s %d) cannot be said: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "it cannot be determined which payloads stand since leaf %d (%s %d): %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
 		if f.Class == Tampering {
 			a.record(f)
 			a.blindOf(l.leaf.Repository).add(l.index, bad.sum, nil, a.maxPerKind)
@@ -125,7 +125,7 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 	leaf := leaf.Leaf{Repository: repo.ID(), Role: at.role, Version: at.version}
 	if len(together) == 0 {
 		if own && repo.prior >= 0 {
-			a.record(aboutLeaf(VersionReused, l.index, leaf, "%s %d is released with another payload than at index %d, which does not stand any more", plain(at.role), at.version, repo.prior))
+			a.record(aboutLeaf(VersionReused, l.index, leaf, "%s %d is released with another payload than at index %d, which no longer stands", plain(at.role), at.version, repo.prior))
 		}
 		return nil
 	}

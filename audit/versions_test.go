@@ -329,7 +329,7 @@ func TestAskingWhatStandsIsBounded(t *testing.T) {
 			if f.Kind != audit.VersionReused {
 				got = append(got, string(f.Kind))
 			}
-			if f.Kind == audit.TwoPayloads && !strings.Contains(f.Sentence, "not asked of all of them any more") {
+			if f.Kind == audit.TwoPayloads && !strings.Contains(f.Sentence, "no longer checked for all of them") {
 				t.Errorf("found %s", f.Sentence)
 			}
 		}

@@ -1,7 +1,7 @@
 // Package audittest is a log for tests of auditors. It keeps everything in
-// memory, admits by the rules or by force, and what it serves can be spoilt file
-// by file. Its tree arithmetic is the slow and obvious one of RFC 6962, section
-// 2.1, on purpose: the auditor's is another.
+// memory, admits by the rules or by force, and can spoil the files that it
+// serves one by one. Its tree arithmetic is the slow and obvious one of RFC
+// 6962, section 2.1, on purpose: the auditor's is different.
 package audittest
 
 import (
@@ -26,8 +26,8 @@ import (
 // Origin is the name of the log.
 const Origin = "log.test/audit"
 
-// Log is a log in memory with two witnesses, both of which its policy asks for.
-// It is an http.Handler.
+// Log is a log in memory with two witnesses, both required by its policy. It is
+// an http.Handler.
 type Log struct {
 	T         testing.TB
 	Signer    *proofs.Signer
@@ -85,8 +85,8 @@ func (l *Log) Policy() *proofs.Policy {
 	return p
 }
 
-// Clone returns a log with the same keys and the same past, which can go its own
-// way. What was spoilt is not.
+// Clone returns a log with the same keys and the same history, which can
+// diverge. Its files are not spoilt.
 func (l *Log) Clone() *Log {
 	c := &Log{
 		T: l.T, Signer: l.Signer, Witnesses: l.Witnesses, Time: l.Time,
@@ -148,8 +148,8 @@ func (l *Log) Register(root []byte) tuf.Digest {
 	return d.Leaf.Repository
 }
 
-// Submit admits a file by the rules and returns its leaf and index; one that is
-// logged already is not logged again.
+// Submit admits a file by the rules and returns its leaf and index. A file that
+// is already logged is not logged again.
 func (l *Log) Submit(repo tuf.Digest, role string, file []byte, snapshots ...[]byte) (leaf.Leaf, int64) {
 	l.T.Helper()
 	d := l.Judge(repo, role, file, snapshots...)
@@ -163,7 +163,7 @@ func (l *Log) Submit(repo tuf.Digest, role string, file []byte, snapshots ...[]b
 	return d.Leaf, index
 }
 
-// Judge is what the rules say of a file.
+// Judge returns the decision of the rules on a file.
 func (l *Log) Judge(repo tuf.Digest, role string, file []byte, snapshots ...[]byte) admit.Decision {
 	l.T.Helper()
 	var parsed []*tuf.Metadata
@@ -177,7 +177,7 @@ func (l *Log) Judge(repo tuf.Digest, role string, file []byte, snapshots ...[]by
 	return d
 }
 
-// Append logs an entry whatever it is, and keeps files as blobs.
+// Append logs any entry, and keeps files as blobs.
 func (l *Log) Append(entry []byte, files ...[]byte) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,8 +202,8 @@ func (l *Log) Serve(checkpoint []byte) {
 	l.served = checkpoint
 }
 
-// Checkpoint signs the tree of the first size entries, and has n witnesses
-// cosign it.
+// Checkpoint returns the signed tree of the first size entries, cosigned by n
+// witnesses.
 func (l *Log) Checkpoint(size int64, n int) []byte {
 	l.T.Helper()
 	tree := proofs.Tree{N: size, Hash: l.root(0, size)}
@@ -235,16 +235,16 @@ func (l *Log) root(start, end int64) proofs.Hash {
 	}
 }
 
-// Spoil changes what is served under a path, such as "checkpoint" or
-// "tile/entries/000.p/3". change gets the right content, nil if there is none; its
-// error is what a reader gets.
+// Spoil changes the content that is served under a path, such as "checkpoint" or
+// "tile/entries/000.p/3". change gets the right content, or nil; a reader gets its
+// error.
 func (l *Log) Spoil(path string, change func([]byte) ([]byte, error)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spoilt[path] = change
 }
 
-// Flip is a change that turns one bit over, at a fraction of the length.
+// Flip is a change that flips one bit, at a fraction of the length.
 func Flip(numerator, denominator int) func([]byte) ([]byte, error) {
 	return func(b []byte) ([]byte, error) {
 		b = bytes.Clone(b)
@@ -253,10 +253,10 @@ func Flip(numerator, denominator int) func([]byte) ([]byte, error) {
 	}
 }
 
-// Missing is a change that takes the file away.
+// Missing is a change that removes the file.
 func Missing([]byte) ([]byte, error) { return nil, audit.ErrNotFound }
 
-// BlobPath is where a file is served.
+// BlobPath returns the path under which a file is served.
 func BlobPath(file []byte) string { return "blob/sha256/" + tuf.Sum(file).String() }
 
 // Read returns the paths that were read so far.

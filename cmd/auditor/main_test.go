@@ -351,7 +351,7 @@ func TestFullDisk(t *testing.T) {
 	if w.wantAll(out, "The log is as it should be"); strings.Contains(out, "would not vouch") {
 		t.Errorf("the log is blamed\n%s", out)
 	}
-	w.wantAll(errs, "the auditor's own state cannot be kept: ")
+	w.wantAll(errs, "the auditor's own state cannot be written: ")
 	w.equivocate()
 	w.run(1, "replay", "--policy", w.policy, "--state", state)
 }

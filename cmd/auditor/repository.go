@@ -58,7 +58,7 @@ func repositoryOfFile(name string, file []byte) (string, error) {
 	if proof, err := proofs.ParseProof(file); err == nil {
 		leaf, err := leaf.Parse(proof.Extra)
 		if err != nil {
-			return "", fmt.Errorf("%s: its entry is no leaf: %w", name, err)
+			return "", fmt.Errorf("%s: its entry is not a leaf: %w", name, err)
 		}
 		return leaf.Repository.String(), nil
 	}
