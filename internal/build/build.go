@@ -1,5 +1,5 @@
-// Package build says which build of tuflog is running: [Read] returns it, and
-// [Info.String] words it for people.
+// Package build identifies the running build of tuflog: [Read] returns it, and
+// [Info.String] prints it for people.
 package build
 
 import (

@@ -1,7 +1,7 @@
-// Package cli is what every program of tuflog shares: results on stdout, the
-// rest on stderr, and the exit codes 0 (fine), 1 (verification failed or
-// something was found) and 2 (wrong usage, it could not be checked, or its result
-// could not be printed).
+// Package cli is shared by all programs of tuflog: results on stdout, the rest on
+// stderr, and the exit codes 0 (success), 1 (a verification failed or a fault was
+// found) and 2 (wrong usage, the check was not possible, or its result could not
+// be printed).
 package cli
 
 import (
@@ -35,8 +35,8 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
-// Failed marks err as "verification failed or something was found": the
-// program exits with 1. Every other error exits with 2. Failed(nil) is nil.
+// Failed marks err as a failed verification or a found fault: the program exits
+// with 1. Every other error exits with 2. Failed(nil) is nil.
 func Failed(err error) error {
 	if err == nil {
 		return nil
@@ -44,8 +44,8 @@ func Failed(err error) error {
 	return failure{err}
 }
 
-// ErrReported is for a command that has already said on stdout what was found:
-// Failed(ErrReported) exits with 1 and prints nothing more.
+// ErrReported is for a command that has already printed its findings on stdout:
+// Failed(ErrReported) exits with 1 and prints no message.
 var ErrReported = errors.New("reported on stdout")
 
 // Main runs the program until it ends or is interrupted, and exits.
@@ -124,8 +124,8 @@ func newResults(stdout io.Writer) *results {
 	return &results{exact: stdout, safe: printable.NewWriter(stdout)}
 }
 
-// Exact returns a command's stdout for what must come out byte by byte, such as a
-// file. On a terminal it is made printable all the same.
+// Exact returns a command's stdout for output that must be exact, such as a file.
+// On a terminal it is made printable all the same.
 func Exact(stdout io.Writer) io.Writer {
 	r, ok := stdout.(*results)
 	if !ok || terminal(r.exact) != nil {

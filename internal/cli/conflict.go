@@ -13,9 +13,9 @@ import (
 // metadata, which is told apart from evidence, may be so long.
 const maxEvidence = 32 << 20
 
-// CheckConflict says on w what the evidence in a file proves against any of the
-// keys. It fails, as something that was found wanting, when that is nothing; that a file
-// is of another kind is no verdict.
+// CheckConflict prints on w what the evidence in a file proves against any of the keys.
+// The error is Failed if it proves nothing against them, but not if the file is of
+// another kind.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	b, err := ReadAtMost(path, maxEvidence)
 	if err != nil {
@@ -45,9 +45,9 @@ func otherKind(b []byte) string {
 	case "tuflog conflict v1":
 		return ""
 	case "c2sp.org/tlog-proof@v1":
-		return "a proof that a log holds one entry, and no evidence by itself: updater verify checks it beside the metadata that it belongs to, auditor replay finds what contradicts it"
+		return "a proof that a log holds one entry, and not evidence by itself: updater verify checks it together with its metadata, and auditor replay finds entries that contradict it"
 	case "tuflog release v1", "tuflog evidence v1":
-		return "a leaf of a log, and nothing that is signed: a .tlog-proof proves that a log holds it"
+		return "a leaf of a log, which is not signed: a .tlog-proof proves that a log holds it"
 	case "tuflog auditor state v1":
 		return "the state of an auditor: give it to auditor replay by --state, as the folder that it is in"
 	}
@@ -63,7 +63,7 @@ func otherKind(b []byte) string {
 		}
 		switch {
 		case has("signed", "signatures"):
-			return "TUF metadata, and no evidence by itself: auditor evidence check takes two files of one version"
+			return "TUF metadata, and not evidence by itself: auditor evidence check takes two files of one version"
 		case has("kind", "class", "sentence"):
 			return "a finding of an auditor, in words: its evidence is in the files beside it"
 		}
@@ -75,5 +75,5 @@ func otherKind(b []byte) string {
 		}
 		return "a signed note of another kind than a checkpoint"
 	}
-	return fmt.Sprintf("no evidence: its first line is not %q (docs/formats.md, Conflict)", "tuflog conflict v1")
+	return fmt.Sprintf("not evidence: its first line is not %q (docs/formats.md, Conflict)", "tuflog conflict v1")
 }

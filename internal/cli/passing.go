@@ -22,9 +22,9 @@ var passing = []error{
 var passingSQLite = map[int]bool{5: true, 6: true, 10: true, 13: true}
 
 // Passing marks an error of a service as Failed if starting it again may help: an
-// address that is in use or not there yet, a full disk, a lock that another has. So the
-// service ends with exit code 1, and is started again; 2 stays for what a person has
-// to look at.
+// address that is in use or not there yet, a full disk, a lock of another process. So
+// the service ends with exit code 1 and is started again; 2 is for faults that need a
+// person.
 func Passing(err error) error {
 	for _, p := range passing {
 		if errors.Is(err, p) {
@@ -45,7 +45,7 @@ func Passing(err error) error {
 	return err
 }
 
-// CheckListen refuses what cannot be an address to listen on.
+// CheckListen returns an error unless addr can be an address to listen on.
 func CheckListen(flag, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {

@@ -18,8 +18,8 @@ var places = []string{"config", "dir", "ledger", "storage", "state"}
 // fromConfig marks a flag that a file has set.
 const fromConfig = "tuflog_from_config"
 
-// SetFromConfig marks a flag as set by a file with settings, which is named when the
-// same is wanted of another command.
+// SetFromConfig marks a flag as set by a file with settings. Pasteable then names
+// that file.
 func SetFromConfig(f *pflag.Flag) {
 	if f.Annotations == nil {
 		f.Annotations = map[string][]string{}
@@ -27,9 +27,8 @@ func SetFromConfig(f *pflag.Flag) {
 	f.Annotations[fromConfig] = []string{"true"}
 }
 
-// Pasteable returns a text in which the program's other commands, such as "logserver
-// reindex", have the flags that say where, as cmd was given them: so they can be pasted
-// into a shell.
+// Pasteable returns text with cmd's location flags added to the program's other
+// commands in it, such as "logserver reindex", so that they can be pasted into a shell.
 func Pasteable(cmd *cobra.Command, text string) string {
 	root := cmd.Root()
 	named := regexp.MustCompile(`\b` + regexp.QuoteMeta(root.Name()) + `((?: [a-z]+){1,2})\b`)

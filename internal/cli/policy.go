@@ -34,9 +34,9 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 	return policy, nil
 }
 
-// LogURL returns where the log is: what a --log flag said or, where that is
-// empty, the URL that the policy gives its one log. While a log's key is being replaced
-// the policy lists the log by two keys.
+// LogURL returns the URL of the log: that of the --log flag or, if it is empty, the URL
+// that the policy gives for its one log. While a log's key is being replaced the policy
+// lists the log by two keys.
 func LogURL(flag string, policy *proofs.Policy) (string, error) {
 	if flag != "" {
 		if err := CheckURL(flag); err != nil {
@@ -58,7 +58,7 @@ func LogURL(flag string, policy *proofs.Policy) (string, error) {
 	return url, nil
 }
 
-// CheckURL refuses what a person may take for a URL and no program does, such as
+// CheckURL refuses text that a person may mistake for a URL, such as
 // localhost:7370.
 func CheckURL(s string) error {
 	if u, err := url.Parse(s); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -67,8 +67,8 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// CheckName refuses a name for ever that is meant to be a URL without its scheme,
-// and has one.
+// CheckName refuses a permanent name that should be a URL without its scheme, but
+// has a scheme.
 func CheckName(name string) error {
 	if _, rest, ok := strings.Cut(name, "://"); ok {
 		return fmt.Errorf("%q: leave out the scheme: %s", name, rest)
@@ -77,7 +77,7 @@ func CheckName(name string) error {
 }
 
 // Keys returns the public keys given one by one and those of a policy, of its
-// logs and its witnesses; an empty path is no policy.
+// logs and its witnesses; an empty path means no policy.
 func Keys(vkeys []string, policy string) ([]proofs.Key, error) {
 	var keys []proofs.Key
 	for _, v := range vkeys {

@@ -13,7 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
-// Progress is a bar on a terminal. Where stderr is not a terminal it prints
+// Progress is a bar on a terminal. If stderr is not a terminal it prints
 // nothing, so that logs stay readable. It is safe for concurrent use.
 type Progress struct {
 	mu      sync.Mutex
@@ -25,8 +25,8 @@ type Progress struct {
 	drawn   time.Time
 }
 
-// NewProgress starts a bar of total steps on w; a total of 0 counts without an
-// end.
+// NewProgress starts a bar of total steps on w; with a total of 0 it only
+// counts.
 func NewProgress(w io.Writer, label string, total int64) *Progress {
 	p := &Progress{label: label, total: total, started: time.Now()}
 	if f := terminal(w); f != nil {
@@ -35,7 +35,8 @@ func NewProgress(w io.Writer, label string, total int64) *Progress {
 	return p
 }
 
-// Columns returns the width of the terminal that w writes to, 0 if it is none.
+// Columns returns the width of the terminal that w writes to, or 0 if w is not
+// a terminal.
 func Columns(w io.Writer) int {
 	f := terminal(w)
 	if f == nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 )
 
-// ErrTooLarge is wrapped by the error of ReadAtMost where a file is too large.
+// ErrTooLarge is wrapped by the error of ReadAtMost if a file is too large.
 var ErrTooLarge = errors.New("too large")
 
-// ReadAtMost reads a file that strangers may have sent, of at most so many bytes: what
-// is larger, or never ends, must not take the memory.
+// ReadAtMost reads an untrusted file of at most that many bytes, so that a large or
+// endless one cannot exhaust the memory.
 func ReadAtMost(path string, most int64) ([]byte, error) {
 	f, err := regular.OpenNamed(path)
 	if err != nil {
@@ -23,7 +23,7 @@ func ReadAtMost(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(b)) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes, which nothing has that can be checked here: %w", path, most, ErrTooLarge)
+		return nil, fmt.Errorf("%s has more than %d bytes, too large for any file that can be checked here: %w", path, most, ErrTooLarge)
 	}
 	return b, nil
 }

@@ -45,9 +45,9 @@ func WriteFile(path string, data []byte, perm os.FileMode) (err error) {
 
 const temporarySuffix = ".tmp"
 
-// Sweep removes what WriteFile leaves in a directory when its process is killed: each
-// time a file of another name, until the disk is full. Nobody else may be writing there.
-// Subdirectories are left alone.
+// Sweep removes the temporary files that WriteFile leaves in a directory when its
+// process is killed. Each has another name, so they could fill the disk. No other
+// process may be writing there. Subdirectories are left alone.
 func Sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

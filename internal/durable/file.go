@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// File is a file whose content is replaced again and again. It is replaced as
-// WriteFile does it, with the same promise, but once the first replacement has
-// succeeded without making and removing a file each time: the content goes to a
-// spare file beside it, .NAME.spare, and the two change names. One goroutine at a
-// time may use it, and nobody else may write to its path.
+// File is a file whose content is replaced again and again. It is replaced as by
+// WriteFile, with the same promise, but after the first replacement without
+// creating and removing a file each time: the content goes to a spare file beside
+// it, .NAME.spare, and the two swap names. Only one goroutine at a time may use
+// it, and no other process may write to its path.
 type File struct {
 	path string
 	perm os.FileMode

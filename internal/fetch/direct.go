@@ -6,9 +6,9 @@ import (
 	"net/http"
 )
 
-// RedirectError is that of a server which sends its client elsewhere.
+// RedirectError means that a server redirects its client to another URL.
 type RedirectError struct {
-	// From and To are the URLs asked and named.
+	// From is the requested URL, To the URL in the answer.
 	From, To string
 }
 
@@ -16,10 +16,10 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%.500s redirects to %.500q, which is not followed", e.From, e.To)
 }
 
-// Direct returns a client that follows no redirect: its error then wraps a
-// *RedirectError. A server that could send its clients elsewhere could use them to
-// reach what only they can reach, and a token would go with them. The rest is as in
-// hc, or as net/http has it if hc is nil.
+// Direct returns a client that does not follow redirects: its error then wraps a
+// *RedirectError. A server could use a redirect to make a client reach hosts that
+// only the client can reach, and to receive its token there. Other settings are
+// those of hc, or net/http's defaults if hc is nil.
 //
 // All HTTP clients of logs, witnesses, auditors and publishers are made by it.
 func Direct(hc *http.Client) *http.Client {
@@ -33,8 +33,7 @@ func Direct(hc *http.Client) *http.Client {
 	return &direct
 }
 
-// AsRedirect returns the redirect that an error of a Direct client is about, or
-// nil.
+// AsRedirect returns the RedirectError that err wraps, or nil.
 func AsRedirect(err error) *RedirectError {
 	var redirect *RedirectError
 	errors.As(err, &redirect)

@@ -1,4 +1,5 @@
-// Package fetch reads bounded bodies over HTTP, and keeps passwords in URLs to itself.
+// Package fetch reads bounded bodies over HTTP, and keeps passwords in URLs out of
+// errors.
 package fetch
 
 import (
@@ -11,14 +12,14 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
-// ErrNotFound is wrapped when the server answered 404 or 410 (or 403, which is
-// what object stores say of a file that is not there).
+// ErrNotFound is wrapped when the server answered 404 or 410 (or 403, which
+// object stores answer for a missing file).
 var ErrNotFound = errors.New("not found")
 
 // ErrTooLarge is wrapped when a body is longer than the caller allowed.
 var ErrTooLarge = errors.New("response too large")
 
-// StatusError is any other answer than 200.
+// StatusError is an answer with a status other than 200.
 type StatusError struct {
 	URL    string
 	Status int
@@ -33,7 +34,7 @@ func (e *StatusError) Error() string {
 	return msg
 }
 
-// Unwrap lets errors.Is see a file that is not there as ErrNotFound.
+// Unwrap makes the error of a missing file an ErrNotFound for errors.Is.
 func (e *StatusError) Unwrap() error {
 	switch e.Status {
 	case http.StatusNotFound, http.StatusGone, http.StatusForbidden:
@@ -42,8 +43,8 @@ func (e *StatusError) Unwrap() error {
 	return nil
 }
 
-// Get returns the body at url, at most max bytes of it: a longer one is
-// ErrTooLarge and at most max+1 bytes are read. Any status but 200 is a
+// Get returns the body at url, of at most max bytes: for a longer one the error
+// is ErrTooLarge, and at most max+1 bytes are read. Any status but 200 is a
 // *StatusError.
 func Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
 	return Pace{}.Get(ctx, client, url, max)

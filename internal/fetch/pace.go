@@ -12,34 +12,34 @@ import (
 	"time"
 )
 
-// Pace is how slow a server may be: a mirror that sends a byte now and then would
-// keep a client for years. The zero Pace allows that.
+// Pace is a lower bound on a server's speed: a mirror that sends a byte now and
+// then would hold a client for years. The zero Pace allows that.
 type Pace struct {
-	// Rate is how many bytes a second are the least, on average over each Window from
-	// the beginning of the request on, but not over what is left at the end. It also
-	// bounds the whole: as long as the longest body takes at this rate, and two Windows.
+	// Rate is the lowest allowed number of bytes a second, on average over each full
+	// Window from the beginning of the request on. It also bounds the whole request: to
+	// the time of the longest body at this rate, and two Windows.
 	Rate int64
-	// Window is over what time the rate is measured; zero: DefaultWindow.
+	// Window is the time over which the rate is measured; zero: DefaultWindow.
 	Window time.Duration
 }
 
-// DefaultWindow is over what time a Pace is measured.
+// DefaultWindow is the time over which a Pace is measured.
 const DefaultWindow = 30 * time.Second
 
-// SlowError is that of a server which sends too slowly.
+// SlowError means that a server sends too slowly.
 type SlowError struct {
 	URL   string // without a password
-	Bytes int64  // that came within Time
+	Bytes int64  // received within Time
 	Time  time.Duration
-	Rate  int64 // bytes a second that would have been enough
+	Rate  int64 // bytes a second that were required
 }
 
 func (e *SlowError) Error() string {
 	return fmt.Sprintf("%s: %d bytes in %v, less than %d a second", e.URL, e.Bytes, e.Time, e.Rate)
 }
 
-// Get is the function Get for a server that may be so slow: its error is a *SlowError
-// where the server is slower.
+// Get is the function Get with a bound on the server's speed: the error is a
+// *SlowError if the server is slower.
 func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
 	var body parts
 	if err := p.copy(ctx, client, &body, url, max, ""); err != nil {
@@ -88,9 +88,9 @@ func (g parts) join() []byte {
 	return b
 }
 
-// CopyExact is Get for a body that is not kept in memory, and that counts as it lies
-// on the server: no content coding is asked for, and none taken away. What is written
-// before an error counts for nothing.
+// CopyExact is Get for a body that is not kept in memory, exactly as stored on the
+// server: content coding is neither requested nor removed. The caller must discard
+// bytes that were written before an error.
 func (p Pace) CopyExact(ctx context.Context, client *http.Client, w io.Writer, url string, max int64) error {
 	return p.copy(ctx, client, w, url, max, "identity")
 }

@@ -9,10 +9,10 @@ import (
 
 const hidden = "xxxxx" // as net/url writes it
 
-// Redacted returns a URL without the password in it, which would end in logs, in the
-// output of CI jobs and in reports that are passed on. A name alone goes too
-// where it may be a token, in http and https URLs. What is not a URL is treated like
-// one as far as it looks like one.
+// Redacted returns a URL without its password, which would otherwise end up in logs,
+// in the output of CI jobs and in reports. In http and https URLs a user name
+// without a password is removed too, since it may be a token. Text that is not a URL
+// is treated as far as it looks like one.
 func Redacted(rawURL string) string {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
@@ -43,8 +43,8 @@ func Redacted(rawURL string) string {
 	return scheme + "://" + who + rest[at:]
 }
 
-// RedactedText returns a text with the URLs in it as Redacted has them. It is for
-// what others have written; who has a URL uses Redacted.
+// RedactedText returns a text with every URL in it redacted. It is for text from
+// elsewhere; use Redacted for a URL.
 func RedactedText(text string) string {
 	var out strings.Builder
 	for {
@@ -69,8 +69,8 @@ func RedactedText(text string) string {
 	}
 }
 
-// RedactError returns an error of net/http or net/url that names no password of the
-// URL that it is about.
+// RedactError returns an error of net/http or net/url without the password of its
+// URL.
 func RedactError(err error) error {
 	var e *url.Error
 	if !errors.As(err, &e) {
@@ -85,7 +85,7 @@ func RedactError(err error) error {
 	return err
 }
 
-// Do is client.Do with an error that names no password.
+// Do is client.Do with an error that does not contain a password.
 func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 	resp, err := client.Do(req)
 	return resp, RedactError(err)

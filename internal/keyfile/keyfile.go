@@ -1,5 +1,5 @@
-// Package keyfile keeps secrets, private keys and tokens, in files that nobody else
-// can read, or takes them from the environment.
+// Package keyfile keeps secrets, private keys and tokens, in files that other users
+// cannot read, or takes them from the environment.
 package keyfile
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 )
 
-// Create writes a private key to a new file with mode 0600. It refuses to
-// replace a file that exists: a lost key cannot be made again. Where root makes it
-// in another's directory it is that one's: it is his program that has to read it.
+// Create writes a private key to a new file with mode 0600. It refuses to replace
+// an existing file: a lost key cannot be made again. If root makes it in another
+// user's directory, that user owns it, since that user's program has to read it.
 func Create(path, key string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -37,9 +37,9 @@ func Create(path, key string) error {
 
 // Read returns the secret in a file, without the end of its line. It refuses a file
 // that others than the process's own user and group may read or write, and one that
-// holds more than one line. A group is the process's own if the process is in it, and
-// nobody else is, as far as /etc/passwd and /etc/group tell: volumes of Kubernetes are
-// given to such a group (fsGroup).
+// holds more than one line. A group is the process's own if the process is its only
+// member according to /etc/passwd and /etc/group: volumes of Kubernetes are given to
+// such a group (fsGroup).
 func Read(path string) (string, error) {
 	if path == "-" {
 		return "", errors.New("key file -: a secret is not read from stdin here: name a file, or /dev/stdin")
@@ -69,7 +69,7 @@ func Read(path string) (string, error) {
 }
 
 // FromEnv returns the secret in an environment variable, and whether the variable is
-// set to something.
+// set and not empty.
 func FromEnv(name string) (key string, ok bool, err error) {
 	text := os.Getenv(name)
 	if text == "" {
@@ -89,7 +89,7 @@ func ReadFrom(r io.Reader, name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	if len(b) > most {
-		return "", fmt.Errorf("%s has more than %d bytes, which no secret has", name, most)
+		return "", fmt.Errorf("%s has more than %d bytes, too large for a secret", name, most)
 	}
 	key, err := line(string(b))
 	if err != nil {

@@ -9,4 +9,4 @@ func GiveTo(string) error { return nil }
 
 func ownerOf(string) string { return "" }
 
-func sharedGroup(fs.FileInfo) string { return "whose group it is is not known" }
+func sharedGroup(fs.FileInfo) string { return "its group is not known" }

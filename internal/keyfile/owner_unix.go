@@ -16,8 +16,8 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
-// GiveTo gives a file that root has made to the owner of its directory, and does
-// nothing for others.
+// GiveTo gives a file that root has made to the owner of its directory. For
+// other users it does nothing.
 func GiveTo(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -49,7 +49,7 @@ func ownerOf(path string) string {
 func sharedGroup(info fs.FileInfo) string {
 	file, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return "whose group it is is not known"
+		return "its group is not known"
 	}
 	groups, err := os.Getgroups()
 	if err != nil {
@@ -62,7 +62,7 @@ func sharedGroup(info fs.FileInfo) string {
 	group, errG := os.ReadFile("/etc/group")
 	for _, err := range []error{errP, errG} { // an image may have none
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Sprintf("who else is in it is not known: %v", err)
+			return fmt.Sprintf("the other members of the group are not known: %v", err)
 		}
 	}
 	if other := othersIn(int(file.Gid), os.Geteuid(), string(passwd), string(group)); other != "" {

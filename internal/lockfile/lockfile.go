@@ -1,5 +1,5 @@
-// Package lockfile keeps what several processes could read, change and write to
-// one of them at a time, by the lock of a file, and names the process that has it.
+// Package lockfile lets only one process at a time change shared data, by the lock
+// of a file, and names the process that holds the lock.
 package lockfile
 
 import (
@@ -13,14 +13,14 @@ import (
 	"unicode"
 )
 
-// ErrHeld is wrapped by every error of a lock that another has.
+// ErrHeld is wrapped by every error for a lock that another holder has.
 var ErrHeld = errors.New("in use by another process")
 
-// HeldError is that of a lock which another has.
+// HeldError means that another holder has the lock.
 type HeldError struct {
 	Path string // of the lock file
-	// Program is what the holder says that it does, such as "logserver serve";
-	// empty if the lock file does not name a process that runs.
+	// Program is the holder's description of itself, such as "logserver serve";
+	// empty if the lock file does not name a running process.
 	Program string
 	PID     int
 	Host    string // of the holder; empty: this one
@@ -43,23 +43,24 @@ func (e *HeldError) Unwrap() error { return ErrHeld }
 // Lock is the lock of a file.
 type Lock struct{ file *os.File }
 
-// Acquire takes the lock of the file at path, without waiting; the file is made if
-// it is not there. program is what others are told while this process has the lock,
-// such as "updater refresh"; if it is empty, it is what the process was started as.
-// A symbolic link is refused: what it leads to would be written to, which another's
-// directory could make anything of. A lock that another has, of this process or
-// another, is a *HeldError. The kernel releases the lock when the process ends, however
-// it ends.
+// Acquire takes the lock of the file at path, without waiting; the file is created if
+// it does not exist. program is the name of the holder for other processes, such as
+// "updater refresh"; if it is empty, the name is the command that started the process.
+// A symbolic link is refused: its target would be written to, and in a directory of
+// another user that could be any file. If another holder in this or another process has
+// the lock, the error is a *HeldError. The kernel releases the lock when the process
+// ends for any reason.
 func Acquire(path, program string) (*Lock, error) { return acquire(path, program, tryLock) }
 
-// AcquireDir takes the lock of a directory that exists: of the file "lock" in it.
+// AcquireDir takes the lock of an existing directory: that of the file "lock" in
+// it.
 func AcquireDir(dir string) (*Lock, error) { return Acquire(filepath.Join(dir, "lock"), "") }
 
-// Hold takes the lock of a file that is open, without waiting, until it is closed. Its
-// content stays as it is. The error wraps ErrHeld where another has the lock.
+// Hold takes the lock of an open file, without waiting, until the file is closed. Its
+// content is not changed. The error wraps ErrHeld if another holder has the lock.
 func Hold(f *os.File) error { return tryLock(f) }
 
-// Wait is Acquire, but waits as long as another has the lock.
+// Wait is like Acquire, but waits while another holder has the lock.
 func Wait(path, program string) (*Lock, error) { return acquire(path, program, waitLock) }
 
 func acquire(path, program string, lock func(*os.File) error) (*Lock, error) {
@@ -87,7 +88,8 @@ func acquire(path, program string, lock func(*os.File) error) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// Release gives the lock back. The file stays: another may be about to lock it.
+// Release releases the lock. The file stays, because another process may be
+// about to lock it.
 func (l *Lock) Release() error {
 	_ = l.file.Truncate(0) // so that nobody is named who has it no more
 	return l.file.Close()

@@ -1,6 +1,5 @@
-// Package printable keeps text from outside, such as the names that a vendor chose
-// or what a server answered, from driving a terminal or passing for a program's own
-// words.
+// Package printable keeps untrusted text, such as names from a vendor or answers of
+// a server, from controlling a terminal or passing for a program's own words.
 package printable
 
 import (
@@ -23,10 +22,10 @@ func Line(s string) string {
 }
 
 // Writer passes on text, in which it replaces everything that a terminal could take
-// for a command, or that it would show as something else: \u001b, say, stands for an
-// escape, and \xff for a byte that is not UTF-8. Newlines and tabs stay. JSON says
-// the same afterwards as before. It is safe for concurrent use; its methods take whole
-// runes, of which the last may come in parts.
+// for a command, or show differently: \u001b, say, stands for an escape, and \xff for
+// a byte that is not UTF-8. Newlines and tabs stay. The meaning of JSON does not
+// change. It is safe for concurrent use. The last rune of a call may be incomplete;
+// the next call continues it.
 type Writer struct {
 	w    io.Writer
 	mu   sync.Mutex
@@ -36,7 +35,7 @@ type Writer struct {
 // NewWriter returns a Writer that passes on to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Unwrap returns what the Writer passes on to.
+// Unwrap returns the writer that the Writer passes on to.
 func (w *Writer) Unwrap() io.Writer { return w.w }
 
 // Write implements io.Writer.
@@ -55,7 +54,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.pass(text, len(p))
 }
 
-// Flush writes the beginning of a rune whose end has not come.
+// Flush writes the beginning of an incomplete rune.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,10 +123,10 @@ func escape(text []byte) []byte {
 	return append(out, text[done:]...)
 }
 
-// Table prints aligned columns, each cell as Line has it.
+// Table prints aligned columns, each cell as by Line.
 type Table struct{ w *tabwriter.Writer }
 
-// NewTable begins a table with a row of heads; without heads it has none.
+// NewTable begins a table with a row of heads, if any.
 func NewTable(w io.Writer, heads ...any) Table {
 	t := Table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	if len(heads) > 0 {
@@ -147,13 +146,14 @@ func (t Table) Row(cells ...any) {
 	fmt.Fprint(t.w, "\n")
 }
 
-// Line adds text between rows. The columns above it and below it are apart.
+// Line adds text between rows. The columns above it and below it are aligned
+// separately.
 func (t Table) Line(format string, args ...any) { fmt.Fprintf(t.w, format, args...) }
 
-// Flush prints the rows. Their columns are as wide as what is in them.
+// Flush prints the rows. Their columns are as wide as their contents.
 func (t Table) Flush() error { return t.w.Flush() }
 
-// ShellWord returns s as a shell takes it for one word.
+// ShellWord returns s quoted so that a shell reads it as one word.
 func ShellWord(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,~") == "" && !strings.HasPrefix(s, "~") {
 		return s

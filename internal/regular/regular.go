@@ -1,6 +1,6 @@
-// Package regular reads files that others may have put where they lie: on a stick, in
-// a folder that a mirror or a vendor has sent. There a name may be that of a pipe, at
-// which a program would wait for ever, or lead to a device that never ends.
+// Package regular reads files from untrusted places: a USB stick, or a folder from a
+// mirror or a vendor. A name there may be a pipe, on which a program would wait
+// forever, or lead to an endless device.
 package regular
 
 import (
@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// ErrIrregular is wrapped by the errors of what is neither a file nor a link to one.
+// ErrIrregular is wrapped by the errors for a name that is neither a file nor a link
+// to one.
 var ErrIrregular = errors.New("not a regular file")
 
 // Open opens a file for reading, without waiting.
@@ -37,7 +38,7 @@ func Open(path string) (*os.File, error) {
 const pipePatience = time.Minute
 
 // OpenNamed opens a file that a person names for reading. It may be a pipe, such as a
-// shell's <(command), and is not waited for where nobody writes to it: then it is empty.
+// shell's <(command). A pipe without a writer is not waited for: it is empty.
 func OpenNamed(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -47,7 +48,7 @@ func OpenNamed(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReadSome returns the first bytes of a file, at most so many.
+// ReadSome returns the first bytes of a file, at most that many.
 func ReadSome(path string, most int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {

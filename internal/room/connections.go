@@ -7,9 +7,9 @@ import (
 )
 
 // LimitConnections gives each connection of a server a place, counted by the source
-// that a function returns for it; one without a place is closed. A connection on
-// which nothing has been sent yet is idle, as between two requests; one is busy
-// from the first byte of a request until it has been answered.
+// that a function returns for it; a connection without a place is closed. A
+// connection is idle before its first request and between requests; it is busy from
+// the first byte of a request until the answer.
 func LimitConnections(server *http.Server, r *Room, source func(net.Conn) string) {
 	c := &connections{room: r, source: source, places: make(map[net.Conn]*Place)}
 	server.ConnState = c.changed

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk returns a function that says why nothing more can be stored in some directories,
-// or nil if it can. A file system with less than least bytes free counts as full.
+// Disk returns a function that returns an error if the directories have no room for
+// more data. A file system with less than least bytes free counts as full.
 func Disk(least uint64, dirs ...string) func() error {
 	return func() error {
 		for _, dir := range dirs {

@@ -1,13 +1,12 @@
 // Package room shares a bounded number of places among sources that do not know
 // each other, such as the addresses that a server's connections come from, so that
-// none of them keeps the others out.
+// no source can keep the others out.
 //
-// Where there is no room for one more, another gives way: one of the newcomer's own
-// source where that has its share, or more places than any other; else one of the
-// source that has the most. Of a source's places the one that has been idle for
-// longest goes first, then the one that has been busy for longest. So a source loses
-// no place to one that has as many, and whoever holds places without using them
-// loses them first.
+// If there is no room for one more, another place is given up: one of the newcomer's
+// own source if that has its full share or more places than any other; else one of
+// the source that has the most. Of a source's places the one that has been idle for
+// longest goes first, then the one that has been busy for longest. So a source does
+// not lose a place to one that has as many, and idle places are lost first.
 package room
 
 import (
@@ -24,7 +23,7 @@ type Room struct {
 	sources map[string]*source // those that have places
 }
 
-// New returns a Room with so many places in all, and for each source. 0 is any
+// New returns a Room with that many places in all, and per source. 0 is any
 // number.
 func New(most, perSource int) *Room {
 	return &Room{most: most, perSource: perSource, sources: make(map[string]*source)}
@@ -38,7 +37,7 @@ type source struct {
 
 func (s *source) taken() int { return s.idle.Len() + s.busy.Len() }
 
-// Place is one that a source has taken.
+// Place is a place that a source has taken.
 type Place struct {
 	room   *Room
 	source *source
@@ -47,10 +46,10 @@ type Place struct {
 	at     *list.Element
 }
 
-// Enter takes a place for a source, a busy one, and reports whether there was room.
-// GiveUp is called at most once, by whoever takes the place for somebody else; it
-// must not block, and may be called after Leave if that comes at the same time. With
-// a nil giveUp the place stays until it is left.
+// Enter takes a place for a source, marks it as busy, and reports whether there was
+// room. GiveUp is called at most once, when the place is taken away for another
+// source; it must not block, and may be called after a concurrent Leave. With a nil
+// giveUp the place is kept until Leave.
 func (r *Room) Enter(name string, giveUp func()) (*Place, bool) {
 	r.mu.Lock()
 	s := r.sources[name]
@@ -120,13 +119,13 @@ func firstOf(l *list.List) *Place {
 	return nil
 }
 
-// Idle says that the place is not in use from now on; Busy that it is.
+// Idle marks the place as not in use, until Busy is called.
 func (p *Place) Idle() { p.move(&p.source.idle) }
 
-// Busy says that the place is in use from now on.
+// Busy marks the place as in use.
 func (p *Place) Busy() { p.move(&p.source.busy) }
 
-// Leave gives the place back. It may be called more than once.
+// Leave frees the place. It may be called more than once.
 func (p *Place) Leave() {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// States that Notify knows to be understood.
+// States for Notify.
 const (
 	Ready    = "READY=1"
 	Stopping = "STOPPING=1"
 )
 
 // Notify sends a state to the socket that NOTIFY_SOCKET names. Without one it
-// does nothing: then nobody waits.
+// does nothing, because no process waits for the state.
 func Notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -25,7 +25,7 @@ func Notify(state string) error {
 	}
 	// "@" stands for the zero byte of an abstract socket, which net knows too.
 	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "@") {
-		return fmt.Errorf("NOTIFY_SOCKET %q is no path", path)
+		return fmt.Errorf("NOTIFY_SOCKET %q is not a path", path)
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

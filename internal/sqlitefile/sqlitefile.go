@@ -17,10 +17,10 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 )
 
-// ErrVersion is wrapped where a file has another schema than is asked for.
+// ErrVersion is wrapped if a file has another schema than the requested one.
 var ErrVersion = errors.New("schema version")
 
-// Open opens a file that exists and has the given schema version; a new one has 0.
+// Open opens an existing file with the given schema version; a new file has version 0.
 // Pragmas are such as "synchronous(FULL)". A transaction takes the lock when it begins,
 // and waits for other processes' for 10 s.
 func Open(path string, version int, pragmas ...string) (*sql.DB, error) {
@@ -56,8 +56,8 @@ func connect(path string, pragmas []string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Create makes a file with a schema and what fill, which may be nil, puts into it. It
-// refuses a file that exists.
+// Create makes a file with a schema and lets fill, which may be nil, add its content.
+// It refuses to replace an existing file.
 func Create(path string, perm fs.FileMode, version int, schema string, fill func(*sql.Tx) error, pragmas ...string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
@@ -72,8 +72,8 @@ func Create(path string, perm fs.FileMode, version int, schema string, fill func
 	return durable.SyncDir(filepath.Dir(path))
 }
 
-// Upgrade adds to a file of one version what the next one has. It leaves alone a file of
-// any other version, which somebody else may have upgraded meanwhile.
+// Upgrade upgrades a file of one version to the next. It does not change a file of any
+// other version, which another process may have upgraded meanwhile.
 func Upgrade(path string, from, to int, schema string, pragmas ...string) error {
 	return change(path, from, to, schema, nil, pragmas)
 }

@@ -1,9 +1,9 @@
 // Package sshagent signs with an Ed25519 key that an ssh-agent holds, so that a
-// program need not have the key itself: the agent may keep it in memory only, or
+// program does not need the key itself: the agent may keep it in memory only, or
 // on a token.
 //
 // The signature is the plain one of RFC 8032 over the message, without the
-// framing of SSH: it is what a program with the key would have made.
+// framing of SSH: a program with the key would make the same signature.
 package sshagent
 
 import (
@@ -23,19 +23,19 @@ import (
 
 // Agent is an ssh-agent.
 type Agent struct {
-	// Socket is the Unix socket where it listens.
+	// Socket is the path of its Unix socket.
 	Socket string
-	// Timeout bounds each exchange with it. A token may want to be touched.
+	// Timeout bounds each exchange with it. A token may need to be touched.
 	Timeout time.Duration
 }
 
-// Key is an Ed25519 key in an agent: a crypto.Signer. It keeps no connection, so
-// that an agent that was started again is found again. It is safe for concurrent
-// use, and signs one message at a time.
+// Key is an Ed25519 key in an agent: a crypto.Signer. It does not keep a
+// connection, so it works with an agent that was restarted. It is safe for
+// concurrent use, and signs one message at a time.
 type Key struct {
 	// Fingerprint is as ssh-add -l prints it, "SHA256:…".
 	Fingerprint string
-	// Comment is the agent's, of a key that Keys returned.
+	// Comment is the agent's comment on a key that Keys returned.
 	Comment string
 
 	agent  Agent
@@ -100,8 +100,9 @@ func (k *Key) Ping() error {
 	return nil
 }
 
-// Sign returns the signature (64 bytes) of a message, which is not hashed before.
-// It is what the agent gave: proofs.NewSigner verifies it.
+// Sign returns the signature (64 bytes) of a message, which must not be hashed
+// before. It is the agent's answer and not verified here: proofs.NewSigner
+// verifies it.
 func (k *Key) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) (sig []byte, err error) {
 	if opts.HashFunc() != 0 {
 		return nil, fmt.Errorf("an ssh-agent signs messages, not hashes of %v", opts.HashFunc())
