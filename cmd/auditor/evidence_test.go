@@ -98,19 +98,19 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	huge := filepath.Join(t.TempDir(), "huge")
 	w.must(os.WriteFile(huge, nil, 0o600))
 	w.must(os.Truncate(huge, tuf.MaxFileSize+1))
-	const tooLarge = "bytes, which nothing has that can be checked here: too large"
+	const tooLarge = "bytes, the most that can be checked here: too large"
 	for _, args := range [][]string{{"evidence", "check", huge, huge}, {"show", "--policy", w.policy, huge}} {
 		_, errs := w.run(2, args...)
 		w.wantAll(errs, tooLarge)
 	}
 	for _, tt := range []struct{ file, says string }{
 		{huge, tooLarge},
-		{filepath.Join(folders[0], "3.tlog-proof"), "is a proof that a log holds one entry, and no evidence by itself"},
+		{filepath.Join(folders[0], "3.tlog-proof"), "is a proof that a log holds one entry, and not evidence by itself"},
 		{filepath.Join(folders[0], "3.json"), "is TUF metadata"},
 		{filepath.Join(folders[0], "finding.json"), "is a finding of an auditor"},
 		{notes[0], "is one signed checkpoint"},
 		{filepath.Join(state, "state"), "is the state of an auditor"},
-		{w.policy, "is no evidence: its first line is not"},
+		{w.policy, "is not evidence: its first line is not"},
 		{folders[0], "is a directory"},
 	} {
 		out, errs := w.run(2, "evidence", "check", "--policy", w.policy, tt.file)

@@ -178,7 +178,7 @@ func TestReplayRemembers(t *testing.T) {
 	damaged := filepath.Join(state, "notes", "damaged.note")
 	w.must(os.WriteFile(damaged, []byte("garbage"), 0o644))
 	_, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
-	w.wantAll(errs, "a note that was kept is damaged: "+damaged)
+	w.wantAll(errs, "a stored note is damaged: "+damaged)
 	w.must(os.Remove(damaged))
 	w.must(os.WriteFile(filepath.Join(state, "state"), []byte("garbage"), 0o644))
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--state", state)

@@ -23,7 +23,7 @@ func ReadAtMost(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(b)) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes, too large for any file that can be checked here: %w", path, most, ErrTooLarge)
+		return nil, fmt.Errorf("%s has more than %d bytes, the most that can be checked here: %w", path, most, ErrTooLarge)
 	}
 	return b, nil
 }
