@@ -62,7 +62,7 @@ func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome e
 	c.warnOfOthers(release, lookup)
 	if outcome != nil {
 		c.Word = "WARNING"
-		c.Notes = append(c.Notes, fmt.Sprintf("the log was not found in order, or not checked to its end (%d leaves were judged): see stderr", report.Judged))
+		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", report.Judged))
 	}
 	if lookup.Elsewhere > 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("leaves of other repositories that list it: %d, which do not count", lookup.Elsewhere))

@@ -12,8 +12,8 @@ import (
 func newEvidence() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "evidence",
-		Short:   "Check evidence that others found",
-		Long:    `Evidence is a file that proves its point with nothing but public keys.`,
+		Short:   "Check evidence from others",
+		Long:    `Evidence is a file that can be checked with only public keys.`,
 		Example: `  auditor evidence check --policy policy.txt fork.conflict`,
 	}
 	cmd.AddCommand(newEvidenceCheck())
@@ -28,12 +28,12 @@ func newEvidenceCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check (--key VKEY | --policy FILE) FILE | check METADATA METADATA",
 		Short: "Check two checkpoints that cannot both be true",
-		Long: `Check says who signed both of two checkpoints that cannot both be true, in a file
-as witnesses write it (docs/formats.md, Conflict). The keys are given one by one,
-or taken from a policy.
+		Long: `Check names the parties that signed both of two checkpoints that cannot both be
+true, in a file as witnesses write it (docs/formats.md, Conflict). The keys are given
+one by one, or taken from a policy.
 
-Given two files of targets metadata of one version, it says why they prove nothing by
-themselves, and what would.
+Given two files of targets metadata of one version, it explains why they are not proof
+by themselves, and which files would be.
 
 Exit codes:
   0  the evidence holds

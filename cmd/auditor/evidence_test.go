@@ -59,7 +59,7 @@ func TestEvidenceCheckOfPayloads(t *testing.T) {
 		a, b, says string
 		code       int
 	}{
-		{targets(1, "a"), targets(1, "b"), "are no proof of equivocation", 1},
+		{targets(1, "a"), targets(1, "b"), "are not a proof of equivocation", 1},
 		{targets(1, "a"), targets(2, "b"), "two releases", 1},
 		{targets(1, "a"), targets(1, "a") + "\n", "one release", 1},
 		{targets(1, "a"), "{}", "b.json", 2},

@@ -25,20 +25,20 @@ func newLookup() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "lookup FILE|SHA256|SHA512 --policy FILE",
-		Short: "Say whether a file is released, each answer proved",
-		Long: `Say whether a file is released: the first word is YES, NO, or WARNING where
-something has to be read. Each answer is proved: the leaf is included under the
+		Short: "Report whether a file is released, with proofs",
+		Long: `Report whether a file is released: the first word is YES, NO, or WARNING if the rest
+needs to be read. Each answer is proved: the leaf is included under the
 verified checkpoint, the metadata is the one that the leaf names, and it lists the
 file. The whole log is replayed, so no release is left out.
 
 FILE is compared by SHA-256, SHA-512 and length; a hash (64 or 128 hex digits) finds
-the releases that list that hash. Anybody who may register can release any file: name
+the releases that list that hash. Anyone who may register can release any file: name
 your vendor's repository with --repository.
 
 Exit codes:
   0  a release lists the file (of the repository, if one is named)
-  1  no release lists it, only evidence does, or what lists it contradicts it; or the
-     replay found tampering or something unexpected
+  1  no release lists it, only evidence does, or the release that lists it contradicts
+     it; or the replay has findings of class tampering or unexpected
   2  wrong usage, or an outage: not everything could be checked`,
 		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt
   auditor lookup app.bin --policy policy.txt --repository "$(cat vendor.id)"`,

@@ -187,6 +187,6 @@ func TestLookupInDoubt(t *testing.T) {
 	w.log.Append([]byte("no leaf"))
 	w.log.Publish(2)
 	out, errs := w.run(1, "lookup", file, "--policy", w.policy)
-	w.wantAll(out, "WARNING  "+file+" is listed by release targets 2", "was not found in order")
+	w.wantAll(out, "WARNING  "+file+" is listed by release targets 2", "was not in order")
 	w.wantAll(errs, "tampering: bad-leaf")
 }

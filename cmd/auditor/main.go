@@ -1,4 +1,4 @@
-// Auditor replays a log of update metadata and says what it found.
+// Auditor replays a log of update metadata and reports its findings.
 package main
 
 import (
@@ -17,24 +17,24 @@ import (
 
 func main() { cli.Main(newCommand) }
 
-const about = `Auditor replays a log of update metadata and says what it found.
+const about = `Auditor replays a log of update metadata and reports its findings.
 
-Replay, show and lookup read the whole log from entry 0, from what the log serves
-to everybody, and believe none of it: they check the log's signature and the
+Replay, show and lookup read the whole log from entry 0, from the files that the log
+serves to everyone, and trust none of them: they check the log's signature and the
 witnesses' by the policy, hash every entry onto their own tree, check every file,
 and judge every leaf again by the rules of admission.
 
 Findings have a class:
-  tampering     the log, or whoever serves it, misbehaved
+  tampering     the log, or a server of its files, misbehaved
   equivocation  a vendor signed two payloads under one version
   unexpected    a leaf that this auditor does not know and cannot judge
-  outage        something could not be fetched or not be checked now
+  outage        a file could not be fetched or checked now
   hygiene       allowed, but worth a look: expiry, thresholds, key ids, versions`
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "auditor",
-		Short: "Replay a log of update metadata and say what was found",
+		Short: "Replay a log of update metadata and report the findings",
 		Long:  about,
 		Example: `  auditor replay --policy policy.txt
   auditor show --policy policy.txt
@@ -57,7 +57,7 @@ func (s *source) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
 	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
-	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence in between runs (default: nothing is kept)")
+	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence between runs (default: no state is kept)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
 	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
 }

@@ -223,7 +223,7 @@ func TestShow(t *testing.T) {
 	_, targets := w.vendor.File(tuf.RoleTargets)
 	w.must(os.WriteFile(file, targets, 0o644))
 	_, errs = w.run(2, "show", file, "--policy", w.policy)
-	w.wantAll(errs, "is targets metadata, which does not say whose it is", ".tlog-proof")
+	w.wantAll(errs, "is targets metadata, which does not name its repository", ".tlog-proof")
 	other, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
 	w.must(err)
 	w.must(os.WriteFile(file, other.Files()["1.root.json"], 0o644))

@@ -36,6 +36,6 @@ func checkPayloads(w io.Writer, paths []string) error {
 	case a.Version != b.Version:
 		return cli.Failed(fmt.Errorf("the files have versions %d and %d: these are two releases", a.Version, b.Version))
 	}
-	return cli.Failed(fmt.Errorf("two payloads of version %d are no proof of equivocation: targets metadata does not name its role, and one key may serve two roles. "+
+	return cli.Failed(fmt.Errorf("two payloads of version %d are not a proof of equivocation: targets metadata does not name its role, and one key may serve two roles. "+
 		"It takes two snapshots, signed by the repository's keys, that list both files by their hashes as one role's: a log that has both says so in a leaf of evidence", a.Version))
 }

@@ -29,7 +29,7 @@ func printCheckpoint(w io.Writer, report *audit.Report) {
 	c := report.Checkpoint
 	switch {
 	case c == nil && report.Empty:
-		fmt.Fprintln(w, "checkpoint  none yet: the log says that it is new and has published nothing")
+		fmt.Fprintln(w, "checkpoint  none yet: the log says that it is new and has not published one")
 		return
 	case c == nil:
 		fmt.Fprintln(w, "checkpoint  none verified")
@@ -87,7 +87,7 @@ func printReport(w io.Writer, report *audit.Report) {
 	case found[audit.Outage] && !bad && report.Judged == 0:
 		fmt.Fprintln(w, "Nothing could be checked: see the findings.")
 	case found[audit.Outage] && !bad:
-		fmt.Fprintln(w, "Not everything could be checked, so an auditor would not vouch for this log: see the findings. What could be checked is as it should be.")
+		fmt.Fprintln(w, "Not everything could be checked, so an auditor would not vouch for this log: see the findings. The checked parts are as they should be.")
 	case bad:
 		fmt.Fprintln(w, "An auditor would not vouch for this log: see the findings.")
 	default:

@@ -30,20 +30,20 @@ func newReplay() *cobra.Command {
 		Short: "Replay the whole log and print repositories and findings",
 		Long: `Replay the whole log and print the checkpoint, the repositories and the findings.
 
-With --state DIR the next replay also finds out whether the log has gone back or
-tells another history, and the evidence of each finding is kept there as files.
+With --state DIR the next replay also detects whether the log has gone back or shows
+another history, and the evidence of each finding is kept there as files.
 
-With --follow it goes on until it is interrupted and prints what is new; with
---json that is one line for each step that brought something. An outage is told when
-it begins and when it is over.
+With --follow it continues until it is interrupted and prints new leaves and findings;
+with --json that is one line for each step with news. An outage is reported when it
+begins and when it is over.
 
 One process at a time has the DIR of --state.
 
 Exit codes:
   0  the log is as it should be, perhaps with findings of class hygiene
-  1  something of class tampering, equivocation or unexpected was found
+  1  findings of class tampering, equivocation or unexpected
   2  wrong usage, or an outage: not everything could be checked, DIR could not be
-     written, or the result not be printed`,
+     written, or the result could not be printed`,
 		Example: `  auditor replay --log https://log.example.com --policy policy.txt --state audit.state`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,7 +73,7 @@ Exit codes:
 		},
 	}
 	opts.register(cmd)
-	cmd.Flags().BoolVar(&opts.follow, "follow", false, "go on with the log as it grows, until interrupted")
+	cmd.Flags().BoolVar(&opts.follow, "follow", false, "follow the log as it grows, until interrupted")
 	cmd.Flags().DurationVar(&opts.interval, "interval", 5*time.Second, "pause between two looks at the log with --follow")
 	return cmd
 }

@@ -34,7 +34,7 @@ func repositoryOf(ctx context.Context, arg, url string) (string, error) {
 	defer cancel()
 	list, err := (&api.Client{Base: url}).Repositories(ctx)
 	if err != nil {
-		return "", fmt.Errorf("%q is neither the beginning of an id in hex nor a file, and the log does not say whose label it is: %w", arg, err)
+		return "", fmt.Errorf("%q is neither the beginning of an id in hex nor a file, and the log does not tell whose label it is: %w", arg, err)
 	}
 	found := ""
 	for _, r := range list.Repositories {
@@ -67,7 +67,7 @@ func repositoryOfFile(name string, file []byte) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s is neither a .tlog-proof nor a root: %w", name, err)
 	case m.Root == nil:
-		return "", fmt.Errorf("%s is %s metadata, which does not say whose it is: give the .tlog-proof beside it, or the repository's first root", name, m.Type)
+		return "", fmt.Errorf("%s is %s metadata, which does not name its repository: give the .tlog-proof beside it, or the repository's first root", name, m.Type)
 	}
 	return m.PayloadDigest.String(), nil
 }

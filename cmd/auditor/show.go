@@ -17,18 +17,18 @@ func newShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [REPOSITORY] --policy FILE",
 		Short: "Print a repository's releases over time",
-		Long: `Print a repository's releases over time: who signed, what each changed, and
-what is evidence against its signers. Without REPOSITORY the repositories are listed.
+		Long: `Print a repository's releases over time: the signers, the changes of each, and the
+evidence against its signers. Without REPOSITORY the repositories are listed.
 Of files, keys and delegations, + were added, - removed and ~ changed.
 
 REPOSITORY is one of
   the beginning of its id in hex, long enough to name one
-  a file: its first root, or the .tlog-proof of anything that is logged of it
+  a file: its first root, or the .tlog-proof of any logged file of it
   the label that the log's operator gave it: the log is asked, and not checked
 
 Exit codes:
   0  the repository's history, from a log that is as it should be
-  1  the replay found tampering or something unexpected (see replay)
+  1  the replay has findings of class tampering or unexpected (see replay)
   2  wrong usage, no such repository, or an outage`,
 		Example: `  auditor show --policy policy.txt
   auditor show cd7549b1 --policy policy.txt --log https://log.example.com

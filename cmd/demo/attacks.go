@@ -25,7 +25,7 @@ func (s *story) attack(ctx context.Context) error {
 		target    string
 		prepare   func(context.Context) (files, error)
 	}{
-		{"thief", "has all keys but root's; signs firmware 6.6 and tells nobody", verify.CodeNotLogged, firmware, s.neverLogged},
+		{"thief", "has all keys but root's; signs firmware 6.6 in secret", verify.CodeNotLogged, firmware, s.neverLogged},
 		{"mirror", "serves firmware 2.2 with a proof that one witness of three cosigned", verify.CodeQuorumShort, firmware, s.tooFewCosignatures},
 		{"thief", "serves the second targets 7 with the proof of that evidence", verify.CodeEvidence, firmware, s.secondPayload},
 		{"mirror", "serves firmware 2.2 with a proof of vendor 2's", verify.CodeWrongRepository, firmware, s.otherRepository},
@@ -152,7 +152,7 @@ func (s *story) equivocate(ctx context.Context) error {
 		return fmt.Errorf("entry %d is a leaf of kind %q, expected %q", v.Index, entry.Kind, leaf.Evidence)
 	}
 	s.evidence = v.Index
-	step.below("EVIDENCE: entry %d says for ever that the keys signed this and entry %d", v.Index, entry.Contradicts)
+	step.below("EVIDENCE: entry %d proves forever that the keys signed this and entry %d", v.Index, entry.Contradicts)
 	return nil
 }
 

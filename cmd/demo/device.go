@@ -140,7 +140,7 @@ func (d *device) isRefused(ctx context.Context, s site, target string, code veri
 		return "", err
 	}
 	if after != before {
-		return "", fmt.Errorf("%s\nrefused with %s, and yet changed what is installed", o.command, code)
+		return "", fmt.Errorf("%s\nrefused with %s, but changed the installed files", o.command, code)
 	}
 	return strings.TrimPrefix(u.Refused.Role+": "+u.Refused.Detail, ": "), nil
 }

@@ -1,9 +1,9 @@
 // Command demo shows tuflog on one machine, in one command: it builds the real
 // programs, starts a log and three witnesses as processes on loopback, publishes
-// a vendor's history, installs from it as a device would, has the device refuse
-// what it must, and has an auditor replay it all. Every line of its transcript
-// follows from what the programs returned; the demo fails when anything comes out
-// otherwise than announced.
+// a vendor's history and installs from it as a device would. It checks that the
+// device refuses what it must, and lets an auditor replay it all. Every line of
+// its transcript follows from the programs' results; the demo fails if a result
+// is not the announced one.
 package main
 
 import (
@@ -39,19 +39,19 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo [--once] [--storage trillian] [--history DIR] [--dir DIR]",
 		Short: "Show the whole of tuflog on this machine",
-		Long: `Demo builds the programs and starts a log and three witnesses, each its own
-process on loopback with fresh keys. A generated vendor publishes releases, a device
-installs one and refuses what was not logged, not witnessed, contradicted, rolled
-back or passed off; an auditor replays it all. Then it keeps running, with commands
-to try, until Ctrl-C. Run it inside a clone of tuflog.
+		Long: `Demo builds the programs and starts a log and three witnesses, each as its own
+process on loopback with fresh keys. A generated vendor publishes releases. A device
+installs one and refuses files that are not logged, not witnessed, contradicted,
+rolled back or passed off as others. An auditor replays it all. Then the demo keeps
+running, with commands to try, until Ctrl-C. Run it inside a clone of tuflog.
 
 With --storage trillian the log is one that several machines could share: two front
 ends on Trillian's log server and signer and a PostgreSQL of the demo's own, which
-needs PostgreSQL's server programs (Debian: postgresql). Everything goes through the
-front end that does not lead; at the end the one that leads is killed, and the other
-takes over. Trillian's programs are built the first time, which takes about a minute.
+needs PostgreSQL's server programs (Debian: postgresql). All requests go through the
+front end that does not lead. At the end the leader is killed, and the other takes
+over. Trillian's programs are built the first time, which takes about a minute.
 
-Exit codes: 0 everything came out as announced; 1 something did not; 2 wrong usage,
+Exit codes: 0 every step had the announced result; 1 a step had not; 2 wrong usage,
 or the demo could not run.`,
 		Example: `  go run ./cmd/demo
   go run ./cmd/demo --once
@@ -186,7 +186,7 @@ func (o options) show(ctx context.Context, t *transcript, p *programs, dir strin
 	if err != nil {
 		return err
 	}
-	step.table("whom to trust, in a policy file (2 of 3 is for a demo; docs/architecture.md recommends 4 of 5):\n" + string(text))
+	step.table("the parties to trust, in a policy file (2 of 3 is for a demo; docs/architecture.md recommends 4 of 5):\n" + string(text))
 
 	s := &story{t: t, w: w, dir: dir}
 	if len(o.history) > 0 {

@@ -14,10 +14,10 @@ func (o options) next(t *transcript, s *story) {
 	say := func(what, command string) {
 		t.say("  # %s\n  %s", what, command)
 	}
-	say("what the log signed and the witnesses cosigned", "curl "+w.log.url+"/checkpoint")
+	say("the checkpoint that the log signed and the witnesses cosigned", "curl "+w.log.url+"/checkpoint")
 	say("the server's table of repositories", "curl "+w.log.url+"/v1/repositories")
 	if w.on != nil {
-		say("who leads, and how far the log is", run("logserver", append([]string{"status", "--dir", w.logDir}, w.shared()...)...))
+		say("the leader, and the size of the log", run("logserver", append([]string{"status", "--dir", w.logDir}, w.shared()...)...))
 	}
 	say("replay the log from entry 0", run("auditor", w.auditor("replay")...))
 	if s.vendor != nil {

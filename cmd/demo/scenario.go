@@ -44,10 +44,10 @@ func (s *story) tell(ctx context.Context) error {
 		tell    func(context.Context) error
 	}{
 		{"A vendor publishes; every release gets a proof beside it", s.publishHistory},
-		{"A device installs what is logged and witnessed", s.install},
+		{"A device installs logged and witnessed releases", s.install},
 		{"The same device refuses everything else", s.attack},
 		{"The log refuses a file passed off as another role's", s.passOffAtLog},
-		{"An auditor replays the whole log, trusting nobody", s.audit},
+		{"An auditor replays the whole log and trusts no party", s.audit},
 	} {
 		s.t.chapter(part.chapter)
 		if err := part.tell(ctx); err != nil {

@@ -19,8 +19,8 @@ func newClock() *cobra.Command {
 		Short: "See why the clock is in doubt, and accept it",
 		Long: `A witness stops cosigning, for all logs, when its clock is in doubt: when the last
 cosignature has a time more than an hour ahead of the clock, or when the clock jumps
-by an hour against the machine's monotonic clock while the witness serves. A time that
-was signed cannot be taken back. Find out which of the two is wrong.`,
+by an hour against the machine's monotonic clock while the witness serves. A signed
+time cannot be taken back. Find out which of the two is wrong.`,
 		Example: `  witness clock show --dir ./w1`,
 	}
 	cmd.AddCommand(newClockShow(), newClockAccept())
@@ -49,8 +49,8 @@ func newClockShow() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "show --dir DIR",
-		Short: "Say whether cosigning is stopped because of the clock",
-		Long: `Show prints the clock and why it is in doubt, and with --all what was accepted
+		Short: "Report whether cosigning is stopped because of the clock",
+		Long: `Show prints the clock and why it is in doubt, and with --all the records accepted
 before. It exits with 1 if cosigning is stopped because of the clock.`,
 		Example: `  witness clock show --dir ./w1 --all`,
 		Args:    cobra.NoArgs,
@@ -72,7 +72,7 @@ before. It exits with 1 if cosigning is stopped because of the clock.`,
 	}
 	dirFlag(cmd, &flags.dir)
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&flags.all, "all", false, "list what was accepted, too")
+	cmd.Flags().BoolVar(&flags.all, "all", false, "also list accepted records")
 	return cmd
 }
 
@@ -124,12 +124,12 @@ func newClockAccept() *cobra.Command {
 		Use:   "accept --dir DIR --reason TEXT",
 		Short: "Cosign by the clock as it is now",
 		Long: `Accept resumes cosigning by the clock as it is now, and records the reason. Look at
-the clock first: what it says is signed. A witness that is serving resumes at once.
+the clock first: its time is signed. A witness that is serving resumes at once.
 
-Times never run backwards, not even then: of a log whose last cosignature is ahead of
+Times never run backwards, not even then: if the last cosignature of a log is ahead of
 the clock, the next ones repeat its time until the clock has reached it. Logs may not
-count cosignatures so far from their own clock, and whoever has seen the time believes
-it. If that is too long to wait, make a new witness with another name: devices remember
+count cosignatures so far from their own clock, and devices that have seen the time
+trust it. If that is too long to wait, make a new witness with another name: devices remember
 times by name.`,
 		Example: `  witness clock accept --dir ./w1 --reason "the machine was suspended over night; the clock is right"`,
 		Args:    cobra.NoArgs,

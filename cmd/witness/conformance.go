@@ -33,21 +33,20 @@ func newConformance() *cobra.Command {
 		Long: `Conformance tests the witness at URL, its submission prefix, against the rules of
 c2sp.org/tlog-witness and c2sp.org/tlog-cosignature, and prints a table of the
 cases: number, level, PASS, FAIL, NOTE or SKIP with the reason, and the sentence that
-the case tests. A case fails only by a sentence that the witness has broken. A note is
-for the operator: no sentence was broken, but another witness would do otherwise, such
-as take what the sender of a request must not send (level FORM).
+the case tests. A case fails only if the witness has broken a sentence. A note is for
+the operator: no sentence was broken, but other witnesses may answer differently, for
+example to a request that its sender must not send (level FORM).
 
 It plays a log whose private key is in KEYFILE and whose public key the witness
-must know: see "witness conformance new-log". For all cases to be run the witness
-must have cosigned nothing of that log yet; with a key that was used before, the
-first few are skipped. KEYFILE.1, KEYFILE.2 and so on, if they are there, are the keys
-of further logs for cases of first contact: a witness that makes a mistake at first
-contact with a log can be asked nothing else about that. Every key that the witness
-cosigns with is given with --key.
+must know: see "witness conformance new-log". To run all cases the witness must not
+have cosigned that log yet; with a key that was used before, the first few cases are
+skipped. KEYFILE.1, KEYFILE.2 and so on, if they exist, are the keys of further logs
+for cases of first contact: after a mistake of the witness at first contact with a log,
+the other cases need another log. Give every key that the witness cosigns with by --key.
 
-The monitoring prefix is looked for at the submission prefix unless it is given.
-Where requests race, the witness decides which history is true; which one it was
-stands in KEYFILE.branches for the next run.
+If the monitoring prefix is not given, it is looked for at the submission prefix.
+If requests race, the witness decides which history is true; the result is kept in
+KEYFILE.branches for the next run.
 
 Exit code 1 means that a case failed, 2 that the witness could not be tested.`,
 		Example: `  witness conformance new-log suite.key --origin suite.example/log --first 3
@@ -69,7 +68,7 @@ Exit code 1 means that a case failed, 2 that the witness could not be tested.`,
 	f.StringVar(&flags.spec, "spec", string(conformance.Main), "version of tlog-witness to test against: main or v1.0.0")
 	f.StringVar(&flags.branches, "branches", "", "file to keep the outcome of races in (default KEYFILE.branches)")
 	f.BoolVar(&flags.json, "json", false, "print JSON")
-	f.StringVar(&flags.junitTo, "junit", "", "write JUnit XML to this file, too")
+	f.StringVar(&flags.junitTo, "junit", "", "also write JUnit XML to this file")
 	required(cmd, "key")
 	required(cmd, "log-key")
 	cmd.AddCommand(newConformanceLog(), newConformanceCases())
@@ -178,8 +177,8 @@ func newConformanceLog() *cobra.Command {
 		Use:   "new-log KEYFILE --origin ORIGIN",
 		Short: "Make a key for the log that the suite plays",
 		Long: `New-log makes the private key of a log, in a file that must not exist, and prints
-the public key, which the witness under test has to know: for this one, give it
-to "witness log add".
+the public key. The witness under test has to know it: for this program's witness,
+give it to "witness log add".
 
 With --first N it makes N more, in KEYFILE.1 and so on, of the logs ORIGIN/1 and so on,
 for cases of first contact, and prints one public key a line. The witness has to know

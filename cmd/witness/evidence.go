@@ -21,9 +21,9 @@ func newEvidence() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evidence",
 		Short: "See and check proof that a log showed two histories",
-		Long: `Evidence is two checkpoints that a log signed and that cannot both be true. A
-file of it convinces anybody who has the log's public key, without the log and
-without this witness.`,
+		Long: `Evidence is two checkpoints that a log signed and that cannot both be true. Anyone
+with the log's public key can check a file of evidence, without the log and without
+this witness.`,
 		Example: `  witness evidence list --dir ./w1`,
 	}
 	cmd.AddCommand(newEvidenceList(), newEvidenceShow(), newEvidenceCheck())
@@ -51,9 +51,9 @@ func newEvidenceList() *cobra.Command {
 		Use:   "list --dir DIR",
 		Short: "List evidence, and refused checkpoints that may become evidence",
 		Long: `List prints one line for each evidence file and for each checkpoint that was
-refused although its log signed it, judged or not: two histories become evidence
-at once if they show at one size, and otherwise once the log's tiles have been
-fetched, for which its URL must be known. It exits with 1 if there is evidence.`,
+refused although its log signed it, judged or not. Two histories become evidence
+at once if they differ at one size; otherwise the log's tiles are needed, and its
+URL must be known to fetch them. It exits with 1 if there is evidence.`,
 		Example: `  witness evidence list --dir ./w1 --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -143,7 +143,7 @@ func newEvidenceShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show --dir DIR ID",
 		Short: "Print an evidence file, or a refused checkpoint",
-		Long: `Show prints what evidence list names, as it is: an evidence file to be given to
+		Long: `Show prints an entry of evidence list unchanged: an evidence file to be given to
 others, or the refused checkpoint with its log's signature.`,
 		Example: `  witness evidence show --dir ./w1 0d51c0c2be4ed5ad-7-7`,
 		Args:    cobra.ExactArgs(1),
@@ -176,7 +176,7 @@ func readEvidence(ctx context.Context, dir, id string) (found []byte, err error)
 				return nil
 			}
 		}
-		return fmt.Errorf("nothing is kept under the id %.80q", id)
+		return fmt.Errorf("no evidence has the id %.80q", id)
 	})
 	return found, err
 }
@@ -188,10 +188,10 @@ func newEvidenceCheck() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "check (--key VKEY | --policy FILE | --dir DIR) FILE",
-		Short: "Check an evidence file with nothing but public keys",
-		Long: `Check says who signed both of two checkpoints that cannot both be true. The keys
-are given one by one, taken from a policy (c2sp.org/tlog-policy), or those of the
-logs that a witness knows. It exits with 0 if the evidence holds, with 1 if it
+		Short: "Check an evidence file with only public keys",
+		Long: `Check names the parties that signed both of two checkpoints that cannot both be
+true. The keys are given one by one, taken from a policy (c2sp.org/tlog-policy),
+or those of the logs that a witness knows. It exits with 0 if the evidence holds, with 1 if it
 proves nothing against any of the keys, and with 2 if the file is of another kind.`,
 		Example: `  witness evidence check --policy policy.txt fork.conflict`,
 		Args:    cobra.ExactArgs(1),

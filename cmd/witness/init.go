@@ -28,13 +28,13 @@ func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init --dir DIR --name NAME",
 		Short: "Make a new witness: a key, an empty state and an empty ledger",
-		Long: `Init makes a new witness in a directory, which it creates if need be, and prints
+		Long: `Init makes a new witness in a directory, which it creates if necessary, and prints
 the witness's public key. The name goes into the key and cannot be changed: a
 URL without a scheme that identifies the witness, not necessarily reachable.
 
 With --ml-dsa it makes a second key, of type ML-DSA-44, and every answer carries
 a cosignature by each. With --ssh-agent the first key is not made but taken from
-an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
+an ssh-agent: a new Ed25519 key that must never be used for another purpose.`,
 		Example: `  witness init --dir ./w1 --name witness.example/w1
   witness init --dir ./w2 --name witness.example/w2 --ml-dsa`,
 		Args: cobra.NoArgs,
@@ -60,7 +60,7 @@ an ssh-agent: a new Ed25519 key that is and will be used for nothing else.`,
 }
 
 const next = `
-Next: for every log that is to be cosigned
+Next: for every log to be cosigned
   witness log add --dir %s --url URL-OF-THE-LOG KEY-OF-THE-LOG
 then
   witness serve %s
@@ -180,5 +180,5 @@ func agentKey(flags initFlags) (proofs.Key, error) {
 	if len(listed) == 0 {
 		return proofs.Key{}, fmt.Errorf("the ssh-agent at %s has no Ed25519 key; add one with ssh-add", flags.agent)
 	}
-	return proofs.Key{}, fmt.Errorf("say with --ssh-key which key of the ssh-agent to use; it has %s", strings.Join(prints, ", "))
+	return proofs.Key{}, fmt.Errorf("choose a key of the ssh-agent with --ssh-key; it has %s", strings.Join(prints, ", "))
 }

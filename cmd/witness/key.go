@@ -34,7 +34,7 @@ func newKey() *cobra.Command {
 		Use:   "key --dir DIR",
 		Short: "Print the public keys, and whether the private keys can sign",
 		Long: `Key prints the public keys that the witness's state was made for, one a line,
-with where the private key is. It exits with 1 if one of them cannot sign: the
+with the place of the private key. It exits with 1 if one of them cannot sign: the
 file is missing or readable by others, or the agent does not have the key.`,
 		Example: `  witness key --dir ./w1`,
 		Args:    cobra.NoArgs,

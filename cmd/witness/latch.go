@@ -46,7 +46,7 @@ func newLatchList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list --dir DIR",
 		Short: "List the logs for which cosigning is stopped",
-		Long: `List prints why cosigning is stopped, log by log, and with --all what was
+		Long: `List prints why cosigning is stopped, log by log, and with --all the latches
 cleared before. It exits with 1 if cosigning is stopped for any log.`,
 		Example: `  witness latch list --dir ./w1 --all`,
 		Args:    cobra.NoArgs,
@@ -61,7 +61,7 @@ cleared before. It exits with 1 if cosigning is stopped for any log.`,
 				printLatches(cmd.OutOrStdout(), listed)
 			}
 			if !stopped {
-				fmt.Fprintln(cmd.ErrOrStderr(), "cosigning is stopped for no log")
+				fmt.Fprintln(cmd.ErrOrStderr(), "cosigning is not stopped for any log")
 			}
 			if err == nil && stopped {
 				err = cli.Failed(cli.ErrReported)
@@ -71,7 +71,7 @@ cleared before. It exits with 1 if cosigning is stopped for any log.`,
 	}
 	dirFlag(cmd, &flags.dir)
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&flags.all, "all", false, "list what was cleared, too")
+	cmd.Flags().BoolVar(&flags.all, "all", false, "also list cleared latches")
 	return cmd
 }
 
@@ -114,10 +114,10 @@ func newLatchClear() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clear --dir DIR (ORIGIN | --all) --reason TEXT",
 		Short: "Cosign a log again",
-		Long: `Clear resumes cosigning and records the reason. The checkpoint that was seen and
-that the state lacked becomes the state, so that the log goes on from there; what
-does not continue the state, such as another root at the same size, is noted and
-does not stop cosigning again. A witness that is serving resumes at once.
+		Long: `Clear resumes cosigning and records the reason. A seen checkpoint that the state
+lacked becomes the state, so that the log continues from there. One that does not
+continue the state, such as another root at the same size, is recorded and does not
+stop cosigning again. A witness that is serving resumes at once.
 
 If the key was used on two machines, or two roots were cosigned at one size, do
 not resume: retire the key.`,
@@ -150,7 +150,7 @@ func clearLatches(ctx context.Context, stderr io.Writer, s *sqlite.Store, origin
 			return err
 		}
 		if len(origins) == 0 {
-			fmt.Fprintln(stderr, "cosigning is stopped for no log")
+			fmt.Fprintln(stderr, "cosigning is not stopped for any log")
 		}
 	}
 	for _, origin := range origins {

@@ -16,7 +16,7 @@ import (
 func newLog() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
-		Short: "Say which logs the witness cosigns",
+		Short: "Choose the logs that the witness cosigns",
 		Example: `  witness log add --dir ./w1 --url https://log.example log.example+1e7f7b5c+AQQcH1nDDGGoOCMoZYsGAl5T6l4Db5EU0oEuXPMUlzwb
   witness log list --dir ./w1`,
 	}

@@ -27,10 +27,10 @@ func newLogAdd() *cobra.Command {
 log's origin unless --origin says otherwise. A witness that is serving sees it
 at once.
 
-With --url, which should be given wherever the log's checkpoint can be fetched,
-the witness looks there for cosignatures of its own that its state has lost, and
-there are tiles to judge a checkpoint by whose proof fails. For a log that is
-known by this key, it changes the URL.`,
+Give --url whenever the log's checkpoint can be fetched. There the witness looks
+for cosignatures of its own that its state has lost, and for tiles to judge a
+checkpoint with a failed proof. For a log that is known by this key, it changes the
+URL.`,
 		Example: `  witness log add --dir ./w1 --url https://log.example log.example+1e7f7b5c+AQQcH1nDDGGoOCMoZYsGAl5T6l4Db5EU0oEuXPMUlzwb
   witness log add --dir ./w1 --origin "go.sum database tree" sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8`,
 		Args: cobra.ExactArgs(1),
@@ -57,7 +57,7 @@ known by this key, it changes the URL.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.origin, "origin", "", "the log's origin, if it is not the key's name")
 	f.StringVar(&flags.url, "url", "", "prefix below which the log publishes its checkpoint and tiles")
-	f.BoolVar(&flags.another, "another-key", false, "the log is known already and signs with this key, too")
+	f.BoolVar(&flags.another, "another-key", false, "the log is known already and also signs with this key")
 	return cmd
 }
 

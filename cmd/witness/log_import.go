@@ -20,9 +20,9 @@ func newLogImport() *cobra.Command {
 		Use:   "import --dir DIR LIST",
 		Short: "Cosign the logs of a list",
 		Long: `Import reads a list of logs in the format of the witness network (it begins
-"logs/v0"), from an https URL or a file, and makes the logs in it known. A log
-whose name is taken by another key, or that was removed, is refused; logs that
-are no longer in the list stay. It exits with 1 if any was refused.
+"logs/v0"), from an https URL or a file, and adds its logs. A log is refused if its
+name is taken by another key or if it was removed; logs that are no longer in the
+list stay. It exits with 1 if any was refused.
 
 To follow a list, give it to "witness serve --log-list".`,
 		Example: `  witness log import --dir ./w1 https://testing.witness-network.org/log-list.1`,

@@ -39,10 +39,10 @@ func newLogList() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "list --dir DIR",
-		Short: "List the logs and what was cosigned of each",
+		Short: "List the logs and the last checkpoint cosigned of each",
 		Long: `List prints one line for each log: its origin, and the size, root and time of
 the checkpoint that was cosigned last; then its keys. Logs that were removed are
-left out unless --all is given; "stopped" stands where cosigning is stopped (see
+left out unless --all is given; "stopped" means that cosigning is stopped (see
 witness latch list).`,
 		Example: `  witness log list --dir ./w1 --json`,
 		Args:    cobra.NoArgs,
@@ -59,7 +59,7 @@ witness latch list).`,
 	}
 	dirFlag(cmd, &flags.dir)
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&flags.all, "all", false, "list removed logs, too")
+	cmd.Flags().BoolVar(&flags.all, "all", false, "also list removed logs")
 	return cmd
 }
 

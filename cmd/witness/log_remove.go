@@ -12,10 +12,10 @@ func newLogRemove() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "remove --dir DIR ORIGIN",
-		Short: "Cosign a log no more",
-		Long: `Remove makes a log unknown. What was cosigned of it is kept: if it is added
-again, with this or another key, it goes on from there. Lists do not bring it
-back. A witness that is serving stops cosigning it at once.`,
+		Short: "Stop cosigning a log",
+		Long: `Remove makes a log unknown. Its last checkpoint is kept: if the log is added
+again, with this or another key, it continues from there. Lists do not add it
+again. A witness that is serving stops cosigning it at once.`,
 		Example: `  witness log remove --dir ./w1 log.example`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -244,7 +244,7 @@ func TestLogRemove(t *testing.T) {
 	mustRefuse(t, `log "other.example": unknown log; see witness log list`, "log", "remove", "--dir", dir, "other.example")
 	mustRefuse(t, `log "other.example": unknown log`, "latch", "clear", "--dir", dir, "--reason", "none", "other.example")
 	for _, args := range [][]string{{"latch", "list"}, {"latch", "clear", "--all", "--reason", "none"}} {
-		if r := runProgram(t, append(args, "--dir", dir)...); r.code != 0 || r.stderr != "cosigning is stopped for no log\n" {
+		if r := runProgram(t, append(args, "--dir", dir)...); r.code != 0 || r.stderr != "cosigning is not stopped for any log\n" {
 			t.Errorf("%s: exit %d, %s", args, r.code, r.stderr)
 		}
 	}
@@ -483,7 +483,7 @@ func TestEvidence(t *testing.T) {
 	if cp, _, err := proofs.OpenCheckpoint([]byte(suspect), r.log.Key()); err != nil || cp.Tree.N != 8 {
 		t.Errorf("shown %q, %v", suspect, err)
 	}
-	mustRefuse(t, "nothing is kept", "evidence", "show", "--dir", r.dir, "nothing")
+	mustRefuse(t, "no evidence has", "evidence", "show", "--dir", r.dir, "nothing")
 
 	policy := filepath.Join(t.TempDir(), "policy.txt")
 	text := fmt.Sprintf("log %v\nwitness w %v\nquorum w\n", r.log.Key(), r.key)

@@ -54,19 +54,19 @@ func newServe() *cobra.Command {
 		Long: `Serve answers POST /add-checkpoint with cosignatures, GET /HASH/checkpoint with
 the checkpoint cosigned last (HASH is SHA-256 of the log's origin, in hex), GET /
 with a status page, GET /healthz and GET /readyz. When ready it prints
-"listening on http://ADDR" on stderr and tells systemd. An interrupt or SIGTERM
-lets requests under way end and stops it. SIGHUP makes it fetch the lists of logs
-again; what the other commands change counts at once.
+"listening on http://ADDR" on stderr and notifies systemd. On an interrupt or SIGTERM
+it finishes requests under way and stops. On SIGHUP it fetches the lists of logs
+again. Changes by the other commands take effect at once.
 
-It looks, before it cosigns a log for the first time and then on a schedule, at
-the log's published checkpoint and at --peer witnesses for cosignatures of its own
-that its state has lost. One of the peers should be the witness's own public URL.
+Before it cosigns a log for the first time, and then on a schedule, it looks at the
+log's published checkpoint and at --peer witnesses for its own cosignatures that its
+state has lost. One of the peers should be the witness's own public URL.
 The private keys are in DIR, in an ssh-agent (--ssh-agent), or in the environment
 variables TUFLOG_WITNESS_KEY and TUFLOG_WITNESS_MLDSA_KEY.
-While its clock is in doubt it cosigns nothing: see "witness clock".
+While its clock is in doubt it does not cosign: see "witness clock".
 
-Exit code 1 means that it may go well when it is started again: the ledger could not
-be written, the address is in use or not there yet, another process has the state open.
+Exit code 1 means that starting it again may help: the ledger could not be written,
+the address is in use or not there yet, or another process has the state open.
 2 means that starting it again would not help.`,
 		Example: `  witness serve --dir ./w1 --listen 127.0.0.1:7380
   witness serve --dir ./w1 --log-list https://testing.witness-network.org/log-list.1 --peer https://witness.example`,
@@ -88,8 +88,8 @@ be written, the address is in use or not there yet, another process has the stat
 	f.DurationVar(&flags.hold, "hold", witness.DefaultHold, "how long after the start not to cosign a log whose published checkpoint cannot be fetched; negative: no time")
 	f.Float64Var(&flags.perLog, "max-per-log", 100, "checkpoints a second of one log, ten times as many at once; 0: no limit")
 	f.Float64Var(&flags.perAddress, "max-per-address", 500, "requests a second from one address, ten times as many at once; 0: no limit")
-	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests worked on at once, of one address a quarter of them; 0: no limit")
-	f.IntVar(&flags.unread, "max-unread", 1024, "requests at once whose body has not come whole; 0: no limit")
+	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests handled at once, up to a quarter of them from one address; 0: no limit")
+	f.IntVar(&flags.unread, "max-unread", 1024, "requests at once with an incomplete body; 0: no limit")
 	f.IntVar(&flags.unreadPerAddress, "max-unread-per-address", 16, "such requests of one address; one more ends the slowest; 0: no limit")
 	f.IntVar(&flags.conns, "max-connections", 4096, "connections at once; one more closes another, an idle one first, of the address that has the most")
 	f.IntVar(&flags.connsPerAddress, "max-connections-per-address", 256, "connections of one address, unless a proxy gives addresses; 0: no limit")
@@ -295,10 +295,10 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 // state may have been moved, or restored on another machine, and be old: every
 // log is latched, before there is a ledger that could be taken for the first.
 func replaceLedger(ctx context.Context, store *sqlite.Store, dir string, logger *slog.Logger) (*ledger.Ledger, error) {
-	logger.Error("the ledger is missing: cosigning is stopped for all logs that are known", "ledger", dir, "advice", "witness latch list")
+	logger.Error("the ledger is missing: cosigning is stopped for all known logs", "ledger", dir, "advice", "witness latch list")
 	err := store.LatchAll(ctx, witness.Latch{
 		Since: time.Now().Unix(), Source: dir,
-		Why: "the ledger was missing, so nothing shows that the state is the latest one",
+		Why: "the ledger was missing, so the state may not be the latest one",
 	})
 	if err != nil {
 		return nil, err
