@@ -498,7 +498,7 @@ func TestEvidence(t *testing.T) {
 	}
 	stranger := witnesstest.NewLog(t, "log.example")
 	mustFind(t, "evidence", "check", file, "--key", stranger.Key().String())
-	mustRefuse(t, "no evidence", "evidence", "check", policy, "--key", stranger.Key().String())
+	mustRefuse(t, "not evidence", "evidence", "check", policy, "--key", stranger.Key().String())
 	mustRefuse(t, "give the keys", "evidence", "check", file)
 }
 
