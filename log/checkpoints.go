@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // Checkpoints keeps the published checkpoint, the newest one alone. Its methods
@@ -43,3 +44,13 @@ func (f *CheckpointFile) Load(context.Context) ([]byte, error) {
 
 // Store implements Checkpoints.
 func (f *CheckpointFile) Store(_ context.Context, note []byte) error { return f.file.Write(note) }
+
+// Published is a checkpoint that devices accept.
+type Published struct {
+	Tree proofs.Tree
+	Note []byte // with cosignatures; nil before the first publication
+}
+
+// ErrNotPublished means that an entry is not under a published checkpoint yet,
+// if there is such an entry.
+var ErrNotPublished = errors.New("not published")

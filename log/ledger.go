@@ -79,8 +79,8 @@ func (r LedgerRecord) CheckNext(next LedgerRecord) error {
 	return nil
 }
 
-// equal reports whether two records are printed alike.
-func (r LedgerRecord) equal(other LedgerRecord) bool {
+// Equal reports whether two records are printed alike.
+func (r LedgerRecord) Equal(other LedgerRecord) bool {
 	a, err := r.Marshal()
 	b, err2 := other.Marshal()
 	return err == nil && err2 == nil && bytes.Equal(a, b)
@@ -253,3 +253,18 @@ func (l *FileLedger) Swap(_ context.Context, old, new LedgerRecord) error {
 
 // Close lets other processes have the ledger.
 func (l *FileLedger) Close() error { return l.lock.Release() }
+
+// SignedBy reports whether the record's checkpoint carries a signature of each
+// key and of no other: keys come and go with the log's configuration.
+func (r LedgerRecord) SignedBy(keys []proofs.Key) bool {
+	note, err := proofs.ParseNote(r.Note)
+	if err != nil || len(note.Signatures) != len(keys) {
+		return false
+	}
+	for i, sig := range note.Signatures {
+		if sig.Name != keys[i].Name() || sig.KeyID != keys[i].ID() {
+			return false
+		}
+	}
+	return true
+}

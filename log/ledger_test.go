@@ -2,7 +2,6 @@ package log_test
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -21,53 +21,15 @@ func check(t testing.TB, err error) {
 	}
 }
 
-func newSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
-	t.Helper()
-	s, err := proofs.GenerateSigner(rand.Reader, name, alg)
-	check(t, err)
-	return s
-}
-
-// endOf makes the ledger's record of a log that has ended.
-func endOf(t testing.TB, signer log.Signer, n int) log.LedgerRecord {
-	r := recordOf(t, signer, n)
-	r.Ended = true
-	return r
-}
-
-// recordOf makes the ledger's record of a tree of n entries.
-func recordOf(t testing.TB, signer log.Signer, n int) log.LedgerRecord {
-	t.Helper()
-	r := log.LedgerRecord{Origin: signer.Key().Name(), Edge: new(proofs.Edge)}
-	for i := range n {
-		check(t, r.Edge.Append(proofs.LeafHash([]byte{byte(i)})))
-	}
-	if n > 0 {
-		text := proofs.Checkpoint{Origin: r.Origin, Tree: r.Edge.Tree()}.String()
-		sig, err := signer.Sign(text, 0)
-		check(t, err)
-		r.Signed = 1700000000
-		r.Note = proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()
-	}
-	return r
-}
-
-func marshal(t testing.TB, r log.LedgerRecord) []byte {
-	t.Helper()
-	b, err := r.Marshal()
-	check(t, err)
-	return b
-}
-
 func TestLedgerRecord(t *testing.T) {
-	signer := newSigner(t, "log.example", proofs.Ed25519)
+	signer := logtest.NewSigner(t, "log.example", proofs.Ed25519)
 	for _, n := range []int{0, 1, 2, 7, 256} {
-		want := marshal(t, recordOf(t, signer, n))
+		want := logtest.Marshal(t, logtest.Record(t, signer, n))
 		r, err := log.ParseLedgerRecord(want)
 		if err != nil || r.Edge.Tree().N != int64(n) {
 			t.Fatalf("size %d: %v\n%s", n, err, want)
 		}
-		if got := marshal(t, r); !bytes.Equal(got, want) {
+		if got := logtest.Marshal(t, r); !bytes.Equal(got, want) {
 			t.Fatalf("size %d: read\n%s\nprinted\n%s", n, want, got)
 		}
 		// Whatever part is lost or changed, the record is not believed: the
@@ -86,7 +48,7 @@ func TestLedgerRecord(t *testing.T) {
 			changed[i] ^= 1
 			r, err := log.ParseLedgerRecord(changed)
 			// The time, and the origin where nothing is signed, stand alone.
-			if err == nil && r.Signed == recordOf(t, signer, n).Signed && (n > 0 || r.Origin == "log.example") {
+			if err == nil && r.Signed == logtest.Record(t, signer, n).Signed && (n > 0 || r.Origin == "log.example") {
 				t.Fatalf("size %d: accepted with byte %d changed:\n%s", n, i, changed)
 			}
 		}
@@ -94,18 +56,18 @@ func TestLedgerRecord(t *testing.T) {
 }
 
 func TestLedgerRecordOfAnEnd(t *testing.T) {
-	signer := newSigner(t, "log.example", proofs.Ed25519)
-	text := marshal(t, endOf(t, signer, 7))
+	signer := logtest.NewSigner(t, "log.example", proofs.Ed25519)
+	text := logtest.Marshal(t, logtest.EndRecord(t, signer, 7))
 	r, err := log.ParseLedgerRecord(text)
-	if err != nil || !r.Ended || !bytes.Equal(marshal(t, r), text) {
+	if err != nil || !r.Ended || !bytes.Equal(logtest.Marshal(t, r), text) {
 		t.Errorf("read %+v, %v", r, err)
 	}
-	empty := recordOf(t, signer, 0)
+	empty := logtest.Record(t, signer, 0)
 	empty.Ended = true
 	for name, bad := range map[string][]byte{
 		"twice":          bytes.Replace(text, []byte("end\n"), []byte("end\nend\n"), 1),
 		"elsewhere":      bytes.Replace(bytes.Replace(text, []byte("end\n"), nil, 1), []byte("root "), []byte("end\nroot "), 1),
-		"of nothing":     marshal(t, empty),
+		"of nothing":     logtest.Marshal(t, empty),
 		"another word":   bytes.Replace(text, []byte("end\n"), []byte("ends\n"), 1),
 		"behind a space": bytes.Replace(text, []byte("end\n"), []byte("end \n"), 1),
 	} {
@@ -116,17 +78,17 @@ func TestLedgerRecordOfAnEnd(t *testing.T) {
 }
 
 func FuzzParseLedgerRecord(f *testing.F) {
-	signer := newSigner(f, "log.example", proofs.Ed25519)
+	signer := logtest.NewSigner(f, "log.example", proofs.Ed25519)
 	for _, n := range []int{0, 1, 7} {
-		f.Add(marshal(f, recordOf(f, signer, n)))
+		f.Add(logtest.Marshal(f, logtest.Record(f, signer, n)))
 	}
-	f.Add(marshal(f, endOf(f, signer, 7)))
+	f.Add(logtest.Marshal(f, logtest.EndRecord(f, signer, 7)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := log.ParseLedgerRecord(b)
 		if err != nil {
 			return
 		}
-		if again := marshal(t, r); !bytes.Equal(again, b) {
+		if again := logtest.Marshal(t, r); !bytes.Equal(again, b) {
 			t.Fatalf("read\n%q\nprinted\n%q", b, again)
 		}
 	})
@@ -156,7 +118,7 @@ func TestFileLedger(t *testing.T) {
 }
 
 func TestLedgerWithoutALine(t *testing.T) {
-	text := string(marshal(t, recordOf(t, newSigner(t, "log.example", proofs.Ed25519), 3)))
+	text := string(logtest.Marshal(t, logtest.Record(t, logtest.NewSigner(t, "log.example", proofs.Ed25519), 3)))
 	for _, line := range []string{"tuflog ledger v1\n", "origin log.example\n", "signed 1700000000\n"} {
 		if _, err := log.ParseLedgerRecord([]byte(strings.Replace(text, line, "", 1))); err == nil {
 			t.Errorf("accepted without %q", line)

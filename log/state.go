@@ -148,9 +148,9 @@ type Listing struct {
 	Target
 }
 
-// targetsOf returns the files that metadata lists, by path as they are there: the
+// TargetsOf returns the files that metadata lists, by path as they are there: the
 // state numbers them in this order, and two states of one log are the same.
-func targetsOf(m *tuf.Metadata) []Target {
+func TargetsOf(m *tuf.Metadata) []Target {
 	if m.Targets == nil {
 		return nil
 	}
@@ -168,4 +168,9 @@ func targetsOf(m *tuf.Metadata) []Target {
 		list = append(list, t)
 	}
 	return list
+}
+
+// Lists reports whether the metadata of a role may list target files.
+func Lists(role string) bool {
+	return role != tuf.RoleRoot && role != tuf.RoleSnapshot && role != tuf.RoleTimestamp
 }

@@ -2,8 +2,10 @@ package log
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -48,4 +50,57 @@ func TreeFromTiles(ctx context.Context, size int64, tiles proofs.TileReader) (pr
 		return proofs.Tree{}, err
 	}
 	return front.Tree(), nil
+}
+
+// Entry is an entry of the log at its index.
+type Entry struct {
+	Index int64
+	Data  []byte
+}
+
+// ReadBundle returns the entries of a bundle that a tree of the given size has.
+func ReadBundle(ctx context.Context, s Storage, index, size int64) ([][]byte, error) {
+	width := proofs.TileWidth(size, 0, index)
+	b, err := s.ReadEntries(ctx, index, width)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := proofs.ParseEntries(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) != width {
+		return nil, fmt.Errorf("%s has %d entries", proofs.EntriesPath(index, width), len(entries))
+	}
+	return entries, nil
+}
+
+// EndsIn reports whether the last entry of a tree in storage is a log's end. It is a
+// *Halt if what storage has is not what the tree has.
+func EndsIn(ctx context.Context, tree proofs.Tree, s Storage) (bool, error) {
+	if tree.N == 0 {
+		return false, nil
+	}
+	last := tree.N - 1
+	bundle, err := ReadBundle(ctx, s, last/proofs.FullWidth, tree.N)
+	if err != nil {
+		return false, fmt.Errorf("read the last entry: %w", err)
+	}
+	entry := bundle[last%proofs.FullWidth]
+	tiles := &Noted{Tiles: s}
+	proof, err := proofs.InclusionProof(ctx, tree, last, tiles)
+	if err == nil {
+		err = proofs.VerifyInclusion(tree, last, proofs.LeafHash(entry), proof)
+	}
+	if err != nil && tiles.Err != nil {
+		return false, fmt.Errorf("read the last entry: %w", err)
+	}
+	if err != nil {
+		return false, &Halt{
+			Code: HaltStorageDamaged,
+			What: fmt.Sprintf("the last entry of the tree of size %d, entry %d, is not the one that the tree has: %v", tree.N, last, err),
+			Do:   "Storage is damaged or was changed: restore it from a backup that holds all signed entries",
+		}
+	}
+	return leaf.IsEnd(entry), nil
 }

@@ -14,9 +14,9 @@ import (
 // asked: the same may succeed in a few seconds, and HTTP says 503.
 var ErrUnavailable = errors.New("not available at the moment")
 
-// passes reports whether an error says nothing about what was to be read: a server is
+// Passes reports whether an error says nothing about what was to be read: a server is
 // away, or nobody waits for the answer any more.
-func passes(ctx context.Context, err error) bool {
+func Passes(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnavailable))
 }
 
@@ -24,24 +24,24 @@ func passes(ctx context.Context, err error) bool {
 // it goes on without it.
 const endTime = 30 * time.Second
 
-// toTheEnd returns a context for what must not be broken off in the middle: others wait
+// ToTheEnd returns a context for what must not be broken off in the middle: others wait
 // for it, or its outcome has to be known.
-func toTheEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+func ToTheEnd(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), endTime)
 }
 
-// noted reads tiles and notes what kept it from that. Unlike tiles that contradict
+// Noted reads tiles and notes what kept it from that. Unlike tiles that contradict
 // each other, or that are not there, that is no verdict on a log: it may pass.
-type noted struct {
-	tiles proofs.TileReader
-	err   error
+type Noted struct {
+	Tiles proofs.TileReader
+	Err   error
 }
 
 // ReadTile implements proofs.TileReader.
-func (n *noted) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
-	b, err := n.tiles.ReadTile(ctx, level, index, width)
+func (n *Noted) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	b, err := n.Tiles.ReadTile(ctx, level, index, width)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		n.err = err
+		n.Err = err
 	}
 	return b, err
 }

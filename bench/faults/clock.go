@@ -15,6 +15,9 @@ import (
 	"github.com/tuflog/tuflog/bench/rehearsal"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
@@ -136,13 +139,13 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 		return err
 	}
 	defer witnesses.Close()
-	l, err := log.Open(ctx, log.Config{
-		Publisher: log.PublisherConfig{
+	l, err := leader.Open(ctx, leader.Config{
+		Publisher: publisher.Config{
 			Signer: signer, Policy: c.w.policy, Storage: storage, Ledger: ledger, Witnesses: witnesses,
 			Checkpoints: log.NewCheckpointFile(filepath.Join(c.w.logDir, "checkpoint")),
 			Now:         func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) },
 		},
-		ServerConfig: log.ServerConfig{Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler)},
+		Config: httpd.Config{Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler)},
 	})
 	if err != nil {
 		return err
@@ -150,7 +153,7 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 	return c.serve(ctx, l, do)
 }
 
-func (c *clocked) serve(ctx context.Context, l *log.Log, do func() error) error {
+func (c *clocked) serve(ctx context.Context, l *leader.Log, do func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ran := make(chan error, 1)
 	go func() { ran <- l.Run(ctx) }()

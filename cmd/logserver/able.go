@@ -102,7 +102,7 @@ func (k *check) verdict(max time.Duration) error {
 // checks are what a front end needs to lead.
 type checks struct{ trillian, agent, witnesses *check }
 
-func (c *cluster) newChecks() checks {
+func (c *node) newChecks() checks {
 	return checks{
 		trillian:  &check{who: "Trillian's log server", ask: c.reach, calm: askTrillian},
 		agent:     &check{who: "the ssh-agent", ask: c.canSign, calm: askAgent},
@@ -136,7 +136,7 @@ func (k checks) err() (err error) {
 // canSign says why the log's key cannot be used: only where an agent has it is that a
 // question. An agent that says nothing is asked once, not again and again. It is called by
 // its check alone, which is made once at a time.
-func (c *cluster) canSign(ctx context.Context) error {
+func (c *node) canSign(ctx context.Context) error {
 	s, ok := c.cfg.Publisher.Signer.(*agentSigner)
 	if !ok {
 		return nil
@@ -158,7 +158,7 @@ func (c *cluster) canSign(ctx context.Context) error {
 // haveQuorum says why the witnesses would not cosign what this front end publishes. They
 // are asked with what is published, so that nothing new is cosigned; before there is
 // anything they cannot be asked. What others publish must be of this front end's keys.
-func (c *cluster) haveQuorum(ctx context.Context) error {
+func (c *node) haveQuorum(ctx context.Context) error {
 	if err := c.follower.Keyless(); err != nil {
 		return fmt.Errorf("the log has other keys than this front end: %w", err)
 	}
@@ -174,7 +174,7 @@ func (c *cluster) haveQuorum(ctx context.Context) error {
 
 // hindrance is why this front end could not lead and publish now, or, while it leads, does
 // not.
-func (c *cluster) hindrance(now time.Time) error {
+func (c *node) hindrance(now time.Time) error {
 	c.mu.Lock()
 	leading := c.leading
 	c.mu.Unlock()
@@ -208,7 +208,7 @@ func (c *cluster) hindrance(now time.Time) error {
 // able is postgres.Candidate's. Who cannot reach Trillian, or was given another tree than
 // the log's, leaves the lease to others in
 // any case; who is hindered otherwise does if another one is able.
-func (c *cluster) able(ctx context.Context) error {
+func (c *node) able(ctx context.Context) error {
 	now := time.Now()
 	if why := c.hindrance(now); why != nil && !errors.Is(why, errNotAsked) {
 		if able := ableOf(c.others.alive(now)); len(able) > 0 {
@@ -218,8 +218,8 @@ func (c *cluster) able(ctx context.Context) error {
 	return c.checks.trillian.do(ctx)
 }
 
-// why is log.ForwarderConfig's.
-func (c *cluster) why() error {
+// why is cluster.ForwarderConfig's.
+func (c *node) why() error {
 	if barred := c.barred.Load(); barred != nil {
 		return barred.err
 	}

@@ -13,7 +13,8 @@ import (
 
 	"golang.org/x/crypto/ssh/agent"
 
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -46,7 +47,7 @@ func TestTry(t *testing.T) {
 			t.Errorf("%q can be the text of a note", text)
 		}
 	}
-	c := &cluster{cfg: log.Config{Publisher: log.PublisherConfig{Signer: s}}}
+	c := &node{cfg: leader.Config{Publisher: publisher.Config{Signer: s}}}
 	if err := c.canSign(t.Context()); err != nil {
 		t.Error(err)
 	}

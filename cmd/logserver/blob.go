@@ -14,6 +14,9 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -61,7 +64,7 @@ It exits 1 if there was a file that no leaf names.`,
 }
 
 func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, stderr io.Writer) (err error) {
-	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
+	cfg := leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	var w *written
 	if on.on() {
 		w, err = on.openAdding(ctx, &cfg)
@@ -93,7 +96,7 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 
 // openAdding opens a log on servers for adding files. That needs no lease: a file is
 // stored under its SHA-256, so whoever else adds it adds the same.
-func (s *shared) openAdding(ctx context.Context, cfg *log.Config) (*written, error) {
+func (s *shared) openAdding(ctx context.Context, cfg *leader.Config) (*written, error) {
 	c, err := s.connect(ctx, *cfg, nil)
 	if err != nil {
 		return nil, err
@@ -111,7 +114,7 @@ const (
 )
 
 // addBlob stores a file, once the action is recorded, and says what it did.
-func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, record func(context.Context, log.Action) error) (did string, err error) {
+func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, record func(context.Context, maintain.Action) error) (did string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err

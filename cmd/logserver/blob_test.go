@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -86,7 +87,7 @@ func TestBlobAdd(t *testing.T) {
 	check("one file is missing", said(paths, blobThere, blobStored, blobUnnamed))
 	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
 	runtest.Must(t, "logserver", append(add[:4:4], paths[:2]...)...)
-	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), log.ActionsFile))
+	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), maintain.ActionsFile))
 	if err != nil || strings.Count(string(actions), `"action":"blob-add"`) != 3 || strings.Count(string(actions), sum.String()) != 2 {
 		t.Errorf("actions: %s, %v", actions, err)
 	}

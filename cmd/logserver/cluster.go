@@ -20,8 +20,13 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/cluster"
+	"github.com/tuflog/tuflog/log/follower"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -73,25 +78,25 @@ const (
 	awayFor = 5 * time.Second
 )
 
-// cluster is one front end of a log that several serve.
-type cluster struct {
+// node is one front end of a log that several serve.
+type node struct {
 	db       *postgres.DB
 	mu       sync.Mutex
-	cfg      log.Config // what leading and following have in common; its settings change with mu
-	leading  *log.Log   // nil while another leads; changes with mu
-	reloads  int        // of the settings
-	opened   int        // reloads when the log was opened last for leading
+	cfg      leader.Config // what leading and following have in common; its settings change with mu
+	leading  *leader.Log   // nil while another leads; changes with mu
+	reloads  int           // of the settings
+	opened   int           // reloads when the log was opened last for leading
 	storage  trillianlog.Config
 	url      string
-	front    log.Front
-	follower *log.Follower
+	front    cluster.Front
+	follower *follower.Log
 	metrics  *metrics.Metrics
 	logger   *slog.Logger
 
 	// stopped is why this front end has stopped, nil if it has not.
 	stopped atomic.Pointer[log.Halt]
 	// publisher gets cosignatures that come late.
-	publisher atomic.Pointer[log.Publisher]
+	publisher atomic.Pointer[publisher.Publisher]
 	// failed is why it could not begin to lead when it had the lease last, nil if it
 	// could.
 	failed atomic.Pointer[failure]
@@ -105,7 +110,7 @@ type cluster struct {
 	id        string // of this process, in the lease
 	times     yieldTimes
 	witnesses *witnesses
-	forward   *log.Forwarder
+	forward   *cluster.Forwarder
 	checks    checks
 	trying    <-chan error // what the agent is being asked; nil while it is not
 	others    others
@@ -124,7 +129,7 @@ type failure struct {
 
 // serveShared serves a log on servers: at once as a follower, and as the leader
 // whenever it has the lease.
-func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metrics.Metrics, re *reloader, hup <-chan os.Signal, stderr io.Writer) error {
+func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *metrics.Metrics, re *reloader, hup <-chan os.Signal, stderr io.Writer) error {
 	c, err := flags.connect(ctx, cfg, m)
 	if err != nil {
 		return err
@@ -170,7 +175,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg log.Config, m *metri
 
 // connect opens the database and checks that it belongs to the storage. The
 // caller closes it.
-func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics) (*cluster, error) {
+func (s *shared) connect(ctx context.Context, cfg leader.Config, m *metrics.Metrics) (*node, error) {
 	storage, err := trillianlog.ParseURL(s.storageURL)
 	if err != nil {
 		return nil, err
@@ -190,7 +195,7 @@ func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics
 		return nil, err
 	}
 	cfg.Blobs, cfg.Tokens = db.Blobs(), db.Tokens()
-	c := &cluster{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger, times: defaultTimes}
+	c := &node{db: db, cfg: cfg, storage: storage, metrics: m, logger: cfg.Logger, times: defaultTimes}
 	if c.id, err = processID(); err != nil {
 		db.Close()
 		return nil, err
@@ -201,7 +206,7 @@ func (s *shared) connect(ctx context.Context, cfg log.Config, m *metrics.Metrics
 }
 
 // open begins to follow.
-func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
+func (c *node) open(ctx context.Context, flags serveFlags) (err error) {
 	secret, err := c.db.Secret(ctx)
 	if err != nil {
 		return err
@@ -211,20 +216,20 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.cfg.Publisher.Served, err = log.OpenServed(flags.served(), keys, c.logger); err != nil {
+	if c.cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, c.logger); err != nil {
 		return err
 	}
-	c.forward = log.NewForwarder(log.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
-	cfg := log.FollowConfig{
-		ServerConfig: c.cfg.ServerConfig,
-		Policy:       c.cfg.Publisher.Policy,
-		Keys:         keys,
-		Checkpoints:  c.db.Checkpoints(nil),
-		Served:       c.cfg.Publisher.Served,
-		Forward:      c.forward,
+	c.forward = cluster.NewForwarder(cluster.ForwarderConfig{Leader: c.leader, Why: c.why, Secret: secret, Logger: c.logger})
+	cfg := follower.Config{
+		Config:      c.cfg.Config,
+		Policy:      c.cfg.Publisher.Policy,
+		Keys:        keys,
+		Checkpoints: c.db.Checkpoints(nil),
+		Served:      c.cfg.Publisher.Served,
+		Forward:     c.forward,
 	}
 	cfg.Storage, cfg.State = trillianlog.OpenReader(c.db.Tiles(nil)), c.db.State(nil)
-	if c.follower, err = log.Follow(ctx, cfg); err != nil {
+	if c.follower, err = follower.Open(ctx, cfg); err != nil {
 		return err
 	}
 	c.front.Switch(c.follower)
@@ -233,7 +238,7 @@ func (c *cluster) open(ctx context.Context, flags serveFlags) (err error) {
 
 // keys returns the log's public keys: those it signs with or, on a front end that
 // never signs, those of log.vkey or of the policy.
-func (c *cluster) keys(ctx context.Context, flags serveFlags) (keys []proofs.Key, err error) {
+func (c *node) keys(ctx context.Context, flags serveFlags) (keys []proofs.Key, err error) {
 	if s := c.cfg.Publisher.Signer; s != nil {
 		keys = append(keys, s.Key())
 		for _, more := range c.cfg.Publisher.More {
@@ -259,7 +264,7 @@ func (c *cluster) keys(ctx context.Context, flags serveFlags) (keys []proofs.Key
 
 // isTwin reports whether another process that leads, and lives, is said to be reached where
 // this one is. What is passed on to it would come back.
-func (c *cluster) isTwin(before *postgres.Leader, now postgres.Leader) bool {
+func (c *node) isTwin(before *postgres.Leader, now postgres.Leader) bool {
 	lives := before != nil && before.Epoch == now.Epoch && (before.Renewals != now.Renewals || c.twinLeads.Load() == now.Epoch)
 	is := now.ID != c.id && sameURL(now.URL, c.url) && lives
 	if is {
@@ -268,21 +273,21 @@ func (c *cluster) isTwin(before *postgres.Leader, now postgres.Leader) bool {
 	return is
 }
 
-// leader is log.ForwarderConfig's.
-func (c *cluster) leader(ctx context.Context) (log.Leader, bool, error) {
+// leader is cluster.ForwarderConfig's.
+func (c *node) leader(ctx context.Context) (cluster.Leader, bool, error) {
 	l, ok, err := c.db.Leader(ctx)
 	if err == nil && ok {
 		if before := c.seen.Swap(&l); c.isTwin(before, l) {
-			return log.Leader{}, false, fmt.Errorf("the front end that leads has the URL of this one, %s: give each its own --url", fetch.Redacted(c.url))
+			return cluster.Leader{}, false, fmt.Errorf("the front end that leads has the URL of this one, %s: give each its own --url", fetch.Redacted(c.url))
 		}
 	}
 	// A command that changes the log has the lease without a URL.
-	return log.Leader{URL: l.URL, Epoch: l.Epoch}, ok && l.URL != "", err
+	return cluster.Leader{URL: l.URL, Epoch: l.Epoch}, ok && l.URL != "", err
 }
 
 // reach says why this front end cannot write to the storage: Trillian does not answer, or
 // the log has another tree.
-func (c *cluster) reach(ctx context.Context) error {
+func (c *node) reach(ctx context.Context) error {
 	if err := c.inPlace(ctx); err != nil {
 		return err
 	}
@@ -292,7 +297,7 @@ func (c *cluster) reach(ctx context.Context) error {
 // inPlace says why this front end cannot lead where the log has another tree by now. It
 // goes on following. Who takes the lease has asked between looking at it and taking it, so
 // that no command can have replaced the tree meanwhile.
-func (c *cluster) inPlace(ctx context.Context) error {
+func (c *node) inPlace(ctx context.Context) error {
 	err := c.db.CheckStorage(ctx, storageName(c.storage.TreeID))
 	var replaced *postgres.ReplacedError
 	if errors.As(err, &replaced) && c.stopped.Load() != nil {
@@ -302,13 +307,13 @@ func (c *cluster) inPlace(ctx context.Context) error {
 }
 
 // stop has this front end do nothing but follow, and say why.
-func (c *cluster) stop(h *log.Halt) {
+func (c *node) stop(h *log.Halt) {
 	c.stopped.Store(h)
 	c.follower.Halt(h)
 }
 
 // reload takes over settings, for the log that follows and for that which leads.
-func (c *cluster) reload(s log.Settings) error {
+func (c *node) reload(s httpd.Settings) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.follower.Reload(s); err != nil {
@@ -324,18 +329,18 @@ func (c *cluster) reload(s log.Settings) error {
 }
 
 // lets lets a log lead, or none. While it was opened the settings may have changed.
-func (c *cluster) lets(l *log.Log) error {
+func (c *node) lets(l *leader.Log) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leading = l
 	if l == nil || c.opened == c.reloads {
 		return nil
 	}
-	return l.Reload(log.Settings{Labels: c.cfg.Labels, Token: c.cfg.Token, Policy: c.cfg.Publisher.Policy})
+	return l.Reload(httpd.Settings{Labels: c.cfg.Labels, Token: c.cfg.Token, Policy: c.cfg.Publisher.Policy})
 }
 
 // late gives late cosignatures to the publisher of the time.
-func (c *cluster) late(text string, sigs []proofs.Signature) {
+func (c *node) late(text string, sigs []proofs.Signature) {
 	if p := c.publisher.Load(); p != nil {
 		p.AddCosignatures(text, sigs)
 	}
@@ -343,7 +348,7 @@ func (c *cluster) late(text string, sigs []proofs.Signature) {
 
 // campaign leads whenever nobody else does, until ctx ends. If the log must not go on it
 // keeps following, looks again each minute, and returns why at the end.
-func (c *cluster) campaign(ctx context.Context) error {
+func (c *node) campaign(ctx context.Context) error {
 	for {
 		err := c.campaignOnce(ctx)
 		var halt *log.Halt
@@ -378,7 +383,7 @@ var errLookAgain = errors.New("another front end may lead")
 
 // campaignOnce leads as soon as nobody else does. A front end that has stopped waits for
 // that no longer than another one must have led for it to go on.
-func (c *cluster) campaignOnce(ctx context.Context) error {
+func (c *node) campaignOnce(ctx context.Context) error {
 	campaigning := ctx
 	if c.stopped.Load() != nil {
 		until, cancel := context.WithTimeoutCause(ctx, ledFor, errLookAgain)
@@ -393,7 +398,7 @@ func (c *cluster) campaignOnce(ctx context.Context) error {
 }
 
 // isBarred is postgres.Candidate's.
-func (c *cluster) isBarred(err error) {
+func (c *node) isBarred(err error) {
 	if err == nil {
 		c.barred.Store(nil)
 		return
@@ -409,7 +414,7 @@ func processID() (string, error) {
 
 // lead leads until ctx ends, the lease is lost, Trillian is out of reach or the log
 // halts, and gives the lease up.
-func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
+func (c *node) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 	c.logger.Info("leading the log", "epoch", lease.Epoch())
 	c.seen.Store(&postgres.Leader{ID: c.id, URL: c.url, Epoch: lease.Epoch()})
 	// The right to write, which without Trillian is of no use.
@@ -456,7 +461,7 @@ func (c *cluster) lead(ctx context.Context, lease *postgres.Lease) (err error) {
 
 // goOn takes back that this front end has stopped, once a quorum of witnesses has
 // cosigned what it leads with.
-func (c *cluster) goOn(ctx context.Context, l *log.Log) {
+func (c *node) goOn(ctx context.Context, l *leader.Log) {
 	stopped := c.stopped.Load()
 	if stopped == nil || l.Publisher().WaitConfirmed(ctx) != nil {
 		return
@@ -465,7 +470,7 @@ func (c *cluster) goOn(ctx context.Context, l *log.Log) {
 }
 
 // wentOn takes back that this front end has stopped, and records it.
-func (c *cluster) wentOn(ctx context.Context, stopped *log.Halt, how string) {
+func (c *node) wentOn(ctx context.Context, stopped *log.Halt, how string) {
 	c.stopped.Store(nil)
 	c.follower.Halt(nil)
 	c.logger.Info("what had stopped the log is put right; it goes on", "code", stopped.Code, "how", how)
@@ -476,7 +481,7 @@ func (c *cluster) wentOn(ctx context.Context, stopped *log.Halt, how string) {
 
 // ledByOther reports whether another front end leads for good: one that looks again, too,
 // leads for a moment.
-func (c *cluster) ledByOther(ctx context.Context) bool {
+func (c *node) ledByOther(ctx context.Context) bool {
 	before, ok, err := c.db.Leader(ctx)
 	if err != nil || !ok || before.URL == "" || before.URL == c.url {
 		return false
@@ -492,7 +497,7 @@ func (c *cluster) ledByOther(ctx context.Context) bool {
 
 // watch gives the right to write up when Trillian is out of reach, until stop is
 // called. What is queued then is not waited for: it is the next leader's.
-func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp func(*yield)) (stop func()) {
+func (c *node) watch(ctx context.Context, storage *trillianlog.Log, giveUp func(*yield)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -504,7 +509,7 @@ func (c *cluster) watch(ctx context.Context, storage *trillianlog.Log, giveUp fu
 }
 
 // openLeader opens the log for writing, as long as the right to it lasts.
-func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) (*trillianlog.Log, *log.Log, error) {
+func (c *node) openLeader(ctx, right context.Context, lease *postgres.Lease) (*trillianlog.Log, *leader.Log, error) {
 	opening, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	storage, err := c.openStorage(opening, lease, lease.Kept)
@@ -521,7 +526,7 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = c.metrics.Storage(storage), c.db.Ledger(lease), c.db.Checkpoints(lease)
 	blobs := c.db.Blobs().Fenced(lease)
 	cfg.Blobs, cfg.Batches, cfg.State, cfg.Holds, cfg.Right = blobs, blobs, c.db.State(lease), c.db.Holds(lease), right
-	l, err := log.Open(ctx, cfg)
+	l, err := leader.Open(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, storage.Close())
 	}
@@ -530,7 +535,7 @@ func (c *cluster) openLeader(ctx, right context.Context, lease *postgres.Lease) 
 
 // finish appends what a former leader was about to, and may still. It closes the storage if
 // it fails.
-func (c *cluster) finish(ctx context.Context, storage *trillianlog.Log) error {
+func (c *node) finish(ctx context.Context, storage *trillianlog.Log) error {
 	first, entries, err := c.db.Batch(ctx)
 	if err == nil {
 		err = verdict(storage.Finish(ctx, first, entries))
@@ -542,7 +547,7 @@ func (c *cluster) finish(ctx context.Context, storage *trillianlog.Log) error {
 }
 
 // openStorage opens Trillian for the one who appends. kept is trillianlog.Config's.
-func (c *cluster) openStorage(ctx context.Context, lease *postgres.Lease, kept func(int64, [][]byte) error) (*trillianlog.Log, error) {
+func (c *node) openStorage(ctx context.Context, lease *postgres.Lease, kept func(int64, [][]byte) error) (*trillianlog.Log, error) {
 	cfg := c.storage
 	cfg.Tiles, cfg.Until, cfg.Kept = c.db.Tiles(lease), lease.Until, kept
 	storage, err := trillianlog.Open(ctx, cfg)
@@ -580,7 +585,7 @@ func withWayBack(h *log.Halt) *log.Halt {
 
 // serveLeader serves and writes the log until ctx or the right ends, or it halts.
 // When it returns the follower serves.
-func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
+func (c *node) serveLeader(ctx, right context.Context, l *leader.Log) error {
 	c.publisher.Store(l.Publisher())
 	if err := c.lets(l); err != nil {
 		return err
@@ -599,7 +604,7 @@ func (c *cluster) serveLeader(ctx, right context.Context, l *log.Log) error {
 }
 
 // release gives a lease up that may be lost already.
-func (c *cluster) release(lease *postgres.Lease) {
+func (c *node) release(lease *postgres.Lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTime)
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -26,7 +28,7 @@ import (
 const takeTime = 30 * time.Second
 
 // take has a command write the log instead of any front end, until done is called.
-func (s *shared) take(ctx context.Context, cfg log.Config) (c *cluster, lease *postgres.Lease, done func(), err error) {
+func (s *shared) take(ctx context.Context, cfg leader.Config) (c *node, lease *postgres.Lease, done func(), err error) {
 	if c, err = s.connect(ctx, cfg, metrics.New()); err != nil {
 		return nil, nil, nil, err
 	}
@@ -101,7 +103,7 @@ func waitRenewal(ctx context.Context, db *postgres.DB) {
 }
 
 // openWritten opens a log on servers for a command that writes it.
-func (s *shared) openWritten(ctx context.Context, cfg *log.Config) (*written, error) {
+func (s *shared) openWritten(ctx context.Context, cfg *leader.Config) (*written, error) {
 	c, lease, done, err := s.take(ctx, *cfg)
 	if err != nil {
 		return nil, err
@@ -129,7 +131,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 	if err != nil {
 		return 0, err
 	}
-	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
+	cfg := leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	w, err := s.openWritten(ctx, &cfg)
 	if err != nil {
 		return 0, err
@@ -160,7 +162,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 // reindex makes the derived state of a log on servers anew, and with tiles the copy
 // of its entries before that.
 func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n int64, err error) {
-	c, lease, done, err := s.take(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}})
+	c, lease, done, err := s.take(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}})
 	if err != nil {
 		return 0, err
 	}
@@ -186,12 +188,12 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 }
 
 // indexAnew makes the derived state anew for a tree.
-func (c *cluster) indexAnew(ctx context.Context, lease *postgres.Lease, storage log.Storage, tree proofs.Tree, stderr io.Writer) error {
+func (c *node) indexAnew(ctx context.Context, lease *postgres.Lease, storage log.Storage, tree proofs.Tree, stderr io.Writer) error {
 	anew, err := c.db.Scratch(ctx, lease)
 	if err != nil {
 		return err
 	}
-	err = index(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr)
+	err = indexUpTo(ctx, storage, c.db.Blobs(), anew, tree, "reindex", stderr)
 	if err == nil {
 		err = anew.Replace(ctx)
 	}
@@ -202,7 +204,7 @@ func (c *cluster) indexAnew(ctx context.Context, lease *postgres.Lease, storage 
 }
 
 // rebuild makes the copy of Trillian's entries anew.
-func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.Writer) (err error) {
+func (c *node) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.Writer) (err error) {
 	cfg := c.storage
 	cfg.Tiles, cfg.Until = c.db.Tiles(lease), lease.Until
 	trillian, err := trillianlog.Connect(cfg)
@@ -220,10 +222,10 @@ func (c *cluster) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.
 }
 
 // serverLog is a log on servers to be looked at. Others may serve it meanwhile.
-type serverLog struct{ c *cluster }
+type serverLog struct{ c *node }
 
 func (s *shared) openKept(ctx context.Context, stderr io.Writer) (kept, error) {
-	c, err := s.connect(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
+	c, err := s.connect(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +319,7 @@ func (s *serverLog) further(ctx context.Context, size int64, stderr io.Writer) (
 	return s.c.checkTrillian(ctx, size, stderr)
 }
 
-func (c *cluster) checkTrillian(ctx context.Context, size int64, stderr io.Writer) (found []string, err error) {
+func (c *node) checkTrillian(ctx context.Context, size int64, stderr io.Writer) (found []string, err error) {
 	cfg := c.storage
 	cfg.Tiles = c.db.Tiles(nil)
 	trillian, err := trillianlog.Connect(cfg)

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -83,14 +83,14 @@ func fromCommandLine(flags *pflag.FlagSet) map[string]bool {
 	return decided
 }
 
-// quotaFlags are the flags of limits: of log.Limits' quotas, and of connections.
+// quotaFlags are the flags of limits: of quota.Limits' quotas, and of connections.
 type quotaFlags struct {
 	anonymous, anonymousBytes, holder, holderBytes rateFlag
 	connections                                    int
 }
 
 func (q *quotaFlags) flags(f *pflag.FlagSet) {
-	a, h := log.DefaultLimits.Anonymous, log.DefaultLimits.Holder
+	a, h := quota.DefaultLimits.Anonymous, quota.DefaultLimits.Holder
 	q.anonymous, q.anonymousBytes = rateFlag{a.Submissions, a.SubmissionBurst}, rateFlag{a.Bytes, a.ByteBurst}
 	q.holder, q.holderBytes = rateFlag{h.Submissions, h.SubmissionBurst}, rateFlag{h.Bytes, h.ByteBurst}
 	f.Var(&q.anonymous, "quota", "submissions a second, and at once, of a network (IPv4 /24, IPv6 /48) without a token; or off")
@@ -101,19 +101,19 @@ func (q *quotaFlags) flags(f *pflag.FlagSet) {
 }
 
 // limits are the log's with these quotas.
-func (q *quotaFlags) limits() log.Limits {
-	l := log.DefaultLimits
-	l.Anonymous, l.Holder = quota(q.anonymous, q.anonymousBytes, l.Anonymous), quota(q.holder, q.holderBytes, l.Holder)
+func (q *quotaFlags) limits() quota.Limits {
+	l := quota.DefaultLimits
+	l.Anonymous, l.Holder = quotaOf(q.anonymous, q.anonymousBytes, l.Anonymous), quotaOf(q.holder, q.holderBytes, l.Holder)
 	return l
 }
 
 // table is what serve limits, for people.
-func (q *quotaFlags) table() []log.LimitRow {
-	return append(q.limits().Table(), log.LimitRow{What: "connections, or half of the files that may be open", All: strconv.Itoa(q.connections)})
+func (q *quotaFlags) table() []quota.LimitRow {
+	return append(q.limits().Table(), quota.LimitRow{What: "connections, or half of the files that may be open", All: strconv.Itoa(q.connections)})
 }
 
-// quota changes what there are flags for.
-func quota(submissions, bytes rateFlag, q log.Quota) log.Quota {
+// quotaOf changes what there are flags for.
+func quotaOf(submissions, bytes rateFlag, q quota.Quota) quota.Quota {
 	q.Submissions, q.SubmissionBurst = submissions.rate, submissions.burst
 	q.Bytes, q.ByteBurst = bytes.rate, bytes.burst
 	return q

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tuflog/tuflog/bench/runtest"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/quota"
 )
 
 func write(t *testing.T, name, text string, mode os.FileMode) string {
@@ -154,7 +154,7 @@ func TestQuotaFlagsDefault(t *testing.T) {
 	if last := table[len(table)-1]; !strings.HasPrefix(last.What, "connections") || last.All != "8192" {
 		t.Errorf("the last limit is %+v", last)
 	}
-	if q.limits() != log.DefaultLimits {
+	if q.limits() != quota.DefaultLimits {
 		t.Errorf("%+v", q.limits())
 	}
 }

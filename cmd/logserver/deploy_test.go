@@ -14,7 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/trillianserver"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -52,7 +52,7 @@ func TestAlertRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := metrics.New()
-	m.Watch(func(context.Context) log.Stats { return log.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
+	m.Watch(func(context.Context) httpd.Stats { return httpd.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
 	m.WatchFrontEnd(func() metrics.FrontEnd { return metrics.FrontEnd{} }, yieldUnpublished)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

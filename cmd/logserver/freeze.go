@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -68,7 +69,7 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 	if err := flags.check(); err != nil {
 		return 0, err
 	}
-	cfg := log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
+	cfg := leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return 0, err
 	}
@@ -92,7 +93,7 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	l, err := log.Open(ctx, cfg)
+	l, err := leader.Open(ctx, cfg)
 	if err != nil {
 		return 0, err
 	}

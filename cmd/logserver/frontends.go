@@ -81,7 +81,7 @@ type reached struct {
 
 // beats has this front end say how it is, again and again until ctx ends, and then no
 // more.
-func (c *cluster) beats(ctx context.Context) {
+func (c *node) beats(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	reach := &check{calm: time.Second, ask: func(ctx context.Context) error {
@@ -109,7 +109,7 @@ func (c *cluster) beats(ctx context.Context) {
 
 // beating is what a front end has last said of itself, and told its operator.
 type beating struct {
-	c       *cluster
+	c       *node
 	own     postgres.FrontEnd
 	failing bool
 	hinders bool
@@ -173,7 +173,7 @@ func (b *beating) explain(why error) {
 
 // twins tells the operator when another front end says that it is reached at this one's
 // URL.
-func (c *cluster) twins() {
+func (c *node) twins() {
 	alive := c.others.alive(time.Now())
 	i := slices.IndexFunc(alive, func(f postgres.FrontEnd) bool { return sameURL(f.URL, c.url) })
 	if was := c.twin.Swap(i >= 0); i >= 0 && !was {
@@ -182,7 +182,7 @@ func (c *cluster) twins() {
 }
 
 // frontEnd is what metrics tell of this front end and the others.
-func (c *cluster) frontEnd() metrics.FrontEnd {
+func (c *node) frontEnd() metrics.FrontEnd {
 	others := c.others.alive(time.Now())
 	m := metrics.FrontEnd{Able: c.hindrance(time.Now()) == nil, Others: len(others), OthersAble: len(ableOf(others)), SameURL: c.twin.Load()}
 	if l := c.seen.Load(); l != nil {
@@ -192,14 +192,14 @@ func (c *cluster) frontEnd() metrics.FrontEnd {
 }
 
 // leads reports whether this front end writes the log.
-func (c *cluster) leads() bool {
+func (c *node) leads() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leading != nil
 }
 
 // inDoubt reports whether this front end may soon have to lead.
-func (c *cluster) inDoubt() bool {
+func (c *node) inDoubt() bool {
 	r := c.reached.Load()
 	if r == nil || r.err != nil {
 		return true

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -106,7 +107,7 @@ func fsck(ctx context.Context, at place, on shared, judge bool, stderr io.Writer
 	if err != nil {
 		report.Problems = append(report.Problems, fmt.Sprintf("the storage: %v", err))
 	} else {
-		check := log.Fsck{Storage: storage, Stored: stored, Blobs: blobs, Trees: trees, Judge: judge}
+		check := maintain.Fsck{Storage: storage, Stored: stored, Blobs: blobs, Trees: trees, Judge: judge}
 		// A state to compare with, made from a log that is known to be damaged,
 		// would say nothing.
 		if len(report.Problems) == 0 {

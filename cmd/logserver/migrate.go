@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
@@ -111,7 +112,7 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 	if err != nil {
 		return 0, err
 	}
-	defer func() { (&cluster{logger: m.logger}).release(lease) }()
+	defer func() { (&node{logger: m.logger}).release(lease) }()
 	ctx, end := underLease(ctx, lease)
 	defer end()
 	for _, stage := range []struct {
@@ -147,7 +148,7 @@ func (m *migration) copy(ctx context.Context, lease *postgres.Lease) (err error)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
 	bar := cli.NewProgress(m.stderr, "copy", m.tree.N)
-	err = (&log.Migration{
+	err = (&maintain.Migration{
 		From: m.storage, FromBlobs: m.blobs, Tree: m.tree,
 		To: to, ToBlobs: m.db.Blobs(),
 		Progress: func(n int) { bar.Add(int64(n)) },
@@ -163,7 +164,7 @@ func (m *migration) copy(ctx context.Context, lease *postgres.Lease) (err error)
 	if err := m.copyVendors(ctx, lease); err != nil {
 		return err
 	}
-	return index(ctx, to, m.db.Blobs(), m.db.State(lease), m.tree, "derived state", m.stderr)
+	return indexUpTo(ctx, to, m.db.Blobs(), m.db.State(lease), m.tree, "derived state", m.stderr)
 }
 
 // copyVendors brings the tokens of repositories and what is held to the servers.
@@ -182,14 +183,14 @@ func (m *migration) copyVendors(ctx context.Context, lease *postgres.Lease) erro
 // verify reads back all that was copied: the entries and tiles that front ends
 // read, and Trillian's leaves beside them, and every file.
 func (m *migration) verify(ctx context.Context, _ *postgres.Lease) error {
-	c := &cluster{db: m.db, storage: m.trillian, logger: m.logger}
+	c := &node{db: m.db, storage: m.trillian, logger: m.logger}
 	trees := map[string]proofs.Tree{"the old ledger": m.record.Edge.Tree(), "the old storage": m.tree}
 	if m.published.N > 0 {
 		trees["the published checkpoint"] = m.published
 	}
 	withheld := 0
 	bar := cli.NewProgress(m.stderr, "verify", m.tree.N)
-	check := log.Fsck{
+	check := maintain.Fsck{
 		Storage: trillianlog.OpenReader(m.db.Tiles(nil)), Stored: m.tree, Blobs: m.db.Blobs(), Trees: trees,
 		Absent: func(sum tuf.Digest) bool {
 			if _, err := m.blobs.Blob(ctx, sum); !errors.Is(err, fs.ErrNotExist) {
@@ -279,10 +280,10 @@ func (m *migration) arrival() (a postgres.Arrival, err error) {
 		return a, err
 	}
 	a = postgres.Arrival{Record: m.record, Checkpoint: m.checkpoint}
-	if a.Actions, err = log.ReadActions(m.flags.ledgerDir()); err != nil {
+	if a.Actions, err = maintain.ReadActions(m.flags.ledgerDir()); err != nil {
 		return a, err
 	}
-	a.Actions = append(a.Actions, log.Action{
+	a.Actions = append(a.Actions, maintain.Action{
 		Time:   time.Now().UTC(),
 		Action: "migrate",
 		Detail: fmt.Sprintf("from %s, with %d entries", m.flags.dir, m.tree.N),

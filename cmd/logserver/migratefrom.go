@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -162,7 +163,7 @@ func (m *migration) openLog(ctx context.Context) (err error) {
 	}
 	published := log.NewCheckpointFile(m.flags.checkpoint())
 	var st status
-	st.judge(ctx, log.PublisherConfig{Checkpoints: published, Ledger: fixedLedger{m.record}, Storage: m.storage}, m.keys)
+	st.judge(ctx, publisher.Config{Checkpoints: published, Ledger: fixedLedger{m.record}, Storage: m.storage}, m.keys)
 	if st.What != "" {
 		return fmt.Errorf("the log cannot be served (%s): %s. %s", st.Code, st.What, st.Do)
 	}

@@ -13,6 +13,10 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/index"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
@@ -77,13 +81,13 @@ func openKept(ctx context.Context, at place, on shared, stderr io.Writer) (kept,
 	return on.openKept(ctx, stderr)
 }
 
-// index takes a derived state up to a tree.
-func index(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.StateWriter, tree proofs.Tree, what string, stderr io.Writer) error {
+// indexUpTo takes a derived state up to a tree.
+func indexUpTo(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.StateWriter, tree proofs.Tree, what string, stderr io.Writer) error {
 	stored, err := storage.Integrated(ctx)
 	if err != nil {
 		return err
 	}
-	indexer, err := log.OpenIndexer(ctx, storage, blobs, state, stored, slog.New(slog.NewTextHandler(stderr, nil)))
+	indexer, err := index.Open(ctx, storage, blobs, state, stored, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -184,7 +188,7 @@ func (d *dirLog) further(context.Context, int64, io.Writer) ([]string, error) { 
 
 // written is a log that a command, or serve, writes, and nobody else meanwhile.
 type written struct {
-	record  func(ctx context.Context, a log.Action) error
+	record  func(ctx context.Context, a maintain.Action) error
 	lost    func() (log.Ledger, error) // of a log on servers: its ledger where that is lost
 	closers []func() error
 }
@@ -197,14 +201,14 @@ func (w *written) Close() error {
 	return err
 }
 
-// openWritten opens a log for writing, and puts what log.Open needs into cfg.
-func openWritten(ctx context.Context, at place, on shared, cfg *log.Config) (*written, error) {
+// openWritten opens a log for writing, and puts what leader.Open needs into cfg.
+func openWritten(ctx context.Context, at place, on shared, cfg *leader.Config) (*written, error) {
 	if on.on() {
 		keys, err := readKeys(at)
 		if err != nil {
 			return nil, err
 		}
-		if cfg.Publisher.Served, err = log.OpenServed(at.served(), keys, cfg.Logger); err != nil {
+		if cfg.Publisher.Served, err = publisher.OpenServed(at.served(), keys, cfg.Logger); err != nil {
 			return nil, err
 		}
 		w, err := on.openWritten(ctx, cfg)
@@ -217,11 +221,11 @@ func openWritten(ctx context.Context, at place, on shared, cfg *log.Config) (*wr
 }
 
 // openDir opens a log in its directory.
-func openDir(ctx context.Context, at place, cfg *log.Config) (w *written, err error) {
+func openDir(ctx context.Context, at place, cfg *leader.Config) (w *written, err error) {
 	if err := at.moved(); err != nil {
 		return nil, err
 	}
-	w = &written{record: func(_ context.Context, a log.Action) error { return log.AppendAction(at.ledgerDir(), a) }}
+	w = &written{record: func(_ context.Context, a maintain.Action) error { return maintain.AppendAction(at.ledgerDir(), a) }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -262,6 +266,6 @@ func (f fixedCheckpoint) Load(context.Context) ([]byte, error) { return f, nil }
 func (f fixedCheckpoint) Store(context.Context, []byte) error { return fs.ErrPermission }
 
 // actionNow is what a command is about to do.
-func actionNow(action, detail string) log.Action {
-	return log.Action{Time: time.Now().UTC(), Action: action, Detail: detail}
+func actionNow(action, detail string) maintain.Action {
+	return maintain.Action{Time: time.Now().UTC(), Action: action, Detail: detail}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -102,7 +103,7 @@ func TestResume(t *testing.T) {
 		}
 		w.Log.Stop(t)
 	}
-	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), log.ActionsFile))
+	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), maintain.ActionsFile))
 	if lines := strings.Split(strings.TrimSpace(string(actions)), "\n"); err != nil || len(lines) != 2 ||
 		!strings.Contains(lines[0], `"action":"ledger-behind"`) || !strings.Contains(lines[1], `"action":"ledger-lost"`) {
 		t.Errorf("actions: %s, %v", actions, err)

@@ -89,7 +89,7 @@ func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if err = index(ctx, storage, blobs, state, tree, "reindex", stderr); err == nil {
+	if err = indexUpTo(ctx, storage, blobs, state, tree, "reindex", stderr); err == nil {
 		bar := cli.NewProgress(stderr, "indices", sqlite.BuildSteps)
 		err = state.Finish(ctx, func() { bar.Add(1) })
 		bar.Done()

@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -28,8 +28,8 @@ type reloader struct {
 	flags     serveFlags
 	logger    *slog.Logger
 	witnesses *witnesses
-	reload    func(log.Settings) error
-	now       log.Settings
+	reload    func(httpd.Settings) error
+	now       httpd.Settings
 }
 
 // run reloads until ctx ends.
@@ -88,7 +88,7 @@ func (r *reloader) once() {
 
 // policy takes over the settings with the policy as it is now. All its witnesses are
 // asked at once, also those that wanted to be left alone.
-func (r *reloader) policy(next log.Settings) (err error) {
+func (r *reloader) policy(next httpd.Settings) (err error) {
 	if next.Policy, err = cli.ReadPolicy(r.flags.policy); err != nil {
 		return err
 	}

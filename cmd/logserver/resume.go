@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -107,7 +109,7 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	empty := log.LedgerRecord{Origin: keys[0].Name(), Edge: new(proofs.Edge)}
 	if know == "ledger-lost" {
 		// Whatever would fail fails before a ledger of size 0 is there.
-		if _, err := log.RecordFromCheckpoint(ctx, signed, keys, storage, empty); err != nil {
+		if _, err := maintain.RecordFromCheckpoint(ctx, signed, keys, storage, empty); err != nil {
 			return 0, err
 		}
 		if err := log.CreateFileLedger(at.ledgerDir(), empty.Origin); err != nil {
@@ -119,9 +121,9 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	to := log.PublisherConfig{Storage: storage, Ledger: ledger}
-	return bringForward(ctx, to, keys, signed, know, "the checkpoint in "+checkpoint, func(_ context.Context, a log.Action) error {
-		return log.AppendAction(at.ledgerDir(), a)
+	to := publisher.Config{Storage: storage, Ledger: ledger}
+	return bringForward(ctx, to, keys, signed, know, "the checkpoint in "+checkpoint, func(_ context.Context, a maintain.Action) error {
+		return maintain.AppendAction(at.ledgerDir(), a)
 	})
 }
 
@@ -134,21 +136,21 @@ func checkKnown(know string) error {
 }
 
 // bringForward sets the ledger to a checkpoint that the log has signed.
-func bringForward(ctx context.Context, at log.PublisherConfig, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, log.Action) error) (size int64, err error) {
+func bringForward(ctx context.Context, at publisher.Config, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, maintain.Action) error) (size int64, err error) {
 	old, err := at.Ledger.Load(ctx)
 	if err != nil {
 		return 0, err
 	}
-	next, err := log.RecordFromCheckpoint(ctx, signed, keys, at.Storage, old)
+	next, err := maintain.RecordFromCheckpoint(ctx, signed, keys, at.Storage, old)
 	if err != nil {
 		return 0, err
 	}
-	return moveLedger(ctx, at.Ledger, old, next, know, to, func(a log.Action) error { return record(ctx, a) })
+	return moveLedger(ctx, at.Ledger, old, next, know, to, func(a maintain.Action) error { return record(ctx, a) })
 }
 
 // moveLedger writes the next record to the ledger, once the action is recorded: one
 // that is recorded and was not taken does less harm than the other way round.
-func moveLedger(ctx context.Context, ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(log.Action) error) (size int64, err error) {
+func moveLedger(ctx context.Context, ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(maintain.Action) error) (size int64, err error) {
 	// Signing times never decrease.
 	next.Signed = max(old.Signed, time.Now().Unix())
 	before, err := old.Marshal()

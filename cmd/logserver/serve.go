@@ -19,7 +19,10 @@ import (
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/metrics"
+	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -170,7 +173,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 		return err
 	}
 	defer gatherer.Close()
-	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: log.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
+	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: httpd.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
 	m := metrics.New()
 	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 	if flags.on() {
@@ -185,7 +188,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
 	logs, ledger := room.Disk(minFree, flags.tree(), flags.dir), room.Disk(minFreeLedger, flags.ledgerDir())
 	cfg.Room = func() error { return cmp.Or(logs(), ledger()) }
-	l, err := log.Open(ctx, cfg)
+	l, err := leader.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -209,10 +212,10 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 		defer stop()
 	}
 	listener = limitConnections(listener)
-	server := log.NewHTTPServer(handler)
+	server := httpd.NewHTTPServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
-	log.LimitConnections(server, min(flags.quotas.connections, room.ForConnections()-1))
+	httpd.LimitConnections(server, min(flags.quotas.connections, room.ForConnections()-1))
 	defer flags.noteServing(listener.Addr())()
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)
@@ -224,7 +227,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 }
 
 // logConfig reads what the log is made of beside its data.
-func logConfig(flags serveFlags, logger *slog.Logger) (cfg log.Config, err error) {
+func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err error) {
 	if flags.quotas.connections < 1 {
 		return cfg, fmt.Errorf("%d connections at once are too few", flags.quotas.connections)
 	}
@@ -267,7 +270,7 @@ func checkWitnesses(policy *proofs.Policy, logger *slog.Logger) error {
 }
 
 // openKeys opens what only a process needs that writes the log.
-func openKeys(flags serveFlags, cfg *log.Config) (err error) {
+func openKeys(flags serveFlags, cfg *leader.Config) (err error) {
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return err
 	}
@@ -326,8 +329,8 @@ func newLogger(w io.Writer, format string, level slog.Level, paste func(string) 
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
 }
 
-func httpConfig(flags serveFlags) (log.HTTPConfig, error) {
-	cfg := log.HTTPConfig{
+func httpConfig(flags serveFlags) (quota.HTTPConfig, error) {
+	cfg := quota.HTTPConfig{
 		RegistrationClosed: flags.closed,
 	}
 	var err error

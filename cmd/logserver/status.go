@@ -21,6 +21,9 @@ import (
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/publisher"
+	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -70,7 +73,7 @@ type status struct {
 	// knows, or something else.
 	Ahead []aheadWitness `json:"ahead,omitempty"`
 
-	Limits []log.LimitRow `json:"limits"` // what is done at once, and for whom
+	Limits []quota.LimitRow `json:"limits"` // what is done at once, and for whom
 
 	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What string       `json:"what,omitempty"`
@@ -146,7 +149,7 @@ no front end is able to.`,
 }
 
 // printLimits prints the limits as a table.
-func printLimits(w io.Writer, rows []log.LimitRow) {
+func printLimits(w io.Writer, rows []quota.LimitRow) {
 	table := printable.NewTable(w, "limit", "all", "a source", "a token's holder", "kept for tokens")
 	for _, r := range rows {
 		table.Row(r.What, cmp.Or(r.All, "-"), cmp.Or(r.Source, "-"), cmp.Or(r.Holder, "-"), cmp.Or(r.Reserve, "-"))
@@ -183,10 +186,10 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		st.Witnesses = nil // they decide nothing
 	}
 	notes := st.shown(ctx)
-	var served *log.Served
+	var served *publisher.Served
 	var noServed error
 	if on.on() {
-		if served, noServed = log.OpenServed(at.served(), keys, slog.New(slog.DiscardHandler)); noServed == nil && served.Newest().Note != nil {
+		if served, noServed = publisher.OpenServed(at.served(), keys, slog.New(slog.DiscardHandler)); noServed == nil && served.Newest().Note != nil {
 			st.FrontEnd = treeOf(served.Newest().Tree)
 		}
 	}
@@ -245,9 +248,9 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 	if noLedger == nil && noStorage == nil {
 		st.setAhead(notes, keys, rec, &stored)
 	}
-	var p *log.Publisher
+	var p *publisher.Publisher
 	if st.What == "" {
-		p = st.judge(ctx, log.PublisherConfig{Checkpoints: fixedCheckpoint(signed), Ledger: fixedLedger{rec}, Storage: storage, Served: served}, keys)
+		p = st.judge(ctx, publisher.Config{Checkpoints: fixedCheckpoint(signed), Ledger: fixedLedger{rec}, Storage: storage, Served: served}, keys)
 	}
 	if err := k.look(ctx, &st); err != nil {
 		return st, err
@@ -377,7 +380,7 @@ func (st *status) setAhead(notes [][]byte, keys []proofs.Key, rec log.LedgerReco
 		holds = *stored
 	}
 	for i, h := range st.Witnesses {
-		halt := log.Beyond(notes[i], keys, signed, holds)
+		halt := publisher.Beyond(notes[i], keys, signed, holds)
 		if halt == nil && h.Size <= signed.N {
 			continue
 		}
@@ -395,7 +398,7 @@ func (st *status) setAhead(notes [][]byte, keys []proofs.Key, rec log.LedgerReco
 // onlyCopyIsOld corrects what was said of a storage on servers that seems to have lost
 // entries: Trillian has those that the copy lacks, and so only the database with ledger and
 // copy is of an older date.
-func (st *status) onlyCopyIsOld(served *log.Served) {
+func (st *status) onlyCopyIsOld(served *publisher.Served) {
 	if st.Code != log.HaltStorageBehind || st.Trillian == nil || st.Ledger == nil || st.Storage == nil {
 		return
 	}
@@ -414,7 +417,7 @@ func (st *status) onlyCopyIsOld(served *log.Served) {
 }
 
 // judgeTail says whether what the storage has beyond the ledger would be taken.
-func (st *status) judgeTail(ctx context.Context, p *log.Publisher, k kept) {
+func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, k kept) {
 	blobs, err := k.blobs()
 	if err != nil {
 		return // that was said
@@ -424,14 +427,14 @@ func (st *status) judgeTail(ctx context.Context, p *log.Publisher, k kept) {
 		return
 	}
 	var halt *log.Halt
-	if errors.As(p.JudgeTail(ctx, blobs, state), &halt) {
+	if errors.As(leader.JudgeTail(ctx, p, blobs, state), &halt) {
 		st.explain(halt.Code, halt.What, halt.Do)
 	}
 }
 
 // judge asks the publisher what it would say at a start, and returns it if that is
 // nothing. It is given what can only be read.
-func (st *status) judge(ctx context.Context, cfg log.PublisherConfig, keys []proofs.Key) *log.Publisher {
+func (st *status) judge(ctx context.Context, cfg publisher.Config, keys []proofs.Key) *publisher.Publisher {
 	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", keys[0]))
 	if err != nil {
 		st.explain("", err.Error(), "")
@@ -441,7 +444,7 @@ func (st *status) judge(ctx context.Context, cfg log.PublisherConfig, keys []pro
 	for _, k := range keys[1:] {
 		cfg.More = append(cfg.More, publicKey{k})
 	}
-	p, err := log.OpenPublisher(ctx, cfg)
+	p, err := publisher.Open(ctx, cfg)
 	if err == nil {
 		st.Ended = st.Ended || p.Ended()
 	}

@@ -15,7 +15,11 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
@@ -98,7 +102,7 @@ What it did is recorded in the database, with both URLs.`,
 
 // replacement is a tree on its way to another's place.
 type replacement struct {
-	*cluster
+	*node
 	flags  *replaceFlags
 	stderr io.Writer
 	lease  *postgres.Lease
@@ -127,14 +131,14 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		return 0, err
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	c, lease, done, err := flags.take(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: logger}})
+	c, lease, done, err := flags.take(ctx, leader.Config{Config: httpd.Config{Logger: logger}})
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	ctx, end := underLease(ctx, lease)
 	defer end()
-	r := &replacement{cluster: c, flags: flags, stderr: stderr, lease: lease}
+	r := &replacement{node: c, flags: flags, stderr: stderr, lease: lease}
 	stages := []stage{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}}
 	if there {
 		stages = []stage{{"found", r.find}, {"indexed", r.reindex}, {"replaced", r.replace}}
@@ -250,12 +254,12 @@ func (r *replacement) confirm(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	served, err := log.OpenServed(r.flags.served(), keys, r.logger)
+	served, err := publisher.OpenServed(r.flags.served(), keys, r.logger)
 	if err != nil {
 		return err
 	}
 	defer served.Close()
-	cfg := log.PublisherConfig{
+	cfg := publisher.Config{
 		Storage:     signedPart{copied, r.signed},
 		Ledger:      r.db.Ledger(r.lease),
 		Checkpoints: r.db.Checkpoints(r.lease),
@@ -277,7 +281,7 @@ func (r *replacement) confirm(ctx context.Context) (err error) {
 	}
 	defer gatherer.Close()
 	cfg.Witnesses = gatherer
-	p, err := log.OpenPublisher(ctx, cfg)
+	p, err := publisher.Open(ctx, cfg)
 	if err == nil {
 		err = p.Confirm(ctx)
 	}
@@ -399,7 +403,7 @@ func (r *replacement) fill(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
 	bar := cli.NewProgress(r.stderr, "fill", r.signed.N)
-	err = (&log.Migration{
+	err = (&maintain.Migration{
 		From: signedPart{trillianlog.OpenReader(r.db.Tiles(nil)), r.signed}, Tree: r.signed, To: to,
 		Progress: func(n int) { bar.Add(int64(n)) },
 		Logger:   r.logger,

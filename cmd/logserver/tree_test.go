@@ -16,7 +16,8 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/trillianserver"
 	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
@@ -113,7 +114,7 @@ func (w *sharedWorld) moveTo(t *testing.T, storage string) {
 func (w *sharedWorld) indexTail(t *testing.T) {
 	t.Helper()
 	on := shared{storageURL: w.storage, stateURL: w.state}
-	c, lease, done, err := on.take(t.Context(), log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.DiscardHandler)}})
+	c, lease, done, err := on.take(t.Context(), leader.Config{Config: httpd.Config{Logger: slog.New(slog.DiscardHandler)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (w *sharedWorld) indexTail(t *testing.T) {
 	defer storage.Close()
 	tree, err := storage.Integrated(t.Context())
 	if err == nil {
-		err = index(t.Context(), storage, c.db.Blobs(), c.db.State(lease), tree, "tail", os.Stderr)
+		err = indexUpTo(t.Context(), storage, c.db.Blobs(), c.db.State(lease), tree, "tail", os.Stderr)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,9 @@ import (
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -24,7 +27,7 @@ type vendorStore struct {
 	state  interface { // of log.State
 		Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error)
 	}
-	record  func(ctx context.Context, a log.Action) error
+	record  func(ctx context.Context, a maintain.Action) error
 	labels  map[tuf.Digest]string
 	closers []func() error
 }
@@ -49,7 +52,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 		return v, err
 	}
 	if on.on() {
-		c, err := on.connect(ctx, log.Config{ServerConfig: log.ServerConfig{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
+		c, err := on.connect(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
 		if err != nil {
 			return v, err
 		}
@@ -75,7 +78,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 	}
 	v.closers = append(v.closers, state.Close)
 	v.tokens, v.holds, v.state = blobs, blobs, state
-	v.record = func(_ context.Context, a log.Action) error { return log.AppendAction(at.ledgerDir(), a) }
+	v.record = func(_ context.Context, a maintain.Action) error { return maintain.AppendAction(at.ledgerDir(), a) }
 	return v, nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/postgres"
 )
 
@@ -130,7 +130,7 @@ func (o *outside) err(now time.Time) error {
 
 // mayYield gives the right to write up when another front end would do better, until ctx
 // ends.
-func (c *cluster) mayYield(ctx context.Context, epoch int64, l *log.Log, giveUp func(*yield)) {
+func (c *node) mayYield(ctx context.Context, epoch int64, l *leader.Log, giveUp func(*yield)) {
 	y := yielding{times: c.times, epoch: epoch}
 	began := l.Publisher().Published().Tree.N
 	ticker := time.NewTicker(c.times.beat)
@@ -154,7 +154,7 @@ func (c *cluster) mayYield(ctx context.Context, epoch int64, l *log.Log, giveUp 
 }
 
 // yields gives the right up, and has this front end stay out for a while.
-func (c *cluster) yields(why *yield, giveUp context.CancelCauseFunc) {
+func (c *node) yields(why *yield, giveUp context.CancelCauseFunc) {
 	stay := c.out.yielded(time.Now(), why)
 	c.metrics.Yielded(why.reason)
 	c.logger.Warn("giving the lease up", "why", why, "leaves it to others for", stay)

@@ -131,7 +131,7 @@ func TestOthers(t *testing.T) {
 
 // A front end that is being stopped still answers, and is no longer one to yield to.
 func TestEndingIsUnable(t *testing.T) {
-	c := &cluster{times: defaultTimes}
+	c := &node{times: defaultTimes}
 	c.checks = c.newChecks()
 	for _, k := range c.checks.all() {
 		k.note(nil)

@@ -39,6 +39,7 @@ import (
 	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -168,7 +169,7 @@ func (w *witnesses) Gather(ctx context.Context, signed []byte, cp proofs.Checkpo
 
 // Watch has the log's state, and its witnesses' health, read off whenever
 // somebody asks for the metrics.
-func (m *Metrics) Watch(stats func(context.Context) log.Stats, health func() []client.Health) {
+func (m *Metrics) Watch(stats func(context.Context) httpd.Stats, health func() []client.Health) {
 	m.registry.MustRegister(&watcher{m: m, stats: stats, health: health})
 }
 
@@ -192,7 +193,7 @@ const collectTime = 10 * time.Second
 // watcher is a prometheus.Collector.
 type watcher struct {
 	m      *Metrics
-	stats  func(context.Context) log.Stats
+	stats  func(context.Context) httpd.Stats
 	health func() []client.Health
 }
 

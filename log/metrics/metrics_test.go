@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
@@ -58,8 +59,8 @@ func TestMetrics(t *testing.T) {
 	if _, err := gatherer.Gather(t.Context(), nil, proofs.Checkpoint{Tree: proofs.Tree{N: 4}}, nil); !errors.Is(err, w.err) {
 		t.Fatal(err)
 	}
-	stats := log.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true, Leading: true}
-	m.Watch(func(context.Context) log.Stats { return stats }, func() []client.Health {
+	stats := httpd.Stats{Integrated: 5, Signed: 4, Published: 2, Queued: 7, Ready: true, Leading: true}
+	m.Watch(func(context.Context) httpd.Stats { return stats }, func() []client.Health {
 		return []client.Health{
 			{Name: "w1", Size: 4, LastSuccess: time.Unix(1700000000, 0)},
 			{Name: "w2", Size: 2, LastSuccess: time.Unix(1600000000, 0), Error: "no route", ClockOffset: -90000},
@@ -101,7 +102,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, got)
 		}
 	}
-	stats = log.Stats{Halted: true, Ended: true}
+	stats = httpd.Stats{Halted: true, Ended: true}
 	if got := text(t, m); !strings.Contains(got, "tuflog_log_halted 1\n") || !strings.Contains(got, "tuflog_log_ended 1\n") || !strings.Contains(got, "tuflog_log_ready 0\n") {
 		t.Errorf("a log that has stopped:\n%s", got)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -35,7 +36,7 @@ func Arriving(storage string) (name string, yet bool) { return strings.CutSuffix
 type Arrival struct {
 	Record     log.LedgerRecord
 	Checkpoint []byte // the published one; nil: none
-	Actions    []log.Action
+	Actions    []maintain.Action
 }
 
 // Arrive completes a log that CreateArriving has made: in one transaction it gets

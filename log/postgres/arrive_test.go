@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -36,7 +37,7 @@ func TestArrive(t *testing.T) {
 	a := Arrival{
 		Record:     log.LedgerRecord{Origin: origin, Edge: edge, Signed: 1700000000, Note: note},
 		Checkpoint: note,
-		Actions:    []log.Action{{Action: "freeze"}, {Action: "migrate"}},
+		Actions:    []maintain.Action{{Action: "freeze"}, {Action: "migrate"}},
 	}
 	l := lead(t, db, "mover")
 	other := a

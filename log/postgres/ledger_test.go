@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/statetest"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -80,7 +81,7 @@ func TestCreate(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	db := newLog(t)
-	want := []log.Action{
+	want := []maintain.Action{
 		{Time: time.Unix(1700000000, 5).UTC(), Action: "freeze", Detail: "because ö"},
 		{Time: time.Unix(1700000009, 0).UTC(), Action: "resume", Before: "a\nb", After: "c"},
 	}

@@ -53,6 +53,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -236,7 +237,7 @@ func (db *DB) Secret(ctx context.Context) (secret string, err error) {
 }
 
 // AppendAction records, durably, what was done to the log by hand.
-func (db *DB) AppendAction(ctx context.Context, a log.Action) error {
+func (db *DB) AppendAction(ctx context.Context, a maintain.Action) error {
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -248,14 +249,14 @@ func (db *DB) AppendAction(ctx context.Context, a log.Action) error {
 }
 
 // Actions returns what was recorded, oldest first.
-func (db *DB) Actions(ctx context.Context) ([]log.Action, error) {
-	var list []log.Action
+func (db *DB) Actions(ctx context.Context) ([]maintain.Action, error) {
+	var list []maintain.Action
 	err := db.read(ctx, func(ctx context.Context) error {
 		rows, err := db.pool.Query(ctx, "SELECT action FROM actions ORDER BY number")
 		if err != nil {
 			return err
 		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a log.Action, err error) {
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a maintain.Action, err error) {
 			var text []byte
 			if err = row.Scan(&text); err == nil {
 				err = json.Unmarshal(text, &a)

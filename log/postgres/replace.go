@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -48,7 +48,7 @@ type Replacement struct {
 	// Size is how many entries the log goes on with. The copy is cut to it.
 	Size int64
 	// Action is recorded.
-	Action log.Action
+	Action maintain.Action
 }
 
 // ReplaceStorage puts another storage in the place of the log's, which has the first Size

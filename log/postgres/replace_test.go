@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"testing"
 
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -53,7 +53,7 @@ func TestReplaceStorage(t *testing.T) {
 		_, err = db.pool.Exec(t.Context(), "UPDATE log SET storage = $1, url = '', next = $2", from, url)
 		check(t, err)
 	}
-	r := Replacement{From: from, To: to, URL: url, Action: log.Action{Action: "tree-replace"}}
+	r := Replacement{From: from, To: to, URL: url, Action: maintain.Action{Action: "tree-replace"}}
 	for _, size := range []int64{700, 699, 600, 513, 512, 511, 300, 256, 255, 1, 0} {
 		// It has grown by steps.
 		anew(500)

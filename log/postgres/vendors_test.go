@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/log/statetest"
 )
 
@@ -24,7 +25,7 @@ func TestHoldsAreFenced(t *testing.T) {
 	db := open(t, url, 300*time.Millisecond)
 	old := db.Holds(lead(t, db, "a"))
 	h := log.Held{ID: "1", Size: 1, Since: time.UnixMilli(1), Until: time.UnixMilli(2)}
-	if _, err := old.Hold(t.Context(), h, []byte("x"), nil, log.DefaultLimits.Hold); err != nil {
+	if _, err := old.Hold(t.Context(), h, []byte("x"), nil, quota.DefaultLimits.Hold); err != nil {
 		t.Fatal(err)
 	}
 	old.lease.abandon()
@@ -32,7 +33,7 @@ func TestHoldsAreFenced(t *testing.T) {
 	now := next.Holds(lead(t, next, "b"))
 	other := h
 	other.ID = "2"
-	if _, err := old.Hold(t.Context(), other, []byte("x"), nil, log.DefaultLimits.Hold); !errors.Is(err, ErrNotLeader) {
+	if _, err := old.Hold(t.Context(), other, []byte("x"), nil, quota.DefaultLimits.Hold); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("a deposed leader holds a file: %v", err)
 	}
 	if _, err := old.SettleHold(t.Context(), h.ID, log.Outcome{}, time.Now()); !errors.Is(err, ErrNotLeader) {

@@ -1,0 +1,73 @@
+package intake
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/log/quota"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// queue holds the submissions of one repository that wait to be judged, in a line
+// for each source: nobody's stand behind a stranger's. The holder of the
+// repository's own token is served first, everybody else in turn. A turn is one call
+// of intake.judge.
+type queue struct {
+	id     tuf.Digest
+	lines  []*line // the one that was served longest ago first
+	served *line   // whose turn it is; nil between turns
+}
+
+// line holds the submissions of one source, in order. It is never empty.
+type line struct {
+	from        quota.Source
+	submissions []*Submission
+}
+
+// add puts a submission at the end of its source's line.
+func (q *queue) add(s *Submission) {
+	i := slices.IndexFunc(q.lines, func(l *line) bool { return l.from.Key == s.From.Key })
+	if i < 0 {
+		i = len(q.lines)
+		q.lines = append(q.lines, &line{from: s.From})
+	}
+	q.lines[i].submissions = append(q.lines[i].submissions, s)
+}
+
+// next begins a turn. Sources that have used up their judging time are passed over:
+// wait says how long that is so for each. One in whose line a submission has paid is
+// not: others wait for it. Where all are there is no turn, and next returns after how
+// long there is one.
+func (q *queue) next(wait func(quota.Source) time.Duration) (after time.Duration, ok bool) {
+	var first *line
+	for _, l := range q.lines {
+		if w := wait(l.from); w > 0 && !slices.ContainsFunc(l.submissions, hasPaid) {
+			if after == 0 || w < after {
+				after = w
+			}
+			continue
+		}
+		if first == nil || l.from.Owns(q.id) {
+			first = l
+		}
+	}
+	q.served = first
+	return after, first != nil
+}
+
+func hasPaid(s *Submission) bool { return s.Paid }
+
+// end ends a turn, and returns how many submissions are decided.
+func (q *queue) end() (decided int) {
+	l := q.served
+	q.served = nil
+	for len(l.submissions) > 0 && l.submissions[0].IsDecided() {
+		l.submissions = l.submissions[1:]
+		decided++
+	}
+	q.lines = slices.DeleteFunc(q.lines, func(other *line) bool { return other == l })
+	if len(l.submissions) > 0 {
+		q.lines = append(q.lines, l)
+	}
+	return decided
+}

@@ -1,0 +1,251 @@
+package intake
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/quota"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Submission is a set of files for one repository and what becomes of them.
+type Submission struct {
+	ID         string
+	From       quota.Source
+	Repository tuf.Digest // a genesis names the repository it will be
+	Genesis    bool       // POST /v1/repositories: one root
+	waited     bool       // it was held, and is not again
+	Paid       bool       // it has a lane, and waits for no judging time in it
+	snapshots  []*tuf.Metadata
+	Release    func() // gives back what the submission holds of the queue
+	Memory     int64  // about how many bytes its files take that were read
+
+	// Decided is closed when every file is integrated or refused.
+	Decided chan struct{}
+
+	mu    sync.Mutex
+	Files []*file     // in the order in which they are judged
+	err   error       // trouble with the log's own data: no verdict on the rest
+	Token *Registered // of a genesis, where one is given
+	full  error       // why a file that should be held is not
+
+	// For the intake alone: files to be judged in this pass and the next, whether
+	// this pass has brought anything into the log, and how many came before it.
+	todo, again []*file
+	progress    bool
+	passes      int
+}
+
+// file is one file of a submission. The intake decides once; until then status
+// is pending and index -1.
+type file struct {
+	name    string
+	role    string
+	version int64
+	Meta    *tuf.Metadata // nil once the submission is decided, or when it does not parse
+	Status  api.Status
+	index   int64
+	held    log.Held // with api.StatusHeld
+	refusal
+}
+
+// refusal is why a file is refused.
+type refusal struct{ code, Detail string }
+
+// Uploaded is a file as it came in.
+type Uploaded struct {
+	Name string
+	Data []byte
+}
+
+// NewSubmission reads the files, in parallel with other submissions but not with
+// itself. Snapshots and timestamps count as files of their own where the log
+// takes them as leaves, or where there is nothing else.
+func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
+	s := &Submission{ID: rand.Text(), Decided: make(chan struct{}), Release: func() {}}
+	var vouchers []*file
+	for _, u := range uploads {
+		f := &file{name: u.Name, Status: api.StatusPending, index: -1}
+		m, err := tuf.ParseJSON(u.Data)
+		if err != nil {
+			f.role, _ = api.RoleOf(u.Name, u.Data, 0)
+			f.refuse(api.CodeMalformed, err.Error())
+			s.Files = append(s.Files, f)
+			continue
+		}
+		f.Meta, f.version = m, m.Version
+		s.Memory += memoryOf(m)
+		if f.role, err = api.RoleOf(u.Name, u.Data, m.Version); err != nil {
+			f.refuse(api.CodeRoleName, err.Error())
+			s.Files = append(s.Files, f)
+			continue
+		}
+		if m.Snapshot != nil {
+			s.snapshots = append(s.snapshots, m)
+		}
+		if (m.Snapshot != nil || m.Timestamp != nil) && !leaves[m.Type] {
+			f.refuse(api.CodeNotLoggedRole, fmt.Sprintf("this log does not take %s metadata as leaves of its own", m.Type))
+			vouchers = append(vouchers, f)
+			continue
+		}
+		s.Files = append(s.Files, f)
+	}
+	if len(s.Files) == 0 {
+		s.Files = vouchers
+	}
+	slices.SortStableFunc(s.Files, inOrder)
+	for _, f := range s.Files {
+		if f.Status == api.StatusPending {
+			s.todo = append(s.todo, f)
+		}
+	}
+	return s
+}
+
+// memoryOf returns about how many bytes a file takes that was read.
+func memoryOf(m *tuf.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
+
+// inOrder is the order in which files are judged.
+func inOrder(a, b *file) int {
+	return cmp.Or(admit.Compare(a.role, a.version, b.role, b.version), strings.Compare(a.role, b.role), strings.Compare(a.name, b.name))
+}
+
+func (f *file) refuse(code, detail string) {
+	f.Status, f.refusal = api.StatusRefused, newRefusal(code, detail)
+}
+
+// because notes why a file was refused, though it may be judged again. The first
+// reason stays: what a later pass finds, after other files have come into the log,
+// is for the most part that something else has taken the file's place. Only where
+// the first was that nothing led to the file there may be something by now.
+func (f *file) because(why *admit.Refused) {
+	switch f.code {
+	case "", api.CodeNotDelegated, api.CodeNoParent:
+		f.refusal = newRefusal(why.Code, why.Detail)
+	}
+}
+
+// MaxDetail is how many bytes are kept of what is said about a file.
+const MaxDetail = 1024
+
+// newRefusal keeps of a long explanation the beginning.
+func newRefusal(code, detail string) refusal {
+	if len(detail) > MaxDetail {
+		detail = strings.ToValidUTF8(detail[:MaxDetail], "") + "…"
+	}
+	return refusal{code, detail}
+}
+
+// finish ends the judging: what is left is refused for the reason that was given,
+// or, where err is not nil, left without a verdict.
+func (s *Submission) finish(err error) {
+	s.mu.Lock()
+	s.err = err
+	waits := slices.ContainsFunc(s.Files, func(f *file) bool { return f.Status == api.StatusHeld })
+	for _, f := range s.Files {
+		f.Meta = nil
+		if f.Status == api.StatusPending && f.index < 0 && err == nil {
+			f.Status = api.StatusRefused
+			if waits && admit.MayComeLater(f.code) {
+				f.Detail += "; other files of the submission are held: if it needs one of them, send it again when that is logged"
+			}
+		}
+	}
+	s.mu.Unlock()
+	s.snapshots, s.todo, s.again = nil, nil, nil
+	s.Release()
+	close(s.Decided)
+}
+
+// IsDecided reports whether the intake is done with it.
+func (s *Submission) IsDecided() bool {
+	select {
+	case <-s.Decided:
+		return true
+	default:
+		return false
+	}
+}
+
+// Needs returns how large the published log must be before the submission's
+// accepted files are all in it.
+func (s *Submission) Needs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var size int64
+	for _, f := range s.Files {
+		size = max(size, f.index+1)
+	}
+	return size
+}
+
+// Size is about how many bytes a submission takes once it is decided.
+func (s *Submission) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := int64(512)
+	for _, f := range s.Files {
+		size += int64(len(f.name)+len(f.role)) + MaxDetail + 256
+	}
+	return size
+}
+
+// Registered is the token that a registration gives.
+type Registered struct {
+	Token log.Token
+	Text  string // empty where the client chose it
+	Added bool   // this registration has stored it
+}
+
+// State is how far a submission is.
+type State struct {
+	Err   error       // trouble with the log's own data: no verdict on the rest
+	Full  error       // why a file that should be held is not
+	Token *Registered // of a genesis, where one is given
+	Files []FileState // in the order in which they are judged
+}
+
+// FileState is how far a file is. Until the intake has decided Status is pending and
+// Index -1.
+type FileState struct {
+	Name         string
+	Role         string
+	Version      int64
+	Status       api.Status
+	Index        int64
+	Held         log.Held // with api.StatusHeld
+	Code, Detail string   // why it was refused
+}
+
+// State returns how far the submission is.
+func (s *Submission) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := State{Err: s.err, Full: s.full, Token: s.Token, Files: make([]FileState, 0, len(s.Files))}
+	for _, f := range s.Files {
+		state.Files = append(state.Files, FileState{f.name, f.role, f.version, f.Status, f.index, f.held, f.code, f.Detail})
+	}
+	return state
+}
+
+// Unused returns the token that a registration has stored and that is to be taken back,
+// since no repository was opened: its root was refused, or somebody else was faster. The
+// submission has it no longer.
+func (s *Submission) Unused() *Registered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	given := s.Token
+	opened := len(s.Files) == 1 && s.Files[0].Status == api.StatusReleased
+	if given == nil || !given.Added || opened || s.err != nil {
+		return nil
+	}
+	s.Token = nil
+	return given
+}

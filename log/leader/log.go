@@ -1,0 +1,291 @@
+// Package log is the log server: it admits validly signed update metadata,
+// appends a leaf for each release to a Merkle log, publishes checkpoints that
+// witnesses have cosigned, and serves the log over HTTP (package log/api has
+// the interface).
+//
+// A submission goes through these stages, and each holds what the next relies
+// on:
+//
+//   - read: strictly parsed, in the request's own goroutine (submission.go)
+//   - judged: by admit.Repository against what the log already holds; every
+//     repository has one file in flight at most (intake.go)
+//   - stored: the files as blobs, then the leaves, one sync each per batch
+//   - read back: every new entry is read from storage and hashed onto the
+//     publisher's own right edge; only the root computed so is signed
+//     (publisher.go)
+//   - signed, and the ledger moved to the new tree (ledger.go)
+//   - witnessed by a quorum, published, and only then acknowledged
+//
+// What follows from the log's entries and blobs, such as which release lists a
+// file, is kept in a derived state that lags behind and can be made anew
+// (indexer.go).
+//
+// The package names no database and no log implementation: see Storage, Blobs,
+// State and Ledger, and the packages below this one.
+package leader
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/index"
+	"github.com/tuflog/tuflog/log/intake"
+	"github.com/tuflog/tuflog/log/publisher"
+	"github.com/tuflog/tuflog/log/registry"
+)
+
+// Config says what a log consists of. The caller closes Storage, Blobs, State
+// and the ledger after Close.
+type Config struct {
+	// ServerConfig says what is served, and to whom. Its Storage is that of
+	// Publisher.
+	httpd.Config
+	// Publisher says what signs and who witnesses.
+	Publisher publisher.Config
+	// Batches keeps the batch that is about to be appended. Nil means that it need not be
+	// kept, because only this process can append.
+	Batches log.Batches
+	// Hold is how long a file is held that would become a leaf, if its repository
+	// has a token and its sender has not. Zero means not at all. Those that Holds has
+	// are judged in their time also without Hold.
+	Hold time.Duration
+	// AppendTimeout is how long one append may take before it counts as
+	// failed. Zero means 30 s.
+	AppendTimeout time.Duration
+	// DrainTimeout is how long Run takes, once its context has ended, to bring
+	// what is queued into the log and to publish it. Zero means 10 s.
+	DrainTimeout time.Duration
+	// Right ends when this process may no longer write the log, because
+	// another does: then Run returns at once, without DrainTimeout, as it does
+	// when the log halts. Nil means that no other ever does.
+	Right context.Context
+	// Room says why nothing more can be stored, such as a full disk; nil that it can.
+	// Meanwhile no submission is taken. It is asked at most once a second. A nil Room
+	// means that there always is.
+	Room func() error
+}
+
+func (c *Config) setDefaults() {
+	c.Config.SetDefaults()
+	c.Storage = c.Publisher.Storage
+	if c.AppendTimeout == 0 {
+		c.AppendTimeout = 30 * time.Second
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Second
+	}
+	if c.Publisher.Logger == nil {
+		c.Publisher.Logger = c.Logger
+	}
+}
+
+// Log is an open log.
+type Log struct {
+	cfg       Config
+	publisher *publisher.Publisher
+	indexer   *index.Indexer
+	registry  *registry.Registry
+	intake    *intake.Intake
+	server    *httpd.Server
+	latencies latencies
+	space     space
+}
+
+// Open opens a log: the publisher compares what it signed with what is stored,
+// and the derived state is caught up. The error is a *Halt where the log must
+// not go on.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg.setDefaults()
+	publisher, err := publisher.Open(ctx, cfg.Publisher)
+	if err != nil {
+		return nil, err
+	}
+	storage := cfg.Publisher.Storage
+	stored, err := storage.Integrated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The state may know entries that were integrated and not signed yet, but
+	// needs to know only those that were: the rest is judged below, whatever the
+	// state knows.
+	indexer, err := index.Open(ctx, storage, cfg.Blobs, cfg.State, stored, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := indexer.CatchUpLeaves(ctx, publisher.Tree()); err != nil {
+		return nil, err
+	}
+	readable := func() int64 { return max(stored.N, publisher.Tree().N) }
+	from := cfg.NewSources()
+	judged := new(atomic.Int64)
+	judged.Store(publisher.Tree().N)
+	registry := registry.New(cfg.Blobs, registry.Checked(cfg.State, judged.Load, storage, readable), func() int64 {
+		return min(indexer.Applied(), judged.Load())
+	}, judged)
+	l := &Log{
+		cfg:       cfg,
+		publisher: publisher,
+		indexer:   indexer,
+		registry:  registry,
+		intake: intake.New(intake.Config{
+			Storage: storage, Blobs: cfg.Blobs, Batches: cfg.Batches, Publisher: publisher, Registry: registry, Indexer: indexer, Sources: from,
+			Holds: cfg.Holds, Hold: cfg.Hold, Now: cfg.Now, Limits: cfg.Limits, Timeout: cfg.AppendTimeout, Logger: cfg.Logger,
+		}),
+		latencies: latencies{added: make(chan struct{}, 1)},
+	}
+	l.space.ask = cfg.Room
+	// What the last process appended and did not sign counts: it may have been
+	// read, and its submitters are told so when they ask again.
+	if err := l.intake.ReadBack(ctx, nil); err != nil {
+		return nil, err
+	}
+	l.server = httpd.New(l, cfg.Config, from)
+	return l, nil
+}
+
+// Publisher returns the log's publisher.
+func (l *Log) Publisher() *publisher.Publisher { return l.publisher }
+
+// Handler serves the log's HTTP interface.
+func (l *Log) Handler() http.Handler { return l.server }
+
+// Stats returns how far the log is.
+func (l *Log) Stats(ctx context.Context) httpd.Stats {
+	st := l.server.Stats(ctx)
+	st.Leading = true
+	st.Queued = l.intake.Queued()
+	return st
+}
+
+// Board implements View.
+func (l *Log) Board() *publisher.Board { return l.publisher.Board }
+
+// Level implements View.
+func (l *Log) Level() *index.Level { return l.indexer.Level }
+
+// Registry implements View.
+func (l *Log) Registry() *registry.Registry { return l.registry }
+
+// Renew implements View: whoever writes the log knows the newest checkpoint.
+func (l *Log) Renew(context.Context) {}
+
+// Leader implements View.
+func (l *Log) Leader() (httpd.PassOn, error) { return nil, nil }
+
+// Taking implements View.
+func (l *Log) Taking(context.Context) error {
+	if l.intake.IsDraining() {
+		return intake.ErrDraining
+	}
+	if err := l.publisher.Halted(); err != nil {
+		return err
+	}
+	if l.publisher.Ended() {
+		return log.ErrEnded
+	}
+	if err := l.space.trouble(); err != nil {
+		return fmt.Errorf("nothing can be stored: %w", err)
+	}
+	unpublished := l.publisher.Tree().N - l.publisher.Published().Tree.N
+	if unpublished >= l.cfg.Limits.Unpublished {
+		return fmt.Errorf("%d entries wait to be published: %w", unpublished, l.publisher.Trouble())
+	}
+	return nil
+}
+
+// Submit implements View. Its verdicts are observed, and its publication is timed.
+func (l *Log) Submit(sub *intake.Submission) error {
+	received, release := time.Now(), sub.Release
+	sub.Release = func() {
+		release()
+		l.observe(sub, received)
+	}
+	err := l.intake.Submit(sub)
+	if err != nil {
+		sub.Release = release
+	}
+	return err
+}
+
+// Run brings submissions into the log and publishes them until the context
+// ends. Then it refuses new submissions, brings those that are queued into the
+// log and publishes them, for at most DrainTimeout. When it returns, nothing is
+// being written any more.
+func (l *Log) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var halted <-chan struct{}
+	if l.cfg.Right != nil {
+		defer context.AfterFunc(l.cfg.Right, stop)()
+		halted = l.publisher.Stopped()
+	}
+	var running sync.WaitGroup
+	running.Go(func() { l.publisher.Run(background) })
+	running.Go(func() { l.indexer.Run(background) })
+	running.Go(func() { l.intake.Run(background) })
+	running.Go(func() { l.watchRoom(background) })
+	running.Go(func() { l.latencies.run(background, l.publisher.Board, l.cfg.HTTP.Observer) })
+
+	select {
+	case <-ctx.Done():
+	case <-background.Done():
+	case <-halted:
+	}
+	drain, cancel := context.WithTimeout(background, l.cfg.DrainTimeout)
+	defer cancel()
+	select {
+	case <-l.intake.Drain():
+	case <-l.publisher.Stopped():
+	case <-drain.Done():
+	}
+	err := l.publisher.WaitPublished(drain, l.publisher.Tree().N)
+	if err != nil {
+		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
+	}
+	// What the derived state lacks costs time at the next start, nothing else. A log that
+	// has halted waits for nothing: its storage may be of another date than its state, and
+	// another front end waits for the lease.
+	if size := l.publisher.Tree().N; l.publisher.Halted() == nil {
+		if err := l.indexer.Wait(drain, size); err != nil {
+			l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
+		}
+		l.indexer.Behind(drain, size)
+	}
+	stop()
+	running.Wait()
+	l.server.Stop()
+	l.cfg.Logger.Info("log stopped", "integrated", l.publisher.Tree().N, "published", l.publisher.Published().Tree.N)
+	return l.publisher.Halted()
+}
+
+// Trouble says why the log cannot take or publish anything now, or is nil.
+func (l *Log) Trouble() error {
+	if err := l.space.trouble(); err != nil {
+		return err
+	}
+	if err := l.publisher.Trouble(); err != nil {
+		return err
+	}
+	return l.intake.Trouble()
+}
+
+// End ends the log: it appends leaf.End, signs the tree with it, whether
+// witnesses answer or not, and publishes that tree. It is a *Halt, and nothing is
+// appended, where one shows a checkpoint of the log that the ledger does not know. Where
+// the log has ended already it publishes once more, with new cosignatures. The log must
+// have been opened with PublisherConfig.Ending, and must not run.
+func (l *Log) End(ctx context.Context) error { return l.publisher.End(ctx, l.intake.AppendEnd) }
+
+// Stalled returns for how long what the log is to publish has come no further: entries
+// that are not published while no larger tree is either, or files that were judged and
+// cannot be appended. It is 0 where nothing waits. What waits to be judged does not
+// count: it may be anybody's.
+func (l *Log) Stalled() time.Duration {
+	return max(l.publisher.BehindFor(), l.intake.AppendingFor())
+}

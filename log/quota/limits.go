@@ -1,0 +1,222 @@
+package quota
+
+import (
+	"fmt"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Limits are what a log does at once, and for whom, so that no stranger holds up
+// another. All that it throttles by is here. Zero fields mean those of DefaultLimits,
+// and a Pool of which only the capacity is given has the default's proportions.
+type Limits struct {
+	// Queue is how many submissions may wait to be judged.
+	Queue Pool
+	// Memory is how many bytes submissions may take that are being read or wait
+	// to be judged: their bodies, and once these are read what was made of them.
+	// It must be at least 64 MiB.
+	Memory Pool
+	// Making is how many answers are being made at once of which nobody knows
+	// beforehand how large they get: a file counts as one, what is listed up to a
+	// limit as two, without one as four.
+	Making Pool
+	// Answers is how many bytes the large answers may take, those of more than a
+	// MiB, that are being sent to clients. It must be at least 64 MiB.
+	Answers Pool
+
+	// Hold is the room for files that are held: 64 files and 16 MiB a repository,
+	// a quarter of it for one source. It is set as a whole.
+	Hold log.HoldRoom
+
+	// Anonymous is the quota of a source without a token; Holder that of the
+	// holder of one.
+	Anonymous, Holder Quota
+
+	// Batch is how many files are appended at once.
+	Batch int
+	// Unpublished is how many entries may be in the log without being published,
+	// while no quorum can be reached, before submissions are refused.
+	Unpublished int64
+	// Polled is how many submissions that were answered with 202 can be polled.
+	Polled int
+	// Sources is how many networks are remembered.
+	Sources int
+}
+
+// Pool is how much of something there is.
+type Pool struct {
+	Capacity int64 // for all
+	Share    int64 // the most that one source has of it; the log's own host may have all
+	Reserve  int64 // kept for the holders of tokens, if there can be any
+}
+
+// Quota is how much one source may submit: on average, and at once. Zero means the
+// default, a negative value no limit.
+type Quota struct {
+	Submissions, SubmissionBurst float64 // a second
+	Bytes, ByteBurst             float64 // a second
+	// Judging is how long its files may be judged, in seconds a second. What is
+	// beyond it waits in the queue.
+	Judging, JudgingBurst float64
+}
+
+// DefaultLimits are the limits where none are configured.
+var DefaultLimits = Limits{
+	Queue:   Pool{Capacity: 4096, Share: 1024, Reserve: 1024},
+	Memory:  Pool{Capacity: 256 << 20, Share: 160 << 20, Reserve: 64 << 20},
+	Making:  Pool{Capacity: 8, Share: 4},
+	Answers: Pool{Capacity: 256 << 20, Share: 64 << 20},
+
+	Hold: log.HoldRoom{
+		Files: 64, Bytes: 16 << 20,
+		SourceFiles: 16, SourceBytes: 4 << 20,
+		AllFiles: 16384, AllBytes: 1 << 30,
+	},
+
+	Anonymous: Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20, Judging: 0.25, JudgingBurst: 10},
+	Holder:    Quota{Submissions: 100, SubmissionBurst: 10_000, Bytes: 32 << 20, ByteBurst: 1 << 30, Judging: 1, JudgingBurst: 60},
+
+	Batch:       1024,
+	Unpublished: 65536,
+	Polled:      8192,
+	Sources:     16384,
+}
+
+// Or returns the limits with what is zero taken from others.
+func (l Limits) Or(d Limits) Limits {
+	l.Queue, l.Memory = l.Queue.or(d.Queue, 1), l.Memory.or(d.Memory, tuf.MaxFileSize)
+	l.Making, l.Answers = l.Making.or(d.Making, MakingListing), l.Answers.or(d.Answers, tuf.MaxFileSize)
+	l.Anonymous, l.Holder = l.Anonymous.or(d.Anonymous), l.Holder.or(d.Holder)
+	if l.Hold == (log.HoldRoom{}) {
+		l.Hold = d.Hold
+	}
+	if l.Batch == 0 {
+		l.Batch = d.Batch
+	}
+	if l.Unpublished == 0 {
+		l.Unpublished = d.Unpublished
+	}
+	if l.Polled == 0 {
+		l.Polled = d.Polled
+	}
+	if l.Sources == 0 {
+		l.Sources = d.Sources
+	}
+	return l
+}
+
+// or returns the pool with what is zero taken from another, in its proportions. The
+// share is never less than what one may want.
+func (p Pool) or(d Pool, least int64) Pool {
+	if p.Capacity == 0 {
+		return d
+	}
+	if p.Share == 0 {
+		p.Share = max(least, p.Capacity*d.Share/d.Capacity)
+	}
+	if p.Reserve == 0 {
+		p.Reserve = p.Capacity * d.Reserve / d.Capacity
+	}
+	return p
+}
+
+func (q Quota) or(d Quota) Quota {
+	if q.Submissions == 0 {
+		q.Submissions, q.SubmissionBurst = d.Submissions, d.SubmissionBurst
+	}
+	if q.Bytes == 0 {
+		q.Bytes, q.ByteBurst = d.Bytes, d.ByteBurst
+	}
+	if q.Judging == 0 {
+		q.Judging, q.JudgingBurst = d.Judging, d.JudgingBurst
+	}
+	return q
+}
+
+// LimitRow is a line of the table of limits, as an operator sees it. What there is
+// not is empty.
+type LimitRow struct {
+	What    string `json:"what"`
+	All     string `json:"all"`      // the capacity
+	Source  string `json:"source"`   // the most that a source without a token has
+	Holder  string `json:"holder"`   // the same with one
+	Reserve string `json:"reserved"` // kept for holders of tokens
+}
+
+// Table returns the limits for people.
+func (l Limits) Table() []LimitRow {
+	pool := func(what string, p Pool, show func(float64) string) LimitRow {
+		row := LimitRow{What: what, All: show(float64(p.Capacity)), Source: show(float64(p.Share)), Holder: show(float64(p.Share))}
+		if p.Reserve > 0 {
+			row.Reserve = show(float64(p.Reserve))
+		}
+		return row
+	}
+	rate := func(what string, show func(float64) string, of func(Quota) (perSecond, burst float64)) LimitRow {
+		cell := func(q Quota) string {
+			perSecond, burst := of(q)
+			if perSecond < 0 {
+				return "no limit"
+			}
+			return fmt.Sprintf("%s/s, %s at once", show(perSecond), show(burst))
+		}
+		return LimitRow{What: what, Source: cell(l.Anonymous), Holder: cell(l.Holder)}
+	}
+	held := func(what string, all, source int64, show func(float64) string) LimitRow {
+		return LimitRow{What: what, All: show(float64(all)), Source: show(float64(source))}
+	}
+	all := func(what string, n int64) LimitRow { return LimitRow{What: what, All: plain(float64(n))} }
+	return []LimitRow{
+		pool("submissions in the queue", l.Queue, plain),
+		pool("memory for submissions", l.Memory, bytesOf),
+		{What: "submissions being read", All: "1 a processor"},
+		{What: "from " + bytesOf(LargeSubmission) + " on, until decided", All: "1", Holder: "1", Reserve: "1"},
+		pool("answers being made", l.Making, plain),
+		pool("large answers being sent", l.Answers, bytesOf),
+		held("held files of a repository", l.Hold.Files, l.Hold.SourceFiles, plain),
+		held("their bytes", l.Hold.Bytes, l.Hold.SourceBytes, bytesOf),
+		all("held files of all repositories", l.Hold.AllFiles),
+		{What: "their bytes", All: bytesOf(float64(l.Hold.AllBytes))},
+		held("held files being judged", DueAtOnce, DueOfSource, plain),
+		rate("submissions", plain, func(q Quota) (float64, float64) { return q.Submissions, q.SubmissionBurst }),
+		rate("bytes submitted", bytesOf, func(q Quota) (float64, float64) { return q.Bytes, q.ByteBurst }),
+		rate("judging", func(f float64) string { return plain(f) + " s" }, func(q Quota) (float64, float64) { return q.Judging, q.JudgingBurst }),
+		all("files judged in a turn", MaxJudged),
+		all("files in a batch", int64(l.Batch)),
+		all("entries unpublished", l.Unpublished),
+		all("submissions that can be polled", int64(l.Polled)),
+		all("networks remembered", int64(l.Sources)),
+		all("target rows in a transaction", log.MaxListRows),
+	}
+}
+
+func plain(f float64) string { return fmt.Sprintf("%.12g", f) }
+
+func bytesOf(f float64) string {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if f < 1024 {
+			return plain(f) + " " + unit
+		}
+		f /= 1024
+	}
+	return plain(f) + " GiB"
+}
+
+const (
+	// LargeSubmission is how many bytes a submission has at least that is read alone.
+	// What it takes besides, about as much again, is not to be multiplied. So the next
+	// one is read only when it is decided: one of those who have a token, and one of
+	// all others.
+	LargeSubmission = 8 << 20
+	// MakingListing and makingLookup are how much of Limits.Making is taken for
+	// what is listed without a limit, and up to one.
+	MakingListing = 4
+	MakingLookup  = 2
+	// MaxJudged is how many files are judged in one turn.
+	MaxJudged = 16
+	// DueAtOnce is how many held files wait to be judged at once, dueOfSource how many
+	// of one source: that may take long, if it has used up its judging time.
+	DueAtOnce   = 64
+	DueOfSource = 16
+)

@@ -1,0 +1,366 @@
+package quota
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// HTTPConfig says who may submit how much, and who is told of requests. Quotas
+// count by source: the holder of a token, the registration token or a repository's
+// own, or else the network that a client's address is in (IPv4 /24, IPv6 /48).
+// Clients on the log's own host that no proxy speaks for have none.
+type HTTPConfig struct {
+	// RegistrationClosed refuses new repositories, with or without a token.
+	RegistrationClosed bool
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
+	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
+	TrustedProxies []netip.Prefix
+	// FrontEndSecret is what other front ends of the log send in
+	// HeaderFrontEnd with the requests that they pass on. Whom they name in
+	// HeaderClient is believed. Empty means that there are none.
+	FrontEndSecret string
+	// Now is the clock of quotas. Nil means time.Now.
+	Now func() time.Time
+	// Observer is told what happens. Nil means nobody.
+	Observer log.Observer
+}
+
+// Source is who a request comes from.
+type Source struct {
+	Key       string   // of its bucket; empty: it has none
+	Holder    bool     // of any token
+	Registrar bool     // holder of the registration token
+	Tokens    *Holding // of repositories; nil: it holds none
+	Unknown   bool     // it sent a token that the log does not know
+}
+
+// Owns reports whether the source holds a token of the repository.
+func (s Source) Owns(repository tuf.Digest) bool {
+	return s.Tokens != nil && slices.ContainsFunc(s.Tokens.List, func(t log.Token) bool { return t.Repository == repository })
+}
+
+// Sources keeps count of what each source has submitted, and has of the queue and of
+// the memory for submissions.
+type Sources struct {
+	cfg       HTTPConfig
+	limits    Limits
+	Registrar atomic.Pointer[tuf.Digest] // SHA-256 of the registration token; nil: there is none
+	Tokens    *TokenBook
+	proxies   []netip.Prefix
+	Now       func() time.Time
+
+	Queue, Memory *Room
+
+	mu     sync.Mutex
+	own    map[string]*bucket // of holders; as many as there are tokens
+	others map[string]*list.Element
+	recent *list.List // of *bucket, the last used first
+}
+
+// New keeps nothing for the holders of tokens if there can be none.
+func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Sources {
+	s := &Sources{
+		cfg:     cfg,
+		limits:  limits,
+		Tokens:  tokens,
+		proxies: cfg.TrustedProxies,
+		Now:     cfg.Now,
+		own:     map[string]*bucket{},
+		others:  map[string]*list.Element{},
+		recent:  list.New(),
+	}
+	if s.proxies == nil {
+		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	s.SetToken(token)
+	if token == "" && tokens.Store == nil {
+		limits.Queue.Reserve, limits.Memory.Reserve = 0, 0
+	}
+	s.Queue, s.Memory = NewPool(limits.Queue), NewPool(limits.Memory)
+	return s
+}
+
+// Of returns the source of a request. A token that is none of the log's gives
+// nothing: whoever sends it is counted by address.
+func (s *Sources) Of(r *http.Request) Source {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		if registrar := s.Registrar.Load(); registrar != nil && tuf.Sum([]byte(token)) == *registrar {
+			return Source{Key: "registration", Holder: true, Registrar: true}
+		}
+		if h := s.Tokens.Of(r.Context(), token); h != nil {
+			return Source{Key: "token " + h.List[0].ID(), Holder: true, Tokens: h}
+		}
+		return Source{Key: s.Network(r), Unknown: true}
+	}
+	return Source{Key: s.Network(r)}
+}
+
+// ForRepository returns the source of a submission to a repository. A token that is
+// known may be the repository's only since a moment ago.
+func (s *Sources) ForRepository(ctx context.Context, from Source, repository tuf.Digest) Source {
+	if from.Tokens == nil || from.Owns(repository) {
+		return from
+	}
+	if h := s.Tokens.anew(ctx, from.Tokens.List[0].Hash); h != nil {
+		from.Tokens = h
+	}
+	return from
+}
+
+// Network returns the network that a request comes from; empty for the log's own
+// host.
+func (s *Sources) Network(r *http.Request) string {
+	if s.FromFrontEnd(r) {
+		return r.Header.Get(HeaderClient) // what this function returned there
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "" // no network: a socket of the host's own
+	}
+	addr := peer.Addr().Unmap()
+	if !s.trusted(addr) {
+		return networkOf(addr)
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := strings.TrimSpace(hops[i])
+		if hop == "" {
+			continue
+		}
+		addr, err := netip.ParseAddr(hop)
+		if err != nil {
+			// Some proxies add the port.
+			withPort, err := netip.ParseAddrPort(hop)
+			if err != nil {
+				return "unknown"
+			}
+			addr = withPort.Addr()
+		}
+		if addr = addr.Unmap(); !s.trusted(addr) {
+			return networkOf(addr)
+		}
+	}
+	if addr.IsLoopback() {
+		return ""
+	}
+	return networkOf(addr)
+}
+
+func (s *Sources) trusted(addr netip.Addr) bool {
+	for _, p := range s.proxies {
+		if p.Contains(addr.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+func networkOf(addr netip.Addr) string {
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	p, err := addr.WithZone("").Prefix(bits)
+	if err != nil {
+		return "unknown"
+	}
+	return p.String()
+}
+
+// Over is the error of a source that has sent as much as it may.
+type Over struct {
+	Source string
+	Wait   time.Duration // until there is enough
+}
+
+func (e *Over) Error() string {
+	return e.Source + " has sent as much as it may; vendors get a token with a quota of their own from the operator"
+}
+
+// Charge takes a submission with so many bytes off a source's quota. The error is an
+// *Over.
+func (s *Sources) Charge(from Source, bytes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.bucket(from)
+	if b == nil {
+		return nil
+	}
+	now := s.Now()
+	// What is larger than the whole burst waits for a full bucket.
+	wait := max(b.submissions.wait(now, 1), b.bytes.wait(now, float64(bytes)))
+	if wait > 0 {
+		return &Over{b.key, wait}
+	}
+	b.submissions.take(now, 1)
+	b.bytes.take(now, float64(bytes))
+	return nil
+}
+
+// Spend takes bytes off a quota that were not announced.
+func (s *Sources) Spend(from Source, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		b.bytes.take(s.Now(), float64(bytes))
+	}
+}
+
+// Wait implements judgingTime: a source that has used up more than it had waits
+// until it is out of debt.
+func (s *Sources) Wait(from Source) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		return b.judging.wait(s.Now(), 0)
+	}
+	return 0
+}
+
+// Spent implements judgingTime.
+func (s *Sources) Spent(from Source, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(from); b != nil {
+		b.judging.take(s.Now(), took.Seconds())
+	}
+}
+
+// bucket returns the bucket of a source. Where there are too many, the one that
+// has not been used for longest is forgotten. It must be called with mu held.
+func (s *Sources) bucket(from Source) *bucket {
+	if from.Key == "" {
+		return nil
+	}
+	if from.Holder {
+		b, ok := s.own[from.Key]
+		if !ok {
+			b = newBucket(from.Key, s.limits.Holder)
+			s.own[from.Key] = b
+		}
+		return b
+	}
+	if e, ok := s.others[from.Key]; ok {
+		s.recent.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	for s.recent.Len() >= s.limits.Sources {
+		last := s.recent.Back()
+		delete(s.others, last.Value.(*bucket).key)
+		s.recent.Remove(last)
+	}
+	b := newBucket(from.Key, s.limits.Anonymous)
+	s.others[from.Key] = s.recent.PushFront(b)
+	return b
+}
+
+// bucket holds what a source may still submit.
+type bucket struct {
+	key                         string
+	submissions, bytes, judging tokens
+}
+
+func newBucket(key string, q Quota) *bucket {
+	return &bucket{
+		key:         key,
+		submissions: newTokens(q.Submissions, q.SubmissionBurst, 1),
+		bytes:       newTokens(q.Bytes, q.ByteBurst, 1),
+		judging:     newTokens(q.Judging, q.JudgingBurst, 1e6),
+	}
+}
+
+// tokens run low as they are taken and come back with time. There can be fewer than
+// none: what was more than the burst is waited for afterwards.
+type tokens struct {
+	limiter *rate.Limiter // nil: there is no limit
+	unit    float64       // how many of the limiter's make one, which is whole only there
+}
+
+func newTokens(perSecond, burst, unit float64) tokens {
+	if perSecond < 0 {
+		return tokens{}
+	}
+	return tokens{rate.NewLimiter(rate.Limit(perSecond*unit), max(1, int(min(burst*unit, math.MaxInt/2)))), unit}
+}
+
+// wait returns in how long n can be taken; 0 means now.
+func (t tokens) wait(now time.Time, n float64) time.Duration {
+	if t.limiter == nil {
+		return 0
+	}
+	missing := min(n*t.unit, float64(t.limiter.Burst())) - t.limiter.TokensAt(now)
+	if missing <= 0 {
+		return 0
+	}
+	return time.Duration(missing / float64(t.limiter.Limit()) * float64(time.Second))
+}
+
+func (t tokens) take(now time.Time, n float64) {
+	if t.limiter == nil {
+		return
+	}
+	for left := int(min(n*t.unit, math.MaxInt/2)); left > 0; left -= t.limiter.Burst() {
+		t.limiter.ReserveN(now, min(left, t.limiter.Burst()))
+	}
+}
+
+// SetToken replaces the registration token; empty means that there is none.
+func (s *Sources) SetToken(token string) {
+	if token == "" {
+		s.Registrar.Store(nil)
+		return
+	}
+	sum := tuf.Sum([]byte(token))
+	s.Registrar.Store(&sum)
+}
+
+// FromFrontEnd reports whether a request has been passed on by a front end.
+func (s *Sources) FromFrontEnd(r *http.Request) bool {
+	sent := r.Header.Get(HeaderFrontEnd)
+	if s.cfg.FrontEndSecret == "" || sent == "" {
+		return false
+	}
+	// Of the hashes, so that the length is not told either.
+	a, b := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(s.cfg.FrontEndSecret))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// What front ends tell the leader beside the request.
+const (
+	// HeaderFrontEnd is the secret that all front ends of a log share. With it
+	// a request comes from one of them, and is passed on no further.
+	HeaderFrontEnd = "Tuflog-Front-End"
+	// HeaderClient is the network that the client is in, for its quota; empty
+	// for the front end's own host, as in HTTPConfig. Without the secret it
+	// counts for nothing.
+	HeaderClient = "Tuflog-Client"
+)
+
+// NetworkOfConn returns the network that a connection comes from, as for quotas;
+// empty for a socket of the host's own.
+func NetworkOfConn(conn net.Conn) string {
+	peer, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return ""
+	}
+	return networkOf(peer.Addr().Unmap())
+}
