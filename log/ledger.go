@@ -5,13 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/tuflog/tuflog/internal/durable"
-	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -154,105 +149,6 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 	r.Note = []byte(signed)
 	return r, nil
 }
-
-// FileLedger is a Ledger in a file of a directory of its own.
-type FileLedger struct {
-	path string
-	file *durable.File // nil: retired
-	lock *lockfile.Lock
-}
-
-// CreateFileLedger makes the ledger of a log that has signed nothing. It refuses
-// a directory that has a ledger, or had one before its log was moved away.
-func CreateFileLedger(dir, origin string) error {
-	if err := ReadMoved(dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	path := filepath.Join(dir, "ledger")
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = fs.ErrExist
-		}
-		return fmt.Errorf("ledger %s: %w", path, err)
-	}
-	b, err := LedgerRecord{Origin: origin, Edge: new(proofs.Edge)}.Marshal()
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteFile(path, b, 0o600); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(filepath.Clean(dir)))
-}
-
-// OpenFileLedger opens a ledger that CreateFileLedger made and keeps other
-// processes from it until Close. It is a *MovedError where the log was moved away.
-func OpenFileLedger(dir string) (*FileLedger, error) {
-	if err := ReadMoved(dir); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, "ledger")
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("the ledger, which says what this log has signed, is not there: %w; without it the log could sign a second history: bring it back (never from a backup), or see logserver status", err)
-	}
-	lock, err := lockfile.AcquireDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	l := &FileLedger{path: path, file: durable.NewFile(path, 0o600), lock: lock}
-	// It may have been retired before it was locked.
-	if err := ReadMoved(dir); err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	if _, err := l.read(); err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	return l, nil
-}
-
-// Load implements Ledger.
-func (l *FileLedger) Load(context.Context) (LedgerRecord, error) { return l.read() }
-
-func (l *FileLedger) read() (LedgerRecord, error) {
-	b, err := os.ReadFile(l.path)
-	if err != nil {
-		return LedgerRecord{}, err
-	}
-	r, err := ParseLedgerRecord(b)
-	if err != nil {
-		return LedgerRecord{}, fmt.Errorf("%s: %w", l.path, err)
-	}
-	return r, nil
-}
-
-// Swap implements Ledger.
-func (l *FileLedger) Swap(_ context.Context, old, new LedgerRecord) error {
-	if err := old.CheckNext(new); err != nil {
-		return err
-	}
-	want, err := old.Marshal()
-	if err != nil {
-		return err
-	}
-	have, err := os.ReadFile(l.path)
-	if err != nil {
-		return err
-	}
-	if l.file == nil || !bytes.Equal(have, want) {
-		return fmt.Errorf("%s: %w", l.path, ErrLedgerConflict)
-	}
-	next, err := new.Marshal()
-	if err != nil {
-		return err
-	}
-	return l.file.Write(next)
-}
-
-// Close lets other processes have the ledger.
-func (l *FileLedger) Close() error { return l.lock.Release() }
 
 // SignedBy reports whether the record's checkpoint carries a signature of each
 // key and of no other: keys come and go with the log's configuration.

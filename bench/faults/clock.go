@@ -17,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
@@ -119,7 +120,7 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 		return err
 	}
 	defer closing(storage)
-	ledger, err := log.OpenFileLedger(c.w.ledgerDir)
+	ledger, err := logdir.OpenLedger(c.w.ledgerDir)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (c *clocked) run(ctx context.Context, do func() error) (err error) {
 	l, err := leader.Open(ctx, leader.Config{
 		Publisher: publisher.Config{
 			Signer: signer, Policy: c.w.policy, Storage: storage, Ledger: ledger, Witnesses: witnesses,
-			Checkpoints: log.NewCheckpointFile(filepath.Join(c.w.logDir, "checkpoint")),
+			Checkpoints: logdir.NewCheckpoint(filepath.Join(c.w.logDir, "checkpoint")),
 			Now:         func() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) },
 		},
 		Config: httpd.Config{Blobs: blobs, State: state, Logger: slog.New(slog.DiscardHandler)},

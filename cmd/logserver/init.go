@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
@@ -173,7 +173,7 @@ func initialize(ctx context.Context, at place, made newLog) (vkey string, err er
 	// was made only in part is never mistaken for a whole one.
 	vkey = key.String()
 	for _, step := range []func() error{
-		func() error { return log.CreateFileLedger(at.ledgerDir(), made.origin) },
+		func() error { return logdir.CreateLedger(at.ledgerDir(), made.origin) },
 		func() error { return tesseralog.Create(ctx, at.tree()) },
 		func() error { return sqlite.CreateBlobs(at.blobs()) },
 		func() error { return sqlite.CreateState(at.state()) },

@@ -41,7 +41,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 )
 
 func main() { cli.Main(newRoot) }
@@ -106,13 +106,13 @@ func (p *place) check() error {
 	return nil
 }
 
-// moved returns a *log.MovedError if the log was moved to servers: then nothing
+// moved returns a *logdir.MovedError if the log was moved to servers: then nothing
 // writes it in its directory any more.
 func (p *place) moved() error {
-	if err := log.ReadMoved(p.ledgerDir()); err != nil {
+	if err := logdir.ReadMoved(p.ledgerDir()); err != nil {
 		return err
 	}
-	return log.ReadMovedNote(p.dir)
+	return logdir.ReadMovedNote(p.dir)
 }
 
 func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }

@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -240,7 +240,7 @@ func (m *migration) handOver(ctx context.Context, lease *postgres.Lease) error {
 		return context.Cause(ctx) // the lease is lost: the other half could not be done
 	}
 	if m.moved == nil {
-		moved := log.Moved{Origin: m.record.Origin, Target: m.target, Where: m.where(), Time: time.Now().UTC()}
+		moved := logdir.Moved{Origin: m.record.Origin, Target: m.target, Where: m.where(), Time: time.Now().UTC()}
 		if err := m.ledger.Retire(moved); err != nil {
 			return err
 		}

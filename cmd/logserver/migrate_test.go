@@ -16,8 +16,8 @@ import (
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
-	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -329,7 +329,7 @@ func TestMigrateRefuses(t *testing.T) {
 		if code != 2 || !strings.Contains(stderr, want) {
 			t.Errorf("exit %d, want %q\n%s", code, want, stderr)
 		}
-		if err := log.ReadMoved(m.Path("log.ledger")); err != nil {
+		if err := logdir.ReadMoved(m.Path("log.ledger")); err != nil {
 			t.Errorf("%s: %v", want, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -28,9 +29,9 @@ type migration struct {
 
 	// The log in its directory.
 	keys       []proofs.Key
-	ledger     *log.FileLedger
+	ledger     *logdir.Ledger
 	record     log.LedgerRecord
-	moved      *log.Moved // nil: its ledger is not retired
+	moved      *logdir.Moved // nil: its ledger is not retired
 	storage    *tesseralog.Reader
 	tree       proofs.Tree // all that storage has
 	blobs      *sqlite.Blobs
@@ -49,12 +50,12 @@ func (m *migration) openLedger(ctx context.Context) (err error) {
 	if m.keys, err = readKeys(m.flags.place); err != nil {
 		return err
 	}
-	ledger, moved, err := log.OpenRetiredLedger(m.flags.ledgerDir())
+	ledger, moved, err := logdir.OpenRetiredLedger(m.flags.ledgerDir())
 	switch {
 	case err == nil:
 		m.moved = &moved
 	case errors.Is(err, fs.ErrNotExist):
-		ledger, err = log.OpenFileLedger(m.flags.ledgerDir())
+		ledger, err = logdir.OpenLedger(m.flags.ledgerDir())
 	}
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func (m *migration) openLog(ctx context.Context) (err error) {
 	if state := m.storage.State(); state != m.tree {
 		return fmt.Errorf("the storage says that its tree of size %d has root %v, its tiles have root %v: logserver fsck says what is damaged", state.N, state.Hash, m.tree.Hash)
 	}
-	published := log.NewCheckpointFile(m.flags.checkpoint())
+	published := logdir.NewCheckpoint(m.flags.checkpoint())
 	var st status
 	st.judge(ctx, publisher.Config{Checkpoints: published, Ledger: fixedLedger{m.record}, Storage: m.storage}, m.keys)
 	if st.What != "" {

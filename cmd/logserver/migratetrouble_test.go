@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -75,7 +75,7 @@ func TestMigrateVerifies(t *testing.T) {
 		if !strings.Contains(stderr, tt.says) || !strings.Contains(fmt.Sprint(err), "not what it should be") {
 			t.Errorf("%q: %v\n%s", tt.says, err, stderr)
 		}
-		if err := log.ReadMoved(m.Path("log.ledger")); err != nil {
+		if err := logdir.ReadMoved(m.Path("log.ledger")); err != nil {
 			t.Errorf("%q: the ledger is retired: %v", tt.says, err)
 		}
 		m.sql(t, tt.repair)
@@ -113,9 +113,9 @@ func TestMigrateLosesLease(t *testing.T) {
 		if !errors.Is(err, postgres.ErrNotLeader) && !errors.Is(err, context.Canceled) {
 			t.Errorf("after %q: %v", tt.at, err)
 		}
-		var moved *log.MovedError
+		var moved *logdir.MovedError
 		// Between "verified" and the retiring it may have been noticed.
-		if got := errors.As(log.ReadMoved(m.Path("log.ledger")), &moved); got != tt.retired && tt.at != "verified" || got && moved.Arrived {
+		if got := errors.As(logdir.ReadMoved(m.Path("log.ledger")), &moved); got != tt.retired && tt.at != "verified" || got && moved.Arrived {
 			t.Errorf("after %q: the ledger is retired: %v", tt.at, got)
 		}
 	}

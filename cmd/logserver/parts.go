@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/index"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -122,7 +123,7 @@ func (d *dirLog) ledger(context.Context) (log.LedgerRecord, error) {
 }
 
 func (d *dirLog) published(ctx context.Context) ([]byte, error) {
-	return log.NewCheckpointFile(d.at.checkpoint()).Load(ctx)
+	return logdir.NewCheckpoint(d.at.checkpoint()).Load(ctx)
 }
 
 func (d *dirLog) openState() (*sqlite.State, error) {
@@ -237,7 +238,7 @@ func openDir(ctx context.Context, at place, cfg *leader.Config) (w *written, err
 		return w, err
 	}
 	w.closers = append(w.closers, storage.Close)
-	ledger, err := log.OpenFileLedger(at.ledgerDir())
+	ledger, err := logdir.OpenLedger(at.ledgerDir())
 	if err != nil {
 		return w, err
 	}
@@ -254,7 +255,7 @@ func openDir(ctx context.Context, at place, cfg *leader.Config) (w *written, err
 	w.closers = append(w.closers, state.Close)
 	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Blobs, cfg.State = storage, ledger, blobs, state
 	cfg.Tokens, cfg.Holds = blobs, blobs
-	cfg.Publisher.Checkpoints = log.NewCheckpointFile(at.checkpoint())
+	cfg.Publisher.Checkpoints = logdir.NewCheckpoint(at.checkpoint())
 	return w, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/tesseralog"
@@ -112,11 +113,11 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 		if _, err := maintain.RecordFromCheckpoint(ctx, signed, keys, storage, empty); err != nil {
 			return 0, err
 		}
-		if err := log.CreateFileLedger(at.ledgerDir(), empty.Origin); err != nil {
+		if err := logdir.CreateLedger(at.ledgerDir(), empty.Origin); err != nil {
 			return 0, err
 		}
 	}
-	ledger, err := log.OpenFileLedger(at.ledgerDir())
+	ledger, err := logdir.OpenLedger(at.ledgerDir())
 	if err != nil {
 		return 0, err
 	}

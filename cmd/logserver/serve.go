@@ -21,6 +21,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
@@ -137,7 +138,7 @@ const (
 // passing makes what may pass by itself exit code 1.
 func passing(err error) error {
 	var halt *log.Halt
-	var moved *log.MovedError
+	var moved *logdir.MovedError
 	switch {
 	case errors.As(err, &halt), errors.As(err, &moved): // somebody has to act
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
@@ -308,7 +309,7 @@ func (st *status) ask(ctx context.Context, at place) error {
 
 // explainLedger says why there is no ledger.
 func (st *status) explainLedger(err error) {
-	var moved *log.MovedError
+	var moved *logdir.MovedError
 	switch {
 	case err == nil:
 	case errors.As(err, &moved):

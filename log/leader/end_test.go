@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
@@ -137,7 +138,7 @@ func TestEnd(t *testing.T) {
 	// An older ledger, and storage with the end: only freeze signs it.
 	r.Storage.Truncate(before + 1)
 	r.Ledger.Record = older
-	check(t, r.Cfg.Checkpoints.(*log.CheckpointFile).Store(t.Context(), older.Note))
+	check(t, r.Cfg.Checkpoints.(*logdir.Checkpoint).Store(t.Context(), older.Note))
 	logtest.WantHalt(t, r.tryOpen(t), "the log's end, entry "+strconv.Itoa(before)+", and the log has not signed it")
 	check(t, r.end(t))
 	if !r.Ledger.Record.Ended {

@@ -1,27 +1,3 @@
-// Package log is the log server: it admits validly signed update metadata,
-// appends a leaf for each release to a Merkle log, publishes checkpoints that
-// witnesses have cosigned, and serves the log over HTTP (package log/api has
-// the interface).
-//
-// A submission goes through these stages, and each holds what the next relies
-// on:
-//
-//   - read: strictly parsed, in the request's own goroutine (submission.go)
-//   - judged: by admit.Repository against what the log already holds; every
-//     repository has one file in flight at most (intake.go)
-//   - stored: the files as blobs, then the leaves, one sync each per batch
-//   - read back: every new entry is read from storage and hashed onto the
-//     publisher's own right edge; only the root computed so is signed
-//     (publisher.go)
-//   - signed, and the ledger moved to the new tree (ledger.go)
-//   - witnessed by a quorum, published, and only then acknowledged
-//
-// What follows from the log's entries and blobs, such as which release lists a
-// file, is kept in a derived state that lags behind and can be made anew
-// (indexer.go).
-//
-// The package names no database and no log implementation: see Storage, Blobs,
-// State and Ledger, and the packages below this one.
 package leader
 
 import (
@@ -43,7 +19,7 @@ import (
 // Config says what a log consists of. The caller closes Storage, Blobs, State
 // and the ledger after Close.
 type Config struct {
-	// ServerConfig says what is served, and to whom. Its Storage is that of
+	// Config says what is served, and to whom. Its Storage is that of
 	// Publisher.
 	httpd.Config
 	// Publisher says what signs and who witnesses.
@@ -279,7 +255,7 @@ func (l *Log) Trouble() error {
 // witnesses answer or not, and publishes that tree. It is a *Halt, and nothing is
 // appended, where one shows a checkpoint of the log that the ledger does not know. Where
 // the log has ended already it publishes once more, with new cosignatures. The log must
-// have been opened with PublisherConfig.Ending, and must not run.
+// have been opened with publisher.Config.Ending, and must not run.
 func (l *Log) End(ctx context.Context) error { return l.publisher.End(ctx, l.intake.AppendEnd) }
 
 // Stalled returns for how long what the log is to publish has come no further: entries

@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/index"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/sqlite"
@@ -177,7 +178,7 @@ func TestOldLedger(t *testing.T) {
 			}
 			f.Ledger.Record = old
 			f.Storage.Truncate(tt.stored)
-			f.Cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint")) // it is old, too
+			f.Cfg.Checkpoints = logdir.NewCheckpoint(filepath.Join(t.TempDir(), "checkpoint")) // it is old, too
 			if !tt.shows {
 				for _, w := range f.Witnesses.All {
 					w.Shown = nil
@@ -245,7 +246,7 @@ func TestOldLedgerIsNotEnded(t *testing.T) {
 	r.close(t)
 	r.Ledger.Record = old
 	r.Storage.Truncate(size)
-	r.Cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint"))
+	r.Cfg.Checkpoints = logdir.NewCheckpoint(filepath.Join(t.TempDir(), "checkpoint"))
 	check(t, sqlite.RemoveState(filepath.Join(r.dir, "state.db")))
 	check(t, sqlite.CreateState(filepath.Join(r.dir, "state.db")))
 	err := r.end(t)

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/proofs"
@@ -172,7 +173,7 @@ func TestServedMoreThanIsThere(t *testing.T) {
 			f.Cfg.Served.Close()
 			if tt.ledger == 2 {
 				f.Ledger.Record = old
-				f.Cfg.Checkpoints = log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint"))
+				f.Cfg.Checkpoints = logdir.NewCheckpoint(filepath.Join(t.TempDir(), "checkpoint"))
 			}
 			f.Storage.Truncate(tt.stored)
 			f.Witnesses.SetDown(true, true, true)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/storagetest"
 	"github.com/tuflog/tuflog/proofs"
@@ -189,7 +190,7 @@ func New(t testing.TB) *Fixture {
 		Storage:     f.Storage,
 		Ledger:      f.Ledger,
 		Witnesses:   f.Witnesses,
-		Checkpoints: log.NewCheckpointFile(filepath.Join(t.TempDir(), "checkpoint")),
+		Checkpoints: logdir.NewCheckpoint(filepath.Join(t.TempDir(), "checkpoint")),
 		Backoff:     time.Millisecond,
 		MaxBackoff:  10 * time.Millisecond,
 		Logger:      slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/storagetest"
@@ -367,7 +368,7 @@ func TestCheckpointFileCannotBeWritten(t *testing.T) {
 	f := logtest.New(t)
 	p := f.Open()
 	f.Grow(p, 1)
-	dir := filepath.Dir(f.Cfg.Checkpoints.(*log.CheckpointFile).Path())
+	dir := filepath.Dir(f.Cfg.Checkpoints.(*logdir.Checkpoint).Path())
 	check(t, os.Rename(dir, dir+".away"))
 	f.Append(1)
 	err := p.Extend(t.Context(), nil)
@@ -387,9 +388,9 @@ func TestCheckpointFileCannotBeWritten(t *testing.T) {
 // published anew; what it said is not acknowledged until then.
 func TestPublishedAnew(t *testing.T) {
 	for name, spoil := range map[string]func(f *logtest.Fixture){
-		"lost": func(f *logtest.Fixture) { check(f.T, os.Remove(f.Cfg.Checkpoints.(*log.CheckpointFile).Path())) },
+		"lost": func(f *logtest.Fixture) { check(f.T, os.Remove(f.Cfg.Checkpoints.(*logdir.Checkpoint).Path())) },
 		"policy changed": func(f *logtest.Fixture) {
-			check(f.T, os.WriteFile(f.Cfg.Checkpoints.(*log.CheckpointFile).Path(), f.Ledger.Record.Note, 0o600))
+			check(f.T, os.WriteFile(f.Cfg.Checkpoints.(*logdir.Checkpoint).Path(), f.Ledger.Record.Note, 0o600))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/proofs"
@@ -122,9 +123,9 @@ func TestLateCosignatures(t *testing.T) {
 	// After the end nothing is written any more.
 	cancel()
 	running.Wait()
-	check(t, os.Remove(f.Cfg.Checkpoints.(*log.CheckpointFile).Path()))
+	check(t, os.Remove(f.Cfg.Checkpoints.(*logdir.Checkpoint).Path()))
 	p.AddCosignatures(note.Text, []proofs.Signature{good})
-	if _, err := os.Stat(f.Cfg.Checkpoints.(*log.CheckpointFile).Path()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(f.Cfg.Checkpoints.(*logdir.Checkpoint).Path()); !errors.Is(err, os.ErrNotExist) {
 		t.Error("written after the end")
 	}
 }

@@ -1,4 +1,4 @@
-package log_test
+package logdir_test
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/logtest"
-	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -20,22 +20,22 @@ import (
 func TestRetireLedger(t *testing.T) {
 	dir := t.TempDir()
 	signer := logtest.NewSigner(t, "log.example", proofs.Ed25519)
-	check(t, log.CreateFileLedger(dir, "log.example"))
-	ledger, err := log.OpenFileLedger(dir)
+	check(t, logdir.CreateLedger(dir, "log.example"))
+	ledger, err := logdir.OpenLedger(dir)
 	check(t, err)
 	empty, err := ledger.Load(t.Context())
 	check(t, err)
 	record := logtest.Record(t, signer, 3)
 	check(t, ledger.Swap(t.Context(), empty, record))
-	if _, _, err := log.OpenRetiredLedger(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := logdir.OpenRetiredLedger(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a ledger that was not retired: %v", err)
 	}
-	moved := log.Moved{Origin: "log.example", Target: "there", Where: "a better place", Time: time.Unix(1700000000, 0).UTC()}
+	moved := logdir.Moved{Origin: "log.example", Target: "there", Where: "a better place", Time: time.Unix(1700000000, 0).UTC()}
 
 	// A note without more, of an attempt that was broken off, means nothing.
 	check(t, moved.Write(dir))
 	check(t, ledger.Close())
-	ledger, err = log.OpenFileLedger(dir)
+	ledger, err = logdir.OpenLedger(dir)
 	check(t, err)
 
 	check(t, ledger.Retire(moved))
@@ -48,26 +48,26 @@ func TestRetireLedger(t *testing.T) {
 	if err := ledger.Retire(moved); err == nil {
 		t.Error("retired it twice")
 	}
-	if _, _, err := log.OpenRetiredLedger(dir); !errors.Is(err, log.ErrLocked) {
+	if _, _, err := logdir.OpenRetiredLedger(dir); !errors.Is(err, log.ErrLocked) {
 		t.Errorf("opened it twice: %v", err)
 	}
 	check(t, ledger.Close())
 
 	refused := func(what string, err error) {
 		t.Helper()
-		var is *log.MovedError
+		var is *logdir.MovedError
 		if !errors.As(err, &is) || is.Moved != moved || !strings.Contains(err.Error(), `"log.example" was moved on 2023-11-14 to a better place`) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	_, err = log.OpenFileLedger(dir)
+	_, err = logdir.OpenLedger(dir)
 	refused("open", err)
-	refused("create", log.CreateFileLedger(dir, "log.example"))
+	refused("create", logdir.CreateLedger(dir, "log.example"))
 	check(t, os.WriteFile(filepath.Join(dir, "ledger"), logtest.Marshal(t, record), 0o600))
-	_, err = log.OpenFileLedger(dir)
+	_, err = logdir.OpenLedger(dir)
 	refused("open one that was put back", err)
 
-	retired, got, err := log.OpenRetiredLedger(dir)
+	retired, got, err := logdir.OpenRetiredLedger(dir)
 	if err != nil || got != moved {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -77,37 +77,18 @@ func TestRetireLedger(t *testing.T) {
 	check(t, retired.Close())
 
 	check(t, os.WriteFile(filepath.Join(dir, "migrated.json"), []byte("{"), 0o600))
-	if _, err := log.OpenFileLedger(dir); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+	if _, err := logdir.OpenLedger(dir); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("with a damaged note: %v", err)
 	}
 
 	// The way back for those who know that nothing was signed elsewhere.
 	check(t, os.Remove(filepath.Join(dir, "migrated.json")))
-	if _, err := log.OpenFileLedger(dir); err == nil || !strings.Contains(err.Error(), "is lost") {
+	if _, err := logdir.OpenLedger(dir); err == nil || !strings.Contains(err.Error(), "is lost") {
 		t.Errorf("without a note: %v", err)
 	}
 	check(t, os.Rename(filepath.Join(dir, "ledger.migrated"), filepath.Join(dir, "ledger")))
-	ledger, err = log.OpenFileLedger(dir)
+	ledger, err = logdir.OpenLedger(dir)
 	check(t, err)
 	check(t, ledger.Swap(t.Context(), record, logtest.Record(t, signer, 4)))
 	check(t, ledger.Close())
-}
-
-// What operators did is read line by line, one that is cut short too.
-func TestReadActions(t *testing.T) {
-	dir := t.TempDir()
-	if list, err := maintain.ReadActions(dir); err != nil || len(list) > 0 {
-		t.Errorf("none: %v, %v", list, err)
-	}
-	a := maintain.Action{Time: time.Unix(1700000000, 0).UTC(), Action: "freeze", Detail: "at size 3"}
-	check(t, maintain.AppendAction(dir, a))
-	check(t, maintain.AppendAction(dir, a))
-	path := filepath.Join(dir, maintain.ActionsFile)
-	b, err := os.ReadFile(path)
-	check(t, err)
-	check(t, os.WriteFile(path, b[:len(b)-5], 0o600))
-	list, err := maintain.ReadActions(dir)
-	if err != nil || len(list) != 2 || list[0] != a || list[1].Action != "unreadable" || !strings.Contains(list[1].Detail, "freeze") {
-		t.Errorf("%+v, %v", list, err)
-	}
 }

@@ -1,4 +1,4 @@
-package log
+package logdir
 
 import (
 	"encoding/json"
@@ -90,7 +90,7 @@ func ReadMoved(dir string) error {
 // Retire ends the use of the ledger for ever, durably: nothing signs by it again,
 // and who opens it is told where the log is. It is one step, the renaming of the
 // ledger; a note alone, of an attempt that was broken off before, means nothing.
-func (l *FileLedger) Retire(moved Moved) error {
+func (l *Ledger) Retire(moved Moved) error {
 	if l.file == nil {
 		return errors.New("the ledger is retired already")
 	}
@@ -108,7 +108,7 @@ func (l *FileLedger) Retire(moved Moved) error {
 
 // OpenRetiredLedger opens a ledger that was retired, to be read and never swapped.
 // It is fs.ErrNotExist where none was. Others are kept from it until Close.
-func OpenRetiredLedger(dir string) (*FileLedger, Moved, error) {
+func OpenRetiredLedger(dir string) (*Ledger, Moved, error) {
 	err := ReadMoved(dir)
 	var moved *MovedError
 	switch {
@@ -121,7 +121,7 @@ func OpenRetiredLedger(dir string) (*FileLedger, Moved, error) {
 	if err != nil {
 		return nil, Moved{}, err
 	}
-	l := &FileLedger{path: filepath.Join(dir, retiredLedger), lock: lock}
+	l := &Ledger{path: filepath.Join(dir, retiredLedger), lock: lock}
 	// The renaming may not be durable yet: whoever goes on relies on it.
 	_, err = l.read()
 	if err := errors.Join(err, durable.SyncDir(dir)); err != nil {
