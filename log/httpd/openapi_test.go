@@ -62,7 +62,7 @@ type schema struct {
 
 func readOpenAPI(t *testing.T) (doc openAPI, text []byte) {
 	t.Helper()
-	text, err := os.ReadFile("../docs/openapi.json")
+	text, err := os.ReadFile("../../docs/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +109,8 @@ func parse(t *testing.T, path string) *ast.File {
 
 func readCode(t *testing.T) *code {
 	t.Helper()
-	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "api/api.go", "Code")}
-	for _, path := range []string{"middleware.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "quota.go", "content.go", "token.go", "holdhttp.go"} {
+	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "../api/api.go", "Code")}
+	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "content.go", "tokenhttp.go", "holdhttp.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				c.funcs[f.Name.Name] = append(c.funcs[f.Name.Name], f)
@@ -136,7 +136,7 @@ func constants(t *testing.T, path, prefix string) map[string]string {
 				values[spec.Names[0].Name] = s
 			}
 		case *ast.SelectorExpr:
-			values[spec.Names[0].Name] = constants(t, "../admit/codes.go", "Refused")[v.Sel.Name]
+			values[spec.Names[0].Name] = constants(t, "../../admit/codes.go", "Refused")[v.Sel.Name]
 		}
 		return true
 	})
@@ -210,7 +210,7 @@ func (c *code) collect(name string, into answers, seen map[string]bool) {
 // routes.
 func (c *code) handlers() map[string]string {
 	names := map[string]string{}
-	ast.Inspect(parse(c.t, "middleware.go"), func(n ast.Node) bool {
+	ast.Inspect(parse(c.t, "routes.go"), func(n ast.Node) bool {
 		row, ok := n.(*ast.CompositeLit)
 		if !ok || row.Type != nil || len(row.Elts) != 3 {
 			return true
@@ -315,7 +315,7 @@ func TestOpenAPISchemas(t *testing.T) {
 // adds.
 func fileCodes(t *testing.T) []string {
 	t.Helper()
-	list := slices.Collect(maps.Values(constants(t, "../admit/codes.go", "Refused")))
+	list := slices.Collect(maps.Values(constants(t, "../../admit/codes.go", "Refused")))
 	return append(list, api.CodeNotLoggedRole, api.CodeUnknownRepo, api.CodeHoldFull, api.CodeHoldDropped, api.CodeEnded)
 }
 
@@ -386,12 +386,12 @@ func TestOpenAPIStructure(t *testing.T) {
 // docs/api.md has a row for every code and a heading for every resource, and no
 // others.
 func TestAPIDocumentIsComplete(t *testing.T) {
-	text, err := os.ReadFile("../docs/api.md")
+	text, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]bool{}
-	for _, value := range constants(t, "api/api.go", "Code") {
+	for _, value := range constants(t, "../api/api.go", "Code") {
 		want[value] = true
 	}
 	got := map[string]bool{}
