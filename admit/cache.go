@@ -65,14 +65,15 @@ func (c *fileCache) drop(e *list.Element) {
 	c.bytes -= f.size
 }
 
-// Cached returns about how many bytes are kept of the files that leaves name, of
-// what is current where, and of who signed which snapshots.
+// Cached returns about how many bytes the cache takes: files that leaves name,
+// current releases, and signers of snapshots.
 func (r *Repository) Cached() int {
 	const perCurrent, perVerdict = 256, 128
 	return r.files.bytes + perCurrent*len(r.currents) + perVerdict*len(r.signed.verdicts)
 }
 
-// Forget drops what Cached counts. Files are read again when they are needed.
+// Forget drops the cache that Cached counts. Files are read again when they are
+// needed.
 func (r *Repository) Forget() {
 	r.files = fileCache{}
 	r.currents = map[placeKey]*current{}

@@ -8,25 +8,25 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Decision is what becomes of a file that is not refused.
+// Decision is the result for a file that is not refused.
 type Decision struct {
-	// Leaf is what to append; when Logged, the leaf that is there already.
+	// Leaf is the leaf to append; if Logged, the leaf that is there already.
 	Leaf leaf.Leaf
-	// Logged: nothing is to be appended, the log says it already at Index. The
-	// leaf there has the file's payload, or is the evidence that this role and
-	// version has been equivocated about.
+	// Logged reports whether the log has the statement already, at Index, so
+	// that no leaf is to be appended. The leaf there has the file's payload, or
+	// is the evidence of an equivocation about this role and version.
 	Logged bool
 	Index  int64
 }
 
-// Blobs gives back the files that leaves name.
+// Blobs returns the files that leaves name.
 type Blobs interface {
 	// Blob returns the file with this SHA-256. Callers do not change it.
 	Blob(ctx context.Context, sum tuf.Digest) ([]byte, error)
 }
 
 // JudgeGenesis judges the first root of a repository: it must meet its own
-// threshold. The repository is named by the root's payload.
+// threshold. The root's payload identifies the repository.
 func JudgeGenesis(root *tuf.Metadata) (Decision, error) {
 	if root.Root == nil {
 		return Decision{}, refused(RefusedWrongType, "a repository begins with a root, not with %q metadata", root.Type)
@@ -53,9 +53,9 @@ func leafOf(kind leaf.Kind, repository tuf.Digest, role string, m *tuf.Metadata)
 	}
 }
 
-// Judge says what becomes of the file m, submitted as role's beside snapshots.
-// It changes nothing. The error is a *Refused, or says that the repository's own
-// blobs could not be read.
+// Judge judges the file m, submitted as role's beside snapshots. It does not
+// change r. The error is a *Refused, or means that the repository's own blobs
+// could not be read.
 func (r *Repository) Judge(ctx context.Context, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (Decision, error) {
 	if m.Encoding != r.encoding {
 		return Decision{}, refused(RefusedEncoding, "the file is %s, the repository is %s", m.Encoding, r.encoding)
@@ -79,7 +79,7 @@ func (r *Repository) Judge(ctx context.Context, role string, m *tuf.Metadata, sn
 	}
 	j := &judgement{r: r, m: m, leaf: leaf, lists: listingOf(m)}
 	decision, err := j.decide(ctx, snapshots)
-	// What is logged stays logged, whoever signs today.
+	// Logged payloads stay logged, even if the keys have changed.
 	if isLogged && IsRefused(err) {
 		return r.already(j.settled(logged)), nil
 	}

@@ -11,13 +11,13 @@ import (
 
 // Limits on what one role and version may have in the log.
 const (
-	// MaxUnbound is how many payloads of one role and version that are released
-	// without being bound, and not as another role's, too, may list or delegate
-	// something, and how many may not.
+	// MaxUnbound limits the payloads of one role and version that are released
+	// without being bound, and not also as another role's: this many that list
+	// or delegate, and this many that do not.
 	MaxUnbound = 64
 
-	// MaxSignedAgain is how often one payload of a role is released because it was
-	// signed again.
+	// MaxSignedAgain is how often one payload of a role may be released again
+	// because it was signed again.
 	MaxSignedAgain = 64
 )
 

@@ -8,12 +8,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Submitted is a file that is to be put in order.
+// Submitted is a file for Order.
 type Submitted struct {
 	Role string
 	File *tuf.Metadata
-	// Since is when the file appeared, counted in the steps of a history. Files that
-	// were found together have one number.
+	// Since is the step of the history in which the file appeared. Files that were
+	// found together have the same number.
 	Since int
 }
 
@@ -33,18 +33,18 @@ func MayComeLater(code string) bool {
 	return false
 }
 
-// Order says in which order files are to be submitted so that each finds in the log what
-// it is judged by: the root that gives its role its keys, the file that delegates to it,
-// and a snapshot that lists it. It returns the indexes of the files in stages. What a file
-// needs is in a stage before its own, or in its own. A stage ends where a root follows, and
-// where a role delegates otherwise than before: what was signed for the state before would
-// be superseded. In a stage roles come by rank (tuf.Rank), delegators before what they
-// delegate to, and lower versions first.
+// Order returns the order in which to submit files so that the log has, for each, the files
+// that it is judged by: the root that gives its role its keys, the file that delegates to
+// it, and a snapshot that lists it. It returns the indexes of the files in stages. The
+// files that a file needs are in an earlier stage or in its own. A stage ends before a
+// root, and before a role changes its delegations, since files signed for the earlier state
+// would be superseded. In a stage roles come by rank (tuf.Rank), delegators before the
+// roles that they delegate to, and lower versions first.
 //
-// A file is never moved before the step in which it appeared, and behind it only for want
-// of something that appeared later. The order is advice, made of the files alone, and takes
-// the time to look at their signatures: a log, which owes strangers no time, goes by
-// Compare, and tries what MayComeLater again.
+// A file is never moved before the step in which it appeared, and after it only if it needs
+// a file that appeared later. The order is advice from the files alone, and checking their
+// signatures takes time. A log, which must bound that time, sorts by Compare and retries
+// files that MayComeLater.
 func Order(files []Submitted) [][]int {
 	o := newOrder(files)
 	groups := map[int][]int{}

@@ -16,14 +16,14 @@ import (
 // begins at targets and goes on, breadth-first and in listed order, with what the
 // current releases at each place delegate.
 
-// MaxPlaces is how many places of one name count. Whoever has a delegation may
-// delegate to any name, as often as he likes.
+// MaxPlaces is how many places of one name count. The holder of a delegation
+// may delegate to any name any number of times.
 const MaxPlaces = 64
 
-// MaxCoverage bounds what comparing the paths that a file lists with delegations
-// may cost in one walk; a delegation that would exceed it covers nothing. A pattern
-// costs one and one more for each 16 bytes, so does a path, and comparing many of
-// them costs the product of their sums.
+// MaxCoverage bounds the cost of comparing the paths that a file lists with
+// delegations in one walk; a delegation that would exceed it covers no path. A
+// pattern costs one and one more for each 16 bytes, so does a path, and comparing
+// many of them costs the product of their sums.
 const MaxCoverage = 1 << 24
 
 // place is a delegation to a role, or root's entry.
@@ -374,9 +374,8 @@ func (r *Repository) findCurrent(ctx context.Context, p place) (*current, error)
 	return c, nil
 }
 
-// KeysFor returns the keys of the place of a role that m meets, of several the
-// first; met is false where it meets none, and the keys are those of the first place,
-// if there is any.
+// KeysFor returns the keys of the first place of a role that m meets; if m meets
+// none, met is false and the keys are those of the first place, if any.
 func (r *Repository) KeysFor(ctx context.Context, role string, m *tuf.Metadata) (keys tuf.KeySet, met bool, err error) {
 	j := &judgement{r: r, m: m, leaf: leafOf(leaf.Release, r.id, role, m), lists: listingOf(m)}
 	all, err := r.places(ctx, role, j.lists)
@@ -390,8 +389,8 @@ func (r *Repository) KeysFor(ctx context.Context, role string, m *tuf.Metadata) 
 }
 
 // Current returns the current release of a role: at the first of its places that
-// has one the highest whose signers meet it, of several of one version the last. It
-// is false when there is none.
+// has one, the highest that meets the place, or the last of several of one version.
+// It is false if the role has no current release.
 func (r *Repository) Current(ctx context.Context, role string) (Record, bool, error) {
 	if role == tuf.RoleRoot {
 		return r.records[r.root], true, nil
@@ -413,7 +412,7 @@ func (r *Repository) Current(ctx context.Context, role string) (Record, bool, er
 }
 
 // Currents returns the current releases of all roles that have one, as Current does
-// of each, in no order.
+// for each, in no particular order.
 func (r *Repository) Currents(ctx context.Context) ([]Record, error) {
 	list := []Record{r.records[r.root]}
 	have := map[string]bool{}
@@ -429,8 +428,8 @@ func (r *Repository) Currents(ctx context.Context) ([]Record, error) {
 }
 
 // Settled reports whether leaves that are not in r cannot change what is current
-// at any place: floors says for roles of which leaves are left out from which
-// version on there are all.
+// at any place: floors[role] is the lowest version from which r has all leaves
+// of the role; roles with all leaves are absent.
 func (r *Repository) Settled(ctx context.Context, floors map[string]int64) (bool, error) {
 	settled := true
 	full, err := r.eachPlace(ctx, func(p place) (bool, error) {

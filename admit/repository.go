@@ -29,9 +29,10 @@ type rolePayload struct {
 // repository's leaves, in log order, and the blobs they name. It is not safe for
 // concurrent use.
 //
-// A leaf costs a few hundred bytes here for good; what is kept of the files that
-// leaves name is bounded (see files.go). A judgement mostly reads no more files than
-// there are roles on the way to the one that is judged, however long the history is.
+// Each leaf takes a few hundred bytes permanently; the cache of the files that
+// leaves name is bounded (see files.go). A judgement mostly reads at most as many
+// files as there are roles on the way to the judged one, for a history of any
+// length.
 type Repository struct {
 	id       tuf.Digest
 	encoding tuf.Encoding
@@ -67,7 +68,7 @@ const none = -1
 // one for another role, or none.
 type twoRoles struct{ first, other int }
 
-// NewRepository returns the state of a repository whose genesis is logged at
+// NewRepository returns the state of a repository with its genesis logged at
 // index.
 func NewRepository(genesis leaf.Leaf, index int64, blobs Blobs) (*Repository, error) {
 	if genesis.Kind != leaf.Release || genesis.Role != tuf.RoleRoot || genesis.Repository != genesis.Payload {
@@ -90,18 +91,18 @@ func NewRepository(genesis leaf.Leaf, index int64, blobs Blobs) (*Repository, er
 	return r, r.Apply(index, genesis)
 }
 
-// ID names the repository: the digest of its genesis root's payload.
+// ID returns the repository's id: the digest of its genesis root's payload.
 func (r *Repository) ID() tuf.Digest { return r.id }
 
-// Encoding is how the repository's metadata is written.
+// Encoding returns the encoding of the repository's metadata.
 func (r *Repository) Encoding() tuf.Encoding { return r.encoding }
 
 // Records returns the repository's leaves in log order. Callers do not change
 // them.
 func (r *Repository) Records() []Record { return r.records }
 
-// Apply adds a leaf that the log holds at index: one that Judge asked for, or
-// one that is being replayed. Leaves come in log order.
+// Apply adds a leaf that the log holds at index: one from Judge, or one that is
+// being replayed. Leaves come in log order.
 func (r *Repository) Apply(index int64, entry leaf.Leaf) error {
 	if entry.Repository != r.id {
 		return fmt.Errorf("leaf %d is of repository %v, not %v", index, entry.Repository, r.id)

@@ -18,7 +18,7 @@ import (
 // Together returns the releases of a role and version that meet one present place,
 // one for each payload, in log order. Where several places take more than one payload
 // it returns those of the place that takes the most bound ones, of several the first.
-// It returns nothing if no place takes two payloads, and of roots, which are released
+// It returns none if no place takes two payloads, and for roots, which are released
 // once per version.
 func (r *Repository) Together(ctx context.Context, role string, version int64) ([]Record, error) {
 	var releases []int
@@ -80,9 +80,9 @@ func (r *Repository) allPlaces(ctx context.Context, role string) ([]place, error
 	return r.everyPlace(ctx, role)
 }
 
-// MayBe returns another role as whose the payload of a release passes, because it is
-// released as that role's, too, or fits one of its places. It is empty if there is
-// none, and for what is bound.
+// MayBe returns another role for which the payload of a release may pass, because it
+// is also released as that role's or fits one of its places. It is empty if there is
+// no such role, and for bound releases.
 func (r *Repository) MayBe(ctx context.Context, release Record) (role string, err error) {
 	position, ok := slices.BinarySearchFunc(r.records, release.Index, func(rec Record, index int64) int { return cmp.Compare(rec.Index, index) })
 	if !ok {

@@ -10,14 +10,14 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Transparency is what a device makes of proofs that are missing or wrong.
+// Transparency is a device's response to missing or wrong proofs.
 type Transparency int
 
 // The modes of a client.
 const (
-	Enforce Transparency = iota // refuse what is not proved to be logged
-	Warn                        // check, and only note what would have been refused
-	Off                         // plain TUF: proofs are not looked at
+	Enforce Transparency = iota // refuse files that are not proved to be logged
+	Warn                        // check, and only report the refusals
+	Off                         // plain TUF: proofs are not checked
 )
 
 // ParseTransparency parses "enforce", "warn" and "off".
@@ -42,24 +42,25 @@ func (t Transparency) String() string {
 	return "transparency " + strconv.Itoa(int(t))
 }
 
-// Config says what a device asks of an update.
+// Config configures an update.
 type Config struct {
-	// Policy says which logs and witnesses to believe. It may be nil only where
+	// Policy names the trusted logs and witnesses. It may be nil only if
 	// Transparency is Off.
 	Policy *proofs.Policy
-	// Install says what needs a proof and how old it must be.
+	// Install has the requirements for proofs and ages.
 	Install InstallPolicy
-	// Transparency is Enforce unless it is set.
+	// Transparency is the mode; the zero value is Enforce.
 	Transparency Transparency
 	// Now is when the update started (TUF 5.1). Zero: the device has no clock, and
-	// only the time floor tells it what has expired.
+	// expiry is judged by the time floor alone.
 	Now time.Time
-	// Limits are how long files may be.
+	// Limits are the largest sizes of files.
 	Limits Limits
 	// MaxRoles is how many targets roles a search visits, the top-level role
 	// included. Zero: DefaultMaxRoles.
 	MaxRoles int
-	// MaxRoots is how many roots one run climbs (TUF 5.3.3: Y). Zero: DefaultMaxRoots.
+	// MaxRoots is how many new roots one run follows (TUF 5.3.3: Y). Zero:
+	// DefaultMaxRoots.
 	MaxRoots int
 }
 
@@ -69,9 +70,9 @@ const (
 	DefaultMaxRoots = 256
 )
 
-// Sidecars are the proofs that lie beside a metadata file.
+// Sidecars are the proofs beside a metadata file.
 type Sidecars struct {
-	Proof  []byte // NAME.tlog-proof; nil: there is none
+	Proof  []byte // NAME.tlog-proof; nil: none
 	Latest []byte // NAME.latest.tlog-proof, with a newer checkpoint; nil: there is none
 }
 
@@ -83,16 +84,15 @@ const LatestSuffix = ".latest" + SidecarSuffix
 type Accepted struct {
 	Role     string
 	Metadata *tuf.Metadata
-	Sidecars Sidecars // that came with it; looked at only where the role needs a proof
-	// Logged is what its sidecar proved; nil where none was needed, and in modes
-	// other than Enforce where it did not.
+	Sidecars Sidecars // that came with it; used only if the role needs a proof
+	// Logged is the statement proved by its sidecar; nil if a proof was not
+	// needed, or in modes other than Enforce if it did not verify.
 	Logged *Logged
 }
 
-// Client is what a device trusts in the course of one update: [Refresh] makes it, and
-// what it is asked for afterwards it fetches, checks and keeps in the same way. Only
-// [Client.Locate] and [Client.Delegated] ask its source for anything. A Client is not safe
-// for concurrent use.
+// Client holds the trusted files of a device during one update. [Refresh] makes it. Its
+// methods fetch, check and keep further files in the same way. Only [Client.Locate] and
+// [Client.Delegated] use its source. A Client is not safe for concurrent use.
 type Client struct {
 	cfg          Config
 	source       Source
@@ -164,7 +164,7 @@ func (cfg Config) check() (faulty int, err error) {
 	case faulty < 0:
 		faulty = max(0, min(1, quorum-1))
 	case faulty > 0 && faulty >= quorum:
-		return 0, fmt.Errorf("client: faulty_witnesses is %d, but by the trust policy %d witnesses are a quorum: so many that lie could prove anything", faulty, quorum)
+		return 0, fmt.Errorf("client: faulty_witnesses is %d, but by the trust policy %d witnesses are a quorum: that many faulty witnesses could prove anything", faulty, quorum)
 	}
 	names := map[string]bool{}
 	for _, w := range cfg.Policy.Witnesses {
@@ -215,7 +215,7 @@ func (c *Client) updateRoot(file []byte) error {
 func (c *Client) trustRoot(sidecars Sidecars) error {
 	root, before := c.next, c.state.Root
 	if root.Version < before.Version {
-		return refusal(CodeRollback, tuf.RoleRoot, nil, "the newest root to be had is version %d, but this device trusted version %d", root.Version, before.Version)
+		return refusal(CodeRollback, tuf.RoleRoot, nil, "the newest available root is version %d, but this device trusted version %d", root.Version, before.Version)
 	}
 	if root.Version == before.Version && root.PayloadDigest != before.Payload {
 		return secondPayload(tuf.RoleRoot, root, before)
@@ -248,8 +248,8 @@ func (c *Client) rootsDone() error {
 	return nil
 }
 
-// Metadata returns what is trusted of a role, nil if nothing is yet. Of the root it is
-// never nil: until a newer one is trusted it is the one that the device has.
+// Metadata returns the trusted file of a role, or nil. For the root it is never nil:
+// until a newer one is trusted it is the device's own.
 func (c *Client) Metadata(role string) *tuf.Metadata {
 	switch role {
 	case tuf.RoleRoot:
@@ -265,20 +265,21 @@ func (c *Client) Metadata(role string) *tuf.Metadata {
 // Repository is the repository that proofs must be about.
 func (c *Client) Repository() tuf.Digest { return c.repository }
 
-// Accepted returns the files that came to be trusted, in order: those that the device
-// had, as far as they are still right, and those that it fetched.
+// Accepted returns the files that became trusted, in order: the device's own that are
+// still valid, and the fetched ones.
 func (c *Client) Accepted() []Accepted { return c.accepted }
 
-// Warnings returns, in the mode Warn, what Enforce would have refused.
+// Warnings returns, in the mode Warn, the refusals that Enforce would have
+// made.
 func (c *Client) Warnings() []*Refusal { return c.warnings }
 
-// Troubles returns what was in the way of an update and did not end it: files that are
-// kept and cannot be read, and in the mode Warn proofs that could not be fetched.
+// Troubles returns the errors that did not end the update: kept files that cannot be
+// read, and in the mode Warn proofs that could not be fetched.
 func (c *Client) Troubles() []error { return c.troubles }
 
-// State returns what to remember. It is worth storing also after a refusal, and has to be
-// stored before a target that was located is used: a device that has forgotten a release
-// would take another one of its version.
+// State returns the state to store. Store it also after a refusal, and always before a
+// located target is used: a device that has forgotten a release would accept another one
+// of its version.
 func (c *Client) State() State { return c.state.clone() }
 
 // needsProof reports whether the sidecars of a role's files are looked at.

@@ -4,35 +4,35 @@ import (
 	"fmt"
 )
 
-// Code says in one stable word why a device refused something.
+// Code is a stable word for the reason of a refusal.
 type Code string
 
-// The refusal codes of a device. An outage is never reported as an attack: what
-// could not be fetched is CodeNetwork and nothing else.
+// The refusal codes of a device. An outage is never reported as an attack: a
+// file that could not be fetched is always CodeNetwork.
 const (
-	CodeNotLogged       Code = "not-logged"       // there is no proof for the file
+	CodeNotLogged       Code = "not-logged"       // the file has no proof
 	CodeBadProof        Code = "bad-proof"        // the proof does not parse, or does not prove this file
 	CodeQuorumShort     Code = "quorum-short"     // too few witnesses cosigned the checkpoint
-	CodeWrongLog        Code = "wrong-log"        // the checkpoint is signed by no log of the policy
+	CodeWrongLog        Code = "wrong-log"        // the checkpoint is not signed by a log of the policy
 	CodeWrongRepository Code = "wrong-repository" // the proof is about another repository
 	CodeEvidence        Code = "evidence"         // the file is logged as evidence against its signer
-	CodeUnbound         Code = "unbound"          // logged beside a snapshot that does not list its hash, where the install policy requires one
-	CodeRollback        Code = "rollback"         // older than what this device has seen
+	CodeUnbound         Code = "unbound"          // logged beside a snapshot without its hash, which the install policy requires
+	CodeRollback        Code = "rollback"         // older than the version that this device has seen
 	CodeSecondPayload   Code = "second-payload"   // another payload under a version that this device has accepted
 	CodeExpired         Code = "expired"
 	CodeTooYoung        Code = "too-young"
 	CodeQuarantined     Code = "quarantined"
 	CodeNeedsApproval   Code = "needs-approval"
-	CodeBadMetadata     Code = "bad-metadata" // not what the TUF workflow allows: syntax, signatures, hashes
+	CodeBadMetadata     Code = "bad-metadata" // not valid in the TUF workflow: syntax, signatures, hashes
 	CodeNetwork         Code = "network"
 )
 
-// Refusal is why a device did not accept something. It wraps the error that
-// caused it, if there is one.
+// Refusal is the error of a file that a device did not accept. It wraps the
+// cause, if any.
 type Refusal struct {
 	Code   Code
-	Role   string // "" where it is not about one role
-	Detail string // what was wrong, with the value that was
+	Role   string // "" if it is not about one role
+	Detail string // the fault, with the wrong value
 	Err    error
 }
 

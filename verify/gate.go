@@ -59,7 +59,7 @@ func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) 
 		if age := provenAge(logged, latest, c.faulty); age < want {
 			by := "the newer proof beside it"
 			if latest == logged {
-				by = "its proof alone: no newer one lies beside it"
+				by = "its proof alone: a newer one is not beside it"
 			}
 			return nil, refusal(CodeTooYoung, role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s", m.Version, logged.Index, age, want, by)
 		}
@@ -139,10 +139,10 @@ func (c *Client) learn(logged *Logged) {
 func keyDigest(key proofs.Key) tuf.Digest { return tuf.Sum([]byte(key.String())) }
 
 // Floor is a time that has certainly passed if at most FaultyWitnesses witnesses of
-// the policy lie: the largest but that many of the times they put into cosignatures
-// that this device ever verified. It is never later than the latest time that the
-// device's own clock has shown, if it has one: what witnesses sign when their clocks
-// are wrong cannot be taken back. It is the zero time where there are too few.
+// the policy lie: the largest time in cosignatures that this device ever verified,
+// after leaving out that many larger ones. It is never later than the latest time
+// that the device's own clock has shown, if it has one: a time that a witness signs
+// with a wrong clock cannot be taken back. It is the zero time if there are too few.
 func (c *Client) Floor() time.Time {
 	if c.cfg.Policy == nil {
 		return time.Time{}

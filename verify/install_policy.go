@@ -27,43 +27,43 @@ const MaxInstallPolicySize = 64 << 10
 // witnesses.
 const maxFaultyWitnesses = 1000
 
-// InstallPolicy says what a device wants of a release beyond a valid proof. Its
+// InstallPolicy has the requirements for a release beyond a valid proof. Its
 // file is one JSON object:
 //
 //	{"repository": "9ab1…", "require": ["root", "targets", "delegated"],
 //	 "faulty_witnesses": 1, "min_age": "0h", "snapshot_hashes": "required",
 //	 "root_quarantine": "0h", "approval": "auto", "next_policy": ""}
 //
-// Every field is optional. A field that is not known is refused, and so is a
-// value that this version does not enforce. docs/devices.md says what each is for.
+// Every field is optional. An unknown field is refused, and so is a value that
+// this version does not enforce. docs/devices.md describes each.
 type InstallPolicy struct {
 	// Repository is the repository that proofs must be about: the digest of its
 	// genesis root's payload. Zero: the one that the device's state pins.
 	Repository tuf.Digest
 	// Require lists the classes of roles that need a proof. Nil: all of them.
 	Require []string
-	// FaultyWitnesses is how many witnesses may lie about the time before an age
-	// or the time floor is wrong. The zero value believes every single witness;
-	// DefaultFaultyWitnesses is what a file that does not say stands for. A number of
-	// witnesses that are a quorum of the trust policy is refused by NewClient.
+	// FaultyWitnesses is how many witnesses may lie about the time before an age or
+	// the time floor is wrong. The zero value trusts every single witness; a file
+	// without the field means DefaultFaultyWitnesses. Refresh refuses a number of
+	// witnesses that is a quorum of the trust policy.
 	FaultyWitnesses int
 	// MinAge is how long a release of targets or of a delegated role must have
-	// been in the log before it is accepted. Roots are not held back by it: a
-	// rotation that takes a stolen key away should not have to wait.
+	// been in the log before it is accepted. Roots do not wait: a rotation that
+	// removes a stolen key should take effect at once.
 	MinAge time.Duration
-	// SnapshotHashes asks that releases of targets and delegated roles were logged
-	// beside a snapshot that lists their hash: the leaf says so. A hash in the snapshot
-	// that a device has is not enough, because who signs two payloads of a version
-	// signs two snapshots as well, and the other payload may have been logged by its
+	// SnapshotHashes requires that releases of targets and delegated roles were logged
+	// beside a snapshot that lists their hash: the leaf says so. A hash in the device's
+	// own snapshot is not enough, because a vendor that signs two payloads of a version
+	// can sign two snapshots as well, and the other payload may have been logged by its
 	// version alone.
 	SnapshotHashes bool
 }
 
-// DefaultFaultyWitnesses stands for 1, or for 0 where one witness is a quorum of the
+// DefaultFaultyWitnesses stands for 1, or for 0 if one witness is a quorum of the
 // trust policy.
 const DefaultFaultyWitnesses = -1
 
-// DefaultInstallPolicy is what an empty object stands for.
+// DefaultInstallPolicy returns the policy of an empty object.
 func DefaultInstallPolicy() InstallPolicy {
 	return InstallPolicy{FaultyWitnesses: DefaultFaultyWitnesses}
 }
@@ -82,8 +82,8 @@ func (p InstallPolicy) requires(role string) bool {
 	return p.Require == nil || slices.Contains(p.Require, class)
 }
 
-// ParseInstallPolicy parses an install policy strictly: one JSON object, no
-// unknown or repeated field, nothing that is not enforced.
+// ParseInstallPolicy parses an install policy strictly: one JSON object,
+// without unknown or repeated fields or values that are not enforced.
 func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 	if len(b) > MaxInstallPolicySize {
 		return InstallPolicy{}, fmt.Errorf("install policy: %d bytes, the limit is %d", len(b), MaxInstallPolicySize)

@@ -11,30 +11,32 @@ import (
 )
 
 // Source is where an update has its files from and where it puts them: the files that a
-// device keeps, and a repository to fetch others from. Nothing that it returns is
-// believed; what it keeps and returns goes through the same checks as what it fetches.
+// device keeps, and a repository to fetch others from. Its data is not trusted; kept
+// files go through the same checks as fetched ones.
 type Source interface {
-	// Kept returns what the device keeps of a role: what Keep was given last, and of the
-	// root, before there is such a one, the root that Pin was given. What is not kept is nil.
+	// Kept returns the files that the device keeps for a role: those that Keep was given
+	// last, and of the root, before there is such a one, the root that Pin was given. A file
+	// that is not kept is nil.
 	Kept(ctx context.Context, role string) (file []byte, sidecars Sidecars, err error)
 	// Fetch returns a file of the repository, of which it reads no more than MaxLength
 	// bytes. The error of one that is not there wraps fs.ErrNotExist. An error that is not
 	// a *Refusal is an outage: CodeNetwork.
 	Fetch(ctx context.Context, r Request) ([]byte, error)
-	// Keep replaces what the device keeps of a role by what has come to be trusted. The
-	// file and its sidecars belong together: a device whose power is cut must not be left
-	// with the one and not the others.
+	// Keep replaces the device's files of a role with the newly trusted ones. The file and
+	// its sidecars belong together: after a power cut a device must not have one without the
+	// others.
 	Keep(ctx context.Context, a Accepted) error
 }
 
-// Refresh is the TUF client workflow (specification 5.2 to 5.6) with the transparency
-// gate inside: it brings root, timestamp, snapshot and targets up to date, from what
-// source keeps and what it fetches, and trusts a file only after its sidecar was checked.
-// What is refused is a *Refusal: it ends the update, is not kept, and changes nothing that
-// was trusted before. Other errors are the source's own, or the context's.
+// Refresh is the TUF client workflow (specification 5.2 to 5.6) with the transparency gate
+// inside: it brings root, timestamp, snapshot and targets up to date, from the files that
+// source keeps and fetches, and trusts a file only after its sidecar was checked. A
+// *Refusal ends the update: the refused file is not kept, and earlier trusted files stay
+// trusted. Other errors are the source's own, or the context's.
 //
-// The Client is what is trusted then, and finds targets. It is nil only where the update
-// could not begin; otherwise its State is to be stored, whatever the error.
+// The Client holds the files that are trusted then, and finds targets. It is nil only if
+// the update could not begin; otherwise the caller must store its State, even with an
+// error.
 func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Client, error) {
 	root, sidecars, err := source.Kept(ctx, tuf.RoleRoot)
 	if err != nil {
@@ -197,7 +199,7 @@ func isRefusal(err error) bool {
 func (c *Client) kept(ctx context.Context, role string) ([]byte, Sidecars) {
 	file, sidecars, err := c.source.Kept(ctx, role)
 	if err != nil {
-		c.troubles = append(c.troubles, fmt.Errorf("what is kept of %s cannot be read: %w", tuf.EscapeRole(role), err))
+		c.troubles = append(c.troubles, fmt.Errorf("the kept file of %s cannot be read: %w", tuf.EscapeRole(role), err))
 		return nil, Sidecars{}
 	}
 	return file, sidecars

@@ -11,9 +11,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Limits are how many bytes a device takes at most of a role's file: TUF asks for
-// some, because a mirror could go on sending for ever. Zero: MaxFileSize, which is
-// what a log admits.
+// Limits are the largest numbers of bytes of a role's file that a device accepts.
+// TUF requires limits, because a mirror could send forever. Zero: MaxFileSize, the
+// limit of a log.
 type Limits struct {
 	Root, Timestamp, Snapshot, Targets int64 // Targets: of a delegated role as well
 }
@@ -35,17 +35,18 @@ func (l Limits) of(role string) int64 {
 	return min(limit, tuf.MaxFileSize)
 }
 
-// Request says which file of a repository's metadata is wanted.
+// Request names a file of a repository's metadata.
 type Request struct {
 	Role      string
-	Delegator string // who delegates to it; "" for top-level roles
+	Delegator string // the role that delegates to it; "" for top-level roles
 	Version   int64  // the version in the file's name; 0: the name has none
 	Listed    int64  // the version that the file must have; 0: any, of the timestamp
-	Suffix    string // SidecarSuffix or LatestSuffix where a proof is wanted that lies beside the file
+	Suffix    string // SidecarSuffix or LatestSuffix for a proof beside the file
 	MaxLength int64  // the most bytes to accept
 }
 
-// FileName is the file's name in the repository, such as "14.targets.json".
+// FileName returns the file's name in the repository, such as
+// "14.targets.json".
 func (r Request) FileName() string { return r.prefix() + r.Role + ".json" + r.Suffix }
 
 // URLName is the file's name as the last segment of a URL: FileName with all but
@@ -87,32 +88,32 @@ func (c *Client) listedRequest(role, delegator string, f tuf.MetaFile) Request {
 	return r
 }
 
-// ErrNotListed is wrapped when no role that is trusted for a target lists it.
+// ErrNotListed is wrapped if no role that is trusted for a target lists it.
 var ErrNotListed = errors.New("no role that is trusted for it lists it")
 
-// Lookup is what came of a search for a target.
+// Lookup is the result of a search for a target.
 type Lookup struct {
 	// Target describes the target; nil if it was not found.
 	Target *tuf.TargetFile
-	// Name is where it lies below the base URL of the repository's targets: at its path,
-	// or, in a repository with consistent snapshots, with a hash before the last segment.
+	// Name is its path below the base URL of the repository's targets: its own path, or,
+	// in a repository with consistent snapshots, with a hash before the last segment.
 	// Empty if it is listed without the SHA-256 or SHA-512 hash that this takes.
 	Name string
-	// Role is the role whose targets list it.
+	// Role is the role that lists it.
 	Role string
 	// Visited lists the roles that were searched, in order.
 	Visited []string
-	// Truncated: roles were left to visit, but MaxRoles had been visited.
+	// Truncated reports whether roles were left to visit after MaxRoles.
 	Truncated bool
-	// Need is the delegated role without which the search could not go on, because it
-	// could not be had or was refused; otherwise nil.
+	// Need is the delegated role that stopped the search because it could not be
+	// fetched or was refused; otherwise nil.
 	Need *Request
 }
 
-// Locate searches for a target by its path, as TUF 5.6.7 has it, and brings the delegated
-// roles that it comes to up to date. The error of a target that is listed nowhere wraps
-// ErrNotListed. The target is then whatever passes a TargetCheck; State is worth storing
-// before it is used.
+// Locate searches for a target by its path, as in TUF 5.6.7, and brings the visited
+// delegated roles up to date. The error for a target that is not listed wraps
+// ErrNotListed. A file that passes a TargetCheck is the target; store State before the
+// target is used.
 func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 	for {
 		found, err := c.find(path)
@@ -135,8 +136,8 @@ func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 }
 
 // Delegated brings up to date every delegated role that the snapshot lists, breadth
-// first, and calls each with what became of it: a role that is refused, or not there,
-// keeps no other from being checked. An error that each returns ends it.
+// first, and calls each with the result: all roles are checked, even if one is
+// refused or missing. An error from each ends it.
 func (c *Client) Delegated(ctx context.Context, each func(Request, error) error) error {
 	if c.targets[tuf.RoleTargets] == nil {
 		return errNoTargets

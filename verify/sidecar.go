@@ -10,11 +10,11 @@ import (
 )
 
 // SidecarSuffix is appended to the name of a metadata file to name the proof
-// that lies beside it.
+// beside it.
 const SidecarSuffix = ".tlog-proof"
 
-// Claim is what a verifier holds and wants to see logged. Identity is the
-// payload, not the file: one payload may come in several files.
+// Claim identifies a release that must be logged. Identity is the payload, not
+// the file: one payload may come in several files.
 type Claim struct {
 	Repository tuf.Digest
 	Role       string
@@ -23,12 +23,12 @@ type Claim struct {
 	Encoding   tuf.Encoding
 }
 
-// ClaimFor is the claim that m is a release of role in repository.
+// ClaimFor returns the claim that m is a release of role in repository.
 func ClaimFor(repository tuf.Digest, role string, m *tuf.Metadata) Claim {
 	return Claim{Repository: repository, Role: role, Version: m.Version, Payload: m.PayloadDigest, Encoding: m.Encoding}
 }
 
-// Logged is what a sidecar proved.
+// Logged is the statement that a sidecar proved.
 type Logged struct {
 	Leaf       leaf.Leaf
 	Index      int64

@@ -13,9 +13,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// MaxStateSize is the limit of Marshal and ParseState, in bytes. A Client trusts
-// nothing that would take more to remember: a state that cannot be read again stops
-// a device for good. Its parts are bounded so that they fit together:
+// MaxStateSize is the limit of Marshal and ParseState, in bytes. A Client does not
+// trust a file that would take more to remember: a state that cannot be read again
+// stops a device permanently. Its parts are bounded so that they fit together:
 // maxListedSize, maxAcceptedSize and maxWitnessTimes, and MaxKeys signers each of
 // timestamp and snapshot, which are less than 1 MiB.
 const (
@@ -25,15 +25,16 @@ const (
 	maxWitnessTimes = 8192     // no trust policy has as many witnesses
 )
 
-// State is what a device remembers between updates beside its metadata files:
-// what it trusts out of band, and how far it has come. It is plain data that the
-// caller stores; it only moves forward, except where keys are rotated.
+// State is a device's memory between updates beside its metadata files: its
+// out-of-band trust, and the newest versions that it has seen. It is plain data
+// that the caller stores; it only moves forward, except after a rotation of
+// keys.
 type State struct {
 	// Repository names the repository the device follows: the digest of its
 	// genesis root's payload.
 	Repository tuf.Digest
 	// TrustedRoot is the payload of the root that the device was given. That root
-	// needs no proof: it is where trust begins.
+	// does not need a proof: trust begins with it.
 	TrustedRoot tuf.Digest
 	// Root is the newest root that was trusted.
 	Root Seen
@@ -43,9 +44,9 @@ type State struct {
 	Timestamp Seen
 	Snapshot  Seen
 	// Accepted holds, by name, the releases of targets and delegated roles that were
-	// accepted last, but none of which a proof was wanted and lacking: of each role one
-	// for each delegator that named its keys. Another payload under the same version is
-	// refused while the signers of the one accepted meet the keys that the role has.
+	// accepted last, except those without a required proof: for each role, one per
+	// delegator that named its keys. Another payload under the same version is refused
+	// while the signers of the one accepted meet the keys that the role has.
 	Accepted map[string][]AcceptedRelease
 	// Log is the origin of the log that proved the repository's releases; empty until
 	// one has. While the trust policy lists a log of that origin no other proves
@@ -54,8 +55,8 @@ type State struct {
 	Log string
 	// Witnesses holds the largest time that each witness's key put into a cosignature
 	// this device verified, in seconds since 1970, by the SHA-256 of the verifier key.
-	// A key is a witness of its own here: what was wrong with an old one is forgotten
-	// with it.
+	// Each key counts as a separate witness here: the times of an old key are
+	// forgotten with it.
 	Witnesses map[tuf.Digest]int64
 	// Clock is the latest time that the device's own clock has shown when a
 	// cosignature was verified, in seconds since 1970; 0: it had none.
@@ -72,16 +73,16 @@ type Seen struct {
 
 // AcceptedRelease is a release of targets or of a delegated role that was accepted.
 type AcceptedRelease struct {
-	Delegator string // whose delegation named the keys; empty: the root
+	Delegator string // the role that delegated and named the keys; empty: the root
 	Version   int64
 	Payload   tuf.Digest
 	Signers   []tuf.Digest // identities of the keys that signed it
 }
 
 // Pin returns the state of a device that trusts the given root out of band and
-// has seen nothing else. The root must be signed by its own keys. The repository
-// is the one that install names; where it names none, the root is taken to be the
-// repository's genesis. The error is a *Refusal.
+// has not seen other files. The root must be signed by its own keys. The
+// repository is the one that install names; by default the root is taken to be
+// the repository's genesis. The error is a *Refusal.
 func Pin(trustedRoot []byte, install InstallPolicy) (State, error) {
 	root, err := readFile(tuf.RoleRoot, trustedRoot)
 	if err != nil {
@@ -129,8 +130,9 @@ type seenJSON struct {
 const stateVersion = 2
 
 // Marshal prints the state as JSON, with a checksum: a state in which one bit
-// changed would not protect against rollback. What it prints ParseState reads: a
-// state that is too large, or not one that a Client returned, is an error.
+// changed would not protect against rollback. ParseState reads every text that
+// it prints: a state that is too large, or that a Client did not return, is an
+// error.
 func (s State) Marshal() ([]byte, error) {
 	b, err := s.marshal()
 	if err != nil {
@@ -171,9 +173,9 @@ func (s State) marshal() ([]byte, error) {
 	return fmt.Appendf(nil, "{\"sha256\": \"%v\", \"state\": %s}\n", tuf.Sum(text), text), nil
 }
 
-// ParseState reads what Marshal prints. A state that was cut short or damaged, or
-// that says anything this version does not know, is an error: guessing would lose
-// the protection against rollback.
+// ParseState reads the text that Marshal prints. A state that is truncated or
+// damaged, or has fields that this version does not know, is an error: guessing
+// would lose the protection against rollback.
 func ParseState(b []byte) (State, error) {
 	if len(b) > MaxStateSize {
 		return State{}, fmt.Errorf("state: %d bytes, the limit is %d", len(b), MaxStateSize)

@@ -11,8 +11,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// TargetCheck checks a target while it is being written somewhere, for targets
-// that do not fit into memory: write all of it, then ask Done.
+// TargetCheck checks a target while it is being written, for targets that do
+// not fit into memory: write all of it, then call Done.
 type TargetCheck struct {
 	target tuf.TargetFile
 	hashes map[string]hash.Hash
@@ -51,8 +51,8 @@ func (c *TargetCheck) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Done returns nil if what was written is the target: its length and every hash
-// that can be computed.
+// Done returns nil if the written bytes are the target: its length and every
+// hash that can be computed.
 func (c *TargetCheck) Done() error {
 	if c.n != c.target.Length {
 		return refusal(CodeBadMetadata, "", nil, "the target has %d bytes, want %d", c.n, c.target.Length)

@@ -349,7 +349,7 @@ func TestMinAge(t *testing.T) {
 	index := s.log.size - 1
 	now := time.Now()
 	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "by its proof alone: no newer one lies beside it")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "by its proof alone: a newer one is not beside it")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
 	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2, entry 2 of the log, is proved to have been there for 1h30m0s, want 2h0m0s, by the newer proof")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))
