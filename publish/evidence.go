@@ -13,8 +13,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Evidence is what contradicts what, where a file has become evidence: two payloads
-// under one version.
+// Evidence is the two contradicting files, if a file has become evidence: two
+// payloads under one version.
 type Evidence struct {
 	First  Signed `json:"first"`  // the release that stands
 	Second Signed `json:"second"` // the file that was submitted
@@ -25,7 +25,7 @@ type Signed struct {
 	Index    int64    `json:"index"`    // of its entry; of the file that was submitted, that of the evidence
 	Payload  string   `json:"payload"`  // SHA-256, 64 hex digits
 	Metadata string   `json:"metadata"` // the same of the file
-	Signers  []string `json:"signers"`  // key ids of the role's keys, as far as these are at hand
+	Signers  []string `json:"signers"`  // key ids of the role's keys, as far as these are available
 }
 
 // explainEvidence finds what the evidence among the verdicts contradicts. What the log

@@ -33,13 +33,12 @@ type Ignored struct {
 // beside a root.json that is the newest.
 const rootHistory = "root_history"
 
-// ReadFiles reads metadata files: each path is a file, or a directory of which all
-// *.json files are taken, and the roots in its folder root_history (not what is in
-// other folders). The role follows from the file's name and the version in it
-// (api.RoleOf), and from a snapshot where the name alone does not tell. Copies of one
-// file under several names are one file with several paths. JSON that is not metadata and
-// that no metadata mentions, such as mirrors.json, is ignored, and so are hidden files,
-// where a directory was given.
+// ReadFiles reads metadata files: each path is a file, or a directory of which all *.json
+// files are taken, and the roots in its folder root_history (but not files in other
+// folders). The role follows from the file's name and the version in it (api.RoleOf), and
+// from a snapshot where the name alone does not tell. Copies of one file under several
+// names are one file with several paths. JSON that is not metadata and that no metadata
+// mentions, such as mirrors.json, is ignored, and so are hidden files in a directory.
 func ReadFiles(paths []string) (*Files, error) {
 	set := &Files{}
 	var found []string // in directories

@@ -17,15 +17,15 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// ErrNoRepository means that nothing says to which repository files belong.
+// ErrNoRepository means that the repository of the files is not known.
 var ErrNoRepository = errors.New("no root among the files says which repository they belong to")
 
-// UndecidedError means that a person has to say which repository is meant, because
-// a repository begins with its first root for ever. Nothing has been sent.
+// UndecidedError means that a person has to choose the repository, because its
+// first root cannot be changed later. No file was sent.
 type UndecidedError struct {
 	Why string
-	// Genesis is the version of a root at hand with which a repository would be
-	// opened if it were Config.Genesis. 0: there is none, or several.
+	// Genesis is the version of an available root that would open a repository
+	// as Config.Genesis. 0: none, or several.
 	Genesis int64
 	// Repositories are those of the log that hold some of the roots: one of them
 	// may be Config.Repository.

@@ -18,15 +18,15 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// ReadGit reads the history of metadata in a git repository: of each commit that leads
-// to ref by first parents, oldest first, the *.json files that it added or changed in the
+// ReadGit reads the history of metadata in a git repository: of each commit that leads to
+// ref by first parents, oldest first, the *.json files that it added or changed in the
 // folder dir (slashes, from the top; empty or . is the top itself) and the roots in the
-// folder's root_history. Roles follow from the files' names, as for ReadFiles, and what
-// is not metadata is ignored as there. A file that comes again is taken once.
+// folder's root_history. Roles follow from the files' names, as for ReadFiles, and files
+// that are not metadata are ignored as there. A repeated file is taken once.
 //
 // It runs git, which must be installed: the formats of repositories are git's own and
-// grow, and whoever has such a repository has git. Only commands that run nothing of
-// the repository's configuration are used, and nothing is fetched.
+// grow, and a user of such a repository has git. Only commands are used that do not
+// run programs of the repository's configuration, and git does not fetch.
 func ReadGit(ctx context.Context, repository, ref, dir string) (*History, error) {
 	g := &gitRepository{repository: repository, dir: path.Clean("/" + dir)[1:]}
 	shallow, err := g.run(ctx, nil, "rev-parse", "--is-shallow-repository")

@@ -25,7 +25,7 @@ import (
 //	<role>/<file>.json    the files
 //	<any name>.tar.gz     roles with many files, packed
 //
-// The first line of index.csv names its columns; needed are
+// The first line of index.csv names its columns; required are
 //
 //	file     path below the directory, in a folder or inside one of the archives
 //	role     the role the file was published as, as it is, not percent-encoded
@@ -33,7 +33,7 @@ import (
 //	sha256   of the file, 64 hex digits
 //	commit   files of one commit stand together
 //
-// and date (free text) is shown where it is there. Other columns are ignored.
+// and date (free text) is shown if it is there. Other columns are ignored.
 type History struct {
 	files   []*file
 	ignored []Ignored
@@ -53,7 +53,7 @@ const (
 )
 
 // ReadHistory reads the history in dir. Every file that the index names must be
-// there with its digest; whether it is good metadata is for the log to say.
+// there with its digest; the log decides whether it is good metadata.
 func ReadHistory(dir string) (*History, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

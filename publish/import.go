@@ -7,13 +7,12 @@ import (
 )
 
 // Import publishes a history, each file as it appeared. A history normally holds files that a
-// log refuses (drafts, files that nobody lists): the report says so, file by file.
-// An error ends the import where it is; the report then holds what was done. The
-// log is the state: importing again goes on, since what is logged answers with
-// the index it has.
+// log refuses (drafts, unlisted files): the report has the reason, file by file. An error
+// ends the import; the report then holds the results so far. The log is the state: importing
+// again continues, since the log answers with the index of a logged file.
 //
 // A root opens a repository if it is version 1, or Config.Genesis: an *UndecidedError
-// says that there is none, and that nothing was sent.
+// means that there is none, and that no file was sent.
 //
 // Timestamps, and snapshots by themselves, are no longer sent once the log has
 // said that it does not log them.

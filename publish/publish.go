@@ -1,26 +1,27 @@
 // Package publish brings TUF metadata into a log: the files of one release
-// (Submit) or the whole history of a repository (Import). It decides what to send,
-// in which order and beside which snapshot, and believes no answer without its
-// proof: every index that the log gives back comes with a sidecar that is checked
+// (Submit) or the whole history of a repository (Import). It decides which files
+// to send, in which order and beside which snapshot, and does not trust an answer
+// without its proof: every index from the log comes with a sidecar that is checked
 // against the caller's policy.
 //
 // # Order
 //
-// The log judges a file against what it holds already, so a root must be there
-// before what its keys signed, and a parent before what it delegates to. Targets
-// metadata does not name its own role: it counts only beside a snapshot that lists
-// it. So files are sent in the order of admit.Order, targets and delegated roles together
-// with the snapshots that list them. What the log refuses for want of something is sent
-// again at the end, as long as that brings something.
+// The log judges a file against its present entries, so a root must be there before files
+// that its keys signed, and a parent before the roles that it delegates to. Targets
+// metadata does not name its own role: it counts only beside a snapshot that lists it. So
+// files are sent in the order of admit.Order, targets and delegated roles together with
+// the snapshots that list them. Files that the log refuses because another is missing are
+// sent again at the end, as long as that admits more files.
 //
 // # Repositories
 //
-// A repository is named by the payload of its first root, for ever: devices with an
-// older root cannot use its proofs. So one is opened with a root of version 1 only,
-// unless the caller says another, and joined only if its first root is among the
-// files: any other repository that holds some of the roots may be anybody's. A root of
-// version 1 that no repository accepts opens another repository (a vendor who started
-// again). Later files are offered to the repository opened last, then to the others.
+// A repository is named by the payload of its first root, forever: devices with an
+// older root cannot use its proofs. So a repository is opened with a root of version 1
+// only, unless the caller names another, and joined only if its first root is among
+// the files: any other repository with some of the roots may belong to another party.
+// A root of version 1 that no repository accepts opens another repository (a vendor
+// who started again). Later files are offered to the repository opened last, then to
+// the others.
 package publish
 
 import (
@@ -34,16 +35,16 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Log is what publishing needs of a log; *api.Client is one. A file that is
-// refused is a result, not an error: an error means that the log could not be
-// asked or did not answer, and ends the work.
+// Log is the part of a log that publishing needs; *api.Client is one. A refused
+// file is a result, not an error: an error means that the log could not be
+// reached or did not answer, and ends the work.
 type Log interface {
 	// Register submits a root that may open a repository.
 	Register(ctx context.Context, root []byte) (*api.Result, error)
 	// Submit sends files, each name at most once, to a repository and returns
 	// when every one of them has a verdict.
 	Submit(ctx context.Context, repository string, files []api.File) (*api.Result, error)
-	// Lookup says which leaves have a SHA-256 digest (64 hex digits) as their
+	// Lookup returns the leaves that have a SHA-256 digest (64 hex digits) as their
 	// payload.
 	Lookup(ctx context.Context, sha256 string) (*api.Lookup, error)
 	// EntryProof returns the newest sidecar of an entry.
@@ -52,29 +53,30 @@ type Log interface {
 	Blob(ctx context.Context, sha256 string) ([]byte, error)
 }
 
-// Config says where and how to publish.
+// Config configures publishing.
 type Config struct {
 	Log    Log
 	Policy *proofs.Policy // every sidecar must satisfy it; nil accepts none
 	// Repository is the one repository to publish to. Zero: found by the roots'
 	// payloads, or opened.
 	Repository tuf.Digest
-	// Genesis is the version of the root with which a repository begins that is to
-	// be opened or joined. 0: version 1, and none is opened while another
-	// repository of the log holds any of the roots.
+	// Genesis is the version of the first root of the repository to open or join.
+	// 0: version 1, and no repository is opened while another repository of the
+	// log holds any of the roots.
 	Genesis int64
-	// Replace allows to overwrite proofs of logs that are not the policy's.
+	// Replace allows overwriting proofs of logs that are not the policy's.
 	Replace bool
 	// Timeout bounds each request until its proof is there. 0: 5 minutes.
 	Timeout time.Duration
-	// Progress is told how many more files have a first verdict. Nil: nobody is.
+	// Progress, if not nil, is called with how many more files have a first
+	// verdict.
 	Progress func(files int)
 }
 
 // DefaultTimeout is how long a request may wait for its witnessed proof.
 const DefaultTimeout = 5 * time.Minute
 
-// ProofError says that what the log answered is not proved. It is a verdict on
+// ProofError means that an answer of the log is not proved. It is a verdict on
 // the log, or on the policy, not an outage.
 type ProofError struct {
 	File string
@@ -87,22 +89,22 @@ func (e *ProofError) Error() string {
 
 func (e *ProofError) Unwrap() error { return e.Err }
 
-// Verdict is what became of one file.
+// Verdict is the result for one file.
 type Verdict struct {
 	File       string     `json:"file"`
 	Role       string     `json:"role"`
 	Version    int64      `json:"version"`
-	Repository string     `json:"repository,omitempty"` // empty: no repository was there to judge it
+	Repository string     `json:"repository,omitempty"` // empty: without a repository to judge it
 	Status     api.Status `json:"status"`               // never pending
 	Index      int64      `json:"index"`                // -1: none
 	Code       string     `json:"code,omitempty"`
 	Detail     string     `json:"detail,omitempty"`
 	HeldUntil  string     `json:"held_until,omitempty"` // with the status held, as in api.FileResult
 	Sidecars   []string   `json:"sidecars,omitempty"`   // the files written; Submit only
-	// Past is why no device asks for a file that was refused any more, such as a
-	// newer version that is listed. Submit only.
+	// Past is why devices no longer require a refused file, such as a listed
+	// newer version. Submit only.
 	Past string `json:"past,omitempty"`
-	// Because is the file whose refusal is why this one was refused. Submit only.
+	// Because is the refused file that caused this refusal. Submit only.
 	Because  string        `json:"because,omitempty"`
 	Evidence *Evidence     `json:"evidence,omitempty"` // with the status evidence, where the log shows the release
 	Date     string        `json:"date,omitempty"`     // Import only: as in the history
@@ -111,7 +113,7 @@ type Verdict struct {
 }
 
 // NotLoggedHere reports whether the file is a snapshot or a timestamp that this
-// log does not log. That is the operator's choice and no fault of the file.
+// log does not log. That is the operator's choice and not a fault of the file.
 func (v Verdict) NotLoggedHere() bool {
 	return v.Status == api.StatusRefused && v.Code == api.CodeNotLoggedRole
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// ErrNoProofs means that beside no file there is a proof to refresh.
+// ErrNoProofs means that none of the files has a proof to refresh.
 var ErrNoProofs = errors.New("there is no proof beside any of the files")
 
-// Refreshed is a proof with a checkpoint that is as new as the log has it.
+// Refreshed is a proof with the newest checkpoint of the log.
 type Refreshed struct {
 	File     string    `json:"file"` // of metadata; the proof is at File + verify.LatestSuffix
 	Role     string    `json:"role"`
@@ -27,15 +27,15 @@ type Refreshed struct {
 	Index    int64     `json:"index"`
 	Size     int64     `json:"size"`     // of the log that the proof shows
 	Cosigned time.Time `json:"cosigned"` // by half of the witnesses at that time or later; zero: by none
-	Written  bool      `json:"written"`  // false: what was there is as new
+	Written  bool      `json:"written"`  // false: the existing proof is as new
 }
 
-// Refresh writes beside each file that has a sidecar the newest proof of the same entry,
-// at the file's name and verify.LatestSuffix. The first proof, which says how old the entry
-// is at least, stays as it is; together they prove the age that devices may ask for.
-// It needs no keys, and no token. Of a role only the highest version is refreshed. A file
-// whose proof cannot be refreshed keeps no other from it; with an error, the list holds
-// what was done all the same.
+// Refresh writes beside each file that has a sidecar the newest proof of the same entry, at
+// the file's name and verify.LatestSuffix. The first proof, which shows the least age of
+// the entry, is not changed; together they prove the age that devices may require. It does
+// not need keys or a token. For each role only the highest version is refreshed. If one
+// proof cannot be refreshed, the others are all the same; with an error, the list still
+// holds the refreshed ones.
 func Refresh(ctx context.Context, cfg Config, set *Files) ([]Refreshed, error) {
 	j := newJob(cfg, set.files)
 	var done []Refreshed

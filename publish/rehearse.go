@@ -13,10 +13,10 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Reader is what a rehearsal reads of a log; *api.Client is one. It believes what it
-// reads: it is advice, and no proof.
+// Reader is the part of a log that a rehearsal reads; *api.Client is one. The
+// answers are trusted: a rehearsal is advice, and not proof.
 type Reader interface {
-	// Lookup says which leaves have a SHA-256 digest (64 hex digits) as their
+	// Lookup returns the leaves that have a SHA-256 digest (64 hex digits) as their
 	// payload.
 	Lookup(ctx context.Context, sha256 string) (*api.Lookup, error)
 	// Repository returns a repository and all its leaves in log order.
@@ -25,9 +25,9 @@ type Reader interface {
 	Blob(ctx context.Context, sha256 string) ([]byte, error)
 }
 
-// Rehearse says what Submit would do, by the same rules, and sends and writes nothing.
-// The log is read as it is now; nil is a log that has nothing yet, and needs no
-// network. Of the configuration, Log is not used.
+// Rehearse reports the result that Submit would have, by the same rules, without
+// sending or writing. The log is read in its present state; nil means an empty log,
+// and does not need a network. cfg.Log is not used.
 func Rehearse(ctx context.Context, cfg Config, log Reader, set *Files) (*Report, error) {
 	r := &rehearsal{log: log, leaves: map[int64]leaf.Leaf{}, blobs: map[tuf.Digest][]byte{}, repos: map[tuf.Digest]*admit.Repository{}}
 	cfg.Log = r

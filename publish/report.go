@@ -15,10 +15,10 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Report says what became of all files.
+// Report is the results for all files.
 type Report struct {
-	// Rehearsed: nothing was sent. What would be a new entry has the status that it
-	// would get, and no index.
+	// Rehearsed reports whether no file was sent. Files that would become new
+	// entries have the status that they would get, and no index.
 	Rehearsed    bool      `json:"rehearsed,omitempty"`
 	Repositories []string  `json:"repositories"` // in the order in which they were met
 	Files        []Verdict `json:"files"`        // in the order given
@@ -26,9 +26,9 @@ type Report struct {
 	Ignored      []Ignored `json:"ignored,omitempty"`
 }
 
-// Count is how many files of a role in a repository came to what.
+// Count counts the files of a role in a repository by result.
 type Count struct {
-	Repository string         `json:"repository"` // empty: refused with no repository to judge it
+	Repository string         `json:"repository"` // empty: refused without a repository to judge it
 	Role       string         `json:"role"`
 	Files      int            `json:"files"`
 	Released   int            `json:"released"`
@@ -116,16 +116,16 @@ func (r *Report) Held() []Verdict {
 }
 
 // Refused returns the verdicts on files that were refused, but for snapshots and
-// timestamps that the log does not log, and for files that no device asks for any more.
-// Those that were refused because another was come last.
+// timestamps that the log does not log, and for files that devices no longer require.
+// Files that were refused because of another refusal come last.
 func (r *Report) Refused() []Verdict {
 	refused := func(v Verdict) bool { return v.Status == api.StatusRefused && !v.NotLoggedHere() && v.Past == "" }
 	return append(r.with(func(v Verdict) bool { return refused(v) && v.Because == "" }),
 		r.with(func(v Verdict) bool { return refused(v) && v.Because != "" })...)
 }
 
-// Past returns the verdicts on files that were refused and that no device asks for any
-// more: everything is logged that can be.
+// Past returns the verdicts on refused files that devices no longer require:
+// everything that can be logged is logged.
 func (r *Report) Past() []Verdict {
 	return r.with(func(v Verdict) bool { return v.Status == api.StatusRefused && v.Past != "" })
 }
@@ -172,8 +172,8 @@ func (r *Report) WriteCounts(w io.Writer) error {
 	return r.writeReasons(w, "")
 }
 
-// WriteFiles prints a line for every file, and then the reasons. The folder that all
-// files are in is named once.
+// WriteFiles prints a line for every file, and then the reasons. The common folder
+// of all files is named once.
 func (r *Report) WriteFiles(w io.Writer) error {
 	for _, id := range r.Repositories {
 		would := ""

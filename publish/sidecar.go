@@ -17,8 +17,8 @@ import (
 // much shorter.
 const maxSidecar = 1 << 20
 
-// ReplaceError means that a proof of another log is where one would be written.
-// Devices that trust that log need it. Nothing has been sent.
+// ReplaceError means that a proof of another log is in the place of a new
+// proof. Devices that trust that log need it. No file was sent.
 type ReplaceError struct {
 	Path   string // of the first
 	Origin string // the other log

@@ -9,13 +9,13 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Submit publishes the files of one repository and writes beside each that is a
-// release its sidecar, once it is verified. The repository is the one of the log that
-// begins with a root among the files; where the log knows none of them, the root of
-// version 1 opens it (see Config.Genesis). A sidecar that is there already and still
-// verifies is left alone: an old proof says more about the age of an entry than a new
-// one. An *UndecidedError or a *ReplaceError means that nothing was sent. With an error,
-// the report holds what was done before it.
+// Submit publishes the files of one repository and writes beside each that is a release
+// its sidecar, once it is verified. The repository is the one of the log that begins
+// with a root among the files; if the log does not know any of them, the root of version
+// 1 opens it (see Config.Genesis). An existing sidecar that still verifies is kept: an
+// old proof shows a greater age of an entry than a new one. An *UndecidedError or a
+// *ReplaceError means that no file was sent. With an error, the report holds the results
+// so far.
 func Submit(ctx context.Context, cfg Config, set *Files) (*Report, error) {
 	j := newJob(cfg, set.files)
 	return j.submit(ctx, set.ignored)

@@ -12,16 +12,16 @@ func checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check PATH...",
-		Short: "Say what a log would do with metadata, without one",
+		Short: "Judge metadata by a log's rules, without a log",
 		Long: `Read metadata files as strictly as a log and devices do, and judge them by the rules of
-admission, as a log would that has nothing yet. Nothing is sent or written, and no network
-is needed: run it before a signing ceremony is over. PATH is as for submit, and so are the
-table and the reasons; snapshots and timestamps are judged, too. What a log has already,
-such as another payload of a version, is not known here: submit --dry-run asks the log.
+admission, as an empty log would. Check does not send or write files, or need a network:
+run it before a signing ceremony is over. PATH is as for submit, and so are the table and
+the reasons; snapshots and timestamps are also judged. The content of a log, such as
+another payload of a version, is not known here: submit --dry-run asks the log.
 
-Exit codes: 0 everything would be logged that devices may ask for; 1 a file would be
-refused, or two files contradict each other; 2 wrong usage, or submit would ask which root
-the repository begins with.`,
+Exit codes: 0 all files would be logged that devices may require; 1 a file would be
+refused, or two files contradict each other; 2 wrong usage, or submit would ask for the
+first root of the repository.`,
 		Example: `  publisher check ./metadata`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {

@@ -26,17 +26,16 @@ Or the history is that of a git repository on this machine: of each commit that 
 folder --path, and in its root_history. The clone must have the whole history. git must be
 installed.
 
-A root whose payload the log knows continues its repository, if the history has that
-repository's first root; a root 1 of which the log knows nothing opens another. A
-history without root 1 needs --genesis or --repository. A file that lacks something, such as
-the snapshot that lists it, is sent when that has come. Every proof that the log
-returns is checked against POLICY; none is written.
+A root that the log knows continues its repository, if the history has that
+repository's first root; a root 1 that the log does not know opens another. A history
+without root 1 needs --genesis or --repository. A file that needs a later one, such as
+the snapshot that lists it, is sent after that. Every proof that the log returns is
+checked against POLICY, but not written.
 
-An import that was interrupted goes on when it is run again: what is logged already
-keeps its index.
+An interrupted import continues when it is run again: logged files keep their index.
 
-Exit codes: 0 every file has a verdict, though it be a refusal (a history normally
-holds drafts and files that nobody lists; the report names each with the reason);
+Exit codes: 0 every file has a verdict, perhaps a refusal (a history normally holds
+drafts and unlisted files; the report names each with the reason);
 1 a proof does not verify; 2 wrong usage, an unreadable history, the log could not be
 reached, or files are not logged yet because they are held (see submit).`,
 		Example: `  publisher import --policy policy.txt --token-file registration.token --token-out vendor.token ./history

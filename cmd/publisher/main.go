@@ -25,7 +25,7 @@ func build() *cobra.Command {
 		Short: "Publish TUF metadata in a transparency log",
 		Long: `Publisher is the vendor's side of a transparency log: it submits signed TUF
 metadata, waits until a quorum of witnesses has cosigned it, and writes the proof
-that devices ask for beside each file.`,
+that devices require beside each file.`,
 		Example: `  publisher check ./metadata
   publisher submit --policy policy.txt ./metadata
   publisher refresh --policy policy.txt ./metadata

@@ -15,18 +15,18 @@ func refreshCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "refresh --policy POLICY PATH...",
-		Short: "Fetch newer proofs, with which devices tell how old a release is",
+		Short: "Fetch newer proofs, which show devices the age of a release",
 		Long: `Fetch for each file that has a proof, FILE.tlog-proof, the newest one of the same entry
-and write it to FILE.latest.tlog-proof beside it. Devices whose install policy has min_age
-ask for it: the two proofs together show how long the release has been public. Run it
-regularly, at least as often as the smallest min_age of your devices, and upload what it
-writes. It needs neither keys nor tokens, so that a mirror can do it as well as the vendor.
+and write it to FILE.latest.tlog-proof beside it. Devices with min_age in their install
+policy require it: the two proofs together show how long the release has been public. Run
+it regularly, at least as often as the smallest min_age of your devices, and upload the
+written files. It does not need keys or tokens, so a mirror can run it as well.
 
-PATH is as for submit; of each role the highest version is refreshed. Every proof is
+PATH is as for submit; for each role the highest version is refreshed. Every proof is
 checked against POLICY before it is written; FILE.tlog-proof stays as it is.
 
-Exit codes: 0 all proofs are as new as the log's; 1 a proof does not verify, one that is
-there or one of the log's; 2 wrong usage, no proofs there, or the log could not be reached.`,
+Exit codes: 0 all proofs are as new as the log's; 1 a proof does not verify, an
+existing one or one of the log's; 2 wrong usage, no proofs, or the log could not be reached.`,
 		Example: `  publisher refresh --policy policy.txt ./metadata`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {

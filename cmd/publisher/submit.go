@@ -23,32 +23,32 @@ file names: ROLE.json, VERSION.ROLE.json or HASH.ROLE.json. Other JSON, such as
 mirrors.json, is ignored. Targets metadata needs the snapshot that lists it among the
 files.
 
-A repository begins with its first root for ever, and devices with an older root cannot
+A repository begins with its first root forever, and devices with an older root cannot
 use its proofs. So the repository is the one of the log that begins with a root 1 among
-the files; when the log knows none of the roots, root 1 is registered and names the
-repository. In all other cases nothing is sent, unless --repository or --genesis says
-what is meant.
+the files; if the log does not know any of the roots, root 1 is registered and names the
+repository. In all other cases submit stops before it sends a file, unless --repository
+or --genesis decides.
 
 Registering takes the log's registration token (--token-file), if the log asks for one,
-and gives the repository a token of its own: --token-out says where to keep it, and has
-it sent from then on; or give it as --token-file, or in the environment as TUFLOG_TOKEN.
-Submissions without it may be held for a day, because anybody could have sent them; submit
-says until when. A token that the log does not know, for example because it was revoked,
+and gives the repository a token of its own. --token-out names the file to keep it in, and
+sends it from then on; or give it as --token-file, or in the environment as TUFLOG_TOKEN.
+Submissions without it may be held for a day, because anyone could have sent them; submit
+prints until when. A token that the log does not know, for example because it was revoked,
 is an error.
 
-With --dry-run nothing is sent: the log is read, and its rules are applied here. Whether
-the log would take the token is not found out.
+With --dry-run no file is sent: the log is read, and its rules are applied here. The
+token is not checked.
 
 Every proof is checked against POLICY before it is written to FILE.tlog-proof beside
-FILE. A proof that is there already and still satisfies POLICY is kept; one of another
-log is overwritten only with --replace. Snapshots and timestamps that the log does not
+FILE. An existing proof that still satisfies POLICY is kept; a proof of another log is
+overwritten only with --replace. Snapshots and timestamps that the log does not
 log serve as vouchers and get no proof.
 
-Exit codes: 0 everything is logged that devices may ask for (files of the past, such as
-a version of a withdrawn role that was never logged, are reported and fail nothing); 1 a
-file was refused, is logged as evidence, or its proof does not verify; 2 wrong usage,
-nothing was sent because something must be decided first, the log could not be reached, or
-files are not logged yet because they are held.`,
+Exit codes: 0 all files are logged that devices may require (files of the past, such as
+a version of a withdrawn role that was never logged, are reported but are not a failure);
+1 a file was refused, is logged as evidence, or its proof does not verify; 2 wrong usage,
+a decision is needed before any file is sent, the log could not be reached, or files are
+not logged yet because they are held.`,
 		Example: `  publisher submit --policy policy.txt --token-file registration.token --token-out vendor.token ./metadata
   publisher submit --policy policy.txt --token-file vendor.token ./metadata/1.root.json ./metadata/7.targets.json ./metadata/8.snapshot.json`,
 		Args: cobra.MinimumNArgs(1),
@@ -71,7 +71,7 @@ files are not logged yet because they are held.`,
 		},
 	}
 	o.register(cmd)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what the log would do by what it has now; send and write nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "report what the log would do, without sending or writing")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "overwrite proofs of other logs than the policy's")
 	return cmd
 }

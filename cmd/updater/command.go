@@ -46,7 +46,7 @@ func newCommand() *cobra.Command {
 targets file it checks the proof beside it (NAME.tlog-proof): that the file is
 in a log of the trust policy, and that enough witnesses have seen it there.
 
-Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
+Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 2 wrong usage, verify could not check, or the result could not be printed.`,
 		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json
   updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt
@@ -61,7 +61,7 @@ Exit codes: 0 fine; 1 refused, and any failure of init, refresh and download;
 	f.StringVar(&o.policy, "policy", "", "trust policy: a c2sp.org/tlog-policy file")
 	f.StringVar(&o.installPolicy, "install-policy", "", "install policy: a JSON file; without it everything needs a proof of any age")
 	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339; none: by the times of cosignatures alone (default: the clock, if it was ever set)")
-	f.StringVar(&o.transparency, "transparency", "enforce", "what to do without a good proof: enforce, warn or off")
+	f.StringVar(&o.transparency, "transparency", "enforce", "response to a missing or wrong proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 	const most = "most bytes of "
 	f.Int64Var(&o.limits.Root, "max-root-length", tuf.MaxFileSize, most+"a root file")
@@ -93,7 +93,7 @@ func (o *options) config() (verify.Config, error) {
 	}
 	if o.policy == "" {
 		if cfg.Transparency != verify.Off {
-			return cfg, errors.New("--policy is needed: the trust policy says which logs and witnesses to believe (--transparency off does without, and without any proof)")
+			return cfg, errors.New("--policy is needed: the trust policy names the trusted logs and witnesses (--transparency off does without it, and without any proof)")
 		}
 		return cfg, nil
 	}
@@ -190,10 +190,10 @@ func newInit(o *options) *cobra.Command {
 		Long: `Init makes the metadata directory of a device and puts a root there that is
 trusted from now on. It makes no requests.
 
-The repository whose proofs the device accepts is pinned too. It is the one that
-the install policy names; if it names none, the root is taken to be the first one
-that the log has of its vendor. A device that starts from a later root needs
-"repository" in its install policy.`,
+The repository is pinned too: the device accepts only proofs of that repository. It is
+the one that the install policy names; by default the root is taken to be the first one
+of its vendor in the log. A device that starts from a later root needs "repository" in
+its install policy.`,
 		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -243,9 +243,9 @@ func newRefresh(o *options) *cobra.Command {
 		Use:   "refresh --metadata-dir DIR --metadata-url URL --policy FILE",
 		Short: "Bring the trusted metadata up to date",
 		Long: `Refresh fetches new roots, timestamp, snapshot and targets from a repository, with
-the proofs beside them, and trusts what is good, as its table says. The metadata
-directory is one that init made. What is refused is not kept, and what was trusted
-before stays.`,
+the proofs beside them, and trusts the valid ones, as its table shows. The metadata
+directory is one that init made. Refused files are not kept, and files that were trusted
+before stay trusted.`,
 		Example: `  updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -264,10 +264,10 @@ func newDownload(o *options) *cobra.Command {
 		Short: "Refresh, then download targets and check them",
 		Long: `Download does what refresh does. Then it finds each target in turn among the targets
 and delegated roles that are trusted, fetches it and, if its length and hashes are
-right, puts it into the target directory. The last lines say where: slashes in a
-target's path become %2F, and a name that would be too long is the hash of it. A target
-that is there already is not fetched again. One that fails keeps no other from being
-downloaded; the exit code is 1 if any did.`,
+right, puts it into the target directory. The last lines show its place: slashes in a
+target's path become %2F, and a name that would be too long is replaced by its hash. A
+target that is there already is not fetched again. If one fails, the others are still
+downloaded, and the exit code is 1.`,
 		Example: `  updater download --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt \
     --target-base-url https://example.com/targets --target-dir /var/lib/targets --target-name firmware.bin`,
 		Args: cobra.NoArgs,
@@ -374,6 +374,6 @@ func (o *options) nameLimit(err error) error {
 // warnOfQuorum says that nobody but the log vouches for what is shown, if it is so.
 func warnOfQuorum(w io.Writer, cfg verify.Config) {
 	if cfg.Transparency != verify.Off && cfg.Policy.SmallestQuorum() == 0 {
-		fmt.Fprintln(w, "updater: warning: the trust policy asks for no witness (quorum none): a log could show this device what it shows nobody else")
+		fmt.Fprintln(w, "updater: warning: the trust policy does not require a witness (quorum none): a log could show this device a history that it shows no other")
 	}
 }

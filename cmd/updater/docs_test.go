@@ -106,7 +106,7 @@ func TestDevicesByTheDocs(t *testing.T) {
 	}
 	must(1)
 	w.Write(t, "install.json", `{"min_age":"2s"}`)
-	if r := run(3); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "no newer one lies beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
+	if r := run(3); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "a newer one is not beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
 		t.Fatalf("before its time: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	others := 0

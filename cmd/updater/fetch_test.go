@@ -18,7 +18,7 @@ func TestSlowMirror(t *testing.T) {
 	d := s.newDevice()
 	s.holdBack("/metadata/2.root.json") // which is asked for first
 	r := d.refresh("--timeout", "500ms").want(1, "could not update (network): root: could not fetch 2.root.json", "longer than 500ms (--timeout)")
-	if !strings.Contains(r.stderr, "hint: nothing is known to be wrong") {
+	if !strings.Contains(r.stderr, "hint: no fault of the update is known") {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	d.refresh().want(0)
@@ -126,7 +126,7 @@ func TestWrongURL(t *testing.T) {
 		"/srv/metadata":                {"--metadata-url", "is not an http or https URL"},
 		s.url + "/metadata?sig=secret": {"--metadata-url", "cannot have a query"},
 	} {
-		if r := run(url).want(1, words...); strings.Contains(r.stderr, "nothing is known to be wrong") {
+		if r := run(url).want(1, words...); strings.Contains(r.stderr, "no fault of the update is known") {
 			t.Errorf("%s: %s", url, r.stderr)
 		}
 	}
@@ -135,7 +135,7 @@ func TestWrongURL(t *testing.T) {
 	s.set("/metadata/2.snapshot.json", nil)
 	s.newDevice().refresh().want(1, "hint: the mirror lacks a file that its own metadata lists")
 	// A server that is not there is an outage.
-	run("http://127.0.0.1:1/metadata").want(1, "hint: nothing is known to be wrong")
+	run("http://127.0.0.1:1/metadata").want(1, "hint: no fault of the update is known")
 	// Machines are told as well.
 	var out result
 	if err := json.Unmarshal([]byte(d.run("refresh", "--json", "--metadata-dir", d.metadata()).want(1).stdout), &out); err != nil || out.OK || !strings.Contains(out.Error, "--metadata-url is needed") {

@@ -82,7 +82,7 @@ func TestOutageKeepsState(t *testing.T) {
 	url := down.URL
 	down.Close()
 	r := d.run("--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", url, "refresh")
-	r.want(1, "updater: could not update (network): root: could not fetch 2.root.json", "nothing is known to be wrong")
+	r.want(1, "updater: could not update (network): root: could not fetch 2.root.json", "no fault of the update is known")
 	if strings.Contains(r.stderr, "refused (") {
 		t.Errorf("an outage is called a refusal: %s", r.stderr)
 	}

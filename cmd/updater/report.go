@@ -86,16 +86,16 @@ var hints = map[verify.Code]string{
 	verify.CodeNotLogged:       "the release is not public as far as this device can tell: do not install it; its vendor has to log it and to serve the proof beside it",
 	verify.CodeBadProof:        "fetch it again, from another mirror if there is one; if that does not help, keep the files and tell the vendor",
 	verify.CodeQuorumShort:     "try again later; if it stays, the witnesses named are down, or the trust policy is out of date",
-	verify.CodeWrongLog:        "check that --policy is the vendor's present trust policy; a device moves to another log when its policy no longer lists the one that it has",
+	verify.CodeWrongLog:        "check that --policy is the vendor's present trust policy; a device moves to another log when its policy no longer lists its present log",
 	verify.CodeWrongRepository: `either these are another vendor's files, or the device started from a root that is not the first one logged: then name the repository in --install-policy ("repository")`,
 	verify.CodeEvidence:        "the vendor's keys signed two different files under one version: do not install either before the vendor has explained it",
-	verify.CodeSecondPayload:   "two different files were signed under one version: this device keeps the one that it has, until the vendor publishes the next version",
+	verify.CodeSecondPayload:   "two different files were signed under one version: this device keeps the accepted one, until the vendor publishes the next version",
 	verify.CodeUnbound:         "the install policy requires snapshots that list hashes: the vendor has to list them, and to submit the release beside such a snapshot",
-	verify.CodeRollback:        "older files are being served than this device has seen: try another mirror",
+	verify.CodeRollback:        "the served files are older than those this device has seen: try another mirror",
 	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror",
 	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh; while one is there, try again when it is old enough",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
-	verify.CodeNetwork:         "nothing is known to be wrong with the update: check the network, and try again",
+	verify.CodeNetwork:         "no fault of the update is known: check the network, and try again",
 }
 
 // hint says what a person can do about a refusal.
@@ -103,7 +103,7 @@ func hint(r *verify.Refusal) string {
 	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fetch.ErrNotFound) {
 		switch r.Role {
 		case tuf.RoleTimestamp:
-			return "there is no repository there: check --metadata-url, below which timestamp.json must lie"
+			return "there is no repository there: check --metadata-url, below which timestamp.json must be"
 		case "":
 			return "the target is not there: check --target-base-url, or try another mirror"
 		}

@@ -25,27 +25,26 @@ func newVerify(o *options) *cobra.Command {
 		Short: "Check metadata files, their proofs and targets offline",
 		Long: `Verify runs the workflow of a device over files: the roots in order, timestamp,
 snapshot, targets and every delegated role that is there, each with its proof.
-Of the roots only the newest needs one. It makes no requests and changes nothing.
+Of the roots only the newest needs one. It does not make requests or change files.
 
 The files are those of a repository (14.targets.json) or of a metadata directory
 (targets.json). Files that the newest snapshot does not list are not looked at.
 
-With --metadata-dir they are judged as that device would judge them: from the root
-that it trusts, by the repository that it follows, and by what it has seen, so that
-older files are a rollback. Without files it is the device's own that are judged.
-Of a device's directory that is named as DIR the state counts as well, but it makes
-nothing sure: whoever brought the files may have brought it.
-Otherwise trust begins with --trusted-root, or else with the lowest root that lies
-there: then anybody's repository passes, unless the install policy names one. The
-first line says whose it was, and what made that sure.
+With --metadata-dir they are judged as that device would judge them: from its trusted
+root, for its repository, and with its state, so that older files are a rollback.
+Without files the device's own are judged. If DIR is a device's directory its state is
+used too, but does not prove the origin: it may have come with the files.
+Otherwise trust begins with --trusted-root, or else with the lowest root in DIR: then
+any repository passes, unless the install policy names one. The first line names the
+repository, and how it was pinned.
 
 With --target-name, once for each, and --target-dir the files of targets are checked as
 well: as download keeps them, or as a repository has them.
 
-The verdict is unchecked, and not ok, where nobody has asked for a proof
-(--transparency off, or a role that the install policy leaves out).
+The verdict is unchecked, and not ok, if a proof is not required (--transparency off,
+or a role that the install policy leaves out).
 
-Exit codes: 0 all good, 1 something is refused, 2 it could not be checked.`,
+Exit codes: 0 all files are valid, 1 a file is refused, 2 the check was not possible.`,
 		Example: `  updater verify --policy trust.txt ./metadata
   updater verify --policy trust.txt --metadata-dir /var/lib/updater --target-name firmware.bin --target-dir /mnt/usb/targets /mnt/usb/metadata
   updater verify --policy trust.txt --trusted-root 1.root.json 14.targets.json 15.snapshot.json timestamp.json`,
@@ -103,7 +102,7 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 func (o *options) checkVerifyFlags(cmd *cobra.Command, trustedRoot string) error {
 	for _, name := range []string{"metadata-url", "target-base-url", "min-rate", "timeout", "max-root-length", "max-timestamp-length", "max-snapshot-length", "max-targets-length"} {
 		if cmd.Flags().Changed(name) {
-			return fmt.Errorf("verify fetches nothing: leave --%s out", name)
+			return fmt.Errorf("verify does not fetch files: leave --%s out", name)
 		}
 	}
 	switch {
@@ -181,7 +180,7 @@ func (o *options) printResult(w io.Writer, res result) error {
 		return cli.WriteJSON(w, res)
 	}
 	if res.Repository != "" {
-		says := "nothing says that it must be this one, and anybody's would pass (--trusted-root, --metadata-dir or \"repository\" in --install-policy pins it)"
+		says := "it is not pinned, so any repository would pass (--trusted-root, --metadata-dir or \"repository\" in --install-policy pins it)"
 		if res.PinnedBy != "" {
 			says = "pinned by " + printable.Line(res.PinnedBy)
 		}

@@ -50,7 +50,7 @@ func TestVerifyByADevice(t *testing.T) {
 	}
 
 	verified(newer).want(0, "repository "+s.id.String()+": pinned by the device in "+d.metadata()+"\n")
-	verified(older).want(1, "hint: older files are being served")
+	verified(older).want(1, "hint: the served files are older")
 	if out := checked(t, verified(older, "--json").want(1)); len(out.Roles) != 2 || out.Roles[1].Role != "timestamp" || out.Roles[1].Verdict != "rollback" || out.PinnedBy == "" {
 		t.Errorf("%+v", out)
 	}
@@ -146,7 +146,7 @@ func TestVerifySaysWhose(t *testing.T) {
 		args := append([]string{"verify", "--policy", s.log.policy}, tt.args...)
 		says := is + "pinned by " + tt.pinnedBy + "\n"
 		if tt.pinnedBy == "" {
-			says = is + "nothing says that it must be this one, and anybody's would pass"
+			says = is + "it is not pinned, so any repository would pass"
 		}
 		if r := runUpdater(t, args...).want(0); !strings.HasPrefix(r.stdout, says) {
 			t.Errorf("%q: %s", tt.args, r.stdout)
@@ -186,7 +186,7 @@ func TestQuorumNone(t *testing.T) {
 		d.refresh("--policy", policy).want(0),
 		d.run("verify", "--policy", policy, d.metadata()).want(0),
 	} {
-		if !strings.Contains(r.stderr, "warning: the trust policy asks for no witness") {
+		if !strings.Contains(r.stderr, "warning: the trust policy does not require a witness") {
 			t.Errorf("%q: stderr %q", r.args, r.stderr)
 		}
 	}
