@@ -18,7 +18,7 @@
 //
 //   - read: strictly parsed, in the request's own goroutine (httpd/submit.go)
 //   - judged: by admit.Repository against what the log already holds; every
-//     repository has one file in flight at most (intake/intake.go)
+//     repository has one file in flight at most (intake/batch.go)
 //   - stored: the files as blobs, then the leaves, one sync each per batch
 //   - read back: every new entry is read from storage and hashed onto the
 //     publisher's own right edge; only the root computed so is signed

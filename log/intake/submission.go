@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/quota"
@@ -248,4 +249,24 @@ func (s *Submission) Unused() *Registered {
 	}
 	s.Token = nil
 	return given
+}
+
+// voucher returns the snapshot that a leaf names, nil if it names none.
+func (s *Submission) voucher(leaf leaf.Leaf) *tuf.Metadata {
+	for _, v := range s.snapshots {
+		if v.FileDigest == leaf.Snapshot && !leaf.Snapshot.IsZero() {
+			return v
+		}
+	}
+	return nil
+}
+
+// settle decides a file that is in the log.
+func (s *Submission) settle(f *file, entry leaf.Leaf, index int64, status api.Status) {
+	if entry.Kind == leaf.Evidence {
+		status = api.StatusEvidence
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.Status, f.index, f.refusal = status, index, refusal{}
 }

@@ -1,0 +1,109 @@
+package follower
+
+import (
+	"context"
+	"maps"
+
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/publisher"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// serveOn has a follower that was just started serve what it has served before, where
+// what is published contradicts it, or cannot be held against it because storage is
+// damaged: reads go on.
+func (f *Log) serveOn() {
+	served := f.cfg.Served.Newest()
+	failing, _ := f.board.Failing()
+	if failing == nil || f.board.Published().Note != nil {
+		return
+	}
+	if _, err := f.policy.Load().OpenCheckpoint(served.Note); err != nil {
+		return // it is held against what is published all the same
+	}
+	f.raise(served, false, -1, nil)
+}
+
+// Continue asks a follower to serve what this process has published while it led, which
+// may be unreadable for now: nobody is to see a front end go back because it no longer
+// leads.
+func (f *Log) Continue(led *publisher.Board) {
+	published, ended := led.Shown()
+	if published.Note != nil {
+		// Reading whose the new entries are may take its time.
+		f.raise(published, ended, -1, nil)
+	}
+}
+
+// adopt serves a checkpoint that was read.
+func (f *Log) adopt(ctx context.Context, published log.Published, ended bool) {
+	from := f.cut.Load()
+	f.raise(published, ended, from, f.changed(ctx, from, published.Tree.N))
+}
+
+// raise serves a checkpoint, unless a larger one is served by now. changed are the
+// repositories that have leaves beyond size from; any may have if it is nil, or
+// another size is served. The registry comes first: who learns of a size finds
+// everything below it.
+func (f *Log) raise(published log.Published, ended bool, from int64, changed []tuf.Digest) {
+	f.adopting.Lock()
+	defer f.adopting.Unlock()
+	size := published.Tree.N
+	before := f.cut.Load()
+	if size < before {
+		return
+	}
+	f.cut.Store(size)
+	if size > before && (before != from || changed == nil) {
+		f.everything = size
+	}
+	for _, id := range changed {
+		f.lagging[id] = size
+	}
+	f.caughtUp(f.level.Applied())
+	f.cfg.Served.Keep(published)
+	f.board.Show(published, ended)
+}
+
+// maxChanged is how many new entries are read to learn whose they are. Of more,
+// anybody's may be among them.
+const maxChanged = 16 * proofs.FullWidth
+
+// changed returns the repositories that have leaves among those from one size of
+// the log to another: another process applies leaves, so what is in memory does not
+// follow. Nil means any.
+func (f *Log) changed(ctx context.Context, from, to int64) []tuf.Digest {
+	if to-from > maxChanged {
+		return nil
+	}
+	changed := []tuf.Digest{}
+	for next := from; next < to; {
+		bundle, err := log.ReadBundle(ctx, f.cfg.Storage, next/proofs.FullWidth, to)
+		if err != nil {
+			return nil
+		}
+		for _, entry := range bundle[next%proofs.FullWidth:] {
+			if leaf, err := leaf.Parse(entry); err == nil {
+				changed = append(changed, leaf.Repository)
+			}
+			next++
+		}
+	}
+	return changed
+}
+
+// caughtUp has the registry forget what it may have loaded before the state, which
+// now has size entries, had all of it. Called with adopting held.
+func (f *Log) caughtUp(size int64) {
+	if f.everything > 0 {
+		f.registry.Forget(nil)
+	} else {
+		f.registry.Forget(f.lagging)
+	}
+	maps.DeleteFunc(f.lagging, func(_ tuf.Digest, needs int64) bool { return needs <= size })
+	if f.everything <= size {
+		f.everything = 0
+	}
+}

@@ -1,0 +1,120 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/log"
+)
+
+// append makes the candidates' blobs durable, appends their leaves and reads
+// them back. It is called again with the same candidates until it succeeds:
+// what an attempt that failed has left in the log counts, and is looked for
+// before anything is appended again.
+func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
+	if in.unknown {
+		if err := in.ReadBack(ctx, candidates); err != nil {
+			return err
+		}
+	}
+	var files, entries [][]byte
+	var sent []*candidate
+	for _, c := range candidates {
+		// What is stale is left out, and judged again in its turn.
+		if c.done || in.stale(c) {
+			continue
+		}
+		sent = append(sent, c)
+		for _, m := range c.stored {
+			files = append(files, m.File)
+		}
+		entries = append(entries, c.entry)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := in.put(ctx, files, entries); err != nil {
+		return err
+	}
+	in.unknown = true
+	appendCtx, cancel := context.WithTimeout(ctx, in.timeout)
+	_, appended := in.storage.Append(appendCtx, entries)
+	cancel()
+	if halt := (*log.Halt)(nil); errors.As(appended, &halt) {
+		return in.publisher.Stop(halt)
+	}
+	// Whatever else Append says, good or bad, what counts is what can be read.
+	if err := errors.Join(appended, in.ReadBack(ctx, candidates)); err != nil {
+		return err
+	}
+	for _, c := range sent {
+		if !c.done {
+			return fmt.Errorf("storage says it has appended %d entries, but one of repository %v cannot be read back", len(entries), c.queue.id)
+		}
+	}
+	return nil
+}
+
+// put makes durable what must be before entries are appended.
+func (in *Intake) put(ctx context.Context, files, entries [][]byte) error {
+	if in.batches == nil {
+		return in.blobs.Put(ctx, files)
+	}
+	return in.batches.PutBatch(ctx, files, in.publisher.Tree().N, entries)
+}
+
+// stale reports whether an entry that is no candidate was taken in since a candidate was
+// judged. Another front end has appended it, which led before or still does: it may be
+// the very same release.
+func (in *Intake) stale(c *candidate) bool { return c.seen != in.strangers.Load() }
+
+// note keeps what came of an attempt to append.
+func (in *Intake) note(err error) {
+	in.mu.Lock()
+	before := in.failing
+	in.failing = err
+	in.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		in.logger.Error("cannot append", "err", err)
+	case err == nil && before != nil:
+		in.logger.Info("appending again")
+	}
+}
+
+// noteAppending keeps since when there is something to append.
+func (in *Intake) noteAppending(is bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.appending = (time.Time{}); is {
+		in.appending = time.Now()
+	}
+}
+
+func (in *Intake) AppendingFor() time.Duration {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.appending.IsZero() {
+		return 0
+	}
+	return time.Since(in.appending)
+}
+
+// Trouble returns why nothing can be appended now, or nil.
+func (in *Intake) Trouble() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.failing
+}
+
+// AppendEnd appends the log's end.
+func (in *Intake) AppendEnd(ctx context.Context) error {
+	appendCtx, cancel := context.WithTimeout(ctx, in.timeout)
+	_, err := in.storage.Append(appendCtx, [][]byte{[]byte(leaf.End)})
+	cancel()
+	// Whatever Append says, what counts is what can be read.
+	return errors.Join(err, in.ReadBack(ctx, nil))
+}

@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Limits of the registry's memory.
+const (
+	maxLoaded       = 2048     // repositories
+	maxLoadedLeaves = 24000    // leaves in all of them, about a kilobyte each
+	maxCached       = 64 << 20 // about how many bytes of the files of all repositories
+)
+
+// keep puts a repository into the map. It must be called with mu held.
+func (r *Registry) keep(judge *admit.Repository, floors map[string]int64) *repository {
+	r.makeRoom()
+	repo := &repository{id: judge.ID(), judge: judge, floors: floors}
+	repo.used = r.recent.PushFront(repo)
+	r.repos[repo.id] = repo
+	r.leaves += len(judge.Records())
+	return repo
+}
+
+// account keeps count of what is kept of files, and has the repositories forget them
+// that were used longest ago where it is too much. The caller holds repo.mu.
+func (r *Registry) account(repo *repository) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.repos[repo.id] != repo {
+		return
+	}
+	r.cached -= repo.cached
+	repo.cached = repo.judge.Cached()
+	r.cached += repo.cached
+	for e := r.recent.Back(); e != nil && r.cached > maxCached; e = e.Prev() {
+		other := e.Value.(*repository)
+		if other == repo || other.cached == 0 || !other.mu.TryLock() {
+			continue
+		}
+		other.judge.Forget()
+		other.mu.Unlock()
+		r.cached -= other.cached
+		other.cached = 0
+	}
+}
+
+// makeRoom drops repositories that the state can give back whole, the one used
+// longest ago first. Who has one in hand may go on reading it: leaves are applied
+// only to what the map holds. It must be called with mu held.
+func (r *Registry) makeRoom() {
+	applied := r.applied()
+	for e := r.recent.Back(); e != nil && (len(r.repos) >= maxLoaded || r.leaves >= maxLoadedLeaves); {
+		before := e.Prev()
+		r.drop(e.Value.(*repository), applied)
+		e = before
+	}
+}
+
+// drop forgets a repository if the state, which has applied leaves, can give it
+// back. It must be called with mu held.
+func (r *Registry) drop(repo *repository, applied int64) {
+	if !repo.mu.TryLock() {
+		return
+	}
+	records := repo.judge.Records()
+	repo.mu.Unlock()
+	if records[len(records)-1].Index < applied {
+		r.recent.Remove(repo.used)
+		delete(r.repos, repo.id)
+		r.leaves -= len(records)
+		r.cached -= repo.cached
+		r.dropped++
+	}
+}
+
+// Forget drops repositories; nil means all. It is for a registry that applies
+// nothing: no more is in memory of each than there was when it was loaded.
+func (r *Registry) Forget(which map[tuf.Digest]int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped++ // one that is being loaded is loaded again
+	if which == nil {
+		clear(r.repos)
+		r.recent.Init()
+		r.leaves, r.cached = 0, 0
+		return
+	}
+	for id := range which {
+		if repo, ok := r.repos[id]; ok {
+			r.recent.Remove(repo.used)
+			delete(r.repos, id)
+			r.leaves -= len(repo.judge.Records())
+			r.cached -= repo.cached
+		}
+	}
+}
