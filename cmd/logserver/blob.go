@@ -97,7 +97,7 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 // openAdding opens a log on servers for adding files. That needs no lease: a file is
 // stored under its SHA-256, so whoever else adds it adds the same.
 func (s *shared) openAdding(ctx context.Context, cfg *leader.Config) (*written, error) {
-	c, err := s.connect(ctx, *cfg, nil)
+	c, err := s.connect(ctx, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}

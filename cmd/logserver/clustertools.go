@@ -15,9 +15,9 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
-	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
@@ -27,9 +27,12 @@ import (
 // that runs, and renews it, is not waited for.
 const takeTime = 30 * time.Second
 
+// releaseTime is how long giving the lease up may take. Not given up it expires.
+const releaseTime = 2 * time.Second
+
 // take has a command write the log instead of any front end, until done is called.
-func (s *shared) take(ctx context.Context, cfg leader.Config) (c *node, lease *postgres.Lease, done func(), err error) {
-	if c, err = s.connect(ctx, cfg, metrics.New()); err != nil {
+func (s *shared) take(ctx context.Context, logger *slog.Logger) (c *servers, lease *postgres.Lease, done func(), err error) {
+	if c, err = s.connect(ctx, logger); err != nil {
 		return nil, nil, nil, err
 	}
 	if lease, err = takeLease(ctx, c.db); err != nil {
@@ -38,11 +41,22 @@ func (s *shared) take(ctx context.Context, cfg leader.Config) (c *node, lease *p
 	}
 	// While it waited, another command may have put the log elsewhere.
 	if err := c.db.CheckStorage(ctx, storageName(c.storage.TreeID)); err != nil {
-		c.release(lease)
+		giveUp(ctx, lease, logger)
 		c.db.Close()
 		return nil, nil, nil, err
 	}
-	return c, lease, func() { c.release(lease); c.db.Close() }, nil
+	return c, lease, func() { giveUp(ctx, lease, logger); c.db.Close() }, nil
+}
+
+// giveUp gives a lease up that may be lost already.
+func giveUp(ctx context.Context, lease *postgres.Lease, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	if err := lease.Release(ctx); err != nil {
+		logger.Warn("the lease was not given up; it expires by itself", "err", err)
+		return
+	}
+	logger.Info("not leading the log any more")
 }
 
 // underLease returns a context that ends, with the reason, when the lease is lost: nothing
@@ -55,7 +69,7 @@ func underLease(ctx context.Context, lease *postgres.Lease) (_ context.Context, 
 
 // takeLease takes the lease for a command.
 func takeLease(ctx context.Context, db *postgres.DB) (*postgres.Lease, error) {
-	id, err := processID()
+	id, err := cluster.ProcessID()
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +118,7 @@ func waitRenewal(ctx context.Context, db *postgres.DB) {
 
 // openWritten opens a log on servers for a command that writes it.
 func (s *shared) openWritten(ctx context.Context, cfg *leader.Config) (*written, error) {
-	c, lease, done, err := s.take(ctx, *cfg)
+	c, lease, done, err := s.take(ctx, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +176,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 // reindex makes the derived state of a log on servers anew, and with tiles the copy
 // of its entries before that.
 func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n int64, err error) {
-	c, lease, done, err := s.take(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}})
+	c, lease, done, err := s.take(ctx, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +202,7 @@ func (s *shared) reindex(ctx context.Context, tiles bool, stderr io.Writer) (n i
 }
 
 // indexAnew makes the derived state anew for a tree.
-func (c *node) indexAnew(ctx context.Context, lease *postgres.Lease, storage log.Storage, tree proofs.Tree, stderr io.Writer) error {
+func (c *servers) indexAnew(ctx context.Context, lease *postgres.Lease, storage log.Storage, tree proofs.Tree, stderr io.Writer) error {
 	anew, err := c.db.Scratch(ctx, lease)
 	if err != nil {
 		return err
@@ -204,7 +218,7 @@ func (c *node) indexAnew(ctx context.Context, lease *postgres.Lease, storage log
 }
 
 // rebuild makes the copy of Trillian's entries anew.
-func (c *node) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.Writer) (err error) {
+func (c *servers) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.Writer) (err error) {
 	cfg := c.storage
 	cfg.Tiles, cfg.Until = c.db.Tiles(lease), lease.Until
 	trillian, err := trillianlog.Connect(cfg)
@@ -222,10 +236,10 @@ func (c *node) rebuild(ctx context.Context, lease *postgres.Lease, stderr io.Wri
 }
 
 // serverLog is a log on servers to be looked at. Others may serve it meanwhile.
-type serverLog struct{ c *node }
+type serverLog struct{ c *servers }
 
 func (s *shared) openKept(ctx context.Context, stderr io.Writer) (kept, error) {
-	c, err := s.connect(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
+	c, err := s.connect(ctx, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +333,7 @@ func (s *serverLog) further(ctx context.Context, size int64, stderr io.Writer) (
 	return s.c.checkTrillian(ctx, size, stderr)
 }
 
-func (c *node) checkTrillian(ctx context.Context, size int64, stderr io.Writer) (found []string, err error) {
+func (c *servers) checkTrillian(ctx context.Context, size int64, stderr io.Writer) (found []string, err error) {
 	cfg := c.storage
 	cfg.Tiles = c.db.Tiles(nil)
 	trillian, err := trillianlog.Connect(cfg)

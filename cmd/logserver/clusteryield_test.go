@@ -23,6 +23,7 @@ import (
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/log/cluster"
 )
 
 // way is the network on the way to a server. Cut, it swallows what is asked. With a status
@@ -243,7 +244,7 @@ func TestLeaderYields(t *testing.T) {
 	cut(witnesses, true)
 	cut(others, true)
 	files := release(t, u.vendor, "without witnesses")
-	if _, err := u.clientOf(u.b).Submit(withTimeout(t, defaultTimes.patience+5*time.Second), u.id, files); err == nil {
+	if _, err := u.clientOf(u.b).Submit(withTimeout(t, cluster.Patience+5*time.Second), u.id, files); err == nil {
 		t.Error("published without witnesses")
 	}
 	if leader, _ := u.leads(t); leader != u.a {

@@ -112,7 +112,7 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 	if err != nil {
 		return 0, err
 	}
-	defer func() { (&node{logger: m.logger}).release(lease) }()
+	defer func() { giveUp(ctx, lease, m.logger) }()
 	ctx, end := underLease(ctx, lease)
 	defer end()
 	for _, stage := range []struct {
@@ -183,7 +183,7 @@ func (m *migration) copyVendors(ctx context.Context, lease *postgres.Lease) erro
 // verify reads back all that was copied: the entries and tiles that front ends
 // read, and Trillian's leaves beside them, and every file.
 func (m *migration) verify(ctx context.Context, _ *postgres.Lease) error {
-	c := &node{db: m.db, storage: m.trillian, logger: m.logger}
+	c := &servers{db: m.db, storage: m.trillian, logger: m.logger}
 	trees := map[string]proofs.Tree{"the old ledger": m.record.Edge.Tree(), "the old storage": m.tree}
 	if m.published.N > 0 {
 		trees["the published checkpoint"] = m.published

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/postgres"
 )
 
@@ -39,7 +39,7 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 	if err != nil {
 		return nil, err
 	}
-	heard := func(f postgres.FrontEnd) bool { return f.Ago >= 0 && f.Ago <= defaultTimes.fresh }
+	heard := func(f postgres.FrontEnd) bool { return f.Ago >= 0 && f.Ago <= cluster.Fresh }
 	if doubt := len(rows) > 0; doubt {
 		for _, f := range rows {
 			doubt = doubt && !(heard(f) && f.Able)
@@ -50,7 +50,7 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 			for _, f := range rows {
 				before[f.ID] = f.Writes
 			}
-			wait.For(ctx, 2*defaultTimes.beat)
+			wait.For(ctx, 2*cluster.Beat)
 			if rows, err = db.FrontEnds(ctx); err != nil {
 				return nil, err
 			}
@@ -62,21 +62,15 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 	for _, f := range rows {
 		s := frontEndStatus{URL: f.URL, ID: f.ID, Version: f.Version, Heard: heard(f), Ago: f.Ago.Seconds(), Leads: f.ID == leader, Able: f.Able, Why: f.Why, Unreached: f.Unreached}
 		if s.Heard {
-			at[placeOf(s.URL)]++
+			at[cluster.PlaceOf(s.URL)]++
 		}
 		list = append(list, s)
 	}
 	for i := range list {
-		list[i].SameURL = list[i].Heard && at[placeOf(list[i].URL)] > 1
+		list[i].SameURL = list[i].Heard && at[cluster.PlaceOf(list[i].URL)] > 1
 	}
 	return list, nil
 }
-
-// placeOf is a URL as it is compared.
-func placeOf(url string) string { return strings.TrimSuffix(fetch.Redacted(url), "/") }
-
-// sameURL reports whether two front ends are reached at the same place.
-func sameURL(a, b string) bool { return placeOf(a) == placeOf(b) }
 
 // nobodyAble says why none of those that are there could lead; it is empty if one could,
 // or none is there.

@@ -15,8 +15,6 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/httpd"
-	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/publisher"
@@ -102,7 +100,7 @@ What it did is recorded in the database, with both URLs.`,
 
 // replacement is a tree on its way to another's place.
 type replacement struct {
-	*node
+	*servers
 	flags  *replaceFlags
 	stderr io.Writer
 	lease  *postgres.Lease
@@ -131,14 +129,14 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 		return 0, err
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	c, lease, done, err := flags.take(ctx, leader.Config{Config: httpd.Config{Logger: logger}})
+	c, lease, done, err := flags.take(ctx, logger)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	ctx, end := underLease(ctx, lease)
 	defer end()
-	r := &replacement{node: c, flags: flags, stderr: stderr, lease: lease}
+	r := &replacement{servers: c, flags: flags, stderr: stderr, lease: lease}
 	stages := []stage{{"confirmed", r.confirm}, {"made", r.make}, {"filled", r.fill}, {"indexed", r.reindex}, {"replaced", r.replace}, {"frozen", r.freeze}}
 	if there {
 		stages = []stage{{"found", r.find}, {"indexed", r.reindex}, {"replaced", r.replace}}

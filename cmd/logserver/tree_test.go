@@ -16,8 +16,6 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/trillianserver"
 	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/log/httpd"
-	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
@@ -114,7 +112,7 @@ func (w *sharedWorld) moveTo(t *testing.T, storage string) {
 func (w *sharedWorld) indexTail(t *testing.T) {
 	t.Helper()
 	on := shared{storageURL: w.storage, stateURL: w.state}
-	c, lease, done, err := on.take(t.Context(), leader.Config{Config: httpd.Config{Logger: slog.New(slog.DiscardHandler)}})
+	c, lease, done, err := on.take(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

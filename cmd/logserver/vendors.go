@@ -12,8 +12,6 @@ import (
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/httpd"
-	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/tuf"
@@ -52,7 +50,7 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v 
 		return v, err
 	}
 	if on.on() {
-		c, err := on.connect(ctx, leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}, nil)
+		c, err := on.connect(ctx, slog.New(slog.NewTextHandler(stderr, nil)))
 		if err != nil {
 			return v, err
 		}

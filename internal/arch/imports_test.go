@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"log/httpd":       {"log/.", "log/api", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "admit", "leaf", "tuf", "proofs", "internal"},
 	"log/leader":      {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
 	"log/follower":    {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
-	"log/cluster":     {"log", "witness/client", "leaf", "tuf", "proofs", "internal"},
+	"log/cluster":     {"log/.", "log/api", "log/follower", "log/httpd", "log/leader", "log/publisher", "log/quota", "proofs", "internal"},
 	"log/maintain":    {"log/.", "log/index", "admit", "leaf", "tuf", "proofs", "internal"},
 	"log/logtest":     {"log/.", "log/logdir", "log/publisher", "log/storagetest", "proofs"},
 	"log/metrics":     {"log/.", "log/api", "log/httpd", "witness/client", "proofs", "internal"},
@@ -138,6 +138,7 @@ func TestProgramsStaySmall(t *testing.T) {
 		"./cmd/auditor":   {"github.com/transparency-dev/tessera", "github.com/google/trillian"},
 		"./cmd/witness":   append(slices.Clone(heavy), module+"/tuf"),
 		"./audit":         {module + "/log"},
+		"./log/cluster":   append(slices.Clone(heavy), "github.com/jackc/pgx", module+"/log/postgres", "modernc.org/sqlite"),
 	} {
 		for _, dep := range deps(t, pkg) {
 			for _, f := range forbidden {

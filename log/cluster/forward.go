@@ -24,12 +24,6 @@ import (
 	"github.com/tuflog/tuflog/log/quota"
 )
 
-// Leader is the front end that leads.
-type Leader struct {
-	URL   string // where front ends reach it
-	Epoch int64  // another with each change of leader
-}
-
 // ForwarderConfig says where to pass requests on to.
 type ForwarderConfig struct {
 	// Leader returns who leads now, and false where nobody does. It is asked
@@ -249,7 +243,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			// had died before: it counts once for each leader.
 			var other *strangerError
 			strange := errors.As(err, &other)
-			if reached(err) && !(strange && stranger == leader.Epoch) {
+			if mayBeTaken(err) && !(strange && stranger == leader.Epoch) {
 				broken++
 			}
 			if strange {
@@ -284,8 +278,8 @@ func (f *Forwarder) warn(r *http.Request, err error) {
 	f.cfg.Logger.Warn("a request was not passed on", "method", r.Method, "path", r.URL.Path, "err", err)
 }
 
-// reached reports whether a request that failed may have been taken.
-func reached(err error) bool {
+// mayBeTaken reports whether a request that failed may have been taken.
+func mayBeTaken(err error) bool {
 	var dial *net.OpError
 	return !errors.Is(err, errNotLeader) && !errors.Is(err, errDeposed) && !(errors.As(err, &dial) && dial.Op == "dial")
 }

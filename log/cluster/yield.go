@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/log/leader"
-	"github.com/tuflog/tuflog/log/postgres"
 )
 
 // yieldTimes are by what a leader that does not publish leaves the lease to another front
@@ -28,14 +27,24 @@ type yieldTimes struct {
 	out, maxOut time.Duration
 }
 
+const (
+	// Beat is how often a front end says how it is.
+	Beat = 700 * time.Millisecond
+	// Fresh is how long what it has said counts.
+	Fresh = 3 * time.Second
+	// Patience is how long a leader may publish nothing of what there is, or may not be
+	// reached, until it leaves the lease to a front end that is able.
+	Patience = 10 * time.Second
+)
+
 var defaultTimes = yieldTimes{
-	beat: 700 * time.Millisecond, fresh: 3 * time.Second, gone: time.Minute,
-	doubt: 3 * time.Second, patience: 10 * time.Second, out: 10 * time.Second, maxOut: 5 * time.Minute,
+	beat: Beat, fresh: Fresh, gone: time.Minute,
+	doubt: 3 * time.Second, patience: Patience, out: 10 * time.Second, maxOut: 5 * time.Minute,
 }
 
 // yield is why a front end gives the lease up of its own accord.
 type yield struct {
-	reason string // one of yieldReasons
+	reason string // one of YieldReasons
 	what   string
 }
 
@@ -43,10 +52,13 @@ func (y *yield) Error() string { return y.what }
 
 // Reasons to yield, as metrics name them.
 const (
-	yieldUnpublished = "unpublished" // what waits comes no further
-	yieldUnreachable = "unreachable" // the other front ends do not reach it
-	yieldTrillian    = "trillian"    // Trillian does not answer
+	YieldUnpublished = "unpublished" // what waits comes no further
+	YieldUnreachable = "unreachable" // the other front ends do not reach it
+	YieldTrillian    = "trillian"    // Trillian does not answer
 )
+
+// YieldReasons returns all reasons to yield.
+func YieldReasons() []string { return []string{YieldUnpublished, YieldUnreachable, YieldTrillian} }
 
 // yielding is what a leader knows of its own case.
 type yielding struct {
@@ -58,7 +70,7 @@ type yielding struct {
 // decide returns why the lease is to be left to one of those that are able, or nil.
 // stalled is for how long nothing was published of what waits, trouble why, as far as is
 // known.
-func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, able []postgres.FrontEnd) *yield {
+func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, able []FrontEnd) *yield {
 	var words string
 	unreached := 0
 	for _, f := range able {
@@ -81,9 +93,9 @@ func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, a
 		if trouble != nil {
 			what += fmt.Sprintf(" (%v)", trouble)
 		}
-		return &yield{yieldUnpublished, what}
+		return &yield{YieldUnpublished, what}
 	case !y.unreached.IsZero() && now.Sub(y.unreached) >= y.times.patience:
-		return &yield{yieldUnreachable, fmt.Sprintf("%d of %d other front ends do not reach this one; %s", unreached, len(able), words)}
+		return &yield{YieldUnreachable, fmt.Sprintf("%d of %d other front ends do not reach this one; %s", unreached, len(able), words)}
 	}
 	return nil
 }
@@ -130,10 +142,10 @@ func (o *outside) err(now time.Time) error {
 
 // mayYield gives the right to write up when another front end would do better, until ctx
 // ends.
-func (c *node) mayYield(ctx context.Context, epoch int64, l *leader.Log, giveUp func(*yield)) {
-	y := yielding{times: c.times, epoch: epoch}
+func (n *Node) mayYield(ctx context.Context, epoch int64, l *leader.Log, giveUp func(*yield)) {
+	y := yielding{times: n.times, epoch: epoch}
 	began := l.Publisher().Published().Tree.N
-	ticker := time.NewTicker(c.times.beat)
+	ticker := time.NewTicker(n.times.beat)
 	defer ticker.Stop()
 	for {
 		select {
@@ -142,21 +154,23 @@ func (c *node) mayYield(ctx context.Context, epoch int64, l *leader.Log, giveUp 
 		case <-ticker.C:
 		}
 		now := time.Now()
-		able := ableOf(c.others.alive(now))
+		able := ableOf(n.others.alive(now))
 		if why := y.decide(now, l.Stalled(), l.Trouble(), able); why != nil {
 			giveUp(why)
 			return
 		}
 		if y.unreached.IsZero() && l.Publisher().Published().Tree.N > began {
-			c.out.published()
+			n.out.published()
 		}
 	}
 }
 
 // yields gives the right up, and has this front end stay out for a while.
-func (c *node) yields(why *yield, giveUp context.CancelCauseFunc) {
-	stay := c.out.yielded(time.Now(), why)
-	c.metrics.Yielded(why.reason)
-	c.logger.Warn("giving the lease up", "why", why, "leaves it to others for", stay)
+func (n *Node) yields(why *yield, giveUp context.CancelCauseFunc) {
+	stay := n.out.yielded(time.Now(), why)
+	if n.cfg.Yielded != nil {
+		n.cfg.Yielded(why.reason)
+	}
+	n.logger.Warn("giving the lease up", "why", why, "leaves it to others for", stay)
 	giveUp(why)
 }

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"errors"
@@ -6,16 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tuflog/tuflog/log/postgres"
 )
 
 // A leader yields when nothing that waits is published, or most others do not reach it,
 // for as long as it may last, and only to one that is able.
 func TestDecide(t *testing.T) {
-	able := func(unreached ...string) (list []postgres.FrontEnd) {
+	able := func(unreached ...string) (list []FrontEnd) {
 		for i, words := range unreached {
-			list = append(list, postgres.FrontEnd{URL: fmt.Sprint("http://", i), Able: true, Leader: 7, Unreached: words})
+			list = append(list, FrontEnd{URL: fmt.Sprint("http://", i), Able: true, Leader: 7, Unreached: words})
 		}
 		return list
 	}
@@ -26,17 +24,17 @@ func TestDecide(t *testing.T) {
 	for _, tt := range []struct {
 		what    string
 		stalled time.Duration
-		able    []postgres.FrontEnd
+		able    []FrontEnd
 		reason  string
 		after   time.Duration // of that state
 	}{
 		{"all is well", 0, able("", ""), "", no},
 		{"something waits for a moment", 9 * time.Second, able(""), "", no},
-		{"something waits", 10 * time.Second, able(""), yieldUnpublished, 0},
+		{"something waits", 10 * time.Second, able(""), YieldUnpublished, 0},
 		{"something waits, and nobody is able", time.Hour, nil, "", no},
-		{"not reached by the only other one", 0, able("refused"), yieldUnreachable, 10 * time.Second},
+		{"not reached by the only other one", 0, able("refused"), YieldUnreachable, 10 * time.Second},
 		{"not reached by half", 0, able("refused", ""), "", no},
-		{"not reached by most", 0, able("refused", "", "timeout"), yieldUnreachable, 10 * time.Second},
+		{"not reached by most", 0, able("refused", "", "timeout"), YieldUnreachable, 10 * time.Second},
 		{"an earlier leader was not reached", 0, other, "", no},
 	} {
 		y := yielding{times: defaultTimes, epoch: 7}
@@ -77,9 +75,9 @@ func TestBothUnable(t *testing.T) {
 	var changes []time.Time
 	for end := now.Add(2 * time.Hour); now.Before(end); now = now.Add(defaultTimes.beat) {
 		y := yielding{times: defaultTimes}
-		var able []postgres.FrontEnd
+		var able []FrontEnd
 		if other := 1 - leads; front[other].err(now) == nil {
-			able = []postgres.FrontEnd{{Able: true}}
+			able = []FrontEnd{{Able: true}}
 		}
 		if why := y.decide(now, now.Sub(since), nil, able); why != nil {
 			front[leads].yielded(now, why)
@@ -106,10 +104,10 @@ func TestBothUnable(t *testing.T) {
 func TestOthers(t *testing.T) {
 	o := others{self: "self", times: defaultTimes}
 	began := time.Now()
-	row := func(id string, writes int64) postgres.FrontEnd {
-		return postgres.FrontEnd{ID: id, URL: "http://" + id, Writes: writes, Able: id != "b", Ago: time.Hour}
+	row := func(id string, writes int64) FrontEnd {
+		return FrontEnd{ID: id, URL: "http://" + id, Writes: writes, Able: id != "b", Ago: time.Hour}
 	}
-	at := func(d time.Duration, alive, able int, gone string, rows ...postgres.FrontEnd) {
+	at := func(d time.Duration, alive, able int, gone string, rows ...FrontEnd) {
 		t.Helper()
 		var left []string
 		for _, f := range o.take(rows, began.Add(d)) {
@@ -131,16 +129,15 @@ func TestOthers(t *testing.T) {
 
 // A front end that is being stopped still answers, and is no longer one to yield to.
 func TestEndingIsUnable(t *testing.T) {
-	c := &node{times: defaultTimes}
-	c.checks = c.newChecks()
-	for _, k := range c.checks.all() {
+	n := newNode(Config{})
+	for _, k := range n.checks.all() {
 		k.note(nil)
 	}
-	if why := c.hindrance(time.Now()); why != nil {
+	if why := n.hindrance(time.Now()); why != nil {
 		t.Fatal(why)
 	}
-	c.ending.Store(true)
-	if why := c.hindrance(time.Now()); why == nil || !strings.Contains(why.Error(), "being stopped") {
+	n.ending.Store(true)
+	if why := n.hindrance(time.Now()); why == nil || !strings.Contains(why.Error(), "being stopped") {
 		t.Errorf("while it is being stopped: %v", why)
 	}
 }

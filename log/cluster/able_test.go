@@ -1,61 +1,35 @@
-package main
+package cluster
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/crypto/ssh/agent"
-
-	"github.com/tuflog/tuflog/log/leader"
-	"github.com/tuflog/tuflog/log/publisher"
-	"github.com/tuflog/tuflog/proofs"
 )
 
-// An agent is asked to sign what no signature by the log's key can mean anything on.
-func TestTry(t *testing.T) {
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
+// A key that does not answer is asked once, not again and again, and what it says at last
+// counts.
+func TestCanSign(t *testing.T) {
+	if err := newNode(Config{}).canSign(t.Context()); err != nil {
+		t.Errorf("a key in a file: %v", err)
 	}
-	keyring := agent.NewKeyring()
-	if err := keyring.Add(agent.AddedKey{PrivateKey: &private}); err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(t.TempDir(), "agent")
-	serveAgent(t, socket, keyring)
-	held, err := inAgent(socket).Key(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := proofs.NewSigner("log.example", proofs.Ed25519, held)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &agentSigner{signer, held}
-	if err := s.try(); err != nil {
-		t.Error(err)
-	}
-	for _, text := range []string{tried, tried + "\n"} {
-		if _, err := s.Sign(text, 0); err == nil {
-			t.Errorf("%q can be the text of a note", text)
+	asked := 0
+	answers := make(chan error)
+	n := newNode(Config{CanSign: func() error { asked++; return <-answers }})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		if err := n.canSign(ended); err == nil || !strings.Contains(err.Error(), "no signature by the ssh-agent") {
+			t.Errorf("without an answer: %v", err)
 		}
 	}
-	c := &node{cfg: leader.Config{Publisher: publisher.Config{Signer: s}}}
-	if err := c.canSign(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := keyring.RemoveAll(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.canSign(t.Context()); err == nil || !strings.Contains(err.Error(), "ssh-agent") {
-		t.Errorf("without its key: %v", err)
+	locked := errors.New("locked")
+	answers <- locked
+	if err := n.canSign(t.Context()); !errors.Is(err, locked) || asked != 1 {
+		t.Errorf("asked %d times, want once: %v", asked, err)
 	}
 }
 

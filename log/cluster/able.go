@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"context"
@@ -18,7 +18,10 @@ const (
 	hasty = 3 * time.Second
 	// How often it is made otherwise. Witnesses and tokens that sign are asked
 	// by every front end, all the time.
-	askTrillian, askAgent, askWitnesses = 5 * time.Second, 10 * time.Second, 30 * time.Second
+	askStorage, askAgent, askWitnesses = 5 * time.Second, 10 * time.Second, 30 * time.Second
+	// awayFor is how long it is of interest that the storage did not answer: longer
+	// than it takes until it is asked again.
+	awayFor = 5 * time.Second
 )
 
 // check is whether something answers that a front end needs to lead.
@@ -100,17 +103,17 @@ func (k *check) verdict(max time.Duration) error {
 }
 
 // checks are what a front end needs to lead.
-type checks struct{ trillian, agent, witnesses *check }
+type checks struct{ storage, agent, witnesses *check }
 
-func (c *node) newChecks() checks {
+func (n *Node) newChecks() checks {
 	return checks{
-		trillian:  &check{who: "Trillian's log server", ask: c.reach, calm: askTrillian},
-		agent:     &check{who: "the ssh-agent", ask: c.canSign, calm: askAgent},
-		witnesses: &check{who: "the witnesses", ask: c.haveQuorum, calm: askWitnesses},
+		storage:   &check{who: "Trillian's log server", ask: n.reach, calm: askStorage},
+		agent:     &check{who: "the ssh-agent", ask: n.canSign, calm: askAgent},
+		witnesses: &check{who: "the witnesses", ask: n.haveQuorum, calm: askWitnesses},
 	}
 }
 
-func (k checks) all() []*check { return []*check{k.trillian, k.agent, k.witnesses} }
+func (k checks) all() []*check { return []*check{k.storage, k.agent, k.witnesses} }
 
 // anew has all of them made soon.
 func (k checks) anew() {
@@ -133,22 +136,31 @@ func (k checks) err() (err error) {
 	return err
 }
 
-// canSign says why the log's key cannot be used: only where an agent has it is that a
-// question. An agent that says nothing is asked once, not again and again. It is called by
-// its check alone, which is made once at a time.
-func (c *node) canSign(ctx context.Context) error {
-	s, ok := c.cfg.Publisher.Signer.(*agentSigner)
-	if !ok {
+// reach says why this front end cannot write to the storage. One that has stopped goes on
+// following where the log is in another storage by now, and says so.
+func (n *Node) reach(ctx context.Context) error {
+	err := n.cfg.Reach(ctx)
+	var moved *MovedError
+	if errors.As(err, &moved) && n.stopped.Load() != nil {
+		n.stop(moved.Halt)
+	}
+	return err
+}
+
+// canSign says why the log's key cannot be used. What has it, and says nothing, is asked
+// once, not again and again. It is called by its check alone, which is made once at a time.
+func (n *Node) canSign(ctx context.Context) error {
+	if n.cfg.CanSign == nil {
 		return nil
 	}
-	if c.trying == nil {
+	if n.trying == nil {
 		tried := make(chan error, 1)
-		go func() { tried <- s.try() }() // it has a limit of its own
-		c.trying = tried
+		go func() { tried <- n.cfg.CanSign() }() // it has a limit of its own
+		n.trying = tried
 	}
 	select {
-	case err := <-c.trying:
-		c.trying = nil
+	case err := <-n.trying:
+		n.trying = nil
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("no signature by the ssh-agent: %w", ctx.Err())
@@ -158,15 +170,15 @@ func (c *node) canSign(ctx context.Context) error {
 // haveQuorum says why the witnesses would not cosign what this front end publishes. They
 // are asked with what is published, so that nothing new is cosigned; before there is
 // anything they cannot be asked. What others publish must be of this front end's keys.
-func (c *node) haveQuorum(ctx context.Context) error {
-	if err := c.follower.Keyless(); err != nil {
+func (n *Node) haveQuorum(ctx context.Context) error {
+	if err := n.follower.Keyless(); err != nil {
 		return fmt.Errorf("the log has other keys than this front end: %w", err)
 	}
-	signed, size := c.follower.Board().Cosigned()
+	signed, size := n.follower.Board().Cosigned()
 	if signed == nil {
 		return nil
 	}
-	if err := c.witnesses.Answers(ctx, signed, size); err != nil {
+	if err := n.cfg.Quorum(ctx, signed, size); err != nil {
 		return fmt.Errorf("the witnesses would not cosign: %w", err)
 	}
 	return nil
@@ -174,61 +186,46 @@ func (c *node) haveQuorum(ctx context.Context) error {
 
 // hindrance is why this front end could not lead and publish now, or, while it leads, does
 // not.
-func (c *node) hindrance(now time.Time) error {
-	c.mu.Lock()
-	leading := c.leading
-	c.mu.Unlock()
-	if c.ending.Load() {
+func (n *Node) hindrance(now time.Time) error {
+	n.mu.Lock()
+	leading := n.leading
+	n.mu.Unlock()
+	if n.ending.Load() {
 		return errors.New("it is being stopped")
 	}
 	if leading != nil {
 		if err := leading.Trouble(); err != nil {
 			return err
 		}
-		if stalled := leading.Stalled(); stalled >= c.times.doubt {
+		if stalled := leading.Stalled(); stalled >= n.times.doubt {
 			return fmt.Errorf("it leads and has published nothing for %v", stalled.Round(time.Second))
 		}
 		return nil
 	}
-	if halt := c.stopped.Load(); halt != nil {
+	if halt := n.stopped.Load(); halt != nil {
 		return halt
 	}
-	if failed := c.failed.Load(); failed != nil && now.Sub(failed.at) < c.times.out {
+	if failed := n.failed.Load(); failed != nil && now.Sub(failed.at) < n.times.out {
 		return fmt.Errorf("leading has failed: %w", failed.err)
 	}
-	if err := c.out.err(now); err != nil {
+	if err := n.out.err(now); err != nil {
 		return err
 	}
-	if barred := c.barred.Load(); barred != nil {
+	if barred := n.barred.Load(); barred != nil {
 		return barred.err
 	}
-	return c.checks.err()
+	return n.checks.err()
 }
 
-// able is postgres.Candidate's. Who cannot reach Trillian, or was given another tree than
+// able is Candidate's. Who cannot reach Trillian, or was given another tree than
 // the log's, leaves the lease to others in
 // any case; who is hindered otherwise does if another one is able.
-func (c *node) able(ctx context.Context) error {
+func (n *Node) able(ctx context.Context) error {
 	now := time.Now()
-	if why := c.hindrance(now); why != nil && !errors.Is(why, errNotAsked) {
-		if able := ableOf(c.others.alive(now)); len(able) > 0 {
+	if why := n.hindrance(now); why != nil && !errors.Is(why, errNotAsked) {
+		if able := ableOf(n.others.alive(now)); len(able) > 0 {
 			return fmt.Errorf("the front end at %s is able to lead, this one is not: %w", able[0].URL, why)
 		}
 	}
-	return c.checks.trillian.do(ctx)
-}
-
-// why is cluster.ForwarderConfig's.
-func (c *node) why() error {
-	if barred := c.barred.Load(); barred != nil {
-		return barred.err
-	}
-	if failed := c.failed.Load(); failed != nil && time.Since(failed.at) < c.times.out {
-		return fmt.Errorf("leading has failed here: %w", failed.err)
-	}
-	// It is asked as long as nobody has the lease: an old answer is of no use.
-	if err := c.checks.trillian.verdict(awayFor); !errors.Is(err, errNotAsked) {
-		return err
-	}
-	return nil
+	return n.checks.storage.do(ctx)
 }
