@@ -10,11 +10,11 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Device updates what its Store has from its Repository. Its caller has the Store's lock.
+// Device updates its Store from its Repository. Its caller has the Store's lock.
 type Device struct {
 	Store      Store
 	Repository *Repository
-	// Warn is told what was in the way and ended nothing. Nil: nobody is.
+	// Warn, if not nil, is called with errors that did not end the update.
 	Warn func(error)
 
 	client   *verify.Client
@@ -29,8 +29,8 @@ type source struct {
 	*Repository
 }
 
-// Refresh runs verify.Refresh, and stores what the device has learned, also where it was
-// refused something. The Client is nil only where the update could not begin.
+// Refresh runs verify.Refresh, and stores the new state, also after a refusal. The
+// Client is nil only if the update could not begin.
 func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client, error) {
 	state, trouble, err := d.Store.State()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Target is one that was asked for.
+// Target is the result for a requested target.
 type Target struct {
 	Name string
 	Role string // that lists it; empty if none does
@@ -25,9 +25,9 @@ type Target struct {
 }
 
 // Download searches for targets, one after the other, once Refresh has succeeded, and
-// fetches those from below baseURL that dir does not have. What becomes of each is
-// returned; the error is that of a context that has ended, or that what was learned could
-// not be stored.
+// fetches those from below baseURL that dir does not have. It returns the result for
+// each; the error is that of a context that has ended, or means that the state could not
+// be stored.
 func (d *Device) Download(ctx context.Context, names []string, baseURL, dir string) ([]Target, error) {
 	var targets []Target
 	for _, name := range names {

@@ -16,15 +16,14 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Folder is a repository's metadata in files: of folders, as a repository or a device has
-// them, or named one by one. As a verify.Source it fetches from there, keeps nothing, and
-// has of the device Root alone.
+// Folder is a repository's metadata in files: in folders, as a repository or a device has
+// them, or named one by one. As a verify.Source it fetches from there, does not keep
+// files, and has only Root of the device.
 type Folder struct {
-	// Root is what the device has of the root: where trust begins.
+	// Root is the device's root, with which trust begins.
 	Root         []byte
 	RootSidecars verify.Sidecars
-	// Given are the metadata files, not the proofs, that were asked for and are there, in
-	// order.
+	// Given are the metadata files, without the proofs, that were fetched, in order.
 	Given []Given
 
 	paths  map[string]string // of files, by name
@@ -68,8 +67,7 @@ func OpenFolder(paths ...string) (*Folder, error) {
 	return f, nil
 }
 
-// Device returns the device whose directory is the only one that was named, nil if there
-// is none.
+// Device returns the device if its directory is the only named one, else nil.
 func (f *Folder) Device() *Store { return f.device }
 
 func (f *Folder) has(name string) bool {
@@ -96,7 +94,7 @@ func (f *Folder) read(name string) ([]byte, error) {
 }
 
 // LowestRoot returns the root with the lowest version in its name, or root.json. The name
-// is empty if there is none.
+// is empty if the folder does not have one.
 func (f *Folder) LowestRoot() (name string, file []byte, err error) {
 	lowest := int64(0)
 	for candidate := range f.paths {

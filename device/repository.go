@@ -15,7 +15,7 @@ import (
 
 // Repository is a repository's metadata over HTTP.
 type Repository struct {
-	// URL is where the metadata lies; timestamp.json must lie below it.
+	// URL is the URL of the metadata; timestamp.json must be below it.
 	URL string
 	// Client sends the requests. Nil: one that waits half a minute for an answer to begin.
 	Client *http.Client
@@ -23,13 +23,14 @@ type Repository struct {
 	MinRate int64
 	// Timeout is the most time to spend on fetching metadata. Zero: any.
 	Timeout time.Duration
-	// Late is the error when the time is over. Nil: one that says so.
+	// Late is the error after Timeout. Nil: a default message.
 	Late error
 
 	spent time.Duration
 }
 
-// TooLongError is why a file was refused that is longer than was asked for.
+// TooLongError means that a file was refused because it is longer than the
+// limit of its request.
 type TooLongError struct {
 	Request verify.Request
 	Err     error

@@ -20,9 +20,9 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Store is a metadata directory: what a device keeps between updates. Of each role it has
-// the newest file that was trusted and its proofs, under names without versions, and what
-// the device remembers twice:
+// Store is a metadata directory: a device's files between updates. For each role it has
+// the newest trusted file and its proofs, under names without versions, and it has the
+// device's state twice:
 //
 //	root.json, timestamp.json, snapshot.json, targets.json, ROLE.json
 //	NAME.tlog-proof, NAME.latest.tlog-proof
@@ -45,7 +45,7 @@ const (
 	nextSuffix = ".next"
 )
 
-// ErrNotInitialised is wrapped when a directory is no device's.
+// ErrNotInitialised is wrapped if a directory is not a device's.
 var ErrNotInitialised = errors.New("no state there: run updater init first")
 
 // ErrInUse is wrapped when another process has a directory's lock.
@@ -54,7 +54,7 @@ var ErrInUse = lockfile.ErrHeld
 func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
 
 // Lock takes the lock of the directory, and waits for it as long as it may; then the error
-// wraps ErrInUse and names who has it. What runs that were killed have left is removed.
+// wraps ErrInUse and names the holder. Files that killed runs have left are removed.
 func (s Store) Lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
 	if unlock, err = s.lock(ctx, program, wait); err == nil {
 		s.sweep()
@@ -62,8 +62,8 @@ func (s Store) Lock(ctx context.Context, program string, wait time.Duration) (un
 	return unlock, err
 }
 
-// LockToRead is Lock for a run that only reads: where no lock file is, none is made, and
-// nothing is removed.
+// LockToRead is Lock for a run that only reads: a missing lock file is not created, and
+// files are not removed.
 func (s Store) LockToRead(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
 	if _, err := os.Stat(s.path(lockName)); err != nil {
 		return func() {}, nil
@@ -137,9 +137,9 @@ func storedName(escaped string, most int) string {
 	return "sha256=" + tuf.Sum([]byte(escaped)).String()
 }
 
-// Create makes a device of the directory, which is there, that trusts root. One that
-// is a device already must be one that was given the same root; then only a root.json
-// that is missing or damaged is put back. The caller has the directory's lock.
+// Create makes a device that trusts root in an existing directory. If the directory
+// has a device already, it must have been given the same root; then only a missing or
+// damaged root.json is restored. The caller has the directory's lock.
 func (s Store) Create(root []byte, state verify.State) error {
 	before, _, err := s.State()
 	switch {
@@ -163,8 +163,8 @@ func (s Store) Create(root []byte, state verify.State) error {
 	return s.write(tuf.RoleRoot, root, verify.Sidecars{})
 }
 
-// State returns what the device remembers and, if one of its two files could not be used,
-// why.
+// State returns the device's state and, if one of its two files could not be used, the
+// reason.
 func (s Store) State() (state verify.State, trouble error, err error) {
 	var troubles []error
 	missing := 0
@@ -183,7 +183,7 @@ func (s Store) State() (state verify.State, trouble error, err error) {
 	if missing == 2 {
 		return state, nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
 	}
-	return state, nil, fmt.Errorf("both copies of what this device remembers are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
+	return state, nil, fmt.Errorf("both copies of this device's state are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
 }
 
 // SaveState writes the state twice, so that a damaged disk block does not take
