@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -49,7 +48,7 @@ func (s *Server) answerJSON(w http.ResponseWriter, r *http.Request, v any, made 
 	return s.send(w, r, content{mediaType: api.TypeJSON, cache: "no-cache", body: marshal(v), compress: true, made: made})
 }
 
-func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request, _ string) *problem {
+func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
@@ -90,12 +89,12 @@ func (s *Server) info(ctx context.Context, c log.RepositoryCount, size int64) (a
 	}, nil
 }
 
-func (s *Server) getRepository(w http.ResponseWriter, r *http.Request, id string) *problem {
+func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
 	}
-	repository, p := s.repositoryID(r.Context(), id)
+	repository, p := s.repositoryID(r.Context(), r.PathValue("id"))
 	if p != nil {
 		return p
 	}
@@ -135,8 +134,8 @@ func leafJSON(rec admit.Record) api.Leaf {
 	return api.Leaf{Index: rec.Index, Fields: rec.Leaf.Fields()}
 }
 
-func (s *Server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *problem {
-	sum, err := tuf.ParseDigest(hex)
+func (s *Server) getLookup(w http.ResponseWriter, r *http.Request) *problem {
+	sum, err := tuf.ParseDigest(r.PathValue("hex"))
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-256 is 64 lower-case hex digits")
 	}
@@ -175,8 +174,8 @@ func (s *Server) getLookup(w http.ResponseWriter, r *http.Request, hex string) *
 	return s.answerJSON(w, r, answer, made)
 }
 
-func (s *Server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex string) *problem {
-	sum, ok := log.ParseSHA512(hex)
+func (s *Server) getLookupSHA512(w http.ResponseWriter, r *http.Request) *problem {
+	sum, ok := log.ParseSHA512(r.PathValue("hex"))
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-512 is 128 lower-case hex digits")
 	}
@@ -185,8 +184,8 @@ func (s *Server) getLookupSHA512(w http.ResponseWriter, r *http.Request, hex str
 	})
 }
 
-func (s *Server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped string) *problem {
-	path, ok := unescape(escaped)
+func (s *Server) getLookupPath(w http.ResponseWriter, r *http.Request) *problem {
+	path, ok := unescape(r.PathValue("path"))
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a target path is percent-encoded UTF-8")
 	}
@@ -195,8 +194,8 @@ func (s *Server) getLookupPath(w http.ResponseWriter, r *http.Request, escaped s
 	})
 }
 
-func (s *Server) getLookupLength(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	length, err := proofs.ParseDecimal(elem)
+func (s *Server) getLookupLength(w http.ResponseWriter, r *http.Request) *problem {
+	length, err := proofs.ParseDecimal(r.PathValue("length"))
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
 	}
@@ -264,8 +263,8 @@ func fileJSON(t log.Target) api.ListedFile {
 }
 
 // getFiles says which target files a leaf's metadata lists.
-func (s *Server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	index, err := proofs.ParseDecimal(elem)
+func (s *Server) getFiles(w http.ResponseWriter, r *http.Request) *problem {
+	index, err := proofs.ParseDecimal(r.PathValue("index"))
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
 	}
@@ -303,17 +302,16 @@ func (s *Server) getFiles(w http.ResponseWriter, r *http.Request, elem string) *
 }
 
 // getRole says which versions of a role there are.
-func (s *Server) getRole(w http.ResponseWriter, r *http.Request, arg string) *problem {
-	id, escaped, _ := strings.Cut(arg, "/")
+func (s *Server) getRole(w http.ResponseWriter, r *http.Request) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {
 		return p
 	}
-	repository, p := s.repositoryID(r.Context(), id)
+	repository, p := s.repositoryID(r.Context(), r.PathValue("id"))
 	if p != nil {
 		return p
 	}
-	role, ok := unescape(escaped)
+	role, ok := unescape(r.PathValue("role"))
 	if !ok {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a role's name is percent-encoded UTF-8")
 	}
@@ -349,8 +347,8 @@ func (s *Server) getRole(w http.ResponseWriter, r *http.Request, arg string) *pr
 }
 
 // getProof serves the newest sidecar of an entry.
-func (s *Server) getProof(w http.ResponseWriter, r *http.Request, elem string) *problem {
-	index, err := proofs.ParseDecimal(elem)
+func (s *Server) getProof(w http.ResponseWriter, r *http.Request) *problem {
+	index, err := proofs.ParseDecimal(r.PathValue("index"))
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "an index is a decimal number")
 	}

@@ -212,15 +212,16 @@ func (c *code) handlers() map[string]string {
 	names := map[string]string{}
 	ast.Inspect(parse(c.t, "routes.go"), func(n ast.Node) bool {
 		row, ok := n.(*ast.CompositeLit)
-		if !ok || row.Type != nil || len(row.Elts) != 3 {
+		if !ok || row.Type != nil || len(row.Elts) != 2 {
 			return true
 		}
 		pattern, err := strconv.Unquote(row.Elts[0].(*ast.BasicLit).Value)
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		method := strings.ToUpper(strings.TrimPrefix(row.Elts[1].(*ast.SelectorExpr).Sel.Name, "Method"))
-		names[method+" "+pattern] = row.Elts[2].(*ast.SelectorExpr).Sel.Name
+		rt := route{pattern: pattern}
+		method, _, name := rt.split()
+		names[method+" "+name] = row.Elts[1].(*ast.SelectorExpr).Sel.Name
 		return true
 	})
 	return names

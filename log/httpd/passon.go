@@ -9,11 +9,9 @@ import (
 	"github.com/tuflog/tuflog/log/quota"
 )
 
-// onlyLeader reports whether a route is answered by the leader alone: submissions
-// are in its memory until they are published.
-func (rt *route) onlyLeader() bool {
-	return rt.method == http.MethodPost || rt.pattern == "/v1/submissions/{submission}"
-}
+// onlyLeader reports whether a resource is read from the leader alone, as all that is
+// posted goes to it: submissions are in its memory until they are published.
+func (res *resource) onlyLeader() bool { return res.name == "/v1/submissions/{submission}" }
 
 // passOn asks the leader to answer a request, unless a reason is given why not.
 func (s *Server) passOn(w http.ResponseWriter, r *http.Request, leader PassOn, why error) *problem {

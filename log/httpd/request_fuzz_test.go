@@ -3,6 +3,7 @@ package httpd
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,40 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if _, err := netip.ParsePrefix(from.Key); err != nil {
 			t.Fatalf("X-Forwarded-For %q: %q", forwarded, from.Key)
+		}
+	})
+}
+
+// FuzzPaths looks for a second spelling of a path: what the pattern of a resource makes of
+// the values that it found is the path as it was sent.
+func FuzzPaths(f *testing.F) {
+	for _, path := range []string{
+		"/", "//", "*", "/checkpoint/", "/%63heckpoint", "/./checkpoint", "/tile", "/tile/", "/tile/../checkpoint", "/tile/0/%30%30%30",
+		"/v1/repositories/", "/v1/repositories//metadata", "/v1/repositories/a%2Fb/metadata", "/v1/repositories/0/roles/a%2Fb", "/v1/repositories/0/roles/a/b",
+		"/v1/lookup/path/a//b", "/v1/lookup/path/a%2F%2Fb", "/v1/lookup/path/../a", "/v1/lookup/path/%2e%2e/a", "/v1/lookup/path/a%25b/", "/v1/entries/0/proof/", "/v1/entries/%30/proof",
+	} {
+		f.Add("GET", path)
+		f.Add("CONNECT", path)
+	}
+	for _, r := range Routes() {
+		f.Add(r[0], r[1])
+	}
+	f.Fuzz(func(t *testing.T, method, sent string) {
+		u, err := url.ParseRequestURI(sent)
+		if err != nil {
+			return
+		}
+		r := &http.Request{Method: method, URL: u, Host: "log.example"}
+		res := resourceOf(r)
+		if res == nil {
+			return
+		}
+		path := res.name
+		for _, name := range res.values {
+			path = strings.Replace(path, "{"+name+"}", r.PathValue(name), 1)
+		}
+		if path != u.EscapedPath() {
+			t.Fatalf("%s is found at %s, and is spelled %s", u.EscapedPath(), res.name, path)
 		}
 	})
 }

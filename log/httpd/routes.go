@@ -4,90 +4,119 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// A route is a resource and what can be done with it. Where its pattern has parts
-// in braces, handle gets what stands there, with a slash between two of them; only
-// {path}, which is the last part, may hold slashes itself.
+// A route is a method of a resource and what answers it, with the pattern of both as
+// http.ServeMux has them. GET stands for HEAD as well. Path values are as they are
+// spelled in the request: those that vendors chose, {role} and {path}, are still to be
+// unescaped, and for all others there is nothing to unescape.
 type route struct {
 	pattern string
-	method  string // GET stands for HEAD as well
-	handle  func(s *Server, w http.ResponseWriter, r *http.Request, arg string) *problem
+	handle  func(s *Server, w http.ResponseWriter, r *http.Request) *problem
 }
 
-// routes are all resources of the log. Those with one pattern stand together.
+// routes are all resources of the log.
 var routes = []route{
-	{"/checkpoint", http.MethodGet, (*Server).getCheckpoint},
-	{"/tile/{path}", http.MethodGet, (*Server).getTile},
-	{"/blob/sha256/{hex}", http.MethodGet, (*Server).getBlob},
-	{"/v1/repositories", http.MethodGet, (*Server).getRepositories},
-	{"/v1/repositories", http.MethodPost, (*Server).postRepository},
-	{"/v1/repositories/{id}", http.MethodGet, (*Server).getRepository},
-	{"/v1/repositories/{id}/metadata", http.MethodPost, (*Server).postMetadata},
-	{"/v1/submissions/{submission}", http.MethodGet, (*Server).getSubmission},
-	{"/v1/repositories/{id}/roles/{role}", http.MethodGet, (*Server).getRole},
-	{"/v1/lookup/sha256/{hex}", http.MethodGet, (*Server).getLookup},
-	{"/v1/lookup/sha512/{hex}", http.MethodGet, (*Server).getLookupSHA512},
-	{"/v1/lookup/path/{path}", http.MethodGet, (*Server).getLookupPath},
-	{"/v1/lookup/length/{length}", http.MethodGet, (*Server).getLookupLength},
-	{"/v1/entries/{index}/proof", http.MethodGet, (*Server).getProof},
-	{"/v1/entries/{index}/files", http.MethodGet, (*Server).getFiles},
-	{"/healthz", http.MethodGet, (*Server).healthz},
-	{"/readyz", http.MethodGet, (*Server).readyz},
+	{"GET /checkpoint", (*Server).getCheckpoint},
+	{"GET /tile/{path...}", (*Server).getTile},
+	{"GET /blob/sha256/{hex}", (*Server).getBlob},
+	{"GET /v1/repositories", (*Server).getRepositories},
+	{"POST /v1/repositories", (*Server).postRepository},
+	{"GET /v1/repositories/{id}", (*Server).getRepository},
+	{"POST /v1/repositories/{id}/metadata", (*Server).postMetadata},
+	{"GET /v1/submissions/{submission}", (*Server).getSubmission},
+	{"GET /v1/repositories/{id}/roles/{role}", (*Server).getRole},
+	{"GET /v1/lookup/sha256/{hex}", (*Server).getLookup},
+	{"GET /v1/lookup/sha512/{hex}", (*Server).getLookupSHA512},
+	{"GET /v1/lookup/path/{path...}", (*Server).getLookupPath},
+	{"GET /v1/lookup/length/{length}", (*Server).getLookupLength},
+	{"GET /v1/entries/{index}/proof", (*Server).getProof},
+	{"GET /v1/entries/{index}/files", (*Server).getFiles},
+	{"GET /healthz", (*Server).healthz},
+	{"GET /readyz", (*Server).readyz},
+}
+
+// split returns the method of a route, its resource's pattern, and how that is called
+// in docs/openapi.json and in metrics, which tell a path from a name by its place.
+func (rt *route) split() (method, pattern, name string) {
+	method, pattern, _ = strings.Cut(rt.pattern, " ")
+	return method, pattern, strings.Replace(pattern, "...}", "}", 1)
 }
 
 // Routes returns the patterns of the log's resources, each with its method, as
 // in docs/openapi.json.
 func Routes() [][2]string {
 	list := make([][2]string, len(routes))
-	for i, r := range routes {
-		list[i] = [2]string{r.method, r.pattern}
+	for i := range routes {
+		method, _, name := routes[i].split()
+		list[i] = [2]string{method, name}
 	}
 	return list
 }
 
-// match reports whether a path is one of the pattern's, and returns what stands
-// in its braces.
-func (rt *route) match(path string) (arg string, ok bool) {
-	if before, found := strings.CutSuffix(rt.pattern, "{path}"); found {
-		return strings.CutPrefix(path, before)
-	}
-	var args []string
-	for pattern := rt.pattern; ; {
-		want, restOfPattern, more := strings.Cut(pattern, "/")
-		got, restOfPath, moreOfPath := strings.Cut(path, "/")
-		if strings.HasPrefix(want, "{") {
-			args = append(args, got)
-		} else if want != got {
-			return "", false
-		}
-		if !more || !moreOfPath {
-			return strings.Join(args, "/"), more == moreOfPath
-		}
-		pattern, path = restOfPattern, restOfPath
-	}
+// A resource is what can be done at the paths of a pattern.
+type resource struct {
+	name      string
+	values    []string // names of its path values
+	get, post *route   // nil: it does not have the method
 }
 
-// find returns what can be done at a path. There are no redirects and no
-// cleaning of paths: every resource has one spelling.
-func find(path string) (get, post *route, arg string) {
+// ServeHTTP is for http.ServeMux, which only finds resources: a Server answers, and it
+// answers methods that a resource does not have in its own way.
+func (*resource) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// resources finds the resource of a path.
+var resources = newResources(routes)
+
+func newResources(routes []route) *http.ServeMux {
+	mux, known := http.NewServeMux(), map[string]*resource{}
 	for i := range routes {
 		rt := &routes[i]
-		a, ok := rt.match(path)
-		if !ok {
-			continue
+		method, pattern, name := rt.split()
+		res := known[pattern]
+		if res == nil {
+			res = &resource{name: name}
+			for part := range strings.SplitSeq(name, "/") {
+				if strings.HasPrefix(part, "{") {
+					res.values = append(res.values, strings.Trim(part, "{}"))
+				}
+			}
+			known[pattern] = res
+			mux.Handle(pattern, res)
 		}
-		if arg = a; rt.method == http.MethodGet {
-			get = rt
+		if method == http.MethodGet {
+			res.get = rt
 		} else {
-			post = rt
+			res.post = rt
 		}
 	}
-	return get, post, arg
+	return mux
+}
+
+// resourceOf returns the resource that a request is for, and gives the request its path
+// values. It is nil where there is nothing. Every resource has one spelling: ServeMux
+// is not asked for what the path means but for how it is spelled, by escaping it once
+// more, and its redirects to tidier paths are not followed. It is always asked as for
+// GET, because it does not tidy the path of CONNECT.
+func resourceOf(r *http.Request) *resource {
+	spelled := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: r.URL.EscapedPath()}}
+	h, _ := resources.Handler(spelled)
+	res, ok := h.(*resource)
+	if !ok {
+		return nil
+	}
+	if len(res.values) > 0 {
+		resources.ServeHTTP(nil, spelled)
+		for _, name := range res.values {
+			r.SetPathValue(name, spelled.PathValue(name))
+		}
+	}
+	return res
 }
 
 // statusGone is how a request is recorded whose client has gone before there was an
@@ -102,14 +131,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := rec.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Request-Id", id)
-	get, post, arg := find(r.URL.EscapedPath())
-	if get != nil && r.Method != http.MethodPost {
+	res := resourceOf(r)
+	if res != nil && res.get != nil && r.Method != http.MethodPost {
 		// Whatever can be read is public. What a submission is answered is
 		// not for other sites' pages: it needs no browser.
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Expose-Headers", "ETag, Location, Retry-After, X-Request-Id")
 	}
-	used, p := s.dispatch(rec, r, get, post, arg)
+	p := s.dispatch(rec, r, res)
 	if p != nil && p.cause != nil && r.Context().Err() != nil {
 		// What was being read for a client that has gone was broken off. Nothing is
 		// wrong, and only the record of requests has this answer.
@@ -120,43 +149,50 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Instance = id
 		p.write(rec)
 	}
-	s.done(r, rec, used, p, time.Since(began))
+	s.done(r, rec, res, p, time.Since(began))
 }
 
-// dispatch has the request answered by the route it is for.
-func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, get, post *route, arg string) (used *route, p *problem) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		used = get
-	case http.MethodPost:
-		used = post
+// dispatch asks the route that a request is for to answer it.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, res *resource) *problem {
+	if res == nil {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "there is nothing at this path")
 	}
-	switch {
-	case get == nil && post == nil:
-		return nil, problemf(http.StatusNotFound, api.CodeNotFound, "there is nothing at this path")
-	case r.Method == http.MethodOptions:
-		options(w, get, post)
-		return nil, nil
-	case used == nil:
-		p = problemf(http.StatusMethodNotAllowed, api.CodeMethod, "this resource does not have the method %s", r.Method)
-		p.allow = allow(get, post)
-		return nil, p
+	if r.Method == http.MethodOptions {
+		res.options(w)
+		return nil
 	}
-	if used.onlyLeader() {
+	used := res.route(r.Method)
+	if used == nil {
+		p := problemf(http.StatusMethodNotAllowed, api.CodeMethod, "this resource does not have the method %s", r.Method)
+		p.allow = res.allow()
+		return p
+	}
+	if used == res.post || res.onlyLeader() {
 		leader, err := s.view.Leader()
 		if err != nil || leader != nil {
-			return used, s.passOn(w, r, leader, err)
+			return s.passOn(w, r, leader, err)
 		}
 	}
-	return used, s.toFrontEnd(r, used.handle(s, w, r, arg))
+	return s.toFrontEnd(r, used.handle(s, w, r))
+}
+
+// route returns what answers a method; nil if the resource does not have it.
+func (res *resource) route(method string) *route {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return res.get
+	case http.MethodPost:
+		return res.post
+	}
+	return nil
 }
 
 // allow is the value of the header Allow.
-func allow(get, post *route) string {
+func (res *resource) allow() string {
 	switch {
-	case get == nil:
+	case res.get == nil:
 		return "POST, OPTIONS"
-	case post == nil:
+	case res.post == nil:
 		return "GET, HEAD, OPTIONS"
 	}
 	return "GET, HEAD, POST, OPTIONS"
@@ -164,10 +200,10 @@ func allow(get, post *route) string {
 
 // options says which methods a resource has, and to browsers that pages of other
 // sites may read it.
-func options(w http.ResponseWriter, get, post *route) {
+func (res *resource) options(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Allow", allow(get, post))
-	if get != nil {
+	h.Set("Allow", res.allow())
+	if res.get != nil {
 		h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
 		h.Set("Access-Control-Allow-Headers", "If-None-Match, Prefer, X-Request-Id")
 		h.Set("Access-Control-Max-Age", "86400")
@@ -176,10 +212,10 @@ func options(w http.ResponseWriter, get, post *route) {
 }
 
 // done tells of an answered request.
-func (s *Server) done(r *http.Request, rec *recorder, used *route, p *problem, took time.Duration) {
+func (s *Server) done(r *http.Request, rec *recorder, res *resource, p *problem, took time.Duration) {
 	pattern := "" // what was asked for outside of the routes has no name
-	if used != nil {
-		pattern = used.pattern
+	if res != nil && res.route(r.Method) != nil {
+		pattern = res.name
 	}
 	if o := s.cfg.Observer; o != nil {
 		o.Request(r.Method, pattern, rec.status, took)

@@ -129,13 +129,13 @@ func NewHTTPServer(h http.Handler) *http.Server {
 	}
 }
 
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request, _ string) *problem {
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) *problem {
 	writeText(w, "ok\n")
 	return nil
 }
 
 // readyz says whether a submission sent now could be published.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request, _ string) *problem {
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) *problem {
 	if leader, _ := s.view.Leader(); leader != nil && s.sources.FromFrontEnd(r) {
 		// It takes this one for the leader, and would ask it in turn.
 		return notLeader()

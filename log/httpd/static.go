@@ -13,7 +13,7 @@ import (
 // What lies at a path that names its content never changes.
 const immutable = "public, max-age=31536000, immutable"
 
-func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string) *problem {
+func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request) *problem {
 	s.renew(r.Context())
 	published := s.view.Board().Checkpoint()
 	if published.Note == nil {
@@ -28,7 +28,8 @@ func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request, _ string)
 
 // getTile serves a tile of hashes or a bundle of entries. Each has exactly one
 // path; there are no listings.
-func (s *Server) getTile(w http.ResponseWriter, r *http.Request, path string) *problem {
+func (s *Server) getTile(w http.ResponseWriter, r *http.Request) *problem {
+	path := r.PathValue("path")
 	id, err := proofs.ParseTilePath("tile/" + path)
 	if err != nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "this is not the path of a tile or a bundle of entries")
@@ -59,8 +60,8 @@ func (s *Server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 	return s.send(w, r, content{mediaType: api.TypeBytes, cache: immutable, body: b, compress: id.Level < 0})
 }
 
-func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, hex string) *problem {
-	sum, err := tuf.ParseDigest(hex)
+func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) *problem {
+	sum, err := tuf.ParseDigest(r.PathValue("hex"))
 	if err != nil {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "files are named by their SHA-256, 64 lower-case hex digits")
 	}

@@ -21,7 +21,7 @@ import (
 
 // postRepository registers a repository by its genesis root, or finds the one
 // that has the root already.
-func (s *Server) postRepository(w http.ResponseWriter, r *http.Request, _ string) *problem {
+func (s *Server) postRepository(w http.ResponseWriter, r *http.Request) *problem {
 	from := s.sources.Of(r)
 	if p := s.mayRegister(from); p != nil {
 		return p
@@ -62,8 +62,8 @@ func (s *Server) postRepository(w http.ResponseWriter, r *http.Request, _ string
 }
 
 // postMetadata takes files of a repository that is in the log.
-func (s *Server) postMetadata(w http.ResponseWriter, r *http.Request, id string) *problem {
-	repository, p := s.repositoryID(r.Context(), id)
+func (s *Server) postMetadata(w http.ResponseWriter, r *http.Request) *problem {
+	repository, p := s.repositoryID(r.Context(), r.PathValue("id"))
 	if p != nil {
 		return p
 	}
@@ -238,7 +238,8 @@ func submissionAt(r *http.Request, id string) string {
 }
 
 // getSubmission answers a submission again.
-func (s *Server) getSubmission(w http.ResponseWriter, r *http.Request, id string) *problem {
+func (s *Server) getSubmission(w http.ResponseWriter, r *http.Request) *problem {
+	id := r.PathValue("submission")
 	if list, ok := strings.CutPrefix(id, heldPrefix); ok {
 		return s.getHeld(w, r, list)
 	}
