@@ -274,6 +274,11 @@ func (s *serverLog) reader() (log.State, error) { return s.c.db.State(nil), nil 
 
 func (s *serverLog) blobs() (log.Blobs, error) { return s.c.db.Blobs(), nil }
 
+func (s *serverLog) tokens(ctx context.Context) error {
+	_, _, err := s.c.db.Tokens().Tokens(ctx)
+	return err
+}
+
 func (s *serverLog) anew(ctx context.Context) (*secondState, error) {
 	second, err := s.c.db.Scratch(ctx, nil)
 	if err != nil {
@@ -296,8 +301,19 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	if ok && leader.URL == "" {
 		st.Leader = "a command, in the process " + leader.ID
 	}
-	if st.FrontEnds, err = frontEnds(ctx, s.c.db, leader.ID); err != nil {
+	st.FrontEnds, err = frontEnds(ctx, s.c.db, leader.ID)
+	switch {
+	case errors.Is(err, log.ErrUnavailable):
 		return err
+	case err != nil:
+		st.Faults = append(st.Faults, fault{fmt.Sprintf("what its front ends say of themselves cannot be read: %v. The one that leads goes on; none knows which other one is able to lead", err),
+			"Nothing is lost with it. A front end that has the log's key and runs makes the table again within a second, if the database lets it: its output says why not"})
+	}
+	for _, f := range st.FrontEnds {
+		if f.Heard && f.Able && f.Why != "" {
+			st.Faults = append(st.Faults, fault{fmt.Sprintf("the front end at %s says: %s", f.URL, f.Why),
+				"Give its directory room, and the right to write there. Until then do not restart it while a database is brought back from an older date"})
+		}
 	}
 	_, copied, err := s.storage(ctx)
 	if err != nil {

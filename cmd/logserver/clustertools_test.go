@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +129,8 @@ func TestFrontEndTools(t *testing.T) {
 	}
 	w.statusOf(t, 0)
 
+	w.rowsAreLost(t)
+
 	// A copy that is not what Trillian holds.
 	w.sql(t, "UPDATE tiles SET data = set_byte(data, 5, get_byte(data, 5) # 1) WHERE level = 0 AND index = 0")
 	if stdout, stderr, code := w.tool(t, "fsck"); code != 1 || !strings.Contains(stdout, "tile/0/000.p/3") {
@@ -179,6 +182,39 @@ func TestFrontEndTools(t *testing.T) {
 	}
 	if out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT action FROM actions ORDER BY number"); err != nil || !strings.Contains(out, "ledger-behind") || !strings.Contains(out, "freeze") {
 		t.Errorf("actions: %s, %v", out, fmt.Sprint(err))
+	}
+}
+
+// rowsAreLost checks what is said of rows and tables that are lost, and what is wrong though
+// the log goes on.
+func (w *sharedWorld) rowsAreLost(t *testing.T) {
+	t.Helper()
+	w.sql(t, "CREATE TABLE kept AS SELECT * FROM log; DELETE FROM log")
+	for _, name := range []string{"status", "fsck"} {
+		if _, stderr, code := w.tool(t, name); code != 2 || !strings.Contains(stderr, "the row of its table log is lost") || !strings.Contains(stderr, "INSERT INTO log (") || strings.Contains(stderr, "makes a log") {
+			t.Errorf("%s without the row of log: exit %d\n%s", name, code, stderr)
+		}
+	}
+	w.sql(t, "INSERT INTO log SELECT * FROM kept; DROP TABLE kept")
+	w.sql(t, "ALTER TABLE front_ends RENAME TO away; ALTER TABLE tokens RENAME TO gone; DELETE FROM token_changes")
+	if st := w.statusOf(t, 1); len(st.Faults) != 2 || st.What != "" || !strings.Contains(st.Faults[0].What, "the tokens of repositories cannot be read") || !strings.Contains(st.Faults[1].What, "The one that leads goes on") {
+		t.Errorf("status without tables: %+v", st)
+	}
+	w.sql(t, "ALTER TABLE away RENAME TO front_ends; ALTER TABLE gone RENAME TO tokens")
+	runtest.Eventually(t, "status names a front end that cannot keep what it serves", func() bool {
+		w.sql(t, "DELETE FROM front_ends; INSERT INTO front_ends VALUES ('x', 'http://x', 'v', true, 'its directory is full', 0, '', 0, clock_timestamp())")
+		stdout, _, code := w.tool(t, "status")
+		return code == 1 && strings.Contains(stdout, "the front end at http://x says: its directory is full")
+	})
+	w.sql(t, "DELETE FROM front_ends")
+	if err := os.Remove(w.Path("log/witnesses.json")); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, code := w.tool(t, "status"); code != 0 || !strings.Contains(stdout, "none is known here") {
+		t.Errorf("status: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code := w.tool(t, "status", "--policy", w.Path("policy"), "--json"); code != 0 || len(statusIn(t, stdout).Witnesses) != 3 {
+		t.Errorf("status with a policy: exit %d\n%s%s", code, stdout, stderr)
 	}
 }
 

@@ -37,6 +37,8 @@ type kept interface {
 	storage(ctx context.Context) (log.Storage, proofs.Tree, error)
 	blobs() (log.Blobs, error)
 	reader() (log.State, error)
+	// tokens says why the tokens of repositories cannot be read.
+	tokens(ctx context.Context) error
 	// anew makes an empty state to compare with the one that state reads.
 	anew(ctx context.Context) (*secondState, error)
 	// look adds to a status what only this kind of log has, and further checks
@@ -160,6 +162,15 @@ func (d *dirLog) blobs() (log.Blobs, error) {
 	}
 	d.closers = append(d.closers, blobs)
 	return blobs, nil
+}
+
+func (d *dirLog) tokens(ctx context.Context) error {
+	blobs, err := sqlite.OpenBlobs(d.at.blobs())
+	if err != nil {
+		return nil // that is said of the files, which are beside them
+	}
+	_, _, err = blobs.Tokens(ctx)
+	return errors.Join(err, blobs.Close())
 }
 
 // anew makes the state in a temporary directory beside the first one.

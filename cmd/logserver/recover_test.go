@@ -70,6 +70,12 @@ func TestResume(t *testing.T) {
 			t.Errorf("resume from %s: exit %d", know, code)
 		}
 	}
+	if stdout, stderr, code := runtest.Run(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", "ledger-behind"); code != 2 || stdout != "" || !strings.Contains(stderr, "nothing was changed") || !strings.Contains(stderr, "--checkpoint FILE") {
+		t.Errorf("resume of a ledger that is not behind: exit %d, %s%s", code, stdout, stderr)
+	}
+	if stdout, _, code := runtest.Run(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", "ledger-behind", "--checkpoint", w.Path("log/checkpoint")); code != 0 || !strings.Contains(stdout, "nothing was changed: the ledger says already that size 2") {
+		t.Errorf("resume to what the ledger says: exit %d, %s", code, stdout)
+	}
 	for _, tt := range []struct {
 		code   log.HaltCode
 		damage func() error

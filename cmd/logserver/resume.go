@@ -38,7 +38,8 @@ entries that were signed are lost with it, the log would sign a second history.
 That you must know, and nothing on this machine can tell. The checkpoint must be
 signed by the log, and its tree must be in storage; one that a witness or an
 auditor has kept, given with --checkpoint, is as good as the log's own, and a newer
-one is better. Nothing else is offered: where storage has lost or changed what was
+one is better. Where the published checkpoint says no more than the ledger, nothing is
+changed, and it exits 2. Nothing else is offered: where storage has lost or changed what was
 signed, only a newer copy of it helps.
 
 The ledger of a log on servers (--storage, --state) is in the database, and so is the
@@ -55,7 +56,13 @@ lacks is taken from Trillian, except for files, which logserver blob add puts ba
 			} else {
 				size, err = resume(cmd.Context(), at, know, checkpoint)
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, errNoNews) && checkpoint != "":
+				fmt.Fprintln(cmd.OutOrStdout(), err)
+				return nil
+			case errors.Is(err, errNoNews):
+				return fmt.Errorf("%w. If a witness or a front end shows more (logserver status names the witnesses that do), give its newest checkpoint: --checkpoint FILE", err)
+			case err != nil:
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the ledger now says that size %d was signed last\n", size)
@@ -136,7 +143,11 @@ func checkKnown(know string) error {
 	return nil
 }
 
-// bringForward sets the ledger to a checkpoint that the log has signed.
+// errNoNews means that a checkpoint says no more than the ledger.
+var errNoNews = errors.New("nothing was changed")
+
+// bringForward sets the ledger to a checkpoint that the log has signed. It is errNoNews
+// where the ledger knows that already.
 func bringForward(ctx context.Context, at publisher.Config, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, maintain.Action) error) (size int64, err error) {
 	old, err := at.Ledger.Load(ctx)
 	if err != nil {
@@ -145,6 +156,9 @@ func bringForward(ctx context.Context, at publisher.Config, keys []proofs.Key, s
 	next, err := maintain.RecordFromCheckpoint(ctx, signed, keys, at.Storage, old)
 	if err != nil {
 		return 0, err
+	}
+	if tree := old.Edge.Tree(); tree.N > 0 && tree == next.Edge.Tree() {
+		return 0, fmt.Errorf("%w: the ledger says already that size %d was signed last, and %s says no more", errNoNews, tree.N, to)
 	}
 	return moveLedger(ctx, at.Ledger, old, next, know, to, func(a maintain.Action) error { return record(ctx, a) })
 }

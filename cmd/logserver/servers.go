@@ -42,7 +42,11 @@ func (s *shared) connect(ctx context.Context, logger *slog.Logger) (*servers, er
 	}
 	if err := db.CheckStorage(ctx, storageName(storage.TreeID)); err != nil {
 		db.Close()
-		if errors.Is(err, fs.ErrNotExist) {
+		var lost *postgres.LostLogError
+		if errors.As(err, &lost) {
+			name := storageName(storage.TreeID)
+			err = fmt.Errorf("%w. The log is not lost, and logserver init would be refused: if its entries are in %s, as --storage says, stop all front ends, make the row again (%s), see what logserver status says, and start them", err, name, lost.Restore(name))
+		} else if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: logserver init --storage --state makes a log", err)
 		} else if errors.As(err, new(*postgres.OtherStorageError)) {
 			err = fmt.Errorf("%w. If the database is of a date before logserver tree replace made that tree, have it take the place of the old one: logserver tree replace --to %s, with the old one's --storage", err, s.storageURL)

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
@@ -74,11 +75,20 @@ type status struct {
 	// knows, or something else.
 	Ahead []aheadWitness `json:"ahead,omitempty"`
 
+	// Faults are what is wrong although the log can be served.
+	Faults []fault `json:"faults,omitempty"`
+
 	Limits []quota.LimitRow `json:"limits"` // what is done at once, and for whom
 
 	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
 	What string       `json:"what,omitempty"`
 	Do   string       `json:"do,omitempty"`
+}
+
+// fault is something that is wrong although the log can be served.
+type fault struct {
+	What string `json:"what"`
+	Do   string `json:"do"`
 }
 
 // aheadWitness is a witness that says that it has cosigned what the ledger does not know.
@@ -101,6 +111,7 @@ func newStatus() *cobra.Command {
 	var at place
 	var on shared
 	var quotas quotaFlags
+	var policy string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status --dir DIR",
@@ -110,7 +121,8 @@ state of a log, and says how far each is and whether they fit together. Where th
 not, it says what is wrong and what to do about it. What the storage has beyond the ledger
 is judged as at a start, unless the log is served. It says how it last went with each
 witness, in the witness's own words, changes nothing, and needs no private key. Each of
-these witnesses is asked what it shows, and named if that is more than the ledger knows. While
+these witnesses is asked what it shows, and named if that is more than the ledger knows;
+with --policy, those of the policy are asked as well, which serve has not written of. While
 the log is served from DIR its storage cannot be looked at: status asks the process that
 serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
 copy of Trillian's entries that front ends read, and status also says who leads, which
@@ -119,23 +131,26 @@ what serve does at once, for everybody, for one source and for holders of tokens
 with the same --config or flags.
 
 It exits 1 when the log cannot be served, or is served and can publish nothing now, or
-no front end is able to.`,
+no front end is able to, or something else is wrong with it that needs a person.`,
 		Example: `  logserver status --dir ./log
   logserver status --dir ./log --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := readStatus(cmd.Context(), at, on)
+			st, err := readStatus(cmd.Context(), at, on, policy)
 			if err != nil {
 				return err
 			}
 			st.Limits = quotas.table()
 			st.What, st.Do = cli.Pasteable(cmd, st.What), cli.Pasteable(cmd, st.Do)
+			for i, f := range st.Faults {
+				st.Faults[i].Do = cli.Pasteable(cmd, f.Do)
+			}
 			if asJSON {
 				err = cli.WriteJSON(cmd.OutOrStdout(), st)
 			} else {
 				st.print(cmd.OutOrStdout(), func(text string) string { return cli.Pasteable(cmd, text) })
 			}
-			if err == nil && (st.What != "" || st.Unready != "") {
+			if err == nil && (st.What != "" || st.Unready != "" || len(st.Faults) > 0) {
 				err = cli.Failed(cli.ErrReported)
 			}
 			return err
@@ -146,6 +161,7 @@ no front end is able to.`,
 	on.sharedFlags(cmd)
 	quotas.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&policy, "policy", "", "trust policy whose witnesses are asked (default: those that serve has written of in DIR)")
 	return cmd
 }
 
@@ -178,13 +194,13 @@ func readKeys(at place) ([]proofs.Key, error) {
 
 // readStatus reads first what must not be larger than what is read after it: others
 // may write the log.
-func readStatus(ctx context.Context, at place, on shared) (st status, err error) {
+func readStatus(ctx context.Context, at place, on shared, policy string) (st status, err error) {
 	keys, err := st.readKeys(at)
 	if err != nil {
 		return st, err
 	}
-	if st.Witnesses, err = client.ReadHealth(at.witnesses()); err != nil {
-		st.Witnesses = nil // they decide nothing
+	if err := st.readWitnesses(at, policy); err != nil {
+		return st, err
 	}
 	notes := st.shown(ctx)
 	var served *publisher.Served
@@ -218,6 +234,9 @@ func readStatus(ctx context.Context, at place, on shared) (st status, err error)
 		st.State, st.Listed = &position.N, &position.listed
 	}
 	st.explainLedger(noLedger)
+	if err := k.tokens(ctx); err != nil {
+		st.Faults = append(st.Faults, fault{fmt.Sprintf("the tokens of repositories cannot be read: %v. Vendors count as strangers then: what they submit is held", err), "Bring back what is missing from a backup, and make lost tokens anew: logserver token add"})
+	}
 	switch {
 	case errors.Is(noStorage, log.ErrLocked):
 		st.Served = true
@@ -339,6 +358,31 @@ func (st *status) readKeys(at place) ([]proofs.Key, error) {
 		st.Keys = append(st.Keys, k.String())
 	}
 	return keys, nil
+}
+
+// readWitnesses reads which witnesses can be asked: those of a policy, which may be empty,
+// and those that the process that serves the log has written of.
+func (st *status) readWitnesses(at place, policy string) (err error) {
+	if st.Witnesses, err = client.ReadHealth(at.witnesses()); err != nil {
+		st.Witnesses = nil // they decide nothing
+	}
+	if policy == "" {
+		return nil
+	}
+	p, err := cli.ReadPolicy(policy)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, h := range st.Witnesses {
+		known[h.URL] = true
+	}
+	for _, w := range p.Witnesses {
+		if url := fetch.Redacted(w.URL); w.URL != "" && !known[url] {
+			st.Witnesses = append(st.Witnesses, client.Health{Name: w.Key.Name(), Key: w.Key.String(), URL: url})
+		}
+	}
+	return nil
 }
 
 func (st *status) setLedger(rec log.LedgerRecord) {
@@ -524,6 +568,9 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 	for _, h := range st.Witnesses {
 		printWitness(w, h)
 	}
+	if st.Witnesses == nil {
+		fmt.Fprintf(w, "%-11snone is known here, and so none is asked what it has cosigned: --policy FILE names them\n", "witnesses")
+	}
 	for _, a := range st.Ahead {
 		shows := "shows nothing that this log has signed"
 		if a.Shows != nil {
@@ -540,6 +587,9 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 	}
 	if st.Unready != "" {
 		fmt.Fprintf(w, "\nThe log is served, and nothing can be published now: %s.\n", printable.Line(strings.TrimSuffix(st.Unready, ".")))
+	}
+	for _, f := range st.Faults {
+		fmt.Fprintf(w, "\nThe log can be served, but %s.\n%s.\n", printable.Line(strings.TrimSuffix(f.What, ".")), f.Do)
 	}
 	if st.What == "" {
 		fmt.Fprintln(w)

@@ -23,7 +23,8 @@ type frontEndStatus struct {
 	Heard bool    `json:"heard"`
 	Ago   float64 `json:"ago"`
 	Leads bool    `json:"leads"`
-	// Able reports whether it could lead and publish now, or does; Why why not.
+	// Able reports whether it could lead and publish now, or does; Why why not, or what
+	// else is wrong with one that is able.
 	Able bool   `json:"able"`
 	Why  string `json:"why,omitempty"`
 	// Unreached is why it does not reach the one that leads, empty if it does.
@@ -119,6 +120,9 @@ func printFrontEnds(w io.Writer, all []frontEndStatus) {
 		line("front end", "%s: %s", f.URL, how)
 		if len(versions) > 1 {
 			line("", "version %s", f.Version)
+		}
+		if f.Able && f.Why != "" {
+			line("", "%s", f.Why)
 		}
 		if f.Unreached != "" {
 			line("", "does not reach the one that leads: %s", f.Unreached)

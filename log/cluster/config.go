@@ -114,7 +114,7 @@ type FrontEnd struct {
 	// and Version that of its program.
 	ID, URL, Version string
 	// Able reports whether it could lead and publish now, or does. Why says what is
-	// in the way otherwise.
+	// in the way otherwise, or what else an operator must know of one that is able.
 	Able bool
 	Why  string
 	// Leader is the epoch of the one that it follows, 0 if it knows none.

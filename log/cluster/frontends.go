@@ -120,6 +120,8 @@ func (b *beating) once(ctx context.Context) {
 	b.own.Able, b.own.Why = why == nil, ""
 	if why != nil {
 		b.own.Why = why.Error()
+	} else if err := n.cfg.Lead.Publisher.Served.Trouble(); err != nil {
+		b.own.Why = err.Error() // it is able all the same
 	}
 	b.own.Leader, b.own.Unreached = 0, ""
 	if r := n.reached.Load(); r != nil && !n.leads() {

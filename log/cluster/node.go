@@ -149,12 +149,15 @@ type Status struct {
 	Others, OthersAble int
 	// SameURL reports whether another one says that it is reached at this one's URL.
 	SameURL bool
+	// Kept reports whether its directory has, or gets, the newest checkpoint that it has
+	// served.
+	Kept bool
 }
 
 // Status returns what this front end knows of itself and of the others.
 func (n *Node) Status() Status {
 	others := n.others.alive(time.Now())
-	s := Status{Able: n.hindrance(time.Now()) == nil, Others: len(others), OthersAble: len(ableOf(others)), SameURL: n.twin.Load()}
+	s := Status{Able: n.hindrance(time.Now()) == nil, Others: len(others), OthersAble: len(ableOf(others)), SameURL: n.twin.Load(), Kept: n.cfg.Lead.Publisher.Served.Trouble() == nil}
 	if l := n.seen.Load(); l != nil {
 		s.Epoch = l.Epoch
 	}

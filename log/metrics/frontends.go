@@ -13,6 +13,9 @@ type FrontEnd struct {
 	Others, OthersAble int
 	// SameURL reports whether another one says that it is reached at this one's URL.
 	SameURL bool
+	// Kept reports whether its directory has, or gets, the newest checkpoint that it has
+	// served.
+	Kept bool
 }
 
 // WatchFrontEnd has what this front end knows of itself and the others read off whenever
@@ -31,6 +34,7 @@ var (
 	epoch   = prometheus.NewDesc(namespace+"_lease_epoch", "Number of the lease; it rises with each change of the front end that writes the log.", nil, nil)
 	able    = prometheus.NewDesc(namespace+"_able", "1 while this front end could write and publish the log, or does.", nil, nil)
 	fronts  = prometheus.NewDesc(namespace+"_other_front_ends", "Other front ends that may write the log, as this one hears of them.", []string{"able"}, nil)
+	kept    = prometheus.NewDesc(namespace+"_served_kept", "1 while this front end's directory has the newest checkpoint that it has served; 0: only its memory has.", nil, nil)
 	sameURL = prometheus.NewDesc(namespace+"_same_url", "1 while another front end says that it is reached at this one's URL.", nil, nil)
 )
 
@@ -38,7 +42,7 @@ var (
 type frontEndWatcher struct{ ask func() FrontEnd }
 
 func (w *frontEndWatcher) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{epoch, able, fronts, sameURL} {
+	for _, d := range []*prometheus.Desc{epoch, able, fronts, sameURL, kept} {
 		c <- d
 	}
 }
@@ -53,4 +57,5 @@ func (w *frontEndWatcher) Collect(c chan<- prometheus.Metric) {
 	gauge(fronts, float64(f.OthersAble), "true")
 	gauge(fronts, float64(f.Others-f.OthersAble), "false")
 	gauge(sameURL, number(f.SameURL))
+	gauge(kept, number(f.Kept))
 }

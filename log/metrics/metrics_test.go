@@ -115,7 +115,7 @@ func TestFrontEndMetrics(t *testing.T) {
 		t.Errorf("on one machine:\n%s", got)
 	}
 	m.WatchFrontEnd(func() metrics.FrontEnd {
-		return metrics.FrontEnd{Epoch: 7, Able: true, Others: 3, OthersAble: 1, SameURL: true}
+		return metrics.FrontEnd{Epoch: 7, Able: true, Others: 3, OthersAble: 1, SameURL: true, Kept: true}
 	}, "unpublished", "unreachable")
 	m.Yielded("unpublished")
 	m.Yielded("unpublished")
@@ -126,6 +126,7 @@ func TestFrontEndMetrics(t *testing.T) {
 		`tuflog_log_other_front_ends{able="true"} 1`,
 		`tuflog_log_other_front_ends{able="false"} 2`,
 		`tuflog_log_same_url 1`,
+		`tuflog_log_served_kept 1`,
 		`tuflog_log_yields_total{reason="unpublished"} 2`,
 		`tuflog_log_yields_total{reason="unreachable"} 0`,
 	} {

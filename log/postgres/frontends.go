@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	_ "embed" // the table of front ends
 	"errors"
 	"fmt"
 	"strings"
@@ -17,7 +18,7 @@ type FrontEnd struct {
 	// and Version that of its program.
 	ID, URL, Version string
 	// Able reports whether it could lead and publish now, or does. Why says what is
-	// in the way otherwise.
+	// in the way otherwise, or what else an operator must know of one that is able.
 	Able bool
 	Why  string
 	// Leader is the epoch of the one that it follows, 0 if it knows none.
@@ -63,7 +64,15 @@ func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error
 		all, err = collectFrontEnds(rows)
 		return err
 	})
-	return all, wrap("tell of this front end", db.pool.SendBatch(ctx, &b).Close())
+	err = db.pool.SendBatch(ctx, &b).Close()
+	if lostTable(err) {
+		// Nothing in it outlives a second, so nothing is lost with it.
+		if _, err := db.pool.Exec(ctx, frontEndsTable); err != nil {
+			return nil, wrap("make the table front_ends again", err)
+		}
+		db.logger.Warn("the table front_ends was lost, and is made again")
+	}
+	return all, wrap("tell of this front end", err)
 }
 
 // FrontEnds returns what all front ends that may lead say of themselves, and what those
@@ -81,6 +90,17 @@ func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
 		return nil, nil // a standby does not have what is not logged
 	}
 	return all, wrap("read of the front ends", err)
+}
+
+// frontEndsTable makes the table, as a migration has made it.
+//
+//go:embed migrations/0006_front_ends.sql
+var frontEndsTable string
+
+// lostTable reports whether an error means that a table is not there.
+func lostTable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42P01"
 }
 
 func collectFrontEnds(rows pgx.Rows) ([]FrontEnd, error) {

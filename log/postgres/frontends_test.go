@@ -33,6 +33,17 @@ func TestFrontEnds(t *testing.T) {
 		t.Fatalf("written again: %+v", all)
 	}
 	check(t, first.Forget(t.Context(), all[1]))
+	defer func() {
+		// A table that is lost is made again by those who write it, not by those who look.
+		check(t, execAs(t, url, "DROP TABLE front_ends"))
+		_, err := first.FrontEnds(t.Context())
+		refused(t, "without the table", err, nil, `"front_ends" does not exist`)
+		_, err = first.Tell(t.Context(), b)
+		refused(t, "the first time", err, nil, `"front_ends" does not exist`)
+		if all, err = first.Tell(t.Context(), b); err != nil || len(all) != 1 || all[0].ID != "b" {
+			t.Errorf("with a new table: %+v, %v", all, err)
+		}
+	}()
 	if all, err = first.FrontEnds(t.Context()); err != nil || len(all) != 1 {
 		t.Fatalf("forgotten: %+v, %v", all, err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -77,6 +78,25 @@ func TestCreate(t *testing.T) {
 	}
 	_, err = open(t, newDatabase(t), 0).Secret(t.Context())
 	refused(t, "secret without a log", err, fs.ErrNotExist, "")
+}
+
+// A log whose row is lost is still a log, which its ledger shows.
+func TestLostLog(t *testing.T) {
+	db := newLog(t)
+	_, err := db.pool.Exec(t.Context(), "DELETE FROM log")
+	check(t, err)
+	_, _, err = db.Log(t.Context())
+	refused(t, "without its row", err, nil, `the database has log "log.example", whose ledger says that size 0 was signed last`)
+	var lost *LostLogError
+	if !errors.As(db.CheckStorage(t.Context(), "trillian:1"), &lost) || errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("without its row: %v", err)
+	}
+	_, err = db.pool.Exec(t.Context(), lost.Restore("trillian:1"))
+	check(t, err)
+	check(t, db.CheckStorage(t.Context(), "trillian:1"))
+	if secret, err := db.Secret(t.Context()); err != nil || len(secret) != 64 {
+		t.Errorf("secret %q, %v", secret, err)
+	}
 }
 
 func TestActions(t *testing.T) {

@@ -47,6 +47,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -187,12 +188,33 @@ func (db *DB) Create(ctx context.Context, origin, storage string) error {
 }
 
 // Log returns the origin of the log and the name of its storage, as Create was
-// given them. It is fs.ErrNotExist where there is no log.
+// given them. It is fs.ErrNotExist where there is no log, and a *LostLogError where there is one
+// and only the row that says so is lost.
 func (db *DB) Log(ctx context.Context) (origin, storage string, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT origin, storage FROM log").Scan(&origin, &storage)
 	})
-	return origin, storage, wrap("read which log it is", err)
+	if err = wrap("read which log it is", err); errors.Is(err, fs.ErrNotExist) {
+		if rec, err := db.Ledger(nil).Load(ctx); err == nil {
+			return "", "", &LostLogError{rec}
+		}
+	}
+	return origin, storage, err
+}
+
+// LostLogError means that the database has a log, as its ledger shows, and has lost the row
+// that says which log it is and in which storage its entries are.
+type LostLogError struct{ Ledger log.LedgerRecord }
+
+func (e *LostLogError) Error() string {
+	return fmt.Sprintf("the database has log %q, whose ledger says that size %d was signed last, and the row of its table log is lost", e.Ledger.Origin, e.Ledger.Edge.Tree().N)
+}
+
+// Restore returns the SQL statement that makes the row again, for a log whose entries are
+// in storage. Front ends that run do not know the new secret.
+func (e *LostLogError) Restore(storage string) string {
+	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+	return fmt.Sprintf("INSERT INTO log (origin, storage, secret) VALUES (%s, %s, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))", quoted(e.Ledger.Origin), quoted(storage))
 }
 
 // CheckStorage refuses a storage that is not the one that Create was given, or

@@ -22,10 +22,18 @@ type Tokens struct{ db *DB }
 // leads and by commands; a change stands by itself, so none needs the lease.
 func (db *DB) Tokens() *Tokens { return &Tokens{db} }
 
+// The number of changes is a row, which may be lost as any other: the tokens can be read
+// without it, and the next change makes it anew, with a number that it never had before.
+const (
+	tokenChanges  = "SELECT coalesce((SELECT number FROM token_changes), -1)"
+	tokensChanged = `INSERT INTO token_changes (number) SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+		ON CONFLICT (only_row) DO UPDATE SET number = token_changes.number + 1`
+)
+
 // TokenChanges implements log.Tokens.
 func (t *Tokens) TokenChanges(ctx context.Context) (n int64, err error) {
 	err = t.db.read(ctx, func(ctx context.Context) error {
-		return t.db.pool.QueryRow(ctx, "SELECT number FROM token_changes").Scan(&n)
+		return t.db.pool.QueryRow(ctx, tokenChanges).Scan(&n)
 	})
 	return n, wrap("read the tokens", err)
 }
@@ -34,7 +42,7 @@ func (t *Tokens) TokenChanges(ctx context.Context) (n int64, err error) {
 func (t *Tokens) Tokens(ctx context.Context) (list []log.Token, changes int64, err error) {
 	err = t.db.read(ctx, func(ctx context.Context) error {
 		// The number first: what changes in between is read again.
-		if err := t.db.pool.QueryRow(ctx, "SELECT number FROM token_changes").Scan(&changes); err != nil {
+		if err := t.db.pool.QueryRow(ctx, tokenChanges).Scan(&changes); err != nil {
 			return err
 		}
 		rows, err := t.db.pool.Query(ctx, "SELECT repository, hash, made, by FROM tokens ORDER BY repository, made, hash")
@@ -71,7 +79,7 @@ func (t *Tokens) change(ctx context.Context, statement string, args ...any) (cha
 		if changed, err = one(tx.Exec(ctx, statement, args...)); err != nil || !changed {
 			return err
 		}
-		_, err := tx.Exec(ctx, "UPDATE token_changes SET number = number + 1")
+		_, err := tx.Exec(ctx, tokensChanged)
 		return err
 	})
 	return changed, wrap("change the tokens", err)
@@ -251,7 +259,7 @@ func (h *Holds) Arrive(ctx context.Context, tokens []log.Token, held []log.Held,
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "UPDATE token_changes SET number = number + 1")
+		_, err := tx.Exec(ctx, tokensChanged)
 		return err
 	})
 	return wrap("take over tokens and held files", err)

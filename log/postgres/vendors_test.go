@@ -15,6 +15,7 @@ func TestVendors(t *testing.T) {
 	db := open(t, url, 0)
 	l := lead(t, db, "a")
 	statetest.TestTokens(t, db.Tokens(), func() log.Tokens { return open(t, url, 0).Tokens() })
+	statetest.TestLostChanges(t, db.Tokens(), func() { check(t, execAs(t, url, "DELETE FROM token_changes")) })
 	statetest.TestHolds(t, db.Holds(l), func() log.Holds { return open(t, url, 0).Holds(nil) })
 }
 

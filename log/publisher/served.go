@@ -20,6 +20,8 @@ import (
 const (
 	// keepEvery is how often, at most, the newest served checkpoint is written.
 	keepEvery = time.Second
+	// keepAgain is how long after a write that has failed the next one is tried.
+	keepAgain = 5 * time.Second
 	// maxKept bounds what is read of the file, in bytes: a checkpoint with a dozen
 	// large signatures has less than 48 KiB.
 	maxKept = 64 << 10
@@ -49,7 +51,7 @@ type Served struct {
 	writing sync.Mutex
 	file    *durable.File
 	kept    []byte // what the file has; nil: nothing
-	failing bool
+	failing error  // why the file could not be written last; with mu
 }
 
 // OpenServed reads the file at path, which need not exist. Its checkpoint must have a
@@ -166,13 +168,31 @@ func (s *Served) write() {
 	if bytes.Equal(newest.Note, s.kept) {
 		return
 	}
-	switch err := s.file.Write(newest.Note); {
-	case err == nil:
-		s.kept, s.failing = newest.Note, false
-	case !s.failing:
-		s.failing = true
+	err := s.file.Write(newest.Note)
+	if err == nil {
+		s.kept = newest.Note
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.failing == nil {
 		s.logger.Warn("the newest served checkpoint is kept in memory alone: after a restart this process does not know it", "err", err)
 	}
+	if s.failing = err; err != nil && s.timer == nil && !s.closed {
+		s.timer = time.AfterFunc(keepAgain, s.write)
+	}
+}
+
+// Trouble says why the file does not have the newest checkpoint; nil: it has, or gets it.
+func (s *Served) Trouble() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failing == nil {
+		return nil
+	}
+	return fmt.Errorf("the newest checkpoint that it has served is kept in memory alone, and lost with the process: %w", s.failing)
 }
 
 // Close brings the file up to date; nothing is written afterwards. It may be called on

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -107,6 +108,12 @@ func TestVendors(t *testing.T) {
 		return blobs
 	}
 	statetest.TestTokens(t, open(), func() log.Tokens { return open() })
+	statetest.TestLostChanges(t, open(), func() {
+		db, err := sql.Open("sqlite", path)
+		check(t, err)
+		_, err = db.ExecContext(t.Context(), "DELETE FROM token_changes")
+		check(t, errors.Join(err, db.Close()))
+	})
 	statetest.TestHolds(t, open(), func() log.Holds { return open() })
 }
 

@@ -53,16 +53,20 @@ CREATE TABLE held_files (
 );
 `
 
+// The number of changes is a row, which may be lost as any other: the tokens can be read
+// without it, and the next change makes it anew, with a number that it never had before.
+const tokenChanges = "SELECT coalesce((SELECT number FROM token_changes), -1)"
+
 // TokenChanges implements log.Tokens.
 func (b *Blobs) TokenChanges(ctx context.Context) (n int64, err error) {
-	err = b.db.QueryRowContext(ctx, "SELECT number FROM token_changes").Scan(&n)
+	err = b.db.QueryRowContext(ctx, tokenChanges).Scan(&n)
 	return n, wrapped("read the tokens", err)
 }
 
 // Tokens implements log.Tokens.
 func (b *Blobs) Tokens(ctx context.Context) (list []log.Token, changes int64, err error) {
 	err = sqlitefile.InTx(ctx, b.db, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "SELECT number FROM token_changes").Scan(&changes); err != nil {
+		if err := tx.QueryRowContext(ctx, tokenChanges).Scan(&changes); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, "SELECT repository, hash, made, by FROM tokens ORDER BY repository, made, hash")
@@ -103,7 +107,10 @@ func (b *Blobs) changeTokens(ctx context.Context, statement string, args ...any)
 		if changed, err = changes(tx.ExecContext(ctx, statement, args...)); err != nil || !changed {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE token_changes SET number = number + 1")
+		if raised, err := changes(tx.ExecContext(ctx, "UPDATE token_changes SET number = number + 1")); err != nil || raised {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO token_changes VALUES (?)", time.Now().UnixMicro())
 		return err
 	})
 	return changed, wrapped("change the tokens", err)

@@ -68,6 +68,39 @@ func TestTokens(t *testing.T, tokens log.Tokens, reopen func() log.Tokens) {
 	}
 }
 
+// TestLostChanges tests that tokens can be read, and change, where lose has taken away the
+// row that counts their changes.
+func TestLostChanges(t *testing.T, tokens log.Tokens, lose func()) {
+	ctx := t.Context()
+	read := func() (int, int64) {
+		t.Helper()
+		list, changes, err := tokens.Tokens(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := tokens.TokenChanges(ctx); err != nil || n != changes {
+			t.Fatalf("changes %d, %v; want %d", n, err, changes)
+		}
+		return len(list), changes
+	}
+	had, before := read()
+	lose()
+	if n, changes := read(); n != had || changes == before {
+		t.Errorf("without the row: %d tokens, change %d; before %d, change %d", n, changes, had, before)
+	}
+	last := int64(0)
+	for i := range 2 {
+		if added, err := tokens.AddToken(ctx, log.NewToken(tuf.Digest{7}, string(rune('a'+i)), log.ByOperator, time.UnixMilli(1))); err != nil || !added {
+			t.Fatalf("added: %v, %v", added, err)
+		}
+		n, changes := read()
+		if n != had+1+i || changes <= before || changes == last {
+			t.Errorf("after change %d: %d tokens, change %d; before %d, change %d", i, n, changes, had, last)
+		}
+		last = changes
+	}
+}
+
 // TestHolds checks an implementation of log.Holds that is empty. reopen returns it as
 // another process opens it.
 func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
