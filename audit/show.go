@@ -78,7 +78,7 @@ func NewShow(prefix string) *Show {
 	return &Show{prefix: prefix, histories: map[tuf.Digest]*History{}}
 }
 
-// Histories returns what was collected, sorted by repository.
+// Histories returns the collected histories, sorted by repository.
 func (s *Show) Histories() []*History {
 	return slices.SortedFunc(maps.Values(s.histories), func(a, b *History) int {
 		return cmp.Compare(a.Repository.String(), b.Repository.String())

@@ -28,9 +28,10 @@ var ErrTooLarge = fetch.ErrTooLarge
 // not published a checkpoint. That statement is not signed.
 var ErrNothingPublished = errors.New("the log says that nothing has been published yet")
 
-// Source reads what a log publishes. The returned data is not trusted. Errors
-// wrap ErrNotFound or ErrTooLarge where they apply; every other error means that
-// the log could not be read now. Its methods are called from several goroutines.
+// Source reads the published files of a log. The returned data is not trusted.
+// Errors wrap ErrNotFound or ErrTooLarge where they apply; every other error
+// means that the log could not be read now. Its methods are called from several
+// goroutines.
 type Source interface {
 	// Checkpoint returns the newest signed checkpoint, never a cached one. If the
 	// log says that it has not published one, the error wraps ErrNothingPublished.

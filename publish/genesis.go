@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNoRepository means that the repository of the files is not known.
-var ErrNoRepository = errors.New("no root among the files says which repository they belong to")
+var ErrNoRepository = errors.New("no root among the files identifies their repository")
 
 // UndecidedError means that a person has to choose the repository, because its
 // first root cannot be changed later. No file was sent.
@@ -217,7 +217,7 @@ func (j *job) opening() (*file, error) {
 	case j.cfg.Genesis != 0:
 		return nil, &UndecidedError{Why: fmt.Sprintf("no root of version %d is among the files", j.cfg.Genesis)}
 	}
-	why := fmt.Sprintf("%s is version %d, and there is no older root among the files or in the log. A repository begins with its first root for ever: devices that have an older root than %d could not use its proofs",
+	why := fmt.Sprintf("%s is version %d, and the files and the log do not have an older root. A repository begins with its first root forever: devices with an older root than %d could not use its proofs",
 		lowest.name, lowest.version, lowest.version)
 	if beside := lowest.olderRootsBeside(); beside != "" {
 		why += "; there are older roots in " + beside
@@ -270,7 +270,7 @@ func (j *job) twins() []string {
 	var notes []string
 	for _, id := range j.others() {
 		if id != j.cfg.Repository {
-			notes = append(notes, fmt.Sprintf("repository %v of the log holds some of these roots, too, and is another: its first root is not among the files, or not the one to begin with. Nothing was sent to it", id))
+			notes = append(notes, fmt.Sprintf("repository %v of the log also holds some of these roots, but is another one: its first root is not among the files, or not the first one here. No file was sent to it", id))
 		}
 	}
 	return notes

@@ -20,7 +20,7 @@
 // only, unless the caller names another, and joined only if its first root is among
 // the files: any other repository with some of the roots may belong to another party.
 // A root of version 1 that no repository accepts opens another repository (a vendor
-// who started again). Later files are offered to the repository opened last, then to
+// that started again). Later files are offered to the repository opened last, then to
 // the others.
 package publish
 

@@ -82,7 +82,7 @@ func (e *unansweredError) Unwrap() error { return e.error }
 func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed, error) {
 	claim, first, err := j.proved(f, sidecar)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w (publisher submit writes it anew)", f.name+verify.SidecarSuffix, err)
+		return nil, fmt.Errorf("%s: %w (publisher submit writes it again)", f.name+verify.SidecarSuffix, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.Timeout)
 	defer cancel()

@@ -62,7 +62,7 @@ func (r *rehearsal) Lookup(ctx context.Context, sha256 string) (*api.Lookup, err
 
 // EntryProof implements Log: nothing is proved.
 func (r *rehearsal) EntryProof(context.Context, int64) ([]byte, error) {
-	return nil, errors.New("nothing is proved by a rehearsal")
+	return nil, errors.New("a rehearsal does not prove anything")
 }
 
 // Blob implements Log.

@@ -246,7 +246,7 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 		files []Verdict
 	}{
 		{"evidence", r.Evidence()}, {"held", r.Held()}, {"refused", r.Refused()},
-		{"past: these cannot be logged any more, and no device asks for them", r.Past()},
+		{"past: these can no longer be logged, and devices do not require them", r.Past()},
 	} {
 		if len(list.files) > 0 {
 			t.Line("\n%s:\n", list.title)

@@ -30,7 +30,7 @@ func (e *ReplaceError) Error() string {
 	if e.More > 0 {
 		more = fmt.Sprintf(", and so are %d more", e.More)
 	}
-	return fmt.Sprintf("%s is a proof of the log %q, which is none of the policy's%s: devices that trust that log need it", e.Path, e.Origin, more)
+	return fmt.Sprintf("%s is a proof of the log %q, which is not one of the policy's%s: devices that trust that log need it", e.Path, e.Origin, more)
 }
 
 // checkReplaced returns a *ReplaceError if a proof of another log is at one of the

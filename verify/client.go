@@ -73,7 +73,7 @@ const (
 // Sidecars are the proofs beside a metadata file.
 type Sidecars struct {
 	Proof  []byte // NAME.tlog-proof; nil: none
-	Latest []byte // NAME.latest.tlog-proof, with a newer checkpoint; nil: there is none
+	Latest []byte // NAME.latest.tlog-proof, with a newer checkpoint; nil: none
 }
 
 // LatestSuffix is appended to the name of a metadata file to name the proof with

@@ -10,7 +10,7 @@
 //
 //	c, err := verify.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: now}, state, source)
 //	if c != nil {
-//		state = c.State() // to be stored, whatever the error
+//		state = c.State() // to be stored, also with an error
 //	}
 //	found, err := c.Locate(ctx, "firmware.bin") // in targets and delegated roles
 //	// Now c.State() is to be stored again: no power cut may make the device forget a

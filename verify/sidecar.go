@@ -35,7 +35,7 @@ type Logged struct {
 	Checkpoint *proofs.SignedCheckpoint
 }
 
-// CheckSidecar checks a c2sp.org/tlog-proof@v1 whose extra data is the leaf: the
+// CheckSidecar checks a c2sp.org/tlog-proof@v1 with the leaf as extra data: the
 // leaf must be a release equal to the claim in repository, role, version,
 // payload and encoding, its hash must be included under the checkpoint, and the
 // checkpoint must satisfy the policy. An empty sidecar is CodeNotLogged. The

@@ -128,7 +128,7 @@ func (w *Witness) latch(ctx context.Context, id OriginHash, origin string, l Lat
 		return fmt.Errorf("stop cosigning for %s: %w", origin, err)
 	}
 	w.metrics.latched.Inc()
-	w.log.Error("cosigning is stopped: the state has lost what was cosigned", "origin", origin, "why", l.Why, "source", l.Source,
+	w.log.Error("cosigning is stopped: the state has lost a cosigned checkpoint", "origin", origin, "why", l.Why, "source", l.Source,
 		"advice", "witness latch list")
 	return nil
 }

@@ -89,7 +89,7 @@ type Config struct {
 	Evidence *EvidenceDir
 	// Watch configures the search for cosignatures that the state has lost.
 	Watch Watch
-	// Limits on requests; zero is none.
+	// Limits on requests; zero means no limits.
 	Limits Limits
 	// Room returns why the state cannot be stored, such as a full disk; /readyz
 	// calls it. Nil means that it always can.

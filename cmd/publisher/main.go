@@ -112,7 +112,7 @@ func (o *owner) explain(err error) error {
 		if why := o.why(); !strings.Contains(err.Error(), why) {
 			err = fmt.Errorf("%w; %s", err, why)
 		}
-		return fmt.Errorf("%w: no proof within --timeout. Run this again: what was logged meanwhile keeps its index", err)
+		return fmt.Errorf("%w: no proof within --timeout. Run this again: files logged meanwhile keep their index", err)
 	}
 	return advise(err)
 }
@@ -145,7 +145,7 @@ func checkGenesis(version int64) error {
 
 // ways says what a person can decide about a repository.
 func ways(e *publish.UndecidedError) string {
-	list := []string{"Add the missing roots to what is submitted"}
+	list := []string{"Add the missing roots to the submitted files"}
 	for _, id := range e.Repositories {
 		list = append(list, "give --repository "+id+" to publish there, if it is yours")
 	}

@@ -94,9 +94,9 @@ func (o *owner) Register(ctx context.Context, root []byte) (*api.Result, error) 
 		}
 	case res.Token == nil:
 	case o.out != "":
-		fmt.Fprintf(o.stderr, "the token of repository %s is in %s: send it with what you submit, by --token-file\n", res.Repository, o.out)
+		fmt.Fprintf(o.stderr, "the token of repository %s is in %s: send it with every submission, by --token-file\n", res.Repository, o.out)
 	default:
-		fmt.Fprintf(o.stderr, "the token of repository %s, shown this once: %s\nkeep it, and send it with what you submit, by --token-file: submissions without it are held for a while\n", res.Repository, o.NewToken)
+		fmt.Fprintf(o.stderr, "the token of repository %s, shown this once: %s\nkeep it, and send it with every submission, by --token-file: submissions without it are held for a while\n", res.Repository, o.NewToken)
 	}
 	return res, err
 }
@@ -133,7 +133,7 @@ func (o *owner) watch(ctx context.Context) (stop func()) {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			fmt.Fprintf(o.stderr, "still waiting for proofs; the log does not say why: %v\n", err)
+			fmt.Fprintf(o.stderr, "still waiting for proofs; the log does not give the reason: %v\n", err)
 		case why == "":
 			fmt.Fprintln(o.stderr, "still waiting for proofs; the log says that it can publish")
 		default:

@@ -262,7 +262,7 @@ func newDownload(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "download --metadata-dir DIR --metadata-url URL --policy FILE --target-name PATH... --target-base-url URL --target-dir DIR",
 		Short: "Refresh, then download targets and check them",
-		Long: `Download does what refresh does. Then it finds each target in turn among the targets
+		Long: `Download begins like refresh. Then it finds each target in turn among the targets
 and delegated roles that are trusted, fetches it and, if its length and hashes are
 right, puts it into the target directory. The last lines show its place: slashes in a
 target's path become %2F, and a name that would be too long is replaced by its hash. A

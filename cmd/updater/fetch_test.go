@@ -120,7 +120,7 @@ func TestWrongURL(t *testing.T) {
 		return d.run("refresh", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", url)
 	}
 	for url, words := range map[string][]string{
-		s.url + "/wrong":               {"timestamp.json answered 404", "hint: there is no repository there: check --metadata-url"},
+		s.url + "/wrong":               {"timestamp.json answered 404", "hint: no repository was found there: check --metadata-url"},
 		"127.0.0.1:1/metadata":         {"--metadata-url", "is not an http or https URL"},
 		"file:///srv/metadata":         {"--metadata-url", "is not an http or https URL"},
 		"/srv/metadata":                {"--metadata-url", "is not an http or https URL"},

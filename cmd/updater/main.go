@@ -3,8 +3,8 @@
 //
 // Its flags are those of the client protocol of the TUF conformance suite
 // (CLIENT-CLI.md of theupdateframework/tuf-conformance). The metadata directory
-// is a device.Store. A file is written only after it was verified, and what is read from
-// there goes through the same checks as what comes over the network.
+// is a device.Store. A file is written only after it was verified, and files read from
+// there go through the same checks as files from the network.
 package main
 
 import "github.com/tuflog/tuflog/internal/cli"

@@ -103,7 +103,7 @@ func hint(r *verify.Refusal) string {
 	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fetch.ErrNotFound) {
 		switch r.Role {
 		case tuf.RoleTimestamp:
-			return "there is no repository there: check --metadata-url, below which timestamp.json must be"
+			return "no repository was found there: check --metadata-url, below which timestamp.json must be"
 		case "":
 			return "the target is not there: check --target-base-url, or try another mirror"
 		}

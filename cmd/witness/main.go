@@ -4,12 +4,12 @@
 // A witness lives in a directory, and beside it:
 //
 //	DIR/witness.key        the private key, readable by its owner only
-//	DIR/witness-mldsa.key  the second one, if there is one
-//	DIR/witness.vkey       the public keys, for those who trust the witness
-//	DIR/state.db           the logs it knows and what it cosigned of each
+//	DIR/witness-mldsa.key  the second one, if any
+//	DIR/witness.vkey       the public keys, for logs and verifiers
+//	DIR/state.db           the known logs and the last checkpoint cosigned of each
 //	DIR/evidence/          proof of logs that showed two histories
 //	DIR/lock               held by the process that serves
-//	DIR.ledger/            what was signed last of each log, once more
+//	DIR.ledger/            the last signature of each log, once more
 //
 // The ledger is not below DIR so that restoring DIR from a backup does not
 // restore it: a witness that finds it knows less than the ledger, or than the

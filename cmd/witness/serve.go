@@ -286,7 +286,7 @@ func openState(ctx context.Context, flags serveFlags, closers *closers, logger *
 	latches, err := store.UseLedger(ctx, l, time.Now().Unix())
 	err = cli.Failed(err)
 	for origin, latch := range latches {
-		logger.Error("cosigning is stopped: the state has lost what was cosigned", "origin", origin, "why", latch.Why, "source", latch.Source, "advice", "witness latch list")
+		logger.Error("cosigning is stopped: the state has lost a cosigned checkpoint", "origin", origin, "why", latch.Why, "source", latch.Source, "advice", "witness latch list")
 	}
 	return store, err
 }

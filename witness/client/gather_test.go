@@ -220,7 +220,7 @@ func TestGatherWithDeadSlowAndLying(t *testing.T) {
 	text := func(l *witnesstest.Log) string { return l.Checkpoint().String() }
 	impostor := witnesstest.NewSigner(t, f.peers[1].signer.Key().Name(), proofs.CosignatureV1)
 	for want, lie := range map[string]string{
-		"not a list of signature lines":       "It works!\n",
+		"not a list of signature lines":    "It works!\n",
 		"no signature by witness.example/": cosign(t, impostor, text(f.log), 1).String(),
 		"does not verify":                  cosign(t, f.peers[1].signer, "something else\n", 1).String(),
 	} {
