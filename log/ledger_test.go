@@ -9,13 +9,6 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestLedgerRecord(t *testing.T) {
 	signer := logtest.NewSigner(t, "log.example", proofs.Ed25519)
 	for _, n := range []int{0, 1, 2, 7, 256} {

@@ -14,12 +14,6 @@ import (
 // asked: the same may succeed in a few seconds, and HTTP says 503.
 var ErrUnavailable = errors.New("not available at the moment")
 
-// Passes reports whether an error says nothing about what was to be read: a server is
-// away, or nobody waits for the answer any more.
-func Passes(ctx context.Context, err error) bool {
-	return err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnavailable))
-}
-
 // endTime bounds what is brought to its end though the request or the process that began
 // it goes on without it.
 const endTime = 30 * time.Second

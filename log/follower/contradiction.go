@@ -20,7 +20,7 @@ func (e *contradictedError) Error() string {
 // contradicted returns why nothing is to be passed on: the log that this front end has
 // served is not the one that is published now. Nil: it is.
 func (f *Log) contradicted() error {
-	err, _ := f.board.Failing()
+	_, err := f.board.Failing()
 	if contradiction := (*contradictedError)(nil); errors.As(err, &contradiction) {
 		return err
 	}
@@ -33,7 +33,7 @@ func (f *Log) contradicted() error {
 // ends.
 func (f *Log) WaitContradicted(ctx context.Context) error {
 	for followed := false; ; {
-		failing, news := f.board.Failing()
+		news, failing := f.board.Failing()
 		contradiction := (*contradictedError)(nil)
 		contradicted := errors.As(failing, &contradiction)
 		if contradicted && followed {
@@ -52,7 +52,7 @@ func (f *Log) WaitContradicted(ctx context.Context) error {
 // Keyless returns why a follower has the wrong keys: none of them has signed what
 // is published, so this process could not lead. Nil: that is not so, as far as is known.
 func (f *Log) Keyless() error {
-	if err, _ := f.board.Failing(); errors.Is(err, proofs.ErrUnknownLog) {
+	if _, err := f.board.Failing(); errors.Is(err, proofs.ErrUnknownLog) {
 		return err
 	}
 	return nil

@@ -92,7 +92,7 @@ func (f *Log) look(ctx context.Context) {
 
 // note keeps what came of looking for a checkpoint.
 func (f *Log) note(err error) {
-	before, _ := f.board.Failing()
+	_, before := f.board.Failing()
 	switch {
 	case err == nil && before == nil:
 		return

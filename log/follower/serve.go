@@ -16,7 +16,7 @@ import (
 // damaged: reads go on.
 func (f *Log) serveOn() {
 	served := f.cfg.Served.Newest()
-	failing, _ := f.board.Failing()
+	_, failing := f.board.Failing()
 	if failing == nil || f.board.Published().Note != nil {
 		return
 	}

@@ -42,7 +42,7 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 		t.Errorf("%d are remembered, of %d bytes", len(m.byID), m.bytes)
 	}
 	// What is said about a file is short, however long its names are.
-	for _, f := range last.Files {
+	for _, f := range last.State().Files {
 		if f.Status != api.StatusRefused || len(f.Detail) > intake.MaxDetail+len("…") {
 			t.Fatalf("%s: %d bytes: %.100s", f.Status, len(f.Detail), f.Detail)
 		}

@@ -18,7 +18,7 @@ func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request) *problem 
 	published := s.view.Board().Checkpoint()
 	if published.Note == nil {
 		leader, _ := s.view.Leader()
-		if err, _ := s.view.Board().Failing(); err != nil && leader != nil { // there may be one
+		if _, err := s.view.Board().Failing(); err != nil && leader != nil { // there may be one
 			return later(api.CodeUnavailable, "%v", err)
 		}
 		return problemf(http.StatusNotFound, api.CodeUnpublished, "nothing has been published yet")

@@ -40,7 +40,7 @@ func (s *Server) postRepository(w http.ResponseWriter, r *http.Request) *problem
 	}
 	sub.Release = held.release
 	sub.Genesis = true
-	if m := sub.Files[0].Meta; m != nil {
+	if m := sub.Root(); m != nil {
 		sub.Repository = m.PayloadDigest
 		at, logged, err := s.view.Registry().RootAt(r.Context(), m.PayloadDigest)
 		if err != nil {

@@ -94,6 +94,8 @@ func (in *Intake) noteAppending(is bool) {
 	}
 }
 
+// AppendingFor returns for how long the batch at hand has waited to be appended, 0 if
+// there is none.
 func (in *Intake) AppendingFor() time.Duration {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -125,7 +125,7 @@ func (in *Intake) requeue(found []judged) {
 }
 
 func (in *Intake) candidate(q *queue, sub *Submission, f *file, leaf leaf.Leaf) *candidate {
-	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*tuf.Metadata{f.Meta}}
+	c := &candidate{queue: q, sub: sub, file: f, leaf: leaf, entry: leaf.Marshal(), stored: []*tuf.Metadata{f.meta}}
 	if v := sub.voucher(leaf); v != nil {
 		c.stored = append(c.stored, v)
 	}

@@ -57,7 +57,7 @@ func (in *Intake) judge(ctx context.Context, q *queue) *candidate {
 				sub.again = append(sub.again, f)
 			} else {
 				sub.mu.Lock()
-				f.Status = api.StatusRefused
+				f.status = api.StatusRefused
 				sub.mu.Unlock()
 			}
 		case err != nil && ctx.Err() != nil:
@@ -95,12 +95,12 @@ func (in *Intake) judge(ctx context.Context, q *queue) *candidate {
 // decide judges one file.
 func (in *Intake) decide(ctx context.Context, sub *Submission, f *file) (admit.Decision, error) {
 	if sub.Genesis {
-		at, ok, err := in.registry.RootAt(ctx, f.Meta.PayloadDigest)
+		at, ok, err := in.registry.RootAt(ctx, f.meta.PayloadDigest)
 		if err != nil {
 			return admit.Decision{}, err
 		}
 		if !ok {
-			return admit.JudgeGenesis(f.Meta)
+			return admit.JudgeGenesis(f.meta)
 		}
 		sub.mu.Lock()
 		sub.Repository = at.Repository
@@ -114,7 +114,7 @@ func (in *Intake) decide(ctx context.Context, sub *Submission, f *file) (admit.D
 	if repo == nil {
 		return admit.Decision{}, &admit.Refused{Code: api.CodeUnknownRepo, Detail: "the log has no repository " + sub.Repository.String()}
 	}
-	return in.registry.Judge(ctx, repo, f.role, f.Meta, sub.snapshots)
+	return in.registry.Judge(ctx, repo, f.role, f.meta, sub.snapshots)
 }
 
 // patience is how long a batch waits for the judgement of one repository. A vendor

@@ -93,7 +93,7 @@ func (k *keeper) take(ctx context.Context, sub *Submission, f *file, leaf leaf.L
 	if v := sub.voucher(leaf); v != nil {
 		snapshot = v.File
 	}
-	size := int64(len(f.Meta.File) + len(snapshot))
+	size := int64(len(f.meta.File) + len(snapshot))
 	if size > k.room.SourceBytes {
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
@@ -104,7 +104,7 @@ func (k *keeper) take(ctx context.Context, sub *Submission, f *file, leaf leaf.L
 	h, err := k.store.Hold(ctx, log.Held{
 		ID: heldID(leaf), Repository: leaf.Repository, Role: leaf.Role, Version: leaf.Version, Name: f.name, Kind: leaf.Kind,
 		Source: sub.From.Key, Size: size, Since: now, Until: now.Add(k.hold), Outcome: log.Outcome{Index: -1},
-	}, f.Meta.File, snapshot, k.room)
+	}, f.meta.File, snapshot, k.room)
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	switch {
@@ -114,7 +114,7 @@ func (k *keeper) take(ctx context.Context, sub *Submission, f *file, leaf leaf.L
 	case err != nil:
 		return false, err
 	default:
-		f.Status, f.held, f.refusal = api.StatusHeld, h, refusal{}
+		f.status, f.held, f.refusal = api.StatusHeld, h, refusal{}
 	}
 	return true, nil
 }
@@ -314,8 +314,8 @@ func (k *keeper) end(ctx context.Context, h log.Held) {
 	}
 	var o log.Outcome
 	if err == nil {
-		f := sub.Files[0]
-		o = log.Outcome{Status: f.Status, Index: f.index, Code: f.code, Detail: f.Detail}
+		f := sub.files[0]
+		o = log.Outcome{Status: f.status, Index: f.index, Code: f.code, Detail: f.detail}
 		_, err = k.store.SettleHold(ctx, h.ID, o, k.now())
 	}
 	if err != nil {
@@ -337,15 +337,15 @@ func (k *keeper) submission(ctx context.Context, h log.Held) (*Submission, error
 	if err != nil {
 		return nil, err
 	}
-	f := &file{name: h.Name, role: h.Role, version: h.Version, Status: api.StatusPending, index: -1}
+	f := &file{name: h.Name, role: h.Role, version: h.Version, status: api.StatusPending, index: -1}
 	sub := &Submission{
 		ID: h.ID, From: quota.Source{Key: "held " + h.Source}, Repository: h.Repository, waited: true,
 		Decided: make(chan struct{}), Release: func() {},
-		Files: []*file{f},
+		files: []*file{f},
 	}
 	// What was read when it came may not be readable by now: the program may be another.
 	// That is a verdict. A snapshot that cannot be read vouches for nothing.
-	if f.Meta, err = tuf.ParseJSON(data); err != nil {
+	if f.meta, err = tuf.ParseJSON(data); err != nil {
 		f.refuse(api.CodeMalformed, err.Error())
 		return sub, nil
 	}
@@ -354,8 +354,8 @@ func (k *keeper) submission(ctx context.Context, h log.Held) (*Submission, error
 			sub.snapshots = append(sub.snapshots, s)
 		}
 	}
-	if f.Meta.Snapshot != nil {
-		sub.snapshots = append(sub.snapshots, f.Meta)
+	if f.meta.Snapshot != nil {
+		sub.snapshots = append(sub.snapshots, f.meta)
 	}
 	sub.todo = append(sub.todo, f)
 	return sub, nil

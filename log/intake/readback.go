@@ -53,7 +53,7 @@ func (in *Intake) ReadBack(ctx context.Context, candidates []*candidate) error {
 		c.sub.settle(c.file, c.leaf, c.index, api.StatusReleased)
 		c.sub.todo = c.sub.todo[1:]
 		c.sub.progress = true
-		in.indexer.Hint(c.file.Meta)
+		in.indexer.Hint(c.file.meta)
 		in.keeper.appended(c.sub, c.leaf)
 		if len(c.sub.todo) == 0 && len(c.sub.again) == 0 {
 			c.sub.finish(nil)

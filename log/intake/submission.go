@@ -32,7 +32,7 @@ type Submission struct {
 	Decided chan struct{}
 
 	mu    sync.Mutex
-	Files []*file     // in the order in which they are judged
+	files []*file     // in the order in which they are judged
 	err   error       // trouble with the log's own data: no verdict on the rest
 	Token *Registered // of a genesis, where one is given
 	full  error       // why a file that should be held is not
@@ -50,15 +50,15 @@ type file struct {
 	name    string
 	role    string
 	version int64
-	Meta    *tuf.Metadata // nil once the submission is decided, or when it does not parse
-	Status  api.Status
+	meta    *tuf.Metadata // nil once the submission is decided, or when it does not parse
+	status  api.Status
 	index   int64
 	held    log.Held // with api.StatusHeld
 	refusal
 }
 
 // refusal is why a file is refused.
-type refusal struct{ code, Detail string }
+type refusal struct{ code, detail string }
 
 // Uploaded is a file as it came in.
 type Uploaded struct {
@@ -73,19 +73,19 @@ func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
 	s := &Submission{ID: rand.Text(), Decided: make(chan struct{}), Release: func() {}}
 	var vouchers []*file
 	for _, u := range uploads {
-		f := &file{name: u.Name, Status: api.StatusPending, index: -1}
+		f := &file{name: u.Name, status: api.StatusPending, index: -1}
 		m, err := tuf.ParseJSON(u.Data)
 		if err != nil {
 			f.role, _ = api.RoleOf(u.Name, u.Data, 0)
 			f.refuse(api.CodeMalformed, err.Error())
-			s.Files = append(s.Files, f)
+			s.files = append(s.files, f)
 			continue
 		}
-		f.Meta, f.version = m, m.Version
+		f.meta, f.version = m, m.Version
 		s.Memory += memoryOf(m)
 		if f.role, err = api.RoleOf(u.Name, u.Data, m.Version); err != nil {
 			f.refuse(api.CodeRoleName, err.Error())
-			s.Files = append(s.Files, f)
+			s.files = append(s.files, f)
 			continue
 		}
 		if m.Snapshot != nil {
@@ -96,14 +96,14 @@ func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
 			vouchers = append(vouchers, f)
 			continue
 		}
-		s.Files = append(s.Files, f)
+		s.files = append(s.files, f)
 	}
-	if len(s.Files) == 0 {
-		s.Files = vouchers
+	if len(s.files) == 0 {
+		s.files = vouchers
 	}
-	slices.SortStableFunc(s.Files, inOrder)
-	for _, f := range s.Files {
-		if f.Status == api.StatusPending {
+	slices.SortStableFunc(s.files, inOrder)
+	for _, f := range s.files {
+		if f.status == api.StatusPending {
 			s.todo = append(s.todo, f)
 		}
 	}
@@ -119,7 +119,7 @@ func inOrder(a, b *file) int {
 }
 
 func (f *file) refuse(code, detail string) {
-	f.Status, f.refusal = api.StatusRefused, newRefusal(code, detail)
+	f.status, f.refusal = api.StatusRefused, newRefusal(code, detail)
 }
 
 // because notes why a file was refused, though it may be judged again. The first
@@ -149,13 +149,13 @@ func newRefusal(code, detail string) refusal {
 func (s *Submission) finish(err error) {
 	s.mu.Lock()
 	s.err = err
-	waits := slices.ContainsFunc(s.Files, func(f *file) bool { return f.Status == api.StatusHeld })
-	for _, f := range s.Files {
-		f.Meta = nil
-		if f.Status == api.StatusPending && f.index < 0 && err == nil {
-			f.Status = api.StatusRefused
+	waits := slices.ContainsFunc(s.files, func(f *file) bool { return f.status == api.StatusHeld })
+	for _, f := range s.files {
+		f.meta = nil
+		if f.status == api.StatusPending && f.index < 0 && err == nil {
+			f.status = api.StatusRefused
 			if waits && admit.MayComeLater(f.code) {
-				f.Detail += "; other files of the submission are held: if it needs one of them, send it again when that is logged"
+				f.detail += "; other files of the submission are held: if it needs one of them, send it again when that is logged"
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func (s *Submission) Needs() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var size int64
-	for _, f := range s.Files {
+	for _, f := range s.files {
 		size = max(size, f.index+1)
 	}
 	return size
@@ -192,7 +192,7 @@ func (s *Submission) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := int64(512)
-	for _, f := range s.Files {
+	for _, f := range s.files {
 		size += int64(len(f.name)+len(f.role)) + MaxDetail + 256
 	}
 	return size
@@ -205,7 +205,7 @@ type Registered struct {
 	Added bool   // this registration has stored it
 }
 
-// State is how far a submission is.
+// State is the progress of a submission.
 type State struct {
 	Err   error       // trouble with the log's own data: no verdict on the rest
 	Full  error       // why a file that should be held is not
@@ -213,8 +213,8 @@ type State struct {
 	Files []FileState // in the order in which they are judged
 }
 
-// FileState is how far a file is. Until the intake has decided Status is pending and
-// Index -1.
+// FileState is the progress of one file. Until the intake has decided it, Status is
+// pending and Index is -1.
 type FileState struct {
 	Name         string
 	Role         string
@@ -225,13 +225,17 @@ type FileState struct {
 	Code, Detail string   // why it was refused
 }
 
-// State returns how far the submission is.
+// Root returns the root of a genesis that was read. It is nil if the file does not parse.
+// It must be called before the submission is queued.
+func (s *Submission) Root() *tuf.Metadata { return s.files[0].meta }
+
+// State returns the progress of the submission.
 func (s *Submission) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := State{Err: s.err, Full: s.full, Token: s.Token, Files: make([]FileState, 0, len(s.Files))}
-	for _, f := range s.Files {
-		state.Files = append(state.Files, FileState{f.name, f.role, f.version, f.Status, f.index, f.held, f.code, f.Detail})
+	state := State{Err: s.err, Full: s.full, Token: s.Token, Files: make([]FileState, 0, len(s.files))}
+	for _, f := range s.files {
+		state.Files = append(state.Files, FileState{f.name, f.role, f.version, f.status, f.index, f.held, f.code, f.detail})
 	}
 	return state
 }
@@ -243,7 +247,7 @@ func (s *Submission) Unused() *Registered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	given := s.Token
-	opened := len(s.Files) == 1 && s.Files[0].Status == api.StatusReleased
+	opened := len(s.files) == 1 && s.files[0].status == api.StatusReleased
 	if given == nil || !given.Added || opened || s.err != nil {
 		return nil
 	}
@@ -268,5 +272,5 @@ func (s *Submission) settle(f *file, entry leaf.Leaf, index int64, status api.St
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.Status, f.index, f.refusal = status, index, refusal{}
+	f.status, f.index, f.refusal = status, index, refusal{}
 }

@@ -10,7 +10,7 @@ func (l *Log) Forget() { l.registry.Forget(nil) }
 
 // KeepVersions says how many versions of a role are in memory of repositories that are
 // loaded from now on.
-func (l *Log) KeepVersions(n int) { l.registry.Keep(n) }
+func (l *Log) KeepVersions(n int) { l.registry.KeepVersions(n) }
 
 // Histories returns how many whole repositories are kept.
 func (l *Log) Histories() int { return l.registry.Histories() }

@@ -112,7 +112,7 @@ func (f *Fsck) indexed(e *index.Scanned) bool { return f.Anew != nil && e.Index 
 
 // bundle checks the entries of a bundle.
 func (f *Fsck) bundle(ctx context.Context, s *index.Scan, b *index.Bundle) error {
-	if log.Passes(ctx, b.Err) {
+	if mayPass(ctx, b.Err) {
 		return b.Err
 	}
 	hashes, err := f.hashes(ctx, b)
@@ -153,7 +153,7 @@ func (f *Fsck) bundle(ctx context.Context, s *index.Scan, b *index.Bundle) error
 func complete(ctx context.Context, s *index.Scan, e *index.Scanned) error {
 	s.Complete(ctx, e)
 	for _, err := range []error{e.File.Err, e.Snapshot.Err} {
-		if log.Passes(ctx, err) {
+		if mayPass(ctx, err) {
 			return err
 		}
 	}
@@ -203,7 +203,7 @@ func (f *Fsck) hashes(ctx context.Context, b *index.Bundle) ([]proofs.Hash, erro
 	f.problem("%s: %v", proofs.EntriesPath(b.Index, width), b.Err)
 	tile, err := f.Storage.ReadTile(ctx, 0, b.Index, width)
 	switch {
-	case log.Passes(ctx, err):
+	case mayPass(ctx, err):
 		return nil, err
 	case err == nil:
 		for i := range hashes {
@@ -218,7 +218,7 @@ func (f *Fsck) hashes(ctx context.Context, b *index.Bundle) ([]proofs.Hash, erro
 func (f *Fsck) tiles(ctx context.Context, want []proofs.Tile) error {
 	for _, tile := range want {
 		got, err := f.Storage.ReadTile(ctx, tile.Level, tile.Index, tile.Width)
-		if log.Passes(ctx, err) {
+		if mayPass(ctx, err) {
 			return err
 		}
 		if err != nil {

@@ -55,7 +55,7 @@ func (f *Fsck) judgePart(ctx context.Context, part int64) error {
 			} else if f.indexed(e) && log.Lists(e.Leaf.Role) {
 				continue
 			}
-			if log.Passes(ctx, err) {
+			if mayPass(ctx, err) {
 				return err
 			}
 			if err != nil {
@@ -97,4 +97,10 @@ func (f *Fsck) judge(ctx context.Context, e *index.Scanned) error {
 		return err
 	}
 	return repo.Apply(e.Index, e.Leaf)
+}
+
+// mayPass reports whether an error tells nothing about the data that was to be read: a
+// server cannot be reached, or the caller has stopped waiting.
+func mayPass(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || errors.Is(err, log.ErrUnavailable))
 }

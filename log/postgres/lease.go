@@ -34,8 +34,8 @@ const (
 	unable = time.Second
 )
 
-// ErrReleased is the cause with which the context of a released lease ends.
-var ErrReleased = fmt.Errorf("the lease was released: %w", ErrNotLeader)
+// errReleased is the cause with which the context of a released lease ends.
+var errReleased = fmt.Errorf("the lease was released: %w", ErrNotLeader)
 
 // Leader is who holds the lease.
 type Leader struct {
@@ -344,7 +344,7 @@ func (l *Lease) renew() error {
 
 // Release gives the lease up, so that another front end can take it at once.
 func (l *Lease) Release(ctx context.Context) error {
-	l.cancel(ErrReleased)
+	l.cancel(errReleased)
 	<-l.stopped
 	_, err := l.db.pool.Exec(ctx, "UPDATE lease SET holder = '', expires = '-infinity' WHERE epoch = $1 AND holder = $2", l.epoch, l.holder)
 	return wrap("release the lease", err)

@@ -36,7 +36,7 @@ func TestLease(t *testing.T) {
 		t.Fatalf("the leader has %v left, %v", left, context.Cause(a.Context()))
 	}
 	check(t, a.Release(t.Context()))
-	refused(t, "context", context.Cause(a.Context()), ErrReleased, "")
+	refused(t, "context", context.Cause(a.Context()), errReleased, "")
 	refused(t, "a write after the release", first.Tiles(a).Reset(t.Context()), ErrNotLeader, "released")
 	released := time.Now()
 	b := lead(t, second, "b")

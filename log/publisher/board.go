@@ -61,6 +61,7 @@ func (b *Board) update(change func()) {
 	b.news = make(chan struct{})
 }
 
+// Stop stops the log for good and returns h. Only the first halt is kept.
 func (b *Board) Stop(h *log.Halt) error {
 	b.update(func() {
 		if b.halted == nil {
@@ -189,6 +190,7 @@ func (b *Board) Ended() bool {
 	return b.ended
 }
 
+// BehindFor returns for how long entries have waited to be published, 0 if none waits.
 func (b *Board) BehindFor() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,12 +226,12 @@ func (b *Board) Show(published log.Published, ended bool) {
 // Fail says why nothing newer can be shown; nil that it can.
 func (b *Board) Fail(err error) { b.update(func() { b.failing = err }) }
 
-// Failing returns what Fail was told last, and a channel that is closed when that, or
-// anything else, changes.
-func (b *Board) Failing() (err error, news <-chan struct{}) {
+// Failing returns a channel that is closed when anything on the board changes, and the
+// error that Fail was given last.
+func (b *Board) Failing() (news <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failing, b.news
+	return b.news, b.failing
 }
 
 // Halt says why the log does not go on for the moment; nil takes that back. Unlike the

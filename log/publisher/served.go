@@ -109,9 +109,6 @@ func openOwn(signed []byte, keys []proofs.Key) (proofs.Checkpoint, error) {
 	return cp, nil
 }
 
-// Path returns where the file is.
-func (s *Served) Path() string { return s.path }
-
 // Newest returns the newest checkpoint. That of a nil *Served is of the empty tree.
 func (s *Served) Newest() log.Published {
 	if s == nil {
@@ -217,7 +214,7 @@ func (p *Publisher) checkServed(ctx context.Context, stored proofs.Tree) error {
 	if served.N == 0 {
 		return nil
 	}
-	what := fmt.Sprintf("this front end has served a checkpoint of size %d (root %v), which is in %s", served.N, served.Hash, p.cfg.Served.Path())
+	what := fmt.Sprintf("this front end has served a checkpoint of size %d (root %v), which is in %s", served.N, served.Hash, p.cfg.Served.path)
 	if stored.N < served.N {
 		return &log.Halt{
 			Code: log.HaltStorageBehind,

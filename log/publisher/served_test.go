@@ -31,7 +31,7 @@ func TestServedCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close() // as a later try does
-	if b, err := os.ReadFile(s.Path()); err != nil || string(b) != "a note\n" || s.Trouble() != nil {
+	if b, err := os.ReadFile(s.path); err != nil || string(b) != "a note\n" || s.Trouble() != nil {
 		t.Errorf("with its directory: %q, %v, %v", b, err, s.Trouble())
 	}
 }

@@ -132,6 +132,6 @@ func (r *Registry) Histories() int {
 	return len(r.histories)
 }
 
-// Keep sets how many versions of a role are in memory of repositories that are loaded from
-// now on.
-func (r *Registry) Keep(versions int) { r.keepVersions = versions }
+// KeepVersions sets the number of versions of each role that are kept in memory of
+// repositories that are loaded from now on.
+func (r *Registry) KeepVersions(versions int) { r.keepVersions = versions }

@@ -208,7 +208,7 @@ func (l *Log) entitled(ctx context.Context) (context.Context, context.CancelFunc
 	if l.cfg.Until != nil {
 		until := l.cfg.Until()
 		if time.Until(until) <= 0 {
-			return nil, nil, ErrNoRight
+			return nil, nil, errNoRight
 		}
 		if until.Before(end) {
 			end = until
@@ -237,14 +237,14 @@ func (l *Log) landing(leaves []*trillian.LogLeaf, results []*trillian.QueuedLogL
 		if s.GetMessage() == "conflicting LeafIndex" {
 			l.landed = max(l.landed, leaves[i].LeafIndex+1) // something has
 		}
-		return fmt.Errorf("%w: index %d: Trillian says %q", ErrForeign, leaves[i].LeafIndex, s.GetMessage())
+		return fmt.Errorf("%w: index %d: Trillian says %q", errForeign, leaves[i].LeafIndex, s.GetMessage())
 	}
 	return nil
 }
 
 // Append implements log.Storage.
 func (r *Reader) Append(context.Context, [][]byte) ([]int64, error) {
-	return nil, fmt.Errorf("%w: it is open for reading only", ErrNoRight)
+	return nil, fmt.Errorf("%w: it is open for reading only", errNoRight)
 }
 
 var _ proofs.TileReader = (*Log)(nil)

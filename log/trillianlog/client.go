@@ -24,10 +24,10 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// ErrBusy is wrapped by errors that say that Trillian, its database or its
+// errBusy is wrapped by errors that say that Trillian, its database or its
 // signer cannot be reached or has too much to do now. It may pass: it wraps
 // log.ErrUnavailable.
-var ErrBusy = fmt.Errorf("the log's Trillian is %w", log.ErrUnavailable)
+var errBusy = fmt.Errorf("the log's Trillian is %w", log.ErrUnavailable)
 
 const (
 	maxMessage = 4 << 20 // bytes; the limit that servers have unless told otherwise
@@ -101,7 +101,7 @@ func failed(ctx context.Context, call string, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w: %w", call, context.Cause(ctx), err)
 	case isBusy(err):
-		return fmt.Errorf("%w: %s: %w", ErrBusy, call, err)
+		return fmt.Errorf("%w: %s: %w", errBusy, call, err)
 	}
 	return fmt.Errorf("%s: %w", call, err)
 }

@@ -45,7 +45,7 @@ func TestUnknownOutcomeIsResolved(t *testing.T) {
 			mustAppend(t, l, "first", 3)
 			for i := range 2 {
 				faulty.Store(true)
-				if _, err := l.Append(t.Context(), batch(fmt.Sprint("lost ", i), 300)); !errors.Is(err, ErrBusy) {
+				if _, err := l.Append(t.Context(), batch(fmt.Sprint("lost ", i), 300)); !errors.Is(err, errBusy) {
 					t.Fatalf("Append: %v", err)
 				}
 				if calls < 2 {
@@ -88,7 +88,7 @@ func TestReopenedBehindAnUnknownOutcome(t *testing.T) {
 		return status.Error(codes.Unavailable, "lost on the way")
 	})
 	l := open(t, cfg)
-	if _, err := l.Append(t.Context(), batch("lost", 3)); !errors.Is(err, ErrBusy) {
+	if _, err := l.Append(t.Context(), batch("lost", 3)); !errors.Is(err, errBusy) {
 		t.Fatalf("Append: %v", err)
 	}
 	again := open(t, good)
@@ -117,13 +117,13 @@ func TestIndexIsTaken(t *testing.T) {
 	cfg := c.config(t)
 	l := open(t, cfg)
 	add(t, cfg, 0, []byte("foreign 0")) // into the empty tree
-	if _, err := l.Append(t.Context(), batch("own", 300)); !errors.Is(err, ErrForeign) {
+	if _, err := l.Append(t.Context(), batch("own", 300)); !errors.Is(err, errForeign) {
 		t.Fatalf("Append: %v", err)
 	}
 	mustAppend(t, l, "own", 300)
 	// In the middle of a batch: what is before it lands.
 	add(t, cfg, 305, []byte("foreign 1"))
-	if _, err := l.Append(t.Context(), batch("cut", 10)); !errors.Is(err, ErrForeign) {
+	if _, err := l.Append(t.Context(), batch("cut", 10)); !errors.Is(err, errForeign) {
 		t.Fatalf("Append: %v", err)
 	}
 	got := all(t, l)
@@ -156,7 +156,7 @@ func TestTreeIsFrozen(t *testing.T) {
 	}
 	state("FROZEN")
 	calls = 0
-	if _, err := l.Append(t.Context(), batch("frozen", 3)); err == nil || errors.Is(err, ErrBusy) || calls != 1 {
+	if _, err := l.Append(t.Context(), batch("frozen", 3)); err == nil || errors.Is(err, errBusy) || calls != 1 {
 		t.Fatalf("Append: %d calls, %v", calls, err)
 	}
 	if tree := integrated(t, l); tree.N != 3 {
@@ -183,7 +183,7 @@ func TestTwoWriters(t *testing.T) {
 				if err == nil {
 					break
 				}
-				if !errors.Is(err, ErrForeign) {
+				if !errors.Is(err, errForeign) {
 					t.Fatal(err)
 				}
 				if after := integrated(t, l); after.N <= before.N {
@@ -344,7 +344,7 @@ func TestTooManyConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := l.Append(t.Context(), batch("second", 3))
-	if !errors.Is(err, ErrBusy) || !errors.Is(err, log.ErrUnavailable) || !strings.Contains(err.Error(), "too many connections") {
+	if !errors.Is(err, errBusy) || !errors.Is(err, log.ErrUnavailable) || !strings.Contains(err.Error(), "too many connections") {
 		t.Fatalf("Append: %v", err)
 	}
 	t.Log(err)
@@ -366,7 +366,7 @@ func TestBusy(t *testing.T) {
 		status.Error(codes.Unknown, "Error 1040: Too many connections"),
 		status.Error(codes.Unknown, "FATAL: the database system is starting up (SQLSTATE 57P03)"),
 	} {
-		if err := failed(t.Context(), "Call", busy); !errors.Is(err, ErrBusy) || status.Code(err) != status.Code(busy) {
+		if err := failed(t.Context(), "Call", busy); !errors.Is(err, errBusy) || status.Code(err) != status.Code(busy) {
 			t.Errorf("%v is not busy", err)
 		}
 	}
@@ -374,7 +374,7 @@ func TestBusy(t *testing.T) {
 		status.Error(codes.NotFound, "no such tree"),
 		status.Error(codes.Unknown, "syntax error"),
 	} {
-		if err := failed(t.Context(), "Call", other); errors.Is(err, ErrBusy) {
+		if err := failed(t.Context(), "Call", other); errors.Is(err, errBusy) {
 			t.Errorf("%v is busy", err)
 		}
 	}
@@ -390,7 +390,7 @@ func TestBusy(t *testing.T) {
 	if none, err := Open(t.Context(), cfg); err == nil {
 		none.Close()
 		t.Error("opened a tree that is not there")
-	} else if errors.Is(err, ErrBusy) {
+	} else if errors.Is(err, errBusy) {
 		t.Errorf("a tree that is not there is busy: %v", err)
 	}
 }
@@ -458,10 +458,10 @@ func TestWatch(t *testing.T) {
 		}
 	}()
 	err = <-watched
-	if took := time.Since(began); !errors.Is(err, ErrBusy) || took < awayTime-time.Second || took > awayTime+probeTime+3*time.Second {
+	if took := time.Since(began); !errors.Is(err, errBusy) || took < awayTime-time.Second || took > awayTime+probeTime+3*time.Second {
 		t.Errorf("given up after %v: %v", took, err)
 	}
-	if err := Reach(t.Context(), cfg); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), cfg.Target) {
+	if err := Reach(t.Context(), cfg); !errors.Is(err, errBusy) || !strings.Contains(err.Error(), cfg.Target) {
 		t.Errorf("Reach: %v", err)
 	}
 	giveUp()

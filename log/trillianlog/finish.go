@@ -21,7 +21,7 @@ func (l *Log) Finish(ctx context.Context, first int64, entries [][]byte) error {
 	}
 	defer l.release()
 	err := l.finish(ctx, first, entries)
-	if errors.Is(err, ErrForeign) {
+	if errors.Is(err, errForeign) {
 		err = l.finish(ctx, first, entries) // what others have appended is in the tree now
 	}
 	if err != nil {

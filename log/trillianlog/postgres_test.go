@@ -291,7 +291,7 @@ func TestDeposedLeader(t *testing.T) {
 	if err := next.append(t.Context(), db, batch("next", 300)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.Append(t.Context(), late); !errors.Is(err, ErrNoRight) {
+	if _, err := old.Append(t.Context(), late); !errors.Is(err, errNoRight) {
 		t.Errorf("the old leader's Append: %v", err)
 	}
 	if _, err := old.Append(t.Context(), batch("later", 3)); err == nil || !strings.Contains(err.Error(), "not the batch that is kept") {

@@ -60,7 +60,7 @@ func (l *Log) takeOver(ctx context.Context, progress func(n int)) error {
 			}
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: for %v Trillian's signer has not integrated the entries from %d to %d: see whether it runs, and whether its database has been analysed", ErrBusy, patience, root.N, l.landed)
+			return fmt.Errorf("%w: for %v Trillian's signer has not integrated the entries from %d to %d: see whether it runs, and whether its database has been analysed", errBusy, patience, root.N, l.landed)
 		}
 		if wait.For(ctx, pause) != nil {
 			return fmt.Errorf("the signer has not integrated the entries from %d to %d yet: %w", root.N, l.landed, context.Cause(ctx))

@@ -47,12 +47,12 @@ var (
 	// belong to what Trillian holds. A person has to find out which is wrong:
 	// where they come from an open log, they wrap a *log.Halt, too.
 	ErrContradiction = errors.New("the copy of the log contradicts Trillian")
-	// ErrForeign is wrapped by errors that say that somebody else has appended
+	// errForeign is wrapped by errors that say that somebody else has appended
 	// at an index that was to be used. What that was shows when it is read.
-	ErrForeign = errors.New("somebody else has appended to the log")
-	// ErrNoRight is wrapped by errors that say that nothing was sent to
+	errForeign = errors.New("somebody else has appended to the log")
+	// errNoRight is wrapped by errors that say that nothing was sent to
 	// Trillian because the right to append has ended.
-	ErrNoRight = errors.New("the right to append to the log has ended")
+	errNoRight = errors.New("the right to append to the log has ended")
 	// ErrNoTree is wrapped by errors that say that Trillian knows no tree of that
 	// number, or had it deleted.
 	ErrNoTree = errors.New("no such tree in Trillian")

@@ -125,7 +125,7 @@ func TestReadsWhatItWroteFromMemory(t *testing.T) {
 			t.Errorf("the reader's bundle of width %d: %v", width, err)
 		}
 	}
-	if _, err := r.Append(t.Context(), batch("y", 1)); !errors.Is(err, ErrNoRight) {
+	if _, err := r.Append(t.Context(), batch("y", 1)); !errors.Is(err, errNoRight) {
 		t.Errorf("appended to a reader: %v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestUntil(t *testing.T) {
 	until = time.Now().Add(time.Second)
 	mustAppend(t, l, "short", 2)
 	until, sent = time.Now().Add(-time.Millisecond), 0
-	if _, err := l.Append(t.Context(), batch("late", 2)); !errors.Is(err, ErrNoRight) || sent != 0 {
+	if _, err := l.Append(t.Context(), batch("late", 2)); !errors.Is(err, errNoRight) || sent != 0 {
 		t.Fatalf("%d calls after the right had ended, %v", sent, err)
 	}
 	if tree := integrated(t, l); tree.N != 4 {
