@@ -198,7 +198,7 @@ func (a *Auditor) repositoryReport(ctx context.Context, repo *repository) (Repos
 		if more := len(expired) - maxListed; more > 0 {
 			list += fmt.Sprintf(" and %d more", more)
 		}
-		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, though nothing newer is logged: %s", asOf.Format(time.DateOnly), list))
+		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, and a newer release is not logged: %s", asOf.Format(time.DateOnly), list))
 	}
 	never, err := a.neverLogged(ctx, repo)
 	found = append(found, never...)

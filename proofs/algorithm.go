@@ -223,7 +223,7 @@ func (t *signedText) appendSubtree(b []byte, name string, unix int64) ([]byte, e
 	if t.cp == nil {
 		c, err := ParseCheckpoint(t.text)
 		if err != nil {
-			return b, fmt.Errorf("%v signs nothing but checkpoints: %w", MLDSA44, err)
+			return b, fmt.Errorf("%v signs only checkpoints: %w", MLDSA44, err)
 		}
 		t.cp = &c
 	}

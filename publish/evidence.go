@@ -151,7 +151,7 @@ func (e *Evidence) lines(v Verdict) []string {
 	return append(told,
 		"Both files and the contradiction are public in the log, and stay there: they cannot be taken back.",
 		"Devices refuse this file. Serve the release (it is in the log: /blob/sha256/"+e.First.Metadata+"),",
-		fmt.Sprintf("or publish version %d, listed by a new snapshot. If the release is not your work, somebody else", v.Version+1),
+		fmt.Sprintf("or publish version %d, listed by a new snapshot. If the release is not your work, another party", v.Version+1),
 		"can sign with these keys: replace them, by a new root or delegation, before anything else.")
 }
 

@@ -114,7 +114,7 @@ func TestSubmitAfterDelegationsChanged(t *testing.T) {
 		t.Errorf("without the targets that delegated to it: %+v", refused)
 	}
 	left["1.targets.json"], left["1.snapshot.json"] = one, snapshotFile(1, "k1", map[string][]byte{"targets": one})
-	if r := mustSubmit(t, other.config(), release(t, left)); len(r.Refused()) != 0 || len(r.Past()) != 1 || !strings.Contains(r.Past()[0].Past, "delegates to d any more") {
+	if r := mustSubmit(t, other.config(), release(t, left)); len(r.Refused()) != 0 || len(r.Past()) != 1 || !strings.Contains(r.Past()[0].Past, "no longer delegate to d") {
 		t.Errorf("with them: refused %+v, past %+v", r.Refused(), r.Past())
 	}
 

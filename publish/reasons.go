@@ -49,7 +49,7 @@ func (j *job) past(f *file) string {
 	case !ok && slices.ContainsFunc(j.snapshots, f.isListedInOrBefore):
 		return fmt.Sprintf("snapshot %d lists no %s any more", newest.version, f.role)
 	case f.verdict.Code == api.CodeNotDelegated && j.withdrawn(f.role, newest):
-		return fmt.Sprintf("nothing that snapshot %d lists delegates to %s any more", newest.version, f.role)
+		return fmt.Sprintf("the files that snapshot %d lists no longer delegate to %s", newest.version, f.role)
 	}
 	return ""
 }

@@ -121,7 +121,7 @@ func (w *Witness) signingTime(ctx context.Context, latest *Latest) (time.Time, e
 	}
 	if c.why != before {
 		if c.why == "" {
-			w.log.Warn("cosigning goes on: the clock is trusted again", "time", now.UTC().Format(time.RFC3339))
+			w.log.Warn("cosigning continues: the clock is trusted again", "time", now.UTC().Format(time.RFC3339))
 		} else {
 			w.log.Error("cosigning is stopped for all logs: the clock cannot be trusted", "why", c.why, "advice", "witness clock show")
 		}

@@ -308,7 +308,7 @@ func (w *Witness) healthy(ctx context.Context, ready bool) error {
 	}
 	if w.room != nil {
 		if err := w.room(); err != nil {
-			return fmt.Errorf("nothing can be stored: %w", err)
+			return fmt.Errorf("the state cannot be stored: %w", err)
 		}
 	}
 	// A key may be in an agent that is gone.

@@ -105,7 +105,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	logsDesc    = desc("logs", "Logs that are cosigned.")
 	stoppedDesc = desc("logs_latched", "Logs for which cosigning is stopped until a person acts.")
-	clockDesc   = desc("clock_in_doubt", "1 while nothing is cosigned because of the clock.")
+	clockDesc   = desc("clock_in_doubt", "1 while cosigning is stopped because of the clock.")
 	answersDesc = desc("answers_total", "Answers to requests that no known log had signed, by outcome.", "outcome")
 	logDesc     = desc("log_answers_total", "Answers to requests that a log signed, by outcome.", "origin", "outcome")
 	sizeDesc    = desc("log_size", "Size of the tree that was cosigned last.", "origin")

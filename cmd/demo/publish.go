@@ -71,7 +71,7 @@ func verdictOn(r *publish.Report, file string) (publish.Verdict, error) {
 			return v, nil
 		}
 	}
-	return publish.Verdict{}, fmt.Errorf("the publisher says nothing about %s", file)
+	return publish.Verdict{}, fmt.Errorf("the publisher does not report %s", file)
 }
 
 // refusedBy checks that the log refused a file with a code.

@@ -161,7 +161,7 @@ func TestSlowProofs(t *testing.T) {
 			t.Errorf("a log that is ready: %q", said)
 		}
 		status, body = 404, "<html>"
-		if said := wait(longWait + time.Second); !strings.Contains(said, "does not say why") {
+		if said := wait(longWait + time.Second); !strings.Contains(said, "does not give the reason") {
 			t.Errorf("no log: %q", said)
 		}
 	})

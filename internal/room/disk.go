@@ -30,7 +30,7 @@ func roomIn(dir string, least uint64) error {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < least {
-		return fmt.Errorf("%s: %w: %d MiB are free, and %d are needed to go on", dir, unix.ENOSPC, free>>20, least>>20)
+		return fmt.Errorf("%s: %w: %d MiB are free, but %d are needed", dir, unix.ENOSPC, free>>20, least>>20)
 	}
 	probe := filepath.Join(dir, ".room.tmp")
 	if err := os.WriteFile(probe, make([]byte, 4096), 0o600); err != nil {
