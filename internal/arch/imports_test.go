@@ -20,6 +20,7 @@ var rooms = map[string][]string{
 	"tuf":             {},
 	"leaf":            {"tuf", "proofs"},
 	"admit":           {"leaf", "tuf"},
+	"explain":         {"leaf", "tuf"},
 	"verify":          {"leaf", "tuf", "proofs"},
 	"witness/client":  {"proofs", "internal/fetch", "internal/printable"},
 	"witness":         {"witness", "proofs", "internal"},
@@ -108,14 +109,14 @@ func TestImportsPointOneWay(t *testing.T) {
 }
 
 func TestVerifyingDoesNoIO(t *testing.T) {
-	for pkg, imports := range list(t, "./proofs/...", "./tuf/...", "./leaf/...", "./admit/...", "./verify/...") {
+	for pkg, imports := range list(t, "./proofs/...", "./tuf/...", "./leaf/...", "./admit/...", "./verify/...", "./explain/...") {
 		for _, imp := range imports {
 			if slices.Contains(noIO, imp) {
 				t.Errorf("%s imports %s", pkg, imp)
 			}
 		}
 	}
-	for _, pkg := range []string{"./proofs", "./tuf", "./leaf", "./admit", "./verify"} {
+	for _, pkg := range []string{"./proofs", "./tuf", "./leaf", "./admit", "./verify", "./explain"} {
 		if slices.Contains(deps(t, pkg), "net") {
 			t.Errorf("%s pulls in net", pkg)
 		}

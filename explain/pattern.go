@@ -1,0 +1,98 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Replaces is the answer of RadiusOf.
+type Replaces struct {
+	Paths []*Replace `json:"paths"`
+	// New are answers for paths that no role lists, one for the pattern and one for each
+	// pattern of a delegation that has room for a new file: examples, with new-file where
+	// the pattern has a star. Files of delegations by hashes fall where their hash says.
+	New []*Replace `json:"new,omitempty"`
+	// Limits says what was left out because there was too much of it.
+	Limits []string `json:"limits,omitempty"`
+}
+
+// RadiusOf answers Radius for all paths that a pattern matches, as patterns of delegations
+// do: those that any role lists, in the order of their bytes, and examples of new ones.
+// The errors wrap ErrMetadata.
+func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
+	if err := repo.check(); err != nil {
+		return nil, err
+	}
+	all := &Replaces{Paths: []*Replace{}}
+	matches := tuf.DelegatedRole{Paths: []string{pattern}}.Covers
+	if len(pattern) > tuf.MaxTargetPath {
+		matches = func(path string) bool { return path == pattern }
+		all.Limits = append(all.Limits, fmt.Sprintf("the pattern has more than %d bytes: it matches nothing", tuf.MaxTargetPath))
+	}
+	listed, examples := map[string]bool{}, []string{example(pattern)}
+	looked := 0
+	for _, m := range repo.files() {
+		if m.Targets == nil {
+			continue
+		}
+		for path := range m.Targets.Paths() {
+			if matches(path) {
+				listed[path] = true
+			}
+			if len(listed) > MaxPaths {
+				break
+			}
+		}
+		if m.Targets.Delegations == nil {
+			continue
+		}
+		for _, role := range m.Targets.Delegations.Roles {
+			for _, p := range role.Paths {
+				if looked++; looked <= MaxPaths && len(p) <= tuf.MaxTargetPath {
+					examples = append(examples, example(p))
+				}
+			}
+		}
+	}
+	if looked > MaxPaths {
+		all.Limits = append(all.Limits, fmt.Sprintf("new paths: only the first %d patterns of delegations were tried", MaxPaths))
+	}
+	paths := make([]string, 0, len(listed))
+	for path := range listed {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	if len(paths) > MaxPaths {
+		paths = paths[:MaxPaths]
+		all.Limits = append(all.Limits, fmt.Sprintf("more than %d listed paths match: this is about %d of them", MaxPaths, MaxPaths))
+	}
+	for _, path := range paths {
+		r, err := Radius(repo, path)
+		if err != nil {
+			return nil, err
+		}
+		all.Paths = append(all.Paths, r)
+	}
+	slices.Sort(examples)
+	for _, path := range slices.Compact(examples) {
+		if listed[path] || !matches(path) || !strings.Contains(pattern, "*") && !strings.Contains(pattern, "?") && path != pattern {
+			continue
+		}
+		r, err := Radius(repo, path)
+		if err != nil {
+			return nil, err
+		}
+		if r.ListedBy == "" {
+			all.New = append(all.New, r)
+		}
+	}
+	return all, nil
+}
+
+// example returns a path that a pattern matches.
+func example(pattern string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(pattern, "*", "new-file"), "?", "x")
+}

@@ -1,0 +1,348 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Limits of Radius. What they cut off is said in Limits of the result.
+const (
+	MaxSearched = 1024    // roles that a search visits; most devices visit 32
+	MaxKeys     = 4096    // distinct keys of all of them together
+	MaxWays     = 64      // ways with different keys or thresholds
+	MaxSets     = 64      // minimal sets of keys
+	MaxPaths    = 1000    // paths for which RadiusOf answers
+	maxWork     = 4 << 20 // steps of the calculations for one path
+)
+
+// Replace says who could replace the file at a target's path.
+type Replace struct {
+	Path string `json:"path"`
+	// ListedBy is the role in which a device finds the path today; empty: it is not listed.
+	ListedBy string `json:"listed_by,omitempty"`
+	// Searched are the roles that a device asks for the path, in order, up to ListedBy.
+	Searched []string `json:"searched"`
+	// Ways are the ways to replace the file, that of root first. No way needs all that
+	// another needs: of two such ways, that with more is in Covered. None at all: nobody
+	// can.
+	Ways []Way `json:"ways"`
+	// Covered are ways that need the keys of one of Ways and more. They are how the file is
+	// usually replaced where root and targets share their keys.
+	Covered []Way `json:"covered,omitempty"`
+	// Sets are the minimal sets of keys that suffice, each as sorted key ids, the smallest
+	// sets first, at most MaxSets.
+	Sets [][]string `json:"sets"`
+	// MoreSets reports whether there are more sets, or may be.
+	MoreSets bool `json:"more_sets,omitempty"`
+	// Smallest is how many keys the smallest set has; 0: there is none, or it is not known,
+	// as Limits then says.
+	Smallest int `json:"smallest"`
+	// Unknown are the searched roles without metadata: roles after them count as if these
+	// did not list the path.
+	Unknown []string `json:"unknown,omitempty"`
+	// Limits says what was left out because there was too much of it.
+	Limits []string `json:"limits,omitempty"`
+}
+
+// Way is one way to replace a file.
+type Way struct {
+	// Roles are the roles that would sign the other file, any one of them: root, which can
+	// replace all keys, or a role that a search visits.
+	Roles []string `json:"roles"`
+	// Needs are all needed. They may have keys in common, each of which counts for both.
+	Needs []Need `json:"needs"`
+	// Smallest is the smallest number of keys that suffices; 0: it is not known.
+	Smallest int `json:"smallest"`
+}
+
+// Need is a number of keys of some.
+type Need struct {
+	// Roles are the roles whose threshold it is. The first of Way.Roles stands for all of
+	// those.
+	Roles []string `json:"roles"`
+	Count int      `json:"count"`
+	Keys  []string `json:"keys"` // sorted key ids
+}
+
+// Radius says who could replace the file at a path, or put one there. The errors wrap
+// ErrMetadata.
+func Radius(repo Repository, path string) (*Replace, error) {
+	if err := repo.check(); err != nil {
+		return nil, err
+	}
+	r := &Replace{Path: path, Searched: []string{}, Ways: []Way{}, Sets: [][]string{}}
+	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, budget: work{maxWork}}
+	c.role(tuf.RoleRoot, repo.Root.Root.KeySet(tuf.RoleRoot))
+	c.search(repo, path)
+	c.finish(repo.Root.Root)
+	return r, nil
+}
+
+// calculation is the work of one Radius.
+type calculation struct {
+	result *Replace
+	roles  []speaker
+	index  map[tuf.KeyIdentity]int
+	labels labels
+	order  []tuf.KeyIdentity // of the universe
+	budget work
+}
+
+// speaker is a role that can speak for the path, with the keys under which it is reached.
+type speaker struct {
+	name string
+	keys tuf.KeySet
+}
+
+func (c *calculation) limit(format string, args ...any) {
+	c.result.Limits = append(c.result.Limits, fmt.Sprintf(format, args...))
+}
+
+// role adds a role that may speak, and reports whether there is room for its keys.
+func (c *calculation) role(role string, ks tuf.KeySet) bool {
+	identities := ks.Identities()
+	if len(c.index)+len(identities) > MaxKeys {
+		c.limit("the roles from %s on are left out: together they have more than %d keys", name(role), MaxKeys)
+		return false
+	}
+	c.labels.add(ks)
+	for _, identity := range identities {
+		if _, ok := c.index[identity]; !ok {
+			c.index[identity] = 0
+		}
+	}
+	c.roles = append(c.roles, speaker{role, ks})
+	return true
+}
+
+// search visits the roles that a device asks for the path, as TUF 5.6.7 says.
+func (c *calculation) search(repo Repository, path string) {
+	r := c.result
+	for visit := range visits(repo, path) {
+		if len(r.Searched) == MaxSearched {
+			c.limit("the search ends after %d roles", MaxSearched)
+			return
+		}
+		if !c.role(visit.role, visit.keys) {
+			return
+		}
+		r.Searched = append(r.Searched, visit.role)
+		if visit.listed {
+			r.ListedBy = visit.role
+		}
+		if visit.unknown {
+			r.Unknown = append(r.Unknown, visit.role)
+		}
+	}
+}
+
+// visit is a role that a search visits.
+type visit struct {
+	role    string
+	keys    tuf.KeySet
+	listed  bool // it lists the path: the last visit
+	unknown bool // its metadata is not at hand
+}
+
+// visits yields the roles that a search for a path visits: pre-order and depth first, each
+// role once, under the keys of the delegation by which it is reached first.
+func visits(repo Repository, path string) func(yield func(visit) bool) {
+	type delegation struct {
+		role string
+		keys func() tuf.KeySet
+	}
+	return func(yield func(visit) bool) {
+		seen := map[string]bool{}
+		stack := []delegation{{tuf.RoleTargets, func() tuf.KeySet { return repo.Root.Root.KeySet(tuf.RoleTargets) }}}
+		for len(stack) > 0 {
+			next := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if seen[next.role] {
+				continue
+			}
+			seen[next.role] = true
+			v := visit{role: next.role, keys: next.keys()}
+			m := repo.role(next.role)
+			v.unknown = m == nil
+			if m != nil {
+				_, v.listed = m.Targets.File(path)
+			}
+			if !yield(v) || v.listed || v.unknown && repo.endsAt(next.role) {
+				return
+			}
+			if m == nil || m.Targets.Delegations == nil {
+				continue
+			}
+			d := m.Targets.Delegations
+			children := d.For(path)
+			if n := len(children); n > 0 && (children[n-1].Terminating || d.Succinct != nil) {
+				stack = nil // the search does not come back
+			}
+			for _, child := range slices.Backward(children) {
+				if !seen[child.Name] {
+					stack = append(stack, delegation{child.Name, func() tuf.KeySet { return tuf.NewKeySet(d.Keys, child.Role) }})
+				}
+			}
+		}
+	}
+}
+
+// endsAt reports whether a search ends at a role without metadata because a snapshot does
+// not list it: a device then fails.
+func (r Repository) endsAt(role string) bool {
+	if r.Snapshot == nil {
+		return false
+	}
+	_, listed := r.Snapshot.Snapshot.File(role + ".json")
+	return !listed
+}
+
+// finish makes the result of the roles that speak.
+func (c *calculation) finish(root *tuf.Root) {
+	snapshot, timestamp := root.KeySet(tuf.RoleSnapshot), root.KeySet(tuf.RoleTimestamp)
+	for _, ks := range []tuf.KeySet{snapshot, timestamp} {
+		c.labels.add(ks)
+		for _, identity := range ks.Identities() {
+			c.index[identity] = 0
+		}
+	}
+	c.labels.distinct()
+	// The universe is in the order of the ids, so that sets are found in that of their text.
+	c.order = slices.SortedFunc(maps.Keys(c.index), func(a, b tuf.KeyIdentity) int {
+		if n := strings.Compare(c.labels[a], c.labels[b]); n != 0 {
+			return n
+		}
+		return strings.Compare(a.String(), b.String())
+	})
+	for i, identity := range c.order {
+		c.index[identity] = i
+	}
+	beside := []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
+	groups := c.group(beside)
+	ways, covered := c.reduce(groups)
+	r := c.result
+	for _, g := range ways {
+		r.Ways = append(r.Ways, c.way(g))
+	}
+	for _, g := range covered {
+		r.Covered = append(r.Covered, c.way(g))
+	}
+	c.sizes(ways)
+}
+
+func (c *calculation) clause(role string, ks tuf.KeySet) clause {
+	k := clause{[]string{role}, ks.Threshold(), newKeys(len(c.order))}
+	for _, identity := range ks.Identities() {
+		k.of.set(c.index[identity])
+	}
+	return k
+}
+
+// group is a way and the roles that have it.
+type group struct {
+	way
+	roles []string
+}
+
+// group returns the ways that can be taken, alike ones together.
+func (c *calculation) group(beside []clause) []group {
+	var groups []group
+	for i, s := range c.roles {
+		own := c.clause(s.name, s.keys)
+		clauses := []clause{own}
+		if i > 0 { // root needs nobody
+			clauses = append(clauses, beside...)
+		}
+		if slices.ContainsFunc(clauses, func(k clause) bool { return k.of.len() < k.need || k.need < 1 }) {
+			continue // nobody can sign it
+		}
+		at := slices.IndexFunc(groups, func(g group) bool {
+			return (i > 0) == (g.role != tuf.RoleRoot) && g.clauses[0].need == own.need && g.clauses[0].of.equal(own.of)
+		})
+		switch {
+		case at >= 0:
+			groups[at].roles = append(groups[at].roles, s.name)
+		case len(groups) == MaxWays:
+			c.limit("the roles from %s on are left out: more than %d ways", name(s.name), MaxWays)
+			return groups
+		default:
+			groups = append(groups, group{way{s.name, clauses}, []string{s.name}})
+		}
+	}
+	return groups
+}
+
+// reduce parts the ways that no other covers from the rest. Of two that cover each other
+// the first stays.
+func (c *calculation) reduce(groups []group) (ways, covered []group) {
+	gone := make([]bool, len(groups))
+	for i := range groups {
+		groups[i].way = groups[i].simplify(&c.budget)
+	}
+	for i, g := range groups {
+		for j, other := range groups {
+			if i == j || gone[j] || !other.covers(g.way, &c.budget) {
+				continue
+			}
+			if j < i || !g.covers(other.way, &c.budget) {
+				gone[i] = true
+				break
+			}
+		}
+	}
+	for i, g := range groups {
+		if gone[i] {
+			covered = append(covered, g)
+		} else {
+			ways = append(ways, g)
+		}
+	}
+	return ways, covered
+}
+
+func (c *calculation) way(g group) Way {
+	w := Way{Roles: g.roles}
+	for _, k := range g.clauses {
+		w.Needs = append(w.Needs, Need{Roles: k.roles, Count: k.need, Keys: c.ids(k.of)})
+	}
+	if size, ok := least(g.clauses, &work{maxWork}); ok {
+		w.Smallest = size
+	}
+	return w
+}
+
+func (c *calculation) ids(set keys) []string {
+	ids := []string{}
+	for _, i := range set.members() {
+		ids = append(ids, c.labels[c.order[i]])
+	}
+	return ids
+}
+
+// sizes adds the sets and the size of the smallest.
+func (c *calculation) sizes(groups []group) {
+	r := c.result
+	ways := make([]way, len(groups))
+	known := len(groups) > 0
+	for i, g := range groups {
+		ways[i] = g.way
+		known = known && r.Ways[i].Smallest > 0
+	}
+	if known {
+		r.Smallest = slices.MinFunc(r.Ways, func(a, b Way) int { return a.Smallest - b.Smallest }).Smallest
+	} else if len(groups) > 0 {
+		c.limit("the smallest number of keys is not known: too many thresholds to try")
+	}
+	if c.budget.left < 0 {
+		c.limit("some of the ways may need the keys of another and more: too many thresholds to compare")
+	}
+	e := minimal(ways, len(c.order), MaxSets, &work{maxWork})
+	r.MoreSets = e.more
+	for _, set := range e.found {
+		r.Sets = append(r.Sets, c.ids(set))
+	}
+}

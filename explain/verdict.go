@@ -1,0 +1,102 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Verdict compares who can replace a file after a release with who could before.
+type Verdict struct {
+	Path string `json:"path"`
+	// Change is Same, Easier, Harder or Other.
+	Change Shift `json:"change"`
+	Before int   `json:"before"` // the smallest number of keys; 0: nobody
+	After  int   `json:"after"`
+	// New are the ways that there were not before, Gone those that there are no longer.
+	New  []Way `json:"new,omitempty"`
+	Gone []Way `json:"gone,omitempty"`
+	// Text is the verdict in one sentence.
+	Text string `json:"text"`
+}
+
+// Shift says how the number of keys for a file changed.
+type Shift string
+
+// The ways in which it can change.
+const (
+	Same   Shift = "same"   // the same keys
+	Easier Shift = "easier" // fewer keys suffice
+	Harder Shift = "harder" // more keys are needed
+	Other  Shift = "other"  // as many keys, but others
+)
+
+// Compare returns the verdict on a release: before and after are answers of Radius for one
+// path.
+func Compare(before, after *Replace) Verdict {
+	v := Verdict{Path: after.Path, Before: before.Smallest, After: after.Smallest}
+	v.New, v.Gone = lacking(after.Ways, before.Ways), lacking(before.Ways, after.Ways)
+	path := name(after.Path)
+	switch {
+	case len(v.New)+len(v.Gone) == 0:
+		v.Change = Same
+	case len(before.Ways) == 0, len(after.Ways) > 0 && after.Smallest < before.Smallest:
+		v.Change = Easier
+	case len(after.Ways) == 0, after.Smallest > before.Smallest:
+		v.Change = Harder
+	default:
+		v.Change = Other
+	}
+	keyName := keyNames(slices.Concat(before.keys(), after.keys()))
+	now, then := fewest(after, keyName), fewest(before, keyName)
+	switch {
+	case len(after.Ways) == 0:
+		v.Text = fmt.Sprintf("Nobody can %s %s", after.verb(), path)
+	case v.Change == Same:
+		v.Text = fmt.Sprintf("As before, %s can %s %s", now, after.verb(), path)
+	default:
+		v.Text = fmt.Sprintf("%s can %s %s", capital(now), after.verb(), path)
+	}
+	switch {
+	case v.Change == Same:
+	case len(before.Ways) == 0:
+		v.Text += "; before this release nobody could"
+	case v.Change == Other:
+		v.Text += fmt.Sprintf("; before this release it took as many, but others: %s", then)
+	default:
+		v.Text += fmt.Sprintf("; before this release it took %s", then)
+	}
+	v.Text += "."
+	return v
+}
+
+// fewest returns the ways with the smallest number of keys, in words.
+func fewest(r *Replace, keyName func(string) string) string {
+	var texts []string
+	for _, w := range r.Ways {
+		if r.Smallest == 0 || w.Smallest <= r.Smallest {
+			texts = append(texts, w.text(keyName))
+		}
+	}
+	if len(texts) > 3 {
+		texts = append(texts[:3], fmt.Sprintf("one of %d other ways", len(texts)-3))
+	}
+	return strings.Join(texts, ", or ")
+}
+
+// lacking returns the ways that other lacks.
+func lacking(ways, other []Way) []Way {
+	var gone []Way
+	for _, w := range ways {
+		if !slices.ContainsFunc(other, w.same) {
+			gone = append(gone, w)
+		}
+	}
+	return gone
+}
+
+func capital(s string) string {
+	_, size := utf8.DecodeRuneInString(s)
+	return strings.ToUpper(s[:size]) + s[size:]
+}
