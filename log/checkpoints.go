@@ -10,9 +10,9 @@ import (
 // Checkpoints keeps the published checkpoint, the newest one alone. Its methods
 // are not called at the same time.
 type Checkpoints interface {
-	// Load returns what Store has kept last, or nil.
+	// Load returns the note that was stored last, or nil.
 	Load(ctx context.Context) ([]byte, error)
-	// Store replaces it durably.
+	// Store replaces the note durably.
 	Store(ctx context.Context, note []byte) error
 }
 
@@ -22,6 +22,6 @@ type Published struct {
 	Note []byte // with cosignatures; nil before the first publication
 }
 
-// ErrNotPublished means that an entry is not under a published checkpoint yet,
-// if there is such an entry.
+// ErrNotPublished means that no published checkpoint includes an entry yet, if
+// the entry exists at all.
 var ErrNotPublished = errors.New("not published")

@@ -27,6 +27,6 @@
 //   - witnessed by a quorum, published, and only then acknowledged
 //
 // What follows from the log's entries and blobs, such as which release lists a
-// file, is kept in a derived state that lags behind and can be made anew
-// (index/indexer.go).
+// file, is kept in a derived state that lags behind and can be rebuilt from
+// them (index/indexer.go).
 package log

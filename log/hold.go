@@ -11,11 +11,11 @@ import (
 )
 
 // The hold. A file that would become a leaf waits for a while if its repository has a
-// token and its sender has not. It is judged anew at the end, and mostly the vendor's
-// own file is logged by then. That takes the race out of submitting: a draft, or a
-// file under another role's name, that is public before its vendor logs it cannot get
-// ahead of him. The hold is an operator's delay and not a rule of admission: a replay
-// of the log sees nothing of it.
+// token and its sender does not have it. It is judged again at the end, when the
+// vendor's own file is usually in the log. So a draft, or a file under another role's
+// name, that is public before its vendor logs it cannot get ahead of the vendor. The
+// hold is an operator's delay and not a rule of admission: a replay of the log does
+// not depend on it.
 
 // Held is a file that is held, or has been.
 type Held struct {
@@ -30,8 +30,8 @@ type Held struct {
 	Since      time.Time // to the millisecond, like the other times
 	Until      time.Time // when it is judged
 
-	// Ended says when it was judged or dropped; zero while it is held. Then its
-	// bytes are gone.
+	// Ended is the time when it was judged or dropped, and its bytes were
+	// deleted; zero while it is held.
 	Ended   time.Time
 	Outcome Outcome
 }
@@ -46,18 +46,19 @@ type Outcome struct {
 // Dropped is the outcome of a file that an operator has dropped.
 var Dropped = Outcome{Status: api.StatusRefused, Index: -1, Code: api.CodeHoldDropped, Detail: "the operator has dropped what was held"}
 
-// HoldRoom bounds what is held.
+// HoldRoom limits the files that are held.
 type HoldRoom struct {
 	Files, Bytes             int64 // of one repository
 	SourceFiles, SourceBytes int64 // of one source in it
 	AllFiles, AllBytes       int64 // of all repositories
 }
 
-// HoldUse is how much of the room is taken: of a repository, by a source in it, and
-// by all.
+// HoldUse is the part of a HoldRoom that is taken: of a repository, by a source in
+// it, and by all.
 type HoldUse HoldRoom
 
-// Check says whether there is room for another file.
+// Check returns nil if there is room for another file of size bytes, and
+// otherwise ErrHoldShare or ErrHoldFull.
 func (r HoldRoom) Check(use HoldUse, size int64) error {
 	switch {
 	case use.SourceFiles >= r.SourceFiles || use.SourceBytes+size > r.SourceBytes:
@@ -69,38 +70,41 @@ func (r HoldRoom) Check(use HoldUse, size int64) error {
 }
 
 var (
-	// ErrHoldFull means that there is no room to hold a file.
+	// ErrHoldFull means that the room to hold files is full.
 	ErrHoldFull = errors.New("too much is held already")
-	// ErrHoldShare means that a source has used up what it may take of the room.
+	// ErrHoldShare means that a source has used up its share of the room.
 	ErrHoldShare = errors.New("this network's share of what can be held is used up")
 )
 
 // Holds keeps the files that are held, beside the blobs, and their outcomes for a
 // while. A test suite is in log/statetest.
 type Holds interface {
-	// Hold keeps a file and the snapshot beside it, nil for none, durably. Where
-	// the same is held already that stays and is returned. One that was held
-	// before is held again. The error is ErrHoldFull or ErrHoldShare where
-	// there is no room.
+	// Hold keeps a file and the snapshot beside it, nil for none, durably. If
+	// the same file is held already, it stays and is returned. A file whose
+	// earlier hold has ended is held again. The error is ErrHoldFull or
+	// ErrHoldShare if the room does not suffice.
 	Hold(ctx context.Context, h Held, file, snapshot []byte, room HoldRoom) (Held, error)
-	// Held returns one by its ID, whether it is held or has been; fs.ErrNotExist
-	// if it is not there, or forgotten.
+	// Held returns a file by its ID, whether it is still held or its hold has
+	// ended; fs.ErrNotExist if it is unknown or forgotten.
 	Held(ctx context.Context, id string) (Held, error)
-	// HeldFiles returns the bytes of one that is held; fs.ErrNotExist otherwise.
+	// HeldFiles returns the bytes of a file that is still held; fs.ErrNotExist
+	// otherwise.
 	HeldFiles(ctx context.Context, id string) (file, snapshot []byte, err error)
-	// ListHeld returns all that are held, those first that are judged first.
+	// ListHeld returns all files that are still held, in the order in which
+	// they are due.
 	ListHeld(ctx context.Context) ([]Held, error)
-	// DueHolds returns, of those that are to be judged by a time, the first ones: the
-	// first of each source before the second of any.
+	// DueHolds returns at most limit of the files that are due by now: the first of
+	// each source before the second of any.
 	DueHolds(ctx context.Context, now time.Time, limit int) ([]Held, error)
-	// EndHolds makes those of a role and version due now.
+	// EndHolds makes the held files of a role and version due now.
 	EndHolds(ctx context.Context, repository tuf.Digest, role string, version int64, now time.Time) error
-	// ReleaseHold makes one due now. It is false if it is not held.
+	// ReleaseHold makes one file due now. It reports whether the file is held.
 	ReleaseHold(ctx context.Context, id string, now time.Time) (bool, error)
-	// SettleHold ends a hold and forgets the bytes. It is false if it was not
-	// held any more: then only an outcome with a leaf goes before one without,
-	// because what is logged cannot be dropped.
+	// SettleHold ends a hold and deletes the bytes. It reports whether the file
+	// was still held. If it was not, the outcome is replaced only where the new
+	// one has a leaf and the old one has none, because a logged file cannot be
+	// dropped.
 	SettleHold(ctx context.Context, id string, o Outcome, now time.Time) (bool, error)
-	// ForgetHolds forgets those that had ended before a time.
+	// ForgetHolds forgets the holds that ended before a time.
 	ForgetHolds(ctx context.Context, before time.Time) error
 }

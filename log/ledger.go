@@ -10,14 +10,16 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Ledger remembers the last tree that the log signed, where a restored or
-// cloned log directory does not carry it along. One process has it open.
+// Ledger remembers the last tree that the log signed, in a place that is not
+// restored or cloned along with the log directory. Only one process has it
+// open.
 type Ledger interface {
 	// Load returns the present record.
 	Load(ctx context.Context) (LedgerRecord, error)
-	// Swap replaces the record durably, if it is still old: otherwise
-	// ErrLedgerConflict. It is an error, and nothing changes, where CheckNext of
-	// old is one. Any other error leaves either of the two.
+	// Swap replaces the record durably if it is still old; otherwise the error
+	// is ErrLedgerConflict. If old.CheckNext(new) is an error, Swap returns it
+	// and nothing changes. After any other error the record is either of the
+	// two.
 	Swap(ctx context.Context, old, new LedgerRecord) error
 }
 
@@ -37,9 +39,9 @@ var ErrLedgerConflict = errors.New("the ledger was changed by someone else")
 //	<empty line>
 //	<the checkpoint with the log's own signatures; nothing at size 0>
 //
-// where the line "end" is there only if the tree's last entry is the end of the log,
-// and with one spelling for every record: size, edge and root agree with each other
-// and with the checkpoint.
+// where the line "end" is present only if the tree's last entry is the end of the
+// log. Every record has one spelling: size, edge and root agree with each other and
+// with the checkpoint.
 type LedgerRecord struct {
 	Origin string
 	Edge   *proofs.Edge // right edge of the tree
@@ -50,7 +52,7 @@ type LedgerRecord struct {
 
 const ledgerHeader = "tuflog ledger v1"
 
-// Marshal prints the record.
+// Marshal returns the text of the record.
 func (r LedgerRecord) Marshal() ([]byte, error) {
 	edge, err := r.Edge.MarshalText()
 	if err != nil {
@@ -65,8 +67,8 @@ func (r LedgerRecord) Marshal() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// CheckNext says why a record must not follow this one in a ledger, or nil: behind
-// the end of a log nothing is signed.
+// CheckNext returns an error if next must not follow this record in a ledger:
+// nothing is signed after the end of a log.
 func (r LedgerRecord) CheckNext(next LedgerRecord) error {
 	if r.Ended && (!next.Ended || next.Edge.Tree() != r.Edge.Tree()) {
 		return fmt.Errorf("the ledger says that the log has ended at size %d, and does not go on to a tree of size %d: %w", r.Edge.Tree().N, next.Edge.Tree().N, ErrEnded)
@@ -74,14 +76,15 @@ func (r LedgerRecord) CheckNext(next LedgerRecord) error {
 	return nil
 }
 
-// Equal reports whether two records are printed alike.
+// Equal reports whether two records have the same text.
 func (r LedgerRecord) Equal(other LedgerRecord) bool {
 	a, err := r.Marshal()
 	b, err2 := other.Marshal()
 	return err == nil && err2 == nil && bytes.Equal(a, b)
 }
 
-// ParseLedgerRecord reads what Marshal prints. Signatures are not verified.
+// ParseLedgerRecord parses the text that Marshal returns. Signatures are not
+// verified.
 func ParseLedgerRecord(b []byte) (LedgerRecord, error) {
 	r, err := parseLedgerRecord(string(b))
 	if err == nil {
@@ -150,8 +153,9 @@ func parseLedgerRecord(text string) (LedgerRecord, error) {
 	return r, nil
 }
 
-// SignedBy reports whether the record's checkpoint carries a signature of each
-// key and of no other: keys come and go with the log's configuration.
+// SignedBy reports whether the record's checkpoint has a signature of each of
+// keys and no other, in this order. Keys come and go with the log's
+// configuration.
 func (r LedgerRecord) SignedBy(keys []proofs.Key) bool {
 	note, err := proofs.ParseNote(r.Note)
 	if err != nil || len(note.Signatures) != len(keys) {

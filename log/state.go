@@ -15,33 +15,33 @@ type Blobs interface {
 	// Blob returns the file with this SHA-256, or fs.ErrNotExist. A file that
 	// no longer has the digest is an error.
 	admit.Blobs
-	// Put makes files durable, all of them or none, with one sync. A file that
-	// is there already stays.
+	// Put stores files durably, all of them or none, with one sync. A file that
+	// is stored already stays.
 	Put(ctx context.Context, files [][]byte) error
 }
 
-// Batches is for a Storage to which more than one process can append, one after the other:
-// what one of them has sent may arrive when the next has begun. So each batch is kept before
-// it is sent, and whoever appends next finishes it first: then what arrives late is there
-// already.
+// Batches is for a Storage to which more than one process can append, one after the other: a
+// batch of one process may arrive after the next process has begun. So each batch is kept
+// before it is sent, and the next process to append finishes it first. A late arrival then
+// finds its entries in place.
 type Batches interface {
-	// PutBatch makes files durable as Blobs.Put does, and in the same transaction keeps, in
-	// the place of the one before, the batch of entries that are about to be appended from
-	// index first on, in their order. What became of the one before must be known.
+	// PutBatch stores files durably as Blobs.Put does. In the same transaction it keeps the
+	// batch of entries that are about to be appended from index first on, in their order,
+	// and replaces the batch before. The outcome of the batch before must be known.
 	PutBatch(ctx context.Context, files [][]byte, first int64, entries [][]byte) error
 }
 
-// StateLeaf is a leaf as the state keeps it.
+// StateLeaf is a leaf in the derived state.
 type StateLeaf struct {
 	admit.Record
 	Targets []Target // the files that its metadata lists, by path
-	// End is set of the log's end, which is not a leaf: nothing is kept of it but
-	// that the state has it. The rest is zero, but for the index.
+	// End is set for the log's end, which is not a leaf. The state keeps only the
+	// fact that it has it; all other fields but the index are zero.
 	End bool
 }
 
-// Target is a target file that a release lists. A digest that its metadata does
-// not give is zero.
+// Target is a target file that a release lists. A digest that is not in the
+// metadata is zero.
 type Target struct {
 	Path   string
 	SHA256 tuf.Digest
@@ -61,29 +61,30 @@ func ParseSHA512(text string) (s SHA512, ok bool) {
 	return s, ok
 }
 
-// StateWriter keeps what is derived from the log's entries and blobs. It may lag
-// behind the log and can be made anew from it. What leaves list is added apart from
-// the leaves, and later: there may be very much of it, and nobody who asks for a
-// leaf waits for it.
+// StateWriter stores the state that is derived from the log's entries and blobs. It
+// may lag behind the log and can be rebuilt from it. The target files of leaves are
+// added apart from the leaves, and later: they may be very many, and a look-up of a
+// leaf does not wait for them.
 type StateWriter interface {
 	// Position returns the right edge of the tree whose entries have been
-	// applied. The zero edge means that nothing was.
+	// applied, the zero edge if none has been.
 	Position(ctx context.Context) (*proofs.Edge, error)
 	// Apply adds the leaves that follow those applied so far, without their target
 	// files, and moves the position to edge, in one transaction.
 	Apply(ctx context.Context, edge *proofs.Edge, leaves []StateLeaf) error
-	// Listed returns of how many leaves, from the first on, the state has the
-	// target files.
+	// Listed returns the number of leaves, from the first on, whose target
+	// files are in the state.
 	Listed(ctx context.Context) (int64, error)
-	// List adds the target files of leaves that were applied, the first of which
-	// is the first that is not listed. No transaction has more than MaxListRows
-	// rows, so a leaf may take several: after each, done is told what Listed
-	// returns. After an error List is called again with the leaf that is first
-	// by then.
+	// List adds the target files of leaves that were applied. The first of
+	// leaves is the first one that is not listed yet. A transaction has at most
+	// MaxListRows rows, so a leaf may take several: after each, done is called
+	// with the result of Listed. After an error List is called again with the
+	// leaf that is first by then.
 	List(ctx context.Context, leaves []StateLeaf, done func(listed int64)) error
 }
 
-// MaxListRows is how many rows one transaction of StateWriter.List begins or ends.
+// MaxListRows is the number of rows that one transaction of StateWriter.List
+// begins or ends at most.
 const MaxListRows = 4096
 
 // StateReader answers questions from the derived state.
@@ -91,9 +92,9 @@ type StateReader interface {
 	// Records returns the leaves of a repository in log order.
 	Records(ctx context.Context, repository tuf.Digest) ([]admit.Record, error)
 	// Tail returns, in log order, the leaves of a repository that are of its
-	// roots or of the keep highest versions released of their role. Floors says
-	// for each role of which leaves are left out from which version on there
-	// are all.
+	// roots or of the keep highest versions released of their role.
+	// floors[role] is the lowest version from which on the tail is complete;
+	// complete roles are absent.
 	Tail(ctx context.Context, repository tuf.Digest, keep int) (tail []admit.Record, floors map[string]int64, err error)
 	// Same returns the indices of the leaves of a repository that have this
 	// payload, or are of this role and version.
@@ -101,17 +102,17 @@ type StateReader interface {
 	// Root returns the first release of a root with this payload, whichever
 	// repository has it.
 	Root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error)
-	// Repositories lists the repositories that a log of this size has, in the
-	// order of their genesis, with what they have there.
+	// Repositories lists the repositories in a log of this size, in the order
+	// of their genesis, each with its counts at that size.
 	Repositories(ctx context.Context, size int64) ([]RepositoryCount, error)
 	// Lookup returns the leaves whose payload, metadata or snapshot has the
-	// digest, and the target files that have it, at most limit of each, in
-	// log order. Of leaves that are not listed no target file is found.
+	// digest, and the target files that have it, at most limit of each, in log
+	// order. Target files of leaves that are not listed yet are not found.
 	Lookup(ctx context.Context, sum tuf.Digest, limit int) ([]admit.Record, []Listing, error)
 }
 
-// StateSearcher finds what releases list, as far as they are listed. Nothing that it
-// says has a part in what the log admits.
+// StateSearcher finds the target files of releases, as far as they are listed. Its
+// answers do not take part in admission.
 type StateSearcher interface {
 	// ListSHA512 returns the leaves whose metadata lists a target file with
 	// this digest, at most limit of them, in log order.
@@ -121,20 +122,20 @@ type StateSearcher interface {
 	// ListLength does the same for its length in bytes.
 	ListLength(ctx context.Context, length int64, limit int) ([]Listing, error)
 	// Files returns a leaf and the target files that its metadata lists, at
-	// most limit of them, by path. It is false where there is no such leaf.
+	// most limit of them, by path. It reports whether the leaf exists.
 	Files(ctx context.Context, index int64, limit int) (admit.Record, []Target, bool, error)
 	// Versions returns the leaves of a role in log order.
 	Versions(ctx context.Context, repository tuf.Digest, role string) ([]admit.Record, error)
 }
 
-// State is all of them.
+// State is the whole derived state of a log. A test suite is in log/statetest.
 type State interface {
 	StateWriter
 	StateReader
 	StateSearcher
 }
 
-// RepositoryCount says how many leaves a repository has.
+// RepositoryCount is a repository with the numbers of its leaves.
 type RepositoryCount struct {
 	ID       tuf.Digest
 	Encoding tuf.Encoding
@@ -142,22 +143,23 @@ type RepositoryCount struct {
 	Evidence int64
 }
 
-// Listing says that a leaf's metadata lists a target file.
+// Listing is a leaf together with a target file that its metadata lists.
 type Listing struct {
 	admit.Record
 	Target
 }
 
-// TargetsOf returns the files that metadata lists, by path as they are there: the
-// state numbers them in this order, and two states of one log are the same.
+// TargetsOf returns the target files that metadata lists, in the order of their
+// paths. The state numbers them in this order, so that two states of one log are
+// equal.
 func TargetsOf(m *tuf.Metadata) []Target {
 	if m.Targets == nil {
 		return nil
 	}
 	list := make([]Target, 0, m.Targets.Len())
 	for path, f := range m.Targets.Files() {
-		// A digest that cannot be read is none: nobody can look it up here,
-		// and what the metadata says is judged elsewhere.
+		// A malformed digest counts as absent: it cannot be looked up here, and
+		// the metadata is judged elsewhere.
 		t := Target{Path: path, Length: f.Length}
 		if sum, err := tuf.ParseDigest(f.Hashes["sha256"]); err == nil {
 			t.SHA256 = sum

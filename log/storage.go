@@ -10,40 +10,39 @@ import (
 )
 
 // Storage is the sequenced log below publication: it keeps entries, bundles and
-// tiles, and knows nothing of signatures. The publisher believes it only what
+// tiles, and does not handle signatures. The publisher trusts only entries that
 // it has read back and hashed itself. A test suite is in log/storagetest.
 type Storage interface {
-	// Append adds entries (1 to 65,535 bytes each) durably and integrates
-	// them, and returns the index of each. Entries of one call may land in any
-	// order. An error means that it is unknown which of them are in the log:
-	// ask Integrated and read again.
+	// Append adds entries (1 to 65,535 bytes each) durably and integrates them,
+	// and returns the index of each. Entries of one call may be sequenced in
+	// any order. After an error it is unknown which of them are in the log:
+	// call Integrated and read again.
 	Append(ctx context.Context, entries [][]byte) ([]int64, error)
 
 	// Integrated returns the tree that the tiles hold. It accounts for every
-	// Append that began before it was called, if need be by waiting until the
-	// outcome of one that failed is known.
+	// Append that began before the call; if necessary it waits until the
+	// outcome of a failed one is known.
 	Integrated(ctx context.Context) (proofs.Tree, error)
 
-	// ReadTile is proofs.TileReader: a tile of hashes within the tree that
-	// Integrated last returned; fs.ErrNotExist otherwise. A partial tile that
-	// is gone is cut from a wider one.
+	// ReadTile implements proofs.TileReader: it returns a tile of hashes within
+	// the tree that Integrated last returned; otherwise the error is
+	// fs.ErrNotExist. A partial tile that was deleted is cut from a wider one.
 	ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error)
 
-	// ReadEntries returns the bundle of the first width entries at index, on
+	// ReadEntries returns the first width entries of the bundle at index, on
 	// the same terms.
 	ReadEntries(ctx context.Context, index int64, width int) ([]byte, error)
 
-	// Close waits for an Append that is under way and releases the storage.
+	// Close waits for a running Append and releases the storage.
 	Close() error
 }
 
-// ErrLocked means that another process has the directory open; the error that wraps
+// ErrLocked means that another process has the directory open. The error that wraps
 // it names the process.
 var ErrLocked = lockfile.ErrHeld
 
 // TreeFromTiles computes the root of the tree of the given size from its tiles,
-// as a client without any state would: from the hashes of the largest full
-// subtrees.
+// as a client without state does: from the hashes of the largest full subtrees.
 func TreeFromTiles(ctx context.Context, size int64, tiles proofs.TileReader) (proofs.Tree, error) {
 	front, err := proofs.ReadFrontier(ctx, size, tiles)
 	if err != nil {
@@ -58,7 +57,7 @@ type Entry struct {
 	Data  []byte
 }
 
-// ReadBundle returns the entries of a bundle that a tree of the given size has.
+// ReadBundle returns the entries of a bundle in a tree of the given size.
 func ReadBundle(ctx context.Context, s Storage, index, size int64) ([][]byte, error) {
 	width := proofs.TileWidth(size, 0, index)
 	b, err := s.ReadEntries(ctx, index, width)
@@ -75,8 +74,8 @@ func ReadBundle(ctx context.Context, s Storage, index, size int64) ([][]byte, er
 	return entries, nil
 }
 
-// EndsIn reports whether the last entry of a tree in storage is a log's end. It is a
-// *Halt if what storage has is not what the tree has.
+// EndsIn reports whether the last entry of a tree in storage is a log's end. The
+// error is a *Halt if the entry in storage is not the one in the tree.
 func EndsIn(ctx context.Context, tree proofs.Tree, s Storage) (bool, error) {
 	if tree.N == 0 {
 		return false, nil

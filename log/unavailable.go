@@ -9,23 +9,25 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// ErrUnavailable means that a server which the log's storage or state depends on
-// cannot be reached, or has no connection to spare. Nothing is wrong with what was
-// asked: the same may succeed in a few seconds, and HTTP says 503.
+// ErrUnavailable means that a server of the log's storage or state cannot be
+// reached, or has no free connection. The request itself is fine and may succeed
+// in a few seconds; HTTP answers it with 503.
 var ErrUnavailable = errors.New("not available at the moment")
 
-// endTime bounds what is brought to its end though the request or the process that began
-// it goes on without it.
+// endTime limits an operation that is completed although its request or process has
+// ended.
 const endTime = 30 * time.Second
 
-// ToTheEnd returns a context for what must not be broken off in the middle: others wait
-// for it, or its outcome has to be known.
+// ToTheEnd returns a context for an operation that must not be interrupted, because
+// others wait for it or its outcome must be known. It is not cancelled with ctx and
+// ends after 30 s.
 func ToTheEnd(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), endTime)
 }
 
-// Noted reads tiles and notes what kept it from that. Unlike tiles that contradict
-// each other, or that are not there, that is no verdict on a log: it may pass.
+// Noted reads tiles and remembers in Err why a read failed. Unlike tiles that are
+// missing or contradict each other, such a failure proves nothing about a log: it
+// may be temporary.
 type Noted struct {
 	Tiles proofs.TileReader
 	Err   error

@@ -10,13 +10,14 @@ import (
 type Witnesses interface {
 	// Gather returns the checkpoint in signed, a note with the log's own
 	// signatures, with cosignatures that meet the log's policy. consistency
-	// returns the proof from a smaller tree to the checkpoint's; it may be
-	// called from other goroutines and after Gather has returned. What has come
-	// in when it fails counts when it is called again with the same checkpoint,
-	// so the publisher does that until it has the quorum. An error with a method
-	// Contradicted() bool that is true says that some witness knows another tree.
+	// returns the proof from a smaller tree to the checkpoint's; it may be called
+	// from other goroutines and after Gather has returned. Cosignatures that have
+	// arrived when it fails count when it is called again with the same
+	// checkpoint, so the publisher calls it until it has the quorum. An error
+	// with a method Contradicted() bool that returns true means that a witness
+	// knows another tree.
 	Gather(ctx context.Context, signed []byte, cp proofs.Checkpoint, consistency func(ctx context.Context, oldSize int64) ([]proofs.Hash, error)) ([]byte, error)
-	// Newest returns the checkpoints of a log that witnesses show as the newest
-	// they have cosigned. Nothing in them is verified.
+	// Newest returns, for a log, the checkpoints that witnesses show as the
+	// newest they have cosigned. They are not verified.
 	Newest(ctx context.Context, origin string) [][]byte
 }
