@@ -12,7 +12,7 @@ import (
 
 // append makes the candidates' blobs durable, appends their leaves and reads
 // them back. It is called again with the same candidates until it succeeds:
-// what an attempt that failed has left in the log counts, and is looked for
+// entries that a failed attempt has left in the log count, and are looked for
 // before anything is appended again.
 func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 	if in.unknown {
@@ -23,7 +23,7 @@ func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 	var files, entries [][]byte
 	var sent []*candidate
 	for _, c := range candidates {
-		// What is stale is left out, and judged again in its turn.
+		// Stale candidates are left out, and judged again in their turn.
 		if c.done || in.stale(c) {
 			continue
 		}
@@ -46,7 +46,7 @@ func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 	if halt := (*log.Halt)(nil); errors.As(appended, &halt) {
 		return in.publisher.Stop(halt)
 	}
-	// Whatever else Append says, good or bad, what counts is what can be read.
+	// Whatever else Append returns, only entries that can be read count.
 	if err := errors.Join(appended, in.ReadBack(ctx, candidates)); err != nil {
 		return err
 	}
@@ -58,7 +58,8 @@ func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 	return nil
 }
 
-// put makes durable what must be before entries are appended.
+// put stores durably the files, and the batch where batches are kept, before
+// entries are appended.
 func (in *Intake) put(ctx context.Context, files, entries [][]byte) error {
 	if in.batches == nil {
 		return in.blobs.Put(ctx, files)
@@ -66,12 +67,12 @@ func (in *Intake) put(ctx context.Context, files, entries [][]byte) error {
 	return in.batches.PutBatch(ctx, files, in.publisher.Tree().N, entries)
 }
 
-// stale reports whether an entry that is no candidate was taken in since a candidate was
-// judged. Another front end has appended it, which led before or still does: it may be
-// the very same release.
+// stale reports whether an entry that is not a candidate was read back since a candidate
+// was judged. Another front end, which led before or still leads, has appended it: it
+// may be the very same release.
 func (in *Intake) stale(c *candidate) bool { return c.seen != in.strangers.Load() }
 
-// note keeps what came of an attempt to append.
+// note records the result of an attempt to append.
 func (in *Intake) note(err error) {
 	in.mu.Lock()
 	before := in.failing
@@ -85,7 +86,7 @@ func (in *Intake) note(err error) {
 	}
 }
 
-// noteAppending keeps since when there is something to append.
+// noteAppending records since when there is something to append.
 func (in *Intake) noteAppending(is bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -105,7 +106,7 @@ func (in *Intake) AppendingFor() time.Duration {
 	return time.Since(in.appending)
 }
 
-// Trouble returns why nothing can be appended now, or nil.
+// Trouble returns the reason why nothing can be appended now, or nil.
 func (in *Intake) Trouble() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -117,6 +118,6 @@ func (in *Intake) AppendEnd(ctx context.Context) error {
 	appendCtx, cancel := context.WithTimeout(ctx, in.timeout)
 	_, err := in.storage.Append(appendCtx, [][]byte{[]byte(leaf.End)})
 	cancel()
-	// Whatever Append says, what counts is what can be read.
+	// Whatever Append returns, only entries that can be read count.
 	return errors.Join(err, in.ReadBack(ctx, nil))
 }

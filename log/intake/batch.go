@@ -24,8 +24,8 @@ type candidate struct {
 	done   bool // it is in the log
 }
 
-// batch judges what is ready and appends what comes of it. It reports whether
-// there was anything to do.
+// batch judges the queues that are ready and appends their candidates. It
+// reports whether there was anything to do.
 func (in *Intake) batch(ctx context.Context) bool {
 	in.mu.Lock()
 	late := in.late
@@ -55,8 +55,8 @@ func (in *Intake) batch(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// turns takes the queues that have a turn now from those that are ready. It sees to
-// it that the others are looked at again. It must be called with mu held.
+// turns takes the queues that have a turn now from those that are ready, and makes
+// sure that the others are looked at again. It must be called with mu held.
 func (in *Intake) turns() (queues []*queue) {
 	wait := in.budget.Wait
 	if in.draining {
@@ -86,8 +86,8 @@ func (in *Intake) turns() (queues []*queue) {
 	return queues
 }
 
-// distinctRoots leaves out a root whose payload another candidate of the batch
-// has: only once that one is in the log can the other be judged.
+// distinctRoots leaves out a root if another candidate of the batch has its
+// payload: it can be judged only when the other one is in the log.
 func distinctRoots(found []judged) []*candidate {
 	roots := map[tuf.Digest]bool{}
 	candidates := make([]*candidate, 0, len(found))

@@ -1,5 +1,5 @@
-// Package intake judges submissions and brings what they add into a log: [New] and
-// [Intake.Run]; [NewSubmission] reads the files of one, [Intake.Submit] queues it, and
-// [Submission.State] says how far it is. Files that wait because they came without their
-// repository's token are kept here, too.
+// Package intake judges submissions and appends their accepted files to a log: [New] and
+// [Intake.Run]. [NewSubmission] parses the files of a submission, [Intake.Submit] queues
+// it, and [Submission.State] returns its progress. The package also keeps files that
+// wait because they came without their repository's token.
 package intake

@@ -23,7 +23,7 @@ var (
 	ErrDraining = errors.New("the log is shutting down")
 )
 
-// Config says what an intake works with.
+// Config configures an Intake.
 type Config struct {
 	Storage   log.Storage
 	Blobs     log.Blobs
@@ -31,25 +31,27 @@ type Config struct {
 	Publisher *publisher.Publisher
 	Registry  *registry.Registry
 	Indexer   *index.Indexer
-	// Sources say for how long files of a source may be judged, and who has tokens.
+	// Sources limits how long files of a source may be judged, and knows the
+	// tokens.
 	Sources *quota.Sources
-	// Holds keeps files that are held for Hold before they are judged. Nil: none are.
+	// Holds keeps files for the time Hold before they are judged. Nil means that no
+	// file is held.
 	Holds log.Holds
 	Hold  time.Duration
-	// Now is the clock of what is held.
+	// Now is the clock for held files.
 	Now    func() time.Time
 	Limits quota.Limits
-	// Timeout is how long one append may take.
+	// Timeout limits one append.
 	Timeout time.Duration
 	Logger  *slog.Logger
 }
 
-// Intake judges submissions and brings what they add into the log. Whatever is
-// queued is one batch: each repository that has work brings at most one file to
-// it, because a file is judged against integrated leaves only. A repository whose
-// judgement takes long brings it to a later batch (judge.go). Publication is not
-// waited for, so the next batch is judged and appended while this one is being
-// witnessed.
+// Intake judges submissions and brings what they add into the log. All queued
+// work forms one batch: each repository contributes at most one file to it,
+// because a file is judged against integrated leaves only. A repository whose
+// judgement takes long contributes its file to a later batch (judge.go). A batch
+// does not wait for publication, so the next one is judged and appended while
+// this one is being witnessed.
 type Intake struct {
 	storage   log.Storage
 	blobs     log.Blobs
@@ -64,10 +66,10 @@ type Intake struct {
 	maxBatch  int           // files
 	timeout   time.Duration // of one append
 
-	// unknown is set, by the loop alone, while it is not known what an append
-	// has left in the log.
+	// unknown is set, by the loop alone, while the outcome of an append is
+	// unknown.
 	unknown bool
-	// strangers counts the entries read back that were no candidates.
+	// strangers counts the entries read back that were not candidates.
 	strangers atomic.Int64
 
 	judging sync.WaitGroup // judgements, of which batches do not await all
@@ -124,8 +126,8 @@ func (in *Intake) wakeUp() {
 	}
 }
 
-// Drain refuses new submissions; the channel is closed when all queued ones are
-// decided.
+// Drain makes Submit refuse new submissions. The channel is closed when all
+// queued ones are decided.
 func (in *Intake) Drain() <-chan struct{} {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -148,7 +150,7 @@ func (in *Intake) checkEmpty() {
 	}
 }
 
-// New returns an intake that Run lets work.
+// New returns an intake. It works while Run does.
 func New(cfg Config) *Intake {
 	in := &Intake{
 		storage:   cfg.Storage,
@@ -171,7 +173,7 @@ func New(cfg Config) *Intake {
 }
 
 // Run judges submissions, and held files whose time has come, until the context ends. It
-// judges no more once the log has halted.
+// stops judging once the log has halted.
 func (in *Intake) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { in.run(ctx) })
@@ -179,15 +181,15 @@ func (in *Intake) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// Queued returns how many submissions wait to be judged.
+// Queued returns the number of submissions that wait to be judged.
 func (in *Intake) Queued() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.queued
 }
 
-// run makes batches until the context ends or the log halts. When it returns nothing is
-// being judged any more.
+// run makes batches until the context ends or the log halts. When it returns, all
+// judging has ended.
 func (in *Intake) run(ctx context.Context) {
 	defer in.judging.Wait()
 	ctx, stop := context.WithCancel(ctx)
@@ -206,15 +208,16 @@ func (in *Intake) run(ctx context.Context) {
 	}
 }
 
-// IsDraining reports whether nothing more is taken, because the log is being stopped.
+// IsDraining reports whether the intake refuses submissions because the log is being
+// stopped.
 func (in *Intake) IsDraining() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.draining
 }
 
-// EndHolds ends the hold of files that are due, without waiting for the next look, and
-// returns when they are judged.
+// EndHolds ends the hold of files that are due, without waiting for the next round,
+// and returns when they are judged.
 func (in *Intake) EndHolds(ctx context.Context) error {
 	defer in.keeper.wait()
 	return in.keeper.step(ctx)

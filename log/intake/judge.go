@@ -15,15 +15,15 @@ import (
 	"github.com/tuflog/tuflog/log/quota"
 )
 
-// turnTime is after how long no other file is judged in one turn: then others have
-// theirs, of this repository and of all.
+// turnTime is the time after which a turn judges no further file, so that other
+// lines of this repository and other repositories get theirs.
 const turnTime = 25 * time.Millisecond
 
-// maxPasses is how often the files of a submission are gone through. That many
-// delegations may lie above a file whose name stands before those of all of them.
+// maxPasses is the number of passes over the files of a submission. So many
+// delegations may be above a file whose name sorts before theirs.
 const maxPasses = 32
 
-// judge goes through the submission whose turn it is until it meets a file that is
+// judge goes through the submission whose turn it is until it finds a file that is
 // to be appended, or the turn is over.
 func (in *Intake) judge(ctx context.Context, q *queue) *candidate {
 	in.mu.Lock()
@@ -117,20 +117,20 @@ func (in *Intake) decide(ctx context.Context, sub *Submission, f *file) (admit.D
 	return in.registry.Judge(ctx, repo, f.role, f.meta, sub.snapshots)
 }
 
-// patience is how long a batch waits for the judgement of one repository. A vendor
-// has it in hand how long that takes: it may have the log read its whole history,
-// or verify thousands of signatures.
+// patience is how long a batch waits for the judgement of one repository. The
+// vendor controls this cost: a submission can force a full read of its history, or
+// thousands of signature checks.
 const patience = 100 * time.Millisecond
 
-// judged is a queue and what its first submission wants appended, nil for nothing.
+// judged is a queue and the candidate of its first submission, nil if it has none.
 type judged struct {
 	queue     *queue
 	candidate *candidate
 }
 
-// round judges the queues of a batch, as many at once as there are processors.
-// What takes too long is judged to its end, and comes into a later batch; others
-// take its place at once.
+// round judges the queues of a batch, as many at once as there are processors. A
+// judgement that takes too long is completed, and its result goes into a later
+// batch; others take its place at once.
 type round struct {
 	in *Intake
 
@@ -141,8 +141,8 @@ type round struct {
 	over    chan struct{} // closed when nothing waits and nothing is waited for
 }
 
-// judgeAll judges queues that are ready. Those that it does not return are kept in
-// late, by and by.
+// judgeAll judges queues that are ready. It returns the results that it waited
+// for; the others are added to late when they are complete.
 func (in *Intake) judgeAll(ctx context.Context, queues []*queue) []judged {
 	if len(queues) == 0 {
 		return nil
@@ -185,7 +185,7 @@ func (r *round) take() *queue {
 	return q
 }
 
-// put hands over what was judged. It is false if the round has gone on without it.
+// put hands over a result. It reports whether the round was still waiting for it.
 func (r *round) put(j judged) bool {
 	r.mu.Lock()
 	_, waitedFor := r.running[j.queue]
@@ -204,8 +204,8 @@ func (r *round) put(j judged) bool {
 	return waitedFor
 }
 
-// goOn gives up waiting for what began before a time, and returns how many
-// judgements that were.
+// goOn stops waiting for judgements that began before a time, and returns their
+// number.
 func (r *round) goOn(before time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -229,9 +229,9 @@ func (r *round) checkOver() {
 	}
 }
 
-// checkLate takes back what is no longer true of late judgements. In its own
-// repository nothing has happened since, unless somebody else has appended, but a root
-// that was to begin one may have come into another's chain; then it is judged again.
+// checkLate withdraws late candidates that are out of date. Their own repository has
+// not changed since, unless another process has appended; but a root that was to begin
+// a repository may have entered another one's chain, and is then judged again.
 func (in *Intake) checkLate(ctx context.Context, late []judged) {
 	for i, j := range late {
 		c := j.candidate

@@ -33,8 +33,8 @@ const (
 	forgetEvery = time.Hour
 )
 
-// keeper holds the files of outsiders, and submits them again in the end. A nil keeper
-// holds nothing.
+// keeper holds the files of senders without the repository's token, and submits them
+// again at the end of the hold. A nil keeper holds nothing.
 type keeper struct {
 	store  log.Holds
 	tokens *quota.TokenBook
@@ -80,8 +80,8 @@ func newKeeper(cfg Config, submit func(*Submission) error) *keeper {
 }
 
 // take holds a file that would become a leaf, unless its sender has a token of the
-// repository or the repository has none. It is false if the file is to become the leaf
-// at once.
+// repository or the repository has none. It reports whether the file is held;
+// otherwise the file becomes a leaf at once.
 func (k *keeper) take(ctx context.Context, sub *Submission, f *file, leaf leaf.Leaf) (bool, error) {
 	if k != nil && sub.waited {
 		return k.dropped(ctx, sub, f)
@@ -132,7 +132,7 @@ func (k *keeper) dropped(ctx context.Context, sub *Submission, f *file) (bool, e
 	return true, nil
 }
 
-// HeldIDSize is how many bytes the ID of a held file stands for.
+// HeldIDSize is the number of bytes that the ID of a held file encodes.
 const HeldIDSize = 16
 
 // heldID follows from the content: one file beside one snapshot for one role is held
@@ -145,8 +145,8 @@ func heldID(leaf leaf.Leaf) string {
 	return hex.EncodeToString(h.Sum(nil)[:HeldIDSize])
 }
 
-// appended is told of each file that has become a leaf. If its vendor has sent it, the
-// files of others under its role and version wait no longer.
+// appended is called for each file that has become a leaf. If its vendor has sent it,
+// the hold of other files under its role and version ends.
 func (k *keeper) appended(sub *Submission, leaf leaf.Leaf) {
 	if k == nil || !sub.From.Owns(leaf.Repository) {
 		return
@@ -185,8 +185,8 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// stop waits for those that are judged, and leaves it to the store whose version the
-// vendor has logged since the last step: the next process knows nothing of it.
+// stop waits for the files that are being judged, and stores which versions the
+// vendor has logged since the last step: the next process does not know them.
 func (k *keeper) stop(ctx context.Context) {
 	k.wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
@@ -227,7 +227,8 @@ func (k *keeper) step(ctx context.Context) error {
 	return k.store.ForgetHolds(ctx, now.Add(-rememberHolds))
 }
 
-// known returns how many due files are judged at the moment or are not to be yet.
+// known returns the number of due files that are being judged now or must wait
+// longer.
 func (k *keeper) known(now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -257,8 +258,8 @@ func (k *keeper) begin(h log.Held) bool {
 	return true
 }
 
-// endHolds makes files due whose version the vendor has logged. Mostly nothing is
-// held, and then it costs one query.
+// endHolds makes files due whose version the vendor has logged. If no file is
+// held, as is usual, it costs one query.
 func (k *keeper) endHolds(ctx context.Context) (err error) {
 	k.mu.Lock()
 	ended := k.ended

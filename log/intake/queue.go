@@ -9,9 +9,9 @@ import (
 )
 
 // queue holds the submissions of one repository that wait to be judged, in a line
-// for each source: nobody's stand behind a stranger's. The holder of the
-// repository's own token is served first, everybody else in turn. A turn is one call
-// of intake.judge.
+// for each source, so that no source waits behind a stranger's submissions. The
+// holder of the repository's own token is served first, all others in turn. A turn
+// is one call of Intake.judge.
 type queue struct {
 	id     tuf.Digest
 	lines  []*line // the one that was served longest ago first
@@ -34,10 +34,11 @@ func (q *queue) add(s *Submission) {
 	q.lines[i].submissions = append(q.lines[i].submissions, s)
 }
 
-// next begins a turn. Sources that have used up their judging time are passed over:
-// wait says how long that is so for each. One in whose line a submission has paid is
-// not: others wait for it. Where all are there is no turn, and next returns after how
-// long there is one.
+// next begins a turn. It passes over sources that have used up their judging time:
+// wait returns for how much longer each has to wait. A source with a paid submission
+// in its line is not passed over, because others wait for that submission. If all
+// sources are passed over, ok is false and a turn is possible after the returned
+// time.
 func (q *queue) next(wait func(quota.Source) time.Duration) (after time.Duration, ok bool) {
 	var first *line
 	for _, l := range q.lines {
@@ -57,7 +58,7 @@ func (q *queue) next(wait func(quota.Source) time.Duration) (after time.Duration
 
 func hasPaid(s *Submission) bool { return s.Paid }
 
-// end ends a turn, and returns how many submissions are decided.
+// end ends a turn, and returns the number of submissions that were decided.
 func (q *queue) end() (decided int) {
 	l := q.served
 	q.served = nil

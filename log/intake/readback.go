@@ -8,10 +8,10 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// ReadBack takes what is new in the log into the state of its repositories and
-// settles the candidates among it. An entry that is no candidate, left by an
-// attempt whose outcome was unknown or by a process that died, is judged like any
-// other before the publisher may sign it.
+// ReadBack applies the new entries of the log to its repositories and settles the
+// candidates among them. An entry that is not a candidate, left by an attempt
+// whose outcome was unknown or by a process that died, is judged like any other
+// before the publisher may sign it.
 func (in *Intake) ReadBack(ctx context.Context, candidates []*candidate) error {
 	waiting := map[string]*candidate{}
 	for _, c := range candidates {
@@ -34,7 +34,7 @@ func (in *Intake) ReadBack(ctx context.Context, candidates []*candidate) error {
 				return err
 			}
 			if !own {
-				in.strangers.Add(1) // whoever judged without it has a smaller number
+				in.strangers.Add(1) // a judgement without it has a smaller number
 			}
 		}
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Submission is a set of files for one repository and what becomes of them.
+// Submission is a set of files for one repository and their verdicts.
 type Submission struct {
 	ID         string
 	From       quota.Source
@@ -25,8 +25,8 @@ type Submission struct {
 	waited     bool       // it was held, and is not again
 	Paid       bool       // it has a lane, and waits for no judging time in it
 	snapshots  []*tuf.Metadata
-	Release    func() // gives back what the submission holds of the queue
-	Memory     int64  // about how many bytes its files take that were read
+	Release    func() // returns the submission's share of the queue
+	Memory     int64  // about the number of bytes that its parsed files take
 
 	// Decided is closed when every file is integrated or refused.
 	Decided chan struct{}
@@ -60,15 +60,16 @@ type file struct {
 // refusal is why a file is refused.
 type refusal struct{ code, detail string }
 
-// Uploaded is a file as it came in.
+// Uploaded is a file as it was received.
 type Uploaded struct {
 	Name string
 	Data []byte
 }
 
-// NewSubmission reads the files, in parallel with other submissions but not with
-// itself. Snapshots and timestamps count as files of their own where the log
-// takes them as leaves, or where there is nothing else.
+// NewSubmission parses the files one after the other. Snapshots and timestamps
+// count as files of their own only if leaves, the types of metadata that the log
+// takes as leaves of their own, has them, or if the submission has no other
+// files.
 func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
 	s := &Submission{ID: rand.Text(), Decided: make(chan struct{}), Release: func() {}}
 	var vouchers []*file
@@ -110,7 +111,7 @@ func NewSubmission(uploads []Uploaded, leaves map[string]bool) *Submission {
 	return s
 }
 
-// memoryOf returns about how many bytes a file takes that was read.
+// memoryOf returns about how many bytes a parsed file takes.
 func memoryOf(m *tuf.Metadata) int64 { return int64(len(m.File)) + int64(m.Memory()) }
 
 // inOrder is the order in which files are judged.
@@ -122,10 +123,10 @@ func (f *file) refuse(code, detail string) {
 	f.status, f.refusal = api.StatusRefused, newRefusal(code, detail)
 }
 
-// because notes why a file was refused, though it may be judged again. The first
-// reason stays: what a later pass finds, after other files have come into the log,
-// is for the most part that something else has taken the file's place. Only where
-// the first was that nothing led to the file there may be something by now.
+// because records why a file was refused, though it may be judged again. The first
+// reason stays: a later pass, after other files have come into the log, mostly
+// finds that another file has taken its place. Only a first reason that nothing
+// delegates to the file may be out of date by then.
 func (f *file) because(why *admit.Refused) {
 	switch f.code {
 	case "", api.CodeNotDelegated, api.CodeNoParent:
@@ -133,10 +134,11 @@ func (f *file) because(why *admit.Refused) {
 	}
 }
 
-// MaxDetail is how many bytes are kept of what is said about a file.
+// MaxDetail is the number of bytes that are kept of the explanation of a
+// refusal.
 const MaxDetail = 1024
 
-// newRefusal keeps of a long explanation the beginning.
+// newRefusal keeps the beginning of a long explanation.
 func newRefusal(code, detail string) refusal {
 	if len(detail) > MaxDetail {
 		detail = strings.ToValidUTF8(detail[:MaxDetail], "") + "…"
@@ -144,8 +146,8 @@ func newRefusal(code, detail string) refusal {
 	return refusal{code, detail}
 }
 
-// finish ends the judging: what is left is refused for the reason that was given,
-// or, where err is not nil, left without a verdict.
+// finish ends the judging: the remaining files are refused for the reason that
+// was recorded, or left without a verdict if err is not nil.
 func (s *Submission) finish(err error) {
 	s.mu.Lock()
 	s.err = err
@@ -165,7 +167,7 @@ func (s *Submission) finish(err error) {
 	close(s.Decided)
 }
 
-// IsDecided reports whether the intake is done with it.
+// IsDecided reports whether every file has a verdict, or judging has failed.
 func (s *Submission) IsDecided() bool {
 	select {
 	case <-s.Decided:
@@ -175,8 +177,8 @@ func (s *Submission) IsDecided() bool {
 	}
 }
 
-// Needs returns how large the published log must be before the submission's
-// accepted files are all in it.
+// Needs returns the size that the published log must have so that all accepted
+// files of the submission are in it.
 func (s *Submission) Needs() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +189,7 @@ func (s *Submission) Needs() int64 {
 	return size
 }
 
-// Size is about how many bytes a submission takes once it is decided.
+// Size returns about how many bytes a submission takes once it is decided.
 func (s *Submission) Size() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +200,7 @@ func (s *Submission) Size() int64 {
 	return size
 }
 
-// Registered is the token that a registration gives.
+// Registered is the token that a registration gives to the new repository.
 type Registered struct {
 	Token log.Token
 	Text  string // empty where the client chose it
@@ -240,9 +242,9 @@ func (s *Submission) State() State {
 	return state
 }
 
-// Unused returns the token that a registration has stored and that is to be taken back,
-// since no repository was opened: its root was refused, or somebody else was faster. The
-// submission has it no longer.
+// Unused returns the token that a registration has stored and that must be removed,
+// because no repository was opened: its root was refused, or another registration was
+// faster. The submission no longer has it then.
 func (s *Submission) Unused() *Registered {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// checkedState gives out only leaves that the log has at their index. The derived
-// state has no checksums, and files are judged by it: a bit that has flipped
-// there would have the log append, and sign, a release as a second one, or as
-// evidence against its vendor. Comparing with the tile of leaf hashes is cheap.
+// checkedState returns only leaves that the log has at their index. The derived
+// state has no checksums, and files are judged by it: a flipped bit there could
+// make the log append, and sign, a release a second time, or as evidence against
+// its vendor. Comparing with the tile of leaf hashes is cheap.
 type checkedState struct {
 	log.StateReader
 	storage log.Storage
@@ -38,13 +38,13 @@ func (c checkedState) Root(ctx context.Context, payload tuf.Digest) (admit.Recor
 	if rec, ok, err := c.root(ctx, payload); ok || err != nil {
 		return rec, ok, err
 	}
-	// What is not found where roots are looked up must not be found anywhere.
+	// A root that is not in the index of roots must not be found anywhere else.
 	found, _, err := c.Lookup(ctx, payload, 1)
 	for _, rec := range found {
 		if rec.Leaf.Role != tuf.RoleRoot || rec.Leaf.Kind != leaf.Release || rec.Leaf.Payload != payload {
 			continue
 		}
-		// It may have come between the two questions.
+		// It may have come between the two look-ups.
 		if rec, ok, err := c.root(ctx, payload); ok || err != nil {
 			return rec, ok, err
 		}
@@ -53,7 +53,7 @@ func (c checkedState) Root(ctx context.Context, payload tuf.Digest) (admit.Recor
 	return admit.Record{}, false, err
 }
 
-// root returns what is found where roots are looked up.
+// root looks up a root in the state's index of roots.
 func (c checkedState) root(ctx context.Context, payload tuf.Digest) (admit.Record, bool, error) {
 	rec, ok, err := c.StateReader.Root(ctx, payload)
 	if err != nil || !ok {
@@ -98,9 +98,9 @@ func Damaged(index int64) error {
 	return fmt.Errorf("the derived state is damaged: it has not the leaf that the log has at index %d; stop the log and run logserver reindex", index)
 }
 
-// cutState gives out what a log of a size has: the derived state may have entries
-// that nobody is known to have judged, or that are not published, whose tiles a
-// follower does not vouch for.
+// cutState returns only leaves below a size of the log: the derived state may
+// have entries that are not known to have been judged, or that are not published
+// and whose tiles a follower does not vouch for.
 type cutState struct {
 	log.StateReader
 	size func() int64
@@ -139,8 +139,9 @@ func below(size int64, records []admit.Record) []admit.Record {
 	return slices.DeleteFunc(records, func(rec admit.Record) bool { return rec.Index >= size })
 }
 
-// Checked returns the part of a state below a size of the log, of which storage can
-// be read as far as readable says: what it returns is held against the entries.
+// Checked returns the part of a state below a size of the log. Every leaf that it
+// returns is compared with the log's entries in storage, which can be read up to
+// the size that readable returns.
 func Checked(state log.StateReader, size func() int64, storage log.Storage, readable func() int64) log.StateReader {
 	return checkedState{cutState{state, size}, storage, readable}
 }

@@ -18,8 +18,8 @@ const (
 )
 
 // history is a whole repository, for files that the part of it in memory does not
-// suffice to judge. Reading it takes long, so it is kept for as long as anything
-// waits to be judged in the repository.
+// suffice to judge. Reading it takes long, so it is kept as long as files of the
+// repository wait to be judged.
 type history struct {
 	leaves int // as they are counted; guarded by registry.mu
 
@@ -27,7 +27,7 @@ type history struct {
 	judge *admit.Repository
 }
 
-// catchUp applies what has been applied to the repository since.
+// catchUp applies the leaves that have been applied to the repository since.
 func (h *history) catchUp(records []admit.Record) error {
 	have := h.judge.Records()
 	last := have[len(have)-1].Index
@@ -76,8 +76,8 @@ func (r *Registry) dropHistory(id tuf.Digest, h *history) {
 	r.historyLeaves -= h.leaves
 }
 
-// EndHistory forgets the history of a repository, if it is kept: nothing waits to be
-// judged in it any more.
+// EndHistory forgets the history of a repository, if it is kept, because no file of
+// the repository waits to be judged any more.
 func (r *Registry) EndHistory(id tuf.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,10 +94,10 @@ func (r *Registry) keptHistory(id tuf.Digest) *history {
 }
 
 // needsHistory reports whether the verdict on a file needs more of its repository
-// than is in memory. What a stranger can send without end is not to have thousands
-// of leaves read for each: type and signatures come first, and a file that no
-// present key of its role has signed is refused whatever the history is, unless its
-// payload is logged. The caller holds repo.mu.
+// than is in memory. A stranger's files, which cost nothing to send, must not force
+// a read of thousands of leaves each. So type and signatures come first, and a file
+// that no present key of its role has signed is refused whatever the history is,
+// unless its payload is logged. The caller holds repo.mu.
 func (r *Registry) needsHistory(ctx context.Context, repo *repository, role string, m *tuf.Metadata) (bool, error) {
 	if len(repo.floors) == 0 || m.Encoding != repo.judge.Encoding() || m.Type != typeOf(role) {
 		return false, nil
@@ -140,9 +140,9 @@ func (r *Registry) needsHistory(ctx context.Context, repo *repository, role stri
 func delegates(m *tuf.Metadata) bool { return m.Targets != nil && m.Targets.Delegations != nil }
 
 // beyondMemory reports whether leaves that may decide on a file are not in memory:
-// same are those that the state has with its payload, or of its role and version.
-// Where others of the version stand without a hash, what they are released as besides
-// counts, too, and what the file delegates.
+// same are the leaves of the state with its payload, or of its role and version. If
+// others of the version stand without a hash, their other releases count, too, and
+// the file's delegations.
 func (r *Registry) beyondMemory(ctx context.Context, repo *repository, role string, m *tuf.Metadata, same []int64) (bool, error) {
 	records := repo.judge.Records()
 	// Of what has come since the state was read, memory has everything.
@@ -178,9 +178,9 @@ func (r *Registry) beyondMemory(ctx context.Context, repo *repository, role stri
 }
 
 // keysKnown reports whether the keys that a role has in memory are those that it has
-// in the whole repository. For a delegated role what is current at every place on the
-// way to it has to be among what is in memory. So it has for targets: what is
-// delegated says whether another role explains a payload.
+// in the whole repository. For a delegated role the current release at every place on
+// the way to it must be in memory. The same holds for targets, whose delegations
+// decide whether another role explains a payload.
 func keysKnown(ctx context.Context, repo *repository, role string) (bool, error) {
 	if tuf.IsTopLevel(role) && role != tuf.RoleTargets {
 		return true, nil

@@ -7,21 +7,22 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Judge judges a file. The verdict is that of the whole repository, of which
-// memory may have only the highest versions:
+// Judge judges a file. Memory may have only the highest versions of the
+// repository; the verdict is that of the whole repository all the same:
 //
 //   - which keys a top-level role has follows from the roots, which are all there.
-//     Those of any other follow from what is current of the roles on the way to
-//     it, which is the highest version that stands. So if each role has a current
-//     release among the versions that are all there, it is the current one
-//   - all else that counts are leaves with the file's payload, or of its role and
-//     version, and where another payload of them gives way, what that one is
-//     released as besides, and what the file itself delegates. Where the state
-//     knows one that is not in memory, and where the first condition is not met,
-//     the whole repository is read.
+//     Those of any other role follow from the current releases of the roles on the
+//     way to it, each the highest version that stands. So if each role has a
+//     current release among the versions that are complete in memory, it is the
+//     current one
+//   - everything else depends on the leaves with the file's payload, or of its
+//     role and version, and, if another payload among them gives way, on its
+//     other releases and on the file's own delegations. If the state knows such a
+//     leaf that is not in memory, or the first condition is not met, the whole
+//     repository is read.
 //
-// Reading it is dear, so it is read only for a file that present keys have signed or
-// whose payload is logged; every other is refused by what is in memory.
+// Reading it is expensive, so it is read only for a file that present keys have
+// signed or whose payload is logged; every other file is refused from memory.
 func (r *Registry) Judge(ctx context.Context, repo *repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (admit.Decision, error) {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()

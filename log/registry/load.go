@@ -58,9 +58,9 @@ func (r *Registry) whole(ctx context.Context, id tuf.Digest, inMemory []admit.Re
 	return judge, nil
 }
 
-// cut loads a repository again, with its highest versions alone, and takes over
-// from memory what the state does not have yet. A repository that grows all the
-// time could never be dropped and loaded again.
+// cut loads a repository again, with its highest versions alone, and copies
+// from memory the leaves that the state does not have yet. Without it a
+// repository that grows all the time could never be dropped and loaded again.
 func (r *Registry) cut(ctx context.Context, repo *repository) *repository {
 	applied := r.applied()
 	judge, floors, err := r.load(ctx, repo.id, r.keepVersions)
@@ -73,12 +73,13 @@ func (r *Registry) cut(ctx context.Context, repo *repository) *repository {
 		return now
 	}
 	if err != nil || r.repos[repo.id] == nil {
-		// What is in memory is enough, only more than need be. The state may
-		// be away, or may not have come to this repository yet.
+		// The repository in memory is enough, only larger than necessary. The
+		// state may be unavailable, or may not have reached this repository
+		// yet.
 		return repo
 	}
-	// Nothing is applied while r.mu is held, so that the repository's own lock
-	// is not needed: who holds that one may be judging for long.
+	// Nothing is applied while r.mu is held, so the repository's own lock is
+	// not needed: its holder may be judging for long.
 	records := repo.judge.Records()
 	before := len(records)
 	first, _ := slices.BinarySearchFunc(records, applied, byIndex)

@@ -22,8 +22,8 @@ func (r *Registry) keep(judge *admit.Repository, floors map[string]int64) *repos
 	return repo
 }
 
-// account keeps count of what is kept of files, and has the repositories forget them
-// that were used longest ago where it is too much. The caller holds repo.mu.
+// account counts the bytes of cached files. If they are too many, it asks the least
+// recently used repositories to forget theirs. The caller holds repo.mu.
 func (r *Registry) account(repo *repository) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,9 +45,9 @@ func (r *Registry) account(repo *repository) {
 	}
 }
 
-// makeRoom drops repositories that the state can give back whole, the one used
-// longest ago first. Who has one in hand may go on reading it: leaves are applied
-// only to what the map holds. It must be called with mu held.
+// makeRoom drops repositories that the state can restore completely, the least
+// recently used first. A dropped repository can still be read: leaves are applied
+// only to those in the map. It must be called with mu held.
 func (r *Registry) makeRoom() {
 	applied := r.applied()
 	for e := r.recent.Back(); e != nil && (len(r.repos) >= maxLoaded || r.leaves >= maxLoadedLeaves); {
@@ -57,8 +57,8 @@ func (r *Registry) makeRoom() {
 	}
 }
 
-// drop forgets a repository if the state, which has applied leaves, can give it
-// back. It must be called with mu held.
+// drop forgets a repository if the state, which has applied leaves, can restore
+// it. It must be called with mu held.
 func (r *Registry) drop(repo *repository, applied int64) {
 	if !repo.mu.TryLock() {
 		return
@@ -74,8 +74,8 @@ func (r *Registry) drop(repo *repository, applied int64) {
 	}
 }
 
-// Forget drops repositories; nil means all. It is for a registry that applies
-// nothing: no more is in memory of each than there was when it was loaded.
+// Forget drops repositories; nil means all. It is for a registry that does not
+// apply leaves, whose repositories in memory stay as they were loaded.
 func (r *Registry) Forget(which map[tuf.Digest]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// ReadBack takes in an entry that was read back, and judges it unless that was done. The
-// error is a *Halt when the log would not have appended it.
+// ReadBack applies an entry that was read back, and judges it first unless judged is
+// set. The error is a *Halt if the log would not have appended it.
 func (r *Registry) ReadBack(ctx context.Context, e log.Entry, judged bool) error {
 	leaf, err := leaf.Parse(e.Data)
 	if err != nil {
@@ -28,10 +28,10 @@ func (r *Registry) ReadBack(ctx context.Context, e log.Entry, judged bool) error
 	return r.apply(ctx, rec)
 }
 
-// admit judges a leaf that is in storage and that is not known to have been judged.
-// What the state says of it proves nothing: it may have been made anew from a storage
-// to which somebody else has appended. The error is a *Halt when the log would not
-// have appended the leaf, or cannot know.
+// admit judges a stored leaf that this process has no record of judging. The state
+// proves nothing about it: it may have been rebuilt from a storage to which another
+// process has appended. The error is a *Halt if the log would not have appended the
+// leaf, or cannot know.
 func (r *Registry) admit(ctx context.Context, rec admit.Record) error {
 	if rec.Index < r.judged.Load() {
 		return nil // an attempt to take it in was broken off
@@ -82,8 +82,8 @@ func (r *Registry) admit(ctx context.Context, rec admit.Record) error {
 	return nil
 }
 
-// notRepeated is a *Halt where the log has this very leaf before. Two that append at the
-// same time leave such an entry, and it is nobody's fault but theirs: no file is wrong.
+// notRepeated returns a *Halt if the log has the same leaf at a lower index. Two
+// processes that append at the same time leave such an entry; its file is not at fault.
 func (r *Registry) notRepeated(ctx context.Context, repo *repository, rec admit.Record) error {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
@@ -105,8 +105,8 @@ func (r *Registry) notRepeated(ctx context.Context, repo *repository, rec admit.
 	return nil
 }
 
-// parse reads a file of a leaf. The error is a *Halt where there is none, or one that
-// the log would not have taken; any other may pass.
+// parse reads a file of a leaf. The error is a *Halt if the file is missing or the
+// log would not have accepted it; any other error may be temporary.
 func (r *Registry) parse(ctx context.Context, rec admit.Record, sum tuf.Digest) (*tuf.Metadata, error) {
 	file, err := r.blobs.Blob(ctx, sum)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -187,7 +187,7 @@ func (r *Registry) applyTo(repo *repository, rec admit.Record) (err error) {
 	return err
 }
 
-// repeated is the halt over an entry that the log has before.
+// repeated returns the halt for an entry that is also at a lower index.
 func repeated(index, before int64) *log.Halt {
 	return &log.Halt{
 		Code: log.HaltRepeatedEntry,
@@ -196,7 +196,7 @@ func repeated(index, before int64) *log.Halt {
 	}
 }
 
-// foreign is the halt over an entry that this log would not have appended.
+// foreign returns the halt for an entry that this log would not have appended.
 func foreign(index int64, err error) *log.Halt {
 	return &log.Halt{
 		Code: log.HaltForeignEntry,

@@ -21,11 +21,12 @@ type Registry struct {
 	state log.StateReader
 	// applied returns how many leaves the state has.
 	applied func() int64
-	// judged is how many entries of the log count: those that were signed, which
-	// somebody has judged before, and those that this process has taken in. What the
-	// state has beyond them proves nothing.
+	// judged is the number of entries of the log that count: those that were signed,
+	// which were judged before, and those that this process has read back. Entries
+	// of the state beyond them prove nothing.
 	judged *atomic.Int64
-	// keepVersions is tailVersions, and cutAfter longHistory, but in tests.
+	// keepVersions is tailVersions, and cutAfter is longHistory, except in
+	// tests.
 	keepVersions, cutAfter int
 
 	mu     sync.Mutex
@@ -36,14 +37,14 @@ type Registry struct {
 	// histories are whole repositories that are kept, of historyLeaves leaves.
 	histories     map[tuf.Digest]*history
 	historyLeaves int
-	// dropped counts the repositories that made room.
+	// dropped counts the repositories that were dropped to make room.
 	dropped int
 	// roots are the first releases of roots that the state may not have yet, by
 	// payload.
 	roots map[tuf.Digest]rootAt
 }
 
-// repository guards a admit.Repository, which is not safe for concurrent use.
+// repository guards an admit.Repository, which is not safe for concurrent use.
 type repository struct {
 	id      tuf.Digest
 	used    *list.Element // in registry.recent
@@ -51,14 +52,14 @@ type repository struct {
 	cutting bool          // somebody is loading it again; guarded by registry.mu
 	cached  int           // bytes of its files; guarded by registry.mu
 
-	// floors says from which version on all leaves of a role are in judge,
-	// where they are not all.
+	// floors[role] is the lowest version from which on all leaves of the role
+	// are in judge; complete roles are absent.
 	floors map[string]int64
 
 	mu    sync.Mutex
 	judge *admit.Repository
-	// roles are what was current, by the whole repository, when judge had rolesAt
-	// leaves: whoever asks for it again does not have it read again.
+	// roles are the current releases, by the whole repository, when judge had
+	// rolesAt leaves, so that they need not be read again.
 	roles   []api.RoleCurrent
 	rolesAt int
 }
@@ -74,8 +75,8 @@ func New(blobs admit.Blobs, state log.StateReader, applied func() int64, judged 
 	return &Registry{blobs: blobs, state: state, applied: applied, judged: cmp.Or(judged, new(atomic.Int64)), keepVersions: tailVersions, cutAfter: longHistory, repos: map[tuf.Digest]*repository{}, histories: map[tuf.Digest]*history{}, roots: map[tuf.Digest]rootAt{}}
 }
 
-// Get returns a repository, and loads it if it must. It is nil where the log has
-// none of this name.
+// Get returns a repository, and loads it if it must. It is nil if the log does
+// not have the repository.
 func (r *Registry) Get(ctx context.Context, id tuf.Digest) (*repository, error) {
 	r.mu.Lock()
 	repo, ok := r.repos[id]
@@ -118,14 +119,15 @@ func (r *Registry) Get(ctx context.Context, id tuf.Digest) (*repository, error) 
 	}
 }
 
-// Loaded returns how many repositories are in memory.
+// Loaded returns the number of repositories in memory.
 func (r *Registry) Loaded() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.repos)
 }
 
-// Histories returns of how many repositories in memory the whole history is.
+// Histories returns the number of repositories whose whole history is in
+// memory.
 func (r *Registry) Histories() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

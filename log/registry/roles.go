@@ -28,7 +28,7 @@ func (r *Registry) Roles(ctx context.Context, id tuf.Digest) ([]api.RoleCurrent,
 	if repo.rolesAt != len(records) {
 		roles = nil
 	}
-	repo.mu.Unlock() // whoever reads does not keep the log from judging
+	repo.mu.Unlock() // reading does not keep the log from judging
 	if err != nil || roles != nil {
 		return slices.Clone(roles), err
 	}

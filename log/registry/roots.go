@@ -25,10 +25,11 @@ func (r *Registry) Known(ctx context.Context, id tuf.Digest) (bool, error) {
 	return ok && at.Repository == id, err
 }
 
-// RootAt returns where the root with this payload is logged first.
+// RootAt returns the repository and index at which the root with this payload
+// was logged first.
 func (r *Registry) RootAt(ctx context.Context, payload tuf.Digest) (rootAt, bool, error) {
-	// What is remembered is read before the state is asked: what is forgotten
-	// in between, the state has.
+	// Memory is read before the state: a root that is forgotten in between is
+	// in the state.
 	r.mu.Lock()
 	at, ok := r.roots[payload]
 	r.mu.Unlock()
