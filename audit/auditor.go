@@ -47,7 +47,7 @@ type Auditor struct {
 	smaller  []claim                  // smaller trees that the log signed, to be compared when tiles tell
 	keys     []proofs.Key             // of the policy
 	notes    map[tuf.Digest]string    // texts of notes that are kept, and who has signed them
-	empty    bool                     // the log says that it has published nothing yet
+	empty    bool                     // the log says that it has not published a checkpoint yet
 
 	until   time.Time    // after which a step goes no further; zero: it goes to the end
 	tiles   []wantedTile // to be compared with those served

@@ -18,7 +18,7 @@ import (
 type Report struct {
 	Auditor      build.Info         `json:"auditor"`    // the build that judged
 	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
-	Empty        bool               `json:"empty"`      // the log says that it has published nothing yet
+	Empty        bool               `json:"empty"`      // the log says that it has not published a checkpoint yet
 	Judged       int64              `json:"judged"`     // leaves
 	Ended        bool               `json:"ended"`      // the log has ended: an entry says so, and none may follow
 	Vouches      bool               `json:"vouches"`    // every leaf was judged and is right, every blob was there

@@ -17,8 +17,8 @@ type Checkpoint struct {
 }
 
 // ParseCheckpoint reads the text of a checkpoint, without signatures. It
-// verifies nothing but form, and that a tree of size 0 has the root of the
-// empty tree. Errors name the line.
+// verifies only the form, and that a tree of size 0 has the root of the empty
+// tree. Errors name the line.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	err := checkText(text, 1)
 	if err != nil {

@@ -4,10 +4,10 @@
 //
 // Every format has one spelling. A parser accepts exactly what the printer
 // prints: base64 is canonical, numbers are decimal without sign or leading
-// zeros and at most 2^63-1, lines end in LF and nothing else, and no control
-// character passes. So two different files never mean the same thing, and
-// parsing then printing gives back the same bytes. Limits are exported
-// constants, and errors name the line.
+// zeros and at most 2^63-1, lines end in LF only, and other control characters
+// are refused. So two different files never mean the same thing, and parsing
+// then printing gives back the same bytes. Limits are exported constants, and
+// errors name the line.
 //
 // # Signed notes (c2sp.org/signed-note)
 //
@@ -61,7 +61,7 @@
 //
 // # Policies (c2sp.org/tlog-policy)
 //
-// A policy says which logs are known and which witnesses must have cosigned:
+// A policy lists the known logs and the witnesses that must have cosigned:
 //
 //	log example.com/log+5e354976+AaToNYoz5LD70RP1a4R7c24YRgQvEGkCxFGXkZZYJfJW
 //	witness w1 w1.example+6137d173+BOd2yhwsjKiEUe/nUrpJpP51202pKHQHf/PTe2uncFNH https://w1.example/
@@ -75,9 +75,9 @@
 //
 // # Proofs (c2sp.org/tlog-proof@v1)
 //
-// A proof shows offline that an entry is in a log. Nothing vouches for the
-// extra data, which is optional. Anyone who can read the log's tiles can move a
-// proof to a newer checkpoint ([Proof.Refresh]):
+// A proof shows offline that an entry is in a log. The extra data is optional
+// and not authenticated. Anyone who can read the log's tiles can move a proof
+// to a newer checkpoint ([Proof.Refresh]):
 //
 //	c2sp.org/tlog-proof@v1
 //	extra YW55dGhpbmc=

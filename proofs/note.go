@@ -26,7 +26,8 @@ func (s Signature) String() string {
 	return signaturePrefix + s.Name + " " + encodeBase64(append(b, s.Sig...)) + "\n"
 }
 
-// A Note is a parsed note (c2sp.org/signed-note). Nothing in it is verified.
+// A Note is a parsed note (c2sp.org/signed-note). Its signatures are not
+// verified.
 type Note struct {
 	Text       string      // ends in a newline
 	Signatures []Signature // in the order of the lines; repeated lines are kept

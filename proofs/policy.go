@@ -20,7 +20,7 @@ type PolicyWitness struct {
 	URL  string // as written, empty if none
 }
 
-// A Policy says which checkpoints to trust (c2sp.org/tlog-policy): those
+// A Policy defines the checkpoints to trust (c2sp.org/tlog-policy): those
 // signed by one of the logs and cosigned by a quorum of the witnesses.
 //
 // The zero Policy, the nil Policy and any other that ParsePolicy did not make
@@ -262,7 +262,7 @@ func (p *policyParser) quorum(args []string) error {
 type Cosignature struct {
 	Witness string // name in the policy
 	Key     Key
-	Time    int64 // POSIX seconds, the latest if the witness cosigned more than once; 0 says nothing
+	Time    int64 // POSIX seconds, the latest if the witness cosigned more than once; 0: not known
 }
 
 // A SignedCheckpoint is a checkpoint verified against a policy.

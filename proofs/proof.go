@@ -19,7 +19,8 @@ type Proof struct {
 }
 
 // ParseProof reads a proof and checks its form, that of the checkpoint
-// included. It verifies nothing: see Proof.Verify. Errors name the line.
+// included. It does not verify the proof: see Proof.Verify. Errors name the
+// line.
 func ParseProof(b []byte) (Proof, error) {
 	p, err := parseProof(b)
 	if err != nil {

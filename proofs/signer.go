@@ -25,7 +25,7 @@ type Signer struct {
 // safe for concurrent use if private is.
 //
 // Private is given messages (with crypto.Hash(0)), or for ECDSA their SHA-256
-// (with crypto.SHA256). The key must be used for nothing else.
+// (with crypto.SHA256). The key must not have another use.
 func NewSigner(name string, alg Algorithm, private crypto.Signer) (*Signer, error) {
 	public, err := alg.rawPublic(private.Public())
 	if err != nil {

@@ -131,9 +131,8 @@ func (d *Delegations) Among(wanted func(name string) bool) iter.Seq2[string, Del
 	}
 }
 
-// Clone copies d, with the paths that it covers or without, so that nothing of the
-// file that it was read from is kept, and returns about how many bytes the copy
-// takes.
+// Clone copies d, with or without the paths that it covers, so that the memory of
+// its file is not kept, and returns about how many bytes the copy takes.
 func (d *Delegations) Clone(paths bool) (*Delegations, int) {
 	size := 0
 	text := func(s string) string {

@@ -63,7 +63,7 @@ func (k *Key) Verify(msg, sig []byte) bool {
 
 // Exclusive reports whether a valid signature of this key is valid under no other key
 // for which this is true: the public key is part of the hashed bytes, and the two
-// algorithms' signatures differ in length. (Anybody can make an ECDSA or RSA key under
+// algorithms' signatures differ in length. (Anyone can make an ECDSA or RSA key under
 // which given bytes are a valid signature, and those of an Ed25519 key that begin like
 // the ASN.1 of an ECDSA signature can be found.)
 func (k *Key) Exclusive() bool {

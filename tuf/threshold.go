@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ThresholdError says that too few keys of a role signed, and lists the
+// ThresholdError means that too few keys of a role signed. It lists the
 // signatures that could not be counted.
 type ThresholdError struct {
 	Have, Want int // distinct public keys

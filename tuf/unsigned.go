@@ -4,7 +4,7 @@ import "fmt"
 
 // UnsignedFor returns why a file has more unsigned bytes than a log keeps for a
 // role, or "". The parser allows some bytes for each signature; here only signatures
-// under an id of the role's keys, of any of the sets, count: anybody can add a
+// under an id of the role's keys, of any of the sets, count: anyone can add a
 // thousand others to a vendor's file.
 func (m *Metadata) UnsignedFor(sets ...KeySet) string {
 	ids := 0

@@ -18,9 +18,9 @@ type Source interface {
 	// last, and of the root, before there is such a one, the root that Pin was given. A file
 	// that is not kept is nil.
 	Kept(ctx context.Context, role string) (file []byte, sidecars Sidecars, err error)
-	// Fetch returns a file of the repository, of which it reads no more than MaxLength
-	// bytes. The error of one that is not there wraps fs.ErrNotExist. An error that is not
-	// a *Refusal is an outage: CodeNetwork.
+	// Fetch returns a file of the repository and reads at most MaxLength bytes. The error
+	// of one that is not there wraps fs.ErrNotExist. An error that is not a *Refusal is an
+	// outage: CodeNetwork.
 	Fetch(ctx context.Context, r Request) ([]byte, error)
 	// Keep replaces the device's files of a role with the newly trusted ones. The file and
 	// its sidecars belong together: after a power cut a device must not have one without the

@@ -119,7 +119,7 @@ type Store interface {
 	// Clock returns the record of the clock.
 	Clock(ctx context.Context) (ClockState, error)
 	// StopClock stops cosigning for all logs, durably, until the operator accepts
-	// the clock. A second stop changes nothing.
+	// the clock. A second stop has no effect.
 	StopClock(ctx context.Context, s ClockStop) error
 	// Keep keeps a checkpoint that was refused although its log signed it, until
 	// it is judged. It may drop the oldest ones of a log that has many.

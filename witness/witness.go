@@ -47,8 +47,8 @@
 //
 // # Doubt
 //
-// While the clock is in doubt, nothing is signed (see CheckClock).
-// A cosignature of this witness that its state does not account for stops
+// While the clock is in doubt, the witness does not sign (see CheckClock). A
+// cosignature of this witness that its state does not account for stops
 // cosigning for that log until a person acts (see Latch). Checkpoints refused
 // although their log signed them are kept and judged (see Suspect); two of them
 // that cannot both be true become a file that proves it (proofs.Conflict).
@@ -185,8 +185,8 @@ func (w *Witness) Keys() []proofs.Key {
 }
 
 // AddCheckpoint handles the body of one add-checkpoint call and returns the
-// witness's signatures. The error is a *Refusal, or an internal one, after
-// which nothing was signed.
+// witness's signatures. The error is a *Refusal, or an internal one; then the
+// witness has not signed.
 func (w *Witness) AddCheckpoint(ctx context.Context, body []byte) ([]proofs.Signature, error) {
 	return w.addCheckpoint(ctx, body, func() (func(), error) { return func() {}, nil })
 }

@@ -14,7 +14,7 @@ import (
 const maxEvidence = 32 << 20
 
 // CheckConflict prints on w what the evidence in a file proves against any of the keys.
-// The error is Failed if it proves nothing against them, but not if the file is of
+// The error is Failed if it does not accuse any of them, but not if the file is of
 // another kind.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	b, err := ReadAtMost(path, maxEvidence)

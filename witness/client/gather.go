@@ -93,8 +93,8 @@ func NewGatherer(p *proofs.Policy, hc *http.Client) (*Gatherer, error) {
 	return g, nil
 }
 
-// GatherError means that the quorum was not met. It says why each silent
-// witness did not cosign.
+// GatherError means that the quorum was not met. It lists the reasons of the
+// silent witnesses.
 type GatherError struct {
 	// Quorum lists the missing cosignatures.
 	Quorum *proofs.QuorumError
