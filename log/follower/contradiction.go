@@ -8,8 +8,9 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// contradictedError is that of a follower which has served what is not in the published
-// checkpoint: what is shared is of an older date, or was forked.
+// contradictedError is the error of a follower that has served a checkpoint which the
+// published one does not extend: the shared databases are of an older date, or the log
+// was forked.
 type contradictedError struct{ published, served proofs.Tree }
 
 func (e *contradictedError) Error() string {
@@ -17,8 +18,8 @@ func (e *contradictedError) Error() string {
 		e.published.N, e.published.Hash, e.served.N, e.served.Hash)
 }
 
-// contradicted returns why nothing is to be passed on: the log that this front end has
-// served is not the one that is published now. Nil: it is.
+// contradicted returns an error if nothing may be passed on, because the log that this
+// front end has served is not the one that is published now.
 func (f *Log) contradicted() error {
 	_, err := f.board.Failing()
 	if contradiction := (*contradictedError)(nil); errors.As(err, &contradiction) {
@@ -27,10 +28,10 @@ func (f *Log) contradicted() error {
 	return nil
 }
 
-// WaitContradicted returns when a log that follows has found, after it could follow for
-// a while, that what is published contradicts what was served from here: then what is
-// shared is not what it was when this process began to lead. It returns nil when ctx
-// ends.
+// WaitContradicted returns when the published checkpoint, after the log has been
+// followed for a while, contradicts the one that was served from here: then the shared
+// databases are not those with which this process began to lead. It returns nil when
+// ctx ends.
 func (f *Log) WaitContradicted(ctx context.Context) error {
 	for followed := false; ; {
 		news, failing := f.board.Failing()
@@ -39,7 +40,8 @@ func (f *Log) WaitContradicted(ctx context.Context) error {
 		if contradicted && followed {
 			return failing
 		}
-		// One that begins to lead after a restore publishes first what was served.
+		// A new leader after a restore first publishes the checkpoint that was
+		// served.
 		followed = followed || !contradicted
 		select {
 		case <-news:
@@ -49,8 +51,8 @@ func (f *Log) WaitContradicted(ctx context.Context) error {
 	}
 }
 
-// Keyless returns why a follower has the wrong keys: none of them has signed what
-// is published, so this process could not lead. Nil: that is not so, as far as is known.
+// Keyless returns an error if none of the follower's keys has signed the published
+// checkpoint, so that this process could not lead. It returns nil if that is not known.
 func (f *Log) Keyless() error {
 	if _, err := f.board.Failing(); errors.Is(err, proofs.ErrUnknownLog) {
 		return err

@@ -1,4 +1,4 @@
-// Package follower is a log that another process writes. [Open] begins to follow its
-// published checkpoints, [Log.Run] goes on with it, and [Log.Handler] serves all that can be
-// read; what is to be written is passed on to the process that leads.
+// Package follower is a log that another process writes. [Open] reads its published
+// checkpoint, [Log.Run] follows it from there, and [Log.Handler] serves everything that can
+// be read; requests that write are passed on to the process that leads.
 package follower

@@ -42,8 +42,8 @@ func (f *Log) Run(ctx context.Context) error {
 	}
 }
 
-// urge asks the leader to bring the derived state up to date, which otherwise takes its
-// time, and looks again when it has.
+// urge asks the leader to bring the derived state up to date, which it otherwise does
+// lazily, and looks again when it has.
 func (f *Log) urge(ctx context.Context, running *sync.WaitGroup) {
 	if !f.urging.CompareAndSwap(false, true) {
 		return
@@ -77,7 +77,7 @@ func (f *Log) Renew(ctx context.Context) {
 	}
 }
 
-// look reads the published checkpoint, and how far the derived state is.
+// look reads the published checkpoint, and the position of the derived state.
 func (f *Log) look(ctx context.Context) {
 	f.mu.Lock()
 	ended := f.next
@@ -90,7 +90,7 @@ func (f *Log) look(ctx context.Context) {
 	f.position(ctx)
 }
 
-// note keeps what came of looking for a checkpoint.
+// note records the result of looking for a checkpoint.
 func (f *Log) note(err error) {
 	_, before := f.board.Failing()
 	switch {
@@ -104,7 +104,7 @@ func (f *Log) note(err error) {
 	f.board.Fail(err)
 }
 
-// checkpoint takes over the published checkpoint, if it is a new one.
+// checkpoint adopts the published checkpoint if it is new.
 func (f *Log) checkpoint(ctx context.Context) error {
 	have := f.board.Published()
 	if served := f.cfg.Served.Newest(); served.Tree.N > have.Tree.N {
@@ -129,8 +129,8 @@ func (f *Log) checkpoint(ctx context.Context) error {
 	if err := f.extends(ctx, have.Tree, cp.Tree); err != nil {
 		return err
 	}
-	// Where storage is damaged, nobody can say whether this is the end. The checkpoint
-	// is what the witnesses cosigned all the same: reads go on.
+	// If storage is damaged, it is unknown whether this is the end. The witnesses
+	// cosigned the checkpoint all the same, so reads go on.
 	ended, err := log.EndsIn(ctx, cp.Tree, f.cfg.Storage)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -170,8 +170,8 @@ func (f *Log) extends(ctx context.Context, have, tree proofs.Tree) error {
 	return nil
 }
 
-// position reads how far the derived state is, unless it is known to have all
-// that is published.
+// position reads the position of the derived state, unless it is known to have
+// everything that is published.
 func (f *Log) position(ctx context.Context) {
 	if applied, listed := f.level.Has(); min(applied, listed) >= f.cut.Load() {
 		return
@@ -193,13 +193,13 @@ func (f *Log) position(ctx context.Context) {
 }
 
 const (
-	// followEvery is how often a follower looks for a new checkpoint when
-	// nobody asks.
+	// followEvery is how often a follower looks for a new checkpoint without
+	// being asked.
 	followEvery = 75 * time.Millisecond
-	// hurryEvery is how often it looks how far the derived state is, while
-	// somebody waits for it.
+	// hurryEvery is how often it reads the position of the derived state while
+	// a request waits for it.
 	hurryEvery = 20 * time.Millisecond
-	// lookTimeout is how long a request waits to hear of the newest checkpoint
-	// before it is answered from the last one.
+	// lookTimeout is how long a request waits for the newest checkpoint before
+	// it is answered from the last one.
 	lookTimeout = time.Second
 )

@@ -34,8 +34,8 @@ import (
 // a tree that was never stored; the ledger, which the next leader reads as well, had that
 // tree before the witness did.
 
-// Log is a log that another process writes: it shows what that one publishes, and
-// passes on what is to be written.
+// Log is a log that another process writes. It serves the checkpoints that the
+// other process publishes, and passes on requests that write.
 type Log struct {
 	server   *httpd.Server
 	cfg      Config
@@ -48,11 +48,11 @@ type Log struct {
 
 	// cut is the size of the log that the registry sees.
 	cut atomic.Int64
-	// adopting is held by the one who raises cut, and for what follows.
+	// adopting guards changes of cut, and the fields below.
 	adopting sync.Mutex
 	// lagging are the repositories with leaves below cut that the state may not
-	// have yet, each with the size of the log that has them; everything is that
-	// size where any repository may have such leaves.
+	// have yet, each with the size of the log that has them. everything is that
+	// size if any repository may have such leaves.
 	lagging    map[tuf.Digest]int64
 	everything int64
 
@@ -63,33 +63,33 @@ type Log struct {
 	next chan struct{} // closed when a look that begins from now on has ended
 }
 
-// Config says what is followed, and how.
+// Config configures a Log.
 type Config struct {
-	// ServerConfig says what is served, and to whom.
+	// Config configures the HTTP server.
 	httpd.Config
-	// Policy says which witnesses make a quorum.
+	// Policy defines the witnesses that make a quorum.
 	Policy *proofs.Policy
-	// Keys are the log's public keys, its own Ed25519 key first; none means those of
-	// the policy.
+	// Keys are the log's public keys, its own Ed25519 key first. Empty means those
+	// of the policy.
 	Keys []proofs.Key
 	// Checkpoints has the published checkpoint.
 	Checkpoints log.Checkpoints
-	// Served is the newest checkpoint that this process has served. Nil means that
-	// nothing is remembered.
+	// Served remembers the newest checkpoint that this process has served. Nil
+	// means that none is remembered.
 	Served *publisher.Served
-	// Forward answers what only the leader can.
+	// Forward passes requests on that only the leader can answer.
 	Forward httpd.PassOn
 }
 
-// Open opens a log that another process writes. It needs of cfg.Publisher the
-// Policy, Storage and Checkpoints, and neither a key nor a ledger; the log's
-// public keys are cfg.Keys, or those of the policy. Run follows the checkpoints,
-// and everything published can be read; what is to be written, and how far
-// submissions are, is passed on to cfg.Forward.
+// Open opens a log that another process writes. It needs cfg.Policy, cfg.Storage
+// and cfg.Checkpoints, and neither a key nor a ledger; the log's public keys are
+// cfg.Keys, or those of the policy. Run follows the checkpoints, and everything
+// published can be read; submissions, and questions about their progress, are
+// passed on to cfg.Forward.
 //
-// Only checkpoints that satisfy the policy and extend the one before are served, and
-// what cfg.Served says was served before this start. Where there is another,
-// the last good one stays, /readyz says why, and nothing is passed on.
+// Only checkpoints that satisfy the policy and extend the one before are served; the
+// first must extend the one in cfg.Served. If another one is published, the last
+// good one stays, /readyz gives the reason, and nothing is passed on.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg.SetDefaults()
 	keys := slices.Clone(cfg.Keys)
@@ -126,7 +126,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // Handler serves the log's HTTP interface.
 func (f *Log) Handler() http.Handler { return f.server }
 
-// Stats returns how far the log is.
+// Stats returns the sizes and the state of the log.
 func (f *Log) Stats(ctx context.Context) httpd.Stats { return f.server.Stats(ctx) }
 
 // Board implements View.
@@ -138,7 +138,7 @@ func (f *Log) Level() *index.Level { return f.level }
 // Registry implements View.
 func (f *Log) Registry() *registry.Registry { return f.registry }
 
-// Taking implements View: what can be passed on is taken.
+// Taking implements View: submissions are taken if they can be passed on.
 func (f *Log) Taking(ctx context.Context) error {
 	if err := f.board.Halted(); err != nil {
 		return err
@@ -152,16 +152,18 @@ func (f *Log) Taking(ctx context.Context) error {
 	return f.cfg.Forward.Trouble(ctx)
 }
 
-// Trouble says why what is published is not shown, or is nil.
+// Trouble returns the reason why the newest published checkpoint is not shown,
+// or nil.
 func (f *Log) Trouble() error { return f.board.Trouble() }
 
-// Submit implements View. Nothing is taken here: it is passed on.
+// Submit implements View. It refuses every submission: they are passed on
+// instead.
 func (f *Log) Submit(*intake.Submission) error {
 	return errors.New("this front end does not write the log")
 }
 
-// Leader implements View. Whoever leads leads another log where what was served here is
-// not in the published checkpoint.
+// Leader implements View. The error is not nil if the published checkpoint does not
+// extend the one that was served here: then the leader leads another log.
 func (f *Log) Leader() (httpd.PassOn, error) { return f.cfg.Forward, f.contradicted() }
 
 // Reload replaces the settings.
@@ -175,6 +177,6 @@ func (f *Log) Reload(s httpd.Settings) error {
 	return nil
 }
 
-// Halt asks a log that follows to say in /readyz why this process no longer leads; nil
-// takes that back. It goes on following.
+// Halt sets the reason why this process no longer leads, which /readyz then gives; nil
+// removes it. The log goes on following.
 func (f *Log) Halt(h *log.Halt) { f.board.Halt(h) }

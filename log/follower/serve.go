@@ -11,9 +11,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// serveOn has a follower that was just started serve what it has served before, where
-// what is published contradicts it, or cannot be held against it because storage is
-// damaged: reads go on.
+// serveOn makes a follower that has just started serve the checkpoint that it served
+// before, if the published one contradicts it or cannot be compared with it because
+// storage is damaged: reads go on.
 func (f *Log) serveOn() {
 	served := f.cfg.Served.Newest()
 	_, failing := f.board.Failing()
@@ -21,18 +21,18 @@ func (f *Log) serveOn() {
 		return
 	}
 	if _, err := f.policy.Load().OpenCheckpoint(served.Note); err != nil {
-		return // it is held against what is published all the same
+		return // it is compared with the published one all the same
 	}
 	f.raise(served, false, -1, nil)
 }
 
-// Continue asks a follower to serve what this process has published while it led, which
-// may be unreadable for now: nobody is to see a front end go back because it no longer
-// leads.
+// Continue makes a follower serve the checkpoint that this process has published while
+// it led, which may be unreadable for now: a front end must not go back to an older
+// checkpoint because it no longer leads.
 func (f *Log) Continue(led *publisher.Board) {
 	published, ended := led.Shown()
 	if published.Note != nil {
-		// Reading whose the new entries are may take its time.
+		// Reading which repositories the new entries belong to may take long.
 		f.raise(published, ended, -1, nil)
 	}
 }
@@ -44,9 +44,9 @@ func (f *Log) adopt(ctx context.Context, published log.Published, ended bool) {
 }
 
 // raise serves a checkpoint, unless a larger one is served by now. changed are the
-// repositories that have leaves beyond size from; any may have if it is nil, or
-// another size is served. The registry comes first: who learns of a size finds
-// everything below it.
+// repositories that have leaves beyond size from. If it is nil, or the served size
+// is another one, any repository may have some. The registry comes first, so that
+// a reader of a size finds everything below it.
 func (f *Log) raise(published log.Published, ended bool, from int64, changed []tuf.Digest) {
 	f.adopting.Lock()
 	defer f.adopting.Unlock()
@@ -67,13 +67,13 @@ func (f *Log) raise(published log.Published, ended bool, from int64, changed []t
 	f.board.Show(published, ended)
 }
 
-// maxChanged is how many new entries are read to learn whose they are. Of more,
-// anybody's may be among them.
+// maxChanged is the largest number of new entries that are read to learn their
+// repositories. If there are more, any repository may have some.
 const maxChanged = 16 * proofs.FullWidth
 
-// changed returns the repositories that have leaves among those from one size of
-// the log to another: another process applies leaves, so what is in memory does not
-// follow. Nil means any.
+// changed returns the repositories that have leaves between two sizes of the log:
+// another process applies leaves, so the repositories in memory fall behind. Nil
+// means that any may have some.
 func (f *Log) changed(ctx context.Context, from, to int64) []tuf.Digest {
 	if to-from > maxChanged {
 		return nil
@@ -94,8 +94,9 @@ func (f *Log) changed(ctx context.Context, from, to int64) []tuf.Digest {
 	return changed
 }
 
-// caughtUp has the registry forget what it may have loaded before the state, which
-// now has size entries, had all of it. Called with adopting held.
+// caughtUp asks the registry to forget repositories that it may have loaded before
+// the state, which now has size entries, had all their leaves. It must be called
+// with adopting held.
 func (f *Log) caughtUp(size int64) {
 	if f.everything > 0 {
 		f.registry.Forget(nil)

@@ -13,15 +13,15 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Board is what there is to see of a log at any moment: the published checkpoint, what
-// proves the entries below it, and why it does not go on. A Publisher writes it, or what
-// follows one; any number of readers look at it, and wait for news.
+// Board is the visible state of a log: the published checkpoint, the data that proves
+// the entries below it, and the reason if the log does not go on. A Publisher writes it,
+// or a follower of one; any number of readers look at it and wait for news.
 type Board struct {
 	storage log.Storage
 	keys    []proofs.Key // of the log, the Ed25519 key of its origin first
 	logger  *slog.Logger
 	recent  *recent // of the tree
-	Served  *Served // by this process, whoever led; nil where it shows nothing but this board
+	Served  *Served // by this process, leading or following; nil if it shows only this board
 
 	mu        sync.Mutex
 	tree      proofs.Tree // of everything read back
@@ -50,7 +50,7 @@ func NewBoard(storage log.Storage, keys []proofs.Key, edge *proofs.Edge, logger 
 	}, nil
 }
 
-// update changes the shared state and tells those who wait for news.
+// update changes the shared state and wakes the readers that wait for news.
 func (b *Board) update(change func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,9 +80,9 @@ func (b *Board) Published() log.Published {
 	return b.published
 }
 
-// Checkpoint returns the checkpoint that is served: the published one, or a larger one that
-// this process has served already. A board that begins to be shown can be behind: while it
-// was made another front end has published, or the one that was shown until now has.
+// Checkpoint returns the checkpoint to be served: the published one, or a larger one that
+// this process has served already. A new board can be behind: another front end, or this
+// process's board before, may have published while it was made.
 func (b *Board) Checkpoint() log.Published { return b.Served.show(b.Published()) }
 
 // Tree returns the tree of everything read back so far, published or not.
@@ -92,7 +92,7 @@ func (b *Board) Tree() proofs.Tree {
 	return b.tree
 }
 
-// Signed returns how large the tree is that the ledger knows as signed.
+// Signed returns the size of the last tree that the ledger records as signed.
 func (b *Board) Signed() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,7 +106,8 @@ func (b *Board) Halted() error {
 	return b.halted
 }
 
-// Trouble returns why the log cannot publish now, as far as is known, or nil.
+// Trouble returns the reason why the log cannot publish now, as far as it is
+// known, or nil.
 func (b *Board) Trouble() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,8 +139,8 @@ func (b *Board) WaitPublished(ctx context.Context, size int64) error {
 }
 
 // Sidecar returns the newest proof of an entry: the tlog-proof whose extra data
-// is the entry. It is ErrNotPublished for an entry that no published checkpoint
-// includes.
+// is the entry. The error is ErrNotPublished if no published checkpoint
+// includes the entry.
 func (b *Board) Sidecar(ctx context.Context, index int64) ([]byte, error) {
 	published := b.Published()
 	if index < 0 || index >= published.Tree.N {
@@ -200,8 +201,8 @@ func (b *Board) BehindFor() time.Duration {
 	return time.Since(b.behind)
 }
 
-// noteBehind keeps since when entries have waited to be published, where size was
-// published before. It must be called with mu held.
+// noteBehind records since when entries have waited to be published; size is the
+// size published before. It must be called with mu held.
 func (b *Board) noteBehind(size int64) {
 	switch {
 	case b.tree.N <= b.published.Tree.N:
@@ -211,7 +212,7 @@ func (b *Board) noteBehind(size int64) {
 	}
 }
 
-// Stopped is closed when the log has halted, for good.
+// Stopped returns a channel that is closed when the log has halted for good.
 func (b *Board) Stopped() <-chan struct{} { return b.stopped }
 
 // Show shows a checkpoint that another process has published, and whether the log ends
@@ -223,7 +224,7 @@ func (b *Board) Show(published log.Published, ended bool) {
 	})
 }
 
-// Fail says why nothing newer can be shown; nil that it can.
+// Fail sets the reason why nothing newer can be shown; nil removes it.
 func (b *Board) Fail(err error) { b.update(func() { b.failing = err }) }
 
 // Failing returns a channel that is closed when anything on the board changes, and the
@@ -234,8 +235,8 @@ func (b *Board) Failing() (news <-chan struct{}, err error) {
 	return b.news, b.failing
 }
 
-// Halt says why the log does not go on for the moment; nil takes that back. Unlike the
-// halt of a Publisher it is not for good, and Stopped stays open.
+// Halt sets the reason why the log does not go on for the moment; nil removes it.
+// Unlike the halt of a Publisher it is not final, and Stopped stays open.
 func (b *Board) Halt(h *log.Halt) {
 	if h == nil {
 		b.update(func() { b.halted = nil })
@@ -249,15 +250,16 @@ func (b *Board) Halt(h *log.Halt) {
 	})
 }
 
-// Shown returns what is published, and whether the log ends with it.
+// Shown returns the published checkpoint, and reports whether the log ends with
+// it.
 func (b *Board) Shown() (published log.Published, ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.published, b.ended && b.published.Tree == b.tree
 }
 
-// Cosigned returns the published checkpoint with the log's own signatures alone, which is
-// what witnesses are asked with, and its size. It is nil before the first publication.
+// Cosigned returns the published checkpoint with only the log's own signatures, the form
+// that is sent to witnesses, and its size. It is nil before the first publication.
 func (b *Board) Cosigned() (signed []byte, size int64) {
 	published := b.Published()
 	note, err := proofs.ParseNote(published.Note)
@@ -270,5 +272,5 @@ func (b *Board) Cosigned() (signed []byte, size int64) {
 	return note.Marshal(), published.Tree.N
 }
 
-// Storage returns what the entries are read from.
+// Storage returns the storage of the entries.
 func (b *Board) Storage() log.Storage { return b.storage }

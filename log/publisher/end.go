@@ -10,7 +10,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// lookFirst halts where a witness shows more than the ledger knows.
+// lookFirst halts if a witness shows more than the ledger knows.
 func (p *Publisher) lookFirst(ctx context.Context) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
@@ -18,7 +18,7 @@ func (p *Publisher) lookFirst(ctx context.Context) error {
 }
 
 // signEnd signs the tree with the log's end, even while an earlier one waits for its
-// quorum: nothing else is to be signed any more.
+// quorum: nothing else will be signed after it.
 func (p *Publisher) signEnd(ctx context.Context) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
@@ -59,8 +59,8 @@ func (p *Publisher) lookForEnd(ctx context.Context, stored proofs.Tree) error {
 	return nil
 }
 
-// checkEnd looks for the log's end among entries that were read back, which must be
-// the last of all, and wanted.
+// checkEnd looks for the log's end among entries that were read back. It must be
+// the last entry, and the log must be being ended.
 func (p *Publisher) checkEnd(entries []log.Entry) (ends bool, err error) {
 	first, size := entries[0].Index, entries[len(entries)-1].Index+1
 	if p.Ended() {
@@ -96,8 +96,8 @@ func unsignedEnd(index int64) *log.Halt {
 	}
 }
 
-// End signs and publishes the log's end, which appendEnd appends unless it is there. See
-// leader.Log.End.
+// End signs and publishes the log's end, which appendEnd appends unless the log has it
+// already. See leader.Log.End.
 func (p *Publisher) End(ctx context.Context, appendEnd func(context.Context) error) error {
 	switch {
 	case !p.cfg.Ending:
@@ -106,8 +106,8 @@ func (p *Publisher) End(ctx context.Context, appendEnd func(context.Context) err
 		return errors.New("an empty log has nothing to end")
 	}
 	if !p.Ended() {
-		// Not every quorum can be waited for, but what a witness shows is looked at:
-		// a log from an old backup must not sign an end of its own.
+		// The quorum may never answer, but the checkpoints that witnesses show are
+		// checked: a log from an old backup must not sign an end of its own.
 		if err := p.lookFirst(ctx); err != nil {
 			return err
 		}

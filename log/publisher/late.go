@@ -22,10 +22,10 @@ type late struct {
 	came chan struct{} // has room for one
 }
 
-// AddCosignatures is for cosignatures over a checkpoint that arrive after Gather
-// has returned: if it is still the published one, they are verified and join it,
-// so that devices see as many witnesses as there are, as long as Run runs. It returns
-// at once.
+// AddCosignatures takes cosignatures over a checkpoint that arrive after Gather has
+// returned. While Run runs and the checkpoint is still the published one, they are
+// verified and added to it, so that devices see as many witnesses as possible. It
+// returns at once.
 func (p *Publisher) AddCosignatures(text string, sigs []proofs.Signature) {
 	p.late.mu.Lock()
 	defer p.late.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *Publisher) runLate(ctx context.Context) {
 	}
 }
 
-// mergeLate adds what has been collected to the published checkpoint.
+// mergeLate adds the collected cosignatures to the published checkpoint.
 func (p *Publisher) mergeLate(ctx context.Context) {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -89,9 +89,9 @@ func (p *Publisher) mergeLate(ctx context.Context) {
 	p.update(func() { p.published.Note = b })
 }
 
-// proving is the proofs that are made for witnesses, which may ask for one after Gather
-// has returned, and until their Gatherer is closed: no longer than Run, though, after
-// which the storage may be closed.
+// proving makes proofs for witnesses, which may ask for one after Gather has returned,
+// until their Gatherer is closed. It ends with Run, after which the storage may be
+// closed.
 type proving struct {
 	mu      sync.Mutex
 	over    bool
@@ -130,7 +130,7 @@ func (s *proving) start() {
 	s.over = false
 }
 
-// stop returns when no proof is being made, and none will be.
+// stop refuses further proofs and returns when none is being made.
 func (s *proving) stop() {
 	s.mu.Lock()
 	s.over = true

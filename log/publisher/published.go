@@ -10,9 +10,9 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// openPublished reads the checkpoint that was published last. One that is gone is no
-// reason to stop: the ledger knows what was signed. One that is damaged is: a ledger
-// of an older date is held against it.
+// openPublished reads the checkpoint that was published last. A missing one is not a
+// reason to stop, because the ledger knows the last signed tree. A damaged one is,
+// because it could reveal a ledger of an older date.
 func (p *Publisher) openPublished(ctx context.Context) (log.Published, error) {
 	none := log.Published{Tree: proofs.EmptyTree}
 	b, err := p.cfg.Checkpoints.Load(ctx)
@@ -31,15 +31,16 @@ func (p *Publisher) openPublished(ctx context.Context) (log.Published, error) {
 		}
 	}
 	if _, err := p.policy.Load().OpenCheckpoint(b); err != nil {
-		// The policy has changed since. What devices have seen they have
-		// seen, but it is not enough to acknowledge anything by.
+		// The policy has changed since. Devices may have seen the checkpoint,
+		// but it does not suffice to acknowledge submissions.
 		p.cfg.Logger.Warn("the published checkpoint does not satisfy the policy and will be published anew", "err", err)
 		return log.Published{Tree: cp.Tree}, nil
 	}
 	return log.Published{Tree: cp.Tree, Note: b}, nil
 }
 
-// checkPublished halts unless what was published is a prefix of what is there.
+// checkPublished halts unless the published tree is a prefix of the log in
+// storage.
 func (p *Publisher) checkPublished(ctx context.Context) error {
 	older := p.published.Tree
 	proof, err := proofs.ConsistencyProof(ctx, older.N, p.tree, p.cfg.Storage)
@@ -59,9 +60,9 @@ func (p *Publisher) checkPublished(ctx context.Context) error {
 	return nil
 }
 
-// lookBeyond halts where a witness shows a checkpoint that this log has signed and
-// that the ledger does not know. What a witness says without showing it proves
-// nothing: it may lie. A witness that does not answer within limit is not waited for.
+// lookBeyond halts if a witness shows a checkpoint that this log has signed and the
+// ledger does not know. A witness's claim without such a checkpoint proves nothing.
+// It waits no longer than limit for a witness.
 func (p *Publisher) lookBeyond(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -77,9 +78,9 @@ func (p *Publisher) lookBeyond(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// Beyond returns why a log must not go on when a witness shows this checkpoint, while its
-// ledger has signed as the last tree and its storage holds stored. It is nil where the
-// checkpoint is not the log's, or no later one.
+// Beyond returns the halt of a log to which a witness shows this checkpoint, while signed
+// is the last tree in its ledger and stored the tree in its storage. It is nil if the
+// checkpoint is not the log's, or not a later one.
 func Beyond(note []byte, keys []proofs.Key, signed, stored proofs.Tree) *log.Halt {
 	cp, err := openOwn(note, keys)
 	if err != nil {
@@ -98,7 +99,7 @@ func Beyond(note []byte, keys []proofs.Key, signed, stored proofs.Tree) *log.Hal
 	return &log.Halt{Code: log.HaltLedgerBehind, What: what + ": the ledger was restored from an old copy", Do: "Bring back the newest ledger, or give logserver resume --i-know ledger-behind --checkpoint FILE what the witness shows, if the storage is the newest that the log ever had. " + save}
 }
 
-// wakeUp has Run publish what there is.
+// wakeUp asks Run to publish.
 func (p *Publisher) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
@@ -106,8 +107,8 @@ func (p *Publisher) wakeUp() {
 	}
 }
 
-// WaitConfirmed returns when a quorum has cosigned what the ledger says was signed last,
-// or a later checkpoint, or with a *Halt where the publisher has stopped.
+// WaitConfirmed returns when a quorum has cosigned the last signed tree of the ledger,
+// or a later checkpoint, or with a *Halt if the publisher has stopped.
 func (p *Publisher) WaitConfirmed(ctx context.Context) error {
 	for {
 		p.mu.Lock()

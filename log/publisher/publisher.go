@@ -15,30 +15,30 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Config says what a publisher signs with, and for whom.
+// Config configures a Publisher.
 type Config struct {
 	// Signer is the log's key, of type Ed25519; its name is the log's origin.
 	Signer log.Signer
 	// More are further keys of the log, of the same name and of any type for
 	// logs. Every checkpoint carries the signatures of all keys.
 	More []log.Signer
-	// Policy says which witnesses make a quorum. A published checkpoint
+	// Policy defines the witnesses that make a quorum. A published checkpoint
 	// satisfies it. It lists the log's key, or no log at all.
 	Policy *proofs.Policy
 	// Storage holds the entries.
 	Storage log.Storage
-	// Ledger remembers what was signed.
+	// Ledger remembers the last signed tree.
 	Ledger log.Ledger
 	// Witnesses cosigns.
 	Witnesses log.Witnesses
 	// Checkpoints keeps the published checkpoint.
 	Checkpoints log.Checkpoints
-	// Served is the newest checkpoint that this process has served, which must be a
-	// prefix of what storage has and known to the ledger. Nil means that Checkpoints
-	// says so.
+	// Served is the newest checkpoint that this process has served. It must be a
+	// prefix of the log in storage and known to the ledger. Nil means that the one
+	// in Checkpoints counts.
 	Served *Served
-	// Ending is set where the log is being ended: its end may then be among what
-	// storage has and was not signed.
+	// Ending is set while the log is being ended: its end may then be among the
+	// entries in storage that were not signed.
 	Ending bool
 	// GatherTimeout bounds one attempt to reach the quorum. Zero means 10 s.
 	GatherTimeout time.Duration
@@ -46,10 +46,10 @@ type Config struct {
 	// failed; it doubles up to MaxBackoff. Zero means 100 ms and 5 s.
 	Backoff, MaxBackoff time.Duration
 	// Refresh is how long a checkpoint stays published while the log does not
-	// grow, before its cosignatures are gathered anew: devices reason about
+	// grow, before its cosignatures are gathered again: devices reason about
 	// their times. Zero means 10 minutes, a negative value never.
 	Refresh time.Duration
-	// Logger reports what an operator should know. Nil means slog.Default().
+	// Logger reports events to the operator. Nil means slog.Default().
 	Logger *slog.Logger
 	// Now is the clock of signatures. Nil means time.Now.
 	Now func() time.Time
@@ -76,15 +76,15 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// glance is how long the witnesses that a quorum does not need are given, once, to show
-// what they hold: a log must not stand still for one that is away.
+// glance is the time given once to witnesses that a quorum does not need, to show their
+// newest checkpoint: a log must not wait for a witness that is away.
 const glance = time.Second
 
-// Publisher turns what storage has integrated into published checkpoints. It
-// keeps the right edge of its own tree, hashes every entry that it reads back
-// onto it, and signs only roots that it computed. The order is fixed: read back
-// and hashed, signed, written to the ledger, witnessed, stored as the published
-// checkpoint, and only then Published tells of it.
+// Publisher turns integrated entries of a storage into published checkpoints.
+// It keeps the right edge of its own tree, hashes every entry that it reads
+// back onto it, and signs only roots that it computed. The order is fixed: read
+// back and hashed, signed, written to the ledger, witnessed, stored as the
+// published checkpoint, and only then returned by Published.
 type Publisher struct {
 	*Board
 	cfg    Config
@@ -107,9 +107,9 @@ type Publisher struct {
 	wake chan struct{}
 }
 
-// Open compares the ledger with storage and with the published
-// checkpoint. The error is a *Halt where they contradict each other. What storage
-// has beyond the ledger is left for Extend.
+// Open compares the ledger with storage and with the published checkpoint. The
+// error is a *Halt if they contradict each other. Entries in storage beyond the
+// ledger are left for Extend.
 func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	cfg.setDefaults()
 	p := &Publisher{cfg: cfg, wake: make(chan struct{}, 1), late: late{came: make(chan struct{}, 1)}}
@@ -182,12 +182,12 @@ func (p *Publisher) compare(ctx context.Context) (stored proofs.Tree, err error)
 	return stored, nil
 }
 
-// Extend reads back the entries that storage has integrated since and hashes
-// them onto the edge. If the root is the one that the tiles have, take, which may
-// be nil, is given the entries, and if it has no objection the edge moves and the
-// publisher's loop is woken. Otherwise nothing changes. The log's end is given out
-// like any entry, as the last one of all. An error that is a *Halt,
-// take's included, stops the publisher; any other may pass.
+// Extend reads back the entries that storage has integrated since and hashes them
+// onto the edge. If the root is the one of the tiles, take, which may be nil, is
+// called with the entries; if it returns nil the edge moves and the publisher's
+// loop is woken. Otherwise nothing changes. The log's end is passed on like any
+// entry, as the last one of all. A *Halt, also one from take, stops the publisher;
+// any other error may be temporary.
 func (p *Publisher) Extend(ctx context.Context, take func([]log.Entry) error) error {
 	p.extending.Lock()
 	defer p.extending.Unlock()
@@ -271,12 +271,12 @@ func (p *Publisher) readBack(ctx context.Context, edge *proofs.Edge, size int64)
 	return entries, nil
 }
 
-// Publish takes everything that was read back to a published checkpoint. With
-// nothing new it does nothing, unless refresh asks for new cosignatures.
+// Publish publishes a checkpoint of everything that was read back. Without new
+// entries it does nothing, unless refresh asks for new cosignatures.
 //
-// A checkpoint that was signed and waits for its quorum comes first, however much
-// the log has grown since: cosignatures for it are kept, so that its witnesses need
-// not be there at the same time.
+// A signed checkpoint that waits for its quorum comes first, however much the log
+// has grown since: its cosignatures are kept, so that the witnesses need not be
+// reachable at the same time.
 func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
@@ -297,8 +297,9 @@ func (p *Publisher) Publish(ctx context.Context, refresh bool) error {
 	}
 }
 
-// Confirm returns nil once a quorum has cosigned, now, all that was read back, or of an
-// empty log has said that it knows nothing of it. It is a *Halt where a witness shows more.
+// Confirm returns nil once a quorum has cosigned, now, everything that was read back or,
+// for an empty log, has confirmed that it does not know the log. The error is a *Halt if a
+// witness shows more.
 func (p *Publisher) Confirm(ctx context.Context) error {
 	if p.Tree().N > 0 {
 		return p.Publish(ctx, true)
@@ -308,10 +309,10 @@ func (p *Publisher) Confirm(ctx context.Context) error {
 	return p.confirmNothing(ctx)
 }
 
-// publish publishes the tree of the edge, or the last signed one if that waits. It is
-// the last signed one that witnesses are asked for first, too: nothing new is signed
-// before a quorum has cosigned what the ledger says was signed last. A ledger of an
-// older date, however it came back, would have the log sign a second history.
+// publish publishes the tree of the edge, or the last signed one if that waits. After
+// a start, too, witnesses are first asked to cosign the last signed tree: nothing new
+// is signed before a quorum has cosigned it. With a ledger of an older date, however
+// it came back, the log would sign a second history.
 func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, published proofs.Tree) (err error) {
 	signed := p.record.Edge.Tree()
 	switch {
@@ -351,18 +352,18 @@ func (p *Publisher) publish(ctx context.Context, edge *proofs.Edge, ended bool, 
 	return nil
 }
 
-// store stores a checkpoint. It is not broken off: when Run has returned nothing may be
-// on its way.
+// store stores a checkpoint. It is not interrupted, so that no write is under way when
+// Run has returned.
 func (p *Publisher) store(ctx context.Context, note []byte) error {
 	ctx, cancel := log.ToTheEnd(ctx)
 	defer cancel()
 	return p.cfg.Checkpoints.Store(ctx, note)
 }
 
-// confirmNothing returns nil once a quorum has said that it knows nothing of this log, of
-// which the ledger says that it has signed nothing: an empty ledger under a key that has
-// signed before would begin a second history. They are asked to cosign the empty tree,
-// which every history begins with; who has cosigned a larger one says so instead.
+// confirmNothing returns nil once a quorum has confirmed that it does not know this log,
+// whose ledger is empty: an empty ledger under a key that has signed before would begin a
+// second history. The witnesses are asked to cosign the empty tree, with which every
+// history begins; one that has cosigned a larger tree reports that instead.
 func (p *Publisher) confirmNothing(ctx context.Context) error {
 	if p.confirmed {
 		return nil
@@ -381,7 +382,8 @@ func (p *Publisher) confirmNothing(ctx context.Context) error {
 	return nil
 }
 
-// ask gathers cosignatures, and halts where a witness shows why it gives none.
+// ask gathers cosignatures, and halts if a witness shows the checkpoint because
+// of which it refuses.
 func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([]byte, error) {
 	note, err := p.gather(ctx, signed, tree)
 	var other interface{ Contradicted() bool }
@@ -391,8 +393,8 @@ func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([
 	return note, err
 }
 
-// Reload replaces the policy, and publishes the checkpoint anew. It is an error, and
-// nothing changes, if the policy lists logs and not this one.
+// Reload replaces the policy and publishes the checkpoint again. If the policy lists
+// logs but not this one, it returns an error and nothing changes.
 func (p *Publisher) Reload(policy *proofs.Policy) error {
 	policy, err := PolicyFor(policy, p.keys)
 	if err != nil {
@@ -404,11 +406,11 @@ func (p *Publisher) Reload(policy *proofs.Policy) error {
 	return nil
 }
 
-// Backoff returns the first pause after an attempt that failed, and the longest.
+// Backoff returns the first and the longest pause after a failed attempt.
 func (p *Publisher) Backoff() (first, most time.Duration) { return p.cfg.Backoff, p.cfg.MaxBackoff }
 
-// Run publishes whenever there is something new until the context ends. An
-// attempt that fails is repeated with growing pauses: what has been appended is
+// Run publishes whenever there are new entries, until the context ends. A
+// failed attempt is repeated with growing pauses, so appended entries are
 // published as soon as a quorum is back.
 func (p *Publisher) Run(ctx context.Context) {
 	p.proving.start()
@@ -444,7 +446,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	}
 }
 
-// attempt publishes once and keeps what came of it.
+// attempt publishes once and records the result.
 func (p *Publisher) attempt(ctx context.Context, refresh bool) error {
 	err := p.Publish(ctx, refresh)
 	if ctx.Err() != nil {

@@ -21,15 +21,15 @@ const (
 	recentEntries = 1 << 12
 )
 
-// errNotRecent means that a proof needs what is only in the tiles.
+// errNotRecent means that a proof needs hashes that are only in the tiles.
 var errNotRecent = errors.New("not among the recent leaves")
 
-// recent is the newest part of the publisher's own tree, so that what was just
-// appended is proved without reading a tile. It holds the hash of every complete
-// subtree that ends behind start, in the order of x/mod's storage of hashes, and
-// of the largest complete ones before it. That suffices for inclusion proofs of
-// all leaves from start on, and consistency proofs from all trees of at least
-// that size.
+// recent is the newest part of the publisher's own tree. With it new entries are
+// proved without reading a tile. It holds the hash of every complete subtree
+// that ends behind start, in the order of x/mod's storage of hashes, and of the
+// largest complete ones before it. That suffices for inclusion proofs of all
+// leaves from start on, and consistency proofs from all trees of at least that
+// size.
 type recent struct {
 	mu     sync.RWMutex
 	start  int64
@@ -97,7 +97,8 @@ func (r *recent) append(entries []log.Entry) error {
 			return err
 		}
 		r.hashes = append(r.hashes, hashes...)
-		// The entry is a part of a bundle, which need not be kept for it.
+		// The entry is a slice of a bundle, which must not be kept in memory
+		// for it.
 		r.entries = append(r.entries, bytes.Clone(e.Data))
 		r.size++
 	}
@@ -147,7 +148,7 @@ func (r *recent) consistency(oldSize, size int64) ([]proofs.Hash, error) {
 	return tlog.ProveTree(size, oldSize, r)
 }
 
-// entry returns an entry, or nil where it is not kept.
+// entry returns an entry, or nil if it is not kept.
 func (r *recent) entry(index int64) []byte {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

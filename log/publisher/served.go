@@ -27,16 +27,16 @@ const (
 	maxKept = 64 << 10
 )
 
-// Served is the newest checkpoint that this process has served, whoever led. It is
-// beside what several front ends share, in a file of this one alone: a database that
-// comes back with an older date does not take it along, so whoever opens or follows
-// the log holds that against it. A log in a directory has its published checkpoint for
-// that, and needs none.
+// Served is the newest checkpoint that this process has served, leading or following.
+// It is kept outside the shared database, in a file of this front end alone: a
+// database that was restored from an older date does not include it, so the log is
+// compared with it when it is opened or followed. A log in a directory has its
+// published checkpoint for that, and does not need a Served.
 //
-// The file lags behind by a second and what a write takes, so that a log that grows
-// pays nothing for it; Close brings it up to date. A process that is killed keeps, on
-// its disk, at least all that it served more than that before. Where the file cannot
-// be written, the checkpoint is kept in memory alone, and a warning says so.
+// The file lags behind by a second and the time of a write, so that a growing log
+// does not pay for it; Close brings it up to date. After a kill the file has at least
+// the checkpoint that was served that much earlier. If the file cannot be written,
+// the checkpoint is kept in memory alone, and a warning is logged.
 type Served struct {
 	path   string
 	logger *slog.Logger
@@ -56,7 +56,7 @@ type Served struct {
 
 // OpenServed reads the file at path, which need not exist. Its checkpoint must have a
 // signature of one of the log's keys. A file that is damaged or of another log is an
-// error: it is all that an older date of the log is held against here.
+// error, because only this file can reveal here that the log is of an older date.
 func OpenServed(path string, keys []proofs.Key, logger *slog.Logger) (*Served, error) {
 	s := &Served{path: path, logger: logger, file: durable.NewFile(path, 0o644), newest: log.Published{Tree: proofs.EmptyTree}}
 	note, err := readServed(path)
@@ -109,7 +109,8 @@ func openOwn(signed []byte, keys []proofs.Key) (proofs.Checkpoint, error) {
 	return cp, nil
 }
 
-// Newest returns the newest checkpoint. That of a nil *Served is of the empty tree.
+// Newest returns the newest checkpoint. For a nil *Served it is that of the empty
+// tree.
 func (s *Served) Newest() log.Published {
 	if s == nil {
 		return log.Published{Tree: proofs.EmptyTree}
@@ -119,8 +120,8 @@ func (s *Served) Newest() log.Published {
 	return s.newest
 }
 
-// show returns the checkpoint that somebody gets who asks for it while p is the published one:
-// p, unless a larger one was shown before.
+// show returns the checkpoint to be served while p is the published one: p, unless a larger
+// one was shown before.
 func (s *Served) show(p log.Published) log.Published {
 	if s == nil {
 		return p
@@ -136,8 +137,8 @@ func (s *Served) show(p log.Published) log.Published {
 	return p
 }
 
-// Keep keeps a checkpoint that is about to be served, if it is a larger one, or the same
-// with other signatures: keys of the log come and go without it growing.
+// Keep keeps a checkpoint that is about to be served if it is larger, or is the same
+// with other signatures: keys of the log come and go without its growing.
 func (s *Served) Keep(p log.Published) {
 	if s == nil {
 		return
@@ -179,7 +180,8 @@ func (s *Served) write() {
 	}
 }
 
-// Trouble says why the file does not have the newest checkpoint; nil: it has, or gets it.
+// Trouble returns the reason why the file does not have the newest checkpoint; nil if it
+// has it or is about to.
 func (s *Served) Trouble() error {
 	if s == nil {
 		return nil
@@ -193,7 +195,7 @@ func (s *Served) Trouble() error {
 }
 
 // Close brings the file up to date; nothing is written afterwards. It may be called on
-// nil.
+// a nil *Served.
 func (s *Served) Close() {
 	if s == nil {
 		return
@@ -207,8 +209,8 @@ func (s *Served) Close() {
 	s.write()
 }
 
-// checkServed halts unless what this process has served is a prefix of what storage
-// has, and the ledger knows it.
+// checkServed halts unless the checkpoint that this process has served is a prefix
+// of the log in storage and known to the ledger.
 func (p *Publisher) checkServed(ctx context.Context, stored proofs.Tree) error {
 	served := p.cfg.Served.Newest().Tree
 	if served.N == 0 {

@@ -31,7 +31,8 @@ func (c *Config) keys() ([]proofs.Key, error) {
 	return keys, nil
 }
 
-// PolicyFor returns the policy with the log in it.
+// PolicyFor returns the policy with the log added to it. A policy that lists
+// logs must list this one.
 func PolicyFor(policy *proofs.Policy, keys []proofs.Key) (*proofs.Policy, error) {
 	own := *policy
 	if len(own.Logs) == 0 {
@@ -70,7 +71,7 @@ func (p *Publisher) sign(ctx context.Context, edge *proofs.Edge, ended bool) err
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	// What has become of a swap must be known.
+	// The outcome of a swap must be known.
 	ctx, cancel := log.ToTheEnd(ctx)
 	defer cancel()
 	tree := edge.Tree()
@@ -113,7 +114,7 @@ func (p *Publisher) note(tree proofs.Tree, signed int64) (proofs.Note, error) {
 	return note, nil
 }
 
-// keep takes over what the ledger holds.
+// keep adopts the record that the ledger holds.
 func (p *Publisher) keep(record log.LedgerRecord) {
 	p.record = record
 	p.mu.Lock()
@@ -121,9 +122,9 @@ func (p *Publisher) keep(record log.LedgerRecord) {
 	p.mu.Unlock()
 }
 
-// reload finds out what a swap that failed has left in the ledger. A signature
-// of which no record remains is not used; the next attempt makes the same tree
-// or a larger one of the same history.
+// reload reads the ledger after a failed swap. A signature without a record
+// there is not used; the next attempt signs the same tree or a larger one of
+// the same history.
 func (p *Publisher) reload(ctx context.Context, next log.LedgerRecord, cause error) error {
 	now, err := p.cfg.Ledger.Load(ctx)
 	if err != nil || !now.Equal(next) {
@@ -138,9 +139,9 @@ func (p *Publisher) reload(ctx context.Context, next log.LedgerRecord, cause err
 	return cause
 }
 
-// conflict finds out who has changed the ledger. If it was an attempt of this
-// publisher whose outcome was unknown, that one is taken over, and cause returned:
-// the next attempt goes on from there. Anything else is a *Halt.
+// conflict finds out which process has changed the ledger. If it was an attempt of
+// this publisher whose outcome was unknown, that record is adopted and cause is
+// returned: the next attempt continues from there. Anything else is a *Halt.
 func (p *Publisher) conflict(ctx context.Context, tree proofs.Tree, cause error) error {
 	if len(p.tried) > 0 {
 		now, err := p.cfg.Ledger.Load(ctx)
@@ -162,7 +163,8 @@ func (p *Publisher) conflict(ctx context.Context, tree proofs.Tree, cause error)
 	})
 }
 
-// gather has a signed checkpoint witnessed and checks the result.
+// gather asks the witnesses to cosign a signed checkpoint and checks the
+// result.
 func (p *Publisher) gather(ctx context.Context, signed []byte, tree proofs.Tree) ([]byte, error) {
 	cp := proofs.Checkpoint{Origin: p.record.Origin, Tree: tree}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.GatherTimeout)
