@@ -8,14 +8,15 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// What is given to a state at once, about.
+// Approximate size of one batch for a state.
 const (
 	maxIndexLeaves  = 4096
 	maxIndexTargets = 100000
 	maxIndexBytes   = 8 << 20 // of metadata: the paths of targets keep it in memory
 )
 
-// everyLeaf is a filler's list where what all leaves list is to be added.
+// everyLeaf as a filler's list means that the target files of all leaves are to
+// be added.
 const everyLeaf = math.MaxInt64
 
 // Filler applies leaves to a state, one batch while the next is collected.
@@ -23,7 +24,7 @@ type Filler struct {
 	State log.StateWriter
 	Edge  *proofs.Edge // of all leaves that were added
 	List  int64        // target files are added of the leaves before this one
-	// applied, which may be nil, is told of every batch that the state has.
+	// applied, which may be nil, is called for every batch that was applied.
 	applied func(edge *proofs.Edge, leaves []log.StateLeaf)
 
 	leaves  []log.StateLeaf
@@ -56,7 +57,7 @@ func (f *Filler) Add(ctx context.Context, leaf log.StateLeaf, hash proofs.Hash) 
 	return f.flush(ctx)
 }
 
-// flush has the state take what was collected.
+// flush applies the collected batch to the state.
 func (f *Filler) flush(ctx context.Context) error {
 	if err := f.Wait(); err != nil || f.failed || len(f.leaves) == 0 {
 		return err
@@ -67,7 +68,7 @@ func (f *Filler) flush(ctx context.Context) error {
 	return nil
 }
 
-// apply applies a batch, and lists of it what is to be listed.
+// apply applies a batch, and lists those of its leaves that are to be listed.
 func (f *Filler) apply(ctx context.Context, p *pending) error {
 	listed := 0
 	for i, l := range p.leaves {
@@ -81,7 +82,7 @@ func (f *Filler) apply(ctx context.Context, p *pending) error {
 	return f.State.List(ctx, p.leaves[:listed], func(int64) {})
 }
 
-// Wait returns when nothing is being applied any more.
+// Wait waits until no batch is being applied.
 func (f *Filler) Wait() error {
 	p := f.pending
 	if p == nil {
@@ -98,7 +99,7 @@ func (f *Filler) Wait() error {
 	return nil
 }
 
-// End has the state take everything, unless an earlier batch has failed.
+// End applies everything that was added, unless an earlier batch has failed.
 func (f *Filler) End(ctx context.Context) error {
 	if err := f.flush(ctx); err != nil {
 		return err

@@ -20,16 +20,16 @@ import (
 const (
 	maxHints = 131072 // target files remembered for leaves not listed yet
 
-	// lag is how long the state may stay behind while nobody asks it anything:
-	// one large transaction costs much less than many small ones, and what it
-	// costs the submissions would have to wait for.
+	// lag is how long the state may stay behind while no request waits for it:
+	// one large transaction costs much less than many small ones, whose cost
+	// would delay submissions.
 	lag = 500 * time.Millisecond
 )
 
-// Indexer brings the derived state up to the log, behind the log's back: what
-// it applies comes from the entries and the blobs, never from a caller's memory
-// alone. What leaves list it adds apart, behind the leaves: whoever looks for a leaf
-// does not wait for a release of thousands of files.
+// Indexer applies logged entries to the derived state, asynchronously. It takes them
+// from the entries and the blobs, never from a caller's memory alone. It adds target
+// files apart from the leaves, and later, so that a look-up of a leaf does not wait
+// for a release of thousands of files.
 type Indexer struct {
 	storage log.Storage
 	blobs   admit.Blobs
@@ -80,8 +80,8 @@ func newIndexer(storage log.Storage, blobs admit.Blobs, state log.StateWriter, l
 }
 
 // CatchUp applies and lists entries until the state has at least those of the given
-// tree. progress, which may be nil, is told how many have been applied since the
-// last call.
+// tree. progress, which may be nil, is called with the number of entries that were
+// applied since the last call.
 func (x *Indexer) CatchUp(ctx context.Context, tree proofs.Tree, progress func(n int)) error {
 	x.Grow(tree)
 	if err := x.list(ctx); err != nil {
@@ -96,7 +96,7 @@ func (x *Indexer) CatchUp(ctx context.Context, tree proofs.Tree, progress func(n
 }
 
 // CatchUpLeaves applies entries until the state has at least those of the given
-// tree. What they list is left to run.
+// tree. Their target files are left to Run.
 func (x *Indexer) CatchUpLeaves(ctx context.Context, tree proofs.Tree) error {
 	x.Grow(tree)
 	for x.Applied() < tree.N {
@@ -107,8 +107,8 @@ func (x *Indexer) CatchUpLeaves(ctx context.Context, tree proofs.Tree) error {
 	return nil
 }
 
-// advance applies the entries that there are, and lists those before one. What comes
-// before one that cannot be applied is applied.
+// advance applies the entries up to the target, and lists those with an index below
+// list. If one cannot be applied, those before it are.
 func (x *Indexer) advance(ctx context.Context, list int64, progress func(n int)) error {
 	x.mu.Lock()
 	edge, target := x.edge.Clone(), x.target
@@ -244,16 +244,16 @@ func (x *Indexer) need(e *Scanned) {
 // leaf returns what the state keeps of an entry.
 func (x *Indexer) leaf(e *Scanned) (log.StateLeaf, error) {
 	if errors.Is(e.File.Err, fs.ErrNotExist) {
-		// An operator may have to withhold a file. Then nobody can look up
-		// what it lists, and everything else goes on.
+		// An operator may have to withhold a file. Then its target files cannot
+		// be looked up, and everything else goes on.
 		x.logger.Warn("a leaf's metadata is not there and is not indexed", "index", e.Index, "sha256", e.Leaf.Metadata)
 		e.File.Err = nil
 	}
 	return log.StateLeaf{Record: e.Record, Targets: e.File.Targets, End: e.End}, cmp.Or(e.Bad, e.File.Err, e.File.Invalid)
 }
 
-// Hint saves the indexer from parsing a file that has just been judged. A hint
-// that is not kept only costs time.
+// Hint saves the indexer from parsing a file that has just been judged. Losing
+// a hint only costs time.
 func (x *Indexer) Hint(m *tuf.Metadata) {
 	targets := log.TargetsOf(m)
 	x.mu.Lock()
@@ -267,7 +267,7 @@ func (x *Indexer) Hint(m *tuf.Metadata) {
 	}
 }
 
-// Grow sets a new target, if it is one.
+// Grow sets a new target, if tree is larger than the present one.
 func (x *Indexer) Grow(tree proofs.Tree) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -293,8 +293,8 @@ func (x *Indexer) Run(ctx context.Context) {
 	})
 }
 
-// rereadApplied takes over how many leaves the state has: an attempt whose answer was
-// lost may have added some.
+// rereadApplied reads the number of leaves in the state again: an attempt whose
+// answer was lost may have added some.
 func (x *Indexer) rereadApplied(ctx context.Context) error {
 	edge, err := x.state.Position(ctx)
 	if err != nil {
@@ -341,8 +341,9 @@ func (x *Indexer) rereadListed(ctx context.Context) error {
 	return nil
 }
 
-// loop works whenever the state is behind, which is asked with mu held, until the
-// context ends. After an attempt that failed it looks first what that has changed.
+// loop calls work whenever the state is behind, until the context ends. behind is
+// called with mu held. After a failed attempt it first reads again what that
+// attempt has changed.
 func (x *Indexer) loop(ctx context.Context, behind func() bool, reread, work func(context.Context) error) {
 	for failed := false; ; {
 		x.mu.Lock()
@@ -380,7 +381,7 @@ func (x *Indexer) loop(ctx context.Context, behind func() bool, reread, work fun
 }
 
 // linger waits for more leaves to apply, until lag is over, the transaction is
-// full or someone asks. It is false when the context has ended.
+// full or a request waits. It reports whether the context is still alive.
 func (x *Indexer) linger(ctx context.Context) bool {
 	enough := time.NewTimer(lag)
 	defer enough.Stop()

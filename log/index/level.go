@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// maxAwaited is how many bytes of metadata may be left to list for somebody
-	// to wait until it is, and listPatience how long he does. What is larger
-	// takes long, by whoever released it, and is answered without.
+	// A request waits for target files to be listed if at most maxAwaited bytes
+	// of metadata are left, and for at most listPatience. Listing more takes
+	// long, and is at the vendor's will, so the request is answered without it.
 	maxAwaited   = 1 << 20
 	listPatience = time.Second
 )
 
-// Level is how far the derived state is. An Indexer raises it, or Set, where another
-// process brings the state up to date.
+// Level is the position of the derived state. An Indexer raises it, or Set if
+// another process updates the state.
 type Level struct {
 	mu      sync.Mutex
 	edge    *proofs.Edge // of the state
@@ -28,8 +28,8 @@ type Level struct {
 	hurry   chan struct{} // someone waits for the state
 
 	// left are the bytes of metadata to be listed of each leaf from listed on, as
-	// far as they are known, and leftBytes those of all. stuck is what listed was
-	// when somebody waited in vain.
+	// far as they are known, and leftBytes those of all. stuck is the value of
+	// listed when a request waited in vain.
 	left      []int64
 	leftBytes int64
 	stuck     int64
@@ -47,8 +47,8 @@ func NewLevel() *Level {
 	return l
 }
 
-// Set says how far the state was found to be, or why that is not known. It returns the
-// reason of the time before.
+// Set sets the position at which the state was found, or the reason err why it is
+// unknown. It returns the error of the last call.
 func (l *Level) Set(edge *proofs.Edge, listed int64, err error) (before error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *Level) Set(edge *proofs.Edge, listed int64, err error) (before error) {
 	return before
 }
 
-// Hurried tells that someone waits for the state.
+// Hurried returns a channel that receives when a request waits for the state.
 func (l *Level) Hurried() <-chan struct{} { return l.hurry }
 
 // moveListed must be called with mu held.
@@ -80,20 +80,21 @@ func (l *Level) tell() {
 	l.news = make(chan struct{})
 }
 
-// Applied returns how many entries the state has.
+// Applied returns the number of entries in the state.
 func (l *Level) Applied() int64 {
 	applied, _ := l.Has()
 	return applied
 }
 
-// Has returns how many entries the state has, and of how many the target files.
+// Has returns the number of entries in the state, and for how many of them it
+// has the target files.
 func (l *Level) Has() (applied, listed int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.edge.Tree().N, l.listed
 }
 
-// Wait returns when the state has at least size entries, or the context ends.
+// Wait waits until the state has at least size entries, or the context ends.
 func (l *Level) Wait(ctx context.Context, size int64) error {
 	for {
 		l.mu.Lock()
@@ -111,7 +112,7 @@ func (l *Level) Wait(ctx context.Context, size int64) error {
 	}
 }
 
-// haste says that someone waits.
+// haste signals that a request waits.
 func (l *Level) haste() {
 	select {
 	case l.hurry <- struct{}{}:
@@ -119,8 +120,8 @@ func (l *Level) haste() {
 	}
 }
 
-// Behind returns how many of the first size leaves the state has not listed. It
-// waits for them where that can be expected not to take long.
+// Behind returns the number of the first size leaves that the state has not
+// listed. It waits for them if that is not expected to take long.
 func (l *Level) Behind(ctx context.Context, size int64) int64 {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
@@ -137,7 +138,7 @@ func (l *Level) Behind(ctx context.Context, size int64) int64 {
 		select {
 		case <-news:
 		case <-ctx.Done():
-			// Whoever comes next does not wait for the same.
+			// The next request does not wait for the same.
 			l.mu.Lock()
 			l.stuck = listed
 			l.mu.Unlock()

@@ -15,38 +15,38 @@ import (
 )
 
 const (
-	// scanAhead is how many bundles of entries are read before it is their turn.
+	// scanAhead is the number of bundles that are read ahead of their turn.
 	scanAhead = 4
-	// scanWorkers is how many goroutines read, at most. Whoever takes what they
-	// read has work of its own.
+	// scanWorkers is the largest number of goroutines that read. The consumer
+	// needs processors, too.
 	scanWorkers = 2
-	// scanBytes is about how much is kept, of the files that the leaves of one
-	// bundle name. Others are read when it is their turn.
+	// scanBytes is about how many bytes of files are kept for one bundle.
+	// Further files are read when it is their turn.
 	scanBytes = 4 << 20
 )
 
-// batchReader is what blobs may implement that read many files faster together
+// batchReader may be implemented by blobs that read many files faster together
 // than one by one. It calls each for every file that is there and has its digest,
-// in any order; data is valid during the call. What it leaves out is asked for by
-// Blob, which says why, unless the error is ErrUnavailable.
+// in any order; data is valid during the call. Files that it leaves out are read
+// with Blob, which returns the reason, unless the error is ErrUnavailable.
 type batchReader interface {
 	ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error
 }
 
-// Scan reads the entries of a log, and what is needed of the files that their
-// leaves name, ahead of whoever takes them. However long the log is, a few bundles
-// are in memory.
+// Scan reads the entries of a log, and the needed files that their leaves name,
+// ahead of the consumer. It has only a few bundles in memory, however long the log
+// is.
 type Scan struct {
 	Storage log.Storage
 	Blobs   admit.Blobs
 	from    int64 // the first entry
 	Size    int64 // of the log
-	// Need says what is needed for an entry that is a leaf. It is called in
-	// several goroutines.
+	// Need marks the files of a leaf that are needed. It is called from several
+	// goroutines.
 	Need func(*Scanned)
 }
 
-// Bundle is what was read of one bundle of entries.
+// Bundle is a bundle of entries that was read.
 type Bundle struct {
 	Index   int64
 	Err     error // why it could not be read
@@ -63,7 +63,7 @@ type Scanned struct {
 	File, Snapshot Named
 }
 
-// need is how much is needed of a file.
+// need is the part of a file that is needed.
 type need int
 
 const (
@@ -85,7 +85,7 @@ type Named struct {
 	Meta    *tuf.Metadata
 }
 
-// Run calls take for the bundles in order, until it returns an error or the
+// Run calls take for each bundle in order, until take returns an error or the
 // context ends.
 func (s *Scan) Run(ctx context.Context, take func(*Bundle) error) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -130,7 +130,7 @@ func (s *Scan) Run(ctx context.Context, take func(*Bundle) error) error {
 	return context.Cause(ctx)
 }
 
-// read reads the entries of a bundle, and what is needed for them.
+// read reads the entries of a bundle, and the files needed for them.
 func (s *Scan) read(ctx context.Context, b *Bundle) {
 	entries, err := log.ReadBundle(ctx, s.Storage, b.Index, s.Size)
 	if err != nil {
@@ -155,8 +155,7 @@ func (s *Scan) read(ctx context.Context, b *Bundle) {
 	s.files(ctx, b.Entries)
 }
 
-// files reads what is needed of the files of some entries, as far as it is not too
-// much.
+// files reads the needed files of some entries, up to scanBytes.
 func (s *Scan) files(ctx context.Context, entries []Scanned) {
 	type asking struct {
 		file     *Named
@@ -213,7 +212,8 @@ func (s *Scan) files(ctx context.Context, entries []Scanned) {
 	}
 }
 
-// Complete reads what was too much to be read before.
+// Complete reads the needed files that were not read ahead because they are too
+// large.
 func (s *Scan) Complete(ctx context.Context, e *Scanned) {
 	for _, f := range []struct {
 		*Named
@@ -226,7 +226,7 @@ func (s *Scan) Complete(ctx context.Context, e *Scanned) {
 	}
 }
 
-// take takes what is needed from a file.
+// take keeps the needed part of a file.
 func (f *Named) take(encoding tuf.Encoding, data []byte, err error) {
 	f.Got, f.Size, f.Err = true, len(data), err
 	if err != nil || f.Need <= Existence {

@@ -11,8 +11,8 @@ import (
 	"github.com/tuflog/tuflog/log/publisher"
 )
 
-// observe tells of a submission that has been decided, and has its publication
-// timed.
+// observe reports the verdicts of a submission to the Observer, and starts to
+// time its publication.
 func (l *Log) observe(sub *intake.Submission, received time.Time) {
 	o := l.cfg.HTTP.Observer
 	if o == nil {
@@ -31,7 +31,7 @@ func (l *Log) observe(sub *intake.Submission, received time.Time) {
 	}
 }
 
-// maxTimed is how many submissions are timed at once.
+// maxTimed is the number of submissions that are timed at once.
 const maxTimed = 65536
 
 // latencies times submissions until they are published.
@@ -78,8 +78,8 @@ func (l *latencies) run(ctx context.Context, p *publisher.Board, o log.Observer)
 	}
 }
 
-// take reports those that are published, and returns the next size that some
-// wait for, if any do.
+// take reports the submissions that are published, and returns the next size
+// that others wait for, if any do.
 func (l *latencies) take(published int64, o log.Observer) (smallest int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

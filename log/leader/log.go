@@ -16,34 +16,33 @@ import (
 	"github.com/tuflog/tuflog/log/registry"
 )
 
-// Config says what a log consists of. The caller closes Storage, Blobs, State
-// and the ledger after Close.
+// Config configures a Log. The caller closes Storage, Blobs, State and the
+// ledger after Run has returned.
 type Config struct {
-	// Config says what is served, and to whom. Its Storage is that of
-	// Publisher.
+	// Config configures the HTTP server. Its Storage is that of Publisher.
 	httpd.Config
-	// Publisher says what signs and who witnesses.
+	// Publisher configures signing and witnessing.
 	Publisher publisher.Config
 	// Batches keeps the batch that is about to be appended. Nil means that it need not be
 	// kept, because only this process can append.
 	Batches log.Batches
-	// Hold is how long a file is held that would become a leaf, if its repository
-	// has a token and its sender has not. Zero means not at all. Those that Holds has
-	// are judged in their time also without Hold.
+	// Hold is how long a file that would become a leaf is held, if its repository has
+	// a token and its sender does not have it. Zero means that no file is held. Files
+	// that Holds has already are judged when they are due, also without Hold.
 	Hold time.Duration
-	// AppendTimeout is how long one append may take before it counts as
-	// failed. Zero means 30 s.
+	// AppendTimeout is the time after which an append counts as failed. Zero
+	// means 30 s.
 	AppendTimeout time.Duration
-	// DrainTimeout is how long Run takes, once its context has ended, to bring
-	// what is queued into the log and to publish it. Zero means 10 s.
+	// DrainTimeout limits the time that Run takes, once its context has ended,
+	// to append queued submissions and to publish them. Zero means 10 s.
 	DrainTimeout time.Duration
-	// Right ends when this process may no longer write the log, because
-	// another does: then Run returns at once, without DrainTimeout, as it does
-	// when the log halts. Nil means that no other ever does.
+	// Right ends when this process may no longer write the log, because another
+	// one does. Run then returns at once, without DrainTimeout, as it does when
+	// the log halts. Nil means that no other process ever writes the log.
 	Right context.Context
-	// Room says why nothing more can be stored, such as a full disk; nil that it can.
-	// Meanwhile no submission is taken. It is asked at most once a second. A nil Room
-	// means that there always is.
+	// Room returns the reason why nothing more can be stored, such as a full disk, or
+	// nil. While it returns a reason, submissions are refused. It is called at most
+	// once a second. A nil Room means that there always is room.
 	Room func() error
 }
 
@@ -87,9 +86,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The state may know entries that were integrated and not signed yet, but
-	// needs to know only those that were: the rest is judged below, whatever the
-	// state knows.
+	// The state may have entries that were integrated and not signed yet, but
+	// needs only the signed ones: the rest is judged below, whether the state
+	// has it or not.
 	indexer, err := index.Open(ctx, storage, cfg.Blobs, cfg.State, stored, cfg.Logger)
 	if err != nil {
 		return nil, err
@@ -116,8 +115,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		latencies: latencies{added: make(chan struct{}, 1)},
 	}
 	l.space.ask = cfg.Room
-	// What the last process appended and did not sign counts: it may have been
-	// read, and its submitters are told so when they ask again.
+	// Entries that the last process appended and did not sign count: they may
+	// have been read, and their submitters get the proof when they ask again.
 	if err := l.intake.ReadBack(ctx, nil); err != nil {
 		return nil, err
 	}
@@ -131,7 +130,7 @@ func (l *Log) Publisher() *publisher.Publisher { return l.publisher }
 // Handler serves the log's HTTP interface.
 func (l *Log) Handler() http.Handler { return l.server }
 
-// Stats returns how far the log is.
+// Stats returns the sizes and the state of the log.
 func (l *Log) Stats(ctx context.Context) httpd.Stats {
 	st := l.server.Stats(ctx)
 	st.Leading = true
@@ -148,7 +147,7 @@ func (l *Log) Level() *index.Level { return l.indexer.Level }
 // Registry implements View.
 func (l *Log) Registry() *registry.Registry { return l.registry }
 
-// Renew implements View: whoever writes the log knows the newest checkpoint.
+// Renew implements View: the writer of the log knows the newest checkpoint.
 func (l *Log) Renew(context.Context) {}
 
 // Leader implements View.
@@ -191,8 +190,8 @@ func (l *Log) Submit(sub *intake.Submission) error {
 
 // Run brings submissions into the log and publishes them until the context
 // ends. Then it refuses new submissions, brings those that are queued into the
-// log and publishes them, for at most DrainTimeout. When it returns, nothing is
-// being written any more.
+// log and publishes them, for at most DrainTimeout. When it returns, all
+// writing has ended.
 func (l *Log) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -224,8 +223,8 @@ func (l *Log) Run(ctx context.Context) error {
 	if err != nil {
 		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
 	}
-	// What the derived state lacks costs time at the next start, nothing else. A log that
-	// has halted waits for nothing: its storage may be of another date than its state, and
+	// Entries that the derived state lacks only cost time at the next start. A log that
+	// has halted does not wait: its storage may be of another date than its state, and
 	// another front end waits for the lease.
 	if size := l.publisher.Tree().N; l.publisher.Halted() == nil {
 		if err := l.indexer.Wait(drain, size); err != nil {
@@ -240,7 +239,8 @@ func (l *Log) Run(ctx context.Context) error {
 	return l.publisher.Halted()
 }
 
-// Trouble says why the log cannot take or publish anything now, or is nil.
+// Trouble returns the reason why the log cannot take or publish anything now,
+// or nil.
 func (l *Log) Trouble() error {
 	if err := l.space.trouble(); err != nil {
 		return err
@@ -251,17 +251,16 @@ func (l *Log) Trouble() error {
 	return l.intake.Trouble()
 }
 
-// End ends the log: it appends leaf.End, signs the tree with it, whether
-// witnesses answer or not, and publishes that tree. It is a *Halt, and nothing is
-// appended, where one shows a checkpoint of the log that the ledger does not know. Where
-// the log has ended already it publishes once more, with new cosignatures. The log must
+// End ends the log: it appends leaf.End, signs the tree with it, whether witnesses
+// answer or not, and publishes that tree. If a witness shows a checkpoint of the log
+// that the ledger does not know, the error is a *Halt and nothing is appended. If the
+// log has ended already, it publishes once more, with new cosignatures. The log must
 // have been opened with publisher.Config.Ending, and must not run.
 func (l *Log) End(ctx context.Context) error { return l.publisher.End(ctx, l.intake.AppendEnd) }
 
-// Stalled returns for how long what the log is to publish has come no further: entries
-// that are not published while no larger tree is either, or files that were judged and
-// cannot be appended. It is 0 where nothing waits. What waits to be judged does not
-// count: it may be anybody's.
+// Stalled returns for how long publication has made no progress: entries wait and no
+// larger tree is published, or judged files cannot be appended. It is 0 if nothing
+// waits. Files that wait to be judged do not count, because anybody can send them.
 func (l *Log) Stalled() time.Duration {
 	return max(l.publisher.BehindFor(), l.intake.AppendingFor())
 }

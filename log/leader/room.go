@@ -8,7 +8,7 @@ import (
 	"github.com/tuflog/tuflog/internal/wait"
 )
 
-// roomFor is how long an answer to whether there is room counts.
+// roomFor is how long an answer of Room is used.
 const roomFor = time.Second
 
 // space remembers whether there is room for more.
@@ -19,7 +19,7 @@ type space struct {
 	err error
 }
 
-// trouble returns why nothing more can be stored, or nil.
+// trouble returns the reason why nothing more can be stored, or nil.
 func (s *space) trouble() error {
 	if s.ask == nil {
 		return nil
@@ -32,7 +32,7 @@ func (s *space) trouble() error {
 	return s.err
 }
 
-// watchRoom says when there is no more room, and when there is again.
+// watchRoom logs when the room is used up, and when there is room again.
 func (l *Log) watchRoom(ctx context.Context) {
 	if l.space.ask == nil {
 		return

@@ -4,10 +4,10 @@ import (
 	"github.com/tuflog/tuflog/log/httpd"
 )
 
-// Reload replaces the settings, and publishes the checkpoint anew, with the
-// cosignatures that the policy now asks for. The caller sees to it that the Witnesses
-// of the PublisherConfig go by the same policy. It is an error, and nothing changes, if
-// the policy lists logs and not this one.
+// Reload replaces the settings and publishes the checkpoint again, with the
+// cosignatures that the policy now requires. The caller makes sure that
+// Config.Publisher.Witnesses uses the same policy. If the policy lists logs but not
+// this one, Reload returns an error and nothing changes.
 func (l *Log) Reload(s httpd.Settings) error {
 	if err := l.publisher.Reload(s.Policy); err != nil {
 		return err

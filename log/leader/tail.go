@@ -11,9 +11,9 @@ import (
 	"github.com/tuflog/tuflog/log/registry"
 )
 
-// JudgeTail reads back what storage has beyond the signed tree, and judges it as a log
-// does that is opened: the error is a *Halt where the log would not go on. It changes
-// nothing, so it needs a derived state that has all that was signed.
+// JudgeTail reads back the entries in storage beyond the signed tree, and judges them
+// as Open does: the error is a *Halt if the log would not go on. It changes nothing,
+// so it needs a derived state that has all signed entries.
 func JudgeTail(ctx context.Context, p *publisher.Publisher, blobs log.Blobs, state log.State) error {
 	edge, err := state.Position(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 )
 
-// Checkpoint is Checkpoints in a file.
+// Checkpoint implements log.Checkpoints in a file.
 type Checkpoint struct {
 	path string
 	file *durable.File
@@ -20,7 +20,7 @@ func NewCheckpoint(path string) *Checkpoint {
 	return &Checkpoint{path, durable.NewFile(path, 0o644)}
 }
 
-// Path returns where the file is.
+// Path returns the path of the file.
 func (f *Checkpoint) Path() string { return f.path }
 
 // Load implements Checkpoints.

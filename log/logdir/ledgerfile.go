@@ -15,15 +15,16 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Ledger is a Ledger in a file of a directory of its own.
+// Ledger implements log.Ledger in a file of a directory of its own.
 type Ledger struct {
 	path string
 	file *durable.File // nil: retired
 	lock *lockfile.Lock
 }
 
-// CreateLedger makes the ledger of a log that has signed nothing. It refuses
-// a directory that has a ledger, or had one before its log was moved away.
+// CreateLedger creates the ledger of a log that has not signed anything. It
+// refuses a directory that has a ledger, or had one before its log was moved
+// away.
 func CreateLedger(dir, origin string) error {
 	if err := ReadMoved(dir); err != nil {
 		return err
@@ -48,8 +49,8 @@ func CreateLedger(dir, origin string) error {
 	return durable.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
-// OpenLedger opens a ledger that CreateFileLedger made and keeps other
-// processes from it until Close. It is a *MovedError where the log was moved away.
+// OpenLedger opens a ledger that CreateLedger made, and locks it until Close. The
+// error is a *MovedError if the log was moved away.
 func OpenLedger(dir string) (*Ledger, error) {
 	if err := ReadMoved(dir); err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (l *Ledger) Swap(_ context.Context, old, new log.LedgerRecord) error {
 	return l.file.Write(next)
 }
 
-// Close lets other processes have the ledger.
+// Close unlocks the ledger.
 func (l *Ledger) Close() error { return l.lock.Release() }
 
 func (l *Ledger) read() (log.LedgerRecord, error) {

@@ -14,30 +14,32 @@ import (
 )
 
 const (
-	// retiredLedger is what a ledger is called once its log has moved away.
+	// retiredLedger is the name of a ledger whose log was moved away.
 	retiredLedger = "ledger.migrated"
-	// movedNote says where to. In a ledger's directory it counts only beside a
-	// retired ledger.
+	// movedNote names the new place. In a ledger's directory it counts only
+	// beside a retired ledger.
 	movedNote = "migrated.json"
 )
 
-// Moved says where a log has been moved to, and so who alone may sign for it.
+// Moved names the place to which a log was moved. Only that place may sign for
+// the log.
 type Moved struct {
 	Origin string `json:"origin"`
-	// Target names the place for ever, whatever its servers are called.
+	// Target names the place permanently, whatever the names of its servers
+	// are.
 	Target string `json:"target"`
-	// Where says how people find it.
+	// Where describes the place for people.
 	Where string    `json:"where"`
 	Time  time.Time `json:"time"`
-	// Arrived is that the record of what was signed is there. It is there once:
-	// a place that has forgotten it was restored from an old copy.
+	// Arrived means that the ledger's record was written to the new place. It
+	// is written there once: a place without it was restored from an old copy.
 	Arrived bool `json:"arrived"`
 }
 
 // MovedError means that a log has been moved away and must not be written here.
 type MovedError struct {
 	Moved
-	Path string // of the file that says so
+	Path string // of the note
 }
 
 func (e *MovedError) Error() string {
@@ -45,7 +47,7 @@ func (e *MovedError) Error() string {
 		e.Path, e.Origin, e.Time.UTC().Format(time.DateOnly), e.Where)
 }
 
-// Write leaves a note in a directory, durably.
+// Write writes the note to a directory, durably.
 func (m Moved) Write(dir string) error {
 	note, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -54,8 +56,8 @@ func (m Moved) Write(dir string) error {
 	return durable.WriteFile(filepath.Join(dir, movedNote), append(note, '\n'), 0o600)
 }
 
-// ReadMovedNote returns a *MovedError with what Write has left in a directory, or
-// nil where there is no note.
+// ReadMovedNote returns a *MovedError with the note that Write left in a
+// directory, or nil if there is none.
 func ReadMovedNote(dir string) error {
 	moved := MovedError{Path: filepath.Join(dir, movedNote)}
 	b, err := os.ReadFile(moved.Path)
@@ -87,9 +89,10 @@ func ReadMoved(dir string) error {
 	return fmt.Errorf("%s: the log was moved away, and %s, which says where to, is lost", path, movedNote)
 }
 
-// Retire ends the use of the ledger for ever, durably: nothing signs by it again,
-// and who opens it is told where the log is. It is one step, the renaming of the
-// ledger; a note alone, of an attempt that was broken off before, means nothing.
+// Retire ends the use of the ledger permanently and durably: it is never used to
+// sign again, and OpenLedger returns the place of the log. It is one step, the
+// renaming of the ledger; a note alone, from an interrupted attempt, does not
+// count.
 func (l *Ledger) Retire(moved Moved) error {
 	if l.file == nil {
 		return errors.New("the ledger is retired already")
@@ -106,8 +109,8 @@ func (l *Ledger) Retire(moved Moved) error {
 	return durable.SyncDir(dir)
 }
 
-// OpenRetiredLedger opens a ledger that was retired, to be read and never swapped.
-// It is fs.ErrNotExist where none was. Others are kept from it until Close.
+// OpenRetiredLedger opens a retired ledger, only to be read, and locks it until
+// Close. The error is fs.ErrNotExist if no ledger was retired.
 func OpenRetiredLedger(dir string) (*Ledger, Moved, error) {
 	err := ReadMoved(dir)
 	var moved *MovedError
@@ -122,7 +125,7 @@ func OpenRetiredLedger(dir string) (*Ledger, Moved, error) {
 		return nil, Moved{}, err
 	}
 	l := &Ledger{path: filepath.Join(dir, retiredLedger), lock: lock}
-	// The renaming may not be durable yet: whoever goes on relies on it.
+	// The renaming may not be durable yet, and the caller relies on it.
 	_, err = l.read()
 	if err := errors.Join(err, durable.SyncDir(dir)); err != nil {
 		return nil, Moved{}, errors.Join(err, lock.Release())
