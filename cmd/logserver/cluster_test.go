@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -296,6 +298,66 @@ func TestFrontEnds(t *testing.T) {
 	if code := reader.End(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("the reader: exit %d", code)
 	}
+	if !testing.Short() { // it waits for seven seconds
+		w.anotherKey(t, follower)
+	}
+}
+
+// anotherKey starts a front end with a key that the log has never had: it cannot lead, says
+// why once and at /readyz, and tries less and less often.
+func (w *sharedWorld) anotherKey(t *testing.T, s *runtest.Service) {
+	t.Helper()
+	vkey := runtest.Must(t, "logserver", "init", "--dir", w.Path("stranger"), "--origin", "test.example/log")
+	policy, err := os.ReadFile(w.Path("policy"))
+	if err == nil {
+		err = os.WriteFile(w.Path("policy"), fmt.Appendf(nil, "log %s\n%s", vkey, policy), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := s.Args[slices.Index(s.Args, "--dir")+1]
+	for _, name := range []string{"log.key", "log.vkey"} {
+		b, err := os.ReadFile(w.Path("stranger") + "/" + name)
+		if err == nil {
+			err = os.WriteFile(dir+"/"+name, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(dir + "/served"); err != nil {
+		t.Fatal(err)
+	}
+	epoch := func() int {
+		out, err := w.postgres.Exec(t.Context(), "tuflog", "SELECT 'epoch', epoch FROM lease")
+		n, notNumber := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(out), "epoch|"))
+		if err := errors.Join(err, notNumber); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		return n
+	}
+	says := func() bool {
+		status, body := get(t, s.URL+"/readyz")
+		return status == 503 && bytes.Contains(body, []byte("leading has failed here")) && bytes.Contains(body, []byte("not signed by a known log"))
+	}
+	before := len(s.Said())
+	s.Start(t)
+	runtest.Eventually(t, "/readyz says why it cannot lead", says)
+	began, first := time.Now(), epoch()
+	runtest.Eventually(t, "it tries again and again", func() bool { return epoch() >= first+3 })
+	if took := time.Since(began); took < 5*time.Second {
+		t.Errorf("it has tried three times more in %v", took)
+	}
+	if !says() {
+		t.Error("/readyz does not say any more why it cannot lead")
+	}
+	said := s.Said()[before:]
+	for _, line := range []string{`msg="leading the log"`, `msg="not leading the log any more"`, `msg="cannot lead the log"`} {
+		if n := strings.Count(said, line); n != 1 {
+			t.Errorf("%s: %d times, want once:\n%s", line, n, said)
+		}
+	}
+	s.Stop(t)
 }
 
 // What does not fit together is refused.

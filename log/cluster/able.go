@@ -205,14 +205,14 @@ func (n *Node) hindrance(now time.Time) error {
 	if halt := n.stopped.Load(); halt != nil {
 		return halt
 	}
-	if failed := n.failed.Load(); failed != nil && now.Sub(failed.at) < n.times.out {
-		return fmt.Errorf("leading has failed: %w", failed.err)
+	if failing := n.failing(now); failing != nil {
+		return fmt.Errorf("leading has failed: %w", failing)
 	}
 	if err := n.out.err(now); err != nil {
 		return err
 	}
 	if barred := n.barred.Load(); barred != nil {
-		return barred.err
+		return *barred
 	}
 	return n.checks.err()
 }

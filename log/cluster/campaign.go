@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/wait"
@@ -11,9 +12,14 @@ import (
 )
 
 const (
-	// retryLead is how long a front end that could not begin to lead leaves it
-	// to others.
-	retryLead = time.Second
+	// retryLead is how long a front end that could not begin to lead leaves it to others.
+	// It doubles, up to maxRetryLead, while the reason stays the same, unless a server is
+	// away: then it begins to lead soon after the end of that.
+	retryLead, maxRetryLead = time.Second, 30 * time.Second
+	// passedFor is how long another front end, or a command, leads before one that could
+	// not begin to takes that for a new state of things. Two that both cannot lead each
+	// other for a moment.
+	passedFor = 3 * time.Second
 	// lookAgain is how long a front end that has stopped leaves it at that: what
 	// stopped it may have been put right.
 	lookAgain = time.Minute
@@ -36,6 +42,7 @@ func (n *Node) Run(ctx context.Context) error {
 		stopped := n.stopped.Load()
 		switch {
 		case errors.As(err, &halt):
+			n.back = setback{}
 			if n.cfg.Advise != nil {
 				halt = n.cfg.Advise(halt)
 			}
@@ -55,9 +62,7 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 			return err
 		case err != nil:
-			n.logger.Error("cannot lead the log", "err", err)
-			n.failed.Store(&failure{time.Now(), err})
-			wait.For(ctx, retryLead)
+			n.setBack(ctx, err)
 		}
 	}
 }
@@ -74,11 +79,73 @@ func (n *Node) campaign(ctx context.Context) error {
 		defer cancel()
 		campaigning = until
 	}
+	began := time.Now()
 	lease, err := n.cfg.Leases.Campaign(campaigning, Candidate{ID: n.id, URL: n.url, Able: n.able, Barred: n.isBarred})
 	if err != nil {
 		return err
 	}
+	if lease.Epoch() != n.epoch+1 && time.Since(began) >= passedFor {
+		n.back = setback{} // another has led meanwhile
+	}
+	n.epoch = lease.Epoch()
 	return n.lead(ctx, lease)
+}
+
+// setback is that a front end could not begin to lead, once or several times in a row for
+// one reason. The zero value is that it could.
+type setback struct {
+	reason string
+	pause  time.Duration // until it tries again
+}
+
+// again takes down that it has failed, and reports whether the reason is another one than
+// before. Numbers make no difference: of a port, an epoch, or how long something took.
+func (s *setback) again(err error) (news bool) {
+	reason := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, err.Error())
+	news = reason != s.reason
+	passes := errors.Is(err, log.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+	if s.pause = min(2*s.pause, maxRetryLead); news || passes {
+		s.pause = retryLead
+	}
+	s.reason = reason
+	return news
+}
+
+// setBack leaves the lease to others because of an error with which this front end could not
+// begin to lead, which it tells once. It is back before its time when its settings change or
+// another one leads.
+func (n *Node) setBack(ctx context.Context, err error) {
+	if n.back.again(err) {
+		n.logger.Error("cannot lead the log", "err", err)
+	}
+	n.failed.Store(&failure{err, time.Now().Add(n.times.out + n.back.pause - retryLead)})
+	reloads := n.reloaded()
+	var other Leader
+	var since time.Time // when it was seen to lead first
+	for end := time.Now().Add(n.back.pause); time.Now().Before(end); {
+		if wait.For(ctx, retryLead) != nil {
+			return
+		}
+		if n.reloaded() != reloads {
+			n.back = setback{}
+			n.failed.Store(nil)
+			return
+		}
+		switch l, ok, err := n.cfg.Leases.Leader(ctx); {
+		case err != nil || !ok || l.ID == n.id:
+		case l.Epoch != other.Epoch:
+			other, since = l, time.Now()
+		case time.Since(since) >= passedFor:
+			n.back = setback{}
+			n.failed.Store(&failure{n.failed.Load().err, time.Now().Add(n.times.out)})
+			return
+		}
+	}
 }
 
 // isBarred is Candidate's.
@@ -87,7 +154,8 @@ func (n *Node) isBarred(err error) {
 		n.barred.Store(nil)
 		return
 	}
-	n.barred.Store(&failure{time.Now(), fmt.Errorf("it cannot campaign for the lease: %w", err)})
+	err = fmt.Errorf("it cannot campaign for the lease: %w", err)
+	n.barred.Store(&err)
 }
 
 // wentOn takes back that this front end has stopped, and records it.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -22,7 +23,13 @@ const (
 // lead leads until ctx ends, the lease is lost, the storage is out of reach or the log
 // halts, and gives the lease up.
 func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
-	n.logger.Info("leading the log", "epoch", lease.Epoch())
+	retries := n.back != setback{}
+	// How much it matters that it leads, and that it has lost the lease.
+	began, lost := slog.LevelInfo, slog.LevelWarn
+	if retries {
+		began, lost = slog.LevelDebug, slog.LevelDebug // it may fail once more
+	}
+	n.logger.Log(ctx, began, "leading the log", "epoch", lease.Epoch())
 	n.seen.Store(&Leader{ID: n.id, URL: n.url, Epoch: lease.Epoch()})
 	// The right to write, which without the storage is of no use.
 	right, giveUp := context.WithCancelCause(lease.Context())
@@ -32,6 +39,11 @@ func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
 	defer context.AfterFunc(right, cancel)()
 	storage, l, err := n.openLeader(opening, right, lease)
 	if err == nil {
+		if retries {
+			began, lost = slog.LevelInfo, slog.LevelWarn
+			n.logger.Log(ctx, began, "leading the log", "epoch", lease.Epoch())
+		}
+		n.back = setback{}
 		n.failed.Store(nil)
 		yields := func(why *yield) { n.yields(why, giveUp) }
 		stop := n.watch(ctx, storage, yields)
@@ -59,10 +71,10 @@ func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
 	}
 	if ended := lease.Context(); ended.Err() != nil {
 		// Whatever went wrong, somebody else's writing may be why.
-		n.logger.Warn("not leading the log any more", "why", context.Cause(ended), "err", err)
+		n.logger.Log(ctx, lost, "not leading the log any more", "why", context.Cause(ended), "err", err)
 		return nil
 	}
-	n.release(ctx, lease)
+	n.release(ctx, lease, began)
 	return err
 }
 
@@ -129,13 +141,14 @@ func (n *Node) goOn(ctx context.Context, l *leader.Log) {
 	n.wentOn(ctx, stopped, "this front end leads")
 }
 
-// release gives a lease up that may be lost already.
-func (n *Node) release(ctx context.Context, lease Lease) {
+// release gives a lease up that may be lost already. said is how much it mattered that it was
+// taken.
+func (n *Node) release(ctx context.Context, lease Lease, said slog.Level) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	if err := lease.Release(ctx); err != nil {
 		n.logger.Warn("the lease was not given up; it expires by itself", "err", err)
 		return
 	}
-	n.logger.Info("not leading the log any more")
+	n.logger.Log(ctx, said, "not leading the log any more")
 }

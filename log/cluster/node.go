@@ -51,7 +51,11 @@ type Node struct {
 	// and leaves the lease to others.
 	ending atomic.Bool
 	// barred is what keeps it from campaigning for the lease, nil if nothing does.
-	barred atomic.Pointer[failure]
+	barred atomic.Pointer[error]
+
+	// Of Run alone: what kept it from leading the last time, and the lease that it had.
+	back  setback
+	epoch int64
 
 	// What front ends that may lead know of themselves and of each other.
 	checks    checks
@@ -64,10 +68,19 @@ type Node struct {
 	twinLeads atomic.Int64 // the epoch in which such a one led last
 }
 
-// failure is why something went wrong last.
+// failure is why a front end could not begin to lead.
 type failure struct {
-	at  time.Time
-	err error
+	err   error
+	until time.Time // then it is of no interest any more
+}
+
+// failing is why this front end could not begin to lead, nil if it could or that is long
+// ago.
+func (n *Node) failing(now time.Time) error {
+	if f := n.failed.Load(); f != nil && now.Before(f.until) {
+		return f.err
+	}
+	return nil
 }
 
 // Open opens the log for following. Nothing is served before, and nothing runs until Start.
@@ -191,6 +204,13 @@ func (n *Node) lets(l *leader.Log) error {
 	return l.Reload(httpd.Settings{Labels: n.cfg.Lead.Labels, Token: n.cfg.Lead.Token, Policy: n.cfg.Lead.Publisher.Policy})
 }
 
+// reloaded returns how often the settings have changed.
+func (n *Node) reloaded() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.reloads
+}
+
 // leads reports whether this front end writes the log.
 func (n *Node) leads() bool {
 	n.mu.Lock()
@@ -212,6 +232,9 @@ func (n *Node) leader(ctx context.Context) (Leader, bool, error) {
 			return Leader{}, false, fmt.Errorf("the front end that leads has the URL of this one, %s: give each its own --url", fetch.Redacted(n.url))
 		}
 	}
+	if ok && l.ID == n.id && n.failing(time.Now()) != nil {
+		ok = false // it tries once more, and cannot yet
+	}
 	// A command that changes the log has the lease without a URL.
 	return l, ok && l.URL != "", err
 }
@@ -230,10 +253,10 @@ func (n *Node) isTwin(before *Leader, now Leader) bool {
 // why is ForwarderConfig's.
 func (n *Node) why() error {
 	if barred := n.barred.Load(); barred != nil {
-		return barred.err
+		return *barred
 	}
-	if failed := n.failed.Load(); failed != nil && time.Since(failed.at) < n.times.out {
-		return fmt.Errorf("leading has failed here: %w", failed.err)
+	if failing := n.failing(time.Now()); failing != nil {
+		return fmt.Errorf("leading has failed here: %w", failing)
 	}
 	// It is asked as long as nobody has the lease: an old answer is of no use.
 	if err := n.checks.storage.verdict(awayFor); !errors.Is(err, errNotAsked) {
