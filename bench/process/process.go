@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// Patience is for what should take a moment: a server's start, for one.
-	Patience = 30 * time.Second
+	// Patience is for what should take a moment, such as a server's start, on a machine
+	// that does much else at the same time.
+	Patience = 2 * time.Minute
 
 	stopTime = 20 * time.Second // from SIGTERM to SIGKILL
 )
