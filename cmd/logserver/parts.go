@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/index"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
@@ -86,17 +83,9 @@ func openKept(ctx context.Context, at place, on shared, stderr io.Writer) (kept,
 
 // indexUpTo takes a derived state up to a tree.
 func indexUpTo(ctx context.Context, storage log.Storage, blobs log.Blobs, state log.StateWriter, tree proofs.Tree, what string, stderr io.Writer) error {
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		return err
-	}
-	indexer, err := index.Open(ctx, storage, blobs, state, stored, slog.New(slog.NewTextHandler(stderr, nil)))
-	if err != nil {
-		return err
-	}
-	bar := cli.NewProgress(stderr, what, tree.N)
-	defer bar.Done()
-	return indexer.CatchUp(ctx, tree, func(n int) { bar.Add(int64(n)) })
+	add, done := bars(stderr)(what, tree.N)
+	defer done()
+	return maintain.IndexUpTo(ctx, storage, blobs, state, tree, add, slog.New(slog.NewTextHandler(stderr, nil)))
 }
 
 // dirLog is kept in a directory. What it opens it closes in the end.
@@ -269,13 +258,6 @@ func openDir(ctx context.Context, at place, cfg *leader.Config) (w *written, err
 	cfg.Publisher.Checkpoints = logdir.NewCheckpoint(at.checkpoint())
 	return w, nil
 }
-
-// fixedCheckpoint is a published checkpoint that was read before.
-type fixedCheckpoint []byte
-
-func (f fixedCheckpoint) Load(context.Context) ([]byte, error) { return f, nil }
-
-func (f fixedCheckpoint) Store(context.Context, []byte) error { return fs.ErrPermission }
 
 // actionNow is what a command is about to do.
 func actionNow(action, detail string) maintain.Action {

@@ -24,6 +24,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/logdir"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
@@ -270,7 +271,12 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 	}
 	var p *publisher.Publisher
 	if st.What == "" {
-		p = st.judge(ctx, publisher.Config{Checkpoints: fixedCheckpoint(signed), Ledger: fixedLedger{rec}, Storage: storage, Served: served}, keys)
+		var halt *log.Halt
+		if p, halt = (maintain.Parts{Keys: keys, Record: rec, Published: signed, Storage: storage, Served: served}).Judge(ctx); halt != nil {
+			st.explain(halt.Code, halt.What, halt.Do)
+		} else {
+			st.Ended = st.Ended || p.Ended()
+		}
 	}
 	if err := k.look(ctx, &st); err != nil {
 		return st, err
@@ -476,52 +482,6 @@ func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, k kept)
 		st.explain(halt.Code, halt.What, halt.Do)
 	}
 }
-
-// judge asks the publisher what it would say at a start, and returns it if that is
-// nothing. It is given what can only be read.
-func (st *status) judge(ctx context.Context, cfg publisher.Config, keys []proofs.Key) *publisher.Publisher {
-	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "log %v\nquorum none\n", keys[0]))
-	if err != nil {
-		st.explain("", err.Error(), "")
-		return nil
-	}
-	cfg.Signer, cfg.Policy, cfg.Logger = publicKey{keys[0]}, policy, slog.New(slog.DiscardHandler)
-	for _, k := range keys[1:] {
-		cfg.More = append(cfg.More, publicKey{k})
-	}
-	p, err := publisher.Open(ctx, cfg)
-	if err == nil {
-		st.Ended = st.Ended || p.Ended()
-	}
-	var halt *log.Halt
-	switch {
-	case errors.As(err, &halt):
-		do := halt.Do
-		if halt.Code == log.HaltLedgerBehind && !strings.Contains(do, "logserver resume") {
-			do += ". If it is lost, bring it forward to the published checkpoint: logserver resume --i-know ledger-behind"
-		}
-		st.explain(halt.Code, halt.What, do)
-	case err != nil:
-		st.explain("", err.Error(), "logserver fsck says what is damaged")
-	}
-	return p
-}
-
-// publicKey is a signer that does not sign.
-type publicKey struct{ key proofs.Key }
-
-func (k publicKey) Key() proofs.Key { return k.key }
-
-func (k publicKey) Sign(string, int64) (proofs.Signature, error) {
-	return proofs.Signature{}, errors.New("status signs nothing")
-}
-
-// fixedLedger is a ledger that cannot be changed.
-type fixedLedger struct{ rec log.LedgerRecord }
-
-func (l fixedLedger) Load(context.Context) (log.LedgerRecord, error) { return l.rec, nil }
-
-func (l fixedLedger) Swap(_ context.Context, _, _ log.LedgerRecord) error { return fs.ErrPermission }
 
 func (st *status) print(w io.Writer, paste func(string) string) {
 	tree := func(name string, t *treeStatus, none string) {

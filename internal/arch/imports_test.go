@@ -36,7 +36,7 @@ var rooms = map[string][]string{
 	"log/leader":      {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
 	"log/follower":    {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
 	"log/cluster":     {"log/.", "log/api", "log/follower", "log/httpd", "log/leader", "log/publisher", "log/quota", "proofs", "internal"},
-	"log/maintain":    {"log/.", "log/index", "admit", "leaf", "tuf", "proofs", "internal"},
+	"log/maintain":    {"log/.", "log/index", "log/logdir", "log/publisher", "admit", "leaf", "tuf", "proofs", "internal"},
 	"log/logtest":     {"log/.", "log/logdir", "log/publisher", "log/storagetest", "proofs"},
 	"log/metrics":     {"log/.", "log/api", "log/httpd", "witness/client", "proofs", "internal"},
 	"log/statetest":   {"log/.", "log/api", "admit", "leaf", "tuf", "proofs"},

@@ -32,22 +32,15 @@ func (db *DB) CreateArriving(ctx context.Context, origin, storage string) error 
 // log has not arrived yet.
 func Arriving(storage string) (name string, yet bool) { return strings.CutSuffix(storage, arriving) }
 
-// Arrival is what a log brings along, beside its entries and files.
-type Arrival struct {
-	Record     log.LedgerRecord
-	Checkpoint []byte // the published one; nil: none
-	Actions    []maintain.Action
-}
-
 // Arrive completes a log that CreateArriving has made: in one transaction it gets
 // its ledger, its checkpoint and its past, and can be served. The log must not be
 // able to sign anywhere else by now. It is fs.ErrExist where it has arrived before.
-func (db *DB) Arrive(ctx context.Context, l *Lease, storage string, a Arrival) error {
+func (db *DB) Arrive(ctx context.Context, l *Lease, storage string, a maintain.Arrival) error {
 	err := db.arrive(ctx, l, storage, a)
 	return wrap("hand over the log", err)
 }
 
-func (db *DB) arrive(ctx context.Context, l *Lease, storage string, a Arrival) error {
+func (db *DB) arrive(ctx context.Context, l *Lease, storage string, a maintain.Arrival) error {
 	record, err := a.Record.Marshal()
 	if err != nil {
 		return err

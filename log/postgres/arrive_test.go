@@ -34,7 +34,7 @@ func TestArrive(t *testing.T) {
 	sig, err := signer.Sign(text, 0)
 	check(t, err)
 	note := proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()
-	a := Arrival{
+	a := maintain.Arrival{
 		Record:     log.LedgerRecord{Origin: origin, Edge: edge, Signed: 1700000000, Note: note},
 		Checkpoint: note,
 		Actions:    []maintain.Action{{Action: "freeze"}, {Action: "migrate"}},
@@ -91,7 +91,7 @@ func TestArrive(t *testing.T) {
 	empty := open(t, newDatabase(t), time.Second)
 	check(t, empty.CreateArriving(t.Context(), origin, storage))
 	third := lead(t, empty, "mover")
-	check(t, empty.Arrive(t.Context(), third, storage, Arrival{Record: log.LedgerRecord{Origin: origin, Edge: new(proofs.Edge)}}))
+	check(t, empty.Arrive(t.Context(), third, storage, maintain.Arrival{Record: log.LedgerRecord{Origin: origin, Edge: new(proofs.Edge)}}))
 	inUse := newLog(t)
 	refused(t, "into one that is in use", inUse.Arrive(t.Context(), lead(t, inUse, "mover"), "trillian:1", a), fs.ErrExist, "waits")
 	if other, err := inUse.ID(t.Context()); err != nil || other == id {
