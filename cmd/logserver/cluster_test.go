@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -106,7 +107,11 @@ func (w *sharedWorld) makeLog(t *testing.T) *sharedWorld {
 // addFront starts another front end, with or without the log's key.
 func (w *sharedWorld) addFront(t *testing.T, name string, key bool) *runtest.Service {
 	t.Helper()
-	if err := os.CopyFS(w.Path(name), os.DirFS(w.Path("log"))); err != nil {
+	err := os.CopyFS(w.Path(name), os.DirFS(w.Path("log")))
+	for errors.Is(err, fs.ErrNotExist) { // its front end has just put a file in the place of another
+		err = errors.Join(os.RemoveAll(w.Path(name)), os.CopyFS(w.Path(name), os.DirFS(w.Path("log"))))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if !key {
