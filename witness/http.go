@@ -65,11 +65,11 @@ type handler struct {
 func NewServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		ReadHeaderTimeout: headerFor,
+		ReadTimeout:       bodyFor,
+		WriteTimeout:      answerFor,
+		IdleTimeout:       idleFor,
+		MaxHeaderBytes:    maxHeader,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			// Once per connection instead of once per request.
 			return context.WithValue(ctx, addressContext{}, ConnectionAddress(c))

@@ -38,10 +38,43 @@ type Limits struct {
 	// them from one address; 0 is any number. Requests that wait for bytes of a
 	// client or of a log do not count.
 	Concurrent int
+	// Connections is how many connections there are at once, or half of the files
+	// that the process may have open if these are fewer, and ConnectionsPerAddress
+	// how many of them of one address, 0 for any number: see internal/room.
+	Connections, ConnectionsPerAddress int
 }
 
-// maxAddresses bounds how many addresses are remembered.
-const maxAddresses = 1 << 16
+// DefaultLimits are those of "witness serve".
+var DefaultLimits = Limits{
+	PerOrigin:   Rate{PerSecond: 100, Burst: 1000},
+	PerAddress:  Rate{PerSecond: 500, Burst: 5000},
+	Unread:      1024,
+	Concurrent:  512,
+	Connections: 4096,
+
+	UnreadPerAddress:      16,
+	ConnectionsPerAddress: 256,
+}
+
+const (
+	// maxAddresses bounds how many addresses are remembered.
+	maxAddresses = 1 << 16
+	// perAddressPart is the part of Limits.Concurrent that one address has.
+	perAddressPart = 4
+	// headerFor, bodyFor and answerFor are how long a request's header and all of it
+	// may take to come, and its answer to be made and taken; idleFor is how long a
+	// connection may be without a request.
+	headerFor = 5 * time.Second
+	bodyFor   = 10 * time.Second
+	answerFor = 30 * time.Second
+	idleFor   = 2 * time.Minute
+	// maxHeader is how many bytes the header of a request has at most. What its body
+	// has is maxRequest.
+	maxHeader = 16 << 10
+)
+
+// inOneAddress is the most places that an address has among the requests handled.
+func (l Limits) inOneAddress() int { return (l.Concurrent + perAddressPart - 1) / perAddressPart }
 
 // of returns the limit of a log.
 func (l Limits) of(log Log, repeat bool) Rate {

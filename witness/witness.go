@@ -165,7 +165,7 @@ func New(c Config) (*Witness, error) {
 		w.log = slog.New(slog.DiscardHandler)
 	}
 	w.unread = room.New(c.Limits.Unread, c.Limits.UnreadPerAddress)
-	w.working = room.New(c.Limits.Concurrent, (c.Limits.Concurrent+3)/4)
+	w.working = room.New(c.Limits.Concurrent, c.Limits.inOneAddress())
 	w.byAddr = newBuckets[string](c.Limits.PerAddress, maxAddresses)
 	w.started = w.now()
 	var err error

@@ -86,7 +86,7 @@ func fromCommandLine(flags *pflag.FlagSet) map[string]bool {
 // quotaFlags are the flags of limits: of quota.Limits' quotas, and of connections.
 type quotaFlags struct {
 	anonymous, anonymousBytes, holder, holderBytes rateFlag
-	connections                                    int
+	connections                                    int64
 }
 
 func (q *quotaFlags) flags(f *pflag.FlagSet) {
@@ -97,19 +97,15 @@ func (q *quotaFlags) flags(f *pflag.FlagSet) {
 	f.Var(&q.anonymousBytes, "quota-bytes", "the same in bytes")
 	f.Var(&q.holder, "token-quota", "submissions a second, and at once, of the holder of a token; or off")
 	f.Var(&q.holderBytes, "token-quota-bytes", "the same in bytes")
-	f.IntVar(&q.connections, "max-connections", 8192, "connections at once; one more closes another, an idle one first, of the network that has the most")
+	f.Int64Var(&q.connections, "max-connections", quota.DefaultLimits.Connections, "connections at once; one more closes another, an idle one first, of the network that has the most")
 }
 
 // limits are the log's with these quotas.
 func (q *quotaFlags) limits() quota.Limits {
 	l := quota.DefaultLimits
+	l.Connections = q.connections
 	l.Anonymous, l.Holder = quotaOf(q.anonymous, q.anonymousBytes, l.Anonymous), quotaOf(q.holder, q.holderBytes, l.Holder)
 	return l
-}
-
-// table is what serve limits, for people.
-func (q *quotaFlags) table() []quota.LimitRow {
-	return append(q.limits().Table(), quota.LimitRow{What: "connections, or half of the files that may be open", All: strconv.Itoa(q.connections)})
 }
 
 // quotaOf changes what there are flags for.

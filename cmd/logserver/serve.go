@@ -216,7 +216,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	server := httpd.NewHTTPServer(handler)
 	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	// Idle connections are closed before the listener runs out of room.
-	httpd.LimitConnections(server, min(flags.quotas.connections, room.ForConnections()-1))
+	httpd.LimitConnections(server, min(int(flags.quotas.connections), room.ForConnections()-1))
 	defer flags.noteServing(listener.Addr())()
 	fmt.Fprintf(stderr, "listening on http://%s\n", listener.Addr())
 	notify(logger, sdnotify.Ready)

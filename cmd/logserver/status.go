@@ -141,7 +141,7 @@ no front end is able to, or something else is wrong with it that needs a person.
 			if err != nil {
 				return err
 			}
-			st.Limits = quotas.table()
+			st.Limits = quotas.limits().Table()
 			st.What, st.Do = cli.Pasteable(cmd, st.What), cli.Pasteable(cmd, st.Do)
 			for i, f := range st.Faults {
 				st.Faults[i].Do = cli.Pasteable(cmd, f.Do)

@@ -40,9 +40,7 @@ type serveFlags struct {
 	lists, peers                 []string
 	listEvery, checkEvery, hold  time.Duration
 	perLog, perAddress           float64
-	concurrent                   int
-	unread, unreadPerAddress     int
-	conns, connsPerAddress       int
+	limits                       witness.Limits // but for the rates
 	addressHeader                string
 }
 
@@ -86,13 +84,14 @@ the address is in use or not there yet, or another process has the state open.
 	f.StringArrayVar(&flags.peers, "peer", nil, "monitoring prefix of another witness, or this one's (may be repeated)")
 	f.DurationVar(&flags.checkEvery, "check-every", witness.DefaultEvery, "how often to look at published checkpoints and peers")
 	f.DurationVar(&flags.hold, "hold", witness.DefaultHold, "how long after the start not to cosign a log whose published checkpoint cannot be fetched; negative: no time")
-	f.Float64Var(&flags.perLog, "max-per-log", 100, "checkpoints a second of one log, ten times as many at once; 0: no limit")
-	f.Float64Var(&flags.perAddress, "max-per-address", 500, "requests a second from one address, ten times as many at once; 0: no limit")
-	f.IntVar(&flags.concurrent, "max-concurrent", 512, "requests handled at once, up to a quarter of them from one address; 0: no limit")
-	f.IntVar(&flags.unread, "max-unread", 1024, "requests at once with an incomplete body; 0: no limit")
-	f.IntVar(&flags.unreadPerAddress, "max-unread-per-address", 16, "such requests of one address; one more ends the slowest; 0: no limit")
-	f.IntVar(&flags.conns, "max-connections", 4096, "connections at once; one more closes another, an idle one first, of the address that has the most")
-	f.IntVar(&flags.connsPerAddress, "max-connections-per-address", 256, "connections of one address, unless a proxy gives addresses; 0: no limit")
+	d := witness.DefaultLimits
+	f.Float64Var(&flags.perLog, "max-per-log", d.PerOrigin.PerSecond, "checkpoints a second of one log, ten times as many at once; 0: no limit")
+	f.Float64Var(&flags.perAddress, "max-per-address", d.PerAddress.PerSecond, "requests a second from one address, ten times as many at once; 0: no limit")
+	f.IntVar(&flags.limits.Concurrent, "max-concurrent", d.Concurrent, "requests handled at once, up to a quarter of them from one address; 0: no limit")
+	f.IntVar(&flags.limits.Unread, "max-unread", d.Unread, "requests at once with an incomplete body; 0: no limit")
+	f.IntVar(&flags.limits.UnreadPerAddress, "max-unread-per-address", d.UnreadPerAddress, "such requests of one address; one more ends the slowest; 0: no limit")
+	f.IntVar(&flags.limits.Connections, "max-connections", d.Connections, "connections at once; one more closes another, an idle one first, of the address that has the most")
+	f.IntVar(&flags.limits.ConnectionsPerAddress, "max-connections-per-address", d.ConnectionsPerAddress, "connections of one address, unless a proxy gives addresses; 0: no limit")
 	f.StringVar(&flags.addressHeader, "client-address-header", "", "header in which a proxy in front gives the client's address, such as X-Forwarded-For")
 	return cmd
 }
@@ -109,11 +108,11 @@ func (f serveFlags) check() error {
 	if f.listEvery < time.Second || f.checkEvery < 100*time.Millisecond {
 		return errors.New("--log-list-every and --check-every: want a second or more")
 	}
-	if f.perLog < 0 || f.perAddress < 0 || min(f.concurrent, f.unread, f.unreadPerAddress, f.connsPerAddress) < 0 {
+	if f.perLog < 0 || f.perAddress < 0 || min(f.limits.Concurrent, f.limits.Unread, f.limits.UnreadPerAddress, f.limits.ConnectionsPerAddress) < 0 {
 		return errors.New("the limits --max-…: want 0 for no limit, or more")
 	}
-	if f.conns < 1 {
-		return fmt.Errorf("--max-connections: %d connections at once are too few", f.conns)
+	if f.limits.Connections < 1 {
+		return fmt.Errorf("--max-connections: %d connections at once are too few", f.limits.Connections)
 	}
 	for _, l := range f.lists {
 		if err := witness.CheckListURL(l); err != nil {
@@ -126,6 +125,14 @@ func (f serveFlags) check() error {
 		}
 	}
 	return nil
+}
+
+// limitsWithRates are the limits of all flags.
+func (f serveFlags) limitsWithRates() witness.Limits {
+	l := f.limits
+	l.PerOrigin = witness.Rate{PerSecond: f.perLog, Burst: 10 * f.perLog}
+	l.PerAddress = witness.Rate{PerSecond: f.perAddress, Burst: 10 * f.perAddress}
+	return l
 }
 
 func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(string) string) (err error) {
@@ -160,14 +167,9 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w, err := witness.New(witness.Config{
 		Store: store, Signers: signers, Evidence: evidenceDir(flags.dir), Log: logger, Registry: registry,
-		Room:  room.Disk(minFree, flags.dir, ledgerDir),
-		Watch: witness.Watch{Peers: flags.peers, Every: flags.checkEvery, Hold: flags.hold},
-		Limits: witness.Limits{
-			PerOrigin:  witness.Rate{PerSecond: flags.perLog, Burst: 10 * flags.perLog},
-			PerAddress: witness.Rate{PerSecond: flags.perAddress, Burst: 10 * flags.perAddress},
-			Unread:     flags.unread, UnreadPerAddress: flags.unreadPerAddress,
-			Concurrent: flags.concurrent,
-		},
+		Room:   room.Disk(minFree, flags.dir, ledgerDir),
+		Watch:  witness.Watch{Peers: flags.peers, Every: flags.checkEvery, Hold: flags.hold},
+		Limits: flags.limitsWithRates(),
 	})
 	if err != nil {
 		return err
@@ -218,11 +220,11 @@ func (f serveFlags) followLists(ctx context.Context, w *witness.Witness, store *
 // limitConnections bounds connections, in all and by address. A proxy has one address
 // for all of its clients.
 func (f serveFlags) limitConnections(server *http.Server) {
-	perAddress := f.connsPerAddress
+	perAddress := f.limits.ConnectionsPerAddress
 	if f.addressHeader != "" {
 		perAddress = 0
 	}
-	room.LimitConnections(server, room.New(min(f.conns, room.ForConnections()), perAddress), witness.ConnectionAddress)
+	room.LimitConnections(server, room.New(min(f.limits.Connections, room.ForConnections()), perAddress), witness.ConnectionAddress)
 }
 
 // closers end what serve has begun, the last first.

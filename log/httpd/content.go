@@ -30,18 +30,10 @@ type content struct {
 // leastCompressed is how many bytes a body has at least that is compressed.
 const leastCompressed = 1024
 
-const (
-	// largeAnswer is how many bytes an answer has at least that takes room among
-	// the large ones. Tiles and bundles have fewer.
-	largeAnswer = 1<<20 + 64<<10
-	// makingFor is how long a request waits for its turn.
-	makingFor = 10 * time.Second
-)
-
 // making waits until an answer may be made that may be large. done is called when it
 // is made, before it is sent, and may be called again.
 func (s *Server) making(r *http.Request, weight int64) (done func(), p *problem) {
-	ctx, cancel := context.WithTimeout(r.Context(), makingFor)
+	ctx, cancel := context.WithTimeout(r.Context(), quota.MakingFor)
 	defer cancel()
 	from := quota.Source{Key: s.sources.Network(r)}
 	if s.made.Await(ctx, from, weight) != nil {
@@ -66,7 +58,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	}
 	noneMatch := r.Header.Values("If-None-Match")
 	unchanged := matches(noneMatch, plain) || matches(noneMatch, zipped)
-	if size := int64(len(c.body)); size >= largeAnswer && !unchanged && r.Method != http.MethodHead {
+	if size := int64(len(c.body)); size >= quota.LargeAnswer && !unchanged && r.Method != http.MethodHead {
 		from := quota.Source{Key: s.sources.Network(r)}
 		sending := s.sending.Stay(from, func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) })
 		defer sending.Leave()

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/admit"
@@ -20,15 +19,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// maxFound bounds the answer to a lookup: leaves, and releases that list a file.
-const maxFound = 10000
-
 // caughtUp waits until the derived state has the leaves that are published now, so
 // that a client finds what it was just told is logged, and returns the published
 // size: what is integrated beyond it is nobody's business yet. A state that is far
 // behind is no answer.
 func (s *Server) caughtUp(r *http.Request) (size int64, p *problem) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), quota.LevelFor)
 	defer cancel()
 	s.renew(ctx)
 	size = s.view.Board().Published().Tree.N
@@ -149,7 +145,7 @@ func (s *Server) getLookup(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	defer made()
-	leaves, listings, err := s.state.Lookup(r.Context(), sum, maxFound+1)
+	leaves, listings, err := s.state.Lookup(r.Context(), sum, quota.MaxFound+1)
 	if err != nil {
 		return stateFailed(err)
 	}
@@ -162,7 +158,7 @@ func (s *Server) getLookup(w http.ResponseWriter, r *http.Request) *problem {
 		return stateFailed(err)
 	}
 	for _, rec := range leaves {
-		if rec.Index >= size || len(answer.Leaves) == maxFound {
+		if rec.Index >= size || len(answer.Leaves) == quota.MaxFound {
 			answer.More = rec.Index < size
 			break
 		}
@@ -180,7 +176,7 @@ func (s *Server) getLookupSHA512(w http.ResponseWriter, r *http.Request) *proble
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-512 is 128 lower-case hex digits")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]log.Listing, error) {
-		return s.state.ListSHA512(ctx, sum, maxFound+1)
+		return s.state.ListSHA512(ctx, sum, quota.MaxFound+1)
 	})
 }
 
@@ -190,7 +186,7 @@ func (s *Server) getLookupPath(w http.ResponseWriter, r *http.Request) *problem 
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a target path is percent-encoded UTF-8")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]log.Listing, error) {
-		return s.state.ListPath(ctx, path, maxFound+1)
+		return s.state.ListPath(ctx, path, quota.MaxFound+1)
 	})
 }
 
@@ -200,7 +196,7 @@ func (s *Server) getLookupLength(w http.ResponseWriter, r *http.Request) *proble
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a length is a decimal number of bytes")
 	}
 	return s.answerListings(w, r, func(ctx context.Context) ([]log.Listing, error) {
-		return s.state.ListLength(ctx, length, maxFound+1)
+		return s.state.ListLength(ctx, length, quota.MaxFound+1)
 	})
 }
 
@@ -232,11 +228,11 @@ func unescape(escaped string) (string, bool) {
 }
 
 // listingsJSON converts what a log of this size has of listings, at most
-// maxFound, and says whether there are more.
+// quota.MaxFound, and says whether there are more.
 func listingsJSON(found []log.Listing, size int64) (list []api.Listing, more bool) {
 	list = make([]api.Listing, 0, len(found))
 	for _, l := range found {
-		if l.Index >= size || len(list) == maxFound {
+		if l.Index >= size || len(list) == quota.MaxFound {
 			return list, l.Index < size
 		}
 		list = append(list, api.Listing{
@@ -284,7 +280,7 @@ func (s *Server) getFiles(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	defer made()
-	rec, files, ok, err := s.state.Files(r.Context(), index, maxFound+1)
+	rec, files, ok, err := s.state.Files(r.Context(), index, quota.MaxFound+1)
 	if err == nil && !ok {
 		err = registry.Damaged(index)
 	}
@@ -294,8 +290,8 @@ func (s *Server) getFiles(w http.ResponseWriter, r *http.Request) *problem {
 	if !log.Lists(rec.Leaf.Role) {
 		behind = 0
 	}
-	answer := api.Files{Leaf: leafJSON(rec), More: len(files) > maxFound, Behind: behind, Files: make([]api.ListedFile, 0, len(files))}
-	for _, f := range files[:min(len(files), maxFound)] {
+	answer := api.Files{Leaf: leafJSON(rec), More: len(files) > quota.MaxFound, Behind: behind, Files: make([]api.ListedFile, 0, len(files))}
+	for _, f := range files[:min(len(files), quota.MaxFound)] {
 		answer.Files = append(answer.Files, fileJSON(f))
 	}
 	return s.answerJSON(w, r, answer, made)

@@ -4,12 +4,13 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/quota"
 )
 
-// Answers end at the published size and at maxFound, and say whether more is
+// Answers end at the published size and at quota.MaxFound, and say whether more is
 // published.
 func TestListingsAreBounded(t *testing.T) {
-	found := make([]log.Listing, maxFound+1)
+	found := make([]log.Listing, quota.MaxFound+1)
 	for i := range found {
 		found[i].Index = int64(i)
 	}
@@ -23,9 +24,9 @@ func TestListingsAreBounded(t *testing.T) {
 		{5, 5, 5, false},
 		{6, 5, 5, false},
 		{5, 0, 0, false},
-		{maxFound, maxFound, maxFound, false},
-		{maxFound + 1, maxFound, maxFound, false},
-		{maxFound + 1, maxFound + 1, maxFound, true},
+		{quota.MaxFound, quota.MaxFound, quota.MaxFound, false},
+		{quota.MaxFound + 1, quota.MaxFound, quota.MaxFound, false},
+		{quota.MaxFound + 1, quota.MaxFound + 1, quota.MaxFound, true},
 	} {
 		list, more := listingsJSON(found[:tt.found], tt.size)
 		if list == nil || len(list) != tt.want || more != tt.more {

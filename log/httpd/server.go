@@ -116,16 +116,15 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 	return s
 }
 
-// NewHTTPServer returns an http.Server with the timeouts that the log's
-// interface needs: longer than any wait that a client may ask for.
+// NewHTTPServer returns an http.Server with the timeouts of the table of limits.
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      3 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		ReadHeaderTimeout: quota.HeaderFor,
+		ReadTimeout:       quota.BodyFor,
+		WriteTimeout:      quota.AnswerFor,
+		IdleTimeout:       quota.IdleFor,
+		MaxHeaderBytes:    quota.MaxHeader,
 	}
 }
 

@@ -1,7 +1,7 @@
 package quota
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/tuf"
@@ -11,6 +11,9 @@ import (
 // another. All that it throttles by is here. Zero fields mean those of DefaultLimits,
 // and a Pool of which only the capacity is given has the default's proportions.
 type Limits struct {
+	// Connections is how many connections there are at once, or half of the files
+	// that the process may have open if these are fewer: see internal/room.
+	Connections int64
 	// Queue is how many submissions may wait to be judged.
 	Queue Pool
 	// Memory is how many bytes submissions may take that are being read or wait
@@ -63,6 +66,8 @@ type Quota struct {
 
 // DefaultLimits are the limits where none are configured.
 var DefaultLimits = Limits{
+	Connections: 8192,
+
 	Queue:   Pool{Capacity: 4096, Share: 1024, Reserve: 1024},
 	Memory:  Pool{Capacity: 256 << 20, Share: 160 << 20, Reserve: 64 << 20},
 	Making:  Pool{Capacity: 8, Share: 4},
@@ -90,6 +95,9 @@ func (l Limits) Or(d Limits) Limits {
 	l.Anonymous, l.Holder = l.Anonymous.or(d.Anonymous), l.Holder.or(d.Holder)
 	if l.Hold == (log.HoldRoom{}) {
 		l.Hold = d.Hold
+	}
+	if l.Connections == 0 {
+		l.Connections = d.Connections
 	}
 	if l.Batch == 0 {
 		l.Batch = d.Batch
@@ -134,75 +142,6 @@ func (q Quota) or(d Quota) Quota {
 	return q
 }
 
-// LimitRow is a line of the table of limits, as an operator sees it. What there is
-// not is empty.
-type LimitRow struct {
-	What    string `json:"what"`
-	All     string `json:"all"`      // the capacity
-	Source  string `json:"source"`   // the most that a source without a token has
-	Holder  string `json:"holder"`   // the same with one
-	Reserve string `json:"reserved"` // kept for holders of tokens
-}
-
-// Table returns the limits for people.
-func (l Limits) Table() []LimitRow {
-	pool := func(what string, p Pool, show func(float64) string) LimitRow {
-		row := LimitRow{What: what, All: show(float64(p.Capacity)), Source: show(float64(p.Share)), Holder: show(float64(p.Share))}
-		if p.Reserve > 0 {
-			row.Reserve = show(float64(p.Reserve))
-		}
-		return row
-	}
-	rate := func(what string, show func(float64) string, of func(Quota) (perSecond, burst float64)) LimitRow {
-		cell := func(q Quota) string {
-			perSecond, burst := of(q)
-			if perSecond < 0 {
-				return "no limit"
-			}
-			return fmt.Sprintf("%s/s, %s at once", show(perSecond), show(burst))
-		}
-		return LimitRow{What: what, Source: cell(l.Anonymous), Holder: cell(l.Holder)}
-	}
-	held := func(what string, all, source int64, show func(float64) string) LimitRow {
-		return LimitRow{What: what, All: show(float64(all)), Source: show(float64(source))}
-	}
-	all := func(what string, n int64) LimitRow { return LimitRow{What: what, All: plain(float64(n))} }
-	return []LimitRow{
-		pool("submissions in the queue", l.Queue, plain),
-		pool("memory for submissions", l.Memory, bytesOf),
-		{What: "submissions being read", All: "1 a processor"},
-		{What: "from " + bytesOf(LargeSubmission) + " on, until decided", All: "1", Holder: "1", Reserve: "1"},
-		pool("answers being made", l.Making, plain),
-		pool("large answers being sent", l.Answers, bytesOf),
-		held("held files of a repository", l.Hold.Files, l.Hold.SourceFiles, plain),
-		held("their bytes", l.Hold.Bytes, l.Hold.SourceBytes, bytesOf),
-		all("held files of all repositories", l.Hold.AllFiles),
-		{What: "their bytes", All: bytesOf(float64(l.Hold.AllBytes))},
-		held("held files being judged", DueAtOnce, DueOfSource, plain),
-		rate("submissions", plain, func(q Quota) (float64, float64) { return q.Submissions, q.SubmissionBurst }),
-		rate("bytes submitted", bytesOf, func(q Quota) (float64, float64) { return q.Bytes, q.ByteBurst }),
-		rate("judging", func(f float64) string { return plain(f) + " s" }, func(q Quota) (float64, float64) { return q.Judging, q.JudgingBurst }),
-		all("files judged in a turn", MaxJudged),
-		all("files in a batch", int64(l.Batch)),
-		all("entries unpublished", l.Unpublished),
-		all("submissions that can be polled", int64(l.Polled)),
-		all("networks remembered", int64(l.Sources)),
-		all("target rows in a transaction", log.MaxListRows),
-	}
-}
-
-func plain(f float64) string { return fmt.Sprintf("%.12g", f) }
-
-func bytesOf(f float64) string {
-	for _, unit := range []string{"B", "KiB", "MiB"} {
-		if f < 1024 {
-			return plain(f) + " " + unit
-		}
-		f /= 1024
-	}
-	return plain(f) + " GiB"
-}
-
 const (
 	// LargeSubmission is how many bytes a submission has at least that is read alone.
 	// What it takes besides, about as much again, is not to be multiplied. So the next
@@ -219,4 +158,25 @@ const (
 	// of one source: that may take long, if it has used up its judging time.
 	DueAtOnce   = 64
 	DueOfSource = 16
+
+	// LargeAnswer is how many bytes an answer has at least that takes room in
+	// Limits.Answers. Tiles and bundles have fewer.
+	LargeAnswer = 1<<20 + 64<<10
+	// MaxFound is how many leaves, or releases that list a file, a look-up answers.
+	MaxFound = 10000
+	// MakingFor is how long a request waits until its answer is made, and LevelFor
+	// until what is looked up is listed as far as it is published.
+	MakingFor = 10 * time.Second
+	LevelFor  = 5 * time.Second
+
+	// HeaderFor, BodyFor and AnswerFor are how long a request's header and all of
+	// it may take to come, and its answer to be made and taken; IdleFor is how long
+	// a connection may be without a request. Answers may be waited for longer than
+	// any client may ask to.
+	HeaderFor = 10 * time.Second
+	BodyFor   = time.Minute
+	AnswerFor = 3 * time.Minute
+	IdleFor   = 2 * time.Minute
+	// MaxHeader is how many bytes the header of a request has at most.
+	MaxHeader = 16 << 10
 )
