@@ -19,8 +19,8 @@ var contextRooms = []string{"proofs", "tuf", "leaf", "admit", "verify", "explain
 // keepsContext are the files that may keep a context in a struct, or begin one, and why.
 var keepsContext = map[string]string{
 	"proofs/tilereader.go":           "x/mod's reader of tiles is given no context; the struct lives for one call",
-	"log/httpd/server.go":                  "a server ends with the log that it serves, and with no request",
-	"log/leader/log.go":                     "Config.Right is no request's: it ends with the right to write",
+	"log/httpd/server.go":            "a server ends with the log that it serves, and with no request",
+	"log/leader/log.go":              "Config.Right is no request's: it ends with the right to write",
 	"log/postgres/lease.go":          "a lease is the right to write, and its context ends with it",
 	"log/metrics/metrics.go":         "a prometheus.Collector is given no context",
 	"log/tesseralog/tesseralog.go":   "Close waits for an append, for a limited time",
