@@ -115,7 +115,7 @@ func (n *Node) newChecks() checks {
 
 func (k checks) all() []*check { return []*check{k.storage, k.agent, k.witnesses} }
 
-// anew has all of them made soon.
+// anew makes all of them due.
 func (k checks) anew() {
 	for _, k := range k.all() {
 		k.mu.Lock()
@@ -217,9 +217,9 @@ func (n *Node) hindrance(now time.Time) error {
 	return n.checks.err()
 }
 
-// able is Candidate's. Who cannot reach Trillian, or was given another tree than
-// the log's, leaves the lease to others in
-// any case; who is hindered otherwise does if another one is able.
+// able is Candidate's. A front end that cannot reach the storage, or was given another one
+// than the log's, leaves the lease to others in any case; one that is hindered otherwise does
+// if another one is able.
 func (n *Node) able(ctx context.Context) error {
 	now := time.Now()
 	if why := n.hindrance(now); why != nil && !errors.Is(why, errNotAsked) {

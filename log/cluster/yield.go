@@ -9,11 +9,11 @@ import (
 	"github.com/tuflog/tuflog/log/leader"
 )
 
-// yieldTimes are by what a leader that does not publish leaves the lease to another front
-// end.
+// yieldTimes are the times after which a leader that does not publish leaves the lease to
+// another front end.
 type yieldTimes struct {
-	// beat is how often each says how it is; who has said nothing new for fresh
-	// counts for nothing, and who has not for gone is forgotten.
+	// beat is how often each says how it is; a front end that has said nothing new for
+	// fresh does not count, and one that has not for gone is forgotten.
 	beat, fresh, gone time.Duration
 	// doubt is for how long nothing may have been published of what there is until the
 	// others see to it that they know whether they are able.
@@ -165,7 +165,7 @@ func (n *Node) mayYield(ctx context.Context, epoch int64, l *leader.Log, giveUp 
 	}
 }
 
-// yields gives the right up, and has this front end stay out for a while.
+// yields gives the right up, and keeps this front end out for a while.
 func (n *Node) yields(why *yield, giveUp context.CancelCauseFunc) {
 	stay := n.out.yielded(time.Now(), why)
 	if n.cfg.Yielded != nil {
