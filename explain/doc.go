@@ -1,7 +1,10 @@
-// Package explain says what a release of TUF metadata means. Begin with [Radius], which takes
+// Package explain says what a release of TUF metadata means: who could replace a file,
+// what changed, and what is unlike all releases before. Begin with [Radius], which takes
 // the metadata in force ([Repository]) and a target's path and says which keys an attacker
-// needs to make a device accept another file there; [Compare] says what a release changed
-// about that, and [Unused] which keys hold power that they never used.
+// needs to make a device accept another file there; with [Diff], which compares two
+// metadata files of one role; or with [Predecessors], which is given the releases of a role
+// in order and says how each is unlike all before. [Compare] says what a release changed
+// about who can replace a file, and [Unused] which keys hold power that they never used.
 //
 // All results are data (Go types with JSON tags; the names of their fields and kinds do not
 // change) and sentences for people. The package is pure: metadata in, sentences out, without

@@ -73,3 +73,23 @@ func ExampleRadius() {
 	// Today team lists the path.
 	// Any 1 of {mallory, trent} and key online can replace firmware.bin; before this release it took any 3 of {ann, bob, cleo, dan, eve}, or any 2 of {ann, bob, cleo, dan, eve} and key online.
 }
+
+// A release changes a file, adds another, and hands a part of the paths to a role.
+func ExampleDiff() {
+	before := parse(`"_type": "targets", "version": 1, ` + firmware)
+	after := parse(`"_type": "targets", "version": 2, "targets": {
+		"firmware.bin": {"length": 1048640, "hashes": {"sha256": "5d0f4b5be0f6cb16ccd6b8a4bd2c2c8c1bd97a4d29cdd2f18d8c9d9f7d9c2b11"}},
+		"notes.txt": {"length": 12, "hashes": {"sha256": "a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447"}, "custom": {"language": "en"}}},
+		"delegations": {"keys": ` + keys("mallory", "trent") + `, "roles": [
+		{"name": "team", "keyids": ["mallory", "trent"], "threshold": 1, "paths": ["*.bin"], "terminating": true}]}`)
+	changes, err := explain.Diff("targets", before, after)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.Join(changes.Sentences(), "\n"))
+	// Output:
+	// targets 2 against 1: 3 changes.
+	//   It newly delegates *.bin to team: 1 of 2 keys, terminating, place 1 of 1.
+	//   Target firmware.bin has other content: 1048640 bytes, sha256 5d0f4b5b…, before 1048576 bytes, sha256 09ae3a1c….
+	//   Target notes.txt is new: 12 bytes, sha256 a948904f….
+}

@@ -33,7 +33,7 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 		all.Limits = append(all.Limits, fmt.Sprintf("the pattern has more than %d bytes: it matches nothing", tuf.MaxTargetPath))
 	}
 	listed, examples := map[string]bool{}, []string{example(pattern)}
-	looked := 0
+	looked, most := 0, repo.mostPaths()
 	for _, m := range repo.files() {
 		if m.Targets == nil {
 			continue
@@ -42,7 +42,7 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 			if matches(path) {
 				listed[path] = true
 			}
-			if len(listed) > MaxPaths {
+			if len(listed) > most {
 				break
 			}
 		}
@@ -51,23 +51,23 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 		}
 		for _, role := range m.Targets.Delegations.Roles {
 			for _, p := range role.Paths {
-				if looked++; looked <= MaxPaths && len(p) <= tuf.MaxTargetPath {
+				if looked++; looked <= most && len(p) <= tuf.MaxTargetPath {
 					examples = append(examples, example(p))
 				}
 			}
 		}
 	}
-	if looked > MaxPaths {
-		all.Limits = append(all.Limits, fmt.Sprintf("new paths: only the first %d patterns of delegations were tried", MaxPaths))
+	if looked > most {
+		all.Limits = append(all.Limits, fmt.Sprintf("new paths: only the first %d patterns of delegations were tried", most))
 	}
 	paths := make([]string, 0, len(listed))
 	for path := range listed {
 		paths = append(paths, path)
 	}
 	slices.Sort(paths)
-	if len(paths) > MaxPaths {
-		paths = paths[:MaxPaths]
-		all.Limits = append(all.Limits, fmt.Sprintf("more than %d listed paths match: this is about %d of them", MaxPaths, MaxPaths))
+	if len(paths) > most {
+		paths = paths[:most]
+		all.Limits = append(all.Limits, fmt.Sprintf("more than %d listed paths match: this is about %d of them", most, most))
 	}
 	for _, path := range paths {
 		r, err := Radius(repo, path)
@@ -90,6 +90,20 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 		}
 	}
 	return all, nil
+}
+
+// mostPaths returns for how many paths RadiusOf answers: fewer than MaxPaths where the
+// delegations list more than 20,000 patterns, hash prefixes and key ids.
+func (r Repository) mostPaths() int {
+	listed := 1
+	for _, m := range r.files() {
+		if m.Targets != nil && m.Targets.Delegations != nil {
+			for _, role := range m.Targets.Delegations.Roles {
+				listed += len(role.Paths) + len(role.PathHashPrefixes) + len(role.KeyIDs)
+			}
+		}
+	}
+	return min(MaxPaths, max(10, MaxPaths*20_000/listed))
 }
 
 // example returns a path that a pattern matches.

@@ -15,7 +15,7 @@ const (
 	MaxKeys     = 4096    // distinct keys of all of them together
 	MaxWays     = 64      // ways with different keys or thresholds
 	MaxSets     = 64      // minimal sets of keys
-	MaxPaths    = 1000    // paths for which RadiusOf answers
+	MaxPaths    = 1000    // paths for which RadiusOf answers; fewer in a very large repository
 	maxWork     = 4 << 20 // steps of the calculations for one path
 )
 

@@ -102,6 +102,20 @@ func TestRadiusIsBounded(t *testing.T) {
 		t.Errorf("%d characters: %s", len(text), text)
 	}
 
+	// So many roles for so many paths would take too long: only some paths are answered.
+	listed := object{}
+	for i := range 200 {
+		listed[fmt.Sprint("x", i)] = object{"hashes": object{}}
+	}
+	repo.Delegated = map[string]*tuf.Metadata{"r9": parse(t, "targets", object{"targets": listed})}
+	if most := repo.mostPaths(); most != MaxPaths*20_000/(1+2*tuf.MaxDelegations) {
+		t.Errorf("answers for %d paths", most)
+	}
+	all, err := RadiusOf(repo, "x1?")
+	if err != nil || len(all.Paths) != 10 || all.Paths[0].ListedBy != "r9" || len(all.Limits) != 1 {
+		t.Errorf("%d paths, limits %q, %v", len(all.Paths), all.Limits, err)
+	}
+
 	// The sizes alone are bounded too: all combinations of three large, overlapping clauses.
 	half := func(from int) keys {
 		k := newKeys(MaxKeys)

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,5 +125,84 @@ func TestRadiusOfDocker(t *testing.T) {
 		"Key aef160e0 may sign timestamp and has never signed anything.")
 	if slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Key 08d6f4ca") }) {
 		t.Errorf("key 08d6f4ca has signed root: %q", lines)
+	}
+}
+
+// diff compares two versions of a real role.
+func diff(t testing.TB, folder, role string, from, to int) *Changes {
+	t.Helper()
+	file := func(version int) *tuf.Metadata {
+		return real(t, fmt.Sprintf("%s/%s/%d.%s.json", folder, role, version, role))
+	}
+	c, err := Diff(role, file(from), file(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// exactly fails unless these are the sentences.
+func exactly(t testing.TB, sentences []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(sentences, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(sentences, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestDiffOfSigstore(t *testing.T) {
+	const folder = "sigstore_root_signing"
+	exactly(t, diff(t, folder, "targets", 13, 14).Sentences(),
+		"targets 14 against 13: 2 changes.",
+		"  Target signing_config_rekor_v2.v0.2.json is new: 1230 bytes, sha256 0f5f3855….",
+		"  It expires at 2036-05-09T09:00:52Z, 223 days later than before (2035-09-29T08:18:33Z).")
+	exactly(t, diff(t, folder, "targets", 12, 13).Sentences(),
+		"targets 13 against 12: 2 changes.",
+		"  Target trusted_root.json has other content: 6787 bytes, sha256 6494e21e…, before 6367 bytes, sha256 6a0c056d….",
+		"  It expires at 2035-09-29T08:18:33Z, 86 days later than before (2035-07-05T08:05:16Z).")
+	says(t, diff(t, folder, "targets", 4, 5).Sentences(),
+		"  It no longer delegates rekor.*.pub to rekor.",
+		"  Target rekor.0.pub is gone (178 bytes, sha256 dce5ef71…).",
+		`  The custom data of rekor.pub is {"sigstore":{"status":"Active","uri":"https://rekor.sigstore.dev","usage":"Rekor"}}, before {"sigstore":{"status":"Active","usage":"Rekor"}}.`)
+	says(t, diff(t, folder, "root", 4, 5).Sentences(), // the ids changed with the spelling of the keys
+		"root 5 against 4: 16 changes.",
+		"  One key of targets is now listed as 2e61cd0c, before as 75e867ab.",
+		"  Key e1863ba0 may now sign timestamp.",
+		"  Key b6710623 may no longer sign timestamp.",
+		"  The repository has consistent snapshots: true, before false.")
+}
+
+func TestDiffOfDocker(t *testing.T) {
+	exactly(t, diff(t, "docker_tuf", "targets", 4, 5).Sentences(),
+		"targets 5 against 4: 3 changes.",
+		"  Key da52a1fb may now sign doi.",
+		"  Key 81cf5a78 may no longer sign doi.",
+		"  It expires at 2025-08-01T13:56:29Z, 41 hours later than before (2025-07-30T20:42:33Z).")
+	exactly(t, diff(t, "docker_tuf", "targets", 6, 7).Sentences(),
+		"targets 7 against 6: 2 changes.",
+		"  It newly delegates rekor/*, rekor/*/*, rekor/*/*/*, rekor/*/*/*/* to rekor: 2 of 4 keys, terminating, place 3 of 3.",
+		"  It expires at 2025-09-20T11:13:52Z, 8 days later than before (2025-09-11T12:48:14Z).")
+}
+
+func TestPredecessorsOfSigstore(t *testing.T) {
+	var p Predecessors
+	var lines []string
+	for version, root := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15} { // in force at targets 1, 2, …
+		const folder = "sigstore_root_signing"
+		r := Release{
+			Metadata: real(t, fmt.Sprintf("%s/targets/%d.targets.json", folder, version+1)),
+			Keys:     real(t, fmt.Sprintf("%s/root/%d.root.json", folder, root)).Root.KeySet(tuf.RoleTargets),
+		}
+		for _, d := range p.Next(r) {
+			lines = append(lines, fmt.Sprintf("%d %s", version+1, d.Text))
+		}
+	}
+	says(t, lines,
+		"2 It delegates to rekor, to which no release before it did.",
+		"3 Key bdde902f, which signed all 2 releases before, did not. It still could.",
+		"4 Key 75e867ab signed, which could not sign any release before.",
+		"7 It delegates to registry.npmjs.org, to which no release before it did.",
+		"12 Key 183e64f3 signed, which could not sign any release before.")
+	if len(lines) > 14 {
+		t.Errorf("%d lines for 14 releases: %q", len(lines), lines)
 	}
 }
