@@ -1,7 +1,6 @@
-// Package api is the log's HTTP interface: the JSON it speaks and a client for
-// it. What the log says here is a convenience and never trusted by itself:
-// every answer comes with a proof (FileResult.Sidecar, EntryProof) or names a
-// leaf that can be proved.
+// Package api is the log's HTTP interface: its JSON and a client for it.
+// Answers are a convenience and never trusted by themselves: each comes with a
+// proof (FileResult.Sidecar, EntryProof) or names a leaf that can be proved.
 //
 //	POST /v1/repositories                 body: a genesis root file
 //	POST /v1/repositories/{id}/metadata   body: a tar of metadata files
@@ -34,11 +33,11 @@
 // docs/api.md has examples of all this, docs/openapi.json the same for machines.
 //
 // Files in a tar are regular files whose names are those of a TUF repository's
-// metadata directory, without folders, each name at most once; RoleOf says which
-// role a name means. Snapshots and timestamps that the log does not take as leaves
-// come along as vouchers and have no verdict, or CodeNotLoggedRole, which they get
-// in any case where nothing else was sent. A submission is idempotent: sending it
-// again returns the indices its files have.
+// metadata directory, without folders, each name at most once; RoleOf returns the
+// role that a name means. Snapshots and timestamps that the log does not take as
+// leaves are vouchers and have no verdict, or CodeNotLoggedRole, which they always
+// get if nothing else was sent. A submission is idempotent: sending it again
+// returns the indices its files have.
 package api
 
 import (
@@ -65,7 +64,7 @@ const (
 )
 
 // Held reports whether every file has a verdict or is held, and some are held. Then
-// there is nothing to wait for but time.
+// polling does not help before their time.
 func (r *Result) Held() bool {
 	held := false
 	for _, f := range r.Results {
@@ -77,16 +76,17 @@ func (r *Result) Held() bool {
 	return held
 }
 
-// Result is what became of a submission.
+// Result is the log's answer to a submission.
 type Result struct {
 	Repository string       `json:"repository"` // 64 hex digits
 	Done       bool         `json:"done"`       // no file is pending or held any more
 	Results    []FileResult `json:"results"`    // one for each file, in the order judged
-	// Token is the repository's, for the one who has opened it with the
-	// operator's registration token.
+	// Token is the repository's token, for a client that has opened the
+	// repository with the operator's registration token.
 	Token *Token `json:"token,omitempty"`
-	// Waiting is why nothing can be published now, in the words of the witnesses
-	// where it is they who do not cosign. Not to be printed to a terminal as it is.
+	// Waiting is the reason why nothing can be published now, in the words of the
+	// witnesses if they do not cosign. It must be escaped before it is printed to a
+	// terminal.
 	Waiting string `json:"waiting,omitempty"`
 }
 
@@ -99,13 +99,13 @@ type FileResult struct {
 	Index   int64  `json:"index"`            // of its leaf in the log; -1: none
 	Code    string `json:"code,omitempty"`   // why it was refused, one of the codes below
 	Detail  string `json:"detail,omitempty"` // the same for people
-	// HeldUntil is when a file that is held is judged, in RFC 3339; earlier if the
-	// vendor's own file of its version is logged before.
+	// HeldUntil is the time at which a held file is judged, in RFC 3339. It is
+	// judged earlier if the vendor's own file of its version is logged before.
 	HeldUntil string `json:"held_until,omitempty"`
 	Sidecar   string `json:"sidecar,omitempty"` // c2sp.org/tlog-proof of the leaf at Index; empty when refused or pending
 }
 
-// Status is what the log did with a file.
+// Status is the log's verdict on a file, or its state before that.
 type Status string
 
 // The log's verdicts.
@@ -171,9 +171,9 @@ type Problem struct {
 	Results    []FileResult `json:"results,omitempty"`    // with CodeRefused
 }
 
-// ProblemError is the error for an answer that is a problem, or for one with an
-// error status that is no problem document (Code is empty then, Detail the start
-// of the body).
+// ProblemError is the error for an answer that is a problem document, or for
+// another answer with an error status (Code is empty then, and Detail is the
+// start of the body).
 type ProblemError struct {
 	Problem
 	URL string // what was asked, without a password
@@ -225,8 +225,8 @@ type Leaf struct {
 	leaf.Fields
 }
 
-// Lookup is the answer to GET /v1/lookup/sha256/{hex}. A digest that the log has
-// never seen is an answer too, with nothing in it.
+// Lookup is the answer to GET /v1/lookup/sha256/{hex}. For a digest that the log
+// has never seen the answer is empty, not an error.
 type Lookup struct {
 	SHA256  string    `json:"sha256"`
 	Blob    bool      `json:"blob"`    // the log keeps a metadata file with this digest
@@ -236,7 +236,7 @@ type Lookup struct {
 	Behind  int64     `json:"behind"`  // so many of the newest leaves have targets that cannot be looked up yet
 }
 
-// Listing says that a leaf's metadata lists a target file.
+// Listing is a leaf together with a target file that its metadata lists.
 type Listing struct {
 	Index      int64  `json:"index"`
 	Kind       string `json:"kind"`

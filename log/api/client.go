@@ -33,19 +33,19 @@ const (
 	proxyTries     = 8 // of a request that something in front of the log answers: 25 s of pauses
 )
 
-// Client asks a log over HTTP. A log that is full (503 or 429 with Retry-After)
-// is asked again until the context ends; so is one that answers 202. The zero
-// value needs Base. It is safe for concurrent use. To a repository that it has opened
-// and been given the token of, it sends that one with submissions, and not Token.
+// Client asks a log over HTTP. A log that is full (503 or 429 with Retry-After) is
+// asked again until the context ends; so is one that answers 202. The zero value
+// needs Base. It is safe for concurrent use. With submissions to a repository that it
+// has opened, and whose token it was given, it sends that token instead of Token.
 type Client struct {
 	Base  string       // the log's URL, with or without a final slash
 	HTTP  *http.Client // nil: as net/http has it; no redirect is followed
 	Token string       // sent as a bearer token with submissions; empty: none
-	// NewToken is the token that a repository is to have which Register opens
-	// with the operator's registration token. Empty: Register makes one up.
+	// NewToken is the token for a repository that Register opens with the
+	// operator's registration token. Empty: Register generates one.
 	NewToken string
-	// Waits, if not nil, is told why the log says that nothing can be published
-	// now, or that it is full, each time it says so.
+	// Waits, if not nil, is called each time the log answers that it cannot
+	// publish now, or is full, with the reason that the log gives.
 	Waits  func(why string)
 	Prefer time.Duration // how long the log may hold one request before it answers 202; 0: 10 s, at most 60 s
 
@@ -62,8 +62,8 @@ func (c *Client) Repository(ctx context.Context, id string) (*Repository, error)
 	return getJSON[Repository](ctx, c, "v1/repositories/"+url.PathEscape(id))
 }
 
-// Lookup asks what the log knows about a SHA-256 digest (64 hex digits): of a
-// target file, of a metadata file or of a payload.
+// Lookup returns the log's knowledge of a SHA-256 digest (64 hex digits) of a
+// target file, a metadata file or a payload.
 func (c *Client) Lookup(ctx context.Context, sha256 string) (*Lookup, error) {
 	return getJSON[Lookup](ctx, c, "v1/lookup/sha256/"+url.PathEscape(sha256))
 }
@@ -77,8 +77,8 @@ func (c *Client) EntryProof(ctx context.Context, index int64) ([]byte, error) {
 	return resp.body, nil
 }
 
-// Blob returns a metadata file that a leaf names, by its SHA-256 (64 hex digits). What
-// has another digest is an error.
+// Blob returns a metadata file that a leaf names, by its SHA-256 (64 hex digits). A
+// file with another digest is an error.
 func (c *Client) Blob(ctx context.Context, sha256 string) ([]byte, error) {
 	sum, err := tuf.ParseDigest(sha256)
 	if err != nil {
@@ -116,8 +116,8 @@ func (c *Client) join(path string) string {
 	return strings.TrimSuffix(c.Base, "/") + "/" + path
 }
 
-// Ready asks the log whether it could publish now, once. If not, why is what it says;
-// not to be printed to a terminal as it is.
+// Ready asks the log once whether it could publish now. If not, why is the reason
+// that the log gives; it must be escaped before it is printed to a terminal.
 func (c *Client) Ready(ctx context.Context) (why string, err error) {
 	req, err := c.request(ctx, http.MethodGet, c.join("readyz"), nil)
 	if err != nil {

@@ -35,8 +35,8 @@ func (r *response) result() (*Result, error) {
 	return res, nil
 }
 
-// do sends a request until the log is neither full nor asks to come later. Other
-// answers than 200 and 202 are a *ProblemError.
+// do repeats a request while the log answers that it is full or that the client
+// should come later. Answers other than 200 and 202 are a *ProblemError.
 func (c *Client) do(ctx context.Context, build func() (*http.Request, error), limit int64) (*response, error) {
 	client := fetch.Direct(c.HTTP)
 	for try, backoff := 1, firstBackoff; ; try, backoff = try+1, min(2*backoff, longestBackoff) {
@@ -61,7 +61,7 @@ func (c *Client) do(ctx context.Context, build func() (*http.Request, error), li
 		if problem.isProxys() && !ok && try < proxyTries {
 			ok, problem.Detail = true, fmt.Sprintf("%d %s, from something in front of the log", problem.Status, problem.Title)
 		}
-		// Room for what is held comes with hours.
+		// Room for held files may take hours to become free.
 		if !ok || problem.Code == CodeHoldFull || !problem.isProxys() && problem.Status != http.StatusServiceUnavailable && problem.Status != http.StatusTooManyRequests {
 			return nil, err
 		}
@@ -108,7 +108,7 @@ func read(resp *http.Response, limit int64) (*response, error) {
 	return &response{url: asked, at: resp.Request.URL, status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
-// problemError reads a problem document, or makes one of what else came back.
+// problemError reads a problem document, or makes one of any other body.
 func problemError(asked string, resp *http.Response, body []byte) *ProblemError {
 	e := &ProblemError{URL: asked}
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
@@ -155,7 +155,7 @@ func (c *Client) base() (*url.URL, error) {
 }
 
 // sameLog resolves a Location against the URL of the answer that has it. The client
-// follows it only to the log it was told to talk to.
+// follows it only within the log's own URL.
 func (c *Client) sameLog(at *url.URL, location string) (string, error) {
 	base, err := c.base()
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// FileName is the name under which a file of a role travels in a tar:
-// VERSION.ROLE.json, the role percent-encoded as in the leaf (all but ALPHA
-// DIGIT - . _ ~), so that a role named "../a" or "ö" is one plain name.
+// FileName returns the name of a role's file in a tar: VERSION.ROLE.json, the
+// role percent-encoded as in the leaf (all but ALPHA DIGIT - . _ ~), so that a
+// role named "../a" or "ö" is one plain name.
 func FileName(role string, version int64) string {
 	return strconv.FormatInt(version, 10) + "." + tuf.EscapeRole(role) + ".json"
 }
@@ -51,8 +51,8 @@ func RoleOf(name string, file []byte, version int64) (string, error) {
 	return role, nil
 }
 
-// prefixFits says what the part of a file name before its first dot looks like
-// ("version", "hash" or nothing) and whether the file has it.
+// prefixFits returns the kind of the part of a file name before its first dot
+// ("version", "hash" or empty) and reports whether it is the file's own.
 func prefixFits(prefix string, file []byte, version int64) (kind string, fits bool) {
 	switch {
 	case len(prefix) == 2*sha256.Size && isLowerHex(prefix):

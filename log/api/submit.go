@@ -19,10 +19,10 @@ type File struct {
 	Data []byte
 }
 
-// Register submits a root: a genesis opens a repository, a root that is in a
-// logged chain already returns that chain's repository. It returns when the root
-// has its witnessed proof, or was refused (a Result too, not an error). Where the log
-// gives the repository's token, Result.Token.Text is it.
+// Register submits a root: a genesis opens a repository, a root that is in a logged
+// chain already returns that chain's repository. It returns when the root has its
+// witnessed proof, or was refused (also a Result, not an error). If the log gives the
+// repository's token, it is in Result.Token.Text.
 func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
 	text := c.NewToken
 	if text == "" && c.Token != "" {
@@ -41,7 +41,7 @@ func (c *Client) Register(ctx context.Context, root []byte) (*Result, error) {
 	return res, err
 }
 
-// Own makes the client send a token, that of a repository, with submissions to it.
+// Own makes the client send the given token with submissions to the repository.
 func (c *Client) Own(repository, token string) { c.own.Store(repository, token) }
 
 func authorize(h http.Header, token string) {
@@ -50,10 +50,10 @@ func authorize(h http.Header, token string) {
 	}
 }
 
-// Submit sends files of one repository in one tar and returns the verdicts on all
-// of them, whether accepted or refused. Where some are held (Result.Held) it does not
-// wait for their time. Where the context ends first, the Result
-// so far comes with the error if there was one; sending the files again is safe.
+// Submit sends files of one repository in one tar and returns the verdicts on all of
+// them, whether accepted or refused. If some are held (Result.Held) it does not wait
+// for their time. If the context ends first, the last Result, if any, is returned
+// with the error; sending the files again is safe.
 func (c *Client) Submit(ctx context.Context, repository string, files []File) (*Result, error) {
 	body, err := Tar(files)
 	if err != nil {
@@ -100,8 +100,9 @@ func (c *Client) submit(ctx context.Context, path, contentType string, body []by
 		case err == nil:
 			return done, nil
 		case errors.As(err, &problem) && problem.Status == http.StatusNotFound && try < resubmissions:
-			// A log that was restarted forgets submissions, not what it
-			// acknowledged; sending the same files again is how to learn.
+			// A log that was restarted forgets submissions, but not the files
+			// that it acknowledged; sending the same files again returns their
+			// results.
 			continue
 		}
 		if done == nil {
@@ -114,7 +115,7 @@ func (c *Client) submit(ctx context.Context, path, contentType string, body []by
 	}
 }
 
-// post sends one submission. A location is returned where the log answered 202.
+// post sends one submission. A location is returned if the log answered 202.
 func (c *Client) post(ctx context.Context, path, contentType string, body []byte, authorize func(http.Header)) (*Result, string, error) {
 	resp, err := c.do(ctx, func() (*http.Request, error) {
 		req, err := c.request(ctx, http.MethodPost, c.join(path), bytes.NewReader(body))
@@ -156,7 +157,7 @@ func (c *Client) waits(why string) {
 	}
 }
 
-// refused turns "no file was accepted" into the Result it is.
+// refused turns the problem "no file was accepted" into a Result.
 func refused(err error) (*Result, string, error) {
 	var problem *ProblemError
 	if errors.As(err, &problem) && (problem.Status == http.StatusUnprocessableEntity || problem.Code == CodeHoldFull) && len(problem.Results) > 0 {

@@ -18,8 +18,8 @@ type FrontEnd struct {
 	Kept bool
 }
 
-// WatchFrontEnd has what this front end knows of itself and the others read off whenever
-// somebody asks for the metrics. It yields for any of the reasons.
+// WatchFrontEnd registers metrics of this front end and the others, which are read with
+// ask at every scrape. reasons are those for which it may yield.
 func (m *Metrics) WatchFrontEnd(ask func() FrontEnd, reasons ...string) {
 	for _, reason := range reasons {
 		m.yields.WithLabelValues(reason) // it is there from the start, for alerts
@@ -27,7 +27,8 @@ func (m *Metrics) WatchFrontEnd(ask func() FrontEnd, reasons ...string) {
 	m.registry.MustRegister(m.yields, &frontEndWatcher{ask})
 }
 
-// Yielded counts that this front end has given the lease up, for one of the reasons.
+// Yielded counts one time that this front end has given the lease up, for one of the
+// reasons.
 func (m *Metrics) Yielded(reason string) { m.yields.WithLabelValues(reason).Inc() }
 
 var (

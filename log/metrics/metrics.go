@@ -1,5 +1,6 @@
-// Package metrics tells Prometheus what a log does. Every label is from a list
-// that is fixed when the log starts: what clients send names no series.
+// Package metrics exports metrics of a log to Prometheus. Every label value is
+// from a list that is fixed when the log starts, so that clients cannot create
+// series.
 //
 //	tuflog_log_entries{stage}               integrated, signed, witnessed, published
 //	tuflog_log_queued_submissions           waiting to be judged
@@ -46,7 +47,8 @@ import (
 
 const namespace = "tuflog_log"
 
-// Metrics is log.Observer, and wraps what a log is made of.
+// Metrics implements log.Observer, and wraps the storage and the witnesses of a
+// log.
 type Metrics struct {
 	registry  *prometheus.Registry
 	files     *prometheus.CounterVec

@@ -17,13 +17,13 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// A log that moves into a database is there under a name of its storage that no
-// front end gives, until Arrive: so nobody can serve it, and above all sign for it
-// by the empty ledger, before it is complete and signs nowhere else.
+// Until Arrive, a log that moves into a database is there under a storage name
+// that no front end uses. So it cannot be served, and above all cannot be signed
+// for with the empty ledger, before it is complete and signs nowhere else.
 const arriving = " (not all of it)"
 
-// CreateArriving makes a log in the database as Create does, except that it cannot
-// be served until Arrive.
+// CreateArriving creates a log in the database as Create does, but it cannot be
+// served until Arrive.
 func (db *DB) CreateArriving(ctx context.Context, origin, storage string) error {
 	return db.Create(ctx, origin, storage+arriving)
 }
@@ -34,7 +34,8 @@ func Arriving(storage string) (name string, yet bool) { return strings.CutSuffix
 
 // Arrive completes a log that CreateArriving has made: in one transaction it gets
 // its ledger, its checkpoint and its past, and can be served. The log must not be
-// able to sign anywhere else by now. It is fs.ErrExist where it has arrived before.
+// able to sign anywhere else by now. The error is fs.ErrExist if it has arrived
+// before.
 func (db *DB) Arrive(ctx context.Context, l *Lease, storage string, a maintain.Arrival) error {
 	err := db.arrive(ctx, l, storage, a)
 	return wrap("hand over the log", err)
@@ -100,8 +101,8 @@ func publish(ctx context.Context, tx pgx.Tx, signed []byte) error {
 	return err
 }
 
-// ID names the database for ever: another that is made for the same log has
-// another. It gives nothing away.
+// ID names the database permanently: another database for the same log has
+// another ID. It is not secret.
 func (db *DB) ID(ctx context.Context) (string, error) {
 	secret, err := db.Secret(ctx)
 	if err != nil {
@@ -111,7 +112,7 @@ func (db *DB) ID(ctx context.Context) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// Where says which database it is, for people and without a password.
+// Where describes the database for people, without a password.
 func (db *DB) Where() string {
 	c := db.config.ConnConfig
 	return fmt.Sprintf("PostgreSQL database %q at %s:%d", c.Database, c.Host, c.Port)

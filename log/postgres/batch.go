@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// kept is the batch that the holder of a lease has made durable last: entries that are to be
+// kept is the last batch that the holder of a lease has stored: entries that are to be
 // appended from index first on, in their order.
 type kept struct {
 	mu      sync.Mutex
@@ -19,8 +19,8 @@ type kept struct {
 	entries [][]byte
 }
 
-// PutBatch implements log.Batches: in the transaction of the files, and with the trip that
-// they take.
+// PutBatch implements log.Batches, in the transaction and the round trip that store the
+// files.
 func (b *Blobs) PutBatch(ctx context.Context, files [][]byte, first int64, entries [][]byte) error {
 	what := fmt.Sprintf("put %d blobs and the batch at %d", len(files), first)
 	if b.lease == nil {
@@ -40,8 +40,8 @@ func (b *Blobs) PutBatch(ctx context.Context, files [][]byte, first int64, entri
 	return nil
 }
 
-// Kept says why entries must not be appended from index first on, or nil: they are the batch
-// that this holder has put last.
+// Kept returns an error if entries must not be appended from index first on, because they
+// are not the batch that this holder has stored last.
 func (l *Lease) Kept(first int64, entries [][]byte) error {
 	k := &l.kept
 	k.mu.Lock()
@@ -52,8 +52,8 @@ func (l *Lease) Kept(first int64, entries [][]byte) error {
 	return nil
 }
 
-// Batch returns the batch that a leader was about to append last, in its order and from index
-// first on; no entries where there is none.
+// Batch returns the last batch that a leader was about to append, in its order and from index
+// first on; no entries if there is no batch.
 func (db *DB) Batch(ctx context.Context) (first int64, entries [][]byte, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT first, entries FROM batch").Scan(&first, &entries)

@@ -19,12 +19,13 @@ type Blobs struct {
 	lease  *Lease // of a leader, whose Put fails without it; nil: nobody's
 }
 
-// Blobs returns the files that leaves name. Anybody may add to them.
+// Blobs returns the files that leaves name. Adding to them does not need the
+// lease.
 func (db *DB) Blobs() *Blobs { return &Blobs{db: db} }
 
 // Fenced returns the blobs for the holder of the lease. It puts files right before it
-// appends, and Trillian asks nobody for a lease: one that was deposed meanwhile learns
-// it here.
+// appends, and Trillian does not check a lease, so a holder that was deposed meanwhile
+// finds out here.
 func (b *Blobs) Fenced(l *Lease) *Blobs { return &Blobs{db: b.db, fenced: true, lease: l} }
 
 // Blob implements log.Blobs.
@@ -77,8 +78,8 @@ func (b *Blobs) ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum 
 	return nil
 }
 
-// putBytes is how much is sent in one statement: a message is held in memory whole
-// by either end.
+// putBytes is the number of bytes that one statement sends: both ends hold a whole
+// message in memory.
 const putBytes = 16 << 20
 
 // Put implements log.Blobs.

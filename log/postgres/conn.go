@@ -15,15 +15,15 @@ import (
 	"github.com/tuflog/tuflog/log"
 )
 
-// ErrNotLeader means that only the holder of the lease may do what was asked, and
-// that the lease is somebody else's by now or nobody's. Nothing was written.
+// ErrNotLeader means that an operation needs the lease, and that the lease is
+// held by another process now or by none. Nothing was written.
 var ErrNotLeader = errors.New("not the leader")
 
 // fenced is the error of the function fence.
 const fenced = "TL001"
 
-// wrap says what failed, and marks trouble with the server as log.ErrUnavailable
-// and a lost lease as ErrNotLeader.
+// wrap adds the operation that failed, and marks trouble with the server as
+// log.ErrUnavailable and a lost lease as ErrNotLeader.
 func wrap(what string, err error) error {
 	var pg *pgconn.PgError
 	switch {
@@ -39,8 +39,8 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// unavailable says whether an error comes from a server that cannot be reached,
-// shuts down, starts, or is full.
+// unavailable reports whether an error comes from a server that cannot be
+// reached, shuts down, starts, or is full.
 func unavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -62,7 +62,7 @@ func unavailable(err error) bool {
 	return errors.As(err, &connect) || broken(err) || errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)
 }
 
-// broken says whether a connection has ended under a query.
+// broken reports whether a connection has ended during a query.
 func broken(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -73,8 +73,8 @@ func broken(err error) bool {
 		errors.As(err, &network) && !network.Timeout() || strings.Contains(err.Error(), "conn closed")
 }
 
-// bounded gives a context a deadline if it has none: a server that is cut off says
-// nothing.
+// bounded gives a context a deadline if it has none: a server that is cut off
+// never answers.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
@@ -116,8 +116,9 @@ func (db *DB) inTx(ctx context.Context, l *Lease, fn func(pgx.Tx) error) error {
 	return tx.Commit(ctx)
 }
 
-// fence is what a leader's transaction begins with. Nothing else is locked before the
-// lease's row: so a successor that has that has all, and ends who keeps it (endBlocking).
+// fence is the first statement of a leader's transaction. Nothing else is locked before
+// the lease's row. So a successor that holds this row is not blocked by anything else,
+// and it ends the sessions that keep it (endBlocking).
 const fence = "SELECT fence($1, $2)"
 
 // write runs statements in one fenced transaction, sent at once. It is as good as

@@ -12,33 +12,35 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// FrontEnd is what a front end that may lead says of itself.
+// FrontEnd is the report of a front end that may lead.
 type FrontEnd struct {
 	// ID names the process, as in the lease. URL is where other front ends reach it,
 	// and Version that of its program.
 	ID, URL, Version string
-	// Able reports whether it could lead and publish now, or does. Why says what is
-	// in the way otherwise, or what else an operator must know of one that is able.
+	// Able reports whether it could lead and publish now, or does. Otherwise Why is
+	// the reason why not; for one that is able it is a warning to the operator, or
+	// empty.
 	Able bool
 	Why  string
-	// Leader is the epoch of the one that it follows, 0 if it knows none.
-	// Unreached says why it does not reach that one's URL, and is empty if it does.
+	// Leader is the epoch of the leader that it follows, 0 if it does not know one.
+	// Unreached is the reason why it does not reach the leader's URL, empty if it
+	// does.
 	Leader    int64
 	Unreached string
-	// Writes is another number after each of its writes.
+	// Writes differs after each of its writes.
 	Writes int64
-	// Ago is how long ago that was by the database's clock, which may have been set:
-	// it is for people.
+	// Ago is the time since its last write by the database's clock, which may have
+	// been set: it is for people.
 	Ago time.Duration
 }
 
-// maxWhy bounds the words of a row, in bytes.
+// maxWhy limits the texts of a row, in bytes.
 const maxWhy = 1000
 
-// maxRows bounds how many rows are read: far more than there are front ends.
+// maxRows limits the rows that are read: far more than there are front ends.
 const maxRows = 1000
 
-// words makes what programs and servers have said fit for a column.
+// words makes texts of programs and servers fit for a column.
 func words(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxWhy)], "\x00", ""), "")
 }
@@ -50,8 +52,8 @@ var frontEnds = fmt.Sprintf(`SELECT left(id, %[1]d), left(url, %[1]d), left(vers
 	CASE WHEN at BETWEEN '1970-01-01' AND '2200-01-01' THEN extract(epoch FROM clock_timestamp() - at)::float8 ELSE 1e9 END
 	FROM (SELECT * FROM front_ends ORDER BY isfinite(at) DESC, at DESC LIMIT %[2]d) AS r ORDER BY url, id`, maxWhy, maxRows)
 
-// Tell writes what a front end says of itself, and returns what all say, its own row
-// among them. Writes and Ago of own are not looked at.
+// Tell writes the report of a front end, and returns the reports of all, its own
+// among them. Writes and Ago of own are ignored.
 func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -75,8 +77,9 @@ func (db *DB) Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error
 	return all, wrap("tell of this front end", err)
 }
 
-// FrontEnds returns what all front ends that may lead say of themselves, and what those
-// said last that are gone, ordered by their URL. A standby knows none.
+// FrontEnds returns the reports of all front ends that may lead, and the last reports
+// of those that are gone, ordered by their URL. A standby of the database does not have
+// any.
 func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		rows, err := db.pool.Query(ctx, frontEnds)

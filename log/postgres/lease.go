@@ -25,30 +25,30 @@ const (
 	leaseMargin = 6
 	// Renewals are due at, and may take, this part of the TTL.
 	leaseRenewals = 6
-	// campaigning is how often a candidate looks, about.
+	// campaigning is about how often a candidate looks.
 	campaigning = 150 * time.Millisecond
 	// blocking is how long a candidate waits for transactions of the leader before,
 	// once its lease has run out, until it ends their sessions.
 	blocking = 500 * time.Millisecond
-	// unable is how often a candidate is asked that could not lead.
+	// unable is how often a candidate that could not lead is asked again.
 	unable = time.Second
 )
 
 // errReleased is the cause with which the context of a released lease ends.
 var errReleased = fmt.Errorf("the lease was released: %w", ErrNotLeader)
 
-// Leader is who holds the lease.
+// Leader is the holder of the lease.
 type Leader struct {
 	ID    string
 	URL   string // where it listens for front ends
 	Epoch int64
-	// Renewals is how often it has renewed the lease: one that lives does so twice
-	// a second.
+	// Renewals is the number of times it has renewed the lease: a live one does so
+	// twice a second.
 	Renewals int64
 }
 
-// Leader returns who leads; false: nobody holds a lease that has not expired by the
-// database's clock.
+// Leader returns the present leader. It reports whether a lease is held that has
+// not expired by the database's clock.
 func (db *DB) Leader(ctx context.Context) (l Leader, ok bool, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT holder, url, epoch, renewals FROM lease WHERE expires > clock_timestamp()").Scan(&l.ID, &l.URL, &l.Epoch, &l.Renewals)
@@ -72,7 +72,7 @@ type Lease struct {
 	stopped chan struct{} // run has returned
 	kept    kept
 
-	// Tests have renewals end without a word.
+	// Tests make renewals end silently.
 	abandoned chan struct{}
 	quit      sync.Once
 
@@ -80,34 +80,36 @@ type Lease struct {
 	until time.Time
 }
 
-// Candidate is who campaigns for the lease. ID, which names the process, and URL,
-// where it listens, are what the other front ends are told of the holder.
+// Candidate campaigns for the lease. The other front ends learn the holder's ID,
+// which names the process, and URL, where it listens.
 type Candidate struct {
 	ID, URL string
-	// Able says why the candidate could not lead now, or is nil if it never is
-	// unable. It is asked when nobody holds the lease, and after an error again
-	// about every second: meanwhile others can have it. It says itself what
-	// people should know.
+	// Able returns the reason why the candidate could not lead now, or nil. A
+	// nil Able means that it always could. Able is called when the lease is
+	// free, and after an error again about every second: meanwhile others can
+	// take the lease. Able itself informs people.
 	Able func(ctx context.Context) error
-	// Barred is told what keeps the candidate from campaigning, if it is anything but
-	// that somebody holds the lease, and nil when nothing does any more. Nil: nobody
-	// wants to know.
+	// Barred is called with the error that keeps the candidate from campaigning,
+	// other than that the lease is held, and with nil when the error is over. Barred
+	// may be nil.
 	Barred func(error)
 }
 
 var (
 	// errUnable means that the candidate could not lead.
 	errUnable = errors.New("it could not lead")
-	// errHeld means that somebody holds the lease, or has just taken it.
+	// errHeld means that another process holds the lease, or has just taken it.
 	errHeld = errors.New("the lease is held")
-	// errNoLease means that nobody can ever hold it. The epoch must be larger than any
-	// before; these count changes of leaders, and there is none each second.
+	// errNoLease means that the lease's row is lost, so that no process can take the
+	// lease. A new row must have a larger epoch than any before. Seconds since 1970
+	// are larger, because epochs count changes of leaders, which do not happen every
+	// second.
 	errNoLease = errors.New("the table lease of the database has lost its row; bring it back: " + bringBackLease)
 )
 
 const bringBackLease = "INSERT INTO lease (epoch, holder, url, expires) SELECT extract(epoch FROM clock_timestamp())::bigint, '', '', '-infinity'"
 
-// Campaign waits until nobody holds the lease and takes it for a candidate.
+// Campaign waits until the lease is free and takes it for a candidate.
 func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	config := db.config.Copy()
 	config.MaxConns, config.MinConns = 1, 0
@@ -142,8 +144,8 @@ func (db *DB) Campaign(ctx context.Context, who Candidate) (*Lease, error) {
 	}
 }
 
-// barred tells what came of a try to take the lease. Where the candidate was asked whether it
-// could lead, and said no, nothing is known.
+// barred reports the result of an attempt to take the lease. If the candidate itself could
+// not lead, the result is unknown.
 func (who *Candidate) barred(ctx context.Context, err error) {
 	switch {
 	case who.Barred == nil || ctx.Err() != nil || errors.Is(err, errUnable):
@@ -160,8 +162,8 @@ type leaseRow struct {
 	holder          string // empty: it was given up
 }
 
-// watching is what a candidate has seen of the lease. It believes no clock but its
-// own: one step of the database's, or a replica with another one, would make two
+// watching is the candidate's view of the lease. It relies only on its own clock:
+// a step of the database's clock, or a replica with another clock, would make two
 // leaders, or none for a long time.
 type watching struct {
 	ttl    time.Duration
@@ -185,13 +187,13 @@ func (w *watching) free(row leaseRow, ahead time.Duration, now time.Time) bool {
 	return row.holder == "" || w.expired(now)
 }
 
-// expired reports whether the row has stood as it is for as long as a lease lasts.
+// expired reports whether the row has been unchanged for as long as a lease lasts.
 func (w *watching) expired(now time.Time) bool { return now.Sub(w.since) >= w.ttl }
 
 // take takes the lease if it was given up, or was not renewed for as long as it lasts;
 // otherwise it is errHeld.
 func (db *DB) take(ctx context.Context, pool *pgxpool.Pool, who Candidate, watch *watching) (epoch int64, until time.Time, err error) {
-	// Mostly somebody holds it, and looking takes no lock.
+	// The lease is usually held, and looking does not take a lock.
 	looking, stop := context.WithTimeout(ctx, db.ttl)
 	defer stop()
 	var row leaseRow
@@ -272,7 +274,8 @@ func (db *DB) hold(pool *pgxpool.Pool, id string, epoch int64, until time.Time) 
 	return l
 }
 
-// Context ends when the right ends; context.Cause says why.
+// Context returns a context that ends when the right ends; context.Cause
+// returns the reason.
 func (l *Lease) Context() context.Context { return l.ctx }
 
 // Epoch returns the number of the lease, larger than that of any before.
@@ -309,8 +312,9 @@ func (l *Lease) run() {
 	}
 }
 
-// renew renews the lease, again and again until the right ends. A renewal that
-// fails may still have arrived: then the lease lasts longer than we believe.
+// renew renews the lease, again and again until the right ends. A failed
+// renewal may still have arrived: then the lease lasts longer than its holder
+// assumes.
 func (l *Lease) renew() error {
 	for {
 		until := l.Until()
@@ -350,25 +354,25 @@ func (l *Lease) Release(ctx context.Context) error {
 	return wrap("release the lease", err)
 }
 
-// during has a context end with the right. How long it lasts cannot be said
-// beforehand: the lease is renewed meanwhile.
+// during makes a context end with the right. The time of that is not known
+// beforehand, because the lease is renewed meanwhile.
 func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(l.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// within is during for one short write, which is not waited for beyond what is certain of
-// the right now.
+// within is during for one short write, which must end before the presently certain end
+// of the right.
 func (l *Lease) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := l.during(ctx)
 	ctx, stop := context.WithDeadline(ctx, l.Until())
 	return ctx, func() { stop(); cancel() }
 }
 
-// explain says of an error what it comes from if the right has ended. A write that was
-// refused for the lease ends the right: somebody else has written since, perhaps, even
-// if the row should name us again, as that of an older date does.
+// explain adds to an error that the right has ended, if it has. A write that was
+// refused because of the lease ends the right: another process may have written since,
+// even if the row names this holder again, as a row of an older date does.
 func (l *Lease) explain(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == fenced {

@@ -64,9 +64,9 @@ func (l ledger) Swap(ctx context.Context, old, new log.LedgerRecord) error {
 	return wrap("swap the ledger", l.lease.explain(err))
 }
 
-// LostLedger returns the ledger of the leader where its record is lost or cannot be read:
-// it has signed nothing, and one Swap puts a record there. Where there is a record that can
-// be read it is fs.ErrExist.
+// LostLedger returns the leader's ledger whose record is lost or cannot be read: it loads
+// as an empty one, and one Swap stores a record. The error is fs.ErrExist if there is a
+// readable record.
 func (db *DB) LostLedger(ctx context.Context, l *Lease) (log.Ledger, error) {
 	origin, _, err := db.Log(ctx)
 	if err != nil {
@@ -107,7 +107,7 @@ func (l *lostLedger) Swap(_ context.Context, old, new log.LedgerRecord) error {
 	return wrap("make the ledger anew", l.lease.explain(err))
 }
 
-// Checkpoints returns where the published checkpoint is kept. Only the leader can
+// Checkpoints returns the store of the published checkpoint. Only the leader can
 // store; l is nil for the others. A smaller checkpoint never replaces a larger.
 func (db *DB) Checkpoints(l *Lease) log.Checkpoints { return checkpoints{db, l} }
 

@@ -1,41 +1,42 @@
-// Package postgres keeps what the front ends of one log share, in one PostgreSQL
-// database: who leads (Lease), what was signed last (Ledger), the published
-// checkpoint, a copy of the entries as tiles, the files that leaves name, and the
-// derived state.
+// Package postgres keeps the data that the front ends of one log share, in one
+// PostgreSQL database: the right to lead (Lease), the last signed tree (Ledger),
+// the published checkpoint, a copy of the entries as tiles, the files that leaves
+// name, and the derived state.
 //
-// # Who may write
+// # The right to write
 //
-// The lease is a row. Its holder renews it; who finds it expired, by the
-// database's clock, takes it over and raises its epoch. Every transaction that
-// only a leader may do begins by reading that row, which must still name the
-// leader's epoch, and by locking it against a take-over until it commits. So what
-// a deposed leader sends is refused, however late it arrives and whatever its
-// clock says; and a successor reads what all before it have written.
+// The lease is a row. Its holder renews it; a candidate that sees it unchanged
+// for as long as a lease lasts takes it over and raises its epoch. Every
+// transaction that only a leader may do begins by reading that row, which must
+// still name the leader's epoch, and by locking it against a take-over until it
+// commits. So a deposed leader's writes are refused, however late they arrive and
+// whatever its clock shows; and a successor reads everything that its
+// predecessors have written.
 //
-// It takes PostgreSQL 14 or later, and connections of its own: no pool in between
-// that lends them out by the transaction.
+// It needs PostgreSQL 14 or later, and direct connections: a pooler that lends
+// them out by the transaction does not work.
 //
 // # Files in tables
 //
-// Files could be in an object store instead. They are in a table because a batch
-// of them is then one transaction, with one sync and one answer, and because one
-// backup has everything. It is no slower: on one small machine a file of 5 kB took
+// Files could be in an object store instead. They are in a table because a batch of
+// them is then one transaction, with one sync and one answer, and because one
+// backup has everything. It is not slower: on one small machine a file of 5 kB took
 // 0.3 to 1.6 ms alone and 0.05 to 0.12 ms in batches of 64 and 256, synced; an
 // S3-compatible server (versitygw over a file system, 16 requests at a time) took
 // 1.5 ms and 0.3 to 0.4 ms, not synced, and ten times the processor. They are not
 // compressed: lz4 halves disk and write-ahead log for real metadata, but takes up
-// to twice the server's time for each file, and not every server has it. Where
-// disk is dearer, ALTER TABLE blobs ALTER data SET STORAGE EXTENDED, ALTER data SET
-// COMPRESSION lz4.
+// to twice the server's time for each file, and not every server has it. If disk
+// space matters more, ALTER TABLE blobs ALTER data SET STORAGE EXTENDED, ALTER data
+// SET COMPRESSION lz4.
 //
 // # Tiles in parts
 //
 // The bundle at the right edge grows with every batch. Replacing a row of up to
 // 100 kB each time took 0.27 ms of the server and 61 kB of write-ahead log, and
-// appending to its value 0.42 ms and 56 kB: the server writes all of it anew. A
-// row for what is added took 0.12 ms and 7 kB, and the rows put together are read
-// as fast as one (0.4 ms). So a tile grows by rows, and becomes one when it is
-// full.
+// appending to its value 0.42 ms and 56 kB: the server writes all of it again. A
+// row for the added part took 0.12 ms and 7 kB, and the rows put together are
+// read as fast as one (0.4 ms). So a tile grows by rows, and becomes one when it
+// is full.
 package postgres
 
 import (
@@ -58,7 +59,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Config says which database to use, and how.
+// Config configures the use of a database.
 type Config struct {
 	// URL is a connection string that pgx reads: postgres://user@host/database.
 	URL string
@@ -203,7 +204,7 @@ func (db *DB) Log(ctx context.Context) (origin, storage string, err error) {
 }
 
 // LostLogError means that the database has a log, as its ledger shows, and has lost the row
-// that says which log it is and in which storage its entries are.
+// with the log's origin and the storage of its entries.
 type LostLogError struct{ Ledger log.LedgerRecord }
 
 func (e *LostLogError) Error() string {
@@ -211,14 +212,14 @@ func (e *LostLogError) Error() string {
 }
 
 // Restore returns the SQL statement that makes the row again, for a log whose entries are
-// in storage. Front ends that run do not know the new secret.
+// in storage. Running front ends do not know the new secret.
 func (e *LostLogError) Restore(storage string) string {
 	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 	return fmt.Sprintf("INSERT INTO log (origin, storage, secret) VALUES (%s, %s, replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))", quoted(e.Ledger.Origin), quoted(storage))
 }
 
-// CheckStorage refuses a storage that is not the one that Create was given, or
-// ReplaceStorage: its entries would be another log's. Where it was replaced the error is a
+// CheckStorage refuses a storage other than the one that was given to Create or
+// ReplaceStorage: its entries would be another log's. If it was replaced, the error is a
 // *ReplacedError.
 func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	origin, have, err := db.Log(ctx)
@@ -238,19 +239,19 @@ func (db *DB) CheckStorage(ctx context.Context, storage string) error {
 	return &OtherStorageError{origin, have, storage}
 }
 
-// OtherStorageError means that the entries of the log are, as far as the database knows, in
-// another storage than the one that was asked for.
+// OtherStorageError means that, according to the database, the entries of the log are in
+// another storage than the requested one.
 type OtherStorageError struct {
 	Origin       string // of the log
-	Storage, Not string // names: where the entries are, and where they were said to be
+	Storage, Not string // names of the actual and of the requested storage
 }
 
 func (e *OtherStorageError) Error() string {
 	return fmt.Sprintf("the database is of log %q in storage %s, not in %s", e.Origin, e.Storage, e.Not)
 }
 
-// Secret returns what front ends prove themselves to the leader with: 64
-// characters, made by Create.
+// Secret returns the secret with which front ends authenticate to the leader:
+// 64 characters, made by Create.
 func (db *DB) Secret(ctx context.Context) (secret string, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT secret FROM log").Scan(&secret)
@@ -258,7 +259,7 @@ func (db *DB) Secret(ctx context.Context) (secret string, err error) {
 	return secret, wrap("read the log's secret", err)
 }
 
-// AppendAction records, durably, what was done to the log by hand.
+// AppendAction records, durably, a manual change of the log.
 func (db *DB) AppendAction(ctx context.Context, a maintain.Action) error {
 	text, err := json.Marshal(a)
 	if err != nil {
@@ -270,7 +271,7 @@ func (db *DB) AppendAction(ctx context.Context, a maintain.Action) error {
 	return wrap("record an action", err)
 }
 
-// Actions returns what was recorded, oldest first.
+// Actions returns the recorded actions, oldest first.
 func (db *DB) Actions(ctx context.Context) ([]maintain.Action, error) {
 	var list []maintain.Action
 	err := db.read(ctx, func(ctx context.Context) error {

@@ -12,8 +12,8 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// ReplacedError means that the entries of the log are in another storage than the one
-// that was asked for, because ReplaceStorage has put that in its place.
+// ReplacedError means that the entries of the log are in another storage than the
+// requested one, because ReplaceStorage has replaced it.
 type ReplacedError struct {
 	Origin  string // of the log
 	Storage string // the name of where the entries are
@@ -24,8 +24,8 @@ func (e *ReplacedError) Error() string {
 	return fmt.Sprintf("the entries of log %q are in %s now: give its URL, --storage %s", e.Origin, e.Storage, e.URL)
 }
 
-// StorageURLs returns the URL that ReplaceStorage was given last, and that of the storage
-// which is being filled to be the next one; empty: there is none.
+// StorageURLs returns the URL that was last given to ReplaceStorage, and the URL of the
+// storage that is being filled to be the next one; empty if there is none.
 func (db *DB) StorageURLs(ctx context.Context) (now, next string, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		return db.pool.QueryRow(ctx, "SELECT url, next FROM log").Scan(&now, &next)
@@ -45,16 +45,17 @@ func (db *DB) SetNextStorage(ctx context.Context, l *Lease, url string) error {
 type Replacement struct {
 	From, To string // names, as Create was given one
 	URL      string // of To
-	// Size is how many entries the log goes on with. The copy is cut to it.
+	// Size is the number of entries with which the log goes on. The copy is cut
+	// to it.
 	Size int64
 	// Action is recorded.
 	Action maintain.Action
 }
 
 // ReplaceStorage puts another storage in the place of the log's, which has the first Size
-// of its entries and no others. The leader's right lasts until it is done: whoever leads
-// next reads where the log is. A file that was held, and whose entry is dropped, is
-// refused with hold-dropped: whoever has sent it is told to send it again.
+// of its entries and no others. The leader's right lasts until it is done, and the next
+// leader reads the new place. A held file whose entry is dropped is refused with
+// hold-dropped; its sender is told to send it again.
 func (db *DB) ReplaceStorage(ctx context.Context, l *Lease, r Replacement) error {
 	err := db.replaceStorage(ctx, l, r)
 	return wrap("replace the storage", l.explain(err))
@@ -82,7 +83,7 @@ func (db *DB) replaceStorage(ctx context.Context, l *Lease, r Replacement) error
 		if err := cutCopy(ctx, tx, r.Size, edge); err != nil {
 			return err
 		}
-		// What was to be appended was to the tree before.
+		// The kept batch was for the tree before.
 		if _, err := tx.Exec(ctx, "DELETE FROM batch"); err != nil {
 			return err
 		}
@@ -99,8 +100,7 @@ func (db *DB) replaceStorage(ctx context.Context, l *Lease, r Replacement) error
 // copyLevels are the levels of the copy: the bundles, and the tiles above them.
 const copyLevels = 8
 
-// edge returns what the copy has of tiles and bundles that are not full in a log of this
-// size.
+// edge returns the copy's tiles and bundles that are not full in a log of this size.
 func (t *Tiles) edge(ctx context.Context, size int64) (map[proofs.TileID][]byte, error) {
 	edge := map[proofs.TileID][]byte{}
 	for level := proofs.EntriesLevel; level < copyLevels; level++ {
@@ -120,7 +120,8 @@ func (t *Tiles) edge(ctx context.Context, size int64) (map[proofs.TileID][]byte,
 	return edge, nil
 }
 
-// cutCopy takes the copy back to a size, of which edge has what is not full.
+// cutCopy cuts the copy to a size; edge has the tiles and bundles that are not
+// full there.
 func cutCopy(ctx context.Context, tx pgx.Tx, size int64, edge map[proofs.TileID][]byte) error {
 	done, err := tx.Exec(ctx, "UPDATE copied SET size = $1 WHERE size >= $1", size)
 	if err == nil && done.RowsAffected() == 0 {

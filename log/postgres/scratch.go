@@ -31,10 +31,10 @@ const (
 	scratchLock = migrationLock + 1
 )
 
-// Scratch makes an empty state beside the derived one, of which nothing need be left. Others
-// may make one of their own meanwhile; what is left of those who were killed is removed.
-// Without a lease whoever has it may apply, and it can only be compared. It is there until
-// Drop or Replace.
+// Scratch makes an empty state beside the derived one, which may be lost entirely. Other
+// processes may make their own meanwhile; the states of processes that were killed are
+// removed. Without a lease the caller may apply to the state, but it can only be compared.
+// It exists until Drop or Replace.
 func (db *DB) Scratch(ctx context.Context, l *Lease) (*State, error) {
 	s, err := db.scratch(ctx, l)
 	return s, wrap("make a second state", err)
@@ -66,7 +66,7 @@ func (db *DB) scratch(ctx context.Context, l *Lease) (_ *State, err error) {
 	})
 }
 
-// dropAbandoned drops the second states of those who are gone.
+// dropAbandoned drops the second states of processes that are gone.
 func (db *DB) dropAbandoned(ctx context.Context) error {
 	return db.inTx(ctx, nil, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(scratchLock)); err != nil {
@@ -94,7 +94,7 @@ func (db *DB) dropAbandoned(ctx context.Context) error {
 	})
 }
 
-// release has others know that nobody uses the second state any more.
+// release shows to other processes that the second state is no longer used.
 func (s *State) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connecting)
 	defer cancel()
@@ -117,7 +117,7 @@ func (s *State) Drop(ctx context.Context) error {
 }
 
 // Replace puts a state that Scratch made for the leader in place of the derived
-// one. Plans for its tables are made by what is in them now.
+// one. Query plans for its tables are made from their present contents.
 func (s *State) Replace(ctx context.Context) error {
 	if s.alive == nil || s.lease == nil {
 		return fmt.Errorf("replace the state: %w", ErrNotLeader)
@@ -139,10 +139,10 @@ func (s *State) Replace(ctx context.Context) error {
 	return nil
 }
 
-// Differences compares the derived state with another that was made anew from the
-// same log, up to the same position, and says in plain words what differs. The
-// comparison reads the tables; what is asked is found by the indices, and these
-// are checked where the database has the extension amcheck.
+// Differences compares the derived state with another that was rebuilt from the
+// same log, up to the same position, and returns the differences in plain words.
+// The comparison reads the tables. Queries use the indices; these are checked if
+// the database has the extension amcheck.
 func (s *State) Differences(ctx context.Context, anew *State) (list []string, err error) {
 	err = s.db.inTx(ctx, nil, func(tx pgx.Tx) error {
 		// A large table takes as long as it takes.
@@ -176,7 +176,7 @@ func (s *State) Differences(ctx context.Context, anew *State) (list []string, er
 	return slices.Clip(list), wrap("compare the derived state", err)
 }
 
-// comparison is what is compared of a table.
+// comparison is the compared part of a table.
 type comparison struct{ what, where string }
 
 // compared returns what is to be compared of a table in a state that has listed so

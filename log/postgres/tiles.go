@@ -16,7 +16,7 @@ import (
 )
 
 // Tiles is a copy of the log's entries and hashes that front ends read. It can be
-// made anew from the log. Level -1 has the bundles of entries.
+// rebuilt from the log. Level -1 has the bundles of entries.
 type Tiles struct {
 	db    *DB
 	lease *Lease
@@ -25,7 +25,7 @@ type Tiles struct {
 // Tiles returns the copy. Only the leader can change it; l is nil for the others.
 func (db *DB) Tiles(l *Lease) *Tiles { return &Tiles{db, l} }
 
-// Size returns how many entries the copy covers.
+// Size returns the number of entries that the copy covers.
 func (t *Tiles) Size(ctx context.Context) (size int64, err error) {
 	err = t.db.read(ctx, func(ctx context.Context) error {
 		return t.db.pool.QueryRow(ctx, "SELECT size FROM copied").Scan(&size)
@@ -33,8 +33,8 @@ func (t *Tiles) Size(ctx context.Context) (size int64, err error) {
 	return size, wrap("read the size of the tiles", err)
 }
 
-// Tile returns a tile, or a bundle, as wide as it is; fs.ErrNotExist where there
-// is none.
+// Tile returns a tile, or a bundle, in its present width; fs.ErrNotExist if
+// there is none.
 func (t *Tiles) Tile(ctx context.Context, level int, index int64) (data []byte, err error) {
 	err = t.db.read(ctx, func(ctx context.Context) error {
 		return t.db.pool.QueryRow(ctx, "SELECT string_agg(data, ''::bytea ORDER BY part) FROM tiles WHERE level = $1 AND index = $2", level, index).Scan(&data)
@@ -45,9 +45,9 @@ func (t *Tiles) Tile(ctx context.Context, level int, index int64) (data []byte, 
 	return data, wrap(fmt.Sprintf("read tile %d/%d", level, index), err)
 }
 
-// Extend has the copy cover to instead of from entries: all or nothing, and only
-// if it covers from. Each tile replaces that of its level and index, and begins
-// with what that has.
+// Extend makes the copy cover to entries instead of from: all or nothing, and
+// only if it covers from. Each tile replaces the one of its level and index, and
+// begins with the same hashes or entries.
 func (t *Tiles) Extend(ctx context.Context, from, to int64, tiles map[proofs.TileID][]byte) error {
 	if from < 0 || to < from {
 		return fmt.Errorf("extend the tiles from %d to %d entries", from, to)
@@ -84,7 +84,7 @@ func (t *Tiles) Extend(ctx context.Context, from, to int64, tiles map[proofs.Til
 	})
 }
 
-// part is what is added to a tile that the copy has.
+// part is the part to be added to a tile of the copy.
 type part struct {
 	level  int
 	index  int64
@@ -93,7 +93,7 @@ type part struct {
 	data   []byte
 }
 
-// partOf returns what a tile has beyond its first n hashes or entries.
+// partOf returns the part of a tile after its first n hashes or entries.
 func partOf(id proofs.TileID, n int, tile []byte) (part, error) {
 	before := n * len(proofs.Hash{})
 	if id.Level < 0 {
@@ -111,7 +111,7 @@ func partOf(id proofs.TileID, n int, tile []byte) (part, error) {
 	return part{id.Level, id.Index, n, before, tile[before:]}, nil
 }
 
-// Reset empties the copy, whatever is left of it.
+// Reset empties the copy, even a damaged one.
 func (t *Tiles) Reset(ctx context.Context) error {
 	return t.fenced(ctx, "empty the tiles", func(b *pgx.Batch) {
 		b.Queue("INSERT INTO copied (size) VALUES (0) ON CONFLICT (only_row) DO UPDATE SET size = 0")
@@ -119,7 +119,7 @@ func (t *Tiles) Reset(ctx context.Context) error {
 	})
 }
 
-// write changes the copy if it covers from entries, and then has it cover to.
+// write changes the copy if it covers from entries, so that it covers to.
 func (t *Tiles) write(ctx context.Context, what string, from, to int64, fill func(*pgx.Batch)) error {
 	return t.fenced(ctx, what, func(b *pgx.Batch) {
 		b.Queue("SELECT move_copied($1, $2)", from, to)

@@ -19,7 +19,7 @@ import (
 type Tokens struct{ db *DB }
 
 // Tokens returns the tokens of repositories. They are changed by the front end that
-// leads and by commands; a change stands by itself, so none needs the lease.
+// leads and by commands; each change is independent, so none needs the lease.
 func (db *DB) Tokens() *Tokens { return &Tokens{db} }
 
 // The number of changes is a row, which may be lost as any other: the tokens can be read
@@ -94,9 +94,9 @@ type Holds struct {
 	lease *Lease
 }
 
-// Holds returns the files that are held. With a lease nothing is written once another
-// front end leads. Commands, which release and drop, need none: each of their changes
-// is one statement that stands by itself.
+// Holds returns the held files. With a lease nothing is written once another front
+// end leads. Commands, which release and drop, do not need one: each of their changes
+// is one independent statement.
 func (db *DB) Holds(l *Lease) *Holds { return &Holds{db, l} }
 
 const heldColumns = "id, repository, role, version, name, kind, source, size, since, until, ended, status, leaf, code, detail"
@@ -233,8 +233,8 @@ func (h *Holds) update(ctx context.Context, statement string, args ...any) (chan
 	return changed, err
 }
 
-// Arrive takes over the tokens and the held files of a log that is moved here. What
-// was there before goes: it is from an attempt that was broken off.
+// Arrive stores the tokens and the held files of a log that is moved here. It
+// removes those that are there already, which are from an interrupted attempt.
 func (h *Holds) Arrive(ctx context.Context, tokens []log.Token, held []log.Held, files func(id string) (file, snapshot []byte, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, migrating)
 	defer cancel()

@@ -19,7 +19,7 @@ const (
 	blobsSchema  = `CREATE TABLE blobs (sum BLOB NOT NULL UNIQUE, data BLOB NOT NULL);` + vendorsSchema
 )
 
-// blobsAtOnce is how many blobs one statement reads.
+// blobsAtOnce is the number of blobs that one statement reads.
 const blobsAtOnce = 64
 
 // Blobs implements log.Blobs, and in the same file log.Tokens and log.Holds.
@@ -53,7 +53,7 @@ func OpenBlobs(path string) (*Blobs, error) {
 
 // Blob implements log.Blobs.
 func (b *Blobs) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
-	// Reading one takes less than breaking it off would.
+	// Reading one takes less time than interrupting it.
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("blob %v: %w", sum, err)
 	}

@@ -15,17 +15,17 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// While a state is built its digests are where they are put, and of the indices
-// there is the one that Apply needs, of few rows.
+// While a state is built its digests are in the order of insertion, and the
+// only index is the one that Apply needs, of few rows.
 const buildTables = stateTables + `;
 CREATE TABLE unsorted (start INTEGER NOT NULL, leaf INTEGER NOT NULL);
 CREATE INDEX targets_open ON targets (role) WHERE past IS NULL`
 
-// Builder makes a state from the first entry of a log on, faster than a State that
-// can be read meanwhile and survives a crash. It implements log.StateWriter.
+// Builder builds a state from the first entry of a log on, faster than a State,
+// which can be read meanwhile and survives a crash. It implements log.StateWriter.
 //
-// Its file cannot be opened with OpenState before Finish is done: what was broken
-// off is nothing.
+// Its file cannot be opened with OpenState before Finish is done: an interrupted
+// build leaves no state.
 type Builder struct {
 	path   string
 	state  *State
@@ -76,7 +76,7 @@ func (b *Builder) List(ctx context.Context, leaves []log.StateLeaf, done func(li
 	return b.state.List(ctx, leaves, done)
 }
 
-// sort ends what Apply began: the tables are what they should be.
+// sort completes the work of Apply: the tables get their final form.
 func (b *Builder) sort(ctx context.Context) error {
 	if b.sorted {
 		return nil
@@ -90,10 +90,10 @@ func (b *Builder) sort(ctx context.Context) error {
 	return err
 }
 
-// BuildSteps is how many steps Finish takes, of about the same length.
+// BuildSteps is the number of steps of Finish, of about the same length.
 var BuildSteps = int64(2 + strings.Count(stateIndices, ";"))
 
-// Finish makes the state durable, one that OpenState opens, and closes it. It calls
+// Finish makes the state durable and ready for OpenState, and closes it. It calls
 // step after each of its steps.
 func (b *Builder) Finish(ctx context.Context, step func()) error {
 	err := b.sort(ctx)
@@ -123,8 +123,8 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(path)))
 }
 
-// ReplaceState puts a finished state in place of the one at path, if there is one.
-// Nobody has either open.
+// ReplaceState replaces the state at path, if there is one, by a finished state.
+// Neither may be open.
 func ReplaceState(path, with string) error {
 	// The write-ahead log of the old one would be taken for the new one's. In
 	// this order there is no state at all until the end, whatever happens.

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Differences compares the derived state with another that was made anew from the
-// same log, up to the same position, and says in plain words what differs. It
-// closes the other. It is for logserver fsck.
+// Differences compares the derived state with another that was rebuilt from the
+// same log, up to the same position, and returns the differences in plain words.
+// It closes the other. It is for logserver fsck.
 func (s *State) Differences(ctx context.Context, anew *Builder) ([]string, error) {
 	if err := anew.sort(ctx); err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func (s *State) Differences(ctx context.Context, anew *Builder) ([]string, error
 		rows, err = s.compareRows(ctx, anew.path)
 		return err
 	})
-	// The comparison reads the tables; what is asked is found by the indices.
+	// The comparison reads the tables; queries use the indices.
 	group.Go(func() (err error) {
 		indices, err = s.checkIndices(ctx)
 		return err
@@ -64,8 +64,8 @@ func (s *State) compareRows(ctx context.Context, path string) (list []string, er
 }
 
 // compareTable counts the rows of a table, those of the other state, and those that
-// are in both. Both are read in the order of their keys, and no index is believed. Of
-// the leaf that is listed next, target files may be there in part.
+// are in both. Both are read in the order of their keys, without trusting an index.
+// Some target files of the leaf that is listed next may be there.
 func compareTable(ctx context.Context, conn *sql.Conn, table string, listed int64) (has, should, same int64, err error) {
 	columns, err := conn.QueryContext(ctx, "SELECT name, pk FROM pragma_table_info(?, 'anew')", table)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package sqlite keeps a log's blobs and its derived state in two SQLite files.
 //
 // The blobs are data: every transaction is synced before it counts. The state
-// can be made anew from the log and the blobs, so a lost transaction only means
+// can be rebuilt from the log and the blobs, so a lost transaction only means
 // that it is caught up again; it is never corrupt, because SQLite's write-ahead
 // log is atomic either way.
 package sqlite

@@ -16,10 +16,10 @@ import (
 // Mem is a log.Storage in memory, the slow and obvious way, with faults on
 // demand. The zero value is an empty log.
 type Mem struct {
-	// OnAppend, if not nil, is asked what becomes of each Append: which
-	// entries it keeps, and the error it reports.
+	// OnAppend, if not nil, decides the outcome of each Append: which entries
+	// it keeps, and the error it reports.
 	OnAppend func(entries [][]byte) (keep [][]byte, err error)
-	// OnIntegrated, if not nil, may change what Integrated says.
+	// OnIntegrated, if not nil, may change the result of Integrated.
 	OnIntegrated func(tree proofs.Tree) (proofs.Tree, error)
 
 	mu      sync.Mutex
@@ -53,7 +53,7 @@ func (m *Mem) Replace(index int, entry []byte) {
 	m.entries[index] = entry
 }
 
-// Entries returns what the log holds.
+// Entries returns the entries of the log.
 func (m *Mem) Entries() [][]byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()

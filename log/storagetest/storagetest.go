@@ -16,7 +16,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Open opens the log in a directory, or makes one if there is none. The suite
+// Open opens the log in a directory, or creates it if there is none. The suite
 // closes it.
 type Open func(t *testing.T, dir string) (log.Storage, error)
 

@@ -1,10 +1,11 @@
-// Package targetrows says which rows of a database begin and end with a leaf.
+// Package targetrows determines which rows of a database begin and end with a
+// leaf.
 //
-// Releases of a role mostly list the target files that the one before lists. So
-// the databases of the derived state have a row for a file and all successive
-// leaves of a role that list it, and what there is to write for a leaf is what its
-// role's last leaf lists differently. That is remembered here between
-// transactions, as far as memory allows.
+// Releases of a role mostly list the same target files as the one before. So the
+// databases of the derived state have one row for a file and all successive leaves
+// of a role that list it, and only the differences from the role's last leaf are
+// written for a leaf. This package remembers the last leaf between transactions,
+// as far as memory allows.
 package targetrows
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// What is remembered at most: roles, and target files in all of them.
-// One leaf may list more files than that: then they are forgotten behind it.
+// Limits of the memory: roles, and target files in all of them. One leaf may
+// list more files than that: then they are forgotten behind it.
 const (
 	maxRoles = 4096
 	maxFiles = 1 << 16
@@ -29,7 +30,7 @@ type Row[K any] struct {
 	Key K // by which the database finds it
 }
 
-// Role is what is remembered of a role.
+// Role is the remembered state of a role.
 type Role[K any] struct {
 	Number int64 // the database's
 

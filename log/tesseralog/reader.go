@@ -14,14 +14,14 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Reader reads a log that nobody has open and changes nothing. It is a
-// log.Storage to which nothing can be appended.
+// Reader reads a log that no other process has open, and does not change it. It
+// is a log.Storage that refuses Append.
 type Reader struct {
 	log  Log
 	tree proofs.Tree // as Tessera's state has it
 }
 
-// OpenReader opens a log for reading, and keeps others from it until Close.
+// OpenReader opens a log for reading, and locks it until Close.
 func OpenReader(dir string) (*Reader, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, ".state", "treeState"))
 	if err != nil {
@@ -50,7 +50,7 @@ func OpenReader(dir string) (*Reader, error) {
 	return r, nil
 }
 
-// State returns the tree that Tessera says it has integrated.
+// State returns the tree that is integrated according to Tessera's state.
 func (r *Reader) State() proofs.Tree { return r.tree }
 
 // Integrated implements log.Storage: the tree that the tiles have.

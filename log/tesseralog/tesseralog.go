@@ -1,15 +1,15 @@
 // Package tesseralog keeps a log in one directory with Tessera's POSIX driver.
 //
-// Tessera wants to be the log: it signs and publishes checkpoints of its own.
+// Tessera is made to be the log: it signs and publishes checkpoints of its own.
 // Here it only sequences and integrates. Its checkpoint is signed by a key that
 // is thrown away, is never served, and exists because its clean-up and its
-// shutdown wait for it. What must not happen is prevented from outside: a lock
-// keeps the directory to one process; a directory that has tiles but lost its
-// state is not opened, because Tessera would begin again at size 0; entries of
-// one Append may be split and reordered between Tessera's batches, so every
-// entry's own index is returned; and the outcome of an Append is awaited to the
-// end even when its caller has given up, because until then nobody knows what
-// the log holds.
+// shutdown wait for it. This package prevents damage from outside Tessera: a
+// lock keeps the directory to one process; a directory that has tiles but lost
+// its state is not opened, because Tessera would begin again at size 0; entries
+// of one Append may be split and reordered between Tessera's batches, so every
+// entry's own index is returned; and the outcome of an Append is awaited even
+// when its caller has given up, because until then the content of the log is
+// unknown.
 package tesseralog
 
 import (
@@ -40,18 +40,18 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Config says where a log is and how Tessera runs it.
+// Config configures a Log.
 type Config struct {
 	// Dir is the log's directory. Nothing else may write to it.
 	Dir string
-	// MaxBatch is how many entries Tessera integrates at once: the most that
-	// one Append should bring. Zero means 4096.
+	// MaxBatch is the number of entries that Tessera integrates at once. One
+	// Append should not have more. Zero means 4096.
 	MaxBatch uint
-	// CheckpointInterval is how often Tessera writes the checkpoint that
-	// nobody sees; Close waits for one. Zero means 1 s, the least is 100 ms.
+	// CheckpointInterval is how often Tessera writes its checkpoint, which is
+	// never served; Close waits for one. Zero means 1 s, the minimum is 100 ms.
 	CheckpointInterval time.Duration
-	// SettleTimeout is how long Close waits for an Append under way. Zero
-	// means 30 s.
+	// SettleTimeout is how long Close waits for a running Append. Zero means 30
+	// s.
 	SettleTimeout time.Duration
 }
 
@@ -68,7 +68,7 @@ type Log struct {
 	reader   tessera.LogReader
 	cancel   context.CancelFunc
 
-	// turn is held by the Append whose outcome is not known yet.
+	// turn is held by an Append until its outcome is known.
 	turn chan struct{}
 	size atomic.Int64 // of the tree that Integrated last returned
 }
@@ -96,7 +96,7 @@ func Create(ctx context.Context, dir string) error {
 	return errors.Join(l.Close(), durable.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }
 
-// Open opens a log that Create made. It refuses one whose state is lost.
+// Open opens a log that Create made. It refuses a log that has lost its state.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if _, err := os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)

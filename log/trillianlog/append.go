@@ -24,7 +24,7 @@ const (
 	leafOverhead = 64
 )
 
-// identity is what Trillian knows a leaf by.
+// identity is Trillian's identity of a leaf.
 func identity(index int64, entry []byte) []byte {
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(index)))
@@ -32,7 +32,7 @@ func identity(index int64, entry []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Append implements log.Storage. The indices are those behind the tree, in order.
+// Append implements log.Storage. The indices follow on the tree, in order.
 func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
 	for i, e := range entries {
 		if len(e) < 1 || len(e) > math.MaxUint16 {
@@ -47,8 +47,8 @@ func (l *Log) Append(ctx context.Context, entries [][]byte) ([]int64, error) {
 		err     error
 	}
 	done := make(chan outcome, 1)
-	// A call that is broken off may still have its effect, at any time. So the
-	// caller may give up, but not the call.
+	// An interrupted call may still take effect, at any time. So the caller may
+	// give up, but the call goes on.
 	go func() {
 		defer l.release()
 		indices, err := l.append(ctx, entries)
@@ -128,8 +128,8 @@ func (l *Log) fitting(leaves []*trillian.LogLeaf) int {
 	return len(leaves)
 }
 
-// settle finds out what became of the last append, and takes over what Trillian
-// has. Unless look is set it does nothing where there is nothing to find out.
+// settle finds out the outcome of the last append, and copies Trillian's new
+// leaves. Unless look is set, it does nothing if the outcome is known.
 func (l *Log) settle(ctx context.Context, look bool) error {
 	if l.pending != nil {
 		if err := l.resolve(ctx); err != nil {
@@ -143,8 +143,8 @@ func (l *Log) settle(ctx context.Context, look bool) error {
 	return l.takeOver(ctx, nil)
 }
 
-// resolve sends what is pending again, unchanged, until it is known to be in
-// Trillian, or somebody else's in its place.
+// resolve sends the pending leaves again, unchanged, until they are known to be
+// in Trillian, or leaves of another process in their place.
 func (l *Log) resolve(ctx context.Context) error {
 	leaves := l.pending
 	err := l.transmit(ctx, leaves)
@@ -218,7 +218,7 @@ func (l *Log) entitled(ctx context.Context) (context.Context, context.CancelFunc
 	return attempt, cancel, nil
 }
 
-// landing reads what Trillian says of each leaf: a call that succeeds may have
+// landing reads Trillian's status of each leaf: a successful call may have
 // skipped any of them.
 func (l *Log) landing(leaves []*trillian.LogLeaf, results []*trillian.QueuedLogLeaf) error {
 	if len(results) != len(leaves) {

@@ -15,7 +15,7 @@ const (
 	bundleBytes = 4 << 20
 )
 
-// cache keeps what was written last. The zero value is empty.
+// cache keeps the data that was written last. The zero value is empty.
 type cache struct{ hashes, bundles newest }
 
 func (c *cache) put(tiles tileSet) {

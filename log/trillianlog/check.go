@@ -10,14 +10,14 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// maxFound is how many differences Check names.
+// maxFound is the number of differences that Check names.
 const maxFound = 10
 
-// Check compares every tile and bundle of the copy with what Trillian's leaves
-// make them, and the root with Trillian's. The error names what differs, up to
-// ten places, and wraps ErrContradiction. It changes nothing and may run while
-// another process extends the copy. progress, which may be nil, is told how many
-// entries were compared since the last time.
+// Check compares every tile and bundle of the copy with those made from
+// Trillian's leaves, and the root with Trillian's. The error names up to ten
+// differences and wraps ErrContradiction. It changes nothing and may run while
+// another process extends the copy. progress, which may be nil, is called with
+// the number of entries that were compared since the last call.
 func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 	size, err := l.cfg.Tiles.Size(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (l *Log) Check(ctx context.Context, progress func(n int)) error {
 	return errors.Join(found...)
 }
 
-// compare returns an error for each tile that is not what it should be.
+// compare returns an error for each tile that differs.
 func (l *Log) compare(ctx context.Context, want tileSet) (differing []error, err error) {
 	for id, data := range want {
 		have, err := l.cfg.Tiles.Tile(ctx, id.Level, id.Index)
@@ -96,8 +96,8 @@ func (l *Log) compare(ctx context.Context, want tileSet) (differing []error, err
 // Rebuild empties the copy and makes it again from Trillian's leaves. keep is the
 // tree that must remain, because it was signed: unless Trillian's begins with it the
 // error wraps a *log.Halt, and the copy, which may be the last one of signed entries,
-// is left as it is. progress, which may be nil, is told how many entries were added
-// since the last time.
+// is left as it is. progress, which may be nil, is called with the number of entries
+// that were added since the last call.
 func (l *Log) Rebuild(ctx context.Context, keep proofs.Tree, progress func(n int)) error {
 	if err := l.take(ctx); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (l *Log) Rebuild(ctx context.Context, keep proofs.Tree, progress func(n int
 		return fmt.Errorf("the copy is left as it is: %w", err)
 	}
 	if size, err := l.cfg.Tiles.Size(ctx); err != nil {
-		// It may be damaged all over: that is what it is made anew for.
+		// The copy may be damaged anywhere: that is the reason to rebuild it.
 		l.cfg.Logger.Warn("the size of the copy cannot be read; it is made anew", "err", err)
 	} else if size > root.N {
 		l.cfg.Logger.Warn("Trillian lacks entries of the copy; they are dropped, because they were never signed", "copy", size, "trillian", root.N, "signed", keep.N)

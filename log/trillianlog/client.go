@@ -24,20 +24,19 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// errBusy is wrapped by errors that say that Trillian, its database or its
-// signer cannot be reached or has too much to do now. It may pass: it wraps
-// log.ErrUnavailable.
+// errBusy means that Trillian, its database or its signer cannot be reached or
+// is overloaded. This may be temporary, so it wraps log.ErrUnavailable.
 var errBusy = fmt.Errorf("the log's Trillian is %w", log.ErrUnavailable)
 
 const (
 	maxMessage = 4 << 20 // bytes; the limit that servers have unless told otherwise
 	rpcTimeout = 5 * time.Second
-	// retryTime is for how long a call is repeated before its caller is told.
+	// retryTime is how long a call is repeated before it fails.
 	retryTime  = time.Second
 	firstPause = 10 * time.Millisecond
 	maxPause   = 250 * time.Millisecond
-	// maxChunk is how many leaves are asked for at once. It is halved where
-	// they do not fit into a message.
+	// maxChunk is the number of leaves that are requested at once. It is halved
+	// where they do not fit into a message.
 	maxChunk = 1024
 	// alignment of chunks: a bundle is not asked for twice.
 	alignment = 256
@@ -48,7 +47,7 @@ type client struct {
 	conn *grpc.ClientConn
 	rpc  trillian.TrillianLogClient
 	tree int64
-	// heard is when the server last did what it was asked for.
+	// heard is the time of the server's last successful answer.
 	heard *atomic.Pointer[time.Time]
 	// chunk is how many leaves probably fit into a message. It belongs to the
 	// one who reads.
@@ -94,8 +93,8 @@ func dial(target string, config *tls.Config, more ...grpc.DialOption) (*grpc.Cli
 	return conn, nil
 }
 
-// failed describes the error of a call. One that its caller has given up fails
-// for the caller's reason, not because anybody is busy.
+// failed describes the error of a call. A cancelled call fails for the caller's
+// reason, not because a server is busy.
 func failed(ctx context.Context, call string, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -106,8 +105,8 @@ func failed(ctx context.Context, call string, err error) error {
 	return fmt.Errorf("%s: %w", call, err)
 }
 
-// isBusy reports whether an error may pass by itself. What PostgreSQL says comes
-// without a code of its own.
+// isBusy reports whether an error may be temporary. PostgreSQL's messages come
+// without a code of their own.
 func isBusy(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Aborted, codes.Canceled:
@@ -261,7 +260,7 @@ func (c *client) consistent(ctx context.Context, older, newer proofs.Tree) error
 	return nil
 }
 
-// state returns what Trillian calls the tree's state.
+// state returns Trillian's state of the tree.
 func (c *client) state(ctx context.Context) (string, error) {
 	tree, err := trillian.NewTrillianAdminClient(c.conn).GetTree(ctx, &trillian.GetTreeRequest{TreeId: c.tree})
 	if status.Code(err) == codes.NotFound {

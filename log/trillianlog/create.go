@@ -66,7 +66,7 @@ func checkCertificate(ctx context.Context, target string, config *tls.Config) er
 	return nil
 }
 
-// FreezeTree has a log server refuse whatever is to be appended to a tree from now on.
+// FreezeTree asks a log server to refuse further appends to a tree.
 func FreezeTree(ctx context.Context, cfg Config) (err error) {
 	conn, err := dial(cfg.Target, cfg.TLS, cfg.dialOptions...)
 	if err != nil {

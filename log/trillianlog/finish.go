@@ -7,14 +7,14 @@ import (
 	"fmt"
 )
 
-// Finish appends what a former leader was about to append, and may still: the entries of the
-// batch that it kept last, from index first on. When it returns nil, each of these indices is
-// taken, and what the former leader has sent changes nothing, whenever it arrives. It is for
-// the one who appends, before its first Append; what was there before it, or in part, is not
-// appended twice.
+// Finish appends the batch that a former leader kept last and was about to append, and may
+// still append: entries from index first on. When it returns nil, each of these indices is
+// taken, and late calls of the former leader change nothing. The appending process calls it
+// before its first Append. Entries that are there already are not appended twice.
 //
-// Where the tree has other entries at these indices, leaders have appended to it that keep
-// no batches, or somebody else has: then nothing is appended, and a warning says so.
+// If the tree has other entries at these indices, a leader that does not keep batches has
+// appended them, or another program has. Then nothing is appended, and a warning is
+// logged.
 func (l *Log) Finish(ctx context.Context, first int64, entries [][]byte) error {
 	if err := l.take(ctx); err != nil {
 		return err

@@ -10,10 +10,10 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Mirror is Tiles for a new tree that is filled with the first entries of a log of which
-// there is a copy. It writes nothing: what would be added to the copy must be in it
-// already, to the byte. So a log that is opened over a Mirror, and covers all of it, has
-// every leaf read back from the new tree and compared.
+// Mirror implements Tiles for a new tree that is filled with the first entries of a log
+// that has a copy. It does not write: tiles that would be added to the copy must be in
+// it already, byte for byte. So for a log that is opened over a Mirror, and covers all
+// of it, every leaf was read back from the new tree and compared.
 type Mirror struct {
 	copied Tiles
 	limit  int64
@@ -22,8 +22,8 @@ type Mirror struct {
 	size int64
 }
 
-// NewMirror returns a Mirror of the first entries of a copy, as many as limit says. It
-// covers none of them yet.
+// NewMirror returns a Mirror of the first limit entries of a copy. It covers none of
+// them yet.
 func NewMirror(copied Tiles, limit int64) *Mirror { return &Mirror{copied: copied, limit: limit} }
 
 // Size implements Tiles.
@@ -47,7 +47,8 @@ func (m *Mirror) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 	return id.Cut(tile)
 }
 
-// Extend implements Tiles. It is ErrContradiction where the copy has something else.
+// Extend implements Tiles. The error is ErrContradiction if the copy has other
+// tiles.
 func (m *Mirror) Extend(ctx context.Context, from, to int64, tiles map[proofs.TileID][]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

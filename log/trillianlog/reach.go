@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// probeEvery is how long Trillian may say nothing before it is asked.
+	// probeEvery is how long Trillian may be silent before it is probed.
 	probeEvery = time.Second
-	// probeTime is how long it may take to answer that.
+	// probeTime is how long it may take to answer a probe.
 	probeTime = 2 * time.Second
-	// awayTime is how long nothing must have been heard before Trillian counts
-	// as out of reach: longer than its log server takes to be started again.
+	// awayTime is the silence after which Trillian counts as out of reach:
+	// longer than a restart of its log server takes.
 	awayTime = 5 * time.Second
 )
 
@@ -33,8 +33,8 @@ func (c *client) probe(ctx context.Context) error {
 	return nil
 }
 
-// Reach says why a log cannot be led from here now: Trillian does not give its
-// root. It asks over a connection of its own, and takes 2 s at most.
+// Reach returns an error if a log cannot be led from here now, because Trillian
+// does not return its root. It uses its own connection and takes 2 s at most.
 func Reach(ctx context.Context, cfg Config) (err error) {
 	conn, err := dial(cfg.Target, cfg.TLS, cfg.dialOptions...)
 	if err != nil {
@@ -48,12 +48,11 @@ func Reach(ctx context.Context, cfg Config) (err error) {
 	return nil
 }
 
-// Watch returns an error once nothing has been heard from Trillian for 5 s, or for
-// as much longer as it takes not to answer a last question, 2 s at most; and nil
-// when ctx ends. It asks only where nothing else has been heard for a second. With
-// an error it has closed the connection, so that nobody waits for an answer that may
-// never come: close the log. Whoever opens it next finds out what became of the last
-// append.
+// Watch returns an error after 5 s of silence from Trillian, plus up to 2 s for a
+// final probe to time out, and nil when ctx ends. It probes only after a second of
+// silence. Before it returns an error it closes the connection, so that no call
+// waits for an answer that may never come: close the log. The process that opens it
+// next finds out the outcome of the last append.
 func (l *Log) Watch(ctx context.Context) error {
 	for {
 		began := time.Now()

@@ -41,8 +41,8 @@ func readTile(ctx context.Context, copied Tiles, id proofs.TileID) ([]byte, erro
 	return id.Cut(data)
 }
 
-// Reader reads a copy that another process extends. It is a log.Storage to which
-// nothing can be appended, and speaks to no Trillian.
+// Reader reads a copy that another process extends. It is a log.Storage that
+// refuses Append, and does not connect to Trillian.
 type Reader struct{ copied Tiles }
 
 // OpenReader opens a copy for reading.

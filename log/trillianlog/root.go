@@ -7,7 +7,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Root returns the tree that Trillian has integrated, whatever the copy is like.
+// Root returns the tree that Trillian has integrated, independent of the copy.
 func (l *Log) Root(ctx context.Context) (proofs.Tree, error) {
 	client := l.client // another may be reading
 	return client.root(ctx)
@@ -33,8 +33,8 @@ func (l *Log) Compare(ctx context.Context, tree proofs.Tree) (proofs.Tree, error
 	return root, nil
 }
 
-// TreeState returns what Trillian calls the state of the tree: ACTIVE where entries can be
-// appended. The error wraps ErrNoTree where there is none.
+// TreeState returns Trillian's state of the tree: ACTIVE if entries can be appended. The
+// error wraps ErrNoTree if there is no such tree.
 func (l *Log) TreeState(ctx context.Context) (string, error) {
 	return l.client.state(ctx)
 }

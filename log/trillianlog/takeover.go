@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// patience is how long the signer may take. A caller is told then, and
-	// asks again.
+	// patience is how long the signer may take. Then the caller gets an error,
+	// and tries again.
 	patience = 10 * time.Second
 	// slowPoll is how far apart the questions become.
 	slowPoll = 10 * time.Millisecond
@@ -69,8 +69,9 @@ func (l *Log) takeOver(ctx context.Context, progress func(n int)) error {
 	}
 }
 
-// findPending looks for leaves that others have appended and the signer has not
-// integrated: they have landed, too. An empty tree does not tell.
+// findPending looks for leaves that other processes have appended and the
+// signer has not integrated: they have landed, too. An empty tree does not show
+// them.
 func (l *Log) findPending(ctx context.Context) error {
 	if !l.probe || l.front.size() == 0 {
 		l.probe = false

@@ -1,29 +1,29 @@
 // Package trillianlog keeps a log in a Trillian server, in a tree of the type
-// PREORDERED_LOG: whoever appends assigns the indices. Only one process may do
-// that at a time; who that is, and until when, is decided elsewhere (a lease) and
-// told by Config.Until. A second line of defence is Trillian's own: an index that
-// is taken is not given again.
+// PREORDERED_LOG, where the appending process assigns the indices. Only one
+// process may append at a time; a lease elsewhere decides which, and Config.Until
+// returns until when. Trillian itself is a second line of defence: it never
+// assigns an index twice.
 //
 // The identity of a leaf is SHA-256 over its index (8 bytes, big endian) and its
 // bytes. So a batch whose outcome is unknown can be sent again, unchanged, until
-// the outcome is known: what has arrived before is reported and not added twice.
-// Nothing else is appended before that.
+// the outcome is known: leaves that have arrived before are reported and not
+// added twice. Nothing else is appended before that.
 //
-// A call that a leader has sent may arrive when another one leads: Trillian asks
-// nobody for a lease. So a leader keeps the batch where its successor finds it, before
-// it sends any of it (Config.Kept), and the successor sends that very batch first
-// (Finish): what arrives late is there already. The first append after Open brings
-// one leaf alone, for leaders that keep nothing: if its index is taken, nothing else
-// has landed behind it.
+// A leader's call may arrive when another process leads, because Trillian does not
+// check a lease. So a leader keeps the batch where its successor finds it, before it
+// sends any of it (Config.Kept), and the successor sends that very batch first
+// (Finish): a late call then finds its leaves in place. The first append after Open
+// has only one leaf, for leaders that do not keep batches: if its index is taken,
+// nothing else has landed after it.
 //
-// Readers are given tiles and bundles, which Trillian does not have. They are a
-// copy, kept in Tiles and made from Trillian's leaves: every new leaf is read back,
+// Readers get tiles and bundles, which Trillian does not have. They are a copy,
+// kept in Tiles and made from Trillian's leaves: every new leaf is read back,
 // hashed onto the copy's right edge, and the root compared with Trillian's before
-// anything is written. The copy can be checked against Trillian (Check) and made
-// anew (Rebuild) at any time.
+// anything is written. The copy can be checked against Trillian (Check) and
+// rebuilt (Rebuild) at any time.
 //
-// Operators: after creating a tree, and after the first batches, have PostgreSQL
-// ANALYZE Trillian's database, or the signer needs seconds for each pass.
+// Operators: after creating a tree, and after the first batches, run ANALYZE in
+// Trillian's PostgreSQL database, or the signer needs seconds for each pass.
 package trillianlog
 
 import (
@@ -43,40 +43,40 @@ import (
 )
 
 var (
-	// ErrContradiction is wrapped by errors that say that the copy does not
-	// belong to what Trillian holds. A person has to find out which is wrong:
-	// where they come from an open log, they wrap a *log.Halt, too.
+	// ErrContradiction means that the copy does not agree with Trillian. A
+	// person has to find out which is wrong. Errors of an open log that wrap it
+	// wrap a *log.Halt, too.
 	ErrContradiction = errors.New("the copy of the log contradicts Trillian")
-	// errForeign is wrapped by errors that say that somebody else has appended
-	// at an index that was to be used. What that was shows when it is read.
+	// errForeign means that another process has appended at an index that was
+	// to be used. Reading the index shows the entry.
 	errForeign = errors.New("somebody else has appended to the log")
-	// errNoRight is wrapped by errors that say that nothing was sent to
-	// Trillian because the right to append has ended.
+	// errNoRight means that nothing was sent to Trillian because the right to
+	// append has ended.
 	errNoRight = errors.New("the right to append to the log has ended")
-	// ErrNoTree is wrapped by errors that say that Trillian knows no tree of that
-	// number, or had it deleted.
+	// ErrNoTree means that Trillian does not have a tree of that number, or that
+	// it was deleted.
 	ErrNoTree = errors.New("no such tree in Trillian")
 )
 
-// Tiles is where the copy is kept: the log as tiles and bundles. Each call is
-// one transaction. A tile is named by its level (-1: bundle of entries) and its
+// Tiles stores the copy: the log as tiles and bundles. Each call is one
+// transaction. A tile is named by its level (-1: bundle of entries) and its
 // index, and is as wide as the copy's size makes it.
 type Tiles interface {
-	// Size returns how many entries the copy covers.
+	// Size returns the number of entries that the copy covers.
 	Size(ctx context.Context) (int64, error)
-	// Tile returns a tile; fs.ErrNotExist where the copy has none.
+	// Tile returns a tile; fs.ErrNotExist if the copy does not have it.
 	Tile(ctx context.Context, level int, index int64) ([]byte, error)
-	// Extend takes the copy from one size to another, with each tile in place
-	// of the one of its level and index: all of it, or nothing. It fails unless
+	// Extend extends the copy from one size to another, and replaces each tile
+	// by the one of its level and index: all of it, or nothing. It fails unless
 	// the copy has size from.
 	Extend(ctx context.Context, from, to int64, tiles map[proofs.TileID][]byte) error
-	// Reset takes the copy back to size 0, without any tiles.
+	// Reset sets the copy to size 0, without any tiles.
 	Reset(ctx context.Context) error
 }
 
-// Config says where a log is.
+// Config configures a Log.
 type Config struct {
-	// Target is the log server, host:port or what else gRPC understands.
+	// Target is the log server: host:port, or any other gRPC target.
 	Target string
 	// TreeID is the number of the tree, of the type PREORDERED_LOG.
 	TreeID int64
@@ -84,18 +84,20 @@ type Config struct {
 	TLS *tls.Config
 	// Tiles keeps the copy.
 	Tiles Tiles
-	// Until returns when the right to append ends, on the monotonic clock: no
-	// call that appends lasts longer. Nil means never.
+	// Until returns the time at which the right to append ends, on the
+	// monotonic clock. No call that appends lasts longer. Nil means that it
+	// never ends.
 	Until func() time.Time
-	// Kept says why a batch must not be sent, or returns nil: whoever appends next
-	// knows of it, and has it finished (Finish) however late what was sent arrives.
-	// Nil means that nobody else ever appends to the tree.
+	// Kept returns an error if a batch must not be sent. It returns nil if the
+	// batch is kept for the next process that appends, which finishes it (Finish),
+	// however late the calls of this process arrive. A nil Kept means that no other
+	// process ever appends to the tree.
 	Kept func(first int64, entries [][]byte) error
-	// PollInterval is how long to wait at least before asking whether the signer
-	// has integrated what was appended; mostly as long as it takes it usually,
-	// and then up to 10 ms each time. Zero means 5 ms.
+	// PollInterval is the shortest time to wait before asking whether the signer
+	// has integrated appended leaves. The first wait is usually as long as the
+	// signer usually takes, further ones are up to 10 ms. Zero means 5 ms.
 	PollInterval time.Duration
-	// Logger reports what an operator should know. Nil means slog.Default().
+	// Logger reports events to the operator. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// dialOptions are for tests: faults on the way to a real server.
@@ -164,9 +166,10 @@ func Connect(cfg Config) (*Log, error) {
 	}, nil
 }
 
-// Open opens a log for the one who may append to it. It compares the copy with
-// Trillian, takes over what Trillian has beyond it, and waits for what a former
-// leader has left to the signer. A copy that Trillian contradicts is refused.
+// Open opens a log for the process that may append to it. It compares the copy
+// with Trillian, takes over what Trillian has beyond it, and waits for what a
+// former leader has left to the signer. A copy that Trillian contradicts is
+// refused.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l, err := Connect(cfg)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// address is what a storage URL says.
+// address is a parsed storage URL.
 type address struct {
 	host   string // without the brackets of an IPv6 address
 	port   uint16
