@@ -18,6 +18,7 @@ import (
 	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
@@ -165,7 +166,7 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 	if signed == nil {
 		return 0, errors.New("nothing is published: --checkpoint takes a checkpoint from another front end or a witness")
 	}
-	if know == string(haltLedgerLost) {
+	if know == string(maintain.HaltLedgerLost) {
 		if cfg.Publisher.Ledger, err = w.lost(); err != nil {
 			return 0, err
 		}
@@ -306,14 +307,8 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	case errors.Is(err, log.ErrUnavailable):
 		return err
 	case err != nil:
-		st.Faults = append(st.Faults, fault{fmt.Sprintf("what its front ends say of themselves cannot be read: %v. The one that leads goes on; none knows which other one is able to lead", err),
-			"Nothing is lost with it. A front end that has the log's key and runs makes the table again within a second, if the database lets it: its output says why not"})
-	}
-	for _, f := range st.FrontEnds {
-		if f.Heard && f.Able && f.Why != "" {
-			st.Faults = append(st.Faults, fault{fmt.Sprintf("the front end at %s says: %s", f.URL, f.Why),
-				"Give its directory room, and the right to write there. Until then do not restart it while a database is brought back from an older date"})
-		}
+		st.Fault(fmt.Sprintf("what its front ends say of themselves cannot be read: %v. The one that leads goes on; none knows which other one is able to lead", err),
+			"Nothing is lost with it. A front end that has the log's key and runs makes the table again within a second, if the database lets it: its output says why not")
 	}
 	_, copied, err := s.storage(ctx)
 	if err != nil {
@@ -330,15 +325,15 @@ func (s *serverLog) look(ctx context.Context, st *status) (err error) {
 	case errors.As(err, &halt):
 		st.Trillian = treeOf(root)
 		halt = withCommands(halt)
-		st.explain(halt.Code, halt.What, halt.Do)
+		st.Explain(halt.Code, halt.What, halt.Do)
 	case err != nil:
-		st.explain(haltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", s.c.storage.Target))
+		st.Explain(maintain.HaltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", s.c.storage.Target))
 	default:
 		st.Trillian = treeOf(root)
 	}
 	if err == nil {
 		if state, err := trillian.TreeState(ctx); err == nil && state != "ACTIVE" {
-			st.explain(haltTreeFrozen, fmt.Sprintf("Trillian's tree is %s: nothing can be appended to it", state), "Find out who has changed it, and set it to ACTIVE again (Trillian's updatetree)")
+			st.Explain(maintain.HaltTreeFrozen, fmt.Sprintf("Trillian's tree is %s: nothing can be appended to it", state), "Find out who has changed it, and set it to ACTIVE again (Trillian's updatetree)")
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/maintain"
 )
 
 // sql runs a statement in the log's database.
@@ -114,7 +115,7 @@ func TestFrontEndTools(t *testing.T) {
 	}
 	// Rows that are lost, as in a database of which not all came back.
 	w.sql(t, "DELETE FROM ledger")
-	if st := w.statusOf(t, 1); st.Code != haltLedgerLost {
+	if st := w.statusOf(t, 1); st.Code != maintain.HaltLedgerLost {
 		t.Errorf("status without a ledger: %+v", st)
 	}
 	if stdout, stderr, code := w.tool(t, "resume", "--i-know", "ledger-lost"); code != 0 || !strings.Contains(stdout, "size 3") {
@@ -263,7 +264,7 @@ func TestStoppedFrontEndLooksAgain(t *testing.T) {
 func (w *sharedWorld) statusInTrouble(t *testing.T) {
 	t.Helper()
 	w.trillian.KillServer()
-	if st := w.statusOf(t, 1); st.Code != haltTrillianAway || st.Trillian != nil || st.Storage.Size != 2 || !st.Served {
+	if st := w.statusOf(t, 1); st.Code != maintain.HaltTrillianAway || st.Trillian != nil || st.Storage.Size != 2 || !st.Served {
 		t.Errorf("status without Trillian: %+v", st)
 	}
 	if _, stderr, code := w.tool(t, "fsck"); code != 2 {
@@ -279,7 +280,7 @@ func (w *sharedWorld) statusInTrouble(t *testing.T) {
 		}
 	}
 	frozen("FROZEN")
-	if st := w.statusOf(t, 1); st.Code != haltTreeFrozen || !strings.Contains(st.What, "FROZEN") {
+	if st := w.statusOf(t, 1); st.Code != maintain.HaltTreeFrozen || !strings.Contains(st.What, "FROZEN") {
 		t.Errorf("status with a frozen tree: %+v", st)
 	}
 	frozen("ACTIVE")

@@ -24,6 +24,7 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log/cluster"
+	"github.com/tuflog/tuflog/log/maintain"
 )
 
 // way is the network on the way to a server. Cut, it swallows what is asked. With a status
@@ -290,7 +291,9 @@ func TestLeaderYields(t *testing.T) {
 	runtest.Eventually(t, "status says that there is no lease to be had", func() bool {
 		stdout, _, code := u.tool(t, "status", "--json")
 		st := statusIn(t, stdout)
-		return code == 1 && strings.Contains(st.Unready, "lost its row") && nobodyAble(st.FrontEnds) != ""
+		var d maintain.Diagnosis
+		d.FrontEnds(saidBy(st.FrontEnds))
+		return code == 1 && strings.Contains(st.Unready, "lost its row") && d.Unready != ""
 	})
 	_, statement, _ := strings.Cut(u.says(t, u.b).Why, "bring it back: ")
 	if _, err := w.postgres.Exec(t.Context(), "tuflog", statement); err != nil {

@@ -81,7 +81,7 @@ func TestResume(t *testing.T) {
 		damage func() error
 	}{
 		{log.HaltLedgerBehind, func() error { copyFile(t, old, ledger); return nil }},
-		{haltLedgerLost, func() error { return os.Remove(ledger) }},
+		{maintain.HaltLedgerLost, func() error { return os.Remove(ledger) }},
 	} {
 		if err := tt.damage(); err != nil {
 			t.Fatal(err)
@@ -281,7 +281,7 @@ func TestFreeze(t *testing.T) {
 	if err := os.Remove(w.Path("log.ledger/ledger")); err != nil {
 		t.Fatal(err)
 	}
-	runtest.Must(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(haltLedgerLost))
+	runtest.Must(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(maintain.HaltLedgerLost))
 	if st := w.statusOf(t, 0); !st.Ended {
 		t.Errorf("status after resume: %+v", st)
 	}

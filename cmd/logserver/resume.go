@@ -94,7 +94,7 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 	if err := checkKnown(know); err != nil {
 		return 0, err
 	}
-	if know == string(haltLedgerLost) {
+	if know == string(maintain.HaltLedgerLost) {
 		path := filepath.Join(at.ledgerDir(), "ledger")
 		if _, err := os.Stat(path); err == nil {
 			return 0, fmt.Errorf("there is a ledger at %s: move it away first if it is no good", path)
@@ -137,8 +137,8 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 
 // checkKnown checks what is said to be wrong.
 func checkKnown(know string) error {
-	if know != string(haltLedgerLost) && know != string(log.HaltLedgerBehind) {
-		return fmt.Errorf("--i-know %q: want %s or %s; logserver status says which", know, haltLedgerLost, log.HaltLedgerBehind)
+	if know != string(maintain.HaltLedgerLost) && know != string(log.HaltLedgerBehind) {
+		return fmt.Errorf("--i-know %q: want %s or %s; logserver status says which", know, maintain.HaltLedgerLost, log.HaltLedgerBehind)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/trillianlog"
@@ -92,7 +93,7 @@ func (s *servers) reach(ctx context.Context) error {
 	var replaced *postgres.ReplacedError
 	if errors.As(err, &replaced) {
 		return &cluster.MovedError{Err: err, Halt: &log.Halt{
-			Code: haltReplaced,
+			Code: maintain.HaltReplaced,
 			What: fmt.Sprintf("log %q has got a new tree, and is in %s now", replaced.Origin, replaced.Storage),
 			Do:   "Start this front end again with --storage " + replaced.URL,
 		}}

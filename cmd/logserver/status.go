@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"math"
 	"os"
 	"strings"
 	"sync"
@@ -23,24 +22,11 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/leader"
-	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
-)
-
-// States that serve cannot even begin to judge.
-const (
-	haltLedgerLost   log.HaltCode = "ledger-lost"
-	haltMoved        log.HaltCode = "moved" // to servers
-	haltBlobsLost    log.HaltCode = "blobs-lost"
-	haltStateLost    log.HaltCode = "state-lost"
-	haltTrillianAway log.HaltCode = "trillian-away" // passes by itself, or does not
-	haltTreeFrozen   log.HaltCode = "tree-frozen"   // somebody has frozen or removed Trillian's tree
-	haltServedLost   log.HaltCode = "served-lost"   // what this front end has served cannot be read
-	haltReplaced     log.HaltCode = "tree-replaced" // the log is in another tree than the front end was given
 )
 
 // status is what the parts of a log say, and what is wrong with them together.
@@ -60,10 +46,8 @@ type status struct {
 	Epoch     int64       `json:"epoch,omitempty"`  // of its lease
 	Ended     bool        `json:"ended"`            // the log has signed its end
 	Holder    string      `json:"holder,omitempty"` // which process has the log open
-	// Serving is the URL of the process that serves the log from here, and Unready
-	// why it can publish nothing now; empty: it can.
+	// Serving is the URL of the process that serves the log from here.
 	Serving string `json:"serving,omitempty"`
-	Unready string `json:"unready,omitempty"`
 	// FrontEnds are the front ends that may lead.
 	FrontEnds []frontEndStatus `json:"front_ends,omitempty"`
 	// leads is the URL of the front end that leads, with its password if it has one.
@@ -76,20 +60,9 @@ type status struct {
 	// knows, or something else.
 	Ahead []aheadWitness `json:"ahead,omitempty"`
 
-	// Faults are what is wrong although the log can be served.
-	Faults []fault `json:"faults,omitempty"`
-
 	Limits []quota.LimitRow `json:"limits"` // what is done at once, and for whom
 
-	Code log.HaltCode `json:"code,omitempty"` // why the log does not start
-	What string       `json:"what,omitempty"`
-	Do   string       `json:"do,omitempty"`
-}
-
-// fault is something that is wrong although the log can be served.
-type fault struct {
-	What string `json:"what"`
-	Do   string `json:"do"`
+	maintain.Diagnosis
 }
 
 // aheadWitness is a witness that says that it has cosigned what the ledger does not know.
@@ -151,7 +124,7 @@ no front end is able to, or something else is wrong with it that needs a person.
 			} else {
 				st.print(cmd.OutOrStdout(), func(text string) string { return cli.Pasteable(cmd, text) })
 			}
-			if err == nil && (st.What != "" || st.Unready != "" || len(st.Faults) > 0) {
+			if err == nil && st.Wrong() {
 				err = cli.Failed(cli.ErrReported)
 			}
 			return err
@@ -196,103 +169,90 @@ func readKeys(at place) ([]proofs.Key, error) {
 // readStatus reads first what must not be larger than what is read after it: others
 // may write the log.
 func readStatus(ctx context.Context, at place, on shared, policy string) (st status, err error) {
-	keys, err := st.readKeys(at)
-	if err != nil {
+	r := maintain.Reading{Shared: on.on()}
+	if r.Keys, err = st.readKeys(at); err != nil {
 		return st, err
 	}
 	if err := st.readWitnesses(at, policy); err != nil {
 		return st, err
 	}
-	notes := st.shown(ctx)
-	var served *publisher.Served
-	var noServed error
+	r.Witnesses = st.asked(ctx)
 	if on.on() {
-		if served, noServed = publisher.OpenServed(at.served(), keys, slog.New(slog.DiscardHandler)); noServed == nil && served.Newest().Note != nil {
-			st.FrontEnd = treeOf(served.Newest().Tree)
-		}
+		r.Served, r.NoServed = publisher.OpenServed(at.served(), r.Keys, slog.New(slog.DiscardHandler))
 	}
 	k, err := openKept(ctx, at, on, io.Discard)
 	if err != nil {
 		return st, err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	position, noState := k.state(ctx)
-	signed, noPublished := k.published(ctx)
-	rec, noLedger := k.ledger(ctx)
-	storage, stored, noStorage := k.storage(ctx)
-	for _, err := range []error{noState, noPublished, noLedger, noStorage} {
-		if errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
-			return st, err // which says nothing about the log
-		}
+	position, err := readParts(ctx, k, &r)
+	if err != nil {
+		return st, err
 	}
-	if noLedger == nil {
-		st.setLedger(rec)
-	}
-	if cp, _, err := proofs.OpenCheckpoint(signed, keys...); err == nil {
-		st.Published = treeOf(cp.Tree)
-	}
-	if noState == nil {
-		st.State, st.Listed = &position.N, &position.listed
-	}
-	st.explainLedger(noLedger)
-	if err := k.tokens(ctx); err != nil {
-		st.Faults = append(st.Faults, fault{fmt.Sprintf("the tokens of repositories cannot be read: %v. Vendors count as strangers then: what they submit is held", err), "Bring back what is missing from a backup, and make lost tokens anew: logserver token add"})
-	}
-	switch {
-	case errors.Is(noStorage, log.ErrLocked):
-		st.Served = true
-		var held *lockfile.HeldError
-		if errors.As(noStorage, &held) && held.Program != "" {
-			st.Holder = fmt.Sprintf("%s (process %d)", held.Program, held.PID)
-		}
-		if noLedger == nil {
-			st.setAhead(notes, keys, rec, nil)
-		}
+	st.show(&r, position)
+	ahead, p := r.Diagnose(ctx, &st.Diagnosis)
+	st.setAhead(ahead)
+	if st.Served {
 		return st, st.ask(ctx, at)
-	case noStorage != nil:
-		st.explain(log.HaltStorageDamaged, noStorage.Error(), on.storageAdvice())
-	default:
-		st.Storage = treeOf(stored)
 	}
-	if _, err := k.blobs(); err != nil {
-		st.explain(haltBlobsLost, err.Error(), "Restore blobs.db from a backup; logserver blob add puts back what it lacks")
-	}
-	if noState != nil {
-		st.explain(haltStateLost, fmt.Sprintf("the derived state cannot be read: %v", noState), "Make it anew: logserver reindex")
-	}
-	if noPublished != nil {
-		st.explain("", fmt.Sprintf("the published checkpoint cannot be read: %v", noPublished), "Remove it; it is made anew")
-	}
-	if noServed != nil {
-		st.explain(haltServedLost, noServed.Error(), "")
-	}
-	if noLedger == nil && noStorage == nil {
-		st.setAhead(notes, keys, rec, &stored)
-	}
-	var p *publisher.Publisher
-	if st.What == "" {
-		var halt *log.Halt
-		if p, halt = (maintain.Parts{Keys: keys, Record: rec, Published: signed, Storage: storage, Served: served}).Judge(ctx); halt != nil {
-			st.explain(halt.Code, halt.What, halt.Do)
-		} else {
-			st.Ended = st.Ended || p.Ended()
-		}
-	}
+	st.Ended = st.Ended || p != nil && p.Ended()
 	if err := k.look(ctx, &st); err != nil {
 		return st, err
 	}
-	st.onlyCopyIsOld(served)
+	if st.Trillian != nil {
+		r.OnlyCopyIsOld(&st.Diagnosis, ahead, proofs.Tree{N: st.Trillian.Size})
+	}
 	if p != nil && !st.Served {
 		st.judgeTail(ctx, p, k)
 	}
-	if !on.on() {
-		return st, nil
-	}
-	err = st.ask(ctx, at)
-	if st.What == "" && st.Unready == "" {
-		st.Unready = nobodyAble(st.FrontEnds)
+	if on.on() {
+		err = st.ask(ctx, at)
+		st.Diagnosis.FrontEnds(saidBy(st.FrontEnds))
 	}
 	return st, err
+}
+
+// readParts reads the parts of a log. The error is that one cannot be read just now, which
+// says nothing about the log.
+func readParts(ctx context.Context, k kept, r *maintain.Reading) (position stateSize, err error) {
+	position, r.NoState = k.state(ctx)
+	r.Published, r.NoPublished = k.published(ctx)
+	r.Record, r.NoLedger = k.ledger(ctx)
+	r.Storage, r.Stored, r.NoStorage = k.storage(ctx)
+	for _, err := range []error{r.NoState, r.NoPublished, r.NoLedger, r.NoStorage} {
+		if errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
+			return position, err
+		}
+	}
+	r.NoTokens = k.tokens(ctx)
+	if !errors.Is(r.NoStorage, log.ErrLocked) {
+		_, r.NoBlobs = k.blobs()
+	}
+	return position, nil
+}
+
+// show keeps what was read for people.
+func (st *status) show(r *maintain.Reading, position stateSize) {
+	if r.NoServed == nil && r.Served.Newest().Note != nil {
+		st.FrontEnd = treeOf(r.Served.Newest().Tree)
+	}
+	if r.NoLedger == nil {
+		st.setLedger(r.Record)
+	}
+	if cp, _, err := proofs.OpenCheckpoint(r.Published, r.Keys...); err == nil {
+		st.Published = treeOf(cp.Tree)
+	}
+	if r.NoState == nil {
+		st.State, st.Listed = &position.N, &position.listed
+	}
+	if st.Served = errors.Is(r.NoStorage, log.ErrLocked); st.Served {
+		var held *lockfile.HeldError
+		if errors.As(r.NoStorage, &held) && held.Program != "" {
+			st.Holder = fmt.Sprintf("%s (process %d)", held.Program, held.PID)
+		}
+	} else if r.NoStorage == nil {
+		st.Storage = treeOf(r.Stored)
+	}
 }
 
 // ask asks whether the log can publish: the front end that leads it, or else the process
@@ -330,27 +290,6 @@ func (st *status) ask(ctx context.Context, at place) error {
 	}
 	st.Serving = local
 	return nil
-}
-
-// explainLedger says why there is no ledger.
-func (st *status) explainLedger(err error) {
-	var moved *logdir.MovedError
-	switch {
-	case err == nil:
-	case errors.As(err, &moved):
-		st.explain(haltMoved, err.Error(), "logserver status says, with --storage and --state, how it is there; if logserver migrate was broken off, run it again")
-	default:
-		st.explain(haltLedgerLost, fmt.Sprintf("the ledger, which says what this log has signed, cannot be read: %v", err),
-			"Bring it back. If there is none left, make it anew from the published checkpoint: logserver resume --i-know ledger-lost")
-	}
-}
-
-// storageAdvice says what to do about a storage that cannot be read.
-func (s *shared) storageAdvice() string {
-	if s.on() {
-		return "The copy of Trillian's entries is damaged: logserver reindex --tiles makes it anew"
-	}
-	return "Restore tree/ from a backup that holds all signed entries"
 }
 
 // readKeys reads whose status it is.
@@ -398,73 +337,33 @@ func (st *status) setLedger(rec log.LedgerRecord) {
 
 func treeOf(t proofs.Tree) *treeStatus { return &treeStatus{Size: t.N, Root: t.Hash.String()} }
 
-// explain keeps the first thing that is wrong.
-func (st *status) explain(code log.HaltCode, what, do string) {
-	if st.What == "" {
-		st.Code, st.What, st.Do = code, what, do
-	}
-}
-
 // shownTime is how long witnesses are given to show what they hold.
 const shownTime = 2 * time.Second
 
-// shown returns what each witness shows as the newest checkpoint, nil for nothing. It is
-// asked for before the ledger is read: whatever was signed by then, the ledger knows.
-func (st *status) shown(ctx context.Context) [][]byte {
+// asked returns what each witness says and shows. They are asked before the ledger is read:
+// whatever was signed by then, the ledger knows.
+func (st *status) asked(ctx context.Context) []maintain.Witness {
 	ctx, cancel := context.WithTimeout(ctx, shownTime)
 	defer cancel()
-	notes := make([][]byte, len(st.Witnesses))
+	all := make([]maintain.Witness, len(st.Witnesses))
 	var asking sync.WaitGroup
 	for i, h := range st.Witnesses {
-		asking.Go(func() { notes[i] = client.Newest(ctx, nil, h.URL, st.Origin) })
+		asking.Go(func() { all[i] = maintain.Witness{Size: h.Size, Shows: client.Newest(ctx, nil, h.URL, st.Origin)} })
 	}
 	asking.Wait()
-	return notes
+	return all
 }
 
-// setAhead says which witnesses have said something else than the ledger, or show it.
-// Stored is nil where the storage cannot be looked at.
-func (st *status) setAhead(notes [][]byte, keys []proofs.Key, rec log.LedgerRecord, stored *proofs.Tree) {
-	signed := rec.Edge.Tree()
-	holds := proofs.Tree{N: math.MaxInt64}
-	if stored != nil {
-		holds = *stored
-	}
-	for i, h := range st.Witnesses {
-		halt := publisher.Beyond(notes[i], keys, signed, holds)
-		if halt == nil && h.Size <= signed.N {
-			continue
-		}
-		ahead := aheadWitness{Name: h.Name, URL: h.URL, Says: h.Size}
-		if halt != nil {
-			if cp, _, err := proofs.OpenCheckpoint(notes[i], keys...); err == nil {
-				ahead.Shows, ahead.Says = treeOf(cp.Tree), max(h.Size, cp.Tree.N)
-			}
-			st.explain(halt.Code, halt.What, halt.Do)
-		}
-		st.Ahead = append(st.Ahead, ahead)
-	}
-}
-
-// onlyCopyIsOld corrects what was said of a storage on servers that seems to have lost
-// entries: Trillian has those that the copy lacks, and so only the database with ledger and
-// copy is of an older date.
-func (st *status) onlyCopyIsOld(served *publisher.Served) {
-	if st.Code != log.HaltStorageBehind || st.Trillian == nil || st.Ledger == nil || st.Storage == nil {
-		return
-	}
-	known := served.Newest().Tree.N
-	for _, a := range st.Ahead {
+// setAhead names the witnesses that have said something else than the ledger, or show it.
+func (st *status) setAhead(ahead []maintain.Ahead) {
+	for _, a := range ahead {
+		h := st.Witnesses[a.Witness]
+		one := aheadWitness{Name: h.Name, URL: h.URL, Says: a.Says}
 		if a.Shows != nil {
-			known = max(known, a.Shows.Size)
+			one.Shows = treeOf(*a.Shows)
 		}
+		st.Ahead = append(st.Ahead, one)
 	}
-	if known <= st.Ledger.Size || st.Trillian.Size < known {
-		return
-	}
-	st.Code = log.HaltLedgerBehind
-	st.What = fmt.Sprintf("a tree of size %d was signed, and the ledger says that size %d was signed last: the state database is of an older date than Trillian, which has %d entries", known, st.Ledger.Size, st.Trillian.Size)
-	st.Do = "Bring back a newer state database, or bring the ledger forward: logserver resume --i-know ledger-behind --checkpoint FILE, with the newest checkpoint that a witness shows or that was served (DIR/served). Files that are missing then logserver fsck names, and logserver blob add puts back"
 }
 
 // judgeTail says whether what the storage has beyond the ledger would be taken.
@@ -479,7 +378,7 @@ func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, k kept)
 	}
 	var halt *log.Halt
 	if errors.As(leader.JudgeTail(ctx, p, blobs, state), &halt) {
-		st.explain(halt.Code, halt.What, halt.Do)
+		st.Explain(halt.Code, halt.What, halt.Do)
 	}
 }
 

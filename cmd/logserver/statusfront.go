@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log/cluster"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
 )
 
@@ -73,22 +73,13 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 	return list, nil
 }
 
-// nobodyAble says why none of those that are there could lead; it is empty if one could,
-// or none is there.
-func nobodyAble(all []frontEndStatus) string {
-	var why []string
+// saidBy is what front ends say of themselves, as it is judged.
+func saidBy(all []frontEndStatus) []maintain.FrontEnd {
+	list := make([]maintain.FrontEnd, 0, len(all))
 	for _, f := range all {
-		switch {
-		case f.Heard && f.Able:
-			return ""
-		case f.Heard:
-			why = append(why, fmt.Sprintf("%s: %s", f.URL, f.Why))
-		}
+		list = append(list, maintain.FrontEnd{URL: f.URL, Heard: f.Heard, Able: f.Able, Why: f.Why})
 	}
-	if why == nil {
-		return ""
-	}
-	return "no front end is able to lead; " + strings.Join(why, "; ")
+	return list
 }
 
 // printFrontEnds prints a line for each.
