@@ -444,6 +444,12 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 	if st.Serving != "" {
 		fmt.Fprintf(w, "%-11s%s\n", "serving", st.Serving)
 	}
+	st.printWrong(w)
+}
+
+// printWrong says what is wrong and what to do; the limits are of interest where the log can be
+// served.
+func (st *status) printWrong(w io.Writer) {
 	if st.Unready != "" {
 		fmt.Fprintf(w, "\nThe log is served, and nothing can be published now: %s.\n", printable.Line(strings.TrimSuffix(st.Unready, ".")))
 	}
