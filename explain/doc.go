@@ -25,5 +25,7 @@
 //
 // The signatures of the metadata in force are not checked here: the caller has them from a
 // place that did. Pure knowledge of old files is not enough for the attacker of this model,
-// because the device takes nothing older. A device that lags behind can be told less.
+// because the device takes nothing older. A device that does not have the versions in force
+// yet can be shown another file of such a version, where the snapshot lists it by its version
+// alone, as many do: that takes the role's keys only, and the result lists such ways apart.
 package explain

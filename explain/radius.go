@@ -41,6 +41,11 @@ type Replace struct {
 	// Smallest is how many keys the smallest set has; 0: there is none, or it is not known,
 	// as Limits then says.
 	Smallest int `json:"smallest"`
+	// Behind are the ways that need no keys of snapshot and timestamp, for a device that does
+	// not have the version in force of the role yet, where the snapshot lists that by its
+	// version alone: such a device cannot tell two files of the version apart. They are given
+	// only if Repository.Snapshot is.
+	Behind []Way `json:"behind,omitempty"`
 	// Unknown are the searched roles without metadata: roles after them count as if these
 	// did not list the path.
 	Unknown []string `json:"unknown,omitempty"`
@@ -90,6 +95,8 @@ type calculation struct {
 	labels labels
 	order  []tuf.KeyIdentity // of the universe
 	budget work
+
+	byVersion []string // roles that the snapshot lists without a hash
 }
 
 // speaker is a role that can speak for the path, with the keys under which it is reached.
@@ -131,6 +138,9 @@ func (c *calculation) search(repo Repository, path string) {
 			return
 		}
 		r.Searched = append(r.Searched, visit.role)
+		if repo.byVersion(visit.role) {
+			c.byVersion = append(c.byVersion, visit.role)
+		}
 		if visit.listed {
 			r.ListedBy = visit.role
 		}
@@ -201,6 +211,16 @@ func (r Repository) endsAt(role string) bool {
 	return !listed
 }
 
+// byVersion reports whether a snapshot lists a role without a hash that tells its files
+// apart.
+func (r Repository) byVersion(role string) bool {
+	if r.Snapshot == nil {
+		return false
+	}
+	file, listed := r.Snapshot.Snapshot.File(role + ".json")
+	return listed && len(file.Hashes) == 0
+}
+
 // finish makes the result of the roles that speak.
 func (c *calculation) finish(root *tuf.Root) {
 	snapshot, timestamp := root.KeySet(tuf.RoleSnapshot), root.KeySet(tuf.RoleTimestamp)
@@ -222,8 +242,7 @@ func (c *calculation) finish(root *tuf.Root) {
 		c.index[identity] = i
 	}
 	beside := []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
-	groups := c.group(beside)
-	ways, covered := c.reduce(groups)
+	ways, covered := c.reduce(c.group(c.roles, beside))
 	r := c.result
 	for _, g := range ways {
 		r.Ways = append(r.Ways, c.way(g))
@@ -232,6 +251,15 @@ func (c *calculation) finish(root *tuf.Root) {
 		r.Covered = append(r.Covered, c.way(g))
 	}
 	c.sizes(ways)
+	behind := slices.DeleteFunc(slices.Clone(c.roles), func(s speaker) bool {
+		return s.name != tuf.RoleRoot && !slices.Contains(c.byVersion, s.name)
+	})
+	ways, _ = c.reduce(c.group(behind, nil))
+	for _, g := range ways {
+		if g.role != tuf.RoleRoot {
+			r.Behind = append(r.Behind, c.way(g))
+		}
+	}
 }
 
 func (c *calculation) clause(role string, ks tuf.KeySet) clause {
@@ -248,10 +276,11 @@ type group struct {
 	roles []string
 }
 
-// group returns the ways that can be taken, alike ones together.
-func (c *calculation) group(beside []clause) []group {
+// group returns the ways of roles, the first of which is root, that can be taken, alike ones
+// together. The others need the clauses beside their own.
+func (c *calculation) group(roles []speaker, beside []clause) []group {
 	var groups []group
-	for i, s := range c.roles {
+	for i, s := range roles {
 		own := c.clause(s.name, s.keys)
 		clauses := []clause{own}
 		if i > 0 { // root needs nobody

@@ -69,6 +69,19 @@ func TestRadiusOfSigstore(t *testing.T) {
 		"  key 5e3a4021 (registry.npmjs.org) and key 0c87432c (snapshot and timestamp)",
 		"Today registry.npmjs.org lists the path.")
 
+	// Its snapshots list most roles by version alone, which is enough for a new device.
+	for _, f := range realdata.Files(t, "sigstore_root_signing") {
+		if strings.HasSuffix(f.Name, "/165.snapshot.json") {
+			snapshot, err := tuf.ParseJSON(f.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			repo.Snapshot = snapshot
+		}
+	}
+	says(t, radius(t, repo, "registry.npmjs.org/keys.json").Sentences(),
+		"  key 5e3a4021 (registry.npmjs.org) of a device that does not have the present version yet: the snapshot lists it by version alone")
+
 	// Before the first targets that delegate, the same path took three.
 	old := repo
 	old.Targets, old.Delegated = real(t, "sigstore_root_signing/targets/3.targets.json"), nil

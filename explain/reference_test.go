@@ -40,6 +40,7 @@ type modelFile struct {
 type model struct {
 	root, targets, snapshot, timestamp modelRole
 	files                              map[string]*modelFile // absent: the snapshot does not list the role
+	hashed                             map[string]bool       // listed by hash
 }
 
 func (r modelRole) met(keys uint) bool {
@@ -138,12 +139,14 @@ func (d *device) visit(role string, keys modelRole) outcome {
 	return goOn
 }
 
-// fooled reports whether an attacker with some keys can make a device take another file.
-func (m *model) fooled(target string, attacker uint) bool {
+// fooled reports whether an attacker with some keys can make a device take another file. A
+// device that is behind has none of the versions in force.
+func (m *model) fooled(target string, attacker uint, behind bool) bool {
 	if m.root.met(attacker) {
 		return true // a root with the attacker's own keys in all roles
 	}
-	if !m.snapshot.met(attacker) || !m.timestamp.met(attacker) {
+	releases := m.snapshot.met(attacker) && m.timestamp.met(attacker)
+	if !releases && !behind {
 		return false // no file is new
 	}
 	var can []string
@@ -157,7 +160,7 @@ func (m *model) fooled(target string, attacker uint) bool {
 				signs = signs || d.name == role && d.met(attacker)
 			}
 		}
-		if signs {
+		if signs && (releases || m.files[role] != nil && !m.hashed[role]) {
 			can = append(can, role)
 		}
 	}
@@ -187,7 +190,7 @@ func randomModel(r *rand.Rand) *model {
 		n := 1 + r.IntN(4)
 		return modelRole{r.Perm(modelKeys)[:n], 1 + r.IntN(min(n, 3)) + r.IntN(20)/19}
 	}
-	m := &model{root: role(), targets: role(), snapshot: role(), timestamp: role(), files: map[string]*modelFile{}}
+	m := &model{root: role(), targets: role(), snapshot: role(), timestamp: role(), files: map[string]*modelFile{}, hashed: map[string]bool{}}
 	if r.IntN(2) == 0 { // often one key signs both, online
 		m.timestamp = m.snapshot
 	}
@@ -216,6 +219,7 @@ func randomModel(r *rand.Rand) *model {
 			}
 		}
 		m.files[name] = file
+		m.hashed[name] = r.IntN(2) == 0
 	}
 	return m
 }
@@ -273,7 +277,7 @@ func (m *model) repository(t testing.TB) Repository {
 		Root:      parse(t, "root", object{"consistent_snapshot": true, "keys": allModelKeys, "roles": roles}),
 		Delegated: map[string]*tuf.Metadata{},
 	}
-	listed := object{"targets.json": object{"version": 1}}
+	listed := object{}
 	for name, file := range m.files {
 		targets := object{}
 		for target, lists := range file.lists {
@@ -301,12 +305,16 @@ func (m *model) repository(t testing.TB) Repository {
 			signed["delegations"] = object{"keys": allModelKeys, "roles": delegated}
 		}
 		parsed := parse(t, "targets", signed)
+		entry := object{"version": 1}
+		if m.hashed[name] {
+			entry["hashes"] = object{"sha256": parsed.FileDigest.String()}
+		}
+		listed[name+".json"] = entry
 		if name == tuf.RoleTargets {
 			repo.Targets = parsed
 			continue
 		}
 		repo.Delegated[name] = parsed
-		listed[name+".json"] = object{"version": 1}
 	}
 	repo.Snapshot = parse(t, "snapshot", object{"meta": listed})
 	return repo
@@ -345,12 +353,16 @@ func checkAgainst(t *testing.T, m *model, target string, got *Replace) (fooled i
 	t.Helper()
 	var can [1 << modelKeys]bool
 	for attacker := range uint(1 << modelKeys) {
-		can[attacker] = m.fooled(target, attacker)
+		can[attacker] = m.fooled(target, attacker, false)
 		if can[attacker] && !m.root.met(attacker) {
 			fooled++
 		}
 		if says := opens(got.Ways, attacker); says != can[attacker] {
 			t.Errorf("keys %06b: the ways say %v, the model %v", attacker, says, can[attacker])
+		}
+		behind := m.fooled(target, attacker, true)
+		if says := opens(got.Ways, attacker) || opens(got.Behind, attacker); says != behind {
+			t.Errorf("keys %06b, device behind: the ways say %v, the model %v", attacker, says, behind)
 		}
 	}
 	var want []string

@@ -40,7 +40,7 @@ func (w Way) keys() (ids []string) {
 
 // keys returns the keys of all ways.
 func (r *Replace) keys() (ids []string) {
-	for _, w := range slices.Concat(r.Ways, r.Covered) {
+	for _, w := range slices.Concat(r.Ways, r.Covered, r.Behind) {
 		ids = append(ids, w.keys()...)
 	}
 	return ids
@@ -101,6 +101,9 @@ func (r *Replace) Sentences() []string {
 	}
 	for _, w := range r.Covered {
 		lines = append(lines, "  "+w.sentence(keyName)+", which includes one of the above")
+	}
+	for _, w := range r.Behind {
+		lines = append(lines, "  "+w.sentence(keyName)+" of a device that does not have the present version yet: the snapshot lists it by version alone")
 	}
 	switch {
 	case r.MoreSets:
