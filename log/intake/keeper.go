@@ -172,9 +172,9 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		switch {
 		case err != nil && !failing:
-			k.logger.Error("held files cannot be looked after", "err", err)
+			k.logger.Error("held files that are due cannot be judged", "err", err)
 		case err == nil && failing:
-			k.logger.Info("held files are looked after again")
+			k.logger.Info("held files that are due are judged again")
 		}
 		failing = err != nil
 		select {

@@ -21,7 +21,7 @@ func (p *Publisher) openPublished(ctx context.Context) (log.Published, error) {
 	}
 	cp, err := openOwn(b, p.keys)
 	if err != nil {
-		return none, fmt.Errorf("the published checkpoint: %w. A ledger of an older date is held against it: bring it back, or remove it if you know that the ledger is the newest; then it is made anew", err)
+		return none, fmt.Errorf("the published checkpoint: %w. It reveals a ledger of an older date: bring it back, or remove it if you know that the ledger is the newest; then it is published again", err)
 	}
 	if cp.Tree.N > p.tree.N || cp.Tree.N == p.tree.N && cp.Tree != p.tree {
 		return none, &log.Halt{
@@ -33,7 +33,7 @@ func (p *Publisher) openPublished(ctx context.Context) (log.Published, error) {
 	if _, err := p.policy.Load().OpenCheckpoint(b); err != nil {
 		// The policy has changed since. Devices may have seen the checkpoint,
 		// but it does not suffice to acknowledge submissions.
-		p.cfg.Logger.Warn("the published checkpoint does not satisfy the policy and will be published anew", "err", err)
+		p.cfg.Logger.Warn("the published checkpoint does not satisfy the policy and will be published again", "err", err)
 		return log.Published{Tree: cp.Tree}, nil
 	}
 	return log.Published{Tree: cp.Tree, Note: b}, nil

@@ -82,7 +82,7 @@ func readServed(path string) (note []byte, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	note, err = io.ReadAll(io.LimitReader(f, maxKept+1))
 	if err == nil && len(note) > maxKept {
-		err = fmt.Errorf("%s: more than %d bytes are no checkpoint", path, maxKept)
+		err = fmt.Errorf("%s: it has more than %d bytes and cannot be a checkpoint", path, maxKept)
 	}
 	if note == nil {
 		note = []byte{} // an empty file is damaged

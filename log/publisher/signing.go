@@ -16,7 +16,7 @@ func (c *Config) keys() ([]proofs.Key, error) {
 	for _, s := range c.More {
 		key := s.Key()
 		if key.Name() != keys[0].Name() {
-			return nil, fmt.Errorf("the key %v is named otherwise than %v", key, keys[0])
+			return nil, fmt.Errorf("the key %v does not have the name of %v", key, keys[0])
 		}
 		if slices.Contains(keys, key) {
 			return nil, fmt.Errorf("the key %v is given twice", key)

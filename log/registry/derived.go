@@ -94,8 +94,9 @@ func (c checkedState) check(ctx context.Context, records ...admit.Record) error 
 	return nil
 }
 
+// Damaged returns the error for a derived state whose leaf at an index is not the log's.
 func Damaged(index int64) error {
-	return fmt.Errorf("the derived state is damaged: it has not the leaf that the log has at index %d; stop the log and run logserver reindex", index)
+	return fmt.Errorf("the derived state is damaged: it does not have the leaf that is in the log at index %d; stop the log and run logserver reindex", index)
 }
 
 // cutState returns only leaves below a size of the log: the derived state may

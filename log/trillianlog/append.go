@@ -133,7 +133,7 @@ func (l *Log) fitting(leaves []*trillian.LogLeaf) int {
 func (l *Log) settle(ctx context.Context, look bool) error {
 	if l.pending != nil {
 		if err := l.resolve(ctx); err != nil {
-			return fmt.Errorf("it is not known what became of the %d entries at %d: %w", len(l.pending), l.pending[0].LeafIndex, err)
+			return fmt.Errorf("the outcome for the %d entries at %d is unknown: %w", len(l.pending), l.pending[0].LeafIndex, err)
 		}
 	}
 	const fresh = 50 * time.Millisecond

@@ -84,7 +84,7 @@ func (l *Log) compare(ctx context.Context, want tileSet) (differing []error, err
 			have, err = id.Cut(have)
 		}
 		if err == nil && !bytes.Equal(have, data) {
-			err = fmt.Errorf("%s is not what Trillian's leaves make it", id.Path())
+			err = fmt.Errorf("%s differs from the one made from Trillian's leaves", id.Path())
 		}
 		if err != nil {
 			differing = append(differing, fmt.Errorf("%w: %w", ErrContradiction, err))
@@ -109,7 +109,7 @@ func (l *Log) Rebuild(ctx context.Context, keep proofs.Tree, progress func(n int
 	}
 	if size, err := l.cfg.Tiles.Size(ctx); err != nil {
 		// The copy may be damaged anywhere: that is the reason to rebuild it.
-		l.cfg.Logger.Warn("the size of the copy cannot be read; it is made anew", "err", err)
+		l.cfg.Logger.Warn("the size of the copy cannot be read; the copy is rebuilt", "err", err)
 	} else if size > root.N {
 		l.cfg.Logger.Warn("Trillian lacks entries of the copy; they are dropped, because they were never signed", "copy", size, "trillian", root.N, "signed", keep.N)
 	}

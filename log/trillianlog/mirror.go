@@ -64,7 +64,7 @@ func (m *Mirror) Extend(ctx context.Context, from, to int64, tiles map[proofs.Ti
 			return err
 		}
 		if !bytes.Equal(have, data) {
-			return fmt.Errorf("%w: %s of the new tree is not what the copy has", ErrContradiction, id.Path())
+			return fmt.Errorf("%w: %s of the new tree differs from that of the copy", ErrContradiction, id.Path())
 		}
 	}
 	m.size = to
@@ -73,5 +73,5 @@ func (m *Mirror) Extend(ctx context.Context, from, to int64, tiles map[proofs.Ti
 
 // Reset implements Tiles.
 func (m *Mirror) Reset(context.Context) error {
-	return errors.New("a mirror cannot be made anew")
+	return errors.New("a mirror cannot be rebuilt")
 }
