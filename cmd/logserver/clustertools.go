@@ -171,7 +171,10 @@ func (s *shared) resume(ctx context.Context, at place, know, checkpoint string, 
 			return 0, err
 		}
 	}
-	return bringForward(ctx, cfg.Publisher, keys, signed, know, to, w.record)
+	return (&maintain.Forward{
+		Ledger: cfg.Publisher.Ledger, Storage: cfg.Publisher.Storage, Keys: keys, Checkpoint: signed, From: to, Why: know,
+		Record: w.record,
+	}).Run(ctx)
 }
 
 // reindex makes the derived state of a log on servers anew, and with tiles the copy

@@ -7,14 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -57,10 +55,10 @@ lacks is taken from Trillian, except for files, which logserver blob add puts ba
 				size, err = resume(cmd.Context(), at, know, checkpoint)
 			}
 			switch {
-			case errors.Is(err, errNoNews) && checkpoint != "":
+			case errors.Is(err, maintain.ErrNoNews) && checkpoint != "":
 				fmt.Fprintln(cmd.OutOrStdout(), err)
 				return nil
-			case errors.Is(err, errNoNews):
+			case errors.Is(err, maintain.ErrNoNews):
 				return fmt.Errorf("%w. If a witness or a front end shows more (logserver status names the witnesses that do), give its newest checkpoint: --checkpoint FILE", err)
 			case err != nil:
 				return err
@@ -129,10 +127,10 @@ func resume(ctx context.Context, at place, know, checkpoint string) (size int64,
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	to := publisher.Config{Storage: storage, Ledger: ledger}
-	return bringForward(ctx, to, keys, signed, know, "the checkpoint in "+checkpoint, func(_ context.Context, a maintain.Action) error {
-		return maintain.AppendAction(at.ledgerDir(), a)
-	})
+	return (&maintain.Forward{
+		Ledger: ledger, Storage: storage, Keys: keys, Checkpoint: signed, From: "the checkpoint in " + checkpoint, Why: know,
+		Record: func(_ context.Context, a maintain.Action) error { return maintain.AppendAction(at.ledgerDir(), a) },
+	}).Run(ctx)
 }
 
 // checkKnown checks what is said to be wrong.
@@ -141,45 +139,4 @@ func checkKnown(know string) error {
 		return fmt.Errorf("--i-know %q: want %s or %s; logserver status says which", know, maintain.HaltLedgerLost, log.HaltLedgerBehind)
 	}
 	return nil
-}
-
-// errNoNews means that a checkpoint says no more than the ledger.
-var errNoNews = errors.New("nothing was changed")
-
-// bringForward sets the ledger to a checkpoint that the log has signed. It is errNoNews
-// where the ledger knows that already.
-func bringForward(ctx context.Context, at publisher.Config, keys []proofs.Key, signed []byte, know, to string, record func(context.Context, maintain.Action) error) (size int64, err error) {
-	old, err := at.Ledger.Load(ctx)
-	if err != nil {
-		return 0, err
-	}
-	next, err := maintain.RecordFromCheckpoint(ctx, signed, keys, at.Storage, old)
-	if err != nil {
-		return 0, err
-	}
-	if tree := old.Edge.Tree(); tree.N > 0 && tree == next.Edge.Tree() {
-		return 0, fmt.Errorf("%w: the ledger says already that size %d was signed last, and %s says no more", errNoNews, tree.N, to)
-	}
-	return moveLedger(ctx, at.Ledger, old, next, know, to, func(a maintain.Action) error { return record(ctx, a) })
-}
-
-// moveLedger writes the next record to the ledger, once the action is recorded: one
-// that is recorded and was not taken does less harm than the other way round.
-func moveLedger(ctx context.Context, ledger log.Ledger, old, next log.LedgerRecord, know, to string, record func(maintain.Action) error) (size int64, err error) {
-	// Signing times never decrease.
-	next.Signed = max(old.Signed, time.Now().Unix())
-	before, err := old.Marshal()
-	if err != nil {
-		return 0, err
-	}
-	after, err := next.Marshal()
-	if err != nil {
-		return 0, err
-	}
-	action := actionNow(know, "ledger set to "+to)
-	action.Before, action.After = string(before), string(after)
-	if err := record(action); err != nil {
-		return 0, err
-	}
-	return next.Edge.Tree().N, ledger.Swap(ctx, old, next)
 }
