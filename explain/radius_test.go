@@ -34,6 +34,10 @@ func TestRadiusRefusesOtherMetadata(t *testing.T) {
 	if _, err := Radius(repo, "x"); !errors.Is(err, ErrMetadata) || !strings.Contains(err.Error(), "root is given as a") {
 		t.Errorf("root as delegated role: %v", err)
 	}
+	repo.Delegated = map[string]*tuf.Metadata{"targets": repo.Targets}
+	if _, err := Radius(repo, "x"); !errors.Is(err, ErrMetadata) {
+		t.Errorf("targets as delegated role: %v", err)
+	}
 	if _, err := RadiusOf(repo, "*"); !errors.Is(err, ErrMetadata) {
 		t.Errorf("pattern: %v", err)
 	}

@@ -33,6 +33,11 @@ func (r Repository) check() error {
 	if r.Root == nil {
 		return fmt.Errorf("%w: no root", ErrMetadata)
 	}
+	for role := range r.Delegated {
+		if tuf.IsTopLevel(role) {
+			return fmt.Errorf("%w: %s is not a delegated role", ErrMetadata, role)
+		}
+	}
 	for role, m := range r.files() {
 		if m.Type != tuf.TypeOf(role) {
 			return fmt.Errorf("%w: %s is given as %s", ErrMetadata, m.Type, name(role))
