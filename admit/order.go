@@ -165,18 +165,13 @@ func (o *order) ready(i int) int {
 	if o.at[i] == notAsked {
 		o.at[i] = beingAsked
 		at := max(o.keys(i), since)
-		if o.needsSnapshot(i) {
+		if NeedsSnapshot(o.files[i].Role, o.files[i].File) {
 			listed, _ := o.first(i, o.snapshots, func(s int) bool { return o.lists(s, i) && o.related(s, i) })
 			at = max(at, listed)
 		}
 		o.at[i] = at
 	}
 	return o.at[i]
-}
-
-// needsSnapshot reports whether a file counts only beside a snapshot.
-func (o *order) needsSnapshot(i int) bool {
-	return o.files[i].File.Targets != nil && tuf.TypeOf(o.files[i].Role) == tuf.RoleTargets
 }
 
 // lists reports whether a snapshot says that a file is its role's.

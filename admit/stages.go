@@ -91,7 +91,7 @@ func (o *order) states(files, roots, snapshots []int) (states []state, rest []in
 		of[s] = &state{files: []int{s}}
 	}
 	for _, i := range files {
-		first := slices.IndexFunc(snapshots, func(s int) bool { return o.needsSnapshot(i) && o.lists(s, i) })
+		first := slices.IndexFunc(snapshots, func(s int) bool { return NeedsSnapshot(o.files[i].Role, o.files[i].File) && o.lists(s, i) })
 		switch {
 		case of[i] != nil: // a snapshot
 		case first < 0:
@@ -106,7 +106,7 @@ func (o *order) states(files, roots, snapshots []int) (states []state, rest []in
 		good := len(roots) - 1
 		for _, i := range files {
 			// Also the targets of an earlier state lead to what they delegate.
-			if i == snapshot || o.files[i].Role == tuf.RoleTargets && o.needsSnapshot(i) && o.lists(snapshot, i) {
+			if i == snapshot || o.files[i].Role == tuf.RoleTargets && NeedsSnapshot(o.files[i].Role, o.files[i].File) && o.lists(snapshot, i) {
 				good = min(good, o.lastGood(i, roots))
 			}
 		}

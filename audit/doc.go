@@ -9,7 +9,7 @@
 //     the signed one, and on the way with every older checkpoint by the log
 //     that it has seen, so that a fork is detected;
 //   - compares the tiles served with those that the entries give;
-//   - judges every new leaf again by the rules of package verify, over the files
+//   - judges every new leaf again by the rules of package admit, over the files
 //     that the leaf names: the decision must give exactly that leaf.
 //
 // No leaf is judged before the root over it has been recomputed, so every

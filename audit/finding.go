@@ -265,3 +265,19 @@ func (a *Auditor) saveUnsaved() {
 		}
 	}
 }
+
+// rank puts the worst first.
+func (c Class) rank() int {
+	return map[Class]int{Tampering: 0, Equivocation: 1, Unexpected: 2, Outage: 3, Hygiene: 4}[c]
+}
+
+// Fails reports whether a finding of the class makes a replay end with exit code 1.
+func (c Class) Fails() bool { return c == Tampering || c == Equivocation || c == Unexpected }
+
+// AgainstLookup reports whether a finding of the class makes a look-up end with exit code
+// 1: that some vendor contradicted himself elsewhere in the log does not.
+func (c Class) AgainstLookup() bool { return c == Tampering || c == Unexpected }
+
+// AgainstLog reports whether the log answers for a finding of the class, or for what could
+// not be checked because of it: then nobody can vouch for the checkpoint.
+func (c Class) AgainstLog() bool { return c != Equivocation && c != Hygiene }

@@ -96,7 +96,7 @@ func (a *Auditor) Report(ctx context.Context) (*Report, error) {
 		r.Findings = append(r.Findings, found...)
 	}
 	r.Findings = append(r.Findings, a.passing...)
-	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(rank[x.Class], rank[y.Class]) })
+	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(x.Class.rank(), y.Class.rank()) })
 	r.Suppressed = a.allSuppressed()
 	r.Leaves = a.Leaves(0, a.next)
 	r.Vouches = a.vouches()
@@ -118,9 +118,6 @@ func (a *Auditor) allSuppressed() []Suppressed {
 	return list
 }
 
-// rank puts the worst first.
-var rank = map[Class]int{Tampering: 0, Equivocation: 1, Unexpected: 2, Outage: 3, Hygiene: 4}
-
 // vouches reports whether an auditor could put its name under the checkpoint:
 // nothing was found that the log answers for, and nothing was left unchecked.
 func (a *Auditor) vouches() bool {
@@ -128,7 +125,7 @@ func (a *Auditor) vouches() bool {
 		return false
 	}
 	for at, n := range a.count {
-		if class := at.kind.Class(); n > 0 && class != Equivocation && class != Hygiene {
+		if class := at.kind.Class(); n > 0 && class.AgainstLog() {
 			return false
 		}
 	}

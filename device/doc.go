@@ -5,6 +5,22 @@
 //     targets, and
 //   - [OpenFolder], which reads a copy of a repository in a folder.
 //
-// A [Store] is the metadata directory; its Create makes one. Package verify decides
-// which files to trust; this one only reads and writes them.
+// The first run makes the metadata directory, from the root that the device was given:
+//
+//	store := device.Store{Dir: "/var/lib/firmware"}
+//	unlock, err := store.Lock(ctx, "my-updater", time.Minute) // for every run; the name is for those who wait
+//	state, err := verify.Pin(root, install)
+//	err = store.Create(root, state)
+//
+// Every run updates it and then downloads. Refresh stores the state, also where it returns
+// an error; a target that was not downloaded says why in its Err, and not in the error of
+// Download:
+//
+//	d := device.Device{Store: store, Repository: &device.Repository{URL: "https://updates.example/metadata/"}}
+//	_, err = d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()})
+//	targets, err := d.Download(ctx, []string{"firmware.bin"}, "https://updates.example/targets/", "/var/lib/firmware/targets")
+//
+// The policy comes from proofs.ParsePolicy, and install from verify.ParseInstallPolicy or
+// verify.DefaultInstallPolicy. Package verify decides which files to trust; this one only
+// reads and writes them.
 package device

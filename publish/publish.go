@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -167,7 +168,7 @@ func (f *file) isVoucher() bool {
 
 // needsVoucher reports whether f counts only beside a snapshot.
 func (f *file) needsVoucher() bool {
-	return f.meta != nil && f.meta.Targets != nil && (f.role == tuf.RoleTargets || !tuf.IsTopLevel(f.role))
+	return f.meta != nil && admit.NeedsSnapshot(f.role, f.meta)
 }
 
 // isListedIn reports whether snapshot s says that f is its role's file.

@@ -73,7 +73,7 @@ Exit codes:
 					return err
 				}
 			}
-			outcome := verdict(report, err, audit.Tampering, audit.Unexpected)
+			outcome := verdict(report, err, audit.Class.AgainstLookup)
 			said := conclude(args[0], lookup, report, outcome)
 			if opts.json {
 				printErr := cli.WriteJSON(cmd.OutOrStdout(), struct {

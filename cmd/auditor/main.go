@@ -124,21 +124,19 @@ func (p *progress) done() {
 }
 
 // verdict turns a report into the command's error: what was found comes before
-// what could not be checked. classes are those that make it fail.
-func verdict(report *audit.Report, err error, classes ...audit.Class) error {
-	worst := map[audit.Class]int{}
+// what could not be checked. fails says which classes make it fail.
+func verdict(report *audit.Report, err error, fails func(audit.Class) bool) error {
+	outage := false
 	for _, f := range report.Findings {
-		worst[f.Class]++
-	}
-	for _, class := range classes {
-		if worst[class] > 0 {
+		if fails(f.Class) {
 			return cli.Failed(cli.ErrReported)
 		}
+		outage = outage || f.Class == audit.Outage
 	}
 	switch {
 	case err != nil:
 		return err
-	case worst[audit.Outage] > 0:
+	case outage:
 		return errors.New("not everything could be checked")
 	}
 	return nil

@@ -16,9 +16,6 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
-// failing are the classes that make replay exit with 1.
-var failing = []audit.Class{audit.Tampering, audit.Equivocation, audit.Unexpected}
-
 func newReplay() *cobra.Command {
 	var opts struct {
 		source
@@ -69,7 +66,7 @@ Exit codes:
 			} else {
 				printReport(cmd.OutOrStdout(), report)
 			}
-			return verdict(report, err, failing...)
+			return verdict(report, err, audit.Class.Fails)
 		},
 	}
 	opts.register(cmd)
@@ -161,7 +158,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		return err
 	}
 	report, err := a.Report(context.WithoutCancel(ctx))
-	return verdict(report, err, failing...)
+	return verdict(report, err, audit.Class.Fails)
 }
 
 // outages are the findings that last.

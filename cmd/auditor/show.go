@@ -58,7 +58,7 @@ Exit codes:
 			}
 			defer a.Close()
 			warn(cmd.ErrOrStderr(), report)
-			outcome := verdict(report, err, audit.Tampering, audit.Unexpected)
+			outcome := verdict(report, err, audit.Class.AgainstLookup)
 			if show == nil {
 				return firstOf(printRepositories(cmd.OutOrStdout(), report, opts.json), outcome)
 			}

@@ -109,7 +109,7 @@ func parse(t *testing.T, path string) *ast.File {
 
 func readCode(t *testing.T) *code {
 	t.Helper()
-	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "../api/api.go", "Code")}
+	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "../api/codes.go", "Code")}
 	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "lookup.go", "problem.go", "body.go", "content.go", "token.go", "hold.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
@@ -392,7 +392,7 @@ func TestAPIDocumentIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]bool{}
-	for _, value := range constants(t, "../api/api.go", "Code") {
+	for _, value := range constants(t, "../api/codes.go", "Code") {
 		want[value] = true
 	}
 	got := map[string]bool{}

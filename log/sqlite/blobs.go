@@ -14,11 +14,6 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-const (
-	blobsVersion = 2
-	blobsSchema  = `CREATE TABLE blobs (sum BLOB NOT NULL UNIQUE, data BLOB NOT NULL);` + vendorsSchema
-)
-
 // blobsAtOnce is the number of blobs that one statement reads.
 const blobsAtOnce = 64
 

@@ -14,45 +14,6 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// vendorsSchema is what is kept beside the blobs for the vendors: the tokens of
-// their repositories, and what others have submitted and is held. Times are
-// milliseconds since 1970; ended is 0 while a file is held.
-const vendorsSchema = `
-CREATE TABLE tokens (
-	repository BLOB NOT NULL,
-	hash BLOB NOT NULL,
-	made INTEGER NOT NULL,
-	by TEXT NOT NULL,
-	PRIMARY KEY (repository, hash)
-) WITHOUT ROWID;
-CREATE TABLE token_changes (number INTEGER NOT NULL);
-INSERT INTO token_changes VALUES (0);
-CREATE TABLE held (
-	id TEXT PRIMARY KEY,
-	repository BLOB NOT NULL,
-	role BLOB NOT NULL,
-	version INTEGER NOT NULL,
-	name BLOB NOT NULL,
-	kind TEXT NOT NULL,
-	source TEXT NOT NULL,
-	size INTEGER NOT NULL,
-	since INTEGER NOT NULL,
-	until INTEGER NOT NULL,
-	ended INTEGER NOT NULL,
-	status TEXT NOT NULL,
-	leaf INTEGER NOT NULL,
-	code TEXT NOT NULL,
-	detail BLOB NOT NULL
-);
-CREATE INDEX held_due ON held (ended, until);
-CREATE INDEX held_of ON held (repository, ended);
-CREATE TABLE held_files (
-	id TEXT PRIMARY KEY,
-	file BLOB NOT NULL,
-	snapshot BLOB
-);
-`
-
 // The number of changes is a row, which may be lost as any other: the tokens can be read
 // without it, and the next change makes it anew, with a number that it never had before.
 const tokenChanges = "SELECT coalesce((SELECT number FROM token_changes), -1)"

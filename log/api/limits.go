@@ -1,0 +1,7 @@
+package api
+
+// Limits of one submission.
+const (
+	MaxFiles      = 1024     // files in one tar
+	MaxSubmission = 64 << 20 // bytes of one request body
+)
