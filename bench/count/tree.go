@@ -37,7 +37,7 @@ var kinds = map[kind][]string{
 		"witness/loadtest", "proofs/oracles", "internal/vectorgen", "internal/postgresserver", "internal/trillianserver",
 		"internal/process", "internal/runtest", "internal/testvendor", "internal/testlog", "internal/realdata",
 	},
-	suite: {"log/statetest", "log/storagetest", "audit/audittest", "witness/witnesstest", "witness/conformance"},
+	suite: {"log/statetest", "log/storagetest", "log/logtest", "audit/audittest", "witness/witnesstest", "witness/conformance"},
 }
 
 func kindOf(folder string) kind {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -174,7 +175,8 @@ func (w *world) strace(ctx context.Context, call, errno, when string) (*strace, 
 
 // detach lets the log go and returns how many calls have failed.
 func (s *strace) detach() (int, error) {
-	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil && s.cmd.ProcessState == nil {
+	// It may have ended, with the log that it was attached to.
+	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return 0, err
 	}
 	<-s.done
