@@ -185,7 +185,7 @@ func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encodin
 	return m, nil
 }
 
-// readable says whether package verify reads an encoding.
+// readable reports whether package tuf reads an encoding.
 func readable(encoding tuf.Encoding) bool { return encoding == tuf.JSON }
 
 // kindLine is the first line of every kind of leaf, those to come included.

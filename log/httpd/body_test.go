@@ -32,9 +32,7 @@ func TestUnfinishedBodiesHoldUpNobody(t *testing.T) {
 	}))
 	defer server.Close()
 	taken := func() int64 {
-		from.Memory.Mu.Lock()
-		defer from.Memory.Mu.Unlock()
-		return from.Memory.Taken
+		return from.Memory.Used()
 	}
 	var strangers []net.Conn
 	for i := range 4 {

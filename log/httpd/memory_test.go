@@ -51,16 +51,16 @@ func TestMemoryOfASubmission(t *testing.T) {
 		} else {
 			got = h.counts(step.counts)
 		}
-		if got != step.want || from.Memory.Taken != step.taken {
-			t.Errorf("step %d: %v, %d are taken", i, got, from.Memory.Taken)
+		if got != step.want || from.Memory.Used() != step.taken {
+			t.Errorf("step %d: %v, %d are taken", i, got, from.Memory.Used())
 		}
 	}
 	second := &held{s: s, from: h.from}
-	if !grow(second, 100) || second.counts(301) || from.Memory.Taken != 300 {
-		t.Errorf("two of one source: %d are taken", from.Memory.Taken)
+	if !grow(second, 100) || second.counts(301) || from.Memory.Used() != 300 {
+		t.Errorf("two of one source: %d are taken", from.Memory.Used())
 	}
 	h.release()
-	if second.release(); from.Memory.Taken != 0 {
-		t.Errorf("%d are not given back", from.Memory.Taken)
+	if second.release(); from.Memory.Used() != 0 {
+		t.Errorf("%d are not given back", from.Memory.Used())
 	}
 }

@@ -121,7 +121,7 @@ func readCode(t *testing.T) *code {
 }
 
 // constants returns the string constants of a file whose names have a prefix.
-// Those that are constants of package verify are looked up there.
+// Those that are constants of package admit are looked up there.
 func constants(t *testing.T, path, prefix string) map[string]string {
 	t.Helper()
 	values := map[string]string{}

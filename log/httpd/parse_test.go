@@ -134,7 +134,7 @@ func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 		t.Fatalf("a large one after the other: %v", p.Detail)
 	}
 	h.release()
-	if s.large.Taken || s.largeOfHolders.Taken || !free(room) {
+	if s.large.Busy() || s.largeOfHolders.Busy() || !free(room) {
 		t.Error("something is not given back")
 	}
 
@@ -142,7 +142,7 @@ func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 	if !from.Memory.Take(quota.Source{}, room-quota.LargeSubmission) {
 		t.Fatal("no room")
 	}
-	if _, p := parse(t.Context(), quota.Source{Key: "a"}, large); p == nil || p.Status != http.StatusServiceUnavailable || s.large.Taken {
+	if _, p := parse(t.Context(), quota.Source{Key: "a"}, large); p == nil || p.Status != http.StatusServiceUnavailable || s.large.Busy() {
 		t.Errorf("got %v", p)
 	}
 }

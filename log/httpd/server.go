@@ -41,7 +41,7 @@ type Server struct {
 	large, largeOfHolders quota.Lane // for large submissions
 
 	running context.Context // ends when nothing that a request waits for can come
-	Stop    context.CancelFunc
+	stop    context.CancelFunc
 }
 
 // Config says what a server serves, and to whom.
@@ -76,6 +76,7 @@ type Config struct {
 	Now func() time.Time
 }
 
+// SetDefaults fills in what is zero.
 func (c *Config) SetDefaults() {
 	c.Limits = c.Limits.Or(quota.DefaultLimits)
 	if c.Logger == nil {
@@ -88,6 +89,7 @@ func (c *Config) NewSources() *quota.Sources {
 	return quota.New(c.HTTP, c.Token, quota.NewTokenBook(c.Tokens, c.Logger), c.Limits)
 }
 
+// New returns the server of a view, with which it shares its sources.
 func New(view View, cfg Config, from *quota.Sources) *Server {
 	running, stop := context.WithCancel(context.Background())
 	s := &Server{
@@ -107,7 +109,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		made:    quota.NewPool(cfg.Limits.Making),
 		sending: quota.NewPool(cfg.Limits.Answers),
 		running: running,
-		Stop:    stop,
+		stop:    stop,
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -177,7 +179,7 @@ func (s *Server) ended() *problem {
 
 // mayRegister checks the bearer token.
 func (s *Server) mayRegister(from quota.Source) *problem {
-	if s.sources.Registrar.Load() == nil || from.Registrar {
+	if !s.sources.AskForToken() || from.Registrar {
 		return nil
 	}
 	const needs = "registering a repository needs the operator's token: Authorization: Bearer TOKEN"
@@ -260,7 +262,7 @@ func (s *Server) renew(ctx context.Context) {
 
 // Settings are what an operator can change while a log is served.
 type Settings struct {
-	// Labels, Token and Policy are as in Config and PublisherConfig. That a log
+	// Labels, Token and Policy are as in Config and publisher.Config. That a log
 	// asks for a token at all is settled when it is opened.
 	Labels map[tuf.Digest]string
 	Token  string
@@ -272,3 +274,6 @@ func (s *Server) Reload(settings Settings) {
 	s.labels.Store(&settings.Labels)
 	s.sources.SetToken(settings.Token)
 }
+
+// Stop ends the waiting of requests: nothing that they wait for can come any more.
+func (s *Server) Stop() { s.stop() }

@@ -19,7 +19,7 @@ func (s *Server) wrongToken(ctx context.Context, from quota.Source, repository t
 	if !from.Unknown || !s.sources.Tokens.Guards(ctx, repository) {
 		return nil
 	}
-	if s.sources.Tokens.Away.Load() {
+	if s.sources.Tokens.Away() {
 		return later(api.CodeUnavailable, "the tokens of repositories cannot be read now")
 	}
 	if p := s.charge(from, 0); p != nil {
@@ -37,7 +37,7 @@ func (s *Server) giveToken(r *http.Request, from quota.Source, sub *intake.Submi
 	if text != "" && !api.CheckToken(text) {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "%s: a token has 22 to 128 letters, digits and -._~+/=", api.HeaderToken)
 	}
-	if !from.Registrar || s.sources.Tokens.Store == nil {
+	if !from.Registrar || !s.sources.Tokens.Keeps() {
 		return nil
 	}
 	given := &intake.Registered{}
@@ -47,7 +47,7 @@ func (s *Server) giveToken(r *http.Request, from quota.Source, sub *intake.Submi
 	}
 	given.Token = log.NewToken(sub.Repository, text, log.ByRegistration, s.sources.Now())
 	var err error
-	if given.Added, err = s.sources.Tokens.Store.AddToken(r.Context(), given.Token); err != nil {
+	if given.Added, err = s.sources.Tokens.Add(r.Context(), given.Token); err != nil {
 		return problemf(http.StatusInternalServerError, api.CodeInternal, "the repository's token cannot be stored").because(err)
 	}
 	sub.Token = given

@@ -16,7 +16,7 @@ import (
 // before anything is appended again.
 func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 	if in.unknown {
-		if err := in.ReadBack(ctx, candidates); err != nil {
+		if err := in.readBack(ctx, candidates); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (in *Intake) append(ctx context.Context, candidates []*candidate) error {
 		return in.publisher.Stop(halt)
 	}
 	// Whatever else Append returns, only entries that can be read count.
-	if err := errors.Join(appended, in.ReadBack(ctx, candidates)); err != nil {
+	if err := errors.Join(appended, in.readBack(ctx, candidates)); err != nil {
 		return err
 	}
 	for _, c := range sent {
@@ -119,5 +119,5 @@ func (in *Intake) AppendEnd(ctx context.Context) error {
 	_, err := in.storage.Append(appendCtx, [][]byte{[]byte(leaf.End)})
 	cancel()
 	// Whatever Append returns, only entries that can be read count.
-	return errors.Join(err, in.ReadBack(ctx, nil))
+	return errors.Join(err, in.readBack(ctx, nil))
 }

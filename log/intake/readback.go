@@ -8,11 +8,15 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// ReadBack applies the new entries of the log to its repositories and settles the
+// ReadBack applies the new entries of the log to its repositories, and judges each before
+// the publisher may sign it: a process that died may have left them.
+func (in *Intake) ReadBack(ctx context.Context) error { return in.readBack(ctx, nil) }
+
+// readBack applies the new entries of the log to its repositories and settles the
 // candidates among them. An entry that is not a candidate, left by an attempt
 // whose outcome was unknown or by a process that died, is judged like any other
 // before the publisher may sign it.
-func (in *Intake) ReadBack(ctx context.Context, candidates []*candidate) error {
+func (in *Intake) readBack(ctx context.Context, candidates []*candidate) error {
 	waiting := map[string]*candidate{}
 	for _, c := range candidates {
 		if !c.done {

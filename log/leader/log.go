@@ -1,7 +1,9 @@
 package leader
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -117,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.space.ask = cfg.Room
 	// Entries that the last process appended and did not sign count: they may
 	// have been read, and their submitters get the proof when they ask again.
-	if err := l.intake.ReadBack(ctx, nil); err != nil {
+	if err := l.intake.ReadBack(ctx); err != nil {
 		return nil, err
 	}
 	l.server = httpd.New(l, cfg.Config, from)
@@ -169,10 +171,14 @@ func (l *Log) Taking(context.Context) error {
 	}
 	unpublished := l.publisher.Tree().N - l.publisher.Published().Tree.N
 	if unpublished >= l.cfg.Limits.Unpublished {
-		return fmt.Errorf("%d entries wait to be published: %w", unpublished, l.publisher.Trouble())
+		why := cmp.Or(l.publisher.Trouble(), errUncosigned)
+		return fmt.Errorf("%d entries wait to be published: %w", unpublished, why)
 	}
 	return nil
 }
+
+// errUncosigned is why entries wait to be published while no attempt has failed yet.
+var errUncosigned = errors.New("a quorum of witnesses has not cosigned them yet")
 
 // Submit implements View. Its verdicts are observed, and its publication is timed.
 func (l *Log) Submit(sub *intake.Submission) error {

@@ -266,6 +266,9 @@ func problem(t *testing.T, resp *http.Response, body []byte, status int, code st
 	if (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) != (resp.Header.Get("Retry-After") != "") {
 		t.Errorf("%s %s: %d with Retry-After %q", resp.Request.Method, resp.Request.URL.Path, status, resp.Header.Get("Retry-After"))
 	}
+	if strings.Contains(p.Detail, "%!") || strings.Contains(p.Detail, "<nil>") {
+		t.Errorf("%s %s: %s", resp.Request.Method, resp.Request.URL.Path, p.Detail)
+	}
 	if p.Instance == "" || p.Instance != resp.Header.Get("X-Request-Id") {
 		t.Errorf("%s %s: instance %q, X-Request-Id %q", resp.Request.Method, resp.Request.URL.Path, p.Instance, resp.Header.Get("X-Request-Id"))
 	}

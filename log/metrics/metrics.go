@@ -119,6 +119,7 @@ func (m *Metrics) Request(method, pattern string, status int, took time.Duration
 var codes = []string{
 	"", api.CodeMalformed, api.CodeThreshold, api.CodeSuperseded, api.CodeNoParent, api.CodeSnapshotNeeded, api.CodeNotDelegated,
 	api.CodeNotCovered, api.CodeSecondPayload, api.CodeWrongType, api.CodeEncoding, api.CodeRoleName, api.CodeNotLoggedRole, api.CodeUnknownRepo,
+	api.CodeHoldFull, api.CodeHoldDropped, api.CodeEnded,
 }
 
 // Verdict implements log.Observer.

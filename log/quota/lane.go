@@ -10,7 +10,7 @@ import (
 // source's in the order in which they came: who has much to send waits for himself.
 type Lane struct {
 	mu      sync.Mutex
-	Taken   bool
+	taken   bool
 	sources []string // those with somebody who waits, the next first
 	waiting map[string][]chan struct{}
 }
@@ -18,8 +18,8 @@ type Lane struct {
 // Enter waits for the lane, which the caller must leave. The error is the context's.
 func (l *Lane) Enter(ctx context.Context, source string) error {
 	l.mu.Lock()
-	if !l.Taken {
-		l.Taken = true
+	if !l.taken {
+		l.taken = true
 		l.mu.Unlock()
 		return nil
 	}
@@ -64,11 +64,18 @@ func (l *Lane) Leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sources) == 0 {
-		l.Taken = false
+		l.taken = false
 		return
 	}
 	next := l.sources[0]
 	close(l.waiting[next][0])
 	l.sources = append(l.sources[1:], next) // behind the others, if it has more
 	l.remove(next, 0)
+}
+
+// Busy reports whether somebody is in the lane.
+func (l *Lane) Busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.taken
 }

@@ -42,7 +42,7 @@ func TestLane(t *testing.T) {
 		if want := []string{"a", "b", "c", "a", "b", "a"}; !slices.Equal(served, want) {
 			t.Errorf("served %v, want %v", served, want)
 		}
-		if l.Taken || len(l.sources) > 0 || len(l.waiting) > 0 {
+		if l.taken || len(l.sources) > 0 || len(l.waiting) > 0 {
 			t.Errorf("left behind: %+v", &l)
 		}
 	})
@@ -71,7 +71,7 @@ func TestLaneConcurrently(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if l.Taken || len(l.sources) > 0 || len(l.waiting) > 0 {
+	if l.taken || len(l.sources) > 0 || len(l.waiting) > 0 {
 		t.Errorf("left behind: %+v", &l)
 	}
 }

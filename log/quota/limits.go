@@ -148,13 +148,13 @@ const (
 	// one is read only when it is decided: one of those who have a token, and one of
 	// all others.
 	LargeSubmission = 8 << 20
-	// MakingListing and makingLookup are how much of Limits.Making is taken for
+	// MakingListing and MakingLookup are how much of Limits.Making is taken for
 	// what is listed without a limit, and up to one.
 	MakingListing = 4
 	MakingLookup  = 2
 	// MaxJudged is how many files are judged in one turn.
 	MaxJudged = 16
-	// DueAtOnce is how many held files wait to be judged at once, dueOfSource how many
+	// DueAtOnce is how many held files wait to be judged at once, DueOfSource how many
 	// of one source: that may take long, if it has used up its judging time.
 	DueAtOnce   = 64
 	DueOfSource = 16

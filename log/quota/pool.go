@@ -10,8 +10,8 @@ import (
 type Room struct {
 	Pool
 
-	Mu      sync.Mutex
-	Taken   int64            // by all
+	mu      sync.Mutex
+	taken   int64            // by all
 	others  int64            // of it by sources without a token
 	by      map[string]int64 // source; the log's own host is in none
 	waiting []*waiter        // the one that came first first
@@ -29,8 +29,8 @@ func NewPool(p Pool) *Room { return &Room{Pool: p, by: map[string]int64{}} }
 
 // Take takes n for a source, if there is as much for it, before those who wait.
 func (p *Room) Take(from Source, n int64) bool {
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.withinShare(from, n) || !p.withinCapacity(from, n) {
 		return false
 	}
@@ -41,17 +41,17 @@ func (p *Room) Take(from Source, n int64) bool {
 // Await takes n for a source when it is its turn, or returns why the context ended.
 func (p *Room) Await(ctx context.Context, from Source, n int64) error {
 	w := &waiter{from, n, make(chan struct{})}
-	p.Mu.Lock()
+	p.mu.Lock()
 	p.waiting = append(p.waiting, w)
 	p.serve()
-	p.Mu.Unlock()
+	p.mu.Unlock()
 	select {
 	case <-w.turn:
 		return nil
 	case <-ctx.Done():
 	}
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	i := slices.Index(p.waiting, w)
 	if i < 0 {
 		return nil // its turn came at the same time
@@ -63,8 +63,8 @@ func (p *Room) Await(ctx context.Context, from Source, n int64) error {
 
 // GiveBack gives back what was taken.
 func (p *Room) GiveBack(from Source, n int64) {
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.add(from, -n)
 	p.serve()
 }
@@ -93,11 +93,11 @@ func (p *Room) withinShare(from Source, n int64) bool {
 }
 
 func (p *Room) withinCapacity(from Source, n int64) bool {
-	return p.Taken+n <= p.Capacity && (from.Holder || p.others+n <= p.Capacity-p.Reserve)
+	return p.taken+n <= p.Capacity && (from.Holder || p.others+n <= p.Capacity-p.Reserve)
 }
 
 func (p *Room) add(from Source, n int64) {
-	p.Taken += n
+	p.taken += n
 	if !from.Holder {
 		p.others += n
 	}
@@ -107,4 +107,11 @@ func (p *Room) add(from Source, n int64) {
 	if p.by[from.Key] += n; p.by[from.Key] == 0 {
 		delete(p.by, from.Key)
 	}
+}
+
+// Used returns how much is taken by all.
+func (p *Room) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken
 }

@@ -60,10 +60,10 @@ func (s Source) Owns(repository tuf.Digest) bool {
 type Sources struct {
 	cfg       HTTPConfig
 	limits    Limits
-	Registrar atomic.Pointer[tuf.Digest] // SHA-256 of the registration token; nil: there is none
+	registrar atomic.Pointer[tuf.Digest] // SHA-256 of the registration token; nil: there is none
 	Tokens    *TokenBook
 	proxies   []netip.Prefix
-	Now       func() time.Time
+	now       func() time.Time
 
 	Queue, Memory *Room
 
@@ -80,7 +80,7 @@ func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Source
 		limits:  limits,
 		Tokens:  tokens,
 		proxies: cfg.TrustedProxies,
-		Now:     cfg.Now,
+		now:     cfg.Now,
 		own:     map[string]*bucket{},
 		others:  map[string]*list.Element{},
 		recent:  list.New(),
@@ -88,11 +88,11 @@ func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Source
 	if s.proxies == nil {
 		s.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
-	if s.Now == nil {
-		s.Now = time.Now
+	if s.now == nil {
+		s.now = time.Now
 	}
 	s.SetToken(token)
-	if token == "" && tokens.Store == nil {
+	if token == "" && tokens.store == nil {
 		limits.Queue.Reserve, limits.Memory.Reserve = 0, 0
 	}
 	s.Queue, s.Memory = NewPool(limits.Queue), NewPool(limits.Memory)
@@ -103,7 +103,7 @@ func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Source
 // nothing: whoever sends it is counted by address.
 func (s *Sources) Of(r *http.Request) Source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		if registrar := s.Registrar.Load(); registrar != nil && tuf.Sum([]byte(token)) == *registrar {
+		if registrar := s.registrar.Load(); registrar != nil && tuf.Sum([]byte(token)) == *registrar {
 			return Source{Key: "registration", Holder: true, Registrar: true}
 		}
 		if h := s.Tokens.Of(r.Context(), token); h != nil {
@@ -205,7 +205,7 @@ func (s *Sources) Charge(from Source, bytes int64) error {
 	if b == nil {
 		return nil
 	}
-	now := s.Now()
+	now := s.now()
 	// What is larger than the whole burst waits for a full bucket.
 	wait := max(b.submissions.wait(now, 1), b.bytes.wait(now, float64(bytes)))
 	if wait > 0 {
@@ -221,7 +221,7 @@ func (s *Sources) Spend(from Source, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.bucket(from); b != nil {
-		b.bytes.take(s.Now(), float64(bytes))
+		b.bytes.take(s.now(), float64(bytes))
 	}
 }
 
@@ -231,7 +231,7 @@ func (s *Sources) Wait(from Source) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.bucket(from); b != nil {
-		return b.judging.wait(s.Now(), 0)
+		return b.judging.wait(s.now(), 0)
 	}
 	return 0
 }
@@ -241,7 +241,7 @@ func (s *Sources) Spent(from Source, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.bucket(from); b != nil {
-		b.judging.take(s.Now(), took.Seconds())
+		b.judging.take(s.now(), took.Seconds())
 	}
 }
 
@@ -326,11 +326,11 @@ func (t tokens) take(now time.Time, n float64) {
 // SetToken replaces the registration token; empty means that there is none.
 func (s *Sources) SetToken(token string) {
 	if token == "" {
-		s.Registrar.Store(nil)
+		s.registrar.Store(nil)
 		return
 	}
 	sum := tuf.Sum([]byte(token))
-	s.Registrar.Store(&sum)
+	s.registrar.Store(&sum)
 }
 
 // FromFrontEnd reports whether a request has been passed on by a front end.
@@ -364,3 +364,9 @@ func NetworkOfConn(conn net.Conn) string {
 	}
 	return networkOf(peer.Addr().Unmap())
 }
+
+// AskForToken reports whether registering a repository needs a token.
+func (s *Sources) AskForToken() bool { return s.registrar.Load() != nil }
+
+// Now returns the time of the clock of quotas.
+func (s *Sources) Now() time.Time { return s.now() }

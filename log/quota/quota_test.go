@@ -18,7 +18,7 @@ import (
 func quotas(cfg HTTPConfig, limits Limits, token string) (*Sources, *time.Time) {
 	s := New(cfg, token, &TokenBook{}, limits.Or(DefaultLimits))
 	now := time.Unix(1700000000, 0)
-	s.Now = func() time.Time { return now }
+	s.now = func() time.Time { return now }
 	return s, &now
 }
 
@@ -39,7 +39,7 @@ func TestSources(t *testing.T) {
 	s, _ := quotas(HTTPConfig{
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 	}, Limits{}, "operator's")
-	s.Tokens.Store = &memTokens{list: []log.Token{vendors}}
+	s.Tokens.store = &memTokens{list: []log.Token{vendors}}
 	for _, tt := range []struct{ remote, forwarded, token, want string }{
 		{"192.0.2.7:1", "", "", "192.0.2.0/24"},
 		{"192.0.2.250:99", "", "", "192.0.2.0/24"},
@@ -181,13 +181,13 @@ func TestRoomForHolders(t *testing.T) {
 		}
 	}
 	s.Queue.GiveBack(outsider, 4)
-	if !s.Queue.Take(local, 4) || s.Queue.Take(third, 1) || s.Queue.Taken != 8 {
+	if !s.Queue.Take(local, 4) || s.Queue.Take(third, 1) || s.Queue.taken != 8 {
 		t.Error("places are not given back, or the log's own host has a share")
 	}
 	s.Queue.GiveBack(local, 4)
 	s.Queue.GiveBack(other, 2)
 	s.Queue.GiveBack(vendor, 2)
-	if s.Queue.Taken != 0 || s.Queue.others != 0 || len(s.Queue.by) != 0 {
+	if s.Queue.taken != 0 || s.Queue.others != 0 || len(s.Queue.by) != 0 {
 		t.Errorf("left over: %+v", s.Queue)
 	}
 	if m := s.Memory.Pool; m != (Pool{Capacity: 64 << 20, Share: 40 << 20, Reserve: 16 << 20}) {
@@ -207,9 +207,9 @@ func TestTurnsOfAPool(t *testing.T) {
 	begin := func(name string, from Source, n int64) (end func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		p.Mu.Lock()
+		p.mu.Lock()
 		before := len(p.waiting)
-		p.Mu.Unlock()
+		p.mu.Unlock()
 		go func() {
 			defer close(ended)
 			if p.Await(ctx, from, n) == nil {
@@ -217,9 +217,9 @@ func TestTurnsOfAPool(t *testing.T) {
 			}
 		}()
 		for waits := false; !waits && len(order) == 0; {
-			p.Mu.Lock()
+			p.mu.Lock()
 			waits = len(p.waiting) > before
-			p.Mu.Unlock()
+			p.mu.Unlock()
 		}
 		return func() { cancel(); <-ended }
 	}
@@ -252,7 +252,7 @@ func TestTurnsOfAPool(t *testing.T) {
 	next("a2")
 	p.GiveBack(a, 2)
 	p.GiveBack(b, 4)
-	if p.Taken != 0 || len(p.by) != 0 || len(p.waiting) != 0 {
+	if p.taken != 0 || len(p.by) != 0 || len(p.waiting) != 0 {
 		t.Errorf("left over: %+v", p)
 	}
 }

@@ -17,8 +17,8 @@ type Stay struct {
 
 // Stay begins a stay with nothing. Keep or leave ends it.
 func (p *Room) Stay(from Source, giveUp func()) *Stay {
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	s := &Stay{pool: p, from: from, giveUp: giveUp}
 	p.stays = append(p.stays, s)
 	return s
@@ -37,8 +37,8 @@ func (s *Stay) Take(n int64) bool {
 // Press takes n for a source as take does, and where there is not as much the stays of
 // others give way. It asks last, with mu held, whether n is wanted still.
 func (p *Room) Press(from Source, n int64, wanted func() bool) bool {
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var victims []*Stay
 	ok := p.withinShare(from, n)
 	if ok && !p.withinCapacity(from, n) {
@@ -78,7 +78,7 @@ func (p *Room) giveWay(from Source, n int64) []*Stay {
 		}
 		h.stays, h.n = append(h.stays, s), h.n+s.n
 	}
-	after := Room{Pool: p.Pool, Taken: p.Taken, others: p.others}
+	after := Room{Pool: p.Pool, taken: p.taken, others: p.others}
 	var victims []*Stay
 	for !after.withinCapacity(from, n) {
 		var most *has
@@ -92,7 +92,7 @@ func (p *Room) giveWay(from Source, n int64) []*Stay {
 		}
 		v := most.stays[0]
 		victims, most.stays, most.n = append(victims, v), most.stays[1:], most.n-v.n
-		if after.Taken -= v.n; !v.from.Holder {
+		if after.taken -= v.n; !v.from.Holder {
 			after.others -= v.n
 		}
 	}
@@ -109,8 +109,8 @@ func (p *Room) end(s *Stay) {
 // Keep ends the stay and leaves what it has taken, n, to be given back to the pool by
 // whoever has it now. It is false if the stay has given way.
 func (s *Stay) Keep() (n int64, ok bool) {
-	s.pool.Mu.Lock()
-	defer s.pool.Mu.Unlock()
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
 	s.pool.end(s)
 	n, s.n = s.n, 0
 	return n, !s.gone

@@ -45,7 +45,7 @@ func TestStaysGiveWay(t *testing.T) {
 	for _, s := range stays {
 		s.Leave()
 	}
-	if p.Taken != 0 || p.others != 0 || len(p.by) != 0 || len(p.stays) != 0 {
+	if p.taken != 0 || p.others != 0 || len(p.by) != 0 || len(p.stays) != 0 {
 		t.Errorf("left over: %+v", p)
 	}
 }
@@ -87,14 +87,14 @@ func TestRandomStays(t *testing.T) {
 					t.Fatalf("%s has %d and loses %d to %s, who has %d and takes %d: %v", other, before[other], lost, key, before[key], n, ok)
 				}
 			}
-			if p.Taken > p.Capacity || p.others > p.Capacity-p.Reserve || p.by[key] > p.Share {
-				t.Fatalf("%d are taken, %d by others, %d by %s", p.Taken, p.others, p.by[key], key)
+			if p.taken > p.Capacity || p.others > p.Capacity-p.Reserve || p.by[key] > p.Share {
+				t.Fatalf("%d are taken, %d by others, %d by %s", p.taken, p.others, p.by[key], key)
 			}
 		}
 		for _, s := range in {
 			s.Leave()
 		}
-		if p.Taken != 0 || p.others != 0 || len(p.by) != 0 || len(p.stays) != 0 {
+		if p.taken != 0 || p.others != 0 || len(p.by) != 0 || len(p.stays) != 0 {
 			t.Fatalf("left over: %+v", p)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // serves all who asked before it was sent, so that any number of requests costs one
 // small query at a time.
 type TokenBook struct {
-	Store  log.Tokens // nil: there are no tokens
+	store  log.Tokens // nil: there are no tokens
 	logger *slog.Logger
 
 	asked  atomic.Int64 // number of those who have asked
@@ -24,7 +24,7 @@ type TokenBook struct {
 	at     atomic.Int64 // when the store gave its last answer, since began
 	began  time.Time
 	ok     bool        // the store has been read
-	Away   atomic.Bool // when it was asked last it could not be read
+	away   atomic.Bool // when it was asked last it could not be read
 
 	mu      sync.RWMutex
 	changes int64
@@ -37,13 +37,13 @@ type TokenBook struct {
 type Holding struct{ List []log.Token }
 
 func NewTokenBook(store log.Tokens, logger *slog.Logger) *TokenBook {
-	return &TokenBook{Store: store, logger: logger, began: time.Now()}
+	return &TokenBook{store: store, logger: logger, began: time.Now()}
 }
 
 // look brings the book up to date. Where the store cannot be read it stays as it
 // was: nothing can be stored then, either.
 func (b *TokenBook) look(ctx context.Context) {
-	if b.Store == nil {
+	if b.store == nil {
 		return
 	}
 	ticket := b.asked.Add(1)
@@ -57,7 +57,7 @@ func (b *TokenBook) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := b.read(ctx)
-	if b.Away.Store(err != nil); err != nil {
+	if b.away.Store(err != nil); err != nil {
 		b.logger.Warn("the tokens of repositories cannot be read; those known before count on", "err", err)
 	}
 	b.heard = all
@@ -66,11 +66,11 @@ func (b *TokenBook) look(ctx context.Context) {
 
 // read reads the tokens if they have changed. Called with asking held.
 func (b *TokenBook) read(ctx context.Context) error {
-	changes, err := b.Store.TokenChanges(ctx)
+	changes, err := b.store.TokenChanges(ctx)
 	if err != nil || b.ok && changes == b.changes {
 		return err
 	}
-	list, changes, err := b.Store.Tokens(ctx)
+	list, changes, err := b.store.Tokens(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,6 +128,17 @@ func (b *TokenBook) Guards(ctx context.Context, repository tuf.Digest) bool {
 func (b *TokenBook) Remove(ctx context.Context, t log.Token) error {
 	ctx, cancel := log.ToTheEnd(ctx)
 	defer cancel()
-	_, err := b.Store.RemoveToken(ctx, t.Repository, t.Hash)
+	_, err := b.store.RemoveToken(ctx, t.Repository, t.Hash)
 	return err
+}
+
+// Keeps reports whether there can be tokens.
+func (b *TokenBook) Keeps() bool { return b.store != nil }
+
+// Away reports whether the tokens could not be read when the store was asked last.
+func (b *TokenBook) Away() bool { return b.away.Load() }
+
+// Add adds a token, durably. It is false if the repository has it.
+func (b *TokenBook) Add(ctx context.Context, t log.Token) (bool, error) {
+	return b.store.AddToken(ctx, t)
 }

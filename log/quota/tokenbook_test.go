@@ -76,7 +76,7 @@ func TestTokenBook(t *testing.T) {
 	}
 	// A store that cannot be read takes nobody's token away.
 	store.err = errors.New("away")
-	if !b.Guards(t.Context(), id) || !b.Away.Load() {
+	if !b.Guards(t.Context(), id) || !b.away.Load() {
 		t.Error("a token is forgotten while the store is away, or nobody knows that it is")
 	}
 	store.err = nil

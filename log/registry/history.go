@@ -42,7 +42,7 @@ func (h *history) catchUp(records []admit.Record) error {
 
 // historyOf returns the whole of a repository, and reads it if it is not kept. The
 // caller holds repo.mu.
-func (r *Registry) historyOf(ctx context.Context, repo *repository) (*history, error) {
+func (r *Registry) historyOf(ctx context.Context, repo *Repository) (*history, error) {
 	r.mu.Lock()
 	h := r.histories[repo.id]
 	r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Registry) keptHistory(id tuf.Digest) *history {
 // a read of thousands of leaves each. So type and signatures come first, and a file
 // that no present key of its role has signed is refused whatever the history is,
 // unless its payload is logged. The caller holds repo.mu.
-func (r *Registry) needsHistory(ctx context.Context, repo *repository, role string, m *tuf.Metadata) (bool, error) {
+func (r *Registry) needsHistory(ctx context.Context, repo *Repository, role string, m *tuf.Metadata) (bool, error) {
 	if len(repo.floors) == 0 || m.Encoding != repo.judge.Encoding() || m.Type != typeOf(role) {
 		return false, nil
 	}
@@ -143,7 +143,7 @@ func delegates(m *tuf.Metadata) bool { return m.Targets != nil && m.Targets.Dele
 // same are the leaves of the state with its payload, or of its role and version. If
 // others of the version stand without a hash, their other releases count, too, and
 // the file's delegations.
-func (r *Registry) beyondMemory(ctx context.Context, repo *repository, role string, m *tuf.Metadata, same []int64) (bool, error) {
+func (r *Registry) beyondMemory(ctx context.Context, repo *Repository, role string, m *tuf.Metadata, same []int64) (bool, error) {
 	records := repo.judge.Records()
 	// Of what has come since the state was read, memory has everything.
 	for _, rec := range records {
@@ -181,7 +181,7 @@ func (r *Registry) beyondMemory(ctx context.Context, repo *repository, role stri
 // in the whole repository. For a delegated role the current release at every place on
 // the way to it must be in memory. The same holds for targets, whose delegations
 // decide whether another role explains a payload.
-func keysKnown(ctx context.Context, repo *repository, role string) (bool, error) {
+func keysKnown(ctx context.Context, repo *Repository, role string) (bool, error) {
 	if tuf.IsTopLevel(role) && role != tuf.RoleTargets {
 		return true, nil
 	}

@@ -23,7 +23,7 @@ import (
 //
 // Reading it is expensive, so it is read only for a file that present keys have
 // signed or whose payload is logged; every other file is refused from memory.
-func (r *Registry) Judge(ctx context.Context, repo *repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (admit.Decision, error) {
+func (r *Registry) Judge(ctx context.Context, repo *Repository, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (admit.Decision, error) {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
 	needs, err := r.needsHistory(ctx, repo, role, m)

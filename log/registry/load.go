@@ -61,7 +61,7 @@ func (r *Registry) whole(ctx context.Context, id tuf.Digest, inMemory []admit.Re
 // cut loads a repository again, with its highest versions alone, and copies
 // from memory the leaves that the state does not have yet. Without it a
 // repository that grows all the time could never be dropped and loaded again.
-func (r *Registry) cut(ctx context.Context, repo *repository) *repository {
+func (r *Registry) cut(ctx context.Context, repo *Repository) *Repository {
 	applied := r.applied()
 	judge, floors, err := r.load(ctx, repo.id, r.keepVersions)
 	r.mu.Lock()
@@ -93,7 +93,7 @@ func (r *Registry) cut(ctx context.Context, repo *repository) *repository {
 			return repo
 		}
 	}
-	short := &repository{id: repo.id, judge: judge, floors: floors, used: repo.used}
+	short := &Repository{id: repo.id, judge: judge, floors: floors, used: repo.used}
 	short.used.Value = short
 	r.repos[repo.id] = short
 	r.leaves += len(judge.Records()) - before

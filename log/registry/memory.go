@@ -13,9 +13,9 @@ const (
 )
 
 // keep puts a repository into the map. It must be called with mu held.
-func (r *Registry) keep(judge *admit.Repository, floors map[string]int64) *repository {
+func (r *Registry) keep(judge *admit.Repository, floors map[string]int64) *Repository {
 	r.makeRoom()
-	repo := &repository{id: judge.ID(), judge: judge, floors: floors}
+	repo := &Repository{id: judge.ID(), judge: judge, floors: floors}
 	repo.used = r.recent.PushFront(repo)
 	r.repos[repo.id] = repo
 	r.leaves += len(judge.Records())
@@ -24,7 +24,7 @@ func (r *Registry) keep(judge *admit.Repository, floors map[string]int64) *repos
 
 // account counts the bytes of cached files. If they are too many, it asks the least
 // recently used repositories to forget theirs. The caller holds repo.mu.
-func (r *Registry) account(repo *repository) {
+func (r *Registry) account(repo *Repository) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.repos[repo.id] != repo {
@@ -34,7 +34,7 @@ func (r *Registry) account(repo *repository) {
 	repo.cached = repo.judge.Cached()
 	r.cached += repo.cached
 	for e := r.recent.Back(); e != nil && r.cached > maxCached; e = e.Prev() {
-		other := e.Value.(*repository)
+		other := e.Value.(*Repository)
 		if other == repo || other.cached == 0 || !other.mu.TryLock() {
 			continue
 		}
@@ -52,14 +52,14 @@ func (r *Registry) makeRoom() {
 	applied := r.applied()
 	for e := r.recent.Back(); e != nil && (len(r.repos) >= maxLoaded || r.leaves >= maxLoadedLeaves); {
 		before := e.Prev()
-		r.drop(e.Value.(*repository), applied)
+		r.drop(e.Value.(*Repository), applied)
 		e = before
 	}
 }
 
 // drop forgets a repository if the state, which has applied leaves, can restore
 // it. It must be called with mu held.
-func (r *Registry) drop(repo *repository, applied int64) {
+func (r *Registry) drop(repo *Repository, applied int64) {
 	if !repo.mu.TryLock() {
 		return
 	}

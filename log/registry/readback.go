@@ -84,7 +84,7 @@ func (r *Registry) admit(ctx context.Context, rec admit.Record) error {
 
 // notRepeated returns a *Halt if the log has the same leaf at a lower index. Two
 // processes that append at the same time leave such an entry; its file is not at fault.
-func (r *Registry) notRepeated(ctx context.Context, repo *repository, rec admit.Record) error {
+func (r *Registry) notRepeated(ctx context.Context, repo *Repository, rec admit.Record) error {
 	repo.mu.Lock()
 	defer repo.mu.Unlock()
 	records := repo.judge.Records()
@@ -169,7 +169,7 @@ func (r *Registry) takeIn(ctx context.Context, rec admit.Record) error {
 }
 
 // applyTo adds a leaf to a repository. The caller holds repo.mu.
-func (r *Registry) applyTo(repo *repository, rec admit.Record) (err error) {
+func (r *Registry) applyTo(repo *Repository, rec admit.Record) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.repos[repo.id] != repo {

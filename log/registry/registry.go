@@ -30,8 +30,8 @@ type Registry struct {
 	keepVersions, cutAfter int
 
 	mu     sync.Mutex
-	repos  map[tuf.Digest]*repository
-	recent list.List // of *repository, the one used last first
+	repos  map[tuf.Digest]*Repository
+	recent list.List // of *Repository, the one used last first
 	leaves int       // in repos
 	cached int       // bytes of their files
 	// histories are whole repositories that are kept, of historyLeaves leaves.
@@ -41,11 +41,11 @@ type Registry struct {
 	dropped int
 	// roots are the first releases of roots that the state may not have yet, by
 	// payload.
-	roots map[tuf.Digest]rootAt
+	roots map[tuf.Digest]Root
 }
 
 // repository guards an admit.Repository, which is not safe for concurrent use.
-type repository struct {
+type Repository struct {
 	id      tuf.Digest
 	used    *list.Element // in registry.recent
 	applied int           // leaves since it was loaded; guarded by registry.mu
@@ -66,18 +66,18 @@ type repository struct {
 
 // last returns the index of the newest leaf that has been applied. The caller
 // holds mu.
-func (r *repository) last() int64 {
+func (r *Repository) last() int64 {
 	records := r.judge.Records()
 	return records[len(records)-1].Index
 }
 
 func New(blobs admit.Blobs, state log.StateReader, applied func() int64, judged *atomic.Int64) *Registry {
-	return &Registry{blobs: blobs, state: state, applied: applied, judged: cmp.Or(judged, new(atomic.Int64)), keepVersions: tailVersions, cutAfter: longHistory, repos: map[tuf.Digest]*repository{}, histories: map[tuf.Digest]*history{}, roots: map[tuf.Digest]rootAt{}}
+	return &Registry{blobs: blobs, state: state, applied: applied, judged: cmp.Or(judged, new(atomic.Int64)), keepVersions: tailVersions, cutAfter: longHistory, repos: map[tuf.Digest]*Repository{}, histories: map[tuf.Digest]*history{}, roots: map[tuf.Digest]Root{}}
 }
 
 // Get returns a repository, and loads it if it must. It is nil if the log does
 // not have the repository.
-func (r *Registry) Get(ctx context.Context, id tuf.Digest) (*repository, error) {
+func (r *Registry) Get(ctx context.Context, id tuf.Digest) (*Repository, error) {
 	r.mu.Lock()
 	repo, ok := r.repos[id]
 	long := false

@@ -8,7 +8,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-type rootAt struct {
+type Root struct {
 	Repository tuf.Digest
 	Index      int64
 }
@@ -27,7 +27,7 @@ func (r *Registry) Known(ctx context.Context, id tuf.Digest) (bool, error) {
 
 // RootAt returns the repository and index at which the root with this payload
 // was logged first.
-func (r *Registry) RootAt(ctx context.Context, payload tuf.Digest) (rootAt, bool, error) {
+func (r *Registry) RootAt(ctx context.Context, payload tuf.Digest) (Root, bool, error) {
 	// Memory is read before the state: a root that is forgotten in between is
 	// in the state.
 	r.mu.Lock()
@@ -37,17 +37,17 @@ func (r *Registry) RootAt(ctx context.Context, payload tuf.Digest) (rootAt, bool
 	if err != nil || !logged {
 		return at, ok && err == nil, err
 	}
-	return rootAt{rec.Leaf.Repository, rec.Index}, true, nil
+	return Root{rec.Leaf.Repository, rec.Index}, true, nil
 }
 
 // addRoot must be called with mu held.
 func (r *Registry) addRoot(rec admit.Record) {
 	if _, ok := r.roots[rec.Leaf.Payload]; !ok {
-		r.roots[rec.Leaf.Payload] = rootAt{rec.Leaf.Repository, rec.Index}
+		r.roots[rec.Leaf.Payload] = Root{rec.Leaf.Repository, rec.Index}
 	}
 	const many = 4096
 	if len(r.roots) > many {
 		applied := r.applied()
-		maps.DeleteFunc(r.roots, func(_ tuf.Digest, at rootAt) bool { return at.Index < applied })
+		maps.DeleteFunc(r.roots, func(_ tuf.Digest, at Root) bool { return at.Index < applied })
 	}
 }
