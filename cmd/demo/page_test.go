@@ -23,7 +23,7 @@ var varies = []struct{ what, with string }{
 	{`\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+`, "+ID+KEY"},
 	{`\b[0-9a-f]{8,}(…|\b)`, "HEX"},
 	{`WARNING /[^…]*…`, "WARNING PATH …"}, // it is cut where the path leaves off
-	{`cosigned by \w+ and \w+`, "cosigned by two"},
+	{`cosigned by \w+( and \w+)+`, "cosigned by two"},
 	{`\(missing \w+, \w+\)`, "(missing two)"},
 }
 
