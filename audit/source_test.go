@@ -4,93 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
-	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/tuf"
 )
-
-func TestHTTPSource(t *testing.T) {
-	h := newHistory(t)
-	h.Spoil("tile/entries/000.p/5", audittest.Missing)
-	h.Spoil("tile/0/000.p/5", audittest.Missing)
-	for h.Size() < 256 {
-		h.Append([]byte("tuflog motto v7\n"))
-	}
-	var noCache atomic.Bool
-	var failures atomic.Int32
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/prefix/checkpoint" {
-			noCache.Store(r.Header.Get("Cache-Control") == "no-cache")
-		}
-		if failures.Add(-1) >= 0 {
-			http.Error(w, "busy", http.StatusServiceUnavailable)
-			return
-		}
-		http.StripPrefix("/prefix", h.Log).ServeHTTP(w, r)
-	}))
-	defer srv.Close()
-	src, err := audit.NewHTTPSource(srv.URL+"/prefix/", srv.Client())
-	must(t, err)
-
-	checkpoint, err := src.Checkpoint(t.Context())
-	if want := h.Checkpoint(historySize, 2); err != nil || string(checkpoint) != string(want) || !noCache.Load() {
-		t.Errorf("checkpoint %q, %v, no-cache %v", checkpoint, err, noCache.Load())
-	}
-	direct := h.Source()
-	for _, width := range []int{4, 5, 256} {
-		want, err := direct.Tile(t.Context(), 0, 0, 256)
-		must(t, err)
-		if tile, err := src.Tile(t.Context(), 0, 0, width); err != nil || string(tile) != string(want[:32*width]) {
-			t.Errorf("tile of width %d: %d bytes, %v", width, len(tile), err)
-		}
-		want, err = direct.Entries(t.Context(), 0, 256)
-		must(t, err)
-		bundle, err := src.Entries(t.Context(), 0, width)
-		if err != nil || !strings.HasPrefix(string(want), string(bundle)) || width == 256 && len(bundle) != len(want) {
-			t.Errorf("bundle of width %d: %d bytes, %v", width, len(bundle), err)
-		}
-		if width == 5 {
-			four, err := src.Entries(t.Context(), 0, 4)
-			if err != nil || len(four) >= len(bundle) {
-				t.Errorf("five entries have %d bytes, four have %d, %v", len(bundle), len(four), err)
-			}
-		}
-	}
-	if _, err := src.Tile(t.Context(), 0, 1, 256); !errors.Is(err, audit.ErrNotFound) {
-		t.Errorf("a tile that is not there: %v", err)
-	}
-	blob := h.file(tuf.RoleRoot)
-	failures.Store(1)
-	if got, err := src.Blob(t.Context(), tuf.Sum(blob)); err != nil || string(got) != string(blob) {
-		t.Errorf("blob after one failure: %d bytes, %v", len(got), err)
-	}
-	if _, err := src.Blob(t.Context(), tuf.Digest{}); !errors.Is(err, audit.ErrNotFound) {
-		t.Errorf("a blob that is not there: %v", err)
-	}
-
-	a, err := audit.New(audit.Config{Source: src, Policy: h.Policy()})
-	must(t, err)
-	step(t, a)
-	if r := report(t, a); !r.Vouches {
-		t.Errorf("over HTTP: %+v", r.Findings)
-	}
-}
-
-func TestHTTPSourceRefusesURLs(t *testing.T) {
-	for _, url := range []string{"", "log.example.com", "ftp://log.example.com", "https://", "https://x/?a=b", "https://x/#y", "http://[::1"} {
-		if _, err := audit.NewHTTPSource(url, nil); err == nil {
-			t.Errorf("%q was taken", url)
-		}
-	}
-}
 
 func TestRunFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -171,50 +92,4 @@ func TestRunFollowsASlowLog(t *testing.T) {
 			t.Errorf("%d steps, %d of %d judged, the fork was seen at %d: %v", steps, judged, h.Size(), forkAt, err)
 		}
 	})
-}
-
-// A log that sends its auditor elsewhere is not followed there.
-func TestHTTPSourceFollowsNoRedirect(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
-	defer elsewhere.Close()
-	asked := 0
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked++
-		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
-	}))
-	defer srv.Close()
-	src, err := audit.NewHTTPSource(srv.URL, nil)
-	must(t, err)
-	for path, get := range map[string]func() ([]byte, error){
-		"/checkpoint":          func() ([]byte, error) { return src.Checkpoint(t.Context()) },
-		"/tile/0/000":          func() ([]byte, error) { return src.Tile(t.Context(), 0, 0, 256) },
-		"/tile/entries/000":    func() ([]byte, error) { return src.Entries(t.Context(), 0, 256) },
-		"/blob/sha256/" + zero: func() ([]byte, error) { return src.Blob(t.Context(), tuf.Digest{}) },
-	} {
-		asked = 0
-		if _, err := get(); err == nil || !strings.Contains(err.Error(), `redirects to "`+elsewhere.URL+path+`"`) || asked != 1 {
-			t.Errorf("%s: asked %d times, %v", path, asked, err)
-		}
-	}
-}
-
-const zero = "0000000000000000000000000000000000000000000000000000000000000000"
-
-// A log says that it is new by a code, and nothing else counts as that: the URL may be
-// wrong.
-func TestHTTPSourceOfANewLog(t *testing.T) {
-	for body, is := range map[string]bool{
-		`{"type":"about:blank","title":"Not Found","status":404,"code":"nothing-published","detail":"nothing has been published yet"}`: true,
-		`{"code":"not-found"}`: false,
-		`nothing-published`:    false,
-		``:                     false,
-	} {
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, body, http.StatusNotFound) }))
-		s, err := audit.NewHTTPSource(srv.URL, nil)
-		must(t, err)
-		if _, err := s.Checkpoint(t.Context()); errors.Is(err, audit.ErrNothingPublished) != is || err == nil {
-			t.Errorf("%q: %v", body, err)
-		}
-		srv.Close()
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/rehearsal"
 )
@@ -57,11 +58,11 @@ func (w *world) check(ctx context.Context) (*rehearsal.History, error) {
 // audit replays the log from entry 0 and returns what speaks against it. The
 // error means that the replay itself did not work.
 func (w *world) audit(ctx context.Context, size int64) (against []string, err error) {
-	source, err := audit.NewHTTPSource(w.url(), w.http)
+	src, err := source.NewHTTP(w.url(), w.http)
 	if err != nil {
 		return nil, err
 	}
-	a, err := audit.New(audit.Config{Source: source, Policy: w.policy})
+	a, err := audit.New(audit.Config{Source: src, Policy: w.policy})
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 
 func newLookup() *cobra.Command {
 	var opts struct {
-		source
+		logFlags
 		proofs     string
 		repository string
 	}

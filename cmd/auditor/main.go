@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
@@ -45,15 +46,15 @@ func newCommand() *cobra.Command {
 	return root
 }
 
-// source holds the flags that every command has.
-type source struct {
+// logFlags holds the flags that every command has.
+type logFlags struct {
 	url    string
 	policy string
 	state  string
 	json   bool
 }
 
-func (s *source) register(cmd *cobra.Command) {
+func (s *logFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
 	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
@@ -63,10 +64,10 @@ func (s *source) register(cmd *cobra.Command) {
 }
 
 // logURL is where the log is.
-func (s *source) logURL(policy *proofs.Policy) (string, error) { return cli.LogURL(s.url, policy) }
+func (s *logFlags) logURL(policy *proofs.Policy) (string, error) { return cli.LogURL(s.url, policy) }
 
 // config reads the policy and returns an auditor's configuration.
-func (s *source) config() (audit.Config, error) {
+func (s *logFlags) config() (audit.Config, error) {
 	policy, err := cli.ReadPolicy(s.policy)
 	if err != nil {
 		return audit.Config{}, err
@@ -75,7 +76,7 @@ func (s *source) config() (audit.Config, error) {
 	if err != nil {
 		return audit.Config{}, err
 	}
-	src, err := audit.NewHTTPSource(url, nil)
+	src, err := source.NewHTTP(url, nil)
 	if err != nil {
 		return audit.Config{}, err
 	}

@@ -18,7 +18,7 @@ import (
 
 func newReplay() *cobra.Command {
 	var opts struct {
-		source
+		logFlags
 		follow   bool
 		interval time.Duration
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func newShow() *cobra.Command {
-	var opts source
+	var opts logFlags
 	cmd := &cobra.Command{
 		Use:   "show [REPOSITORY] --policy FILE",
 		Short: "Print a repository's releases over time",

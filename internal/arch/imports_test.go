@@ -47,6 +47,7 @@ var rooms = map[string][]string{
 	"log/tesseralog":  {"log/.", "proofs", "internal"},
 	"log/trillianlog": {"log/.", "proofs", "internal"},
 	"audit":           {"audit", "admit", "leaf", "tuf", "proofs", "internal"},
+	"audit/source":    {"audit/.", "tuf", "proofs", "internal/fetch", "internal/wait"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
 	"internal":        {"internal"},

@@ -1,0 +1,152 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// MaxConnections is how many connections an HTTP source of its own transport has open at
+// once.
+const MaxConnections = 16
+
+// HTTP reads a log's static URLs. It is an audit.Source.
+type HTTP struct {
+	base   string
+	client *http.Client
+	fresh  *http.Client    // asks caches on the way to stand aside
+	waits  []time.Duration // before each further attempt
+}
+
+// NewHTTP returns a source for the log at baseURL. A nil client means one with a
+// transport of its own and a timeout of a minute per request. Redirects are not followed.
+func NewHTTP(baseURL string, client *http.Client) (*HTTP, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		return nil, fmt.Errorf("log URL: %w", fetch.RedactError(err))
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("log URL %q: want http:// or https://, a host and perhaps a path", fetch.Redacted(baseURL))
+	}
+	if client == nil {
+		client = &http.Client{Transport: newTransport(), Timeout: time.Minute}
+	}
+	client = fetch.Direct(client)
+	fresh := *client
+	fresh.Transport = noCache{client.Transport}
+	return &HTTP{
+		base:   strings.TrimRight(baseURL, "/") + "/",
+		client: client,
+		fresh:  &fresh,
+		waits:  []time.Duration{200 * time.Millisecond, time.Second},
+	}, nil
+}
+
+// newTransport returns a transport that keeps its connections: the default keeps two for
+// each host, and dials anew for what is asked for beside them.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		MaxConnsPerHost:        MaxConnections,
+		MaxIdleConns:           MaxConnections,
+		MaxIdleConnsPerHost:    MaxConnections,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// noCache marks requests so that what a cache kept is asked for again: a stale
+// checkpoint would look like a log that went back.
+type noCache struct{ next http.RoundTripper }
+
+func (t noCache) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Cache-Control", "no-cache")
+	next := t.next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	return next.RoundTrip(req)
+}
+
+// Checkpoint implements audit.Source.
+func (s *HTTP) Checkpoint(ctx context.Context) ([]byte, error) {
+	signed, err := s.get(ctx, s.fresh, "checkpoint", proofs.MaxNoteSize)
+	var status *fetch.StatusError
+	if errors.As(err, &status) && status.Status == http.StatusNotFound && saysNothingPublished([]byte(status.Body)) {
+		return nil, audit.ErrNothingPublished
+	}
+	return signed, err
+}
+
+// saysNothingPublished reports whether the body of an answer is the problem by which a
+// log says that it is new (docs/api.md).
+func saysNothingPublished(body []byte) bool {
+	var problem struct {
+		Code string `json:"code"`
+	}
+	return json.Unmarshal(body, &problem) == nil && problem.Code == "nothing-published"
+}
+
+// Tile implements audit.Source.
+func (s *HTTP) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return s.tile(ctx, proofs.TileID{Level: level, Index: index, Width: width})
+}
+
+// Entries implements audit.Source.
+func (s *HTTP) Entries(ctx context.Context, index int64, width int) ([]byte, error) {
+	return s.tile(ctx, proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width})
+}
+
+// tile returns what cannot be cut as it is: the caller will see for itself.
+func (s *HTTP) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
+	return id.Read(audit.ErrNotFound, func(id proofs.TileID) ([]byte, error) {
+		size := id.Width * len(proofs.Hash{})
+		if id.Level == proofs.EntriesLevel {
+			size = audit.MaxBundle
+		}
+		return s.get(ctx, s.client, id.Path(), int64(size))
+	})
+}
+
+// Blob implements audit.Source.
+func (s *HTTP) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	return s.get(ctx, s.client, "blob/sha256/"+sum.String(), tuf.MaxFileSize)
+}
+
+// get tries again what a busy server or a bad line may have spoilt.
+func (s *HTTP) get(ctx context.Context, client *http.Client, path string, max int64) ([]byte, error) {
+	for attempt := 0; ; attempt++ {
+		body, err := fetch.Get(ctx, client, s.base+path, max)
+		if err == nil || !worthRetrying(err) || attempt == len(s.waits) {
+			return body, err
+		}
+		if wait.For(ctx, s.waits[attempt]) != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func worthRetrying(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, audit.ErrTooLarge) || fetch.AsRedirect(err) != nil {
+		return false
+	}
+	var status *fetch.StatusError
+	if errors.As(err, &status) {
+		return status.Status >= 500 || status.Status == http.StatusTooManyRequests
+	}
+	return true
+}
