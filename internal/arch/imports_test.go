@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"proofs":          {},
 	"tuf":             {},
 	"leaf":            {"tuf", "proofs"},
+	"pack":            {"leaf", "tuf", "proofs"},
 	"admit":           {"leaf", "tuf"},
 	"explain":         {"leaf", "tuf"},
 	"verify":          {"leaf", "tuf", "proofs"},
@@ -32,11 +33,11 @@ var rooms = map[string][]string{
 	"log/registry":    {"log/.", "log/api", "admit", "leaf", "tuf", "proofs", "internal"},
 	"log/quota":       {"log/.", "tuf", "internal"},
 	"log/intake":      {"log/.", "log/api", "log/index", "log/publisher", "log/quota", "log/registry", "admit", "leaf", "tuf", "proofs", "internal"},
-	"log/httpd":       {"log/.", "log/api", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "admit", "leaf", "tuf", "proofs", "internal"},
-	"log/leader":      {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
-	"log/follower":    {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "leaf", "tuf", "proofs", "internal"},
+	"log/httpd":       {"log/.", "log/api", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
+	"log/leader":      {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "pack", "leaf", "tuf", "proofs", "internal"},
+	"log/follower":    {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "pack", "leaf", "tuf", "proofs", "internal"},
 	"log/cluster":     {"log/.", "log/api", "log/follower", "log/httpd", "log/leader", "log/publisher", "log/quota", "proofs", "internal"},
-	"log/maintain":    {"log/.", "log/index", "log/logdir", "log/publisher", "admit", "leaf", "tuf", "proofs", "internal"},
+	"log/maintain":    {"log/.", "log/index", "log/logdir", "log/publisher", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
 	"log/logtest":     {"log/.", "log/logdir", "log/publisher", "log/storagetest", "proofs"},
 	"log/metrics":     {"log/.", "log/api", "log/httpd", "witness/client", "proofs", "internal"},
 	"log/statetest":   {"log/.", "log/api", "admit", "leaf", "tuf", "proofs"},
@@ -46,8 +47,8 @@ var rooms = map[string][]string{
 	"log/postgres":    {"log/.", "log/api", "log/maintain", "log/logdir", "log/targetrows", "admit", "leaf", "tuf", "proofs", "internal"},
 	"log/tesseralog":  {"log/.", "proofs", "internal"},
 	"log/trillianlog": {"log/.", "proofs", "internal"},
-	"audit":           {"audit", "admit", "leaf", "tuf", "proofs", "internal"},
-	"audit/source":    {"audit/.", "tuf", "proofs", "internal/fetch", "internal/wait"},
+	"audit":           {"audit", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
+	"audit/source":    {"audit/.", "pack", "tuf", "proofs", "internal/fetch", "internal/wait"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
 	"internal":        {"internal"},
@@ -110,14 +111,14 @@ func TestImportsPointOneWay(t *testing.T) {
 }
 
 func TestVerifyingDoesNoIO(t *testing.T) {
-	for pkg, imports := range list(t, "./proofs/...", "./tuf/...", "./leaf/...", "./admit/...", "./verify/...", "./explain/...") {
+	for pkg, imports := range list(t, "./proofs/...", "./tuf/...", "./leaf/...", "./admit/...", "./verify/...", "./explain/...", "./pack/...") {
 		for _, imp := range imports {
 			if slices.Contains(noIO, imp) {
 				t.Errorf("%s imports %s", pkg, imp)
 			}
 		}
 	}
-	for _, pkg := range []string{"./proofs", "./tuf", "./leaf", "./admit", "./verify", "./explain"} {
+	for _, pkg := range []string{"./proofs", "./tuf", "./leaf", "./admit", "./verify", "./explain", "./pack"} {
 		if slices.Contains(deps(t, pkg), "net") {
 			t.Errorf("%s pulls in net", pkg)
 		}
