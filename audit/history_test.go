@@ -5,13 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	past "github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -384,47 +388,83 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-func TestShow(t *testing.T) {
+func TestHistories(t *testing.T) {
 	h := newHistory(t)
 	other := newVendor(t)
 	_, root := other.File(tuf.RoleRoot)
 	h.Register(root)
 	h.Publish(2)
-	show := audit.NewShow(h.repo.String()[:12])
-	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = show.Observe }))
-	if len(show.Histories()) != 1 || len(show.Histories()[0].Rows) != historySize {
-		t.Fatalf("histories %+v", show.Histories())
+	a := newAuditor(t, h.Log)
+	step(t, a)
+	if all, err := a.Histories(""); err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	one, err := a.Histories(h.repo.String()[:12])
+	if err != nil || len(one) != 1 || one[0].ID() != h.repo {
+		t.Fatal(one, err)
+	}
+	rows, err := one[0].Rows(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
 	}
 	var got []string
-	for _, r := range show.Histories()[0].Rows {
-		line := fmt.Sprintf("%d %s %s %d signed %d/%d", r.Index, r.Kind, r.Role, r.Version, r.Signers, r.Threshold)
+	for _, r := range rows {
+		line := fmt.Sprintf("%d %s %s %d signed %d/%d of %d", r.Index, r.Kind, r.Role, r.Version, len(r.SignedBy), r.Threshold, r.Keys)
 		if r.Against != nil {
 			line += fmt.Sprintf(" against %d", *r.Against)
 		}
-		if f := r.Files; f != nil {
-			line += fmt.Sprintf(" files %d+%d-%d~%d", f.Total, f.Added, f.Removed, f.Changed)
+		kinds := map[explain.Kind]int{}
+		for _, c := range r.Changes.Changes {
+			kinds[c.Kind]++
 		}
-		if d := r.Delegations; d != nil {
-			line += fmt.Sprintf(" delegations %d+%d-%d~%d", d.Total, d.Added, d.Removed, d.Changed)
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			line += fmt.Sprintf(" %s %d", kind, kinds[kind])
 		}
-		for _, k := range r.Keys {
-			line += fmt.Sprintf(" %s+%d-%d", k.Role, len(k.Added), len(k.Removed))
+		for _, u := range r.Unlike {
+			line += " unlike: " + string(u.Kind)
+		}
+		if r.SeenBy != h.Time+1 {
+			t.Errorf("entry %d was seen at %d, want %d", r.Index, r.SeenBy, h.Time+1)
 		}
 		got = append(got, line)
 	}
 	want := []string{
-		"0 release root 1 signed 1/1 root+1-0 targets+1-0 snapshot+1-0 timestamp+1-0",
-		"1 release targets 1 signed 1/1 files 0+0-0~0",
-		"2 release targets 2 signed 1/1 against 1 files 1+1-0~0",
-		"3 release targets 3 signed 1/1 against 2 files 1+0-0~0 delegations 1+1-0~0",
-		"4 release plugin 1 signed 1/1 files 1+1-0~0",
-		"5 release root 2 signed 1/1 against 0 targets+1-1",
-		"6 release targets 3 signed 1/1 against 3 files 1+0-0~0 delegations 1+0-0~0",
-		"7 release targets 4 signed 1/1 against 6 files 1+0-0~1 delegations 1+0-0~0",
-		"8 evidence targets 4 signed 1/1 against 7 files 1+0-0~1 delegations 1+0-0~0",
+		"0 release root 1 signed 1/1 of 1 key-added 4 threshold 4",
+		"1 release targets 1 signed 1/1 of 1",
+		"2 release targets 2 signed 1/1 of 1 against 1 target-added 1",
+		"3 release targets 3 signed 1/1 of 1 against 2 delegation-added 1 unlike: new-delegation",
+		"4 release plugin 1 signed 1/1 of 1 target-added 1",
+		"5 release root 2 signed 1/1 of 1 against 0 key-added 1 key-removed 1",
+		"6 release targets 3 signed 1/1 of 1 against 3 unlike: new-signer unlike: absent-signer",
+		"7 release targets 4 signed 1/1 of 1 against 6 target-changed 1",
+		"8 evidence targets 4 signed 1/1 of 1 against 7 target-changed 1 version-back 1",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if rows, err = one[0].Rows(t.Context(), "plugin"); err != nil || len(rows) != 1 {
+		t.Error(rows, err)
+	}
+
+	// What was in force after each leaf.
+	var forces []string
+	for size := int64(1); size <= historySize; size++ {
+		f, err := one[0].InForce(t.Context(), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at []string
+		for _, role := range slices.Sorted(maps.Keys(f.Releases)) {
+			at = append(at, fmt.Sprintf("%s@%d", role, f.Releases[role].Index))
+		}
+		forces = append(forces, strings.Join(at, " "))
+	}
+	if got, want := strings.Join(forces, "; "), "root@0; root@0 targets@1; root@0 targets@2; root@0 targets@3; plugin@4 root@0 targets@3; root@5; "+
+		"plugin@4 root@5 targets@6; plugin@4 root@5 targets@7; plugin@4 root@5 targets@7"; got != want {
+		t.Errorf("in force: %s\nwant %s", got, want)
+	}
+	if _, err := one[0].InForce(t.Context(), 0); !errors.Is(err, past.ErrNoLeaves) {
+		t.Error(err)
 	}
 }
 

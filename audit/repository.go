@@ -67,13 +67,6 @@ type Observation struct {
 	Raw      []byte // the leaf as the log holds it
 	Metadata *tuf.Metadata
 	Keys     tuf.KeySet // the keys that may sign the role; of a root, its own
-
-	auditor *Auditor
-}
-
-// File reads another file of the log, with its hash checked.
-func (o *Observation) File(ctx context.Context, leaf leaf.Leaf) (*tuf.Metadata, error) {
-	return o.auditor.file(ctx, fmt.Sprintf("%s %d", plain(leaf.Role), leaf.Version), leaf.Metadata, leaf.Encoding)
 }
 
 // accept applies a leaf that is right and looks at what else can be said of it.
@@ -101,7 +94,7 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 		found = append(found, f)
 	}
 	if a.cfg.Observe != nil && !l.observed {
-		if err := a.cfg.Observe(ctx, &Observation{l.index, l.leaf, l.raw, l.metadata, keys, a}); err != nil {
+		if err := a.cfg.Observe(ctx, &Observation{l.index, l.leaf, l.raw, l.metadata, keys}); err != nil {
 			return a.trouble(ctx, l, err)
 		}
 	}

@@ -23,7 +23,7 @@ const (
 	DelegationTerminating Kind = "delegation-terminating" // of role Name: "true" or "false"
 	DelegationOrder       Kind = "delegation-order"       // the names of the roles that both have
 	BinsChanged           Kind = "bins"                   // hash bins: "256 bins bin-*" or ""
-	TargetRemoved         Kind = "target-removed"         // Name is its path: "12 bytes, sha256 1a2b…"
+	TargetRemoved         Kind = "target-removed"         // Name is its path: "12 bytes, sha256 1a2b…", with all hashes in full
 	TargetChanged         Kind = "target-changed"         // length or a hash
 	TargetHashes          Kind = "target-hashes"          // the same content by other algorithms
 	TargetCustom          Kind = "target-custom"          // Before and After are JSON
@@ -69,6 +69,15 @@ type Changes struct {
 	Limits []string `json:"limits,omitempty"`
 
 	keyName func(id string) string
+	first   bool // there is nothing before: the sentences do not say that something is new
+}
+
+// now chooses the words of a sentence for what is new.
+func (c *Changes) now(first, later string) string {
+	if c.first {
+		return first
+	}
+	return later
 }
 
 // add adds a change with its sentence, or counts it.
@@ -95,6 +104,11 @@ func (c *Changes) Sentences() []string {
 	role := name(c.Role)
 	var head string
 	switch n := len(c.Changes) + c.Omitted; {
+	case c.first:
+		head = fmt.Sprintf("%s %d is the first; it has:", role, c.To)
+		if n == 0 {
+			head = fmt.Sprintf("%s %d is the first, and empty.", role, c.To)
+		}
 	case c.From == 0 || c.To == 0:
 		head = fmt.Sprintf("%s:", role)
 	case n == 0:
@@ -116,6 +130,29 @@ func (c *Changes) Sentences() []string {
 		lines = append(lines, "Limited: "+limit+".")
 	}
 	return lines
+}
+
+// First returns what the first metadata file of a role says, as changes against nothing. The
+// error wraps ErrMetadata if it is not of the role's type.
+func First(role string, m *tuf.Metadata) (*Changes, error) {
+	if m == nil || m.Type != tuf.TypeOf(role) {
+		return nil, fmt.Errorf("%w: want a file of %s", ErrMetadata, name(role))
+	}
+	c := &Changes{Role: role, To: m.Version, Changes: []Change{}, keyName: keyNames(listedKeys(m)), first: true}
+	switch {
+	case m.Root != nil:
+		for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+			c.keys(role, tuf.KeySet{}, m.Root.KeySet(role))
+		}
+	case m.Targets != nil:
+		c.delegations(nil, m.Targets.Delegations)
+		c.targets(&tuf.Targets{}, m.Targets)
+	case m.Snapshot != nil:
+		c.files(&tuf.Meta{}, m.Snapshot)
+	default:
+		c.files(&tuf.Meta{}, m.Timestamp)
+	}
+	return c, nil
 }
 
 // Diff compares two metadata files of a role. The error wraps ErrMetadata if one of them is

@@ -63,7 +63,7 @@ func (c *Changes) keys(role string, before, after tuf.KeySet) {
 	had, has := before.Identities(), after.Identities()
 	for _, added := range without(has, had) {
 		id := after.IDs(added)[0]
-		c.add(Change{Kind: KeyAdded, Role: role, Name: id}, "Key %s may now sign %s.", c.keyName(id), name(role))
+		c.add(Change{Kind: KeyAdded, Role: role, Name: id}, c.now("Key %s may sign %s.", "Key %s may now sign %s."), c.keyName(id), name(role))
 	}
 	for _, removed := range without(had, has) {
 		id := before.IDs(removed)[0]
@@ -78,6 +78,10 @@ func (c *Changes) keys(role string, before, after tuf.KeySet) {
 	}
 	if before.Threshold() != after.Threshold() || len(had) != len(has) {
 		was, is := takes(before), takes(after)
+		if c.first {
+			c.add(Change{Kind: ThresholdChanged, Role: role, After: is}, "Role %s takes %s keys.", name(role), is)
+			return
+		}
 		c.add(Change{Kind: ThresholdChanged, Role: role, Before: was, After: is}, "Role %s now takes %s keys, before %s.", name(role), is, was)
 	}
 }
@@ -98,7 +102,7 @@ func without(keys, others []tuf.KeyIdentity) []tuf.KeyIdentity {
 func (c *Changes) targets(before, after *tuf.Targets) {
 	for path, was := range before.Files() {
 		if _, ok := after.File(path); !ok {
-			c.add(Change{Kind: TargetRemoved, Name: path, Before: describe(was)}, "Target %s is gone (%s).", name(path), describe(was))
+			c.add(Change{Kind: TargetRemoved, Name: path, Before: full(was)}, "Target %s is gone (%s).", name(path), describe(was))
 		}
 	}
 	for path, is := range after.Files() {
@@ -108,7 +112,7 @@ func (c *Changes) targets(before, after *tuf.Targets) {
 		}
 		switch {
 		case otherContent(was, is):
-			c.add(Change{Kind: TargetChanged, Name: path, Before: describe(was), After: describe(is)},
+			c.add(Change{Kind: TargetChanged, Name: path, Before: full(was), After: full(is)},
 				"Target %s has other content: %s, before %s.", name(path), describe(is), describe(was))
 		case was.Length != is.Length || !maps.Equal(was.Hashes, is.Hashes):
 			c.add(Change{Kind: TargetHashes, Name: path, Before: algorithms(was), After: algorithms(is)},
@@ -121,7 +125,7 @@ func (c *Changes) targets(before, after *tuf.Targets) {
 	}
 	for path, is := range after.Files() {
 		if _, ok := before.File(path); !ok {
-			c.add(Change{Kind: TargetAdded, Name: path, After: describe(is)}, "Target %s is new: %s.", name(path), describe(is))
+			c.add(Change{Kind: TargetAdded, Name: path, After: full(is)}, c.now("Target %s: %s.", "Target %s is new: %s."), name(path), describe(is))
 		}
 	}
 }
@@ -154,6 +158,18 @@ func describe(t tuf.TargetFile) string {
 		return fmt.Sprintf("%s, %s %s…", text, name(algorithm), hash[:min(len(hash), 8)])
 	}
 	return text + ", no hash"
+}
+
+// full returns a target's length and all its hashes.
+func full(t tuf.TargetFile) string {
+	text := "no length"
+	if t.Length >= 0 {
+		text = count64(t.Length, "byte")
+	}
+	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
+		text += fmt.Sprintf(", %s %s", name(algorithm), t.Hashes[algorithm])
+	}
+	return text
 }
 
 func algorithms(t tuf.TargetFile) string {
@@ -213,7 +229,7 @@ func (c *Changes) files(before, after *tuf.Meta) {
 	}
 	for file, is := range after.Files() {
 		if _, ok := before.File(file); !ok {
-			c.add(Change{Kind: FileAdded, Name: file, After: version(is)}, "%s is new: %s.", name(file), version(is))
+			c.add(Change{Kind: FileAdded, Name: file, After: version(is)}, c.now("%s: %s.", "%s is new: %s."), name(file), version(is))
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 		if _, ok := old[role.Name]; !ok {
 			scope := scopeOf(role)
 			c.add(Change{Kind: DelegationAdded, Name: role.Name, After: strings.Join(scope, " ")},
-				"It newly delegates %s to %s: %s keys%s, place %d of %d.", paths(scope), name(role.Name),
+				c.now("It delegates %s to %s: %s keys%s, place %d of %d.", "It newly delegates %s to %s: %s keys%s, place %d of %d."), paths(scope), name(role.Name),
 				takes(tuf.NewKeySet(after.Keys, role.Role)), ifTerminating(role), i+1, len(after.Roles))
 		}
 	}
@@ -92,6 +92,10 @@ func (c *Changes) bins(before, after *tuf.Delegations) {
 				return "none"
 			}
 			return s
+		}
+		if c.first {
+			c.add(Change{Kind: BinsChanged, After: is}, "It delegates by hash to %s.", is)
+			return
 		}
 		c.add(Change{Kind: BinsChanged, Before: was, After: is}, "It delegates by hash to %s, before to %s.", none(is), none(was))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -196,15 +197,25 @@ func TestShow(t *testing.T) {
 	out, _ := w.run(0, "show", "--policy", w.policy)
 	w.wantAll(out, w.repo.String()+"  json      0            2      3         1")
 	out, _ = w.run(0, "show", w.repo.String()[:6], "--policy", w.policy)
-	w.wantAll(out, "repository "+w.repo.String(), "0      release   root     1", "root +1 keys needs 1;", ": 1, needs 1  ~1 of 1 file (~app.bin)",
-		"3      evidence  targets  3        2040-01-01  "+w.key()+": 1, needs 1  EVIDENCE: another payload than index 2; ~1 of 1 file (~app.bin)")
-	out, _ = w.run(0, "show", w.repo.String(), "--policy", w.policy, "--json")
-	var h audit.History
+	_, root := w.vendor.File(tuf.RoleRoot)
+	w.wantAll(out, "Repository "+w.repo.String()+" has 3 releases of 2 roles in the log, and 1 proof that its keys signed a second payload. 1 file is in force.",
+		"\nentry 0: root 1, seen "+audit.When(w.log.Time+1)+", expires 2040-01-01, signed by "+audittest.Parse(t, root).Signatures[0].KeyID[:8]+" (it takes 1 of 1 keys)\n  root 1 is the first; it has:\n",
+		"\n  targets 2 is the first; it has:\n    Target app.bin: 3 bytes, sha256 7692c3ad….\n",
+		"\nentry 2: targets 3, ", "signed by "+w.key()+" (it takes 1 of 1 keys)\n  targets 3 against 2: 1 change (entry 1).\n    Target app.bin has other content: 13 bytes, ",
+		"\n  EVIDENCE: this is another payload than that at entry 2. The keys signed two for one version.\n  targets 3 against 3: 2 changes (entry 2).\n",
+		"\napp.bin        13     sha256:"+tuf.Sum([]byte("for everybody")).String()+"  targets 3  2\n",
+		"  ed25519  targets 1 of 1\n")
+	out, _ = w.run(0, "show", w.repo.String(), "--role", "targets", "--policy", w.policy, "--json")
+	var h shown
 	w.must(json.Unmarshal([]byte(out), &h))
-	if len(h.Rows) != 4 || h.Rows[2].Files.Changed != 1 {
+	if len(h.Rows) != 3 || len(h.Rows[1].Changes.Changes) != 1 || h.Rows[1].Changes.Changes[0].Kind != explain.TargetChanged || len(h.Files) != 1 || len(h.Keys) != 1 {
 		t.Errorf("history %+v", h)
 	}
-	_, errs := w.run(2, "show", strings.Repeat("0", 64), "--policy", w.policy)
+	_, errs := w.run(2, "show", w.repo.String(), "--role", "nothing", "--policy", w.policy)
+	w.wantAll(errs, `has no release of role "nothing"`)
+	_, errs = w.run(2, "show", "--role", "root", "--policy", w.policy)
+	w.wantAll(errs, "want a REPOSITORY as well")
+	_, errs = w.run(2, "show", strings.Repeat("0", 64), "--policy", w.policy)
 	w.wantAll(errs, "no repository in the log begins with")
 	// The other ways to name it.
 	file := filepath.Join(t.TempDir(), "file")
@@ -214,12 +225,12 @@ func TestShow(t *testing.T) {
 	} {
 		w.must(os.WriteFile(file, content, 0o644))
 		out, _ = w.run(0, "show", file, "--policy", w.policy)
-		if !strings.HasPrefix(out, "repository "+w.repo.String()+"\n") {
+		if !strings.HasPrefix(out, "Repository "+w.repo.String()+" has ") {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
 	out, _ = w.run(0, "show", strings.ToUpper(w.repo.String()[:8]), "--policy", w.policy)
-	w.wantAll(out, "repository "+w.repo.String())
+	w.wantAll(out, "Repository "+w.repo.String())
 	_, targets := w.vendor.File(tuf.RoleTargets)
 	w.must(os.WriteFile(file, targets, 0o644))
 	_, errs = w.run(2, "show", file, "--policy", w.policy)
@@ -245,12 +256,12 @@ func TestShow(t *testing.T) {
 	}))
 	defer labelled.Close()
 	out, _ = w.run(0, "show", "my vendor", "--policy", w.policy, "--log", labelled.URL)
-	w.wantAll(out, "repository "+w.repo.String())
+	w.wantAll(out, "Repository "+w.repo.String())
 	for label, says := range map[string]string{"twice": "name one by its id", "odd": "nor a label", "Vendor": "nor a label"} {
 		_, errs = w.run(2, "show", label, "--policy", w.policy, "--log", labelled.URL)
 		w.wantAll(errs, says)
 	}
-	var none audit.History
+	var none shown
 	out, _ = w.run(0, "show", "--policy", w.policy, "--json")
 	if json.Unmarshal([]byte(out), &none) == nil {
 		t.Errorf("the list is no list: %s", out)

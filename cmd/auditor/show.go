@@ -1,79 +1,126 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 func newShow() *cobra.Command {
-	var opts logFlags
+	var opts struct {
+		logFlags
+		role string
+	}
 	cmd := &cobra.Command{
 		Use:   "show [REPOSITORY] --policy FILE",
 		Short: "Print a repository's releases over time",
-		Long: `Print a repository's releases over time: the signers, the changes of each, and the
-evidence against its signers. Without REPOSITORY the repositories are listed.
-Of files, keys and delegations, + were added, - removed and ~ changed.
+		Long: `Print a repository's releases over time: of each, who signed it, what it changed, and
+how it is unlike all releases of its role before; then the files and the keys that are
+in force. Without REPOSITORY the repositories are listed.
 
 REPOSITORY is one of
   the beginning of its id in hex, long enough to name one
   a file: its first root, or the .tlog-proof of any logged file of it
   the label that the log's operator gave it: the log is asked, and not checked
 
+"seen" is the time of the first cosignature of a checkpoint with the release: among
+those that --state has kept, and that of now.
+
 Exit codes:
   0  the repository's history, from a log that is as it should be
   1  the replay has findings of class tampering or unexpected (see replay)
   2  wrong usage, no such repository, or an outage`,
 		Example: `  auditor show --policy policy.txt
-  auditor show cd7549b1 --policy policy.txt --log https://log.example.com
+  auditor show cd7549b1 --role targets --policy policy.txt --log https://log.example.com
   auditor show 14.targets.json.tlog-proof --policy policy.txt`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := opts.config()
+			if len(args) == 0 {
+				if opts.role != "" {
+					return fmt.Errorf("--role %q: want a REPOSITORY as well", opts.role)
+				}
+				return opts.list(cmd)
+			}
+			h, outcome, done, err := opts.history(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			url, err := opts.logURL(cfg.Policy)
+			defer done()
+			s, err := shownOf(cmd.Context(), h, opts.role)
 			if err != nil {
 				return err
 			}
-			var show *audit.Show
-			id := ""
-			if len(args) == 1 {
-				if id, err = repositoryOf(cmd.Context(), args[0], url); err != nil {
-					return err
-				}
-				show = audit.NewShow(id)
-				cfg.Observe = show.Observe
+			if opts.json {
+				return firstOf(cli.WriteJSON(cmd.OutOrStdout(), s), outcome)
 			}
-			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-			if report == nil {
-				return err
-			}
-			defer a.Close()
-			warn(cmd.ErrOrStderr(), report)
-			outcome := verdict(report, err, audit.Class.AgainstLookup)
-			if show == nil {
-				return firstOf(printRepositories(cmd.OutOrStdout(), report, opts.json), outcome)
-			}
-			histories := show.Histories()
-			if len(histories) != 1 {
-				if outcome != nil {
-					return outcome
-				}
-				return notOne(args[0], id, histories)
-			}
-			return firstOf(printHistory(cmd.OutOrStdout(), histories[0], opts.json), outcome)
+			return firstOf(s.print(cmd.OutOrStdout()), outcome)
 		},
 	}
 	opts.register(cmd)
+	cmd.Flags().StringVar(&opts.role, "role", "", "`ROLE` whose releases to print (default: those of all)")
 	return cmd
+}
+
+// list prints the repositories.
+func (s *logFlags) list(cmd *cobra.Command) error {
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if report == nil {
+		return err
+	}
+	defer a.Close()
+	warn(cmd.ErrOrStderr(), report)
+	outcome := verdict(report, err, audit.Class.AgainstLookup)
+	return firstOf(printRepositories(cmd.OutOrStdout(), report, s.json), outcome)
+}
+
+// history replays the log and returns the one repository that an argument stands for, and
+// the verdict on the replay. Afterwards done is to be called.
+func (s *logFlags) history(cmd *cobra.Command, arg string) (h *history.History, outcome error, done func() error, err error) {
+	cfg, err := s.config()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	url, err := s.logURL(cfg.Policy)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	id, err := repositoryOf(cmd.Context(), arg, url)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if report == nil {
+		return nil, nil, nil, err
+	}
+	warn(cmd.ErrOrStderr(), report)
+	outcome = verdict(report, err, audit.Class.AgainstLookup)
+	histories, err := a.Histories(id)
+	switch {
+	case err != nil:
+	case len(histories) == 1:
+		return histories[0], outcome, a.Close, nil
+	case outcome != nil:
+		err = outcome
+	default:
+		err = notOne(arg, id, histories)
+	}
+	return nil, nil, nil, firstOf(err, a.Close())
 }
 
 // day is the date of POSIX seconds.
@@ -90,7 +137,7 @@ func firstOf(errs ...error) error {
 }
 
 // notOne says that what arg stands for, which is prefix, does not name one repository.
-func notOne(arg, prefix string, histories []*audit.History) error {
+func notOne(arg, prefix string, histories []*history.History) error {
 	if len(histories) == 0 && !strings.EqualFold(arg, prefix) {
 		return fmt.Errorf("no repository in the log has the id %s, as %s has it: of roots the first one names it", prefix, arg)
 	}
@@ -99,7 +146,7 @@ func notOne(arg, prefix string, histories []*audit.History) error {
 	}
 	var ids []string
 	for _, h := range histories {
-		ids = append(ids, h.Repository.String()[:16])
+		ids = append(ids, h.ID().String()[:16])
 	}
 	return fmt.Errorf("%d repositories begin with %s: %s", len(ids), prefix, strings.Join(ids, ", "))
 }
@@ -115,22 +162,174 @@ func printRepositories(w io.Writer, report *audit.Report, asJSON bool) error {
 	return t.Flush()
 }
 
-func printHistory(w io.Writer, h *audit.History, asJSON bool) error {
-	if asJSON {
-		return cli.WriteJSON(w, h)
+// shown is what show prints of a repository.
+type shown struct {
+	Repository tuf.Digest    `json:"repository"`
+	Rows       []history.Row `json:"rows"`
+	Files      []shownFile   `json:"files"` // that the releases in force list
+	Keys       []shownKey    `json:"keys"`  // that may sign
+}
+
+// shownFile is a target file that is in force.
+type shownFile struct {
+	Path    string            `json:"path"`
+	Length  int64             `json:"length"` // bytes; -1: not listed
+	Hashes  map[string]string `json:"hashes"`
+	Role    string            `json:"role"`
+	Version int64             `json:"version"`
+	Index   int64             `json:"index"`
+}
+
+// shownKey is a key that may sign.
+type shownKey struct {
+	ID   string   `json:"id"`
+	Type string   `json:"type"`
+	Of   []string `json:"of"` // "targets 2 of 5": how many of how many the role takes
+}
+
+// shownOf collects what show prints, of one role if role is not empty.
+func shownOf(ctx context.Context, h *history.History, role string) (*shown, error) {
+	s := &shown{Repository: h.ID(), Files: []shownFile{}, Keys: []shownKey{}}
+	var err error
+	if s.Rows, err = h.Rows(ctx, role); err != nil {
+		return nil, err
 	}
-	fmt.Fprintf(w, "repository %v\n\n", h.Repository)
-	t := printable.NewTable(w, "INDEX", "KIND", "ROLE", "VERSION", "EXPIRES", "SIGNED", "WHAT CHANGED")
-	for _, row := range h.Rows {
-		t.Row(row.Index, row.Kind, printable.Line(row.Role), row.Version, day(row.Expires),
-			signedBy(row), whatChanged(row))
+	if len(s.Rows) == 0 {
+		return nil, fmt.Errorf("repository %v has no release of role %q", s.Repository, role)
+	}
+	force, err := h.InForce(ctx, h.Records[len(h.Records)-1].Index+1)
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
+	add := func(of string, keys map[string]*tuf.Key, ks tuf.KeySet) {
+		if role != "" && of != role {
+			return
+		}
+		for _, identity := range ks.Identities() {
+			id := ks.IDs(identity)[0]
+			if _, ok := at[id]; !ok {
+				at[id] = len(s.Keys)
+				s.Keys = append(s.Keys, shownKey{ID: id, Type: keys[id].Type})
+			}
+			k := &s.Keys[at[id]]
+			k.Of = append(k.Of, fmt.Sprintf("%s %d of %d", of, ks.Threshold(), len(ks.Identities())))
+		}
+	}
+	for _, of := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		add(of, force.Root.Root.Keys, force.Root.Root.KeySet(of))
+	}
+	delegating := maps.Clone(force.Delegated)
+	if force.Targets != nil {
+		delegating[tuf.RoleTargets] = force.Targets
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(delegating), byRank) {
+		m, r := delegating[name], force.Releases[name]
+		if role == "" || name == role {
+			for path, file := range m.Targets.Files() {
+				s.Files = append(s.Files, shownFile{path, file.Length, file.Hashes, name, r.Leaf.Version, r.Index})
+			}
+		}
+		if d := m.Targets.Delegations; d != nil {
+			for _, delegated := range d.Roles {
+				add(delegated.Name, d.Keys, tuf.NewKeySet(d.Keys, delegated.Role))
+			}
+			if d.Succinct != nil {
+				add(d.Succinct.NamePrefix+"-*", d.Keys, tuf.NewKeySet(d.Keys, d.Succinct.Role))
+			}
+		}
+	}
+	return s, nil
+}
+
+func byRank(a, b string) int {
+	if n := tuf.Rank(a) - tuf.Rank(b); n != 0 {
+		return n
+	}
+	return strings.Compare(a, b)
+}
+
+func (s *shown) print(w io.Writer) error {
+	releases, evidence := 0, 0
+	roles := map[string]bool{}
+	for _, row := range s.Rows {
+		roles[row.Role] = true
+		if row.Kind == leaf.Evidence {
+			evidence++
+		} else {
+			releases++
+		}
+	}
+	fmt.Fprintf(w, "Repository %v has %s of %s in the log", s.Repository, plural(releases, "release"), plural(len(roles), "role"))
+	if evidence > 0 {
+		fmt.Fprintf(w, ", and %s that its keys signed a second payload", plural(evidence, "proof"))
+	}
+	fmt.Fprintf(w, ". %s", plural(len(s.Files), "file"))
+	if len(s.Files) == 1 {
+		fmt.Fprint(w, " is")
+	} else {
+		fmt.Fprint(w, " are")
+	}
+	fmt.Fprint(w, " in force.\n")
+	for _, row := range s.Rows {
+		printRow(w, row)
+	}
+	fmt.Fprintln(w)
+	if len(s.Files) > 0 {
+		t := printable.NewTable(w, "FILE IN FORCE", "BYTES", "HASH", "BY", "ENTRY")
+		for _, f := range s.Files {
+			length := "not said"
+			if f.Length >= 0 {
+				length = fmt.Sprint(f.Length)
+			}
+			hash := "none"
+			for _, algorithm := range slices.Sorted(maps.Keys(f.Hashes)) {
+				hash = algorithm + ":" + f.Hashes[algorithm]
+				break
+			}
+			t.Row(f.Path, length, hash, fmt.Sprintf("%s %d", f.Role, f.Version), f.Index)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	t := printable.NewTable(w, "KEY IN FORCE", "TYPE", "MAY SIGN, AND HOW MANY IT TAKES")
+	for _, k := range s.Keys {
+		t.Row(k.ID, k.Type, strings.Join(k.Of, ", "))
 	}
 	return t.Flush()
 }
 
+// printRow prints a leaf: who signed it, what it changed, how it is unlike all before.
+func printRow(w io.Writer, row history.Row) {
+	seen := ""
+	if row.SeenBy > 0 {
+		seen = fmt.Sprintf("seen %s, ", audit.When(row.SeenBy))
+	}
+	head := fmt.Sprintf("%s %d, %sexpires %s, signed by %s", row.Role, row.Version, seen, day(row.Expires), signedBy(row))
+	fmt.Fprintf(w, "\nentry %d: %s\n", row.Index, printable.Line(head))
+	if row.Contradicts != nil {
+		fmt.Fprintf(w, "  EVIDENCE: this is another payload than that at entry %d. The keys signed two for one version.\n", *row.Contradicts)
+	}
+	lines := row.Changes.Sentences()
+	if row.Against != nil && *row.Against != row.Index {
+		lines[0] = strings.TrimSuffix(lines[0], ".") + fmt.Sprintf(" (entry %d).", *row.Against)
+	}
+	for _, line := range lines {
+		fmt.Fprintf(w, "  %s\n", printable.Line(line))
+	}
+	if len(row.Unlike) > 0 {
+		fmt.Fprintln(w, "  Unlike all before:")
+	}
+	for _, u := range row.Unlike {
+		fmt.Fprintf(w, "    %s\n", printable.Line(u.Text))
+	}
+}
+
 // signedBy says who signed, by the beginning of the keys' ids.
-func signedBy(row audit.Row) string {
-	const most = 4
+func signedBy(row history.Row) string {
+	const most = 8
 	ids := []string{}
 	for _, id := range row.SignedBy[:min(len(row.SignedBy), most)] {
 		ids = append(ids, printable.Line(id[:min(len(id), 8)]))
@@ -138,77 +337,16 @@ func signedBy(row audit.Row) string {
 	if more := len(row.SignedBy) - most; more > 0 {
 		ids = append(ids, fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("%s: %d, needs %d", strings.Join(ids, " "), row.Signers, row.Threshold)
+	if len(ids) == 0 {
+		ids = []string{"no key of the role"}
+	}
+	return fmt.Sprintf("%s (it takes %d of %d keys)", strings.Join(ids, ", "), row.Threshold, row.Keys)
 }
 
-// whatChanged puts a row's changes into words.
-func whatChanged(row audit.Row) string {
-	var parts []string
-	if row.Contradicts != nil {
-		parts = append(parts, fmt.Sprintf("EVIDENCE: another payload than index %d", *row.Contradicts))
+// plural is a number with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	for _, c := range row.Keys {
-		words := []string{}
-		if n := len(c.Added); n > 0 {
-			words = append(words, fmt.Sprintf("+%d", n))
-		}
-		if n := len(c.Removed); n > 0 {
-			words = append(words, fmt.Sprintf("-%d", n))
-		}
-		if len(words) > 0 {
-			words = append(words, "keys")
-		}
-		if c.Threshold != c.Before {
-			if c.Before != 0 {
-				words = append(words, fmt.Sprintf("needs %d, was %d", c.Threshold, c.Before))
-			} else {
-				words = append(words, fmt.Sprintf("needs %d", c.Threshold))
-			}
-		}
-		parts = append(parts, printable.Line(c.Role)+" "+strings.Join(words, " "))
-	}
-	if row.Files != nil {
-		parts = append(parts, counts(*row.Files, "files", row.Against))
-	}
-	if row.Delegations != nil {
-		parts = append(parts, counts(*row.Delegations, "delegations", row.Against))
-	}
-	if len(parts) == 0 {
-		return "same keys"
-	}
-	return strings.Join(parts, "; ")
-}
-
-func counts(c audit.Changes, what string, against *int64) string {
-	if c.Total == 1 {
-		what = strings.TrimSuffix(what, "s")
-	}
-	if against == nil {
-		return fmt.Sprintf("%d %s", c.Total, what)
-	}
-	var words []string
-	for _, n := range []struct {
-		sign string
-		n    int
-	}{{"+", c.Added}, {"-", c.Removed}, {"~", c.Changed}} {
-		if n.n > 0 {
-			words = append(words, fmt.Sprintf("%s%d", n.sign, n.n))
-		}
-	}
-	if len(words) == 0 {
-		return fmt.Sprintf("same %d %s", c.Total, what)
-	}
-	said := fmt.Sprintf("%s of %d %s", strings.Join(words, " "), c.Total, what)
-	if len(c.Names) > 0 {
-		names := make([]string, len(c.Names))
-		for i, name := range c.Names {
-			names[i] = printable.Line(name)
-		}
-		said += " (" + strings.Join(names, ", ")
-		if more := c.Added + c.Removed + c.Changed - len(names); more > 0 {
-			said += fmt.Sprintf(" and %d more", more)
-		}
-		said += ")"
-	}
-	return said
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -1,0 +1,87 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/tuflog/tuflog/audit/history"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Histories returns the histories of the repositories whose id, in lower-case hex, begins
+// with a prefix, as far as they have been judged, sorted by id. They are not safe for use
+// beside a Step.
+func (a *Auditor) Histories(prefix string) ([]*history.History, error) {
+	seen, err := a.sightings()
+	if err != nil {
+		return nil, err
+	}
+	var found []*history.History
+	for id, repo := range a.repos {
+		if strings.HasPrefix(id.String(), prefix) {
+			found = append(found, &history.History{Records: repo.Records(), Blobs: stepBlobs{a}, Seen: seen.of})
+		}
+	}
+	slices.SortFunc(found, func(x, y *history.History) int { return cmp.Compare(x.ID().String(), y.ID().String()) })
+	return found, nil
+}
+
+// sighting is when witnesses cosigned a tree.
+type sighting struct {
+	size        int64
+	first, last int64 // POSIX seconds
+}
+
+// sightings are in the order of size. Of each, first is the smallest of itself and of all
+// after it, last the largest of itself and of all before it.
+type sightings []sighting
+
+// sightings reads the cosignatures of the notes that are kept, and of the verified checkpoint.
+func (a *Auditor) sightings() (sightings, error) {
+	notes, err := a.store.notes()
+	if err != nil {
+		return nil, err
+	}
+	var list sightings
+	add := func(c *proofs.SignedCheckpoint) {
+		s := sighting{size: c.Tree.N}
+		for _, cosig := range c.Cosignatures {
+			if cosig.Time > 0 && (s.first == 0 || cosig.Time < s.first) {
+				s.first = cosig.Time
+			}
+			s.last = max(s.last, cosig.Time)
+		}
+		if s.first > 0 {
+			list = append(list, s)
+		}
+	}
+	for _, note := range notes {
+		if c, _ := a.cfg.Policy.OpenCheckpoint(note); c != nil && a.isOf(c) {
+			add(c)
+		}
+	}
+	if a.verified != nil {
+		add(a.verified)
+	}
+	slices.SortFunc(list, func(x, y sighting) int { return cmp.Compare(x.size, y.size) })
+	for i := 1; i < len(list); i++ {
+		list[i].last = max(list[i].last, list[i-1].last)
+		j := len(list) - 1 - i
+		list[j].first = min(list[j].first, list[j+1].first)
+	}
+	return list, nil
+}
+
+// of is history.History.Seen.
+func (s sightings) of(index int64) (by, notYet int64) {
+	at := sort.Search(len(s), func(i int) bool { return s[i].size > index })
+	if at < len(s) {
+		by = s[at].first
+	}
+	if at > 0 {
+		notYet = s[at-1].last
+	}
+	return by, notYet
+}
