@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"crypto/sha512"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -46,17 +44,10 @@ func newVendor(number, size int) (*vendor, error) {
 	v := &vendor{Repository: repository}
 	var b strings.Builder
 	for i := 1; b.Len() < size-500; i++ {
-		b.WriteString("," + target(fmt.Sprintf("device-%04d/slot-%02d.bin", number, i), fmt.Sprintf("%d %d", number, i), "1.0.0"))
+		b.WriteString("," + rehearsal.Target(fmt.Sprintf("device-%04d/slot-%02d.bin", number, i), fmt.Sprintf("%d %d", number, i), "1.0.0"))
 	}
 	v.targets = b.String()
 	return v, nil
-}
-
-// target is a target file as a member of a JSON object.
-func target(path, content, version string) string {
-	short, long := sha256.Sum256([]byte(content)), sha512.Sum512([]byte(content))
-	return fmt.Sprintf(`%q:{"custom":{"version":%q},"hashes":{"sha256":"%x","sha512":"%x"},"length":%d}`,
-		path, version, short, long, 1<<20+len(content))
 }
 
 // presign signs the vendor's next n releases. Nobody may be making one meanwhile.
@@ -80,7 +71,7 @@ func (v *vendor) release() release {
 // make makes a release: targets metadata with a new first file, and the snapshot
 // that vouches for it. Signatures that are not there yet are made, too.
 func (v *vendor) make(n int64, sigs *signatures) release {
-	signed := rehearsal.Targets(target("device", fmt.Sprintf("%v %d", v.ID, n), fmt.Sprintf("1.0.%d", n))+v.targets, n)
+	signed := rehearsal.Targets(rehearsal.Target("device", fmt.Sprintf("%v %d", v.ID, n), fmt.Sprintf("1.0.%d", n))+v.targets, n)
 	targets := v.File(signed, v.sign(&sigs.targets, signed))
 	snapshot := rehearsal.Snapshot(targets, n)
 	return release{

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -84,6 +85,13 @@ func (r *Repository) File(signed string, sig []byte) []byte { return file(r.keyI
 // of target files.
 func Targets(files string, version int64) string {
 	return fmt.Sprintf(`{"_type":"targets","expires":%q,"spec_version":%q,"targets":{%s},"version":%d}`, expires, specVersion, files, version)
+}
+
+// Target is a target file as a member of a JSON object, in Targets.
+func Target(path, content, version string) string {
+	short, long := sha256.Sum256([]byte(content)), sha512.Sum512([]byte(content))
+	return fmt.Sprintf(`%q:{"custom":{"version":%q},"hashes":{"sha256":"%x","sha512":"%x"},"length":%d}`,
+		path, version, short, long, 1<<20+len(content))
 }
 
 // Snapshot is the signed part of the snapshot that lists a targets file alone, and has

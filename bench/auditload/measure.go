@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tuflog/tuflog/bench/process"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// measurement is one line of the table.
+type measurement struct {
+	name    string
+	measure func(ctx context.Context, m *mirror, auditor, work string) (figures, error)
+}
+
+// measurements lists what is measured, the floor first.
+func measurements() []measurement {
+	return []measurement{
+		{"the floor", func(ctx context.Context, m *mirror, _, _ string) (figures, error) { return m.floor(ctx) }},
+		{"replay", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+			return m.replay(ctx, auditor, files{dir: m.dir})
+		}},
+	}
+}
+
+// atOnce is how many bundles the floor has in memory.
+const atOnce = 16
+
+// floor does what no auditor can leave out.
+func (m *mirror) floor(ctx context.Context) (figures, error) {
+	roots := map[tuf.Digest]*tuf.Metadata{}
+	var spent time.Duration
+	for first := int64(0); first < m.size; first += atOnce * proofs.FullWidth {
+		if ctx.Err() != nil {
+			return figures{}, context.Cause(ctx)
+		}
+		leaves, err := m.load(first, min(m.size, first+atOnce*proofs.FullWidth), roots)
+		if err != nil {
+			return figures{}, err
+		}
+		begun := time.Now()
+		err = eachOf(len(leaves), leaves.check)
+		spent += time.Since(begun)
+		if err != nil {
+			return figures{}, err
+		}
+	}
+	return figures{Leaves: m.size, PerSecond: float64(m.size) / spent.Seconds()}, nil
+}
+
+// inMemory are leaves with their files.
+type inMemory []struct {
+	made
+	keys []tuf.KeySet // of each file
+}
+
+// load reads the leaves from first to before end. It notes the roots among them.
+func (m *mirror) load(first, end int64, roots map[tuf.Digest]*tuf.Metadata) (inMemory, error) {
+	loaded := make(inMemory, 0, end-first)
+	for ; first < end; first += proofs.FullWidth {
+		bundle, err := os.ReadFile(filepath.Join(m.dir, filepath.FromSlash(proofs.EntriesPath(first/proofs.FullWidth, proofs.TileWidth(m.size, 0, first/proofs.FullWidth)))))
+		if err != nil {
+			return nil, err
+		}
+		entries, err := proofs.ParseEntries(bundle)
+		if err != nil {
+			return nil, err
+		}
+		for _, raw := range entries {
+			l, err := leaf.Parse(raw)
+			if err != nil {
+				return nil, err
+			}
+			loaded = append(loaded, inMemory{{made: made{leaf: raw}}}...)
+			of := &loaded[len(loaded)-1]
+			for _, sum := range []tuf.Digest{l.Metadata, l.Snapshot} {
+				if sum.IsZero() {
+					continue
+				}
+				file, err := os.ReadFile(filepath.Join(m.dir, "blob", "sha256", sum.String()))
+				if err != nil {
+					return nil, err
+				}
+				of.files = append(of.files, file)
+			}
+			if l.Role == tuf.RoleRoot {
+				if roots[l.Repository], err = tuf.ParseJSON(of.files[0]); err != nil {
+					return nil, err
+				}
+			}
+			for _, role := range []string{l.Role, tuf.RoleSnapshot} {
+				of.keys = append(of.keys, roots[l.Repository].Root.KeySet(role))
+			}
+		}
+	}
+	return loaded, nil
+}
+
+// check checks one leaf.
+func (all inMemory) check(i int) error {
+	if proofs.LeafHash(all[i].leaf) == (proofs.Hash{}) {
+		return errors.New("a leaf hash of zeros")
+	}
+	for n, file := range all[i].files {
+		parsed, err := tuf.ParseJSON(file)
+		if err != nil {
+			return err
+		}
+		if err := parsed.Meets(all[i].keys[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay measures the program.
+func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...string) (figures, error) {
+	var sent counter
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return figures{}, err
+	}
+	srv := &http.Server{Handler: sent.counted(f)}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	cmd := exec.CommandContext(ctx, auditor, append([]string{"replay", "--log", "http://" + l.Addr().String(), "--policy", m.policy}, args...)...)
+	begun := time.Now()
+	r, err := process.Run(cmd)
+	took := time.Since(begun)
+	if err := errors.Join(err, srv.Close()); err != nil {
+		return figures{}, err
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return figures{}, err
+	}
+	if r.Code != 0 {
+		return figures{}, fmt.Errorf("%w: exit %d: %s%s", errFound, r.Code, r.Stdout, r.Stderr)
+	}
+	if first, _, _ := strings.Cut(r.Stdout, "\n"); !strings.Contains(r.Stdout, strconv.FormatInt(m.size, 10)) {
+		return figures{}, fmt.Errorf("%w: it says %q", errFound, first)
+	}
+	return figures{
+		Leaves:    m.size,
+		PerSecond: float64(m.size) / took.Seconds(),
+		Processor: float64((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Microseconds()) / float64(m.size),
+		PerLeaf:   float64(sent.bytes.Load()) / float64(m.size),
+		Requests:  sent.requests.Load(),
+		Peak:      peak(cmd.ProcessState),
+	}, nil
+}
+
+// files serves the files of a folder.
+type files struct {
+	dir string
+}
+
+// ServeHTTP implements http.Handler.
+func (f files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	http.FileServer(http.Dir(f.dir)).ServeHTTP(w, r)
+}
+
+// counter counts what a server sends.
+type counter struct{ bytes, requests atomic.Int64 }
+
+// counted counts by the headers of the answers: a writer that counts would keep the
+// kernel from sending files by itself.
+func (c *counter) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		n, _ := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64) // absent from short texts
+		c.bytes.Add(n)
+		c.requests.Add(1)
+	})
+}
