@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -77,6 +78,10 @@ var classes = map[Kind]Class{
 	NeverLogged: Hygiene, WitnessClock: Hygiene, OldNotes: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
 }
+
+// Kinds returns all kinds of findings, in the order of their names. docs/findings.md says
+// of each what it means.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(classes)) }
 
 // Class returns the class of a kind.
 func (k Kind) Class() Class { return classes[k] }

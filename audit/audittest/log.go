@@ -163,6 +163,24 @@ func (l *Log) Submit(repo tuf.Digest, role string, file []byte, snapshots ...[]b
 	return d.Leaf, index
 }
 
+// Offer admits a file if the rules do, and returns their decision. The error wraps an
+// *admit.Refused.
+func (l *Log) Offer(repo tuf.Digest, role string, m *tuf.Metadata, snapshots []*tuf.Metadata) (admit.Decision, error) {
+	l.T.Helper()
+	d, err := l.repos[repo].Judge(l.T.Context(), role, m, snapshots)
+	if err != nil || d.Logged {
+		return d, err
+	}
+	files := [][]byte{m.File}
+	for _, s := range snapshots {
+		if s.FileDigest == d.Leaf.Snapshot {
+			files = append(files, s.File)
+		}
+	}
+	d.Index = l.Append(d.Leaf.Marshal(), files...)
+	return d, l.repos[repo].Apply(d.Index, d.Leaf)
+}
+
 // Judge returns the decision of the rules on a file.
 func (l *Log) Judge(repo tuf.Digest, role string, file []byte, snapshots ...[]byte) admit.Decision {
 	l.T.Helper()

@@ -5,12 +5,15 @@ package realdata
 import (
 	"archive/tar"
 	"compress/gzip"
+	"encoding/csv"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // File is one metadata file of the real histories.
@@ -89,4 +92,67 @@ func unpack(path, name string) ([]File, error) {
 		}
 		files = append(files, File{name + "!" + h.Name, data})
 	}
+}
+
+// Commit is what one commit of a history published.
+type Commit struct {
+	Time  time.Time
+	Files []Published
+}
+
+// Published is a metadata file that a commit published.
+type Published struct {
+	Role    string
+	Version int64 // as index.csv says
+	Name    string
+	Data    []byte
+}
+
+// Commits returns the commits of a history with an index.csv, in their order.
+func Commits(t testing.TB, history string) []Commit {
+	t.Helper()
+	f, err := os.Open(filepath.Join(Histories(t), history, "index.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := map[string][]byte{}
+	for _, file := range Files(t, history) {
+		name := strings.TrimPrefix(file.Name, history+"/")
+		if _, packed, ok := strings.Cut(name, "!"); ok {
+			name = packed
+		}
+		content[name] = file.Data
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	var commits []Commit
+	last := ""
+	for _, row := range rows[1:] {
+		at := func(name string) string { return row[column[name]] }
+		if commit := at("commit"); commit != last {
+			when, err := time.Parse(time.RFC3339, at("date"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			commits, last = append(commits, Commit{Time: when}), commit
+		}
+		data, ok := content[at("file")]
+		if !ok {
+			t.Fatalf("%s: index.csv names %s, which is not there", history, at("file"))
+		}
+		version, err := strconv.ParseInt(at("version"), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &commits[len(commits)-1]
+		c.Files = append(c.Files, Published{at("role"), version, at("file"), data})
+	}
+	return commits
 }

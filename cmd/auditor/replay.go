@@ -36,6 +36,8 @@ begins and when it is over.
 
 One process at a time has the DIR of --state.
 
+docs/findings.md says of each kind of finding what happened, why it matters and what to do.
+
 Exit codes:
   0  the log is as it should be, perhaps with findings of class hygiene
   1  findings of class tampering, equivocation or unexpected
