@@ -53,6 +53,8 @@ type Auditor struct {
 	tiles   []wantedTile // to be compared with those served
 	bundles []bundle     // hashed, not yet all judged
 	next    int64        // the first leaf not yet judged
+	looks   []look       // trees with leaves that are not yet judged
+	looked  int64        // when the last tree was verified, in POSIX seconds; 0: never
 	blobs   *blobCache
 	repos   map[tuf.Digest]*repository
 	order   []*repository

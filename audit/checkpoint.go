@@ -63,6 +63,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 		return a.extend(ctx, c, signed)
 	}
 	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
+	a.looked = a.cfg.Now().Unix()
 	return nil
 }
 
@@ -182,6 +183,8 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 	}
 	a.stateFailed(a.store.save(&State{Edge: g.Edge(), Checkpoint: signed}))
 	a.tree, a.verified, a.signed, a.highest = g.Frontier, c, signed, now
+	a.noteLook(c.Tree.N)
+	a.looked = a.cfg.Now().Unix()
 	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.Size() })
 	a.bundles = append(a.bundles, g.bundles...)
 	a.tiles = append(append(a.tiles, g.tiles...), wanted(g.Partial())...)

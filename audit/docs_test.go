@@ -67,7 +67,7 @@ func TestRealExamples(t *testing.T) {
 	found := map[string][]audit.Finding{}
 	real := 0
 	for _, s := range sectionsOfFindings(t) {
-		m := regexp.MustCompile("(?s)\nExample \\((made|real: `([a-z_]+)`(?:, entry ([0-9]+))?)\\).*\n> (.*?)\n").FindStringSubmatch(s.text)
+		m := regexp.MustCompile("(?s)\nExample \\((made[^)]*|real: `([a-z_]+)`(?:, entry ([0-9]+))?)\\).*\n> (.*?)\n").FindStringSubmatch(s.text)
 		if m == nil {
 			t.Errorf("%s: the example is marked neither as real nor as made", s.kind)
 			continue

@@ -53,6 +53,7 @@ const (
 	KeyID            Kind = "key-id"            // a key id is not the hash of its key
 	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
 	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
+	RunningOut       Kind = "running-out"       // a current release is about to expire
 	Twin             Kind = "twin"              // a release is also another repository's
 	TwoPayloads      Kind = "two-payloads"      // two payloads of one version stand, and not both are bound
 	SharedKeys       Kind = "shared-keys"       // roles share keys that suffice for either
@@ -74,7 +75,7 @@ var classes = map[Kind]Class{
 	SecondPayload: Equivocation, BothStand: Equivocation,
 	UnknownLeaf: Unexpected,
 	VersionGap:  Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
-	ThresholdLowered: Hygiene, Expired: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
+	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, OldNotes: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
 }

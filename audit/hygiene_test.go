@@ -147,7 +147,7 @@ func TestTwins(t *testing.T) {
 		must(t, err)
 	}
 	l := audittest.New(t)
-	later := time.Unix(l.Time, 0).Add(time.Hour)
+	later := time.Unix(l.Time, 0).Add(30 * 24 * time.Hour)
 	product := func(version int64, day int) []byte {
 		return tufRoot(t, version, 1, later.Add(time.Duration(day)*24*time.Hour), keys, nil)
 	}

@@ -28,17 +28,20 @@ type offered struct {
 	err  error
 }
 
-// replayHistory logs a real history commit by commit. after is called when the log has a
-// commit and has published that.
-func replayHistory(t testing.TB, history string, all bool, after func(l *realLog, c realdata.Commit)) *realLog {
+// replayHistory logs a real history commit by commit. visit is called before the log has a
+// commit, and when it has published that.
+func replayHistory(t testing.TB, history string, all bool, visit func(l *realLog, c realdata.Commit, logged bool)) *realLog {
 	t.Helper()
 	l := &realLog{Log: audittest.New(t), all: all}
 	for _, c := range realdata.Commits(t, history) {
+		if visit != nil {
+			visit(l, c, false)
+		}
 		l.Time = c.Time.Unix()
 		l.commit(c)
-		if after != nil {
+		if visit != nil {
 			l.Publish(2)
-			after(l, c)
+			visit(l, c, true)
 		}
 	}
 	l.refused = append(l.refused, l.waiting...)
@@ -95,4 +98,3 @@ func (l *realLog) offer(o offered) error {
 	}
 	return err
 }
-

@@ -197,6 +197,7 @@ func (a *Auditor) repositoryReport(ctx context.Context, repo *repository) (Repos
 		}
 		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, and a newer release is not logged: %s", asOf.Format(time.DateOnly), list))
 	}
+	found = append(found, a.runningOut(repo, r.Roles, asOf)...)
 	never, err := a.neverLogged(ctx, repo)
 	found = append(found, never...)
 	if err != nil && firstErr == nil {

@@ -32,6 +32,7 @@ type repository struct {
 	redelegates bool                   // other delegations may be in force since the last leaf
 	shared      map[tuf.Digest]bool    // sentences on roles that share keys
 	snapshot    snapshotAt             // the newest that vouches for a release
+	lives       map[string]*Life       // by role
 }
 
 // snapshotAt is a snapshot that a leaf names.
@@ -103,6 +104,7 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 		return entry{}, err
 	}
 	found = append(found, repo.versionFindings(l.index, l.leaf)...)
+	repo.noteLife(l, a.lookOf(l.index))
 	found = append(found, a.chainFindings(l, repo)...)
 	found = append(found, repo.thresholdFindings(l, before)...)
 	found = append(found, a.sharedFindings(l, repo)...)
@@ -134,6 +136,7 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 		sharing:    map[string][]*keyGroup{},
 		says:       map[string]tuf.Digest{},
 		shared:     map[tuf.Digest]bool{},
+		lives:      map[string]*Life{},
 	}
 	a.repos[repo.ID()] = repo
 	a.order = append(a.order, repo)

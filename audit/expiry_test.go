@@ -1,0 +1,157 @@
+package audit_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/bench/realdata"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// inForce is which releases are in force in a history, as a reader of its files alone
+// would say.
+type inForce map[string]*tuf.Metadata
+
+// publish takes up the files of a commit, and returns the releases that had expired when
+// their successors came.
+func (in inForce) publish(c realdata.Commit) (lapsed []string) {
+	for _, f := range c.Files {
+		m, err := tuf.ParseJSON(f.Data)
+		if err != nil {
+			continue
+		}
+		before := in[f.Role]
+		if before != nil && m.Version <= before.Version {
+			continue
+		}
+		if before != nil && before.Expires.Before(c.Time) {
+			lapsed = append(lapsed, fmt.Sprintf("%s %d", f.Role, before.Version))
+		}
+		in[f.Role] = m
+	}
+	return lapsed
+}
+
+// followHistory audits a real history as it grows, and looks at least once in each pause.
+// It returns when releases were found to run out, and which lapsed.
+func followHistory(t *testing.T, history string, pause time.Duration) (ranOut map[string]time.Time, lapsed []string) {
+	t.Helper()
+	var a *audit.Auditor
+	var now time.Time
+	ranOut = map[string]time.Time{}
+	look := func() {
+		step(t, a)
+		for _, f := range report(t, a).Findings {
+			at := fmt.Sprintf("%s %d", f.Role, f.Version)
+			if _, ok := ranOut[at]; f.Kind == audit.RunningOut && !ok {
+				ranOut[at] = now
+			}
+		}
+	}
+	files := inForce{}
+	replayHistory(t, history, true, func(l *realLog, c realdata.Commit, logged bool) {
+		if a == nil {
+			now = c.Time
+			a = newAuditor(t, l.Log, func(cfg *audit.Config) { cfg.Now = func() time.Time { return now } })
+		}
+		if logged {
+			now = c.Time
+			lapsed = append(lapsed, files.publish(c)...)
+			look()
+			return
+		}
+		for next := now.Add(pause); next.Before(c.Time); next = next.Add(pause) {
+			now = next
+			look()
+		}
+	})
+	return ranOut, lapsed
+}
+
+// On the history of Sigstore, running-out precedes each lapse. All others to which it
+// refers had no more left when they were renewed, and most of them were renewed in the last
+// days.
+func TestRunningOutPrecedesLapses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("four seconds of processor time: an auditor looks every day for five years")
+	}
+	ranOut, lapsed := followHistory(t, "sigstore_root_signing", 24*time.Hour)
+	want := []string{"snapshot 3", "timestamp 3", "snapshot 13", "timestamp 13", "snapshot 25", "timestamp 25", "staging 1"}
+	if !slices.Equal(lapsed, want) {
+		t.Errorf("lapsed have %v, want %v", lapsed, want)
+	}
+	renewed := map[string]string{ // and how much was left
+		"root 2": "0.7 days", "targets 2": "0.7 days", "rekor 1": "0.7 days", "snapshot 2": "1.8 days", "timestamp 2": "1.8 days",
+		"snapshot 11": "4.0 days", "timestamp 11": "4.0 days", "timestamp 48": "1.4 days", "timestamp 56": "2.4 days",
+		"root 7": "7.8 days", "targets 7": "7.8 days", "registry.npmjs.org 1": "7.8 days", "timestamp 118": "1.9 days",
+		"root 8": "6.5 days", "targets 8": "6.5 days", "registry.npmjs.org 2": "6.5 days", "timestamp 165": "1.8 days",
+		"root 9": "12.6 days", "targets 9": "12.6 days", "registry.npmjs.org 3": "12.6 days",
+		"registry.npmjs.org 5": "8.1 days", "registry.npmjs.org 7": "8.4 days",
+	}
+	ends := expiries(t, "sigstore_root_signing")
+	for release, when := range ranOut {
+		switch left, ok := renewed[release]; {
+		case slices.Contains(lapsed, release):
+			if !when.Before(ends[release].expires) {
+				t.Errorf("%s was found to run out at %v, when it had expired", release, when)
+			}
+		case !ok:
+			t.Errorf("%s was found to run out at %v", release, when)
+		default:
+			if got := fmt.Sprintf("%.1f days", ends[release].expires.Sub(ends[release].renewed).Hours()/24); got != left {
+				t.Errorf("%s was renewed with %s left, want %s", release, got, left)
+			}
+		}
+	}
+	if len(ranOut) != len(lapsed)+len(renewed) {
+		t.Errorf("%d ran out, want %d", len(ranOut), len(lapsed)+len(renewed))
+	}
+}
+
+// expiries returns when the releases of a history expired, and when the next ones came.
+func expiries(t *testing.T, history string) map[string]struct{ expires, renewed time.Time } {
+	t.Helper()
+	ends := map[string]struct{ expires, renewed time.Time }{}
+	before := inForce{}
+	for _, c := range realdata.Commits(t, history) {
+		was := maps.Clone(before)
+		before.publish(c)
+		for role, m := range before {
+			if old := was[role]; old != nil && old != m {
+				ends[fmt.Sprintf("%s %d", role, old.Version)] = struct{ expires, renewed time.Time }{old.Expires, c.Time}
+			}
+		}
+	}
+	return ends
+}
+
+// An auditor that comes late knows the life of a timestamp from the habit of its role.
+func TestRunningOutByHabit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a second of processor time for the history of Sigstore")
+	}
+	l := replayHistory(t, "sigstore_root_signing", true, nil)
+	for when, want := range map[string]string{
+		"2026-08-27T12:00:00Z": "",
+		"2026-08-28T12:00:00Z": "timestamp 762 expires at 2026-08-28T19:25:56Z, and no newer release is logged: since 2026-08-28T",
+	} {
+		now, err := time.Parse(time.RFC3339, when)
+		must(t, err)
+		a := newAuditor(t, l.Log, at(now.Unix()))
+		step(t, a)
+		got := ""
+		for _, f := range report(t, a).Findings {
+			if f.Kind == audit.RunningOut {
+				got += f.Sentence
+			}
+		}
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+}
