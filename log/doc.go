@@ -11,8 +11,9 @@
 //   - leader is a log that this process writes: leader.Open is where to begin
 //   - follower is a log that another process writes, cluster says which process leads
 //   - maintain checks, moves and repairs what is stored
-//   - logdir, sqlite, tesseralog are the parts of a log in a directory; postgres and
-//     trillianlog those of a log on many machines; statetest and storagetest try them
+//   - dirlog opens a log in a directory, whose parts are logdir, sqlite and tesseralog;
+//     serverlog one on many machines, whose parts are postgres and trillianlog;
+//     statetest and storagetest try the parts
 //
 // A submission goes through these stages, and each holds what the next relies on:
 //

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,10 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/httpd"
-	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -64,24 +60,32 @@ It exits 1 if there was a file that no leaf names.`,
 }
 
 func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, stderr io.Writer) (err error) {
-	cfg := leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
-	var w *written
-	if on.on() {
-		w, err = on.openAdding(ctx, &cfg)
-	} else {
-		w, err = openDir(ctx, at, &cfg)
-	}
+	l, err := openPresent(ctx, at, on, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	names, err := openNames(ctx, cfg.Publisher.Storage, cfg.State)
+	defer func() { err = errors.Join(err, l.Close()) }()
+	// Of a log on servers this needs no lease: a file is stored under its SHA-256, so
+	// whoever else adds it adds the same.
+	storage, _, err := l.Storage(ctx)
+	if err != nil {
+		return err
+	}
+	blobs, err := l.Blobs()
+	if err != nil {
+		return err
+	}
+	state, err := stateOf(l)
+	if err != nil {
+		return err
+	}
+	names, err := openNames(ctx, storage, state)
 	if err != nil {
 		return err
 	}
 	unnamed := false
 	for _, path := range paths {
-		did, err := addBlob(ctx, path, names, cfg.Blobs, w.record)
+		did, err := addBlob(ctx, path, names, blobs, l.Record)
 		if err != nil {
 			return err
 		}
@@ -92,18 +96,6 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 		return cli.Failed(cli.ErrReported)
 	}
 	return nil
-}
-
-// openAdding opens a log on servers for adding files. That needs no lease: a file is
-// stored under its SHA-256, so whoever else adds it adds the same.
-func (s *shared) openAdding(ctx context.Context, cfg *leader.Config) (*written, error) {
-	c, err := s.connect(ctx, cfg.Logger)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Publisher.Storage = trillianlog.OpenReader(c.db.Tiles(nil))
-	cfg.Blobs, cfg.State = c.db.Blobs(), c.db.State(nil)
-	return &written{record: c.db.AppendAction, closers: []func() error{func() error { c.db.Close(); return nil }}}, nil
 }
 
 // What became of a file.
@@ -131,7 +123,7 @@ func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, re
 	if _, err = blobs.Blob(ctx, sum); !errors.Is(err, fs.ErrNotExist) {
 		return blobThere, err
 	}
-	if err := record(ctx, actionNow("blob-add", fmt.Sprintf("the file with SHA-256 %v", sum))); err != nil {
+	if err := record(ctx, maintain.ActionNow("blob-add", fmt.Sprintf("the file with SHA-256 %v", sum))); err != nil {
 		return "", err
 	}
 	return blobStored, blobs.Put(ctx, [][]byte{data})

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/maintain"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -120,13 +122,12 @@ func TestServersAreRestored(t *testing.T) {
 	w.stop(t, 0)
 
 	before := w.statusOf(t, 0).Storage
-	on := shared{storageURL: "trillian://" + w.trillian.Target(), stateURL: w.state}
-	tree, err := on.makeTree(t.Context())
+	storage, err := serverlog.MakeTree(t.Context(), "trillian://"+w.trillian.Target())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.sql(t, fmt.Sprintf("UPDATE log SET storage = '%s'", storageName(tree)))
-	w.storage = on.storageURL
+	w.sql(t, fmt.Sprintf("UPDATE log SET storage = 'trillian tree %s'", path.Base(storage)))
+	w.storage = storage
 	for _, args := range [][]string{{"reindex", "--tiles"}, {"reindex"}} {
 		_, stderr, code := w.tool(t, args[0], args[1:]...)
 		if code != 2 || !strings.Contains(stderr, "newest database") || strings.Count(stderr, "must not go on") != 1 {

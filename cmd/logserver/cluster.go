@@ -17,8 +17,10 @@ import (
 	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/follower"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/publisher"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -35,6 +37,11 @@ func (s *shared) sharedFlags(cmd *cobra.Command) {
 // on reports whether the log is on servers, not in a directory.
 func (s *shared) on() bool { return s.stateURL != "" || s.storageURL != "" }
 
+// servers returns where the servers are.
+func (s *shared) servers() serverlog.Servers {
+	return serverlog.Servers{Storage: s.storageURL, State: s.stateURL}
+}
+
 // mayLead reports whether this front end has the log's key.
 func (f *serveFlags) mayLead() bool {
 	if f.agent != "" || os.Getenv(keyVariable) != "" {
@@ -46,14 +53,14 @@ func (f *serveFlags) mayLead() bool {
 
 // serveShared serves a log on servers: at once as a follower, and as the leader
 // whenever it has the lease.
-func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *metrics.Metrics, re *reloader, hup <-chan os.Signal, stderr io.Writer) error {
-	s, err := flags.connect(ctx, cfg.Logger)
+func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *metrics.Metrics, re *reloader, hup <-chan os.Signal, stderr io.Writer) (err error) {
+	s, err := serverlog.Open(ctx, flags.servers(), cfg.Logger)
 	if err != nil {
 		return err
 	}
-	defer s.db.Close()
-	s.metrics = m
-	made, err := s.config(ctx, flags, cfg, re.witnesses)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.Metrics = m
+	made, err := clusterConfig(ctx, s, flags, cfg, re.witnesses)
 	if err != nil {
 		return err
 	}
@@ -74,50 +81,50 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 		if at, err = reachable(flags.url, listener.Addr()); err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		s.logger.Info("front end of a shared log", "url", at)
+		cfg.Logger.Info("front end of a shared log", "url", at)
 		m.WatchFrontEnd(func() metrics.FrontEnd { return metrics.FrontEnd(node.Status()) }, cluster.YieldReasons()...)
 	} else {
-		s.logger.Info("front end of a shared log; without the log's key it only follows")
+		cfg.Logger.Info("front end of a shared log; without the log's key it only follows")
 	}
 	stop := node.Start(ctx, at)
 	defer stop() // it follows until the last request has ended
-	return listen(ctx, flags, m, s.logger, stderr, listener, node, re.beside(hup, node.Run))
+	return listen(ctx, flags, m, cfg.Logger, stderr, listener, node, re.beside(hup, node.Run))
 }
 
-// config says what a front end is made of that serves the log on these servers. Its caller
+// clusterConfig says what a front end is made of that serves the log on servers. Its caller
 // closes what the front end has served.
-func (s *servers) config(ctx context.Context, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
-	cfg.Blobs, cfg.Tokens = s.db.Blobs(), s.db.Tokens()
-	if cfg.HTTP.FrontEndSecret, err = s.db.Secret(ctx); err != nil {
+func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
+	cfg.Blobs, cfg.Tokens = s.DB.Blobs(), s.DB.Tokens()
+	if cfg.HTTP.FrontEndSecret, err = s.DB.Secret(ctx); err != nil {
 		return made, err
 	}
-	keys, err := s.keys(ctx, flags, cfg.Publisher)
+	keys, err := publicKeys(ctx, s, flags, cfg.Publisher)
 	if err != nil {
 		return made, err
 	}
-	if cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, s.logger); err != nil {
+	if cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, cfg.Logger); err != nil {
 		return made, err
 	}
 	follow := follower.Config{
 		Config:      cfg.Config,
 		Policy:      cfg.Publisher.Policy,
 		Keys:        keys,
-		Checkpoints: s.db.Checkpoints(nil),
+		Checkpoints: s.DB.Checkpoints(nil),
 		Served:      cfg.Publisher.Served,
 	}
-	follow.Storage, follow.State = trillianlog.OpenReader(s.db.Tiles(nil)), s.db.State(nil)
+	follow.Storage, follow.State = trillianlog.OpenReader(s.DB.Tiles(nil)), s.DB.State(nil)
 	made = cluster.Config{
 		Follow:    follow,
 		Lead:      cfg,
 		Leases:    s,
 		FrontEnds: s,
-		Reach:     s.reach,
+		Reach:     s.Reach,
 		Quorum:    witnesses.Answers,
 		Record: func(ctx context.Context, action, detail string) error {
-			return s.db.AppendAction(ctx, actionNow(action, detail))
+			return s.Record(ctx, maintain.ActionNow(action, detail))
 		},
 		Advise:  withWayBack,
-		Yielded: s.metrics.Yielded,
+		Yielded: s.Metrics.Yielded,
 	}
 	if agent, ok := cfg.Publisher.Signer.(*agentSigner); ok {
 		made.CanSign = agent.try
@@ -125,9 +132,9 @@ func (s *servers) config(ctx context.Context, flags serveFlags, cfg leader.Confi
 	return made, nil
 }
 
-// keys returns the log's public keys: those it signs with or, on a front end that
+// publicKeys returns the log's public keys: those it signs with or, on a front end that
 // never signs, those of log.vkey or of the policy.
-func (s *servers) keys(ctx context.Context, flags serveFlags, cfg publisher.Config) (keys []proofs.Key, err error) {
+func publicKeys(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg publisher.Config) (keys []proofs.Key, err error) {
 	if cfg.Signer != nil {
 		keys = append(keys, cfg.Signer.Key())
 		for _, more := range cfg.More {
@@ -142,7 +149,7 @@ func (s *servers) keys(ctx context.Context, flags serveFlags, cfg publisher.Conf
 	if err != nil {
 		return nil, err
 	}
-	origin, _, err := s.db.Log(ctx)
+	origin, _, err := s.DB.Log(ctx)
 	for _, key := range keys {
 		if err == nil && key.Name() != origin {
 			err = fmt.Errorf("the key is of log %q, the database of %q", key.Name(), origin)

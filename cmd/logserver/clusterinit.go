@@ -2,20 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"strconv"
 
-	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/fetch"
-	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/log/postgres"
-	"github.com/tuflog/tuflog/log/trillianlog"
+	"github.com/tuflog/tuflog/log/serverlog"
 )
 
 // initializeShared makes a log on servers where there is none, and completes the
@@ -28,73 +19,16 @@ func initializeShared(ctx context.Context, at place, on *shared, made newLog) (v
 	if err != nil {
 		return "", err
 	}
-	db, err := postgres.Open(ctx, postgres.Config{URL: on.stateURL})
-	if err != nil {
-		return "", err
-	}
-	defer db.Close()
-	switch origin, _, err := db.Log(ctx); {
-	case err == nil:
-		return "", fmt.Errorf("the database has log %q already", origin)
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	}
-	tree, err := on.makeTree(ctx)
-	if err != nil {
-		return "", err
-	}
-	storage, err := trillianlog.ParseURL(on.storageURL)
-	if err != nil {
-		return "", err
-	}
-	if err := checkTree(ctx, storage); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(at.dir, 0o755); err != nil {
-		return "", err
-	}
-	// The database comes last: without it nothing can be served, so a log that
-	// was made only in part is never mistaken for a whole one.
+	servers := on.servers()
 	vkey = key.String()
-	for _, step := range []func() error{
-		func() error { return keyfile.Create(at.token(), rand.Text()) },
-		func() error { return durable.WriteFile(at.vkey(), []byte(vkey+"\n"), 0o644) },
-		func() error {
-			if private == "" {
-				return nil
-			}
-			return keyfile.Create(at.key(), private)
-		},
-		func() error { return db.Create(ctx, made.origin, storageName(tree)) },
-	} {
-		if err := step(); err != nil {
-			return "", err
-		}
+	err = serverlog.Create(ctx, &servers, made.origin, func() error {
+		return writeKeys(at, vkey, private)
+	})
+	if err != nil {
+		return "", err
 	}
+	on.storageURL = servers.Storage
 	return vkey, nil
-}
-
-// makeTree makes a tree if the storage's URL names none, and adds it there.
-func (s *shared) makeTree(ctx context.Context) (tree int64, err error) {
-	u, err := url.Parse(s.storageURL)
-	if err != nil {
-		return 0, fmt.Errorf("--storage: %w", fetch.RedactError(err))
-	}
-	if u.Path != "" && u.Path != "/" {
-		cfg, err := trillianlog.ParseURL(s.storageURL)
-		return cfg.TreeID, err
-	}
-	u.Path = "/1" // any tree will do to read the rest
-	cfg, err := trillianlog.ParseURL(u.String())
-	if err != nil {
-		return 0, err
-	}
-	if tree, err = trillianlog.CreateTree(ctx, cfg.Target, cfg.TLS); err != nil {
-		return 0, err
-	}
-	u.Path = "/" + strconv.FormatInt(tree, 10)
-	s.storageURL = u.String()
-	return tree, nil
 }
 
 const handOutShared = `

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/maintain"
+	"github.com/tuflog/tuflog/log/serverlog"
 )
 
 // sql runs a statement in the log's database.
@@ -285,14 +287,13 @@ func (w *sharedWorld) statusInTrouble(t *testing.T) {
 	}
 	frozen("ACTIVE")
 	whole := w.storage
-	on := shared{storageURL: "trillian://" + w.trillian.Target(), stateURL: w.state}
-	tree, err := on.makeTree(t.Context())
+	storage, err := serverlog.MakeTree(t.Context(), "trillian://"+w.trillian.Target())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.sql(t, "CREATE TABLE storage_was AS SELECT storage FROM log")
-	w.sql(t, fmt.Sprintf("UPDATE log SET storage = '%s'", storageName(tree)))
-	w.storage = on.storageURL
+	w.sql(t, fmt.Sprintf("UPDATE log SET storage = 'trillian tree %s'", path.Base(storage)))
+	w.storage = storage
 	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.Trillian.Size != 0 || !strings.Contains(st.Do, "logserver reindex --dir ") || !strings.Contains(st.Do, " --tiles makes") && !strings.Contains(st.Do, " --tiles drops") {
 		t.Errorf("status with an empty Trillian: %+v", st)
 	}

@@ -76,15 +76,15 @@ type export struct {
 }
 
 func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key) (err error) {
-	k, err := openKept(ctx, at, on, e.stderr)
+	k, err := open(ctx, at, on, textLogger(e.stderr))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	if e.storage, _, err = k.storage(ctx); err != nil {
+	if e.storage, _, err = k.Storage(ctx); err != nil {
 		return err
 	}
-	signed, err := k.published(ctx)
+	signed, err := k.Published(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (e *export) run(ctx context.Context, at place, on shared, keys []proofs.Key
 	if stored.N < e.tree.N {
 		return fmt.Errorf("the storage has %d entries, and %d are published: logserver status says more", stored.N, e.tree.N)
 	}
-	if e.blobs, err = k.blobs(); err != nil {
+	if e.blobs, err = k.Blobs(); err != nil {
 		return err
 	}
 	bar := cli.NewProgress(e.stderr, "export", e.tree.N)

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/witness/client"
 )
 
@@ -66,10 +67,10 @@ ended all the same, and the exit code is 2: run it again, or serve, until they d
 }
 
 func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int64, err error) {
-	if err := flags.check(); err != nil {
+	if err := flags.log().Check(); err != nil {
 		return 0, err
 	}
-	cfg := leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(stderr, nil))}}
+	cfg := leader.Config{Config: httpd.Config{Logger: textLogger(stderr)}}
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return 0, err
 	}
@@ -88,16 +89,29 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		cfg.Logger.Warn("the witnesses are asked how far they are", "err", err)
 	}
 	cfg.Publisher.Witnesses, cfg.Publisher.Ending = gatherer, true
-	w, err := openWritten(ctx, flags.place, flags.shared, &cfg)
+	if flags.on() {
+		keys, err := readKeys(flags.place)
+		if err != nil {
+			return 0, err
+		}
+		if cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, cfg.Logger); err != nil {
+			return 0, err
+		}
+		defer cfg.Publisher.Served.Close()
+	}
+	w, err := open(ctx, flags.place, flags.shared, cfg.Logger)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := w.Write(ctx, &cfg); err != nil {
+		return 0, err
+	}
 	l, err := leader.Open(ctx, cfg)
 	if err != nil {
 		return 0, err
 	}
-	if err := w.record(ctx, actionNow("freeze", fmt.Sprintf("at size %d", l.Publisher().Tree().N))); err != nil {
+	if err := w.Record(ctx, maintain.ActionNow("freeze", fmt.Sprintf("at size %d", l.Publisher().Tree().N))); err != nil {
 		return 0, err
 	}
 	err = l.End(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 )
 
 func newHold() *cobra.Command {
@@ -161,7 +162,7 @@ func holdCommand(cmd *cobra.Command, done string, end func(context.Context, *ven
 			ending = append(ending, h)
 		}
 		for _, h := range ending {
-			if err := v.record(ctx, actionNow("hold-"+cmd.Name(), fmt.Sprintf("%s, %q version %d of repository %v", h.ID, h.Role, h.Version, h.Repository))); err != nil {
+			if err := v.Record(ctx, maintain.ActionNow("hold-"+cmd.Name(), fmt.Sprintf("%s, %q version %d of repository %v", h.ID, h.Role, h.Version, h.Repository))); err != nil {
 				return err
 			}
 			ok, err := end(ctx, v, h)

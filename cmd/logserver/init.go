@@ -14,9 +14,6 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/keyfile"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/log/logdir"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -154,7 +151,7 @@ func checkEmpty(dir string) error {
 
 // initialize makes a log where there is none.
 func initialize(ctx context.Context, at place, made newLog) (vkey string, err error) {
-	if err := at.check(); err != nil {
+	if err := at.log().Check(); err != nil {
 		return "", err
 	}
 	key, private, err := made.key()
@@ -171,24 +168,26 @@ func initialize(ctx context.Context, at place, made newLog) (vkey string, err er
 	}
 	// The keys come last: without them nothing can be served, so a log that
 	// was made only in part is never mistaken for a whole one.
-	vkey = key.String()
-	for _, step := range []func() error{
-		func() error { return logdir.CreateLedger(at.ledgerDir(), made.origin) },
-		func() error { return tesseralog.Create(ctx, at.tree()) },
-		func() error { return sqlite.CreateBlobs(at.blobs()) },
-		func() error { return sqlite.CreateState(at.state()) },
-		func() error { return keyfile.Create(at.token(), rand.Text()) },
-		func() error { return durable.WriteFile(at.vkey(), []byte(vkey+"\n"), 0o644) },
-		func() error {
-			if private == "" {
-				return nil
-			}
-			return keyfile.Create(at.key(), private)
-		},
-	} {
-		if err := step(); err != nil {
-			return "", err
-		}
+	if err := at.log().Create(ctx, made.origin); err != nil {
+		return "", err
 	}
-	return vkey, nil
+	return key.String(), writeKeys(at, key.String(), private)
+}
+
+// writeKeys writes the keys of a new log, of which the private one may be in an agent, and
+// its registration token.
+func writeKeys(at place, vkey, private string) error {
+	if err := os.MkdirAll(at.dir, 0o755); err != nil {
+		return err
+	}
+	if err := keyfile.Create(at.token(), rand.Text()); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(at.vkey(), []byte(vkey+"\n"), 0o644); err != nil {
+		return err
+	}
+	if private == "" {
+		return nil
+	}
+	return keyfile.Create(at.key(), private)
 }

@@ -35,13 +35,12 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log/logdir"
+	"github.com/tuflog/tuflog/log/dirlog"
 )
 
 func main() { cli.Main(newRoot) }
@@ -90,38 +89,12 @@ func (p *place) ledgerDir() string {
 	return filepath.Clean(p.dir) + ".ledger"
 }
 
-// check refuses a ledger inside the log's directory: a backup would carry both.
-func (p *place) check() error {
-	dir, err := filepath.Abs(p.dir)
-	if err != nil {
-		return err
-	}
-	ledger, err := filepath.Abs(p.ledgerDir())
-	if err != nil {
-		return err
-	}
-	if rel, err := filepath.Rel(dir, ledger); err == nil && filepath.IsLocal(rel) {
-		return fmt.Errorf("the ledger %s is inside the log's directory %s: whoever restores one from an old copy would restore both", ledger, dir)
-	}
-	return nil
-}
+// log returns where the log itself is.
+func (p *place) log() dirlog.Dir { return dirlog.Dir{Path: p.dir, Ledger: p.ledgerDir()} }
 
-// moved returns a *logdir.MovedError if the log was moved to servers: then nothing
-// writes it in its directory any more.
-func (p *place) moved() error {
-	if err := logdir.ReadMoved(p.ledgerDir()); err != nil {
-		return err
-	}
-	return logdir.ReadMovedNote(p.dir)
-}
-
-func (p *place) key() string        { return filepath.Join(p.dir, "log.key") }
-func (p *place) vkey() string       { return filepath.Join(p.dir, "log.vkey") }
-func (p *place) token() string      { return filepath.Join(p.dir, "registration.token") }
-func (p *place) labels() string     { return filepath.Join(p.dir, "labels") }
-func (p *place) tree() string       { return filepath.Join(p.dir, "tree") }
-func (p *place) blobs() string      { return filepath.Join(p.dir, "blobs.db") }
-func (p *place) state() string      { return filepath.Join(p.dir, "state.db") }
-func (p *place) checkpoint() string { return filepath.Join(p.dir, "checkpoint") }
-func (p *place) served() string     { return filepath.Join(p.dir, "served") }
-func (p *place) witnesses() string  { return filepath.Join(p.dir, "witnesses.json") }
+func (p *place) key() string       { return filepath.Join(p.dir, "log.key") }
+func (p *place) vkey() string      { return filepath.Join(p.dir, "log.vkey") }
+func (p *place) token() string     { return filepath.Join(p.dir, "registration.token") }
+func (p *place) labels() string    { return filepath.Join(p.dir, "labels") }
+func (p *place) served() string    { return filepath.Join(p.dir, "served") }
+func (p *place) witnesses() string { return filepath.Join(p.dir, "witnesses.json") }

@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/log/dirlog"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/log/serverlog"
 )
 
 type migrateFlags struct {
@@ -79,22 +78,22 @@ state.db in it are not used any more.`,
 
 // migrate moves a log: see maintain.Move.
 func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size int64, err error) {
-	if err := flags.check(); err != nil {
+	if err := flags.log().Check(); err != nil {
 		return 0, err
 	}
 	keys, err := readKeys(flags.place)
 	if err != nil {
 		return 0, err
 	}
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	logger, to := textLogger(stderr), flags.servers()
 	size, err = (&maintain.Move{
 		Dir:       flags.dir,
 		LedgerDir: flags.ledgerDir(),
 		Keys:      keys,
-		Published: logdir.NewCheckpoint(flags.checkpoint()),
-		Open:      func(context.Context) (*maintain.Departing, error) { return openDeparting(flags.place) },
+		Published: logdir.NewCheckpoint(flags.log().Checkpoint()),
+		Open:      func(context.Context) (*maintain.Departing, error) { return dirlog.Departing(flags.log()) },
 		To: func(ctx context.Context) (maintain.Destination, error) {
-			return openDestination(ctx, flags, stderr, logger)
+			return serverlog.Arrive(ctx, &to, bars(stderr), logger)
 		},
 		Reached: func(stage string) error {
 			fmt.Fprintf(stderr, "%s\n", stage)
@@ -106,6 +105,7 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 		Watch:  bars(stderr),
 		Logger: logger,
 	}).Run(ctx)
+	flags.storageURL = to.Storage // with the tree
 	var wrong *maintain.CopyError
 	if errors.As(err, &wrong) {
 		for _, p := range wrong.Problems {
@@ -114,30 +114,4 @@ func migrate(ctx context.Context, flags *migrateFlags, stderr io.Writer) (size i
 		err = cli.Failed(err)
 	}
 	return size, err
-}
-
-// bars draws long work.
-func bars(stderr io.Writer) func(what string, total int64) (add func(n int), done func()) {
-	return func(what string, total int64) (add func(n int), done func()) {
-		bar := cli.NewProgress(stderr, what, total)
-		return func(n int) { bar.Add(int64(n)) }, bar.Done
-	}
-}
-
-// openDeparting opens a log in its directory to be read.
-func openDeparting(at place) (*maintain.Departing, error) {
-	storage, err := tesseralog.OpenReader(at.tree())
-	if err != nil {
-		return nil, err
-	}
-	blobs, err := sqlite.OpenBlobs(at.blobs())
-	if err != nil {
-		return nil, errors.Join(err, storage.Close())
-	}
-	return &maintain.Departing{
-		Storage: storage,
-		Stored:  storage.State(),
-		Files:   blobs,
-		Close:   func() error { return errors.Join(storage.Close(), blobs.Close()) },
-	}, nil
 }

@@ -9,9 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/log/sqlite"
-	"github.com/tuflog/tuflog/log/tesseralog"
+	"github.com/tuflog/tuflog/log/dirlog"
+	"github.com/tuflog/tuflog/log/serverlog"
 )
 
 func newReindex() *cobra.Command {
@@ -37,16 +36,7 @@ what is missing meanwhile. It refuses where Trillian lacks entries that were sig
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			limitMemory(on.memory())
 			started := time.Now()
-			var n int64
-			var err error
-			switch {
-			case on.on():
-				n, err = on.reindex(cmd.Context(), tiles, cmd.ErrOrStderr())
-			case tiles:
-				err = errors.New("--tiles is for logs on servers")
-			default:
-				n, err = reindex(cmd.Context(), at, cmd.ErrOrStderr())
-			}
+			n, err := reindex(cmd.Context(), at, on, tiles, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -62,40 +52,19 @@ what is missing meanwhile. It refuses where Trillian lacks entries that were sig
 	return cmd
 }
 
-func reindex(ctx context.Context, at place, stderr io.Writer) (n int64, err error) {
-	// Opening the tree keeps the server, and a second reindex, out.
-	storage, err := tesseralog.Open(ctx, tesseralog.Config{Dir: at.tree()})
+func reindex(ctx context.Context, at place, on shared, tiles bool, stderr io.Writer) (n int64, err error) {
+	if !on.on() {
+		if tiles {
+			return 0, errors.New("--tiles is for logs on servers")
+		}
+		l := dirlog.Open(at.log(), textLogger(stderr))
+		defer func() { err = errors.Join(err, l.Close()) }()
+		return l.Reindex(ctx, bars(stderr))
+	}
+	l, err := serverlog.Open(ctx, on.servers(), textLogger(stderr))
 	if err != nil {
 		return 0, err
 	}
-	closing := func(c io.Closer) { err = errors.Join(err, c.Close()) }
-	defer closing(storage)
-	blobs, err := sqlite.OpenBlobs(at.blobs())
-	if err != nil {
-		return 0, err
-	}
-	defer closing(blobs)
-	rec, err := (&dirLog{at: at}).ledger(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("%w: only what was signed is indexed, and the ledger knows what that is; logserver status says more", err)
-	}
-	tree := rec.Edge.Tree()
-	// What one that was broken off has left is of no use.
-	path := at.state() + ".new"
-	if err := sqlite.RemoveState(path); err != nil {
-		return 0, err
-	}
-	state, err := sqlite.Build(path)
-	if err != nil {
-		return 0, err
-	}
-	if err = indexUpTo(ctx, storage, blobs, state, tree, "reindex", stderr); err == nil {
-		bar := cli.NewProgress(stderr, "indices", sqlite.BuildSteps)
-		err = state.Finish(ctx, func() { bar.Add(1) })
-		bar.Done()
-	}
-	if err != nil {
-		return 0, errors.Join(err, state.Close(), sqlite.RemoveState(path))
-	}
-	return tree.N, sqlite.ReplaceState(at.state(), path)
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return l.Reindex(ctx, tiles, bars(stderr))
 }

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/tesseralog"
-	"github.com/tuflog/tuflog/proofs"
 )
 
 func newResume() *cobra.Command {
@@ -47,13 +43,7 @@ lacks is taken from Trillian, except for files, which logserver blob add puts ba
   logserver resume --dir ./log --i-know ledger-behind --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var size int64
-			var err error
-			if on.on() {
-				size, err = on.resume(cmd.Context(), at, know, checkpoint, cmd.ErrOrStderr())
-			} else {
-				size, err = resume(cmd.Context(), at, know, checkpoint)
-			}
+			size, err := resume(cmd.Context(), at, on, know, checkpoint, cmd.ErrOrStderr())
 			switch {
 			case errors.Is(err, maintain.ErrNoNews) && checkpoint != "":
 				fmt.Fprintln(cmd.OutOrStdout(), err)
@@ -78,59 +68,37 @@ lacks is taken from Trillian, except for files, which logserver blob add puts ba
 	return cmd
 }
 
-func resume(ctx context.Context, at place, know, checkpoint string) (size int64, err error) {
-	if checkpoint == "" {
-		checkpoint = at.checkpoint()
-	}
-	if err := at.moved(); err != nil {
+func resume(ctx context.Context, at place, on shared, know, checkpoint string, stderr io.Writer) (size int64, err error) {
+	if err := checkKnown(know); err != nil {
 		return 0, err
 	}
 	keys, err := readKeys(at)
 	if err != nil {
 		return 0, err
 	}
-	if err := checkKnown(know); err != nil {
+	l, err := open(ctx, at, on, textLogger(stderr))
+	if err != nil {
 		return 0, err
 	}
-	if know == string(maintain.HaltLedgerLost) {
-		path := filepath.Join(at.ledgerDir(), "ledger")
-		if _, err := os.Stat(path); err == nil {
-			return 0, fmt.Errorf("there is a ledger at %s: move it away first if it is no good", path)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return 0, err
-		}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	f := maintain.Forward{Keys: keys, Why: know, Record: l.Record}
+	if f.Ledger, f.Storage, err = l.Forward(ctx, know == string(maintain.HaltLedgerLost), keys[0].Name()); err != nil {
+		return 0, err
 	}
-	signed, err := os.ReadFile(checkpoint)
-	if errors.Is(err, fs.ErrNotExist) && checkpoint == at.checkpoint() {
-		return 0, fmt.Errorf("%w: no checkpoint was published here; --checkpoint takes one from a witness, and a log that never published is best made anew with logserver init", err)
+	if checkpoint != "" {
+		f.From = "the checkpoint in " + checkpoint
+		f.Checkpoint, err = os.ReadFile(checkpoint)
+	} else {
+		f.From = "the published checkpoint"
+		f.Checkpoint, err = l.Published(ctx)
 	}
 	if err != nil {
 		return 0, err
 	}
-	storage, err := tesseralog.OpenReader(at.tree())
-	if err != nil {
-		return 0, err
+	if f.Checkpoint == nil {
+		return 0, errors.New("no checkpoint was published here: --checkpoint takes one from another front end or a witness, and a log that never published is best made anew with logserver init")
 	}
-	defer func() { err = errors.Join(err, storage.Close()) }()
-	empty := log.LedgerRecord{Origin: keys[0].Name(), Edge: new(proofs.Edge)}
-	if know == "ledger-lost" {
-		// Whatever would fail fails before a ledger of size 0 is there.
-		if _, err := maintain.RecordFromCheckpoint(ctx, signed, keys, storage, empty); err != nil {
-			return 0, err
-		}
-		if err := logdir.CreateLedger(at.ledgerDir(), empty.Origin); err != nil {
-			return 0, err
-		}
-	}
-	ledger, err := logdir.OpenLedger(at.ledgerDir())
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
-	return (&maintain.Forward{
-		Ledger: ledger, Storage: storage, Keys: keys, Checkpoint: signed, From: "the checkpoint in " + checkpoint, Why: know,
-		Record: func(_ context.Context, a maintain.Action) error { return maintain.AppendAction(at.ledgerDir(), a) },
-	}).Run(ctx)
+	return f.Run(ctx)
 }
 
 // checkKnown checks what is said to be wrong.

@@ -19,6 +19,7 @@ import (
 	"github.com/tuflog/tuflog/internal/sdnotify"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/dirlog"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/logdir"
@@ -150,7 +151,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	if err := errors.Join(cli.CheckListen("listen", flags.listen), checkMetricsListen(flags.metricsListen)); err != nil {
 		return err
 	}
-	if err := flags.check(); err != nil {
+	if err := flags.log().Check(); err != nil {
 		return err
 	}
 	if flags.url != "" && !flags.on() {
@@ -177,13 +178,13 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 		return serveShared(ctx, flags, cfg, m, re, hup, stderr)
 	}
 
-	w, err := openDir(ctx, flags.place, &cfg)
-	if err != nil {
+	w := dirlog.Open(flags.log(), logger)
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := w.Write(ctx, &cfg); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
 	cfg.Publisher.Storage = m.Storage(cfg.Publisher.Storage)
-	logs, ledger := room.Disk(minFree, flags.tree(), flags.dir), room.Disk(minFreeLedger, flags.ledgerDir())
+	logs, ledger := room.Disk(minFree, w.Tree(), flags.dir), room.Disk(minFreeLedger, flags.ledgerDir())
 	cfg.Room = func() error { return cmp.Or(logs(), ledger()) }
 	l, err := leader.Open(ctx, cfg)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/quota"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -180,30 +181,31 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 	if on.on() {
 		r.Served, r.NoServed = publisher.OpenServed(at.served(), r.Keys, slog.New(slog.DiscardHandler))
 	}
-	k, err := openKept(ctx, at, on, io.Discard)
+	l, err := open(ctx, at, on, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return st, err
 	}
-	defer func() { err = errors.Join(err, k.Close()) }()
-	position, err := readParts(ctx, k, &r)
-	if err != nil {
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := r.Read(ctx, l); err != nil {
 		return st, err
 	}
-	st.show(&r, position)
+	st.show(&r)
 	ahead, p := r.Diagnose(ctx, &st.Diagnosis)
 	st.setAhead(ahead)
 	if st.Served {
 		return st, st.ask(ctx, at)
 	}
 	st.Ended = st.Ended || p != nil && p.Ended()
-	if err := k.look(ctx, &st); err != nil {
-		return st, err
+	if servers, ok := l.(*serverlog.Log); ok {
+		if err := st.look(ctx, servers, &r); err != nil {
+			return st, err
+		}
 	}
 	if st.Trillian != nil {
 		r.OnlyCopyIsOld(&st.Diagnosis, ahead, proofs.Tree{N: st.Trillian.Size})
 	}
 	if p != nil && !st.Served {
-		st.judgeTail(ctx, p, k)
+		st.judgeTail(ctx, p, l)
 	}
 	if on.on() {
 		err = st.ask(ctx, at)
@@ -212,27 +214,8 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 	return st, err
 }
 
-// readParts reads the parts of a log. The error is that one cannot be read just now, which
-// says nothing about the log.
-func readParts(ctx context.Context, k kept, r *maintain.Reading) (position stateSize, err error) {
-	position, r.NoState = k.state(ctx)
-	r.Published, r.NoPublished = k.published(ctx)
-	r.Record, r.NoLedger = k.ledger(ctx)
-	r.Storage, r.Stored, r.NoStorage = k.storage(ctx)
-	for _, err := range []error{r.NoState, r.NoPublished, r.NoLedger, r.NoStorage} {
-		if errors.Is(err, log.ErrUnavailable) || errors.Is(err, fs.ErrPermission) {
-			return position, err
-		}
-	}
-	r.NoTokens = k.tokens(ctx)
-	if !errors.Is(r.NoStorage, log.ErrLocked) {
-		_, r.NoBlobs = k.blobs()
-	}
-	return position, nil
-}
-
 // show keeps what was read for people.
-func (st *status) show(r *maintain.Reading, position stateSize) {
+func (st *status) show(r *maintain.Reading) {
 	if r.NoServed == nil && r.Served.Newest().Note != nil {
 		st.FrontEnd = treeOf(r.Served.Newest().Tree)
 	}
@@ -243,7 +226,7 @@ func (st *status) show(r *maintain.Reading, position stateSize) {
 		st.Published = treeOf(cp.Tree)
 	}
 	if r.NoState == nil {
-		st.State, st.Listed = &position.N, &position.listed
+		st.State, st.Listed = &r.Position.N, &r.Position.Listed
 	}
 	if st.Served = errors.Is(r.NoStorage, log.ErrLocked); st.Served {
 		var held *lockfile.HeldError
@@ -367,12 +350,12 @@ func (st *status) setAhead(ahead []maintain.Ahead) {
 }
 
 // judgeTail says whether what the storage has beyond the ledger would be taken.
-func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, k kept) {
-	blobs, err := k.blobs()
+func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, l opened) {
+	blobs, err := l.Blobs()
 	if err != nil {
 		return // that was said
 	}
-	state, err := k.reader()
+	state, err := l.State()
 	if err != nil {
 		return
 	}
@@ -380,6 +363,35 @@ func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, k kept)
 	if errors.As(leader.JudgeTail(ctx, p, blobs, state), &halt) {
 		st.Explain(halt.Code, halt.What, halt.Do)
 	}
+}
+
+// look tells who leads a log on servers, and how far Trillian is.
+func (st *status) look(ctx context.Context, l *serverlog.Log, r *maintain.Reading) error {
+	leader, ok, err := l.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	st.Shared, st.Served, st.Leader, st.leads, st.Epoch = true, ok, fetch.Redacted(leader.URL), leader.URL, leader.Epoch
+	if ok && leader.URL == "" {
+		st.Leader = "a command, in the process " + leader.ID
+	}
+	all, err := l.FrontEnds(ctx)
+	switch {
+	case errors.Is(err, log.ErrUnavailable):
+		return err
+	case err != nil:
+		st.Fault(fmt.Sprintf("what its front ends say of themselves cannot be read: %v. The one that leads goes on; none knows which other one is able to lead", err),
+			"Nothing is lost with it. A front end that has the log's key and runs makes the table again within a second, if the database lets it: its output says why not")
+	}
+	st.FrontEnds = statusOf(all, leader.ID)
+	if r.NoStorage != nil {
+		return nil // that was said
+	}
+	trillian, err := l.Diagnose(ctx, r.Stored, &st.Diagnosis)
+	if trillian != nil {
+		st.Trillian = treeOf(*trillian)
+	}
+	return err
 }
 
 func (st *status) print(w io.Writer, paste func(string) string) {

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/serverlog"
 )
 
 // frontEndStatus is what a front end that may lead says of itself.
@@ -33,35 +31,13 @@ type frontEndStatus struct {
 	SameURL bool `json:"same_url,omitempty"`
 }
 
-// frontEnds reads what the front ends say of themselves. leader is the ID of the one that
-// has the lease.
-func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndStatus, error) {
-	rows, err := db.FrontEnds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	heard := func(f postgres.FrontEnd) bool { return f.Ago >= 0 && f.Ago <= cluster.Fresh }
-	if doubt := len(rows) > 0; doubt {
-		for _, f := range rows {
-			doubt = doubt && !(heard(f) && f.Able)
-		}
-		if doubt {
-			// The database's clock may have been set: who changes his row lives.
-			before := map[string]int64{}
-			for _, f := range rows {
-				before[f.ID] = f.Writes
-			}
-			wait.For(ctx, 2*cluster.Beat)
-			if rows, err = db.FrontEnds(ctx); err != nil {
-				return nil, err
-			}
-			heard = func(f postgres.FrontEnd) bool { writes, ok := before[f.ID]; return !ok || writes != f.Writes }
-		}
-	}
-	list := make([]frontEndStatus, 0, len(rows))
+// statusOf returns what front ends say of themselves. leader is the ID of the one that has the
+// lease.
+func statusOf(all []serverlog.FrontEnd, leader string) []frontEndStatus {
+	list := make([]frontEndStatus, 0, len(all))
 	at := map[string]int{} // how many are at a URL
-	for _, f := range rows {
-		s := frontEndStatus{URL: f.URL, ID: f.ID, Version: f.Version, Heard: heard(f), Ago: f.Ago.Seconds(), Leads: f.ID == leader, Able: f.Able, Why: f.Why, Unreached: f.Unreached}
+	for _, f := range all {
+		s := frontEndStatus{URL: f.URL, ID: f.ID, Version: f.Version, Heard: f.Heard, Ago: f.Ago.Seconds(), Leads: f.ID == leader, Able: f.Able, Why: f.Why, Unreached: f.Unreached}
 		if s.Heard {
 			at[cluster.PlaceOf(s.URL)]++
 		}
@@ -70,7 +46,7 @@ func frontEnds(ctx context.Context, db *postgres.DB, leader string) ([]frontEndS
 	for i := range list {
 		list[i].SameURL = list[i].Heard && at[cluster.PlaceOf(list[i].URL)] > 1
 	}
-	return list, nil
+	return list
 }
 
 // saidBy is what front ends say of themselves, as it is judged.

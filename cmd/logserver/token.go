@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -68,7 +69,7 @@ is held. A repository that is not in the log yet may have one, too.`,
 					return err
 				}
 			}
-			err = v.record(cmd.Context(), actionNow("token-add", fmt.Sprintf("token %s of repository %v", token.ID(), id)))
+			err = v.Record(cmd.Context(), maintain.ActionNow("token-add", fmt.Sprintf("token %s of repository %v", token.ID(), id)))
 			if err == nil {
 				_, err = v.tokens.AddToken(cmd.Context(), token)
 			}
@@ -201,7 +202,7 @@ has registered a vendor's root, revoke his token and make the vendor one.`,
 			}
 			for _, id := range args[1:] {
 				t := byID[id]
-				if err := v.record(cmd.Context(), actionNow("token-revoke", fmt.Sprintf("token %s of repository %v", id, t.Repository))); err != nil {
+				if err := v.Record(cmd.Context(), maintain.ActionNow("token-revoke", fmt.Sprintf("token %s of repository %v", id, t.Repository))); err != nil {
 					return err
 				}
 				if _, err := v.tokens.RemoveToken(cmd.Context(), t.Repository, t.Hash); err != nil {

@@ -16,7 +16,10 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/trillianserver"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/postgres"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -111,20 +114,18 @@ func (w *sharedWorld) moveTo(t *testing.T, storage string) {
 // that has judged more than it has signed.
 func (w *sharedWorld) indexTail(t *testing.T) {
 	t.Helper()
-	on := shared{storageURL: w.storage, stateURL: w.state}
-	c, lease, done, err := on.take(t.Context(), slog.New(slog.DiscardHandler))
+	l, err := serverlog.Open(t.Context(), serverlog.Servers{Storage: w.storage, State: w.state}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
-	storage, err := c.openStorage(t.Context(), lease, nil)
-	if err != nil {
+	defer l.Close()
+	var cfg leader.Config
+	if err := l.Write(t.Context(), &cfg); err != nil {
 		t.Fatal(err)
 	}
-	defer storage.Close()
-	tree, err := storage.Integrated(t.Context())
+	tree, err := cfg.Publisher.Storage.Integrated(t.Context())
 	if err == nil {
-		err = indexUpTo(t.Context(), storage, c.db.Blobs(), c.db.State(lease), tree, "tail", os.Stderr)
+		err = maintain.IndexUpTo(t.Context(), cfg.Publisher.Storage, cfg.Blobs, cfg.State, tree, func(int) {}, nil)
 	}
 	if err != nil {
 		t.Fatal(err)

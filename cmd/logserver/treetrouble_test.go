@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/log/trillianlog"
 )
 
@@ -155,16 +156,13 @@ func (w *sharedWorld) restoredFromBefore(t *testing.T, older, from string) {
 			t.Errorf("tree replace --to %s: exit %d, want %q\n%s%s", to, got, want, stdout, stderr)
 		}
 	}
-	server, err := withoutTree(w.storage)
+	server := "trillian://" + w.trillian.Target()
+	another, err := serverlog.MakeTree(t.Context(), server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	another := shared{storageURL: server}
-	if _, err := another.makeTree(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	replace(2, server, "a checkpoint of size 5 (root") // that was served from here, or that a witness shows
-	replace(2, another.storageURL, "does not go on from what was signed")
+	replace(2, another, "does not go on from what was signed")
 	replace(2, from, "already")
 	replace(0, w.storage, "--storage "+w.storage)
 	replace(0, w.storage, "nothing was changed")

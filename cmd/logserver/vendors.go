@@ -6,77 +6,41 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
-	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log"
-	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/log/sqlite"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // vendorStore is the part of a log that commands change while it is served: a server
 // reads it anew.
 type vendorStore struct {
+	opened
 	tokens log.Tokens
 	holds  log.Holds
-	state  interface { // of log.State
-		Tail(ctx context.Context, repository tuf.Digest, keep int) ([]admit.Record, map[string]int64, error)
-	}
-	record  func(ctx context.Context, a maintain.Action) error
-	labels  map[tuf.Digest]string
-	closers []func() error
+	state  log.State
+	labels map[tuf.Digest]string
 }
 
-func (v *vendorStore) Close() error {
-	var err error
-	for i := len(v.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, v.closers[i]())
-	}
-	return err
-}
-
-// openVendors opens it in the log's directory or in its database.
-func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (v *vendorStore, err error) {
-	v = &vendorStore{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, v.Close())
-		}
-	}()
+// openVendors opens it.
+func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (_ *vendorStore, err error) {
+	v := &vendorStore{}
 	if v.labels, err = readLabels(at.labels()); err != nil {
-		return v, err
+		return nil, err
 	}
-	if on.on() {
-		c, err := on.connect(ctx, slog.New(slog.NewTextHandler(stderr, nil)))
-		if err != nil {
-			return v, err
-		}
-		db := c.db
-		v.closers = append(v.closers, func() error { db.Close(); return nil })
-		v.tokens, v.holds, v.state, v.record = db.Tokens(), db.Holds(nil), db.State(nil), db.AppendAction
-		return v, nil
+	if v.opened, err = openPresent(ctx, at, on, stderr); err != nil {
+		return nil, err
 	}
-	if err := at.moved(); err != nil {
-		return v, err
-	}
-	blobs, err := sqlite.OpenBlobs(at.blobs())
-	if errors.Is(err, fs.ErrNotExist) {
+	if v.tokens, v.holds, err = v.Vendors(); errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("no log in %s: %w; logserver init makes a log", at.dir, err)
 	}
-	if err != nil {
-		return v, err
+	if err == nil {
+		v.state, err = stateOf(v)
 	}
-	v.closers = append(v.closers, blobs.Close)
-	state, err := sqlite.OpenState(at.state())
 	if err != nil {
-		return v, fmt.Errorf("%w; logserver reindex makes a new one", err)
+		return nil, errors.Join(err, v.Close())
 	}
-	v.closers = append(v.closers, state.Close)
-	v.tokens, v.holds, v.state = blobs, blobs, state
-	v.record = func(_ context.Context, a maintain.Action) error { return maintain.AppendAction(at.ledgerDir(), a) }
 	return v, nil
 }
 

@@ -38,6 +38,8 @@ var rooms = map[string][]string{
 	"log/follower":    {"log/.", "log/api", "log/httpd", "log/index", "log/intake", "log/publisher", "log/quota", "log/registry", "pack", "leaf", "tuf", "proofs", "internal"},
 	"log/cluster":     {"log/.", "log/api", "log/follower", "log/httpd", "log/leader", "log/publisher", "log/quota", "proofs", "internal"},
 	"log/maintain":    {"log/.", "log/index", "log/logdir", "log/publisher", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
+	"log/dirlog":      {"log/.", "log/leader", "log/logdir", "log/maintain", "log/sqlite", "log/tesseralog", "proofs", "internal"},
+	"log/serverlog":   {"log/.", "log/cluster", "log/leader", "log/maintain", "log/metrics", "log/postgres", "log/publisher", "log/trillianlog", "proofs", "internal"},
 	"log/logtest":     {"log/.", "log/logdir", "log/publisher", "log/storagetest", "proofs"},
 	"log/metrics":     {"log/.", "log/api", "log/httpd", "witness/client", "proofs", "internal"},
 	"log/statetest":   {"log/.", "log/api", "admit", "leaf", "tuf", "proofs"},

@@ -64,8 +64,10 @@ func (d *Diagnosis) Fault(what, do string) { d.Faults = append(d.Faults, Fault{w
 type Reading struct {
 	// Parts are what could be read.
 	Parts
-	// Stored is the tree that the storage says it holds.
-	Stored proofs.Tree
+	// Stored is the tree that the storage says it holds, and Position how far the derived
+	// state is.
+	Stored   proofs.Tree
+	Position Position
 	// Shared reports whether several front ends share the log.
 	Shared bool
 	// Why a part could not be read, nil if it could be. NoStorage is log.ErrLocked where

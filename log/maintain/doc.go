@@ -1,5 +1,7 @@
-// Package maintain checks, moves and repairs what a log stores: [Fsck] holds everything
-// against everything else, [Reading.Diagnose] says what is wrong with a log and what to do,
+// Package maintain checks, moves and repairs what a log stores, which is opened as a [Log]:
+// [Check] holds everything against everything else (with [Fsck] the entries),
+// [Reading.Read] and [Reading.Diagnose] say what is wrong with a log and what to do,
+// [Reindex] makes what is derived from it anew,
 // [Move] hands a log over to servers ([Migration] copies its entries), [Forward] brings
 // a ledger that is lost or old forward, and [AppendAction] records what was done by hand.
 package maintain

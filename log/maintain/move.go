@@ -66,9 +66,7 @@ type Move struct {
 	// Reached, which may be nil, is told of each stage that is complete, by its name above.
 	// An error ends Run there, with this error.
 	Reached func(stage string) error
-	// Watch, which may be nil, is told of long work of total steps and returns what is told
-	// of the steps that were done since the last call, and of the end.
-	Watch func(what string, total int64) (add func(n int), done func())
+	Watch   Watch
 	// Logger is told of files that are not there and of what is tried again. Nil means
 	// slog.Default().
 	Logger *slog.Logger
@@ -221,14 +219,6 @@ func (m *move) reached(stage string) error {
 	return m.Reached(stage)
 }
 
-// watch tells of long work.
-func (m *move) watch(what string, total int64) (add func(n int), done func()) {
-	if m.Watch == nil {
-		return func(int) {}, func() {}
-	}
-	return m.Watch(what, total)
-}
-
 // copy brings the entries, the files and what is derived from them there.
 func (m *move) copy(ctx context.Context, right Arriving) (err error) {
 	to, err := right.Entries(ctx)
@@ -236,7 +226,7 @@ func (m *move) copy(ctx context.Context, right Arriving) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	add, done := m.watch("copy", m.tree.N)
+	add, done := m.Watch.Begin("copy", m.tree.N)
 	err = (&Migration{
 		From: m.from.Storage, FromBlobs: m.from.Files, Tree: m.tree,
 		To: to, ToBlobs: right.Blobs(),
@@ -253,7 +243,7 @@ func (m *move) copy(ctx context.Context, right Arriving) (err error) {
 	if err := m.copyVendors(ctx, right); err != nil {
 		return err
 	}
-	add, done = m.watch("derived state", m.tree.N)
+	add, done = m.Watch.Begin("derived state", m.tree.N)
 	defer done()
 	return IndexUpTo(ctx, to, right.Blobs(), right.State(), m.tree, add, m.Logger)
 }
@@ -293,7 +283,7 @@ func (m *move) verify(ctx context.Context, right Arriving) error {
 		trees["the published checkpoint"] = m.published
 	}
 	withheld := 0
-	add, done := m.watch("verify", m.tree.N)
+	add, done := m.Watch.Begin("verify", m.tree.N)
 	check := Fsck{
 		Storage: right.Copied(), Stored: m.tree, Blobs: right.Blobs(), Trees: trees,
 		Absent: func(sum tuf.Digest) bool {

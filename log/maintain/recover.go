@@ -84,6 +84,11 @@ type Action struct {
 	After  string    `json:"after,omitempty"`
 }
 
+// ActionNow is an action that is about to be taken.
+func ActionNow(action, detail string) Action {
+	return Action{Time: time.Now().UTC(), Action: action, Detail: detail}
+}
+
 // ActionsFile is the file in a ledger's directory that AppendAction adds to.
 const ActionsFile = "actions.jsonl"
 
