@@ -50,6 +50,7 @@ var rooms = map[string][]string{
 	"log/tesseralog":  {"log/.", "proofs", "internal"},
 	"log/trillianlog": {"log/.", "proofs", "internal"},
 	"audit":           {"audit", "explain", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
+	"audit/state":     {"leaf", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs", "internal/fetch", "internal/wait"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},

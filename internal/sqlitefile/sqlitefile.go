@@ -12,7 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite" // also the driver
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/tuflog/tuflog/internal/durable"
 )
@@ -107,4 +108,39 @@ func InTx(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) error {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
+}
+
+// Temporary opens a database without a name, of which SQLite keeps in a file what does
+// not find room in its cache. It ends with its one connection: Conn gives that, and
+// nothing else does.
+func Temporary(ctx context.Context, version int, schema string, pragmas ...string) (*sql.DB, *sql.Conn, error) {
+	db, err := sql.Open("sqlite", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	for _, pragma := range append(pragmas, fmt.Sprintf("user_version(%d)", version)) {
+		if _, err = conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			return nil, nil, errors.Join(err, conn.Close(), db.Close())
+		}
+	}
+	if _, err := conn.ExecContext(ctx, schema); err != nil {
+		return nil, nil, errors.Join(err, conn.Close(), db.Close())
+	}
+	return db, conn, nil
+}
+
+// Damaged reports whether an error says that a file is not the database that SQLite
+// wrote.
+func Damaged(err error) bool {
+	var failed *sqlite.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	primary := failed.Code() & 0xff
+	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
 }

@@ -1,6 +1,7 @@
 package sqlitefile_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -85,5 +86,31 @@ func TestCreateFails(t *testing.T) {
 	}
 	if _, err := sqlitefile.Open(path, 1); !errors.Is(err, sqlitefile.ErrVersion) {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+func TestDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("hello"), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlitefile.Open(path, 1); !sqlitefile.Damaged(err) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := sqlitefile.Open(path+".no", 1); sqlitefile.Damaged(err) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestTemporary(t *testing.T) {
+	db, conn, err := sqlitefile.Temporary(t.Context(), 1, table, "synchronous(OFF)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), `INSERT INTO words (word) VALUES ('one')`); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(conn.Close(), db.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,284 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Scope says how long a finding lasts by itself.
+type Scope int64
+
+// The scopes of findings.
+const (
+	Lasting Scope = iota // until its repository is judged again without it
+	Passing              // until a step does without it: outages
+	Present              // until a report does without it: about the present state of repositories
+)
+
+// Finding is a finding with its life. Times are POSIX seconds.
+type Finding struct {
+	Sum        tuf.Digest // what tells it apart from others
+	Kind       string
+	Class      string
+	Repository tuf.Digest // zero: it is about none
+	Leaf       int64      // -1: it is about none
+	Scope      Scope
+	Body       []byte // JSON
+
+	First  int64  // when it was seen first
+	Last   int64  // when it was there last
+	Gone   int64  // when it was seen to be gone; 0: it is there
+	Replay int64  // the number of the replay that it came in, or came back in
+	Acked  int64  // when it was acknowledged; 0: it was not
+	Reason string // for that
+}
+
+// ID is the finding's short name: the first 12 hex digits of Sum.
+func (f *Finding) ID() string { return ShortID(f.Sum) }
+
+// ShortID is the short name of the finding that a digest tells apart.
+func ShortID(sum tuf.Digest) string { return sum.String()[:12] }
+
+const findingColumns = "SELECT sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason FROM findings "
+
+func (db *DB) findings(ctx context.Context, rest string, args []any, fn func(Finding) error) error {
+	lastReplay, err := db.number(ctx, finishedAtName)
+	if err != nil {
+		return err
+	}
+	return db.each(ctx, findingColumns+rest, args, func(scan func(...any) error) error {
+		var f Finding
+		var sum, repository []byte
+		if err := scan(&sum, &f.Kind, &f.Class, &repository, &f.Leaf, &f.Scope, &f.Body, &f.First, &f.Last, &f.Gone, &f.Replay, &f.Acked, &f.Reason); err != nil {
+			return err
+		}
+		var err error
+		if f.Sum, err = digest(sum); err != nil {
+			return err
+		}
+		if len(repository) > 0 {
+			if f.Repository, err = digest(repository); err != nil {
+				return err
+			}
+		}
+		if f.Gone == 0 {
+			f.Last = max(f.Last, lastReplay)
+		}
+		return fn(f)
+	})
+}
+
+// Finding returns a finding; false: it was never made.
+func (db *DB) Finding(ctx context.Context, sum tuf.Digest) (found Finding, ok bool, err error) {
+	err = db.findings(ctx, "WHERE sum = ?", []any{sum[:]}, func(f Finding) error {
+		found, ok = f, true
+		return nil
+	})
+	return found, ok, err
+}
+
+// Findings calls fn for the findings that are there, or if all is true for those that are
+// gone, too, in the order in which they were seen first. An error of fn ends that.
+func (db *DB) Findings(ctx context.Context, all bool, fn func(Finding) error) error {
+	return db.findings(ctx, "WHERE gone = 0 OR ? ORDER BY first, leaf, sum", []any{all}, fn)
+}
+
+// FindingsOf is Findings of one repository that are there.
+func (db *DB) FindingsOf(ctx context.Context, repository tuf.Digest, fn func(Finding) error) error {
+	return db.findings(ctx, "WHERE repository = ? AND gone = 0 ORDER BY first, leaf, sum", []any{repository[:]}, fn)
+}
+
+// InScope calls fn for the findings of a scope that are there.
+func (db *DB) InScope(ctx context.Context, scope Scope, fn func(Finding) error) error {
+	return db.findings(ctx, "WHERE scope = ? AND gone = 0", []any{scope}, fn)
+}
+
+// CountFindings returns how many findings of a kind about a repository are there.
+func (db *DB) CountFindings(ctx context.Context, kind string, repository tuf.Digest) (n int, err error) {
+	_, err = db.row(ctx, "SELECT count(*) FROM findings WHERE kind = ? AND repository = ? AND gone = 0", []any{kind, repositoryBlob(repository)}, &n)
+	return n, err
+}
+
+// AnyOf reports whether a finding of one of the classes is there.
+func (db *DB) AnyOf(ctx context.Context, classes ...string) (bool, error) {
+	for _, class := range classes {
+		var n int
+		if ok, err := db.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 LIMIT 1", []any{class}, &n); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+func repositoryBlob(id tuf.Digest) []byte {
+	if id.IsZero() {
+		return []byte{}
+	}
+	return id[:]
+}
+
+// PutFinding notes a finding: a new one, one that has come back, or one that says more.
+// Its life so far and its acknowledgement stay.
+func (db *DB) PutFinding(ctx context.Context, f Finding, now time.Time) error {
+	replay, err := db.Replay(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = db.write(ctx, `INSERT INTO findings (sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, 0, ?9, 0, '')
+		ON CONFLICT DO UPDATE SET scope = ?6, body = ?7, replay = CASE WHEN gone > 0 THEN ?9 ELSE replay END, gone = 0, last = ?8`,
+		f.Sum[:], f.Kind, f.Class, repositoryBlob(f.Repository), f.Leaf, f.Scope, f.Body, now.Unix(), replay)
+	return err
+}
+
+// Back notes that a finding that was taken for gone was there all the time.
+func (db *DB) Back(ctx context.Context, sum tuf.Digest) error {
+	_, err := db.write(ctx, "UPDATE findings SET gone = 0 WHERE sum = ?", sum[:])
+	return err
+}
+
+// FindingGone notes that a finding is gone.
+func (db *DB) FindingGone(ctx context.Context, sum tuf.Digest, now time.Time) error {
+	_, err := db.write(ctx, "UPDATE findings SET gone = ?1, last = ?1 WHERE sum = ?2 AND gone = 0", now.Unix(), sum[:])
+	return err
+}
+
+// Retract takes back the lasting findings about a repository, but for those of a kind, and
+// returns what tells them apart.
+func (db *DB) Retract(ctx context.Context, repository tuf.Digest, but string, now time.Time) (sums []tuf.Digest, err error) {
+	err = db.findings(ctx, "WHERE repository = ? AND gone = 0 AND scope = ? AND kind <> ?", []any{repository[:], Lasting, but}, func(f Finding) error {
+		sums = append(sums, f.Sum)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, sum := range sums {
+		if err := db.FindingGone(ctx, sum, now); err != nil {
+			return nil, err
+		}
+	}
+	_, err = db.write(ctx, "DELETE FROM suppressed WHERE repository = ?", repository[:])
+	return sums, err
+}
+
+// Suppressed is how many findings of a kind about a repository were not kept.
+type Suppressed struct {
+	Kind       string
+	Repository tuf.Digest
+	Count      int64
+}
+
+// Suppress counts a finding that is not kept.
+func (db *DB) Suppress(ctx context.Context, kind string, repository tuf.Digest) error {
+	_, err := db.write(ctx, "INSERT INTO suppressed (kind, repository, count) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1", kind, repositoryBlob(repository))
+	return err
+}
+
+// Suppressed returns what was not kept.
+func (db *DB) Suppressed(ctx context.Context) (list []Suppressed, err error) {
+	err = db.each(ctx, "SELECT kind, repository, count FROM suppressed", nil, func(scan func(...any) error) error {
+		var s Suppressed
+		var repository []byte
+		if err := scan(&s.Kind, &repository, &s.Count); err != nil {
+			return err
+		}
+		if len(repository) > 0 {
+			var err error
+			if s.Repository, err = digest(repository); err != nil {
+				return err
+			}
+		}
+		list = append(list, s)
+		return nil
+	})
+	return list, err
+}
+
+// Names of the numbers of replays.
+const (
+	finishedName   = "finished-replays"
+	finishedAtName = "finished-at"
+)
+
+func (db *DB) number(ctx context.Context, name string) (int64, error) {
+	text, err := db.Get(ctx, name)
+	if err != nil || text == "" {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, damaged("%s is %q", name, text)
+	}
+	return n, nil
+}
+
+// Replay returns the number of the replay that is going on: the first is 1.
+func (db *DB) Replay(ctx context.Context) (int64, error) {
+	n, err := db.number(ctx, finishedName)
+	return n + 1, err
+}
+
+// FinishReplay notes that a replay has come to its end and was reported: what comes from
+// now on is new.
+func (db *DB) FinishReplay(ctx context.Context, now time.Time) error {
+	n, err := db.Replay(ctx)
+	if err != nil {
+		return err
+	}
+	if err := db.Set(ctx, finishedName, strconv.FormatInt(n, 10)); err != nil {
+		return err
+	}
+	if err := db.Set(ctx, finishedAtName, strconv.FormatInt(now.Unix(), 10)); err != nil {
+		return err
+	}
+	return db.Commit(ctx)
+}
+
+// ErrUnknownFinding is wrapped if no finding has the id.
+var ErrUnknownFinding = errors.New("no such finding")
+
+// Acknowledge notes that somebody knows of a finding: an id, or the beginning of one that
+// is nobody else's. An empty reason takes the acknowledgement back.
+func (db *DB) Acknowledge(ctx context.Context, id, reason string, now time.Time) (Finding, error) {
+	prefix, err := hexPrefix(id)
+	if err != nil {
+		return Finding{}, err
+	}
+	var found []Finding
+	err = db.findings(ctx, "WHERE substr(lower(hex(sum)), 1, ?) = ? LIMIT 2", []any{len(prefix), prefix}, func(f Finding) error {
+		found = append(found, f)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Finding{}, err
+	case len(found) == 0:
+		return Finding{}, fmt.Errorf("%w: %q", ErrUnknownFinding, id)
+	case len(found) > 1:
+		return Finding{}, fmt.Errorf("%w: %q is the beginning of several ids: %s and %s", ErrUnknownFinding, id, found[0].ID(), found[1].ID())
+	}
+	f := found[0]
+	f.Acked, f.Reason = now.Unix(), reason
+	if reason == "" {
+		f.Acked = 0
+	}
+	if _, err := db.write(ctx, "UPDATE findings SET acked = ?, reason = ? WHERE sum = ?", f.Acked, f.Reason, f.Sum[:]); err != nil {
+		return Finding{}, err
+	}
+	return f, db.Commit(ctx)
+}
+
+func hexPrefix(id string) (string, error) {
+	id = strings.ToLower(id)
+	if len(id) < 4 || len(id) > 2*len(tuf.Digest{}) || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("%w: id %q, want 4 to 64 hex digits", ErrUnknownFinding, id)
+	}
+	return id, nil
+}

@@ -1,0 +1,241 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Leaf is an entry of the log with its verdict.
+type Leaf struct {
+	Index   int64
+	Verdict Verdict
+	leaf.Leaf
+	Raw     []byte // of an entry that is not a leaf; nil: it is one
+	Expires int64  // POSIX seconds; 0: not known
+}
+
+// IsLeaf reports whether the entry is a leaf of a known kind.
+func (l *Leaf) IsLeaf() bool { return l.Kind != "" }
+
+// Entry returns the bytes that the log holds.
+func (l *Leaf) Entry() []byte {
+	if l.IsLeaf() {
+		return l.Marshal()
+	}
+	return l.Raw
+}
+
+// Append adds the next leaf.
+func (db *DB) Append(ctx context.Context, l *Leaf) error {
+	if l.Index != db.tree.Size() {
+		return fmt.Errorf("auditor state: leaf %d comes after %d leaves", l.Index, db.tree.Size())
+	}
+	verdict, err := code(verdicts, l.Verdict)
+	if err != nil {
+		return err
+	}
+	if !l.IsLeaf() {
+		if _, err := db.write(ctx, "INSERT INTO leaves (leaf, verdict) VALUES (?, ?)", l.Index, verdict); err != nil {
+			return err
+		}
+		if _, err := db.write(ctx, "INSERT INTO entries (leaf, raw) VALUES (?, ?)", l.Index, nonNil(l.Raw)); err != nil {
+			return err
+		}
+		_, err := db.tree.Append(proofs.LeafHash(l.Raw))
+		return err
+	}
+	kind, err1 := code(kinds, l.Kind)
+	listed, err2 := code(listings, l.Listed)
+	encoding, err3 := code(encodings, l.Encoding)
+	role, err4 := db.role(ctx, l.Repository, l.Role)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	var snapshot, contradicts, expires any
+	if !l.Snapshot.IsZero() {
+		snapshot = l.Snapshot[:]
+	}
+	if l.Kind == leaf.Evidence {
+		contradicts = l.Contradicts
+	}
+	if l.Expires != 0 {
+		expires = l.Expires
+	}
+	_, err = db.write(ctx, "INSERT INTO leaves (leaf, role, kind, verdict, version, payload, metadata, size, snapshot, listed, contradicts, encoding, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		l.Index, role, kind, verdict, l.Version, l.Payload[:], l.Metadata[:], l.Size, snapshot, listed, contradicts, encoding, expires)
+	if err != nil {
+		return err
+	}
+	_, err = db.tree.Append(l.Hash())
+	return err
+}
+
+// nonNil is for columns that are never NULL.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// SetVerdict changes the verdict on a leaf that was judged again, and when it expires; 0:
+// not known.
+func (db *DB) SetVerdict(ctx context.Context, index int64, v Verdict, expires int64) error {
+	verdict, err := code(verdicts, v)
+	if err != nil {
+		return err
+	}
+	var when any
+	if expires != 0 {
+		when = expires
+	}
+	_, err = db.write(ctx, "UPDATE leaves SET verdict = ?, expires = ? WHERE leaf = ?", verdict, when, index)
+	return err
+}
+
+const leafColumns = "l.leaf, l.verdict, coalesce(l.kind, 0), l.version, l.payload, l.metadata, l.size, l.snapshot, l.listed, l.contradicts, l.encoding, l.expires, r.name, p.id"
+
+const leafJoin = " FROM leaves l LEFT JOIN roles r USING (role) LEFT JOIN repositories p USING (repository) "
+
+// scanLeaf reads the leafColumns. Of an entry that is not a leaf the bytes are missing.
+func scanLeaf(scan func(...any) error) (Leaf, error) {
+	var l Leaf
+	var verdict, kind int64
+	var version, size, listed, contradicts, encoding, expires *int64
+	var payload, metadata, snapshot, id []byte
+	var role *string
+	if err := scan(&l.Index, &verdict, &kind, &version, &payload, &metadata, &size, &snapshot, &listed, &contradicts, &encoding, &expires, &role, &id); err != nil {
+		return l, err
+	}
+	var err error
+	if l.Verdict, err = word(verdicts, verdict); err != nil {
+		return l, err
+	}
+	if kind == 0 {
+		return l, nil
+	}
+	if version == nil || size == nil || listed == nil || encoding == nil || role == nil {
+		return l, damaged("leaf %d lacks a part", l.Index)
+	}
+	l.Role, l.Version, l.Size = *role, *version, *size
+	var errs [7]error
+	l.Kind, errs[0] = word(kinds, kind)
+	l.Listed, errs[1] = word(listings, *listed)
+	l.Encoding, errs[2] = word(encodings, *encoding)
+	l.Repository, errs[3] = digest(id)
+	l.Payload, errs[4] = digest(payload)
+	l.Metadata, errs[5] = digest(metadata)
+	if snapshot != nil {
+		l.Snapshot, errs[6] = digest(snapshot)
+	}
+	if contradicts != nil {
+		l.Contradicts = *contradicts
+	}
+	if expires != nil {
+		l.Expires = *expires
+	}
+	return l, errors.Join(errs[:]...)
+}
+
+func digest(b []byte) (d tuf.Digest, err error) {
+	if len(b) != len(d) {
+		return d, damaged("a digest of %d bytes", len(b))
+	}
+	copy(d[:], b)
+	return d, nil
+}
+
+// leaves calls fn for each leaf of a query. Entries that are not leaves have their bytes.
+func (db *DB) leaves(ctx context.Context, rest string, args []any, fn func(Leaf) error) error {
+	return db.each(ctx, "SELECT "+leafColumns+leafJoin+rest, args, func(scan func(...any) error) error {
+		l, err := scanLeaf(scan)
+		if err != nil {
+			return err
+		}
+		if !l.IsLeaf() {
+			if ok, err := db.row(ctx, "SELECT raw FROM entries WHERE leaf = ?", []any{l.Index}, &l.Raw); err != nil || !ok {
+				return errors.Join(err, damaged("entry %d is missing", l.Index))
+			}
+		}
+		return fn(l)
+	})
+}
+
+// Leaf returns the leaf at an index; false: it has not been judged.
+func (db *DB) Leaf(ctx context.Context, index int64) (found Leaf, ok bool, err error) {
+	err = db.leaves(ctx, "WHERE l.leaf = ?", []any{index}, func(l Leaf) error {
+		found, ok = l, true
+		return nil
+	})
+	return found, ok, err
+}
+
+// Leaves calls fn for the leaves from one index up to but not including another, in log
+// order. Its error ends that.
+func (db *DB) Leaves(ctx context.Context, from, to int64, fn func(Leaf) error) error {
+	return db.leaves(ctx, "WHERE l.leaf >= ? AND l.leaf < ? ORDER BY l.leaf", []any{from, to}, fn)
+}
+
+// LeavesOf calls fn for the leaves of a repository, in log order, whatever their verdict.
+func (db *DB) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Leaf) error) error {
+	number, ok, err := db.knownRepository(ctx, repository)
+	if err != nil || !ok {
+		return err
+	}
+	return db.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
+}
+
+// LeavesOfRole calls fn for the leaves of a role, in log order, whatever their verdict.
+func (db *DB) LeavesOfRole(ctx context.Context, repository tuf.Digest, role string, from, to int64, fn func(Leaf) error) error {
+	number, ok, err := db.knownRepository(ctx, repository)
+	if err != nil || !ok {
+		return err
+	}
+	return db.leaves(ctx, "WHERE l.role = (SELECT role FROM roles WHERE repository = ? AND name = ?) AND l.leaf >= ? AND l.leaf < ? ORDER BY l.leaf", []any{number, role, from, to}, fn)
+}
+
+// WithPayload calls fn for the leaves that have a payload, in log order, whatever their
+// verdict.
+func (db *DB) WithPayload(ctx context.Context, payload tuf.Digest, fn func(Leaf) error) error {
+	return db.leaves(ctx, "WHERE substr(l.payload, 1, 8) = ? AND l.payload = ? ORDER BY l.leaf", []any{payload[:8], payload[:]}, fn)
+}
+
+// FirstWith returns the first right release that has a payload: of a root, if root is
+// true, otherwise of another role.
+func (db *DB) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (first Leaf, ok bool, err error) {
+	var index int64
+	found, err := db.row(ctx, `SELECT min(l.leaf) FROM leaves l JOIN roles r USING (role)
+		WHERE substr(l.payload, 1, 8) = ?1 AND l.payload = ?2 AND l.verdict = 1 AND l.kind = 1 AND (r.name = 'root') = ?3 HAVING count(*) > 0`, []any{payload[:8], payload[:], root}, &index)
+	if err != nil || !found {
+		return Leaf{}, false, err
+	}
+	return db.Leaf(ctx, index)
+}
+
+// Naming calls fn for the leaves that name a file as their metadata or payload, in log
+// order, whatever their verdict.
+func (db *DB) Naming(ctx context.Context, sum tuf.Digest, fn func(Leaf) error) error {
+	return db.leaves(ctx, `WHERE l.leaf IN (
+		SELECT leaf FROM leaves WHERE substr(payload, 1, 8) = ?1 AND payload = ?2 UNION
+		SELECT leaf FROM leaves WHERE substr(metadata, 1, 8) = ?1 AND metadata = ?2) ORDER BY l.leaf`, []any{sum[:8], sum[:]}, fn)
+}
+
+// Verdicts counts the leaves by verdict, over those from an index on.
+func (db *DB) Verdicts(ctx context.Context, from int64) (map[Verdict]int64, error) {
+	counts := map[Verdict]int64{}
+	err := db.each(ctx, "SELECT verdict, count(*) FROM leaves WHERE leaf >= ? GROUP BY verdict", []any{from}, func(scan func(...any) error) error {
+		var verdict, n int64
+		if err := scan(&verdict, &n); err != nil {
+			return err
+		}
+		v, err := word(verdicts, verdict)
+		counts[v] = n
+		return err
+	})
+	return counts, err
+}

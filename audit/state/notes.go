@@ -1,0 +1,145 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// A note is kept by the SHA-256 of its text, with the signatures that came with it.
+
+// parseNote reads a note that was kept, and the size of its tree.
+func parseNote(b []byte) (proofs.Note, int64, error) {
+	note, err := proofs.ParseNote(b)
+	if err != nil {
+		return note, 0, damaged("a note: %v", err)
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return note, 0, damaged("a note: %v", err)
+	}
+	return note, c.Tree.N, nil
+}
+
+// Note returns the note that is kept with a text; false: none is.
+func (db *DB) Note(ctx context.Context, text string) (proofs.Note, bool, error) {
+	sum := tuf.Sum([]byte(text))
+	var b []byte
+	ok, err := db.row(ctx, "SELECT note FROM notes WHERE text = ?", []any{sum[:]}, &b)
+	if err != nil || !ok {
+		return proofs.Note{}, false, err
+	}
+	note, _, err := parseNote(b)
+	if err == nil && note.Text != text {
+		err = damaged("a note has another text than its key says")
+	}
+	return note, err == nil, err
+}
+
+// PutNote keeps a note, in the place of one with the same text. open says that it has yet
+// to be compared with the tree.
+func (db *DB) PutNote(ctx context.Context, note proofs.Note, open bool) error {
+	c, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return err
+	}
+	sum := tuf.Sum([]byte(note.Text))
+	_, err = db.write(ctx, "INSERT INTO notes (text, size, note, open) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET note = ?3, open = max(open, ?4)", sum[:], c.Tree.N, note.Marshal(), open)
+	return err
+}
+
+// Notes calls fn for the notes that have not been compared with the tree of the leaves
+// that were judged: larger ones, and those that are open. An error of fn ends that.
+func (db *DB) Notes(ctx context.Context, fn func(note []byte) error) error {
+	return db.each(ctx, "SELECT note FROM notes WHERE size > ?1 UNION SELECT note FROM notes WHERE open", []any{db.tree.Size()}, func(scan func(...any) error) error {
+		var b []byte
+		if err := scan(&b); err != nil {
+			return err
+		}
+		if _, _, err := parseNote(b); err != nil {
+			return err
+		}
+		return fn(b)
+	})
+}
+
+// CloseNotes notes that the notes of trees up to a size have been compared with the tree,
+// but for those with the texts.
+func (db *DB) CloseNotes(ctx context.Context, size int64, but ...string) error {
+	var n int64
+	if _, err := db.row(ctx, "SELECT count(*) FROM (SELECT 1 FROM notes WHERE open AND size <= ? LIMIT 1)", []any{size}, &n); err != nil || n == 0 {
+		return err
+	}
+	if _, err := db.write(ctx, "UPDATE notes SET open = 0 WHERE open AND size <= ?", size); err != nil {
+		return err
+	}
+	for _, text := range but {
+		sum := tuf.Sum([]byte(text))
+		if _, err := db.write(ctx, "UPDATE notes SET open = 1 WHERE text = ?", sum[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const verifiedName = "verified"
+
+// Verified returns the note of the newest checkpoint that was verified, nil if none was.
+// It may be newer than the leaves that were judged. newest is the one that is kept beside
+// the directory, nil if there is none, which is newer than the first where the
+// directory is an older copy of itself.
+func (db *DB) Verified(ctx context.Context) (verified, newest []byte, err error) {
+	s, err := db.Get(ctx, verifiedName)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s != "" {
+		if _, _, err := parseNote([]byte(s)); err != nil {
+			return nil, nil, err
+		}
+		verified = []byte(s)
+	}
+	return verified, db.newest, nil
+}
+
+// NewestFile is the path of the file in which the newest note is kept beside a directory.
+func NewestFile(dir string) string { return filepath.Clean(dir) + ".newest" }
+
+// SetVerified keeps the note of a checkpoint that was verified and is not smaller than
+// any before, in the database and beside the directory.
+func (db *DB) SetVerified(ctx context.Context, note []byte) error {
+	if err := db.Set(ctx, verifiedName, string(note)); err != nil {
+		return err
+	}
+	if db.dir == "" || string(db.newest) == string(note) {
+		return nil
+	}
+	if err := durable.WriteFile(NewestFile(db.dir), note, 0o644); err != nil {
+		return err
+	}
+	db.newest = note
+	return nil
+}
+
+func (db *DB) readNewest() error {
+	path := NewestFile(db.dir)
+	b, err := regular.ReadSome(path, proofs.MaxNoteSize+1)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, _, err := parseNote(b); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	db.newest = b
+	return nil
+}

@@ -1,0 +1,341 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/sqlitefile"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// ErrDamaged is wrapped by every error that says that a state is not what was written.
+var ErrDamaged = errors.New("the state is damaged")
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))
+}
+
+// Advice says what to do about a damaged state.
+const Advice = "put back a copy of it, which replays forward from where it was made, or move the directory away and replay from entry 0; keep DIR.newest in either case: it shows whether the log goes back"
+
+// FileName is the name of the database in its directory.
+const FileName = "state.sqlite"
+
+// DB is an open state. After a method that writes has returned an error, or a Commit,
+// the state is that of the last Commit that succeeded: what has not been committed is
+// to be done again.
+type DB struct {
+	dir   string // empty: it is temporary
+	lock  *lockfile.Lock
+	pool  *sql.DB
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+
+	writing  bool             // in a transaction
+	tree     *proofs.Frontier // of the leaves in the database, those not committed included
+	saved    map[int][]byte   // tiles at its edge, as they are in the database
+	meta     map[string]string
+	repos    map[tuf.Digest]int64
+	roles    map[roleName]int64
+	targets  open[target]
+	keys     open[key]
+	newest   []byte // what DIR.newest has
+	previous *V1    // what an older version left in the directory; nil: nothing
+}
+
+type roleName struct {
+	repository int64
+	name       string
+}
+
+// Open opens the state in a directory, and makes both if need be. With an empty name it
+// is a temporary one. If another process has the directory, the error wraps
+// lockfile.ErrHeld and names the process. The error wraps ErrDamaged if what is there is
+// not a state.
+func Open(ctx context.Context, dir string) (*DB, error) {
+	ctx = context.WithoutCancel(ctx)
+	db := &DB{dir: dir}
+	if err := db.open(ctx); err != nil {
+		err = fmt.Errorf("auditor state: %w", explained(err))
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// explained wraps ErrDamaged around what SQLite says of a damaged file.
+func explained(err error) error {
+	if sqlitefile.Damaged(err) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+func (db *DB) open(ctx context.Context) error {
+	db.forget()
+	if db.dir == "" {
+		var err error
+		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, schema, "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize, "temp_store(MEMORY)")
+		db.tree, db.saved = new(proofs.Frontier), map[int][]byte{}
+		return err
+	}
+	if err := os.MkdirAll(db.dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if db.lock, err = lockfile.AcquireDir(db.dir); err != nil {
+		return err
+	}
+	_ = durable.Sweep(db.dir) // that it cannot harms nothing but the room
+	path := filepath.Join(db.dir, FileName)
+	// A new file is empty until its schema is committed.
+	if err := db.create(path); err != nil {
+		return err
+	}
+	if db.pool, err = sqlitefile.Open(path, version, pragmas...); err != nil {
+		if errors.Is(err, sqlitefile.ErrVersion) {
+			return fmt.Errorf("%s: %w: another version of this program wrote it; use that one, or another directory", path, err)
+		}
+		return err
+	}
+	if db.conn, err = db.pool.Conn(ctx); err != nil {
+		return err
+	}
+	if err := db.load(ctx); err != nil {
+		return err
+	}
+	if err := db.readNewest(); err != nil {
+		return err
+	}
+	return db.takeOver(ctx)
+}
+
+const cacheSize = "cache_size(-32768)" // KiB
+
+var pragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4096)", cacheSize}
+
+func (db *DB) create(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if db.previous, err = readV1(db.dir); err != nil {
+			return err
+		}
+		if err := sqlitefile.Create(path, 0o644, version, schema, nil, pragmas...); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case info.Size() == 0: // the process that created it was killed
+		if db.previous, err = readV1(db.dir); err != nil {
+			return err
+		}
+		return sqlitefile.Upgrade(path, 0, version, schema, pragmas...)
+	default:
+		// What an older version left is removed when it has been taken over.
+		db.previous, err = readV1(db.dir)
+		return err
+	}
+	return nil
+}
+
+// forget drops what is remembered of the database.
+func (db *DB) forget() {
+	db.meta, db.repos, db.roles = map[string]string{}, map[tuf.Digest]int64{}, map[roleName]int64{}
+	db.targets, db.keys = open[target]{}, open[key]{}
+}
+
+// Temporary reports whether the state ends with the process.
+func (db *DB) Temporary() bool { return db.dir == "" }
+
+// Dir returns the directory, empty for a temporary state.
+func (db *DB) Dir() string { return db.dir }
+
+// Close gives back the directory. What has not been committed is lost.
+func (db *DB) Close() error {
+	var errs []error
+	for _, s := range db.stmts {
+		errs = append(errs, s.Close())
+	}
+	db.stmts = nil
+	if db.conn != nil {
+		errs = append(errs, db.conn.Close()) // and with it what has not been committed
+	}
+	if db.pool != nil {
+		errs = append(errs, db.pool.Close())
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.Release())
+	}
+	db.conn, db.pool, db.lock = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// stmt prepares a statement once. Contexts that can be cancelled cost a goroutine for
+// each statement, and there are several for a leaf.
+func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := db.stmts[query]; s != nil {
+		return s, nil
+	}
+	if db.conn == nil {
+		return nil, errors.New("auditor state: it is closed")
+	}
+	s, err := db.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, explained(err)
+	}
+	if db.stmts == nil {
+		db.stmts = map[string]*sql.Stmt{}
+	}
+	db.stmts[query] = s
+	return s, nil
+}
+
+// write runs a statement in the transaction that the next Commit ends.
+func (db *DB) write(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx = context.WithoutCancel(ctx)
+	if !db.writing {
+		s, err := db.stmt(ctx, "BEGIN IMMEDIATE")
+		if err != nil {
+			return nil, db.failed(ctx, err)
+		}
+		if _, err := s.ExecContext(ctx); err != nil {
+			return nil, db.failed(ctx, err)
+		}
+		db.writing = true
+	}
+	s, err := db.stmt(ctx, query)
+	if err != nil {
+		return nil, db.failed(ctx, err)
+	}
+	result, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return nil, db.failed(ctx, err)
+	}
+	return result, nil
+}
+
+// failed goes back to the last commit.
+func (db *DB) failed(ctx context.Context, err error) error {
+	err = fmt.Errorf("auditor state: %w", explained(err))
+	if rollbackErr := db.Rollback(ctx); rollbackErr != nil {
+		return errors.Join(err, rollbackErr)
+	}
+	return err
+}
+
+// Rollback goes back to the last commit.
+func (db *DB) Rollback(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	db.forget()
+	if db.writing {
+		db.writing = false
+		// It fails where SQLite has rolled back by itself, as on a full disk.
+		_, _ = db.conn.ExecContext(ctx, "ROLLBACK")
+	}
+	return db.load(ctx)
+}
+
+// Commit makes what was written since the last one last.
+func (db *DB) Commit(ctx context.Context) error {
+	if !db.writing {
+		return nil
+	}
+	if err := db.saveTree(ctx); err != nil {
+		return err
+	}
+	if _, err := db.write(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	db.writing = false
+	db.trim()
+	return nil
+}
+
+// Writing reports whether something waits for a Commit.
+func (db *DB) Writing() bool { return db.writing }
+
+// maxNames is how many repositories and roles are remembered by their numbers.
+const maxNames = 1 << 16
+
+func (db *DB) trim() {
+	if len(db.repos) > maxNames {
+		clear(db.repos)
+	}
+	if len(db.roles) > maxNames {
+		clear(db.roles)
+	}
+	db.targets.trim()
+	db.keys.trim()
+}
+
+// row reads one row; sql.ErrNoRows is false.
+func (db *DB) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
+	ctx = context.WithoutCancel(ctx)
+	s, err := db.stmt(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	err = s.QueryRowContext(ctx, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("auditor state: %w", explained(err))
+	}
+	return true, nil
+}
+
+// each calls fn for each row; an error of fn ends it.
+func (db *DB) each(ctx context.Context, query string, args []any, fn func(scan func(...any) error) error) error {
+	ctx = context.WithoutCancel(ctx)
+	s, err := db.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(ctx, args...)
+	if err != nil {
+		return fmt.Errorf("auditor state: %w", explained(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows.Scan); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("auditor state: %w", explained(err))
+	}
+	return nil
+}
+
+// Set keeps a value under a name, and Get returns it; empty if there is none.
+func (db *DB) Set(ctx context.Context, name, value string) error {
+	if have, err := db.Get(ctx, name); err != nil || have == value {
+		return err
+	}
+	_, err := db.write(ctx, "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2", name, []byte(value))
+	if err == nil {
+		db.meta[name] = value
+	}
+	return err
+}
+
+// Get returns what Set has kept.
+func (db *DB) Get(ctx context.Context, name string) (string, error) {
+	if value, ok := db.meta[name]; ok {
+		return value, nil
+	}
+	var b []byte
+	if _, err := db.row(ctx, "SELECT value FROM meta WHERE name = ?", []any{name}, &b); err != nil {
+		return "", err
+	}
+	db.meta[name] = string(b)
+	return string(b), nil
+}
