@@ -69,9 +69,8 @@ func ExampleRadius() {
 	//   any 3 of {ann, bob, cleo, dan, eve} (root)
 	//   any 2 of {ann, bob, cleo, dan, eve} (targets) and key online (snapshot and timestamp)
 	//   any 1 of {mallory, trent} (team) and key online (snapshot and timestamp)
-	// That makes 22 different sets of keys, none of which has a key to spare.
 	// Today team lists the path.
-	// Any 1 of {mallory, trent} and key online can replace firmware.bin; before this release it took any 3 of {ann, bob, cleo, dan, eve}, or any 2 of {ann, bob, cleo, dan, eve} and key online.
+	// Any 1 of the 2 team keys with the snapshot and timestamp key online can replace firmware.bin; before this release it took any 3 of the 5 root keys, or any 2 of the 5 targets keys with the snapshot and timestamp key online.
 }
 
 // A release changes a file, adds another, and hands a part of the paths to a role.

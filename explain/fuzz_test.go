@@ -68,6 +68,12 @@ func explainAll(t *testing.T, repo Repository, first, second []byte, path string
 		if err != nil {
 			t.Fatal(err)
 		}
+		lines = append(lines, UnusedSentences(unused)...)
+		impact, err := ImpactOf(&repo, with, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, impact.Sentences()...)
 		for _, p := range unused {
 			lines = append(lines, p.String())
 		}

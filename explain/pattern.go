@@ -20,14 +20,19 @@ type Replaces struct {
 }
 
 // RadiusOf answers Radius for all paths that a pattern matches, as patterns of delegations
-// do: those that any role lists, in the order of their bytes, and examples of new ones.
-// The errors wrap ErrMetadata.
+// do: those that any role lists, in the order of their bytes, and examples of new ones. The
+// empty pattern matches all paths. The errors wrap ErrMetadata.
 func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 	if err := repo.check(); err != nil {
 		return nil, err
 	}
 	all := &Replaces{Paths: []*Replace{}}
 	matches := tuf.DelegatedRole{Paths: []string{pattern}}.Covers
+	several := strings.ContainsAny(pattern, "*?")
+	if pattern == "" {
+		matches, several = func(string) bool { return true }, true
+		pattern = "*" // for the example
+	}
 	if len(pattern) > tuf.MaxTargetPath {
 		matches = func(path string) bool { return path == pattern }
 		all.Limits = append(all.Limits, fmt.Sprintf("the pattern has more than %d bytes: it matches nothing", tuf.MaxTargetPath))
@@ -78,7 +83,7 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 	}
 	slices.Sort(examples)
 	for _, path := range slices.Compact(examples) {
-		if listed[path] || !matches(path) || !strings.Contains(pattern, "*") && !strings.Contains(pattern, "?") && path != pattern {
+		if listed[path] || !matches(path) || !several && path != pattern {
 			continue
 		}
 		r, err := Radius(repo, path)

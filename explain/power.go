@@ -29,6 +29,40 @@ func (p Power) String() string {
 	return fmt.Sprintf("Key %s may sign %s and never has; it has signed %s.", keyName(p.Key), name(p.Role), list(p.Elsewhere, name))
 }
 
+// UnusedSentences returns a line for each role, in the order of Unused.
+func UnusedSentences(unused []Power) []string {
+	var all []string
+	for _, p := range unused {
+		all = append(all, p.Key)
+	}
+	short := keyNames(all)
+	var lines []string
+	for len(unused) > 0 {
+		n := 1
+		for n < len(unused) && unused[n].Role == unused[0].Role {
+			n++
+		}
+		var elsewhere, nowhere []string
+		for _, p := range unused[:n] {
+			if len(p.Elsewhere) > 0 {
+				elsewhere = append(elsewhere, p.Key)
+			} else {
+				nowhere = append(nowhere, p.Key)
+			}
+		}
+		var parts []string
+		if len(elsewhere) > 0 {
+			parts = append(parts, list(elsewhere, short)+", which signed other roles")
+		}
+		if len(nowhere) > 0 {
+			parts = append(parts, list(nowhere, short)+", which never signed anything")
+		}
+		lines = append(lines, fmt.Sprintf("%s was never signed by %s.", name(unused[0].Role), strings.Join(parts, "; nor by ")))
+		unused = unused[n:]
+	}
+	return lines
+}
+
 // MaxUnused is how many keys Unused returns.
 const MaxUnused = 10_000
 
@@ -36,9 +70,8 @@ const maxElsewhere = 16 // roles of a Power
 
 // Unused returns the keys that may sign a role by the metadata in force and never have, by
 // role as Rank orders roles, then by key id; more reports whether there are more than
-// MaxUnused. The keys of bins count as
-// used once they have signed any bin of the delegation, and are given for the first bin. The errors wrap
-// ErrMetadata.
+// MaxUnused. The keys of bins count as used once they have signed any bin of the
+// delegation, and are given for the first bin. The errors wrap ErrMetadata.
 func Unused(repo Repository, signed Signed) (unused []Power, more bool, err error) {
 	if err := repo.check(); err != nil {
 		return nil, false, err

@@ -46,6 +46,9 @@ type Replace struct {
 	// version alone: such a device cannot tell two files of the version apart. They are given
 	// only if Repository.Snapshot is.
 	Behind []Way `json:"behind,omitempty"`
+	// Also are the other ids under which keys are listed, of keys that have several, by the
+	// id that stands in Ways and Sets.
+	Also map[string][]string `json:"also,omitempty"`
 	// Unknown are the searched roles without metadata: roles after them count as if these
 	// did not list the path.
 	Unknown []string `json:"unknown,omitempty"`
@@ -80,7 +83,7 @@ func Radius(repo Repository, path string) (*Replace, error) {
 		return nil, err
 	}
 	r := &Replace{Path: path, Searched: []string{}, Ways: []Way{}, Sets: [][]string{}}
-	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, budget: work{maxWork}}
+	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, names: map[tuf.KeyIdentity][]string{}, budget: work{maxWork}}
 	c.role(tuf.RoleRoot, repo.Root.Root.KeySet(tuf.RoleRoot))
 	c.search(repo, path)
 	c.finish(repo.Root.Root)
@@ -93,7 +96,8 @@ type calculation struct {
 	roles  []speaker
 	index  map[tuf.KeyIdentity]int
 	labels labels
-	order  []tuf.KeyIdentity // of the universe
+	names  map[tuf.KeyIdentity][]string // all of a key's ids, if there are several
+	order  []tuf.KeyIdentity            // of the universe
 	budget work
 
 	byVersion []string // roles that the snapshot lists without a hash
@@ -116,7 +120,7 @@ func (c *calculation) role(role string, ks tuf.KeySet) bool {
 		c.limit("the roles from %s on are left out: together they have more than %d keys", name(role), MaxKeys)
 		return false
 	}
-	c.labels.add(ks)
+	c.label(ks)
 	for _, identity := range identities {
 		if _, ok := c.index[identity]; !ok {
 			c.index[identity] = 0
@@ -124,6 +128,22 @@ func (c *calculation) role(role string, ks tuf.KeySet) bool {
 	}
 	c.roles = append(c.roles, speaker{role, ks})
 	return true
+}
+
+// label notes the ids of keys.
+func (c *calculation) label(ks tuf.KeySet) {
+	for _, identity := range ks.Identities() {
+		before, known := c.labels[identity]
+		all := append(ks.IDs(identity), c.names[identity]...)
+		if known {
+			all = append(all, before)
+		}
+		slices.Sort(all)
+		if all = slices.Compact(all); len(all) > 1 {
+			c.names[identity] = all
+		}
+	}
+	c.labels.add(ks)
 }
 
 // search visits the roles that a device asks for the path, as TUF 5.6.7 says.
@@ -225,7 +245,7 @@ func (r Repository) byVersion(role string) bool {
 func (c *calculation) finish(root *tuf.Root) {
 	snapshot, timestamp := root.KeySet(tuf.RoleSnapshot), root.KeySet(tuf.RoleTimestamp)
 	for _, ks := range []tuf.KeySet{snapshot, timestamp} {
-		c.labels.add(ks)
+		c.label(ks)
 		for _, identity := range ks.Identities() {
 			c.index[identity] = 0
 		}
@@ -240,6 +260,12 @@ func (c *calculation) finish(root *tuf.Root) {
 	})
 	for i, identity := range c.order {
 		c.index[identity] = i
+		if ids := c.names[identity]; len(ids) > 1 {
+			if c.result.Also == nil {
+				c.result.Also = map[string][]string{}
+			}
+			c.result.Also[c.labels[identity]] = ids[1:]
+		}
 	}
 	beside := []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
 	ways, covered := c.reduce(c.group(c.roles, beside))

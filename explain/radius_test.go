@@ -55,7 +55,7 @@ func TestRadiusOfNobody(t *testing.T) {
 	}
 	says(t, r.Sentences(), "Nobody can put a file at x: no role has as many readable keys as its threshold.")
 	before := radius(t, small(t, nil), "x")
-	if v := Compare(before, r); v.Change != Harder || v.Text != "Nobody can put a file at x; before this release it took key key-0." {
+	if v := Compare(before, r); v.Change != Harder || v.Text != "Nobody can put a file at x; before this release it took the root key key-0." {
 		t.Errorf("%+v", v)
 	}
 	if v := Compare(r, before); v.Change != Easier || !strings.HasSuffix(v.Text, "; before this release nobody could.") {

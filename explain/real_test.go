@@ -60,8 +60,7 @@ func TestRadiusOfSigstore(t *testing.T) {
 	says(t, radius(t, repo, "trusted_root.json").Sentences(),
 		"3 keys together can replace trusted_root.json:",
 		"  any 3 of {183e64f3, 22f4caec, 61643838, a687e5bf, e71a54d5} (root)",
-		"  any 3 of {183e64f3, 22f4caec, 61643838, a687e5bf, e71a54d5} (targets) and key 0c87432c (snapshot and timestamp), which includes one of the above",
-		"That makes 10 different sets of keys, none of which has a key to spare.",
+		"  any 3 of the 5 targets keys with the snapshot and timestamp key 0c87432c: these include one of the above",
 		"Today targets lists the path.")
 	npm := radius(t, repo, "registry.npmjs.org/keys.json")
 	says(t, npm.Sentences(),
@@ -80,7 +79,7 @@ func TestRadiusOfSigstore(t *testing.T) {
 		}
 	}
 	says(t, radius(t, repo, "registry.npmjs.org/keys.json").Sentences(),
-		"  key 5e3a4021 (registry.npmjs.org) of a device that does not have the present version yet: the snapshot lists it by version alone")
+		"  the registry.npmjs.org key 5e3a4021 alone, for a device that has not fetched the present version yet: the snapshot lists it without a hash")
 
 	// Before the first targets that delegate, the same path took three.
 	old := repo
@@ -103,8 +102,7 @@ func TestRadiusOfDocker(t *testing.T) {
 	says(t, radius(t, repo, "doi/policy-vsa.rego").Sentences(),
 		"3 keys together can replace doi/policy-vsa.rego:",
 		"  any 2 of {2ff207ae, 344bbe12, 6132f1f2, 7f472065, ad252c7b, cda750ab, f2149d8b} (doi) and key aef160e0 (snapshot and timestamp)",
-		"  any 2 of {2ff207ae, 6132f1f2, cda750ab, f2149d8b} (targets) and key aef160e0 (snapshot and timestamp), which includes one of the above",
-		"That makes 31 different sets of keys, none of which has a key to spare.")
+		"  any 2 of the 4 targets keys with the snapshot and timestamp key aef160e0: these include one of the above")
 	says(t, radius(t, repo, "rekor/new.pem").Sentences(),
 		"3 keys together can put a file at rekor/new.pem:",
 		"  any 2 of {2ff207ae, 6132f1f2, cda750ab, f2149d8b} (targets or rekor) and key aef160e0 (snapshot and timestamp)")
@@ -116,6 +114,29 @@ func TestRadiusOfDocker(t *testing.T) {
 	if len(all.Paths) != 2 || all.Paths[0].Path != "doi/policy-full.rego" || len(all.New) != 1 || all.New[0].Path != "doi/new-file" {
 		t.Errorf("doi/* is %d paths and %d new ones", len(all.Paths), len(all.New))
 	}
+
+	// The same for all paths, those with one answer together.
+	impact, err := ImpactOf(nil, repo, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, impact.Sentences(),
+		"It takes 3 keys to replace any of the 10 files.",
+		"doi/policy-full.rego, doi/policy-vsa.rego:",
+		"  It takes 3 keys to replace any of these 2 files.",
+		"  at paths such as doi/new-file, and 3 more patterns: as for doi/policy-full.rego")
+	older := repo
+	older.Targets = real(t, "docker_tuf/targets/4.targets.json")
+	newer := repo
+	newer.Targets = real(t, "docker_tuf/targets/5.targets.json")
+	if impact, err = ImpactOf(&older, newer, "doi/*"); err != nil {
+		t.Fatal(err)
+	}
+	says(t, impact.Sentences(),
+		"Other keys than before can replace 2 files.",
+		"  It takes 3 keys as before to replace any of these 2 files, but not the same ones.",
+		"    Keys that are listed under other ids, too: 2ff207ae as da52a1fb.",
+		"    + any 2 of {2ff207ae, 344bbe12, 6132f1f2, 7f472065, ad252c7b, cda750ab, f2149d8b} (doi) and key aef160e0 (snapshot and timestamp)")
 
 	// Targets 4 gave seven people power over doi. Two of them signed it.
 	root := repo.Root.Root
@@ -136,6 +157,8 @@ func TestRadiusOfDocker(t *testing.T) {
 		"Key cda750ab may sign targets and never has; it has signed doi.",
 		"Key 7f472065 may sign doi and has never signed anything.",
 		"Key aef160e0 may sign timestamp and has never signed anything.")
+	says(t, UnusedSentences(unused), "targets was never signed by cda750ab, f2149d8b, which signed other roles.",
+		"doi was never signed by 6132f1f2, da52a1fb, which signed other roles; nor by 7f472065, ad252c7b, which never signed anything.")
 	if slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Key 08d6f4ca") }) {
 		t.Errorf("key 08d6f4ca has signed root: %q", lines)
 	}

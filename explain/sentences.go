@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -50,16 +51,41 @@ func (r *Replace) keys() (ids []string) {
 func (w Way) sentence(keyName func(string) string) string {
 	var needs []string
 	for _, n := range w.Needs {
-		var names []string
-		for _, role := range n.Roles {
-			names = append(names, name(role))
-			if role == w.Roles[0] {
-				names[len(names)-1] = either(w.Roles)
-			}
-		}
-		needs = append(needs, fmt.Sprintf("%s (%s)", n.text(keyName), strings.Join(names, " and ")))
+		needs = append(needs, fmt.Sprintf("%s (%s)", n.text(keyName), w.signs(n)))
 	}
 	return strings.Join(needs, " and ")
+}
+
+// signs returns the roles for which the keys of a need sign.
+func (w Way) signs(n Need) string {
+	var names []string
+	for _, role := range n.Roles {
+		names = append(names, name(role))
+		if role == w.Roles[0] {
+			names[len(names)-1] = either(w.Roles)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// brief counts the keys, and names only those that are alone: "any 2 of the 7 doi keys with
+// the timestamp key 5e6f7a8b".
+func (w Way) brief(keyName func(string) string) string {
+	var needs []string
+	for _, n := range w.Needs {
+		switch {
+		case len(n.Keys) == 1 && n.Count == 1:
+			needs = append(needs, fmt.Sprintf("the %s key %s", w.signs(n), keyName(n.Keys[0])))
+		case n.Count == len(n.Keys):
+			needs = append(needs, fmt.Sprintf("all %d %s keys", n.Count, w.signs(n)))
+		default:
+			needs = append(needs, fmt.Sprintf("any %d of the %d %s keys", n.Count, len(n.Keys), w.signs(n)))
+		}
+	}
+	if len(needs) == 1 {
+		return needs[0]
+	}
+	return needs[0] + " with " + strings.Join(needs[1:], " and ")
 }
 
 // either returns roles of which any will do.
@@ -90,27 +116,11 @@ func (r *Replace) verb() string {
 // Sentences returns the answer in plain English, one sentence a line: a verdict, then the
 // ways, then what a reader has to know about them.
 func (r *Replace) Sentences() []string {
-	path := name(r.Path)
 	if len(r.Ways) == 0 {
-		return append([]string{fmt.Sprintf("Nobody can %s %s: no role has as many readable keys as its threshold.", r.verb(), path)}, r.notes()...)
+		return append([]string{r.nobody(name(r.Path))}, r.notes()...)
 	}
-	lines := []string{fmt.Sprintf("%s can %s %s:", number(r.Smallest), r.verb(), path)}
-	keyName := keyNames(r.keys())
-	for _, w := range r.Ways {
-		lines = append(lines, "  "+w.sentence(keyName))
-	}
-	for _, w := range r.Covered {
-		lines = append(lines, "  "+w.sentence(keyName)+", which includes one of the above")
-	}
-	for _, w := range r.Behind {
-		lines = append(lines, "  "+w.sentence(keyName)+" of a device that does not have the present version yet: the snapshot lists it by version alone")
-	}
-	switch {
-	case r.MoreSets:
-		lines = append(lines, fmt.Sprintf("That makes more than %d different sets of keys, none of which has a key to spare; the smallest has %s.", len(r.Sets)-1, count(r.Smallest, "key")))
-	case len(r.Sets) > 1:
-		lines = append(lines, fmt.Sprintf("That makes %d different sets of keys, none of which has a key to spare.", len(r.Sets)))
-	}
+	lines := []string{fmt.Sprintf("%s can %s %s:", number(r.Smallest), r.verb(), name(r.Path))}
+	lines = append(lines, r.ways(keyNames(r.keys()), nil)...)
 	if r.ListedBy == "" {
 		lines = append(lines, "No role that a device asks lists the path today.")
 	} else {
@@ -119,8 +129,46 @@ func (r *Replace) Sentences() []string {
 	return append(lines, r.notes()...)
 }
 
+func (r *Replace) nobody(what string) string {
+	return fmt.Sprintf("Nobody can %s %s: no role has as many readable keys as its threshold.", r.verb(), what)
+}
+
+// ways returns a line for each way. The ways that v says are new begin with a plus, and those
+// that are gone, with a minus, are added.
+func (r *Replace) ways(keyName func(string) string, v *Verdict) []string {
+	var lines []string
+	mark := func(w Way) string {
+		if v != nil && slices.ContainsFunc(v.New, w.same) {
+			return "+ "
+		}
+		return "  "
+	}
+	for _, w := range r.Ways {
+		lines = append(lines, mark(w)+w.sentence(keyName))
+	}
+	if v != nil {
+		for _, w := range v.Gone {
+			lines = append(lines, "- "+w.sentence(keyName))
+		}
+	}
+	for _, w := range r.Covered {
+		lines = append(lines, "  "+w.brief(keyName)+": these include one of the above")
+	}
+	for _, w := range r.Behind {
+		lines = append(lines, fmt.Sprintf("  %s alone, for a device that has not fetched the present version yet: the snapshot lists it without a hash", w.brief(keyName)))
+	}
+	return lines
+}
+
 func (r *Replace) notes() []string {
 	var lines []string
+	if len(r.Also) > 0 {
+		var also []string
+		for _, id := range slices.Sorted(maps.Keys(r.Also)) {
+			also = append(also, fmt.Sprintf("%s as %s", keyName(id), list(r.Also[id], keyName)))
+		}
+		lines = append(lines, fmt.Sprintf("Keys that are listed under other ids, too: %s.", list(also, func(s string) string { return s })))
+	}
 	if len(r.Unknown) > 0 {
 		lines = append(lines, fmt.Sprintf("Without metadata: %s. What that lists or delegates is not known.", list(r.Unknown, name)))
 	}

@@ -37,7 +37,6 @@ const (
 func Compare(before, after *Replace) Verdict {
 	v := Verdict{Path: after.Path, Before: before.Smallest, After: after.Smallest}
 	v.New, v.Gone = lacking(after.Ways, before.Ways), lacking(before.Ways, after.Ways)
-	path := name(after.Path)
 	switch {
 	case len(v.New)+len(v.Gone) == 0:
 		v.Change = Same
@@ -48,27 +47,30 @@ func Compare(before, after *Replace) Verdict {
 	default:
 		v.Change = Other
 	}
+	v.Text = v.text(before, after, name(after.Path))
+	return v
+}
+
+// text returns the verdict on a path, or on several of which after is about one.
+func (v *Verdict) text(before, after *Replace, what string) string {
 	keyName := keyNames(slices.Concat(before.keys(), after.keys()))
 	now, then := fewest(after, keyName), fewest(before, keyName)
+	can := fmt.Sprintf("%s can %s %s", capital(now), after.verb(), what)
 	switch {
 	case len(after.Ways) == 0:
-		v.Text = fmt.Sprintf("Nobody can %s %s", after.verb(), path)
-	case v.Change == Same:
-		v.Text = fmt.Sprintf("As before, %s can %s %s", now, after.verb(), path)
-	default:
-		v.Text = fmt.Sprintf("%s can %s %s", capital(now), after.verb(), path)
+		can = fmt.Sprintf("Nobody can %s %s", after.verb(), what)
+	case v.Change == Same && after.Smallest > 0:
+		return fmt.Sprintf("As before, it takes %s to %s %s.", count(after.Smallest, "key"), after.verb(), what)
+	case v.Change == Other && after.Smallest > 0:
+		return fmt.Sprintf("It takes %s as before to %s %s, but not the same ones.", count(after.Smallest, "key"), after.verb(), what)
 	}
 	switch {
 	case v.Change == Same:
+		return "As before: " + can + "."
 	case len(before.Ways) == 0:
-		v.Text += "; before this release nobody could"
-	case v.Change == Other:
-		v.Text += fmt.Sprintf("; before this release it took as many, but others: %s", then)
-	default:
-		v.Text += fmt.Sprintf("; before this release it took %s", then)
+		return can + "; before this release nobody could."
 	}
-	v.Text += "."
-	return v
+	return fmt.Sprintf("%s; before this release it took %s.", can, then)
 }
 
 // fewest returns the ways with the smallest number of keys, in words.
@@ -76,7 +78,7 @@ func fewest(r *Replace, keyName func(string) string) string {
 	var texts []string
 	for _, w := range r.Ways {
 		if r.Smallest == 0 || w.Smallest <= r.Smallest {
-			texts = append(texts, w.text(keyName))
+			texts = append(texts, w.brief(keyName))
 		}
 	}
 	if len(texts) > 3 {

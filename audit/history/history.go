@@ -11,6 +11,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
+// Record is a leaf at its place in the log.
+type Record = admit.Record
+
 // History is the releases of one repository.
 type History struct {
 	// Records are the repository's leaves in log order, all of which were judged to be

@@ -42,7 +42,7 @@ func newCommand() *cobra.Command {
   auditor lookup --policy policy.txt app.bin`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newLookup(), newEvidence())
+	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence())
 	return root
 }
 
@@ -54,13 +54,18 @@ type logFlags struct {
 	json   bool
 }
 
+// register adds the flags to a command that always reads the log.
 func (s *logFlags) register(cmd *cobra.Command) {
+	s.flags(cmd)
+	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
+}
+
+func (s *logFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
 	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
 	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence between runs (default: no state is kept)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
-	cobra.CheckErr(cmd.MarkFlagRequired("policy"))
 }
 
 // logURL is where the log is.

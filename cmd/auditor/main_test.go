@@ -409,7 +409,7 @@ func TestStateOfOneProcess(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	w := newWorld(t)
-	for _, command := range []string{"", "replay", "show", "lookup"} {
+	for _, command := range []string{"", "replay", "show", "diff", "radius", "lookup"} {
 		args := append(strings.Fields(command), "--help")
 		out, _ := w.run(0, args...)
 		w.wantAll(out, "Usage:")
@@ -417,7 +417,7 @@ func TestUsage(t *testing.T) {
 			w.wantAll(out, "Exit codes:", "--policy", "--state", "--json")
 		}
 	}
-	for _, wrong := range []string{"repaly", "diff"} {
+	for _, wrong := range []string{"repaly", "compere"} {
 		out, errs := w.run(2, wrong, "--policy", w.policy)
 		if w.wantAll(errs, fmt.Sprintf("unknown command %q", wrong)); out != "" {
 			t.Errorf("%s prints %s", wrong, out)

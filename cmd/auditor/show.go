@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,6 +54,9 @@ Exit codes:
 				}
 				return opts.list(cmd)
 			}
+			if args[0] == "" {
+				return errors.New("repository \"\": want the beginning of an id in hex, a file or a label")
+			}
 			h, outcome, done, err := opts.history(cmd, args[0])
 			if err != nil {
 				return err
@@ -92,6 +96,15 @@ func (s *logFlags) list(cmd *cobra.Command) error {
 // history replays the log and returns the one repository that an argument stands for, and
 // the verdict on the replay. Afterwards done is to be called.
 func (s *logFlags) history(cmd *cobra.Command, arg string) (h *history.History, outcome error, done func() error, err error) {
+	all, outcome, done, err := s.histories(cmd, arg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return all[0], outcome, done, nil
+}
+
+// histories is history for all repositories if the argument is empty.
+func (s *logFlags) histories(cmd *cobra.Command, arg string) (all []*history.History, outcome error, done func() error, err error) {
 	cfg, err := s.config()
 	if err != nil {
 		return nil, nil, nil, err
@@ -100,9 +113,11 @@ func (s *logFlags) history(cmd *cobra.Command, arg string) (h *history.History, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	id, err := repositoryOf(cmd.Context(), arg, url)
-	if err != nil {
-		return nil, nil, nil, err
+	id := ""
+	if arg != "" {
+		if id, err = repositoryOf(cmd.Context(), arg, url); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 	if report == nil {
@@ -110,15 +125,15 @@ func (s *logFlags) history(cmd *cobra.Command, arg string) (h *history.History, 
 	}
 	warn(cmd.ErrOrStderr(), report)
 	outcome = verdict(report, err, audit.Class.AgainstLookup)
-	histories, err := a.Histories(id)
+	all, err = a.Histories(id)
 	switch {
 	case err != nil:
-	case len(histories) == 1:
-		return histories[0], outcome, a.Close, nil
+	case arg == "" || len(all) == 1:
+		return all, outcome, a.Close, nil
 	case outcome != nil:
 		err = outcome
 	default:
-		err = notOne(arg, id, histories)
+		err = notOne(arg, id, all)
 	}
 	return nil, nil, nil, firstOf(err, a.Close())
 }
