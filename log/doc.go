@@ -7,7 +7,8 @@
 //   - publisher reads it back, signs, has it witnessed, and publishes
 //   - index keeps the derived state behind the log
 //   - registry has the repositories that are judged, quota says who may send how much
-//   - httpd serves a log over HTTP; api has its types and a client
+//   - httpd serves a log over HTTP; api has its types and a client; packs keeps what
+//     those ask for who read the whole log
 //   - leader is a log that this process writes: leader.Open is where to begin
 //   - follower is a log that another process writes, cluster says which process leads
 //   - maintain checks, moves and repairs what is stored

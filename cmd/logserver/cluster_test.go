@@ -206,7 +206,7 @@ func get(t *testing.T, url string) (int, []byte) {
 func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
 	t.Helper()
 	paths := []string{
-		fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1),
+		fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1), fmt.Sprintf("/tile/files/000.p/%d", index+1),
 		"/v1/repositories", "/v1/repositories/" + repository, "/v1/repositories/" + repository + "/roles/targets", "/v1/lookup/path/app.bin",
 	}
 	for _, path := range paths {

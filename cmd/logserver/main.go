@@ -13,6 +13,7 @@
 //	blobs.db            the metadata files, by SHA-256; the SHA-256 of repositories'
 //	                    tokens; files that are held
 //	state.db            what can be looked up; logserver reindex makes it anew
+//	packs/              the files of full bundles in one piece; made anew when lost
 //	checkpoint          the published checkpoint
 //	keys/*.key          optional: further keys that sign every checkpoint
 //	witnesses.json      how far each witness is; saves asking them at a start
@@ -25,8 +26,8 @@
 //
 // A log that several front ends serve (--storage, --state) has its entries in a
 // Trillian server and all else in a PostgreSQL database. Each front end has a
-// directory with the keys, the token and the labels, the same ones everywhere; the
-// other files are not used.
+// directory with the keys, the token and the labels, the same ones everywhere, and
+// packs of its own; the other files are not used.
 //
 // Back up tree/ and blobs.db, the key, and the ledger separately from them.
 // A log directory that was restored from an old copy is caught because the
@@ -97,4 +98,5 @@ func (p *place) vkey() string      { return filepath.Join(p.dir, "log.vkey") }
 func (p *place) token() string     { return filepath.Join(p.dir, "registration.token") }
 func (p *place) labels() string    { return filepath.Join(p.dir, "labels") }
 func (p *place) served() string    { return filepath.Join(p.dir, "served") }
+func (p *place) packs() string     { return filepath.Join(p.dir, "packs") }
 func (p *place) witnesses() string { return filepath.Join(p.dir, "witnesses.json") }

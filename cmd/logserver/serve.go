@@ -24,6 +24,7 @@ import (
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/metrics"
+	"github.com/tuflog/tuflog/log/packs"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -129,6 +130,7 @@ log is ready and when it stops.`,
 // files, tiles and rows, may take as much as minFree; the ledger is a few kilobytes.
 const (
 	minFree       = 16 << 20
+	minFreePacks  = 256 << 20 // packs are not what fills it: they can be made again
 	minFreeLedger = 1 << 20
 )
 
@@ -234,6 +236,7 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err er
 	}
 	cfg.LogSnapshots, cfg.LogTimestamps = flags.snapshots, flags.timestamps
 	cfg.Limits, cfg.Hold, cfg.Logger = flags.quotas.limits(), flags.hold, logger
+	cfg.Packs = packs.Config{Dir: flags.packs(), Room: room.Disk(minFreePacks, flags.dir)}
 	if !flags.on() || flags.mayLead() {
 		if err := openKeys(flags, &cfg); err != nil {
 			return cfg, err

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,10 @@ type content struct {
 	cache     string // Cache-Control
 	body      []byte
 	compress  bool // worth it, if the client takes gzip
+	// coded is set if the body is in a coding that the client takes already: coding,
+	// or none if that is empty.
+	coded  bool
+	coding string
 	// made, which may be nil, is called when the body has room among the large
 	// answers, or needs none.
 	made func()
@@ -71,7 +76,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	}
 	h := w.Header()
 	h.Set("Cache-Control", c.cache)
-	if c.compress {
+	if c.compress || c.coded {
 		h.Set("Vary", "Accept-Encoding")
 	}
 	h.Set("ETag", current)
@@ -84,6 +89,8 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	if zip {
 		h.Set("Content-Encoding", "gzip")
 		body = compress(body)
+	} else if c.coding != "" {
+		h.Set("Content-Encoding", c.coding)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	// An error here is a client that has gone; net/http drops the body of HEAD.
@@ -114,8 +121,12 @@ func matches(lines []string, tag string) bool {
 	return false
 }
 
-// takesGzip reads Accept-Encoding (RFC 9110, section 12.5.3).
-func takesGzip(h http.Header) bool {
+// takesGzip reports whether the client takes gzip.
+func takesGzip(h http.Header) bool { return takes(h, "gzip", "x-gzip") }
+
+// takes reads Accept-Encoding (RFC 9110, section 12.5.3), and reports whether the client
+// takes a coding with these names.
+func takes(h http.Header, names ...string) bool {
 	named, any := -1, -1 // -1: not mentioned, 0: refused, 1: taken
 	for _, line := range h.Values("Accept-Encoding") {
 		for one := range strings.SplitSeq(line, ",") {
@@ -126,10 +137,10 @@ func takesGzip(h http.Header) bool {
 					taken = 0
 				}
 			}
-			switch strings.ToLower(strings.TrimSpace(coding)) {
-			case "gzip", "x-gzip":
+			switch coding = strings.ToLower(strings.TrimSpace(coding)); {
+			case slices.Contains(names, coding):
 				named = taken
-			case "*":
+			case coding == "*":
 				any = taken
 			}
 		}

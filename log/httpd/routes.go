@@ -24,6 +24,7 @@ type route struct {
 var routes = []route{
 	{"GET /checkpoint", (*Server).getCheckpoint},
 	{"GET /tile/{path...}", (*Server).getTile},
+	{"GET /tile/files/{path...}", (*Server).getPack},
 	{"GET /blob/sha256/{hex}", (*Server).getBlob},
 	{"GET /v1/repositories", (*Server).getRepositories},
 	{"POST /v1/repositories", (*Server).postRepository},

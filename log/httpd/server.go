@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/intake"
+	"github.com/tuflog/tuflog/log/packs"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -40,6 +41,9 @@ type Server struct {
 
 	large, largeOfHolders quota.Lane // for large submissions
 
+	packs   *packs.Packs
+	packing quota.Lane // for making a pack
+
 	running context.Context // ends when nothing that a request waits for can come
 	stop    context.CancelFunc
 }
@@ -55,6 +59,10 @@ type Config struct {
 	Tokens log.Tokens
 	// Holds keeps the files that are held. Nil means that none are.
 	Holds log.Holds
+
+	// Packs says where the packs of full bundles are kept. The zero value means that
+	// none are, and each is made for each client.
+	Packs packs.Config
 
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
 	// their own.
@@ -108,6 +116,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		made:    quota.NewPool(cfg.Limits.Making),
 		sending: quota.NewPool(cfg.Limits.Answers),
+		packs:   packs.New(cfg.Packs, cfg.Storage, cfg.Blobs, cfg.Logger),
 		running: running,
 		stop:    stop,
 	}

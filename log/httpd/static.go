@@ -40,11 +40,8 @@ func (s *Server) getTile(w http.ResponseWriter, r *http.Request) *problem {
 // tile serves what the publisher has read back, published or not: only that is
 // certain never to change.
 func (s *Server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
-	if !id.In(s.view.Board().Tree().N) {
-		s.renew(r.Context())
-	}
-	if !id.In(s.view.Board().Tree().N) {
-		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
+	if p := s.within(r, id); p != nil {
+		return p
 	}
 	var b []byte
 	var err error
@@ -58,6 +55,17 @@ func (s *Server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) 
 	}
 	// Hashes do not compress.
 	return s.send(w, r, content{mediaType: api.TypeBytes, cache: immutable, body: b, compress: id.Level < 0})
+}
+
+// within is a problem unless the tile is within what the publisher has read back.
+func (s *Server) within(r *http.Request, id proofs.TileID) *problem {
+	if !id.In(s.view.Board().Tree().N) {
+		s.renew(r.Context())
+	}
+	if !id.In(s.view.Board().Tree().N) {
+		return problemf(http.StatusNotFound, api.CodeNotFound, "the log is not that large")
+	}
+	return nil
 }
 
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request) *problem {

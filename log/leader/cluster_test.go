@@ -235,7 +235,7 @@ func (f *frontEnd) ready(t *testing.T, status int) (body []byte) {
 }
 
 // pack makes the body of a submission.
-func pack(t *testing.T, files ...api.File) []byte {
+func packed(t *testing.T, files ...api.File) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

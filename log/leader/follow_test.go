@@ -36,7 +36,7 @@ func TestFollow(t *testing.T) {
 		leaf, err := leaf.Parse(entries[index])
 		check(t, err)
 		for _, path := range []string{
-			fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1),
+			fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1), fmt.Sprintf("/tile/files/000.p/%d", index+1),
 			fmt.Sprintf("/v1/entries/%d/proof", index), fmt.Sprintf("/v1/entries/%d/files", index),
 			"/blob/sha256/" + leaf.Metadata.String(), "/v1/lookup/sha256/" + leaf.Metadata.String(), "/v1/lookup/path/app.bin",
 			"/v1/repositories", "/v1/repositories/" + id, "/v1/repositories/" + id + "/roles/targets", "/checkpoint",
@@ -77,7 +77,7 @@ func TestFollowOnlyWhatIsPublished(t *testing.T) {
 	}
 	c.Witnesses.SetDown(true, true, true)
 	check(t, v.Release("targets"))
-	_, body := leader.do(t, "POST", "/v1/repositories/"+id+"/metadata", pack(t, all(v)...), "Content-Type", "application/x-tar", "Prefer", "wait=0")
+	_, body := leader.do(t, "POST", "/v1/repositories/"+id+"/metadata", packed(t, all(v)...), "Content-Type", "application/x-tar", "Prefer", "wait=0")
 	if !bytes.Contains(body, []byte("pending")) {
 		t.Fatalf("below quorum: %s", body)
 	}

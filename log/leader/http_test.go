@@ -36,6 +36,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/tile/0/000.p/1", 404, api.CodeNotFound},
 		{"GET", "/tile/../log.key", 404, api.CodeNotFound},
 		{"GET", "/tile/entries/..%2f..%2flog.key", 404, api.CodeNotFound},
+		{"GET", "/tile/files/..%2f..%2flog.key", 404, api.CodeNotFound},
 		{"GET", "/.state/treeState", 404, api.CodeNotFound},
 		{"GET", "/blob/sha256/" + id, 404, api.CodeNotFound},
 		{"GET", "/blob/sha256/" + strings.ToUpper(id), 404, api.CodeNotFound},

@@ -78,6 +78,19 @@ func (b *Blobs) ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum 
 	return nil
 }
 
+// CountBlobs returns how many of the blobs, which are all different, are there. It does not
+// read them.
+func (b *Blobs) CountBlobs(ctx context.Context, sums []tuf.Digest) (held int, err error) {
+	names := make([][]byte, len(sums))
+	for i, sum := range sums {
+		names[i] = sum[:]
+	}
+	err = b.db.read(ctx, func(ctx context.Context) error {
+		return b.db.pool.QueryRow(ctx, "SELECT count(*) FROM blobs WHERE sum = ANY($1)", names).Scan(&held)
+	})
+	return held, wrap(fmt.Sprintf("%d blobs", len(sums)), err)
+}
+
 // putBytes is the number of bytes that one statement sends: both ends hold a whole
 // message in memory.
 const putBytes = 16 << 20

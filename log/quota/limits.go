@@ -21,8 +21,8 @@ type Limits struct {
 	// It must be at least 64 MiB.
 	Memory Pool
 	// Making is how many answers are being made at once of which nobody knows
-	// beforehand how large they get: a file counts as one, what is listed up to a
-	// limit as two, without one as four.
+	// beforehand how large they get: a file counts as one, a pack that is kept and
+	// what is listed up to a limit as two, without one as four.
 	Making Pool
 	// Answers is how many bytes the large answers may take, those of more than a
 	// MiB, that are being sent to clients. It must be at least 64 MiB.
@@ -149,9 +149,10 @@ const (
 	// all others.
 	LargeSubmission = 8 << 20
 	// MakingListing and MakingLookup are how much of Limits.Making is taken for
-	// what is listed without a limit, and up to one.
+	// what is listed without a limit, and up to one; MakingPack for a pack that is kept.
 	MakingListing = 4
 	MakingLookup  = 2
+	MakingPack    = 2
 	// MaxJudged is how many files are judged in one turn.
 	MaxJudged = 16
 	// DueAtOnce is how many held files wait to be judged at once, DueOfSource how many

@@ -21,6 +21,7 @@ const blobsAtOnce = 64
 type Blobs struct {
 	db   *sql.DB
 	many *sql.Stmt // reads blobsAtOnce
+	held *sql.Stmt // counts them
 }
 
 // CreateBlobs makes an empty file of blobs.
@@ -39,11 +40,17 @@ func OpenBlobs(path string) (*Blobs, error) {
 	if err != nil {
 		return nil, err
 	}
-	many, err := db.Prepare("SELECT sum, data FROM blobs WHERE sum IN (?" + strings.Repeat(", ?", blobsAtOnce-1) + ")")
+	const those = " FROM blobs WHERE sum IN (?"
+	rest := strings.Repeat(", ?", blobsAtOnce-1) + ")"
+	many, err := db.Prepare("SELECT sum, data" + those + rest)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
-	return &Blobs{db, many}, nil
+	held, err := db.Prepare("SELECT count(*)" + those + rest)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), many.Close(), db.Close())
+	}
+	return &Blobs{db, many, held}, nil
 }
 
 // Blob implements log.Blobs.
@@ -78,11 +85,7 @@ func (b *Blobs) ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum 
 }
 
 func (b *Blobs) readSome(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error {
-	args := make([]any, blobsAtOnce)
-	for i := range args {
-		args[i] = sums[min(i, len(sums)-1)][:]
-	}
-	rows, err := b.many.QueryContext(ctx, args...)
+	rows, err := b.many.QueryContext(ctx, arguments(sums)...)
 	if err != nil {
 		return err
 	}
@@ -96,6 +99,30 @@ func (b *Blobs) readSome(ctx context.Context, sums []tuf.Digest, each func(sum t
 		}
 	}
 	return errors.Join(err, rows.Err(), rows.Close())
+}
+
+// arguments are the digests as those of a statement about blobsAtOnce: the last of them
+// stands for what is not there.
+func arguments(sums []tuf.Digest) []any {
+	args := make([]any, blobsAtOnce)
+	for i := range args {
+		args[i] = sums[min(i, len(sums)-1)][:]
+	}
+	return args
+}
+
+// CountBlobs returns how many of the blobs, which are all different, are there. It does not
+// read them.
+func (b *Blobs) CountBlobs(ctx context.Context, sums []tuf.Digest) (int, error) {
+	held := 0
+	for some := range slices.Chunk(sums, blobsAtOnce) {
+		n := 0
+		if err := b.held.QueryRowContext(ctx, arguments(some)...).Scan(&n); err != nil {
+			return 0, fmt.Errorf("%d blobs: %w", len(some), err)
+		}
+		held += n
+	}
+	return held, nil
 }
 
 // Put implements log.Blobs.
@@ -124,4 +151,4 @@ func (b *Blobs) Put(ctx context.Context, files [][]byte) error {
 }
 
 // Close closes the file.
-func (b *Blobs) Close() error { return errors.Join(b.many.Close(), b.db.Close()) }
+func (b *Blobs) Close() error { return errors.Join(b.many.Close(), b.held.Close(), b.db.Close()) }

@@ -12,10 +12,11 @@ import (
 type Blobs interface {
 	Put(ctx context.Context, files [][]byte) error
 	ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error
+	CountBlobs(ctx context.Context, sums []tuf.Digest) (int, error)
 }
 
 // ReadBlobs checks that many blobs at once are those that one by one are there and
-// undamaged. damage changes the file "file 77" into "fale 77" where the blobs are
+// undamaged, and that CountBlobs counts those that are there. damage changes the file "file 77" into "fale 77" where the blobs are
 // kept, and returns them as they are from then on.
 func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
 	t.Helper()
@@ -39,6 +40,9 @@ func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
 		got := map[tuf.Digest]string{}
 		if err := blobs.ReadBlobs(t.Context(), sums[:n], func(sum tuf.Digest, data []byte) { got[sum] += string(data) }); err != nil {
 			t.Fatal(err)
+		}
+		if held, err := blobs.CountBlobs(t.Context(), sums[:n]); err != nil || held != max(n-1, 0) {
+			t.Errorf("of %d, %d are held, %v", n, held, err)
 		}
 		for _, sum := range sums[:n] {
 			if got[sum] != want[sum] {
