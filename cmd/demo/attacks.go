@@ -41,31 +41,39 @@ func (s *story) attack(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.refuses(ctx, step, a.code, a.target, metadata); err != nil {
+		offered, victim, err := s.refuses(ctx, step, a.code, a.target, metadata)
+		if err != nil {
 			return fmt.Errorf("%s %s: %w", a.who, a.what, err)
+		}
+		if a.code == verify.CodeNotLogged {
+			s.offered = offered
+			if err := s.consume(ctx, offered, victim); err != nil {
+				return err
+			}
 		}
 	}
 	return s.rollBack(ctx)
 }
 
-// refuses serves metadata to a device in the state that it had after install.
-func (s *story) refuses(ctx context.Context, step *step, code verify.Code, target string, metadata files) error {
+// refuses serves metadata to a device in the state that it had after install, and returns
+// the site and the device.
+func (s *story) refuses(ctx context.Context, step *step, code verify.Code, target string, metadata files) (site, *device, error) {
 	s.attacks++
 	name := fmt.Sprintf("attack-%d-%s", s.attacks, code)
 	bad, err := s.mirror.publish(name, metadata, s.vendor.TargetFiles())
 	if err != nil {
-		return err
+		return bad, nil, err
 	}
 	victim, err := s.device.like(filepath.Join(s.dir, "devices", name))
 	if err != nil {
-		return err
+		return bad, nil, err
 	}
 	reason, err := victim.isRefused(ctx, bad, target, code)
 	if err != nil {
-		return err
+		return bad, nil, err
 	}
 	step.refused(string(code), reason, 2)
-	return nil
+	return bad, victim, nil
 }
 
 // neverLogged is a validly signed release without a proof.
@@ -77,6 +85,7 @@ func (s *story) neverLogged(context.Context) (files, error) {
 	if err := putAndRelease(thief.Vendor, "6.6"); err != nil {
 		return nil, err
 	}
+	s.stolen = thief.TargetFiles()[firmware]
 	return overlay(s.newest, thief.Files()), nil
 }
 
@@ -199,5 +208,6 @@ func (s *story) rollBack(ctx context.Context) error {
 	}
 	step.outcome("installed")
 	step = s.t.step("mirror", "serves release 2.1 again, proofs and all")
-	return s.refuses(ctx, step, verify.CodeRollback, firmware, maps.Clone(s.before))
+	_, _, err = s.refuses(ctx, step, verify.CodeRollback, firmware, maps.Clone(s.before))
+	return err
 }

@@ -23,6 +23,8 @@ func (o options) next(t *transcript, s *story) {
 	if s.vendor != nil {
 		say("the releases of the demo's vendor over time", run("auditor", w.auditor("show", s.repository[:12])...))
 		say("which releases list the file that the device installed", run("auditor", w.auditor("lookup", s.installed)...))
+		say("what the thief's release would change on that device, offline", run("auditor", "diff", s.device.metadata(), s.offered.dir))
+		say("who could replace a file after it", run("auditor", "radius", "--dir", s.offered.dir, "--before", s.device.metadata()))
 		say("submit the vendor's folder again: nothing new", run("publisher", w.publisher("submit", s.vendor.dir)...))
 		say("check metadata and proofs offline", run("updater", "verify", "--policy", w.policy, s.vendor.dir))
 		say("update the device", run("updater", "download", "--policy", w.policy, "--metadata-dir", s.device.metadata(),

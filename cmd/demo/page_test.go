@@ -19,6 +19,7 @@ var varies = []struct{ what, with string }{
 	{`\(\d+ ms\)`, "(N ms)"},
 	{`\b\d+\.\ds\b`, "N.Ns"},
 	{`in \d+\.\d s\.`, "in N.N s."},
+	{`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "TIME"},
 	{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
 	{`\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+`, "+ID+KEY"},
 	{`\b[0-9a-f]{8,}(…|\b)`, "HEX"},

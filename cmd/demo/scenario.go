@@ -26,6 +26,8 @@ type story struct {
 	before     files   // the vendor's folder at that time
 	atInstall  *maker  // the vendor's keys and past at that time
 	newest     files   // the vendor's folder with release 2.2
+	stolen     []byte  // the file that the thief released in secret
+	offered    site    // what the thief then serves
 	evidence   int64   // the entry that proves the vendor's equivocation
 
 	audited *audited // what the auditor says of it all

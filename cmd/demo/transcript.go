@@ -126,6 +126,25 @@ func (s *step) table(text string) {
 	}
 }
 
+// folded adds text that a program printed, its lines broken where they are too long. Further
+// lines begin two columns to the right.
+func (s *step) folded(text string) {
+	s.t.endLine()
+	for line := range strings.Lines(text) {
+		body := strings.TrimLeft(strings.TrimRight(line, " \n"), " ")
+		if body == "" {
+			continue
+		}
+		left := strings.Repeat(" ", min(len(line)-len(strings.TrimLeft(line, " ")), s.t.width/4))
+		for i, part := range wrap(body, s.t.width-len(left)-2) {
+			if i > 0 {
+				part = "  " + part
+			}
+			fmt.Fprintf(s.t.w, "%s%s%s\n", indent, left, part)
+		}
+	}
+}
+
 func (s *step) took() string {
 	return fmt.Sprintf("(%d ms)", time.Since(s.start).Milliseconds())
 }
