@@ -91,7 +91,7 @@ func (r *Repository) rootFile(ctx context.Context, position int) (*tuf.Metadata,
 		return nil, err
 	}
 	if m.Root == nil {
-		return nil, fmt.Errorf("the file of leaf %d is no root", r.records[position].Index)
+		return nil, fmt.Errorf("the file of leaf %d is not a root", r.records[position].Index)
 	}
 	const copies = 4 // the file, its text, the payload and the maps
 	r.files.put(cachedFile{cachedPart: cachedPart{file: file}, size: copies * len(m.File), root: m})

@@ -66,7 +66,7 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	// Of a log on servers this needs no lease: a file is stored under its SHA-256, so
-	// whoever else adds it adds the same.
+	// anybody else who adds it adds the same.
 	storage, _, err := l.Storage(ctx)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ type names struct {
 // openNames reads the leaves that the derived state does not have: after a restore
 // these are the ones whose files are missing.
 func openNames(ctx context.Context, storage log.Storage, state log.State) (*names, error) {
-	// First what must not be larger than what is read after it.
+	// First the position, which must not be larger than the tree that is read after it.
 	position, err := state.Position(ctx)
 	if err != nil {
 		return nil, err

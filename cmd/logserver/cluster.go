@@ -91,8 +91,8 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 	return listen(ctx, flags, m, cfg.Logger, stderr, listener, node, re.beside(hup, node.Run))
 }
 
-// clusterConfig says what a front end is made of that serves the log on servers. Its caller
-// closes what the front end has served.
+// clusterConfig returns the parts of a front end that serves the log on servers. Its caller
+// closes Lead.Publisher.Served.
 func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
 	cfg.Blobs, cfg.Tokens = s.DB.Blobs(), s.DB.Tokens()
 	if cfg.HTTP.FrontEndSecret, err = s.DB.Secret(ctx); err != nil {
@@ -158,7 +158,7 @@ func publicKeys(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg pub
 	return keys, err
 }
 
-// withWayBack adds to what was found in Trillian's tree, which forgets nothing, how the
+// withWayBack adds to a fault in Trillian's tree, which forgets nothing, how the
 // log goes on without it.
 func withWayBack(h *log.Halt) *log.Halt {
 	switch h.Code {

@@ -80,7 +80,7 @@ func TestTrillianAway(t *testing.T) {
 	}
 
 	// A database that is read-only for a while, as some are whose disk is full, ends
-	// nothing. Who is started meanwhile serves what can be read, and says why nobody leads.
+	// nothing. A front end that is started meanwhile serves the log, and says why nobody leads.
 	readOnly := func(is string) {
 		t.Helper()
 		if _, err := w.postgres.Exec(t.Context(), "postgres", "ALTER DATABASE tuflog SET default_transaction_read_only = "+is+

@@ -284,7 +284,7 @@ func TestLeaderYields(t *testing.T) {
 	u.b.Start(t)
 	u.submits(t)
 
-	// Who cannot campaign is not able to lead, and says why.
+	// A front end that cannot campaign is not able to lead, and says why.
 	if _, err := w.postgres.Exec(t.Context(), "tuflog", "DELETE FROM lease"); err != nil {
 		t.Fatal(err)
 	}

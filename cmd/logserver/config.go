@@ -19,7 +19,7 @@ import (
 // applyConfig sets the flags that a config file gives and the command line does
 // not. The file has lines "key = value", the keys being names of flags, and
 // comment lines that begin with "#". One file serves all commands: a key that
-// is a flag of serve is fine for every other, which leaves out what it has not.
+// is a flag of serve is fine for every other, which leaves out the flags that it does not have.
 func applyConfig(cmd *cobra.Command, path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *rateFlag) Set(s string) error {
 	rate, burst, ok := strings.Cut(s, "/")
 	a, errA := strconv.ParseFloat(rate, 64)
 	b, errB := strconv.ParseFloat(burst, 64)
-	// The bounds also keep out what is no number.
+	// The bounds also keep out NaN.
 	if !ok || errA != nil || errB != nil || !(a > 0 && a <= 1e15) || !(b >= 1 && b <= 1e15) {
 		return fmt.Errorf("%q is neither PER-SECOND/AT-ONCE nor off", s)
 	}

@@ -144,7 +144,7 @@ func (e *export) checkFolder(keys []proofs.Key) error {
 	return nil
 }
 
-// write writes a file of the copy. What is there from a copy before may be cut short, or
+// write writes a file of the copy. A file that is there from a copy before may be cut short, or
 // spoilt: it is compared.
 func (e *export) write(name string, content []byte) error {
 	path := filepath.Join(e.to, filepath.FromSlash(name))

@@ -36,7 +36,7 @@ func (h *hostile) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// slow announces a body, sends a part of it and says what it is answered.
+// slow announces a body, sends a part of it and returns the answer.
 func (h *hostile) slow(t *testing.T, path string, announced, sent int64, answer chan<- int) {
 	t.Helper()
 	c := h.dial(t)

@@ -103,7 +103,7 @@ func serveWith(at place, made newLog) string {
 	return flags + " --policy POLICY"
 }
 
-// newLog is what a log is made with.
+// newLog has the settings of a log that is to be made.
 type newLog struct{ origin, agent, fingerprint string }
 
 // key makes the log's key, or finds it in the agent: then there is nothing to

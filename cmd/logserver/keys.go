@@ -59,7 +59,7 @@ DIR/log.vkey, and start the log. Remove old.key once no policy needs it any more
 				return fmt.Errorf("--type %q: want ed25519, ecdsa-p256 or ml-dsa-44", kind)
 			}
 			if strings.ContainsAny(args[0], "/\\.") || args[0] == "" {
-				return fmt.Errorf("%q is no name for a file", args[0])
+				return fmt.Errorf("%q is not a name for a file", args[0])
 			}
 			keys, err := readKeys(at)
 			if err != nil {
@@ -137,7 +137,7 @@ func createMoreKey(at place, name, origin string, alg proofs.Algorithm) (*proofs
 	return signer, notePublic(path, signer.Key())
 }
 
-// publicPath is where the public key of a further key is, for those who may not read
+// publicPath is where the public key of a further key is, for commands that may not read
 // the private one.
 func publicPath(private string) string { return strings.TrimSuffix(private, ".key") + ".vkey" }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // limitListener accepts no more connections than a number that are open at once:
-// who comes later waits until one ends.
+// a client that comes later waits until one ends.
 type limitListener struct {
 	net.Listener
 	free chan struct{}

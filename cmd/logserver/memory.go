@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// memoryLimit is where the garbage collector begins to work harder. What a
-	// log in a directory needs under load stays well below.
+	// memoryLimit is where the garbage collector begins to work harder. A log in
+	// a directory stays well below it under load.
 	memoryLimit = 100 << 20 // bytes
 	// sharedMemoryLimit is the same for a front end, which has more in memory
 	// that one machine finds in its files.

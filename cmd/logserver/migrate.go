@@ -39,10 +39,10 @@ notice nothing.
 
 All that was copied is read back and compared before the last step, which hands over
 the ledger, and with it the right to sign. The old ledger is retired first, for ever:
-it is renamed to ledger.migrated, and who serves the old directory is told where the
+it is renamed to ledger.migrated, and a server of the old directory is told where the
 log is now. From then on nothing is signed until migrate has completed the new log.
 
-If it is broken off, at whatever point, run it again: it goes on. Run once more after
+If it is broken off, at any point, run it again: it goes on. Run once more after
 the end it says so and changes nothing. Servers that hold anything else are refused.
 It exits 1 if what it has copied is not what it should be; then the log can be served
 where it was.

@@ -88,7 +88,7 @@ func TestMigrateVerifies(t *testing.T) {
 	m.serveMoved(t)
 }
 
-// Whoever takes the lease ends a migration: nothing is handed over, and later it goes
+// Another holder of the lease ends a migration: nothing is handed over, and later it goes
 // on. A loss that has been noticed leaves the old ledger as it is.
 func TestMigrateLosesLease(t *testing.T) {
 	m := newMoving(t)

@@ -105,12 +105,12 @@ func (r *reloader) policy(next httpd.Settings) (err error) {
 	}
 	r.witnesses.replace(gatherer)
 	r.now = next
-	return r.reload(next) // what was gathered meanwhile may lack somebody
+	return r.reload(next) // cosignatures gathered meanwhile may lack somebody's
 }
 
 // witnesses is log.Witnesses by the policy of the time.
 type witnesses struct {
-	path   string // what is remembered of them
+	path   string // of the file in which they are remembered
 	logger *slog.Logger
 	late   func(text string, sigs []proofs.Signature)
 
@@ -174,5 +174,5 @@ func (w *witnesses) Answers(ctx context.Context, signed []byte, size int64) erro
 // Health returns how the witnesses are.
 func (w *witnesses) Health() []client.Health { return w.gatherer().Health() }
 
-// Close calls off what is being asked.
+// Close calls off questions under way.
 func (w *witnesses) Close() { w.gatherer().Close() }

@@ -65,7 +65,7 @@ repositories are open to all: anyone may log what is validly signed. How much is
 limited by source: the holder of the registration token, or of a repository's own
 (logserver token), has a quota that nobody else can use up; everybody else shares
 one with the network that the address is in. Clients on this host have none, unless
-a proxy says whom it speaks for with X-Forwarded-For. Where a repository has a token,
+a proxy names its client in X-Forwarded-For. Where a repository has a token,
 submissions without it are held for a day (--hold) before they are logged, so that
 nobody gets ahead of the vendor with his own files; see logserver hold.
 
@@ -134,7 +134,7 @@ const (
 	minFreeLedger = 1 << 20
 )
 
-// passing makes what may pass by itself exit code 1.
+// passing gives errors that may pass by themselves exit code 1.
 func passing(err error) error {
 	var halt *log.Halt
 	var moved *logdir.MovedError
@@ -202,7 +202,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), re.beside(hup, l.Run))
 }
 
-// listen serves what is answered by handler, and the metrics, while work runs.
+// listen serves handler, and the metrics, while work runs.
 func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *slog.Logger, stderr io.Writer, listener net.Listener, handler http.Handler, work func(context.Context) error) error {
 	if flags.metricsListen != "" {
 		stop, err := serveMetrics(ctx, flags.metricsListen, m, logger)
@@ -226,7 +226,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 	return run(ctx, work, server, listener)
 }
 
-// logConfig reads what the log is made of beside its data.
+// logConfig reads the parts of the log beside its data.
 func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err error) {
 	if flags.quotas.connections < 1 {
 		return cfg, fmt.Errorf("%d connections at once are too few", flags.quotas.connections)
@@ -270,7 +270,7 @@ func checkWitnesses(policy *proofs.Policy, logger *slog.Logger) error {
 	return nil
 }
 
-// openKeys opens what only a process needs that writes the log.
+// openKeys opens the keys and the token, which only a process that writes the log needs.
 func openKeys(flags serveFlags, cfg *leader.Config) (err error) {
 	if cfg.Publisher.Signer, err = openSigner(flags.place, flags.agent); err != nil {
 		return err
@@ -356,7 +356,7 @@ func serveMetrics(ctx context.Context, addr string, m *metrics.Metrics, logger *
 	}()
 	logger.Info("metrics are served", "url", fmt.Sprintf("http://%s/metrics", listener.Addr()))
 	return func() {
-		// Whoever is reading metrics now comes again.
+		// A scraper that is reading metrics now comes again.
 		_ = server.Close()
 		<-served
 	}, nil

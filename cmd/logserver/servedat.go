@@ -64,7 +64,7 @@ func askReady(ctx context.Context, url string) (why string, err error) {
 	switch {
 	case resp.Header.Get("X-Request-Id") == "", resp.StatusCode != http.StatusOK && p.Code == "":
 		// A proxy answers in the name of one that is gone, or another has its port.
-		return "", fmt.Errorf("%s answered %s, and is no front end of the log", fetch.Redacted(url), resp.Status)
+		return "", fmt.Errorf("%s answered %s, and is not a front end of the log", fetch.Redacted(url), resp.Status)
 	case resp.StatusCode == http.StatusOK, p.Code == api.CodeEnded:
 		return "", nil
 	}

@@ -62,7 +62,7 @@ type agentSigner struct {
 	held *sshagent.Key
 }
 
-// tried is what an agent is asked to sign to see whether it does. It is always the same, and
+// tried is a text that an agent is asked to sign to see whether it does. It is always the same, and
 // no text of which a signature by the log's key could mean anything: a note, a checkpoint
 // and JSON are UTF-8, which has no byte 0xff, and what SSH has signed begins otherwise.
 const tried = "\xfftuflog: can the ssh-agent sign?\x00"

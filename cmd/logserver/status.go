@@ -30,14 +30,14 @@ import (
 	"github.com/tuflog/tuflog/witness/client"
 )
 
-// status is what the parts of a log say, and what is wrong with them together.
+// status is the state of the parts of a log, and what is wrong with them together.
 type status struct {
 	Origin    string      `json:"origin"`
 	Keys      []string    `json:"keys"`
 	Ledger    *treeStatus `json:"ledger"`              // null: lost or unreadable
 	Storage   *treeStatus `json:"storage"`             // null: in use, or unreadable
 	Published *treeStatus `json:"published"`           // null: nothing is published
-	FrontEnd  *treeStatus `json:"front_end,omitempty"` // what the front end here has served as the newest
+	FrontEnd  *treeStatus `json:"front_end,omitempty"` // the newest that the front end here has served
 	State     *int64      `json:"state"`               // entries in the derived state
 	Listed    *int64      `json:"listed"`              // of so many it has the target files
 	Served    bool        `json:"served"`              // a process has the log open
@@ -53,7 +53,7 @@ type status struct {
 	FrontEnds []frontEndStatus `json:"front_ends,omitempty"`
 	// leads is the URL of the front end that leads, with its password if it has one.
 	leads string
-	// Witnesses is what the process that serves the log from here, or did last,
+	// Witnesses is the health that the process that serves the log from here, or did last,
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
 
@@ -61,12 +61,12 @@ type status struct {
 	// knows, or something else.
 	Ahead []aheadWitness `json:"ahead,omitempty"`
 
-	Limits []quota.LimitRow `json:"limits"` // what is done at once, and for whom
+	Limits []quota.LimitRow `json:"limits"` // of all that is done at once, and for each source
 
 	maintain.Diagnosis
 }
 
-// aheadWitness is a witness that says that it has cosigned what the ledger does not know.
+// aheadWitness is a witness that says that it has cosigned a tree that the ledger does not know.
 type aheadWitness struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
@@ -100,8 +100,8 @@ these witnesses is asked what it shows, and named if that is more than the ledge
 with --policy, those of the policy are asked as well, which serve has not written of. While
 the log is served from DIR its storage cannot be looked at: status asks the process that
 serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
-copy of Trillian's entries that front ends read, and status also says who leads, which
-front ends could and why the others could not, and how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
+copy of Trillian's entries that front ends read, and status also says which front end leads,
+which could and why the others could not, and how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
 what serve does at once, for everybody, for one source and for holders of tokens,
 with the same --config or flags.
 
@@ -167,8 +167,7 @@ func readKeys(at place) ([]proofs.Key, error) {
 	return append(keys, more...), err
 }
 
-// readStatus reads first what must not be larger than what is read after it: others
-// may write the log.
+// readStatus reads the state of a log, which others may write meanwhile.
 func readStatus(ctx context.Context, at place, on shared, policy string) (st status, err error) {
 	r := maintain.Reading{Shared: on.on()}
 	if r.Keys, err = st.readKeys(at); err != nil {
@@ -214,7 +213,7 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 	return st, err
 }
 
-// show keeps what was read for people.
+// show keeps the reading for people.
 func (st *status) show(r *maintain.Reading) {
 	if r.NoServed == nil && r.Served.Newest().Note != nil {
 		st.FrontEnd = treeOf(r.Served.Newest().Tree)
@@ -320,11 +319,11 @@ func (st *status) setLedger(rec log.LedgerRecord) {
 
 func treeOf(t proofs.Tree) *treeStatus { return &treeStatus{Size: t.N, Root: t.Hash.String()} }
 
-// shownTime is how long witnesses are given to show what they hold.
+// shownTime is how long witnesses are given to show their newest checkpoint.
 const shownTime = 2 * time.Second
 
 // asked returns what each witness says and shows. They are asked before the ledger is read:
-// whatever was signed by then, the ledger knows.
+// everything that was signed by then, the ledger knows.
 func (st *status) asked(ctx context.Context) []maintain.Witness {
 	ctx, cancel := context.WithTimeout(ctx, shownTime)
 	defer cancel()
@@ -349,7 +348,7 @@ func (st *status) setAhead(ahead []maintain.Ahead) {
 	}
 }
 
-// judgeTail says whether what the storage has beyond the ledger would be taken.
+// judgeTail adds why the entries that the storage has beyond the ledger would not be taken.
 func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, l opened) {
 	blobs, err := l.Blobs()
 	if err != nil {
@@ -365,7 +364,7 @@ func (st *status) judgeTail(ctx context.Context, p *publisher.Publisher, l opene
 	}
 }
 
-// look tells who leads a log on servers, and how far Trillian is.
+// look adds which front end leads a log on servers, and how far Trillian is.
 func (st *status) look(ctx context.Context, l *serverlog.Log, r *maintain.Reading) error {
 	leader, ok, err := l.Leader(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/tuflog/tuflog/log/serverlog"
 )
 
-// frontEndStatus is what a front end that may lead says of itself.
+// frontEndStatus is the row in which a front end that may lead describes itself.
 type frontEndStatus struct {
 	URL     string `json:"url"`
 	ID      string `json:"id"` // of its process
@@ -31,8 +31,7 @@ type frontEndStatus struct {
 	SameURL bool `json:"same_url,omitempty"`
 }
 
-// statusOf returns what front ends say of themselves. leader is the ID of the one that has the
-// lease.
+// statusOf returns the rows of front ends. leader is the ID of the holder of the lease.
 func statusOf(all []serverlog.FrontEnd, leader string) []frontEndStatus {
 	list := make([]frontEndStatus, 0, len(all))
 	at := map[string]int{} // how many are at a URL
@@ -49,7 +48,7 @@ func statusOf(all []serverlog.FrontEnd, leader string) []frontEndStatus {
 	return list
 }
 
-// saidBy is what front ends say of themselves, as it is judged.
+// saidBy returns the rows of front ends as they are judged.
 func saidBy(all []frontEndStatus) []maintain.FrontEnd {
 	list := make([]maintain.FrontEnd, 0, len(all))
 	for _, f := range all {

@@ -78,7 +78,7 @@ func (w *secureWorld) refuseTrillian(t *testing.T) {
 			t.Errorf("Trillian's certificate is %s, status: exit %d\n%s\nwant %q", bad.what, code, stdout, bad.want)
 		}
 	}
-	// Whoever makes a log waits for Trillian to start, but not for this.
+	// logserver init waits for Trillian to start, but not for this.
 	if err := w.postgres.CreateDatabase(t.Context(), "another"); err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,7 @@ type secureWorld struct {
 	proxies      []*tlsProxy
 }
 
-// secureHBA has everybody use TLS and a password, but for those who look after the
+// secureHBA asks everybody to use TLS and a password, but for those who look after the
 // server in tests.
 const secureHBA = `hostnossl all postgres 127.0.0.1/32 trust
 hostssl all trillian,tuflog 127.0.0.1/32 scram-sha-256

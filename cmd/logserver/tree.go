@@ -49,7 +49,7 @@ state database, reads each of them back, checks that the new tree has the very r
 that was signed, and puts it in the place of the old one. Every entry keeps its index,
 every root stays what it is: witnesses, devices, vendors and auditors notice nothing.
 What lies behind the last signed entry is left behind. None of it was acknowledged;
-whoever has sent it sends it again.
+its senders send it again.
 
 A quorum of the witnesses is asked before that to cosign what was signed last: where
 one has seen more, or more was served from DIR, the state database is of an older date,
@@ -59,7 +59,7 @@ The new tree is made at the same log server, or at the one that --to names; the 
 is frozen. Where --to names a tree, it is one that replace has made before, of which a
 state database of an older date does not know: then nothing is made or signed, and that
 tree, which must begin with what was signed, takes the place of the old one. The front ends that have the log's key must be stopped, and all of them need
-the new URL, which is printed, afterwards. If replace is broken off, at whatever point,
+the new URL, which is printed, afterwards. If replace is broken off, at any point,
 run it again: it goes on. Run once more after the end it says so and changes nothing.
 What it did is recorded in the database, with both URLs.`,
 		Example: `  logserver tree replace --dir ./log --policy policy.txt --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
@@ -113,7 +113,7 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 	return size, err
 }
 
-// confirming returns what signs what was signed last once more, and who cosigns it.
+// confirming returns the keys that sign the last tree once more, and the witnesses to cosign it.
 func (f *replaceFlags) confirming(logger *slog.Logger) (cfg publisher.Config, done func(), err error) {
 	keys, err := readKeys(f.place)
 	if err != nil {

@@ -253,7 +253,7 @@ func (w *sharedWorld) goesOn(t *testing.T, id string, before proofs.Tree, entrie
 	}
 }
 
-// refusedEntry has something else append what the log would not, and the command that
+// refusedEntry asks something else to append an entry that the log would not, and the command that
 // puts the tree right be killed.
 func (w *sharedWorld) refusedEntry(t *testing.T, id string, before proofs.Tree, entries [][]byte) {
 	t.Helper()

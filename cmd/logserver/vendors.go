@@ -79,8 +79,8 @@ func (v *vendorStore) name(id tuf.Digest) string {
 	return id.String()
 }
 
-// refuseTokensFile refuses the file that once had the tokens: those in it would count
-// for nothing, without a word.
+// refuseTokensFile refuses the file that once had the tokens: those in it would silently
+// count for nothing.
 func refuseTokensFile(at place) error {
 	path := filepath.Join(at.dir, "repository.tokens")
 	if _, err := os.Stat(path); err == nil {

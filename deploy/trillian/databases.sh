@@ -23,7 +23,7 @@ CREATE DATABASE tuflog OWNER tuflog;
 ALTER DATABASE trillian SET enable_hashjoin = off;
 ALTER DATABASE trillian SET enable_mergejoin = off;
 ALTER DATABASE trillian SET enable_seqscan = off;
--- A scan that there is no way around counts as very dear now: it would be compiled.
+-- An unavoidable scan counts as very dear now: it would be compiled.
 ALTER DATABASE trillian SET jit = off;
 END
 # Owned by trillian, as what it makes itself would be.

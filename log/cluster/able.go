@@ -11,7 +11,7 @@ import (
 const (
 	// askTime is how long a check may take.
 	askTime = 5 * time.Second
-	// slowAnswer is after how long without an answer it counts as none.
+	// slowAnswer is the time without an answer after which a check counts as failed.
 	slowAnswer = 2 * time.Second
 	// hasty is how often a check is made while it says no, or nobody is known to
 	// lead well.
@@ -24,7 +24,7 @@ const (
 	awayFor = 5 * time.Second
 )
 
-// check is whether something answers that a front end needs to lead.
+// check asks again and again whether a service that a front end needs to lead answers.
 type check struct {
 	who  string
 	ask  func(context.Context) error
@@ -48,7 +48,7 @@ func (k *check) do(ctx context.Context) error {
 	return err
 }
 
-// note keeps what came of asking.
+// note keeps the answer.
 func (k *check) note(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,7 +86,7 @@ func (k *check) start(ctx context.Context, running *sync.WaitGroup, hurry bool) 
 // errNotAsked is the verdict of a check that has not been made.
 var errNotAsked = errors.New("whether it could is being found out")
 
-// verdict is what came of it last. One that is older than max, if that is not 0, is of
+// verdict is the last answer. One that is older than max, if that is not 0, is of
 // no interest.
 func (k *check) verdict(max time.Duration) error {
 	k.mu.Lock()
@@ -102,7 +102,7 @@ func (k *check) verdict(max time.Duration) error {
 	return k.err
 }
 
-// checks are what a front end needs to lead.
+// checks ask for the services that a front end needs to lead.
 type checks struct{ storage, agent, witnesses *check }
 
 func (n *Node) newChecks() checks {
@@ -147,8 +147,8 @@ func (n *Node) reach(ctx context.Context) error {
 	return err
 }
 
-// canSign says why the log's key cannot be used. What has it, and says nothing, is asked
-// once, not again and again. It is called by its check alone, which is made once at a time.
+// canSign says why the log's key cannot be used. An agent that does not answer is asked once,
+// not again and again. It is called by its check alone, which is made once at a time.
 func (n *Node) canSign(ctx context.Context) error {
 	if n.cfg.CanSign == nil {
 		return nil
@@ -168,8 +168,8 @@ func (n *Node) canSign(ctx context.Context) error {
 }
 
 // haveQuorum says why the witnesses would not cosign what this front end publishes. They
-// are asked with what is published, so that nothing new is cosigned; before there is
-// anything they cannot be asked. What others publish must be of this front end's keys.
+// are asked with the published checkpoint, so that nothing new is cosigned; before there is
+// one they cannot be asked. A checkpoint of others must be of this front end's keys.
 func (n *Node) haveQuorum(ctx context.Context) error {
 	if err := n.follower.Keyless(); err != nil {
 		return fmt.Errorf("the log has other keys than this front end: %w", err)
@@ -184,7 +184,7 @@ func (n *Node) haveQuorum(ctx context.Context) error {
 	return nil
 }
 
-// hindrance is why this front end could not lead and publish now, or, while it leads, does
+// hindrance says why this front end could not lead and publish now or, while it leads, does
 // not.
 func (n *Node) hindrance(now time.Time) error {
 	n.mu.Lock()

@@ -20,8 +20,8 @@ const (
 	// not begin to takes that for a new state of things. Two that both cannot lead each
 	// other for a moment.
 	passedFor = 3 * time.Second
-	// lookAgain is how long a front end that has stopped leaves it at that: what
-	// stopped it may have been put right.
+	// lookAgain is how long a front end that has stopped leaves it at that: the
+	// cause may have been put right.
 	lookAgain = time.Minute
 	// ledFor is how long another front end leads before one that has stopped takes
 	// that for its own way to go on.

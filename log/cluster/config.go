@@ -9,15 +9,15 @@ import (
 	"github.com/tuflog/tuflog/log/leader"
 )
 
-// Config says what a front end is made of. All fields must be set that are not said to be
+// Config has the parts of a front end. All fields must be set that are not said to be
 // optional; a front end that never leads, because Start is given no URL, needs only Follow,
 // Lead and Leases.
 type Config struct {
-	// Follow says what the log is read from while another front end leads, and its
+	// Follow is the log as it is read while another front end leads, and its
 	// HTTP.FrontEndSecret is what front ends know each other by. Open sets Forward.
 	Follow follower.Config
-	// Lead says what the log is made of while this front end leads. Lease.Open completes
-	// it each time with what is written under the lease, and the Node with Right. Its
+	// Lead has the parts of the log while this front end leads. Lease.Open completes
+	// it each time with those that are written under the lease, and the Node with Right. Its
 	// Logger, nil for slog.Default(), reports what an operator should know.
 	Lead leader.Config
 	// Leases is where the right to lead is.
@@ -35,10 +35,10 @@ type Config struct {
 	// Quorum says why not enough witnesses would cosign, asked with a checkpoint of so many
 	// entries that is published.
 	Quorum func(ctx context.Context, signed []byte, size int64) error
-	// Record keeps in the log's list of actions what this front end has done of its own
-	// accord.
+	// Record adds to the log's list of actions an action that this front end takes of its
+	// own accord.
 	Record func(ctx context.Context, action, detail string) error
-	// Advise adds to what has stopped the log what its operator can do. Optional.
+	// Advise adds to the reason why the log has stopped what its operator can do. Optional.
 	Advise func(*log.Halt) *log.Halt
 	// Yielded is told when this front end leaves the lease to others, and for which of
 	// YieldReasons. Optional.
@@ -61,8 +61,8 @@ type Candidate struct {
 	// Able says why the candidate could not lead now. It is asked when nobody holds the
 	// lease, and after an error about every second again: meanwhile others can have it.
 	Able func(ctx context.Context) error
-	// Barred is told what keeps the candidate from campaigning, if it is anything but that
-	// somebody holds the lease, and nil when nothing does any more.
+	// Barred is told what keeps the candidate from campaigning, other than a holder of the
+	// lease, and nil when nothing does any more.
 	Barred func(error)
 }
 
@@ -100,15 +100,15 @@ type Storage interface {
 
 // FrontEnds is where front ends that may lead say how they are.
 type FrontEnds interface {
-	// Tell writes what this front end says of itself, and returns what all say, its own
-	// row among them. Writes and Ago of own are not looked at.
+	// Tell writes the row of this front end, and returns the rows of all, its own
+	// among them. Writes and Ago of own are not looked at.
 	Tell(ctx context.Context, own FrontEnd) (all []FrontEnd, err error)
 	// Forget removes the row of a front end that is gone, unless it has been written since
 	// it was read.
 	Forget(ctx context.Context, gone FrontEnd) error
 }
 
-// FrontEnd is what a front end that may lead says of itself.
+// FrontEnd is the row in which a front end that may lead describes itself.
 type FrontEnd struct {
 	// ID names the process, as in the lease. URL is where other front ends reach it,
 	// and Version that of its program.

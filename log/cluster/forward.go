@@ -26,13 +26,13 @@ import (
 
 // ForwarderConfig says where to pass requests on to.
 type ForwarderConfig struct {
-	// Leader returns who leads now, and false where nobody does. It is asked
+	// Leader returns the present leader, and false where there is none. It is asked
 	// several times a second.
 	Leader func(ctx context.Context) (Leader, bool, error)
 	// Why says, where nobody leads, what keeps this front end from it, or is
 	// nil. Nil means that nothing ever does.
 	Why func() error
-	// Secret is what the leader knows front ends by. It is sent to the
+	// Secret identifies front ends to the leader. It is sent to the
 	// leader's URL and nowhere else.
 	Secret string
 	// Patience is how long a request waits at most for a leader, if its client
@@ -66,7 +66,7 @@ type Forwarder struct {
 
 const (
 	leaderFor = 100 * time.Millisecond // how long an answer of ForwarderConfig.Leader holds
-	watchFor  = 250 * time.Millisecond // how often a request that waits looks who leads
+	watchFor  = 250 * time.Millisecond // how often a request that waits looks for the leader
 	readyFor  = 500 * time.Millisecond // how long the leader's answer holds whether it is ready
 	askFor    = 2 * time.Second        // how long asking may take
 	hurryFor  = 5 * time.Second        // how long Hurry may take
@@ -88,7 +88,7 @@ var (
 	errDeposed   = errors.New("another front end leads now")
 )
 
-// strangerError is what was answered at the leader's URL by something else.
+// strangerError is an answer from the leader's URL that is not the leader's.
 type strangerError struct {
 	url    string
 	status int
@@ -118,8 +118,8 @@ func NewForwarder(cfg ForwarderConfig) *Forwarder {
 	return &Forwarder{cfg: cfg}
 }
 
-// Trouble implements PassOn: the leader is asked whether it is ready. One that has
-// been lost is none, until another leads.
+// Trouble implements PassOn: it asks the leader whether it is ready. A lost leader counts
+// as absent until a new one takes over.
 func (f *Forwarder) Trouble(ctx context.Context) error {
 	leader, err := f.find(ctx)
 	if err != nil {
@@ -150,9 +150,9 @@ func (f *Forwarder) ready(ctx context.Context, leader Leader) error {
 	return nil
 }
 
-// Reach asks the leader whether it leads, and returns its epoch, 0 where it is not known
-// who leads. The error says why nobody answers at its URL, or that it is somebody else who
-// does. Whether the leader is ready is another question.
+// Reach asks the leader whether it leads, and returns its epoch, 0 where no leader is
+// known. The error says why nobody answers at its URL, or that somebody else does. Whether
+// the leader is ready is another question.
 func (f *Forwarder) Reach(ctx context.Context) (epoch int64, err error) {
 	leader, err := f.find(ctx)
 	if err != nil {
@@ -164,8 +164,8 @@ func (f *Forwarder) Reach(ctx context.Context) (epoch int64, err error) {
 	return leader.Epoch, err
 }
 
-// Hurry implements PassOn: the leader is asked what it answers only when its
-// derived state has everything.
+// Hurry implements PassOn: it asks the leader a question that is answered only when the
+// derived state there has everything.
 func (f *Forwarder) Hurry(ctx context.Context) {
 	leader, err := f.find(ctx)
 	if err != nil {
@@ -173,7 +173,7 @@ func (f *Forwarder) Hurry(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hurryFor)
 	defer cancel()
-	// The answer does not matter, that there is one does.
+	// It matters only that there is an answer.
 	_, _ = f.get(ctx, leader, "/v1/lookup/sha256/"+strings.Repeat("0", 64))
 }
 
@@ -199,7 +199,7 @@ func (f *Forwarder) find(ctx context.Context) (Leader, error) {
 	leader, ok, err := f.cfg.Leader(ctx)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("who leads the log is not known: %w", err)
+		err = fmt.Errorf("the leader of the log is not known: %w", err)
 	case !ok:
 		err = f.nobody()
 	}
@@ -284,7 +284,7 @@ func mayBeTaken(err error) bool {
 	return !errors.Is(err, errNotLeader) && !errors.Is(err, errDeposed) && !(errors.As(err, &dial) && dial.Op == "dial")
 }
 
-// answer is what the leader has answered.
+// answer is the leader's answer.
 type answer struct {
 	status int
 	header http.Header
@@ -292,7 +292,7 @@ type answer struct {
 }
 
 // send sends a request to the leader and reads the whole answer: one that breaks
-// off in the middle is none.
+// off in the middle does not count.
 func (f *Forwarder) send(r *http.Request, leader Leader, wait time.Duration) (*answer, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), wait+slack)
 	defer cancel()
@@ -330,13 +330,13 @@ func (f *Forwarder) receive(req *http.Request, leader Leader) (*answer, error) {
 	case ok && a.status == http.StatusServiceUnavailable && p.Code == api.CodeNotLeader:
 		return nil, fmt.Errorf("%s: %w", fetch.Redacted(leader.URL), errNotLeader)
 	case a.status >= http.StatusBadRequest && !(ok && p.Code != ""), a.header.Get("X-Request-Id") == "":
-		// A leader that is gone has a proxy answer for it, and a wrong --url anybody.
+		// In place of a leader that is gone a proxy may answer, and anybody at a wrong --url.
 		return nil, &strangerError{fetch.Redacted(leader.URL), a.status}
 	}
 	return a, nil
 }
 
-// because prefers the reason why a request was given up to what became of it.
+// because prefers the reason why a request was given up to the error that followed.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, errDeposed) {
 		return cause
@@ -393,7 +393,7 @@ func (f *Forwarder) request(ctx context.Context, r *http.Request, leader Leader,
 	return req, nil
 }
 
-// problem reads an answer that is one.
+// problem reads an answer that is a problem.
 func (a *answer) problem() (p api.Problem, ok bool) {
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	ok = err == nil && mediaType == api.TypeProblem && json.Unmarshal(a.body, &p) == nil

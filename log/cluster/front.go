@@ -8,9 +8,8 @@ import (
 	"github.com/tuflog/tuflog/log/httpd"
 )
 
-// Front serves whichever log is the present one: a Follower, or, while this process
-// leads, a Log. The zero value answers nothing: call Switch
-// before it is served.
+// Front serves the present log: a Follower or, while this process leads, a Log. The
+// zero value answers nothing: call Switch before it is served.
 type Front struct {
 	mu  sync.RWMutex
 	now *serving
@@ -28,7 +27,7 @@ type serving struct {
 	requests sync.WaitGroup
 }
 
-// Switch has all requests from now on answered by a log. Those that the one
+// Switch asks a log to answer all requests from now on. Those that the one
 // before is answering are not disturbed: left, which may be called once, waits
 // for their end. Until then the one before must run.
 func (f *Front) Switch(l Server) (left func()) {

@@ -13,8 +13,8 @@ import (
 	"github.com/tuflog/tuflog/internal/wait"
 )
 
-// others is what this front end has heard of the others that may lead. It goes by its own
-// clock: a row lives while it changes.
+// others has the rows of the other front ends that may lead, as this one has read them. It
+// goes by its own clock: a row lives while it changes.
 type others struct {
 	self  string
 	times yieldTimes
@@ -29,7 +29,7 @@ type lastHeard struct {
 	lives bool      // it has changed since it was seen first of all
 }
 
-// take takes over what was read, and returns the rows of those that are gone.
+// take takes over the rows that were read, and returns those of front ends that are gone.
 func (o *others) take(rows []FrontEnd, now time.Time) (gone []FrontEnd) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -66,7 +66,7 @@ func (o *others) alive(now time.Time) []FrontEnd {
 	return list
 }
 
-// ableOf returns those that could lead.
+// ableOf returns the front ends that could lead.
 func ableOf(all []FrontEnd) []FrontEnd {
 	return slices.DeleteFunc(slices.Clone(all), func(f FrontEnd) bool { return !f.Able })
 }
@@ -104,7 +104,7 @@ func (n *Node) beats(ctx context.Context) {
 	}
 }
 
-// beating is what a front end has last said of itself, and told its operator.
+// beating is the state in which a front end has last described itself, and told its operator.
 type beating struct {
 	n       *Node
 	own     FrontEnd

@@ -15,7 +15,7 @@ const (
 	// expires.
 	releaseTime = 2 * time.Second
 	// openTime is how long opening the storage may take. A leader that cannot
-	// reach it leaves the lease to one that can. What was copied by then
+	// reach it leaves the lease to one that can. The part that was copied by then
 	// stays.
 	openTime = 30 * time.Second
 )
@@ -31,7 +31,7 @@ func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
 	}
 	n.logger.Log(ctx, began, "leading the log", "epoch", lease.Epoch())
 	n.seen.Store(&Leader{ID: n.id, URL: n.url, Epoch: lease.Epoch()})
-	// The right to write, which without the storage is of no use.
+	// The right to write, which is useless without the storage.
 	right, giveUp := context.WithCancelCause(lease.Context())
 	defer giveUp(nil)
 	opening, cancel := context.WithCancel(ctx)
@@ -70,7 +70,7 @@ func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
 		err = errors.Join(err, storage.Close())
 	}
 	if ended := lease.Context(); ended.Err() != nil {
-		// Whatever went wrong, somebody else's writing may be why.
+		// The cause of any error may be that somebody else writes.
 		n.logger.Log(ctx, lost, "not leading the log any more", "why", context.Cause(ended), "err", err)
 		return nil
 	}
@@ -119,7 +119,7 @@ func (n *Node) serveLeader(ctx, right context.Context, l *leader.Log) error {
 }
 
 // watch gives the right to write up when the storage is out of reach, until stop is
-// called. What is queued then is not waited for: it is the next leader's.
+// called. Nothing in the queue is waited for then: it is left to the next leader.
 func (n *Node) watch(ctx context.Context, storage Storage, giveUp func(*yield)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
@@ -132,7 +132,7 @@ func (n *Node) watch(ctx context.Context, storage Storage, giveUp func(*yield)) 
 }
 
 // goOn takes back that this front end has stopped, once a quorum of witnesses has
-// cosigned what it leads with.
+// cosigned a checkpoint of its own.
 func (n *Node) goOn(ctx context.Context, l *leader.Log) {
 	stopped := n.stopped.Load()
 	if stopped == nil || l.Publisher().WaitConfirmed(ctx) != nil {
@@ -141,8 +141,8 @@ func (n *Node) goOn(ctx context.Context, l *leader.Log) {
 	n.wentOn(ctx, stopped, "this front end leads")
 }
 
-// release gives a lease up that may be lost already. said is how much it mattered that it was
-// taken.
+// release gives a lease up that may be lost already. said is the level at which it was said
+// that it was taken.
 func (n *Node) release(ctx context.Context, lease Lease, said slog.Level) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()

@@ -40,42 +40,42 @@ type Node struct {
 	reloads int         // of the settings
 	opened  int         // reloads when the log was opened last for leading
 
-	// stopped is why this front end has stopped, nil if it has not.
+	// stopped is the reason why this front end has stopped, nil if it has not.
 	stopped atomic.Pointer[log.Halt]
 	// publisher gets cosignatures that come late.
 	publisher atomic.Pointer[publisher.Publisher]
-	// failed is why it could not begin to lead when it had the lease last, nil if it
-	// could.
+	// failed is the reason why it could not begin to lead when it had the lease last, nil if
+	// it could.
 	failed atomic.Pointer[failure]
-	// ending is set once this process is to stop: what it has yet to answer it answers,
-	// and leaves the lease to others.
+	// ending is set once this process is to stop: it completes the answers under way, and
+	// leaves the lease to others.
 	ending atomic.Bool
-	// barred is what keeps it from campaigning for the lease, nil if nothing does.
+	// barred is the reason why it cannot campaign for the lease, nil if it can.
 	barred atomic.Pointer[error]
 
-	// Of Run alone: what kept it from leading the last time, and the lease that it had.
+	// Of Run alone: the reason why it did not lead the last time, and the lease that it had.
 	back  setback
 	epoch int64
 
-	// What front ends that may lead know of themselves and of each other.
+	// The knowledge that front ends that may lead have of themselves and of each other.
 	checks    checks
-	trying    <-chan error // what CanSign is being asked; nil while it is not
+	trying    <-chan error // gets the answer of CanSign; nil while it is not asked
 	others    others
 	out       outside
-	seen      atomic.Pointer[Leader] // who led when that was asked last
+	seen      atomic.Pointer[Leader] // the leader when that was asked last
 	reached   atomic.Pointer[reached]
 	twin      atomic.Bool  // another one says that it is reached at this one's URL
 	twinLeads atomic.Int64 // the epoch in which such a one led last
 }
 
-// failure is why a front end could not begin to lead.
+// failure is the reason why a front end could not begin to lead.
 type failure struct {
 	err   error
 	until time.Time // then it is of no interest any more
 }
 
-// failing is why this front end could not begin to lead, nil if it could or that is long
-// ago.
+// failing returns the reason why this front end could not begin to lead, nil if it could or
+// that is long ago.
 func (n *Node) failing(now time.Time) error {
 	if f := n.failed.Load(); f != nil && now.Before(f.until) {
 		return f.err
@@ -138,7 +138,7 @@ func (n *Node) Start(ctx context.Context, url string) (stop func()) {
 	}
 }
 
-// ServeHTTP implements http.Handler: the log answers that is followed or led.
+// ServeHTTP implements http.Handler: the log that is followed or led answers.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.front.ServeHTTP(w, r) }
 
 // Stats returns how far that log is.
@@ -151,7 +151,7 @@ func (n *Node) AddCosignatures(text string, sigs []proofs.Signature) {
 	}
 }
 
-// Status is what a front end knows of itself and of the others.
+// Status is the state of a front end, and of the others as far as it knows.
 type Status struct {
 	// Epoch is the number of the lease, which rises with each change of the leader, as
 	// far as it is known here.
@@ -167,7 +167,7 @@ type Status struct {
 	Kept bool
 }
 
-// Status returns what this front end knows of itself and of the others.
+// Status returns the state of this front end, and of the others as far as it knows.
 func (n *Node) Status() Status {
 	others := n.others.alive(time.Now())
 	s := Status{Able: n.hindrance(time.Now()) == nil, Others: len(others), OthersAble: len(ableOf(others)), SameURL: n.twin.Load(), Kept: n.cfg.Lead.Publisher.Served.Trouble() == nil}
@@ -193,7 +193,8 @@ func (n *Node) Reload(s httpd.Settings) error {
 	return nil
 }
 
-// lets lets a log lead, or none. While it was opened the settings may have changed.
+// lets makes a log the one that leads; nil: none does. While it was opened the settings may
+// have changed.
 func (n *Node) lets(l *leader.Log) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -240,7 +241,7 @@ func (n *Node) leader(ctx context.Context) (Leader, bool, error) {
 }
 
 // isTwin reports whether another process that leads, and lives, is said to be reached where
-// this one is. What is passed on to it would come back.
+// this one is. Requests that are passed on to it would come back.
 func (n *Node) isTwin(before *Leader, now Leader) bool {
 	lives := before != nil && before.Epoch == now.Epoch && (before.Renewals != now.Renewals || n.twinLeads.Load() == now.Epoch)
 	is := now.ID != n.id && SameURL(now.URL, n.url) && lives

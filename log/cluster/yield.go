@@ -12,14 +12,14 @@ import (
 // yieldTimes are the times after which a leader that does not publish leaves the lease to
 // another front end.
 type yieldTimes struct {
-	// beat is how often each says how it is; a front end that has said nothing new for
+	// beat is how often each writes its row; a front end that has written nothing new for
 	// fresh does not count, and one that has not for gone is forgotten.
 	beat, fresh, gone time.Duration
-	// doubt is for how long nothing may have been published of what there is until the
-	// others see to it that they know whether they are able.
+	// doubt is the time without anything published, although something waits, after which
+	// the others find out whether they are able.
 	doubt time.Duration
-	// patience is how long a leader may publish nothing of what there is, or may not
-	// be reached.
+	// patience is how long a leader may publish nothing, although something waits, or may
+	// not be reached.
 	patience time.Duration
 	// out is how long one that has yielded leaves the lease to others. It doubles with
 	// each time, up to maxOut, until it has published something: two that are both
@@ -28,12 +28,12 @@ type yieldTimes struct {
 }
 
 const (
-	// Beat is how often a front end says how it is.
+	// Beat is how often a front end writes its row.
 	Beat = 700 * time.Millisecond
-	// Fresh is how long what it has said counts.
+	// Fresh is how long the row counts.
 	Fresh = 3 * time.Second
-	// Patience is how long a leader may publish nothing of what there is, or may not be
-	// reached, until it leaves the lease to a front end that is able.
+	// Patience is how long a leader may publish nothing, although something waits, or may
+	// not be reached, until it leaves the lease to a front end that is able.
 	Patience = 10 * time.Second
 )
 
@@ -42,7 +42,7 @@ var defaultTimes = yieldTimes{
 	doubt: 3 * time.Second, patience: Patience, out: 10 * time.Second, maxOut: 5 * time.Minute,
 }
 
-// yield is why a front end gives the lease up of its own accord.
+// yield is the reason why a front end gives the lease up of its own accord.
 type yield struct {
 	reason string // one of YieldReasons
 	what   string
@@ -60,16 +60,16 @@ const (
 // YieldReasons returns all reasons to yield.
 func YieldReasons() []string { return []string{YieldUnpublished, YieldUnreachable, YieldTrillian} }
 
-// yielding is what a leader knows of its own case.
+// yielding is the state of a leader, as far as it may have to yield.
 type yielding struct {
 	times     yieldTimes
 	epoch     int64
 	unreached time.Time // since when most others do not reach it; zero: they do
 }
 
-// decide returns why the lease is to be left to one of those that are able, or nil.
-// stalled is for how long nothing was published of what waits, trouble why, as far as is
-// known.
+// decide returns the reason why the lease is to be left to one of those that are able, or
+// nil. stalled is the time for which nothing was published although something waits, and
+// trouble the cause, as far as it is known.
 func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, able []FrontEnd) *yield {
 	var words string
 	unreached := 0

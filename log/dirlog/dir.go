@@ -37,7 +37,7 @@ func (d Dir) Check() error {
 		return err
 	}
 	if rel, err := filepath.Rel(dir, ledger); err == nil && filepath.IsLocal(rel) {
-		return fmt.Errorf("the ledger %s is inside the log's directory %s: whoever restores one from an old copy would restore both", ledger, dir)
+		return fmt.Errorf("the ledger %s is inside the log's directory %s: restoring one from an old copy would restore both", ledger, dir)
 	}
 	return nil
 }

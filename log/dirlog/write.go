@@ -68,7 +68,7 @@ func (l *Log) Forward(ctx context.Context, lost bool, origin string) (log.Ledger
 	}
 	if lost {
 		if _, err := os.Stat(l.ledger()); err == nil {
-			return nil, nil, fmt.Errorf("there is a ledger at %s: move it away first if it is no good", l.ledger())
+			return nil, nil, fmt.Errorf("there is a ledger at %s: move it away first if it is damaged", l.ledger())
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, err
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/tuflog/tuflog/log/quota"
 )
 
-// body reads a request's body. What it holds of the memory for submissions is given
-// back by h.release.
+// body reads a request's body. h.release gives back its part of the memory for
+// submissions.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, from quota.Source, limit int64) (b []byte, h *held, p *problem) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, nil, problemf(http.StatusUnsupportedMediaType, api.CodeMediaType, "content encoding %q is not understood", enc)
@@ -35,7 +35,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, from quota.Source,
 	return b, h, nil
 }
 
-// unread is why a body was not read.
+// unread is the reason why a body was not read.
 func unread(w http.ResponseWriter, err error, limit int64) *problem {
 	var large *http.MaxBytesError
 	switch {
@@ -55,8 +55,8 @@ func tooLarge(limit int64) *problem {
 	return problemf(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the body is larger than %d bytes", limit)
 }
 
-// underlying returns the writer of net/http, through which http.MaxBytesReader
-// has the connection of a client closed that goes on sending.
+// underlying returns the writer of net/http, which http.MaxBytesReader asks to
+// close the connection of a client that goes on sending.
 func underlying(w http.ResponseWriter) http.ResponseWriter {
 	if rec, ok := w.(*recorder); ok {
 		return rec.ResponseWriter
@@ -65,13 +65,13 @@ func underlying(w http.ResponseWriter) http.ResponseWriter {
 }
 
 var (
-	// errNoRoom means that other submissions take all the memory for them.
+	// errNoRoom means that other submissions take all the memory for submissions.
 	errNoRoom = errors.New("submissions that are being read or wait take all the memory there is for them")
 	// errGaveWay means that a body had not come whole when others needed the memory.
-	errGaveWay = errors.New("the body had not come whole when the memory was needed for those who send less")
+	errGaveWay = errors.New("the body had not come whole when the memory was needed for sources that send less")
 )
 
-// held is what a body, and what was read from it, takes of the memory for submissions.
+// held is the memory for submissions that a body, and the files read from it, take.
 type held struct {
 	s    *Server
 	from quota.Source
@@ -83,8 +83,8 @@ type held struct {
 // readBody reads a body, which gives way while the client is slow.
 func (h *held) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	h.stay = h.s.sources.Memory.Stay(h.from, func() {
-		// What reads returns at once, and nothing else is read from this connection.
-		// Where that is not possible, ReadTimeout ends it.
+		// A pending read returns at once, and nothing else is read from this
+		// connection. Where that is not possible, ReadTimeout ends it.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	})
 	b, err := h.read(w, r, limit)
@@ -137,9 +137,9 @@ func (h *held) read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte
 	}
 }
 
-// counts is for when the body has been read: from then on it holds
-// what was made of it, as it is counted, be it more or less. It is false where there
-// is no room for more. A submission that takes all that its source may have is taken.
+// counts is for when the body has been read: from then on the memory of its files
+// counts instead, be it more or less. It is false where there is not enough room.
+// A submission that takes all that its source may have is taken.
 func (h *held) counts(n int64) bool {
 	n = min(n, h.s.sources.Memory.Share)
 	if n > h.n {

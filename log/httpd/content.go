@@ -107,7 +107,7 @@ func writeText(w http.ResponseWriter, line string) {
 	_, _ = w.Write([]byte(line))
 }
 
-// matches says whether a tag is among those of If-None-Match, compared weakly
+// matches reports whether a tag is among those of If-None-Match, compared weakly
 // (RFC 9110, section 13.1.2).
 func matches(lines []string, tag string) bool {
 	for _, line := range lines {

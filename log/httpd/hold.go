@@ -19,7 +19,7 @@ import (
 )
 
 // heldPrefix begins the name under which held files are polled: their IDs follow, with
-// dots between them. So it needs no memory, and is the same for all who send the same.
+// dots between them. So it needs no memory, and is the same for all senders of the same files.
 const heldPrefix = "held."
 
 const whyHeld = "the repository has a token, and this came without it: the files of others are judged anew after a while, or when the vendor's own file of this version is logged"
@@ -59,11 +59,11 @@ func (s *Server) answerHeld(w http.ResponseWriter, location string, result *api.
 	return nil
 }
 
-// fullRetry is the Retry-After of answers that there is no room to hold a file, in
-// seconds.
+// fullRetry is the Retry-After of the answer that there is not enough room to hold a
+// file, in seconds.
 const fullRetry = 3600
 
-// holdFull is the problem that there was no room to hold a file, or nil.
+// holdFull is the problem that there was not enough room to hold a file, or nil.
 func holdFull(sub *intake.Submission, result *api.Result) *problem {
 	full := sub.State().Full
 	var p *problem

@@ -20,9 +20,9 @@ import (
 )
 
 // caughtUp waits until the derived state has the leaves that are published now, so
-// that a client finds what it was just told is logged, and returns the published
-// size: what is integrated beyond it is nobody's business yet. A state that is far
-// behind is no answer.
+// that a client finds the files that it was just told are logged, and returns the
+// published size: entries beyond it are not shown yet. A state that is far behind is
+// a problem.
 func (s *Server) caughtUp(r *http.Request) (size int64, p *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), quota.LevelFor)
 	defer cancel()
@@ -227,8 +227,8 @@ func unescape(escaped string) (string, bool) {
 	return text, err == nil && text != "" && utf8.ValidString(text)
 }
 
-// listingsJSON converts what a log of this size has of listings, at most
-// quota.MaxFound, and says whether there are more.
+// listingsJSON converts the listings within a log of this size, at most
+// quota.MaxFound, and reports whether there are more.
 func listingsJSON(found []log.Listing, size int64) (list []api.Listing, more bool) {
 	list = make([]api.Listing, 0, len(found))
 	for _, l := range found {
@@ -258,7 +258,7 @@ func fileJSON(t log.Target) api.ListedFile {
 	return f
 }
 
-// getFiles says which target files a leaf's metadata lists.
+// getFiles answers with the target files that a leaf's metadata lists.
 func (s *Server) getFiles(w http.ResponseWriter, r *http.Request) *problem {
 	index, err := proofs.ParseDecimal(r.PathValue("index"))
 	if err != nil {
@@ -297,7 +297,7 @@ func (s *Server) getFiles(w http.ResponseWriter, r *http.Request) *problem {
 	return s.answerJSON(w, r, answer, made)
 }
 
-// getRole says which versions of a role there are.
+// getRole answers with the versions of a role.
 func (s *Server) getRole(w http.ResponseWriter, r *http.Request) *problem {
 	size, p := s.caughtUp(r)
 	if p != nil {

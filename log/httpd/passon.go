@@ -39,8 +39,8 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, leader PassOn, w
 	return nil
 }
 
-// buffer reads a body that is to be passed on, within the memory for bodies. What
-// it is and whose quota it takes is for the leader to judge.
+// buffer reads a body that is to be passed on, within the memory for bodies. The
+// leader judges its content, and whose quota it takes.
 func (s *Server) buffer(w http.ResponseWriter, r *http.Request, from quota.Source) (b []byte, release func(), p *problem) {
 	if r.Method != http.MethodPost {
 		return nil, func() {}, nil

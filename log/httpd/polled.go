@@ -11,7 +11,7 @@ import (
 const polledSize = 32 << 10
 
 // submissions remembers those that were answered with 202, so that they can be
-// polled. The oldest are forgotten; who asks for one of them sends its files
+// polled. The oldest are forgotten; a client that asks for one of them sends its files
 // again.
 type submissions struct {
 	limit int

@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// problem is an answer that is not what was asked for.
+// problem is an answer that says why there is no other.
 type problem struct {
 	api.Problem
 	retryAfter int // seconds; 0: none

@@ -11,7 +11,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// A route is a method of a resource and what answers it, with the pattern of both as
+// A route is a method of a resource and the function that answers it, with the pattern of both as
 // http.ServeMux has them. GET stands for HEAD as well. Path values are as they are
 // spelled in the request: those that vendors chose, {role} and {path}, are still to be
 // unescaped, and for all others there is nothing to unescape.
@@ -60,7 +60,7 @@ func Routes() [][2]string {
 	return list
 }
 
-// A resource is what can be done at the paths of a pattern.
+// A resource has the methods that there are at the paths of a pattern.
 type resource struct {
 	name      string
 	values    []string // names of its path values
@@ -120,7 +120,7 @@ func resourceOf(r *http.Request) *resource {
 	return res
 }
 
-// statusGone is how a request is recorded whose client has gone before there was an
+// statusGone is recorded for a request whose client has gone before there was an
 // answer. HTTP has no status for it; other servers use this one.
 const statusGone = 499
 
@@ -134,14 +134,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", id)
 	res := resourceOf(r)
 	if res != nil && res.get != nil && r.Method != http.MethodPost {
-		// Whatever can be read is public. What a submission is answered is
-		// not for other sites' pages: it needs no browser.
+		// All that can be read is public. The answer to a submission is not for
+		// other sites' pages: submitting needs no browser.
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Expose-Headers", "ETag, Location, Retry-After, X-Request-Id")
 	}
 	p := s.dispatch(rec, r, res)
 	if p != nil && p.cause != nil && r.Context().Err() != nil {
-		// What was being read for a client that has gone was broken off. Nothing is
+		// Reading for a client that has gone was broken off. Nothing is
 		// wrong, and only the record of requests has this answer.
 		rec.WriteHeader(statusGone)
 		p = nil
@@ -177,7 +177,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, res *resource)
 	return s.toFrontEnd(r, used.handle(s, w, r))
 }
 
-// route returns what answers a method; nil if the resource does not have it.
+// route returns the route of a method; nil if the resource does not have it.
 func (res *resource) route(method string) *route {
 	switch method {
 	case http.MethodGet, http.MethodHead:
@@ -199,7 +199,7 @@ func (res *resource) allow() string {
 	return "GET, HEAD, POST, OPTIONS"
 }
 
-// options says which methods a resource has, and to browsers that pages of other
+// options answers with the methods of a resource, and tells browsers that pages of other
 // sites may read it.
 func (res *resource) options(w http.ResponseWriter) {
 	h := w.Header()
@@ -214,7 +214,7 @@ func (res *resource) options(w http.ResponseWriter) {
 
 // done tells of an answered request.
 func (s *Server) done(r *http.Request, rec *recorder, res *resource, p *problem, took time.Duration) {
-	pattern := "" // what was asked for outside of the routes has no name
+	pattern := "" // a path outside of the routes has no name
 	if res != nil && res.route(r.Method) != nil {
 		pattern = res.name
 	}

@@ -48,11 +48,11 @@ type Server struct {
 	stop    context.CancelFunc
 }
 
-// Config says what a server serves, and to whom.
+// Config has the parts of a log that a server serves, and the clients' limits.
 type Config struct {
 	// Storage holds the entries.
 	Storage log.Storage
-	// Blobs and State keep files and what can be looked up.
+	// Blobs and State keep the files, and the answers to look-ups.
 	Blobs log.Blobs
 	State log.State
 	// Tokens keeps the tokens of repositories. Nil means that there are none.
@@ -67,7 +67,7 @@ type Config struct {
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
 	// their own.
 	LogSnapshots, LogTimestamps bool
-	// Token is what a client must send to register a repository. Empty means
+	// Token is the token that a client must send to register a repository. Empty means
 	// that anyone may, unless HTTP says otherwise.
 	Token string
 	// HTTP says who may submit how much.
@@ -75,7 +75,7 @@ type Config struct {
 	// Labels are the operator's names for repositories.
 	Labels map[tuf.Digest]string
 
-	// Limits are what is done at once, and for whom.
+	// Limits are the limits of all that is done at once.
 	Limits quota.Limits
 	// Logger reports what an operator should know. Nil means slog.Default().
 	Logger *slog.Logger
@@ -84,7 +84,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// SetDefaults fills in what is zero.
+// SetDefaults fills in the fields that are zero.
 func (c *Config) SetDefaults() {
 	c.Limits = c.Limits.Or(quota.DefaultLimits)
 	if c.Logger == nil {
@@ -92,7 +92,7 @@ func (c *Config) SetDefaults() {
 	}
 }
 
-// NewSources returns who submits how much. A view and its server share them.
+// NewSources returns the count of submissions by source. A view and its server share it.
 func (c *Config) NewSources() *quota.Sources {
 	return quota.New(c.HTTP, c.Token, quota.NewTokenBook(c.Tokens, c.Logger), c.Limits)
 }
@@ -144,7 +144,7 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) *problem {
 	return nil
 }
 
-// readyz says whether a submission sent now could be published.
+// readyz answers whether a submission sent now could be published.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) *problem {
 	if leader, _ := s.view.Leader(); leader != nil && s.sources.FromFrontEnd(r) {
 		// It takes this one for the leader, and would ask it in turn.
@@ -160,7 +160,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
-// cannotTake is why no submission is taken now.
+// cannotTake returns the reason why no submission is taken now.
 func (s *Server) cannotTake(ctx context.Context) *problem {
 	switch err := s.view.Taking(ctx); {
 	case errors.Is(err, log.ErrEnded):
@@ -177,8 +177,8 @@ func (s *Server) ending(ctx context.Context) bool {
 	return leader == nil && errors.Is(s.view.Taking(ctx), intake.ErrDraining)
 }
 
-// ended is what a log that has ended says to those who submit, and whether a quorum
-// has its end yet.
+// ended is the answer of a log that has ended to submissions, and whether a quorum has
+// its end yet.
 func (s *Server) ended() *problem {
 	if err := s.view.Trouble(); err != nil {
 		return problemf(http.StatusForbidden, api.CodeEnded, "%v; a quorum does not have the end yet: %v", log.ErrEnded, err)
@@ -194,7 +194,7 @@ func (s *Server) mayRegister(from quota.Source) *problem {
 	const needs = "registering a repository needs the operator's token: Authorization: Bearer TOKEN"
 	switch {
 	case from.Unknown:
-		// As in wrongToken, a guess costs what a submission does.
+		// As in wrongToken, a guess costs as much as a submission.
 		if p := s.charge(from, 0); p != nil {
 			return p
 		}
@@ -206,8 +206,8 @@ func (s *Server) mayRegister(from quota.Source) *problem {
 }
 
 // parse reads the files of a submission, with as many others as there are CPUs. From
-// then on it is what was made of them that counts. A large one has its lane until h
-// is released.
+// then on the memory of the parsed files counts. A large one has its lane until h is
+// released.
 func (s *Server) parse(ctx context.Context, h *held, uploads []intake.Uploaded) (*intake.Submission, *problem) {
 	size := 0
 	for _, u := range uploads {
@@ -235,8 +235,8 @@ func (s *Server) parse(ctx context.Context, h *held, uploads []intake.Uploaded) 
 	return sub, nil
 }
 
-// enter waits for a lane, and before that until the source has judging time: what has
-// a lane waits for none, or others would wait for it.
+// enter waits for a lane, and before that until the source has judging time: a submission
+// in a lane does not wait for time, or others would wait for it.
 func (s *Server) enter(ctx context.Context, l *quota.Lane, from quota.Source) error {
 	for {
 		if wait := s.sources.Wait(from); wait > 0 {
@@ -269,7 +269,7 @@ func (s *Server) renew(ctx context.Context) {
 	s.view.Renew(ctx)
 }
 
-// Settings are what an operator can change while a log is served.
+// Settings can be changed by the operator while a log is served.
 type Settings struct {
 	// Labels, Token and Policy are as in Config and publisher.Config. That a log
 	// asks for a token at all is settled when it is opened.
@@ -278,7 +278,7 @@ type Settings struct {
 	Policy *proofs.Policy
 }
 
-// Reload replaces what the server goes by.
+// Reload replaces the settings of the server.
 func (s *Server) Reload(settings Settings) {
 	s.labels.Store(&settings.Labels)
 	s.sources.SetToken(settings.Token)

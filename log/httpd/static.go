@@ -10,7 +10,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// What lies at a path that names its content never changes.
+// The content at a path that names it never changes.
 const immutable = "public, max-age=31536000, immutable"
 
 func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request) *problem {
@@ -37,7 +37,7 @@ func (s *Server) getTile(w http.ResponseWriter, r *http.Request) *problem {
 	return s.tile(w, r, id)
 }
 
-// tile serves what the publisher has read back, published or not: only that is
+// tile serves entries that the publisher has read back, published or not: only those are
 // certain never to change.
 func (s *Server) tile(w http.ResponseWriter, r *http.Request, id proofs.TileID) *problem {
 	if p := s.within(r, id); p != nil {

@@ -120,12 +120,12 @@ func (s *Server) repositoryID(ctx context.Context, elem string) (tuf.Digest, *pr
 }
 
 // maxFileName is how long a file's name may be: longer than that of any role whose
-// name fits a leaf. What a submission is answered is kept for a while.
+// name fits a leaf. The answer to a submission is kept for a while.
 const maxFileName = leaf.MaxSize
 
-// untar finds the files of a submission in its body, of which they are parts: what
-// comes out of the archive takes no memory besides. A sparse file could be very much
-// larger than the body, and is refused.
+// untar finds the files of a submission in its body, of which they are parts: unpacking
+// takes no memory besides. A sparse file could be very much larger than the body, and is
+// refused.
 func untar(body []byte) ([]intake.Uploaded, *problem) {
 	bad := func(format string, args ...any) ([]intake.Uploaded, *problem) {
 		return nil, problemf(http.StatusBadRequest, api.CodeBadRequest, "the tar: "+format, args...)
@@ -175,7 +175,7 @@ func untar(body []byte) ([]intake.Uploaded, *problem) {
 			return bad("%q: %v", h.Name, io.ErrUnexpectedEOF)
 		}
 		data = data[:h.Size:h.Size]
-		// The file is where it stands, and not what a sparse one stands for.
+		// The file is where it stands, which is not true of a sparse one.
 		if _, err := io.CopyBuffer(&same{data}, tr, buf); err != nil {
 			return bad("%q: %v", h.Name, err)
 		}
@@ -188,7 +188,7 @@ func untar(body []byte) ([]intake.Uploaded, *problem) {
 	return files, nil
 }
 
-// same takes what there is left, and nothing else.
+// same takes all that is left, and nothing else.
 type same struct{ left []byte }
 
 func (s *same) Write(p []byte) (int, error) {
@@ -251,7 +251,7 @@ func (s *Server) getSubmission(w http.ResponseWriter, r *http.Request) *problem 
 }
 
 // answer waits until the submission is done, for as long as the client likes,
-// and says how far it is.
+// and answers how far it is.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, sub *intake.Submission) *problem {
 	ctx, cancel := context.WithTimeout(r.Context(), PreferredWait(r.Header))
 	defer cancel()
@@ -271,7 +271,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sub *intake.Subm
 	}
 	switch {
 	case result.Held():
-		// Told by the store, at whatever front end and after whatever start.
+		// Told by the store, at any front end and after any start.
 		return s.answerHeld(w, submissionAt(r, heldName(sub)), result)
 	case !result.Done:
 		if err := s.view.Board().Halted(); err != nil {
@@ -310,8 +310,8 @@ func noneAccepted(result *api.Result) *problem {
 }
 
 // waitPublished waits until the published log has at least the given size. The
-// error is that the log has halted; a client that has waited long enough, or a
-// log that is stopping, is none.
+// error is that the log has halted; that a client has waited long enough, or that
+// the log is stopping, is not an error.
 func (s *Server) waitPublished(ctx context.Context, size int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -333,7 +333,7 @@ func allRefused(r *api.Result) bool {
 	return true
 }
 
-// result says how far a submission is. A file counts as accepted only once it is
+// result returns how far a submission is. A file counts as accepted only once it is
 // published, and then comes with its proof.
 func (s *Server) result(ctx context.Context, sub *intake.Submission) (*api.Result, error) {
 	decided := sub.IsDecided()

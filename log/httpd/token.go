@@ -11,10 +11,10 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// wrongToken is why a request with a token that the log does not know is refused. It
+// wrongToken is the problem of a request with a token that the log does not know. It
 // could count as an outsider's, but then a vendor whose token was revoked or mistyped
 // would learn it from files that are held. It costs a submission of the network's quota;
-// who guesses tokens learns no more from it than from being held.
+// a guesser of tokens learns no more from it than from being held.
 func (s *Server) wrongToken(ctx context.Context, from quota.Source, repository tuf.Digest) *problem {
 	if !from.Unknown || !s.sources.Tokens.Guards(ctx, repository) {
 		return nil

@@ -15,34 +15,34 @@ import (
 type View interface {
 	// Board shows what is published, and proves it.
 	Board() *publisher.Board
-	// Level says how far what can be looked up is.
+	// Level says how far look-ups are.
 	Level() *index.Level
 	// Registry has the repositories.
 	Registry() *registry.Registry
 	// Renew returns when the view shows the checkpoint that was published when it was
 	// called, or a newer one: a client that was told by one front end that its release
-	// is in the log finds it at every other. One that cannot find out in time goes on
-	// with what it has.
+	// is in the log finds it at every other. A view that cannot find out in time goes on
+	// with the checkpoint that it has.
 	Renew(ctx context.Context)
 	// Taking returns why no submission can be taken now, or nil.
 	Taking(ctx context.Context) error
-	// Trouble returns why what is taken cannot be published now, or nil.
+	// Trouble returns why submissions that are taken cannot be published now, or nil.
 	Trouble() error
 	// Submit takes a submission.
 	Submit(sub *intake.Submission) error
-	// Leader returns what answers in the name of a view that only follows, or nil where
+	// Leader returns the PassOn that answers for a view that only follows, or nil where
 	// this process writes the log. The error says why nothing is to be passed on.
 	Leader() (PassOn, error)
 }
 
-// PassOn answers, in the name of a follower, what only the leader can.
+// PassOn answers requests, for a follower, that only the leader can answer.
 type PassOn interface {
 	// ServeHTTP gets requests whose bodies are in memory, with GetBody, and
 	// whose header HeaderClient names the client.
 	http.Handler
-	// Trouble says why what is passed on now could not be published, or is nil.
+	// Trouble says why submissions passed on now could not be published, or is nil.
 	Trouble(ctx context.Context) error
-	// Hurry returns when the leader has taken its derived state up to what is
-	// published, or cannot be asked to.
+	// Hurry returns when the leader has taken its derived state up to the published
+	// checkpoint, or cannot be asked to.
 	Hurry(ctx context.Context)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// fakeWitness cosigns what extends the tree it has seen, and keeps everything
+// fakeWitness cosigns trees that extend the one it has seen, and keeps everything
 // that it was shown.
 type fakeWitness struct {
 	Signer *proofs.Signer
@@ -35,7 +35,7 @@ type fakeWitnesses struct {
 	t      testing.TB
 	Mu     sync.Mutex
 	All    []*fakeWitness
-	Mangle func(note []byte) []byte // what is returned instead
+	Mangle func(note []byte) []byte // returns the answer to give instead
 	forks  int
 	Asked  int
 
@@ -120,8 +120,8 @@ func (f *fakeWitnesses) SetDown(down ...bool) {
 type Ledger struct {
 	Mu     sync.Mutex
 	Record log.LedgerRecord
-	// OnSwap, if not nil, says whether the record is stored, and what is
-	// reported.
+	// OnSwap, if not nil, decides whether the record is stored, and which error is
+	// returned.
 	OnSwap func() (store bool, err error)
 }
 
@@ -206,8 +206,8 @@ func (f *Fixture) Open() *publisher.Publisher {
 	return p
 }
 
-// WantHalt opens the log, which must be refused with words that name what is
-// wrong.
+// WantHalt opens the log, which must be refused with words that name the
+// fault.
 func (f *Fixture) WantHalt(words ...string) {
 	f.T.Helper()
 	signed := Marshal(f.T, f.Ledger.Record)

@@ -21,7 +21,7 @@ const (
 	HaltStateLost    log.HaltCode = "state-lost"
 	HaltTrillianAway log.HaltCode = "trillian-away" // passes by itself, or does not
 	HaltTreeFrozen   log.HaltCode = "tree-frozen"   // somebody has frozen or removed Trillian's tree
-	HaltServedLost   log.HaltCode = "served-lost"   // what this front end has served cannot be read
+	HaltServedLost   log.HaltCode = "served-lost"   // the file of the newest served checkpoint cannot be read
 	HaltReplaced     log.HaltCode = "tree-replaced" // the log is in another tree than the front end was given
 )
 
@@ -58,7 +58,7 @@ func (d *Diagnosis) Explain(code log.HaltCode, what, do string) {
 // Fault adds a fault.
 func (d *Diagnosis) Fault(what, do string) { d.Faults = append(d.Faults, Fault{what, do}) }
 
-// Reading is what came of reading the parts of a log, which somebody else may write
+// Reading is the result of reading the parts of a log, which somebody else may write
 // meanwhile. An error says that the part is lost or damaged: one that cannot be read just
 // now says nothing about a log, and is not for here.
 type Reading struct {
@@ -73,12 +73,12 @@ type Reading struct {
 	// Why a part could not be read, nil if it could be. NoStorage is log.ErrLocked where
 	// the log is served and its storage cannot be looked at.
 	NoLedger, NoPublished, NoStorage, NoState, NoBlobs, NoTokens, NoServed error
-	// Witnesses are what witnesses say. They were asked before the ledger was read, so
-	// that the ledger knows whatever was signed by then.
+	// Witnesses have what witnesses say. They were asked before the ledger was read, so
+	// that the ledger knows everything that was signed by then.
 	Witnesses []Witness
 }
 
-// Witness is what a witness says that it has cosigned.
+// Witness has the tree that a witness says it has cosigned.
 type Witness struct {
 	Size  int64  // of the tree
 	Shows []byte // its newest checkpoint; nil: none
@@ -203,7 +203,7 @@ func (r *Reading) OnlyCopyIsOld(d *Diagnosis, ahead []Ahead, trillian proofs.Tre
 	d.Do = "Bring back a newer state database, or bring the ledger forward: logserver resume --i-know ledger-behind --checkpoint FILE, with the newest checkpoint that a witness shows or that was served (DIR/served). Files that are missing then logserver fsck names, and logserver blob add puts back"
 }
 
-// FrontEnd is what a front end that may lead says of itself.
+// FrontEnd is the row in which a front end that may lead describes itself.
 type FrontEnd struct {
 	URL   string
 	Heard bool // it has just said so

@@ -31,7 +31,7 @@ type Fsck struct {
 	// Trees are those that the log is known to have had, by what knows of
 	// them: the ledger, the published checkpoint, the derived state.
 	Trees map[string]proofs.Tree
-	// Judge has every leaf judged again, in further passes over the entries:
+	// Judge asks for every leaf to be judged again, in further passes over the entries:
 	// each is for repositories of about JudgeAtOnce leaves together, of which
 	// everything is in memory, about two kilobytes for a leaf. Zero means 50,000.
 	Judge       bool
@@ -42,7 +42,7 @@ type Fsck struct {
 	Anew                 log.StateWriter
 	AnewSize, AnewListed int64
 	// Absent, which may be nil, is asked of files that are not there whether
-	// that is known: one that is withheld is no problem.
+	// that is known: a file that is withheld is not a problem.
 	Absent func(sum tuf.Digest) bool
 	// Progress, which may be nil, is told how many entries have been checked
 	// since the last call.
@@ -96,7 +96,7 @@ func (f *Fsck) Run(ctx context.Context) ([]string, error) {
 	return f.problems, nil
 }
 
-// need says what is to be read for an entry.
+// need notes the files that are to be read for an entry.
 func (f *Fsck) need(e *index.Scanned) {
 	e.File.Need = index.Existence
 	if f.indexed(e) && e.Index < f.AnewListed && log.Lists(e.Leaf.Role) {
@@ -107,7 +107,7 @@ func (f *Fsck) need(e *index.Scanned) {
 	}
 }
 
-// indexed says whether an entry goes into the state that is made anew.
+// indexed reports whether an entry goes into the state that is made anew.
 func (f *Fsck) indexed(e *index.Scanned) bool { return f.Anew != nil && e.Index < f.AnewSize }
 
 // bundle checks the entries of a bundle.
@@ -149,7 +149,7 @@ func (f *Fsck) bundle(ctx context.Context, s *index.Scan, b *index.Bundle) error
 }
 
 // complete completes what was read for an entry. The error is that servers are away, or
-// that the check was ended, which is no damage.
+// that the check was ended, which is not damage.
 func complete(ctx context.Context, s *index.Scan, e *index.Scanned) error {
 	s.Complete(ctx, e)
 	for _, err := range []error{e.File.Err, e.Snapshot.Err} {
@@ -275,7 +275,7 @@ func (f *Fsck) leaf(e *index.Scanned) {
 	}
 }
 
-// absent says whether a file is known not to be there.
+// absent reports whether a file is known not to be there.
 func (f *Fsck) absent(sum tuf.Digest, err error) bool {
 	return f.Absent != nil && errors.Is(err, fs.ErrNotExist) && f.Absent(sum)
 }

@@ -13,17 +13,17 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// Parts are what a log has in its parts, for somebody who looks at it and changes nothing.
+// Parts are the parts of a log, for a caller that looks at them and changes nothing.
 type Parts struct {
 	// Keys are the log's public keys, its own first.
 	Keys []proofs.Key
-	// Record is what the ledger has.
+	// Record is the ledger's.
 	Record log.LedgerRecord
 	// Published is the published checkpoint; nil: nothing is published.
 	Published []byte
 	// Storage has the entries.
 	Storage log.Storage
-	// Served, which may be nil, is what a front end here has served.
+	// Served, which may be nil, has the checkpoints that a front end here has served.
 	Served *publisher.Served
 }
 

@@ -60,8 +60,8 @@ type Position struct {
 	Listed int64
 }
 
-// PositionOf reads how far a derived state is. Whoever writes it meanwhile, it does not
-// have more target files than entries.
+// PositionOf reads how far a derived state is. Even while somebody writes the state, the
+// position does not have more target files than entries.
 func PositionOf(ctx context.Context, state log.StateWriter) (Position, error) {
 	listed, err := state.Listed(ctx) // first what must not be the larger one
 	if err != nil {

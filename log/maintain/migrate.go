@@ -28,7 +28,7 @@ var ErrOtherEntries = errors.New("it holds other entries than this log")
 // may append to either meanwhile. It can be broken off at any time and run again:
 // it goes on where the storage copied to ends.
 //
-// What it has copied says nothing about what was signed. The ledger, and with it
+// The copy says nothing about what was signed. The ledger, and with it
 // the right to sign, is handed over in a step of its own, when all of the copy has
 // been read back (Fsck) and the old ledger has been retired (FileLedger.Retire).
 type Migration struct {
@@ -300,7 +300,7 @@ func (m *Migration) arrived(ctx context.Context, edge *proofs.Edge, b batch, dea
 	return int(n), nil
 }
 
-// again says whether to try again what has failed, after a pause.
+// again reports whether to try once more after an error, and waits before that.
 func (m *Migration) again(ctx context.Context, err error, deadline time.Time) bool {
 	if !errors.Is(err, log.ErrUnavailable) || time.Now().After(deadline) {
 		return false

@@ -325,7 +325,7 @@ func (m *move) handOver(ctx context.Context, right Arriving) error {
 		}
 		m.moved = &moved
 	}
-	// Whoever makes another ledger for the old directory is told, too.
+	// An attempt to make another ledger for the old directory is told, too.
 	if err := m.moved.Write(m.Dir); err != nil {
 		return err
 	}

@@ -20,9 +20,9 @@ import (
 // log has signed, usually the published one, and the storage that holds its tree.
 // It looks only forward: a ledger that knows more is not replaced.
 //
-// What the log has signed beyond the checkpoint is in storage, too, if storage is
-// the log's newest: then whatever is signed next extends it. That, nobody but the
-// operator can know.
+// The entries that the log has signed beyond the checkpoint are in storage, too, if
+// storage is the log's newest: then everything that is signed next extends them. Only
+// the operator can know that.
 func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key, storage log.Storage, old log.LedgerRecord) (log.LedgerRecord, error) {
 	var next log.LedgerRecord
 	cp, note, err := proofs.OpenCheckpoint(signed, keys...)
@@ -75,7 +75,7 @@ func RecordFromCheckpoint(ctx context.Context, signed []byte, keys []proofs.Key,
 	return log.LedgerRecord{Origin: old.Origin, Edge: front.Edge(), Signed: old.Signed, Ended: ended, Note: own.Marshal()}, nil
 }
 
-// Action is what an operator had done to a log by hand, for those who ask later.
+// Action is something that was done to a log by hand, kept for later questions.
 type Action struct {
 	Time   time.Time `json:"time"`
 	Action string    `json:"action"` // freeze, blob-add, tree-replace, or the code that resume was given
@@ -107,7 +107,7 @@ func AppendAction(dir string, a Action) error {
 	return errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(dir))
 }
 
-// ReadActions returns what AppendAction has recorded in a directory, oldest first.
+// ReadActions returns the actions that AppendAction has recorded in a directory, oldest first.
 // A line that cannot be read, because a crash cut it short, is an action of its own.
 func ReadActions(dir string) ([]Action, error) {
 	b, err := os.ReadFile(filepath.Join(dir, ActionsFile))

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// Lane is passed by one at a time. Those who wait are served by source in turn, each
-// source's in the order in which they came: who has much to send waits for himself.
+// Lane is passed by one at a time. Sources that wait take turns, and each source's
+// submissions keep their order: a source with much to send waits only for itself.
 type Lane struct {
 	mu      sync.Mutex
 	taken   bool
-	sources []string // those with somebody who waits, the next first
+	sources []string // that have a waiting submission, the next first
 	waiting map[string][]chan struct{}
 }
 

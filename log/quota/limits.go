@@ -7,8 +7,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Limits are what a log does at once, and for whom, so that no stranger holds up
-// another. All that it throttles by is here. Zero fields mean those of DefaultLimits,
+// Limits bound all that a log does at once, and for each source, so that no stranger holds up
+// another. All its throttles are here. Zero fields mean those of DefaultLimits,
 // and a Pool of which only the capacity is given has the default's proportions.
 type Limits struct {
 	// Connections is how many connections there are at once, or half of the files
@@ -17,12 +17,12 @@ type Limits struct {
 	// Queue is how many submissions may wait to be judged.
 	Queue Pool
 	// Memory is how many bytes submissions may take that are being read or wait
-	// to be judged: their bodies, and once these are read what was made of them.
+	// to be judged: their bodies and, once these are read, the parsed files.
 	// It must be at least 64 MiB.
 	Memory Pool
-	// Making is how many answers are being made at once of which nobody knows
-	// beforehand how large they get: a file counts as one, a pack that is kept and
-	// what is listed up to a limit as two, without one as four.
+	// Making is how many answers whose size is not known beforehand are being made
+	// at once: a file counts as one, a list with a limit, or a pack that is kept, as
+	// two, a list without a limit as four.
 	Making Pool
 	// Answers is how many bytes the large answers may take, those of more than a
 	// MiB, that are being sent to clients. It must be at least 64 MiB.
@@ -59,8 +59,8 @@ type Pool struct {
 type Quota struct {
 	Submissions, SubmissionBurst float64 // a second
 	Bytes, ByteBurst             float64 // a second
-	// Judging is how long its files may be judged, in seconds a second. What is
-	// beyond it waits in the queue.
+	// Judging is how long its files may be judged, in seconds a second. Files
+	// beyond that wait in the queue.
 	Judging, JudgingBurst float64
 }
 
@@ -88,7 +88,7 @@ var DefaultLimits = Limits{
 	Sources:     16384,
 }
 
-// Or returns the limits with what is zero taken from others.
+// Or returns the limits with zero fields taken from others.
 func (l Limits) Or(d Limits) Limits {
 	l.Queue, l.Memory = l.Queue.or(d.Queue, 1), l.Memory.or(d.Memory, tuf.MaxFileSize)
 	l.Making, l.Answers = l.Making.or(d.Making, MakingListing), l.Answers.or(d.Answers, tuf.MaxFileSize)
@@ -114,7 +114,7 @@ func (l Limits) Or(d Limits) Limits {
 	return l
 }
 
-// or returns the pool with what is zero taken from another, in its proportions. The
+// or returns the pool with zero fields taken from another, in its proportions. The
 // share is never less than what one may want.
 func (p Pool) or(d Pool, least int64) Pool {
 	if p.Capacity == 0 {
@@ -144,12 +144,12 @@ func (q Quota) or(d Quota) Quota {
 
 const (
 	// LargeSubmission is how many bytes a submission has at least that is read alone.
-	// What it takes besides, about as much again, is not to be multiplied. So the next
-	// one is read only when it is decided: one of those who have a token, and one of
-	// all others.
+	// The memory that it takes besides, about as much again, is not to be multiplied.
+	// So the next one is read only when it is decided: one of the holders of tokens,
+	// and one of all others.
 	LargeSubmission = 8 << 20
-	// MakingListing and MakingLookup are how much of Limits.Making is taken for
-	// what is listed without a limit, and up to one; MakingPack for a pack that is kept.
+	// MakingListing and MakingLookup are how much of Limits.Making a list without a
+	// limit takes, and a list with one; MakingPack a pack that is kept.
 	MakingListing = 4
 	MakingLookup  = 2
 	MakingPack    = 2
@@ -166,7 +166,7 @@ const (
 	// MaxFound is how many leaves, or releases that list a file, a look-up answers.
 	MaxFound = 10000
 	// MakingFor is how long a request waits until its answer is made, and LevelFor
-	// until what is looked up is listed as far as it is published.
+	// until look-ups have everything that is published.
 	MakingFor = 10 * time.Second
 	LevelFor  = 5 * time.Second
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Room says who has how much of a Pool.
+// Room keeps account of a Pool: how much of it each source has.
 type Room struct {
 	Pool
 
@@ -22,12 +22,12 @@ type Room struct {
 type waiter struct {
 	from Source
 	n    int64
-	turn chan struct{} // closed when it has what it waits for
+	turn chan struct{} // closed when it has its part
 }
 
 func NewPool(p Pool) *Room { return &Room{Pool: p, by: map[string]int64{}} }
 
-// Take takes n for a source, if there is as much for it, before those who wait.
+// Take takes n for a source, if there is as much for it, ahead of all that wait.
 func (p *Room) Take(from Source, n int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +61,7 @@ func (p *Room) Await(ctx context.Context, from Source, n int64) error {
 	return context.Cause(ctx)
 }
 
-// GiveBack gives back what was taken.
+// GiveBack gives back n that were taken.
 func (p *Room) GiveBack(from Source, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *Room) GiveBack(from Source, n int64) {
 	p.serve()
 }
 
-// serve gives those who wait what there is, in their order. A source that has its
+// serve shares out what there is among the waiting, in their order. A source that has its
 // share is passed over; nobody gets ahead of one that waits for more than is left.
 // It must be called with mu held.
 func (p *Room) serve() {

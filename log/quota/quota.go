@@ -21,7 +21,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// HTTPConfig says who may submit how much, and who is told of requests. Quotas
+// HTTPConfig configures how requests are told apart by source, and observed. Quotas
 // count by source: the holder of a token, the registration token or a repository's
 // own, or else the network that a client's address is in (IPv4 /24, IPv6 /48).
 // Clients on the log's own host that no proxy speaks for have none.
@@ -31,17 +31,17 @@ type HTTPConfig struct {
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
 	TrustedProxies []netip.Prefix
-	// FrontEndSecret is what other front ends of the log send in
-	// HeaderFrontEnd with the requests that they pass on. Whom they name in
-	// HeaderClient is believed. Empty means that there are none.
+	// FrontEndSecret is the secret that other front ends of the log send in
+	// HeaderFrontEnd with the requests that they pass on. The network that they name
+	// in HeaderClient is believed. Empty means that there are none.
 	FrontEndSecret string
 	// Now is the clock of quotas. Nil means time.Now.
 	Now func() time.Time
-	// Observer is told what happens. Nil means nobody.
+	// Observer is told of requests and submissions. Nil means nobody.
 	Observer log.Observer
 }
 
-// Source is who a request comes from.
+// Source is the sender of a request.
 type Source struct {
 	Key       string   // of its bucket; empty: it has none
 	Holder    bool     // of any token
@@ -99,8 +99,8 @@ func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Source
 	return s
 }
 
-// Of returns the source of a request. A token that is none of the log's gives
-// nothing: whoever sends it is counted by address.
+// Of returns the source of a request. A token that the log does not know gives
+// nothing: its sender is counted by address.
 func (s *Sources) Of(r *http.Request) Source {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		if registrar := s.registrar.Load(); registrar != nil && tuf.Sum([]byte(token)) == *registrar {
@@ -130,7 +130,7 @@ func (s *Sources) ForRepository(ctx context.Context, from Source, repository tuf
 // host.
 func (s *Sources) Network(r *http.Request) string {
 	if s.FromFrontEnd(r) {
-		return r.Header.Get(HeaderClient) // what this function returned there
+		return r.Header.Get(HeaderClient) // as this function returned it there
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Sources) Charge(from Source, bytes int64) error {
 		return nil
 	}
 	now := s.now()
-	// What is larger than the whole burst waits for a full bucket.
+	// A submission that is larger than the whole burst waits for a full bucket.
 	wait := max(b.submissions.wait(now, 1), b.bytes.wait(now, float64(bytes)))
 	if wait > 0 {
 		return &Over{b.key, wait}
@@ -273,7 +273,7 @@ func (s *Sources) bucket(from Source) *bucket {
 	return b
 }
 
-// bucket holds what a source may still submit.
+// bucket holds how much a source may still submit.
 type bucket struct {
 	key                         string
 	submissions, bytes, judging tokens
@@ -289,7 +289,7 @@ func newBucket(key string, q Quota) *bucket {
 }
 
 // tokens run low as they are taken and come back with time. There can be fewer than
-// none: what was more than the burst is waited for afterwards.
+// none: an excess over the burst is waited for afterwards.
 type tokens struct {
 	limiter *rate.Limiter // nil: there is no limit
 	unit    float64       // how many of the limiter's make one, which is whole only there
@@ -344,7 +344,7 @@ func (s *Sources) FromFrontEnd(r *http.Request) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// What front ends tell the leader beside the request.
+// Headers with which front ends tell the leader more than the request does.
 const (
 	// HeaderFrontEnd is the secret that all front ends of a log share. With it
 	// a request comes from one of them, and is passed on no further.

@@ -2,8 +2,8 @@ package quota
 
 import "slices"
 
-// Stay is what somebody has of a pool while he waits for a client to send bytes, or to
-// take some, which lasts as long as the client likes. So it gives way: where there is
+// Stay is the part of a pool that is taken while a client sends or takes bytes, which
+// lasts as long as the client likes. So it gives way: where there is
 // no room for a source, the source that has the most in stays, and more than the
 // newcomer would have in all, loses its oldest one. So nobody shuts others out by being
 // slow, and nobody loses anything to a source that has as much.
@@ -67,7 +67,7 @@ func (p *Room) giveWay(from Source, n int64) []*Stay {
 	sources := map[string]*has{}
 	var order []*has // those of sources that began first, first
 	for _, s := range p.stays {
-		// What holders give back is not all for those without a token.
+		// A part of what holders give back is kept from sources without a token.
 		if s.n == 0 || s.from.Key == from.Key || s.from.Holder && !from.Holder {
 			continue
 		}
@@ -106,8 +106,8 @@ func (p *Room) end(s *Stay) {
 	}
 }
 
-// Keep ends the stay and leaves what it has taken, n, to be given back to the pool by
-// whoever has it now. It is false if the stay has given way.
+// Keep ends the stay and leaves the n that it has taken to the caller, to give them back
+// to the pool. It is false if the stay has given way.
 func (s *Stay) Keep() (n int64, ok bool) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Stay) Keep() (n int64, ok bool) {
 	return n, !s.gone
 }
 
-// Leave ends the stay and gives back what it has.
+// Leave ends the stay and gives back all that it has.
 func (s *Stay) Leave() {
 	n, _ := s.Keep()
 	s.pool.GiveBack(s.from, n)

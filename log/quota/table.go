@@ -7,8 +7,8 @@ import (
 	"github.com/tuflog/tuflog/log"
 )
 
-// LimitRow is a line of the table of limits, as an operator sees it. What there is
-// not is empty.
+// LimitRow is a line of the table of limits, as an operator sees it. A limit that does not
+// exist is empty.
 type LimitRow struct {
 	What    string `json:"what"`
 	Field   string `json:"field"`    // of Limits, or the constant beside it

@@ -12,15 +12,15 @@ import (
 )
 
 // TokenBook answers from the tokens that are kept at the moment. One query to the store
-// serves all who asked before it was sent, so that any number of requests costs one
+// serves all requests that came before it was sent, so that any number of them costs one
 // small query at a time.
 type TokenBook struct {
 	store  log.Tokens // nil: there are no tokens
 	logger *slog.Logger
 
-	asked  atomic.Int64 // number of those who have asked
+	asked  atomic.Int64 // number of requests that have asked
 	asking sync.Mutex   // held while the store is asked
-	heard  int64        // number of those who have an answer; with asking held
+	heard  int64        // number of requests that have an answer; with asking held
 	at     atomic.Int64 // when the store gave its last answer, since began
 	began  time.Time
 	ok     bool        // the store has been read
@@ -92,8 +92,8 @@ func (b *TokenBook) read(ctx context.Context) error {
 
 // Of returns the tokens of a text, nil for none.
 func (b *TokenBook) Of(ctx context.Context, text string) *Holding {
-	// Looking up the hash of what was sent tells nothing about the hash of
-	// what was not.
+	// Looking up the hash of a text that was sent tells nothing about the hash of
+	// another.
 	hash := tuf.Sum([]byte(text))
 	if time.Since(b.began)-time.Duration(b.at.Load()) < log.TokenAge {
 		if h := b.holding(hash); h != nil {

@@ -63,7 +63,7 @@ func Open(ctx context.Context, at Servers, logger *slog.Logger) (*Log, error) {
 		} else if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w: logserver init --storage --state makes a log", err)
 		} else if errors.As(err, new(*postgres.OtherStorageError)) {
-			err = fmt.Errorf("%w. If the database is of a date before logserver tree replace made that tree, have it take the place of the old one: logserver tree replace --to %s, with the old one's --storage", err, at.Storage)
+			err = fmt.Errorf("%w. If the database is of a date before logserver tree replace made that tree, let it take the place of the old one: logserver tree replace --to %s, with the old one's --storage", err, at.Storage)
 		}
 		return nil, err
 	}

@@ -33,8 +33,9 @@ type Replacement struct {
 	// To is the URL of the log server for the new tree, or of the tree; empty: the log server
 	// of At. Run sets it to the URL of the tree.
 	To string
-	// Publisher returns what signs what was signed last once more, and who cosigns it: keys,
-	// policy, witnesses and what was served. done ends their use.
+	// Publisher returns what is needed to sign the last tree once more and to have it
+	// cosigned: keys, policy, witnesses, and the checkpoints that were served. done ends
+	// their use.
 	Publisher func() (cfg publisher.Config, done func(), err error)
 	// Reached is told of each stage that is complete. An error ends Run there, with this
 	// error.
@@ -337,8 +338,8 @@ func (r *Replacement) replace(ctx context.Context) error {
 	})
 }
 
-// freeze has the old tree take nothing any more. What is on its way to it then is of no
-// use to anybody, and neither is the tree: it may be gone.
+// freeze asks Trillian to take nothing for the old tree any more. Entries on their way to it
+// then are useless, and so is the tree: it may be gone.
 func (r *Replacement) freeze(ctx context.Context) error {
 	if err := trillianlog.FreezeTree(ctx, r.log.Trillian); err != nil {
 		r.Logger.Warn("the old tree is not frozen; nobody reads it any more", "err", err)

@@ -8,15 +8,16 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Blobs are those that many can be read of at once.
+// Blobs are blobs of which many can be read at once.
 type Blobs interface {
 	Put(ctx context.Context, files [][]byte) error
 	ReadBlobs(ctx context.Context, sums []tuf.Digest, each func(sum tuf.Digest, data []byte)) error
 	CountBlobs(ctx context.Context, sums []tuf.Digest) (int, error)
 }
 
-// ReadBlobs checks that many blobs at once are those that one by one are there and
-// undamaged, and that CountBlobs counts those that are there. damage changes the file "file 77" into "fale 77" where the blobs are
+// ReadBlobs checks that many blobs read at once are the same as those read one by one,
+// undamaged, and that CountBlobs counts those that are there. damage changes the file
+// "file 77" into "fale 77" where the blobs are
 // kept, and returns them as they are from then on.
 func ReadBlobs(t *testing.T, blobs Blobs, damage func() Blobs) {
 	t.Helper()

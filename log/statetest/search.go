@@ -16,8 +16,8 @@ import (
 func sum512(s string) log.SHA512 { return sha512.Sum512([]byte(s)) }
 
 // testSearch adds releases whose files differ in every way from those before, and
-// asks for all that there is to ask. The answers are those of the fixture read
-// from end to end.
+// asks every question. The answers must be those of the fixture read from end to
+// end.
 func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.State) log.State {
 	first := len(f.leaves)
 	file := log.Target{Path: "app", SHA256: sum("app 2"), SHA512: sum512("app 2"), Length: 5}

@@ -211,8 +211,8 @@ func upTo(from, to int) (list []int) {
 	return list
 }
 
-// testListings adds releases that list mostly what the one before lists, one by
-// one and all at once, and with the state closed in between.
+// testListings adds releases that list mostly the same files as the one before, one
+// by one and all at once, and with the state closed in between.
 func testListings(t *testing.T, state log.State, f *fixture, reopen func() log.State) log.State {
 	first := len(f.leaves)
 	var want []string
@@ -311,7 +311,7 @@ func Apply(t testing.TB, state log.StateWriter, edge *proofs.Edge, leaves []log.
 	List(t, state, leaves)
 }
 
-// List lists leaves, and checks what is told of it.
+// List lists leaves, and checks the progress that is reported.
 func List(t testing.TB, state log.StateWriter, leaves []log.StateLeaf) {
 	t.Helper()
 	if len(leaves) == 0 {

@@ -38,7 +38,7 @@ func testUnlisted(t *testing.T, state log.State, f *fixture, reopen func() log.S
 	if err := state.Apply(t.Context(), f.edge.Clone(), leaves); err != nil {
 		t.Fatal(err)
 	}
-	// asked compares what is found with what is listed.
+	// asked compares the files that are found with those that are listed.
 	asked := func(listed int) {
 		t.Helper()
 		if n, err := state.Listed(t.Context()); err != nil || n != int64(listed) {

@@ -132,7 +132,7 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 
 	first := held("r", "net 1", 100)
 	hold(first, nil)
-	// The same again is the same row, whoever sends it and when.
+	// The same again is the same row, from any sender at any time.
 	again := first
 	again.Source, again.Until = "net 2", start.Add(99*time.Hour)
 	if got, err := holds.Hold(ctx, again, []byte("x"), nil, room); err != nil || got != first {
@@ -160,7 +160,7 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 	hold(held("q", "net 1", 1), log.ErrHoldFull)
 	listed(reopen(), first, second, third, fourth, fifth, sixth, seventh)
 
-	// What is due, by time or because it was released or its version was logged.
+	// Files that are due, by time or because they were released or their version was logged.
 	due := func(at time.Time, want ...log.Held) {
 		t.Helper()
 		got, err := holds.DueHolds(ctx, at, 3)
@@ -183,7 +183,7 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 	sixth.Until = start
 	due(start, sixth, seventh)
 
-	// What has ended says what became of it, for a while.
+	// A hold that has ended says how, for a while.
 	outcome := log.Outcome{Status: api.StatusRefused, Index: -1, Code: "threshold", Detail: "no \x00 key"}
 	for _, there := range []bool{true, false} {
 		if ok, err := holds.SettleHold(ctx, first.ID, outcome, start.Add(time.Minute)); err != nil || ok != there {
@@ -201,7 +201,7 @@ func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
 		t.Errorf("its files: %v", err)
 	}
 	listed(holds, sixth, seventh, second, third, fourth, fifth)
-	// What is logged was not dropped, whoever has settled it first.
+	// A logged file was not dropped, even if somebody has settled it so first.
 	logged := log.Outcome{Status: api.StatusReleased, Index: 17}
 	for _, o := range []log.Outcome{logged, outcome} {
 		if ok, err := holds.SettleHold(ctx, first.ID, o, start.Add(2*time.Minute)); err != nil || ok {
