@@ -41,7 +41,7 @@
 // that the rules do not give is not applied: leaves that build on it are then false
 // admissions too.
 //
-// The evidence of a fork is fork.conflict, a proofs.Conflict that anyone can check
-// with the log's key; if the log did not serve the tiles for it, the evidence is the
-// two notes.
+// The evidence of what a log or a vendor signed is one file, as package evidence makes
+// and checks it: fork.conflict, or KIND.accusation. What was served and not signed
+// cannot be proved to others, and is kept as it came.
 package audit

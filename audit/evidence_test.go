@@ -3,15 +3,22 @@ package audit_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/evidence"
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
+
+func TestMain(m *testing.M) { runtest.Main(m) }
 
 // checkEvidence looks for a finding's files in the state directory.
 func checkEvidence(t *testing.T, dir string, want audit.Finding) {
@@ -36,6 +43,49 @@ func checkEvidence(t *testing.T, dir string, want audit.Finding) {
 		return
 	}
 	t.Errorf("no evidence of %s in %s", want.Kind, dir)
+}
+
+// prove checks the one file of a finding as others would, and returns what it proves.
+func prove(t *testing.T, l *audittest.Log, f audit.Finding) evidence.Statement {
+	t.Helper()
+	if len(f.Evidence) != 1 || f.Evidence[0].Text == "" {
+		t.Fatalf("%s: %d files", f.Sentence, len(f.Evidence))
+	}
+	b := []byte(f.Evidence[0].Text)
+	s, err := evidence.Check(t.Context(), b, l.Signer.Key())
+	if err != nil {
+		t.Errorf("%s: %v", f.Sentence, err)
+	}
+	stranger, err := proofs.GenerateSigner(nil, audittest.Origin, proofs.Ed25519)
+	must(t, err)
+	if _, err := evidence.Check(t.Context(), b, stranger.Key()); !errors.Is(err, proofs.ErrUnknownLog) {
+		t.Errorf("%s: with a stranger's key: %v", f.Sentence, err)
+	}
+	return s
+}
+
+// accusations are files that are checked by the program, with the keys of their logs alone.
+type accusations struct {
+	dir         string
+	keys, files []string
+}
+
+func (a *accusations) add(t *testing.T, l *audittest.Log, f audit.Finding) {
+	t.Helper()
+	file := filepath.Join(a.dir, fmt.Sprintf("%d-%s", len(a.files), f.Evidence[0].Name))
+	must(t, os.WriteFile(file, []byte(f.Evidence[0].Text), 0o600))
+	a.keys, a.files = append(a.keys, "--key", l.Signer.Key().String()), append(a.files, file)
+}
+
+func (a *accusations) check(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		return // it builds the program
+	}
+	stdout, stderr, code := runtest.Run(t, "auditor", slices.Concat([]string{"evidence", "check"}, a.keys, a.files)...)
+	if lines := strings.Count(stdout, audittest.Origin); code != 0 || len(a.files) < 15 || lines < len(a.files) {
+		t.Errorf("exit %d, %d of %d files prove their point\n%s%s", code, lines, len(a.files), stdout, stderr)
+	}
 }
 
 // checkFork checks that the evidence of a fork accuses the log, and nobody else.

@@ -37,24 +37,6 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-func TestUnknownKind(t *testing.T) {
-	for raw, want := range map[string]string{
-		"tuflog release v2\nx":  "tuflog release v2",
-		"tuflog key-list v13\n": "tuflog key-list v13",
-		"tuflog release v1\nx":  "",
-		"tuflog evidence v1\nx": "",
-		"tuflog release v2":     "",
-		"tuflog release v02\n":  "",
-		"tuflog  v2\n":          "",
-		"other release v2\n":    "",
-		"":                      "",
-	} {
-		if got, ok := unknownKind([]byte(raw)); got != want || ok != (want != "") {
-			t.Errorf("%q: %q, want %q", raw, got, want)
-		}
-	}
-}
-
 // TestKeyIDsOfRealRoots: of all keys of Sigstore's roots one has an id that is
 // not its hash, since root 11.
 func TestKeyIDsOfRealRoots(t *testing.T) {
@@ -187,20 +169,6 @@ func FuzzState(f *testing.F) {
 		again, err := state.Marshal()
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%q is printed as %q, %v", b, again, err)
-		}
-	})
-}
-
-func FuzzUnknownKind(f *testing.F) {
-	f.Add([]byte("tuflog release v2\nx"))
-	f.Add([]byte("tuflog release v1\nx"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		kind, ok := unknownKind(b)
-		if !ok {
-			return
-		}
-		if _, err := leaf.Parse(b); err == nil {
-			t.Fatalf("%q is a leaf and of an unknown kind %q", b, kind)
 		}
 	})
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -188,26 +187,15 @@ func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encodin
 // readable reports whether package tuf reads an encoding.
 func readable(encoding tuf.Encoding) bool { return encoding == tuf.JSON }
 
-// kindLine is the first line of every kind of leaf, those to come included.
-var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
-
-// unknownKind reports whether an entry that did not parse says that it is a kind
-// of leaf that this auditor does not know.
-func unknownKind(raw []byte) (string, bool) {
-	line := string(kindLine.Find(raw))
-	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" || line == leaf.End {
-		return "", false
-	}
-	return strings.TrimSuffix(line, "\n"), true
-}
-
 // judge records what is wrong with a leaf. The error means that it could not be
 // judged now.
 func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	if a.ended > 0 && l.index >= a.ended {
 		f := newFinding(BehindEnd, "entry %d is behind the end of the log, which is entry %d", l.index, a.ended-1)
 		f.Index = l.index
-		f.Evidence = []Evidence{a.leafEvidence(ctx, a.ended-1, []byte(leaf.End)), a.leafEvidence(ctx, l.index, l.raw)}
+		if !a.accuse(ctx, &f, evidence.BehindEnd, func(g *evidence.Log) ([]byte, error) { return g.BehindEnd(ctx, a.ended-1) }) {
+			f.Evidence = []Evidence{a.leafEvidence(ctx, a.ended-1, []byte(leaf.End)), a.leafEvidence(ctx, l.index, l.raw)}
+		}
 		a.record(f)
 		return entry{verdict: Wrong}, nil
 	}
@@ -218,12 +206,14 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	if l.leafErr != nil {
 		f := newFinding(BadLeaf, "entry %d is not a leaf: %v", l.index, l.leafErr)
 		verdict := Wrong
-		if kind, ok := unknownKind(l.raw); ok {
+		if kind, ok := leaf.UnknownKind(l.raw); ok {
 			f = newFinding(UnknownLeaf, "entry %d is a leaf of a kind that this auditor does not know: %q", l.index, clip(kind, 100))
 			verdict = UnknownToUs
 		}
 		f.Index = l.index
-		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
+		if verdict == UnknownToUs || !a.accuse(ctx, &f, evidence.BadLeaf, func(g *evidence.Log) ([]byte, error) { return g.BadLeaf(ctx, l.index) }) {
+			f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
+		}
 		a.record(f)
 		return entry{verdict: verdict}, nil
 	}
@@ -244,13 +234,13 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	var refused *admit.Refused
 	switch {
 	case errors.As(err, &refused):
-		return a.wrong(ctx, l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err)), nil
+		return a.wrong(ctx, l, FalseAdmission, refused.Code, fmt.Sprintf("the rules refuse it: %v", err), -1), nil
 	case err != nil:
 		return a.trouble(ctx, l, err)
 	case decision.Logged:
-		return a.wrong(ctx, l, Duplicate, "", fmt.Sprintf("it is already logged at index %d", decision.Index)), nil
+		return a.wrong(ctx, l, Duplicate, "", fmt.Sprintf("it is already logged at index %d", decision.Index), decision.Index), nil
 	case decision.Leaf != l.leaf:
-		return a.wrong(ctx, l, FalseAdmission, "", difference(l.leaf, decision.Leaf)), nil
+		return a.wrong(ctx, l, FalseAdmission, "", l.leaf.Difference(decision.Leaf), -1), nil
 	}
 	return a.accept(ctx, l, repo)
 }
@@ -279,28 +269,6 @@ func (a *Auditor) decide(ctx context.Context, l *loaded, repo *repository) (admi
 		return admit.Decision{Logged: true, Index: root.index}, nil
 	}
 	return admit.JudgeGenesis(l.metadata)
-}
-
-// difference words how a leaf differs from the one that the rules give.
-func difference(got, want leaf.Leaf) string {
-	var parts []string
-	differ := func(what string, got, want any) {
-		if got != want {
-			parts = append(parts, fmt.Sprintf("%s is %v, the rules give %v", what, got, want))
-		}
-	}
-	differ("its kind", got.Kind, want.Kind)
-	differ("its repository", got.Repository, want.Repository)
-	differ("its role", got.Role, want.Role)
-	differ("its version", got.Version, want.Version)
-	differ("its payload", got.Payload, want.Payload)
-	differ("its metadata", got.Metadata, want.Metadata)
-	differ("its size", got.Size, want.Size)
-	differ("its snapshot", got.Snapshot, want.Snapshot)
-	differ("how its snapshot lists it", got.Listed, want.Listed)
-	differ("its encoding", got.Encoding, want.Encoding)
-	differ("the index it contradicts", got.Contradicts, want.Contradicts)
-	return strings.Join(parts, "; ")
 }
 
 // leafEvidence is a proof that the log holds the entry, or where the tiles do

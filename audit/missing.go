@@ -321,25 +321,28 @@ func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, err
 		}
 		return a.blinds(l, bad.sum, &f), nil
 	case errors.As(err, &syntax):
-		return a.wrong(ctx, l, FalseAdmission, admit.RefusedMalformed, "the rules refuse it: "+syntax.Error()), nil
+		return a.wrong(ctx, l, FalseAdmission, admit.RefusedMalformed, "the rules refuse it: "+syntax.Error(), -1), nil
 	}
 	return entry{}, err
 }
 
 // wrong records a leaf that should not be there. Where files of earlier leaves of the
-// repository are missing, and could make it right, nobody can say.
-func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why string) entry {
+// repository are missing, and could make it right, nobody can say. earlier is the entry that
+// it repeats, or -1.
+func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why string, earlier int64) entry {
 	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(ctx, l.leaf.Repository)) {
 		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
 		return a.blinds(l, tuf.Digest{}, &f)
 	}
 	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
-	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
-	if l.metadata != nil {
-		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
-	}
-	if l.snapshot != nil {
-		f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))
+	if !a.accuseOf(ctx, &f, l, earlier) {
+		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
+		if l.metadata != nil {
+			f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File))
+		}
+		if l.snapshot != nil {
+			f.Evidence = append(f.Evidence, evidenceFile(fmt.Sprintf("%d.snapshot.json", l.index), l.snapshot.File))
+		}
 	}
 	a.record(f)
 	leaf := l.leaf // and nothing else of l

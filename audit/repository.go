@@ -299,10 +299,12 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 		return Finding{}, err
 	}
 	first, _ := a.leafAt(l.leaf.Contradicts)
-	f.Evidence = append(f.Evidence,
-		a.leafEvidence(ctx, l.leaf.Contradicts, first.Marshal()),
-		evidenceFile(fmt.Sprintf("%d.json", l.leaf.Contradicts), other.File),
-		evidenceFile("root.json", root.File))
+	if !a.accuseKeys(ctx, &f, repo, l.leaf.Contradicts, l.index, l) {
+		f.Evidence = append(f.Evidence,
+			a.leafEvidence(ctx, l.leaf.Contradicts, first.Marshal()),
+			evidenceFile(fmt.Sprintf("%d.json", l.leaf.Contradicts), other.File),
+			evidenceFile("root.json", root.File))
+	}
 	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
 		f.Sentence += "; signed both: " + strings.Join(names, ", ")
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -248,9 +250,9 @@ func TestTampering(t *testing.T) {
 			h.Serve([]byte("<html>please log in</html>"))
 		}, "unreachable@-1", audit.Outage, "the checkpoint cannot be read"},
 	}
+	accusations := accusations{dir: t.TempDir()}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			h := newHistory(t)
 			tt.do(h)
 			dir := t.TempDir()
@@ -280,8 +282,16 @@ func TestTampering(t *testing.T) {
 			if found[0].Class == audit.Tampering {
 				checkEvidence(t, dir, found[0])
 			}
+			switch found[0].Kind {
+			case audit.BadLeaf, audit.BehindEnd, audit.Duplicate, audit.FalseAdmission:
+				if s := prove(t, h.Log, found[0]); !slices.Contains(s.Entries, found[0].Index) && s.Kind != evidence.BehindEnd {
+					t.Errorf("%s, and the evidence: %s", found[0].Sentence, s.Sentence)
+				}
+				accusations.add(t, h.Log, found[0])
+			}
 		})
 	}
+	accusations.check(t)
 }
 
 func (h *history) evidence() leaf.Leaf {

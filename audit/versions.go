@@ -181,6 +181,9 @@ func (a *Auditor) bothStand(ctx context.Context, l *loaded, repo *repository, le
 	if err != nil {
 		return Finding{}, err
 	}
+	if a.accuseKeys(ctx, &f, repo, first.Index, second.Index, l) {
+		return f, nil
+	}
 	for _, rec := range []admit.Record{first, second} {
 		f.Evidence = append(f.Evidence, a.leafEvidence(ctx, rec.Index, rec.Leaf.Marshal()))
 		m, err := a.earlier(ctx, rec.Index)

@@ -173,8 +173,8 @@ func TestBothStand(t *testing.T) {
 				t.Fatalf("found %+v", found)
 			}
 			if tt.class == audit.Equivocation {
-				if len(found[0].Evidence) != 7 {
-					t.Errorf("evidence: %d files", len(found[0].Evidence))
+				if s := prove(t, l, found[0]); s.Repository != id || s.Version != 14 || len(s.SignedBoth) != 0 {
+					t.Errorf("proved: %+v", s)
 				}
 				checkEvidence(t, dir, found[0])
 			}

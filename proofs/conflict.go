@@ -206,6 +206,15 @@ type Verdict struct {
 	By []string
 }
 
+// String says in one sentence what is proved, and against whom.
+func (v Verdict) String() string {
+	names := make([]string, len(v.By))
+	for i, name := range v.By {
+		names[i] = printable(name)
+	}
+	return fmt.Sprintf("%s showed two histories, signed by %s", printable(v.Origin), strings.Join(names, ", "))
+}
+
 // Check verifies a conflict with public keys of any type; keys of one name are
 // one party's. It returns the parties that signed both checkpoints, each with
 // any of its keys. The error is ErrNoConflict if the checkpoints can both be

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -92,21 +95,29 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	if w.must(err); len(folders) != 1 {
 		t.Fatal(folders)
 	}
+	accusation := filepath.Join(folders[0], "equivocation.accusation")
+	out, _ := w.run(0, "evidence", "check", "--policy", w.policy, accusation)
+	w.wantAll(out, "the keys of repository "+w.repo.String()+" signed two payloads of targets 3", "in log "+audittest.Origin+" they are entries 2 and 3")
+	proofsDir := t.TempDir()
+	w.run(1, "lookup", "--policy", w.policy, "--proofs", proofsDir, tuf.Sum([]byte("for one")).String())
+	sidecars, err := filepath.Glob(filepath.Join(proofsDir, "*.tlog-proof"))
+	if w.must(err); len(sidecars) == 0 {
+		t.Fatal("no proofs")
+	}
 	notes, err := filepath.Glob(filepath.Join(state, "notes", "*.note"))
 	w.must(err)
 	// It may as well never end.
 	huge := filepath.Join(t.TempDir(), "huge")
 	w.must(os.WriteFile(huge, nil, 0o600))
-	w.must(os.Truncate(huge, tuf.MaxFileSize+1))
+	w.must(os.Truncate(huge, proofs.MaxAccusationSize+1))
 	const tooLarge = "bytes, the most that can be checked here: too large"
-	for _, args := range [][]string{{"evidence", "check", huge, huge}, {"show", "--policy", w.policy, huge}} {
+	for _, args := range [][]string{{"evidence", "check", "--policy", w.policy, huge, huge}, {"show", "--policy", w.policy, huge}} {
 		_, errs := w.run(2, args...)
 		w.wantAll(errs, tooLarge)
 	}
 	for _, tt := range []struct{ file, says string }{
 		{huge, tooLarge},
-		{filepath.Join(folders[0], "3.tlog-proof"), "is a proof that a log holds one entry, and not evidence by itself"},
-		{filepath.Join(folders[0], "3.json"), "is TUF metadata"},
+		{sidecars[0], "is a proof that a log holds one entry, and not evidence by itself"},
 		{filepath.Join(folders[0], "finding.json"), "is a finding of an auditor"},
 		{notes[0], "is one signed checkpoint"},
 		{filepath.Join(state, "state"), "is the state of an auditor"},
@@ -125,6 +136,29 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	if w.must(err); len(forks) != 1 {
 		t.Fatal(forks)
 	}
-	out, _ := w.run(0, "evidence", "check", "--policy", w.policy, forks[0])
+	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, forks[0])
 	w.wantAll(out, audittest.Origin)
+
+	// Of several files the worst decides, and each is named.
+	out, errs := w.run(2, "evidence", "check", "--policy", w.policy, forks[0], accusation, w.policy)
+	w.wantAll(out, forks[0]+": "+audittest.Origin+" showed two histories", accusation+": the keys of repository")
+	w.wantAll(errs, w.policy+" is not evidence")
+	cut := filepath.Join(t.TempDir(), "cut.accusation")
+	whole, err := os.ReadFile(accusation)
+	w.must(err)
+	w.must(os.WriteFile(cut, whole[:len(whole)-1], 0o600))
+	_, errs = w.run(1, "evidence", "check", "--policy", w.policy, accusation, w.policy, cut)
+	w.wantAll(errs, w.policy+" is not evidence", cut+": accusation: ")
+	var list []struct {
+		File   string
+		Proved bool
+		Error  string
+
+		Statement evidence.Statement
+	}
+	out, _ = w.run(1, "evidence", "check", "--json", "--policy", w.policy, accusation, cut)
+	w.must(json.Unmarshal([]byte(out), &list))
+	if len(list) != 2 || !list[0].Proved || list[0].Statement.Kind != evidence.Equivocation || list[0].Statement.Repository != w.repo || list[1].Proved || list[1].Error == "" {
+		t.Errorf("as JSON: %s", out)
+	}
 }

@@ -16,6 +16,7 @@ var Formats = []string{
 	"tuflog evidence v1",
 	"tuflog end v1",
 	"tuflog conflict v1",
+	"tuflog accusation v1",
 	"c2sp.org/tlog-proof@v1",
 	"c2sp.org/tlog-tiles",
 }

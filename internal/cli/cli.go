@@ -44,6 +44,9 @@ func Failed(err error) error {
 	return failure{err}
 }
 
+// IsFailure reports whether err is one that Failed marked.
+func IsFailure(err error) bool { return errors.As(err, new(failure)) }
+
 // ErrReported is for a command that has already printed its findings on stdout:
 // Failed(ErrReported) exits with 1 and prints no message.
 var ErrReported = errors.New("reported on stdout")

@@ -1,28 +1,42 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// maxEvidence bounds what is read before it is known of which kind it is, in bytes:
-// metadata, which is told apart from evidence, may be so long.
-const maxEvidence = 32 << 20
+// The first lines of files of evidence.
+const (
+	ConflictLine   = "tuflog conflict v1"
+	AccusationLine = "tuflog accusation v1"
+)
+
+// ReadEvidence reads a file of evidence that begins with one of the lines. The error says
+// what a file of another kind is, and what to do with it.
+func ReadEvidence(path string, lines ...string) ([]byte, error) {
+	b, err := ReadAtMost(path, proofs.MaxAccusationSize)
+	if err != nil {
+		return nil, err
+	}
+	if kind := otherKind(b, lines); kind != "" {
+		return nil, fmt.Errorf("%s is %s", path, kind)
+	}
+	return b, nil
+}
 
 // CheckConflict prints on w what the evidence in a file proves against any of the keys.
 // The error is Failed if it does not accuse any of them, but not if the file is of
 // another kind.
 func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
-	b, err := ReadAtMost(path, maxEvidence)
+	b, err := ReadEvidence(path, ConflictLine)
 	if err != nil {
 		return err
-	}
-	if kind := otherKind(b); kind != "" {
-		return fmt.Errorf("%s is %s", path, kind)
 	}
 	c, err := proofs.ParseConflict(b)
 	if err != nil {
@@ -32,18 +46,21 @@ func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	if err != nil {
 		return Failed(fmt.Errorf("%s: %w", path, err))
 	}
-	fmt.Fprintf(w, "%s showed two histories, signed by %s\n", v.Origin, strings.Join(v.By, ", "))
-	fmt.Fprintf(w, "  size %d, root %v\n  size %d, root %v\n", v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
+	fmt.Fprintf(w, "%v\n  size %d, root %v\n  size %d, root %v\n", v, v.Older.N, v.Older.Hash, v.Newer.N, v.Newer.Hash)
 	return nil
 }
 
-// otherKind says what a file is that is not a conflict, and what to do with it; empty if
-// it begins as a conflict does.
-func otherKind(b []byte) string {
-	first, _, _ := strings.Cut(string(b), "\n")
-	switch first {
-	case "tuflog conflict v1":
+// otherKind says what a file is that is not evidence, and what to do with it; empty if it
+// begins with one of the lines.
+func otherKind(b []byte, lines []string) string {
+	head, _, _ := bytes.Cut(b, []byte("\n"))
+	first := string(head[:min(len(head), 100)])
+	if slices.Contains(lines, first) {
 		return ""
+	}
+	switch first {
+	case AccusationLine:
+		return "an accusation that goes beyond trees: check it with auditor evidence check"
 	case "c2sp.org/tlog-proof@v1":
 		return "a proof that a log holds one entry, and not evidence by itself: updater verify checks it together with its metadata, and auditor replay finds entries that contradict it"
 	case "tuflog release v1", "tuflog evidence v1":
@@ -75,5 +92,9 @@ func otherKind(b []byte) string {
 		}
 		return "a signed note of another kind than a checkpoint"
 	}
-	return fmt.Sprintf("not evidence: its first line is not %q (docs/formats.md, Conflict)", "tuflog conflict v1")
+	var quoted []string
+	for _, line := range lines {
+		quoted = append(quoted, fmt.Sprintf("%q", line))
+	}
+	return fmt.Sprintf("not evidence: its first line is not %s (docs/formats.md, Conflict and Accusation)", strings.Join(quoted, " or "))
 }

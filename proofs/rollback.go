@@ -1,0 +1,88 @@
+package proofs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrNoRollback means that two cosigned checkpoints do not show that a party went back to
+// a smaller tree.
+var ErrNoRollback = errors.New("no key signed the smaller tree after the larger one")
+
+// A Rollback is a larger and a smaller signed checkpoint of one origin. A party that signed
+// the larger one at some time, and the smaller one later, went back, whether or not the
+// trees contradict each other: a log and its witnesses only sign trees that continue the
+// ones that they signed before. Signatures without a time prove nothing: a small checkpoint
+// that is served late may have been signed early.
+type Rollback struct {
+	Larger, Smaller []byte // signed checkpoints, verbatim
+}
+
+// A RollbackVerdict is the statement that a Rollback proves.
+type RollbackVerdict struct {
+	Origin          string
+	Larger, Smaller Tree
+	By              []Backwards // in the order of the keys given, each name once
+}
+
+// Backwards is a party that signed the smaller tree after the larger one.
+type Backwards struct {
+	Name            string
+	Larger, Smaller int64 // times of the two signatures, in POSIX seconds
+}
+
+// Check verifies a rollback with public keys of any type. Only signatures by one key are
+// compared with each other. A party with a signature that does not verify is not accused.
+// The error is ErrNoRollback if none of the keys signed the smaller tree after the larger.
+func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
+	larger, a, err := parseSignedCheckpoint(r.Larger)
+	if err != nil {
+		return RollbackVerdict{}, fmt.Errorf("larger checkpoint: %w", err)
+	}
+	smaller, b, err := parseSignedCheckpoint(r.Smaller)
+	if err != nil {
+		return RollbackVerdict{}, fmt.Errorf("smaller checkpoint: %w", err)
+	}
+	if a.Origin != b.Origin {
+		return RollbackVerdict{}, fmt.Errorf("checkpoints of two origins, %s and %s: %w", quoteShort(a.Origin), quoteShort(b.Origin), ErrNoRollback)
+	}
+	if a.Tree.N <= b.Tree.N {
+		return RollbackVerdict{}, fmt.Errorf("trees of sizes %d and %d: %w", a.Tree.N, b.Tree.N, ErrNoRollback)
+	}
+	v := RollbackVerdict{Origin: a.Origin, Larger: a.Tree, Smaller: b.Tree}
+	for _, k := range keys {
+		if slices.ContainsFunc(v.By, func(p Backwards) bool { return p.Name == k.name }) {
+			continue
+		}
+		first, err := larger.VerifiedBy(k)
+		if err != nil {
+			continue
+		}
+		last, err := smaller.VerifiedBy(k)
+		if err != nil {
+			continue
+		}
+		// Time 0 is no time.
+		first = slices.DeleteFunc(first, func(t int64) bool { return t == 0 })
+		if len(first) == 0 || slices.Max(last) <= slices.Min(first) {
+			continue
+		}
+		v.By = append(v.By, Backwards{k.name, slices.Min(first), slices.Max(last)})
+	}
+	if len(v.By) == 0 {
+		return RollbackVerdict{}, fmt.Errorf("sizes %d and %d of %s: %w", a.Tree.N, b.Tree.N, quoteShort(a.Origin), ErrNoRollback)
+	}
+	return v, nil
+}
+
+// String says in one sentence what is proved, and against whom.
+func (v RollbackVerdict) String() string {
+	var parties []string
+	for _, p := range v.By {
+		parties = append(parties, fmt.Sprintf("%s (at %d, and at %d in POSIX seconds)", printable(p.Name), p.Larger, p.Smaller))
+	}
+	return fmt.Sprintf("of %s, the tree of size %d was signed, and later the smaller one of size %d, by %s",
+		printable(v.Origin), v.Larger.N, v.Smaller.N, strings.Join(parties, ", "))
+}
