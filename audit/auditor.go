@@ -56,6 +56,10 @@ type Auditor struct {
 	looks   []look       // trees with leaves that are not yet judged
 	looked  int64        // when the last tree was verified, in POSIX seconds; 0: never
 	blobs   *blobCache
+
+	snapshots sharedFiles
+	likely    likelyKeys
+
 	repos   map[tuf.Digest]*repository
 	order   []*repository
 	entries []entry

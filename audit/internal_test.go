@@ -57,7 +57,7 @@ func TestKeyIDsOfRealRoots(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found := r.keyFindings(&loaded{leaf: leaf.Leaf{Role: tuf.RoleRoot, Version: m.Version, Encoding: tuf.JSON}, metadata: m})
+			found := r.keyFindings(&loaded{item: item{leaf: leaf.Leaf{Role: tuf.RoleRoot, Version: m.Version, Encoding: tuf.JSON}}, metadata: m})
 			for _, f := range found {
 				odd = append(odd, repo+": "+f.Sentence)
 			}

@@ -36,119 +36,62 @@ type entry struct {
 
 // judgePending judges the leaves that have been hashed.
 func (a *Auditor) judgePending(ctx context.Context) error {
-	for len(a.bundles) > 0 {
-		b := a.bundles[0]
-		data := b.data
-		if data == nil {
-			var err error
-			if data, err = a.cfg.Source.Entries(ctx, b.index, b.width); err != nil && !errors.Is(err, ErrTooLarge) {
-				return &outage{proofs.EntriesPath(b.index, b.width), err}
-			}
-			if tuf.Sum(data) != b.sum {
-				// What was signed is known by its hash and not at hand any more.
-				a.recordMismatch(claim{a.verified.Tree, a.signed}, b.index*proofs.FullWidth,
-					proofs.EntriesPath(b.index, b.width)+" is served with other bytes than before", data)
-				return nil
-			}
-		}
-		entries, err := proofs.ParseEntries(data)
-		if err != nil {
-			return err
-		}
-		if err := a.judgeBundle(ctx, b.index*proofs.FullWidth, entries); err != nil {
-			return err
-		}
-		a.bundles = a.bundles[1:]
-		if err := a.late(); err != nil && len(a.bundles) > 0 {
-			return err
-		}
-	}
-	return nil
-}
-
-// prefetched is how many leaves have their files read ahead of the judgement.
-const prefetched = 4
-
-// judgeBundle judges the entries from a.next on.
-func (a *Auditor) judgeBundle(ctx context.Context, first int64, entries [][]byte) error {
-	var items []item
-	for index := a.next; index < first+int64(len(entries)); index++ {
-		items = append(items, item{index: index, raw: entries[index-first]})
-	}
-	return a.judgeAll(ctx, items, func(_ int64, e entry) {
+	bundles, next := a.bundles, a.next
+	err := a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
+		return a.feedBundles(ctx, bundles, next, put)
+	}, func(l *loaded, e entry) {
 		a.entries = append(a.entries, e)
 		a.next++
+		if l.last {
+			a.bundles[0].data = nil
+			a.bundles = a.bundles[1:]
+		}
 		if a.cfg.Progress != nil {
 			a.cfg.Progress(a.next, a.tree.Size())
 		}
 	})
+	var c *changed
+	if errors.As(err, &c) {
+		// What was signed is known by its hash and not at hand any more.
+		a.recordMismatch(claim{a.verified.Tree, a.signed}, c.index*proofs.FullWidth, c.Error(), c.served)
+		return nil
+	}
+	return err
 }
 
-// item is an entry to be judged.
-type item struct {
-	index    int64
-	raw      []byte
-	observed bool // it has been shown to Config.Observe
-}
-
-// judgeAll judges entries in order, while their files are read and parsed ahead. done
-// is told of each.
-func (a *Auditor) judgeAll(ctx context.Context, items []item, done func(index int64, e entry)) error {
+// judgeAll judges the entries that feed puts, in order, while their files are read ahead.
+// done is told of each.
+func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, put func(item) bool) error, done func(l *loaded, e entry)) error {
 	if err := a.lookAtDue(ctx); err != nil {
 		return err
 	}
-	var loading sync.WaitGroup
-	defer loading.Wait()
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	queue := make(chan chan *loaded, prefetched)
-	loading.Go(func() {
-		defer close(queue)
-		for _, it := range items {
-			c := make(chan *loaded, 1)
-			select {
-			case queue <- c:
-			case <-ctx.Done():
-				return
-			}
-			loading.Go(func() { c <- a.load(ctx, it) })
-		}
-	})
-	judged := 0
-	for c := range queue {
+	ln := a.readAhead(ctx, &reading, feed)
+	for c := range ln.queue {
 		l := <-c
+		if l.later {
+			l = a.load(ctx, l.item, false)
+		}
 		e, err := a.judge(ctx, l)
 		if err != nil {
 			return err
 		}
-		done(l.index, e)
-		judged++
+		ln.done(l)
+		done(l, e)
 		if e.verdict == Right {
 			a.due = l
 		}
 		if err := a.lookAtDue(ctx); err != nil {
 			return err
 		}
-		if err := a.late(); err != nil && judged < len(items) {
+		if err := a.late(); err != nil && !l.final {
 			return err
 		}
 	}
-	if judged < len(items) {
-		return ctx.Err()
-	}
-	return nil
-}
-
-// loaded is an entry with the files that its leaf names.
-type loaded struct {
-	index    int64
-	raw      []byte
-	leaf     leaf.Leaf
-	leafErr  error
-	metadata *tuf.Metadata
-	snapshot *tuf.Metadata // nil: none named
-	err      error         // why a file is not here: *badBlob, *outage or *malformed
-	observed bool          // it has been shown to Config.Observe
+	return ln.err
 }
 
 // malformed is a file that is the one the leaf names and does not parse.
@@ -160,23 +103,15 @@ type malformed struct {
 func (m *malformed) Error() string { return m.what + " does not parse: " + m.err.Error() }
 func (m *malformed) Unwrap() error { return m.err }
 
-func (a *Auditor) load(ctx context.Context, it item) *loaded {
-	l := &loaded{index: it.index, raw: it.raw, observed: it.observed}
-	if l.leaf, l.leafErr = leaf.Parse(it.raw); l.leafErr != nil || !readable(l.leaf.Encoding) {
-		return l
-	}
-	if l.metadata, l.err = a.file(ctx, "its metadata", l.leaf.Metadata, l.leaf.Encoding); l.err != nil || l.leaf.Snapshot.IsZero() {
-		return l
-	}
-	l.snapshot, l.err = a.file(ctx, "its snapshot", l.leaf.Snapshot, l.leaf.Encoding)
-	return l
-}
-
 func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encoding tuf.Encoding) (*tuf.Metadata, error) {
 	content, err := a.blobs.get(ctx, sum)
 	if err != nil {
 		return nil, err
 	}
+	return parse(what, content, encoding)
+}
+
+func parse(what string, content []byte, encoding tuf.Encoding) (*tuf.Metadata, error) {
 	m, err := tuf.Parse(encoding, content)
 	if err != nil {
 		return nil, &malformed{what, err}
@@ -242,7 +177,11 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 	case decision.Leaf != l.leaf:
 		return a.wrong(ctx, l, FalseAdmission, "", l.leaf.Difference(decision.Leaf), -1), nil
 	}
-	return a.accept(ctx, l, repo)
+	e, err := a.accept(ctx, l, repo)
+	if err == nil && e.verdict == Right && l.metadata.Root != nil {
+		a.likely.learnRoot(l.leaf.Repository, l.metadata.Root)
+	}
+	return e, err
 }
 
 // refusedRepository is the code for a leaf without a repository.

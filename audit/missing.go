@@ -291,9 +291,19 @@ func (a *Auditor) rejudge(ctx context.Context) error {
 			items = append(items, item{index: index, raw: leaf.Marshal(), observed: e.observed})
 		}
 	}
-	err := a.judgeAll(ctx, items, func(index int64, e entry) {
-		a.entries[index] = e
-		a.rejudging.next = index + 1
+	if len(items) > 0 {
+		items[len(items)-1].final = true
+	}
+	err := a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
+		for _, it := range items {
+			if !put(it) {
+				return ctx.Err()
+			}
+		}
+		return nil
+	}, func(l *loaded, e entry) {
+		a.entries[l.index] = e
+		a.rejudging.next = l.index + 1
 	})
 	if err != nil {
 		return err

@@ -103,6 +103,7 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 	if repo, err = a.apply(l, repo); err != nil {
 		return entry{}, err
 	}
+	a.likely.learn(l.leaf.Repository, l.leaf.Role, keys)
 	found = append(found, repo.versionFindings(l.index, l.leaf)...)
 	repo.noteLife(l, a.lookOf(l.index))
 	found = append(found, a.chainFindings(l, repo)...)

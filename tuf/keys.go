@@ -169,6 +169,15 @@ func (ks KeySet) fingerprint() Digest {
 	return Sum(b)
 }
 
+// Memory returns about how many bytes a Clone of the set takes.
+func (ks KeySet) Memory() int {
+	size := 128
+	for id, key := range ks.keys {
+		size += 512 + len(id) + len(key.Type) + len(key.Scheme) + 2*len(key.Public) // the text, and what is read of it
+	}
+	return size
+}
+
 // Clone copies a set without the text of the file that it was read from.
 func (ks KeySet) Clone() KeySet {
 	own := KeySet{keys: make(map[string]*Key, len(ks.keys)), threshold: ks.threshold, print: ks.print}
@@ -207,7 +216,12 @@ func (m *Metadata) SignatureSet() SignatureSet {
 		Looks:      m.Looks(),
 		KeyID:      func(i int) string { return m.Signatures[i].KeyID },
 		First:      m.FirstAlike,
-		Valid:      func(i int, key *Key) bool { return key.verify(msg, m.Signatures[i].Sig) },
+		Valid: func(i int, key *Key) bool {
+			if valid, known := m.checks.of(i, key); known {
+				return valid
+			}
+			return key.verify(msg, m.Signatures[i].Sig)
+		},
 	}
 }
 

@@ -93,6 +93,8 @@ type Metadata struct {
 
 	kept int // about how many bytes what was built of it takes
 
+	checks checks // of signatures that have been checked already
+
 	hashed     sync.Once
 	fileSHA512 string // in hex, once it has been asked for
 }
