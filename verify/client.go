@@ -57,17 +57,16 @@ type Config struct {
 	// Limits are the largest sizes of files.
 	Limits Limits
 	// MaxRoles is how many targets roles a search visits, the top-level role
-	// included. Zero: DefaultMaxRoles.
+	// included. Zero: 32.
 	MaxRoles int
-	// MaxRoots is how many new roots one run follows (TUF 5.3.3: Y). Zero:
-	// DefaultMaxRoots.
+	// MaxRoots is how many new roots one run follows (TUF 5.3.3: Y). Zero: 256.
 	MaxRoots int
 }
 
 // The defaults of a Config.
 const (
-	DefaultMaxRoles = 32
-	DefaultMaxRoots = 256
+	defaultMaxRoles = 32
+	defaultMaxRoots = 256
 )
 
 // Sidecars are the proofs beside a metadata file.
@@ -118,10 +117,10 @@ type Client struct {
 // before trustRoot.
 func newClient(cfg Config, root []byte, state State, source Source) (*Client, error) {
 	if cfg.MaxRoles == 0 {
-		cfg.MaxRoles = DefaultMaxRoles
+		cfg.MaxRoles = defaultMaxRoles
 	}
 	if cfg.MaxRoots == 0 {
-		cfg.MaxRoots = DefaultMaxRoots
+		cfg.MaxRoots = defaultMaxRoots
 	}
 	faulty, err := cfg.check()
 	if err != nil {

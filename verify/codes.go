@@ -21,8 +21,6 @@ const (
 	CodeSecondPayload   Code = "second-payload"   // another payload under a version that this device has accepted
 	CodeExpired         Code = "expired"
 	CodeTooYoung        Code = "too-young"
-	CodeQuarantined     Code = "quarantined"
-	CodeNeedsApproval   Code = "needs-approval"
 	CodeBadMetadata     Code = "bad-metadata" // not valid in the TUF workflow: syntax, signatures, hashes
 	CodeNetwork         Code = "network"
 )

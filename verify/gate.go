@@ -104,12 +104,12 @@ func (c *Client) learn(logged *Logged) {
 // keyDigest tells keys of witnesses apart.
 func keyDigest(key proofs.Key) tuf.Digest { return tuf.Sum([]byte(key.String())) }
 
-// Floor is a time that has certainly passed if at most FaultyWitnesses witnesses of
+// floor is a time that has certainly passed if at most FaultyWitnesses witnesses of
 // the policy lie: the largest time in cosignatures that this device ever verified,
 // after leaving out that many larger ones. It is never later than the latest time
 // that the device's own clock has shown, if it has one: a time that a witness signs
 // with a wrong clock cannot be taken back. It is the zero time if there are too few.
-func (c *Client) Floor() time.Time {
+func (c *Client) floor() time.Time {
 	if c.cfg.Policy == nil {
 		return time.Time{}
 	}
@@ -139,7 +139,7 @@ func (c *Client) fresh(role string, m *tuf.Metadata) error {
 	if now := c.cfg.Now; !now.IsZero() && !now.Before(m.Expires) {
 		return refusal(CodeExpired, role, nil, "version %d expired at %s, and it is %s", m.Version, expires, now.UTC().Format(time.RFC3339))
 	}
-	if floor := c.Floor(); !floor.IsZero() && !floor.Before(m.Expires) {
+	if floor := c.floor(); !floor.IsZero() && !floor.Before(m.Expires) {
 		return c.unlessLax(refusal(CodeExpired, role, nil, "version %d expired at %s, and by the times of cosignatures it is past %s", m.Version, expires, floor.Format(time.RFC3339)))
 	}
 	return nil

@@ -15,13 +15,13 @@ import (
 
 // Classes of roles that an install policy can require a proof for.
 const (
-	RequireRoot      = "root"      // the newest root, unless it is the one the device was given
-	RequireTargets   = "targets"   // the top-level targets role
-	RequireDelegated = "delegated" // every role that targets metadata delegates to
+	requireRoot      = "root"
+	requireTargets   = "targets"
+	requireDelegated = "delegated"
 )
 
-// MaxInstallPolicySize is the limit of ParseInstallPolicy, in bytes.
-const MaxInstallPolicySize = 64 << 10
+// maxInstallPolicySize is the limit of ParseInstallPolicy, in bytes.
+const maxInstallPolicySize = 64 << 10
 
 // maxFaultyWitnesses only keeps typing errors out: no policy has that many
 // witnesses.
@@ -40,11 +40,14 @@ type InstallPolicy struct {
 	// Repository is the repository that proofs must be about: the digest of its
 	// genesis root's payload. Zero: the one that the device's state pins.
 	Repository tuf.Digest
-	// Require lists the classes of roles that need a proof. Nil: all of them.
+	// Require lists the classes of roles that need a proof: "root", the newest root,
+	// unless it is the one the device was given; "targets", the top-level role; and
+	// "delegated", every role that targets metadata delegates to. Nil: all of them.
 	Require []string
 	// FaultyWitnesses is how many witnesses may lie about the time before an age or
-	// the time floor is wrong. The zero value trusts every single witness; a file
-	// without the field means DefaultFaultyWitnesses. Refresh refuses a number of
+	// the time floor is wrong. The zero value trusts every single witness; -1,
+	// as in a file without the field, stands for 1, or for 0 if one witness is a quorum
+	// of the trust policy. Refresh refuses a number of
 	// witnesses that is a quorum of the trust policy.
 	FaultyWitnesses int
 	// MinAge is how long a release of targets or of a delegated role must have
@@ -59,23 +62,22 @@ type InstallPolicy struct {
 	SnapshotHashes bool
 }
 
-// DefaultFaultyWitnesses stands for 1, or for 0 if one witness is a quorum of the
-// trust policy.
-const DefaultFaultyWitnesses = -1
+// defaultFaultyWitnesses is the -1 of InstallPolicy.FaultyWitnesses.
+const defaultFaultyWitnesses = -1
 
 // DefaultInstallPolicy returns the policy of an empty object.
 func DefaultInstallPolicy() InstallPolicy {
-	return InstallPolicy{FaultyWitnesses: DefaultFaultyWitnesses}
+	return InstallPolicy{FaultyWitnesses: defaultFaultyWitnesses}
 }
 
 // requires says whether the policy wants a proof for a role.
 func (p InstallPolicy) requires(role string) bool {
-	class := RequireDelegated
+	class := requireDelegated
 	switch role {
 	case tuf.RoleRoot:
-		class = RequireRoot
+		class = requireRoot
 	case tuf.RoleTargets:
-		class = RequireTargets
+		class = requireTargets
 	case tuf.RoleSnapshot, tuf.RoleTimestamp:
 		return false
 	}
@@ -85,8 +87,8 @@ func (p InstallPolicy) requires(role string) bool {
 // ParseInstallPolicy parses an install policy strictly: one JSON object,
 // without unknown or repeated fields or values that are not enforced.
 func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
-	if len(b) > MaxInstallPolicySize {
-		return InstallPolicy{}, fmt.Errorf("install policy: %d bytes, the limit is %d", len(b), MaxInstallPolicySize)
+	if len(b) > maxInstallPolicySize {
+		return InstallPolicy{}, fmt.Errorf("install policy: %d bytes, the limit is %d", len(b), maxInstallPolicySize)
 	}
 	p := DefaultInstallPolicy()
 	err := readObject(b, func(name string, value []byte) error {
@@ -147,9 +149,9 @@ func readRequire(value []byte) ([]string, error) {
 			return nil, err
 		}
 		switch s {
-		case RequireRoot, RequireTargets, RequireDelegated:
+		case requireRoot, requireTargets, requireDelegated:
 		default:
-			return nil, fmt.Errorf("%q: want %q, %q or %q", tuf.Clip(s), RequireRoot, RequireTargets, RequireDelegated)
+			return nil, fmt.Errorf("%q: want %q, %q or %q", tuf.Clip(s), requireRoot, requireTargets, requireDelegated)
 		}
 		if slices.Contains(require, s) {
 			return nil, fmt.Errorf("%q twice", s)

@@ -95,7 +95,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 // closes Lead.Publisher.Served.
 func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
 	cfg.Blobs, cfg.Tokens = s.DB.Blobs(), s.DB.Tokens()
-	if cfg.HTTP.FrontEndSecret, err = s.DB.Secret(ctx); err != nil {
+	if cfg.Sources.FrontEndSecret, err = s.DB.Secret(ctx); err != nil {
 		return made, err
 	}
 	keys, err := publicKeys(ctx, s, flags, cfg.Publisher)

@@ -25,7 +25,6 @@ import (
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/packs"
-	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -175,7 +174,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	defer gatherer.Close()
 	re := &reloader{flags: flags, logger: logger, witnesses: gatherer, now: httpd.Settings{Labels: cfg.Labels, Token: cfg.Token, Policy: cfg.Publisher.Policy}}
 	m := metrics.New()
-	cfg.HTTP.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
+	cfg.Observer, cfg.Publisher.Witnesses = m, m.Witnesses(gatherer)
 	if flags.on() {
 		return serveShared(ctx, flags, cfg, m, re, hup, stderr)
 	}
@@ -248,7 +247,8 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err er
 	if err := refuseTokensFile(flags.place); err != nil {
 		return cfg, err
 	}
-	if cfg.HTTP, err = httpConfig(flags); err != nil {
+	cfg.RegistrationClosed = flags.closed
+	if cfg.Sources.TrustedProxies, err = parseProxies(flags.proxies); err != nil {
 		return cfg, err
 	}
 	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
@@ -328,15 +328,6 @@ func newLogger(w io.Writer, format string, level slog.Level, paste func(string) 
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
-}
-
-func httpConfig(flags serveFlags) (quota.HTTPConfig, error) {
-	cfg := quota.HTTPConfig{
-		RegistrationClosed: flags.closed,
-	}
-	var err error
-	cfg.TrustedProxies, err = parseProxies(flags.proxies)
-	return cfg, err
 }
 
 // serveMetrics serves the metrics until stop is called.

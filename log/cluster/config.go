@@ -14,7 +14,7 @@ import (
 // Lead and Leases.
 type Config struct {
 	// Follow is the log as it is read while another front end leads, and its
-	// HTTP.FrontEndSecret is what front ends know each other by. Open sets Forward.
+	// Sources.FrontEndSecret is what front ends know each other by. Open sets Forward.
 	Follow follower.Config
 	// Lead has the parts of the log while this front end leads. Lease.Open completes
 	// it each time with those that are written under the lease, and the Node with Right. Its

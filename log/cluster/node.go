@@ -91,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := newNode(cfg)
 	n.id, n.others.self = id, id
-	n.forward = NewForwarder(ForwarderConfig{Leader: n.leader, Why: n.why, Secret: cfg.Follow.HTTP.FrontEndSecret, Logger: n.logger})
+	n.forward = NewForwarder(ForwarderConfig{Leader: n.leader, Why: n.why, Secret: cfg.Follow.Sources.FrontEndSecret, Logger: n.logger})
 	following := cfg.Follow
 	following.Forward = n.forward
 	if n.follower, err = follower.Open(ctx, following); err != nil {

@@ -19,7 +19,7 @@ import (
 // their networks' neighbours nor anybody else.
 func TestUnfinishedBodiesHoldUpNobody(t *testing.T) {
 	const room, announced = 4 << 20, 1 << 20
-	from := quotas(quota.HTTPConfig{}, quota.Limits{Memory: quota.Pool{Capacity: room, Share: room / 2}}, "")
+	from := quotas(quota.Config{}, quota.Limits{Memory: quota.Pool{Capacity: room, Share: room / 2}}, "")
 	s := New(nil, Config{}, from)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, h, p := s.body(w, r, from.Of(r), tuf.MaxFileSize)

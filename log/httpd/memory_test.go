@@ -8,7 +8,7 @@ import (
 
 // Guesses of the registration token cost what submissions do, and nobody else.
 func TestGuessesOfTheRegistrationToken(t *testing.T) {
-	sources := quotas(quota.HTTPConfig{}, quota.Limits{Anonymous: quota.Quota{Submissions: 1, SubmissionBurst: 3, Bytes: 1, ByteBurst: 1000}}, "token")
+	sources := quotas(quota.Config{}, quota.Limits{Anonymous: quota.Quota{Submissions: 1, SubmissionBurst: 3, Bytes: 1, ByteBurst: 1000}}, "token")
 	s := &Server{sources: sources}
 	for i, want := range []int{401, 401, 401, 429, 429} {
 		if p := s.mayRegister(sources.Of(request("192.0.2.1:1", "", "wrong"))); p == nil || p.Status != want {
@@ -25,7 +25,7 @@ func TestGuessesOfTheRegistrationToken(t *testing.T) {
 
 // What was made of a body counts in its place.
 func TestMemoryOfASubmission(t *testing.T) {
-	from := quotas(quota.HTTPConfig{}, quota.Limits{Memory: quota.Pool{Capacity: 1000, Share: 500, Reserve: 1}}, "")
+	from := quotas(quota.Config{}, quota.Limits{Memory: quota.Pool{Capacity: 1000, Share: 500, Reserve: 1}}, "")
 	s := &Server{sources: from}
 	grow := func(h *held, n int64) bool { // as reading a body does
 		stay := from.Memory.Stay(h.from, func() {})

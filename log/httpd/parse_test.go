@@ -88,7 +88,7 @@ func TestPreferredWait(t *testing.T) {
 // none of those who have a token. What its files take when they are read counts.
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 	const room = 1 << 30
-	from := quotas(quota.HTTPConfig{}, quota.Limits{Memory: quota.Pool{Capacity: room, Share: room}}, "")
+	from := quotas(quota.Config{}, quota.Limits{Memory: quota.Pool{Capacity: room, Share: room}}, "")
 	s := New(nil, Config{}, from)
 	free := func(n int64) bool {
 		ok := from.Memory.Take(quota.Source{}, n)

@@ -8,7 +8,7 @@ import (
 )
 
 // quotas returns sources with the default limits, but for those given.
-func quotas(cfg quota.HTTPConfig, limits quota.Limits, token string) *quota.Sources {
+func quotas(cfg quota.Config, limits quota.Limits, token string) *quota.Sources {
 	return quota.New(cfg, token, quota.NewTokenBook(nil, slog.New(slog.DiscardHandler)), limits.Or(quota.DefaultLimits))
 }
 

@@ -15,7 +15,7 @@ import (
 func FuzzHeaders(f *testing.F) {
 	f.Add("gzip;q=0.5, *;q=0", `W/"a", "b", *`, "wait=10, respond-async", "abc-1", "192.0.2.1, 2001:db8::1", "Bearer token")
 	f.Add("", "", "wait=99999999999999999999", "", "::ffff:1.2.3.4,%", "bearer ")
-	s := quotas(quota.HTTPConfig{}, quota.Limits{}, "token")
+	s := quotas(quota.Config{}, quota.Limits{}, "token")
 	f.Fuzz(func(t *testing.T, accept, match, prefer, id, forwarded, auth string) {
 		h := http.Header{"Accept-Encoding": {accept}, "If-None-Match": {match}, "Prefer": {prefer}, "X-Request-Id": {id}, "X-Forwarded-For": {forwarded}, "Authorization": {auth}}
 		r := &http.Request{Header: h, RemoteAddr: "127.0.0.1:1"}

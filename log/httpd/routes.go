@@ -218,7 +218,7 @@ func (s *Server) done(r *http.Request, rec *recorder, res *resource, p *problem,
 	if res != nil && res.route(r.Method) != nil {
 		pattern = res.name
 	}
-	if o := s.cfg.Observer; o != nil {
+	if o := s.observer; o != nil {
 		o.Request(r.Method, pattern, rec.status, took)
 	}
 	logger, level := s.logger, slog.LevelDebug

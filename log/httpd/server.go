@@ -22,22 +22,23 @@ import (
 
 // Server answers HTTP requests.
 type Server struct {
-	view    View
-	storage log.Storage
-	blobs   log.Blobs
-	state   log.State
-	holds   log.Holds // nil: nothing is held
-	cfg     quota.HTTPConfig
-	limits  quota.Limits
-	logger  *slog.Logger
-	labels  atomic.Pointer[map[tuf.Digest]string]
-	leaves  map[string]bool // types of metadata that become leaves beside roots and targets
-	now     func() time.Time
-	polled  submissions
-	sources *quota.Sources
-	parsing *semaphore.Weighted // submissions that are being read
-	made    *quota.Room         // answers that may be large, while they are made
-	sending *quota.Room         // bytes of large answers
+	view     View
+	storage  log.Storage
+	blobs    log.Blobs
+	state    log.State
+	holds    log.Holds // nil: nothing is held
+	closed   bool      // new repositories are refused
+	observer log.Observer
+	limits   quota.Limits
+	logger   *slog.Logger
+	labels   atomic.Pointer[map[tuf.Digest]string]
+	leaves   map[string]bool // types of metadata that become leaves beside roots and targets
+	now      func() time.Time
+	polled   submissions
+	sources  *quota.Sources
+	parsing  *semaphore.Weighted // submissions that are being read
+	made     *quota.Room         // answers that may be large, while they are made
+	sending  *quota.Room         // bytes of large answers
 
 	large, largeOfHolders quota.Lane // for large submissions
 
@@ -68,10 +69,14 @@ type Config struct {
 	// their own.
 	LogSnapshots, LogTimestamps bool
 	// Token is the token that a client must send to register a repository. Empty means
-	// that anyone may, unless HTTP says otherwise.
+	// that anyone may, unless RegistrationClosed.
 	Token string
-	// HTTP says who may submit how much.
-	HTTP quota.HTTPConfig
+	// RegistrationClosed refuses new repositories, with or without a token.
+	RegistrationClosed bool
+	// Sources configures how requests are told apart by source.
+	Sources quota.Config
+	// Observer is told of requests and submissions. Nil means nobody.
+	Observer log.Observer
 	// Labels are the operator's names for repositories.
 	Labels map[tuf.Digest]string
 
@@ -94,31 +99,32 @@ func (c *Config) SetDefaults() {
 
 // NewSources returns the count of submissions by source. A view and its server share it.
 func (c *Config) NewSources() *quota.Sources {
-	return quota.New(c.HTTP, c.Token, quota.NewTokenBook(c.Tokens, c.Logger), c.Limits)
+	return quota.New(c.Sources, c.Token, quota.NewTokenBook(c.Tokens, c.Logger), c.Limits)
 }
 
 // New returns the server of a view, with which it shares its sources.
 func New(view View, cfg Config, from *quota.Sources) *Server {
 	running, stop := context.WithCancel(context.Background())
 	s := &Server{
-		view:    view,
-		storage: cfg.Storage,
-		blobs:   cfg.Blobs,
-		state:   cfg.State,
-		holds:   cfg.Holds,
-		cfg:     cfg.HTTP,
-		limits:  cfg.Limits,
-		logger:  cfg.Logger,
-		leaves:  map[string]bool{"snapshot": cfg.LogSnapshots, "timestamp": cfg.LogTimestamps},
-		now:     cfg.Now,
-		polled:  submissions{limit: cfg.Limits.Polled},
-		sources: from,
-		parsing: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
-		made:    quota.NewPool(cfg.Limits.Making),
-		sending: quota.NewPool(cfg.Limits.Answers),
-		packs:   packs.New(cfg.Packs, cfg.Storage, cfg.Blobs, cfg.Logger),
-		running: running,
-		stop:    stop,
+		view:     view,
+		storage:  cfg.Storage,
+		blobs:    cfg.Blobs,
+		state:    cfg.State,
+		holds:    cfg.Holds,
+		closed:   cfg.RegistrationClosed,
+		observer: cfg.Observer,
+		limits:   cfg.Limits,
+		logger:   cfg.Logger,
+		leaves:   map[string]bool{"snapshot": cfg.LogSnapshots, "timestamp": cfg.LogTimestamps},
+		now:      cfg.Now,
+		polled:   submissions{limit: cfg.Limits.Polled},
+		sources:  from,
+		parsing:  semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
+		made:     quota.NewPool(cfg.Limits.Making),
+		sending:  quota.NewPool(cfg.Limits.Answers),
+		packs:    packs.New(cfg.Packs, cfg.Storage, cfg.Blobs, cfg.Logger),
+		running:  running,
+		stop:     stop,
 	}
 	if s.now == nil {
 		s.now = time.Now

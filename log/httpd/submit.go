@@ -47,7 +47,7 @@ func (s *Server) postRepository(w http.ResponseWriter, r *http.Request) *problem
 			held.release()
 			return stateFailed(err)
 		}
-		if s.cfg.RegistrationClosed && !logged {
+		if s.closed && !logged {
 			held.release()
 			return problemf(http.StatusForbidden, api.CodeClosed, "this log takes no new repositories, and has none with this root")
 		}

@@ -78,7 +78,7 @@ func TestTurns(t *testing.T) {
 
 // Judging time that is used up comes back, to each source its own.
 func TestJudgingTime(t *testing.T) {
-	s, now := quotas(quota.HTTPConfig{}, quota.Limits{Anonymous: quota.Quota{Judging: 0.5, JudgingBurst: 4}, Holder: quota.Quota{Judging: 2, JudgingBurst: 4}}, "token")
+	s, now := quotas(quota.Config{}, quota.Limits{Anonymous: quota.Quota{Judging: 0.5, JudgingBurst: 4}, Holder: quota.Quota{Judging: 2, JudgingBurst: 4}}, "token")
 	outsider, vendor := s.Of(request("192.0.2.1:1", "", "")), s.Of(request("192.0.2.1:1", "", "token"))
 	local := s.Of(request("127.0.0.1:1", "", ""))
 	wait := func(from quota.Source, want time.Duration) {

@@ -9,7 +9,7 @@ import (
 )
 
 // quotas returns sources with the default limits, but for those given, and a clock that the test moves.
-func quotas(cfg quota.HTTPConfig, limits quota.Limits, token string) (*quota.Sources, *time.Time) {
+func quotas(cfg quota.Config, limits quota.Limits, token string) (*quota.Sources, *time.Time) {
 	now := time.Unix(1700000000, 0)
 	cfg.Now = func() time.Time { return now }
 	return quota.New(cfg, token, quota.NewTokenBook(nil, slog.New(slog.DiscardHandler)), limits.Or(quota.DefaultLimits)), &now

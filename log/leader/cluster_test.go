@@ -114,7 +114,7 @@ func (c *shared) config() leader.Config {
 	cfg := leader.Config{Publisher: c.Cfg}
 	cfg.Blobs, cfg.State, cfg.Logger = c.blobs, c.state, c.Cfg.Logger
 	cfg.Publisher.Checkpoints = c.checkpoints
-	cfg.HTTP.FrontEndSecret = clusterSecret
+	cfg.Sources.FrontEndSecret = clusterSecret
 	if c.change != nil {
 		c.change(&cfg)
 	}

@@ -324,7 +324,7 @@ func TestForwardQuotas(t *testing.T) {
 	_, leader, follower := leaderAndFollower(t, func(c *leader.Config) {
 		c.Limits.Anonymous = quota.Quota{Submissions: 0.001, SubmissionBurst: 3}
 		// The test's clients are on the host of both; what they say is believed.
-		c.HTTP.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.Sources.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		c.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	post := func(at *frontEnd, headers ...string) int {

@@ -14,7 +14,7 @@ import (
 // observe reports the verdicts of a submission to the Observer, and starts to
 // time its publication.
 func (l *Log) observe(sub *intake.Submission, received time.Time) {
-	o := l.cfg.HTTP.Observer
+	o := l.cfg.Observer
 	if o == nil {
 		return
 	}

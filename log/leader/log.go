@@ -211,7 +211,7 @@ func (l *Log) Run(ctx context.Context) error {
 	running.Go(func() { l.indexer.Run(background) })
 	running.Go(func() { l.intake.Run(background) })
 	running.Go(func() { l.watchRoom(background) })
-	running.Go(func() { l.latencies.run(background, l.publisher.Board, l.cfg.HTTP.Observer) })
+	running.Go(func() { l.latencies.run(background, l.publisher.Board, l.cfg.Observer) })
 
 	select {
 	case <-ctx.Done():

@@ -42,7 +42,7 @@ func (c *counter) Published(took time.Duration) {
 
 func TestObserver(t *testing.T) {
 	var c counter
-	r := start(t, func(cfg *leader.Config) { cfg.HTTP.Observer = &c })
+	r := start(t, func(cfg *leader.Config) { cfg.Observer = &c })
 	v := newVendor(t)
 	id := r.register(t, file(v, "root").Data)
 	check(t, v.Release("targets"))

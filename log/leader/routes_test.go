@@ -149,7 +149,7 @@ func TestClosedRegistration(t *testing.T) {
 	v := newVendor(t)
 	id := r.register(t, file(v, "root").Data)
 	r.close(t)
-	r.config.HTTP.RegistrationClosed = true
+	r.config.RegistrationClosed = true
 	r.open(t)
 	resp, body := r.do(t, "POST", "/v1/repositories", file(newVendor(t), "root").Data)
 	problem(t, resp, body, 403, api.CodeClosed)

@@ -21,13 +21,11 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// HTTPConfig configures how requests are told apart by source, and observed. Quotas
+// Config configures how requests are told apart by source. Quotas
 // count by source: the holder of a token, the registration token or a repository's
 // own, or else the network that a client's address is in (IPv4 /24, IPv6 /48).
 // Clients on the log's own host that no proxy speaks for have none.
-type HTTPConfig struct {
-	// RegistrationClosed refuses new repositories, with or without a token.
-	RegistrationClosed bool
+type Config struct {
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is
 	// believed. Nil means the host's own addresses, 127.0.0.0/8 and ::1.
 	TrustedProxies []netip.Prefix
@@ -37,8 +35,6 @@ type HTTPConfig struct {
 	FrontEndSecret string
 	// Now is the clock of quotas. Nil means time.Now.
 	Now func() time.Time
-	// Observer is told of requests and submissions. Nil means nobody.
-	Observer log.Observer
 }
 
 // Source is the sender of a request.
@@ -58,7 +54,7 @@ func (s Source) Owns(repository tuf.Digest) bool {
 // Sources keeps count of what each source has submitted, and has of the queue and of
 // the memory for submissions.
 type Sources struct {
-	cfg       HTTPConfig
+	cfg       Config
 	limits    Limits
 	registrar atomic.Pointer[tuf.Digest] // SHA-256 of the registration token; nil: there is none
 	Tokens    *TokenBook
@@ -74,7 +70,7 @@ type Sources struct {
 }
 
 // New keeps nothing for the holders of tokens if there can be none.
-func New(cfg HTTPConfig, token string, tokens *TokenBook, limits Limits) *Sources {
+func New(cfg Config, token string, tokens *TokenBook, limits Limits) *Sources {
 	s := &Sources{
 		cfg:     cfg,
 		limits:  limits,
@@ -350,7 +346,7 @@ const (
 	// a request comes from one of them, and is passed on no further.
 	HeaderFrontEnd = "Tuflog-Front-End"
 	// HeaderClient is the network that the client is in, for its quota; empty
-	// for the front end's own host, as in HTTPConfig. Without the secret it
+	// for the front end's own host, as in Config. Without the secret it
 	// counts for nothing.
 	HeaderClient = "Tuflog-Client"
 )

@@ -15,7 +15,7 @@ import (
 )
 
 // quotas returns sources with a clock that the test moves.
-func quotas(cfg HTTPConfig, limits Limits, token string) (*Sources, *time.Time) {
+func quotas(cfg Config, limits Limits, token string) (*Sources, *time.Time) {
 	s := New(cfg, token, &TokenBook{}, limits.Or(DefaultLimits))
 	now := time.Unix(1700000000, 0)
 	s.now = func() time.Time { return now }
@@ -36,7 +36,7 @@ func request(remote, forwarded, token string) *http.Request {
 func TestSources(t *testing.T) {
 	repository := tuf.Sum([]byte("r"))
 	vendors := log.NewToken(repository, "vendor's", log.ByOperator, time.Now())
-	s, _ := quotas(HTTPConfig{
+	s, _ := quotas(Config{
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
 	}, Limits{}, "operator's")
 	s.Tokens.store = &memTokens{list: []log.Token{vendors}}
@@ -80,7 +80,7 @@ func seconds(err error) int {
 
 func TestQuota(t *testing.T) {
 	quota := Quota{Submissions: 0.5, SubmissionBurst: 3, Bytes: 100, ByteBurst: 1000}
-	s, now := quotas(HTTPConfig{}, Limits{Anonymous: quota}, "token")
+	s, now := quotas(Config{}, Limits{Anonymous: quota}, "token")
 	outsider, neighbour, other := s.Of(request("192.0.2.1:1", "", "")), s.Of(request("192.0.2.2:1", "", "")), s.Of(request("198.51.100.1:1", "", ""))
 	vendor, local := s.Of(request("192.0.2.1:1", "", "token")), s.Of(request("127.0.0.1:1", "", ""))
 	for range 3 {
@@ -130,7 +130,7 @@ func TestQuota(t *testing.T) {
 	if s.Charge(outsider, 0) == nil {
 		t.Error("a clock that is set back fills buckets")
 	}
-	free, _ := quotas(HTTPConfig{}, Limits{Anonymous: Quota{Submissions: -1, Bytes: -1}}, "")
+	free, _ := quotas(Config{}, Limits{Anonymous: Quota{Submissions: -1, Bytes: -1}}, "")
 	for range 1000 {
 		if free.Charge(outsider, 1<<30) != nil {
 			t.Fatal("no limit is a limit")
@@ -139,7 +139,7 @@ func TestQuota(t *testing.T) {
 }
 
 func TestSourcesAreBounded(t *testing.T) {
-	s, _ := quotas(HTTPConfig{}, Limits{Sources: 10, Anonymous: Quota{Submissions: 1, SubmissionBurst: 1}}, "token")
+	s, _ := quotas(Config{}, Limits{Sources: 10, Anonymous: Quota{Submissions: 1, SubmissionBurst: 1}}, "token")
 	steady := s.Of(request("192.0.2.1:1", "", ""))
 	if s.Charge(steady, 0) != nil {
 		t.Fatal("the first submission")
@@ -157,7 +157,7 @@ func TestSourcesAreBounded(t *testing.T) {
 
 // Nobody has more than his share, and the reserve is for those who have a token.
 func TestRoomForHolders(t *testing.T) {
-	s, _ := quotas(HTTPConfig{}, Limits{Queue: Pool{Capacity: 8, Share: 4, Reserve: 2}, Memory: Pool{Capacity: 64 << 20}}, "token")
+	s, _ := quotas(Config{}, Limits{Queue: Pool{Capacity: 8, Share: 4, Reserve: 2}, Memory: Pool{Capacity: 64 << 20}}, "token")
 	outsider, other, third := s.Of(request("192.0.2.1:1", "", "")), s.Of(request("198.51.100.1:1", "", "")), s.Of(request("203.0.113.1:1", "", ""))
 	vendor, local := s.Of(request("192.0.2.1:1", "", "token")), s.Of(request("127.0.0.1:1", "", ""))
 	for i, step := range []struct {
@@ -193,7 +193,7 @@ func TestRoomForHolders(t *testing.T) {
 	if m := s.Memory.Pool; m != (Pool{Capacity: 64 << 20, Share: 40 << 20, Reserve: 16 << 20}) {
 		t.Errorf("the default's proportions of 64 MiB are %+v", m)
 	}
-	if s, _ := quotas(HTTPConfig{}, Limits{}, ""); s.Queue.Reserve != 0 {
+	if s, _ := quotas(Config{}, Limits{}, ""); s.Queue.Reserve != 0 {
 		t.Error("something is kept for holders of tokens where there are none")
 	}
 }

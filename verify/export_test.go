@@ -1,0 +1,13 @@
+package verify
+
+import "time"
+
+// For tests of what a caller sees.
+const (
+	MaxInstallPolicySize   = maxInstallPolicySize
+	DefaultMaxRoles        = defaultMaxRoles
+	DefaultFaultyWitnesses = defaultFaultyWitnesses
+)
+
+// Floor returns the time floor.
+func (c *Client) Floor() time.Time { return c.floor() }
