@@ -6,8 +6,10 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Histories returns the histories of the repositories whose id, in lower-case hex, begins
@@ -84,4 +86,13 @@ func (s sightings) of(index int64) (by, notYet int64) {
 		notYet = s[at-1].last
 	}
 	return by, notYet
+}
+
+// Repository returns the state of a repository of which all leaves so far were judged; nil if
+// there is none, or if it is being judged again. It is not safe for use beside a Step.
+func (a *Auditor) Repository(id tuf.Digest) *admit.Repository {
+	if repo := a.repos[id]; repo != nil {
+		return repo.Repository
+	}
+	return nil
 }

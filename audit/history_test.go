@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	past "github.com/tuflog/tuflog/audit/history"
+	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/leaf"
@@ -349,21 +350,21 @@ func TestLookup(t *testing.T) {
 	h := newHistory(t)
 	content := []byte("app, version 4")
 	for _, asFile := range []bool{true, false} {
-		query := audit.QueryDigest(tuf.Sum(content))
+		query := lookup.QueryDigest(tuf.Sum(content))
 		if asFile {
 			var err error
-			query, err = audit.QueryFile(bytes.NewReader(content))
+			query, err = lookup.QueryFile(bytes.NewReader(content))
 			must(t, err)
 		}
-		lookup := audit.NewLookup(query)
-		a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe })
+		l := lookup.New(query)
+		a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = l.Observe })
 		step(t, a)
-		must(t, lookup.Finish(t.Context(), a))
-		if len(lookup.Answers) != 1 {
-			t.Fatalf("answers %+v", lookup.Answers)
+		must(t, l.Finish(t.Context(), a))
+		if len(l.Answers) != 1 {
+			t.Fatalf("answers %+v", l.Answers)
 		}
-		answer := lookup.Answers[0]
-		if answer.Index != leafTargets4 || answer.Path != "app.bin" || answer.Version != 4 || !answer.Current || answer.Conflict != "" {
+		answer := l.Answers[0]
+		if answer.Index != leafTargets4 || answer.Path != "app.bin" || answer.Version != 4 || answer.Current == nil || !*answer.Current || answer.Conflict != "" {
 			t.Errorf("answer %+v", answer)
 		}
 		m := audittest.Parse(t, h.file(tuf.RoleTargets))
@@ -373,18 +374,18 @@ func TestLookup(t *testing.T) {
 		}
 	}
 
-	lookup := audit.NewLookup(audit.Query{SHA256: tuf.Sum([]byte("app, version 2")), Length: 5})
-	a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe })
+	l := lookup.New(lookup.Query{SHA256: tuf.Sum([]byte("app, version 2")), Length: 5})
+	a := newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = l.Observe })
 	step(t, a)
-	must(t, lookup.Finish(t.Context(), a))
-	if len(lookup.Answers) != 3 || !strings.Contains(lookup.Answers[0].Conflict, "lists 14 bytes") || lookup.Answers[0].Current {
-		t.Errorf("another length: %+v", lookup.Answers)
+	must(t, l.Finish(t.Context(), a))
+	if len(l.Answers) != 3 || !strings.Contains(l.Answers[0].Conflict, "lists 14 bytes") || *l.Answers[0].Current {
+		t.Errorf("another length: %+v", l.Answers)
 	}
 
-	lookup = audit.NewLookup(audit.QueryDigest(tuf.Sum(h.file(tuf.RoleRoot))))
-	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = lookup.Observe }))
-	if len(lookup.Answers) != 0 || len(lookup.Named) != 1 || lookup.Named[0] != (audit.Named{Index: leafRoot2, As: "metadata"}) {
-		t.Errorf("a metadata file: %+v", lookup)
+	l = lookup.New(lookup.QueryDigest(tuf.Sum(h.file(tuf.RoleRoot))))
+	step(t, newAuditor(t, h.Log, func(c *audit.Config) { c.Observe = l.Observe }))
+	if len(l.Answers) != 0 || len(l.Named) != 1 || l.Named[0] != (lookup.Named{Index: leafRoot2, As: "metadata"}) {
+		t.Errorf("a metadata file: %+v", l)
 	}
 }
 

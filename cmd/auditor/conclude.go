@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -17,13 +20,24 @@ type conclusion struct {
 	Notes    []string `json:"notes"`
 }
 
-// conclude words what was found of a file. outcome is the verdict on the replay: what
-// could not be checked, or what the log did, may be why there is no other answer.
-func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome error) conclusion {
-	var release, evidence, contradiction *audit.Answer // the best of each
+// basis is what a conclusion rests on.
+type basis struct {
+	checkpoint *audit.CheckpointReport
+	findings   []audit.Finding
+	judged     int64 // leaves
+	index      bool  // it is what a log's index says
+	behind     int64 // so many of the newest leaves are not in it yet
+	// outcome is the verdict on the replay: what could not be checked, or what the log did,
+	// may be why there is no other answer.
+	outcome error
+}
+
+// conclude words what was found of a file, or of a path.
+func conclude(what string, l *lookup.Lookup, on basis) conclusion {
+	var release, evidence, contradiction *lookup.Answer // the best of each
 	repositories := map[tuf.Digest]bool{}
-	for i := range lookup.Answers {
-		a := &lookup.Answers[i]
+	for i := range l.Answers {
+		a := &l.Answers[i]
 		switch {
 		case a.Conflict != "":
 			contradiction = a
@@ -31,24 +45,20 @@ func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome e
 			evidence = a
 		default:
 			repositories[a.Repository] = true
-			if release == nil || a.Current || !release.Current {
+			if release == nil || isCurrent(a) || !isCurrent(release) {
 				release = a
 			}
 		}
 	}
 	c := conclusion{Word: "NO", Notes: []string{}}
-	of := "in the log"
-	if !lookup.Pin.IsZero() {
-		of = "of repository " + lookup.Pin.String()
-	}
 	switch {
 	case release != nil:
 		c.Word, c.Released = "YES", true
-		current := "not the current release of its role"
-		if release.Current {
-			current = "the current one"
+		by := ""
+		if len(l.Vendors) > 0 {
+			by = fmt.Sprintf("released by your vendor%s: it is ", quoted(l.Vendors[release.Repository]))
 		}
-		c.Sentence = fmt.Sprintf("%s is listed by release %s of repository %v (entry %d), %s, cosigned by %s", what, named(release), release.Repository, release.Index, current, cosigners(report))
+		c.Sentence = fmt.Sprintf("%s is %slisted by release %s of repository %v (entry %d)%s, cosigned by %s", what, by, named(release), release.Repository, release.Index, whether(release), cosigners(on.checkpoint))
 	case evidence != nil:
 		c.Word = "WARNING"
 		c.Sentence = fmt.Sprintf("%s is listed only by evidence, entry %d: %s of repository %v is signed with two payloads, and this is not the one that was released. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
@@ -56,19 +66,26 @@ func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome e
 		c.Word = "WARNING"
 		c.Sentence = fmt.Sprintf("no release lists %s: %s of repository %v (entry %d) has a hash of it, but %s. Do not install it", what, named(contradiction), contradiction.Repository, contradiction.Index, contradiction.Conflict)
 	default:
-		c.Sentence = fmt.Sprintf("no release %s lists %s", of, what)
+		c.Sentence = fmt.Sprintf("no release %s lists %s%s", whose(l), what, upTo(on))
 	}
-	c.warn(release, evidence, report)
-	c.warnOfOthers(release, lookup)
-	if outcome != nil {
+	c.warn(release, evidence, l, on)
+	c.warnOfOthers(release, l)
+	c.openFindings(release, l, on.findings)
+	if on.outcome != nil {
 		c.Word = "WARNING"
-		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", report.Judged))
+		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", on.judged))
 	}
-	if lookup.Elsewhere > 0 {
-		c.Notes = append(c.Notes, fmt.Sprintf("leaves of other repositories that list it: %d, which do not count", lookup.Elsewhere))
+	if on.index {
+		c.Notes = append(c.Notes, "not complete: this is what the log's index says, checked with proofs. What it leaves out, and what else is signed, a replay shows (without --quick)")
 	}
-	if lookup.Pin.IsZero() && release != nil {
-		note := "any repository of this log counted: name your vendor's with --repository"
+	if on.behind > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("the index does not have the newest leaves yet: %d", on.behind))
+	}
+	if l.Elsewhere > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("leaves of other repositories that list it: %d, which do not count", l.Elsewhere))
+	}
+	if len(l.Vendors) == 0 && release != nil {
+		note := "any repository of this log counted, and anybody who may register can release any file: name your vendor's with --repository"
 		if n := len(repositories); n > 1 {
 			note = fmt.Sprintf("%d repositories list it, and %s", n, note)
 		}
@@ -77,8 +94,86 @@ func conclude(what string, lookup *audit.Lookup, report *audit.Report, outcome e
 	return c
 }
 
+func isCurrent(a *lookup.Answer) bool { return a.Current != nil && *a.Current }
+
+// whether says whether a release is in force, where that is known.
+func whether(a *lookup.Answer) string {
+	switch {
+	case a.Current == nil:
+		return ""
+	case *a.Current:
+		return ", the current one"
+	}
+	return ", not the current release of its role"
+}
+
+// quoted is a name that the asker gave, with a space before it; empty if there is none.
+func quoted(name string) string {
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" %q", name)
+}
+
+// whose says whose releases counted.
+func whose(l *lookup.Lookup) string {
+	switch len(l.Vendors) {
+	case 0:
+		return "in the log"
+	case 1:
+		for id, name := range l.Vendors {
+			return fmt.Sprintf("of your vendor%s (repository %v)", quoted(name), id)
+		}
+	}
+	return fmt.Sprintf("of your %d vendors", len(l.Vendors))
+}
+
+// upTo says up to which checkpoint there is no release.
+func upTo(on basis) string {
+	c := on.checkpoint
+	if c == nil {
+		return ""
+	}
+	when := int64(0)
+	for _, w := range c.Witnesses {
+		when = max(when, w.Time)
+	}
+	text := fmt.Sprintf(", up to the checkpoint of size %d", c.Size)
+	if when > 0 {
+		text += ", cosigned at " + audit.When(when)
+	}
+	return text
+}
+
+// openFindings notes what is open about the repository of a release, or about a vendor that
+// has not released the file, apart from what is said already.
+func (c *conclusion) openFindings(release *lookup.Answer, l *lookup.Lookup, findings []audit.Finding) {
+	about := map[tuf.Digest]bool{}
+	switch {
+	case release != nil:
+		about[release.Repository] = true
+	case len(l.Vendors) == 1:
+		for id := range l.Vendors {
+			about[id] = true
+		}
+	}
+	count := map[audit.Kind]int{}
+	for _, f := range findings {
+		if about[f.Repository] && f.Class != audit.Equivocation {
+			count[f.Kind]++
+		}
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[kind], kind))
+	}
+	if len(parts) > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("open findings about the repository: %s (auditor replay prints them)", strings.Join(parts, ", ")))
+	}
+}
+
 // warn notes what else is signed in the place of a release, or by the same vendor.
-func (c *conclusion) warn(release, evidence *audit.Answer, report *audit.Report) {
+func (c *conclusion) warn(release, evidence *lookup.Answer, l *lookup.Lookup, on basis) {
 	if release == nil {
 		return
 	}
@@ -98,12 +193,12 @@ func (c *conclusion) warn(release, evidence *audit.Answer, report *audit.Report)
 		c.Word = "WARNING"
 		c.Notes = append(c.Notes, fmt.Sprintf("another payload of %s is signed as well: %s", named(release), strings.Join(rivals, ", ")))
 	}
-	if evidence != nil && evidence.Repository == release.Repository {
+	if evidence != nil && evidence.Repository == release.Repository && l.Query.Path == "" {
 		c.Word = "WARNING"
 		c.Notes = append(c.Notes, fmt.Sprintf("it is listed by evidence, too: entry %d", evidence.Index))
 	}
 	others := 0
-	for _, f := range report.Findings {
+	for _, f := range on.findings {
 		if f.Class == audit.Equivocation && f.Repository == release.Repository && (f.Role != release.Role || f.Version != release.Version) {
 			others++
 		}
@@ -116,13 +211,13 @@ func (c *conclusion) warn(release, evidence *audit.Answer, report *audit.Report)
 // warnOfOthers notes what is wrong with the file in other repositories than that of the
 // release. Whoever may register can release a file that another's keys signed as a second
 // payload: that must not silence the warning.
-func (c *conclusion) warnOfOthers(release *audit.Answer, lookup *audit.Lookup) {
-	if release == nil {
+func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup) {
+	if release == nil || l.Query.Path != "" {
 		return
 	}
 	warned := map[tuf.Digest]bool{release.Repository: true}
-	for i := range lookup.Answers {
-		a := &lookup.Answers[i]
+	for i := range l.Answers {
+		a := &l.Answers[i]
 		if warned[a.Repository] || a.Conflict != "" || a.Kind != leaf.Evidence && len(a.Rivals) == 0 {
 			continue
 		}
@@ -136,21 +231,21 @@ func (c *conclusion) warnOfOthers(release *audit.Answer, lookup *audit.Lookup) {
 	}
 }
 
-func named(a *audit.Answer) string { return fmt.Sprintf("%s %d", a.Role, a.Version) }
+func named(a *lookup.Answer) string { return fmt.Sprintf("%s %d", a.Role, a.Version) }
 
-func cosigners(report *audit.Report) string {
-	if report.Checkpoint == nil || len(report.Checkpoint.Witnesses) == 0 {
+func cosigners(c *audit.CheckpointReport) string {
+	if c == nil || len(c.Witnesses) == 0 {
 		return "nobody"
 	}
 	var names []string
-	for _, w := range report.Checkpoint.Witnesses {
+	for _, w := range c.Witnesses {
 		names = append(names, w.Witness)
 	}
 	return strings.Join(names, ", ")
 }
 
 // noteOn is what a table says of an answer.
-func noteOn(a audit.Answer) string {
+func noteOn(a lookup.Answer) string {
 	note := wrongWith(a)
 	if a.More > 0 {
 		if note != "" {
@@ -162,7 +257,7 @@ func noteOn(a audit.Answer) string {
 }
 
 // wrongWith says what else there is to an answer, empty if nothing is.
-func wrongWith(a audit.Answer) string {
+func wrongWith(a lookup.Answer) string {
 	switch {
 	case a.Conflict != "":
 		return a.Conflict

@@ -6,118 +6,164 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
 )
 
+// lookupFlags are the flags of lookup.
+type lookupFlags struct {
+	logFlags
+	vendorFlags
+	path   string
+	quick  bool
+	proofs string
+}
+
 func newLookup() *cobra.Command {
-	var opts struct {
-		logFlags
-		proofs     string
-		repository string
-	}
+	var opts lookupFlags
 	cmd := &cobra.Command{
-		Use:   "lookup FILE|SHA256|SHA512 --policy FILE",
+		Use:   "lookup [FILE|SHA256|SHA512] --policy FILE",
 		Short: "Report whether a file is released, with proofs",
 		Long: `Report whether a file is released: the first word is YES, NO, or WARNING if the rest
 needs to be read. Each answer is proved: the leaf is included under the
 verified checkpoint, the metadata is the one that the leaf names, and it lists the
-file. The whole log is replayed, so no release is left out.
+file. The whole log is replayed, so no release is left out. What the log's index says
+is checked and told on stderr before that; with --quick it is the answer, which is not
+complete.
 
 FILE is compared by SHA-256, SHA-512 and length; a hash (64 or 128 hex digits) finds
-the releases that list that hash. Anyone who may register can release any file: name
-your vendor's repository with --repository.
+the releases that list that hash, and --path those that list a path. Anyone who may
+register can release any file: name your vendor's repository with --repository, or
+your vendors' in a file with --labels (lines of an id, a space and a name).
 
 Exit codes:
-  0  a release lists the file (of the repository, if one is named)
+  0  a release lists the file (of your vendors, if they are named)
   1  no release lists it, only evidence does, or the release that lists it contradicts
      it; or the replay has findings of class tampering or unexpected
   2  wrong usage, or an outage: not everything could be checked`,
 		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt
-  auditor lookup app.bin --policy policy.txt --repository "$(cat vendor.id)"`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			query, err := readQuery(args[0])
-			if err != nil {
-				return err
-			}
-			cfg, err := opts.config()
-			if err != nil {
-				return err
-			}
-			lookup := audit.NewLookup(query)
-			if opts.repository != "" {
-				if lookup.Pin, err = tuf.ParseDigest(strings.ToLower(opts.repository)); err != nil {
-					return fmt.Errorf("--repository %q: want a repository's id, 64 hex digits (auditor show lists them)", opts.repository)
-				}
-			}
-			cfg.Observe = lookup.Observe
-			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-			if report == nil {
-				return err
-			}
-			defer a.Close()
-			if proveErr := lookup.Finish(cmd.Context(), a); err == nil {
-				err = proveErr
-			}
-			warn(cmd.ErrOrStderr(), report)
-			if opts.proofs != "" {
-				if err := writeProofs(opts.proofs, lookup); err != nil {
-					return err
-				}
-			}
-			outcome := verdict(report, err, audit.Class.AgainstLookup)
-			said := conclude(args[0], lookup, report, outcome)
-			if opts.json {
-				printErr := cli.WriteJSON(cmd.OutOrStdout(), struct {
-					conclusion
-					*audit.Lookup
-					Checkpoint *audit.CheckpointReport `json:"checkpoint"`
-				}{said, lookup, report.Checkpoint})
-				if printErr != nil {
-					return printErr
-				}
-			} else if err := printLookup(cmd.OutOrStdout(), args[0], said, lookup, report); err != nil {
-				return err
-			}
-			if outcome == nil && !said.Released {
-				outcome = cli.Failed(cli.ErrReported)
-			}
-			return outcome
-		},
+  auditor lookup app.bin --quick --policy policy.txt --repository "$(cat vendor.id)"
+  auditor lookup --path firmware.bin --policy policy.txt --labels vendors.txt`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
 	}
 	opts.register(cmd)
-	cmd.Flags().StringVar(&opts.repository, "repository", "", "`ID` of the one repository whose releases count (default: those of all)")
-	cmd.Flags().StringVar(&opts.proofs, "proofs", "", "`DIR` to write the proof of each answer to, as INDEX.tlog-proof")
+	flags := cmd.Flags()
+	flags.StringVar(&opts.repository, "repository", "", "`ID` of your vendor's repository, or its name in --labels: the releases of others do not count")
+	flags.StringVar(&opts.labels, "labels", "", "`FILE` with your vendors' repositories and their names: the releases of others do not count")
+	flags.StringVar(&opts.path, "path", "", "target `PATH` of the file, or alone: the releases that list it")
+	flags.BoolVar(&opts.quick, "quick", false, "ask the log's index alone, which may leave out what it likes")
+	flags.StringVar(&opts.proofs, "proofs", "", "`DIR` to write the proof of each answer to, as INDEX.tlog-proof")
 	return cmd
 }
 
+func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
+	query, what := lookup.Query{Length: -1}, o.path
+	switch {
+	case len(args) == 1:
+		var err error
+		if query, err = readQuery(args[0]); err != nil {
+			return err
+		}
+		what = args[0]
+	case o.path == "":
+		return errors.New("want a file, a hash, or --path")
+	}
+	query.Path = o.path
+	vendors, err := o.read()
+	if err != nil {
+		return err
+	}
+	cfg, err := o.config()
+	if err != nil {
+		return err
+	}
+	url, err := o.logURL(cfg.Policy)
+	if err != nil {
+		return err
+	}
+	first := lookup.New(query)
+	first.Vendors = vendors
+	on, err := askIndex(cmd.Context(), url, cfg.Policy, first)
+	if o.quick {
+		if err != nil {
+			return fmt.Errorf("the log's index: %w (without --quick the log is replayed)", err)
+		}
+		return o.answer(cmd, what, first, on, nil)
+	}
+	if said := conclude(what, first, on); err == nil && !o.json {
+		fmt.Fprintf(cmd.ErrOrStderr(), "At once, by the log's index, which may leave out what it likes: %s  %s\n", said.Word, printable.Line(said.Sentence))
+	}
+
+	l := lookup.New(query)
+	l.Vendors = vendors
+	cfg.Observe = l.Observe
+	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if report == nil {
+		return err
+	}
+	defer a.Close()
+	if proveErr := l.Finish(cmd.Context(), a); err == nil {
+		err = proveErr
+	}
+	warn(cmd.ErrOrStderr(), report)
+	outcome := verdict(report, err, audit.Class.AgainstLookup)
+	l.Complete = outcome == nil
+	return o.answer(cmd, what, l, basis{checkpoint: report.Checkpoint, findings: report.Findings, judged: report.Judged, outcome: outcome}, report)
+}
+
+// answer prints what a lookup comes to. report is nil if there was no replay.
+func (o *lookupFlags) answer(cmd *cobra.Command, what string, l *lookup.Lookup, on basis, report *audit.Report) error {
+	if o.proofs != "" {
+		if err := writeProofs(o.proofs, l); err != nil {
+			return err
+		}
+	}
+	said := conclude(what, l, on)
+	if o.json {
+		err := cli.WriteJSON(cmd.OutOrStdout(), struct {
+			conclusion
+			*lookup.Lookup
+			Checkpoint *audit.CheckpointReport `json:"checkpoint"`
+		}{said, l, on.checkpoint})
+		if err != nil {
+			return err
+		}
+	} else if err := printLookup(cmd.OutOrStdout(), what, said, l, on, report != nil && report.Empty); err != nil {
+		return err
+	}
+	if on.outcome == nil && !said.Released {
+		return cli.Failed(cli.ErrReported)
+	}
+	return on.outcome
+}
+
 // readQuery takes a file, or the hash of one.
-func readQuery(arg string) (audit.Query, error) {
+func readQuery(arg string) (lookup.Query, error) {
 	f, err := os.Open(arg)
 	if err == nil {
-		query, err := audit.QueryFile(f)
+		query, err := lookup.QueryFile(f)
 		return query, errors.Join(err, f.Close())
 	}
-	query, parseErr := audit.ParseQuery(arg)
+	query, parseErr := lookup.ParseQuery(arg)
 	if parseErr != nil {
 		return query, fmt.Errorf("neither a file nor a hash: %w; %w", err, parseErr)
 	}
 	return query, nil
 }
 
-func writeProofs(dir string, lookup *audit.Lookup) error {
+func writeProofs(dir string, l *lookup.Lookup) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, answer := range lookup.Answers {
+	for _, answer := range l.Answers {
 		if answer.Proof == "" {
 			continue
 		}
@@ -129,34 +175,64 @@ func writeProofs(dir string, lookup *audit.Lookup) error {
 	return nil
 }
 
-func printLookup(w io.Writer, what string, said conclusion, lookup *audit.Lookup, report *audit.Report) error {
+func printLookup(w io.Writer, what string, said conclusion, l *lookup.Lookup, on basis, empty bool) error {
 	fmt.Fprintf(w, "%-7s  %s\n", said.Word, printable.Line(said.Sentence))
 	for _, note := range said.Notes {
 		fmt.Fprintf(w, "         %s\n", printable.Line(note))
 	}
-	fmt.Fprintf(w, "\nfile        %s\n", printable.Line(what))
-	if !lookup.Query.SHA256.IsZero() {
-		fmt.Fprintf(w, "sha256      %v\n", lookup.Query.SHA256)
-	} else {
-		fmt.Fprintf(w, "sha512      %v\n", lookup.Query.SHA512)
+	fmt.Fprintln(w)
+	if l.Query.Path != what {
+		fmt.Fprintf(w, "file        %s\n", printable.Line(what))
 	}
-	if lookup.Query.Length >= 0 {
-		fmt.Fprintf(w, "length      %d\n", lookup.Query.Length)
+	if l.Query.Path != "" {
+		fmt.Fprintf(w, "path        %s\n", printable.Line(l.Query.Path))
 	}
-	printCheckpoint(w, report)
-	for _, n := range lookup.Named {
+	switch {
+	case !l.Query.SHA256.IsZero():
+		fmt.Fprintf(w, "sha256      %v\n", l.Query.SHA256)
+	case l.Query.SHA512 != "":
+		fmt.Fprintf(w, "sha512      %v\n", l.Query.SHA512)
+	}
+	if l.Query.Length >= 0 {
+		fmt.Fprintf(w, "length      %d\n", l.Query.Length)
+	}
+	printCheckpoint(w, on.checkpoint, empty)
+	for _, n := range l.Named {
 		fmt.Fprintf(w, "it is the %s of leaf %d\n", n.As, n.Index)
 	}
-	if len(lookup.Answers) == 0 {
-		fmt.Fprintf(w, "\nnot listed by any of the %d leaves\n", report.Judged)
+	if len(l.Answers) == 0 {
+		if l.Complete {
+			fmt.Fprintf(w, "\nnot listed by any of the %d leaves\n", on.judged)
+		}
 		return nil
 	}
 	fmt.Fprintln(w)
-	t := printable.NewTable(w, "INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH", "NOTE")
-	for _, a := range lookup.Answers {
-		t.Row(a.Index, a.Kind, short(a.Repository), printable.Line(a.Role), a.Version, yesNo(a.Current), yesNo(a.Proof != ""), printable.Line(a.Path), printable.Line(noteOn(a)))
+	heads := []any{"INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH"}
+	byPath := l.Query.SHA256.IsZero() && l.Query.SHA512 == ""
+	if byPath {
+		heads = append(heads, "BYTES", "HASH")
+	}
+	t := printable.NewTable(w, append(heads, "NOTE")...)
+	for _, a := range l.Answers {
+		current := "?"
+		if a.Current != nil {
+			current = yesNo(*a.Current)
+		}
+		cells := []any{a.Index, a.Kind, nameOf(l, a.Repository), printable.Line(a.Role), a.Version, current, yesNo(a.Proof != ""), printable.Line(a.Path)}
+		if byPath {
+			cells = append(cells, bytesOf(a.Length), hashOf(a.Hashes))
+		}
+		t.Row(append(cells, printable.Line(noteOn(a)))...)
 	}
 	return t.Flush()
+}
+
+// nameOf is the name that the asker has for a repository, or the beginning of its id.
+func nameOf(l *lookup.Lookup, id tuf.Digest) string {
+	if name := l.Vendors[id]; name != "" {
+		return printable.Line(name)
+	}
+	return short(id)
 }
 
 func yesNo(b bool) string {

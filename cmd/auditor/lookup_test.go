@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -38,7 +39,7 @@ func TestLookup(t *testing.T) {
 	w.wantAll(out, "2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
 	out, _ = w.run(0, "lookup", tuf.Sum([]byte("two")).String(), "--policy", w.policy, "--json")
 	var answer struct {
-		audit.Lookup
+		lookup.Lookup
 		Checkpoint audit.CheckpointReport `json:"checkpoint"`
 	}
 	w.must(json.Unmarshal([]byte(out), &answer))
@@ -52,11 +53,11 @@ func TestLookup(t *testing.T) {
 		fmt.Sprintf("%x", sum512), fmt.Sprintf("SHA512:%X", sum512),
 	} {
 		out, _ = w.run(0, "lookup", hash, "--policy", w.policy)
-		w.wantAll(out, "YES  ", "release targets 3 of repository", "(entry 2), the current one", "any repository of this log counted: name your vendor's with --repository")
+		w.wantAll(out, "YES  ", "release targets 3 of repository", "(entry 2), the current one", "any repository of this log counted, and anybody who may register can release any file: name your vendor's with --repository")
 	}
 
 	out, errs := w.run(1, "lookup", tuf.Sum([]byte("three")).String(), "--policy", w.policy)
-	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists %s", tuf.Sum([]byte("three"))))
+	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists %s, up to the checkpoint of size 3, cosigned at %s", tuf.Sum([]byte("three")), audit.When(w.log.Time+2)))
 	w.wantAll(out, "not listed by any of the 3 leaves")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
@@ -96,7 +97,7 @@ func TestLookupOfAnEquivocation(t *testing.T) {
 		Word     string
 		Released bool
 		Notes    []string
-		Answers  []audit.Answer
+		Answers  []lookup.Answer
 	}
 	w.must(json.Unmarshal([]byte(out), &answer))
 	if answer.Word != "WARNING" || !answer.Released || len(answer.Notes) != 2 || len(answer.Answers) != 1 || fmt.Sprint(answer.Answers[0].Rivals) != "[{3 evidence}]" {
@@ -125,7 +126,7 @@ func TestLookupOfAStrangersRelease(t *testing.T) {
 	var answer struct {
 		Word    string
 		Notes   []string
-		Answers []audit.Answer
+		Answers []lookup.Answer
 	}
 	w.must(json.Unmarshal([]byte(out), &answer))
 	if answer.Word != "WARNING" || !strings.Contains(strings.Join(answer.Notes, "\n"), fmt.Sprintf("repository %v has it as evidence, entry 3", vendors)) {
@@ -162,12 +163,12 @@ func TestLookupOfOneRepository(t *testing.T) {
 
 	w.run(0, "lookup", strangers, "--policy", w.policy)
 	out, _ := w.run(1, "lookup", strangers, "--policy", w.policy, "--repository", strings.ToUpper(pinned.String()))
-	w.firstLine(out, fmt.Sprintf("NO       no release of repository %v lists %s", pinned, strangers))
+	w.firstLine(out, fmt.Sprintf("NO       no release of your vendor (repository %v) lists %s, up to the checkpoint of size 5, cosigned at %s", pinned, strangers, audit.When(w.log.Time+2)))
 	w.wantAll(out, "leaves of other repositories that list it: 2, which do not count")
 	out, _ = w.run(0, "lookup", both, "--policy", w.policy)
 	w.wantAll(out, "YES  ", "2 repositories list it")
 	out, _ = w.run(0, "lookup", both, "--policy", w.policy, "--repository", pinned.String())
-	w.firstLine(out, fmt.Sprintf("YES      %s is listed by release targets 2 of repository %v (entry 1), the current one, cosigned by w1, w2", both, pinned))
+	w.firstLine(out, fmt.Sprintf("YES      %s is released by your vendor: it is listed by release targets 2 of repository %v (entry 1), the current one, cosigned by w1, w2", both, pinned))
 	if strings.Contains(out, "--repository") {
 		t.Errorf("asks for what was given:\n%s", out)
 	}

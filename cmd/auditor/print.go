@@ -25,10 +25,9 @@ func shortOrNone(id tuf.Digest) string {
 	return "repository " + short(id)
 }
 
-func printCheckpoint(w io.Writer, report *audit.Report) {
-	c := report.Checkpoint
+func printCheckpoint(w io.Writer, c *audit.CheckpointReport, empty bool) {
 	switch {
-	case c == nil && report.Empty:
+	case c == nil && empty:
 		fmt.Fprintln(w, "checkpoint  none yet: the log says that it is new and has not published one")
 		return
 	case c == nil:
@@ -53,7 +52,7 @@ const (
 
 // printReport prints what replay found.
 func printReport(w io.Writer, report *audit.Report) {
-	printCheckpoint(w, report)
+	printCheckpoint(w, report.Checkpoint, report.Empty)
 	verdicts := map[audit.Verdict]int{}
 	for _, leaf := range report.Leaves {
 		verdicts[leaf.Verdict]++

@@ -293,16 +293,7 @@ func (s *shown) print(w io.Writer) error {
 	if len(s.Files) > 0 {
 		t := printable.NewTable(w, "FILE IN FORCE", "BYTES", "HASH", "BY", "ENTRY")
 		for _, f := range s.Files {
-			length := "not said"
-			if f.Length >= 0 {
-				length = fmt.Sprint(f.Length)
-			}
-			hash := "none"
-			for _, algorithm := range slices.Sorted(maps.Keys(f.Hashes)) {
-				hash = algorithm + ":" + f.Hashes[algorithm]
-				break
-			}
-			t.Row(f.Path, length, hash, fmt.Sprintf("%s %d", f.Role, f.Version), f.Index)
+			t.Row(f.Path, bytesOf(f.Length), hashOf(f.Hashes), fmt.Sprintf("%s %d", f.Role, f.Version), f.Index)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -314,6 +305,22 @@ func (s *shown) print(w io.Writer) error {
 		t.Row(k.ID, k.Type, strings.Join(k.Of, ", "))
 	}
 	return t.Flush()
+}
+
+// bytesOf is a length as metadata says it.
+func bytesOf(length int64) string {
+	if length < 0 {
+		return "not said"
+	}
+	return fmt.Sprint(length)
+}
+
+// hashOf is the first of the hashes that metadata says.
+func hashOf(hashes map[string]string) string {
+	for _, algorithm := range slices.Sorted(maps.Keys(hashes)) {
+		return algorithm + ":" + hashes[algorithm]
+	}
+	return "none"
 }
 
 // printRow prints a leaf: who signed it, what it changed, how it is unlike all before.

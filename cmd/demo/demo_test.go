@@ -70,7 +70,7 @@ func checkTranscript(t *testing.T, out string) {
 		}
 	}
 	for _, line := range []string{"EVIDENCE: entry", "all 17 entries are right", "second-payload",
-		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of repository ", "Everything came out as announced"} {
+		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "Everything came out as announced"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("the transcript does not say %q", line)
 		}

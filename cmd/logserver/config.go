@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/labels"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -163,50 +164,19 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-const maxLabels = 64 << 20 // bytes
-
-// repositoryLines reads a file with a repository and a word or more on each
-// line. A file that is not there is empty.
-func repositoryLines(path string, add func(id tuf.Digest, rest string) error) error {
-	text, err := cli.ReadAtMost(path, maxLabels)
+// readLabels reads the operator's names for repositories, if there are any: a file that is
+// not there is empty.
+func readLabels(path string) (map[tuf.Digest]string, error) {
+	text, err := cli.ReadAtMost(path, labels.MaxSize)
 	if os.IsNotExist(err) {
-		return nil
+		return map[tuf.Digest]string{}, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if strings.HasPrefix(string(text), "\xef\xbb\xbf") {
-		return fmt.Errorf("%s: begins with a byte order mark (EF BB BF): save it as UTF-8 without one", path)
+	names, err := labels.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	n := 0
-	for line := range strings.Lines(string(text)) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		hex, rest, _ := strings.Cut(line, " ")
-		id, err := tuf.ParseDigest(hex)
-		rest = strings.TrimSpace(rest)
-		if err != nil || rest == "" {
-			return fmt.Errorf("%s: line %d: want a repository's 64 hex digits, a space and what it gets", path, n)
-		}
-		if err := add(id, rest); err != nil {
-			return fmt.Errorf("%s: line %d: %w", path, n, err)
-		}
-	}
-	return nil
-}
-
-// readLabels reads the operator's names for repositories, if there are any.
-func readLabels(path string) (map[tuf.Digest]string, error) {
-	labels := map[tuf.Digest]string{}
-	err := repositoryLines(path, func(id tuf.Digest, label string) error {
-		if _, ok := labels[id]; ok {
-			return fmt.Errorf("repository %v has a name already", id)
-		}
-		labels[id] = label
-		return nil
-	})
-	return labels, err
+	return names, nil
 }

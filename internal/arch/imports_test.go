@@ -57,6 +57,7 @@ var rooms = map[string][]string{
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
 	"internal":        {"internal"},
+	"internal/labels": {"tuf"},
 	// The proving ground rehearses, injures, loads and serves tests. Tests of the product
 	// may import it; of what is built, the demonstration alone does.
 	"bench":            {"bench", "audit", "log", "witness/client", "admit", "verify", "leaf", "tuf", "proofs", "internal"},

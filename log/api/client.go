@@ -68,6 +68,17 @@ func (c *Client) Lookup(ctx context.Context, sha256 string) (*Lookup, error) {
 	return getJSON[Lookup](ctx, c, "v1/lookup/sha256/"+url.PathEscape(sha256))
 }
 
+// LookupSHA512 returns the leaves that list a target file with a SHA-512 digest (128
+// lower-case hex digits).
+func (c *Client) LookupSHA512(ctx context.Context, sha512 string) (*Listings, error) {
+	return getJSON[Listings](ctx, c, "v1/lookup/sha512/"+url.PathEscape(sha512))
+}
+
+// LookupPath returns the leaves that list a target file at a path.
+func (c *Client) LookupPath(ctx context.Context, path string) (*Listings, error) {
+	return getJSON[Listings](ctx, c, "v1/lookup/path/"+url.PathEscape(path))
+}
+
 // EntryProof returns the newest sidecar of an entry. It is not checked here.
 func (c *Client) EntryProof(ctx context.Context, index int64) ([]byte, error) {
 	resp, err := c.get(ctx, "v1/entries/"+strconv.FormatInt(index, 10)+"/proof", maxProof)

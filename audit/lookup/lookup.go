@@ -1,4 +1,4 @@
-package audit
+package lookup
 
 import (
 	"cmp"
@@ -12,16 +12,18 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // Query is a file to look for in the log. If only a hash is known, only the
-// releases that list that hash can be found.
+// releases that list that hash can be found. If only a path is known, all that list it.
 type Query struct {
 	SHA256 tuf.Digest `json:"sha256,omitzero"`
 	SHA512 string     `json:"sha512,omitempty"` // lower-case hex
 	Length int64      `json:"length"`           // in bytes; -1: not known
+	Path   string     `json:"path,omitempty"`   // the target path; empty: any
 }
 
 // ParseQuery returns the query for a file by its hash: SHA-256 or SHA-512 in hex of
@@ -77,8 +79,9 @@ type Answer struct {
 	// More is how many further paths of the leaf list the file and have no answer. It
 	// is set in the last answer of the leaf.
 	More int `json:"more,omitempty"`
-	// Current reports whether the release is the one in force for its role.
-	Current bool `json:"current"`
+	// Current reports whether the release is the one in force for its role; nil: it is not
+	// known, as in an answer that is not complete.
+	Current *bool `json:"current,omitempty"`
 	// Rivals are leaves of the same role and version with another payload.
 	Rivals []Rival `json:"rivals,omitempty"`
 	// Proof is a c2sp.org/tlog-proof of the leaf, verified under the policy.
@@ -99,19 +102,22 @@ type Named struct {
 	As    string `json:"as"` // "metadata", "payload" or "snapshot"
 }
 
-// Lookup finds the releases that list a file. Its Observe is for Config.Observe:
-// only a replay of the whole log gives a complete answer.
+// Lookup finds the releases that list a file. Its Observe is for audit.Config.Observe: only a
+// replay of the whole log gives a complete answer. Add takes what a log's index says.
 type Lookup struct {
 	Query Query `json:"query"`
-	// Pin is the one repository whose leaves count; zero: all do.
-	Pin       tuf.Digest `json:"pin,omitzero"`
-	Answers   []Answer   `json:"answers"`
-	Elsewhere int        `json:"elsewhere"` // leaves of other repositories than the pinned one that list the file
-	Named     []Named    `json:"named"`     // leaves that name the file itself
+	// Vendors are the repositories whose leaves count, with the names that the asker has
+	// for them, if any; empty: all leaves count.
+	Vendors map[tuf.Digest]string `json:"vendors,omitempty"`
+	// Complete reports whether no leaf can be missing: that the whole log was replayed.
+	Complete  bool     `json:"complete"`
+	Answers   []Answer `json:"answers"`
+	Elsewhere int      `json:"elsewhere"` // leaves of repositories that do not count that list the file
+	Named     []Named  `json:"named"`     // leaves that name the file itself
 }
 
-// NewLookup prepares a lookup.
-func NewLookup(q Query) *Lookup {
+// New prepares a lookup.
+func New(q Query) *Lookup {
 	return &Lookup{Query: q, Answers: []Answer{}, Named: []Named{}}
 }
 
@@ -119,33 +125,46 @@ func NewLookup(q Query) *Lookup {
 // file a looker-up asks about under a hundred thousand paths.
 const maxPaths = 4
 
+// Counts reports whether the leaves of a repository count.
+func (l *Lookup) Counts(repository tuf.Digest) bool {
+	_, ok := l.Vendors[repository]
+	return ok || len(l.Vendors) == 0
+}
+
 // Observe looks into one leaf.
-func (l *Lookup) Observe(_ context.Context, o *Observation) error {
+func (l *Lookup) Observe(_ context.Context, o *audit.Observation) error {
+	l.look(o.Index, o.Leaf, o.Raw, o.Metadata)
+	return nil
+}
+
+// look adds the answers of a leaf, and reports whether it has any.
+func (l *Lookup) look(index int64, entry leaf.Leaf, raw []byte, m *tuf.Metadata) bool {
+	found := false
 	for _, part := range []struct {
 		as  string
 		sum tuf.Digest
-	}{{"metadata", o.Leaf.Metadata}, {"payload", o.Leaf.Payload}, {"snapshot", o.Leaf.Snapshot}} {
+	}{{"metadata", entry.Metadata}, {"payload", entry.Payload}, {"snapshot", entry.Snapshot}} {
 		if part.sum == l.Query.SHA256 && !part.sum.IsZero() {
-			l.Named = append(l.Named, Named{o.Index, part.as})
+			l.Named = append(l.Named, Named{index, part.as})
+			found = true
 		}
 	}
-	if o.Metadata.Targets == nil {
-		return nil
+	if m.Targets == nil {
+		return found
 	}
 	var answers []Answer
-	elsewhere := !l.Pin.IsZero() && o.Leaf.Repository != l.Pin
-	for path, file := range o.Metadata.Targets.Files() {
-		listed, conflict := l.Query.compare(file)
+	for path, file := range m.Targets.Files() {
+		listed, conflict := l.Query.compare(path, file)
 		if !listed {
 			continue
 		}
-		if elsewhere {
+		if !l.Counts(entry.Repository) {
 			l.Elsewhere++
-			return nil
+			return true
 		}
 		answers = append(answers, Answer{
-			Index: o.Index, Kind: o.Leaf.Kind, Repository: o.Leaf.Repository, Role: o.Leaf.Role, Version: o.Leaf.Version,
-			Expires: o.Metadata.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: o.Raw,
+			Index: index, Kind: entry.Kind, Repository: entry.Repository, Role: entry.Role, Version: entry.Version,
+			Expires: m.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: raw,
 		})
 	}
 	slices.SortFunc(answers, func(a, b Answer) int {
@@ -156,12 +175,16 @@ func (l *Lookup) Observe(_ context.Context, o *Observation) error {
 		answers[maxPaths-1].More = more
 	}
 	l.Answers = append(l.Answers, answers...)
-	return nil
+	return found || len(answers) > 0
 }
 
-// compare reports whether a target's entry has a hash of the file, and what else
-// in it is not the file's.
-func (q Query) compare(file tuf.TargetFile) (listed bool, conflict string) {
+// compare reports whether a target's entry has a hash of the file, or its path where no hash
+// is known, and what else in it is not the file's.
+func (q Query) compare(path string, file tuf.TargetFile) (listed bool, conflict string) {
+	if q.Path != "" && path != q.Path {
+		return false, ""
+	}
+	listed = q.Path != "" && q.SHA256.IsZero() && q.SHA512 == ""
 	sum := ""
 	if !q.SHA256.IsZero() {
 		sum = q.SHA256.String()
@@ -184,7 +207,7 @@ func (q Query) compare(file tuf.TargetFile) (listed bool, conflict string) {
 
 // Finish proves each answer and marks the current ones, after the replay. The
 // error means that a proof could not be made now; other answers may have theirs.
-func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
+func (l *Lookup) Finish(ctx context.Context, a *audit.Auditor) error {
 	var firstErr error
 	for i := range l.Answers {
 		answer := &l.Answers[i]
@@ -193,14 +216,15 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 			answer.Rivals, answer.Current, answer.Proof = before.Rivals, before.Current, before.Proof
 			continue
 		}
-		repo := a.repos[answer.Repository]
+		repo := a.Repository(answer.Repository)
 		if repo == nil {
 			continue // it is being judged again
 		}
-		answer.Rivals = repo.rivals(answer.Index)
+		answer.Rivals = rivals(repo, answer.Index)
 		current, ok, err := repo.Current(ctx, answer.Role)
 		if err == nil {
-			answer.Current = ok && current.Index == answer.Index
+			inForce := ok && current.Index == answer.Index
+			answer.Current = &inForce
 			var proof []byte
 			if proof, err = a.Prove(ctx, answer.Index, answer.raw); err == nil {
 				answer.Proof = string(proof)
@@ -215,8 +239,8 @@ func (l *Lookup) Finish(ctx context.Context, a *Auditor) error {
 
 // rivals lists the leaves of the role and version of the leaf at index that have
 // another payload, evidence included.
-func (r *repository) rivals(index int64) []Rival {
-	records := r.Records()
+func rivals(repo *admit.Repository, index int64) []Rival {
+	records := repo.Records()
 	at, ok := slices.BinarySearchFunc(records, index, func(rec admit.Record, index int64) int { return cmp.Compare(rec.Index, index) })
 	if !ok {
 		return nil

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/lookup"
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// index is the log's interface beside its files: what it says of a lookup is up to the test.
+type index struct {
+	w       *world
+	targets []api.Listing
+	leaves  []api.Leaf
+	proofOf map[int64]int64 // another entry's proof
+}
+
+func (x *index) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	answer := func(v any) {
+		rw.Header().Set("Content-Type", "application/json")
+		x.w.must(json.NewEncoder(rw).Encode(v))
+	}
+	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/lookup/sha256/"):
+		answer(api.Lookup{SHA256: path[3], Targets: x.targets, Leaves: x.leaves, Behind: 1})
+	case strings.HasPrefix(r.URL.Path, "/v1/lookup/"):
+		answer(api.Listings{Targets: x.targets})
+	case strings.HasPrefix(r.URL.Path, "/v1/entries/"):
+		entry, err := strconv.ParseInt(path[2], 10, 64)
+		x.w.must(err)
+		if other, ok := x.proofOf[entry]; ok {
+			entry = other
+		}
+		fmt.Fprint(rw, x.w.proof(entry))
+	default:
+		x.w.log.ServeHTTP(rw, r)
+	}
+}
+
+// lists is what an index says of an entry.
+func (x *index) lists(entries ...int64) {
+	x.targets = nil
+	for _, i := range entries {
+		x.targets = append(x.targets, api.Listing{Index: i, Kind: "release", Repository: x.w.repo.String(), Role: "targets"})
+	}
+}
+
+// The index answers at once, and each thing that it says is proved; what it leaves out, the
+// replay finds.
+func TestLookupAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the program twelve times")
+	}
+	w := newWorld(t)
+	w.equivocate()
+	x := &index{w: w}
+	srv := httptest.NewServer(x)
+	defer srv.Close()
+	sum := tuf.Sum([]byte("for everybody")).String()
+	labels := filepath.Join(t.TempDir(), "vendors.txt")
+	w.must(os.WriteFile(labels, []byte("# my vendors\n"+w.repo.String()+" Acme\n"+strings.Repeat("0", 64)+" Other\n"), 0o644))
+	args := func(more ...string) []string {
+		return append(append([]string{"lookup"}, more...), "--policy", w.policy, "--log", srv.URL)
+	}
+
+	x.lists(2)
+	out, errs := w.run(0, args(sum, "--quick", "--repository", "Acme", "--labels", labels)...)
+	w.firstLine(out, fmt.Sprintf(`YES      %s is released by your vendor "Acme": it is listed by release targets 3 of repository %v (entry 2), cosigned by w1, w2`, sum, w.repo))
+	w.wantAll(out, "not complete: this is what the log's index says", "the index does not have the newest leaves yet: 1", "2      release  Acme        targets  3        ?        yes     app.bin")
+	if errs != "" {
+		t.Errorf("stderr: %s", errs)
+	}
+	// The replay sees what the index kept to itself.
+	out, errs = w.run(0, args(sum, "--labels", labels)...)
+	w.firstLine(out, fmt.Sprintf(`WARNING  %s is released by your vendor "Acme": it is listed by release targets 3 of repository %v (entry 2), the current one, cosigned by w1, w2`, sum, w.repo))
+	w.wantAll(errs, "At once, by the log's index, which may leave out what it likes: YES  ")
+	if strings.Contains(out, "not complete") {
+		t.Errorf("a replay is complete:\n%s", out)
+	}
+	out, _ = w.run(0, args("--path", "app.bin", "--quick", "--json")...)
+	var answer struct {
+		conclusion
+		lookup.Lookup
+	}
+	w.must(json.Unmarshal([]byte(out), &answer))
+	if answer.Word != "YES" || answer.Complete || len(answer.Answers) != 1 || answer.Answers[0].Current != nil || answer.Answers[0].Proof == "" {
+		t.Errorf("%s", out)
+	}
+	out, _ = w.run(0, args("--path", "app.bin")...)
+	w.wantAll(out, "app.bin is listed by release targets 3", "1      release   "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin  3      sha256:7692c3ad",
+		"3      evidence  "+w.repo.String()[:8])
+	w.run(1, args("--path", "no.bin")...)
+
+	// Of others' releases the index knows, they do not count.
+	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
+	w.firstLine(out, fmt.Sprintf(`NO       no release of your vendor "Other" (repository %s) lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
+	w.wantAll(out, "leaves of other repositories that list it: 1, which do not count")
+
+	// What does not hold is an error, and no answer.
+	for _, lie := range []struct {
+		what string
+		do   func()
+		says string
+	}{
+		{"an entry without the file", func() { x.lists(1) }, "entry 1: the entry is another than the index says: targets 2 does not list the file"},
+		{"a root", func() { x.lists(0) }, "does not list the file"},
+		{"another's proof", func() { x.lists(2); x.proofOf = map[int64]int64{2: 1} }, "the proof of entry 2 is that of entry 1"},
+		{"metadata that is not it", func() { x.lists(); x.leaves = []api.Leaf{{Index: 1}} }, "does not list the file"},
+	} {
+		lie.do()
+		out, errs := w.run(2, args(sum, "--quick")...)
+		if w.wantAll(errs, lie.says); out != "" {
+			t.Errorf("%s: %s", lie.what, out)
+		}
+		x.proofOf = nil
+	}
+	for _, wrong := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{sum, "--repository", "Acme"}, "or a name in --labels"},
+		{[]string{sum, "--repository", "Nobody", "--labels", labels}, "nor a name in"},
+		{[]string{}, "want a file, a hash, or --path"},
+		{[]string{sum, "--labels", w.policy}, "line 1: want a repository's 64 hex digits"},
+	} {
+		_, errs := w.run(2, args(wrong.args...)...)
+		w.wantAll(errs, wrong.says)
+	}
+}
