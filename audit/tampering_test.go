@@ -380,6 +380,34 @@ func TestFork(t *testing.T) {
 	}
 }
 
+// TestWitnessesGoBack: a smaller checkpoint may be an old one, and accuses nobody. If a
+// witness cosigned it later than the larger one, the witness went back, too.
+func TestWitnessesGoBack(t *testing.T) {
+	for _, later := range []int64{0, 3600} {
+		h := newHistory(t)
+		dir := t.TempDir()
+		a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
+		step(t, a)
+		h.Time += later
+		h.Serve(h.Checkpoint(h.Size()-1, 2))
+		f := step(t, a).Findings[0]
+		if f.Kind != audit.Rollback {
+			t.Fatalf("found %s", f.Sentence)
+		}
+		checkEvidence(t, dir, f)
+		if later == 0 {
+			if len(f.Evidence) != 2 {
+				t.Errorf("%d files", len(f.Evidence))
+			}
+			continue
+		}
+		s, err := evidence.Check(t.Context(), []byte(f.Evidence[0].Text), h.Signer.Key(), h.Witnesses[0].Key(), h.Witnesses[1].Key())
+		if err != nil || len(s.Against) != 2 || s.Against[0] != "w1.test" {
+			t.Errorf("proves %+v, %v", s, err)
+		}
+	}
+}
+
 // TestForkByUnwitnessedCheckpoint: what the log signed and no quorum cosigned
 // binds the log all the same.
 func TestForkByUnwitnessedCheckpoint(t *testing.T) {
