@@ -134,6 +134,21 @@ func (a *Auditor) claim(c claim) {
 	a.claims[c.tree.N] = append(a.claims[c.tree.N], c)
 }
 
+// Consider keeps a checkpoint of the log that was seen elsewhere, signed by a log key of the
+// policy. When the tree that is replayed reaches its size, it is compared.
+func (a *Auditor) Consider(signed []byte) error {
+	c, err := a.cfg.Policy.OpenCheckpoint(signed)
+	if c == nil {
+		return err
+	}
+	if !a.isOf(c) {
+		return fmt.Errorf("a checkpoint of log %s, and this auditor is of %s", plain(c.Origin), plain(a.origin))
+	}
+	a.stateErr = nil
+	a.claim(claim{c.Tree, a.keepNote(c.Note)})
+	return a.stateErr
+}
+
 // maxSmaller is how many trees wait to be compared with the one that was verified,
 // while the log does not serve the tiles for it. Their notes are kept.
 const maxSmaller = 64

@@ -42,7 +42,7 @@ func newCommand() *cobra.Command {
   auditor lookup --policy policy.txt app.bin`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence())
+	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip())
 	return root
 }
 

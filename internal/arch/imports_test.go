@@ -52,6 +52,7 @@ var rooms = map[string][]string{
 	"log/trillianlog": {"log/.", "proofs", "internal"},
 	"audit":           {"audit", "explain", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
+	"audit/gossip":    {"audit/evidence", "proofs"},
 	"audit/state":     {"leaf", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs", "internal/fetch", "internal/wait"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},

@@ -88,7 +88,7 @@ func otherKind(b []byte, lines []string) string {
 	}
 	if note, err := proofs.ParseNote(b); err == nil {
 		if _, err := proofs.ParseCheckpoint(note.Text); err == nil {
-			return "one signed checkpoint: evidence is two that contradict each other, in a file as docs/formats.md (Conflict) has it"
+			return "one signed checkpoint: evidence is two that contradict each other, in a file as docs/formats.md (Conflict) has it; auditor gossip compares one with a log"
 		}
 		return "a signed note of another kind than a checkpoint"
 	}
