@@ -51,17 +51,20 @@ type HoldRoom struct {
 	Files, Bytes             int64 // of one repository
 	SourceFiles, SourceBytes int64 // of one source in it
 	AllFiles, AllBytes       int64 // of all repositories
+	AllSourceFiles           int64 // of one source in all of them
+	AllSourceBytes           int64
 }
 
 // HoldUse is the part of a HoldRoom that is taken: of a repository, by a source in
-// it, and by all.
+// it, by all, and by the source in all.
 type HoldUse HoldRoom
 
 // Check returns nil if there is room for another file of size bytes, and
 // otherwise ErrHoldShare or ErrHoldFull.
 func (r HoldRoom) Check(use HoldUse, size int64) error {
 	switch {
-	case use.SourceFiles >= r.SourceFiles || use.SourceBytes+size > r.SourceBytes:
+	case use.SourceFiles >= r.SourceFiles || use.SourceBytes+size > r.SourceBytes,
+		use.AllSourceFiles >= r.AllSourceFiles || use.AllSourceBytes+size > r.AllSourceBytes:
 		return ErrHoldShare
 	case use.Files >= r.Files || use.Bytes+size > r.Bytes || use.AllFiles >= r.AllFiles || use.AllBytes+size > r.AllBytes:
 		return ErrHoldFull

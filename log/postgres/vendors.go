@@ -121,9 +121,10 @@ func (h *Holds) Hold(ctx context.Context, held log.Held, file, snapshot []byte, 
 		if err := tx.QueryRow(ctx, `SELECT
 			count(*) FILTER (WHERE repository = $1), coalesce(sum(size) FILTER (WHERE repository = $1), 0)::bigint,
 			count(*) FILTER (WHERE repository = $1 AND source = $2), coalesce(sum(size) FILTER (WHERE repository = $1 AND source = $2), 0)::bigint,
-			count(*), coalesce(sum(size), 0)::bigint
+			count(*), coalesce(sum(size), 0)::bigint,
+			count(*) FILTER (WHERE source = $2), coalesce(sum(size) FILTER (WHERE source = $2), 0)::bigint
 			FROM held WHERE ended IS NULL`, held.Repository[:], held.Source).
-			Scan(&have.Files, &have.Bytes, &have.SourceFiles, &have.SourceBytes, &have.AllFiles, &have.AllBytes); err != nil {
+			Scan(&have.Files, &have.Bytes, &have.SourceFiles, &have.SourceBytes, &have.AllFiles, &have.AllBytes, &have.AllSourceFiles, &have.AllSourceBytes); err != nil {
 			return err
 		}
 		if err := room.Check(have, held.Size); err != nil {

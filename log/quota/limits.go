@@ -77,6 +77,7 @@ var DefaultLimits = Limits{
 		Files: 64, Bytes: 16 << 20,
 		SourceFiles: 16, SourceBytes: 4 << 20,
 		AllFiles: 16384, AllBytes: 1 << 30,
+		AllSourceFiles: 4096, AllSourceBytes: 256 << 20,
 	},
 
 	Anonymous: Quota{Submissions: 1, SubmissionBurst: 120, Bytes: 1 << 20, ByteBurst: 256 << 20, Judging: 0.25, JudgingBurst: 10},

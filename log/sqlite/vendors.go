@@ -102,9 +102,10 @@ func (b *Blobs) Hold(ctx context.Context, h log.Held, file, snapshot []byte, roo
 		err = tx.QueryRowContext(ctx, `SELECT
 			count(*) FILTER (WHERE repository = ?1), coalesce(sum(size) FILTER (WHERE repository = ?1), 0),
 			count(*) FILTER (WHERE repository = ?1 AND source = ?2), coalesce(sum(size) FILTER (WHERE repository = ?1 AND source = ?2), 0),
-			count(*), coalesce(sum(size), 0)
+			count(*), coalesce(sum(size), 0),
+			count(*) FILTER (WHERE source = ?2), coalesce(sum(size) FILTER (WHERE source = ?2), 0)
 			FROM held WHERE ended = 0`, h.Repository[:], h.Source).
-			Scan(&have.Files, &have.Bytes, &have.SourceFiles, &have.SourceBytes, &have.AllFiles, &have.AllBytes)
+			Scan(&have.Files, &have.Bytes, &have.SourceFiles, &have.SourceBytes, &have.AllFiles, &have.AllBytes, &have.AllSourceFiles, &have.AllSourceBytes)
 		if err == nil {
 			err = room.Check(have, h.Size)
 		}

@@ -104,129 +104,181 @@ func TestLostChanges(t *testing.T, tokens log.Tokens, lose func()) {
 // TestHolds checks an implementation of log.Holds that is empty. reopen returns it as
 // another process opens it.
 func TestHolds(t *testing.T, holds log.Holds, reopen func() log.Holds) {
-	ctx := t.Context()
-	start := time.Date(2030, 1, 1, 0, 0, 0, 123e6, time.UTC)
-	room := log.HoldRoom{Files: 5, Bytes: 1000, SourceFiles: 3, SourceBytes: 400, AllFiles: 7, AllBytes: 2000}
-	n := 0
-	held := func(repository, source string, size int64) log.Held {
-		n++
-		return log.Held{
-			ID: fmt.Sprintf("%032x", n), Repository: tuf.Sum([]byte(repository)), Role: "röle/\x01", Version: 7, Name: "7.röle.json", Kind: leaf.Release,
-			Source: source, Size: size, Since: start, Until: start.Add(time.Duration(n) * time.Hour), Outcome: log.Outcome{Index: -1},
-		}
-	}
-	hold := func(h log.Held, want error) {
-		t.Helper()
-		got, err := holds.Hold(ctx, h, []byte("file of "+h.ID), []byte("snapshot"), room)
-		if !errors.Is(err, want) || err == nil && got != h {
-			t.Fatalf("held %+v, %v; want %+v, %v", got, err, h, want)
-		}
-	}
-	listed := func(s log.Holds, want ...log.Held) {
-		t.Helper()
-		got, err := s.ListHeld(ctx)
-		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("held are %+v, %v; want %+v", got, err, want)
-		}
-	}
+	s := &holdSuite{T: t, holds: holds, reopen: reopen, start: time.Date(2030, 1, 1, 0, 0, 0, 123e6, time.UTC)}
+	s.testSame()
+	s.testRoom()
+	s.testDue()
+	s.testSettled()
+	s.testForgotten()
+}
 
-	first := held("r", "net 1", 100)
-	hold(first, nil)
-	// The same again is the same row, from any sender at any time.
+// holdSuite is a run of TestHolds.
+type holdSuite struct {
+	*testing.T
+	holds  log.Holds
+	reopen func() log.Holds
+	start  time.Time
+	n      int        // files made
+	kept   []log.Held // in the order in which they were made
+}
+
+// holdRoom is the room that each file is held in.
+var holdRoom = log.HoldRoom{Files: 5, Bytes: 1000, SourceFiles: 3, SourceBytes: 400, AllFiles: 7, AllBytes: 2000, AllSourceFiles: 4, AllSourceBytes: 690}
+
+// file makes a file to hold, which is due an hour after the one before.
+func (s *holdSuite) file(repository, source string, size int64) log.Held {
+	s.n++
+	return log.Held{
+		ID: fmt.Sprintf("%032x", s.n), Repository: tuf.Sum([]byte(repository)), Role: "röle/\x01", Version: 7, Name: "7.röle.json", Kind: leaf.Release,
+		Source: source, Size: size, Since: s.start, Until: s.start.Add(time.Duration(s.n) * time.Hour), Outcome: log.Outcome{Index: -1},
+	}
+}
+
+// hold holds a file, and wants this error.
+func (s *holdSuite) hold(h log.Held, want error) {
+	s.Helper()
+	got, err := s.holds.Hold(s.Context(), h, []byte("file of "+h.ID), []byte("snapshot"), holdRoom)
+	if !errors.Is(err, want) || err == nil && got != h {
+		s.Fatalf("held %+v, %v; want %+v, %v", got, err, h, want)
+	}
+}
+
+// keep holds files for the following steps.
+func (s *holdSuite) keep(files ...log.Held) {
+	s.Helper()
+	for _, h := range files {
+		s.hold(h, nil)
+	}
+	s.kept = append(s.kept, files...)
+}
+
+// listed wants these of the kept files to be listed.
+func (s *holdSuite) listed(in log.Holds, kept ...int) {
+	s.Helper()
+	got, err := in.ListHeld(s.Context())
+	if want := s.some(kept); err != nil || !slices.Equal(got, want) {
+		s.Fatalf("held are %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// due wants these of the kept files to be due.
+func (s *holdSuite) due(at time.Time, kept ...int) {
+	s.Helper()
+	got, err := s.holds.DueHolds(s.Context(), at, 3)
+	if want := s.some(kept); err != nil || !slices.Equal(got, want) {
+		s.Fatalf("due at %v are %+v, %v; want %+v", at, got, err, want)
+	}
+}
+
+func (s *holdSuite) some(kept []int) (list []log.Held) {
+	for _, i := range kept {
+		list = append(list, s.kept[i])
+	}
+	return list
+}
+
+// testSame holds the same file again: it is the same row, from any sender at any time.
+func (s *holdSuite) testSame() {
+	first := s.file("r", "net 1", 100)
+	s.keep(first)
 	again := first
-	again.Source, again.Until = "net 2", start.Add(99*time.Hour)
-	if got, err := holds.Hold(ctx, again, []byte("x"), nil, room); err != nil || got != first {
-		t.Fatalf("held again: %+v, %v", got, err)
+	again.Source, again.Until = "net 2", s.start.Add(99*time.Hour)
+	if got, err := s.holds.Hold(s.Context(), again, []byte("x"), nil, holdRoom); err != nil || got != first {
+		s.Fatalf("held again: %+v, %v", got, err)
 	}
-	file, snapshot, err := reopen().HeldFiles(ctx, first.ID)
+	file, snapshot, err := s.reopen().HeldFiles(s.Context(), first.ID)
 	if err != nil || string(file) != "file of "+first.ID || string(snapshot) != "snapshot" {
-		t.Fatalf("its files: %q, %q, %v", file, snapshot, err)
+		s.Fatalf("its files: %q, %q, %v", file, snapshot, err)
 	}
+}
 
-	// The room of a source, of a repository and of all.
-	hold(held("r", "net 1", 301), log.ErrHoldShare)
-	second, third := held("r", "net 1", 100), held("r", "net 1", 100)
-	hold(second, nil)
-	hold(third, nil)
-	hold(held("r", "net 1", 1), log.ErrHoldShare)
-	fourth, fifth := held("r", "", 399), held("r", "net 3", 1)
-	hold(fourth, nil)
-	hold(held("r", "net 4", 302), log.ErrHoldFull)
-	hold(fifth, nil)
-	hold(held("r", "net 4", 1), log.ErrHoldFull)
-	sixth, seventh := held("s", "net 1", 400), held("s", "net 2", 400)
-	hold(sixth, nil)
-	hold(seventh, nil)
-	hold(held("q", "net 1", 1), log.ErrHoldFull)
-	listed(reopen(), first, second, third, fourth, fifth, sixth, seventh)
+// testRoom fills the room of a source, of a repository and of all.
+func (s *holdSuite) testRoom() {
+	s.hold(s.file("r", "net 1", 301), log.ErrHoldShare)
+	s.keep(s.file("r", "net 1", 100), s.file("r", "net 1", 100))
+	s.hold(s.file("r", "net 1", 1), log.ErrHoldShare)
+	s.keep(s.file("r", "", 399))
+	s.hold(s.file("r", "net 4", 302), log.ErrHoldFull)
+	s.keep(s.file("r", "net 3", 1))
+	s.hold(s.file("r", "net 4", 1), log.ErrHoldFull)
+	s.hold(s.file("s", "net 1", 391), log.ErrHoldShare) // of the bytes in all repositories
+	s.keep(s.file("s", "net 1", 380))
+	s.hold(s.file("q", "net 1", 1), log.ErrHoldShare) // of the files in all repositories
+	s.keep(s.file("s", "net 2", 400))
+	s.hold(s.file("q", "net 5", 1), log.ErrHoldFull)
+	s.listed(s.reopen(), 0, 1, 2, 3, 4, 5, 6)
+}
 
-	// Files that are due, by time or because they were released or their version was logged.
-	due := func(at time.Time, want ...log.Held) {
-		t.Helper()
-		got, err := holds.DueHolds(ctx, at, 3)
-		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("due at %v are %+v, %v; want %+v", at, got, err, want)
-		}
+// testDue asks for files that are due, by time or because they were released or their version
+// was logged.
+func (s *holdSuite) testDue() {
+	ctx, sixth, seventh := s.Context(), &s.kept[5], &s.kept[6]
+	s.due(s.kept[0].Until.Add(-time.Millisecond))
+	s.due(s.kept[0].Until, 0)
+	s.due(s.start.Add(100*time.Hour), 0, 3, 4) // the first of each source before others'
+	s.due(s.kept[1].Until, 0, 1)
+	if ok, err := s.reopen().ReleaseHold(ctx, seventh.ID, s.start); err != nil || !ok {
+		s.Fatalf("released: %v, %v", ok, err)
 	}
-	due(first.Until.Add(-time.Millisecond))
-	due(first.Until, first)
-	due(start.Add(100*time.Hour), first, fourth, fifth) // the first of each source before others'
-	due(second.Until, first, second)
-	if ok, err := reopen().ReleaseHold(ctx, seventh.ID, start); err != nil || !ok {
-		t.Fatalf("released: %v, %v", ok, err)
-	}
-	seventh.Until = start
-	due(start, seventh)
-	check(t, holds.EndHolds(ctx, sixth.Repository, sixth.Role, 8, start))
-	check(t, holds.EndHolds(ctx, sixth.Repository, "other", 7, start))
-	check(t, holds.EndHolds(ctx, sixth.Repository, sixth.Role, 7, start))
-	sixth.Until = start
-	due(start, sixth, seventh)
+	seventh.Until = s.start
+	s.due(s.start, 6)
+	check(s.T, s.holds.EndHolds(ctx, sixth.Repository, sixth.Role, 8, s.start))
+	check(s.T, s.holds.EndHolds(ctx, sixth.Repository, "other", 7, s.start))
+	check(s.T, s.holds.EndHolds(ctx, sixth.Repository, sixth.Role, 7, s.start))
+	sixth.Until = s.start
+	s.due(s.start, 5, 6)
+}
 
-	// A hold that has ended says how, for a while.
+// testSettled ends the hold of the first file, which then says how, for a while.
+func (s *holdSuite) testSettled() {
+	ctx, first := s.Context(), &s.kept[0]
 	outcome := log.Outcome{Status: api.StatusRefused, Index: -1, Code: "threshold", Detail: "no \x00 key"}
 	for _, there := range []bool{true, false} {
-		if ok, err := holds.SettleHold(ctx, first.ID, outcome, start.Add(time.Minute)); err != nil || ok != there {
-			t.Fatalf("settled: %v, %v; want %v", ok, err, there)
+		if ok, err := s.holds.SettleHold(ctx, first.ID, outcome, s.start.Add(time.Minute)); err != nil || ok != there {
+			s.Fatalf("settled: %v, %v; want %v", ok, err, there)
 		}
 	}
-	if ok, err := holds.ReleaseHold(ctx, first.ID, start); err != nil || ok {
-		t.Errorf("released what had ended: %v, %v", ok, err)
+	if ok, err := s.holds.ReleaseHold(ctx, first.ID, s.start); err != nil || ok {
+		s.Errorf("released what had ended: %v, %v", ok, err)
 	}
-	first.Ended, first.Outcome = start.Add(time.Minute), outcome
-	if got, err := reopen().Held(ctx, first.ID); err != nil || got != first {
-		t.Fatalf("ended: %+v, %v; want %+v", got, err, first)
+	first.Ended, first.Outcome = s.start.Add(time.Minute), outcome
+	if got, err := s.reopen().Held(ctx, first.ID); err != nil || got != *first {
+		s.Fatalf("ended: %+v, %v; want %+v", got, err, *first)
 	}
-	if _, _, err := holds.HeldFiles(ctx, first.ID); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("its files: %v", err)
+	if _, _, err := s.holds.HeldFiles(ctx, first.ID); !errors.Is(err, fs.ErrNotExist) {
+		s.Errorf("its files: %v", err)
 	}
-	listed(holds, sixth, seventh, second, third, fourth, fifth)
+	s.listed(s.holds, 5, 6, 1, 2, 3, 4)
 	// A logged file was not dropped, even if somebody has settled it so first.
-	logged := log.Outcome{Status: api.StatusReleased, Index: 17}
-	for _, o := range []log.Outcome{logged, outcome} {
-		if ok, err := holds.SettleHold(ctx, first.ID, o, start.Add(2*time.Minute)); err != nil || ok {
-			t.Fatalf("settled again: %v, %v", ok, err)
+	first.Ended, first.Outcome = s.start.Add(2*time.Minute), log.Outcome{Status: api.StatusReleased, Index: 17}
+	for _, o := range []log.Outcome{first.Outcome, outcome} {
+		if ok, err := s.holds.SettleHold(ctx, first.ID, o, first.Ended); err != nil || ok {
+			s.Fatalf("settled again: %v, %v", ok, err)
 		}
-		if got, err := holds.Held(ctx, first.ID); err != nil || got.Outcome != logged {
-			t.Fatalf("settled again: %+v, %v", got, err)
+		if got, err := s.holds.Held(ctx, first.ID); err != nil || got.Outcome != first.Outcome {
+			s.Fatalf("settled again: %+v, %v", got, err)
 		}
 	}
-	first.Ended = start.Add(2 * time.Minute)
-	check(t, holds.ForgetHolds(ctx, first.Ended))
-	if _, err := holds.Held(ctx, first.ID); err != nil {
-		t.Errorf("forgotten too early: %v", err)
+}
+
+// testForgotten forgets holds that have ended, and holds the first file again: then it has not
+// ended.
+func (s *holdSuite) testForgotten() {
+	ctx, first, second := s.Context(), &s.kept[0], &s.kept[1]
+	check(s.T, s.holds.ForgetHolds(ctx, first.Ended))
+	if _, err := s.holds.Held(ctx, first.ID); err != nil {
+		s.Errorf("forgotten too early: %v", err)
 	}
-	// It can be held again, and then it has not ended.
 	first.Ended, first.Outcome = time.Time{}, log.Outcome{Index: -1}
-	hold(first, nil)
-	check(t, holds.ForgetHolds(ctx, start.Add(1000*time.Hour)))
-	listed(holds, sixth, seventh, first, second, third, fourth, fifth)
-	if _, err := holds.SettleHold(ctx, second.ID, outcome, start); err != nil {
-		t.Fatal(err)
+	s.hold(*first, nil)
+	check(s.T, s.holds.ForgetHolds(ctx, s.start.Add(1000*time.Hour)))
+	s.listed(s.holds, 5, 6, 0, 1, 2, 3, 4)
+	if _, err := s.holds.SettleHold(ctx, second.ID, log.Outcome{Status: api.StatusRefused, Index: -1}, s.start); err != nil {
+		s.Fatal(err)
 	}
-	check(t, holds.ForgetHolds(ctx, start.Add(time.Millisecond)))
-	if _, err := holds.Held(ctx, second.ID); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("not forgotten: %v", err)
+	check(s.T, s.holds.ForgetHolds(ctx, s.start.Add(time.Millisecond)))
+	if _, err := s.holds.Held(ctx, second.ID); !errors.Is(err, fs.ErrNotExist) {
+		s.Errorf("not forgotten: %v", err)
 	}
 }
 
