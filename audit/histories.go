@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sort"
 	"strings"
@@ -90,9 +91,9 @@ func (s sightings) of(index int64) (by, notYet int64) {
 
 // Repository returns the state of a repository of which all leaves so far were judged; nil if
 // there is none, or if it is being judged again. It is not safe for use beside a Step.
-func (a *Auditor) Repository(id tuf.Digest) *admit.Repository {
+func (a *Auditor) Repository(_ context.Context, id tuf.Digest) (*admit.Repository, error) {
 	if repo := a.repos[id]; repo != nil {
-		return repo.Repository
+		return repo.Repository, nil
 	}
-	return nil
+	return nil, nil
 }

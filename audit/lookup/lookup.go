@@ -64,7 +64,10 @@ func QueryFile(r io.Reader) (Query, error) {
 
 // Answer is a leaf with metadata that lists the file.
 type Answer struct {
-	Index      int64             `json:"index"`
+	Index int64 `json:"index"`
+	// Since is the index of the first of the successive releases of the role that list it,
+	// of which this is the last.
+	Since      int64             `json:"since"`
 	Kind       leaf.Kind         `json:"kind"`
 	Repository tuf.Digest        `json:"repository"`
 	Role       string            `json:"role"`
@@ -112,8 +115,9 @@ type Lookup struct {
 	// Complete reports whether no leaf can be missing: that the whole log was replayed.
 	Complete  bool     `json:"complete"`
 	Answers   []Answer `json:"answers"`
-	Elsewhere int      `json:"elsewhere"` // leaves of repositories that do not count that list the file
-	Named     []Named  `json:"named"`     // leaves that name the file itself
+	More      int      `json:"more,omitempty"` // leaves that list the file and have no answer, because there are more than MaxShown
+	Elsewhere int      `json:"elsewhere"`      // leaves of repositories that do not count that list the file
+	Named     []Named  `json:"named"`          // leaves that name the file itself
 }
 
 // New prepares a lookup.
@@ -163,10 +167,17 @@ func (l *Lookup) look(index int64, entry leaf.Leaf, raw []byte, m *tuf.Metadata)
 			return true
 		}
 		answers = append(answers, Answer{
-			Index: index, Kind: entry.Kind, Repository: entry.Repository, Role: entry.Role, Version: entry.Version,
+			Index: index, Since: index, Kind: entry.Kind, Repository: entry.Repository, Role: entry.Role, Version: entry.Version,
 			Expires: m.Expires.Unix(), Path: path, Length: file.Length, Hashes: file.Hashes, Conflict: conflict, raw: raw,
 		})
 	}
+	l.Answers = append(l.Answers, few(answers)...)
+	return found || len(answers) > 0
+}
+
+// few returns at most maxPaths of a leaf's answers, those without a conflict first. The last
+// says how many more there are.
+func few(answers []Answer) []Answer {
 	slices.SortFunc(answers, func(a, b Answer) int {
 		return cmp.Or(cmp.Compare(min(len(a.Conflict), 1), min(len(b.Conflict), 1)), cmp.Compare(a.Path, b.Path))
 	})
@@ -174,8 +185,7 @@ func (l *Lookup) look(index int64, entry leaf.Leaf, raw []byte, m *tuf.Metadata)
 		answers = slices.Clone(answers[:maxPaths])
 		answers[maxPaths-1].More = more
 	}
-	l.Answers = append(l.Answers, answers...)
-	return found || len(answers) > 0
+	return answers
 }
 
 // compare reports whether a target's entry has a hash of the file, or its path where no hash
@@ -216,7 +226,10 @@ func (l *Lookup) Finish(ctx context.Context, a *audit.Auditor) error {
 			answer.Rivals, answer.Current, answer.Proof = before.Rivals, before.Current, before.Proof
 			continue
 		}
-		repo := a.Repository(answer.Repository)
+		repo, err := a.Repository(ctx, answer.Repository)
+		if err != nil {
+			return err
+		}
 		if repo == nil {
 			continue // it is being judged again
 		}

@@ -1,0 +1,212 @@
+package lookup
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Memory is what an auditor remembers of the leaves that it has judged: a *state.DB.
+type Memory interface {
+	Files(ctx context.Context, q state.Query, fn func(state.File) error) error
+	KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, fn func(state.KeyUse) error) error
+	Naming(ctx context.Context, sum tuf.Digest, fn func(state.Leaf) error) error
+	Leaf(ctx context.Context, index int64) (state.Leaf, bool, error)
+	LeavesOfRole(ctx context.Context, repository tuf.Digest, role string, from, to int64, fn func(state.Leaf) error) error
+	Size() int64
+}
+
+// Judge knows what is in force, and proves leaves: an *audit.Auditor.
+type Judge interface {
+	// Repository returns the state of a repository; nil if it is being judged again.
+	Repository(ctx context.Context, id tuf.Digest) (*admit.Repository, error)
+	Prove(ctx context.Context, index int64, raw []byte) ([]byte, error)
+}
+
+// Limits of an answer: whoever may register can have a file listed by very many releases,
+// under very many paths.
+const (
+	maxRows  = 100_000 // rows of the memory that are looked at
+	MaxShown = 1000    // answers, files or keys
+)
+
+// errEnough ends a query.
+var errEnough = errors.New("enough")
+
+// Find finds the releases that list the file, as an auditor remembers them, proves them and
+// marks the current ones. Successive releases of a role that list it are one answer, that of
+// the last of them. The error means that something could not be read or proved now; other
+// answers may have their proofs.
+func (l *Lookup) Find(ctx context.Context, memory Memory, judge Judge) error {
+	if !l.Query.SHA256.IsZero() {
+		err := memory.Naming(ctx, l.Query.SHA256, func(named state.Leaf) error {
+			for _, part := range []struct {
+				as  string
+				sum tuf.Digest
+			}{{"metadata", named.Metadata}, {"payload", named.Payload}} {
+				if named.Verdict == state.Right && part.sum == l.Query.SHA256 && len(l.Named) < MaxShown {
+					l.Named = append(l.Named, Named{named.Index, part.as})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	rows, err := l.rows(ctx, memory)
+	if err != nil {
+		return err
+	}
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].Last == rows[0].Last {
+			n++
+		}
+		if err := l.answer(ctx, memory, rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return l.prove(ctx, memory, judge)
+}
+
+// rows returns the rows that are about the file, by their last leaf.
+func (l *Lookup) rows(ctx context.Context, memory Memory) ([]state.File, error) {
+	type place struct {
+		repository tuf.Digest
+		role, path string
+		first      int64
+	}
+	found := map[place]state.File{}
+	note := func(f state.File) error {
+		if l.Query.Path == "" || f.Path == l.Query.Path {
+			found[place{f.Repository, f.Role, f.Path, f.First}] = f
+		}
+		if len(found) == maxRows {
+			return errEnough
+		}
+		return nil
+	}
+	var queries []state.Query
+	if !l.Query.SHA256.IsZero() {
+		queries = append(queries, state.Query{SHA256: l.Query.SHA256})
+	}
+	if l.Query.SHA512 != "" {
+		sum, err := hex.DecodeString(l.Query.SHA512)
+		if err != nil {
+			return nil, err
+		}
+		queries = append(queries, state.Query{SHA512: sum})
+	}
+	if len(queries) == 0 && l.Query.Path != "" {
+		queries = append(queries, state.Query{Path: l.Query.Path})
+	}
+	for _, q := range queries {
+		if err := memory.Files(ctx, q, note); err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+	}
+	rows := make([]state.File, 0, len(found))
+	for _, f := range found {
+		rows = append(rows, f)
+	}
+	slices.SortFunc(rows, func(a, b state.File) int {
+		return cmp.Or(cmp.Compare(a.Last, b.Last), cmp.Compare(a.Path, b.Path), cmp.Compare(a.First, b.First))
+	})
+	return rows, nil
+}
+
+// answer adds the answers of a leaf, which are those of rows.
+func (l *Lookup) answer(ctx context.Context, memory Memory, rows []state.File) error {
+	at, ok, err := memory.Leaf(ctx, rows[0].Last)
+	if err != nil || !ok {
+		return fmt.Errorf("entry %d is not remembered: %w", rows[0].Last, err)
+	}
+	if !l.Counts(at.Repository) {
+		l.Elsewhere++
+		return nil
+	}
+	if len(l.Answers) >= MaxShown {
+		l.More++
+		return nil
+	}
+	var answers []Answer
+	for _, row := range rows {
+		file := targetOf(row)
+		_, conflict := l.Query.compare(row.Path, file)
+		answers = append(answers, Answer{
+			Index: at.Index, Since: row.First, Kind: at.Kind, Repository: at.Repository, Role: at.Role, Version: at.Version,
+			Expires: at.Expires, Path: row.Path, Length: row.Length, Hashes: file.Hashes, Conflict: conflict, raw: at.Entry(),
+		})
+	}
+	l.Answers = append(l.Answers, few(answers)...)
+	return nil
+}
+
+// targetOf returns what a release says of a file, as far as it is remembered.
+func targetOf(row state.File) tuf.TargetFile {
+	file := tuf.TargetFile{Length: row.Length, Hashes: map[string]string{}}
+	if !row.SHA256.IsZero() {
+		file.Hashes["sha256"] = row.SHA256.String()
+	}
+	if row.SHA512 != nil {
+		file.Hashes["sha512"] = hex.EncodeToString(row.SHA512)
+	}
+	return file
+}
+
+// prove proves each answer, and marks the current ones and those with rivals.
+func (l *Lookup) prove(ctx context.Context, memory Memory, judge Judge) error {
+	var firstErr error
+	failed := func(index int64, err error) {
+		if err != nil && firstErr == nil {
+			firstErr = fmt.Errorf("prove entry %d: %w", index, err)
+		}
+	}
+	for i := range l.Answers {
+		answer := &l.Answers[i]
+		if i > 0 && l.Answers[i-1].Index == answer.Index {
+			before := &l.Answers[i-1]
+			answer.Rivals, answer.Current, answer.Proof = before.Rivals, before.Current, before.Proof
+			continue
+		}
+		at, _, err := memory.Leaf(ctx, answer.Index)
+		if err == nil {
+			answer.Rivals, err = rivalsOf(ctx, memory, at)
+		}
+		failed(answer.Index, err)
+		proof, err := judge.Prove(ctx, answer.Index, answer.raw)
+		failed(answer.Index, err)
+		answer.Proof = string(proof)
+		repo, err := judge.Repository(ctx, answer.Repository)
+		if failed(answer.Index, err); err != nil || repo == nil {
+			continue
+		}
+		current, ok, err := repo.Current(ctx, answer.Role)
+		if failed(answer.Index, err); err == nil {
+			inForce := ok && current.Index == answer.Index
+			answer.Current = &inForce
+		}
+	}
+	return firstErr
+}
+
+// rivalsOf lists the right leaves of the role and version of a leaf that have another
+// payload, evidence included.
+func rivalsOf(ctx context.Context, memory Memory, of state.Leaf) (rivals []Rival, err error) {
+	err = memory.LeavesOfRole(ctx, of.Repository, of.Role, 0, memory.Size(), func(other state.Leaf) error {
+		if other.Verdict == state.Right && other.Version == of.Version && other.Payload != of.Payload {
+			rivals = append(rivals, Rival{other.Index, other.Kind})
+		}
+		return nil
+	})
+	return rivals, err
+}
