@@ -19,6 +19,7 @@ import (
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -311,6 +312,9 @@ func (l *Log) content(path string) ([]byte, bool) {
 		blob, ok := l.blobs[sum]
 		return blob, ok
 	}
+	if strings.HasPrefix(path, "tile/files/") {
+		return l.pack(path)
+	}
 	id, err := proofs.ParseTilePath(path)
 	if err != nil {
 		return nil, false
@@ -337,6 +341,17 @@ func (l *Log) content(path string) ([]byte, bool) {
 	return out, true
 }
 
+// pack makes the pack at a path.
+func (l *Log) pack(path string) ([]byte, bool) {
+	id, err := pack.ParsePath(path)
+	if err != nil || !id.In(l.Size()) {
+		return nil, false
+	}
+	entries := l.entries[id.Index*proofs.FullWidth:][:id.Width]
+	data, _, err := pack.Encode(entries, func(sum tuf.Digest) ([]byte, error) { return l.blobs[sum], nil })
+	return data, err == nil
+}
+
 // Source reads the log without a connection.
 func (l *Log) Source() audit.Source { return source{l} }
 
@@ -350,6 +365,10 @@ func (s source) Tile(_ context.Context, level int, index int64, width int) ([]by
 
 func (s source) Entries(_ context.Context, index int64, width int) ([]byte, error) {
 	return s.l.get(proofs.EntriesPath(index, width))
+}
+
+func (s source) Pack(_ context.Context, index int64, width int) ([]byte, error) {
+	return s.l.get(pack.Path(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}))
 }
 
 func (s source) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) {

@@ -1,5 +1,5 @@
 // Package source reads the published files of a log for an audit.Auditor. NewHTTP is for
-// a log, or a static copy of one, at a URL.
+// a log, or a static copy of one, at a URL; OpenFolder for a copy in a folder.
 //
 // A source bounds what it reads and trusts nothing that it reads: hashes and signatures
 // are for the auditor to check. Redirects are not followed. An HTTP source keeps its

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -120,6 +121,12 @@ func (s *HTTP) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 		}
 		return s.get(ctx, s.client, id.Path(), int64(size))
 	})
+}
+
+// Pack returns the pack of a bundle of width entries. It is not trusted.
+func (s *HTTP) Pack(ctx context.Context, index int64, width int) ([]byte, error) {
+	id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}
+	return s.get(ctx, s.client, pack.Path(id), pack.MaxSize)
 }
 
 // Blob implements audit.Source.

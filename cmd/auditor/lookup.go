@@ -85,13 +85,13 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	url, err := o.logURL(cfg.Policy)
-	if err != nil {
-		return err
-	}
 	first := lookup.New(query)
 	first.Vendors = vendors
-	on, err := askIndex(cmd.Context(), url, cfg.Policy, first)
+	var on basis
+	url, err := askableURL(o.url, cfg.Policy)
+	if err == nil {
+		on, err = askIndex(cmd.Context(), url, cfg.Policy, first)
+	}
 	if o.quick {
 		if err != nil {
 			return fmt.Errorf("the log's index: %w (without --quick the log is replayed)", err)

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +45,7 @@ func newCommand() *cobra.Command {
   auditor lookup --policy policy.txt app.bin`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip())
+	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newMirror())
 	return root
 }
 
@@ -62,14 +65,11 @@ func (s *logFlags) register(cmd *cobra.Command) {
 
 func (s *logFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.url, "log", "", "`URL` of the log (default: the one that the policy names)")
+	flags.StringVar(&s.url, "log", "", "`URL` of the log, or the folder of a copy that auditor mirror has made (default: the URL that the policy names)")
 	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
 	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence between runs (default: no state is kept)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
 }
-
-// logURL is where the log is.
-func (s *logFlags) logURL(policy *proofs.Policy) (string, error) { return cli.LogURL(s.url, policy) }
 
 // config reads the policy and returns an auditor's configuration.
 func (s *logFlags) config() (audit.Config, error) {
@@ -77,20 +77,51 @@ func (s *logFlags) config() (audit.Config, error) {
 	if err != nil {
 		return audit.Config{}, err
 	}
-	url, err := s.logURL(policy)
-	if err != nil {
-		return audit.Config{}, err
-	}
-	src, err := source.NewHTTP(url, nil)
+	src, err := openLog(s.url, policy)
 	if err != nil {
 		return audit.Config{}, err
 	}
 	return audit.Config{Source: src, Policy: policy, StateDir: s.state}, nil
 }
 
+// openLog returns the source for --log: a URL, a folder that has a copy, or by default
+// what the policy names.
+func openLog(flag string, policy *proofs.Policy) (audit.Source, error) {
+	if path, ok := folderOf(flag); ok {
+		return source.OpenFolder(path)
+	}
+	url, err := cli.LogURL(flag, policy)
+	if err != nil && flag != "" {
+		return nil, fmt.Errorf("%w, nor a folder", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return source.NewHTTP(url, nil)
+}
+
+// askableURL returns the URL of a log that can be asked: a copy in a folder has neither
+// labels of repositories nor an index.
+func askableURL(flag string, policy *proofs.Policy) (string, error) {
+	if path, ok := folderOf(flag); ok {
+		return "", fmt.Errorf("the copy in %s has neither the log's labels nor its index", path)
+	}
+	return cli.LogURL(flag, policy)
+}
+
+// folderOf returns the folder that --log names: by a file URL, or by its path, if there
+// is one. A typing error in a URL is not one.
+func folderOf(flag string) (path string, ok bool) {
+	if u, err := url.Parse(flag); err == nil && u.Scheme == "file" {
+		return u.Path, u.Host == "" && filepath.IsAbs(u.Path)
+	}
+	info, err := os.Stat(flag)
+	return flag, flag != "" && err == nil && info.IsDir()
+}
+
 // replayOnce replays the whole log with a progress bar. The auditor is to be closed.
 func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
-	bar := progress{stderr: stderr}
+	bar := progress{stderr: stderr, label: "replay"}
 	cfg.Progress = bar.to
 	a, err := audit.New(cfg)
 	if err != nil {
@@ -111,13 +142,14 @@ func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit
 // progress is a bar that appears with the first leaf.
 type progress struct {
 	stderr io.Writer
+	label  string
 	bar    *cli.Progress
 	at     int64
 }
 
 func (p *progress) to(done, total int64) {
 	if p.bar == nil {
-		p.bar = cli.NewProgress(p.stderr, "replay", total)
+		p.bar = cli.NewProgress(p.stderr, p.label, total)
 	}
 	p.bar.Add(done - p.at)
 	p.at = done

@@ -417,6 +417,8 @@ func TestUsage(t *testing.T) {
 			w.wantAll(out, "Exit codes:", "--policy", "--state", "--json")
 		}
 	}
+	out, _ := w.run(0, "mirror", "--help")
+	w.wantAll(out, "Usage:", "Exit codes:", "--policy", "--json")
 	for _, wrong := range []string{"repaly", "compere"} {
 		out, errs := w.run(2, wrong, "--policy", w.policy)
 		if w.wantAll(errs, fmt.Sprintf("unknown command %q", wrong)); out != "" {

@@ -93,7 +93,7 @@ type update struct {
 // follow replays and goes on. It ends with the context, and then with the
 // verdict on all that was seen.
 func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr io.Writer) error {
-	bar := &progress{stderr: stderr}
+	bar := &progress{stderr: stderr, label: "replay"}
 	cfg.Progress = func(done, total int64) {
 		if bar != nil {
 			bar.to(done, total)

@@ -15,8 +15,9 @@ import (
 )
 
 // repositoryOf returns the id, or the beginning of one, that an argument stands for: it
-// is that itself, a file of the repository, or the label that the log at url has for it.
-func repositoryOf(ctx context.Context, arg, url string) (string, error) {
+// is that itself, a file of the repository, or the label that the log that --log names
+// has for it.
+func repositoryOf(ctx context.Context, arg, flag string, policy *proofs.Policy) (string, error) {
 	file, err := cli.ReadAtMost(arg, tuf.MaxFileSize)
 	switch {
 	case err == nil:
@@ -28,6 +29,10 @@ func repositoryOf(ctx context.Context, arg, url string) (string, error) {
 	}
 	if hex := strings.ToLower(arg); len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == "" {
 		return hex, nil
+	}
+	url, err := askableURL(flag, policy)
+	if err != nil {
+		return "", fmt.Errorf("%q is neither the beginning of an id in hex nor a file: %w", arg, err)
 	}
 	const patience = 30 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -109,13 +109,9 @@ func (s *logFlags) histories(cmd *cobra.Command, arg string) (all []*history.His
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	url, err := s.logURL(cfg.Policy)
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	id := ""
 	if arg != "" {
-		if id, err = repositoryOf(cmd.Context(), arg, url); err != nil {
+		if id, err = repositoryOf(cmd.Context(), arg, s.url, cfg.Policy); err != nil {
 			return nil, nil, nil, err
 		}
 	}

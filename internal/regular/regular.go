@@ -23,6 +23,21 @@ func Open(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return regularOnly(f, path)
+}
+
+// OpenIn opens a file below a folder for reading, without waiting. A path that leads out
+// of the folder, by a link as well, is an error.
+func OpenIn(root *os.Root, path string) (*os.File, error) {
+	f, err := root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return regularOnly(f, path)
+}
+
+// regularOnly closes a file that is not a regular one.
+func regularOnly(f *os.File, path string) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w (%v)", ErrIrregular, info.Mode().Type())}
