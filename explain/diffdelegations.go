@@ -23,8 +23,8 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 		if _, ok := old[role.Name]; !ok {
 			scope := scopeOf(role)
 			c.add(Change{Kind: DelegationAdded, Name: role.Name, After: strings.Join(scope, " ")},
-				c.now("It delegates %s to %s: %s keys%s, place %d of %d.", "It newly delegates %s to %s: %s keys%s, place %d of %d."), paths(scope), name(role.Name),
-				takes(tuf.NewKeySet(after.Keys, role.Role)), ifTerminating(role), i+1, len(after.Roles))
+				c.now("It delegates %s to %s, which takes %s keys%s.", "It newly delegates %s to %s, which takes %s keys%s."), paths(scope), name(role.Name),
+				takes(tuf.NewKeySet(after.Keys, role.Role)), asked(role, i, len(after.Roles)))
 		}
 	}
 	for _, role := range before.Roles {
@@ -112,11 +112,23 @@ func paths(scope []string) string {
 	return list(scope, name)
 }
 
-func ifTerminating(role tuf.DelegatedRole) string {
-	if role.Terminating {
-		return ", terminating"
+// asked says when a device asks a role that is at a place among several, and whether it asks
+// another after it.
+func asked(role tuf.DelegatedRole, at, of int) string {
+	text := ""
+	switch {
+	case of == 1:
+	case at == 0:
+		text = ", is asked before the others"
+	case at == of-1:
+		text = ", is asked after the others"
+	default:
+		text = fmt.Sprintf(", is asked after %s", count(at, "other"))
 	}
-	return ""
+	if role.Terminating {
+		text += " and ends the search for these paths"
+	}
+	return text
 }
 
 // scopeOf returns the patterns of a role; hash prefixes are written as "sha256:1a*".

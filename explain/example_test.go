@@ -88,7 +88,7 @@ func ExampleDiff() {
 	fmt.Println(strings.Join(changes.Sentences(), "\n"))
 	// Output:
 	// targets 2 against 1: 3 changes.
-	//   It newly delegates *.bin to team: 1 of 2 keys, terminating, place 1 of 1.
+	//   It newly delegates *.bin to team, which takes 1 of 2 keys and ends the search for these paths.
 	//   Target firmware.bin has other content: 1048640 bytes, sha256 5d0f4b5b…, before 1048576 bytes, sha256 09ae3a1c….
 	//   Target notes.txt is new: 12 bytes, sha256 a948904f….
 }

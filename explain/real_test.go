@@ -215,7 +215,7 @@ func TestDiffOfDocker(t *testing.T) {
 		"  It expires at 2025-08-01T13:56:29Z, 41 hours later than before (2025-07-30T20:42:33Z).")
 	exactly(t, diff(t, "docker_tuf", "targets", 6, 7).Sentences(),
 		"targets 7 against 6: 2 changes.",
-		"  It newly delegates rekor/*, rekor/*/*, rekor/*/*/*, rekor/*/*/*/* to rekor: 2 of 4 keys, terminating, place 3 of 3.",
+		"  It newly delegates rekor/*, rekor/*/*, rekor/*/*/*, rekor/*/*/*/* to rekor, which takes 2 of 4 keys, is asked after the others and ends the search for these paths.",
 		"  It expires at 2025-09-20T11:13:52Z, 8 days later than before (2025-09-11T12:48:14Z).")
 }
 

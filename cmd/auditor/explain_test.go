@@ -49,7 +49,7 @@ func TestDiffAndRadius(t *testing.T) {
 		{before, after},
 	} {
 		out, _ := w.run(0, append([]string{"diff"}, args...)...)
-		w.wantAll(out, "targets 3 against 2: 2 changes.\n  It newly delegates *.bin to team: 1 of 1 keys, place 1 of 1.\n  Target notes.txt is new: 5 bytes, sha256 2cf24dba….\n")
+		w.wantAll(out, "targets 3 against 2: 2 changes.\n  It newly delegates *.bin to team, which takes 1 of 1 keys.\n  Target notes.txt is new: 5 bytes, sha256 2cf24dba….\n")
 	}
 	out, _ := w.run(0, "diff", before, before)
 	w.wantAll(out, "Nothing differs.\n")
