@@ -3,6 +3,7 @@ package leader_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"database/sql"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/pack"
@@ -190,5 +192,66 @@ func TestFullPack(t *testing.T) {
 	files, err := pack.Parse(unpacked(t, resp, body), entries)
 	if err != nil || len(files) != len(pack.Named(entries))-1 || resp.Header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("%d files of %d, one of which is withheld: %v, %v", len(files), len(pack.Named(entries)), err, resp.Header)
+	}
+}
+
+// heldBack are blobs of which one is not read until it is let go.
+type heldBack struct {
+	log.Blobs
+	sum     tuf.Digest
+	reading chan struct{} // closed when somebody waits for it
+	let     chan struct{}
+	once    sync.Once
+}
+
+func (b *heldBack) wraps(blobs log.Blobs) { b.Blobs = blobs }
+
+func (b *heldBack) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
+	if sum == b.sum {
+		b.once.Do(func() { close(b.reading) })
+		select {
+		case <-b.let:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return b.Blobs.Blob(ctx, sum)
+}
+
+// One pack is made at a time, and while it is being made everything else goes on:
+// submissions, files, packs that are kept. A stranger who asks for all of them waits for
+// himself.
+func TestPacksWait(t *testing.T) {
+	slow := newVendor(t)
+	blobs := &heldBack{sum: tuf.Sum(file(slow, "root").Data), reading: make(chan struct{}), let: make(chan struct{})}
+	r := start(t, func(c *leader.Config) { c.Blobs = blobs })
+	other := newVendor(t)
+	id := r.register(t, file(other, "root").Data)
+	r.register(t, file(slow, "root").Data)
+	answers := make(chan int, 16)
+	ask := func() {
+		resp, _ := r.do(t, "GET", "/tile/files/000.p/2", nil)
+		answers <- resp.StatusCode
+	}
+	go ask()
+	<-blobs.reading
+	for range 15 {
+		go ask()
+	}
+	r.submit(t, id, all(other)...)
+	resp, _ := r.do(t, "GET", "/blob/sha256/"+tuf.Sum(file(other, "root").Data).String(), nil)
+	if resp.StatusCode != 200 {
+		t.Errorf("a file: %d", resp.StatusCode)
+	}
+	select {
+	case code := <-answers:
+		t.Errorf("a pack was answered with %d before its files were read", code)
+	default:
+	}
+	close(blobs.let)
+	for range 16 {
+		if code := <-answers; code != 200 {
+			t.Errorf("a pack: %d", code)
+		}
 	}
 }

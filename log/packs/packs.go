@@ -104,7 +104,7 @@ func (p *Packs) Kept(ctx context.Context, index int64, coding Coding) (Pack, err
 	return Pack{data, true}, nil
 }
 
-// Make makes the pack of a bundle. It takes four times pack.MaxSize of memory at most, and
+// Make makes the pack of a bundle. It takes about six times pack.MaxSize of memory at most, and
 // processor time in proportion, so the caller limits how many are made at once. The pack
 // of a full bundle is kept if it is whole.
 func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack, error) {
