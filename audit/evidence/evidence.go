@@ -45,6 +45,13 @@ type Statement struct {
 	SignedBoth []string   `json:"signed_both,omitempty"` // of an equivocation, ids of keys
 }
 
+// File is evidence that was found, to be kept as a file.
+type File struct {
+	Name     string `json:"name"`
+	Sentence string `json:"sentence"` // of the Statement
+	Bytes    []byte `json:"-"`        // as Check reads them
+}
+
 // Unproved means that the file is well formed and signed, and that what it says depends on
 // entries that it does not hold. It accuses nobody until these have been replayed.
 type Unproved struct {

@@ -32,23 +32,16 @@ type Seen struct {
 
 // Result is what is said of a checkpoint.
 type Result struct {
-	From     string       `json:"from"`
-	Origin   string       `json:"origin,omitempty"`
-	Size     int64        `json:"size"`
-	Root     string       `json:"root,omitempty"`   // base64
-	Signed   []string     `json:"signed,omitempty"` // names of the policy's keys that signed it
-	Verdict  Verdict      `json:"verdict"`
-	Sentence string       `json:"sentence"`
-	Evidence []Accusation `json:"evidence,omitempty"`
+	From     string          `json:"from"`
+	Origin   string          `json:"origin,omitempty"`
+	Size     int64           `json:"size"`
+	Root     string          `json:"root,omitempty"`   // base64
+	Signed   []string        `json:"signed,omitempty"` // names of the policy's keys that signed it
+	Verdict  Verdict         `json:"verdict"`
+	Sentence string          `json:"sentence"`
+	Evidence []evidence.File `json:"evidence,omitempty"`
 
 	Note []byte `json:"-"`
-}
-
-// Accusation is a file of evidence, as evidence.Check reads it.
-type Accusation struct {
-	Name     string `json:"name"`
-	Sentence string `json:"sentence"`
-	File     []byte `json:"-"`
 }
 
 // Source reads a log. An audit.Source is one.
@@ -200,8 +193,8 @@ func (l *Log) wentBack(ctx context.Context, r *Result, tree proofs.Tree) {
 // accuse adds a file of evidence, once.
 func (l *Log) accuse(ctx context.Context, r *Result, name string, file []byte) {
 	s, err := evidence.Check(ctx, file, l.keys...)
-	if err != nil || slices.ContainsFunc(r.Evidence, func(a Accusation) bool { return bytes.Equal(a.File, file) }) {
+	if err != nil || slices.ContainsFunc(r.Evidence, func(f evidence.File) bool { return bytes.Equal(f.Bytes, file) }) {
 		return
 	}
-	r.Evidence = append(r.Evidence, Accusation{name, s.Sentence, file})
+	r.Evidence = append(r.Evidence, evidence.File{Name: name, Sentence: s.Sentence, Bytes: file})
 }

@@ -142,7 +142,7 @@ func TestCompare(t *testing.T) {
 		for _, r := range results {
 			verdicts = append(verdicts, r.Verdict)
 			for _, e := range r.Evidence {
-				s, err := evidence.Check(t.Context(), e.File, left.Signer.Key(), left.Witnesses[0].Key(), left.Witnesses[1].Key())
+				s, err := evidence.Check(t.Context(), e.Bytes, left.Signer.Key(), left.Witnesses[0].Key(), left.Witnesses[1].Key())
 				if err != nil || s.Sentence != e.Sentence {
 					t.Errorf("%s: evidence %s: %v", tt.name, e.Name, err)
 				}

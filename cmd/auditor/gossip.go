@@ -206,7 +206,7 @@ func writeAccusations(dir string, results []gossip.Result) ([]string, error) {
 	var paths []string
 	for _, r := range results {
 		for _, e := range r.Evidence {
-			path, err := writeEvidence(dir, e.Name, e.File)
+			path, err := writeEvidence(dir, e.Name, e.Bytes)
 			if err != nil {
 				return paths, err
 			}
@@ -254,8 +254,13 @@ func printGossip(w io.Writer, results []gossip.Result, files []string) error {
 			fmt.Fprintf(w, "%s: %s\n", printable.Line(r.From), printable.Line(r.Sentence))
 		}
 	}
+	printEvidenceFiles(w, files)
+	return nil
+}
+
+// printEvidenceFiles says which files of evidence were written, and how to check them.
+func printEvidenceFiles(w io.Writer, files []string) {
 	for _, path := range files {
 		fmt.Fprintf(w, "evidence: %s (check it with: auditor evidence check --policy FILE %s)\n", path, printable.ShellWord(path))
 	}
-	return nil
 }

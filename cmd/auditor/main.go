@@ -45,7 +45,7 @@ func newCommand() *cobra.Command {
   auditor lookup --policy policy.txt app.bin`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newMirror())
+	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror())
 	return root
 }
 

@@ -1,0 +1,121 @@
+package compare_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/compare"
+	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// source is a vantage that serves what it likes.
+type source func(r verify.Request) ([]byte, error)
+
+func (s source) Fetch(_ context.Context, r verify.Request) ([]byte, error) { return s(r) }
+
+// of serves a vendor's files.
+func of(v *testvendor.Vendor) source {
+	files := v.Files()
+	return func(r verify.Request) ([]byte, error) {
+		if b, ok := files[r.FileName()]; ok {
+			return b, nil
+		}
+		return nil, fs.ErrNotExist
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A vantage may serve anything, for ever: what is read of it is bounded, and whatever is
+// not as it should be is in a row.
+func TestHostileVantages(t *testing.T) {
+	v, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	l := audittest.New(t)
+	_, root := v.File(tuf.RoleRoot)
+	repo := l.Register(root)
+	submit := func(role string) {
+		t.Helper()
+		_, file := v.File(role)
+		if _, snapshot := v.File(tuf.RoleSnapshot); role == tuf.RoleRoot {
+			l.Submit(repo, role, file)
+		} else {
+			l.Submit(repo, role, file, snapshot)
+		}
+	}
+	submit(tuf.RoleTargets)
+	l.Publish(2)
+	old := of(v)
+	must(t, v.Rotate(tuf.RoleTargets))
+	must(t, v.Release(tuf.RoleTargets))
+	submit(tuf.RoleRoot)
+	submit(tuf.RoleTargets)
+	l.Publish(2)
+	a, err := audit.New(audit.Config{Source: l.Source(), Policy: l.Policy()})
+	must(t, err)
+	defer a.Close()
+	_, err = a.Step(t.Context())
+	must(t, err)
+	histories, err := a.Histories("")
+	must(t, err)
+	s, err := compare.NewSubject(compare.Config{History: histories[0], Now: time.Unix(l.Time, 0)})
+	must(t, err)
+
+	next, err := v.Clone()
+	must(t, err)
+	must(t, next.Rotate(tuf.RoleTargets))
+	must(t, next.Release(tuf.RoleTargets))
+	evil, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	down := errors.New("the connection was closed")
+	for _, tt := range []struct {
+		name  string
+		serve source
+		want  string // role version verdict, of each row
+	}{
+		{"what is logged", of(v), "root 2 logged, targets 2 logged, snapshot 2 untracked, timestamp 2 untracked"},
+		{"what was logged before", old, "root 1 behind, targets 1 behind, snapshot 1 untracked, timestamp 1 untracked"},
+		{"keys that are not logged", of(next), "root 2 logged, root 3 unlogged, targets 3 unlogged, snapshot 3 untracked, timestamp 3 untracked"},
+		// Its first targets are as empty as the vendor's own.
+		{"another vendor's", of(evil), "root 1 unsigned, targets 1 behind, snapshot 1 unsigned, timestamp 1 unsigned"},
+		{"one root for ever", func(r verify.Request) ([]byte, error) {
+			if r.Role == tuf.RoleRoot {
+				return v.Files()["2.root.json"], nil
+			}
+			return of(v)(r)
+		}, "root 0 missing, root 2 logged, targets 2 logged, snapshot 2 untracked, timestamp 2 untracked"},
+		{"one file for all", func(verify.Request) ([]byte, error) { return v.Files()["2.root.json"], nil },
+			"root 0 missing, root 2 logged, snapshot 0 missing, timestamp 0 missing"},
+		{"nothing", func(verify.Request) ([]byte, error) { return nil, fs.ErrNotExist }, "root 0 missing, snapshot 0 missing, timestamp 0 missing"},
+		{"errors", func(verify.Request) ([]byte, error) { return nil, down }, "root 0 missing, root 0 missing, snapshot 0 missing, timestamp 0 missing"},
+		{"more than is read", func(r verify.Request) ([]byte, error) { return make([]byte, r.MaxLength), nil },
+			"root 0 missing, root 0 missing, snapshot 0 missing, timestamp 0 missing"},
+	} {
+		rows, err := s.Compare(t.Context(), []compare.Vantage{{Name: "here", Source: tt.serve}})
+		must(t, err)
+		var got []string
+		for _, row := range rows {
+			got = append(got, fmt.Sprintf("%s %d %s", row.Role, row.Version, row.Verdict))
+			if row.Vantage != "here" || row.Sentence == "" {
+				t.Errorf("%s: %+v", tt.name, row)
+			}
+		}
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s: %s\nwant %s", tt.name, strings.Join(got, ", "), tt.want)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/compare"
+	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// copyOf writes what a vendor serves into a folder.
+func (w *world) copyOf(v *testvendor.Vendor) string {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	for name, b := range v.Files() {
+		w.must(os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+	return dir
+}
+
+func (w *world) clone() *testvendor.Vendor {
+	w.t.Helper()
+	v, err := w.vendor.Clone()
+	w.must(err)
+	return v
+}
+
+// compare runs auditor compare and returns its rows by vantage and role.
+func (w *world) compare(code int, args ...string) (rows map[string]compare.Row, sentence string) {
+	w.t.Helper()
+	out, _ := w.run(code, append([]string{"compare", "--json", "--policy", w.policy, "--out", w.t.TempDir()}, args...)...)
+	var said comparison
+	w.must(json.Unmarshal([]byte(out), &said))
+	rows = map[string]compare.Row{}
+	for _, row := range said.Rows {
+		rows[row.Vantage+" "+row.Role] = row
+	}
+	return rows, said.Sentence
+}
+
+func (w *world) want(rows map[string]compare.Row, of string, verdict compare.Verdict, version int64) compare.Row {
+	w.t.Helper()
+	row, ok := rows[of]
+	if !ok || row.Verdict != verdict || row.Version != version {
+		w.t.Errorf("%s: %s %d (%s), want %s %d", of, row.Verdict, row.Version, row.Sentence, verdict, version)
+	}
+	return row
+}
+
+func TestCompare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the program twenty times")
+	}
+	w := newWorld(t)
+	w.must(w.vendor.Delegate(tuf.RoleTargets, "plugin", "plugin/*"))
+	w.must(w.vendor.Release(tuf.RoleTargets, "plugin"))
+	for _, role := range []string{tuf.RoleTargets, "plugin"} {
+		_, file := w.vendor.File(role)
+		_, snapshot := w.vendor.File(tuf.RoleSnapshot)
+		w.log.Submit(w.repo, role, file, snapshot)
+	}
+	w.log.Publish(2)
+	older := w.copyOf(w.vendor)
+	evil := w.clone()
+	w.release("app.bin", "for everybody")
+	honest := w.copyOf(w.vendor)
+	mirror := httptest.NewServer(http.FileServer(http.Dir(honest)))
+	defer mirror.Close()
+
+	// What is served is what is logged, over HTTP, in a folder and on a device.
+	onDevice := t.TempDir()
+	for role, name := range map[string]string{"root": "root.json", "targets": "targets.json", "plugin": "plugin.json", "snapshot": "snapshot.json", "timestamp": "timestamp.json"} {
+		_, b := w.vendor.File(role)
+		w.must(os.WriteFile(filepath.Join(onDevice, name), b, 0o600))
+	}
+	out, _ := w.run(0, "compare", "--policy", w.policy, mirror.URL, honest, onDevice)
+	w.wantAll(out, "all 3 vantages serve what is logged\n", "untracked")
+	rows, _ := w.compare(0, honest, onDevice)
+	for _, at := range []string{honest, onDevice} {
+		w.want(rows, at+" root", compare.Logged, 1)
+		w.want(rows, at+" targets", compare.Logged, 4)
+		w.want(rows, at+" plugin", compare.Logged, 1)
+		w.want(rows, at+" timestamp", compare.Untracked, w.vendor.Version(tuf.RoleTimestamp))
+	}
+
+	// An older copy is behind, and nothing is said against it before it has been for long.
+	rows, said := w.compare(0, mirror.URL, older)
+	if row := w.want(rows, older+" targets", compare.Behind, 3); fmt.Sprint(row.Differs) != fmt.Sprint([]string{mirror.URL}) || row.Newest != 4 {
+		t.Errorf("an older copy: %+v", row)
+	}
+	w.wantAll(said, "targets 3 of "+older+" is behind")
+
+	// A release for one region: not logged.
+	must := w.must
+	must(evil.Put(tuf.RoleTargets, "app.bin", []byte("for everybody")))
+	region := w.clone()
+	must(region.Put(tuf.RoleTargets, "app.bin", []byte("for one region")))
+	must(region.Release(tuf.RoleTargets))
+	one := w.copyOf(region)
+	rows, said = w.compare(1, mirror.URL, one)
+	if row := w.want(rows, one+" targets", compare.Unlogged, 5); len(row.Differs) != 1 || row.Newest != 4 || len(row.Evidence) != 0 {
+		t.Errorf("a release for one region: %+v", row)
+	}
+	w.wantAll(said, "WARNING: targets 5 of "+one+" is unlogged")
+
+	// Another region has yet another: neither is logged, and the two are evidence.
+	region = w.clone()
+	must(region.Put(tuf.RoleTargets, "app.bin", []byte("for another region")))
+	must(region.Release(tuf.RoleTargets))
+	two := w.copyOf(region)
+	found := t.TempDir()
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, one, two)
+	w.wantAll(out, "WARNING: targets 5 of", "is equivocation", "serves another payload of this version")
+	files, err := filepath.Glob(filepath.Join(found, "equivocation-targets-5-*.accusation"))
+	if must(err); len(files) == 0 {
+		t.Fatal("no evidence")
+	}
+	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, files[0])
+	w.wantAll(out, "the keys of repository "+w.repo.String()+" signed two payloads of targets 5")
+
+	// Another payload of a version that is logged: evidence with the log's entry.
+	must(evil.Put(tuf.RoleTargets, "app.bin", []byte("for one")))
+	must(evil.Release(tuf.RoleTargets))
+	three := w.copyOf(evil)
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, mirror.URL, three)
+	w.wantAll(out, "is equivocation: it is signed by the keys in force, and the log has another payload of this version at entry 4")
+	files, err = filepath.Glob(filepath.Join(found, "equivocation-targets-4-*.accusation"))
+	if must(err); len(files) != 1 {
+		t.Fatal(files)
+	}
+	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, files[0])
+	w.wantAll(out, "signed two payloads of targets 4", "in log log.test/audit they are entries 4")
+	// Once it is logged as evidence, that is what it is.
+	_, file := evil.File(tuf.RoleTargets)
+	_, snapshot := evil.File(tuf.RoleSnapshot)
+	entry, _ := w.log.Submit(w.repo, tuf.RoleTargets, file, snapshot)
+	if entry.Kind != leaf.Evidence {
+		t.Fatal(entry)
+	}
+	w.log.Publish(2)
+	rows, _ = w.compare(1, three)
+	w.want(rows, three+" targets", compare.Evidence, 4)
+
+	// What nobody signed, what is not there, and what is no metadata.
+	broken := w.copyOf(w.clone())
+	name, _ := w.vendor.File(tuf.RoleTargets)
+	region = w.clone()
+	must(region.Release(tuf.RoleTargets))
+	_, b := region.File(tuf.RoleTargets)
+	unsigned := w.copyOf(region)
+	newer, _ := region.File(tuf.RoleTargets)
+	must(os.WriteFile(filepath.Join(unsigned, newer), bytes.Replace(b, []byte(`"sig":"`), []byte(`"sig":"00`), 1), 0o600))
+	rows, _ = w.compare(1, unsigned)
+	w.want(rows, unsigned+" targets", compare.Unsigned, 5)
+	must(os.Remove(filepath.Join(broken, "timestamp.json")))
+	must(os.WriteFile(filepath.Join(broken, "snapshot.json"), []byte("<html>"), 0o600))
+	rows, said = w.compare(2, broken)
+	w.want(rows, broken+" timestamp", compare.Missing, 0)
+	w.wantAll(said, "is missing")
+	if _, ok := rows[broken+" targets"]; ok {
+		t.Errorf("read %s without a snapshot", name)
+	}
+	_, errs := w.run(2, "compare", "--policy", w.policy, t.TempDir())
+	w.wantAll(errs, "name it with --repository")
+	rows, _ = w.compare(2, "--repository", w.repo.String()[:10], mirror.URL+"/nowhere")
+	w.want(rows, mirror.URL+"/nowhere root", compare.Missing, 0)
+
+	// A single file, with the proof that a stranger got beside it.
+	sidecar := func(dir, name string, l proofs.Proof) {
+		must(os.WriteFile(filepath.Join(dir, name+".tlog-proof"), l.Marshal(), 0o600))
+	}
+	proofsDir := t.TempDir()
+	w.run(0, "lookup", "--policy", w.policy, "--proofs", proofsDir, tuf.Sum([]byte("for everybody")).String())
+	proof, err := os.ReadFile(filepath.Join(proofsDir, "4.tlog-proof"))
+	must(err)
+	must(os.WriteFile(filepath.Join(honest, name+".tlog-proof"), proof, 0o600))
+	out, _ = w.run(0, "compare", "--policy", w.policy, filepath.Join(honest, name))
+	w.wantAll(out, "what it serves is what is logged\n", "; its proof verifies", "is of one history with what the log publishes")
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--repository", w.repo.String(), filepath.Join(one, strings.Replace(name, "4.", "5.", 1)))
+	w.wantAll(out, "is unlogged")
+	// The proof is of another history: the stranger's log is this one, forked.
+	fork := w.log.Clone()
+	_, file = region.File(tuf.RoleTargets)
+	_, snapshot = region.File(tuf.RoleSnapshot)
+	entry, index := fork.Submit(w.repo, tuf.RoleTargets, file, snapshot)
+	tree := fork.Checkpoint(fork.Size(), 2)
+	w.release("app.bin", "the next one")
+	p := proofs.Proof{Extra: entry.Marshal(), Index: index, Checkpoint: tree}
+	c, _, err := proofs.OpenCheckpoint(tree, w.log.Signer.Key())
+	must(err)
+	p.Hashes, err = proofs.InclusionProof(t.Context(), c.Tree, index, tilesOf{fork.Source()})
+	must(err)
+	stranger := t.TempDir()
+	must(os.WriteFile(filepath.Join(stranger, newer), file, 0o600))
+	sidecar(stranger, newer, p)
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, filepath.Join(stranger, newer))
+	w.wantAll(out, "WARNING: the proof", "the log signed two histories", "; its proof verifies")
+	files, err = filepath.Glob(filepath.Join(found, "fork-*.conflict"))
+	if must(err); len(files) != 1 {
+		t.Fatal(files)
+	}
+	w.run(0, "evidence", "check", "--policy", w.policy, files[0])
+}
+
+// When something was logged is known from the checkpoints in the state.
+func TestCompareStale(t *testing.T) {
+	w := newWorld(t)
+	older := w.copyOf(w.vendor)
+	now := w.log.Time
+	w.log.Time = now - int64((12*time.Hour)/time.Second)
+	w.release("app.bin", "two")
+	state := filepath.Join(t.TempDir(), "state")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	w.log.Time = now
+	w.release("app.bin", "three")
+	rows, _ := w.compare(0, "--state", state, older)
+	if row := w.want(rows, older+" targets", compare.Behind, 2); row.Since < now-13*3600 || row.Since > now-11*3600 {
+		t.Errorf("logged since %d", row.Since)
+	}
+	rows, said := w.compare(1, "--state", state, "--stale", "6h", older)
+	w.want(rows, older+" targets", compare.Stale, 2)
+	w.wantAll(said, "WARNING: targets 2 of "+older+" is stale", "newer versions up to 4 have been logged since")
+}
+
+// tilesOf reads the tiles of a source.
+type tilesOf struct{ audit.Source }
+
+func (r tilesOf) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return r.Tile(ctx, level, index, width)
+}
