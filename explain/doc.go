@@ -4,7 +4,8 @@
 // needs to make a device accept another file there; with [Diff], which compares two
 // metadata files of one role; or with [Predecessors], which is given the releases of a role
 // in order and says how each is unlike all before. [Compare] says what a release changed
-// about who can replace a file, and [Unused] which keys hold power that they never used.
+// about who can replace a file, [ImpactOf] the same for all files whose paths a pattern
+// matches, and [Unused] which keys hold power that they never used.
 //
 // All results are data (Go types with JSON tags; the names of their fields and kinds do not
 // change) and sentences for people. The package is pure: metadata in, sentences out, without

@@ -182,7 +182,11 @@ func (i *Impact) example(g Group) []string {
 	if like != "" {
 		return []string{at + ": as for " + name(like)}
 	}
-	return append([]string{at + ":"}, g.sentences()[2:]...)
+	lines := []string{at + ":"}
+	for _, line := range g.sentences()[2:] {
+		lines = append(lines, "  "+line)
+	}
+	return lines
 }
 
 // head is the verdict on all groups.
@@ -201,7 +205,7 @@ func (i *Impact) head() string {
 	}
 	switch {
 	case all == 0:
-		return "No role lists a file at such a path."
+		return "No role lists such a file yet."
 	case i.Groups[0].Verdict == nil && least == most:
 		return fmt.Sprintf("It takes %s to replace %s.", keysTogether(least), of(all))
 	case i.Groups[0].Verdict == nil:

@@ -62,7 +62,14 @@ func (v *Verdict) text(before, after *Replace, what string) string {
 	case v.Change == Same && after.Smallest > 0:
 		return fmt.Sprintf("As before, it takes %s to %s %s.", count(after.Smallest, "key"), after.verb(), what)
 	case v.Change == Other && after.Smallest > 0:
-		return fmt.Sprintf("It takes %s as before to %s %s, but not the same ones.", count(after.Smallest, "key"), after.verb(), what)
+		how := "but not the same ones"
+		switch {
+		case len(v.Gone) == 0:
+			how = "and other keys suffice now, too"
+		case len(v.New) == 0:
+			how = "but some that sufficed no longer do"
+		}
+		return fmt.Sprintf("It takes %s as before to %s %s, %s.", count(after.Smallest, "key"), after.verb(), what, how)
 	}
 	switch {
 	case v.Change == Same:

@@ -29,7 +29,7 @@ func newDiff() *cobra.Command {
 		Long: `Tell what changed from A to B: targets, keys, thresholds, delegations, expiry, custom
 data. A and B are
   two metadata files in JSON
-  two folders with metadata, of which the highest version of each role counts: what a
+  two folders with metadata, of which what would be in force counts: what a
   device has, say, and what it is offered
   with --dir, two versions in a folder: targets:13 targets:14
   with --policy, two entries of the log, by their indices; with --repository (an id, a
@@ -141,12 +141,12 @@ func (d *diff) ofFolders(a, b string) error {
 	if err != nil {
 		return err
 	}
-	then, now := before.newest(), after.newest()
+	then, _ := before.inForce(nil)
+	now, dropped := after.inForce(nil)
 	if then.Root == nil || now.Root == nil {
 		return fmt.Errorf("%s and %s: want a root in both", a, b)
 	}
-	prune(&then)
-	d.Notes = after.notes(now, prune(&now))
+	d.Notes = after.notes(now, dropped)
 	d.Files, err = explain.DiffRepositories(then, now)
 	return err
 }

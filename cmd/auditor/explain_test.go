@@ -79,7 +79,7 @@ func TestDiffAndRadius(t *testing.T) {
 	}
 	// The team's power is over the paths that targets does not list.
 	out, _ = w.run(0, "radius", "new.bin", "--dir", after, "--before", before)
-	w.wantAll(out, "No role lists a file at such a path.", "New files:\n  at paths such as new.bin:\n", "    + key ", " (team) and key ")
+	w.wantAll(out, "No role lists such a file yet.", "New files:\n  at paths such as new.bin:\n", "    + key ", " (team) and key ")
 	first, _ := w.run(0, "radius", "--dir", after, "--before", before, "--json")
 	second, _ := w.run(0, "radius", "--dir", after, "--before", before, "--json")
 	var r radius

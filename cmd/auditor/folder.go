@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -109,13 +110,92 @@ func (f *folder) add(role string, m *tuf.Metadata, path string) error {
 	return nil
 }
 
-// newest returns the highest versions.
-func (f *folder) newest() explain.Repository {
-	repo := explain.Repository{Delegated: map[string]*tuf.Metadata{}}
-	for role, versions := range f.files {
-		put(&repo, role, versions[slices.Max(slices.Collect(maps.Keys(versions)))])
+// inForce returns what a device would have in force, as far as the folder has it: the newest
+// root and the newest snapshot, and of the other roles the versions that the snapshot lists,
+// or else the newest that enough of their keys signed. Where too few signed all of them it is
+// the newest. If at is given, it is that release, with the newest root under which it is
+// signed and the newest snapshot that lists it. dropped are the roles to which nothing in
+// force delegates.
+func (f *folder) inForce(at *release) (repo explain.Repository, dropped []string) {
+	repo.Delegated = map[string]*tuf.Metadata{}
+	repo.Root = f.root(at)
+	if repo.Root == nil {
+		return repo, nil
 	}
-	return repo
+	repo.Snapshot = f.pick(tuf.RoleSnapshot, repo, at, func(m *tuf.Metadata) bool {
+		if at == nil || tuf.IsTopLevel(at.role) && at.role != tuf.RoleTargets {
+			return true
+		}
+		file, ok := m.Snapshot.File(at.role + ".json")
+		return ok && file.Version == at.version
+	})
+	for _, role := range []string{tuf.RoleTargets, tuf.RoleTimestamp} {
+		put(&repo, role, f.pick(role, repo, at, nil))
+	}
+	for more := true; more; {
+		more = false
+		for _, role := range slices.Sorted(maps.Keys(f.files)) {
+			if !tuf.IsTopLevel(role) && repo.Delegated[role] == nil && len(keySets(repo, role)) > 0 {
+				repo.Delegated[role], more = f.pick(role, repo, at, nil), true
+			}
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(f.files)) {
+		if !tuf.IsTopLevel(role) && repo.Delegated[role] == nil {
+			dropped = append(dropped, role)
+		}
+	}
+	return repo, dropped
+}
+
+// newestFirst returns the versions of a role.
+func (f *folder) newestFirst(role string) []*tuf.Metadata {
+	return slices.SortedFunc(maps.Values(f.files[role]), func(a, b *tuf.Metadata) int { return cmp.Compare(b.Version, a.Version) })
+}
+
+// root returns the newest root, or the newest under which a release of another top-level role
+// is signed; nil: there is none.
+func (f *folder) root(at *release) *tuf.Metadata {
+	roots := f.newestFirst(tuf.RoleRoot)
+	for _, root := range roots {
+		switch {
+		case at == nil || !tuf.IsTopLevel(at.role):
+			return root
+		case at.role == tuf.RoleRoot && root.Version == at.version:
+			return root
+		case at.role != tuf.RoleRoot && f.files[at.role][at.version].Meets(root.Root.KeySet(at.role)) == nil:
+			return root
+		}
+	}
+	if len(roots) == 0 {
+		return nil
+	}
+	return roots[0]
+}
+
+// pick returns the version of a role that inForce takes, of those that are wanted, if any is.
+func (f *folder) pick(role string, repo explain.Repository, at *release, wanted func(*tuf.Metadata) bool) *tuf.Metadata {
+	if at != nil && at.role == role {
+		return f.files[role][at.version]
+	}
+	if repo.Snapshot != nil {
+		if file, ok := repo.Snapshot.Snapshot.File(role + ".json"); ok && f.files[role][file.Version] != nil {
+			return f.files[role][file.Version]
+		}
+	}
+	all := f.newestFirst(role)
+	if wanted != nil && slices.ContainsFunc(all, wanted) {
+		all = slices.DeleteFunc(all, func(m *tuf.Metadata) bool { return !wanted(m) })
+	}
+	for _, m := range all {
+		if slices.ContainsFunc(keySets(repo, role), func(ks tuf.KeySet) bool { return m.Meets(ks) == nil }) {
+			return m
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[0]
 }
 
 // put sets the file of a role.
@@ -190,27 +270,6 @@ func keySets(repo explain.Repository, role string) []tuf.KeySet {
 		}
 	}
 	return sets
-}
-
-// prune drops the files of delegated roles to which nothing in force delegates, and returns
-// their roles.
-func prune(repo *explain.Repository) (dropped []string) {
-	reached := explain.Repository{Root: repo.Root, Targets: repo.Targets, Delegated: map[string]*tuf.Metadata{}, Snapshot: repo.Snapshot, Timestamp: repo.Timestamp}
-	for more := true; more; {
-		more = false
-		for role, m := range repo.Delegated {
-			if reached.Delegated[role] == nil && len(keySets(reached, role)) > 0 {
-				reached.Delegated[role], more = m, true
-			}
-		}
-	}
-	for _, role := range slices.Sorted(maps.Keys(repo.Delegated)) {
-		if reached.Delegated[role] == nil {
-			dropped = append(dropped, role)
-		}
-	}
-	*repo = reached
-	return dropped
 }
 
 // notes says what a reader should know about repo, which was made of the folder's files:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +37,7 @@ The attacker holds some keys and answers all of a device's requests; the device 
 metadata in force and follows the TUF specification. So he needs the keys of root, or
 those of snapshot, of timestamp and of a role that is asked for the path.
 
-With --dir the metadata is that in a folder, the highest version of each role, and is
+With --dir the metadata is what a device would have in force of that in a folder. It is
 compared with --before, another folder, or with the folder as it was before --release,
 if either is given. Neither policy nor log is needed. With --repository (an id, a file or
 a label, see auditor show) it is that of a repository in the log, before and after
@@ -119,24 +121,30 @@ func (r *radius) ofFolder(opts *radiusFlags) error {
 	if err != nil {
 		return err
 	}
-	after := f.newest()
+	var at *release
+	if opts.release != "" {
+		named, err := parseRelease(opts.release)
+		if err != nil || named.index >= 0 {
+			return fmt.Errorf("--release %q: want ROLE:VERSION, such as targets:14", opts.release)
+		}
+		if _, err := f.at(named); err != nil {
+			return err
+		}
+		at = &named
+	}
+	after, dropped := f.inForce(at)
 	if after.Root == nil {
 		return fmt.Errorf("%s has no root, which says whose keys count", opts.dir)
 	}
 	var before *explain.Repository
 	switch {
-	case opts.release != "":
-		at, err := parseRelease(opts.release)
-		if err != nil || at.index >= 0 {
-			return fmt.Errorf("--release %q: want ROLE:VERSION, such as targets:14", opts.release)
+	case at != nil:
+		if slices.Contains(dropped, at.role) {
+			return fmt.Errorf("nothing in force in %s delegates to %s", opts.dir, at.role)
 		}
-		m, err := f.at(at)
-		if err != nil {
-			return err
-		}
-		put(&after, at.role, m)
-		then := f.newest()
-		put(&then, at.role, f.before(at))
+		then := after
+		then.Delegated = maps.Clone(after.Delegated)
+		put(&then, at.role, f.before(*at))
 		if then.Root == nil {
 			return fmt.Errorf("%s has no root before %d", opts.dir, at.version)
 		}
@@ -146,16 +154,12 @@ func (r *radius) ofFolder(opts *radiusFlags) error {
 		if err != nil {
 			return err
 		}
-		then := older.newest()
+		then, _ := older.inForce(nil)
 		if then.Root == nil {
-			then.Root = after.Root
+			return fmt.Errorf("%s has no root, which says whose keys count", opts.before)
 		}
 		before = &then
 	}
-	if before != nil {
-		prune(before)
-	}
-	dropped := prune(&after)
 	r.Notes = f.notes(after, dropped)
 	return r.answer(before, after, f.signed(after))
 }
