@@ -60,13 +60,15 @@ type Auditor struct {
 	snapshots sharedFiles
 	likely    likelyKeys
 
-	repos   map[tuf.Digest]*repository
-	order   []*repository
-	entries []entry
-	chains  map[tuf.Digest]place // root payloads, where they are released first
-	first   map[tuf.Digest]place // other payloads, likewise
-	due     *loaded              // a leaf that was applied, while it is not known what stands since
-	ended   int64                // the size at which the log has ended; 0: it has not
+	repos    map[tuf.Digest]*repository
+	order    []*repository
+	entries  []entry
+	chains   map[tuf.Digest]place              // root payloads, where they are released first
+	first    map[tuf.Digest]place              // other payloads, likewise
+	rootKeys map[tuf.KeyIdentity][]*repository // keys of roots, and the first repositories that list each
+	recent   recent
+	due      *loaded // a leaf that was applied, while it is not known what stands since
+	ended    int64   // the size at which the log has ended; 0: it has not
 
 	blind     map[tuf.Digest]*blindness   // repositories with a leaf that cannot be judged
 	unseen    map[tuf.Digest]tuf.Digest   // payloads of roots among these leaves, and whose they are
@@ -127,6 +129,7 @@ func New(cfg Config) (*Auditor, error) {
 		repos:      map[tuf.Digest]*repository{},
 		chains:     map[tuf.Digest]place{},
 		first:      map[tuf.Digest]place{},
+		rootKeys:   map[tuf.KeyIdentity][]*repository{},
 		blind:      map[tuf.Digest]*blindness{},
 		unseen:     map[tuf.Digest]tuf.Digest{},
 		waiting:    map[tuf.Digest][]tuf.Digest{},

@@ -95,7 +95,7 @@ func TestRealExamples(t *testing.T) {
 			t.Errorf("%s: nothing in %s says at %d: %s", s.kind, history, index, sentence)
 		}
 	}
-	if real < 6 {
+	if real < 9 {
 		t.Errorf("%d examples are real", real)
 	}
 }

@@ -46,20 +46,35 @@ const (
 
 	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
 
-	VersionGap       Kind = "version-gap"       // versions between the lowest and the highest are not logged
-	VersionLate      Kind = "version-late"      // logged after a higher one
-	VersionReused    Kind = "version-reused"    // another payload released under a version after a rotation
-	SharedPayload    Kind = "shared-payload"    // one payload that is not empty is released as two roles
-	KeyID            Kind = "key-id"            // a key id is not the hash of its key
-	ThresholdLowered Kind = "threshold-lowered" // fewer signatures suffice than before
-	Expired          Kind = "expired"           // current releases had expired when the checkpoint was cosigned
-	RunningOut       Kind = "running-out"       // a current release is about to expire
-	Twin             Kind = "twin"              // a release is also another repository's
-	TwoPayloads      Kind = "two-payloads"      // two payloads of one version stand, and not both are bound
-	SharedKeys       Kind = "shared-keys"       // roles share keys that suffice for either
-	NeverLogged      Kind = "never-logged"      // roles are delegated and listed, but never logged
-	WitnessClock     Kind = "witness-clock"     // a cosignature is far from the auditor's clock
-	OldNotes         Kind = "old-notes"         // notes that were kept are signed by keys that the policy does not name
+	VersionGap         Kind = "version-gap"         // versions between the lowest and the highest are not logged
+	VersionLate        Kind = "version-late"        // logged after a higher one
+	VersionReused      Kind = "version-reused"      // another payload released under a version after a rotation
+	SharedPayload      Kind = "shared-payload"      // one payload that is not empty is released as two roles
+	KeyID              Kind = "key-id"              // a key id is not the hash of its key
+	ThresholdLowered   Kind = "threshold-lowered"   // fewer signatures suffice than before
+	Expired            Kind = "expired"             // current releases had expired when the checkpoint was cosigned
+	RunningOut         Kind = "running-out"         // a current release is about to expire
+	Twin               Kind = "twin"                // a release is also another repository's
+	TwoPayloads        Kind = "two-payloads"        // two payloads of one version stand, and not both are bound
+	SharedKeys         Kind = "shared-keys"         // roles share keys that suffice for either
+	NeverLogged        Kind = "never-logged"        // roles are delegated and listed, but never logged
+	WitnessClock       Kind = "witness-clock"       // a cosignature is far from the auditor's clock
+	SecondChain        Kind = "second-chain"        // a repository begins under root keys of another
+	ForkedRoot         Kind = "forked-root"         // devices with a root take the next roots of two repositories
+	SharedTopLevel     Kind = "shared-top-level"    // top-level roles share keys that suffice for either
+	TwoIDs             Kind = "two-ids"             // one key is listed under several ids for a role
+	KeyForm            Kind = "key-form"            // a key is in a form that some clients do not read
+	RevokedKey         Kind = "revoked-key"         // a key that may no longer sign a role signs it
+	DelegationWidened  Kind = "delegation-widened"  // a delegated role is trusted for more paths than before
+	DelegationShadowed Kind = "delegation-shadowed" // a delegation is never reached
+	DelegationOrder    Kind = "delegation-order"    // delegated roles are asked in another order
+	TerminatingChanged Kind = "terminating-changed" // a delegation has become terminating, or no longer is
+	Rebound            Kind = "target-rebound"      // a target has other content under the same version
+	NoLength           Kind = "no-length"           // targets are listed without their length
+	OddName            Kind = "odd-name"            // names of targets or roles lead out of a folder
+	SingledOut         Kind = "singled-out"         // names or custom data say for whom a target is
+	ListedBack         Kind = "listed-back"         // a snapshot or timestamp lists older versions than before, or fewer files
+	OldNotes           Kind = "old-notes"           // notes that were kept are signed by keys that the policy does not name
 
 	Unreachable Kind = "unreachable"  // the log does not answer, or not with the requested file
 	UnknownLog  Kind = "unknown-log"  // the checkpoint is not signed by a log of the policy
@@ -77,6 +92,9 @@ var classes = map[Kind]Class{
 	VersionGap:  Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, OldNotes: Hygiene,
+	SecondChain: Hygiene, ForkedRoot: Hygiene, SharedTopLevel: Hygiene, TwoIDs: Hygiene, KeyForm: Hygiene, RevokedKey: Hygiene,
+	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
+	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
 }
 

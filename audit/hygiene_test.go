@@ -56,7 +56,7 @@ func TestHygieneOfVersions(t *testing.T) {
 	a := newAuditor(t, h.Log)
 	step(t, a)
 	r := report(t, a)
-	want := fmt.Sprintf("version-late@%d version-reused@%d version-gap@-1", historySize+2, historySize+4)
+	want := fmt.Sprintf("version-late@%d version-reused@%d target-rebound@%d version-gap@-1", historySize+2, historySize+4, historySize+4)
 	if got := hygiene(r); got != want {
 		t.Fatalf("found %s, want %s", got, want)
 	}
@@ -123,10 +123,15 @@ func TestHygieneOfRoots(t *testing.T) {
 	a := newAuditor(t, l)
 	step(t, a)
 	r := report(t, a)
-	if got, want := hygiene(r), "key-id@0 twin@2 threshold-lowered@2 key-id@2 expired@-1 expired@-1"; got != want {
+	if got, want := hygiene(r), "key-id@0 shared-top-level@0 second-chain@1 shared-top-level@1 twin@2 threshold-lowered@2 key-id@2 expired@-1 expired@-1"; got != want {
 		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
 	}
-	for i, says := range []string{`id "made\nup", which is not`, "the genesis root of repository " + twin.String()[:8], "asks for 1 signature on targets where 2 were"} {
+	for i, says := range map[int]string{
+		0: `id "made\nup", which is not`,
+		2: "under keys that may also sign the root of repository " + twin.String()[:8],
+		4: "the genesis root of repository " + twin.String()[:8],
+		5: "asks for 1 signature on targets where 2 were",
+	} {
 		if !strings.Contains(r.Findings[i].Sentence, says) {
 			t.Errorf("%s does not say %s", r.Findings[i].Sentence, says)
 		}
@@ -164,7 +169,7 @@ func TestTwins(t *testing.T) {
 	auditor := newAuditor(t, l)
 	step(t, auditor)
 	r := report(t, auditor)
-	if got, want := hygiene(r), fmt.Sprintf("twin@%d", index-1); got != want || three != index+1 {
+	if got, want := hygiene(r), fmt.Sprintf("shared-top-level@0 second-chain@1 shared-top-level@1 twin@%d", index-1); got != want || three != index+1 {
 		t.Fatalf("found %s, want %s\n%+v", got, want, r.Findings)
 	}
 	for _, f := range r.Findings {

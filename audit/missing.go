@@ -268,6 +268,9 @@ func (a *Auditor) forget(repos map[tuf.Digest]bool) {
 		delete(a.repos, id)
 	}
 	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return repos[r.ID()] })
+	for key, known := range a.rootKeys {
+		a.rootKeys[key] = slices.DeleteFunc(known, func(r *repository) bool { return repos[r.ID()] })
+	}
 	for _, places := range []map[tuf.Digest]place{a.chains, a.first} {
 		maps.DeleteFunc(places, func(_ tuf.Digest, p place) bool { return repos[p.repo.ID()] })
 	}
@@ -307,6 +310,9 @@ func (a *Auditor) rejudge(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if a.rejudging.more {
+		return a.rejudge(ctx) // one that shares its keys was found on the way
 	}
 	a.rejudging = nil
 	slices.SortFunc(a.order, func(x, y *repository) int { return cmp.Compare(x.genesis, y.genesis) })

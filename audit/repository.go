@@ -26,6 +26,7 @@ type repository struct {
 	asked       int64                  // bytes of files of which it was asked whether they stand
 	prior       int64                  // the release of the last leaf's version with another payload before it; -1: none
 	newest      bool                   // the last leaf is the first release of its role with so high a version
+	before      int64                  // the highest version of its role before the last leaf; 0: none
 	together    map[roleVersion]bool   // versions of which several payloads were found to stand; true: bound ones
 	sharing     map[string][]*keyGroup // who may sign, by delegating role
 	says        map[string]tuf.Digest  // what roles say of delegations in their newest releases, as far as these are known to be in force
@@ -33,6 +34,9 @@ type repository struct {
 	shared      map[tuf.Digest]bool    // sentences on roles that share keys
 	snapshot    snapshotAt             // the newest that vouches for a release
 	lives       map[string]*Life       // by role
+	past        past
+	rekeyed     int64               // the last root with other keys for snapshots or timestamps than the one before it
+	forked      map[tuf.Digest]bool // repositories with a root that devices of this one take, or that take one of this one
 }
 
 // snapshotAt is a snapshot that a leaf names.
@@ -146,7 +150,7 @@ func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 
 // versionFindings notes a leaf's version and says what is odd about it.
 func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
-	r.prior, r.newest = -1, false
+	r.prior, r.newest, r.before = -1, false, 0
 	state := r.roles[logged.Role]
 	if state == nil {
 		state = &roleState{versions: map[int64]released{}}
@@ -159,7 +163,7 @@ func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 	state.releases++
 	before, seen := state.versions[logged.Version]
 	state.versions[logged.Version] = released{logged.Payload, index, logged.Size}
-	r.newest = !seen && logged.Version > state.highest
+	r.newest, r.before = !seen && logged.Version > state.highest, state.highest
 	defer func() { state.highest = max(state.highest, logged.Version) }()
 	found := r.noteRelease(index, logged, before)
 	switch {
@@ -308,6 +312,9 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 	}
 	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
 		f.Sentence += "; signed both: " + strings.Join(names, ", ")
+	}
+	if list := otherContent(l.metadata, other, true); list.count > 0 {
+		f.Sentence += "; other content: " + list.String()
 	}
 	return f, nil
 }

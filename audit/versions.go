@@ -71,9 +71,12 @@ func (a *Auditor) lookAtDue(ctx context.Context) error {
 		return nil
 	}
 	err := a.standing(ctx, l)
+	if err == nil {
+		err = a.lookAtChanges(ctx, l)
+	}
 	var bad *badBlob
 	if errors.As(err, &bad) {
-		f := aboutLeaf(bad.kind, l.index, l.leaf, "it cannot be determined which payloads stand since leaf %d (%s %d): %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "what changed with leaf %d (%s %d) cannot be determined: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
 		if f.Class == Tampering {
 			a.record(f)
 			a.blindOf(l.leaf.Repository).add(l.index, bad.sum, nil, a.maxPerKind)

@@ -298,7 +298,7 @@ func TestTwinsThatListNothing(t *testing.T) {
 	l.Publish(2)
 	a := newAuditor(t, l)
 	step(t, a)
-	if got, want := hygiene(report(t, a)), fmt.Sprintf("twin@%d", last); got != want {
+	if got, want := hygiene(report(t, a)), fmt.Sprintf("second-chain@1 twin@%d", last); got != want {
 		t.Errorf("found %s, want %s", got, want)
 	}
 }

@@ -111,7 +111,7 @@ func (c *Changes) targets(before, after *tuf.Targets) {
 			continue
 		}
 		switch {
-		case otherContent(was, is):
+		case OtherContent(was, is):
 			c.add(Change{Kind: TargetChanged, Name: path, Before: full(was), After: full(is)},
 				"Target %s has other content: %s, before %s.", name(path), describe(is), describe(was))
 		case was.Length != is.Length || !maps.Equal(was.Hashes, is.Hashes):
@@ -130,9 +130,9 @@ func (c *Changes) targets(before, after *tuf.Targets) {
 	}
 }
 
-// otherContent reports whether no file can match both descriptions, or nothing says that
+// OtherContent reports whether no file can match both descriptions, or nothing says that
 // one can.
-func otherContent(a, b tuf.TargetFile) bool {
+func OtherContent(a, b tuf.TargetFile) bool {
 	if a.Length >= 0 && b.Length >= 0 && a.Length != b.Length {
 		return true
 	}

@@ -205,20 +205,7 @@ func includes(wide, narrow string) bool {
 func whole(prefixes []string) map[string]bool {
 	set := map[string]bool{}
 	for _, prefix := range prefixes {
-		set[prefix] = true
-	}
-	for _, prefix := range prefixes {
-		for prefix != "" && set[prefix] {
-			prefix = prefix[:len(prefix)-1]
-			all := true
-			for _, digit := range "0123456789abcdef" {
-				all = all && set[prefix+string(digit)]
-			}
-			if !all {
-				break
-			}
-			set[prefix] = true
-		}
+		addPrefix(set, prefix)
 	}
 	return set
 }

@@ -124,8 +124,8 @@ func (ks KeySet) Len() int { return len(ks.keys) }
 // MetBy reports whether signatures by that many distinct public keys suffice.
 func (ks KeySet) MetBy(signers int) bool { return ks.threshold >= 1 && signers >= ks.threshold }
 
-// key returns the key of the role under an id, readable or not; nil if there is none.
-func (ks KeySet) key(id string) *Key {
+// Key returns the key of the role under an id, readable or not; nil if there is none.
+func (ks KeySet) Key(id string) *Key {
 	if key := ks.keys[id]; key != nil {
 		return key
 	}

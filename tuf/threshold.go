@@ -46,12 +46,12 @@ func (m *Metadata) Short(ks KeySet, have int) *ThresholdError {
 		return !readable
 	}
 	for _, sig := range m.Signatures {
-		if key := ks.key(sig.KeyID); key != nil {
+		if key := ks.Key(sig.KeyID); key != nil {
 			unchecked(key)
 		}
 	}
 	for _, id := range m.NotHex {
-		if key := ks.key(id); key != nil && !unchecked(key) {
+		if key := ks.Key(id); key != nil && !unchecked(key) {
 			e.NotHex++
 		}
 	}

@@ -10,7 +10,7 @@ func (m *Metadata) UnsignedFor(sets ...KeySet) string {
 	ids := 0
 	count := func(id string) {
 		for _, ks := range sets {
-			if ks.key(id) != nil {
+			if ks.Key(id) != nil {
 				ids++
 				return
 			}

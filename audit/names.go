@@ -1,0 +1,114 @@
+package audit
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// This file looks at names that a vendor gives.
+
+// outside says how a name leads out of the folder in which a client puts a file under that
+// name; empty: it does not.
+func outside(name string) string {
+	switch {
+	case strings.HasPrefix(name, "/"):
+		return "begins at the root of the file system"
+	case strings.Contains(name, `\`):
+		return "has a backslash"
+	case len(name) >= 2 && name[1] == ':' && (name[0]|0x20) >= 'a' && (name[0]|0x20) <= 'z':
+		return "begins with the name of a drive"
+	case slices.Contains(strings.Split(name, "/"), ".."):
+		return "goes up"
+	case name == "." || name == "":
+		return "is no file"
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "has a control character"
+	}
+	return ""
+}
+
+// A path singles out devices if it holds what only one of them has: a UUID, a MAC address
+// or an e-mail address.
+var singling = []struct {
+	what    string
+	pattern *regexp.Regexp
+}{
+	{"a UUID", regexp.MustCompile(`(?i)(^|[^0-9a-z])[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}($|[^0-9a-z])`)},
+	{"a MAC address", regexp.MustCompile(`(?i)(^|[^0-9a-z])([0-9a-f]{2}:){5}[0-9a-f]{2}($|[^0-9a-z:])`)},
+	{"a MAC address", regexp.MustCompile(`(?i)(^|[^0-9a-z-])([0-9a-f]{2}-){5}[0-9a-f]{2}($|[^0-9a-z-])`)},
+	{"an e-mail address", regexp.MustCompile(`(?i)[0-9a-z._+-]+@[0-9a-z-]+\.[0-9a-z.-]*[a-z]`)},
+}
+
+// singles says what in a path singles out devices; empty: nothing.
+func singles(path string) string {
+	for _, s := range singling {
+		if s.pattern.MatchString(path) {
+			return s.what
+		}
+	}
+	return ""
+}
+
+// singlingFields are names of custom fields that say for whom a target is, without case,
+// hyphens and underscores.
+var singlingFields = []string{
+	"device", "deviceid", "devices", "deviceids", "deviceserial", "ecuidentifier", "ecuserial", "ecuid",
+	"serial", "serialnumber", "imei", "imsi", "macaddress", "mac", "vin", "udid", "uuid", "machineid", "hostname",
+	"customer", "customerid", "customers", "tenant", "tenantid", "account", "accountid", "user", "userid", "username", "email",
+	"cohort", "cohorts", "canary", "rollout", "rolloutpercentage", "percentage", "percent", "ring", "allowlist", "whitelist",
+	"region", "regions", "country", "countries",
+}
+
+// singlingField returns the name of a member of custom data, at any depth, that says for
+// whom the target is; empty: none.
+func singlingField(custom []byte) string {
+	if len(custom) == 0 {
+		return ""
+	}
+	var value any
+	if err := json.Unmarshal(custom, &value); err != nil {
+		return ""
+	}
+	return fieldOf(value)
+}
+
+func fieldOf(value any) string {
+	switch v := value.(type) {
+	case map[string]any:
+		found := ""
+		for name, member := range v {
+			plainName := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
+			inner := fieldOf(member)
+			if slices.Contains(singlingFields, plainName) {
+				inner = name
+			}
+			if inner != "" && (found == "" || inner < found) {
+				found = inner
+			}
+		}
+		return found
+	case []any:
+		for _, element := range v {
+			if field := fieldOf(element); field != "" {
+				return field
+			}
+		}
+	}
+	return ""
+}
+
+// dotted is a version number: numbers with dots between them.
+var dotted = regexp.MustCompile(`(^|[^0-9.])[0-9]+(\.[0-9]+)+($|[^0-9])`)
+
+// versioned reports whether the last part of a path has a version number.
+func versioned(path string) bool {
+	return dotted.MatchString(path[strings.LastIndexByte(path, '/')+1:])
+}
+
+// customVersion returns the member version of custom data, as it is written; empty: none.
+func customVersion(custom []byte) string {
+	version, _ := member(string(custom), "version")
+	return version
+}
