@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -14,6 +15,13 @@ import (
 // This file compares a release with the one before it: of its role, with the highest
 // version that was logged until then. What the release before says as well is not said
 // again, and what a late release says is not in force.
+
+// comparison is a release, and the one before it.
+type comparison struct {
+	l           *loaded
+	now, before *parts // before is nil: it is the first release of its role
+	index       int64  // of the release before
+}
 
 // lookAtChanges records what is odd about a leaf that was applied, compared with the
 // release before it.
@@ -27,7 +35,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 		if err != nil {
 			return err
 		}
-		if list := otherContent(l.metadata, before, true); list.count > 0 {
+		if list := otherContent(partsOf(l.metadata), before); list.count > 0 {
 			a.record(aboutLeaf(Rebound, l.index, l.leaf, "%s %d lists other content than the release of the same version at index %d for targets: %s",
 				plain(l.leaf.Role), l.leaf.Version, repo.prior, list))
 		}
@@ -36,107 +44,101 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 	if !repo.newest {
 		return nil
 	}
-	a.recent.keep(l.metadata)
-	var before *tuf.Metadata
-	index := int64(-1)
+	c := comparison{l: l, now: partsOf(l.metadata), index: -1}
 	if repo.before > 0 {
-		index = repo.roles[l.leaf.Role].versions[repo.before].index
+		c.index = repo.roles[l.leaf.Role].versions[repo.before].index
 		var err error
-		if before, err = a.logged(ctx, index); err != nil {
+		if c.before, err = a.logged(ctx, c.index); err != nil {
 			return err
 		}
 	}
-	revoked, err := repo.revokedFindings(ctx, l)
+	a.recent.keep(c.now)
+	found, err := repo.revokedFindings(ctx, l)
 	if err != nil {
 		return err
 	}
-	if l.metadata.Root != nil {
+	switch m := l.metadata; {
+	case m.Root != nil:
 		chain, err := a.rootFindings(ctx, l, repo)
 		if err != nil {
 			return err
 		}
-		a.recordAll(chain)
-	}
-	a.recordAll(revoked)
-	a.recordAll(keySpellings(l, before))
-	switch m := l.metadata; {
-	case m.Root != nil:
-		var was *tuf.Root
-		if before != nil {
-			was = before.Root
-		}
-		a.recordAll(sharedTopLevel(l, was))
-		if was != nil {
-			for _, role := range topLevel {
-				old, now := was.KeySet(role), m.Root.KeySet(role)
-				repo.past.change(l, role, old, now)
-				if role != tuf.RoleRoot && role != tuf.RoleTargets && old.Fingerprint() != now.Fingerprint() {
-					repo.rekeyed = l.index
-				}
-			}
-		}
+		found = slices.Concat(chain, found, c.keySpellings(), c.sharedTopLevel())
+		repo.noteRoot(c)
 	case m.Targets != nil:
-		a.recordAll(repo.delegationFindings(l, before, index))
-		a.recordAll(targetFindings(l, before, index))
+		found = slices.Concat(found, c.keySpellings(), repo.delegationFindings(c), c.targetFindings())
 	default:
-		a.recordAll(repo.listedBack(l, before, index))
+		found = append(found, repo.listedBack(c)...)
+	}
+	for _, f := range found {
+		a.record(f)
 	}
 	return nil
 }
 
-func (a *Auditor) recordAll(found []Finding) {
-	for _, f := range found {
-		a.record(f)
+// noteRoot notes which keys a root removed.
+func (r *repository) noteRoot(c comparison) {
+	if c.before == nil {
+		return
+	}
+	for _, role := range topLevel {
+		was, is := c.before.Root.KeySet(role), c.now.Root.KeySet(role)
+		r.past.change(c.l, role, was, is)
+		if role != tuf.RoleRoot && role != tuf.RoleTargets && was.Fingerprint() != is.Fingerprint() {
+			r.rekeyed = c.l.index
+		}
 	}
 }
 
-// after words with what a release is compared.
-func after(before *tuf.Metadata, index int64) string {
-	if before == nil {
-		return "it is the first release"
+// find words a finding about the release. It says with what that is compared.
+func (c comparison) find(kind Kind, format string, args ...any) Finding {
+	against := "it is the first release"
+	if c.before != nil {
+		against = fmt.Sprintf("unlike version %d at index %d", c.before.Version, c.index)
 	}
-	return fmt.Sprintf("unlike version %d at index %d", before.Version, index)
+	return aboutLeaf(kind, c.l.index, c.l.leaf, "%s %d %s (%s)", plain(c.l.leaf.Role), c.l.leaf.Version, fmt.Sprintf(format, args...), against)
 }
 
 // delegationFindings says what a release changes about its delegations, besides who may
 // sign and how many of them must.
-func (r *repository) delegationFindings(l *loaded, before *tuf.Metadata, index int64) (found []Finding) {
-	now := l.metadata.Targets.Delegations
+func (r *repository) delegationFindings(c comparison) (found []Finding) {
+	now := c.now.Targets.Delegations
+	if now == nil {
+		return nil
+	}
 	add := func(kind Kind, format string, args ...any) {
-		found = append(found, aboutLeaf(kind, l.index, l.leaf, "%s %d %s (%s)", plain(l.leaf.Role), l.leaf.Version, fmt.Sprintf(format, args...), after(before, index)))
+		found = append(found, c.find(kind, format, args...))
 	}
 	var was *tuf.Delegations
-	if before != nil && before.Targets != nil {
-		text, _ := member(string(l.metadata.Payload), "delegations")
-		if other, _ := member(string(before.Payload), "delegations"); other == text {
+	if c.before != nil {
+		if was = c.before.Targets.Delegations; c.before.delegations == c.now.delegations {
 			return nil
 		}
-		was = before.Targets.Delegations
-		changes, err := explain.Diff(l.leaf.Role, before, l.metadata)
+		changes, err := explain.Diff(c.l.leaf.Role, c.before.Metadata, c.now.Metadata)
 		if err != nil {
-			return nil
+			return nil // two files of one role are of one type
 		}
-		for _, c := range changes.Changes {
-			switch c.Kind {
+		for _, change := range changes.Changes {
+			switch change.Kind {
 			case explain.DelegationWidened:
-				add(DelegationWidened, "trusts %s for more paths: %s", plain(c.Name), plain(c.After))
+				add(DelegationWidened, "trusts %s for more paths: %s", plain(change.Name), plain(change.After))
 			case explain.DelegationTerminating:
 				how := "no longer ends"
-				if c.After == "true" {
+				if change.After == "true" {
 					how = "ends"
 				}
-				add(TerminatingChanged, "changes who answers for the paths of %s: a search that enters it %s there", plain(c.Name), how)
+				add(TerminatingChanged, "changes who answers for the paths of %s: a search that enters it %s there", plain(change.Name), how)
 			case explain.DelegationOrder:
-				add(DelegationOrder, "asks its delegated roles in another order: %s, before %s", plain(c.After), plain(c.Before))
+				add(DelegationOrder, "asks its delegated roles in another order: %s, before %s", plain(change.After), plain(change.Before))
 			}
 		}
 		old := map[string]tuf.KeySet{}
-		for _, role := range rolesOf(before) {
+		for _, role := range rolesOf(c.before.Metadata) {
 			old[role.name] = role.keys
 		}
-		for _, role := range rolesOf(l.metadata) {
+		for _, role := range rolesOf(c.now.Metadata) {
 			if keys, ok := old[role.name]; ok {
-				r.past.change(l, role.name, keys, role.keys)
+				r.past.change(c.l, role.name, keys, role.keys)
 			}
 		}
 	}
@@ -149,13 +151,82 @@ func (r *repository) delegationFindings(l *loaded, before *tuf.Metadata, index i
 	return found
 }
 
+// listed is a target that a release lists and the one before it does not, or not so.
+type listed struct {
+	path    string
+	is, was tuf.TargetFile
+	known   bool // the one before lists the path
+}
+
+// newlyListed yields what a file lists that an earlier one does not list in the very same
+// words. Most of a file is as it was, so texts are compared before anything is read.
+func newlyListed(now, before *parts) iter.Seq[listed] {
+	return func(yield func(listed) bool) {
+		old := ""
+		if before != nil {
+			old = before.targets
+		}
+		if now.targets == old {
+			return
+		}
+		// Both are sorted: in what is left of the old text no name comes before the last
+		// one of the new text.
+		left := newMembers(old)
+		for path, is := range members(now.targets) {
+			for left.ok && spelledBefore(left.name, path) {
+				left.next()
+			}
+			if left.ok && left.name == path && left.value == is {
+				continue
+			}
+			path, ok := unspelled(path)
+			if !ok {
+				continue
+			}
+			l := listed{path: path}
+			if l.is, ok = now.Targets.File(path); !ok {
+				continue
+			}
+			if old != "" {
+				l.was, l.known = before.Targets.File(path)
+			}
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+// spelledBefore reports whether one name of canonical JSON comes before another.
+func spelledBefore(a, b string) bool {
+	if strings.IndexByte(a, '\\') < 0 && strings.IndexByte(b, '\\') < 0 {
+		return a < b
+	}
+	x, _ := unspelled(a)
+	y, _ := unspelled(b)
+	return x < y
+}
+
+// unspelled returns the name that canonical JSON spells so between quotes.
+func unspelled(name string) (string, bool) {
+	if strings.IndexByte(name, '\\') < 0 {
+		return name, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		if name[i] == '\\' {
+			if i++; i == len(name) {
+				return "", false
+			}
+		}
+		b.WriteByte(name[i])
+	}
+	return b.String(), true
+}
+
 // targetFindings says what is odd about the targets that a release lists, and the one
 // before it does not list so.
-func targetFindings(l *loaded, before *tuf.Metadata, index int64) (found []Finding) {
-	var was *tuf.Targets
-	if before != nil && before.Targets != nil {
-		was = before.Targets
-	}
+func (c comparison) targetFindings() (found []Finding) {
 	lists := map[Kind]*listOf{}
 	add := func(kind Kind, format string, args ...any) {
 		if lists[kind] == nil {
@@ -163,55 +234,51 @@ func targetFindings(l *loaded, before *tuf.Metadata, index int64) (found []Findi
 		}
 		lists[kind].add(format, args...)
 	}
-	for path, is := range l.metadata.Targets.Files() {
-		var old tuf.TargetFile
-		known := false
-		if was != nil {
-			old, known = was.File(path)
+	for t := range newlyListed(c.now, c.before) {
+		if t.is.Length < 0 && (!t.known || t.was.Length >= 0) {
+			add(NoLength, "%s", plain(t.path))
 		}
-		if is.Length < 0 && (!known || old.Length >= 0) {
-			add(NoLength, "%s", plain(path))
-		}
-		if !known {
-			if why := outside(path); why != "" {
-				add(OddName, "target %s (%s)", plain(path), why)
+		if !t.known {
+			if why := outside(t.path); why != "" {
+				add(OddName, "target %s (%s)", plain(t.path), why)
 			}
-			if why := singles(path); why != "" {
-				add(SingledOut, "%s (%s)", plain(path), why)
+			if why := singles(t.path); why != "" {
+				add(SingledOut, "%s (%s)", plain(t.path), why)
 			}
 		}
-		if len(is.Custom) > 0 && (!known || string(old.Custom) != string(is.Custom)) {
-			if field := singlingField(is.Custom); field != "" && (!known || singlingField(old.Custom) == "") {
-				add(SingledOut, "%s (its custom data has %s)", plain(path), plain(field))
-			}
+		if field := singlingField(t.is.Custom); field != "" && singlingField(t.was.Custom) == "" {
+			add(SingledOut, "%s (its custom data has %s)", plain(t.path), plain(field))
+		}
+		if t.known && reboundTo(t, false) {
+			add(Rebound, "%s", plain(t.path))
 		}
 	}
-	if d := l.metadata.Targets.Delegations; d != nil {
+	if d := c.now.Targets.Delegations; d != nil {
+		var was *tuf.Delegations
+		if c.before != nil {
+			was = c.before.Targets.Delegations
+		}
 		for _, role := range d.Roles {
-			if before != nil && before.Targets != nil {
-				if _, _, ok := before.Targets.Delegations.Find(role.Name); ok {
-					continue
-				}
+			why := outside(role.Name)
+			if why == "" {
+				continue
 			}
-			if why := outside(role.Name); why != "" {
+			if _, _, ok := was.Find(role.Name); !ok {
 				add(OddName, "role %s (%s)", plain(role.Name), why)
 			}
 		}
 	}
-	for _, kind := range []Kind{NoLength, OddName, SingledOut} {
+	for _, kind := range []Kind{Rebound, NoLength, OddName, SingledOut} {
 		if list := lists[kind]; list != nil {
-			found = append(found, aboutLeaf(kind, l.index, l.leaf, "%s %d %s: %s (%s)", plain(l.leaf.Role), l.leaf.Version, says[kind], list, after(before, index)))
+			found = append(found, c.find(kind, "%s: %s", says[kind], list))
 		}
-	}
-	if list := otherContent(l.metadata, before, false); list.count > 0 {
-		found = append(found, aboutLeaf(Rebound, l.index, l.leaf, "%s %d lists other content for targets whose own version is the same: %s (%s)",
-			plain(l.leaf.Role), l.leaf.Version, list, after(before, index)))
 	}
 	return found
 }
 
 // says is what a release does of which targetFindings lists the cases.
 var says = map[Kind]string{
+	Rebound:    "lists other content for targets whose own version is the same",
 	NoLength:   "lists targets without their length",
 	OddName:    "has names that lead out of a folder",
 	SingledOut: "lists targets that name a device, a customer or a group of them",
@@ -238,43 +305,44 @@ func (l *listOf) String() string {
 }
 
 // otherContent lists the targets that have other content in two files of one version.
-// Where the versions differ it lists those that carry a version of their own, which is the
-// same: in the path, or as the custom field version.
-func otherContent(now, before *tuf.Metadata, oneVersion bool) *listOf {
+func otherContent(now, before *parts) *listOf {
 	list := &listOf{}
-	if now.Targets == nil || before == nil || before.Targets == nil {
+	if now.Targets == nil || before.Targets == nil {
 		return list
 	}
-	for path, is := range now.Targets.Files() {
-		if !oneVersion && !versioned(path) && len(is.Custom) == 0 {
-			continue
-		}
-		was, ok := before.Targets.File(path)
-		if !ok || !explain.OtherContent(was, is) {
-			continue
-		}
-		if v := customVersion(is.Custom); oneVersion || versioned(path) || v != "" && v == customVersion(was.Custom) {
-			list.add("%s", plain(path))
+	for t := range newlyListed(now, before) {
+		if t.known && reboundTo(t, true) {
+			list.add("%s", plain(t.path))
 		}
 	}
 	return list
 }
 
+// reboundTo reports whether a target has other content under the same version: that of the
+// metadata, or one of its own, in the path or as the custom field version.
+func reboundTo(t listed, oneVersion bool) bool {
+	if !explain.OtherContent(t.was, t.is) {
+		return false
+	}
+	v := customVersion(t.is.Custom)
+	return oneVersion || versioned(t.path) || v != "" && v == customVersion(t.was.Custom)
+}
+
 // listedBack says which files a snapshot or a timestamp lists in an older version than the
 // one before it, or no longer. Clients refuse that.
-func (r *repository) listedBack(l *loaded, before *tuf.Metadata, index int64) []Finding {
-	files := func(m *tuf.Metadata) *tuf.Meta {
+func (r *repository) listedBack(c comparison) (found []Finding) {
+	files := func(m *parts) *tuf.Meta {
 		if m.Snapshot != nil {
 			return m.Snapshot
 		}
 		return m.Timestamp
 	}
-	if before == nil || r.rekeyed > index {
+	if c.before == nil || r.rekeyed > c.index {
 		return nil
 	}
 	back, gone := &listOf{}, &listOf{}
-	now := files(l.metadata)
-	for name, was := range files(before).Files() {
+	now := files(c.now)
+	for name, was := range files(c.before).Files() {
 		switch is, ok := now.File(name); {
 		case !ok:
 			gone.add("%s", plain(name))
@@ -282,13 +350,11 @@ func (r *repository) listedBack(l *loaded, before *tuf.Metadata, index int64) []
 			back.add("%s %d after %d", plain(name), is.Version, was.Version)
 		}
 	}
-	var found []Finding
-	say := func(what string, list *listOf) {
-		if list.count > 0 {
-			found = append(found, aboutLeaf(ListedBack, l.index, l.leaf, "%s %d %s: %s (%s), which clients refuse", l.leaf.Role, l.leaf.Version, what, list, after(before, index)))
-		}
+	if back.count > 0 {
+		found = append(found, c.find(ListedBack, "lists older versions, which clients refuse: %s", back))
 	}
-	say("lists older versions", back)
-	say("no longer lists files", gone)
+	if gone.count > 0 {
+		found = append(found, c.find(ListedBack, "no longer lists files, which clients refuse: %s", gone))
+	}
 	return found
 }

@@ -103,52 +103,95 @@ func member(object, name string) (string, bool) {
 // no object.
 func members(object string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		rest, ok := strings.CutPrefix(object, "{")
-		for ok {
-			end := valueEnd(rest)
-			if end < 2 || rest[0] != '"' {
-				return
-			}
-			name := rest[1 : end-1]
-			if rest, ok = strings.CutPrefix(rest[end:], ":"); !ok {
-				return
-			}
-			if end = valueEnd(rest); end == 0 {
-				return
-			}
-			if !yield(name, rest[:end]) {
-				return
-			}
-			rest, ok = strings.CutPrefix(rest[end:], ",")
+		for m := newMembers(object); m.ok && yield(m.name, m.value); m.next() {
 		}
 	}
+}
+
+// memberCursor goes through the members of an object.
+type memberCursor struct {
+	name, value string
+	ok          bool // there is one
+	rest        string
+}
+
+func newMembers(object string) memberCursor {
+	m := memberCursor{}
+	if m.rest, m.ok = strings.CutPrefix(object, "{"); m.ok {
+		m.read()
+	}
+	return m
+}
+
+func (m *memberCursor) next() {
+	if m.rest, m.ok = strings.CutPrefix(m.rest, ","); m.ok {
+		m.read()
+	}
+}
+
+func (m *memberCursor) read() {
+	m.ok = false
+	end := valueEnd(m.rest)
+	if end < 2 || m.rest[0] != '"' {
+		return
+	}
+	m.name = m.rest[1 : end-1]
+	var colon bool
+	if m.rest, colon = strings.CutPrefix(m.rest[end:], ":"); !colon {
+		return
+	}
+	if end = valueEnd(m.rest); end == 0 {
+		return
+	}
+	m.value, m.rest, m.ok = m.rest[:end], m.rest[end:], true
 }
 
 // valueEnd returns how many bytes of s its first value takes, 0 if there is
 // none or it does not end.
 func valueEnd(s string) int {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			if quoted = !quoted; !quoted && depth == 0 {
+		switch s[i] {
+		case '"':
+			n := stringEnd(s[i+1:])
+			if n == 0 {
+				return 0
+			}
+			if i += n; depth == 0 {
 				return i + 1
 			}
-		case quoted:
-		case c == '{' || c == '[':
+		case '{', '[':
 			depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			if depth--; depth < 0 {
 				return i // the value before it ended here
 			}
 			if depth == 0 {
 				return i + 1
 			}
-		case c == ',' && depth == 0:
-			return i
+		case ',':
+			if depth == 0 {
+				return i
+			}
 		}
 	}
 	return 0
+}
+
+// stringEnd returns how many bytes of s there are up to the quote that ends a string, with
+// that; 0 if it does not end. Most of a file is in strings, so it looks for quotes only.
+func stringEnd(s string) int {
+	for at := 0; ; {
+		quote := strings.IndexByte(s[at:], '"')
+		if quote < 0 {
+			return 0
+		}
+		backslashes := 0
+		for i := at + quote - 1; i >= 0 && s[i] == '\\'; i-- {
+			backslashes++
+		}
+		if at += quote + 1; backslashes%2 == 0 {
+			return at
+		}
+	}
 }

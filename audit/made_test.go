@@ -286,8 +286,8 @@ func TestFindingsOfChanges(t *testing.T) {
 			m.files["d"] = 1
 			m.snapshot(12)
 		}, []string{
-			"listed-back@4 snapshot 11 lists older versions: targets.json 1 after 2 (unlike version 10 at index 3), which clients refuse",
-			"listed-back@5 snapshot 12 no longer lists files: targets.json (unlike version 11 at index 4)",
+			"listed-back@4 snapshot 11 lists older versions, which clients refuse: targets.json 1 after 2 (unlike version 10 at index 3)",
+			"listed-back@5 snapshot 12 no longer lists files, which clients refuse: targets.json (unlike version 11 at index 4)",
 		}},
 		{"a snapshot that goes back under another key", func(m *made) {
 			m.files["targets"] = 2
@@ -302,11 +302,11 @@ func TestFindingsOfChanges(t *testing.T) {
 			m.roles[tuf.RoleTargets] = []string{"t", "t#2"}
 			m.root(2, "r")
 			m.root(3, "r")
-		}, []string{"two-ids@1 root 2 newly lists one key under several ids: ", "key-id@1 which is not the hash of that key"}},
+		}, []string{"two-ids@1 root 2 lists one key under several ids, which some clients take for several signers: ", "key-id@1 which is not the hash of that key"}},
 		{"a key that no client can read", func(m *made) {
 			m.extra = object{"0123": object{"keytype": "quantum", "scheme": "qubit", "keyval": object{"public": "00"}}}
 			m.root(2, "r")
-		}, []string{"key-form@1 root 2 newly lists keys that sign nothing here, because their type is not known or they cannot be read: 0123 (quantum)", "key-id@1 "}},
+		}, []string{"key-form@1 root 2 lists keys that sign nothing here, because their type is not known or they cannot be read: 0123 (quantum)", "key-id@1 "}},
 		{"keys for two roles", func(m *made) {
 			m.roles[tuf.RoleSnapshot] = []string{"s", "t"}
 			m.roles[tuf.RoleTargets] = []string{"t", "s"}

@@ -100,7 +100,7 @@ func fieldOf(value any) string {
 }
 
 // dotted is a version number: numbers with dots between them.
-var dotted = regexp.MustCompile(`(^|[^0-9.])[0-9]+(\.[0-9]+)+($|[^0-9])`)
+var dotted = regexp.MustCompile(`(^|[^0-9])[0-9]+(\.[0-9]+)+($|[^0-9])`)
 
 // versioned reports whether the last part of a path has a version number.
 func versioned(path string) bool {

@@ -1,10 +1,13 @@
 package audit_test
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/tuf"
@@ -97,4 +100,73 @@ func (l *realLog) offer(o offered) error {
 		return nil
 	}
 	return err
+}
+
+var (
+	real   = map[string][]audit.Finding{}
+	realMu sync.Mutex
+)
+
+// findingsOf returns what an auditor finds in a whole real history, at the time of its last
+// commit.
+func findingsOf(t testing.TB, history string) []audit.Finding {
+	t.Helper()
+	realMu.Lock()
+	defer realMu.Unlock()
+	if real[history] == nil {
+		l := replayHistory(t, history, true, nil)
+		a := newAuditor(t, l.Log, at(l.Time))
+		step(t, a)
+		r := report(t, a)
+		if !r.Vouches {
+			t.Errorf("%s: an auditor does not vouch for the log", history)
+		}
+		real[history] = r.Findings
+	}
+	return real[history]
+}
+
+// TestRealHistories: what an auditor finds in the real histories is what is known of them,
+// and nothing else.
+func TestRealHistories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two seconds of processor time for the histories of three repositories")
+	}
+	tests := []struct {
+		history string
+		want    []string // kind, and role and version, or a part of the sentence
+	}{
+		// The README of the data lists the versions with two payloads, the id that is not the
+		// hash of its key, the keys in hexadecimal, the target without a length, that all of
+		// root's keys are those of targets, and that one key has been that of snapshots and
+		// timestamps since root 10. The thresholds were lowered when root 2 gave snapshots and
+		// timestamps keys of their own.
+		{"sigstore_root_signing", []string{
+			"second-payload staging 1", "second-payload snapshot 24", "second-payload timestamp 24", "second-payload revocation 1",
+			"second-payload snapshot 38", "second-payload timestamp 38",
+			"key-form root 1", "shared-top-level root 1", "threshold-lowered root 2", "threshold-lowered root 2",
+			"key-form root 2", "key-form targets 2", "key-form root 4", "key-form targets 4",
+			"no-length revocation 1", "shared-top-level root 10", "key-id root 11",
+		}},
+		{"docker_tuf", []string{
+			"shared-top-level root 1", "shared-keys targets 2", "shared-keys targets 6", "shared-keys targets 7", "version-gap doi 0",
+		}},
+		// The second of its two chains shares no key with the first.
+		{"jku_tuf_demo", []string{
+			"threshold-lowered root 3", "shared-keys demo 2",
+			"shared-top-level root 1", "threshold-lowered root 3", "shared-keys root 3", "expired  0",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.history, func(t *testing.T) {
+			var got []string
+			for _, f := range findingsOf(t, tt.history) {
+				got = append(got, fmt.Sprintf("%s %s %d", f.Kind, f.Role, f.Version))
+				t.Logf("%s %d: %s", f.Kind, f.Index, f.Sentence)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("found\n%q\nwant\n%q", got, tt.want)
+			}
+		})
+	}
 }

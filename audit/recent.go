@@ -7,42 +7,73 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// maxRecent is how many bytes the files take that are kept as they were read: each is
+// maxRecent is about how many bytes the files take that are kept as they were read: each is
 // compared with the next one of its role.
-const maxRecent = 32 << 20
+const maxRecent = 16 << 20
+
+// parts is a file, and where its payload is compared with that of another.
+type parts struct {
+	*tuf.Metadata
+	targets, delegations string // in canonical JSON, of targets metadata; empty: none
+}
+
+func partsOf(m *tuf.Metadata) *parts {
+	p := &parts{Metadata: m}
+	if m.Targets != nil && m.Encoding == tuf.JSON {
+		for name, value := range members(string(m.Payload)) {
+			switch name {
+			case "targets":
+				p.targets = value
+			case "delegations":
+				p.delegations = value
+			}
+		}
+	}
+	return p
+}
+
+func (p *parts) size() int {
+	size := len(p.File) + p.Memory()
+	if p.targets != "" {
+		size += len(p.Payload)
+	}
+	return size
+}
 
 // recent keeps the last files that were read. The zero value is empty.
 type recent struct {
 	bytes int
-	order list.List // of *tuf.Metadata, the latest first
+	order list.List // of *parts, the latest first
 	held  map[tuf.Digest]*list.Element
 }
 
-func sizeOf(m *tuf.Metadata) int { return len(m.File) + m.Memory() }
-
-func (r *recent) keep(m *tuf.Metadata) {
-	if _, ok := r.held[m.FileDigest]; ok || sizeOf(m) > maxRecent/4 {
+func (r *recent) keep(p *parts) {
+	if _, ok := r.held[p.FileDigest]; ok || p.size() > maxRecent/4 {
 		return
 	}
 	if r.held == nil {
 		r.held = map[tuf.Digest]*list.Element{}
 	}
-	r.held[m.FileDigest] = r.order.PushFront(m)
-	r.bytes += sizeOf(m)
+	r.held[p.FileDigest] = r.order.PushFront(p)
+	r.bytes += p.size()
 	for r.bytes > maxRecent {
-		oldest := r.order.Remove(r.order.Back()).(*tuf.Metadata)
-		r.bytes -= sizeOf(oldest)
+		oldest := r.order.Remove(r.order.Back()).(*parts)
+		r.bytes -= oldest.size()
 		delete(r.held, oldest.FileDigest)
 	}
 }
 
 // logged returns the file of the leaf at an index.
-func (a *Auditor) logged(ctx context.Context, index int64) (*tuf.Metadata, error) {
+func (a *Auditor) logged(ctx context.Context, index int64) (*parts, error) {
 	if logged, ok := a.leafAt(index); ok {
 		if e, ok := a.recent.held[logged.Metadata]; ok {
 			a.recent.order.MoveToFront(e)
-			return e.Value.(*tuf.Metadata), nil
+			return e.Value.(*parts), nil
 		}
 	}
-	return a.earlier(ctx, index)
+	m, err := a.earlier(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	return partsOf(m), nil
 }

@@ -57,9 +57,6 @@ func (a *Auditor) rootFindings(ctx context.Context, l *loaded, repo *repository)
 			a.rootKeys[key] = append(known, repo)
 		}
 	}
-	if len(others) > 0 {
-		a.recent.keep(l.metadata)
-	}
 	return found, nil
 }
 
@@ -79,7 +76,7 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 		taken   *tuf.Metadata
 		of      *repository
 		own     int64
-	}{{other, l.metadata, repo, same.index}, {repo, rival, other, l.index}} {
+	}{{other, l.metadata, repo, same.index}, {repo, rival.Metadata, other, l.index}} {
 		parent, ok := way.parents.roles[tuf.RoleRoot].versions[version-1]
 		if !ok {
 			continue
@@ -101,18 +98,17 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 	return nil, nil
 }
 
-// sharedTopLevel says which top-level roles have keys in common that suffice for either,
-// if the root before does not say the same.
-func sharedTopLevel(l *loaded, before *tuf.Root) []Finding {
-	is := sharing(l.metadata.Root)
-	if before != nil {
-		was := sharing(before)
+// sharedTopLevel says which top-level roles have keys in common that suffice for either.
+func (c comparison) sharedTopLevel() []Finding {
+	is := sharing(c.now.Root)
+	if c.before != nil {
+		was := sharing(c.before.Root)
 		is = slices.DeleteFunc(is, func(s string) bool { return slices.Contains(was, s) })
 	}
 	if len(is) == 0 {
 		return nil
 	}
-	return []Finding{aboutLeaf(SharedTopLevel, l.index, l.leaf, "root %d gives roles keys in common that suffice for either: %s", l.leaf.Version, strings.Join(is, ", "))}
+	return []Finding{c.find(SharedTopLevel, "gives roles keys in common that suffice for either: %s", strings.Join(is, ", "))}
 }
 
 // sharing lists pairs of top-level roles that have keys in common that suffice for either.
@@ -136,36 +132,32 @@ func sharing(root *tuf.Root) (pairs []string) {
 }
 
 // keySpellings says which keys a file lists twice for one role, and which in a form that
-// some clients do not read, if the release before does not do the same.
-func keySpellings(l *loaded, before *tuf.Metadata) (found []Finding) {
-	roles := rolesOf(l.metadata)
-	if len(roles) == 0 {
+// some clients do not read.
+func (c comparison) keySpellings() (found []Finding) {
+	keys := keysOf(c.now.Metadata)
+	if len(keys) == 0 {
 		return nil
 	}
-	known := map[string]bool{}
-	if before != nil {
-		for _, r := range rolesOf(before) {
+	known := map[string]bool{} // ids of keys, and of those under several ids with their roles
+	if c.before != nil {
+		for _, r := range rolesOf(c.before.Metadata) {
 			for _, ids := range twice(r) {
 				known[r.name+"\x00"+ids] = true
 			}
 		}
-		for id := range keysOf(before) {
+		for id := range keysOf(c.before.Metadata) {
 			known[id] = true
 		}
 	}
-	list := &listOf{}
-	for _, r := range roles {
+	several := &listOf{}
+	for _, r := range rolesOf(c.now.Metadata) {
 		for _, ids := range twice(r) {
 			if !known[r.name+"\x00"+ids] {
-				list.add("%s of %s", ids, plain(r.name))
+				several.add("%s of %s", ids, plain(r.name))
 			}
 		}
 	}
-	if list.count > 0 {
-		found = append(found, aboutLeaf(TwoIDs, l.index, l.leaf, "%s %d newly lists one key under several ids: %s; it counts as one signer here, and as several for a client that counts ids", plain(l.leaf.Role), l.leaf.Version, list))
-	}
 	hexadecimal, unreadable := &listOf{}, &listOf{}
-	keys := keysOf(l.metadata)
 	for _, id := range slices.Sorted(maps.Keys(keys)) {
 		if known[id] {
 			continue
@@ -177,12 +169,14 @@ func keySpellings(l *loaded, before *tuf.Metadata) (found []Finding) {
 			hexadecimal.add("%s", plain(clip(id, 12)))
 		}
 	}
-	if hexadecimal.count > 0 {
-		found = append(found, aboutLeaf(KeyForm, l.index, l.leaf, "%s %d newly lists ECDSA keys in hexadecimal instead of PEM, which some clients cannot read: %s", plain(l.leaf.Role), l.leaf.Version, hexadecimal))
+	say := func(kind Kind, what string, list *listOf) {
+		if list.count > 0 {
+			found = append(found, c.find(kind, "lists %s: %s", what, list))
+		}
 	}
-	if unreadable.count > 0 {
-		found = append(found, aboutLeaf(KeyForm, l.index, l.leaf, "%s %d newly lists keys that sign nothing here, because their type is not known or they cannot be read: %s", plain(l.leaf.Role), l.leaf.Version, unreadable))
-	}
+	say(TwoIDs, "one key under several ids, which some clients take for several signers", several)
+	say(KeyForm, "ECDSA keys in hexadecimal instead of PEM, which some clients cannot read", hexadecimal)
+	say(KeyForm, "keys that sign nothing here, because their type is not known or they cannot be read", unreadable)
 	return found
 }
 

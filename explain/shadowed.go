@@ -10,7 +10,7 @@ func Shadowed(d *tuf.Delegations) (roles []string, all bool) {
 	if d == nil {
 		return nil, true
 	}
-	budget := work{maxPatterns}
+	budget := work{maxPatterns / 16} // whoever compares releases asks of each
 	var earlier tuf.DelegatedRole  // all paths of terminating delegations
 	prefixes := map[string]bool{} // and hash prefixes, of which sixteen siblings are their parent
 	for _, role := range d.Roles {
