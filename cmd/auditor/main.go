@@ -26,7 +26,9 @@ const about = `Auditor replays a log of update metadata and reports its findings
 Replay, show and lookup read the whole log from entry 0, from the files that the log
 serves to everyone, and trust none of them: they check the log's signature and the
 witnesses' by the policy, hash every entry onto their own tree, check every file,
-and judge every leaf again by the rules of admission.
+and judge every leaf again by the rules of admission. Compare does so, too, and holds what
+repositories serve against it. Gossip compares checkpoints from anywhere with the log,
+and evidence check says what an accusation proves; neither replays anything.
 
 Findings have a class:
   tampering     the log, or a server of its files, misbehaved
@@ -42,7 +44,10 @@ func newCommand() *cobra.Command {
 		Long:  about,
 		Example: `  auditor replay --policy policy.txt
   auditor show --policy policy.txt
-  auditor lookup --policy policy.txt app.bin`,
+  auditor lookup --policy policy.txt app.bin
+  auditor compare --policy policy.txt https://mirror.example.com/metadata/
+  auditor gossip --policy policy.txt phone.note
+  auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
 	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror())
