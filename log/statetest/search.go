@@ -19,8 +19,23 @@ func sum512(s string) log.SHA512 { return sha512.Sum512([]byte(s)) }
 // asks every question. The answers must be those of the fixture read from end to
 // end.
 func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.State) log.State {
+	first, file := len(f.leaves), log.Target{Path: "app", SHA256: sum("app 2"), SHA512: sum512("app 2"), Length: 5}
+	f.addSearched(file)
+	apply(t, state, f, first, first+7)
+	state = reopen()
+	apply(t, state, f, first+7, len(f.leaves))
+	state = reopen()
+	for _, limit := range []int{1000, 3, 1} {
+		f.askListings(t, state, file, limit)
+		f.askFiles(t, state, limit)
+	}
+	f.askVersions(t, state)
+	return state
+}
+
+// addSearched adds releases with a file and with files that differ from it.
+func (f *fixture) addSearched(file log.Target) {
 	first := len(f.leaves)
-	file := log.Target{Path: "app", SHA256: sum("app 2"), SHA512: sum512("app 2"), Length: 5}
 	without256, without512, neither, other512, unknownLength := file, file, file, file, file
 	without256.SHA256 = tuf.Digest{}
 	without512.SHA512 = log.SHA512{}
@@ -42,11 +57,11 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 	evidence := leafOf("B", "targets", version-1)
 	evidence.Kind, evidence.Contradicts = leaf.Evidence, int64(first)
 	f.add(evidence, other512)
-	apply(t, state, f, first, first+7)
-	state = reopen()
-	apply(t, state, f, first+7, len(f.leaves))
-	state = reopen()
+}
 
+// askListings asks for every digest, path and length that there is, and for some that there are not.
+func (f *fixture) askListings(t *testing.T, state log.State, file log.Target, limit int) {
+	t.Helper()
 	digests, paths := map[log.SHA512]bool{sum512("none"): true}, map[string]bool{"none": true, "": true, "APP": true, "ap_": true}
 	lengths := map[int64]bool{0: true}
 	for _, l := range f.leaves {
@@ -57,28 +72,31 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 			}
 		}
 	}
-	for _, limit := range []int{1000, 3, 1} {
-		for digest := range digests {
-			got, err := state.ListSHA512(t.Context(), digest, limit)
-			f.listed(t, "SHA-512 "+digest.String(), got, err, limit, func(t log.Target) bool { return t.SHA512 == digest })
-		}
-		for path := range paths {
-			got, err := state.ListPath(t.Context(), path, limit)
-			f.listed(t, "path "+path, got, err, limit, func(t log.Target) bool { return t.Path == path })
-		}
-		for length := range lengths {
-			got, err := state.ListLength(t.Context(), length, limit)
-			f.listed(t, fmt.Sprintf("length %d", length), got, err, limit, func(t log.Target) bool { return t.Length == length })
-		}
-		_, got, err := state.Lookup(t.Context(), file.SHA256, limit)
-		f.listed(t, "SHA-256", got, err, limit, func(t log.Target) bool { return t.SHA256 == file.SHA256 })
-		for i, l := range f.leaves {
-			want := byPath(l.Targets)
-			want = want[:min(len(want), limit)]
-			rec, got, ok, err := state.Files(t.Context(), int64(i), limit)
-			if err != nil || !ok || rec != l.Record || !slices.Equal(got, want) {
-				t.Errorf("files of leaf %d: %v, %v, %v, %v; want %v", i, rec, got, ok, err, want)
-			}
+	for digest := range digests {
+		got, err := state.ListSHA512(t.Context(), digest, limit)
+		f.listed(t, "SHA-512 "+digest.String(), got, err, limit, func(t log.Target) bool { return t.SHA512 == digest })
+	}
+	for path := range paths {
+		got, err := state.ListPath(t.Context(), path, limit)
+		f.listed(t, "path "+path, got, err, limit, func(t log.Target) bool { return t.Path == path })
+	}
+	for length := range lengths {
+		got, err := state.ListLength(t.Context(), length, limit)
+		f.listed(t, fmt.Sprintf("length %d", length), got, err, limit, func(t log.Target) bool { return t.Length == length })
+	}
+	_, got, err := state.Lookup(t.Context(), file.SHA256, limit)
+	f.listed(t, "SHA-256", got, err, limit, func(t log.Target) bool { return t.SHA256 == file.SHA256 })
+}
+
+// askFiles asks for the files of every leaf.
+func (f *fixture) askFiles(t *testing.T, state log.State, limit int) {
+	t.Helper()
+	for i, l := range f.leaves {
+		want := byPath(l.Targets)
+		want = want[:min(len(want), limit)]
+		rec, got, ok, err := state.Files(t.Context(), int64(i), limit)
+		if err != nil || !ok || rec != l.Record || !slices.Equal(got, want) {
+			t.Errorf("files of leaf %d: %v, %v, %v, %v; want %v", i, rec, got, ok, err, want)
 		}
 	}
 	for _, index := range []int64{-1, int64(len(f.leaves))} {
@@ -86,6 +104,11 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 			t.Errorf("files of leaf %d: %v, %v, %v", index, rec, files, err)
 		}
 	}
+}
+
+// askVersions asks for the versions of roles.
+func (f *fixture) askVersions(t *testing.T, state log.State) {
+	t.Helper()
 	for _, repository := range []string{"A", "B", "none"} {
 		for _, role := range []string{"root", "targets", "team/ö", "none"} {
 			var want []admit.Record
@@ -100,7 +123,6 @@ func testSearch(t *testing.T, state log.State, f *fixture, reopen func() log.Sta
 			}
 		}
 	}
-	return state
 }
 
 // listed compares listings with those in the fixture for which match holds.

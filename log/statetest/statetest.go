@@ -71,8 +71,20 @@ func leafOf(repository, role string, version int64) leaf.Leaf {
 
 // TestState runs the suite for an empty state. Reopen closes and opens it again.
 func TestState(t *testing.T, state log.State, reopen func() log.State) {
-	ctx := t.Context()
 	var f fixture
+	state = testApply(t, state, &f, reopen)
+	testRecords(t, state, &f)
+	testLookup(t, state, &f)
+	state = testListings(t, state, &f, reopen)
+	testTail(t, state, &f)
+	state = testSearch(t, state, &f, reopen)
+	testUnlisted(t, state, &f, reopen)
+	testEnd(t, reopen(), &f)
+}
+
+// testApply applies the first leaves of two repositories, in two steps, with everything that
+// must not work in between.
+func testApply(t *testing.T, state log.State, f *fixture, reopen func() log.State) log.State {
 	f.add(leafOf("A", "root", 1))
 	f.add(leafOf("B", "root", 1))
 	f.add(leafOf("A", "targets", 1), log.Target{Path: "app", SHA256: sum("app 1"), Length: 5}, log.Target{Path: "b/ö", SHA256: sum("app 1"), Length: -1})
@@ -81,15 +93,14 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	evidence.Kind, evidence.Contradicts = leaf.Evidence, 2
 	f.add(evidence)
 	f.add(leafOf("A", "root", 2))
-
-	if edge, err := state.Position(ctx); err != nil || edge.Tree() != proofs.EmptyTree {
-		t.Fatalf("position of an empty state: %v, %v", edge, err)
-	}
 	again := leafOf("B", "root", 2)
 	again.Payload = sum("Aroot2")
 	f.add(again)
-	// In two steps, with everything that must not work in between.
-	apply(t, state, &f, 0, 2)
+
+	if edge, err := state.Position(t.Context()); err != nil || edge.Tree() != proofs.EmptyTree {
+		t.Fatalf("position of an empty state: %v, %v", edge, err)
+	}
+	apply(t, state, f, 0, 2)
 	edge := f.edge.Clone()
 	for _, wrong := range []struct{ from, to, grow int }{{0, 2, 0}, {3, 5, 2}, {2, 4, 1}, {2, 4, 3}} {
 		e := edge.Clone()
@@ -98,16 +109,22 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 				t.Fatal(err)
 			}
 		}
-		if err := state.Apply(ctx, e, f.leaves[wrong.from:wrong.to]); err == nil {
+		if err := state.Apply(t.Context(), e, f.leaves[wrong.from:wrong.to]); err == nil {
 			t.Errorf("applied leaves %d to %d with an edge of %d on a state of 2", wrong.from, wrong.to, e.Tree().N)
 		}
 	}
-	apply(t, state, &f, 2, len(f.leaves))
+	apply(t, state, f, 2, len(f.leaves))
 	state = reopen()
-	if edge, err := state.Position(ctx); err != nil || edge.Tree() != f.edge.Tree() {
+	if edge, err := state.Position(t.Context()); err != nil || edge.Tree() != f.edge.Tree() {
 		t.Fatalf("position: %v, %v, want %v", edge.Tree(), err, f.edge.Tree())
 	}
+	return state
+}
 
+// testRecords asks for the leaves of repositories, for roots, and for the repositories
+// themselves.
+func testRecords(t *testing.T, state log.State, f *fixture) {
+	ctx := t.Context()
 	records, err := state.Records(ctx, sum("Aroot1"))
 	if want := f.records(0, 2, 3, 4, 5); err != nil || !slices.Equal(records, want) {
 		t.Errorf("records: %v, %v\nwant %v", records, err, want)
@@ -132,27 +149,24 @@ func TestState(t *testing.T, state log.State, reopen func() log.State) {
 	if err != nil || !slices.Equal(counts, want) {
 		t.Errorf("repositories: %v, %v\nwant %v", counts, err, want)
 	}
-	testLookup(t, state, &f)
-	state = testListings(t, state, &f, reopen)
-	testTail(t, state, &f)
-	state = testSearch(t, state, &f, reopen)
-	testUnlisted(t, state, &f, reopen)
+}
 
-	// The log's end moves the position and adds nothing, alone and behind a leaf.
-	state = reopen()
+// testEnd applies the log's end, which moves the position and adds nothing, alone and behind a
+// leaf.
+func testEnd(t *testing.T, state log.State, f *fixture) {
 	f.add(leafOf("B", "targets", 1))
 	size := len(f.leaves)
 	f.leaves = append(f.leaves, log.StateLeaf{Record: admit.Record{Index: int64(size)}, End: true})
-	apply(t, state, &f, size-1, size+1)
+	apply(t, state, f, size-1, size+1)
 	f.leaves = append(f.leaves, log.StateLeaf{Record: admit.Record{Index: int64(size + 1)}, End: true})
-	apply(t, state, &f, size+1, size+2)
-	if edge, err := state.Position(ctx); err != nil || edge.Tree() != f.edge.Tree() {
+	apply(t, state, f, size+1, size+2)
+	if edge, err := state.Position(t.Context()); err != nil || edge.Tree() != f.edge.Tree() {
 		t.Errorf("position behind the end: %v, %v, want %v", edge.Tree(), err, f.edge.Tree())
 	}
-	if records, err := state.Records(ctx, sum("Broot1")); err != nil || len(records) == 0 || records[len(records)-1] != f.leaves[size-1].Record {
+	if records, err := state.Records(t.Context(), sum("Broot1")); err != nil || len(records) == 0 || records[len(records)-1] != f.leaves[size-1].Record {
 		t.Errorf("records before the end: %v, %v", records, err)
 	}
-	if _, _, ok, err := state.Files(ctx, int64(size), 10); ok || err != nil {
+	if _, _, ok, err := state.Files(t.Context(), int64(size), 10); ok || err != nil {
 		t.Errorf("files of the end: %v, %v", ok, err)
 	}
 }
