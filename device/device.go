@@ -66,6 +66,9 @@ func (d *Device) end(err error) error {
 	} else if err2 != nil {
 		d.warn(err2)
 	}
+	if err := d.Store.keepWaiting(d.client); err != nil {
+		d.warn(fmt.Errorf("what waits could not be kept for its report: %w", err))
+	}
 	return err
 }
 

@@ -181,6 +181,9 @@ func FuzzParsePolicy(f *testing.F) {
 		if err := p.Satisfied(func(string) bool { return true }); err != nil {
 			t.Errorf("all witnesses are not enough: %v", err)
 		}
+		if again, err := ParsePolicy(p.Marshal()); err != nil || !bytes.Equal(again.Marshal(), p.Marshal()) {
+			t.Errorf("printed %q: %v", p.Marshal(), err)
+		}
 		if err := p.Satisfied(func(string) bool { return false }); (err == nil) != (p.quorum.kind == quorumNone) {
 			t.Errorf("no witnesses: %v", err)
 		}

@@ -203,7 +203,9 @@ func TestNewDevicesOfSigstore(t *testing.T) {
 				}
 				barred++
 				seconds[newest] = true
-				if !s.secondPayload() || c.Metadata(tuf.RoleRoot).Version != 1 || !reflect.DeepEqual(c.State(), state) {
+				remembers := c.State()
+				remembers.Waiting = nil // which has no say
+				if !s.secondPayload() || c.Metadata(tuf.RoleRoot).Version != 1 || !reflect.DeepEqual(remembers, state) {
 					t.Errorf("%s: %v; the device has root %d and remembers %+v", f.date, err, c.Metadata(tuf.RoleRoot).Version, c.State())
 				}
 			}

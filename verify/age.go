@@ -8,19 +8,44 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// provenAge is how old an entry is at least, if at most faulty witnesses lie:
-// among the faulty+1 largest times of the newer proof one is honest, so now is
-// not before the smallest of them; among the faulty+1 smallest of the older proof
-// one is honest, so the entry was logged by the largest of them.
-func provenAge(older, newer *Logged, faulty int) time.Duration {
-	from := sortedTimes(timesOf(older.Checkpoint))
-	to := sortedTimes(timesOf(newer.Checkpoint))
-	if len(from) <= faulty || len(to) <= faulty {
+// The age of an entry follows from two times in cosignatures, if at most f witnesses lie,
+// in whatever they sign at whatever time:
+//
+//   - The entry was in the log by the (f+1)-th smallest time of a proof of it: among the
+//     f+1 smallest one is honest. A later proof of it says a later time; so the earliest
+//     that the device has seen counts, which it remembers while the release waits.
+//   - It is not before the (f+1)-th largest time of any proof that the device has verified:
+//     among the f+1 largest one is honest. So the newer proof of the entry counts, and so
+//     does that of any other release: the time floor.
+//
+// The entry is at least as old as the difference.
+
+// loggedBy is the time by which an entry was in the log, as its proof shows; 0: not known.
+func loggedBy(proof *Logged, faulty int) int64 {
+	times := sortedTimes(timesOf(proof.Checkpoint))
+	if len(times) <= faulty {
 		return 0
 	}
-	seconds := to[len(to)-1-faulty] - from[faulty]
+	return times[faulty]
+}
+
+// cosignedAt is a time that has passed, as a proof shows; 0: not known.
+func cosignedAt(proof *Logged, faulty int) int64 {
+	times := sortedTimes(timesOf(proof.Checkpoint))
+	if len(times) <= faulty {
+		return 0
+	}
+	return times[len(times)-1-faulty]
+}
+
+// ageBetween is the age of an entry that was in the log by a time, once another time has
+// passed; 0 if either is not known.
+func ageBetween(logged, passed int64) time.Duration {
+	if logged <= 0 || passed <= logged {
+		return 0
+	}
 	const most = int64(1<<63-1) / int64(time.Second)
-	return time.Duration(min(max(seconds, 0), most)) * time.Second
+	return time.Duration(min(passed-logged, most)) * time.Second
 }
 
 // timesOf returns the time of each witness: keys under one name are one witness,

@@ -97,6 +97,7 @@ type Client struct {
 	source       Source
 	faulty       int // witnesses that may lie about the time
 	repository   tuf.Digest
+	requirements Requirements
 	state        State
 	acceptedSize int // of state.Accepted, printed
 
@@ -110,6 +111,8 @@ type Client struct {
 	accepted []Accepted
 	warnings []*Refusal
 	troubles []error
+	held     *Refusal        // of a root that waits
+	offered  []*tuf.Metadata // what waits
 }
 
 // newClient starts an update from the root that the device has: the one that its state
@@ -133,6 +136,7 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
+	c.requirements = requirementsOf(cfg, c.repository, faulty)
 	c.acceptedSize = acceptedSize(c.state.Accepted)
 	m, err := readFile(tuf.RoleRoot, root)
 	if err != nil {
@@ -150,6 +154,9 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 func (cfg Config) check() (faulty int, err error) {
 	if cfg.Transparency < Enforce || cfg.Transparency > Off {
 		return 0, fmt.Errorf("client: unknown %v", cfg.Transparency)
+	}
+	if err := cfg.Install.consistent(); err != nil {
+		return 0, fmt.Errorf("client: install policy: %w", err)
 	}
 	if cfg.Transparency == Off {
 		return 0, nil
@@ -169,15 +176,24 @@ func (cfg Config) check() (faulty int, err error) {
 	for _, w := range cfg.Policy.Witnesses {
 		names[w.Key.Name()] = true
 	}
-	if cfg.Install.MinAge > 0 && len(names) <= faulty {
-		return 0, fmt.Errorf("client: min_age can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", len(names), faulty)
+	for _, wait := range []struct {
+		field string
+		value time.Duration
+	}{{"min_age", cfg.Install.MinAge}, {"root_quarantine", cfg.Install.RootQuarantine}, {"postpone", cfg.Install.Postpone}} {
+		if wait.value > 0 && len(names) <= faulty {
+			return 0, fmt.Errorf("client: %s can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", wait.field, len(names), faulty)
+		}
 	}
 	return faulty, nil
 }
 
 func (c *Client) accept(role string, m *tuf.Metadata, sidecars Sidecars, logged *Logged) {
+	c.settled(role, m.Version)
 	if logged != nil {
 		c.state.Log = logged.Checkpoint.Origin
+		if c.cfg.Transparency == Enforce {
+			c.requires()
+		}
 	}
 	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Sidecars: sidecars, Logged: logged})
 }
@@ -221,8 +237,13 @@ func (c *Client) trustRoot(sidecars Sidecars) error {
 	}
 	var logged *Logged
 	if root.PayloadDigest != c.state.TrustedRoot {
+		var latest *Logged
 		var err error
-		if logged, err = c.gate(tuf.RoleRoot, root, sidecars); err != nil {
+		if logged, latest, err = c.gate(tuf.RoleRoot, root, sidecars); err != nil {
+			return err
+		}
+		o := offer{role: tuf.RoleRoot, m: root, proof: logged, latest: latest, power: givesPower(c.root.Root, root.Root)}
+		if err := c.unlessLax(c.decide(o)); err != nil {
 			return err
 		}
 	}
@@ -276,6 +297,10 @@ func (c *Client) Warnings() []*Refusal { return c.warnings }
 // read, and in the mode Warn proofs that could not be fetched.
 func (c *Client) Troubles() []error { return c.troubles }
 
+// Held returns the refusal of a root that waits, for its age or for the owner, while the
+// device goes on with the root that it has; nil: none does.
+func (c *Client) Held() *Refusal { return c.held }
+
 // State returns the state to store. Store it also after a refusal, and always before a
 // located target is used: a device that has forgotten a release would accept another one
 // of its version.
@@ -289,7 +314,12 @@ func (c *Client) needsProof(role string) bool {
 // needsLatest reports whether the sidecar with the newer checkpoint matters for a
 // role.
 func (c *Client) needsLatest(role string) bool {
-	return c.needsProof(role) && role != tuf.RoleRoot && c.cfg.Install.MinAge > 0
+	p := c.cfg.Install
+	wait := max(p.MinAge, p.Postpone)
+	if role == tuf.RoleRoot {
+		wait = p.RootQuarantine
+	}
+	return c.needsProof(role) && wait > 0
 }
 
 // readFile parses a file that is to be a role's.

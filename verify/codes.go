@@ -20,8 +20,11 @@ const (
 	CodeRollback        Code = "rollback"         // older than the version that this device has seen
 	CodeSecondPayload   Code = "second-payload"   // another payload under a version that this device has accepted
 	CodeExpired         Code = "expired"
-	CodeTooYoung        Code = "too-young"
-	CodeBadMetadata     Code = "bad-metadata" // not valid in the TUF workflow: syntax, signatures, hashes
+	CodeTooYoung        Code = "too-young"          // it has not been in the log for min_age
+	CodeQuarantined     Code = "quarantined"        // a root, or the next trust policy, that has not been in the log for root_quarantine
+	CodeNeedsApproval   Code = "needs-approval"     // the device's owner has not approved of it
+	CodeDowngrade       Code = "evidence-downgrade" // the policies require less than those under which releases were accepted
+	CodeBadMetadata     Code = "bad-metadata"       // not valid in the TUF workflow: syntax, signatures, hashes
 	CodeNetwork         Code = "network"
 )
 
@@ -39,13 +42,18 @@ func (r *Refusal) Error() string {
 	if r.Role != "" {
 		msg += r.Role + ": "
 	}
+	return msg + r.text()
+}
+
+// text is what is wrong, without code and role.
+func (r *Refusal) text() string {
 	switch {
 	case r.Err == nil:
-		return msg + r.Detail
+		return r.Detail
 	case r.Detail == "":
-		return msg + r.Err.Error()
+		return r.Err.Error()
 	}
-	return msg + r.Detail + ": " + r.Err.Error()
+	return r.Detail + ": " + r.Err.Error()
 }
 
 func (r *Refusal) Unwrap() error { return r.Err }

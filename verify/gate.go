@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -9,17 +10,25 @@ import (
 )
 
 // gate is where nothing passes that is not proved to be logged. It returns what
-// was proved, nil where no proof is needed or where a missing one is only noted.
+// was proved, by the proof and by the newer one or again by the proof: nil where no proof
+// is needed, where a missing one is only noted, and where the owner has approved of that.
 // Cosignature times that it verifies raise the time floor.
-func (c *Client) gate(role string, m *tuf.Metadata, sidecars Sidecars) (*Logged, error) {
+func (c *Client) gate(role string, m *tuf.Metadata, sidecars Sidecars) (logged, latest *Logged, err error) {
 	if !c.needsProof(role) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	logged, err := c.checkSidecars(role, m, sidecars)
-	if err != nil {
-		return nil, c.unlessLax(err)
+	logged, latest, err = c.checkSidecars(role, m, sidecars)
+	var r *Refusal
+	switch {
+	case err == nil:
+		return logged, latest, nil
+	case !errors.As(err, &r) || !lacksProof(r.Code):
+	case c.brokenGlass(role, m.PayloadDigest):
+		return nil, nil, nil
+	default:
+		err = c.await(Waiting{Role: role, Version: m.Version, Payload: m.PayloadDigest, Code: r.Code}, m, err)
 	}
-	return logged, nil
+	return nil, nil, c.unlessLax(err)
 }
 
 // warn notes what Enforce would have refused, once.
@@ -29,41 +38,32 @@ func (c *Client) warn(r *Refusal) {
 	}
 }
 
-func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) (*Logged, error) {
+func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) (logged, latest *Logged, err error) {
 	claim := ClaimFor(c.repository, role, m)
-	logged, err := CheckSidecar(sidecars.Proof, claim, c.cfg.Policy)
+	logged, err = CheckSidecar(sidecars.Proof, claim, c.cfg.Policy)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c.learn(logged)
 	if origin := logged.Checkpoint.Origin; c.pinsOther(origin) {
-		return nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
+		return nil, nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
 			m.Version, tuf.Clip(origin), tuf.Clip(c.state.Log))
 	}
 	if c.cfg.Install.SnapshotHashes && !logged.Leaf.Bound() {
-		return nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)
+		return nil, nil, refusal(CodeUnbound, role, nil, "version %d was logged as entry %d beside a snapshot that lists its version and not its hash", m.Version, logged.Index)
 	}
-	latest := logged
+	latest = logged
 	if len(sidecars.Latest) > 0 && c.needsLatest(role) {
 		if latest, err = CheckSidecar(sidecars.Latest, claim, c.cfg.Policy); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if latest.Index != logged.Index || latest.Checkpoint.Origin != logged.Checkpoint.Origin {
-			return nil, refusal(CodeBadProof, role, nil, "the newer proof of version %d is about entry %d of %s, the older about entry %d of %s",
+			return nil, nil, refusal(CodeBadProof, role, nil, "the newer proof of version %d is about entry %d of %s, the older about entry %d of %s",
 				m.Version, latest.Index, latest.Checkpoint.Origin, logged.Index, logged.Checkpoint.Origin)
 		}
 		c.learn(latest)
 	}
-	if want := c.cfg.Install.MinAge; c.needsLatest(role) {
-		if age := provenAge(logged, latest, c.faulty); age < want {
-			by := "the newer proof beside it"
-			if latest == logged {
-				by = "its proof alone: a newer one is not beside it"
-			}
-			return nil, refusal(CodeTooYoung, role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s", m.Version, logged.Index, age, want, by)
-		}
-	}
-	return logged, nil
+	return logged, latest, nil
 }
 
 // pinsOther reports whether the device has this repository's releases from another
@@ -109,26 +109,53 @@ func keyDigest(key proofs.Key) tuf.Digest { return tuf.Sum([]byte(key.String()))
 // after leaving out that many larger ones. It is never later than the latest time
 // that the device's own clock has shown, if it has one: a time that a witness signs
 // with a wrong clock cannot be taken back. It is the zero time if there are too few.
-func (c *Client) floor() time.Time {
-	if c.cfg.Policy == nil {
+func (c *Client) floor() time.Time { return c.state.floor(c.cfg.Policy, c.faulty, c.cfg.Now) }
+
+// Floor is a time that has certainly passed, under the policies under which the device
+// accepted releases, if no more witnesses lie than may: the largest time in cosignatures
+// that it ever verified, after leaving out that many larger ones. It is never later than
+// the latest time that the device's own clock has shown, if it has one: now, unless that
+// is zero. It is the zero time if the device has accepted no release with a proof.
+func (s State) Floor(now time.Time) time.Time {
+	if s.Required == nil {
+		return time.Time{}
+	}
+	policy, err := proofs.ParsePolicy(s.Required.Policy)
+	if err != nil {
+		return time.Time{}
+	}
+	return s.floor(policy, s.Required.Install.FaultyWitnesses, now)
+}
+
+func (s State) floor(policy *proofs.Policy, faulty int, now time.Time) time.Time {
+	if policy == nil {
 		return time.Time{}
 	}
 	// A key that the policy no longer names no longer counts.
 	times := map[string]int64{}
-	for _, w := range c.cfg.Policy.Witnesses {
-		if unix, ok := c.state.Witnesses[keyDigest(w.Key)]; ok {
+	for _, w := range policy.Witnesses {
+		if unix, ok := s.Witnesses[keyDigest(w.Key)]; ok {
 			times[w.Key.Name()] = max(times[w.Key.Name()], unix)
 		}
 	}
 	sorted := sortedTimes(times)
-	if len(sorted) <= c.faulty {
+	if len(sorted) <= faulty {
 		return time.Time{}
 	}
-	floor := sorted[len(sorted)-1-c.faulty]
-	if now := c.cfg.Now; !now.IsZero() {
-		floor = min(floor, max(now.Unix(), c.state.Clock))
+	floor := sorted[len(sorted)-1-faulty]
+	if !now.IsZero() {
+		floor = min(floor, max(now.Unix(), s.Clock))
 	}
 	return time.Unix(floor, 0).UTC()
+}
+
+// Age is how long what waits has been in a log, as the device knows it: 0 if it does not.
+func (s State) Age(w Waiting, now time.Time) time.Duration {
+	floor := s.Floor(now)
+	if floor.IsZero() || s.Required.Digest() != w.Under {
+		return 0
+	}
+	return ageBetween(w.Since, floor.Unix())
 }
 
 // fresh refuses metadata that has expired by the clock, if there is one, or by the

@@ -237,6 +237,7 @@ func TestClientMinAge(t *testing.T) {
 				}
 			}
 			r := newFakeRepo(t)
+			r.cosigned = base - 1 // of the root: no later time is known from there
 			if tt.faulty == 2 {
 				r.log.Quorum = "3"
 			}
@@ -442,6 +443,7 @@ func TestClientAndClocksOfWitnesses(t *testing.T) {
 		r.submit(role, r.last(role))
 	}
 	cfg.Policy = r.log.Policy()
+	d.approves(r, cfg)
 	wantOK(t, d.refresh(r, cfg))
 
 	// Where proofs are only looked at to warn, nothing is refused by the times in them;
@@ -484,6 +486,7 @@ func TestClientKeepsToOneLog(t *testing.T) {
 	warn := cfg
 	warn.Transparency = verify.Warn
 	other := *d
+	other.approves(r, warn)
 	wantOK(t, other.refresh(r, warn))
 	if other.state.Log != "log.example/a" || len(other.client.Warnings()) != 1 {
 		t.Errorf("pinned %q, warnings %v", other.state.Log, other.client.Warnings())

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -27,15 +29,19 @@ const maxInstallPolicySize = 64 << 10
 // witnesses.
 const maxFaultyWitnesses = 1000
 
-// InstallPolicy has the requirements for a release beyond a valid proof. Its
-// file is one JSON object:
+// InstallPolicy has the requirements for a release beyond a valid proof, and says what its
+// owner decides. Its file is one JSON object:
 //
 //	{"repository": "9ab1…", "require": ["root", "targets", "delegated"],
-//	 "faulty_witnesses": 1, "min_age": "0h", "snapshot_hashes": "required",
-//	 "root_quarantine": "0h", "approval": "auto", "next_policy": ""}
+//	 "faulty_witnesses": 1, "min_age": "48h", "root_quarantine": "7d",
+//	 "snapshot_hashes": "required", "approval": "ask", "postpone": "30d",
+//	 "postpone_security": "3d", "next_policy": "policy/trust.txt"}
 //
-// Every field is optional. An unknown field is refused, and so is a value that
-// this version does not enforce. docs/devices.md describes each.
+// Every field is optional, and an unknown one is refused. docs/devices.md describes each,
+// docs/install-policy.schema.json is its JSON Schema.
+//
+// Ages and waits are counted by the times of cosignatures, from the release's proof on:
+// no clock of the device is asked. See [State.Floor].
 type InstallPolicy struct {
 	// Repository is the repository that proofs must be about: the digest of its
 	// genesis root's payload. Zero: the one that the device's state pins.
@@ -51,15 +57,54 @@ type InstallPolicy struct {
 	// witnesses that is a quorum of the trust policy.
 	FaultyWitnesses int
 	// MinAge is how long a release of targets or of a delegated role must have
-	// been in the log before it is accepted. Roots do not wait: a rotation that
-	// removes a stolen key should take effect at once.
+	// been in the log before it is accepted. Roots do not wait for it.
 	MinAge time.Duration
+	// RootQuarantine is how long a root that gives somebody new power must have been in
+	// the log before it is accepted. A root that only takes power away does not wait: one
+	// that removes a stolen key should take effect at once.
+	RootQuarantine time.Duration
 	// SnapshotHashes requires that releases of targets and delegated roles were logged
 	// beside a snapshot that lists their hash: the leaf says so. A hash in the device's
 	// own snapshot is not enough, because a vendor that signs two payloads of a version
 	// can sign two snapshots as well, and the other payload may have been logged by its
 	// version alone.
 	SnapshotHashes bool
+	// Approval says whether the device's owner decides on each release.
+	Approval Approval
+	// Postpone is how long a release may wait for its owner's approval: a release of
+	// targets, or of a delegated role, that has been in the log for so long is accepted
+	// without one. Zero: it waits forever.
+	Postpone time.Duration
+	// PostponeSecurity takes the place of Postpone, if it is less, for a release with a new
+	// or changed target that its vendor has marked: custom.tuflog.security is true. Zero:
+	// such releases wait as all do.
+	PostponeSecurity time.Duration
+	// NextPolicy is the path of a target that is the next trust policy. One under which
+	// more would be accepted has to have been in the log for RootQuarantine. Empty: none.
+	NextPolicy string
+}
+
+// Approval says who decides whether a release is accepted that may be.
+type Approval int
+
+// The kinds of approval. ApproveAsk and ApproveManual are one for this package: a program
+// may ask its user where ApproveAsk is set.
+const (
+	ApproveAuto   Approval = iota // nobody: it is accepted
+	ApproveAsk                    // the owner, who is asked
+	ApproveManual                 // the owner, on their own account
+)
+
+func (a Approval) String() string {
+	switch a {
+	case ApproveAuto:
+		return "auto"
+	case ApproveAsk:
+		return "ask"
+	case ApproveManual:
+		return "manual"
+	}
+	return "approval " + strconv.Itoa(int(a))
 }
 
 // defaultFaultyWitnesses is the -1 of InstallPolicy.FaultyWitnesses.
@@ -112,26 +157,84 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 			}
 			p.SnapshotHashes = true
 		case "root_quarantine":
-			var d time.Duration
-			if d, err = readDuration(value); err == nil && d != 0 {
-				err = fmt.Errorf("%v: not supported yet, leave it out", d)
-			}
+			p.RootQuarantine, err = readDuration(value)
 		case "approval":
-			err = readApproval(value)
+			p.Approval, err = readApproval(value)
+		case "postpone":
+			p.Postpone, err = readWait(value)
+		case "postpone_security":
+			p.PostponeSecurity, err = readWait(value)
 		case "next_policy":
-			var s string
-			if s, err = readString(value); err == nil && s != "" {
-				err = fmt.Errorf("%q: not supported yet, leave it out", s)
+			if p.NextPolicy, err = readString(value); p.NextPolicy != "" {
+				err = fmt.Errorf("%q: not supported yet, leave it out", p.NextPolicy)
 			}
 		default:
 			err = errors.New("unknown field")
 		}
 		return err
 	})
+	if err == nil {
+		err = p.consistent()
+	}
 	if err != nil {
 		return InstallPolicy{}, fmt.Errorf("install policy: %w", err)
 	}
 	return p, nil
+}
+
+// consistent refuses fields that say nothing beside the others: who writes them believes
+// that they do.
+func (p InstallPolicy) consistent() error {
+	switch {
+	case p.RootQuarantine > 0 && !p.requires(tuf.RoleRoot):
+		return errors.New(`"root_quarantine": it needs "root" in "require": without a proof a root has no age`)
+	case p.Postpone > 0 && p.Approval == ApproveAuto:
+		return errors.New(`"postpone": it needs "approval": "ask" or "manual": nothing waits for an owner otherwise`)
+	case p.PostponeSecurity > 0 && p.Postpone == 0:
+		return errors.New(`"postpone_security": it needs "postpone", which it shortens`)
+	case p.NextPolicy != "" && p.RootQuarantine == 0:
+		return errors.New(`"next_policy": it needs "root_quarantine", for which the next policy waits`)
+	case p.NextPolicy != "" && !(p.requires(tuf.RoleTargets) && p.requires("")):
+		return errors.New(`"next_policy": it needs "targets" and "delegated" in "require": without a proof the next policy has no age`)
+	}
+	return nil
+}
+
+// Marshal prints the policy in one spelling, without the fields that have their default.
+// ParseInstallPolicy reads the same policy from it, if it could have been read from a file.
+func (p InstallPolicy) Marshal() []byte {
+	j := struct {
+		Repository       string   `json:"repository,omitempty"`
+		Require          []string `json:"require,omitempty"`
+		FaultyWitnesses  *int     `json:"faulty_witnesses,omitempty"`
+		MinAge           string   `json:"min_age,omitempty"`
+		RootQuarantine   string   `json:"root_quarantine,omitempty"`
+		SnapshotHashes   string   `json:"snapshot_hashes,omitempty"`
+		Approval         string   `json:"approval,omitempty"`
+		Postpone         string   `json:"postpone,omitempty"`
+		PostponeSecurity string   `json:"postpone_security,omitempty"`
+		NextPolicy       string   `json:"next_policy,omitempty"`
+	}{
+		Require: p.Require, MinAge: printDuration(p.MinAge), RootQuarantine: printDuration(p.RootQuarantine),
+		Postpone: printDuration(p.Postpone), PostponeSecurity: printDuration(p.PostponeSecurity), NextPolicy: p.NextPolicy,
+	}
+	if !p.Repository.IsZero() {
+		j.Repository = p.Repository.String()
+	}
+	if p.FaultyWitnesses >= 0 {
+		j.FaultyWitnesses = &p.FaultyWitnesses
+	}
+	if p.SnapshotHashes {
+		j.SnapshotHashes = "required"
+	}
+	if p.Approval != ApproveAuto {
+		j.Approval = p.Approval.String()
+	}
+	b, err := json.Marshal(j)
+	if err != nil { // strings, numbers and a list of strings
+		panic(err)
+	}
+	return b
 }
 
 func readRequire(value []byte) ([]string, error) {
@@ -161,18 +264,17 @@ func readRequire(value []byte) ([]string, error) {
 	return require, nil
 }
 
-func readApproval(value []byte) error {
+func readApproval(value []byte) (Approval, error) {
 	s, err := readString(value)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	switch s {
-	case "auto":
-		return nil
-	case "ask", "manual":
-		return fmt.Errorf("%q: not supported yet, only \"auto\" is", s)
+	for a := ApproveAuto; a <= ApproveManual; a++ {
+		if s == a.String() {
+			return a, nil
+		}
 	}
-	return fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", tuf.Clip(s))
+	return 0, fmt.Errorf("%q: want \"auto\", \"ask\" or \"manual\"", tuf.Clip(s))
 }
 
 // readObject reads one JSON object and calls field for each of its members in
@@ -240,16 +342,62 @@ func readDigest(value []byte) (tuf.Digest, error) {
 	return d, err
 }
 
+// durationUnits are the units of durations, in the order in which they are written.
+var durationUnits = []struct {
+	letter byte
+	value  time.Duration
+}{{'d', 24 * time.Hour}, {'h', time.Hour}, {'m', time.Minute}, {'s', time.Second}}
+
+// readDuration reads numbers of up to five digits, each with its unit, the larger units
+// first: "48h", "2d12h". No such duration is too large for a time.Duration.
 func readDuration(value []byte) (time.Duration, error) {
 	s, err := readString(value)
 	if err != nil {
 		return 0, err
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q: want a duration such as \"48h\"", tuf.Clip(s))
+	var d time.Duration
+	units, digits, n := durationUnits, 0, time.Duration(0)
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if '0' <= c && c <= '9' && digits < 5 {
+			n, digits = 10*n+time.Duration(c-'0'), digits+1
+			continue
+		}
+		for len(units) > 0 && units[0].letter != c {
+			units = units[1:]
+		}
+		if digits == 0 || len(units) == 0 {
+			return 0, fmt.Errorf("%q: want a duration such as \"48h\" or \"2d12h\"", tuf.Clip(s))
+		}
+		d += n * units[0].value
+		units, digits, n = units[1:], 0, 0
+	}
+	if s == "" || digits > 0 {
+		return 0, fmt.Errorf("%q: want a duration such as \"48h\" or \"2d12h\"", tuf.Clip(s))
 	}
 	return d, nil
+}
+
+// readWait is readDuration for a wait that a zero would take away.
+func readWait(value []byte) (time.Duration, error) {
+	d, err := readDuration(value)
+	if err == nil && d == 0 {
+		err = fmt.Errorf("%s: it would be no wait: leave it out, or want more", tuf.Clip(string(value)))
+	}
+	return d, err
+}
+
+// printDuration prints a duration as readDuration reads it, without fractions of a second;
+// a zero is empty.
+func printDuration(d time.Duration) string {
+	var b strings.Builder
+	for _, unit := range durationUnits {
+		if n := min(d/unit.value, 99999); n > 0 { // as many digits as are read
+			fmt.Fprintf(&b, "%d%c", n, unit.letter)
+			d -= n * unit.value
+		}
+	}
+	return b.String()
 }
 
 func readInteger(value []byte, low, high int64) (int64, error) {

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,11 +23,18 @@ func TestParseInstallPolicy(t *testing.T) {
 		{`{"repository":"` + id.String() + `","require":["targets","root"],"faulty_witnesses":2,"min_age":"48h","root_quarantine":"0h","approval":"auto","next_policy":""}`,
 			verify.InstallPolicy{Repository: id, Require: []string{"targets", "root"}, FaultyWitnesses: 2, MinAge: 48 * time.Hour}},
 		{`{"faulty_witnesses":0,"min_age":"1h30m"}`, verify.InstallPolicy{MinAge: 90 * time.Minute}},
+		{`{"faulty_witnesses":0,"min_age":"99999d99999h99999m99999s"}`, verify.InstallPolicy{MinAge: 99999 * (24*time.Hour + time.Hour + time.Minute + time.Second)}},
+		{`{"faulty_witnesses":0,"root_quarantine":"7d","approval":"ask","postpone":"30d","postpone_security":"060h0m"}`,
+			verify.InstallPolicy{RootQuarantine: 7 * day, Approval: verify.ApproveAsk, Postpone: 30 * day, PostponeSecurity: 60 * time.Hour}},
+		{`{"faulty_witnesses":0,"approval":"manual"}`, verify.InstallPolicy{Approval: verify.ApproveManual}},
 	}
 	for _, tt := range tests {
 		got, err := verify.ParseInstallPolicy([]byte(tt.text))
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.text, got, err, tt.want)
+		}
+		if again, err := verify.ParseInstallPolicy(got.Marshal()); err != nil || !reflect.DeepEqual(again, got) {
+			t.Errorf("%s: printed %s, read again %+v, %v", tt.text, got.Marshal(), again, err)
 		}
 	}
 }
@@ -57,13 +65,24 @@ func TestParseInstallPolicyRefuses(t *testing.T) {
 		{`{"faulty_witnesses":5000}`, "integer"},
 		{`{"min_age":"-1h"}`, "duration"},
 		{`{"min_age":"2 days"}`, "duration"},
+		{`{"min_age":""}`, "duration"},
+		{`{"min_age":"48"}`, "duration"},
+		{`{"min_age":"h"}`, "duration"},
+		{`{"min_age":"48h2d"}`, "duration"},
+		{`{"min_age":"1h1h"}`, "duration"},
+		{`{"min_age":"1.5h"}`, "duration"},
+		{`{"min_age":"100ms"}`, "duration"},
+		{`{"min_age":"123456s"}`, "duration"},
+		{`{"min_age":"1H"}`, "duration"},
 		{`{"min_age":48}`, "want a string"},
 		{`{"snapshot_hashes":"optional"}`, "want \"required\""},
 		{`{"snapshot_hashes":true}`, "want a string"},
-		{`{"root_quarantine":"168h"}`, "not supported yet"},
 		{`{"root_quarantine":168}`, "want a string"},
-		{`{"approval":"ask"}`, "not supported yet"},
-		{`{"approval":"manual"}`, "not supported yet"},
+		{`{"approval":"ask","postpone":"0s"}`, "no wait"},
+		{`{"approval":"auto","postpone":"3d"}`, "nothing waits for an owner"},
+		{`{"postpone":"3d"}`, "nothing waits for an owner"},
+		{`{"approval":"ask","postpone_security":"3d"}`, "which it shortens"},
+		{`{"root_quarantine":"7d","require":["targets"]}`, "a root has no age"},
 		{`{"approval":"never"}`, "want \"auto\""},
 		{`{"next_policy":"policy/trust.txt"}`, "not supported yet"},
 		{"{\"next_policy\":\"\xff\"}", "UTF-8"},
@@ -87,6 +106,9 @@ func FuzzParseInstallPolicy(f *testing.F) {
 		}
 		if p.MinAge < 0 || p.FaultyWitnesses < verify.DefaultFaultyWitnesses || p.Require != nil && len(p.Require) == 0 {
 			t.Fatalf("%q accepted as %+v", b, p)
+		}
+		if again, err := verify.ParseInstallPolicy(p.Marshal()); err != nil || !bytes.Equal(again.Marshal(), p.Marshal()) {
+			t.Fatalf("%q printed as %s: %v", b, p.Marshal(), err)
 		}
 	})
 }

@@ -94,6 +94,7 @@ func TestTwoPayloadsThatStand(t *testing.T) {
 		serve(one)
 		cfg := r.config()
 		cfg.Transparency = mode
+		d.approves(r, cfg)
 		wantOK(t, d.refresh(r, cfg))
 		if w := d.client.Warnings(); mode == verify.Warn && (len(w) != 1 || w[0].Code != verify.CodeSecondPayload) || mode == verify.Off && len(w) != 0 {
 			t.Errorf("%v: warnings %v", mode, w)

@@ -49,20 +49,33 @@ func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Clie
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refreshRoots(ctx, sidecars); err != nil {
+	if err := c.checkDowngrade(); err != nil {
 		return c, err
+	}
+	err = c.refresh(ctx, sidecars)
+	var r *Refusal
+	if c.held != nil && errors.As(err, &r) && r.Code != CodeNetwork {
+		// What the root in force refuses may be right under the one that waits.
+		err = &Refusal{Code: c.held.Code, Role: c.held.Role, Detail: c.held.Detail + fmt.Sprintf("; under root %d, which is in force until then", c.root.Version), Err: err}
+	}
+	return c, err
+}
+
+func (c *Client) refresh(ctx context.Context, root Sidecars) error {
+	if err := c.refreshRoots(ctx, root); err != nil {
+		return err
 	}
 	if err := c.refreshTimestamp(ctx); err != nil {
-		return c, err
+		return err
 	}
 	if err := c.refreshSnapshot(ctx); err != nil {
-		return c, err
+		return err
 	}
 	request, err := c.targetsRequest(tuf.RoleTargets, "")
 	if err != nil {
-		return c, err
+		return err
 	}
-	return c, c.refreshTargets(ctx, request)
+	return c.refreshTargets(ctx, request)
 }
 
 // refreshRoots climbs to the newest root and keeps it once it is trusted. Nothing is kept
@@ -87,11 +100,28 @@ func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
 		err = c.trustOwnRoot(ctx, kept)
 	} else {
 		err = c.trustFetchedRoot(ctx)
+		if errors.As(err, &c.held); c.held != nil && waits(c.held.Code) {
+			// It is as if that root had not been seen.
+			c.next = own
+			err = c.trustOwnRoot(ctx, kept)
+		} else {
+			c.held = nil
+		}
 	}
 	if err != nil {
 		return err
 	}
 	return c.rootsDone()
+}
+
+// waits reports whether a code means that nothing is wrong with a file, but that it is not
+// to be accepted yet.
+func waits(code Code) bool {
+	switch code {
+	case CodeTooYoung, CodeQuarantined, CodeNeedsApproval:
+		return true
+	}
+	return false
 }
 
 func (c *Client) trustFetchedRoot(ctx context.Context) error {
@@ -132,11 +162,7 @@ func proofIsLacking(err error) bool {
 	if !errors.As(err, &r) {
 		return false
 	}
-	switch r.Code {
-	case CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog, CodeWrongRepository, CodeEvidence:
-		return true
-	}
-	return false
+	return lacksProof(r.Code) || r.Code == CodeWrongRepository || r.Code == CodeEvidence
 }
 
 func (c *Client) refreshTimestamp(ctx context.Context) error {
@@ -162,8 +188,16 @@ func (c *Client) refreshSnapshot(ctx context.Context) error {
 
 // refreshTargets brings the targets of a role up to date, top-level or delegated.
 func (c *Client) refreshTargets(ctx context.Context, r Request) error {
+	var before *tuf.Metadata
 	return c.refreshRole(ctx, r, func(file []byte, sidecars Sidecars) error {
-		return c.updateTargets(r.Role, r.Delegator, file, sidecars)
+		err := c.updateTargets(r.Role, r.Delegator, before, file, sidecars)
+		if c.cfg.Install.PostponeSecurity > 0 && before == nil && isRefusal(err) {
+			// It was the kept one, if the device has accepted it.
+			if m, err := tuf.ParseJSON(file); err == nil && m.Targets != nil && c.had(r.Role, m.PayloadDigest) {
+				before = m
+			}
+		}
+		return err
 	})
 }
 

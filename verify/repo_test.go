@@ -46,11 +46,12 @@ type fakeRepo struct {
 	genesis   tuf.Digest
 	sidecars  map[tuf.Digest][]byte // by file
 	latest    map[tuf.Digest][]byte
-	cosigned  int64             // when witnesses cosign; 0: half a day before epoch
-	cosignAll bool              // all three witnesses do, not only two
-	requests  []string          // names of files, not of proofs
-	limits    map[string]int64  // of the last request for a role
-	instead   map[string][]byte // what is served under a name, whatever should be
+	indexes   map[tuf.Digest]int64 // of entries, by file
+	cosigned  int64                // when witnesses cosign; 0: half a day before epoch
+	cosignAll bool                 // all three witnesses do, not only two
+	requests  []string             // names of files, not of proofs
+	limits    map[string]int64     // of the last request for a role
+	instead   map[string][]byte    // what is served under a name, whatever should be
 }
 
 func newFakeRepo(t testing.TB) *fakeRepo {
@@ -67,6 +68,7 @@ func newFakeRepo(t testing.TB) *fakeRepo {
 		log:       testlog.New(t, "log.example/a", 3, "2"),
 		sidecars:  map[tuf.Digest][]byte{},
 		latest:    map[tuf.Digest][]byte{},
+		indexes:   map[tuf.Digest]int64{},
 		limits:    map[string]int64{},
 	}
 	for _, role := range metadata.TOP_LEVEL_ROLE_NAMES {
@@ -258,7 +260,31 @@ func (r *fakeRepo) submit(role string, file []byte) {
 	if r.cosignAll {
 		times = append(times, at)
 	}
-	r.sidecars[tuf.Sum(file)] = r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), times...)
+	r.indexes[tuf.Sum(file)] = r.log.Add(leaf.Marshal())
+	r.sidecars[tuf.Sum(file)] = r.log.Proof(leaf.Marshal(), r.indexes[tuf.Sum(file)], times...)
+}
+
+// timesOf replaces the proof of the last file of a role by one under the present tree,
+// which the witnesses cosigned at these times.
+func (r *fakeRepo) timesOf(role string, times ...int64) {
+	r.t.Helper()
+	sum := tuf.Sum(r.last(role))
+	entry := r.leaf(role, r.last(role))
+	r.sidecars[sum] = r.log.Proof(entry.Marshal(), r.indexes[sum], times...)
+}
+
+// expire sets the expiry of a top-level role's next files.
+func (r *fakeRepo) expire(role string, at time.Time) {
+	switch role {
+	case "root":
+		r.root.Signed.Expires = at
+	case "timestamp":
+		r.timestamp.Signed.Expires = at
+	case "snapshot":
+		r.snapshot.Signed.Expires = at
+	default:
+		r.targets[role].Signed.Expires = at
+	}
 }
 
 func (r *fakeRepo) cosignTime() int64 {
@@ -366,6 +392,41 @@ func (d *fakeDevice) refresh(r *fakeRepo, cfg verify.Config) (err error) {
 		d.state = d.client.State()
 	}
 	return err
+}
+
+// approves has the owner approve of what the policies of cfg do not require any more.
+func (d *fakeDevice) approves(r *fakeRepo, cfg verify.Config) {
+	d.t.Helper()
+	err := d.refresh(r, cfg)
+	if err == nil {
+		return
+	}
+	var refused *verify.Refusal
+	if !errors.As(err, &refused) || refused.Code != verify.CodeDowngrade {
+		d.t.Fatal(err)
+	}
+	d.approve("")
+}
+
+// approve has the owner approve of what waits of a role.
+func (d *fakeDevice) approve(role string) {
+	d.t.Helper()
+	d.state = approved(d.t, d.state, role, false)
+}
+
+func approved(t testing.TB, state verify.State, role string, unlogged bool) verify.State {
+	t.Helper()
+	for _, w := range state.Waiting {
+		if w.Role == role {
+			state, _, err := state.Approve(w.ID(), unlogged, epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return state
+		}
+	}
+	t.Fatalf("nothing of %q waits: %+v", role, state.Waiting)
+	return state
 }
 
 // begins begins an update, which ends as soon as it asks the repository for anything.

@@ -112,7 +112,8 @@ func (c *Client) keysOf(delegator string) string {
 
 // updateTargets takes the targets of a role that the snapshot lists (TUF 5.6) and that
 // delegator, whose targets are trusted, delegates to; an empty delegator is the root.
-func (c *Client) updateTargets(role, delegator string, file []byte, sidecars Sidecars) error {
+// before is the release that the device has instead, if it is known.
+func (c *Client) updateTargets(role, delegator string, before *tuf.Metadata, file []byte, sidecars Sidecars) error {
 	keys := c.root.Root.KeySet(role)
 	if delegator != "" {
 		var ok bool
@@ -138,7 +139,7 @@ func (c *Client) updateTargets(role, delegator string, file []byte, sidecars Sid
 	if err := c.contradicted(role, delegator, m, keys); err != nil {
 		return err
 	}
-	logged, err := c.gate(role, m, sidecars)
+	logged, latest, err := c.gate(role, m, sidecars)
 	if err != nil {
 		return err
 	}
@@ -150,6 +151,12 @@ func (c *Client) updateTargets(role, delegator string, file []byte, sidecars Sid
 	}
 	if err := c.fresh(role, m); err != nil {
 		return err
+	}
+	if err := c.decide(offer{role: role, m: m, proof: logged, latest: latest, before: before}); err != nil {
+		if err := c.unlessLax(err); err != nil {
+			return err
+		}
+		logged = nil
 	}
 	// What was let pass without a proof must not stand against what has one.
 	if c.cfg.Transparency == Enforce || logged != nil {

@@ -61,6 +61,18 @@ type State struct {
 	// Clock is the latest time that the device's own clock has shown when a
 	// cosignature was verified, in seconds since 1970; 0: it had none.
 	Clock int64
+	// Required is what was required of the release that was accepted last with a proof; nil:
+	// none was. Policies that require less are refused (CodeDowngrade), unless the owner
+	// approves of them.
+	Required *Requirements
+	// Waiting is what the device was offered and has not taken, by role the last.
+	Waiting []Waiting
+	// Approved is what its owner has approved of, until it is accepted or gives way to
+	// another.
+	Approved []Approved
+	// Unlogged records the releases that were accepted without a proof, because the owner
+	// has approved of that: the last ones, at most 64.
+	Unlogged []Approved
 }
 
 // Seen is a release of a role that was trusted.
@@ -111,6 +123,29 @@ type stateJSON struct {
 	Log       string                    `json:"log,omitempty"`
 	Witnesses map[tuf.Digest]int64      `json:"witnesses,omitempty"`
 	Clock     int64                     `json:"clock,omitempty"`
+
+	Required *requirementsJSON `json:"required,omitempty"`
+	Waiting  []waitingJSON     `json:"waiting,omitempty"`
+	Approved []approvedJSON    `json:"approved,omitempty"`
+	Unlogged []approvedJSON    `json:"unlogged,omitempty"`
+}
+
+type waitingJSON struct {
+	Role    string     `json:"role,omitempty"`
+	Version int64      `json:"version,omitempty"`
+	Payload tuf.Digest `json:"payload"`
+	Code    Code       `json:"code"`
+	Since   int64      `json:"since,omitempty"`
+	Under   tuf.Digest `json:"under"`
+	Detail  string     `json:"detail,omitempty"`
+}
+
+type approvedJSON struct {
+	Role     string     `json:"role,omitempty"`
+	Version  int64      `json:"version,omitempty"`
+	Payload  tuf.Digest `json:"payload"`
+	Time     int64      `json:"time,omitempty"`
+	Unlogged bool       `json:"unlogged,omitempty"`
 }
 
 type acceptedJSON struct {
@@ -127,7 +162,7 @@ type seenJSON struct {
 	Listed  map[string]int64 `json:"listed,omitempty"`
 }
 
-const stateVersion = 2
+const stateVersion = 3
 
 // Marshal prints the state as JSON, with a checksum: a state in which one bit
 // changed would not protect against rollback. ParseState reads every text that
@@ -156,6 +191,18 @@ func (s State) marshal() ([]byte, error) {
 				j.Accepted[role] = append(j.Accepted[role], acceptedJSON(a))
 			}
 		}
+	}
+	if s.Required != nil {
+		j.Required = s.Required.json()
+	}
+	for _, w := range s.Waiting {
+		j.Waiting = append(j.Waiting, waitingJSON(w))
+	}
+	for _, a := range s.Approved {
+		j.Approved = append(j.Approved, approvedJSON(a))
+	}
+	for _, a := range s.Unlogged {
+		j.Unlogged = append(j.Unlogged, approvedJSON(a))
 	}
 	if s.Timestamp.Version != 0 {
 		j.Timestamp = (*seenJSON)(&s.Timestamp)
@@ -228,15 +275,21 @@ func readState(b []byte) (State, error) {
 		case "accepted":
 			s.Accepted, err = readAccepted(value)
 		case "log":
-			if s.Log, err = readString(value); err == nil && s.Log == "" {
-				err = errors.New("empty")
-			}
+			s.Log, err = readFilled(value)
 		case "witnesses":
 			if version != 1 { // which had them by name: it comes to no harm without
 				s.Witnesses, err = readTimes(value)
 			}
 		case "clock":
 			s.Clock, err = readInteger(value, 1, math.MaxInt64)
+		case "required":
+			s.Required, err = readRequirements(value)
+		case "waiting":
+			s.Waiting, err = readList(value, readWaiting)
+		case "approved":
+			s.Approved, err = readList(value, readApproved)
+		case "unlogged":
+			s.Unlogged, err = readList(value, readApproved)
 		default:
 			err = errors.New("unknown field")
 		}
@@ -304,9 +357,7 @@ func readAcceptedRelease(value []byte) (AcceptedRelease, error) {
 		var err error
 		switch name {
 		case "delegator":
-			if a.Delegator, err = readString(value); err == nil && a.Delegator == "" {
-				err = errors.New("empty")
-			}
+			a.Delegator, err = readFilled(value)
 		case "version":
 			a.Version, err = readInteger(value, 1, tuf.MaxVersion)
 		case "payload":
@@ -322,6 +373,91 @@ func readAcceptedRelease(value []byte) (AcceptedRelease, error) {
 		err = errors.New("no version, no payload or no signers")
 	}
 	return a, err
+}
+
+// readList reads a list that is not empty.
+func readList[T any](value []byte, read func([]byte) (T, error)) ([]T, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(value, &items); err != nil || len(items) == 0 || len(items) > maxWaiting {
+		return nil, fmt.Errorf("%s: want a list of 1 to %d", tuf.Clip(string(value)), maxWaiting)
+	}
+	list := make([]T, len(items))
+	for i, item := range items {
+		var err error
+		if list[i], err = read(item); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func readWaiting(value []byte) (Waiting, error) {
+	var w Waiting
+	err := readObject(value, func(name string, value []byte) error {
+		var err error
+		switch name {
+		case "role":
+			w.Role, err = readFilled(value)
+		case "version":
+			w.Version, err = readInteger(value, 1, tuf.MaxVersion)
+		case "payload":
+			w.Payload, err = readDigest(value)
+		case "code":
+			var code string
+			code, err = readFilled(value)
+			w.Code = Code(code)
+		case "since":
+			w.Since, err = readInteger(value, 1, math.MaxInt64)
+		case "under":
+			w.Under, err = readDigest(value)
+		case "detail":
+			w.Detail, err = readFilled(value)
+		default:
+			err = errors.New("unknown field")
+		}
+		return err
+	})
+	if err == nil && (w.Payload.IsZero() || w.Under.IsZero() || w.Code == "" || (w.Role == "") != (w.Version == 0)) {
+		err = errors.New("no payload or no code, or a role or version alone")
+	}
+	return w, err
+}
+
+func readApproved(value []byte) (Approved, error) {
+	var a Approved
+	err := readObject(value, func(name string, value []byte) error {
+		var err error
+		switch name {
+		case "role":
+			a.Role, err = readFilled(value)
+		case "version":
+			a.Version, err = readInteger(value, 1, tuf.MaxVersion)
+		case "payload":
+			a.Payload, err = readDigest(value)
+		case "time":
+			a.Time, err = readInteger(value, 1, math.MaxInt64)
+		case "unlogged":
+			if a.Unlogged = string(value) == "true"; !a.Unlogged {
+				err = fmt.Errorf("%s: want true", tuf.Clip(string(value)))
+			}
+		default:
+			err = errors.New("unknown field")
+		}
+		return err
+	})
+	if err == nil && (a.Payload.IsZero() || (a.Role == "") != (a.Version == 0)) {
+		err = errors.New("no payload, or a role or version alone")
+	}
+	return a, err
+}
+
+// readFilled reads a string that is not empty.
+func readFilled(value []byte) (string, error) {
+	s, err := readString(value)
+	if err == nil && s == "" {
+		err = errors.New("empty")
+	}
+	return s, err
 }
 
 // readTimes reads an object of times by digests.
@@ -372,6 +508,7 @@ func (s State) clone() State {
 		s.Accepted[role] = slices.Clone(releases)
 	}
 	s.Witnesses = maps.Clone(s.Witnesses)
+	s.Waiting, s.Approved, s.Unlogged = slices.Clone(s.Waiting), slices.Clone(s.Approved), slices.Clone(s.Unlogged)
 	return s
 }
 

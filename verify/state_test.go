@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -27,6 +28,15 @@ func exampleState() verify.State {
 		Log:       "log.example/a",
 		Witnesses: map[tuf.Digest]int64{tuf.Sum([]byte("witness")): 1767225600},
 		Clock:     1767225601,
+		Required: &verify.Requirements{Policy: []byte("quorum none\n"), Install: verify.InstallPolicy{
+			Repository: tuf.Sum([]byte("repository")), MinAge: 48 * time.Hour, RootQuarantine: 7 * day,
+		}},
+		Waiting: []verify.Waiting{
+			{Role: "ö/<>", Version: 2, Payload: tuf.Sum([]byte("ö 2")), Code: verify.CodeTooYoung, Since: 1767225602, Under: tuf.Sum([]byte("policies")), Detail: "version 2 is too young"},
+			{Payload: tuf.Sum([]byte("another policy")), Code: verify.CodeDowngrade, Under: tuf.Sum([]byte("policies"))},
+		},
+		Approved: []verify.Approved{{Role: "targets", Version: 8, Payload: tuf.Sum([]byte("targets 8")), Time: 1767225603}},
+		Unlogged: []verify.Approved{{Role: "targets", Version: 7, Payload: tuf.Sum([]byte("targets")), Unlogged: true}},
 	}
 }
 
@@ -72,11 +82,11 @@ func TestParseStateRefuses(t *testing.T) {
 		"a list":                "[]",
 		"null":                  "null",
 		"trailing bytes":        text + "x",
-		"another version":       strings.Replace(text, `"version":2`, `"version":3`, 1),
-		"no version":            strings.Replace(text, `"version":2,`, "", 1),
-		"unknown field":         strings.Replace(text, `"version":2,`, `"version":2, "more": 0,`, 1),
+		"another version":       strings.Replace(text, `"version":3`, `"version":4`, 1),
+		"no version":            strings.Replace(text, `"version":3,`, "", 1),
+		"unknown field":         strings.Replace(text, `"version":3,`, `"version":3, "more": 0,`, 1),
 		"name in capitals":      strings.Replace(text, `"repository"`, `"Repository"`, 1),
-		"field twice":           strings.Replace(text, `"version":2,`, `"version":2, "version":2,`, 1),
+		"field twice":           strings.Replace(text, `"version":3,`, `"version":3, "version":3,`, 1),
 		"no root":               strings.Replace(text, `"version":3,`, "", 1),
 		"version 0":             strings.Replace(text, `"version":3`, `"version":0`, 1),
 		"version null":          strings.Replace(text, `"version":3`, `"version":null`, 1),
@@ -98,6 +108,15 @@ func TestParseStateRefuses(t *testing.T) {
 		"nothing accepted":      strings.Replace(text, `"targets":[`, `"x":[],"targets":[`, 1),
 		"accepted unsigned":     strings.Replace(text, `"signers":["`+tuf.Sum([]byte("key")).String()+`"]}],"`, `"signers":[]}],"`, 1),
 		"accepted twice":        strings.Replace(text, `"targets":[`, `"targets":[{"version":7,"payload":"`+tuf.Sum([]byte("targets")).String()+`","signers":["`+tuf.Sum([]byte("key")).String()+`"]},`, 1),
+		"waiting of nobody":     strings.Replace(text, `"waiting":[{"role":"ö/<>",`, `"waiting":[{`, 1),
+		"waiting without under": strings.Replace(text, `,"under":"`+tuf.Sum([]byte("policies")).String()+`"`, "", 1),
+		"waiting for nothing":   strings.Replace(text, `"code":"too-young",`, "", 1),
+		"nothing waiting":       text[:strings.Index(text, `"waiting":[`)] + `"waiting":[],` + text[strings.Index(text, `"approved":[`):],
+		"approved as 1":         strings.Replace(text, `"unlogged":true`, `"unlogged":1`, 1),
+		"approved at zero":      strings.Replace(text, `"time":1767225603`, `"time":0`, 1),
+		"policy cut short":      strings.Replace(text, `"policy":"`, `"policy":"AAAA`, 1),
+		"another install":       strings.Replace(text, `"min_age":"2d"`, `"min_age":2`, 1),
+		"no faulty witnesses":   strings.Replace(text, `"faulty_witnesses":0,`, "", 1),
 		"an empty delegator":    strings.Replace(text, `"delegator":"targets"`, `"delegator":""`, 1),
 	}
 	for name, edited := range edits {
@@ -147,6 +166,20 @@ func TestParseStateOfVersion1(t *testing.T) {
 	wantOK(t, err)
 	if want := (verify.State{Repository: s.Repository, TrustedRoot: s.TrustedRoot, Root: s.Root}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// Version 2 had nothing of what waits and what was required.
+func TestParseStateOfVersion2(t *testing.T) {
+	s := exampleState()
+	s.Required, s.Waiting, s.Approved, s.Unlogged = nil, nil, nil, nil
+	b, err := s.Marshal()
+	wantOK(t, err)
+	text := string(b[bytes.Index(b, []byte(`"state": `))+len(`"state": `) : len(b)-len("}\n")])
+	got, err := verify.ParseState(sealed(strings.Replace(text, `"version":3`, `"version":2`, 1)))
+	wantOK(t, err)
+	if !reflect.DeepEqual(got, s) {
+		t.Errorf("got %+v\nwant %+v", got, s)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
-	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o))
+	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o))
 	return root
 }
 
@@ -327,10 +328,16 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 		return err
 	}
 	defer unlock()
-	var targets []device.Target
-	c, err := d.Refresh(cmd.Context(), cfg)
-	if err == nil && download != nil {
-		targets, err = download(d)
+	c, targets, err := run(cmd.Context(), d, cfg, download)
+	for asked := 0; asked < maxQuestions && cfg.Install.Approval == verify.ApproveAsk && needsApproval(c, targets, err); asked++ {
+		yes, err2 := o.ask(cmd, d.Store)
+		if err2 != nil {
+			return err2
+		}
+		if !yes {
+			break
+		}
+		c, targets, err = run(cmd.Context(), d, cfg, download)
 	}
 	if c != nil {
 		warnOfQuorum(stderr, cfg)
@@ -340,6 +347,16 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 		return o.nameLimit(err)
 	}
 	return o.printAccepted(cmd, c, cfg.Transparency, targets)
+}
+
+// run is one update.
+func run(ctx context.Context, d *device.Device, cfg verify.Config, download func(*device.Device) ([]device.Target, error)) (*verify.Client, []device.Target, error) {
+	c, err := d.Refresh(ctx, cfg)
+	if err != nil || download == nil {
+		return c, nil, err
+	}
+	targets, err := download(d)
+	return c, targets, err
 }
 
 // lock adds to the error of a lock that others have how long that is waited for.

@@ -168,6 +168,9 @@ func TestUnchecked(t *testing.T) {
 	if got, want := verdicts(), "root trusted, timestamp ok, snapshot ok, targets ok"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	// Less than before takes the owner's word.
+	d.download("app", "--transparency", "off").want(1, "refused (evidence-downgrade): the policies require less", "proofs are no longer required")
+	d.approve("")
 	if got := checked(t, d.download("app", "--transparency", "off", "--json").want(0)).Targets[0].Verdict; got != unchecked {
 		t.Errorf("a target that an unchecked role lists is %s", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,7 @@ type result struct {
 	Refused    *refused    `json:"refused,omitempty"` // why it ended; the first of the targets' if it did not
 	Error      string      `json:"error,omitempty"`   // the same, when it is not about the repository
 	Warnings   []refused   `json:"warnings,omitempty"`
+	Held       *refused    `json:"held,omitempty"` // a newer root that waits
 }
 
 // targetRow is one target.
@@ -86,7 +88,7 @@ var hints = map[verify.Code]string{
 	verify.CodeNotLogged:       "the release is not public as far as this device can tell: do not install it; its vendor has to log it and to serve the proof beside it",
 	verify.CodeBadProof:        "fetch it again, from another mirror if there is one; if that does not help, keep the files and tell the vendor",
 	verify.CodeQuorumShort:     "try again later; if it stays, the witnesses named are down, or the trust policy is out of date",
-	verify.CodeWrongLog:        "check that --policy is the vendor's present trust policy; a device moves to another log when its policy no longer lists its present log",
+	verify.CodeWrongLog:        "check that --policy is the vendor's present trust policy; a device moves to another log when its policy no longer lists its present log, and its owner approves of that",
 	verify.CodeWrongRepository: `either these are another vendor's files, or the device started from a root that is not the first one logged: then name the repository in --install-policy ("repository")`,
 	verify.CodeEvidence:        "the vendor's keys signed two different files under one version: do not install either before the vendor has explained it",
 	verify.CodeSecondPayload:   "two different files were signed under one version: this device keeps the accepted one, until the vendor publishes the next version",
@@ -94,6 +96,9 @@ var hints = map[verify.Code]string{
 	verify.CodeRollback:        "the served files are older than those this device has seen: try another mirror",
 	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror",
 	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh; while one is there, try again when it is old enough",
+	verify.CodeQuarantined:     "its age is shown as for a release that is too young; its owner can let it pass sooner: updater pending, updater approve",
+	verify.CodeNeedsApproval:   "updater pending shows what it changes, and updater approve lets it pass",
+	verify.CodeDowngrade:       "if it is your own change of the policies, approve of it: updater pending, updater approve; otherwise find out whose it is",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
 	verify.CodeNetwork:         "no fault of the update is known: check the network, and try again",
 }
@@ -162,6 +167,9 @@ func warnOfTrouble(w io.Writer, err error) {
 
 // warn prints what would have been refused.
 func (o *options) warn(cmd *cobra.Command, c *verify.Client) {
+	if r := c.Held(); r != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "updater: warning: a newer root waits (%s), and this device goes on with root %d: %s\n", r.Code, c.Metadata(tuf.RoleRoot).Version, printable.Line(line(r)))
+	}
 	for _, r := range c.Warnings() {
 		fmt.Fprintf(cmd.ErrOrStderr(), "updater: warning: would be refused (%s): %s\n", r.Code, printable.Line(line(r)))
 	}
@@ -173,6 +181,7 @@ const (
 	trusted   = "trusted"   // the root that the device was given
 	passed    = "passed"    // a root on the way to the newest, of which no proof is asked
 	unchecked = "unchecked" // by TUF alone: nobody has asked for its proof
+	unlogged  = "unlogged"  // without a proof, because the owner has approved of that
 	warned    = "warned"    // what only --transparency warn let pass
 	failed    = "error"     // what could not be checked
 
@@ -191,6 +200,9 @@ func rowOf(c *verify.Client, mode verify.Transparency, a verify.Accepted) row {
 		if a.Metadata.PayloadDigest == c.State().TrustedRoot {
 			r.Verdict = trusted
 		}
+	}
+	if slices.ContainsFunc(c.State().Unlogged, func(u verify.Approved) bool { return u.Role == a.Role && u.Payload == a.Metadata.PayloadDigest }) {
+		r.Verdict = unlogged
 	}
 	if a.Logged != nil {
 		r.Index, r.Verdict = a.Logged.Index, good
@@ -217,6 +229,10 @@ func (o *options) printAccepted(cmd *cobra.Command, c *verify.Client, mode verif
 	}
 	for _, r := range c.Warnings() {
 		res.Warnings = append(res.Warnings, refusedOf(r))
+	}
+	if r := c.Held(); r != nil {
+		held := refusedOf(r)
+		res.Held = &held
 	}
 	for _, t := range targets {
 		res.addTarget(t.Name, t.Path, verdictOf(res.Roles, t.Role), t.Err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -278,6 +279,22 @@ func (d *machine) download(name string, more ...string) ran {
 	d.t.Helper()
 	return d.run(append([]string{"--policy", d.site.log.policy, "--metadata-url", d.site.url + "/metadata/", "--metadata-dir", d.metadata(),
 		"--target-name", name, "--target-dir", d.targets(), "--target-base-url", d.site.url + "/targets", "download"}, more...)...)
+}
+
+// approve has the owner approve of what waits of a role.
+func (d *machine) approve(role string, more ...string) {
+	d.t.Helper()
+	var waiting []waitingRow
+	if err := json.Unmarshal([]byte(d.run("pending", "--json", "--metadata-dir", d.metadata()).want(0).stdout), &waiting); err != nil {
+		d.t.Fatal(err)
+	}
+	for _, w := range waiting {
+		if w.Role == role {
+			d.run(append([]string{"approve", "--metadata-dir", d.metadata(), w.ID}, more...)...).want(0, "approved: ")
+			return
+		}
+	}
+	d.t.Fatalf("nothing of %q waits: %+v", role, waiting)
 }
 
 // want fails the test unless the exit code and all the words are as wanted. Words

@@ -162,7 +162,7 @@ func TestRefusals(t *testing.T) {
 			s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 1))
 		}},
 		{verify.CodeWrongLog, "log.example/test", func(s *site, d *machine) {
-			s.log = newTestLog(s.t)
+			s.set("/metadata/3.targets.json.tlog-proof", newTestLog(s.t).submit(s.leaf("3.targets.json"), 2))
 		}},
 		{verify.CodeWrongRepository, "another", func(s *site, d *machine) {
 			leaf := s.leaf("3.targets.json")
@@ -235,7 +235,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("the target is %q, %v", b, err)
 			}
 			// The kept state is whole, unless it is shown that it expired.
-			if tt.code != verify.CodeExpired && tt.code != verify.CodeWrongLog && tt.code != verify.CodeRollback {
+			if tt.code != verify.CodeExpired && tt.code != verify.CodeRollback {
 				s.answer("/metadata/timestamp.json", 0)
 				s.answer("/metadata/3.targets.json.tlog-proof", 0)
 				s.set("/metadata/3.targets.json.tlog-proof", s.log.submit(s.leaf("3.targets.json"), 2))
@@ -260,8 +260,8 @@ func TestNoRequestsWithoutAPolicy(t *testing.T) {
 	d.refresh("--now", "yesterday").want(1, "--now")
 	d.refresh("--policy", filepath.Join(d.dir, "none")).want(1, "--policy")
 	policy := filepath.Join(d.dir, "install.json")
-	s.must(os.WriteFile(policy, []byte(`{"approval":"ask"}`), 0o644))
-	d.refresh("--install-policy", policy).want(1, "not supported yet")
+	s.must(os.WriteFile(policy, []byte(`{"approval":"never"}`), 0o644))
+	d.refresh("--install-policy", policy).want(1, "want \"auto\"")
 	s.must(os.WriteFile(policy, []byte(`{"faulty_witnesses":5}`), 0o644))
 	d.refresh("--install-policy", policy).want(1, "faulty_witnesses is 5, but by the trust policy 2 witnesses are a quorum")
 	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(2, "faulty_witnesses is 5")
@@ -349,7 +349,7 @@ func TestMinAge(t *testing.T) {
 	index := s.log.size - 1
 	now := time.Now()
 	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "by its proof alone: a newer one is not beside it")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "a newer one is not beside it")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
 	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2, entry 2 of the log, is proved to have been there for 1h30m0s, want 2h0m0s, by the newer proof")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))

@@ -74,7 +74,7 @@ var rooms = map[string][]string{
 	"cmd/demo":         {"cmd/demo", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs", "internal"},
 	"cmd/logserver":    {"cmd/logserver", "log", "witness/client", "admit", "leaf", "tuf", "proofs", "internal"},
 	"cmd/publisher":    {"cmd/publisher", "publish", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
-	"cmd/updater":      {"cmd/updater", "device", "verify", "tuf", "internal"},
+	"cmd/updater":      {"cmd/updater", "device", "explain", "verify", "tuf", "proofs", "internal"},
 	"cmd/witness":      {"cmd/witness", "witness", "proofs", "internal"},
 	"internal/cli":     {"internal/build", "internal/fetch", "internal/lockfile", "internal/printable", "internal/regular", "proofs"},
 	"internal/arch":    {},

@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/explain"
+	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// The commands with which the owner of a device decides. They make no requests, and judge
+// by what the device remembers.
+
+// maxQuestions is how often one run asks its user.
+const maxQuestions = 16
+
+// waitingRow is what waits, for machines.
+type waitingRow struct {
+	ID      string      `json:"id"`
+	Role    string      `json:"role,omitempty"` // empty: policies
+	Version int64       `json:"version,omitempty"`
+	Payload string      `json:"payload"`
+	Code    verify.Code `json:"code"`
+	Detail  string      `json:"detail"`
+	// Age is how many seconds it has been in the log at least; 0: not known.
+	Age     int64    `json:"age,omitempty"`
+	Changes []string `json:"changes,omitempty"` // sentences
+}
+
+// approvedRow is an approval, for machines.
+type approvedRow struct {
+	Role     string `json:"role,omitempty"`
+	Version  int64  `json:"version,omitempty"`
+	Payload  string `json:"payload"`
+	Time     string `json:"time,omitempty"` // when it was approved of, by the device's clock
+	Unlogged bool   `json:"unlogged,omitempty"`
+}
+
+// deviceStatus is what status prints with --json.
+type deviceStatus struct {
+	Repository string        `json:"repository"`
+	Root       int64         `json:"root"`
+	Log        string        `json:"log,omitempty"`
+	Floor      string        `json:"floor,omitempty"` // a time that has passed
+	Roles      []row         `json:"roles"`
+	Waiting    []waitingRow  `json:"waiting"`
+	Approved   []approvedRow `json:"approved"`
+	Unlogged   []approvedRow `json:"unlogged"` // installed without a proof
+}
+
+// openState reads the state of the device that --metadata-dir names. The caller unlocks.
+func (o *options) openState(cmd *cobra.Command, write bool) (s device.Store, state verify.State, unlock func(), err error) {
+	if err := need(flag{"metadata-dir", o.metadataDir}); err != nil {
+		return s, state, nil, err
+	}
+	s = device.Store{Dir: o.metadataDir}
+	take := s.LockToRead
+	if write {
+		take = s.Lock
+	}
+	if unlock, err = o.lock(take(cmd.Context(), cmd.CommandPath(), o.wait)); err != nil {
+		return s, state, nil, err
+	}
+	state, trouble, err := s.State()
+	if err != nil {
+		unlock()
+		return s, state, nil, err
+	}
+	if trouble != nil {
+		warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("using the other copy of the state: %w", trouble))
+	}
+	return s, state, unlock, nil
+}
+
+func newStatus(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status --metadata-dir DIR",
+		Short: "Print what a device has, what waits, and what was installed without a proof",
+		Long: `Status prints what a device remembers: the releases that it has accepted, the time
+that has certainly passed by the cosignatures that it has seen, what waits for its age
+or for its owner, and every release that was installed without a proof because the owner
+approved of that. It makes no requests and changes nothing.`,
+		Example: `  updater status --metadata-dir /var/lib/updater`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, state, unlock, err := o.openState(cmd, false)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			now, err := o.clock(time.Now())
+			if err != nil {
+				return err
+			}
+			return o.printStatus(cmd.OutOrStdout(), s, state, now)
+		},
+	}
+}
+
+func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, now time.Time) error {
+	res := deviceStatus{
+		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log,
+		Roles: []row{}, Waiting: waitingRows(s, state, now, false), Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
+	}
+	floor := state.Floor(now)
+	if !floor.IsZero() {
+		res.Floor = floor.Format(time.RFC3339)
+	}
+	for _, role := range slices.Sorted(maps.Keys(state.Accepted)) {
+		for _, a := range state.Accepted[role] {
+			res.Roles = append(res.Roles, row{Role: role, Version: a.Version, Payload: a.Payload.String(), Index: -1, Verdict: "accepted"})
+		}
+	}
+	if o.json {
+		return cli.WriteJSON(w, res)
+	}
+	fmt.Fprintf(w, "repository %s: root %d, %s, %s, %s\n", res.Repository, res.Root,
+		count(len(res.Roles), "release accepted", "releases accepted"), count(len(res.Waiting), "waits", "wait"), count(len(res.Unlogged), "without a proof", "without a proof"))
+	known := "nothing that it knows says what time it is"
+	if !floor.IsZero() {
+		known = "it knows that " + res.Floor + " has passed"
+		if !now.IsZero() && now.After(floor) {
+			known += ", so what it knows may be " + about(now.Sub(floor)) + " old"
+		}
+	}
+	fmt.Fprintln(w, known)
+	t := printable.NewTable(w, "ROLE", "VERSION", "PAYLOAD", "STATUS")
+	for _, r := range res.Roles {
+		status := r.Verdict
+		for _, u := range res.Unlogged {
+			if u.Role == r.Role && u.Payload == r.Payload {
+				status = "accepted WITHOUT A PROOF, as its owner approved"
+			}
+		}
+		t.Row(tuf.EscapeRole(r.Role), strconv.FormatInt(r.Version, 10), r.Payload[:16], status)
+	}
+	for _, a := range res.Approved {
+		status := "approved"
+		if a.Unlogged {
+			status = "approved, also without a proof"
+		}
+		t.Row(what(a.Role), version(a.Version), a.Payload[:16], status)
+	}
+	for _, waits := range res.Waiting {
+		t.Row(what(waits.Role), version(waits.Version), waits.ID, "waits: "+string(waits.Code))
+	}
+	for _, u := range res.Unlogged {
+		status := "was accepted WITHOUT A PROOF, as its owner approved"
+		if u.Time != "" {
+			status += " at " + u.Time
+		}
+		t.Row(what(u.Role), version(u.Version), u.Payload[:16], status)
+	}
+	return t.Flush()
+}
+
+// count says a number with its noun.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// about is a duration in the largest unit that it has two of.
+func about(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d minutes", d/time.Minute)
+	}
+	return fmt.Sprintf("%d seconds", d/time.Second)
+}
+
+// what names a role, or the policies.
+func what(role string) string {
+	if role == "" {
+		return "(policies)"
+	}
+	return tuf.EscapeRole(role)
+}
+
+func version(v int64) string {
+	if v == 0 {
+		return "-"
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+func approvedRows(approved []verify.Approved) []approvedRow {
+	rows := []approvedRow{}
+	for _, a := range approved {
+		r := approvedRow{Role: a.Role, Version: a.Version, Payload: a.Payload.String(), Unlogged: a.Unlogged}
+		if a.Time != 0 {
+			r.Time = time.Unix(a.Time, 0).UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func waitingRows(s device.Store, state verify.State, now time.Time, changes bool) []waitingRow {
+	rows := []waitingRow{}
+	for _, w := range state.Waiting {
+		r := waitingRow{ID: w.ID(), Role: w.Role, Version: w.Version, Payload: w.Payload.String(), Code: w.Code, Detail: w.Detail,
+			Age: int64(state.Age(w, now) / time.Second)}
+		if changes && w.Role != "" {
+			r.Changes = changesOf(s, w)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// changesOf says in sentences what a release changes.
+func changesOf(s device.Store, w verify.Waiting) []string {
+	offered, own, err := s.Waiting(w)
+	if err == nil && offered == nil {
+		err = errors.New("its file is not kept: the next refresh brings it")
+	}
+	if err != nil {
+		return []string{"what it changes cannot be said: " + err.Error()}
+	}
+	var changes *explain.Changes
+	if own == nil {
+		changes, err = explain.First(w.Role, offered)
+	} else {
+		changes, err = explain.Diff(w.Role, own, offered)
+	}
+	if err != nil {
+		return []string{"what it changes cannot be said: " + err.Error()}
+	}
+	return changes.Sentences()
+}
+
+func newPending(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pending --metadata-dir DIR",
+		Short: "Print what waits, and what it would change",
+		Long: `Pending prints what the device was offered and has not taken, why, how long it has
+been public at least, and what it would change: files, keys, thresholds, delegations.
+It makes no requests and changes nothing: what it prints is as of the last refresh.`,
+		Example: `  updater pending --metadata-dir /var/lib/updater`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, state, unlock, err := o.openState(cmd, false)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			now, err := o.clock(time.Now())
+			if err != nil {
+				return err
+			}
+			rows := waitingRows(s, state, now, true)
+			if o.json {
+				return cli.WriteJSON(cmd.OutOrStdout(), rows)
+			}
+			if len(rows) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "nothing waits")
+				return err
+			}
+			return printWaiting(cmd.OutOrStdout(), rows)
+		},
+	}
+}
+
+func printWaiting(w io.Writer, rows []waitingRow) error {
+	for _, r := range rows {
+		name := "a policy"
+		if r.Role != "" {
+			name = fmt.Sprintf("%s %d", tuf.EscapeRole(r.Role), r.Version)
+		}
+		age := ""
+		if r.Age > 0 {
+			age = ", public for " + about(time.Duration(r.Age)*time.Second) + " at least"
+		}
+		if _, err := fmt.Fprintf(w, "%s  %s waits (%s)%s\n  %s\n", r.ID, name, r.Code, age, printable.Line(r.Detail)); err != nil {
+			return err
+		}
+		for _, sentence := range r.Changes {
+			if _, err := fmt.Fprintf(w, "  %s\n", printable.Line(sentence)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func newApprove(o *options) *cobra.Command {
+	withoutProof := false
+	cmd := &cobra.Command{
+		Use:   "approve --metadata-dir DIR ID",
+		Short: "Let a device take what waits",
+		Long: `Approve is the owner's word: the next refresh or download takes what waits under an id
+that updater pending prints, or its first eight digits or more, though it is younger
+than the install policy wants or needs an approval, and though policies require less than
+before. It makes no requests.
+
+An approval is of one release, byte by byte, and ends when another release of the role
+comes. It does not take the place of signatures, hashes and expiry.
+
+--unlogged lets a release pass that has no valid proof that it is logged. That gives up
+what this program is for, and is meant for a log or witnesses that are gone for good. It
+is recorded: updater status shows it.`,
+		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, state, unlock, err := o.openState(cmd, true)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			now, err := o.clock(time.Now())
+			if err != nil {
+				return err
+			}
+			state, w, err := state.Approve(args[0], withoutProof, now)
+			if err != nil {
+				if errors.Is(err, verify.ErrNotWaiting) {
+					err = fmt.Errorf("%w: updater pending prints what waits", err)
+				}
+				return err
+			}
+			if err := s.SaveState(state); err != nil {
+				return err
+			}
+			if o.json {
+				return cli.WriteJSON(cmd.OutOrStdout(), approvedRows(state.Approved[len(state.Approved)-1:])[0])
+			}
+			also := ""
+			if withoutProof {
+				also = ", WITHOUT A PROOF that it is logged, which is recorded"
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "approved: %s (%s): the next refresh takes it%s\n", w, w.ID(), also)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&withoutProof, "unlogged", false, "approve of a release that has no valid proof")
+	return cmd
+}
+
+// needsApproval reports whether an update ended with something that the owner may decide.
+func needsApproval(c *verify.Client, targets []device.Target, err error) bool {
+	if c == nil {
+		return false
+	}
+	errs := []error{err}
+	for _, t := range targets {
+		errs = append(errs, t.Err)
+	}
+	for _, err := range errs {
+		var r *verify.Refusal
+		if errors.As(err, &r) && r.Code == verify.CodeNeedsApproval {
+			return true
+		}
+	}
+	return false
+}
+
+// ask asks the user whether to take what needs an approval. Where there is no terminal
+// nobody is asked: the answer is no.
+func (o *options) ask(cmd *cobra.Command, s device.Store) (yes bool, err error) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || o.json || !term.IsTerminal(int(in.Fd())) {
+		return false, nil
+	}
+	state, _, err := s.State()
+	if err != nil {
+		return false, err
+	}
+	now, err := o.clock(time.Now())
+	if err != nil {
+		return false, err
+	}
+	w, answers := cmd.ErrOrStderr(), bufio.NewReader(in)
+	for i, waits := range state.Waiting {
+		if waits.Code != verify.CodeNeedsApproval {
+			continue
+		}
+		if err := printWaiting(w, waitingRows(s, state, now, true)[i:i+1]); err != nil {
+			return false, err
+		}
+		fmt.Fprintf(w, "Install %s? [y/N] ", waits)
+		answer, err := answers.ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "y", "yes":
+		default:
+			continue
+		}
+		if state, _, err = state.Approve(waits.Payload.String(), false, now); err != nil {
+			return false, err
+		}
+		yes = true
+	}
+	if !yes {
+		return false, nil
+	}
+	return true, s.SaveState(state)
+}

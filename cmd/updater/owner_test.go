@@ -1,0 +1,197 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// install writes an install policy and returns the flags that name it.
+func (d *machine) install(policy string) []string {
+	d.t.Helper()
+	path := filepath.Join(d.dir, "install.json")
+	if err := os.WriteFile(path, []byte(policy), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	return []string{"--install-policy", path}
+}
+
+// An owner is shown what a release changes, approves of it, and it alone is installed.
+func TestOwnerApproves(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	manual := d.install(`{"approval":"manual"}`)
+	pending := func() string { return d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout }
+	if got := pending(); got != "nothing waits\n" {
+		t.Errorf("at first: %s", got)
+	}
+	d.download("app", manual...).want(1, "refused (needs-approval): targets: version 2", "hint: updater pending")
+	if _, err := os.Stat(filepath.Join(d.targets(), "app")); err == nil {
+		t.Fatal("installed without an approval")
+	}
+	if got := pending(); !strings.Contains(got, "targets 2 waits (needs-approval)") || !strings.Contains(got, "app") {
+		t.Errorf("pending: %s", got)
+	}
+	d.run("approve", "--metadata-dir", d.metadata(), "0123456789").want(2, "nothing waits under that id", "updater pending")
+	d.approve("targets")
+	d.download("app", manual...).want(0)
+	if got := pending(); got != "nothing waits\n" {
+		t.Errorf("afterwards: %s", got)
+	}
+
+	// The next one says what it changes against the one installed.
+	s.release("tool", "two")
+	d.download("app", manual...).want(1, "needs-approval")
+	if got := pending(); !strings.Contains(got, "targets 3 waits") || !strings.Contains(got, "tool") || strings.Contains(got, "app is") {
+		t.Errorf("pending: %s", got)
+	}
+	var rows []waitingRow
+	if err := json.Unmarshal([]byte(d.run("pending", "--json", "--metadata-dir", d.metadata()).want(0).stdout), &rows); err != nil || len(rows) != 1 || rows[0].Code != verify.CodeNeedsApproval || len(rows[0].Changes) < 2 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	d.approve("targets")
+	// It is offered another one: the approval was of that one.
+	s.release("tool", "three")
+	d.download("tool", manual...).want(1, "refused (needs-approval): targets: version 4")
+	d.run("status", "--metadata-dir", d.metadata()).want(0, "1 release accepted, 1 wait", "waits: needs-approval", "it knows that ")
+	d.approve("targets")
+	d.download("tool", manual...).want(0)
+
+	// Who took the present policy for another one would not be asked any more.
+	d.download("tool").want(1, "refused (evidence-downgrade)", "the owner's approval is no longer required")
+	if got := pending(); !strings.Contains(got, "a policy waits (evidence-downgrade)") || !strings.Contains(got, "no longer required") {
+		t.Errorf("pending: %s", got)
+	}
+	d.approve("")
+	d.download("tool").want(0)
+}
+
+// On a terminal the owner is asked, having been told what changes.
+func TestOwnerIsAsked(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Skip("script, which makes a terminal, is not installed")
+	}
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	ask := d.install(`{"approval":"ask"}`)
+	line := strings.Join(append([]string{filepath.Join(runtest.Programs(t, "updater"), "updater"), "--policy", s.log.policy, "--metadata-url", s.url + "/metadata/", "--metadata-dir", d.metadata(),
+		"--target-name", "app", "--target-dir", d.targets(), "--target-base-url", s.url + "/targets", "download"}, ask...), " ")
+	answer := func(text string) string {
+		cmd := exec.CommandContext(t.Context(), script, "-qec", line, "/dev/null")
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		t.Logf("%q: %s, %v", text, out, err)
+		return string(out)
+	}
+	app := filepath.Join(d.targets(), "app")
+	for _, no := range []string{"n\n", "\n", "\x04"} {
+		if out := answer(no); !strings.Contains(out, "Install targets 2? [y/N]") || !strings.Contains(out, "needs-approval") {
+			t.Errorf("%q: %s", no, out)
+		}
+		if _, err := os.Stat(app); err == nil {
+			t.Fatalf("%q: installed", no)
+		}
+	}
+	if out := answer("y\n"); strings.Contains(out, "refused") {
+		t.Errorf("yes: %s", out)
+	}
+	if b, err := os.ReadFile(app); err != nil || string(b) != "one" {
+		t.Errorf("%q, %v", b, err)
+	}
+	// Without a terminal nobody is asked.
+	s.release("app", "two")
+	if r := d.download("app", ask...).want(1, "refused (needs-approval)"); strings.Contains(r.stderr, "[y/N]") {
+		t.Errorf("asked: %s", r.stderr)
+	}
+}
+
+// A new root waits while releases go on, and a log that is gone can be done without, once
+// and on the record.
+func TestOwnerAndRoots(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	quarantine := d.install(`{"root_quarantine":"7d"}`)
+	d.download("app", quarantine...).want(0)
+	s.must(s.vendor.Rotate("root"))
+	s.release("app", "two")
+	r := d.download("app", quarantine...).want(0)
+	if !strings.Contains(r.stderr, "a newer root waits (quarantined), and this device goes on with root 1") || d.version("root") != 1 {
+		t.Errorf("root %d: %s", d.version("root"), r.stderr)
+	}
+	if got := d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout; !strings.Contains(got, "root 2 waits (quarantined)") || !strings.Contains(got, "root 2") {
+		t.Errorf("pending: %s", got)
+	}
+	d.approve("root")
+	d.download("app", quarantine...).want(0)
+	if d.version("root") != 2 {
+		t.Errorf("root %d", d.version("root"))
+	}
+
+	s.release("app", "three")
+	s.set("/metadata/4.targets.json.tlog-proof", nil)
+	d.download("app", quarantine...).want(1, "refused (not-logged): targets: version 4")
+	var rows []waitingRow
+	if err := json.Unmarshal([]byte(d.run("pending", "--json", "--metadata-dir", d.metadata()).want(0).stdout), &rows); err != nil || len(rows) != 1 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	d.run("approve", "--metadata-dir", d.metadata(), rows[0].ID).want(2, "has no proof (not-logged)")
+	d.run("approve", "--unlogged", "--metadata-dir", d.metadata(), rows[0].ID).want(0, "WITHOUT A PROOF")
+	out := checked(t, d.download("app", append(quarantine, "--json")...).want(0))
+	if last := out.Roles[len(out.Roles)-1]; last.Role != "targets" || last.Version != 4 || last.Verdict != unlogged || last.Index != -1 {
+		t.Errorf("%+v", last)
+	}
+	d.run("status", "--metadata-dir", d.metadata()).want(0, "1 without a proof", "accepted WITHOUT A PROOF, as its owner approved at 20")
+	s.release("app", "four")
+	d.download("app", quarantine...).want(0)
+	var status deviceStatus
+	if err := json.Unmarshal([]byte(d.run("status", "--json", "--metadata-dir", d.metadata()).want(0).stdout), &status); err != nil ||
+		len(status.Unlogged) != 1 || status.Unlogged[0].Version != 4 || !status.Unlogged[0].Unlogged || status.Root != 2 || len(status.Waiting) != 0 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	d.run("status", "--metadata-dir", filepath.Join(d.dir, "none")).want(2, "run updater init first")
+	d.run("status").want(2, "--metadata-dir is needed")
+}
+
+// What waits is shown with its age, and what is no longer kept is not guessed.
+func TestPendingAge(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	young := d.install(`{"min_age":"4h"}`)
+	leaf, now := s.leaf("2.targets.json"), time.Now()
+	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now.Add(-3*time.Hour)))
+	d.refresh(young...).want(1, "too-young")
+	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now))
+	d.refresh(young...).want(1, "too-young")
+	pending := d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout
+	if !strings.Contains(pending, "targets 2 waits (too-young)") {
+		t.Errorf("pending: %s", pending)
+	}
+	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json.waiting")))
+	if got := d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout; !strings.Contains(got, "its file is not kept: the next refresh brings it") {
+		t.Errorf("pending: %s", got)
+	}
+	s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.waiting"), s.get("/metadata/1.targets.json"), 0o644))
+	if got := d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout; !strings.Contains(got, "its file is not kept") {
+		t.Errorf("pending: %s", got)
+	}
+	// An owner who cannot wait need not.
+	d.approve("targets")
+	d.refresh(young...).want(0)
+	for _, name := range d.names() {
+		if strings.HasSuffix(name, ".waiting") {
+			t.Errorf("%s is left", name)
+		}
+	}
+}

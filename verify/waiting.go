@@ -1,0 +1,333 @@
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Waiting is what a device was offered and has not taken: for its age, for its owner's
+// approval, or for want of a proof. Its owner may approve of it: see [State.Approve].
+type Waiting struct {
+	Role    string // empty: it is a policy
+	Version int64  // 0 of a policy
+	Payload tuf.Digest
+	Code    Code // why it waits
+	// Since is a time by which it was in the log, in seconds since 1970; 0: not known.
+	Since int64
+	// Under identifies the policies under which Since is true.
+	Under tuf.Digest
+	// Detail says why it waits, in words, at most maxWaitingDetail bytes.
+	Detail string
+}
+
+// Approved is what a device's owner has approved of.
+type Approved struct {
+	Role    string
+	Version int64
+	Payload tuf.Digest
+	Time    int64 // when the owner approved, by the device's clock; 0: it had none
+	// Unlogged means that it may lack a proof.
+	Unlogged bool
+}
+
+// Limits of what a state holds of waiting and approved releases. A role with a longer name
+// than maxWaitingRole, printed, cannot be approved of.
+const (
+	maxWaiting       = 64
+	maxWaitingRole   = 16 << 10
+	maxWaitingDetail = 2 << 10
+)
+
+// ErrNotWaiting is wrapped if nothing waits under an id.
+var ErrNotWaiting = errors.New("nothing waits under that id")
+
+// Approve returns the state of a device whose owner approves of what waits under an id:
+// the beginning of its payload's digest in hex, at least eight digits. It need no longer
+// wait then, whatever for. What has no proof takes unlogged as well: that is for a log or
+// witnesses that are gone for good, and is recorded in the state. now is the device's
+// clock; zero: it has none. The approval ends when another release of the role comes.
+func (s State) Approve(id string, unlogged bool, now time.Time) (State, Waiting, error) {
+	w, err := s.waitingUnder(id)
+	if err != nil {
+		return s, w, err
+	}
+	lacking := lacksProof(w.Code)
+	switch {
+	case lacking && !unlogged:
+		return s, w, fmt.Errorf("%s has no proof (%s): no approval takes its place, unless it is one of a release that is not logged", w, w.Code)
+	case !lacking && unlogged:
+		return s, w, fmt.Errorf("%s is not refused for its proof (%s): approve of it as logged", w, w.Code)
+	}
+	s = s.clone()
+	a := Approved{Role: w.Role, Version: w.Version, Payload: w.Payload, Unlogged: unlogged}
+	if !now.IsZero() {
+		a.Time = max(0, now.Unix())
+	}
+	s.Approved = append(slices.DeleteFunc(s.Approved, func(b Approved) bool { return b.Role == w.Role }), a)
+	return s, w, nil
+}
+
+func (s State) waitingUnder(id string) (w Waiting, err error) {
+	if len(id) < 8 {
+		return w, fmt.Errorf("%q: want at least eight digits of an id", tuf.Clip(id))
+	}
+	found := 0
+	for _, candidate := range s.Waiting {
+		if text := candidate.Payload.String(); len(id) <= len(text) && text[:len(id)] == id {
+			w, found = candidate, found+1
+		}
+	}
+	switch found {
+	case 0:
+		return w, fmt.Errorf("%q: %w", tuf.Clip(id), ErrNotWaiting)
+	case 1:
+		return w, nil
+	}
+	return w, fmt.Errorf("%q: %d wait under that id: give more of it", tuf.Clip(id), found)
+}
+
+func (w Waiting) String() string {
+	if w.Role == "" {
+		return "the policy"
+	}
+	return fmt.Sprintf("%s %d", tuf.EscapeRole(w.Role), w.Version)
+}
+
+// lacksProof reports whether a code means that a release has no valid proof, but may be
+// a release of the device's repository for all that is known.
+func lacksProof(code Code) bool {
+	switch code {
+	case CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog:
+		return true
+	}
+	return false
+}
+
+// await remembers that something waits, in the place of what waited of its role, and
+// returns why. Approval of another release of the role ends.
+func (c *Client) await(w Waiting, m *tuf.Metadata, why error) error {
+	if c.cfg.Transparency != Enforce {
+		return why
+	}
+	var r *Refusal
+	if errors.As(why, &r) {
+		w.Detail = r.text()
+	}
+	c.noteWaiting(w)
+	c.offered = append(c.offered, m)
+	return why
+}
+
+// Offered returns the file of what waits, if this update was offered it; otherwise nil.
+func (c *Client) Offered(w Waiting) *tuf.Metadata {
+	for _, m := range c.offered {
+		if m.PayloadDigest == w.Payload {
+			return m
+		}
+	}
+	return nil
+}
+
+func (c *Client) noteWaiting(w Waiting) {
+	if len(w.Detail) > maxWaitingDetail {
+		w.Detail = w.Detail[:maxWaitingDetail-len("…")] + "…"
+	}
+	w.Detail = strings.ToValidUTF8(w.Detail, "?")
+	s := &c.state
+	before := c.waiting(w.Role, w.Payload)
+	if before.Since != 0 && (w.Since == 0 || before.Since < w.Since) {
+		w.Since = before.Since
+	}
+	s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload != w.Payload })
+	s.Waiting = slices.DeleteFunc(s.Waiting, func(b Waiting) bool { return b.Role == w.Role })
+	if printedSize(w.Role) <= maxWaitingRole {
+		w.Under = c.requirements.Digest()
+		s.Waiting = append(s.Waiting[max(0, len(s.Waiting)+1-maxWaiting):], w)
+	}
+}
+
+// waiting returns what is remembered of a release that waits, if it is still true.
+func (c *Client) waiting(role string, payload tuf.Digest) Waiting {
+	for _, w := range c.state.Waiting {
+		if w.Role == role && w.Payload == payload && w.Under == c.requirements.Digest() {
+			return w
+		}
+	}
+	return Waiting{}
+}
+
+// settled forgets what waited of a role, and what was approved, up to the version that has
+// been accepted.
+func (c *Client) settled(role string, version int64) {
+	c.state.Waiting = slices.DeleteFunc(c.state.Waiting, func(w Waiting) bool { return w.Role == role && w.Version <= version })
+	c.state.Approved = slices.DeleteFunc(c.state.Approved, func(a Approved) bool { return a.Role == role && a.Version <= version })
+}
+
+// approved reports whether the owner has approved of a release.
+func (c *Client) approved(role string, payload tuf.Digest) bool {
+	return slices.ContainsFunc(c.state.Approved, func(a Approved) bool { return a.Role == role && a.Payload == payload })
+}
+
+// brokenGlass reports whether a release may lack a proof: the owner has approved of that,
+// now or before. It is recorded.
+func (c *Client) brokenGlass(role string, payload tuf.Digest) bool {
+	s := &c.state
+	same := func(a Approved) bool { return a.Role == role && a.Payload == payload && a.Unlogged }
+	if slices.ContainsFunc(s.Unlogged, same) {
+		return true
+	}
+	at := slices.IndexFunc(s.Approved, same)
+	if at >= 0 {
+		s.Unlogged = append(s.Unlogged[max(0, len(s.Unlogged)+1-maxWaiting):], s.Approved[at])
+	}
+	return at >= 0
+}
+
+// offer is a release that is what it should be by TUF and has its proof, if it needs one.
+type offer struct {
+	role   string
+	m      *tuf.Metadata
+	proof  *Logged // nil: none is needed, or the owner has approved of that
+	latest *Logged // the newer proof, or the same
+	before *tuf.Metadata
+	power  bool // of a root: it gives somebody new power
+}
+
+// decide refuses a release that has to wait, for its age or for its owner. One that the
+// device has accepted before does not wait again.
+func (c *Client) decide(o offer) error {
+	if c.cfg.Transparency == Off || c.had(o.role, o.m.PayloadDigest) || c.approved(o.role, o.m.PayloadDigest) {
+		return nil
+	}
+	isRoot, p := o.role == tuf.RoleRoot, c.cfg.Install
+	if isRoot && !o.power {
+		return nil
+	}
+	w := Waiting{Role: o.role, Version: o.m.Version, Payload: o.m.PayloadDigest}
+	var age time.Duration
+	if o.proof != nil {
+		w.Since = loggedBy(o.proof, c.faulty)
+		age = c.age(w, o.latest)
+	}
+	wait := func(code Code, want time.Duration) error {
+		by := "the newer proof beside it"
+		if o.latest == o.proof {
+			by = "its proof and those of other files: a newer one is not beside it"
+		}
+		w.Code = code
+		return c.await(w, o.m, refusal(code, o.role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s",
+			o.m.Version, o.proof.Index, age, want, by))
+	}
+	switch {
+	case o.proof != nil && isRoot && age < p.RootQuarantine:
+		return wait(CodeQuarantined, p.RootQuarantine)
+	case o.proof != nil && !isRoot && age < p.MinAge:
+		return wait(CodeTooYoung, p.MinAge)
+	case p.Approval == ApproveAuto:
+		return nil
+	}
+	until := ""
+	if p.Postpone > 0 && !isRoot {
+		limit := p.Postpone
+		if p.PostponeSecurity > 0 && p.PostponeSecurity < limit && isSecurity(o.before, o.m) {
+			limit = p.PostponeSecurity
+		}
+		if age >= limit {
+			return nil
+		}
+		until = fmt.Sprintf(": it is accepted without, when it has been in the log for %v; it is proved to have been there for %v", limit, age)
+	}
+	w.Code = CodeNeedsApproval
+	return c.await(w, o.m, refusal(CodeNeedsApproval, o.role, nil, "version %d, %s, waits for the approval of this device's owner%s", o.m.Version, w.ID(), until))
+}
+
+// ID is what a person calls it by: the beginning of its payload's digest.
+func (w Waiting) ID() string { return w.Payload.String()[:16] }
+
+// age is how long a release has been in the log at least.
+func (c *Client) age(w Waiting, latest *Logged) time.Duration {
+	since := w.Since
+	if before := c.waiting(w.Role, w.Payload).Since; before != 0 && (since == 0 || before < since) {
+		since = before
+	}
+	passed := cosignedAt(latest, c.faulty)
+	if floor := c.floor(); !floor.IsZero() {
+		passed = max(passed, floor.Unix())
+	}
+	return ageBetween(since, passed)
+}
+
+// had reports whether this very release is the one that the device accepted last.
+func (c *Client) had(role string, payload tuf.Digest) bool {
+	if role == tuf.RoleRoot {
+		return c.state.Root.Payload == payload
+	}
+	return slices.ContainsFunc(c.state.Accepted[role], func(a AcceptedRelease) bool { return a.Payload == payload })
+}
+
+// givesPower reports whether a set of keys could sign for some role of the root after that
+// could not sign for it under the root before.
+func givesPower(before, after *tuf.Root) bool {
+	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		old, now := before.KeySet(role), after.KeySet(role)
+		if now.Threshold() < old.Threshold() {
+			return true
+		}
+		had := old.Identities()
+		for _, id := range now.Identities() {
+			if !slices.Contains(had, id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isSecurity reports whether a release has a target that its vendor has marked, and that
+// is new or another than in the release before.
+func isSecurity(before, m *tuf.Metadata) bool {
+	for path, file := range m.Targets.Files() {
+		if !marked(file.Custom) {
+			continue
+		}
+		if before == nil {
+			return true
+		}
+		was, ok := before.Targets.File(path)
+		if !ok || was.Length != file.Length || !sameHashes(was.Hashes, file.Hashes) || !marked(was.Custom) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameHashes(a, b map[string]string) bool {
+	for algorithm, hash := range a {
+		if b[algorithm] != hash {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// marked reports whether tuflog.security is true in a target's custom.
+func marked(custom []byte) bool {
+	if len(custom) == 0 {
+		return false
+	}
+	var of map[string]json.RawMessage
+	for _, name := range []string{"tuflog", "security"} {
+		of = nil
+		if json.Unmarshal(custom, &of) != nil {
+			return false
+		}
+		custom = of[name]
+	}
+	return string(custom) == "true"
+}
