@@ -39,7 +39,16 @@ type item struct {
 
 	leaf    leaf.Leaf
 	leafErr error
-	single  bool // one of its files may have to be fetched by itself
+	files   map[tuf.Digest][]byte // that the pack of its bundle has
+	single  bool                  // one of its files may have to be fetched by itself
+	pack    string                // what is wrong with the pack, said with the first leaf of its bundle
+}
+
+// packed reports whether all of an entry's files are in the pack of its bundle.
+func (it *item) packed() bool {
+	_, metadata := it.files[it.leaf.Metadata]
+	_, snapshot := it.files[it.leaf.Snapshot]
+	return metadata && (snapshot || it.leaf.Snapshot.IsZero())
 }
 
 // loaded is an entry with the files that its leaf names.
@@ -68,7 +77,7 @@ func (a *Auditor) readAhead(ctx context.Context, working *sync.WaitGroup, feed f
 		defer close(ln.queue)
 		ln.err = feed(ctx, func(it item) bool {
 			it.leaf, it.leafErr = leaf.Parse(it.raw)
-			it.single = it.leafErr == nil
+			it.single = it.leafErr == nil && !it.packed()
 			if !ln.bytes.take(ctx, it.weight()) || it.single && !ln.single.take(ctx, 1) {
 				return false
 			}
@@ -151,41 +160,45 @@ func (a *Auditor) load(ctx context.Context, it item, ahead bool) *loaded {
 	if l.leafErr != nil || !readable(l.leaf.Encoding) {
 		return l
 	}
-	content, err := a.blobs.get(ctx, l.leaf.Metadata)
-	if err != nil {
-		l.err = err
-		return l
+	l.err = a.loadFiles(ctx, l, ahead)
+	if l.later = errors.Is(l.err, errLater); l.err == nil {
+		a.likely.check(l)
 	}
-	if l.later = ahead && int64(len(content)) > l.leaf.Size; l.later {
-		return l
-	}
-	if l.metadata, l.err = parse("its metadata", content, l.leaf.Encoding); l.err != nil {
-		return l
-	}
-	if !l.leaf.Snapshot.IsZero() {
-		if l.snapshot, l.later, l.err = a.sharedSnapshot(ctx, l.leaf, ahead); l.err != nil || l.later {
-			return l
-		}
-	}
-	a.likely.check(l)
 	return l
 }
 
-func (a *Auditor) sharedSnapshot(ctx context.Context, named leaf.Leaf, ahead bool) (m *tuf.Metadata, later bool, err error) {
-	m, err = a.snapshots.get(ctx, named.Snapshot, func() (*tuf.Metadata, error) {
-		content, err := a.blobs.get(ctx, named.Snapshot)
-		if err != nil {
+func (a *Auditor) loadFiles(ctx context.Context, l *loaded, ahead bool) (err error) {
+	content, packed := l.files[l.leaf.Metadata]
+	if !packed {
+		if content, err = a.blobs.get(ctx, l.leaf.Metadata); err != nil {
+			return err
+		}
+	}
+	if ahead && int64(len(content)) > l.leaf.Size {
+		return errLater
+	}
+	if l.metadata, err = parse("its metadata", content, l.leaf.Encoding); err != nil {
+		return err
+	}
+	if packed && l.metadata.Root != nil {
+		a.blobs.keep(l.leaf.Metadata, bytes.Clone(content)) // it is asked for again and again
+	}
+	if l.leaf.Snapshot.IsZero() {
+		return nil
+	}
+	l.snapshot, err = a.snapshots.get(ctx, l.leaf.Snapshot, func() (*tuf.Metadata, error) {
+		content, packed := l.files[l.leaf.Snapshot]
+		if packed {
+			content = bytes.Clone(content) // it outlives its pack
+		} else if content, err = a.blobs.get(ctx, l.leaf.Snapshot); err != nil {
 			return nil, err
 		}
 		if ahead && len(content) > maxLikelySnapshot {
 			return nil, errLater
 		}
-		return parse("its snapshot", bytes.Clone(content), named.Encoding)
+		return parse("its snapshot", content, l.leaf.Encoding)
 	})
-	if errors.Is(err, errLater) {
-		return nil, true, nil
-	}
-	return m, false, err
+	return err
 }
 
 // errLater means that a file is to be read when it is its turn.
@@ -277,15 +290,17 @@ func (c *changed) Error() string {
 	return proofs.EntriesPath(c.index, c.width) + " is served with other bytes than before"
 }
 
-// read is a bundle that was read ahead.
+// readBundle is a bundle that was read ahead.
 type readBundle struct {
 	entries [][]byte
-	err     error // *changed or *outage
+	files   map[tuf.Digest][]byte // of its pack
+	pack    string                // what is wrong with the pack
+	err     error                 // *changed or *outage
 }
 
 // feedBundles puts the entries of bundles, from the leaf next on.
 func (a *Auditor) feedBundles(ctx context.Context, bundles []bundle, next int64, put func(item) bool) error {
-	for i, b := range inOrder(ctx, len(bundles), bundlesAhead, func(ctx context.Context, i int) readBundle { return a.readBundle(ctx, bundles[i]) }) {
+	for i, b := range inOrder(ctx, len(bundles), bundlesAhead, func(ctx context.Context, i int) readBundle { return a.readBundle(ctx, bundles[i], next) }) {
 		if b.err != nil {
 			return b.err
 		}
@@ -295,16 +310,18 @@ func (a *Auditor) feedBundles(ctx context.Context, bundles []bundle, next int64,
 			if index < next {
 				continue
 			}
-			if !put(item{index: index, raw: raw, last: last, final: last && i == len(bundles)-1}) {
+			if !put(item{index: index, raw: raw, last: last, final: last && i == len(bundles)-1, files: b.files, pack: b.pack}) {
 				return ctx.Err()
 			}
+			b.pack = ""
 		}
 	}
 	return nil
 }
 
-// readBundle reads a bundle whose entries were hashed.
-func (a *Auditor) readBundle(ctx context.Context, b bundle) (r readBundle) {
+// readBundle reads a bundle whose entries were hashed, and the files of those that are to
+// be judged, from the leaf next on.
+func (a *Auditor) readBundle(ctx context.Context, b bundle, next int64) (r readBundle) {
 	data := b.data
 	if data == nil {
 		var err error
@@ -315,7 +332,10 @@ func (a *Auditor) readBundle(ctx context.Context, b bundle) (r readBundle) {
 			return readBundle{err: &changed{b, data}}
 		}
 	}
-	r.entries, r.err = proofs.ParseEntries(data)
+	if r.entries, r.err = proofs.ParseEntries(data); r.err == nil {
+		wanted := b.index*proofs.FullWidth + int64(len(r.entries)) - next
+		r.files, r.pack = a.packs.read(ctx, b, r.entries, int(min(wanted, int64(len(r.entries)))))
+	}
 	return r
 }
 

@@ -57,6 +57,7 @@ type Auditor struct {
 	looked  int64        // when the last tree was verified, in POSIX seconds; 0: never
 	blobs   *blobCache
 
+	packs     *packReader
 	snapshots sharedFiles
 	likely    likelyKeys
 
@@ -126,6 +127,7 @@ func New(cfg Config) (*Auditor, error) {
 		keys:       knownKeys(cfg.Policy),
 		notes:      map[tuf.Digest]string{},
 		blobs:      newBlobCache(cfg.Source),
+		packs:      newPackReader(cfg.Source),
 		repos:      map[tuf.Digest]*repository{},
 		chains:     map[tuf.Digest]place{},
 		first:      map[tuf.Digest]place{},

@@ -1,5 +1,7 @@
 package audit
 
+import "github.com/tuflog/tuflog/tuf"
+
 // SetMaxPerKind changes how many findings of a kind are kept of a repository.
 func (a *Auditor) SetMaxPerKind(n int) { a.maxPerKind = n }
 
@@ -10,3 +12,8 @@ func (a *Auditor) SetStanding(allowed, perByte int64) {
 
 // SetLargeEvidence changes how many bytes of large evidence are kept.
 func (a *Auditor) SetLargeEvidence(n int64) { a.largeAllowed = n }
+
+// Mislead lets the auditor take keys for those that are likely to have signed a role.
+func (a *Auditor) Mislead(repository tuf.Digest, role string, keys tuf.KeySet) {
+	a.likely.learn(repository, role, keys)
+}

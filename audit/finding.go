@@ -74,6 +74,7 @@ const (
 	OddName            Kind = "odd-name"            // names of targets or roles lead out of a folder
 	SingledOut         Kind = "singled-out"         // names or custom data say for whom a target is
 	ListedBack         Kind = "listed-back"         // a snapshot or timestamp lists older versions than before, or fewer files
+	PackMismatch       Kind = "pack-mismatch"       // a pack served is not that of its bundle; its files were read one by one
 	OldNotes           Kind = "old-notes"           // notes that were kept are signed by keys that the policy does not name
 
 	Unreachable Kind = "unreachable"  // the log does not answer, or not with the requested file
@@ -91,7 +92,7 @@ var classes = map[Kind]Class{
 	UnknownLeaf: Unexpected,
 	VersionGap:  Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
-	NeverLogged: Hygiene, WitnessClock: Hygiene, OldNotes: Hygiene,
+	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,
 	SecondChain: Hygiene, ForkedRoot: Hygiene, SharedTopLevel: Hygiene, TwoIDs: Hygiene, KeyForm: Hygiene, RevokedKey: Hygiene,
 	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,

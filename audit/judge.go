@@ -37,6 +37,7 @@ type entry struct {
 // judgePending judges the leaves that have been hashed.
 func (a *Auditor) judgePending(ctx context.Context) error {
 	bundles, next := a.bundles, a.next
+	a.packs.begin()
 	err := a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
 		return a.feedBundles(ctx, bundles, next, put)
 	}, func(l *loaded, e entry) {
@@ -74,6 +75,11 @@ func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, p
 		l := <-c
 		if l.later {
 			l = a.load(ctx, l.item, false)
+		}
+		if l.pack != "" {
+			f := newFinding(PackMismatch, "%s: its files are read one by one instead", l.pack)
+			f.Index = l.index
+			a.record(f)
 		}
 		e, err := a.judge(ctx, l)
 		if err != nil {

@@ -341,14 +341,23 @@ func (l *Log) content(path string) ([]byte, bool) {
 	return out, true
 }
 
-// pack makes the pack at a path.
+// pack makes the pack at a path. A file that is spoilt is not in it, as a log that lacks
+// the right one leaves it out.
 func (l *Log) pack(path string) ([]byte, bool) {
 	id, err := pack.ParsePath(path)
 	if err != nil || !id.In(l.Size()) {
 		return nil, false
 	}
 	entries := l.entries[id.Index*proofs.FullWidth:][:id.Width]
-	data, _, err := pack.Encode(entries, func(sum tuf.Digest) ([]byte, error) { return l.blobs[sum], nil })
+	data, _, err := pack.Encode(entries, func(sum tuf.Digest) ([]byte, error) {
+		file := l.blobs[sum]
+		if change := l.spoilt["blob/sha256/"+sum.String()]; change != nil {
+			if file, err = change(file); err != nil || tuf.Sum(file) != sum {
+				return nil, nil
+			}
+		}
+		return file, nil
+	})
 	return data, err == nil
 }
 

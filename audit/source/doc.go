@@ -3,6 +3,6 @@
 //
 // A source bounds what it reads and trusts nothing that it reads: hashes and signatures
 // are for the auditor to check. Redirects are not followed. An HTTP source keeps its
-// connections, up to MaxConnections, and tries again what a busy server or a bad line may
-// have spoilt.
+// connections, up to MaxConnections, takes answers in zstd and gzip, and tries again what
+// a busy server or a bad line may have spoilt.
 package source

@@ -44,6 +44,7 @@ func NewHTTP(baseURL string, client *http.Client) (*HTTP, error) {
 		client = &http.Client{Transport: newTransport(), Timeout: time.Minute}
 	}
 	client = fetch.Direct(client)
+	client.Transport = coded{client.Transport}
 	fresh := *client
 	fresh.Transport = noCache{client.Transport}
 	return &HTTP{
@@ -123,10 +124,14 @@ func (s *HTTP) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 	})
 }
 
-// Pack returns the pack of a bundle of width entries. It is not trusted.
+// Pack returns the pack of a bundle of width entries. It is not trusted. One that does not
+// come is not waited for again, because a reader can do without.
 func (s *HTTP) Pack(ctx context.Context, index int64, width int) ([]byte, error) {
 	id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}
-	return s.get(ctx, s.client, pack.Path(id), pack.MaxSize)
+	return s.tries(ctx, s.client, pack.Path(id), pack.MaxSize, func(err error) bool {
+		var status *fetch.StatusError
+		return errors.As(err, &status) && worthRetrying(err)
+	})
 }
 
 // Blob implements audit.Source.
@@ -136,9 +141,13 @@ func (s *HTTP) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 
 // get tries again what a busy server or a bad line may have spoilt.
 func (s *HTTP) get(ctx context.Context, client *http.Client, path string, max int64) ([]byte, error) {
+	return s.tries(ctx, client, path, max, worthRetrying)
+}
+
+func (s *HTTP) tries(ctx context.Context, client *http.Client, path string, max int64, again func(error) bool) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
 		body, err := fetch.Get(ctx, client, s.base+path, max)
-		if err == nil || !worthRetrying(err) || attempt == len(s.waits) {
+		if err == nil || !again(err) || attempt == len(s.waits) {
 			return body, err
 		}
 		if wait.For(ctx, s.waits[attempt]) != nil {

@@ -1,20 +1,27 @@
 package source_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -196,4 +203,126 @@ func TestHTTPKeepsItsConnections(t *testing.T) {
 	if n := opened.Load(); n > source.MaxConnections {
 		t.Errorf("%d connections for %d requests at once, want at most %d", n, 2*source.MaxConnections, source.MaxConnections)
 	}
+}
+
+// coding writes what a server sends for a body in a coding.
+func coding(t testing.TB, name string, body []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	switch name {
+	case "gzip":
+		w = gzip.NewWriter(&b)
+	case "zstd":
+		z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = z
+	default:
+		return body
+	}
+	if _, err := w.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Packs, and all else, come in zstd or gzip. What a compressed answer expands to is limited
+// as any answer is, and what it needs besides.
+func TestHTTPCodings(t *testing.T) {
+	size := pack.MaxSize + 1
+	if testing.Short() {
+		size = 1 << 20 // nothing is too large then; the rest takes a second of processor time
+	}
+	large := make([]byte, size)
+	text := bytes.Repeat([]byte("files of a bundle "), 1000)
+	wide, err := zstd.NewWriter(nil, zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(false))
+	must(t, err)
+	skippable := bytes.Repeat([]byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, (size+2<<20)/8) // frames of zstd without content
+	for name, tt := range map[string]struct {
+		coding string
+		sent   []byte
+		want   []byte // nil: an error that says
+		says   string
+	}{
+		"plain":                   {"", text, text, ""},
+		"identity":                {"identity", text, text, ""},
+		"zstd":                    {"zstd", coding(t, "zstd", text), text, ""},
+		"gzip":                    {"gzip", coding(t, "gzip", text), text, ""},
+		"in capitals":             {"GZIP", coding(t, "gzip", text), text, ""},
+		"the largest":             {"zstd", coding(t, "zstd", large[1:]), large[1:], ""},
+		"zstd that is too large":  {"zstd", coding(t, "zstd", large), nil, "too large"},
+		"gzip that is too large":  {"gzip", coding(t, "gzip", large), nil, "too large"},
+		"zstd that is none":       {"zstd", text, nil, "magic"},
+		"gzip that is none":       {"gzip", text, nil, "gzip"},
+		"zstd cut short":          {"zstd", coding(t, "zstd", text)[:20], nil, "EOF"},
+		"gzip cut short":          {"gzip", coding(t, "gzip", text)[:20], nil, "EOF"},
+		"zstd with a wide window": {"zstd", wide.EncodeAll(large, nil), nil, "window"},
+		"zstd of nothing":         {"zstd", skippable, nil, "a compressed answer of more than"},
+		"not asked for":           {"br", text, nil, `coding "br"`},
+		"twice":                   {"gzip, gzip", text, nil, `coding "gzip, gzip"`},
+	} {
+		if testing.Short() && slices.Contains([]string{"too large", "window", "a compressed answer of more than"}, tt.says) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Accept-Encoding"); got != "zstd, gzip" {
+					t.Errorf("asked for %q", got)
+				}
+				if tt.coding != "" {
+					w.Header().Set("Content-Encoding", tt.coding)
+				}
+				_, _ = w.Write(tt.sent) // a reader that has enough goes away
+			}))
+			defer srv.Close()
+			src, err := source.NewHTTP(srv.URL, nil)
+			must(t, err)
+			for range 2 { // also with a decoder that was used
+				got, err := src.Pack(t.Context(), 0, 256)
+				switch {
+				case tt.want != nil && (err != nil || !bytes.Equal(got, tt.want)):
+					t.Errorf("%d bytes, %v; want %d", len(got), err, len(tt.want))
+				case tt.want == nil && (err == nil || !strings.Contains(err.Error(), tt.says)):
+					t.Errorf("%d bytes, %v; want an error: …%s…", len(got), err, tt.says)
+				}
+			}
+		})
+	}
+}
+
+// Nothing that a server sends in a coding is more than may be, or ends the program.
+func FuzzCodings(f *testing.F) {
+	text := []byte("files of a bundle, files of a bundle")
+	f.Add(coding(f, "zstd", text), true)
+	f.Add(coding(f, "gzip", text), false)
+	f.Add(text, true)
+	f.Fuzz(func(t *testing.T, sent []byte, isZstd bool) {
+		name := "gzip"
+		if isZstd {
+			name = "zstd"
+		}
+		src, err := source.NewHTTP("http://log.test", &http.Client{Transport: answers{name, sent}})
+		must(t, err)
+		if got, err := src.Pack(t.Context(), 0, 256); err == nil && len(got) > pack.MaxSize {
+			t.Errorf("%d bytes of a pack", len(got))
+		}
+	})
+}
+
+// answers is a server that sends one thing.
+type answers struct {
+	coding string
+	body   []byte
+}
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, ContentLength: int64(len(a.body)),
+		Header: http.Header{"Content-Encoding": {a.coding}}, Body: io.NopCloser(bytes.NewReader(a.body)),
+	}, nil
 }

@@ -131,7 +131,8 @@ type figures struct {
 	Leaves    int64   `json:"leaves"`
 	PerSecond float64 `json:"per_second"`
 	Share     float64 `json:"share"`                    // of the floor
-	Processor float64 `json:"processor_us,omitempty"`   // of the auditor, for each leaf, in µs
+	Processor float64 `json:"processor_us"`             // time of the floor or the auditor, for each leaf
+	Serving   float64 `json:"serving_us,omitempty"`     // the same of the file server
 	PerLeaf   float64 `json:"bytes_per_leaf,omitempty"` // that the server sent
 	Requests  int64   `json:"requests,omitempty"`       // that it answered
 	Peak      int64   `json:"peak,omitempty"`           // memory of the auditor, in bytes
@@ -139,9 +140,9 @@ type figures struct {
 
 func printTable(w io.Writer, all []figures) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "leaves\tper second\tof the floor\tprocessor µs\tbytes per leaf\trequests\tpeak MiB\t what\t")
+	fmt.Fprintln(tw, "leaves\tper second\tof the floor\tprocessor µs\tserving µs\tbytes per leaf\trequests\tpeak MiB\t what\t")
 	for _, f := range all {
-		fmt.Fprintf(tw, "%d\t%.0f\t%.2f\t%.0f\t%.0f\t%d\t%d\t %s\t\n", f.Leaves, f.PerSecond, f.Share, f.Processor, f.PerLeaf, f.Requests, f.Peak>>20, f.What)
+		fmt.Fprintf(tw, "%d\t%.0f\t%.2f\t%.0f\t%.0f\t%.0f\t%d\t%d\t %s\t\n", f.Leaves, f.PerSecond, f.Share, f.Processor, f.Serving, f.PerLeaf, f.Requests, f.Peak>>20, f.What)
 	}
 	return tw.Flush()
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,6 +32,12 @@ func measurements() []measurement {
 	return []measurement{
 		{"the floor", func(ctx context.Context, m *mirror, _, _ string) (figures, error) { return m.floor(ctx) }},
 		{"replay", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+			return m.replay(ctx, auditor, files{dir: m.dir, packs: true})
+		}},
+		{"replay, packs in zstd", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+			return m.replay(ctx, auditor, files{dir: m.dir, packs: true, zstd: true})
+		}},
+		{"replay without packs", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
 			return m.replay(ctx, auditor, files{dir: m.dir})
 		}},
 	}
@@ -42,7 +49,7 @@ const atOnce = 16
 // floor does what no auditor can leave out.
 func (m *mirror) floor(ctx context.Context) (figures, error) {
 	roots := map[tuf.Digest]*tuf.Metadata{}
-	var spent time.Duration
+	var spent, busy time.Duration
 	for first := int64(0); first < m.size; first += atOnce * proofs.FullWidth {
 		if ctx.Err() != nil {
 			return figures{}, context.Cause(ctx)
@@ -51,14 +58,14 @@ func (m *mirror) floor(ctx context.Context) (figures, error) {
 		if err != nil {
 			return figures{}, err
 		}
-		begun := time.Now()
+		begun, before := time.Now(), processor()
 		err = eachOf(len(leaves), leaves.check)
-		spent += time.Since(begun)
+		spent, busy = spent+time.Since(begun), busy+processor()-before
 		if err != nil {
 			return figures{}, err
 		}
 	}
-	return figures{Leaves: m.size, PerSecond: float64(m.size) / spent.Seconds()}, nil
+	return figures{Leaves: m.size, PerSecond: float64(m.size) / spent.Seconds(), Processor: m.perLeaf(busy)}, nil
 }
 
 // inMemory are leaves with their files.
@@ -137,9 +144,9 @@ func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...st
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	cmd := exec.CommandContext(ctx, auditor, append([]string{"replay", "--log", "http://" + l.Addr().String(), "--policy", m.policy}, args...)...)
-	begun := time.Now()
+	begun, before := time.Now(), processor()
 	r, err := process.Run(cmd)
-	took := time.Since(begun)
+	took, serving := time.Since(begun), processor()-before
 	if err := errors.Join(err, srv.Close()); err != nil {
 		return figures{}, err
 	}
@@ -155,20 +162,44 @@ func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...st
 	return figures{
 		Leaves:    m.size,
 		PerSecond: float64(m.size) / took.Seconds(),
-		Processor: float64((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Microseconds()) / float64(m.size),
+		Processor: m.perLeaf(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()),
+		Serving:   m.perLeaf(serving),
 		PerLeaf:   float64(sent.bytes.Load()) / float64(m.size),
 		Requests:  sent.requests.Load(),
 		Peak:      peak(cmd.ProcessState),
 	}, nil
 }
 
+// perLeaf returns a time for each leaf, in µs.
+func (m *mirror) perLeaf(d time.Duration) float64 {
+	return float64(d.Microseconds()) / float64(m.size)
+}
+
 // files serves the files of a folder.
 type files struct {
-	dir string
+	dir         string
+	packs, zstd bool
 }
 
 // ServeHTTP implements http.Handler.
 func (f files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/tile/files/") {
+		switch {
+		case !f.packs:
+			http.NotFound(w, r)
+			return
+		case f.zstd && strings.Contains(r.Header.Get("Accept-Encoding"), "zstd"):
+			compressed, err := os.ReadFile(filepath.Join(f.dir, filepath.FromSlash(path.Clean(r.URL.Path)+zstdSuffix)))
+			if err != nil {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Encoding", "zstd")
+			w.Header().Set("Content-Length", strconv.Itoa(len(compressed)))
+			_, _ = w.Write(compressed) // a reader that went away is its own affair
+			return
+		}
+	}
 	http.FileServer(http.Dir(f.dir)).ServeHTTP(w, r)
 }
 
@@ -180,7 +211,7 @@ type counter struct{ bytes, requests atomic.Int64 }
 func (c *counter) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r)
-		n, _ := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64) // absent from short texts
+		n, _ := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
 		c.bytes.Add(n)
 		c.requests.Add(1)
 	})

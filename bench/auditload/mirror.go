@@ -13,8 +13,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/tuflog/tuflog/bench/rehearsal"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -24,6 +27,7 @@ type mirror struct {
 	dir    string // served
 	policy string // file
 	size   int64
+	zstd   *zstd.Encoder
 }
 
 // openMirror returns the log in a folder, which is made if it is not there.
@@ -107,6 +111,10 @@ func (m *mirror) write(ctx context.Context, o options) error {
 	if err := os.MkdirAll(filepath.Join(m.dir, "blob", "sha256"), 0o777); err != nil {
 		return err
 	}
+	var err error
+	if m.zstd, err = zstd.NewWriter(nil); err != nil {
+		return err
+	}
 	var tree proofs.Frontier
 	for first := 0; first < o.releases; first += proofs.FullWidth {
 		if ctx.Err() != nil {
@@ -158,7 +166,33 @@ func (m *mirror) writeBundle(tree *proofs.Frontier, index int64, leaves []made) 
 			}
 		}
 	}
-	return m.put(proofs.EntriesPath(index, len(leaves)), bundle)
+	if err := m.put(proofs.EntriesPath(index, len(leaves)), bundle); err != nil {
+		return err
+	}
+	return m.writePack(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: len(leaves)}, leaves)
+}
+
+// zstdSuffix is that of a pack that the server sends to those who take zstd.
+const zstdSuffix = ".zst"
+
+// writePack writes the pack of a bundle, as it is and compressed.
+func (m *mirror) writePack(bundle proofs.TileID, leaves []made) error {
+	files := map[tuf.Digest][]byte{}
+	var entries [][]byte
+	for _, l := range leaves {
+		entries = append(entries, l.leaf)
+		for _, file := range l.files {
+			files[tuf.Sum(file)] = file
+		}
+	}
+	packed, _, err := pack.Encode(entries, func(sum tuf.Digest) ([]byte, error) { return files[sum], nil })
+	if err != nil {
+		return err
+	}
+	if err := m.put(pack.Path(bundle), packed); err != nil {
+		return err
+	}
+	return m.put(pack.Path(bundle)+zstdSuffix, m.zstd.EncodeAll(packed, nil))
 }
 
 // publish signs the checkpoint, as log and witnesses do, and writes the policy.
