@@ -46,6 +46,10 @@ func TestFormatsPage(t *testing.T) {
 	updated := formatsBlock.ReplaceAllFunc(page, func(block []byte) []byte {
 		m := formatsBlock.FindSubmatch(block)
 		name, text := string(m[2]), string(m[3])
+		if name == "accusation" { // computed in audit/evidence
+			seen[name] = true
+			return block
+		}
 		if want[name] == "" || seen[name] {
 			t.Errorf("example %q is unknown or there twice", name)
 		}
