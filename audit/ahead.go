@@ -335,6 +335,7 @@ func (a *Auditor) readBundle(ctx context.Context, b bundle, next int64) (r readB
 	if r.entries, r.err = proofs.ParseEntries(data); r.err == nil {
 		wanted := b.index*proofs.FullWidth + int64(len(r.entries)) - next
 		r.files, r.pack = a.packs.read(ctx, b, r.entries, int(min(wanted, int64(len(r.entries)))))
+		a.blobs.keepPack(r.files)
 	}
 	return r
 }

@@ -5,14 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// maxCached is how many bytes of blobs are kept at hand. One snapshot vouches
-// for many files, and a judgement reads the current root again and again.
-const maxCached = 32 << 20
+// How many bytes are kept at hand: of blobs, and of packs. One snapshot vouches for many
+// files, a judgement reads the current root again and again, and a report asks for what was
+// released last.
+const (
+	maxCached = 32 << 20
+	maxPacked = 16 << 20
+)
 
 // blobCache reads blobs, checks their hashes, and keeps the last ones. It is
 // safe for concurrent use.
@@ -23,6 +28,15 @@ type blobCache struct {
 	bytes int
 	order *list.List // of tuf.Digest, the latest first
 	held  map[tuf.Digest]heldBlob
+
+	packs  []packed // the latest last
+	packed int      // bytes of packs
+}
+
+// packed is the files of a pack.
+type packed struct {
+	files map[tuf.Digest][]byte
+	bytes int
 }
 
 type heldBlob struct {
@@ -68,11 +82,34 @@ func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 func (c *blobCache) cached(sum tuf.Digest) ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, ok := c.held[sum]
-	if ok {
+	if b, ok := c.held[sum]; ok {
 		c.order.MoveToFront(b.at)
+		return b.content, true
 	}
-	return b.content, ok
+	for _, p := range slices.Backward(c.packs) {
+		if content, ok := p.files[sum]; ok {
+			return content, true
+		}
+	}
+	return nil, false
+}
+
+// keepPack keeps the files of a pack, which are the right ones.
+func (c *blobCache) keepPack(files map[tuf.Digest][]byte) {
+	p := packed{files: files}
+	for _, content := range files {
+		p.bytes += len(content)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.bytes == 0 || p.bytes > maxPacked {
+		return
+	}
+	c.packs = append(c.packs, p)
+	for c.packed += p.bytes; c.packed > maxPacked; c.packs = c.packs[1:] {
+		c.packed -= c.packs[0].bytes
+		c.packs[0] = packed{}
+	}
 }
 
 func (c *blobCache) keep(sum tuf.Digest, content []byte) {
