@@ -232,7 +232,28 @@ func subjectOf(ctx context.Context, histories []*history.History, views []view, 
 			}
 		}
 	}
-	return nil, errors.New("the log has no repository with the root that is served: name it with --repository")
+	if h := releaserOf(histories, views); h != nil {
+		return h, nil
+	}
+	return nil, errors.New("it cannot be said of which repository this is: no root that is served, and no file, is of one that is logged (name it with --repository)")
+}
+
+// releaserOf finds the one repository that has released a single file, nil if there is none
+// or if several have.
+func releaserOf(histories []*history.History, views []view) *history.History {
+	var found *history.History
+	for _, v := range views {
+		for _, h := range histories {
+			if v.file == nil || h == found || !slices.ContainsFunc(h.Records, func(r history.Record) bool { return r.Leaf.Payload == v.file.PayloadDigest }) {
+				continue
+			}
+			if found != nil {
+				return nil
+			}
+			found = h
+		}
+	}
+	return found
 }
 
 // known is the payload of a root that a vantage serves, or the repository that a file's
@@ -375,6 +396,9 @@ func (c *comparison) conclude() string {
 	}
 	if len(vantages) == 1 {
 		return "what it serves is what is logged"
+	}
+	if len(vantages) == 2 {
+		return "both vantages serve what is logged"
 	}
 	return fmt.Sprintf("all %d vantages serve what is logged", len(vantages))
 }

@@ -175,6 +175,11 @@ func TestCompare(t *testing.T) {
 	}
 	_, errs := w.run(2, "compare", "--policy", w.policy, t.TempDir())
 	w.wantAll(errs, "name it with --repository")
+	alone := t.TempDir()
+	_, b = w.vendor.File("plugin")
+	must(os.WriteFile(filepath.Join(alone, "plugin.json"), b, 0o600))
+	rows, _ = w.compare(0, filepath.Join(alone, "plugin.json"))
+	w.want(rows, filepath.Join(alone, "plugin.json")+" plugin", compare.Logged, 1)
 	rows, _ = w.compare(2, "--repository", w.repo.String()[:10], mirror.URL+"/nowhere")
 	w.want(rows, mirror.URL+"/nowhere root", compare.Missing, 0)
 

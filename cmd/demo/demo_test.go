@@ -165,8 +165,8 @@ func pasteCommands(t *testing.T, transcript string) {
 			continue // curl and less are not everywhere
 		}
 		want := 0
-		if strings.Contains(command, "auditor replay") {
-			want = 1 // the vendor's second payload is found
+		if strings.Contains(command, "auditor replay") || strings.Contains(command, "auditor compare") {
+			want = 1 // the vendor's second payload is found, and what the thief serves is not logged
 		}
 		cmd := exec.Command("sh", "-c", command)
 		out, err := cmd.CombinedOutput()

@@ -25,6 +25,8 @@ func (o options) next(t *transcript, s *story) {
 		say("which releases list the file that the device installed", run("auditor", w.auditor("lookup", s.installed)...))
 		say("what the thief's release would change on that device, offline", run("auditor", "diff", s.device.metadata(), s.offered.dir))
 		say("who could replace a file after it", run("auditor", "radius", "--dir", s.offered.dir, "--before", s.device.metadata()))
+		say("what the vendor's and the thief's mirror serve, against what is logged", run("auditor", w.auditor("compare", s.mirror.url+"/honest-2.2/metadata/", s.offered.dir)...))
+		say("whether the device and a witness saw the log's one history", run("auditor", w.auditor("gossip", s.device.metadata()+"/targets.json.tlog-proof", w.witnesses[0].url)...))
 		say("submit the vendor's folder again: nothing new", run("publisher", w.publisher("submit", s.vendor.dir)...))
 		say("check metadata and proofs offline", run("updater", "verify", "--policy", w.policy, s.vendor.dir))
 		say("update the device", run("updater", "download", "--policy", w.policy, "--metadata-dir", s.device.metadata(),
