@@ -146,6 +146,9 @@ func report(t testing.TB, a *audit.Auditor) *audit.Report {
 	return r
 }
 
+// withoutPacks lets an auditor read files by themselves.
+func withoutPacks(c *audit.Config) { c.Source = struct{ audit.Source }{c.Source} }
+
 // kinds lists the findings that matter: kind and index, hygiene left out.
 func kinds(findings []audit.Finding) string {
 	var list []string
@@ -259,7 +262,7 @@ func TestEveryBitMatters(t *testing.T) {
 		paths[path] = true
 	}
 	// Without packs the files are read by themselves.
-	a = newAuditor(t, h.Log, func(c *audit.Config) { c.Source = struct{ audit.Source }{h.Log.Source()} })
+	a = newAuditor(t, h.Log, withoutPacks)
 	step(t, a)
 	for _, path := range h.Read() {
 		paths[path] = true
@@ -348,7 +351,7 @@ func TestSmallOutagesDoNotRepeatObservations(t *testing.T) {
 func (h *history) pathsOfBlobs(t *testing.T) []string {
 	t.Helper()
 	clone := h.clone()
-	step(t, newAuditor(t, clone.Log))
+	step(t, newAuditor(t, clone.Log, withoutPacks))
 	var paths []string
 	for _, path := range clone.Read() {
 		if strings.HasPrefix(path, "blob/") {

@@ -84,7 +84,7 @@ func TestPacks(t *testing.T) {
 	if !with.Vouches || blobsRead(h.Log) > 20 || !slices.Equal(packsRead(h.Log), []string{"tile/files/000", "tile/files/001.p/44"}) {
 		t.Errorf("vouches %v, %d blobs and packs %v were read", with.Vouches, blobsRead(h.Log), packsRead(h.Log))
 	}
-	alone := newAuditor(t, h.Log, func(c *audit.Config) { c.Source = struct{ audit.Source }{h.Log.Source()} })
+	alone := newAuditor(t, h.Log, withoutPacks)
 	step(t, alone)
 	if without := report(t, alone); !reflect.DeepEqual(with, without) {
 		t.Errorf("with packs %+v\nwithout %+v", with, without)
