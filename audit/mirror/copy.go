@@ -20,12 +20,6 @@ import (
 // file are in memory.
 const bundlesAtOnce = 4
 
-// packSource is a source that has packs.
-type packSource interface {
-	// Pack returns the pack of a bundle of width entries. It is not trusted.
-	Pack(ctx context.Context, index int64, width int) ([]byte, error)
-}
-
 // copy copies what the new tree has and the old one has not, and asks once more for the
 // files that were missing.
 func (c *mirror) copy(ctx context.Context) error {
@@ -161,11 +155,17 @@ func (c *mirror) pack(ctx context.Context, id proofs.TileID, entries [][]byte) (
 			return files, nil
 		}
 	}
-	packs, ok := c.cfg.Source.(packSource)
+	packs, ok := c.cfg.Source.(audit.Packs)
 	if !ok {
 		return nil, nil
 	}
 	data, err := packs.Pack(ctx, id.Index, id.Width)
+	if errors.Is(err, audit.ErrNotFound) && id.Width < proofs.FullWidth {
+		// The bundle may be full by now, and what was its pack is cut from the whole one.
+		if data, err = packs.Pack(ctx, id.Index, proofs.FullWidth); err == nil {
+			data = pack.Cut(data, entries)
+		}
+	}
 	if errors.Is(err, audit.ErrNotFound) {
 		return nil, nil // a log without packs
 	}

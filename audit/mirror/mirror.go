@@ -16,8 +16,7 @@ import (
 type Config struct {
 	// Dir is the directory of the copy. It is made if it does not exist.
 	Dir string
-	// Source is the log. If it has a method Pack(ctx, index, width), as the sources of
-	// package source have, the files are read in packs.
+	// Source is the log. If it is an audit.Packs too, the files are read in packs.
 	Source audit.Source
 	// Policy says which checkpoints are copied.
 	Policy *proofs.Policy

@@ -501,6 +501,30 @@ func TestMissing(t *testing.T) {
 	w.whole()
 }
 
+// A log that has grown since its checkpoint was read need not have the partial pack any
+// more: the files are cut from the full one, and none is asked for by itself.
+func TestPartialPackGone(t *testing.T) {
+	w := newWorld(t, 0)
+	for i := range int64(256) {
+		l := leaf.Leaf{
+			Kind: leaf.Release, Repository: tuf.Sum(nil), Role: "targets", Version: i + 1, Payload: tuf.Sum(nil),
+			Metadata: tuf.Sum(fmt.Append(nil, i)), Size: int64(len(fmt.Append(nil, i))), Encoding: tuf.JSON,
+		}
+		w.log.Append(l.Marshal(), fmt.Append(nil, i))
+	}
+	w.log.Serve(w.log.Checkpoint(100, 2))
+	w.log.Spoil("tile/files/000.p/100", audittest.Missing)
+	_, err := w.update(w.log.Source())
+	w.must(err)
+	for _, path := range w.log.Read() {
+		if strings.HasPrefix(path, "blob/") {
+			t.Errorf("%s was asked for", path)
+		}
+	}
+	w.log.Spoil("tile/files/000.p/100", nil)
+	w.whole()
+}
+
 // One process writes a copy at a time.
 func TestHeld(t *testing.T) {
 	w := newWorld(t, 3)
