@@ -10,9 +10,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// maxSpanned is how many accusations of a process may hold a long span of the log: of a log
-// that breaks the rules at every entry, some are enough.
-const maxSpanned = 16
+// maxSpanned is about how many long spans of the log a process reads for accusations: of a
+// log that breaks the rules at every entry, some are enough.
+const maxSpanned = 32
 
 // evidenceSource is the log, of which an accusation is made. Files come from the cache.
 type evidenceSource struct{ a *Auditor }
@@ -43,11 +43,9 @@ func (a *Auditor) accuse(ctx context.Context, f *Finding, kind evidence.Kind, ma
 		g.MaxEntries = proofs.MaxAccusedEntries
 	}
 	b, err := make(g)
+	a.spanned += g.Spanned
 	if err != nil && !errors.As(err, new(*evidence.Unproved)) {
 		return false
-	}
-	if kind == evidence.FalseAdmission {
-		a.spanned++
 	}
 	f.Evidence = []Evidence{evidenceFile(string(kind)+".accusation", b)}
 	return true

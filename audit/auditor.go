@@ -89,7 +89,7 @@ type Auditor struct {
 	standingAllowed, standingPerByte int64
 	suppressed                       map[about]int64
 	largeKept, largeAllowed          int64 // bytes of large files of evidence that are kept, and may be
-	spanned                          int   // accusations of false admissions that were made
+	spanned                          int   // spans of the log that were read for accusations
 	unsaved                          []unsaved
 	unsavedSize                      int
 	stateErr                         error           // what is wrong with the auditor's own disk, in this step

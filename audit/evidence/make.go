@@ -3,7 +3,6 @@ package evidence
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -38,6 +37,10 @@ type Log struct {
 	// MaxEntries is how many entries an accusation may hold to show that none is left
 	// out, up to proofs.MaxAccusedEntries; 0 means none of them.
 	MaxEntries int
+
+	// Spanned counts the spans of more than one entry that were read, which is what an
+	// accusation costs.
+	Spanned int
 }
 
 // ReadTile implements proofs.TileReader.
@@ -124,11 +127,15 @@ func (g *Log) spans(ctx context.Context, tree proofs.Tree, places []place) ([]pr
 	return spans, nil
 }
 
+// maxSpanBytes bounds the entries of an accusation, which take more in base64.
+const maxSpanBytes = proofs.MaxAccusationSize / 2
+
 func (g *Log) entries(ctx context.Context, tree proofs.Tree, p place) ([][]byte, error) {
 	if p.begin < 0 || p.end > tree.N || p.end-p.begin > proofs.MaxAccusedEntries {
 		return nil, fmt.Errorf("entries %d to %d of a tree of size %d are not to be had, or too many", p.begin, p.end-1, tree.N)
 	}
 	var entries [][]byte
+	size := 0
 	for index := p.begin / proofs.FullWidth; index*proofs.FullWidth < p.end; index++ {
 		first := index * proofs.FullWidth
 		data, err := g.Source.Entries(ctx, index, proofs.TileWidth(tree.N, proofs.EntriesLevel, index))
@@ -144,6 +151,11 @@ func (g *Log) entries(ctx context.Context, tree proofs.Tree, p place) ([][]byte,
 			return nil, fmt.Errorf("%s holds %d entries", proofs.EntriesPath(index, proofs.FullWidth), len(bundle))
 		}
 		entries = append(entries, bundle[from:to]...)
+		for _, e := range bundle[from:to] {
+			if size += len(e); size > maxSpanBytes {
+				return nil, fmt.Errorf("entries %d to %d have more than %d bytes", p.begin, p.end-1, maxSpanBytes)
+			}
+		}
 	}
 	return entries, nil
 }
@@ -169,26 +181,21 @@ func (g *Log) FalseAdmission(ctx context.Context, index int64, h History) ([]byt
 	} else {
 		tries = append(tries, g.related(l, own, h.Records())...)
 	}
-	var unproved error
 	for _, places := range tries {
-		b, err := g.try(ctx, index, places)
-		if err == nil {
+		// What cannot be read, or is too large, leaves the others.
+		if b, err := g.try(ctx, index, places); err == nil {
 			return b, nil
 		}
-		if !errors.As(err, new(*Unproved)) {
-			return nil, err
-		}
-		if unproved == nil {
-			unproved = err
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 	}
-	a.Files = nil
 	for _, sum := range []tuf.Digest{l.Metadata, l.Snapshot} {
 		if b, err := g.Source.Blob(ctx, sum); !sum.IsZero() && err == nil && tuf.Sum(b) == sum {
 			a.Files = append(a.Files, b)
 		}
 	}
-	return a.Marshal(), unproved
+	return g.checked(ctx, a)
 }
 
 // related are the entries that may show that a leaf is wrong, the fewest first.
@@ -228,6 +235,11 @@ func (g *Log) related(l leaf.Leaf, own place, records []admit.Record) (tries [][
 // try makes an accusation of a false admission from entries, and takes the files that it
 // needs.
 func (g *Log) try(ctx context.Context, index int64, places []place) ([]byte, error) {
+	for _, p := range places {
+		if p.end-p.begin > 1 {
+			g.Spanned++
+		}
+	}
 	a, err := g.with(ctx, FalseAdmission, index, places)
 	if err != nil {
 		return nil, err
