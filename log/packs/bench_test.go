@@ -52,6 +52,14 @@ func BenchmarkPack(b *testing.B) {
 				b.ReportMetric(float64(size)/proofs.FullWidth, "plainB/leaf")
 			})
 		}
+		once := w.packs(Config{})
+		b.Run(name+"/make, not kept", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := once.Make(b.Context(), id, Zstd); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 		b.Run(name+"/kept", func(b *testing.B) {
 			for b.Loop() {
 				if _, err := p.Kept(b.Context(), 0, Zstd); err != nil {

@@ -14,40 +14,48 @@ import (
 // not take more (RFC 9659).
 const maxWindow = 8 << 20
 
-// coder compresses packs. What it needs for that is made when it is first used.
+// coder compresses packs: what is kept well, and what is made for one client fast. What it
+// needs for that is made when it is first used.
 type coder struct {
-	once    sync.Once
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
+	once       sync.Once
+	well, fast *zstd.Encoder
+	decoder    *zstd.Decoder
 }
 
 func (c *coder) open() {
 	c.once.Do(func() {
-		var err error
-		c.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxWindow), zstd.WithLowerEncoderMem(true))
-		if err == nil {
-			c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(pack.MaxSize), zstd.WithDecoderLowmem(true))
+		encoder := func(level zstd.EncoderLevel) *zstd.Encoder {
+			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxWindow), zstd.WithLowerEncoderMem(true))
+			if err != nil {
+				panic(err) // the options are the line above
+			}
+			return e
 		}
+		c.well, c.fast = encoder(zstd.SpeedDefault), encoder(zstd.SpeedFastest)
+		var err error
+		c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(pack.MaxSize), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			panic(err) // the options are the lines above
+			panic(err) // the options are the line above
 		}
 	})
 }
 
-// as returns a pack in a coding.
+// keep compresses a pack in both codings.
+func (c *coder) keep(b []byte) (zstd, gzipped []byte) {
+	c.open()
+	return c.well.EncodeAll(b, nil), zipped(b, gzip.DefaultCompression)
+}
+
+// as compresses a pack for one client.
 func (c *coder) as(coding Coding, b []byte) []byte {
 	switch coding {
 	case Zstd:
-		return c.zstd(b)
+		c.open()
+		return c.fast.EncodeAll(b, nil)
 	case Gzip:
-		return c.gzip(b)
+		return zipped(b, gzip.BestSpeed)
 	}
 	return b
-}
-
-func (c *coder) zstd(b []byte) []byte {
-	c.open()
-	return c.encoder.EncodeAll(b, nil)
 }
 
 func (c *coder) unpack(b []byte) ([]byte, error) {
@@ -55,9 +63,12 @@ func (c *coder) unpack(b []byte) ([]byte, error) {
 	return c.decoder.DecodeAll(b, nil)
 }
 
-func (c *coder) gzip(b []byte) []byte {
+func zipped(b []byte, level int) []byte {
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
+	z, err := gzip.NewWriterLevel(&out, level)
+	if err != nil {
+		panic(err) // the level is one of the package's own
+	}
 	// Writing to a bytes.Buffer does not fail.
 	_, _ = z.Write(b)
 	_ = z.Close()

@@ -128,7 +128,7 @@ func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack
 	if !whole || id.Width != proofs.FullWidth || p.cfg.Dir == "" || !p.room() {
 		return Pack{p.coder.as(coding, plain), whole}, nil
 	}
-	zstd, gzip := p.coder.zstd(plain), p.coder.gzip(plain)
+	zstd, gzip := p.coder.keep(plain)
 	if err := keep(p.path(id.Index), tuf.Sum(bundle), zstd, gzip); err != nil {
 		p.warned.Do(func() { p.logger.Warn("a pack cannot be kept, and is made for each that asks", "err", err) })
 	}
