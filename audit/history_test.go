@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type history struct {
 	*audittest.Log
 	vendor *testvendor.Vendor
 	repo   tuf.Digest
+	wire   sync.Map // answers that take a wire: http.HandlerFunc by path
 }
 
 func newVendor(t testing.TB) *testvendor.Vendor {

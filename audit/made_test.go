@@ -39,10 +39,16 @@ type made struct {
 }
 
 // newMade registers a root under the keys r, t, s and n, one for each role.
-func newMade(t testing.TB) *made {
-	m := &made{Log: audittest.New(t), roles: map[string][]string{
+func newMade(t testing.TB) *made { return madeIn(audittest.New(t), nil) }
+
+// madeIn registers such a root in a log, changed before it is signed.
+func madeIn(l *audittest.Log, change func(m *made)) *made {
+	m := &made{Log: l, roles: map[string][]string{
 		tuf.RoleRoot: {"r"}, tuf.RoleTargets: {"t"}, tuf.RoleSnapshot: {"s"}, tuf.RoleTimestamp: {"n"},
 	}, least: map[string]int{}, files: map[string]int64{}}
+	if change != nil {
+		change(m)
+	}
 	m.repo = m.Register(m.rootFile(1, "r"))
 	return m
 }

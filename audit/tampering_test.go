@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -45,9 +44,9 @@ func TestTampering(t *testing.T) {
 	tests := []struct {
 		name  string
 		do    func(h *history)
-		want  string // kinds, without the history's own evidence
+		want  string
 		class audit.Class
-		says  string // part of the sentence
+		says  string
 	}{
 		{"a bit of an entry", func(h *history) {
 			h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
@@ -250,48 +249,11 @@ func TestTampering(t *testing.T) {
 			h.Serve([]byte("<html>please log in</html>"))
 		}, "unreachable@-1", audit.Outage, "the checkpoint cannot be read"},
 	}
-	accusations := accusations{dir: t.TempDir()}
+	var lies []lie
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newHistory(t)
-			tt.do(h)
-			dir := t.TempDir()
-			a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
-			if _, err := a.Step(t.Context()); err != nil && tt.class != audit.Outage {
-				t.Fatal(err)
-			}
-			r, err := a.Report(t.Context())
-			if err != nil && tt.class != audit.Outage {
-				t.Fatal(err)
-			}
-			var found []audit.Finding
-			for _, f := range r.Findings {
-				if f.Kind != audit.SecondPayload {
-					found = append(found, f)
-				}
-			}
-			if got := kinds(found); got != tt.want {
-				t.Fatalf("found %s, want %s\n%+v", got, tt.want, found)
-			}
-			if found[0].Class != tt.class || !strings.Contains(found[0].Sentence, tt.says) {
-				t.Errorf("%s: %s; want %s: …%s…", found[0].Class, found[0].Sentence, tt.class, tt.says)
-			}
-			if r.Vouches {
-				t.Error("vouches all the same")
-			}
-			if found[0].Class == audit.Tampering {
-				checkEvidence(t, dir, found[0])
-			}
-			switch found[0].Kind {
-			case audit.BadLeaf, audit.BehindEnd, audit.Duplicate, audit.FalseAdmission:
-				if s := prove(t, h.Log, found[0]); !slices.Contains(s.Entries, found[0].Index) && s.Kind != evidence.BehindEnd {
-					t.Errorf("%s, and the evidence: %s", found[0].Sentence, s.Sentence)
-				}
-				accusations.add(t, h.Log, found[0])
-			}
-		})
+		lies = append(lies, lie{tt.name, tt.do, tt.want, tt.class, tt.says, nil})
 	}
-	accusations.check(t)
+	tell(t, lies)
 }
 
 func (h *history) evidence() leaf.Leaf {

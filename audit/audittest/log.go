@@ -10,7 +10,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +118,39 @@ func (l *Log) Clone() *Log {
 	return c
 }
 
+// Beginning returns a log with the same keys and the first entries of this one.
+func (l *Log) Beginning(size int64) *Log {
+	c := &Log{
+		T: l.T, Signer: l.Signer, Witnesses: l.Witnesses, Time: l.Time,
+		entries: slices.Clone(l.entries[:size]),
+		blobs:   maps.Clone(l.blobs),
+		repos:   map[tuf.Digest]*admit.Repository{},
+		spoilt:  map[string]func([]byte) ([]byte, error){},
+	}
+	for i, entry := range c.entries {
+		logged, err := leaf.Parse(entry)
+		if err != nil {
+			continue
+		}
+		if repo := c.repos[logged.Repository]; repo != nil {
+			err = repo.Apply(int64(i), logged)
+		} else {
+			c.repos[logged.Repository], err = admit.NewRepository(logged, int64(i), admissionBlobs{c})
+		}
+		if err != nil {
+			l.T.Fatal(err)
+		}
+	}
+	return c
+}
+
+// Become serves what another log serves, from now on.
+func (l *Log) Become(other *Log) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries, l.blobs, l.repos, l.served = other.entries, other.blobs, other.repos, other.served
+}
+
 // Parse reads a file of JSON metadata.
 func Parse(t testing.TB, file []byte) *tuf.Metadata {
 	t.Helper()
@@ -205,6 +240,15 @@ func (l *Log) Append(entry []byte, files ...[]byte) int64 {
 	}
 	l.entries = append(l.entries, entry)
 	return int64(len(l.entries) - 1)
+}
+
+// Keep keeps files as blobs.
+func (l *Log) Keep(files ...[]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range files {
+		l.blobs[tuf.Sum(f)] = f
+	}
 }
 
 // Size is the number of entries.
