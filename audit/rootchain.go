@@ -113,17 +113,22 @@ func (c comparison) sharedTopLevel() []Finding {
 
 // sharing lists pairs of top-level roles that have keys in common that suffice for either.
 func sharing(root *tuf.Root) (pairs []string) {
+	of := map[string]map[tuf.KeyIdentity]bool{}
+	for _, role := range topLevel {
+		of[role] = map[tuf.KeyIdentity]bool{}
+		for _, key := range root.KeySet(role).Identities() {
+			of[role][key] = true
+		}
+	}
 	for i, one := range topLevel {
-		a := root.KeySet(one)
 		for _, two := range topLevel[i+1:] {
-			b := root.KeySet(two)
 			both := 0
-			for _, key := range a.Identities() {
-				if slices.Contains(b.Identities(), key) {
+			for key := range of[one] {
+				if of[two][key] {
 					both++
 				}
 			}
-			if a.MetBy(both) && b.MetBy(both) {
+			if root.KeySet(one).MetBy(both) && root.KeySet(two).MetBy(both) {
 				pairs = append(pairs, one+" and "+two)
 			}
 		}
@@ -259,8 +264,11 @@ func (p *past) change(l *loaded, role string, was, is tuf.KeySet) {
 	}
 	now := is.Identities()
 	p.Removed = slices.DeleteFunc(p.Removed, func(r RemovedKey) bool {
+		if r.Role != role {
+			return false
+		}
 		identity, _ := r.key().Identity()
-		return r.Role == role && slices.Contains(now, identity)
+		return slices.Contains(now, identity)
 	})
 	for _, key := range was.Identities() {
 		if slices.Contains(now, key) {

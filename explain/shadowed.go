@@ -1,6 +1,10 @@
 package explain
 
-import "github.com/tuflog/tuflog/tuf"
+import (
+	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
+)
 
 // Shadowed returns the delegated roles that no search for a target ever asks, though they
 // are trusted for paths: terminating delegations before them take all these paths. It
@@ -10,37 +14,72 @@ func Shadowed(d *tuf.Delegations) (roles []string, all bool) {
 	if d == nil {
 		return nil, true
 	}
-	budget := work{maxPatterns / 16} // whoever compares releases asks of each
-	var earlier tuf.DelegatedRole  // all paths of terminating delegations
-	prefixes := map[string]bool{} // and hash prefixes, of which sixteen siblings are their parent
+	taken := taken{prefixes: map[string]bool{}, paths: map[string]bool{}, budget: work{maxPatterns / 16}}
 	for _, role := range d.Roles {
-		if len(role.Paths)+len(role.PathHashPrefixes) > 0 && taken(prefixes, role, earlier, &budget) {
+		if len(role.Paths)+len(role.PathHashPrefixes) > 0 && taken.has(role) {
 			roles = append(roles, role.Name)
 		}
-		if !role.Terminating {
-			continue
+		if taken.budget.left < 0 {
+			break
 		}
-		earlier.Paths = append(earlier.Paths, role.Paths...)
-		for _, prefix := range role.PathHashPrefixes {
-			addPrefix(prefixes, prefix)
+		if role.Terminating {
+			taken.add(role)
 		}
 	}
-	return roles, budget.left >= 0
+	return roles, taken.budget.left >= 0
 }
 
-// taken reports whether hash prefixes and paths of earlier delegations include all that a
-// role is trusted for.
-func taken(prefixes map[string]bool, role, earlier tuf.DelegatedRole, budget *work) bool {
-	if prefixes[""] {
+// taken is the paths that some delegations cover.
+type taken struct {
+	prefixes map[string]bool // of hashes; sixteen siblings are their parent
+	paths    map[string]bool // patterns
+	wide     []string        // those of them that match more than themselves
+	budget   work
+}
+
+func (t *taken) add(role tuf.DelegatedRole) {
+	for _, prefix := range role.PathHashPrefixes {
+		addPrefix(t.prefixes, prefix)
+	}
+	for _, pattern := range role.Paths {
+		if !t.paths[pattern] && strings.ContainsAny(pattern, "*?") {
+			t.wide = append(t.wide, pattern)
+		}
+		t.paths[pattern] = true
+	}
+}
+
+// has reports whether all that a role is trusted for is seen to be taken.
+func (t *taken) has(role tuf.DelegatedRole) bool {
+	if t.prefixes[""] {
 		return true // every path has a hash
 	}
 	for _, prefix := range role.PathHashPrefixes {
-		if !begins(prefixes, prefix) {
+		if !begins(t.prefixes, prefix) {
 			return false
 		}
 	}
-	role.PathHashPrefixes = nil
-	return len(uncovered(earlier, role, budget)) == 0 && budget.left >= 0
+	for _, pattern := range role.Paths {
+		if !t.includes(pattern) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *taken) includes(pattern string) bool {
+	if t.paths[pattern] {
+		return true
+	}
+	for _, wide := range t.wide {
+		if !t.budget.spend(len(wide) + len(pattern) + 1) {
+			return false
+		}
+		if includes(wide, pattern) {
+			return true
+		}
+	}
+	return false
 }
 
 // addPrefix adds a hash prefix to a set in which sixteen siblings are their parent.
