@@ -18,6 +18,7 @@ type Device struct {
 	Warn func(error)
 
 	client   *verify.Client
+	next     string       // the path of the next trust policy; empty: none is looked for
 	stored   verify.State // as the Store has it
 	accepted int          // how many files were accepted when it was stored
 	warned   int          // of the client's troubles
@@ -42,7 +43,7 @@ func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 	if err := d.Store.recover(); err != nil {
 		return nil, err
 	}
-	d.stored, d.accepted, d.warned = state, 0, 0
+	d.stored, d.accepted, d.warned, d.next = state, 0, 0, cfg.Install.NextPolicy
 	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Repository})
 	if d.client == nil {
 		var r *verify.Refusal

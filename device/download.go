@@ -12,6 +12,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -27,7 +28,8 @@ type Target struct {
 // Download searches for targets, one after the other, once Refresh has succeeded, and
 // fetches those from below baseURL that dir does not have. It returns the result for
 // each; the error is that of a context that has ended, or means that the state could not
-// be stored.
+// be stored. Then it looks for the next trust policy, if the install policy names one, and
+// adopts it if it may; what is in the way of that is told to Warn.
 func (d *Device) Download(ctx context.Context, names []string, baseURL, dir string) ([]Target, error) {
 	var targets []Target
 	for _, name := range names {
@@ -38,7 +40,47 @@ func (d *Device) Download(ctx context.Context, names []string, baseURL, dir stri
 		}
 		targets = append(targets, t)
 	}
-	return targets, d.end(nil)
+	if d.next != "" {
+		if err := d.adoptPolicy(ctx, baseURL); err != nil {
+			d.warn(fmt.Errorf("the next trust policy (%s) is not in force: %w", d.next, err))
+		}
+	}
+	return targets, d.end(ctx.Err())
+}
+
+// nextPolicyName is the file of the metadata directory with the next trust policy, as the
+// vendor's target has it.
+const nextPolicyName = "next-policy.txt"
+
+// adoptPolicy fetches the target that is the next trust policy, and adopts it if it may.
+func (d *Device) adoptPolicy(ctx context.Context, baseURL string) error {
+	found, err := d.client.Locate(ctx, d.next)
+	if errors.Is(err, verify.ErrNotListed) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if found.Target.Length > proofs.MaxPolicySize {
+		return fmt.Errorf("it has %d bytes, more than the %d of a trust policy", found.Target.Length, proofs.MaxPolicySize)
+	}
+	path := d.Store.path(nextPolicyName)
+	have, err := haveTarget(path, *found.Target)
+	if err == nil && !have {
+		err = d.Repository.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(found.Name), *found.Target)
+	}
+	if err != nil {
+		return err
+	}
+	content, err := regular.ReadSome(path, proofs.MaxPolicySize+1)
+	if err != nil {
+		return err
+	}
+	adopted, err := d.client.Adopt(found, content)
+	if adopted {
+		d.warn(fmt.Errorf("from the next run on the trust policy is %s, which %s lists: updater status", d.next, tuf.EscapeRole(found.Role)))
+	}
+	return err
 }
 
 // downloadOne puts a target at path, and returns the role that lists it.

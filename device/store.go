@@ -26,6 +26,7 @@ import (
 //
 //	root.json, timestamp.json, snapshot.json, targets.json, ROLE.json
 //	NAME.tlog-proof, NAME.latest.tlog-proof
+//	next-policy.txt: the next trust policy, as its target has it, which is not in force
 //	NAME.waiting: a release that was offered and not taken, which is not trusted
 //	updater.state, updater.state.copy
 type Store struct {

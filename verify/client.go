@@ -97,6 +97,8 @@ type Client struct {
 	source       Source
 	faulty       int // witnesses that may lie about the time
 	repository   tuf.Digest
+	configured   tuf.Digest // identifies the configured trust policy
+	adopted      bool       // another one is in force after this update
 	requirements Requirements
 	state        State
 	acceptedSize int // of state.Accepted, printed
@@ -125,18 +127,21 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	if cfg.MaxRoots == 0 {
 		cfg.MaxRoots = defaultMaxRoots
 	}
-	faulty, err := cfg.check()
-	if err != nil {
-		return nil, err
-	}
 	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
 		return nil, errors.New("client: the state pins no root: begin with Pin")
 	}
-	c := &Client{cfg: cfg, source: source, faulty: faulty, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
+	c := &Client{cfg: cfg, source: source, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
 	}
-	c.requirements = requirementsOf(cfg, c.repository, faulty)
+	if err := c.useAdopted(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.faulty, err = c.cfg.check(); err != nil {
+		return nil, err
+	}
+	c.requirements = requirementsOf(c.cfg, c.repository, c.faulty)
 	c.acceptedSize = acceptedSize(c.state.Accepted)
 	m, err := readFile(tuf.RoleRoot, root)
 	if err != nil {
@@ -316,6 +321,9 @@ func (c *Client) needsProof(role string) bool {
 func (c *Client) needsLatest(role string) bool {
 	p := c.cfg.Install
 	wait := max(p.MinAge, p.Postpone)
+	if p.NextPolicy != "" {
+		wait = max(wait, p.RootQuarantine)
+	}
 	if role == tuf.RoleRoot {
 		wait = p.RootQuarantine
 	}

@@ -37,8 +37,7 @@ const maxFaultyWitnesses = 1000
 //	 "snapshot_hashes": "required", "approval": "ask", "postpone": "30d",
 //	 "postpone_security": "3d", "next_policy": "policy/trust.txt"}
 //
-// Every field is optional, and an unknown one is refused. docs/devices.md describes each,
-// docs/install-policy.schema.json is its JSON Schema.
+// Every field is optional, and an unknown one is refused. docs/devices.md describes each.
 //
 // Ages and waits are counted by the times of cosignatures, from the release's proof on:
 // no clock of the device is asked. See [State.Floor].
@@ -165,9 +164,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 		case "postpone_security":
 			p.PostponeSecurity, err = readWait(value)
 		case "next_policy":
-			if p.NextPolicy, err = readString(value); p.NextPolicy != "" {
-				err = fmt.Errorf("%q: not supported yet, leave it out", p.NextPolicy)
-			}
+			p.NextPolicy, err = readString(value)
 		default:
 			err = errors.New("unknown field")
 		}

@@ -26,6 +26,7 @@ func TestParseInstallPolicy(t *testing.T) {
 		{`{"faulty_witnesses":0,"min_age":"99999d99999h99999m99999s"}`, verify.InstallPolicy{MinAge: 99999 * (24*time.Hour + time.Hour + time.Minute + time.Second)}},
 		{`{"faulty_witnesses":0,"root_quarantine":"7d","approval":"ask","postpone":"30d","postpone_security":"060h0m"}`,
 			verify.InstallPolicy{RootQuarantine: 7 * day, Approval: verify.ApproveAsk, Postpone: 30 * day, PostponeSecurity: 60 * time.Hour}},
+		{`{"faulty_witnesses":0,"next_policy":"policy/é.txt","root_quarantine":"168h"}`, verify.InstallPolicy{NextPolicy: "policy/é.txt", RootQuarantine: 7 * day}},
 		{`{"faulty_witnesses":0,"approval":"manual"}`, verify.InstallPolicy{Approval: verify.ApproveManual}},
 	}
 	for _, tt := range tests {
@@ -84,7 +85,10 @@ func TestParseInstallPolicyRefuses(t *testing.T) {
 		{`{"approval":"ask","postpone_security":"3d"}`, "which it shortens"},
 		{`{"root_quarantine":"7d","require":["targets"]}`, "a root has no age"},
 		{`{"approval":"never"}`, "want \"auto\""},
-		{`{"next_policy":"policy/trust.txt"}`, "not supported yet"},
+		{`{"next_policy":"policy/trust.txt"}`, "for which the next policy waits"},
+		{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","delegated"]}`, "the next policy has no age"},
+		{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","targets"]}`, "the next policy has no age"},
+		{`{"next_policy":null}`, "want a string"},
 		{"{\"next_policy\":\"\xff\"}", "UTF-8"},
 		{strings.Repeat(" ", verify.MaxInstallPolicySize) + `{}`, "limit"},
 	}

@@ -459,7 +459,7 @@ func (d *fakeDevice) version(role string) int64 {
 }
 
 // wantRefused fails the test unless err is a refusal of role with this code.
-func wantRefused(t *testing.T, err error, code verify.Code, role string) {
+func wantRefused(t testing.TB, err error, code verify.Code, role string) {
 	t.Helper()
 	var r *verify.Refusal
 	if !errors.As(err, &r) || r.Code != code || r.Role != role {
@@ -468,7 +468,7 @@ func wantRefused(t *testing.T, err error, code verify.Code, role string) {
 	t.Log(err)
 }
 
-func wantOK(t *testing.T, err error) {
+func wantOK(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -255,14 +255,25 @@ func (c *Client) checkDowngrade() error {
 	return refusal(CodeDowngrade, "", nil, "the policies require less than those under which this device has accepted releases: %s; policy %s", joinWays(ways), w.ID())
 }
 
-// requires makes the present policies those that others are compared with.
+// requires makes the present policies those that others are compared with, unless others
+// have been adopted. Approval of others ends.
 func (c *Client) requires() {
-	c.state.Required = nil
+	if c.adopted {
+		return
+	}
+	if c.state.Adopted != nil && c.state.Adopted.For != c.configured {
+		c.state.Adopted = nil
+	}
+	s := &c.state
+	s.Waiting = slices.DeleteFunc(s.Waiting, func(w Waiting) bool { return w.Role == "" && w.Code == CodeDowngrade })
+	s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool {
+		return a.Role == "" && !slices.ContainsFunc(s.Waiting, func(w Waiting) bool { return w.Role == "" && w.Payload == a.Payload })
+	})
+	s.Required = nil
 	if c.requirements.Policy != nil {
 		r := c.requirements
-		c.state.Required = &r
+		s.Required = &r
 	}
-	c.settled("", 0)
 }
 
 func joinWays(ways []string) string {

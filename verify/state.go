@@ -65,6 +65,8 @@ type State struct {
 	// none was. Policies that require less are refused (CodeDowngrade), unless the owner
 	// approves of them.
 	Required *Requirements
+	// Adopted is the trust policy that came as a target and is in force; nil: none is.
+	Adopted *Adopted
 	// Waiting is what the device was offered and has not taken, by role the last.
 	Waiting []Waiting
 	// Approved is what its owner has approved of, until it is accepted or gives way to
@@ -125,9 +127,15 @@ type stateJSON struct {
 	Clock     int64                     `json:"clock,omitempty"`
 
 	Required *requirementsJSON `json:"required,omitempty"`
+	Adopted  *adoptedJSON      `json:"adopted,omitempty"`
 	Waiting  []waitingJSON     `json:"waiting,omitempty"`
 	Approved []approvedJSON    `json:"approved,omitempty"`
 	Unlogged []approvedJSON    `json:"unlogged,omitempty"`
+}
+
+type adoptedJSON struct {
+	Policy []byte     `json:"policy"` // base64
+	For    tuf.Digest `json:"for"`
 }
 
 type waitingJSON struct {
@@ -194,6 +202,9 @@ func (s State) marshal() ([]byte, error) {
 	}
 	if s.Required != nil {
 		j.Required = s.Required.json()
+	}
+	if s.Adopted != nil {
+		j.Adopted = (*adoptedJSON)(s.Adopted)
 	}
 	for _, w := range s.Waiting {
 		j.Waiting = append(j.Waiting, waitingJSON(w))
@@ -284,6 +295,8 @@ func readState(b []byte) (State, error) {
 			s.Clock, err = readInteger(value, 1, math.MaxInt64)
 		case "required":
 			s.Required, err = readRequirements(value)
+		case "adopted":
+			s.Adopted, err = readAdopted(value)
 		case "waiting":
 			s.Waiting, err = readList(value, readWaiting)
 		case "approved":
@@ -389,6 +402,25 @@ func readList[T any](value []byte, read func([]byte) (T, error)) ([]T, error) {
 		}
 	}
 	return list, nil
+}
+
+func readAdopted(value []byte) (*Adopted, error) {
+	a := new(Adopted)
+	err := readObject(value, func(name string, value []byte) (err error) {
+		switch name {
+		case "policy":
+			a.Policy, err = readPolicy(value)
+		case "for":
+			a.For, err = readDigest(value)
+		default:
+			err = errors.New("unknown field")
+		}
+		return err
+	})
+	if err == nil && (a.Policy == nil || a.For.IsZero()) {
+		err = errors.New("no policy, or in no policy's place")
+	}
+	return a, err
 }
 
 func readWaiting(value []byte) (Waiting, error) {

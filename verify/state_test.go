@@ -29,8 +29,9 @@ func exampleState() verify.State {
 		Witnesses: map[tuf.Digest]int64{tuf.Sum([]byte("witness")): 1767225600},
 		Clock:     1767225601,
 		Required: &verify.Requirements{Policy: []byte("quorum none\n"), Install: verify.InstallPolicy{
-			Repository: tuf.Sum([]byte("repository")), MinAge: 48 * time.Hour, RootQuarantine: 7 * day,
+			Repository: tuf.Sum([]byte("repository")), MinAge: 48 * time.Hour, NextPolicy: "next/é.txt", RootQuarantine: 7 * day,
 		}},
+		Adopted: &verify.Adopted{Policy: []byte("quorum none\n"), For: tuf.Sum([]byte("configured"))},
 		Waiting: []verify.Waiting{
 			{Role: "ö/<>", Version: 2, Payload: tuf.Sum([]byte("ö 2")), Code: verify.CodeTooYoung, Since: 1767225602, Under: tuf.Sum([]byte("policies")), Detail: "version 2 is too young"},
 			{Payload: tuf.Sum([]byte("another policy")), Code: verify.CodeDowngrade, Under: tuf.Sum([]byte("policies"))},
@@ -114,6 +115,7 @@ func TestParseStateRefuses(t *testing.T) {
 		"nothing waiting":       text[:strings.Index(text, `"waiting":[`)] + `"waiting":[],` + text[strings.Index(text, `"approved":[`):],
 		"approved as 1":         strings.Replace(text, `"unlogged":true`, `"unlogged":1`, 1),
 		"approved at zero":      strings.Replace(text, `"time":1767225603`, `"time":0`, 1),
+		"adopted for nothing":   strings.Replace(text, `,"for":"`+tuf.Sum([]byte("configured")).String()+`"`, "", 1),
 		"policy cut short":      strings.Replace(text, `"policy":"`, `"policy":"AAAA`, 1),
 		"another install":       strings.Replace(text, `"min_age":"2d"`, `"min_age":2`, 1),
 		"no faulty witnesses":   strings.Replace(text, `"faulty_witnesses":0,`, "", 1),
@@ -172,7 +174,7 @@ func TestParseStateOfVersion1(t *testing.T) {
 // Version 2 had nothing of what waits and what was required.
 func TestParseStateOfVersion2(t *testing.T) {
 	s := exampleState()
-	s.Required, s.Waiting, s.Approved, s.Unlogged = nil, nil, nil, nil
+	s.Required, s.Adopted, s.Waiting, s.Approved, s.Unlogged = nil, nil, nil, nil, nil
 	b, err := s.Marshal()
 	wantOK(t, err)
 	text := string(b[bytes.Index(b, []byte(`"state": `))+len(`"state": `) : len(b)-len("}\n")])

@@ -145,7 +145,10 @@ func (c *Client) noteWaiting(w Waiting) {
 		w.Since = before.Since
 	}
 	s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload != w.Payload })
-	s.Waiting = slices.DeleteFunc(s.Waiting, func(b Waiting) bool { return b.Role == w.Role })
+	// Policies that are configured do not take the place of one that is to be adopted.
+	s.Waiting = slices.DeleteFunc(s.Waiting, func(b Waiting) bool {
+		return b.Role == w.Role && (w.Role != "" || (b.Code == CodeDowngrade) == (w.Code == CodeDowngrade))
+	})
 	if printedSize(w.Role) <= maxWaitingRole {
 		w.Under = c.requirements.Digest()
 		s.Waiting = append(s.Waiting[max(0, len(s.Waiting)+1-maxWaiting):], w)

@@ -152,7 +152,7 @@ func TestDocsOfDevices(t *testing.T) {
 		t.Fatal("no example of an install policy")
 	}
 	p, err := verify.ParseInstallPolicy([]byte(example[1]))
-	if err != nil || p.MinAge != 48*time.Hour || !p.SnapshotHashes || p.Repository.IsZero() {
+	if err != nil || p.MinAge != 48*time.Hour || p.NextPolicy == "" || !p.SnapshotHashes || p.Repository.IsZero() {
 		t.Errorf("%+v, %v", p, err)
 	}
 	design := regexp.MustCompile(`(?m)^    (\{"repository": .*\})$`).FindStringSubmatch(read("architecture.md"))

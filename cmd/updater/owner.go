@@ -53,14 +53,17 @@ type approvedRow struct {
 
 // deviceStatus is what status prints with --json.
 type deviceStatus struct {
-	Repository string        `json:"repository"`
-	Root       int64         `json:"root"`
-	Log        string        `json:"log,omitempty"`
-	Floor      string        `json:"floor,omitempty"` // a time that has passed
-	Roles      []row         `json:"roles"`
-	Waiting    []waitingRow  `json:"waiting"`
-	Approved   []approvedRow `json:"approved"`
-	Unlogged   []approvedRow `json:"unlogged"` // installed without a proof
+	Repository string `json:"repository"`
+	Root       int64  `json:"root"`
+	Log        string `json:"log,omitempty"`
+	Floor      string `json:"floor,omitempty"` // a time that has passed
+	// Adopted is the trust policy that came as a target and is in the place of the
+	// configured one.
+	Adopted  string        `json:"adopted_policy,omitempty"`
+	Roles    []row         `json:"roles"`
+	Waiting  []waitingRow  `json:"waiting"`
+	Approved []approvedRow `json:"approved"`
+	Unlogged []approvedRow `json:"unlogged"` // installed without a proof
 }
 
 // openState reads the state of the device that --metadata-dir names. The caller unlocks.
@@ -117,6 +120,9 @@ func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, n
 		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log,
 		Roles: []row{}, Waiting: waitingRows(s, state, now, false), Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
 	}
+	if state.Adopted != nil {
+		res.Adopted = string(state.Adopted.Policy)
+	}
 	floor := state.Floor(now)
 	if !floor.IsZero() {
 		res.Floor = floor.Format(time.RFC3339)
@@ -131,6 +137,9 @@ func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, n
 	}
 	fmt.Fprintf(w, "repository %s: root %d, %s, %s, %s\n", res.Repository, res.Root,
 		count(len(res.Roles), "release accepted", "releases accepted"), count(len(res.Waiting), "waits", "wait"), count(len(res.Unlogged), "without a proof", "without a proof"))
+	if state.Adopted != nil {
+		fmt.Fprintln(w, "the trust policy is one that came as a target, in the place of the configured one")
+	}
 	known := "nothing that it knows says what time it is"
 	if !floor.IsZero() {
 		known = "it knows that " + res.Floor + " has passed"

@@ -195,3 +195,42 @@ func TestPendingAge(t *testing.T) {
 		}
 	}
 }
+
+// A vendor's next trust policy comes as a target, and is in force when it is old enough.
+func TestNextPolicy(t *testing.T) {
+	s := newSite(t)
+	d := s.newDevice()
+	policy := d.install(`{"next_policy":"policy/trust.txt","root_quarantine":"7d"}`)
+	s.release("app", "one")
+	long := time.Now().Add(-8 * 24 * time.Hour)
+	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(s.leaf("2.targets.json"), s.log.size-1, 3, long))
+	d.download("app", policy...).want(0)
+	next := strings.Replace(s.log.PolicyText(), "group all-of-them 2", "group all-of-them 1", 1)
+	s.release("policy/trust.txt", next)
+	leaf, now := s.leaf("3.targets.json"), time.Now()
+	s.set("/metadata/3.targets.json.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now.Add(-7*24*time.Hour)))
+	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "the next trust policy (policy/trust.txt) is not in force: quarantined") {
+		t.Error(r.stderr)
+	}
+	d.run("pending", "--metadata-dir", d.metadata()).want(0, "a policy waits (quarantined)", "witnesses that were not enough are")
+	s.set("/metadata/3.targets.json.latest.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now))
+	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json")))
+	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "from the next run on the trust policy is policy/trust.txt, which targets lists") {
+		t.Error(r.stderr)
+	}
+	d.run("status", "--metadata-dir", d.metadata()).want(0, "the trust policy is one that came as a target")
+	s.release("app", "two")
+	s.set("/metadata/4.targets.json.tlog-proof", s.log.submit(s.leaf("4.targets.json"), 1))
+	if r := d.download("app", policy...).want(0); strings.Contains(r.stderr, "trust policy") {
+		t.Error(r.stderr)
+	}
+	// A device that was not told of it refuses that.
+	other := s.newDevice()
+	other.download("app").want(1, "refused (quorum-short)")
+	// A mirror that serves something else has no say.
+	s.set("/targets/policy/"+s.hashOf("policy/trust.txt")+".trust.txt", []byte("quorum none\n"))
+	s.must(os.Remove(filepath.Join(d.metadata(), "next-policy.txt")))
+	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "is not in force: bad-metadata") {
+		t.Error(r.stderr)
+	}
+}

@@ -157,9 +157,8 @@ func printRefusal(w io.Writer, of string, r *verify.Refusal) {
 
 // warnOfTrouble prints what was in the way.
 func warnOfTrouble(w io.Writer, err error) {
-	text := err.Error()
-	var r *verify.Refusal
-	if errors.As(err, &r) {
+	text := fetch.RedactedText(err.Error())
+	if r, ok := err.(*verify.Refusal); ok { // that says nothing more
 		text = line(r)
 	}
 	fmt.Fprintf(w, "updater: warning: %s\n", printable.Line(text))
