@@ -32,7 +32,7 @@ func (s evidenceSource) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error
 // accuse adds to a finding the one file that proves it, and reports whether it could. A
 // file that does not prove it by itself is added all the same: it names what to replay.
 func (a *Auditor) accuse(ctx context.Context, f *Finding, kind evidence.Kind, make func(*evidence.Log) ([]byte, error)) bool {
-	if a.verified == nil || a.count[about{f.Kind, f.Repository}] >= a.maxPerKind {
+	if a.verified == nil || a.full(ctx, f) {
 		return false // it would not be kept
 	}
 	g := &evidence.Log{Checkpoint: a.signed, Source: evidenceSource{a}}
@@ -84,14 +84,16 @@ func (a *Auditor) accuseKeys(ctx context.Context, f *Finding, repo *repository, 
 // rival is an entry with its files. l is the leaf that is being judged.
 func (a *Auditor) rival(ctx context.Context, index int64, l *loaded) (evidence.Rival, error) {
 	r := evidence.Rival{Index: index}
-	entry, ok := a.leafAt(index)
+	entry, ok, err := a.leafAt(ctx, index)
+	if err != nil {
+		return evidence.Rival{}, err
+	}
 	if index == l.index {
 		entry, ok = l.leaf, true
 	}
 	if !ok {
 		return r, fmt.Errorf("entry %d is not a leaf", index)
 	}
-	var err error
 	if r.File, err = a.blobs.get(ctx, entry.Metadata); err == nil && !entry.Snapshot.IsZero() {
 		r.Snapshot, err = a.blobs.get(ctx, entry.Snapshot)
 	}

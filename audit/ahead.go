@@ -31,11 +31,10 @@ const (
 
 // item is an entry to be judged.
 type item struct {
-	index    int64
-	raw      []byte
-	observed bool // it has been shown to Config.Observe
-	last     bool // of its bundle
-	final    bool // no other follows
+	index int64
+	raw   []byte
+	last  bool // of its bundle
+	final bool // no other follows
 
 	leaf    leaf.Leaf
 	leafErr error

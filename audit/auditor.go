@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -16,18 +18,15 @@ type Config struct {
 	Source Source         // required
 	Policy *proofs.Policy // required
 
-	// StateDir keeps the last verified checkpoint, the notes and the evidence.
-	// It is created if necessary. Empty means that no state is kept.
+	// StateDir keeps what was judged and found, the notes and the evidence: the next
+	// Auditor goes on from there. It is created if necessary. Empty means that nothing is
+	// kept.
 	StateDir string
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
-	// Observe, if not nil, is called once with every leaf that was judged to be
-	// right, in log order except for leaves that had to wait for a missing file. Its
-	// error ends the step.
-	Observe func(context.Context, *Observation) error
 	// Progress, if not nil, is called after each leaf with how many have been
 	// judged and how many there are.
 	Progress func(done, total int64)
@@ -37,6 +36,7 @@ type Config struct {
 type Auditor struct {
 	cfg   Config
 	store store
+	db    *state.DB
 
 	tree     *proofs.Frontier
 	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
@@ -46,7 +46,6 @@ type Auditor struct {
 	highest  claim                    // the largest that satisfied the policy, in this run or before
 	smaller  []claim                  // smaller trees that the log signed, to be compared when tiles tell
 	keys     []proofs.Key             // of the policy
-	notes    map[tuf.Digest]string    // texts of notes that are kept, and who has signed them
 	empty    bool                     // the log says that it has not published a checkpoint yet
 
 	until   time.Time    // after which a step goes no further; zero: it goes to the end
@@ -61,15 +60,12 @@ type Auditor struct {
 	snapshots sharedFiles
 	likely    likelyKeys
 
-	repos    map[tuf.Digest]*repository
-	order    []*repository
-	entries  []entry
-	chains   map[tuf.Digest]place              // root payloads, where they are released first
-	first    map[tuf.Digest]place              // other payloads, likewise
-	rootKeys map[tuf.KeyIdentity][]*repository // keys of roots, and the first repositories that list each
-	recent   recent
-	due      *loaded // a leaf that was applied, while it is not known what stands since
-	ended    int64   // the size at which the log has ended; 0: it has not
+	repos   map[tuf.Digest]*repository // those in memory: see repository
+	records int                        // their leaves
+	uses    int64                      // of repositories
+	recent  recent
+	due     *loaded // a leaf that was applied, while it is not known what stands since
+	ended   int64   // the size at which the log has ended; 0: it has not
 
 	blind     map[tuf.Digest]*blindness   // repositories with a leaf that cannot be judged
 	unseen    map[tuf.Digest]tuf.Digest   // payloads of roots among these leaves, and whose they are
@@ -77,17 +73,23 @@ type Auditor struct {
 	askedTo   int64                       // the leaf whose missing file is to be asked for next
 	rejudging *rejudgement                // nil: none
 	lost      []wantedTile                // tiles that the log did not serve
+	again     map[tuf.Digest]bool         // repositories that the state says are to be judged again
 
-	findings   []Finding
-	sums       []tuf.Digest        // that tell findings apart, of each of them
-	fresh      []Finding           // findings of this step
-	passing    []Finding           // outages, as long as they last
-	found      map[tuf.Digest]bool // true: taken back, and not found again so far
-	count      map[about]int
+	began       int64 // leaves that the state had when the process began
+	committed   int64 // leaves that the state has for good
+	committedAt time.Time
+	maxRecords  int
+
+	oldNotes   *Finding                            // nil: all notes can be compared
+	pending    []Finding                           // recorded, not yet kept
+	fresh      []Finding                           // findings of this step
+	passing    []Finding                           // outages, as long as they last
+	there      map[state.Scope]map[tuf.Digest]bool // findings that are there, of scopes that have been asked for
+	told       map[tuf.Digest]bool                 // findings that were lost with the state and found again are not new
+	unkept     []Finding                           // that were lost with the state
 	maxPerKind int
 
 	standingAllowed, standingPerByte int64
-	suppressed                       map[about]int64
 	largeKept, largeAllowed          int64 // bytes of large files of evidence that are kept, and may be
 	spanned                          int   // spans of the log that were read for accusations
 	unsaved                          []unsaved
@@ -102,10 +104,11 @@ type claim struct {
 	note []byte
 }
 
-// New returns an Auditor that will replay from entry 0. It locks its state directory
-// until it is closed: if another process has the lock, the error wraps
-// lockfile.ErrHeld and names the process.
-func New(cfg Config) (*Auditor, error) {
+// New returns an Auditor that goes on from where its state is, from entry 0 if it has none.
+// It locks its state directory until it is closed: if another process has the lock, the
+// error wraps lockfile.ErrHeld and names the process. It wraps state.ErrDamaged if the
+// state is not what was written.
+func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	if cfg.Source == nil || cfg.Policy == nil {
 		return nil, errors.New("an auditor needs a source and a policy")
 	}
@@ -115,45 +118,43 @@ func New(cfg Config) (*Auditor, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s, err := openStore(cfg.StateDir)
+	db, err := state.Open(ctx, cfg.StateDir)
+	if errors.Is(err, state.ErrDamaged) {
+		err = fmt.Errorf("%w (%s)", err, state.Advice)
+	}
 	if err != nil {
 		return nil, err
+	}
+	s, err := openStore(cfg.StateDir)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	a := &Auditor{
 		cfg:        cfg,
 		store:      s,
-		tree:       new(proofs.Frontier),
-		claims:     map[int64][]claim{},
+		db:         db,
 		keys:       knownKeys(cfg.Policy),
-		notes:      map[tuf.Digest]string{},
 		blobs:      newBlobCache(cfg.Source),
 		packs:      newPackReader(cfg.Source),
-		repos:      map[tuf.Digest]*repository{},
-		chains:     map[tuf.Digest]place{},
-		first:      map[tuf.Digest]place{},
-		rootKeys:   map[tuf.KeyIdentity][]*repository{},
-		blind:      map[tuf.Digest]*blindness{},
-		unseen:     map[tuf.Digest]tuf.Digest{},
-		waiting:    map[tuf.Digest][]tuf.Digest{},
-		found:      map[tuf.Digest]bool{},
-		count:      map[about]int{},
+		there:      map[state.Scope]map[tuf.Digest]bool{},
+		told:       map[tuf.Digest]bool{},
 		maxPerKind: maxPerKind,
+		maxRecords: maxRecords,
 
 		standingAllowed: standingAllowed,
 		standingPerByte: standingPerByte,
 		largeKept:       s.largeEvidence(),
 		largeAllowed:    largeAllowed,
-		suppressed:      map[about]int64{},
-		far:             map[string]bool{},
 	}
-	if err := a.remember(); err != nil {
-		return nil, errors.Join(err, s.close())
+	if err := a.remember(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
+	a.began = a.next
 	return a, nil
 }
 
 // Close unlocks the state directory.
-func (a *Auditor) Close() error { return a.store.close() }
+func (a *Auditor) Close() error { return a.db.Close() }
 
 // StepResult is the result of a step.
 type StepResult struct {
@@ -178,6 +179,10 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	if errors.Is(err, errLate) {
 		waiting, err = a.tree.Size()-a.next, nil
 	}
+	if !errors.As(err, new(*state.Error)) {
+		// What has been judged is kept, whatever came then.
+		err = firstError(a.commit(context.WithoutCancel(ctx)), err)
+	}
 	if err != nil && ctx.Err() == nil {
 		var o *outage
 		if errors.As(err, &o) {
@@ -187,23 +192,71 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	a.passing = append(a.passing, a.lostTiles()...)
 	blind, _ := a.unjudgedFindings()
 	a.passing = append(a.passing, blind...)
+	if !errors.As(err, new(*state.Error)) {
+		err = firstError(a.keepPassing(context.WithoutCancel(ctx)), err)
+	}
+	if errors.As(err, new(*state.Error)) {
+		a.stateFailed(err)
+		err = a.startAgain(context.WithoutCancel(ctx))
+	}
 	if err == nil {
 		err = a.stateErr
 	}
 	return StepResult{
 		Checkpoint: a.verified,
 		From:       from,
-		To:         a.next,
+		To:         max(from, a.next),
 		Findings:   append(append([]Finding{}, a.fresh...), a.passing...),
 		Waiting:    waiting,
 	}, err
+}
+
+// firstError returns the first error that is the state's, or else the last.
+func firstError(ours, other error) error {
+	if ours != nil {
+		return ours
+	}
+	return other
+}
+
+// keepPassing keeps which findings last.
+func (a *Auditor) keepPassing(ctx context.Context) error {
+	if err := a.reconcile(ctx, state.Passing, a.passing); err != nil {
+		return err
+	}
+	return a.db.Commit(ctx)
+}
+
+// startAgain goes back to what the state has, after it failed. What was found since is
+// told once.
+func (a *Auditor) startAgain(ctx context.Context) error {
+	for _, f := range a.pending {
+		f.Evidence = slices.Clone(f.Evidence)
+		for i := range f.Evidence {
+			f.Evidence[i].content = nil
+		}
+		if sum := f.digest(); !a.told[sum] {
+			a.fresh = append(a.fresh, f)
+		}
+	}
+	for _, f := range a.fresh {
+		a.told[f.digest()] = true
+	}
+	a.unkept = append(a.unkept, a.fresh...)
+	a.there = map[state.Scope]map[tuf.Digest]bool{}
+	if err := a.db.Rollback(ctx); err != nil {
+		return err
+	}
+	return a.remember(ctx)
 }
 
 func (a *Auditor) step(ctx context.Context) error {
 	if err := a.follow(ctx); err != nil {
 		return err
 	}
-	a.compareSmaller(ctx)
+	if err := a.compareSmaller(ctx); err != nil {
+		return err
+	}
 	if err := a.checkTiles(ctx); err != nil {
 		return err
 	}
@@ -231,11 +284,14 @@ func (a *Auditor) late() error {
 	return errLate
 }
 
-// StateError means that the auditor's own state could not be written. It does not
-// concern the log, which was audited all the same.
+// StateError means that the auditor's own state could not be read or written. It does not
+// concern the log.
 type StateError struct{ Err error }
 
 func (e *StateError) Error() string {
+	if errors.Is(e.Err, state.ErrDamaged) {
+		return fmt.Sprintf("%v (%s)", e.Err, state.Advice)
+	}
 	return "the auditor's own state cannot be written: " + e.Err.Error()
 }
 

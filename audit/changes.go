@@ -26,7 +26,10 @@ type comparison struct {
 // lookAtChanges records what is odd about a leaf that was applied, compared with the
 // release before it.
 func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
-	repo := a.repos[l.leaf.Repository]
+	repo, err := a.repository(ctx, l.leaf.Repository)
+	if err != nil {
+		return err
+	}
 	if repo == nil || l.leaf.Kind != leaf.Release {
 		return nil
 	}
@@ -83,9 +86,10 @@ func (r *repository) noteRoot(c comparison) {
 	}
 	for _, role := range topLevel {
 		was, is := c.before.Root.KeySet(role), c.now.Root.KeySet(role)
-		r.past.change(c.l, role, was, is)
+		r.removes(c.l, role, was, is)
 		if role != tuf.RoleRoot && role != tuf.RoleTargets && was.Fingerprint() != is.Fingerprint() {
 			r.rekeyed = c.l.index
+			r.fact("rekeyed", r.rekeyed)
 		}
 	}
 }
@@ -138,7 +142,7 @@ func (r *repository) delegationFindings(c comparison) (found []Finding) {
 		}
 		for _, role := range rolesOf(c.now.Metadata) {
 			if keys, ok := old[role.name]; ok {
-				r.past.change(c.l, role.name, keys, role.keys)
+				r.removes(c.l, role.name, keys, role.keys)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/evidence"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -40,7 +41,10 @@ func (a *Auditor) follow(ctx context.Context) error {
 		return &outage{"the checkpoint", err}
 	}
 
-	signed := a.keepNote(c.Note)
+	signed, err := a.keepNote(ctx, c.Note)
+	if err != nil {
+		return err
+	}
 	seen := claim{c.Tree, signed}
 	a.lookAtClocks(c)
 	if a.contradicts(ctx, seen) {
@@ -48,9 +52,10 @@ func (a *Auditor) follow(ctx context.Context) error {
 	}
 	// The log's signature alone binds the log: what contradicts it is a fork, whoever
 	// cosigned.
+	own, has := a.own()
 	switch {
-	case short != nil && a.verified != nil && c.Tree.N < a.tree.Size():
-		if _, err := a.forksFrom(ctx, seen, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+	case short != nil && has && c.Tree.N < own.tree.N:
+		if _, err := a.forksFrom(ctx, seen, own); err != nil && len(a.smaller) < maxSmaller {
 			a.smaller = append(a.smaller, seen)
 		}
 		return nil
@@ -63,9 +68,21 @@ func (a *Auditor) follow(ctx context.Context) error {
 	case c.Tree.N > a.tree.Size() || a.verified == nil:
 		return a.extend(ctx, c, signed)
 	}
+	if err := a.db.SetVerified(ctx, signed); err != nil {
+		return err
+	}
 	a.verified, a.signed = c, signed // the same tree, perhaps with more cosignatures
 	a.looked = a.cfg.Now().Unix()
 	return nil
+}
+
+// own returns the tree of which the auditor has the entries, as the log signed it: in this
+// process, or before.
+func (a *Auditor) own() (claim, bool) {
+	if a.verified != nil {
+		return claim{a.verified.Tree, a.signed}, true
+	}
+	return a.highest, a.highest.note != nil && a.highest.tree == a.tree.Tree()
 }
 
 // isOf reports whether a checkpoint is of the log that is audited: the first one whose
@@ -81,8 +98,8 @@ func (a *Auditor) isOf(c *proofs.SignedCheckpoint) bool {
 // before, and records that.
 func (a *Auditor) contradicts(ctx context.Context, c claim) bool {
 	known := a.claims[c.tree.N]
-	if a.verified != nil && a.verified.Tree.N == c.tree.N {
-		known = []claim{{a.verified.Tree, a.signed}}
+	if own, ok := a.own(); ok && own.tree.N == c.tree.N {
+		known = []claim{own}
 	}
 	for _, old := range known {
 		if old.tree != c.tree {
@@ -186,7 +203,9 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 		}
 		return nil
 	}
-	a.stateFailed(a.store.save(&State{Edge: g.Edge(), Checkpoint: signed}))
+	if err := a.db.SetVerified(ctx, signed); err != nil {
+		return err
+	}
 	a.tree, a.verified, a.signed, a.highest = g.Frontier, c, signed, now
 	a.noteLook(c.Tree.N)
 	a.looked = a.cfg.Now().Unix()
@@ -241,8 +260,8 @@ const maxCompared = 16
 // begin with, as far as the tiles tell, and records it.
 func (a *Auditor) forks(ctx context.Context, now claim) bool {
 	var known []claim
-	if a.verified != nil {
-		known = append(known, claim{a.verified.Tree, a.signed})
+	if own, ok := a.own(); ok {
+		known = append(known, own)
 	}
 	for _, size := range slices.Backward(slices.Sorted(maps.Keys(a.claims))) {
 		if size < now.tree.N && len(known) < maxCompared {
@@ -309,6 +328,8 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 		}
 		if a.lost = a.lost[1:]; !there {
 			a.lost = append(a.lost, want)
+		} else if err := a.db.RemoveLost(ctx, state.LostTile{ID: want.id, Sum: want.sum}); err != nil {
+			return err
 		}
 	}
 	for len(a.tiles) > 0 {
@@ -318,6 +339,9 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 		}
 		if !there {
 			a.lost = append(a.lost, a.tiles[0])
+			if err := a.db.AddLost(ctx, state.LostTile{ID: a.tiles[0].id, Sum: a.tiles[0].sum}); err != nil {
+				return err
+			}
 		}
 		a.tiles = a.tiles[1:]
 		if err := a.late(); err != nil {

@@ -15,22 +15,10 @@
 // No leaf is judged before the root over it has been recomputed, so every
 // finding about the log's admission concerns entries that the log signed.
 //
-// Replay begins at entry 0 in every process. A state directory, if given, keeps from
-// one process to the next the last verified checkpoint with its edge, the note of
-// every tree that the log signed with the signatures of known keys, and the evidence
-// of the findings. One process has the directory at a time. The state is
-//
-//	tuflog auditor state v1
-//	3
-//	gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=
-//	B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=
-//
-//	example.com/log
-//	3
-//	…
-//
-// that is a first line, the edge as package proofs prints it, an empty line, and
-// the signed note.
+// What was judged is kept in a state (package state), from which the next process goes
+// on. Without a state directory it is a temporary one, which begins at entry 0. One process
+// has a directory at a time. Repositories are in memory as long as there is room: their
+// leaves are read again from the state when they have new ones.
 //
 // # Findings
 //

@@ -81,6 +81,7 @@ func (r *repository) noteLife(l *loaded, at look) {
 		life.Distances = life.Distances[max(0, len(life.Distances)-keptDistances):]
 	}
 	life.Version, life.Expires, life.After, life.Seen = l.leaf.Version, expires, at.after, at.seen
+	r.fact(factOf("life", l.leaf.Role), life)
 }
 
 // habitual reports whether a role is released because it expires.
@@ -127,13 +128,13 @@ func (l *Life) runsOut(role string) (since time.Time, compared string) {
 
 // runningOut words which of the releases in force are about to expire: those of the first
 // roles one by one. Those that have expired by the time of the checkpoint are left out.
-func (a *Auditor) runningOut(repo *repository, roles []RoleReport, asOf time.Time) []Finding {
+func (a *Auditor) runningOut(id tuf.Digest, lives map[string]*Life, roles []RoleReport, asOf time.Time) []Finding {
 	now := a.cfg.Now()
 	var found []Finding
 	more, first := 0, time.Time{}
 	for _, role := range roles {
-		life := repo.lives[role.Role]
-		if role.Index < 0 || life == nil || life.Version != role.Current || !asOf.IsZero() && role.expires.Before(asOf) {
+		life := lives[role.Role]
+		if role.Index < 0 || life == nil || life.Version != role.Current || !asOf.IsZero() && role.expires().Before(asOf) {
 			continue
 		}
 		since, compared := life.runsOut(role.Role)
@@ -141,18 +142,18 @@ func (a *Auditor) runningOut(repo *repository, roles []RoleReport, asOf time.Tim
 			continue
 		}
 		if len(found) == maxListed {
-			if more++; more == 1 || role.expires.Before(first) {
-				first = role.expires
+			if more++; more == 1 || role.expires().Before(first) {
+				first = role.expires()
 			}
 			continue
 		}
-		about := leaf.Leaf{Repository: repo.ID(), Role: role.Role, Version: role.Current}
+		about := leaf.Leaf{Repository: id, Role: role.Role, Version: role.Current}
 		f := aboutLeaf(RunningOut, role.Index, about, "%s %d expires at %s, and no newer release is logged: since %s less than %s is left",
-			plain(role.Role), role.Current, role.expires.UTC().Format(time.RFC3339), since.UTC().Format(time.RFC3339), compared)
+			plain(role.Role), role.Current, role.expires().UTC().Format(time.RFC3339), since.UTC().Format(time.RFC3339), compared)
 		found = append(found, f)
 	}
 	if more > 0 {
-		found = append(found, aboutLeaf(RunningOut, -1, leaf.Leaf{Repository: repo.ID()}, "%s of other roles are about to expire, the first at %s",
+		found = append(found, aboutLeaf(RunningOut, -1, leaf.Leaf{Repository: id}, "%s of other roles are about to expire, the first at %s",
 			counted(more, "release"), first.UTC().Format(time.RFC3339)))
 	}
 	return found

@@ -46,7 +46,9 @@ func followHistory(t *testing.T, history string, pause time.Duration) (ranOut ma
 	ranOut = map[string]time.Time{}
 	look := func() {
 		step(t, a)
-		for _, f := range report(t, a).Findings {
+		r, err := a.Report(t.Context())
+		must(t, err)
+		for _, f := range r.Findings {
 			at := fmt.Sprintf("%s %d", f.Role, f.Version)
 			if _, ok := ranOut[at]; f.Kind == audit.RunningOut && !ok {
 				ranOut[at] = now

@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/tuflog/tuflog/tuf"
+import (
+	"context"
+
+	"github.com/tuflog/tuflog/tuf"
+)
 
 // SetMaxPerKind changes how many findings of a kind are kept of a repository.
 func (a *Auditor) SetMaxPerKind(n int) { a.maxPerKind = n }
@@ -17,3 +21,15 @@ func (a *Auditor) SetLargeEvidence(n int64) { a.largeAllowed = n }
 func (a *Auditor) Mislead(repository tuf.Digest, role string, keys tuf.KeySet) {
 	a.likely.learn(repository, role, keys)
 }
+
+// Notes returns the notes that are kept.
+func (a *Auditor) Notes(ctx context.Context) (notes [][]byte, err error) {
+	err = a.db.AllNotes(ctx, func(note []byte) error {
+		notes = append(notes, note)
+		return nil
+	})
+	return notes, err
+}
+
+// SetMaxRecords changes how many leaves the repositories in memory have.
+func (a *Auditor) SetMaxRecords(n int) { a.maxRecords = n }

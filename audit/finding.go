@@ -2,6 +2,8 @@ package audit
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -117,6 +120,8 @@ type Finding struct {
 	Sentence   string     `json:"sentence"`
 	Evidence   []Evidence `json:"evidence,omitempty"`
 
+	*Lived // nil: it is not in a state
+
 	// about is what tells the finding apart where the sentence says what was served,
 	// which whoever serves it can change each time; empty: the sentence.
 	about string
@@ -168,12 +173,6 @@ func plain(name string) string {
 // with all that belongs to them. Nobody's repository takes the room of another's.
 const maxPerKind = 1000
 
-// about is what findings are counted by.
-type about struct {
-	kind       Kind
-	repository tuf.Digest
-}
-
 // Suppressed counts the findings that were not kept.
 type Suppressed struct {
 	Kind       Kind       `json:"kind"`
@@ -181,36 +180,138 @@ type Suppressed struct {
 	Count      int64      `json:"count"`
 }
 
-// record keeps a finding, once, and writes its evidence. Of the kinds of which a
-// repository has very many the rest is counted; tampering and equivocation are never
-// left out, but then without their evidence.
-func (a *Auditor) record(f Finding) {
-	sum := tuf.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
-	again, found := a.found[sum]
-	if found && !again {
-		return
+// digest tells a finding apart from others.
+func (f *Finding) digest() tuf.Digest {
+	return tuf.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
+}
+
+// record notes a finding. It is kept when settle is called: after the leaf at hand.
+func (a *Auditor) record(f Finding) { a.pending = append(a.pending, f) }
+
+// settle keeps the findings that were recorded, each once, and writes their evidence. Of
+// the kinds of which a repository has very many the rest is counted; tampering and
+// equivocation are never left out, but then without their evidence.
+func (a *Auditor) settle(ctx context.Context) error {
+	for len(a.pending) > 0 {
+		if err := a.settleOne(ctx, a.pending[0]); err != nil {
+			return err
+		}
+		a.pending = a.pending[1:]
 	}
-	at := about{f.Kind, f.Repository}
-	if a.count[at] >= a.maxPerKind {
+	a.pending = nil
+	return nil
+}
+
+func (a *Auditor) settleOne(ctx context.Context, f Finding) error {
+	sum := f.digest()
+	known, found, err := a.db.Finding(ctx, sum)
+	if err != nil || found && known.Gone == 0 {
+		return err
+	}
+	kept, err := a.db.CountFindings(ctx, string(f.Kind), f.Repository)
+	if err != nil {
+		return err
+	}
+	if kept >= a.maxPerKind {
 		if f.Class != Tampering && f.Class != Equivocation {
-			a.suppressed[at]++
-			return
+			return a.db.Suppress(ctx, string(f.Kind), f.Repository)
 		}
 		f.Evidence = nil
 	}
-	a.count[at]++
-	a.found[sum] = false
-	if !found {
+	if known.Gone == state.InDoubt {
+		return a.db.Back(ctx, sum)
+	}
+	if !a.told[sum] {
 		a.fresh = append(a.fresh, f)
-		a.boundEvidence(f)
-		if err := a.store.saveEvidence(f, sum); err != nil {
-			a.keepUnsaved(f, sum, err)
-		}
+	}
+	a.boundEvidence(f)
+	if err := a.store.saveEvidence(f, sum); err != nil {
+		a.keepUnsaved(f, sum, err)
 	}
 	for i := range f.Evidence {
 		f.Evidence[i].content = nil
 	}
-	a.findings, a.sums = append(a.findings, f), append(a.sums, sum)
+	return a.putFinding(ctx, f, sum, state.Lasting)
+}
+
+// full reports whether so many findings of the kind are kept that another one is not, or
+// without its evidence.
+func (a *Auditor) full(ctx context.Context, f *Finding) bool {
+	kept, err := a.db.CountFindings(ctx, string(f.Kind), f.Repository)
+	return err != nil || kept >= a.maxPerKind
+}
+
+func (a *Auditor) putFinding(ctx context.Context, f Finding, sum tuf.Digest, scope state.Scope) error {
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return a.db.PutFinding(ctx, state.Finding{
+		Sum: sum, Kind: string(f.Kind), Class: string(f.Class), Repository: f.Repository, Leaf: f.Index, Scope: scope, Body: body,
+	}, a.cfg.Now())
+}
+
+// reconcile notes which findings of a scope are there now, and which are gone.
+func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Finding) error {
+	if a.there[scope] == nil {
+		known := map[tuf.Digest]bool{}
+		err := a.db.InScope(ctx, scope, func(f state.Finding) error {
+			known[f.Sum] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		a.there[scope] = known
+	}
+	before, is := a.there[scope], map[tuf.Digest]bool{}
+	for _, f := range now {
+		sum := f.digest()
+		is[sum] = true
+		if before[sum] {
+			continue
+		}
+		f.Evidence = slices.Clone(f.Evidence)
+		for i := range f.Evidence {
+			f.Evidence[i].content = nil
+		}
+		if err := a.putFinding(ctx, f, sum, scope); err != nil {
+			return err
+		}
+	}
+	for sum := range before {
+		if !is[sum] {
+			if err := a.db.FindingGone(ctx, sum, a.cfg.Now()); err != nil {
+				return err
+			}
+		}
+	}
+	a.there[scope] = is
+	return nil
+}
+
+// Lived is when a finding was seen, in POSIX seconds.
+type Lived struct {
+	ID        string `json:"id"`              // its short name, the same in every replay
+	Time      int64  `json:"time"`            // when it was seen first
+	Last      int64  `json:"last"`            // when it was there last
+	Gone      int64  `json:"gone,omitempty"`  // when it was seen to be gone; 0: it is there
+	New       bool   `json:"new"`             // it came since the last replay that was finished
+	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
+	AckReason string `json:"ack_reason,omitempty"`
+}
+
+// lived is a finding of the state, in the replay with a number.
+func lived(kept state.Finding, replay int64) (Finding, error) {
+	var f Finding
+	if err := json.Unmarshal(kept.Body, &f); err != nil {
+		return f, &state.Error{Err: fmt.Errorf("%w: finding %s: %w", state.ErrDamaged, kept.ID(), err)}
+	}
+	f.Lived = &Lived{
+		ID: kept.ID(), Time: kept.First, Last: kept.Last, Gone: kept.Gone,
+		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason,
+	}
+	return f, nil
 }
 
 // Of evidence, files of more than largeEvidence bytes are kept up to largeAllowed bytes in
@@ -239,20 +340,16 @@ func (a *Auditor) boundEvidence(f Finding) {
 
 // retract takes back what was found about repositories, because their leaves are judged
 // again. What was served wrong stays found. What is found again is not new.
-func (a *Auditor) retract(repos map[tuf.Digest]bool) {
-	kept := 0
-	for i, f := range a.findings {
-		if repos[f.Repository] && f.Kind != BlobMismatch {
-			a.count[about{f.Kind, f.Repository}]--
-			a.found[a.sums[i]] = true
-			continue
-		}
-		a.findings[kept], a.sums[kept] = f, a.sums[i]
-		kept++
+func (a *Auditor) retract(ctx context.Context, repos map[tuf.Digest]bool) error {
+	if err := a.settle(ctx); err != nil {
+		return err
 	}
-	clear(a.findings[kept:])
-	a.findings, a.sums = a.findings[:kept], a.sums[:kept]
-	maps.DeleteFunc(a.suppressed, func(at about, _ int64) bool { return repos[at.repository] })
+	for id := range repos {
+		if err := a.db.Retract(ctx, id, string(BlobMismatch)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxUnsaved is how many bytes of evidence are held while they cannot be written.

@@ -3,12 +3,14 @@ package audit
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/history"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -16,16 +18,26 @@ import (
 // Histories returns the histories of the repositories whose id, in lower-case hex, begins
 // with a prefix, as far as they have been judged, sorted by id. They are not safe for use
 // beside a Step.
-func (a *Auditor) Histories(prefix string) ([]*history.History, error) {
-	seen, err := a.sightings()
+func (a *Auditor) Histories(ctx context.Context, prefix string) ([]*history.History, error) {
+	seen, err := a.sightings(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var found []*history.History
-	for id, repo := range a.repos {
-		if strings.HasPrefix(id.String(), prefix) {
-			found = append(found, &history.History{Records: repo.Records(), Blobs: stepBlobs{a}, Seen: seen.of})
+	var ids []tuf.Digest
+	err = a.db.Repositories(ctx, prefix, func(known state.Repository) error {
+		ids = append(ids, known.ID)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		repo, err := a.repository(ctx, id)
+		if err != nil {
+			return nil, err
 		}
+		found = append(found, &history.History{Records: repo.Records(), Blobs: stepBlobs{a}, Seen: seen.of})
 	}
 	slices.SortFunc(found, func(x, y *history.History) int { return cmp.Compare(x.ID().String(), y.ID().String()) })
 	return found, nil
@@ -42,11 +54,7 @@ type sighting struct {
 type sightings []sighting
 
 // sightings reads the cosignatures of the notes that are kept, and of the verified checkpoint.
-func (a *Auditor) sightings() (sightings, error) {
-	notes, err := a.store.notes()
-	if err != nil {
-		return nil, err
-	}
+func (a *Auditor) sightings(ctx context.Context) (sightings, error) {
 	var list sightings
 	add := func(c *proofs.SignedCheckpoint) {
 		s := sighting{size: c.Tree.N}
@@ -60,10 +68,14 @@ func (a *Auditor) sightings() (sightings, error) {
 			list = append(list, s)
 		}
 	}
-	for _, note := range notes {
+	err := a.db.AllNotes(ctx, func(note []byte) error {
 		if c, _ := a.cfg.Policy.OpenCheckpoint(note); c != nil && a.isOf(c) {
 			add(c)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if a.verified != nil {
 		add(a.verified)
@@ -91,9 +103,18 @@ func (s sightings) of(index int64) (by, notYet int64) {
 
 // Repository returns the state of a repository of which all leaves so far were judged; nil if
 // there is none, or if it is being judged again. It is not safe for use beside a Step.
-func (a *Auditor) Repository(_ context.Context, id tuf.Digest) (*admit.Repository, error) {
-	if repo := a.repos[id]; repo != nil {
-		return repo.Repository, nil
+func (a *Auditor) Repository(ctx context.Context, id tuf.Digest) (*admit.Repository, error) {
+	repo, err := a.repository(ctx, id)
+	if err != nil || repo == nil {
+		return nil, err
 	}
-	return nil, nil
+	return repo.Repository, nil
+}
+
+// State returns what lasts, to ask it questions.
+func (a *Auditor) State() *state.DB { return a.db }
+
+// File reads the metadata that a leaf names.
+func (a *Auditor) File(ctx context.Context, l leaf.Leaf) (*tuf.Metadata, error) {
+	return a.file(ctx, fmt.Sprintf("%s %d", plain(l.Role), l.Version), l.Metadata, l.Encoding)
 }

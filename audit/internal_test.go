@@ -1,16 +1,17 @@
 package audit
 
 import (
-	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/bench/realdata"
 	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -101,74 +102,32 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-func testState(t testing.TB, leaves int) []byte {
-	t.Helper()
-	edge := new(proofs.Edge)
-	for i := range leaves {
-		if err := edge.Append(proofs.LeafHash([]byte{byte(i)})); err != nil {
-			t.Fatal(err)
-		}
+// What is remembered of a repository is read as it was kept, or not at all.
+func FuzzFacts(f *testing.F) {
+	sum := tuf.Sum(nil).String()
+	for name, value := range map[string]string{
+		"key/" + sum: "true", "shared/" + sum: "true", "together/7/targets": "true", "handed/a%2Fb": `{"x":2}`,
+		"sharing/targets": `[{"keys":["` + sum + `"],"threshold":1,"roles":["a"],"count":3}]`, "says/targets": `"` + sum + `"`,
+		"life/timestamp": `{"version":3,"expires":5,"distances":[1]}`, "snapshot": `{"sum":"` + sum + `","version":4}`, "asked": "7",
+	} {
+		f.Add(name, []byte(value))
 	}
-	signer, err := proofs.GenerateSigner(bytes.NewReader(make([]byte, 64)), "log.test", proofs.Ed25519)
-	if err != nil {
-		t.Fatal(err)
-	}
-	note := proofs.Note{Text: proofs.Checkpoint{Origin: "log.test", Tree: edge.Tree()}.String()}
-	sig, err := signer.Sign(note.Text, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	note.Signatures = append(note.Signatures, sig)
-	b, err := (&State{Edge: edge, Checkpoint: note.Marshal()}).Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func TestState(t *testing.T) {
-	for _, leaves := range []int{0, 1, 3, 8, 255} {
-		b := testState(t, leaves)
-		state, err := ParseState(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, err := state.Marshal(); err != nil || !bytes.Equal(again, b) || state.Edge.Tree().N != int64(leaves) {
-			t.Fatalf("%d leaves: %q, %v", leaves, again, err)
-		}
-	}
-	// An edge that does not fit the checkpoint is no state.
-	b := testState(t, 3)
-	other := bytes.Replace(testState(t, 5), []byte("\n5\n"), []byte("\n3\n"), 1)
-	for _, bad := range [][]byte{nil, b[:len(b)-1], append(bytes.Clone(b), '\n'), other, bytes.Replace(b, []byte("state v1"), []byte("state v2"), 1), bytes.Replace(b, []byte("\n\n"), []byte("\n"), 1)} {
-		if _, err := ParseState(bad); err == nil {
-			t.Errorf("parsed %q", bad)
-		}
-	}
-	for i := range b {
-		spoilt := bytes.Clone(b)
-		spoilt[i] ^= 1
-		if state, err := ParseState(spoilt); err == nil {
-			// The origin and the signatures are not this parser's business.
-			if again, err := state.Marshal(); err != nil || !bytes.Equal(again, spoilt) || i < bytes.Index(b, []byte("\n\n")) {
-				t.Errorf("a bit at %d goes unseen", i)
+	f.Fuzz(func(t *testing.T, name string, value []byte) {
+		r := newRepository(nil, 0)
+		if err := r.restore(name, value); err != nil {
+			if !errors.Is(err, state.ErrDamaged) {
+				t.Fatal(err)
 			}
-		}
-	}
-}
-
-func FuzzState(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(testState(f, 0))
-	f.Add(testState(f, 7))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		state, err := ParseState(b)
-		if err != nil {
 			return
 		}
-		again, err := state.Marshal()
-		if err != nil || !bytes.Equal(again, b) {
-			t.Fatalf("%q is printed as %q, %v", b, again, err)
+		for _, groups := range r.sharing {
+			for _, g := range groups {
+				b, err := json.Marshal(g)
+				var again *keyGroup
+				if err != nil || json.Unmarshal(b, &again) != nil {
+					t.Fatalf("%s is printed as %s, %v", value, b, err)
+				}
+			}
 		}
 	})
 }

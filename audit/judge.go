@@ -8,31 +8,26 @@ import (
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/evidence"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // Verdict is the auditor's judgement of a leaf.
-type Verdict string
+type Verdict = state.Verdict
 
 // The verdicts on a leaf.
 const (
-	Right       Verdict = "right"        // the rules give exactly this leaf
-	Wrong       Verdict = "wrong"        // they do not, or it is not a leaf
-	NotJudged   Verdict = "not-judged"   // a blob that the judgement needs is missing or wrong
-	UnknownToUs Verdict = "unknown-kind" // a newer auditor may know it
-	TheEnd      Verdict = "end"          // it is not a leaf: the log has ended
+	Right       = state.Right       // the rules give exactly this leaf
+	Wrong       = state.Wrong       // they do not, or it is not a leaf
+	NotJudged   = state.NotJudged   // a blob that the judgement needs is missing or wrong
+	UnknownToUs = state.UnknownToUs // a newer auditor may know it
+	TheEnd      = state.TheEnd      // it is not a leaf: the log has ended
 )
 
-// entry is what is kept of a leaf. A leaf that was applied is in its repository.
-type entry struct {
-	repo     *repository // nil: not applied
-	position int         // in repo's records
-	leaf     *leaf.Leaf
-	verdict  Verdict
-	observed bool
-}
+// entry is what is said of an entry of the log.
+type entry struct{ verdict Verdict }
 
 // judgePending judges the leaves that have been hashed.
 func (a *Auditor) judgePending(ctx context.Context) error {
@@ -40,9 +35,10 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 	a.packs.begin()
 	err := a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
 		return a.feedBundles(ctx, bundles, next, put)
-	}, func(l *loaded, e entry) {
-		a.entries = append(a.entries, e)
-		a.next++
+	}, func(l *loaded, e entry) error {
+		if err := a.judged(ctx, l, e.verdict); err != nil {
+			return err
+		}
 		if l.last {
 			a.bundles[0].data = nil
 			a.bundles = a.bundles[1:]
@@ -50,6 +46,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 		if a.cfg.Progress != nil {
 			a.cfg.Progress(a.next, a.tree.Size())
 		}
+		return nil
 	})
 	var c *changed
 	if errors.As(err, &c) {
@@ -62,7 +59,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 
 // judgeAll judges the entries that feed puts, in order, while their files are read ahead.
 // done is told of each.
-func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, put func(item) bool) error, done func(l *loaded, e entry)) error {
+func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, put func(item) bool) error, done func(l *loaded, e entry) error) error {
 	if err := a.lookAtDue(ctx); err != nil {
 		return err
 	}
@@ -86,7 +83,9 @@ func (a *Auditor) judgeAll(ctx context.Context, feed func(ctx context.Context, p
 			return err
 		}
 		ln.done(l)
-		done(l, e)
+		if err := done(l, e); err != nil {
+			return err
+		}
 		if e.verdict == Right {
 			a.due = l
 		}
@@ -138,11 +137,11 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 			f.Evidence = []Evidence{a.leafEvidence(ctx, a.ended-1, []byte(leaf.End)), a.leafEvidence(ctx, l.index, l.raw)}
 		}
 		a.record(f)
-		return entry{verdict: Wrong}, nil
+		return entry{Wrong}, nil
 	}
 	if leaf.IsEnd(l.raw) {
 		a.ended = l.index + 1
-		return entry{verdict: TheEnd}, nil
+		return entry{TheEnd}, nil
 	}
 	if l.leafErr != nil {
 		f := newFinding(BadLeaf, "entry %d is not a leaf: %v", l.index, l.leafErr)
@@ -156,15 +155,17 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 			f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		}
 		a.record(f)
-		return entry{verdict: verdict}, nil
+		return entry{verdict}, nil
 	}
 	if !readable(l.leaf.Encoding) {
 		f := aboutLeaf(UnknownLeaf, l.index, l.leaf, "entry %d has encoding %q, which this auditor cannot read", l.index, l.leaf.Encoding)
 		a.record(f)
-		leaf := l.leaf
-		return entry{leaf: &leaf, verdict: UnknownToUs}, nil
+		return entry{UnknownToUs}, nil
 	}
-	repo := a.repos[l.leaf.Repository]
+	repo, err := a.repository(ctx, l.leaf.Repository)
+	if err != nil {
+		return entry{}, err
+	}
 	if l.err != nil {
 		return a.trouble(ctx, l, l.err)
 	}
@@ -210,8 +211,14 @@ func (a *Auditor) decide(ctx context.Context, l *loaded, repo *repository) (admi
 		return admit.Decision{}, &admit.Refused{Code: refusedRepository, Detail: "no root of this repository is validly logged before it"}
 	}
 	// Registering a root that is in a chain already gives back its repository.
-	if root, ok := a.chains[l.metadata.PayloadDigest]; ok && l.leaf.Payload == l.metadata.PayloadDigest {
-		return admit.Decision{Logged: true, Index: root.index}, nil
+	if l.leaf.Payload == l.metadata.PayloadDigest {
+		root, ok, err := a.firstRelease(ctx, l.leaf.Payload, true, l.index)
+		if err != nil {
+			return admit.Decision{}, err
+		}
+		if ok {
+			return admit.Decision{Logged: true, Index: root.index}, nil
+		}
 	}
 	return admit.JudgeGenesis(l.metadata)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -72,8 +73,8 @@ func (b *blindness) add(index int64, sum tuf.Digest, f *Finding, most int) {
 // blinds notes that a leaf cannot be judged, because of the file sum or, if that is
 // zero, of what is missing of earlier leaves.
 func (a *Auditor) blinds(l *loaded, sum tuf.Digest, f *Finding) entry {
-	logged := l.leaf // and nothing else of l
-	e := entry{leaf: &logged, verdict: NotJudged, observed: l.observed}
+	logged := l.leaf
+	e := entry{NotJudged}
 	b := a.blindOf(logged.Repository)
 	b.add(l.index, sum, f, a.maxPerKind)
 	b.versions[roleVersion{logged.Role, logged.Version}] = true
@@ -143,8 +144,8 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 // targetsInForce returns the version of targets that is in force; 0: none, or it cannot
 // be said.
 func (a *Auditor) targetsInForce(ctx context.Context, id tuf.Digest) int64 {
-	repo := a.repos[id]
-	if repo == nil {
+	repo, err := a.repository(ctx, id)
+	if err != nil || repo == nil {
 		return 0
 	}
 	current, ok, err := repo.Current(ctx, tuf.RoleTargets)
@@ -218,7 +219,7 @@ func (a *Auditor) askAgain(ctx context.Context) error {
 			a.askedTo = m.index + 1
 		}
 		if there {
-			a.again(m.repo)
+			a.judgeAgain(m.repo)
 		}
 	}
 	if len(asked) < maxAskedAgain {
@@ -243,9 +244,9 @@ func (a *Auditor) awaits(l *loaded, other tuf.Digest) entry {
 	return a.blinds(l, tuf.Digest{}, &f)
 }
 
-// again has the leaves of a repository judged again, and those of others whose first
-// root may be in its chain.
-func (a *Auditor) again(repo tuf.Digest) {
+// judgeAgain asks for the leaves of a repository to be judged again, and for those of
+// others whose first root may be in its chain.
+func (a *Auditor) judgeAgain(repo tuf.Digest) {
 	if a.rejudging == nil {
 		a.rejudging = &rejudgement{repos: map[tuf.Digest]bool{}}
 	}
@@ -254,26 +255,25 @@ func (a *Auditor) again(repo tuf.Digest) {
 	}
 	a.rejudging.repos[repo], a.rejudging.more = true, true
 	for _, other := range a.waiting[repo] {
-		a.again(other)
+		a.judgeAgain(other)
 	}
 }
 
 // forget takes back all that follows from the leaves of repositories.
-func (a *Auditor) forget(repos map[tuf.Digest]bool) {
-	a.retract(repos)
+func (a *Auditor) forget(ctx context.Context, repos map[tuf.Digest]bool) error {
+	if err := a.retract(ctx, repos); err != nil {
+		return err
+	}
 	maps.DeleteFunc(a.unseen, func(_, of tuf.Digest) bool { return repos[of] })
 	for id := range repos {
 		delete(a.blind, id)
 		delete(a.waiting, id)
-		delete(a.repos, id)
+		a.drop(id)
+		if err := a.db.Forget(ctx, id); err != nil {
+			return err
+		}
 	}
-	a.order = slices.DeleteFunc(a.order, func(r *repository) bool { return repos[r.ID()] })
-	for key, known := range a.rootKeys {
-		a.rootKeys[key] = slices.DeleteFunc(known, func(r *repository) bool { return repos[r.ID()] })
-	}
-	for _, places := range []map[tuf.Digest]place{a.chains, a.first} {
-		maps.DeleteFunc(places, func(_ tuf.Digest, p place) bool { return repos[p.repo.ID()] })
-	}
+	return nil
 }
 
 // rejudge judges the leaves of the repositories whose missing files are there again.
@@ -284,29 +284,28 @@ func (a *Auditor) rejudge(ctx context.Context) error {
 	if a.rejudging.more {
 		// What has been judged again so far of others is judged once more: releases
 		// may be two repositories'.
-		a.forget(a.rejudging.repos)
+		if err := a.forget(ctx, a.rejudging.repos); err != nil {
+			return err
+		}
 		a.rejudging.more, a.rejudging.next = false, 0
 	}
-	var items []item
-	for index := a.rejudging.next; index < a.next; index++ {
-		e := a.entries[index]
-		if leaf, ok := a.leafAt(index); ok && a.rejudging.repos[leaf.Repository] {
-			items = append(items, item{index: index, raw: leaf.Marshal(), observed: e.observed})
-		}
+	items, err := a.leavesOf(ctx, a.rejudging.repos, a.rejudging.next)
+	if err != nil {
+		return err
 	}
 	if len(items) > 0 {
 		items[len(items)-1].final = true
 	}
-	err := a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
+	err = a.judgeAll(ctx, func(ctx context.Context, put func(item) bool) error {
 		for _, it := range items {
 			if !put(it) {
 				return ctx.Err()
 			}
 		}
 		return nil
-	}, func(l *loaded, e entry) {
-		a.entries[l.index] = e
+	}, func(l *loaded, e entry) error {
 		a.rejudging.next = l.index + 1
+		return a.judged(ctx, l, e.verdict)
 	})
 	if err != nil {
 		return err
@@ -314,9 +313,32 @@ func (a *Auditor) rejudge(ctx context.Context) error {
 	if a.rejudging.more {
 		return a.rejudge(ctx) // one that shares its keys was found on the way
 	}
+	if err := a.settle(ctx); err != nil {
+		return err
+	}
+	if err := a.db.EndDoubt(ctx, a.cfg.Now()); err != nil {
+		return err
+	}
 	a.rejudging = nil
-	slices.SortFunc(a.order, func(x, y *repository) int { return cmp.Compare(x.genesis, y.genesis) })
-	return nil
+	return a.commit(ctx)
+}
+
+// leavesOf returns the leaves of repositories from an index on, in log order.
+func (a *Auditor) leavesOf(ctx context.Context, repos map[tuf.Digest]bool, from int64) ([]item, error) {
+	var items []item
+	for id := range repos {
+		err := a.db.LeavesOf(ctx, id, func(l state.Leaf) error {
+			if l.Index >= from {
+				items = append(items, item{index: l.Index, raw: l.Entry()})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(items, func(x, y item) int { return cmp.Compare(x.index, y.index) })
+	return items, nil
 }
 
 // trouble handles a file that is not there to be judged.
@@ -361,6 +383,5 @@ func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why str
 		}
 	}
 	a.record(f)
-	leaf := l.leaf // and nothing else of l
-	return entry{leaf: &leaf, verdict: Wrong, observed: l.observed}
+	return entry{Wrong}
 }

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"path/filepath"
-	"slices"
 	"time"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/tuf"
 )
 
 // knownKeys are the keys of a policy: logs, then witnesses.
@@ -47,78 +44,80 @@ func (a *Auditor) strip(note proofs.Note) (stripped proofs.Note, signed string) 
 // keepNote keeps what the known keys signed of a note, beside the signatures of other
 // known keys that were seen under the same text before, and returns what of the note
 // is kept.
-func (a *Auditor) keepNote(note proofs.Note) []byte {
+func (a *Auditor) keepNote(ctx context.Context, note proofs.Note) ([]byte, error) {
 	stripped, signed := a.strip(note)
 	content := stripped.Marshal()
-	text := tuf.Sum([]byte(note.Text))
-	before := a.notes[text]
-	union := []byte(signed)
-	for i := range before {
-		if before[i] == '1' {
-			union[i] = '1'
-		}
+	kept, known, err := a.db.Note(ctx, note.Text)
+	if err != nil {
+		return nil, err
 	}
-	if a.store.dir == "" || string(union) == before {
-		return content
+	all, before := stripped, ""
+	if known {
+		_, before = a.strip(kept)
+		all.Signatures = append(all.Signatures[:len(all.Signatures):len(all.Signatures)], kept.Signatures...)
+		all, signed = a.strip(all)
 	}
-	all := stripped
-	if before != "" {
-		if kept, err := a.store.note(note.Text); err == nil {
-			all.Signatures = append(all.Signatures[:len(all.Signatures):len(all.Signatures)], kept.Signatures...)
-			all, _ = a.strip(all)
-		}
+	if signed == before {
+		return content, nil
 	}
-	if err := a.store.saveNote(all); err != nil {
-		a.stateFailed(err)
-		return content
+	// What the log has signed is kept at once: it may show something else next.
+	if err := a.db.PutNote(ctx, all, true); err != nil {
+		return nil, err
 	}
-	a.notes[text] = string(union)
-	return content
+	return content, a.commit(ctx)
 }
 
-// remember loads what earlier runs saw.
-func (a *Auditor) remember() error {
-	state, err := a.store.load()
+// rememberNotes loads what earlier runs saw of the log and have not compared with what was
+// judged.
+func (a *Auditor) rememberNotes(ctx context.Context) error {
+	verified, newest, err := a.db.Verified(ctx)
 	if err != nil {
 		return err
 	}
-	if state != nil {
-		c, err := a.cfg.Policy.OpenCheckpoint(state.Checkpoint)
-		if c == nil {
-			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w (after the log's key was replaced, list its old key beside the new one until the auditor has run once)", a.store.dir, err)
+	for _, note := range [][]byte{verified, newest} {
+		if note == nil {
+			continue
 		}
-		a.origin, a.highest = c.Origin, claim{c.Tree, state.Checkpoint}
-		a.claim(a.highest)
-	}
-	notes, err := a.store.notes()
-	if err != nil {
-		return err
+		c, err := a.cfg.Policy.OpenCheckpoint(note)
+		if c == nil {
+			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w (after the log's key was replaced, list its old key beside the new one until the auditor has run once)", a.db.Dir(), err)
+		}
+		if !a.isOf(c) {
+			return fmt.Errorf("auditor state in %s is of log %q, and the note beside it, in %s, of %q", a.db.Dir(), a.origin, state.NewestFile(a.db.Dir()), c.Origin)
+		}
+		stripped, _ := a.strip(c.Note)
+		now := claim{c.Tree, stripped.Marshal()}
+		if a.highest.note == nil || now.tree.N > a.highest.tree.N {
+			a.highest = now
+		}
+		a.claim(now)
 	}
 	unknown, why := 0, error(nil)
-	for _, path := range slices.Sorted(maps.Keys(notes)) {
-		signed := notes[path]
+	err = a.db.Notes(ctx, func(signed []byte) error {
 		c, err := a.cfg.Policy.OpenCheckpoint(signed)
 		if c == nil {
-			if _, err := proofs.ParseNote(signed); err != nil {
-				return fmt.Errorf("a stored note is damaged: %s: %w (without the file the auditor continues, but does not compare its checkpoint with the log)", path, err)
-			}
 			if unknown++; unknown == 1 {
 				why = err
 			}
-			continue
+			return nil
 		}
 		if !a.isOf(c) {
-			return fmt.Errorf("a stored note is of log %q, not of %q: %s (without the file the auditor continues; use a state directory for each log)", c.Origin, a.origin, path)
+			return fmt.Errorf("a stored note is of log %q, not of %q (use a state directory for each log)", c.Origin, a.origin)
 		}
-		stripped, has := a.strip(c.Note)
-		a.notes[tuf.Sum([]byte(c.Note.Text))] = has
-		a.claim(claim{c.Tree, stripped.Marshal()})
+		stripped, _ := a.strip(c.Note)
+		now := claim{c.Tree, stripped.Marshal()}
+		if c.Tree.N <= a.tree.Size() && len(a.smaller) < maxSmaller {
+			a.smaller = append(a.smaller, now)
+		}
+		a.claim(now)
+		return nil
+	})
+	if err == nil && unknown > 0 {
+		f := newFinding(OldNotes, "in %s, %d stored notes are not signed by a log key of the policy, as after the log's key was replaced: they are not compared with the log (the first: %v)",
+			a.db.Dir(), unknown, why)
+		a.oldNotes = &f
 	}
-	if unknown > 0 {
-		a.record(newFinding(OldNotes, "in %s, %d stored notes are not signed by a log key of the policy, as after the log's key was replaced: they are not compared with the log (the first: %v)",
-			filepath.Join(a.store.dir, "notes"), unknown, why))
-	}
-	return nil
+	return err
 }
 
 // claim notes a tree that the log signed and that has yet to be compared.
@@ -135,8 +134,8 @@ func (a *Auditor) claim(c claim) {
 }
 
 // Consider keeps a checkpoint of the log that was seen elsewhere, signed by a log key of the
-// policy. When the tree that is replayed reaches its size, it is compared.
-func (a *Auditor) Consider(signed []byte) error {
+// policy. When the tree that is replayed has its size, it is compared.
+func (a *Auditor) Consider(ctx context.Context, signed []byte) error {
 	c, err := a.cfg.Policy.OpenCheckpoint(signed)
 	if c == nil {
 		return err
@@ -144,9 +143,16 @@ func (a *Auditor) Consider(signed []byte) error {
 	if !a.isOf(c) {
 		return fmt.Errorf("a checkpoint of log %s, and this auditor is of %s", plain(c.Origin), plain(a.origin))
 	}
-	a.stateErr = nil
-	a.claim(claim{c.Tree, a.keepNote(c.Note)})
-	return a.stateErr
+	kept, err := a.keepNote(ctx, c.Note)
+	if err != nil {
+		return err
+	}
+	now := claim{c.Tree, kept}
+	if c.Tree.N <= a.tree.Size() && len(a.smaller) < maxSmaller {
+		a.smaller = append(a.smaller, now)
+	}
+	a.claim(now)
+	return nil
 }
 
 // maxSmaller is how many trees wait to be compared with the one that was verified,
@@ -155,17 +161,33 @@ const maxSmaller = 64
 
 // compareSmaller records what contradicts the tree that was verified, of the smaller
 // ones that the log signed.
-func (a *Auditor) compareSmaller(ctx context.Context) {
-	if a.verified == nil {
-		return
+func (a *Auditor) compareSmaller(ctx context.Context) error {
+	own, ok := a.own()
+	if !ok {
+		return nil
 	}
 	waiting := a.smaller
 	a.smaller = nil
 	for _, c := range waiting {
-		if _, err := a.forksFrom(ctx, c, claim{a.verified.Tree, a.signed}); err != nil && len(a.smaller) < maxSmaller {
+		if _, err := a.forksFrom(ctx, c, own); err != nil && len(a.smaller) < maxSmaller {
 			a.smaller = append(a.smaller, c)
 		}
 	}
+	return a.closeNotes(ctx)
+}
+
+// closeNotes notes that the notes of trees that are not larger than what was judged have
+// been compared with it: all but those that wait for tiles.
+func (a *Auditor) closeNotes(ctx context.Context) error {
+	var waiting []string
+	for _, c := range a.smaller {
+		note, err := proofs.ParseNote(c.note)
+		if err != nil {
+			return err
+		}
+		waiting = append(waiting, note.Text)
+	}
+	return a.db.CloseNotes(ctx, a.next, waiting...)
 }
 
 // forksFrom reports whether a larger tree does not begin with a smaller one, and

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"bytes"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -13,23 +14,11 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
-
-func notesIn(t *testing.T, dir string) map[string][]byte {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "notes", "*"))
-	must(t, err)
-	notes := map[string][]byte{}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		must(t, err)
-		notes[path] = b
-	}
-	return notes
-}
 
 // Of each tree one note is kept, with the signatures of the policy's keys that were
 // seen, whatever others whoever is on the way adds.
@@ -48,7 +37,8 @@ func TestNotesOfKnownKeys(t *testing.T) {
 		}
 		h.Serve(served.Bytes())
 		step(t, a)
-		notes := notesIn(t, dir)
+		notes, err := a.Notes(t.Context())
+		must(t, err)
 		for _, note := range notes {
 			want := string(h.Checkpoint(h.Size(), []int{1, 2, 2, 2, 2}[i]))
 			if len(notes) != 1 || sorted(string(note)) != sorted(want) {
@@ -62,9 +52,10 @@ func TestNotesOfKnownKeys(t *testing.T) {
 	// What was kept is known to the next run, and nothing is written.
 	must(t, a.Close())
 	h.Publish(0)
-	step(t, newAuditor(t, h.Log, withState))
-	if notes := notesIn(t, dir); len(notes) != 1 {
-		t.Errorf("%d notes", len(notes))
+	a = newAuditor(t, h.Log, withState)
+	step(t, a)
+	if notes, err := a.Notes(t.Context()); err != nil || len(notes) != 1 {
+		t.Errorf("%d notes, %v", len(notes), err)
 	}
 }
 
@@ -142,13 +133,13 @@ func TestStateAfterKeysAreReplaced(t *testing.T) {
 		{first, policy(first), ""},
 		{first, policy(first, next), ""},
 		{next, policy(first, next), ""},
-		{next, policy(next), "old-notes"},
-		{next, policy(next), "old-notes"},
+		{next, policy(next), ""}, // what was compared under the old key is not compared again
+		{next, policy(next), ""},
 	} {
 		h.Signer = tt.signer
 		h.release(tuf.RoleTargets, "app.bin", fmt.Sprint("release ", i))
 		h.Publish(2)
-		a, err := audit.New(audit.Config{Source: h.Source(), Policy: tt.policy, StateDir: dir})
+		a, err := audit.New(t.Context(), audit.Config{Source: h.Source(), Policy: tt.policy, StateDir: dir})
 		if err != nil {
 			t.Fatalf("step %d: %v", i, err)
 		}
@@ -167,7 +158,7 @@ func TestStateAfterKeysAreReplaced(t *testing.T) {
 	}
 	// It still remembers.
 	h.Serve(h.Checkpoint(4, 2))
-	a, err := audit.New(audit.Config{Source: h.Source(), Policy: policy(next), StateDir: dir})
+	a, err := audit.New(t.Context(), audit.Config{Source: h.Source(), Policy: policy(next), StateDir: dir})
 	must(t, err)
 	defer a.Close()
 	if got := kinds(step(t, a).Findings); got != "rollback@-1" {
@@ -181,7 +172,7 @@ func TestStateIsLocked(t *testing.T) {
 	h := newHistory(t)
 	dir := t.TempDir()
 	a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
-	_, err := audit.New(audit.Config{Source: h.Source(), Policy: h.Policy(), StateDir: dir})
+	_, err := audit.New(t.Context(), audit.Config{Source: h.Source(), Policy: h.Policy(), StateDir: dir})
 	var held *lockfile.HeldError
 	if !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), "auditor state") {
 		t.Fatalf("a second auditor: %v", err)
@@ -193,17 +184,24 @@ func TestStateIsLocked(t *testing.T) {
 // What the auditor cannot write is its own affair: the log is audited to the end, what
 // is found is found, and written when there is room.
 func TestStateThatCannotBeWritten(t *testing.T) {
-	for _, part := range []string{"notes", "evidence", "state"} {
+	for _, part := range []string{"evidence", "state"} {
 		h := newHistory(t)
 		dir := t.TempDir()
 		a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
-		// A directory of this name, which is not empty, is in the way of the state; a
-		// file is in the way of the others.
+		// A file is in the way of the evidence; the state takes no leaf behind the others.
 		broken := filepath.Join(dir, part)
-		must(t, os.RemoveAll(broken))
+		inState := func(statement string) {
+			db, err := sql.Open("sqlite", filepath.Join(dir, state.FileName))
+			must(t, err)
+			_, err = db.ExecContext(t.Context(), statement)
+			must(t, errors.Join(err, db.Close()))
+		}
+		judged := int64(historySize + 1)
 		if part == "state" {
-			must(t, os.MkdirAll(filepath.Join(broken, "x"), 0o700))
+			judged = 0 // and nothing of it was committed
+			inState(fmt.Sprintf("CREATE TRIGGER full BEFORE INSERT ON leaves WHEN NEW.leaf = %d BEGIN SELECT RAISE(FAIL, 'no room'); END", historySize))
 		} else {
+			must(t, os.RemoveAll(broken))
 			must(t, os.WriteFile(broken, nil, 0o600))
 		}
 		h.Append([]byte("hello"))
@@ -214,11 +212,16 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 			t.Errorf("%s: %v", part, err)
 		}
 		want := fmt.Sprintf("second-payload@%d bad-leaf@%d", leafEvidence, historySize)
-		if got := kinds(result.Findings); got != want || result.To != historySize+1 {
+		if got := kinds(result.Findings); got != want || result.To != judged {
 			t.Errorf("%s: judged to %d, found %s, want %s", part, result.To, got, want)
 		}
-		must(t, os.RemoveAll(broken))
-		if part != "state" {
+		if found := kinds(report(t, a).Findings); !strings.Contains(found, "bad-leaf") {
+			t.Errorf("%s: the report says %s", part, found)
+		}
+		if part == "state" {
+			inState("DROP TRIGGER full")
+		} else {
+			must(t, os.RemoveAll(broken))
 			must(t, os.Mkdir(broken, 0o700))
 		}
 		h.release(tuf.RoleTargets, "app.bin", "five")

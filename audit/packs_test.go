@@ -78,13 +78,13 @@ func packsRead(l *audittest.Log) (paths []string) {
 // Whether files come in packs or by themselves, the audit is the same.
 func TestPacks(t *testing.T) {
 	h := newHistoryOf(t, 300)
-	a := newAuditor(t, h.Log)
+	a := newAuditor(t, h.Log, at(h.Time))
 	step(t, a)
 	with := report(t, a)
 	if !with.Vouches || blobsRead(h.Log) > 20 || !slices.Equal(packsRead(h.Log), []string{"tile/files/000", "tile/files/001.p/44"}) {
 		t.Errorf("vouches %v, %d blobs and packs %v were read", with.Vouches, blobsRead(h.Log), packsRead(h.Log))
 	}
-	alone := newAuditor(t, h.Log, withoutPacks)
+	alone := newAuditor(t, h.Log, withoutPacks, at(h.Time))
 	step(t, alone)
 	if without := report(t, alone); !reflect.DeepEqual(with, without) {
 		t.Errorf("with packs %+v\nwithout %+v", with, without)

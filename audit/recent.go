@@ -65,7 +65,11 @@ func (r *recent) keep(p *parts) {
 
 // logged returns the file of the leaf at an index.
 func (a *Auditor) logged(ctx context.Context, index int64) (*parts, error) {
-	if logged, ok := a.leafAt(index); ok {
+	logged, ok, err := a.leafAt(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
 		if e, ok := a.recent.held[logged.Metadata]; ok {
 			a.recent.order.MoveToFront(e)
 			return e.Value.(*parts), nil

@@ -4,28 +4,38 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Report is the result of an audit, for people and machines.
+// Report is what an audit says, to people and machines: of all that was judged, or of a
+// step.
 type Report struct {
-	Auditor      build.Info         `json:"auditor"`    // the build that judged
-	Checkpoint   *CheckpointReport  `json:"checkpoint"` // null: none was verified
-	Empty        bool               `json:"empty"`      // the log says that it has not published a checkpoint yet
-	Judged       int64              `json:"judged"`     // leaves
-	Ended        bool               `json:"ended"`      // the log has ended: an entry says so, and none may follow
-	Vouches      bool               `json:"vouches"`    // every leaf was judged and is right, every blob was there
-	Repositories []RepositoryReport `json:"repositories"`
-	Findings     []Finding          `json:"findings"`
+	Auditor      build.Info         `json:"auditor"`              // the build that judged
+	Time         int64              `json:"time"`                 // when this was said, in POSIX seconds
+	Checkpoint   *CheckpointReport  `json:"checkpoint"`           // null: none was verified
+	Empty        bool               `json:"empty"`                // the log says that it has not published a checkpoint yet
+	Judged       int64              `json:"judged"`               // leaves
+	From         int64              `json:"from"`                 // of them, those from this index on were judged in this process, or in this step
+	Waiting      int64              `json:"waiting,omitempty"`    // leaves that are not judged yet, because there are many or the log is slow
+	Ended        bool               `json:"ended"`                // the log has ended: an entry says so, and none may follow
+	Vouches      bool               `json:"vouches"`              // every leaf was judged and is right, every blob was there
+	Verdicts     map[Verdict]int64  `json:"verdicts"`             // how many leaves of those judged have each
+	Repositories []RepositoryReport `json:"repositories"`         // of a step: those with new leaves
+	Findings     []Finding          `json:"findings"`             // that are there; of a step: new ones
+	Over         []Finding          `json:"over"`                 // of a step: outages that were there before and are not any more
 	Suppressed   []Suppressed       `json:"suppressed,omitempty"` // findings beyond those kept
-	Leaves       []LeafReport       `json:"leaves"`
+	Leaves       []LeafReport       `json:"leaves"`               // see Auditor.Leaves; of a step: new ones
+	Error        string             `json:"error,omitempty"`      // what could not be checked
 }
 
 // CheckpointReport is the last verified checkpoint.
@@ -61,9 +71,10 @@ type RoleReport struct {
 	Highest  int64  `json:"highest"` // highest version released
 	Current  int64  `json:"current"` // version of the release in force; 0: none
 	Index    int64  `json:"index"`   // of the current release; -1: none
-
-	expires time.Time
+	Expires  int64  `json:"expires"` // when the current release does, in POSIX seconds; 0: none
 }
+
+func (r RoleReport) expires() time.Time { return time.Unix(r.Expires, 0).UTC() }
 
 // LeafReport is an entry of the log and the verdict on it.
 type LeafReport struct {
@@ -72,42 +83,182 @@ type LeafReport struct {
 	Verdict      Verdict `json:"verdict"`
 }
 
-// Report returns the present results. The error means that a file needed for the
-// report could not be read; the rest of the report is valid.
+// Report returns the present results, without leaves. Findings that are true of the present
+// state of repositories are found here. The error means that a file needed for the report
+// could not be read, or that of the state something could not; the rest of the report is
+// valid.
 func (a *Auditor) Report(ctx context.Context) (*Report, error) {
+	r := a.newReport()
+	r.From = a.began
+	err := a.report(ctx, r)
+	r.Vouches = err == nil || !errors.As(err, new(*state.Error))
+	if r.Vouches {
+		var vouchErr error
+		r.Vouches, vouchErr = a.vouches(ctx)
+		err = firstError(vouchErr, err)
+	}
+	return r, err
+}
+
+func (a *Auditor) newReport() *Report {
 	r := &Report{
 		Auditor:      build.Read(),
+		Time:         a.cfg.Now().Unix(),
 		Judged:       a.next,
 		Empty:        a.empty,
 		Ended:        a.ended > 0,
+		Verdicts:     map[Verdict]int64{},
 		Repositories: []RepositoryReport{},
-		Findings:     append([]Finding{}, a.findings...),
+		Findings:     []Finding{},
+		Over:         []Finding{},
+		Leaves:       []LeafReport{},
 	}
 	if a.verified != nil {
 		r.Checkpoint = a.checkpointReport()
+		r.Waiting = a.tree.Size() - a.next
 	}
+	return r
+}
+
+func (a *Auditor) report(ctx context.Context, r *Report) error {
 	var firstErr error
-	for _, repo := range a.order {
-		report, found, err := a.repositoryReport(ctx, repo)
-		if err != nil && firstErr == nil {
+	note := func(err error) {
+		if firstErr == nil {
 			firstErr = err
 		}
-		r.Repositories = append(r.Repositories, report)
-		r.Findings = append(r.Findings, found...)
 	}
-	r.Findings = append(r.Findings, a.passing...)
-	slices.SortStableFunc(r.Findings, func(x, y Finding) int { return cmp.Compare(x.Class.rank(), y.Class.rank()) })
-	r.Suppressed = a.allSuppressed()
-	r.Leaves = a.Leaves(0, a.next)
-	r.Vouches = a.vouches()
-	return r, firstErr
+	var ids []tuf.Digest
+	saved := map[tuf.Digest][]byte{}
+	err := a.db.Repositories(ctx, "", func(known state.Repository) error {
+		ids = append(ids, known.ID)
+		if known.Report != nil {
+			saved[known.ID] = known.Report
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var present []Finding
+	if a.oldNotes != nil {
+		present = append(present, *a.oldNotes)
+	}
+	for _, id := range ids {
+		report, found, err := a.repositoryReport(ctx, id, saved[id])
+		if errors.As(err, new(*state.Error)) {
+			return err
+		}
+		note(err)
+		r.Repositories = append(r.Repositories, report)
+		present = append(present, found...)
+		if err := a.evict(ctx); err != nil {
+			return err
+		}
+	}
+	if firstErr == nil {
+		// What cannot be seen now is not gone.
+		if err := a.reconcile(ctx, state.Present, present); err != nil {
+			return err
+		}
+	}
+	if err := a.db.Commit(ctx); err != nil {
+		return err
+	}
+	if r.Verdicts, err = a.db.Verdicts(ctx, 0); err != nil {
+		return err
+	}
+	if r.Findings, err = a.kept(ctx, firstErr != nil, append(present, a.passing...)); err != nil {
+		return err
+	}
+	if r.Suppressed, err = a.allSuppressed(ctx); err != nil {
+		return err
+	}
+	return firstErr
+}
+
+// kept returns all findings that are there, the worst first: those that last, and then
+// those that are true now. partly says that not all of these could be found.
+func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Finding, error) {
+	replay, err := a.db.Replay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	is := map[tuf.Digest]bool{}
+	for i := range now {
+		is[now[i].digest()] = true
+	}
+	list, lives := []Finding{}, map[tuf.Digest]*Lived{}
+	err = a.db.Findings(ctx, false, func(f state.Finding) error {
+		found, err := lived(f, replay)
+		lives[f.Sum] = found.Lived
+		if f.Scope == state.Lasting || partly && !is[f.Sum] && f.Scope == state.Present {
+			list = append(list, found)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(a.unkept, now) {
+		sum := f.digest()
+		switch f.Lived = lives[sum]; {
+		case !is[sum] && f.Lived != nil:
+			continue // it was lost with the state, and found again
+		case f.Lived == nil:
+			f.Lived = &Lived{ID: state.ShortID(sum), Time: a.cfg.Now().Unix(), Last: a.cfg.Now().Unix(), New: true}
+		}
+		list = append(list, f)
+	}
+	slices.SortStableFunc(list, func(x, y Finding) int { return cmp.Compare(x.Class.rank(), y.Class.rank()) })
+	return list, nil
+}
+
+// Finished notes that a replay has come to its end and that what it found has been told:
+// what is found from now on is new.
+func (a *Auditor) Finished(ctx context.Context) error {
+	return a.db.FinishReplay(context.WithoutCancel(ctx), a.cfg.Now())
+}
+
+// StepReport reports a step, with its leaves.
+func (a *Auditor) StepReport(ctx context.Context, step StepResult) (*Report, error) {
+	r := a.newReport()
+	r.Judged, r.From, r.Waiting = step.To, step.From, step.Waiting
+	r.Findings = slices.Clone(step.Findings)
+	var err error
+	if r.Vouches, err = a.vouches(ctx); err != nil {
+		return r, err
+	}
+	if r.Leaves, err = a.Leaves(ctx, step.From, step.To); err != nil {
+		return r, err
+	}
+	touched := map[tuf.Digest]bool{}
+	for _, l := range r.Leaves {
+		r.Verdicts[l.Verdict]++
+		if l.Fields == nil {
+			continue
+		}
+		id, err := tuf.ParseDigest(l.Repository)
+		if err != nil || touched[id] {
+			continue
+		}
+		touched[id] = true
+		report, _, err := a.repositoryReport(ctx, id, nil)
+		if errors.As(err, new(*state.Error)) {
+			return r, err
+		}
+		if report.Roles != nil {
+			r.Repositories = append(r.Repositories, report)
+		}
+	}
+	return r, a.db.Commit(ctx)
 }
 
 // allSuppressed lists what was not kept.
-func (a *Auditor) allSuppressed() []Suppressed {
+func (a *Auditor) allSuppressed(ctx context.Context) ([]Suppressed, error) {
 	_, list := a.unjudgedFindings()
-	for at, n := range a.suppressed {
-		list = append(list, Suppressed{at.kind, at.repository, n})
+	kept, err := a.db.Suppressed(ctx)
+	for _, s := range kept {
+		list = append(list, Suppressed{Kind(s.Kind), s.Repository, s.Count})
 	}
 	if n := len(a.lost) - a.maxPerKind; n > 0 {
 		list = append(list, Suppressed{Kind: TileMissing, Count: int64(n)})
@@ -115,21 +266,28 @@ func (a *Auditor) allSuppressed() []Suppressed {
 	slices.SortFunc(list, func(x, y Suppressed) int {
 		return cmp.Or(cmp.Compare(x.Kind, y.Kind), bytes.Compare(x.Repository[:], y.Repository[:]))
 	})
-	return list
+	return list, err
 }
 
 // vouches reports whether an auditor could put its name under the checkpoint:
 // nothing was found that the log answers for, and nothing was left unchecked.
-func (a *Auditor) vouches() bool {
+func (a *Auditor) vouches(ctx context.Context) (bool, error) {
 	if a.verified == nil || a.next < a.tree.Size() || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
-		return false
+		return false, nil
 	}
-	for at, n := range a.count {
-		if class := at.kind.Class(); n > 0 && class.AgainstLog() {
-			return false
+	for _, f := range slices.Concat(a.pending, a.unkept) {
+		if f.Class.AgainstLog() {
+			return false, nil
 		}
 	}
-	return true
+	var against []string
+	for _, class := range []Class{Tampering, Equivocation, Unexpected, Hygiene, Outage} {
+		if class.AgainstLog() {
+			against = append(against, string(class))
+		}
+	}
+	found, err := a.db.AnyOf(ctx, against...)
+	return !found && err == nil, err
 }
 
 func (a *Auditor) checkpointReport() *CheckpointReport {
@@ -163,47 +321,87 @@ func (a *Auditor) asOf() time.Time {
 	return time.Unix(latest, 0).UTC()
 }
 
+// present is what is said of a repository until it has another leaf, and what it takes to
+// say the rest.
+type present struct {
+	Report RepositoryReport `json:"report"`
+	Lives  map[string]*Life `json:"lives"`
+	Gaps   []Finding        `json:"gaps"`
+	Never  []Finding        `json:"never"`
+}
+
 // repositoryReport describes a repository, and words the findings that are true
-// of its present state rather than of one leaf.
-func (a *Auditor) repositoryReport(ctx context.Context, repo *repository) (RepositoryReport, []Finding, error) {
-	r := RepositoryReport{ID: repo.ID(), Index: repo.genesis, Encoding: repo.Encoding()}
-	var found []Finding
+// of its present state rather than of one leaf. saved is what was said of it before, nil
+// if it has had leaves since.
+func (a *Auditor) repositoryReport(ctx context.Context, id tuf.Digest, saved []byte) (RepositoryReport, []Finding, error) {
+	var p present
+	var err error
+	// What cannot be read is made again: it is nothing but a copy.
+	if saved == nil || json.Unmarshal(saved, &p) != nil || p.Report.ID != id {
+		if p, err = a.presentOf(ctx, id); errors.As(err, new(*state.Error)) {
+			return RepositoryReport{}, nil, err
+		}
+	}
+	asOf := a.asOf()
+	var expired, which []string
+	for _, role := range p.Report.Roles {
+		if role.Index >= 0 && !asOf.IsZero() && role.expires().Before(asOf) {
+			expired = append(expired, fmt.Sprintf("%s %d (%s)", plain(role.Role), role.Current, role.expires().Format(time.DateOnly)))
+			which = append(which, fmt.Sprintf("%q %d", role.Role, role.Current))
+		}
+	}
+	found := p.Gaps
+	if len(expired) > 0 {
+		list := strings.Join(expired[:min(len(expired), maxListed)], ", ")
+		if more := len(expired) - maxListed; more > 0 {
+			list += fmt.Sprintf(" and %d more", more)
+		}
+		f := aboutLeaf(Expired, -1, leaf.Leaf{Repository: id}, "had expired when the checkpoint was cosigned on %s, and a newer release is not logged: %s", asOf.Format(time.DateOnly), list)
+		f.about = strings.Join(which, " ") // it is the same on another day
+		found = append(found, f)
+	}
+	found = append(found, a.runningOut(id, p.Lives, p.Report.Roles, asOf)...)
+	return p.Report, append(found, p.Never...), err
+}
+
+// presentOf reads what is said of a repository from its leaves and files, and keeps it.
+func (a *Auditor) presentOf(ctx context.Context, id tuf.Digest) (present, error) {
+	repo, err := a.repository(ctx, id)
+	if err != nil || repo == nil {
+		return present{}, err
+	}
+	p := present{Report: RepositoryReport{ID: id, Index: repo.genesis, Encoding: repo.Encoding()}, Lives: repo.lives}
 	var firstErr error
 	for role, state := range repo.roles {
 		report, err := a.roleReport(ctx, repo, role, state)
 		if err != nil && firstErr == nil {
 			firstErr = err
 		}
-		r.Releases += state.releases
-		r.Evidence += state.evidence
-		r.Roles = append(r.Roles, report)
+		p.Report.Releases += state.releases
+		p.Report.Evidence += state.evidence
+		p.Report.Roles = append(p.Report.Roles, report)
 	}
-	slices.SortFunc(r.Roles, func(x, y RoleReport) int { return compareRoles(x.Role, y.Role) })
-	asOf := a.asOf()
-	var expired []string
-	for _, role := range r.Roles {
+	slices.SortFunc(p.Report.Roles, func(x, y RoleReport) int { return compareRoles(x.Role, y.Role) })
+	for _, role := range p.Report.Roles {
 		if missing := gaps(repo.roles[role.Role].versions, role.Highest); missing != "" {
-			about := leaf.Leaf{Repository: repo.ID(), Role: role.Role}
-			found = append(found, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
-		}
-		if role.Index >= 0 && !asOf.IsZero() && role.expires.Before(asOf) {
-			expired = append(expired, fmt.Sprintf("%s %d (%s)", plain(role.Role), role.Current, role.expires.UTC().Format(time.DateOnly)))
+			about := leaf.Leaf{Repository: id, Role: role.Role}
+			p.Gaps = append(p.Gaps, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
 		}
 	}
-	if len(expired) > 0 {
-		list := strings.Join(expired[:min(len(expired), maxListed)], ", ")
-		if more := len(expired) - maxListed; more > 0 {
-			list += fmt.Sprintf(" and %d more", more)
-		}
-		found = append(found, aboutLeaf(Expired, -1, leaf.Leaf{Repository: repo.ID()}, "had expired when the checkpoint was cosigned on %s, and a newer release is not logged: %s", asOf.Format(time.DateOnly), list))
-	}
-	found = append(found, a.runningOut(repo, r.Roles, asOf)...)
-	never, err := a.neverLogged(ctx, repo)
-	found = append(found, never...)
-	if err != nil && firstErr == nil {
+	if p.Never, err = a.neverLogged(ctx, repo); err != nil && firstErr == nil {
 		firstErr = err
 	}
-	return r, found, firstErr
+	if firstErr != nil {
+		return p, firstErr
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return p, err
+	}
+	if err := a.keep(ctx, repo); err != nil {
+		return p, err
+	}
+	return p, a.db.SetReport(ctx, id, b)
 }
 
 // compareRoles is the order of roles: root, targets, snapshot, timestamp, then by name.
@@ -229,7 +427,7 @@ func (a *Auditor) roleReport(ctx context.Context, repo *repository, role string,
 	if err != nil {
 		return r, err
 	}
-	r.Current, r.Index, r.expires = current.Leaf.Version, current.Index, m.Expires
+	r.Current, r.Index, r.Expires = current.Leaf.Version, current.Index, m.Expires.Unix()
 	return r, nil
 }
 
@@ -271,36 +469,17 @@ func gaps[V any](versions map[int64]V, highest int64) string {
 	return fmt.Sprintf("%s %s (the highest is %d)", what, list, highest)
 }
 
-// leafAt returns the leaf at an index, if the entry there is one.
-func (a *Auditor) leafAt(index int64) (leaf.Leaf, bool) {
-	if index < 0 || index >= int64(len(a.entries)) {
-		return leaf.Leaf{}, false
-	}
-	e := a.entries[index]
-	switch {
-	case e.repo != nil:
-		return e.repo.Records()[e.position].Leaf, true
-	case e.leaf != nil:
-		return *e.leaf, true
-	}
-	return leaf.Leaf{}, false
-}
-
-func (a *Auditor) leafReport(index int64) LeafReport {
-	r := LeafReport{Index: index, Verdict: a.entries[index].verdict}
-	if logged, ok := a.leafAt(index); ok {
-		fields := logged.Fields()
-		r.Fields = &fields
-	}
-	return r
-}
-
-// Leaves returns the judged leaves from one index up to but not including
-// another.
-func (a *Auditor) Leaves(from, to int64) []LeafReport {
+// Leaves returns the judged leaves from one index up to but not including another.
+func (a *Auditor) Leaves(ctx context.Context, from, to int64) ([]LeafReport, error) {
 	leaves := []LeafReport{}
-	for i := max(from, 0); i < min(to, a.next); i++ {
-		leaves = append(leaves, a.leafReport(i))
-	}
-	return leaves
+	err := a.db.Leaves(ctx, from, to, func(l state.Leaf) error {
+		r := LeafReport{Index: l.Index, Verdict: l.Verdict}
+		if l.IsLeaf() {
+			fields := l.Fields()
+			r.Fields = &fields
+		}
+		leaves = append(leaves, r)
+		return nil
+	})
+	return leaves, err
 }

@@ -37,12 +37,16 @@ type repository struct {
 	past        past
 	rekeyed     int64               // the last root with other keys for snapshots or timestamps than the one before it
 	forked      map[tuf.Digest]bool // repositories with a root that devices of this one take, or that take one of this one
+
+	facts   map[string]any // that are to be kept
+	touched bool           // it has had a leaf since it was kept
+	used    int64          // the number of its last use
 }
 
 // snapshotAt is a snapshot that a leaf names.
 type snapshotAt struct {
-	sum     tuf.Digest // zero: none
-	version int64
+	Sum     tuf.Digest `json:"sum"` // zero: none
+	Version int64      `json:"version"`
 }
 
 type roleState struct {
@@ -55,23 +59,6 @@ type released struct {
 	payload tuf.Digest
 	index   int64
 	size    int64 // of its file, in bytes
-}
-
-// place is where a payload is first.
-type place struct {
-	repo  *repository
-	role  string
-	index int64
-	file  tuf.Digest
-}
-
-// Observation is a leaf that was judged to be right, with its files.
-type Observation struct {
-	Index    int64
-	Leaf     leaf.Leaf
-	Raw      []byte // the leaf as the log holds it
-	Metadata *tuf.Metadata
-	Keys     tuf.KeySet // the keys that may sign the role; of a root, its own
 }
 
 // accept applies a leaf that is right and looks at what else can be said of it.
@@ -98,10 +85,13 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 		}
 		found = append(found, f)
 	}
-	if a.cfg.Observe != nil && !l.observed {
-		if err := a.cfg.Observe(ctx, &Observation{l.index, l.leaf, l.raw, l.metadata, keys}); err != nil {
-			return a.trouble(ctx, l, err)
-		}
+	chain, err := a.chainFindings(ctx, l)
+	if err != nil {
+		return entry{}, err
+	}
+	shared, err := a.sharedFindings(ctx, l)
+	if err != nil {
+		return entry{}, err
 	}
 
 	if repo, err = a.apply(l, repo); err != nil {
@@ -110,9 +100,9 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 	a.likely.learn(l.leaf.Repository, l.leaf.Role, keys)
 	found = append(found, repo.versionFindings(l.index, l.leaf)...)
 	repo.noteLife(l, a.lookOf(l.index))
-	found = append(found, a.chainFindings(l, repo)...)
+	found = append(found, chain...)
 	found = append(found, repo.thresholdFindings(l, before)...)
-	found = append(found, a.sharedFindings(l, repo)...)
+	found = append(found, shared...)
 	found = append(found, repo.keyFindings(l)...)
 	repo.noteDelegations(l)
 	found = append(found, repo.sharedKeyFindings(l)...)
@@ -120,31 +110,22 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 	for _, f := range found {
 		a.record(f)
 	}
-	return entry{repo: repo, position: len(repo.Records()) - 1, verdict: Right, observed: true}, nil
+	return entry{Right}, nil
 }
 
 func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 	if repo != nil {
+		repo.touched = true
+		a.records++
 		return repo, repo.Apply(l.index, l.leaf)
 	}
 	state, err := admit.NewRepository(l.leaf, l.index, stepBlobs{a})
 	if err != nil {
 		return nil, err
 	}
-	repo = &repository{
-		Repository: state,
-		genesis:    l.index,
-		roles:      map[string]*roleState{},
-		keys:       map[tuf.Digest]bool{},
-		handed:     map[string]map[string]int{},
-		together:   map[roleVersion]bool{},
-		sharing:    map[string][]*keyGroup{},
-		says:       map[string]tuf.Digest{},
-		shared:     map[tuf.Digest]bool{},
-		lives:      map[string]*Life{},
-	}
-	a.repos[repo.ID()] = repo
-	a.order = append(a.order, repo)
+	repo = newRepository(state, l.index)
+	repo.touched = true
+	a.hold(repo)
 	return repo, nil
 }
 
@@ -175,54 +156,58 @@ func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 	return found
 }
 
-// sharedFindings notes a payload and says if it is another role's, too, or another
-// repository's. A snapshot can vouch for both; whoever has stolen its key can so pass
+// sharedFindings says if a payload is another role's, too, or another repository's. A snapshot can vouch for both; whoever has stolen its key can so pass
 // off one role's file as another's where the roles share a key. Metadata names no
 // repository: where two share keys, anybody can log a release of one as the other's.
 //
 // What lists no target may have the payload of another by chance: empty hash bins are
 // alike, and so are the first files of two vendors. Of two repositories that is a finding
 // if it is the very same file, signatures and all.
-func (a *Auditor) sharedFindings(l *loaded, repo *repository) []Finding {
+func (a *Auditor) sharedFindings(ctx context.Context, l *loaded) ([]Finding, error) {
 	if l.leaf.Role == tuf.RoleRoot || l.leaf.Kind != leaf.Release {
-		return nil
+		return nil, nil
 	}
-	first, ok := a.first[l.leaf.Payload]
+	first, ok, err := a.firstRelease(ctx, l.leaf.Payload, false, l.index)
+	if err != nil || !ok {
+		return nil, err
+	}
 	t := l.metadata.Targets
 	lists := t != nil && (t.Len() > 0 || t.Delegations != nil)
 	switch {
-	case !ok:
-		a.first[l.leaf.Payload] = place{repo, l.leaf.Role, l.index, l.leaf.Metadata}
-	case first.repo != repo && (lists || first.file == l.leaf.Metadata):
-		return []Finding{twinOf(l, repo, first)}
-	case first.repo == repo && first.role != l.leaf.Role && lists:
-		return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}
+	case first.repo != l.leaf.Repository && (lists || first.file == l.leaf.Metadata):
+		return []Finding{twinOf(l, first)}, nil
+	case first.repo == l.leaf.Repository && first.role != l.leaf.Role && lists:
+		return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}, nil
 	}
-	return nil
+	return nil, nil
 }
 
-// chainFindings notes a root and says if it belongs to two repositories.
-func (a *Auditor) chainFindings(l *loaded, repo *repository) []Finding {
+// chainFindings says if a root belongs to two repositories.
+func (a *Auditor) chainFindings(ctx context.Context, l *loaded) ([]Finding, error) {
 	if l.leaf.Role != tuf.RoleRoot || l.leaf.Kind != leaf.Release {
-		return nil
+		return nil, nil
 	}
-	if _, ok := a.chains[l.leaf.Payload]; !ok {
-		a.chains[l.leaf.Payload] = place{repo, tuf.RoleRoot, l.index, l.leaf.Metadata}
+	if twin := l.leaf.Payload; twin != l.leaf.Repository {
+		known, ok, err := a.db.Repository(ctx, twin)
+		if err != nil {
+			return nil, err
+		}
+		if ok && known.Genesis >= 0 {
+			return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is the genesis root of repository %s: both are one chain of roots",
+				l.leaf.Version, short(l.leaf.Repository), short(twin))}, nil
+		}
 	}
-	if twin := a.repos[l.leaf.Payload]; twin != nil && twin != repo {
-		return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is the genesis root of repository %s: both are one chain of roots",
-			l.leaf.Version, short(repo.ID()), short(twin.ID()))}
+	first, ok, err := a.firstRelease(ctx, l.leaf.Payload, true, l.index)
+	if err != nil || !ok || first.repo == l.leaf.Repository {
+		return nil, err
 	}
-	if first := a.chains[l.leaf.Payload]; first.repo != repo {
-		return []Finding{twinOf(l, repo, first)}
-	}
-	return nil
+	return []Finding{twinOf(l, first)}, nil
 }
 
 // twinOf is the finding that a release is another repository's, too.
-func twinOf(l *loaded, repo *repository, first place) Finding {
+func twinOf(l *loaded, first place) Finding {
 	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not name its repository",
-		plain(l.leaf.Role), l.leaf.Version, short(repo.ID()), plain(first.role), short(first.repo.ID()), first.index)
+		plain(l.leaf.Role), l.leaf.Version, short(l.leaf.Repository), plain(first.role), short(first.repo), first.index)
 }
 
 // short is how sentences and tables name a repository.
@@ -247,6 +232,9 @@ func (r *repository) thresholdFindings(l *loaded, before *tuf.Metadata) []Findin
 	case l.metadata.Targets != nil:
 		was, is = r.handed[l.leaf.Role], thresholds(l.metadata.Targets.Delegations)
 		if was != nil || is != nil {
+			if !maps.Equal(was, is) {
+				r.fact(factOf("handed", l.leaf.Role), is)
+			}
 			r.handed[l.leaf.Role] = is
 		}
 	}
@@ -303,7 +291,10 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 	case err != nil:
 		return Finding{}, err
 	}
-	first, _ := a.leafAt(l.leaf.Contradicts)
+	first, _, err := a.leafAt(ctx, l.leaf.Contradicts)
+	if err != nil {
+		return Finding{}, err
+	}
 	if !a.accuseKeys(ctx, &f, repo, l.leaf.Contradicts, l.index, l) {
 		f.Evidence = append(f.Evidence,
 			a.leafEvidence(ctx, l.leaf.Contradicts, first.Marshal()),
@@ -321,7 +312,10 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 
 // earlier reads the metadata of a leaf that was judged before.
 func (a *Auditor) earlier(ctx context.Context, index int64) (*tuf.Metadata, error) {
-	leaf, ok := a.leafAt(index)
+	leaf, ok, err := a.leafAt(ctx, index)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, fmt.Errorf("entry %d is not a leaf", index)
 	}

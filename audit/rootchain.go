@@ -19,25 +19,37 @@ var topLevel = []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.Rol
 // the first ones.
 const maxChains = 8
 
-// rootFindings notes the keys of a root, and says if it shares them with another
+// rootFindings says if a root shares its keys with another
 // repository: then one of the two is the other begun anew or split off, or one vendor has
 // both. Metadata does not name its repository, so nobody can tell, and nobody is accused.
 func (a *Auditor) rootFindings(ctx context.Context, l *loaded, repo *repository) ([]Finding, error) {
 	keys := l.metadata.Root.KeySet(tuf.RoleRoot)
 	var others []*repository
 	for _, key := range keys.Identities() {
-		for _, other := range a.rootKeys[key] {
-			if other != repo && !slices.Contains(others, other) {
+		ids, err := a.db.UnderRootKey(ctx, key, maxChains+1)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			other, err := a.repository(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if other != nil && other != repo && !slices.Contains(others, other) {
 				others = append(others, other)
 			}
 		}
 	}
 	slices.SortFunc(others, func(a, b *repository) int { return cmp.Compare(a.genesis, b.genesis) })
 	others = others[:min(len(others), maxChains)]
-	for _, other := range others {
-		if a.rejudging != nil && other.genesis > l.index {
-			a.again(other.ID()) // what it shares with this one was not known
-		}
+	if a.rejudging != nil {
+		others = slices.DeleteFunc(others, func(other *repository) bool {
+			later := other.genesis > l.index
+			if later {
+				a.judgeAgain(other.ID()) // what it shares with this one was not known: both come once more
+			}
+			return later
+		})
 	}
 	var found []Finding
 	for i, other := range others {
@@ -51,11 +63,6 @@ func (a *Auditor) rootFindings(ctx context.Context, l *loaded, repo *repository)
 			return nil, err
 		}
 		found = append(found, forked...)
-	}
-	for _, key := range keys.Identities() {
-		if known := a.rootKeys[key]; len(known) < maxChains && !slices.Contains(known, repo) {
-			a.rootKeys[key] = append(known, repo)
-		}
 	}
 	return found, nil
 }
@@ -88,10 +95,8 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 		if way.taken.Meets(root.Root.KeySet(tuf.RoleRoot)) != nil {
 			continue
 		}
-		if repo.forked == nil {
-			repo.forked = map[tuf.Digest]bool{}
-		}
 		repo.forked[other.ID()] = true
+		repo.fact("forked/"+other.ID().String(), true)
 		return []Finding{aboutLeaf(ForkedRoot, l.index, l.leaf, "root %d of repository %s is signed by the keys of root %d of repository %s at index %d, whose own root %d at index %d is another: a device that has that root takes either",
 			version, short(way.of.ID()), version-1, short(way.parents.ID()), parent.index, version, way.own)}, nil
 	}
@@ -257,11 +262,13 @@ type past struct {
 	Removed []RemovedKey `json:"removed,omitempty"`
 }
 
-// change notes which keys of a role a release removed, or brought back.
-func (p *past) change(l *loaded, role string, was, is tuf.KeySet) {
+// removes notes which keys of a role a release removed, or brought back.
+func (r *repository) removes(l *loaded, role string, was, is tuf.KeySet) {
 	if was.Fingerprint() == is.Fingerprint() {
 		return
 	}
+	r.fact("past", &r.past)
+	p := &r.past
 	now := is.Identities()
 	p.Removed = slices.DeleteFunc(p.Removed, func(r RemovedKey) bool {
 		if r.Role != role {

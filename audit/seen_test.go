@@ -22,7 +22,7 @@ func TestSeen(t *testing.T) {
 	h.Publish(2)
 	a = newAuditor(t, h.Log, withState)
 	step(t, a)
-	one, err := a.Histories(h.repo.String())
+	one, err := a.Histories(t.Context(), h.repo.String())
 	must(t, err)
 	rows, err := one[0].Rows(t.Context(), "")
 	must(t, err)

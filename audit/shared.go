@@ -64,7 +64,7 @@ func (r *repository) noteDelegations(l *loaded) {
 	case l.leaf.Kind != leaf.Release:
 		return
 	case l.leaf.Role == tuf.RoleRoot:
-		clear(r.says)
+		r.unsay()
 		return
 	case l.metadata.Targets == nil:
 		return
@@ -77,10 +77,19 @@ func (r *repository) noteDelegations(l *loaded) {
 		return
 	}
 	r.redelegates = true
-	clear(r.says)
+	r.unsay()
 	if r.newest {
 		r.says[l.leaf.Role] = says
+		r.fact(factOf("says", l.leaf.Role), says)
 	}
+}
+
+// unsay forgets what roles say of delegations.
+func (r *repository) unsay() {
+	for role := range r.says {
+		r.fact(factOf("says", role), nil)
+	}
+	clear(r.says)
 }
 
 // What is kept of who may sign is bounded: of hygiene some may go unsaid.
@@ -102,6 +111,7 @@ func (r *repository) sharedKeyFindings(l *loaded) []Finding {
 		return nil
 	case m.Targets.Delegations == nil:
 		delete(r.sharing, l.leaf.Role)
+		r.fact(factOf("sharing", l.leaf.Role), nil)
 		return nil
 	default:
 		if _, known := r.sharing[l.leaf.Role]; !known && len(r.sharing) > maxSharing {
@@ -109,11 +119,13 @@ func (r *repository) sharedKeyFindings(l *loaded) []Finding {
 		}
 		r.sharing[l.leaf.Role] = groupsOfDelegations(m.Targets.Delegations)
 	}
+	r.fact(factOf("sharing", l.leaf.Role), r.sharing[l.leaf.Role])
 	var found []Finding
 	for _, roles := range r.sharers() {
 		sentence := fmt.Sprintf("roles %s share keys that suffice for any of them: where a snapshot lists versions only, a file of one may be taken for another's", roles)
 		if sum := tuf.Sum([]byte(sentence)); !r.shared[sum] {
 			r.shared[sum] = true
+			r.fact("shared/"+sum.String(), true)
 			found = append(found, aboutLeaf(SharedKeys, l.index, l.leaf, "%s", sentence))
 		}
 	}
@@ -237,8 +249,9 @@ func some(names []string, count int) string {
 
 // noteSnapshot notes the newest snapshot that vouches for a release.
 func (r *repository) noteSnapshot(l *loaded) {
-	if l.snapshot != nil && l.snapshot.Version > r.snapshot.version {
+	if l.snapshot != nil && l.snapshot.Version > r.snapshot.Version {
 		r.snapshot = snapshotAt{l.leaf.Snapshot, l.snapshot.Version}
+		r.fact("snapshot", r.snapshot)
 	}
 }
 
@@ -246,10 +259,10 @@ func (r *repository) noteSnapshot(l *loaded) {
 // snapshot lists, of which nothing is logged: a device that asks for proofs of
 // delegated roles cannot use them.
 func (a *Auditor) neverLogged(ctx context.Context, repo *repository) ([]Finding, error) {
-	if repo.snapshot.sum.IsZero() {
+	if repo.snapshot.Sum.IsZero() {
 		return nil, nil
 	}
-	m, err := a.file(ctx, "a snapshot", repo.snapshot.sum, repo.Encoding())
+	m, err := a.file(ctx, "a snapshot", repo.snapshot.Sum, repo.Encoding())
 	if err != nil || m.Snapshot == nil {
 		return nil, err
 	}

@@ -94,7 +94,10 @@ func (a *Auditor) lookAtDue(ctx context.Context) error {
 // standing records which versions have several payloads that stand since a leaf was
 // applied.
 func (a *Auditor) standing(ctx context.Context, l *loaded) error {
-	repo := a.repos[l.leaf.Repository]
+	repo, err := a.repository(ctx, l.leaf.Repository)
+	if err != nil {
+		return err
+	}
 	if repo == nil || l.leaf.Kind != leaf.Release || len(repo.several) == 0 {
 		return nil
 	}
@@ -110,6 +113,7 @@ func (a *Auditor) standing(ctx context.Context, l *loaded) error {
 			return nil
 		}
 		repo.asked += at.size
+		repo.fact("asked", repo.asked)
 		together, err := repo.Together(ctx, at.role, at.version)
 		if err != nil {
 			return err
@@ -141,7 +145,7 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 				return err
 			}
 			a.record(f)
-			repo.together[at] = true
+			repo.stand(at, true)
 		}
 		return nil
 	}
@@ -170,8 +174,15 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 	}
 	a.record(aboutLeaf(TwoPayloads, l.index, leaf, "%s %d is released with %d payloads that all stand since leaf %d: %s. They are not all listed by their hashes, so devices may install any of them",
 		plain(at.role), at.version, len(together), l.index, list))
-	repo.together[at] = false
+	repo.stand(at, false)
 	return nil
+}
+
+// stand notes that several payloads of a version stand; bound: that those do which are
+// listed by their hashes.
+func (r *repository) stand(at roleVersion, bound bool) {
+	r.together[at] = bound
+	r.fact(factOf(fmt.Sprintf("together/%d", at.version), at.role), bound)
 }
 
 // bothStand words the equivocation of two releases that are bound by their hashes and

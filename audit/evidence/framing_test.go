@@ -280,7 +280,7 @@ func TestNoAccusationByOthersKeys(t *testing.T) {
 // accusation replays the log and returns the accusation of a kind that its findings hold.
 func (w *world) accusation(kind evidence.Kind) proofs.Accusation {
 	w.T.Helper()
-	auditor, err := audit.New(audit.Config{Source: w.Source(), Policy: w.Policy()})
+	auditor, err := audit.New(w.T.Context(), audit.Config{Source: w.Source(), Policy: w.Policy()})
 	must(w.T, err)
 	defer auditor.Close()
 	result, err := auditor.Step(w.T.Context())

@@ -2,7 +2,6 @@ package lookup
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tuflog/tuflog/admit"
-	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -105,8 +102,8 @@ type Named struct {
 	As    string `json:"as"` // "metadata", "payload" or "snapshot"
 }
 
-// Lookup finds the releases that list a file. Its Observe is for audit.Config.Observe: only a
-// replay of the whole log gives a complete answer. Add takes what a log's index says.
+// Lookup finds the releases that list a file. Only a replay of the whole log gives a complete
+// answer. Add takes what a log's index says.
 type Lookup struct {
 	Query Query `json:"query"`
 	// Vendors are the repositories whose leaves count, with the names that the asker has
@@ -116,7 +113,7 @@ type Lookup struct {
 	Complete  bool     `json:"complete"`
 	Answers   []Answer `json:"answers"`
 	More      int      `json:"more,omitempty"` // leaves that list the file and have no answer, because there are more than MaxShown
-	Elsewhere int      `json:"elsewhere"`      // leaves of repositories that do not count that list the file
+	Elsewhere int      `json:"elsewhere"`      // leaves, or successive releases, of repositories that do not count that list the file
 	Named     []Named  `json:"named"`          // leaves that name the file itself
 }
 
@@ -133,12 +130,6 @@ const maxPaths = 4
 func (l *Lookup) Counts(repository tuf.Digest) bool {
 	_, ok := l.Vendors[repository]
 	return ok || len(l.Vendors) == 0
-}
-
-// Observe looks into one leaf.
-func (l *Lookup) Observe(_ context.Context, o *audit.Observation) error {
-	l.look(o.Index, o.Leaf, o.Raw, o.Metadata)
-	return nil
 }
 
 // look adds the answers of a leaf, and reports whether it has any.
@@ -213,56 +204,4 @@ func (q Query) compare(path string, file tuf.TargetFile) (listed bool, conflict 
 		conflict = fmt.Sprintf("lists %d bytes, the file has %d", file.Length, q.Length)
 	}
 	return listed, conflict
-}
-
-// Finish proves each answer and marks the current ones, after the replay. The
-// error means that a proof could not be made now; other answers may have theirs.
-func (l *Lookup) Finish(ctx context.Context, a *audit.Auditor) error {
-	var firstErr error
-	for i := range l.Answers {
-		answer := &l.Answers[i]
-		if i > 0 && l.Answers[i-1].Index == answer.Index {
-			before := &l.Answers[i-1]
-			answer.Rivals, answer.Current, answer.Proof = before.Rivals, before.Current, before.Proof
-			continue
-		}
-		repo, err := a.Repository(ctx, answer.Repository)
-		if err != nil {
-			return err
-		}
-		if repo == nil {
-			continue // it is being judged again
-		}
-		answer.Rivals = rivals(repo, answer.Index)
-		current, ok, err := repo.Current(ctx, answer.Role)
-		if err == nil {
-			inForce := ok && current.Index == answer.Index
-			answer.Current = &inForce
-			var proof []byte
-			if proof, err = a.Prove(ctx, answer.Index, answer.raw); err == nil {
-				answer.Proof = string(proof)
-			}
-		}
-		if err != nil && firstErr == nil {
-			firstErr = fmt.Errorf("prove leaf %d: %w", answer.Index, err)
-		}
-	}
-	return firstErr
-}
-
-// rivals lists the leaves of the role and version of the leaf at index that have
-// another payload, evidence included.
-func rivals(repo *admit.Repository, index int64) []Rival {
-	records := repo.Records()
-	at, ok := slices.BinarySearchFunc(records, index, func(rec admit.Record, index int64) int { return cmp.Compare(rec.Index, index) })
-	if !ok {
-		return nil
-	}
-	var rivals []Rival
-	for _, rec := range records {
-		if rec.Leaf.Role == records[at].Leaf.Role && rec.Leaf.Version == records[at].Leaf.Version && rec.Leaf.Payload != records[at].Leaf.Payload {
-			rivals = append(rivals, Rival{rec.Index, rec.Leaf.Kind})
-		}
-	}
-	return rivals
 }

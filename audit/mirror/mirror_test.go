@@ -242,7 +242,7 @@ func TestUpdate(t *testing.T) {
 	folder, err := source.OpenFolder(w.dir)
 	w.must(err)
 	defer folder.Close()
-	a, err := audit.New(audit.Config{Source: folder, Policy: w.log.Policy()})
+	a, err := audit.New(t.Context(), audit.Config{Source: folder, Policy: w.log.Policy()})
 	w.must(err)
 	defer a.Close()
 	if step, err := a.Step(t.Context()); err != nil || step.To != end {

@@ -111,8 +111,9 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("a blob that is not there: %v", err)
 	}
 
-	a, err := audit.New(audit.Config{Source: src, Policy: h.Policy()})
+	a, err := audit.New(t.Context(), audit.Config{Source: src, Policy: h.Policy()})
 	must(t, err)
+	defer func() { must(t, a.Close()) }()
 	_, err = a.Step(t.Context())
 	must(t, err)
 	if r, err := a.Report(t.Context()); err != nil || !r.Vouches {

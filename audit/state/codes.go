@@ -33,7 +33,7 @@ func code[T comparable](words []T, word T) (int64, error) {
 	if i := slices.Index(words, word); i >= 0 {
 		return int64(i), nil
 	}
-	return 0, fmt.Errorf("auditor state: it has no number for %v", word)
+	return 0, &Error{fmt.Errorf("it has no number for %v", word)}
 }
 
 func word[T any](words []T, code int64) (T, error) {

@@ -33,7 +33,7 @@ type Finding struct {
 
 	First  int64  // when it was seen first
 	Last   int64  // when it was there last
-	Gone   int64  // when it was seen to be gone; 0: it is there
+	Gone   int64  // when it was seen to be gone; 0: it is there; or InDoubt
 	Replay int64  // the number of the replay that it came in, or came back in
 	Acked  int64  // when it was acknowledged; 0: it was not
 	Reason string // for that
@@ -84,14 +84,15 @@ func (db *DB) Finding(ctx context.Context, sum tuf.Digest) (found Finding, ok bo
 }
 
 // Findings calls fn for the findings that are there, or if all is true for those that are
-// gone, too, in the order in which they were seen first. An error of fn ends that.
+// gone, too, in the order of the leaves they are about, and in which they were seen first.
+// An error of fn ends that.
 func (db *DB) Findings(ctx context.Context, all bool, fn func(Finding) error) error {
-	return db.findings(ctx, "WHERE gone = 0 OR ? ORDER BY first, leaf, sum", []any{all}, fn)
+	return db.findings(ctx, "WHERE gone = 0 OR ? ORDER BY leaf, number", []any{all}, fn)
 }
 
 // FindingsOf is Findings of one repository that are there.
 func (db *DB) FindingsOf(ctx context.Context, repository tuf.Digest, fn func(Finding) error) error {
-	return db.findings(ctx, "WHERE repository = ? AND gone = 0 ORDER BY first, leaf, sum", []any{repository[:]}, fn)
+	return db.findings(ctx, "WHERE repository = ? AND gone = 0 ORDER BY leaf, number", []any{repository[:]}, fn)
 }
 
 // InScope calls fn for the findings of a scope that are there.
@@ -132,7 +133,7 @@ func (db *DB) PutFinding(ctx context.Context, f Finding, now time.Time) error {
 	}
 	_, err = db.write(ctx, `INSERT INTO findings (sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, 0, ?9, 0, '')
-		ON CONFLICT DO UPDATE SET scope = ?6, body = ?7, replay = CASE WHEN gone > 0 THEN ?9 ELSE replay END, gone = 0, last = ?8`,
+		ON CONFLICT (sum) DO UPDATE SET scope = ?6, body = ?7, replay = CASE WHEN gone <> 0 THEN ?9 ELSE replay END, gone = 0, last = ?8`,
 		f.Sum[:], f.Kind, f.Class, repositoryBlob(f.Repository), f.Leaf, f.Scope, f.Body, now.Unix(), replay)
 	return err
 }
@@ -149,23 +150,23 @@ func (db *DB) FindingGone(ctx context.Context, sum tuf.Digest, now time.Time) er
 	return err
 }
 
-// Retract takes back the lasting findings about a repository, but for those of a kind, and
-// returns what tells them apart.
-func (db *DB) Retract(ctx context.Context, repository tuf.Digest, but string, now time.Time) (sums []tuf.Digest, err error) {
-	err = db.findings(ctx, "WHERE repository = ? AND gone = 0 AND scope = ? AND kind <> ?", []any{repository[:], Lasting, but}, func(f Finding) error {
-		sums = append(sums, f.Sum)
-		return nil
-	})
-	if err != nil {
-		return nil, err
+// InDoubt is the value of Gone while the repository of a finding is judged again: if it is
+// found again, Back says that it was there all the time.
+const InDoubt = -1
+
+// Retract puts the lasting findings about a repository in doubt, but for those of a kind.
+func (db *DB) Retract(ctx context.Context, repository tuf.Digest, but string) error {
+	if _, err := db.write(ctx, "UPDATE findings SET gone = ? WHERE repository = ? AND gone = 0 AND scope = ? AND kind <> ?", InDoubt, repository[:], Lasting, but); err != nil {
+		return err
 	}
-	for _, sum := range sums {
-		if err := db.FindingGone(ctx, sum, now); err != nil {
-			return nil, err
-		}
-	}
-	_, err = db.write(ctx, "DELETE FROM suppressed WHERE repository = ?", repository[:])
-	return sums, err
+	_, err := db.write(ctx, "DELETE FROM suppressed WHERE repository = ?", repository[:])
+	return err
+}
+
+// EndDoubt notes that findings that are in doubt are gone.
+func (db *DB) EndDoubt(ctx context.Context, now time.Time) error {
+	_, err := db.write(ctx, "UPDATE findings SET gone = ?1, last = ?1 WHERE gone = ?2", now.Unix(), InDoubt)
+	return err
 }
 
 // Suppressed is how many findings of a kind about a repository were not kept.

@@ -33,7 +33,7 @@ func (l *Leaf) Entry() []byte {
 // Append adds the next leaf.
 func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if l.Index != db.tree.Size() {
-		return fmt.Errorf("auditor state: leaf %d comes after %d leaves", l.Index, db.tree.Size())
+		return &Error{fmt.Errorf("leaf %d comes after %d leaves", l.Index, db.tree.Size())}
 	}
 	verdict, err := code(verdicts, l.Verdict)
 	if err != nil {

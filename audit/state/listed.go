@@ -429,3 +429,21 @@ func (db *DB) KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, 
 			return fn(k)
 		})
 }
+
+// UnderRootKey returns the repositories of which a root names a key for root, at most
+// limit: those that did so first.
+func (db *DB) UnderRootKey(ctx context.Context, identity tuf.KeyIdentity, limit int) (ids []tuf.Digest, err error) {
+	err = db.each(ctx, `SELECT p.id, min(k.first) FROM keys k JOIN roles r USING (role) JOIN repositories p USING (repository)
+		WHERE k.identity = ? AND r.name = 'root' AND NOT k.evidence AND instr(k.signs, '"role":"root"') GROUP BY p.id ORDER BY 2 LIMIT ?`,
+		[]any{identity[:], limit}, func(scan func(...any) error) error {
+			var id []byte
+			var first int64
+			if err := scan(&id, &first); err != nil {
+				return err
+			}
+			d, err := digest(id)
+			ids = append(ids, d)
+			return err
+		})
+	return ids, err
+}

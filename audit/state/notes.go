@@ -58,7 +58,17 @@ func (db *DB) PutNote(ctx context.Context, note proofs.Note, open bool) error {
 // Notes calls fn for the notes that have not been compared with the tree of the leaves
 // that were judged: larger ones, and those that are open. An error of fn ends that.
 func (db *DB) Notes(ctx context.Context, fn func(note []byte) error) error {
-	return db.each(ctx, "SELECT note FROM notes WHERE size > ?1 UNION SELECT note FROM notes WHERE open", []any{db.tree.Size()}, func(scan func(...any) error) error {
+	return db.notes(ctx, "WHERE size > ?1 UNION SELECT note FROM notes WHERE open", []any{db.tree.Size()}, fn)
+}
+
+// AllNotes calls fn for all notes that are kept, in the order of the sizes of their trees. An
+// error of fn ends that.
+func (db *DB) AllNotes(ctx context.Context, fn func(note []byte) error) error {
+	return db.notes(ctx, "ORDER BY size", nil, fn)
+}
+
+func (db *DB) notes(ctx context.Context, rest string, args []any, fn func(note []byte) error) error {
+	return db.each(ctx, "SELECT note FROM notes "+rest, args, func(scan func(...any) error) error {
 		var b []byte
 		if err := scan(&b); err != nil {
 			return err
@@ -122,7 +132,7 @@ func (db *DB) SetVerified(ctx context.Context, note []byte) error {
 		return nil
 	}
 	if err := durable.WriteFile(NewestFile(db.dir), note, 0o644); err != nil {
-		return err
+		return explained(err)
 	}
 	db.newest = note
 	return nil

@@ -161,14 +161,13 @@ func (db *DB) SetFact(ctx context.Context, id tuf.Digest, name string, value []b
 	return err
 }
 
-// RemoveFacts removes what is remembered of a repository under names with a prefix;
-// empty: all.
-func (db *DB) RemoveFacts(ctx context.Context, id tuf.Digest, prefix string) error {
+// RemoveFact removes what SetFact kept.
+func (db *DB) RemoveFact(ctx context.Context, id tuf.Digest, name string) error {
 	number, err := db.repository(ctx, id)
 	if err != nil {
 		return err
 	}
-	_, err = db.write(ctx, "DELETE FROM facts WHERE repository = ? AND name >= ? AND name < ?", number, prefix, prefix+"\x7f")
+	_, err = db.write(ctx, "DELETE FROM facts WHERE repository = ? AND name = ?", number, name)
 	return err
 }
 

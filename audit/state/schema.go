@@ -114,7 +114,8 @@ CREATE INDEX keys_by_id ON keys (id);
 CREATE INDEX keys_by_identity ON keys (identity);
 
 CREATE TABLE findings (
-	sum        BLOB PRIMARY KEY, -- what tells it apart
+	number     INTEGER PRIMARY KEY, -- in the order in which they were seen first
+	sum        BLOB NOT NULL UNIQUE, -- what tells it apart
 	kind       TEXT NOT NULL,
 	class      TEXT NOT NULL,
 	repository BLOB NOT NULL,    -- empty: none
@@ -127,7 +128,7 @@ CREATE TABLE findings (
 	replay     INTEGER NOT NULL, -- the replay that it came in
 	acked      INTEGER NOT NULL, -- 0: it is not acknowledged
 	reason     TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX findings_there ON findings (kind, repository) WHERE gone = 0;
 CREATE INDEX findings_of ON findings (repository);
 

@@ -19,7 +19,26 @@ import (
 var ErrDamaged = errors.New("the state is damaged")
 
 func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))
+	return &Error{fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))}
+}
+
+// Error is the error of a state that cannot be read or written.
+type Error struct{ Err error }
+
+func (e *Error) Error() string { return "auditor state: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// explained makes an Error, which wraps ErrDamaged where SQLite says so of the file.
+func explained(err error) error {
+	if err == nil || errors.As(err, new(*Error)) {
+		return err
+	}
+	if sqlitefile.Damaged(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return &Error{err}
 }
 
 // Advice says what to do about a damaged state.
@@ -63,18 +82,9 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	ctx = context.WithoutCancel(ctx)
 	db := &DB{dir: dir}
 	if err := db.open(ctx); err != nil {
-		err = fmt.Errorf("auditor state: %w", explained(err))
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(explained(err), db.Close())
 	}
 	return db, nil
-}
-
-// explained wraps ErrDamaged around what SQLite says of a damaged file.
-func explained(err error) error {
-	if sqlitefile.Damaged(err) && !errors.Is(err, ErrDamaged) {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return err
 }
 
 func (db *DB) open(ctx context.Context) error {
@@ -184,7 +194,7 @@ func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 		return s, nil
 	}
 	if db.conn == nil {
-		return nil, errors.New("auditor state: it is closed")
+		return nil, &Error{errors.New("it is closed")}
 	}
 	s, err := db.conn.PrepareContext(ctx, query)
 	if err != nil {
@@ -223,7 +233,7 @@ func (db *DB) write(ctx context.Context, query string, args ...any) (sql.Result,
 
 // failed goes back to the last commit.
 func (db *DB) failed(ctx context.Context, err error) error {
-	err = fmt.Errorf("auditor state: %w", explained(err))
+	err = explained(err)
 	if rollbackErr := db.Rollback(ctx); rollbackErr != nil {
 		return errors.Join(err, rollbackErr)
 	}
@@ -287,7 +297,7 @@ func (db *DB) row(ctx context.Context, query string, args []any, into ...any) (b
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("auditor state: %w", explained(err))
+		return false, explained(err)
 	}
 	return true, nil
 }
@@ -301,7 +311,7 @@ func (db *DB) each(ctx context.Context, query string, args []any, fn func(scan f
 	}
 	rows, err := s.QueryContext(ctx, args...)
 	if err != nil {
-		return fmt.Errorf("auditor state: %w", explained(err))
+		return explained(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -310,7 +320,7 @@ func (db *DB) each(ctx context.Context, query string, args []any, fn func(scan f
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("auditor state: %w", explained(err))
+		return explained(err)
 	}
 	return nil
 }

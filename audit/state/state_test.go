@@ -274,9 +274,18 @@ func TestFindings(t *testing.T) {
 			t.Errorf("acknowledged %q: %v", id, err)
 		}
 	}
-	sums, err := db.Retract(ctx, sum(7), "blob-mismatch", at(40))
-	if err != nil || !slices.Equal(sums, []tuf.Digest{two.Sum}) || get(two.Sum).Gone != 40 {
-		t.Errorf("retracted %v, %v: %+v", sums, err, get(two.Sum))
+	must(t, db.Retract(ctx, sum(7), "blob-mismatch"))
+	if f := get(two.Sum); f.Gone != state.InDoubt {
+		t.Errorf("in doubt: %+v", f)
+	}
+	must(t, db.Back(ctx, two.Sum))
+	if f := get(two.Sum); f.Gone != 0 || f.Replay != 1 {
+		t.Errorf("back: %+v", f)
+	}
+	must(t, db.Retract(ctx, sum(7), "blob-mismatch"))
+	must(t, db.EndDoubt(ctx, at(40)))
+	if f := get(two.Sum); f.Gone != 40 || f.Last != 40 {
+		t.Errorf("gone: %+v", f)
 	}
 	if n, err := db.CountFindings(ctx, "twin", sum(7)); n != 0 || err != nil {
 		t.Errorf("%d are left, %v", n, err)
@@ -315,7 +324,9 @@ func TestFacts(t *testing.T) {
 	}
 	must(t, db.SetFact(ctx, sum(2), "says/a", nil))
 	must(t, db.SetFact(ctx, id, "key/2", []byte("other")))
-	must(t, db.RemoveFacts(ctx, id, "says/"))
+	for _, name := range []string{"says/a", "says/b", "says/c"} {
+		must(t, db.RemoveFact(ctx, id, name))
+	}
 	facts := func(id tuf.Digest) (all []string) {
 		must(t, db.Facts(ctx, id, func(name string, value []byte) error {
 			all = append(all, name+"="+string(value))
@@ -457,6 +468,38 @@ func TestListed(t *testing.T) {
 		t.Error("a query for everything")
 	}
 	must(t, db.Close())
+}
+
+// Version 1 is read as it was written, and nothing else is.
+func TestParseV1(t *testing.T) {
+	text := func(leaves int64) []byte {
+		edge := new(proofs.Edge)
+		for i := range leaves {
+			must(t, edge.Append(proofs.LeafHash(someLeaf(i).Entry())))
+		}
+		b, err := edge.MarshalText()
+		must(t, err)
+		return slices.Concat([]byte("tuflog auditor state v1\n"), b, []byte("\n"), note(t, edge.Tree()).Marshal())
+	}
+	for _, leaves := range []int64{0, 1, 3, 8, 255} {
+		if v, err := state.ParseV1(text(leaves)); err != nil || v.Edge.Tree().N != leaves {
+			t.Fatalf("%d leaves: %v", leaves, err)
+		}
+	}
+	b := text(3)
+	other := bytes.Replace(text(5), []byte("\n5\n"), []byte("\n3\n"), 1)
+	for _, bad := range [][]byte{nil, b[:len(b)-1], append(bytes.Clone(b), '\n'), other, bytes.Replace(b, []byte("state v1"), []byte("state v2"), 1), bytes.Replace(b, []byte("\n\n"), []byte("\n"), 1)} {
+		if _, err := state.ParseV1(bad); err == nil {
+			t.Errorf("parsed %q", bad)
+		}
+	}
+	for i := range bytes.Index(b, []byte("\n\n")) {
+		spoilt := bytes.Clone(b)
+		spoilt[i] ^= 1
+		if _, err := state.ParseV1(spoilt); err == nil {
+			t.Errorf("a bit at %d goes unseen", i)
+		}
+	}
 }
 
 func FuzzV1(f *testing.F) {

@@ -31,30 +31,30 @@ const maxV1 = proofs.MaxNoteSize + 8<<10
 // signatures.
 func ParseV1(b []byte) (*V1, error) {
 	if len(b) > maxV1 {
-		return nil, fmt.Errorf("auditor state: %d bytes, more than %d", len(b), maxV1)
+		return nil, fmt.Errorf("%d bytes, more than %d", len(b), maxV1)
 	}
 	rest, ok := bytes.CutPrefix(b, []byte(headerV1))
 	if !ok {
-		return nil, fmt.Errorf("auditor state: the first line is not %q", strings.TrimSpace(headerV1))
+		return nil, fmt.Errorf("the first line is not %q", strings.TrimSpace(headerV1))
 	}
 	text, signed, ok := bytes.Cut(rest, []byte("\n\n"))
 	if !ok {
-		return nil, errors.New("auditor state: no empty line between edge and checkpoint")
+		return nil, errors.New("no empty line between edge and checkpoint")
 	}
 	edge := new(proofs.Edge)
 	if err := edge.UnmarshalText(append(bytes.Clone(text), '\n')); err != nil {
-		return nil, fmt.Errorf("auditor state: %w", err)
+		return nil, fmt.Errorf("%w", err)
 	}
 	note, err := proofs.ParseNote(signed)
 	if err != nil {
-		return nil, fmt.Errorf("auditor state: %w", err)
+		return nil, fmt.Errorf("%w", err)
 	}
 	c, err := proofs.ParseCheckpoint(note.Text)
 	if err != nil {
-		return nil, fmt.Errorf("auditor state: %w", err)
+		return nil, fmt.Errorf("%w", err)
 	}
 	if edge.Tree() != c.Tree {
-		return nil, fmt.Errorf("auditor state: the edge gives size %d and root %v, the checkpoint says %d and %v",
+		return nil, fmt.Errorf("the edge gives size %d and root %v, the checkpoint says %d and %v",
 			edge.Tree().N, edge.Tree().Hash, c.Tree.N, c.Tree.Hash)
 	}
 	return &V1{Edge: edge, Checkpoint: bytes.Clone(signed)}, nil

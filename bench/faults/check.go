@@ -62,10 +62,11 @@ func (w *world) audit(ctx context.Context, size int64) (against []string, err er
 	if err != nil {
 		return nil, err
 	}
-	a, err := audit.New(audit.Config{Source: src, Policy: w.policy})
+	a, err := audit.New(ctx, audit.Config{Source: src, Policy: w.policy})
 	if err != nil {
 		return nil, err
 	}
+	defer a.Close()
 	if _, err := a.Step(ctx); err != nil {
 		against = append(against, "outage: "+err.Error())
 	}

@@ -89,7 +89,7 @@ Exit codes:
 			defer a.Close()
 			warn(cmd.ErrOrStderr(), report)
 			outcome := verdict(report, err, audit.Class.AgainstLookup)
-			histories, err := a.Histories(id)
+			histories, err := a.Histories(cmd.Context(), id)
 			if err != nil {
 				return err
 			}

@@ -82,7 +82,7 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 		c.Notes = append(c.Notes, fmt.Sprintf("the index does not have the newest leaves yet: %d", on.behind))
 	}
 	if l.Elsewhere > 0 {
-		c.Notes = append(c.Notes, fmt.Sprintf("leaves of other repositories that list it: %d, which do not count", l.Elsewhere))
+		c.Notes = append(c.Notes, "other repositories list it, too, which does not count")
 	}
 	if len(l.Vendors) == 0 && release != nil {
 		note := "any repository of this log counted, and anybody who may register can release any file: name your vendor's with --repository"

@@ -84,7 +84,7 @@ Exit codes:
 				return errors.Join(append(trouble, err)...)
 			}
 			if opts.state != "" {
-				if err := keepAhead(cfg, results); err != nil {
+				if err := keepAhead(cmd.Context(), cfg, results); err != nil {
 					trouble = append(trouble, err)
 				}
 			}
@@ -180,7 +180,7 @@ func heardAt(ctx context.Context, url string, origins []string) (map[string][]by
 }
 
 // keepAhead keeps what the log does not show yet in the state, to be compared when it does.
-func keepAhead(cfg audit.Config, results []gossip.Result) error {
+func keepAhead(ctx context.Context, cfg audit.Config, results []gossip.Result) error {
 	var notes [][]byte
 	for _, r := range results {
 		if r.Verdict == gossip.Ahead || r.Verdict == gossip.Undecided && r.Origin != "" {
@@ -190,12 +190,12 @@ func keepAhead(cfg audit.Config, results []gossip.Result) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	a, err := audit.New(cfg)
+	a, err := audit.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	for _, note := range notes {
-		err = errors.Join(err, a.Consider(note))
+		err = errors.Join(err, a.Consider(ctx, note))
 	}
 	return errors.Join(err, a.Close())
 }

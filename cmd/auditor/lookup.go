@@ -104,13 +104,12 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 
 	l := lookup.New(query)
 	l.Vendors = vendors
-	cfg.Observe = l.Observe
 	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 	if report == nil {
 		return err
 	}
 	defer a.Close()
-	if proveErr := l.Finish(cmd.Context(), a); err == nil {
+	if proveErr := l.Find(cmd.Context(), a.State(), a); err == nil {
 		err = proveErr
 	}
 	warn(cmd.ErrOrStderr(), report)

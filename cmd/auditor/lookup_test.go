@@ -164,7 +164,7 @@ func TestLookupOfOneRepository(t *testing.T) {
 	w.run(0, "lookup", strangers, "--policy", w.policy)
 	out, _ := w.run(1, "lookup", strangers, "--policy", w.policy, "--repository", strings.ToUpper(pinned.String()))
 	w.firstLine(out, fmt.Sprintf("NO       no release of your vendor (repository %v) lists %s, up to the checkpoint of size 5, cosigned at %s", pinned, strangers, audit.When(w.log.Time+2)))
-	w.wantAll(out, "leaves of other repositories that list it: 2, which do not count")
+	w.wantAll(out, "other repositories list it, too, which does not count")
 	out, _ = w.run(0, "lookup", both, "--policy", w.policy)
 	w.wantAll(out, "YES  ", "2 repositories list it")
 	out, _ = w.run(0, "lookup", both, "--policy", w.policy, "--repository", pinned.String())

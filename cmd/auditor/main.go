@@ -128,7 +128,7 @@ func folderOf(flag string) (path string, ok bool) {
 func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
 	bar := progress{stderr: stderr, label: "replay"}
 	cfg.Progress = bar.to
-	a, err := audit.New(cfg)
+	a, err := audit.New(ctx, cfg)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -176,19 +178,25 @@ func TestReplayRemembers(t *testing.T) {
 	if len(notes) != 2 {
 		t.Errorf("evidence: %v", notes)
 	}
-	damaged := filepath.Join(state, "notes", "damaged.note")
-	w.must(os.WriteFile(damaged, []byte("garbage"), 0o644))
+	// A damaged state is not taken for a new one, and what never ends is not read to its end.
+	newest, err := os.ReadFile(state + ".newest")
+	w.must(err)
+	w.must(os.WriteFile(state+".newest", []byte("garbage"), 0o644))
 	_, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
-	w.wantAll(errs, "a stored note is damaged: "+damaged)
-	w.must(os.Remove(damaged))
-	w.must(os.WriteFile(filepath.Join(state, "state"), []byte("garbage"), 0o644))
+	w.wantAll(errs, "auditor state: ", "the state is damaged", "put back a copy")
+	w.must(os.Remove(state + ".newest"))
+	w.must(os.Symlink("/dev/zero", state+".newest"))
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--state", state)
-	w.wantAll(errs, "auditor state")
-	// What never ends is not read to its end.
-	w.must(os.Remove(filepath.Join(state, "state")))
-	w.must(os.Symlink("/dev/zero", filepath.Join(state, "state")))
+	w.wantAll(errs, "auditor state: ", "not a regular file")
+	w.must(os.Remove(state + ".newest"))
+	w.must(os.WriteFile(state+".newest", newest, 0o644))
+	w.must(os.WriteFile(filepath.Join(state, "state.sqlite"), bytes.Repeat([]byte("garbage"), 1000), 0o644))
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--state", state)
-	w.wantAll(errs, "auditor state", "not a regular file")
+	w.wantAll(errs, "auditor state: ", "the state is damaged", "put back a copy")
+	// Without the state, the newest note shows that the log has gone back.
+	w.must(os.RemoveAll(state))
+	out, _ = w.run(1, "replay", "--policy", w.policy, "--state", state)
+	w.wantAll(out, "tampering  rollback", "size 1 after one of size 2")
 }
 
 func TestShow(t *testing.T) {
@@ -277,12 +285,15 @@ func (w *world) key() string {
 // proof is a tlog-proof of an entry.
 func (w *world) proof(index int64) string {
 	w.t.Helper()
-	a, err := audit.New(audit.Config{Source: w.log.Source(), Policy: w.log.Policy()})
+	a, err := audit.New(w.t.Context(), audit.Config{Source: w.log.Source(), Policy: w.log.Policy()})
 	w.must(err)
+	defer func() { w.must(a.Close()) }()
 	if _, err := a.Step(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	entry, err := a.Leaves(index, index+1)[0].Leaf()
+	leaves, err := a.Leaves(w.t.Context(), index, index+1)
+	w.must(err)
+	entry, err := leaves[0].Leaf()
 	w.must(err)
 	proof, err := a.Prove(w.t.Context(), index, entry.Marshal())
 	w.must(err)
@@ -355,14 +366,22 @@ func TestFullDisk(t *testing.T) {
 
 	state := filepath.Join(t.TempDir(), "state")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
-	w.must(os.RemoveAll(filepath.Join(state, "notes")))
-	w.must(os.Symlink("/proc/self", filepath.Join(state, "notes"))) // nobody can write there
+	db, err := sql.Open("sqlite", filepath.Join(state, "state.sqlite"))
+	w.must(err)
+	_, err = db.ExecContext(t.Context(), "CREATE TRIGGER full BEFORE INSERT ON leaves BEGIN SELECT RAISE(FAIL, 'no room'); END")
+	w.must(errors.Join(err, db.Close()))
 	w.release("app.bin", "two")
 	out, errs := w.run(2, "replay", "--policy", w.policy, "--state", state)
-	if w.wantAll(out, "The log is as it should be"); strings.Contains(out, "would not vouch") {
+	if w.wantAll(out, "The log was not checked to its end"); strings.Contains(out, "would not vouch") {
 		t.Errorf("the log is blamed\n%s", out)
 	}
-	w.wantAll(errs, "the auditor's own state cannot be written: ")
+	w.wantAll(errs, "the auditor's own state cannot be written: ", "no room")
+	db, err = sql.Open("sqlite", filepath.Join(state, "state.sqlite"))
+	w.must(err)
+	_, err = db.ExecContext(t.Context(), "DROP TRIGGER full")
+	w.must(errors.Join(err, db.Close()))
+	w.must(os.RemoveAll(filepath.Join(state, "evidence")))
+	w.must(os.Symlink("/proc/self", filepath.Join(state, "evidence"))) // nobody can write there
 	w.equivocate()
 	w.run(1, "replay", "--policy", w.policy, "--state", state)
 }

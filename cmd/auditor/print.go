@@ -53,12 +53,9 @@ const (
 // printReport prints what replay found.
 func printReport(w io.Writer, report *audit.Report) {
 	printCheckpoint(w, report.Checkpoint, report.Empty)
-	verdicts := map[audit.Verdict]int{}
-	for _, leaf := range report.Leaves {
-		verdicts[leaf.Verdict]++
-	}
+	verdicts := report.Verdicts
 	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n",
-		report.Judged-int64(verdicts[audit.TheEnd]), verdicts[audit.Right], verdicts[audit.Wrong], verdicts[audit.NotJudged], verdicts[audit.UnknownToUs])
+		report.Judged-verdicts[audit.TheEnd], verdicts[audit.Right], verdicts[audit.Wrong], verdicts[audit.NotJudged], verdicts[audit.UnknownToUs])
 	if report.Ended {
 		fmt.Fprintln(w, "ended       the log has ended: an entry says so, and none may follow it")
 	}

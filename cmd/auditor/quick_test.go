@@ -105,7 +105,7 @@ func TestLookupAtOnce(t *testing.T) {
 	// Of others' releases the index knows, they do not count.
 	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
 	w.firstLine(out, fmt.Sprintf(`NO       no release of your vendor "Other" (repository %s) lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
-	w.wantAll(out, "leaves of other repositories that list it: 1, which do not count")
+	w.wantAll(out, "other repositories list it, too, which does not count")
 
 	// What does not hold is an error, and no answer.
 	for _, lie := range []struct {

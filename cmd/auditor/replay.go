@@ -62,6 +62,14 @@ Exit codes:
 			}
 			defer a.Close()
 			if opts.json {
+				leaves, leavesErr := a.Leaves(cmd.Context(), 0, report.Judged)
+				if leavesErr != nil {
+					return leavesErr
+				}
+				report.Leaves = leaves
+				if err != nil {
+					report.Error = err.Error()
+				}
 				if err := cli.WriteJSON(cmd.OutOrStdout(), report); err != nil {
 					return err
 				}
@@ -77,19 +85,6 @@ Exit codes:
 	return cmd
 }
 
-// update is what --follow --json prints for a step.
-type update struct {
-	Time     int64              `json:"time"` // POSIX seconds
-	Size     int64              `json:"size"` // of the last verified checkpoint
-	From     int64              `json:"from"`
-	To       int64              `json:"to"`
-	Waiting  int64              `json:"waiting,omitempty"` // leaves that are not judged yet, because there are many or the log is slow
-	Leaves   []audit.LeafReport `json:"leaves"`
-	Findings []audit.Finding    `json:"findings"`
-	Over     []audit.Finding    `json:"over"` // outages that were there before this step and are not any more
-	Error    string             `json:"error,omitempty"`
-}
-
 // follow replays and goes on. It ends with the context, and then with the
 // verdict on all that was seen.
 func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr io.Writer) error {
@@ -99,7 +94,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			bar.to(done, total)
 		}
 	}
-	a, err := audit.New(cfg)
+	a, err := audit.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -131,11 +126,12 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		said := trouble == last
 		last = trouble
 		if asJSON {
-			u := update{Time: time.Now().Unix(), From: step.From, To: step.To, Waiting: step.Waiting, Leaves: a.Leaves(step.From, step.To), Findings: step.Findings, Over: over, Error: trouble}
-			if step.Checkpoint != nil {
-				u.Size = step.Checkpoint.Tree.N
+			r, err := a.StepReport(ctx, step)
+			if trouble == "" && err != nil {
+				trouble = err.Error()
 			}
-			return enc.Encode(u)
+			r.Over, r.Error = over, trouble
+			return enc.Encode(r)
 		}
 		if trouble != "" && !said {
 			fmt.Fprintf(stderr, "%s %s\n", clock(), printable.Line(trouble))
@@ -151,7 +147,11 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			if bar != nil {
 				step.From = step.To // the report will have the leaves
 			}
-			printStep(&out, a, step, over)
+			leaves, err := a.Leaves(ctx, step.From, step.To)
+			if err != nil {
+				return err
+			}
+			printStep(&out, leaves, step, over)
 		}
 		_, err := out.WriteTo(stdout) // who cannot print has nobody to go on for
 		return err
@@ -206,9 +206,9 @@ var verdicts = map[audit.Verdict]string{
 	audit.UnknownToUs: "of a kind that is not known",
 }
 
-func printStep(w io.Writer, a *audit.Auditor, step audit.StepResult, over []audit.Finding) {
+func printStep(w io.Writer, leaves []audit.LeafReport, step audit.StepResult, over []audit.Finding) {
 	now := clock()
-	for _, leaf := range a.Leaves(step.From, step.To) {
+	for _, leaf := range leaves {
 		if leaf.Verdict == audit.TheEnd {
 			fmt.Fprintf(w, "%s entry %d: the log has ended\n", now, leaf.Index)
 			continue

@@ -121,7 +121,7 @@ func (s *logFlags) histories(cmd *cobra.Command, arg string) (all []*history.His
 	}
 	warn(cmd.ErrOrStderr(), report)
 	outcome = verdict(report, err, audit.Class.AgainstLookup)
-	all, err = a.Histories(id)
+	all, err = a.Histories(cmd.Context(), id)
 	switch {
 	case err != nil:
 	case arg == "" || len(all) == 1:

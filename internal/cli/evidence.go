@@ -65,8 +65,9 @@ func otherKind(b []byte, lines []string) string {
 		return "a proof that a log holds one entry, and not evidence by itself: updater verify checks it together with its metadata, and auditor replay finds entries that contradict it"
 	case "tuflog release v1", "tuflog evidence v1":
 		return "a leaf of a log, which is not signed: a .tlog-proof proves that a log holds it"
-	case "tuflog auditor state v1":
-		return "the state of an auditor: give it to auditor replay by --state, as the folder that it is in"
+	}
+	if bytes.HasPrefix(b, []byte("SQLite format 3\x00")) {
+		return "a database, as the state of an auditor is: give that to auditor replay by --state, as the folder that it is in"
 	}
 	var object map[string]json.RawMessage
 	if json.Unmarshal(b, &object) == nil {

@@ -1,0 +1,331 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// This file is about what an auditor keeps in its state, from which it goes on, and of
+// which it holds only a part in memory.
+//
+// What was judged is committed between two leaves, when a few thousand have been judged or
+// a second has passed, and at the end of a step: the same pages change with each bundle,
+// and writing them once for several bundles takes a quarter of the time. If the state
+// fails, the auditor goes back to what it committed last and starts from there, as the
+// next process would.
+
+// Limits of what is judged before it is committed.
+const (
+	maxUncommitted     = 4096 // leaves
+	maxUncommittedTime = time.Second
+)
+
+// maxRecords is how many leaves the repositories in memory have together. A leaf takes a
+// few hundred bytes. One repository with more is held by itself.
+const maxRecords = 100_000
+
+// Names of values in the state.
+const (
+	endedName  = "ended"
+	looksName  = "looks"
+	clocksName = "far-clocks"
+)
+
+// looksMemory is what is kept of when trees were verified.
+type looksMemory struct {
+	Looked int64        `json:"looked"`
+	Looks  []lookMemory `json:"looks"`
+}
+
+type lookMemory struct {
+	Size  int64 `json:"size"`
+	After int64 `json:"after"`
+	Seen  int64 `json:"seen"`
+}
+
+// remember takes over what the state has: at the start, and when the state failed.
+func (a *Auditor) remember(ctx context.Context) error {
+	a.tree, a.verified, a.signed, a.next = a.db.Tree(), nil, nil, a.db.Size()
+	a.claims, a.smaller, a.tiles, a.bundles = map[int64][]claim{}, nil, nil, nil
+	a.repos, a.records, a.due, a.pending = map[tuf.Digest]*repository{}, 0, nil, nil
+	a.blind, a.unseen, a.waiting = map[tuf.Digest]*blindness{}, map[tuf.Digest]tuf.Digest{}, map[tuf.Digest][]tuf.Digest{}
+	a.rejudging, a.again = nil, map[tuf.Digest]bool{}
+	a.committed, a.committedAt = a.next, time.Now()
+	a.highest, a.origin, a.oldNotes = claim{}, "", nil
+	if err := a.rememberNotes(ctx); err != nil {
+		return err
+	}
+	lost, err := a.db.Lost(ctx)
+	if err != nil {
+		return err
+	}
+	a.lost = nil
+	for _, t := range lost {
+		a.lost = append(a.lost, wantedTile{t.ID, t.Sum})
+	}
+	a.ended = 0
+	if err := a.get(ctx, endedName, &a.ended); err != nil {
+		return err
+	}
+	var looks looksMemory
+	if err := a.get(ctx, looksName, &looks); err != nil {
+		return err
+	}
+	a.looked, a.looks = looks.Looked, nil
+	for _, l := range looks.Looks {
+		a.looks = append(a.looks, look{l.Size, l.After, l.Seen})
+	}
+	a.far = map[string]bool{}
+	if err := a.get(ctx, clocksName, &a.far); err != nil {
+		return err
+	}
+	// Of what a missing file hides nothing is kept but whose it is.
+	again, err := a.db.Again(ctx)
+	for _, id := range again {
+		a.again[id] = true
+		a.judgeAgain(id)
+	}
+	return err
+}
+
+// get reads a value that the state has; none leaves it as it is.
+func (a *Auditor) get(ctx context.Context, name string, into any) error {
+	text, err := a.db.Get(ctx, name)
+	if err != nil || text == "" {
+		return err
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("auditor state: %w: %s is %q: %w", state.ErrDamaged, name, text, err)
+	}
+	return nil
+}
+
+func (a *Auditor) set(ctx context.Context, name string, value any) error {
+	b, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return a.db.Set(ctx, name, string(b))
+}
+
+// judged keeps the verdict on a leaf, and what it lists.
+func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error {
+	if err := a.settle(ctx); err != nil {
+		return err
+	}
+	kept := &state.Leaf{Index: l.index, Verdict: verdict}
+	if l.leafErr != nil {
+		kept.Raw = l.raw
+	} else {
+		kept.Leaf = l.leaf
+	}
+	if l.metadata != nil {
+		kept.Expires = l.metadata.Expires.Unix()
+	}
+	if verdict == Right {
+		if err := a.db.List(ctx, kept, l.metadata); err != nil {
+			return err
+		}
+		if l.isGenesis() {
+			if err := a.db.SetGenesis(ctx, l.leaf.Repository, l.index); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.evict(ctx); err != nil {
+		return err
+	}
+	if l.index < a.db.Size() {
+		return a.db.SetVerdict(ctx, l.index, verdict, kept.Expires)
+	}
+	if err := a.db.Append(ctx, kept); err != nil {
+		return err
+	}
+	a.next++
+	if a.next%proofs.FullWidth == 0 && (a.next-a.committed >= maxUncommitted || time.Since(a.committedAt) >= maxUncommittedTime) {
+		return a.commit(ctx)
+	}
+	return nil
+}
+
+// commit makes what was judged and found so far last.
+func (a *Auditor) commit(ctx context.Context) error {
+	if err := a.settle(ctx); err != nil {
+		return err
+	}
+	for _, r := range a.repos {
+		if err := a.keep(ctx, r); err != nil {
+			return err
+		}
+	}
+	if a.ended > 0 {
+		if err := a.set(ctx, endedName, a.ended); err != nil {
+			return err
+		}
+	}
+	looks := looksMemory{Looked: a.looked, Looks: []lookMemory{}}
+	for _, l := range a.looks {
+		if l.size > a.next {
+			looks.Looks = append(looks.Looks, lookMemory{l.size, l.after, l.seen})
+		}
+	}
+	if err := errors.Join(a.set(ctx, looksName, looks), a.set(ctx, clocksName, a.far)); err != nil {
+		return err
+	}
+	if err := a.keepAgain(ctx); err != nil {
+		return err
+	}
+	if err := a.db.Commit(ctx); err != nil {
+		return err
+	}
+	a.committed, a.committedAt = a.next, time.Now()
+	return nil
+}
+
+// keepAgain notes which repositories the next process has to judge again: those of which
+// something cannot be seen now, and of which it is not known what stands.
+func (a *Auditor) keepAgain(ctx context.Context) error {
+	now := map[tuf.Digest]bool{}
+	for id := range a.blind {
+		now[id] = true
+	}
+	if a.rejudging != nil {
+		for id := range a.rejudging.repos {
+			now[id] = true
+		}
+	}
+	if a.due != nil {
+		now[a.due.leaf.Repository] = true
+	}
+	for id := range now {
+		if !a.again[id] {
+			if err := a.db.SetAgain(ctx, id, true); err != nil {
+				return err
+			}
+		}
+	}
+	for id := range a.again {
+		if !now[id] {
+			if err := a.db.SetAgain(ctx, id, false); err != nil {
+				return err
+			}
+		}
+	}
+	a.again = now
+	return nil
+}
+
+// repository returns a repository with a right leaf, nil if there is none.
+func (a *Auditor) repository(ctx context.Context, id tuf.Digest) (*repository, error) {
+	a.uses++
+	if r := a.repos[id]; r != nil {
+		r.used = a.uses
+		return r, nil
+	}
+	known, ok, err := a.db.Repository(ctx, id)
+	if err != nil || !ok || known.Genesis < 0 {
+		return nil, err
+	}
+	var r *repository
+	err = a.db.LeavesOf(ctx, id, func(l state.Leaf) error {
+		if l.Verdict != Right {
+			return nil
+		}
+		if r == nil {
+			repo, err := admit.NewRepository(l.Leaf, l.Index, stepBlobs{a})
+			if err != nil {
+				return err
+			}
+			r = newRepository(repo, l.Index)
+		} else if err := r.Apply(l.Index, l.Leaf); err != nil {
+			return err
+		}
+		r.versionFindings(l.Index, l.Leaf)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r == nil || r.genesis != known.Genesis {
+		return nil, fmt.Errorf("auditor state: %w: repository %v has no leaf at index %d", state.ErrDamaged, id, known.Genesis)
+	}
+	if err := a.db.Facts(ctx, id, r.restore); err != nil {
+		return nil, err
+	}
+	a.hold(r)
+	return r, nil
+}
+
+// hold keeps a repository in memory.
+func (a *Auditor) hold(r *repository) {
+	a.uses++
+	r.used = a.uses
+	a.repos[r.ID()] = r
+	a.records += len(r.Records())
+}
+
+// evict drops the repositories that were not used for the longest time, if those in
+// memory have too many leaves. That of the leaf at hand stays.
+func (a *Auditor) evict(ctx context.Context) error {
+	if a.records <= a.maxRecords {
+		return nil
+	}
+	byUse := make([]*repository, 0, len(a.repos))
+	for _, r := range a.repos {
+		byUse = append(byUse, r)
+	}
+	slices.SortFunc(byUse, func(x, y *repository) int { return cmp.Compare(x.used, y.used) })
+	for _, r := range byUse {
+		if a.records <= a.maxRecords/4*3 || r.used == a.uses || a.due != nil && a.due.leaf.Repository == r.ID() {
+			return nil
+		}
+		if err := a.keep(ctx, r); err != nil {
+			return err
+		}
+		a.drop(r.ID())
+	}
+	return nil
+}
+
+// drop forgets what memory has of a repository.
+func (a *Auditor) drop(id tuf.Digest) {
+	if r := a.repos[id]; r != nil {
+		a.records -= len(r.Records())
+		delete(a.repos, id)
+	}
+}
+
+// place is where a payload is first.
+type place struct {
+	repo  tuf.Digest
+	role  string
+	index int64
+	file  tuf.Digest
+}
+
+// firstRelease returns where a payload is released first before a leaf, of the leaves that
+// are right: as a root, or as another role.
+func (a *Auditor) firstRelease(ctx context.Context, payload tuf.Digest, root bool, before int64) (place, bool, error) {
+	l, ok, err := a.db.FirstWith(ctx, payload, root)
+	if err != nil || !ok || l.Index >= before {
+		return place{}, false, err
+	}
+	return place{l.Repository, l.Role, l.Index, l.Metadata}, true, nil
+}
+
+// leafAt returns the leaf at an index, if the entry there is one and has been judged.
+func (a *Auditor) leafAt(ctx context.Context, index int64) (leaf.Leaf, bool, error) {
+	l, ok, err := a.db.Leaf(ctx, index)
+	return l.Leaf, ok && l.IsLeaf(), err
+}
