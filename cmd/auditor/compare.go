@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +14,8 @@ import (
 	"github.com/tuflog/tuflog/audit/compare"
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/audit/gossip"
-	"github.com/tuflog/tuflog/audit/history"
-	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -31,13 +23,15 @@ import (
 // maxVantage is how long the metadata of one vantage may take.
 const maxVantage = 10 * time.Minute
 
+type compareFlags struct {
+	logFlags
+	repository string
+	stale      time.Duration
+	out        string
+}
+
 func newCompare() *cobra.Command {
-	var opts struct {
-		logFlags
-		repository string
-		stale      time.Duration
-		out        string
-	}
+	var opts compareFlags
 	cmd := &cobra.Command{
 		Use:   "compare URL|FOLDER|FILE... --policy FILE",
 		Short: "Compare what a repository serves with what is logged",
@@ -67,62 +61,7 @@ Exit codes:
   auditor compare --policy policy.txt --state audit.state /var/lib/updater
   auditor compare --policy policy.txt 14.targets.json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := opts.config()
-			if err != nil {
-				return err
-			}
-			views, err := openViews(cmd.Context(), args, cfg.Policy)
-			if err != nil {
-				return err
-			}
-			id := ""
-			if opts.repository != "" {
-				if id, err = repositoryOf(cmd.Context(), opts.repository, opts.url, cfg.Policy); err != nil {
-					return err
-				}
-			}
-			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-			if report == nil {
-				return err
-			}
-			defer a.Close()
-			warn(cmd.ErrOrStderr(), report)
-			outcome := verdict(report, err, audit.Class.AgainstLookup)
-			histories, err := a.Histories(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			h, err := subjectOf(cmd.Context(), histories, views, opts.repository)
-			if err != nil {
-				return firstOf(outcome, err)
-			}
-			c := compare.Config{History: h, Now: time.Now(), Stale: opts.stale}
-			if report.Checkpoint != nil {
-				c.Log = &evidence.Log{Checkpoint: []byte(report.Checkpoint.Note), Source: cfg.Source}
-				for _, l := range cfg.Policy.Logs {
-					c.Log.Keys = append(c.Log.Keys, l.Key)
-				}
-			}
-			said, err := compareViews(cmd.Context(), c, cfg, views)
-			if err != nil {
-				return err
-			}
-			said.Checkpoint = report.Checkpoint
-			files, err := said.writeEvidence(opts.out)
-			if err != nil {
-				return err
-			}
-			if opts.json {
-				err = cli.WriteJSON(cmd.OutOrStdout(), said)
-			} else {
-				err = said.print(cmd.OutOrStdout(), files)
-			}
-			if err != nil {
-				return err
-			}
-			return said.outcome(outcome)
-		},
+		RunE: opts.run,
 	}
 	opts.register(cmd)
 	cmd.Flags().StringVar(&opts.repository, "repository", "", "the repository: `ID`, its first root, a .tlog-proof, or the log's label (default: the one with a root that is served)")
@@ -131,161 +70,61 @@ Exit codes:
 	return cmd
 }
 
-// view is a vantage, or a single file.
-type view struct {
-	compare.Vantage
-	role    string // of a single file
-	file    *tuf.Metadata
-	sidecar *proofs.Proof // beside it; nil: none
-}
-
-// openViews looks at the arguments.
-func openViews(ctx context.Context, args []string, policy *proofs.Policy) ([]view, error) {
-	var views []view
-	for _, arg := range args {
-		v := view{Vantage: compare.Vantage{Name: arg}}
-		if strings.Contains(arg, "://") {
-			if err := cli.CheckURL(arg); err != nil {
-				return nil, err
-			}
-			v.Source = &device.Repository{URL: arg, Timeout: maxVantage}
-			views = append(views, v)
-			continue
-		}
-		info, err := os.Stat(arg)
-		if err != nil {
-			return nil, err
-		}
-		if info.IsDir() {
-			if v.Source, err = device.OpenFolder(arg); err != nil {
-				return nil, err
-			}
-		} else if err := v.open(arg); err != nil {
-			return nil, err
-		}
-		views = append(views, v)
-	}
-	return views, ctx.Err()
-}
-
-// open reads a single file, and the proof beside it. Without a proof that names its role,
-// the name of the file does.
-func (v *view) open(path string) error {
-	b, err := cli.ReadAtMost(path, tuf.MaxFileSize)
+func (o *compareFlags) run(cmd *cobra.Command, args []string) error {
+	cfg, err := o.config()
 	if err != nil {
 		return err
 	}
-	if v.file, err = tuf.ParseJSON(b); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	proof, err := cli.ReadAtMost(path+verify.SidecarSuffix, proofs.MaxProofSize)
-	switch {
-	case err == nil:
-		p, err := proofs.ParseProof(proof)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path+verify.SidecarSuffix, err)
-		}
-		l, err := leaf.Parse(p.Extra)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path+verify.SidecarSuffix, err)
-		}
-		v.sidecar, v.role = &p, l.Role
-		return nil
-	case !errors.Is(err, os.ErrNotExist):
+	views, err := openViews(cmd.Context(), args)
+	if err != nil {
 		return err
 	}
-	v.role, err = api.RoleOf(filepath.Base(path), b, v.file.Version)
-	if err == nil && v.file.Type != tuf.TypeOf(v.role) {
-		err = fmt.Errorf("%s is %s metadata, and named as the role %q", path, v.file.Type, v.role)
-	}
-	return err
-}
-
-// leaf returns the leaf of a single file's proof.
-func (v *view) leaf() (leaf.Leaf, bool) {
-	if v.sidecar == nil {
-		return leaf.Leaf{}, false
-	}
-	l, err := leaf.Parse(v.sidecar.Extra)
-	return l, err == nil
-}
-
-// subjectOf finds the one repository that is compared.
-func subjectOf(ctx context.Context, histories []*history.History, views []view, named string) (*history.History, error) {
-	if named != "" {
-		switch len(histories) {
-		case 0:
-			return nil, fmt.Errorf("the log has no repository %q", named)
-		case 1:
-			return histories[0], nil
-		}
-		return nil, fmt.Errorf("--repository %q fits %d repositories: give more of its id", named, len(histories))
-	}
-	for _, v := range views {
-		payload, err := v.known(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", v.Name, err)
-		}
-		for _, h := range histories {
-			if payload == h.ID() || slices.ContainsFunc(h.Records, func(r history.Record) bool { return r.Leaf.Role == tuf.RoleRoot && r.Leaf.Payload == payload }) {
-				return h, nil
-			}
+	id := ""
+	if o.repository != "" {
+		if id, err = repositoryOf(cmd.Context(), o.repository, o.url, cfg.Policy); err != nil {
+			return err
 		}
 	}
-	if h := releaserOf(histories, views); h != nil {
-		return h, nil
+	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if report == nil {
+		return err
 	}
-	return nil, errors.New("it cannot be said of which repository this is: no root that is served, and no file, is of one that is logged (name it with --repository)")
-}
-
-// releaserOf finds the one repository that has released a single file, nil if there is none
-// or if several have.
-func releaserOf(histories []*history.History, views []view) *history.History {
-	var found *history.History
-	for _, v := range views {
-		for _, h := range histories {
-			if v.file == nil || h == found || !slices.ContainsFunc(h.Records, func(r history.Record) bool { return r.Leaf.Payload == v.file.PayloadDigest }) {
-				continue
-			}
-			if found != nil {
-				return nil
-			}
-			found = h
-		}
-	}
-	return found
-}
-
-// known is the payload of a root that a vantage serves, or the repository that a file's
-// proof names. It is zero if there is none.
-func (v *view) known(ctx context.Context) (tuf.Digest, error) {
-	if l, ok := v.leaf(); ok {
-		return l.Repository, nil
-	}
-	var root []byte
-	var err error
-	switch s := v.Source.(type) {
-	case nil:
-		if v.file.Root != nil {
-			return v.file.PayloadDigest, nil
-		}
-		return tuf.Digest{}, nil
-	case *device.Folder:
-		_, root, err = s.LowestRoot()
-	default:
-		root, err = s.Fetch(ctx, verify.Request{Role: tuf.RoleRoot, Version: 1, Listed: 1, MaxLength: tuf.MaxFileSize})
-		if errors.Is(err, os.ErrNotExist) {
-			return tuf.Digest{}, nil
-		}
-	}
-	if err != nil || root == nil {
-		return tuf.Digest{}, err
-	}
-	m, err := tuf.ParseJSON(root)
+	defer a.Close()
+	warn(cmd.ErrOrStderr(), report)
+	outcome := verdict(report, err, audit.Class.AgainstLookup)
+	histories, err := a.Histories(cmd.Context(), id)
 	if err != nil {
-		return tuf.Digest{}, fmt.Errorf("its first root: %w", err)
+		return err
 	}
-	return m.PayloadDigest, nil
+	h, err := subjectOf(cmd.Context(), histories, views, o.repository)
+	if err != nil {
+		return firstOf(outcome, err)
+	}
+	c := compare.Config{History: h, Now: time.Now(), Stale: o.stale}
+	if report.Checkpoint != nil {
+		c.Log = &evidence.Log{Checkpoint: []byte(report.Checkpoint.Note), Source: cfg.Source}
+		for _, l := range cfg.Policy.Logs {
+			c.Log.Keys = append(c.Log.Keys, l.Key)
+		}
+	}
+	said, err := compareViews(cmd.Context(), c, cfg, views)
+	if err != nil {
+		return err
+	}
+	said.Checkpoint = report.Checkpoint
+	files, err := said.writeEvidence(o.out)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = cli.WriteJSON(cmd.OutOrStdout(), said)
+	} else {
+		err = said.print(cmd.OutOrStdout(), files)
+	}
+	if err != nil {
+		return err
+	}
+	return said.outcome(outcome)
 }
 
 // comparison is the result of the command.
@@ -334,20 +173,6 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 	}
 	said.Sentence = said.conclude()
 	return said, nil
-}
-
-// proof says what the proof beside a single file is worth.
-func (v *view) proof(policy *proofs.Policy, l leaf.Leaf, repository tuf.Digest) string {
-	if l.Repository != repository || l.Payload != v.file.PayloadDigest || l.Version != v.file.Version {
-		return "its proof is of another file"
-	}
-	if _, err := v.sidecar.Verify(policy, v.sidecar.Extra); err != nil {
-		return fmt.Sprintf("its proof does not verify: %v", err)
-	}
-	if l.Kind != leaf.Release {
-		return "its proof is of a leaf of evidence"
-	}
-	return "its proof verifies"
 }
 
 // worst are the verdicts, the worst first.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,11 +27,13 @@ import (
 // maxGossip is how many bytes of a text are searched for checkpoints.
 const maxGossip = 16 << 20
 
+type gossipFlags struct {
+	logFlags
+	out string
+}
+
 func newGossip() *cobra.Command {
-	var opts struct {
-		logFlags
-		out string
-	}
+	var opts gossipFlags
 	cmd := &cobra.Command{
 		Use:   "gossip FILE|URL|-... --policy FILE",
 		Short: "Compare checkpoints from anywhere with the log",
@@ -57,65 +61,67 @@ Exit codes:
 		Example: `  auditor gossip --policy policy.txt phone.note mail.txt
   auditor gossip --policy policy.txt https://witness.example.com/`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := opts.config()
-			if err != nil {
-				return err
-			}
-			var origins []string
-			for _, l := range cfg.Policy.Logs {
-				origins = append(origins, l.Key.Name())
-			}
-			var seen []gossip.Seen
-			var trouble []error
-			for _, arg := range args {
-				found, err := heard(cmd.Context(), cmd.InOrStdin(), arg, origins)
-				if err != nil {
-					trouble = append(trouble, err)
-				}
-				seen = append(seen, found...)
-			}
-			if len(seen) == 0 {
-				return errors.Join(append(trouble, errors.New("there is no checkpoint of a log of the policy to compare"))...)
-			}
-			log := &gossip.Log{Policy: cfg.Policy, Source: cfg.Source}
-			results, err := log.Compare(cmd.Context(), seen)
-			if err != nil {
-				return errors.Join(append(trouble, err)...)
-			}
-			if opts.state != "" {
-				if err := keepAhead(cmd.Context(), cfg, results); err != nil {
-					trouble = append(trouble, err)
-				}
-			}
-			files, err := writeAccusations(opts.out, results)
-			if err != nil {
-				return err
-			}
-			if opts.json {
-				err = cli.WriteJSON(cmd.OutOrStdout(), results)
-			} else {
-				err = printGossip(cmd.OutOrStdout(), results, files)
-			}
-			if err != nil {
-				return err
-			}
-			for _, r := range results {
-				if r.Verdict == gossip.Fork || r.Verdict == gossip.WentBack {
-					return cli.Failed(cli.ErrReported)
-				}
-			}
-			for _, r := range results {
-				if r.Verdict == gossip.Undecided || r.Verdict == gossip.Unsigned {
-					trouble = append(trouble, fmt.Errorf("%s: %s", r.From, r.Sentence))
-				}
-			}
-			return errors.Join(trouble...)
-		},
+		RunE: opts.run,
 	}
 	opts.register(cmd)
 	cmd.Flags().StringVar(&opts.out, "out", ".", "`DIR` to write evidence to")
 	return cmd
+}
+
+func (o *gossipFlags) run(cmd *cobra.Command, args []string) error {
+	cfg, err := o.config()
+	if err != nil {
+		return err
+	}
+	var origins []string
+	for _, l := range cfg.Policy.Logs {
+		origins = append(origins, l.Key.Name())
+	}
+	var seen []gossip.Seen
+	var trouble []error
+	for _, arg := range args {
+		found, err := heard(cmd.Context(), cmd.InOrStdin(), arg, origins)
+		if err != nil {
+			trouble = append(trouble, err)
+		}
+		seen = append(seen, found...)
+	}
+	if len(seen) == 0 {
+		return errors.Join(append(trouble, errors.New("there is no checkpoint of a log of the policy to compare"))...)
+	}
+	log := &gossip.Log{Policy: cfg.Policy, Source: cfg.Source}
+	results, err := log.Compare(cmd.Context(), seen)
+	if err != nil {
+		return errors.Join(append(trouble, err)...)
+	}
+	if o.state != "" {
+		if err := keepAhead(cmd.Context(), cfg, results); err != nil {
+			trouble = append(trouble, err)
+		}
+	}
+	files, err := writeAccusations(o.out, results)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = cli.WriteJSON(cmd.OutOrStdout(), results)
+	} else {
+		err = printGossip(cmd.OutOrStdout(), results, files)
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.Verdict == gossip.Fork || r.Verdict == gossip.WentBack {
+			return cli.Failed(cli.ErrReported)
+		}
+	}
+	for _, r := range results {
+		if r.Verdict == gossip.Undecided || r.Verdict == gossip.Unsigned {
+			trouble = append(trouble, fmt.Errorf("%s: %s", r.From, r.Sentence))
+		}
+	}
+	return errors.Join(trouble...)
 }
 
 // heard reads a file, a page or stdin, and finds the checkpoints in it.
@@ -134,7 +140,8 @@ func heard(ctx context.Context, stdin io.Reader, arg string, origins []string) (
 		return nil, err
 	}
 	var seen []gossip.Seen
-	for name, text := range texts {
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		text := texts[name]
 		if len(text) > maxGossip {
 			return nil, fmt.Errorf("%s has more than %d bytes: %w", name, maxGossip, cli.ErrTooLarge)
 		}

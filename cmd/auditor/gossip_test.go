@@ -17,6 +17,9 @@ import (
 // What a phone, a mail and a witness saw is compared with the log. A fork becomes a file
 // that proves it, and what is ahead of the log is kept until the log gets there.
 func TestGossip(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the program ten times")
+	}
 	w := newWorld(t)
 	other := w.log.Clone()
 	w.release("app.bin", "two")
