@@ -410,7 +410,17 @@ func (db *DB) KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, 
 	if id == "" {
 		where, arg = "t.identity = ?", identity[:]
 	}
-	return db.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+where+" ORDER BY t.first",
+	return db.keyUses(ctx, where+" ORDER BY t.first", arg, fn)
+}
+
+// KeysOf calls fn for the keys that the leaves of a repository list, in no order. An error
+// of fn ends that.
+func (db *DB) KeysOf(ctx context.Context, repository tuf.Digest, fn func(KeyUse) error) error {
+	return db.keyUses(ctx, "p.id = ?", repository[:], fn)
+}
+
+func (db *DB) keyUses(ctx context.Context, where string, arg any, fn func(KeyUse) error) error {
+	return db.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+where,
 		[]any{arg}, func(scan func(...any) error) error {
 			var k KeyUse
 			var identity []byte

@@ -50,7 +50,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror())
+	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport())
 	return root
 }
 

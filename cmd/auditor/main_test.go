@@ -428,7 +428,7 @@ func TestStateOfOneProcess(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	w := newWorld(t)
-	for _, command := range []string{"", "replay", "show", "diff", "radius", "lookup"} {
+	for _, command := range []string{"", "replay", "show", "diff", "radius", "lookup", "export"} {
 		args := append(strings.Fields(command), "--help")
 		out, _ := w.run(0, args...)
 		w.wantAll(out, "Usage:")

@@ -56,6 +56,7 @@ var rooms = map[string][]string{
 	"audit/gossip":    {"audit/evidence", "proofs"},
 	"audit/state":     {"leaf", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile"},
 	"audit/source":    {"audit/.", "pack", "tuf", "proofs", "internal/fetch", "internal/regular", "internal/wait"},
+	"audit/export":    {"audit/state", "leaf", "tuf", "proofs", "internal/durable", "internal/sqlitefile"},
 	"audit/mirror":    {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
