@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/evidence"
@@ -105,5 +106,50 @@ func checkFork(t *testing.T, h *history, f audit.Finding) {
 	must(t, err)
 	if _, err := conflict.Check(stranger.Key()); !errors.Is(err, proofs.ErrNoSignature) {
 		t.Errorf("with a stranger's key: %v", err)
+	}
+}
+
+// asRecorded is the history of a repository for an accusation that needs no more of it.
+type asRecorded struct {
+	evidence.History
+	records []admit.Record
+}
+
+func (r asRecorded) Records() []admit.Record { return r.records }
+
+// Of the real histories, no leaf can be made into an accusation of the log: not by its
+// files, by single other leaves, by the root in force, nor by all leaves before it.
+func TestRealLogsAreNotAccused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it judges real histories again for each of their leaves")
+	}
+	for history, every := range map[string]int64{"docker_tuf": 3, "jku_tuf_demo": 101, "sigstore_root_signing": 11} {
+		t.Run(history, func(t *testing.T) {
+			l := replayHistory(t, history, true, nil)
+			a := newAuditor(t, l.Log, at(l.Time))
+			step(t, a)
+			histories, err := a.Histories(t.Context(), "")
+			must(t, err)
+			g := &evidence.Log{Checkpoint: l.Checkpoint(l.Size(), 2), Keys: []proofs.Key{l.Signer.Key()}, Source: l.Source(), MaxEntries: proofs.MaxAccusedEntries}
+			count := 0
+			for _, h := range histories {
+				for i, rec := range h.Records {
+					if int64(i)%every != 0 {
+						continue
+					}
+					count++
+					if b, err := g.FalseAdmission(t.Context(), rec.Index, asRecorded{records: h.Records}); !errors.As(err, new(*evidence.Unproved)) {
+						s, checked := evidence.Check(t.Context(), b, l.Signer.Key())
+						t.Errorf("entry %d, %s %d: %v; %s, %v", rec.Index, rec.Leaf.Role, rec.Leaf.Version, err, s.Sentence, checked)
+					}
+					if i > 0 {
+						if _, err := g.Duplicate(t.Context(), h.Records[i-1].Index, rec.Index); !errors.Is(err, evidence.ErrNoProof) {
+							t.Errorf("entry %d as a duplicate: %v", rec.Index, err)
+						}
+					}
+				}
+			}
+			t.Logf("%d of %d leaves", count, l.Size())
+		})
 	}
 }
