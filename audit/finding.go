@@ -301,6 +301,23 @@ type Lived struct {
 	AckReason string `json:"ack_reason,omitempty"`
 }
 
+// KeptFindings returns the findings that a state has: those that are there, or if all is
+// true those that are gone, too; the worst first.
+func KeptFindings(ctx context.Context, db *state.DB, all bool) ([]Finding, error) {
+	replay, err := db.Replay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []Finding{}
+	err = db.Findings(ctx, all, func(f state.Finding) error {
+		found, err := lived(f, replay)
+		list = append(list, found)
+		return err
+	})
+	slices.SortStableFunc(list, func(x, y Finding) int { return cmp.Compare(x.Class.rank(), y.Class.rank()) })
+	return list, err
+}
+
 // lived is a finding of the state, in the replay with a number.
 func lived(kept state.Finding, replay int64) (Finding, error) {
 	var f Finding

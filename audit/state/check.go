@@ -10,18 +10,18 @@ import (
 
 // Check is the result of a check of a state.
 type Check struct {
-	Tree     proofs.Tree // of the leaves
-	Verified proofs.Tree // of the newest checkpoint; zero: none
-	Leaves   int64
-	Bytes    int64   // of the database, with what is not written into it yet
-	Tables   []Table // the largest first
+	Tree     proofs.Tree `json:"tree"`     // of the leaves
+	Verified proofs.Tree `json:"verified"` // of the newest checkpoint; zero: none
+	Leaves   int64       `json:"leaves"`
+	Bytes    int64       `json:"bytes"`  // of the database, with what is not written into it yet
+	Tables   []Table     `json:"tables"` // the largest first
 }
 
 // Table is a table or an index of the database, and the room that it takes.
 type Table struct {
-	Name  string
-	Rows  int64 // -1: of an index
-	Bytes int64
+	Name  string `json:"name"`
+	Rows  int64  `json:"rows"` // -1: of an index
+	Bytes int64  `json:"bytes"`
 }
 
 // Check reads the whole state: SQLite's own checks, each leaf, whose hashes must give the

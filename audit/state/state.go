@@ -87,6 +87,15 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	return db, nil
 }
 
+// OpenExisting is Open, but does not make a state where there is none: then the error wraps
+// fs.ErrNotExist.
+func OpenExisting(ctx context.Context, dir string) (*DB, error) {
+	if _, err := os.Stat(filepath.Join(dir, FileName)); err != nil {
+		return nil, &Error{err}
+	}
+	return Open(ctx, dir)
+}
+
 func (db *DB) open(ctx context.Context) error {
 	db.forget()
 	if db.dir == "" {

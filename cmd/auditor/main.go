@@ -23,8 +23,8 @@ func main() { cli.Main(newCommand) }
 
 const about = `Auditor replays a log of update metadata and reports its findings.
 
-Replay, show and lookup read the whole log from entry 0, from the files that the log
-serves to everyone, and trust none of them: they check the log's signature and the
+Replay, show and lookup read the whole log, or with --state what is new of it, from the
+files that the log serves to everyone, and trust none of them: they check the log's signature and the
 witnesses' by the policy, hash every entry onto their own tree, check every file,
 and judge every leaf again by the rules of admission. Compare does so, too, and holds what
 repositories serve against it. Gossip compares checkpoints from anywhere with the log,
@@ -50,7 +50,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport())
 	return root
 }
 
@@ -72,7 +72,7 @@ func (s *logFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.url, "log", "", "`URL` of the log, or the folder of a copy that auditor mirror has made (default: the URL that the policy names)")
 	flags.StringVar(&s.policy, "policy", "", "`FILE` with the trust policy (c2sp.org/tlog-policy): the log's key, the witnesses and the quorum")
-	flags.StringVar(&s.state, "state", "", "`DIR` to keep the last checkpoint, the notes and the evidence between runs (default: no state is kept)")
+	flags.StringVar(&s.state, "state", "", "`DIR` to keep what was judged and found, from which the next run goes on (default: nothing is kept)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
 }
 
@@ -154,7 +154,8 @@ type progress struct {
 
 func (p *progress) to(done, total int64) {
 	if p.bar == nil {
-		p.bar = cli.NewProgress(p.stderr, p.label, total)
+		p.at = done - 1 // what a state had counts for nothing
+		p.bar = cli.NewProgress(p.stderr, p.label, total-p.at)
 	}
 	p.bar.Add(done - p.at)
 	p.at = done

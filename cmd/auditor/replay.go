@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,15 +21,18 @@ func newReplay() *cobra.Command {
 	var opts struct {
 		logFlags
 		follow   bool
+		newOnly  bool
 		interval time.Duration
 	}
 	cmd := &cobra.Command{
 		Use:   "replay --policy FILE",
-		Short: "Replay the whole log and print repositories and findings",
-		Long: `Replay the whole log and print the checkpoint, the repositories and the findings.
+		Short: "Replay the log and print repositories and findings",
+		Long: `Replay the log and print the checkpoint, the repositories and the findings.
 
-With --state DIR the next replay also detects whether the log has gone back or shows
-another history, and the evidence of each finding is kept there as files.
+With --state DIR the next replay goes on where this one ended, detects whether the log
+has gone back or shows another history, and tells new findings from those that were told
+before (--new-only, and auditor findings). The evidence of each finding is kept there as
+files.
 
 With --follow it continues until it is interrupted and prints new leaves and findings;
 with --json that is one line for each step with news. An outage is reported when it
@@ -40,7 +44,7 @@ docs/findings.md says of each kind of finding what happened, why it matters and 
 
 Exit codes:
   0  the log is as it should be, perhaps with findings of class hygiene
-  1  findings of class tampering, equivocation or unexpected
+  1  findings of class tampering, equivocation or unexpected; with --new-only, new ones
   2  wrong usage, or an outage: not everything could be checked, DIR could not be
      written, or the result could not be printed`,
 		Example: `  auditor replay --log https://log.example.com --policy policy.txt --state audit.state`,
@@ -53,6 +57,12 @@ Exit codes:
 			if cfg.Interval = opts.interval; cfg.Interval <= 0 {
 				return fmt.Errorf("--interval %v: want a positive duration", opts.interval)
 			}
+			if opts.newOnly && cfg.StateDir == "" {
+				return errors.New("--new-only needs --state DIR: without it all findings are new")
+			}
+			if opts.newOnly && opts.follow {
+				return errors.New("--follow prints new findings only by itself: want one of --new-only and --follow")
+			}
 			if opts.follow {
 				return follow(cmd.Context(), cfg, opts.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
@@ -61,6 +71,11 @@ Exit codes:
 				return err
 			}
 			defer a.Close()
+			if opts.newOnly {
+				report.Findings = slices.DeleteFunc(report.Findings, func(f audit.Finding) bool {
+					return f.Class != audit.Outage && (!f.New || f.Acked != 0)
+				})
+			}
 			if opts.json {
 				leaves, leavesErr := a.Leaves(cmd.Context(), 0, report.Judged)
 				if leavesErr != nil {
@@ -76,11 +91,15 @@ Exit codes:
 			} else {
 				printReport(cmd.OutOrStdout(), report)
 			}
+			if err == nil && report.Checkpoint != nil && report.Waiting == 0 {
+				err = a.Finished(cmd.Context()) // all of it was told
+			}
 			return verdict(report, err, audit.Class.Fails)
 		},
 	}
 	opts.register(cmd)
 	cmd.Flags().BoolVar(&opts.follow, "follow", false, "follow the log as it grows, until interrupted")
+	cmd.Flags().BoolVar(&opts.newOnly, "new-only", false, "print, and exit with 1 for, only findings that came since the last replay that was finished and are not acknowledged; outages always")
 	cmd.Flags().DurationVar(&opts.interval, "interval", 5*time.Second, "pause between two looks at the log with --follow")
 	return cmd
 }
@@ -102,7 +121,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 	enc := json.NewEncoder(stdout)
 	last := "" // what could not be done in the step before
 	var lasting outages
-	err = a.Run(ctx, func(step audit.StepResult, stepErr error) error {
+	err = a.Run(ctx, func(step audit.StepResult, stepErr error) (err error) {
 		var own *audit.StateError // the log was audited all the same
 		done := stepErr == nil || errors.As(stepErr, &own)
 		first := bar != nil && done && step.Waiting == 0
@@ -125,8 +144,23 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 		}
 		said := trouble == last
 		last = trouble
+		if done && step.Waiting == 0 {
+			defer func() {
+				if err != nil {
+					return
+				}
+				if err := a.Finished(ctx); err != nil {
+					fmt.Fprintf(stderr, "%s %s\n", clock(), printable.Line(err.Error()))
+				}
+			}()
+		}
 		if asJSON {
 			r, err := a.StepReport(ctx, step)
+			if first && err == nil {
+				leaves := r.Leaves
+				r, err = a.Report(ctx)
+				r.From, r.Leaves = step.From, leaves
+			}
 			if trouble == "" && err != nil {
 				trouble = err.Error()
 			}
@@ -153,7 +187,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			}
 			printStep(&out, leaves, step, over)
 		}
-		_, err := out.WriteTo(stdout) // who cannot print has nobody to go on for
+		_, err = out.WriteTo(stdout) // who cannot print has nobody to go on for
 		return err
 	})
 	if ctx.Err() == nil {

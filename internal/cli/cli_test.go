@@ -123,6 +123,13 @@ func TestProgressIsSilentOffTerminal(t *testing.T) {
 	if out.Len() != 0 {
 		t.Fatalf("printed %q", out.String())
 	}
+	// What takes long says so now and then.
+	p.drawn = p.drawn.Add(-plainEvery)
+	p.Add(1)
+	p.Add(1)
+	if got := out.String(); !strings.HasPrefix(got, "import 4/3 (") || strings.Count(got, "\n") != 1 {
+		t.Fatalf("printed %q", got)
+	}
 }
 
 func TestProgressLine(t *testing.T) {

@@ -13,11 +13,12 @@ import (
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
-// Progress is a bar on a terminal. If stderr is not a terminal it prints
-// nothing, so that logs stay readable. It is safe for concurrent use.
+// Progress is a bar on a terminal. If stderr is not a terminal it prints a line every half
+// minute, so that logs stay readable. It is safe for concurrent use.
 type Progress struct {
 	mu      sync.Mutex
-	w       io.Writer // nil: silent
+	w       io.Writer // nil: no terminal
+	plain   io.Writer
 	label   string
 	total   int64
 	done    int64
@@ -28,9 +29,10 @@ type Progress struct {
 // NewProgress starts a bar of total steps on w; with a total of 0 it only
 // counts.
 func NewProgress(w io.Writer, label string, total int64) *Progress {
-	p := &Progress{label: label, total: total, started: time.Now()}
+	p := &Progress{plain: w, label: label, total: total, started: time.Now()}
+	p.drawn = p.started
 	if f := terminal(w); f != nil {
-		p.w = f // what it draws is its own
+		p.w, p.drawn = f, time.Time{} // what it draws is its own
 	}
 	return p
 }
@@ -69,9 +71,13 @@ func (p *Progress) Add(n int64) {
 	defer p.mu.Unlock()
 	p.done += n
 	// A redraw per step would cost more than many of the steps.
-	if now := time.Now(); p.w != nil && now.Sub(p.drawn) >= 100*time.Millisecond {
+	switch now := time.Now(); {
+	case p.w != nil && now.Sub(p.drawn) >= 100*time.Millisecond:
 		p.drawn = now
 		fmt.Fprint(p.w, "\r", p.line(now), "\x1b[K")
+	case p.w == nil && now.Sub(p.drawn) >= plainEvery:
+		p.drawn = now
+		fmt.Fprintln(p.plain, p.text(now))
 	}
 }
 
@@ -84,18 +90,33 @@ func (p *Progress) Done() {
 	}
 }
 
-const barWidth = 30
+const (
+	barWidth   = 30
+	plainEvery = 30 * time.Second
+)
+
+// text is the line for what is not a terminal.
+func (p *Progress) text(now time.Time) string {
+	if p.total <= 0 {
+		return fmt.Sprintf("%s %d%s", p.label, p.done, p.pace(now))
+	}
+	return fmt.Sprintf("%s %d/%d%s", p.label, p.done, p.total, p.pace(now))
+}
+
+// pace says how fast it goes, and how long it still takes.
+func (p *Progress) pace(now time.Time) string {
+	elapsed := now.Sub(p.started)
+	pace := fmt.Sprintf(" (%.0f/s)", float64(p.done)/max(elapsed.Seconds(), 0.001))
+	if left := p.total - p.done; left > 0 && p.done > 0 {
+		pace += " " + (elapsed * time.Duration(left) / time.Duration(p.done)).Round(time.Second).String() + " left"
+	}
+	return pace
+}
 
 func (p *Progress) line(now time.Time) string {
-	elapsed := now.Sub(p.started)
-	rate := float64(p.done) / max(elapsed.Seconds(), 0.001)
 	if p.total <= 0 {
-		return fmt.Sprintf("%s %d (%.0f/s)", p.label, p.done, rate)
+		return p.text(now)
 	}
 	filled := min(int(p.done*barWidth/p.total), barWidth)
-	line := fmt.Sprintf("%s [%s%s] %d/%d (%.0f/s)", p.label, strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), p.done, p.total, rate)
-	if left := p.total - p.done; left > 0 && p.done > 0 {
-		line += " " + (elapsed * time.Duration(left) / time.Duration(p.done)).Round(time.Second).String() + " left"
-	}
-	return line
+	return fmt.Sprintf("%s [%s%s] %d/%d%s", p.label, strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), p.done, p.total, p.pace(now))
 }
