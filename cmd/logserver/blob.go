@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/maintain"
-	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/tuf"
 )
 
 func newBlob() *cobra.Command {
@@ -65,122 +60,25 @@ func addBlobs(ctx context.Context, at place, on shared, paths []string, stdout, 
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	// Of a log on servers this needs no lease: a file is stored under its SHA-256, so
-	// anybody else who adds it adds the same.
-	storage, _, err := l.Storage(ctx)
-	if err != nil {
-		return err
-	}
-	blobs, err := l.Blobs()
-	if err != nil {
-		return err
-	}
-	state, err := stateOf(l)
-	if err != nil {
-		return err
-	}
-	names, err := openNames(ctx, storage, state)
+	lost, err := maintain.OpenLostFiles(ctx, l, l.Record)
 	if err != nil {
 		return err
 	}
 	unnamed := false
 	for _, path := range paths {
-		did, err := addBlob(ctx, path, names, blobs, l.Record)
+		data, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		unnamed = unnamed || did == blobUnnamed
+		did, err := lost.PutBack(ctx, data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		unnamed = unnamed || did == maintain.Unnamed
 		fmt.Fprintf(stdout, "%s: %s\n", path, did)
 	}
 	if unnamed {
 		return cli.Failed(cli.ErrReported)
 	}
 	return nil
-}
-
-// What became of a file.
-const (
-	blobStored  = "stored"
-	blobThere   = "there already"
-	blobUnnamed = "no leaf names it"
-)
-
-// addBlob stores a file, once the action is recorded, and says what it did.
-func addBlob(ctx context.Context, path string, names *names, blobs log.Blobs, record func(context.Context, maintain.Action) error) (did string, err error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	sum := tuf.Sum(data)
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}()
-	if ok, err := names.has(ctx, sum); err != nil || !ok {
-		return blobUnnamed, err
-	}
-	if _, err = blobs.Blob(ctx, sum); !errors.Is(err, fs.ErrNotExist) {
-		return blobThere, err
-	}
-	if err := record(ctx, maintain.ActionNow("blob-add", fmt.Sprintf("the file with SHA-256 %v", sum))); err != nil {
-		return "", err
-	}
-	return blobStored, blobs.Put(ctx, [][]byte{data})
-}
-
-// names are the SHA-256 of the files that leaves name.
-type names struct {
-	state log.State
-	later map[tuf.Digest]bool // of leaves that the derived state does not have
-}
-
-// openNames reads the leaves that the derived state does not have: after a restore
-// these are the ones whose files are missing.
-func openNames(ctx context.Context, storage log.Storage, state log.State) (*names, error) {
-	// First the position, which must not be larger than the tree that is read after it.
-	position, err := state.Position(ctx)
-	if err != nil {
-		return nil, err
-	}
-	stored, err := storage.Integrated(ctx)
-	if err != nil {
-		return nil, err
-	}
-	n := &names{state: state, later: map[tuf.Digest]bool{}}
-	for index := position.Tree().N / proofs.FullWidth; index*proofs.FullWidth < stored.N; index++ {
-		bundle, err := storage.ReadEntries(ctx, index, proofs.TileWidth(stored.N, -1, index))
-		if err != nil {
-			return nil, err
-		}
-		entries, err := proofs.ParseEntries(bundle)
-		if err != nil {
-			return nil, err
-		}
-		for i, e := range entries {
-			if leaf.IsEnd(e) {
-				continue
-			}
-			leaf, err := leaf.Parse(e)
-			if err != nil {
-				return nil, fmt.Errorf("entry %d: %w", index*proofs.FullWidth+int64(i), err)
-			}
-			n.later[leaf.Metadata], n.later[leaf.Snapshot] = true, true
-		}
-	}
-	return n, nil
-}
-
-func (n *names) has(ctx context.Context, sum tuf.Digest) (bool, error) {
-	if n.later[sum] {
-		return true, nil
-	}
-	// One leaf that names a file does; others have it as their payload at most.
-	records, _, err := n.state.Lookup(ctx, sum, 100)
-	for _, rec := range records {
-		if rec.Leaf.Metadata == sum || rec.Leaf.Snapshot == sum {
-			return true, err
-		}
-	}
-	return false, err
 }

@@ -65,15 +65,15 @@ func TestBlobAdd(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s%swant\n%s", what, code, stdout, stderr, want)
 		}
 	}
-	check("nothing is missing", said(paths, blobThere, blobThere, blobUnnamed))
+	check("nothing is missing", said(paths, maintain.There, maintain.There, maintain.Unnamed))
 	for _, name := range []string{"blobs.db", "state.db"} {
 		copyFile(t, w.Path("old-"+name), w.Path("log/"+name))
 	}
 	if stdout, _, code := runtest.Run(t, "logserver", "fsck", "--dir", w.Path("log")); code != 1 || !strings.Contains(stdout, "file does not exist") {
 		t.Errorf("fsck of a log without files: exit %d, %s", code, stdout)
 	}
-	check("both databases are of an older date", said(paths, blobStored, blobStored, blobUnnamed))
-	check("again", said(paths, blobThere, blobThere, blobUnnamed))
+	check("both databases are of an older date", said(paths, maintain.Stored, maintain.Stored, maintain.Unnamed))
+	check("again", said(paths, maintain.There, maintain.There, maintain.Unnamed))
 	runtest.Must(t, "logserver", "reindex", "--dir", w.Path("log"))
 	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
 
@@ -86,7 +86,7 @@ func TestBlobAdd(t *testing.T) {
 	if _, err := db.Exec("DELETE FROM blobs WHERE sum = ?", sum[:]); err != nil {
 		t.Fatal(err)
 	}
-	check("one file is missing", said(paths, blobThere, blobStored, blobUnnamed))
+	check("one file is missing", said(paths, maintain.There, maintain.Stored, maintain.Unnamed))
 	runtest.Must(t, "logserver", "fsck", "--dir", w.Path("log"))
 	runtest.Must(t, "logserver", append(add[:4:4], paths[:2]...)...)
 	actions, err := os.ReadFile(filepath.Join(w.Path("log.ledger"), maintain.ActionsFile))
@@ -109,7 +109,7 @@ func TestServersAreRestored(t *testing.T) {
 	sum := tuf.Sum(sent[0].Data)
 	w.sql(t, fmt.Sprintf(`DELETE FROM blobs WHERE sum = '\x%v'`, sum))
 	blobAdd := append([]string{"blob", "add", "--dir", w.Path("log"), "--storage", w.storage, "--state", w.state}, paths...)
-	want := said(paths, blobStored, blobThere, blobUnnamed)
+	want := said(paths, maintain.Stored, maintain.There, maintain.Unnamed)
 	if stdout, stderr, code := runtest.Run(t, "logserver", blobAdd...); code != 1 || stdout != want {
 		t.Errorf("blob add: exit %d\n%s%swant\n%s", code, stdout, stderr, want)
 	}

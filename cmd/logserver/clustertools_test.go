@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/maintain"
@@ -69,6 +70,26 @@ func TestFrontEndTools(t *testing.T) {
 	v := newVendor(t)
 	id := w.registerAt(t, leader, v)
 	w.submitAt(t, leader, id, v, "1")
+	w.toolsWhileServed(t, leader)
+	w.statusInTrouble(t)
+	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
+	w.submitAt(t, leader, id, v, "2")
+	w.stop(t, 0)
+	if st := w.statusOf(t, 0); st.Served || st.Leader != "" {
+		t.Errorf("status of a log that is not served: %+v", st)
+	}
+	w.ledgerIsOld(t, id)
+	w.ledgerAndCopyAreLost(t)
+	w.rowsAreLost(t)
+	w.copyIsDamaged(t)
+	w.ends(t)
+	w.hasEnded(t, id, v)
+}
+
+// toolsWhileServed looks at a log of two entries that is served. Only what changes nothing is
+// done to it.
+func (w *sharedWorld) toolsWhileServed(t *testing.T, leader *runtest.Service) {
+	t.Helper()
 	st := w.statusOf(t, 0)
 	if st.Leader != leader.URL || !st.Served || st.Published.Size != 2 || st.Ledger.Size != 2 || st.Storage.Size != 2 || st.Storage.Root != st.Published.Root || st.Epoch == 0 || *st.Trillian != *st.Storage {
 		t.Errorf("status: %+v", st)
@@ -85,15 +106,12 @@ func TestFrontEndTools(t *testing.T) {
 	if _, stderr, code := runtest.Run(t, "logserver", "init", "--dir", w.Path("another"), "--origin", "another.example/log", "--storage", w.storage, "--state", w.postgres.URL("another")); code != 2 || !strings.Contains(stderr, "has 2 entries already") {
 		t.Errorf("init over another log's tree: exit %d\n%s", code, stderr)
 	}
-	w.statusInTrouble(t)
-	w.sql(t, "CREATE TABLE saved AS SELECT record FROM ledger")
-	w.submitAt(t, leader, id, v, "2")
-	w.stop(t, 0)
-	if st := w.statusOf(t, 0); st.Served || st.Leader != "" {
-		t.Errorf("status of a log that is not served: %+v", st)
-	}
+}
 
-	// A ledger of an older date: nobody leads, everybody serves.
+// ledgerIsOld brings a ledger of an older date forward. Until then nobody leads, and everybody
+// serves.
+func (w *sharedWorld) ledgerIsOld(t *testing.T, id string) {
+	t.Helper()
 	w.sql(t, "UPDATE ledger SET record = (SELECT record FROM saved)")
 	if st := w.statusOf(t, 1); st.Code != "ledger-behind" {
 		t.Errorf("status with an old ledger: %+v", st)
@@ -115,7 +133,12 @@ func TestFrontEndTools(t *testing.T) {
 	if _, stderr, code := w.tool(t, "resume", "--i-know", "ledger-lost"); code != 2 || !strings.Contains(stderr, "has a ledger, of size 3") {
 		t.Errorf("resume of a ledger that is there: exit %d\n%s", code, stderr)
 	}
-	// Rows that are lost, as in a database of which not all came back.
+}
+
+// ledgerAndCopyAreLost makes the ledger and the copy of the entries anew, as in a database of
+// which not all came back.
+func (w *sharedWorld) ledgerAndCopyAreLost(t *testing.T) {
+	t.Helper()
 	w.sql(t, "DELETE FROM ledger")
 	if st := w.statusOf(t, 1); st.Code != maintain.HaltLedgerLost {
 		t.Errorf("status without a ledger: %+v", st)
@@ -131,10 +154,11 @@ func TestFrontEndTools(t *testing.T) {
 		t.Errorf("reindex without a copy: exit %d\n%s%s", code, stdout, stderr)
 	}
 	w.statusOf(t, 0)
+}
 
-	w.rowsAreLost(t)
-
-	// A copy that is not what Trillian holds.
+// copyIsDamaged finds and mends a copy that is not what Trillian holds.
+func (w *sharedWorld) copyIsDamaged(t *testing.T) {
+	t.Helper()
 	w.sql(t, "UPDATE tiles SET data = set_byte(data, 5, get_byte(data, 5) # 1) WHERE level = 0 AND index = 0")
 	if stdout, stderr, code := w.tool(t, "fsck"); code != 1 || !strings.Contains(stdout, "tile/0/000.p/3") {
 		t.Errorf("fsck of a damaged copy: exit %d\n%s%s", code, stdout, stderr)
@@ -145,8 +169,11 @@ func TestFrontEndTools(t *testing.T) {
 	if stdout, stderr, code := w.tool(t, "fsck", "--judge"); code != 0 {
 		t.Errorf("fsck afterwards: exit %d\n%s%s", code, stdout, stderr)
 	}
+}
 
-	// Without a quorum it ends all the same.
+// ends ends the log, first without a quorum.
+func (w *sharedWorld) ends(t *testing.T) {
+	t.Helper()
 	for _, witness := range w.Witnesses[:2] {
 		witness.Stop(t)
 	}
@@ -162,6 +189,11 @@ func TestFrontEndTools(t *testing.T) {
 	if stdout, stderr, code := w.tool(t, "freeze", "--policy", w.Path("policy"), "--i-know"); code != 0 || !strings.Contains(stdout, "the log has ended at size 4") {
 		t.Errorf("freeze: exit %d\n%s%s", code, stdout, stderr)
 	}
+}
+
+// hasEnded starts the front ends of a log that has ended: they serve, and take nothing.
+func (w *sharedWorld) hasEnded(t *testing.T, id string, v *testvendor.Vendor) {
+	t.Helper()
 	for _, s := range w.fronts {
 		s.Start(t)
 	}

@@ -127,9 +127,14 @@ type unfit struct {
 	id     string
 	index  int64
 	before string // what a had said when it began to lead
+
+	witnesses, others []*way      // from a and from b to their witnesses
+	clients           *way        // from others to a
+	keyring           agent.Agent // that a signs with
+	key               agent.AddedKey
 }
 
-// aLeads has the first one lead.
+// aLeads makes the first one the leader.
 func (u *unfit) aLeads(t *testing.T) {
 	t.Helper()
 	u.b.End(t, syscall.SIGTERM)
@@ -146,7 +151,7 @@ func (u *unfit) aLeads(t *testing.T) {
 	u.before = u.a.Said()
 }
 
-// says is what a front end says of itself.
+// says returns the row of a front end.
 func (u *unfit) says(t *testing.T, s *runtest.Service) (row frontEndStatus) {
 	t.Helper()
 	stdout, _, _ := u.tool(t, "status", "--json")
@@ -195,55 +200,84 @@ func (u *unfit) yields(t *testing.T, words string) {
 // the lease to a front end that is able, and takes it back when that one is gone.
 func TestLeaderYields(t *testing.T) {
 	t.Parallel()
+	u := newUnfit(t)
+	u.withoutWitnesses(t)
+	u.withoutAgent(t)
+	u.notReached(t)
+	u.nobodyIsAble(t)
+	u.twoAtOneURL(t)
+	u.withoutLease(t)
+}
+
+// newUnfit starts two front ends, with ways to the first one, its witnesses and its key that can
+// be cut.
+func newUnfit(t *testing.T) *unfit {
+	t.Helper()
 	w := newSharedWorld(t)
 	u := &unfit{sharedWorld: w, a: w.fronts[0], b: w.fronts[1], vendor: newVendor(t)}
 	u.a.Stop(t)
 	u.b.Stop(t)
-	witnesses := w.ownWays(t, "policy-a")
-	others := w.ownWays(t, "policy-b")
-	clients := newWay(t, u.a.URL)
-	keyring, key := intoAgent(t, w.Path("log"), w.Path("agent"))
+	u.witnesses = w.ownWays(t, "policy-a")
+	u.others = w.ownWays(t, "policy-b")
+	u.clients = newWay(t, u.a.URL)
+	u.keyring, u.key = intoAgent(t, w.Path("log"), w.Path("agent"))
 	set(u.a, "--policy", w.Path("policy-a"))
 	set(u.a, "--ssh-agent", w.Path("agent"))
-	set(u.a, "--url", clients.URL)
+	set(u.a, "--url", u.clients.URL)
 	set(u.b, "--policy", w.Path("policy-b"))
 	u.a.Start(t)
 	runtest.Eventually(t, "the first one leads", func() bool { leader, _ := u.leads(t); return leader == u.a })
 	u.b.Start(t)
 	u.id = w.registerAt(t, u.b, u.vendor)
+	return u
+}
 
+// withoutWitnesses cuts the leader off from its witnesses.
+func (u *unfit) withoutWitnesses(t *testing.T) {
+	t.Helper()
 	u.aLeads(t)
-	cut(witnesses, true)
+	cut(u.witnesses, true)
 	u.yields(t, "quorum")
 	runtest.Eventually(t, "it says that it leaves the lease to others", func() bool {
 		return strings.Contains(u.says(t, u.a).Why, "leaves it to others")
 	})
-	cut(witnesses, false)
+	cut(u.witnesses, false)
+}
 
+// withoutAgent takes the leader's key out of its ssh-agent.
+func (u *unfit) withoutAgent(t *testing.T) {
+	t.Helper()
 	u.aLeads(t)
-	if err := keyring.RemoveAll(); err != nil {
+	if err := u.keyring.RemoveAll(); err != nil {
 		t.Fatal(err)
 	}
 	u.yields(t, "ssh-agent")
-	if err := keyring.Add(key); err != nil {
+	if err := u.keyring.Add(u.key); err != nil {
 		t.Fatal(err)
 	}
+}
 
+// notReached cuts the others off from the leader, or lets a proxy answer for it.
+func (u *unfit) notReached(t *testing.T) {
+	t.Helper()
 	u.aLeads(t)
-	clients.cut.Store(true)
+	u.clients.cut.Store(true)
 	u.yields(t, "do not reach this one")
-	clients.cut.Store(false)
+	u.clients.cut.Store(false)
 
 	// A proxy, or a server that is another one, is not the leader, whatever it answers.
 	u.aLeads(t)
-	clients.says.Store(http.StatusBadGateway)
+	u.clients.says.Store(http.StatusBadGateway)
 	u.yields(t, "do not reach this one")
-	clients.says.Store(0)
+	u.clients.says.Store(0)
+}
 
-	// Where nobody is able nobody yields.
+// nobodyIsAble cuts both off from their witnesses: then nobody yields.
+func (u *unfit) nobodyIsAble(t *testing.T) {
+	t.Helper()
 	u.aLeads(t)
-	cut(witnesses, true)
-	cut(others, true)
+	cut(u.witnesses, true)
+	cut(u.others, true)
 	files := release(t, u.vendor, "without witnesses")
 	if _, err := u.clientOf(u.b).Submit(withTimeout(t, cluster.Patience+5*time.Second), u.id, files); err == nil {
 		t.Error("published without witnesses")
@@ -254,21 +288,25 @@ func TestLeaderYields(t *testing.T) {
 	if st := u.statusOf(t, 1); len(st.FrontEnds) != 2 || st.FrontEnds[0].Able || st.FrontEnds[1].Able || st.Unready == "" {
 		t.Errorf("status: %+v", st)
 	}
-	cut(witnesses, false)
-	cut(others, false)
+	cut(u.witnesses, false)
+	cut(u.others, false)
 	res, err := u.clientOf(u.b).Submit(withTimeout(t, 2*process.Patience), u.id, files)
 	if err != nil || !res.Done {
 		t.Fatalf("with witnesses: %+v, %v", res, err)
 	}
 	u.index = res.Results[0].Index
+}
 
-	// Two at one URL: what is passed on to the one that leads would come back.
+// twoAtOneURL starts the other one with the leader's URL: requests that are passed on to the one
+// that leads would come back.
+func (u *unfit) twoAtOneURL(t *testing.T) {
+	t.Helper()
 	u.b.Stop(t)
-	set(u.b, "--url", clients.URL)
+	set(u.b, "--url", u.clients.URL)
 	u.b.Start(t)
-	runtest.Eventually(t, "who does not lead says that it has the URL of the one that does", func() bool {
+	runtest.Eventually(t, "the follower says that it has the URL of the leader", func() bool {
 		status, body := get(t, u.b.URL+"/readyz")
-		return status == 503 && bytes.Contains(body, []byte("has the URL of this one, "+clients.URL))
+		return status == 503 && bytes.Contains(body, []byte("has the URL of this one, "+u.clients.URL))
 	})
 	for _, s := range []*runtest.Service{u.a, u.b} {
 		runtest.Eventually(t, "each says that another one has its URL", func() bool {
@@ -283,9 +321,13 @@ func TestLeaderYields(t *testing.T) {
 	u.b.Stop(t)
 	u.b.Start(t)
 	u.submits(t)
+}
 
-	// A front end that cannot campaign is not able to lead, and says why.
-	if _, err := w.postgres.Exec(t.Context(), "tuflog", "DELETE FROM lease"); err != nil {
+// withoutLease takes the lease's row away: a front end that cannot campaign is not able to lead,
+// and says why.
+func (u *unfit) withoutLease(t *testing.T) {
+	t.Helper()
+	if _, err := u.postgres.Exec(t.Context(), "tuflog", "DELETE FROM lease"); err != nil {
 		t.Fatal(err)
 	}
 	runtest.Eventually(t, "status says that there is no lease to be had", func() bool {
@@ -296,7 +338,7 @@ func TestLeaderYields(t *testing.T) {
 		return code == 1 && strings.Contains(st.Unready, "lost its row") && d.Unready != ""
 	})
 	_, statement, _ := strings.Cut(u.says(t, u.b).Why, "bring it back: ")
-	if _, err := w.postgres.Exec(t.Context(), "tuflog", statement); err != nil {
+	if _, err := u.postgres.Exec(t.Context(), "tuflog", statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 	u.submits(t)

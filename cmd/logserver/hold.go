@@ -127,10 +127,10 @@ func newHoldDrop() *cobra.Command {
 	return holdCommand(&cobra.Command{
 		Use:   "drop --dir DIR ID...",
 		Short: "Forget held files",
-		Long: `Drop forgets files: they are not judged, and a client that asks is told that the operator has
-dropped them. Sent again they are held again. One that is being logged at the same
-moment is logged all the same, and a client that asks is told so. ID is as hold list prints
-it, or the beginning of it that no other has.`,
+		Long: `Drop forgets files: they are not judged, and a client that asks is told that the
+operator has dropped them. Sent again they are held again. One that is being logged at
+the same moment is logged all the same, and a client that asks is told so. ID is as hold
+list prints it, or the beginning of it that no other has.`,
 		Example: `  logserver hold drop --dir ./log 5e1f09c3`,
 	}, "dropped", func(ctx context.Context, v *vendorStore, h log.Held) (bool, error) {
 		return v.holds.SettleHold(ctx, h.ID, log.Dropped, time.Now())

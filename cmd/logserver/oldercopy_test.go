@@ -47,90 +47,129 @@ func (w *sharedWorld) signed(t *testing.T) proofs.Tree {
 	return rec.Edge.Tree()
 }
 
+// lagging is a log whose database failed over to a replica of an older date.
+type lagging struct {
+	*sharedWorld
+	old, newest proofs.Tree // that were signed, as the replica and the primary know
+}
+
 // PostgreSQL fails over, while the front ends run, to a replica that lacks the last
-// releases: nothing new is signed, neither by those who know what they have served nor
-// by those who have forgotten it, and when the right one is back nothing is lost.
+// releases: nothing new is signed, neither by front ends that know what they have served
+// nor by those that have forgotten it, and when the right one is back nothing is lost.
 func TestFailoverToLaggingReplica(t *testing.T) {
 	t.Parallel()
-	w := newSharedWorld(t)
-	leader, follower := w.leads(t)
+	l := &lagging{sharedWorld: newSharedWorld(t)}
+	leader, follower := l.leads(t)
 	v := newVendor(t)
-	id := w.registerAt(t, leader, v)
-	w.submitAt(t, follower, id, v, "1")
-	if err := w.postgres.Backup(t.Context(), "replica"); err != nil {
+	id := l.registerAt(t, leader, v)
+	l.submitAt(t, follower, id, v, "1")
+	if err := l.postgres.Backup(t.Context(), "replica"); err != nil {
 		t.Fatal(err)
 	}
-	old := w.signed(t)
+	l.old = l.signed(t)
 	for n := range 3 {
-		w.submitAt(t, leader, id, v, fmt.Sprint("only the primary has it ", n))
+		l.submitAt(t, leader, id, v, fmt.Sprint("only the primary has it ", n))
 	}
-	newest := w.signed(t)
-	for _, s := range w.fronts {
-		runtest.Eventually(t, "it serves the newest", func() bool { return w.serves(t, s) == newest })
+	l.newest = l.signed(t)
+	for _, s := range l.fronts {
+		runtest.Eventually(t, "it serves the newest", func() bool { return l.serves(t, s) == l.newest })
 	}
-	if err := w.postgres.Replace(t.Context(), "replica", "primary"); err != nil {
+	if err := l.postgres.Replace(t.Context(), "replica", "primary"); err != nil {
 		t.Fatal(err)
 	}
-	stays := func(what string) {
-		t.Helper()
-		other := newVendor(t)
-		_, root := other.File("root")
-		for _, s := range w.fronts {
-			if res, err := w.registrar(t, s).Register(withTimeout(t, 2*time.Second), root); err == nil && res.Done {
-				t.Errorf("%s: %s acknowledges a submission", what, s.URL)
-			}
-		}
-		if now := w.signed(t); now != old {
-			t.Errorf("%s: %v was signed after %v", what, now, old)
+	l.running(t)
+	l.startedAgain(t)
+	l.forgotten(t)
+	for _, s := range l.fronts {
+		s.End(t, syscall.SIGKILL)
+	}
+	l.nothingHeard(t)
+	if err := l.postgres.Replace(t.Context(), "primary", "replica"); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range l.fronts {
+		s.Start(t)
+	}
+	if index := l.submitAt(t, follower, id, v, "afterwards"); index != l.newest.N {
+		t.Errorf("the next release is at %d", index)
+	}
+	l.same(t, id, l.newest.N)
+}
+
+// stays checks that nothing is acknowledged or signed.
+func (l *lagging) stays(t *testing.T, what string) {
+	t.Helper()
+	other := newVendor(t)
+	_, root := other.File("root")
+	for _, s := range l.fronts {
+		if res, err := l.registrar(t, s).Register(withTimeout(t, 2*time.Second), root); err == nil && res.Done {
+			t.Errorf("%s: %s acknowledges a submission", what, s.URL)
 		}
 	}
-	for _, s := range w.fronts {
+	if now := l.signed(t); now != l.old {
+		t.Errorf("%s: %v was signed after %v", what, now, l.old)
+	}
+}
+
+// running looks at front ends that have run through the failover.
+func (l *lagging) running(t *testing.T) {
+	t.Helper()
+	for _, s := range l.fronts {
 		unready(t, s, "contradicts", "this front end has served a checkpoint of size 5")
 	}
-	stays("running")
-	for _, s := range w.fronts {
-		if got := w.serves(t, s); got != newest {
-			t.Errorf("%s serves %v, and had served %v", s.URL, got, newest)
+	l.stays(t, "running")
+	for _, s := range l.fronts {
+		if got := l.serves(t, s); got != l.newest {
+			t.Errorf("%s serves %v, and had served %v", s.URL, got, l.newest)
 		}
 	}
-	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.FrontEnd.Size != 5 || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 || st.Ahead[0].Shows.Root != st.FrontEnd.Root {
+	if st := l.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.FrontEnd.Size != 5 || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 || st.Ahead[0].Shows.Root != st.FrontEnd.Root {
 		t.Errorf("status: %+v", st)
 	}
-	// Those who are started again know what they have served, and serve it on.
-	for _, s := range w.fronts {
+}
+
+// startedAgain starts front ends again: they know what they have served, and serve it on.
+func (l *lagging) startedAgain(t *testing.T) {
+	t.Helper()
+	for _, s := range l.fronts {
 		s.End(t, syscall.SIGKILL)
 	}
-	for _, s := range w.fronts {
+	for _, s := range l.fronts {
 		s.Start(t)
 		unready(t, s, "contradicts", "this front end has served a checkpoint of size 5")
-		if got := w.serves(t, s); got != newest {
-			t.Errorf("started again, %s serves %v, and had served %v", s.URL, got, newest)
+		if got := l.serves(t, s); got != l.newest {
+			t.Errorf("started again, %s serves %v, and had served %v", s.URL, got, l.newest)
 		}
 	}
-	stays("started again")
-	// Without that, the witnesses know.
-	for i, s := range w.fronts {
+	l.stays(t, "started again")
+}
+
+// forgotten removes what they know of that: then the witnesses know.
+func (l *lagging) forgotten(t *testing.T) {
+	t.Helper()
+	for i, s := range l.fronts {
 		s.End(t, syscall.SIGKILL)
-		if err := os.Remove(filepath.Join(w.Path([]string{"log", "log2"}[i]), "served")); err != nil {
+		if err := os.Remove(filepath.Join(l.Path([]string{"log", "log2"}[i]), "served")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range w.fronts {
+	for _, s := range l.fronts {
 		s.Start(t)
 	}
-	for _, s := range w.fronts {
+	for _, s := range l.fronts {
 		unready(t, s, "a witness shows a checkpoint of size 5")
 	}
-	stays("without what they have served")
-	if stdout, _, code := w.tool(t, "status"); code != 1 || strings.Count(stdout, "says that it has cosigned size 5, and shows size 5") != 3 || !strings.Contains(stdout, "(storage-behind)") {
+	l.stays(t, "without what they have served")
+	if stdout, _, code := l.tool(t, "status"); code != 1 || strings.Count(stdout, "says that it has cosigned size 5, and shows size 5") != 3 || !strings.Contains(stdout, "(storage-behind)") {
 		t.Errorf("status without what they have served: exit %d\n%s", code, stdout)
 	}
+}
 
-	for _, s := range w.fronts {
-		s.End(t, syscall.SIGKILL)
-	}
-	// One that has heard nothing since, as from a directory of the same date, asks.
-	heard, err := client.ReadHealth(w.Path("log") + "/witnesses.json")
+// nothingHeard asks for the status where nothing was heard of witnesses since, as from a
+// directory of the same date: then they are asked.
+func (l *lagging) nothingHeard(t *testing.T) {
+	t.Helper()
+	heard, err := client.ReadHealth(l.Path("log") + "/witnesses.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,20 +180,10 @@ func TestFailoverToLaggingReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Write(t, "log/witnesses.json", string(b))
-	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 {
+	l.Write(t, "log/witnesses.json", string(b))
+	if st := l.statusOf(t, 1); st.Code != log.HaltStorageBehind || len(st.Ahead) != 3 || st.Ahead[0].Says != 5 {
 		t.Errorf("status from where nothing was heard since: %+v", st)
 	}
-	if err := w.postgres.Replace(t.Context(), "primary", "replica"); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range w.fronts {
-		s.Start(t)
-	}
-	if index := w.submitAt(t, follower, id, v, "afterwards"); index != newest.N {
-		t.Errorf("the next release is at %d", index)
-	}
-	w.same(t, id, newest.N)
 }
 
 // serves is the tree of the checkpoint that a front end serves.

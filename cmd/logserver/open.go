@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 
@@ -45,15 +44,6 @@ func openPresent(ctx context.Context, at place, on shared, stderr io.Writer) (op
 		}
 	}
 	return open(ctx, at, on, textLogger(stderr))
-}
-
-// stateOf opens the derived state.
-func stateOf(l opened) (log.State, error) {
-	state, err := l.State()
-	if err != nil {
-		return nil, fmt.Errorf("%w; logserver reindex makes a new one", err)
-	}
-	return state, nil
 }
 
 // textLogger is the logger of commands.

@@ -184,109 +184,137 @@ func TestStatusJudges(t *testing.T) {
 	}
 }
 
+// frozen is a log with several keys that is to end.
+type frozen struct {
+	*world
+	vendor *testvendor.Vendor
+	id     string
+	keys   []proofs.Key // beside the first
+	args   []string     // that end it
+}
+
 // A log with several keys ends: first without a quorum, then again with one. It
 // serves, takes nothing, and auditors know that it has ended.
 func TestFreeze(t *testing.T) {
-	w := newWorld(t, "--open-registration")
-	v := newVendor(t)
-	id := w.register(t, v)
-	freeze := []string{"freeze", "--dir", w.Path("log"), "--policy", w.Path("policy")}
-	if _, _, code := runtest.Run(t, "logserver", append(freeze, "--i-know")...); code != 2 {
+	f := &frozen{world: newWorld(t, "--open-registration"), vendor: newVendor(t)}
+	f.id = f.register(t, f.vendor)
+	f.args = []string{"freeze", "--dir", f.Path("log"), "--policy", f.Path("policy"), "--i-know"}
+	if _, _, code := runtest.Run(t, "logserver", f.args...); code != 2 {
 		t.Errorf("ended a log that is served: exit %d", code)
 	}
-	w.Log.Stop(t)
-	var keys []proofs.Key
+	f.Log.Stop(t)
+	f.addKeys(t)
+	f.Log.Start(t)
+	if _, err := f.client.Submit(t.Context(), f.id, release(t, f.vendor, "x")); err != nil {
+		t.Fatal(err)
+	}
+	f.published(t, 2)
+	f.Log.Stop(t)
+	if _, _, code := runtest.Run(t, "logserver", f.args[:len(f.args)-1]...); code != 2 {
+		t.Errorf("ended without --i-know: exit %d", code)
+	}
+	f.endsWithoutQuorum(t)
+	f.endsWithQuorum(t)
+	f.restored(t)
+}
+
+// addKeys adds a key of each other type.
+func (f *frozen) addKeys(t *testing.T) {
+	t.Helper()
 	for kind := range keyTypes {
-		key, err := proofs.ParseKey(runtest.Must(t, "logserver", "key", "add", "--dir", w.Path("log"), "--type", kind, "more-"+kind))
+		key, err := proofs.ParseKey(runtest.Must(t, "logserver", "key", "add", "--dir", f.Path("log"), "--type", kind, "more-"+kind))
 		if err != nil || key.Name() != "test.example/log" {
 			t.Fatalf("key %v, %v", key, err)
 		}
-		keys = append(keys, key)
+		f.keys = append(f.keys, key)
 	}
-	if list := runtest.Must(t, "logserver", "key", "list", "--dir", w.Path("log")); len(strings.Fields(list)) != 4 {
+	if list := runtest.Must(t, "logserver", "key", "list", "--dir", f.Path("log")); len(strings.Fields(list)) != 4 {
 		t.Errorf("keys: %s", list)
 	}
-	w.Log.Start(t)
-	published := func(size int64) {
-		t.Helper()
-		_, body := w.get(t, "/checkpoint")
-		for _, key := range keys {
-			if _, _, err := proofs.OpenCheckpoint([]byte(body), key); err != nil {
-				t.Fatalf("%v: %v\n%s", key, err, body)
-			}
-		}
-		cp, err := w.Policy.OpenCheckpoint([]byte(body))
-		if err != nil || cp.Tree.N != size || len(cp.Extensions) != 0 {
-			t.Errorf("published %+v, %v; want size %d", cp, err, size)
-		}
-	}
-	if _, err := w.client.Submit(t.Context(), id, release(t, v, "x")); err != nil {
-		t.Fatal(err)
-	}
-	published(2)
-	w.Log.Stop(t)
-	if _, _, code := runtest.Run(t, "logserver", freeze...); code != 2 {
-		t.Errorf("ended without --i-know: exit %d", code)
-	}
-	freeze = append(freeze, "--i-know")
+}
 
-	// Without a quorum it ends all the same, and says what is missing.
-	for _, witness := range w.Witnesses[:2] {
+// published wants a checkpoint of this size, under all keys.
+func (f *frozen) published(t *testing.T, size int64) {
+	t.Helper()
+	_, body := f.get(t, "/checkpoint")
+	for _, key := range f.keys {
+		if _, _, err := proofs.OpenCheckpoint([]byte(body), key); err != nil {
+			t.Fatalf("%v: %v\n%s", key, err, body)
+		}
+	}
+	cp, err := f.Policy.OpenCheckpoint([]byte(body))
+	if err != nil || cp.Tree.N != size || len(cp.Extensions) != 0 {
+		t.Errorf("published %+v, %v; want size %d", cp, err, size)
+	}
+}
+
+// endsWithoutQuorum ends the log while two witnesses are away: it ends all the same, and freeze
+// says what is missing.
+func (f *frozen) endsWithoutQuorum(t *testing.T) {
+	t.Helper()
+	for _, witness := range f.Witnesses[:2] {
 		witness.Stop(t)
 	}
 	for range 2 {
-		_, stderr, code := runtest.Run(t, "logserver", freeze...)
+		_, stderr, code := runtest.Run(t, "logserver", f.args...)
 		if code != 2 || !strings.Contains(stderr, "the log has ended, but a quorum does not have its end yet") || !strings.Contains(stderr, "witness w1: ") {
 			t.Errorf("freeze without a quorum: exit %d\n%s", code, stderr)
 		}
-		if st := w.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Storage.Size != 3 || st.Published.Size != 2 {
+		if st := f.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Storage.Size != 3 || st.Published.Size != 2 {
 			t.Errorf("status: %+v", st)
 		}
-		if out := runtest.Must(t, "logserver", "status", "--dir", w.Path("log")); !strings.Contains(out, "the log has ended, but a quorum of witnesses does not have its end yet") || !strings.Contains(out, "connection refused") {
+		if out := runtest.Must(t, "logserver", "status", "--dir", f.Path("log")); !strings.Contains(out, "the log has ended, but a quorum of witnesses does not have its end yet") || !strings.Contains(out, "connection refused") {
 			t.Errorf("status: %s", out)
 		}
 	}
-	w.Log.Start(t)
-	published(2)
-	w.refusesAll(t, id, v)
-	w.Log.Stop(t)
+	f.Log.Start(t)
+	f.published(t, 2)
+	f.refusesAll(t, f.id, f.vendor)
+	f.Log.Stop(t)
+}
 
-	for _, witness := range w.Witnesses[:2] {
+// endsWithQuorum ends it again, with all witnesses.
+func (f *frozen) endsWithQuorum(t *testing.T) {
+	t.Helper()
+	for _, witness := range f.Witnesses[:2] {
 		witness.Start(t)
 	}
 	for range 2 {
-		if out := runtest.Must(t, "logserver", freeze...); out != "the log has ended at size 3" {
+		if out := runtest.Must(t, "logserver", f.args...); out != "the log has ended at size 3" {
 			t.Errorf("freeze: %q", out)
 		}
-		if st := w.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Published.Size != 3 {
+		if st := f.statusOf(t, 0); !st.Ended || st.Ledger.Size != 3 || st.Published.Size != 3 {
 			t.Errorf("status: %+v", st)
 		}
 	}
-	w.Log.Start(t)
-	published(3)
-	w.refusesAll(t, id, v)
-	if st := w.statusOf(t, 0); !st.Ended || !st.Served {
+	f.Log.Start(t)
+	f.published(t, 3)
+	f.refusesAll(t, f.id, f.vendor)
+	if st := f.statusOf(t, 0); !st.Ended || !st.Served {
 		t.Errorf("status of a log that is served: %+v", st)
 	}
-	if out := runtest.Must(t, "auditor", "replay", "--log", w.Log.URL, "--policy", w.Path("policy")); !strings.Contains(out, "the log has ended") || !strings.Contains(out, "2 leaves: 2 right") || !strings.Contains(out, "The log is as it should be") {
+	if out := runtest.Must(t, "auditor", "replay", "--log", f.Log.URL, "--policy", f.Path("policy")); !strings.Contains(out, "the log has ended") || !strings.Contains(out, "2 leaves: 2 right") || !strings.Contains(out, "The log is as it should be") {
 		t.Errorf("auditor: %s", out)
 	}
-	w.Log.Stop(t)
+	f.Log.Stop(t)
 	for _, args := range [][]string{{"fsck", "--judge"}, {"reindex"}, {"fsck"}} {
-		runtest.Must(t, "logserver", append(args, "--dir", w.Path("log"))...)
+		runtest.Must(t, "logserver", append(args, "--dir", f.Path("log"))...)
 	}
+}
 
-	// What a restore can bring: the ledger of an older date, and none. The tree
-	// says that it has ended, and what was published knows it.
-	if err := os.Remove(w.Path("log.ledger/ledger")); err != nil {
+// restored makes the ledger anew, as a restore from an older date can require: the tree says
+// that it has ended, and what was published knows it.
+func (f *frozen) restored(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(f.Path("log.ledger/ledger")); err != nil {
 		t.Fatal(err)
 	}
-	runtest.Must(t, "logserver", "resume", "--dir", w.Path("log"), "--i-know", string(maintain.HaltLedgerLost))
-	if st := w.statusOf(t, 0); !st.Ended {
+	runtest.Must(t, "logserver", "resume", "--dir", f.Path("log"), "--i-know", string(maintain.HaltLedgerLost))
+	if st := f.statusOf(t, 0); !st.Ended {
 		t.Errorf("status after resume: %+v", st)
 	}
-	w.Log.Start(t)
-	w.refusesAll(t, id, v)
+	f.Log.Start(t)
+	f.refusesAll(t, f.id, f.vendor)
 }
 
 // refusesAll expects a log that has ended.

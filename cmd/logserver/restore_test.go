@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -134,7 +135,7 @@ func TestRestoreAsWritten(t *testing.T) {
 	if stdout, stderr, code := w.bash(t, steps[2]); code != 1 || strings.Count(stdout, "file does not exist") < 2 {
 		t.Errorf("fsck over lost files: exit %d\n%s%s", code, stdout, stderr)
 	}
-	if stdout, stderr, code := w.bash(t, steps[3], "FILE...", strings.Join(paths, " ")); code != 0 || strings.Count(stdout, blobStored) != 4 {
+	if stdout, stderr, code := w.bash(t, steps[3], "FILE...", strings.Join(paths, " ")); code != 0 || strings.Count(stdout, maintain.Stored) != 4 {
 		t.Errorf("blob add: exit %d\n%s%s", code, stdout, stderr)
 	}
 	for _, step := range []string{steps[4], steps[2], steps[5]} {

@@ -27,18 +27,19 @@ actions.jsonl in the ledger's directory.
   ledger-behind  the ledger was restored from an old copy: bring it forward to the
                  published checkpoint
 
-Both are safe as long as the storage is the newest that the log ever had: if
-entries that were signed are lost with it, the log would sign a second history.
-That you must know, and nothing on this machine can tell. The checkpoint must be
-signed by the log, and its tree must be in storage; one that a witness or an
-auditor has kept, given with --checkpoint, is as good as the log's own, and a newer
-one is better. Where the published checkpoint says no more than the ledger, nothing is
-changed, and it exits 2. Nothing else is offered: where storage has lost or changed what was
-signed, only a newer copy of it helps.
+Both are safe as long as the storage is the newest that the log ever had: if entries
+that were signed are lost with it, the log would sign a second history. That you must
+know, and nothing on this machine can tell. The checkpoint must be signed by the log,
+and its tree must be in storage; one that a witness or an auditor has kept, given with
+--checkpoint, is as good as the log's own, and a newer one is better. Where the
+published checkpoint says no more than the ledger, nothing is changed, and it exits 2.
+Nothing else is offered: where storage has lost or changed what was signed, only a newer
+copy of it helps.
 
 The ledger of a log on servers (--storage, --state) is in the database, and so is the
-record of what was done. Where that was restored from an old copy, ledger-behind brings it forward; what else the copy
-lacks is taken from Trillian, except for files, which logserver blob add puts back.`,
+record of what was done. Where that was restored from an old copy, ledger-behind brings
+it forward; what else the copy lacks is taken from Trillian, except for files, which
+logserver blob add puts back.`,
 		Example: `  logserver resume --dir ./log --i-know ledger-lost
   logserver resume --dir ./log --i-know ledger-behind --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog`,
 		Args: cobra.NoArgs,

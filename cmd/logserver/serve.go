@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/keyfile"
@@ -47,7 +48,29 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --dir DIR --policy POLICY [--listen ADDR]",
 		Short: "Take submissions, publish checkpoints, serve the log",
-		Long: `Serve takes submissions, publishes checkpoints and serves the log over HTTP. The
+		Long:  serveHelp,
+		Example: `  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
+  logserver serve --dir ./log --policy policy.txt --listen 10.0.0.1:7370 --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
+  logserver serve --config /etc/tuflog/logserver.conf`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			limitMemory(flags.memory())
+			return passing(serve(cmd, flags, cmd.ErrOrStderr()))
+		},
+	}
+	flags.flags(cmd)
+	flags.ledgerFlag(cmd)
+	flags.sharedFlags(cmd)
+	flags.own(cmd.Flags())
+	cmd.MarkFlagsMutuallyExclusive(registration...)
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err) // the flag was defined above
+	}
+	return cmd
+}
+
+// serveHelp is what logserver serve --help says.
+const serveHelp = `Serve takes submissions, publishes checkpoints and serves the log over HTTP. The
 policy (c2sp.org/tlog-policy) says which witnesses make a quorum and where they
 are; nothing is published without one. When ready it prints "listening on
 http://ADDR" on stderr. An interrupt or SIGTERM stops new submissions, brings the
@@ -58,24 +81,24 @@ was signed is not what storage holds, or its settings cannot be used. Exit code 
 that it may go well when it is started again: the address is in use or not there yet, the
 disk is full, another process has the log open, a server does not answer.
 
-Registering a repository takes the token in DIR/registration.token (or in another
-file, or in the environment variable TUFLOG_REGISTRATION_TOKEN), unless registration is open, or closed. Submissions to registered
-repositories are open to all: anyone may log what is validly signed. How much is
-limited by source: the holder of the registration token, or of a repository's own
-(logserver token), has a quota that nobody else can use up; everybody else shares
-one with the network that the address is in. Clients on this host have none, unless
-a proxy names its client in X-Forwarded-For. Where a repository has a token,
-submissions without it are held for a day (--hold) before they are logged, so that
-nobody gets ahead of the vendor with his own files; see logserver hold.
+Registering a repository takes the token in DIR/registration.token (or in another file,
+or in the environment variable TUFLOG_REGISTRATION_TOKEN), unless registration is open,
+or closed. Submissions to registered repositories are open to all: anyone may log what
+is validly signed. How much is limited by source: the holder of the registration token,
+or of a repository's own (logserver token), has a quota that nobody else can use up;
+everybody else shares one with the network that the address is in. Clients on this host
+have none, unless a proxy names its client in X-Forwarded-For. Where a repository has a
+token, submissions without it are held for a day (--hold) before they are logged, so
+that nobody gets ahead of the vendor with his own files; see logserver hold.
 
 With --storage and --state the log is on servers that several front ends share, each
-with a directory that holds the same log.key, registration.token and labels:
-logserver init makes the first, copy them for the others. Of the
-directory nothing else is read, but each keeps there, in the file served, the newest
-checkpoint that it has served: databases of an older date are held against it. One front end leads, all serve and take submissions,
-and when the one that leads fails another takes over. A front end without log.key
-never leads. What they tell each other goes in plain text unless --url is https (of
-a proxy with TLS, say): keep it on a network of your own.
+with a directory that holds the same log.key, registration.token and labels: logserver
+init makes the first, copy them for the others. Of the directory nothing else is read,
+but each keeps there, in the file served, the newest checkpoint that it has served:
+databases of an older date are held against it. One front end leads, all serve and take
+submissions, and when the one that leads fails another takes over. A front end without
+log.key never leads. What they tell each other goes in plain text unless --url is https
+(of a proxy with TLS, say): keep it on a network of your own.
 
 The log's key is in DIR/log.key, in an ssh-agent or in the environment variable
 TUFLOG_LOG_KEY. Files with secrets may be readable by their group only if nobody else
@@ -85,44 +108,25 @@ SIGHUP reads the labels, the registration token and the policy again, and asks a
 witnesses at once. A file that cannot be used is named, and what was read before counts.
 
 All flags can stand in a file: --config. With Type=notify, systemd is told when the
-log is ready and when it stops.`,
-		Example: `  logserver serve --dir ./log --policy policy.txt --listen 127.0.0.1:7370
-  logserver serve --dir ./log --policy policy.txt --listen 10.0.0.1:7370 --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
-  logserver serve --config /etc/tuflog/logserver.conf`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			limit := int64(memoryLimit)
-			if flags.on() {
-				limit = sharedMemoryLimit
-			}
-			limitMemory(limit)
-			return passing(serve(cmd, flags, cmd.ErrOrStderr()))
-		},
-	}
-	flags.flags(cmd)
-	flags.ledgerFlag(cmd)
-	flags.sharedFlags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&flags.url, "url", "", "with --state: URL at which the other front ends reach this one (default http://ADDR of --listen, if ADDR has a host)")
-	f.StringVar(&flags.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
-	f.StringVar(&flags.listen, "listen", "127.0.0.1:7370", "address to listen on; port 0 picks one")
-	f.BoolVar(&flags.snapshots, "log-snapshots", false, "make snapshots leaves of the log, too")
-	f.BoolVar(&flags.timestamps, "log-timestamps", false, "make timestamps leaves of the log, too")
-	f.BoolVar(&flags.open, "open-registration", false, "let anyone register a repository")
-	f.StringVar(&flags.tokenFile, "token-file", "", "file with the registration token (default DIR/registration.token)")
-	f.BoolVar(&flags.closed, "closed-registration", false, "take no new repositories")
-	f.StringVar(&flags.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
-	f.StringVar(&flags.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
-	f.StringSliceVar(&flags.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
-	f.DurationVar(&flags.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
-	flags.quotas.flags(f)
-	f.StringVar(&flags.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
-	f.Var(&levelFlag{&flags.logLevel}, "log-level", "what to write: debug (with every request), info, warn or error")
-	cmd.MarkFlagsMutuallyExclusive(registration...)
-	if err := cmd.MarkFlagRequired("policy"); err != nil {
-		panic(err) // the flag was defined above
-	}
-	return cmd
+log is ready and when it stops.`
+
+// own adds the flags that serve alone has.
+func (f *serveFlags) own(set *pflag.FlagSet) {
+	set.StringVar(&f.url, "url", "", "with --state: URL at which the other front ends reach this one (default http://ADDR of --listen, if ADDR has a host)")
+	set.StringVar(&f.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
+	set.StringVar(&f.listen, "listen", "127.0.0.1:7370", "address to listen on; port 0 picks one")
+	set.BoolVar(&f.snapshots, "log-snapshots", false, "make snapshots leaves of the log, too")
+	set.BoolVar(&f.timestamps, "log-timestamps", false, "make timestamps leaves of the log, too")
+	set.BoolVar(&f.open, "open-registration", false, "let anyone register a repository")
+	set.StringVar(&f.tokenFile, "token-file", "", "file with the registration token (default DIR/registration.token)")
+	set.BoolVar(&f.closed, "closed-registration", false, "take no new repositories")
+	set.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
+	set.StringVar(&f.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
+	set.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
+	set.DurationVar(&f.hold, "hold", 24*time.Hour, "how long submissions without the repository's token are held before they are logged, where there is a token; 0: not at all")
+	f.quotas.flags(set)
+	set.StringVar(&f.logFormat, "log-format", "text", "how to write what happens to stderr: text or json")
+	set.Var(&levelFlag{&f.logLevel}, "log-level", "what to write: debug (with every request), info, warn or error")
 }
 
 // Room, in bytes, below which a file system counts as full. A batch of entries, with its

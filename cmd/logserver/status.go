@@ -91,19 +91,20 @@ func newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status --dir DIR",
 		Short: "Say how a log is, and if it does not start, why and what to do",
-		Long: `Status reads the ledger, the storage, the published checkpoint and the derived
-state of a log, and says how far each is and whether they fit together. Where they do
-not, it says what is wrong and what to do about it. What the storage has beyond the ledger
-is judged as at a start, unless the log is served. It says how it last went with each
+		Long: `Status reads the ledger, the storage, the published checkpoint and the derived state of
+a log, and says how far each is and whether they fit together. Where they do not, it
+says what is wrong and what to do about it. What the storage has beyond the ledger is
+judged as at a start, unless the log is served. It says how it last went with each
 witness, in the witness's own words, changes nothing, and needs no private key. Each of
 these witnesses is asked what it shows, and named if that is more than the ledger knows;
-with --policy, those of the policy are asked as well, which serve has not written of. While
-the log is served from DIR its storage cannot be looked at: status asks the process that
-serves it whether anything can be published. A log on servers (--storage, --state) can always be looked at: its storage is then the
-copy of Trillian's entries that front ends read, and status also says which front end leads,
-which could and why the others could not, and how far Trillian is. It takes no lock and no lease. At the end it lists the limits:
-what serve does at once, for everybody, for one source and for holders of tokens,
-with the same --config or flags.
+with --policy, those of the policy are asked as well, which serve has not written of.
+While the log is served from DIR its storage cannot be looked at: status asks the
+process that serves it whether anything can be published. A log on servers (--storage,
+--state) can always be looked at: its storage is then the copy of Trillian's entries
+that front ends read, and status also says which front end leads, which could and why
+the others could not, and how far Trillian is. It takes no lock and no lease. At the end
+it lists the limits: what serve does at once, for everybody, for one source and for
+holders of tokens, with the same --config or flags.
 
 It exits 1 when the log cannot be served, or is served and can publish nothing now, or
 no front end is able to, or something else is wrong with it that needs a person.`,

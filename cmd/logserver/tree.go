@@ -58,10 +58,11 @@ and nothing is replaced.
 The new tree is made at the same log server, or at the one that --to names; the old one
 is frozen. Where --to names a tree, it is one that replace has made before, of which a
 state database of an older date does not know: then nothing is made or signed, and that
-tree, which must begin with what was signed, takes the place of the old one. The front ends that have the log's key must be stopped, and all of them need
-the new URL, which is printed, afterwards. If replace is broken off, at any point,
-run it again: it goes on. Run once more after the end it says so and changes nothing.
-What it did is recorded in the database, with both URLs.`,
+tree, which must begin with what was signed, takes the place of the old one. The front
+ends that have the log's key must be stopped, and all of them need the new URL, which is
+printed, afterwards. If replace is broken off, at any point, run it again: it goes on.
+Run once more after the end it says so and changes nothing. What it did is recorded in
+the database, with both URLs.`,
 		Example: `  logserver tree replace --dir ./log --policy policy.txt --storage trillian://10.0.0.9:8090/1234 --state postgres://tuflog@10.0.0.8/tuflog
   logserver tree replace --config /etc/tuflog/logserver-1.conf --to trillian://10.0.0.7:8090`,
 		Args: cobra.NoArgs,

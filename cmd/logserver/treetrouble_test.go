@@ -54,6 +54,7 @@ func TestTreeReplaceOfAnOlderDate(t *testing.T) {
 	}
 	leader, _ = w.leads(t)
 	w.submitAt(t, leader, id, v, "2")
+	runtest.Eventually(t, "the front end of the first directory serves the newest", func() bool { return w.serves(t, w.fronts[0]).N == 3 })
 	w.stop(t, 0)
 	b, err := os.ReadFile(w.Path("log") + "/log.vkey")
 	if err != nil {

@@ -36,7 +36,9 @@ func openVendors(ctx context.Context, at place, on shared, stderr io.Writer) (_ 
 		err = fmt.Errorf("no log in %s: %w; logserver init makes a log", at.dir, err)
 	}
 	if err == nil {
-		v.state, err = stateOf(v)
+		if v.state, err = v.State(); err != nil {
+			err = fmt.Errorf("%w; logserver reindex makes a new one", err)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, v.Close())
