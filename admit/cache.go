@@ -65,6 +65,26 @@ func (c *fileCache) drop(e *list.Element) {
 	c.bytes -= f.size
 }
 
+// rootKeys are the keys that one root gives to top-level roles. A judgement asks for them
+// several times.
+type rootKeys struct {
+	root *tuf.Metadata
+	sets map[string]tuf.KeySet
+}
+
+// keysOf returns the keys of a top-level role by a root.
+func (r *Repository) keysOf(root *tuf.Metadata, role string) tuf.KeySet {
+	if r.rootKeys.root != root {
+		r.rootKeys = rootKeys{root, map[string]tuf.KeySet{}}
+	}
+	keys, ok := r.rootKeys.sets[role]
+	if !ok {
+		keys = root.Root.KeySet(role)
+		r.rootKeys.sets[role] = keys
+	}
+	return keys
+}
+
 // Cached returns about how many bytes the cache takes: files that leaves name,
 // current releases, and signers of snapshots.
 func (r *Repository) Cached() int {
@@ -76,6 +96,7 @@ func (r *Repository) Cached() int {
 // needed.
 func (r *Repository) Forget() {
 	r.files = fileCache{}
+	r.rootKeys = rootKeys{}
 	r.currents = map[placeKey]*current{}
 	r.signed.verdicts = nil
 }

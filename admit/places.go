@@ -78,7 +78,7 @@ func (r *Repository) walk(ctx context.Context, w *walk) error {
 	if err != nil {
 		return err
 	}
-	first := place{tuf.RoleTargets, root.Root.KeySet(tuf.RoleTargets)}
+	first := place{tuf.RoleTargets, r.keysOf(root, tuf.RoleTargets)}
 	if more, err := w.visit(first); err != nil || !more {
 		return err
 	}
@@ -250,7 +250,7 @@ func (r *Repository) places(ctx context.Context, role string, of *listing) ([]pl
 		if err != nil {
 			return nil, err
 		}
-		return []place{{role, root.Root.KeySet(role)}}, nil
+		return []place{{role, r.keysOf(root, role)}}, nil
 	}
 	all, full, err := r.find(ctx, role, nil)
 	if err != nil || !full {
@@ -324,7 +324,7 @@ func (r *Repository) eachPlace(ctx context.Context, visit func(place) (bool, err
 		return false, err
 	}
 	for _, role := range []string{tuf.RoleSnapshot, tuf.RoleTimestamp} {
-		if more, err := visit(place{role, root.Root.KeySet(role)}); err != nil || !more {
+		if more, err := visit(place{role, r.keysOf(root, role)}); err != nil || !more {
 			return false, err
 		}
 	}

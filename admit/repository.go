@@ -51,7 +51,8 @@ type Repository struct {
 	delegate  map[string]int          // how many releases of a role delegate, or may
 	currents  map[placeKey]*current
 
-	files   fileCache
+	files fileCache
+	rootKeys
 	signed  signedCache
 	history keyHistory
 }

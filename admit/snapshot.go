@@ -17,7 +17,7 @@ func (j *judgement) vouched(ctx context.Context, snapshots []*tuf.Metadata) erro
 	if err != nil {
 		return err
 	}
-	keys, role := root.Root.KeySet(tuf.RoleSnapshot), j.leaf.Role
+	keys, role := j.r.keysOf(root, tuf.RoleSnapshot), j.leaf.Role
 	why := "none was submitted with it"
 	for _, s := range snapshots {
 		listed, reason := j.r.lists(s, keys, role, j.m)

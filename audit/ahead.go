@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -72,8 +73,22 @@ type line struct {
 // when nothing is being read any more.
 func (a *Auditor) readAhead(ctx context.Context, working *sync.WaitGroup, feed func(ctx context.Context, put func(item) bool) error) *line {
 	ln := &line{queue: make(chan chan *loaded, leavesAhead), bytes: newRoom(bytesAhead), single: newRoom(singlesAhead)}
+	type job struct {
+		item
+		done chan<- *loaded
+	}
+	jobs := make(chan job)
+	// While as many as may be wait for files, there are enough to keep the cores busy.
+	for range singlesAhead + runtime.GOMAXPROCS(0) {
+		working.Go(func() {
+			for j := range jobs {
+				j.done <- a.load(ctx, j.item, true)
+			}
+		})
+	}
 	working.Go(func() {
 		defer close(ln.queue)
+		defer close(jobs)
 		ln.err = feed(ctx, func(it item) bool {
 			it.leaf, it.leafErr = leaf.Parse(it.raw)
 			it.single = it.leafErr == nil && !it.packed()
@@ -86,7 +101,7 @@ func (a *Auditor) readAhead(ctx context.Context, working *sync.WaitGroup, feed f
 			case <-ctx.Done():
 				return false
 			}
-			working.Go(func() { c <- a.load(ctx, it, true) })
+			jobs <- job{it, c}
 			return true
 		})
 		if ln.err == nil {

@@ -176,14 +176,17 @@ func newlyListed(now, before *parts) iter.Seq[listed] {
 		// Both are sorted: in what is left of the old text no name comes before the last
 		// one of the new text.
 		left := newMembers(old)
-		for path, is := range members(now.targets) {
-			for left.ok && spelledBefore(left.name, path) {
+		for is := newMembers(now.targets); is.ok; is.next() {
+			for left.ok && spelledBefore(left.name, is.name) {
 				left.next()
 			}
-			if left.ok && left.name == path && left.value == is {
+			if left.ok && left.name == is.name && left.value == is.value {
+				if left.rest == is.rest {
+					return // nothing that follows is new
+				}
 				continue
 			}
-			path, ok := unspelled(path)
+			path, ok := unspelled(is.name)
 			if !ok {
 				continue
 			}

@@ -15,16 +15,12 @@ import (
 // be the hash of its key; nothing depends on it here, since a key counts by
 // itself, but clients that check it will not accept the file.
 func (r *repository) keyFindings(l *loaded) []Finding {
-	payload := string(l.metadata.Payload)
-	keys, ok := member(payload, "keys")
-	if l.metadata.Targets != nil {
-		var delegations string
-		if delegations, ok = member(payload, "delegations"); ok {
-			keys, ok = member(delegations, "keys")
-		}
-	}
-	if !ok || l.leaf.Encoding != tuf.JSON {
-		return nil
+	var keys string
+	switch m := l.metadata; {
+	case m.Root != nil:
+		keys = string(m.Member("keys"))
+	case m.Targets != nil:
+		keys, _ = member(string(m.Member("delegations")), "keys")
 	}
 	var found []Finding
 	for id, key := range members(keys) {

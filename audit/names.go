@@ -74,12 +74,15 @@ func singlingField(custom []byte) string {
 	return fieldOf(value)
 }
 
+// separators are left out of the names of fields.
+var separators = strings.NewReplacer("-", "", "_", "")
+
 func fieldOf(value any) string {
 	switch v := value.(type) {
 	case map[string]any:
 		found := ""
 		for name, member := range v {
-			plainName := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
+			plainName := separators.Replace(strings.ToLower(name))
 			inner := fieldOf(member)
 			if slices.Contains(singlingFields, plainName) {
 				inner = name

@@ -19,15 +19,8 @@ type parts struct {
 
 func partsOf(m *tuf.Metadata) *parts {
 	p := &parts{Metadata: m}
-	if m.Targets != nil && m.Encoding == tuf.JSON {
-		for name, value := range members(string(m.Payload)) {
-			switch name {
-			case "targets":
-				p.targets = value
-			case "delegations":
-				p.delegations = value
-			}
-		}
+	if m.Targets != nil {
+		p.targets, p.delegations = string(m.Member("targets")), string(m.Member("delegations"))
 	}
 	return p
 }

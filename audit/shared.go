@@ -70,8 +70,8 @@ func (r *repository) noteDelegations(l *loaded) {
 		return
 	}
 	var says tuf.Digest
-	if text, ok := member(string(l.metadata.Payload), "delegations"); ok {
-		says = tuf.Sum([]byte(text))
+	if text := l.metadata.Member("delegations"); text != nil {
+		says = tuf.Sum(text)
 	}
 	if before, known := r.says[l.leaf.Role]; known && before == says && r.newest {
 		return

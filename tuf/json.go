@@ -312,12 +312,17 @@ func compareNames(a, b []byte) int {
 
 // stringEnd returns where the string at i of canonical JSON ends.
 func stringEnd(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
+	for i++; ; {
+		i += bytes.IndexByte(b[i:], '"') + 1
+		// It is escaped if it is behind an odd number of backslashes.
+		n := i - 1
+		for b[n-1] == '\\' {
+			n--
+		}
+		if (i-1-n)%2 == 0 {
+			return i
 		}
 	}
-	return i + 1
 }
 
 // valueEnd returns where the value at i of canonical JSON ends.

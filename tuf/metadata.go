@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -94,6 +95,7 @@ type Metadata struct {
 	kept int // about how many bytes what was built of it takes
 
 	checks checks // of signatures that have been checked already
+	spans  []span // of the payload's members; nil: they are to be looked for
 
 	hashed     sync.Once
 	fileSHA512 string // in hex, once it has been asked for
@@ -124,6 +126,36 @@ var (
 		RoleTimestamp: {"_type", "spec_version", "version", "expires", "meta"},
 	}
 )
+
+// span is where the value of a member of "signed" is in the payload.
+type span struct {
+	name     string
+	from, to uint32
+}
+
+// Member returns the value of a member of "signed" as the payload has it, in canonical
+// JSON; nil if there is none, or if the payload is not JSON. Callers do not change it.
+func (m *Metadata) Member(name string) []byte {
+	if m.Encoding != JSON {
+		return nil
+	}
+	if m.spans != nil {
+		if i := slices.IndexFunc(m.spans, func(s span) bool { return s.name == name }); i >= 0 {
+			return m.Payload[m.spans[i].from:m.spans[i].to]
+		}
+		if slices.Contains(signedNames[m.Type], name) {
+			return nil
+		}
+	}
+	for i := range members(m.Payload, 0) {
+		end := stringEnd(m.Payload, i)
+		if string(m.Payload[i+1:end-1]) == name {
+			from := end + len(":")
+			return m.Payload[from:valueEnd(m.Payload, from)]
+		}
+	}
+	return nil
+}
 
 // Memory returns about how many bytes the metadata takes besides its file.
 func (m *Metadata) Memory() int {

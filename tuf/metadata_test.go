@@ -2,6 +2,7 @@ package tuf
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -475,4 +476,33 @@ func edit(t testing.TB, text, old, new string) string {
 		t.Fatalf("%q is not once in %q", old, text)
 	}
 	return strings.Replace(text, old, new, 1)
+}
+
+// A member is the same whether it was noted while the file was read or is looked for in
+// the payload.
+func TestMember(t *testing.T) {
+	for _, file := range []string{rootFile, targetsText, succinctText, snapshotFile, timestampFile,
+		`{"signatures":[],"signed":{"_type":"targets","a\"":1,"delegations":{"keys":{},"roles":[]},"expires":"2030-01-02T03:04:05Z","spec_version":"1.0","targets":{},"version":1,"x":[{"targets":2}]}}`} {
+		m, err := ParseJSON([]byte(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkMembers(t, m)
+	}
+	if (&Metadata{Payload: []byte("\x0a\x01"), Encoding: Pigweed}).Member("targets") != nil {
+		t.Error("a member of a payload that is not JSON")
+	}
+}
+
+func checkMembers(t *testing.T, m *Metadata) {
+	t.Helper()
+	found := &Metadata{Payload: m.Payload, Encoding: m.Encoding}
+	var payload map[string]json.RawMessage
+	err := json.Unmarshal(m.Payload, &payload) // canonical JSON has control characters in strings
+	for _, name := range []string{"_type", "version", "expires", "keys", "roles", "targets", "delegations", "meta", "none"} {
+		noted, looked := m.Member(name), found.Member(name)
+		if (noted == nil) != (looked == nil) || !bytes.Equal(noted, looked) || err == nil && !bytes.Equal(noted, payload[name]) {
+			t.Errorf("%s: noted %q, looked for %q, is %q", name, noted, looked, payload[name])
+		}
+	}
 }

@@ -429,6 +429,7 @@ func FuzzParseJSON(f *testing.F) {
 		if !reflect.DeepEqual(contents(t, again), contents(t, m)) || !again.Expires.Equal(m.Expires) {
 			t.Errorf("%q says something else than its payload", file)
 		}
+		checkMembers(t, m)
 	})
 }
 

@@ -174,8 +174,15 @@ func (r *reader) signed() error {
 	r.m.Type = typ
 	r.start()
 	has := seen{}
+	begin, last, sorted := len(r.out), "", true
+	var spans []span
 	err = r.record(names, func(name string) (err error) {
 		has[name] = true
+		sorted, last = sorted && name > last, name
+		if slices.Contains(names, name) {
+			spans = append(spans, span{name: name, from: uint32(len(r.out) - begin)})
+			defer func() { spans[len(spans)-1].to = uint32(len(r.out) - begin) }()
+		}
 		switch name {
 		case "_type":
 			_, err = r.text()
@@ -192,6 +199,9 @@ func (r *reader) signed() error {
 	})
 	if err != nil {
 		return err
+	}
+	if sorted {
+		r.m.spans = spans
 	}
 	return r.finish(at, has)
 }

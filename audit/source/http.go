@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
@@ -22,12 +23,16 @@ import (
 // once.
 const MaxConnections = 16
 
+// maxExpected is the most memory that is taken for a pack before it comes, in bytes.
+const maxExpected = 4 << 20
+
 // HTTP reads a log's static URLs. It is an audit.Source.
 type HTTP struct {
 	base   string
 	client *http.Client
 	fresh  *http.Client    // asks caches on the way to stand aside
 	waits  []time.Duration // before each further attempt
+	packed atomic.Int64    // bytes that the next pack probably has; 0: nobody knows
 }
 
 // NewHTTP returns a source for the log at baseURL. A nil client means one with a
@@ -128,10 +133,17 @@ func (s *HTTP) tile(ctx context.Context, id proofs.TileID) ([]byte, error) {
 // come is not waited for again, because a reader can do without.
 func (s *HTTP) Pack(ctx context.Context, index int64, width int) ([]byte, error) {
 	id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: width}
-	return s.tries(ctx, s.client, pack.Path(id), pack.MaxSize, func(err error) bool {
+	get := func() ([]byte, error) {
+		return fetch.Expect(ctx, s.client, s.base+pack.Path(id), pack.MaxSize, s.packed.Load())
+	}
+	b, err := s.tries(ctx, get, func(err error) bool {
 		var status *fetch.StatusError
 		return errors.As(err, &status) && worthRetrying(err)
 	})
+	if err == nil {
+		s.packed.Store(min(int64(len(b)+len(b)/16), maxExpected))
+	}
+	return b, err
 }
 
 // Blob implements audit.Source.
@@ -141,12 +153,12 @@ func (s *HTTP) Blob(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 
 // get tries again what a busy server or a bad line may have spoilt.
 func (s *HTTP) get(ctx context.Context, client *http.Client, path string, max int64) ([]byte, error) {
-	return s.tries(ctx, client, path, max, worthRetrying)
+	return s.tries(ctx, func() ([]byte, error) { return fetch.Get(ctx, client, s.base+path, max) }, worthRetrying)
 }
 
-func (s *HTTP) tries(ctx context.Context, client *http.Client, path string, max int64, again func(error) bool) ([]byte, error) {
+func (s *HTTP) tries(ctx context.Context, get func() ([]byte, error), again func(error) bool) ([]byte, error) {
 	for attempt := 0; ; attempt++ {
-		body, err := fetch.Get(ctx, client, s.base+path, max)
+		body, err := get()
 		if err == nil || !again(err) || attempt == len(s.waits) {
 			return body, err
 		}

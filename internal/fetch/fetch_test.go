@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,5 +36,21 @@ func TestGet(t *testing.T) {
 	var status *StatusError
 	if !errors.As(err, &status) || status.Status != 500 || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "disk on fire") {
 		t.Fatalf("broken server: %v", err)
+	}
+}
+
+// A body is read whole, however long it was expected to be, and no more of it than may be.
+func TestExpect(t *testing.T) {
+	body := strings.Repeat("0123456789", 10)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }))
+	defer srv.Close()
+	for _, expected := range []int64{0, 1, 50, 100, 1000, 1 << 40} {
+		got, err := Expect(t.Context(), srv.Client(), srv.URL, 100, expected)
+		if err != nil || string(got) != body {
+			t.Errorf("expected %d: %q, %v", expected, got, err)
+		}
+		if _, err := Expect(t.Context(), srv.Client(), srv.URL, 99, expected); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("expected %d, more than may be: %v", expected, err)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,16 @@ func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int6
 	return body.join(), nil
 }
 
+// Expect is the function Get for a body of probably expected bytes, which is then read into
+// one piece of memory. A shorter or longer one is read all the same.
+func Expect(ctx context.Context, client *http.Client, url string, max, expected int64) ([]byte, error) {
+	body := parts{make([]byte, 0, min(max, expected)+1)}
+	if err := (Pace{}).copy(ctx, client, &body, url, max, ""); err != nil {
+		return nil, err
+	}
+	return body.join(), nil
+}
+
 // parts gathers a body whose length is not known. A buffer that doubles would take three
 // times the memory of one that turns out to be too long.
 type parts [][]byte
@@ -77,6 +88,9 @@ func (g *parts) Write(p []byte) (int, error) {
 
 // join returns the body, which is not nil.
 func (g parts) join() []byte {
+	if len(g) == 1 {
+		return slices.Clip(g[0])
+	}
 	size := 0
 	for _, part := range g {
 		size += len(part)
