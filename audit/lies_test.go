@@ -28,7 +28,7 @@ type lie struct {
 	do    func(h *history)   // before the auditor looks for the first time
 	want  string             // kinds, without the history's own evidence and hygiene; empty: nothing, and the auditor vouches
 	class audit.Class        // of the first
-	says  string             // part of its sentence
+	says  string             // part of its sentence, or of that of a finding of hygiene
 	then  []func(h *history) // before it looks again
 }
 
@@ -90,6 +90,9 @@ func (tt lie) play(t *testing.T, h *history) (accusing []audit.Finding) {
 		t.Errorf("vouches: %v", r.Vouches)
 	}
 	if tt.want == "" {
+		if !slices.ContainsFunc(found, func(f audit.Finding) bool { return strings.Contains(f.Sentence, tt.says) }) && tt.says != "" {
+			t.Errorf("nothing says %q: %+v", tt.says, found)
+		}
 		return nil
 	}
 	found = slices.DeleteFunc(found, func(f audit.Finding) bool { return f.Class == audit.Hygiene })
@@ -202,6 +205,7 @@ func status(code int, body string) http.HandlerFunc {
 const (
 	bundle9 = "tile/entries/000.p/9"
 	tile9   = "tile/0/000.p/9"
+	pack9   = "tile/files/000.p/9"
 )
 
 // note signs a text as log and witnesses do.
@@ -332,7 +336,11 @@ func TestLiesOnTheWire(t *testing.T) {
 	if testing.Short() {
 		t.Skip("these lies take a wire, and seconds of waiting before a request is tried again")
 	}
-	plugin := func(h *history) string { return audittest.BlobPath(h.file("plugin")) }
+	// Files come in packs unless there are none.
+	plugin := func(h *history) string {
+		h.answer(pack9, status(http.StatusNotFound, "no packs"))
+		return audittest.BlobPath(h.file("plugin"))
+	}
 	tell(t, []lie{
 		{"a checkpoint without end", func(h *history) { h.answer("checkpoint", endless) }, "unreachable@-1", audit.Outage, "the checkpoint cannot be read", nil},
 		{"a checkpoint that never comes", func(h *history) { h.answer("checkpoint", never) }, "unreachable@-1", audit.Outage, "the checkpoint cannot be read", nil},
@@ -359,6 +367,18 @@ func TestLiesOnTheWire(t *testing.T) {
 		{"a server that is busy", func(h *history) { h.answer(plugin(h), status(http.StatusServiceUnavailable, "later")) }, "unreachable@-1", audit.Outage, "blob", nil},
 		{"a server that is busy, and then is not", func(h *history) { h.answer(plugin(h), status(http.StatusTooManyRequests, "later")) }, "", "", "", []func(*history){
 			func(h *history) { h.wire.Delete(plugin(h)) }}},
+		{"a pack without end", func(h *history) { h.answer(pack9, endless) }, "", "", "is served with more than", nil},
+		{"a pack in a bomb", func(h *history) { h.answer(pack9, bomb) }, "", "", "is served with more than", nil},
+		{"a pack that never comes", func(h *history) { h.answer(pack9, never) }, "", "", "", nil},
+		{"a pack that breaks off", func(h *history) { h.answer(pack9, broken) }, "", "", "", nil},
+		{"an error page for a pack", func(h *history) { h.answer(pack9, status(http.StatusOK, "<html>please log in</html>")) }, "", "", "is not the pack of its bundle", nil},
+		{"a pack without end, and a wrong file", func(h *history) {
+			h.answer(pack9, endless)
+			h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Flip(1, 2))
+		}, "blob-mismatch@4", audit.Tampering, "is served as", nil},
+		{"a right pack, and a file that is wrong by itself", func(h *history) {
+			h.answer(audittest.BlobPath(h.file("plugin")), status(http.StatusOK, "another file"))
+		}, "", "", "", nil},
 		{"a bundle that never comes, and then does", func(h *history) { h.answer(bundle9, never) }, "", "", "", []func(*history){
 			func(h *history) { h.wire.Delete(bundle9) }}},
 	})
@@ -423,11 +443,11 @@ func TestLiesInCheckpoints(t *testing.T) {
 		{"witnesses from the future", func(h *history) {
 			h.Time += 40 * 365 * 24 * 3600
 			h.Publish(2)
-		}, "", "", "", nil},
+		}, "", "", "days ahead of this auditor's clock", nil},
 		{"witnesses from the beginning of time", func(h *history) {
 			h.Time = 1
 			h.Publish(2)
-		}, "", "", "", nil},
+		}, "", "", "days behind this auditor's clock", nil},
 	})
 }
 
