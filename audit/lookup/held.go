@@ -87,6 +87,9 @@ type Held struct {
 // many there are beyond MaxShown.
 func (l *Lookup) Files(ctx context.Context, memory Memory) (files []Held, more int, err error) {
 	for id := range l.Vendors {
+		if id.IsZero() {
+			continue // it is nobody's, and the memory takes it for all
+		}
 		err := memory.Files(ctx, state.Query{Repository: id}, func(f state.File) error {
 			if len(files) == maxRows {
 				return errEnough

@@ -71,10 +71,7 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 	c.warn(release, evidence, l, on)
 	c.warnOfOthers(release, l)
 	c.openFindings(release, l, on.findings)
-	if on.outcome != nil {
-		c.Word = "WARNING"
-		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", on.judged))
-	}
+	c.doubt(on)
 	if on.index {
 		c.Notes = append(c.Notes, "not complete: this is what the log's index says, checked with proofs. What it leaves out, and what else is signed, a replay shows (without --quick)")
 	}
@@ -92,6 +89,14 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 		c.Notes = append(c.Notes, note)
 	}
 	return c
+}
+
+// doubt notes that the replay was not to the end, or found the log out of order.
+func (c *conclusion) doubt(on basis) {
+	if on.outcome != nil {
+		c.Word = "WARNING"
+		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", on.judged))
+	}
 }
 
 func isCurrent(a *lookup.Answer) bool { return a.Current != nil && *a.Current }

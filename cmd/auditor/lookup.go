@@ -11,9 +11,11 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/lookup"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -22,6 +24,7 @@ type lookupFlags struct {
 	logFlags
 	vendorFlags
 	path   string
+	key    string
 	quick  bool
 	proofs string
 }
@@ -34,17 +37,18 @@ func newLookup() *cobra.Command {
 		Long: `Report whether a file is released: the first word is YES, NO, or WARNING if the rest
 needs to be read. Each answer is proved: the leaf is included under the
 verified checkpoint, the metadata is the one that the leaf names, and it lists the
-file. The whole log is replayed, so no release is left out. What the log's index says
-is checked and told on stderr before that; with --quick it is the answer, which is not
-complete.
+file. No release is left out: the whole log is replayed, from where --state ended. Without
+a state, what the log's index says is checked and told on stderr before that; with --quick
+it is the answer, which is not complete.
 
 FILE is compared by SHA-256, SHA-512 and length; a hash (64 or 128 hex digits) finds
 the releases that list that hash, and --path those that list a path. Anyone who may
 register can release any file: name your vendor's repository with --repository, or
-your vendors' in a file with --labels (lines of an id, a space and a name).
+your vendors' in a file with --labels (lines of an id, a space and a name). Without a
+file the files are listed that they have released; --key finds what a key may sign.
 
 Exit codes:
-  0  a release lists the file (of your vendors, if they are named)
+  0  a release lists the file (of your vendors, if they are named), or there is an answer
   1  no release lists it, only evidence does, or the release that lists it contradicts
      it; or the replay has findings of class tampering or unexpected
   2  wrong usage, or an outage: not everything could be checked`,
@@ -59,47 +63,42 @@ Exit codes:
 	flags.StringVar(&opts.repository, "repository", "", "`ID` of your vendor's repository, or its name in --labels: the releases of others do not count")
 	flags.StringVar(&opts.labels, "labels", "", "`FILE` with your vendors' repositories and their names: the releases of others do not count")
 	flags.StringVar(&opts.path, "path", "", "target `PATH` of the file, or alone: the releases that list it")
+	flags.StringVar(&opts.key, "key", "", "`ID` of a key, whole: the roles that it may sign, or once could")
 	flags.BoolVar(&opts.quick, "quick", false, "ask the log's index alone, which may leave out what it likes")
 	flags.StringVar(&opts.proofs, "proofs", "", "`DIR` to write the proof of each answer to, as INDEX.tlog-proof")
 	return cmd
 }
 
 func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
-	query, what := lookup.Query{Length: -1}, o.path
-	switch {
-	case len(args) == 1:
+	query, what := lookup.Query{Length: -1, Path: o.path}, o.path
+	if len(args) == 1 {
 		var err error
 		if query, err = readQuery(args[0]); err != nil {
 			return err
 		}
-		what = args[0]
-	case o.path == "":
-		return errors.New("want a file, a hash, or --path")
+		query.Path, what = o.path, args[0]
 	}
-	query.Path = o.path
 	vendors, err := o.read()
 	if err != nil {
 		return err
+	}
+	ofFile := what != ""
+	switch {
+	case o.key != "" && ofFile:
+		return errors.New("want a file, a hash or --path, or else --key")
+	case o.key == "" && !ofFile && len(vendors) == 0:
+		return errors.New("want a file, a hash, --path, --key, or --repository to list its files")
+	case o.quick && !ofFile:
+		return errors.New("--quick: the log's index knows files and paths; leave it out")
 	}
 	cfg, err := o.config()
 	if err != nil {
 		return err
 	}
-	first := lookup.New(query)
-	first.Vendors = vendors
-	var on basis
-	url, err := askableURL(o.url, cfg.Policy)
-	if err == nil {
-		on, err = askIndex(cmd.Context(), url, cfg.Policy, first)
-	}
-	if o.quick {
-		if err != nil {
-			return fmt.Errorf("the log's index: %w (without --quick the log is replayed)", err)
+	if ofFile && (o.quick || !o.remembers()) {
+		if done, err := o.askIndex(cmd, what, query, vendors, cfg.Policy); done {
+			return err
 		}
-		return o.answer(cmd, what, first, on, nil)
-	}
-	if said := conclude(what, first, on); err == nil && !o.json {
-		fmt.Fprintf(cmd.ErrOrStderr(), "At once, by the log's index, which may leave out what it likes: %s  %s\n", said.Word, printable.Line(said.Sentence))
 	}
 
 	l := lookup.New(query)
@@ -109,17 +108,54 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer a.Close()
-	if proveErr := l.Find(cmd.Context(), a.State(), a); err == nil {
-		err = proveErr
+	if ofFile {
+		if proveErr := l.Find(cmd.Context(), a.State(), a); err == nil {
+			err = proveErr
+		}
 	}
 	warn(cmd.ErrOrStderr(), report)
 	outcome := verdict(report, err, audit.Class.AgainstLookup)
 	l.Complete = outcome == nil
-	return o.answer(cmd, what, l, basis{checkpoint: report.Checkpoint, findings: report.Findings, judged: report.Judged, outcome: outcome}, report)
+	on := basis{checkpoint: report.Checkpoint, findings: report.Findings, judged: report.Judged, outcome: outcome}
+	if !ofFile {
+		return o.answerHeld(cmd, a, l, on)
+	}
+	return o.answer(cmd, what, l, on, report.Empty)
 }
 
-// answer prints what a lookup comes to. report is nil if there was no replay.
-func (o *lookupFlags) answer(cmd *cobra.Command, what string, l *lookup.Lookup, on basis, report *audit.Report) error {
+// remembers reports whether there is a state, from which the replay goes on.
+func (o *lookupFlags) remembers() bool {
+	if o.state == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(o.state, state.FileName))
+	return err == nil
+}
+
+// askIndex tells what the log's index says. With --quick that is the answer, and done.
+func (o *lookupFlags) askIndex(cmd *cobra.Command, what string, query lookup.Query, vendors map[tuf.Digest]string, policy *proofs.Policy) (done bool, err error) {
+	l := lookup.New(query)
+	l.Vendors = vendors
+	var on basis
+	url, err := askableURL(o.url, policy)
+	if err == nil {
+		on, err = askIndex(cmd.Context(), url, policy, l)
+	}
+	switch {
+	case o.quick && err != nil:
+		return true, fmt.Errorf("the log's index: %w (without --quick the log is replayed)", err)
+	case o.quick:
+		return true, o.answer(cmd, what, l, on, false)
+	case err == nil && !o.json:
+		said := conclude(what, l, on)
+		fmt.Fprintf(cmd.ErrOrStderr(), "At once, by the log's index, which may leave out what it likes: %s  %s\n", said.Word, printable.Line(said.Sentence))
+	}
+	return false, nil
+}
+
+// answer prints what a lookup of a file comes to. empty says that the log has not published
+// anything yet.
+func (o *lookupFlags) answer(cmd *cobra.Command, what string, l *lookup.Lookup, on basis, empty bool) error {
 	if o.proofs != "" {
 		if err := writeProofs(o.proofs, l); err != nil {
 			return err
@@ -135,7 +171,7 @@ func (o *lookupFlags) answer(cmd *cobra.Command, what string, l *lookup.Lookup, 
 		if err != nil {
 			return err
 		}
-	} else if err := printLookup(cmd.OutOrStdout(), what, said, l, on, report != nil && report.Empty); err != nil {
+	} else if err := printLookup(cmd.OutOrStdout(), what, said, l, on, empty); err != nil {
 		return err
 	}
 	if on.outcome == nil && !said.Released {
@@ -174,12 +210,17 @@ func writeProofs(dir string, l *lookup.Lookup) error {
 	return nil
 }
 
-func printLookup(w io.Writer, what string, said conclusion, l *lookup.Lookup, on basis, empty bool) error {
+// printConclusion prints the word and the sentences, and an empty line.
+func printConclusion(w io.Writer, said conclusion) {
 	fmt.Fprintf(w, "%-7s  %s\n", said.Word, printable.Line(said.Sentence))
 	for _, note := range said.Notes {
 		fmt.Fprintf(w, "         %s\n", printable.Line(note))
 	}
 	fmt.Fprintln(w)
+}
+
+func printLookup(w io.Writer, what string, said conclusion, l *lookup.Lookup, on basis, empty bool) error {
+	printConclusion(w, said)
 	if l.Query.Path != what {
 		fmt.Fprintf(w, "file        %s\n", printable.Line(what))
 	}
@@ -206,7 +247,7 @@ func printLookup(w io.Writer, what string, said conclusion, l *lookup.Lookup, on
 		return nil
 	}
 	fmt.Fprintln(w)
-	heads := []any{"INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH"}
+	heads := []any{"SINCE", "INDEX", "KIND", "REPOSITORY", "ROLE", "VERSION", "CURRENT", "PROVED", "PATH"}
 	byPath := l.Query.SHA256.IsZero() && l.Query.SHA512 == ""
 	if byPath {
 		heads = append(heads, "BYTES", "HASH")
@@ -217,13 +258,19 @@ func printLookup(w io.Writer, what string, said conclusion, l *lookup.Lookup, on
 		if a.Current != nil {
 			current = yesNo(*a.Current)
 		}
-		cells := []any{a.Index, a.Kind, nameOf(l, a.Repository), printable.Line(a.Role), a.Version, current, yesNo(a.Proof != ""), printable.Line(a.Path)}
+		cells := []any{a.Since, a.Index, a.Kind, nameOf(l, a.Repository), printable.Line(a.Role), a.Version, current, yesNo(a.Proof != ""), printable.Line(a.Path)}
 		if byPath {
 			cells = append(cells, bytesOf(a.Length), hashOf(a.Hashes))
 		}
 		t.Row(append(cells, printable.Line(noteOn(a)))...)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if l.More > 0 {
+		fmt.Fprintf(w, "and %d more\n", l.More)
+	}
+	return nil
 }
 
 // nameOf is the name that the asker has for a repository, or the beginning of its id.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/tuf"
@@ -77,7 +78,7 @@ func TestLookupAtOnce(t *testing.T) {
 	x.lists(2)
 	out, errs := w.run(0, args(sum, "--quick", "--repository", "Acme", "--labels", labels)...)
 	w.firstLine(out, fmt.Sprintf(`YES      %s is released by your vendor "Acme": it is listed by release targets 3 of repository %v (entry 2), cosigned by w1, w2`, sum, w.repo))
-	w.wantAll(out, "not complete: this is what the log's index says", "the index does not have the newest leaves yet: 1", "2      release  Acme        targets  3        ?        yes     app.bin")
+	w.wantAll(out, "not complete: this is what the log's index says", "the index does not have the newest leaves yet: 1", "2      2      release  Acme        targets  3        ?        yes     app.bin")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
 	}
@@ -98,8 +99,8 @@ func TestLookupAtOnce(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out, _ = w.run(0, args("--path", "app.bin")...)
-	w.wantAll(out, "app.bin is listed by release targets 3", "1      release   "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin  3      sha256:7692c3ad",
-		"3      evidence  "+w.repo.String()[:8])
+	w.wantAll(out, "app.bin is listed by release targets 3", "1      1      release   "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin  3      sha256:7692c3ad",
+		"3      3      evidence  "+w.repo.String()[:8])
 	w.run(1, args("--path", "no.bin")...)
 
 	// Of others' releases the index knows, they do not count.
@@ -131,10 +132,62 @@ func TestLookupAtOnce(t *testing.T) {
 	}{
 		{[]string{sum, "--repository", "Acme"}, "or a name in --labels"},
 		{[]string{sum, "--repository", "Nobody", "--labels", labels}, "nor a name in"},
-		{[]string{}, "want a file, a hash, or --path"},
+		{[]string{}, "want a file, a hash, --path, --key, or --repository to list its files"},
+		{[]string{sum, "--key", "ab"}, "or else --key"},
+		{[]string{"--key", "ab", "--quick"}, "the log's index knows files and paths"},
 		{[]string{sum, "--labels", w.policy}, "line 1: want a repository's 64 hex digits"},
 	} {
 		_, errs := w.run(2, args(wrong.args...)...)
 		w.wantAll(errs, wrong.says)
+	}
+}
+
+// A key is found by its id, and the files of a vendor by his name; with a state nothing is
+// replayed again, and the index is not asked.
+func TestLookupOfKeysAndVendors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the program ten times")
+	}
+	w := newWorld(t)
+	w.release("notes.txt", "hello")
+	state := filepath.Join(t.TempDir(), "state")
+	_, targets := w.vendor.File(tuf.RoleTargets)
+	key := audittest.Parse(t, targets).Signatures[0].KeyID
+
+	out, _ := w.run(0, "lookup", "--key", key, "--policy", w.policy, "--state", state)
+	w.firstLine(out, fmt.Sprintf("YES      key %s may sign targets (takes 1): the newest root of repository %v lets it, since entry 0", key, w.repo))
+	w.wantAll(out, "0      0     yes     "+w.repo.String()[:8]+"    root       "+key+"  targets (takes 1)")
+	before := len(w.log.Read())
+	out, _ = w.run(0, "lookup", "--repository", w.repo.String(), "--policy", w.policy, "--state", state)
+	w.firstLine(out, fmt.Sprintf("YES      the newest releases of your vendor (repository %v) list 2 files, up to the checkpoint of size 3, cosigned at %s", w.repo, audit.When(w.log.Time+2)))
+	w.wantAll(out, "app.bin    3      sha256:"+tuf.Sum([]byte("one")).String(), "notes.txt  5      sha256:"+tuf.Sum([]byte("hello")).String()+"  "+w.repo.String()[:8]+"    targets    2      2")
+	for _, path := range w.log.Read()[before:] {
+		if strings.HasPrefix(path, "blob/") {
+			t.Errorf("%s was read again", path)
+		}
+	}
+	out, errs := w.run(0, "lookup", tuf.Sum([]byte("one")).String(), "--policy", w.policy, "--state", state)
+	w.wantAll(out, "YES  ", "1      2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
+	if errs != "" {
+		t.Errorf("stderr: %s", errs)
+	}
+	out, _ = w.run(1, "lookup", "--key", key[:8], "--policy", w.policy, "--state", state)
+	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists key %s, up to the checkpoint of size 3, cosigned at %s", key[:8], audit.When(w.log.Time+2)))
+	out, _ = w.run(1, "lookup", "--repository", strings.Repeat("0", 64), "--policy", w.policy, "--state", state)
+	w.wantAll(out, "NO       no release of your vendor (repository "+strings.Repeat("0", 64)+") lists a file")
+
+	w.must(w.vendor.Rotate(tuf.RoleTargets))
+	_, root := w.vendor.File(tuf.RoleRoot)
+	w.log.Submit(w.repo, tuf.RoleRoot, root)
+	w.log.Publish(2)
+	out, _ = w.run(1, "lookup", "--key", key, "--policy", w.policy, "--state", state, "--json")
+	var answer struct {
+		conclusion
+		Complete bool
+		Keys     []lookup.Key
+	}
+	w.must(json.Unmarshal([]byte(out), &answer))
+	if answer.Word != "NO" || !answer.Complete || len(answer.Keys) != 1 || answer.Keys[0].Newest || !strings.Contains(answer.Sentence, "may not sign anything any more: the last release that listed it is root of repository") {
+		t.Errorf("%s", out)
 	}
 }
