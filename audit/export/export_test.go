@@ -325,4 +325,3 @@ func TestDictionary(t *testing.T) {
 	}
 	must(t, os.WriteFile(page, []byte(want.String()), 0o644))
 }
-

@@ -204,7 +204,7 @@ func TestUpdate(t *testing.T) {
 	w := newWorld(t, 0)
 	sizes := []int64{0, 3, 5, 256, 257, 700, 700, 1030}
 	if testing.Short() {
-		sizes = []int64{0, 3, 257, 600}
+		sizes = []int64{0, 3, 300}
 	}
 	end := sizes[len(sizes)-1]
 	for _, size := range sizes {
