@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -239,6 +240,12 @@ func (r *reading) take(ctx context.Context, request verify.Request, b []byte, er
 		return nil, err
 	}
 	row.Vantage = r.v.Name
+	if row.signed && row.Verdict.Fails() {
+		request.Suffix, request.MaxLength = verify.SidecarSuffix, proofs.MaxProofSize
+		if row.Proof, err = r.v.Source.Fetch(ctx, request); err != nil {
+			row.Proof = nil // without one no device accepts the file
+		}
+	}
 	r.rows = append(r.rows, row)
 	// Only who is trusted names keys.
 	if trusted := row.Verdict == Logged || row.Verdict == Behind || row.Verdict == Stale || row.signed; trusted {

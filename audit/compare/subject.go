@@ -101,6 +101,10 @@ type Row struct {
 	Differs  []string        `json:"differs,omitempty"`  // vantages that serve another version or payload
 	Evidence []evidence.File `json:"evidence,omitempty"` // against the repository's keys
 
+	// Proof is what is served as the proof beside a signed file that is not logged, nil if
+	// nothing is. A log that shows somebody another history proves it with that.
+	Proof []byte `json:"-"`
+
 	file     *tuf.Metadata // if it is not logged
 	snapshot *tuf.Metadata // that lists it; nil: none
 	signed   bool
@@ -264,6 +268,9 @@ func (s *Subject) accuse(ctx context.Context, row *Row, rec admit.Record) {
 		s.equivocation(ctx, row, first, row.rival())
 	}
 }
+
+// File is the served file of a row, if it is not logged.
+func (r *Row) File() *tuf.Metadata { return r.file }
 
 // rival is a served file, for an accusation.
 func (r *Row) rival() evidence.Rival {

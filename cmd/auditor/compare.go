@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/audit/gossip"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -132,7 +133,7 @@ type comparison struct {
 	Sentence   string                  `json:"sentence"`
 	Repository tuf.Digest              `json:"repository"`
 	Rows       []compare.Row           `json:"rows"`
-	Proofs     []gossip.Result         `json:"proofs,omitempty"` // of the checkpoints of single files' proofs
+	Proofs     []gossip.Result         `json:"proofs,omitempty"` // the checkpoints of proofs beside single files, and files that are not logged
 	Checkpoint *audit.CheckpointReport `json:"checkpoint"`
 }
 
@@ -154,8 +155,8 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 			return nil, err
 		}
 		row.Vantage = v.Name
-		if l, ok := v.leaf(); ok {
-			row.Sentence += "; " + v.proof(cfg.Policy, l, c.History.ID())
+		if v.sidecar != nil {
+			row.Sentence += "; " + proofOf(cfg.Policy, *v.sidecar, v.file, c.History.ID())
 			seen = append(seen, gossip.Seen{From: v.Name + verify.SidecarSuffix, Note: v.sidecar.Checkpoint})
 		}
 		said.Rows = append(said.Rows, row)
@@ -163,6 +164,18 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 	rows, err := subject.Compare(ctx, vantages)
 	if err != nil {
 		return nil, err
+	}
+	for i := range rows {
+		row := &rows[i]
+		if row.Proof == nil || row.File() == nil {
+			continue
+		}
+		proof, err := proofs.ParseProof(row.Proof)
+		if err != nil {
+			continue // no device reads it
+		}
+		row.Sentence += "; " + proofOf(cfg.Policy, proof, row.File(), c.History.ID())
+		seen = append(seen, gossip.Seen{From: fmt.Sprintf("%s: the proof of %s %d", row.Vantage, tuf.Clip(row.Role), row.Version), Note: proof.Checkpoint})
 	}
 	said.Rows = append(said.Rows, rows...)
 	if len(seen) > 0 {

@@ -218,6 +218,11 @@ func TestCompare(t *testing.T) {
 		t.Fatal(files)
 	}
 	w.run(0, "evidence", "check", "--policy", w.policy, files[0])
+	// So does a mirror that serves it: this is how a log would deceive one region.
+	deceived := w.copyOf(region)
+	sidecar(deceived, newer, p)
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", t.TempDir(), mirror.URL, deceived)
+	w.wantAll(out, "WARNING: the proof", deceived+": the proof of targets 5", "the log signed two histories", "; its proof verifies")
 }
 
 // When something was logged is known from the checkpoints in the state.

@@ -177,12 +177,16 @@ func (v *view) known(ctx context.Context) (tuf.Digest, error) {
 	return m.PayloadDigest, nil
 }
 
-// proof says what the proof beside a single file is worth.
-func (v *view) proof(policy *proofs.Policy, l leaf.Leaf, repository tuf.Digest) string {
-	if l.Repository != repository || l.Payload != v.file.PayloadDigest || l.Version != v.file.Version {
+// proofOf says what the proof beside a file is worth.
+func proofOf(policy *proofs.Policy, sidecar proofs.Proof, file *tuf.Metadata, repository tuf.Digest) string {
+	l, err := leaf.Parse(sidecar.Extra)
+	if err != nil {
+		return fmt.Sprintf("its proof is of another kind of entry: %v", err)
+	}
+	if l.Repository != repository || l.Payload != file.PayloadDigest || l.Version != file.Version {
 		return "its proof is of another file"
 	}
-	if _, err := v.sidecar.Verify(policy, v.sidecar.Extra); err != nil {
+	if _, err := sidecar.Verify(policy, sidecar.Extra); err != nil {
 		return fmt.Sprintf("its proof does not verify: %v", err)
 	}
 	if l.Kind != leaf.Release {
