@@ -11,12 +11,10 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-func TestParseInstallPolicy(t *testing.T) {
+// goodPolicies are install policies as they are read.
+func goodPolicies() []goodPolicy {
 	id := tuf.Sum([]byte("genesis"))
-	tests := []struct {
-		text string
-		want verify.InstallPolicy
-	}{
+	return []goodPolicy{
 		{`{}`, verify.DefaultInstallPolicy()},
 		{" {\n} \n", verify.InstallPolicy{FaultyWitnesses: verify.DefaultFaultyWitnesses}},
 		{`{"snapshot_hashes":"required","faulty_witnesses":1}`, verify.InstallPolicy{FaultyWitnesses: 1, SnapshotHashes: true}},
@@ -29,7 +27,15 @@ func TestParseInstallPolicy(t *testing.T) {
 		{`{"faulty_witnesses":0,"next_policy":"policy/é.txt","root_quarantine":"168h"}`, verify.InstallPolicy{NextPolicy: "policy/é.txt", RootQuarantine: 7 * day}},
 		{`{"faulty_witnesses":0,"approval":"manual"}`, verify.InstallPolicy{Approval: verify.ApproveManual}},
 	}
-	for _, tt := range tests {
+}
+
+type goodPolicy struct {
+	text string
+	want verify.InstallPolicy
+}
+
+func TestParseInstallPolicy(t *testing.T) {
+	for _, tt := range goodPolicies() {
 		got, err := verify.ParseInstallPolicy([]byte(tt.text))
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.text, got, err, tt.want)
@@ -40,59 +46,61 @@ func TestParseInstallPolicy(t *testing.T) {
 	}
 }
 
+// badPolicies are texts that are refused, and why.
+var badPolicies = []struct{ text, why string }{
+	{``, "not a JSON object"},
+	{`null`, "not a JSON object"},
+	{`[]`, "not a JSON object"},
+	{`{`, "EOF"},
+	{`{} {}`, "more bytes"},
+	{`{"Require":["root"]}`, "unknown field"},
+	{`{"requires":["root"]}`, "unknown field"},
+	{`{"min_age":"1h","min_age":"1h"}`, "twice"},
+	{`{"require":[]}`, "empty"},
+	{`{"require":null}`, "want a list"},
+	{`{"require":"root"}`, "want a list"},
+	{`{"require":["snapshot"]}`, "snapshot"},
+	{`{"require":["root","root"]}`, "twice"},
+	{`{"require":[null]}`, "want a string"},
+	{`{"repository":"abcd"}`, "64"},
+	{`{"repository":null}`, "want a string"},
+	{`{"repository":"` + strings.Repeat("0", 64) + `"}`, "zero"},
+	{`{"faulty_witnesses":-1}`, "integer"},
+	{`{"faulty_witnesses":1.5}`, "integer"},
+	{`{"faulty_witnesses":null}`, "integer"},
+	{`{"faulty_witnesses":"1"}`, "integer"},
+	{`{"faulty_witnesses":5000}`, "integer"},
+	{`{"min_age":"-1h"}`, "duration"},
+	{`{"min_age":"2 days"}`, "duration"},
+	{`{"min_age":""}`, "duration"},
+	{`{"min_age":"48"}`, "duration"},
+	{`{"min_age":"h"}`, "duration"},
+	{`{"min_age":"48h2d"}`, "duration"},
+	{`{"min_age":"1h1h"}`, "duration"},
+	{`{"min_age":"1.5h"}`, "duration"},
+	{`{"min_age":"100ms"}`, "duration"},
+	{`{"min_age":"123456s"}`, "duration"},
+	{`{"min_age":"1H"}`, "duration"},
+	{`{"min_age":48}`, "want a string"},
+	{`{"snapshot_hashes":"optional"}`, "want \"required\""},
+	{`{"snapshot_hashes":true}`, "want a string"},
+	{`{"root_quarantine":168}`, "want a string"},
+	{`{"approval":"ask","postpone":"0s"}`, "no wait"},
+	{`{"approval":"auto","postpone":"3d"}`, "nothing waits for an owner"},
+	{`{"postpone":"3d"}`, "nothing waits for an owner"},
+	{`{"approval":"ask","postpone_security":"3d"}`, "which it shortens"},
+	{`{"root_quarantine":"7d","require":["targets"]}`, "a root has no age"},
+	{`{"approval":"never"}`, "want \"auto\""},
+	{`{"next_policy":"policy/trust.txt"}`, "for which the next policy waits"},
+	{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","delegated"]}`, "the next policy has no age"},
+	{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","targets"]}`, "the next policy has no age"},
+	{`{"next_policy":null}`, "want a string"},
+	{"{\"next_policy\":\"\xff\"}", "UTF-8"},
+	{strings.Repeat(" ", verify.MaxInstallPolicySize) + `{}`, "limit"},
+}
+
 func TestParseInstallPolicyRefuses(t *testing.T) {
-	tests := []struct{ text, why string }{
-		{``, "not a JSON object"},
-		{`null`, "not a JSON object"},
-		{`[]`, "not a JSON object"},
-		{`{`, "EOF"},
-		{`{} {}`, "more bytes"},
-		{`{"Require":["root"]}`, "unknown field"},
-		{`{"requires":["root"]}`, "unknown field"},
-		{`{"min_age":"1h","min_age":"1h"}`, "twice"},
-		{`{"require":[]}`, "empty"},
-		{`{"require":null}`, "want a list"},
-		{`{"require":"root"}`, "want a list"},
-		{`{"require":["snapshot"]}`, "snapshot"},
-		{`{"require":["root","root"]}`, "twice"},
-		{`{"require":[null]}`, "want a string"},
-		{`{"repository":"abcd"}`, "64"},
-		{`{"repository":null}`, "want a string"},
-		{`{"repository":"` + strings.Repeat("0", 64) + `"}`, "zero"},
-		{`{"faulty_witnesses":-1}`, "integer"},
-		{`{"faulty_witnesses":1.5}`, "integer"},
-		{`{"faulty_witnesses":null}`, "integer"},
-		{`{"faulty_witnesses":"1"}`, "integer"},
-		{`{"faulty_witnesses":5000}`, "integer"},
-		{`{"min_age":"-1h"}`, "duration"},
-		{`{"min_age":"2 days"}`, "duration"},
-		{`{"min_age":""}`, "duration"},
-		{`{"min_age":"48"}`, "duration"},
-		{`{"min_age":"h"}`, "duration"},
-		{`{"min_age":"48h2d"}`, "duration"},
-		{`{"min_age":"1h1h"}`, "duration"},
-		{`{"min_age":"1.5h"}`, "duration"},
-		{`{"min_age":"100ms"}`, "duration"},
-		{`{"min_age":"123456s"}`, "duration"},
-		{`{"min_age":"1H"}`, "duration"},
-		{`{"min_age":48}`, "want a string"},
-		{`{"snapshot_hashes":"optional"}`, "want \"required\""},
-		{`{"snapshot_hashes":true}`, "want a string"},
-		{`{"root_quarantine":168}`, "want a string"},
-		{`{"approval":"ask","postpone":"0s"}`, "no wait"},
-		{`{"approval":"auto","postpone":"3d"}`, "nothing waits for an owner"},
-		{`{"postpone":"3d"}`, "nothing waits for an owner"},
-		{`{"approval":"ask","postpone_security":"3d"}`, "which it shortens"},
-		{`{"root_quarantine":"7d","require":["targets"]}`, "a root has no age"},
-		{`{"approval":"never"}`, "want \"auto\""},
-		{`{"next_policy":"policy/trust.txt"}`, "for which the next policy waits"},
-		{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","delegated"]}`, "the next policy has no age"},
-		{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","targets"]}`, "the next policy has no age"},
-		{`{"next_policy":null}`, "want a string"},
-		{"{\"next_policy\":\"\xff\"}", "UTF-8"},
-		{strings.Repeat(" ", verify.MaxInstallPolicySize) + `{}`, "limit"},
-	}
-	for _, tt := range tests {
+	for _, tt := range badPolicies {
 		p, err := verify.ParseInstallPolicy([]byte(tt.text))
 		if err == nil || !strings.Contains(err.Error(), tt.why) {
 			t.Errorf("%.80s: %+v, %v; want an error with %q", tt.text, p, err, tt.why)

@@ -72,7 +72,7 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
-	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o))
+	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o), newPolicy(o))
 	return root
 }
 

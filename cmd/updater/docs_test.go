@@ -34,8 +34,8 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
-	if len(examples) != 4 {
-		t.Fatalf("%d examples, want 4: init and download, verify, the mirror's refresh, the device's", len(examples))
+	if len(examples) != 5 {
+		t.Fatalf("%d examples, want 5: init and download, verify, explain, the mirror's refresh, the device's", len(examples))
 	}
 	bin := runtest.Programs(t, "logserver", "witness", "publisher", "updater")
 	w := runtest.NewWorld(t)
@@ -105,8 +105,12 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(1)
+	if err := os.CopyFS(w.Path("docs/policies"), os.DirFS("../../docs/policies")); err != nil {
+		t.Fatal(err)
+	}
+	must(2)
 	w.Write(t, "install.json", `{"min_age":"2s"}`)
-	if r := run(3); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "a newer one is not beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
+	if r := run(4); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "a newer one is not beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
 		t.Fatalf("before its time: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	others := 0
@@ -117,8 +121,8 @@ func TestDevicesByTheDocs(t *testing.T) {
 		}
 		others++
 		publish(other, fmt.Sprint("other-", others))
-		must(2)
-		r := run(3)
+		must(3)
+		r := run(4)
 		if r.Code != 0 && !strings.Contains(r.Stderr, "by the newer proof beside it") {
 			t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}

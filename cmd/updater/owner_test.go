@@ -234,3 +234,18 @@ func TestNextPolicy(t *testing.T) {
 		t.Error(r.stderr)
 	}
 }
+
+func TestPolicyExplain(t *testing.T) {
+	s := newSite(t)
+	runUpdater(t, "policy", "explain", "--policy", s.log.policy, "--install-policy", "../../docs/policies/fleet.json").
+		want(0, "What a release needs:\n  - Proofs are needed of", "Who can do what:", "Weak:\n  - 1 lying witness is enough")
+	var p verify.Promise
+	r := runUpdater(t, "policy", "explain", "--json", "--policy", s.log.policy)
+	if err := json.Unmarshal([]byte(r.want(0).stdout), &p); err != nil || len(p.Needs) < 3 || len(p.Against) < 5 || len(p.Warnings) < 3 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	runUpdater(t, "policy", "explain").want(2, "--policy is needed")
+	runUpdater(t, "policy", "explain", "--transparency", "off").want(2, "nothing is promised")
+	d := s.newDevice()
+	runUpdater(t, append(d.install(`{"faulty_witnesses":2}`), "policy", "explain", "--policy", s.log.policy)...).want(2, "faulty_witnesses is 2")
+}
