@@ -44,12 +44,29 @@ func (s *Server) answerJSON(w http.ResponseWriter, r *http.Request, v any, made 
 	return s.send(w, r, content{mediaType: api.TypeJSON, cache: "no-cache", body: marshal(v), compress: true, made: made})
 }
 
-func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
+// listing begins an answer without a limit, from a state that has caught up with the published
+// size. made ends the making of it.
+func (s *Server) listing(r *http.Request) (size int64, made func(), p *problem) {
+	if size, p = s.caughtUp(r); p != nil {
+		return 0, nil, p
 	}
-	made, p := s.making(r, quota.MakingListing)
+	made, p = s.making(r, quota.MakingListing)
+	return size, made, p
+}
+
+// lookup begins an answer of at most quota.MaxFound results, like listing. behind is how many
+// leaves the target files are behind.
+func (s *Server) lookup(r *http.Request) (size, behind int64, made func(), p *problem) {
+	if size, p = s.caughtUp(r); p != nil {
+		return 0, 0, nil, p
+	}
+	behind = s.view.Level().Behind(r.Context(), size) // it may wait, and takes no room meanwhile
+	made, p = s.making(r, quota.MakingLookup)
+	return size, behind, made, p
+}
+
+func (s *Server) getRepositories(w http.ResponseWriter, r *http.Request) *problem {
+	size, made, p := s.listing(r)
 	if p != nil {
 		return p
 	}
@@ -86,19 +103,15 @@ func (s *Server) info(ctx context.Context, c log.RepositoryCount, size int64) (a
 }
 
 func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) *problem {
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
-	}
-	repository, p := s.repositoryID(r.Context(), r.PathValue("id"))
-	if p != nil {
-		return p
-	}
-	made, p := s.making(r, quota.MakingListing)
+	size, made, p := s.listing(r)
 	if p != nil {
 		return p
 	}
 	defer made()
+	repository, p := s.repositoryID(r.Context(), r.PathValue("id"))
+	if p != nil {
+		return p
+	}
 	records, err := s.state.Records(r.Context(), repository)
 	if err != nil {
 		return stateFailed(err)
@@ -135,12 +148,7 @@ func (s *Server) getLookup(w http.ResponseWriter, r *http.Request) *problem {
 	if err != nil {
 		return problemf(http.StatusBadRequest, api.CodeBadRequest, "a SHA-256 is 64 lower-case hex digits")
 	}
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
-	}
-	behind := s.view.Level().Behind(r.Context(), size)
-	made, p := s.making(r, quota.MakingLookup)
+	size, behind, made, p := s.lookup(r)
 	if p != nil {
 		return p
 	}
@@ -203,12 +211,7 @@ func (s *Server) getLookupLength(w http.ResponseWriter, r *http.Request) *proble
 // answerListings answers with what find finds in a state that has caught up, and
 // the published log has.
 func (s *Server) answerListings(w http.ResponseWriter, r *http.Request, find func(context.Context) ([]log.Listing, error)) *problem {
-	size, p := s.caughtUp(r)
-	if p != nil {
-		return p
-	}
-	behind := s.view.Level().Behind(r.Context(), size)
-	made, p := s.making(r, quota.MakingLookup)
+	size, behind, made, p := s.lookup(r)
 	if p != nil {
 		return p
 	}
