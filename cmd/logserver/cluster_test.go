@@ -215,7 +215,7 @@ func (w *sharedWorld) same(t *testing.T, repository string, index int64) {
 			t.Errorf("GET %s: %d %s", path, status, want)
 		}
 		for _, s := range w.fronts[1:] {
-			// What lists a file may be found a little later, and that is said.
+			// A release that lists a file may be found a little later, and that is said.
 			runtest.Eventually(t, "GET "+path+" is the same everywhere", func() bool {
 				_, want = get(t, w.fronts[0].URL+path)
 				status, got := get(t, s.URL+path)
@@ -365,7 +365,7 @@ func (w *sharedWorld) anotherKey(t *testing.T, s *runtest.Service) {
 	s.Stop(t)
 }
 
-// What does not fit together is refused.
+// Servers, keys and directories that do not fit together are refused.
 func TestFrontEndRefuses(t *testing.T) {
 	w := newServers(t)
 	at := []string{"--dir", w.Path("log"), "--origin", "test.example/log", "--storage", "trillian://" + w.trillian.Target(), "--state", w.state}

@@ -105,8 +105,8 @@ func TestTrillianAway(t *testing.T) {
 	}
 }
 
-// What is queued at a leader whose Trillian hangs is not waited for when it is told
-// to stop, nor when it gives up: it is answered in time, and lost by nobody.
+// A leader whose Trillian hangs does not wait for its queue when it is told to stop,
+// nor when it gives up: submissions are answered in time, and not lost.
 func TestTrillianHangsUnderSubmissions(t *testing.T) {
 	t.Parallel()
 	w := newSharedWorld(t)

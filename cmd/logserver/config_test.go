@@ -117,7 +117,7 @@ func TestSampleConfig(t *testing.T) {
 			t.Errorf("deploy/logserver.conf says nothing of %s", f.Name)
 		}
 	})
-	// What is commented out can be taken in, but for what excludes another.
+	// Lines that are commented out can be taken in, but for those that exclude another.
 	all := strings.ReplaceAll(string(text), "\n#", "\n")
 	var lines []string
 	for line := range strings.Lines(all) {

@@ -114,7 +114,7 @@ func checkCommand(t *testing.T, where, line string) {
 	}
 }
 
-// What the samples in deploy start is there, with the flags that they give it.
+// The programs that the samples in deploy start exist, with the flags that are given.
 func TestDeployedCommands(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds Trillian")
@@ -151,8 +151,8 @@ func TestDeployedCommands(t *testing.T) {
 	}
 }
 
-// What the units read is in the settings, and what the settings have written the units
-// allow to be written.
+// The units read files that are in the settings, and allow writing where the settings
+// need it.
 func TestDeployedSettings(t *testing.T) {
 	units := deployedUnits(t)
 	env, err := os.ReadFile(deploy + "trillian/trillian.env")

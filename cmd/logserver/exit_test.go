@@ -13,8 +13,8 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// What may pass by itself ends the log with 1, so that systemd starts it again; what a
-// person has to look at with 2.
+// Errors that may pass by themselves end the log with 1, so that systemd starts it again;
+// those that a person has to look at with 2.
 func TestExitCodesOfServe(t *testing.T) {
 	w := newWorld(t)
 	serve := func(args ...string) (string, int) {

@@ -56,7 +56,7 @@ func TestExport(t *testing.T) {
 	// cosignatures are newer there.)
 	same := func() { exportedIs(t, w, site) }
 	same()
-	// What was spoilt, or cut short, is mended.
+	// Files that were spoilt, or cut short, are mended.
 	w.Log.Stop(t)
 	for path, spoil := range map[string]func([]byte) []byte{
 		"tile/0/000.p/3":       func(b []byte) []byte { b[0]++; return b },

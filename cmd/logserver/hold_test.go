@@ -135,8 +135,8 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// What one front end holds every other does when it leads, and a command releases it
-// meanwhile. A token that is revoked is one nowhere.
+// Files that one front end holds every other one holds when it leads, and a command
+// releases them meanwhile. A revoked token counts nowhere.
 func TestHoldOnServers(t *testing.T) {
 	t.Parallel()
 	w := newSharedWorld(t)

@@ -47,7 +47,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if n := len(l.free); n != 0 {
 		t.Errorf("%d connections are counted, and none is open", n)
 	}
-	// One who waits for room hears of the end.
+	// A client that waits for room hears of the end.
 	l.free = make(chan struct{}, 1)
 	l.free <- struct{}{}
 	go accept()

@@ -40,8 +40,8 @@ func (m *moving) withhold(t *testing.T, n int) {
 	}
 }
 
-// What was damaged on the way is found before anything is handed over, and a file
-// that is withheld is nothing that was lost.
+// Damage on the way is found before anything is handed over, and a file that is withheld
+// does not count as lost.
 func TestMigrateVerifies(t *testing.T) {
 	m := newMoving(t)
 	m.before = m.grow(t, 4)

@@ -11,7 +11,7 @@ import (
 	"github.com/tuflog/tuflog/log/api"
 )
 
-// What newcomers do wrong is said so that they can put it right.
+// Newcomers' mistakes are named so that they can put them right.
 func TestNewcomersMistakes(t *testing.T) {
 	dir := t.TempDir()
 	l := filepath.Join(dir, "l")

@@ -104,7 +104,7 @@ func TestRestoreAsWritten(t *testing.T) {
 		w.submitAt(t, leader, id, v, fmt.Sprint("in no backup ", n))
 		paths = append(paths, onDisk(t, files(v))[:2]...)
 	}
-	// Those who follow have served it, too, and will know that.
+	// The followers have served it, too, and will know that.
 	allServe := func(size int64) {
 		t.Helper()
 		for _, s := range w.fronts {

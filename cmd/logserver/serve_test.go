@@ -245,8 +245,7 @@ func TestKill(t *testing.T) {
 	cancel()
 	group.Wait()
 
-	// What is in the log but was not published before the last kill was
-	// published since.
+	// Entries that were not published before the last kill were published since.
 	leaves := w.leaves(t)
 	for leaf, n := range leaves {
 		if n != 1 {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What is not a log's answer says nothing about the log: a proxy answers in the name of a
-// process that is gone, or another server has its port.
+// An answer that is not a log's says nothing about the log: a proxy answers in the name of
+// a process that is gone, or another server has its port.
 func TestAskReady(t *testing.T) {
 	const problem = `{"code":%q,"detail":"no witness"}`
 	for _, tt := range []struct {

@@ -124,8 +124,8 @@ type secureWorld struct {
 	proxies      []*tlsProxy
 }
 
-// secureHBA asks everybody to use TLS and a password, but for those who look after the
-// server in tests.
+// secureHBA requires TLS and a password of everybody but the tests that look after the
+// server.
 const secureHBA = `hostnossl all postgres 127.0.0.1/32 trust
 hostssl all trillian,tuflog 127.0.0.1/32 scram-sha-256
 `
@@ -210,7 +210,7 @@ func (w *secureWorld) makeDatabases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whatever stands in a password, it is one.
+	// Any characters make a password.
 	trillian, tuflog := `it's "a\b" $word`, rand.Text()
 	cmd := exec.CommandContext(t.Context(), "../../deploy/trillian/databases.sh")
 	cmd.Env = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "PGHOST=127.0.0.1", "PGPORT="+w.postgresPort(t), "PGUSER=postgres", "PGSSLMODE=disable",

@@ -90,7 +90,7 @@ func TestTreeReplaceOfAnOlderDate(t *testing.T) {
 	}
 }
 
-// What happens to the tree that is being filled ends nothing: another one is made.
+// A fault in the tree that is being filled ends nothing: another one is made.
 func (w *sharedWorld) newTreeIsSpoilt(t *testing.T) {
 	t.Helper()
 	off := errors.New("broken off")

@@ -33,8 +33,8 @@ func TestCanSign(t *testing.T) {
 	}
 }
 
-// What a front end needs is asked for now and then, sooner when it says no or somebody may
-// have to lead, and once at a time; no answer is soon taken for a no.
+// Each service that a front end needs is asked now and then, sooner when it says no or
+// somebody may have to lead, and once at a time; silence is soon taken for a no.
 func TestCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup

@@ -127,7 +127,7 @@ func TestOthers(t *testing.T) {
 	at(70*time.Second, 0, 0, "a c", row("a", 0), row("c", 1))
 }
 
-// A front end that is being stopped still answers, and is no longer one to yield to.
+// A front end that is being stopped still answers, and nobody yields to it any more.
 func TestEndingIsUnable(t *testing.T) {
 	n := newNode(Config{})
 	for _, k := range n.checks.all() {

@@ -70,7 +70,7 @@ func TestUnfinishedBodiesHoldUpNobody(t *testing.T) {
 	if status, body := post("203.0.113.1", 100_000); status != http.StatusOK || body != "100000" {
 		t.Errorf("one who sends little: %d %s", status, body)
 	}
-	// Of those who have the most, the first had to give way, and is told so.
+	// Of the sources that have the most, the first had to give way, and is told so.
 	check := strangers[0]
 	_ = check.SetReadDeadline(time.Now().Add(30 * time.Second))
 	resp, err := http.ReadResponse(bufio.NewReader(check), nil)

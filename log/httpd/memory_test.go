@@ -23,7 +23,7 @@ func TestGuessesOfTheRegistrationToken(t *testing.T) {
 	}
 }
 
-// What was made of a body counts in its place.
+// The files read from a body count in its place.
 func TestMemoryOfASubmission(t *testing.T) {
 	from := quotas(quota.Config{}, quota.Limits{Memory: quota.Pool{Capacity: 1000, Share: 500, Reserve: 1}}, "")
 	s := &Server{sources: from}

@@ -75,7 +75,7 @@ func readOpenAPI(t *testing.T) (doc openAPI, text []byte) {
 }
 
 // answers maps what a handler may answer with to the codes of the problem; to
-// none, where that is no problem.
+// none, where that is not a problem.
 type answers map[string][]string
 
 func (a answers) add(status int, codes ...string) {

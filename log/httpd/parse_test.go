@@ -85,7 +85,7 @@ func TestPreferredWait(t *testing.T) {
 }
 
 // A large submission that is not decided keeps only other large ones waiting, and
-// none of those who have a token. What its files take when they are read counts.
+// none of the holders of tokens. The memory of its files, when they are read, counts.
 func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 	const room = 1 << 30
 	from := quotas(quota.Config{}, quota.Limits{Memory: quota.Pool{Capacity: room, Share: room}}, "")
@@ -138,7 +138,7 @@ func TestLargeSubmissionsAreReadAlone(t *testing.T) {
 		t.Error("something is not given back")
 	}
 
-	// Where there is no room for what they take, others go on.
+	// Where there is not enough room for them, others go on.
 	if !from.Memory.Take(quota.Source{}, room-quota.LargeSubmission) {
 		t.Fatal("no room")
 	}

@@ -41,7 +41,7 @@ func TestSubmissionsAreBoundedInSize(t *testing.T) {
 	if _, ok := m.get(last.ID); !ok || len(m.byID) != 1 || len(m.order) != 1 || m.bytes != last.Size() {
 		t.Errorf("%d are remembered, of %d bytes", len(m.byID), m.bytes)
 	}
-	// What is said about a file is short, however long its names are.
+	// The answer about a file is short, however long its names are.
 	for _, f := range last.State().Files {
 		if f.Status != api.StatusRefused || len(f.Detail) > intake.MaxDetail+len("…") {
 			t.Fatalf("%s: %d bytes: %.100s", f.Status, len(f.Detail), f.Detail)

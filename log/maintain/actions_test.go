@@ -10,7 +10,7 @@ import (
 	"github.com/tuflog/tuflog/log/maintain"
 )
 
-// What operators did is read line by line, one that is cut short too.
+// Actions of operators are read line by line, one that is cut short too.
 func TestReadActions(t *testing.T) {
 	dir := t.TempDir()
 	if list, err := maintain.ReadActions(dir); err != nil || len(list) > 0 {

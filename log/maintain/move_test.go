@@ -68,7 +68,7 @@ func newMove(t *testing.T, to *there) *move {
 	return m
 }
 
-// What is at the destination decides whether a move begins, goes on, is over or is refused:
+// The state of the destination decides whether a move begins, goes on, is over or is refused:
 // above all it never goes to two places.
 func TestWhatIsThere(t *testing.T) {
 	retired := func(target string, arrived bool) *logdir.Moved {
@@ -153,7 +153,7 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("after %v: %v, and the ledger says %v", fails, err, err2)
 		}
 	}
-	// Whoever opens it again goes on from there.
+	// Another open goes on from there.
 	if err := m.ledger.Close(); err != nil {
 		t.Fatal(err)
 	}

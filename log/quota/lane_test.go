@@ -28,7 +28,7 @@ func TestLane(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		// Who gives up is forgotten, and the lane is not lost.
+		// A source that gives up is forgotten, and the lane is not lost.
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error, 1)
 		go func() { gone <- l.Enter(ctx, "d") }()

@@ -155,7 +155,7 @@ func TestSourcesAreBounded(t *testing.T) {
 	}
 }
 
-// Nobody has more than his share, and the reserve is for those who have a token.
+// Nobody has more than his share, and the reserve is for holders of tokens.
 func TestRoomForHolders(t *testing.T) {
 	s, _ := quotas(Config{}, Limits{Queue: Pool{Capacity: 8, Share: 4, Reserve: 2}, Memory: Pool{Capacity: 64 << 20}}, "token")
 	outsider, other, third := s.Of(request("192.0.2.1:1", "", "")), s.Of(request("198.51.100.1:1", "", "")), s.Of(request("203.0.113.1:1", "", ""))
@@ -198,8 +198,8 @@ func TestRoomForHolders(t *testing.T) {
 	}
 }
 
-// Those who wait have their turn in their order, a source that has its share after
-// the others.
+// Sources that wait have their turns in their order, one that has its share after the
+// others.
 func TestTurnsOfAPool(t *testing.T) {
 	p := NewPool(Pool{Capacity: 8, Share: 4})
 	a, b, c := Source{Key: "a"}, Source{Key: "b"}, Source{Key: "c"}

@@ -58,8 +58,8 @@ func (m *memTokens) RemoveToken(_ context.Context, repository, hash tuf.Digest) 
 	return len(m.list) < before, nil
 }
 
-// What another process adds counts with the next question, what it revokes a moment
-// later.
+// A token that another process adds counts with the next question; one that it revokes
+// ceases to count a moment later.
 func TestTokenBook(t *testing.T) {
 	store := &memTokens{}
 	b := NewTokenBook(store, slog.New(slog.DiscardHandler))
