@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/lockfile"
@@ -194,5 +195,5 @@ func (c *mirror) publish() error {
 	if err := c.dir.publish(c.newNote); err != nil {
 		return err
 	}
-	return c.dir.dropPartial(c.oldTree().N, c.new.Tree.N)
+	return errors.Join(c.dir.dropPartial(c.oldTree().N, c.new.Tree.N), os.RemoveAll(c.dir.name("tmp")))
 }

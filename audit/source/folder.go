@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,12 +80,16 @@ func (f *Folder) read(ctx context.Context, path string, most int) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.root.Name(), err)
 	}
-	b, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
+	var b bytes.Buffer
+	if info, err := file.Stat(); err == nil {
+		b.Grow(int(min(info.Size(), int64(most))) + bytes.MinRead) // so that it does not grow
+	}
+	_, err = b.ReadFrom(io.LimitReader(file, int64(most)+1))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.root.Name(), err)
 	}
-	if len(b) > most {
+	if b.Len() > most {
 		return nil, fmt.Errorf("%s in %s has more than %d bytes: %w", path, f.root.Name(), most, audit.ErrTooLarge)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
