@@ -28,7 +28,7 @@ func TestLikelyKeysDecideNothing(t *testing.T) {
 	}
 	h.Append(l.Marshal(), targets, snapshot)
 	h.Publish(2)
-	want := newAuditor(t, h.Log)
+	want := newAuditor(t, h.Log, at(h.Time))
 	step(t, want)
 
 	var roots []*tuf.Root // whose keys are taken for likely
@@ -43,7 +43,7 @@ func TestLikelyKeysDecideNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 7))
 	for range 20 {
 		var a *audit.Auditor
-		a = newAuditor(t, h.Log, func(c *audit.Config) {
+		a = newAuditor(t, h.Log, at(h.Time), func(c *audit.Config) {
 			c.Progress = func(int64, int64) { // after each leaf others are likely
 				for _, role := range append(roles, "plugin") {
 					a.Mislead(h.repo, role, roots[random.IntN(len(roots))].KeySet(roles[random.IntN(len(roles))]))
