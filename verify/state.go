@@ -77,6 +77,14 @@ type State struct {
 	Unlogged []Approved
 }
 
+// Distrusted returns a state that nobody vouches for, such as one that came along with
+// files that are to be judged, without everything by which it could let something pass:
+// releases that were accepted, approved of or lacked a proof, times, and policies. The
+// versions that it has seen stay.
+func (s State) Distrusted() State {
+	return State{Repository: s.Repository, TrustedRoot: s.TrustedRoot, Root: s.Root, Timestamp: s.Timestamp.clone(), Snapshot: s.Snapshot.clone(), Log: s.Log}
+}
+
 // Seen is a release of a role that was trusted.
 type Seen struct {
 	Version int64 // 0: none

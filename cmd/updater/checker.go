@@ -68,6 +68,9 @@ func (c *checker) begin(ctx context.Context, cfg verify.Config, trustedRoot stri
 	case c.device != nil:
 		name = "root.json"
 		if c.state, _, err = c.device.State(); err == nil {
+			if c.brought {
+				c.state = c.state.Distrusted()
+			}
 			f.Root, f.RootSidecars, err = c.device.Kept(ctx, tuf.RoleRoot)
 		}
 	case trustedRoot != "":

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -212,4 +214,54 @@ func TestVerifyExpiredRoot(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+}
+
+// A state that came with the files says which versions were seen, and lets nothing pass:
+// neither an approval in it counts, nor a trust policy, nor a release that it has accepted.
+func TestVerifyDistrustsAStateThatCame(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	d.download("app").want(0)
+	forge := func(change func(*verify.State)) {
+		t.Helper()
+		for _, name := range []string{"updater.state", "updater.state.copy"} {
+			d.edit(name, func(b []byte) []byte {
+				state, err := verify.ParseState(b)
+				s.must(err)
+				change(&state)
+				b, err = state.Marshal()
+				s.must(err)
+				return b
+			})
+		}
+	}
+	check := func(more ...string) ran {
+		return d.run(append([]string{"verify", "--policy", s.log.policy, d.metadata()}, more...)...)
+	}
+	check().want(0)
+	young := d.install(`{"min_age":"1h"}`)
+	check(young...).want(1, "hint")
+	d.run(append([]string{"verify", "--policy", s.log.policy, "--metadata-dir", d.metadata()}, young...)...).want(0) // which this device has accepted
+
+	payload := func() verify.Approved {
+		m, err := tuf.ParseJSON(s.get("/metadata/2.targets.json"))
+		s.must(err)
+		return verify.Approved{Role: "targets", Version: 2, Payload: m.PayloadDigest, Unlogged: true}
+	}()
+	forge(func(state *verify.State) {
+		state.Unlogged, state.Approved = []verify.Approved{payload}, []verify.Approved{payload}
+	})
+	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json.tlog-proof")))
+	check().want(1, "hint")
+
+	other := newTestLog(t)
+	policy, err := proofs.ParsePolicy([]byte(s.log.PolicyText()))
+	s.must(err)
+	forge(func(state *verify.State) {
+		state.Unlogged, state.Approved = nil, nil
+		state.Adopted = &verify.Adopted{Policy: []byte(other.PolicyText()), For: tuf.Sum(policy.Marshal())}
+	})
+	s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof"), other.submit(s.leaf("2.targets.json"), 2), 0o644))
+	check().want(1, "hint")
 }
