@@ -3,14 +3,11 @@ package audit
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sort"
 
-	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/audit/state"
-	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -101,20 +98,49 @@ func (s sightings) of(index int64) (by, notYet int64) {
 	return by, notYet
 }
 
-// Repository returns the state of a repository of which all leaves so far were judged; nil if
-// there is none, or if it is being judged again. It is not safe for use beside a Step.
-func (a *Auditor) Repository(ctx context.Context, id tuf.Digest) (*admit.Repository, error) {
-	repo, err := a.repository(ctx, id)
-	if err != nil || repo == nil {
-		return nil, err
-	}
-	return repo.Repository, nil
-}
-
 // State returns what lasts, to ask it questions.
 func (a *Auditor) State() *state.DB { return a.db }
 
-// File reads the metadata that a leaf names.
-func (a *Auditor) File(ctx context.Context, l leaf.Leaf) (*tuf.Metadata, error) {
-	return a.file(ctx, fmt.Sprintf("%s %d", plain(l.Role), l.Version), l.Metadata, l.Encoding)
+// Current returns the index of the release in force of a role; false: there is none, or the
+// repository is being judged again. It is not safe for use beside a Step.
+func (a *Auditor) Current(ctx context.Context, id tuf.Digest, role string) (index int64, ok bool, err error) {
+	known, ok, err := a.db.Repository(ctx, id)
+	if err != nil || !ok || known.Again {
+		return 0, false, err
+	}
+	report, _, err := a.repositoryReport(ctx, id, known.Report)
+	for _, r := range report.Roles {
+		if r.Role == role && r.Index >= 0 {
+			return r.Index, true, err
+		}
+	}
+	return 0, false, err
+}
+
+// ReportOn is Report on some repositories alone: nothing is said of others but what was found
+// of their leaves, no verdicts are counted, and Vouches is false.
+func (a *Auditor) ReportOn(ctx context.Context, ids ...tuf.Digest) (*Report, error) {
+	r := a.newReport()
+	var firstErr error
+	var present []Finding
+	for _, id := range ids {
+		known, ok, err := a.db.Repository(ctx, id)
+		if err != nil {
+			return r, err
+		}
+		if !ok {
+			continue
+		}
+		report, found, err := a.repositoryReport(ctx, id, known.Report)
+		if err != nil && firstErr == nil {
+			firstErr = err
+		}
+		r.Repositories = append(r.Repositories, report)
+		present = append(present, found...)
+	}
+	err := a.db.Commit(ctx)
+	if err == nil {
+		r.Findings, err = a.kept(ctx, false, append(present, a.passing...))
+	}
+	return r, firstError(err, firstErr)
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -19,14 +18,14 @@ type Memory interface {
 	KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, fn func(state.KeyUse) error) error
 	Naming(ctx context.Context, sum tuf.Digest, fn func(state.Leaf) error) error
 	Leaf(ctx context.Context, index int64) (state.Leaf, bool, error)
-	LeavesOfRole(ctx context.Context, repository tuf.Digest, role string, from, to int64, fn func(state.Leaf) error) error
-	Size() int64
+	LeavesOfVersion(ctx context.Context, repository tuf.Digest, role string, version int64, fn func(state.Leaf) error) error
 }
 
 // Judge knows what is in force, and proves leaves: an *audit.Auditor.
 type Judge interface {
-	// Repository returns the state of a repository; nil if it is being judged again.
-	Repository(ctx context.Context, id tuf.Digest) (*admit.Repository, error)
+	// Current returns the index of the release in force of a role; false: none, or it is not
+	// known, as the repository is being judged again.
+	Current(ctx context.Context, repository tuf.Digest, role string) (index int64, ok bool, err error)
 	Prove(ctx context.Context, index int64, raw []byte) ([]byte, error)
 }
 
@@ -186,13 +185,9 @@ func (l *Lookup) prove(ctx context.Context, memory Memory, judge Judge) error {
 		proof, err := judge.Prove(ctx, answer.Index, answer.raw)
 		failed(answer.Index, err)
 		answer.Proof = string(proof)
-		repo, err := judge.Repository(ctx, answer.Repository)
-		if failed(answer.Index, err); err != nil || repo == nil {
-			continue
-		}
-		current, ok, err := repo.Current(ctx, answer.Role)
+		current, ok, err := judge.Current(ctx, answer.Repository, answer.Role)
 		if failed(answer.Index, err); err == nil {
-			inForce := ok && current.Index == answer.Index
+			inForce := ok && current == answer.Index
 			answer.Current = &inForce
 		}
 	}
@@ -202,8 +197,8 @@ func (l *Lookup) prove(ctx context.Context, memory Memory, judge Judge) error {
 // rivalsOf lists the right leaves of the role and version of a leaf that have another
 // payload, evidence included.
 func rivalsOf(ctx context.Context, memory Memory, of state.Leaf) (rivals []Rival, err error) {
-	err = memory.LeavesOfRole(ctx, of.Repository, of.Role, 0, memory.Size(), func(other state.Leaf) error {
-		if other.Verdict == state.Right && other.Version == of.Version && other.Payload != of.Payload {
+	err = memory.LeavesOfVersion(ctx, of.Repository, of.Role, of.Version, func(other state.Leaf) error {
+		if other.Verdict == state.Right && other.Payload != of.Payload {
 			rivals = append(rivals, Rival{other.Index, other.Kind})
 		}
 		return nil

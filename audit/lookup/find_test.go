@@ -46,8 +46,9 @@ func (m *memory) must(err error) {
 
 func (m *memory) Blob(_ context.Context, sum tuf.Digest) ([]byte, error) { return m.blobs[sum], nil }
 
-func (m *memory) Repository(_ context.Context, id tuf.Digest) (*admit.Repository, error) {
-	return m.repos[id], nil
+func (m *memory) Current(ctx context.Context, id tuf.Digest, role string) (int64, bool, error) {
+	r, ok, err := m.repos[id].Current(ctx, role)
+	return r.Index, ok, err
 }
 
 func (m *memory) Prove(_ context.Context, index int64, raw []byte) ([]byte, error) {

@@ -1,12 +1,14 @@
 package lookup
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,6 +166,18 @@ func (l *Lookup) look(index int64, entry leaf.Leaf, raw []byte, m *tuf.Metadata)
 	}
 	l.Answers = append(l.Answers, few(answers)...)
 	return found || len(answers) > 0
+}
+
+// Repositories returns those of the answers and of the vendors.
+func (l *Lookup) Repositories() []tuf.Digest {
+	ids := map[tuf.Digest]bool{}
+	for _, a := range l.Answers {
+		ids[a.Repository] = true
+	}
+	for id := range l.Vendors {
+		ids[id] = true
+	}
+	return slices.SortedFunc(maps.Keys(ids), func(a, b tuf.Digest) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // few returns at most maxPaths of a leaf's answers, those without a conflict first. The last

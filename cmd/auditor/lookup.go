@@ -103,16 +103,16 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 
 	l := lookup.New(query)
 	l.Vendors = vendors
-	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if report == nil {
+	a, err := judgeOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if a == nil {
 		return err
 	}
 	defer a.Close()
 	if ofFile {
-		if proveErr := l.Find(cmd.Context(), a.State(), a); err == nil {
-			err = proveErr
-		}
+		err = firstOf(err, l.Find(cmd.Context(), a.State(), a))
 	}
+	report, reportErr := a.ReportOn(cmd.Context(), l.Repositories()...)
+	err = firstOf(err, reportErr)
 	warn(cmd.ErrOrStderr(), report)
 	outcome := verdict(report, err, audit.Class.AgainstLookup)
 	l.Complete = outcome == nil

@@ -126,22 +126,32 @@ func folderOf(flag string) (path string, ok bool) {
 
 // replayOnce replays the whole log with a progress bar. The auditor is to be closed.
 func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
-	bar := progress{stderr: stderr, label: "replay"}
-	cfg.Progress = bar.to
-	a, err := audit.New(ctx, cfg)
-	if err != nil {
+	a, err := judgeOnce(ctx, cfg, stderr)
+	if a == nil {
 		return nil, nil, err
-	}
-	_, err = a.Step(ctx)
-	bar.done()
-	if ctx.Err() != nil {
-		return nil, nil, errors.Join(ctx.Err(), a.Close())
 	}
 	report, reportErr := a.Report(ctx)
 	if err == nil {
 		err = reportErr
 	}
 	return a, report, err
+}
+
+// judgeOnce is replayOnce without a report, which takes its time for a large log. Without
+// an auditor there is an error.
+func judgeOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, error) {
+	bar := progress{stderr: stderr, label: "replay"}
+	cfg.Progress = bar.to
+	a, err := audit.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.Step(ctx)
+	bar.done()
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), a.Close())
+	}
+	return a, err
 }
 
 // progress is a bar that appears with the first leaf.

@@ -154,22 +154,23 @@ func TestLookupOfKeysAndVendors(t *testing.T) {
 	_, targets := w.vendor.File(tuf.RoleTargets)
 	key := audittest.Parse(t, targets).Signatures[0].KeyID
 
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	before := len(w.log.Read())
 	out, _ := w.run(0, "lookup", "--key", key, "--policy", w.policy, "--state", state)
 	w.firstLine(out, fmt.Sprintf("YES      key %s may sign targets (takes 1): the newest root of repository %v lets it, since entry 0", key, w.repo))
 	w.wantAll(out, "0      0     yes     "+w.repo.String()[:8]+"    root       "+key+"  targets (takes 1)")
-	before := len(w.log.Read())
 	out, _ = w.run(0, "lookup", "--repository", w.repo.String(), "--policy", w.policy, "--state", state)
 	w.firstLine(out, fmt.Sprintf("YES      the newest releases of your vendor (repository %v) list 2 files, up to the checkpoint of size 3, cosigned at %s", w.repo, audit.When(w.log.Time+2)))
 	w.wantAll(out, "app.bin    3      sha256:"+tuf.Sum([]byte("one")).String(), "notes.txt  5      sha256:"+tuf.Sum([]byte("hello")).String()+"  "+w.repo.String()[:8]+"    targets    2      2")
-	for _, path := range w.log.Read()[before:] {
-		if strings.HasPrefix(path, "blob/") {
-			t.Errorf("%s was read again", path)
-		}
-	}
 	out, errs := w.run(0, "lookup", tuf.Sum([]byte("one")).String(), "--policy", w.policy, "--state", state)
 	w.wantAll(out, "YES  ", "1      2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
+	}
+	for _, path := range w.log.Read()[before:] {
+		if strings.HasPrefix(path, "blob/") {
+			t.Errorf("%s was read again", path)
+		}
 	}
 	out, _ = w.run(1, "lookup", "--key", key[:8], "--policy", w.policy, "--state", state)
 	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists key %s, up to the checkpoint of size 3, cosigned at %s", key[:8], audit.When(w.log.Time+2)))
