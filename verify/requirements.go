@@ -150,27 +150,38 @@ func sameQuorum(a, b *proofs.Policy) bool {
 }
 
 // weakerTimes compares what it takes to make a release look older than it is: more faulty
-// witnesses than f. Each witness with a key that was not known before might be one.
+// witnesses than f. Each witness that has other keys than before might be one; of several
+// keys of a witness the latest time counts, so that a key less may change it too.
 func weakerTimes(now, was *proofs.Policy, p, before InstallPolicy) []string {
 	if before.MinAge == 0 && before.RootQuarantine == 0 && before.Postpone == 0 {
 		return nil
 	}
-	known, added := map[string]bool{}, map[string]bool{}
-	for _, w := range was.Witnesses {
-		known[w.Key.String()] = true
-	}
-	for _, w := range now.Witnesses {
-		if !known[w.Key.String()] {
-			added[w.Key.Name()] = true
+	known, other := keysByName(was), 0
+	for name, keys := range keysByName(now) {
+		if !slices.Equal(keys, known[name]) {
+			other++
 		}
 	}
-	if want := before.FaultyWitnesses + len(added); p.FaultyWitnesses < want {
-		if len(added) > 0 {
-			return []string{fmt.Sprintf("%d witnesses with keys that were not known may say how old a release is: \"faulty_witnesses\" is %d, and would have to be %d", len(added), p.FaultyWitnesses, want)}
+	if want := before.FaultyWitnesses + other; p.FaultyWitnesses < want {
+		if other > 0 {
+			return []string{fmt.Sprintf("%s may say how old a release is: \"faulty_witnesses\" is %d, and would have to be %d",
+				count(other, "witness with other keys than before", "witnesses with other keys than before"), p.FaultyWitnesses, want)}
 		}
-		return []string{fmt.Sprintf("%d witnesses can make a release look old, and before it took %d", p.FaultyWitnesses+1, before.FaultyWitnesses+1)}
+		return []string{fmt.Sprintf("%s can make a release look old, and before it took %d", count(p.FaultyWitnesses+1, "witness", "witnesses"), before.FaultyWitnesses+1)}
 	}
 	return nil
+}
+
+// keysByName returns the keys of each witness.
+func keysByName(p *proofs.Policy) map[string][]string {
+	keys := map[string][]string{}
+	for _, w := range p.Witnesses {
+		keys[w.Key.Name()] = append(keys[w.Key.Name()], w.Key.String())
+	}
+	for _, list := range keys {
+		slices.Sort(list)
+	}
+	return keys
 }
 
 // weakerInstall compares install policies, except for the number of faulty witnesses.
@@ -182,6 +193,11 @@ func weakerInstall(p, before InstallPolicy) (ways []string) {
 	for _, class := range []struct{ name, role string }{{requireRoot, tuf.RoleRoot}, {requireTargets, tuf.RoleTargets}, {requireDelegated, ""}} {
 		if before.requires(class.role) && !p.requires(class.role) {
 			weaker("no proof is required of %s", class.name)
+		}
+		// Without a proof they had no age, and waited for their owner forever.
+		if class.role != tuf.RoleRoot && !before.requires(class.role) && p.requires(class.role) &&
+			before.Approval != ApproveAuto && p.Approval != ApproveAuto && p.Postpone > 0 {
+			weaker("the owner's approval of %s is required only for %s", class.name, printDuration(p.Postpone))
 		}
 	}
 	shorter := func(field string, now, was time.Duration) {
