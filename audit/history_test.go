@@ -418,10 +418,7 @@ func TestHistories(t *testing.T) {
 	if err != nil || len(one) != 1 || one[0].ID() != h.repo {
 		t.Fatal(one, err)
 	}
-	rows, err := one[0].Rows(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := rowsOf(t, one[0], "")
 	var got []string
 	for _, r := range rows {
 		line := fmt.Sprintf("%d %s %s %d signed %d/%d of %d", r.Index, r.Kind, r.Role, r.Version, len(r.SignedBy), r.Threshold, r.Keys)
@@ -457,8 +454,8 @@ func TestHistories(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if rows, err = one[0].Rows(t.Context(), "plugin"); err != nil || len(rows) != 1 {
-		t.Error(rows, err)
+	if rows = rowsOf(t, one[0], "plugin"); len(rows) != 1 {
+		t.Error(rows)
 	}
 
 	// What was in force after each leaf.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
+	past "github.com/tuflog/tuflog/audit/history"
 )
 
 // A release is at least as old as the first cosignature of a checkpoint with it, of those
@@ -24,8 +25,7 @@ func TestSeen(t *testing.T) {
 	step(t, a)
 	one, err := a.Histories(t.Context(), h.repo.String())
 	must(t, err)
-	rows, err := one[0].Rows(t.Context(), "")
-	must(t, err)
+	rows := rowsOf(t, one[0], "")
 	for _, r := range rows {
 		want := first + 1
 		if r.Index >= historySize {
@@ -38,4 +38,14 @@ func TestSeen(t *testing.T) {
 	if len(rows) != historySize+1 {
 		t.Errorf("%d rows", len(rows))
 	}
+}
+
+// rowsOf collects the rows of a role.
+func rowsOf(t *testing.T, h *past.History, role string) (rows []past.Row) {
+	t.Helper()
+	must(t, h.Rows(t.Context(), role, func(r past.Row) error {
+		rows = append(rows, r)
+		return nil
+	}))
+	return rows
 }

@@ -35,11 +35,11 @@ type Row struct {
 // as the time of a release.
 const window = 48 * time.Hour
 
-// Rows returns the leaves of a role, or of all roles if role is empty.
-func (h *History) Rows(ctx context.Context, role string) ([]Row, error) {
-	rows := []Row{}
+// Rows calls fn for the leaves of a role, or of all roles if role is empty, in log order. An
+// error of fn ends that.
+func (h *History) Rows(ctx context.Context, role string, fn func(Row) error) error {
 	if len(h.Records) == 0 {
-		return rows, nil
+		return nil
 	}
 	roles := map[string]*line{}
 	_, err := h.walk(ctx, h.Records[len(h.Records)-1].Index+1, func(before *admit.Repository, r admit.Record) error {
@@ -52,12 +52,12 @@ func (h *History) Rows(ctx context.Context, role string) ([]Row, error) {
 			roles[r.Leaf.Role] = of
 		}
 		row, err := h.row(ctx, before, r, of)
-		if err == nil {
-			rows = append(rows, row)
+		if err != nil {
+			return err
 		}
-		return err
+		return fn(row)
 	})
-	return rows, err
+	return err
 }
 
 // line is the releases of one role so far.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/internal/cli"
@@ -177,30 +178,57 @@ func (d *diff) ofVersions(dir, a, b string) error {
 
 // ofLog compares two leaves. Its first error is the verdict on the replay.
 func (d *diff) ofLog(cmd *cobra.Command, opts *diffFlags, a, b string) (outcome, err error) {
-	prefix := opts.repository
-	if prefix == "" {
+	if opts.repository == "" {
 		for _, name := range []string{a, b} {
 			if r, err := parseRelease(name); err != nil || r.index < 0 {
 				return nil, fmt.Errorf("%q: want --repository, or the index of an entry", name)
 			}
 		}
 	}
-	histories, outcome, done, err := opts.histories(cmd, prefix)
+	var h *history.History
+	var done func() error
+	if opts.repository != "" {
+		h, outcome, done, err = opts.history(cmd, opts.repository)
+	} else {
+		h, outcome, done, err = opts.historyOf(cmd, "", func(ctx context.Context, auditor *audit.Auditor) (string, error) {
+			return repositoryWith(ctx, auditor, a, b)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	for _, h := range histories {
-		from, errA := findRelease(h, a)
-		to, errB := findRelease(h, b)
-		if errA == nil && errB == nil {
-			return outcome, d.ofLeaves(cmd.Context(), h, from, to)
-		}
-		if len(histories) == 1 {
-			return nil, firstOf(errA, errB)
-		}
+	from, err := findRelease(h, a)
+	if err != nil {
+		return nil, err
 	}
-	return nil, firstOf(outcome, fmt.Errorf("no repository has both entries %s and %s", a, b))
+	to, err := findRelease(h, b)
+	if err != nil {
+		return nil, err
+	}
+	return outcome, d.ofLeaves(cmd.Context(), h, from, to)
+}
+
+// repositoryWith returns the repository that has two entries.
+func repositoryWith(ctx context.Context, a *audit.Auditor, entries ...string) (string, error) {
+	id := ""
+	for _, name := range entries {
+		r, err := parseRelease(name)
+		if err != nil {
+			return "", err
+		}
+		found, ok, err := a.State().Leaf(ctx, r.index)
+		switch {
+		case err != nil:
+			return "", err
+		case !ok || !found.IsLeaf():
+			return "", fmt.Errorf("the log has no release at entry %s", name)
+		case id != "" && id != found.Repository.String():
+			return "", fmt.Errorf("entry %s is of repository %v, and entry %s of %s: want two of one repository", name, found.Repository, entries[0], id)
+		}
+		id = found.Repository.String()
+	}
+	return id, nil
 }
 
 func (d *diff) ofLeaves(ctx context.Context, h *history.History, from, to history.Record) error {

@@ -103,6 +103,7 @@ func TestDiffAndRadius(t *testing.T) {
 		{[]string{"diff", "targets:2", "targets:3", "--policy", w.policy}, "want --repository, or the index"},
 		{[]string{"diff", before, filepath.Join(after, "3.targets.json")}, "want two files or two folders"},
 		{[]string{"diff", filepath.Join(after, "1.root.json"), filepath.Join(after, "3.targets.json")}, "only files of one role"},
+		{[]string{"diff", "0", "9", "--policy", w.policy}, "the log has no release at entry 9"},
 		{[]string{"diff", "0", "1", "--policy", w.policy}, `entry 0 is of role "root" and entry 1 of "targets"`},
 	} {
 		_, errs := w.run(2, wrong.args...)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,10 +69,13 @@ Exit codes:
 			if err != nil {
 				return err
 			}
+			out := bufio.NewWriter(cmd.OutOrStdout())
 			if opts.json {
-				return firstOf(cli.WriteJSON(cmd.OutOrStdout(), s), outcome)
+				err = s.printJSON(cmd.Context(), out, h, opts.role)
+			} else {
+				err = s.print(cmd.Context(), out, h, opts.role)
 			}
-			return firstOf(s.print(cmd.OutOrStdout()), outcome)
+			return firstOf(err, out.Flush(), outcome)
 		},
 	}
 	opts.register(cmd)
@@ -96,42 +102,53 @@ func (s *logFlags) list(cmd *cobra.Command) error {
 // history replays the log and returns the one repository that an argument stands for, and
 // the verdict on the replay. Afterwards done is to be called.
 func (s *logFlags) history(cmd *cobra.Command, arg string) (h *history.History, outcome error, done func() error, err error) {
-	all, outcome, done, err := s.histories(cmd, arg)
+	policy, err := cli.ReadPolicy(s.policy)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return all[0], outcome, done, nil
+	prefix, err := repositoryOf(cmd.Context(), arg, s.url, policy)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return s.historyOf(cmd, arg, func(context.Context, *audit.Auditor) (string, error) { return prefix, nil })
 }
 
-// histories is history for all repositories if the argument is empty.
-func (s *logFlags) histories(cmd *cobra.Command, arg string) (all []*history.History, outcome error, done func() error, err error) {
+// historyOf is history for the repository whose id begins as find says after the replay.
+func (s *logFlags) historyOf(cmd *cobra.Command, arg string, find func(context.Context, *audit.Auditor) (string, error)) (h *history.History, outcome error, done func() error, err error) {
 	cfg, err := s.config()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	id := ""
-	if arg != "" {
-		if id, err = repositoryOf(cmd.Context(), arg, s.url, cfg.Policy); err != nil {
-			return nil, nil, nil, err
-		}
+	ctx := cmd.Context()
+	a, judgeErr := judgeOnce(ctx, cfg, cmd.ErrOrStderr())
+	if a == nil {
+		return nil, nil, nil, judgeErr
 	}
-	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if report == nil {
-		return nil, nil, nil, err
+	fail := func(err error) (*history.History, error, func() error, error) {
+		return nil, nil, nil, firstOf(err, a.Close())
 	}
+	prefix, err := find(ctx, a)
+	if err != nil {
+		return fail(firstOf(judgeErr, err))
+	}
+	all, err := a.Histories(ctx, prefix)
+	if err != nil {
+		return fail(err)
+	}
+	var ids []tuf.Digest
+	for _, h := range all {
+		ids = append(ids, h.ID())
+	}
+	report, err := a.ReportOn(ctx, ids...)
 	warn(cmd.ErrOrStderr(), report)
-	outcome = verdict(report, err, audit.Class.AgainstLookup)
-	all, err = a.Histories(cmd.Context(), id)
+	outcome = verdict(report, firstOf(judgeErr, err), audit.Class.AgainstLookup)
 	switch {
-	case err != nil:
-	case arg == "" || len(all) == 1:
-		return all, outcome, a.Close, nil
+	case len(all) == 1:
+		return all[0], outcome, a.Close, nil
 	case outcome != nil:
-		err = outcome
-	default:
-		err = notOne(arg, id, all)
+		return fail(outcome)
 	}
-	return nil, nil, nil, firstOf(err, a.Close())
+	return fail(notOne(arg, prefix, all))
 }
 
 // day is the date of POSIX seconds.
@@ -201,11 +218,7 @@ type shownKey struct {
 // shownOf collects what show prints, of one role if role is not empty.
 func shownOf(ctx context.Context, h *history.History, role string) (*shown, error) {
 	s := &shown{Repository: h.ID(), Files: []shownFile{}, Keys: []shownKey{}}
-	var err error
-	if s.Rows, err = h.Rows(ctx, role); err != nil {
-		return nil, err
-	}
-	if len(s.Rows) == 0 {
+	if !slices.ContainsFunc(h.Records, func(r history.Record) bool { return role == "" || r.Leaf.Role == role }) {
 		return nil, fmt.Errorf("repository %v has no release of role %q", s.Repository, role)
 	}
 	force, err := h.InForce(ctx, h.Records[len(h.Records)-1].Index+1)
@@ -260,12 +273,43 @@ func byRank(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-func (s *shown) print(w io.Writer) error {
+// printJSON prints the whole, a row at a time.
+func (s *shown) printJSON(ctx context.Context, w io.Writer, h *history.History, role string) error {
+	value := func(v any, indent string) error {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetIndent(indent, "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+		_, err := w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+		return err
+	}
+	fmt.Fprintf(w, "{\n  \"repository\": \"%v\",\n  \"rows\": [", s.Repository)
+	before := "\n    "
+	err := h.Rows(ctx, role, func(row history.Row) error {
+		fmt.Fprint(w, before)
+		before = ",\n    "
+		return value(row, "    ")
+	})
+	fmt.Fprint(w, "\n  ],\n  \"files\": ")
+	err = firstOf(err, value(s.Files, "  "))
+	fmt.Fprint(w, ",\n  \"keys\": ")
+	err = firstOf(err, value(s.Keys, "  "))
+	fmt.Fprint(w, "\n}\n")
+	return err
+}
+
+func (s *shown) print(ctx context.Context, w io.Writer, h *history.History, role string) error {
 	releases, evidence := 0, 0
 	roles := map[string]bool{}
-	for _, row := range s.Rows {
-		roles[row.Role] = true
-		if row.Kind == leaf.Evidence {
+	for _, r := range h.Records {
+		if role != "" && r.Leaf.Role != role {
+			continue
+		}
+		roles[r.Leaf.Role] = true
+		if r.Leaf.Kind == leaf.Evidence {
 			evidence++
 		} else {
 			releases++
@@ -275,15 +319,17 @@ func (s *shown) print(w io.Writer) error {
 	if evidence > 0 {
 		fmt.Fprintf(w, ", and %s that its keys signed a second payload", plural(evidence, "proof"))
 	}
-	fmt.Fprintf(w, ". %s", plural(len(s.Files), "file"))
+	are := "are"
 	if len(s.Files) == 1 {
-		fmt.Fprint(w, " is")
-	} else {
-		fmt.Fprint(w, " are")
+		are = "is"
 	}
-	fmt.Fprint(w, " in force.\n")
-	for _, row := range s.Rows {
+	fmt.Fprintf(w, ". %s %s in force.\n", plural(len(s.Files), "file"), are)
+	err := h.Rows(ctx, role, func(row history.Row) error {
 		printRow(w, row)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintln(w)
 	if len(s.Files) > 0 {
