@@ -68,6 +68,7 @@ func (s *Subject) differ(ctx context.Context, rows []Row) {
 			last[row.Role] = append(list, row)
 		}
 	}
+	pairs := map[[2]tuf.Digest]Verdict{} // of payloads that were compared
 	for _, list := range last {
 		for _, row := range list {
 			for _, other := range list {
@@ -76,10 +77,17 @@ func (s *Subject) differ(ctx context.Context, rows []Row) {
 				}
 				row.Differs = append(row.Differs, other.Vantage)
 				// Neither is logged, or the log has said what there is to say.
-				if other.Version == row.Version && row.Verdict == Unlogged && row.signed && other.signed && other.file != nil {
+				unlogged := row.Verdict == Unlogged || row.Verdict == Untracked
+				if other.Version == row.Version && unlogged && row.signed && other.signed && other.file != nil {
 					row.Verdict = OtherPayload
 					row.Sentence = fmt.Sprintf("it is signed by the keys in force and not in the log, and %s serves another payload of this version", other.Vantage)
+					if known, ok := pairs[[2]tuf.Digest{other.Payload, row.Payload}]; ok {
+						row.Verdict = known // one file of evidence is enough
+						continue
+					}
 					s.equivocation(ctx, row, other.rival(), row.rival())
+					pairs[[2]tuf.Digest{other.Payload, row.Payload}] = row.Verdict
+					pairs[[2]tuf.Digest{row.Payload, other.Payload}] = row.Verdict
 				}
 			}
 		}

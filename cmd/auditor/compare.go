@@ -211,7 +211,8 @@ func (c *comparison) conclude() string {
 			if row.Verdict != v {
 				continue
 			}
-			if count++; first == nil {
+			// That which the log has something to say of comes first.
+			if count++; first == nil || first.Index < 0 && row.Index >= 0 {
 				first = &c.Rows[i]
 			}
 		}

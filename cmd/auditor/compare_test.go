@@ -131,6 +131,14 @@ func TestCompare(t *testing.T) {
 	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, files[0])
 	w.wantAll(out, "the keys of repository "+w.repo.String()+" signed two payloads of targets 5")
 
+	// So are their snapshots, of which the log has none.
+	files, err = filepath.Glob(filepath.Join(found, "equivocation-snapshot-*.accusation"))
+	if must(err); len(files) != 1 {
+		t.Fatal(files)
+	}
+	out, _ = w.run(0, append([]string{"evidence", "check", "--policy", w.policy}, files...)...)
+	w.wantAll(out, "signed two payloads of snapshot")
+
 	// Another payload of a version that is logged: evidence with the log's entry.
 	must(evil.Put(tuf.RoleTargets, "app.bin", []byte("for one")))
 	must(evil.Release(tuf.RoleTargets))
