@@ -48,9 +48,11 @@ your vendors' in a file with --labels (lines of an id, a space and a name). With
 file the files are listed that they have released; --key finds what a key may sign.
 
 Exit codes:
-  0  a release lists the file (of your vendors, if they are named), or there is an answer
+  0  a release lists the file (of your vendors, if they are named); the key may sign
+     today; your vendors list files
   1  no release lists it, only evidence does, or the release that lists it contradicts
-     it; or the replay has findings of class tampering or unexpected
+     it; the key may not; they list none; or the replay has findings of class tampering
+     or unexpected
   2  wrong usage, or an outage: not everything could be checked`,
 		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt
   auditor lookup app.bin --quick --policy policy.txt --repository "$(cat vendor.id)"

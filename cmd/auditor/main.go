@@ -21,14 +21,21 @@ import (
 
 func main() { cli.Main(newCommand) }
 
-const about = `Auditor replays a log of update metadata and reports its findings.
+const about = `Auditor reads a log of update metadata, trusts none of it, and answers
+  lookup          is this file released, and by my vendor?
+  show            what has a vendor released?
+  diff            what did a release change?
+  radius          who could replace a file?
+  compare         is what a repository serves logged?
+  replay          is the log in order?
+  gossip          do others see the same log?
+  evidence check  what does this evidence prove?
 
-Replay, show and lookup read the whole log, or with --state what is new of it, from the
-files that the log serves to everyone, and trust none of them: they check the log's signature and the
-witnesses' by the policy, hash every entry onto their own tree, check every file,
-and judge every leaf again by the rules of admission. Compare does so, too, and holds what
-repositories serve against it. Gossip compares checkpoints from anywhere with the log,
-and evidence check says what an accusation proves; neither replays anything.
+What is said of a log rests on all of it, or with --state on what is new of it: the files
+that it serves to everyone. The log's signature and the witnesses' are checked by the
+policy, every entry is hashed onto a tree of the auditor's own, every file is checked, and
+every leaf is judged again by the rules of admission. Gossip and evidence check replay
+nothing, nor do diff and radius of files and folders.
 
 Findings have a class:
   tampering     the log, or a server of its files, misbehaved
@@ -42,9 +49,11 @@ func newCommand() *cobra.Command {
 		Use:   "auditor",
 		Short: "Replay a log of update metadata and report the findings",
 		Long:  about,
-		Example: `  auditor replay --policy policy.txt
+		Example: `  auditor lookup --policy policy.txt --repository "$(cat vendor.id)" app.bin
   auditor show --policy policy.txt
-  auditor lookup --policy policy.txt app.bin
+  auditor diff 13.targets.json 14.targets.json
+  auditor radius firmware.bin --dir metadata
+  auditor replay --policy policy.txt --state audit.state
   auditor compare --policy policy.txt https://mirror.example.com/metadata/
   auditor gossip --policy policy.txt phone.note
   auditor evidence check --policy policy.txt fork.conflict`,
