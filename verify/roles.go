@@ -98,6 +98,7 @@ func (c *Client) updateSnapshot(file []byte) error {
 	}
 	c.snapshot = m
 	c.state.Snapshot = seenAs(m, signers, m.Snapshot.TargetsMetadata())
+	c.outdated()
 	c.accept(tuf.RoleSnapshot, m, Sidecars{}, nil)
 	return nil
 }

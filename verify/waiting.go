@@ -172,6 +172,20 @@ func (c *Client) settled(role string, version int64) {
 	c.state.Approved = slices.DeleteFunc(c.state.Approved, func(a Approved) bool { return a.Role == role && a.Version <= version })
 }
 
+// outdated forgets what waited, and was approved, of versions that the snapshot does not
+// list: nothing asks for them any more.
+func (c *Client) outdated() {
+	gone := func(role string, version int64) bool {
+		if role == "" || role == tuf.RoleRoot {
+			return false
+		}
+		listed, _ := c.snapshot.Snapshot.File(role + ".json")
+		return listed.Version != version
+	}
+	c.state.Waiting = slices.DeleteFunc(c.state.Waiting, func(w Waiting) bool { return gone(w.Role, w.Version) })
+	c.state.Approved = slices.DeleteFunc(c.state.Approved, func(a Approved) bool { return gone(a.Role, a.Version) })
+}
+
 // approved reports whether the owner has approved of a release.
 func (c *Client) approved(role string, payload tuf.Digest) bool {
 	return slices.ContainsFunc(c.state.Approved, func(a Approved) bool { return a.Role == role && a.Payload == payload })

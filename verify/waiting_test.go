@@ -401,6 +401,35 @@ func TestApproveByID(t *testing.T) {
 	}
 }
 
+// What waits of a role that is gone waits no longer.
+func TestWaitingIsForgotten(t *testing.T) {
+	r := newFakeRepo(t)
+	r.delegate("targets", "A", false, "*")
+	r.publish("A", "targets", "snapshot", "timestamp")
+	cfg := r.config()
+	cfg.Install.Approval = verify.ApproveManual
+	d := newFakeDevice(t, r.last("root"))
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+	d.approve("targets")
+	wantOK(t, d.refresh(r, cfg))
+	_, err := d.find(r, "file")
+	wantRefused(t, err, verify.CodeNeedsApproval, "A")
+	d.state = d.client.State()
+	r.targets["targets"].Signed.Delegations = nil
+	r.publish("targets")
+	delete(r.snapshot.Signed.Meta, "A.json")
+	r.publish("snapshot", "timestamp")
+	// A snapshot that no longer lists a role is a rollback, unless its keys are new.
+	r.rotate("snapshot")
+	r.publish("root", "snapshot", "timestamp")
+	cfg.Install.Approval = verify.ApproveAuto
+	d.state.Required = nil
+	wantOK(t, d.refresh(r, cfg))
+	if len(d.state.Waiting) != 0 {
+		t.Errorf("waiting %+v", d.state.Waiting)
+	}
+}
+
 // A mirror cannot fill the state with roles that wait.
 func TestWaitingIsBounded(t *testing.T) {
 	r := newFakeRepo(t)

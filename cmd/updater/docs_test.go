@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -34,8 +35,8 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
-	if len(examples) != 5 {
-		t.Fatalf("%d examples, want 5: init and download, verify, explain, the mirror's refresh, the device's", len(examples))
+	if len(examples) != 6 {
+		t.Fatalf("%d examples, want 6: init and download, verify, explain, the mirror's refresh, the device's, the owner's", len(examples))
 	}
 	bin := runtest.Programs(t, "logserver", "witness", "publisher", "updater")
 	w := runtest.NewWorld(t)
@@ -71,11 +72,12 @@ func TestDevicesByTheDocs(t *testing.T) {
 	}
 	publish(v, "mirror")
 	writeFile(t, w.Path("1.root.json"), v.Files()["1.root.json"])
+	id := "" // of what waits
 	run := func(example int) process.Result {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", examples[example][1])
 		cmd.Dir = w.Dir
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SITE="+site.URL)
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SITE="+site.URL, "ID="+id)
 		r, err := process.Run(cmd)
 		if err != nil {
 			t.Fatal(err)
@@ -128,6 +130,28 @@ func TestDevicesByTheDocs(t *testing.T) {
 		}
 		return r.Code == 0
 	})
+
+	// The third release waits for the owner.
+	w.Write(t, "install.json", `{"min_age":"2s","approval":"manual"}`)
+	if err := v.Put("targets", "firmware.bin", []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Release("targets"); err != nil {
+		t.Fatal(err)
+	}
+	publish(v, "mirror")
+	if r := run(4); r.Code != 1 || !strings.Contains(r.Stderr, "refused (too-young): targets: version 4") {
+		t.Fatalf("the third release: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	var waiting []waitingRow
+	if err := json.Unmarshal([]byte(runtest.Must(t, "updater", "pending", "--json", "--metadata-dir", w.Path("device"))), &waiting); err != nil || len(waiting) != 1 {
+		t.Fatalf("%+v, %v", waiting, err)
+	}
+	id = waiting[0].ID
+	if r := run(5); r.Code != 0 || !strings.Contains(r.Stdout, "firmware.bin") || !strings.Contains(r.Stdout, "approved: targets 4") {
+		t.Fatalf("the owner: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	must(4)
 }
 
 func writeFile(t *testing.T, path string, content []byte) {

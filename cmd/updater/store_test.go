@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // What lies in the cache is believed no more than what comes over the network.
@@ -170,4 +173,37 @@ func TestRemembersBeforeATarget(t *testing.T) {
 		t.Errorf("it remembers %+v, timestamp %d, log %q", accepted, state.Timestamp.Version, state.Log)
 	}
 	d.download("app").want(0)
+}
+
+// A device that has a state of the version before goes on, and both copies are brought
+// forward.
+func TestStateOfVersion2(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	d.refresh().want(0)
+	for _, name := range []string{"updater.state", "updater.state.copy"} {
+		d.edit(name, func(b []byte) []byte {
+			state, err := verify.ParseState(b)
+			s.must(err)
+			state.Required = nil
+			b, err = state.Marshal()
+			s.must(err)
+			_, inner, _ := strings.Cut(string(b), `"state": `)
+			inner = strings.Replace(strings.TrimSuffix(inner, "}\n"), `"version":3`, `"version":2`, 1)
+			return fmt.Appendf(nil, `{"sha256": "%v", "state": %s}`, tuf.Sum([]byte(inner)), inner)
+		})
+	}
+	older := s.get("/metadata/timestamp.json")
+	s.release("app", "two")
+	d.refresh().want(0)
+	for _, name := range []string{"updater.state", "updater.state.copy"} {
+		b := d.contents()[name]
+		state, err := verify.ParseState([]byte(b))
+		if err != nil || !strings.Contains(b, `"version":3`) || state.Required == nil || state.Accepted["targets"][0].Version != 3 {
+			t.Errorf("%s: %s, %v", name, b, err)
+		}
+	}
+	s.set("/metadata/timestamp.json", older)
+	d.refresh().want(1, "refused (rollback)")
 }
