@@ -55,6 +55,7 @@ func (it *item) packed() bool {
 type loaded struct {
 	item
 	metadata *tuf.Metadata
+	parts    *parts        // of the metadata
 	snapshot *tuf.Metadata // nil: none named
 	err      error         // why a file is not here: *badBlob, *outage or *malformed
 	later    bool          // a file is larger than it was said to be: it is read when it is its turn
@@ -194,6 +195,7 @@ func (a *Auditor) loadFiles(ctx context.Context, l *loaded, ahead bool) (err err
 	if l.metadata, err = parse("its metadata", content, l.leaf.Encoding); err != nil {
 		return err
 	}
+	l.parts = partsOf(l.metadata)
 	if packed && l.metadata.Root != nil {
 		a.blobs.keep(l.leaf.Metadata, bytes.Clone(content)) // it is asked for again and again
 	}

@@ -38,7 +38,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 		if err != nil {
 			return err
 		}
-		if list := otherContent(partsOf(l.metadata), before); list.count > 0 {
+		if list := otherContent(l.parts, before); list.count > 0 {
 			a.record(aboutLeaf(Rebound, l.index, l.leaf, "%s %d lists other content than the release of the same version at index %d for targets: %s",
 				plain(l.leaf.Role), l.leaf.Version, repo.prior, list))
 		}
@@ -47,7 +47,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 	if !repo.newest {
 		return nil
 	}
-	c := comparison{l: l, now: partsOf(l.metadata), index: -1}
+	c := comparison{l: l, now: l.parts, index: -1}
 	if repo.before > 0 {
 		c.index = repo.roles[l.leaf.Role].versions[repo.before].index
 		var err error
@@ -55,7 +55,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 			return err
 		}
 	}
-	a.recent.keep(c.now)
+	a.recent.keep(l.index, c.now)
 	found, err := repo.revokedFindings(ctx, l)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type parts struct {
 func partsOf(m *tuf.Metadata) *parts {
 	p := &parts{Metadata: m}
 	if m.Targets != nil {
+		m.Targets.File("") // finds all files, which takes a while and may be done ahead
 		p.targets, p.delegations = string(m.Member("targets")), string(m.Member("delegations"))
 	}
 	return p
@@ -33,40 +34,48 @@ func (p *parts) size() int {
 	return size
 }
 
-// recent keeps the last files that were read. The zero value is empty.
+// recent keeps the files of the last leaves that were judged. The zero value is empty.
 type recent struct {
 	bytes int
-	order list.List // of *parts, the latest first
-	held  map[tuf.Digest]*list.Element
+	order list.List               // of recentFile, the latest first
+	held  map[int64]*list.Element // by the index of the leaf
 }
 
-func (r *recent) keep(p *parts) {
-	if _, ok := r.held[p.FileDigest]; ok || p.size() > maxRecent/4 {
+type recentFile struct {
+	*parts
+	index int64
+}
+
+func (r *recent) keep(index int64, p *parts) {
+	if _, ok := r.held[index]; ok || p.size() > maxRecent/4 {
 		return
 	}
 	if r.held == nil {
-		r.held = map[tuf.Digest]*list.Element{}
+		r.held = map[int64]*list.Element{}
 	}
-	r.held[p.FileDigest] = r.order.PushFront(p)
+	r.held[index] = r.order.PushFront(recentFile{p, index})
 	r.bytes += p.size()
 	for r.bytes > maxRecent {
-		oldest := r.order.Remove(r.order.Back()).(*parts)
+		oldest := r.order.Remove(r.order.Back()).(recentFile)
 		r.bytes -= oldest.size()
-		delete(r.held, oldest.FileDigest)
+		delete(r.held, oldest.index)
 	}
+}
+
+// atHand returns the file of the leaf at an index, if it was judged lately.
+func (a *Auditor) atHand(index int64) (*parts, bool) {
+	e, ok := a.recent.held[index]
+	if !ok {
+		return nil, false
+	}
+	a.recent.order.MoveToFront(e)
+	return e.Value.(recentFile).parts, true
 }
 
 // logged returns the file of the leaf at an index.
 func (a *Auditor) logged(ctx context.Context, index int64) (*parts, error) {
-	logged, ok, err := a.leafAt(ctx, index)
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		if e, ok := a.recent.held[logged.Metadata]; ok {
-			a.recent.order.MoveToFront(e)
-			return e.Value.(*parts), nil
-		}
+	if p, ok := a.atHand(index); ok {
+		return p, nil
 	}
 	m, err := a.earlier(ctx, index)
 	if err != nil {

@@ -309,7 +309,7 @@ func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository,
 	if names := signedBoth(keys, l.metadata, other); len(names) > 0 {
 		f.Sentence += "; signed both: " + strings.Join(names, ", ")
 	}
-	if list := otherContent(partsOf(l.metadata), partsOf(other)); list.count > 0 {
+	if list := otherContent(l.parts, partsOf(other)); list.count > 0 {
 		f.Sentence += "; other content: " + list.String()
 	}
 	return f, nil

@@ -34,6 +34,14 @@ func measurements() []measurement {
 		{"replay", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
 			return m.replay(ctx, auditor, files{dir: m.dir, packs: true})
 		}},
+		{"replay with --state", func(ctx context.Context, m *mirror, auditor, work string) (figures, error) {
+			state, err := os.MkdirTemp(work, "state-")
+			if err != nil {
+				return figures{}, err
+			}
+			got, err := m.replay(ctx, auditor, files{dir: m.dir, packs: true}, "--state", state)
+			return got, errors.Join(err, os.RemoveAll(state))
+		}},
 		{"replay, packs in zstd", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
 			return m.replay(ctx, auditor, files{dir: m.dir, packs: true, zstd: true})
 		}},
