@@ -148,7 +148,7 @@ func TestWrongPacks(t *testing.T) {
 	right, err := packs(h.Log.Source()).Pack(t.Context(), 0, historySize)
 	must(t, err)
 	first := 36 + int(right[35]) + int(right[34])<<8 // where the second file's record begins
-	a := newAuditor(t, h.Log)
+	a := newAuditor(t, h.Log, at(h.Time))
 	step(t, a)
 	want := report(t, a)
 	for name, tt := range map[string]struct {
@@ -169,7 +169,7 @@ func TestWrongPacks(t *testing.T) {
 		"an error page with code 200": {served: []byte("<html>please log in</html>"), says: "is not the pack of its bundle"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAuditor(t, h.Log, withPacks(h.Log, func(context.Context, int64, int) ([]byte, error) { return tt.served, tt.err }))
+			a := newAuditor(t, h.Log, at(h.Time), withPacks(h.Log, func(context.Context, int64, int) ([]byte, error) { return tt.served, tt.err }))
 			step(t, a)
 			got := report(t, a)
 			i := slices.IndexFunc(got.Findings, func(f audit.Finding) bool { return f.Kind == audit.PackMismatch })
