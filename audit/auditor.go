@@ -305,15 +305,31 @@ func (a *Auditor) stateFailed(err error) {
 	}
 }
 
+// presentEvery is how often Run looks at what is true of the present state of repositories,
+// such as that a release is about to expire. Time alone can make it true.
+const presentEvery = time.Hour
+
 // Run steps until the context ends, and then returns its error. report is called
-// after every step; an error of its own ends the run.
+// after every step; an error of its own ends the run. From an hour after the first step on
+// the findings of a step have those, too, that are only true of the present.
 func (a *Auditor) Run(ctx context.Context, report func(StepResult, error) error) error {
 	defer func() { a.until = time.Time{} }()
+	var looked time.Time // at the present
 	for {
 		a.until = time.Now().Add(maxStep)
 		result, err := a.Step(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if now := a.cfg.Now(); err == nil && result.Waiting == 0 && looked.IsZero() {
+			looked = now
+		} else if err == nil && result.Waiting == 0 && now.Sub(looked) >= presentEvery {
+			looked = now
+			var found []Finding
+			if found, err = a.newlyPresent(ctx); err != nil && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			result.Findings = append(result.Findings, found...)
 		}
 		if err := report(result, err); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -157,3 +158,33 @@ func TestRunningOutByHabit(t *testing.T) {
 		}
 	}
 }
+
+// An auditor that follows says when a release has begun to run out, though nothing is
+// logged, and once.
+func TestRunSaysWhatRunsOut(t *testing.T) {
+	m := newMade(t)
+	m.targets("targets", 1, object{"expires": "2030-01-31T00:00:00Z"}, "t")
+	m.Publish(2)
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	a := newAuditor(t, m.Log, func(c *audit.Config) {
+		c.Interval = time.Millisecond
+		c.Now = func() time.Time { return now }
+	})
+	said := map[string]string{} // by day
+	err := a.Run(t.Context(), func(r audit.StepResult, err error) error {
+		for _, f := range r.Findings {
+			if f.Kind == audit.RunningOut {
+				said[now.Format(time.DateOnly)] += f.Sentence
+			}
+		}
+		if now = now.Add(12 * time.Hour); err == nil && now.Month() > 1 {
+			err = errDone
+		}
+		return err
+	})
+	if !errors.Is(err, errDone) || len(said) != 1 || !strings.HasPrefix(said["2030-01-17"], "targets 1 expires at 2030-01-31") {
+		t.Errorf("%v, said %v", err, said)
+	}
+}
+
+var errDone = errors.New("done")

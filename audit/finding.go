@@ -251,8 +251,8 @@ func (a *Auditor) putFinding(ctx context.Context, f Finding, sum tuf.Digest, sco
 	}, a.cfg.Now())
 }
 
-// reconcile notes which findings of a scope are there now, and which are gone.
-func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Finding) error {
+// inScope returns which findings of a scope were there when it was last looked at.
+func (a *Auditor) inScope(ctx context.Context, scope state.Scope) (map[tuf.Digest]bool, error) {
 	if a.there[scope] == nil {
 		known := map[tuf.Digest]bool{}
 		err := a.db.InScope(ctx, scope, func(f state.Finding) error {
@@ -260,11 +260,20 @@ func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Findin
 			return nil
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		a.there[scope] = known
 	}
-	before, is := a.there[scope], map[tuf.Digest]bool{}
+	return a.there[scope], nil
+}
+
+// reconcile notes which findings of a scope are there now, and which are gone.
+func (a *Auditor) reconcile(ctx context.Context, scope state.Scope, now []Finding) error {
+	before, err := a.inScope(ctx, scope)
+	if err != nil {
+		return err
+	}
+	is := map[tuf.Digest]bool{}
 	for _, f := range now {
 		sum := f.digest()
 		is[sum] = true

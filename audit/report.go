@@ -121,6 +121,42 @@ func (a *Auditor) newReport() *Report {
 }
 
 func (a *Auditor) report(ctx context.Context, r *Report) error {
+	present, err := a.lookAtPresent(ctx, &r.Repositories)
+	if errors.As(err, new(*state.Error)) {
+		return err
+	}
+	firstErr := err
+	if r.Verdicts, err = a.db.Verdicts(ctx, 0); err != nil {
+		return err
+	}
+	if r.Findings, err = a.kept(ctx, firstErr != nil, append(present, a.passing...)); err != nil {
+		return err
+	}
+	if r.Suppressed, err = a.allSuppressed(ctx); err != nil {
+		return err
+	}
+	return firstErr
+}
+
+// newlyPresent returns what has become true of repositories without a leaf of theirs since
+// it was last looked at.
+func (a *Auditor) newlyPresent(ctx context.Context) ([]Finding, error) {
+	known, err := a.inScope(ctx, state.Present)
+	if err != nil {
+		return nil, err
+	}
+	var reports []RepositoryReport
+	present, err := a.lookAtPresent(ctx, &reports)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(present, func(f Finding) bool { return known[f.digest()] }), nil
+}
+
+// lookAtPresent reports the repositories, and returns the findings that are true of them
+// now, after noting which have come and which are gone. The error is the state's, or says
+// that not all could be read.
+func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport) ([]Finding, error) {
 	var firstErr error
 	note := func(err error) {
 		if firstErr == nil {
@@ -137,7 +173,7 @@ func (a *Auditor) report(ctx context.Context, r *Report) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var present []Finding
 	if a.oldNotes != nil {
@@ -146,34 +182,25 @@ func (a *Auditor) report(ctx context.Context, r *Report) error {
 	for _, id := range ids {
 		report, found, err := a.repositoryReport(ctx, id, saved[id])
 		if errors.As(err, new(*state.Error)) {
-			return err
+			return nil, err
 		}
 		note(err)
-		r.Repositories = append(r.Repositories, report)
+		*reports = append(*reports, report)
 		present = append(present, found...)
 		if err := a.evict(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if firstErr == nil {
 		// What cannot be seen now is not gone.
 		if err := a.reconcile(ctx, state.Present, present); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := a.db.Commit(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	if r.Verdicts, err = a.db.Verdicts(ctx, 0); err != nil {
-		return err
-	}
-	if r.Findings, err = a.kept(ctx, firstErr != nil, append(present, a.passing...)); err != nil {
-		return err
-	}
-	if r.Suppressed, err = a.allSuppressed(ctx); err != nil {
-		return err
-	}
-	return firstErr
+	return present, firstErr
 }
 
 // kept returns all findings that are there, the worst first: those that last, and then
