@@ -121,9 +121,12 @@ func (h *history) clone() *history {
 	return &history{Log: h.Log.Clone(), vendor: v, repo: h.repo}
 }
 
+// began is the clock of auditors: it stands, so that two of them report the same times.
+var began = time.Now()
+
 func newAuditor(t testing.TB, l *audittest.Log, change ...func(*audit.Config)) *audit.Auditor {
 	t.Helper()
-	cfg := audit.Config{Source: l.Source(), Policy: l.Policy()}
+	cfg := audit.Config{Source: l.Source(), Policy: l.Policy(), Now: func() time.Time { return began }}
 	for _, c := range change {
 		c(&cfg)
 	}
