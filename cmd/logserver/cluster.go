@@ -21,7 +21,6 @@ import (
 	"github.com/tuflog/tuflog/log/metrics"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/serverlog"
-	"github.com/tuflog/tuflog/log/trillianlog"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -94,8 +93,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 // clusterConfig returns the parts of a front end that serves the log on servers. Its caller
 // closes Lead.Publisher.Served.
 func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
-	cfg.Blobs, cfg.Tokens = s.DB.Blobs(), s.DB.Tokens()
-	if cfg.Sources.FrontEndSecret, err = s.DB.Secret(ctx); err != nil {
+	if cfg.Sources.FrontEndSecret, err = s.Secret(ctx); err != nil {
 		return made, err
 	}
 	keys, err := publicKeys(ctx, s, flags, cfg.Publisher)
@@ -105,14 +103,9 @@ func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg 
 	if cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, cfg.Logger); err != nil {
 		return made, err
 	}
-	follow := follower.Config{
-		Config:      cfg.Config,
-		Policy:      cfg.Publisher.Policy,
-		Keys:        keys,
-		Checkpoints: s.DB.Checkpoints(nil),
-		Served:      cfg.Publisher.Served,
-	}
-	follow.Storage, follow.State = trillianlog.OpenReader(s.DB.Tiles(nil)), s.DB.State(nil)
+	follow := follower.Config{Config: cfg.Config, Policy: cfg.Publisher.Policy, Keys: keys, Served: cfg.Publisher.Served}
+	s.Follow(&follow)
+	cfg.Blobs, cfg.Tokens = follow.Blobs, follow.Tokens
 	made = cluster.Config{
 		Follow:    follow,
 		Lead:      cfg,
@@ -149,7 +142,7 @@ func publicKeys(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg pub
 	if err != nil {
 		return nil, err
 	}
-	origin, _, err := s.DB.Log(ctx)
+	origin, err := s.Origin(ctx)
 	for _, key := range keys {
 		if err == nil && key.Name() != origin {
 			err = fmt.Errorf("the key is of log %q, the database of %q", key.Name(), origin)

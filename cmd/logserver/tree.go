@@ -11,7 +11,6 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
-	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/witness/client"
@@ -68,7 +67,7 @@ the database, with both URLs.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			size, err := replaceTree(cmd.Context(), &flags, cmd.ErrOrStderr())
-			var done *postgres.ReplacedError
+			var done *serverlog.ReplacedError
 			switch {
 			case errors.As(err, &done):
 				fmt.Fprintf(cmd.OutOrStdout(), "nothing was changed: %v\n", done)

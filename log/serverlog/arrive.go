@@ -29,18 +29,18 @@ func Arrive(ctx context.Context, at *Servers, watch maintain.Watch, logger *slog
 	if err != nil {
 		return nil, err
 	}
-	return &Destination{log: Log{DB: db, logger: logger}, at: at, watch: watch}, nil
+	return &Destination{log: Log{db: db, logger: logger}, at: at, watch: watch}, nil
 }
 
 // Close implements maintain.Destination.
 func (d *Destination) Close() error {
-	d.log.DB.Close()
+	d.log.db.Close()
 	return nil
 }
 
 // Log implements maintain.Destination.
 func (d *Destination) Log(ctx context.Context) (origin, storage string, arriving bool, err error) {
-	if origin, storage, err = d.log.DB.Log(ctx); err != nil {
+	if origin, storage, err = d.log.db.Log(ctx); err != nil {
 		return "", "", false, err
 	}
 	storage, arriving = postgres.Arriving(storage)
@@ -48,11 +48,11 @@ func (d *Destination) Log(ctx context.Context) (origin, storage string, arriving
 }
 
 // ID implements maintain.Destination.
-func (d *Destination) ID(ctx context.Context) (string, error) { return d.log.DB.ID(ctx) }
+func (d *Destination) ID(ctx context.Context) (string, error) { return d.log.db.ID(ctx) }
 
 // Ledger implements maintain.Destination.
 func (d *Destination) Ledger(ctx context.Context) (log.LedgerRecord, error) {
-	return d.log.DB.Ledger(nil).Load(ctx)
+	return d.log.db.Ledger(nil).Load(ctx)
 }
 
 // Find implements maintain.Destination. It takes the number of the tree from the name of a
@@ -67,35 +67,35 @@ func (d *Destination) Find(name string) error {
 		u.Path = "/" + number
 		d.at.Storage = u.String()
 	}
-	if d.log.Trillian, err = trillianlog.ParseURL(d.at.Storage); err != nil {
+	if d.log.storage, err = trillianlog.ParseURL(d.at.Storage); err != nil {
 		return err
 	}
-	if nameOf(d.log.Trillian.TreeID) != name {
-		return fmt.Errorf("the log is on its way to %s, not to tree %d", name, d.log.Trillian.TreeID)
+	if nameOf(d.log.storage.TreeID) != name {
+		return fmt.Errorf("the log is on its way to %s, not to tree %d", name, d.log.storage.TreeID)
 	}
 	return nil
 }
 
 // Create implements maintain.Destination.
 func (d *Destination) Create(ctx context.Context, origin string) (storage string, err error) {
-	if d.at.Storage, d.log.Trillian, err = emptyTree(ctx, d.at.Storage); err != nil {
+	if d.at.Storage, d.log.storage, err = emptyTree(ctx, d.at.Storage); err != nil {
 		return "", err
 	}
-	name := nameOf(d.log.Trillian.TreeID)
-	return name, d.log.DB.CreateArriving(ctx, origin, name)
+	name := nameOf(d.log.storage.TreeID)
+	return name, d.log.db.CreateArriving(ctx, origin, name)
 }
 
 // Database implements maintain.Destination.
-func (d *Destination) Database() string { return d.log.DB.Where() }
+func (d *Destination) Database() string { return d.log.db.Where() }
 
 // Where implements maintain.Destination.
 func (d *Destination) Where() string {
-	return fmt.Sprintf("%s at %s, and the %s", nameOf(d.log.Trillian.TreeID), d.log.Trillian.Target, d.log.DB.Where())
+	return fmt.Sprintf("%s at %s, and the %s", nameOf(d.log.storage.TreeID), d.log.storage.Target, d.log.db.Where())
 }
 
 // Take implements maintain.Destination.
 func (d *Destination) Take(ctx context.Context) (maintain.Arriving, error) {
-	lease, err := takeLease(ctx, d.log.DB)
+	lease, err := takeLease(ctx, d.log.db)
 	if err != nil {
 		return nil, err
 	}
@@ -111,27 +111,27 @@ type arriving struct {
 func (a *arriving) Context() context.Context { return a.lease.Context() }
 
 func (a *arriving) Entries(ctx context.Context) (maintain.EntryStore, error) {
-	cfg := a.to.log.Trillian
-	cfg.Tiles, cfg.Until = a.to.log.DB.Tiles(a.lease), a.lease.Until
+	cfg := a.to.log.storage
+	cfg.Tiles, cfg.Until = a.to.log.db.Tiles(a.lease), a.lease.Until
 	return trillianlog.Open(ctx, cfg)
 }
 
-func (a *arriving) Copied() log.Storage { return trillianlog.OpenReader(a.to.log.DB.Tiles(nil)) }
+func (a *arriving) Copied() log.Storage { return trillianlog.OpenReader(a.to.log.db.Tiles(nil)) }
 
 func (a *arriving) Check(ctx context.Context, size int64) ([]string, error) {
 	return a.to.log.Beneath(ctx, size, a.to.watch)
 }
 
-func (a *arriving) Blobs() log.Blobs { return a.to.log.DB.Blobs() }
+func (a *arriving) Blobs() log.Blobs { return a.to.log.db.Blobs() }
 
-func (a *arriving) State() log.StateWriter { return a.to.log.DB.State(a.lease) }
+func (a *arriving) State() log.StateWriter { return a.to.log.db.State(a.lease) }
 
 func (a *arriving) Vendors(ctx context.Context, tokens []log.Token, held []log.Held, files func(id string) (file, snapshot []byte, err error)) error {
-	return a.to.log.DB.Holds(a.lease).Arrive(ctx, tokens, held, files)
+	return a.to.log.db.Holds(a.lease).Arrive(ctx, tokens, held, files)
 }
 
 func (a *arriving) Arrive(ctx context.Context, arrival maintain.Arrival) error {
-	return a.to.log.DB.Arrive(ctx, a.lease, nameOf(a.to.log.Trillian.TreeID), arrival)
+	return a.to.log.db.Arrive(ctx, a.lease, nameOf(a.to.log.storage.TreeID), arrival)
 }
 
 func (a *arriving) Release(ctx context.Context) { giveUp(ctx, a.lease, a.to.log.logger) }

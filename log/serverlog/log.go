@@ -28,11 +28,11 @@ type Servers struct {
 // Log is a log on servers that several front ends share. It implements maintain.Log, and
 // cluster.Leases and cluster.FrontEnds.
 type Log struct {
-	DB       *postgres.DB
-	Trillian trillianlog.Config
 	// Metrics are of the process that serves the log; nil in others.
 	Metrics *metrics.Metrics
 
+	db      *postgres.DB
+	storage trillianlog.Config
 	logger  *slog.Logger
 	lease   *postgres.Lease // nil: this process does not write the log
 	closers []func() error
@@ -67,7 +67,7 @@ func Open(ctx context.Context, at Servers, logger *slog.Logger) (*Log, error) {
 		}
 		return nil, err
 	}
-	return &Log{DB: db, Trillian: storage, logger: logger}, nil
+	return &Log{db: db, storage: storage, logger: logger}, nil
 }
 
 // Close gives up what Write has taken, and closes the database.
@@ -78,56 +78,56 @@ func (l *Log) Close() error {
 		err = errors.Join(err, l.closers[last]())
 		l.closers = l.closers[:last]
 	}
-	l.DB.Close()
+	l.db.Close()
 	return err
 }
 
 // Ledger implements maintain.Log.
 func (l *Log) Ledger(ctx context.Context) (log.LedgerRecord, error) {
-	return l.DB.Ledger(nil).Load(ctx)
+	return l.db.Ledger(nil).Load(ctx)
 }
 
 // Published implements maintain.Log.
 func (l *Log) Published(ctx context.Context) ([]byte, error) {
-	return l.DB.Checkpoints(nil).Load(ctx)
+	return l.db.Checkpoints(nil).Load(ctx)
 }
 
 // Storage implements maintain.Log. It is the copy of Trillian's entries that front ends read.
 func (l *Log) Storage(ctx context.Context) (log.Storage, proofs.Tree, error) {
-	storage := trillianlog.OpenReader(l.DB.Tiles(nil))
+	storage := trillianlog.OpenReader(l.db.Tiles(nil))
 	stored, err := storage.Integrated(ctx)
 	return storage, stored, err
 }
 
 // Blobs implements maintain.Log.
-func (l *Log) Blobs() (log.Blobs, error) { return l.DB.Blobs(), nil }
+func (l *Log) Blobs() (log.Blobs, error) { return l.db.Blobs(), nil }
 
 // State implements maintain.Log.
-func (l *Log) State() (log.State, error) { return l.DB.State(nil), nil }
+func (l *Log) State() (log.State, error) { return l.db.State(nil), nil }
 
 // Vendors implements maintain.Log.
-func (l *Log) Vendors() (log.Tokens, log.Holds, error) { return l.DB.Tokens(), l.DB.Holds(nil), nil }
+func (l *Log) Vendors() (log.Tokens, log.Holds, error) { return l.db.Tokens(), l.db.Holds(nil), nil }
 
 // Record records what is about to be done by hand, in the database.
-func (l *Log) Record(ctx context.Context, a maintain.Action) error { return l.DB.AppendAction(ctx, a) }
+func (l *Log) Record(ctx context.Context, a maintain.Action) error { return l.db.AppendAction(ctx, a) }
 
 // Scratch implements maintain.Log.
 func (l *Log) Scratch(ctx context.Context) (*maintain.Scratch, error) {
-	second, err := l.DB.Scratch(ctx, nil)
+	second, err := l.db.Scratch(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &maintain.Scratch{
 		StateWriter: second,
-		Differences: func(ctx context.Context) ([]string, error) { return l.DB.State(nil).Differences(ctx, second) },
+		Differences: func(ctx context.Context) ([]string, error) { return l.db.State(nil).Differences(ctx, second) },
 		Drop:        second.Drop,
 	}, nil
 }
 
 // Beneath implements maintain.Log: the copy is compared with Trillian's leaves.
 func (l *Log) Beneath(ctx context.Context, size int64, watch maintain.Watch) (found []string, err error) {
-	cfg := l.Trillian
-	cfg.Tiles = l.DB.Tiles(nil)
+	cfg := l.storage
+	cfg.Tiles = l.db.Tiles(nil)
 	trillian, err := trillianlog.Connect(cfg)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (l *Log) Beneath(ctx context.Context, size int64, watch maintain.Watch) (fo
 // Diagnose says in d what is wrong with Trillian's tree, beside a copy of it, and returns the
 // tree; nil: it could not be read.
 func (l *Log) Diagnose(ctx context.Context, copied proofs.Tree, d *maintain.Diagnosis) (tree *proofs.Tree, err error) {
-	trillian, err := trillianlog.Connect(l.Trillian)
+	trillian, err := trillianlog.Connect(l.storage)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (l *Log) Diagnose(ctx context.Context, copied proofs.Tree, d *maintain.Diag
 		d.Explain(halt.Code, halt.What, halt.Do)
 		return &root, nil
 	case err != nil:
-		d.Explain(maintain.HaltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", l.Trillian.Target))
+		d.Explain(maintain.HaltTrillianAway, err.Error(), fmt.Sprintf("See whether Trillian's log server runs at %s, has its database and, with TLS, a certificate for that host that is of ca or of the system's authorities. What is published can be read meanwhile", l.storage.Target))
 		return nil, nil
 	}
 	if state, err := trillian.TreeState(ctx); err == nil && state != "ACTIVE" {
@@ -176,7 +176,7 @@ type FrontEnd struct {
 
 // FrontEnds reads what the front ends say of themselves.
 func (l *Log) FrontEnds(ctx context.Context) ([]FrontEnd, error) {
-	rows, err := l.DB.FrontEnds(ctx)
+	rows, err := l.db.FrontEnds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (l *Log) FrontEnds(ctx context.Context) ([]FrontEnd, error) {
 			before[f.ID] = f.Writes
 		}
 		wait.For(ctx, 2*cluster.Beat)
-		if rows, err = l.DB.FrontEnds(ctx); err != nil {
+		if rows, err = l.db.FrontEnds(ctx); err != nil {
 			return nil, err
 		}
 		heard = func(f postgres.FrontEnd) bool { writes, ok := before[f.ID]; return !ok || writes != f.Writes }

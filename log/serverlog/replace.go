@@ -50,6 +50,9 @@ type Replacement struct {
 	next   trillianlog.Config
 }
 
+// ReplacedError means that the log has got a new tree before.
+type ReplacedError = postgres.ReplacedError
+
 // OtherTreeError means that the new tree does not have what was signed, although all of it
 // was put there. The log is as it was.
 type OtherTreeError struct{ Has, Signed proofs.Tree }
@@ -58,7 +61,7 @@ func (e *OtherTreeError) Error() string {
 	return fmt.Sprintf("the new tree has size %d and root %v; size %d and root %v were signed", e.Has.N, e.Has.Hash, e.Signed.N, e.Signed.Hash)
 }
 
-// Run returns the size of the new tree. It is a *postgres.ReplacedError where the log is not in
+// Run returns the size of the new tree. It is a *ReplacedError where the log is not in
 // the tree of At any more.
 func (r *Replacement) Run(ctx context.Context) (size int64, err error) {
 	if r.To == "" {
@@ -108,7 +111,7 @@ func (s signedPart) Integrated(context.Context) (proofs.Tree, error) { return s.
 
 // open checks that the copy has what was signed, and returns it.
 func (r *Replacement) open(ctx context.Context) (*trillianlog.Reader, error) {
-	rec, err := r.log.DB.Ledger(r.log.lease).Load(ctx)
+	rec, err := r.log.db.Ledger(r.log.lease).Load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -117,10 +120,10 @@ func (r *Replacement) open(ctx context.Context) (*trillianlog.Reader, error) {
 		return nil, err
 	}
 	r.record, r.signed = string(text), rec.Edge.Tree()
-	if _, r.from, err = r.log.DB.Log(ctx); err != nil {
+	if _, r.from, err = r.log.db.Log(ctx); err != nil {
 		return nil, err
 	}
-	copied := trillianlog.OpenReader(r.log.DB.Tiles(nil))
+	copied := trillianlog.OpenReader(r.log.db.Tiles(nil))
 	tree, err := log.TreeFromTiles(ctx, r.signed.N, copied)
 	if err != nil {
 		return nil, fmt.Errorf("the copy of the %d entries that were signed: %w", r.signed.N, err)
@@ -177,7 +180,7 @@ func (r *Replacement) confirm(ctx context.Context) (err error) {
 		return err
 	}
 	defer done()
-	cfg.Storage, cfg.Ledger, cfg.Checkpoints = signedPart{copied, r.signed}, r.log.DB.Ledger(r.log.lease), r.log.DB.Checkpoints(r.log.lease)
+	cfg.Storage, cfg.Ledger, cfg.Checkpoints = signedPart{copied, r.signed}, r.log.db.Ledger(r.log.lease), r.log.db.Checkpoints(r.log.lease)
 	cfg.Logger = r.Logger
 	p, err := publisher.Open(ctx, cfg)
 	if err == nil {
@@ -191,7 +194,7 @@ func (r *Replacement) confirm(ctx context.Context) (err error) {
 
 // usable refuses to replace a tree with which nothing is wrong, unless by one elsewhere.
 func (r *Replacement) usable(ctx context.Context) (err error) {
-	trillian, err := trillianlog.Connect(r.log.Trillian)
+	trillian, err := trillianlog.Connect(r.log.storage)
 	if err != nil {
 		return err
 	}
@@ -218,7 +221,7 @@ func (r *Replacement) usable(ctx context.Context) (err error) {
 // make makes the new tree, or finds the one that was begun. One that was begun and cannot
 // be filled any more is left where it is, and another is made.
 func (r *Replacement) make(ctx context.Context) error {
-	_, next, err := r.log.DB.StorageURLs(ctx)
+	_, next, err := r.log.db.StorageURLs(ctx)
 	if err != nil {
 		return err
 	}
@@ -241,7 +244,7 @@ func (r *Replacement) make(ctx context.Context) error {
 		return err
 	}
 	// Until this is known, a tree that was made is empty, and forgotten.
-	if err := r.log.DB.SetNextStorage(ctx, r.log.lease, made); err != nil {
+	if err := r.log.db.SetNextStorage(ctx, r.log.lease, made); err != nil {
 		return err
 	}
 	if r.next, err = trillianlog.ParseURL(made); err != nil {
@@ -282,7 +285,7 @@ func (r *Replacement) useless(ctx context.Context) (useless, err error) {
 	if root.N > r.signed.N {
 		return fmt.Errorf("it has %d entries, and %d were signed", root.N, r.signed.N), nil
 	}
-	tree, err := log.TreeFromTiles(ctx, root.N, trillianlog.OpenReader(r.log.DB.Tiles(nil)))
+	tree, err := log.TreeFromTiles(ctx, root.N, trillianlog.OpenReader(r.log.db.Tiles(nil)))
 	if err == nil && tree != root {
 		useless = fmt.Errorf("at size %d it has root %v, the copy root %v", root.N, root.Hash, tree.Hash)
 	}
@@ -294,7 +297,7 @@ func (r *Replacement) useless(ctx context.Context) (useless, err error) {
 func (r *Replacement) fill(ctx context.Context) (err error) {
 	cfg := r.next
 	cfg.Logger, cfg.Until = r.Logger, r.log.lease.Until
-	cfg.Tiles = trillianlog.NewMirror(r.log.DB.Tiles(nil), r.signed.N)
+	cfg.Tiles = trillianlog.NewMirror(r.log.db.Tiles(nil), r.signed.N)
 	to, err := trillianlog.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -302,7 +305,7 @@ func (r *Replacement) fill(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, to.Close()) }()
 	add, finished := r.Watch.Begin("fill", r.signed.N)
 	err = (&maintain.Migration{
-		From: signedPart{trillianlog.OpenReader(r.log.DB.Tiles(nil)), r.signed}, Tree: r.signed, To: to,
+		From: signedPart{trillianlog.OpenReader(r.log.db.Tiles(nil)), r.signed}, Tree: r.signed, To: to,
 		Progress: add,
 		Logger:   r.Logger,
 	}).Run(ctx)
@@ -319,11 +322,11 @@ func (r *Replacement) fill(ctx context.Context) (err error) {
 
 // reindex makes the derived state anew if it has entries that are left behind.
 func (r *Replacement) reindex(ctx context.Context) error {
-	have, err := maintain.PositionOf(ctx, r.log.DB.State(nil))
+	have, err := maintain.PositionOf(ctx, r.log.db.State(nil))
 	if err != nil || have.N <= r.signed.N {
 		return err
 	}
-	return r.log.indexAnew(ctx, signedPart{trillianlog.OpenReader(r.log.DB.Tiles(nil)), r.signed}, r.signed, r.Watch)
+	return r.log.indexAnew(ctx, signedPart{trillianlog.OpenReader(r.log.db.Tiles(nil)), r.signed}, r.signed, r.Watch)
 }
 
 // replace puts the new tree in the place of the old one. Before it the log is what it was,
@@ -332,7 +335,7 @@ func (r *Replacement) reindex(ctx context.Context) error {
 func (r *Replacement) replace(ctx context.Context) error {
 	action := maintain.ActionNow("tree-replace", fmt.Sprintf("%s, with the %d entries that were signed, by %s", r.At.Storage, r.signed.N, r.To))
 	action.Before = r.record
-	return r.log.DB.ReplaceStorage(ctx, r.log.lease, postgres.Replacement{
+	return r.log.db.ReplaceStorage(ctx, r.log.lease, postgres.Replacement{
 		From: r.from, To: nameOf(r.next.TreeID), URL: r.To,
 		Size: r.signed.N, Action: action,
 	})
@@ -341,7 +344,7 @@ func (r *Replacement) replace(ctx context.Context) error {
 // freeze asks Trillian to take nothing for the old tree any more. Entries on their way to it
 // then are useless, and so is the tree: it may be gone.
 func (r *Replacement) freeze(ctx context.Context) error {
-	if err := trillianlog.FreezeTree(ctx, r.log.Trillian); err != nil {
+	if err := trillianlog.FreezeTree(ctx, r.log.storage); err != nil {
 		r.Logger.Warn("the old tree is not frozen; nobody reads it any more", "err", err)
 	}
 	return nil

@@ -32,8 +32,8 @@ func (l *Log) Write(ctx context.Context, cfg *leader.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = storage, l.DB.Ledger(l.lease), l.DB.Checkpoints(l.lease)
-	cfg.Blobs, cfg.State, cfg.Right = l.DB.Blobs(), l.DB.State(l.lease), l.lease.Context()
+	cfg.Publisher.Storage, cfg.Publisher.Ledger, cfg.Publisher.Checkpoints = storage, l.db.Ledger(l.lease), l.db.Checkpoints(l.lease)
+	cfg.Blobs, cfg.State, cfg.Right = l.db.Blobs(), l.db.State(l.lease), l.lease.Context()
 	return nil
 }
 
@@ -56,10 +56,10 @@ func (l *Log) Forward(ctx context.Context, lost bool, _ string) (ledger log.Ledg
 		return nil, nil, err
 	}
 	if lost {
-		ledger, err = l.DB.LostLedger(ctx, l.lease)
+		ledger, err = l.db.LostLedger(ctx, l.lease)
 		return ledger, storage, err
 	}
-	return l.DB.Ledger(l.lease), storage, nil
+	return l.db.Ledger(l.lease), storage, nil
 }
 
 // Reindex makes the derived state anew as far as the log was signed, and returns how many
@@ -70,7 +70,7 @@ func (l *Log) Reindex(ctx context.Context, tiles bool, watch maintain.Watch) (n 
 	}
 	ctx, end := underLease(ctx, l.lease)
 	defer end()
-	rec, err := l.DB.Ledger(l.lease).Load(ctx)
+	rec, err := l.db.Ledger(l.lease).Load(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -89,20 +89,20 @@ func (l *Log) Reindex(ctx context.Context, tiles bool, watch maintain.Watch) (n 
 
 // indexAnew makes the derived state anew for a tree.
 func (l *Log) indexAnew(ctx context.Context, storage log.Storage, tree proofs.Tree, watch maintain.Watch) error {
-	anew, err := l.DB.Scratch(ctx, l.lease)
+	anew, err := l.db.Scratch(ctx, l.lease)
 	if err != nil {
 		return err
 	}
 	return (&maintain.Reindex{
-		Storage: storage, Blobs: l.DB.Blobs(), Tree: tree, Anew: anew, Replace: anew.Replace, Drop: anew.Drop,
+		Storage: storage, Blobs: l.db.Blobs(), Tree: tree, Anew: anew, Replace: anew.Replace, Drop: anew.Drop,
 		Watch: watch, Logger: l.logger,
 	}).Run(ctx)
 }
 
 // rebuild makes the copy of Trillian's entries anew.
 func (l *Log) rebuild(ctx context.Context, tree proofs.Tree, watch maintain.Watch) (err error) {
-	cfg := l.Trillian
-	cfg.Tiles, cfg.Until = l.DB.Tiles(l.lease), l.lease.Until
+	cfg := l.storage
+	cfg.Tiles, cfg.Until = l.db.Tiles(l.lease), l.lease.Until
 	trillian, err := trillianlog.Connect(cfg)
 	if err != nil {
 		return err
@@ -122,12 +122,12 @@ const releaseTime = 2 * time.Second
 
 // take gives this process the right to write the log, instead of any front end, until Close.
 func (l *Log) take(ctx context.Context) (err error) {
-	if l.lease, err = takeLease(ctx, l.DB); err != nil {
+	if l.lease, err = takeLease(ctx, l.db); err != nil {
 		return err
 	}
 	l.closers = append(l.closers, func() error { giveUp(ctx, l.lease, l.logger); return nil })
 	// While it waited, another command may have put the log elsewhere.
-	return l.DB.CheckStorage(ctx, nameOf(l.Trillian.TreeID))
+	return l.db.CheckStorage(ctx, nameOf(l.storage.TreeID))
 }
 
 // giveUp gives a lease up that may be lost already.
@@ -200,7 +200,7 @@ func waitRenewal(ctx context.Context, db *postgres.DB) {
 
 // finish appends what a former leader was about to, and may still.
 func (l *Log) finish(ctx context.Context, storage *trillianlog.Log) error {
-	first, entries, err := l.DB.Batch(ctx)
+	first, entries, err := l.db.Batch(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,8 +209,8 @@ func (l *Log) finish(ctx context.Context, storage *trillianlog.Log) error {
 
 // openStorage opens Trillian for the holder of the lease to append to. kept is trillianlog.Config's.
 func (l *Log) openStorage(ctx context.Context, lease *postgres.Lease, kept func(int64, [][]byte) error) (*trillianlog.Log, error) {
-	cfg := l.Trillian
-	cfg.Tiles, cfg.Until, cfg.Kept = l.DB.Tiles(lease), lease.Until, kept
+	cfg := l.storage
+	cfg.Tiles, cfg.Until, cfg.Kept = l.db.Tiles(lease), lease.Until, kept
 	storage, err := trillianlog.Open(ctx, cfg)
 	return storage, verdict(err)
 }
