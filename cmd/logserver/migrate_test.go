@@ -30,7 +30,6 @@ type moving struct {
 	old    []acknowledged
 	before proofs.Checkpoint // when it was moved
 
-	audited int // the auditor's exit code
 }
 
 type acknowledged struct {
@@ -115,7 +114,7 @@ func (m *moving) serveMoved(t *testing.T) {
 // audit replays the log with an auditor's state that lasts.
 func (m *moving) audit(t *testing.T) {
 	t.Helper()
-	if stdout, stderr, code := runtest.Run(t, "auditor", "replay", "--log", m.Log.URL, "--policy", m.Path("policy"), "--state", m.Path("audit")); code != m.audited {
+	if stdout, stderr, code := runtest.Run(t, "auditor", "replay", "--log", m.Log.URL, "--policy", m.Path("policy"), "--state", m.Path("audit")); code != 0 {
 		t.Errorf("the auditor: exit %d\n%s%s", code, stdout, stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/postgres"
 	"github.com/tuflog/tuflog/tuf"
@@ -84,8 +85,10 @@ func TestMigrateVerifies(t *testing.T) {
 	if err != nil || !strings.Contains(stderr, "were not copied") || !strings.Contains(stderr, "files=1") {
 		t.Fatalf("migrate without a file that is withheld: %v\n%s", err, stderr)
 	}
-	m.audited = 2 // an auditor cannot judge what it cannot read
-	m.serveMoved(t)
+	m.serveMoved(t) // its auditor has read the file before
+	if stdout, stderr, code := runtest.Run(t, "auditor", "replay", "--log", m.Log.URL, "--policy", m.Path("policy")); code != 2 {
+		t.Errorf("an auditor that cannot read all files: exit %d\n%s%s", code, stdout, stderr)
+	}
 }
 
 // Another holder of the lease ends a migration: nothing is handed over, and later it goes
