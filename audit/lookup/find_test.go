@@ -74,11 +74,19 @@ func (m *memory) remember(entry leaf.Leaf, index int64, files ...[]byte) {
 	m.repos[entry.Repository] = repo
 }
 
+func newVendor(t testing.TB) *testvendor.Vendor {
+	t.Helper()
+	v, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // vendor opens a repository.
 func (m *memory) vendor() (*testvendor.Vendor, tuf.Digest) {
 	m.t.Helper()
-	v, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
-	m.must(err)
+	v := newVendor(m.t)
 	_, root := v.File(tuf.RoleRoot)
 	index := m.log.Size()
 	id := m.log.Register(root)
