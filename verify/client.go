@@ -247,7 +247,7 @@ func (c *Client) trustRoot(sidecars Sidecars) error {
 		if logged, latest, err = c.gate(tuf.RoleRoot, root, sidecars); err != nil {
 			return err
 		}
-		o := offer{role: tuf.RoleRoot, m: root, proof: logged, latest: latest, power: givesPower(c.root.Root, root.Root)}
+		o := offer{role: tuf.RoleRoot, m: root, proof: logged, latest: latest, keys: c.root.Root.KeySet(tuf.RoleRoot), power: givesPower(c.root.Root, root.Root)}
 		if err := c.unlessLax(c.decide(o)); err != nil {
 			return err
 		}

@@ -149,13 +149,14 @@ func (s State) floor(policy *proofs.Policy, faulty int, now time.Time) time.Time
 	return time.Unix(floor, 0).UTC()
 }
 
-// Age is how long what waits has been in a log, as the device knows it: 0 if it does not.
+// Age is how long what waits has been in a log at least, as the device knows it now: 0 if
+// it does not.
 func (s State) Age(w Waiting, now time.Time) time.Duration {
-	floor := s.Floor(now)
-	if floor.IsZero() || s.Required.Digest() != w.Under {
-		return 0
+	age := time.Duration(w.Age) * time.Second
+	if floor := s.Floor(now); !floor.IsZero() && s.Required.Digest() == w.Under {
+		age = max(age, ageBetween(w.Since, floor.Unix()))
 	}
-	return ageBetween(w.Since, floor.Unix())
+	return age
 }
 
 // fresh refuses metadata that has expired by the clock, if there is one, or by the

@@ -25,6 +25,9 @@ const (
 // maxInstallPolicySize is the limit of ParseInstallPolicy, in bytes.
 const maxInstallPolicySize = 64 << 10
 
+// maxNextPolicy is the longest path of a next trust policy, in characters.
+const maxNextPolicy = 1000
+
 // maxFaultyWitnesses only keeps typing errors out: no policy has that many
 // witnesses.
 const maxFaultyWitnesses = 1000
@@ -164,7 +167,9 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 		case "postpone_security":
 			p.PostponeSecurity, err = readWait(value)
 		case "next_policy":
-			p.NextPolicy, err = readString(value)
+			if p.NextPolicy, err = readString(value); utf8.RuneCountInString(p.NextPolicy) > maxNextPolicy {
+				err = fmt.Errorf("%s: more than %d characters", tuf.Clip(p.NextPolicy), maxNextPolicy)
+			}
 		default:
 			err = errors.New("unknown field")
 		}

@@ -25,6 +25,7 @@ func goodPolicies() []goodPolicy {
 		{`{"faulty_witnesses":0,"root_quarantine":"7d","approval":"ask","postpone":"30d","postpone_security":"060h0m"}`,
 			verify.InstallPolicy{RootQuarantine: 7 * day, Approval: verify.ApproveAsk, Postpone: 30 * day, PostponeSecurity: 60 * time.Hour}},
 		{`{"faulty_witnesses":0,"next_policy":"policy/é.txt","root_quarantine":"168h"}`, verify.InstallPolicy{NextPolicy: "policy/é.txt", RootQuarantine: 7 * day}},
+		{`{"faulty_witnesses":0,"next_policy":"` + strings.Repeat("<", 1000) + `","root_quarantine":"7d"}`, verify.InstallPolicy{NextPolicy: strings.Repeat("<", 1000), RootQuarantine: 7 * day}},
 		{`{"faulty_witnesses":0,"approval":"manual"}`, verify.InstallPolicy{Approval: verify.ApproveManual}},
 	}
 }
@@ -95,6 +96,7 @@ var badPolicies = []struct{ text, why string }{
 	{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","delegated"]}`, "the next policy has no age"},
 	{`{"next_policy":"policy/trust.txt","root_quarantine":"7d","require":["root","targets"]}`, "the next policy has no age"},
 	{`{"next_policy":null}`, "want a string"},
+	{`{"root_quarantine":"7d","next_policy":"` + strings.Repeat("é", 1001) + `"}`, "more than 1000 characters"},
 	{"{\"next_policy\":\"\xff\"}", "UTF-8"},
 	{strings.Repeat(" ", verify.MaxInstallPolicySize) + `{}`, "limit"},
 }

@@ -153,7 +153,7 @@ func (c *Client) updateTargets(role, delegator string, before *tuf.Metadata, fil
 	if err := c.fresh(role, m); err != nil {
 		return err
 	}
-	if err := c.decide(offer{role: role, m: m, proof: logged, latest: latest, before: before}); err != nil {
+	if err := c.decide(offer{role: role, m: m, proof: logged, latest: latest, before: before, keys: keys}); err != nil {
 		if err := c.unlessLax(err); err != nil {
 			return err
 		}

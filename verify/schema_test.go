@@ -155,6 +155,8 @@ func (s schema) keyword(keyword string, rule any, rules map[string]any, v any) e
 		return holds(!isText || regexp.MustCompile(rule.(string)).MatchString(text))
 	case "minLength":
 		return holds(!isText || utf8.RuneCountInString(text) >= int(rule.(float64)))
+	case "maxLength":
+		return holds(!isText || utf8.RuneCountInString(text) <= int(rule.(float64)))
 	case "minimum", "maximum":
 		if !isNumber {
 			return nil

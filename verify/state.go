@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -16,8 +17,9 @@ import (
 // MaxStateSize is the limit of Marshal and ParseState, in bytes. A Client does not
 // trust a file that would take more to remember: a state that cannot be read again
 // stops a device permanently. Its parts are bounded so that they fit together:
-// maxListedSize, maxAcceptedSize and maxWitnessTimes, and MaxKeys signers each of
-// timestamp and snapshot, which are less than 1 MiB.
+// maxListedSize, maxAcceptedSize and maxWitnessTimes; MaxKeys signers each of timestamp
+// and snapshot, which are less than 1 MiB; two trust policies, as much; and maxWaiting
+// each of what waits, is approved and lacked a proof, which are less than 5 MiB.
 const (
 	MaxStateSize    = 64 << 20
 	maxListedSize   = 48 << 20 // what the snapshot lists, printed
@@ -154,6 +156,9 @@ type waitingJSON struct {
 	Since   int64      `json:"since,omitempty"`
 	Under   tuf.Digest `json:"under"`
 	Detail  string     `json:"detail,omitempty"`
+
+	Evidence string `json:"evidence,omitempty"`
+	Age      int64  `json:"age,omitempty"`
 }
 
 type approvedJSON struct {
@@ -452,6 +457,10 @@ func readWaiting(value []byte) (Waiting, error) {
 			w.Under, err = readDigest(value)
 		case "detail":
 			w.Detail, err = readFilled(value)
+		case "evidence":
+			w.Evidence, err = readFilled(value)
+		case "age":
+			w.Age, err = readInteger(value, 1, int64(forever/time.Second))
 		default:
 			err = errors.New("unknown field")
 		}

@@ -24,6 +24,11 @@ type Waiting struct {
 	Under tuf.Digest
 	// Detail says why it waits, in words, at most maxWaitingDetail bytes.
 	Detail string
+	// Evidence says in words, in as many bytes, where it is logged, who cosigned that, and
+	// with which keys it is signed: what was checked when it was offered. Empty: nothing was.
+	Evidence string
+	// Age is how many seconds it was proved to have been in the log then.
+	Age int64
 }
 
 // Approved is what a device's owner has approved of.
@@ -135,10 +140,12 @@ func (c *Client) Offered(w Waiting) *tuf.Metadata {
 }
 
 func (c *Client) noteWaiting(w Waiting) {
-	if len(w.Detail) > maxWaitingDetail {
-		w.Detail = w.Detail[:maxWaitingDetail-len("…")] + "…"
+	for _, text := range []*string{&w.Detail, &w.Evidence} {
+		if len(*text) > maxWaitingDetail {
+			*text = (*text)[:maxWaitingDetail-len("…")] + "…"
+		}
+		*text = strings.ToValidUTF8(*text, "?")
 	}
-	w.Detail = strings.ToValidUTF8(w.Detail, "?")
 	s := &c.state
 	before := c.waiting(w.Role, w.Payload)
 	if before.Since != 0 && (w.Since == 0 || before.Since < w.Since) {
@@ -213,7 +220,27 @@ type offer struct {
 	proof  *Logged // nil: none is needed, or the owner has approved of that
 	latest *Logged // the newer proof, or the same
 	before *tuf.Metadata
-	power  bool // of a root: it gives somebody new power
+	keys   tuf.KeySet // of which enough have signed it
+	power  bool       // of a root: it gives somebody new power
+}
+
+// evidence says what was checked of a release, besides its content.
+func (o offer) evidence() string {
+	var ids []string
+	for _, signer := range o.m.Signers(o.keys) {
+		if id := o.keys.IDs(signer); len(id) > 0 {
+			ids = append(ids, id[0][:min(len(id[0]), 8)])
+		}
+	}
+	text := fmt.Sprintf("signed by %s (%s)", count(len(ids), "key", "keys"), strings.Join(ids, ", "))
+	if o.proof == nil {
+		return text + "; not proved to be logged"
+	}
+	var names []string
+	for _, cosignature := range o.proof.Checkpoint.Cosignatures {
+		names = append(names, tuf.Clip(cosignature.Witness))
+	}
+	return text + fmt.Sprintf("; entry %d of log %s, cosigned by %s", o.proof.Index, tuf.Clip(o.proof.Checkpoint.Origin), strings.Join(names, ", "))
 }
 
 // decide refuses a release that has to wait, for its age or for its owner. One that the
@@ -232,6 +259,7 @@ func (c *Client) decide(o offer) error {
 		w.Since = loggedBy(o.proof, c.faulty)
 		age = c.age(w, o.latest)
 	}
+	w.Age, w.Evidence = int64(age/time.Second), o.evidence()
 	wait := func(code Code, want time.Duration) error {
 		by := "the newer proof beside it"
 		if o.latest == o.proof {

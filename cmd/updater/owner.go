@@ -37,6 +37,9 @@ type waitingRow struct {
 	Payload string      `json:"payload"`
 	Code    verify.Code `json:"code"`
 	Detail  string      `json:"detail"`
+	// Evidence says with which keys it is signed, where it is logged and who cosigned that,
+	// as of the last refresh.
+	Evidence string `json:"evidence,omitempty"`
 	// Age is how many seconds it has been in the log at least; 0: not known.
 	Age     int64    `json:"age,omitempty"`
 	Changes []string `json:"changes,omitempty"` // sentences
@@ -229,7 +232,7 @@ func approvedRows(approved []verify.Approved) []approvedRow {
 func waitingRows(s device.Store, state verify.State, now time.Time, changes bool) []waitingRow {
 	rows := []waitingRow{}
 	for _, w := range state.Waiting {
-		r := waitingRow{ID: w.ID(), Role: w.Role, Version: w.Version, Payload: w.Payload.String(), Code: w.Code, Detail: w.Detail,
+		r := waitingRow{ID: w.ID(), Role: w.Role, Version: w.Version, Payload: w.Payload.String(), Code: w.Code, Detail: w.Detail, Evidence: w.Evidence,
 			Age: int64(state.Age(w, now) / time.Second)}
 		if changes && w.Role != "" {
 			r.Changes = changesOf(s, w)
@@ -304,6 +307,11 @@ func printWaiting(w io.Writer, rows []waitingRow) error {
 		}
 		if _, err := fmt.Fprintf(w, "%s  %s waits (%s)%s\n  %s\n", r.ID, name, r.Code, age, printable.Line(r.Detail)); err != nil {
 			return err
+		}
+		if r.Evidence != "" {
+			if _, err := fmt.Fprintf(w, "  %s\n", printable.Line(r.Evidence)); err != nil {
+				return err
+			}
 		}
 		for _, sentence := range r.Changes {
 			if _, err := fmt.Fprintf(w, "  %s\n", printable.Line(sentence)); err != nil {

@@ -37,7 +37,8 @@ func TestOwnerApproves(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(d.targets(), "app")); err == nil {
 		t.Fatal("installed without an approval")
 	}
-	if got := pending(); !strings.Contains(got, "targets 2 waits (needs-approval)") || !strings.Contains(got, "app") {
+	if got := pending(); !strings.Contains(got, "targets 2 waits (needs-approval)") || !strings.Contains(got, "app") ||
+		!strings.Contains(got, "signed by 1 key (") || !strings.Contains(got, "; entry 2 of log log.example/test, cosigned by w1, w2\n") {
 		t.Errorf("pending: %s", got)
 	}
 	d.run("approve", "--metadata-dir", d.metadata(), "0123456789").want(2, "nothing waits under that id", "updater pending")
@@ -175,7 +176,7 @@ func TestPendingAge(t *testing.T) {
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now))
 	d.refresh(young...).want(1, "too-young")
 	pending := d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout
-	if !strings.Contains(pending, "targets 2 waits (too-young)") {
+	if !strings.Contains(pending, "targets 2 waits (too-young), public for 3 hours at least") {
 		t.Errorf("pending: %s", pending)
 	}
 	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json.waiting")))
