@@ -2,9 +2,12 @@ package audit_test
 
 import (
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit"
@@ -114,7 +117,7 @@ func findingsOf(t testing.TB, history string) []audit.Finding {
 	realMu.Lock()
 	defer realMu.Unlock()
 	if real[history] == nil {
-		l := replayHistory(t, history, true, nil)
+		l := logOf(t, history)
 		a := newAuditor(t, l.Log, at(l.Time))
 		step(t, a)
 		r := report(t, a)
@@ -124,6 +127,41 @@ func findingsOf(t testing.TB, history string) []audit.Finding {
 		real[history] = r.Findings
 	}
 	return real[history]
+}
+
+// fixtures are repositories that the tests of TUF's implementations have, each in a folder
+// without a history.
+var fixtures = map[string]string{
+	"fixtures_rust_tuf_fuchsia": "fuchsia-go-tuf-5527fe/consistent-snapshot-false/5/repository",
+	"fixtures_tough":            "dubious-role-names/metadata",
+	"fixtures_python_tuf":       "repository/metadata",
+	"fixtures_tuf_conformance":  "tuf-on-ci-0.11/metadata",
+}
+
+// logOf logs a history, or the files of a fixture as one commit.
+func logOf(t testing.TB, history string) *realLog {
+	t.Helper()
+	folder, ok := fixtures[history]
+	if !ok {
+		return replayHistory(t, history, true, nil)
+	}
+	l := &realLog{Log: audittest.New(t), all: true}
+	l.Time = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	c := realdata.Commit{}
+	for _, f := range realdata.Files(t, path.Join(history, folder)) {
+		name := strings.TrimSuffix(path.Base(f.Name), ".json")
+		if version, rest, ok := strings.Cut(name, "."); ok && !strings.ContainsFunc(version, func(r rune) bool { return r < '0' || r > '9' }) {
+			name = rest
+		}
+		role, ok := tuf.UnescapeRole(name)
+		if !ok {
+			t.Fatal(f.Name)
+		}
+		c.Files = append(c.Files, realdata.Published{Role: role, Name: f.Name, Data: f.Data})
+	}
+	l.commit(c)
+	l.Publish(2)
+	return l
 }
 
 // TestRealHistories: what an auditor finds in the real histories is what is known of them,
@@ -156,6 +194,14 @@ func TestRealHistories(t *testing.T) {
 			"threshold-lowered root 3", "shared-keys demo 2",
 			"shared-top-level root 1", "threshold-lowered root 3", "shared-keys root 3", "expired  0",
 		}},
+		// An early go-tuf listed each key under two ids.
+		{"fixtures_rust_tuf_fuchsia", []string{
+			"key-id root 1", "key-id root 1", "key-id root 1", "key-id root 1", "two-ids root 1",
+			"key-id root 2", "two-ids root 2", "key-id root 3", "two-ids root 3", "key-id root 4", "two-ids root 4", "key-id root 5", "two-ids root 5",
+		}},
+		{"fixtures_tough", []string{"shared-top-level root 1", "shared-keys targets 2", "odd-name targets 2", "never-logged  0"}},
+		{"fixtures_python_tuf", []string{"shared-keys role1 1"}},
+		{"fixtures_tuf_conformance", []string{"shared-top-level root 1", "shared-keys targets 1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.history, func(t *testing.T) {
