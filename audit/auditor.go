@@ -78,7 +78,9 @@ type Auditor struct {
 	began       int64 // leaves that the state had when the process began
 	committed   int64 // leaves that the state has for good
 	committedAt time.Time
-	maxRecords  int
+	maxRecords  int // see evict
+	reread      int // leaves of repositories that were read again, since the one at boundAt was judged
+	boundAt     int64
 
 	oldNotes   *Finding                            // nil: all notes can be compared
 	pending    []Finding                           // recorded, not yet kept
@@ -149,7 +151,7 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	if err := a.remember(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	a.began = a.next
+	a.began, a.boundAt = a.next, a.next
 	return a, nil
 }
 

@@ -31,9 +31,17 @@ const (
 	maxUncommittedTime = time.Second
 )
 
-// maxRecords is how many leaves the repositories in memory have together. A leaf takes a
-// few hundred bytes. One repository with more is held by itself.
-const maxRecords = 100_000
+// How many leaves the repositories in memory have together. A leaf takes about a thousand
+// bytes. One repository with more is held by itself. Where leaves of very many repositories
+// come in turn, each of them would be read again from the state for a leaf: if maxReread
+// leaves were read again while no more than rereadIn were judged, twice as many are held,
+// up to mostRecords.
+const (
+	maxRecords  = 60_000
+	mostRecords = 2_000_000
+	maxReread   = 32 * rereadIn
+	rereadIn    = 1024
+)
 
 // Names of values in the state.
 const (
@@ -134,7 +142,7 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 		kept.Expires = l.metadata.Expires.Unix()
 	}
 	if verdict == Right {
-		if err := a.db.List(ctx, kept, l.metadata); err != nil {
+		if err := a.list(ctx, kept, l); err != nil {
 			return err
 		}
 		if l.isGenesis() {
@@ -157,6 +165,32 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 		return a.commit(ctx)
 	}
 	return nil
+}
+
+// list keeps what a right leaf lists. If the file of the release before is at hand, only
+// what is new in it is read.
+func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
+	repo := a.repos[l.leaf.Repository]
+	if repo == nil || !repo.newest || repo.before == 0 || l.metadata.Targets == nil {
+		return a.db.List(ctx, kept, l.metadata)
+	}
+	index := repo.roles[l.leaf.Role].versions[repo.before].index
+	before, ok := a.atHand(index)
+	if !ok {
+		return a.db.List(ctx, kept, l.metadata)
+	}
+	now := partsOf(l.metadata)
+	return a.db.ListSince(ctx, kept, l.metadata, state.Since{
+		Before:   index,
+		SameKeys: now.delegations == before.delegations,
+		Targets: func(yield func(string, tuf.TargetFile) bool) {
+			for t := range newlyListed(now, before) {
+				if !yield(t.path, t.is) {
+					return
+				}
+			}
+		},
+	})
 }
 
 // commit makes what was judged and found so far last.
@@ -264,6 +298,7 @@ func (a *Auditor) repository(ctx context.Context, id tuf.Digest) (*repository, e
 		return nil, err
 	}
 	a.hold(r)
+	a.reread += len(r.Records())
 	return r, nil
 }
 
@@ -280,6 +315,13 @@ func (a *Auditor) hold(r *repository) {
 func (a *Auditor) evict(ctx context.Context) error {
 	if a.records <= a.maxRecords {
 		return nil
+	}
+	switch {
+	case a.reread > maxReread && a.maxRecords < mostRecords:
+		a.maxRecords, a.reread, a.boundAt = 2*a.maxRecords, 0, a.next
+		return nil
+	case a.next-a.boundAt > rereadIn:
+		a.reread, a.boundAt = 0, a.next
 	}
 	byUse := make([]*repository, 0, len(a.repos))
 	for _, r := range a.repos {

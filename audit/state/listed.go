@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -50,74 +51,89 @@ type table[T comparable] struct {
 	name   string
 	load   string // number, name and the rest of the open rows of a role
 	insert string
+	end    string
 	scan   func(scan func(...any) error) (number int64, name string, what T, err error)
 	args   func(name string, what T) []any
 }
 
-// list writes what a leaf lists. A leaf of evidence has rows of its own.
-func list[T comparable](ctx context.Context, db *DB, o *open[T], t *table[T], role, index int64, evidence bool, items func(yield func(name string, what T) bool)) error {
-	r := o.roles[role]
-	if r == nil {
-		var err error
-		if r, err = loadOpen(ctx, db, t, role); err != nil {
+// role returns what the last release of a role lists.
+func (o *open[T]) role(ctx context.Context, db *DB, t *table[T], role int64) (*openRole[T], error) {
+	if r := o.roles[role]; r != nil {
+		return r, nil
+	}
+	r, err := loadOpen(ctx, db, t, role)
+	if err != nil {
+		return nil, err
+	}
+	if o.roles == nil {
+		o.roles = map[int64]*openRole[T]{}
+	}
+	o.roles[role] = r
+	o.items += len(r.items)
+	return r, nil
+}
+
+// begin begins a row; last is nil for one that stays open.
+func (r *openRole[T]) begin(ctx context.Context, db *DB, t *table[T], role, index int64, evidence bool, name string, what T, last any) error {
+	args := append([]any{role, r.next, index, last, evidence}, t.args(name, what)...)
+	_, err := db.write(ctx, t.insert, args...)
+	r.next++
+	return err
+}
+
+// end ends a row with the release before the one at hand.
+func (r *openRole[T]) end(ctx context.Context, db *DB, t *table[T], role, number int64) error {
+	_, err := db.write(ctx, t.end, r.last, role, number)
+	return err
+}
+
+// lists notes that a release lists an item.
+func (o *open[T]) lists(ctx context.Context, db *DB, t *table[T], r *openRole[T], role, index int64, name string, what T) error {
+	before, there := r.items[name]
+	if there && before.what == what {
+		before.seen = index
+		r.items[name] = before
+		return nil
+	}
+	if there {
+		if err := r.end(ctx, db, t, role, before.number); err != nil {
 			return err
 		}
-		if o.roles == nil {
-			o.roles = map[int64]*openRole[T]{}
-		}
-		o.roles[role] = r
-		o.items += len(r.items)
+	} else {
+		name = strings.Clone(name) // it is a part of a file's text
+		o.items++
 	}
-	var err error
-	begin := func(name string, what T, last any) bool {
-		args := append([]any{role, r.next, index, last, evidence}, t.args(name, what)...)
-		if _, err = db.write(ctx, t.insert, args...); err != nil {
-			return false
-		}
-		r.next++
-		return true
-	}
-	if evidence {
-		items(func(name string, what T) bool { return begin(name, what, index) })
-		return err
-	}
-	end := func(number int64) bool {
-		_, err = db.write(ctx, "UPDATE "+t.name+" SET last = ? WHERE role = ? AND number = ?", r.last, role, number)
-		return err == nil
-	}
-	seen := 0
-	items(func(name string, what T) bool {
-		before, there := r.items[name]
-		if there && before.what == what {
-			before.seen = index
-			r.items[name] = before
-			seen++
-			return true
-		}
-		if there && !end(before.number) {
-			return false
-		}
-		number := r.next
-		if !begin(name, what, nil) {
-			return false
-		}
-		if !there {
-			name = strings.Clone(name) // it is a part of a file's text
-			o.items++
-		}
-		r.items[name] = row[T]{number, what, index}
-		seen++
-		return true
-	})
+	r.items[name] = row[T]{r.next, what, index}
+	return r.begin(ctx, db, t, role, index, false, name, what, nil)
+}
+
+// list writes what a leaf lists. A leaf of evidence has rows of its own.
+func list[T comparable](ctx context.Context, db *DB, o *open[T], t *table[T], role, index int64, evidence bool, items iter.Seq2[string, T]) error {
+	r, err := o.role(ctx, db, t, role)
 	if err != nil {
 		return err
+	}
+	if evidence {
+		for name, what := range items {
+			if err := r.begin(ctx, db, t, role, index, true, name, what, index); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	seen := 0
+	for name, what := range items {
+		if err := o.lists(ctx, db, t, r, role, index, name, what); err != nil {
+			return err
+		}
+		seen++
 	}
 	if seen < len(r.items) {
 		for name, item := range r.items {
 			if item.seen == index {
 				continue
 			}
-			if !end(item.number) {
+			if err := r.end(ctx, db, t, role, item.number); err != nil {
 				return err
 			}
 			delete(r.items, name)
@@ -159,6 +175,7 @@ var targetTable = &table[target]{
 	name:   "targets",
 	load:   "SELECT number, path, length, sha256, sha512 FROM targets WHERE role = ? AND last IS NULL",
 	insert: "INSERT INTO targets (role, number, first, last, evidence, path, length, sha256, sha512) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	end:    "UPDATE targets SET last = ? WHERE role = ? AND number = ?",
 	scan: func(scan func(...any) error) (number int64, path string, t target, err error) {
 		var sha256, sha512 []byte
 		err = scan(&number, &path, &t.length, &sha256, &sha512)
@@ -204,6 +221,7 @@ var keyTable = &table[key]{
 	name:   "keys",
 	load:   "SELECT number, id, identity, signs, more FROM keys WHERE role = ? AND last IS NULL",
 	insert: "INSERT INTO keys (role, number, first, last, evidence, id, identity, signs, more) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	end:    "UPDATE keys SET last = ? WHERE role = ? AND number = ?",
 	scan: func(scan func(...any) error) (number int64, id string, k key, err error) {
 		var identity []byte
 		err = scan(&number, &id, &identity, &k.signs, &k.more)
@@ -303,6 +321,46 @@ func (db *DB) List(ctx context.Context, l *Leaf, m *tuf.Metadata) error {
 			}
 		}
 	})
+}
+
+// Since is what a release lists that the one before it does not.
+type Since struct {
+	Before   int64                             // the leaf of the release before, of the role
+	Targets  iter.Seq2[string, tuf.TargetFile] // those that are new or say something else
+	SameKeys bool                              // it lists the same keys for the same roles
+}
+
+// ListSince is List for a release of which it is known what it lists that the one before
+// it does not. It comes to the same, without reading the rest.
+func (db *DB) ListSince(ctx context.Context, l *Leaf, m *tuf.Metadata, since Since) error {
+	if m.Targets == nil || l.Kind != "release" {
+		return db.List(ctx, l, m)
+	}
+	role, err := db.role(ctx, l.Repository, l.Role)
+	if err != nil {
+		return err
+	}
+	targets, err := db.targets.role(ctx, db, targetTable, role)
+	if err != nil {
+		return err
+	}
+	keys, err := db.keys.role(ctx, db, keyTable, role)
+	if err != nil {
+		return err
+	}
+	if targets.last != since.Before || keys.last != since.Before || !since.SameKeys {
+		return db.List(ctx, l, m)
+	}
+	for path, file := range since.Targets {
+		if err := db.targets.lists(ctx, db, targetTable, targets, role, l.Index, path, targetOf(file)); err != nil {
+			return err
+		}
+	}
+	if len(targets.items) != m.Targets.Len() {
+		return db.List(ctx, l, m) // some are listed no more
+	}
+	targets.last, keys.last = l.Index, l.Index
+	return nil
 }
 
 // Listed is what a row of what releases list says of its place.

@@ -100,7 +100,7 @@ func (db *DB) open(ctx context.Context) error {
 	db.forget()
 	if db.dir == "" {
 		var err error
-		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, schema, "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize, "temp_store(MEMORY)")
+		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, schema, "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize)
 		db.tree, db.saved = new(proofs.Frontier), map[int][]byte{}
 		return err
 	}

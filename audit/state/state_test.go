@@ -516,3 +516,51 @@ func FuzzV1(f *testing.F) {
 		}
 	})
 }
+
+// What is new in a release leads to the same rows as all that it lists.
+func TestListSince(t *testing.T) {
+	ctx := t.Context()
+	releases := [][]string{{"a=1", "b=1"}, {"a=1", "b=2"}, {"a=2", "b=2", "c=1"}, {"c=1", "d=1"}, {"c=1", "d=1"}}
+	parse := func(version int, files []string) *tuf.Metadata {
+		var targets []string
+		for _, f := range files {
+			path, content, _ := strings.Cut(f, "=")
+			targets = append(targets, fmt.Sprintf(`%q: {"length": %d, "hashes": {"sha256": "%v"}}`, path, len(content), tuf.Sum([]byte(content))))
+		}
+		m, err := tuf.ParseJSON(fmt.Appendf(nil, `{"signed": {"_type": "targets", "expires": "2030-01-01T00:00:00Z", "spec_version": "1.0.0", "version": %d, "targets": {%s}}, "signatures": []}`, version, strings.Join(targets, ", ")))
+		must(t, err)
+		return m
+	}
+	var rows [2]string
+	for i, since := range []bool{false, true} {
+		db := open(t, "")
+		for n, files := range releases {
+			m := parse(n+1, files)
+			l := &state.Leaf{Index: int64(n), Verdict: state.Right, Leaf: leaf.Leaf{Kind: leaf.Release, Repository: sum(0), Role: "targets", Version: int64(n) + 1,
+				Payload: m.PayloadDigest, Metadata: tuf.Sum(m.File), Size: int64(len(m.File)), Encoding: tuf.JSON}}
+			if since && n > 0 {
+				must(t, db.ListSince(ctx, l, m, state.Since{Before: int64(n) - 1, SameKeys: true, Targets: func(yield func(string, tuf.TargetFile) bool) {
+					before := parse(n, releases[n-1])
+					for path, file := range m.Targets.Files() {
+						if was, ok := before.Targets.File(path); ok && was.Hashes["sha256"] == file.Hashes["sha256"] {
+							continue
+						}
+						if !yield(path, file) {
+							return
+						}
+					}
+				}}))
+			} else {
+				must(t, db.List(ctx, l, m))
+			}
+			must(t, db.Append(ctx, l))
+		}
+		must(t, db.Files(ctx, state.Query{Repository: sum(0)}, func(f state.File) error {
+			rows[i] += fmt.Sprintf("%s %v %d-%d %v\n", f.Path, f.SHA256, f.First, f.Last, f.Open)
+			return nil
+		}))
+	}
+	if rows[0] != rows[1] || strings.Count(rows[0], "\n") != 6 {
+		t.Errorf("with all\n%swith what is new\n%s", rows[0], rows[1])
+	}
+}

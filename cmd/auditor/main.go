@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,14 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-func main() { cli.Main(newCommand) }
+func main() {
+	// Half as much garbage as Go keeps by itself: it costs a replay nothing that can be
+	// measured, and saves a quarter of its memory.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	cli.Main(newCommand)
+}
 
 const about = `Auditor reads a log of update metadata, trusts none of it, and answers
   lookup          is this file released, and by my vendor?
