@@ -389,6 +389,14 @@ func readWait(value []byte) (time.Duration, error) {
 	return d, err
 }
 
+// told is a duration in a message.
+func told(d time.Duration) string {
+	if d < time.Second {
+		return "0s"
+	}
+	return printDuration(d)
+}
+
 // printDuration prints a duration as readDuration reads it, without fractions of a second;
 // a zero is empty.
 func printDuration(d time.Duration) string {

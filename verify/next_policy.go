@@ -118,7 +118,7 @@ func (c *Client) policyWaits(id tuf.Digest, ways []string, proof *Logged) error 
 	var err error
 	switch {
 	case age < want:
-		err = refusal(CodeQuarantined, "", nil, "the next trust policy requires less: %s; it is proved to have been public for %v, want %v; policy %s", joinWays(ways), age, want, w.ID())
+		err = refusal(CodeQuarantined, "", nil, "the next trust policy requires less: %s; it is proved to have been public for %v, want %v; policy %s", joinWays(ways), told(age), told(want), w.ID())
 	case c.cfg.Install.Approval != ApproveAuto:
 		w.Code = CodeNeedsApproval
 		err = refusal(CodeNeedsApproval, "", nil, "the next trust policy requires less: %s; it waits for the approval of this device's owner; policy %s", joinWays(ways), w.ID())

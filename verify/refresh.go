@@ -54,11 +54,20 @@ func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Clie
 	}
 	err = c.refresh(ctx, sidecars)
 	var r *Refusal
-	if c.held != nil && errors.As(err, &r) && r.Code != CodeNetwork {
+	if c.held != nil && errors.As(err, &r) && ofRoot(r.Code) {
 		// What the root in force refuses may be right under the one that waits.
 		err = &Refusal{Code: c.held.Code, Role: c.held.Role, Detail: c.held.Detail + fmt.Sprintf("; under root %d, which is in force until then", c.root.Version), Err: err}
 	}
 	return c, err
+}
+
+// ofRoot reports whether a file with this fault under one root may have none under another.
+func ofRoot(code Code) bool {
+	switch code {
+	case CodeBadMetadata, CodeExpired, CodeRollback, CodeSecondPayload:
+		return true
+	}
+	return false
 }
 
 func (c *Client) refresh(ctx context.Context, root Sidecars) error {

@@ -267,7 +267,7 @@ func (c *Client) decide(o offer) error {
 		}
 		w.Code = code
 		return c.await(w, o.m, refusal(code, o.role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s",
-			o.m.Version, o.proof.Index, age, want, by))
+			o.m.Version, o.proof.Index, told(age), told(want), by))
 	}
 	switch {
 	case o.proof != nil && isRoot && age < p.RootQuarantine:
@@ -286,7 +286,7 @@ func (c *Client) decide(o offer) error {
 		if age >= limit {
 			return nil
 		}
-		until = fmt.Sprintf(": it is accepted without, when it has been in the log for %v; it is proved to have been there for %v", limit, age)
+		until = fmt.Sprintf(": it is accepted without, when it has been in the log for %v; it is proved to have been there for %v", told(limit), told(age))
 	}
 	w.Code = CodeNeedsApproval
 	return c.await(w, o.m, refusal(CodeNeedsApproval, o.role, nil, "version %d, %s, waits for the approval of this device's owner%s", o.m.Version, w.ID(), until))

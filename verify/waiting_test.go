@@ -174,6 +174,14 @@ func TestRootQuarantine(t *testing.T) {
 	if held := d.client.Held(); held == nil || held.Code != verify.CodeQuarantined || d.version("root") != 2 || d.version("targets") != 3 || d.wait("root").Version != 3 {
 		t.Errorf("held %v, root %d, targets %d", held, d.version("root"), d.version("targets"))
 	}
+	// Nor is what waits under the root in force the root's.
+	asks := cfg
+	asks.Install.Approval = verify.ApproveAsk
+	r.publish("targets", "snapshot", "timestamp")
+	wantRefused(t, d.refresh(r, asks), verify.CodeNeedsApproval, "targets")
+	d.approve("targets")
+	wantOK(t, d.refresh(r, asks))
+	cfg = asks
 	// An outage is none of the root's.
 	r.instead = map[string][]byte{"timestamp.json": nil}
 	wantRefused(t, d.refresh(r, cfg), verify.CodeNetwork, "timestamp")

@@ -146,7 +146,7 @@ func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, n
 	known := "nothing that it knows says what time it is"
 	if !floor.IsZero() {
 		known = "it knows that " + res.Floor + " has passed"
-		if !now.IsZero() && now.After(floor) {
+		if !now.IsZero() && now.Sub(floor) >= time.Minute {
 			known += ", so what it knows may be " + about(now.Sub(floor)) + " old"
 		}
 	}

@@ -351,7 +351,7 @@ func TestMinAge(t *testing.T) {
 	s.set("/metadata/2.targets.json.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-3*time.Hour)))
 	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2", "a newer one is not beside it")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now.Add(-90*time.Minute)))
-	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2, entry 2 of the log, is proved to have been there for 1h30m0s, want 2h0m0s, by the newer proof")
+	d.refresh("--install-policy", policy).want(1, "refused (too-young): targets: version 2, entry 2 of the log, is proved to have been there for 1h30m, want 2h, by the newer proof")
 	s.set("/metadata/2.targets.json.latest.tlog-proof", s.log.proof(leaf, index, 3, now))
 	d.refresh("--install-policy", policy).want(0)
 	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(0)
