@@ -21,7 +21,8 @@ import (
 
 // Limits of what is read ahead of the leaf that is being judged.
 const (
-	bundlesAhead = 3        // bundles
+	bundlesAhead = 3        // bundles with their packs
+	filesAhead   = 4        // bundles that are hashed, or tiles that are compared
 	leavesAhead  = 128      // leaves
 	singlesAhead = 8        // of them, those with a file that is fetched by itself
 	bytesAhead   = 64 << 20 // what their leaves say that their files take, parsed

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/evidence"
@@ -150,7 +151,13 @@ type bundle struct {
 }
 
 // maxHeld is how many bytes of bundles are held between hashing and judging.
-const maxHeld = 64 << 20
+const maxHeld = 16 << 20
+
+// answer is what a source returned.
+type answer struct {
+	data []byte
+	err  error
+}
 
 // A growth is the tree after the new entries, and what is to be done with them.
 type growth struct {
@@ -166,11 +173,22 @@ type growth struct {
 func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed []byte) error {
 	now := claim{c.Tree, signed}
 	g := &growth{Frontier: a.tree.Clone()}
-	for index := g.Size() / proofs.FullWidth; index*proofs.FullWidth < c.Tree.N; index++ {
+	first := g.Size() / proofs.FullWidth
+	bundles := c.Tree.N/proofs.FullWidth - first
+	if c.Tree.N%proofs.FullWidth > 0 {
+		bundles++
+	}
+	get := func(ctx context.Context, i int) answer {
+		index := first + int64(i)
+		data, err := a.cfg.Source.Entries(ctx, index, proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index))
+		return answer{data, err}
+	}
+	for i, got := range inOrder(ctx, int(min(bundles, math.MaxInt32)), filesAhead, get) {
+		index := first + int64(i)
 		width := proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index)
-		data, err := a.cfg.Source.Entries(ctx, index, width)
-		if err != nil && !errors.Is(err, ErrTooLarge) {
-			return &outage{proofs.EntriesPath(index, width), err}
+		data := got.data
+		if got.err != nil && !errors.Is(got.err, ErrTooLarge) {
+			return &outage{proofs.EntriesPath(index, width), got.err}
 		}
 		entries, err := proofs.ParseEntries(data)
 		if err != nil || len(entries) != width {
@@ -322,7 +340,8 @@ func (a *Auditor) recordMismatch(now claim, index int64, what string, served []b
 func (a *Auditor) checkTiles(ctx context.Context) error {
 	for again := min(len(a.lost), maxAskedAgain); again > 0; again-- {
 		want := a.lost[0]
-		there, err := a.checkTile(ctx, want)
+		tile, err := a.cfg.Source.Tile(ctx, want.id.Level, want.id.Index, want.id.Width)
+		there, err := a.checkTile(want, answer{tile, err})
 		if err != nil {
 			return err
 		}
@@ -332,8 +351,13 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 			return err
 		}
 	}
-	for len(a.tiles) > 0 {
-		there, err := a.checkTile(ctx, a.tiles[0])
+	tiles := a.tiles
+	get := func(ctx context.Context, i int) answer {
+		tile, err := a.cfg.Source.Tile(ctx, tiles[i].id.Level, tiles[i].id.Index, tiles[i].id.Width)
+		return answer{tile, err}
+	}
+	for _, got := range inOrder(ctx, len(tiles), filesAhead, get) {
+		there, err := a.checkTile(a.tiles[0], got)
 		if err != nil {
 			return err
 		}
@@ -351,10 +375,9 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 	return nil
 }
 
-// checkTile reports whether the log serves a tile, right or wrong.
-func (a *Auditor) checkTile(ctx context.Context, want wantedTile) (there bool, err error) {
-	id := want.id
-	tile, err := a.cfg.Source.Tile(ctx, id.Level, id.Index, id.Width)
+// checkTile reports whether the log serves a tile, right or wrong, by its answer.
+func (a *Auditor) checkTile(want wantedTile, got answer) (there bool, err error) {
+	id, tile, err := want.id, got.data, got.err
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return false, nil
