@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
@@ -380,9 +381,11 @@ func TestFindingsOfChanges(t *testing.T) {
 			if !r.Vouches {
 				t.Errorf("does not vouch: %+v", r.Findings)
 			}
-			got := []string{}
-			for _, f := range r.Findings {
-				got = append(got, fmt.Sprintf("%s@%d %s", f.Kind, f.Index, f.Sentence))
+			got := sentences(r)
+			if !testing.Short() { // starting auditors takes processor time
+				if again := sentences(inSteps(t, m.Log)); !slices.Equal(again, got) {
+					t.Errorf("an auditor that is started for each entry found\n%s\none that saw all at once\n%s", strings.Join(again, "\n"), strings.Join(got, "\n"))
+				}
 			}
 			for _, want := range tt.want {
 				at, part, _ := strings.Cut(want, " ")
@@ -398,4 +401,27 @@ func TestFindingsOfChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+func sentences(r *audit.Report) []string {
+	list := []string{}
+	for _, f := range r.Findings {
+		list = append(list, fmt.Sprintf("%s@%d %s", f.Kind, f.Index, f.Sentence))
+	}
+	return list
+}
+
+// inSteps audits a log as it grew: for each entry an auditor is started with the state of the
+// one before it.
+func inSteps(t *testing.T, l *audittest.Log) (r *audit.Report) {
+	t.Helper()
+	dir := t.TempDir()
+	for size := range l.Size() {
+		l.Serve(l.Checkpoint(size+1, 2))
+		a := newAuditor(t, l, func(c *audit.Config) { c.StateDir = dir })
+		step(t, a)
+		r = report(t, a)
+		must(t, a.Close())
+	}
+	return r
 }

@@ -216,3 +216,26 @@ func TestRealHistories(t *testing.T) {
 		})
 	}
 }
+
+// An auditor that is started again and again, with the state of the one before it, finds in
+// a real history what one finds that sees all of it at once.
+func TestRealHistoriesInParts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three seconds of processor time for twenty starts on three histories")
+	}
+	for _, history := range []string{"sigstore_root_signing", "docker_tuf", "jku_tuf_demo"} {
+		l := replayHistory(t, history, true, nil)
+		dir := t.TempDir()
+		const starts = 20
+		for i := range int64(starts) {
+			l.Serve(l.Checkpoint(l.Size()*(i+1)/starts, 2))
+			a := newAuditor(t, l.Log, at(l.Time), func(c *audit.Config) { c.StateDir = dir })
+			step(t, a)
+			r := report(t, a)
+			must(t, a.Close())
+			if got, want := sentences(r), sentences(&audit.Report{Findings: findingsOf(t, history)}); i == starts-1 && !slices.Equal(got, want) {
+				t.Errorf("%s: found\n%s\nwant\n%s", history, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		}
+	}
+}
