@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/state"
@@ -32,12 +32,9 @@ type Judge interface {
 // Limits of an answer: whoever may register can have a file listed by very many releases,
 // under very many paths.
 const (
-	maxRows  = 100_000 // rows of the memory that are looked at
-	MaxShown = 1000    // answers, files or keys
+	maxRows  = 100_000 // rows of the memory that are looked at, of releases and of evidence each
+	MaxShown = 1000    // leaves, files or keys
 )
-
-// errEnough ends a query.
-var errEnough = errors.New("enough")
 
 // Find finds the releases that list the file, as an auditor remembers them, proves them and
 // marks the current ones. Successive releases of a role that list it are one answer, that of
@@ -64,63 +61,116 @@ func (l *Lookup) Find(ctx context.Context, memory Memory, judge Judge) error {
 	if err != nil {
 		return err
 	}
-	for len(rows) > 0 {
-		n := 1
-		for n < len(rows) && rows[n].Last == rows[0].Last {
-			n++
-		}
-		if err := l.answer(ctx, memory, rows[:n]); err != nil {
+	for _, of := range l.chosen(rows) {
+		if err := l.answer(ctx, memory, of); err != nil {
 			return err
 		}
-		rows = rows[n:]
 	}
 	return l.prove(ctx, memory, judge)
 }
 
-// rows returns the rows that are about the file, by their last leaf.
-func (l *Lookup) rows(ctx context.Context, memory Memory) ([]state.File, error) {
-	type place struct {
-		repository tuf.Digest
-		role, path string
-		first      int64
-	}
-	found := map[place]state.File{}
-	note := func(f state.File) error {
-		if l.Query.Path == "" || f.Path == l.Query.Path {
-			found[place{f.Repository, f.Role, f.Path, f.First}] = f
-		}
-		if len(found) == maxRows {
-			return errEnough
-		}
-		return nil
-	}
+// queries are those that find the file.
+func (l *Lookup) queries() ([]state.Query, error) {
 	var queries []state.Query
 	if !l.Query.SHA256.IsZero() {
-		queries = append(queries, state.Query{SHA256: l.Query.SHA256})
+		queries = append(queries, state.Query{SHA256: l.Query.SHA256, Path: l.Query.Path})
 	}
 	if l.Query.SHA512 != "" {
 		sum, err := hex.DecodeString(l.Query.SHA512)
 		if err != nil {
 			return nil, err
 		}
-		queries = append(queries, state.Query{SHA512: sum})
+		queries = append(queries, state.Query{SHA512: sum, Path: l.Query.Path})
 	}
 	if len(queries) == 0 && l.Query.Path != "" {
 		queries = append(queries, state.Query{Path: l.Query.Path})
 	}
+	return queries, nil
+}
+
+// rows returns the rows that are about the file, and counts those of repositories that do
+// not count. Vendors are asked for one by one: whatever others list, it does not crowd them
+// out; nor do releases crowd out evidence.
+func (l *Lookup) rows(ctx context.Context, memory Memory) ([]state.File, error) {
+	type place struct {
+		repository tuf.Digest
+		role, path string
+		first      int64
+	}
+	type leafOf struct {
+		repository tuf.Digest
+		last       int64
+	}
+	found, elsewhere := map[place]state.File{}, map[leafOf]bool{}
+	kinds := map[bool]int{}
+	note := func(f state.File) error {
+		at := place{f.Repository, f.Role, f.Path, f.First}
+		switch _, known := found[at]; {
+		case known:
+		case !l.Counts(f.Repository):
+			if len(elsewhere) < maxRows {
+				elsewhere[leafOf{f.Repository, f.Last}] = true
+			}
+		case kinds[f.Evidence] == maxRows:
+			l.More++
+		default:
+			kinds[f.Evidence]++
+			found[at] = f
+		}
+		return nil
+	}
+	queries, err := l.queries()
+	if err != nil {
+		return nil, err
+	}
 	for _, q := range queries {
-		if err := memory.Files(ctx, q, note); err != nil && !errors.Is(err, errEnough) {
+		for id := range l.Vendors {
+			if q.Repository = id; id.IsZero() {
+				continue // it is nobody's, and the memory takes it for all
+			}
+			if err := memory.Files(ctx, q, note); err != nil {
+				return nil, err
+			}
+		}
+		q.Repository = tuf.Digest{}
+		if err := memory.Files(ctx, q, note); err != nil {
 			return nil, err
 		}
 	}
-	rows := make([]state.File, 0, len(found))
-	for _, f := range found {
-		rows = append(rows, f)
-	}
+	l.Elsewhere = len(elsewhere)
+	return slices.Collect(maps.Values(found)), nil
+}
+
+// chosen returns the rows of each leaf that has answers, in log order: of evidence, and then of
+// releases, the newest.
+func (l *Lookup) chosen(rows []state.File) [][]state.File {
 	slices.SortFunc(rows, func(a, b state.File) int {
 		return cmp.Or(cmp.Compare(a.Last, b.Last), cmp.Compare(a.Path, b.Path), cmp.Compare(a.First, b.First))
 	})
-	return rows, nil
+	var leaves [][]state.File
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].Last == rows[0].Last {
+			n++
+		}
+		leaves, rows = append(leaves, rows[:n]), rows[n:]
+	}
+	if len(leaves) <= MaxShown {
+		return leaves
+	}
+	slices.SortFunc(leaves, func(a, b []state.File) int {
+		if a[0].Evidence != b[0].Evidence {
+			if a[0].Evidence {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b[0].Last, a[0].Last)
+	})
+	l.More += len(leaves) - MaxShown
+	leaves = leaves[:MaxShown]
+	slices.SortFunc(leaves, func(a, b []state.File) int { return cmp.Compare(a[0].Last, b[0].Last) })
+	return leaves
 }
 
 // answer adds the answers of a leaf, which are those of rows.
@@ -128,14 +178,6 @@ func (l *Lookup) answer(ctx context.Context, memory Memory, rows []state.File) e
 	at, ok, err := memory.Leaf(ctx, rows[0].Last)
 	if err != nil || !ok {
 		return fmt.Errorf("entry %d is not remembered: %w", rows[0].Last, err)
-	}
-	if !l.Counts(at.Repository) {
-		l.Elsewhere++
-		return nil
-	}
-	if len(l.Answers) >= MaxShown {
-		l.More++
-		return nil
 	}
 	var answers []Answer
 	for _, row := range rows {

@@ -252,3 +252,40 @@ func keyOf(t *testing.T, v *testvendor.Vendor) string {
 	_, file := v.File(tuf.RoleTargets)
 	return audittest.Parse(t, file).Signatures[0].KeyID
 }
+
+// Strangers can list a file in more releases than anybody looks at. That hides neither what a
+// vendor released, nor evidence.
+func TestFindInAFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("remembers two thousand leaves")
+	}
+	m := newMemory(t)
+	v, id := m.vendor()
+	m.release(v, id, "app.bin", "one") // 1
+	evil, err := v.Clone()
+	m.must(err)
+	m.release(v, id, "app.bin", "two")    // 2
+	m.release(evil, id, "b.bin", "three") // 3: evidence, which lists "one" as well
+	flood, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	m.must(err)
+	m.must(flood.Put(tuf.RoleTargets, "x", []byte("one")))
+	m.must(flood.Release(tuf.RoleTargets))
+	_, file := flood.File(tuf.RoleTargets)
+	for i := range 2000 {
+		other := leaf.Leaf{Kind: leaf.Release, Repository: tuf.Sum(fmt.Append(nil, i)), Role: tuf.RoleTargets, Version: 2, Metadata: tuf.Sum(file), Payload: tuf.Sum(fmt.Append(nil, "p", i)), Size: 1, Encoding: tuf.JSON}
+		l := &state.Leaf{Index: m.Size(), Verdict: state.Right, Leaf: other}
+		m.must(m.List(t.Context(), l, audittest.Parse(t, file)))
+		m.must(m.Append(t.Context(), l))
+		m.repos[other.Repository] = m.repos[id]
+	}
+	one := lookup.QueryDigest(tuf.Sum([]byte("one")))
+	l := m.find(one, map[tuf.Digest]string{id: ""})
+	m.want(answers(l), "1-1 release targets 2 app.bin; 3-3 evidence targets 3 app.bin rivals [{2 release}]")
+	if l.Elsewhere != 2000 || l.More != 0 {
+		t.Errorf("%d elsewhere, %d more", l.Elsewhere, l.More)
+	}
+	l = m.find(one, nil)
+	if len(l.Answers) != lookup.MaxShown || l.More != 1002 || l.Answers[0].Index != 3 || l.Answers[lookup.MaxShown-1].Index != m.Size()-1 {
+		t.Errorf("%d answers and %d more, the first of entry %d, the last of %d", len(l.Answers), l.More, l.Answers[0].Index, l.Answers[len(l.Answers)-1].Index)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/state"
@@ -33,7 +32,7 @@ func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key
 		role, id   string
 		first      int64
 	}
-	identities, seen := map[tuf.KeyIdentity]bool{}, map[place]bool{}
+	identities, seen, elsewhere := map[tuf.KeyIdentity]bool{}, map[place]bool{}, map[place]bool{}
 	add := func(use state.KeyUse) error {
 		at := place{use.Repository, use.Role, use.ID, use.First}
 		if use.Identity != (tuf.KeyIdentity{}) && len(identities) < MaxShown {
@@ -41,18 +40,20 @@ func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key
 		}
 		switch {
 		case seen[at]:
-		case len(seen) == maxRows:
-			return errEnough
 		case !l.Counts(use.Repository):
-			l.Elsewhere++
+			if len(elsewhere) < maxRows {
+				elsewhere[at] = true
+			}
+		case len(seen) == maxRows:
+			more++
 		default:
+			seen[at] = true
 			keys = append(keys, Key{ID: use.ID, Repository: use.Repository, Role: use.Role, Since: use.First, Index: use.Last,
 				Newest: use.Open, Evidence: use.Evidence, Signs: use.Signs, More: use.More})
 		}
-		seen[at] = true
 		return nil
 	}
-	if err := memory.KeyUses(ctx, id, tuf.KeyIdentity{}, add); err != nil && !errors.Is(err, errEnough) {
+	if err := memory.KeyUses(ctx, id, tuf.KeyIdentity{}, add); err != nil {
 		return nil, 0, err
 	}
 	same := make([]tuf.KeyIdentity, 0, len(identities))
@@ -61,15 +62,28 @@ func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key
 	}
 	slices.SortFunc(same, func(a, b tuf.KeyIdentity) int { return bytes.Compare(a[:], b[:]) })
 	for _, identity := range same {
-		if err := memory.KeyUses(ctx, "", identity, add); err != nil && !errors.Is(err, errEnough) {
+		if err := memory.KeyUses(ctx, "", identity, add); err != nil {
 			return nil, 0, err
 		}
+	}
+	l.Elsewhere = len(elsewhere)
+	if len(keys) > MaxShown { // those that count today stay
+		slices.SortStableFunc(keys, func(a, b Key) int { return cmp.Compare(rank(a), rank(b)) })
+		more += len(keys) - MaxShown
+		keys = keys[:MaxShown]
 	}
 	slices.SortStableFunc(keys, func(a, b Key) int {
 		return cmp.Or(bytes.Compare(a.Repository[:], b.Repository[:]), cmp.Compare(a.Since, b.Since), cmp.Compare(a.ID, b.ID))
 	})
-	shown := keys[:min(len(keys), MaxShown)]
-	return shown, len(keys) - len(shown), nil
+	return keys, more, nil
+}
+
+// rank orders keys: those that may sign today come first.
+func rank(k Key) int {
+	if k.Newest && !k.Evidence && len(k.Signs) > 0 {
+		return 0
+	}
+	return 1
 }
 
 // Held is a target file that the newest release of a role lists.
@@ -91,15 +105,16 @@ func (l *Lookup) Files(ctx context.Context, memory Memory) (files []Held, more i
 			continue // it is nobody's, and the memory takes it for all
 		}
 		err := memory.Files(ctx, state.Query{Repository: id}, func(f state.File) error {
-			if len(files) == maxRows {
-				return errEnough
-			}
-			if f.Open && !f.Evidence {
+			switch {
+			case !f.Open || f.Evidence:
+			case len(files) == maxRows:
+				more++
+			default:
 				files = append(files, Held{f.Repository, f.Role, f.Path, f.Length, targetOf(f).Hashes, f.First, f.Last})
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, errEnough) {
+		if err != nil {
 			return nil, 0, err
 		}
 	}
@@ -107,5 +122,5 @@ func (l *Lookup) Files(ctx context.Context, memory Memory) (files []Held, more i
 		return cmp.Or(bytes.Compare(a.Repository[:], b.Repository[:]), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Role, b.Role))
 	})
 	shown := files[:min(len(files), MaxShown)]
-	return shown, len(files) - len(shown), nil
+	return shown, more + len(files) - len(shown), nil
 }
