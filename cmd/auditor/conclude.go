@@ -26,6 +26,7 @@ type basis struct {
 	findings   []audit.Finding
 	judged     int64 // leaves
 	index      bool  // it is what a log's index says
+	cut        bool  // and that has more leaves than it told
 	behind     int64 // so many of the newest leaves are not in it yet
 	// outcome is the verdict on the replay: what could not be checked, or what the log did,
 	// may be why there is no other answer.
@@ -74,6 +75,10 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 	c.doubt(on)
 	if on.index {
 		c.Notes = append(c.Notes, "not complete: this is what the log's index says, checked with proofs. What it leaves out, and what else is signed, a replay shows (without --quick)")
+	}
+	if on.cut {
+		c.Word = "WARNING"
+		c.Notes = append(c.Notes, "the index has more leaves that list it than it told: only a replay looks at all")
 	}
 	if on.behind > 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("the index does not have the newest leaves yet: %d", on.behind))

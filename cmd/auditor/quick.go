@@ -30,6 +30,7 @@ type quick struct {
 	lookup *lookup.Lookup
 	newest *proofs.SignedCheckpoint
 	behind int64
+	cut    bool // the index has more leaves than it told
 }
 
 // askIndex fills a lookup with what the index of the log at url says.
@@ -51,7 +52,7 @@ func askIndex(ctx context.Context, url string, policy *proofs.Policy, l *lookup.
 			return basis{}, err
 		}
 	}
-	return basis{checkpoint: checkpointReport(q.newest), index: true, behind: q.behind}, nil
+	return basis{checkpoint: checkpointReport(q.newest), index: true, behind: q.behind, cut: q.cut}, nil
 }
 
 // named returns the entries that the index names, of which the newest of each kind.
@@ -61,6 +62,7 @@ func (q *quick) named(ctx context.Context) ([]int64, error) {
 		if err == nil {
 			targets = append(targets, l.Targets...)
 			q.behind = max(q.behind, l.Behind)
+			q.cut = q.cut || l.More
 		}
 		return err
 	}
@@ -72,7 +74,7 @@ func (q *quick) named(ctx context.Context) ([]int64, error) {
 			return nil, err
 		}
 		leaves = found.Leaves
-		if err := take(&api.Listings{Targets: found.Targets, Behind: found.Behind}, nil); err != nil {
+		if err := take(&api.Listings{Targets: found.Targets, Behind: found.Behind, More: found.More}, nil); err != nil {
 			return nil, err
 		}
 	}

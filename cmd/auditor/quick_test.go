@@ -23,6 +23,7 @@ type index struct {
 	w       *world
 	targets []api.Listing
 	leaves  []api.Leaf
+	more    bool
 	proofOf map[int64]int64 // another entry's proof
 }
 
@@ -34,7 +35,7 @@ func (x *index) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/lookup/sha256/"):
-		answer(api.Lookup{SHA256: path[3], Targets: x.targets, Leaves: x.leaves, Behind: 1})
+		answer(api.Lookup{SHA256: path[3], Targets: x.targets, Leaves: x.leaves, Behind: 1, More: x.more})
 	case strings.HasPrefix(r.URL.Path, "/v1/lookup/"):
 		answer(api.Listings{Targets: x.targets})
 	case strings.HasPrefix(r.URL.Path, "/v1/entries/"):
@@ -107,6 +108,11 @@ func TestLookupAtOnce(t *testing.T) {
 	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
 	w.firstLine(out, fmt.Sprintf(`NO       no release of your vendor "Other" (repository %s) lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
 	w.wantAll(out, "other repositories list it, too, which does not count")
+
+	x.more = true
+	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
+	w.wantAll(out, "WARNING  no release of your vendor", "the index has more leaves that list it than it told")
+	x.more = false
 
 	// What does not hold is an error, and no answer.
 	for _, lie := range []struct {
