@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -241,6 +242,13 @@ func (c comparison) targetFindings() (found []Finding) {
 		}
 		lists[kind].add(format, args...)
 	}
+	marked := map[string]*listOf{} // targets and roles that name somebody, by how they do
+	note := func(mark, format string, args ...any) {
+		if marked[mark] == nil {
+			marked[mark] = &listOf{}
+		}
+		marked[mark].add(format, args...)
+	}
 	for t := range newlyListed(c.now, c.before) {
 		if t.is.Length < 0 && (!t.known || t.was.Length >= 0) {
 			add(NoLength, "%s", plain(t.path))
@@ -249,33 +257,29 @@ func (c comparison) targetFindings() (found []Finding) {
 			if why := outside(t.path); why != "" {
 				add(OddName, "target %s (%s)", plain(t.path), why)
 			}
-			if why := singles(t.path); why != "" {
-				add(SingledOut, "%s (%s)", plain(t.path), why)
-			}
 		}
-		if field := singlingField(t.is.Custom); field != "" && singlingField(t.was.Custom) == "" {
-			add(SingledOut, "%s (its custom data has %s)", plain(t.path), plain(field))
+		for _, mark := range marks(t.path, t.is.Custom) {
+			note(mark, "%s (%s)", plain(t.path), mark)
 		}
 		if t.known && reboundTo(t, false) {
 			add(Rebound, "%s", plain(t.path))
 		}
 	}
-	if d := c.now.Targets.Delegations; d != nil {
-		var was *tuf.Delegations
-		if c.before != nil {
-			was = c.before.Targets.Delegations
+	for role := range c.newRoles() {
+		if why := outside(role.Name); why != "" {
+			add(OddName, "role %s (%s)", plain(role.Name), why)
 		}
-		for _, role := range d.Roles {
-			why := outside(role.Name)
-			if why == "" {
-				continue
-			}
-			if _, _, ok := was.Find(role.Name); !ok {
-				add(OddName, "role %s (%s)", plain(role.Name), why)
+		for _, name := range append([]string{role.Name}, role.Paths...) {
+			if mark := singles(name); mark != "" {
+				note(mark, "role %s for %s (%s)", plain(role.Name), plain(name), mark)
 			}
 		}
 	}
-	for _, kind := range []Kind{Rebound, NoLength, OddName, SingledOut} {
+	c.dropHabits(marked)
+	for _, mark := range slices.Sorted(maps.Keys(marked)) {
+		found = append(found, c.find(SingledOut, "begins to name a device, a customer or a group of them: %s", marked[mark]))
+	}
+	for _, kind := range []Kind{Rebound, NoLength, OddName} {
 		if list := lists[kind]; list != nil {
 			found = append(found, c.find(kind, "%s: %s", says[kind], list))
 		}
@@ -283,12 +287,60 @@ func (c comparison) targetFindings() (found []Finding) {
 	return found
 }
 
+// newRoles yields the roles to which the release before does not delegate.
+func (c comparison) newRoles() iter.Seq[tuf.DelegatedRole] {
+	return func(yield func(tuf.DelegatedRole) bool) {
+		known := map[string]bool{}
+		if c.before != nil {
+			if c.before.delegations == c.now.delegations {
+				return
+			}
+			if was := c.before.Targets.Delegations; was != nil {
+				for _, role := range was.Roles {
+					known[role.Name] = true
+				}
+			}
+		}
+		if c.now.Targets.Delegations == nil {
+			return
+		}
+		for _, role := range c.now.Targets.Delegations.Roles {
+			if !known[role.Name] && !yield(role) {
+				return
+			}
+		}
+	}
+}
+
+// dropHabits drops the marks that targets of the release before have: a vendor who always
+// names files so does nothing new.
+func (c comparison) dropHabits(marked map[string]*listOf) {
+	if c.before == nil || len(marked) == 0 {
+		return
+	}
+	for path, target := range c.before.Targets.Files() {
+		for _, mark := range marks(path, target.Custom) {
+			delete(marked, mark)
+		}
+		if len(marked) == 0 {
+			return
+		}
+	}
+	if c.before.Targets.Delegations == nil {
+		return
+	}
+	for _, role := range c.before.Targets.Delegations.Roles {
+		for _, name := range append([]string{role.Name}, role.Paths...) {
+			delete(marked, singles(name))
+		}
+	}
+}
+
 // says is what a release does of which targetFindings lists the cases.
 var says = map[Kind]string{
-	Rebound:    "lists other content for targets whose own version is the same",
-	NoLength:   "lists targets without their length",
-	OddName:    "has names that lead out of a folder",
-	SingledOut: "lists targets that name a device, a customer or a group of them",
+	Rebound:  "lists other content for targets whose own version is the same",
+	NoLength: "lists targets without their length",
+	OddName:  "has names that lead out of a folder",
 }
 
 // listOf is a list for a sentence, the first ones.

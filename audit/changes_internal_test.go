@@ -87,6 +87,7 @@ func TestNamesThatSingleOut(t *testing.T) {
 		``: "", `{}`: "", `{"version":"1","hardwareIds":["a"],"targetFormat":"OSTREE","uri":"x"}`: "",
 		`{"sigstore":{"status":"Active","uri":"https://rekor.sigstore.dev","usage":"Rekor"}}`: "",
 		`{"ecuIdentifier":"1"}`: "ecuIdentifier", `{"a":[{"Device-ID":"1"}]}`: "Device-ID", `{"rollout":{"percentage":10}}`: "rollout", `[{"customer":1}]`: "customer",
+		`{"device":"board-4","serial":7,"uuid":"x","mac":{},"email":"maintainer@example.com"}`: "",
 	} {
 		if got := singlingField([]byte(custom)); got != want {
 			t.Errorf("%s: %q, want %q", custom, got, want)

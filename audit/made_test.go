@@ -273,15 +273,20 @@ func TestFindingsOfChanges(t *testing.T) {
 		{"names of devices", func(m *made) {
 			m.targets("targets", 1, listing("app-123e4567-e89b-12d3-a456-426614174000.bin", target("1", nil), "0123456789abcdef0123456789abcdef.bin", target("1", nil)), "t")
 			m.targets("targets", 2, listing("app-123e4567-e89b-12d3-a456-426614174000.bin", target("2", nil), "fw/00:1a:2b:3c:4d:5e", target("2", nil)), "t")
+			m.targets("targets", 3, listing("app-123e4567-e89b-12d3-a456-426614174001.bin", target("2", nil), "fw/00:1a:2b:3c:4d:5f", target("2", nil)), "t")
 		}, []string{
 			"singled-out@1 app-123e4567-e89b-12d3-a456-426614174000.bin (a UUID) (it is the first release)",
 			`singled-out@2 "fw/00:1a:2b:3c:4d:5e" (a MAC address) (unlike version 1 at index 1)`,
 		}},
+		{"a role for a device", func(m *made) {
+			m.targets("targets", 1, delegating(object{"name": "d", "paths": []string{"x"}}), "t")
+			m.targets("targets", 2, delegating(object{"name": "d", "paths": []string{"x"}}, object{"name": "e", "paths": []string{"y", "fw/00-1a-2b-3c-4d-5e/*"}}), "t")
+		}, []string{"singled-out@2 targets 2 begins to name a device, a customer or a group of them: role e for fw/00-1a-2b-3c-4d-5e/* (a MAC address)"}},
 		{"custom data of devices", func(m *made) {
 			m.targets("targets", 1, listing("a", target("1", object{"hardwareIds": []string{"board-4"}, "version": "1"})), "t")
 			m.targets("targets", 2, listing("a", target("2", object{"hardwareIds": []string{"board-4"}, "version": "2", "rollout": object{"ecu_serial": "17"}})), "t")
 			m.targets("targets", 3, listing("a", target("3", object{"hardwareIds": []string{"board-4"}, "version": "3", "rollout": object{"ecu_serial": "18"}})), "t")
-		}, []string{"singled-out@2 targets 2 lists targets that name a device, a customer or a group of them: a (its custom data has rollout)"}},
+		}, []string{"singled-out@2 targets 2 begins to name a device, a customer or a group of them: a (its custom data has rollout)"}},
 
 		{"a snapshot that goes back", func(m *made) {
 			m.targets("targets", 1, listing(), "t")

@@ -52,13 +52,25 @@ func singles(path string) string {
 }
 
 // singlingFields are names of custom fields that say for whom a target is, without case,
-// hyphens and underscores.
+// hyphens and underscores. Those that as often say what a target is, such as device, serial
+// or uuid, are not among them.
 var singlingFields = []string{
-	"device", "deviceid", "devices", "deviceids", "deviceserial", "ecuidentifier", "ecuserial", "ecuid",
-	"serial", "serialnumber", "imei", "imsi", "macaddress", "mac", "vin", "udid", "uuid", "machineid", "hostname",
-	"customer", "customerid", "customers", "tenant", "tenantid", "account", "accountid", "user", "userid", "username", "email",
-	"cohort", "cohorts", "canary", "rollout", "rolloutpercentage", "percentage", "percent", "ring", "allowlist", "whitelist",
+	"deviceid", "deviceids", "deviceserial", "devices", "ecuid", "ecuidentifier", "ecuserial", "serialnumber", "serialnumbers",
+	"imei", "imsi", "macaddress", "vin", "udid", "machineid", "customer", "customers", "customerid", "tenant", "tenantid", "accountid", "userid",
+	"cohort", "cohorts", "canary", "rollout", "rolloutpercentage", "percentage", "ring", "rings", "allowlist", "whitelist",
 	"region", "regions", "country", "countries",
+}
+
+// marks returns how a target says for whom it is: what its path has, and the name of a
+// member of its custom data.
+func marks(path string, custom []byte) (list []string) {
+	if mark := singles(path); mark != "" {
+		list = append(list, mark)
+	}
+	if field := singlingField(custom); field != "" {
+		list = append(list, "its custom data has "+plain(clip(field, 64)))
+	}
+	return list
 }
 
 // singlingField returns the name of a member of custom data, at any depth, that says for
