@@ -5,17 +5,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// ErrNoRollback means that two cosigned checkpoints do not show that a party went back to
-// a smaller tree.
-var ErrNoRollback = errors.New("no key signed the smaller tree after the larger one")
+// ErrNoRollback means that of two signed checkpoints no party signed the smaller tree with a
+// later time than the larger one.
+var ErrNoRollback = errors.New("no key signed the smaller tree with a later time than the larger one")
 
-// A Rollback is a larger and a smaller signed checkpoint of one origin. A party that signed
-// the larger one at some time, and the smaller one later, went back, whether or not the
-// trees contradict each other: a log and its witnesses only sign trees that continue the
-// ones that they signed before. Signatures without a time prove nothing: a small checkpoint
-// that is served late may have been signed early.
+// A Rollback is a larger and a smaller signed checkpoint of one origin, of which a party gave
+// the smaller one the later time, whether or not the trees contradict each other. A signature
+// with a time says that its tree was the largest that the party had seen by then, so one of
+// the two statements is false. Either the party went back to the smaller tree, although a log
+// and its witnesses only sign trees that continue the ones that they signed before; or its
+// clock went back between the two signatures. Which of both, no signature says. Signatures
+// without a time prove nothing: a small checkpoint that is served late may have been signed
+// early.
 type Rollback struct {
 	Larger, Smaller []byte // signed checkpoints, verbatim
 }
@@ -27,7 +31,7 @@ type RollbackVerdict struct {
 	By              []Backwards // in the order of the keys given, each name once
 }
 
-// Backwards is a party that signed the smaller tree after the larger one.
+// Backwards is a party that signed the smaller tree with a later time than the larger one.
 type Backwards struct {
 	Name            string
 	Larger, Smaller int64 // times of the two signatures, in POSIX seconds
@@ -35,7 +39,7 @@ type Backwards struct {
 
 // Check verifies a rollback with public keys of any type. Only signatures by one key are
 // compared with each other. A party with a signature that does not verify is not accused.
-// The error is ErrNoRollback if none of the keys signed the smaller tree after the larger.
+// The error is ErrNoRollback if none of the keys gave the smaller tree the later time.
 func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
 	larger, a, err := parseSignedCheckpoint(r.Larger)
 	if err != nil {
@@ -81,8 +85,16 @@ func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
 func (v RollbackVerdict) String() string {
 	var parties []string
 	for _, p := range v.By {
-		parties = append(parties, fmt.Sprintf("%s (at %d, and at %d in POSIX seconds)", printable(p.Name), p.Larger, p.Smaller))
+		parties = append(parties, fmt.Sprintf("%s (%s, then %s)", printable(p.Name), signedTime(p.Larger), signedTime(p.Smaller)))
 	}
-	return fmt.Sprintf("of %s, the tree of size %d was signed, and later the smaller one of size %d, by %s",
-		printable(v.Origin), v.Larger.N, v.Smaller.N, strings.Join(parties, ", "))
+	who, it, its := strings.Join(parties, ", "), "it", "its"
+	if len(parties) > 1 {
+		who, it, its = "each of "+who, "each of them", "that one's"
+	}
+	return fmt.Sprintf("%s signed the tree of size %d of %s, and with a later time the smaller one of size %d: "+
+		"either %s signed the smaller tree after the larger one, or %s clock went back between the two signatures",
+		who, v.Larger.N, printable(v.Origin), v.Smaller.N, it, its)
 }
+
+// signedTime writes the time of a signature, in POSIX seconds.
+func signedTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

@@ -54,4 +54,24 @@ func TestRollback(t *testing.T) {
 	}
 	bad.Signatures[1].Sig[0] ^= 1
 	check("a false signature", note(origin, 5, at(0, 200, 200, 200)), bad.Marshal())
+
+	// The times do not say whether a party or its clock went back, and the sentence does not
+	// either.
+	for name, tt := range map[string]struct {
+		smaller []byte
+		want    string
+	}{
+		"one": {note(origin, 3, at(0, 300, 100, 100)), "w1.example (1970-01-01T00:03:20Z, then 1970-01-01T00:05:00Z) " +
+			"signed the tree of size 5 of example.com/log, and with a later time the smaller one of size 3: " +
+			"either it signed the smaller tree after the larger one, or its clock went back between the two signatures"},
+		"two": {note(origin, 3, at(0, 300, 201, 100)), "each of w1.example (1970-01-01T00:03:20Z, then 1970-01-01T00:05:00Z), " +
+			"w2.example (1970-01-01T00:03:20Z, then 1970-01-01T00:03:21Z) " +
+			"signed the tree of size 5 of example.com/log, and with a later time the smaller one of size 3: " +
+			"either each of them signed the smaller tree after the larger one, or that one's clock went back between the two signatures"},
+	} {
+		v, err := Rollback{note(origin, 5, at(0, 200, 200, 200)), tt.smaller}.Check(all...)
+		if got := v.String(); err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, tt.want)
+		}
+	}
 }

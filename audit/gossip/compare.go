@@ -19,7 +19,7 @@ const (
 	Same      Verdict = "same"      // of one history with what the log publishes: proved by its tiles
 	Ahead     Verdict = "ahead"     // larger than what the log publishes: it cannot be compared yet
 	Fork      Verdict = "fork"      // it contradicts the log, or another checkpoint: evidence
-	WentBack  Verdict = "went-back" // a key signed a smaller tree after a larger one: evidence
+	WentBack  Verdict = "went-back" // a key signed a smaller tree with a later time than a larger one: evidence
 	Undecided Verdict = "undecided" // the log does not serve the tiles that tell
 	Unsigned  Verdict = "unsigned"  // no log of the policy signed it, or a signature fails
 )
@@ -174,7 +174,8 @@ func (l *Log) forks(ctx context.Context, r *Result, k, other known) (bool, error
 	return true, nil
 }
 
-// wentBack adds evidence against those who signed the smaller of two trees later.
+// wentBack adds evidence against the keys that signed the smaller of two trees with the later
+// time.
 func (l *Log) wentBack(ctx context.Context, r *Result, tree proofs.Tree) {
 	larger, smaller := r.Note, l.signed
 	if tree.N < l.tree.N {

@@ -50,7 +50,8 @@ read. "-" is stdin.
   ahead      larger than what the log publishes: it cannot be compared yet. With --state
              it is kept, and the next replay compares it
   fork       the log signed two histories: the evidence is written to DIR of --out
-  went-back  a witness cosigned a smaller tree after a larger one: likewise
+  went-back  a witness cosigned a smaller tree with a later time than a larger one: it
+             went back, or its clock did; likewise
   undecided  the log does not serve what it takes to compare them
   unsigned   not signed by a log of the policy, or a signature does not verify
 
@@ -242,7 +243,7 @@ func printGossip(w io.Writer, results []gossip.Result, files []string) error {
 	case count[gossip.Fork] > 0:
 		fmt.Fprintf(w, "FORK: the log signed two histories (%d of %s)\n", count[gossip.Fork], what)
 	case count[gossip.WentBack] > 0:
-		fmt.Fprintf(w, "WENT BACK: a smaller tree was cosigned after a larger one (%d of %s)\n", count[gossip.WentBack], what)
+		fmt.Fprintf(w, "WENT BACK: a smaller tree was signed with a later time than a larger one (%d of %s)\n", count[gossip.WentBack], what)
 	case count[gossip.Same] == len(results):
 		fmt.Fprintf(w, "%s, all of one history with what the log publishes\n", what)
 	default:
