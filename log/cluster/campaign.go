@@ -30,7 +30,8 @@ const (
 
 // Run leads whenever nobody else does, until ctx ends; with a Node that was started without
 // a URL it waits for that. If the log must not go on it keeps following, looks again each
-// minute, and returns why, a *log.Halt, at the end.
+// minute, and returns why, a *log.Halt, at the end: it returns no other error, because a
+// front end that could not begin to lead has followed all the same.
 func (n *Node) Run(ctx context.Context) error {
 	if n.url == "" {
 		<-ctx.Done()
@@ -57,10 +58,11 @@ func (n *Node) Run(ctx context.Context) error {
 		case stopped != nil && ctx.Err() != nil:
 			return stopped
 		case ctx.Err() != nil:
-			if errors.Is(err, context.Canceled) {
-				err = nil // it was told to stop, and has
+			if err != nil && !errors.Is(err, context.Canceled) {
+				// Told to stop while it began to lead: those that go on leading see to it.
+				n.logger.Info("could not begin to lead before it was told to stop", "err", err)
 			}
-			return err
+			return nil
 		case err != nil:
 			n.setBack(ctx, err)
 		}

@@ -48,7 +48,7 @@ func (o *onlyLease) take(ctx context.Context, who Candidate) Lease {
 	}
 	o.holder = Leader{ID: who.ID, URL: who.URL, Epoch: o.holder.Epoch + 1}
 	o.taken = append(o.taken, time.Now())
-	return &brokenLease{o, ctx, o.holder.Epoch}
+	return &brokenLease{o, context.WithoutCancel(ctx), o.holder.Epoch}
 }
 
 func (o *onlyLease) Leader(context.Context) (Leader, bool, error) {
@@ -178,4 +178,39 @@ func TestSetback(t *testing.T) {
 		cancel()
 		running.Wait()
 	})
+}
+
+// stopsAtLease is Leases whose lease comes with the order to stop: opening the log fails as
+// it does for any other reason, and the error may not say that it was interrupted.
+type stopsAtLease struct {
+	onlyLease
+	stop context.CancelFunc
+}
+
+func (s *stopsAtLease) Campaign(ctx context.Context, who Candidate) (Lease, error) {
+	l, err := s.onlyLease.Campaign(ctx, who)
+	s.stop()
+	return l, err
+}
+
+// A front end that is told to stop while it begins to lead has not failed.
+func TestStoppedWhileBeginning(t *testing.T) {
+	for _, fails := range []error{
+		errors.New("the ledger is signed by another key"),
+		fmt.Errorf("rpc error: code = Canceled: %w", log.ErrUnavailable),
+		context.Canceled,
+		context.DeadlineExceeded,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o := &stopsAtLease{onlyLease{fails: fails}, cancel}
+		n := newNode(Config{Leases: o, Lead: leader.Config{Config: httpd.Config{Logger: slog.New(slog.NewTextHandler(o, nil))}}})
+		n.id, n.url = "a", "http://a"
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("%v: ended with %v", fails, err)
+		}
+		if _, said, _ := o.since(); fails != context.Canceled && !strings.Contains(said, fails.Error()) {
+			t.Errorf("%v: said\n%s", fails, said)
+		}
+		cancel()
+	}
 }

@@ -366,7 +366,7 @@ func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc
 // of the right.
 func (l *Lease) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := l.during(ctx)
-	ctx, stop := context.WithDeadline(ctx, l.Until())
+	ctx, stop := context.WithTimeout(ctx, l.Until().Sub(l.db.now()))
 	return ctx, func() { stop(); cancel() }
 }
 

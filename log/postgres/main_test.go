@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/tuflog/tuflog/bench/postgresserver"
+	"github.com/tuflog/tuflog/internal/wait"
 	"github.com/tuflog/tuflog/log"
 )
 
@@ -78,6 +82,35 @@ func lead(t testing.TB, db *DB, id string) *Lease {
 	check(t, err)
 	t.Cleanup(func() { l.abandon() })
 	return l
+}
+
+// onClock gives databases a clock of their own, which goes no faster than the server answers:
+// it stands still while the machine has no time for this process or for the server, so that
+// no lease runs out for want of processor time. It never goes faster than real time.
+func onClock(t testing.TB, dbs ...*DB) (now func() time.Time) {
+	t.Helper()
+	const tick = 10 * time.Millisecond
+	begin := time.Now()
+	var passed atomic.Int64
+	now = func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+	for _, db := range dbs {
+		db.now = now
+	}
+	asked := dbs[0].pool.Config().Copy()
+	asked.MaxConns, asked.MinConns = 1, 0
+	pool, err := pgxpool.NewWithConfig(t.Context(), asked)
+	check(t, err)
+	ticking, stop := context.WithCancel(t.Context())
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		for wait.For(ticking, tick) == nil {
+			if _, err := pool.Exec(ticking, "SELECT 1"); err == nil {
+				passed.Add(int64(tick))
+			}
+		}
+	})
+	t.Cleanup(func() { stop(); clock.Wait(); pool.Close() })
+	return now
 }
 
 // abandon leaves the lease to expire, as a process does that is killed. Until and
