@@ -1,4 +1,6 @@
-// Package audit replays a log and reports its findings.
+// Package audit replays a log and reports its findings. Begin with New, which takes a
+// source and a policy, and with Auditor.Step, which reads and judges what is new;
+// Auditor.Report says what was found.
 //
 // An Auditor reads the files that the log serves to everyone (checkpoint, entry
 // bundles, tiles, blobs) and trusts none of them. Each Step

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,43 @@ func TestRunningOutByHabit(t *testing.T) {
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", when, got, want)
 		}
+	}
+}
+
+// What had expired has not stopped because the log is away: a replay in an outage, in another
+// process, says the same of it.
+func TestExpiredInAnOutage(t *testing.T) {
+	m := newMade(t)
+	m.targets("targets", 1, object{"expires": "2030-01-31T00:00:00Z"}, "t")
+	now := time.Date(2030, 3, 1, 0, 0, 0, 0, time.UTC)
+	m.Time = now.Unix()
+	m.Publish(2)
+	dir := t.TempDir()
+	var first []string
+	for _, away := range []bool{false, true} {
+		if away {
+			m.Log.Spoil("checkpoint", func([]byte) ([]byte, error) { return nil, os.ErrDeadlineExceeded })
+		}
+		a := newAuditor(t, m.Log, func(c *audit.Config) {
+			c.StateDir = dir
+			c.Now = func() time.Time { return now }
+		})
+		if _, err := a.Step(t.Context()); (err != nil) != away {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range report(t, a).Findings {
+			if f.Kind == audit.Expired || f.Kind == audit.RunningOut {
+				got = append(got, f.Sentence)
+			}
+		}
+		if !away {
+			first = got
+		}
+		if len(got) != 1 || !strings.Contains(got[0], "targets 1 (2030-01-31)") || got[0] != first[0] {
+			t.Errorf("away %v: %q, want %q", away, got, first)
+		}
+		must(t, a.Close())
 	}
 }
 

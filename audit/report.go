@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/build"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -334,12 +335,30 @@ func (a *Auditor) checkpointReport() *CheckpointReport {
 // asOf is the latest time that a witness of the checkpoint gave and that is not far
 // ahead of the auditor's clock; zero if none.
 func (a *Auditor) asOf() time.Time {
+	if a.verified == nil {
+		return time.Time{}
+	}
+	return a.cosignedAt(a.verified)
+}
+
+// lastAsOf is asOf, and while no checkpoint is verified, as in an outage, that of the newest
+// one that was verified before: what had expired by then has not stopped.
+func (a *Auditor) lastAsOf() time.Time {
+	if a.verified != nil || a.highest.note == nil {
+		return a.asOf()
+	}
+	c, _ := a.cfg.Policy.OpenCheckpoint(a.highest.note)
+	if c == nil {
+		return time.Time{}
+	}
+	return a.cosignedAt(c)
+}
+
+func (a *Auditor) cosignedAt(c *proofs.SignedCheckpoint) time.Time {
 	var latest int64
-	if a.verified != nil {
-		for _, cosig := range a.verified.Cosignatures {
-			if cosig.Time <= a.cfg.Now().Add(maxClock).Unix() {
-				latest = max(latest, cosig.Time)
-			}
+	for _, cosig := range c.Cosignatures {
+		if cosig.Time <= a.cfg.Now().Add(maxClock).Unix() {
+			latest = max(latest, cosig.Time)
 		}
 	}
 	if latest == 0 {
@@ -369,7 +388,7 @@ func (a *Auditor) repositoryReport(ctx context.Context, id tuf.Digest, saved []b
 			return RepositoryReport{}, nil, err
 		}
 	}
-	asOf := a.asOf()
+	asOf := a.lastAsOf()
 	var expired, which []string
 	for _, role := range p.Report.Roles {
 		if role.Index >= 0 && !asOf.IsZero() && role.expires().Before(asOf) {

@@ -1,6 +1,6 @@
 // Package compare holds what repositories serve against what a log has. Begin with
-// [Compare], which reads the metadata that several vantages serve and says of each file
-// whether it is logged, and with [Subject.File], for a single file.
+// Subject.Compare, which reads the metadata that several vantages serve and says of each file
+// whether it is logged, and with Subject.File, for a single file.
 //
 // A vantage is a place from which the repository is seen: a mirror near somebody, a copy in
 // a folder, what a device keeps. A file that is not logged, that is older than what is
@@ -8,5 +8,5 @@
 // What is compared is the payload: who signs a file again does not change it.
 //
 // What is logged comes from a replay (package audit/history); the package reads vantages
-// through [Source] and trusts nothing that they serve.
+// through Source and trusts nothing that they serve.
 package compare

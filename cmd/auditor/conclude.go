@@ -59,7 +59,7 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 		if len(l.Vendors) > 0 {
 			by = fmt.Sprintf("released by your vendor%s: it is ", quoted(l.Vendors[release.Repository]))
 		}
-		c.Sentence = fmt.Sprintf("%s is %slisted by release %s of repository %v (entry %d)%s, cosigned by %s", what, by, named(release), release.Repository, release.Index, whether(release), cosigners(on.checkpoint))
+		c.Sentence = fmt.Sprintf("%s is %slisted by release %s of repository %v (entry %d)%s, %s", what, by, named(release), release.Repository, release.Index, whether(release), cosigners(on.checkpoint))
 	case evidence != nil:
 		c.Word = "WARNING"
 		c.Sentence = fmt.Sprintf("%s is listed only by evidence, entry %d: %s of repository %v is signed with two payloads, and this is not the one that was released. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
@@ -243,15 +243,19 @@ func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup) {
 
 func named(a *lookup.Answer) string { return fmt.Sprintf("%s %d", a.Role, a.Version) }
 
+// cosigners says who cosigned the checkpoint over a release.
 func cosigners(c *audit.CheckpointReport) string {
-	if c == nil || len(c.Witnesses) == 0 {
-		return "nobody"
+	switch {
+	case c == nil:
+		return "not proved now: no checkpoint of the log could be verified"
+	case len(c.Witnesses) == 0:
+		return "cosigned by nobody"
 	}
 	var names []string
 	for _, w := range c.Witnesses {
 		names = append(names, w.Witness)
 	}
-	return strings.Join(names, ", ")
+	return "cosigned by " + strings.Join(names, ", ")
 }
 
 // noteOn is what a table says of an answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ func withState(ctx context.Context, dir string, do func(*state.DB) error) error 
 	db, err := state.OpenExisting(ctx, dir)
 	if errors.Is(err, state.ErrDamaged) {
 		err = fmt.Errorf("%w (%s)", err, state.Advice)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no state in %s: auditor replay --state makes one (%w)", dir, err)
 	}
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ func TestFindingsLife(t *testing.T) {
 	w := newWorld(t)
 	state := filepath.Join(t.TempDir(), "state")
 	_, errs := w.run(2, "findings", "--state", state)
-	w.wantAll(errs, "auditor state: ", "no such file")
+	w.wantAll(errs, "there is no state in "+state, "auditor replay --state")
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--new-only")
 	w.wantAll(errs, "--new-only needs --state")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
@@ -31,6 +31,8 @@ func TestFindingsLife(t *testing.T) {
 	if strings.Contains(out, "second-payload") {
 		t.Errorf("told again:\n%s", out)
 	}
+	w.wantAll(out, "Nothing new was found. Known, and still there: 1, of which 1 of class tampering",
+		"The log is as it should be", "A vendor's keys signed two payloads")
 	out, _ = w.run(1, "replay", "--policy", w.policy, "--state", state) // all that is there
 	w.wantAll(out, "second-payload")
 
@@ -69,6 +71,17 @@ func TestFindingsLife(t *testing.T) {
 
 	out, _ = w.run(0, "state", "check", "--state", state)
 	w.wantAll(out, "The state is whole: its 4 leaves have root ", "as the newest checkpoint", "bytes for each leaf", "leaves_by_role")
+	out, _ = w.run(0, "state", "check", "--state", state, "--json")
+	var checked struct {
+		Tree, Verified struct {
+			Size int64
+			Root string
+		}
+	}
+	w.must(json.Unmarshal([]byte(out), &checked))
+	if checked.Tree.Size != 4 || len(checked.Tree.Root) != 44 || checked.Verified != checked.Tree {
+		t.Errorf("checked: %s", out)
+	}
 	path := filepath.Join(state, "state.sqlite")
 	b, err := os.ReadFile(path)
 	w.must(err)

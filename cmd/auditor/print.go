@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tuflog/tuflog/audit"
@@ -50,8 +51,9 @@ const (
 	maxHygiene = 20 // findings of class hygiene of a repository that the table lists
 )
 
-// printReport prints what replay found.
-func printReport(w io.Writer, report *audit.Report) {
+// printReport prints what replay found. known are the findings that are there and left out,
+// because they were told before.
+func printReport(w io.Writer, report *audit.Report, known []audit.Finding) {
 	printCheckpoint(w, report.Checkpoint, report.Empty)
 	verdicts := report.Verdicts
 	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n",
@@ -69,9 +71,9 @@ func printReport(w io.Writer, report *audit.Report) {
 		t.Flush()
 		fmt.Fprintln(w)
 	}
-	printFindings(w, report)
+	printFindings(w, report, known)
 	found := map[audit.Class]bool{}
-	for _, f := range report.Findings {
+	for _, f := range slices.Concat(report.Findings, known) {
 		found[f.Class] = true
 	}
 	bad := found[audit.Tampering] || found[audit.Unexpected]
@@ -116,9 +118,14 @@ func printRoles(t printable.Table, r audit.RepositoryReport) {
 	}
 }
 
-func printFindings(w io.Writer, report *audit.Report) {
-	if len(report.Findings) == 0 {
+func printFindings(w io.Writer, report *audit.Report, known []audit.Finding) {
+	switch {
+	case len(report.Findings) == 0 && len(known) == 0:
 		fmt.Fprint(w, "Nothing was found.\n\n")
+		return
+	case len(report.Findings) == 0:
+		fmt.Fprint(w, "Nothing new was found. ")
+		printKnown(w, known)
 		return
 	}
 	t := printable.NewTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
@@ -146,4 +153,18 @@ func printFindings(w io.Writer, report *audit.Report) {
 		fmt.Fprintf(w, "and %d more of kind %s about %s, which were not kept\n", more.Count, more.Kind, shortOrNone(more.Repository))
 	}
 	fmt.Fprintln(w)
+	if len(known) > 0 {
+		printKnown(w, known)
+	}
+}
+
+// printKnown says of how many findings nothing else is said.
+func printKnown(w io.Writer, known []audit.Finding) {
+	against := 0
+	for _, f := range known {
+		if f.Class.Fails() {
+			against++
+		}
+	}
+	fmt.Fprintf(w, "Known, and still there: %d, of which %d of class tampering, equivocation or unexpected (auditor findings lists them).\n\n", len(known), against)
 }

@@ -71,9 +71,14 @@ Exit codes:
 				return err
 			}
 			defer a.Close()
+			var known []audit.Finding
 			if opts.newOnly {
 				report.Findings = slices.DeleteFunc(report.Findings, func(f audit.Finding) bool {
-					return f.Class != audit.Outage && (!f.New || f.Acked != 0)
+					told := f.Class != audit.Outage && (!f.New || f.Acked != 0)
+					if told {
+						known = append(known, f)
+					}
+					return told
 				})
 			}
 			if opts.json {
@@ -89,7 +94,7 @@ Exit codes:
 					return err
 				}
 			} else {
-				printReport(cmd.OutOrStdout(), report)
+				printReport(cmd.OutOrStdout(), report, known)
 			}
 			if err == nil && report.Checkpoint != nil && report.Waiting == 0 {
 				err = a.Finished(cmd.Context()) // all of it was told
@@ -176,7 +181,7 @@ func follow(ctx context.Context, cfg audit.Config, asJSON bool, stdout, stderr i
 			if err != nil {
 				fmt.Fprintln(stderr, printable.Line(err.Error()))
 			}
-			printReport(&out, report)
+			printReport(&out, report, nil)
 		} else {
 			if bar != nil {
 				step.From = step.To // the report will have the leaves

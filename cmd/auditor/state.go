@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 func newState() *cobra.Command {
@@ -62,7 +63,11 @@ Exit codes:
 				return err
 			}
 			if opts.json {
-				return cli.WriteJSON(cmd.OutOrStdout(), c)
+				return cli.WriteJSON(cmd.OutOrStdout(), struct {
+					*state.Check
+					Tree     tree `json:"tree"`
+					Verified tree `json:"verified"`
+				}{c, treeOf(c.Tree), treeOf(c.Verified)})
 			}
 			return printCheck(cmd.OutOrStdout(), c)
 		},
@@ -72,6 +77,14 @@ Exit codes:
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print JSON")
 	return cmd
 }
+
+// A tree is written as in the JSON of other commands.
+type tree struct {
+	Size int64  `json:"size"`
+	Root string `json:"root"` // base64
+}
+
+func treeOf(t proofs.Tree) tree { return tree{t.N, t.Hash.String()} }
 
 func printCheck(w io.Writer, c *state.Check) error {
 	fmt.Fprintf(w, "The state is whole: its %d leaves have root %v", c.Leaves, c.Tree.Hash)
