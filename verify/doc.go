@@ -19,6 +19,10 @@
 //	io.Copy(check, file) // from the targets' URL and found.Name
 //	err = check.Done() // nil: it may be installed
 //
+// What the install policy has wait, for its age or for the device's owner, is in the state
+// (Waiting); [State.Approve] is the owner's word. [Explain] says in sentences what policies
+// promise.
+//
 // The package itself does no input or output, and never reads a clock. Its files come
 // from a [Source], which has three methods:
 //
