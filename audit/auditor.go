@@ -22,6 +22,10 @@ type Config struct {
 	// Auditor goes on from there. It is created if necessary. Empty means that nothing is
 	// kept.
 	StateDir string
+	// ReportOnly means that nothing but reports and findings is wanted: State does not
+	// know which target files and keys releases list, but for roots. There must be no
+	// StateDir then, whose next reader might ask for them.
+	ReportOnly bool
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time
@@ -119,6 +123,9 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.ReportOnly && cfg.StateDir != "" {
+		return nil, errors.New("an auditor with a state directory keeps what releases list")
 	}
 	db, err := state.Open(ctx, cfg.StateDir)
 	if errors.Is(err, state.ErrDamaged) {

@@ -170,6 +170,9 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 // list keeps what a right leaf lists. If the file of the release before is at hand, only
 // what is new in it is read.
 func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
+	if a.cfg.ReportOnly && l.metadata.Root == nil {
+		return nil // findings ask for the keys of roots, and for nothing else that is listed
+	}
 	repo := a.repos[l.leaf.Repository]
 	if repo == nil || !repo.newest || repo.before == 0 || l.metadata.Targets == nil {
 		return a.db.List(ctx, kept, l.metadata)
@@ -179,7 +182,7 @@ func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
 	if !ok {
 		return a.db.List(ctx, kept, l.metadata)
 	}
-	now := partsOf(l.metadata)
+	now := l.parts
 	return a.db.ListSince(ctx, kept, l.metadata, state.Since{
 		Before:   index,
 		SameKeys: now.delegations == before.delegations,

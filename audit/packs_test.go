@@ -219,3 +219,18 @@ func TestSlowPacks(t *testing.T) {
 		}
 	})
 }
+
+// What an auditor need not keep for its reports changes none of them.
+func TestReportOnly(t *testing.T) {
+	h := newHistory(t)
+	whole := newAuditor(t, h.Log, at(h.Time))
+	step(t, whole)
+	a := newAuditor(t, h.Log, at(h.Time), func(c *audit.Config) { c.ReportOnly = true })
+	step(t, a)
+	if got, want := report(t, a), report(t, whole); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if _, err := audit.New(t.Context(), audit.Config{Source: h.Source(), Policy: h.Policy(), StateDir: t.TempDir(), ReportOnly: true}); err == nil {
+		t.Error("a state without what releases list was taken")
+	}
+}

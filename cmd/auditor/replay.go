@@ -54,6 +54,7 @@ Exit codes:
 			if err != nil {
 				return err
 			}
+			cfg.ReportOnly = cfg.StateDir == ""
 			if cfg.Interval = opts.interval; cfg.Interval <= 0 {
 				return fmt.Errorf("--interval %v: want a positive duration", opts.interval)
 			}
