@@ -156,7 +156,7 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 		}
 		row.Vantage = v.Name
 		if v.sidecar != nil {
-			row.Sentence += "; " + proofOf(cfg.Policy, *v.sidecar, v.file, c.History.ID())
+			row.Sentence += "; " + proofOf(cfg.Policy, *v.sidecar, v.role, v.file, c.History.ID())
 			seen = append(seen, gossip.Seen{From: v.Name + verify.SidecarSuffix, Note: v.sidecar.Checkpoint})
 		}
 		said.Rows = append(said.Rows, row)
@@ -174,7 +174,7 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 		if err != nil {
 			continue // no device reads it
 		}
-		row.Sentence += "; " + proofOf(cfg.Policy, proof, row.File(), c.History.ID())
+		row.Sentence += "; " + proofOf(cfg.Policy, proof, row.Role, row.File(), c.History.ID())
 		seen = append(seen, gossip.Seen{From: fmt.Sprintf("%s: the proof of %s %d", row.Vantage, tuf.Clip(row.Role), row.Version), Note: proof.Checkpoint})
 	}
 	said.Rows = append(said.Rows, rows...)

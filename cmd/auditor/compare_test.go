@@ -182,7 +182,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("read %s without a snapshot", name)
 	}
 	_, errs := w.run(2, "compare", "--policy", w.policy, t.TempDir())
-	w.wantAll(errs, "name it with --repository")
+	w.wantAll(errs, "name it with --repository", "; there is no metadata in JSON in ")
 	alone := t.TempDir()
 	_, b = w.vendor.File("plugin")
 	must(os.WriteFile(filepath.Join(alone, "plugin.json"), b, 0o600))
@@ -231,6 +231,17 @@ func TestCompare(t *testing.T) {
 	sidecar(deceived, newer, p)
 	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", t.TempDir(), mirror.URL, deceived)
 	w.wantAll(out, "WARNING: the proof", deceived+": the proof of targets 5", "the log signed two histories", "; its proof verifies")
+}
+
+// A file that is passed off as another role's, beside the proof of its own, is not proved.
+func TestProofOfAnotherRole(t *testing.T) {
+	file := &tuf.Metadata{Version: 2, PayloadDigest: tuf.Sum([]byte("music"))}
+	l := leaf.Leaf{Kind: leaf.Release, Repository: tuf.Sum([]byte("root")), Role: "music", Version: 2, Payload: file.PayloadDigest,
+		Metadata: tuf.Sum([]byte("file")), Encoding: tuf.JSON, Size: 1, Snapshot: tuf.Sum([]byte("snapshot")), Listed: leaf.ByHash}
+	got := proofOf(nil, proofs.Proof{Extra: l.Marshal()}, "maps", file, l.Repository)
+	if got != "its proof is of another role, music: devices refuse it" {
+		t.Error(got)
+	}
 }
 
 // When something was logged is known from the checkpoints in the state.

@@ -124,7 +124,16 @@ func subjectOf(ctx context.Context, histories []*history.History, views []view, 
 	if h := releaserOf(histories, views); h != nil {
 		return h, nil
 	}
-	return nil, errors.New("it cannot be said of which repository this is: no root that is served, and no file, is of one that is logged (name it with --repository)")
+	err := errors.New("it cannot be said of which repository this is: no root that is served, and no file, is of one that is logged (name it with --repository)")
+	for _, v := range views {
+		if _, folder := v.Source.(*device.Folder); !folder {
+			continue
+		}
+		if files, globErr := filepath.Glob(filepath.Join(v.Name, "*.json")); globErr == nil && len(files) == 0 {
+			err = fmt.Errorf("%w; there is no metadata in JSON in %s", err, v.Name)
+		}
+	}
+	return nil, err
 }
 
 // releaserOf finds the one repository that has released a single file, nil if there is none
@@ -178,13 +187,16 @@ func (v *view) known(ctx context.Context) (tuf.Digest, error) {
 }
 
 // proofOf says what the proof beside a file is worth.
-func proofOf(policy *proofs.Policy, sidecar proofs.Proof, file *tuf.Metadata, repository tuf.Digest) string {
+func proofOf(policy *proofs.Policy, sidecar proofs.Proof, role string, file *tuf.Metadata, repository tuf.Digest) string {
 	l, err := leaf.Parse(sidecar.Extra)
 	if err != nil {
 		return fmt.Sprintf("its proof is of another kind of entry: %v", err)
 	}
 	if l.Repository != repository || l.Payload != file.PayloadDigest || l.Version != file.Version {
 		return "its proof is of another file"
+	}
+	if l.Role != role {
+		return fmt.Sprintf("its proof is of another role, %s: devices refuse it", tuf.Clip(l.Role))
 	}
 	if _, err := sidecar.Verify(policy, sidecar.Extra); err != nil {
 		return fmt.Sprintf("its proof does not verify: %v", err)
