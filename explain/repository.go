@@ -24,6 +24,29 @@ type Repository struct {
 	Timestamp *tuf.Metadata
 }
 
+// Put takes m for what is in force of a role; nil: nothing is.
+func (r *Repository) Put(role string, m *tuf.Metadata) {
+	switch role {
+	case tuf.RoleRoot:
+		r.Root = m
+	case tuf.RoleTargets:
+		r.Targets = m
+	case tuf.RoleSnapshot:
+		r.Snapshot = m
+	case tuf.RoleTimestamp:
+		r.Timestamp = m
+	default:
+		if m == nil {
+			delete(r.Delegated, role)
+			return
+		}
+		if r.Delegated == nil {
+			r.Delegated = map[string]*tuf.Metadata{}
+		}
+		r.Delegated[role] = m
+	}
+}
+
 // ErrMetadata is wrapped by the errors for metadata that is missing or of another type than
 // its place asks for.
 var ErrMetadata = errors.New("metadata of the wrong type")

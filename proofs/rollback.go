@@ -1,16 +1,11 @@
 package proofs
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
-
-// ErrNoRollback means that of two signed checkpoints no party signed the smaller tree with a
-// later time than the larger one.
-var ErrNoRollback = errors.New("no key signed the smaller tree with a later time than the larger one")
 
 // A Rollback is a larger and a smaller signed checkpoint of one origin, of which a party gave
 // the smaller one the later time, whether or not the trees contradict each other. A signature

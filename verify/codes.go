@@ -42,11 +42,11 @@ func (r *Refusal) Error() string {
 	if r.Role != "" {
 		msg += r.Role + ": "
 	}
-	return msg + r.text()
+	return msg + r.Text()
 }
 
-// text is what is wrong, without code and role.
-func (r *Refusal) text() string {
+// Text returns what is wrong, without code and role.
+func (r *Refusal) Text() string {
 	switch {
 	case r.Err == nil:
 		return r.Detail

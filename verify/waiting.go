@@ -122,7 +122,7 @@ func (c *Client) await(w Waiting, m *tuf.Metadata, why error) error {
 	}
 	var r *Refusal
 	if errors.As(why, &r) {
-		w.Detail = r.text()
+		w.Detail = r.Text()
 	}
 	c.noteWaiting(w)
 	c.offered = append(c.offered, m)

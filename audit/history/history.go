@@ -103,18 +103,7 @@ func (h *History) InForce(ctx context.Context, size int64) (*Force, error) {
 			return nil, fmt.Errorf("entry %d: %w", r.Index, err)
 		}
 		f.Releases[r.Leaf.Role] = r
-		switch r.Leaf.Role {
-		case tuf.RoleRoot:
-			f.Root = m
-		case tuf.RoleTargets:
-			f.Targets = m
-		case tuf.RoleSnapshot:
-			f.Snapshot = m
-		case tuf.RoleTimestamp:
-			f.Timestamp = m
-		default:
-			f.Delegated[r.Leaf.Role] = m
-		}
+		f.Put(r.Leaf.Role, m)
 	}
 	return f, nil
 }

@@ -90,11 +90,6 @@ func (db *DB) Findings(ctx context.Context, all bool, fn func(Finding) error) er
 	return db.findings(ctx, "WHERE gone = 0 OR ? ORDER BY leaf, number", []any{all}, fn)
 }
 
-// FindingsOf is Findings of one repository that are there.
-func (db *DB) FindingsOf(ctx context.Context, repository tuf.Digest, fn func(Finding) error) error {
-	return db.findings(ctx, "WHERE repository = ? AND gone = 0 ORDER BY leaf, number", []any{repository[:]}, fn)
-}
-
 // InScope calls fn for the findings of a scope that are there.
 func (db *DB) InScope(ctx context.Context, scope Scope, fn func(Finding) error) error {
 	return db.findings(ctx, "WHERE scope = ? AND gone = 0", []any{scope}, fn)

@@ -190,15 +190,6 @@ func (db *DB) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Leaf)
 	return db.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
 }
 
-// LeavesOfRole calls fn for the leaves of a role, in log order, whatever their verdict.
-func (db *DB) LeavesOfRole(ctx context.Context, repository tuf.Digest, role string, from, to int64, fn func(Leaf) error) error {
-	number, ok, err := db.knownRepository(ctx, repository)
-	if err != nil || !ok {
-		return err
-	}
-	return db.leaves(ctx, "WHERE l.role = (SELECT role FROM roles WHERE repository = ? AND name = ?) AND l.leaf >= ? AND l.leaf < ? ORDER BY l.leaf", []any{number, role, from, to}, fn)
-}
-
 // LeavesOfVersion calls fn for the leaves of a version of a role, in log order, whatever their
 // verdict.
 func (db *DB) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role string, version int64, fn func(Leaf) error) error {
@@ -207,12 +198,6 @@ func (db *DB) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role s
 		return err
 	}
 	return db.leaves(ctx, "WHERE l.role = (SELECT role FROM roles WHERE repository = ? AND name = ?) AND l.version = ? ORDER BY l.leaf", []any{number, role, version}, fn)
-}
-
-// WithPayload calls fn for the leaves that have a payload, in log order, whatever their
-// verdict.
-func (db *DB) WithPayload(ctx context.Context, payload tuf.Digest, fn func(Leaf) error) error {
-	return db.leaves(ctx, "WHERE substr(l.payload, 1, 8) = ? AND l.payload = ? ORDER BY l.leaf", []any{payload[:8], payload[:]}, fn)
 }
 
 // FirstWith returns the first right release that has a payload: of a root, if root is

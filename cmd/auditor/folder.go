@@ -130,7 +130,7 @@ func (f *folder) inForce(at *release) (repo explain.Repository, dropped []string
 		return ok && file.Version == at.version
 	})
 	for _, role := range []string{tuf.RoleTargets, tuf.RoleTimestamp} {
-		put(&repo, role, f.pick(role, repo, at, nil))
+		repo.Put(role, f.pick(role, repo, at, nil))
 	}
 	for more := true; more; {
 		more = false
@@ -196,26 +196,6 @@ func (f *folder) pick(role string, repo explain.Repository, at *release, wanted 
 		return nil
 	}
 	return all[0]
-}
-
-// put sets the file of a role.
-func put(repo *explain.Repository, role string, m *tuf.Metadata) {
-	switch role {
-	case tuf.RoleRoot:
-		repo.Root = m
-	case tuf.RoleTargets:
-		repo.Targets = m
-	case tuf.RoleSnapshot:
-		repo.Snapshot = m
-	case tuf.RoleTimestamp:
-		repo.Timestamp = m
-	default:
-		if m == nil {
-			delete(repo.Delegated, role)
-			return
-		}
-		repo.Delegated[role] = m
-	}
 }
 
 // at returns a version of a role.

@@ -144,7 +144,7 @@ func (r *radius) ofFolder(opts *radiusFlags) error {
 		}
 		then := after
 		then.Delegated = maps.Clone(after.Delegated)
-		put(&then, at.role, f.before(*at))
+		then.Put(at.role, f.before(*at))
 		if then.Root == nil {
 			return fmt.Errorf("%s has no root before %d", opts.dir, at.version)
 		}

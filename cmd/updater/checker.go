@@ -172,14 +172,14 @@ func (c *checker) refuse(g *device.Given, why *verify.Refusal) {
 		role, name, file = g.Role, g.Name, g.File
 	}
 	if above := c.rowAbove(why.Role); above != nil && (g == nil || why.Role != g.Role) {
-		above.Verdict, above.Detail = string(why.Code), detail(why)
+		above.Verdict, above.Detail = string(why.Code), why.Text()
 		if g == nil {
 			above.Index, above.Witnesses = -1, nil // what it proves no longer counts
 		}
 		return
 	}
 	bad := unproved(role, name, file)
-	bad.Verdict, bad.Detail = string(why.Code), detail(why)
+	bad.Verdict, bad.Detail = string(why.Code), why.Text()
 	c.rows = append(c.rows, bad)
 }
 

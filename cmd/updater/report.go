@@ -61,26 +61,15 @@ type refused struct {
 }
 
 func refusedOf(r *verify.Refusal) refused {
-	return refused{Code: r.Code, Role: r.Role, Detail: detail(r), Hint: hint(r)}
-}
-
-// detail is a refusal's text without code and role.
-func detail(r *verify.Refusal) string {
-	switch {
-	case r.Err == nil:
-		return r.Detail
-	case r.Detail == "":
-		return r.Err.Error()
-	}
-	return r.Detail + ": " + r.Err.Error()
+	return refused{Code: r.Code, Role: r.Role, Detail: r.Text(), Hint: hint(r)}
 }
 
 // line is a refusal's text: the role, if it is about one, and what is wrong.
 func line(r *verify.Refusal) string {
 	if r.Role == "" {
-		return detail(r)
+		return r.Text()
 	}
-	return tuf.EscapeRole(r.Role) + ": " + detail(r)
+	return tuf.EscapeRole(r.Role) + ": " + r.Text()
 }
 
 // hints say what a person can do.
@@ -274,7 +263,7 @@ func (res *result) addTarget(name, file, verdict string, err error) {
 	var r *verify.Refusal
 	switch {
 	case errors.As(err, &r):
-		t.Verdict, t.Detail = string(r.Code), detail(r)
+		t.Verdict, t.Detail = string(r.Code), r.Text()
 		if res.OK {
 			why := refusedOf(r)
 			res.Refused = &why
