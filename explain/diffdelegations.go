@@ -119,16 +119,22 @@ func asked(role tuf.DelegatedRole, at, of int) string {
 	switch {
 	case of == 1:
 	case at == 0:
-		text = ", is asked before the others"
+		text = "is asked before the others"
 	case at == of-1:
-		text = ", is asked after the others"
+		text = "is asked after the others"
 	default:
-		text = fmt.Sprintf(", is asked after %s", count(at, "other"))
+		text = fmt.Sprintf("is asked after %s", count(at, "other"))
 	}
-	if role.Terminating {
-		text += " and ends the search for these paths"
+	const ends = " and ends the search for these paths"
+	switch {
+	case text == "" && role.Terminating:
+		return ends
+	case text == "":
+		return ""
+	case role.Terminating:
+		return ", " + text + ends
 	}
-	return text
+	return " and " + text
 }
 
 // scopeOf returns the patterns of a role; hash prefixes are written as "sha256:1a*".
