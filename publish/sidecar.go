@@ -133,3 +133,32 @@ func (j *job) dropLatest(path string, f *file) error {
 	}
 	return os.Remove(path)
 }
+
+// writeSidecars writes the proofs of what is logged, unless nothing was sent. One that
+// cannot be written keeps no other from being written.
+func (j *job) writeSidecars() error {
+	if j.rehearsal != nil {
+		return nil
+	}
+	var errs []error
+	for _, f := range j.all {
+		if f.verdict.claim == nil {
+			continue
+		}
+		for _, path := range f.paths {
+			errs = append(errs, j.write(path+verify.SidecarSuffix, f))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sidecars returns the paths of all sidecars that may be written.
+func (j *job) sidecars() []string {
+	var paths []string
+	for _, f := range j.all {
+		for _, path := range f.paths {
+			paths = append(paths, path+verify.SidecarSuffix)
+		}
+	}
+	return paths
+}

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/tuflog/tuflog/log/api"
@@ -47,35 +46,6 @@ func (j *job) submit(ctx context.Context, ignored []Ignored) (*Report, error) {
 		j.explainEvidence(ctx)
 	}
 	return j.submitted(), err
-}
-
-// writeSidecars writes the proofs of what is logged, unless nothing was sent. One that
-// cannot be written keeps no other from being written.
-func (j *job) writeSidecars() error {
-	if j.rehearsal != nil {
-		return nil
-	}
-	var errs []error
-	for _, f := range j.all {
-		if f.verdict.claim == nil {
-			continue
-		}
-		for _, path := range f.paths {
-			errs = append(errs, j.write(path+verify.SidecarSuffix, f))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// sidecars returns the paths of all sidecars that may be written.
-func (j *job) sidecars() []string {
-	var paths []string
-	for _, f := range j.all {
-		for _, path := range f.paths {
-			paths = append(paths, path+verify.SidecarSuffix)
-		}
-	}
-	return paths
 }
 
 // submitted reports the verdicts, one for each path.
