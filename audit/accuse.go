@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tuflog/tuflog/audit/evidence"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -40,7 +40,7 @@ func (a *Auditor) accuse(ctx context.Context, f *Finding, kind evidence.Kind, ma
 		g.Keys = append(g.Keys, l.Key)
 	}
 	if a.spanned < maxSpanned {
-		g.MaxEntries = proofs.MaxAccusedEntries
+		g.MaxEntries = fraud.MaxAccusedEntries
 	}
 	b, err := make(g)
 	a.spanned += g.Spanned

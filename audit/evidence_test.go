@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -95,7 +96,7 @@ func checkFork(t *testing.T, h *history, f audit.Finding) {
 	if len(f.Evidence) != 1 || f.Evidence[0].Name != "fork.conflict" {
 		t.Fatalf("evidence %+v", f.Evidence)
 	}
-	conflict, err := proofs.ParseConflict([]byte(f.Evidence[0].Text))
+	conflict, err := fraud.ParseConflict([]byte(f.Evidence[0].Text))
 	must(t, err)
 	verdict, err := conflict.Check(h.Signer.Key())
 	must(t, err)
@@ -130,7 +131,7 @@ func TestRealLogsAreNotAccused(t *testing.T) {
 			step(t, a)
 			histories, err := a.Histories(t.Context(), "")
 			must(t, err)
-			g := &evidence.Log{Checkpoint: l.Checkpoint(l.Size(), 2), Keys: []proofs.Key{l.Signer.Key()}, Source: l.Source(), MaxEntries: proofs.MaxAccusedEntries}
+			g := &evidence.Log{Checkpoint: l.Checkpoint(l.Size(), 2), Keys: []proofs.Key{l.Signer.Key()}, Source: l.Source(), MaxEntries: fraud.MaxAccusedEntries}
 			count := 0
 			for _, h := range histories {
 				for i, rec := range h.Records {

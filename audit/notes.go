@@ -8,6 +8,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // knownKeys are the keys of a policy: logs, then witnesses.
@@ -193,8 +194,8 @@ func (a *Auditor) closeNotes(ctx context.Context) error {
 // forksFrom reports whether a larger tree does not begin with a smaller one, and
 // records that. The error means that the tiles do not tell.
 func (a *Auditor) forksFrom(ctx context.Context, older, newer claim) (bool, error) {
-	conflict, err := proofs.NewConflict(ctx, older.note, newer.note, tileReader{a})
-	if errors.Is(err, proofs.ErrNoConflict) {
+	conflict, err := fraud.NewConflict(ctx, older.note, newer.note, tileReader{a})
+	if errors.Is(err, fraud.ErrNoConflict) {
 		return false, nil
 	}
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 
 	"filippo.io/mldsa"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // An Algorithm is a signature type identifier of c2sp.org/signed-note.
@@ -244,7 +246,7 @@ func (t *signedText) appendSubtree(b []byte, name string, unix int64) ([]byte, e
 // appendOpaque appends a string after its length in one byte.
 func appendOpaque(b []byte, what, s string) ([]byte, error) {
 	if s == "" || len(s) > MaxCosignerName {
-		return b, fmt.Errorf("%s %s has %d bytes, %v signs 1 to %d", what, quoteShort(s), len(s), MLDSA44, MaxCosignerName)
+		return b, fmt.Errorf("%s %s has %d bytes, %v signs 1 to %d", what, strict.Quote(s), len(s), MLDSA44, MaxCosignerName)
 	}
 	return append(append(b, byte(len(s))), s...), nil
 }

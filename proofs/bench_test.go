@@ -12,6 +12,8 @@ import (
 
 	"filippo.io/mldsa"
 	merkle "github.com/transparency-dev/merkle/proof"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // benchFloor times op, and beside it what no implementation can go without,
@@ -181,7 +183,7 @@ func BenchmarkParsePolicy(b *testing.B) {
 			type bareKey struct{ prefix, encoded []byte }
 			var bare []bareKey
 			for _, k := range keys {
-				bare = append(bare, bareKey{[]byte(k.name + "\n"), []byte(encodeBase64(append([]byte{byte(k.alg)}, k.pub...)))})
+				bare = append(bare, bareKey{[]byte(k.name + "\n"), []byte(strict.EncodeBase64(append([]byte{byte(k.alg)}, k.pub...)))})
 			}
 			file, buf := []byte(text.String()), make([]byte, 2048)
 			benchFloor(b, func() {

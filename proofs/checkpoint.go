@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A Checkpoint is the text of a log's signed tree head
@@ -124,7 +126,7 @@ func findLog(note Note, c *Checkpoint, text *signedText, keys iter.Seq[Key]) (Ke
 	var times [4]int64
 	for k := range keys {
 		if !k.alg.ForLogs() {
-			return Key{}, fmt.Errorf("key %s has type %v, a log needs %v, %v or %v", quoteShort(k.name), k.alg, Ed25519, ECDSA, MLDSA44)
+			return Key{}, fmt.Errorf("key %s has type %v, a log needs %v, %v or %v", strict.Quote(k.name), k.alg, Ed25519, ECDSA, MLDSA44)
 		}
 		signed, err := note.appendTimes(times[:0], text, k)
 		if err != nil {
@@ -140,9 +142,9 @@ func findLog(note Note, c *Checkpoint, text *signedText, keys iter.Seq[Key]) (Ke
 	}
 	switch {
 	case named == (Key{}):
-		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", quoteShort(c.Origin), ErrUnknownLog)
+		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", strict.Quote(c.Origin), ErrUnknownLog)
 	case found == (Key{}):
-		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", quoteShort(c.Origin), ErrExtensions)
+		return Key{}, fmt.Errorf("checkpoint of origin %s: %w", strict.Quote(c.Origin), ErrExtensions)
 	}
 	return found, nil
 }

@@ -1,6 +1,12 @@
 // Package proofs reads, checks and writes the files that a transparency log and
-// its witnesses publish. It turns bytes into verdicts: it opens no file and no
-// connection, starts no goroutine and reads no clock.
+// its witnesses publish. Begin with [ParsePolicy], which reads whom to trust, and
+// [Proof.Verify], which shows by such a policy that an entry is in a log;
+// [Policy.OpenCheckpoint] verifies what a log and its witnesses signed, and
+// [InclusionProof] makes proofs. What accuses a log or a witness is in the package
+// fraud below.
+//
+// It turns bytes into verdicts: it opens no file and no connection, starts no
+// goroutine and reads no clock.
 //
 // Every format has one spelling. A parser accepts exactly what the printer
 // prints: base64 is canonical, numbers are decimal without sign or leading

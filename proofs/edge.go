@@ -10,6 +10,8 @@ import (
 
 	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 var ranges = compact.RangeFactory{Hash: func(l, r []byte) []byte {
@@ -79,7 +81,7 @@ func (e *Edge) MarshalText() ([]byte, error) {
 	text := strconv.AppendUint(nil, e.r.End(), 10)
 	text = append(text, '\n')
 	for _, h := range e.r.Hashes() {
-		text = append(text, encodeBase64(h)+"\n"...)
+		text = append(text, strict.EncodeBase64(h)+"\n"...)
 	}
 	return text, nil
 }

@@ -23,9 +23,4 @@ var (
 	// ErrConsistency means that a proof does not show the newer tree to begin with
 	// the older one.
 	ErrConsistency = errors.New("consistency proof does not verify")
-	// ErrNoConflict means that two checkpoints can both be true.
-	ErrNoConflict = errors.New("the checkpoints do not contradict each other")
-	// ErrNoRollback means that of two signed checkpoints no party signed the smaller tree
-	// with a later time than the larger one.
-	ErrNoRollback = errors.New("no key signed the smaller tree with a later time than the larger one")
 )

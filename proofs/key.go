@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A Key is a named public key. Keys are comparable; the zero Key verifies
@@ -52,14 +54,14 @@ func ParseKey(vkey string) (Key, error) {
 	}
 	name, id, alg, pub, err := splitKey(vkey)
 	if err != nil {
-		return Key{}, fmt.Errorf("verifier key %s: %w", quoteShort(vkey), err)
+		return Key{}, fmt.Errorf("verifier key %s: %w", strict.Quote(vkey), err)
 	}
 	k, err := NewKey(name, alg, pub)
 	if err != nil {
-		return Key{}, fmt.Errorf("verifier key %s: %w", quoteShort(vkey), err)
+		return Key{}, fmt.Errorf("verifier key %s: %w", strict.Quote(vkey), err)
 	}
 	if id != k.hexID() {
-		return Key{}, fmt.Errorf("verifier key %s: id is %s, but name and key give %s", quoteShort(vkey), quoteShort(id), k.hexID())
+		return Key{}, fmt.Errorf("verifier key %s: id is %s, but name and key give %s", strict.Quote(vkey), strict.Quote(id), k.hexID())
 	}
 	return k, nil
 }
@@ -75,7 +77,7 @@ func splitKey(s string) (name, id string, alg Algorithm, raw []byte, err error) 
 	if err := checkName(name); err != nil {
 		return "", "", 0, nil, err
 	}
-	b, err := decodeBase64(encoded)
+	b, err := strict.DecodeBase64(encoded)
 	if err != nil {
 		return "", "", 0, nil, errors.New("key is not canonical base64")
 	}
@@ -108,7 +110,7 @@ func (k Key) String() string {
 	if k == (Key{}) {
 		return ""
 	}
-	return k.name + "+" + k.hexID() + "+" + encodeBase64(append([]byte{byte(k.alg)}, k.pub...))
+	return k.name + "+" + k.hexID() + "+" + strict.EncodeBase64(append([]byte{byte(k.alg)}, k.pub...))
 }
 
 // Verify checks sig, as in Signature.Sig, over the text of a note. It returns
@@ -130,7 +132,7 @@ func (k Key) verify(t *signedText, sig []byte) (unix int64, err error) {
 	t.checked++
 	unix, err = k.check(t, sig)
 	if err != nil {
-		return 0, fmt.Errorf("key %s (id %08x): %w", quoteShort(k.name), k.id, err)
+		return 0, fmt.Errorf("key %s (id %08x): %w", strict.Quote(k.name), k.id, err)
 	}
 	return unix, nil
 }

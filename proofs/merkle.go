@@ -9,6 +9,8 @@ import (
 
 	"github.com/transparency-dev/merkle/proof"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A Hash is a SHA-256 hash of a leaf, a node or a root (RFC 6962). String
@@ -63,7 +65,7 @@ func VerifyConsistency(older, newer Tree, hashes []Hash) error {
 	var mismatch proof.RootMismatchError
 	switch {
 	case errors.As(err, &mismatch):
-		return fail("root is %s, not %s", encodeBase64(mismatch.CalculatedRoot), encodeBase64(mismatch.ExpectedRoot))
+		return fail("root is %s, not %s", strict.EncodeBase64(mismatch.CalculatedRoot), strict.EncodeBase64(mismatch.ExpectedRoot))
 	case err != nil:
 		return fail("%v", err)
 	}

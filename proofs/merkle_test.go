@@ -40,7 +40,7 @@ func (l *leafTiles) ReadTile(_ context.Context, level int, index int64, width in
 	span := 1 << (8 * level) // leaves below one hash
 	have := min(len(l.leaves)/span-int(index)*256, 256)
 	if width != have {
-		l.t.Errorf("asked for %s, the log has %d hashes there", TilePath(level, index, width), have)
+		l.t.Errorf("asked for %s, the log has %d hashes there", TileID{level, index, width}.Path(), have)
 		return nil, errors.New("no such tile")
 	}
 	var data []byte

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 const signaturePrefix = "— " // em dash, space
@@ -23,7 +25,7 @@ type Signature struct {
 // String returns the signature line, its newline included.
 func (s Signature) String() string {
 	b := binary.BigEndian.AppendUint32(nil, s.KeyID)
-	return signaturePrefix + s.Name + " " + encodeBase64(append(b, s.Sig...)) + "\n"
+	return signaturePrefix + s.Name + " " + strict.EncodeBase64(append(b, s.Sig...)) + "\n"
 }
 
 // A Note is a parsed note (c2sp.org/signed-note). Its signatures are not
@@ -126,21 +128,21 @@ func parseSignatures(s string, first int) ([]Signature, error) {
 func parseSignature(line string) (Signature, error) {
 	rest, ok := strings.CutPrefix(line, signaturePrefix)
 	if !ok {
-		return Signature{}, fmt.Errorf("%s does not begin with an em dash and a space", quoteShort(line))
+		return Signature{}, fmt.Errorf("%s does not begin with an em dash and a space", strict.Quote(line))
 	}
 	name, encoded, ok := strings.Cut(rest, " ")
 	if !ok {
-		return Signature{}, fmt.Errorf("%s has no signature after the name", quoteShort(line))
+		return Signature{}, fmt.Errorf("%s has no signature after the name", strict.Quote(line))
 	}
 	if err := checkName(name); err != nil {
 		return Signature{}, err
 	}
-	b, err := decodeBase64(encoded)
+	b, err := strict.DecodeBase64(encoded)
 	if err != nil {
-		return Signature{}, fmt.Errorf("by %s: %w", quoteShort(name), err)
+		return Signature{}, fmt.Errorf("by %s: %w", strict.Quote(name), err)
 	}
 	if len(b) < 5 {
-		return Signature{}, fmt.Errorf("by %s: %d bytes, too few for a key id and a signature", quoteShort(name), len(b))
+		return Signature{}, fmt.Errorf("by %s: %d bytes, too few for a key id and a signature", strict.Quote(name), len(b))
 	}
 	return Signature{Name: name, KeyID: binary.BigEndian.Uint32(b), Sig: b[4:]}, nil
 }
@@ -152,11 +154,11 @@ func checkName(name string) error {
 		return errors.New("empty key name")
 	}
 	if !utf8.ValidString(name) {
-		return fmt.Errorf("key name %s is not valid UTF-8", quoteShort(name))
+		return fmt.Errorf("key name %s is not valid UTF-8", strict.Quote(name))
 	}
 	for _, r := range name {
 		if r == '+' || r < 0x20 || unicode.IsSpace(r) {
-			return fmt.Errorf("key name %s contains %q", quoteShort(name), r)
+			return fmt.Errorf("key name %s contains %q", strict.Quote(name), r)
 		}
 	}
 	return nil
@@ -173,7 +175,7 @@ func (n Note) VerifiedBy(k Key) ([]int64, error) {
 		return nil, err
 	}
 	if len(times) == 0 {
-		return nil, fmt.Errorf("key %s (id %08x): %w", quoteShort(k.name), k.id, ErrNoSignature)
+		return nil, fmt.Errorf("key %s (id %08x): %w", strict.Quote(k.name), k.id, ErrNoSignature)
 	}
 	return times, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A PolicyLog is a log whose checkpoints a policy accepts.
@@ -98,7 +100,7 @@ func (p *policyParser) line(text string) error {
 	case "quorum":
 		return p.quorum(args)
 	}
-	return fmt.Errorf("unknown keyword %s", quoteShort(items[0]))
+	return fmt.Errorf("unknown keyword %s", strict.Quote(items[0]))
 }
 
 // splitItems splits at spaces and tabs. Nothing else separates: bytes above 0x7f
@@ -134,13 +136,13 @@ func (p *policyParser) log(args []string) error {
 		return fmt.Errorf("log: %w", err)
 	}
 	if !key.alg.ForLogs() {
-		return fmt.Errorf("log: key %s has type %v, want %v, %v or %v", quoteShort(args[0]), key.alg, Ed25519, ECDSA, MLDSA44)
+		return fmt.Errorf("log: key %s has type %v, want %v, %v or %v", strict.Quote(args[0]), key.alg, Ed25519, ECDSA, MLDSA44)
 	}
 	if other, ok := p.logs[key.pub]; ok {
-		return fmt.Errorf("log %s has the public key of log %s", quoteShort(key.name), quoteShort(other))
+		return fmt.Errorf("log %s has the public key of log %s", strict.Quote(key.name), strict.Quote(other))
 	}
 	if witness, ok := p.witnesses[key.pub]; ok {
-		return fmt.Errorf("log %s has the public key of witness %s", quoteShort(key.name), quoteShort(witness))
+		return fmt.Errorf("log %s has the public key of witness %s", strict.Quote(key.name), strict.Quote(witness))
 	}
 	p.logs[key.pub] = key.name
 	p.policy.Logs = append(p.policy.Logs, PolicyLog{Key: key, URL: url})
@@ -154,16 +156,16 @@ func (p *policyParser) witness(args []string) error {
 	name := args[0]
 	key, url, err := parseKeyAndURL(args[1:])
 	if err != nil {
-		return fmt.Errorf("witness %s: %w", quoteShort(name), err)
+		return fmt.Errorf("witness %s: %w", strict.Quote(name), err)
 	}
 	if !key.alg.ForWitnesses() {
-		return fmt.Errorf("witness %s: key %s has type %v, want %v or %v", quoteShort(name), quoteShort(args[1]), key.alg, CosignatureV1, MLDSA44)
+		return fmt.Errorf("witness %s: key %s has type %v, want %v or %v", strict.Quote(name), strict.Quote(args[1]), key.alg, CosignatureV1, MLDSA44)
 	}
 	if other, ok := p.witnesses[key.pub]; ok {
-		return fmt.Errorf("witness %s has the public key of witness %s", quoteShort(name), quoteShort(other))
+		return fmt.Errorf("witness %s has the public key of witness %s", strict.Quote(name), strict.Quote(other))
 	}
 	if log, ok := p.logs[key.pub]; ok {
-		return fmt.Errorf("witness %s has the public key of log %s", quoteShort(name), quoteShort(log))
+		return fmt.Errorf("witness %s has the public key of log %s", strict.Quote(name), strict.Quote(log))
 	}
 	p.witnesses[key.pub] = name
 	if err := p.define(name, member{name: name, group: -1}); err != nil {
@@ -182,7 +184,7 @@ func parseKeyAndURL(args []string) (key Key, url string, err error) {
 		url = args[1]
 	}
 	if strings.HasPrefix(url, "#") {
-		return Key{}, "", fmt.Errorf("URL %s: comments take whole lines", quoteShort(url))
+		return Key{}, "", fmt.Errorf("URL %s: comments take whole lines", strict.Quote(url))
 	}
 	return key, url, nil
 }
@@ -193,7 +195,7 @@ func (p *policyParser) define(name string, m member) error {
 		return errors.New(`the name "none" is reserved`)
 	}
 	if _, ok := p.names[name]; ok {
-		return fmt.Errorf("name %s is already defined", quoteShort(name))
+		return fmt.Errorf("name %s is already defined", strict.Quote(name))
 	}
 	p.names[name] = m
 	return nil
@@ -213,10 +215,10 @@ func (p *policyParser) group(args []string) error {
 	default:
 		k, err := ParseDecimal(args[1])
 		if err != nil {
-			return fmt.Errorf("group %s: threshold: %w", quoteShort(g.name), err)
+			return fmt.Errorf("group %s: threshold: %w", strict.Quote(g.name), err)
 		}
 		if k < 1 || k > int64(len(members)) {
-			return fmt.Errorf("group %s: threshold %d of %d members", quoteShort(g.name), k, len(members))
+			return fmt.Errorf("group %s: threshold %d of %d members", strict.Quote(g.name), k, len(members))
 		}
 		g.want = int(k)
 	}
@@ -224,10 +226,10 @@ func (p *policyParser) group(args []string) error {
 		// The group itself is not defined yet, so it cannot be in itself.
 		m, ok := p.names[name]
 		if !ok {
-			return fmt.Errorf("group %s: member %s is not defined above", quoteShort(g.name), quoteShort(name))
+			return fmt.Errorf("group %s: member %s is not defined above", strict.Quote(g.name), strict.Quote(name))
 		}
 		if other, ok := p.grouped[name]; ok {
-			return fmt.Errorf("group %s: %s is already a member of group %s", quoteShort(g.name), quoteShort(name), quoteShort(other))
+			return fmt.Errorf("group %s: %s is already a member of group %s", strict.Quote(g.name), strict.Quote(name), strict.Quote(other))
 		}
 		p.grouped[name] = g.name
 		g.members = append(g.members, m)
@@ -252,7 +254,7 @@ func (p *policyParser) quorum(args []string) error {
 	}
 	m, ok := p.names[args[0]]
 	if !ok {
-		return fmt.Errorf("quorum %s is not defined above", quoteShort(args[0]))
+		return fmt.Errorf("quorum %s is not defined above", strict.Quote(args[0]))
 	}
 	p.policy.quorum = quorum{kind: quorumMember, member: m}
 	return nil
@@ -302,11 +304,11 @@ func (p *Policy) openCheckpoint(signed string) (*SignedCheckpoint, error) {
 	var times [4]int64
 	for _, w := range p.Witnesses {
 		if !w.Key.alg.ForWitnesses() {
-			return nil, fmt.Errorf("witness %s: key %s has type %v, want %v or %v", quoteShort(w.Name), quoteShort(w.Key.name), w.Key.alg, CosignatureV1, MLDSA44)
+			return nil, fmt.Errorf("witness %s: key %s has type %v, want %v or %v", strict.Quote(w.Name), strict.Quote(w.Key.name), w.Key.alg, CosignatureV1, MLDSA44)
 		}
 		cosigned, err := note.appendTimes(times[:0], text, w.Key)
 		if err != nil {
-			return nil, fmt.Errorf("witness %s: %w", quoteShort(w.Name), err)
+			return nil, fmt.Errorf("witness %s: %w", strict.Quote(w.Name), err)
 		}
 		if len(cosigned) == 0 {
 			continue

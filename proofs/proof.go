@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 const proofHeader = "c2sp.org/tlog-proof@v1\n"
@@ -46,7 +48,7 @@ func parseProof(b []byte) (Proof, error) {
 	line, head, more := strings.Cut(head, "\n")
 	if extra, ok := strings.CutPrefix(line, "extra "); ok {
 		var err error
-		if p.Extra, err = decodeBase64(extra); err != nil {
+		if p.Extra, err = strict.DecodeBase64(extra); err != nil {
 			return Proof{}, fmt.Errorf("line %d: extra: %w", n, err)
 		}
 		if len(p.Extra) == 0 {
@@ -60,7 +62,7 @@ func parseProof(b []byte) (Proof, error) {
 	}
 	index, ok := strings.CutPrefix(line, "index ")
 	if !ok {
-		return Proof{}, fmt.Errorf("line %d: %s where the index line should be", n, quoteShort(line))
+		return Proof{}, fmt.Errorf("line %d: %s where the index line should be", n, strict.Quote(line))
 	}
 	var err error
 	if p.Index, err = ParseDecimal(index); err != nil {

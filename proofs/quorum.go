@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A group counts as a witness when want of its members do.
@@ -57,7 +58,7 @@ func (e *QuorumError) Error() string {
 	for _, s := range e.Short {
 		names := make([]string, len(s.Missing))
 		for i, name := range s.Missing {
-			names[i] = printable(name)
+			names[i] = strict.Printable(name)
 		}
 		missing := "missing " + strings.Join(names, ", ")
 		if s.Group != "" {
@@ -66,15 +67,6 @@ func (e *QuorumError) Error() string {
 		parts = append(parts, missing)
 	}
 	return fmt.Sprintf("quorum %q short: %s", e.Quorum, strings.Join(parts, "; "))
-}
-
-// printable returns a name as it is unless it holds something unprintable:
-// names are opaque bytes.
-func printable(name string) string {
-	if q := strconv.Quote(name); q != `"`+name+`"` {
-		return q
-	}
-	return name
 }
 
 // Satisfied reports whether the witnesses for which have returns true are a

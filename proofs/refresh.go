@@ -3,6 +3,8 @@ package proofs
 import (
 	"context"
 	"fmt"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // Refresh moves a proof to a newer checkpoint of the same log: one with more
@@ -24,7 +26,7 @@ func (p Proof) Refresh(ctx context.Context, policy *Policy, entry, newer []byte,
 		return Proof{}, fmt.Errorf("refresh: newer checkpoint: %w", err)
 	}
 	if to.Origin != from.Origin {
-		return Proof{}, fmt.Errorf("refresh: newer checkpoint is of origin %s, the proof of %s", quoteShort(to.Origin), quoteShort(from.Origin))
+		return Proof{}, fmt.Errorf("refresh: newer checkpoint is of origin %s, the proof of %s", strict.Quote(to.Origin), strict.Quote(from.Origin))
 	}
 	if to.Tree.N < from.Tree.N {
 		return Proof{}, fmt.Errorf("refresh: newer checkpoint has size %d, the proof has %d already", to.Tree.N, from.Tree.N)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // A Signer signs with a private key that it holds or that is kept elsewhere. It
@@ -64,14 +66,14 @@ func GenerateSigner(random io.Reader, name string, alg Algorithm) (*Signer, erro
 	for range 8 { // random may be broken, and give the same for ever
 		seed := make([]byte, seedSize)
 		if _, err := io.ReadFull(random, seed); err != nil {
-			return nil, fmt.Errorf("generate key %s: %w", quoteShort(name), err)
+			return nil, fmt.Errorf("generate key %s: %w", strict.Quote(name), err)
 		}
 		s, err := signerOf(name, alg, seed)
 		if !errors.Is(err, errScalar) {
 			return s, err
 		}
 	}
-	return nil, fmt.Errorf("generate key %s: random numbers are not random", quoteShort(name))
+	return nil, fmt.Errorf("generate key %s: random numbers are not random", strict.Quote(name))
 }
 
 const privatePrefix = "PRIVATE+KEY+"
@@ -90,14 +92,14 @@ func ParseSigner(skey string) (*Signer, error) {
 		return nil, fmt.Errorf("signer key: %w", err)
 	}
 	if len(seed) != seedSize {
-		return nil, fmt.Errorf("signer key %s: %d bytes of seed, want %d", quoteShort(name), len(seed), seedSize)
+		return nil, fmt.Errorf("signer key %s: %d bytes of seed, want %d", strict.Quote(name), len(seed), seedSize)
 	}
 	s, err := signerOf(name, alg, seed)
 	if err != nil {
-		return nil, fmt.Errorf("signer key %s: %w", quoteShort(name), err)
+		return nil, fmt.Errorf("signer key %s: %w", strict.Quote(name), err)
 	}
 	if id != s.key.hexID() {
-		return nil, fmt.Errorf("signer key %s: id does not fit name and key, which give %s", quoteShort(name), s.key.hexID())
+		return nil, fmt.Errorf("signer key %s: id does not fit name and key, which give %s", strict.Quote(name), s.key.hexID())
 	}
 	return s, nil
 }
@@ -111,7 +113,7 @@ func (s *Signer) PrivateKey() string {
 	if s.seed == nil {
 		return ""
 	}
-	return privatePrefix + s.key.name + "+" + s.key.hexID() + "+" + encodeBase64(append([]byte{byte(s.key.alg)}, s.seed...))
+	return privatePrefix + s.key.name + "+" + s.key.hexID() + "+" + strict.EncodeBase64(append([]byte{byte(s.key.alg)}, s.seed...))
 }
 
 // String returns the public key, so that printing a signer by mistake shows
@@ -146,7 +148,7 @@ func (s *Signer) Sign(text string, unix int64) (Signature, error) {
 	}
 	// A key elsewhere is another program's: what that gives is verified.
 	if s.seed == nil && !s.key.alg.verify(s.key.pub, msg, bare) {
-		return Signature{}, fmt.Errorf("sign: signature by the external key %s (id %08x): %w", quoteShort(s.key.name), s.key.id, ErrBadSignature)
+		return Signature{}, fmt.Errorf("sign: signature by the external key %s (id %08x): %w", strict.Quote(s.key.name), s.key.id, ErrBadSignature)
 	}
 	return Signature{Name: s.key.name, KeyID: s.key.id, Sig: append(sig, bare...)}, nil
 }

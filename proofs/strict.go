@@ -1,45 +1,29 @@
 package proofs
 
 import (
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
-
-// strictBase64 refuses stray bits in the last character.
-var strictBase64 = base64.StdEncoding.Strict()
-
-// decodeBase64 decodes the one spelling that EncodeToString gives.
-func decodeBase64(s string) ([]byte, error) {
-	// The decoder skips CR and LF wherever they stand.
-	if strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\n') >= 0 {
-		return nil, errors.New("line break in base64")
-	}
-	return strictBase64.DecodeString(s)
-}
-
-func encodeBase64(b []byte) string {
-	return base64.StdEncoding.EncodeToString(b)
-}
 
 // ParseHash reads the base64 of one SHA-256 hash, and no other spelling than String
 // gives.
 func ParseHash(s string) (Hash, error) {
 	var buf [33]byte // what the decoder asks for: 44 characters may be 33 bytes
 	if len(s) == 44 {
-		if n, err := strictBase64.Decode(buf[:], []byte(s)); n == len(Hash{}) && err == nil {
+		if n, err := strict.Base64.Decode(buf[:], []byte(s)); n == len(Hash{}) && err == nil {
 			return Hash(buf[:n]), nil
 		}
 	}
-	b, err := decodeBase64(s)
+	b, err := strict.DecodeBase64(s)
 	if err != nil {
-		return Hash{}, fmt.Errorf("hash %s: %w", quoteShort(s), err)
+		return Hash{}, fmt.Errorf("hash %s: %w", strict.Quote(s), err)
 	}
-	return Hash{}, fmt.Errorf("hash %s: %d bytes, want %d", quoteShort(s), len(b), len(Hash{}))
+	return Hash{}, fmt.Errorf("hash %s: %d bytes, want %d", strict.Quote(s), len(b), len(Hash{}))
 }
 
 // ParseDecimal reads 0 to 2^63-1 in ASCII digits, without sign or leading
@@ -50,11 +34,11 @@ func ParseDecimal(s string) (int64, error) {
 		bad = bad || s[i] < '0' || s[i] > '9'
 	}
 	if bad {
-		return 0, fmt.Errorf("%s is not a plain decimal number", quoteShort(s))
+		return 0, fmt.Errorf("%s is not a plain decimal number", strict.Quote(s))
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s is larger than %d", quoteShort(s), int64(math.MaxInt64))
+		return 0, fmt.Errorf("%s is larger than %d", strict.Quote(s), int64(math.MaxInt64))
 	}
 	return n, nil
 }
@@ -87,14 +71,4 @@ func checkEnd(s string, first int) error {
 		return fmt.Errorf("line %d: last line does not end in a newline", first+strings.Count(s, "\n"))
 	}
 	return nil
-}
-
-// quoteShort quotes untrusted input for an error message, cut to a length that
-// people read.
-func quoteShort(s string) string {
-	const limit = 80
-	if len(s) <= limit {
-		return strconv.Quote(s)
-	}
-	return strconv.Quote(s[:limit]) + "…"
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // Limits of c2sp.org/tlog-tiles, and of trees of up to 2^63-1 entries.
@@ -100,12 +102,6 @@ func TileWidth(size int64, level int, index int64) int {
 	return int(min(have-index*FullWidth, FullWidth))
 }
 
-// TilePath returns the path of a tile of hashes, such as
-// "tile/0/x001/067.p/5"; a width of 256 is a full tile.
-func TilePath(level int, index int64, width int) string {
-	return TileID{level, index, width}.Path()
-}
-
 // EntriesPath returns the path of a bundle of entries, such as
 // "tile/entries/x001/067.p/5"; a width of 256 is a full bundle.
 func EntriesPath(index int64, width int) string {
@@ -129,7 +125,7 @@ func indexPath(n int64, width int) string {
 func ParseTilePath(path string) (TileID, error) {
 	t, err := parseTilePath(path)
 	if err != nil {
-		return TileID{}, fmt.Errorf("tile path %s: %w", quoteShort(path), err)
+		return TileID{}, fmt.Errorf("tile path %s: %w", strict.Quote(path), err)
 	}
 	return t, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -46,9 +47,30 @@ func (v verifiedTiles) ReadTile(ctx context.Context, level int, index int64, wid
 	a := &keepingAdapter{tileAdapter: tileAdapter{ctx, v.tiles}, id: TileID{level, index, width}}
 	first := tlog.StoredHashIndex(level*TileHeight, index*FullWidth)
 	if _, err := tlog.TileHashReader(v.tree, a).ReadHashes([]int64{first}); err != nil {
-		return nil, fmt.Errorf("authenticate %s in the tree of size %d: %w", TilePath(level, index, width), v.tree.N, err)
+		return nil, fmt.Errorf("authenticate %s in the tree of size %d: %w", TileID{level, index, width}.Path(), v.tree.N, err)
 	}
 	return a.data, nil
+}
+
+// RangeHashes returns the roots of the perfect subtrees that hold the entries of a tree from
+// one index to before another, from left to right: the largest that there are. It
+// authenticates tiles as InclusionProof does; no entries need no tiles.
+func RangeHashes(ctx context.Context, tree Tree, from, to int64, tiles TileReader) ([]Hash, error) {
+	if from < 0 || from > to || to > tree.N || tree.N >= maxProvable {
+		return nil, fmt.Errorf("no hashes of entries %d to %d in a tree of size %d", from, to, tree.N)
+	}
+	var indexes []int64
+	for _, id := range compact.RangeNodes(uint64(from), uint64(to), nil) {
+		indexes = append(indexes, tlog.StoredHashIndex(int(id.Level), int64(id.Index)))
+	}
+	if len(indexes) == 0 {
+		return nil, nil
+	}
+	hashes, err := tlog.TileHashReader(tree, tileAdapter{ctx, tiles}).ReadHashes(indexes)
+	if err != nil {
+		return nil, fmt.Errorf("hashes of entries %d to %d in a tree of size %d: %w", from, to, tree.N, err)
+	}
+	return hashes, nil
 }
 
 // VerifyEntries splits the bundle of that index, as ParseEntries does, and
@@ -90,10 +112,10 @@ func (a tileAdapter) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	for i, t := range tiles {
 		var err error
 		if data[i], err = a.r.ReadTile(a.ctx, t.L, t.N, t.W); err != nil {
-			return nil, fmt.Errorf("%s: %w", TilePath(t.L, t.N, t.W), err)
+			return nil, fmt.Errorf("%s: %w", TileID{t.L, t.N, t.W}.Path(), err)
 		}
 		if want := t.W * tlog.HashSize; len(data[i]) != want {
-			return nil, fmt.Errorf("%s: %d bytes, want %d", TilePath(t.L, t.N, t.W), len(data[i]), want)
+			return nil, fmt.Errorf("%s: %d bytes, want %d", TileID{t.L, t.N, t.W}.Path(), len(data[i]), want)
 		}
 	}
 	return data, nil

@@ -244,3 +244,38 @@ func TestVerifyEntries(t *testing.T) {
 	_, err := VerifyEntries(t.Context(), Tree{N: size, Hash: LeafHash(nil)}, 0, bundle(0, 256), tiles)
 	wantError(t, err, "entry bundle 0: authenticate")
 }
+
+func TestRangeHashes(t *testing.T) {
+	leaves := testLeaves(21)
+	tree := refTree(leaves)
+	tiles := &leafTiles{t: t, leaves: leaves}
+	for from := range len(leaves) + 1 {
+		for to := from; to <= len(leaves); to++ {
+			var want []Hash
+			for at := from; at < to; {
+				width := 1
+				for at%(2*width) == 0 && at+2*width <= to {
+					width *= 2
+				}
+				want = append(want, refRoot(leaves[at:at+width]))
+				at += width
+			}
+			got, err := RangeHashes(t.Context(), tree, int64(from), int64(to), tiles)
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%d to %d: %v, %v; want %v", from, to, got, err, want)
+			}
+		}
+	}
+	for _, r := range [][2]int64{{-1, 3}, {4, 3}, {0, 22}} {
+		if _, err := RangeHashes(t.Context(), tree, r[0], r[1], tiles); err == nil {
+			t.Errorf("took %v", r)
+		}
+	}
+	if _, err := RangeHashes(t.Context(), Tree{N: maxProvable}, 0, 1, tiles); err == nil {
+		t.Error("took a tree that is too large")
+	}
+	tiles.spoil = func(_ int, _ int64, _ int, data []byte) []byte { data[40] ^= 1; return data }
+	if _, err := RangeHashes(t.Context(), tree, 0, 1, tiles); err == nil {
+		t.Error("took the tile of another tree")
+	}
+}

@@ -165,7 +165,7 @@ type vectorTiles []struct {
 }
 
 func (tiles vectorTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	path := proofs.TilePath(level, index, width)
+	path := proofs.TileID{Level: level, Index: index, Width: width}.Path()
 	for _, tile := range tiles {
 		if tile.Path != path {
 			continue

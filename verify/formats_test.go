@@ -466,7 +466,7 @@ func (ex formatsExample) blocks(t *testing.T) map[string]string {
 		"policy": fmt.Sprintf("# one log, two of three witnesses\nlog %v https://log.example/\nwitness w1 %v https://w1.example/\nwitness w2 %v\nwitness w3 %v\ngroup operators 2 w1 w2 w3\nquorum operators\n",
 			ex.log, ex.witnesses[0], ex.witnesses[1], ex.witnesses[2]),
 		"sidecar": string(sidecar.Marshal()),
-		"tiles":   proofs.TilePath(0, 0, 3) + " " + b64(tile) + "\n" + proofs.EntriesPath(0, 3) + " " + b64(bundle) + "\n",
+		"tiles":   proofs.TileID{Width: 3}.Path() + " " + b64(tile) + "\n" + proofs.EntriesPath(0, 3) + " " + b64(bundle) + "\n",
 		"edge":    string(edgeText),
 	}
 }

@@ -69,7 +69,7 @@ func (p *published) requests() int {
 
 // tiles puts the tiles of a log of up to 256 entries.
 func (p *published) tiles(l *witnesstest.Log) {
-	p.put("/"+proofs.TilePath(0, 0, int(l.Size())), l.Tile())
+	p.put("/"+proofs.TileID{Width: int(l.Size())}.Path(), l.Tile())
 }
 
 // doubtful is a bench whose witness has evidence, a log with a URL and a peer.

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 )
 
 // EvidenceDir is a directory of evidence: one file per conflict, which anyone
-// can check with only the public keys (proofs.Conflict). An id names a file: 16
+// can check with only the public keys (fraud.Conflict). An id names a file: 16
 // hex digits of the origin's hash and the two sizes.
 type EvidenceDir struct {
 	// Path of the directory. It is created when needed.
@@ -29,7 +29,7 @@ type EvidenceDir struct {
 
 // Keep stores a conflict durably, unless the directory has one of the same
 // origin and sizes, or too many of the origin: then isNew is false.
-func (d *EvidenceDir) Keep(origin string, c proofs.Conflict) (id string, isNew bool, err error) {
+func (d *EvidenceDir) Keep(origin string, c fraud.Conflict) (id string, isNew bool, err error) {
 	v, err := c.Claim()
 	if err != nil {
 		return "", false, err

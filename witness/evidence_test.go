@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/client"
 	"github.com/tuflog/tuflog/witness/witnesstest"
@@ -47,7 +48,7 @@ func (d *doubtful) conflicts() []string {
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		c, err := proofs.ParseConflict(b)
+		c, err := fraud.ParseConflict(b)
 		if err != nil {
 			d.t.Fatal(err)
 		}
@@ -127,7 +128,7 @@ func TestFailedProof(t *testing.T) {
 		t.Fatalf("kept %+v", kept)
 	}
 	d.at.tiles(d.log) // those of another tree do not prove anything, either
-	d.at.put("/"+proofs.TilePath(0, 0, 9), d.log.Tile())
+	d.at.put("/"+proofs.TileID{Width: 9}.Path(), d.log.Tile())
 	d.setClock(now + 60)
 	d.examine()
 	d.wantConflicts()
@@ -274,12 +275,12 @@ func TestEvidenceDir(t *testing.T) {
 	if ids, err := d.evidence.List(); err != nil || len(ids) != 0 {
 		t.Fatalf("ids of no directory: %v, %v", ids, err)
 	}
-	var conflicts []proofs.Conflict
+	var conflicts []fraud.Conflict
 	for n := int64(3); n < 110; n++ {
 		a, b := witnesstest.NewLog(t, "log.example"), fork(d, n)
 		a.Signer = d.log.Signer
 		a.Grow(n, "")
-		c, err := proofs.NewConflict(t.Context(), a.Sign(a.Checkpoint()), b.Sign(b.Checkpoint()), nil)
+		c, err := fraud.NewConflict(t.Context(), a.Sign(a.Checkpoint()), b.Sign(b.Checkpoint()), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

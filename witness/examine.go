@@ -10,6 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // Judging suspects. A proof that fails proves nothing: whoever sent it may have
@@ -122,8 +123,8 @@ func (w *Witness) judge(ctx context.Context, s KeptSuspect) (Verdict, error) {
 		}
 		tiles = w.tiles(log.URL)
 	}
-	c, err := proofs.NewConflict(ctx, log.Latest.Note, s.Note, tiles)
-	if errors.Is(err, proofs.ErrNoConflict) {
+	c, err := fraud.NewConflict(ctx, log.Latest.Note, s.Note, tiles)
+	if errors.Is(err, fraud.ErrNoConflict) {
 		return Consistent, nil
 	} else if err != nil {
 		return Undecided, err

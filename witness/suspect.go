@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // Suspect is a checkpoint that was refused although its log signed it: the log
@@ -84,7 +85,7 @@ func (w *Witness) compare(ctx context.Context, id OriginHash, log Log, cp proofs
 	if log.Latest == nil || cp.Tree.N == 0 || cp.Tree.N != log.Latest.Tree.N || cp.Tree.Hash == log.Latest.Tree.Hash {
 		return nil
 	}
-	c, err := proofs.NewConflict(ctx, log.Latest.Note, note, nil)
+	c, err := fraud.NewConflict(ctx, log.Latest.Note, note, nil)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (w *Witness) compare(ctx context.Context, id OriginHash, log Log, cp proofs
 }
 
 // accuse keeps a conflict as evidence.
-func (w *Witness) accuse(log Log, c proofs.Conflict, source string) error {
+func (w *Witness) accuse(log Log, c fraud.Conflict, source string) error {
 	v, err := c.Check(log.Keys...)
 	if err != nil {
 		return err

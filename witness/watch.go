@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // Watch configures where a witness looks for its own cosignatures that its
@@ -179,8 +180,8 @@ func (w *Witness) compareHistories(ctx context.Context, id OriginHash, signed []
 	if note.Signatures, err = signedBy(note, cp, log.Keys); err != nil {
 		return err
 	}
-	c, err := proofs.NewConflict(ctx, log.Latest.Note, note.Marshal(), w.tiles(log.URL))
-	if errors.Is(err, proofs.ErrNoConflict) {
+	c, err := fraud.NewConflict(ctx, log.Latest.Note, note.Marshal(), w.tiles(log.URL))
+	if errors.Is(err, fraud.ErrNoConflict) {
 		return nil
 	} else if err != nil {
 		w.log.Info("published checkpoint not compared", "origin", log.Origin, "size", cp.Tree.N, "latest_size", log.Latest.Tree.N, "error", err)

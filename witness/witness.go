@@ -51,7 +51,7 @@
 // cosignature of this witness that its state does not account for stops
 // cosigning for that log until a person acts (see Latch). Checkpoints refused
 // although their log signed them are kept and judged (see Suspect); two of them
-// that cannot both be true become a file that proves it (proofs.Conflict).
+// that cannot both be true become a file that proves it (fraud.Conflict).
 package witness
 
 import (

@@ -413,7 +413,7 @@ type source struct{ l *Log }
 func (s source) Checkpoint(context.Context) ([]byte, error) { return s.l.get("checkpoint") }
 
 func (s source) Tile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	return s.l.get(proofs.TilePath(level, index, width))
+	return s.l.get(proofs.TileID{Level: level, Index: index, Width: width}.Path())
 }
 
 func (s source) Entries(_ context.Context, index int64, width int) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -58,11 +59,11 @@ func (w *world) accuse(index int64, maxEntries int) ([]byte, error) {
 }
 
 // span is the entries from one index up to another, with their proof.
-func (w *world) span(from, to int64) proofs.Span {
+func (w *world) span(from, to int64) fraud.Span {
 	w.T.Helper()
 	c, _, err := proofs.OpenCheckpoint(w.Checkpoint(w.Size(), 0), w.Signer.Key())
 	must(w.T, err)
-	s := proofs.Span{First: from}
+	s := fraud.Span{First: from}
 	for i := from; i < to; i++ {
 		raw, err := w.Source().Entries(w.T.Context(), i/proofs.FullWidth, proofs.TileWidth(w.Size(), proofs.EntriesLevel, i/proofs.FullWidth))
 		must(w.T, err)
@@ -70,7 +71,7 @@ func (w *world) span(from, to int64) proofs.Span {
 		must(w.T, err)
 		s.Entries = append(s.Entries, bundle[i%proofs.FullWidth])
 	}
-	s, err = proofs.NewSpan(w.T.Context(), c.Tree, from, s.Entries, &evidence.Log{Source: w.Source()})
+	s, err = fraud.NewSpan(w.T.Context(), c.Tree, from, s.Entries, &evidence.Log{Source: w.Source()})
 	must(w.T, err)
 	return s
 }
@@ -97,7 +98,7 @@ func TestRootInForce(t *testing.T) {
 	must(t, err)
 	s, err := evidence.Check(t.Context(), b, w.Signer.Key())
 	must(t, err)
-	a, err := proofs.ParseAccusation(b)
+	a, err := fraud.ParseAccusation(b)
 	must(t, err)
 	if !strings.Contains(s.Sentence, fmt.Sprintf("it does not meet the threshold of root 4, which was in force since entry %d", root)) ||
 		len(a.Spans) != 1 || a.Spans[0].First != root || a.Spans[0].End() != index+1 || len(a.Files) != 2 {
@@ -105,7 +106,7 @@ func TestRootInForce(t *testing.T) {
 	}
 
 	// With a gap it says what to replay.
-	check := func(spans ...proofs.Span) (evidence.Statement, error) {
+	check := func(spans ...fraud.Span) (evidence.Statement, error) {
 		a := a
 		a.Spans, a.Notes, a.Files = spans, [][]byte{w.Checkpoint(w.Size(), 0)}, [][]byte{file, rootFile}
 		return evidence.Check(t.Context(), a.Marshal(), w.Signer.Key())
@@ -162,17 +163,17 @@ func TestDelegatedAdmission(t *testing.T) {
 	if err != nil || !strings.Contains(s.Sentence, "the rules refuse it: threshold: plugin 2") {
 		t.Errorf("proves %s, %v", s.Sentence, err)
 	}
-	a, err := proofs.ParseAccusation(b)
+	a, err := fraud.ParseAccusation(b)
 	must(t, err)
 	if a.Spans[0].First != 0 || a.Spans[0].End() != index+1 {
 		t.Errorf("entries %d to %d", a.Spans[0].First, a.Spans[0].End())
 	}
 	var u *evidence.Unproved
-	a.Spans = []proofs.Span{w.span(0, 2), w.span(3, index+1)}
+	a.Spans = []fraud.Span{w.span(0, 2), w.span(3, index+1)}
 	if s, err := evidence.Check(t.Context(), a.Marshal(), w.Signer.Key()); !errors.As(err, &u) || u.From != 0 {
 		t.Errorf("with a gap: %s, %v", s.Sentence, err)
 	}
-	a.Spans = []proofs.Span{w.span(1, index+1)}
+	a.Spans = []fraud.Span{w.span(1, index+1)}
 	if s, err := evidence.Check(t.Context(), a.Marshal(), w.Signer.Key()); !errors.As(err, &u) || u.From != 0 {
 		t.Errorf("without the first root: %s, %v", s.Sentence, err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/leaf"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -76,7 +76,7 @@ func TestChangedAccusations(t *testing.T) {
 					t.Errorf("%d of %d bytes prove it", i, len(text))
 				}
 			}
-			part := func(what string, change func(a *proofs.Accusation)) {
+			part := func(what string, change func(a *fraud.Accusation)) {
 				b := a
 				b.Spans, b.Files, b.Notes = slices.Clone(a.Spans), slices.Clone(a.Files), slices.Clone(a.Notes)
 				change(&b)
@@ -85,23 +85,23 @@ func TestChangedAccusations(t *testing.T) {
 				}
 			}
 			for i := range a.Files {
-				part("without a file", func(a *proofs.Accusation) { a.Files = slices.Delete(a.Files, i, i+1) })
-				part("with a file twice", func(a *proofs.Accusation) { a.Files = append(a.Files, a.Files[i]) })
+				part("without a file", func(a *fraud.Accusation) { a.Files = slices.Delete(a.Files, i, i+1) })
+				part("with a file twice", func(a *fraud.Accusation) { a.Files = append(a.Files, a.Files[i]) })
 			}
-			part("with another file", func(a *proofs.Accusation) { a.Files = append(a.Files, []byte("{}")) })
+			part("with another file", func(a *fraud.Accusation) { a.Files = append(a.Files, []byte("{}")) })
 			for i := range a.Spans {
 				if kind != evidence.Equivocation { // of which the log only shows where it is
-					part("without entries", func(a *proofs.Accusation) { a.Spans = slices.Delete(a.Spans, i, i+1) })
+					part("without entries", func(a *fraud.Accusation) { a.Spans = slices.Delete(a.Spans, i, i+1) })
 				}
-				part("with entries elsewhere", func(a *proofs.Accusation) { a.Spans[i].First++ })
+				part("with entries elsewhere", func(a *fraud.Accusation) { a.Spans[i].First++ })
 			}
-			part("with an older checkpoint", func(a *proofs.Accusation) { a.Notes[0] = before })
-			part("with two checkpoints", func(a *proofs.Accusation) { a.Notes = append(a.Notes, before) })
-			part("without a checkpoint", func(a *proofs.Accusation) { a.Notes = nil })
-			part("about something else", func(a *proofs.Accusation) { a.Subject = "4" })
+			part("with an older checkpoint", func(a *fraud.Accusation) { a.Notes[0] = before })
+			part("with two checkpoints", func(a *fraud.Accusation) { a.Notes = append(a.Notes, before) })
+			part("without a checkpoint", func(a *fraud.Accusation) { a.Notes = nil })
+			part("about something else", func(a *fraud.Accusation) { a.Subject = "4" })
 			for _, other := range []evidence.Kind{evidence.BadLeaf, evidence.BehindEnd, evidence.Duplicate, evidence.FalseAdmission, evidence.Equivocation, evidence.Rollback, "fork"} {
 				if other != kind {
-					part("as another kind", func(a *proofs.Accusation) { a.Kind = string(other) })
+					part("as another kind", func(a *fraud.Accusation) { a.Kind = string(other) })
 				}
 			}
 		})

@@ -2,7 +2,7 @@
 // file proves and against whom, given nothing but public keys; a [Log] makes such files
 // from what a log serves.
 //
-// Evidence is a proofs.Conflict (two histories) or a proofs.Accusation, whose kinds are
+// Evidence is a fraud.Conflict (two histories) or a fraud.Accusation, whose kinds are
 // defined here. An accusation is proved only by what its file holds: signatures, proofs
 // that a signed tree holds an entry, and files that the entries name by their hashes. What a
 // party served and did not sign cannot be proved, and is no evidence.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -22,7 +23,7 @@ type equivocation struct {
 	snapshots  []*tuf.Metadata
 }
 
-func checkEquivocation(a proofs.Accusation, keys []proofs.Key) (Statement, error) {
+func checkEquivocation(a fraud.Accusation, keys []proofs.Key) (Statement, error) {
 	e, err := splitEquivocation(a)
 	if err != nil {
 		return Statement{}, err
@@ -56,7 +57,7 @@ func checkEquivocation(a proofs.Accusation, keys []proofs.Key) (Statement, error
 }
 
 // splitEquivocation reads the files of an equivocation.
-func splitEquivocation(a proofs.Accusation) (*equivocation, error) {
+func splitEquivocation(a fraud.Accusation) (*equivocation, error) {
 	role, ok := tuf.UnescapeRole(a.Subject)
 	if !ok || tuf.EscapeRole(role) != a.Subject || tuf.BadRoleName(role) != "" {
 		return nil, fmt.Errorf("%q is not a role: %w", tuf.Clip(a.Subject), ErrNoProof)
@@ -224,7 +225,7 @@ func (e *equivocation) binds(s, m *tuf.Metadata) error {
 }
 
 // logged verifies that a log holds the two payloads, where the accusation says so.
-func (e *equivocation) logged(a proofs.Accusation, keys []proofs.Key, s Statement) (Statement, error) {
+func (e *equivocation) logged(a fraud.Accusation, keys []proofs.Key, s Statement) (Statement, error) {
 	r, err := open(a, keys)
 	if err != nil {
 		return Statement{}, err

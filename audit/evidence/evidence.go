@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -17,7 +18,7 @@ type Kind string
 
 // The kinds of evidence.
 const (
-	Fork           Kind = "fork"            // two checkpoints contradict each other; a proofs.Conflict
+	Fork           Kind = "fork"            // two checkpoints contradict each other; a fraud.Conflict
 	Rollback       Kind = "rollback"        // a key signed a smaller tree after a larger one
 	BadLeaf        Kind = "bad-leaf"        // an entry is not a leaf
 	BehindEnd      Kind = "behind-end"      // a log continues behind its end
@@ -76,7 +77,7 @@ func Check(ctx context.Context, b []byte, keys ...proofs.Key) (Statement, error)
 	if !bytes.HasPrefix(b, []byte("tuflog accusation v")) {
 		return checkConflict(b, keys)
 	}
-	a, err := proofs.ParseAccusation(b)
+	a, err := fraud.ParseAccusation(b)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -88,7 +89,7 @@ func Check(ctx context.Context, b []byte, keys ...proofs.Key) (Statement, error)
 }
 
 func checkConflict(b []byte, keys []proofs.Key) (Statement, error) {
-	c, err := proofs.ParseConflict(b)
+	c, err := fraud.ParseConflict(b)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -102,7 +103,7 @@ func checkConflict(b []byte, keys []proofs.Key) (Statement, error) {
 	}, nil
 }
 
-func check(ctx context.Context, a proofs.Accusation, keys []proofs.Key) (Statement, error) {
+func check(ctx context.Context, a fraud.Accusation, keys []proofs.Key) (Statement, error) {
 	switch Kind(a.Kind) {
 	case Rollback:
 		return checkRollback(a, keys)
@@ -120,11 +121,11 @@ func check(ctx context.Context, a proofs.Accusation, keys []proofs.Key) (Stateme
 	return s, err
 }
 
-func checkRollback(a proofs.Accusation, keys []proofs.Key) (Statement, error) {
+func checkRollback(a fraud.Accusation, keys []proofs.Key) (Statement, error) {
 	if a.Subject != "" || len(a.Notes) != 2 || len(a.Files)+len(a.Spans) > 0 {
 		return Statement{}, fmt.Errorf("want two checkpoints and nothing else: %w", ErrNoProof)
 	}
-	v, err := proofs.Rollback{Larger: a.Notes[0], Smaller: a.Notes[1]}.Check(keys...)
+	v, err := fraud.Rollback{Larger: a.Notes[0], Smaller: a.Notes[1]}.Check(keys...)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -141,7 +142,7 @@ type reader struct {
 	index   int64 // the accused entry
 	origin  string
 	tree    proofs.Tree
-	spans   []proofs.Span
+	spans   []fraud.Span
 	entries map[int64][]byte
 
 	files map[tuf.Digest][]byte
@@ -159,7 +160,7 @@ type parsed struct {
 
 // open verifies the checkpoint of an accusation against a log and the proofs of its
 // entries.
-func open(a proofs.Accusation, keys []proofs.Key) (*reader, error) {
+func open(a fraud.Accusation, keys []proofs.Key) (*reader, error) {
 	if len(a.Notes) != 1 {
 		return nil, fmt.Errorf("%d checkpoints, want one: %w", len(a.Notes), ErrNoProof)
 	}

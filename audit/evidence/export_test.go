@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // CheckEntries checks an accusation of the entry at index that would hold some entries of
 // a log, and those files that fetch returns.
-func CheckEntries(ctx context.Context, kind Kind, index, size int64, spans []proofs.Span, fetch func(context.Context, tuf.Digest) ([]byte, error)) (Statement, error) {
+func CheckEntries(ctx context.Context, kind Kind, index, size int64, spans []fraud.Span, fetch func(context.Context, tuf.Digest) ([]byte, error)) (Statement, error) {
 	r := &reader{
 		kind: kind, index: index, tree: proofs.Tree{N: size}, spans: spans,
 		entries: map[int64][]byte{}, files: map[tuf.Digest][]byte{}, read: map[tuf.Digest]parsed{}, fetch: fetch,

@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // TestFormatsAccusation computes the example of docs/formats.md, section Accusation, again,
@@ -29,9 +30,9 @@ func TestFormatsAccusation(t *testing.T) {
 	text := proofs.Checkpoint{Origin: "log.example", Tree: edge.Tree()}.String()
 	sig, err := log.Sign(text, 0)
 	must(t, err)
-	a := proofs.Accusation{
+	a := fraud.Accusation{
 		Kind: string(evidence.BehindEnd), Subject: "0",
-		Spans: []proofs.Span{{First: 0, Entries: entries[:1], Hashes: []proofs.Hash{proofs.LeafHash(entries[1])}}},
+		Spans: []fraud.Span{{First: 0, Entries: entries[:1], Hashes: []proofs.Hash{proofs.LeafHash(entries[1])}}},
 		Notes: [][]byte{proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()},
 	}
 	m := regexp.MustCompile("(?s)<!-- example: accusation -->\n```text\n(.*?)```\n").FindSubmatch(page)

@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -120,17 +121,17 @@ func TestHonestLogIsNotAccused(t *testing.T) {
 		entries = append(entries, l.Marshal())
 	}
 	n := int64(len(entries))
-	span := func(from, to int64) proofs.Span { return proofs.Span{First: from, Entries: entries[from:to]} }
-	var all [][]proofs.Span
+	span := func(from, to int64) fraud.Span { return fraud.Span{First: from, Entries: entries[from:to]} }
+	var all [][]fraud.Span
 	for i := range n {
 		for j := i + 1; j <= n; j++ {
-			all = append(all, []proofs.Span{span(i, j)})
+			all = append(all, []fraud.Span{span(i, j)})
 			if j == n || testing.Short() && (i+j)%3 > 0 {
 				continue
 			}
-			all = append(all, []proofs.Span{span(i, i+1), span(j, j+1)})
+			all = append(all, []fraud.Span{span(i, i+1), span(j, j+1)})
 			for k := j + 1; k < n; k++ {
-				all = append(all, []proofs.Span{span(i, i+1), span(j, j+1), span(k, k+1)})
+				all = append(all, []fraud.Span{span(i, i+1), span(j, j+1), span(k, k+1)})
 			}
 		}
 	}
@@ -145,8 +146,8 @@ func TestHonestLogIsNotAccused(t *testing.T) {
 		}
 	}
 	count := 0
-	check := func(kind evidence.Kind, index int64, spans []proofs.Span, withheld tuf.Digest) {
-		if !slices.ContainsFunc(spans, func(s proofs.Span) bool { return s.First <= index && index < s.End() }) {
+	check := func(kind evidence.Kind, index int64, spans []fraud.Span, withheld tuf.Digest) {
+		if !slices.ContainsFunc(spans, func(s fraud.Span) bool { return s.First <= index && index < s.End() }) {
 			return
 		}
 		count++
@@ -161,8 +162,8 @@ func TestHonestLogIsNotAccused(t *testing.T) {
 			}
 		}
 		for _, f := range w.files {
-			check(evidence.FalseAdmission, index, []proofs.Span{span(0, n)}, tuf.Sum(f))
-			check(evidence.FalseAdmission, index, []proofs.Span{span(0, index+1)}, tuf.Sum(f))
+			check(evidence.FalseAdmission, index, []fraud.Span{span(0, n)}, tuf.Sum(f))
+			check(evidence.FalseAdmission, index, []fraud.Span{span(0, index+1)}, tuf.Sum(f))
 		}
 	}
 	t.Logf("%d accusations of an honest log", count)
@@ -278,7 +279,7 @@ func TestNoAccusationByOthersKeys(t *testing.T) {
 }
 
 // accusation replays the log and returns the accusation of a kind that its findings hold.
-func (w *world) accusation(kind evidence.Kind) proofs.Accusation {
+func (w *world) accusation(kind evidence.Kind) fraud.Accusation {
 	w.T.Helper()
 	auditor, err := audit.New(w.T.Context(), audit.Config{Source: w.Source(), Policy: w.Policy()})
 	must(w.T, err)
@@ -287,12 +288,12 @@ func (w *world) accusation(kind evidence.Kind) proofs.Accusation {
 	must(w.T, err)
 	for _, f := range result.Findings {
 		for _, e := range f.Evidence {
-			a, err := proofs.ParseAccusation([]byte(e.Text))
+			a, err := fraud.ParseAccusation([]byte(e.Text))
 			if err == nil && evidence.Kind(a.Kind) == kind {
 				return a
 			}
 		}
 	}
 	w.T.Fatalf("no finding has a %s", kind)
-	return proofs.Accusation{}
+	return fraud.Accusation{}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/evidence"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -66,7 +66,7 @@ func TestKeysCountOnce(t *testing.T) {
 		{"snapshots by another role", []string{"a", "c"}, []string{"b", "c"}, "r", false},
 	} {
 		one, two := targets("for everybody", tt.first...), targets("for one", tt.second...)
-		a := proofs.Accusation{Kind: "equivocation", Subject: "targets", Files: [][]byte{root, one, two, snapshot(one, tt.snapshots), snapshot(two, tt.snapshots)}}
+		a := fraud.Accusation{Kind: "equivocation", Subject: "targets", Files: [][]byte{root, one, two, snapshot(one, tt.snapshots), snapshot(two, tt.snapshots)}}
 		s, err := evidence.Check(t.Context(), a.Marshal())
 		if (err == nil) != tt.proved {
 			t.Errorf("%s: %+v, %v", tt.name, s, err)
@@ -77,7 +77,7 @@ func TestKeysCountOnce(t *testing.T) {
 	}
 	// A file that lists its signature twice under one id is none.
 	one, two := targets("for everybody", "a", "c"), targets("for one", "c", "c")
-	a := proofs.Accusation{Kind: "equivocation", Subject: "targets", Files: [][]byte{root, one, two, snapshot(one, "s"), snapshot(two, "s")}}
+	a := fraud.Accusation{Kind: "equivocation", Subject: "targets", Files: [][]byte{root, one, two, snapshot(one, "s"), snapshot(two, "s")}}
 	if s, err := evidence.Check(t.Context(), a.Marshal()); err == nil {
 		t.Errorf("one signature twice: %s", s.Sentence)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -35,7 +36,7 @@ type Log struct {
 	Keys       []proofs.Key // of the log
 	Source     Source
 	// MaxEntries is how many entries an accusation may hold to show that none is left
-	// out, up to proofs.MaxAccusedEntries; 0 means none of them.
+	// out, up to fraud.MaxAccusedEntries; 0 means none of them.
 	MaxEntries int
 
 	// Spanned counts the spans of more than one entry that were read, which is what an
@@ -78,7 +79,7 @@ func (g *Log) simple(ctx context.Context, kind Kind, index int64, entries ...int
 }
 
 // checked prints an accusation after checking it.
-func (g *Log) checked(ctx context.Context, a proofs.Accusation) ([]byte, error) {
+func (g *Log) checked(ctx context.Context, a fraud.Accusation) ([]byte, error) {
 	b := a.Marshal()
 	_, err := Check(ctx, b, g.Keys...)
 	return b, err
@@ -88,8 +89,8 @@ func (g *Log) checked(ctx context.Context, a proofs.Accusation) ([]byte, error) 
 type place struct{ begin, end int64 }
 
 // with begins an accusation that holds the entries at places.
-func (g *Log) with(ctx context.Context, kind Kind, index int64, places []place) (proofs.Accusation, error) {
-	a := proofs.Accusation{Kind: string(kind), Subject: strconv.FormatInt(index, 10), Notes: [][]byte{g.Checkpoint}}
+func (g *Log) with(ctx context.Context, kind Kind, index int64, places []place) (fraud.Accusation, error) {
+	a := fraud.Accusation{Kind: string(kind), Subject: strconv.FormatInt(index, 10), Notes: [][]byte{g.Checkpoint}}
 	c, _, err := proofs.OpenCheckpoint(g.Checkpoint, g.Keys...)
 	if err != nil {
 		return a, err
@@ -99,7 +100,7 @@ func (g *Log) with(ctx context.Context, kind Kind, index int64, places []place) 
 }
 
 // spans reads entries, and shows that they are in the tree.
-func (g *Log) spans(ctx context.Context, tree proofs.Tree, places []place) ([]proofs.Span, error) {
+func (g *Log) spans(ctx context.Context, tree proofs.Tree, places []place) ([]fraud.Span, error) {
 	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.begin, b.begin) })
 	var merged []place
 	for _, p := range places {
@@ -109,13 +110,13 @@ func (g *Log) spans(ctx context.Context, tree proofs.Tree, places []place) ([]pr
 		}
 		merged = append(merged, p)
 	}
-	var spans []proofs.Span
+	var spans []fraud.Span
 	for _, p := range merged {
 		entries, err := g.entries(ctx, tree, p)
 		if err != nil {
 			return nil, err
 		}
-		s, err := proofs.NewSpan(ctx, tree, p.begin, entries, g)
+		s, err := fraud.NewSpan(ctx, tree, p.begin, entries, g)
 		if err != nil {
 			return nil, err
 		}
@@ -128,10 +129,10 @@ func (g *Log) spans(ctx context.Context, tree proofs.Tree, places []place) ([]pr
 }
 
 // maxSpanBytes bounds the entries of an accusation, which take more in base64.
-const maxSpanBytes = proofs.MaxAccusationSize / 2
+const maxSpanBytes = fraud.MaxAccusationSize / 2
 
 func (g *Log) entries(ctx context.Context, tree proofs.Tree, p place) ([][]byte, error) {
-	if p.begin < 0 || p.end > tree.N || p.end-p.begin > proofs.MaxAccusedEntries {
+	if p.begin < 0 || p.end > tree.N || p.end-p.begin > fraud.MaxAccusedEntries {
 		return nil, fmt.Errorf("entries %d to %d of a tree of size %d are not to be had, or too many", p.begin, p.end-1, tree.N)
 	}
 	var entries [][]byte
@@ -220,7 +221,7 @@ func (g *Log) related(l leaf.Leaf, own place, records []admit.Record) (tries [][
 	if len(single) > 1 {
 		tries = append(tries, single)
 	}
-	limit := int64(min(g.MaxEntries, proofs.MaxAccusedEntries))
+	limit := int64(min(g.MaxEntries, fraud.MaxAccusedEntries))
 	if genesis < 0 {
 		root, genesis = 0, 0 // no entry may be left out
 	}
@@ -288,7 +289,7 @@ const maxReplaced = 3
 // Equivocation accuses the keys of a repository of signing two files of one version. The
 // roots are those of the chain that h has, up to the last whose keys signed both.
 func (g *Log) Equivocation(ctx context.Context, h History, role string, rivals [2]Rival) ([]byte, error) {
-	a := proofs.Accusation{Kind: string(Equivocation), Subject: tuf.EscapeRole(role)}
+	a := fraud.Accusation{Kind: string(Equivocation), Subject: tuf.EscapeRole(role)}
 	var places []place
 	for _, r := range rivals {
 		if r.Index >= 0 {
@@ -392,7 +393,7 @@ func (g *Log) delegators(ctx context.Context, h History, role string) (ways [][]
 
 // RolledBack accuses those who signed a smaller tree after a larger one.
 func RolledBack(ctx context.Context, larger, smaller []byte, keys ...proofs.Key) ([]byte, error) {
-	b := proofs.Accusation{Kind: string(Rollback), Notes: [][]byte{larger, smaller}}.Marshal()
+	b := fraud.Accusation{Kind: string(Rollback), Notes: [][]byte{larger, smaller}}.Marshal()
 	_, err := Check(ctx, b, keys...)
 	return b, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // Verdict is what is said of a checkpoint.
@@ -161,8 +162,8 @@ func (l *Log) judge(ctx context.Context, r *Result, k known) {
 // forks reports whether two trees contradict each other, and adds the evidence. The error
 // means that the tiles do not tell.
 func (l *Log) forks(ctx context.Context, r *Result, k, other known) (bool, error) {
-	conflict, err := proofs.NewConflict(ctx, k.note, other.note, l)
-	if errors.Is(err, proofs.ErrNoConflict) {
+	conflict, err := fraud.NewConflict(ctx, k.note, other.note, l)
+	if errors.Is(err, fraud.ErrNoConflict) {
 		return false, nil
 	}
 	if err != nil {

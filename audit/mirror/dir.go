@@ -17,6 +17,7 @@ import (
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -105,7 +106,7 @@ func (d *dir) publish(note []byte) error {
 }
 
 // accuse keeps the proof of a fork.
-func (d *dir) accuse(c proofs.Conflict) (path string, err error) {
+func (d *dir) accuse(c fraud.Conflict) (path string, err error) {
 	path = d.name("fork.conflict")
 	return path, durable.WriteFile(path, c.Marshal(), 0o644)
 }

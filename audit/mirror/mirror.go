@@ -10,6 +10,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -48,7 +49,7 @@ var ErrUntrue = errors.New("the log does not serve what it signed")
 
 // ForkError means that the log has shown two histories. The proof is in the file Path.
 type ForkError struct {
-	Conflict proofs.Conflict
+	Conflict fraud.Conflict
 	Path     string
 }
 
@@ -165,7 +166,7 @@ func (c *mirror) compare(ctx context.Context) error {
 	if c.old.Tree.N > c.new.Tree.N {
 		tiles = &c.dir // of the larger tree
 	}
-	conflict, err := proofs.NewConflict(ctx, c.oldNote, c.newNote, tiles)
+	conflict, err := fraud.NewConflict(ctx, c.oldNote, c.newNote, tiles)
 	switch {
 	case err == nil:
 		path, err := c.dir.accuse(conflict)
@@ -173,7 +174,7 @@ func (c *mirror) compare(ctx context.Context) error {
 			return err
 		}
 		return &ForkError{conflict, path}
-	case !errors.Is(err, proofs.ErrNoConflict):
+	case !errors.Is(err, fraud.ErrNoConflict):
 		if err := c.tileFault("tiles", err); errors.Is(err, ErrUntrue) {
 			return err
 		}

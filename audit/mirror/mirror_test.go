@@ -23,6 +23,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -437,7 +438,7 @@ func TestFork(t *testing.T) {
 		}
 		b, err := os.ReadFile(fork.Path)
 		w.must(err)
-		c, err := proofs.ParseConflict(b)
+		c, err := fraud.ParseConflict(b)
 		w.must(err)
 		if v, err := c.Check(keys...); err != nil || len(v.By) != 1 {
 			t.Errorf("at %d the proof shows %+v, %v", size, v, err)

@@ -36,7 +36,7 @@ func TestFolder(t *testing.T) {
 		return r.Body.Bytes()
 	}
 	packPath := pack.Path(proofs.TileID{Level: proofs.EntriesLevel, Width: logSize})
-	paths := []string{"checkpoint", proofs.TilePath(0, 0, logSize), proofs.EntriesPath(0, logSize), packPath, "blob/sha256/" + tuf.Sum(root).String()}
+	paths := []string{"checkpoint", proofs.TileID{Width: logSize}.Path(), proofs.EntriesPath(0, logSize), packPath, "blob/sha256/" + tuf.Sum(root).String()}
 	for _, path := range paths {
 		write(path, serves(path))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 func newEvidence() *cobra.Command {
@@ -151,7 +152,7 @@ func outcome(checked []checkedFile) error {
 // bothMetadata reports whether files are JSON, and so no evidence.
 func bothMetadata(paths []string) bool {
 	for _, path := range paths {
-		b, err := cli.ReadAtMost(path, proofs.MaxAccusationSize)
+		b, err := cli.ReadAtMost(path, fraud.MaxAccusationSize)
 		if err != nil || !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
 			return false
 		}

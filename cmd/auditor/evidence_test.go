@@ -11,7 +11,7 @@ import (
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/evidence"
 	"github.com/tuflog/tuflog/bench/runtest"
-	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -107,7 +107,7 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	// It may as well never end.
 	huge := filepath.Join(t.TempDir(), "huge")
 	w.must(os.WriteFile(huge, nil, 0o600))
-	w.must(os.Truncate(huge, proofs.MaxAccusationSize+1))
+	w.must(os.Truncate(huge, fraud.MaxAccusationSize+1))
 	const tooLarge = "bytes, the most that can be checked here: too large"
 	for _, args := range [][]string{{"evidence", "check", "--policy", w.policy, huge, huge}, {"show", "--policy", w.policy, huge}} {
 		_, errs := w.run(2, args...)

@@ -126,7 +126,7 @@ type httpTiles struct {
 }
 
 func (h httpTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	status, body := get(h.t, h.url+"/"+proofs.TilePath(level, index, width))
+	status, body := get(h.t, h.url+"/"+proofs.TileID{Level: level, Index: index, Width: width}.Path())
 	if status != 200 {
 		return nil, fmt.Errorf("status %d: %s", status, body)
 	}

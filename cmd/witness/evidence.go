@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/witness"
 	"github.com/tuflog/tuflog/witness/sqlite"
 )
@@ -114,14 +115,14 @@ func listEvidence(ctx context.Context, dir string) (listed []listedEvidence, fou
 	return listed, found, err
 }
 
-func claim(dir, id string) (proofs.Verdict, error) {
+func claim(dir, id string) (fraud.ConflictVerdict, error) {
 	b, err := evidenceDir(dir).Read(id)
 	if err != nil {
-		return proofs.Verdict{}, err
+		return fraud.ConflictVerdict{}, err
 	}
-	c, err := proofs.ParseConflict(b)
+	c, err := fraud.ParseConflict(b)
 	if err != nil {
-		return proofs.Verdict{}, fmt.Errorf("evidence %s: %w", id, err)
+		return fraud.ConflictVerdict{}, fmt.Errorf("evidence %s: %w", id, err)
 	}
 	return c.Claim()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 )
 
 // The first lines of files of evidence.
@@ -20,7 +21,7 @@ const (
 // ReadEvidence reads a file of evidence that begins with one of the lines. The error says
 // what a file of another kind is, and what to do with it.
 func ReadEvidence(path string, lines ...string) ([]byte, error) {
-	b, err := ReadAtMost(path, proofs.MaxAccusationSize)
+	b, err := ReadAtMost(path, fraud.MaxAccusationSize)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func CheckConflict(w io.Writer, path string, keys []proofs.Key) error {
 	if err != nil {
 		return err
 	}
-	c, err := proofs.ParseConflict(b)
+	c, err := fraud.ParseConflict(b)
 	if err != nil {
 		return Failed(fmt.Errorf("%s: %w", path, err))
 	}

@@ -441,9 +441,9 @@ type dirTiles string
 
 // ReadTile implements proofs.TileReader.
 func (d dirTiles) ReadTile(_ context.Context, level int, index int64, width int) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, width))))
+	b, err := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TileID{Level: level, Index: index, Width: width}.Path())))
 	if err != nil && width < 256 {
-		if full, fullErr := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TilePath(level, index, 256)))); fullErr == nil {
+		if full, fullErr := os.ReadFile(filepath.Join(string(d), filepath.FromSlash(proofs.TileID{Level: level, Index: index, Width: 256}.Path()))); fullErr == nil {
 			return full[:width*32], nil
 		}
 	}

@@ -1,4 +1,4 @@
-package proofs
+package fraud
 
 import (
 	"bytes"
@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // TestFormatsConflict computes the example of docs/formats.md, section Conflict,
 // again, and checks it with the keys on that page and nothing else.
 func TestFormatsConflict(t *testing.T) {
-	page, err := os.ReadFile("../docs/formats.md")
+	page, err := os.ReadFile("../../docs/formats.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,17 +26,20 @@ func TestFormatsConflict(t *testing.T) {
 		}
 		return m[1]
 	}
-	policy := mustPolicy(t, string(example("policy")))
-
-	// The log of the page, whose keys are made of its names, shows another
-	// history: four entries of which none is one of the page's.
-	seed := sha256.Sum256([]byte("docs/formats.md: log.example " + Ed25519.String()))
-	log, err := GenerateSigner(bytes.NewReader(seed[:]), "log.example", Ed25519)
+	policy, err := proofs.ParsePolicy(example("policy"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tiles := newTestTiles(4)
-	newer := signNote(t, Checkpoint{Origin: "log.example", Tree: tiles.tree()}.String(), log)
+
+	// The log of the page, whose keys are made of its names, shows another
+	// history: four entries of which none is one of the page's.
+	seed := sha256.Sum256([]byte("docs/formats.md: log.example " + proofs.Ed25519.String()))
+	log, err := proofs.GenerateSigner(bytes.NewReader(seed[:]), "log.example", proofs.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tiles := &leafTiles{t: t, leaves: testLeaves(4)}
+	newer := signNote(t, proofs.Checkpoint{Origin: "log.example", Tree: refTree(tiles.leaves)}.String(), log)
 	c, err := NewConflict(t.Context(), newer, example("signed-checkpoint"), tiles)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package proofs
+package fraud
 
 import (
 	"bytes"
@@ -7,31 +7,33 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // forked is a log whose history splits after some entries.
 type forked struct {
-	log    *Signer
+	log    *proofs.Signer
 	common int
 }
 
-func (f forked) leaves(branch string, n int) []Hash {
+func (f forked) leaves(branch string, n int) []proofs.Hash {
 	leaves := testLeaves(min(n, f.common))
 	for i := f.common; i < n; i++ {
-		leaves = append(leaves, LeafHash(fmt.Appendf(nil, "%s %d", branch, i)))
+		leaves = append(leaves, proofs.LeafHash(fmt.Appendf(nil, "%s %d", branch, i)))
 	}
 	return leaves
 }
 
 // note returns a signed checkpoint of a branch and the branch's tiles.
-func (f forked) note(t testing.TB, branch string, n int, signers ...*Signer) ([]byte, *leafTiles) {
+func (f forked) note(t testing.TB, branch string, n int, signers ...*proofs.Signer) ([]byte, *leafTiles) {
 	leaves := f.leaves(branch, n)
-	text := Checkpoint{Origin: f.log.Key().Name(), Tree: refTree(leaves)}.String()
-	return signNote(t, text, append([]*Signer{f.log}, signers...)...), &leafTiles{t: t, leaves: leaves}
+	text := proofs.Checkpoint{Origin: f.log.Key().Name(), Tree: refTree(leaves)}.String()
+	return signNote(t, text, append([]*proofs.Signer{f.log}, signers...)...), &leafTiles{t: t, leaves: leaves}
 }
 
 func newForked(t testing.TB) forked {
-	return forked{log: newSigner(t, "example.com/log", Ed25519), common: 3}
+	return forked{log: newSigner(t, "example.com/log", proofs.Ed25519), common: 3}
 }
 
 func TestConflictOfEverySize(t *testing.T) {
@@ -74,16 +76,16 @@ func TestConflictOfHonestLog(t *testing.T) {
 			if _, err := NewConflict(t.Context(), older, newer, tiles); !errors.Is(err, ErrNoConflict) {
 				t.Fatalf("%d and %d: %v", m, n, err)
 			}
-			proof, err := ConsistencyProof(t.Context(), int64(m), refTree(f.leaves("a", n)), tiles)
+			proof, err := proofs.ConsistencyProof(t.Context(), int64(m), refTree(f.leaves("a", n)), tiles)
 			if err != nil {
 				t.Fatal(err)
 			}
 			// The proof of another tree, and every mangled hash of the true one.
-			attempts := []Conflict{{Older: older, Newer: newer, Prefix: LeafHash(nil), Proof: proof}}
+			attempts := []Conflict{{Older: older, Newer: newer, Prefix: proofs.LeafHash(nil), Proof: proof}}
 			for i := range proof {
 				bad := slices.Clone(proof)
 				bad[i][0] ^= 1
-				attempts = append(attempts, Conflict{Older: older, Newer: newer, Prefix: LeafHash(nil), Proof: bad},
+				attempts = append(attempts, Conflict{Older: older, Newer: newer, Prefix: proofs.LeafHash(nil), Proof: bad},
 					Conflict{Older: older, Newer: newer, Prefix: refTree(f.leaves("b", m)).Hash, Proof: bad})
 			}
 			for _, c := range attempts {
@@ -100,19 +102,19 @@ func TestConflictOfHonestLog(t *testing.T) {
 
 func TestConflictSigners(t *testing.T) {
 	f := newForked(t)
-	w1, w2 := newSigner(t, "w1.example", CosignatureV1), newSigner(t, "w2.example", CosignatureV1)
-	second := newSigner(t, f.log.Key().Name(), MLDSA44)
-	stranger := newSigner(t, "stranger.example", Ed25519)
+	w1, w2 := newSigner(t, "w1.example", proofs.CosignatureV1), newSigner(t, "w2.example", proofs.CosignatureV1)
+	second := newSigner(t, f.log.Key().Name(), proofs.MLDSA44)
+	stranger := newSigner(t, "stranger.example", proofs.Ed25519)
 	older, _ := f.note(t, "a", 5, w1, w2)
 	newer, _ := f.note(t, "b", 5, w1)
 	c, err := NewConflict(t.Context(), older, newer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(c Conflict, want []string, keys ...Key) {
+	check := func(c Conflict, want []string, keys ...proofs.Key) {
 		t.Helper()
 		v, err := c.Check(keys...)
-		if !slices.Equal(v.By, want) || (want == nil) != errors.Is(err, ErrNoSignature) {
+		if !slices.Equal(v.By, want) || (want == nil) != errors.Is(err, proofs.ErrNoSignature) {
 			t.Errorf("signed by %q, %v; want %q", v.By, err, want)
 		}
 	}
@@ -123,7 +125,7 @@ func TestConflictSigners(t *testing.T) {
 	check(c, nil)
 
 	// Two keys of one log, one on either side.
-	text := Checkpoint{Origin: "example.com/log", Tree: refTree(f.leaves("b", 5))}.String()
+	text := proofs.Checkpoint{Origin: "example.com/log", Tree: refTree(f.leaves("b", 5))}.String()
 	mixed, err := NewConflict(t.Context(), older, signNote(t, text, second), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestConflictRefuses(t *testing.T) {
 	older, _ := f.note(t, "a", 5)
 	same, _ := f.note(t, "b", 5)
 	newer, tiles := f.note(t, "b", 9)
-	other := signNote(t, Checkpoint{Origin: "other.example", Tree: refTree(f.leaves("b", 5))}.String(), f.log)
+	other := signNote(t, proofs.Checkpoint{Origin: "other.example", Tree: refTree(f.leaves("b", 5))}.String(), f.log)
 	if _, err := NewConflict(t.Context(), older, other, nil); !errors.Is(err, ErrNoConflict) {
 		t.Errorf("two origins: %v", err)
 	}
@@ -155,7 +157,7 @@ func TestConflictRefuses(t *testing.T) {
 	if _, err := NewConflict(t.Context(), older, []byte("rubbish"), nil); err == nil {
 		t.Error("rubbish was taken for a checkpoint")
 	}
-	spoilt := &leafTiles{t: t, leaves: tiles.leaves, spoil: func(_ int, _ int64, _ int, b []byte) []byte { b[0] ^= 1; return b }}
+	spoilt := &leafTiles{t: t, leaves: tiles.leaves, spoil: func(b []byte) { b[0] ^= 1 }}
 	if _, err := NewConflict(t.Context(), older, newer, spoilt); err == nil || errors.Is(err, ErrNoConflict) {
 		t.Errorf("tiles of another tree: %v", err)
 	}

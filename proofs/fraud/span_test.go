@@ -1,26 +1,11 @@
-package proofs
+package fraud
 
 import (
 	"errors"
-	"fmt"
 	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
 )
-
-func testEntries(n int) [][]byte {
-	entries := make([][]byte, n)
-	for i := range entries {
-		entries[i] = fmt.Appendf(nil, "entry %d", i)
-	}
-	return entries
-}
-
-func hashesOf(entries [][]byte) []Hash {
-	hashes := make([]Hash, len(entries))
-	for i, e := range entries {
-		hashes[i] = LeafHash(e)
-	}
-	return hashes
-}
 
 func TestSpans(t *testing.T) {
 	for n := 1; n <= 18; n++ {
@@ -39,9 +24,9 @@ func TestSpans(t *testing.T) {
 				// At another place, with another entry, of another tree, with other hashes.
 				wrong := []Span{{s.First + 1, s.Entries, s.Hashes}, {s.First - 1, s.Entries, s.Hashes}, {s.First, s.Entries[1:], s.Hashes},
 					{s.First, append([][]byte{[]byte("x")}, s.Entries[1:]...), s.Hashes},
-					{s.First, s.Entries, append([]Hash{{}}, s.Hashes...)}}
+					{s.First, s.Entries, append([]proofs.Hash{{}}, s.Hashes...)}}
 				for i := range s.Hashes {
-					hashes := append([]Hash(nil), s.Hashes...)
+					hashes := append([]proofs.Hash(nil), s.Hashes...)
 					hashes[i][3] ^= 1
 					wrong = append(wrong, Span{s.First, s.Entries, hashes}, Span{s.First, s.Entries, s.Hashes[:i]})
 				}
@@ -50,13 +35,13 @@ func TestSpans(t *testing.T) {
 						t.Fatalf("%d to %d of %d: took %+v", first, end, n, w)
 					}
 				}
-				if err := s.Verify(Tree{N: tree.N}); !errors.Is(err, ErrInclusion) {
+				if err := s.Verify(proofs.Tree{N: tree.N}); !errors.Is(err, proofs.ErrInclusion) {
 					t.Fatalf("in another tree: %v", err)
 				}
 			}
 		}
 	}
-	largest := Tree{N: 1<<63 - 1}
+	largest := proofs.Tree{N: 1<<63 - 1}
 	for _, s := range []Span{{1 << 62, testEntries(3), nil}, {1<<63 - 2, testEntries(3), nil}, {0, nil, nil}, {-1, testEntries(1), nil}} {
 		if err := s.Verify(largest); err == nil {
 			t.Errorf("took %+v", s)

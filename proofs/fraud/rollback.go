@@ -1,11 +1,19 @@
-package proofs
+package fraud
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
+
+// ErrNoRollback means that of two signed checkpoints no party signed the smaller tree
+// with a later time than the larger one.
+var ErrNoRollback = errors.New("no key signed the smaller tree with a later time than the larger one")
 
 // A Rollback is a larger and a smaller signed checkpoint of one origin, of which a party gave
 // the smaller one the later time, whether or not the trees contradict each other. A signature
@@ -22,7 +30,7 @@ type Rollback struct {
 // A RollbackVerdict is the statement that a Rollback proves.
 type RollbackVerdict struct {
 	Origin          string
-	Larger, Smaller Tree
+	Larger, Smaller proofs.Tree
 	By              []Backwards // in the order of the keys given, each name once
 }
 
@@ -35,24 +43,24 @@ type Backwards struct {
 // Check verifies a rollback with public keys of any type. Only signatures by one key are
 // compared with each other. A party with a signature that does not verify is not accused.
 // The error is ErrNoRollback if none of the keys gave the smaller tree the later time.
-func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
-	larger, a, err := parseSignedCheckpoint(r.Larger)
+func (r Rollback) Check(keys ...proofs.Key) (RollbackVerdict, error) {
+	larger, a, err := parseSigned(r.Larger)
 	if err != nil {
 		return RollbackVerdict{}, fmt.Errorf("larger checkpoint: %w", err)
 	}
-	smaller, b, err := parseSignedCheckpoint(r.Smaller)
+	smaller, b, err := parseSigned(r.Smaller)
 	if err != nil {
 		return RollbackVerdict{}, fmt.Errorf("smaller checkpoint: %w", err)
 	}
 	if a.Origin != b.Origin {
-		return RollbackVerdict{}, fmt.Errorf("checkpoints of two origins, %s and %s: %w", quoteShort(a.Origin), quoteShort(b.Origin), ErrNoRollback)
+		return RollbackVerdict{}, fmt.Errorf("checkpoints of two origins, %s and %s: %w", strict.Quote(a.Origin), strict.Quote(b.Origin), ErrNoRollback)
 	}
 	if a.Tree.N <= b.Tree.N {
 		return RollbackVerdict{}, fmt.Errorf("trees of sizes %d and %d: %w", a.Tree.N, b.Tree.N, ErrNoRollback)
 	}
 	v := RollbackVerdict{Origin: a.Origin, Larger: a.Tree, Smaller: b.Tree}
 	for _, k := range keys {
-		if slices.ContainsFunc(v.By, func(p Backwards) bool { return p.Name == k.name }) {
+		if slices.ContainsFunc(v.By, func(p Backwards) bool { return p.Name == k.Name() }) {
 			continue
 		}
 		first, err := larger.VerifiedBy(k)
@@ -68,10 +76,10 @@ func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
 		if len(first) == 0 || slices.Max(last) <= slices.Min(first) {
 			continue
 		}
-		v.By = append(v.By, Backwards{k.name, slices.Min(first), slices.Max(last)})
+		v.By = append(v.By, Backwards{k.Name(), slices.Min(first), slices.Max(last)})
 	}
 	if len(v.By) == 0 {
-		return RollbackVerdict{}, fmt.Errorf("sizes %d and %d of %s: %w", a.Tree.N, b.Tree.N, quoteShort(a.Origin), ErrNoRollback)
+		return RollbackVerdict{}, fmt.Errorf("sizes %d and %d of %s: %w", a.Tree.N, b.Tree.N, strict.Quote(a.Origin), ErrNoRollback)
 	}
 	return v, nil
 }
@@ -80,7 +88,7 @@ func (r Rollback) Check(keys ...Key) (RollbackVerdict, error) {
 func (v RollbackVerdict) String() string {
 	var parties []string
 	for _, p := range v.By {
-		parties = append(parties, fmt.Sprintf("%s (%s, then %s)", printable(p.Name), signedTime(p.Larger), signedTime(p.Smaller)))
+		parties = append(parties, fmt.Sprintf("%s (%s, then %s)", strict.Printable(p.Name), signedTime(p.Larger), signedTime(p.Smaller)))
 	}
 	who, it, its := strings.Join(parties, ", "), "it", "its"
 	if len(parties) > 1 {
@@ -88,7 +96,7 @@ func (v RollbackVerdict) String() string {
 	}
 	return fmt.Sprintf("%s signed the tree of size %d of %s, and with a later time the smaller one of size %d: "+
 		"either %s signed the smaller tree after the larger one, or %s clock went back between the two signatures",
-		who, v.Larger.N, printable(v.Origin), v.Smaller.N, it, its)
+		who, v.Larger.N, strict.Printable(v.Origin), v.Smaller.N, it, its)
 }
 
 // signedTime writes the time of a signature, in POSIX seconds.

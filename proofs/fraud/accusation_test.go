@@ -1,9 +1,12 @@
-package proofs
+package fraud
 
 import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // testAccusation is an accusation with everything in it.
@@ -12,8 +15,8 @@ func testAccusation(t testing.TB) Accusation {
 	entries := testEntries(9)
 	tiles := &leafTiles{t: t, leaves: hashesOf(entries)}
 	tree := refTree(tiles.leaves)
-	signer := newSigner(t, "example.com/log", Ed25519)
-	note := signNote(t, Checkpoint{Origin: "example.com/log", Tree: tree}.String(), signer)
+	signer := newSigner(t, "example.com/log", proofs.Ed25519)
+	note := signNote(t, proofs.Checkpoint{Origin: "example.com/log", Tree: tree}.String(), signer)
 	a := Accusation{Kind: "some-kind", Subject: "role%20of.all~", Files: [][]byte{[]byte("{}"), {0, 1, 2}}, Notes: [][]byte{note, note}}
 	for _, span := range [][2]int64{{0, 2}, {4, 5}} {
 		s, err := NewSpan(t.Context(), tree, span[0], entries[span[0]:span[1]], tiles)
@@ -52,7 +55,7 @@ func TestAccusation(t *testing.T) {
 		"spans out of order":    replace("from 0", "from 4"),
 		"spans that touch":      replace("from 4", "from 2"),
 		"sign":                  replace("from 4", "from +4"),
-		"no entries":            replace("entry "+encodeBase64([]byte("entry 4"))+"\n", ""),
+		"no entries":            replace("entry "+strict.EncodeBase64([]byte("entry 4"))+"\n", ""),
 		"lax base64":            replace("=\n", "\n"),
 		"not a hash":            replace("file ", "hash "),
 		"a file before entries": replace("from 0", "file e30=\nfrom 0"),
@@ -64,7 +67,7 @@ func TestAccusation(t *testing.T) {
 		"empty line":            replace("from 0", "\nfrom 0"),
 		"no note":               string(Accusation{Kind: "x", Spans: a.Spans}.Marshal()),
 		"half a line":           "tuflog accusation v1\nkind x",
-		"too many hashes":       replace("file ", strings.Repeat(Hash{}.String()+"\n", maxSpanHashes)+"file "),
+		"too many hashes":       replace("file ", strings.Repeat(proofs.Hash{}.String()+"\n", maxSpanHashes)+"file "),
 		"too many entries":      replace("entry ", strings.Repeat("entry \n", MaxAccusedEntries)+"entry "),
 		"too many files":        replace("file ", strings.Repeat("file e30=\n", maxAccusedFiles)+"file "),
 		"the end of all":        replace("from 4", "from 9223372036854775807"),
@@ -96,7 +99,7 @@ func FuzzParseAccusation(f *testing.F) {
 			t.Errorf("%q printed as %q", b, a.Marshal())
 		}
 		for _, s := range a.Spans {
-			if err := s.Verify(Tree{N: s.End() + 3}); err == nil {
+			if err := s.Verify(proofs.Tree{N: s.End() + 3}); err == nil {
 				t.Errorf("a span of the zero root: %+v", s)
 			}
 		}

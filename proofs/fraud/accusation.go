@@ -1,22 +1,16 @@
-package proofs
+package fraud
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 const accusationHeader = "tuflog accusation v1\n"
-
-// Limits of an Accusation.
-const (
-	MaxAccusationSize = 64 << 20 // bytes of its text
-	MaxAccusedEntries = 16 << 10 // entries of all spans
-	maxAccusedFiles   = 4096
-	maxAccusedNotes   = 2
-	maxSubject        = 4096 // bytes
-)
 
 // An Accusation is what proves that a party misbehaved, in one file: signed checkpoints,
 // entries with proofs that the first checkpoint's tree holds them, and other files. The
@@ -74,7 +68,7 @@ func parseAccusation(b []byte) (Accusation, error) {
 	p.spans(&a)
 	p.files(&a)
 	if p.err == nil && len(p.rest) > 0 {
-		p.fail("%s is out of place", quoteShort(firstLine(p.rest)))
+		p.fail("%s is out of place", strict.Quote(firstLine(p.rest)))
 	}
 	if p.err != nil {
 		return a, p.err
@@ -94,7 +88,7 @@ func parseAccusation(b []byte) (Accusation, error) {
 // splitNotes takes apart notes of checkpoints, with an empty line between them. Neither a
 // checkpoint's text nor its signatures hold empty lines.
 func splitNotes(b []byte) ([][]byte, error) {
-	if len(b) > maxAccusedNotes*(MaxNoteSize+1) {
+	if len(b) > maxAccusedNotes*(proofs.MaxNoteSize+1) {
 		return nil, fmt.Errorf("%d bytes of notes, more than %d of them need", len(b), maxAccusedNotes)
 	}
 	parts := strings.Split(string(b), "\n\n")
@@ -107,7 +101,7 @@ func splitNotes(b []byte) ([][]byte, error) {
 		if i+2 < len(parts) {
 			note += "\n"
 		}
-		if _, _, err := parseSignedCheckpoint([]byte(note)); err != nil {
+		if _, _, err := parseSigned([]byte(note)); err != nil {
 			return nil, fmt.Errorf("note %d: %w", i/2+1, err)
 		}
 		notes = append(notes, []byte(note))
@@ -151,13 +145,13 @@ func (p *accusationLines) line(prefix string) (string, bool) {
 func (p *accusationLines) kind(a *Accusation) {
 	line, ok := p.line("kind ")
 	if !ok {
-		p.fail("%s where the kind should be", quoteShort(firstLine(p.rest)))
+		p.fail("%s where the kind should be", strict.Quote(firstLine(p.rest)))
 		return
 	}
 	kind, subject, has := strings.Cut(line, " ")
 	if !isWord(kind, false) || has && !isWord(subject, true) {
 		p.n--
-		p.fail("kind %s", quoteShort(line))
+		p.fail("kind %s", strict.Quote(line))
 		return
 	}
 	a.Kind, a.Subject = kind, subject
@@ -181,7 +175,7 @@ func isWord(s string, subject bool) bool {
 
 // data decodes the rest of a line.
 func (p *accusationLines) data(what, encoded string) []byte {
-	b, err := decodeBase64(encoded)
+	b, err := strict.DecodeBase64(encoded)
 	if err != nil {
 		p.n--
 		p.fail("%s: %w", what, err)
@@ -196,10 +190,10 @@ func (p *accusationLines) spans(a *Accusation) {
 		if !ok {
 			return
 		}
-		first, err := ParseDecimal(from)
+		first, err := proofs.ParseDecimal(from)
 		if err != nil || first <= end {
 			p.n--
-			p.fail("from %s: not an index behind those before it", quoteShort(from))
+			p.fail("from %s: not an index behind those before it", strict.Quote(from))
 			return
 		}
 		s := Span{First: first}
@@ -213,8 +207,8 @@ func (p *accusationLines) spans(a *Accusation) {
 				return
 			}
 			entry := p.data("entry", encoded)
-			if len(entry) > MaxEntrySize {
-				p.fail("entry of %d bytes, more than %d", len(entry), MaxEntrySize)
+			if len(entry) > proofs.MaxEntrySize {
+				p.fail("entry of %d bytes, more than %d", len(entry), proofs.MaxEntrySize)
 				return
 			}
 			s.Entries = append(s.Entries, entry)
@@ -241,7 +235,7 @@ func (p *accusationLines) hashes(s *Span) {
 		if p.err != nil {
 			return
 		}
-		h, err := ParseHash(line)
+		h, err := proofs.ParseHash(line)
 		if err != nil {
 			p.n--
 			p.fail("%w", err)
@@ -279,14 +273,14 @@ func (a Accusation) Marshal() []byte {
 	for _, s := range a.Spans {
 		fmt.Fprintf(&b, "from %d\n", s.First)
 		for _, e := range s.Entries {
-			b.WriteString("entry " + encodeBase64(e) + "\n")
+			b.WriteString("entry " + strict.EncodeBase64(e) + "\n")
 		}
 		for _, h := range s.Hashes {
 			b.WriteString(h.String() + "\n")
 		}
 	}
 	for _, f := range a.Files {
-		b.WriteString("file " + encodeBase64(f) + "\n")
+		b.WriteString("file " + strict.EncodeBase64(f) + "\n")
 	}
 	for _, n := range a.Notes {
 		b.WriteString("\n")

@@ -1,33 +1,35 @@
-package proofs
+package fraud
 
 import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/tuflog/tuflog/proofs"
 )
 
 func TestRollback(t *testing.T) {
-	log := newSigner(t, "example.com/log", Ed25519)
-	w1, w2, pq := newSigner(t, "w1.example", CosignatureV1), newSigner(t, "w2.example", CosignatureV1), newSigner(t, "w3.example", MLDSA44)
-	other, err := GenerateSigner(nil, "w1.example", CosignatureV1)
+	log := newSigner(t, "example.com/log", proofs.Ed25519)
+	w1, w2, pq := newSigner(t, "w1.example", proofs.CosignatureV1), newSigner(t, "w2.example", proofs.CosignatureV1), newSigner(t, "w3.example", proofs.MLDSA44)
+	other, err := proofs.GenerateSigner(nil, "w1.example", proofs.CosignatureV1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	note := func(origin string, n int, times map[*Signer]int64) []byte {
-		text := Checkpoint{Origin: origin, Tree: refTree(testLeaves(n))}.String()
-		note := Note{Text: text}
-		for _, s := range []*Signer{log, w1, w2, pq, other} {
+	note := func(origin string, n int, times map[*proofs.Signer]int64) []byte {
+		text := proofs.Checkpoint{Origin: origin, Tree: refTree(testLeaves(n))}.String()
+		note := proofs.Note{Text: text}
+		for _, s := range []*proofs.Signer{log, w1, w2, pq, other} {
 			if at, ok := times[s]; ok {
 				note.Signatures = append(note.Signatures, sign(t, s, text, at))
 			}
 		}
 		return note.Marshal()
 	}
-	at := func(log_, one, two, three int64) map[*Signer]int64 {
-		return map[*Signer]int64{log: log_, w1: one, w2: two, pq: three}
+	at := func(log_, one, two, three int64) map[*proofs.Signer]int64 {
+		return map[*proofs.Signer]int64{log: log_, w1: one, w2: two, pq: three}
 	}
 	const origin = "example.com/log"
-	all := []Key{log.Key(), w1.Key(), w2.Key(), pq.Key()}
+	all := []proofs.Key{log.Key(), w1.Key(), w2.Key(), pq.Key()}
 	check := func(name string, larger, smaller []byte, want ...string) {
 		t.Helper()
 		v, err := Rollback{larger, smaller}.Check(all...)
@@ -46,9 +48,9 @@ func TestRollback(t *testing.T) {
 	check("sizes the other way", note(origin, 3, at(0, 200, 200, 200)), note(origin, 5, at(0, 300, 300, 300)))
 	check("one size", note(origin, 5, at(0, 200, 200, 200)), note(origin, 5, at(0, 300, 300, 300)))
 	check("two origins", note(origin, 5, at(0, 200, 200, 200)), note("example.com/other", 3, at(0, 300, 300, 300)))
-	check("another key of the name", note(origin, 5, map[*Signer]int64{w1: 200}), note(origin, 3, map[*Signer]int64{other: 300}))
+	check("another key of the name", note(origin, 5, map[*proofs.Signer]int64{w1: 200}), note(origin, 3, map[*proofs.Signer]int64{other: 300}))
 	// A note with a false signature accuses nobody by that key.
-	bad, err := ParseNote(note(origin, 3, at(0, 300, 100, 100)))
+	bad, err := proofs.ParseNote(note(origin, 3, at(0, 300, 100, 100)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package proofs
+package fraud
 
 import (
 	"bytes"
@@ -8,12 +8,16 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/sumdb/tlog"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
 
 // maxConsistency is the length of the longest consistency proof between trees
 // of up to 2^63-1 entries.
 const maxConsistency = 64
+
+// ErrNoConflict means that two checkpoints can both be true.
+var ErrNoConflict = errors.New("the checkpoints do not contradict each other")
 
 const conflictHeader = "tuflog conflict v1\n"
 
@@ -39,15 +43,15 @@ type Conflict struct {
 	Older, Newer []byte
 	// Prefix is the root that the newer tree has at the size of the older one,
 	// and Proof shows it. Between trees of one size both are zero.
-	Prefix Hash
-	Proof  []Hash
+	Prefix proofs.Hash
+	Proof  []proofs.Hash
 }
 
 // NewConflict makes a Conflict from two signed checkpoints, in either order.
 // For trees of different sizes it reads the tiles of the larger one, which need
 // not be trusted; tiles may be nil if the sizes are equal. The error is
 // ErrNoConflict if both can be true. Signatures are not verified: see Check.
-func NewConflict(ctx context.Context, a, b []byte, tiles TileReader) (Conflict, error) {
+func NewConflict(ctx context.Context, a, b []byte, tiles proofs.TileReader) (Conflict, error) {
 	c := Conflict{Older: a, Newer: b}
 	older, newer, err := c.open()
 	if err != nil {
@@ -60,11 +64,14 @@ func NewConflict(ctx context.Context, a, b []byte, tiles TileReader) (Conflict, 
 		if tiles == nil {
 			return Conflict{}, fmt.Errorf("trees of sizes %d and %d cannot be compared without tiles", older.Tree.N, newer.Tree.N)
 		}
-		if c.Proof, err = ConsistencyProof(ctx, older.Tree.N, newer.Tree, tiles); err != nil {
+		if c.Proof, err = proofs.ConsistencyProof(ctx, older.Tree.N, newer.Tree, tiles); err != nil {
 			return Conflict{}, err
 		}
-		c.Prefix, err = tlog.TreeHash(older.Tree.N, tlog.TileHashReader(newer.Tree, tileAdapter{ctx, tiles}))
+		subtrees, err := proofs.RangeHashes(ctx, newer.Tree, 0, older.Tree.N, tiles)
 		if err != nil {
+			return Conflict{}, err
+		}
+		if c.Prefix, err = rootOf(older.Tree.N, subtrees); err != nil {
 			return Conflict{}, fmt.Errorf("root at size %d of the tree of size %d: %w", older.Tree.N, newer.Tree.N, err)
 		}
 	}
@@ -75,7 +82,7 @@ func NewConflict(ctx context.Context, a, b []byte, tiles TileReader) (Conflict, 
 }
 
 // order is the order of the two trees in a Conflict: by size, then by root.
-func order(a, b Tree) int {
+func order(a, b proofs.Tree) int {
 	if a.N != b.N {
 		if a.N < b.N {
 			return -1
@@ -86,22 +93,22 @@ func order(a, b Tree) int {
 }
 
 // open parses both checkpoints.
-func (c Conflict) open() (older, newer Checkpoint, err error) {
-	if _, older, err = parseSignedCheckpoint(c.Older); err != nil {
+func (c Conflict) open() (older, newer proofs.Checkpoint, err error) {
+	if _, older, err = parseSigned(c.Older); err != nil {
 		return older, newer, fmt.Errorf("first checkpoint: %w", err)
 	}
-	if _, newer, err = parseSignedCheckpoint(c.Newer); err != nil {
+	if _, newer, err = parseSigned(c.Newer); err != nil {
 		return older, newer, fmt.Errorf("second checkpoint: %w", err)
 	}
 	if older.Origin != newer.Origin {
-		return older, newer, fmt.Errorf("checkpoints of two origins, %s and %s: %w", quoteShort(older.Origin), quoteShort(newer.Origin), ErrNoConflict)
+		return older, newer, fmt.Errorf("checkpoints of two origins, %s and %s: %w", strict.Quote(older.Origin), strict.Quote(newer.Origin), ErrNoConflict)
 	}
 	return older, newer, nil
 }
 
 // checkpoints returns the two checkpoints after checking everything but
 // signatures.
-func (c Conflict) checkpoints() (older, newer Checkpoint, err error) {
+func (c Conflict) checkpoints() (older, newer proofs.Checkpoint, err error) {
 	if older, newer, err = c.open(); err != nil {
 		return older, newer, err
 	}
@@ -109,7 +116,7 @@ func (c Conflict) checkpoints() (older, newer Checkpoint, err error) {
 }
 
 // contradicts checks everything but signatures.
-func (c Conflict) contradicts(older, newer Checkpoint) error {
+func (c Conflict) contradicts(older, newer proofs.Checkpoint) error {
 	if older.Tree == newer.Tree {
 		return fmt.Errorf("size %d with one root: %w", older.Tree.N, ErrNoConflict)
 	}
@@ -117,7 +124,7 @@ func (c Conflict) contradicts(older, newer Checkpoint) error {
 		return errors.New("the checkpoints are in the wrong order")
 	}
 	if older.Tree.N == newer.Tree.N {
-		if c.Prefix != (Hash{}) || len(c.Proof) > 0 {
+		if c.Prefix != (proofs.Hash{}) || len(c.Proof) > 0 {
 			return errors.New("a proof between trees of one size")
 		}
 		return nil
@@ -127,7 +134,7 @@ func (c Conflict) contradicts(older, newer Checkpoint) error {
 	if c.Prefix == older.Tree.Hash || older.Tree.N == 0 {
 		return fmt.Errorf("the tree of size %d begins with that of size %d: %w", newer.Tree.N, older.Tree.N, ErrNoConflict)
 	}
-	return VerifyConsistency(Tree{N: older.Tree.N, Hash: c.Prefix}, newer.Tree, c.Proof)
+	return proofs.VerifyConsistency(proofs.Tree{N: older.Tree.N, Hash: c.Prefix}, newer.Tree, c.Proof)
 }
 
 // ParseConflict reads what Marshal prints and checks that the two checkpoints
@@ -161,15 +168,15 @@ func parseConflict(b []byte) (Conflict, error) {
 		lines := strings.Split(head, "\n")
 		prefix, ok := strings.CutPrefix(lines[0], "prefix ")
 		if !ok {
-			return c, fmt.Errorf("%s where the prefix line should be", quoteShort(lines[0]))
+			return c, fmt.Errorf("%s where the prefix line should be", strict.Quote(lines[0]))
 		}
 		if len(lines)-1 > maxConsistency {
 			return c, fmt.Errorf("%d hashes, more than any proof needs", len(lines)-1)
 		}
-		hashes := make([]Hash, len(lines))
+		hashes := make([]proofs.Hash, len(lines))
 		for i, line := range append([]string{prefix}, lines[1:]...) {
 			var err error
-			if hashes[i], err = ParseHash(line); err != nil {
+			if hashes[i], err = proofs.ParseHash(line); err != nil {
 				return c, err
 			}
 		}
@@ -184,7 +191,7 @@ func parseConflict(b []byte) (Conflict, error) {
 func (c Conflict) Marshal() []byte {
 	var b bytes.Buffer
 	b.WriteString(conflictHeader)
-	if c.Prefix != (Hash{}) {
+	if c.Prefix != (proofs.Hash{}) {
 		b.WriteString("prefix " + c.Prefix.String() + "\n")
 		for _, h := range c.Proof {
 			b.WriteString(h.String() + "\n")
@@ -197,22 +204,22 @@ func (c Conflict) Marshal() []byte {
 	return b.Bytes()
 }
 
-// A Verdict is the statement that a Conflict proves.
-type Verdict struct {
+// A ConflictVerdict is the statement that a Conflict proves.
+type ConflictVerdict struct {
 	Origin       string
-	Older, Newer Tree
+	Older, Newer proofs.Tree
 	// By names the parties that signed both, in the order of the keys given. A
 	// log that did so has forked; a witness has cosigned a fork.
 	By []string
 }
 
 // String says in one sentence what is proved, and against whom.
-func (v Verdict) String() string {
+func (v ConflictVerdict) String() string {
 	names := make([]string, len(v.By))
 	for i, name := range v.By {
-		names[i] = printable(name)
+		names[i] = strict.Printable(name)
 	}
-	return fmt.Sprintf("%s showed two histories, signed by %s", printable(v.Origin), strings.Join(names, ", "))
+	return fmt.Sprintf("%s showed two histories, signed by %s", strict.Printable(v.Origin), strings.Join(names, ", "))
 }
 
 // Check verifies a conflict with public keys of any type; keys of one name are
@@ -221,10 +228,10 @@ func (v Verdict) String() string {
 // true, ErrNoSignature if none of the parties signed both, and ErrConsistency
 // if the proof fails. A party with a signature that does not verify is not
 // accused.
-func (c Conflict) Check(keys ...Key) (Verdict, error) {
+func (c Conflict) Check(keys ...proofs.Key) (ConflictVerdict, error) {
 	older, newer, err := c.checkpoints()
 	if err != nil {
-		return Verdict{}, err
+		return ConflictVerdict{}, err
 	}
 	v := verdictOf(older, newer)
 	for _, k := range keys {
@@ -232,42 +239,42 @@ func (c Conflict) Check(keys ...Key) (Verdict, error) {
 		if slices.Contains(v.By, name) {
 			continue
 		}
-		party := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return k.Name() != name })
+		party := slices.DeleteFunc(slices.Clone(keys), func(k proofs.Key) bool { return k.Name() != name })
 		if signedByAny(c.Older, party) && signedByAny(c.Newer, party) {
 			v.By = append(v.By, name)
 		}
 	}
 	if len(v.By) == 0 {
-		return Verdict{}, fmt.Errorf("none of the given keys signed both checkpoints of %s: %w", quoteShort(older.Origin), ErrNoSignature)
+		return ConflictVerdict{}, fmt.Errorf("none of the given keys signed both checkpoints of %s: %w", strict.Quote(older.Origin), proofs.ErrNoSignature)
 	}
 	return v, nil
 }
 
-func verdictOf(older, newer Checkpoint) Verdict {
-	return Verdict{Origin: older.Origin, Older: older.Tree, Newer: newer.Tree}
+func verdictOf(older, newer proofs.Checkpoint) ConflictVerdict {
+	return ConflictVerdict{Origin: older.Origin, Older: older.Tree, Newer: newer.Tree}
 }
 
 // Claim returns the conflict's verdict before any signature is verified: its By
 // is empty.
-func (c Conflict) Claim() (Verdict, error) {
+func (c Conflict) Claim() (ConflictVerdict, error) {
 	older, newer, err := c.checkpoints()
 	if err != nil {
-		return Verdict{}, err
+		return ConflictVerdict{}, err
 	}
 	return verdictOf(older, newer), nil
 }
 
 // signedByAny says whether a note carries a signature by one of the keys and no
 // false one by any.
-func signedByAny(signed []byte, keys []Key) bool {
-	note, err := ParseNote(signed)
+func signedByAny(signed []byte, keys []proofs.Key) bool {
+	note, err := proofs.ParseNote(signed)
 	if err != nil {
 		return false
 	}
 	found := false
 	for _, k := range keys {
 		_, err := note.VerifiedBy(k)
-		if err != nil && !errors.Is(err, ErrNoSignature) {
+		if err != nil && !errors.Is(err, proofs.ErrNoSignature) {
 			return false
 		}
 		found = found || err == nil
