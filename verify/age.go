@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // The age of an entry follows from two times in cosignatures, if at most f witnesses lie,
@@ -46,6 +48,37 @@ func ageBetween(logged, passed int64) time.Duration {
 	}
 	const most = int64(1<<63-1) / int64(time.Second)
 	return time.Duration(min(passed-logged, most)) * time.Second
+}
+
+// age is how long a release has been in the log at least.
+func (c *Client) age(w Waiting, latest *Logged) time.Duration {
+	since := w.Since
+	if before := c.waiting(w.Role, w.Payload).Since; before != 0 && (since == 0 || before < since) {
+		since = before
+	}
+	passed := cosignedAt(latest, c.faulty)
+	if floor := c.floor(); !floor.IsZero() {
+		passed = max(passed, floor.Unix())
+	}
+	return ageBetween(since, passed)
+}
+
+// tooYoung returns why a release that is logged must wait, if it has to wait for its age:
+// for quarantine if it is a root, for the minimum age of the install policy otherwise.
+func (c *Client) tooYoung(o offer, age time.Duration) *Refusal {
+	code, want := CodeTooYoung, c.cfg.Install.MinAge
+	if o.role == tuf.RoleRoot {
+		code, want = CodeQuarantined, c.cfg.Install.RootQuarantine
+	}
+	if age >= want {
+		return nil
+	}
+	by := "the newer proof beside it"
+	if o.latest == o.proof {
+		by = "its proof and those of other files: a newer one is not beside it"
+	}
+	return &Refusal{Code: code, Role: o.role, Detail: fmt.Sprintf("version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s",
+		o.m.Version, o.proof.Index, told(age), told(want), by)}
 }
 
 // timesOf returns the time of each witness: keys under one name are one witness,

@@ -253,28 +253,18 @@ func (c *Client) decide(o offer) error {
 	if isRoot && !o.power {
 		return nil
 	}
-	w := Waiting{Role: o.role, Version: o.m.Version, Payload: o.m.PayloadDigest}
+	w := Waiting{Role: o.role, Version: o.m.Version, Payload: o.m.PayloadDigest, Evidence: o.evidence()}
 	var age time.Duration
 	if o.proof != nil {
 		w.Since = loggedBy(o.proof, c.faulty)
 		age = c.age(w, o.latest)
-	}
-	w.Age, w.Evidence = int64(age/time.Second), o.evidence()
-	wait := func(code Code, want time.Duration) error {
-		by := "the newer proof beside it"
-		if o.latest == o.proof {
-			by = "its proof and those of other files: a newer one is not beside it"
+		w.Age = int64(age / time.Second)
+		if young := c.tooYoung(o, age); young != nil {
+			w.Code = young.Code
+			return c.await(w, o.m, young)
 		}
-		w.Code = code
-		return c.await(w, o.m, refusal(code, o.role, nil, "version %d, entry %d of the log, is proved to have been there for %v, want %v, by %s",
-			o.m.Version, o.proof.Index, told(age), told(want), by))
 	}
-	switch {
-	case o.proof != nil && isRoot && age < p.RootQuarantine:
-		return wait(CodeQuarantined, p.RootQuarantine)
-	case o.proof != nil && !isRoot && age < p.MinAge:
-		return wait(CodeTooYoung, p.MinAge)
-	case p.Approval == ApproveAuto:
+	if p.Approval == ApproveAuto {
 		return nil
 	}
 	until := ""
@@ -294,19 +284,6 @@ func (c *Client) decide(o offer) error {
 
 // ID is what a person calls it by: the beginning of its payload's digest.
 func (w Waiting) ID() string { return w.Payload.String()[:16] }
-
-// age is how long a release has been in the log at least.
-func (c *Client) age(w Waiting, latest *Logged) time.Duration {
-	since := w.Since
-	if before := c.waiting(w.Role, w.Payload).Since; before != 0 && (since == 0 || before < since) {
-		since = before
-	}
-	passed := cosignedAt(latest, c.faulty)
-	if floor := c.floor(); !floor.IsZero() {
-		passed = max(passed, floor.Unix())
-	}
-	return ageBetween(since, passed)
-}
 
 // had reports whether this very release is the one that the device accepted last.
 func (c *Client) had(role string, payload tuf.Digest) bool {

@@ -226,7 +226,7 @@ func listen(ctx context.Context, flags serveFlags, m *metrics.Metrics, logger *s
 		logger.Info("stopping; submissions that wait are published first, if that can be done soon")
 		notify(logger, sdnotify.Stopping)
 	})()
-	return run(ctx, work, server, listener)
+	return cli.Serve(ctx, work, server, listener)
 }
 
 // logConfig reads the parts of the log beside its data.

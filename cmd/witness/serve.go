@@ -193,7 +193,15 @@ func serve(ctx context.Context, flags serveFlags, stderr io.Writer, paste func(s
 	if err := sdnotify.Notify(sdnotify.Ready); err != nil {
 		logger.Warn("not told systemd", "error", err)
 	}
-	return run(ctx, server, l, store)
+	work := func(ctx context.Context) (err error) {
+		select {
+		case <-store.Failed():
+			err = cli.Failed(store.Err())
+		case <-ctx.Done():
+		}
+		return errors.Join(err, sdnotify.Notify(sdnotify.Stopping))
+	}
+	return cli.Serve(ctx, work, server, l)
 }
 
 // followLists follows all lists until ctx ends, from the beginning at each SIGHUP.

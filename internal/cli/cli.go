@@ -10,10 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -50,15 +47,6 @@ func IsFailure(err error) bool { return errors.As(err, new(failure)) }
 // ErrReported is for a command that has already printed its findings on stdout:
 // Failed(ErrReported) exits with 1 and prints no message.
 var ErrReported = errors.New("reported on stdout")
-
-// Main runs the program until it ends or is interrupted, and exits.
-func Main(program func() *cobra.Command) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second Ctrl-C ends a program that takes its time
-	code := Run(ctx, program, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
 
 // Run runs the program with the given arguments and streams and returns its
 // exit code.

@@ -6,7 +6,7 @@
 // leader. The questions of this package have a file each:
 //
 //   - node.go: the parts of a front end, how it starts, follows and reloads
-//   - campaign.go: which front end leads; what one does that failed to, or has stopped
+//   - election.go: which front end leads; what one does that failed to, or has stopped
 //   - lead.go: leading, from the lease that was taken to the one that is given up
 //   - yield.go: when a leader leaves the lease to another front end of its own accord
 //   - able.go: whether a front end could lead

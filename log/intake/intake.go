@@ -16,12 +16,8 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-var (
-	// ErrFull means that the queue has no room.
-	ErrFull = errors.New("the queue is full")
-	// ErrDraining means that the log is shutting down.
-	ErrDraining = errors.New("the log is shutting down")
-)
+// ErrDraining means that the log is shutting down.
+var ErrDraining = errors.New("the log is shutting down")
 
 // Config configures an Intake.
 type Config struct {
@@ -93,30 +89,6 @@ type judgingTime interface {
 	Wait(from quota.Source) time.Duration
 	// Spent notes how long files of a source were judged.
 	Spent(from quota.Source, took time.Duration)
-}
-
-// Submit queues a submission.
-func (in *Intake) Submit(s *Submission) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	switch {
-	case in.draining:
-		return ErrDraining
-	case in.publisher.Ended() && !s.waited: // who waits for held files is to learn the end
-		return log.ErrEnded
-	case in.queued >= in.maxQueued:
-		return ErrFull
-	}
-	in.queued++
-	q, ok := in.queues[s.Repository]
-	if !ok {
-		q = &queue{id: s.Repository}
-		in.queues[s.Repository] = q
-		in.ready = append(in.ready, q)
-	}
-	q.add(s)
-	in.wakeUp()
-	return nil
 }
 
 func (in *Intake) wakeUp() {

@@ -1,12 +1,41 @@
 package intake
 
 import (
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/tuf"
 )
+
+// ErrFull means that the queue has no room.
+var ErrFull = errors.New("the queue is full")
+
+// Submit queues a submission.
+func (in *Intake) Submit(s *Submission) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	switch {
+	case in.draining:
+		return ErrDraining
+	case in.publisher.Ended() && !s.waited: // a client that waits for held files learns of the end
+		return log.ErrEnded
+	case in.queued >= in.maxQueued:
+		return ErrFull
+	}
+	in.queued++
+	q, ok := in.queues[s.Repository]
+	if !ok {
+		q = &queue{id: s.Repository}
+		in.queues[s.Repository] = q
+		in.ready = append(in.ready, q)
+	}
+	q.add(s)
+	in.wakeUp()
+	return nil
+}
 
 // queue holds the submissions of one repository that wait to be judged, in a line
 // for each source, so that no source waits behind a stranger's submissions. The

@@ -175,7 +175,7 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 	if note.Text != cp.String() {
 		return nil, fmt.Errorf("gather: the note is not the checkpoint of %s at size %d", cp.Origin, cp.Tree.N)
 	}
-	c, err := g.ask(note.Text, question{signed: signed, size: cp.Tree.N, proof: memoize(cp.Tree.N, consistency)})
+	c, err := g.askAll(note.Text, question{signed: signed, size: cp.Tree.N, proof: memoize(cp.Tree.N, consistency)})
 	if err != nil {
 		return nil, fmt.Errorf("gather: %w", err)
 	}
@@ -196,8 +196,8 @@ func (g *Gatherer) Gather(ctx context.Context, signed []byte, cp proofs.Checkpoi
 	}
 }
 
-// ask sends the question to every witness of which something is missing.
-func (g *Gatherer) ask(text string, q question) (*collection, error) {
+// askAll sends the question to every witness of which something is missing.
+func (g *Gatherer) askAll(text string, q question) (*collection, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
