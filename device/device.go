@@ -5,29 +5,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Device updates its Store from its Repository. Its caller has the Store's lock.
+// Origin is where a Device has its files from: a Repository over HTTP, a Folder, or a Bundle
+// of package device/bundle. Its data is not trusted.
+type Origin interface {
+	// Fetch is verify.Source's.
+	Fetch(ctx context.Context, r verify.Request) ([]byte, error)
+	// CopyTarget writes to w what comes after the first from bytes of the target at path. It
+	// may end after one byte more than is listed. Errors of w are wrapped. If there are fewer
+	// than from bytes the error wraps ErrShort; that of a target which is not there wraps
+	// fs.ErrNotExist.
+	CopyTarget(ctx context.Context, w io.Writer, path string, found verify.Lookup, from int64) error
+}
+
+// ErrShort is wrapped if an Origin has less of a target than the device has already.
+var ErrShort = errors.New("it is shorter than what was fetched of it before")
+
+// Device updates its Store from an Origin. Its caller has the Store's lock.
 type Device struct {
-	Store      Store
-	Repository *Repository
+	Store  Store
+	Origin Origin
+	// Progress, if not nil, is called while a target is fetched: with how many of its bytes
+	// are there, at the beginning, when an earlier run may have left some, and after each
+	// piece.
+	Progress func(target string, have, length int64)
 	// Warn, if not nil, is called with errors that did not end the update.
 	Warn func(error)
 
 	client   *verify.Client
-	next     string       // the path of the next trust policy; empty: none is looked for
-	stored   verify.State // as the Store has it
-	accepted int          // how many files were accepted when it was stored
-	warned   int          // of the client's troubles
+	next     string          // the path of the next trust policy; empty: none is looked for
+	stored   verify.State    // as the Store has it
+	accepted int             // how many files were accepted when it was stored
+	warned   int             // of the client's troubles
+	parts    map[string]bool // names of the parts that this run continues
 }
 
-// source is a Store and a Repository together.
+// source is a Store and an Origin together.
 type source struct {
 	Store
-	*Repository
+	Origin
 }
 
 // Refresh runs verify.Refresh, and stores the new state, also after a refusal. The
@@ -44,7 +65,7 @@ func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 		return nil, err
 	}
 	d.stored, d.accepted, d.warned, d.next = state, 0, 0, cfg.Install.NextPolicy
-	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Repository})
+	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Origin})
 	if d.client == nil {
 		var r *verify.Refusal
 		if errors.As(err, &r) {

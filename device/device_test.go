@@ -73,11 +73,13 @@ func ExampleDevice() {
 		log.Fatal(err)
 	}
 	defer unlock()
-	d := &device.Device{Store: store, Repository: &device.Repository{URL: site.URL + "/metadata", Timeout: time.Minute}}
+	d := &device.Device{Store: store, Origin: &device.Repository{
+		URL: site.URL + "/metadata", TargetsURL: site.URL + "/targets", Timeout: time.Minute,
+	}}
 	if _, err := d.Refresh(ctx, cfg); err != nil {
 		log.Fatal(err)
 	}
-	targets, err := d.Download(ctx, []string{"firmware.bin"}, site.URL+"/targets", dir+"/installed")
+	targets, err := d.Download(ctx, []string{"firmware.bin"}, dir+"/installed")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -115,7 +117,7 @@ func TestDeviceTellsAndRemembers(t *testing.T) {
 	must(err)
 	var told []string
 	d := &device.Device{
-		Store: store, Repository: &device.Repository{URL: site.URL + "/metadata/"},
+		Store: store, Origin: &device.Repository{URL: site.URL + "/metadata/"},
 		Warn: func(err error) { told = append(told, err.Error()) },
 	}
 

@@ -16,9 +16,11 @@
 // an error; a target that was not downloaded says why in its Err, and not in the error of
 // Download:
 //
-//	d := device.Device{Store: store, Repository: &device.Repository{URL: "https://updates.example/metadata/"}}
+//	d := device.Device{Store: store, Origin: &device.Repository{
+//		URL: "https://updates.example/metadata/", TargetsURL: "https://updates.example/targets/",
+//	}}
 //	_, err = d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()})
-//	targets, err := d.Download(ctx, []string{"firmware.bin"}, "https://updates.example/targets/", "/var/lib/firmware/targets")
+//	targets, err := d.Download(ctx, []string{"firmware.bin"}, "/var/lib/firmware/targets")
 //
 // The policy comes from proofs.ParsePolicy, and install from verify.ParseInstallPolicy or
 // verify.DefaultInstallPolicy. Package verify decides which files to trust; this one only

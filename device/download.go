@@ -19,29 +19,47 @@ import (
 
 // Target is the result for a requested target.
 type Target struct {
-	Name string
-	Role string // that lists it; empty if none does
-	Path string // of the file
-	Err  error  // why it is not there
+	Name    string
+	Role    string         // that lists it; empty if none does
+	Version int64          // of the role's file
+	Listed  tuf.TargetFile // its length and hashes
+	Path    string         // of the file
+	Err     error          // why it is not there
 }
 
-// Download searches for targets, one after the other, once Refresh has succeeded, and
-// fetches those from below baseURL that dir does not have. It returns the result for
-// each; the error is that of a context that has ended, or means that the state could not
-// be stored. Then it looks for the next trust policy, if the install policy names one, and
-// adopts it if it may; what is in the way of that is told to Warn.
-func (d *Device) Download(ctx context.Context, names []string, baseURL, dir string) ([]Target, error) {
-	var targets []Target
-	for _, name := range names {
-		t := Target{Name: name, Path: filepath.Join(dir, targetFileName(name))}
-		t.Role, t.Err = d.downloadOne(ctx, name, baseURL, t.Path)
+// Download searches for targets, one after the other, once Refresh has succeeded. Then it
+// fetches those that dir does not have. It returns the result for each; the error is that of
+// a context that has ended, or means that the state could not be stored. What has come of a
+// target that could not be fetched is kept, and the next Download of it goes on from there.
+// Then it looks for the next trust policy, if the install policy names one, and adopts it if
+// it may; what is in the way of that is told to Warn.
+func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Target, error) {
+	d.parts = map[string]bool{}
+	targets, found := make([]Target, len(names)), make([]verify.Lookup, len(names))
+	for i, name := range names {
+		t := &targets[i]
+		*t = Target{Name: name, Path: filepath.Join(dir, targetFileName(name))}
+		found[i], t.Err = d.client.Locate(ctx, name)
 		if ctx.Err() != nil {
-			return targets, d.end(ctx.Err())
+			return nil, d.end(ctx.Err())
 		}
-		targets = append(targets, t)
+		if t.Err == nil {
+			t.Role, t.Version = found[i].Role, d.client.Metadata(found[i].Role).Version
+			t.Listed = *found[i].Target
+			d.parts[partName(*found[i].Target)] = true
+		}
+	}
+	for i := range targets {
+		t := &targets[i]
+		if t.Err == nil {
+			t.Err = d.downloadOne(ctx, t.Name, t.Path, found[i])
+		}
+		if ctx.Err() != nil {
+			return targets[:i], d.end(ctx.Err())
+		}
 	}
 	if d.next != "" {
-		if err := d.adoptPolicy(ctx, baseURL); err != nil {
+		if err := d.adoptPolicy(ctx); err != nil {
 			d.warn(fmt.Errorf("the next trust policy (%s) is not in force: %w", d.next, err))
 		}
 	}
@@ -53,7 +71,7 @@ func (d *Device) Download(ctx context.Context, names []string, baseURL, dir stri
 const nextPolicyName = "next-policy.txt"
 
 // adoptPolicy fetches the target that is the next trust policy, and adopts it if it may.
-func (d *Device) adoptPolicy(ctx context.Context, baseURL string) error {
+func (d *Device) adoptPolicy(ctx context.Context) error {
 	found, err := d.client.Locate(ctx, d.next)
 	if errors.Is(err, verify.ErrNotListed) {
 		return nil
@@ -67,7 +85,7 @@ func (d *Device) adoptPolicy(ctx context.Context, baseURL string) error {
 	path := d.Store.path(nextPolicyName)
 	have, err := haveTarget(path, *found.Target)
 	if err == nil && !have {
-		err = d.Repository.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(found.Name), *found.Target)
+		err = d.fetchTarget(ctx, d.next, path, found)
 	}
 	if err != nil {
 		return err
@@ -83,23 +101,19 @@ func (d *Device) adoptPolicy(ctx context.Context, baseURL string) error {
 	return err
 }
 
-// downloadOne puts a target at path, and returns the role that lists it.
-func (d *Device) downloadOne(ctx context.Context, name, baseURL, path string) (role string, err error) {
-	found, err := d.client.Locate(ctx, name)
-	if err != nil {
-		return "", err
-	}
+// downloadOne puts a target at path.
+func (d *Device) downloadOne(ctx context.Context, name, path string, found verify.Lookup) error {
 	if have, err := haveTarget(path, *found.Target); have || err != nil {
-		return found.Role, err
+		return err
 	}
 	// No power cut may leave a target in use and its release forgotten: the device would
 	// take another one of that version. And what is fetched from here on may take long.
 	if len(d.client.Accepted()) != d.accepted {
 		if err := d.save(); err != nil {
-			return found.Role, err
+			return err
 		}
 	}
-	return found.Role, d.Repository.fetchTarget(ctx, path, withSlash(baseURL)+escapePath(found.Name), *found.Target)
+	return d.fetchTarget(ctx, name, path, found)
 }
 
 // targetFileName is the name of a target in the target directory: its path with
@@ -160,10 +174,10 @@ func checkTarget(path string, t tuf.TargetFile) error {
 	return check.Done()
 }
 
-// fetchTarget downloads a target next to its place, checks it, and only then puts
-// it there.
-func (r *Repository) fetchTarget(ctx context.Context, path, url string, t tuf.TargetFile) (err error) {
-	check, err := verify.NewTargetCheck(t)
+// fetchTarget fetches a target next to its place, checks it, and only then puts it there.
+// An earlier run may have fetched a part of it.
+func (d *Device) fetchTarget(ctx context.Context, name, path string, found verify.Lookup) error {
+	check, err := verify.NewTargetCheck(*found.Target)
 	if err != nil {
 		return err
 	}
@@ -171,24 +185,31 @@ func (r *Repository) fetchTarget(ctx context.Context, path, url string, t tuf.Ta
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := createPart(dir)
+	if err := sweepParts(dir, d.parts); err != nil {
+		return err
+	}
+	f, err := openPart(dir, *found.Target)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+	have, err := io.Copy(check, f)
+	switch {
+	case isRefusal(err): // it is longer than the target
+		have = found.Target.Length + 1
+	case err == nil:
+		err = d.complete(ctx, f, check, name, found, have)
+	}
+	if have > 0 && isWrong(err) || errors.Is(err, ErrShort) {
+		// What was there is no part of this file, or was damaged.
+		if check, err = startAgain(f, *found.Target); err == nil {
+			err = d.complete(ctx, f, check, name, found, 0)
 		}
-	}()
-	if err := r.copyURL(ctx, io.MultiWriter(check, f), url, t.Length); err != nil {
-		return err
 	}
-	if err := check.Done(); err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(f.Chmod(0o644), f.Sync())
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
-		return err
+	if err != nil {
+		return leavePart(f, err)
 	}
 	if err := renamePart(f, path); err != nil {
 		return err
@@ -196,17 +217,63 @@ func (r *Repository) fetchTarget(ctx context.Context, path, url string, t tuf.Ta
 	return durable.SyncDir(dir)
 }
 
-// copyURL copies the body at url as it lies there. A refusal comes from w; what goes
-// wrong on the way is CodeNetwork.
-func (r *Repository) copyURL(ctx context.Context, w io.Writer, url string, length int64) error {
-	// One byte more than listed is enough to know that it is another file.
-	err := r.pace().CopyExact(ctx, r.client(), w, url, length)
-	var onDisk *fs.PathError
-	if err == nil || isRefusal(err) || errors.As(err, &onDisk) {
+// startAgain empties a part.
+func startAgain(f *os.File, t tuf.TargetFile) (*verify.TargetCheck, error) {
+	if err := f.Truncate(0); err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return verify.NewTargetCheck(t)
+}
+
+// complete fetches what a part lacks, and checks the whole.
+func (d *Device) complete(ctx context.Context, f *os.File, check *verify.TargetCheck, name string, found verify.Lookup, have int64) error {
+	length := found.Target.Length
+	progress := func(have int64) {
+		if d.Progress != nil {
+			d.Progress(name, have, length)
+		}
+	}
+	progress(have)
+	if have < length || length == 0 {
+		w := io.MultiWriter(check, f, &counter{have, progress})
+		if err := d.Origin.CopyTarget(ctx, w, name, found, have); err != nil {
+			return targetError(err)
+		}
+	}
+	return check.Done()
+}
+
+// counter tells how many bytes are there.
+type counter struct {
+	n    int64
+	tell func(int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	c.tell(c.n)
+	return len(p), nil
+}
+
+// targetError is the error of a target that an Origin has not copied. A refusal comes from
+// the check and a path from the file; what goes wrong on the way is CodeNetwork.
+func targetError(err error) error {
+	if isRefusal(err) || errors.Is(err, ErrShort) || onDisk(err) {
 		return err
 	}
 	return &verify.Refusal{Code: verify.CodeNetwork, Detail: "could not fetch the target", Err: err}
 }
+
+// isWrong reports whether what has come is not the target.
+func isWrong(err error) bool {
+	var r *verify.Refusal
+	return errors.As(err, &r) && r.Code != verify.CodeNetwork
+}
+
+func onDisk(err error) bool { return errors.As(err, new(*fs.PathError)) }
 
 func isRefusal(err error) bool {
 	var r *verify.Refusal

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,12 +19,14 @@ import (
 )
 
 // Folder is a repository's metadata in files: in folders, as a repository or a device has
-// them, or named one by one. As a verify.Source it fetches from there, does not keep
-// files, and has only Root of the device.
+// them, or named one by one. It is the Origin of a device that is updated from there. As a
+// verify.Source it fetches from there, does not keep files, and has only Root of the device.
 type Folder struct {
 	// Root is the device's root, with which trust begins.
 	Root         []byte
 	RootSidecars verify.Sidecars
+	// Targets is the directory of the targets. It is needed only to copy them.
+	Targets string
 	// Given are the metadata files, without the proofs, that were fetched, in order.
 	Given []Given
 
@@ -202,18 +206,82 @@ func (f *Folder) Target(ctx context.Context, c *verify.Client, name, dir string)
 		}
 		return "", "", err
 	}
-	names := []string{targetFileName(name), filepath.FromSlash(name)}
-	if found.Name != "" {
-		names = append(names, filepath.FromSlash(found.Name))
-	}
-	for _, n := range names {
-		if !filepath.IsLocal(n) {
-			continue
-		}
-		path = filepath.Join(dir, n)
+	for _, path = range targetPaths(dir, name, found) {
 		if err = checkTarget(path, *found.Target); !errors.Is(err, fs.ErrNotExist) {
 			return found.Role, path, err
 		}
 	}
-	return found.Role, "", fmt.Errorf("target %q is not in %s: looked for %s", name, dir, strings.Join(names, ", "))
+	return found.Role, "", notInFolder(dir, name, found)
 }
+
+// targetPaths are the places where a folder may have a target.
+func targetPaths(dir, name string, found verify.Lookup) []string {
+	names := []string{targetFileName(name), filepath.FromSlash(name)}
+	if found.Name != "" {
+		names = append(names, filepath.FromSlash(found.Name))
+	}
+	var paths []string
+	for _, n := range names {
+		if filepath.IsLocal(n) {
+			paths = append(paths, filepath.Join(dir, n))
+		}
+	}
+	return paths
+}
+
+func notInFolder(dir, name string, found verify.Lookup) error {
+	return notThere{fmt.Errorf("target %q is not in %s: looked for %s", name, dir, strings.Join(targetPaths("", name, found), ", "))}
+}
+
+// CopyTarget is Origin's.
+func (f *Folder) CopyTarget(ctx context.Context, w io.Writer, name string, found verify.Lookup, from int64) error {
+	// Under the hash lies this one, and under the name perhaps the one before.
+	for _, path := range slices.Backward(targetPaths(f.Targets, name, found)) {
+		file, err := regular.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return &readError{err}
+		}
+		defer file.Close()
+		return CopyFile(ctx, w, file, from, found.Target.Length)
+	}
+	return notInFolder(f.Targets, name, found)
+}
+
+// CopyFile is Origin.CopyTarget of a file with at most length bytes. Its read errors are no
+// errors of w's.
+func CopyFile(ctx context.Context, w io.Writer, file io.ReadSeeker, from, length int64) error {
+	if size, err := file.Seek(0, io.SeekEnd); err != nil {
+		return &readError{err}
+	} else if size < from {
+		return fmt.Errorf("%w: %d bytes", ErrShort, size)
+	}
+	if _, err := file.Seek(from, io.SeekStart); err != nil {
+		return &readError{err}
+	}
+	_, err := io.Copy(w, io.LimitReader(&reader{file, ctx.Err}, max(0, length-from)+1))
+	return err
+}
+
+// reader reads a file until ended returns an error.
+type reader struct {
+	io.Reader
+	ended func() error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ended(); err != nil {
+		return 0, err
+	}
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = &readError{err}
+	}
+	return n, err
+}
+
+// readError is that of a file that is read, such as on a stick that was pulled out. It does
+// not wrap its cause: that would look like an error of the file that is written.
+type readError struct{ error }

@@ -3,28 +3,59 @@ package device
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
 )
 
-// partPattern names the files into which targets are downloaded, beside their place, and
-// leftPattern those of them that may be removed. Each is locked as long as its process is
-// at work on it.
+// A target is fetched into a file beside its place, whose name has a hash of what is listed
+// of the target: what a run has left of a large one the next goes on with. Each is locked as
+// long as its process is at work on it. A run that finds the file locked makes one under
+// another name, which is of no use to others.
 const (
-	partPattern = ".download.*.tmp"
-	leftPattern = ".download.[0-9]*.tmp"
+	partPrefix  = ".download."
+	partSuffix  = ".part"
+	partPattern = partPrefix + "*.tmp"
+	leftPattern = partPrefix + "[0-9]*.tmp"
 )
 
-// createPart makes a file to download into. Those of runs that were killed are removed
-// first: a device that loses its power now and then would fill its disk with them.
-func createPart(dir string) (*os.File, error) {
-	if err := sweepParts(dir); err != nil {
+// partName is the name of the file into which a target is fetched.
+func partName(t tuf.TargetFile) string {
+	listed := fmt.Appendf(nil, "%d\n", t.Length)
+	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
+		listed = fmt.Appendf(listed, "%s %s\n", algorithm, t.Hashes[algorithm])
+	}
+	return partPrefix + tuf.Sum(listed).String() + partSuffix
+}
+
+// openPart opens the file into which a target is fetched, or makes it.
+func openPart(dir string, t tuf.TargetFile) (*os.File, error) {
+	path := filepath.Join(dir, partName(t))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
 		return nil, err
 	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		err = lockfile.Hold(f)
+		if !errors.Is(err, lockfile.ErrHeld) && names(path, f) {
+			return f, nil // where a file system has no locks nobody sweeps
+		}
+	}
+	f.Close()
+	return createPart(dir)
+}
+
+// createPart makes a file to fetch into.
+func createPart(dir string) (*os.File, error) {
 	const attempts = 8
 	for range attempts {
 		f, err := os.CreateTemp(dir, partPattern)
@@ -33,7 +64,7 @@ func createPart(dir string) (*os.File, error) {
 		}
 		err = lockfile.Hold(f)
 		if !errors.Is(err, lockfile.ErrHeld) && names(f.Name(), f) {
-			return f, nil // where a file system has no locks nobody sweeps
+			return f, nil
 		}
 		// Another run found it before it was locked, and takes it for one that was left.
 		f.Close()
@@ -42,15 +73,30 @@ func createPart(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("%s: other runs remove each file that is made there", dir)
 }
 
-// sweepParts removes the files to download into whose processes have ended. Other
-// devices' runs may be using the directory, too.
-func sweepParts(dir string) error {
+// leavePart closes a part whose target is not complete, because of err. It is kept only if
+// another run can go on with it: what was refused is wrong, and what has filled a disk would
+// stay in the way.
+func leavePart(f *os.File, err error) error {
+	info, err2 := f.Stat()
+	if isWrong(err) || onDisk(err) || err2 != nil || info.Size() == 0 || !strings.HasSuffix(f.Name(), partSuffix) {
+		os.Remove(f.Name())
+	}
+	f.Close()
+	return err
+}
+
+// sweepParts removes the files that runs have left, except those that this one goes on with:
+// a device that loses its power now and then would fill its disk with them. Other devices'
+// runs may be using the directory, too.
+func sweepParts(dir string, keep map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if match, err := filepath.Match(leftPattern, e.Name()); err != nil || !match || !e.Type().IsRegular() {
+		left, err := filepath.Match(leftPattern, e.Name())
+		part := strings.HasPrefix(e.Name(), partPrefix) && strings.HasSuffix(e.Name(), partSuffix)
+		if err != nil || !left && !part || keep[e.Name()] || !e.Type().IsRegular() {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -13,10 +14,12 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
-// Repository is a repository's metadata over HTTP.
+// Repository is a repository over HTTP.
 type Repository struct {
 	// URL is the URL of the metadata; timestamp.json must be below it.
 	URL string
+	// TargetsURL is the URL of the targets. It is needed only to download them.
+	TargetsURL string
 	// Client sends the requests. Nil: one that waits half a minute for an answer to begin.
 	Client *http.Client
 	// MinRate is the least bytes a second of a server, measured over half a minute. Zero: any.
@@ -68,6 +71,19 @@ func (r *Repository) Fetch(ctx context.Context, request verify.Request) ([]byte,
 		return nil, errors.New(err.Error()) // a socket, say: no answer of the server's
 	}
 	return b, err
+}
+
+// CopyTarget is Origin's.
+func (r *Repository) CopyTarget(ctx context.Context, w io.Writer, _ string, found verify.Lookup, from int64) error {
+	// One byte more than listed is enough to know that it is another file.
+	err := r.pace().CopyFrom(ctx, r.client(), w, withSlash(r.TargetsURL)+escapePath(found.Name), from, found.Target.Length)
+	switch {
+	case errors.Is(err, fetch.ErrRange):
+		return fmt.Errorf("%w: %w", ErrShort, err)
+	case errors.Is(err, fetch.ErrNotFound):
+		return notThere{err}
+	}
+	return err
 }
 
 func (r *Repository) pace() fetch.Pace { return fetch.Pace{Rate: r.MinRate} }

@@ -283,7 +283,7 @@ downloaded, and the exit code is 1.`,
 			}
 			if err == nil {
 				err = o.update(cmd, func(d *device.Device) ([]device.Target, error) {
-					return d.Download(cmd.Context(), o.targetNames, o.targetBaseURL, o.targetDir)
+					return d.Download(cmd.Context(), o.targetNames, o.targetDir)
 				})
 			}
 			return o.report(cmd, err)
@@ -317,8 +317,8 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 	stderr := cmd.ErrOrStderr()
 	d := &device.Device{
 		Store: device.Store{Dir: o.metadataDir},
-		Repository: &device.Repository{
-			URL: o.metadataURL, MinRate: o.minRate,
+		Origin: &device.Repository{
+			URL: o.metadataURL, TargetsURL: o.targetBaseURL, MinRate: o.minRate,
 			Timeout: o.timeout, Late: fmt.Errorf("the metadata has taken longer than %v (--timeout)", o.timeout),
 		},
 		Warn: func(err error) { warnOfTrouble(stderr, err) },

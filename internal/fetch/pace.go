@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ func (e *SlowError) Error() string {
 // *SlowError if the server is slower.
 func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int64) ([]byte, error) {
 	var body parts
-	if err := p.copy(ctx, client, &body, url, max, ""); err != nil {
+	if err := p.copy(ctx, client, &body, url, whole(max)); err != nil {
 		return nil, err
 	}
 	return body.join(), nil
@@ -53,7 +54,7 @@ func (p Pace) Get(ctx context.Context, client *http.Client, url string, max int6
 // one piece of memory. A shorter or longer one is read all the same.
 func Expect(ctx context.Context, client *http.Client, url string, max, expected int64) ([]byte, error) {
 	body := parts{make([]byte, 0, min(max, expected)+1)}
-	if err := (Pace{}).copy(ctx, client, &body, url, max, ""); err != nil {
+	if err := (Pace{}).copy(ctx, client, &body, url, whole(max)); err != nil {
 		return nil, err
 	}
 	return body.join(), nil
@@ -102,20 +103,37 @@ func (g parts) join() []byte {
 	return b
 }
 
-// CopyExact is Get for a body that is not kept in memory, exactly as stored on the
-// server: content coding is neither requested nor removed. The caller must discard
-// bytes that were written before an error.
-func (p Pace) CopyExact(ctx context.Context, client *http.Client, w io.Writer, url string, max int64) error {
-	return p.copy(ctx, client, w, url, max, "identity")
+// ErrRange is wrapped if a server does not have the bytes from an offset on, or answers
+// with others.
+var ErrRange = errors.New("the server does not answer with the rest of the file")
+
+// CopyFrom is Get for a body that is not kept in memory, exactly as stored on the server:
+// content coding is neither requested nor removed. It writes what comes after the first
+// from bytes: they are asked for as a range, and left out where the server sends the whole
+// body all the same. If the server does not have them, the error wraps ErrRange. max bounds
+// the whole body. Bytes that were written before an error are those of the body.
+func (p Pace) CopyFrom(ctx context.Context, client *http.Client, w io.Writer, url string, from, max int64) error {
+	return p.copy(ctx, client, w, url, extent{from: from, max: max, exact: true})
 }
 
-func (p Pace) copy(ctx context.Context, client *http.Client, w io.Writer, url string, max int64, coding string) error {
+// extent is what is wanted of a body.
+type extent struct {
+	from, max int64 // the first byte, and the most that the whole body may have
+	exact     bool  // as it lies on the server
+}
+
+func whole(max int64) extent { return extent{max: max} }
+
+func (p Pace) copy(ctx context.Context, client *http.Client, w io.Writer, url string, part extent) error {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return RedactError(err)
 	}
-	if coding != "" {
-		req.Header.Set("Accept-Encoding", coding)
+	if part.exact {
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	if part.from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.from))
 	}
 	url = Redacted(url)
 	var watching sync.WaitGroup
@@ -124,9 +142,9 @@ func (p Pace) copy(ctx context.Context, client *http.Client, w io.Writer, url st
 	defer cancel(nil)
 	var came atomic.Int64
 	if p.Rate > 0 {
-		watching.Go(func() { p.watch(ctx, cancel, url, max, &came) })
+		watching.Go(func() { p.watch(ctx, cancel, url, part.max, &came) })
 	}
-	err = read(client, req.WithContext(ctx), url, max, w, &came)
+	err = read(client, req.WithContext(ctx), url, part, w, &came)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return context.Cause(ctx)
 	}
@@ -177,23 +195,38 @@ func (c counted) Read(p []byte) (int, error) {
 }
 
 // read writes the body that answers a request to w. It is an error of w, if w has one.
-func read(client *http.Client, req *http.Request, url string, max int64, w io.Writer, came *atomic.Int64) error {
+func read(client *http.Client, req *http.Request, url string, part extent, w io.Writer, came *atomic.Int64) error {
 	resp, err := Do(client, req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	var body io.Reader = counted{resp.Body, came}
+	switch {
+	case resp.StatusCode == http.StatusPartialContent && part.from > 0:
+		if got := resp.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", part.from)) {
+			return fmt.Errorf("read %s: %w: it sends %.100q", url, ErrRange, got)
+		}
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && part.from > 0:
+		return fmt.Errorf("read %s: %w", url, ErrRange)
+	case resp.StatusCode != http.StatusOK:
 		body, err := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return errors.Join(&StatusError{URL: url, Status: resp.StatusCode, Body: string(body)}, err)
+	default:
+		switch _, err := io.CopyN(io.Discard, body, part.from); {
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("read %s: %w", url, ErrRange)
+		case err != nil:
+			return fmt.Errorf("read %s: %w", url, err)
+		}
 	}
-	max = min(max, math.MaxInt64-1)
-	n, err := io.Copy(w, io.LimitReader(counted{resp.Body, came}, max+1))
+	most := min(part.max, math.MaxInt64-1) - part.from
+	n, err := io.Copy(w, io.LimitReader(body, most+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", url, err)
 	}
-	if n > max {
-		return fmt.Errorf("read %s: %w: more than %d bytes", url, ErrTooLarge, max)
+	if n > most {
+		return fmt.Errorf("read %s: %w: more than %d bytes", url, ErrTooLarge, part.max)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestPace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := time.Now()
 				var got bytes.Buffer
-				err := Pace{Rate: rate}.CopyExact(t.Context(), &http.Client{Transport: tt.m}, &got, "http://mirror/x", tt.max)
+				err := Pace{Rate: rate}.CopyFrom(t.Context(), &http.Client{Transport: tt.m}, &got, "http://mirror/x", 0, tt.max)
 				var slow *SlowError
 				if tt.slow == 0 {
 					if err != nil || got.Len() != tt.m.pieces*tt.m.piece {
@@ -107,7 +107,7 @@ func TestPaceEndsWithItsContext(t *testing.T) {
 }
 
 // A file that a server labels as packed is the packed file.
-func TestCopyExact(t *testing.T) {
+func TestCopyIsExact(t *testing.T) {
 	var asked []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Header.Get("Accept-Encoding"))
@@ -116,7 +116,7 @@ func TestCopyExact(t *testing.T) {
 	}))
 	defer srv.Close()
 	var got strings.Builder
-	if err := (Pace{}).CopyExact(t.Context(), srv.Client(), &got, srv.URL, 100); err != nil || got.String() != "\x1f\x8b packed" {
+	if err := (Pace{}).CopyFrom(t.Context(), srv.Client(), &got, srv.URL, 0, 100); err != nil || got.String() != "\x1f\x8b packed" {
 		t.Errorf("got %q, %v", got.String(), err)
 	}
 	if len(asked) != 1 || asked[0] != "identity" {
@@ -149,6 +149,51 @@ func TestMemoryOfALongBody(t *testing.T) {
 		}
 		if got := g.join(); got == nil || !bytes.Equal(got, want) {
 			t.Errorf("of %d bytes it has %d", n, len(got))
+		}
+	}
+}
+
+// A body is continued where it was left, by servers with ranges and without.
+func TestCopyFrom(t *testing.T) {
+	const body = "0123456789"
+	asked := ""
+	for name, serve := range map[string]http.HandlerFunc{
+		"ranges": func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+		},
+		"none": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) },
+		"others": func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				w.Header().Set("Content-Range", "bytes 20-29/30")
+				w.WriteHeader(http.StatusPartialContent)
+			}
+			io.WriteString(w, body)
+		},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.Header.Get("Range")
+			serve(w, r)
+		}))
+		defer srv.Close()
+		for from := range int64(13) {
+			var got strings.Builder
+			err := Pace{}.CopyFrom(t.Context(), srv.Client(), &got, srv.URL, from, max(10, from))
+			bad := name == "others" && from > 0 || from > 10 || from == 10 && name == "ranges"
+			switch {
+			case bad && (!errors.Is(err, ErrRange) || got.Len() > 0):
+				t.Errorf("%s, from %d: %q, %v", name, from, got.String(), err)
+			case !bad && (err != nil || got.String() != body[from:]):
+				t.Errorf("%s, from %d: %q, %v", name, from, got.String(), err)
+			}
+			if (asked == "") != (from == 0) {
+				t.Errorf("%s, from %d: asked for %q", name, from, asked)
+			}
+		}
+		if name == "others" {
+			continue
+		}
+		if err := (Pace{}).CopyFrom(t.Context(), srv.Client(), io.Discard, srv.URL, 4, 9); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: ten bytes where nine are allowed: %v", name, err)
 		}
 	}
 }
