@@ -1,11 +1,13 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 
 	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Check is the result of a check of a state.
@@ -24,7 +26,8 @@ type Table struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// Check reads the whole state: SQLite's own checks, each leaf, whose hashes must give the
+// Check reads the whole state: the checksum of each page that is in use, SQLite's own
+// checks, which compare indexes with their tables, each leaf, whose hashes must give the
 // edge, which must give the newest checkpoint where that has as many leaves, and all rows
 // that point to others. The error wraps ErrDamaged where something is wrong. progress,
 // which may be nil, is told of the leaves.
@@ -77,7 +80,7 @@ func (db *DB) Check(ctx context.Context, progress func(done, total int64)) (*Che
 	if err := db.references(ctx); err != nil {
 		return nil, err
 	}
-	if err := db.Notes(ctx, func([]byte) error { return nil }); err != nil {
+	if err := db.checkNotes(ctx); err != nil {
 		return nil, err
 	}
 	if err := db.Findings(ctx, true, func(Finding) error { return nil }); err != nil {
@@ -104,17 +107,29 @@ func (db *DB) integrity(ctx context.Context) error {
 	return err
 }
 
-// references looks for rows that point to nothing.
+// references looks for rows that point to nothing, and for those that are not there.
 func (db *DB) references(ctx context.Context) error {
-	for _, q := range []struct{ what, query string }{
+	type query struct{ what, query string }
+	queries := []query{
 		{"a role of no repository", "SELECT role FROM roles WHERE repository NOT IN (SELECT repository FROM repositories) LIMIT 1"},
 		{"facts of no repository", "SELECT repository FROM facts WHERE repository NOT IN (SELECT repository FROM repositories) LIMIT 1"},
-		{"a target file of no role", "SELECT role FROM targets WHERE role NOT IN (SELECT role FROM roles) LIMIT 1"},
-		{"a key of no role", "SELECT role FROM keys WHERE role NOT IN (SELECT role FROM roles) LIMIT 1"},
-		{"a target file of no leaf", "SELECT first FROM targets WHERE first > (SELECT coalesce(max(leaf), -1) FROM leaves) OR last < first LIMIT 1"},
-		{"a key of no leaf", "SELECT first FROM keys WHERE first > (SELECT coalesce(max(leaf), -1) FROM leaves) OR last < first LIMIT 1"},
 		{"a genesis that is not a right leaf", "SELECT genesis FROM repositories p LEFT JOIN leaves l ON l.leaf = p.genesis WHERE p.genesis IS NOT NULL AND (l.verdict IS NOT 1 OR l.payload IS NOT p.id) LIMIT 1"},
-	} {
+		{"the bytes of an entry that is a leaf, or of none", "SELECT e.leaf FROM entries e LEFT JOIN leaves l USING (leaf) WHERE l.leaf IS NULL OR l.role IS NOT NULL LIMIT 1"},
+	}
+	for table, name := range map[string]string{"targets": "path", "keys": "id"} {
+		queries = append(queries,
+			query{table + ": a row of no role", "SELECT role FROM " + table + " WHERE role NOT IN (SELECT role FROM roles) LIMIT 1"},
+			// Rows are numbered without gaps, and go with all others of their repository.
+			query{table + ": rows are missing of role", "SELECT role FROM " + table + " GROUP BY role HAVING count(*) <> max(number) + 1 LIMIT 1"},
+			query{table + ": a row that ends before it begins", "SELECT first FROM " + table + " WHERE last < first LIMIT 1"},
+			query{table + ": an item that is listed twice", "SELECT first FROM (SELECT first, lag(coalesce(last, 1 << 62)) OVER (PARTITION BY role, " + name + " ORDER BY first) AS before FROM " + table + " WHERE NOT evidence) WHERE before >= first LIMIT 1"},
+		)
+		for _, end := range []string{"first", "last"} {
+			queries = append(queries, query{table + ": a row that begins or ends with a leaf that does not list it",
+				"SELECT t." + end + " FROM " + table + " t LEFT JOIN leaves l ON l.leaf = t." + end + " WHERE t." + end + " IS NOT NULL AND (l.role IS NOT t.role OR l.verdict IS NOT 1 OR (l.kind = 2) IS NOT t.evidence) LIMIT 1"})
+		}
+	}
+	for _, q := range queries {
 		var n int64
 		if found, err := db.row(ctx, q.query, nil, &n); err != nil {
 			return err
@@ -123,6 +138,25 @@ func (db *DB) references(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkNotes reads all notes, and compares each with what it is kept by.
+func (db *DB) checkNotes(ctx context.Context) error {
+	return db.each(ctx, "SELECT text, size, note FROM notes", nil, func(scan func(...any) error) error {
+		var key, b []byte
+		var size int64
+		if err := scan(&key, &size, &b); err != nil {
+			return err
+		}
+		note, n, err := parseNote(b)
+		if err != nil {
+			return err
+		}
+		if sum := tuf.Sum([]byte(note.Text)); !bytes.Equal(sum[:], key) || n != size {
+			return damaged("the note of a tree of %d leaves is kept as another, of %d", n, size)
+		}
+		return nil
+	})
 }
 
 // room says where the space goes.

@@ -1,7 +1,7 @@
 package state
 
 // version is the version of the schema: PRAGMA user_version.
-const version = 2 // 1 was a text file of another name
+const version = 3 // 1 was a text file of another name, 2 had no checksums of its pages
 
 // The schema. Numbers stand for words (see codes.go), digests are blobs of 32 bytes, and
 // indexes have their first 8, because every byte of an index is paid for with each leaf.

@@ -117,7 +117,7 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.create(path); err != nil {
 		return err
 	}
-	if db.pool, err = sqlitefile.Open(path, version, pragmas...); err != nil {
+	if db.pool, err = sqlitefile.OpenChecked(path, version, pragmas...); err != nil {
 		if errors.Is(err, sqlitefile.ErrVersion) {
 			return fmt.Errorf("%s: %w: another version of this program wrote it; use that one, or another directory", path, err)
 		}
@@ -140,28 +140,15 @@ const cacheSize = "cache_size(-32768)" // KiB
 var pragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4096)", cacheSize}
 
 func (db *DB) create(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		if db.previous, err = readV1(db.dir); err != nil {
-			return err
-		}
-		if err := sqlitefile.Create(path, 0o644, version, schema, nil, pragmas...); err != nil {
-			return err
-		}
-	case err != nil:
-		return err
-	case info.Size() == 0: // the process that created it was killed
-		if db.previous, err = readV1(db.dir); err != nil {
-			return err
-		}
-		return sqlitefile.Upgrade(path, 0, version, schema, pragmas...)
-	default:
-		// What an older version left is removed when it has been taken over.
-		db.previous, err = readV1(db.dir)
+	var err error
+	// What an older version left is removed when it has been taken over.
+	if db.previous, err = readV1(db.dir); err != nil {
 		return err
 	}
-	return nil
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return sqlitefile.CreateChecked(path, 0o644, version, schema, pragmas...)
+	}
+	return sqlitefile.CompleteChecked(path, version, schema, pragmas...)
 }
 
 // forget drops what is remembered of the database.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/explain"
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -366,7 +366,7 @@ func TestFullDisk(t *testing.T) {
 
 	state := filepath.Join(t.TempDir(), "state")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
-	db, err := sql.Open("sqlite", filepath.Join(state, "state.sqlite"))
+	db, err := sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 3)
 	w.must(err)
 	_, err = db.ExecContext(t.Context(), "CREATE TRIGGER full BEFORE INSERT ON leaves BEGIN SELECT RAISE(FAIL, 'no room'); END")
 	w.must(errors.Join(err, db.Close()))
@@ -376,7 +376,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the log is blamed\n%s", out)
 	}
 	w.wantAll(errs, "the auditor's own state cannot be written: ", "no room")
-	db, err = sql.Open("sqlite", filepath.Join(state, "state.sqlite"))
+	db, err = sqlitefile.OpenChecked(filepath.Join(state, "state.sqlite"), 3)
 	w.must(err)
 	_, err = db.ExecContext(t.Context(), "DROP TRIGGER full")
 	w.must(errors.Join(err, db.Close()))

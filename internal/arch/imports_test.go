@@ -92,6 +92,7 @@ var fenced = map[string][]string{
 	"github.com/sigstore/rekor":            {"audit/rekor"},
 	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "bench/testvendor", "cmd/demo"},
 	"modernc.org/sqlite":                   {"internal/sqlitefile"},
+	"modernc.org/libc":                     {"internal/sqlitefile"},
 }
 
 // What bytes-in-verdict-out code must not name.

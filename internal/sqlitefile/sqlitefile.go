@@ -1,5 +1,5 @@
 // Package sqlitefile opens SQLite files whose schema has a version
-// (PRAGMA user_version).
+// (PRAGMA user_version), with or without checksums of their pages.
 package sqlitefile
 
 import (
@@ -25,7 +25,14 @@ var ErrVersion = errors.New("schema version")
 // Pragmas are such as "synchronous(FULL)". A transaction takes the lock when it begins,
 // and waits for other processes' for 10 s.
 func Open(path string, version int, pragmas ...string) (*sql.DB, error) {
-	db, err := connect(path, pragmas)
+	return open(path, version, pragmas, plainVFS)
+}
+
+// plainVFS names SQLite's default VFS.
+func plainVFS() (string, error) { return "", nil }
+
+func open(path string, version int, pragmas []string, vfs func() (string, error)) (*sql.DB, error) {
+	db, err := connect(path, pragmas, vfs)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +47,7 @@ func Open(path string, version int, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-func connect(path string, pragmas []string) (*sql.DB, error) {
+func connect(path string, pragmas []string, vfs func() (string, error)) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -49,6 +56,13 @@ func connect(path string, pragmas []string) (*sql.DB, error) {
 		return nil, err
 	}
 	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	name, err := vfs()
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		q.Set("vfs", name)
+	}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
@@ -67,7 +81,7 @@ func Create(path string, perm fs.FileMode, version int, schema string, fill func
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := change(path, 0, version, schema, fill, pragmas); err != nil {
+	if err := change(path, 0, version, schema, fill, pragmas, plainVFS); err != nil {
 		return err
 	}
 	return durable.SyncDir(filepath.Dir(path))
@@ -76,12 +90,12 @@ func Create(path string, perm fs.FileMode, version int, schema string, fill func
 // Upgrade upgrades a file of one version to the next. It does not change a file of any
 // other version, which another process may have upgraded meanwhile.
 func Upgrade(path string, from, to int, schema string, pragmas ...string) error {
-	return change(path, from, to, schema, nil, pragmas)
+	return change(path, from, to, schema, nil, pragmas, plainVFS)
 }
 
 // change does it all in one transaction.
-func change(path string, from, to int, schema string, fill func(*sql.Tx) error, pragmas []string) error {
-	db, err := connect(path, pragmas)
+func change(path string, from, to int, schema string, fill func(*sql.Tx) error, pragmas []string, vfs func() (string, error)) error {
+	db, err := connect(path, pragmas, vfs)
 	if err != nil {
 		return err
 	}
@@ -137,9 +151,15 @@ func Temporary(ctx context.Context, version int, schema string, pragmas ...strin
 // Damaged reports whether an error says that a file is not the database that SQLite
 // wrote.
 func Damaged(err error) bool {
+	if errors.Is(err, errShort) {
+		return true
+	}
 	var failed *sqlite.Error
 	if !errors.As(err, &failed) {
 		return false
+	}
+	if failed.Code() == sqlite3.SQLITE_IOERR_DATA { // a checksum
+		return true
 	}
 	primary := failed.Code() & 0xff
 	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
