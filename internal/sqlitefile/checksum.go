@@ -155,9 +155,8 @@ const vfsName = "checksum"
 
 var vfs struct {
 	sync.Mutex
-	vfs   sqlite3.Tsqlite3_vfs // registered for good
-	plain uintptr              // the default one
-	files map[uintptr]*checkedMethods
+	plain uintptr             // the default one
+	files map[uintptr]uintptr // checkedMethods by the methods that they replace
 }
 
 // checksumVFS returns the name of the VFS, which is registered once.
@@ -172,14 +171,27 @@ var checksumVFS = sync.OnceValues(func() (string, error) {
 	if vfs.plain == 0 {
 		return "", errors.New("SQLite has no files")
 	}
-	vfs.files = map[uintptr]*checkedMethods{}
-	vfs.vfs = *at[sqlite3.Tsqlite3_vfs](vfs.plain)
-	vfs.vfs.FpNext, vfs.vfs.FzName, vfs.vfs.FxOpen = 0, name, pointer(openFunc(openChecked))
-	if rc := sqlite3.Xsqlite3_vfs_register(tls, uintptr(unsafe.Pointer(&vfs.vfs)), 0); rc != sqlite3.SQLITE_OK {
+	vfs.files = map[uintptr]uintptr{}
+	checked := allocate(tls, *at[sqlite3.Tsqlite3_vfs](vfs.plain))
+	if checked == 0 {
+		return "", errors.New("SQLite has no memory")
+	}
+	v := at[sqlite3.Tsqlite3_vfs](checked)
+	v.FpNext, v.FzName, v.FxOpen = 0, name, pointer(openFunc(openChecked))
+	if rc := sqlite3.Xsqlite3_vfs_register(tls, checked, 0); rc != sqlite3.SQLITE_OK {
 		return "", fmt.Errorf("SQLite refuses the VFS: %d", rc)
 	}
 	return vfsName, nil
 })
+
+// allocate puts a value into memory of SQLite's, for good; 0: there is none.
+func allocate[T any](tls *libc.TLS, value T) uintptr {
+	p := sqlite3.Xsqlite3_malloc(tls, int32(unsafe.Sizeof(value)))
+	if p != 0 {
+		*at[T](p) = value
+	}
+	return p
+}
 
 // at is what a pointer of SQLite's points to.
 func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
@@ -197,17 +209,20 @@ func openChecked(tls *libc.TLS, _, path, file uintptr, flags int32, outFlags uin
 	f := at[sqlite3.Tsqlite3_file](file)
 	vfs.Lock()
 	defer vfs.Unlock()
-	m := vfs.files[f.FpMethods]
-	if m == nil {
-		m = &checkedMethods{methods: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods)}
+	if vfs.files[f.FpMethods] == 0 {
+		m := checkedMethods{methods: *at[sqlite3.Tsqlite3_io_methods](f.FpMethods)}
 		m.read, m.write, m.features = m.methods.FxRead, m.methods.FxWrite, m.methods.FxDeviceCharacteristics
 		// Version 3 has mapped memory, which is read without asking anybody.
 		m.methods.FiVersion = min(m.methods.FiVersion, 2)
 		m.methods.FxRead, m.methods.FxWrite = pointer(ioFunc(readChecked)), pointer(ioFunc(writeChecked))
 		m.methods.FxDeviceCharacteristics = pointer(featuresFunc(featuresChecked))
-		vfs.files[f.FpMethods] = m
+		kept := allocate(tls, m)
+		if kept == 0 {
+			return sqlite3.SQLITE_NOMEM // SQLite closes it: it has methods
+		}
+		vfs.files[f.FpMethods] = kept
 	}
-	f.FpMethods = uintptr(unsafe.Pointer(m))
+	f.FpMethods = vfs.files[f.FpMethods]
 	return rc
 }
 
