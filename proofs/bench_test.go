@@ -5,58 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/mldsa"
 	merkle "github.com/transparency-dev/merkle/proof"
 
+	"github.com/tuflog/tuflog/bench/floor"
 	"github.com/tuflog/tuflog/proofs/internal/strict"
 )
-
-// benchFloor times op, and beside it what no implementation can go without,
-// floor: the bare cryptography on inputs that are laid out already. They take
-// turns within one run, so that both meet the same machine. Reported are
-//
-//	floor-ns/op  the median time of floor
-//	x-floor      the median of op's time over floor's
-//
-// and ns/op, B/op and allocs/op of op alone.
-func benchFloor(b *testing.B, op, floor func()) {
-	b.Helper()
-	const turn = 8 // operations
-	timed := func(f func(), n int) time.Duration {
-		start := time.Now()
-		for range n {
-			f()
-		}
-		return time.Since(start) / time.Duration(n)
-	}
-	var floors, ratios []float64
-	op()
-	floor()
-	b.ReportAllocs()
-	b.ResetTimer()
-	for done := 0; done < b.N; done += turn {
-		n := min(turn, b.N-done)
-		took := timed(op, n)
-		b.StopTimer()
-		least := timed(floor, n)
-		floors = append(floors, float64(least))
-		ratios = append(ratios, float64(took)/float64(least))
-		b.StartTimer()
-	}
-	b.StopTimer()
-	b.ReportMetric(median(floors), "floor-ns/op")
-	b.ReportMetric(median(ratios), "x-floor")
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
-}
 
 // A proofCase is a proof from a tree of a million entries, and the same as
 // bare numbers.
@@ -123,7 +80,7 @@ func BenchmarkVerifyProof(b *testing.B) {
 			}
 			c := newProofCase(b, w, millionLeaves)
 			bare := c.bareSignatures(b)
-			benchFloor(b, func() { c.verify(b) }, func() {
+			floor.Beside(b, func() { c.verify(b) }, func() {
 				c.hashPath()
 				for _, verify := range bare {
 					if !verify() {
@@ -186,7 +143,7 @@ func BenchmarkParsePolicy(b *testing.B) {
 				bare = append(bare, bareKey{[]byte(k.name + "\n"), []byte(strict.EncodeBase64(append([]byte{byte(k.alg)}, k.pub...)))})
 			}
 			file, buf := []byte(text.String()), make([]byte, 2048)
-			benchFloor(b, func() {
+			floor.Beside(b, func() {
 				if _, err := ParsePolicy(file); err != nil {
 					b.Fatal(err)
 				}
@@ -217,7 +174,7 @@ func BenchmarkVerifyConsistency(b *testing.B) {
 	if err := merkle.VerifyConsistency(&hasher, uint64(older.N), uint64(newer.N), rawHashes(proof), older.Hash[:], newer.Hash[:]); err != nil {
 		b.Fatal(err)
 	}
-	benchFloor(b, func() {
+	floor.Beside(b, func() {
 		if err := VerifyConsistency(older, newer, proof); err != nil {
 			b.Fatal(err)
 		}
@@ -255,7 +212,7 @@ func BenchmarkInclusionProof(b *testing.B) {
 		nodes += id.Width - 1
 	}
 	h := LeafHash(nil)
-	benchFloor(b, func() {
+	floor.Beside(b, func() {
 		if _, err := InclusionProof(b.Context(), tree, index, tiles); err != nil {
 			b.Fatal(err)
 		}

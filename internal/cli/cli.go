@@ -64,8 +64,9 @@ func Run(ctx context.Context, program func() *cobra.Command, args []string, stdi
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.Version = build.Read().String()
-	root.SetVersionTemplate("{{.Name}} {{.Version}}\nformats: " + strings.Join(build.Formats, ", ") + "\n")
+	// No template: one would link text/template, and with it every exported
+	// method of every type that the program can reach (a fifth of its size).
+	root.Version = build.Read().String() + "\nformats: " + strings.Join(build.Formats, ", ")
 	ran := false
 	noteRuns(root, &ran)
 	cmd, err := root, unknownCommand(root, args)
