@@ -34,6 +34,9 @@ type Device struct {
 	// are there, at the beginning, when an earlier run may have left some, and after each
 	// piece.
 	Progress func(target string, have, length int64)
+	// Wanted are the paths of targets that will be downloaded. What waits for the device's
+	// owner in the way of them is found together.
+	Wanted []string
 	// Warn, if not nil, is called with errors that did not end the update.
 	Warn func(error)
 
@@ -73,12 +76,13 @@ func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 		}
 		return nil, err
 	}
-	return d.client, d.end(err)
+	return d.client, d.end(ctx, err)
 }
 
-// end ends a step that ended with err: it says what was in the way, and stores what was
-// learned.
-func (d *Device) end(err error) error {
+// end ends a step that ended with err: it looks for what waits behind that which waits, says
+// what was in the way, and stores what was learned.
+func (d *Device) end(ctx context.Context, err error) error {
+	d.client.LookAhead(ctx, d.Wanted)
 	for _, trouble := range d.client.Troubles()[d.warned:] {
 		d.warn(trouble)
 		d.warned++

@@ -31,8 +31,7 @@ type Target struct {
 // fetches those that dir does not have. It returns the result for each; the error is that of
 // a context that has ended, or means that the state could not be stored. What has come of a
 // target that could not be fetched is kept, and the next Download of it goes on from there.
-// Then it looks for the next trust policy, if the install policy names one, and adopts it if
-// it may; what is in the way of that is told to Warn.
+// Then it does what AdoptPolicy does.
 func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Target, error) {
 	d.parts = map[string]bool{}
 	targets, found := make([]Target, len(names)), make([]verify.Lookup, len(names))
@@ -41,7 +40,7 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 		*t = Target{Name: name, Path: filepath.Join(dir, targetFileName(name))}
 		found[i], t.Err = d.client.Locate(ctx, name)
 		if ctx.Err() != nil {
-			return nil, d.end(ctx.Err())
+			return nil, d.end(ctx, ctx.Err())
 		}
 		if t.Err == nil {
 			t.Role, t.Version = found[i].Role, d.client.Metadata(found[i].Role).Version
@@ -55,15 +54,22 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 			t.Err = d.downloadOne(ctx, t.Name, t.Path, found[i])
 		}
 		if ctx.Err() != nil {
-			return targets[:i], d.end(ctx.Err())
+			return targets[:i], d.end(ctx, ctx.Err())
 		}
 	}
+	return targets, d.AdoptPolicy(ctx)
+}
+
+// AdoptPolicy looks for the next trust policy once Refresh has succeeded, if the install
+// policy names one, and adopts it if it may; what is in the way of that is told to Warn. The
+// error is that of a context that has ended, or means that the state could not be stored.
+func (d *Device) AdoptPolicy(ctx context.Context) error {
 	if d.next != "" {
-		if err := d.adoptPolicy(ctx); err != nil {
+		if err := d.adoptPolicy(ctx); err != nil && ctx.Err() == nil {
 			d.warn(fmt.Errorf("the next trust policy (%s) is not in force: %w", d.next, err))
 		}
 	}
-	return targets, d.end(ctx.Err())
+	return d.end(ctx, ctx.Err())
 }
 
 // nextPolicyName is the file of the metadata directory with the next trust policy, as the

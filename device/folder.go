@@ -285,3 +285,21 @@ func (r *reader) Read(p []byte) (int, error) {
 // readError is that of a file that is read, such as on a stick that was pulled out. It does
 // not wrap its cause: that would look like an error of the file that is written.
 type readError struct{ error }
+
+// AdoptPolicy is Device's, with the trust policy that dir has. The error for one that is not
+// there is as of Target.
+func (f *Folder) AdoptPolicy(ctx context.Context, c *verify.Client, next, dir string) (adopted bool, err error) {
+	_, path, err := f.Target(ctx, c, next, dir)
+	if err != nil {
+		return false, err
+	}
+	found, err := c.Locate(ctx, next)
+	if err != nil {
+		return false, err
+	}
+	content, err := regular.ReadSome(path, proofs.MaxPolicySize+1)
+	if err != nil {
+		return false, err
+	}
+	return c.Adopt(found, content)
+}

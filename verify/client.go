@@ -113,8 +113,9 @@ type Client struct {
 	accepted []Accepted
 	warnings []*Refusal
 	troubles []error
-	held     *Refusal        // of a root that waits
-	offered  []*tuf.Metadata // what waits
+	held     *Refusal           // of a root that waits
+	offered  []*tuf.Metadata    // what waits
+	answers  map[Request]answer // of the source, for LookAhead; nil where no owner decides
 }
 
 // newClient starts an update from the root that the device has: the one that its state
@@ -133,6 +134,9 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	c := &Client{cfg: cfg, source: source, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
 	if !cfg.Install.Repository.IsZero() {
 		c.repository = cfg.Install.Repository
+	}
+	if cfg.Install.Approval != ApproveAuto {
+		c.answers = map[Request]answer{}
 	}
 	if err := c.useAdopted(); err != nil {
 		return nil, err

@@ -350,13 +350,18 @@ var durationUnits = []struct {
 	value  time.Duration
 }{{'d', 24 * time.Hour}, {'h', time.Hour}, {'m', time.Minute}, {'s', time.Second}}
 
-// readDuration reads numbers of up to five digits, each with its unit, the larger units
-// first: "48h", "2d12h". No such duration is too large for a time.Duration.
 func readDuration(value []byte) (time.Duration, error) {
 	s, err := readString(value)
 	if err != nil {
 		return 0, err
 	}
+	return ParseDuration(s)
+}
+
+// ParseDuration reads a duration as install policies have them: numbers of up to five digits,
+// each with its unit, the larger units first, such as "48h" and "2d12h".
+// No such duration is too large for a time.Duration.
+func ParseDuration(s string) (time.Duration, error) {
 	var d time.Duration
 	units, digits, n := durationUnits, 0, time.Duration(0)
 	for i := 0; i < len(s); i++ {

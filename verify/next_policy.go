@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -115,6 +116,10 @@ func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) 
 func (c *Client) policyWaits(id tuf.Digest, ways []string, proof *Logged) error {
 	w := Waiting{Payload: id, Code: CodeQuarantined, Since: loggedBy(proof, c.faulty)}
 	age, want := c.age(w, proof), c.cfg.Install.RootQuarantine
+	w.Age = int64(age / time.Second)
+	if c.cfg.Install.Approval != ApproveAuto {
+		w.MayWait = int64(forever / time.Second)
+	}
 	var err error
 	switch {
 	case age < want:

@@ -257,6 +257,7 @@ func (c *Client) keepLast(ctx context.Context) error {
 // holds it against the repository.
 func (c *Client) fetch(ctx context.Context, r Request) ([]byte, error) {
 	file, err := c.source.Fetch(ctx, r)
+	noteAnswer(c.answers, r, file, err)
 	switch {
 	case err == nil:
 		// A source may have looked at no limit; what is longer than any file may be is

@@ -49,6 +49,8 @@ type waitingJSON struct {
 
 	Evidence string `json:"evidence,omitempty"`
 	Age      int64  `json:"age,omitempty"`
+	MayWait  int64  `json:"may_wait,omitempty"`
+	Until    int64  `json:"until,omitempty"`
 }
 
 type approvedJSON struct {
@@ -351,6 +353,10 @@ func readWaiting(value []byte) (Waiting, error) {
 			w.Evidence, err = readFilled(value)
 		case "age":
 			w.Age, err = readInteger(value, 1, int64(forever/time.Second))
+		case "may_wait":
+			w.MayWait, err = readInteger(value, 1, int64(forever/time.Second))
+		case "until":
+			w.Until, err = readInteger(value, 1, int64(forever/time.Second))
 		default:
 			err = errors.New("unknown field")
 		}

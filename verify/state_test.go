@@ -33,7 +33,7 @@ func exampleState() verify.State {
 		}},
 		Adopted: &verify.Adopted{Policy: []byte("quorum none\n"), For: tuf.Sum([]byte("configured"))},
 		Waiting: []verify.Waiting{
-			{Role: "ö/<>", Version: 2, Payload: tuf.Sum([]byte("ö 2")), Code: verify.CodeTooYoung, Since: 1767225602, Under: tuf.Sum([]byte("policies")), Detail: "version 2 is too young", Evidence: "signed", Age: 7},
+			{Role: "ö/<>", Version: 2, Payload: tuf.Sum([]byte("ö 2")), Code: verify.CodeTooYoung, Since: 1767225602, Under: tuf.Sum([]byte("policies")), Detail: "version 2 is too young", Evidence: "signed", Age: 7, MayWait: 2592000, Until: 604800},
 			{Payload: tuf.Sum([]byte("another policy")), Code: verify.CodeDowngrade, Under: tuf.Sum([]byte("policies"))},
 		},
 		Approved: []verify.Approved{{Role: "targets", Version: 8, Payload: tuf.Sum([]byte("targets 8")), Time: 1767225603}},

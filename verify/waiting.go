@@ -29,6 +29,11 @@ type Waiting struct {
 	Evidence string
 	// Age is how many seconds it was proved to have been in the log then.
 	Age int64
+	// MayWait is the age, in seconds, until which its owner may put it off: forever for what
+	// is never accepted without the owner; 0: nobody is asked.
+	MayWait int64
+	// Until is the age, in seconds, until which its owner has put it off; 0: not.
+	Until int64
 }
 
 // Approved is what a device's owner has approved of.
@@ -54,47 +59,108 @@ var ErrNotWaiting = errors.New("nothing waits under that id")
 
 // Approve returns the state of a device whose owner approves of what waits under an id:
 // the beginning of its payload's digest in hex, at least eight digits. It need no longer
-// wait then, whatever for. What has no proof takes unlogged as well: that is for a log or
-// witnesses that are gone for good, and is recorded in the state. now is the device's
-// clock; zero: it has none. The approval ends when another release of the role comes.
-func (s State) Approve(id string, unlogged bool, now time.Time) (State, Waiting, error) {
-	w, err := s.waitingUnder(id)
+// wait then, whatever for. Roles whose files are the same but for their signatures wait
+// under one id. What has no proof takes unlogged as well: that is for a log or witnesses
+// that are gone for good, and is recorded in the state. now is the device's clock; zero: it
+// has none. The approval ends when another release of the role comes.
+func (s State) Approve(id string, unlogged bool, now time.Time) (State, []Waiting, error) {
+	under, err := s.waitingUnder(id)
 	if err != nil {
-		return s, w, err
+		return s, nil, err
 	}
-	lacking := lacksProof(w.Code)
+	w := under[0]
+	under = slices.DeleteFunc(under, func(w Waiting) bool { return lacksProof(w.Code) != unlogged })
 	switch {
-	case lacking && !unlogged:
-		return s, w, fmt.Errorf("%s has no proof (%s): no approval takes its place, unless it is one of a release that is not logged", w, w.Code)
-	case !lacking && unlogged:
-		return s, w, fmt.Errorf("%s is not refused for its proof (%s): approve of it as logged", w, w.Code)
+	case len(under) > 0:
+	case unlogged:
+		return s, nil, fmt.Errorf("%s is not refused for its proof (%s): approve of it as logged", w, w.Code)
+	default:
+		return s, nil, fmt.Errorf("%s has no proof (%s): no approval takes its place, unless it is one of a release that is not logged", w, w.Code)
 	}
 	s = s.clone()
-	a := Approved{Role: w.Role, Version: w.Version, Payload: w.Payload, Unlogged: unlogged}
-	if !now.IsZero() {
-		a.Time = max(0, now.Unix())
+	for _, w := range under {
+		a := Approved{Role: w.Role, Version: w.Version, Payload: w.Payload, Unlogged: unlogged}
+		if !now.IsZero() {
+			a.Time = max(0, now.Unix())
+		}
+		s.Approved = append(slices.DeleteFunc(s.Approved, func(b Approved) bool { return b.Role == w.Role }), a)
+		w.Until = 0
+		s.replaceWaiting(w)
 	}
-	s.Approved = append(slices.DeleteFunc(s.Approved, func(b Approved) bool { return b.Role == w.Role }), a)
-	return s, w, nil
+	return s, under, nil
 }
 
-func (s State) waitingUnder(id string) (w Waiting, err error) {
-	if len(id) < 8 {
-		return w, fmt.Errorf("%q: want at least eight digits of an id", tuf.Clip(id))
-	}
-	found := 0
-	for _, candidate := range s.Waiting {
-		if text := candidate.Payload.String(); len(id) <= len(text) && text[:len(id)] == id {
-			w, found = candidate, found+1
+// replaceWaiting replaces what is remembered of what waits.
+func (s *State) replaceWaiting(w Waiting) {
+	for i, b := range s.Waiting {
+		if b.Role == w.Role && b.Payload == w.Payload && b.Code == w.Code {
+			s.Waiting[i] = w
 		}
 	}
-	switch found {
-	case 0:
-		return w, fmt.Errorf("%q: %w", tuf.Clip(id), ErrNotWaiting)
-	case 1:
-		return w, nil
+}
+
+// ErrNotOwners is wrapped if the install policy does not leave it to the owner how long
+// something waits.
+var ErrNotOwners = errors.New("the install policy does not ask its owner")
+
+// Postpone returns the state of a device whose owner puts off what waits under an id, for
+// that long from now: until it is proved to have been in the log for longer than it is known
+// to have been, but no longer than the install policy lets it wait. Nobody is asked about it
+// until then, and an approval of it ends; that the owner approves of it ends the wait.
+func (s State) Postpone(id string, wait time.Duration, now time.Time) (State, []Waiting, error) {
+	under, err := s.waitingUnder(id)
+	if err != nil {
+		return s, nil, err
 	}
-	return w, fmt.Errorf("%q: %d wait under that id: give more of it", tuf.Clip(id), found)
+	if wait < time.Second {
+		return s, nil, fmt.Errorf("put off for %v: want a second at least", wait)
+	}
+	s = s.clone()
+	for i, w := range under {
+		age := int64(s.Age(w, now) / time.Second)
+		switch {
+		case lacksProof(w.Code), w.Code == CodeDowngrade:
+			return s, nil, fmt.Errorf("%s is not accepted while it is as it is (%s): it need not be put off", w, w.Code)
+		case w.MayWait == 0:
+			return s, nil, fmt.Errorf("%s cannot be put off: %w", w, ErrNotOwners)
+		case age >= w.MayWait:
+			return s, nil, fmt.Errorf("%s cannot be put off: it has been public for %v, and the install policy lets it wait for %v", w, told(time.Duration(age)*time.Second), told(time.Duration(w.MayWait)*time.Second))
+		}
+		w.Until = min(age+int64(wait/time.Second), w.MayWait)
+		s.replaceWaiting(w)
+		s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload == w.Payload })
+		under[i] = w
+	}
+	return s, under, nil
+}
+
+// Approves reports whether the owner has approved of what waits.
+func (s State) Approves(w Waiting) bool {
+	return slices.ContainsFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload == w.Payload })
+}
+
+// PutOff reports whether the owner has put off what waits, and that time has not come.
+func (s State) PutOff(w Waiting, now time.Time) bool {
+	return w.Until > int64(s.Age(w, now)/time.Second)
+}
+
+// waitingUnder returns what waits under an id: one, or several with one payload.
+func (s State) waitingUnder(id string) (under []Waiting, err error) {
+	if len(id) < 8 {
+		return nil, fmt.Errorf("%q: want at least eight digits of an id", tuf.Clip(id))
+	}
+	for _, w := range s.Waiting {
+		if strings.HasPrefix(w.Payload.String(), id) {
+			under = append(under, w)
+		}
+	}
+	switch {
+	case len(under) == 0:
+		return nil, fmt.Errorf("%q: %w", tuf.Clip(id), ErrNotWaiting)
+	case slices.ContainsFunc(under, func(w Waiting) bool { return w.Payload != under[0].Payload }):
+		return nil, fmt.Errorf("%q: %d wait under that id: give more of it", tuf.Clip(id), len(under))
+	}
+	return under, nil
 }
 
 func (w Waiting) String() string {
@@ -151,6 +217,11 @@ func (c *Client) noteWaiting(w Waiting) {
 	if before.Since != 0 && (w.Since == 0 || before.Since < w.Since) {
 		w.Since = before.Since
 	}
+	for _, b := range s.Waiting {
+		if b.Role == w.Role && b.Payload == w.Payload {
+			w.Until = min(b.Until, w.MayWait)
+		}
+	}
 	s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload != w.Payload })
 	// Policies that are configured do not take the place of one that is to be adopted.
 	s.Waiting = slices.DeleteFunc(s.Waiting, func(b Waiting) bool {
@@ -195,7 +266,7 @@ func (c *Client) outdated() {
 
 // approved reports whether the owner has approved of a release.
 func (c *Client) approved(role string, payload tuf.Digest) bool {
-	return slices.ContainsFunc(c.state.Approved, func(a Approved) bool { return a.Role == role && a.Payload == payload })
+	return c.state.Approves(Waiting{Role: role, Payload: payload})
 }
 
 // brokenGlass reports whether a release may lack a proof: the owner has approved of that,
@@ -259,27 +330,38 @@ func (c *Client) decide(o offer) error {
 		w.Since = loggedBy(o.proof, c.faulty)
 		age = c.age(w, o.latest)
 		w.Age = int64(age / time.Second)
+	}
+	limit := p.mayWait(o)
+	w.MayWait = int64(limit / time.Second)
+	if o.proof != nil {
 		if young := c.tooYoung(o, age); young != nil {
 			w.Code = young.Code
 			return c.await(w, o.m, young)
 		}
 	}
-	if p.Approval == ApproveAuto {
+	if age >= limit {
 		return nil
 	}
 	until := ""
-	if p.Postpone > 0 && !isRoot {
-		limit := p.Postpone
-		if p.PostponeSecurity > 0 && p.PostponeSecurity < limit && isSecurity(o.before, o.m) {
-			limit = p.PostponeSecurity
-		}
-		if age >= limit {
-			return nil
-		}
+	if limit != forever {
 		until = fmt.Sprintf(": it is accepted without, when it has been in the log for %v; it is proved to have been there for %v", told(limit), told(age))
 	}
 	w.Code = CodeNeedsApproval
 	return c.await(w, o.m, refusal(CodeNeedsApproval, o.role, nil, "version %d, %s, waits for the approval of this device's owner%s", o.m.Version, w.ID(), until))
+}
+
+// mayWait is the age at which a release is accepted without its owner's approval: forever,
+// if it never is.
+func (p InstallPolicy) mayWait(o offer) time.Duration {
+	switch {
+	case p.Approval == ApproveAuto:
+		return 0
+	case o.role == tuf.RoleRoot:
+		return forever
+	case p.PostponeSecurity > 0 && p.security() < p.Postpone && isSecurity(o.before, o.m):
+		return p.security()
+	}
+	return orForever(p.Postpone)
 }
 
 // ID is what a person calls it by: the beginning of its payload's digest.

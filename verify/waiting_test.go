@@ -395,17 +395,160 @@ func TestApproveByID(t *testing.T) {
 		t.Error(err)
 	}
 	after, w, err := s.Approve(id[:8], false, time.Time{})
-	if err != nil || w != s.Waiting[0] || len(s.Approved) != 1 || len(after.Approved) != 2 || after.Approved[1].Time != 0 {
+	if err != nil || len(w) != 1 || w[0] != s.Waiting[0] || len(s.Approved) != 1 || len(after.Approved) != 2 || after.Approved[1].Time != 0 {
 		t.Errorf("%+v, %+v, %v", after.Approved, w, err)
 	}
 	if _, _, err := s.Approve(id[:8], true, epoch); err == nil {
 		t.Error("a release that waits for its age was approved of as unlogged")
 	}
+	// Files that are the same, as those of empty bins, are approved of together.
 	twice := s
 	twice.Waiting = append(slices.Clone(s.Waiting), s.Waiting[0])
 	twice.Waiting[2].Role = "B"
+	if after, w, err := twice.Approve(id[:8], false, epoch); err != nil || len(w) != 2 || !after.Approves(twice.Waiting[0]) || !after.Approves(twice.Waiting[2]) {
+		t.Errorf("%+v, %v", w, err)
+	}
+	twice.Waiting[2].Payload[20]++
 	if _, _, err := twice.Approve(id[:8], false, epoch); err == nil || !strings.Contains(err.Error(), "give more of it") {
 		t.Error(err)
+	}
+}
+
+// An owner puts off what waits, as long as the install policy lets it wait, and that ends
+// with an approval, with the time, and with the next release.
+func TestPutOff(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	cfg.Install.Approval, cfg.Install.Postpone, cfg.Install.PostponeSecurity = verify.ApproveAsk, 30*day, 3*day
+	cfg.Now = time.Time{}
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
+		r.expire(role, epoch.Add(9000*day))
+	}
+	r.publish("root", "targets", "snapshot", "timestamp")
+	d := newFakeDevice(t, r.last("root"))
+	cfg.Install.Repository = r.genesis
+	since := r.cosignTime() + 1
+	putOff := func(wait time.Duration, want int64) {
+		t.Helper()
+		state, w, err := d.state.Postpone(d.wait("targets").ID(), wait, cfg.Now)
+		if err != nil || len(w) != 1 || w[0].Until != want {
+			t.Fatalf("%+v, %v; want %d", w, err, want)
+		}
+		d.state = state
+	}
+	isPutOff := func(age time.Duration, want bool) {
+		t.Helper()
+		r.refreshed("targets", time.Unix(since, 0).Add(age))
+		wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+		if got := d.state.PutOff(d.wait("targets"), cfg.Now); got != want {
+			t.Errorf("at %v put off: %v, %+v", age, got, d.wait("targets"))
+		}
+	}
+	days := func(d time.Duration) int64 { return int64(d / time.Second) }
+	isPutOff(day, false)
+	putOff(2*day, days(3*day))
+	isPutOff(3*day-time.Second, true)
+	isPutOff(3*day, false)
+	putOff(99*day, days(30*day))
+	isPutOff(29*day, true)
+	d.approve("targets")
+	if d.state.PutOff(d.wait("targets"), cfg.Now) {
+		t.Error("put off and approved of")
+	}
+	putOff(time.Hour, days(29*day+time.Hour))
+	if d.state.Approves(d.wait("targets")) {
+		t.Error("approved of and put off")
+	}
+	r.refreshed("targets", time.Unix(since, 0).Add(30*day))
+	wantOK(t, d.refresh(r, cfg))
+
+	// The next one is asked about, whatever was said of the one before; one that the vendor
+	// calls urgent waits less.
+	r.cosigned = since + days(40*day) - 1
+	since = r.cosigned + 1
+	r.put("targets", "app", "one")
+	r.publish("targets", "snapshot", "timestamp")
+	isPutOff(time.Hour, false)
+	putOff(2*day, days(2*day+time.Hour))
+	urgent := json.RawMessage(`{"tuflog":{"security":true}}`)
+	r.put("targets", "app", "two")
+	r.targets["targets"].Signed.Targets["app"].Custom = &urgent
+	r.publish("targets", "snapshot", "timestamp")
+	isPutOff(time.Hour, false)
+	putOff(20*day, days(3*day))
+
+	// A policy that lets it wait less counts at once, and one under which nobody is asked.
+	for _, tt := range []struct {
+		change func(*verify.InstallPolicy)
+		why    error
+	}{
+		{func(p *verify.InstallPolicy) {
+			p.Approval, p.Postpone, p.PostponeSecurity, p.MinAge = verify.ApproveAuto, 0, 0, 90*day
+		}, verify.ErrNotOwners},
+		{func(p *verify.InstallPolicy) { p.MinAge, p.PostponeSecurity = 90*day, time.Minute }, nil},
+	} {
+		d := *d
+		cfg := cfg
+		tt.change(&cfg.Install)
+		d.approves(r, cfg)
+		wantRefused(t, d.refresh(r, cfg), verify.CodeTooYoung, "targets")
+		if w := d.wait("targets"); d.state.PutOff(w, cfg.Now) {
+			t.Errorf("put off under another policy: %+v", w)
+		}
+		if _, _, err := d.state.Postpone(d.wait("targets").ID(), day, cfg.Now); err == nil || tt.why != nil && !errors.Is(err, tt.why) {
+			t.Error(err)
+		}
+	}
+	if _, _, err := d.state.Postpone(d.wait("targets").ID(), 0, cfg.Now); err == nil {
+		t.Error("put off for no time")
+	}
+}
+
+// What waits behind that which waits is found with it, is asked for once, and is decided on
+// together; nothing of it is trusted or kept.
+func TestLookAhead(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	cfg.Install.Approval = verify.ApproveManual
+	r.delegate("targets", "outer", false, "*")
+	r.delegate("outer", "inner", false, "*")
+	r.put("inner", "app", "one")
+	r.publish("root", "inner", "outer", "targets", "snapshot", "timestamp")
+	d := newFakeDevice(t, r.last("root"))
+	cfg.Install.Repository = r.genesis
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+	r.requests = nil
+	d.client.LookAhead(t.Context(), []string{"app", "nowhere"})
+	if got := strings.Join(r.requests, " "); got != "1.outer.json 1.inner.json" {
+		t.Errorf("it asked for %s", got)
+	}
+	if n := len(d.client.State().Accepted); n != 0 || d.files["outer"] != nil || d.client.Metadata("targets") != nil || len(d.client.Troubles()) != 0 {
+		t.Errorf("trusted: %d, %v", n, d.client.Troubles())
+	}
+	d.state = d.client.State()
+	var ids []string
+	for _, w := range d.state.Waiting {
+		if ids = append(ids, w.ID()); w.Code != verify.CodeNeedsApproval || d.client.Offered(w) == nil {
+			t.Errorf("%+v", w)
+		}
+	}
+	if len(ids) != 3 {
+		t.Fatalf("%+v", d.state.Waiting)
+	}
+	r.requests = nil
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+	for _, id := range ids {
+		var err error
+		d.state, _, err = d.state.Approve(id, false, epoch)
+		wantOK(t, err)
+	}
+	wantOK(t, d.refresh(r, cfg))
+	if found, err := d.find(r, "app"); err != nil || found.Role != "inner" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	d.client.LookAhead(t.Context(), []string{"app"}) // nothing waits
+	if s := d.client.State(); len(s.Waiting) != 0 || len(s.Approved) != 0 {
+		t.Errorf("%+v, %+v", s.Waiting, s.Approved)
 	}
 }
 

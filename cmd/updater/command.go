@@ -72,7 +72,7 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
-	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o), newPolicy(o))
+	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o), newPostpone(o), newPolicy(o))
 	return root
 }
 
@@ -246,16 +246,33 @@ func newRefresh(o *options) *cobra.Command {
 		Long: `Refresh fetches new roots, timestamp, snapshot and targets from a repository, with
 the proofs beside them, and trusts the valid ones, as its table shows. The metadata
 directory is one that init made. Refused files are not kept, and files that were trusted
-before stay trusted.`,
+before stay trusted.
+
+If the install policy names the next trust policy, refresh adopts it, as download does, if
+--target-base-url says where targets are.`,
 		Example: `  updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL})
+			if err == nil && o.targetBaseURL != "" {
+				err = checkURL("target-base-url", o.targetBaseURL)
+			}
 			if err == nil {
-				err = o.update(cmd, nil)
+				err = o.update(cmd, o.adoptPolicy(cmd))
 			}
 			return o.report(cmd, err)
 		},
+	}
+}
+
+// adoptPolicy is what refresh does where download downloads.
+func (o *options) adoptPolicy(cmd *cobra.Command) func(*device.Device, verify.Config) ([]device.Target, error) {
+	return func(d *device.Device, cfg verify.Config) ([]device.Target, error) {
+		if next := cfg.Install.NextPolicy; next != "" && o.targetBaseURL == "" {
+			warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("the next trust policy (%s) was not looked for: it is a target, and --target-base-url is missing", next))
+			return nil, nil
+		}
+		return nil, d.AdoptPolicy(cmd.Context())
 	}
 }
 
@@ -282,7 +299,7 @@ downloaded, and the exit code is 1.`,
 				err = o.checkTargetDir()
 			}
 			if err == nil {
-				err = o.update(cmd, func(d *device.Device) ([]device.Target, error) {
+				err = o.update(cmd, func(d *device.Device, _ verify.Config) ([]device.Target, error) {
 					return d.Download(cmd.Context(), o.targetNames, o.targetDir)
 				})
 			}
@@ -304,9 +321,9 @@ func (o *options) checkTargetDir() error {
 	return nil
 }
 
-// update brings the metadata directory up to date, and downloads if download is not nil.
+// update brings the metadata directory up to date, and downloads.
 // Nobody else uses the directory meanwhile.
-func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]device.Target, error)) error {
+func (o *options) update(cmd *cobra.Command, download func(*device.Device, verify.Config) ([]device.Target, error)) error {
 	if err := checkURL("metadata-url", o.metadataURL); err != nil {
 		return err
 	}
@@ -321,7 +338,8 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 			URL: o.metadataURL, TargetsURL: o.targetBaseURL, MinRate: o.minRate,
 			Timeout: o.timeout, Late: fmt.Errorf("the metadata has taken longer than %v (--timeout)", o.timeout),
 		},
-		Warn: func(err error) { warnOfTrouble(stderr, err) },
+		Wanted: o.targetNames,
+		Warn:   func(err error) { warnOfTrouble(stderr, err) },
 	}
 	unlock, err := o.lock(d.Store.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
 	if err != nil {
@@ -329,15 +347,21 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 	}
 	defer unlock()
 	c, targets, err := run(cmd.Context(), d, cfg, download)
-	for asked := 0; asked < maxQuestions && cfg.Install.Approval == verify.ApproveAsk && needsApproval(c, targets, err); asked++ {
-		yes, err2 := o.ask(cmd, d.Store)
-		if err2 != nil {
-			return err2
+	if cfg.Install.Approval == verify.ApproveAsk {
+		a := o.newAsker(cmd)
+		for range maxQuestions {
+			if c == nil || len(decidable(c.State(), cfg.Now)) == 0 {
+				break
+			}
+			yes, err2 := a.ask(d.Store, c.State())
+			if err2 != nil {
+				return err2
+			}
+			if !yes {
+				break
+			}
+			c, targets, err = run(cmd.Context(), d, cfg, download)
 		}
-		if !yes {
-			break
-		}
-		c, targets, err = run(cmd.Context(), d, cfg, download)
 	}
 	if c != nil {
 		warnOfQuorum(stderr, cfg)
@@ -350,12 +374,12 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device) ([]de
 }
 
 // run is one update.
-func run(ctx context.Context, d *device.Device, cfg verify.Config, download func(*device.Device) ([]device.Target, error)) (*verify.Client, []device.Target, error) {
+func run(ctx context.Context, d *device.Device, cfg verify.Config, download func(*device.Device, verify.Config) ([]device.Target, error)) (*verify.Client, []device.Target, error) {
 	c, err := d.Refresh(ctx, cfg)
-	if err != nil || download == nil {
+	if err != nil {
 		return c, nil, err
 	}
-	targets, err := download(d)
+	targets, err := download(d, cfg)
 	return c, targets, err
 }
 

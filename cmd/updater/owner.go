@@ -1,22 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
+	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/tuflog/tuflog/device"
-	"github.com/tuflog/tuflog/explain"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
@@ -25,25 +21,6 @@ import (
 
 // The commands with which the owner of a device decides. They make no requests, and judge
 // by what the device remembers.
-
-// maxQuestions is how often one run asks its user.
-const maxQuestions = 16
-
-// waitingRow is what waits, for machines.
-type waitingRow struct {
-	ID      string      `json:"id"`
-	Role    string      `json:"role,omitempty"` // empty: policies
-	Version int64       `json:"version,omitempty"`
-	Payload string      `json:"payload"`
-	Code    verify.Code `json:"code"`
-	Detail  string      `json:"detail"`
-	// Evidence says with which keys it is signed, where it is logged and who cosigned that,
-	// as of the last refresh.
-	Evidence string `json:"evidence,omitempty"`
-	// Age is how many seconds it has been in the log at least; 0: not known.
-	Age     int64    `json:"age,omitempty"`
-	Changes []string `json:"changes,omitempty"` // sentences
-}
 
 // approvedRow is an approval, for machines.
 type approvedRow struct {
@@ -104,7 +81,7 @@ approved of that. It makes no requests and changes nothing.`,
 		Example: `  updater status --metadata-dir /var/lib/updater`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, state, unlock, err := o.openState(cmd, false)
+			_, state, unlock, err := o.openState(cmd, false)
 			if err != nil {
 				return err
 			}
@@ -113,15 +90,18 @@ approved of that. It makes no requests and changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return o.printStatus(cmd.OutOrStdout(), s, state, now)
+			return o.printStatus(cmd.OutOrStdout(), state, now)
 		},
 	}
 }
 
-func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, now time.Time) error {
+func (o *options) printStatus(w io.Writer, state verify.State, now time.Time) error {
 	res := deviceStatus{
 		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log,
-		Roles: []row{}, Waiting: waitingRows(s, state, now, false), Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
+		Roles: []row{}, Waiting: []waitingRow{}, Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
+	}
+	for _, w := range state.Waiting {
+		res.Waiting = append(res.Waiting, rowOfWaiting(state, w, now))
 	}
 	if state.Adopted != nil {
 		res.Adopted = string(state.Adopted.Policy)
@@ -169,7 +149,7 @@ func (o *options) printStatus(w io.Writer, s device.Store, state verify.State, n
 		t.Row(what(a.Role), version(a.Version), a.Payload[:16], status)
 	}
 	for _, waits := range res.Waiting {
-		t.Row(what(waits.Role), version(waits.Version), waits.ID, "waits: "+string(waits.Code))
+		t.Row(what(waits.Role), version(waits.Version), waits.ID, "waits: "+string(waits.Code)+map[bool]string{true: ", put off"}[waits.PutOffUntil > 0])
 	}
 	for _, u := range res.Unlogged {
 		status := "was accepted WITHOUT A PROOF, as its owner approved"
@@ -229,46 +209,13 @@ func approvedRows(approved []verify.Approved) []approvedRow {
 	return rows
 }
 
-func waitingRows(s device.Store, state verify.State, now time.Time, changes bool) []waitingRow {
-	rows := []waitingRow{}
-	for _, w := range state.Waiting {
-		r := waitingRow{ID: w.ID(), Role: w.Role, Version: w.Version, Payload: w.Payload.String(), Code: w.Code, Detail: w.Detail, Evidence: w.Evidence,
-			Age: int64(state.Age(w, now) / time.Second)}
-		if changes && w.Role != "" {
-			r.Changes = changesOf(s, w)
-		}
-		rows = append(rows, r)
-	}
-	return rows
-}
-
-// changesOf says in sentences what a release changes.
-func changesOf(s device.Store, w verify.Waiting) []string {
-	offered, own, err := s.Waiting(w)
-	if err == nil && offered == nil {
-		err = errors.New("its file is not kept: the next refresh brings it")
-	}
-	if err != nil {
-		return []string{"what it changes cannot be said: " + err.Error()}
-	}
-	var changes *explain.Changes
-	if own == nil {
-		changes, err = explain.First(w.Role, offered)
-	} else {
-		changes, err = explain.Diff(w.Role, own, offered)
-	}
-	if err != nil {
-		return []string{"what it changes cannot be said: " + err.Error()}
-	}
-	return changes.Sentences()
-}
-
 func newPending(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pending --metadata-dir DIR",
 		Short: "Print what waits, and what it would change",
 		Long: `Pending prints what the device was offered and has not taken, why, how long it has
-been public at least, and what it would change: files, keys, thresholds, delegations.
+been public at least, who has signed and cosigned it, and what it would change: files,
+keys, thresholds, delegations, and who could replace files then.
 It makes no requests and changes nothing: what it prints is as of the last refresh.`,
 		Example: `  updater pending --metadata-dir /var/lib/updater`,
 		Args:    cobra.NoArgs,
@@ -282,7 +229,7 @@ It makes no requests and changes nothing: what it prints is as of the last refre
 			if err != nil {
 				return err
 			}
-			rows := waitingRows(s, state, now, true)
+			rows := waitingReport(cmd.Context(), s, state, now)
 			if o.json {
 				return cli.WriteJSON(cmd.OutOrStdout(), rows)
 			}
@@ -290,56 +237,31 @@ It makes no requests and changes nothing: what it prints is as of the last refre
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), "nothing waits")
 				return err
 			}
-			return printWaiting(cmd.OutOrStdout(), rows)
+			return printWaiting(cmd.OutOrStdout(), rows, math.MaxInt)
 		},
 	}
-}
-
-func printWaiting(w io.Writer, rows []waitingRow) error {
-	for _, r := range rows {
-		name := "a policy"
-		if r.Role != "" {
-			name = fmt.Sprintf("%s %d", tuf.EscapeRole(r.Role), r.Version)
-		}
-		age := ""
-		if r.Age > 0 {
-			age = ", public for " + about(time.Duration(r.Age)*time.Second) + " at least"
-		}
-		if _, err := fmt.Fprintf(w, "%s  %s waits (%s)%s\n  %s\n", r.ID, name, r.Code, age, printable.Line(r.Detail)); err != nil {
-			return err
-		}
-		if r.Evidence != "" {
-			if _, err := fmt.Fprintf(w, "  %s\n", printable.Line(r.Evidence)); err != nil {
-				return err
-			}
-		}
-		for _, sentence := range r.Changes {
-			if _, err := fmt.Fprintf(w, "  %s\n", printable.Line(sentence)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func newApprove(o *options) *cobra.Command {
 	withoutProof := false
 	cmd := &cobra.Command{
-		Use:   "approve --metadata-dir DIR ID",
+		Use:   "approve --metadata-dir DIR ID...",
 		Short: "Let a device take what waits",
-		Long: `Approve is the owner's word: the next refresh or download takes what waits under an id
-that updater pending prints, or its first eight digits or more, though it is younger
+		Long: `Approve is the owner's word: the next refresh or download takes what waits under the ids
+that updater pending prints, or their first eight digits or more, though it is younger
 than the install policy wants or needs an approval, and though policies require less than
 before. It makes no requests.
 
-An approval is of one release, byte by byte, and ends when another release of the role
-comes. It does not take the place of signatures, hashes and expiry.
+An approval is of one file of one role, byte by byte, and ends when another release of
+the role comes. A vendor may release several roles together: pending lists them all, and
+all ids in one call are approved of, or none. An approval does not take the place of
+signatures, hashes and expiry.
 
 --unlogged lets a release pass that has no valid proof that it is logged. That gives up
 what this program is for, and is meant for a log or witnesses that are gone for good. It
 is recorded: updater status shows it.`,
 		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70`,
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, state, unlock, err := o.openState(cmd, true)
 			if err != nil {
@@ -350,89 +272,38 @@ is recorded: updater status shows it.`,
 			if err != nil {
 				return err
 			}
-			state, w, err := state.Approve(args[0], withoutProof, now)
-			if err != nil {
-				if errors.Is(err, verify.ErrNotWaiting) {
-					err = fmt.Errorf("%w: updater pending prints what waits", err)
+			var approved []verify.Waiting
+			for _, id := range args {
+				var under []verify.Waiting
+				if state, under, err = state.Approve(id, withoutProof, now); err != nil {
+					if errors.Is(err, verify.ErrNotWaiting) {
+						err = fmt.Errorf("%w: updater pending prints what waits", err)
+					}
+					return err
 				}
-				return err
+				approved = append(approved, under...)
 			}
 			if err := s.SaveState(state); err != nil {
 				return err
 			}
 			if o.json {
-				return cli.WriteJSON(cmd.OutOrStdout(), approvedRows(state.Approved[len(state.Approved)-1:])[0])
+				rows := approvedRows(state.Approved)
+				return cli.WriteJSON(cmd.OutOrStdout(), slices.DeleteFunc(rows, func(r approvedRow) bool {
+					return !slices.ContainsFunc(approved, func(w verify.Waiting) bool { return w.Role == r.Role && w.Payload.String() == r.Payload })
+				}))
 			}
 			also := ""
 			if withoutProof {
 				also = ", WITHOUT A PROOF that it is logged, which is recorded"
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "approved: %s (%s): the next refresh takes it%s\n", w, w.ID(), also)
-			return err
+			for _, w := range approved {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "approved: %s (%s): the next refresh takes it%s\n", w, w.ID(), also); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&withoutProof, "unlogged", false, "approve of a release that has no valid proof")
 	return cmd
-}
-
-// needsApproval reports whether an update ended with something that the owner may decide.
-func needsApproval(c *verify.Client, targets []device.Target, err error) bool {
-	if c == nil {
-		return false
-	}
-	errs := []error{err}
-	for _, t := range targets {
-		errs = append(errs, t.Err)
-	}
-	for _, err := range errs {
-		var r *verify.Refusal
-		if errors.As(err, &r) && r.Code == verify.CodeNeedsApproval {
-			return true
-		}
-	}
-	return false
-}
-
-// ask asks the user whether to take what needs an approval. Where there is no terminal
-// nobody is asked: the answer is no.
-func (o *options) ask(cmd *cobra.Command, s device.Store) (yes bool, err error) {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || o.json || !term.IsTerminal(int(in.Fd())) {
-		return false, nil
-	}
-	state, _, err := s.State()
-	if err != nil {
-		return false, err
-	}
-	now, err := o.clock(time.Now())
-	if err != nil {
-		return false, err
-	}
-	w, answers := cmd.ErrOrStderr(), bufio.NewReader(in)
-	for i, waits := range state.Waiting {
-		if waits.Code != verify.CodeNeedsApproval {
-			continue
-		}
-		if err := printWaiting(w, waitingRows(s, state, now, true)[i:i+1]); err != nil {
-			return false, err
-		}
-		fmt.Fprintf(w, "Install %s? [y/N] ", waits)
-		answer, err := answers.ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return false, err
-		}
-		switch strings.ToLower(strings.TrimSpace(answer)) {
-		case "y", "yes":
-		default:
-			continue
-		}
-		if state, _, err = state.Approve(waits.Payload.String(), false, now); err != nil {
-			return false, err
-		}
-		yes = true
-	}
-	if !yes {
-		return false, nil
-	}
-	return true, s.SaveState(state)
 }

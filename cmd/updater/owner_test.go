@@ -3,13 +3,11 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -73,47 +71,6 @@ func TestOwnerApproves(t *testing.T) {
 	}
 	d.approve("")
 	d.download("tool").want(0)
-}
-
-// On a terminal the owner is asked, having been told what changes.
-func TestOwnerIsAsked(t *testing.T) {
-	script, err := exec.LookPath("script")
-	if err != nil {
-		t.Skip("script, which makes a terminal, is not installed")
-	}
-	s := newSite(t)
-	s.release("app", "one")
-	d := s.newDevice()
-	ask := d.install(`{"approval":"ask"}`)
-	line := strings.Join(append([]string{filepath.Join(runtest.Programs(t, "updater"), "updater"), "--policy", s.log.policy, "--metadata-url", s.url + "/metadata/", "--metadata-dir", d.metadata(),
-		"--target-name", "app", "--target-dir", d.targets(), "--target-base-url", s.url + "/targets", "download"}, ask...), " ")
-	answer := func(text string) string {
-		cmd := exec.CommandContext(t.Context(), script, "-qec", line, "/dev/null")
-		cmd.Stdin = strings.NewReader(text)
-		out, err := cmd.CombinedOutput()
-		t.Logf("%q: %s, %v", text, out, err)
-		return string(out)
-	}
-	app := filepath.Join(d.targets(), "app")
-	for _, no := range []string{"n\n", "\n", "\x04"} {
-		if out := answer(no); !strings.Contains(out, "Install targets 2? [y/N]") || !strings.Contains(out, "needs-approval") {
-			t.Errorf("%q: %s", no, out)
-		}
-		if _, err := os.Stat(app); err == nil {
-			t.Fatalf("%q: installed", no)
-		}
-	}
-	if out := answer("y\n"); strings.Contains(out, "refused") {
-		t.Errorf("yes: %s", out)
-	}
-	if b, err := os.ReadFile(app); err != nil || string(b) != "one" {
-		t.Errorf("%q, %v", b, err)
-	}
-	// Without a terminal nobody is asked.
-	s.release("app", "two")
-	if r := d.download("app", ask...).want(1, "refused (needs-approval)"); strings.Contains(r.stderr, "[y/N]") {
-		t.Errorf("asked: %s", r.stderr)
-	}
 }
 
 // A new root waits while releases go on, and a log that is gone can be done without, once
@@ -216,7 +173,31 @@ func TestNextPolicy(t *testing.T) {
 	d.run("pending", "--metadata-dir", d.metadata()).want(0, "a policy waits (quarantined)", "witnesses that were not enough are")
 	s.set("/metadata/3.targets.json.latest.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now))
 	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json")))
-	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "from the next run on the trust policy is policy/trust.txt, which targets lists") {
+	// Whoever judges the files without updating says what an update would do.
+	stick := filepath.Join(d.dir, "stick")
+	s.must(os.MkdirAll(stick, 0o755))
+	for _, name := range []string{"2.root.json", "timestamp.json", "3.snapshot.json", "3.targets.json", "3.targets.json.tlog-proof", "3.targets.json.latest.tlog-proof"} {
+		if b := s.get("/metadata/" + name); b != nil {
+			s.must(os.WriteFile(filepath.Join(stick, name), b, 0o644))
+		}
+	}
+	check := append([]string{"verify", "--policy", s.log.policy, "--metadata-dir", d.metadata(), stick}, policy...)
+	if r := d.run(check...).want(0); strings.Contains(r.stderr, "trust policy") {
+		t.Error(r.stderr)
+	}
+	check = append(check, "--target-dir", filepath.Join(stick, "targets"))
+	if r := d.run(check...).want(0); !strings.Contains(r.stderr, "the next trust policy (policy/trust.txt) would not be in force: target \"policy/trust.txt\" is not in ") {
+		t.Error(r.stderr)
+	}
+	s.must(os.MkdirAll(filepath.Join(stick, "targets", "policy"), 0o755))
+	s.must(os.WriteFile(filepath.Join(stick, "targets", "policy", "trust.txt"), []byte(next), 0o644))
+	if r := d.run(check...).want(0); !strings.Contains(r.stderr, "an update from here would make policy/trust.txt the trust policy from the next run on") {
+		t.Error(r.stderr)
+	}
+	if r := d.refresh(policy...).want(0); !strings.Contains(r.stderr, "the next trust policy (policy/trust.txt) was not looked for: it is a target, and --target-base-url is missing") {
+		t.Error(r.stderr)
+	}
+	if r := d.refresh(append(policy, "--target-base-url", s.url+"/targets")...).want(0); !strings.Contains(r.stderr, "from the next run on the trust policy is policy/trust.txt, which targets lists") {
 		t.Error(r.stderr)
 	}
 	d.run("status", "--metadata-dir", d.metadata()).want(0, "the trust policy is one that came as a target")

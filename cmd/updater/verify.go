@@ -39,7 +39,8 @@ any repository passes, unless the install policy names one. The first line names
 repository, and how it was pinned.
 
 With --target-name, once for each, and --target-dir the files of targets are checked as
-well: as download keeps them, or as a repository has them.
+well: as download keeps them, or as a repository has them. A next trust policy that the
+install policy names is judged too, if --target-dir has it.
 
 The verdict is unchecked, and not ok, if a proof is not required (--transparency off,
 or a role that the install policy leaves out).
@@ -63,6 +64,9 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 	cfg, err := o.config()
 	if err != nil {
 		return err
+	}
+	if len(o.targetNames) == 0 && o.targetDir != "" && cfg.Install.NextPolicy == "" {
+		return errors.New("--target-dir without --target-name: which of the files are to be checked?")
 	}
 	var judge *device.Store
 	if o.metadataDir != "" {
@@ -94,7 +98,24 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 		return err
 	}
 	warnOfQuorum(cmd.ErrOrStderr(), cfg)
+	o.checkNextPolicy(cmd, c, cfg.Install.NextPolicy)
 	return o.printChecked(cmd, c)
+}
+
+// checkNextPolicy says what the device would make of the next trust policy, if that is among
+// the targets: verify changes nothing.
+func (o *options) checkNextPolicy(cmd *cobra.Command, c *checker, next string) {
+	if next == "" || o.targetDir == "" || c.client == nil || len(c.refused) > 0 {
+		return
+	}
+	adopted, err := c.folder.AdoptPolicy(cmd.Context(), c.client, next, o.targetDir)
+	switch {
+	case errors.Is(err, verify.ErrNotListed):
+	case err != nil:
+		warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("the next trust policy (%s) would not be in force: %w", next, err))
+	case adopted:
+		warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("an update from here would make %s the trust policy from the next run on", next))
+	}
 }
 
 // checkVerifyFlags refuses flags that would change nothing: who gives them believes
@@ -108,8 +129,6 @@ func (o *options) checkVerifyFlags(cmd *cobra.Command, trustedRoot string) error
 	switch {
 	case len(o.targetNames) > 0 && o.targetDir == "":
 		return errors.New("--target-name without --target-dir: where is the file?")
-	case len(o.targetNames) == 0 && o.targetDir != "":
-		return errors.New("--target-dir without --target-name: which of the files are to be checked?")
 	case trustedRoot != "" && o.metadataDir != "":
 		return errors.New("--trusted-root and --metadata-dir: a device has its own root; to judge its files by another one, name the directory without --metadata-dir")
 	}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/verify"
+)
+
+func newPostpone(o *options) *cobra.Command {
+	wait := "7d"
+	cmd := &cobra.Command{
+		Use:   "postpone --metadata-dir DIR [--for DURATION] ID",
+		Short: "Put off what waits for the owner of a device",
+		Long: `Postpone puts off a release that waits for its owner, under an id that updater pending
+prints: refresh and download on a terminal do not ask about it until it has been public
+for that much longer. It makes no requests, and ends an approval of that release.
+
+Time is counted by the cosignatures of witnesses, as all waits are, and not by the clock.
+The install policy has the last word: a release is not put off beyond "postpone", or
+"postpone_security" if its vendor calls it urgent. With "approval": "auto" nothing waits
+for the owner, and nothing can be put off. A newer release of the role is asked about
+again. updater approve ends the wait.`,
+		Example: `  updater postpone --metadata-dir /var/lib/updater --for 3d 3f2a91c04d5e6f70`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := verify.ParseDuration(wait)
+			if err != nil {
+				return fmt.Errorf("--for: %w", err)
+			}
+			s, state, unlock, err := o.openState(cmd, true)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			now, err := o.clock(time.Now())
+			if err != nil {
+				return err
+			}
+			state, under, err := state.Postpone(args[0], d, now)
+			if err != nil {
+				if errors.Is(err, verify.ErrNotWaiting) {
+					err = fmt.Errorf("%w: updater pending prints what waits", err)
+				}
+				return err
+			}
+			if err := s.SaveState(state); err != nil {
+				return err
+			}
+			rows := make([]waitingRow, 0, len(under))
+			for _, w := range under {
+				rows = append(rows, rowOfWaiting(state, w, now))
+			}
+			if o.json {
+				return cli.WriteJSON(cmd.OutOrStdout(), rows)
+			}
+			for _, w := range under {
+				limit := ""
+				if w.Until == w.MayWait {
+					limit = ", when the install policy lets it in"
+				}
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "put off: %s (%s), until it has been public for %s%s\n", w, w.ID(), about(time.Duration(w.Until)*time.Second), limit); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&wait, "for", wait, "how long from now, such as 3d or 12h")
+	return cmd
+}
