@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -116,7 +117,7 @@ func (r *repository) delegationFindings(c comparison) (found []Finding) {
 	}
 	var was *tuf.Delegations
 	if c.before != nil {
-		if was = c.before.Targets.Delegations; c.before.delegations == c.now.delegations {
+		if was = c.before.Targets.Delegations; bytes.Equal(c.before.delegations, c.now.delegations) {
 			return nil
 		}
 		changes, err := explain.Diff(c.l.leaf.Role, c.before.Metadata, c.now.Metadata)
@@ -167,11 +168,11 @@ type listed struct {
 // words. Most of a file is as it was, so texts are compared before anything is read.
 func newlyListed(now, before *parts) iter.Seq[listed] {
 	return func(yield func(listed) bool) {
-		old := ""
+		var old []byte
 		if before != nil {
 			old = before.targets
 		}
-		if now.targets == old {
+		if bytes.Equal(now.targets, old) {
 			return
 		}
 		// Both are sorted: in what is left of the old text no name comes before the last
@@ -181,8 +182,9 @@ func newlyListed(now, before *parts) iter.Seq[listed] {
 			for left.ok && spelledBefore(left.name, is.name) {
 				left.next()
 			}
-			if left.ok && left.name == is.name && left.value == is.value {
-				if left.rest == is.rest {
+			known := left.ok && bytes.Equal(left.name, is.name)
+			if known && bytes.Equal(left.value, is.value) {
+				if bytes.Equal(left.rest, is.rest) {
 					return // nothing that follows is new
 				}
 				continue
@@ -191,12 +193,9 @@ func newlyListed(now, before *parts) iter.Seq[listed] {
 			if !ok {
 				continue
 			}
-			l := listed{path: path}
-			if l.is, ok = now.Targets.File(path); !ok {
-				continue
-			}
-			if old != "" {
-				l.was, l.known = before.Targets.File(path)
+			l := listed{path: string(path), known: known, is: tuf.ReadTarget(is.value)}
+			if known {
+				l.was = tuf.ReadTarget(left.value)
 			}
 			if !yield(l) {
 				return
@@ -206,30 +205,29 @@ func newlyListed(now, before *parts) iter.Seq[listed] {
 }
 
 // spelledBefore reports whether one name of canonical JSON comes before another.
-func spelledBefore(a, b string) bool {
-	if strings.IndexByte(a, '\\') < 0 && strings.IndexByte(b, '\\') < 0 {
-		return a < b
+func spelledBefore(a, b []byte) bool {
+	if bytes.IndexByte(a, '\\') >= 0 || bytes.IndexByte(b, '\\') >= 0 {
+		a, _ = unspelled(a)
+		b, _ = unspelled(b)
 	}
-	x, _ := unspelled(a)
-	y, _ := unspelled(b)
-	return x < y
+	return bytes.Compare(a, b) < 0
 }
 
 // unspelled returns the name that canonical JSON spells so between quotes.
-func unspelled(name string) (string, bool) {
-	if strings.IndexByte(name, '\\') < 0 {
+func unspelled(name []byte) ([]byte, bool) {
+	if bytes.IndexByte(name, '\\') < 0 {
 		return name, true
 	}
-	var b strings.Builder
+	var b []byte
 	for i := 0; i < len(name); i++ {
 		if name[i] == '\\' {
 			if i++; i == len(name) {
-				return "", false
+				return nil, false
 			}
 		}
-		b.WriteByte(name[i])
+		b = append(b, name[i])
 	}
-	return b.String(), true
+	return b, true
 }
 
 // targetFindings says what is odd about the targets that a release lists, and the one
@@ -292,7 +290,7 @@ func (c comparison) newRoles() iter.Seq[tuf.DelegatedRole] {
 	return func(yield func(tuf.DelegatedRole) bool) {
 		known := map[string]bool{}
 		if c.before != nil {
-			if c.before.delegations == c.now.delegations {
+			if bytes.Equal(c.before.delegations, c.now.delegations) {
 				return
 			}
 			if was := c.before.Targets.Delegations; was != nil {
@@ -384,7 +382,7 @@ func reboundTo(t listed, oneVersion bool) bool {
 		return false
 	}
 	v := customVersion(t.is.Custom)
-	return oneVersion || versioned(t.path) || v != "" && v == customVersion(t.was.Custom)
+	return oneVersion || versioned(t.path) || len(v) > 0 && bytes.Equal(v, customVersion(t.was.Custom))
 }
 
 // listedBack says which files a snapshot or a timestamp lists in an older version than the

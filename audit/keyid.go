@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -15,16 +16,17 @@ import (
 // be the hash of its key; nothing depends on it here, since a key counts by
 // itself, but clients that check it will not accept the file.
 func (r *repository) keyFindings(l *loaded) []Finding {
-	var keys string
+	var keys []byte
 	switch m := l.metadata; {
 	case m.Root != nil:
-		keys = string(m.Member("keys"))
+		keys = m.Member("keys")
 	case m.Targets != nil:
-		keys, _ = member(string(m.Member("delegations")), "keys")
+		keys, _ = member(m.Member("delegations"), "keys")
 	}
 	var found []Finding
-	for id, key := range members(keys) {
+	for name, value := range members(keys) {
 		// A key is looked at once, not in each release that lists it.
+		id, key := string(name), string(value)
 		seen := tuf.Sum([]byte(id + "\x00" + key))
 		if r.keys[seen] {
 			continue
@@ -43,7 +45,7 @@ func (r *repository) keyFindings(l *loaded) []Finding {
 // that the specification defines, with or without keyid_hash_algorithms.
 func isKeyID(id, key string) bool {
 	candidates := []string{key}
-	all := slices.Collect(pairs(members(key)))
+	all := slices.Collect(pairs(members([]byte(key))))
 	without := func(drop func(name string) bool) string {
 		var kept []string
 		for _, p := range all {
@@ -74,10 +76,10 @@ func isKeyID(id, key string) bool {
 
 type pair struct{ name, value string }
 
-func pairs(seq iter.Seq2[string, string]) iter.Seq[pair] {
+func pairs(seq iter.Seq2[[]byte, []byte]) iter.Seq[pair] {
 	return func(yield func(pair) bool) {
 		for name, value := range seq {
-			if !yield(pair{name, value}) {
+			if !yield(pair{string(name), string(value)}) {
 				return
 			}
 		}
@@ -85,43 +87,57 @@ func pairs(seq iter.Seq2[string, string]) iter.Seq[pair] {
 }
 
 // member returns the value of a member of an object in canonical JSON.
-func member(object, name string) (string, bool) {
+func member(object []byte, name string) ([]byte, bool) {
 	for n, value := range members(object) {
-		if n == name {
+		if string(n) == name {
 			return value, true
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 // members yields the members of an object in canonical JSON: names as they are
 // spelled between the quotes, values as they stand. encoding/json cannot do it,
 // because canonical JSON has control characters in strings. It stops at what is
 // no object.
-func members(object string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
+func members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
 		for m := newMembers(object); m.ok && yield(m.name, m.value); m.next() {
+		}
+	}
+}
+
+// elements yields the elements of an array in canonical JSON.
+func elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		rest, ok := bytes.CutPrefix(array, []byte("["))
+		for ok {
+			end := valueEnd(rest)
+			if end == 0 || !yield(rest[:end]) {
+				return
+			}
+			rest, ok = bytes.CutPrefix(rest[end:], []byte(","))
 		}
 	}
 }
 
 // memberCursor goes through the members of an object.
 type memberCursor struct {
-	name, value string
+	name, value []byte
 	ok          bool // there is one
-	rest        string
+	rest        []byte
 }
 
-func newMembers(object string) memberCursor {
+func newMembers(object []byte) memberCursor {
 	m := memberCursor{}
-	if m.rest, m.ok = strings.CutPrefix(object, "{"); m.ok {
+	if m.rest, m.ok = bytes.CutPrefix(object, []byte("{")); m.ok {
 		m.read()
 	}
 	return m
 }
 
 func (m *memberCursor) next() {
-	if m.rest, m.ok = strings.CutPrefix(m.rest, ","); m.ok {
+	if m.rest, m.ok = bytes.CutPrefix(m.rest, []byte(",")); m.ok {
 		m.read()
 	}
 }
@@ -134,7 +150,7 @@ func (m *memberCursor) read() {
 	}
 	m.name = m.rest[1 : end-1]
 	var colon bool
-	if m.rest, colon = strings.CutPrefix(m.rest[end:], ":"); !colon {
+	if m.rest, colon = bytes.CutPrefix(m.rest[end:], []byte(":")); !colon {
 		return
 	}
 	if end = valueEnd(m.rest); end == 0 {
@@ -145,7 +161,7 @@ func (m *memberCursor) read() {
 
 // valueEnd returns how many bytes of s its first value takes, 0 if there is
 // none or it does not end.
-func valueEnd(s string) int {
+func valueEnd(s []byte) int {
 	depth := 0
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -177,9 +193,9 @@ func valueEnd(s string) int {
 
 // stringEnd returns how many bytes of s there are up to the quote that ends a string, with
 // that; 0 if it does not end. Most of a file is in strings, so it looks for quotes only.
-func stringEnd(s string) int {
+func stringEnd(s []byte) int {
 	for at := 0; ; {
-		quote := strings.IndexByte(s[at:], '"')
+		quote := bytes.IndexByte(s[at:], '"')
 		if quote < 0 {
 			return 0
 		}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -185,7 +186,7 @@ func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
 	now := l.parts
 	return a.db.ListSince(ctx, kept, l.metadata, state.Since{
 		Before:   index,
-		SameKeys: now.delegations == before.delegations,
+		SameKeys: bytes.Equal(now.delegations, before.delegations),
 		Targets: func(yield func(string, tuf.TargetFile) bool) {
 			for t := range newlyListed(now, before) {
 				if !yield(t.path, t.is) {

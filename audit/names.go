@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,43 +75,27 @@ func marks(path string, custom []byte) (list []string) {
 // singlingField returns the name of a member of custom data, at any depth, that says for
 // whom the target is; empty: none.
 func singlingField(custom []byte) string {
-	if len(custom) == 0 {
-		return ""
+	found := ""
+	for spelled, value := range members(custom) {
+		name, _ := unspelled(spelled)
+		inner := singlingField(value)
+		if slices.Contains(singlingFields, separators.Replace(strings.ToLower(string(name)))) {
+			inner = string(name)
+		}
+		if inner != "" && (found == "" || inner < found) {
+			found = inner
+		}
 	}
-	var value any
-	if err := json.Unmarshal(custom, &value); err != nil {
-		return ""
+	for element := range elements(custom) {
+		if field := singlingField(element); field != "" {
+			return field
+		}
 	}
-	return fieldOf(value)
+	return found
 }
 
 // separators are left out of the names of fields.
 var separators = strings.NewReplacer("-", "", "_", "")
-
-func fieldOf(value any) string {
-	switch v := value.(type) {
-	case map[string]any:
-		found := ""
-		for name, member := range v {
-			plainName := separators.Replace(strings.ToLower(name))
-			inner := fieldOf(member)
-			if slices.Contains(singlingFields, plainName) {
-				inner = name
-			}
-			if inner != "" && (found == "" || inner < found) {
-				found = inner
-			}
-		}
-		return found
-	case []any:
-		for _, element := range v {
-			if field := fieldOf(element); field != "" {
-				return field
-			}
-		}
-	}
-	return ""
-}
 
 // dotted is a version number: numbers with dots between them.
 var dotted = regexp.MustCompile(`(^|[^0-9])[0-9]+(\.[0-9]+)+($|[^0-9])`)
@@ -123,7 +106,7 @@ func versioned(path string) bool {
 }
 
 // customVersion returns the member version of custom data, as it is written; empty: none.
-func customVersion(custom []byte) string {
-	version, _ := member(string(custom), "version")
+func customVersion(custom []byte) []byte {
+	version, _ := member(custom, "version")
 	return version
 }

@@ -14,25 +14,18 @@ const maxRecent = 16 << 20
 // parts is a file, and where its payload is compared with that of another.
 type parts struct {
 	*tuf.Metadata
-	targets, delegations string // in canonical JSON, of targets metadata; empty: none
+	targets, delegations []byte // parts of the payload, of targets metadata; empty: none
 }
 
 func partsOf(m *tuf.Metadata) *parts {
 	p := &parts{Metadata: m}
 	if m.Targets != nil {
-		m.Targets.File("") // finds all files, which takes a while and may be done ahead
-		p.targets, p.delegations = string(m.Member("targets")), string(m.Member("delegations"))
+		p.targets, p.delegations = m.Member("targets"), m.Member("delegations")
 	}
 	return p
 }
 
-func (p *parts) size() int {
-	size := len(p.File) + p.Memory()
-	if p.targets != "" {
-		size += len(p.Payload)
-	}
-	return size
-}
+func (p *parts) size() int { return len(p.File) + p.Memory() }
 
 // recent keeps the files of the last leaves that were judged. The zero value is empty.
 type recent struct {

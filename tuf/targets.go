@@ -62,14 +62,25 @@ func (t *Targets) Paths() iter.Seq[string] {
 	}
 }
 
-// target reads a target again. What was read once cannot fail; if it did, a target
-// without hashes matches nothing.
-func (r *fileReader) target(at uint32) TargetFile {
-	file, err := r.value(at).targetFile()
+// target reads a target again.
+func (r *fileReader) target(at uint32) TargetFile { return r.value(at).targetAgain() }
+
+// targetAgain reads what was read once, which cannot fail. If it did, a target without
+// hashes matches nothing.
+func (r *reader) targetAgain() TargetFile {
+	file, err := r.targetFile()
 	if err != nil {
 		return TargetFile{Length: -1}
 	}
 	return file
+}
+
+// ReadTarget reads what a payload says of a target: the value of a member of "targets", as
+// Metadata.Member has it. If it is not that, it returns a target without hashes, which
+// matches nothing. The target's Custom is a part of value.
+func ReadTarget(value []byte) TargetFile {
+	r := reader{scanner: scanner{src: value, canonical: true}, keep: true}
+	return r.targetAgain()
 }
 
 // TargetFile describes one target.
