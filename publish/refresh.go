@@ -91,7 +91,7 @@ func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed
 		return nil, &unansweredError{fmt.Errorf("the newest proof of %s: %w", f.name, err)}
 	}
 	logged, err := verify.CheckSidecar(newest, claim, j.cfg.Policy)
-	if err == nil && !sameEntry(first, logged) {
+	if err == nil && !first.SameEntry(logged) {
 		err = fmt.Errorf("it is of entry %d of log %s, and the first proof of entry %d of log %s", logged.Index, logged.Checkpoint.Origin, first.Index, first.Checkpoint.Origin)
 	}
 	if err != nil {
@@ -99,18 +99,18 @@ func (j *job) refresh(ctx context.Context, f *file, sidecar []byte) ([]Refreshed
 	}
 	var done []Refreshed
 	for _, path := range f.paths {
-		r := Refreshed{File: path, Role: f.role, Version: f.version, Index: first.Index, Size: logged.Checkpoint.Tree.N, Cosigned: cosigned(logged.Checkpoint)}
+		r := Refreshed{File: path, Role: f.role, Version: f.version, Index: first.Index, Size: logged.Checkpoint.Tree.N, Cosigned: logged.Cosigned()}
 		old, err := readSidecar(path + verify.LatestSuffix)
 		if err != nil {
 			return done, err
 		}
 		before, err := verify.CheckSidecar(old, claim, j.cfg.Policy)
-		if r.Written = err != nil || !sameEntry(first, before) || isNewer(logged.Checkpoint, before.Checkpoint); r.Written {
+		if r.Written = err != nil || !first.SameEntry(before) || logged.Newer(before); r.Written {
 			if err := durable.WriteFile(path+verify.LatestSuffix, newest, 0o644); err != nil {
 				return done, err
 			}
 		} else {
-			r.Size, r.Cosigned = before.Checkpoint.Tree.N, cosigned(before.Checkpoint)
+			r.Size, r.Cosigned = before.Checkpoint.Tree.N, before.Cosigned()
 		}
 		done = append(done, r)
 	}
@@ -141,32 +141,6 @@ func (j *job) proved(f *file, sidecar []byte) (verify.Claim, *verify.Logged, err
 		return claim, nil, err
 	}
 	return claim, logged, nil
-}
-
-// sameEntry reports whether two proofs are of one entry of one log: devices refuse two
-// that are not, and a policy may list several logs.
-func sameEntry(a, b *verify.Logged) bool {
-	return a.Index == b.Index && a.Checkpoint.Origin == b.Checkpoint.Origin
-}
-
-// cosigned returns the time at which half of the cosignatures were made, or more, and
-// the others earlier.
-func cosigned(c *proofs.SignedCheckpoint) time.Time {
-	var times []int64
-	for _, s := range c.Cosignatures {
-		if s.Time > 0 {
-			times = append(times, s.Time)
-		}
-	}
-	if len(times) == 0 {
-		return time.Time{}
-	}
-	slices.Sort(times)
-	return time.Unix(times[len(times)/2], 0).UTC()
-}
-
-func isNewer(c, than *proofs.SignedCheckpoint) bool {
-	return c.Tree.N >= than.Tree.N && (cosigned(c).After(cosigned(than)) || c.Tree.N > than.Tree.N && cosigned(than).IsZero())
 }
 
 // WriteRefreshed prints a sentence and a line for each proof.

@@ -128,7 +128,7 @@ func (j *job) dropLatest(path string, f *file) error {
 	if err != nil {
 		return err // it was good when it came
 	}
-	if newer, err := verify.CheckSidecar(latest, *f.verdict.claim, j.cfg.Policy); err == nil && sameEntry(first, newer) {
+	if newer, err := verify.CheckSidecar(latest, *f.verdict.claim, j.cfg.Policy); err == nil && first.SameEntry(newer) {
 		return nil
 	}
 	return os.Remove(path)

@@ -3,6 +3,8 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
@@ -33,6 +35,35 @@ type Logged struct {
 	Leaf       leaf.Leaf
 	Index      int64
 	Checkpoint *proofs.SignedCheckpoint
+}
+
+// SameEntry reports whether two proofs are of one entry of one log: devices refuse two beside
+// one file that are not, and a policy may list several logs.
+func (l *Logged) SameEntry(other *Logged) bool {
+	return l.Index == other.Index && l.Checkpoint.Origin == other.Checkpoint.Origin
+}
+
+// Cosigned returns the time at which half of the cosignatures of a proof were made, or more,
+// and the others earlier. It is zero if there are none.
+func (l *Logged) Cosigned() time.Time {
+	var times []int64
+	for _, s := range l.Checkpoint.Cosignatures {
+		if s.Time > 0 {
+			times = append(times, s.Time)
+		}
+	}
+	if len(times) == 0 {
+		return time.Time{}
+	}
+	slices.Sort(times)
+	return time.Unix(times[len(times)/2], 0).UTC()
+}
+
+// Newer reports whether a proof of the same entry shows a later state of the log than
+// another.
+func (l *Logged) Newer(other *Logged) bool {
+	return l.Checkpoint.Tree.N >= other.Checkpoint.Tree.N &&
+		(l.Cosigned().After(other.Cosigned()) || l.Checkpoint.Tree.N > other.Checkpoint.Tree.N && other.Cosigned().IsZero())
 }
 
 // CheckSidecar checks a c2sp.org/tlog-proof@v1 with the leaf as extra data: the

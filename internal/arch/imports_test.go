@@ -61,6 +61,7 @@ var rooms = map[string][]string{
 	"audit/mirror":    {"audit/.", "pack", "tuf", "proofs", "internal/durable", "internal/lockfile", "internal/regular"},
 	"publish":         {"log/api", "admit", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"device":          {"verify", "leaf", "tuf", "proofs/.", "internal/durable", "internal/fetch", "internal/lockfile", "internal/regular"},
+	"device/bundle":   {"device/.", "verify", "tuf", "proofs/.", "internal/regular"},
 	"internal":        {"internal"},
 	"internal/labels": {"tuf"},
 	// The proving ground rehearses, injures, loads and serves tests. Tests of the product

@@ -17,6 +17,7 @@ var Formats = []string{
 	"tuflog end v1",
 	"tuflog conflict v1",
 	"tuflog accusation v1",
+	"tuflog bundle v1",
 	"c2sp.org/tlog-proof@v1",
 	"c2sp.org/tlog-tiles",
 }
