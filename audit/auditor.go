@@ -102,6 +102,9 @@ type Auditor struct {
 	unsavedSize                      int
 	stateErr                         error           // what is wrong with the auditor's own disk, in this step
 	far                              map[string]bool // witnesses whose clock was far from the auditor's
+
+	away    bool // in this step the log did not serve a tile for a proof
+	offline offline
 }
 
 // A claim is a tree that the log signed.
@@ -180,7 +183,7 @@ type StepResult struct {
 // the next step continues from there, or that the auditor's own disk fails: a
 // *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
-	a.passing, a.fresh, a.stateErr = nil, nil, nil
+	a.passing, a.fresh, a.stateErr, a.away = nil, nil, nil, false
 	from := a.next
 	a.saveUnsaved()
 	err := a.step(ctx)
@@ -252,7 +255,7 @@ func (a *Auditor) startAgain(ctx context.Context) error {
 		a.told[f.digest()] = true
 	}
 	a.unkept = append(a.unkept, a.fresh...)
-	a.there = map[state.Scope]map[tuf.Digest]bool{}
+	a.there, a.offline = map[state.Scope]map[tuf.Digest]bool{}, offline{}
 	if err := a.db.Rollback(ctx); err != nil {
 		return err
 	}

@@ -232,20 +232,3 @@ func (a *Auditor) leafEvidence(ctx context.Context, index int64, raw []byte) Evi
 	}
 	return evidenceFile(fmt.Sprintf("%d.tlog-proof", index), proof)
 }
-
-// Prove returns a c2sp.org/tlog-proof that the last verified checkpoint includes
-// the entry at index, with the entry as extra data. It has been verified.
-func (a *Auditor) Prove(ctx context.Context, index int64, raw []byte) ([]byte, error) {
-	if a.verified == nil {
-		return nil, errors.New("no checkpoint has been verified yet")
-	}
-	hashes, err := proofs.InclusionProof(ctx, a.verified.Tree, index, tileReader{a})
-	if err != nil {
-		return nil, err
-	}
-	proof := proofs.Proof{Extra: raw, Index: index, Hashes: hashes, Checkpoint: a.signed}
-	if _, err := proof.Verify(a.cfg.Policy, raw); err != nil {
-		return nil, err
-	}
-	return proof.Marshal(), nil
-}

@@ -115,7 +115,7 @@ func (a *Auditor) newReport() *Report {
 		Leaves:       []LeafReport{},
 	}
 	if a.verified != nil {
-		r.Checkpoint = a.checkpointReport()
+		r.Checkpoint = ReportOf(a.verified)
 		r.Waiting = a.tree.Size() - a.next
 	}
 	return r
@@ -318,15 +318,16 @@ func (a *Auditor) vouches(ctx context.Context) (bool, error) {
 	return !found && err == nil, err
 }
 
-func (a *Auditor) checkpointReport() *CheckpointReport {
+// ReportOf returns what a report says of a checkpoint.
+func ReportOf(checkpoint *proofs.SignedCheckpoint) *CheckpointReport {
 	c := &CheckpointReport{
-		Origin:    a.verified.Origin,
-		Size:      a.verified.Tree.N,
-		Root:      a.verified.Tree.Hash.String(),
+		Origin:    checkpoint.Origin,
+		Size:      checkpoint.Tree.N,
+		Root:      checkpoint.Tree.Hash.String(),
 		Witnesses: []WitnessReport{},
-		Note:      string(a.signed),
+		Note:      string(checkpoint.Note.Marshal()),
 	}
-	for _, cosig := range a.verified.Cosignatures {
+	for _, cosig := range checkpoint.Cosignatures {
 		c.Witnesses = append(c.Witnesses, WitnessReport{cosig.Witness, cosig.Time})
 	}
 	return c

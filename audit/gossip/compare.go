@@ -55,6 +55,9 @@ type Source interface {
 type Log struct {
 	Policy *proofs.Policy
 	Source Source
+	// Shows says in sentences whose checkpoint the Source has; empty: "what the log
+	// publishes".
+	Shows string
 
 	origin string
 	tree   proofs.Tree
@@ -108,6 +111,13 @@ func (l *Log) Compare(ctx context.Context, seen []Seen) ([]Result, error) {
 // Published returns the tree that the log publishes, once Compare has read it.
 func (l *Log) Published() (origin string, tree proofs.Tree) { return l.origin, l.tree }
 
+func (l *Log) shows() string {
+	if l.Shows == "" {
+		return "what the log publishes"
+	}
+	return l.Shows
+}
+
 func (l *Log) compare(ctx context.Context, s Seen) Result {
 	r := Result{From: s.From, Note: s.Note}
 	logKeys := l.keys[:len(l.Policy.Logs)]
@@ -134,18 +144,18 @@ func (l *Log) compare(ctx context.Context, s Seen) Result {
 // judge compares a tree that the log signed with the published one, and with those ahead
 // of it.
 func (l *Log) judge(ctx context.Context, r *Result, k known) {
-	published := known{"what the log publishes", l.tree, l.signed}
+	published := known{l.shows(), l.tree, l.signed}
 	forked, err := l.forks(ctx, r, k, published)
 	switch {
 	case forked:
 	case k.tree.N <= l.tree.N && err == nil:
-		r.Verdict, r.Sentence = Same, fmt.Sprintf("size %d is of one history with what the log publishes, size %d", k.tree.N, l.tree.N)
+		r.Verdict, r.Sentence = Same, fmt.Sprintf("size %d is of one history with %s, size %d", k.tree.N, l.shows(), l.tree.N)
 	case k.tree.N <= l.tree.N:
-		r.Verdict, r.Sentence = Undecided, fmt.Sprintf("whether size %d is of one history with size %d, the log's tiles do not tell: %v", k.tree.N, l.tree.N, err)
+		r.Verdict, r.Sentence = Undecided, fmt.Sprintf("whether size %d is of one history with size %d, the tiles do not tell: %v", k.tree.N, l.tree.N, err)
 	case err == nil:
-		r.Verdict, r.Sentence = Ahead, fmt.Sprintf("size %d is ahead of what the log publishes, size %d, and continues it", k.tree.N, l.tree.N)
+		r.Verdict, r.Sentence = Ahead, fmt.Sprintf("size %d is ahead of %s, size %d, and continues it", k.tree.N, l.shows(), l.tree.N)
 	default:
-		r.Verdict, r.Sentence = Ahead, fmt.Sprintf("size %d is ahead of what the log publishes, size %d: the log signed it and does not show it, so it cannot be compared yet", k.tree.N, l.tree.N)
+		r.Verdict, r.Sentence = Ahead, fmt.Sprintf("size %d is ahead of %s, size %d: the log signed it and does not show it, so it cannot be compared yet", k.tree.N, l.shows(), l.tree.N)
 	}
 	if k.tree.N <= l.tree.N {
 		return

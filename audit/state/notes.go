@@ -67,6 +67,16 @@ func (db *DB) AllNotes(ctx context.Context, fn func(note []byte) error) error {
 	return db.notes(ctx, "ORDER BY size", nil, fn)
 }
 
+// maxNewest is how many notes NotesUpTo looks at: of one tree there may be several, that
+// too few signed.
+const maxNewest = 64
+
+// NotesUpTo calls fn for the newest notes of trees up to a size, the largest first. An error
+// of fn ends that.
+func (db *DB) NotesUpTo(ctx context.Context, size int64, fn func(note []byte) error) error {
+	return db.notes(ctx, "WHERE size <= ? ORDER BY size DESC LIMIT ?", []any{size, maxNewest}, fn)
+}
+
 func (db *DB) notes(ctx context.Context, rest string, args []any, fn func(note []byte) error) error {
 	return db.each(ctx, "SELECT note FROM notes "+rest, args, func(scan func(...any) error) error {
 		var b []byte

@@ -163,6 +163,29 @@ func treeOf(t testing.TB, leaves int64) proofs.Tree {
 	return edge.Tree()
 }
 
+// The leaves give every tile of their tree, and so the proof of each.
+func TestTiles(t *testing.T) {
+	db := open(t, "")
+	fill(t, db, 100)
+	tiles := db.Tiles()
+	for _, size := range []int64{100, 256, 600} {
+		fill(t, db, size) // the tree grows under the tiles
+		tree := db.Tree().Tree()
+		for i := int64(0); i < size; i += 37 {
+			l, _, err := db.Leaf(t.Context(), i)
+			must(t, err)
+			hashes, err := proofs.InclusionProof(t.Context(), tree, i, tiles)
+			must(t, err)
+			must(t, proofs.VerifyInclusion(tree, i, proofs.LeafHash(l.Entry()), hashes))
+		}
+	}
+	for _, id := range []proofs.TileID{{Level: 0, Index: 2, Width: 89}, {Level: 1, Index: 0, Width: 3}, {Level: 2, Index: 0, Width: 1}} {
+		if _, err := tiles.ReadTile(t.Context(), id.Level, id.Index, id.Width); err == nil {
+			t.Errorf("a tree of 600 leaves has tile %v", id)
+		}
+	}
+}
+
 func TestNotes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	ctx := t.Context()

@@ -25,6 +25,7 @@ type basis struct {
 	checkpoint *audit.CheckpointReport
 	findings   []audit.Finding
 	judged     int64 // leaves
+	kept       bool  // the checkpoint is the state's: the log could not be read
 	index      bool  // it is what a log's index says
 	cut        bool  // and that has more leaves than it told
 	behind     int64 // so many of the newest leaves are not in it yet
@@ -98,6 +99,9 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 
 // doubt notes that the replay was not to the end, or found the log out of order.
 func (c *conclusion) doubt(on basis) {
+	if on.kept {
+		c.Notes = append(c.Notes, fmt.Sprintf("the log could not be read: this is what the state has, up to size %d. What was logged since is not known", on.checkpoint.Size))
+	}
 	if on.outcome != nil {
 		c.Word = "WARNING"
 		c.Notes = append(c.Notes, fmt.Sprintf("the log was not in order, or not checked to its end (%d leaves were judged): see stderr", on.judged))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // maxGossip is how many bytes of a text are searched for checkpoints.
@@ -44,7 +46,8 @@ to somebody.
 
 A file or page may hold any text around the checkpoints. They are those of the policy's
 logs, verified by its keys, and compared by the log's tiles; nothing else of the log is
-read. "-" is stdin.
+read. "-" is stdin. While the log cannot be read, they are compared with the newest
+checkpoint that --state has, by the leaves there.
 
   same       of one history with what the log publishes
   ahead      larger than what the log publishes: it cannot be compared yet. With --state
@@ -58,7 +61,8 @@ read. "-" is stdin.
 Exit codes:
   0  every checkpoint is of one history with the log's, or ahead of it
   1  evidence was found
-  2  wrong usage, nothing to compare, or not everything could be compared`,
+  2  wrong usage, nothing to compare, or not everything could be compared, such as with a
+     log that cannot be read`,
 		Example: `  auditor gossip --policy policy.txt phone.note mail.txt
   auditor gossip --policy policy.txt https://witness.example.com/`,
 		Args: cobra.MinimumNArgs(1),
@@ -93,7 +97,10 @@ func (o *gossipFlags) run(cmd *cobra.Command, args []string) error {
 	log := &gossip.Log{Policy: cfg.Policy, Source: cfg.Source}
 	results, err := log.Compare(cmd.Context(), seen)
 	if err != nil {
-		return errors.Join(append(trouble, err)...)
+		trouble = append(trouble, err)
+		if results, err = o.compareKept(cmd.Context(), cfg, log, seen); err != nil {
+			return errors.Join(append(trouble, err)...)
+		}
 	}
 	if o.state != "" {
 		if err := keepAhead(cmd.Context(), cfg, results); err != nil {
@@ -107,7 +114,7 @@ func (o *gossipFlags) run(cmd *cobra.Command, args []string) error {
 	if o.json {
 		err = cli.WriteJSON(cmd.OutOrStdout(), results)
 	} else {
-		err = printGossip(cmd.OutOrStdout(), results, files)
+		err = printGossip(cmd.OutOrStdout(), log, results, files)
 	}
 	if err != nil {
 		return err
@@ -123,6 +130,43 @@ func (o *gossipFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return errors.Join(trouble...)
+}
+
+// errNothingKept says that there is nothing to compare with instead of the log.
+var errNothingKept = errors.New("nor does the state have a checkpoint to compare with (--state DIR)")
+
+// compareKept compares checkpoints with the newest one that the state has, by the tiles of
+// its leaves, while the log cannot be read.
+func (o *gossipFlags) compareKept(ctx context.Context, cfg audit.Config, log *gossip.Log, seen []gossip.Seen) ([]gossip.Result, error) {
+	if !o.remembers() {
+		return nil, errNothingKept
+	}
+	a, err := audit.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	kept, err := a.Kept(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kept == nil {
+		return nil, errNothingKept
+	}
+	log.Source, log.Shows = keptSource{kept.Note.Marshal(), a.Tiles()}, "what the state has of the log"
+	return log.Compare(ctx, seen)
+}
+
+// keptSource is a gossip.Source that does not ask the log.
+type keptSource struct {
+	checkpoint []byte
+	tiles      proofs.TileReader
+}
+
+func (s keptSource) Checkpoint(context.Context) ([]byte, error) { return s.checkpoint, nil }
+
+func (s keptSource) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
+	return s.tiles.ReadTile(ctx, level, index, width)
 }
 
 // heard reads a file, a page or stdin, and finds the checkpoints in it.
@@ -233,7 +277,8 @@ func writeEvidence(dir, name string, file []byte) (string, error) {
 	return path, durable.WriteFile(path, file, 0o644)
 }
 
-func printGossip(w io.Writer, results []gossip.Result, files []string) error {
+func printGossip(w io.Writer, log *gossip.Log, results []gossip.Result, files []string) error {
+	with := cmp.Or(log.Shows, "what the log publishes")
 	count := map[gossip.Verdict]int{}
 	for _, r := range results {
 		count[r.Verdict]++
@@ -245,10 +290,10 @@ func printGossip(w io.Writer, results []gossip.Result, files []string) error {
 	case count[gossip.WentBack] > 0:
 		fmt.Fprintf(w, "WENT BACK: a smaller tree was signed with a later time than a larger one (%d of %s)\n", count[gossip.WentBack], what)
 	case count[gossip.Same] == len(results):
-		fmt.Fprintf(w, "%s, all of one history with what the log publishes\n", what)
+		fmt.Fprintf(w, "%s, all of one history with %s\n", what, with)
 	default:
-		fmt.Fprintf(w, "%s: %d of one history with what the log publishes, %d ahead of it, %d that could not be compared\n",
-			what, count[gossip.Same], count[gossip.Ahead], count[gossip.Undecided]+count[gossip.Unsigned])
+		fmt.Fprintf(w, "%s: %d of one history with %s, %d ahead of it, %d that could not be compared\n",
+			what, count[gossip.Same], with, count[gossip.Ahead], count[gossip.Undecided]+count[gossip.Unsigned])
 	}
 	t := printable.NewTable(w, "FROM", "SIZE", "VERDICT", "SIGNED BY")
 	for _, r := range results {

@@ -69,9 +69,18 @@ func TestGossip(t *testing.T) {
 	out, _ = w.run(0, "evidence", "check", "--key", w.log.Signer.Key().String(), files[0])
 	w.wantAll(out, audittest.Origin+" showed two histories")
 
-	// Ahead of the log: nothing can be said now. The next replay of a larger tree can.
+	// While the log is away, the state answers.
 	state := filepath.Join(dir, "state")
+	_, errs = w.run(2, "gossip", "--policy", w.policy, "--state", state, "--log", nobody, phone)
+	w.wantAll(errs, "the log's checkpoint: ", "nor does the state have a checkpoint to compare with")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	out, errs = w.run(2, "gossip", "--policy", w.policy, "--state", state, "--log", nobody, phone)
+	w.wantAll(out, "1 checkpoint, all of one history with what the state has of the log\n")
+	w.wantAll(errs, "the log's checkpoint: ")
+	out, _ = w.run(1, "gossip", "--policy", w.policy, "--state", state, "--log", nobody, "--out", filepath.Join(dir, "evidence"), fork)
+	w.wantAll(out, "FORK: the log signed two histories", "in what the state has of the log")
+
+	// Ahead of the log: nothing can be said now. The next replay of a larger tree can.
 	ahead := file("ahead.note", string(other.Checkpoint(4, 0)))
 	out, _ = w.run(0, "gossip", "--policy", w.policy, "--state", state, ahead)
 	w.wantAll(out, "1 checkpoint: 0 of one history with what the log publishes, 1 ahead of it", "does not show it, so it cannot be compared yet")

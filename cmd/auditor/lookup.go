@@ -11,7 +11,6 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/lookup"
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -119,19 +118,19 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 	outcome := verdict(report, err, audit.Class.AgainstLookup)
 	l.Complete = outcome == nil
 	on := basis{checkpoint: report.Checkpoint, findings: report.Findings, judged: report.Judged, outcome: outcome}
+	if on.checkpoint == nil {
+		kept, err := a.Kept(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if kept != nil {
+			on.checkpoint, on.kept = audit.ReportOf(kept), true
+		}
+	}
 	if !ofFile {
 		return o.answerHeld(cmd, a, l, on)
 	}
 	return o.answer(cmd, what, l, on, report.Empty)
-}
-
-// remembers reports whether there is a state, from which the replay goes on.
-func (o *lookupFlags) remembers() bool {
-	if o.state == "" {
-		return false
-	}
-	_, err := os.Stat(filepath.Join(o.state, state.FileName))
-	return err == nil
 }
 
 // askIndex tells what the log's index says. With --quick that is the answer, and done.

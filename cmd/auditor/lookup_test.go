@@ -18,6 +18,9 @@ import (
 	"github.com/tuflog/tuflog/verify"
 )
 
+// nobody is where no log answers.
+const nobody = "http://127.0.0.1:1"
+
 func TestLookup(t *testing.T) {
 	w := newWorld(t)
 	w.release("app.bin", "two")
@@ -47,6 +50,18 @@ func TestLookup(t *testing.T) {
 		t.Errorf("answer %+v", answer)
 	}
 
+	// While the log is away, the state proves what it knows.
+	state, kept := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "proofs")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	out, errs := w.run(2, "lookup", file, "--policy", w.policy, "--state", state, "--proofs", kept, "--log", nobody)
+	w.wantAll(out, "WARNING  ", "is listed by release targets 2", "cosigned by w1, w2", "the log could not be read: this is what the state has, up to size 3", "1      release  "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin")
+	w.wantAll(errs, "the checkpoint cannot be read")
+	if again, err := os.ReadFile(filepath.Join(kept, "1.tlog-proof")); err != nil {
+		t.Errorf("%s, %v", again, err)
+	} else if _, err := verify.CheckSidecar(again, verify.ClaimFor(w.repo, tuf.RoleTargets, m), w.log.Policy()); err != nil {
+		t.Error(err)
+	}
+
 	sum512 := sha512.Sum512([]byte("two"))
 	for _, hash := range []string{
 		strings.ToUpper(tuf.Sum([]byte("two")).String()), "sha256:" + tuf.Sum([]byte("two")).String(),
@@ -56,7 +71,7 @@ func TestLookup(t *testing.T) {
 		w.wantAll(out, "YES  ", "release targets 3 of repository", "(entry 2), the current one", "any repository of this log counted, and anybody who may register can release any file: name your vendor's with --repository")
 	}
 
-	out, errs := w.run(1, "lookup", tuf.Sum([]byte("three")).String(), "--policy", w.policy)
+	out, errs = w.run(1, "lookup", tuf.Sum([]byte("three")).String(), "--policy", w.policy)
 	w.firstLine(out, fmt.Sprintf("NO       no release in the log lists %s, up to the checkpoint of size 3, cosigned at %s", tuf.Sum([]byte("three")), audit.When(w.log.Time+2)))
 	w.wantAll(out, "not listed by any of the 3 leaves")
 	if errs != "" {

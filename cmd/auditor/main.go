@@ -15,6 +15,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/source"
+	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
@@ -104,6 +105,15 @@ func (s *logFlags) config() (audit.Config, error) {
 		return audit.Config{}, err
 	}
 	return audit.Config{Source: src, Policy: policy, StateDir: s.state}, nil
+}
+
+// remembers reports whether there is a state, from which the replay goes on.
+func (s *logFlags) remembers() bool {
+	if s.state == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.state, state.FileName))
+	return err == nil
 }
 
 // openLog returns the source for --log: a URL, a folder that has a copy, or by default

@@ -52,7 +52,11 @@ func askIndex(ctx context.Context, url string, policy *proofs.Policy, l *lookup.
 			return basis{}, err
 		}
 	}
-	return basis{checkpoint: checkpointReport(q.newest), index: true, behind: q.behind, cut: q.cut}, nil
+	on := basis{index: true, behind: q.behind, cut: q.cut}
+	if q.newest != nil {
+		on.checkpoint = audit.ReportOf(q.newest)
+	}
+	return on, nil
 }
 
 // named returns the entries that the index names, of which the newest of each kind.
@@ -159,15 +163,4 @@ func (q *quick) checkpoint(ctx context.Context, url string) error {
 	}
 	q.newest, err = q.policy.OpenCheckpoint(signed)
 	return err
-}
-
-func checkpointReport(c *proofs.SignedCheckpoint) *audit.CheckpointReport {
-	if c == nil {
-		return nil
-	}
-	r := &audit.CheckpointReport{Origin: c.Origin, Size: c.Tree.N, Root: c.Tree.Hash.String(), Witnesses: []audit.WitnessReport{}, Note: string(c.Note.Marshal())}
-	for _, cosig := range c.Cosignatures {
-		r.Witnesses = append(r.Witnesses, audit.WitnessReport{Witness: cosig.Witness, Time: cosig.Time})
-	}
-	return r
 }
