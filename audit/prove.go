@@ -25,7 +25,7 @@ func (a *Auditor) Prove(ctx context.Context, index int64, raw []byte) ([]byte, e
 	err := errors.New("no checkpoint has been verified yet")
 	if a.verified != nil && !a.away {
 		var proof []byte
-		proof, err = a.prove(ctx, a.verified, index, raw, tileReader{a})
+		proof, err = a.prove(ctx, a.verified, a.signed, index, raw, tileReader{a})
 		if err == nil || ctx.Err() != nil {
 			return proof, err
 		}
@@ -35,15 +35,15 @@ func (a *Auditor) Prove(ctx context.Context, index int64, raw []byte) ([]byte, e
 	if keptErr != nil || newest == nil {
 		return nil, errors.Join(err, keptErr)
 	}
-	return a.prove(ctx, newest, index, raw, a.Tiles())
+	return a.prove(ctx, newest, newest.Note.Marshal(), index, raw, a.Tiles())
 }
 
-func (a *Auditor) prove(ctx context.Context, c *proofs.SignedCheckpoint, index int64, raw []byte, tiles proofs.TileReader) ([]byte, error) {
+func (a *Auditor) prove(ctx context.Context, c *proofs.SignedCheckpoint, note []byte, index int64, raw []byte, tiles proofs.TileReader) ([]byte, error) {
 	hashes, err := proofs.InclusionProof(ctx, c.Tree, index, tiles)
 	if err != nil {
 		return nil, err
 	}
-	proof := proofs.Proof{Extra: raw, Index: index, Hashes: hashes, Checkpoint: c.Note.Marshal()}
+	proof := proofs.Proof{Extra: raw, Index: index, Hashes: hashes, Checkpoint: note}
 	if _, err := proof.Verify(a.cfg.Policy, raw); err != nil {
 		return nil, err
 	}

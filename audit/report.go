@@ -115,7 +115,7 @@ func (a *Auditor) newReport() *Report {
 		Leaves:       []LeafReport{},
 	}
 	if a.verified != nil {
-		r.Checkpoint = ReportOf(a.verified)
+		r.Checkpoint = ReportOf(a.verified, a.signed)
 		r.Waiting = a.tree.Size() - a.next
 	}
 	return r
@@ -318,14 +318,14 @@ func (a *Auditor) vouches(ctx context.Context) (bool, error) {
 	return !found && err == nil, err
 }
 
-// ReportOf returns what a report says of a checkpoint.
-func ReportOf(checkpoint *proofs.SignedCheckpoint) *CheckpointReport {
+// ReportOf returns what a report says of a checkpoint, with its note.
+func ReportOf(checkpoint *proofs.SignedCheckpoint, note []byte) *CheckpointReport {
 	c := &CheckpointReport{
 		Origin:    checkpoint.Origin,
 		Size:      checkpoint.Tree.N,
 		Root:      checkpoint.Tree.Hash.String(),
 		Witnesses: []WitnessReport{},
-		Note:      string(checkpoint.Note.Marshal()),
+		Note:      string(note),
 	}
 	for _, cosig := range checkpoint.Cosignatures {
 		c.Witnesses = append(c.Witnesses, WitnessReport{cosig.Witness, cosig.Time})

@@ -124,7 +124,7 @@ func (o *lookupFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		if kept != nil {
-			on.checkpoint, on.kept = audit.ReportOf(kept), true
+			on.checkpoint, on.kept = audit.ReportOf(kept, kept.Note.Marshal()), true
 		}
 	}
 	if !ofFile {

@@ -54,7 +54,7 @@ func askIndex(ctx context.Context, url string, policy *proofs.Policy, l *lookup.
 	}
 	on := basis{index: true, behind: q.behind, cut: q.cut}
 	if q.newest != nil {
-		on.checkpoint = audit.ReportOf(q.newest)
+		on.checkpoint = audit.ReportOf(q.newest, q.newest.Note.Marshal())
 	}
 	return on, nil
 }
