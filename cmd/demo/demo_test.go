@@ -64,13 +64,14 @@ func TestDemoOnce(t *testing.T) {
 func checkTranscript(t *testing.T, out string) {
 	t.Helper()
 	for _, refusal := range []verify.Code{verify.CodeNotLogged, verify.CodeQuorumShort, verify.CodeEvidence,
-		verify.CodeWrongRepository, verify.CodeBadProof, verify.CodeRollback, api.CodeSnapshotNeeded} {
+		verify.CodeWrongRepository, verify.CodeBadProof, verify.CodeRollback, api.CodeSnapshotNeeded,
+		verify.CodeTooYoung, verify.CodeQuarantined, verify.CodeNeedsApproval, verify.CodeDowngrade} {
 		if n := strings.Count(out, "REFUSED "+string(refusal)+":"); n != 1 {
 			t.Errorf("the transcript names the refusal %s %d times, want once", refusal, n)
 		}
 	}
-	for _, line := range []string{"EVIDENCE: entry", "all 17 entries are right", "second-payload",
-		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "Everything came out as announced"} {
+	for _, line := range []string{"EVIDENCE: entry", "all 20 entries are right", "second-payload",
+		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "firmware 2.4 is installed", "Everything came out as announced"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("the transcript does not say %q", line)
 		}

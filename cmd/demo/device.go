@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,10 @@ import (
 // device is a machine that updates itself with the updater program. Its folder
 // holds the root that it was made with, and what it has come to trust since.
 type device struct {
-	w   *world
-	dir string
+	w       *world
+	dir     string
+	policy  string // the trust policy; empty: the world's
+	install string // the install policy; empty: none
 }
 
 // updated is what updater --json prints, as far as the demo reads it.
@@ -82,9 +85,13 @@ func (d *device) like(dir string) (*device, error) {
 
 // download has the device update itself from a site and fetch one target.
 func (d *device) download(ctx context.Context, s site, target string) (outcome, updated, error) {
-	o, err := d.w.p.run(ctx, "updater", "download", "--json", "--policy", d.w.policy,
+	args := []string{"download", "--json", "--policy", cmp.Or(d.policy, d.w.policy),
 		"--metadata-dir", d.metadata(), "--metadata-url", s.metadata,
-		"--target-name", target, "--target-base-url", s.targets, "--target-dir", filepath.Join(d.dir, "installed"))
+		"--target-name", target, "--target-base-url", s.targets, "--target-dir", filepath.Join(d.dir, "installed")}
+	if d.install != "" {
+		args = append(args, "--install-policy", d.install)
+	}
+	o, err := d.w.p.run(ctx, "updater", args...)
 	if err != nil {
 		return o, updated{}, err
 	}

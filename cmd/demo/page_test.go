@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,11 +25,19 @@ var varies = []struct{ what, with string }{
 	{`\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+`, "+ID+KEY"},
 	{`\b[0-9a-f]{8,}(…|\b)`, "HEX"},
 	{`WARNING /[^…]*…`, "WARNING PATH …"}, // it is cut where the path leaves off
-	{`cosigned by \w+( and \w+)+`, "cosigned by two"},
+	{`cosigned by \w+((,| and) \w+)+`, "cosigned by two"},
 	{`\(missing \w+, \w+\)`, "(missing two)"},
 }
 
+// keyLines are keys that can replace a file, in the order of their ids: new ones each time.
+var keyLines = regexp.MustCompile(`(?m)(^ +[+-]? *key .*\n)+`)
+
 func steady(transcript string) string {
+	transcript = keyLines.ReplaceAllStringFunc(transcript, func(block string) string {
+		lines := slices.Collect(strings.Lines(regexp.MustCompile(`\b[0-9a-f]{8}\b`).ReplaceAllString(block, "HEX")))
+		slices.Sort(lines)
+		return strings.Join(lines, "")
+	})
 	for _, v := range varies {
 		transcript = regexp.MustCompile(v.what).ReplaceAllString(transcript, v.with)
 	}

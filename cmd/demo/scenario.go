@@ -28,6 +28,7 @@ type story struct {
 	newest     files   // the vendor's folder with release 2.2
 	stolen     []byte  // the file that the thief released in secret
 	offered    site    // what the thief then serves
+	honest     site    // what an honest mirror serves after that
 	evidence   int64   // the entry that proves the vendor's equivocation
 
 	audited *audited // what the auditor says of it all
@@ -48,6 +49,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"A vendor publishes; every release gets a proof beside it", s.publishHistory},
 		{"A device installs logged and witnessed releases", s.install},
 		{"The same device refuses everything else", s.attack},
+		{"Devices whose policies want more than a proof", s.decide},
 		{"The log refuses a file passed off as another role's", s.passOffAtLog},
 		{"An auditor replays the whole log and trusts no party", s.audit},
 	} {
