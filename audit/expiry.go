@@ -29,9 +29,9 @@ const (
 	fewestDistances = 3
 )
 
-// Life is what is known of how long the last release of a role is valid, and those before
+// lifetime is what is known of how long the last release of a role is valid, and those before
 // it. Times are POSIX seconds.
-type Life struct {
+type lifetime struct {
 	Version   int64   `json:"version"`
 	Expires   int64   `json:"expires"`
 	After     int64   `json:"after,omitempty"`     // it was not logged yet; 0: not known
@@ -42,7 +42,7 @@ type Life struct {
 // look is a tree that was verified, and what is known of when its entries were logged.
 type look struct {
 	size        int64
-	after, seen int64 // as in Life
+	after, seen int64 // as in lifetime
 }
 
 // noteLook notes that a larger tree was verified.
@@ -72,7 +72,7 @@ func (r *repository) noteLife(l *loaded, at look) {
 	}
 	life := r.lives[l.leaf.Role]
 	if life == nil {
-		life = &Life{}
+		life = &lifetime{}
 		r.lives[l.leaf.Role] = life
 	}
 	expires := l.metadata.Expires.Unix()
@@ -89,7 +89,7 @@ func habitual(role string) bool { return role == tuf.RoleSnapshot || role == tuf
 
 // of returns how long the release is valid, as far as that is known, and how that is
 // known; 0: not known.
-func (l *Life) of(role string) (time.Duration, string) {
+func (l *lifetime) of(role string) (time.Duration, string) {
 	left := l.Expires - l.Seen
 	if l.After > 0 && l.Seen > 0 && l.Seen-l.After <= left/4 {
 		return time.Duration(left) * time.Second, "its life of " + inWords(left)
@@ -115,7 +115,7 @@ func inWords(seconds int64) string {
 }
 
 // runsOut returns since when a release is running out, and says what that is compared with.
-func (l *Life) runsOut(role string) (since time.Time, compared string) {
+func (l *lifetime) runsOut(role string) (since time.Time, compared string) {
 	ahead, compared := runningOutAhead, "14 days"
 	switch life, what := l.of(role); {
 	case life > 0 && life/3 < ahead:
@@ -128,7 +128,7 @@ func (l *Life) runsOut(role string) (since time.Time, compared string) {
 
 // runningOut words which of the releases in force are about to expire: those of the first
 // roles one by one. Those that have expired by the time of the checkpoint are left out.
-func (a *Auditor) runningOut(id tuf.Digest, lives map[string]*Life, roles []RoleReport, asOf time.Time) []Finding {
+func (a *Auditor) runningOut(id tuf.Digest, lives map[string]*lifetime, roles []RoleReport, asOf time.Time) []Finding {
 	now := a.cfg.Now()
 	var found []Finding
 	more, first := 0, time.Time{}

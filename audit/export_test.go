@@ -2,6 +2,8 @@ package audit
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -33,3 +35,6 @@ func (a *Auditor) Notes(ctx context.Context) (notes [][]byte, err error) {
 
 // SetMaxRecords changes how many leaves the repositories in memory have.
 func (a *Auditor) SetMaxRecords(n int) { a.maxRecords = n }
+
+// Kinds returns all kinds of findings, in the order of their names.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(classes)) }

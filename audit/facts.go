@@ -45,7 +45,7 @@ func newRepository(repo *admit.Repository, genesis int64) *repository {
 		sharing:    map[string][]*keyGroup{},
 		says:       map[string]tuf.Digest{},
 		shared:     map[tuf.Digest]bool{},
-		lives:      map[string]*Life{},
+		lives:      map[string]*lifetime{},
 		forked:     map[tuf.Digest]bool{},
 		facts:      map[string]any{},
 	}
@@ -148,7 +148,7 @@ func (r *repository) restored(name string, value []byte) error {
 	case "says":
 		return restoreValue(r.says, role, value)
 	case "life":
-		life := &Life{}
+		life := &lifetime{}
 		r.lives[role] = life
 		return json.Unmarshal(value, life)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,10 +100,6 @@ var classes = map[Kind]Class{
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
 }
-
-// Kinds returns all kinds of findings, in the order of their names. docs/findings.md says
-// of each what it means.
-func Kinds() []Kind { return slices.Sorted(maps.Keys(classes)) }
 
 // Class returns the class of a kind.
 func (k Kind) Class() Class { return classes[k] }
@@ -426,6 +421,6 @@ func (c Class) Fails() bool { return c == Tampering || c == Equivocation || c ==
 // 1: that some vendor contradicted himself elsewhere in the log does not.
 func (c Class) AgainstLookup() bool { return c == Tampering || c == Unexpected }
 
-// AgainstLog reports whether the log answers for a finding of the class, or for what could
+// againstLog reports whether the log answers for a finding of the class, or for what could
 // not be checked because of it: then nobody can vouch for the checkpoint.
-func (c Class) AgainstLog() bool { return c != Equivocation && c != Hygiene }
+func (c Class) againstLog() bool { return c != Equivocation && c != Hygiene }

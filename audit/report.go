@@ -304,13 +304,13 @@ func (a *Auditor) vouches(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	for _, f := range slices.Concat(a.pending, a.unkept) {
-		if f.Class.AgainstLog() {
+		if f.Class.againstLog() {
 			return false, nil
 		}
 	}
 	var against []string
 	for _, class := range []Class{Tampering, Equivocation, Unexpected, Hygiene, Outage} {
-		if class.AgainstLog() {
+		if class.againstLog() {
 			against = append(against, string(class))
 		}
 	}
@@ -371,10 +371,10 @@ func (a *Auditor) cosignedAt(c *proofs.SignedCheckpoint) time.Time {
 // present is what is said of a repository until it has another leaf, and what it takes to
 // say the rest.
 type present struct {
-	Report RepositoryReport `json:"report"`
-	Lives  map[string]*Life `json:"lives"`
-	Gaps   []Finding        `json:"gaps"`
-	Never  []Finding        `json:"never"`
+	Report RepositoryReport     `json:"report"`
+	Lives  map[string]*lifetime `json:"lives"`
+	Gaps   []Finding            `json:"gaps"`
+	Never  []Finding            `json:"never"`
 }
 
 // repositoryReport describes a repository, and words the findings that are true

@@ -33,7 +33,7 @@ type repository struct {
 	redelegates bool                   // other delegations may be in force since the last leaf
 	shared      map[tuf.Digest]bool    // sentences on roles that share keys
 	snapshot    snapshotAt             // the newest that vouches for a release
-	lives       map[string]*Life       // by role
+	lives       map[string]*lifetime   // by role
 	past        past
 	rekeyed     int64               // the last root with other keys for snapshots or timestamps than the one before it
 	forked      map[tuf.Digest]bool // repositories with a root that devices of this one take, or that take one of this one

@@ -243,8 +243,8 @@ func twice(r namedKeys) (list []string) {
 	return list
 }
 
-// RemovedKey is a key that could sign a role and no longer can.
-type RemovedKey struct {
+// removedKey is a key that could sign a role and no longer can.
+type removedKey struct {
 	Role   string `json:"role"`
 	ID     string `json:"id"`
 	Type   string `json:"type"`
@@ -259,7 +259,7 @@ const maxRemoved = 256
 
 // past is what is remembered of a repository besides what its releases say.
 type past struct {
-	Removed []RemovedKey `json:"removed,omitempty"`
+	Removed []removedKey `json:"removed,omitempty"`
 }
 
 // removes notes which keys of a role a release removed, or brought back.
@@ -270,7 +270,7 @@ func (r *repository) removes(l *loaded, role string, was, is tuf.KeySet) {
 	r.fact("past", &r.past)
 	p := &r.past
 	now := is.Identities()
-	p.Removed = slices.DeleteFunc(p.Removed, func(r RemovedKey) bool {
+	p.Removed = slices.DeleteFunc(p.Removed, func(r removedKey) bool {
 		if r.Role != role {
 			return false
 		}
@@ -283,13 +283,13 @@ func (r *repository) removes(l *loaded, role string, was, is tuf.KeySet) {
 		}
 		for _, id := range was.IDs(key) {
 			k := was.Key(id)
-			p.Removed = append(p.Removed, RemovedKey{role, id, k.Type, k.Scheme, k.Public, fmt.Sprintf("%s %d", plain(l.leaf.Role), l.leaf.Version), l.index})
+			p.Removed = append(p.Removed, removedKey{role, id, k.Type, k.Scheme, k.Public, fmt.Sprintf("%s %d", plain(l.leaf.Role), l.leaf.Version), l.index})
 		}
 	}
 	p.Removed = p.Removed[max(0, len(p.Removed)-maxRemoved):]
 }
 
-func (r RemovedKey) key() *tuf.Key {
+func (r removedKey) key() *tuf.Key {
 	return &tuf.Key{ID: r.ID, Type: r.Type, Scheme: r.Scheme, Public: r.Public}
 }
 

@@ -17,9 +17,6 @@ const (
 	MaxSize = 32 << 20 // of the pack
 )
 
-// MaxFiles is the most files that a pack may hold: two for each leaf.
-const MaxFiles = 2 * proofs.FullWidth
-
 // headSize is how many bytes a record has before its file.
 const headSize = len(tuf.Digest{}) + 4
 

@@ -154,8 +154,8 @@ func TestEncodeStopsAtTheLimit(t *testing.T) {
 	if err != nil || absent != 0 {
 		t.Fatalf("%d absent, %v", absent, err)
 	}
-	if files, err := Parse(pack, b.entries); err != nil || len(files) != MaxFiles-1 {
-		t.Errorf("%d files, %v, want %d", len(files), err, MaxFiles-1)
+	if files, err := Parse(pack, b.entries); err != nil || len(files) != 2*proofs.FullWidth-1 {
+		t.Errorf("%d files, %v, want %d", len(files), err, 2*proofs.FullWidth-1)
 	}
 }
 

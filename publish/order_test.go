@@ -72,7 +72,7 @@ func TestSubmitAfterDelegationsChanged(t *testing.T) {
 		slices.Sort(paths)
 		rand.New(rand.NewPCG(seed, 0)).Shuffle(len(paths), func(a, b int) { paths[a], paths[b] = paths[b], paths[a] })
 		r := mustSubmit(t, l.config(), paths...)
-		if len(r.Refused()) != 0 || len(r.Past()) != 0 || r.Total().Released != 12 {
+		if len(r.Refused()) != 0 || len(r.past()) != 0 || r.Total().Released != 12 {
 			t.Fatalf("seed %d: %+v\n%s", seed, r.Total(), outcome(r))
 		}
 		if r = mustSubmit(t, l.config(), dir); r.Total().Logged != 12 {
@@ -92,11 +92,11 @@ func TestSubmitAfterDelegationsChanged(t *testing.T) {
 	}
 	mustSubmit(t, l.config(), only("1.root.json", "2.root.json", "3.root.json", "3.targets.json", "3.role1.json", "4.snapshot.json")...)
 	r := mustSubmit(t, l.config(), dir)
-	if len(r.Refused()) != 0 || len(r.Past()) == 0 {
-		t.Errorf("refused %+v, past %+v", r.Refused(), r.Past())
+	if len(r.Refused()) != 0 || len(r.past()) == 0 {
+		t.Errorf("refused %+v, past %+v", r.Refused(), r.past())
 	}
 	past := map[string]string{}
-	for _, v := range r.Past() {
+	for _, v := range r.past() {
 		past[filepath.Base(v.File)] = v.Past
 	}
 	for name, want := range map[string]string{"1.role1.json": "snapshot 4 lists version 3", "1.role2.json": "snapshot 4 lists no role2 any more", "2.deep.json": "lists no deep any more"} {
@@ -114,8 +114,8 @@ func TestSubmitAfterDelegationsChanged(t *testing.T) {
 		t.Errorf("without the targets that delegated to it: %+v", refused)
 	}
 	left["1.targets.json"], left["1.snapshot.json"] = one, snapshotFile(1, "k1", map[string][]byte{"targets": one})
-	if r := mustSubmit(t, other.config(), release(t, left)); len(r.Refused()) != 0 || len(r.Past()) != 1 || !strings.Contains(r.Past()[0].Past, "no longer delegate to d") {
-		t.Errorf("with them: refused %+v, past %+v", r.Refused(), r.Past())
+	if r := mustSubmit(t, other.config(), release(t, left)); len(r.Refused()) != 0 || len(r.past()) != 1 || !strings.Contains(r.past()[0].Past, "no longer delegate to d") {
+		t.Errorf("with them: refused %+v, past %+v", r.Refused(), r.past())
 	}
 
 	// What was never listed may be a mistake, and so may be what is newer than listed.

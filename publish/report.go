@@ -124,9 +124,9 @@ func (r *Report) Refused() []Verdict {
 		r.with(func(v Verdict) bool { return refused(v) && v.Because != "" })...)
 }
 
-// Past returns the verdicts on refused files that devices no longer require:
+// past returns the verdicts on refused files that devices no longer require:
 // everything that can be logged is logged.
-func (r *Report) Past() []Verdict {
+func (r *Report) past() []Verdict {
 	return r.with(func(v Verdict) bool { return v.Status == api.StatusRefused && v.Past != "" })
 }
 
@@ -246,7 +246,7 @@ func (r *Report) writeReasons(w io.Writer, dir string) error {
 		files []Verdict
 	}{
 		{"evidence", r.Evidence()}, {"held", r.Held()}, {"refused", r.Refused()},
-		{"past: these can no longer be logged, and devices do not require them", r.Past()},
+		{"past: these can no longer be logged, and devices do not require them", r.past()},
 	} {
 		if len(list.files) > 0 {
 			t.Line("\n%s:\n", list.title)

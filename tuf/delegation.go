@@ -203,7 +203,7 @@ func (d *Delegations) For(path string) []DelegatedRole {
 		return nil
 	}
 	if d.Succinct != nil {
-		return []DelegatedRole{d.Succinct.bin(d.Succinct.RoleFor(path))}
+		return []DelegatedRole{d.Succinct.bin(d.Succinct.roleFor(path))}
 	}
 	var roles []DelegatedRole
 	for _, role := range d.Roles {
@@ -223,7 +223,7 @@ func (d *Delegations) For(path string) []DelegatedRole {
 // one, every other character for itself.
 func (r DelegatedRole) Covers(path string) bool {
 	if r.bins != nil {
-		return r.bins.RoleFor(path) == r.Name
+		return r.bins.roleFor(path) == r.Name
 	}
 	for _, pattern := range r.Paths {
 		if matchPath(pattern, path) {
@@ -243,8 +243,8 @@ func (r DelegatedRole) Covers(path string) bool {
 	return false
 }
 
-// RoleFor returns the name of the bin for a target's path.
-func (s Succinct) RoleFor(path string) string {
+// roleFor returns the name of the bin for a target's path.
+func (s Succinct) roleFor(path string) string {
 	sum := sha256.Sum256([]byte(path))
 	return s.name(binary.BigEndian.Uint32(sum[:4]) >> (32 - s.BitLength))
 }

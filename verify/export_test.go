@@ -11,3 +11,6 @@ const (
 
 // Floor returns the time floor.
 func (c *Client) Floor() time.Time { return c.floor() }
+
+// WeakerThan is weakerThan, for the tests of users.
+func (r Requirements) WeakerThan(before Requirements) []string { return r.weakerThan(before) }

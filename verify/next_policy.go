@@ -76,7 +76,7 @@ func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ways := next.WeakerThan(c.requirements)
+	ways := next.weakerThan(c.requirements)
 	id := next.Digest()
 	if len(ways) > 0 && !c.approved("", id) {
 		if err := c.policyWaits(id, ways, c.accepted[at].Logged); err != nil {

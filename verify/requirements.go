@@ -42,11 +42,11 @@ func (r Requirements) Digest() tuf.Digest {
 
 func (r Requirements) equal(s Requirements) bool { return r.Digest() == s.Digest() }
 
-// WeakerThan says, in words, in which ways r requires less than before; nil: everything
+// weakerThan says, in words, in which ways r requires less than before; nil: everything
 // that r accepts is accepted under before. What cannot be compared counts as less.
 //
 // A device's own memory is not compared: of versions, payloads and the time floor.
-func (r Requirements) WeakerThan(before Requirements) (ways []string) {
+func (r Requirements) weakerThan(before Requirements) (ways []string) {
 	if before.Policy == nil || r.equal(before) {
 		return nil
 	}
@@ -257,7 +257,7 @@ func (c *Client) checkDowngrade() error {
 	if c.state.Required == nil {
 		return nil
 	}
-	ways := c.requirements.WeakerThan(*c.state.Required)
+	ways := c.requirements.weakerThan(*c.state.Required)
 	id := c.requirements.Digest()
 	if len(ways) == 0 {
 		return nil

@@ -177,7 +177,7 @@ func TestNotWeakerAcceptsNoMore(t *testing.T) {
 	notWeaker, accepted := 0, 0
 	for i, now := range all {
 		for j, before := range all {
-			if i == j || len(now.req.WeakerThan(before.req)) > 0 {
+			if i == j || len(now.req.weakerThan(before.req)) > 0 {
 				continue
 			}
 			notWeaker++

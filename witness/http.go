@@ -230,7 +230,7 @@ func (h handler) serveCheckpoint(rw http.ResponseWriter, r *http.Request) {
 		h.fail(rw, r, err)
 		return
 	}
-	note, err := h.Cosigned(r.Context(), id)
+	note, err := h.cosigned(r.Context(), id)
 	leave()
 	if errors.Is(err, ErrUnknownLog) {
 		http.Error(rw, "no checkpoint of this log was cosigned", http.StatusNotFound)

@@ -320,10 +320,10 @@ func (w *Witness) sign(text string, unix int64) ([]proofs.Signature, error) {
 	return sigs, nil
 }
 
-// Cosigned returns the checkpoint of a log that was cosigned last, with the
+// cosigned returns the checkpoint of a log that was cosigned last, with the
 // signatures of the log and of the witness. It is ErrUnknownLog if the log is
 // unknown or was never cosigned.
-func (w *Witness) Cosigned(ctx context.Context, id OriginHash) ([]byte, error) {
+func (w *Witness) cosigned(ctx context.Context, id OriginHash) ([]byte, error) {
 	log, err := w.store.Log(ctx, id)
 	if err != nil {
 		return nil, err

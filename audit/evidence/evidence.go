@@ -64,11 +64,6 @@ func (u *Unproved) Error() string {
 	return fmt.Sprintf("%s: this file alone does not prove that it should not be there, replay entries %d to %d", u.Sentence, u.From, u.To)
 }
 
-// Is reports whether b begins as evidence does.
-func Is(b []byte) bool {
-	return bytes.HasPrefix(b, []byte("tuflog conflict v")) || bytes.HasPrefix(b, []byte("tuflog accusation v"))
-}
-
 // Check verifies evidence with public keys of logs and witnesses. The error is an *Unproved
 // if entries are missing that could excuse the accused, and else says why the file proves
 // nothing against any of the keys. An equivocation is proved by the keys of its repository,

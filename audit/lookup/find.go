@@ -33,7 +33,7 @@ type Judge interface {
 // under very many paths.
 const (
 	maxRows  = 100_000 // rows of the memory that are looked at, of releases and of evidence each
-	MaxShown = 1000    // leaves, files or keys
+	maxShown = 1000    // leaves, files or keys
 )
 
 // Find finds the releases that list the file, as an auditor remembers them, proves them and
@@ -47,7 +47,7 @@ func (l *Lookup) Find(ctx context.Context, memory Memory, judge Judge) error {
 				as  string
 				sum tuf.Digest
 			}{{"metadata", named.Metadata}, {"payload", named.Payload}} {
-				if named.Verdict == state.Right && part.sum == l.Query.SHA256 && len(l.Named) < MaxShown {
+				if named.Verdict == state.Right && part.sum == l.Query.SHA256 && len(l.Named) < maxShown {
 					l.Named = append(l.Named, Named{named.Index, part.as})
 				}
 			}
@@ -155,7 +155,7 @@ func (l *Lookup) chosen(rows []state.File) [][]state.File {
 		}
 		leaves, rows = append(leaves, rows[:n]), rows[n:]
 	}
-	if len(leaves) <= MaxShown {
+	if len(leaves) <= maxShown {
 		return leaves
 	}
 	slices.SortFunc(leaves, func(a, b []state.File) int {
@@ -167,8 +167,8 @@ func (l *Lookup) chosen(rows []state.File) [][]state.File {
 		}
 		return cmp.Compare(b[0].Last, a[0].Last)
 	})
-	l.More += len(leaves) - MaxShown
-	leaves = leaves[:MaxShown]
+	l.More += len(leaves) - maxShown
+	leaves = leaves[:maxShown]
 	slices.SortFunc(leaves, func(a, b []state.File) int { return cmp.Compare(a[0].Last, b[0].Last) })
 	return leaves
 }

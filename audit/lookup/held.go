@@ -25,7 +25,8 @@ type Key struct {
 }
 
 // Keys returns where a key is listed in the repositories that count: under an id, and the
-// same key under other ids; more is how many places there are beyond MaxShown.
+// same key under other ids; more is how many places there are beyond
+// the first thousand.
 func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key, more int, err error) {
 	type place struct {
 		repository tuf.Digest
@@ -35,7 +36,7 @@ func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key
 	identities, seen, elsewhere := map[tuf.KeyIdentity]bool{}, map[place]bool{}, map[place]bool{}
 	add := func(use state.KeyUse) error {
 		at := place{use.Repository, use.Role, use.ID, use.First}
-		if use.Identity != (tuf.KeyIdentity{}) && len(identities) < MaxShown {
+		if use.Identity != (tuf.KeyIdentity{}) && len(identities) < maxShown {
 			identities[use.Identity] = true
 		}
 		switch {
@@ -67,10 +68,10 @@ func (l *Lookup) Keys(ctx context.Context, memory Memory, id string) (keys []Key
 		}
 	}
 	l.Elsewhere = len(elsewhere)
-	if len(keys) > MaxShown { // those that count today stay
+	if len(keys) > maxShown { // those that count today stay
 		slices.SortStableFunc(keys, func(a, b Key) int { return cmp.Compare(rank(a), rank(b)) })
-		more += len(keys) - MaxShown
-		keys = keys[:MaxShown]
+		more += len(keys) - maxShown
+		keys = keys[:maxShown]
 	}
 	slices.SortStableFunc(keys, func(a, b Key) int {
 		return cmp.Or(bytes.Compare(a.Repository[:], b.Repository[:]), cmp.Compare(a.Since, b.Since), cmp.Compare(a.ID, b.ID))
@@ -98,7 +99,7 @@ type Held struct {
 }
 
 // Files returns the files that the newest releases of the vendors' roles list; more is how
-// many there are beyond MaxShown.
+// many there are beyond the first thousand.
 func (l *Lookup) Files(ctx context.Context, memory Memory) (files []Held, more int, err error) {
 	for id := range l.Vendors {
 		if id.IsZero() {
@@ -121,6 +122,6 @@ func (l *Lookup) Files(ctx context.Context, memory Memory) (files []Held, more i
 	slices.SortFunc(files, func(a, b Held) int {
 		return cmp.Or(bytes.Compare(a.Repository[:], b.Repository[:]), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Role, b.Role))
 	})
-	shown := files[:min(len(files), MaxShown)]
+	shown := files[:min(len(files), maxShown)]
 	return shown, more + len(files) - len(shown), nil
 }

@@ -57,9 +57,9 @@ func (e *ForkError) Error() string {
 	return fmt.Sprintf("the log has signed a tree that contradicts the one that was copied: the proof is in %s", e.Path)
 }
 
-// ErrBehind is wrapped by the error for a log that shows a smaller tree than the copy
+// errBehind is wrapped by the error for a log that shows a smaller tree than the copy
 // has, which the copy continues: an older copy of the log, or a front end that is behind.
-var ErrBehind = errors.New("the log shows an older checkpoint than the one that is copied")
+var errBehind = errors.New("the log shows an older checkpoint than the one that is copied")
 
 // Update copies what the log has published into the directory, or what is new of it. A
 // log that has published nothing is audit.ErrNothingPublished. Files that the log does
@@ -180,7 +180,7 @@ func (c *mirror) compare(ctx context.Context) error {
 		}
 		return fmt.Errorf("whether the tree of size %d continues that of size %d, which was copied: %w", c.new.Tree.N, c.old.Tree.N, err)
 	case c.old.Tree.N > c.new.Tree.N:
-		return fmt.Errorf("%w: size %d, and %d entries are copied", ErrBehind, c.new.Tree.N, c.old.Tree.N)
+		return fmt.Errorf("%w: size %d, and %d entries are copied", errBehind, c.new.Tree.N, c.old.Tree.N)
 	}
 	return nil
 }

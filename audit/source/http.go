@@ -19,9 +19,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// MaxConnections is how many connections an HTTP source of its own transport has open at
+// maxConnections is how many connections an HTTP source of its own transport has open at
 // once.
-const MaxConnections = 16
+const maxConnections = 16
 
 // maxExpected is the most memory that is taken for a pack before it comes, in bytes.
 const maxExpected = 4 << 20
@@ -66,9 +66,9 @@ func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		ForceAttemptHTTP2:      true,
-		MaxConnsPerHost:        MaxConnections,
-		MaxIdleConns:           MaxConnections,
-		MaxIdleConnsPerHost:    MaxConnections,
+		MaxConnsPerHost:        maxConnections,
+		MaxIdleConns:           maxConnections,
+		MaxIdleConnsPerHost:    maxConnections,
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,

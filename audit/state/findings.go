@@ -237,8 +237,8 @@ func (db *DB) FinishReplay(ctx context.Context, now time.Time) error {
 	return db.Commit(ctx)
 }
 
-// ErrUnknownFinding is wrapped if no finding has the id.
-var ErrUnknownFinding = errors.New("no such finding")
+// errUnknownFinding is wrapped if no finding has the id.
+var errUnknownFinding = errors.New("no such finding")
 
 // Acknowledge notes that somebody knows of a finding: an id, or the beginning of one that
 // is nobody else's. An empty reason takes the acknowledgement back.
@@ -256,9 +256,9 @@ func (db *DB) Acknowledge(ctx context.Context, id, reason string, now time.Time)
 	case err != nil:
 		return Finding{}, err
 	case len(found) == 0:
-		return Finding{}, fmt.Errorf("%w: %q", ErrUnknownFinding, id)
+		return Finding{}, fmt.Errorf("%w: %q", errUnknownFinding, id)
 	case len(found) > 1:
-		return Finding{}, fmt.Errorf("%w: %q is the beginning of several ids: %s and %s", ErrUnknownFinding, id, found[0].ID(), found[1].ID())
+		return Finding{}, fmt.Errorf("%w: %q is the beginning of several ids: %s and %s", errUnknownFinding, id, found[0].ID(), found[1].ID())
 	}
 	f := found[0]
 	f.Acked, f.Reason = now.Unix(), reason
@@ -274,7 +274,7 @@ func (db *DB) Acknowledge(ctx context.Context, id, reason string, now time.Time)
 func hexPrefix(id string) (string, error) {
 	id = strings.ToLower(id)
 	if len(id) < 4 || len(id) > 2*len(tuf.Digest{}) || strings.Trim(id, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("%w: id %q, want 4 to 64 hex digits", ErrUnknownFinding, id)
+		return "", fmt.Errorf("%w: id %q, want 4 to 64 hex digits", errUnknownFinding, id)
 	}
 	return id, nil
 }

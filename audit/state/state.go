@@ -264,9 +264,6 @@ func (db *DB) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Writing reports whether something waits for a Commit.
-func (db *DB) Writing() bool { return db.writing }
-
 // maxNames is how many repositories and roles are remembered by their numbers.
 const maxNames = 1 << 16
 

@@ -26,10 +26,10 @@ const headerV1 = "tuflog auditor state v1\n"
 // maxV1 is more than any such file: a note, and an edge of at most 63 hashes.
 const maxV1 = proofs.MaxNoteSize + 8<<10
 
-// ParseV1 reads exactly what version 1 wrote into DIR/state: a first line, the edge as
+// parseV1 reads exactly what version 1 wrote into DIR/state: a first line, the edge as
 // package proofs prints it, an empty line, the signed note. It does not verify
 // signatures.
-func ParseV1(b []byte) (*V1, error) {
+func parseV1(b []byte) (*V1, error) {
 	if len(b) > maxV1 {
 		return nil, fmt.Errorf("%d bytes, more than %d", len(b), maxV1)
 	}
@@ -71,7 +71,7 @@ func readV1(dir string) (*V1, error) {
 	b, err := regular.ReadSome(file, maxV1+1)
 	switch {
 	case err == nil:
-		if v, err = ParseV1(b); err != nil {
+		if v, err = parseV1(b); err != nil {
 			return nil, fmt.Errorf("%s: %w: %w (without the file the auditor continues, and still compares the notes beside it with the log)", file, ErrDamaged, err)
 		}
 	case !errors.Is(err, os.ErrNotExist):

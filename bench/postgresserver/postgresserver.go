@@ -283,9 +283,6 @@ func said(path string, since int64) string {
 	return strings.TrimSpace(string(b[max(0, len(b)-2000):]))
 }
 
-// Dir is the server's directory.
-func (s *Server) Dir() string { return s.cfg.Dir }
-
 // URL is the connection URL of a database, over TCP.
 func (s *Server) URL(database string) string { return databaseURL(s.Addr(), database) }
 

@@ -48,9 +48,9 @@ func IsFailure(err error) bool { return errors.As(err, new(failure)) }
 // Failed(ErrReported) exits with 1 and prints no message.
 var ErrReported = errors.New("reported on stdout")
 
-// Run runs the program with the given arguments and streams and returns its
+// run runs the program with the given arguments and streams and returns its
 // exit code.
-func Run(ctx context.Context, program func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(ctx context.Context, program func() *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := program()
 	// Nothing drives the terminal, whoever made it up.
 	safe := printable.NewWriter(stderr)

@@ -39,7 +39,7 @@ func TestRunExitCodes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder
-			code := Run(t.Context(), func() *cobra.Command {
+			code := run(t.Context(), func() *cobra.Command {
 				root := &cobra.Command{Use: "prog"}
 				group := &cobra.Command{Use: "group", Args: cobra.NoArgs}
 				group.AddCommand(&cobra.Command{Use: "sub", RunE: func(*cobra.Command, []string) error { return nil }})
@@ -81,7 +81,7 @@ func TestResultsThatCannotBePrinted(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var stderr strings.Builder
-			code := Run(t.Context(), func() *cobra.Command {
+			code := run(t.Context(), func() *cobra.Command {
 				root := &cobra.Command{Use: "prog"}
 				root.AddCommand(&cobra.Command{Use: "do", RunE: func(cmd *cobra.Command, _ []string) error {
 					if _, err := fmt.Fprintln(cmd.OutOrStdout(), "fine"); tt.says {
@@ -102,7 +102,7 @@ func TestResultsThatCannotBePrinted(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var stderr strings.Builder
-	code := Run(ctx, func() *cobra.Command {
+	code := run(ctx, func() *cobra.Command {
 		root := &cobra.Command{Use: "prog"}
 		root.AddCommand(&cobra.Command{Use: "do", RunE: func(cmd *cobra.Command, _ []string) error {
 			cancel()
@@ -143,7 +143,7 @@ func TestProgressLine(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var stdout strings.Builder
-	code := Run(t.Context(), func() *cobra.Command { return &cobra.Command{Use: "prog", Run: func(*cobra.Command, []string) {}} },
+	code := run(t.Context(), func() *cobra.Command { return &cobra.Command{Use: "prog", Run: func(*cobra.Command, []string) {}} },
 		[]string{"--version"}, strings.NewReader(""), &stdout, io.Discard)
 	first, second, _ := strings.Cut(stdout.String(), "\n")
 	if code != ExitOK || !strings.HasPrefix(first, "prog ") || !strings.Contains(first, ", go1.") || !strings.HasPrefix(second, "formats: tuflog release v1, ") {

@@ -18,7 +18,7 @@ import (
 func Main(program func() *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends a program that takes its time
-	code := Run(ctx, program, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, program, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }

@@ -38,9 +38,9 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	switch {
 	case p == nil:
 	case state == http.StateActive:
-		p.Busy()
+		p.busy()
 	case state == http.StateIdle:
-		p.Idle()
+		p.idle()
 	default:
 		p.Leave()
 	}
@@ -53,7 +53,7 @@ func (c *connections) add(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	p.Idle()
+	p.idle()
 	c.mu.Lock()
 	c.places[conn] = p
 	c.mu.Unlock()

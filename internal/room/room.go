@@ -119,11 +119,11 @@ func firstOf(l *list.List) *Place {
 	return nil
 }
 
-// Idle marks the place as not in use, until Busy is called.
-func (p *Place) Idle() { p.move(&p.source.idle) }
+// idle marks the place as not in use, until busy is called.
+func (p *Place) idle() { p.move(&p.source.idle) }
 
-// Busy marks the place as in use.
-func (p *Place) Busy() { p.move(&p.source.busy) }
+// busy marks the place as in use.
+func (p *Place) busy() { p.move(&p.source.busy) }
 
 // Leave frees the place. It may be called more than once.
 func (p *Place) Leave() {

@@ -36,7 +36,7 @@ func (c *crowd) enter(name string, leaves ...string) {
 
 func (c *crowd) idle(names ...string) {
 	for _, n := range names {
-		c.places[n].Idle()
+		c.places[n].idle()
 	}
 }
 
@@ -48,7 +48,7 @@ func TestShareOfASource(t *testing.T) {
 	c.enter("a 4", "a 1") // the one that has been busy for longest
 	c.idle("a 4", "a 3")
 	c.enter("a 5", "a 4") // the one that has been idle for longest
-	c.places["a 3"].Busy()
+	c.places["a 3"].busy()
 	c.enter("a 6", "a 2")
 	c.enter("b 1", "")
 	c.places["a 3"].Leave()
@@ -74,7 +74,7 @@ func TestFullRoom(t *testing.T) {
 	c.enter("b 3", "")          //
 	c.enter("a 6", "a 3")       // its own: nobody has more
 	c.idle("c 2")               // a 2, b 2 with b 1 idle, c 2 with c 2 idle
-	c.places["b 1"].Busy()      //
+	c.places["b 1"].busy()      //
 	c.enter("d 1", "c 2")       // an idle one first, though others have as many
 	c.enter("d 2", "a 4", "b 3", "b 1")
 }
@@ -151,7 +151,7 @@ func TestRandomCrowds(t *testing.T) {
 				in = append(in, g)
 			case 2:
 				if len(in) > 0 {
-					in[rnd.IntN(len(in))].place.Idle()
+					in[rnd.IntN(len(in))].place.idle()
 				}
 			case 3:
 				if len(in) > 0 {
@@ -184,8 +184,8 @@ func TestConcurrentCrowd(t *testing.T) {
 					t.Error("refused")
 					return
 				}
-				p.Idle()
-				p.Busy()
+				p.idle()
+				p.busy()
 				p.Leave()
 			}
 		})

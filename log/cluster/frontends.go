@@ -174,7 +174,7 @@ func (b *beating) explain(why error) {
 // URL.
 func (n *Node) twins() {
 	alive := n.others.alive(time.Now())
-	i := slices.IndexFunc(alive, func(f FrontEnd) bool { return SameURL(f.URL, n.url) })
+	i := slices.IndexFunc(alive, func(f FrontEnd) bool { return sameURL(f.URL, n.url) })
 	if was := n.twin.Swap(i >= 0); i >= 0 && !was {
 		n.logger.Warn("another front end is said to be reached at the URL of this one: give each its own --url", "url", alive[i].URL, "id", alive[i].ID)
 	}

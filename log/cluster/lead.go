@@ -63,7 +63,7 @@ func (n *Node) lead(ctx context.Context, lease Lease) (err error) {
 		stop()
 		n.checks.anew()
 		var gave *yield
-		if errors.As(context.Cause(right), &gave) && gave.reason == YieldTrillian {
+		if errors.As(context.Cause(right), &gave) && gave.reason == yieldTrillian {
 			n.checks.storage.note(gave)
 		}
 		// Requests that are still reading have their tiles from the database.
@@ -125,7 +125,7 @@ func (n *Node) watch(ctx context.Context, storage Storage, giveUp func(*yield)) 
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		if err := storage.Watch(ctx); err != nil {
-			giveUp(&yield{YieldTrillian, err.Error()})
+			giveUp(&yield{yieldTrillian, err.Error()})
 		}
 	})
 	return func() { cancel(); watching.Wait() }

@@ -160,7 +160,7 @@ type Status struct {
 	Able bool
 	// Others is how many others may lead and live, OthersAble how many of those are able.
 	Others, OthersAble int
-	// SameURL reports whether another one says that it is reached at this one's URL.
+	// sameURL reports whether another one says that it is reached at this one's URL.
 	SameURL bool
 	// Kept reports whether its directory has, or gets, the newest checkpoint that it has
 	// served.
@@ -244,7 +244,7 @@ func (n *Node) leader(ctx context.Context) (Leader, bool, error) {
 // this one is. Requests that are passed on to it would come back.
 func (n *Node) isTwin(before *Leader, now Leader) bool {
 	lives := before != nil && before.Epoch == now.Epoch && (before.Renewals != now.Renewals || n.twinLeads.Load() == now.Epoch)
-	is := now.ID != n.id && SameURL(now.URL, n.url) && lives
+	is := now.ID != n.id && sameURL(now.URL, n.url) && lives
 	if is {
 		n.twinLeads.Store(now.Epoch)
 	}
@@ -269,5 +269,5 @@ func (n *Node) why() error {
 // PlaceOf is a front end's URL as it is compared.
 func PlaceOf(url string) string { return strings.TrimSuffix(fetch.Redacted(url), "/") }
 
-// SameURL reports whether two front ends are reached at the same place.
-func SameURL(a, b string) bool { return PlaceOf(a) == PlaceOf(b) }
+// sameURL reports whether two front ends are reached at the same place.
+func sameURL(a, b string) bool { return PlaceOf(a) == PlaceOf(b) }

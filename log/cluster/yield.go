@@ -52,13 +52,13 @@ func (y *yield) Error() string { return y.what }
 
 // Reasons to yield, as metrics name them.
 const (
-	YieldUnpublished = "unpublished" // what waits comes no further
-	YieldUnreachable = "unreachable" // the other front ends do not reach it
-	YieldTrillian    = "trillian"    // Trillian does not answer
+	yieldUnpublished = "unpublished" // what waits comes no further
+	yieldUnreachable = "unreachable" // the other front ends do not reach it
+	yieldTrillian    = "trillian"    // Trillian does not answer
 )
 
 // YieldReasons returns all reasons to yield.
-func YieldReasons() []string { return []string{YieldUnpublished, YieldUnreachable, YieldTrillian} }
+func YieldReasons() []string { return []string{yieldUnpublished, yieldUnreachable, yieldTrillian} }
 
 // yielding is the state of a leader, as far as it may have to yield.
 type yielding struct {
@@ -93,9 +93,9 @@ func (y *yielding) decide(now time.Time, stalled time.Duration, trouble error, a
 		if trouble != nil {
 			what += fmt.Sprintf(" (%v)", trouble)
 		}
-		return &yield{YieldUnpublished, what}
+		return &yield{yieldUnpublished, what}
 	case !y.unreached.IsZero() && now.Sub(y.unreached) >= y.times.patience:
-		return &yield{YieldUnreachable, fmt.Sprintf("%d of %d other front ends do not reach this one; %s", unreached, len(able), words)}
+		return &yield{yieldUnreachable, fmt.Sprintf("%d of %d other front ends do not reach this one; %s", unreached, len(able), words)}
 	}
 	return nil
 }

@@ -30,11 +30,11 @@ func TestDecide(t *testing.T) {
 	}{
 		{"all is well", 0, able("", ""), "", no},
 		{"something waits for a moment", 9 * time.Second, able(""), "", no},
-		{"something waits", 10 * time.Second, able(""), YieldUnpublished, 0},
+		{"something waits", 10 * time.Second, able(""), yieldUnpublished, 0},
 		{"something waits, and nobody is able", time.Hour, nil, "", no},
-		{"not reached by the only other one", 0, able("refused"), YieldUnreachable, 10 * time.Second},
+		{"not reached by the only other one", 0, able("refused"), yieldUnreachable, 10 * time.Second},
 		{"not reached by half", 0, able("refused", ""), "", no},
-		{"not reached by most", 0, able("refused", "", "timeout"), YieldUnreachable, 10 * time.Second},
+		{"not reached by most", 0, able("refused", "", "timeout"), yieldUnreachable, 10 * time.Second},
 		{"an earlier leader was not reached", 0, other, "", no},
 	} {
 		y := yielding{times: defaultTimes, epoch: 7}

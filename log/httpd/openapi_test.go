@@ -240,7 +240,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 	}
 	handlers := c.handlers()
 	var served []string
-	for _, r := range Routes() {
+	for _, r := range listRoutes() {
 		served = append(served, r[0]+" "+r[1])
 	}
 	slices.Sort(served)
@@ -407,7 +407,7 @@ func TestAPIDocumentIsComplete(t *testing.T) {
 		headings = append(headings, fmt.Sprintf("%s %s", m[1], m[2]))
 	}
 	var served []string
-	for _, r := range Routes() {
+	for _, r := range listRoutes() {
 		served = append(served, r[0]+" "+r[1])
 	}
 	slices.Sort(headings)
@@ -415,4 +415,15 @@ func TestAPIDocumentIsComplete(t *testing.T) {
 	if !slices.Equal(headings, served) {
 		t.Errorf("docs/api.md has\n%v, the routes are\n%v", headings, served)
 	}
+}
+
+// listRoutes returns the patterns of the log's resources, each with its method, as
+// in docs/openapi.json.
+func listRoutes() [][2]string {
+	list := make([][2]string, len(routes))
+	for i := range routes {
+		method, _, name := routes[i].split()
+		list[i] = [2]string{method, name}
+	}
+	return list
 }

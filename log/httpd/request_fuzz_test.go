@@ -50,7 +50,7 @@ func FuzzPaths(f *testing.F) {
 		f.Add("GET", path)
 		f.Add("CONNECT", path)
 	}
-	for _, r := range Routes() {
+	for _, r := range listRoutes() {
 		f.Add(r[0], r[1])
 	}
 	f.Fuzz(func(t *testing.T, method, sent string) {

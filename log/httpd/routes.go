@@ -49,17 +49,6 @@ func (rt *route) split() (method, pattern, name string) {
 	return method, pattern, strings.Replace(pattern, "...}", "}", 1)
 }
 
-// Routes returns the patterns of the log's resources, each with its method, as
-// in docs/openapi.json.
-func Routes() [][2]string {
-	list := make([][2]string, len(routes))
-	for i := range routes {
-		method, _, name := routes[i].split()
-		list[i] = [2]string{method, name}
-	}
-	return list
-}
-
 // A resource has the methods that there are at the paths of a pattern.
 type resource struct {
 	name      string

@@ -1,0 +1,6 @@
+package lookup
+
+// For the tests of users.
+var ErrOther = errOther
+
+const MaxShown = maxShown

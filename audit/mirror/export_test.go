@@ -1,0 +1,4 @@
+package mirror
+
+// ErrBehind is for the tests of users.
+var ErrBehind = errBehind

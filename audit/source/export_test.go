@@ -1,0 +1,4 @@
+package source
+
+// MaxConnections is for the tests of users.
+const MaxConnections = maxConnections
