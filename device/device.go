@@ -55,8 +55,22 @@ type source struct {
 }
 
 // Refresh runs verify.Refresh, and stores the new state, also after a refusal. The
-// Client is nil only if the update could not begin.
+// Client is nil only if the update could not begin. The error is a *verify.Refusal, or that
+// of a context that has ended.
 func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client, error) {
+	c, err := d.refresh(ctx, cfg)
+	return c, own(ctx, err)
+}
+
+// own makes an error that is not a refusal one: it is about the device's own files.
+func own(ctx context.Context, err error) error {
+	if err == nil || isRefusal(err) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return &verify.Refusal{Code: verify.CodeDevice, Err: err}
+}
+
+func (d *Device) refresh(ctx context.Context, cfg verify.Config) (*verify.Client, error) {
 	state, trouble, err := d.Store.State()
 	if err != nil {
 		return nil, err
@@ -71,7 +85,8 @@ func (d *Device) Refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Origin})
 	if d.client == nil {
 		var r *verify.Refusal
-		if errors.As(err, &r) {
+		if errors.As(err, &r) && r.Code != verify.CodeSetting {
+			r.Code = verify.CodeDevice
 			r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", d.Store.path(fileName(tuf.RoleRoot)), r.Detail)
 		}
 		return nil, err
@@ -95,7 +110,7 @@ func (d *Device) end(ctx context.Context, err error) error {
 	if err := d.Store.keepWaiting(d.client); err != nil {
 		d.warn(fmt.Errorf("what waits could not be kept for its report: %w", err))
 	}
-	return err
+	return own(ctx, err)
 }
 
 // save stores what was learned.

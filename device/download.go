@@ -39,6 +39,7 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 		t := &targets[i]
 		*t = Target{Name: name, Path: filepath.Join(dir, targetFileName(name))}
 		found[i], t.Err = d.client.Locate(ctx, name)
+		t.Err = own(ctx, t.Err)
 		if ctx.Err() != nil {
 			return nil, d.end(ctx, ctx.Err())
 		}
@@ -51,7 +52,7 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 	for i := range targets {
 		t := &targets[i]
 		if t.Err == nil {
-			t.Err = d.downloadOne(ctx, t.Name, t.Path, found[i])
+			t.Err = own(ctx, d.downloadOne(ctx, t.Name, t.Path, found[i]))
 		}
 		if ctx.Err() != nil {
 			return targets[:i], d.end(ctx, ctx.Err())
@@ -244,9 +245,12 @@ func (d *Device) complete(ctx context.Context, f *os.File, check *verify.TargetC
 	}
 	progress(have)
 	if have < length || length == 0 {
-		w := io.MultiWriter(check, f, &counter{have, progress})
-		if err := d.Origin.CopyTarget(ctx, w, name, found, have); err != nil {
+		count := &counter{have, progress}
+		if err := d.Origin.CopyTarget(ctx, io.MultiWriter(check, f, count), name, found, have); err != nil {
 			return targetError(err)
+		}
+		if count.n < length { // as where a mirror is being filled
+			return &verify.Refusal{Code: verify.CodeNetwork, Detail: fmt.Sprintf("only %d of the %d bytes of the target are there", count.n, length)}
 		}
 	}
 	return check.Done()

@@ -143,7 +143,7 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	}
 	var err error
 	if c.faulty, err = c.cfg.check(); err != nil {
-		return nil, err
+		return nil, &Refusal{Code: CodeSetting, Err: err}
 	}
 	c.requirements = requirementsOf(c.cfg, c.repository, c.faulty)
 	c.acceptedSize = acceptedSize(c.state.Accepted)
@@ -154,6 +154,9 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	if _, err := checkSigned(tuf.RoleRoot, m, m.Root.KeySet(tuf.RoleRoot), "its own keys"); err != nil {
 		return nil, err
 	}
+	if m.Version == state.Root.Version && m.PayloadDigest != state.Root.Payload {
+		return nil, refusal(CodeDevice, tuf.RoleRoot, nil, "version %d has payload %v, but the root that this device trusted has payload %v", m.Version, m.PayloadDigest, state.Root.Payload)
+	}
 	c.root, c.next = m, m
 	return c, nil
 }
@@ -162,16 +165,16 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 // time.
 func (cfg Config) check() (faulty int, err error) {
 	if cfg.Transparency < Enforce || cfg.Transparency > Off {
-		return 0, fmt.Errorf("client: unknown %v", cfg.Transparency)
+		return 0, fmt.Errorf("unknown %v", cfg.Transparency)
 	}
 	if err := cfg.Install.consistent(); err != nil {
-		return 0, fmt.Errorf("client: install policy: %w", err)
+		return 0, fmt.Errorf("install policy: %w", err)
 	}
 	if cfg.Transparency == Off {
 		return 0, nil
 	}
 	if cfg.Policy == nil {
-		return 0, errors.New("client: a trust policy is needed to check proofs")
+		return 0, errors.New("a trust policy is needed to check proofs")
 	}
 	quorum := cfg.Policy.SmallestQuorum()
 	faulty = cfg.Install.FaultyWitnesses
@@ -179,7 +182,7 @@ func (cfg Config) check() (faulty int, err error) {
 	case faulty < 0:
 		faulty = max(0, min(1, quorum-1))
 	case faulty > 0 && faulty >= quorum:
-		return 0, fmt.Errorf("client: faulty_witnesses is %d, but by the trust policy %d witnesses are a quorum: that many faulty witnesses could prove anything", faulty, quorum)
+		return 0, fmt.Errorf("faulty_witnesses is %d, but by the trust policy %d witnesses are a quorum: that many faulty witnesses could prove anything", faulty, quorum)
 	}
 	names := map[string]bool{}
 	for _, w := range cfg.Policy.Witnesses {
@@ -190,7 +193,7 @@ func (cfg Config) check() (faulty int, err error) {
 		value time.Duration
 	}{{"min_age", cfg.Install.MinAge}, {"root_quarantine", cfg.Install.RootQuarantine}, {"postpone", cfg.Install.Postpone}} {
 		if wait.value > 0 && len(names) <= faulty {
-			return 0, fmt.Errorf("client: %s can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", wait.field, len(names), faulty)
+			return 0, fmt.Errorf("%s can never be met: the trust policy has %d witnesses, and faulty_witnesses is %d", wait.field, len(names), faulty)
 		}
 	}
 	return faulty, nil

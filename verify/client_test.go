@@ -174,7 +174,7 @@ func TestClientRootVersions(t *testing.T) {
 	r.serve("root")
 	wantRefused(t, served(d, two, r.last("root")), verify.CodeSecondPayload, "root")
 	r.instead, d.files["root"] = nil, r.last("root")
-	wantRefused(t, d.refresh(r, r.config()), verify.CodeSecondPayload, "root")
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeDevice, "root")
 }
 
 // A device that has missed more roots than it climbs in one run gets there in several.
@@ -245,7 +245,7 @@ func TestClientTimestamp(t *testing.T) {
 		{"a snapshot in its place", func(r *fakeRepo) {
 			r.served["timestamp"] = append(r.served["timestamp"], r.last("snapshot"))
 		}, verify.CodeBadMetadata},
-		{"not JSON", func(r *fakeRepo) { r.served["timestamp"] = append(r.served["timestamp"], []byte("<html>")) }, verify.CodeBadMetadata},
+		{"not JSON", func(r *fakeRepo) { r.served["timestamp"] = append(r.served["timestamp"], []byte("no metadata")) }, verify.CodeBadMetadata},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

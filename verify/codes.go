@@ -7,8 +7,8 @@ import (
 // Code is a stable word for the reason of a refusal.
 type Code string
 
-// The refusal codes of a device. An outage is never reported as an attack: a
-// file that could not be fetched is always CodeNetwork.
+// The refusal codes of a device. An outage is never reported as an attack: a file that
+// could not be fetched, or of which only a part came, is always CodeNetwork.
 const (
 	CodeNotLogged       Code = "not-logged"       // the file has no proof
 	CodeBadProof        Code = "bad-proof"        // the proof does not parse, or does not prove this file
@@ -25,11 +25,23 @@ const (
 	CodeNeedsApproval   Code = "needs-approval"     // the device's owner has not approved of it
 	CodeDowngrade       Code = "evidence-downgrade" // the policies require less than those under which releases were accepted
 	CodeBadMetadata     Code = "bad-metadata"       // not valid in the TUF workflow: syntax, signatures, hashes
-	CodeNetwork         Code = "network"
+	CodeNotListed       Code = "not-listed"         // no role that is trusted for a target lists it
+	CodeNetwork         Code = "network"            // it could not be fetched, or not the whole of it
+	CodeSetting         Code = "setting"            // the trust policy and the install policy do not fit together, or no update can meet them
+	CodeDevice          Code = "device"             // the device's own files cannot be read or written, or are damaged
 )
 
-// Refusal is the error of a file that a device did not accept. It wraps the
-// cause, if any.
+// Codes returns all codes. docs/refusals.md says of each what it means and what to do.
+func Codes() []Code {
+	return []Code{
+		CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog, CodeWrongRepository, CodeEvidence, CodeUnbound,
+		CodeRollback, CodeSecondPayload, CodeExpired, CodeTooYoung, CodeQuarantined, CodeNeedsApproval, CodeDowngrade,
+		CodeBadMetadata, CodeNotListed, CodeNetwork, CodeSetting, CodeDevice,
+	}
+}
+
+// Refusal is the error of an update that a device did not take: of a file that it did not
+// accept, or because of the device itself. It wraps the cause, if any.
 type Refusal struct {
 	Code   Code
 	Role   string // "" if it is not about one role

@@ -21,7 +21,7 @@ var gateCases = []struct {
 	code verify.Code
 }{
 	{"no proof", func(*fakeRepo, string, []byte) []byte { return nil }, verify.CodeNotLogged},
-	{"not a proof", func(*fakeRepo, string, []byte) []byte { return []byte("<html>") }, verify.CodeBadProof},
+	{"not a proof", func(*fakeRepo, string, []byte) []byte { return []byte("no proof\n") }, verify.CodeBadProof},
 	{"proof with one bit changed", func(r *fakeRepo, _ string, file []byte) []byte {
 		b := slices.Clone(r.sidecars[tuf.Sum(file)])
 		b[len("c2sp.org/tlog-proof@v1\nextra ")+40] ^= 1
@@ -274,7 +274,7 @@ func TestClientMinAgeProofs(t *testing.T) {
 	late := epoch.Unix()
 
 	// The newer proof is checked as the older is, and must be about the same entry.
-	r.latest[tuf.Sum(file)] = []byte("<html>")
+	r.latest[tuf.Sum(file)] = []byte("no proof\n")
 	wantRefused(t, d.refresh(r, cfg), verify.CodeBadProof, "targets")
 	leaf := r.leaf("targets", file)
 	r.latest[tuf.Sum(file)] = r.log.Proof(leaf.Marshal(), r.log.Add(leaf.Marshal()), late, late)

@@ -101,7 +101,7 @@ func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
 			return err
 		}
 		if err := c.updateRoot(file); err != nil {
-			return err
+			return unlessPart(err, c.rootRequest(c.next.Version+1), file)
 		}
 	}
 	var err error
@@ -180,13 +180,14 @@ func (c *Client) refreshTimestamp(ctx context.Context) error {
 			return err
 		}
 	}
-	file, err := c.fetch(ctx, Request{Role: tuf.RoleTimestamp, MaxLength: c.cfg.Limits.of(tuf.RoleTimestamp)})
+	request := Request{Role: tuf.RoleTimestamp, MaxLength: c.cfg.Limits.of(tuf.RoleTimestamp)}
+	file, err := c.fetch(ctx, request)
 	if err != nil {
 		return err
 	}
 	updated, err := c.updateTimestamp(file)
 	if err != nil || !updated {
-		return err
+		return unlessPart(err, request, file)
 	}
 	return c.keepLast(ctx)
 }
@@ -227,7 +228,7 @@ func (c *Client) refreshRole(ctx context.Context, r Request, take func([]byte, S
 		return err
 	}
 	if err := take(file, sidecars); err != nil {
-		return err
+		return unlessPart(err, r, file)
 	}
 	return c.keepLast(ctx)
 }
@@ -291,12 +292,17 @@ func (c *Client) fetchSidecars(ctx context.Context, r Request) (sidecars Sidecar
 func (c *Client) fetchSidecar(ctx context.Context, r Request, suffix string) ([]byte, error) {
 	r.Suffix, r.MaxLength = suffix, proofs.MaxProofSize
 	proof, err := c.fetch(ctx, r)
+	if err == nil {
+		err = notFetched(r, partOfProof(proof))
+	}
 	var refused *Refusal
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err == nil:
+		return proof, nil
 	case !errors.As(err, &refused):
-		return proof, err
+		return nil, err
 	case refused.Code == CodeBadMetadata:
 		return []byte("longer than any proof\n"), nil
 	case refused.Code == CodeNetwork && c.cfg.Transparency == Warn:

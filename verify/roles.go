@@ -61,10 +61,7 @@ func (c *Client) updateSnapshot(file []byte) error {
 		return err
 	}
 	listed := c.timestamp.Timestamp.Snapshot()
-	if err := isListed(tuf.RoleSnapshot, m, listed, "timestamp", c.timestamp.Version); err != nil {
-		return err
-	}
-	signers, err := checkSigned(tuf.RoleSnapshot, m, c.root.Root.KeySet(tuf.RoleSnapshot), c.rootKeys())
+	signers, err := checkListed(tuf.RoleSnapshot, m, listed, c.timestamp, c.root.Root.KeySet(tuf.RoleSnapshot), c.rootKeys())
 	if err != nil {
 		return err
 	}
@@ -130,10 +127,7 @@ func (c *Client) updateTargets(role, delegator string, before *tuf.Metadata, fil
 	if err != nil {
 		return err
 	}
-	if err := isListed(role, m, listed, "snapshot", c.snapshot.Version); err != nil {
-		return err
-	}
-	signers, err := checkSigned(role, m, keys, c.keysOf(delegator))
+	signers, err := checkListed(role, m, listed, c.snapshot, keys, c.keysOf(delegator))
 	if err != nil {
 		return err
 	}
@@ -177,13 +171,18 @@ func secondPayload(role string, m *tuf.Metadata, before Seen) error {
 		m.Version, m.PayloadDigest, before.Version, before.Payload)
 }
 
-// isListed refuses a file that is not the one listed.
-func isListed(role string, m *tuf.Metadata, listed tuf.MetaFile, by string, version int64) error {
+// checkListed refuses a file that is not the one that another lists, or that too few keys
+// signed; whose says which keys. It returns the identities of those that did. A file that
+// is older is a replay only if it is the role's.
+func checkListed(role string, m *tuf.Metadata, listed tuf.MetaFile, by *tuf.Metadata, keys tuf.KeySet, whose string) ([]tuf.Digest, error) {
 	if m.Version < listed.Version {
-		return refusal(CodeRollback, role, nil, "version %d, but %s %d lists version %d", m.Version, by, version, listed.Version)
+		if _, err := checkSigned(role, m, keys, whose); err != nil {
+			return nil, err
+		}
+		return nil, refusal(CodeRollback, role, nil, "version %d, but %s %d lists version %d", m.Version, by.Type, by.Version, listed.Version)
 	}
 	if err := listed.Matches(m.File, m.Version); err != nil {
-		return refusal(CodeBadMetadata, role, err, "version %d is not what %s %d lists", m.Version, by, version)
+		return nil, refusal(CodeBadMetadata, role, err, "version %d is not what %s %d lists", m.Version, by.Type, by.Version)
 	}
-	return nil
+	return checkSigned(role, m, keys, whose)
 }

@@ -111,8 +111,8 @@ type Lookup struct {
 }
 
 // Locate searches for a target by its path, as in TUF 5.6.7, and brings the visited
-// delegated roles up to date. The error for a target that is not listed wraps
-// ErrNotListed. A file that passes a TargetCheck is the target; store State before the
+// delegated roles up to date. The error for a target that is not listed is a
+// *Refusal with CodeNotListed, and wraps ErrNotListed if all roles were searched. A file that passes a TargetCheck is the target; store State before the
 // target is used.
 func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 	for {
@@ -128,9 +128,9 @@ func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 				return found, err
 			}
 		case found.Truncated:
-			return found, fmt.Errorf("target %q is in none of the first %d roles: %s", path, len(found.Visited), strings.Join(found.Visited, ", "))
+			return found, refusal(CodeNotListed, "", nil, "it is in none of the first %d roles: %s", len(found.Visited), strings.Join(found.Visited, ", "))
 		default:
-			return found, fmt.Errorf("target %q: %w (searched: %s)", path, ErrNotListed, strings.Join(found.Visited, ", "))
+			return found, &Refusal{Code: CodeNotListed, Err: fmt.Errorf("%w (searched: %s)", ErrNotListed, strings.Join(found.Visited, ", "))}
 		}
 	}
 }

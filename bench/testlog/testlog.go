@@ -5,6 +5,7 @@ package testlog
 
 import (
 	"crypto/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,13 @@ func NewSigner(t testing.TB, name string, alg proofs.Algorithm) *proofs.Signer {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Clone returns a log with the same keys and entries, which goes its own way.
+func (l *Log) Clone(t testing.TB) *Log {
+	c := *l
+	c.t, c.hashes = t, slices.Clone(l.hashes)
+	return &c
 }
 
 // PolicyText is the text of the trust policy of the log and all its witnesses.

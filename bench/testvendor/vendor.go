@@ -28,6 +28,9 @@ type Vendor struct {
 	// PlainSnapshots leaves lengths and hashes out of snapshots, as some real
 	// repositories do.
 	PlainSnapshots bool
+	// TimestampExpires is when timestamps expire that are published from now on. Zero: as
+	// all metadata does.
+	TimestampExpires time.Time
 
 	expires time.Time
 	root    *metadata.Metadata[metadata.RootType]
@@ -249,6 +252,9 @@ func (v *Vendor) File(role string) (name string, content []byte) {
 	return name, v.files[name]
 }
 
+// Key is the present key of a role, for tests of what a thief of it could sign.
+func (v *Vendor) Key(role string) ed25519.PrivateKey { return v.keys[role] }
+
 // Version is the present version of a role.
 func (v *Vendor) Version(role string) int64 {
 	switch role {
@@ -320,6 +326,9 @@ func (v *Vendor) publishSnapshot() error {
 		return err
 	}
 	timestamp := metadata.Timestamp(v.expires)
+	if !v.TimestampExpires.IsZero() {
+		timestamp.Signed.Expires = v.TimestampExpires.UTC()
+	}
 	v.version[tuf.RoleTimestamp]++
 	timestamp.Signed.Version = v.version[tuf.RoleTimestamp]
 	_, file := v.File(tuf.RoleSnapshot)

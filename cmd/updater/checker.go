@@ -114,7 +114,7 @@ func (c *checker) pins(cfg verify.Config, trustedRoot string) string {
 // with err. It returns err, of a file that could not be had as it was.
 func (c *checker) judged(given []device.Given, err error) error {
 	var r *verify.Refusal
-	if errors.As(err, &r) && r.Code == verify.CodeNetwork {
+	if errors.As(err, &r) && (r.Code == verify.CodeNetwork || r.Code == verify.CodeSetting) {
 		return r.Err
 	}
 	if err != nil && r == nil {

@@ -210,9 +210,9 @@ func TestNextPolicy(t *testing.T) {
 	other := s.newDevice()
 	other.download("app").want(1, "refused (quorum-short)")
 	// A mirror that serves something else has no say.
-	s.set("/targets/policy/"+s.hashOf("policy/trust.txt")+".trust.txt", []byte("quorum none\n"))
+	s.set("/targets/policy/"+s.hashOf("policy/trust.txt")+".trust.txt", []byte("quorum none\n"+strings.Repeat("#", 400)))
 	s.must(os.Remove(filepath.Join(d.metadata(), "next-policy.txt")))
-	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "is not in force: bad-metadata") {
+	if r := d.download("app", policy...).want(0); !strings.Contains(r.stderr, "is not in force: ") || !strings.Contains(r.stderr, "bad-metadata") {
 		t.Error(r.stderr)
 	}
 }

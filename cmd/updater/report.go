@@ -36,7 +36,7 @@ type result struct {
 type targetRow struct {
 	Name    string `json:"name"`
 	File    string `json:"file,omitempty"`
-	Verdict string `json:"verdict"` // of the role that lists it if it is as listed, a refusal's code, not-listed or error
+	Verdict string `json:"verdict"` // of the role that lists it if it is as listed, a refusal's code, or error
 	Detail  string `json:"detail,omitempty"`
 }
 
@@ -89,6 +89,9 @@ var hints = map[verify.Code]string{
 	verify.CodeNeedsApproval:   "updater pending shows what it changes, and updater approve lets it pass",
 	verify.CodeDowngrade:       "if it is your own change of the policies, approve of it: updater pending, updater approve; otherwise find out whose it is",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
+	verify.CodeNotListed:       "check the name, which is the target's whole path: the vendor has to list it, in a role that may",
+	verify.CodeSetting:         "the trust policy, the install policy or the flags have to be changed: updater policy explain",
+	verify.CodeDevice:          "nothing is known against the update: look at the device's own directories, at their permissions and at the room that is left",
 	verify.CodeNetwork:         "no fault of the update is known: check the network, and try again",
 }
 
@@ -135,8 +138,11 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 // told from other things.
 func printRefusal(w io.Writer, of string, r *verify.Refusal) {
 	verb := "refused"
-	if r.Code == verify.CodeNetwork {
+	switch r.Code {
+	case verify.CodeNetwork, verify.CodeSetting, verify.CodeDevice:
 		verb = "could not update"
+	case verify.CodeNotListed:
+		verb = "not found"
 	}
 	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, printable.Line(of+line(r)))
 	if hint := hint(r); hint != "" {
@@ -172,8 +178,6 @@ const (
 	unlogged  = "unlogged"  // without a proof, because the owner has approved of that
 	warned    = "warned"    // what only --transparency warn let pass
 	failed    = "error"     // what could not be checked
-
-	notListedVerdict = "not-listed" // a target that no role lists
 )
 
 // rowOf is the row of a file that is trusted.
@@ -269,9 +273,7 @@ func (res *result) addTarget(name, file, verdict string, err error) {
 			res.Refused = &why
 		}
 	case err != nil:
-		if t.Verdict, t.Detail = failed, err.Error(); errors.Is(err, verify.ErrNotListed) {
-			t.Verdict = notListedVerdict
-		}
+		t.Verdict, t.Detail = failed, err.Error()
 		if res.OK {
 			res.Error = err.Error()
 		}

@@ -183,7 +183,7 @@ func (o *options) checkTargets(ctx context.Context, stderr io.Writer, c *checker
 		switch {
 		case err == nil:
 			continue
-		case isRefusal(err), errors.Is(err, verify.ErrNotListed):
+		case isRefusal(err):
 			bad = true
 		default:
 			unable = true
