@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -139,108 +138,6 @@ func (a *Auditor) report(ctx context.Context, r *Report) error {
 	return firstErr
 }
 
-// newlyPresent returns what has become true of repositories without a leaf of theirs since
-// it was last looked at.
-func (a *Auditor) newlyPresent(ctx context.Context) ([]Finding, error) {
-	known, err := a.inScope(ctx, state.Present)
-	if err != nil {
-		return nil, err
-	}
-	var reports []RepositoryReport
-	present, err := a.lookAtPresent(ctx, &reports)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(present, func(f Finding) bool { return known[f.digest()] }), nil
-}
-
-// lookAtPresent reports the repositories, and returns the findings that are true of them
-// now, after noting which have come and which are gone. The error is the state's, or says
-// that not all could be read.
-func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport) ([]Finding, error) {
-	var firstErr error
-	note := func(err error) {
-		if firstErr == nil {
-			firstErr = err
-		}
-	}
-	var ids []tuf.Digest
-	saved := map[tuf.Digest][]byte{}
-	err := a.db.Repositories(ctx, "", func(known state.Repository) error {
-		ids = append(ids, known.ID)
-		if known.Report != nil {
-			saved[known.ID] = known.Report
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var present []Finding
-	if a.oldNotes != nil {
-		present = append(present, *a.oldNotes)
-	}
-	for _, id := range ids {
-		report, found, err := a.repositoryReport(ctx, id, saved[id])
-		if errors.As(err, new(*state.Error)) {
-			return nil, err
-		}
-		note(err)
-		*reports = append(*reports, report)
-		present = append(present, found...)
-		if err := a.evict(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if firstErr == nil {
-		// What cannot be seen now is not gone.
-		if err := a.reconcile(ctx, state.Present, present); err != nil {
-			return nil, err
-		}
-	}
-	if err := a.db.Commit(ctx); err != nil {
-		return nil, err
-	}
-	return present, firstErr
-}
-
-// kept returns all findings that are there, the worst first: those that last, and then
-// those that are true now. partly says that not all of these could be found.
-func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Finding, error) {
-	replay, err := a.db.Replay(ctx)
-	if err != nil {
-		return nil, err
-	}
-	is := map[tuf.Digest]bool{}
-	for i := range now {
-		is[now[i].digest()] = true
-	}
-	list, lives := []Finding{}, map[tuf.Digest]*Lived{}
-	err = a.db.Findings(ctx, false, func(f state.Finding) error {
-		found, err := lived(f, replay)
-		lives[f.Sum] = found.Lived
-		if f.Scope == state.Lasting || partly && !is[f.Sum] && f.Scope == state.Present {
-			list = append(list, found)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range slices.Concat(a.unkept, now) {
-		sum := f.digest()
-		switch f.Lived = lives[sum]; {
-		case !is[sum] && f.Lived != nil:
-			continue // it was lost with the state, and found again
-		case f.Lived == nil:
-			f.Lived = &Lived{ID: state.ShortID(sum), Time: a.cfg.Now().Unix(), Last: a.cfg.Now().Unix(), New: true}
-		}
-		list = append(list, f)
-	}
-	slices.SortStableFunc(list, func(x, y Finding) int { return cmp.Compare(x.Class.rank(), y.Class.rank()) })
-	return list, nil
-}
-
 // Finished notes that a replay has come to its end and that what it found has been told:
 // what is found from now on is new.
 func (a *Auditor) Finished(ctx context.Context) error {
@@ -279,22 +176,6 @@ func (a *Auditor) StepReport(ctx context.Context, step StepResult) (*Report, err
 		}
 	}
 	return r, a.db.Commit(ctx)
-}
-
-// allSuppressed lists what was not kept.
-func (a *Auditor) allSuppressed(ctx context.Context) ([]Suppressed, error) {
-	_, list := a.unjudgedFindings()
-	kept, err := a.db.Suppressed(ctx)
-	for _, s := range kept {
-		list = append(list, Suppressed{Kind(s.Kind), s.Repository, s.Count})
-	}
-	if n := len(a.lost) - a.maxPerKind; n > 0 {
-		list = append(list, Suppressed{Kind: TileMissing, Count: int64(n)})
-	}
-	slices.SortFunc(list, func(x, y Suppressed) int {
-		return cmp.Or(cmp.Compare(x.Kind, y.Kind), bytes.Compare(x.Repository[:], y.Repository[:]))
-	})
-	return list, err
 }
 
 // vouches reports whether an auditor could put its name under the checkpoint:
