@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -163,6 +164,33 @@ func (c *Client) Delegated(ctx context.Context, each func(Request, error) error)
 		}
 	}
 	return nil
+}
+
+// Role brings a delegated role up to date and returns its trusted file, for programs that
+// search for targets themselves. It is nil if no targets that are trusted so far delegate to
+// the role. Of several delegators that do, those are asked in the order of their names until
+// one has keys that the role's file is signed with.
+func (c *Client) Role(ctx context.Context, role string) (*tuf.Metadata, error) {
+	if m := c.targets[role]; m != nil {
+		return m, nil
+	}
+	var refused error
+	for _, delegator := range slices.Sorted(maps.Keys(c.targets)) {
+		if _, _, ok := c.targets[delegator].Targets.Delegations.Find(role); !ok {
+			continue
+		}
+		request, err := c.targetsRequest(role, delegator)
+		if err == nil {
+			err = c.refreshTargets(ctx, request)
+		}
+		if err == nil {
+			return c.targets[role], nil
+		}
+		if refused = err; !isRefusal(err) {
+			break
+		}
+	}
+	return nil, refused
 }
 
 // errNoTargets is the error of a search before the top-level targets are trusted.

@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"admit":           {"leaf", "tuf"},
 	"explain":         {"leaf", "tuf"},
 	"verify":          {"leaf", "tuf", "proofs/."},
+	"verify/gotuf":    {"verify", "tuf"},
 	"witness/client":  {"proofs/.", "internal/fetch", "internal/printable"},
 	"witness":         {"witness", "proofs", "internal"},
 	"log/api":         {"admit", "leaf", "tuf", "proofs/.", "internal/fetch", "internal/printable", "internal/wait"},

@@ -1,0 +1,122 @@
+// Package gotuf puts the gate of package verify before the updater of go-tuf
+// (github.com/theupdateframework/go-tuf/v2), for programs that are built on it: the updater
+// then trusts the files that a [verify.Client] trusts, and no others. Programs need
+//
+//   - [Guard], which changes the configuration of an updater.
+//
+// The client comes from an update, as of a device.Device, which also keeps the files and the
+// state; go-tuf's own cache is not used:
+//
+//	client, err := d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()})
+//	if err != nil { ... } // a *verify.Refusal
+//	cfg, err := config.New("https://updates.example/metadata", nil)
+//	cfg.RemoteTargetsURL = "https://updates.example/targets"
+//	err = gotuf.Guard(ctx, cfg, client, d.Store.SaveState)
+//	up, err := updater.New(cfg)
+//	info, err := up.GetTargetInfo("firmware.bin")
+//	_, content, err := up.DownloadTarget(info, "", "")
+package gotuf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"github.com/theupdateframework/go-tuf/v2/metadata/config"
+	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
+
+	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
+)
+
+// noDir is a directory that cannot be there. An updater reads its LocalMetadataDir also where
+// DisableLocalCache is set, and the working directory where it is empty: what lies there has
+// not passed the gate.
+const noDir = "\x00"
+
+// Guard makes an updater that is made of cfg trust what the client of a successful update
+// trusts, and have everything else from it: cfg.Fetcher fetches targets' files alone.
+// Delegated roles pass the gate when the updater asks for them; their refusals are the
+// *verify.Refusal of its errors. The state is given to save before the updater has such a
+// role. An updater that is guarded keeps no files: not the metadata, which the client's
+// source keeps, nor targets, whose content DownloadTarget returns.
+func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client, save func(verify.State) error) error {
+	if client == nil || client.Metadata(tuf.RoleTargets) == nil {
+		return errors.New("gotuf: the client has not come to trust targets: begin with an update that succeeds")
+	}
+	cfg.Fetcher = &gate{ctx: ctx, client: client, save: save, base: strings.TrimSuffix(cfg.RemoteMetadataURL, "/") + "/", targets: cfg.Fetcher}
+	cfg.LocalTrustedRoot = client.Metadata(tuf.RoleRoot).File
+	cfg.LocalMetadataDir, cfg.DisableLocalCache, cfg.UnsafeLocalMode = noDir, true, false
+	// The client has its own limits.
+	cfg.RootMaxLength, cfg.TimestampMaxLength, cfg.SnapshotMaxLength, cfg.TargetsMaxLength = tuf.MaxFileSize, tuf.MaxFileSize, tuf.MaxFileSize, tuf.MaxFileSize
+	return nil
+}
+
+// gate is a fetcher.Fetcher.
+type gate struct {
+	ctx     context.Context
+	client  *verify.Client
+	save    func(verify.State) error
+	base    string // of metadata
+	targets fetcher.Fetcher
+}
+
+// DownloadFile implements fetcher.Fetcher.
+func (g *gate) DownloadFile(address string, maxLength int64, timeout time.Duration) ([]byte, error) {
+	name, ok := strings.CutPrefix(address, g.base)
+	if !ok || strings.Contains(name, "/") || !strings.HasSuffix(name, ".json") {
+		return g.targets.DownloadFile(address, maxLength, timeout)
+	}
+	m, err := g.metadata(strings.TrimSuffix(name, ".json"))
+	if err != nil {
+		return nil, err
+	}
+	if m == nil { // as of a root that the client does not trust
+		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: address}
+	}
+	if int64(len(m.File)) > maxLength {
+		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s has %d bytes, more than %d", name, len(m.File), maxLength)}
+	}
+	return m.File, nil
+}
+
+// metadata returns the trusted file of this name; nil if it is none.
+func (g *gate) metadata(name string) (*tuf.Metadata, error) {
+	role, version := name, int64(0)
+	if digits, rest, ok := strings.Cut(name, "."); ok && (rest == tuf.RoleRoot || g.client.Metadata(tuf.RoleRoot).Root.ConsistentSnapshot) {
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return nil, nil
+		}
+		role, version = rest, n
+	}
+	m, err := g.role(role)
+	if m == nil || err != nil || version != 0 && m.Version != version {
+		return nil, err
+	}
+	return m, nil
+}
+
+// role returns the trusted file of a role, whose name is escaped.
+func (g *gate) role(escaped string) (*tuf.Metadata, error) {
+	role, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, nil
+	}
+	if m := g.client.Metadata(role); m != nil {
+		return m, nil
+	}
+	m, err := g.client.Role(g.ctx, role)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	if err := g.save(g.client.State()); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
