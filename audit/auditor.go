@@ -26,6 +26,10 @@ type Config struct {
 	// know which target files and keys releases list, but for roots. There must be no
 	// StateDir then, whose next reader might ask for them.
 	ReportOnly bool
+	// Copy means that the Source is not the log but a copy that somebody keeps, such as a
+	// folder: that it ends before what was verified is no rollback, since the log did not
+	// say it.
+	Copy bool
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil
 	// means time.Now.
 	Now func() time.Time

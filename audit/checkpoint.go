@@ -123,7 +123,8 @@ func (a *Auditor) recordFork(older, newer claim, evidence ...Evidence) {
 	a.record(f)
 }
 
-// recordRollback says that the log serves less than it did. Where the tree that
+// recordRollback says that the log serves less than it did; of a copy, that it is behind,
+// unless signatures say that somebody went back. Where the tree that
 // was verified does not even begin with what is served now, it is a fork.
 func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	forked, err := a.forksFrom(ctx, now, a.highest)
@@ -138,6 +139,9 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	if b, err := evidence.RolledBack(ctx, a.highest.note, now.note, a.keys...); err == nil {
 		// A witness, or its clock, went back with the log. Otherwise the smaller checkpoint may be old.
 		f.Evidence = []Evidence{evidenceFile("rollback.accusation", b)}
+	} else if a.cfg.Copy {
+		a.passing = append(a.passing, newFinding(CopyBehind, "the copy of the log ends at size %d, and size %d was verified before: nothing newer can be read from it", now.tree.N, a.highest.tree.N))
+		return
 	}
 	a.record(f)
 }

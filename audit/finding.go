@@ -85,6 +85,7 @@ const (
 	BlobMissing Kind = "blob-missing" // the log does not serve a blob
 	TileMissing Kind = "tile-missing" // the log does not serve a tile
 	Unjudged    Kind = "unjudged"     // a leaf cannot be judged because a blob is missing
+	CopyBehind  Kind = "copy-behind"  // a copy of the log ends before what was verified
 )
 
 var classes = map[Kind]Class{
@@ -99,6 +100,7 @@ var classes = map[Kind]Class{
 	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
+	CopyBehind: Outage,
 }
 
 // Class returns the class of a kind.

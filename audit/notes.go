@@ -192,9 +192,13 @@ func (a *Auditor) closeNotes(ctx context.Context) error {
 }
 
 // forksFrom reports whether a larger tree does not begin with a smaller one, and
-// records that. The error means that the tiles do not tell.
+// records that. The error means that neither the log's tiles nor those of the leaves that
+// were judged tell.
 func (a *Auditor) forksFrom(ctx context.Context, older, newer claim) (bool, error) {
 	conflict, err := fraud.NewConflict(ctx, older.note, newer.note, tileReader{a})
+	if err != nil && !errors.Is(err, fraud.ErrNoConflict) && newer.tree.N <= a.db.Size() && ctx.Err() == nil {
+		conflict, err = fraud.NewConflict(ctx, older.note, newer.note, a.Tiles())
+	}
 	if errors.Is(err, fraud.ErrNoConflict) {
 		return false, nil
 	}

@@ -288,7 +288,7 @@ func TestFork(t *testing.T) {
 	}{
 		{"the same size", nil, func(h *history) { grow(h, "left") }, func(h *history) { grow(h, "right") }, audit.Fork, 1},
 		{"a larger one", nil, func(h *history) { grow(h, "left") }, func(h *history) { grow(h, "right"); grow(h, "right again") }, audit.Fork, 1},
-		{"a smaller one", nil, func(h *history) { grow(h, "left"); grow(h, "left again") }, func(h *history) { grow(h, "right") }, audit.Rollback, 2},
+		{"a smaller one", nil, func(h *history) { grow(h, "left"); grow(h, "left again") }, func(h *history) { grow(h, "right") }, audit.Fork, 1},
 		{"a smaller beginning", func(h *history) { grow(h, "both") }, func(h *history) { grow(h, "left") }, nil, audit.Rollback, 2},
 		{"a larger one with too few cosignatures", nil, func(h *history) { grow(h, "left") }, func(h *history) {
 			grow(h, "right")

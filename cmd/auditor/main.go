@@ -104,7 +104,8 @@ func (s *logFlags) config() (audit.Config, error) {
 	if err != nil {
 		return audit.Config{}, err
 	}
-	return audit.Config{Source: src, Policy: policy, StateDir: s.state}, nil
+	_, folder := folderOf(s.url)
+	return audit.Config{Source: src, Policy: policy, StateDir: s.state, Copy: folder}, nil
 }
 
 // remembers reports whether there is a state, from which the replay goes on.

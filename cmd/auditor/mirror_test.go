@@ -97,6 +97,14 @@ func TestMirror(t *testing.T) {
 	w.wantAll(errs, "the log shows an older checkpoint than the one that is copied")
 	out, _ = w.run(0, "replay", "--policy", w.policy, "--log", second)
 	w.wantAll(out, fmt.Sprintf("size %d, root ", size))
+	state := filepath.Join(t.TempDir(), "state")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+	out, _ = w.run(2, "replay", "--policy", w.policy, "--state", state, "--log", second)
+	w.wantAll(out, "outage   copy-behind", fmt.Sprintf("the copy of the log ends at size %d, and size %d was verified before", size, size+2), "The checked parts are as they should be")
+	behind := httptest.NewServer(http.FileServer(http.Dir(second)))
+	defer behind.Close()
+	out, _ = w.run(1, "replay", "--policy", w.policy, "--state", state, "--log", behind.URL)
+	w.wantAll(out, "tampering  rollback")
 
 	// What the log does not serve is said each time.
 	at := func(kind string) string {
