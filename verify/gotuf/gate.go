@@ -28,7 +28,6 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -49,7 +48,16 @@ func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client
 	if client == nil || client.Metadata(tuf.RoleTargets) == nil {
 		return errors.New("gotuf: the client has not come to trust targets: begin with an update that succeeds")
 	}
-	cfg.Fetcher = &gate{ctx: ctx, client: client, save: save, base: strings.TrimSuffix(cfg.RemoteMetadataURL, "/") + "/", targets: cfg.Fetcher}
+	g := gate{client, save}
+	base, targets := strings.TrimSuffix(cfg.RemoteMetadataURL, "/")+"/", cfg.Fetcher
+	cfg.Fetcher = fetchFunc(func(address string, maxLength int64, timeout time.Duration) ([]byte, error) {
+		name, ok := strings.CutPrefix(address, base)
+		name, isJSON := strings.CutSuffix(name, ".json")
+		if !ok || !isJSON || strings.Contains(name, "/") {
+			return targets.DownloadFile(address, maxLength, timeout)
+		}
+		return g.fetch(ctx, name, address, maxLength)
+	})
 	cfg.LocalTrustedRoot = client.Metadata(tuf.RoleRoot).File
 	cfg.LocalMetadataDir, cfg.DisableLocalCache, cfg.UnsafeLocalMode = noDir, true, false
 	// The client has its own limits.
@@ -57,22 +65,22 @@ func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client
 	return nil
 }
 
-// gate is a fetcher.Fetcher.
-type gate struct {
-	ctx     context.Context
-	client  *verify.Client
-	save    func(verify.State) error
-	base    string // of metadata
-	targets fetcher.Fetcher
+// fetchFunc is a fetcher.Fetcher.
+type fetchFunc func(address string, maxLength int64, timeout time.Duration) ([]byte, error)
+
+func (f fetchFunc) DownloadFile(address string, maxLength int64, timeout time.Duration) ([]byte, error) {
+	return f(address, maxLength, timeout)
 }
 
-// DownloadFile implements fetcher.Fetcher.
-func (g *gate) DownloadFile(address string, maxLength int64, timeout time.Duration) ([]byte, error) {
-	name, ok := strings.CutPrefix(address, g.base)
-	if !ok || strings.Contains(name, "/") || !strings.HasSuffix(name, ".json") {
-		return g.targets.DownloadFile(address, maxLength, timeout)
-	}
-	m, err := g.metadata(strings.TrimSuffix(name, ".json"))
+// gate gives the files that a client trusts.
+type gate struct {
+	client *verify.Client
+	save   func(verify.State) error
+}
+
+// fetch gives a file of the metadata by its name without .json.
+func (g gate) fetch(ctx context.Context, name, address string, maxLength int64) ([]byte, error) {
+	m, err := g.metadata(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +88,13 @@ func (g *gate) DownloadFile(address string, maxLength int64, timeout time.Durati
 		return nil, &metadata.ErrDownloadHTTP{StatusCode: 404, URL: address}
 	}
 	if int64(len(m.File)) > maxLength {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s has %d bytes, more than %d", name, len(m.File), maxLength)}
+		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s.json has %d bytes, more than %d", name, len(m.File), maxLength)}
 	}
 	return m.File, nil
 }
 
 // metadata returns the trusted file of this name; nil if it is none.
-func (g *gate) metadata(name string) (*tuf.Metadata, error) {
+func (g gate) metadata(ctx context.Context, name string) (*tuf.Metadata, error) {
 	role, version := name, int64(0)
 	if digits, rest, ok := strings.Cut(name, "."); ok && (rest == tuf.RoleRoot || g.client.Metadata(tuf.RoleRoot).Root.ConsistentSnapshot) {
 		n, err := strconv.ParseInt(digits, 10, 64)
@@ -95,7 +103,7 @@ func (g *gate) metadata(name string) (*tuf.Metadata, error) {
 		}
 		role, version = rest, n
 	}
-	m, err := g.role(role)
+	m, err := g.role(ctx, role)
 	if m == nil || err != nil || version != 0 && m.Version != version {
 		return nil, err
 	}
@@ -103,7 +111,7 @@ func (g *gate) metadata(name string) (*tuf.Metadata, error) {
 }
 
 // role returns the trusted file of a role, whose name is escaped.
-func (g *gate) role(escaped string) (*tuf.Metadata, error) {
+func (g gate) role(ctx context.Context, escaped string) (*tuf.Metadata, error) {
 	role, err := url.PathUnescape(escaped)
 	if err != nil {
 		return nil, nil
@@ -111,7 +119,7 @@ func (g *gate) role(escaped string) (*tuf.Metadata, error) {
 	if m := g.client.Metadata(role); m != nil {
 		return m, nil
 	}
-	m, err := g.client.Role(g.ctx, role)
+	m, err := g.client.Role(ctx, role)
 	if m == nil || err != nil {
 		return nil, err
 	}
