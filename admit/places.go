@@ -302,6 +302,15 @@ func (r *Repository) find(ctx context.Context, role string, of *listing) (found 
 	return found, w.full, err
 }
 
+// RootKeys returns the keys that the current root gives to a top-level role.
+func (r *Repository) RootKeys(ctx context.Context, role string) (tuf.KeySet, error) {
+	root, err := r.Root(ctx)
+	if err != nil {
+		return tuf.KeySet{}, err
+	}
+	return r.keysOf(root, role), nil
+}
+
 // KeysFor returns the keys of the first place of a role that m meets; if m meets
 // none, met is false and the keys are those of the first place, if any.
 func (r *Repository) KeysFor(ctx context.Context, role string, m *tuf.Metadata) (keys tuf.KeySet, met bool, err error) {

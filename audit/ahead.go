@@ -193,7 +193,7 @@ func (a *Auditor) loadFiles(ctx context.Context, l *loaded, ahead bool) (err err
 	if ahead && int64(len(content)) > l.leaf.Size {
 		return errLater
 	}
-	if l.metadata, err = parse("its metadata", content, l.leaf.Encoding); err != nil {
+	if l.metadata, err = parse("its metadata", content, l.leaf.Metadata, l.leaf.Encoding); err != nil {
 		return err
 	}
 	l.parts = partsOf(l.metadata)
@@ -213,7 +213,7 @@ func (a *Auditor) loadFiles(ctx context.Context, l *loaded, ahead bool) (err err
 		if ahead && len(content) > maxLikelySnapshot {
 			return nil, errLater
 		}
-		return parse("its snapshot", content, l.leaf.Encoding)
+		return parse("its snapshot", content, l.leaf.Snapshot, l.leaf.Encoding)
 	})
 	return err
 }

@@ -113,11 +113,12 @@ func (a *Auditor) file(ctx context.Context, what string, sum tuf.Digest, encodin
 	if err != nil {
 		return nil, err
 	}
-	return parse(what, content, encoding)
+	return parse(what, content, sum, encoding)
 }
 
-func parse(what string, content []byte, encoding tuf.Encoding) (*tuf.Metadata, error) {
-	m, err := tuf.Parse(encoding, content)
+// parse reads a file with the SHA-256 sum, which it is known to have.
+func parse(what string, content []byte, sum tuf.Digest, encoding tuf.Encoding) (*tuf.Metadata, error) {
+	m, err := tuf.ParseKnown(encoding, content, sum)
 	if err != nil {
 		return nil, &malformed{what, err}
 	}

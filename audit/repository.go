@@ -77,11 +77,12 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 	case l.leaf.Role == tuf.RoleRoot:
 		keys = l.metadata.Root.KeySet(tuf.RoleRoot)
 	case tuf.IsTopLevel(l.leaf.Role):
-		keys = before.Root.KeySet(l.leaf.Role)
+		keys, err = repo.RootKeys(ctx, l.leaf.Role)
 	default:
-		if keys, _, err = repo.KeysFor(ctx, l.leaf.Role, l.metadata); err != nil {
-			return a.trouble(ctx, l, err)
-		}
+		keys, _, err = repo.KeysFor(ctx, l.leaf.Role, l.metadata)
+	}
+	if err != nil {
+		return a.trouble(ctx, l, err)
 	}
 	if l.leaf.Kind == leaf.Evidence {
 		f, err := a.equivocation(ctx, l, repo, before, keys)

@@ -170,6 +170,15 @@ func (m *Metadata) Memory() int {
 // result keeps file, which must not change afterwards. Signatures are not
 // checked: see Metadata.Meets.
 func ParseJSON(file []byte) (*Metadata, error) {
+	m, err := parseJSON(file)
+	if err == nil {
+		m.FileDigest = Sum(file)
+	}
+	return m, err
+}
+
+// parseJSON is ParseJSON but for the digest of the file.
+func parseJSON(file []byte) (*Metadata, error) {
 	if len(file) > MaxFileSize {
 		return nil, &SyntaxError{Reason: fmt.Sprintf("file of %d bytes, the limit is %d", len(file), MaxFileSize)}
 	}
@@ -185,7 +194,6 @@ func ParseJSON(file []byte) (*Metadata, error) {
 		return nil, err
 	}
 	m.kept = r.kept + len(file) - cap(m.Payload) // the payload has been given room for all of it
-	m.FileDigest = Sum(m.File)
 	m.PayloadDigest = Sum(m.Payload)
 	for _, l := range m.indexes() {
 		l.payload = m.Payload
@@ -201,6 +209,18 @@ func Parse(encoding Encoding, file []byte) (*Metadata, error) {
 	default:
 		return nil, fmt.Errorf("metadata in encoding %q cannot be read", encoding)
 	}
+}
+
+// ParseKnown is Parse for a file of which the caller knows that sum is its SHA-256.
+func ParseKnown(encoding Encoding, file []byte, sum Digest) (*Metadata, error) {
+	if encoding != JSON {
+		return Parse(encoding, file)
+	}
+	m, err := parseJSON(file)
+	if err == nil {
+		m.FileDigest = sum
+	}
+	return m, err
 }
 
 // indexes are what a file lists in its payload.

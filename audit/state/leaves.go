@@ -35,6 +35,9 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if l.Index != db.tree.Size() {
 		return &Error{fmt.Errorf("leaf %d comes after %d leaves", l.Index, db.tree.Size())}
 	}
+	if l.Index == 0 {
+		db.payloads.begin()
+	}
 	verdict, err := code(verdicts, l.Verdict)
 	if err != nil {
 		return err
@@ -71,6 +74,7 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if err != nil {
 		return err
 	}
+	db.payloads.add(l.Payload)
 	_, err = db.tree.Append(l.Hash())
 	return err
 }
@@ -203,6 +207,9 @@ func (db *DB) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role s
 // FirstWith returns the first right release that has a payload: of a root, if root is
 // true, otherwise of another role.
 func (db *DB) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (first Leaf, ok bool, err error) {
+	if db.payloads.lacks(payload) {
+		return Leaf{}, false, nil
+	}
 	var index int64
 	found, err := db.row(ctx, `SELECT min(l.leaf) FROM leaves l JOIN roles r USING (role)
 		WHERE substr(l.payload, 1, 8) = ?1 AND l.payload = ?2 AND l.verdict = 1 AND l.kind = 1 AND (r.name = 'root') = ?3 HAVING count(*) > 0`, []any{payload[:8], payload[:], root}, &index)

@@ -65,8 +65,9 @@ type DB struct {
 	roles    map[roleName]int64
 	targets  open[target]
 	keys     open[key]
-	newest   []byte // what DIR.newest has
-	previous *V1    // what an older version left in the directory; nil: nothing
+	payloads payloads // of leaves that were rolled back, too
+	newest   []byte   // what DIR.newest has
+	previous *V1      // what an older version left in the directory; nil: nothing
 }
 
 type roleName struct {
