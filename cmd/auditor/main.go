@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -22,10 +21,8 @@ import (
 )
 
 func main() {
-	// Half as much garbage as Go keeps by itself: it costs a replay nothing that can be
-	// measured, and saves a quarter of its memory.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		paceCollections()
 	}
 	cli.Main(newCommand)
 }
