@@ -16,122 +16,140 @@ func (w *world) content(by who, version int64, content string, delegations ...de
 }
 
 func ruleWalk(t *testing.T) {
-	t.Run("dependents wait", func(t *testing.T) {
-		w := newWorld(t, usual)
-		b := w.content("q1", 1, "b")
-		w.refused(admit.RefusedNotDelegated, "b", b)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
-		w.refused(admit.RefusedNotDelegated, "b", b)
-		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
-		at := w.released("b", b)
-		w.isCurrent(t.Context(), at, "b")
-	})
-	t.Run("two parents", func(t *testing.T) {
-		// targets -> a, b; a -> c by c1; b -> c by c2. Both are places of c.
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "b", who: "q1"}))
-		w.released("b", w.content("q1", 1, "b", delegation{name: "c", who: "c2"}))
-		second := w.released("c", w.content("c2", 1, "c")) // a has not spoken yet
-		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
-		w.isCurrent(t.Context(), second, "c")
-		first := w.released("c", w.content("c1", 1, "other")) // at a's place nothing stands
-		w.isCurrent(t.Context(), first, "c")                  // breadth-first, a comes first
-		w.evidence(second, "c", w.content("c1 c2", 1, "third"))
-		w.refused(admit.RefusedThreshold, "c", w.content("a1", 2, "c"))
-		// The order changes, then the first parent goes.
-		w.released("targets", w.targets("t1", 2, "x", delegation{name: "b", who: "q1"}, delegation{name: "a", who: "a1"}))
-		w.isCurrent(t.Context(), second, "c")
-		w.released("c", w.content("c2", 2, "c"))
-		w.released("targets", w.targets("t1", 3, "x", delegation{name: "a", who: "a1"}))
-		w.isCurrent(t.Context(), first, "c")
-	})
-	t.Run("near and far", func(t *testing.T) {
-		// c is delegated by a, which comes first, and further down the list by targets.
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "c", who: "c2"}))
-		w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
-		far := w.released("c", w.content("c1", 1, "far"))
-		near := w.released("c", w.content("c2", 1, "near"))
-		w.isCurrent(t.Context(), near, "c")
-		w.released("targets", w.targets("t1", 2, "x", delegation{name: "a", who: "a1"}))
-		w.isCurrent(t.Context(), far, "c")
-	})
-	t.Run("terminating", func(t *testing.T) {
-		// Whether a search for a target goes on has nothing to do with who may sign.
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1", last: true}, delegation{name: "b", who: "q1"}))
-		w.released("a", w.content("a1", 1, "a"))
-		w.released("b", w.content("q1", 1, "b"))
-	})
-	t.Run("cycle", func(t *testing.T) {
-		// a -> b -> a, by other keys: the walk ends.
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
-		w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
-		w.released("b", w.content("q1", 1, "b", delegation{name: "a", who: "a2"}, delegation{name: "b", who: "q2"}))
-		w.refused(admit.RefusedThreshold, "a", w.content("q2", 2, "a"))
-		w.refused(admit.RefusedNotDelegated, "c", w.content("c1", 1, "c"))
-		other := w.released("a", w.content("a2", 2, "a2"))
-		w.released("b", w.content("q2", 2, "b"))
-		w.isCurrent(t.Context(), other-1, "b")
-		w.released("b", w.content("q1", 2, "other"))
-		// Cut off from targets, the circle holds nobody up.
-		w.released("targets", w.targets("t1", 2, "x"))
-		w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 3, "a"))
-		w.refused(admit.RefusedNotDelegated, "b", w.content("q1", 3, "b"))
-	})
-	t.Run("to itself", func(t *testing.T) {
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
-		w.released("a", w.content("a1", 1, "a", delegation{name: "a", who: "a2"}))
-		w.released("a", w.content("a2", 2, "a"))
-		at := w.released("a", w.content("a1", 2, "other"))
-		w.isCurrent(t.Context(), at, "a")
-		w.refused(admit.RefusedThreshold, "a", w.content("a2", 3, "a")) // what a 1 delegated is past
-	})
-	t.Run("removed and put back", func(t *testing.T) {
-		w := newWorld(t, usual)
-		with := func(version int64, by who) []byte {
-			return w.targets("t1", version, "x", delegation{name: "a", who: by})
-		}
-		w.released("targets", with(1, "a1"))
-		a := w.content("a1", 1, "a")
-		at := w.released("a", a)
-		w.released("targets", w.targets("t1", 2, "x"))
-		w.isCurrent(t.Context(), -1, "a")
-		w.logged(at, "a", a)
-		w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
-		w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 1, "second payload"))
-		w.released("targets", with(3, "a1"))
-		w.isCurrent(t.Context(), at, "a")
-		w.evidence(at, "a", w.content("a1", 1, "second payload"))
-		w.released("targets", with(4, "a2"))
-		w.isCurrent(t.Context(), -1, "a")
-		w.released("a", w.content("a2", 1, "used again"))
-	})
-	t.Run("thresholds", func(t *testing.T) {
-		w := newWorld(t, usual)
-		w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1 a2 a3 a1=x/2"}, delegation{name: "b", who: "q2 q3/3"}))
-		w.refused(admit.RefusedThreshold, "a", w.content("a1", 1, "a"))
-		w.refused(admit.RefusedThreshold, "a", w.content("a1 a1=x", 1, "a"))
-		w.refused(admit.RefusedThreshold, "a", w.content("a1 -a2", 1, "a"))
-		w.refused(admit.RefusedThreshold, "b", w.content("q2 b3", 1, "b"))
-		w.released("a", w.content("a3 a1", 1, "a"))
-	})
-	t.Run("current targets", func(t *testing.T) {
-		// A delegation counts while the targets metadata that has it is current.
-		w := newWorld(t, usual)
-		a := w.content("a1", 1, "a")
-		w.released("targets", w.targets("t1", 5, "x"))
-		w.released("targets", w.targets("t1", 4, "x", delegation{name: "a", who: "a1"}))
-		w.refused(admit.RefusedNotDelegated, "a", a)
-		w.evidence(1, "targets", w.targets("t1", 5, "y", delegation{name: "a", who: "a1"}))
-		w.refused(admit.RefusedNotDelegated, "a", a)
-		w.released("targets", w.targets("t1", 6, "x", delegation{name: "a", who: "a1"}))
-		w.released("a", a)
-	})
+	t.Run("dependents wait", ruleDependentsWait)
+	t.Run("two parents", ruleTwoParents)
+	t.Run("near and far", ruleNearAndFar)
+	t.Run("terminating", ruleTerminating)
+	t.Run("cycle", ruleCycle)
+	t.Run("to itself", ruleToItself)
+	t.Run("removed and put back", ruleRemovedAndPutBack)
+	t.Run("thresholds", ruleThresholds)
+	t.Run("current targets", ruleCurrentTargets)
 	t.Run("bins", ruleBins)
 	t.Run("many", ruleManyDelegations)
+}
+
+func ruleDependentsWait(t *testing.T) {
+	w := newWorld(t, usual)
+	b := w.content("q1", 1, "b")
+	w.refused(admit.RefusedNotDelegated, "b", b)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+	w.refused(admit.RefusedNotDelegated, "b", b)
+	w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
+	at := w.released("b", b)
+	w.isCurrent(t.Context(), at, "b")
+}
+
+func ruleTwoParents(t *testing.T) {
+	// targets -> a, b; a -> c by c1; b -> c by c2. Both are places of c.
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "b", who: "q1"}))
+	w.released("b", w.content("q1", 1, "b", delegation{name: "c", who: "c2"}))
+	second := w.released("c", w.content("c2", 1, "c")) // a has not spoken yet
+	w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
+	w.isCurrent(t.Context(), second, "c")
+	first := w.released("c", w.content("c1", 1, "other")) // at a's place nothing stands
+	w.isCurrent(t.Context(), first, "c")                  // breadth-first, a comes first
+	w.evidence(second, "c", w.content("c1 c2", 1, "third"))
+	w.refused(admit.RefusedThreshold, "c", w.content("a1", 2, "c"))
+	// The order changes, then the first parent goes.
+	w.released("targets", w.targets("t1", 2, "x", delegation{name: "b", who: "q1"}, delegation{name: "a", who: "a1"}))
+	w.isCurrent(t.Context(), second, "c")
+	w.released("c", w.content("c2", 2, "c"))
+	w.released("targets", w.targets("t1", 3, "x", delegation{name: "a", who: "a1"}))
+	w.isCurrent(t.Context(), first, "c")
+}
+
+func ruleNearAndFar(t *testing.T) {
+	// c is delegated by a, which comes first, and further down the list by targets.
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}, delegation{name: "c", who: "c2"}))
+	w.released("a", w.content("a1", 1, "a", delegation{name: "c", who: "c1"}))
+	far := w.released("c", w.content("c1", 1, "far"))
+	near := w.released("c", w.content("c2", 1, "near"))
+	w.isCurrent(t.Context(), near, "c")
+	w.released("targets", w.targets("t1", 2, "x", delegation{name: "a", who: "a1"}))
+	w.isCurrent(t.Context(), far, "c")
+}
+
+func ruleTerminating(t *testing.T) {
+	// Whether a search for a target goes on has nothing to do with who may sign.
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1", last: true}, delegation{name: "b", who: "q1"}))
+	w.released("a", w.content("a1", 1, "a"))
+	w.released("b", w.content("q1", 1, "b"))
+}
+
+func ruleCycle(t *testing.T) {
+	// a -> b -> a, by other keys: the walk ends.
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+	w.released("a", w.content("a1", 1, "a", delegation{name: "b", who: "q1"}))
+	w.released("b", w.content("q1", 1, "b", delegation{name: "a", who: "a2"}, delegation{name: "b", who: "q2"}))
+	w.refused(admit.RefusedThreshold, "a", w.content("q2", 2, "a"))
+	w.refused(admit.RefusedNotDelegated, "c", w.content("c1", 1, "c"))
+	other := w.released("a", w.content("a2", 2, "a2"))
+	w.released("b", w.content("q2", 2, "b"))
+	w.isCurrent(t.Context(), other-1, "b")
+	w.released("b", w.content("q1", 2, "other"))
+	// Cut off from targets, the circle holds nobody up.
+	w.released("targets", w.targets("t1", 2, "x"))
+	w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 3, "a"))
+	w.refused(admit.RefusedNotDelegated, "b", w.content("q1", 3, "b"))
+}
+
+func ruleToItself(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1"}))
+	w.released("a", w.content("a1", 1, "a", delegation{name: "a", who: "a2"}))
+	w.released("a", w.content("a2", 2, "a"))
+	at := w.released("a", w.content("a1", 2, "other"))
+	w.isCurrent(t.Context(), at, "a")
+	w.refused(admit.RefusedThreshold, "a", w.content("a2", 3, "a")) // what a 1 delegated is past
+}
+
+func ruleRemovedAndPutBack(t *testing.T) {
+	w := newWorld(t, usual)
+	with := func(version int64, by who) []byte {
+		return w.targets("t1", version, "x", delegation{name: "a", who: by})
+	}
+	w.released("targets", with(1, "a1"))
+	a := w.content("a1", 1, "a")
+	at := w.released("a", a)
+	w.released("targets", w.targets("t1", 2, "x"))
+	w.isCurrent(t.Context(), -1, "a")
+	w.logged(at, "a", a)
+	w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 2, "a"))
+	w.refused(admit.RefusedNotDelegated, "a", w.content("a1", 1, "second payload"))
+	w.released("targets", with(3, "a1"))
+	w.isCurrent(t.Context(), at, "a")
+	w.evidence(at, "a", w.content("a1", 1, "second payload"))
+	w.released("targets", with(4, "a2"))
+	w.isCurrent(t.Context(), -1, "a")
+	w.released("a", w.content("a2", 1, "used again"))
+}
+
+func ruleThresholds(t *testing.T) {
+	w := newWorld(t, usual)
+	w.released("targets", w.targets("t1", 1, "x", delegation{name: "a", who: "a1 a2 a3 a1=x/2"}, delegation{name: "b", who: "q2 q3/3"}))
+	w.refused(admit.RefusedThreshold, "a", w.content("a1", 1, "a"))
+	w.refused(admit.RefusedThreshold, "a", w.content("a1 a1=x", 1, "a"))
+	w.refused(admit.RefusedThreshold, "a", w.content("a1 -a2", 1, "a"))
+	w.refused(admit.RefusedThreshold, "b", w.content("q2 b3", 1, "b"))
+	w.released("a", w.content("a3 a1", 1, "a"))
+}
+
+func ruleCurrentTargets(t *testing.T) {
+	// A delegation counts while the targets metadata that has it is current.
+	w := newWorld(t, usual)
+	a := w.content("a1", 1, "a")
+	w.released("targets", w.targets("t1", 5, "x"))
+	w.released("targets", w.targets("t1", 4, "x", delegation{name: "a", who: "a1"}))
+	w.refused(admit.RefusedNotDelegated, "a", a)
+	w.evidence(1, "targets", w.targets("t1", 5, "y", delegation{name: "a", who: "a1"}))
+	w.refused(admit.RefusedNotDelegated, "a", a)
+	w.released("targets", w.targets("t1", 6, "x", delegation{name: "a", who: "a1"}))
+	w.released("a", a)
 }
 
 func ruleBins(t *testing.T) {

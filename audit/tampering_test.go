@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,221 +38,227 @@ func (h *history) raw(role string, version int64, file []byte, snapshot []byte) 
 	return h.Append(entry.Marshal(), file, snapshot)
 }
 
+// nextLeaf is the index of the first leaf that a case adds.
+const nextLeaf = int64(historySize)
+
 func TestTampering(t *testing.T) {
-	next := int64(historySize) // the index of the first leaf that a case adds
-	tests := []struct {
-		name  string
-		do    func(h *history)
-		want  string
-		class audit.Class
-		says  string
-	}{
-		{"a bit of an entry", func(h *history) {
-			h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
-		}, "root-mismatch@4", audit.Tampering, "entry 4 is not the one whose hash the log signed"},
-		{"a bit of an entry, and no tile to tell which", func(h *history) {
-			h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
-			h.Spoil("tile/0/000.p/9", audittest.Missing)
-		}, "root-mismatch@-1", audit.Tampering, "the 9 entries served hash to root"},
-		{"a bundle cut short", func(h *history) {
-			h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
-		}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries"},
-		{"an entry left out", func(h *history) {
-			h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-2-len(h.evidence().Marshal())], nil })
-		}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries"},
-		{"no bundle", func(h *history) {
-			h.Spoil("tile/entries/000.p/9", audittest.Missing)
-		}, "unreachable@-1", audit.Outage, "tile/entries/000.p/9"},
-		{"a bit of a tile", func(h *history) {
-			h.Spoil("tile/0/000.p/9", audittest.Flip(1, 2))
-		}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9"},
-		{"a tile with more than it should hold", func(h *history) {
-			h.Spoil("tile/0/000.p/9", func(b []byte) ([]byte, error) { return append(b, 0), nil })
-		}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9"},
-		{"no tile", func(h *history) {
-			h.Spoil("tile/0/000.p/9", audittest.Missing)
-		}, "tile-missing@0", audit.Outage, "tile/0/000.p/9"},
+	tell(t, slices.Concat(tamperedEntries, tamperedBlobs, tamperedLeaves, falseAdmissions, tamperedCheckpoints))
+}
 
-		{"a bit of a blob", func(h *history) {
-			h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Flip(1, 2))
-		}, "blob-mismatch@4", audit.Tampering, "is served as"},
-		{"a blob without its end", func(h *history) {
-			h.Spoil(audittest.BlobPath(h.file("plugin")), func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
-		}, "blob-mismatch@4", audit.Tampering, "is served as"},
-		{"no blob", func(h *history) {
-			h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Missing)
-		}, "blob-missing@4", audit.Outage, "does not serve"},
-		{"no blob of the genesis", func(h *history) {
-			for name, b := range h.vendor.Files() {
-				if name == "1.root.json" {
-					h.Spoil(audittest.BlobPath(b), audittest.Missing)
-				}
+// tamperedEntries: bundles and tiles that are not those whose hashes were signed.
+var tamperedEntries = []lie{
+	{"a bit of an entry", func(h *history) {
+		h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
+	}, "root-mismatch@4", audit.Tampering, "entry 4 is not the one whose hash the log signed", nil},
+	{"a bit of an entry, and no tile to tell which", func(h *history) {
+		h.Spoil("tile/entries/000.p/9", audittest.Flip(1, 2))
+		h.Spoil("tile/0/000.p/9", audittest.Missing)
+	}, "root-mismatch@-1", audit.Tampering, "the 9 entries served hash to root", nil},
+	{"a bundle cut short", func(h *history) {
+		h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
+	}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries", nil},
+	{"an entry left out", func(h *history) {
+		h.Spoil("tile/entries/000.p/9", func(b []byte) ([]byte, error) { return b[:len(b)-2-len(h.evidence().Marshal())], nil })
+	}, "root-mismatch@0", audit.Tampering, "does not hold 9 entries", nil},
+	{"no bundle", func(h *history) {
+		h.Spoil("tile/entries/000.p/9", audittest.Missing)
+	}, "unreachable@-1", audit.Outage, "tile/entries/000.p/9", nil},
+	{"a bit of a tile", func(h *history) {
+		h.Spoil("tile/0/000.p/9", audittest.Flip(1, 2))
+	}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9", nil},
+	{"a tile with more than it should hold", func(h *history) {
+		h.Spoil("tile/0/000.p/9", func(b []byte) ([]byte, error) { return append(b, 0), nil })
+	}, "tile-mismatch@0", audit.Tampering, "tile/0/000.p/9", nil},
+	{"no tile", func(h *history) {
+		h.Spoil("tile/0/000.p/9", audittest.Missing)
+	}, "tile-missing@0", audit.Outage, "tile/0/000.p/9", nil},
+}
+
+// tamperedBlobs: files that are not those that the leaves name.
+var tamperedBlobs = []lie{
+	{"a bit of a blob", func(h *history) {
+		h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Flip(1, 2))
+	}, "blob-mismatch@4", audit.Tampering, "is served as", nil},
+	{"a blob without its end", func(h *history) {
+		h.Spoil(audittest.BlobPath(h.file("plugin")), func(b []byte) ([]byte, error) { return b[:len(b)-1], nil })
+	}, "blob-mismatch@4", audit.Tampering, "is served as", nil},
+	{"no blob", func(h *history) {
+		h.Spoil(audittest.BlobPath(h.file("plugin")), audittest.Missing)
+	}, "blob-missing@4", audit.Outage, "does not serve", nil},
+	{"no blob of the genesis", func(h *history) {
+		for name, b := range h.vendor.Files() {
+			if name == "1.root.json" {
+				h.Spoil(audittest.BlobPath(b), audittest.Missing)
 			}
-		}, "blob-missing@0 unjudged@1 unjudged@2 unjudged@3 unjudged@4 unjudged@5 unjudged@6 unjudged@7 unjudged@8", audit.Outage, "does not serve"},
-		{"no snapshot", func(h *history) {
-			for name, b := range h.vendor.Files() {
-				if name == "1.snapshot.json" {
-					h.Spoil(audittest.BlobPath(b), audittest.Missing)
-				}
+		}
+	}, "blob-missing@0 unjudged@1 unjudged@2 unjudged@3 unjudged@4 unjudged@5 unjudged@6 unjudged@7 unjudged@8", audit.Outage, "does not serve", nil},
+	{"no snapshot", func(h *history) {
+		for name, b := range h.vendor.Files() {
+			if name == "1.snapshot.json" {
+				h.Spoil(audittest.BlobPath(b), audittest.Missing)
 			}
-		}, "blob-missing@1", audit.Outage, "does not serve"},
+		}
+	}, "blob-missing@1", audit.Outage, "does not serve", nil},
+}
 
-		{"an entry that is no leaf", func(h *history) {
-			h.Append([]byte("hello"))
-			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is not a leaf"},
-		{"a leaf with another spelling", func(h *history) {
-			h.release(tuf.RoleTargets, "app.bin", "5")
-			h.Append(append(h.evidence().Marshal(), '\n'))
-			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next+1), audit.Tampering, "is not a leaf"},
-		{"an unknown kind of leaf", func(h *history) {
-			h.Append([]byte("tuflog revocation v2\nwhatever\n"))
-			h.release(tuf.RoleTargets, "app.bin", "5")
-			h.Publish(2)
-		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog revocation v2"`},
-		{"a leaf behind the end", func(h *history) {
-			h.Append([]byte(leaf.End))
-			h.release(tuf.RoleTargets, "app.bin", "5")
-			h.Publish(2)
-		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, fmt.Sprintf("behind the end of the log, which is entry %d", next)},
-		{"a second end", func(h *history) {
-			h.Append([]byte(leaf.End))
-			h.Append([]byte(leaf.End))
-			h.Publish(2)
-		}, fmt.Sprintf("behind-end@%d", next+1), audit.Tampering, "behind the end"},
-		{"an end with more to say", func(h *history) {
-			h.Append([]byte(leaf.End + "\n"))
-			h.Publish(2)
-		}, fmt.Sprintf("bad-leaf@%d", next), audit.Tampering, "is not a leaf"},
-		{"an end of another kind", func(h *history) {
-			h.Append([]byte("tuflog end v2\n"))
-			h.Publish(2)
-		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, `"tuflog end v2"`},
-		{"an unknown encoding", func(h *history) {
-			leaf := h.evidence()
-			leaf.Encoding = tuf.Pigweed
-			h.Append(leaf.Marshal())
-			h.Publish(2)
-		}, fmt.Sprintf("unknown-leaf@%d", next), audit.Unexpected, "pigweed"},
+// tamperedLeaves: entries that are not leaves of a known kind, or follow the end.
+var tamperedLeaves = []lie{
+	{"an entry that is no leaf", func(h *history) {
+		h.Append([]byte("hello"))
+		h.Publish(2)
+	}, fmt.Sprintf("bad-leaf@%d", nextLeaf), audit.Tampering, "is not a leaf", nil},
+	{"a leaf with another spelling", func(h *history) {
+		h.release(tuf.RoleTargets, "app.bin", "5")
+		h.Append(append(h.evidence().Marshal(), '\n'))
+		h.Publish(2)
+	}, fmt.Sprintf("bad-leaf@%d", nextLeaf+1), audit.Tampering, "is not a leaf", nil},
+	{"an unknown kind of leaf", func(h *history) {
+		h.Append([]byte("tuflog revocation v2\nwhatever\n"))
+		h.release(tuf.RoleTargets, "app.bin", "5")
+		h.Publish(2)
+	}, fmt.Sprintf("unknown-leaf@%d", nextLeaf), audit.Unexpected, `"tuflog revocation v2"`, nil},
+	{"a leaf behind the end", func(h *history) {
+		h.Append([]byte(leaf.End))
+		h.release(tuf.RoleTargets, "app.bin", "5")
+		h.Publish(2)
+	}, fmt.Sprintf("behind-end@%d", nextLeaf+1), audit.Tampering, fmt.Sprintf("behind the end of the log, which is entry %d", nextLeaf), nil},
+	{"a second end", func(h *history) {
+		h.Append([]byte(leaf.End))
+		h.Append([]byte(leaf.End))
+		h.Publish(2)
+	}, fmt.Sprintf("behind-end@%d", nextLeaf+1), audit.Tampering, "behind the end", nil},
+	{"an end with more to say", func(h *history) {
+		h.Append([]byte(leaf.End + "\n"))
+		h.Publish(2)
+	}, fmt.Sprintf("bad-leaf@%d", nextLeaf), audit.Tampering, "is not a leaf", nil},
+	{"an end of another kind", func(h *history) {
+		h.Append([]byte("tuflog end v2\n"))
+		h.Publish(2)
+	}, fmt.Sprintf("unknown-leaf@%d", nextLeaf), audit.Unexpected, `"tuflog end v2"`, nil},
+	{"an unknown encoding", func(h *history) {
+		leaf := h.evidence()
+		leaf.Encoding = tuf.Pigweed
+		h.Append(leaf.Marshal())
+		h.Publish(2)
+	}, fmt.Sprintf("unknown-leaf@%d", nextLeaf), audit.Unexpected, "pigweed", nil},
+}
 
-		{"a leaf twice", func(h *history) {
-			h.Append(h.evidence().Marshal())
-			h.Publish(2)
-		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "it is already logged at index 8"},
-		{"a file nobody signed", func(h *history) {
-			must(h.T, h.vendor.Put(tuf.RoleTargets, "app.bin", []byte("evil")))
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			file := bytes.ReplaceAll(h.file(tuf.RoleTargets), []byte(`"sig":"`), []byte(`"sig":"00`))
-			h.raw(tuf.RoleTargets, 5, file, h.file(tuf.RoleSnapshot))
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "the rules refuse it: threshold"},
-		{"targets without a snapshot", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Snapshot, l.Listed = tuf.Digest{}, "" })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "snapshot-needed"},
-		{"another version than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Version = 50 })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its version is 50, the rules give 5"},
-		{"another size than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Size++ })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its size is"},
-		{"another payload than the file's", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Payload[0] ^= 1 })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its payload is"},
-		{"one role's file as another's", func(h *history) {
-			must(h.T, h.vendor.DelegateShared(tuf.RoleTargets, "doi", "plugin", "doi/*"))
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.submit(tuf.RoleTargets)
-			h.vendor.PlainSnapshots = true
-			must(h.T, h.vendor.PassOff("plugin", "doi"))
-			h.raw("doi", 1, h.file("plugin"), h.file(tuf.RoleSnapshot))
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "not-covered"},
-		{"evidence as a release", func(h *history) {
-			evil, err := h.vendor.Clone()
-			must(h.T, err)
-			h.release(tuf.RoleTargets, "app.bin", "five")
-			must(h.T, evil.Put(tuf.RoleTargets, "app.bin", []byte("another five")))
-			must(h.T, evil.Release(tuf.RoleTargets))
-			h.vendor = evil
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Release, 0 })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next+1), audit.Tampering, "its kind is release, the rules give evidence"},
-		{"a release as evidence", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Evidence, leafTargets4 })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "its kind is evidence, the rules give release"},
-		{"a root that skips one", func(h *history) {
-			must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
-			must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
-			h.raw(tuf.RoleRoot, 4, h.file(tuf.RoleRoot), nil)
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "no-parent"},
-		{"a root not signed by the one before, and what builds on it", func(h *history) {
-			thief := newVendor(h.T)
-			must(h.T, thief.Rotate(tuf.RoleTargets))
-			must(h.T, thief.Rotate(tuf.RoleTargets))
-			_, root := thief.File(tuf.RoleRoot)
-			h.raw(tuf.RoleRoot, 3, root, nil)
-			must(h.T, thief.Release(tuf.RoleTargets))
-			_, file := thief.File(tuf.RoleTargets)
-			_, snap := thief.File(tuf.RoleSnapshot)
-			h.raw(tuf.RoleTargets, 2, file, snap)
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d false-admission@%d", next, next+1), audit.Tampering, "does not meet the threshold of root 2"},
-		{"a repository without a genesis", func(h *history) {
-			must(h.T, h.vendor.Release(tuf.RoleTargets))
-			h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Repository[0] ^= 1 })
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "unknown-repository"},
-		{"a later root of a chain as another repository", func(h *history) {
-			file := h.file(tuf.RoleRoot)
-			m := audittest.Parse(h.T, file)
-			h.Append(leaf.Leaf{
-				Kind: leaf.Release, Repository: m.PayloadDigest, Role: tuf.RoleRoot, Version: 2, Payload: m.PayloadDigest,
-				Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
-			}.Marshal())
-			h.Publish(2)
-		}, fmt.Sprintf("duplicate@%d", next), audit.Tampering, "already logged at index 5"},
-		{"a file that does not parse", func(h *history) {
-			file := bytes.Replace(h.file("plugin"), []byte(`"signed":{`), []byte(`"signed":{"_type":"targets",`), 1)
-			leaf := h.Judge(h.repo, "plugin", h.file("plugin")).Leaf
-			leaf.Version, leaf.Metadata, leaf.Size = 2, tuf.Sum(file), int64(len(file))
-			h.Append(leaf.Marshal(), file)
-			h.Publish(2)
-		}, fmt.Sprintf("false-admission@%d", next), audit.Tampering, "does not parse"},
+// falseAdmissions: leaves that the rules of admission do not give.
+var falseAdmissions = []lie{
+	{"a leaf twice", func(h *history) {
+		h.Append(h.evidence().Marshal())
+		h.Publish(2)
+	}, fmt.Sprintf("duplicate@%d", nextLeaf), audit.Tampering, "it is already logged at index 8", nil},
+	{"a file nobody signed", func(h *history) {
+		must(h.T, h.vendor.Put(tuf.RoleTargets, "app.bin", []byte("evil")))
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		file := bytes.ReplaceAll(h.file(tuf.RoleTargets), []byte(`"sig":"`), []byte(`"sig":"00`))
+		h.raw(tuf.RoleTargets, 5, file, h.file(tuf.RoleSnapshot))
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "the rules refuse it: threshold", nil},
+	{"targets without a snapshot", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Snapshot, l.Listed = tuf.Digest{}, "" })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "snapshot-needed", nil},
+	{"another version than the file's", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Version = 50 })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "its version is 50, the rules give 5", nil},
+	{"another size than the file's", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Size++ })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "its size is", nil},
+	{"another payload than the file's", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Payload[0] ^= 1 })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "its payload is", nil},
+	{"one role's file as another's", func(h *history) {
+		must(h.T, h.vendor.DelegateShared(tuf.RoleTargets, "doi", "plugin", "doi/*"))
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.submit(tuf.RoleTargets)
+		h.vendor.PlainSnapshots = true
+		must(h.T, h.vendor.PassOff("plugin", "doi"))
+		h.raw("doi", 1, h.file("plugin"), h.file(tuf.RoleSnapshot))
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf+1), audit.Tampering, "not-covered", nil},
+	{"evidence as a release", func(h *history) {
+		evil, err := h.vendor.Clone()
+		must(h.T, err)
+		h.release(tuf.RoleTargets, "app.bin", "five")
+		must(h.T, evil.Put(tuf.RoleTargets, "app.bin", []byte("another five")))
+		must(h.T, evil.Release(tuf.RoleTargets))
+		h.vendor = evil
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Release, 0 })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf+1), audit.Tampering, "its kind is release, the rules give evidence", nil},
+	{"a release as evidence", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Kind, l.Contradicts = leaf.Evidence, leafTargets4 })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "its kind is evidence, the rules give release", nil},
+	{"a root that skips one", func(h *history) {
+		must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
+		must(h.T, h.vendor.Rotate(tuf.RoleTimestamp))
+		h.raw(tuf.RoleRoot, 4, h.file(tuf.RoleRoot), nil)
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "no-parent", nil},
+	{"a root not signed by the one before, and what builds on it", func(h *history) {
+		thief := newVendor(h.T)
+		must(h.T, thief.Rotate(tuf.RoleTargets))
+		must(h.T, thief.Rotate(tuf.RoleTargets))
+		_, root := thief.File(tuf.RoleRoot)
+		h.raw(tuf.RoleRoot, 3, root, nil)
+		must(h.T, thief.Release(tuf.RoleTargets))
+		_, file := thief.File(tuf.RoleTargets)
+		_, snap := thief.File(tuf.RoleSnapshot)
+		h.raw(tuf.RoleTargets, 2, file, snap)
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d false-admission@%d", nextLeaf, nextLeaf+1), audit.Tampering, "does not meet the threshold of root 2", nil},
+	{"a repository without a genesis", func(h *history) {
+		must(h.T, h.vendor.Release(tuf.RoleTargets))
+		h.force(tuf.RoleTargets, func(l *leaf.Leaf) { l.Repository[0] ^= 1 })
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "unknown-repository", nil},
+	{"a later root of a chain as another repository", func(h *history) {
+		file := h.file(tuf.RoleRoot)
+		m := audittest.Parse(h.T, file)
+		h.Append(leaf.Leaf{
+			Kind: leaf.Release, Repository: m.PayloadDigest, Role: tuf.RoleRoot, Version: 2, Payload: m.PayloadDigest,
+			Metadata: m.FileDigest, Size: int64(len(file)), Encoding: tuf.JSON,
+		}.Marshal())
+		h.Publish(2)
+	}, fmt.Sprintf("duplicate@%d", nextLeaf), audit.Tampering, "already logged at index 5", nil},
+	{"a file that does not parse", func(h *history) {
+		file := bytes.Replace(h.file("plugin"), []byte(`"signed":{`), []byte(`"signed":{"_type":"targets",`), 1)
+		leaf := h.Judge(h.repo, "plugin", h.file("plugin")).Leaf
+		leaf.Version, leaf.Metadata, leaf.Size = 2, tuf.Sum(file), int64(len(file))
+		h.Append(leaf.Marshal(), file)
+		h.Publish(2)
+	}, fmt.Sprintf("false-admission@%d", nextLeaf), audit.Tampering, "does not parse", nil},
+}
 
-		{"too few cosignatures", func(h *history) {
-			h.Publish(1)
-		}, "quorum-short@-1", audit.Outage, `missing w2`},
-		{"another log's checkpoint", func(h *history) {
-			other := audittest.New(h.T)
-			h.Serve(other.Checkpoint(0, 2))
-		}, "unknown-log@-1", audit.Outage, "not a checkpoint of a log in the policy"},
-		{"a signature that fails", func(h *history) {
-			note, err := proofs.ParseNote(h.Checkpoint(h.Size(), 2))
-			must(h.T, err)
-			note.Signatures[1].Sig[20] ^= 1
-			h.Serve(note.Marshal())
-		}, "bad-signature@-1", audit.Tampering, "witness"},
-		{"an error page", func(h *history) {
-			h.Serve([]byte("<html>please log in</html>"))
-		}, "unreachable@-1", audit.Outage, "the checkpoint cannot be read"},
-	}
-	var lies []lie
-	for _, tt := range tests {
-		lies = append(lies, lie{tt.name, tt.do, tt.want, tt.class, tt.says, nil})
-	}
-	tell(t, lies)
+// tamperedCheckpoints: checkpoints that the policy does not accept.
+var tamperedCheckpoints = []lie{
+	{"too few cosignatures", func(h *history) {
+		h.Publish(1)
+	}, "quorum-short@-1", audit.Outage, `missing w2`, nil},
+	{"another log's checkpoint", func(h *history) {
+		other := audittest.New(h.T)
+		h.Serve(other.Checkpoint(0, 2))
+	}, "unknown-log@-1", audit.Outage, "not a checkpoint of a log in the policy", nil},
+	{"a signature that fails", func(h *history) {
+		note, err := proofs.ParseNote(h.Checkpoint(h.Size(), 2))
+		must(h.T, err)
+		note.Signatures[1].Sig[20] ^= 1
+		h.Serve(note.Marshal())
+	}, "bad-signature@-1", audit.Tampering, "witness", nil},
+	{"an error page", func(h *history) {
+		h.Serve([]byte("<html>please log in</html>"))
+	}, "unreachable@-1", audit.Outage, "the checkpoint cannot be read", nil},
 }
 
 func (h *history) evidence() leaf.Leaf {

@@ -89,132 +89,172 @@ type sent struct {
 // rotations, re-signing and equivocation, in any order.
 func TestTailJudgesAsTheWhole(t *testing.T) {
 	for seed := range uint64(6) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { testTail(t, rand.New(rand.NewPCG(seed, 1))) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			tail := newTailTest(t, rand.New(rand.NewPCG(seed, 1)))
+			for step := range 60 {
+				tail.release(step)
+				for range 12 {
+					tail.compare(step)
+				}
+			}
+			if tail.differed < 300 || tail.index < 30 || tail.cutting && tail.cut < 5 {
+				t.Errorf("a part of the repository was judged by %d times, of %d leaves; it was cut %d times", tail.differed, tail.index, tail.cut)
+			}
+		})
 	}
 }
 
-func testTail(t *testing.T, random *rand.Rand) {
-	check := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+// tailTest is a repository, whole and in a registry that keeps the newest versions alone.
+type tailTest struct {
+	*testing.T
+	random *rand.Rand
+	vendor *testvendor.Vendor
+	blobs  mapBlobs
+	pool   []sent // every file that there was
+
+	whole   *admit.Repository
+	state   *slowState
+	r       *Registry
+	cutting bool  // memory is cut while the state is behind
+	index   int64 // of the next leaf
+
+	differed, cut int // how often a part was judged by, and was cut before
+}
+
+func (t *tailTest) check(err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
-	v, err := testvendor.New(time.Now().Add(24 * time.Hour))
-	check(err)
-	check(v.Delegate("targets", "lib", "lib/*"))
-	check(v.Delegate("lib", "deep", "lib/deep/*"))
-	check(v.Release("targets", "lib", "deep"))
-	blobs := mapBlobs{}
-	var pool []sent
-	collect := func(v *testvendor.Vendor) {
-		var snapshots []*tuf.Metadata
-		for _, role := range []string{"snapshot", "root", "targets", "lib", "deep"} {
-			_, file := v.File(role)
-			m, err := tuf.ParseJSON(file)
-			check(err)
-			blobs[m.FileDigest] = file
-			if role == "snapshot" {
-				snapshots = []*tuf.Metadata{m}
-				continue
-			}
-			pool = append(pool, sent{role, m, snapshots})
-		}
-	}
-	collect(v)
-	genesis, err := admit.JudgeGenesis(pool[0].meta)
-	check(err)
-	whole, err := admit.NewRepository(genesis.Leaf, 0, blobs)
-	check(err)
-	state := &slowState{records: slices.Clone(whole.Records())}
-	r := New(blobs, state, func() int64 {
-		if len(state.records) == 0 {
+}
+
+func newTailTest(in *testing.T, random *rand.Rand) *tailTest {
+	t := &tailTest{T: in, random: random, blobs: mapBlobs{}, cutting: random.IntN(2) == 0, index: 1}
+	var err error
+	t.vendor, err = testvendor.New(time.Now().Add(24 * time.Hour))
+	t.check(err)
+	t.check(t.vendor.Delegate("targets", "lib", "lib/*"))
+	t.check(t.vendor.Delegate("lib", "deep", "lib/deep/*"))
+	t.check(t.vendor.Release("targets", "lib", "deep"))
+	t.collect(t.vendor)
+	genesis, err := admit.JudgeGenesis(t.pool[0].meta)
+	t.check(err)
+	t.whole, err = admit.NewRepository(genesis.Leaf, 0, t.blobs)
+	t.check(err)
+	t.state = &slowState{records: slices.Clone(t.whole.Records())}
+	t.r = New(t.blobs, t.state, func() int64 {
+		if len(t.state.records) == 0 {
 			return 0
 		}
-		return state.records[len(state.records)-1].Index + 1
+		return t.state.records[len(t.state.records)-1].Index + 1
 	}, nil)
-	r.keepVersions = 2
-	cutting := random.IntN(2) == 0
-	if cutting {
-		r.cutAfter = 2
+	t.r.keepVersions = 2
+	if t.cutting {
+		t.r.cutAfter = 2
 	}
-	cut := 0
-	index, differed := int64(1), 0
-	for step := range 60 {
-		role := []string{"targets", "lib", "deep"}[random.IntN(3)]
-		switch random.IntN(8) {
-		case 0:
-			check(v.Rotate([]string{"snapshot", "root"}[random.IntN(2)]))
-		case 1:
-			check(v.Rotate("targets"))
-			if random.IntN(2) == 0 {
-				check(v.SignAgain("targets"))
-			}
-		case 2:
-			twin, err := v.Clone()
-			check(err)
-			check(twin.Put(role, "lib/deep/x", fmt.Appendf(nil, "twin %d", step)))
-			check(twin.Release(role))
-			collect(twin)
-		default:
-			check(v.Put(role, "lib/deep/x", fmt.Appendf(nil, "step %d", step)))
-			check(v.Release(role))
+	return t
+}
+
+// collect takes a vendor's present files.
+func (t *tailTest) collect(v *testvendor.Vendor) {
+	var snapshots []*tuf.Metadata
+	for _, role := range []string{"snapshot", "root", "targets", "lib", "deep"} {
+		_, file := v.File(role)
+		m, err := tuf.ParseJSON(file)
+		t.check(err)
+		t.blobs[m.FileDigest] = file
+		if role == "snapshot" {
+			snapshots = []*tuf.Metadata{m}
+			continue
 		}
-		collect(v)
-		for range 12 {
-			s := pool[random.IntN(len(pool))]
-			if random.IntN(2) == 0 {
-				s = pool[len(pool)-1-random.IntN(4)]
-			}
-			want, wantErr := whole.Judge(t.Context(), s.role, s.meta, s.snapshots)
-			long := r.repos[whole.ID()] != nil && r.repos[whole.ID()].applied > r.cutAfter
-			repo, err := r.Get(t.Context(), whole.ID())
-			check(err)
-			if len(repo.floors) > 0 {
-				differed++
-			}
-			if long && len(repo.judge.Records()) < len(whole.Records()) {
-				cut++
-			}
-			got, gotErr := r.Judge(t.Context(), repo, s.role, s.meta, s.snapshots)
-			if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !admit.IsRefused(gotErr) {
-				t.Fatalf("step %d: %s %d: %+v, %v\nwant %+v, %v", step, s.role, s.meta.Version, got, gotErr, want, wantErr)
-			}
-			roles, err := r.Roles(t.Context(), whole.ID())
-			check(err)
-			before := state.wholes
-			again, err := r.Roles(t.Context(), whole.ID())
-			if check(err); !slices.Equal(again, roles) || state.wholes != before {
-				t.Fatalf("step %d: what is current is read again: %+v, then %+v", step, roles, again)
-			}
-			for _, got := range roles {
-				if rec, ok, err := whole.Current(t.Context(), got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
-					t.Fatalf("step %d: current %+v; want %+v, %v, %v", step, got, rec, ok, err)
-				}
-			}
-			if wantErr == nil && !want.Logged {
-				rec := admit.Record{Index: index, Leaf: want.Leaf}
-				index++
-				check(whole.Apply(rec.Index, rec.Leaf))
-				check(r.apply(t.Context(), rec))
-			}
-			// The state follows now and then, and memory is cut then; or the
-			// state is always behind, and memory cut while it is.
-			switch {
-			case cutting && index < 8:
-				state.records = nil // it has not come to this repository yet
-			case cutting:
-				behind := random.IntN(3)
-				state.records = slices.Clone(whole.Records()[:max(len(state.records), len(whole.Records())-behind)])
-			case random.IntN(6) == 0:
-				state.records = slices.Clone(whole.Records())
-				r.mu.Lock()
-				r.drop(r.repos[whole.ID()], r.applied())
-				r.mu.Unlock()
-			}
+		t.pool = append(t.pool, sent{role, m, snapshots})
+	}
+}
+
+// release makes another release, rotates keys, or signs a second payload.
+func (t *tailTest) release(step int) {
+	role := []string{"targets", "lib", "deep"}[t.random.IntN(3)]
+	switch t.random.IntN(8) {
+	case 0:
+		t.check(t.vendor.Rotate([]string{"snapshot", "root"}[t.random.IntN(2)]))
+	case 1:
+		t.check(t.vendor.Rotate("targets"))
+		if t.random.IntN(2) == 0 {
+			t.check(t.vendor.SignAgain("targets"))
+		}
+	case 2:
+		twin, err := t.vendor.Clone()
+		t.check(err)
+		t.check(twin.Put(role, "lib/deep/x", fmt.Appendf(nil, "twin %d", step)))
+		t.check(twin.Release(role))
+		t.collect(twin)
+	default:
+		t.check(t.vendor.Put(role, "lib/deep/x", fmt.Appendf(nil, "step %d", step)))
+		t.check(t.vendor.Release(role))
+	}
+	t.collect(t.vendor)
+}
+
+// compare judges a file by both, and adds it if it is to be logged.
+func (t *tailTest) compare(step int) {
+	s := t.pool[t.random.IntN(len(t.pool))]
+	if t.random.IntN(2) == 0 {
+		s = t.pool[len(t.pool)-1-t.random.IntN(4)]
+	}
+	want, wantErr := t.whole.Judge(t.Context(), s.role, s.meta, s.snapshots)
+	held := t.r.repos[t.whole.ID()]
+	long := held != nil && held.applied > t.r.cutAfter
+	repo, err := t.r.Get(t.Context(), t.whole.ID())
+	t.check(err)
+	if len(repo.floors) > 0 {
+		t.differed++
+	}
+	if long && len(repo.judge.Records()) < len(t.whole.Records()) {
+		t.cut++
+	}
+	got, gotErr := t.r.Judge(t.Context(), repo, s.role, s.meta, s.snapshots)
+	if got != want || (gotErr == nil) != (wantErr == nil) || gotErr != nil && !admit.IsRefused(gotErr) {
+		t.Fatalf("step %d: %s %d: %+v, %v\nwant %+v, %v", step, s.role, s.meta.Version, got, gotErr, want, wantErr)
+	}
+	t.compareCurrent(step)
+	if wantErr == nil && !want.Logged {
+		rec := admit.Record{Index: t.index, Leaf: want.Leaf}
+		t.index++
+		t.check(t.whole.Apply(rec.Index, rec.Leaf))
+		t.check(t.r.apply(t.Context(), rec))
+	}
+	t.follow()
+}
+
+// compareCurrent compares what is current of each role.
+func (t *tailTest) compareCurrent(step int) {
+	roles, err := t.r.Roles(t.Context(), t.whole.ID())
+	t.check(err)
+	before := t.state.wholes
+	again, err := t.r.Roles(t.Context(), t.whole.ID())
+	if t.check(err); !slices.Equal(again, roles) || t.state.wholes != before {
+		t.Fatalf("step %d: what is current is read again: %+v, then %+v", step, roles, again)
+	}
+	for _, got := range roles {
+		if rec, ok, err := t.whole.Current(t.Context(), got.Role); err != nil || !ok || got != (api.RoleCurrent{Role: got.Role, Version: rec.Leaf.Version, Index: rec.Index}) {
+			t.Fatalf("step %d: current %+v; want %+v, %v, %v", step, got, rec, ok, err)
 		}
 	}
-	if differed < 300 || index < 30 || cutting && cut < 5 {
-		t.Errorf("a part of the repository was judged by %d times, of %d leaves; it was cut %d times", differed, index, cut)
+}
+
+// follow lets the state follow now and then, and cuts memory then; or the state is always
+// behind, and memory is cut while it is.
+func (t *tailTest) follow() {
+	switch {
+	case t.cutting && t.index < 8:
+		t.state.records = nil // it has not come to this repository yet
+	case t.cutting:
+		behind := t.random.IntN(3)
+		t.state.records = slices.Clone(t.whole.Records()[:max(len(t.state.records), len(t.whole.Records())-behind)])
+	case t.random.IntN(6) == 0:
+		t.state.records = slices.Clone(t.whole.Records())
+		t.r.mu.Lock()
+		t.r.drop(t.r.repos[t.whole.ID()], t.r.applied())
+		t.r.mu.Unlock()
 	}
 }
