@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -227,6 +228,9 @@ func (e *equivocation) binds(s, m *tuf.Metadata) error {
 // logged verifies that a log holds the two payloads, where the accusation says so.
 func (e *equivocation) logged(a fraud.Accusation, keys []proofs.Key, s Statement) (Statement, error) {
 	r, err := open(a, keys)
+	if errors.Is(err, proofs.ErrUnknownLog) {
+		return elsewhere(a, s)
+	}
 	if err != nil {
 		return Statement{}, err
 	}
@@ -247,5 +251,21 @@ func (e *equivocation) logged(a fraud.Accusation, keys []proofs.Key, s Statement
 	}
 	s.Log, s.Size = r.origin, r.tree.N
 	s.Sentence += fmt.Sprintf("; in log %s they are entries %s", plain(r.origin), strings.Join(places, " and "))
+	return s, nil
+}
+
+// elsewhere leaves open which entries of a log the two payloads are: the log is not one of
+// those whose keys are at hand. What the keys of the repository have signed needs no log.
+func elsewhere(a fraud.Accusation, s Statement) (Statement, error) {
+	note, err := proofs.ParseNote(a.Notes[0])
+	if err != nil {
+		return Statement{}, err
+	}
+	c, err := proofs.ParseCheckpoint(note.Text)
+	if err != nil {
+		return Statement{}, err
+	}
+	s.Unchecked = c.Origin
+	s.Sentence += fmt.Sprintf("; which entries of log %s they are was not checked, because none of the keys at hand is that log's", plain(c.Origin))
 	return s, nil
 }

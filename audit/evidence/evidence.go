@@ -37,6 +37,7 @@ type Statement struct {
 	Sentence string   `json:"sentence"` // what is proved, and against whom
 
 	Log        string     `json:"log,omitempty"`         // the origin of the checkpoints
+	Unchecked  string     `json:"unchecked,omitempty"`   // the origin of a log whose key was not at hand: what the file says of it is not proved
 	Size       int64      `json:"size,omitempty"`        // entries of the signed tree, or of the larger one
 	Entries    []int64    `json:"entries,omitempty"`     // that the statement is about
 	Repository tuf.Digest `json:"repository,omitzero"`   // zero: it is not about one
@@ -67,7 +68,8 @@ func (u *Unproved) Error() string {
 // Check verifies evidence with public keys of logs and witnesses. The error is an *Unproved
 // if entries are missing that could excuse the accused, and else says why the file proves
 // nothing against any of the keys. An equivocation is proved by the keys of its repository,
-// which the file holds; where it names entries of a log, they are checked, too.
+// which the file holds; where it names entries of a log, they are checked, too, if a key of
+// the log is there.
 func Check(ctx context.Context, b []byte, keys ...proofs.Key) (Statement, error) {
 	if !bytes.HasPrefix(b, []byte("tuflog accusation v")) {
 		return checkConflict(b, keys)

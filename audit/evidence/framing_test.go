@@ -1,10 +1,13 @@
 package evidence_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -268,8 +271,16 @@ func TestNoAccusationByOthersKeys(t *testing.T) {
 			t.Errorf("as %s: %s", role, s.Sentence)
 		}
 	}
-	if _, err := evidence.Check(t.Context(), a.Marshal(), w.Witnesses[0].Key()); !errors.Is(err, proofs.ErrUnknownLog) {
-		t.Errorf("with a witness's key alone: %v", err)
+	// Of a log whose key is not there nothing is said. One whose key is there has to have
+	// signed what it is said to hold.
+	s, err = evidence.Check(t.Context(), a.Marshal(), w.Witnesses[0].Key())
+	if err != nil || s.Unchecked != audittest.Origin || s.Log != "" || s.Size != 0 || s.Entries != nil || strings.Contains(s.Sentence, "entries 1") {
+		t.Errorf("with a witness's key alone: %+v, %v", s, err)
+	}
+	b := a
+	b.Notes = [][]byte{bytes.Replace(a.Notes[0], fmt.Appendf(nil, "\n%d\n", w.Size()), fmt.Appendf(nil, "\n%d\n", w.Size()+1), 1)}
+	if s, err := evidence.Check(t.Context(), b.Marshal(), w.Signer.Key()); !errors.Is(err, proofs.ErrBadSignature) {
+		t.Errorf("with a checkpoint that was altered: %+v, %v", s, err)
 	}
 	// The keys of the repository prove it without a log.
 	a.Spans, a.Notes = nil, nil

@@ -98,6 +98,14 @@ func TestEvidenceCheckOfReplay(t *testing.T) {
 	accusation := filepath.Join(folders[0], "equivocation.accusation")
 	out, _ := w.run(0, "evidence", "check", "--policy", w.policy, accusation)
 	w.wantAll(out, "the keys of repository "+w.repo.String()+" signed two payloads of targets 3", "in log "+audittest.Origin+" they are entries 2 and 3")
+	// Another log's policy does for what needs no log.
+	other := filepath.Join(t.TempDir(), "policy.txt")
+	w.must(os.WriteFile(other, []byte(audittest.New(t).PolicyText("https://other.example")), 0o600))
+	out, _ = w.run(0, "evidence", "check", "--policy", other, "--json", accusation)
+	w.wantAll(out, `"proved": true`, `"unchecked": "`+audittest.Origin+`"`, "signed two payloads of targets 3", "which entries of log "+audittest.Origin+" they are was not checked")
+	if strings.Contains(out, "they are entries") {
+		t.Errorf("said of a log without its key: %s", out)
+	}
 	proofsDir := t.TempDir()
 	w.run(1, "lookup", "--policy", w.policy, "--proofs", proofsDir, tuf.Sum([]byte("for one")).String())
 	sidecars, err := filepath.Glob(filepath.Join(proofsDir, "*.tlog-proof"))
