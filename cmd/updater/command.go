@@ -31,6 +31,8 @@ type options struct {
 	now           string
 	transparency  string
 	json          bool
+	proxy         string
+	ca            string
 
 	limits  verify.Limits
 	minRate int64         // bytes a second
@@ -64,6 +66,8 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339; none: by the times of cosignatures alone (default: the clock, if it was ever set)")
 	f.StringVar(&o.transparency, "transparency", "enforce", "response to a missing or wrong proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	f.StringVar(&o.proxy, "proxy", "", "URL of the proxy for all requests; none: not even the environment's (default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY)")
+	f.StringVar(&o.ca, "ca", "", "file of the authorities, in PEM, that may certify servers (default: the system's)")
 	const most = "most bytes of "
 	f.Int64Var(&o.limits.Root, "max-root-length", tuf.MaxFileSize, most+"a root file")
 	f.Int64Var(&o.limits.Timestamp, "max-timestamp-length", tuf.MaxFileSize, most+"a timestamp file")
@@ -331,11 +335,15 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device, verif
 	if err != nil {
 		return err
 	}
+	client, err := o.client()
+	if err != nil {
+		return err
+	}
 	stderr := cmd.ErrOrStderr()
 	d := &device.Device{
 		Store: device.Store{Dir: o.metadataDir},
 		Origin: &device.Repository{
-			URL: o.metadataURL, TargetsURL: o.targetBaseURL, MinRate: o.minRate,
+			URL: o.metadataURL, TargetsURL: o.targetBaseURL, Client: client, MinRate: o.minRate,
 			Timeout: o.timeout, Late: fmt.Errorf("the metadata has taken longer than %v (--timeout)", o.timeout),
 		},
 		Wanted: o.targetNames,

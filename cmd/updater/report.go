@@ -106,6 +106,9 @@ func hint(r *verify.Refusal) string {
 		}
 		return "the mirror lacks a file that its own metadata lists: try another mirror, or this one again later"
 	}
+	if r.Code == verify.CodeNetwork && untrusted(r.Err) {
+		return "the server's certificate is not accepted: check the device's clock, the URL, and --ca"
+	}
 	return hints[r.Code]
 }
 
