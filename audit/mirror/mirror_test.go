@@ -183,7 +183,7 @@ func (w *world) nothingFalse() {
 			return nil
 		}
 		path, _ := filepath.Rel(w.dir, name)
-		if err != nil || d.IsDir() || path == "lock" || path == "checkpoint" || path == "missing" || path == "fork.conflict" {
+		if err != nil || d.IsDir() || path == "lock" || path == "mirror" || path == "checkpoint" || path == "missing" || path == "fork.conflict" {
 			return err
 		}
 		got, err := os.ReadFile(name)
@@ -390,8 +390,6 @@ func TestLyingLog(t *testing.T) {
 		"tile/0/001":                   audittest.Flip(1, 2),
 		"tile/0/002.p/88":              audittest.Flip(0, 2),
 		"tile/1/000.p/2":               audittest.Flip(1, 2),
-		"tile/files/001":               audittest.Flip(1, 2),
-		"tile/files/002.p/88":          func(b []byte) ([]byte, error) { return append(b, b[:100]...), nil },
 		audittest.BlobPath(large):      audittest.Flip(1, 2),
 		audittest.BlobPath(file) + " ": audittest.Flip(1, 2),
 	} {
@@ -524,6 +522,97 @@ func TestPartialPackGone(t *testing.T) {
 	}
 	w.log.Spoil("tile/files/000.p/100", nil)
 	w.whole()
+}
+
+// Nobody has signed a pack: one that is wrong is left aside, and its files are asked for
+// one by one.
+func TestWrongPack(t *testing.T) {
+	w := newWorld(t, 300)
+	w.log.Spoil("tile/files/000", func([]byte) ([]byte, error) { return []byte("<html>"), nil })
+	w.log.Spoil("tile/files/001.p/44", func(b []byte) ([]byte, error) { return append(b, b[:100]...), nil })
+	_, err := w.update(w.log.Source())
+	w.must(err)
+	w.log.Spoil("tile/files/000", nil)
+	w.log.Spoil("tile/files/001.p/44", nil)
+	w.whole()
+}
+
+// A process that was killed when it had listed what is missing, and before it replaced
+// the checkpoint, leaves files of bundles that its checkpoint does not cover.
+func TestKilledWithMissing(t *testing.T) {
+	w := newWorld(t, 200)
+	_, err := w.update(w.log.Source())
+	w.must(err)
+	checkpoint := filepath.Join(w.dir, "checkpoint")
+	old, err := os.ReadFile(checkpoint)
+	w.must(err)
+	w.grow(600)
+	path := audittest.BlobPath([]byte("file 500"))
+	w.log.Spoil(path, audittest.Missing)
+	w.log.Spoil("tile/files/001", audittest.Missing)
+	r, err := w.update(w.log.Source())
+	w.must(err)
+	if len(r.Missing) != 1 {
+		t.Fatalf("missing %v", r.Missing)
+	}
+	w.must(os.WriteFile(checkpoint, old, 0o644))
+	w.log.Spoil(path, nil)
+	w.log.Spoil("tile/files/001", nil)
+	if r, err = w.update(w.log.Source()); err != nil || len(r.Missing) > 0 {
+		t.Fatalf("missing %v, %v", r, err)
+	}
+	w.whole()
+}
+
+// A directory with something else in it is left as it is.
+func TestForeignDirectory(t *testing.T) {
+	w := newWorld(t, 3)
+	mine := filepath.Join(w.dir, "tmp", "mine")
+	w.must(os.MkdirAll(filepath.Dir(mine), 0o755))
+	w.must(os.WriteFile(mine, []byte("thesis"), 0o644))
+	w.must(os.WriteFile(filepath.Join(w.dir, "checkpoint"), []byte("of a model"), 0o644))
+	if _, err := w.update(w.log.Source()); err == nil || !strings.Contains(err.Error(), "is not the copy of a log") {
+		t.Error(err)
+	}
+	if kept, err := os.ReadFile(mine); err != nil || string(kept) != "thesis" {
+		t.Errorf("%q, %v", kept, err)
+	}
+	w.must(os.RemoveAll(w.dir))
+	_, err := w.update(w.log.Source())
+	w.must(err)
+	w.must(os.Remove(filepath.Join(w.dir, "mirror"))) // as copies were before they had a mark
+	if _, err := w.update(w.log.Source()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A copy that comes from a stranger may have links in it: nothing outside of it is
+// written or removed.
+func TestLinksOutside(t *testing.T) {
+	w := newWorld(t, 3)
+	_, err := w.update(w.log.Source())
+	w.must(err)
+	outside := t.TempDir()
+	mine := filepath.Join(outside, "0", "000.p", "mine")
+	w.must(os.MkdirAll(filepath.Dir(mine), 0o755))
+	w.must(os.WriteFile(mine, nil, 0o644))
+	w.must(os.RemoveAll(filepath.Join(w.dir, "tile")))
+	w.must(os.Symlink(outside, filepath.Join(w.dir, "tile")))
+	w.must(os.Remove(filepath.Join(w.dir, "checkpoint")))
+	w.grow(300)
+	if _, err := w.update(w.log.Source()); err == nil {
+		t.Error("a copy is written through a link")
+	}
+	var files []string
+	w.must(filepath.WalkDir(outside, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, name)
+		}
+		return err
+	}))
+	if !slices.Equal(files, []string{mine}) {
+		t.Errorf("outside are %v", files)
+	}
 }
 
 // One process writes a copy at a time.

@@ -52,9 +52,11 @@ type Lock struct{ file *os.File }
 // ends for any reason.
 func Acquire(path, program string) (*Lock, error) { return acquire(path, program, tryLock) }
 
-// AcquireDir takes the lock of an existing directory: that of the file "lock" in
-// it.
-func AcquireDir(dir string) (*Lock, error) { return Acquire(filepath.Join(dir, "lock"), "") }
+// Name is the file in a directory whose lock is the directory's.
+const Name = "lock"
+
+// AcquireDir takes the lock of an existing directory: that of the file Name in it.
+func AcquireDir(dir string) (*Lock, error) { return Acquire(filepath.Join(dir, Name), "") }
 
 // Hold takes the lock of an open file, without waiting, until the file is closed. Its
 // content is not changed. The error wraps ErrHeld if another holder has the lock.
