@@ -3,4 +3,4 @@
 package device
 
 // shareLock does nothing where files have no owner and group.
-func (s Store) shareLock() {}
+func (s Store) shareLock(string) {}

@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// shareLock gives the lock file to whoever owns the directory, and to its group if that
+// shareLock gives a lock file to whoever owns the directory, and to its group if that
 // may write there: a person who runs an updater as root, once, must not keep the
 // device's own user from the lock for ever. It is nobody else's, who could have it and
 // keep the device from updating. What cannot be done is left: the lock is had already.
-func (s Store) shareLock() {
+func (s Store) shareLock(name string) {
 	dir, err := os.Stat(s.Dir)
 	if err != nil {
 		return
 	}
-	path, perm := s.path(lockName), fs.FileMode(0o600)
+	path, perm := s.path(name), fs.FileMode(0o600)
 	if dir.Mode()&0o020 != 0 {
 		perm |= 0o060
 	}

@@ -29,6 +29,7 @@ import (
 //	next-policy.txt: the next trust policy, as its target has it, which is not in force
 //	NAME.waiting: a release that was offered and not taken, which is not trusted
 //	updater.state, updater.state.copy
+//	updater.installed: the targets that a command has installed
 type Store struct {
 	Dir string
 }
@@ -58,7 +59,7 @@ func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
 // Lock takes the lock of the directory, and waits for it as long as it may; then the error
 // wraps ErrInUse and names the holder. Files that killed runs have left are removed.
 func (s Store) Lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
-	if unlock, err = s.lock(ctx, program, wait); err == nil {
+	if unlock, err = s.lock(ctx, lockName, program, wait); err == nil {
 		s.sweep()
 	}
 	return unlock, err
@@ -70,16 +71,16 @@ func (s Store) LockToRead(ctx context.Context, program string, wait time.Duratio
 	if _, err := os.Stat(s.path(lockName)); err != nil {
 		return func() {}, nil
 	}
-	return s.lock(ctx, program, wait)
+	return s.lock(ctx, lockName, program, wait)
 }
 
-func (s Store) lock(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+func (s Store) lock(ctx context.Context, name, program string, wait time.Duration) (unlock func(), err error) {
 	const pause = 50 * time.Millisecond
 	for end := time.Now().Add(wait); ; {
-		l, err := lockfile.Acquire(s.path(lockName), program)
+		l, err := lockfile.Acquire(s.path(name), program)
 		switch {
 		case err == nil:
-			s.shareLock()
+			s.shareLock(name)
 			return func() { _ = l.Release() }, nil // as the kernel would in a moment
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
@@ -317,4 +318,13 @@ func sidecarFits(sidecar, file string) bool {
 // globEscape quotes the characters that filepath.Glob gives a meaning.
 func globEscape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// installLockName is the file whose lock a run has as long as it installs.
+const installLockName = "updater.install.lock"
+
+// LockInstall is Lock for the time in which a command installs targets, which may take long:
+// two would be in each other's way, and other runs go on meanwhile.
+func (s Store) LockInstall(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
+	return s.lock(ctx, installLockName, program, wait)
 }

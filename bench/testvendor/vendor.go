@@ -98,6 +98,16 @@ func reparse[T metadata.Roles](m, empty *metadata.Metadata[T]) (*metadata.Metada
 	return empty.FromBytes(b)
 }
 
+// Extend lets everything that is signed from now on expire at another time. The root and
+// targets keep their dates until they are signed again.
+func (v *Vendor) Extend(expires time.Time) {
+	v.expires = expires.UTC().Truncate(time.Second)
+	v.root.Signed.Expires = v.expires
+	for _, t := range v.targets {
+		t.Signed.Expires = v.expires
+	}
+}
+
 // Put changes the content of a target file of a role; Release publishes it.
 func (v *Vendor) Put(role, targetPath string, content []byte) error {
 	m, ok := v.targets[role]

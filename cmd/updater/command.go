@@ -30,9 +30,11 @@ type options struct {
 	installPolicy string
 	now           string
 	transparency  string
+	from          string // a bundle or a folder, in the place of the URLs
 	json          bool
 	proxy         string
 	ca            string
+	events        bool // what is printed for machines are lines, of which the last is the result
 
 	limits  verify.Limits
 	minRate int64         // bytes a second
@@ -76,7 +78,7 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.Int64Var(&o.minRate, "min-rate", 1024, "least bytes a second of a server, measured over half a minute; 0: any")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "most time to spend on fetching metadata in one run")
 	f.DurationVar(&o.wait, "wait", 10*time.Second, "how long to wait for another run that uses the metadata directory")
-	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newVerify(o), newStatus(o), newPending(o), newApprove(o), newPostpone(o), newPolicy(o))
+	root.AddCommand(newInit(o), newRefresh(o), newDownload(o), newInstall(o), newVerify(o), newBundle(o), newStatus(o), newPending(o), newApprove(o), newPostpone(o), newPolicy(o))
 	return root
 }
 
@@ -244,8 +246,8 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 }
 
 func newRefresh(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "refresh --metadata-dir DIR --metadata-url URL --policy FILE",
+	cmd := &cobra.Command{
+		Use:   "refresh --metadata-dir DIR (--metadata-url URL | --from PATH) --policy FILE",
 		Short: "Bring the trusted metadata up to date",
 		Long: `Refresh fetches new roots, timestamp, snapshot and targets from a repository, with
 the proofs beside them, and trusts the valid ones, as its table shows. The metadata
@@ -257,9 +259,9 @@ If the install policy names the next trust policy, refresh adopts it, as downloa
 		Example: `  updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL})
-			if err == nil && o.targetBaseURL != "" {
-				err = checkURL("target-base-url", o.targetBaseURL)
+			err := need(flag{"metadata-dir", o.metadataDir})
+			if err == nil {
+				err = o.needOrigin(false)
 			}
 			if err == nil {
 				err = o.update(cmd, o.adoptPolicy(cmd))
@@ -267,12 +269,14 @@ If the install policy names the next trust policy, refresh adopts it, as downloa
 			return o.report(cmd, err)
 		},
 	}
+	o.fromFlag(cmd)
+	return cmd
 }
 
 // adoptPolicy is what refresh does where download downloads.
 func (o *options) adoptPolicy(cmd *cobra.Command) func(*device.Device, verify.Config) ([]device.Target, error) {
 	return func(d *device.Device, cfg verify.Config) ([]device.Target, error) {
-		if next := cfg.Install.NextPolicy; next != "" && o.targetBaseURL == "" {
+		if next := cfg.Install.NextPolicy; next != "" && o.targetBaseURL == "" && o.from == "" {
 			warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("the next trust policy (%s) was not looked for: it is a target, and --target-base-url is missing", next))
 			return nil, nil
 		}
@@ -281,8 +285,8 @@ func (o *options) adoptPolicy(cmd *cobra.Command) func(*device.Device, verify.Co
 }
 
 func newDownload(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "download --metadata-dir DIR --metadata-url URL --policy FILE --target-name PATH... --target-base-url URL --target-dir DIR",
+	cmd := &cobra.Command{
+		Use:   "download --metadata-dir DIR (--metadata-url URL --target-base-url URL | --from PATH) --policy FILE --target-name PATH... --target-dir DIR",
 		Short: "Refresh, then download targets and check them",
 		Long: `Download begins like refresh. Then it finds each target in turn among the targets
 and delegated roles that are trusted, fetches it and, if its length and hashes are
@@ -294,21 +298,27 @@ downloaded, and the exit code is 1.`,
     --target-base-url https://example.com/targets --target-dir /var/lib/targets --target-name firmware.bin`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := need(flag{"metadata-dir", o.metadataDir}, flag{"metadata-url", o.metadataURL}, flag{"target-name", strings.Join(o.targetNames, "")},
-				flag{"target-base-url", o.targetBaseURL}, flag{"target-dir", o.targetDir})
+			err := need(flag{"metadata-dir", o.metadataDir}, flag{"target-name", strings.Join(o.targetNames, "")}, flag{"target-dir", o.targetDir})
 			if err == nil {
-				err = checkURL("target-base-url", o.targetBaseURL)
+				err = o.needOrigin(true)
 			}
 			if err == nil {
 				err = o.checkTargetDir()
 			}
 			if err == nil {
-				err = o.update(cmd, func(d *device.Device, _ verify.Config) ([]device.Target, error) {
-					return d.Download(cmd.Context(), o.targetNames, o.targetDir)
-				})
+				err = o.update(cmd, o.download(cmd))
 			}
 			return o.report(cmd, err)
 		},
+	}
+	o.fromFlag(cmd)
+	return cmd
+}
+
+// download is what a command that downloads does after the refresh.
+func (o *options) download(cmd *cobra.Command) func(*device.Device, verify.Config) ([]device.Target, error) {
+	return func(d *device.Device, _ verify.Config) ([]device.Target, error) {
+		return d.Download(cmd.Context(), o.targetNames, o.targetDir)
 	}
 }
 
@@ -325,33 +335,48 @@ func (o *options) checkTargetDir() error {
 	return nil
 }
 
-// update brings the metadata directory up to date, and downloads.
-// Nobody else uses the directory meanwhile.
+// update brings the metadata directory up to date, downloads if download is not nil, and
+// prints what came of it.
 func (o *options) update(cmd *cobra.Command, download func(*device.Device, verify.Config) ([]device.Target, error)) error {
-	if err := checkURL("metadata-url", o.metadataURL); err != nil {
+	bars := &bars{w: cmd.ErrOrStderr()}
+	u, err := o.bringUpToDate(cmd, bars.tell, download)
+	bars.end()
+	if err != nil {
 		return err
 	}
+	return o.printAccepted(cmd, u)
+}
+
+// updated is an update that has ended without an error.
+type updated struct {
+	client  *verify.Client
+	mode    verify.Transparency
+	targets []device.Target
+}
+
+// bringUpToDate brings the metadata directory up to date, and downloads if download is not
+// nil. Nobody else uses the directory meanwhile.
+func (o *options) bringUpToDate(cmd *cobra.Command, progress func(string, int64, int64), download func(*device.Device, verify.Config) ([]device.Target, error)) (*updated, error) {
 	cfg, err := o.config()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	client, err := o.client()
+	origin, closeOrigin, err := o.origin()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	defer closeOrigin() // which was only read
 	stderr := cmd.ErrOrStderr()
 	d := &device.Device{
-		Store: device.Store{Dir: o.metadataDir},
-		Origin: &device.Repository{
-			URL: o.metadataURL, TargetsURL: o.targetBaseURL, Client: client, MinRate: o.minRate,
-			Timeout: o.timeout, Late: fmt.Errorf("the metadata has taken longer than %v (--timeout)", o.timeout),
-		},
-		Wanted: o.targetNames,
-		Warn:   func(err error) { warnOfTrouble(stderr, err) },
+		Store:    device.Store{Dir: o.metadataDir},
+		Origin:   origin,
+		Wanted:   o.targetNames,
+		Progress: progress,
+		Warn:     func(err error) { warnOfTrouble(stderr, err) },
 	}
 	unlock, err := o.lock(d.Store.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unlock()
 	c, targets, err := run(cmd.Context(), d, cfg, download)
@@ -363,7 +388,7 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device, verif
 			}
 			yes, err2 := a.ask(d.Store, c.State())
 			if err2 != nil {
-				return err2
+				return nil, err2
 			}
 			if !yes {
 				break
@@ -376,9 +401,9 @@ func (o *options) update(cmd *cobra.Command, download func(*device.Device, verif
 		o.warn(cmd, c)
 	}
 	if err != nil {
-		return o.nameLimit(err)
+		return nil, o.nameLimit(err)
 	}
-	return o.printAccepted(cmd, c, cfg.Transparency, targets)
+	return &updated{c, cfg.Transparency, targets}, nil
 }
 
 // run is one update.

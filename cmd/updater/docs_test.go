@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -35,8 +36,8 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	examples := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
-	if len(examples) != 6 {
-		t.Fatalf("%d examples, want 6: init and download, verify, explain, the mirror's refresh, the device's, the owner's", len(examples))
+	if len(examples) != 9 {
+		t.Fatalf("%d examples, want 9: init and download, install, making a bundle, installing it, verify, explain, the mirror's refresh, the device's, the owner's", len(examples))
 	}
 	bin := runtest.Programs(t, "logserver", "witness", "publisher", "updater")
 	w := runtest.NewWorld(t)
@@ -77,7 +78,7 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", examples[example][1])
 		cmd.Dir = w.Dir
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SITE="+site.URL, "ID="+id)
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+w.Path("bin")+":"+os.Getenv("PATH"), "SITE="+site.URL, "ID="+id)
 		r, err := process.Run(cmd)
 		if err != nil {
 			t.Fatal(err)
@@ -95,6 +96,17 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatalf("installed %q, %v", b, err)
 	}
 
+	if err := os.Mkdir(w.Path("bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.Path("bin/install-firmware"), []byte("#!/bin/sh\n[ $# = 3 ] && cp \"$3\" slot-\"$2\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	must(1)
+	if b, err := os.ReadFile(w.Path("slot-b")); err != nil || string(b) != "one" {
+		t.Fatalf("in the slot is %q, %v", b, err)
+	}
+
 	// The next release, and a device that waits for its age.
 	if err := v.Put("targets", "firmware.bin", []byte("two")); err != nil {
 		t.Fatal(err)
@@ -106,13 +118,26 @@ func TestDevicesByTheDocs(t *testing.T) {
 	if err := os.CopyFS(w.Path("stick"), os.DirFS(w.Path("mirror"))); err != nil {
 		t.Fatal(err)
 	}
-	must(1)
-	if err := os.CopyFS(w.Path("docs/policies"), os.DirFS("../../docs/policies")); err != nil {
+	if err := os.CopyFS(w.Path("device.before"), os.DirFS(w.Path("device"))); err != nil {
 		t.Fatal(err)
 	}
 	must(2)
+	if r := run(3); r.Code != 0 || !strings.Contains(r.Stdout, "\nwhat this device knows is of 20") || !strings.Contains(r.Stdout, "which is now by its clock") {
+		t.Fatalf("the bundle: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	if b, err := os.ReadFile(w.Path("installed/firmware.bin")); err != nil || string(b) != "two" {
+		t.Fatalf("installed from the bundle: %q, %v", b, err)
+	}
+	if err := errors.Join(os.RemoveAll(w.Path("device")), os.Rename(w.Path("device.before"), w.Path("device"))); err != nil {
+		t.Fatal(err)
+	}
+	must(4)
+	if err := os.CopyFS(w.Path("docs/policies"), os.DirFS("../../docs/policies")); err != nil {
+		t.Fatal(err)
+	}
+	must(5)
 	w.Write(t, "install.json", `{"min_age":"2s"}`)
-	if r := run(4); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "a newer one is not beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
+	if r := run(7); r.Code != 1 || !strings.Contains(r.Stderr, "too-young") || !strings.Contains(r.Stderr, "a newer one is not beside it") || !strings.Contains(r.Stderr, "publisher refresh") {
 		t.Fatalf("before its time: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	others := 0
@@ -123,8 +148,8 @@ func TestDevicesByTheDocs(t *testing.T) {
 		}
 		others++
 		publish(other, fmt.Sprint("other-", others))
-		must(3)
-		r := run(4)
+		must(6)
+		r := run(7)
 		if r.Code != 0 && !strings.Contains(r.Stderr, "by the newer proof beside it") {
 			t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
@@ -140,7 +165,7 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(v, "mirror")
-	if r := run(4); r.Code != 1 || !strings.Contains(r.Stderr, "refused (too-young): targets: version 4") {
+	if r := run(7); r.Code != 1 || !strings.Contains(r.Stderr, "refused (too-young): targets: version 4") {
 		t.Fatalf("the third release: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	var waiting []waitingRow
@@ -148,10 +173,10 @@ func TestDevicesByTheDocs(t *testing.T) {
 		t.Fatalf("%+v, %v", waiting, err)
 	}
 	id = waiting[0].ID
-	if r := run(5); r.Code != 0 || !strings.Contains(r.Stdout, "firmware.bin") || !strings.Contains(r.Stdout, "approved: targets 4") {
+	if r := run(8); r.Code != 0 || !strings.Contains(r.Stdout, "firmware.bin") || !strings.Contains(r.Stdout, "approved: targets 4") {
 		t.Fatalf("the owner: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	must(4)
+	must(7)
 }
 
 func writeFile(t *testing.T, path string, content []byte) {

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -20,6 +21,7 @@ import (
 
 // result is what --json prints.
 type result struct {
+	Event      string      `json:"event,omitempty"` // "result" where other events come before it
 	OK         bool        `json:"ok"`
 	Repository string      `json:"repository,omitempty"`
 	PinnedBy   string      `json:"pinned_by,omitempty"` // of verify: what says that it must be this repository
@@ -29,7 +31,8 @@ type result struct {
 	Refused    *refused    `json:"refused,omitempty"` // why it ended; the first of the targets' if it did not
 	Error      string      `json:"error,omitempty"`   // the same, when it is not about the repository
 	Warnings   []refused   `json:"warnings,omitempty"`
-	Held       *refused    `json:"held,omitempty"` // a newer root that waits
+	Held       *refused    `json:"held,omitempty"`  // a newer root that waits
+	Known      string      `json:"known,omitempty"` // of which time what the device knows is, RFC 3339
 }
 
 // targetRow is one target.
@@ -83,7 +86,7 @@ var hints = map[verify.Code]string{
 	verify.CodeSecondPayload:   "two different files were signed under one version: this device keeps the accepted one, until the vendor publishes the next version",
 	verify.CodeUnbound:         "the install policy requires snapshots that list hashes: the vendor has to list them, and to submit the release beside such a snapshot",
 	verify.CodeRollback:        "the served files are older than those this device has seen: try another mirror",
-	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror",
+	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror, or a newer bundle; whoever knows that there is nothing newer can have expiry judged by the times of witnesses alone (--now none)",
 	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh; while one is there, try again when it is old enough",
 	verify.CodeQuarantined:     "its age is shown as for a release that is too young; its owner can let it pass sooner: updater pending, updater approve",
 	verify.CodeNeedsApproval:   "updater pending shows what it changes, and updater approve lets it pass",
@@ -97,6 +100,9 @@ var hints = map[verify.Code]string{
 
 // hint says what a person can do about a refusal.
 func hint(r *verify.Refusal) string {
+	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fs.ErrNotExist) && !errors.Is(r.Err, fetch.ErrNotFound) {
+		return "it is not in what was given: make it again, with all that its metadata lists (updater bundle create)"
+	}
 	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fetch.ErrNotFound) {
 		switch r.Role {
 		case tuf.RoleTimestamp:
@@ -123,18 +129,27 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 	var r *verify.Refusal
 	if !errors.As(err, &r) {
 		if o.json {
-			err = errors.Join(err, cli.WriteJSON(cmd.OutOrStdout(), result{Error: err.Error()}))
+			err = errors.Join(err, o.writeResult(cmd.OutOrStdout(), result{Error: err.Error()}))
 		}
 		return cli.Failed(err)
 	}
 	printRefusal(cmd.ErrOrStderr(), "", r)
 	if o.json {
 		why := refusedOf(r)
-		if err := cli.WriteJSON(cmd.OutOrStdout(), result{Refused: &why}); err != nil {
+		if err := o.writeResult(cmd.OutOrStdout(), result{Refused: &why}); err != nil {
 			return cli.Failed(err)
 		}
 	}
 	return cli.Failed(cli.ErrReported)
+}
+
+// writeResult prints a result for machines, in one line where it is the last of events.
+func (o *options) writeResult(w io.Writer, res result) error {
+	if !o.events {
+		return cli.WriteJSON(w, res)
+	}
+	res.Event = "result"
+	return writeEvent(w, res)
 }
 
 // printRefusal says on w what was refused; of is what it was about, if it has to be
@@ -213,13 +228,14 @@ func rowOf(c *verify.Client, mode verify.Transparency, a verify.Accepted) row {
 	return r
 }
 
-// printAccepted prints what is trusted now, of each role the newest only, and what
-// became of the targets. Its error has the exit code.
-func (o *options) printAccepted(cmd *cobra.Command, c *verify.Client, mode verify.Transparency, targets []device.Target) error {
+// resultOf says what is trusted now, of each role the newest only, and what became of the
+// targets.
+func (o *options) resultOf(u *updated) result {
+	c := u.client
 	res := result{OK: true, Repository: c.Repository().String()}
 	for _, a := range c.Accepted() {
 		if a.Metadata == c.Metadata(a.Role) {
-			res.Roles = append(res.Roles, rowOf(c, mode, a))
+			res.Roles = append(res.Roles, rowOf(c, u.mode, a))
 		}
 	}
 	for _, r := range c.Warnings() {
@@ -229,18 +245,33 @@ func (o *options) printAccepted(cmd *cobra.Command, c *verify.Client, mode verif
 		held := refusedOf(r)
 		res.Held = &held
 	}
-	for _, t := range targets {
+	if k := o.knowledge(c.State()); !k.of.IsZero() {
+		res.Known = k.of.Format(time.RFC3339)
+	}
+	for _, t := range u.targets {
 		res.addTarget(t.Name, t.Path, verdictOf(res.Roles, t.Role), t.Err)
 	}
+	return res
+}
+
+// printAccepted prints what is trusted now and what became of the targets. Its error has the
+// exit code.
+func (o *options) printAccepted(cmd *cobra.Command, u *updated) error {
+	res := o.resultOf(u)
 	w := cmd.OutOrStdout()
 	if o.json {
 		if err := cli.WriteJSON(w, res); err != nil {
 			return err
 		}
-	} else if err := printRows(w, res.Roles); err != nil {
-		return err
+	} else {
+		if o.from != "" {
+			fmt.Fprintln(w, o.knowledge(u.client.State()))
+		}
+		if err := printRows(w, res.Roles); err != nil {
+			return err
+		}
 	}
-	for _, t := range targets {
+	for _, t := range u.targets {
 		if t.Err != nil {
 			printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
 		} else if !o.json {

@@ -43,15 +43,23 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteOf(t, time.Now())
+}
+
+// newSiteOf returns a site whose first files were released at a time.
+func newSiteOf(t *testing.T, at time.Time) *site {
+	t.Helper()
 	s := &site{t: t, log: newTestLog(t), logged: map[string]bool{}, files: map[string][]byte{}, status: map[string]int{}, hold: map[string]*held{}}
 	var err error
-	if s.vendor, err = testvendor.New(time.Now().Add(24 * time.Hour)); err != nil {
+	if s.vendor, err = testvendor.New(at.Add(24 * time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.url = server.URL
+	s.log.at = at
 	s.publish()
+	s.log.at = time.Time{}
 	return s
 }
 
@@ -208,6 +216,7 @@ type testLog struct {
 	*testlog.Log
 	policy string // file
 	size   int64
+	at     time.Time // when witnesses cosign; zero: now
 }
 
 func newTestLog(t *testing.T) *testLog {
@@ -222,7 +231,11 @@ func newTestLog(t *testing.T) *testLog {
 // submit logs a leaf and returns its proof with so many cosignatures.
 func (l *testLog) submit(leaf leaf.Leaf, cosignatures int) []byte {
 	l.size = l.Add(leaf.Marshal()) + 1
-	return l.proof(leaf, l.size-1, cosignatures, time.Now())
+	at := l.at
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return l.proof(leaf, l.size-1, cosignatures, at)
 }
 
 func (l *testLog) proof(leaf leaf.Leaf, index int64, cosignatures int, at time.Time) []byte {

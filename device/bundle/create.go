@@ -62,10 +62,14 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 			if err != nil {
 				return err
 			}
-			if err := r.Origin.CopyTarget(ctx, io.MultiWriter(check, w), path, found, 0); err != nil {
-				return err
+			if err = r.Origin.CopyTarget(ctx, io.MultiWriter(check, w), path, found, 0); err == nil {
+				err = check.Done()
 			}
-			return check.Done()
+			var refused *verify.Refusal
+			if errors.As(err, &refused) {
+				err = &verify.Refusal{Code: refused.Code, Detail: fmt.Sprintf("target %q", path), Err: errors.New(refused.Text())}
+			}
+			return err
 		}
 	}
 	first := verify.Request{Role: tuf.RoleRoot, Version: state.Root.Version, Listed: state.Root.Version}

@@ -275,10 +275,11 @@ func TestRenew(t *testing.T) {
 	renew := func(b *bundle.Bundle) (*bundle.Bundle, []byte, []bundle.Renewed, error) {
 		t.Helper()
 		var out bytes.Buffer
-		list, err := bundle.Renew(t.Context(), &out, b, w.cfg, w.first.File, fromLog)
+		renewal, err := bundle.Renew(t.Context(), &out, b, w.cfg, w.first.File, fromLog)
 		if err != nil {
-			return nil, nil, list, err
+			return nil, nil, nil, err
 		}
+		list := renewal.Proofs
 		return must(bundle.New(bytes.NewReader(out.Bytes()), int64(out.Len()))), out.Bytes(), list, nil
 	}
 

@@ -22,12 +22,18 @@ type Renewed struct {
 	Written  bool      `json:"written"`  // false: the one in the bundle is as new
 }
 
+// Renewal is what became of a bundle.
+type Renewal struct {
+	Client *verify.Client // with the metadata of the bundle
+	Proofs []Renewed
+}
+
 // Renew writes a bundle again, with the newest proofs of its newest root and of its targets
 // metadata beside the first ones: together they show how long a release has been public.
 // That takes none of the vendor's keys, and changes nothing that a vendor has signed. A
 // bundle that a device with root would refuse is not renewed, nor one that has expired: the
 // times in newer proofs would only show that to devices without a clock as well.
-func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root []byte, log Log) ([]Renewed, error) {
+func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root []byte, log Log) (*Renewal, error) {
 	state, err := verify.Pin(root, cfg.Install)
 	if err != nil {
 		return nil, err
@@ -46,7 +52,7 @@ func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root 
 			return err
 		}
 	}
-	var done []Renewed
+	done := &Renewal{Client: t.Client, Proofs: []Renewed{}}
 	for _, a := range t.Client.Accepted() {
 		if a.Logged == nil || a.Metadata != t.Client.Metadata(a.Role) {
 			continue
@@ -57,7 +63,7 @@ func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root 
 		}
 		r, newest, err := renew(ctx, t.Client, b, cfg, a, name+verify.LatestSuffix, log)
 		if err != nil {
-			return done, fmt.Errorf("the newest proof of %s: %w", name, err)
+			return nil, fmt.Errorf("the newest proof of %s: %w", name, err)
 		}
 		if r.Written {
 			if old := b.open(metadataPrefix + name + verify.LatestSuffix); old != nil {
@@ -65,7 +71,7 @@ func Renew(ctx context.Context, w io.Writer, b *Bundle, cfg verify.Config, root 
 			}
 			c.add(metadataPrefix+name+verify.LatestSuffix, newest)
 		}
-		done = append(done, r)
+		done.Proofs = append(done.Proofs, r)
 	}
 	return done, write(w, c)
 }
