@@ -31,6 +31,10 @@ type Source interface {
 type Vantage struct {
 	Name   string
 	Source Source
+	// Partial means that it has only what somebody has needed, as the cache of a device: a
+	// file of a delegated role that is not there is not missing, if the snapshot lists it
+	// by the hash of a release.
+	Partial bool
 }
 
 // Compare reads what each vantage serves, and says of each file whether it is logged, and
@@ -136,13 +140,17 @@ func (r *reading) all(ctx context.Context) error {
 	slices.SortStableFunc(roles, func(a, b string) int { return cmp.Compare(tuf.Rank(a), tuf.Rank(b)) })
 	for _, role := range roles {
 		listed, _ := snapshot.Snapshot.File(role + ".json")
-		if row, ok, err := r.byHash(ctx, role, listed); err != nil {
-			return err
-		} else if ok {
-			r.rows = append(r.rows, row)
-			continue
+		request := r.request(root, role, listed.Version)
+		b, err := r.fetch(ctx, request)
+		if r.v.Partial && errors.Is(err, fs.ErrNotExist) && !tuf.IsTopLevel(role) {
+			if row, ok, err := r.byHash(ctx, role, listed); err != nil {
+				return err
+			} else if ok {
+				r.rows = append(r.rows, row)
+				continue
+			}
 		}
-		if _, err := r.file(ctx, r.request(root, role, listed.Version), snapshot); err != nil {
+		if _, err := r.take(ctx, request, b, err, snapshot); err != nil {
 			return err
 		}
 	}
@@ -248,6 +256,11 @@ func (r *reading) take(ctx context.Context, request verify.Request, b []byte, er
 		return nil, err
 	}
 	row.Vantage = r.v.Name
+	if snapshot != nil {
+		if listed, ok := snapshot.Snapshot.File(role + ".json"); ok && listed.Describes(m) != nil {
+			row.Sentence += "; it is not the file that the snapshot lists, and devices refuse it"
+		}
+	}
 	if row.signed && row.Verdict.Fails() {
 		request.Suffix, request.MaxLength = verify.SidecarSuffix, proofs.MaxProofSize
 		if row.Proof, err = r.v.Source.Fetch(ctx, request); err != nil {
@@ -276,8 +289,8 @@ func (r *reading) missing(role string, err error) {
 	r.rows = append(r.rows, Row{Vantage: r.v.Name, Role: role, Verdict: Missing, Sentence: why, Index: -1})
 }
 
-// byHash judges a file by the hash that the snapshot lists, if it is that of a release:
-// devices refuse any other file.
+// byHash judges a file that is not there by the hash that the snapshot lists, if it is that
+// of a release: devices refuse any other file.
 func (r *reading) byHash(ctx context.Context, role string, listed tuf.MetaFile) (Row, bool, error) {
 	for _, rec := range r.s.versions[roleVersion{role, listed.Version}] {
 		if listed.Hashes["sha256"] != rec.Leaf.Metadata.String() {
@@ -289,6 +302,7 @@ func (r *reading) byHash(ctx context.Context, role string, listed tuf.MetaFile) 
 		}
 		row, err := r.s.judge(ctx, role, m, nil, &r.by)
 		row.Vantage = r.v.Name
+		row.Sentence += "; it is not there, and the snapshot lists it by its hash"
 		return row, true, err
 	}
 	return Row{}, false, nil

@@ -64,6 +64,10 @@ func TestHostileVantages(t *testing.T) {
 	must(t, v.Release(tuf.RoleTargets))
 	submit(tuf.RoleRoot)
 	submit(tuf.RoleTargets)
+	must(t, v.Delegate(tuf.RoleTargets, "plugin", "plugin/*"))
+	must(t, v.Release(tuf.RoleTargets, "plugin"))
+	submit(tuf.RoleTargets)
+	submit("plugin")
 	l.Publish(2)
 	a, err := audit.New(t.Context(), audit.Config{Source: l.Source(), Policy: l.Policy()})
 	must(t, err)
@@ -81,15 +85,39 @@ func TestHostileVantages(t *testing.T) {
 	must(t, next.Release(tuf.RoleTargets))
 	evil, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
 	must(t, err)
+	without := func(role string) source {
+		return func(r verify.Request) ([]byte, error) {
+			if r.Role == role {
+				return nil, fs.ErrNotExist
+			}
+			return of(v)(r)
+		}
+	}
 	down := errors.New("the connection was closed")
 	for _, tt := range []struct {
 		name  string
 		serve source
 		want  string // role version verdict, of each row
 	}{
-		{"what is logged", of(v), "root 2 logged, targets 2 logged, snapshot 2 untracked, timestamp 2 untracked"},
+		{"what is logged", of(v), "root 2 logged, targets 3 logged, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
+		// That the snapshot lists a logged file does not mean that it is served.
+		{"no targets", without(tuf.RoleTargets), "root 2 logged, targets 0 missing, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
+		{"a delegated role withheld", without("plugin"), "root 2 logged, targets 3 logged, plugin 0 missing, snapshot 3 untracked, timestamp 3 untracked"},
+		{"another file under a listed name", func(r verify.Request) ([]byte, error) {
+			if r.Role == tuf.RoleTargets {
+				return evil.Files()["1.targets.json"], nil
+			}
+			return of(v)(r)
+		}, "root 2 logged, targets 0 missing, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
+		{"a listed file, changed", func(r verify.Request) ([]byte, error) {
+			b, err := of(v)(r)
+			if r.Role == "plugin" {
+				b = append(b, '\n')
+			}
+			return b, err
+		}, "root 2 logged, targets 3 logged, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
 		{"what was logged before", old, "root 1 behind, targets 1 behind, snapshot 1 untracked, timestamp 1 untracked"},
-		{"keys that are not logged", of(next), "root 2 logged, root 3 unlogged, targets 3 unlogged, snapshot 3 untracked, timestamp 3 untracked"},
+		{"keys that are not logged", of(next), "root 2 logged, root 3 unlogged, targets 4 unlogged, plugin 1 logged, snapshot 4 untracked, timestamp 4 untracked"},
 		// Its first targets are as empty as the vendor's own.
 		{"another vendor's", of(evil), "root 1 unsigned, targets 1 behind, snapshot 1 unsigned, timestamp 1 unsigned"},
 		{"one root for ever", func(r verify.Request) ([]byte, error) {
@@ -97,7 +125,7 @@ func TestHostileVantages(t *testing.T) {
 				return v.Files()["2.root.json"], nil
 			}
 			return of(v)(r)
-		}, "root 0 missing, root 2 logged, targets 2 logged, snapshot 2 untracked, timestamp 2 untracked"},
+		}, "root 0 missing, root 2 logged, targets 3 logged, plugin 1 logged, snapshot 3 untracked, timestamp 3 untracked"},
 		{"one file for all", func(verify.Request) ([]byte, error) { return v.Files()["2.root.json"], nil },
 			"root 0 missing, root 2 logged, snapshot 0 missing, timestamp 0 missing"},
 		{"nothing", func(verify.Request) ([]byte, error) { return nil, fs.ErrNotExist }, "root 0 missing, snapshot 0 missing, timestamp 0 missing"},
@@ -110,12 +138,26 @@ func TestHostileVantages(t *testing.T) {
 		var got []string
 		for _, row := range rows {
 			got = append(got, fmt.Sprintf("%s %d %s", row.Role, row.Version, row.Verdict))
+			if refused := strings.Contains(row.Sentence, "devices refuse it"); refused != (tt.name == "a listed file, changed" && row.Role == "plugin") {
+				t.Errorf("%s: %s: %s", tt.name, row.Role, row.Sentence)
+			}
 			if row.Vantage != "here" || row.Sentence == "" {
 				t.Errorf("%s: %+v", tt.name, row)
 			}
 		}
 		if strings.Join(got, ", ") != tt.want {
 			t.Errorf("%s: %s\nwant %s", tt.name, strings.Join(got, ", "), tt.want)
+		}
+	}
+
+	// A device has the files that it needed.
+	for role, want := range map[string]compare.Verdict{"plugin": compare.Logged, tuf.RoleTargets: compare.Missing} {
+		rows, err := s.Compare(t.Context(), []compare.Vantage{{Name: "device", Source: without(role), Partial: true}})
+		must(t, err)
+		for _, row := range rows {
+			if row.Role == role && (row.Verdict != want || !strings.Contains(row.Sentence, "it is not there")) {
+				t.Errorf("%s on a device: %s: %s", role, row.Verdict, row.Sentence)
+			}
 		}
 	}
 }

@@ -46,6 +46,7 @@ func openViews(ctx context.Context, args []string) ([]view, error) {
 			return nil, err
 		}
 		if info.IsDir() {
+			v.Partial = true // it may be a device's
 			if v.Source, err = device.OpenFolder(arg); err != nil {
 				return nil, err
 			}
