@@ -59,7 +59,9 @@ func (a *Auditor) accuseOf(ctx context.Context, f *Finding, l *loaded, earlier i
 	}
 	return a.accuse(ctx, f, evidence.FalseAdmission, func(g *evidence.Log) ([]byte, error) {
 		var h evidence.History
-		if repo := a.repos[l.leaf.Repository]; repo != nil {
+		if repo, err := a.whole(ctx, l.leaf.Repository); err != nil {
+			return nil, err
+		} else if repo != nil {
 			h = repo
 		}
 		return g.FalseAdmission(ctx, l.index, h)

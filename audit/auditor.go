@@ -68,12 +68,12 @@ type Auditor struct {
 	snapshots sharedFiles
 	likely    likelyKeys
 
-	repos   map[tuf.Digest]*repository // those in memory: see repository
-	records int                        // their leaves
-	uses    int64                      // of repositories
-	recent  recent
-	due     *loaded // a leaf that was applied, while it is not known what stands since
-	ended   int64   // the size at which the log has ended; 0: it has not
+	repos  map[tuf.Digest]*repository // those in memory: see repository
+	held   int                        // the bytes that they take, about
+	uses   int64                      // of repositories
+	recent recent
+	due    *loaded // a leaf that was applied, while it is not known what stands since
+	ended  int64   // the size at which the log has ended; 0: it has not
 
 	blind     map[tuf.Digest]*blindness   // repositories with a leaf that cannot be judged
 	unseen    map[tuf.Digest]tuf.Digest   // payloads of roots among these leaves, and whose they are
@@ -86,9 +86,7 @@ type Auditor struct {
 	began       int64 // leaves that the state had when the process began
 	committed   int64 // leaves that the state has for good
 	committedAt time.Time
-	maxRecords  int // see evict
-	reread      int // leaves of repositories that were read again, since the one at boundAt was judged
-	boundAt     int64
+	maxInMemory int // see evict
 
 	oldNotes   *Finding                            // nil: all notes can be compared
 	pending    []Finding                           // recorded, not yet kept
@@ -146,16 +144,16 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	a := &Auditor{
-		cfg:        cfg,
-		store:      s,
-		db:         db,
-		keys:       knownKeys(cfg.Policy),
-		blobs:      newBlobCache(cfg.Source),
-		packs:      newPackReader(cfg.Source),
-		there:      map[state.Scope]map[tuf.Digest]bool{},
-		told:       map[tuf.Digest]bool{},
-		maxPerKind: maxPerKind,
-		maxRecords: maxRecords,
+		cfg:         cfg,
+		store:       s,
+		db:          db,
+		keys:        knownKeys(cfg.Policy),
+		blobs:       newBlobCache(cfg.Source),
+		packs:       newPackReader(cfg.Source),
+		there:       map[state.Scope]map[tuf.Digest]bool{},
+		told:        map[tuf.Digest]bool{},
+		maxPerKind:  maxPerKind,
+		maxInMemory: maxInMemory,
 
 		standingAllowed: standingAllowed,
 		standingPerByte: standingPerByte,
@@ -165,7 +163,7 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	if err := a.remember(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	a.began, a.boundAt = a.next, a.next
+	a.began = a.next
 	return a, nil
 }
 

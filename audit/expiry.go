@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ type lifetime struct {
 	After     int64   `json:"after,omitempty"`     // it was not logged yet; 0: not known
 	Seen      int64   `json:"seen,omitempty"`      // it was; 0: not known
 	Distances []int64 `json:"distances,omitempty"` // between the expiries of releases, in seconds, the last one last
+	Releases  int64   `json:"releases,omitempty"`  // of the role, if those of the repository are in good order (see held.go); 0: not known
+	First     int64   `json:"first,omitempty"`     // the lowest version of these
 }
 
 // look is a tree that was verified, and what is known of when its entries were logged.
@@ -79,6 +82,10 @@ func (r *repository) noteLife(l *loaded, at look) {
 	if habitual(l.leaf.Role) && life.Version > 0 && expires > life.Expires {
 		life.Distances = append(life.Distances, expires-life.Expires)
 		life.Distances = life.Distances[max(0, len(life.Distances)-keptDistances):]
+	}
+	state := r.roles[l.leaf.Role]
+	if life.Releases = state.releases; life.First == 0 {
+		life.First = slices.Min(slices.Collect(maps.Keys(state.versions)))
 	}
 	life.Version, life.Expires, life.After, life.Seen = l.leaf.Version, expires, at.after, at.seen
 	r.fact(factOf("life", l.leaf.Role), life)

@@ -33,8 +33,8 @@ func (a *Auditor) Notes(ctx context.Context) (notes [][]byte, err error) {
 	return notes, err
 }
 
-// SetMaxRecords changes how many leaves the repositories in memory have.
-func (a *Auditor) SetMaxRecords(n int) { a.maxRecords = n }
-
 // Kinds returns all kinds of findings, in the order of their names.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(classes)) }
+
+// SetMaxInMemory changes how many bytes the repositories in memory take.
+func (a *Auditor) SetMaxInMemory(n int) { a.maxInMemory = n }

@@ -29,9 +29,12 @@ import (
 //	forked/ID         a repository with a root that devices of this one take, or the reverse
 //	past              keys that were removed
 //	snapshot, asked, rekeyed
+//	odd               it is not in good order: see held.go
 //
 // Who adds a finding that remembers something adds a name to restore, and calls fact
 // where it changes.
+
+const oddName = "odd"
 
 // newRepository returns a repository of which nothing is remembered.
 func newRepository(repo *admit.Repository, genesis int64) *repository {
@@ -90,10 +93,40 @@ func (a *Auditor) keep(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// restore takes over a fact that was kept.
-func (r *repository) restore(name string, value []byte) error {
-	if err := r.restored(name, value); err != nil {
-		return &state.Error{Err: fmt.Errorf("%w: %s: %w", state.ErrDamaged, name, err)}
+// facts are what is kept of a repository, as it is read.
+type facts struct {
+	names  []string
+	values [][]byte
+	odd    bool
+}
+
+func (a *Auditor) readFacts(ctx context.Context, id tuf.Digest) (*facts, error) {
+	f := &facts{}
+	err := a.db.Facts(ctx, id, func(name string, value []byte) error {
+		f.names, f.values = append(f.names, name), append(f.values, value)
+		f.odd = f.odd || name == oddName
+		return nil
+	})
+	return f, err
+}
+
+// counted reports whether it is kept how many releases each role has.
+func (f *facts) counted() bool {
+	for i, name := range f.names {
+		var life Life
+		if strings.HasPrefix(name, "life/") && (json.Unmarshal(f.values[i], &life) != nil || life.Releases == 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// restore takes over what was kept.
+func (f *facts) restore(r *repository) error {
+	for i, name := range f.names {
+		if err := r.restored(name, f.values[i]); err != nil {
+			return &state.Error{Err: fmt.Errorf("%w: %s: %w", state.ErrDamaged, name, err)}
+		}
 	}
 	return nil
 }
@@ -109,6 +142,8 @@ func (r *repository) restored(name string, value []byte) error {
 		return restoreDigest(r.forked, rest)
 	case "past":
 		return json.Unmarshal(value, &r.past)
+	case oddName:
+		return json.Unmarshal(value, &r.odd)
 	case "rekeyed":
 		return json.Unmarshal(value, &r.rekeyed)
 	case "snapshot":

@@ -30,7 +30,7 @@ func (a *Auditor) Histories(ctx context.Context, prefix string) ([]*history.Hist
 		return nil, err
 	}
 	for _, id := range ids {
-		repo, err := a.repository(ctx, id)
+		repo, err := a.whole(ctx, id)
 		if err != nil {
 			return nil, err
 		}

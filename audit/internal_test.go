@@ -108,13 +108,13 @@ func FuzzFacts(f *testing.F) {
 	for name, value := range map[string]string{
 		"key/" + sum: "true", "shared/" + sum: "true", "together/7/targets": "true", "handed/a%2Fb": `{"x":2}`,
 		"sharing/targets": `[{"keys":["` + sum + `"],"threshold":1,"roles":["a"],"count":3}]`, "says/targets": `"` + sum + `"`,
-		"life/timestamp": `{"version":3,"expires":5,"distances":[1]}`, "snapshot": `{"sum":"` + sum + `","version":4}`, "asked": "7",
+		"life/timestamp": `{"version":3,"expires":5,"distances":[1]}`, "snapshot": `{"sum":"` + sum + `","version":4}`, "asked": "7", oddName: "true",
 	} {
 		f.Add(name, []byte(value))
 	}
 	f.Fuzz(func(t *testing.T, name string, value []byte) {
 		r := newRepository(nil, 0)
-		if err := r.restore(name, value); err != nil {
+		if err := (&facts{names: []string{name}, values: [][]byte{value}}).restore(r); err != nil {
 			if !errors.Is(err, state.ErrDamaged) {
 				t.Fatal(err)
 			}

@@ -163,7 +163,7 @@ func (a *Auditor) judge(ctx context.Context, l *loaded) (entry, error) {
 		a.record(f)
 		return entry{UnknownToUs}, nil
 	}
-	repo, err := a.repository(ctx, l.leaf.Repository)
+	repo, err := a.judging(ctx, l)
 	if err != nil {
 		return entry{}, err
 	}

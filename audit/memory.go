@@ -2,15 +2,12 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
@@ -30,18 +27,6 @@ import (
 const (
 	maxUncommitted     = 4096 // leaves
 	maxUncommittedTime = time.Second
-)
-
-// How many leaves the repositories in memory have together. A leaf takes about a thousand
-// bytes. One repository with more is held by itself. Where leaves of very many repositories
-// come in turn, each of them would be read again from the state for a leaf: if maxReread
-// leaves were read again while no more than rereadIn were judged, twice as many are held,
-// up to mostRecords.
-const (
-	maxRecords  = 60_000
-	mostRecords = 2_000_000
-	maxReread   = 32 * rereadIn
-	rereadIn    = 1024
 )
 
 // Names of values in the state.
@@ -67,7 +52,7 @@ type lookMemory struct {
 func (a *Auditor) remember(ctx context.Context) error {
 	a.tree, a.verified, a.signed, a.next = a.db.Tree(), nil, nil, a.db.Size()
 	a.claims, a.smaller, a.tiles, a.bundles = map[int64][]claim{}, nil, nil, nil
-	a.repos, a.records, a.due, a.pending = map[tuf.Digest]*repository{}, 0, nil, nil
+	a.repos, a.held, a.due, a.pending = map[tuf.Digest]*repository{}, 0, nil, nil
 	a.blind, a.unseen, a.waiting = map[tuf.Digest]*blindness{}, map[tuf.Digest]tuf.Digest{}, map[tuf.Digest][]tuf.Digest{}
 	a.rejudging, a.again = nil, map[tuf.Digest]bool{}
 	a.committed, a.committedAt = a.next, time.Now()
@@ -151,6 +136,9 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 				return err
 			}
 		}
+	}
+	if r := a.repos[l.leaf.Repository]; r != nil {
+		a.weigh(r)
 	}
 	if err := a.evict(ctx); err != nil {
 		return err
@@ -262,94 +250,6 @@ func (a *Auditor) keepAgain(ctx context.Context) error {
 	}
 	a.again = now
 	return nil
-}
-
-// repository returns a repository with a right leaf, nil if there is none.
-func (a *Auditor) repository(ctx context.Context, id tuf.Digest) (*repository, error) {
-	a.uses++
-	if r := a.repos[id]; r != nil {
-		r.used = a.uses
-		return r, nil
-	}
-	known, ok, err := a.db.Repository(ctx, id)
-	if err != nil || !ok || known.Genesis < 0 {
-		return nil, err
-	}
-	var r *repository
-	err = a.db.LeavesOf(ctx, id, func(l state.Leaf) error {
-		if l.Verdict != Right {
-			return nil
-		}
-		if r == nil {
-			repo, err := admit.NewRepository(l.Leaf, l.Index, stepBlobs{a})
-			if err != nil {
-				return err
-			}
-			r = newRepository(repo, l.Index)
-		} else if err := r.Apply(l.Index, l.Leaf); err != nil {
-			return err
-		}
-		r.versionFindings(l.Index, l.Leaf)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if r == nil || r.genesis != known.Genesis {
-		return nil, fmt.Errorf("auditor state: %w: repository %v has no leaf at index %d", state.ErrDamaged, id, known.Genesis)
-	}
-	if err := a.db.Facts(ctx, id, r.restore); err != nil {
-		return nil, err
-	}
-	a.hold(r)
-	a.reread += len(r.Records())
-	return r, nil
-}
-
-// hold keeps a repository in memory.
-func (a *Auditor) hold(r *repository) {
-	a.uses++
-	r.used = a.uses
-	a.repos[r.ID()] = r
-	a.records += len(r.Records())
-}
-
-// evict drops the repositories that were not used for the longest time, if those in
-// memory have too many leaves. That of the leaf at hand stays.
-func (a *Auditor) evict(ctx context.Context) error {
-	if a.records <= a.maxRecords {
-		return nil
-	}
-	switch {
-	case a.reread > maxReread && a.maxRecords < mostRecords:
-		a.maxRecords, a.reread, a.boundAt = 2*a.maxRecords, 0, a.next
-		return nil
-	case a.next-a.boundAt > rereadIn:
-		a.reread, a.boundAt = 0, a.next
-	}
-	byUse := make([]*repository, 0, len(a.repos))
-	for _, r := range a.repos {
-		byUse = append(byUse, r)
-	}
-	slices.SortFunc(byUse, func(x, y *repository) int { return cmp.Compare(x.used, y.used) })
-	for _, r := range byUse {
-		if a.records <= a.maxRecords/4*3 || r.used == a.uses || a.due != nil && a.due.leaf.Repository == r.ID() {
-			return nil
-		}
-		if err := a.keep(ctx, r); err != nil {
-			return err
-		}
-		a.drop(r.ID())
-	}
-	return nil
-}
-
-// drop forgets what memory has of a repository.
-func (a *Auditor) drop(id tuf.Digest) {
-	if r := a.repos[id]; r != nil {
-		a.records -= len(r.Records())
-		delete(a.repos, id)
-	}
 }
 
 // place is where a payload is first.

@@ -144,7 +144,7 @@ func (b *blindness) explains(l *loaded, code string, targets int64) bool {
 // targetsInForce returns the version of targets that is in force; 0: none, or it cannot
 // be said.
 func (a *Auditor) targetsInForce(ctx context.Context, id tuf.Digest) int64 {
-	repo, err := a.repository(ctx, id)
+	repo, err := a.whole(ctx, id)
 	if err != nil || repo == nil {
 		return 0
 	}

@@ -295,6 +295,9 @@ func (a *Auditor) repositoryReport(ctx context.Context, id tuf.Digest, saved []b
 // presentOf reads what is said of a repository from its leaves and files, and keeps it.
 func (a *Auditor) presentOf(ctx context.Context, id tuf.Digest) (present, error) {
 	repo, err := a.repository(ctx, id)
+	if err == nil && repo != nil && repo.floors != nil && (repo.gaps() || !repo.settled(ctx)) {
+		repo, err = a.whole(ctx, id)
+	}
 	if err != nil || repo == nil {
 		return present{}, err
 	}
@@ -311,6 +314,9 @@ func (a *Auditor) presentOf(ctx context.Context, id tuf.Digest) (present, error)
 	}
 	slices.SortFunc(p.Report.Roles, func(x, y RoleReport) int { return compareRoles(x.Role, y.Role) })
 	for _, role := range p.Report.Roles {
+		if repo.floors != nil {
+			break // it has no gaps
+		}
 		if missing := gaps(repo.roles[role.Role].versions, role.Highest); missing != "" {
 			about := leaf.Leaf{Repository: id, Role: role.Role}
 			p.Gaps = append(p.Gaps, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
@@ -357,6 +363,16 @@ func (a *Auditor) roleReport(ctx context.Context, repo *repository, role string,
 	}
 	r.Current, r.Index, r.Expires = current.Leaf.Version, current.Index, m.Expires.Unix()
 	return r, nil
+}
+
+// gaps reports whether versions are missing, of a repository in good order.
+func (r *repository) gaps() bool {
+	for role, s := range r.roles {
+		if life := r.lives[role]; s.highest-life.First+1 != s.releases {
+			return true
+		}
+	}
+	return false
 }
 
 // maxListed is how many roles, or runs of missing versions, a sentence lists.

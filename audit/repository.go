@@ -38,9 +38,14 @@ type repository struct {
 	rekeyed     int64               // the last root with other keys for snapshots or timestamps than the one before it
 	forked      map[tuf.Digest]bool // repositories with a root that devices of this one take, or that take one of this one
 
+	odd    bool             // some release has not a higher version than those of its role before it
+	floors map[string]int64 // of roles of which the first releases are only in the state, the lowest version from which all are here; nil: it is whole
+
 	facts   map[string]any // that are to be kept
 	touched bool           // it has had a leaf since it was kept
 	used    int64          // the number of its last use
+	counted int            // bytes, of those that all take
+	cut     int            // bytes that it took when it was cut last
 }
 
 // snapshotAt is a snapshot that a leaf names.
@@ -122,7 +127,6 @@ func (a *Auditor) accept(ctx context.Context, l *loaded, repo *repository) (entr
 func (a *Auditor) apply(l *loaded, repo *repository) (*repository, error) {
 	if repo != nil {
 		repo.touched = true
-		a.records++
 		return repo, repo.Apply(l.index, l.leaf)
 	}
 	state, err := admit.NewRepository(l.leaf, l.index, stepBlobs{a})
@@ -145,12 +149,15 @@ func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 	}
 	if logged.Kind == leaf.Evidence {
 		state.evidence++
+		r.noteOdd()
 		return nil
 	}
 	state.releases++
 	before, seen := state.versions[logged.Version]
 	state.versions[logged.Version] = released{logged.Payload, index, logged.Size}
-	r.newest, r.before = !seen && logged.Version > state.highest, state.highest
+	if r.newest, r.before = !seen && logged.Version > state.highest, state.highest; !r.newest {
+		r.noteOdd()
+	}
 	defer func() { state.highest = max(state.highest, logged.Version) }()
 	found := r.noteRelease(index, logged, before)
 	switch {
@@ -160,6 +167,13 @@ func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 		found = append(found, aboutLeaf(VersionLate, index, logged, "%s %d was logged after version %d", plain(logged.Role), logged.Version, state.highest))
 	}
 	return found
+}
+
+func (r *repository) noteOdd() {
+	if !r.odd {
+		r.odd = true
+		r.fact(oddName, true)
+	}
 }
 
 // sharedFindings says if a payload is another role's, too, or another repository's. A snapshot can vouch for both; whoever has stolen its key can so pass

@@ -194,6 +194,19 @@ func (db *DB) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Leaf)
 	return db.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
 }
 
+// NewestOf calls fn for the right leaves of a repository, in log order: of each role for
+// the last ones, at most so many, and for all of root.
+func (db *DB) NewestOf(ctx context.Context, repository tuf.Digest, most int, fn func(Leaf) error) error {
+	number, ok, err := db.knownRepository(ctx, repository)
+	if err != nil || !ok {
+		return err
+	}
+	return db.leaves(ctx, `WHERE l.leaf IN (
+		SELECT n.leaf FROM roles o JOIN leaves n USING (role) WHERE o.repository = ?1 AND o.name = 'root' AND n.verdict = 1 UNION ALL
+		SELECT n.leaf FROM roles o JOIN leaves n ON n.leaf IN (SELECT leaf FROM leaves WHERE role = o.role AND verdict = 1 ORDER BY leaf DESC LIMIT ?2)
+			WHERE o.repository = ?1 AND o.name <> 'root') ORDER BY l.leaf`, []any{number, most}, fn)
+}
+
 // LeavesOfVersion calls fn for the leaves of a version of a role, in log order, whatever their
 // verdict.
 func (db *DB) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role string, version int64, fn func(Leaf) error) error {
