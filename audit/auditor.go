@@ -72,8 +72,9 @@ type Auditor struct {
 	held   int                        // the bytes that they take, about
 	uses   int64                      // of repositories
 	recent recent
-	due    *loaded // a leaf that was applied, while it is not known what stands since
-	ended  int64   // the size at which the log has ended; 0: it has not
+	before recentFile // the last one that was read again: it is asked for twice
+	due    *loaded    // a leaf that was applied, while it is not known what stands since
+	ended  int64      // the size at which the log has ended; 0: it has not
 
 	blind     map[tuf.Digest]*blindness   // repositories with a leaf that cannot be judged
 	unseen    map[tuf.Digest]tuf.Digest   // payloads of roots among these leaves, and whose they are
@@ -83,10 +84,11 @@ type Auditor struct {
 	lost      []wantedTile                // tiles that the log did not serve
 	again     map[tuf.Digest]bool         // repositories that the state says are to be judged again
 
-	began       int64 // leaves that the state had when the process began
-	committed   int64 // leaves that the state has for good
-	committedAt time.Time
-	maxInMemory int // see evict
+	began        int64 // leaves that the state had when the process began
+	committed    int64 // leaves that the state has for good
+	committedAt  time.Time
+	maxInMemory  int // see held.go
+	lastReleases int
 
 	oldNotes   *Finding                            // nil: all notes can be compared
 	pending    []Finding                           // recorded, not yet kept
@@ -144,16 +146,17 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	a := &Auditor{
-		cfg:         cfg,
-		store:       s,
-		db:          db,
-		keys:        knownKeys(cfg.Policy),
-		blobs:       newBlobCache(cfg.Source),
-		packs:       newPackReader(cfg.Source),
-		there:       map[state.Scope]map[tuf.Digest]bool{},
-		told:        map[tuf.Digest]bool{},
-		maxPerKind:  maxPerKind,
-		maxInMemory: maxInMemory,
+		cfg:          cfg,
+		store:        s,
+		db:           db,
+		keys:         knownKeys(cfg.Policy),
+		blobs:        newBlobCache(cfg.Source),
+		packs:        newPackReader(cfg.Source),
+		there:        map[state.Scope]map[tuf.Digest]bool{},
+		told:         map[tuf.Digest]bool{},
+		maxPerKind:   maxPerKind,
+		maxInMemory:  maxInMemory,
+		lastReleases: lastReleases,
 
 		standingAllowed: standingAllowed,
 		standingPerByte: standingPerByte,
@@ -168,7 +171,7 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 }
 
 // Close unlocks the state directory.
-func (a *Auditor) Close() error { return a.db.Close() }
+func (a *Auditor) Close() error { return errors.Join(a.db.Close(), a.blobs.spill.close()) }
 
 // StepResult is the result of a step.
 type StepResult struct {

@@ -15,7 +15,7 @@ import (
 // files, a judgement reads the current root again and again, and a report asks for what was
 // released last.
 const (
-	maxCached = 32 << 20
+	maxCached = 16 << 20
 	maxPacked = 16 << 20
 )
 
@@ -31,6 +31,8 @@ type blobCache struct {
 
 	packs  []packed // the latest last
 	packed int      // bytes of packs
+
+	spill spill
 }
 
 // packed is the files of a pack.
@@ -61,6 +63,9 @@ func (b *badBlob) Error() string { return b.detail }
 // get returns the blob. The error is a *badBlob or an *outage.
 func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if content, ok := c.cached(sum); ok {
+		return content, nil
+	}
+	if content, ok := c.spill.get(sum); ok {
 		return content, nil
 	}
 	content, err := c.source.Blob(ctx, sum)

@@ -57,7 +57,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 			return err
 		}
 	}
-	a.recent.keep(l.index, c.now)
+	a.keepRecent(l, c.now)
 	found, err := repo.revokedFindings(ctx, l)
 	if err != nil {
 		return err

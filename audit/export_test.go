@@ -36,5 +36,18 @@ func (a *Auditor) Notes(ctx context.Context) (notes [][]byte, err error) {
 // Kinds returns all kinds of findings, in the order of their names.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(classes)) }
 
-// SetMaxInMemory changes how many bytes the repositories in memory take.
-func (a *Auditor) SetMaxInMemory(n int) { a.maxInMemory = n }
+// SetMaxInMemory changes how many bytes the repositories in memory take, and how many releases
+// of a role are read of one.
+func (a *Auditor) SetMaxInMemory(bytes, releases int) {
+	a.maxInMemory, a.lastReleases = bytes, releases
+}
+
+// InPart returns how many of the repositories in memory are not there as a whole.
+func (a *Auditor) InPart() (n int) {
+	for _, r := range a.repos {
+		if r.floors != nil {
+			n++
+		}
+	}
+	return n
+}

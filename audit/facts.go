@@ -113,8 +113,8 @@ func (a *Auditor) readFacts(ctx context.Context, id tuf.Digest) (*facts, error) 
 // counted reports whether it is kept how many releases each role has.
 func (f *facts) counted() bool {
 	for i, name := range f.names {
-		var life Life
-		if strings.HasPrefix(name, "life/") && (json.Unmarshal(f.values[i], &life) != nil || life.Releases == 0) {
+		var known lifetime
+		if strings.HasPrefix(name, "life/") && (json.Unmarshal(f.values[i], &known) != nil || known.Releases == 0) {
 			return false
 		}
 	}

@@ -28,9 +28,9 @@ const (
 	maxInMemory = 48 << 20
 
 	// lastReleases is how many releases of a role are read of a repository in good order.
-	// One that takes more than maxWhole bytes is cut down to these.
+	// One that takes more than a share of maxInMemory is cut down to these.
 	lastReleases = 4
-	maxWhole     = maxInMemory / 16
+	wholeShare   = 16
 
 	// What a repository takes, and a leaf of it, about.
 	perRepository = 7 << 10
@@ -50,7 +50,7 @@ func (a *Auditor) repository(ctx context.Context, id tuf.Digest) (*repository, e
 		r.used = a.uses
 		return r, nil
 	}
-	return a.readRepository(ctx, id, lastReleases)
+	return a.readRepository(ctx, id, a.lastReleases)
 }
 
 // whole returns a repository with all its leaves, nil if there is none.
@@ -69,8 +69,8 @@ func (a *Auditor) judging(ctx context.Context, l *loaded) (*repository, error) {
 		return r, err
 	}
 	// Where most are roots, or releases of many roles, little can be cut.
-	if !r.odd && r.size() > max(maxWhole, 2*r.cut) {
-		if r, err = a.reload(ctx, r, lastReleases); err != nil {
+	if !r.odd && r.size() > max(a.maxInMemory/wholeShare, 2*r.cut) {
+		if r, err = a.reload(ctx, r, a.lastReleases); err != nil {
 			return nil, err
 		}
 		r.cut = r.size()

@@ -167,8 +167,8 @@ func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
 		return a.db.List(ctx, kept, l.metadata)
 	}
 	index := repo.roles[l.leaf.Role].versions[repo.before].index
-	before, ok := a.atHand(index)
-	if !ok {
+	before, err := a.logged(ctx, index)
+	if err != nil {
 		return a.db.List(ctx, kept, l.metadata)
 	}
 	now := l.parts

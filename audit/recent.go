@@ -37,21 +37,35 @@ type recent struct {
 type recentFile struct {
 	*parts
 	index int64
+	of    roleOf
 }
 
-func (r *recent) keep(index int64, p *parts) {
-	if _, ok := r.held[index]; ok || p.size() > maxRecent/4 {
-		return
+// keep keeps a file, and returns those for which there is no room any more.
+func (r *recent) keep(f recentFile) (dropped []recentFile) {
+	if _, ok := r.held[f.index]; ok || f.size() > maxRecent/4 {
+		return nil
 	}
 	if r.held == nil {
 		r.held = map[int64]*list.Element{}
 	}
-	r.held[index] = r.order.PushFront(recentFile{p, index})
-	r.bytes += p.size()
+	r.held[f.index] = r.order.PushFront(f)
+	r.bytes += f.size()
 	for r.bytes > maxRecent {
 		oldest := r.order.Remove(r.order.Back()).(recentFile)
 		r.bytes -= oldest.size()
 		delete(r.held, oldest.index)
+		dropped = append(dropped, oldest)
+	}
+	return dropped
+}
+
+// keepRecent keeps the file of a leaf that was judged. Those for which there is no room any
+// more go to disk, if the next one of their role has not come yet.
+func (a *Auditor) keepRecent(l *loaded, p *parts) {
+	for _, f := range a.recent.keep(recentFile{p, l.index, roleOf{l.leaf.Repository, l.leaf.Role}}) {
+		if repo := a.repos[f.of.repository]; repo == nil || repo.roles[f.of.role] == nil || repo.roles[f.of.role].highest <= f.Version {
+			a.blobs.spill.put(f.FileDigest, f.File)
+		}
 	}
 }
 
@@ -70,9 +84,13 @@ func (a *Auditor) logged(ctx context.Context, index int64) (*parts, error) {
 	if p, ok := a.atHand(index); ok {
 		return p, nil
 	}
+	if a.before.parts != nil && a.before.index == index {
+		return a.before.parts, nil
+	}
 	m, err := a.earlier(ctx, index)
 	if err != nil {
 		return nil, err
 	}
-	return partsOf(m), nil
+	a.before = recentFile{parts: partsOf(m), index: index}
+	return a.before.parts, nil
 }

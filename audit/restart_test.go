@@ -28,7 +28,7 @@ func TestRestarts(t *testing.T) {
 	for n := int64(1); n <= size+1; n++ {
 		h.Serve(h.Checkpoint(min(n, size), 2))
 		a := newAuditor(t, h.Log, func(c *audit.Config) { c.StateDir = dir })
-		a.SetMaxInMemory(1)
+		a.SetMaxInMemory(1, 1)
 		before := len(h.Read())
 		if result := step(t, a); result.From != n-1 || result.To != min(n, size) {
 			t.Fatalf("at size %d it judged from %d to %d", n, result.From, result.To)
