@@ -60,11 +60,24 @@ func (w *world) want(rows map[string]compare.Row, of string, verdict compare.Ver
 	return row
 }
 
+// comparing is a repository with copies of it: honest ones, and others.
+type comparing struct {
+	*world
+	honest, older string             // folders: the newest release, and the one before
+	mirror        string             // URL of the honest one
+	evil          *testvendor.Vendor // has released nothing since the older one
+	found         string             // folder for evidence
+	oneRegion     string             // folder with targets 5 that are not logged
+	name          string             // of the newest targets
+	region        *testvendor.Vendor // has targets 5, which are not logged
+	newer         string             // name of those
+}
+
 func TestCompare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs the program twenty times")
 	}
-	w := newWorld(t)
+	w := &comparing{world: newWorld(t), found: t.TempDir()}
 	w.must(w.vendor.Delegate(tuf.RoleTargets, "plugin", "plugin/*"))
 	w.must(w.vendor.Release(tuf.RoleTargets, "plugin"))
 	for _, role := range []string{tuf.RoleTargets, "plugin"} {
@@ -73,163 +86,187 @@ func TestCompare(t *testing.T) {
 		w.log.Submit(w.repo, role, file, snapshot)
 	}
 	w.log.Publish(2)
-	older := w.copyOf(w.vendor)
-	evil := w.clone()
+	w.older = w.copyOf(w.vendor)
+	w.evil = w.clone()
 	w.release("app.bin", "for everybody")
-	honest := w.copyOf(w.vendor)
-	mirror := httptest.NewServer(http.FileServer(http.Dir(honest)))
+	w.honest = w.copyOf(w.vendor)
+	w.name, _ = w.vendor.File(tuf.RoleTargets)
+	mirror := httptest.NewServer(http.FileServer(http.Dir(w.honest)))
 	defer mirror.Close()
+	w.mirror = mirror.URL
+	w.asLogged()
+	w.behind()
+	w.unlogged()
+	w.twoRegions()
+	w.secondPayload()
+	w.brokenVantages()
+	w.withProof()
+	w.forkedProof()
+}
 
-	// What is served is what is logged, over HTTP, in a folder and on a device.
-	onDevice := t.TempDir()
+// asLogged: what is served is what is logged, over HTTP, in a folder and on a device.
+func (w *comparing) asLogged() {
+	onDevice := w.t.TempDir()
 	for role, name := range map[string]string{"root": "root.json", "targets": "targets.json", "plugin": "plugin.json", "snapshot": "snapshot.json", "timestamp": "timestamp.json"} {
 		_, b := w.vendor.File(role)
 		w.must(os.WriteFile(filepath.Join(onDevice, name), b, 0o600))
 	}
-	out, _ := w.run(0, "compare", "--policy", w.policy, mirror.URL, honest, onDevice)
+	out, _ := w.run(0, "compare", "--policy", w.policy, w.mirror, w.honest, onDevice)
 	w.wantAll(out, "all 3 vantages serve what is logged\n", "untracked")
-	rows, _ := w.compare(0, honest, onDevice)
-	for _, at := range []string{honest, onDevice} {
+	rows, _ := w.compare(0, w.honest, onDevice)
+	for _, at := range []string{w.honest, onDevice} {
 		w.want(rows, at+" root", compare.Logged, 1)
 		w.want(rows, at+" targets", compare.Logged, 4)
 		w.want(rows, at+" plugin", compare.Logged, 1)
 		w.want(rows, at+" timestamp", compare.Untracked, w.vendor.Version(tuf.RoleTimestamp))
 	}
+}
 
-	// An older copy is behind, and nothing is said against it before it has been for long.
-	rows, said := w.compare(0, mirror.URL, older)
-	if row := w.want(rows, older+" targets", compare.Behind, 3); fmt.Sprint(row.Differs) != fmt.Sprint([]string{mirror.URL}) || row.Newest != 4 {
-		t.Errorf("an older copy: %+v", row)
+// behind: an older copy is behind, and nothing is said against it before it has been for long.
+func (w *comparing) behind() {
+	rows, said := w.compare(0, w.mirror, w.older)
+	if row := w.want(rows, w.older+" targets", compare.Behind, 3); fmt.Sprint(row.Differs) != fmt.Sprint([]string{w.mirror}) || row.Newest != 4 {
+		w.t.Errorf("an older copy: %+v", row)
 	}
-	w.wantAll(said, "targets 3 of "+older+" is behind")
+	w.wantAll(said, "targets 3 of "+w.older+" is behind")
+}
 
-	// A release for one region: not logged.
-	must := w.must
-	must(evil.Put(tuf.RoleTargets, "app.bin", []byte("for everybody")))
+// unlogged: a release for one region is not logged.
+func (w *comparing) unlogged() {
+	w.must(w.evil.Put(tuf.RoleTargets, "app.bin", []byte("for everybody")))
 	region := w.clone()
-	must(region.Put(tuf.RoleTargets, "app.bin", []byte("for one region")))
-	must(region.Release(tuf.RoleTargets))
-	one := w.copyOf(region)
-	rows, said = w.compare(1, mirror.URL, one)
-	if row := w.want(rows, one+" targets", compare.Unlogged, 5); len(row.Differs) != 1 || row.Newest != 4 || len(row.Evidence) != 0 {
-		t.Errorf("a release for one region: %+v", row)
+	w.must(region.Put(tuf.RoleTargets, "app.bin", []byte("for one region")))
+	w.must(region.Release(tuf.RoleTargets))
+	w.oneRegion = w.copyOf(region)
+	rows, said := w.compare(1, w.mirror, w.oneRegion)
+	if row := w.want(rows, w.oneRegion+" targets", compare.Unlogged, 5); len(row.Differs) != 1 || row.Newest != 4 || len(row.Evidence) != 0 {
+		w.t.Errorf("a release for one region: %+v", row)
 	}
-	w.wantAll(said, "WARNING: targets 5 of "+one+" is unlogged")
+	w.wantAll(said, "WARNING: targets 5 of "+w.oneRegion+" is unlogged")
+}
 
-	// Another region has yet another: neither is logged, and the two are evidence.
-	region = w.clone()
-	must(region.Put(tuf.RoleTargets, "app.bin", []byte("for another region")))
-	must(region.Release(tuf.RoleTargets))
+// twoRegions: another region has yet another. Neither is logged, and the two are evidence.
+func (w *comparing) twoRegions() {
+	region := w.clone()
+	w.must(region.Put(tuf.RoleTargets, "app.bin", []byte("for another region")))
+	w.must(region.Release(tuf.RoleTargets))
 	two := w.copyOf(region)
-	found := t.TempDir()
-	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, one, two)
+	out, _ := w.run(1, "compare", "--policy", w.policy, "--out", w.found, w.oneRegion, two)
 	w.wantAll(out, "WARNING: targets 5 of", "is equivocation", "serves another payload of this version")
-	files, err := filepath.Glob(filepath.Join(found, "equivocation-targets-5-*.accusation"))
-	if must(err); len(files) == 0 {
-		t.Fatal("no evidence")
+	files, err := filepath.Glob(filepath.Join(w.found, "equivocation-targets-5-*.accusation"))
+	if w.must(err); len(files) == 0 {
+		w.t.Fatal("no evidence")
 	}
 	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, files[0])
 	w.wantAll(out, "the keys of repository "+w.repo.String()+" signed two payloads of targets 5")
 
 	// So are their snapshots, of which the log has none.
-	files, err = filepath.Glob(filepath.Join(found, "equivocation-snapshot-*.accusation"))
-	if must(err); len(files) != 1 {
-		t.Fatal(files)
+	files, err = filepath.Glob(filepath.Join(w.found, "equivocation-snapshot-*.accusation"))
+	if w.must(err); len(files) != 1 {
+		w.t.Fatal(files)
 	}
 	out, _ = w.run(0, append([]string{"evidence", "check", "--policy", w.policy}, files...)...)
 	w.wantAll(out, "signed two payloads of snapshot")
+}
 
-	// Another payload of a version that is logged: evidence with the log's entry.
-	must(evil.Put(tuf.RoleTargets, "app.bin", []byte("for one")))
-	must(evil.Release(tuf.RoleTargets))
-	three := w.copyOf(evil)
-	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, mirror.URL, three)
+// secondPayload: another payload of a version that is logged is evidence with the log's entry.
+func (w *comparing) secondPayload() {
+	w.must(w.evil.Put(tuf.RoleTargets, "app.bin", []byte("for one")))
+	w.must(w.evil.Release(tuf.RoleTargets))
+	three := w.copyOf(w.evil)
+	out, _ := w.run(1, "compare", "--policy", w.policy, "--out", w.found, w.mirror, three)
 	w.wantAll(out, "is equivocation: it is signed by the keys in force, and the log has another payload of this version at entry 4")
-	files, err = filepath.Glob(filepath.Join(found, "equivocation-targets-4-*.accusation"))
-	if must(err); len(files) != 1 {
-		t.Fatal(files)
+	files, err := filepath.Glob(filepath.Join(w.found, "equivocation-targets-4-*.accusation"))
+	if w.must(err); len(files) != 1 {
+		w.t.Fatal(files)
 	}
 	out, _ = w.run(0, "evidence", "check", "--policy", w.policy, files[0])
 	w.wantAll(out, "signed two payloads of targets 4", "in log log.test/audit they are entries 4")
 	// Once it is logged as evidence, that is what it is.
-	_, file := evil.File(tuf.RoleTargets)
-	_, snapshot := evil.File(tuf.RoleSnapshot)
+	_, file := w.evil.File(tuf.RoleTargets)
+	_, snapshot := w.evil.File(tuf.RoleSnapshot)
 	entry, _ := w.log.Submit(w.repo, tuf.RoleTargets, file, snapshot)
 	if entry.Kind != leaf.Evidence {
-		t.Fatal(entry)
+		w.t.Fatal(entry)
 	}
 	w.log.Publish(2)
-	rows, _ = w.compare(1, three)
+	rows, _ := w.compare(1, three)
 	w.want(rows, three+" targets", compare.Evidence, 4)
+}
 
-	// What nobody signed, what is not there, and what is no metadata.
+// brokenVantages: what nobody signed, what is not there, and what is not metadata.
+func (w *comparing) brokenVantages() {
 	broken := w.copyOf(w.clone())
-	name, _ := w.vendor.File(tuf.RoleTargets)
-	region = w.clone()
-	must(region.Release(tuf.RoleTargets))
-	_, b := region.File(tuf.RoleTargets)
-	unsigned := w.copyOf(region)
-	newer, _ := region.File(tuf.RoleTargets)
-	must(os.WriteFile(filepath.Join(unsigned, newer), bytes.Replace(b, []byte(`"sig":"`), []byte(`"sig":"00`), 1), 0o600))
-	rows, _ = w.compare(1, unsigned)
+	w.region = w.clone()
+	w.must(w.region.Release(tuf.RoleTargets))
+	_, b := w.region.File(tuf.RoleTargets)
+	unsigned := w.copyOf(w.region)
+	w.newer, _ = w.region.File(tuf.RoleTargets)
+	w.must(os.WriteFile(filepath.Join(unsigned, w.newer), bytes.Replace(b, []byte(`"sig":"`), []byte(`"sig":"00`), 1), 0o600))
+	rows, _ := w.compare(1, unsigned)
 	w.want(rows, unsigned+" targets", compare.Unsigned, 5)
-	must(os.Remove(filepath.Join(broken, "timestamp.json")))
-	must(os.WriteFile(filepath.Join(broken, "snapshot.json"), []byte("<html>"), 0o600))
-	rows, said = w.compare(2, broken)
+	w.must(os.Remove(filepath.Join(broken, "timestamp.json")))
+	w.must(os.WriteFile(filepath.Join(broken, "snapshot.json"), []byte("<html>"), 0o600))
+	rows, said := w.compare(2, broken)
 	w.want(rows, broken+" timestamp", compare.Missing, 0)
 	w.wantAll(said, "is missing")
 	if _, ok := rows[broken+" targets"]; ok {
-		t.Errorf("read %s without a snapshot", name)
+		w.t.Errorf("read %s without a snapshot", w.name)
 	}
-	_, errs := w.run(2, "compare", "--policy", w.policy, t.TempDir())
+	_, errs := w.run(2, "compare", "--policy", w.policy, w.t.TempDir())
 	w.wantAll(errs, "name it with --repository", "; there is no metadata in JSON in ")
-	alone := t.TempDir()
+	alone := w.t.TempDir()
 	_, b = w.vendor.File("plugin")
-	must(os.WriteFile(filepath.Join(alone, "plugin.json"), b, 0o600))
+	w.must(os.WriteFile(filepath.Join(alone, "plugin.json"), b, 0o600))
 	rows, _ = w.compare(0, filepath.Join(alone, "plugin.json"))
 	w.want(rows, filepath.Join(alone, "plugin.json")+" plugin", compare.Logged, 1)
-	rows, _ = w.compare(2, "--repository", w.repo.String()[:10], mirror.URL+"/nowhere")
-	w.want(rows, mirror.URL+"/nowhere root", compare.Missing, 0)
+	rows, _ = w.compare(2, "--repository", w.repo.String()[:10], w.mirror+"/nowhere")
+	w.want(rows, w.mirror+"/nowhere root", compare.Missing, 0)
+}
 
-	// A single file, with the proof that a stranger got beside it.
-	sidecar := func(dir, name string, l proofs.Proof) {
-		must(os.WriteFile(filepath.Join(dir, name+".tlog-proof"), l.Marshal(), 0o600))
-	}
-	proofsDir := t.TempDir()
+// withProof: a single file, with the proof that a stranger got beside it.
+func (w *comparing) withProof() {
+	proofsDir := w.t.TempDir()
 	w.run(0, "lookup", "--policy", w.policy, "--proofs", proofsDir, tuf.Sum([]byte("for everybody")).String())
 	proof, err := os.ReadFile(filepath.Join(proofsDir, "4.tlog-proof"))
-	must(err)
-	must(os.WriteFile(filepath.Join(honest, name+".tlog-proof"), proof, 0o600))
-	out, _ = w.run(0, "compare", "--policy", w.policy, filepath.Join(honest, name))
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(w.honest, w.name+".tlog-proof"), proof, 0o600))
+	out, _ := w.run(0, "compare", "--policy", w.policy, filepath.Join(w.honest, w.name))
 	w.wantAll(out, "what it serves is what is logged\n", "; its proof verifies", "is of one history with what the log publishes")
-	out, _ = w.run(1, "compare", "--policy", w.policy, "--repository", w.repo.String(), filepath.Join(one, strings.Replace(name, "4.", "5.", 1)))
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--repository", w.repo.String(), filepath.Join(w.oneRegion, strings.Replace(w.name, "4.", "5.", 1)))
 	w.wantAll(out, "is unlogged")
-	// The proof is of another history: the stranger's log is this one, forked.
+}
+
+// forkedProof: the proof is of another history; the stranger's log is this one, forked.
+func (w *comparing) forkedProof() {
 	fork := w.log.Clone()
-	_, file = region.File(tuf.RoleTargets)
-	_, snapshot = region.File(tuf.RoleSnapshot)
+	_, file := w.region.File(tuf.RoleTargets)
+	_, snapshot := w.region.File(tuf.RoleSnapshot)
 	entry, index := fork.Submit(w.repo, tuf.RoleTargets, file, snapshot)
 	tree := fork.Checkpoint(fork.Size(), 2)
 	w.release("app.bin", "the next one")
 	p := proofs.Proof{Extra: entry.Marshal(), Index: index, Checkpoint: tree}
 	c, _, err := proofs.OpenCheckpoint(tree, w.log.Signer.Key())
-	must(err)
-	p.Hashes, err = proofs.InclusionProof(t.Context(), c.Tree, index, tilesOf{fork.Source()})
-	must(err)
-	stranger := t.TempDir()
-	must(os.WriteFile(filepath.Join(stranger, newer), file, 0o600))
-	sidecar(stranger, newer, p)
-	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", found, filepath.Join(stranger, newer))
+	w.must(err)
+	p.Hashes, err = proofs.InclusionProof(w.t.Context(), c.Tree, index, tilesOf{fork.Source()})
+	w.must(err)
+	sidecar := func(dir string) {
+		w.must(os.WriteFile(filepath.Join(dir, w.newer+".tlog-proof"), p.Marshal(), 0o600))
+	}
+	stranger := w.t.TempDir()
+	w.must(os.WriteFile(filepath.Join(stranger, w.newer), file, 0o600))
+	sidecar(stranger)
+	out, _ := w.run(1, "compare", "--policy", w.policy, "--out", w.found, filepath.Join(stranger, w.newer))
 	w.wantAll(out, "WARNING: the proof", "the log signed two histories", "; its proof verifies")
-	files, err = filepath.Glob(filepath.Join(found, "fork-*.conflict"))
-	if must(err); len(files) != 1 {
-		t.Fatal(files)
+	files, err := filepath.Glob(filepath.Join(w.found, "fork-*.conflict"))
+	if w.must(err); len(files) != 1 {
+		w.t.Fatal(files)
 	}
 	w.run(0, "evidence", "check", "--policy", w.policy, files[0])
 	// So does a mirror that serves it: this is how a log would deceive one region.
-	deceived := w.copyOf(region)
-	sidecar(deceived, newer, p)
-	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", t.TempDir(), mirror.URL, deceived)
+	deceived := w.copyOf(w.region)
+	sidecar(deceived)
+	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", w.t.TempDir(), w.mirror, deceived)
 	w.wantAll(out, "WARNING: the proof", deceived+": the proof of targets 5", "the log signed two histories", "; its proof verifies")
 }
 
