@@ -15,6 +15,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/bench/testvendor"
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/proofs"
@@ -75,6 +76,26 @@ func TestRestoreAsWritten(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
 	}
+	w := newRestoring(t)
+	w.stateBehind()
+	w.storageBehind()
+	w.bothBehind()
+}
+
+// restoring is a log on servers, of which backups are brought back.
+type restoring struct {
+	*sharedWorld
+	t          *testing.T
+	steps      []string // the commands of the procedure
+	vendor     *testvendor.Vendor
+	id         string   // of the vendor's repository
+	paths      []string // files that are in no backup of the state
+	checkpoint string   // file with the newest checkpoint of the witnesses
+}
+
+// newRestoring makes a log with a backup of its first two entries, and two more.
+func newRestoring(t *testing.T) *restoring {
+	t.Helper()
 	steps := restoreSteps(t)
 	want := []string{"curl https://WITNESS/", "logserver resume ", "logserver fsck ", "logserver blob add ", "logserver reindex ", "logserver token list "}
 	if len(steps) != len(want) {
@@ -85,134 +106,144 @@ func TestRestoreAsWritten(t *testing.T) {
 			t.Errorf("step %d is %q, want one that begins with %q", i, steps[i], want[i])
 		}
 	}
-	w := startServers(t, true).makeLog(t)
-	ctx := t.Context()
+	w := &restoring{sharedWorld: startServers(t, true).makeLog(t), t: t, steps: steps}
 	w.Write(t, "front.conf", fmt.Sprintf("dir = %s\nstorage = %s\nstate = %s\npolicy = %s\n", w.Path("log"), w.storage, w.state, w.Path("policy")))
 	leader, _ := w.leads(t)
-	v := newVendor(t)
-	id := w.registerAt(t, leader, v)
-	w.submitAt(t, leader, id, v, "in every backup")
-	backup := func(name string) {
-		t.Helper()
-		if err := errors.Join(w.postgres.Backup(ctx, name), w.entries.Backup(ctx, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	backup("first")
-	var paths []string
+	w.vendor = newVendor(t)
+	w.id = w.registerAt(t, leader, w.vendor)
+	w.submitAt(t, leader, w.id, w.vendor, "in every backup")
+	w.backup("first")
 	for n := range 2 {
-		w.submitAt(t, leader, id, v, fmt.Sprint("in no backup ", n))
-		paths = append(paths, onDisk(t, files(v))[:2]...)
+		w.submitAt(t, leader, w.id, w.vendor, fmt.Sprint("in no backup ", n))
+		w.paths = append(w.paths, onDisk(t, files(w.vendor))[:2]...)
 	}
 	// The followers have served it, too, and will know that.
-	allServe := func(size int64) {
-		t.Helper()
-		for _, s := range w.fronts {
-			runtest.Eventually(t, "it serves the newest", func() bool { return w.serves(t, s).N == size })
-		}
-	}
-	allServe(4)
+	w.allServe(4)
 	w.stop(t, 0)
+	return w
+}
 
-	// The state database is older than Trillian.
-	if err := w.postgres.Replace(ctx, "first", "lost"); err != nil {
-		t.Fatal(err)
+func (w *restoring) backup(name string) {
+	w.t.Helper()
+	if err := errors.Join(w.postgres.Backup(w.t.Context(), name), w.entries.Backup(w.t.Context(), name)); err != nil {
+		w.t.Fatal(err)
 	}
-	if st := w.statusOf(t, 1); st.Code != log.HaltLedgerBehind || st.Ledger.Size != 2 || st.Trillian.Size != 4 {
-		t.Errorf("status over an old state database: %+v", st)
+}
+
+// allServe waits until every front end serves a checkpoint of that size.
+func (w *restoring) allServe(size int64) {
+	w.t.Helper()
+	for _, s := range w.fronts {
+		runtest.Eventually(w.t, "it serves the newest", func() bool { return w.serves(w.t, s).N == size })
+	}
+}
+
+// goesOn checks that a log that was restored takes releases again, and contradicts nothing.
+func (w *restoring) goesOn(content string, index int64) {
+	w.t.Helper()
+	for _, s := range w.fronts {
+		s.Start(w.t)
+	}
+	if got := w.submitAt(w.t, w.fronts[1], w.id, w.vendor, content); got != index {
+		w.t.Errorf("%s is at %d, want %d", content, got, index)
+	}
+	w.same(w.t, w.id, index)
+	if out := runtest.Must(w.t, "auditor", "replay", "--log", w.fronts[0].URL, "--policy", w.Path("policy")); !strings.Contains(out, "The log is as it should be") {
+		w.t.Errorf("auditor: %s", out)
+	}
+	w.stop(w.t, 0)
+}
+
+// stateBehind: the state database is older than Trillian.
+func (w *restoring) stateBehind() {
+	if err := w.postgres.Replace(w.t.Context(), "first", "lost"); err != nil {
+		w.t.Fatal(err)
+	}
+	if st := w.statusOf(w.t, 1); st.Code != log.HaltLedgerBehind || st.Ledger.Size != 2 || st.Trillian.Size != 4 {
+		w.t.Errorf("status over an old state database: %+v", st)
 	}
 	for _, s := range w.fronts {
-		s.Start(t)
+		s.Start(w.t)
 	}
 	for _, s := range w.fronts { // somebody has started them too early
-		unready(t, s, "contradicts", "this front end has served a checkpoint of size 4")
-		s.End(t, syscall.SIGKILL)
+		unready(w.t, s, "contradicts", "this front end has served a checkpoint of size 4")
+		s.End(w.t, syscall.SIGKILL)
 	}
-	newest := w.newest(t, steps[0])
-	if stdout, stderr, code := w.bash(t, steps[1], "FILE", newest); code != 0 || !strings.Contains(stdout, "size 4") {
-		t.Errorf("resume: exit %d\n%s%s", code, stdout, stderr)
+	w.checkpoint = w.newest(w.t, w.steps[0])
+	if stdout, stderr, code := w.bash(w.t, w.steps[1], "FILE", w.checkpoint); code != 0 || !strings.Contains(stdout, "size 4") {
+		w.t.Errorf("resume: exit %d\n%s%s", code, stdout, stderr)
 	}
-	if stdout, stderr, code := w.bash(t, steps[2]); code != 1 || strings.Count(stdout, "file does not exist") < 2 {
-		t.Errorf("fsck over lost files: exit %d\n%s%s", code, stdout, stderr)
+	if stdout, stderr, code := w.bash(w.t, w.steps[2]); code != 1 || strings.Count(stdout, "file does not exist") < 2 {
+		w.t.Errorf("fsck over lost files: exit %d\n%s%s", code, stdout, stderr)
 	}
-	if stdout, stderr, code := w.bash(t, steps[3], "FILE...", strings.Join(paths, " ")); code != 0 || strings.Count(stdout, maintain.Stored) != 4 {
-		t.Errorf("blob add: exit %d\n%s%s", code, stdout, stderr)
+	if stdout, stderr, code := w.bash(w.t, w.steps[3], "FILE...", strings.Join(w.paths, " ")); code != 0 || strings.Count(stdout, maintain.Stored) != 4 {
+		w.t.Errorf("blob add: exit %d\n%s%s", code, stdout, stderr)
 	}
-	for _, step := range []string{steps[4], steps[2], steps[5]} {
-		if stdout, stderr, code := w.bash(t, step); code != 0 {
-			t.Errorf("%s: exit %d\n%s%s", step, code, stdout, stderr)
+	for _, step := range []string{w.steps[4], w.steps[2], w.steps[5]} {
+		if stdout, stderr, code := w.bash(w.t, step); code != 0 {
+			w.t.Errorf("%s: exit %d\n%s%s", step, code, stdout, stderr)
 		}
 	}
-	goesOn := func(content string, index int64) {
-		t.Helper()
-		for _, s := range w.fronts {
-			s.Start(t)
-		}
-		if got := w.submitAt(t, w.fronts[1], id, v, content); got != index {
-			t.Errorf("%s is at %d, want %d", content, got, index)
-		}
-		w.same(t, id, index)
-		if out := runtest.Must(t, "auditor", "replay", "--log", w.fronts[0].URL, "--policy", w.Path("policy")); !strings.Contains(out, "The log is as it should be") {
-			t.Errorf("auditor: %s", out)
-		}
-		w.stop(t, 0)
-	}
-	goesOn("after the first restore", 4)
+	w.goesOn("after the first restore", 4)
+}
 
-	// Trillian's database is older than the state database.
-	if err := w.entries.Replace(ctx, "first", "lost"); err != nil {
-		t.Fatal(err)
+// storageBehind: Trillian's database is older than the state database.
+func (w *restoring) storageBehind() {
+	if err := w.entries.Replace(w.t.Context(), "first", "lost"); err != nil {
+		w.t.Fatal(err)
 	}
-	w.restarted(ctx, t)
-	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind || st.Ledger.Size != 5 || st.Trillian.Size != 2 {
-		t.Errorf("status over an old Trillian: %+v", st)
+	w.restarted(w.t.Context(), w.t)
+	if st := w.statusOf(w.t, 1); st.Code != log.HaltStorageBehind || st.Ledger.Size != 5 || st.Trillian.Size != 2 {
+		w.t.Errorf("status over an old Trillian: %+v", st)
 	}
-	for _, step := range []string{steps[1], steps[4] + " --tiles"} {
-		if _, stderr, code := w.bash(t, step, "FILE", newest); code != 2 || !strings.Contains(stderr, "newest database") {
-			t.Errorf("%s over an old Trillian: exit %d\n%s", step, code, stderr)
+	for _, step := range []string{w.steps[1], w.steps[4] + " --tiles"} {
+		if _, stderr, code := w.bash(w.t, step, "FILE", w.checkpoint); code != 2 || !strings.Contains(stderr, "newest database") {
+			w.t.Errorf("%s over an old Trillian: exit %d\n%s", step, code, stderr)
 		}
 	}
-	if err := w.entries.Replace(ctx, "lost", "first"); err != nil {
-		t.Fatal(err)
+	if err := w.entries.Replace(w.t.Context(), "lost", "first"); err != nil {
+		w.t.Fatal(err)
 	}
-	w.restarted(ctx, t)
-	goesOn("after the second restore", 5)
+	w.restarted(w.t.Context(), w.t)
+	w.goesOn("after the second restore", 5)
+}
 
-	// Both are, and nobody has done as written: nothing is signed.
-	backup("second")
+// bothBehind: both are, and the procedure was not followed; nothing is signed.
+func (w *restoring) bothBehind() {
+	w.backup("second")
 	for _, s := range w.fronts {
-		s.Start(t)
+		s.Start(w.t)
 	}
-	w.submitAt(t, w.fronts[0], id, v, "in none of both")
-	allServe(7)
-	w.stop(t, 0)
-	if err := errors.Join(w.postgres.Replace(ctx, "second", "lost again"), w.entries.Replace(ctx, "second", "lost again")); err != nil {
-		t.Fatal(err)
+	w.submitAt(w.t, w.fronts[0], w.id, w.vendor, "in none of both")
+	w.allServe(7)
+	w.stop(w.t, 0)
+	if err := errors.Join(w.postgres.Replace(w.t.Context(), "second", "lost again"), w.entries.Replace(w.t.Context(), "second", "lost again")); err != nil {
+		w.t.Fatal(err)
 	}
-	w.restarted(ctx, t)
-	old := w.signed(t)
-	newest = w.newest(t, steps[0])
-	if _, stderr, code := w.bash(t, steps[1], "FILE", newest); code != 2 || !strings.Contains(stderr, "bring back the newest storage first") {
-		t.Errorf("resume over two old databases: exit %d\n%s", code, stderr)
+	w.restarted(w.t.Context(), w.t)
+	old := w.signed(w.t)
+	w.checkpoint = w.newest(w.t, w.steps[0])
+	if _, stderr, code := w.bash(w.t, w.steps[1], "FILE", w.checkpoint); code != 2 || !strings.Contains(stderr, "bring back the newest storage first") {
+		w.t.Errorf("resume over two old databases: exit %d\n%s", code, stderr)
 	}
-	if st := w.statusOf(t, 1); st.Code != log.HaltStorageBehind {
-		t.Errorf("status over two old databases: %+v", st)
-	}
-	for _, s := range w.fronts {
-		s.Start(t)
+	if st := w.statusOf(w.t, 1); st.Code != log.HaltStorageBehind {
+		w.t.Errorf("status over two old databases: %+v", st)
 	}
 	for _, s := range w.fronts {
-		unready(t, s, "contradicts", "this front end has served a checkpoint of size 7")
-		s.End(t, syscall.SIGKILL)
+		s.Start(w.t)
 	}
-	if now := w.signed(t); now != old {
-		t.Errorf("%v was signed after %v", now, old)
+	for _, s := range w.fronts {
+		unready(w.t, s, "contradicts", "this front end has served a checkpoint of size 7")
+		s.End(w.t, syscall.SIGKILL)
 	}
-	if err := errors.Join(w.postgres.Replace(ctx, "lost again", "second"), w.entries.Replace(ctx, "lost again", "second")); err != nil {
-		t.Fatal(err)
+	if now := w.signed(w.t); now != old {
+		w.t.Errorf("%v was signed after %v", now, old)
 	}
-	w.restarted(ctx, t)
-	goesOn("after the third restore", 7)
+	if err := errors.Join(w.postgres.Replace(w.t.Context(), "lost again", "second"), w.entries.Replace(w.t.Context(), "lost again", "second")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.restarted(w.t.Context(), w.t)
+	w.goesOn("after the third restore", 7)
 }
 
 // newest asks every witness as written, and returns a file with the checkpoint of the
