@@ -120,7 +120,7 @@ func (o *compareFlags) run(cmd *cobra.Command, args []string) error {
 	if o.json {
 		err = cli.WriteJSON(cmd.OutOrStdout(), said)
 	} else {
-		err = said.print(cmd.OutOrStdout(), files)
+		err = said.print(cli.Folded(cmd.OutOrStdout()), files)
 	}
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ Exit codes:
 			if opts.json {
 				return firstOf(cli.WriteJSON(cmd.OutOrStdout(), d), outcome)
 			}
-			return firstOf(d.print(cmd.OutOrStdout()), outcome)
+			return firstOf(d.print(cli.Folded(cmd.OutOrStdout())), outcome)
 		},
 	}
 	opts.flags(cmd)

@@ -69,7 +69,7 @@ Exit codes:
 					return err
 				}
 			} else {
-				printChecked(cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.CommandPath(), checked)
+				printChecked(cli.Folded(cmd.OutOrStdout()), cmd.ErrOrStderr(), cmd.CommandPath(), checked)
 			}
 			return outcome(checked)
 		},

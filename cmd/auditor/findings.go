@@ -62,7 +62,7 @@ Exit codes:
 				if opts.json {
 					return cli.WriteJSON(cmd.OutOrStdout(), list)
 				}
-				return printKept(cmd.OutOrStdout(), list, opts.all)
+				return printKept(cli.Folded(cmd.OutOrStdout()), list, opts.all)
 			})
 		},
 	}

@@ -19,19 +19,29 @@ func TestFindingsLife(t *testing.T) {
 	_, errs = w.run(2, "replay", "--policy", w.policy, "--new-only")
 	w.wantAll(errs, "--new-only needs --state")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
-	out, _ := w.run(0, "findings", "--state", state)
+	out, _ := w.run(0, "replay", "--policy", w.policy, "--state", state, "--new-only")
+	if out != "Nothing was found up to size 2.\n" {
+		t.Errorf("nothing: %s", out)
+	}
+	out, _ = w.run(0, "findings", "--state", state)
 	w.wantAll(out, "There are no findings.")
 
 	w.equivocate()
 	// Who looks for something else has not told them.
 	w.run(0, "show", "--policy", w.policy, "--state", state)
 	out, _ = w.run(1, "replay", "--policy", w.policy, "--state", state, "--new-only")
-	w.wantAll(out, "second-payload")
+	if w.wantAll(out, "second-payload", "FINDING"); strings.Contains(out, "ENCODING") {
+		t.Errorf("it lists the repositories:\n%s", out)
+	}
 	out, _ = w.run(0, "replay", "--policy", w.policy, "--state", state, "--new-only")
 	if strings.Contains(out, "second-payload") {
 		t.Errorf("told again:\n%s", out)
 	}
-	w.wantAll(out, "Nothing new was found. Known, and still there: 1, of which 1 of class tampering",
+	if want := "Nothing new was found up to size 4. Known, and still there: 1, of which 1 of class tampering, equivocation or unexpected (auditor findings lists them).\n"; out != want {
+		t.Errorf("nothing new:\n%s", out)
+	}
+	out, _ = w.run(0, "replay", "--policy", w.policy, "--state", state, "--new-only", "-v")
+	w.wantAll(out, "Nothing new was found. Known, and still there: 1, of which 1 of class tampering", "REPOSITORY",
 		"The log is as it should be", "A vendor's keys signed two payloads")
 	out, _ = w.run(1, "replay", "--policy", w.policy, "--state", state) // all that is there
 	w.wantAll(out, "second-payload")

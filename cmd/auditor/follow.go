@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 )
 
@@ -118,7 +119,7 @@ func (f *follower) printText(ctx context.Context, n news) error {
 		if err != nil {
 			fmt.Fprintln(f.stderr, printable.Line(err.Error()))
 		}
-		printReport(&out, report, nil)
+		printReport(&out, report, nil, true)
 	} else {
 		if f.bar != nil {
 			n.From = n.To // the report will have the leaves
@@ -129,7 +130,7 @@ func (f *follower) printText(ctx context.Context, n news) error {
 		}
 		printStep(&out, leaves, n.StepResult, n.over)
 	}
-	_, err := out.WriteTo(f.stdout)
+	_, err := out.WriteTo(cli.Folded(f.stdout))
 	return err
 }
 

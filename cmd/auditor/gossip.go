@@ -114,7 +114,7 @@ func (o *gossipFlags) run(cmd *cobra.Command, args []string) error {
 	if o.json {
 		err = cli.WriteJSON(cmd.OutOrStdout(), results)
 	} else {
-		err = printGossip(cmd.OutOrStdout(), log, results, files)
+		err = printGossip(cli.Folded(cmd.OutOrStdout()), log, results, files)
 	}
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func (o *lookupFlags) answerHeld(cmd *cobra.Command, a *audit.Auditor, l *lookup
 	if o.json {
 		err = cli.WriteJSON(cmd.OutOrStdout(), h)
 	} else {
-		err = h.print(cmd.OutOrStdout())
+		err = h.print(cli.Folded(cmd.OutOrStdout()))
 	}
 	if err == nil && on.outcome == nil && h.Word == "NO" {
 		return cli.Failed(cli.ErrReported)

@@ -172,7 +172,7 @@ func (o *lookupFlags) answer(cmd *cobra.Command, what string, l *lookup.Lookup, 
 		if err != nil {
 			return err
 		}
-	} else if err := printLookup(cmd.OutOrStdout(), what, said, l, on, empty); err != nil {
+	} else if err := printLookup(cli.Folded(cmd.OutOrStdout()), what, said, l, on, empty); err != nil {
 		return err
 	}
 	if on.outcome == nil && !said.Released {

@@ -52,8 +52,8 @@ const (
 )
 
 // printReport prints what replay found. known are the findings that are there and left out,
-// because they were told before.
-func printReport(w io.Writer, report *audit.Report, known []audit.Finding) {
+// because they were told before. The repositories are listed if that is wanted.
+func printReport(w io.Writer, report *audit.Report, known []audit.Finding, list bool) {
 	printCheckpoint(w, report.Checkpoint, report.Empty)
 	verdicts := report.Verdicts
 	fmt.Fprintf(w, "judged      %d leaves: %d right, %d wrong, %d not judged, %d of unknown kind\n",
@@ -63,7 +63,7 @@ func printReport(w io.Writer, report *audit.Report, known []audit.Finding) {
 	}
 	fmt.Fprintln(w)
 
-	if len(report.Repositories) > 0 {
+	if list && len(report.Repositories) > 0 {
 		t := printable.NewTable(w, "REPOSITORY", "ENCODING", "ROLE", "RELEASES", "EVIDENCE", "HIGHEST", "CURRENT")
 		for _, r := range report.Repositories {
 			printRoles(t, r)
@@ -126,6 +126,7 @@ func printFindings(w io.Writer, report *audit.Report, known []audit.Finding) {
 	case len(report.Findings) == 0:
 		fmt.Fprint(w, "Nothing new was found. ")
 		printKnown(w, known)
+		fmt.Fprintln(w)
 		return
 	}
 	t := printable.NewTable(w, "FINDING", "KIND", "INDEX", "REPOSITORY", "WHAT")
@@ -155,7 +156,18 @@ func printFindings(w io.Writer, report *audit.Report, known []audit.Finding) {
 	fmt.Fprintln(w)
 	if len(known) > 0 {
 		printKnown(w, known)
+		fmt.Fprintln(w)
 	}
+}
+
+// printNothingNew says in a line that a replay has nothing to tell.
+func printNothingNew(w io.Writer, size int64, known []audit.Finding) {
+	if len(known) == 0 {
+		fmt.Fprintf(w, "Nothing was found up to size %d.\n", size)
+		return
+	}
+	fmt.Fprintf(w, "Nothing new was found up to size %d. ", size)
+	printKnown(w, known)
 }
 
 // printKnown says of how many findings nothing else is said.
@@ -166,5 +178,5 @@ func printKnown(w io.Writer, known []audit.Finding) {
 			against++
 		}
 	}
-	fmt.Fprintf(w, "Known, and still there: %d, of which %d of class tampering, equivocation or unexpected (auditor findings lists them).\n\n", len(known), against)
+	fmt.Fprintf(w, "Known, and still there: %d, of which %d of class tampering, equivocation or unexpected (auditor findings lists them).\n", len(known), against)
 }

@@ -83,7 +83,7 @@ Exit codes:
 			if opts.json {
 				return firstOf(cli.WriteJSON(cmd.OutOrStdout(), r), outcome)
 			}
-			return firstOf(r.print(cmd.OutOrStdout()), outcome)
+			return firstOf(r.print(cli.Folded(cmd.OutOrStdout())), outcome)
 		},
 	}
 	opts.flags(cmd)

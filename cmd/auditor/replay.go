@@ -17,6 +17,7 @@ func newReplay() *cobra.Command {
 		logFlags
 		follow   bool
 		newOnly  bool
+		verbose  bool
 		interval time.Duration
 	}
 	cmd := &cobra.Command{
@@ -26,7 +27,7 @@ func newReplay() *cobra.Command {
 
 With --state DIR the next replay goes on where this one ended, detects whether the log
 has gone back or shows another history, and tells new findings from those that were told
-before (--new-only, and auditor findings). The evidence of each finding is kept there as
+before (--new-only, which is brief, and auditor findings). The evidence of each finding is kept there as
 files.
 
 With --follow it continues until it is interrupted and prints new leaves and findings;
@@ -62,18 +63,19 @@ Exit codes:
 			if opts.follow {
 				return follow(cmd.Context(), cfg, opts.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
-			return replay(cmd, cfg, opts.newOnly, opts.json)
+			return replay(cmd, cfg, opts.newOnly, opts.verbose, opts.json)
 		},
 	}
 	opts.register(cmd)
 	cmd.Flags().BoolVar(&opts.follow, "follow", false, "follow the log as it grows, until interrupted")
 	cmd.Flags().BoolVar(&opts.newOnly, "new-only", false, "print, and exit with 1 for, only findings that came since the last replay that was finished and are not acknowledged; outages always")
+	cmd.Flags().BoolVarP(&opts.verbose, "verbose", "v", false, "with --new-only: print the repositories, too")
 	cmd.Flags().DurationVar(&opts.interval, "interval", 5*time.Second, "pause between two looks at the log with --follow")
 	return cmd
 }
 
 // replay replays the log once and prints what was found, or of that the news.
-func replay(cmd *cobra.Command, cfg audit.Config, newOnly, asJSON bool) error {
+func replay(cmd *cobra.Command, cfg audit.Config, newOnly, verbose, asJSON bool) error {
 	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 	if report == nil {
 		return err
@@ -102,7 +104,13 @@ func replay(cmd *cobra.Command, cfg audit.Config, newOnly, asJSON bool) error {
 			return err
 		}
 	} else {
-		printReport(cmd.OutOrStdout(), report, known)
+		out := cli.Folded(cmd.OutOrStdout())
+		switch brief := newOnly && !verbose; {
+		case brief && err == nil && len(report.Findings) == 0 && report.Checkpoint != nil && report.Waiting == 0:
+			printNothingNew(out, report.Checkpoint.Size, known)
+		default:
+			printReport(out, report, known, !brief)
+		}
 	}
 	if err == nil && report.Checkpoint != nil && report.Waiting == 0 {
 		err = a.Finished(cmd.Context()) // all of it was told

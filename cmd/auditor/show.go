@@ -69,12 +69,12 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			out := bufio.NewWriter(cmd.OutOrStdout())
+			to, say := cli.Folded(cmd.OutOrStdout()), s.print
 			if opts.json {
-				err = s.printJSON(cmd.Context(), out, h, opts.role)
-			} else {
-				err = s.print(cmd.Context(), out, h, opts.role)
+				to, say = cmd.OutOrStdout(), s.printJSON
 			}
+			out := bufio.NewWriter(to)
+			err = say(cmd.Context(), out, h, opts.role)
 			return firstOf(err, out.Flush(), outcome)
 		},
 	}

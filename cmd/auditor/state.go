@@ -69,7 +69,7 @@ Exit codes:
 					Verified tree `json:"verified"`
 				}{c, treeOf(c.Tree), treeOf(c.Verified)})
 			}
-			return printCheck(cmd.OutOrStdout(), c)
+			return printCheck(cli.Folded(cmd.OutOrStdout()), c)
 		},
 	}
 	cmd.Flags().StringVar(&opts.state, "state", "", "`DIR` that replay --state keeps")

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/internal/printable"
 )
 
 // transcript is what the reader of the demo sees. Each step is one line: the time
@@ -163,18 +165,5 @@ func cut(s string, n int) string {
 
 // wrap breaks a text into lines of at most width runes, but for longer words.
 func wrap(s string, width int) []string {
-	var lines []string
-	line, length := "", 0
-	for _, word := range strings.Fields(s) {
-		n := utf8.RuneCountInString(word)
-		if line != "" && length+1+n > width {
-			lines = append(lines, line)
-			line, length = "", 0
-		}
-		if line != "" {
-			line, length = line+" ", length+1
-		}
-		line, length = line+word, length+n
-	}
-	return append(lines, line)
+	return printable.Wrap(strings.Join(strings.Fields(s), " "), width)
 }

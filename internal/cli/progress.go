@@ -51,6 +51,19 @@ func Columns(w io.Writer) int {
 	return columns
 }
 
+// Folded returns a writer for text that a person reads: on a terminal, lines that are longer
+// than it is wide are broken, and elsewhere nothing is changed. What is written has to end
+// with a newline.
+func Folded(w io.Writer) io.Writer {
+	if columns := Columns(w); columns > 0 {
+		return printable.NewFolder(w, max(columns, minColumns))
+	}
+	return w
+}
+
+// minColumns is the width below which a terminal breaks lines as it likes.
+const minColumns = 40
+
 // terminal returns the terminal that w writes to, behind what makes it printable.
 func terminal(w io.Writer) *os.File {
 	switch v := w.(type) {
