@@ -86,13 +86,11 @@ func (o *compareFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if report == nil {
+	a, report, outcome, err := replayFor(cmd, cfg)
+	if err != nil {
 		return err
 	}
 	defer a.Close()
-	warn(cmd.ErrOrStderr(), report)
-	outcome := verdict(report, err, audit.Class.AgainstLookup)
 	histories, err := a.Histories(cmd.Context(), id)
 	if err != nil {
 		return err

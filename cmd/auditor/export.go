@@ -42,20 +42,16 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-			if report == nil {
+			a, _, outcome, err := replayFor(cmd, cfg)
+			if err != nil {
 				return err
 			}
 			defer a.Close()
-			warn(cmd.ErrOrStderr(), report)
-			written, exportErr := writeExport(cmd.Context(), args[0], opts.format, a, cfg)
-			if exportErr != nil {
-				return exportErr
-			}
-			if err := printExport(cmd, args[0], opts.json, a.State().Size(), written); err != nil {
+			written, err := writeExport(cmd.Context(), args[0], opts.format, a, cfg)
+			if err != nil {
 				return err
 			}
-			return verdict(report, err, audit.Class.AgainstLookup)
+			return firstOf(printExport(cmd, args[0], opts.json, a.State().Size(), written), outcome)
 		},
 	}
 	opts.register(cmd)

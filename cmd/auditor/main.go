@@ -149,21 +149,21 @@ func folderOf(flag string) (path string, ok bool) {
 	return flag, flag != "" && err == nil && info.IsDir()
 }
 
-// replayOnce replays the whole log with a progress bar. The auditor is to be closed.
-func replayOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, *audit.Report, error) {
-	a, err := judgeOnce(ctx, cfg, stderr)
+// replayFor replays the whole log for a command whose answer is about something else than
+// what was found: that is told on stderr. outcome is the verdict on the replay. The auditor
+// is to be closed.
+func replayFor(cmd *cobra.Command, cfg audit.Config) (a *audit.Auditor, report *audit.Report, outcome, err error) {
+	a, judgeErr := judgeOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
 	if a == nil {
-		return nil, nil, err
+		return nil, nil, nil, judgeErr
 	}
-	report, reportErr := a.Report(ctx)
-	if err == nil {
-		err = reportErr
-	}
-	return a, report, err
+	report, err = a.Report(cmd.Context())
+	warn(cmd.ErrOrStderr(), report)
+	return a, report, verdict(report, firstOf(judgeErr, err), audit.Class.AgainstLookup), nil
 }
 
-// judgeOnce is replayOnce without a report, which takes its time for a large log. Without
-// an auditor there is an error.
+// judgeOnce replays the whole log with a progress bar. The auditor is to be closed; without
+// one there is an error. A report is not made: it takes its time for a large log.
 func judgeOnce(ctx context.Context, cfg audit.Config, stderr io.Writer) (*audit.Auditor, error) {
 	bar := progress{stderr: stderr, label: "replay"}
 	cfg.Progress = bar.to

@@ -76,11 +76,13 @@ Exit codes:
 
 // replay replays the log once and prints what was found, or of that the news.
 func replay(cmd *cobra.Command, cfg audit.Config, newOnly, verbose, asJSON bool) error {
-	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if report == nil {
+	a, err := judgeOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
+	if a == nil {
 		return err
 	}
 	defer a.Close()
+	report, reportErr := a.Report(cmd.Context())
+	err = firstOf(err, reportErr)
 	var known []audit.Finding
 	if newOnly {
 		report.Findings = slices.DeleteFunc(report.Findings, func(f audit.Finding) bool {

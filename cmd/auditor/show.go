@@ -89,13 +89,11 @@ func (s *logFlags) list(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	a, report, err := replayOnce(cmd.Context(), cfg, cmd.ErrOrStderr())
-	if report == nil {
+	a, report, outcome, err := replayFor(cmd, cfg)
+	if err != nil {
 		return err
 	}
 	defer a.Close()
-	warn(cmd.ErrOrStderr(), report)
-	outcome := verdict(report, err, audit.Class.AgainstLookup)
 	return firstOf(printRepositories(cmd.OutOrStdout(), report, s.json), outcome)
 }
 
