@@ -75,10 +75,6 @@ type Sidecars struct {
 	Latest []byte // NAME.latest.tlog-proof, with a newer checkpoint; nil: none
 }
 
-// LatestSuffix is appended to the name of a metadata file to name the proof with
-// the newer checkpoint.
-const LatestSuffix = ".latest" + SidecarSuffix
-
 // Accepted is a file that is trusted.
 type Accepted struct {
 	Role     string

@@ -14,3 +14,6 @@ func (c *Client) Floor() time.Time { return c.floor() }
 
 // WeakerThan is weakerThan, for the tests of users.
 func (r Requirements) WeakerThan(before Requirements) []string { return r.weakerThan(before) }
+
+// ErrNotOwners is for the tests of users.
+var ErrNotOwners = errNotOwners

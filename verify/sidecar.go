@@ -11,9 +11,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// SidecarSuffix is appended to the name of a metadata file to name the proof
-// beside it.
-const SidecarSuffix = ".tlog-proof"
+// What is appended to the name of a metadata file to name the proof beside it, and the proof
+// with the newer checkpoint.
+const (
+	SidecarSuffix = ".tlog-proof"
+	LatestSuffix  = ".latest" + SidecarSuffix
+)
 
 // Claim identifies a release that must be logged. Identity is the payload, not
 // the file: one payload may come in several files.

@@ -99,9 +99,9 @@ func (s *State) replaceWaiting(w Waiting) {
 	}
 }
 
-// ErrNotOwners is wrapped if the install policy does not leave it to the owner how long
+// errNotOwners is wrapped if the install policy does not leave it to the owner how long
 // something waits.
-var ErrNotOwners = errors.New("the install policy does not ask its owner")
+var errNotOwners = errors.New("the install policy does not ask its owner")
 
 // Postpone returns the state of a device whose owner puts off what waits under an id, for
 // that long from now: until it is proved to have been in the log for longer than it is known
@@ -122,7 +122,7 @@ func (s State) Postpone(id string, wait time.Duration, now time.Time) (State, []
 		case lacksProof(w.Code), w.Code == CodeDowngrade:
 			return s, nil, fmt.Errorf("%s is not accepted while it is as it is (%s): it need not be put off", w, w.Code)
 		case w.MayWait == 0:
-			return s, nil, fmt.Errorf("%s cannot be put off: %w", w, ErrNotOwners)
+			return s, nil, fmt.Errorf("%s cannot be put off: %w", w, errNotOwners)
 		case age >= w.MayWait:
 			return s, nil, fmt.Errorf("%s cannot be put off: it has been public for %v, and the install policy lets it wait for %v", w, told(time.Duration(age)*time.Second), told(time.Duration(w.MayWait)*time.Second))
 		}

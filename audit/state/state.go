@@ -67,7 +67,7 @@ type DB struct {
 	keys     open[key]
 	payloads payloads // of leaves that were rolled back, too
 	newest   []byte   // what DIR.newest has
-	previous *V1      // what an older version left in the directory; nil: nothing
+	previous *stateV1 // what an older version left in the directory; nil: nothing
 }
 
 type roleName struct {

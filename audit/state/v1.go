@@ -13,9 +13,9 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// V1 is what version 1 of the state was: the last checkpoint that was verified with the
+// stateV1 is what version 1 of the state was: the last checkpoint that was verified with the
 // edge of its tree, in the file DIR/state, and the notes in DIR/notes.
-type V1 struct {
+type stateV1 struct {
 	Edge       *proofs.Edge
 	Checkpoint []byte   // signed note; its tree is the edge's
 	Notes      [][]byte // signed notes
@@ -29,7 +29,7 @@ const maxV1 = proofs.MaxNoteSize + 8<<10
 // parseV1 reads exactly what version 1 wrote into DIR/state: a first line, the edge as
 // package proofs prints it, an empty line, the signed note. It does not verify
 // signatures.
-func parseV1(b []byte) (*V1, error) {
+func parseV1(b []byte) (*stateV1, error) {
 	if len(b) > maxV1 {
 		return nil, fmt.Errorf("%d bytes, more than %d", len(b), maxV1)
 	}
@@ -57,7 +57,7 @@ func parseV1(b []byte) (*V1, error) {
 		return nil, fmt.Errorf("the edge gives size %d and root %v, the checkpoint says %d and %v",
 			edge.Tree().N, edge.Tree().Hash, c.Tree.N, c.Tree.Hash)
 	}
-	return &V1{Edge: edge, Checkpoint: bytes.Clone(signed)}, nil
+	return &stateV1{Edge: edge, Checkpoint: bytes.Clone(signed)}, nil
 }
 
 func pathsV1(dir string) (file, notes string) {
@@ -65,9 +65,9 @@ func pathsV1(dir string) (file, notes string) {
 }
 
 // readV1 reads what version 1 left in a directory, nil if it left nothing.
-func readV1(dir string) (*V1, error) {
+func readV1(dir string) (*stateV1, error) {
 	file, notes := pathsV1(dir)
-	v := &V1{}
+	v := &stateV1{}
 	b, err := regular.ReadSome(file, maxV1+1)
 	switch {
 	case err == nil:
