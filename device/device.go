@@ -71,7 +71,7 @@ func own(ctx context.Context, err error) error {
 }
 
 func (d *Device) refresh(ctx context.Context, cfg verify.Config) (*verify.Client, error) {
-	state, trouble, err := d.Store.State()
+	state, whole, trouble, err := d.Store.state()
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,9 @@ func (d *Device) refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 		return nil, err
 	}
 	d.stored, d.accepted, d.warned, d.next = state, 0, 0, cfg.Install.NextPolicy
+	if !whole {
+		d.stored = verify.State{} // both copies are written again
+	}
 	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Origin})
 	if d.client == nil {
 		var r *verify.Refusal

@@ -145,7 +145,8 @@ func TestDeviceTellsAndRemembers(t *testing.T) {
 		t.Error(err)
 	}
 	copied := "using the other copy of the state: "
-	want := []string{copied, "the kept file of snapshot cannot be read: ", copied, "network: targets: could not fetch 2.targets.json.tlog-proof: "}
+	// The first of the two runs has written both copies again.
+	want := []string{copied, "the kept file of snapshot cannot be read: ", "network: targets: could not fetch 2.targets.json.tlog-proof: "}
 	for _, w := range want {
 		if len(told) == 0 || !strings.HasPrefix(told[0], w) {
 			t.Fatalf("told %q, want %q", told, w)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/bench/testlog"
+	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -30,6 +31,17 @@ var logScenes = []scene{
 		w.forgeNote("targets", func(n *proofs.Note) {
 			w.sign(n, strings.Replace(n.Text, "log.example/updates", "log.example/other", 1))
 		})
+	}},
+	{name: "another tree of a size that the device has seen", code: verify.CodeForked, role: "targets", says: "two histories: of ", process: true, do: func(w *world) {
+		state, _, err := device.Store{Dir: w.dir}.State()
+		must(w.t, err)
+		fork := testlog.New(w.t, "log.example/updates", 0, w.log.Quorum)
+		fork.Key, fork.Witnesses = w.log.Key, w.log.Witnesses
+		for range state.Tree.N - 1 {
+			fork.Add([]byte("of another history"))
+		}
+		entry := w.leaf(w.name("targets")).Marshal()
+		w.put(w.proof("targets"), fork.Proof(entry, fork.Add(entry), w.times...))
 	}},
 	{name: "forged signature of the log", code: verify.CodeBadProof, role: "targets", says: "signature does not verify", do: func(w *world) {
 		w.forgeNote("targets", func(n *proofs.Note) { flip(n.Signatures[0].Sig) })

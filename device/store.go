@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,11 +143,15 @@ func storedName(escaped string, most int) string {
 
 // Create makes a device that trusts root in an existing directory. If the directory
 // has a device already, it must have been given the same root; then only a missing or
-// damaged root.json is restored. The caller has the directory's lock.
+// damaged root.json is restored. A device's files without its state are an error: nobody may
+// take away what it has seen and have it set up again. The caller has the directory's lock.
 func (s Store) Create(root []byte, state verify.State) error {
 	before, _, err := s.State()
 	switch {
 	case errors.Is(err, ErrNotInitialised):
+		if name := s.left(root); name != "" {
+			return fmt.Errorf("%s has no state, and %s of a device: what that has seen is lost, and it could be given older releases; use another directory, or remove its files", s.Dir, name)
+		}
 		if err := s.SaveState(state); err != nil {
 			return err
 		}
@@ -166,16 +171,40 @@ func (s Store) Create(root []byte, state verify.State) error {
 	return s.write(tuf.RoleRoot, root, verify.Sidecars{})
 }
 
-// State returns the device's state and, if one of its two files could not be used, the
-// reason.
+// left is the name of a file that a device without a state has left; empty: there is none.
+// The root that it is to be given may be there.
+func (s Store) left(root []byte) string {
+	for _, role := range []string{tuf.RoleTimestamp, tuf.RoleSnapshot, tuf.RoleTargets, tuf.RoleRoot} {
+		name := fileName(role)
+		switch b, err := regular.ReadSome(s.path(name), int64(len(root))+1); {
+		case errors.Is(err, fs.ErrNotExist), role == tuf.RoleRoot && err == nil && bytes.Equal(b, root):
+		default:
+			return name
+		}
+	}
+	return ""
+}
+
+// State returns the device's state, which is the newer of two copies that can be used, and
+// the reason if one could not be used or was older than the other one's last change.
 func (s Store) State() (state verify.State, trouble error, err error) {
+	state, _, trouble, err = s.state()
+	return state, trouble, err
+}
+
+// state is State, and reports whether both copies have that state.
+func (s Store) state() (state verify.State, whole bool, trouble error, err error) {
+	var copies []verify.State
+	var texts [][]byte
 	var troubles []error
 	missing := 0
 	for _, name := range []string{stateName, copyName} {
 		b, err := regular.ReadSome(s.path(name), verify.MaxStateSize+1)
 		if err == nil {
+			var state verify.State
 			if state, err = verify.ParseState(b); err == nil {
-				return state, errors.Join(troubles...), nil
+				copies, texts = append(copies, state), append(texts, b)
+				continue
 			}
 			err = fmt.Errorf("%s: %w", s.path(name), err)
 		} else if errors.Is(err, fs.ErrNotExist) {
@@ -183,15 +212,27 @@ func (s Store) State() (state verify.State, trouble error, err error) {
 		}
 		troubles = append(troubles, err)
 	}
-	if missing == 2 {
-		return state, nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
+	switch {
+	case missing == 2:
+		return state, false, nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
+	case len(copies) == 0:
+		return state, false, nil, fmt.Errorf("both copies of this device's state are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
+	case len(copies) == 1:
+		return copies[0], false, errors.Join(troubles...), nil
+	case copies[0].Serial < copies[1].Serial: // which no run leaves behind: the copy is written last
+		return copies[1], false, fmt.Errorf("%s is older than its copy", s.path(stateName)), nil
 	}
-	return state, nil, fmt.Errorf("both copies of this device's state are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
+	return copies[0], bytes.Equal(texts[0], texts[1]), nil, nil
 }
 
 // SaveState writes the state twice, so that a damaged disk block does not take
-// the protection against rollback with it.
+// the protection against rollback with it, and counts its serial up from that of the state
+// that is there.
 func (s Store) SaveState(state verify.State) error {
+	if before, _, err := s.State(); err == nil {
+		state.Serial = max(state.Serial, before.Serial)
+	}
+	state.Serial++
 	b, err := state.Marshal() // which has read it again
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ const (
 	CodeBadProof        Code = "bad-proof"        // the proof does not parse, or does not prove this file
 	CodeQuorumShort     Code = "quorum-short"     // too few witnesses cosigned the checkpoint
 	CodeWrongLog        Code = "wrong-log"        // the checkpoint is not signed by a log of the policy
+	CodeForked          Code = "forked-log"       // the log and its witnesses have shown this device two histories
 	CodeWrongRepository Code = "wrong-repository" // the proof is about another repository
 	CodeEvidence        Code = "evidence"         // the file is logged as evidence against its signer
 	CodeUnbound         Code = "unbound"          // logged beside a snapshot without its hash, which the install policy requires
@@ -34,7 +35,7 @@ const (
 // Codes returns all codes. docs/refusals.md says of each what it means and what to do.
 func Codes() []Code {
 	return []Code{
-		CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog, CodeWrongRepository, CodeEvidence, CodeUnbound,
+		CodeNotLogged, CodeBadProof, CodeQuorumShort, CodeWrongLog, CodeForked, CodeWrongRepository, CodeEvidence, CodeUnbound,
 		CodeRollback, CodeSecondPayload, CodeExpired, CodeTooYoung, CodeQuarantined, CodeNeedsApproval, CodeDowngrade,
 		CodeBadMetadata, CodeNotListed, CodeNetwork, CodeSetting, CodeDevice,
 	}

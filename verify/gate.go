@@ -44,7 +44,9 @@ func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) 
 	if err != nil {
 		return nil, nil, err
 	}
-	c.learn(logged)
+	if err := c.learn(role, logged); err != nil {
+		return nil, nil, err
+	}
 	if origin := logged.Checkpoint.Origin; c.pinsOther(origin) {
 		return nil, nil, refusal(CodeWrongLog, role, nil, "the proof of version %d is of log %s, but this device has the repository's releases from log %s, which the trust policy lists as well",
 			m.Version, tuf.Clip(origin), tuf.Clip(c.state.Log))
@@ -61,7 +63,9 @@ func (c *Client) checkSidecars(role string, m *tuf.Metadata, sidecars Sidecars) 
 			return nil, nil, refusal(CodeBadProof, role, nil, "the newer proof of version %d is about entry %d of %s, the older about entry %d of %s",
 				m.Version, latest.Index, latest.Checkpoint.Origin, logged.Index, logged.Checkpoint.Origin)
 		}
-		c.learn(latest)
+		if err := c.learn(role, latest); err != nil {
+			return nil, nil, err
+		}
 	}
 	return logged, latest, nil
 }
@@ -73,9 +77,21 @@ func (c *Client) pinsOther(origin string) bool {
 		slices.ContainsFunc(c.cfg.Policy.Logs, func(l proofs.PolicyLog) bool { return l.Key.Name() == c.state.Log })
 }
 
-// learn remembers the cosignature times of a verified proof, and what the device's
-// own clock showed then.
-func (c *Client) learn(logged *Logged) {
+// learn remembers the tree and the cosignature times of a verified proof, and what the
+// device's own clock showed then. It refuses a tree that contradicts the one remembered.
+func (c *Client) learn(role string, logged *Logged) error {
+	s, tree, origin := &c.state, logged.Checkpoint.Tree, logged.Checkpoint.Origin
+	switch {
+	case s.TreeOf != origin:
+		if !c.pinsOther(origin) {
+			s.TreeOf, s.Tree = origin, tree
+		}
+	case s.Tree.N == tree.N && s.Tree != tree:
+		return refusal(CodeForked, role, nil, "log %s has shown this device two histories: of %d entries with root %v, and with root %v",
+			tuf.Clip(origin), tree.N, s.Tree.Hash, tree.Hash)
+	case s.Tree.N < tree.N:
+		s.Tree = tree
+	}
 	raised := false
 	for _, cosignature := range logged.Checkpoint.Cosignatures {
 		key := keyDigest(cosignature.Key)
@@ -99,6 +115,7 @@ func (c *Client) learn(logged *Logged) {
 		}
 		c.state.Witnesses = known
 	}
+	return nil
 }
 
 // keyDigest tells keys of witnesses apart.

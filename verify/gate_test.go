@@ -529,3 +529,47 @@ func TestClientSnapshotHashes(t *testing.T) {
 	log("targets", leaf.ByVersion)
 	wantOK(t, newFakeDevice(t, r.last("root")).refresh(r, r.config()))
 }
+
+// A log that shows a device two histories is noticed where they have the same size, without
+// any request to the log, and whatever the quorum of witnesses has signed.
+func TestForkedLog(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	r.publish("root", "targets", "snapshot", "timestamp")
+	d := newFakeDevice(t, r.last("root"))
+	cfg.Install.Repository = r.genesis
+	wantOK(t, d.refresh(r, cfg))
+	seen, accepted := d.state.Tree, d.state.Accepted["targets"][0].Version
+	if seen.N == 0 || d.state.TreeOf != r.log.Key.Key().Name() {
+		t.Fatalf("it remembers tree %+v of %q", seen, d.state.TreeOf)
+	}
+	honest := r.log
+	fork := func(size int64) {
+		r.log = testlog.New(t, honest.Key.Key().Name(), 0, honest.Quorum)
+		r.log.Key, r.log.Witnesses = honest.Key, honest.Witnesses
+		for range size - 1 {
+			r.log.Add([]byte("of another history"))
+		}
+		r.put("targets", "app", "evil")
+		r.publish("targets", "snapshot", "timestamp")
+	}
+	fork(seen.N)
+	wantRefused(t, d.refresh(r, cfg), verify.CodeForked, "targets")
+	if d.state.Tree != seen || d.state.Accepted["targets"][0].Version != accepted {
+		t.Errorf("%+v, %+v", d.state.Tree, d.state.Accepted)
+	}
+	// What has another size could be of the same history. Then that is the newest tree.
+	r.log = honest
+	r.put("targets", "app", "good")
+	r.publish("targets", "snapshot", "timestamp")
+	wantOK(t, d.refresh(r, cfg))
+	newer := d.state.Tree
+	if newer.N != seen.N+1 {
+		t.Errorf("%+v", newer)
+	}
+	fork(newer.N - 1)
+	wantOK(t, d.refresh(r, cfg))
+	if d.state.Tree != newer {
+		t.Errorf("%+v, want %+v", d.state.Tree, newer)
+	}
+}

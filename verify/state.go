@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -26,6 +27,9 @@ const (
 // that the caller stores; it only moves forward, except after a rotation of
 // keys.
 type State struct {
+	// Serial counts how often the device has stored its state: of two copies the one with
+	// the larger serial is newer. A Client leaves it as it is.
+	Serial int64
 	// Repository names the repository the device follows: the digest of its
 	// genesis root's payload.
 	Repository tuf.Digest
@@ -49,6 +53,10 @@ type State struct {
 	// anything of this repository: two logs that do not know of each other could each
 	// have released another payload of a version.
 	Log string
+	// Tree is the newest tree that a verified proof of the log TreeOf had: another of its size
+	// is another history. Zero: none.
+	Tree   proofs.Tree
+	TreeOf string // a log's origin
 	// Witnesses holds the largest time that each witness's key put into a cosignature
 	// this device verified, in seconds since 1970, by the SHA-256 of the verifier key.
 	// Each key counts as a separate witness here: the times of an old key are

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
 // The JSON form of a state and of its parts.
 type stateJSON struct {
 	Version     int        `json:"version"`
+	Serial      int64      `json:"serial,omitempty"`
 	Repository  tuf.Digest `json:"repository"`
 	TrustedRoot tuf.Digest `json:"trusted_root"`
 	Root        seenJSON   `json:"root"`
@@ -23,6 +25,7 @@ type stateJSON struct {
 
 	Accepted  map[string][]acceptedJSON `json:"accepted,omitempty"`
 	Log       string                    `json:"log,omitempty"`
+	Tree      *treeJSON                 `json:"tree,omitempty"`
 	Witnesses map[tuf.Digest]int64      `json:"witnesses,omitempty"`
 	Clock     int64                     `json:"clock,omitempty"`
 
@@ -31,6 +34,12 @@ type stateJSON struct {
 	Waiting  []waitingJSON     `json:"waiting,omitempty"`
 	Approved []approvedJSON    `json:"approved,omitempty"`
 	Unlogged []approvedJSON    `json:"unlogged,omitempty"`
+}
+
+type treeJSON struct {
+	Log  string     `json:"log"`
+	Size int64      `json:"size"`
+	Root tuf.Digest `json:"root"`
 }
 
 type adoptedJSON struct {
@@ -94,7 +103,7 @@ func (s State) Marshal() ([]byte, error) {
 
 func (s State) marshal() ([]byte, error) {
 	j := stateJSON{
-		Version: stateVersion, Repository: s.Repository, TrustedRoot: s.TrustedRoot,
+		Version: stateVersion, Serial: s.Serial, Repository: s.Repository, TrustedRoot: s.TrustedRoot,
 		Root: seenJSON(s.Root), Log: s.Log, Witnesses: s.Witnesses, Clock: s.Clock,
 	}
 	if len(s.Accepted) > 0 {
@@ -104,6 +113,9 @@ func (s State) marshal() ([]byte, error) {
 				j.Accepted[role] = append(j.Accepted[role], acceptedJSON(a))
 			}
 		}
+	}
+	if s.TreeOf != "" {
+		j.Tree = &treeJSON{s.TreeOf, s.Tree.N, tuf.Digest(s.Tree.Hash)}
 	}
 	if s.Required != nil {
 		j.Required = s.Required.json()
@@ -178,6 +190,8 @@ func readState(b []byte) (State, error) {
 		switch name {
 		case "version":
 			version, err = readInteger(value, 1, stateVersion)
+		case "serial":
+			s.Serial, err = readInteger(value, 1, math.MaxInt64)
 		case "repository":
 			s.Repository, err = readDigest(value)
 		case "trusted_root":
@@ -192,6 +206,8 @@ func readState(b []byte) (State, error) {
 			s.Accepted, err = readAccepted(value)
 		case "log":
 			s.Log, err = readFilled(value)
+		case "tree":
+			s.TreeOf, s.Tree, err = readTree(value)
 		case "witnesses":
 			if version != 1 { // which had them by name: it comes to no harm without
 				s.Witnesses, err = readTimes(value)
@@ -245,6 +261,28 @@ func readSeen(value []byte) (Seen, error) {
 		err = errors.New("no version or no payload")
 	}
 	return s, err
+}
+
+func readTree(value []byte) (log string, tree proofs.Tree, err error) {
+	var root tuf.Digest
+	err = readObject(value, func(name string, value []byte) (err error) {
+		switch name {
+		case "log":
+			log, err = readFilled(value)
+		case "size":
+			tree.N, err = readInteger(value, 1, math.MaxInt64)
+		case "root":
+			root, err = readDigest(value)
+		default:
+			err = errors.New("unknown field")
+		}
+		return err
+	})
+	tree.Hash = proofs.Hash(root)
+	if err == nil && (log == "" || tree.N == 0 || root.IsZero()) {
+		err = errors.New("no log, no size or no root")
+	}
+	return log, tree, err
 }
 
 func readAccepted(value []byte) (map[string][]AcceptedRelease, error) {

@@ -8,12 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
 func exampleState() verify.State {
 	return verify.State{
+		Serial:      12,
+		Tree:        proofs.Tree{N: 7, Hash: proofs.Hash(tuf.Sum([]byte("tree")))},
+		TreeOf:      "log.example/a",
 		Repository:  tuf.Sum([]byte("repository")),
 		TrustedRoot: tuf.Sum([]byte("root")),
 		Root:        verify.Seen{Version: 3, Payload: tuf.Sum([]byte("root 3"))},

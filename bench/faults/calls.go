@@ -128,6 +128,18 @@ func (w *world) panicked() string {
 
 const injectTime = 500 * 1e6 // nanoseconds
 
+// injection is what strace injects.
+type injection struct {
+	call  string // a system call
+	fault string // "error=EIO", "signal=SIGKILL"
+	when  string // at which call of a thread: "3", "1+"
+}
+
+// args are the arguments that have strace inject it.
+func (i injection) args() []string {
+	return []string{"-e", "trace=" + i.call, "-e", fmt.Sprintf("inject=%s:%s:when=%s", i.call, i.fault, i.when)}
+}
+
 // strace is a running strace.
 type strace struct {
 	cmd      *exec.Cmd
@@ -138,7 +150,7 @@ type strace struct {
 // strace attaches to the log.
 func (w *world) strace(ctx context.Context, call, errno, when string) (*strace, error) {
 	s := &strace{done: make(chan struct{})}
-	s.cmd = exec.Command("strace", "-f", "-p", strconv.Itoa(w.log.Cmd.Process.Pid), "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", call, errno, when))
+	s.cmd = exec.Command("strace", append([]string{"-f", "-p", strconv.Itoa(w.log.Cmd.Process.Pid)}, injection{call, "error=" + errno, when}.args()...)...)
 	s.cmd.SysProcAttr = process.ChildAttr()
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {

@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills many processes")
 	}
-	programs := runtest.Programs(t, "logserver", "witness")
+	programs := runtest.Programs(t, "logserver", "witness", "publisher", "updater")
 	// They mostly wait for processes, so more run at once than there are CPUs.
 	results := make([]chan result, len(scenarios))
 	slots := make(chan struct{}, 6)

@@ -13,6 +13,8 @@
 //   - it goes on by itself where no person is needed
 //   - an auditor that replays all of it has nothing to say against it
 //
+// The scenario device does the same to updates of a device, as device.go says.
+//
 // It is the long form of this package's tests:
 //
 //	go run ./bench/faults
@@ -48,11 +50,12 @@ type counts struct {
 	clocks    int   // jumps of the clock
 	partition int   // witness partitions, each kind
 	idle      int   // idle connections
+	steps     int   // calls of a kind at which a device's update is broken off, up to
 }
 
 var (
-	longCounts  = counts{kills: 300, cuts: 102, flips: 220, entries: 540, calls: 5, full: 6, restores: 2, clocks: 12, partition: 4, idle: 500}
-	shortCounts = counts{kills: 10, cuts: 3, flips: 11, entries: 260, calls: 1, full: 1, restores: 1, clocks: 4, partition: 1, idle: 200}
+	longCounts  = counts{kills: 300, cuts: 102, flips: 220, entries: 540, calls: 5, full: 6, restores: 2, clocks: 12, partition: 4, idle: 500, steps: 1 << 20}
+	shortCounts = counts{kills: 10, cuts: 3, flips: 11, entries: 260, calls: 1, full: 1, restores: 1, clocks: 4, partition: 1, idle: 200, steps: 2}
 )
 
 // scenario is one kind of fault.
@@ -72,16 +75,18 @@ var scenarios = []scenario{
 	{"clock", clockJumps},
 	{"partition", partitioned},
 	{"clients", badClients},
+	{"device", devices},
 }
 
 func main() {
 	n := longCounts
-	only := flag.String("only", "", "run these scenarios alone, separated by commas: kill, power, full, calls, flips, restore, two, clock, partition, clients")
+	only := flag.String("only", "", "run these scenarios alone, separated by commas: kill, power, full, calls, flips, restore, two, clock, partition, clients, device")
 	dir := flag.String("dir", "", "where to put logs and disk images (default: a new folder below $TMPDIR, removed at the end)")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of what is injected where and when")
 	flag.IntVar(&n.kills, "kills", n.kills, "how many times the log is killed under load")
 	flag.IntVar(&n.cuts, "cuts", n.cuts, "how many times the power is cut")
 	flag.IntVar(&n.flips, "flips", n.flips, "how many bits are flipped")
+	flag.IntVar(&n.steps, "steps", n.steps, "a device's update is broken off at the first, second ... system call of each kind, up to this")
 	flag.IntVar(&n.calls, "calls", n.calls, "each system call fails the first, second ... time of a thread, up to this")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), "faults [flags]: breaks a log in every way that has broken a real one, and looks at what is left\n\nExample: go run ./bench/faults -only kill,flips -kills 20\n\n")

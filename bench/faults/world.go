@@ -27,7 +27,7 @@ type harness struct {
 
 // newHarness takes the programs from bin, or builds them.
 func newHarness(ctx context.Context, n counts, dir, bin string, seed uint64) (*harness, error) {
-	stage, err := rehearsal.NewStage(ctx, "faults", dir, bin, "logserver", "witness")
+	stage, err := rehearsal.NewStage(ctx, "faults", dir, bin, "logserver", "witness", "publisher", "updater")
 	if err != nil {
 		return nil, err
 	}

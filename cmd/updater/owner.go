@@ -36,7 +36,9 @@ type deviceStatus struct {
 	Repository string `json:"repository"`
 	Root       int64  `json:"root"`
 	Log        string `json:"log,omitempty"`
-	Floor      string `json:"floor,omitempty"` // a time that has passed
+	// Tree is the size of the newest tree of that log that the device has seen.
+	Tree  int64  `json:"tree,omitempty"`
+	Floor string `json:"floor,omitempty"` // a time that has passed
 	// Adopted is the trust policy that came as a target and is in the place of the
 	// configured one.
 	Adopted  string        `json:"adopted_policy,omitempty"`
@@ -97,7 +99,7 @@ approved of that. It makes no requests and changes nothing.`,
 
 func (o *options) printStatus(w io.Writer, state verify.State, now time.Time) error {
 	res := deviceStatus{
-		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log,
+		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log, Tree: state.Tree.N,
 		Roles: []row{}, Waiting: []waitingRow{}, Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
 	}
 	for _, w := range state.Waiting {
@@ -131,6 +133,9 @@ func (o *options) printStatus(w io.Writer, state verify.State, now time.Time) er
 		}
 	}
 	fmt.Fprintln(w, known)
+	if state.TreeOf != "" {
+		fmt.Fprintf(w, "the newest tree that it has seen of log %s has %s\n", printable.Line(state.TreeOf), count(int(state.Tree.N), "entry", "entries"))
+	}
 	t := printable.NewTable(w, "ROLE", "VERSION", "PAYLOAD", "STATUS")
 	for _, r := range res.Roles {
 		status := r.Verdict

@@ -60,7 +60,7 @@ func TestOwnerApproves(t *testing.T) {
 	// It is offered another one: the approval was of that one.
 	s.release("tool", "three")
 	d.download("tool", manual...).want(1, "refused (needs-approval): targets: version 4")
-	d.run("status", "--metadata-dir", d.metadata()).want(0, "1 release accepted, 1 wait", "waits: needs-approval", "it knows that ")
+	d.run("status", "--metadata-dir", d.metadata()).want(0, "1 release accepted, 1 wait", "waits: needs-approval", "it knows that ", "the newest tree that it has seen of log log.example/test has ")
 	d.approve("targets")
 	d.download("tool", manual...).want(0)
 

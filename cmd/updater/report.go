@@ -81,6 +81,7 @@ var hints = map[verify.Code]string{
 	verify.CodeBadProof:        "fetch it again, from another mirror if there is one; if that does not help, keep the files and tell the vendor",
 	verify.CodeQuorumShort:     "try again later; if it stays, the witnesses named are down, or the trust policy is out of date",
 	verify.CodeWrongLog:        "check that --policy is the vendor's present trust policy; a device moves to another log when its policy no longer lists its present log, and its owner approves of that",
+	verify.CodeForked:          "do not install it: the log and enough of its witnesses lie, to this device or to all others; keep the metadata directory and what was served, and tell the vendor and whoever audits the log",
 	verify.CodeWrongRepository: `either these are another vendor's files, or the device started from a root that is not the first one logged: then name the repository in --install-policy ("repository")`,
 	verify.CodeEvidence:        "the vendor's keys signed two different files under one version: do not install either before the vendor has explained it",
 	verify.CodeSecondPayload:   "two different files were signed under one version: this device keeps the accepted one, until the vendor publishes the next version",

@@ -105,7 +105,7 @@ func sameContents(t *testing.T, d *machine, before map[string]string) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				state.Waiting = nil
+				state.Waiting, state.Serial = nil, 0
 				b, err := state.Marshal()
 				if err != nil {
 					t.Fatal(err)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/device"
@@ -206,4 +208,65 @@ func TestStateOfVersion2(t *testing.T) {
 	}
 	s.set("/metadata/timestamp.json", older)
 	d.refresh().want(1, "refused (rollback)")
+}
+
+// A state that somebody restored from an older copy does not let the device go back, as long
+// as anything newer lies beside it: metadata, or the other copy of the state. Where all of the
+// directory is older, a newer proof that comes along shows how late it is.
+func TestRestoredState(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	states := []string{"updater.state", "updater.state.copy"}
+	install := d.install(`{"min_age":"1s"}`)
+	clockless := append(install, "--now", "none")
+	log := func(name string, at time.Time) {
+		leaf := s.leaf(name)
+		index := s.log.size - 1
+		s.set("/metadata/"+name+verify.SidecarSuffix, s.log.proof(leaf, index, 3, at))
+		s.set("/metadata/"+name+verify.LatestSuffix, s.log.proof(leaf, index, 3, at.Add(time.Minute)))
+	}
+	begin := time.Now().Add(-time.Hour)
+	log("2.targets.json", begin)
+	d.download("app", clockless...).want(0)
+	older, oldFiles := d.contents(), maps.Clone(s.files)
+	s.release("app", "two")
+	log("3.targets.json", begin.Add(30*time.Minute))
+	d.download("app", clockless...).want(0)
+	newer, newFiles := d.contents(), maps.Clone(s.files)
+	put := func(contents map[string]string, names ...string) {
+		for _, name := range names {
+			s.must(os.WriteFile(filepath.Join(d.metadata(), name), []byte(contents[name]), 0o644))
+		}
+	}
+	serve := func(files map[string][]byte) {
+		for path := range newFiles {
+			s.set(path, files[path])
+		}
+	}
+	serve(oldFiles)
+	// One of the copies, or both beside the newer metadata.
+	put(older, states[0])
+	if r := d.download("app", clockless...).want(1, "refused (rollback): timestamp"); !strings.Contains(r.stderr, "updater.state is older than its copy") {
+		t.Error(r.stderr)
+	}
+	// Without any it is not set up again by itself.
+	s.must(errors.Join(os.Remove(filepath.Join(d.metadata(), states[0])), os.Remove(filepath.Join(d.metadata(), states[1]))))
+	d.download("app", clockless...).want(1, "run updater init first")
+	d.run("init", "--metadata-dir", d.metadata(), filepath.Join(d.dir, "given.json")).want(1, "has no state, and timestamp.json of a device")
+	put(newer, states...)
+	put(older, states[1])
+	d.download("app", clockless...).want(1, "refused (rollback): timestamp")
+	put(older, states...)
+	d.download("app", clockless...).want(1, "refused (rollback): timestamp")
+
+	// All of it. The newer proof of what it has says that the metadata has expired.
+	names := slices.Collect(maps.Keys(older))
+	put(older, names...)
+	d.download("app", clockless...).want(0)
+	leaf := s.leaf("2.targets.json")
+	s.set("/metadata/2.targets.json"+verify.LatestSuffix, s.log.proof(leaf, s.log.size-2, 3, time.Now().Add(25*time.Hour)))
+	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json")))
+	d.download("app", clockless...).want(1, "refused (expired)")
+	serve(newFiles)
 }

@@ -67,7 +67,7 @@ var rooms = map[string][]string{
 	"internal/labels": {"tuf"},
 	// The proving ground rehearses, injures, loads and serves tests. Tests of the product
 	// may import it; of what is built, the demonstration alone does.
-	"bench":            {"bench", "audit", "log", "witness/client", "admit", "pack", "verify", "leaf", "tuf", "proofs", "internal"},
+	"bench":            {"bench", "audit", "log", "witness/client", "admit", "pack", "device", "verify", "leaf", "tuf", "proofs", "internal"},
 	"bench/count":      {"internal/printable"},
 	"bench/process":    {},
 	"bench/runtest":    {"bench/process", "bench/testbed", "internal/lockfile", "proofs/."},
