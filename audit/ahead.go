@@ -23,7 +23,7 @@ import (
 const (
 	bundlesAhead = 3        // bundles with their packs
 	filesAhead   = 4        // bundles that are hashed, or tiles that are compared
-	leavesAhead  = 128      // leaves
+	leavesAhead  = 512      // leaves: they are read while the judgement waits for the disk
 	singlesAhead = 8        // of them, those with a file that is fetched by itself
 	bytesAhead   = 64 << 20 // what their leaves say that their files take, parsed
 

@@ -25,7 +25,7 @@ import (
 
 // Limits of what is judged before it is committed.
 const (
-	maxUncommitted     = 4096 // leaves
+	maxUncommitted     = 16384 // leaves
 	maxUncommittedTime = time.Second
 )
 

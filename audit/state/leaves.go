@@ -69,7 +69,7 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if l.Expires != 0 {
 		expires = l.Expires
 	}
-	_, err = db.write(ctx, "INSERT INTO leaves (leaf, role, kind, verdict, version, payload, metadata, size, snapshot, listed, contradicts, encoding, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err = db.writeNow(ctx, "INSERT INTO leaves (leaf, role, kind, verdict, version, payload, metadata, size, snapshot, listed, contradicts, encoding, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		l.Index, role, kind, verdict, l.Version, l.Payload[:], l.Metadata[:], l.Size, snapshot, listed, contradicts, encoding, expires)
 	if err != nil {
 		return err

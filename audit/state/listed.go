@@ -34,9 +34,10 @@ type openRole[T comparable] struct {
 }
 
 type row[T comparable] struct {
-	number int64
-	what   T
-	seen   int64 // the leaf that last listed it, while one is compared
+	number  int64
+	waiting int64 // its number among those that are written together; -1: it has been written
+	what    T
+	seen    int64 // the leaf that last listed it, while one is compared
 }
 
 func (o *open[T]) trim() {
@@ -47,12 +48,12 @@ func (o *open[T]) trim() {
 
 // table is how a kind of items is kept.
 type table[T comparable] struct {
-	name   string
-	load   string // number, name and the rest of the open rows of a role
-	insert string
-	end    string
-	scan   func(scan func(...any) error) (number int64, name string, what T, err error)
-	args   func(name string, what T) []any
+	name string
+	load string // number, name and the rest of the open rows of a role
+	end  string
+	new  func(*DB) *behind
+	scan func(scan func(...any) error) (number int64, name string, what T, err error)
+	args func(name string, what T) []any
 }
 
 // role returns what the last release of a role lists.
@@ -73,16 +74,21 @@ func (o *open[T]) role(ctx context.Context, db *DB, t *table[T], role int64) (*o
 }
 
 // begin begins a row; last is nil for one that stays open.
-func (r *openRole[T]) begin(ctx context.Context, db *DB, t *table[T], role, index int64, evidence bool, name string, what T, last any) error {
-	args := append([]any{role, r.next, index, last, evidence}, t.args(name, what)...)
-	_, err := db.write(ctx, t.insert, args...)
+func (r *openRole[T]) begin(ctx context.Context, db *DB, t *table[T], role, index int64, evidence bool, name string, what T, last any) (row[T], error) {
+	began := row[T]{number: r.next, what: what, seen: index}
 	r.next++
-	return err
+	var err error
+	began.waiting, err = t.new(db).add(ctx, db, append([]any{role, began.number, index, last, evidence}, t.args(name, what)...)...)
+	return began, err
 }
 
 // end ends a row with the release before the one at hand.
-func (r *openRole[T]) end(ctx context.Context, db *DB, t *table[T], role, number int64) error {
-	_, err := db.write(ctx, t.end, r.last, role, number)
+func (r *openRole[T]) end(ctx context.Context, db *DB, t *table[T], role int64, ends row[T]) error {
+	if values := t.new(db).row(ends.waiting); values != nil {
+		values[lastColumn] = r.last
+		return nil
+	}
+	_, err := db.writeNow(ctx, t.end, r.last, role, ends.number)
 	return err
 }
 
@@ -95,15 +101,16 @@ func (o *open[T]) lists(ctx context.Context, db *DB, t *table[T], r *openRole[T]
 		return nil
 	}
 	if there {
-		if err := r.end(ctx, db, t, role, before.number); err != nil {
+		if err := r.end(ctx, db, t, role, before); err != nil {
 			return err
 		}
 	} else {
 		name = strings.Clone(name) // it is a part of a file's text
 		o.items++
 	}
-	r.items[name] = row[T]{r.next, what, index}
-	return r.begin(ctx, db, t, role, index, false, name, what, nil)
+	began, err := r.begin(ctx, db, t, role, index, false, name, what, nil)
+	r.items[name] = began
+	return err
 }
 
 // list writes what a leaf lists. A leaf of evidence has rows of its own.
@@ -114,7 +121,7 @@ func list[T comparable](ctx context.Context, db *DB, o *open[T], t *table[T], ro
 	}
 	if evidence {
 		for name, what := range items {
-			if err := r.begin(ctx, db, t, role, index, true, name, what, index); err != nil {
+			if _, err := r.begin(ctx, db, t, role, index, true, strings.Clone(name), what, index); err != nil {
 				return err
 			}
 		}
@@ -132,7 +139,7 @@ func list[T comparable](ctx context.Context, db *DB, o *open[T], t *table[T], ro
 			if item.seen == index {
 				continue
 			}
-			if err := r.end(ctx, db, t, role, item.number); err != nil {
+			if err := r.end(ctx, db, t, role, item); err != nil {
 				return err
 			}
 			delete(r.items, name)
@@ -158,7 +165,7 @@ func loadOpen[T comparable](ctx context.Context, db *DB, t *table[T], role int64
 	}
 	err := db.each(ctx, t.load, []any{role}, func(scan func(...any) error) error {
 		number, name, what, err := t.scan(scan)
-		r.items[name] = row[T]{number, what, -1}
+		r.items[name] = row[T]{number: number, waiting: -1, what: what, seen: -1}
 		return err
 	})
 	return r, err
@@ -171,10 +178,10 @@ type target struct {
 }
 
 var targetTable = &table[target]{
-	name:   "targets",
-	load:   "SELECT number, path, length, sha256, sha512 FROM targets WHERE role = ? AND last IS NULL",
-	insert: "INSERT INTO targets (role, number, first, last, evidence, path, length, sha256, sha512) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	end:    "UPDATE targets SET last = ? WHERE role = ? AND number = ?",
+	name: "targets",
+	load: "SELECT number, path, length, sha256, sha512 FROM targets WHERE role = ? AND last IS NULL",
+	end:  "UPDATE targets SET last = ? WHERE role = ? AND number = ?",
+	new:  func(db *DB) *behind { return &db.waiting.targets },
 	scan: func(scan func(...any) error) (number int64, path string, t target, err error) {
 		var sha256, sha512 []byte
 		err = scan(&number, &path, &t.length, &sha256, &sha512)
@@ -217,10 +224,10 @@ type key struct {
 }
 
 var keyTable = &table[key]{
-	name:   "keys",
-	load:   "SELECT number, id, identity, signs, more FROM keys WHERE role = ? AND last IS NULL",
-	insert: "INSERT INTO keys (role, number, first, last, evidence, id, identity, signs, more) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	end:    "UPDATE keys SET last = ? WHERE role = ? AND number = ?",
+	name: "keys",
+	load: "SELECT number, id, identity, signs, more FROM keys WHERE role = ? AND last IS NULL",
+	end:  "UPDATE keys SET last = ? WHERE role = ? AND number = ?",
+	new:  func(db *DB) *behind { return &db.waiting.keys },
 	scan: func(scan func(...any) error) (number int64, id string, k key, err error) {
 		var identity []byte
 		err = scan(&number, &id, &identity, &k.signs, &k.more)

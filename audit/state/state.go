@@ -57,6 +57,7 @@ type DB struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 
+	waiting  waiting          // rows for the transaction
 	writing  bool             // in a transaction
 	tree     *proofs.Frontier // of the leaves in the database, those not committed included
 	saved    map[int][]byte   // tiles at its edge, as they are in the database
@@ -81,7 +82,7 @@ type roleName struct {
 // not a state.
 func Open(ctx context.Context, dir string) (*DB, error) {
 	ctx = context.WithoutCancel(ctx)
-	db := &DB{dir: dir}
+	db := &DB{dir: dir, waiting: newWaiting()}
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(explained(err), db.Close())
 	}
@@ -156,6 +157,7 @@ func (db *DB) create(path string) error {
 func (db *DB) forget() {
 	db.meta, db.repos, db.roles = map[string]string{}, map[tuf.Digest]int64{}, map[roleName]int64{}
 	db.targets, db.keys = open[target]{}, open[key]{}
+	db.waiting.drop()
 }
 
 // Temporary reports whether the state ends with the process.
@@ -204,8 +206,17 @@ func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// write runs a statement in the transaction that the next Commit ends.
+// write runs a statement in the transaction that the next Commit ends, behind the rows
+// that wait.
 func (db *DB) write(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := db.flush(ctx); err != nil {
+		return nil, err
+	}
+	return db.writeNow(ctx, query, args...)
+}
+
+// writeNow is write for what does not depend on the rows that wait.
+func (db *DB) writeNow(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	if !db.writing {
 		s, err := db.stmt(ctx, "BEGIN IMMEDIATE")
@@ -251,7 +262,7 @@ func (db *DB) Rollback(ctx context.Context) error {
 
 // Commit makes what was written since the last one last.
 func (db *DB) Commit(ctx context.Context) error {
-	if !db.writing {
+	if !db.writing && !db.waiting.any() {
 		return nil
 	}
 	if err := db.saveTree(ctx); err != nil {
@@ -282,6 +293,9 @@ func (db *DB) trim() {
 // row reads one row; sql.ErrNoRows is false.
 func (db *DB) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
+	if err := db.flush(ctx); err != nil {
+		return false, err
+	}
 	s, err := db.stmt(ctx, query)
 	if err != nil {
 		return false, err
@@ -299,6 +313,9 @@ func (db *DB) row(ctx context.Context, query string, args []any, into ...any) (b
 // each calls fn for each row; an error of fn ends it.
 func (db *DB) each(ctx context.Context, query string, args []any, fn func(scan func(...any) error) error) error {
 	ctx = context.WithoutCancel(ctx)
+	if err := db.flush(ctx); err != nil {
+		return err
+	}
 	s, err := db.stmt(ctx, query)
 	if err != nil {
 		return err
