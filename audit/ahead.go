@@ -79,7 +79,7 @@ func (a *Auditor) readAhead(ctx context.Context, working *sync.WaitGroup, feed f
 		item
 		done chan<- *loaded
 	}
-	jobs := make(chan job)
+	jobs := make(chan job, singlesAhead)
 	// While as many as may be wait for files, there are enough to keep the cores busy.
 	for range singlesAhead + runtime.GOMAXPROCS(0) {
 		working.Go(func() {

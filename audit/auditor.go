@@ -23,8 +23,8 @@ type Config struct {
 	// kept.
 	StateDir string
 	// ReportOnly means that nothing but reports and findings is wanted: State does not
-	// know which target files and keys releases list, but for roots. There must be no
-	// StateDir then, whose next reader might ask for them.
+	// know which target files and keys releases list, but for roots, and takes long to find
+	// the leaves of a file. There must be no StateDir then, whose next reader might ask.
 	ReportOnly bool
 	// Copy means that the Source is not the log but a copy that somebody keeps, such as a
 	// folder: that it ends before what was verified is no rollback, since the log did not
@@ -141,8 +141,11 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openStore(cfg.StateDir)
-	if err != nil {
+	if cfg.ReportOnly {
+		err = db.ForgetNames(ctx)
+	}
+	s, storeErr := openStore(cfg.StateDir)
+	if err := errors.Join(err, storeErr); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	a := &Auditor{

@@ -118,10 +118,8 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 	if err := a.settle(ctx); err != nil {
 		return err
 	}
-	kept := &state.Leaf{Index: l.index, Verdict: verdict}
-	if l.leafErr != nil {
-		kept.Raw = l.raw
-	} else {
+	kept := &state.Leaf{Index: l.index, Verdict: verdict, Raw: l.raw}
+	if l.leafErr == nil {
 		kept.Leaf = l.leaf
 	}
 	if l.metadata != nil {

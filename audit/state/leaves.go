@@ -15,7 +15,7 @@ type Leaf struct {
 	Index   int64
 	Verdict Verdict
 	leaf.Leaf
-	Raw     []byte // of an entry that is not a leaf; nil: it is one
+	Raw     []byte // the bytes of the entry; nil of one that is a leaf: they are to be made
 	Expires int64  // POSIX seconds; 0: not known
 }
 
@@ -75,7 +75,11 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 		return err
 	}
 	db.payloads.add(l.Payload)
-	_, err = db.tree.Append(l.Hash())
+	entry := l.Raw
+	if entry == nil {
+		entry = l.Marshal()
+	}
+	_, err = db.tree.Append(proofs.LeafHash(entry))
 	return err
 }
 
@@ -230,6 +234,12 @@ func (db *DB) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (fir
 		return Leaf{}, false, err
 	}
 	return db.Leaf(ctx, index)
+}
+
+// ForgetNames says that Naming will not be asked: what makes that fast is not kept.
+func (db *DB) ForgetNames(ctx context.Context) error {
+	_, err := db.conn.ExecContext(context.WithoutCancel(ctx), "DROP INDEX leaves_by_metadata")
+	return explained(err)
 }
 
 // Naming calls fn for the leaves that name a file as their metadata or payload, in log

@@ -64,27 +64,51 @@ func Expect(ctx context.Context, client *http.Client, url string, max, expected 
 // times the memory of one that turns out to be too long.
 type parts [][]byte
 
-const largestPart = 1 << 20 // bytes
+// Sizes of parts, in bytes.
+const (
+	firstPart   = 4 << 10
+	largestPart = 1 << 20
+)
 
 // Write implements io.Writer.
 func (g *parts) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
-		last := len(*g) - 1
-		if last < 0 || len((*g)[last]) == cap((*g)[last]) {
-			size := len(p)
-			if last >= 0 {
-				size = max(size, 2*cap((*g)[last]))
-			}
-			*g = append(*g, make([]byte, 0, min(size, largestPart)))
-			last++
-		}
-		part := (*g)[last]
-		some := min(len(p), cap(part)-len(part))
-		(*g)[last] = append(part, p[:some]...)
+		part := g.open(len(p))
+		some := min(len(p), cap(*part)-len(*part))
+		*part = append(*part, p[:some]...)
 		p = p[some:]
 	}
 	return n, nil
+}
+
+// ReadFrom implements io.ReaderFrom, without a copy of what is read.
+func (g *parts) ReadFrom(r io.Reader) (n int64, err error) {
+	for {
+		part := g.open(firstPart)
+		some, err := r.Read((*part)[len(*part):cap(*part)])
+		*part = (*part)[:len(*part)+some]
+		n += int64(some)
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// open returns the last part, which has room. A first one is made for size bytes.
+func (g *parts) open(size int) *[]byte {
+	last := len(*g) - 1
+	if last < 0 || len((*g)[last]) == cap((*g)[last]) {
+		if last >= 0 {
+			size = max(size, 2*cap((*g)[last]))
+		}
+		*g = append(*g, make([]byte, 0, min(size, largestPart)))
+		last++
+	}
+	return &(*g)[last]
 }
 
 // join returns the body, which is not nil.
