@@ -131,6 +131,9 @@ func freePages(t *testing.T, b []byte) map[int]bool {
 // that, who asks gets the same answer as ever, or learns that the state is damaged: no
 // file, key, leaf or finding is missed, and none invented.
 func TestFlippedBits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it opens a state, and asks it all, a hundred times; package sqlitefile has a short one")
+	}
 	dir := t.TempDir()
 	full(t, dir)
 	path := filepath.Join(dir, state.FileName)
@@ -144,9 +147,6 @@ func TestFlippedBits(t *testing.T) {
 	free := freePages(t, good)
 	refused := 0
 	for page := range len(good) / 4096 {
-		if testing.Short() && page%16 != 0 {
-			continue // each opens a state, and asks it all
-		}
 		for try := range 2 {
 			b := bytes.Clone(good)
 			at := page*4096 + (page*1009+try*2011)%4096
@@ -229,4 +229,101 @@ func TestWrongRows(t *testing.T) {
 			t.Errorf("%s: %v", change, err)
 		}
 	}
+}
+
+// After a kill the state is that of a commit, also where the write-ahead log is damaged,
+// and whether or not it had been copied into the database: or it is damaged, and says so.
+func TestDamagedLog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it opens a state, and asks it all, a hundred times")
+	}
+	ctx := t.Context()
+	dir, copied := t.TempDir(), t.TempDir()
+	files := []string{state.FileName, state.FileName + "-wal"}
+	read := func() (b [2][]byte) {
+		for i, name := range files {
+			var err error
+			b[i], err = os.ReadFile(filepath.Join(dir, name))
+			must(t, err)
+		}
+		return b
+	}
+	killed := func(b [2][]byte) (string, error) {
+		for i, name := range files {
+			must(t, os.WriteFile(filepath.Join(copied, name), b[i], 0o644))
+		}
+		_ = os.Remove(filepath.Join(copied, state.FileName+"-shm"))
+		said, err := asked(t, copied)
+		if err != nil {
+			return said, err
+		}
+		db, err := state.Open(ctx, copied)
+		if err != nil {
+			return said, err
+		}
+		_, err = db.Check(ctx, nil)
+		return said, errors.Join(err, db.Close())
+	}
+
+	full(t, dir)
+	db, err := state.Open(ctx, dir)
+	must(t, err)
+	defer db.Close()
+	was := map[string]bool{}
+	remember := func() {
+		said, err := killed(read())
+		must(t, err)
+		was[said] = true
+	}
+	remember()
+	for i := range 4 {
+		fill(t, db, 320+20*int64(i))
+		must(t, db.SetVerdict(ctx, 50+60*int64(i), state.Wrong, 0)) // each in a page of its own
+		must(t, db.SetFact(ctx, sum(0), "fact 1", []byte{byte(i)}))
+		must(t, db.PutFinding(ctx, state.Finding{Sum: sum(500 + i), Kind: "kind", Class: "class", Leaf: -1, Body: []byte(`{}`)}, time.Unix(1000, 0)))
+		must(t, db.SetVerified(ctx, newestNote(t, db)))
+		must(t, db.Commit(ctx))
+		remember()
+	}
+	for _, copiedBack := range []bool{false, true} {
+		if copiedBack {
+			other, err := sqlitefile.OpenChecked(filepath.Join(dir, state.FileName), 3)
+			must(t, err)
+			_, err = other.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+			must(t, errors.Join(err, other.Close()))
+			remember()
+		}
+		good := read()
+		refused, older := 0, 0
+		for at := 5; at < len(good[1]); at += 1733 {
+			b := [2][]byte{good[0], bytes.Clone(good[1])}
+			b[1][at] ^= 1 << (at % 8)
+			said, err := killed(b)
+			switch {
+			case errors.Is(err, state.ErrDamaged):
+				refused++
+			case err != nil:
+				t.Errorf("copied %t: byte %d: %v", copiedBack, at, err)
+			case !was[said]:
+				t.Errorf("copied %t: byte %d: a state that never was", copiedBack, at)
+			default:
+				older++
+			}
+		}
+		t.Logf("copied %t: %d bytes: %d times damaged, %d times the state of a commit", copiedBack, len(good[1]), refused, older)
+		if refused == 0 || (older == 0) != copiedBack {
+			t.Error("want damage, and where nothing was copied into the database older states, too")
+		}
+		// A log that ends anywhere is what a kill in the middle of a write leaves.
+		for at := 9; at < len(good[1]) && !copiedBack; at += 5501 {
+			if said, err := killed([2][]byte{good[0], good[1][:at]}); err != nil || !was[said] {
+				t.Errorf("%d bytes of the log: %v", at, err)
+			}
+		}
+	}
+}
+
+func newestNote(t *testing.T, db *state.DB) []byte {
+	t.Helper()
+	return note(t, db.Tree().Tree()).Marshal()
 }

@@ -119,6 +119,11 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.create(path); err != nil {
 		return err
 	}
+	if lost, err := sqlitefile.LostLog(path); err != nil {
+		return err
+	} else if lost {
+		return damaged("%s-wal has lost what was written", path)
+	}
 	if db.pool, err = sqlitefile.OpenChecked(path, version, pragmas...); err != nil {
 		if errors.Is(err, sqlitefile.ErrVersion) {
 			return fmt.Errorf("%s: %w: another version of this program wrote it; use that one, or another directory", path, err)
