@@ -380,6 +380,7 @@ func (o *options) bringUpToDate(cmd *cobra.Command, progress func(string, int64,
 	}
 	defer unlock()
 	c, targets, err := run(cmd.Context(), d, cfg, download)
+	o.tellEvidence(stderr, cfg.Policy)
 	if cfg.Install.Approval == verify.ApproveAsk {
 		a := o.newAsker(cmd)
 		for range maxQuestions {

@@ -2,12 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tuflog/tuflog/bench/testlog"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -230,4 +235,62 @@ func TestPolicyExplain(t *testing.T) {
 	runUpdater(t, "policy", "explain", "--transparency", "off").want(2, "nothing is promised")
 	d := s.newDevice()
 	runUpdater(t, append(d.install(`{"faulty_witnesses":2}`), "policy", "explain", "--policy", s.log.policy)...).want(2, "faulty_witnesses is 2")
+}
+
+// Evidence that comes along with an update is shown to its owner, with what it proves against
+// the parties that the device trusts. What proves nothing accuses nobody.
+func TestEvidenceComesAlong(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	d := s.newDevice()
+	stick := s.stick()
+	put := func(name string, content []byte) {
+		t.Helper()
+		path := filepath.Join(stick, filepath.FromSlash(name))
+		s.must(errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)))
+	}
+	checkpoint := func(l *testlog.Log, entry string) []byte {
+		t.Helper()
+		for range 4 {
+			l.Add([]byte(entry))
+		}
+		proof, err := proofs.ParseProof(l.Proof([]byte(entry), 0))
+		s.must(err)
+		return proof.Checkpoint
+	}
+	conflict := func(l *testlog.Log) []byte {
+		t.Helper()
+		other := testlog.New(t, l.Key.Key().Name(), 0, "0")
+		other.Key = l.Key
+		mine := testlog.New(t, l.Key.Key().Name(), 0, "0")
+		mine.Key = l.Key
+		c, err := fraud.NewConflict(t.Context(), checkpoint(mine, "one"), checkpoint(other, "another"), nil)
+		s.must(err)
+		return c.Marshal()
+	}
+	manual := d.install(`{"approval":"manual"}`)
+	download := func() string {
+		t.Helper()
+		return d.run(append([]string{"download", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--from", stick, "--target-dir", d.targets(), "--target-name", "app"}, manual...)...).
+			want(1, "needs-approval").stderr
+	}
+	if out := download(); strings.Contains(strings.ToLower(out), "evidence") {
+		t.Error(out)
+	}
+	put("evidence/fork\x1b[1m", conflict(s.log.Log))
+	put("evidence/of-another-log", conflict(testlog.New(t, "log.example/another", 0, "0")))
+	put("evidence/garbage", []byte("garbage"))
+	out := download()
+	if n := strings.Count(out, "EVIDENCE came along that the trust policy's parties lie: log.example/test showed two histories, signed by log.example/test ("); n != 1 {
+		t.Errorf("%d accusations: %s", n, out)
+	}
+	if n := strings.Count(out, "evidence came along that says nothing here: "); n != 2 || strings.Contains(out, "\x1b") {
+		t.Errorf("%d others: %s", n, out)
+	}
+	for i := range maxEvidence {
+		put("evidence/"+strconv.Itoa(i), []byte("garbage"))
+	}
+	if out := download(); !strings.Contains(out, "more than 16 files of evidence came along") {
+		t.Error(out)
+	}
 }
