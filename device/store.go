@@ -31,6 +31,7 @@ import (
 //	NAME.waiting: a release that was offered and not taken, which is not trusted
 //	updater.state, updater.state.copy
 //	updater.installed: the targets that a command has installed
+//	updater.policy, updater.install: the policies that it was given
 type Store struct {
 	Dir string
 }

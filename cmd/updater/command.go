@@ -63,8 +63,8 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 	f.StringArrayVar(&o.targetNames, "target-name", nil, "path of the target, as targets metadata lists it; may be given several times")
 	f.StringVar(&o.targetBaseURL, "target-base-url", "", "URL of the repository's targets")
 	f.StringVar(&o.targetDir, "target-dir", "", "directory to put targets into")
-	f.StringVar(&o.policy, "policy", "", "trust policy: a c2sp.org/tlog-policy file")
-	f.StringVar(&o.installPolicy, "install-policy", "", "install policy: a JSON file; without it everything needs a proof of any age")
+	f.StringVar(&o.policy, "policy", "", "trust policy: a c2sp.org/tlog-policy file (default: the one that init was given)")
+	f.StringVar(&o.installPolicy, "install-policy", "", "install policy: a JSON file (default: the one that init was given, or else everything needs a proof of any age)")
 	f.StringVar(&o.now, "now", "", "the time to judge expiry by, RFC 3339; none: by the times of cosignatures alone (default: the clock, if it was ever set)")
 	f.StringVar(&o.transparency, "transparency", "enforce", "response to a missing or wrong proof: enforce, warn or off")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
@@ -85,7 +85,10 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 // config reads what the flags name. It makes no requests.
 func (o *options) config() (verify.Config, error) {
 	var cfg verify.Config
-	var err error
+	err := o.useGiven()
+	if err != nil {
+		return cfg, err
+	}
 	if cfg.Transparency, err = verify.ParseTransparency(o.transparency); err != nil {
 		return cfg, fmt.Errorf("--transparency: %w", err)
 	}
@@ -100,7 +103,7 @@ func (o *options) config() (verify.Config, error) {
 	}
 	if o.policy == "" {
 		if cfg.Transparency != verify.Off {
-			return cfg, errors.New("--policy is needed: the trust policy names the trusted logs and witnesses (--transparency off does without it, and without any proof)")
+			return cfg, errors.New("--policy is needed: the trust policy names the trusted logs and witnesses (init keeps one for all runs; --transparency off does without it, and without any proof)")
 		}
 		return cfg, nil
 	}
@@ -189,61 +192,6 @@ func need(flags ...struct{ name, value string }) error {
 }
 
 type flag = struct{ name, value string }
-
-func newInit(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use:   "init --metadata-dir DIR TRUSTED_ROOT",
-		Short: "Trust a root that came with the device",
-		Long: `Init makes the metadata directory of a device and puts a root there that is
-trusted from now on. It makes no requests.
-
-The repository is pinned too: the device accepts only proofs of that repository. It is
-the one that the install policy names; by default the root is taken to be the first one
-of its vendor in the log. A device that starts from a later root needs "repository" in
-its install policy.`,
-		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := need(flag{"metadata-dir", o.metadataDir})
-			if err == nil {
-				err = o.runInit(cmd, args[0])
-			}
-			return o.report(cmd, err)
-		},
-	}
-}
-
-func (o *options) runInit(cmd *cobra.Command, path string) error {
-	install, err := o.install()
-	if err != nil {
-		return err
-	}
-	root, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	state, err := verify.Pin(root, install)
-	if err != nil {
-		return err
-	}
-	s := device.Store{Dir: o.metadataDir}
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return err
-	}
-	unlock, err := o.lock(s.Lock(cmd.Context(), cmd.CommandPath(), o.wait))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := s.Create(root, state); err != nil {
-		return err
-	}
-	if o.json {
-		return cli.WriteJSON(cmd.OutOrStdout(), result{OK: true, Repository: state.Repository.String()})
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "trusted root %d, repository %v\n", state.Root.Version, state.Repository)
-	return nil
-}
 
 func newRefresh(o *options) *cobra.Command {
 	cmd := &cobra.Command{
