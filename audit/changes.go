@@ -160,8 +160,23 @@ func (r *repository) delegationFindings(c comparison) (found []Finding) {
 // listed is a target that a release lists and the one before it does not, or not so.
 type listed struct {
 	path    string
-	is, was tuf.TargetFile
-	known   bool // the one before lists the path
+	is, was said // was is nil: the one before does not list the path
+}
+
+// said is what a release says of a target, in canonical JSON. Little of it is asked for.
+type said []byte
+
+func (s said) target() tuf.TargetFile { return tuf.ReadTarget(s) }
+
+// has reports whether a member is said.
+func (s said) has(name string) bool {
+	_, ok := member(s, name)
+	return ok
+}
+
+func (s said) custom() []byte {
+	custom, _ := member(s, "custom")
+	return custom
 }
 
 // newlyListed yields what a file lists that an earlier one does not list in the very same
@@ -193,9 +208,9 @@ func newlyListed(now, before *parts) iter.Seq[listed] {
 			if !ok {
 				continue
 			}
-			l := listed{path: string(path), known: known, is: tuf.ReadTarget(is.value)}
+			l := listed{path: string(path), is: is.value}
 			if known {
-				l.was = tuf.ReadTarget(left.value)
+				l.was = left.value
 			}
 			if !yield(l) {
 				return
@@ -248,18 +263,18 @@ func (c comparison) targetFindings() (found []Finding) {
 		marked[mark].add(format, args...)
 	}
 	for t := range newlyListed(c.now, c.before) {
-		if t.is.Length < 0 && (!t.known || t.was.Length >= 0) {
+		if !t.is.has("length") && (t.was == nil || t.was.has("length")) {
 			add(NoLength, "%s", plain(t.path))
 		}
-		if !t.known {
+		if t.was == nil {
 			if why := outside(t.path); why != "" {
 				add(OddName, "target %s (%s)", plain(t.path), why)
 			}
 		}
-		for _, mark := range marks(t.path, t.is.Custom) {
+		for _, mark := range t.marks() {
 			note(mark, "%s (%s)", plain(t.path), mark)
 		}
-		if t.known && reboundTo(t, false) {
+		if t.was != nil && reboundTo(t, false) {
 			add(Rebound, "%s", plain(t.path))
 		}
 	}
@@ -283,6 +298,19 @@ func (c comparison) targetFindings() (found []Finding) {
 		}
 	}
 	return found
+}
+
+// marks returns how a target says for whom it is, as far as it did not say the same before:
+// that would be dropped as a habit.
+func (t *listed) marks() []string {
+	path, custom := t.path, t.is.custom()
+	if t.was != nil {
+		path = ""
+		if bytes.Equal(custom, t.was.custom()) {
+			custom = nil
+		}
+	}
+	return marks(path, custom)
 }
 
 // newRoles yields the roles to which the release before does not delegate.
@@ -368,7 +396,7 @@ func otherContent(now, before *parts) *listOf {
 		return list
 	}
 	for t := range newlyListed(now, before) {
-		if t.known && reboundTo(t, true) {
+		if t.was != nil && reboundTo(t, true) {
 			list.add("%s", plain(t.path))
 		}
 	}
@@ -378,11 +406,12 @@ func otherContent(now, before *parts) *listOf {
 // reboundTo reports whether a target has other content under the same version: that of the
 // metadata, or one of its own, in the path or as the custom field version.
 func reboundTo(t listed, oneVersion bool) bool {
-	if !explain.OtherContent(t.was, t.is) {
-		return false
+	if !oneVersion && !versioned(t.path) {
+		if v := customVersion(t.is.custom()); len(v) == 0 || !bytes.Equal(v, customVersion(t.was.custom())) {
+			return false
+		}
 	}
-	v := customVersion(t.is.Custom)
-	return oneVersion || versioned(t.path) || len(v) > 0 && bytes.Equal(v, customVersion(t.was.Custom))
+	return explain.OtherContent(t.was.target(), t.is.target())
 }
 
 // listedBack says which files a snapshot or a timestamp lists in an older version than the

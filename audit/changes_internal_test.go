@@ -52,10 +52,10 @@ func TestNewlyListed(t *testing.T) {
 		}
 		got := map[string]bool{}
 		for l := range newlyListed(file(now), file(before)) {
-			if l.is.Length != int64(now[l.path]) || l.known && l.was.Length != int64(before[l.path]) {
+			if l.is.target().Length != int64(now[l.path]) || l.was != nil && l.was.target().Length != int64(before[l.path]) {
 				t.Errorf("%q: %+v", l.path, l)
 			}
-			got[l.path] = l.known
+			got[l.path] = l.was != nil
 		}
 		if !maps.Equal(got, want) {
 			t.Fatalf("before %v\nnow %v\ngot %v\nwant %v", before, now, got, want)

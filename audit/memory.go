@@ -175,7 +175,7 @@ func (a *Auditor) list(ctx context.Context, kept *state.Leaf, l *loaded) error {
 		SameKeys: bytes.Equal(now.delegations, before.delegations),
 		Targets: func(yield func(string, tuf.TargetFile) bool) {
 			for t := range newlyListed(now, before) {
-				if !yield(t.path, t.is) {
+				if !yield(t.path, t.is.target()) {
 					return
 				}
 			}

@@ -102,7 +102,8 @@ var dotted = regexp.MustCompile(`(^|[^0-9])[0-9]+(\.[0-9]+)+($|[^0-9])`)
 
 // versioned reports whether the last part of a path has a version number.
 func versioned(path string) bool {
-	return dotted.MatchString(path[strings.LastIndexByte(path, '/')+1:])
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return strings.Contains(name, ".") && dotted.MatchString(name) // most names are not looked at closely
 }
 
 // customVersion returns the member version of custom data, as it is written; empty: none.
