@@ -22,6 +22,9 @@
 //	_, err = d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()})
 //	targets, err := d.Download(ctx, []string{"firmware.bin"}, "/var/lib/firmware/targets")
 //
+// A [Folder] or a bundle (package device/bundle) is an [Origin] as well, for devices without
+// a network.
+//
 // The policy comes from proofs.ParsePolicy, and install from verify.ParseInstallPolicy or
 // verify.DefaultInstallPolicy. Package verify decides which files to trust; this one only
 // reads and writes them.

@@ -30,8 +30,8 @@
 //	Fetch(ctx, request) returns request.URLName() of the repository, or fs.ErrNotExist
 //	Keep(ctx, accepted) keeps accepted.Metadata.File and accepted.Sidecars of accepted.Role
 //
-// Package device has them for a metadata directory that is updated over HTTP, where
-// device.Device is all that is needed, and for folders. The data of a source is not
+// Package device has them for a metadata directory that is updated over HTTP, from a folder
+// or from a bundle, where device.Device is all that is needed. The data of a source is not
 // trusted. A file that is not accepted is a [Refusal] with a code; an outage is always
 // [CodeNetwork]. The rules of admission to a log are not here, but in package admit.
 package verify

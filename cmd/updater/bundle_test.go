@@ -166,6 +166,7 @@ func TestBundleVerify(t *testing.T) {
 	s.must(os.WriteFile(path, again, 0o644))
 	d.run("bundle", "verify", path+".none", "--policy", s.log.policy).want(2, "no such file")
 	verify("--metadata-dir", d.dir+"/none").want(2)
+	d.run("verify", path, "--policy", s.log.policy).want(2, "is a bundle: use updater bundle verify")
 	verify("--trusted-root", "x", "--metadata-dir", "y").want(2, "a device has its own root")
 	if len(s.seen()) > 0 {
 		t.Error("requests were made")

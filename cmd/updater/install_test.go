@@ -97,7 +97,7 @@ func TestInstall(t *testing.T) {
 	check()
 	install("--again").want(0, "installed: fw")
 	check("[TARGETS/fw] one")
-	d.run("status", "--metadata-dir", d.metadata()).want(0)
+	d.run("status", "--metadata-dir", d.metadata()).want(0, "INSTALLED", "fw ", "targets 2")
 
 	// A new release is a new content; one that lists the same is not.
 	if testing.Short() {

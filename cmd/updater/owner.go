@@ -46,6 +46,8 @@ type deviceStatus struct {
 	Waiting  []waitingRow  `json:"waiting"`
 	Approved []approvedRow `json:"approved"`
 	Unlogged []approvedRow `json:"unlogged"` // installed without a proof
+	// Installed are the targets that a command has installed.
+	Installed []device.Installed `json:"installed,omitempty"`
 }
 
 // openState reads the state of the device that --metadata-dir names. The caller unlocks.
@@ -78,12 +80,13 @@ func newStatus(o *options) *cobra.Command {
 		Short: "Print what a device has, what waits, and what was installed without a proof",
 		Long: `Status prints what a device remembers: the releases that it has accepted, the time
 that has certainly passed by the cosignatures that it has seen, what waits for its age
-or for its owner, and every release that was installed without a proof because the owner
-approved of that. It makes no requests and changes nothing.`,
+or for its owner, every release that was installed without a proof because the owner
+approved of that, and the targets that updater install has installed. It makes no
+requests and changes nothing.`,
 		Example: `  updater status --metadata-dir /var/lib/updater`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, state, unlock, err := o.openState(cmd, false)
+			s, state, unlock, err := o.openState(cmd, false)
 			if err != nil {
 				return err
 			}
@@ -92,15 +95,20 @@ approved of that. It makes no requests and changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return o.printStatus(cmd.OutOrStdout(), state, now)
+			installed, err := s.Installed()
+			if err != nil {
+				warnOfTrouble(cmd.ErrOrStderr(), fmt.Errorf("what was installed is not known: %w", err))
+			}
+			return o.printStatus(cmd.OutOrStdout(), state, installed, now)
 		},
 	}
 }
 
-func (o *options) printStatus(w io.Writer, state verify.State, now time.Time) error {
+func (o *options) printStatus(w io.Writer, state verify.State, installed []device.Installed, now time.Time) error {
 	res := deviceStatus{
 		Repository: state.Repository.String(), Root: state.Root.Version, Log: state.Log, Tree: state.Tree.N,
 		Roles: []row{}, Waiting: []waitingRow{}, Approved: approvedRows(state.Approved), Unlogged: approvedRows(state.Unlogged),
+		Installed: installed,
 	}
 	for _, w := range state.Waiting {
 		res.Waiting = append(res.Waiting, rowOfWaiting(state, w, now))
@@ -162,6 +170,13 @@ func (o *options) printStatus(w io.Writer, state verify.State, now time.Time) er
 			status += " at " + u.Time
 		}
 		t.Row(what(u.Role), version(u.Version), u.Payload[:16], status)
+	}
+	if err := t.Flush(); err != nil || len(installed) == 0 {
+		return err
+	}
+	t = printable.NewTable(w, "INSTALLED", "BYTES", "LISTED BY")
+	for _, i := range installed {
+		t.Row(i.Name, strconv.FormatInt(i.Length, 10), tuf.EscapeRole(i.Role)+" "+version(i.Version))
 	}
 	return t.Flush()
 }

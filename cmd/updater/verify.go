@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/device"
+	"github.com/tuflog/tuflog/device/bundle"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
@@ -77,6 +78,9 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 	}
 	if len(args) == 0 {
 		return errors.New("nothing to check: name a directory or files, or --metadata-dir")
+	}
+	if b, err := bundle.Open(args[0]); err == nil {
+		return errors.Join(fmt.Errorf("%s is a bundle: use updater bundle verify", args[0]), b.Close())
 	}
 	folder, err := device.OpenFolder(args...)
 	if err != nil {
