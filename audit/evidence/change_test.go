@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/audittest"
@@ -54,6 +55,14 @@ func TestChangedAccusations(t *testing.T) {
 			t.Log(want.Sentence)
 			same := func(what string, b []byte) bool {
 				s, err := evidence.Check(t.Context(), b, key)
+				if kind == evidence.Equivocation && s.Unchecked != "" {
+					// With another log's checkpoint it proves as much without a log.
+					vendor, _, _ := strings.Cut(want.Sentence, "; in log ")
+					if said, _, _ := strings.Cut(s.Sentence, "; which entries of log "); said != vendor || s.Log != "" || s.Size != 0 || s.Entries != nil {
+						t.Errorf("%s: it proves %+v", what, s)
+					}
+					s.Unchecked, s.Log, s.Size, s.Entries, s.Sentence = "", want.Log, want.Size, want.Entries, want.Sentence
+				}
 				if err == nil && !reflect.DeepEqual(s, want) {
 					t.Errorf("%s: it proves %s\nand proved %s", what, s.Sentence, want.Sentence)
 				}

@@ -115,14 +115,14 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	_ = durable.Sweep(db.dir) // that it cannot harms nothing but the room
 	path := filepath.Join(db.dir, FileName)
-	// A new file is empty until its schema is committed.
-	if err := db.create(path); err != nil {
-		return err
-	}
 	if lost, err := sqlitefile.LostLog(path); err != nil {
 		return err
 	} else if lost {
 		return damaged("%s-wal has lost what was written", path)
+	}
+	// A new file is empty until its schema is committed.
+	if err := db.create(path); err != nil {
+		return err
 	}
 	if db.pool, err = sqlitefile.OpenChecked(path, version, pragmas...); err != nil {
 		if errors.Is(err, sqlitefile.ErrVersion) {
