@@ -15,8 +15,8 @@ import (
 // files, a judgement reads the current root again and again, and a report asks for what was
 // released last.
 const (
-	maxCached = 16 << 20
-	maxPacked = 16 << 20
+	maxCached = 8 << 20
+	maxPacked = 8 << 20
 )
 
 // blobCache reads blobs, checks their hashes, and keeps the last ones. It is

@@ -25,12 +25,12 @@ import (
 const (
 	// maxInMemory is about how many bytes the repositories in memory may take, but for the
 	// one of the leaf at hand.
-	maxInMemory = 48 << 20
+	maxInMemory = 20 << 20
 
 	// lastReleases is how many releases of a role are read of a repository in good order.
 	// One that takes more than a share of maxInMemory is cut down to these.
 	lastReleases = 4
-	wholeShare   = 16
+	wholeShare   = 8
 
 	// What a repository takes, and a leaf of it, about.
 	perRepository = 7 << 10

@@ -9,7 +9,7 @@ import (
 
 // maxRecent is about how many bytes the files take that are kept as they were read: each is
 // compared with the next one of its role.
-const maxRecent = 16 << 20
+const maxRecent = 8 << 20
 
 // parts is a file, and where its payload is compared with that of another.
 type parts struct {
@@ -62,6 +62,9 @@ func (r *recent) keep(f recentFile) (dropped []recentFile) {
 // keepRecent keeps the file of a leaf that was judged. Those for which there is no room any
 // more go to disk, if the next one of their role has not come yet.
 func (a *Auditor) keepRecent(l *loaded, p *parts) {
+	if p.Root != nil {
+		a.blobs.spill.put(p.FileDigest, p.File) // it is asked for whenever its repository is read again
+	}
 	for _, f := range a.recent.keep(recentFile{p, l.index, roleOf{l.leaf.Repository, l.leaf.Role}}) {
 		if repo := a.repos[f.of.repository]; repo == nil || repo.roles[f.of.role] == nil || repo.roles[f.of.role].highest <= f.Version {
 			a.blobs.spill.put(f.FileDigest, f.File)

@@ -126,7 +126,7 @@ func (a *Auditor) report(ctx context.Context, r *Report) error {
 		return err
 	}
 	firstErr := err
-	if r.Verdicts, err = a.db.Verdicts(ctx, 0); err != nil {
+	if r.Verdicts, err = a.db.Verdicts(ctx); err != nil {
 		return err
 	}
 	if r.Findings, err = a.kept(ctx, firstErr != nil, append(present, a.passing...)); err != nil {
@@ -357,11 +357,16 @@ func (a *Auditor) roleReport(ctx context.Context, repo *repository, role string,
 	if err != nil || !ok {
 		return r, err
 	}
+	r.Current, r.Index = current.Leaf.Version, current.Index
+	if life := repo.lives[role]; !repo.odd && life != nil && life.Version == r.Current {
+		r.Expires = life.Expires // of a repository in good order each version has one release
+		return r, nil
+	}
 	m, err := a.file(ctx, role, current.Leaf.Metadata, current.Leaf.Encoding)
 	if err != nil {
-		return r, err
+		return RoleReport{Role: role, Releases: r.Releases, Evidence: r.Evidence, Highest: r.Highest, Index: -1}, err
 	}
-	r.Current, r.Index, r.Expires = current.Leaf.Version, current.Index, m.Expires.Unix()
+	r.Expires = m.Expires.Unix()
 	return r, nil
 }
 

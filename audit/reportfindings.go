@@ -36,16 +36,12 @@ func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport
 			firstErr = err
 		}
 	}
+	// All reports together are large: each is read in its turn.
 	var ids []tuf.Digest
-	saved := map[tuf.Digest][]byte{}
-	err := a.db.Repositories(ctx, "", func(known state.Repository) error {
-		ids = append(ids, known.ID)
-		if known.Report != nil {
-			saved[known.ID] = known.Report
-		}
+	if err := a.db.RepositoryIDs(ctx, func(id tuf.Digest) error {
+		ids = append(ids, id)
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	var present []Finding
@@ -53,7 +49,11 @@ func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport
 		present = append(present, *a.oldNotes)
 	}
 	for _, id := range ids {
-		report, found, err := a.repositoryReport(ctx, id, saved[id])
+		known, _, err := a.db.Repository(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		report, found, err := a.repositoryReport(ctx, id, known.Report)
 		if errors.As(err, new(*state.Error)) {
 			return nil, err
 		}

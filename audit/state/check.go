@@ -80,6 +80,9 @@ func (db *DB) Check(ctx context.Context, progress func(done, total int64)) (*Che
 	if err := db.references(ctx); err != nil {
 		return nil, err
 	}
+	if err := db.checkCounts(ctx); err != nil {
+		return nil, err
+	}
 	if err := db.checkNotes(ctx); err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 			return err
 		}
 		_, err := db.tree.Append(proofs.LeafHash(l.Raw))
+		db.count(l.Verdict)
 		return err
 	}
 	kind, err1 := code(kinds, l.Kind)
@@ -80,6 +81,7 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 		entry = l.Marshal()
 	}
 	_, err = db.tree.Append(proofs.LeafHash(entry))
+	db.count(l.Verdict)
 	return err
 }
 
@@ -102,6 +104,7 @@ func (db *DB) SetVerdict(ctx context.Context, index int64, v Verdict, expires in
 	if expires != 0 {
 		when = expires
 	}
+	db.counts = nil
 	_, err = db.write(ctx, "UPDATE leaves SET verdict = ?, expires = ? WHERE leaf = ?", verdict, when, index)
 	return err
 }
@@ -248,19 +251,4 @@ func (db *DB) Naming(ctx context.Context, sum tuf.Digest, fn func(Leaf) error) e
 	return db.leaves(ctx, `WHERE l.leaf IN (
 		SELECT leaf FROM leaves WHERE substr(payload, 1, 8) = ?1 AND payload = ?2 UNION
 		SELECT leaf FROM leaves WHERE substr(metadata, 1, 8) = ?1 AND metadata = ?2) ORDER BY l.leaf`, []any{sum[:8], sum[:]}, fn)
-}
-
-// Verdicts counts the leaves by verdict, over those from an index on.
-func (db *DB) Verdicts(ctx context.Context, from int64) (map[Verdict]int64, error) {
-	counts := map[Verdict]int64{}
-	err := db.each(ctx, "SELECT verdict, count(*) FROM leaves WHERE leaf >= ? GROUP BY verdict", []any{from}, func(scan func(...any) error) error {
-		var verdict, n int64
-		if err := scan(&verdict, &n); err != nil {
-			return err
-		}
-		v, err := word(verdicts, verdict)
-		counts[v] = n
-		return err
-	})
-	return counts, err
 }

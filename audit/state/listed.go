@@ -19,7 +19,7 @@ import (
 // far as memory allows.
 
 // maxOpen is how many items are remembered between leaves.
-const maxOpen = 1 << 16
+const maxOpen = 1 << 14
 
 // open is what the last releases of roles list.
 type open[T comparable] struct {

@@ -57,10 +57,11 @@ type DB struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 
-	waiting  waiting          // rows for the transaction
-	writing  bool             // in a transaction
-	tree     *proofs.Frontier // of the leaves in the database, those not committed included
-	saved    map[int][]byte   // tiles at its edge, as they are in the database
+	waiting  waiting           // rows for the transaction
+	writing  bool              // in a transaction
+	tree     *proofs.Frontier  // of the leaves in the database, those not committed included
+	saved    map[int][]byte    // tiles at its edge, as they are in the database
+	counts   map[Verdict]int64 // of these leaves; nil: not known
 	meta     map[string]string
 	repos    map[tuf.Digest]int64
 	roles    map[roleName]int64
@@ -103,7 +104,7 @@ func (db *DB) open(ctx context.Context) error {
 	if db.dir == "" {
 		var err error
 		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, schema, "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize)
-		db.tree, db.saved = new(proofs.Frontier), map[int][]byte{}
+		db.tree, db.saved, db.counts = new(proofs.Frontier), map[int][]byte{}, map[Verdict]int64{}
 		return err
 	}
 	if err := os.MkdirAll(db.dir, 0o755); err != nil {
@@ -270,7 +271,7 @@ func (db *DB) Commit(ctx context.Context) error {
 	if !db.writing && !db.waiting.any() {
 		return nil
 	}
-	if err := db.saveTree(ctx); err != nil {
+	if err := errors.Join(db.saveTree(ctx), db.saveCounts(ctx)); err != nil {
 		return err
 	}
 	if _, err := db.write(ctx, "COMMIT"); err != nil {

@@ -48,7 +48,7 @@ func (db *DB) load(ctx context.Context) error {
 	if last+1 != db.tree.Size() {
 		return damaged("its last leaf is %d, and its edge is that of %d leaves", last, db.tree.Size())
 	}
-	return nil
+	return db.loadCounts(ctx)
 }
 
 // parseTree reads an edge, empty for that of no leaves, and the tiles that are not full

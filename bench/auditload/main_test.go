@@ -26,7 +26,7 @@ func TestAuditload(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []figures
-	if err := json.Unmarshal(stdout.Bytes(), &all); err != nil || len(all) != len(measurements()) {
+	if err := json.Unmarshal(stdout.Bytes(), &all); err != nil || len(all) != len(measurements(o.few)) {
 		t.Fatalf("%v: %s", err, &stdout)
 	}
 	for i, f := range all {

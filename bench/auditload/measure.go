@@ -17,6 +17,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/process"
 	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -27,28 +28,41 @@ type measurement struct {
 	measure func(ctx context.Context, m *mirror, auditor, work string) (figures, error)
 }
 
-// measurements lists what is measured, the floor first.
-func measurements() []measurement {
-	return []measurement{
+// measurements lists what is measured, the floor first; few: without what needs every file
+// by itself.
+func measurements(few bool) []measurement {
+	state := "" // of the last replay with one
+	list := []measurement{
 		{"the floor", func(ctx context.Context, m *mirror, _, _ string) (figures, error) { return m.floor(ctx) }},
 		{"replay", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
 			return m.replay(ctx, auditor, files{dir: m.dir, packs: true})
 		}},
 		{"replay with --state", func(ctx context.Context, m *mirror, auditor, work string) (figures, error) {
-			state, err := os.MkdirTemp(work, "state-")
-			if err != nil {
+			if err := os.RemoveAll(state); err != nil {
 				return figures{}, err
 			}
-			got, err := m.replay(ctx, auditor, files{dir: m.dir, packs: true}, "--state", state)
-			return got, errors.Join(err, os.RemoveAll(state))
+			var err error
+			if state, err = os.MkdirTemp(work, "state-"); err != nil {
+				return figures{}, err
+			}
+			return m.replay(ctx, auditor, files{dir: m.dir, packs: true}, "--state", state)
 		}},
-		{"replay, packs in zstd", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
-			return m.replay(ctx, auditor, files{dir: m.dir, packs: true, zstd: true})
+		{"the same, restarted", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+			return m.replay(ctx, auditor, files{dir: m.dir, packs: true}, "--state", state)
 		}},
-		{"replay without packs", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
-			return m.replay(ctx, auditor, files{dir: m.dir})
+		{"lookup with --state", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+			sum := tuf.Sum([]byte(slotContent(0, 1)))
+			return m.measure(ctx, auditor, files{dir: m.dir, packs: true}, "lookup", sum.String(), "--path", slotPath(0, 1), "--state", state)
 		}},
 	}
+	if few {
+		return list
+	}
+	return append(list, measurement{"replay, packs in zstd", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+		return m.replay(ctx, auditor, files{dir: m.dir, packs: true, zstd: true})
+	}}, measurement{"replay without packs", func(ctx context.Context, m *mirror, auditor, _ string) (figures, error) {
+		return m.replay(ctx, auditor, files{dir: m.dir})
+	}})
 }
 
 // atOnce is how many bundles the floor has in memory.
@@ -73,7 +87,7 @@ func (m *mirror) floor(ctx context.Context) (figures, error) {
 			return figures{}, err
 		}
 	}
-	return figures{Leaves: m.size, PerSecond: float64(m.size) / spent.Seconds(), Processor: m.perLeaf(busy)}, nil
+	return figures{Leaves: m.size, PerSecond: float64(m.size) / spent.Seconds(), Processor: m.perLeaf(busy), Took: spent.Seconds() * 1000}, nil
 }
 
 // inMemory are leaves with their files.
@@ -94,6 +108,10 @@ func (m *mirror) load(first, end int64, roots map[tuf.Digest]*tuf.Metadata) (inM
 		if err != nil {
 			return nil, err
 		}
+		packed, err := m.packed(first/proofs.FullWidth, entries)
+		if err != nil {
+			return nil, err
+		}
 		for _, raw := range entries {
 			l, err := leaf.Parse(raw)
 			if err != nil {
@@ -105,11 +123,7 @@ func (m *mirror) load(first, end int64, roots map[tuf.Digest]*tuf.Metadata) (inM
 				if sum.IsZero() {
 					continue
 				}
-				file, err := os.ReadFile(filepath.Join(m.dir, "blob", "sha256", sum.String()))
-				if err != nil {
-					return nil, err
-				}
-				of.files = append(of.files, file)
+				of.files = append(of.files, packed[sum])
 			}
 			if l.Role == tuf.RoleRoot {
 				if roots[l.Repository], err = tuf.ParseJSON(of.files[0]); err != nil {
@@ -122,6 +136,20 @@ func (m *mirror) load(first, end int64, roots map[tuf.Digest]*tuf.Metadata) (inM
 		}
 	}
 	return loaded, nil
+}
+
+// packed returns the files of a bundle with these entries.
+func (m *mirror) packed(index int64, entries [][]byte) (map[tuf.Digest][]byte, error) {
+	content, err := os.ReadFile(filepath.Join(m.dir, filepath.FromSlash(pack.Path(proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: len(entries)}))))
+	if err != nil {
+		return nil, err
+	}
+	list, err := pack.Parse(content, entries)
+	packed := map[tuf.Digest][]byte{}
+	for _, f := range list {
+		packed[f.Digest] = f.Data
+	}
+	return packed, err
 }
 
 // check checks one leaf.
@@ -141,8 +169,13 @@ func (all inMemory) check(i int) error {
 	return nil
 }
 
-// replay measures the program.
+// replay measures a replay.
 func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...string) (figures, error) {
+	return m.measure(ctx, auditor, f, append([]string{"replay"}, args...)...)
+}
+
+// measure measures the program.
+func (m *mirror) measure(ctx context.Context, auditor string, f files, args ...string) (figures, error) {
 	var sent counter
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -151,7 +184,7 @@ func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...st
 	srv := &http.Server{Handler: sent.counted(f)}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
-	cmd := exec.CommandContext(ctx, auditor, append([]string{"replay", "--log", "http://" + l.Addr().String(), "--policy", m.policy}, args...)...)
+	cmd := exec.CommandContext(ctx, auditor, append(args, "--log", "http://"+l.Addr().String(), "--policy", m.policy)...)
 	begun, before := time.Now(), processor()
 	r, err := process.Run(cmd)
 	took, serving := time.Since(begun), processor()-before
@@ -175,6 +208,7 @@ func (m *mirror) replay(ctx context.Context, auditor string, f files, args ...st
 		PerLeaf:   float64(sent.bytes.Load()) / float64(m.size),
 		Requests:  sent.requests.Load(),
 		Peak:      peak(cmd.ProcessState),
+		Took:      took.Seconds() * 1000,
 	}, nil
 }
 

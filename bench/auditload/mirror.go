@@ -27,7 +27,7 @@ type mirror struct {
 	dir    string // served
 	policy string // file
 	size   int64
-	zstd   *zstd.Encoder
+	zstd   *zstd.Encoder // nil: packs are not kept compressed
 }
 
 // openMirror returns the log in a folder, which is made if it is not there.
@@ -65,10 +65,14 @@ func newVendor(number, size int) (*vendor, error) {
 	}
 	var b strings.Builder
 	for i := 1; b.Len() < size-500; i++ {
-		b.WriteString("," + rehearsal.Target(fmt.Sprintf("device-%04d/slot-%02d.bin", number, i), fmt.Sprintf("%d %d", number, i), "1.0.0"))
+		b.WriteString("," + rehearsal.Target(slotPath(number, i), slotContent(number, i), "1.0.0"))
 	}
 	return &vendor{repository, b.String()}, nil
 }
+
+// slotPath and slotContent are those of a target that every release of a vendor lists.
+func slotPath(number, i int) string    { return fmt.Sprintf("device-%04d/slot-%02d.bin", number, i) }
+func slotContent(number, i int) string { return fmt.Sprintf("%d %d", number, i) }
 
 // made is a leaf with its files.
 type made struct {
@@ -112,8 +116,10 @@ func (m *mirror) write(ctx context.Context, o options) error {
 		return err
 	}
 	var err error
-	if m.zstd, err = zstd.NewWriter(nil); err != nil {
-		return err
+	if !o.few {
+		if m.zstd, err = zstd.NewWriter(nil); err != nil {
+			return err
+		}
 	}
 	var tree proofs.Frontier
 	for first := 0; first < o.releases; first += proofs.FullWidth {
@@ -126,6 +132,9 @@ func (m *mirror) write(ctx context.Context, o options) error {
 				leaves[i] = vendors[n].root()
 			} else {
 				leaves[i] = vendors[n%len(vendors)].release(int64(n / len(vendors)))
+			}
+			if n := first + i; o.few && n >= len(vendors) && n < o.releases-len(vendors) {
+				return nil // a later release is asked for
 			}
 			for _, file := range leaves[i].files {
 				if err := os.WriteFile(filepath.Join(m.dir, "blob", "sha256", tuf.Sum(file).String()), file, 0o666); err != nil {
@@ -189,7 +198,7 @@ func (m *mirror) writePack(bundle proofs.TileID, leaves []made) error {
 	if err != nil {
 		return err
 	}
-	if err := m.put(pack.Path(bundle), packed); err != nil {
+	if err := m.put(pack.Path(bundle), packed); err != nil || m.zstd == nil {
 		return err
 	}
 	return m.put(pack.Path(bundle)+zstdSuffix, m.zstd.EncodeAll(packed, nil))

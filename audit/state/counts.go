@@ -1,0 +1,91 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+)
+
+// countsName is the value that has how many leaves have each verdict: a report need not read
+// a million leaves to say so.
+const countsName = "verdicts"
+
+// loadCounts reads how many leaves have each verdict. What is not that of all leaves, as of a
+// state that had no such counts, is not known.
+func (db *DB) loadCounts(ctx context.Context) error {
+	db.counts = nil
+	text, err := db.Get(ctx, countsName)
+	if err != nil {
+		return err
+	}
+	counts, total := map[Verdict]int64{}, int64(0)
+	if text != "" && json.Unmarshal([]byte(text), &counts) != nil {
+		return nil
+	}
+	for _, n := range counts {
+		total += n
+	}
+	if total == db.tree.Size() {
+		db.counts = counts
+	}
+	return nil
+}
+
+// saveCounts writes them; nothing if they are not known.
+func (db *DB) saveCounts(ctx context.Context) error {
+	text := ""
+	if db.counts != nil {
+		b, err := json.Marshal(db.counts)
+		if err != nil {
+			return err
+		}
+		text = string(b)
+	}
+	return db.Set(ctx, countsName, text)
+}
+
+// count counts a leaf that was appended.
+func (db *DB) count(v Verdict) {
+	if db.counts != nil {
+		db.counts[v]++
+	}
+}
+
+// Verdicts returns how many leaves have each verdict. They are counted where that is not
+// known: after leaves were judged again.
+func (db *DB) Verdicts(ctx context.Context) (map[Verdict]int64, error) {
+	if db.counts == nil {
+		counts, err := db.countVerdicts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		db.counts = counts
+	}
+	return maps.Clone(db.counts), nil
+}
+
+func (db *DB) countVerdicts(ctx context.Context) (map[Verdict]int64, error) {
+	counts := map[Verdict]int64{}
+	err := db.each(ctx, "SELECT verdict, count(*) FROM leaves GROUP BY verdict", nil, func(scan func(...any) error) error {
+		var verdict, n int64
+		if err := scan(&verdict, &n); err != nil {
+			return err
+		}
+		v, err := word(verdicts, verdict)
+		counts[v] = n
+		return err
+	})
+	return counts, err
+}
+
+// checkCounts compares what is kept with what is there.
+func (db *DB) checkCounts(ctx context.Context) error {
+	if db.counts == nil {
+		return nil
+	}
+	counts, err := db.countVerdicts(ctx)
+	if err == nil && !maps.Equal(counts, db.counts) {
+		err = damaged("its leaves have the verdicts %v, and it says that they have %v", counts, db.counts)
+	}
+	return err
+}
