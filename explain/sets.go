@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -59,14 +58,15 @@ func alike(w way, universe int) []kind {
 		if in == 0 {
 			continue
 		}
-		at := slices.IndexFunc(kinds, func(k kind) bool { return k.in == in })
-		if at < 0 {
-			at = len(kinds)
-			kinds = append(kinds, kind{in: in})
+		at := 0 // where it is, in order
+		for at < len(kinds) && kinds[at].in < in {
+			at++
+		}
+		if at == len(kinds) || kinds[at].in != in {
+			kinds = slices.Insert(kinds, at, kind{in: in})
 		}
 		kinds[at].keys = append(kinds[at].keys, i)
 	}
-	slices.SortFunc(kinds, func(a, b kind) int { return cmp.Compare(a.in, b.in) })
 	return kinds
 }
 

@@ -55,7 +55,7 @@ func (m *Metadata) Short(ks KeySet, have int) *ThresholdError {
 			e.NotHex++
 		}
 	}
-	for _, kind := range slices.SortedFunc(maps.Keys(kinds), func(a, b UncheckedKeys) int {
+	for _, kind := range slices.SortedStableFunc(maps.Keys(kinds), func(a, b UncheckedKeys) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Scheme, b.Scheme))
 	}) {
 		n := kinds[kind]

@@ -1,10 +1,8 @@
 package bundle
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 )
@@ -21,9 +19,17 @@ func (c contents) add(name string, content []byte) {
 
 // write writes a bundle. The same files are the same bytes.
 func write(w io.Writer, c contents) error {
-	files := slices.SortedFunc(maps.Keys(c), func(a, b File) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
-	if len(files) > MaxFiles {
-		return fmt.Errorf("a bundle has at most %d files, and this would have %d", MaxFiles, len(files))
+	if len(c) > MaxFiles {
+		return fmt.Errorf("a bundle has at most %d files, and this would have %d", MaxFiles, len(c))
+	}
+	names, sizes := make([]string, 0, len(c)), map[string]int64{}
+	for f := range c {
+		names, sizes[f.Name] = append(names, f.Name), f.Size
+	}
+	slices.Sort(names)
+	files := make([]File, len(names))
+	for i, name := range names {
+		files[i] = File{name, sizes[name]}
 	}
 	index := []byte(firstLine)
 	for i, f := range files {
