@@ -262,15 +262,24 @@ type present struct {
 // of its present state rather than of one leaf. saved is what was said of it before, nil
 // if it has had leaves since.
 func (a *Auditor) repositoryReport(ctx context.Context, id tuf.Digest, saved []byte) (RepositoryReport, []Finding, error) {
-	var p present
+	p, ok := readPresent(id, saved)
 	var err error
-	// What cannot be read is made again: it is nothing but a copy.
-	if saved == nil || json.Unmarshal(saved, &p) != nil || p.Report.ID != id {
+	if !ok {
 		if p, err = a.presentOf(ctx, id); errors.As(err, new(*state.Error)) {
 			return RepositoryReport{}, nil, err
 		}
 	}
-	asOf := a.lastAsOf()
+	return p.Report, a.presentFindings(id, p, a.lastAsOf()), err
+}
+
+// readPresent reads what was said of a repository. What cannot be read is made again: it is
+// nothing but a copy.
+func readPresent(id tuf.Digest, saved []byte) (p present, ok bool) {
+	return p, saved != nil && json.Unmarshal(saved, &p) == nil && p.Report.ID == id
+}
+
+// presentFindings words what is true of a repository as of a time.
+func (a *Auditor) presentFindings(id tuf.Digest, p present, asOf time.Time) []Finding {
 	var expired, which []string
 	for _, role := range p.Report.Roles {
 		if role.Index >= 0 && !asOf.IsZero() && role.expires().Before(asOf) {
@@ -289,7 +298,7 @@ func (a *Auditor) repositoryReport(ctx context.Context, id tuf.Digest, saved []b
 		found = append(found, f)
 	}
 	found = append(found, a.runningOut(id, p.Lives, p.Report.Roles, asOf)...)
-	return p.Report, append(found, p.Never...), err
+	return append(found, p.Never...)
 }
 
 // presentOf reads what is said of a repository from its leaves and files, and keeps it.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/state"
@@ -36,33 +37,46 @@ func (a *Auditor) lookAtPresent(ctx context.Context, reports *[]RepositoryReport
 			firstErr = err
 		}
 	}
-	// All reports together are large: each is read in its turn.
-	var ids []tuf.Digest
-	if err := a.db.RepositoryIDs(ctx, func(id tuf.Digest) error {
-		ids = append(ids, id)
+	// All that is kept of them together is large: it is read one by one. What has to be made
+	// again comes after that.
+	var all []RepositoryReport
+	var later []int
+	found := map[int][]Finding{}
+	asOf := a.lastAsOf()
+	err := a.db.Repositories(ctx, "", func(known state.Repository) error {
+		p, ok := readPresent(known.ID, known.Report)
+		if ok {
+			if is := a.presentFindings(known.ID, p, asOf); len(is) > 0 {
+				found[len(all)] = is
+			}
+		} else {
+			p.Report = RepositoryReport{ID: known.ID}
+			later = append(later, len(all))
+		}
+		all = append(all, p.Report)
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
-	var present []Finding
-	if a.oldNotes != nil {
-		present = append(present, *a.oldNotes)
-	}
-	for _, id := range ids {
-		known, _, err := a.db.Repository(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		report, found, err := a.repositoryReport(ctx, id, known.Report)
+	for _, i := range later {
+		var err error
+		all[i], found[i], err = a.repositoryReport(ctx, all[i].ID, nil)
 		if errors.As(err, new(*state.Error)) {
 			return nil, err
 		}
 		note(err)
-		*reports = append(*reports, report)
-		present = append(present, found...)
 		if err := a.evict(ctx); err != nil {
 			return nil, err
 		}
+	}
+	*reports = append(*reports, all...)
+	var present []Finding
+	if a.oldNotes != nil {
+		present = append(present, *a.oldNotes)
+	}
+	for _, i := range slices.Sorted(maps.Keys(found)) {
+		present = append(present, found[i]...)
 	}
 	if firstErr == nil {
 		// What cannot be seen now is not gone.

@@ -112,22 +112,6 @@ func (db *DB) Repositories(ctx context.Context, prefix string, fn func(Repositor
 	return db.repositories(ctx, "WHERE genesis IS NOT NULL AND substr(lower(hex(id)), 1, ?) = ? ORDER BY genesis", []any{len(prefix), prefix}, fn)
 }
 
-// RepositoryIDs calls fn for the ids of the repositories that begin with a right leaf, in the
-// order of these. Its error ends that.
-func (db *DB) RepositoryIDs(ctx context.Context, fn func(tuf.Digest) error) error {
-	return db.each(ctx, "SELECT id FROM repositories WHERE genesis IS NOT NULL ORDER BY genesis", nil, func(scan func(...any) error) error {
-		var b []byte
-		if err := scan(&b); err != nil {
-			return err
-		}
-		id, err := digest(b)
-		if err != nil {
-			return err
-		}
-		return fn(id)
-	})
-}
-
 // Again returns the repositories that are to be judged again.
 func (db *DB) Again(ctx context.Context) (ids []tuf.Digest, err error) {
 	err = db.repositories(ctx, "WHERE again ORDER BY repository", nil, func(r Repository) error {
