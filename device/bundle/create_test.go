@@ -229,9 +229,9 @@ targets/dir%2Fapp`
 	}
 	refused("no role that is trusted for it lists it", "nothing")
 	hashed := "targets/dir/" + tuf.Sum([]byte("app")).String() + ".app"
-	for why, content := range map[string]string{"sha": "abb", "longer": "apps", "has 2 bytes, want 3": "ap"} {
-		w.files["targets/dir/app"], w.files[hashed] = []byte(content), []byte(content)
-		refused(why, "dir/app")
+	for _, wrong := range []struct{ content, why string }{{"abb", "sha"}, {"apps", "longer"}, {"ap", "has 2 bytes, want 3"}} {
+		w.files["targets/dir/app"], w.files[hashed] = []byte(wrong.content), []byte(wrong.content)
+		refused(wrong.why, "dir/app")
 	}
 	refused("has 2 bytes, want 3")
 	delete(w.files, "metadata/1.odd role.json")
