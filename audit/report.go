@@ -430,14 +430,21 @@ func gaps[V any](versions map[int64]V, highest int64) string {
 // Leaves returns the judged leaves from one index up to but not including another.
 func (a *Auditor) Leaves(ctx context.Context, from, to int64) ([]LeafReport, error) {
 	leaves := []LeafReport{}
-	err := a.db.Leaves(ctx, from, to, func(l state.Leaf) error {
+	err := a.EachLeaf(ctx, from, to, func(l LeafReport) error {
+		leaves = append(leaves, l)
+		return nil
+	})
+	return leaves, err
+}
+
+// EachLeaf calls fn for what Leaves returns. Its error ends that.
+func (a *Auditor) EachLeaf(ctx context.Context, from, to int64, fn func(LeafReport) error) error {
+	return a.db.Leaves(ctx, from, to, func(l state.Leaf) error {
 		r := LeafReport{Index: l.Index, Verdict: l.Verdict}
 		if l.IsLeaf() {
 			fields := l.Fields()
 			r.Fields = &fields
 		}
-		leaves = append(leaves, r)
-		return nil
+		return fn(r)
 	})
-	return leaves, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,24 +95,25 @@ func replay(cmd *cobra.Command, cfg audit.Config, newOnly, verbose, asJSON bool)
 		})
 	}
 	if asJSON {
-		leaves, leavesErr := a.Leaves(cmd.Context(), 0, report.Judged)
-		if leavesErr != nil {
-			return leavesErr
-		}
-		report.Leaves = leaves
 		if err != nil {
 			report.Error = err.Error()
 		}
-		if err := cli.WriteJSON(cmd.OutOrStdout(), report); err != nil {
+		err := writeReport(cmd.OutOrStdout(), report, func(fn func(audit.LeafReport) error) error {
+			return a.EachLeaf(cmd.Context(), 0, report.Judged, fn)
+		})
+		if err != nil {
 			return err
 		}
 	} else {
-		out := cli.Folded(cmd.OutOrStdout())
+		out := bufio.NewWriter(cli.Folded(cmd.OutOrStdout())) // a table is written cell by cell
 		switch brief := newOnly && !verbose; {
 		case brief && err == nil && len(report.Findings) == 0 && report.Checkpoint != nil && report.Waiting == 0:
 			printNothingNew(out, report.Checkpoint.Size, known)
 		default:
 			printReport(out, report, known, !brief)
+		}
+		if err := out.Flush(); err != nil {
+			return err
 		}
 	}
 	if err == nil && report.Checkpoint != nil && report.Waiting == 0 {
