@@ -188,13 +188,34 @@ func publicKey(w *world, role string) (id string, key any) {
 // policyScenes are of what the device's owner has decided.
 var policyScenes = []scene{
 	{name: "younger than min_age", code: verify.CodeTooYoung, role: "targets", lasts: true, do: func(w *world) { w.cfg.Install.MinAge = day }},
-	{name: "old enough", do: func(w *world) {
-		w.cfg.Install.MinAge = day
-		for _, role := range []string{"targets", "app"} {
-			w.latest(role, epoch.Add(2*day))
-		}
-		w.cfg.Now = epoch.Add(2 * day)
-	}, lasts: true},
+	{name: "old enough", lasts: true, do: func(w *world) { w.aged() }},
+	{name: "newer proof withheld", code: verify.CodeTooYoung, role: "targets", says: "a newer one is not beside it", do: func(w *world) {
+		w.aged()
+		w.remove(w.name("targets") + verify.LatestSuffix)
+	}},
+	{name: "older proof in the place of the newer", code: verify.CodeTooYoung, role: "targets", do: func(w *world) {
+		w.aged()
+		w.put(w.name("targets")+verify.LatestSuffix, w.get(w.proof("targets")))
+	}},
+	{name: "newer proof of another role", code: verify.CodeBadProof, role: "targets", says: `about role "app"`, do: func(w *world) {
+		w.aged()
+		w.put(w.name("targets")+verify.LatestSuffix, w.get(w.name("app")+verify.LatestSuffix))
+	}},
+	{name: "newer proof of another entry", code: verify.CodeBadProof, role: "targets", says: "the newer proof of version 3 is about entry", do: func(w *world) {
+		w.aged()
+		entry := w.leaf(w.name("targets")).Marshal()
+		unix := epoch.Add(2 * day).Unix()
+		w.put(w.name("targets")+verify.LatestSuffix, w.log.Proof(entry, w.log.Add(entry), unix, unix, unix))
+	}},
+	{name: "newer proof that two witnesses cosigned", code: verify.CodeQuorumShort, role: "targets", do: func(w *world) {
+		w.aged()
+		name, unix := w.name("targets"), epoch.Add(2*day).Unix()
+		w.put(name+verify.LatestSuffix, w.log.Proof(w.leaf(name).Marshal(), w.logged[name], unix, unix))
+	}},
+	{name: "half a newer proof", code: verify.CodeNetwork, role: "targets", says: "cut off", do: func(w *world) {
+		w.aged()
+		w.halve(w.name("targets") + verify.LatestSuffix)
+	}},
 	{name: "root in quarantine", code: verify.CodeQuarantined, role: "root", lasts: true, do: func(w *world) {
 		w.cfg.Install.RootQuarantine = week
 		w.rotate("timestamp")
@@ -246,6 +267,15 @@ func (w *world) trustText(text string) {
 	w.policy = text
 	w.cfg.Policy, err = proofs.ParsePolicy([]byte(text))
 	must(w.t, err)
+}
+
+// aged makes the release two days old, where a day is wanted.
+func (w *world) aged() {
+	w.t.Helper()
+	w.cfg.Install.MinAge, w.cfg.Now = day, epoch.Add(2*day)
+	for _, role := range []string{"targets", "app"} {
+		w.latest(role, epoch.Add(2*day))
+	}
 }
 
 // latest serves a newer proof of a role's file, which all witnesses cosigned at a time.
