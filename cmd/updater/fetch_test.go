@@ -2,10 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/proofs"
@@ -192,4 +197,61 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("%v, %q", err, stderr.String())
 	}
 	d.refresh("--wait", "0s").want(0)
+}
+
+// A run that is killed in the middle of a download leaves what has come, and the next asks
+// for the rest alone.
+func TestKilledDownloadGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("device has the same without processes")
+	}
+	s := newSite(t)
+	content := strings.Repeat("0123456789abcdef", 64<<10)
+	s.release("app", content)
+	d := s.newDevice()
+	const half = 512 << 10
+	asked := make(chan string, 2)
+	slow := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Range")
+		if slow {
+			slow = false
+			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+			io.WriteString(w, content[:half])
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
+	}))
+	t.Cleanup(server.Close)
+	args := []string{"download", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--metadata-url", s.url + "/metadata",
+		"--target-base-url", server.URL, "--target-dir", d.targets(), "--target-name", "app"}
+	cmd := runtest.Command(t, "updater", args...)
+	s.must(cmd.Start())
+	if got := <-asked; got != "" {
+		t.Errorf("the first run asks for %q", got)
+	}
+	var part string
+	runtest.Eventually(t, "half of the target is there", func() bool {
+		parts, err := filepath.Glob(filepath.Join(d.targets(), ".download.*.part"))
+		if err != nil || len(parts) != 1 {
+			return false
+		}
+		part = parts[0]
+		info, err := os.Stat(part)
+		return err == nil && info.Size() == half
+	})
+	s.must(cmd.Process.Kill())
+	_ = cmd.Wait()
+	d.run(args...).want(0)
+	if got, want := <-asked, fmt.Sprintf("bytes=%d-", half); got != want {
+		t.Errorf("the second run asks for %q, want %q", got, want)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.targets(), "app")); err != nil || string(b) != content {
+		t.Errorf("the target has %d bytes, %v", len(b), err)
+	}
+	if _, err := os.Stat(part); !os.IsNotExist(err) {
+		t.Errorf("the part is still there: %v", err)
+	}
 }
