@@ -17,7 +17,7 @@ import (
 // This file is about what an auditor keeps in its state, from which it goes on, and of
 // which it holds only a part in memory.
 //
-// What was judged is committed between two leaves, when a few thousand have been judged or
+// What was judged is committed between two leaves, when some ten thousand have been judged or
 // a second has passed, and at the end of a step: the same pages change with each bundle,
 // and writing them once for several bundles takes a quarter of the time. If the state
 // fails, the auditor goes back to what it committed last and starts from there, as the
