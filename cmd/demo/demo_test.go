@@ -71,7 +71,7 @@ func checkTranscript(t *testing.T, out string) {
 		}
 	}
 	for _, line := range []string{"EVIDENCE: entry", "all 20 entries are right", "second-payload",
-		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "firmware 2.4 is installed", "Everything came out as announced"} {
+		"Target firmware.bin has other content", "This release does not change who can replace the file", " no release of your vendor ", "firmware 2.4 is installed", "files in one", "Everything came out as announced"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("the transcript does not say %q", line)
 		}

@@ -15,7 +15,7 @@ import (
 // can look at a release, and for an owner's word. They are copies of the device with
 // firmware 2.2.
 func (s *story) decide(ctx context.Context) error {
-	for _, scene := range []func(context.Context) error{s.waitForAge, s.waitForRoot, s.approve, s.weaken} {
+	for _, scene := range []func(context.Context) error{s.waitForAge, s.waitForRoot, s.approve, s.carry, s.weaken} {
 		if err := scene(ctx); err != nil {
 			return err
 		}
@@ -130,6 +130,43 @@ func (s *story) approve(ctx context.Context) error {
 	}
 	if _, err := d.installs(ctx, s.honest, firmware, s.vendor.TargetFiles()[firmware]); err != nil {
 		return err
+	}
+	step.outcome("firmware 2.4 is installed")
+	return nil
+}
+
+// carry updates a device without a network from one file.
+func (s *story) carry(ctx context.Context) error {
+	d, err := s.owned("offline", `{}`)
+	if err != nil {
+		return err
+	}
+	stick := filepath.Join(d.dir, "update.bundle")
+	step := s.t.step("anyone", "puts the update on a stick (updater bundle create)")
+	out, err := s.w.p.must(ctx, "updater", "bundle", "create", stick, "--json", "--policy", s.w.policy,
+		"--metadata-url", s.honest.metadata, "--target-base-url", s.honest.targets, "--target-name", firmware)
+	if err != nil {
+		return err
+	}
+	var made struct {
+		Files int `json:"files"`
+	}
+	if err := json.Unmarshal([]byte(out), &made); err != nil {
+		return fmt.Errorf("updater bundle create --json: %w", err)
+	}
+	step.outcome("%d files in one", made.Files)
+
+	step = s.t.step("device 5", "has no network, and takes it from the stick (updater bundle install)")
+	installed := filepath.Join(d.dir, "carried")
+	if _, err := s.w.p.must(ctx, "updater", "bundle", "install", stick, "--policy", s.w.policy, "--metadata-dir", d.metadata(), "--target-dir", installed); err != nil {
+		return err
+	}
+	got, err := readFiles(installed)
+	if err != nil {
+		return err
+	}
+	if string(got[firmware]) != string(s.vendor.TargetFiles()[firmware]) {
+		return fmt.Errorf("the device without a network has %q installed, and not what the vendor released", got[firmware])
 	}
 	step.outcome("firmware 2.4 is installed")
 	return nil
