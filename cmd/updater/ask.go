@@ -39,9 +39,9 @@ func decidable(state verify.State, now time.Time) (waits []verify.Waiting) {
 type asker struct {
 	o    *options
 	cmd  *cobra.Command
-	in   *os.File // nil: there is no terminal
-	why  string   // nobody can be asked
-	read *bufio.Reader
+	in   *os.File      // nil: there is no terminal
+	why  string        // nobody can be asked
+	read *bufio.Reader // of in, since the last question
 }
 
 // newAsker looks for a terminal.
@@ -54,7 +54,7 @@ func (o *options) newAsker(cmd *cobra.Command) *asker {
 	case !ok || !term.IsTerminal(int(in.Fd())):
 		a.why = "standard input is not a terminal"
 	default:
-		a.in, a.read = in, bufio.NewReader(in)
+		a.in = in
 	}
 	return a
 }
@@ -92,6 +92,9 @@ func (a *asker) ask(s device.Store, state verify.State) (yes bool, err error) {
 		these = strings.Join(names, ", ")
 	}
 	fmt.Fprintf(w, "Yes installs it, no leaves it for the next run, later asks again in %s, all shows what was left out above.\n", about(later))
+	// An answer is one to what is shown now, and not what was typed meanwhile.
+	flushInput(a.in)
+	a.read = bufio.NewReader(a.in)
 	for {
 		fmt.Fprintf(w, "Install %s? [y/N/later/all] ", these)
 		answer, err := a.line()

@@ -61,6 +61,16 @@ func TestOwnerIsAsked(t *testing.T) {
 			t.Fatalf("%q: installed", no)
 		}
 	}
+	// What was typed before the report was shown is no answer to it.
+	held := s.holdBack("/metadata/timestamp.json")
+	early := d.asks("apps/app", ask...)
+	<-held.asked
+	early.answer("y\r")
+	early.asked("y\r\n") // the terminal has it
+	close(held.let)
+	early.asked(question)
+	early.answer("\r")
+	early.ends(1)
 	// An owner who ends the program has not said yes.
 	tty := d.asks("apps/app", ask...)
 	tty.asked(question)

@@ -199,6 +199,15 @@ func TestNextPolicy(t *testing.T) {
 	if r := d.run(check...).want(0); !strings.Contains(r.stderr, "an update from here would make policy/trust.txt the trust policy from the next run on") {
 		t.Error(r.stderr)
 	}
+	// A bundle brings it to a device without a network.
+	offline, packed := filepath.Join(d.dir, "offline"), filepath.Join(d.dir, "update.bundle")
+	s.must(os.CopyFS(offline, os.DirFS(d.metadata())))
+	d.run(append([]string{"bundle", "create", packed, "--policy", s.log.policy, "--metadata-url", s.url + "/metadata", "--target-base-url", s.url + "/targets", "--target-name", "app",
+		"--trusted-root", filepath.Join(d.dir, "given.json")}, policy...)...).want(0)
+	install := append([]string{"bundle", "install", packed, "--policy", s.log.policy, "--metadata-dir", offline, "--target-dir", filepath.Join(d.dir, "installed")}, policy...)
+	if r := d.run(install...).want(0); !strings.Contains(r.stderr, "from the next run on the trust policy is policy/trust.txt, which targets lists") {
+		t.Error(r.stderr)
+	}
 	if r := d.refresh(policy...).want(0); !strings.Contains(r.stderr, "the next trust policy (policy/trust.txt) was not looked for: it is a target, and --target-base-url is missing") {
 		t.Error(r.stderr)
 	}
