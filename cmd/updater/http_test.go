@@ -149,13 +149,13 @@ func (p *proxy) tunnel(w http.ResponseWriter, host string) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
-	client, _, err := http.NewResponseController(w).Hijack()
+	client, sent, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		p.t.Error(err)
 		return
 	}
 	go func() {
-		_, _ = io.Copy(server, client)
+		_, _ = io.Copy(server, sent) // some may have come before the connection was taken over
 		server.Close()
 	}()
 	_, _ = io.Copy(client, server)
