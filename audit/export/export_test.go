@@ -272,6 +272,25 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// What a process that was killed has left goes with the next export to the same place.
+func TestKilled(t *testing.T) {
+	a, l := newAuditor(t)
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, ".file.123.tmp"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, ".leaves.csv.456.tmp"), []byte("half"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, ".file.mine.tmp"), []byte("kept"), 0o600))
+	if _, err := export.SQLite(t.Context(), filepath.Join(dir, "file"), a.State(), l.Policy()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export.Folder(t.Context(), dir, export.CSV, a.State(), l.Policy()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != ".file.mine.tmp" {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 // Where something goes wrong, what was there stays, and nothing is left behind.
 func TestExportFails(t *testing.T) {
 	a, l := newAuditor(t)

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/csv"
@@ -33,6 +34,9 @@ type Written struct {
 // SQLite writes the tables into a database at path, in the place of a file that is there.
 // The file appears whole or not at all. Checkpoints are read by the policy.
 func SQLite(ctx context.Context, path string, db *state.DB, policy *proofs.Policy) ([]Written, error) {
+	if err := sweep(path); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return nil, err
@@ -61,6 +65,27 @@ func SQLite(ctx context.Context, path string, db *state.DB, policy *proofs.Polic
 		err = os.Rename(temporary, path)
 	}
 	return all, errors.Join(err, os.RemoveAll(dir))
+}
+
+// sweep removes what exports to the same path have left that were killed. One that is at
+// work beside this one ends with an error.
+func sweep(path string) error {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		rest, ours := strings.CutPrefix(e.Name(), "."+base+".")
+		number, temporary := strings.CutSuffix(rest, ".tmp")
+		if _, err := strconv.ParseUint(number, 10, 64); !ours || !temporary || err != nil {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // create is the statement that makes a table.
@@ -128,6 +153,9 @@ func Folder(ctx context.Context, dir string, format Format, db *state.DB, policy
 }
 
 func writeTable(ctx context.Context, path string, format Format, from *source, t Table) (n int64, err error) {
+	if err := sweep(path); err != nil {
+		return 0, err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return 0, err

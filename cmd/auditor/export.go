@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +40,9 @@ Exit codes:
 			default:
 				return fmt.Errorf("--format %s: want sqlite, csv or jsonl", opts.format)
 			}
+			if err := apart(args[0], opts.format, opts.state); err != nil {
+				return err
+			}
 			cfg, err := opts.config()
 			if err != nil {
 				return err
@@ -57,6 +62,23 @@ Exit codes:
 	opts.register(cmd)
 	cmd.Flags().StringVar(&opts.format, "format", "sqlite", "`FORMAT` of OUT: sqlite, csv or jsonl")
 	return cmd
+}
+
+// apart checks that an export would not be written over the state that it reads.
+func apart(out, format, state string) error {
+	into := out
+	if format == "sqlite" {
+		into = filepath.Dir(out)
+	}
+	folder, err := os.Stat(into)
+	if err != nil || state == "" {
+		return nil // there is nothing to write over
+	}
+	kept, err := os.Stat(state)
+	if err == nil && os.SameFile(folder, kept) {
+		return fmt.Errorf("%s is in the directory of the state, %s: name another place", out, state)
+	}
+	return nil
 }
 
 func writeExport(ctx context.Context, out, format string, a *audit.Auditor, cfg audit.Config) ([]export.Written, error) {

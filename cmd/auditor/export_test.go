@@ -50,4 +50,11 @@ func TestExport(t *testing.T) {
 	w.wantAll(errs, "--format xml: want sqlite, csv or jsonl")
 	_, errs = w.run(2, "export", filepath.Join(dir, "none", "x"), "--policy", w.policy)
 	w.wantAll(errs, "no such file or directory")
+
+	// Not over what it reads.
+	_, errs = w.run(2, "export", filepath.Join(state, "state.sqlite"), "--policy", w.policy, "--state", state)
+	w.wantAll(errs, "is in the directory of the state")
+	_, errs = w.run(2, "export", state, "--policy", w.policy, "--state", state, "--format", "csv")
+	w.wantAll(errs, "is in the directory of the state")
+	w.run(0, "findings", "--state", state)
 }
