@@ -42,7 +42,7 @@ func (a *Auditor) lookAtChanges(ctx context.Context, l *loaded) error {
 		}
 		if list := otherContent(l.parts, before); list.count > 0 {
 			a.record(aboutLeaf(Rebound, l.index, l.leaf, "%s %d lists other content than the release of the same version at index %d for targets: %s",
-				plain(l.leaf.Role), l.leaf.Version, repo.prior, list))
+				tuf.Word(l.leaf.Role), l.leaf.Version, repo.prior, list))
 		}
 		return nil
 	}
@@ -102,7 +102,7 @@ func (c comparison) find(kind Kind, format string, args ...any) Finding {
 	if c.before != nil {
 		against = fmt.Sprintf("unlike version %d at index %d", c.before.Version, c.index)
 	}
-	return aboutLeaf(kind, c.l.index, c.l.leaf, "%s %d %s (%s)", plain(c.l.leaf.Role), c.l.leaf.Version, fmt.Sprintf(format, args...), against)
+	return aboutLeaf(kind, c.l.index, c.l.leaf, "%s %d %s (%s)", tuf.Word(c.l.leaf.Role), c.l.leaf.Version, fmt.Sprintf(format, args...), against)
 }
 
 // delegationFindings says what a release changes about its delegations, besides who may
@@ -127,15 +127,15 @@ func (r *repository) delegationFindings(c comparison) (found []Finding) {
 		for _, change := range changes.Changes {
 			switch change.Kind {
 			case explain.DelegationWidened:
-				add(DelegationWidened, "trusts %s for more paths: %s", plain(change.Name), plain(change.After))
+				add(DelegationWidened, "trusts %s for more paths: %s", tuf.Word(change.Name), tuf.Word(change.After))
 			case explain.DelegationTerminating:
 				how := "no longer ends"
 				if change.After == "true" {
 					how = "ends"
 				}
-				add(TerminatingChanged, "changes who answers for the paths of %s: a search that enters it %s there", plain(change.Name), how)
+				add(TerminatingChanged, "changes who answers for the paths of %s: a search that enters it %s there", tuf.Word(change.Name), how)
 			case explain.DelegationOrder:
-				add(DelegationOrder, "asks its delegated roles in another order: %s, before %s", plain(change.After), plain(change.Before))
+				add(DelegationOrder, "asks its delegated roles in another order: %s, before %s", tuf.Word(change.After), tuf.Word(change.Before))
 			}
 		}
 		old := map[string]tuf.KeySet{}
@@ -264,27 +264,27 @@ func (c comparison) targetFindings() (found []Finding) {
 	}
 	for t := range newlyListed(c.now, c.before) {
 		if !t.is.has("length") && (t.was == nil || t.was.has("length")) {
-			add(NoLength, "%s", plain(t.path))
+			add(NoLength, "%s", tuf.Word(t.path))
 		}
 		if t.was == nil {
 			if why := outside(t.path); why != "" {
-				add(OddName, "target %s (%s)", plain(t.path), why)
+				add(OddName, "target %s (%s)", tuf.Word(t.path), why)
 			}
 		}
 		for _, mark := range t.marks() {
-			note(mark, "%s (%s)", plain(t.path), mark)
+			note(mark, "%s (%s)", tuf.Word(t.path), mark)
 		}
 		if t.was != nil && reboundTo(t, false) {
-			add(Rebound, "%s", plain(t.path))
+			add(Rebound, "%s", tuf.Word(t.path))
 		}
 	}
 	for role := range c.newRoles() {
 		if why := outside(role.Name); why != "" {
-			add(OddName, "role %s (%s)", plain(role.Name), why)
+			add(OddName, "role %s (%s)", tuf.Word(role.Name), why)
 		}
 		for _, name := range append([]string{role.Name}, role.Paths...) {
 			if mark := singles(name); mark != "" {
-				note(mark, "role %s for %s (%s)", plain(role.Name), plain(name), mark)
+				note(mark, "role %s for %s (%s)", tuf.Word(role.Name), tuf.Word(name), mark)
 			}
 		}
 	}
@@ -397,7 +397,7 @@ func otherContent(now, before *parts) *listOf {
 	}
 	for t := range newlyListed(now, before) {
 		if t.was != nil && reboundTo(t, true) {
-			list.add("%s", plain(t.path))
+			list.add("%s", tuf.Word(t.path))
 		}
 	}
 	return list
@@ -431,9 +431,9 @@ func (r *repository) listedBack(c comparison) (found []Finding) {
 	for name, was := range files(c.before).Files() {
 		switch is, ok := now.File(name); {
 		case !ok:
-			gone.add("%s", plain(name))
+			gone.add("%s", tuf.Word(name))
 		case is.Version < was.Version:
-			back.add("%s %d after %d", plain(name), is.Version, was.Version)
+			back.add("%s %d after %d", tuf.Word(name), is.Version, was.Version)
 		}
 	}
 	if back.count > 0 {

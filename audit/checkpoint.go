@@ -23,7 +23,7 @@ func (a *Auditor) follow(ctx context.Context) error {
 	}
 	c, err := a.cfg.Policy.OpenCheckpoint(served)
 	if c != nil && !a.isOf(c) {
-		a.passing = append(a.passing, newFinding(UnknownLog, "the log serves a checkpoint of log %s, but this auditor, or its state, is of %s: checkpoints of another log of the policy cannot contradict it (use a state directory for each log)", plain(c.Origin), plain(a.origin)))
+		a.passing = append(a.passing, newFinding(UnknownLog, "the log serves a checkpoint of log %s, but this auditor, or its state, is of %s: checkpoints of another log of the policy cannot contradict it (use a state directory for each log)", tuf.Word(c.Origin), tuf.Word(a.origin)))
 		return nil
 	}
 	var short *proofs.QuorumError

@@ -156,7 +156,7 @@ func (a *Auditor) runningOut(id tuf.Digest, lives map[string]*lifetime, roles []
 		}
 		about := leaf.Leaf{Repository: id, Role: role.Role, Version: role.Current}
 		f := aboutLeaf(RunningOut, role.Index, about, "%s %d expires at %s, and no newer release is logged: since %s less than %s is left",
-			plain(role.Role), role.Current, role.expires().UTC().Format(time.RFC3339), since.UTC().Format(time.RFC3339), compared)
+			tuf.Word(role.Role), role.Current, role.expires().UTC().Format(time.RFC3339), since.UTC().Format(time.RFC3339), compared)
 		found = append(found, f)
 	}
 	if more > 0 {

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/audit/state"
@@ -155,15 +153,6 @@ func aboutLeaf(kind Kind, index int64, leaf leaf.Leaf, format string, args ...an
 	f := newFinding(kind, format, args...)
 	f.Index, f.Repository, f.Role, f.Version = index, leaf.Repository, leaf.Role, leaf.Version
 	return f
-}
-
-// plain is how sentences show a name: names are the vendor's, and may hold
-// anything.
-func plain(name string) string {
-	if q := strconv.Quote(name); q != `"`+name+`"` || strings.ContainsAny(name, " :;,") {
-		return q
-	}
-	return name
 }
 
 // maxPerKind is how many findings of one kind are kept of one repository, or of none,

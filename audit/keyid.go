@@ -34,7 +34,7 @@ func (r *repository) keyFindings(l *loaded) []Finding {
 		r.keys[seen] = true
 		r.fact("key/"+seen.String(), true)
 		if !isKeyID(id, key) {
-			found = append(found, aboutLeaf(KeyID, l.index, l.leaf, "%s %d lists a key under id %s, which is not the hash of that key", plain(l.leaf.Role), l.leaf.Version, plain(clip(id, 64))))
+			found = append(found, aboutLeaf(KeyID, l.index, l.leaf, "%s %d lists a key under id %s, which is not the hash of that key", tuf.Word(l.leaf.Role), l.leaf.Version, tuf.Word(clip(id, 64))))
 		}
 	}
 	return found

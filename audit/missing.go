@@ -240,7 +240,7 @@ type rejudgement struct {
 // the chain of another: a root of the other with its payload cannot be judged.
 func (a *Auditor) awaits(l *loaded, other tuf.Digest) entry {
 	a.waiting[other] = append(a.waiting[other], l.leaf.Repository)
-	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, plain(l.leaf.Role), l.leaf.Version, short(other))
+	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, short(other))
 	return a.blinds(l, tuf.Digest{}, &f)
 }
 
@@ -347,7 +347,7 @@ func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, err
 	var syntax *malformed
 	switch {
 	case errors.As(err, &bad):
-		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "leaf %d (%s %d) cannot be judged: %s", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, bad.detail)
 		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		if bad.served != nil {
 			f.Evidence = append(f.Evidence, evidenceFile("served-blob", bad.served))
@@ -369,10 +369,10 @@ func (a *Auditor) trouble(ctx context.Context, l *loaded, err error) (entry, err
 // it repeats, or -1.
 func (a *Auditor) wrong(ctx context.Context, l *loaded, kind Kind, code, why string, earlier int64) entry {
 	if b := a.blind[l.leaf.Repository]; b != nil && b.explains(l, code, a.targetsInForce(ctx, l.leaf.Repository)) {
-		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, plain(l.leaf.Role), l.leaf.Version, why)
+		f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because an earlier leaf of its repository could not be: %s", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, why)
 		return a.blinds(l, tuf.Digest{}, &f)
 	}
-	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, plain(l.leaf.Role), l.leaf.Version, why)
+	f := aboutLeaf(kind, l.index, l.leaf, "leaf %d (%s of %s %d) should not be in the log: %s", l.index, l.leaf.Kind, tuf.Word(l.leaf.Role), l.leaf.Version, why)
 	if !a.accuseOf(ctx, &f, l, earlier) {
 		f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw)}
 		if l.metadata != nil {

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // This file looks at names that a vendor gives.
@@ -67,7 +69,7 @@ func marks(path string, custom []byte) (list []string) {
 		list = append(list, mark)
 	}
 	if field := singlingField(custom); field != "" {
-		list = append(list, "its custom data has "+plain(clip(field, 64)))
+		list = append(list, "its custom data has "+tuf.Word(clip(field, 64)))
 	}
 	return list
 }

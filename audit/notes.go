@@ -9,6 +9,7 @@ import (
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // knownKeys are the keys of a policy: logs, then witnesses.
@@ -142,7 +143,7 @@ func (a *Auditor) Consider(ctx context.Context, signed []byte) error {
 		return err
 	}
 	if !a.isOf(c) {
-		return fmt.Errorf("a checkpoint of log %s, and this auditor is of %s", plain(c.Origin), plain(a.origin))
+		return fmt.Errorf("a checkpoint of log %s, and this auditor is of %s", tuf.Word(c.Origin), tuf.Word(a.origin))
 	}
 	kept, err := a.keepNote(ctx, c.Note)
 	if err != nil {
@@ -232,7 +233,7 @@ func (a *Auditor) lookAtClocks(c *proofs.SignedCheckpoint) {
 		if off > 0 {
 			what = fmt.Sprintf("%d days ahead of this auditor's clock: one of the two clocks is wrong, and devices keep the largest time of each witness", days)
 		}
-		a.record(newFinding(WitnessClock, "witness %s cosigned size %d at %s, %s", plain(cosig.Witness), c.Tree.N, When(cosig.Time), what))
+		a.record(newFinding(WitnessClock, "witness %s cosigned size %d at %s, %s", tuf.Word(cosig.Witness), c.Tree.N, When(cosig.Time), what))
 	}
 }
 

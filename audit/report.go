@@ -283,7 +283,7 @@ func (a *Auditor) presentFindings(id tuf.Digest, p present, asOf time.Time) []Fi
 	var expired, which []string
 	for _, role := range p.Report.Roles {
 		if role.Index >= 0 && !asOf.IsZero() && role.expires().Before(asOf) {
-			expired = append(expired, fmt.Sprintf("%s %d (%s)", plain(role.Role), role.Current, role.expires().Format(time.DateOnly)))
+			expired = append(expired, fmt.Sprintf("%s %d (%s)", tuf.Word(role.Role), role.Current, role.expires().Format(time.DateOnly)))
 			which = append(which, fmt.Sprintf("%q %d", role.Role, role.Current))
 		}
 	}
@@ -328,7 +328,7 @@ func (a *Auditor) presentOf(ctx context.Context, id tuf.Digest) (present, error)
 		}
 		if missing := gaps(repo.roles[role.Role].versions, role.Highest); missing != "" {
 			about := leaf.Leaf{Repository: id, Role: role.Role}
-			p.Gaps = append(p.Gaps, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", plain(role.Role), missing))
+			p.Gaps = append(p.Gaps, aboutLeaf(VersionGap, -1, about, "not logged of %s: %s", tuf.Word(role.Role), missing))
 		}
 	}
 	if p.Never, err = a.neverLogged(ctx, repo); err != nil && firstErr == nil {

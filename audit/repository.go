@@ -164,7 +164,7 @@ func (r *repository) versionFindings(index int64, logged leaf.Leaf) []Finding {
 	case seen && before.payload != logged.Payload:
 		r.prior = before.index // whether it stands is asked when the leaf has been applied
 	case !seen && logged.Version < state.highest:
-		found = append(found, aboutLeaf(VersionLate, index, logged, "%s %d was logged after version %d", plain(logged.Role), logged.Version, state.highest))
+		found = append(found, aboutLeaf(VersionLate, index, logged, "%s %d was logged after version %d", tuf.Word(logged.Role), logged.Version, state.highest))
 	}
 	return found
 }
@@ -197,7 +197,7 @@ func (a *Auditor) sharedFindings(ctx context.Context, l *loaded) ([]Finding, err
 	case first.repo != l.leaf.Repository && (lists || first.file == l.leaf.Metadata):
 		return []Finding{twinOf(l, first)}, nil
 	case first.repo == l.leaf.Repository && first.role != l.leaf.Role && lists:
-		return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", plain(l.leaf.Role), l.leaf.Version, plain(first.role), first.index)}, nil
+		return []Finding{aboutLeaf(SharedPayload, l.index, l.leaf, "%s %d has the payload that is released as %s at index %d", tuf.Word(l.leaf.Role), l.leaf.Version, tuf.Word(first.role), first.index)}, nil
 	}
 	return nil, nil
 }
@@ -227,7 +227,7 @@ func (a *Auditor) chainFindings(ctx context.Context, l *loaded) ([]Finding, erro
 // twinOf is the finding that a release is another repository's, too.
 func twinOf(l *loaded, first place) Finding {
 	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not name its repository",
-		plain(l.leaf.Role), l.leaf.Version, short(l.leaf.Repository), plain(first.role), short(first.repo), first.index)
+		tuf.Word(l.leaf.Role), l.leaf.Version, short(l.leaf.Repository), tuf.Word(first.role), short(first.repo), first.index)
 }
 
 // short is how sentences and tables name a repository.
@@ -262,7 +262,7 @@ func (r *repository) thresholdFindings(l *loaded, before *tuf.Metadata) []Findin
 	for _, role := range slices.Sorted(maps.Keys(is)) {
 		if is[role] < was[role] {
 			found = append(found, aboutLeaf(ThresholdLowered, l.index, l.leaf, "%s %d asks for %s on %s where %d were needed before",
-				plain(l.leaf.Role), l.leaf.Version, counted(is[role], "signature"), plain(role), was[role]))
+				tuf.Word(l.leaf.Role), l.leaf.Version, counted(is[role], "signature"), tuf.Word(role), was[role]))
 		}
 	}
 	return found
@@ -294,7 +294,7 @@ func thresholds(d *tuf.Delegations) map[string]int {
 // the one in force, keys are those of the role.
 func (a *Auditor) equivocation(ctx context.Context, l *loaded, repo *repository, root *tuf.Metadata, keys tuf.KeySet) (Finding, error) {
 	f := aboutLeaf(SecondPayload, l.index, l.leaf, "%s %d is signed with two payloads: the one released at index %d, and the one at index %d",
-		plain(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
+		tuf.Word(l.leaf.Role), l.leaf.Version, l.leaf.Contradicts, l.index)
 	f.Evidence = []Evidence{a.leafEvidence(ctx, l.index, l.raw), evidenceFile(fmt.Sprintf("%d.json", l.index), l.metadata.File)}
 	other, err := a.earlier(ctx, l.leaf.Contradicts)
 	if l.leaf.Role == tuf.RoleRoot && err == nil {
@@ -359,7 +359,7 @@ func signedBoth(keys tuf.KeySet, a, b *tuf.Metadata) []string {
 	var names []string
 	for _, signer := range a.Signers(keys) {
 		if slices.Contains(second, signer) {
-			names = append(names, "key "+plain(clip(keys.IDs(signer)[0], 12)))
+			names = append(names, "key "+tuf.Word(clip(keys.IDs(signer)[0], 12)))
 		}
 	}
 	return names

@@ -163,7 +163,7 @@ func (c comparison) keySpellings() (found []Finding) {
 	for _, r := range rolesOf(c.now.Metadata) {
 		for _, ids := range twice(r) {
 			if !known[r.name+"\x00"+ids] {
-				several.add("%s of %s", ids, plain(r.name))
+				several.add("%s of %s", ids, tuf.Word(r.name))
 			}
 		}
 	}
@@ -174,9 +174,9 @@ func (c comparison) keySpellings() (found []Finding) {
 		}
 		key := keys[id]
 		if _, readable := key.Identity(); !readable {
-			unreadable.add("%s (%s)", plain(clip(id, 12)), plain(clip(key.Type, 32)))
+			unreadable.add("%s (%s)", tuf.Word(clip(id, 12)), tuf.Word(clip(key.Type, 32)))
 		} else if strings.HasPrefix(key.Type, "ecdsa") && !strings.HasPrefix(strings.TrimSpace(key.Public), "-----BEGIN") {
-			hexadecimal.add("%s", plain(clip(id, 12)))
+			hexadecimal.add("%s", tuf.Word(clip(id, 12)))
 		}
 	}
 	say := func(kind Kind, what string, list *listOf) {
@@ -235,7 +235,7 @@ func twice(r namedKeys) (list []string) {
 	for _, key := range identities {
 		if ids := r.keys.IDs(key); len(ids) > 1 {
 			for i := range ids {
-				ids[i] = plain(clip(ids[i], 12))
+				ids[i] = tuf.Word(clip(ids[i], 12))
 			}
 			list = append(list, strings.Join(ids, " and "))
 		}
@@ -283,7 +283,7 @@ func (r *repository) removes(l *loaded, role string, was, is tuf.KeySet) {
 		}
 		for _, id := range was.IDs(key) {
 			k := was.Key(id)
-			p.Removed = append(p.Removed, removedKey{role, id, k.Type, k.Scheme, k.Public, fmt.Sprintf("%s %d", plain(l.leaf.Role), l.leaf.Version), l.index})
+			p.Removed = append(p.Removed, removedKey{role, id, k.Type, k.Scheme, k.Public, fmt.Sprintf("%s %d", tuf.Word(l.leaf.Role), l.leaf.Version), l.index})
 		}
 	}
 	p.Removed = p.Removed[max(0, len(p.Removed)-maxRemoved):]
@@ -314,11 +314,11 @@ func (r *repository) revokedFindings(ctx context.Context, l *loaded) ([]Finding,
 			}
 		}
 		if len(keys.IDs(identity)) == 0 {
-			list.add("key %s, removed by %s at index %d", plain(clip(removed.ID, 12)), removed.By, removed.Index)
+			list.add("key %s, removed by %s at index %d", tuf.Word(clip(removed.ID, 12)), removed.By, removed.Index)
 		}
 	}
 	if list.count == 0 {
 		return nil, nil
 	}
-	return []Finding{aboutLeaf(RevokedKey, l.index, l.leaf, "%s %d is still signed by keys that may no longer sign it: %s", plain(l.leaf.Role), l.leaf.Version, list)}, nil
+	return []Finding{aboutLeaf(RevokedKey, l.index, l.leaf, "%s %d is still signed by keys that may no longer sign it: %s", tuf.Word(l.leaf.Role), l.leaf.Version, list)}, nil
 }

@@ -238,7 +238,7 @@ func (r *repository) sharers() []string {
 func some(names []string, count int) string {
 	var shown []string
 	for _, name := range names[:min(len(names), maxListed)] {
-		shown = append(shown, plain(name))
+		shown = append(shown, tuf.Word(name))
 	}
 	list := strings.Join(shown, ", ")
 	if more := count - len(shown); more > 0 {

@@ -76,7 +76,7 @@ func (a *Auditor) lookAtDue(ctx context.Context) error {
 	}
 	var bad *badBlob
 	if errors.As(err, &bad) {
-		f := aboutLeaf(bad.kind, l.index, l.leaf, "what changed with leaf %d (%s %d) cannot be determined: %s", l.index, plain(l.leaf.Role), l.leaf.Version, bad.detail)
+		f := aboutLeaf(bad.kind, l.index, l.leaf, "what changed with leaf %d (%s %d) cannot be determined: %s", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, bad.detail)
 		if f.Class == Tampering {
 			a.record(f)
 			a.blindOf(l.leaf.Repository).add(l.index, bad.sum, nil, a.maxPerKind)
@@ -132,7 +132,7 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 	leaf := leaf.Leaf{Repository: repo.ID(), Role: at.role, Version: at.version}
 	if len(together) == 0 {
 		if own && repo.prior >= 0 {
-			a.record(aboutLeaf(VersionReused, l.index, leaf, "%s %d is released with another payload than at index %d, which no longer stands", plain(at.role), at.version, repo.prior))
+			a.record(aboutLeaf(VersionReused, l.index, leaf, "%s %d is released with another payload than at index %d, which no longer stands", tuf.Word(at.role), at.version, repo.prior))
 		}
 		return nil
 	}
@@ -162,7 +162,7 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 		case rec.Leaf.Bound():
 			part += " (listed by its hash)"
 		case role != "":
-			part += " (it may be " + plain(role) + "'s)"
+			part += " (it may be " + tuf.Word(role) + "'s)"
 		}
 		if parts = append(parts, part); len(parts) == maxListed {
 			break
@@ -173,7 +173,7 @@ func (a *Auditor) recordTogether(ctx context.Context, l *loaded, repo *repositor
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	a.record(aboutLeaf(TwoPayloads, l.index, leaf, "%s %d is released with %d payloads that all stand since leaf %d: %s. They are not all listed by their hashes, so devices may install any of them",
-		plain(at.role), at.version, len(together), l.index, list))
+		tuf.Word(at.role), at.version, len(together), l.index, list))
 	repo.stand(at, false)
 	return nil
 }
@@ -190,7 +190,7 @@ func (r *repository) stand(at roleVersion, bound bool) {
 func (a *Auditor) bothStand(ctx context.Context, l *loaded, repo *repository, leaf leaf.Leaf, bound []admit.Record) (Finding, error) {
 	first, second := bound[0], bound[1]
 	f := aboutLeaf(BothStand, l.index, leaf, "%s %d is signed with two payloads, each listed by its hash: the releases at index %d and %d both stand since leaf %d, and devices may install either",
-		plain(leaf.Role), leaf.Version, first.Index, second.Index, l.index)
+		tuf.Word(leaf.Role), leaf.Version, first.Index, second.Index, l.index)
 	root, err := repo.Root(ctx)
 	if err != nil {
 		return Finding{}, err

@@ -101,7 +101,7 @@ func clip(s string) string {
 // Sentences returns the changes in plain English: a line that names the files, then one for
 // each change.
 func (c *Changes) Sentences() []string {
-	role := name(c.Role)
+	role := tuf.Word(c.Role)
 	var head string
 	switch n := len(c.Changes) + c.Omitted; {
 	case c.first:
@@ -136,7 +136,7 @@ func (c *Changes) Sentences() []string {
 // error wraps ErrMetadata if it is not of the role's type.
 func First(role string, m *tuf.Metadata) (*Changes, error) {
 	if m == nil || m.Type != tuf.TypeOf(role) {
-		return nil, fmt.Errorf("%w: want a file of %s", ErrMetadata, name(role))
+		return nil, fmt.Errorf("%w: want a file of %s", ErrMetadata, tuf.Word(role))
 	}
 	c := &Changes{Role: role, To: m.Version, Changes: []Change{}, keyName: keyNames(listedKeys(m)), first: true}
 	switch {
@@ -160,7 +160,7 @@ func First(role string, m *tuf.Metadata) (*Changes, error) {
 func Diff(role string, before, after *tuf.Metadata) (*Changes, error) {
 	for _, m := range []*tuf.Metadata{before, after} {
 		if m == nil || m.Type != tuf.TypeOf(role) {
-			return nil, fmt.Errorf("%w: want two files of %s", ErrMetadata, name(role))
+			return nil, fmt.Errorf("%w: want two files of %s", ErrMetadata, tuf.Word(role))
 		}
 	}
 	c := &Changes{Role: role, From: before.Version, To: after.Version, Changes: []Change{}}
@@ -187,7 +187,7 @@ func Diff(role string, before, after *tuf.Metadata) (*Changes, error) {
 func (c *Changes) header(before, after *tuf.Metadata) {
 	if before.SpecVersion != after.SpecVersion {
 		c.add(Change{Kind: SpecVersion, Before: before.SpecVersion, After: after.SpecVersion},
-			"It follows version %s of the specification, before %s.", name(after.SpecVersion), name(before.SpecVersion))
+			"It follows version %s of the specification, before %s.", tuf.Word(after.SpecVersion), tuf.Word(before.SpecVersion))
 	}
 	if !before.Expires.Equal(after.Expires) {
 		const form = "2006-01-02T15:04:05Z07:00"
@@ -227,11 +227,11 @@ func DiffRepositories(before, after Repository) ([]*Changes, error) {
 		switch {
 		case is == nil:
 			c := &Changes{Role: role, From: was.Version}
-			c.add(Change{Kind: MetadataRemoved, Role: role}, "There is no metadata of %s any more; version %d was the last.", name(role), was.Version)
+			c.add(Change{Kind: MetadataRemoved, Role: role}, "There is no metadata of %s any more; version %d was the last.", tuf.Word(role), was.Version)
 			all = append(all, c)
 		case was == nil:
 			c := &Changes{Role: role, To: is.Version}
-			c.add(Change{Kind: MetadataAdded, Role: role}, "There is metadata of %s for the first time: version %d%s.", name(role), is.Version, contents(is))
+			c.add(Change{Kind: MetadataAdded, Role: role}, "There is metadata of %s for the first time: version %d%s.", tuf.Word(role), is.Version, contents(is))
 			all = append(all, c)
 		case was.FileDigest != is.FileDigest:
 			c, err := Diff(role, was, is)

@@ -63,26 +63,26 @@ func (c *Changes) keys(role string, before, after tuf.KeySet) {
 	had, has := before.Identities(), after.Identities()
 	for _, added := range without(has, had) {
 		id := after.IDs(added)[0]
-		c.add(Change{Kind: KeyAdded, Role: role, Name: id}, c.now("Key %s may sign %s.", "Key %s may now sign %s."), c.keyName(id), name(role))
+		c.add(Change{Kind: KeyAdded, Role: role, Name: id}, c.now("Key %s may sign %s.", "Key %s may now sign %s."), c.keyName(id), tuf.Word(role))
 	}
 	for _, removed := range without(had, has) {
 		id := before.IDs(removed)[0]
-		c.add(Change{Kind: KeyRemoved, Role: role, Name: id}, "Key %s may no longer sign %s.", c.keyName(id), name(role))
+		c.add(Change{Kind: KeyRemoved, Role: role, Name: id}, "Key %s may no longer sign %s.", c.keyName(id), tuf.Word(role))
 	}
 	for _, kept := range has {
 		was, is := before.IDs(kept), after.IDs(kept)
 		if len(was) > 0 && !slices.Equal(was, is) {
 			c.add(Change{Kind: KeyRenamed, Role: role, Name: is[0], Before: strings.Join(was, " "), After: strings.Join(is, " ")},
-				"One key of %s is now listed as %s, before as %s.", name(role), list(is, c.keyName), list(was, c.keyName))
+				"One key of %s is now listed as %s, before as %s.", tuf.Word(role), list(is, c.keyName), list(was, c.keyName))
 		}
 	}
 	if before.Threshold() != after.Threshold() || len(had) != len(has) {
 		was, is := takes(before), takes(after)
 		if c.first {
-			c.add(Change{Kind: ThresholdChanged, Role: role, After: is}, "Role %s takes %s keys.", name(role), is)
+			c.add(Change{Kind: ThresholdChanged, Role: role, After: is}, "Role %s takes %s keys.", tuf.Word(role), is)
 			return
 		}
-		c.add(Change{Kind: ThresholdChanged, Role: role, Before: was, After: is}, "Role %s now takes %s keys, before %s.", name(role), is, was)
+		c.add(Change{Kind: ThresholdChanged, Role: role, Before: was, After: is}, "Role %s now takes %s keys, before %s.", tuf.Word(role), is, was)
 	}
 }
 
@@ -102,7 +102,7 @@ func without(keys, others []tuf.KeyIdentity) []tuf.KeyIdentity {
 func (c *Changes) targets(before, after *tuf.Targets) {
 	for path, was := range before.Files() {
 		if _, ok := after.File(path); !ok {
-			c.add(Change{Kind: TargetRemoved, Name: path, Before: full(was)}, "Target %s is gone (%s).", name(path), describe(was))
+			c.add(Change{Kind: TargetRemoved, Name: path, Before: full(was)}, "Target %s is gone (%s).", tuf.Word(path), describe(was))
 		}
 	}
 	for path, is := range after.Files() {
@@ -113,19 +113,19 @@ func (c *Changes) targets(before, after *tuf.Targets) {
 		switch {
 		case OtherContent(was, is):
 			c.add(Change{Kind: TargetChanged, Name: path, Before: full(was), After: full(is)},
-				"Target %s has other content: %s, before %s.", name(path), describe(is), describe(was))
+				"Target %s has other content: %s, before %s.", tuf.Word(path), describe(is), describe(was))
 		case was.Length != is.Length || !maps.Equal(was.Hashes, is.Hashes):
 			c.add(Change{Kind: TargetHashes, Name: path, Before: algorithms(was), After: algorithms(is)},
-				"Target %s is described otherwise: %s, before %s; what both say agrees.", name(path), algorithms(is), algorithms(was))
+				"Target %s is described otherwise: %s, before %s; what both say agrees.", tuf.Word(path), algorithms(is), algorithms(was))
 		}
 		if !bytes.Equal(was.Custom, is.Custom) {
 			c.add(Change{Kind: TargetCustom, Name: path, Before: string(was.Custom), After: string(is.Custom)},
-				"The custom data of %s is %s, before %s.", name(path), custom(is.Custom), custom(was.Custom))
+				"The custom data of %s is %s, before %s.", tuf.Word(path), custom(is.Custom), custom(was.Custom))
 		}
 	}
 	for path, is := range after.Files() {
 		if _, ok := before.File(path); !ok {
-			c.add(Change{Kind: TargetAdded, Name: path, After: full(is)}, c.now("Target %s: %s.", "Target %s is new: %s."), name(path), describe(is))
+			c.add(Change{Kind: TargetAdded, Name: path, After: full(is)}, c.now("Target %s: %s.", "Target %s is new: %s."), tuf.Word(path), describe(is))
 		}
 	}
 }
@@ -155,7 +155,7 @@ func describe(t tuf.TargetFile) string {
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
 		hash := t.Hashes[algorithm]
-		return fmt.Sprintf("%s, %s %s…", text, name(algorithm), hash[:min(len(hash), 8)])
+		return fmt.Sprintf("%s, %s %s…", text, tuf.Word(algorithm), hash[:min(len(hash), 8)])
 	}
 	return text + ", no hash"
 }
@@ -167,13 +167,13 @@ func full(t tuf.TargetFile) string {
 		text = count64(t.Length, "byte")
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
-		text += fmt.Sprintf(", %s %s", name(algorithm), t.Hashes[algorithm])
+		text += fmt.Sprintf(", %s %s", tuf.Word(algorithm), t.Hashes[algorithm])
 	}
 	return text
 }
 
 func algorithms(t tuf.TargetFile) string {
-	names := list(slices.Sorted(maps.Keys(t.Hashes)), name)
+	names := list(slices.Sorted(maps.Keys(t.Hashes)), tuf.Word)
 	if names == "" {
 		names = "no hash"
 	}
@@ -214,7 +214,7 @@ func count64(n int64, noun string) string {
 func (c *Changes) files(before, after *tuf.Meta) {
 	for file, was := range before.Files() {
 		if _, ok := after.File(file); !ok {
-			c.add(Change{Kind: FileRemoved, Name: file, Before: version(was)}, "%s is not listed any more; it was %s.", name(file), version(was))
+			c.add(Change{Kind: FileRemoved, Name: file, Before: version(was)}, "%s is not listed any more; it was %s.", tuf.Word(file), version(was))
 		}
 	}
 	for file, is := range after.Files() {
@@ -222,14 +222,14 @@ func (c *Changes) files(before, after *tuf.Meta) {
 		switch {
 		case !ok || was.Version == is.Version && was.Length == is.Length && maps.Equal(was.Hashes, is.Hashes):
 		case was.Version == is.Version:
-			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is still %s, with another length or hash.", name(file), version(is))
+			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is still %s, with another length or hash.", tuf.Word(file), version(is))
 		default:
-			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is %s, before %s.", name(file), version(is), version(was))
+			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is %s, before %s.", tuf.Word(file), version(is), version(was))
 		}
 	}
 	for file, is := range after.Files() {
 		if _, ok := before.File(file); !ok {
-			c.add(Change{Kind: FileAdded, Name: file, After: version(is)}, c.now("%s: %s.", "%s is new: %s."), name(file), version(is))
+			c.add(Change{Kind: FileAdded, Name: file, After: version(is)}, c.now("%s: %s.", "%s is new: %s."), tuf.Word(file), version(is))
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 		if _, ok := old[role.Name]; !ok {
 			scope := scopeOf(role)
 			c.add(Change{Kind: DelegationAdded, Name: role.Name, After: strings.Join(scope, " ")},
-				c.now("It delegates %s to %s, which takes %s keys%s.", "It newly delegates %s to %s, which takes %s keys%s."), paths(scope), name(role.Name),
+				c.now("It delegates %s to %s, which takes %s keys%s.", "It newly delegates %s to %s, which takes %s keys%s."), paths(scope), tuf.Word(role.Name),
 				takes(tuf.NewKeySet(after.Keys, role.Role)), asked(role, i, len(after.Roles)))
 		}
 	}
@@ -31,7 +31,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 		if _, ok := current[role.Name]; !ok {
 			scope := scopeOf(role)
 			c.add(Change{Kind: DelegationRemoved, Name: role.Name, Before: strings.Join(scope, " ")},
-				"It no longer delegates %s to %s.", paths(scope), name(role.Name))
+				"It no longer delegates %s to %s.", paths(scope), tuf.Word(role.Name))
 		}
 	}
 	budget := work{maxPatterns}
@@ -48,7 +48,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 				ends = "ends with it"
 			}
 			c.add(Change{Kind: DelegationTerminating, Name: is.Name, Before: strconv.FormatBool(was.Terminating), After: strconv.FormatBool(is.Terminating)},
-				"A search that enters %s now %s.", name(is.Name), ends)
+				"A search that enters %s now %s.", tuf.Word(is.Name), ends)
 		}
 	}
 	if budget.left < 0 {
@@ -65,7 +65,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 	was, is := both(before.Roles, current), both(after.Roles, old)
 	if !slices.Equal(was, is) {
 		c.add(Change{Kind: DelegationOrder, Before: strings.Join(was, " "), After: strings.Join(is, " ")},
-			"A search now asks in the order %s, before %s.", list(is, name), list(was, name))
+			"A search now asks in the order %s, before %s.", list(is, tuf.Word), list(was, tuf.Word))
 	}
 }
 
@@ -83,7 +83,7 @@ func (c *Changes) bins(before, after *tuf.Delegations) {
 		if s == nil {
 			return ""
 		}
-		return fmt.Sprintf("%d bins %s-*", 1<<s.BitLength, name(s.NamePrefix))
+		return fmt.Sprintf("%d bins %s-*", 1<<s.BitLength, tuf.Word(s.NamePrefix))
 	}
 	was, is := text(before.Succinct), text(after.Succinct)
 	if was != is {
@@ -109,7 +109,7 @@ func paths(scope []string) string {
 	if len(scope) == 0 {
 		return "no paths"
 	}
-	return list(scope, name)
+	return list(scope, tuf.Word)
 }
 
 // asked says when a device asks a role that is at a place among several, and whether it asks
@@ -153,11 +153,11 @@ func scopeOf(role tuf.DelegatedRole) []string {
 func (c *Changes) scope(was, is tuf.DelegatedRole, budget *work) {
 	if added := uncovered(was, is, budget); len(added) > 0 {
 		c.add(Change{Kind: DelegationWidened, Name: is.Name, After: strings.Join(added, " ")},
-			"Role %s is now also trusted for %s.", name(is.Name), list(added, name))
+			"Role %s is now also trusted for %s.", tuf.Word(is.Name), list(added, tuf.Word))
 	}
 	if removed := uncovered(is, was, budget); len(removed) > 0 {
 		c.add(Change{Kind: DelegationNarrowed, Name: is.Name, Before: strings.Join(removed, " ")},
-			"Role %s is no longer trusted for %s.", name(is.Name), list(removed, name))
+			"Role %s is no longer trusted for %s.", tuf.Word(is.Name), list(removed, tuf.Word))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Impact says who could replace the files whose paths a pattern matches, and what a release
@@ -133,7 +135,7 @@ func (g Group) rank() int {
 // what names the paths in a sentence.
 func (g Group) what() string {
 	if len(g.Paths) == 1 {
-		return name(g.Paths[0])
+		return tuf.Word(g.Paths[0])
 	}
 	if g.After.ListedBy == "" {
 		return "any of these paths"
@@ -162,7 +164,7 @@ func (i *Impact) Sentences() []string {
 
 // example returns the answer for new files: where it is that for listed ones, just that.
 func (i *Impact) example(g Group) []string {
-	at := "  at paths such as " + name(g.Paths[0])
+	at := "  at paths such as " + tuf.Word(g.Paths[0])
 	if n := len(g.Paths) - 1; n > 0 {
 		at += fmt.Sprintf(", and %s", count(n, "more pattern"))
 	}
@@ -180,7 +182,7 @@ func (i *Impact) example(g Group) []string {
 		}
 	}
 	if like != "" {
-		return []string{at + ": as for " + name(like)}
+		return []string{at + ": as for " + tuf.Word(like)}
 	}
 	lines := []string{at + ":"}
 	for _, line := range g.sentences()[2:] {
@@ -248,7 +250,7 @@ func of(n int) string {
 }
 
 func (g Group) sentences() []string {
-	lines := []string{"", list(g.Paths, name) + ":"}
+	lines := []string{"", list(g.Paths, tuf.Word) + ":"}
 	keyName := keyNames(g.After.keys())
 	if g.Before != nil {
 		keyName = keyNames(slices.Concat(g.Before.keys(), g.After.keys()))

@@ -24,9 +24,9 @@ type Power struct {
 // String returns the sentence for one key.
 func (p Power) String() string {
 	if len(p.Elsewhere) == 0 {
-		return fmt.Sprintf("Key %s may sign %s and has never signed anything.", keyName(p.Key), name(p.Role))
+		return fmt.Sprintf("Key %s may sign %s and has never signed anything.", keyName(p.Key), tuf.Word(p.Role))
 	}
-	return fmt.Sprintf("Key %s may sign %s and never has; it has signed %s.", keyName(p.Key), name(p.Role), list(p.Elsewhere, name))
+	return fmt.Sprintf("Key %s may sign %s and never has; it has signed %s.", keyName(p.Key), tuf.Word(p.Role), list(p.Elsewhere, tuf.Word))
 }
 
 // UnusedSentences returns a line for each role, in the order of Unused.
@@ -57,7 +57,7 @@ func UnusedSentences(unused []Power) []string {
 		if len(nowhere) > 0 {
 			parts = append(parts, list(nowhere, short)+", which never signed anything")
 		}
-		lines = append(lines, fmt.Sprintf("%s was never signed by %s.", name(unused[0].Role), strings.Join(parts, "; nor by ")))
+		lines = append(lines, fmt.Sprintf("%s was never signed by %s.", tuf.Word(unused[0].Role), strings.Join(parts, "; nor by ")))
 		unused = unused[n:]
 	}
 	return lines

@@ -218,7 +218,7 @@ func (p *Predecessors) delegations(m *tuf.Metadata) (found []Discontinuity) {
 		}
 		p.roles[role] = true
 		if p.releases > 0 && len(found) < maxDiscontinuities {
-			found = append(found, Discontinuity{NewDelegation, role, fmt.Sprintf("It delegates to %s, to which no release before it did.", name(role))})
+			found = append(found, Discontinuity{NewDelegation, role, fmt.Sprintf("It delegates to %s, to which no release before it did.", tuf.Word(role))})
 		}
 	}
 	return found

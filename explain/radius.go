@@ -117,7 +117,7 @@ func (c *calculation) limit(format string, args ...any) {
 func (c *calculation) role(role string, ks tuf.KeySet) bool {
 	identities := ks.Identities()
 	if len(c.index)+len(identities) > MaxKeys {
-		c.limit("the roles from %s on are left out: together they have more than %d keys", name(role), MaxKeys)
+		c.limit("the roles from %s on are left out: together they have more than %d keys", tuf.Word(role), MaxKeys)
 		return false
 	}
 	c.label(ks)
@@ -322,7 +322,7 @@ func (c *calculation) group(roles []speaker, beside []clause) []group {
 		case at >= 0:
 			groups[at].roles = append(groups[at].roles, s.name)
 		case len(groups) == MaxWays:
-			c.limit("the roles from %s on are left out: more than %d ways", name(s.name), MaxWays)
+			c.limit("the roles from %s on are left out: more than %d ways", tuf.Word(s.name), MaxWays)
 			return groups
 		default:
 			groups = append(groups, group{way{s.name, clauses}, []string{s.name}})

@@ -84,7 +84,7 @@ func TestNamesAreQuoted(t *testing.T) {
 	for s, want := range map[string]string{
 		"a/b.bin": "a/b.bin", "": `""`, "a b": `"a b"`, "x; nobody": `"x; nobody"`, "\x1b[2J": `"\x1b[2J"`, "ö": "ö",
 	} {
-		if got := name(s); got != want {
+		if got := tuf.Word(s); got != want {
 			t.Errorf("%q is shown as %s, want %s", s, got, want)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -63,7 +61,7 @@ func (r Repository) check() error {
 	}
 	for role, m := range r.files() {
 		if m.Type != tuf.TypeOf(role) {
-			return fmt.Errorf("%w: %s is given as %s", ErrMetadata, m.Type, name(role))
+			return fmt.Errorf("%w: %s is given as %s", ErrMetadata, m.Type, tuf.Word(role))
 		}
 	}
 	return nil
@@ -143,23 +141,12 @@ func keyNames(ids []string) func(id string) string {
 		if len(id) > n {
 			id = id[:n]
 		}
-		return name(id)
+		return tuf.Word(id)
 	}
 }
 
 // keyName shortens one key id for a sentence.
 func keyName(id string) string { return keyNames(nil)(id) }
-
-// name returns untrusted text for a sentence: one line, printable, not too long, and in
-// quotes if it could pass for words of the sentence.
-func name(s string) string {
-	s = tuf.Clip(s)
-	plain := func(r rune) bool { return unicode.IsPrint(r) && !strings.ContainsRune(` ",;{}`, r) }
-	if s != "" && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return strconv.QuoteToASCII(s)
-}
 
 // shown is how many names a sentence lists.
 const shown = 8
@@ -175,7 +162,7 @@ func list(names []string, name func(string) string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(name(s))
+		b.WriteString(tuf.Word(s))
 	}
 	return b.String()
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // String returns the need in words, such as "any 3 of {1a2b3c4d, …}".
@@ -60,7 +62,7 @@ func (w Way) sentence(keyName func(string) string) string {
 func (w Way) signs(n Need) string {
 	var names []string
 	for _, role := range n.Roles {
-		names = append(names, name(role))
+		names = append(names, tuf.Word(role))
 		if role == w.Roles[0] {
 			names[len(names)-1] = either(w.Roles)
 		}
@@ -92,7 +94,7 @@ func (w Way) brief(keyName func(string) string) string {
 func either(roles []string) string {
 	var names []string
 	for _, role := range roles[:min(len(roles), shown)] {
-		names = append(names, name(role))
+		names = append(names, tuf.Word(role))
 	}
 	if len(roles) > shown {
 		names = append(names, count(len(roles)-shown, "other role"))
@@ -117,14 +119,14 @@ func (r *Replace) verb() string {
 // ways, then what a reader has to know about them.
 func (r *Replace) Sentences() []string {
 	if len(r.Ways) == 0 {
-		return append([]string{r.nobody(name(r.Path))}, r.notes()...)
+		return append([]string{r.nobody(tuf.Word(r.Path))}, r.notes()...)
 	}
-	lines := []string{fmt.Sprintf("%s can %s %s:", number(r.Smallest), r.verb(), name(r.Path))}
+	lines := []string{fmt.Sprintf("%s can %s %s:", number(r.Smallest), r.verb(), tuf.Word(r.Path))}
 	lines = append(lines, r.ways(keyNames(r.keys()), nil)...)
 	if r.ListedBy == "" {
 		lines = append(lines, "No role that a device asks lists the path today.")
 	} else {
-		lines = append(lines, fmt.Sprintf("Today %s lists the path.", name(r.ListedBy)))
+		lines = append(lines, fmt.Sprintf("Today %s lists the path.", tuf.Word(r.ListedBy)))
 	}
 	return append(lines, r.notes()...)
 }
@@ -170,7 +172,7 @@ func (r *Replace) notes() []string {
 		lines = append(lines, fmt.Sprintf("Keys that are listed under other ids, too: %s.", list(also, func(s string) string { return s })))
 	}
 	if len(r.Unknown) > 0 {
-		lines = append(lines, fmt.Sprintf("Without metadata: %s. What that lists or delegates is not known.", list(r.Unknown, name)))
+		lines = append(lines, fmt.Sprintf("Without metadata: %s. What that lists or delegates is not known.", list(r.Unknown, tuf.Word)))
 	}
 	for _, limit := range r.Limits {
 		lines = append(lines, "Limited: "+limit+".")

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Verdict compares who can replace a file after a release with who could before.
@@ -47,7 +49,7 @@ func Compare(before, after *Replace) Verdict {
 	default:
 		v.Change = Other
 	}
-	v.Text = v.text(before, after, name(after.Path))
+	v.Text = v.text(before, after, tuf.Word(after.Path))
 	return v
 }
 

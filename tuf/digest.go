@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Digest is a SHA-256 hash of some bytes: a payload, a file, a repository's
@@ -79,11 +81,23 @@ func isLowerHex[T string | []byte](s T) bool {
 	return true
 }
 
+// longest is how many bytes of untrusted text a message shows.
+const longest = 80
+
 // Clip shortens untrusted text for an error message.
 func Clip(s string) string {
-	const most = 80
-	if len(s) <= most {
+	if len(s) <= longest {
 		return s
 	}
-	return s[:most] + "…"
+	return s[:longest] + "…"
+}
+
+// Word is how a sentence shows a name that others chose: as it is if it looks like a name,
+// and shortened and in quotes if it could pass for words of the sentence.
+func Word(name string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./+@=~%*?#[]"
+	if name != "" && len(name) <= longest && strings.Trim(name, plain) == "" {
+		return name
+	}
+	return strconv.Quote(Clip(name))
 }

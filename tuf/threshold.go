@@ -100,12 +100,12 @@ func (e *ThresholdError) writeUnchecked(b *strings.Builder) {
 		if all > 1 {
 			fmt.Fprintf(b, "%d %s ", kind.Keys, plural(kind.Keys, "is", "are"))
 		}
-		fmt.Fprintf(b, "of type %s", word(kind.Type))
+		fmt.Fprintf(b, "of type %s", Word(kind.Type))
 		switch {
 		case kind.Supported:
-			fmt.Fprintf(b, " but cannot be read as %s", word(kind.Scheme))
+			fmt.Fprintf(b, " but cannot be read as %s", Word(kind.Scheme))
 		case keyTypes[kind.Type]:
-			fmt.Fprintf(b, " and scheme %s, which %s cannot check", word(kind.Scheme), cmp.Or(e.reader, "this log"))
+			fmt.Fprintf(b, " and scheme %s, which %s cannot check", Word(kind.Scheme), cmp.Or(e.reader, "this log"))
 		default:
 			fmt.Fprintf(b, ", which %s cannot check", cmp.Or(e.reader, "this log"))
 		}
@@ -129,13 +129,4 @@ func plural(n int, one, more string) string {
 		return one
 	}
 	return more
-}
-
-// word is a name that others chose, as it is where it looks like one.
-func word(s string) string {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./"
-	if s != "" && len(s) <= 40 && strings.Trim(s, letters) == "" {
-		return s
-	}
-	return fmt.Sprintf("%+q", Clip(s))
 }

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"fmt"
+
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // Code is a stable word for the reason of a refusal.
@@ -53,7 +55,7 @@ type Refusal struct {
 func (r *Refusal) Error() string {
 	msg := string(r.Code) + ": "
 	if r.Role != "" {
-		msg += r.Role + ": "
+		msg += tuf.Word(r.Role) + ": "
 	}
 	return msg + r.Text()
 }

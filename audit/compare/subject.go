@@ -175,7 +175,7 @@ func newest(role string, version int64) string {
 	if version == 0 {
 		return "nothing of this role"
 	}
-	return fmt.Sprintf("%s %d", tuf.Clip(role), version)
+	return fmt.Sprintf("%s %d", tuf.Word(role), version)
 }
 
 // age says how old a release is that is served.

@@ -40,14 +40,14 @@ func checkEquivocation(a fraud.Accusation, keys []proofs.Key) (Statement, error)
 		Payloads:   []string{first.PayloadDigest.String(), second.PayloadDigest.String()},
 		SignedBoth: signers,
 	}
-	s.Sentence = fmt.Sprintf("the keys of repository %v signed two payloads of %s %d, %v and %v", id, plain(e.role), first.Version, first.PayloadDigest, second.PayloadDigest)
+	s.Sentence = fmt.Sprintf("the keys of repository %v signed two payloads of %s %d, %v and %v", id, tuf.Word(e.role), first.Version, first.PayloadDigest, second.PayloadDigest)
 	if len(e.snapshots) > 0 {
 		s.Sentence += ", each listed by its hash in a snapshot that they signed"
 	}
 	if len(signers) > 0 {
 		var names []string
 		for _, id := range signers {
-			names = append(names, plain(id))
+			names = append(names, tuf.Word(id))
 		}
 		s.Sentence += "; signed both: key " + strings.Join(names, ", ")
 	}
@@ -86,7 +86,7 @@ func splitEquivocation(a fraud.Accusation) (*equivocation, error) {
 	}
 	e.delegators = before
 	if len(e.roots) == 0 || (len(e.delegators) > 0) == tuf.IsTopLevel(role) {
-		return nil, fmt.Errorf("the files are not a chain of roots, the metadata that delegates to %s, and two files of it: %w", plain(role), ErrNoProof)
+		return nil, fmt.Errorf("the files are not a chain of roots, the metadata that delegates to %s, and two files of it: %w", tuf.Word(role), ErrNoProof)
 	}
 	return e, nil
 }
@@ -113,7 +113,7 @@ func (e *equivocation) check() ([]string, error) {
 			return nil, fmt.Errorf("file %d is %s metadata", i+1, m.Type)
 		}
 		if err := m.Meets(keys); err != nil {
-			return nil, fmt.Errorf("file %d of %s: %w", i+1, plain(e.role), err)
+			return nil, fmt.Errorf("file %d of %s: %w", i+1, tuf.Word(e.role), err)
 		}
 		if e.role != tuf.RoleRoot {
 			continue
@@ -170,7 +170,7 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 	}
 	for i, m := range e.delegators {
 		if m.Targets == nil || m.Targets.Delegations == nil {
-			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s delegates nothing", plain(e.role))
+			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s delegates nothing", tuf.Word(e.role))
 		}
 		if i == len(e.delegators)-1 {
 			break
@@ -182,7 +182,7 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 			}
 		}
 		if !met {
-			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s is not signed by delegated keys", plain(e.role))
+			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s is not signed by delegated keys", tuf.Word(e.role))
 		}
 	}
 	// A role can be delegated twice: the keys are those of the first delegation that both
@@ -201,7 +201,7 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 		}
 	}
 	if !named {
-		return tuf.KeySet{}, fmt.Errorf("nothing delegates to %s", plain(e.role))
+		return tuf.KeySet{}, fmt.Errorf("nothing delegates to %s", tuf.Word(e.role))
 	}
 	return found, nil
 }
@@ -214,7 +214,7 @@ func (e *equivocation) binds(s, m *tuf.Metadata) error {
 	}
 	listed, ok := s.Snapshot.File(e.role + ".json")
 	if !ok || listed.Hashes == nil {
-		return fmt.Errorf("snapshot %d does not list %s by its hash", s.Version, plain(e.role))
+		return fmt.Errorf("snapshot %d does not list %s by its hash", s.Version, tuf.Word(e.role))
 	}
 	if err := listed.Describes(m); err != nil {
 		return fmt.Errorf("snapshot %d lists another file: %w", s.Version, err)
@@ -250,7 +250,7 @@ func (e *equivocation) logged(a fraud.Accusation, keys []proofs.Key, s Statement
 		return Statement{}, fmt.Errorf("a checkpoint without entries: %w", ErrNoProof)
 	}
 	s.Log, s.Size = r.origin, r.tree.N
-	s.Sentence += fmt.Sprintf("; in log %s they are entries %s", plain(r.origin), strings.Join(places, " and "))
+	s.Sentence += fmt.Sprintf("; in log %s they are entries %s", tuf.Word(r.origin), strings.Join(places, " and "))
 	return s, nil
 }
 
@@ -266,6 +266,6 @@ func elsewhere(a fraud.Accusation, s Statement) (Statement, error) {
 		return Statement{}, err
 	}
 	s.Unchecked = c.Origin
-	s.Sentence += fmt.Sprintf("; which entries of log %s they are was not checked, because none of the keys at hand is that log's", plain(c.Origin))
+	s.Sentence += fmt.Sprintf("; which entries of log %s they are was not checked, because none of the keys at hand is that log's", tuf.Word(c.Origin))
 	return s, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
@@ -240,14 +239,4 @@ func (r *reader) file(ctx context.Context, sum tuf.Digest) (p parsed, ok bool) {
 	p.m, p.err = tuf.ParseJSON(b)
 	r.read[sum] = p
 	return p, true
-}
-
-// plain is how a sentence shows a name that others chose.
-func plain(name string) string {
-	if name == "" || len(name) > 200 || strings.ContainsFunc(name, func(c rune) bool {
-		return c <= ' ' || c == '"' || c == ';' || c == ',' || c == ':' || c >= 0x7f
-	}) {
-		return fmt.Sprintf("%+q", tuf.Clip(name))
-	}
-	return name
 }

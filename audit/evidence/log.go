@@ -12,7 +12,7 @@ import (
 // check checks an accusation against a log.
 func (r *reader) check(ctx context.Context) (Statement, error) {
 	s := Statement{Kind: r.kind, Against: []string{r.origin}, Log: r.origin, Size: r.tree.N, Entries: []int64{r.index}}
-	signed := fmt.Sprintf("log %s signed a tree of %d entries", plain(r.origin), r.tree.N)
+	signed := fmt.Sprintf("log %s signed a tree of %d entries", tuf.Word(r.origin), r.tree.N)
 	raw := r.entries[r.index]
 	l, leafErr := leaf.Parse(raw)
 	if leafErr == nil {
@@ -38,7 +38,7 @@ func (r *reader) check(ctx context.Context) (Statement, error) {
 	if leafErr != nil {
 		return s, fmt.Errorf("entry %d is not a leaf: %w", r.index, ErrNoProof)
 	}
-	what := fmt.Sprintf("%s with entry %d (%s of %s %d of repository %v)", signed, r.index, l.Kind, plain(l.Role), l.Version, l.Repository)
+	what := fmt.Sprintf("%s with entry %d (%s of %s %d of repository %v)", signed, r.index, l.Kind, tuf.Word(l.Role), l.Version, l.Repository)
 	var why string
 	var err error
 	if r.kind == Duplicate {

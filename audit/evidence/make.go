@@ -325,7 +325,7 @@ func (g *Log) Equivocation(ctx context.Context, h History, role string, rivals [
 			return nil, err
 		}
 	}
-	err = fmt.Errorf("nothing delegates to %s: %w", plain(role), ErrNoProof)
+	err = fmt.Errorf("nothing delegates to %s: %w", tuf.Word(role), ErrNoProof)
 	// The keys that signed both may have been replaced since.
 	for n := len(roots); n > max(0, len(roots)-maxReplaced); n-- {
 		for _, way := range delegators {

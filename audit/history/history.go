@@ -45,7 +45,7 @@ func (h *History) File(ctx context.Context, l leaf.Leaf) (*tuf.Metadata, error) 
 			return m, nil
 		}
 	}
-	return nil, fmt.Errorf("%s %d: %w", tuf.Clip(l.Role), l.Version, err)
+	return nil, fmt.Errorf("%s %d: %w", tuf.Word(l.Role), l.Version, err)
 }
 
 // walk visits the leaves with index below end in order, with the repository's state before

@@ -46,11 +46,11 @@ func (l *Lookup) Add(policy *proofs.Policy, proof, file []byte) (*proofs.SignedC
 		return nil, fmt.Errorf("entry %d: %w: %w", index, errOther, err)
 	case m.PayloadDigest != entry.Payload || m.Version != entry.Version || m.Type != tuf.TypeOf(entry.Role):
 		return nil, fmt.Errorf("entry %d: %w: it says %s %d with payload %v, and its metadata is %s %d with payload %v", index, errOther,
-			tuf.Clip(entry.Role), entry.Version, entry.Payload, m.Type, m.Version, m.PayloadDigest)
+			tuf.Word(entry.Role), entry.Version, entry.Payload, m.Type, m.Version, m.PayloadDigest)
 	}
 	before := len(l.Answers)
 	if !l.look(index, entry, nil, m) {
-		return nil, fmt.Errorf("entry %d: %w: %s %d does not list the file", index, errOther, tuf.Clip(entry.Role), entry.Version)
+		return nil, fmt.Errorf("entry %d: %w: %s %d does not list the file", index, errOther, tuf.Word(entry.Role), entry.Version)
 	}
 	for i := range l.Answers[before:] {
 		l.Answers[before+i].Proof = string(proof)

@@ -173,7 +173,7 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 			continue // no device reads it
 		}
 		row.Sentence += "; " + proofOf(cfg.Policy, proof, row.Role, row.File(), c.History.ID())
-		seen = append(seen, gossip.Seen{From: fmt.Sprintf("%s: the proof of %s %d", row.Vantage, tuf.Clip(row.Role), row.Version), Note: proof.Checkpoint})
+		seen = append(seen, gossip.Seen{From: fmt.Sprintf("%s: the proof of %s %d", row.Vantage, tuf.Word(row.Role), row.Version), Note: proof.Checkpoint})
 	}
 	said.Rows = append(said.Rows, rows...)
 	if len(seen) > 0 {
@@ -217,9 +217,9 @@ func (c *comparison) conclude() string {
 		if first == nil {
 			continue
 		}
-		what := fmt.Sprintf("%s %d", tuf.Clip(first.Role), first.Version)
+		what := fmt.Sprintf("%s %d", tuf.Word(first.Role), first.Version)
 		if first.Version == 0 {
-			what = tuf.Clip(first.Role)
+			what = tuf.Word(first.Role)
 		}
 		word := "WARNING: "
 		if !v.Fails() {
@@ -279,7 +279,7 @@ func (c *comparison) print(w io.Writer, files []string) error {
 	}
 	for _, row := range c.Rows {
 		if row.Verdict.Fails() || row.Verdict == compare.Missing || strings.Contains(row.Sentence, "; ") {
-			fmt.Fprintf(w, "%s: %s: %s\n", printable.Line(row.Vantage), printable.Line(row.Role), printable.Line(row.Sentence))
+			fmt.Fprintf(w, "%s: %s: %s\n", printable.Line(row.Vantage), tuf.Word(row.Role), printable.Line(row.Sentence))
 		}
 	}
 	for _, p := range c.Proofs {

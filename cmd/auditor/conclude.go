@@ -245,7 +245,7 @@ func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup) {
 	}
 }
 
-func named(a *lookup.Answer) string { return fmt.Sprintf("%s %d", a.Role, a.Version) }
+func named(a *lookup.Answer) string { return fmt.Sprintf("%s %d", tuf.Word(a.Role), a.Version) }
 
 // cosigners says who cosigned the checkpoint over a release.
 func cosigners(c *audit.CheckpointReport) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // follow replays and goes on. It ends with the context, and then with the
@@ -186,7 +187,7 @@ func printStep(w io.Writer, leaves []audit.LeafReport, step audit.StepResult, ov
 		}
 		what := "entry"
 		if leaf.Fields != nil {
-			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, leaf.Repository[:8], printable.Line(leaf.Role), leaf.Version)
+			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, leaf.Repository[:8], tuf.Word(leaf.Role), leaf.Version)
 		}
 		fmt.Fprintf(w, "%s entry %d: %s: %s\n", now, leaf.Index, what, verdicts[leaf.Verdict])
 	}

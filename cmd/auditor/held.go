@@ -11,6 +11,7 @@ import (
 	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 )
 
 // held is the answer to a lookup of a key, or of what vendors list.
@@ -65,7 +66,7 @@ func concludeKey(id string, l *lookup.Lookup, keys []lookup.Key, on basis) concl
 	switch {
 	case best != nil:
 		c.Word = "YES"
-		c.Sentence = fmt.Sprintf("key %s may sign %s: the newest %s of %s lets it, since entry %d", id, roles(best), best.Role, owner(l, best), best.Since)
+		c.Sentence = fmt.Sprintf("key %s may sign %s: the newest %s of %s lets it, since entry %d", id, roles(best), tuf.Word(best.Role), owner(l, best), best.Since)
 		if places > 1 {
 			c.Notes = append(c.Notes, fmt.Sprintf("and by %s more, below", plural(places-1, "role")))
 		}
@@ -76,9 +77,9 @@ func concludeKey(id string, l *lookup.Lookup, keys []lookup.Key, on basis) concl
 				last = &keys[i]
 			}
 		}
-		c.Sentence = fmt.Sprintf("key %s may not sign anything any more: the last release that listed it is %s of %s, entry %d", id, last.Role, owner(l, last), last.Index)
+		c.Sentence = fmt.Sprintf("key %s may not sign anything any more: the last release that listed it is %s of %s, entry %d", id, tuf.Word(last.Role), owner(l, last), last.Index)
 		if last.Evidence {
-			c.Sentence = fmt.Sprintf("key %s is listed by evidence alone, entry %d: %s of %s", id, last.Index, last.Role, owner(l, last))
+			c.Sentence = fmt.Sprintf("key %s is listed by evidence alone, entry %d: %s of %s", id, last.Index, tuf.Word(last.Role), owner(l, last))
 		}
 	default:
 		c.Sentence = fmt.Sprintf("no release %s lists key %s%s", whose(l), id, upTo(on))
@@ -115,7 +116,7 @@ func owner(l *lookup.Lookup, k *lookup.Key) string {
 func roles(k *lookup.Key) string {
 	var texts []string
 	for _, r := range k.Signs {
-		texts = append(texts, fmt.Sprintf("%s (takes %d)", r.Role, r.Threshold))
+		texts = append(texts, fmt.Sprintf("%s (takes %d)", tuf.Word(r.Role), r.Threshold))
 	}
 	if k.More > 0 {
 		texts = append(texts, fmt.Sprintf("%d more", k.More))

@@ -215,7 +215,7 @@ func (r *radius) print(w io.Writer) error {
 		if r.Release.Index != nil {
 			at = fmt.Sprintf(" (entry %d)", *r.Release.Index)
 		}
-		lines[0] = fmt.Sprintf("%s %d%s: %s", r.Release.Role, r.Release.Version, at, lines[0])
+		lines[0] = fmt.Sprintf("%s %d%s: %s", tuf.Word(r.Release.Role), r.Release.Version, at, lines[0])
 	}
 	if len(r.Unused) > 0 {
 		lines = append(lines, "", "Power that was never used, in these files:")

@@ -333,7 +333,7 @@ func (s *shown) print(ctx context.Context, w io.Writer, h *history.History, role
 	if len(s.Files) > 0 {
 		t := printable.NewTable(w, "FILE IN FORCE", "BYTES", "HASH", "BY", "ENTRY")
 		for _, f := range s.Files {
-			t.Row(f.Path, bytesOf(f.Length), hashOf(f.Hashes), fmt.Sprintf("%s %d", f.Role, f.Version), f.Index)
+			t.Row(f.Path, bytesOf(f.Length), hashOf(f.Hashes), fmt.Sprintf("%s %d", tuf.Word(f.Role), f.Version), f.Index)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -369,7 +369,7 @@ func printRow(w io.Writer, row history.Row) {
 	if row.SeenBy > 0 {
 		seen = fmt.Sprintf("seen %s, ", audit.When(row.SeenBy))
 	}
-	head := fmt.Sprintf("%s %d, %sexpires %s, signed by %s", row.Role, row.Version, seen, day(row.Expires), signedBy(row))
+	head := fmt.Sprintf("%s %d, %sexpires %s, signed by %s", tuf.Word(row.Role), row.Version, seen, day(row.Expires), signedBy(row))
 	fmt.Fprintf(w, "\nentry %d: %s\n", row.Index, printable.Line(head))
 	if row.Contradicts != nil {
 		fmt.Fprintf(w, "  EVIDENCE: this is another payload than that at entry %d. The keys signed two for one version.\n", *row.Contradicts)

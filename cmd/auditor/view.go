@@ -197,7 +197,7 @@ func proofOf(policy *proofs.Policy, sidecar proofs.Proof, role string, file *tuf
 		return "its proof is of another file"
 	}
 	if l.Role != role {
-		return fmt.Sprintf("its proof is of another role, %s: devices refuse it", tuf.Clip(l.Role))
+		return fmt.Sprintf("its proof is of another role, %s: devices refuse it", tuf.Word(l.Role))
 	}
 	if _, err := sidecar.Verify(policy, sidecar.Extra); err != nil {
 		return fmt.Sprintf("its proof does not verify: %v", err)

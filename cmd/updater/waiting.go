@@ -145,7 +145,7 @@ func printWaiting(w io.Writer, rows []waitingRow, most int) error {
 	for _, r := range rows {
 		name := "a policy"
 		if r.Role != "" {
-			name = fmt.Sprintf("%s %d", tuf.EscapeRole(r.Role), r.Version)
+			name = fmt.Sprintf("%s %d", tuf.Word(r.Role), r.Version)
 		}
 		age := ""
 		if r.Age > 0 {
