@@ -82,7 +82,7 @@ func TestKeysLookDifferent(t *testing.T) {
 // Names in a sentence cannot pass for its words, or for commands of a terminal.
 func TestNamesAreQuoted(t *testing.T) {
 	for s, want := range map[string]string{
-		"a/b.bin": "a/b.bin", "": `""`, "a b": `"a b"`, "x; nobody": `"x; nobody"`, "\x1b[2J": `"\x1b[2J"`, "ö": "ö",
+		"a/b.bin": "a/b.bin", "": `""`, "a b": `"a b"`, "x; nobody": `"x; nobody"`, "\x1b[2J": `"\x1b[2J"`, "ö": `"ö"`,
 	} {
 		if got := tuf.Word(s); got != want {
 			t.Errorf("%q is shown as %s, want %s", s, got, want)

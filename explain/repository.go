@@ -162,7 +162,7 @@ func list(names []string, name func(string) string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(tuf.Word(s))
+		b.WriteString(name(s))
 	}
 	return b.String()
 }
