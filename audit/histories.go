@@ -40,10 +40,12 @@ func (a *Auditor) Histories(ctx context.Context, prefix string) ([]*history.Hist
 	return found, nil
 }
 
-// sighting is when witnesses cosigned a tree.
+// sighting is when a quorum of witnesses cosigned a tree.
 type sighting struct {
-	size        int64
-	first, last int64 // POSIX seconds
+	size int64
+	// first is the POSIX second by which a quorum had cosigned it, last the one since which a
+	// quorum has: one witness with a wrong clock moves neither, unless it is a quorum.
+	first, last int64
 }
 
 // sightings are in the order of size. Of each, first is the smallest of itself and of all
@@ -54,14 +56,7 @@ type sightings []sighting
 func (a *Auditor) sightings(ctx context.Context) (sightings, error) {
 	var list sightings
 	add := func(c *proofs.SignedCheckpoint) {
-		s := sighting{size: c.Tree.N}
-		for _, cosig := range c.Cosignatures {
-			if cosig.Time > 0 && (s.first == 0 || cosig.Time < s.first) {
-				s.first = cosig.Time
-			}
-			s.last = max(s.last, cosig.Time)
-		}
-		if s.first > 0 {
+		if s, ok := a.sighting(c); ok {
 			list = append(list, s)
 		}
 	}
@@ -84,6 +79,30 @@ func (a *Auditor) sightings(ctx context.Context) (sightings, error) {
 		list[j].first = min(list[j].first, list[j+1].first)
 	}
 	return list, nil
+}
+
+// sighting returns when a quorum cosigned a checkpoint; false: it is not known.
+func (a *Auditor) sighting(c *proofs.SignedCheckpoint) (sighting, bool) {
+	latest := a.cfg.Now().Add(maxClock).Unix() // what is later has not happened
+	cosigs := slices.DeleteFunc(slices.Clone(c.Cosignatures), func(x proofs.Cosignature) bool { return x.Time <= 0 || x.Time > latest })
+	slices.SortFunc(cosigs, func(x, y proofs.Cosignature) int { return cmp.Compare(x.Time, y.Time) })
+	first, ok := a.quorumTime(cosigs)
+	slices.Reverse(cosigs)
+	last, _ := a.quorumTime(cosigs)
+	return sighting{c.Tree.N, first, last}, ok
+}
+
+// quorumTime returns the time of the first cosignature with which those before it are a
+// quorum.
+func (a *Auditor) quorumTime(cosigs []proofs.Cosignature) (int64, bool) {
+	have := map[string]bool{}
+	for _, cosig := range cosigs {
+		have[cosig.Witness] = true
+		if a.cfg.Policy.Satisfied(func(witness string) bool { return have[witness] }) == nil {
+			return cosig.Time, true
+		}
+	}
+	return 0, false
 }
 
 // of is history.History.Seen.

@@ -438,8 +438,8 @@ func TestHistories(t *testing.T) {
 		for _, u := range r.Unlike {
 			line += " unlike: " + string(u.Kind)
 		}
-		if r.SeenBy != h.Time+1 {
-			t.Errorf("entry %d was seen at %d, want %d", r.Index, r.SeenBy, h.Time+1)
+		if r.SeenBy != h.Time+2 {
+			t.Errorf("entry %d was seen at %d, want %d", r.Index, r.SeenBy, h.Time+2)
 		}
 		got = append(got, line)
 	}

@@ -18,7 +18,7 @@ type Row struct {
 	Version     int64      `json:"version"`
 	Metadata    tuf.Digest `json:"metadata"` // SHA-256 of the file
 	Payload     tuf.Digest `json:"payload"`
-	SeenBy      int64      `json:"seen_by,omitempty"` // POSIX seconds of the first cosignature that was seen of a checkpoint with it
+	SeenBy      int64      `json:"seen_by,omitempty"` // POSIX seconds by which a quorum had cosigned a checkpoint with it
 	Expires     int64      `json:"expires"`           // POSIX seconds
 	SignedBy    []string   `json:"signed_by"`         // ids of the role's keys that signed; of a key that has several the first
 	Threshold   int        `json:"threshold"`         // how many must; of a root, by itself

@@ -14,7 +14,7 @@ import (
 
 // conclusion is what a lookup comes to, in a word and a sentence.
 type conclusion struct {
-	Word     string   `json:"word"`     // YES, NO or WARNING
+	Word     string   `json:"word"`     // YES, NO, MAYBE or WARNING
 	Released bool     `json:"released"` // a release lists the file, and says nothing else of it
 	Sentence string   `json:"sentence"`
 	Notes    []string `json:"notes"`
@@ -54,6 +54,14 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 	}
 	c := conclusion{Word: "NO", Notes: []string{}}
 	switch {
+	case release != nil && on.index:
+		// A log can append a leaf of any repository that names any file: that its keys signed it
+		// is for a replay to say, which judges all that those keys follow from.
+		c.Word = "MAYBE"
+		c.Sentence = fmt.Sprintf("the log's index names release %s of repository %v%s, entry %d, which lists %s, and whose signatures were not checked", named(release), release.Repository, quoted(l.Vendors[release.Repository]), release.Index, what)
+	case evidence != nil && on.index:
+		c.Word = "WARNING"
+		c.Sentence = fmt.Sprintf("the log's index names only evidence that lists %s: entry %d, of %s of repository %v, whose signatures were not checked. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
 	case release != nil:
 		c.Word, c.Released = "YES", true
 		by := ""
@@ -75,7 +83,7 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 	c.openFindings(release, l, on.findings)
 	c.doubt(on)
 	if on.index {
-		c.Notes = append(c.Notes, "not complete: this is what the log's index says, checked with proofs. What it leaves out, and what else is signed, a replay shows (without --quick)")
+		c.Notes = append(c.Notes, "not complete, and not released for certain: it is proved that the log has the entries, not that their keys are the repository's. That, what the index leaves out and what else is signed, a replay shows (without --quick)")
 	}
 	if on.cut {
 		c.Word = "WARNING"

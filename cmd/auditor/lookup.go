@@ -33,12 +33,13 @@ func newLookup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lookup [FILE|SHA256|SHA512] --policy FILE",
 		Short: "Report whether a file is released, with proofs",
-		Long: `Report whether a file is released: the first word is YES, NO, or WARNING if the rest
-needs to be read. Each answer is proved: the leaf is included under the
+		Long: `Report whether a file is released: the first word is YES, NO, MAYBE, or WARNING if
+the rest needs to be read. Each answer is proved: the leaf is included under the
 verified checkpoint, the metadata is the one that the leaf names, and it lists the
 file. No release is left out: the whole log is replayed, from where --state ended. Without
 a state, what the log's index says is checked and told on stderr before that; with --quick
-it is the answer, which is not complete.
+it is the answer: MAYBE at best, as it is not complete, and whose keys signed a release
+is not checked.
 
 FILE is compared by SHA-256, SHA-512 and length; a hash (64 or 128 hex digits) finds
 the releases that list that hash, and --path those that list a path. Anyone who may
@@ -50,8 +51,8 @@ Exit codes:
   0  a release lists the file (of your vendors, if they are named); the key may sign
      today; your vendors list files
   1  no release lists it, only evidence does, or the release that lists it contradicts
-     it; the key may not; they list none; or the replay has findings of class tampering
-     or unexpected
+     it; the key may not; they list none; whatever --quick says; or the replay has
+     findings of class tampering or unexpected
   2  wrong usage, or an outage: not everything could be checked`,
 		Example: `  auditor lookup app.bin --log https://log.example.com --policy policy.txt
   auditor lookup app.bin --quick --policy policy.txt --repository "$(cat vendor.id)"

@@ -207,7 +207,7 @@ func TestShow(t *testing.T) {
 	out, _ = w.run(0, "show", w.repo.String()[:6], "--policy", w.policy)
 	_, root := w.vendor.File(tuf.RoleRoot)
 	w.wantAll(out, "Repository "+w.repo.String()+" has 3 releases of 2 roles in the log, and 1 proof that its keys signed a second payload. 1 file is in force.",
-		"\nentry 0: root 1, seen "+audit.When(w.log.Time+1)+", expires 2040-01-01, signed by "+audittest.Parse(t, root).Signatures[0].KeyID[:8]+" (it takes 1 of 1 keys)\n  root 1 is the first; it has:\n",
+		"\nentry 0: root 1, seen "+audit.When(w.log.Time+2)+", expires 2040-01-01, signed by "+audittest.Parse(t, root).Signatures[0].KeyID[:8]+" (it takes 1 of 1 keys)\n  root 1 is the first; it has:\n",
 		"\n  targets 2 is the first; it has:\n    Target app.bin: 3 bytes, sha256 7692c3ad….\n",
 		"\nentry 2: targets 3, ", "signed by "+w.key()+" (it takes 1 of 1 keys)\n  targets 3 against 2: 1 change (entry 1).\n    Target app.bin has other content: 13 bytes, ",
 		"\n  EVIDENCE: this is another payload than that at entry 2. The keys signed two for one version.\n  targets 3 against 3: 2 changes (entry 2).\n",
