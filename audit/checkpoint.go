@@ -136,7 +136,7 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	}
 	f := newFinding(Rollback, "the log serves a checkpoint of size %d after one of size %d was verified", now.tree.N, a.highest.tree.N)
 	f.Evidence = []Evidence{evidenceFile("verified.note", a.highest.note), evidenceFile("served.note", now.note)}
-	if b, err := evidence.RolledBack(ctx, a.highest.note, now.note, a.keys...); err == nil {
+	if b, err := evidence.RolledBack(ctx, a.highest.note, now.note, a.cfg.Policy.Keys()...); err == nil {
 		// A witness, or its clock, went back with the log. Otherwise the smaller checkpoint may be old.
 		f.Evidence = []Evidence{evidenceFile("rollback.accusation", b)}
 	} else if a.cfg.Copy {

@@ -321,6 +321,24 @@ func (p *Policy) openCheckpoint(signed string) (*SignedCheckpoint, error) {
 	return sc, p.Satisfied(sc.cosignedBy)
 }
 
+// Keys returns the keys of the logs and then of the witnesses, to check evidence with. There
+// a key is known by its name and type alone: a witness with a key of type MLDSA44 under the
+// name of one of the logs is left out, or what it signed would accuse the log.
+func (p *Policy) Keys() []Key {
+	var keys []Key
+	logs := make(map[string]bool, len(p.Logs))
+	for _, l := range p.Logs {
+		keys = append(keys, l.Key)
+		logs[l.Key.name] = true
+	}
+	for _, w := range p.Witnesses {
+		if !w.Key.alg.ForLogs() || !logs[w.Key.name] {
+			keys = append(keys, w.Key)
+		}
+	}
+	return keys
+}
+
 func (p *Policy) logKeys(yield func(Key) bool) {
 	for _, l := range p.Logs {
 		if !yield(l.Key) {

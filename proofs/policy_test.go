@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -307,4 +308,28 @@ func TestMangledCheckpoint(t *testing.T) {
 			t.Errorf("%s: still accepted", what)
 		}
 	})
+}
+
+// A witness whose key would be taken for a log's own is left out of the keys that evidence is
+// checked with: a policy may list such a one, and two witnesses of one name.
+func TestPolicyKeys(t *testing.T) {
+	log := newSigner(t, "log.example", Ed25519).Key()
+	second := newSigner(t, "log.example", MLDSA44).Key()
+	likeLog := newSigner(t, "log.example", CosignatureV1).Key()
+	w1, other := newSigner(t, "w1.example", CosignatureV1).Key(), newSigner(t, "w1.example", MLDSA44).Key()
+	for _, tt := range []struct {
+		name, policy string
+		want         []Key
+	}{
+		{"a log with two keys", fmt.Sprintf("log %v\nlog %v\nwitness a %v\nwitness b %v\nwitness c %v\nquorum none\n", log, second, w1, other, likeLog), []Key{log, second, w1, other, likeLog}},
+		{"a witness like the log", fmt.Sprintf("witness b %v\nlog %v\nwitness a %v\nquorum none\n", second, log, w1), []Key{log, w1}},
+	} {
+		p, err := ParsePolicy([]byte(tt.policy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Keys(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
 }

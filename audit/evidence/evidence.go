@@ -32,7 +32,7 @@ var ErrNoProof = errors.New("it does not prove its point")
 // Statement is what evidence proves.
 type Statement struct {
 	Kind     Kind     `json:"kind"`
-	Against  []string `json:"against"`  // names of keys; of an equivocation, "repository" and its id
+	Against  []string `json:"against"`  // as fraud.ConflictVerdict names parties; of an equivocation, "repository" and its id
 	Sentence string   `json:"sentence"` // what is proved, and against whom
 
 	Log        string     `json:"log,omitempty"`         // the origin of the checkpoints

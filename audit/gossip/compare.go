@@ -86,16 +86,10 @@ func (l *Log) Compare(ctx context.Context, seen []Seen) ([]Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the log's checkpoint: %w", err)
 	}
-	l.keys = l.keys[:0]
-	for _, k := range l.Policy.Logs {
-		l.keys = append(l.keys, k.Key)
-	}
-	c, _, err := proofs.OpenCheckpoint(signed, l.keys...)
+	l.keys = l.Policy.Keys()
+	c, _, err := proofs.OpenCheckpoint(signed, l.logKeys()...)
 	if err != nil {
 		return nil, fmt.Errorf("the log's checkpoint: %w", err)
-	}
-	for _, w := range l.Policy.Witnesses {
-		l.keys = append(l.keys, w.Key)
 	}
 	l.origin, l.tree, l.signed, l.ahead = c.Origin, c.Tree, signed, nil
 	var results []Result
@@ -111,6 +105,9 @@ func (l *Log) Compare(ctx context.Context, seen []Seen) ([]Result, error) {
 // Published returns the tree that the log publishes, once Compare has read it.
 func (l *Log) Published() (origin string, tree proofs.Tree) { return l.origin, l.tree }
 
+// logKeys are the keys of the policy's logs, which stand before those of its witnesses.
+func (l *Log) logKeys() []proofs.Key { return l.keys[:len(l.Policy.Logs)] }
+
 func (l *Log) shows() string {
 	if l.Shows == "" {
 		return "what the log publishes"
@@ -120,8 +117,7 @@ func (l *Log) shows() string {
 
 func (l *Log) compare(ctx context.Context, s Seen) Result {
 	r := Result{From: s.From, Note: s.Note}
-	logKeys := l.keys[:len(l.Policy.Logs)]
-	c, note, err := proofs.OpenCheckpoint(s.Note, logKeys...)
+	c, note, err := proofs.OpenCheckpoint(s.Note, l.logKeys()...)
 	if err != nil {
 		r.Verdict, r.Sentence = Unsigned, fmt.Sprintf("it proves nothing: %v", err)
 		return r

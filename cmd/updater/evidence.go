@@ -43,13 +43,7 @@ func (o *options) tellEvidence(w io.Writer, policy *proofs.Policy) {
 		warnOfTrouble(w, fmt.Errorf("more than %d files of evidence came along; some of them are not looked at: auditor evidence check", maxEvidence))
 		entries = entries[:maxEvidence]
 	}
-	var keys []proofs.Key
-	for _, l := range policy.Logs {
-		keys = append(keys, l.Key)
-	}
-	for _, witness := range policy.Witnesses {
-		keys = append(keys, witness.Key)
-	}
+	keys := policy.Keys()
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		var says bytes.Buffer

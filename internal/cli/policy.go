@@ -94,11 +94,5 @@ func Keys(vkeys []string, policy string) ([]proofs.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range p.Logs {
-		keys = append(keys, l.Key)
-	}
-	for _, w := range p.Witnesses {
-		keys = append(keys, w.Key)
-	}
-	return keys, nil
+	return append(keys, p.Keys()...), nil
 }

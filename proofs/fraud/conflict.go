@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/tuflog/tuflog/proofs"
@@ -208,40 +207,44 @@ func (c Conflict) Marshal() []byte {
 type ConflictVerdict struct {
 	Origin       string
 	Older, Newer proofs.Tree
-	// By names the parties that signed both, in the order of the keys given. A
-	// log that did so has forked; a witness has cosigned a fork.
+	// By names the parties that signed both, in the order of the keys given: the name of
+	// their keys, with a plus and the key's id where another of the keys has the same name,
+	// or a witness the log's.
 	By []string
+	// ByLog reports whether the log is one of them: it has forked. A witness that signed
+	// both has cosigned a fork, or made it up.
+	ByLog bool
 }
 
-// String says in one sentence what is proved, and against whom.
+// String says in one sentence what is proved, and against whom: that the log showed two
+// histories only if it signed both.
 func (v ConflictVerdict) String() string {
 	names := make([]string, len(v.By))
 	for i, name := range v.By {
 		names[i] = strict.Printable(name)
 	}
-	return fmt.Sprintf("%s showed two histories, signed by %s", strict.Printable(v.Origin), strings.Join(names, ", "))
+	origin, who := strict.Printable(v.Origin), strings.Join(names, ", ")
+	if v.ByLog {
+		return fmt.Sprintf("%s showed two histories, signed by %s", origin, who)
+	}
+	return fmt.Sprintf("%s signed two histories of log %s, which does not prove that the log signed both", who, origin)
 }
 
-// Check verifies a conflict with public keys of any type; keys of one name are
-// one party's. It returns the parties that signed both checkpoints, each with
-// any of its keys. The error is ErrNoConflict if the checkpoints can both be
-// true, ErrNoSignature if none of the parties signed both, and ErrConsistency
-// if the proof fails. A party with a signature that does not verify is not
-// accused.
+// Check verifies a conflict with public keys of any type. It returns the parties that signed
+// both checkpoints: the log, with any of its keys, and each other key by itself, whatever its
+// name. A key whose name is the origin is the log's, unless logs do not sign with its type:
+// see proofs.Policy.Keys. The error is ErrNoConflict if the checkpoints can both be true,
+// ErrNoSignature if none of the parties signed both, and ErrConsistency if the proof fails. A
+// party with a signature that does not verify is not accused.
 func (c Conflict) Check(keys ...proofs.Key) (ConflictVerdict, error) {
 	older, newer, err := c.checkpoints()
 	if err != nil {
 		return ConflictVerdict{}, err
 	}
 	v := verdictOf(older, newer)
-	for _, k := range keys {
-		name := k.Name()
-		if slices.Contains(v.By, name) {
-			continue
-		}
-		party := slices.DeleteFunc(slices.Clone(keys), func(k proofs.Key) bool { return k.Name() != name })
-		if signedByAny(c.Older, party) && signedByAny(c.Newer, party) {
-			v.By = append(v.By, name)
+	for _, p := range partiesOf(older.Origin, keys) {
+		if signedByAny(c.Older, p.keys) && signedByAny(c.Newer, p.keys) {
+			v.By, v.ByLog = append(v.By, p.label), v.ByLog || p.log
 		}
 	}
 	if len(v.By) == 0 {

@@ -103,7 +103,6 @@ func TestConflictOfHonestLog(t *testing.T) {
 func TestConflictSigners(t *testing.T) {
 	f := newForked(t)
 	w1, w2 := newSigner(t, "w1.example", proofs.CosignatureV1), newSigner(t, "w2.example", proofs.CosignatureV1)
-	second := newSigner(t, f.log.Key().Name(), proofs.MLDSA44)
 	stranger := newSigner(t, "stranger.example", proofs.Ed25519)
 	older, _ := f.note(t, "a", 5, w1, w2)
 	newer, _ := f.note(t, "b", 5, w1)
@@ -125,13 +124,17 @@ func TestConflictSigners(t *testing.T) {
 	check(c, nil)
 
 	// Two keys of one log, one on either side.
-	text := proofs.Checkpoint{Origin: "example.com/log", Tree: refTree(f.leaves("b", 5))}.String()
-	mixed, err := NewConflict(t.Context(), older, signNote(t, text, second), nil)
-	if err != nil {
-		t.Fatal(err)
+	origin := f.log.Key().Name()
+	text := proofs.Checkpoint{Origin: origin, Tree: refTree(f.leaves("b", 5))}.String()
+	for _, alg := range []proofs.Algorithm{proofs.ECDSA, proofs.MLDSA44} {
+		second := newSigner(t, origin, alg)
+		mixed, err := NewConflict(t.Context(), older, signNote(t, text, second), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(mixed, nil, f.log.Key())
+		check(mixed, []string{origin}, f.log.Key(), second.Key())
 	}
-	check(mixed, nil, f.log.Key())
-	check(mixed, []string{"example.com/log"}, f.log.Key(), second.Key())
 
 	// A false signature accuses nobody, nor does it protect anybody else.
 	sig := sign(t, w1, "something else\n1\nOuW/pX/6dp2WNKhvOiYoaqaf1Q6gWF+AYfkCrV8DJ/c=\n", testTime)

@@ -31,13 +31,13 @@ type Rollback struct {
 type RollbackVerdict struct {
 	Origin          string
 	Larger, Smaller proofs.Tree
-	By              []Backwards // in the order of the keys given, each name once
+	By              []Backwards // in the order of the keys given
 }
 
 // Backwards is a party that signed the smaller tree with a later time than the larger one.
 type Backwards struct {
-	Name            string
-	Larger, Smaller int64 // times of the two signatures, in POSIX seconds
+	Name            string // as in ConflictVerdict.By
+	Larger, Smaller int64  // times of the two signatures, in POSIX seconds
 }
 
 // Check verifies a rollback with public keys of any type. Only signatures by one key are
@@ -59,29 +59,37 @@ func (r Rollback) Check(keys ...proofs.Key) (RollbackVerdict, error) {
 		return RollbackVerdict{}, fmt.Errorf("trees of sizes %d and %d: %w", a.Tree.N, b.Tree.N, ErrNoRollback)
 	}
 	v := RollbackVerdict{Origin: a.Origin, Larger: a.Tree, Smaller: b.Tree}
-	for _, k := range keys {
-		if slices.ContainsFunc(v.By, func(p Backwards) bool { return p.Name == k.Name() }) {
-			continue
+	for _, p := range partiesOf(a.Origin, keys) {
+		for _, k := range p.keys {
+			if back, ok := backwards(larger, smaller, k); ok {
+				back.Name = p.label
+				v.By = append(v.By, back)
+				break
+			}
 		}
-		first, err := larger.VerifiedBy(k)
-		if err != nil {
-			continue
-		}
-		last, err := smaller.VerifiedBy(k)
-		if err != nil {
-			continue
-		}
-		// Time 0 is no time.
-		first = slices.DeleteFunc(first, func(t int64) bool { return t == 0 })
-		if len(first) == 0 || slices.Max(last) <= slices.Min(first) {
-			continue
-		}
-		v.By = append(v.By, Backwards{k.Name(), slices.Min(first), slices.Max(last)})
 	}
 	if len(v.By) == 0 {
 		return RollbackVerdict{}, fmt.Errorf("sizes %d and %d of %s: %w", a.Tree.N, b.Tree.N, strict.Quote(a.Origin), ErrNoRollback)
 	}
 	return v, nil
+}
+
+// backwards reports whether a key signed the smaller tree with a later time than the larger.
+func backwards(larger, smaller proofs.Note, k proofs.Key) (Backwards, bool) {
+	first, err := larger.VerifiedBy(k)
+	if err != nil {
+		return Backwards{}, false
+	}
+	last, err := smaller.VerifiedBy(k)
+	if err != nil {
+		return Backwards{}, false
+	}
+	// Time 0 is no time.
+	first = slices.DeleteFunc(first, func(t int64) bool { return t == 0 })
+	if len(first) == 0 || slices.Max(last) <= slices.Min(first) {
+		return Backwards{}, false
+	}
+	return Backwards{Larger: slices.Min(first), Smaller: slices.Max(last)}, true
 }
 
 // String says in one sentence what is proved, and against whom.
