@@ -346,6 +346,11 @@ func (a *Auditor) readBundle(ctx context.Context, b bundle, next int64) (r readB
 			return readBundle{err: &outage{proofs.EntriesPath(b.index, b.width), err}}
 		}
 		if tuf.Sum(data) != b.sum {
+			if data, err = freshly(a.cfg.Source).Entries(ctx, b.index, b.width); err != nil && !errors.Is(err, ErrTooLarge) {
+				return readBundle{err: &outage{proofs.EntriesPath(b.index, b.width), err}}
+			}
+		}
+		if tuf.Sum(data) != b.sum {
 			return readBundle{err: &changed{b, data}}
 		}
 	}

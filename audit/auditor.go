@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -286,7 +287,14 @@ func (a *Auditor) step(ctx context.Context) error {
 	if err := a.rejudge(ctx); err != nil {
 		return err
 	}
-	return a.judgePending(ctx)
+	if err := a.judgePending(ctx); err != nil {
+		return err
+	}
+	if a.verified == nil || a.next < a.tree.Size() || len(a.claims) > 0 {
+		return nil
+	}
+	// All that the log signed, as far as is known, has been served as it was signed.
+	return a.served(ctx, RootMismatch, tuf.Digest{}, -1, math.MaxInt64)
 }
 
 // maxStep is how long a step of Run goes on before it looks at the checkpoint again. A

@@ -23,6 +23,7 @@ const (
 // safe for concurrent use.
 type blobCache struct {
 	source Source
+	fresh  Source // for what was served wrong
 
 	mu    sync.Mutex
 	bytes int
@@ -47,7 +48,7 @@ type heldBlob struct {
 }
 
 func newBlobCache(source Source) *blobCache {
-	return &blobCache{source: source, order: list.New(), held: map[tuf.Digest]heldBlob{}}
+	return &blobCache{source: source, fresh: freshly(source), order: list.New(), held: map[tuf.Digest]heldBlob{}}
 }
 
 // badBlob is a blob that the log lacks, or serves wrong.
@@ -60,7 +61,9 @@ type badBlob struct {
 
 func (b *badBlob) Error() string { return b.detail }
 
-// get returns the blob. The error is a *badBlob or an *outage.
+// get returns the blob. The error is a *badBlob or an *outage. One that is served wrong is
+// read again: a single wrong answer, as of a network that wants a log-in first, accuses
+// nobody.
 func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if content, ok := c.cached(sum); ok {
 		return content, nil
@@ -68,7 +71,19 @@ func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if content, ok := c.spill.get(sum); ok {
 		return content, nil
 	}
-	content, err := c.source.Blob(ctx, sum)
+	content, err := c.read(ctx, c.source, sum)
+	if bad := (*badBlob)(nil); errors.As(err, &bad) && bad.kind == BlobMismatch {
+		content, err = c.read(ctx, c.fresh, sum)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.keep(sum, content)
+	return content, nil
+}
+
+func (c *blobCache) read(ctx context.Context, from Source, sum tuf.Digest) ([]byte, error) {
+	content, err := from.Blob(ctx, sum)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, &badBlob{sum, BlobMissing, nil, fmt.Sprintf("the log does not serve blob %v", sum)}
@@ -80,7 +95,6 @@ func (c *blobCache) get(ctx context.Context, sum tuf.Digest) ([]byte, error) {
 	if got := tuf.Sum(content); got != sum {
 		return nil, &badBlob{sum, BlobMismatch, content, fmt.Sprintf("blob %v is served as %d bytes with SHA-256 %v", sum, len(content), got)}
 	}
-	c.keep(sum, content)
 	return content, nil
 }
 

@@ -190,34 +190,27 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 	for i, got := range inOrder(ctx, int(min(bundles, math.MaxInt32)), filesAhead, get) {
 		index := first + int64(i)
 		width := proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index)
-		data := got.data
-		if got.err != nil && !errors.Is(got.err, ErrTooLarge) {
-			return &outage{proofs.EntriesPath(index, width), got.err}
+		wrong, err := a.take(g, index, width, got)
+		if wrong != nil {
+			// One wrong answer, as of a network that wants a log-in first, accuses nobody.
+			got.data, got.err = freshly(a.cfg.Source).Entries(ctx, index, width)
+			wrong, err = a.take(g, index, width, got)
 		}
-		entries, err := proofs.ParseEntries(data)
-		if err != nil || len(entries) != width {
-			a.recordMismatch(now, index*proofs.FullWidth, fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width), data)
-			return nil
-		}
-		if changed, err := a.hash(g, index, entries); err != nil {
+		if err != nil {
 			return err
-		} else if changed >= 0 {
-			if !a.forks(ctx, now) {
-				a.recordMismatch(now, changed, fmt.Sprintf("entry %d is served with other bytes than before", changed), data)
+		}
+		if wrong != nil {
+			if !wrong.changed || !a.forks(ctx, now) {
+				a.recordMismatch(now, wrong.entry, wrong.what, got.data)
 			}
 			return nil
 		}
-		b := bundle{index: index, width: width, sum: tuf.Sum(data)}
-		if g.held += len(data); g.held <= maxHeld {
-			b.data = data
-		}
-		g.bundles = append(g.bundles, b)
 	}
 	if g.Tree() != c.Tree {
 		if a.forks(ctx, now) {
 			return nil
 		}
-		return a.locate(ctx, now, g.Tree())
+		return a.locate(ctx, now, g)
 	}
 	if len(g.contradicted) > 0 {
 		for _, old := range g.contradicted {
@@ -235,6 +228,38 @@ func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed
 	a.bundles = append(a.bundles, g.bundles...)
 	a.tiles = append(append(a.tiles, g.tiles...), wanted(g.Partial())...)
 	return nil
+}
+
+// wrongBundle is what is wrong with a bundle.
+type wrongBundle struct {
+	entry   int64 // the first that is wrong
+	changed bool  // the tree has it, with other bytes
+	what    string
+}
+
+// take appends the entries of a bundle to the tree, if the answer has as many as it must
+// have. The error is an *outage.
+func (a *Auditor) take(g *growth, index int64, width int, got answer) (*wrongBundle, error) {
+	if got.err != nil && !errors.Is(got.err, ErrTooLarge) {
+		return nil, &outage{proofs.EntriesPath(index, width), got.err}
+	}
+	entries, err := proofs.ParseEntries(got.data)
+	if err != nil || len(entries) != width {
+		return &wrongBundle{entry: index * proofs.FullWidth, what: fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width)}, nil
+	}
+	changed, err := a.hash(g, index, entries)
+	if err != nil {
+		return nil, err
+	}
+	if changed >= 0 {
+		return &wrongBundle{changed, true, fmt.Sprintf("entry %d is served with other bytes than before", changed)}, nil
+	}
+	b := bundle{index: index, width: width, sum: tuf.Sum(got.data)}
+	if g.held += len(got.data); g.held <= maxHeld {
+		b.data = got.data
+	}
+	g.bundles = append(g.bundles, b)
+	return nil, nil
 }
 
 // hash appends the entries of a bundle to the tree. Those that the tree has
@@ -299,17 +324,17 @@ func (a *Auditor) forks(ctx context.Context, now claim) bool {
 }
 
 // locate reads the new entries again and finds the first that is not the one
-// signed, if the tiles say what was.
-func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) error {
-	general := fmt.Sprintf("the %d entries served hash to root %v", served.N, served.Hash)
+// signed, if the tiles say what was. If they do not, the entries must be the same again.
+func (a *Auditor) locate(ctx context.Context, now claim, g *growth) error {
+	general := fmt.Sprintf("the %d entries served hash to root %v", g.Size(), g.Tree().Hash)
+	again := freshly(a.cfg.Source)
 	for start := a.tree.Size() / proofs.FullWidth * proofs.FullWidth; start < now.tree.N; start += proofs.FullWidth {
 		width := proofs.TileWidth(now.tree.N, 0, start/proofs.FullWidth)
 		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(ctx, 0, start/proofs.FullWidth, width)
 		if err != nil {
-			a.recordMismatch(now, -1, general, nil)
-			return nil
+			return a.compareAgain(ctx, now, g, general)
 		}
-		data, err := a.cfg.Source.Entries(ctx, start/proofs.FullWidth, width)
+		data, err := again.Entries(ctx, start/proofs.FullWidth, width)
 		if err != nil {
 			return &outage{proofs.EntriesPath(start/proofs.FullWidth, width), err}
 		}
@@ -328,7 +353,28 @@ func (a *Auditor) locate(ctx context.Context, now claim, served proofs.Tree) err
 	return &outage{"the entries", errors.New("they were corrupted on the first read and intact when read again")}
 }
 
-// recordMismatch says that the log does not serve the entries that it signed.
+// compareAgain reads the new entries again, and accuses the log if they are the same.
+func (a *Auditor) compareAgain(ctx context.Context, now claim, g *growth, what string) error {
+	again := freshly(a.cfg.Source)
+	get := func(ctx context.Context, i int) answer {
+		data, err := again.Entries(ctx, g.bundles[i].index, g.bundles[i].width)
+		return answer{data, err}
+	}
+	for i, got := range inOrder(ctx, len(g.bundles), filesAhead, get) {
+		b := g.bundles[i]
+		if got.err != nil {
+			return &outage{proofs.EntriesPath(b.index, b.width), got.err}
+		}
+		if tuf.Sum(got.data) != b.sum {
+			return &outage{proofs.EntriesPath(b.index, b.width), errors.New("it was read twice, with other bytes each time")}
+		}
+	}
+	a.recordMismatch(now, -1, what, nil)
+	return nil
+}
+
+// recordMismatch says that the log does not serve the entries that it signed. It goes when
+// the log has served them.
 func (a *Auditor) recordMismatch(now claim, index int64, what string, served []byte) {
 	f := newFinding(RootMismatch, "%s; the log signed root %v for size %d", what, now.tree.Hash, now.tree.N)
 	f.Index = index
@@ -336,22 +382,28 @@ func (a *Auditor) recordMismatch(now claim, index int64, what string, served []b
 	if served != nil {
 		f.Evidence = append(f.Evidence, evidenceFile("served.bin", served))
 	}
+	a.claim(now)
 	a.record(f)
 }
 
 // checkTiles compares the tiles served with those that the entries gave. Those that
-// the log did not serve are asked for again, as many of them as missing files are.
+// the log did not serve, or served wrong, are asked for again, as many of them as missing files are.
 func (a *Auditor) checkTiles(ctx context.Context) error {
 	for again := min(len(a.lost), maxAskedAgain); again > 0; again-- {
 		want := a.lost[0]
 		tile, err := a.cfg.Source.Tile(ctx, want.id.Level, want.id.Index, want.id.Width)
-		there, err := a.checkTile(want, answer{tile, err})
+		right, err := a.checkTile(ctx, &want, answer{tile, err})
 		if err != nil {
 			return err
 		}
-		if a.lost = a.lost[1:]; !there {
+		if a.lost = a.lost[1:]; !right {
 			a.lost = append(a.lost, want)
-		} else if err := a.db.RemoveLost(ctx, state.LostTile{ID: want.id, Sum: want.sum}); err != nil {
+			continue
+		}
+		if err := a.db.RemoveLost(ctx, state.LostTile{ID: want.id, Sum: want.sum}); err != nil {
+			return err
+		}
+		if err := a.db.FindingGone(ctx, want.mismatch().digest(), a.cfg.Now()); err != nil {
 			return err
 		}
 	}
@@ -361,11 +413,11 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 		return answer{tile, err}
 	}
 	for _, got := range inOrder(ctx, len(tiles), filesAhead, get) {
-		there, err := a.checkTile(a.tiles[0], got)
+		right, err := a.checkTile(ctx, &a.tiles[0], got)
 		if err != nil {
 			return err
 		}
-		if !there {
+		if !right {
 			a.lost = append(a.lost, a.tiles[0])
 			if err := a.db.AddLost(ctx, state.LostTile{ID: a.tiles[0].id, Sum: a.tiles[0].sum}); err != nil {
 				return err
@@ -379,30 +431,43 @@ func (a *Auditor) checkTiles(ctx context.Context) error {
 	return nil
 }
 
-// checkTile reports whether the log serves a tile, right or wrong, by its answer.
-func (a *Auditor) checkTile(want wantedTile, got answer) (there bool, err error) {
-	id, tile, err := want.id, got.data, got.err
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return false, nil
-	case err != nil && !errors.Is(err, ErrTooLarge):
-		return false, &outage{id.Path(), err}
-	case tuf.Sum(tile) != want.sum:
-		f := newFinding(TileMismatch, "%s does not hold the hashes of the entries that the log signed", id.Path())
-		f.Index = id.Index << (proofs.TileHeight * (id.Level + 1))
-		f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed)}
-		if err == nil { // otherwise it is larger than any tile, and was not read
-			f.Evidence = append(f.Evidence, evidenceFile("tile.bin", tile))
-		}
-		a.record(f)
+// checkTile reports whether the log serves a tile as it must, by its answer, and if that is
+// wrong by a second one.
+func (a *Auditor) checkTile(ctx context.Context, want *wantedTile, got answer) (right bool, err error) {
+	id := want.id
+	is := func() bool { return got.err == nil && tuf.Sum(got.data) == want.sum }
+	if !is() && (got.err == nil || errors.Is(got.err, ErrTooLarge)) {
+		got.data, got.err = freshly(a.cfg.Source).Tile(ctx, id.Level, id.Index, id.Width)
 	}
-	return true, nil
+	switch {
+	case is():
+		return true, nil
+	case errors.Is(got.err, ErrNotFound):
+		want.wrong = false
+		return false, nil
+	case got.err != nil && !errors.Is(got.err, ErrTooLarge):
+		return false, &outage{id.Path(), got.err}
+	}
+	want.wrong = true
+	f := *want.mismatch()
+	f.Evidence = []Evidence{evidenceFile("checkpoint.note", a.signed)}
+	if got.err == nil { // otherwise it is larger than any tile, and was not read
+		f.Evidence = append(f.Evidence, evidenceFile("tile.bin", got.data))
+	}
+	a.record(f)
+	return false, nil
 }
 
 // lostTiles words which tiles are missing.
 func (a *Auditor) lostTiles() []Finding {
 	var found []Finding
-	for _, want := range a.lost[:min(len(a.lost), a.maxPerKind)] {
+	for _, want := range a.lost {
+		if len(found) == a.maxPerKind {
+			break
+		}
+		if want.wrong {
+			continue // a finding says so, until it is right
+		}
 		f := newFinding(TileMissing, "the log does not serve %s", want.id.Path())
 		f.Index = want.id.Index << (8 * (want.id.Level + 1))
 		found = append(found, f)

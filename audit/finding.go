@@ -350,8 +350,18 @@ func (a *Auditor) boundEvidence(f Finding) {
 	}
 }
 
+// served notes that what was served wrong is served right: of a kind of findings about a
+// repository, or none, those about leaves from an index to before another are gone.
+func (a *Auditor) served(ctx context.Context, kind Kind, repository tuf.Digest, from, to int64) error {
+	n, err := a.db.CountFindings(ctx, string(kind), repository)
+	if err != nil || n == 0 {
+		return err
+	}
+	return a.db.KindGone(ctx, string(kind), repository, from, to, a.cfg.Now())
+}
+
 // retract takes back what was found about repositories, because their leaves are judged
-// again. What was served wrong stays found. What is found again is not new.
+// again. What was served wrong stays found until it is served right. What is found again is not new.
 func (a *Auditor) retract(ctx context.Context, repos map[tuf.Digest]bool) error {
 	if err := a.settle(ctx); err != nil {
 		return err

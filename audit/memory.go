@@ -66,7 +66,13 @@ func (a *Auditor) remember(ctx context.Context) error {
 	}
 	a.lost = nil
 	for _, t := range lost {
-		a.lost = append(a.lost, wantedTile{t.ID, t.Sum})
+		want := wantedTile{id: t.ID, sum: t.Sum}
+		f, found, err := a.db.Finding(ctx, want.mismatch().digest())
+		if err != nil {
+			return err
+		}
+		want.wrong = found && f.Gone == 0
+		a.lost = append(a.lost, want)
 	}
 	a.ended = 0
 	if err := a.get(ctx, endedName, &a.ended); err != nil {
@@ -142,6 +148,11 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 		return err
 	}
 	if l.index < a.db.Size() {
+		if verdict != NotJudged {
+			if err := a.served(ctx, BlobMismatch, l.leaf.Repository, l.index, l.index+1); err != nil {
+				return err
+			}
+		}
 		return a.db.SetVerdict(ctx, l.index, verdict, kept.Expires)
 	}
 	if err := a.db.Append(ctx, kept); err != nil {

@@ -21,6 +21,21 @@ var ErrTooLarge = fetch.ErrTooLarge
 // not published a checkpoint. That statement is not signed.
 var ErrNothingPublished = errors.New("the log says that nothing has been published yet")
 
+// Fresh is what a Source may offer besides: to ask for files again without an answer that a
+// cache on the way has kept. A file that was served wrong is read from it before anybody is
+// accused; of a Source without it, the Source itself is asked again.
+type Fresh interface {
+	Fresh() Source
+}
+
+// freshly is the source for what is read again.
+func freshly(source Source) Source {
+	if s, ok := source.(Fresh); ok {
+		return s.Fresh()
+	}
+	return source
+}
+
 // MaxBundle is how many bytes a bundle of entries may have.
 const MaxBundle = proofs.FullWidth * (2 + proofs.MaxEntrySize)
 

@@ -108,6 +108,11 @@ func saysNothingPublished(body []byte) bool {
 	return json.Unmarshal(body, &problem) == nil && problem.Code == "nothing-published"
 }
 
+// Fresh implements audit.Fresh: caches on the way are asked to stand aside.
+func (s *HTTP) Fresh() audit.Source {
+	return &HTTP{base: s.base, client: s.fresh, fresh: s.fresh, waits: s.waits}
+}
+
 // Tile implements audit.Source.
 func (s *HTTP) Tile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
 	return s.tile(ctx, proofs.TileID{Level: level, Index: index, Width: width})

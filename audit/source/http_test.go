@@ -62,7 +62,7 @@ func TestHTTP(t *testing.T) {
 	var noCache atomic.Bool
 	var failures atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/prefix/checkpoint" {
+		if strings.HasPrefix(r.URL.Path, "/prefix/") {
 			noCache.Store(r.Header.Get("Cache-Control") == "no-cache")
 		}
 		if failures.Add(-1) >= 0 {
@@ -98,6 +98,12 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("five entries have %d bytes, four have %d, %v", len(bundle), len(four), err)
 			}
 		}
+	}
+	if tile, err := src.Tile(t.Context(), 0, 0, 5); err != nil || noCache.Load() {
+		t.Errorf("a tile: %d bytes, %v, no-cache %v", len(tile), err, noCache.Load())
+	}
+	if tile, err := src.Fresh().Tile(t.Context(), 0, 0, 5); err != nil || len(tile) != 5*32 || !noCache.Load() {
+		t.Errorf("a tile that is asked for again: %d bytes, %v, no-cache %v", len(tile), err, noCache.Load())
 	}
 	if _, err := src.Tile(t.Context(), 0, 1, 256); !errors.Is(err, audit.ErrNotFound) {
 		t.Errorf("a tile that is not there: %v", err)

@@ -145,6 +145,14 @@ func (db *DB) FindingGone(ctx context.Context, sum tuf.Digest, now time.Time) er
 	return err
 }
 
+// KindGone notes that the findings of a kind about a repository are gone, of those about
+// leaves from an index to before another; those about none have index -1.
+func (db *DB) KindGone(ctx context.Context, kind string, repository tuf.Digest, from, to int64, now time.Time) error {
+	_, err := db.write(ctx, "UPDATE findings SET gone = ?1, last = ?1 WHERE kind = ?2 AND repository = ?3 AND gone = 0 AND leaf >= ?4 AND leaf < ?5",
+		now.Unix(), kind, repositoryBlob(repository), from, to)
+	return err
+}
+
 // InDoubt is the value of Gone while the repository of a finding is judged again: if it is
 // found again, Back says that it was there all the time.
 const InDoubt = -1

@@ -314,6 +314,16 @@ func TestFindings(t *testing.T) {
 		t.Errorf("%d are left, %v", n, err)
 	}
 	// It comes back: that is news, and the acknowledgement stays.
+	must(t, db.PutFinding(ctx, two, at(45)))
+	must(t, db.KindGone(ctx, two.Kind, two.Repository, 0, two.Leaf, at(46)))
+	must(t, db.KindGone(ctx, two.Kind, sum(8), 0, two.Leaf+1, at(46)))
+	if f := get(two.Sum); f.Gone != 0 {
+		t.Errorf("gone with others: %+v", f)
+	}
+	must(t, db.KindGone(ctx, two.Kind, two.Repository, two.Leaf, two.Leaf+1, at(46)))
+	if f := get(two.Sum); f.Gone != 46 || f.Last != 46 {
+		t.Errorf("gone with its kind: %+v", f)
+	}
 	must(t, db.PutFinding(ctx, two, at(50)))
 	if f := get(two.Sum); f.First != 11 || f.Gone != 0 || f.Replay != 2 || f.Reason != "we know" {
 		t.Errorf("come back: %+v", f)

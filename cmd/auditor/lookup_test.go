@@ -14,6 +14,7 @@ import (
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/lookup"
 	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -200,6 +201,18 @@ func TestLookupInDoubt(t *testing.T) {
 	out, _ := w.run(2, "lookup", file, "--policy", w.policy)
 	w.wantAll(out, "WARNING  no release in the log lists ", "not checked to its end")
 	w.log.Spoil(audittest.BlobPath(root), nil)
+
+	// What is served wrong, as by a network that wants a log-in, and then right, is in order.
+	state := filepath.Join(t.TempDir(), "state")
+	bundle := proofs.EntriesPath(0, int(w.log.Size()))
+	w.log.Spoil(bundle, func([]byte) ([]byte, error) { return []byte("<html>"), nil })
+	out, _ = w.run(1, "lookup", file, "--policy", w.policy, "--state", state)
+	w.wantAll(out, "WARNING  ")
+	w.log.Spoil(bundle, nil)
+	out, _ = w.run(0, "lookup", file, "--policy", w.policy, "--state", state)
+	w.wantAll(out, "YES  ")
+	w.run(0, "replay", "--policy", w.policy, "--state", state)
+
 	w.log.Append([]byte("no leaf"))
 	w.log.Publish(2)
 	out, errs := w.run(1, "lookup", file, "--policy", w.policy)
