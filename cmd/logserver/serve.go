@@ -25,7 +25,7 @@ import (
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/logdir"
 	"github.com/tuflog/tuflog/log/metrics"
-	"github.com/tuflog/tuflog/log/packs"
+	"github.com/tuflog/tuflog/log/packstore"
 	"github.com/tuflog/tuflog/proofs"
 )
 
@@ -239,7 +239,7 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err er
 	}
 	cfg.LogSnapshots, cfg.LogTimestamps = flags.snapshots, flags.timestamps
 	cfg.Limits, cfg.Hold, cfg.Logger = flags.quotas.limits(), flags.hold, logger
-	cfg.Packs = packs.Config{Dir: flags.packs(), Room: room.Disk(minFreePacks, flags.dir)}
+	cfg.Packs = packstore.Config{Dir: flags.packs(), Room: room.Disk(minFreePacks, flags.dir)}
 	if !flags.on() || flags.mayLead() {
 		if err := openKeys(flags, &cfg); err != nil {
 			return cfg, err

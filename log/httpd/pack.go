@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/tuflog/tuflog/log/api"
-	"github.com/tuflog/tuflog/log/packs"
+	"github.com/tuflog/tuflog/log/packstore"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/pack"
 	"github.com/tuflog/tuflog/proofs"
@@ -22,12 +22,12 @@ func (s *Server) getPack(w http.ResponseWriter, r *http.Request) *problem {
 	if p := s.within(r, id); p != nil {
 		return p
 	}
-	coding := packs.Identity
+	coding := packstore.Identity
 	switch {
 	case takes(r.Header, "zstd"):
-		coding = packs.Zstd
+		coding = packstore.Zstd
 	case takesGzip(r.Header):
-		coding = packs.Gzip
+		coding = packstore.Gzip
 	}
 	p, made, trouble := s.pack(r, id, coding)
 	if trouble != nil {
@@ -43,11 +43,11 @@ func (s *Server) getPack(w http.ResponseWriter, r *http.Request) *problem {
 // pack returns a pack that is kept, or makes it. One is made at a time, and the sources
 // have their turns, so that reading a log whose packs nobody has asked for yet takes one
 // processor at most.
-func (s *Server) pack(r *http.Request, id proofs.TileID, coding packs.Coding) (p packs.Pack, made func(), trouble *problem) {
-	kept := func() (packs.Pack, func(), *problem) {
+func (s *Server) pack(r *http.Request, id proofs.TileID, coding packstore.Coding) (p packstore.Pack, made func(), trouble *problem) {
+	kept := func() (packstore.Pack, func(), *problem) {
 		made, trouble := s.making(r, quota.MakingPack)
 		if trouble != nil {
-			return packs.Pack{}, nil, trouble
+			return packstore.Pack{}, nil, trouble
 		}
 		p, err := s.packs.Kept(r.Context(), id.Index, coding)
 		if err == nil {
@@ -55,9 +55,9 @@ func (s *Server) pack(r *http.Request, id proofs.TileID, coding packs.Coding) (p
 		}
 		made()
 		if !errors.Is(err, fs.ErrNotExist) {
-			return packs.Pack{}, nil, packFailed(id, err)
+			return packstore.Pack{}, nil, packFailed(id, err)
 		}
-		return packs.Pack{}, nil, nil
+		return packstore.Pack{}, nil, nil
 	}
 	full := id.Width == proofs.FullWidth
 	if full {
@@ -68,7 +68,7 @@ func (s *Server) pack(r *http.Request, id proofs.TileID, coding packs.Coding) (p
 	ctx, cancel := context.WithTimeout(r.Context(), quota.MakingFor)
 	defer cancel()
 	if s.packing.Enter(ctx, s.sources.Network(r)) != nil {
-		return packs.Pack{}, nil, later(api.CodeBusy, "too many packs are asked for at once that have to be made")
+		return packstore.Pack{}, nil, later(api.CodeBusy, "too many packs are asked for at once that have to be made")
 	}
 	defer s.packing.Leave()
 	if full { // the one before may have made it
@@ -78,7 +78,7 @@ func (s *Server) pack(r *http.Request, id proofs.TileID, coding packs.Coding) (p
 	}
 	p, err := s.packs.Make(r.Context(), id, coding)
 	if err != nil {
-		return packs.Pack{}, nil, packFailed(id, err)
+		return packstore.Pack{}, nil, packFailed(id, err)
 	}
 	return p, nil, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/log/intake"
-	"github.com/tuflog/tuflog/log/packs"
+	"github.com/tuflog/tuflog/log/packstore"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
@@ -42,7 +42,7 @@ type Server struct {
 
 	large, largeOfHolders quota.Lane // for large submissions
 
-	packs   *packs.Packs
+	packs   *packstore.Store
 	packing quota.Lane // for making a pack
 
 	running context.Context // ends when nothing that a request waits for can come
@@ -63,7 +63,7 @@ type Config struct {
 
 	// Packs says where the packs of full bundles are kept. The zero value means that
 	// none are, and each is made for each client.
-	Packs packs.Config
+	Packs packstore.Config
 
 	// LogSnapshots and LogTimestamps make snapshots and timestamps leaves of
 	// their own.
@@ -122,7 +122,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		parsing:  semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))),
 		made:     quota.NewPool(cfg.Limits.Making),
 		sending:  quota.NewPool(cfg.Limits.Answers),
-		packs:    packs.New(cfg.Packs, cfg.Storage, cfg.Blobs, cfg.Logger),
+		packs:    packstore.New(cfg.Packs, cfg.Storage, cfg.Blobs, cfg.Logger),
 		running:  running,
 		stop:     stop,
 	}

@@ -1,4 +1,4 @@
-package packs
+package packstore
 
 import (
 	"bytes"
@@ -102,7 +102,7 @@ func (w *world) CountBlobs(_ context.Context, sums []tuf.Digest) (n int, err err
 	return n, nil
 }
 
-func (w *world) packs(cfg Config) *Packs {
+func (w *world) packs(cfg Config) *Store {
 	return New(cfg, w, w, slog.New(slog.NewTextHandler(&w.logged, nil)))
 }
 
@@ -145,7 +145,7 @@ func bundle(index int64, width int) proofs.TileID {
 var codings = []Coding{Identity, Gzip, Zstd}
 
 // is checks that a pack is kept, and is the right one, or that it is not.
-func is(t *testing.T, what string, w *world, p *Packs, index int64, kept bool) {
+func is(t *testing.T, what string, w *world, p *Store, index int64, kept bool) {
 	t.Helper()
 	for _, coding := range codings {
 		w.reads = 0

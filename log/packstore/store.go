@@ -1,4 +1,4 @@
-package packs
+package packstore
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Config configures Packs.
+// Config configures a Store.
 type Config struct {
 	// Dir is where the packs of full bundles are kept; it need not exist. Empty means
 	// that none are kept.
@@ -24,8 +24,8 @@ type Config struct {
 	Room func() error
 }
 
-// Packs are the packs of a log. Its methods may be called from several goroutines.
-type Packs struct {
+// Store makes and keeps the packs of a log. Its methods may be called from several goroutines.
+type Store struct {
 	cfg     Config
 	storage log.Storage
 	blobs   log.Blobs
@@ -34,9 +34,9 @@ type Packs struct {
 	warned  sync.Once
 }
 
-// New returns the packs of a log with these entries and files.
-func New(cfg Config, storage log.Storage, blobs log.Blobs, logger *slog.Logger) *Packs {
-	return &Packs{cfg: cfg, storage: storage, blobs: blobs, logger: logger}
+// New returns the store of the packs of a log with these entries and files.
+func New(cfg Config, storage log.Storage, blobs log.Blobs, logger *slog.Logger) *Store {
+	return &Store{cfg: cfg, storage: storage, blobs: blobs, logger: logger}
 }
 
 // Coding is how a pack is compressed, as in HTTP's Content-Encoding.
@@ -68,16 +68,16 @@ type batchBlobs interface {
 // Kept returns the pack of a full bundle. The error is fs.ErrNotExist if it is not kept,
 // or not any more: one that was kept counts only for the entries that it was made of, and
 // as long as the log has all its files, because one of them may be withheld by now.
-func (p *Packs) Kept(ctx context.Context, index int64, coding Coding) (Pack, error) {
-	if p.cfg.Dir == "" {
+func (s *Store) Kept(ctx context.Context, index int64, coding Coding) (Pack, error) {
+	if s.cfg.Dir == "" {
 		return Pack{}, fs.ErrNotExist
 	}
-	data, madeOf, err := readKept(p.path(index), coding)
+	data, madeOf, err := readKept(s.path(index), coding)
 	if err != nil {
 		// Whatever is in the way of a file, the pack can be made.
 		return Pack{}, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
-	bundle, err := p.storage.ReadEntries(ctx, index, proofs.FullWidth)
+	bundle, err := s.storage.ReadEntries(ctx, index, proofs.FullWidth)
 	if err != nil {
 		return Pack{}, err
 	}
@@ -89,7 +89,7 @@ func (p *Packs) Kept(ctx context.Context, index int64, coding Coding) (Pack, err
 		return Pack{}, err
 	}
 	sums := small(entries)
-	n, err := p.held(ctx, sums)
+	n, err := s.held(ctx, sums)
 	if err != nil {
 		return Pack{}, err
 	}
@@ -97,7 +97,7 @@ func (p *Packs) Kept(ctx context.Context, index int64, coding Coding) (Pack, err
 		return Pack{}, fs.ErrNotExist
 	}
 	if coding == Identity {
-		if data, err = p.coder.unpack(data); err != nil {
+		if data, err = s.coder.unpack(data); err != nil {
 			return Pack{}, err
 		}
 	}
@@ -107,8 +107,8 @@ func (p *Packs) Kept(ctx context.Context, index int64, coding Coding) (Pack, err
 // Make makes the pack of a bundle. It takes about six times pack.MaxSize of memory at most, and
 // processor time in proportion, so the caller limits how many are made at once. The pack
 // of a full bundle is kept if it is whole.
-func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack, error) {
-	bundle, err := p.storage.ReadEntries(ctx, id.Index, id.Width)
+func (s *Store) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack, error) {
+	bundle, err := s.storage.ReadEntries(ctx, id.Index, id.Width)
 	if err != nil {
 		return Pack{}, err
 	}
@@ -116,7 +116,7 @@ func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack
 	if err != nil {
 		return Pack{}, err
 	}
-	files, err := p.read(ctx, small(entries))
+	files, err := s.read(ctx, small(entries))
 	if err != nil {
 		return Pack{}, err
 	}
@@ -125,12 +125,12 @@ func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack
 		return Pack{}, err
 	}
 	whole := absent == 0
-	if !whole || id.Width != proofs.FullWidth || p.cfg.Dir == "" || !p.room() {
-		return Pack{p.coder.as(coding, plain), whole}, nil
+	if !whole || id.Width != proofs.FullWidth || s.cfg.Dir == "" || !s.room() {
+		return Pack{s.coder.as(coding, plain), whole}, nil
 	}
-	zstd, gzip := p.coder.keep(plain)
-	if err := keep(p.path(id.Index), tuf.Sum(bundle), zstd, gzip); err != nil {
-		p.warned.Do(func() { p.logger.Warn("a pack cannot be kept, and is made for each that asks", "err", err) })
+	zstd, gzip := s.coder.keep(plain)
+	if err := keep(s.path(id.Index), tuf.Sum(bundle), zstd, gzip); err != nil {
+		s.warned.Do(func() { s.logger.Warn("a pack cannot be kept, and is made for each that asks", "err", err) })
 	}
 	data := plain
 	switch coding {
@@ -143,13 +143,13 @@ func (p *Packs) Make(ctx context.Context, id proofs.TileID, coding Coding) (Pack
 }
 
 // room reports whether there is room to keep a pack.
-func (p *Packs) room() bool {
-	if p.cfg.Room == nil {
+func (s *Store) room() bool {
+	if s.cfg.Room == nil {
 		return true
 	}
-	err := p.cfg.Room()
+	err := s.cfg.Room()
 	if err != nil {
-		p.warned.Do(func() { p.logger.Warn("packs are not kept, and are made for each that asks", "err", err) })
+		s.warned.Do(func() { s.logger.Warn("packs are not kept, and are made for each that asks", "err", err) })
 	}
 	return err == nil
 }
@@ -171,9 +171,9 @@ func small(entries [][]byte) []tuf.Digest {
 var tooLarge = make([]byte, pack.MaxFile+1)
 
 // read returns the files that there are.
-func (p *Packs) read(ctx context.Context, sums []tuf.Digest) (map[tuf.Digest][]byte, error) {
+func (s *Store) read(ctx context.Context, sums []tuf.Digest) (map[tuf.Digest][]byte, error) {
 	files := make(map[tuf.Digest][]byte, len(sums))
-	if batch, ok := p.blobs.(batchBlobs); ok {
+	if batch, ok := s.blobs.(batchBlobs); ok {
 		err := batch.ReadBlobs(ctx, sums, func(sum tuf.Digest, data []byte) {
 			if len(data) > pack.MaxFile {
 				files[sum] = tooLarge
@@ -184,7 +184,7 @@ func (p *Packs) read(ctx context.Context, sums []tuf.Digest) (map[tuf.Digest][]b
 		return files, err
 	}
 	for _, sum := range sums {
-		data, err := p.blobs.Blob(ctx, sum)
+		data, err := s.blobs.Blob(ctx, sum)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -199,15 +199,15 @@ func (p *Packs) read(ctx context.Context, sums []tuf.Digest) (map[tuf.Digest][]b
 }
 
 // held returns how many of the files there are.
-func (p *Packs) held(ctx context.Context, sums []tuf.Digest) (int, error) {
-	if batch, ok := p.blobs.(batchBlobs); ok {
+func (s *Store) held(ctx context.Context, sums []tuf.Digest) (int, error) {
+	if batch, ok := s.blobs.(batchBlobs); ok {
 		return batch.CountBlobs(ctx, sums)
 	}
-	files, err := p.read(ctx, sums)
+	files, err := s.read(ctx, sums)
 	return len(files), err
 }
 
-func (p *Packs) path(index int64) string {
+func (s *Store) path(index int64) string {
 	id := proofs.TileID{Level: proofs.EntriesLevel, Index: index, Width: proofs.FullWidth}
-	return fmt.Sprintf("%s/%s", p.cfg.Dir, pack.Path(id)[len("tile/files/"):])
+	return fmt.Sprintf("%s/%s", s.cfg.Dir, pack.Path(id)[len("tile/files/"):])
 }

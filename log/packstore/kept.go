@@ -1,4 +1,4 @@
-package packs
+package packstore
 
 import (
 	"encoding/binary"
