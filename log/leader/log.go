@@ -218,26 +218,7 @@ func (l *Log) Run(ctx context.Context) error {
 	case <-background.Done():
 	case <-halted:
 	}
-	drain, cancel := context.WithTimeout(background, l.cfg.DrainTimeout)
-	defer cancel()
-	select {
-	case <-l.intake.Drain():
-	case <-l.publisher.Stopped():
-	case <-drain.Done():
-	}
-	err := l.publisher.WaitPublished(drain, l.publisher.Tree().N)
-	if err != nil {
-		l.cfg.Logger.Warn("stopping before everything is published; the rest follows after the next start", "err", err)
-	}
-	// Entries that the derived state lacks only cost time at the next start. A log that
-	// has halted does not wait: its storage may be of another date than its state, and
-	// another front end waits for the lease.
-	if size := l.publisher.Tree().N; l.publisher.Halted() == nil {
-		if err := l.indexer.Wait(drain, size); err != nil {
-			l.cfg.Logger.Info("the derived state is caught up at the next start", "err", err)
-		}
-		l.indexer.Behind(drain, size)
-	}
+	l.drain(background)
 	stop()
 	running.Wait()
 	l.server.Stop()

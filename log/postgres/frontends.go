@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	_ "embed" // the table of front ends
 	"errors"
 	"fmt"
 	"strings"
@@ -94,11 +93,6 @@ func (db *DB) FrontEnds(ctx context.Context) (all []FrontEnd, err error) {
 	}
 	return all, wrap("read of the front ends", err)
 }
-
-// frontEndsTable makes the table, as a migration has made it.
-//
-//go:embed migrations/0006_front_ends.sql
-var frontEndsTable string
 
 // lostTable reports whether an error means that a table is not there.
 func lostTable(err error) bool {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -10,12 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 )
-
-// migrations are files named by version, from 0001 on without a gap. A file that
-// has been released is never changed: add another.
-//
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // migrationLock is the number of the advisory lock that programs take to change
 // the schema: any that nobody else uses in the database.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,11 +15,6 @@ import (
 
 // tables are those of a state, in an order in which they can be compared.
 var tables = []string{"position", "repositories", "roles", "leaves", "roots", "bases", "targets"}
-
-// stateSchema makes an empty derived state.
-//
-//go:embed state.sql
-var stateSchema string
 
 const (
 	// scratchPrefix begins the schema of each second state. A number follows, of the

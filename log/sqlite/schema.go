@@ -1,5 +1,9 @@
 package sqlite
 
+// The schemas of a log's own SQLite files. Those of the others: log/postgres/schema.go with
+// log/postgres/migrations/*.sql for a log on servers, audit/state/schema.go for what an auditor
+// remembers, witness/sqlite/schema.go for a witness.
+
 const stateVersion = 6
 
 // Releases of a role mostly list what the one before lists. So a row of targets
