@@ -1,5 +1,9 @@
 package admit
 
+// The codes of a log's rules: why a file may not enter a log. Those of a log's HTTP API, these
+// among them, are in log/api/codes.go (docs/api.md says what they mean); those with which a
+// device refuses an update are in verify/codes.go (docs/refusals.md).
+
 import (
 	"errors"
 	"fmt"

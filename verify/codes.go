@@ -1,5 +1,9 @@
 package verify
 
+// The codes of a device: why it refuses an update (docs/refusals.md says what they mean). Those
+// with which a log refuses a file are in admit/codes.go, and those of its HTTP API in
+// log/api/codes.go (docs/api.md).
+
 import (
 	"fmt"
 

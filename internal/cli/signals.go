@@ -13,8 +13,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Main runs the program until it ends, and exits. An interrupt or SIGTERM ends the context
-// of its command: one that serves drains by Serve, any other gives up.
+// Main runs the program until it ends, and exits. It catches an interrupt and SIGTERM, which
+// end the context of the command: one that serves drains by Serve, any other gives up. A
+// log drains in log/leader/drain.go, which log/cluster/lead.go runs for the front end that
+// leads. A witness stops in cmd/witness/serve.go: its closers end, last, the changes under way
+// in witness/sqlite/writer.go.
 func Main(program func() *cobra.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second Ctrl-C ends a program that takes its time

@@ -1,5 +1,9 @@
 package api
 
+// The codes of a log's HTTP API: why a log refuses a file or a whole request (docs/api.md says
+// what they mean). Those of files are mostly the rules' own, in admit/codes.go; those with which
+// a device refuses an update are in verify/codes.go (docs/refusals.md).
+
 import "github.com/tuflog/tuflog/admit"
 
 // Codes of refused files, the rules being those of the log's admission.

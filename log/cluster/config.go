@@ -45,7 +45,8 @@ type Config struct {
 	Yielded func(reason string)
 }
 
-// Leases is where the right to lead is, which one process has at a time.
+// Leases is where the right to lead is, which one process has at a time. It is decided in
+// log/postgres/lease.go.
 type Leases interface {
 	// Campaign waits until nobody has the lease, takes it for a candidate, and renews it.
 	Campaign(ctx context.Context, who Candidate) (Lease, error)

@@ -1,5 +1,9 @@
 package cluster
 
+// This file holds when a front end campaigns. Which candidate leads is decided by the
+// database, which lets one of them change the lease's row: DB.Campaign, DB.take and
+// Lease.renew in log/postgres/lease.go.
+
 import (
 	"context"
 	"errors"
