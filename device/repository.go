@@ -22,6 +22,9 @@ type Repository struct {
 	TargetsURL string
 	// Client sends the requests. Nil: one that waits half a minute for an answer to begin.
 	Client *http.Client
+	// SameHost refuses redirects to other hosts, which an auditor must not be led to. Devices
+	// follow them: what a mirror serves may be elsewhere, and all of it is verified.
+	SameHost bool
 	// MinRate is the least bytes a second of a server, measured over half a minute. Zero: any.
 	MinRate int64
 	// Timeout is the most time to spend on fetching metadata. Zero: any.
@@ -29,7 +32,8 @@ type Repository struct {
 	// Late is the error after Timeout. Nil: a default message.
 	Late error
 
-	spent time.Duration
+	spent  time.Duration
+	client *http.Client // Client, as SameHost wants it
 }
 
 // TooLongError means that a file was refused because it is longer than the
@@ -60,8 +64,9 @@ func (r *Repository) Fetch(ctx context.Context, request verify.Request) ([]byte,
 	}
 	defer cancel()
 	begin := time.Now()
-	b, err := r.pace().Get(timed, r.client(), withSlash(r.URL)+request.URLName(), request.MaxLength)
+	b, err := r.pace().Get(timed, r.http(), withSlash(r.URL)+request.URLName(), request.MaxLength)
 	r.spent += time.Since(begin)
+	err = fetch.WithoutBody(err)
 	switch {
 	case errors.Is(err, fetch.ErrNotFound):
 		return nil, notThere{err}
@@ -76,7 +81,8 @@ func (r *Repository) Fetch(ctx context.Context, request verify.Request) ([]byte,
 // CopyTarget is Origin's.
 func (r *Repository) CopyTarget(ctx context.Context, w io.Writer, _ string, found verify.Lookup, from int64) error {
 	// One byte more than listed is enough to know that it is another file.
-	err := r.pace().CopyFrom(ctx, r.client(), w, withSlash(r.TargetsURL)+escapePath(found.Name), from, found.Target.Length)
+	err := r.pace().CopyFrom(ctx, r.http(), w, withSlash(r.TargetsURL)+escapePath(found.Name), from, found.Target.Length)
+	err = fetch.WithoutBody(err)
 	switch {
 	case errors.Is(err, fetch.ErrRange):
 		return fmt.Errorf("%w: %w", ErrShort, err)
@@ -88,13 +94,19 @@ func (r *Repository) CopyTarget(ctx context.Context, w io.Writer, _ string, foun
 
 func (r *Repository) pace() fetch.Pace { return fetch.Pace{Rate: r.MinRate} }
 
-func (r *Repository) client() *http.Client {
-	if r.Client == nil {
+func (r *Repository) http() *http.Client {
+	if r.client != nil {
+		return r.client
+	}
+	if r.client = r.Client; r.client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.ResponseHeaderTimeout = 30 * time.Second
-		r.Client = &http.Client{Transport: transport}
+		r.client = &http.Client{Transport: transport}
 	}
-	return r.Client
+	if r.SameHost {
+		r.client = fetch.SameHost(r.client)
+	}
+	return r.client
 }
 
 func withSlash(url string) string {

@@ -19,6 +19,7 @@ import (
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // copyOf writes what a vendor serves into a folder.
@@ -268,6 +269,42 @@ func (w *comparing) forkedProof() {
 	sidecar(deceived)
 	out, _ = w.run(1, "compare", "--policy", w.policy, "--out", w.t.TempDir(), w.mirror, deceived)
 	w.wantAll(out, "WARNING: the proof", deceived+": the proof of targets 5", "the log signed two histories", "; its proof verifies")
+}
+
+// A vantage leads an auditor to no other host, and what a host answers in place of a file is
+// not printed; nor is the password of a vantage's URL.
+func TestStrangeVantages(t *testing.T) {
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer inside.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away/timestamp.json":
+			http.Redirect(w, r, inside.URL+"/keys", http.StatusFound)
+		case "/moved/timestamp.json":
+			http.Redirect(w, r, "/here/timestamp.json", http.StatusFound)
+		case "/here/timestamp.json":
+			fmt.Fprint(w, "timestamp")
+		default:
+			http.Error(w, "AccessKeyId", http.StatusInternalServerError)
+		}
+	}))
+	defer srv.Close()
+	for path, want := range map[string]string{"/away": "which is not followed", "/moved": "", "/here": "", "/broken": "answered 500"} {
+		views, err := openViews(t.Context(), []string{strings.Replace(srv.URL, "http://", "http://me:secret@", 1) + path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := views[0].Source.Fetch(t.Context(), verify.Request{Role: tuf.RoleTimestamp, MaxLength: 100})
+		said := fmt.Sprint(views[0].Name, err)
+		if want == "" && string(b) != "timestamp" || !strings.Contains(said, want) || strings.Contains(said, "secret") || strings.Contains(said, "AccessKeyId") {
+			t.Errorf("%s: %q, %s", path, b, said)
+		}
+	}
+	for _, wrong := range []string{srv.URL + "/?q=1", srv.URL + "/#f", "http://me:secret@host?", "ftp://me:secret@host"} {
+		if _, err := openViews(t.Context(), []string{wrong}); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
 }
 
 // A file that is passed off as another role's, beside the proof of its own, is not proved.

@@ -226,7 +226,7 @@ func heardAt(ctx context.Context, url string, origins []string) (map[string][]by
 	}
 	b, err := fetch.Get(ctx, client, url, maxGossip)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", fetch.Redacted(url), err), missed)
+		return nil, errors.Join(fmt.Errorf("%s: %w", fetch.Redacted(url), fetch.WithoutBody(err)), fetch.WithoutBody(missed))
 	}
 	return map[string][]byte{fetch.Redacted(url): b}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tuflog/tuflog/audit/history"
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/log/api"
 	"github.com/tuflog/tuflog/proofs"
@@ -34,10 +35,11 @@ func openViews(ctx context.Context, args []string) ([]view, error) {
 	for _, arg := range args {
 		v := view{Vantage: compare.Vantage{Name: arg}}
 		if strings.Contains(arg, "://") {
-			if err := cli.CheckURL(arg); err != nil {
+			if err := cli.CheckBaseURL(arg); err != nil {
 				return nil, err
 			}
-			v.Source = &device.Repository{URL: arg, Timeout: maxVantage}
+			v.Name = fetch.Redacted(arg)
+			v.Source = &device.Repository{URL: arg, Timeout: maxVantage, SameHost: true}
 			views = append(views, v)
 			continue
 		}

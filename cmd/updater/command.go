@@ -13,7 +13,6 @@ import (
 
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
-	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -154,14 +153,9 @@ func (o *options) checkLimits() (verify.Limits, error) {
 	return o.limits, nil
 }
 
-// checkURL refuses what no file can be fetched from: the names of files are put behind
-// it.
-func checkURL(flag, s string) error {
-	if err := cli.CheckURL(s); err != nil {
+func checkBaseURL(flag, s string) error {
+	if err := cli.CheckBaseURL(s); err != nil {
 		return fmt.Errorf("--%s: %w", flag, err)
-	}
-	if strings.ContainsAny(s, "?#") {
-		return fmt.Errorf("--%s %q: file names are put behind the URL, so it cannot have a query or a fragment", flag, fetch.Redacted(s))
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ func (o *options) needOrigin(targets bool) error {
 	case targets && o.targetBaseURL == "":
 		return errors.New("--target-base-url is needed")
 	}
-	err := checkURL("metadata-url", o.metadataURL)
+	err := checkBaseURL("metadata-url", o.metadataURL)
 	if err == nil && o.targetBaseURL != "" {
-		err = checkURL("target-base-url", o.targetBaseURL)
+		err = checkBaseURL("target-base-url", o.targetBaseURL)
 	}
 	return err
 }

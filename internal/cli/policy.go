@@ -67,6 +67,18 @@ func CheckURL(s string) error {
 	return nil
 }
 
+// CheckBaseURL refuses what no file can be fetched from: the names of files are put behind
+// it.
+func CheckBaseURL(s string) error {
+	if err := CheckURL(s); err != nil {
+		return err
+	}
+	if strings.ContainsAny(s, "?#") {
+		return fmt.Errorf("%q: file names are put behind the URL, so it cannot have a query or a fragment", fetch.Redacted(s))
+	}
+	return nil
+}
+
 // CheckName refuses a permanent name that should be a URL without its scheme, but
 // has a scheme.
 func CheckName(name string) error {

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,5 +37,29 @@ func TestDirect(t *testing.T) {
 	to = "http://user:password@inside/\u202e" + strings.Repeat("x", 10000)
 	if _, err := Get(t.Context(), Direct(nil), srv.URL+"/302", 10); err == nil || strings.Contains(AsRedirect(err).Error(), "password") || len(AsRedirect(err).Error()) > 1200 {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A client may be led to other paths of a host, and nowhere else.
+func TestSameHost(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer elsewhere.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := map[string]string{"/moved": "/here", "/away": elsewhere.URL, "/other": "ftp://" + r.Host, "/round": "/round", "/twice": "/away"}[r.URL.Path]; to != "" {
+			http.Redirect(w, r, to, http.StatusFound)
+			return
+		}
+		fmt.Fprint(w, "file")
+	}))
+	defer srv.Close()
+	for _, path := range []string{"/here", "/moved"} {
+		if b, err := Get(t.Context(), SameHost(nil), srv.URL+path, 10); err != nil || string(b) != "file" {
+			t.Errorf("%s: %q, %v", path, b, err)
+		}
+	}
+	for _, path := range []string{"/away", "/other", "/round", "/twice"} {
+		if _, err := Get(t.Context(), SameHost(nil), srv.URL+path, 10); AsRedirect(err) == nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

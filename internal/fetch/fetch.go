@@ -34,6 +34,16 @@ func (e *StatusError) Error() string {
 	return msg
 }
 
+// WithoutBody returns an error without the body of an answer that was not 200. Nobody has said
+// who answers for a server of strangers, so that what it says is not for reports.
+func WithoutBody(err error) error {
+	var status *StatusError
+	if errors.As(err, &status) {
+		status.Body = ""
+	}
+	return err
+}
+
 // Unwrap makes the error of a missing file an ErrNotFound for errors.Is.
 func (e *StatusError) Unwrap() error {
 	switch e.Status {
