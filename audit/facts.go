@@ -100,9 +100,9 @@ type facts struct {
 	odd    bool
 }
 
-func (a *Auditor) readFacts(ctx context.Context, id tuf.Digest) (*facts, error) {
+func readFacts(ctx context.Context, db *state.DB, id tuf.Digest) (*facts, error) {
 	f := &facts{}
-	err := a.db.Facts(ctx, id, func(name string, value []byte) error {
+	err := db.Facts(ctx, id, func(name string, value []byte) error {
 		f.names, f.values = append(f.names, name), append(f.values, value)
 		f.odd = f.odd || name == oddName
 		return nil

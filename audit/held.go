@@ -127,7 +127,7 @@ func (a *Auditor) readRepository(ctx context.Context, id tuf.Digest, most int) (
 	if err != nil || !ok || known.Genesis < 0 {
 		return nil, err
 	}
-	facts, err := a.readFacts(ctx, id)
+	facts, err := readFacts(ctx, a.db, id)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,11 @@ func (a *Auditor) remember(ctx context.Context) error {
 
 // get reads a value that the state has; none leaves it as it is.
 func (a *Auditor) get(ctx context.Context, name string, into any) error {
-	text, err := a.db.Get(ctx, name)
+	return readValue(ctx, a.db, name, into)
+}
+
+func readValue(ctx context.Context, db *state.DB, name string, into any) error {
+	text, err := db.Get(ctx, name)
 	if err != nil || text == "" {
 		return err
 	}
@@ -109,6 +113,38 @@ func (a *Auditor) get(ctx context.Context, name string, into any) error {
 		return fmt.Errorf("auditor state: %w: %s is %q: %w", state.ErrDamaged, name, text, err)
 	}
 	return nil
+}
+
+// CheckKept reads what auditors keep in a state beside the leaves, as a replay would: what is
+// known of repositories, and all findings. The error wraps state.ErrDamaged where it cannot be
+// read.
+func CheckKept(ctx context.Context, db *state.DB) error {
+	for name, into := range map[string]any{endedName: new(int64), looksName: new(looksMemory), clocksName: new(map[string]bool)} {
+		if err := readValue(ctx, db, name, into); err != nil {
+			return err
+		}
+	}
+	var ids []tuf.Digest
+	err := db.Repositories(ctx, "", func(known state.Repository) error {
+		ids = append(ids, known.ID)
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		known, err := readFacts(ctx, db, id)
+		if err == nil {
+			err = known.restore(newRepository(nil, 0))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return db.Findings(ctx, true, func(f state.Finding) error {
+		_, err := lived(f, 0)
+		return errors.Join(err, ctx.Err())
+	})
 }
 
 func (a *Auditor) set(ctx context.Context, name string, value any) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
 	"github.com/tuflog/tuflog/tuf"
@@ -85,7 +84,7 @@ func (a *Auditor) rememberNotes(ctx context.Context) error {
 			return fmt.Errorf("auditor state in %s is not of a log of this policy: %w (after the log's key was replaced, list its old key beside the new one until the auditor has run once)", a.db.Dir(), err)
 		}
 		if !a.isOf(c) {
-			return fmt.Errorf("auditor state in %s is of log %q, and the note beside it, in %s, of %q", a.db.Dir(), a.origin, state.NewestFile(a.db.Dir()), c.Origin)
+			return fmt.Errorf("auditor state in %s is of log %q, and the note beside it, in %s, of %q", a.db.Dir(), a.origin, a.db.NewestFile(), c.Origin)
 		}
 		stripped, _ := a.strip(c.Note)
 		now := claim{c.Tree, stripped.Marshal()}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -229,7 +228,7 @@ func findingRows(ctx context.Context, from *source, emit func(...any) error) err
 			Sentence string `json:"sentence"`
 		}
 		if err := json.Unmarshal(f.Body, &body); err != nil {
-			return errors.Join(fmt.Errorf("finding %s", f.ID()), err)
+			return &state.Error{Err: fmt.Errorf("%w: finding %s: %w", state.ErrDamaged, f.ID(), err)}
 		}
 		var leaf, reason any
 		if f.Leaf >= 0 {

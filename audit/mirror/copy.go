@@ -170,15 +170,14 @@ func (c *mirror) pack(ctx context.Context, id proofs.TileID, entries [][]byte) (
 			data = pack.Cut(data, entries)
 		}
 	}
-	if errors.Is(err, audit.ErrNotFound) {
-		return nil, nil // a log without packs
-	}
 	if err != nil {
-		return nil, c.fault(pack.Path(id), err)
+		// A log need not have packs, or serve them as well as its files: each of those is asked
+		// for by itself.
+		return nil, ctx.Err()
 	}
 	files, err := pack.Parse(data, entries)
 	if err != nil {
-		return nil, nil // nobody has signed a pack: each file is asked for by itself
+		return nil, nil // nobody has signed a pack: likewise
 	}
 	return files, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/tuflog/tuflog/audit/audittest"
 	"github.com/tuflog/tuflog/audit/mirror"
 	"github.com/tuflog/tuflog/audit/source"
+	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/pack"
@@ -524,17 +526,29 @@ func TestPartialPackGone(t *testing.T) {
 	w.whole()
 }
 
-// Nobody has signed a pack: one that is wrong is left aside, and its files are asked for
-// one by one.
+// Nobody has signed a pack, and no log need serve one: one that is wrong, too long, or cannot
+// be read is left aside, and its files are asked for one by one.
 func TestWrongPack(t *testing.T) {
 	w := newWorld(t, 300)
-	w.log.Spoil("tile/files/000", func([]byte) ([]byte, error) { return []byte("<html>"), nil })
-	w.log.Spoil("tile/files/001.p/44", func(b []byte) ([]byte, error) { return append(b, b[:100]...), nil })
-	_, err := w.update(w.log.Source())
-	w.must(err)
-	w.log.Spoil("tile/files/000", nil)
-	w.log.Spoil("tile/files/001.p/44", nil)
-	w.whole()
+	html := func([]byte) ([]byte, error) { return []byte("<html>"), nil }
+	twice := func(b []byte) ([]byte, error) { return append(b, b[:100]...), nil }
+	fails := func(err error) func([]byte) ([]byte, error) {
+		return func([]byte) ([]byte, error) { return nil, err }
+	}
+	for _, spoil := range [][2]func([]byte) ([]byte, error){
+		{html, twice},
+		{fails(&fetch.StatusError{Status: http.StatusBadGateway}), fails(io.ErrUnexpectedEOF)},
+		{fails(audit.ErrTooLarge), audittest.Missing},
+	} {
+		w.dir = filepath.Join(t.TempDir(), "copy")
+		w.log.Spoil("tile/files/000", spoil[0])
+		w.log.Spoil("tile/files/001.p/44", spoil[1])
+		_, err := w.update(w.log.Source())
+		w.must(err)
+		w.log.Spoil("tile/files/000", nil)
+		w.log.Spoil("tile/files/001.p/44", nil)
+		w.whole()
+	}
 }
 
 // A process that was killed when it had listed what is missing, and before it replaced

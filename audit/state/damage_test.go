@@ -214,6 +214,9 @@ func TestWrongRows(t *testing.T) {
 		"UPDATE notes SET size = size + 1",
 		"UPDATE notes SET note = x'00'",
 		"UPDATE findings SET repository = x'00'",
+		"DROP TABLE suppressed",
+		"DROP INDEX keys_by_id",
+		"ALTER TABLE lost RENAME COLUMN sum TO hash",
 	} {
 		must(t, os.WriteFile(path, good, 0o644))
 		db, err := sqlitefile.OpenChecked(path, 3)

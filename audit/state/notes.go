@@ -129,8 +129,24 @@ func (db *DB) Verified(ctx context.Context) (verified, newest []byte, err error)
 	return verified, db.newest, nil
 }
 
-// NewestFile is the path of the file in which the newest note is kept beside a directory.
-func NewestFile(dir string) string { return filepath.Clean(dir) + ".newest" }
+// newestFile returns the path of the file in which the newest note is kept beside a directory
+// that is there and has a clean name: the same however the directory is called, as ".", "../dir" or by a link.
+func newestFile(dir string) (string, error) {
+	if !filepath.IsAbs(dir) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		// It is not cleaned: the working directory may be a link.
+		dir = wd + string(filepath.Separator) + dir
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	return dir + ".newest", err
+}
+
+// NewestFile returns the path of the file in which the newest note is kept beside the
+// directory; empty for a temporary state.
+func (db *DB) NewestFile() string { return db.newestAt }
 
 // SetVerified keeps the note of a checkpoint that was verified and is not smaller than
 // any before, in the database and beside the directory.
@@ -141,7 +157,7 @@ func (db *DB) SetVerified(ctx context.Context, note []byte) error {
 	if db.dir == "" || string(db.newest) == string(note) {
 		return nil
 	}
-	if err := durable.WriteFile(NewestFile(db.dir), note, 0o644); err != nil {
+	if err := durable.WriteFile(db.newestAt, note, 0o644); err != nil {
 		return explained(err)
 	}
 	db.newest = note
@@ -149,8 +165,13 @@ func (db *DB) SetVerified(ctx context.Context, note []byte) error {
 }
 
 func (db *DB) readNewest() error {
-	path := NewestFile(db.dir)
+	path := db.newestAt
 	b, err := regular.ReadSome(path, proofs.MaxNoteSize+1)
+	if errors.Is(err, os.ErrNotExist) {
+		// Versions before named it as the directory was called.
+		path = db.dir + ".newest"
+		b, err = regular.ReadSome(path, proofs.MaxNoteSize+1)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -1,5 +1,11 @@
 package state
 
+import (
+	"context"
+	"regexp"
+	"strings"
+)
+
 // version is the version of the schema: PRAGMA user_version.
 const version = 3 // 1 was a text file of another name, 2 had no checksums of its pages
 
@@ -139,3 +145,32 @@ CREATE TABLE suppressed (
 	PRIMARY KEY (kind, repository)
 ) WITHOUT ROWID;
 `
+
+var comment = regexp.MustCompile(`--[^\n]*`)
+
+// spelled returns a statement in one spelling, without comments.
+func spelled(statement string) string {
+	return strings.Join(strings.Fields(comment.ReplaceAllString(statement, "")), " ")
+}
+
+// complete returns an error if a table or an index is missing, or another than it should be:
+// a statement that does not need it would not notice.
+func (db *DB) complete(ctx context.Context) error {
+	have := map[string]bool{}
+	err := db.each(ctx, "SELECT coalesce(sql, '') FROM sqlite_schema", nil, func(scan func(...any) error) error {
+		var statement string
+		err := scan(&statement)
+		have[spelled(statement)] = true
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for statement := range strings.SplitSeq(comment.ReplaceAllString(schema, ""), ";") {
+		if statement = spelled(statement); statement != "" && !have[statement] {
+			what, _, _ := strings.Cut(strings.TrimPrefix(statement, "CREATE "), " (")
+			return damaged("its %s is missing, or another", strings.ToLower(what))
+		}
+	}
+	return nil
+}

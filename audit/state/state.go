@@ -69,6 +69,7 @@ type DB struct {
 	keys     open[key]
 	payloads payloads // of leaves that were rolled back, too
 	newest   []byte   // what DIR.newest has
+	newestAt string   // its path
 	previous *stateV1 // what an older version left in the directory; nil: nothing
 }
 
@@ -83,6 +84,9 @@ type roleName struct {
 // not a state.
 func Open(ctx context.Context, dir string) (*DB, error) {
 	ctx = context.WithoutCancel(ctx)
+	if dir != "" {
+		dir = filepath.Clean(dir) // as in the paths of all that is in it
+	}
 	db := &DB{dir: dir, waiting: newWaiting()}
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(explained(err), db.Close())
@@ -114,6 +118,9 @@ func (db *DB) open(ctx context.Context) error {
 	if db.lock, err = lockfile.AcquireDir(db.dir); err != nil {
 		return err
 	}
+	if db.newestAt, err = newestFile(db.dir); err != nil {
+		return err
+	}
 	_ = durable.Sweep(db.dir) // that it cannot harms nothing but the room
 	path := filepath.Join(db.dir, FileName)
 	if lost, err := sqlitefile.LostLog(path); err != nil {
@@ -132,6 +139,9 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 	if db.conn, err = db.pool.Conn(ctx); err != nil {
+		return err
+	}
+	if err := db.complete(ctx); err != nil {
 		return err
 	}
 	if err := db.load(ctx); err != nil {

@@ -591,3 +591,42 @@ func TestListSince(t *testing.T) {
 		t.Errorf("with all\n%swith what is new\n%s", rows[0], rows[1])
 	}
 }
+
+// The newest note is beside the directory, however that is called.
+func TestNewestBeside(t *testing.T) {
+	parent, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	dir := filepath.Join(parent, "state")
+	full(t, dir)
+	want, err := os.ReadFile(dir + ".newest")
+	must(t, err)
+	must(t, os.Mkdir(filepath.Join(parent, "a"), 0o755))
+	must(t, os.Symlink(dir, filepath.Join(parent, "a", "link")))
+	t.Chdir(dir)
+	for _, name := range []string{".", "./", "../state", "../state/", dir + "/", "../a/link", "../a/link/.", "../a/../state"} {
+		db, err := state.Open(t.Context(), name)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		_, newest, err := db.Verified(t.Context())
+		if err != nil || string(newest) != string(want) || db.NewestFile() != dir+".newest" {
+			t.Errorf("%s: the newest note in %s is %q, %v", name, db.NewestFile(), newest, err)
+		}
+		must(t, db.Close())
+	}
+	// It is read where a version before has left it, and kept where it belongs.
+	must(t, os.Rename(dir+".newest", filepath.Join(dir, "..newest")))
+	db, err := state.Open(t.Context(), ".")
+	must(t, err)
+	_, newest, err := db.Verified(t.Context())
+	if err != nil || string(newest) != string(want) {
+		t.Errorf("%q, %v", newest, err)
+	}
+	fill(t, db, 310)
+	must(t, db.SetVerified(t.Context(), note(t, db.Tree().Tree()).Marshal()))
+	must(t, db.Commit(t.Context()))
+	must(t, db.Close())
+	if b, err := os.ReadFile(dir + ".newest"); err != nil || string(b) == string(want) {
+		t.Error(err)
+	}
+}

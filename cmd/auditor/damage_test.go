@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/bench/runtest"
+	"github.com/tuflog/tuflog/internal/sqlitefile"
 )
 
 // From a state with a bit that has flipped, each command says what it says from a whole
@@ -71,5 +73,48 @@ func TestDamagedState(t *testing.T) {
 	}
 	if noticed["lookup"] < pages/3 || noticed["state"] != (pages+3)/4 {
 		t.Errorf("of %d pages: noticed %v", pages, noticed)
+	}
+}
+
+// What is kept beside the leaves has good checksums here, and cannot be read.
+func TestUnreadableFindings(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the program a dozen times")
+	}
+	w := newWorld(t)
+	w.equivocate()
+	dir := filepath.Join(t.TempDir(), "state")
+	w.run(1, "replay", "--policy", w.policy, "--state", dir)
+	path := filepath.Join(dir, state.FileName)
+	good, err := os.ReadFile(path)
+	w.must(err)
+	replay := []string{"replay", "--policy", w.policy, "--state", dir}
+	findings := []string{"findings", "--state", dir}
+	for change, also := range map[string][][]string{
+		"UPDATE findings SET body = 'no JSON'":                        {replay, findings},
+		"UPDATE findings SET body = '[1]'":                            {replay, findings},
+		"UPDATE meta SET value = 'no JSON' WHERE name = 'looks'":      {replay},
+		"UPDATE facts SET value = 'no JSON' WHERE name LIKE 'life/%'": nil,
+		"DROP TABLE suppressed":                                       {replay, findings},
+		"DROP TABLE findings":                                         {replay, findings},
+	} {
+		w.must(os.WriteFile(path, good, 0o644))
+		db, err := sqlitefile.OpenChecked(path, 3)
+		w.must(err)
+		done, err := db.ExecContext(t.Context(), change)
+		w.must(errors.Join(err, db.Close()))
+		if n, err := done.RowsAffected(); err != nil || n == 0 && strings.HasPrefix(change, "UPDATE") {
+			t.Fatalf("%s: nothing to change: %v", change, err)
+		}
+		_, errs := w.run(1, "state", "check", "--state", dir)
+		w.wantAll(errs, "the state is damaged")
+		for _, args := range also {
+			_, errs := w.run(2, args...)
+			w.wantAll(errs, "the state is damaged")
+		}
+		_, errs, code := runtest.Run(t, "auditor", "export", filepath.Join(t.TempDir(), "out.sqlite"), "--policy", w.policy, "--state", dir)
+		if code != 0 && !strings.Contains(errs, "the state is damaged") {
+			t.Errorf("%s: %s", change, errs)
+		}
 	}
 }

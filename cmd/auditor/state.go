@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
@@ -35,8 +36,8 @@ func newStateCheck() *cobra.Command {
 		Long: `Say whether the state is whole, how large it is and where the space goes. The log is not
 read. All pages and indexes of the database are checked, and the tree is built again from
 all leaves: it must have the root of the edge that is kept and, if all leaves of the
-newest checkpoint have been judged, of that. What was found is not judged again: for that
-replay the log under another directory.
+newest checkpoint have been judged, of that. What was found is read, and not judged again:
+for that replay the log under another directory.
 
 Exit codes:
   0  the state is whole
@@ -51,6 +52,9 @@ Exit codes:
 				var err error
 				c, err = db.Check(cmd.Context(), bar.to)
 				bar.done()
+				if err == nil {
+					err = audit.CheckKept(cmd.Context(), db)
+				}
 				if errors.Is(err, state.ErrDamaged) {
 					err = fmt.Errorf("%w (%s)", err, state.Advice)
 				}
