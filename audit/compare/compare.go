@@ -207,6 +207,9 @@ func (r *reading) roots(ctx context.Context) (*tuf.Metadata, error) {
 	if r.by.root != nil {
 		return r.by.root, nil
 	}
+	if r.by.before.root != nil {
+		return r.by.before.root, nil // it says how the files are named
+	}
 	return r.s.repo.Root(ctx)
 }
 

@@ -69,15 +69,7 @@ func TestHostileVantages(t *testing.T) {
 	submit(tuf.RoleTargets)
 	submit("plugin")
 	l.Publish(2)
-	a, err := audit.New(t.Context(), audit.Config{Source: l.Source(), Policy: l.Policy()})
-	must(t, err)
-	defer a.Close()
-	_, err = a.Step(t.Context())
-	must(t, err)
-	histories, err := a.Histories(t.Context(), "")
-	must(t, err)
-	s, err := compare.NewSubject(compare.Config{History: histories[0], Now: time.Unix(l.Time, 0)})
-	must(t, err)
+	s := subject(t, l)
 
 	next, err := v.Clone()
 	must(t, err)
@@ -160,4 +152,70 @@ func TestHostileVantages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A vendor has published before the log began, and a mirror has only that. It is the vendor's
+// own, as far as the keys of then show, and devices of that time accept it.
+func TestBeforeTheLog(t *testing.T) {
+	v, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	thief, err := v.Clone()
+	must(t, err)
+	must(t, thief.Delegate(tuf.RoleTargets, "plugin", "plugin/*")) // which is no more when the log begins
+	must(t, thief.Release(tuf.RoleTargets, "plugin"))
+	mirror := of(thief)
+	must(t, v.Release(tuf.RoleTargets))
+	must(t, v.Rotate(tuf.RoleTargets))
+	must(t, v.Release(tuf.RoleTargets))
+	l := audittest.New(t)
+	_, root := v.File(tuf.RoleRoot)
+	repo := l.Register(root)
+	_, file := v.File(tuf.RoleTargets)
+	_, snapshot := v.File(tuf.RoleSnapshot)
+	l.Submit(repo, tuf.RoleTargets, file, snapshot)
+	l.Publish(2)
+	// With the keys of then somebody signs what is newer than what is logged.
+	for range 3 {
+		must(t, thief.Release(tuf.RoleTargets))
+	}
+	other, err := testvendor.New(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	s := subject(t, l)
+	for _, tt := range []struct {
+		name  string
+		serve source
+		want  string
+	}{
+		{"a mirror of then", mirror, "root 1 older, targets 2 older, plugin 1 older, snapshot 2 untracked, timestamp 2 untracked"},
+		{"old keys", of(thief), "root 1 older, targets 5 unlogged, plugin 1 unsigned, snapshot 5 untracked, timestamp 5 untracked"},
+		{"another vendor's", of(other), "root 1 unsigned, targets 1 unsigned, snapshot 1 unsigned, timestamp 1 unsigned"},
+	} {
+		rows, err := s.Compare(t.Context(), []compare.Vantage{{Name: "here", Source: tt.serve}})
+		must(t, err)
+		var got []string
+		for _, row := range rows {
+			got = append(got, fmt.Sprintf("%s %d %s", row.Role, row.Version, row.Verdict))
+			if strings.Contains(row.Sentence, "no device accepts it") && row.Role != "plugin" {
+				t.Errorf("%s: %s: %s", tt.name, row.Role, row.Sentence)
+			}
+		}
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s: %s\nwant %s", tt.name, strings.Join(got, ", "), tt.want)
+		}
+	}
+}
+
+// subject is the one repository of a log.
+func subject(t *testing.T, l *audittest.Log) *compare.Subject {
+	t.Helper()
+	a, err := audit.New(t.Context(), audit.Config{Source: l.Source(), Policy: l.Policy()})
+	must(t, err)
+	t.Cleanup(func() { _ = a.Close() })
+	_, err = a.Step(t.Context())
+	must(t, err)
+	histories, err := a.Histories(t.Context(), "")
+	must(t, err)
+	s, err := compare.NewSubject(compare.Config{History: histories[0], Now: time.Unix(l.Time, 0)})
+	must(t, err)
+	return s
 }

@@ -23,6 +23,7 @@ const (
 	Untracked    Verdict = "untracked"     // a snapshot or timestamp, of which the log has none
 	Missing      Verdict = "missing"       // not served, or it cannot be read
 	Stale        Verdict = "stale"         // released, and a newer one has been logged for longer than is allowed
+	Older        Verdict = "older"         // signed by keys of the repository from before the log, and older than all that is logged
 	Unsigned     Verdict = "unsigned"      // not signed by the keys that are in force: no device accepts it
 	Unlogged     Verdict = "unlogged"      // signed, and not in the log
 	OtherPayload Verdict = "other-payload" // signed, and another payload of its version is logged or served
@@ -120,6 +121,7 @@ func (s *Subject) File(ctx context.Context, role string, m, snapshot *tuf.Metada
 type served struct {
 	root    *tuf.Metadata   // the last
 	targets []*tuf.Metadata // that are not logged, and may delegate
+	before  before
 }
 
 func (s *Subject) judge(ctx context.Context, role string, m, snapshot *tuf.Metadata, by *served) (Row, error) {
@@ -151,8 +153,7 @@ func (s *Subject) judge(ctx context.Context, role string, m, snapshot *tuf.Metad
 		return row, err
 	}
 	if !row.signed {
-		row.Verdict, row.Sentence = Unsigned, "it is not logged, and not signed by enough of the keys in force: no device accepts it"
-		return row, nil
+		return row, s.unsigned(ctx, &row, m, by)
 	}
 	if (role == tuf.RoleSnapshot || role == tuf.RoleTimestamp) && !s.tracked[role] {
 		row.Verdict, row.Sentence = Untracked, "the log has no "+role+"s of this repository"

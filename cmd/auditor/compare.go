@@ -49,7 +49,10 @@ beside it, is one that somebody was given. The log is replayed.
   other-payload  likewise, and another payload of its version is logged or served elsewhere
   equivocation   likewise, with proof against the keys, which is written to DIR of --out
   evidence       the log has it as the second payload of its version
-  unsigned       not signed by the keys in force: no device accepts it
+  unsigned       not signed by the keys in force: no device accepts it that begins with a
+                 logged root
+  older          older than what is logged, and signed by the repository's keys from before
+                 the log
   untracked      a snapshot or timestamp, of which the log has none
   missing        not there, or it cannot be read
 
@@ -188,7 +191,7 @@ func compareViews(ctx context.Context, c compare.Config, cfg audit.Config, views
 
 // worst are the verdicts, the worst first.
 var worst = []compare.Verdict{
-	compare.Equivocation, compare.Evidence, compare.OtherPayload, compare.Unlogged, compare.Unsigned, compare.Stale, compare.Missing, compare.Behind,
+	compare.Equivocation, compare.Evidence, compare.OtherPayload, compare.Unlogged, compare.Unsigned, compare.Older, compare.Stale, compare.Missing, compare.Behind,
 }
 
 // conclude says in a sentence what the rows come to.
