@@ -86,12 +86,12 @@ func (d *Device) refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 		d.stored = verify.State{} // both copies are written again
 	}
 	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Origin})
+	var r *verify.Refusal
+	if errors.As(err, &r) && (d.client == nil && r.Code != verify.CodeSetting || d.client != nil && r.Code == verify.CodeDevice && r.Role == tuf.RoleRoot) {
+		r.Code = verify.CodeDevice
+		r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", d.Store.path(fileName(tuf.RoleRoot)), r.Detail)
+	}
 	if d.client == nil {
-		var r *verify.Refusal
-		if errors.As(err, &r) && r.Code != verify.CodeSetting {
-			r.Code = verify.CodeDevice
-			r.Detail = fmt.Sprintf("the device's own %s is damaged, and updater init with the root that it was given puts it back: %s", d.Store.path(fileName(tuf.RoleRoot)), r.Detail)
-		}
 		return nil, err
 	}
 	return d.client, d.end(ctx, err)

@@ -330,6 +330,15 @@ var ownScenes = []scene{
 	{name: "kept root of another repository", code: verify.CodeDevice, role: "root", says: "updater init", lasts: true, do: func(w *world) {
 		w.keep("root.json", func([]byte) []byte { return w.stranger().Files()["1.root.json"] })
 	}},
+	{name: "kept root of another repository, which is newer", code: verify.CodeDevice, role: "root", says: "does not follow from root", lasts: true, do: func(w *world) {
+		w.keep("root.json", func([]byte) []byte {
+			v := w.stranger()
+			for range 4 {
+				must(w.t, v.Rotate("root"))
+			}
+			return v.Files()["5.root.json"]
+		})
+	}},
 	{name: "place of a kept file taken", code: verify.CodeDevice, lasts: true, do: func(w *world) {
 		w.keep("snapshot.json", nothing)
 		must(w.t, os.Mkdir(filepath.Join(w.dir, "snapshot.json"), 0o755))

@@ -165,7 +165,7 @@ func (s Store) Create(root []byte, state verify.State) error {
 		if err != nil {
 			return err
 		}
-		if m, err := tuf.ParseJSON(file); err == nil && m.Root != nil && m.Meets(m.Root.KeySet(tuf.RoleRoot)) == nil {
+		if m, err := tuf.ParseJSON(file); err == nil && m.Root != nil && m.PayloadDigest == before.Root.Payload && m.Meets(m.Root.KeySet(tuf.RoleRoot)) == nil {
 			return nil
 		}
 	}

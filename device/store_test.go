@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/testrepo"
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
@@ -127,4 +128,31 @@ func FuzzTwoCopies(f *testing.F) {
 			t.Fatalf("serial %d, %v; want %d", state.Serial, err, best)
 		}
 	})
+}
+
+// A root that is not the one which the device trusted gives way to the one that it was given.
+func TestCreatePutsTheRootBack(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	must(t, testrepo.Write(dir))
+	must(t, testrepo.Write(other))
+	cfg, err := config(dir)
+	must(t, err)
+	path := filepath.Join(dir, "device", "root.json")
+	given, err := os.ReadFile(path)
+	must(t, err)
+	_, err = create(dir, cfg)
+	must(t, err)
+	stranger, err := os.ReadFile(filepath.Join(other, "device", "root.json"))
+	must(t, err)
+	root, err := tuf.ParseJSON(given)
+	must(t, err)
+	state := someState(0)
+	state.TrustedRoot, state.Repository = root.PayloadDigest, root.PayloadDigest
+	for _, bad := range [][]byte{stranger, []byte("{}"), nil} {
+		must(t, os.WriteFile(path, bad, 0o644))
+		must(t, device.Store{Dir: filepath.Join(dir, "device")}.Create(given, state))
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, given) {
+			t.Errorf("the root is %.60q, %v", b, err)
+		}
+	}
 }

@@ -101,6 +101,8 @@ type Client struct {
 
 	root      *tuf.Metadata // the one that is trusted, or that the device has
 	next      *tuf.Metadata // the last of those that chain to it
+	ahead     *tuf.Metadata // a kept root that is newer than any that the state knows
+	strayed   error         // the climb came by another root than the device has at that version
 	timestamp *tuf.Metadata
 	stale     *Refusal // of the timestamp that the device has seen: it has expired
 	snapshot  *tuf.Metadata
@@ -154,6 +156,9 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 		return nil, refusal(CodeDevice, tuf.RoleRoot, nil, "version %d has payload %v, but the root that this device trusted has payload %v", m.Version, m.PayloadDigest, state.Root.Payload)
 	}
 	c.root, c.next = m, m
+	if m.Version > state.Root.Version {
+		c.ahead = m
+	}
 	return c, nil
 }
 
@@ -226,8 +231,20 @@ func (c *Client) updateRoot(file []byte) error {
 	if _, err := checkSigned(tuf.RoleRoot, root, root.Root.KeySet(tuf.RoleRoot), "its own keys"); err != nil {
 		return err
 	}
+	switch before := c.state.Root; {
+	case root.Version == before.Version && root.PayloadDigest != before.Payload:
+		c.strayed = secondPayload(tuf.RoleRoot, root, before)
+	case c.ahead != nil && root.Version == c.ahead.Version && root.PayloadDigest != c.ahead.PayloadDigest:
+		c.strayed = c.notFollowing("the repository's root %d has payload %v", root.Version, root.PayloadDigest)
+	}
 	c.next = root
 	return nil
+}
+
+// notFollowing refuses the kept root that is newer than any that the state knows.
+func (c *Client) notFollowing(format string, args ...any) error {
+	return refusal(CodeDevice, tuf.RoleRoot, nil, "the device keeps a root %d, payload %v, that does not follow from root %d, which it trusted: "+format,
+		append([]any{c.ahead.Version, c.ahead.PayloadDigest, c.state.Root.Version}, args...)...)
 }
 
 // trustRoot is called when no newer root is to be had. It trusts the last one, if its
@@ -249,6 +266,9 @@ func (c *Client) trustRoot(sidecars Sidecars) error {
 		var err error
 		if logged, latest, err = c.gate(tuf.RoleRoot, root, sidecars); err != nil {
 			return err
+		}
+		if logged == nil && c.strayed != nil {
+			return c.strayed
 		}
 		o := offer{role: tuf.RoleRoot, m: root, proof: logged, latest: latest, keys: c.root.Root.KeySet(tuf.RoleRoot), power: givesPower(c.root.Root, root.Root)}
 		if err := c.unlessLax(c.decide(o)); err != nil {

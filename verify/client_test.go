@@ -224,6 +224,71 @@ func TestClientRefusesBadBeginnings(t *testing.T) {
 	}
 }
 
+// A root that is kept follows from the one that the state knows, also where no proof of
+// roots is asked for: one that somebody has put there is not in force, and not remembered.
+func TestClientKeptRoot(t *testing.T) {
+	r := newFakeRepo(t)
+	stranger := newFakeRepo(t)
+	stranger.root.Signed.Version = 40
+	stranger.publish("root")
+	partial := verify.InstallPolicy{Require: []string{"targets", "delegated"}}
+	for name, change := range map[string]func(*verify.Config){
+		"enforce": func(*verify.Config) {},
+		"partial": func(cfg *verify.Config) { cfg.Install = partial },
+		"warn":    func(cfg *verify.Config) { cfg.Transparency = verify.Warn },
+		"off":     func(cfg *verify.Config) { cfg.Transparency = verify.Off },
+	} {
+		cfg := r.config()
+		change(&cfg)
+		trusting := func() *fakeDevice {
+			d := newFakeDevice(t, r.served["root"][0])
+			wantOK(t, d.refresh(r, cfg))
+			return d
+		}
+		t.Log(name)
+		d := trusting()
+		before := d.state.Root
+		d.files["root"] = stranger.last("root")
+		for _, from := range []*fakeRepo{r, stranger} {
+			wantRefused(t, d.refresh(from, cfg), verify.CodeDevice, "root")
+			if d.state.Root.Version != before.Version || d.state.Root.Payload != before.Payload {
+				t.Errorf("root %+v is in force", d.state.Root)
+			}
+		}
+
+		// A run that lost its power between root and state goes on, but not to where it was
+		// before: the newer root has been seen.
+		d = trusting()
+		old := d.state
+		r.publish("root", "timestamp")
+		wantOK(t, d.refresh(r, cfg))
+		d.state = old
+		newest := r.served["root"]
+		r.served["root"] = newest[:len(newest)-1]
+		wantRefused(t, d.refresh(r, cfg), verify.CodeDevice, "root")
+		r.served["root"] = newest
+		wantOK(t, d.refresh(r, cfg))
+		if want := r.parse(r.last("root")); d.state.Root.Payload != want.PayloadDigest {
+			t.Errorf("root %+v, want version %d", d.state.Root, want.Version)
+		}
+
+		// An older one that was put back leads to the one that was trusted, or nowhere.
+		d.files["root"] = r.served["root"][0]
+		wantOK(t, d.refresh(r, cfg))
+	}
+	// A stranger's older one leads past it.
+	cfg := r.config()
+	cfg.Transparency = verify.Off
+	r.publish("root", "timestamp")
+	d := newFakeDevice(t, r.last("root"))
+	stranger.root.Signed.Version = d.version("root") - 2
+	for range 3 {
+		stranger.publish("root")
+	}
+	d.files["root"] = stranger.served["root"][len(stranger.served["root"])-3]
+	wantRefused(t, d.refresh(stranger, cfg), verify.CodeSecondPayload, "root")
+}
+
 func TestClientTimestamp(t *testing.T) {
 	tests := []struct {
 		name string

@@ -91,6 +91,12 @@ func (c *Client) refresh(ctx context.Context, root Sidecars) error {
 // of the roots on the way: a device that is refused the last one starts again from where
 // it was.
 func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
+	if c.ahead != nil {
+		if err := c.startFromState(ctx); err != nil {
+			return err
+		}
+		kept = Sidecars{}
+	}
 	own := c.next
 	for range c.cfg.MaxRoots {
 		file, err := c.fetch(ctx, c.rootRequest(c.next.Version+1))
@@ -103,6 +109,9 @@ func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
 		if err := c.updateRoot(file); err != nil {
 			return unlessPart(err, c.rootRequest(c.next.Version+1), file)
 		}
+	}
+	if c.ahead != nil && c.next.Version < c.ahead.Version {
+		return c.notFollowing("the repository has roots up to version %d", c.next.Version)
 	}
 	var err error
 	if c.next == own {
@@ -121,6 +130,29 @@ func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
 		return err
 	}
 	return c.rootsDone()
+}
+
+// startFromState starts the climb from the root that the device trusted last, where it keeps
+// a newer one: a run may have lost its power between the two, or somebody has put it there.
+// The repository has the older one, and the state knows it by its payload.
+func (c *Client) startFromState(ctx context.Context) error {
+	before := c.state.Root
+	file, err := c.fetch(ctx, c.rootRequest(before.Version))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.notFollowing("the repository does not have that")
+	}
+	if err != nil {
+		return err
+	}
+	m, err := readFile(tuf.RoleRoot, file)
+	if err != nil {
+		return unlessPart(err, c.rootRequest(before.Version), file)
+	}
+	if m.PayloadDigest != before.Payload {
+		return c.notFollowing("the repository's root %d has payload %v, and the trusted one %v", m.Version, m.PayloadDigest, before.Payload)
+	}
+	c.root, c.next = m, m
+	return nil
 }
 
 // waits reports whether a code means that nothing is wrong with a file, but that it is not
