@@ -58,7 +58,7 @@ const (
 var ErrNotWaiting = errors.New("nothing waits under that id")
 
 // Approve returns the state of a device whose owner approves of what waits under an id:
-// the beginning of its payload's digest in hex, at least eight digits. It need no longer
+// the beginning of its payload's digest, 32 hex digits or more. It need no longer
 // wait then, whatever for. Roles whose files are the same but for their signatures wait
 // under one id. What has no proof takes unlogged as well: that is for a log or witnesses
 // that are gone for good, and is recorded in the state. now is the device's clock; zero: it
@@ -146,8 +146,8 @@ func (s State) PutOff(w Waiting, now time.Time) bool {
 
 // waitingUnder returns what waits under an id: one, or several with one payload.
 func (s State) waitingUnder(id string) (under []Waiting, err error) {
-	if len(id) < 8 {
-		return nil, fmt.Errorf("%q: want at least eight digits of an id", tuf.Clip(id))
+	if len(id) < idDigits {
+		return nil, fmt.Errorf("%q: want a whole id, %d digits: another release may have been made that begins like it", tuf.Clip(id), idDigits)
 	}
 	for _, w := range s.Waiting {
 		if strings.HasPrefix(w.Payload.String(), id) {
@@ -365,7 +365,11 @@ func (p InstallPolicy) mayWait(o offer) time.Duration {
 }
 
 // ID is what a person calls it by: the beginning of its payload's digest.
-func (w Waiting) ID() string { return w.Payload.String()[:16] }
+func (w Waiting) ID() string { return w.Payload.String()[:idDigits] }
+
+// idDigits is how many hex digits an id has: so many that nobody can make two releases
+// with one id, of which the owner looks at one and approves of the other.
+const idDigits = 32
 
 // had reports whether this very release is the one that the device accepted last.
 func (c *Client) had(role string, payload tuf.Digest) bool {

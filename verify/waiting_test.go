@@ -384,32 +384,32 @@ func TestApproveByID(t *testing.T) {
 	s := exampleState()
 	id := s.Waiting[0].Payload.String()
 	for _, tt := range []struct{ id, why string }{
-		{"", "eight digits"}, {id[:7], "eight digits"}, {strings.ToUpper(id), "nothing waits"}, {"0000000000000000", "nothing waits"},
+		{"", "32 digits"}, {id[:31], "32 digits"}, {strings.ToUpper(id), "nothing waits"}, {strings.Repeat("0", 32), "nothing waits"},
 		{id + "0", "nothing waits"},
 	} {
 		if _, _, err := s.Approve(tt.id, false, epoch); err == nil || !strings.Contains(err.Error(), tt.why) {
 			t.Errorf("%q: %v, want %q", tt.id, err, tt.why)
 		}
 	}
-	if _, _, err := s.Approve("00000000", false, epoch); !errors.Is(err, verify.ErrNotWaiting) {
+	if _, _, err := s.Approve(strings.Repeat("0", 32), false, epoch); !errors.Is(err, verify.ErrNotWaiting) {
 		t.Error(err)
 	}
-	after, w, err := s.Approve(id[:8], false, time.Time{})
+	after, w, err := s.Approve(id[:32], false, time.Time{})
 	if err != nil || len(w) != 1 || w[0] != s.Waiting[0] || len(s.Approved) != 1 || len(after.Approved) != 2 || after.Approved[1].Time != 0 {
 		t.Errorf("%+v, %+v, %v", after.Approved, w, err)
 	}
-	if _, _, err := s.Approve(id[:8], true, epoch); err == nil {
+	if _, _, err := s.Approve(id[:32], true, epoch); err == nil {
 		t.Error("a release that waits for its age was approved of as unlogged")
 	}
 	// Files that are the same, as those of empty bins, are approved of together.
 	twice := s
 	twice.Waiting = append(slices.Clone(s.Waiting), s.Waiting[0])
 	twice.Waiting[2].Role = "B"
-	if after, w, err := twice.Approve(id[:8], false, epoch); err != nil || len(w) != 2 || !after.Approves(twice.Waiting[0]) || !after.Approves(twice.Waiting[2]) {
+	if after, w, err := twice.Approve(id[:32], false, epoch); err != nil || len(w) != 2 || !after.Approves(twice.Waiting[0]) || !after.Approves(twice.Waiting[2]) {
 		t.Errorf("%+v, %v", w, err)
 	}
 	twice.Waiting[2].Payload[20]++
-	if _, _, err := twice.Approve(id[:8], false, epoch); err == nil || !strings.Contains(err.Error(), "give more of it") {
+	if _, _, err := twice.Approve(id[:32], false, epoch); err == nil || !strings.Contains(err.Error(), "give more of it") {
 		t.Error(err)
 	}
 }

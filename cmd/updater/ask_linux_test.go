@@ -161,7 +161,7 @@ func TestReleaseAsAWhole(t *testing.T) {
 		t.Fatalf("%+v", rows)
 	}
 	in := []string{"--metadata-dir", d.metadata()}
-	d.run(append([]string{"approve", rows[0].ID, "0123456789"}, in...)...).want(2, "nothing waits under that id")
+	d.run(append([]string{"approve", rows[0].ID, "0123456789abcdef0123456789abcdef"}, in...)...).want(2, "nothing waits under that id")
 	var status deviceStatus
 	if err := json.Unmarshal([]byte(d.run(append([]string{"status", "--json"}, in...)...).want(0).stdout), &status); err != nil || len(status.Approved) != 0 {
 		t.Errorf("approved of half: %+v, %v", status.Approved, err)

@@ -30,9 +30,13 @@ func (o *options) tellEvidence(w io.Writer, policy *proofs.Policy) {
 		return
 	}
 	dir := filepath.Join(o.from, evidenceFolder)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return // there is none, as in a bundle; a pipe of that name is not waited for
+	}
 	f, err := os.Open(dir)
 	if err != nil {
-		return // there is none, as in a bundle
+		warnOfTrouble(w, fmt.Errorf("evidence came along and cannot be read: %w", err))
+		return
 	}
 	defer f.Close()
 	entries, err := f.ReadDir(maxEvidence + 1)

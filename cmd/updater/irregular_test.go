@@ -41,3 +41,19 @@ func TestVerifyWaitsForNothing(t *testing.T) {
 		}
 	}
 }
+
+// Nor is a folder what it is called.
+func TestPipesForFolders(t *testing.T) {
+	s := newSite(t)
+	s.release("app", "one")
+	for _, name := range []string{"evidence", "metadata", "targets"} {
+		d, stick := s.newDevice(), s.stick()
+		_ = os.RemoveAll(filepath.Join(stick, name)) // evidence is not there
+		s.must(syscall.Mkfifo(filepath.Join(stick, name), 0o600))
+		r := d.run("download", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--from", stick,
+			"--target-name", "app", "--target-dir", d.targets())
+		if updated := name == "evidence"; (r.code == 0) != updated {
+			t.Errorf("%s is a pipe: exit %d, %s", name, r.code, r.stderr)
+		}
+	}
+}

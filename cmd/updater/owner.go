@@ -268,7 +268,7 @@ func newApprove(o *options) *cobra.Command {
 		Use:   "approve --metadata-dir DIR ID...",
 		Short: "Let a device take what waits",
 		Long: `Approve is the owner's word: the next refresh or download takes what waits under the ids
-that updater pending prints, or their first eight digits or more, though it is younger
+that updater pending prints, though it is younger
 than the install policy wants or needs an approval, and though policies require less than
 before. It makes no requests.
 
@@ -280,7 +280,7 @@ signatures, hashes and expiry.
 --unlogged lets a release pass that has no valid proof that it is logged. That gives up
 what this program is for, and is meant for a log or witnesses that are gone for good. It
 is recorded: updater status shows it.`,
-		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70`,
+		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, state, unlock, err := o.openState(cmd, true)

@@ -44,7 +44,7 @@ func TestOwnerApproves(t *testing.T) {
 		!strings.Contains(got, "signed by 1 key (") || !strings.Contains(got, "; entry 2 of log log.example/test, cosigned by w1, w2\n") {
 		t.Errorf("pending: %s", got)
 	}
-	d.run("approve", "--metadata-dir", d.metadata(), "0123456789").want(2, "nothing waits under that id", "updater pending")
+	d.run("approve", "--metadata-dir", d.metadata(), "0123456789abcdef0123456789abcdef").want(2, "nothing waits under that id", "updater pending")
 	d.approve("targets")
 	d.download("app", manual...).want(0)
 	if got := pending(); got != "nothing waits\n" {

@@ -25,7 +25,7 @@ The install policy has the last word: a release is not put off beyond "postpone"
 "postpone_security" if its vendor calls it urgent. With "approval": "auto" nothing waits
 for the owner, and nothing can be put off. A newer release of the role is asked about
 again. updater approve ends the wait.`,
-		Example: `  updater postpone --metadata-dir /var/lib/updater --for 3d 3f2a91c04d5e6f70`,
+		Example: `  updater postpone --metadata-dir /var/lib/updater --for 3d 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := verify.ParseDuration(wait)
