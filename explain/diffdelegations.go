@@ -34,7 +34,7 @@ func (c *Changes) delegations(before, after *tuf.Delegations) {
 				"It no longer delegates %s to %s.", paths(scope), tuf.Word(role.Name))
 		}
 	}
-	budget := work{maxPatterns}
+	budget := work{left: maxPatterns}
 	for _, is := range after.Roles {
 		was, ok := old[is.Name]
 		if !ok {

@@ -70,10 +70,17 @@ func (w way) metBy(set keys) bool {
 }
 
 // work bounds how much a calculation does: thresholds may be 1,024 of thousands of keys.
-type work struct{ left int }
+type work struct {
+	left int
+	of   *work // of which it is a part; nil: of none
+}
 
+// spend takes steps, and reports whether there were so many.
 func (w *work) spend(n int) bool {
 	w.left -= n
+	if w.of != nil {
+		w.of.left -= n
+	}
 	return w.left >= 0
 }
 

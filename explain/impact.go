@@ -32,18 +32,27 @@ type Group struct {
 // ImpactOf answers for all paths that a pattern matches, as RadiusOf does, and compares with
 // before if that is not nil. The errors wrap ErrMetadata.
 func ImpactOf(before *Repository, after Repository, pattern string) (*Impact, error) {
-	now, err := RadiusOf(after, pattern)
+	is, err := newSession(after)
 	if err != nil {
 		return nil, err
 	}
-	impact := &Impact{Groups: []Group{}, Limits: now.Limits}
 	if before == nil {
+		return impactOf(nil, is, pattern)
+	}
+	was, err := newSession(*before)
+	if err != nil {
+		return nil, err
+	}
+	return impactOf(was, is, pattern)
+}
+
+func impactOf(was, is *session, pattern string) (*Impact, error) {
+	now := is.radiusOf(pattern)
+	impact := &Impact{Groups: []Group{}, Limits: now.Limits}
+	if was == nil {
 		return impact, impact.add(nil, now)
 	}
-	then, err := RadiusOf(*before, pattern)
-	if err != nil {
-		return nil, err
-	}
+	then, left := was.radiusOf(pattern), 0
 	// What only one of them lists is asked of both.
 	listed := map[string]bool{}
 	for _, r := range now.Paths {
@@ -51,9 +60,10 @@ func ImpactOf(before *Repository, after Repository, pattern string) (*Impact, er
 	}
 	for _, r := range then.Paths {
 		if !listed[r.Path] {
-			gone, err := Radius(after, r.Path)
-			if err != nil {
-				return nil, err
+			gone := is.radius(r.Path)
+			if gone == nil {
+				left++
+				continue
 			}
 			now.Paths = append(now.Paths, gone)
 		}
@@ -63,33 +73,48 @@ func ImpactOf(before *Repository, after Repository, pattern string) (*Impact, er
 			impact.Limits = append(impact.Limits, "before: "+limit)
 		}
 	}
-	return impact, impact.add(before, now)
+	if err := impact.add(was, now); err != nil {
+		return nil, err
+	}
+	impact.Limits = leftOut(impact.Limits, left)
+	return impact, nil
 }
 
-// add groups the answers.
-func (i *Impact) add(before *Repository, now *Replaces) error {
+// add groups the answers, compared with those before unless that is nil.
+func (i *Impact) add(before *session, now *Replaces) error {
+	left := 0
 	group := func(answers []*Replace) ([]Group, error) {
 		at := map[string]int{}
+		alike := map[[2]*Replace]int{} // groups of answers that are the same
 		groups := []Group{}
 		for _, r := range answers {
 			g := Group{Paths: []string{r.Path}, After: r}
+			pair := [2]*Replace{r.same}
 			if before != nil {
-				then, err := Radius(*before, r.Path)
-				if err != nil {
-					return nil, err
+				if g.Before = before.radius(r.Path); g.Before == nil {
+					left++
+					continue
 				}
-				v := Compare(then, r)
-				g.Before, g.Verdict = then, &v
+				pair[1] = g.Before.same
+			}
+			if n, ok := alike[pair]; ok {
+				groups[n].Paths = append(groups[n].Paths, r.Path)
+				continue
+			}
+			if before != nil {
+				v := Compare(g.Before, r)
+				g.Verdict = &v
 			}
 			key, err := g.key()
 			if err != nil {
 				return nil, err
 			}
 			if n, ok := at[key]; ok {
+				alike[pair] = n
 				groups[n].Paths = append(groups[n].Paths, r.Path)
 				continue
 			}
-			at[key] = len(groups)
+			alike[pair], at[key] = len(groups), len(groups)
 			groups = append(groups, g)
 		}
 		slices.SortStableFunc(groups, func(a, b Group) int {
@@ -109,6 +134,7 @@ func (i *Impact) add(before *Repository, now *Replaces) error {
 	if i.Groups, err = group(now.Paths); err == nil {
 		i.New, err = group(now.New)
 	}
+	i.Limits = leftOut(i.Limits, left)
 	return err
 }
 

@@ -23,9 +23,15 @@ type Replaces struct {
 // do: those that any role lists, in the order of their bytes, and examples of new ones. The
 // empty pattern matches all paths. The errors wrap ErrMetadata.
 func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
-	if err := repo.check(); err != nil {
+	s, err := newSession(repo)
+	if err != nil {
 		return nil, err
 	}
+	return s.radiusOf(pattern), nil
+}
+
+func (s *session) radiusOf(pattern string) *Replaces {
+	repo := s.repo
 	all := &Replaces{Paths: []*Replace{}}
 	matches := tuf.DelegatedRole{Paths: []string{pattern}}.Covers
 	several := strings.ContainsAny(pattern, "*?")
@@ -74,10 +80,12 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 		paths = paths[:most]
 		all.Limits = append(all.Limits, fmt.Sprintf("more than %d listed paths match: this is about %d of them", most, most))
 	}
+	left := 0 // not enumerated
 	for _, path := range paths {
-		r, err := Radius(repo, path)
-		if err != nil {
-			return nil, err
+		r := s.radius(path)
+		if r == nil {
+			left++
+			continue
 		}
 		all.Paths = append(all.Paths, r)
 	}
@@ -86,15 +94,16 @@ func RadiusOf(repo Repository, pattern string) (*Replaces, error) {
 		if listed[path] || !matches(path) || !several && path != pattern {
 			continue
 		}
-		r, err := Radius(repo, path)
-		if err != nil {
-			return nil, err
-		}
-		if r.ListedBy == "" {
+		r := s.radius(path)
+		switch {
+		case r == nil:
+			left++
+		case r.ListedBy == "":
 			all.New = append(all.New, r)
 		}
 	}
-	return all, nil
+	all.Limits = leftOut(all.Limits, left)
+	return all
 }
 
 // mostPaths returns for how many paths RadiusOf answers: fewer than MaxPaths where the

@@ -11,12 +11,13 @@ import (
 
 // Limits of Radius. What they cut off is said in Limits of the result.
 const (
-	MaxSearched = 1024    // roles that a search visits; most devices visit 32
-	MaxKeys     = 4096    // distinct keys of all of them together
-	MaxWays     = 64      // ways with different keys or thresholds
-	MaxSets     = 64      // minimal sets of keys
-	MaxPaths    = 1000    // paths for which RadiusOf answers; fewer in a very large repository
-	maxWork     = 4 << 20 // steps of the calculations for one path
+	MaxSearched = 1024        // roles that a search visits; most devices visit 32
+	MaxKeys     = 4096        // distinct keys of all of them together
+	MaxWays     = 64          // ways with different keys or thresholds
+	MaxSets     = 64          // minimal sets of keys
+	MaxPaths    = 1000        // paths for which RadiusOf answers; fewer in a very large repository
+	maxWork     = 4 << 20     // steps of comparing the ways for one path, and of finding sets
+	maxLeast    = 4 * maxWork // steps of finding the smallest numbers of keys of all ways
 )
 
 // Replace says who could replace the file at a target's path.
@@ -54,6 +55,8 @@ type Replace struct {
 	Unknown []string `json:"unknown,omitempty"`
 	// Limits says what was left out because there was too much of it.
 	Limits []string `json:"limits,omitempty"`
+
+	same *Replace // the answer that this path shares with others of a call
 }
 
 // Way is one way to replace a file.
@@ -79,18 +82,14 @@ type Need struct {
 // Radius says who could replace the file at a path, or put one there. The errors wrap
 // ErrMetadata.
 func Radius(repo Repository, path string) (*Replace, error) {
-	if err := repo.check(); err != nil {
+	s, err := newSession(repo)
+	if err != nil {
 		return nil, err
 	}
-	r := &Replace{Path: path, Searched: []string{}, Ways: []Way{}, Sets: [][]string{}}
-	c := &calculation{result: r, index: map[tuf.KeyIdentity]int{}, labels: labels{}, names: map[tuf.KeyIdentity][]string{}, budget: work{maxWork}}
-	c.role(tuf.RoleRoot, repo.Root.Root.KeySet(tuf.RoleRoot))
-	c.search(repo, path)
-	c.finish(repo.Root.Root)
-	return r, nil
+	return s.radius(path), nil
 }
 
-// calculation is the work of one Radius.
+// calculation is the work of one answer.
 type calculation struct {
 	result *Replace
 	roles  []speaker
@@ -98,7 +97,9 @@ type calculation struct {
 	labels labels
 	names  map[tuf.KeyIdentity][]string // all of a key's ids, if there are several
 	order  []tuf.KeyIdentity            // of the universe
-	budget work
+	call   *work                        // of all of the call
+	budget work                         // of comparing ways
+	least  work                         // of their smallest numbers of keys
 
 	byVersion []string // roles that the snapshot lists without a hash
 }
@@ -107,6 +108,12 @@ type calculation struct {
 type speaker struct {
 	name string
 	keys tuf.KeySet
+}
+
+// within returns a part of the work of the call, which takes it from that.
+func (c *calculation) within(most int) work {
+	most = max(0, min(most, c.call.left))
+	return work{left: most, of: c.call}
 }
 
 func (c *calculation) limit(format string, args ...any) {
@@ -121,6 +128,7 @@ func (c *calculation) role(role string, ks tuf.KeySet) bool {
 		return false
 	}
 	c.label(ks)
+	c.call.spend(stepsPerKey * len(identities))
 	for _, identity := range identities {
 		if _, ok := c.index[identity]; !ok {
 			c.index[identity] = 0
@@ -146,15 +154,15 @@ func (c *calculation) label(ks tuf.KeySet) {
 	c.labels.add(ks)
 }
 
-// search visits the roles that a device asks for the path, as TUF 5.6.7 says.
-func (c *calculation) search(repo Repository, path string) {
+// search goes through the roles that a device asks for the path, as TUF 5.6.7 says.
+func (c *calculation) search(repo Repository, visited []visit) {
 	r := c.result
-	for visit := range visits(repo, path) {
+	for _, visit := range visited {
 		if len(r.Searched) == MaxSearched {
 			c.limit("the search ends after %d roles", MaxSearched)
 			return
 		}
-		if !c.role(visit.role, visit.keys) {
+		if !c.role(visit.role, visit.keys.KeySet) {
 			return
 		}
 		r.Searched = append(r.Searched, visit.role)
@@ -166,57 +174,6 @@ func (c *calculation) search(repo Repository, path string) {
 		}
 		if visit.unknown {
 			r.Unknown = append(r.Unknown, visit.role)
-		}
-	}
-}
-
-// visit is a role that a search visits.
-type visit struct {
-	role    string
-	keys    tuf.KeySet
-	listed  bool // it lists the path: the last visit
-	unknown bool // its metadata is not at hand
-}
-
-// visits yields the roles that a search for a path visits: pre-order and depth first, each
-// role once, under the keys of the delegation by which it is reached first.
-func visits(repo Repository, path string) func(yield func(visit) bool) {
-	type delegation struct {
-		role string
-		keys func() tuf.KeySet
-	}
-	return func(yield func(visit) bool) {
-		seen := map[string]bool{}
-		stack := []delegation{{tuf.RoleTargets, func() tuf.KeySet { return repo.Root.Root.KeySet(tuf.RoleTargets) }}}
-		for len(stack) > 0 {
-			next := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if seen[next.role] {
-				continue
-			}
-			seen[next.role] = true
-			v := visit{role: next.role, keys: next.keys()}
-			m := repo.role(next.role)
-			v.unknown = m == nil
-			if m != nil {
-				_, v.listed = m.Targets.File(path)
-			}
-			if !yield(v) || v.listed || v.unknown && repo.endsAt(next.role) {
-				return
-			}
-			if m == nil || m.Targets.Delegations == nil {
-				continue
-			}
-			d := m.Targets.Delegations
-			children := d.For(path)
-			if n := len(children); n > 0 && (children[n-1].Terminating || d.Succinct != nil) {
-				stack = nil // the search does not come back
-			}
-			for _, child := range slices.Backward(children) {
-				if !seen[child.Name] {
-					stack = append(stack, delegation{child.Name, func() tuf.KeySet { return tuf.NewKeySet(d.Keys, child.Role) }})
-				}
-			}
 		}
 	}
 }
@@ -242,8 +199,7 @@ func (r Repository) byVersion(role string) bool {
 }
 
 // finish makes the result of the roles that speak.
-func (c *calculation) finish(root *tuf.Root) {
-	snapshot, timestamp := root.KeySet(tuf.RoleSnapshot), root.KeySet(tuf.RoleTimestamp)
+func (c *calculation) finish(snapshot, timestamp tuf.KeySet) {
 	for _, ks := range []tuf.KeySet{snapshot, timestamp} {
 		c.label(ks)
 		for _, identity := range ks.Identities() {
@@ -270,6 +226,7 @@ func (c *calculation) finish(root *tuf.Root) {
 	beside := []clause{c.clause(tuf.RoleSnapshot, snapshot), c.clause(tuf.RoleTimestamp, timestamp)}
 	ways, covered := c.reduce(c.group(c.roles, beside))
 	r := c.result
+	c.least = c.within(maxLeast)
 	for _, g := range ways {
 		r.Ways = append(r.Ways, c.way(g))
 	}
@@ -364,7 +321,7 @@ func (c *calculation) way(g group) Way {
 	for _, k := range g.clauses {
 		w.Needs = append(w.Needs, Need{Roles: k.roles, Count: k.need, Keys: c.ids(k.of)})
 	}
-	if size, ok := least(g.clauses, &work{maxWork}); ok {
+	if size, ok := least(g.clauses, &c.least); ok {
 		w.Smallest = size
 	}
 	return w
@@ -372,6 +329,7 @@ func (c *calculation) way(g group) Way {
 
 func (c *calculation) ids(set keys) []string {
 	ids := []string{}
+	c.call.spend(stepsPerKey * set.len())
 	for _, i := range set.members() {
 		ids = append(ids, c.labels[c.order[i]])
 	}
@@ -395,7 +353,8 @@ func (c *calculation) sizes(groups []group) {
 	if c.budget.left < 0 {
 		c.limit("some of the ways may need the keys of another and more: too many thresholds to compare")
 	}
-	e := minimal(ways, len(c.order), MaxSets, &work{maxWork})
+	sets := c.within(maxWork)
+	e := minimal(ways, len(c.order), MaxSets, &sets)
 	r.MoreSets = e.more
 	for _, set := range e.found {
 		r.Sets = append(r.Sets, c.ids(set))

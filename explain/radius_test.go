@@ -132,7 +132,7 @@ func TestRadiusIsBounded(t *testing.T) {
 		return k
 	}
 	w := []way{{"a", []clause{{nil, 1024, half(0)}, {nil, 1000, half(1000)}, {nil, 900, half(3000)}}}}
-	if e := minimal(w, MaxKeys, MaxSets, &work{maxWork}); !e.more {
+	if e := minimal(w, MaxKeys, MaxSets, &work{left: maxWork}); !e.more {
 		t.Errorf("%d sets, and no more", len(e.found))
 	}
 }

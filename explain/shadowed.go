@@ -14,7 +14,7 @@ func Shadowed(d *tuf.Delegations) (roles []string, all bool) {
 	if d == nil {
 		return nil, true
 	}
-	taken := taken{prefixes: map[string]bool{}, paths: map[string]bool{}, budget: work{maxPatterns / 16}}
+	taken := taken{prefixes: map[string]bool{}, paths: map[string]bool{}, budget: work{left: maxPatterns / 16}}
 	for _, role := range d.Roles {
 		if len(role.Paths)+len(role.PathHashPrefixes) > 0 && taken.has(role) {
 			roles = append(roles, role.Name)

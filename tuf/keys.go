@@ -88,11 +88,18 @@ type KeySet struct {
 	threshold  int
 	unreadable map[string]*Key // the others, by id: nothing but words depends on them
 	print      Digest
+	byKey      *keyIndex
+}
+
+// keyIndex has the ids of each key of a set, once somebody asks: a set may have thousands.
+type keyIndex struct {
+	once sync.Once
+	ids  map[KeyIdentity][]string
 }
 
 // NewKeySet returns the set of a role's keys, which keys lists by id.
 func NewKeySet(keys map[string]*Key, role Role) KeySet {
-	ks := KeySet{keys: make(map[string]*Key, len(role.KeyIDs)), threshold: role.Threshold}
+	ks := KeySet{keys: make(map[string]*Key, len(role.KeyIDs)), threshold: role.Threshold, byKey: new(keyIndex)}
 	for _, id := range role.KeyIDs {
 		key := keys[id]
 		if key == nil {
@@ -143,14 +150,19 @@ func (ks KeySet) Identities() []KeyIdentity {
 
 // IDs returns the ids under which a public key is in the set, sorted.
 func (ks KeySet) IDs(identity KeyIdentity) []string {
-	var ids []string
-	for id, key := range ks.keys {
-		if key.identity == identity {
-			ids = append(ids, id)
-		}
+	if ks.byKey == nil {
+		return nil
 	}
-	slices.Sort(ids)
-	return ids
+	ks.byKey.once.Do(func() {
+		ks.byKey.ids = make(map[KeyIdentity][]string, len(ks.keys))
+		for id, key := range ks.keys {
+			ks.byKey.ids[key.identity] = append(ks.byKey.ids[key.identity], id)
+		}
+		for _, ids := range ks.byKey.ids {
+			slices.Sort(ids)
+		}
+	})
+	return slices.Clone(ks.byKey.ids[identity])
 }
 
 // Fingerprint returns a digest of everything on which Signers and Meets depend:
@@ -180,7 +192,7 @@ func (ks KeySet) Memory() int {
 
 // Clone copies a set without the text of the file that it was read from.
 func (ks KeySet) Clone() KeySet {
-	own := KeySet{keys: make(map[string]*Key, len(ks.keys)), threshold: ks.threshold, print: ks.print}
+	own := KeySet{keys: make(map[string]*Key, len(ks.keys)), threshold: ks.threshold, print: ks.print, byKey: new(keyIndex)}
 	for id, key := range ks.keys {
 		id = strings.Clone(id)
 		own.keys[id] = &Key{ID: id, Type: strings.Clone(key.Type), Scheme: strings.Clone(key.Scheme), Public: strings.Clone(key.Public)}
