@@ -81,7 +81,8 @@ const nextPolicyName = "next-policy.txt"
 func (d *Device) adoptPolicy(ctx context.Context) error {
 	found, err := d.client.Locate(ctx, d.next)
 	if errors.Is(err, verify.ErrNotListed) {
-		return nil
+		_, err = d.client.Adopt(verify.Lookup{}, nil)
+		return err
 	}
 	if err != nil {
 		return err

@@ -45,9 +45,14 @@ func (c *Client) useAdopted() error {
 //
 // One under which no more is accepted than under the present one is adopted at once.
 // Another has to have been in the log for the root quarantine, counted from the first
-// release that listed it, and waits for the owner's approval, if releases do.
+// release that listed it, and waits for the owner's approval, if releases do. A Lookup
+// without a target says that none is listed any more: one that comes back waits anew.
 func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
-	if c.cfg.Transparency != Enforce || c.cfg.Install.NextPolicy == "" || found.Target == nil {
+	if c.cfg.Transparency != Enforce || c.cfg.Install.NextPolicy == "" {
+		return false, nil
+	}
+	if found.Target == nil {
+		c.policySettled(tuf.Digest{})
 		return false, nil
 	}
 	check, err := NewTargetCheck(*found.Target)

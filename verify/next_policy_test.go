@@ -197,3 +197,34 @@ func TestNextPolicyCases(t *testing.T) {
 		t.Errorf("state %+v", d.state)
 	}
 }
+
+// A policy that is listed no more has been withdrawn, and begins anew if it comes back.
+func TestNextPolicyWithdrawn(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	cfg.Now = time.Time{}
+	cfg.Install.NextPolicy, cfg.Install.RootQuarantine = "next.txt", 7*day
+	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
+		r.expire(role, epoch.Add(9000*day))
+	}
+	d := newFakeDevice(t, r.last("root"))
+	weak := strings.Replace(r.log.PolicyText(), "group all-of-them 2", "group all-of-them 1", 1)
+	first := r.cosignTime()
+	r.offer(weak)
+	_, err := d.adopt(r, cfg, weak)
+	wantRefused(t, err, verify.CodeQuarantined, "")
+
+	delete(r.targets["targets"].Signed.Targets, "next.txt")
+	r.cosigned = first + 3600
+	r.publish("targets", "snapshot", "timestamp")
+	wantOK(t, d.refresh(r, cfg))
+	adopted, err := d.client.Adopt(verify.Lookup{}, nil)
+	if d.state = d.client.State(); adopted || err != nil || len(d.state.Waiting) != 0 {
+		t.Fatalf("adopted %v, %v; waiting %+v", adopted, err, d.state.Waiting)
+	}
+
+	r.cosigned = first + int64(8*day/time.Second)
+	r.offer(weak)
+	_, err = d.adopt(r, cfg, weak)
+	wantRefused(t, err, verify.CodeQuarantined, "")
+}
