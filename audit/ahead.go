@@ -317,7 +317,8 @@ type readBundle struct {
 
 // feedBundles puts the entries of bundles, from the leaf next on.
 func (a *Auditor) feedBundles(ctx context.Context, bundles []bundle, next int64, put func(item) bool) error {
-	for i, b := range inOrder(ctx, len(bundles), bundlesAhead, func(ctx context.Context, i int) readBundle { return a.readBundle(ctx, bundles[i], next) }) {
+	from := next
+	for i, b := range inOrder(ctx, len(bundles), bundlesAhead, func(ctx context.Context, i int) readBundle { return a.readBundle(ctx, bundles[i], from) }) {
 		if b.err != nil {
 			return b.err
 		}
@@ -330,6 +331,7 @@ func (a *Auditor) feedBundles(ctx context.Context, bundles []bundle, next int64,
 			if !put(item{index: index, raw: raw, last: last, final: last && i == len(bundles)-1, files: b.files, pack: b.pack}) {
 				return ctx.Err()
 			}
+			next = index + 1 // the beginning of a bundle may be a bundle, too
 			b.pack = ""
 		}
 	}

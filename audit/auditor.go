@@ -36,8 +36,8 @@ type Config struct {
 	Now func() time.Time
 	// Interval is the pause between two steps of Run; 0 means 5 seconds.
 	Interval time.Duration
-	// Progress, if not nil, is called after each leaf with how many have been
-	// judged and how many there are.
+	// Progress, if not nil, is called after each leaf, and each bundle that is read, with how
+	// many leaves have been judged and how many there are.
 	Progress func(done, total int64)
 }
 
@@ -48,7 +48,10 @@ type Auditor struct {
 	db    *state.DB
 
 	tree     *proofs.Frontier
-	verified *proofs.SignedCheckpoint // whose root the tree has; nil at first
+	growth   *growth                  // what is read of a larger tree; nil: nothing
+	target   int64                    // the size that the tree grows to
+	more     bool                     // of the checkpoint that was verified in this step, entries follow the tree's
+	verified *proofs.SignedCheckpoint // whose root the tree has, or whose tree begins with it; nil at first
 	signed   []byte                   // its note
 	claims   map[int64][]claim        // what the log signed beyond the tree, by size
 	origin   string                   // of the one log that is audited; empty until it is known
@@ -88,7 +91,9 @@ type Auditor struct {
 	began        int64 // leaves that the state had when the process began
 	committed    int64 // leaves that the state has for good
 	committedAt  time.Time
-	maxInMemory  int // see held.go
+	partBundles  int   // see grow.go
+	maxUnproved  int64 // likewise
+	maxInMemory  int   // see held.go
 	lastReleases int
 
 	oldNotes   *Finding                            // nil: all notes can be compared
@@ -159,6 +164,8 @@ func New(ctx context.Context, cfg Config) (*Auditor, error) {
 		there:        map[state.Scope]map[tuf.Digest]bool{},
 		told:         map[tuf.Digest]bool{},
 		maxPerKind:   maxPerKind,
+		partBundles:  partBundles,
+		maxUnproved:  maxUnproved,
 		maxInMemory:  maxInMemory,
 		lastReleases: lastReleases,
 
@@ -198,7 +205,7 @@ func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
 	err := a.step(ctx)
 	waiting := int64(0)
 	if errors.Is(err, errLate) {
-		waiting, err = a.tree.Size()-a.next, nil
+		waiting, err = a.total()-a.next, nil
 	}
 	if !errors.As(err, new(*state.Error)) {
 		// What has been judged is kept, whatever came then.
@@ -290,7 +297,22 @@ func (a *Auditor) step(ctx context.Context) error {
 	if err := a.judgePending(ctx); err != nil {
 		return err
 	}
-	if a.verified == nil || a.next < a.tree.Size() || len(a.claims) > 0 {
+	for a.more && len(a.bundles) == 0 {
+		if err := a.late(); err != nil {
+			return err
+		}
+		a.more = false
+		if err := a.extend(ctx, a.verified, a.signed); err != nil {
+			return err
+		}
+		if err := a.checkTiles(ctx); err != nil {
+			return err
+		}
+		if err := a.judgePending(ctx); err != nil {
+			return err
+		}
+	}
+	if a.verified == nil || a.next < a.verified.Tree.N || len(a.claims) > 0 {
 		return nil
 	}
 	// All that the log signed, as far as is known, has been served as it was signed.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/tuflog/tuflog/audit/evidence"
@@ -15,8 +14,9 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// follow reads the newest checkpoint and grows the tree to it.
+// follow reads the newest checkpoint and grows the tree to it, or by a part.
 func (a *Auditor) follow(ctx context.Context) error {
+	a.more = false
 	served, err := a.published(ctx)
 	if err != nil || served == nil {
 		return err
@@ -77,8 +77,8 @@ func (a *Auditor) follow(ctx context.Context) error {
 	return nil
 }
 
-// own returns the tree of which the auditor has the entries, as the log signed it: in this
-// process, or before.
+// own returns the tree of which the auditor has the entries, or the first of them, as the log
+// signed it: in this process, or before.
 func (a *Auditor) own() (claim, bool) {
 	if a.verified != nil {
 		return claim{a.verified.Tree, a.signed}, true
@@ -146,151 +146,6 @@ func (a *Auditor) recordRollback(ctx context.Context, now claim) {
 	a.record(f)
 }
 
-// A bundle is a bundle of entries whose hashes led to a signed root.
-type bundle struct {
-	index int64
-	width int
-	sum   tuf.Digest
-	data  []byte // nil: to be read again, and compared with sum
-}
-
-// maxHeld is how many bytes of bundles are held between hashing and judging.
-const maxHeld = 16 << 20
-
-// answer is what a source returned.
-type answer struct {
-	data []byte
-	err  error
-}
-
-// A growth is the tree after the new entries, and what is to be done with them.
-type growth struct {
-	*proofs.Frontier
-	bundles      []bundle
-	held         int // bytes of bundles held
-	tiles        []wantedTile
-	contradicted []claim // what the log signed and this history is not
-}
-
-// extend hashes the new entries and takes over the checkpoint if they lead to
-// its root.
-func (a *Auditor) extend(ctx context.Context, c *proofs.SignedCheckpoint, signed []byte) error {
-	now := claim{c.Tree, signed}
-	g := &growth{Frontier: a.tree.Clone()}
-	first := g.Size() / proofs.FullWidth
-	bundles := c.Tree.N/proofs.FullWidth - first
-	if c.Tree.N%proofs.FullWidth > 0 {
-		bundles++
-	}
-	get := func(ctx context.Context, i int) answer {
-		index := first + int64(i)
-		data, err := a.cfg.Source.Entries(ctx, index, proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index))
-		return answer{data, err}
-	}
-	for i, got := range inOrder(ctx, int(min(bundles, math.MaxInt32)), filesAhead, get) {
-		index := first + int64(i)
-		width := proofs.TileWidth(c.Tree.N, proofs.EntriesLevel, index)
-		wrong, err := a.take(g, index, width, got)
-		if wrong != nil {
-			// One wrong answer, as of a network that wants a log-in first, accuses nobody.
-			got.data, got.err = freshly(a.cfg.Source).Entries(ctx, index, width)
-			wrong, err = a.take(g, index, width, got)
-		}
-		if err != nil {
-			return err
-		}
-		if wrong != nil {
-			if !wrong.changed || !a.forks(ctx, now) {
-				a.recordMismatch(now, wrong.entry, wrong.what, got.data)
-			}
-			return nil
-		}
-	}
-	if g.Tree() != c.Tree {
-		if a.forks(ctx, now) {
-			return nil
-		}
-		return a.locate(ctx, now, g)
-	}
-	if len(g.contradicted) > 0 {
-		for _, old := range g.contradicted {
-			a.fork(ctx, old, now)
-		}
-		return nil
-	}
-	if err := a.db.SetVerified(ctx, signed); err != nil {
-		return err
-	}
-	a.tree, a.verified, a.signed, a.highest = g.Frontier, c, signed, now
-	a.noteLook(c.Tree.N)
-	a.looked = a.cfg.Now().Unix()
-	maps.DeleteFunc(a.claims, func(size int64, _ []claim) bool { return size <= g.Size() })
-	a.bundles = append(a.bundles, g.bundles...)
-	a.tiles = append(append(a.tiles, g.tiles...), wanted(g.Partial())...)
-	return nil
-}
-
-// wrongBundle is what is wrong with a bundle.
-type wrongBundle struct {
-	entry   int64 // the first that is wrong
-	changed bool  // the tree has it, with other bytes
-	what    string
-}
-
-// take appends the entries of a bundle to the tree, if the answer has as many as it must
-// have. The error is an *outage.
-func (a *Auditor) take(g *growth, index int64, width int, got answer) (*wrongBundle, error) {
-	if got.err != nil && !errors.Is(got.err, ErrTooLarge) {
-		return nil, &outage{proofs.EntriesPath(index, width), got.err}
-	}
-	entries, err := proofs.ParseEntries(got.data)
-	if err != nil || len(entries) != width {
-		return &wrongBundle{entry: index * proofs.FullWidth, what: fmt.Sprintf("%s does not hold %d entries", proofs.EntriesPath(index, width), width)}, nil
-	}
-	changed, err := a.hash(g, index, entries)
-	if err != nil {
-		return nil, err
-	}
-	if changed >= 0 {
-		return &wrongBundle{changed, true, fmt.Sprintf("entry %d is served with other bytes than before", changed)}, nil
-	}
-	b := bundle{index: index, width: width, sum: tuf.Sum(got.data)}
-	if g.held += len(got.data); g.held <= maxHeld {
-		b.data = got.data
-	}
-	g.bundles = append(g.bundles, b)
-	return nil, nil
-}
-
-// hash appends the entries of a bundle to the tree. Those that the tree has
-// already are compared: it returns the index of the first that changed, or -1.
-func (a *Auditor) hash(g *growth, index int64, entries [][]byte) (changed int64, err error) {
-	var known []byte // the hashes of those that the tree has
-	if last := g.Partial(); len(last) > 0 && last[0].Level == 0 {
-		known = last[0].Hashes
-	}
-	for i, e := range entries {
-		hash := proofs.LeafHash(e)
-		if at := i * len(hash); at < len(known) {
-			if !bytes.Equal(known[at:at+len(hash)], hash[:]) {
-				return index*proofs.FullWidth + int64(i), nil
-			}
-			continue
-		}
-		full, err := g.Append(hash)
-		if err != nil {
-			return -1, err
-		}
-		g.tiles = append(g.tiles, wanted(full)...)
-		for _, old := range a.claims[g.Size()] {
-			if old.tree != g.Tree() {
-				g.contradicted = append(g.contradicted, old)
-			}
-		}
-	}
-	return -1, nil
-}
-
 // fork records that now does not begin with old, with the proof if the tiles
 // give it.
 func (a *Auditor) fork(ctx context.Context, old, now claim) {
@@ -328,7 +183,7 @@ func (a *Auditor) forks(ctx context.Context, now claim) bool {
 func (a *Auditor) locate(ctx context.Context, now claim, g *growth) error {
 	general := fmt.Sprintf("the %d entries served hash to root %v", g.Size(), g.Tree().Hash)
 	again := freshly(a.cfg.Source)
-	for start := a.tree.Size() / proofs.FullWidth * proofs.FullWidth; start < now.tree.N; start += proofs.FullWidth {
+	for start := a.tree.Size() / proofs.FullWidth * proofs.FullWidth; start < g.Size(); start += proofs.FullWidth {
 		width := proofs.TileWidth(now.tree.N, 0, start/proofs.FullWidth)
 		signed, err := proofs.VerifiedTiles(now.tree, tileReader{a}).ReadTile(ctx, 0, start/proofs.FullWidth, width)
 		if err != nil {

@@ -42,6 +42,12 @@ func (a *Auditor) SetMaxInMemory(bytes, releases int) {
 	a.maxInMemory, a.lastReleases = bytes, releases
 }
 
+// SetParts changes how many bundles make a part of a tree that grows, and how many there may be
+// without a proof of one.
+func (a *Auditor) SetParts(bundles int, unproved int64) {
+	a.partBundles, a.maxUnproved = bundles, unproved
+}
+
 // InPart returns how many of the repositories in memory are not there as a whole.
 func (a *Auditor) InPart() (n int) {
 	for _, r := range a.repos {

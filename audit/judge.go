@@ -44,7 +44,7 @@ func (a *Auditor) judgePending(ctx context.Context) error {
 			a.bundles = a.bundles[1:]
 		}
 		if a.cfg.Progress != nil {
-			a.cfg.Progress(a.next, a.tree.Size())
+			a.cfg.Progress(a.next, a.total())
 		}
 		return nil
 	})

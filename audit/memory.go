@@ -51,6 +51,7 @@ type lookMemory struct {
 // remember takes over what the state has: at the start, and when the state failed.
 func (a *Auditor) remember(ctx context.Context) error {
 	a.tree, a.verified, a.signed, a.next = a.db.Tree(), nil, nil, a.db.Size()
+	a.growth, a.target, a.more = nil, 0, false
 	a.claims, a.smaller, a.tiles, a.bundles = map[int64][]claim{}, nil, nil, nil
 	a.repos, a.held, a.due, a.pending = map[tuf.Digest]*repository{}, 0, nil, nil
 	a.blind, a.unseen, a.waiting = map[tuf.Digest]*blindness{}, map[tuf.Digest]tuf.Digest{}, map[tuf.Digest][]tuf.Digest{}

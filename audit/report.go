@@ -115,7 +115,7 @@ func (a *Auditor) newReport() *Report {
 	}
 	if a.verified != nil {
 		r.Checkpoint = ReportOf(a.verified, a.signed)
-		r.Waiting = a.tree.Size() - a.next
+		r.Waiting = a.verified.Tree.N - a.next
 	}
 	return r
 }
@@ -181,7 +181,7 @@ func (a *Auditor) StepReport(ctx context.Context, step StepResult) (*Report, err
 // vouches reports whether an auditor could put its name under the checkpoint:
 // nothing was found that the log answers for, and nothing was left unchecked.
 func (a *Auditor) vouches(ctx context.Context) (bool, error) {
-	if a.verified == nil || a.next < a.tree.Size() || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
+	if a.verified == nil || a.next < a.verified.Tree.N || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
 		return false, nil
 	}
 	for _, f := range slices.Concat(a.pending, a.unkept) {

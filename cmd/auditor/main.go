@@ -189,7 +189,7 @@ type progress struct {
 
 func (p *progress) to(done, total int64) {
 	if p.bar == nil {
-		p.at = done - 1 // what a state had counts for nothing
+		p.at = max(done-1, 0) // what a state had counts for nothing
 		p.bar = cli.NewProgress(p.stderr, p.label, total-p.at)
 	}
 	p.bar.Add(done - p.at)
