@@ -255,3 +255,22 @@ func TestKilledDownloadGoesOn(t *testing.T) {
 		t.Errorf("the part is still there: %v", err)
 	}
 }
+
+// A device that gets nothing but outages says so once what it knows has expired: they may be
+// meant to keep updates away.
+func TestOutagesForever(t *testing.T) {
+	s := newSite(t)
+	s.vendor.Extend(time.Now().Add(4000 * time.Hour))
+	s.must(s.vendor.Rotate("root"))
+	s.publish()
+	s.vendor.Extend(time.Now().Add(24 * time.Hour))
+	s.release("app", "one")
+	d := s.newDevice()
+	d.refresh().want(0)
+	s.set("/metadata/timestamp.json", s.get("/metadata/timestamp.json")[:40])
+	if r := d.refresh().want(1, "could not update (network)"); strings.Contains(r.stderr, "expired") {
+		t.Errorf("nothing has expired: %s", r.stderr)
+	}
+	later := time.Now().Add(100 * 24 * time.Hour).Format(time.RFC3339)
+	d.refresh("--now", later).want(1, "what this device knows expired at ", "keeping updates away")
+}

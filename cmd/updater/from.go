@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/tuflog/tuflog/device/bundle"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
 
@@ -131,6 +133,25 @@ func (o *options) knowledge(state verify.State) knowledge {
 		k.asked = true
 	}
 	return k
+}
+
+// expired returns when the timestamp expired that the device keeps, by its clock; zero: it
+// has not. A device that is offered nothing but outages does not see new ones: that is how
+// updates are kept away from it.
+func (o *options) expired(ctx context.Context) time.Time {
+	now, err := o.clock(time.Now())
+	if err != nil || now.IsZero() || o.metadataDir == "" {
+		return time.Time{}
+	}
+	file, _, err := device.Store{Dir: o.metadataDir}.Kept(ctx, tuf.RoleTimestamp)
+	if err != nil {
+		return time.Time{}
+	}
+	m, err := tuf.ParseJSON(file)
+	if err != nil || now.Before(m.Expires) {
+		return time.Time{}
+	}
+	return m.Expires
 }
 
 func (k knowledge) String() string {

@@ -31,8 +31,9 @@ type result struct {
 	Refused    *refused    `json:"refused,omitempty"` // why it ended; the first of the targets' if it did not
 	Error      string      `json:"error,omitempty"`   // the same, when it is not about the repository
 	Warnings   []refused   `json:"warnings,omitempty"`
-	Held       *refused    `json:"held,omitempty"`  // a newer root that waits
-	Known      string      `json:"known,omitempty"` // of which time what the device knows is, RFC 3339
+	Held       *refused    `json:"held,omitempty"`    // a newer root that waits
+	Known      string      `json:"known,omitempty"`   // of which time what the device knows is, RFC 3339
+	Expired    string      `json:"expired,omitempty"` // when that expired, if nothing newer could be fetched
 }
 
 // targetRow is one target.
@@ -135,9 +136,17 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 		return cli.Failed(err)
 	}
 	printRefusal(cmd.ErrOrStderr(), "", r)
+	res := result{}
+	if r.Code == verify.CodeNetwork {
+		if at := o.expired(cmd.Context()); !at.IsZero() {
+			res.Expired = at.Format(time.RFC3339)
+			fmt.Fprintf(cmd.ErrOrStderr(), "updater: what this device knows expired at %s: if this lasts, somebody may be keeping updates away from it\n", res.Expired)
+		}
+	}
 	if o.json {
 		why := refusedOf(r)
-		if err := o.writeResult(cmd.OutOrStdout(), result{Refused: &why}); err != nil {
+		res.Refused = &why
+		if err := o.writeResult(cmd.OutOrStdout(), res); err != nil {
 			return cli.Failed(err)
 		}
 	}
