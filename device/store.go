@@ -77,18 +77,33 @@ func (s Store) LockToRead(ctx context.Context, program string, wait time.Duratio
 }
 
 func (s Store) lock(ctx context.Context, name, program string, wait time.Duration) (unlock func(), err error) {
+	l, err := s.acquire(ctx, name, program, wait)
+	if err != nil {
+		return nil, err
+	}
+	return func() { release(l) }, nil
+}
+
+func release(l *lockfile.Lock) {
+	if l != nil {
+		_ = l.Release() // as the kernel would in a moment
+	}
+}
+
+// acquire takes a lock. It is nil where this process can change nothing.
+func (s Store) acquire(ctx context.Context, name, program string, wait time.Duration) (*lockfile.Lock, error) {
 	const pause = 50 * time.Millisecond
 	for end := time.Now().Add(wait); ; {
 		l, err := lockfile.Acquire(s.path(name), program)
 		switch {
 		case err == nil:
 			s.shareLock(name)
-			return func() { _ = l.Release() }, nil // as the kernel would in a moment
+			return l, nil
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
 		case !errors.Is(err, lockfile.ErrHeld):
 			if s.readOnly() {
-				return func() {}, nil // this process can change nothing there
+				return nil, nil
 			}
 			return nil, err
 		case !time.Now().Before(end):
@@ -365,8 +380,41 @@ func globEscape(path string) string {
 // installLockName is the file whose lock a run has as long as it installs.
 const installLockName = "updater.install.lock"
 
-// LockInstall is Lock for the time in which a command installs targets, which may take long:
-// two would be in each other's way, and other runs go on meanwhile.
-func (s Store) LockInstall(ctx context.Context, program string, wait time.Duration) (unlock func(), err error) {
-	return s.lock(ctx, installLockName, program, wait)
+// InstallLock is the lock of a run that installs, or that puts targets where one may be
+// installing from.
+type InstallLock struct {
+	lock    *lockfile.Lock // nil: the directory is read-only
+	program string
+}
+
+// LockInstall is Lock for the time in which targets are downloaded and a command installs
+// them, which may take long: two would be in each other's way, and what a command reads must
+// stay as it was checked. Runs that only refresh go on meanwhile.
+func (s Store) LockInstall(ctx context.Context, program string, wait time.Duration) (*InstallLock, error) {
+	l, err := s.acquire(ctx, installLockName, program, wait)
+	if err != nil {
+		return nil, err
+	}
+	return &InstallLock{l, program}, nil
+}
+
+// Unlock releases the lock. What the command has left running does not hold it.
+func (l *InstallLock) Unlock() { release(l.lock) }
+
+// File is inherited by a command, so that it holds the lock if its run is killed; nil: it
+// cannot be.
+func (l *InstallLock) File() *os.File {
+	if l.lock == nil {
+		return nil
+	}
+	return l.lock.File()
+}
+
+// Runs names a command as the holder while it runs. The caller calls ended afterwards.
+func (l *InstallLock) Runs(pid int) (ended func()) {
+	if l.lock == nil {
+		return func() {}
+	}
+	l.lock.Name(pid, "the command of "+l.program)
+	return func() { l.lock.Name(os.Getpid(), l.program) }
 }

@@ -248,7 +248,11 @@ downloaded, and the exit code is 1.`,
 				err = o.checkTargetDir()
 			}
 			if err == nil {
-				err = o.update(cmd, o.download(cmd))
+				var lock *device.InstallLock
+				if lock, err = o.lockInstall(cmd); err == nil {
+					defer lock.Unlock()
+					err = o.update(cmd, o.download(cmd))
+				}
 			}
 			return o.report(cmd, err)
 		},
@@ -357,6 +361,13 @@ func run(ctx context.Context, d *device.Device, cfg verify.Config, download func
 	}
 	targets, err := download(d, cfg)
 	return c, targets, err
+}
+
+// lockInstall keeps other runs from putting targets in their places and from installing.
+func (o *options) lockInstall(cmd *cobra.Command) (*device.InstallLock, error) {
+	l, err := device.Store{Dir: o.metadataDir}.LockInstall(cmd.Context(), cmd.CommandPath(), o.wait)
+	_, err = o.lock(nil, err)
+	return l, err
 }
 
 // lock adds to the error of a lock that others have how long that is waited for.

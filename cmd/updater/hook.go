@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/tuflog/tuflog/device"
 )
 
 // placeholder is the word of --exec that is replaced by a target's file.
@@ -92,15 +94,24 @@ func commandFor(words []string, file string) []string {
 }
 
 // runCommand runs a command. Its output is on stderr, and its input is empty. An interrupt is
-// passed on to it, and it is waited for.
-func runCommand(ctx context.Context, argv []string) error {
+// passed on to it, and it is waited for. It holds the lock, too: a command whose run was killed
+// keeps others from beginning.
+func runCommand(ctx context.Context, argv []string, lock *device.InstallLock) error {
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// Files, so that a process that the command leaves behind is not waited for.
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	err := c.Run()
+	if f := lock.File(); f != nil {
+		c.ExtraFiles = []*os.File{f}
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	ended := lock.Runs(c.Process.Pid)
+	err := c.Wait()
+	ended()
 	if c.ProcessState == nil {
-		return err // it has not begun
+		return err
 	}
 	if c.ProcessState.Success() {
 		return nil

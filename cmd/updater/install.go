@@ -105,14 +105,12 @@ func (in *installation) run(cmd *cobra.Command) error {
 // install downloads and runs the commands.
 func (in *installation) install(cmd *cobra.Command) error {
 	store := device.Store{Dir: in.metadataDir}
-	if in.command != nil {
-		unlock, err := in.lock(store.LockInstall(cmd.Context(), cmd.CommandPath(), in.wait))
-		if err != nil {
-			return err
-		}
-		defer unlock()
+	lock, err := in.lockInstall(cmd)
+	if err != nil {
+		return err
 	}
-	s := &installing{installation: in, cmd: cmd, store: store, bars: bars{w: cmd.ErrOrStderr()}}
+	defer lock.Unlock()
+	s := &installing{installation: in, cmd: cmd, store: store, holds: lock, bars: bars{w: cmd.ErrOrStderr()}}
 	u, err := in.bringUpToDate(cmd, s.progress, in.download(cmd))
 	s.bars.end()
 	if err != nil {
@@ -156,6 +154,7 @@ type installing struct {
 	*installation
 	cmd   *cobra.Command
 	store device.Store
+	holds *device.InstallLock
 	bars  bars
 	told  time.Time // of the last event about a download
 	of    string    // the target that it was about
@@ -226,9 +225,14 @@ func (s *installing) installOne(t device.Target) error {
 	if ctx := s.cmd.Context(); ctx.Err() != nil {
 		return ctx.Err()
 	}
+	opened, err := t.Open()
+	if err != nil {
+		return fmt.Errorf("its file was changed after it was checked, so the command was not run; the next run fetches it again: %w", err)
+	}
+	defer opened.Close() // which was only read
 	e.Command = commandFor(s.command, file)
 	s.tell(e.as("running"))
-	err = runCommand(s.cmd.Context(), e.Command)
+	err = runCommand(s.cmd.Context(), e.Command, s.holds)
 	code := 0
 	if ended := (*exitError)(nil); errors.As(err, &ended) {
 		code = ended.state.ExitCode()
@@ -240,6 +244,9 @@ func (s *installing) installOne(t device.Target) error {
 	s.tell(exited)
 	if err != nil {
 		return fmt.Errorf("it is not installed: %w", err)
+	}
+	if err := opened.Unchanged(); err != nil {
+		return fmt.Errorf("its file was changed while the command ran, so what the command had is not known, and the next run installs it again: %w", err)
 	}
 	if err := s.remember(t); err != nil {
 		return fmt.Errorf("it is installed, and that could not be remembered, so the next run installs it again: %w", err)

@@ -21,6 +21,11 @@ func tryLock(f *os.File) error {
 
 func waitLock(f *os.File) error { return flock(f, unix.LOCK_EX) }
 
+func unlock(f *os.File) error { return flock(f, unix.LOCK_UN) }
+
+// inherited reports whether a child that is given the file has its lock, too.
+const inherited = true
+
 func flock(f *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {

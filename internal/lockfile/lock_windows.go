@@ -19,6 +19,13 @@ func tryLock(f *os.File) error {
 
 func waitLock(f *os.File) error { return lock(f, windows.LOCKFILE_EXCLUSIVE_LOCK) }
 
+func unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})
+}
+
+// inherited reports whether a child that is given the file has its lock, too.
+const inherited = false
+
 // lock locks a byte far beyond the end: others could not read one that is locked.
 func lock(f *os.File, how uint32) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), how, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})

@@ -81,20 +81,35 @@ func acquire(path, program string, lock func(*os.File) error) (*Lock, error) {
 	if program == "" {
 		program = started(os.Args)
 	}
-	// Who cannot write a name into the file has the lock all the same: a full disk
-	// must not keep what makes room from running.
-	host, _ := os.Hostname()
-	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s %s\n", os.Getpid(), host, program), 0)
-	}
-	return &Lock{f}, nil
+	l := &Lock{f}
+	l.Name(os.Getpid(), program)
+	return l, nil
 }
 
-// Release releases the lock. The file stays, because another process may be
-// about to lock it.
+// Name names another process as the holder of the lock, such as a child that has inherited
+// it. Who cannot write a name into the file has the lock all the same: a full disk must not
+// keep what makes room from running.
+func (l *Lock) Name(pid int, program string) {
+	host, _ := os.Hostname()
+	if err := l.file.Truncate(0); err == nil {
+		_, _ = l.file.WriteAt(fmt.Appendf(nil, "%d %s %s\n", pid, host, program), 0)
+	}
+}
+
+// File is the open file for a child that is to hold the lock, too: until it ends or until
+// Release, whichever comes first. It is nil where a child cannot inherit a lock.
+func (l *Lock) File() *os.File {
+	if !inherited {
+		return nil
+	}
+	return l.file
+}
+
+// Release releases the lock, also that of children which have inherited it. The file stays,
+// because another process may be about to lock it.
 func (l *Lock) Release() error {
 	_ = l.file.Truncate(0) // so that nobody is named who has it no more
-	return l.file.Close()
+	return errors.Join(unlock(l.file), l.file.Close())
 }
 
 const maxHolder = 512 // bytes that are read of a lock file
