@@ -95,8 +95,8 @@ func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
 }
 
 // under returns what is required under another trust policy. It refuses one that the
-// install policy cannot bear, and one that the release which lists it does not meet: it
-// would end all updates. Whether a log that is new to it can prove anything is not known.
+// install policy cannot bear, and one that the release which lists it does not meet, or
+// another file that is in force: it would end all updates. So the log of that release stays: a device leaves its log by hand.
 func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) {
 	cfg := c.cfg
 	cfg.Policy = policy
@@ -104,15 +104,23 @@ func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) 
 	if err != nil {
 		return Requirements{}, refusal(CodeBadMetadata, "", err, "the next trust policy does not fit the install policy")
 	}
-	if slices.ContainsFunc(policy.Logs, func(l proofs.PolicyLog) bool { return l.Key.String() == a.Logged.Checkpoint.Log.String() }) {
-		claim := ClaimFor(c.repository, a.Role, a.Metadata)
-		_, err := CheckSidecar(a.Sidecars.Proof, claim, policy)
-		if err != nil && len(a.Sidecars.Latest) > 0 {
-			_, err = CheckSidecar(a.Sidecars.Latest, claim, policy)
+	for _, b := range c.accepted {
+		if b.Logged == nil || b.Role != a.Role && b.Metadata != c.Metadata(b.Role) {
+			continue
 		}
-		if err != nil {
-			return Requirements{}, refusal(CodeBadMetadata, "", err, "the next trust policy is not met by the release that lists it")
+		claim := ClaimFor(c.repository, b.Role, b.Metadata)
+		_, err := CheckSidecar(b.Sidecars.Proof, claim, policy)
+		if err == nil && len(b.Sidecars.Latest) > 0 && c.needsLatest(b.Role) {
+			_, err = CheckSidecar(b.Sidecars.Latest, claim, policy)
 		}
+		if err == nil {
+			continue
+		}
+		what := "the release that lists it"
+		if b.Role != a.Role {
+			what = fmt.Sprintf("%s %d, which is in force", tuf.EscapeRole(b.Role), b.Metadata.Version)
+		}
+		return Requirements{}, refusal(CodeBadMetadata, "", err, "the next trust policy is not met by %s", what)
 	}
 	return requirementsOf(cfg, c.repository, faulty), nil
 }

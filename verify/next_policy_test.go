@@ -138,6 +138,9 @@ func TestNextPolicyCases(t *testing.T) {
 	cfg.Install.NextPolicy, cfg.Install.RootQuarantine = "next.txt", 7*day
 	stranger := testlog.New(t, "log.example/b", 3, "2")
 	old := r.log.PolicyText()
+	both := "log " + stranger.Key.Key().String() + "\n" + old
+	plus := cfg // under which the other log is trusted as well
+	plus.Policy = parsePolicy(t, both)
 	for _, tt := range []struct {
 		name, text string
 		code       verify.Code // "": adopted at once
@@ -147,7 +150,8 @@ func TestNextPolicyCases(t *testing.T) {
 		{"more than its own release has", strings.Replace(old, "group all-of-them 2", "group all-of-them 3", 1), verify.CodeBadMetadata, "not met by the release that lists it"},
 		{"not a policy", "quorum\n", verify.CodeBadMetadata, "cannot be read"},
 		{"nobody is required", strings.Split(old, "\n")[0] + "\nquorum none\n", verify.CodeBadMetadata, "root_quarantine can never be met"},
-		{"another log", stranger.PolicyText(), verify.CodeQuarantined, "log log.example/b is trusted by another key"},
+		{"another log as well", both, verify.CodeQuarantined, "log log.example/b is trusted by another key"},
+		{"another log", stranger.PolicyText(), verify.CodeBadMetadata, "not met by the release that lists it"},
 	} {
 		r.offer(tt.text)
 		d := newFakeDevice(t, r.last("root"))
@@ -163,32 +167,63 @@ func TestNextPolicyCases(t *testing.T) {
 		}
 	}
 
+	// Fewer logs are no less than before, but without that of its release nothing would be
+	// proved any more.
+	only := strings.Replace(old, r.log.Key.Key().String(), stranger.Key.Key().String(), 1)
+	r.offer(only)
+	d := newFakeDevice(t, r.served["root"][0])
+	_, err := d.adopt(r, plus, only)
+	wantRefused(t, err, verify.CodeBadMetadata, "")
+	r.publish("targets", "snapshot", "timestamp")
+	wantOK(t, d.refresh(r, plus))
+	// Nor is the root that is in force, whose proof is older.
+	r.publish("root")
+	r.cosignAll = true
+	all := strings.Replace(old, "group all-of-them 2", "group all-of-them 3", 1)
+	r.offer(all)
+	d = newFakeDevice(t, r.served["root"][0])
+	_, err = d.adopt(r, cfg, all)
+	wantRefused(t, err, verify.CodeBadMetadata, "")
+	if !strings.Contains(err.Error(), "not met by root 2") {
+		t.Error(err)
+	}
+	r.publish("root", "timestamp")
+	r.offer(all)
+	adopted, err := d.adopt(r, cfg, all)
+	wantAdopted(t, adopted, err)
+	r.cosignAll = false
+	r.offer(old) // its own log stays
+	d = newFakeDevice(t, r.served["root"][0])
+	adopted, err = d.adopt(r, plus, old)
+	wantAdopted(t, adopted, err)
+
 	// Another content is no target, whoever serves it, and without the field nothing is.
-	d := newFakeDevice(t, r.last("root"))
-	_, err := d.adopt(r, cfg, old)
+	r.offer(both)
+	d = newFakeDevice(t, r.served["root"][0])
+	_, err = d.adopt(r, cfg, old)
 	wantRefused(t, err, verify.CodeBadMetadata, "")
 	plain := cfg
 	plain.Install.NextPolicy = ""
-	if adopted, err := d.adopt(r, plain, stranger.PolicyText()); adopted || err != nil {
+	if adopted, err := d.adopt(r, plain, both); adopted || err != nil {
 		t.Errorf("adopted %v, %v", adopted, err)
 	}
 
 	// Where the owner decides on releases, the owner decides on this.
-	r.offer(stranger.PolicyText())
+	r.offer(both)
 	manual := cfg
 	manual.Install.Approval = verify.ApproveManual
 	manual.Now = epoch.Add(8 * day)
-	d = newFakeDevice(t, r.last("root"))
+	d = newFakeDevice(t, r.served["root"][0])
 	wantRefused(t, d.refresh(r, manual), verify.CodeNeedsApproval, "targets")
 	d.approve("targets")
-	_, err = d.adopt(r, manual, stranger.PolicyText())
+	_, err = d.adopt(r, manual, both)
 	wantRefused(t, err, verify.CodeQuarantined, "")
 	r.refreshed("targets", epoch.Add(8*day))
 	d.files = map[string][]byte{"root": d.files["root"]}
-	_, err = d.adopt(r, manual, stranger.PolicyText())
+	_, err = d.adopt(r, manual, both)
 	wantRefused(t, err, verify.CodeNeedsApproval, "")
 	d.approvePolicy(verify.CodeNeedsApproval)
-	adopted, err := d.adopt(r, manual, stranger.PolicyText())
+	adopted, err = d.adopt(r, manual, both)
 	wantAdopted(t, adopted, err)
 	if _, err := d.state.Marshal(); err != nil {
 		t.Error(err)
