@@ -41,6 +41,8 @@ func (s Store) Policies() (trust, install string, err error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return "", nil
+		case errors.Is(err, fs.ErrPermission):
+			return "", s.forbidden(err)
 		case err != nil:
 			return "", err
 		}

@@ -213,7 +213,7 @@ func (s Store) state() (state verify.State, whole bool, trouble error, err error
 	var copies []verify.State
 	var texts [][]byte
 	var troubles []error
-	missing := 0
+	missing, forbidden := 0, false
 	for _, name := range []string{stateName, copyName} {
 		b, err := regular.ReadSome(s.path(name), verify.MaxStateSize+1)
 		if err == nil {
@@ -226,11 +226,14 @@ func (s Store) state() (state verify.State, whole bool, trouble error, err error
 		} else if errors.Is(err, fs.ErrNotExist) {
 			missing++
 		}
+		forbidden = forbidden || errors.Is(err, fs.ErrPermission)
 		troubles = append(troubles, err)
 	}
 	switch {
 	case missing == 2:
 		return state, false, nil, fmt.Errorf("%s: %w", s.Dir, ErrNotInitialised)
+	case len(copies) == 0 && forbidden:
+		return state, false, nil, s.forbidden(errors.Join(troubles...))
 	case len(copies) == 0:
 		return state, false, nil, fmt.Errorf("both copies of this device's state are damaged, and without them it could be given older releases: set it up again with updater init in another directory: %w", errors.Join(troubles...))
 	case len(copies) == 1:
@@ -239,6 +242,11 @@ func (s Store) state() (state verify.State, whole bool, trouble error, err error
 		return copies[1], false, fmt.Errorf("%s is older than its copy", s.path(stateName)), nil
 	}
 	return copies[0], bytes.Equal(texts[0], texts[1]), nil, nil
+}
+
+// forbidden says of an error for want of permission who may not, and of what.
+func (s Store) forbidden(err error) error {
+	return fmt.Errorf("this device's files cannot be read by user %d, as whom this runs: run it as the user who has %s: %w", os.Geteuid(), s.Dir, err)
 }
 
 // SaveState writes the state twice, so that a damaged disk block does not take
