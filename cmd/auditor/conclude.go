@@ -53,38 +53,15 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 		}
 	}
 	c := conclusion{Word: "NO", Notes: []string{}}
-	switch {
-	case release != nil && on.index:
-		// A log can append a leaf of any repository that names any file: that its keys signed it
-		// is for a replay to say, which judges all that those keys follow from.
-		c.Word = "MAYBE"
-		c.Sentence = fmt.Sprintf("the log's index names release %s of repository %v%s, entry %d, which lists %s, and whose signatures were not checked", named(release), release.Repository, quoted(l.Vendors[release.Repository]), release.Index, what)
-	case evidence != nil && on.index:
-		c.Word = "WARNING"
-		c.Sentence = fmt.Sprintf("the log's index names only evidence that lists %s: entry %d, of %s of repository %v, whose signatures were not checked. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
-	case release != nil:
-		c.Word, c.Released = "YES", true
-		by := ""
-		if len(l.Vendors) > 0 {
-			by = fmt.Sprintf("released by your vendor%s: it is ", quoted(l.Vendors[release.Repository]))
-		}
-		c.Sentence = fmt.Sprintf("%s is %slisted by release %s of repository %v (entry %d)%s, %s", what, by, named(release), release.Repository, release.Index, whether(release), cosigners(on.checkpoint))
-	case evidence != nil:
-		c.Word = "WARNING"
-		c.Sentence = fmt.Sprintf("%s is listed only by evidence, entry %d: %s of repository %v is signed with two payloads, and this is not the one that was released. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
-	case contradiction != nil:
-		c.Word = "WARNING"
-		c.Sentence = fmt.Sprintf("no release lists %s: %s of repository %v (entry %d) has a hash of it, but %s. Do not install it", what, named(contradiction), contradiction.Repository, contradiction.Index, contradiction.Conflict)
-	default:
-		c.Sentence = fmt.Sprintf("no release %s lists %s%s", whose(l), what, upTo(on))
+	if on.index {
+		c.sayIndex(what, l, release, evidence, contradiction, on)
+	} else {
+		c.say(what, l, release, evidence, contradiction, on)
 	}
 	c.warn(release, evidence, l, on)
-	c.warnOfOthers(release, l)
+	c.warnOfOthers(release, l, on.index)
 	c.openFindings(release, l, on.findings)
 	c.doubt(on)
-	if on.index {
-		c.Notes = append(c.Notes, "not complete, and not released for certain: it is proved that the log has the entries, not that their keys are the repository's. That, what the index leaves out and what else is signed, a replay shows (without --quick)")
-	}
 	if on.cut {
 		c.Word = "WARNING"
 		c.Notes = append(c.Notes, "the index has more leaves that list it than it told: only a replay looks at all")
@@ -103,6 +80,49 @@ func conclude(what string, l *lookup.Lookup, on basis) conclusion {
 		c.Notes = append(c.Notes, note)
 	}
 	return c
+}
+
+// say words what a replay has found.
+func (c *conclusion) say(what string, l *lookup.Lookup, release, evidence, contradiction *lookup.Answer, on basis) {
+	switch {
+	case release != nil:
+		c.Word, c.Released = "YES", true
+		by := ""
+		if len(l.Vendors) > 0 {
+			by = fmt.Sprintf("released by your vendor%s: it is ", quoted(l.Vendors[release.Repository]))
+		}
+		c.Sentence = fmt.Sprintf("%s is %slisted by release %s of repository %v (entry %d)%s, %s", what, by, named(release), release.Repository, release.Index, whether(release), cosigners(on.checkpoint))
+	case evidence != nil:
+		c.Word = "WARNING"
+		c.Sentence = fmt.Sprintf("%s is listed only by evidence, entry %d: %s of repository %v is signed with two payloads, and this is not the one that was released. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
+	case contradiction != nil:
+		c.Word = "WARNING"
+		c.Sentence = fmt.Sprintf("no release lists %s: %s of repository %v (entry %d) has a hash of it, but %s. Do not install it", what, named(contradiction), contradiction.Repository, contradiction.Index, contradiction.Conflict)
+	default:
+		c.Sentence = fmt.Sprintf("no release %s lists %s%s", whose(l), what, upTo(on))
+	}
+}
+
+// sayIndex words what a log's index says. The log can append a leaf of any repository with
+// metadata that lists any file, and it can leave out any: that the repository's keys signed it
+// is for a replay to say, which judges all that those keys follow from.
+func (c *conclusion) sayIndex(what string, l *lookup.Lookup, release, evidence, contradiction *lookup.Answer, on basis) {
+	note := "not complete: it is proved that the log has the entries, not that their keys are the repository's. That, what the index leaves out and what else is signed, a replay shows (without --quick)"
+	switch {
+	case release != nil:
+		c.Word = "MAYBE"
+		c.Sentence = fmt.Sprintf("the log's index names release %s of repository %v%s, entry %d, which lists %s, and whose signatures were not checked", named(release), release.Repository, quoted(l.Vendors[release.Repository]), release.Index, what)
+	case evidence != nil:
+		c.Word = "WARNING"
+		c.Sentence = fmt.Sprintf("the log's index names only evidence that lists %s: entry %d, of %s of repository %v, whose signatures were not checked. Do not install it", what, evidence.Index, named(evidence), evidence.Repository)
+	case contradiction != nil:
+		c.Word = "WARNING"
+		c.Sentence = fmt.Sprintf("the log's index names no release that lists %s: %s of repository %v (entry %d), whose signatures were not checked, has a hash of it, but %s. Do not install it", what, named(contradiction), contradiction.Repository, contradiction.Index, contradiction.Conflict)
+	default:
+		c.Sentence = fmt.Sprintf("the log's index names no release %s that lists %s%s", whose(l), what, upTo(on))
+		note = "not complete: what the index leaves out, a replay shows (without --quick)"
+	}
+	c.Notes = append(c.Notes, note)
 }
 
 // doubt notes that the replay was not to the end, or found the log out of order.
@@ -233,7 +253,9 @@ func (c *conclusion) warn(release, evidence *lookup.Answer, l *lookup.Lookup, on
 // warnOfOthers notes what is wrong with the file in other repositories than that of the
 // release. Whoever may register can release a file that another's keys signed as a second
 // payload: that must not silence the warning.
-func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup) {
+//
+// Where the log's index says so, it is not said that those keys did: it was not checked.
+func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup, index bool) {
 	if release == nil || l.Query.Path != "" {
 		return
 	}
@@ -246,6 +268,10 @@ func (c *conclusion) warnOfOthers(release *lookup.Answer, l *lookup.Lookup) {
 		warned[a.Repository] = true
 		c.Word = "WARNING"
 		if a.Kind == leaf.Evidence {
+			if index {
+				c.Notes = append(c.Notes, fmt.Sprintf("the index names evidence of repository %v that lists it, too: entry %d, of %s", a.Repository, a.Index, named(a)))
+				continue
+			}
 			c.Notes = append(c.Notes, fmt.Sprintf("repository %v has it as evidence, entry %d: %s is signed with two payloads there, and this is not the one that was released", a.Repository, a.Index, named(a)))
 			continue
 		}

@@ -82,7 +82,7 @@ func TestLookupAtOnce(t *testing.T) {
 	x.lists(2)
 	out, errs := w.run(1, args(sum, "--quick", "--repository", "Acme", "--labels", labels)...)
 	w.firstLine(out, fmt.Sprintf(`MAYBE    the log's index names release targets 3 of repository %v "Acme", entry 2, which lists %s, and whose signatures were not checked`, w.repo, sum))
-	w.wantAll(out, "not complete, and not released for certain", "the index does not have the newest leaves yet: 1", "2      2      release  Acme        targets  3        ?        yes     app.bin")
+	w.wantAll(out, "not complete: it is proved that the log has the entries, not that their keys are the repository's", "the index does not have the newest leaves yet: 1", "2      2      release  Acme        targets  3        ?        yes     app.bin")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
 	}
@@ -109,17 +109,22 @@ func TestLookupAtOnce(t *testing.T) {
 
 	// Of others' releases the index knows, they do not count.
 	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
-	w.firstLine(out, fmt.Sprintf(`NO       no release of your vendor "Other" (repository %s) lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
+	w.firstLine(out, fmt.Sprintf(`NO       the log's index names no release of your vendor "Other" (repository %s) that lists %s, up to the checkpoint of size 4, cosigned at %s`, strings.Repeat("0", 64), sum, audit.When(w.log.Time+2)))
 	w.wantAll(out, "other repositories list it, too, which does not count")
 
-	x.lists(3) // evidence
+	w.wantAll(out, "not complete: what the index leaves out")
+	x.lists(2, 3)
+	x.targets[1].Kind = "evidence"
+	out, _ = w.run(1, args("--path", "app.bin", "--quick")...)
+	w.wantAll(out, "MAYBE    the log's index names release targets 3")
+	x.lists(3)
 	out, _ = w.run(1, args("--path", "app.bin", "--quick")...)
 	w.firstLine(out, fmt.Sprintf("WARNING  the log's index names only evidence that lists app.bin: entry 3, of targets 3 of repository %v, whose signatures were not checked. Do not install it", w.repo))
 	x.lists(2)
 
 	x.more = true
 	out, _ = w.run(1, args(sum, "--quick", "--repository", "Other", "--labels", labels)...)
-	w.wantAll(out, "WARNING  no release of your vendor", "the index has more leaves that list it than it told")
+	w.wantAll(out, "WARNING  the log's index names no release of your vendor", "the index has more leaves that list it than it told")
 	x.more = false
 
 	// What does not hold is an error, and no answer.
