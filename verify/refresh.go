@@ -91,11 +91,12 @@ func (c *Client) refresh(ctx context.Context, root Sidecars) error {
 // of the roots on the way: a device that is refused the last one starts again from where
 // it was.
 func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
+	var ahead Sidecars // of the newer root that is kept
 	if c.ahead != nil {
 		if err := c.startFromState(ctx); err != nil {
 			return err
 		}
-		kept = Sidecars{}
+		kept, ahead = Sidecars{}, kept
 	}
 	own := c.next
 	for range c.cfg.MaxRoots {
@@ -117,7 +118,11 @@ func (c *Client) refreshRoots(ctx context.Context, kept Sidecars) error {
 	if c.next == own {
 		err = c.trustOwnRoot(ctx, kept)
 	} else {
-		err = c.trustFetchedRoot(ctx)
+		if c.ahead != nil && c.next.PayloadDigest == c.ahead.PayloadDigest {
+			err = c.trustOwnRoot(ctx, ahead)
+		} else {
+			err = c.trustFetchedRoot(ctx)
+		}
 		if errors.As(err, &c.held); c.held != nil && waits(c.held.Code) {
 			// It is as if that root had not been seen.
 			c.next = own
