@@ -85,6 +85,9 @@ func (d *Device) refresh(ctx context.Context, cfg verify.Config) (*verify.Client
 	if !whole {
 		d.stored = verify.State{} // both copies are written again
 	}
+	if state, err = d.Store.markGiven(state); err != nil {
+		return nil, err
+	}
 	d.client, err = verify.Refresh(ctx, cfg, state, source{d.Store, d.Origin})
 	var r *verify.Refusal
 	if errors.As(err, &r) && (d.client == nil && r.Code != verify.CodeSetting || d.client != nil && r.Code == verify.CodeDevice && r.Role == tuf.RoleRoot) {

@@ -79,6 +79,10 @@ type State struct {
 	// Unlogged records the releases that were accepted without a proof, because the owner
 	// has approved of that: the last ones, at most 64.
 	Unlogged []Approved
+	// GivenTrust and GivenInstall say that the device was given a trust policy and an install
+	// policy to go by, which it keeps: without them it must not go by others. A Client leaves
+	// both as they are.
+	GivenTrust, GivenInstall bool
 }
 
 // Distrusted returns a state that nobody vouches for, such as one that came along with

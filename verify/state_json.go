@@ -34,6 +34,9 @@ type stateJSON struct {
 	Waiting  []waitingJSON     `json:"waiting,omitempty"`
 	Approved []approvedJSON    `json:"approved,omitempty"`
 	Unlogged []approvedJSON    `json:"unlogged,omitempty"`
+
+	GivenTrust   bool `json:"given_trust,omitempty"`
+	GivenInstall bool `json:"given_install,omitempty"`
 }
 
 type treeJSON struct {
@@ -105,6 +108,7 @@ func (s State) marshal() ([]byte, error) {
 	j := stateJSON{
 		Version: stateVersion, Serial: s.Serial, Repository: s.Repository, TrustedRoot: s.TrustedRoot,
 		Root: seenJSON(s.Root), Log: s.Log, Witnesses: s.Witnesses, Clock: s.Clock,
+		GivenTrust: s.GivenTrust, GivenInstall: s.GivenInstall,
 	}
 	if len(s.Accepted) > 0 {
 		j.Accepted = make(map[string][]acceptedJSON, len(s.Accepted))
@@ -224,6 +228,10 @@ func readState(b []byte) (State, error) {
 			s.Approved, err = readList(value, readApproved)
 		case "unlogged":
 			s.Unlogged, err = readList(value, readApproved)
+		case "given_trust":
+			s.GivenTrust, err = readTrue(value)
+		case "given_install":
+			s.GivenInstall, err = readTrue(value)
 		default:
 			err = errors.New("unknown field")
 		}
@@ -420,9 +428,7 @@ func readApproved(value []byte) (Approved, error) {
 		case "time":
 			a.Time, err = readInteger(value, 1, math.MaxInt64)
 		case "unlogged":
-			if a.Unlogged = string(value) == "true"; !a.Unlogged {
-				err = fmt.Errorf("%s: want true", tuf.Clip(string(value)))
-			}
+			a.Unlogged, err = readTrue(value)
 		default:
 			err = errors.New("unknown field")
 		}
@@ -432,6 +438,14 @@ func readApproved(value []byte) (Approved, error) {
 		err = errors.New("no payload, or a role or version alone")
 	}
 	return a, err
+}
+
+// readTrue reads a mark, which is left out where it is false.
+func readTrue(value []byte) (bool, error) {
+	if string(value) != "true" {
+		return false, fmt.Errorf("%s: want true", tuf.Clip(string(value)))
+	}
+	return true, nil
 }
 
 // readFilled reads a string that is not empty.

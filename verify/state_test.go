@@ -42,6 +42,8 @@ func exampleState() verify.State {
 		},
 		Approved: []verify.Approved{{Role: "targets", Version: 8, Payload: tuf.Sum([]byte("targets 8")), Time: 1767225603}},
 		Unlogged: []verify.Approved{{Role: "targets", Version: 7, Payload: tuf.Sum([]byte("targets")), Unlogged: true}},
+
+		GivenTrust: true, GivenInstall: true,
 	}
 }
 
@@ -118,6 +120,7 @@ func TestParseStateRefuses(t *testing.T) {
 		"waiting for nothing":   strings.Replace(text, `"code":"too-young",`, "", 1),
 		"nothing waiting":       text[:strings.Index(text, `"waiting":[`)] + `"waiting":[],` + text[strings.Index(text, `"approved":[`):],
 		"approved as 1":         strings.Replace(text, `"unlogged":true`, `"unlogged":1`, 1),
+		"given as false":        strings.Replace(text, `"given_install":true`, `"given_install":false`, 1),
 		"approved at zero":      strings.Replace(text, `"time":1767225603`, `"time":0`, 1),
 		"adopted for nothing":   strings.Replace(text, `,"for":"`+tuf.Sum([]byte("configured")).String()+`"`, "", 1),
 		"policy cut short":      strings.Replace(text, `"policy":"`, `"policy":"AAAA`, 1),

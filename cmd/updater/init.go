@@ -113,7 +113,7 @@ func (o *options) useGiven() error {
 	if o.metadataDir == "" || o.policy != "" && o.installPolicy != "" {
 		return nil
 	}
-	trust, install, err := device.Store{Dir: o.metadataDir}.Policies()
+	trust, install, err := device.Store{Dir: o.metadataDir}.Policies(o.policy == "", o.installPolicy == "")
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,18 @@ func TestProvisioning(t *testing.T) {
 		t.Helper()
 		return d.run(append([]string{"refresh", "--metadata-dir", d.metadata(), "--metadata-url", s.url + "/metadata"}, more...)...)
 	}
+	// Without what it was given a device does not go by other policies.
+	kept := filepath.Join(d.metadata(), "updater.install")
+	s.must(os.Rename(kept, kept+".gone"))
+	for range 2 {
+		refresh().want(1, "could not update (device): the install policy that the device was given is gone: "+kept)
+	}
+	d.run("policy", "explain", "--metadata-dir", d.metadata()).want(2, "is gone")
+	refresh("--install-policy", kept+".gone").want(1, "refused (too-young): targets")
+	initialise("--install-policy", kept+".gone").want(0)
+	s.must(os.Remove(filepath.Join(d.metadata(), "updater.policy")))
+	refresh().want(1, "could not update (device): the trust policy that the device was given is gone")
+	initialise("--policy", s.log.policy).want(0)
 	refresh().want(1, "refused (too-young): targets")
 	d.run("policy", "explain", "--metadata-dir", d.metadata()).want(0, "has to have been public for 1 hour")
 	refresh("--install-policy", write("other.json", `{}`)).want(0)
