@@ -22,6 +22,8 @@ type equivocation struct {
 	delegators []*tuf.Metadata
 	rivals     []*tuf.Metadata
 	snapshots  []*tuf.Metadata
+
+	verify *verifier
 }
 
 func checkEquivocation(a fraud.Accusation, keys []proofs.Key) (Statement, error) {
@@ -71,7 +73,7 @@ func splitEquivocation(a fraud.Accusation) (*equivocation, error) {
 		}
 		all = append(all, m)
 	}
-	e := &equivocation{role: role}
+	e := &equivocation{role: role, verify: newVerifier()}
 	behind := 2 // files behind the chain and the delegators
 	if tuf.TypeOf(role) == tuf.RoleTargets {
 		behind = 4
@@ -94,7 +96,7 @@ func splitEquivocation(a fraud.Accusation) (*equivocation, error) {
 // check verifies that enough keys of the role signed two payloads of one version, and that
 // a snapshot binds each to the role. It returns the ids of the keys that signed both.
 func (e *equivocation) check() ([]string, error) {
-	if err := checkRoots(e.roots); err != nil {
+	if err := e.checkRoots(e.roots); err != nil {
 		return nil, err
 	}
 	first, second := e.rivals[0], e.rivals[1]
@@ -112,13 +114,13 @@ func (e *equivocation) check() ([]string, error) {
 		if m.Type != tuf.TypeOf(e.role) {
 			return nil, fmt.Errorf("file %d is %s metadata", i+1, m.Type)
 		}
-		if err := m.Meets(keys); err != nil {
+		if err := e.verify.meets(m, keys); err != nil {
 			return nil, fmt.Errorf("file %d of %s: %w", i+1, tuf.Word(e.role), err)
 		}
 		if e.role != tuf.RoleRoot {
 			continue
 		}
-		if err := checkRoots([]*tuf.Metadata{e.roots[len(e.roots)-1], m}); err != nil {
+		if err := e.checkRoots([]*tuf.Metadata{e.roots[len(e.roots)-1], m}); err != nil {
 			return nil, err
 		}
 	}
@@ -127,9 +129,16 @@ func (e *equivocation) check() ([]string, error) {
 			return nil, err
 		}
 	}
-	both := second.Signers(keys)
+	both, err := e.verify.signers(second, keys)
+	if err != nil {
+		return nil, err
+	}
+	of, err := e.verify.signers(first, keys)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
-	for _, signer := range first.Signers(keys) {
+	for _, signer := range of {
 		if slices.Contains(both, signer) {
 			names = append(names, keys.IDs(signer)[0])
 		}
@@ -139,9 +148,9 @@ func (e *equivocation) check() ([]string, error) {
 
 // checkRoots verifies a chain of roots: each meets its own threshold and that of the one
 // before it.
-func checkRoots(roots []*tuf.Metadata) error {
+func (e *equivocation) checkRoots(roots []*tuf.Metadata) error {
 	for i, m := range roots {
-		if err := m.Meets(m.Root.KeySet(tuf.RoleRoot)); err != nil {
+		if err := e.verify.meets(m, m.Root.KeySet(tuf.RoleRoot)); err != nil {
 			return fmt.Errorf("root %d does not meet its own threshold: %w", m.Version, err)
 		}
 		if i == 0 {
@@ -150,7 +159,7 @@ func checkRoots(roots []*tuf.Metadata) error {
 		if m.Version != roots[i-1].Version+1 {
 			return fmt.Errorf("root %d follows root %d", m.Version, roots[i-1].Version)
 		}
-		if err := m.Meets(roots[i-1].Root.KeySet(tuf.RoleRoot)); err != nil {
+		if err := e.verify.meets(m, roots[i-1].Root.KeySet(tuf.RoleRoot)); err != nil {
 			return fmt.Errorf("root %d does not meet the threshold of root %d: %w", m.Version, m.Version-1, err)
 		}
 	}
@@ -165,7 +174,7 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 	}
 	// Targets metadata does not name its role: each has to meet a delegation of the one
 	// before it, whatever its name.
-	if err := e.delegators[0].Meets(root.KeySet(tuf.RoleTargets)); err != nil {
+	if err := e.verify.meets(e.delegators[0], root.KeySet(tuf.RoleTargets)); err != nil {
 		return tuf.KeySet{}, fmt.Errorf("the targets metadata that delegates: %w", err)
 	}
 	for i, m := range e.delegators {
@@ -175,11 +184,13 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 		if i == len(e.delegators)-1 {
 			break
 		}
-		met := false
+		var sets distinct
 		for _, keys := range m.Targets.Delegations.All() {
-			if met = e.delegators[i+1].Meets(keys) == nil; met {
-				break
-			}
+			sets.add(keys)
+		}
+		met, err := e.verify.meetsAny(e.delegators[i+1], sets.sets)
+		if err != nil {
+			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s: %w", tuf.Word(e.role), err)
 		}
 		if !met {
 			return tuf.KeySet{}, fmt.Errorf("the metadata on the way to %s is not signed by delegated keys", tuf.Word(e.role))
@@ -187,23 +198,42 @@ func (e *equivocation) keys() (tuf.KeySet, error) {
 	}
 	// A role can be delegated twice: the keys are those of the first delegation that both
 	// files meet, or else of the first.
-	var found tuf.KeySet
-	named := false
+	var named distinct
 	for name, keys := range e.delegators[len(e.delegators)-1].Targets.Delegations.All() {
-		if name != e.role {
-			continue
-		}
-		if e.rivals[0].Meets(keys) == nil && e.rivals[1].Meets(keys) == nil {
-			return keys, nil
-		}
-		if !named {
-			found, named = keys, true
+		if name == e.role {
+			named.add(keys)
 		}
 	}
-	if !named {
+	if len(named.sets) == 0 {
 		return tuf.KeySet{}, fmt.Errorf("nothing delegates to %s", tuf.Word(e.role))
 	}
-	return found, nil
+	for _, keys := range named.sets {
+		err := e.verify.meets(e.rivals[0], keys)
+		if err == nil {
+			err = e.verify.meets(e.rivals[1], keys)
+		}
+		if err == nil || errors.Is(err, errTooMuch) {
+			return keys, err
+		}
+	}
+	return named.sets[0], nil
+}
+
+// distinct is sets of keys, alike ones once, in the order in which they were added.
+type distinct struct {
+	sets []tuf.KeySet
+	has  map[tuf.Digest]bool // fingerprints
+}
+
+func (d *distinct) add(ks tuf.KeySet) {
+	if d.has[ks.Fingerprint()] {
+		return
+	}
+	if d.has == nil {
+		d.has = map[tuf.Digest]bool{}
+	}
+	d.has[ks.Fingerprint()] = true
+	d.sets = append(d.sets, ks)
 }
 
 // binds verifies that a snapshot lists a file by its hash as the role's, signed by the keys
@@ -219,7 +249,15 @@ func (e *equivocation) binds(s, m *tuf.Metadata) error {
 	if err := listed.Describes(m); err != nil {
 		return fmt.Errorf("snapshot %d lists another file: %w", s.Version, err)
 	}
-	if !slices.ContainsFunc(e.roots, func(root *tuf.Metadata) bool { return s.Meets(root.Root.KeySet(tuf.RoleSnapshot)) == nil }) {
+	var sets distinct
+	for _, root := range e.roots {
+		sets.add(root.Root.KeySet(tuf.RoleSnapshot))
+	}
+	met, err := e.verify.meetsAny(s, sets.sets)
+	if err != nil {
+		return fmt.Errorf("snapshot %d: %w", s.Version, err)
+	}
+	if !met {
 		return fmt.Errorf("snapshot %d is not signed by enough keys of any of the roots", s.Version)
 	}
 	return nil

@@ -25,6 +25,6 @@ func CheckEntries(ctx context.Context, kind Kind, index, size int64, spans []fra
 
 // CheckRivals checks an equivocation of parsed files.
 func CheckRivals(role string, roots, delegators, rivals, snapshots []*tuf.Metadata) error {
-	_, err := (&equivocation{role, roots, delegators, rivals, snapshots}).check()
+	_, err := (&equivocation{role, roots, delegators, rivals, snapshots, newVerifier()}).check()
 	return err
 }
