@@ -105,3 +105,75 @@ func pidOf(t *testing.T, b []byte) int {
 	}
 	return pid
 }
+
+// What was accepted and downloaded, and whose command failed, is tried again also where no
+// update is to be had: a newer release waits, or the network is away.
+func TestUnfinishedInstall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a dozen processes")
+	}
+	s := newSite(t)
+	s.must(s.vendor.Delegate("targets", "apps", "apps/*"))
+	s.must(s.vendor.Put("apps", "apps/x", []byte("x one")))
+	s.must(s.vendor.Put("targets", "fw", []byte("one")))
+	s.must(s.vendor.Release("apps", "targets"))
+	s.publish()
+	d := s.newDevice()
+	command, runs := d.hook()
+	d.exits("3")
+	d.installWith(command, "apps/x").want(1, "exit code 3")
+	d.installWith(command, "fw").want(1, "exit code 3")
+	runs()
+	// Not what another mode has let in, nor what another file has taken the place of.
+	s.release("other", "z")
+	young := d.install(`{"min_age":"48h"}`)
+	const going = "no update now (too-young); the command has yet to succeed for what was accepted before: "
+	d.installWith(command, append(young, "fw", "apps/x")...).want(1, going+"fw, of targets 2", "exit code 3", "refused (too-young): targets: version 3")
+	d.exits("0")
+	r := d.installWith(command, append(young, "fw", "apps/x", "--json")...).want(1, going+"fw, of targets 2", going+"apps/x, of apps", "refused (too-young)")
+	if got := strings.Join(runs(), "|"); got != "[TARGETS/fw] one|[TARGETS/fw] one|[TARGETS/apps%2Fx] x one" || !strings.Contains(r.stdout, `"event":"installed"`) {
+		t.Errorf("the command ran as %q\n%s", got, r.stdout)
+	}
+	d.installWith(command, append(young, "fw", "apps/x")...).want(1)
+	if got := runs(); len(got) != 0 {
+		t.Errorf("the command ran again: %q", got)
+	}
+
+	// The network is away. What was accepted since lists another content: only that counts.
+	d.exits("3")
+	s.release("fw", "two")
+	d.installWith(command, "fw").want(1, "exit code 3")
+	timestamp := s.get("/metadata/timestamp.json")
+	s.set("/metadata/timestamp.json", nil)
+	runs()
+	d.exits("0")
+	s.must(os.WriteFile(filepath.Join(d.targets(), "fw"), []byte("one"), 0o644))
+	d.installWith(command, "fw").want(1, "(network)")
+	s.must(os.WriteFile(filepath.Join(d.targets(), "fw"), []byte("two"), 0o644))
+	d.installWith(command, "fw", "--transparency", "nonsense").want(1)
+	if got := runs(); len(got) != 0 {
+		t.Errorf("the command ran: %q", got)
+	}
+	d.installWith(command, "fw").want(1, "no update now (network)", "could not update (network)")
+	if got := runs(); len(got) != 1 || got[0] != "[TARGETS/fw] two" {
+		t.Errorf("the command ran as %q", got)
+	}
+
+	// Accepted without a proof, in a mode that lets that pass, is nothing for another mode.
+	s.set("/metadata/timestamp.json", timestamp)
+	lax := s.newDevice()
+	command, runs = lax.hook()
+	lax.exits("3")
+	lax.installWith(command, "fw", "--transparency", "off").want(1, "exit code 3")
+	s.set("/metadata/timestamp.json", nil)
+	lax.exits("0")
+	runs()
+	lax.installWith(command, "fw").want(1, "(network)")
+	if got := runs(); len(got) != 0 {
+		t.Errorf("the command ran: %q", got)
+	}
+	lax.installWith(command, "fw", "--transparency", "off").want(1, "no update now (network)")
+	if got := runs(); len(got) != 1 || got[0] != "[TARGETS/fw] two" {
+		t.Errorf("the command ran as %q", got)
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
+	"github.com/tuflog/tuflog/verify"
 )
 
 // installation is one run of install.
@@ -42,6 +43,8 @@ that fails ends the run.
 The command's output is on stderr, its input is empty, and an interrupt is passed on to
 it. A run that is killed leaves a state from which the next goes on: a download where it
 ended, and a command from its beginning, so it must bear to be run twice.
+If a newer release waits or is refused, or the network is away, the command is run for
+what was accepted and downloaded before, unless it has succeeded for that.
 
 With --json each event is a line: fetching, ready, running, exited, installed, unchanged,
 and result at the end.
@@ -111,9 +114,10 @@ func (in *installation) install(cmd *cobra.Command) error {
 	}
 	defer lock.Unlock()
 	s := &installing{installation: in, cmd: cmd, store: store, holds: lock, bars: bars{w: cmd.ErrOrStderr()}}
-	u, err := in.bringUpToDate(cmd, s.progress, in.download(cmd))
+	u, err := in.bringUpToDate(cmd, s.progress, s.download)
 	s.bars.end()
 	if err != nil {
+		s.finish(err)
 		return err
 	}
 	res := in.resultOf(u)
@@ -134,7 +138,7 @@ func (in *installation) install(cmd *cobra.Command) error {
 			}
 			res.OK = false
 			res.Targets[i].Verdict, res.Targets[i].Detail = failed, err.Error()
-			fmt.Fprintf(cmd.ErrOrStderr(), "updater: target %s: %s\n", printable.Line(t.Name), printable.Line(fetch.RedactedText(err.Error())))
+			s.complain(t.Name, err)
 			break
 		}
 	}
@@ -158,6 +162,48 @@ type installing struct {
 	bars  bars
 	told  time.Time // of the last event about a download
 	of    string    // the target that it was about
+}
+
+// download downloads, and remembers for which targets the command is to be run.
+func (s *installing) download(d *device.Device, cfg verify.Config) ([]device.Target, error) {
+	targets, err := s.installation.download(s.cmd)(d, cfg)
+	if s.command != nil && err == nil {
+		if err := d.Begin(targets, cfg.Transparency); err != nil {
+			warnOfTrouble(s.cmd.ErrOrStderr(), fmt.Errorf("what the command is run for is not remembered before it has succeeded: %w", err))
+		}
+	}
+	return targets, err
+}
+
+// finish runs the command for what an earlier run has accepted and downloaded, if this one
+// ends because a newer release is not taken or not to be had. What says that the earlier one
+// may be wrong, or that the device cannot tell, is not gone on from.
+func (s *installing) finish(why error) {
+	var r *verify.Refusal
+	if s.command == nil || !errors.As(why, &r) || slices.Contains([]verify.Code{verify.CodeForked, verify.CodeEvidence, verify.CodeSetting, verify.CodeDevice}, r.Code) {
+		return
+	}
+	mode, err := verify.ParseTransparency(s.transparency)
+	if err != nil {
+		return // which has been said
+	}
+	targets, err := s.store.Unfinished(s.targetNames, s.targetDir, mode)
+	w := s.cmd.ErrOrStderr()
+	if err != nil {
+		warnOfTrouble(w, fmt.Errorf("what is left to install is not known: %w", err))
+	}
+	for _, t := range targets {
+		fmt.Fprintf(w, "updater: no update now (%s); the command has yet to succeed for what was accepted before: %s, of %s %d\n", r.Code, printable.Line(t.Name), tuf.EscapeRole(t.Role), t.Version)
+		if err := s.installOne(t); err != nil {
+			s.complain(t.Name, err)
+			return
+		}
+	}
+}
+
+// complain says why a target is not installed.
+func (s *installing) complain(target string, err error) {
+	fmt.Fprintf(s.cmd.ErrOrStderr(), "updater: target %s: %s\n", printable.Line(target), printable.Line(fetch.RedactedText(err.Error())))
 }
 
 // event is a line of what happens, for machines.
@@ -279,5 +325,5 @@ func (s *installing) remember(t device.Target) error {
 		return err
 	}
 	defer unlock()
-	return s.store.SetInstalled(device.Installed{Name: t.Name, Role: t.Role, Version: t.Version, Length: t.Listed.Length, Hashes: t.Listed.Hashes})
+	return s.store.SetInstalled(t.Installed())
 }
