@@ -128,8 +128,11 @@ func (d *Device) downloadOne(ctx context.Context, name, path string, found verif
 // everything encoded that could lead elsewhere.
 func targetFileName(path string) string {
 	name := storedName(tuf.EscapeRole(path), maxFileName)
-	if strings.Trim(name, ".") == "" {
+	switch {
+	case strings.Trim(name, ".") == "":
 		return strings.ReplaceAll(name, ".", "%2E")
+	case len(name) >= len(partPrefix) && strings.EqualFold(name[:len(partPrefix)], partPrefix):
+		return "%2E" + name[1:] // it would be taken for what a run has left of another
 	}
 	return name
 }

@@ -353,7 +353,9 @@ A device that goes by its clock refuses a bundle whose metadata has expired. Who
 knows that there is nothing newer gives --now none: expiry is then judged by the times
 of the witnesses alone.
 
-With --exec a command installs each target, as updater install --help says.
+With --exec a command installs each target, as updater install --help says. Then they
+have to be named: otherwise whoever made the bundle would choose which of the targets
+that the vendor lists are given to it.
 ` + execHelp,
 		Example: `  updater bundle install /media/stick/update.bundle --metadata-dir /var/lib/updater --policy trust.txt --target-dir /var/lib/targets`,
 		Args:    cobra.MinimumNArgs(1),
@@ -361,6 +363,14 @@ With --exec a command installs each target, as updater install --help says.
 			o.from, o.targetNames = args[0], args[1:]
 			if len(o.targetNames) > 0 {
 				return in.run(cmd)
+			}
+			if in.command != nil {
+				return errors.New("--exec: which targets is it for? name them, in their order: updater bundle install BUNDLE TARGET...")
+			}
+			// The trust policy is the device's own affair, and no file to install.
+			err := o.useGiven()
+			if err != nil {
+				return o.report(cmd, err)
 			}
 			install, err := o.install()
 			if err != nil {

@@ -251,3 +251,20 @@ func TestBundleRefresh(t *testing.T) {
 	}
 	d.run("bundle", "verify", path, "--policy", policy, "--install-policy", install).want(0)
 }
+
+// The next trust policy is the device's own affair, also where init was given the install
+// policy that names it: a bundle that has it does not put it among the targets.
+func TestBundleWithTheNextPolicy(t *testing.T) {
+	s := newSite(t)
+	s.release("policy/trust.txt", s.log.PolicyText())
+	s.release("fw", "one")
+	d := s.newDevice()
+	install := d.install(`{"root_quarantine":"7d","next_policy":"policy/trust.txt"}`)
+	d.run(append([]string{"init", "--metadata-dir", d.metadata(), "--policy", s.log.policy, filepath.Join(d.dir, "given.json")}, install...)...).want(0)
+	bundle := filepath.Join(d.dir, "all.bundle")
+	d.run(append([]string{"bundle", "create", "--policy", s.log.policy, bundle, "--all-targets", "--metadata-url", s.url + "/metadata", "--target-base-url", s.url + "/targets"}, install...)...).want(0, "2 targets")
+	d.run("bundle", "install", bundle, "--metadata-dir", d.metadata(), "--target-dir", d.targets()).want(0, "in place: fw")
+	if entries, err := os.ReadDir(d.targets()); err != nil || len(entries) != 1 {
+		t.Errorf("in the target directory are %v, %v", entries, err)
+	}
+}

@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,7 +141,7 @@ func TestInstall(t *testing.T) {
 	local := flags[len(d.fromSite()):]
 	d.run(append([]string{"install", "fw", "--from", folder}, local...)...).want(0, "installed: fw, of targets 5")
 	check("[TARGETS/fw] three")
-	d.run(append([]string{"bundle", "install", bundle}, local...)...).want(0, "installed before: fw, of targets 5")
+	d.run(append([]string{"bundle", "install", bundle, "fw"}, local...)...).want(0, "installed before: fw, of targets 5")
 	d.run(append([]string{"bundle", "install", bundle, "fw", "--again"}, local...)...).want(0, "installed: fw, of targets 5")
 	check("[TARGETS/fw] three")
 	if got := s.seen(); len(got) > 0 {
@@ -157,6 +159,7 @@ func TestInstall(t *testing.T) {
 		d.run(args...).want(1, why)
 	}
 	for why, args := range map[string][]string{
+		"which targets is it for":   append([]string{"bundle", "install", bundle}, local...),
 		"use updater download":      append([]string{"install", "fw", "--from", folder}, local[:6]...),
 		"requires at least 1 arg":   append([]string{"install", "--from", folder}, local...),
 		"its path is needed":        append([]string{"install", "", "--from", folder}, local...),
@@ -176,7 +179,7 @@ func TestNamesOfInstalledTargets(t *testing.T) {
 	s := newSite(t)
 	names := map[string]string{
 		"--help": "--help", "-rf": "-rf", "a b": "a%20b", "x;reboot": "x%3Breboot", "$(reboot)": "%24%28reboot%29", "`x`": "%60x%60", "'": "%27", `"`: "%22",
-		"{}": "%7B%7D", "a/b": "a%2Fb", "~": "~", "*": "%2A", "a\nb": "a%0Ab", strings.Repeat("n", 300): "sha256=",
+		"{}": "%7B%7D", ".download.x.part": "%2Edownload.x.part", ".Download.1.tmp": "%2EDownload.1.tmp", "a/b": "a%2Fb", "~": "~", "*": "%2A", "a\nb": "a%0Ab", strings.Repeat("n", 300): "sha256=",
 	}
 	for name := range names {
 		s.must(s.vendor.Put("targets", name, []byte("content")))
@@ -187,7 +190,8 @@ func TestNamesOfInstalledTargets(t *testing.T) {
 	command, runs := d.hook()
 	bundle := filepath.Join(d.dir, "update.bundle")
 	d.run(append([]string{"bundle", "create", "--policy", s.log.policy, bundle, "--all-targets"}, d.fromSite()...)...).want(0)
-	d.run("bundle", "install", bundle, "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--target-dir", d.targets(), "--exec", command).want(0)
+	args := append([]string{"bundle", "install", "--policy", s.log.policy, "--metadata-dir", d.metadata(), "--target-dir", d.targets(), "--exec", command, "--", bundle}, slices.Collect(maps.Keys(names))...)
+	d.run(args...).want(0)
 	got := strings.Join(runs(), "\n") + "\n"
 	for name, file := range names {
 		if !strings.Contains(got, "[TARGETS/"+file) || file != "sha256=" && !strings.Contains(got, "[TARGETS/"+file+"] content\n") {
