@@ -69,12 +69,12 @@ encoding json
 }
 
 func ExampleParseInstallPolicy() {
-	policy, err := verify.ParseInstallPolicy([]byte(`{"require": ["root", "targets"], "min_age": "48h"}`))
+	policy, err := verify.ParseInstallPolicy([]byte(`{"require": ["targets", "delegated"], "min_age": "48h"}`))
 	fmt.Println(policy.MinAge, policy.Require, err)
 
 	_, err = verify.ParseInstallPolicy([]byte(`{"min_agee": "48h"}`))
 	fmt.Println(err)
 	// Output:
-	// 48h0m0s [root targets] <nil>
+	// 48h0m0s [targets delegated] <nil>
 	// install policy: "min_agee": unknown field
 }

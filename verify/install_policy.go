@@ -137,6 +137,18 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 	if len(b) > maxInstallPolicySize {
 		return InstallPolicy{}, fmt.Errorf("install policy: %d bytes, the limit is %d", len(b), maxInstallPolicySize)
 	}
+	p, err := readInstallPolicy(b)
+	if err == nil {
+		err = p.consistent()
+	}
+	if err != nil {
+		return InstallPolicy{}, fmt.Errorf("install policy: %w", err)
+	}
+	return p, nil
+}
+
+// readInstallPolicy reads the fields of an install policy, whether they fit together or not.
+func readInstallPolicy(b []byte) (InstallPolicy, error) {
 	p := DefaultInstallPolicy()
 	err := readObject(b, func(name string, value []byte) error {
 		var err error
@@ -175,13 +187,7 @@ func ParseInstallPolicy(b []byte) (InstallPolicy, error) {
 		}
 		return err
 	})
-	if err == nil {
-		err = p.consistent()
-	}
-	if err != nil {
-		return InstallPolicy{}, fmt.Errorf("install policy: %w", err)
-	}
-	return p, nil
+	return p, err
 }
 
 // consistent refuses fields that say nothing beside the others: who writes them believes
@@ -196,8 +202,20 @@ func (p InstallPolicy) consistent() error {
 		return errors.New(`"postpone_security": it needs "postpone", which it shortens`)
 	case p.NextPolicy != "" && p.RootQuarantine == 0:
 		return errors.New(`"next_policy": it needs "root_quarantine", for which the next policy waits`)
-	case p.NextPolicy != "" && !(p.requires(tuf.RoleTargets) && p.requires("")):
-		return errors.New(`"next_policy": it needs "targets" and "delegated" in "require": without a proof the next policy has no age`)
+	}
+	if p.requires(tuf.RoleTargets) && p.requires("") {
+		return nil
+	}
+	const needs = `%q: it needs "targets" and "delegated" in "require", or no "require": without a proof %s`
+	switch {
+	case p.MinAge > 0:
+		return fmt.Errorf(needs, "min_age", "a release has no age, and would not wait")
+	case p.SnapshotHashes:
+		return fmt.Errorf(needs, "snapshot_hashes", "nothing says what the log was shown")
+	case p.Postpone > 0:
+		return fmt.Errorf(needs, "postpone", "a release has no age, and would wait for its owner without end")
+	case p.NextPolicy != "":
+		return fmt.Errorf(needs, "next_policy", "the next policy has no age")
 	}
 	return nil
 }

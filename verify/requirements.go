@@ -324,7 +324,7 @@ func readRequirements(value []byte) (*Requirements, error) {
 		case "policy":
 			r.Policy, err = readPolicy(value)
 		case "install":
-			r.Install, err = ParseInstallPolicy(value)
+			r.Install, err = readInstallPolicy(value) // an earlier version may have let more pass
 		default:
 			err = errors.New("unknown field")
 		}

@@ -49,7 +49,9 @@ func exampleState() verify.State {
 
 func TestStateRoundTrip(t *testing.T) {
 	pinned := verify.State{Repository: tuf.Sum([]byte("a")), TrustedRoot: tuf.Sum([]byte("b")), Root: verify.Seen{Version: 1, Payload: tuf.Sum([]byte("b"))}}
-	for _, s := range []verify.State{exampleState(), pinned} {
+	earlier := exampleState() // which accepted releases under a policy that is refused now
+	earlier.Required.Install.Require = []string{"root"}
+	for _, s := range []verify.State{exampleState(), pinned, earlier} {
 		b, err := s.Marshal()
 		wantOK(t, err)
 		got, err := verify.ParseState(b)
