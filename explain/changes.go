@@ -2,6 +2,8 @@ package explain
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -9,20 +11,27 @@ import (
 // Kind is the kind of a Change. New kinds may be added; these keep their names and meanings.
 type Kind string
 
-// The kinds of change, in the order in which a Diff lists them. What Before and After are is
-// said with each; where it is not, they are empty.
+// The kinds of change. What Before and After are is said with each; where it is not, they are
+// empty.
 const (
 	KeyAdded              Kind = "key-added"              // Role may now be signed by key Name
 	KeyRemoved            Kind = "key-removed"            // and this one can no longer
 	KeyRenamed            Kind = "key-renamed"            // the same key under other ids: the ids
 	ThresholdChanged      Kind = "threshold"              // of Role: "3 of 5"
-	DelegationAdded       Kind = "delegation-added"       // to role Name: After is its paths
+	ConsistentSnapshot    Kind = "consistent-snapshot"    // "true" or "false"
+	SpecVersion           Kind = "spec-version"           //
+	ExpiryChanged         Kind = "expiry"                 // RFC 3339
+	OtherChange           Kind = "other"                  // nothing else: the same said otherwise, or unknown fields
+	VersionBack           Kind = "version-back"           // the second file has no higher version, and another payload
+	MetadataAdded         Kind = "metadata-added"         // DiffRepositories: there was no file of Role
+	MetadataRemoved       Kind = "metadata-removed"       // and there is none any more
+	BinsChanged           Kind = "bins"                   // hash bins: "256 bins bin-*" or ""
 	DelegationRemoved     Kind = "delegation-removed"     // to role Name: Before is its paths
 	DelegationWidened     Kind = "delegation-widened"     // to role Name: After is the paths added
 	DelegationNarrowed    Kind = "delegation-narrowed"    // to role Name: Before is the paths removed
 	DelegationTerminating Kind = "delegation-terminating" // of role Name: "true" or "false"
 	DelegationOrder       Kind = "delegation-order"       // the names of the roles that both have
-	BinsChanged           Kind = "bins"                   // hash bins: "256 bins bin-*" or ""
+	DelegationAdded       Kind = "delegation-added"       // to role Name: After is its paths
 	TargetRemoved         Kind = "target-removed"         // Name is its path: "12 bytes, sha256 1a2b…", with all hashes in full
 	TargetChanged         Kind = "target-changed"         // length or a hash
 	TargetHashes          Kind = "target-hashes"          // the same content by other algorithms
@@ -31,14 +40,19 @@ const (
 	FileRemoved           Kind = "file-removed"           // of a snapshot or timestamp: "version 3"
 	FileChanged           Kind = "file-changed"           //
 	FileAdded             Kind = "file-added"             //
-	ConsistentSnapshot    Kind = "consistent-snapshot"    // "true" or "false"
-	SpecVersion           Kind = "spec-version"           //
-	ExpiryChanged         Kind = "expiry"                 // RFC 3339
-	OtherChange           Kind = "other"                  // nothing else: the same said otherwise, or unknown fields
-	VersionBack           Kind = "version-back"           // the second file has no higher version, and another payload
-	MetadataAdded         Kind = "metadata-added"         // DiffRepositories: there was no file of Role
-	MetadataRemoved       Kind = "metadata-removed"       // and there is none any more
 )
+
+// listOrder is the order in which changes are listed: what every device depends on comes before
+// what many changes can be of. Within one of the lists they are as they are found, role by
+// role.
+var listOrder = [][]Kind{
+	{KeyAdded, KeyRemoved, KeyRenamed, ThresholdChanged},
+	{ConsistentSnapshot, SpecVersion, ExpiryChanged, OtherChange, VersionBack, MetadataAdded, MetadataRemoved},
+	{BinsChanged, DelegationRemoved, DelegationWidened, DelegationNarrowed, DelegationTerminating, DelegationOrder},
+	{DelegationAdded},
+	{TargetRemoved, TargetChanged, TargetHashes, TargetCustom, TargetAdded},
+	{FileRemoved, FileChanged, FileAdded},
+}
 
 // Change is one difference between two metadata files.
 type Change struct {
@@ -53,6 +67,7 @@ type Change struct {
 // Limits of Diff. What they cut off is said in the result.
 const (
 	MaxChanges  = 1000    // a Diff lists, and counts the others
+	MinOfKind   = 32      // of one kind it lists, however many there are of others
 	maxValue    = 512     // bytes of Before and After
 	maxPatterns = 1 << 24 // bytes of patterns that are compared with each other
 )
@@ -65,11 +80,15 @@ type Changes struct {
 	Changes []Change `json:"changes"`
 	// Omitted is how many changes are not listed, because there are more than MaxChanges.
 	Omitted int `json:"omitted,omitempty"`
+	// OmittedKinds says how many of which kind these are.
+	OmittedKinds map[Kind]int `json:"omitted_kinds,omitempty"`
 	// Limits says what was not compared because there was too much of it.
 	Limits []string `json:"limits,omitempty"`
 
 	keyName func(id string) string
 	first   bool // there is nothing before: the sentences do not say that something is new
+	found   map[Kind]int
+	kept    []Change // of each kind the first MaxChanges that were found
 }
 
 // now chooses the words of a sentence for what is new.
@@ -82,13 +101,59 @@ func (c *Changes) now(first, later string) string {
 
 // add adds a change with its sentence, or counts it.
 func (c *Changes) add(change Change, format string, args ...any) {
-	if len(c.Changes) == MaxChanges {
-		c.Omitted++
+	if c.found == nil {
+		c.found = map[Kind]int{}
+	}
+	if c.found[change.Kind]++; c.found[change.Kind] > MaxChanges {
 		return
 	}
 	change.Before, change.After = clip(change.Before), clip(change.After)
 	change.Text = fmt.Sprintf(format, args...)
-	c.Changes = append(c.Changes, change)
+	c.kept = append(c.kept, change)
+}
+
+// list chooses the changes to list: of each kind the first MinOfKind, and then as many more as
+// there is room for, in the order of the kinds. So no number of changes of one kind hides
+// those of another.
+func (c *Changes) list() {
+	most, room := map[Kind]int{}, MaxChanges
+	for kind, n := range c.found {
+		most[kind] = min(n, MinOfKind)
+		room -= most[kind]
+	}
+	for _, kinds := range listOrder {
+		for _, kind := range kinds {
+			more := min(c.found[kind]-most[kind], room)
+			most[kind], room = most[kind]+more, room-more
+			if omitted := c.found[kind] - most[kind]; omitted > 0 {
+				if c.OmittedKinds == nil {
+					c.OmittedKinds = map[Kind]int{}
+				}
+				c.OmittedKinds[kind] = omitted
+				c.Omitted += omitted
+			}
+		}
+	}
+	for _, kinds := range listOrder {
+		for _, change := range c.kept {
+			if slices.Contains(kinds, change.Kind) && most[change.Kind] > 0 {
+				most[change.Kind]--
+				c.Changes = append(c.Changes, change)
+			}
+		}
+	}
+	c.found, c.kept = nil, nil
+}
+
+// omitted says how many changes of which kind are not listed.
+func (c *Changes) omitted() string {
+	var parts []string
+	for _, kind := range slices.Concat(listOrder...) {
+		if n := c.OmittedKinds[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of kind %s", n, kind))
+		}
+	}
+	return fmt.Sprintf("And %s that are not listed: %s.", count(c.Omitted, "more change"), strings.Join(parts, ", "))
 }
 
 func clip(s string) string {
@@ -124,7 +189,7 @@ func (c *Changes) Sentences() []string {
 		lines = append(lines, "  "+change.Text)
 	}
 	if c.Omitted > 0 {
-		lines = append(lines, fmt.Sprintf("  And %s that are not listed.", count(c.Omitted, "more change")))
+		lines = append(lines, "  "+c.omitted())
 	}
 	for _, limit := range c.Limits {
 		lines = append(lines, "Limited: "+limit+".")
@@ -152,6 +217,7 @@ func First(role string, m *tuf.Metadata) (*Changes, error) {
 	default:
 		c.files(&tuf.Meta{}, m.Timestamp)
 	}
+	c.list()
 	return c, nil
 }
 
@@ -180,6 +246,7 @@ func Diff(role string, before, after *tuf.Metadata) (*Changes, error) {
 		c.files(before.Timestamp, after.Timestamp)
 	}
 	c.header(before, after)
+	c.list()
 	return c, nil
 }
 
@@ -194,7 +261,7 @@ func (c *Changes) header(before, after *tuf.Metadata) {
 		change := Change{Kind: ExpiryChanged, Before: before.Expires.UTC().Format(form), After: after.Expires.UTC().Format(form)}
 		c.add(change, "It expires at %s, %s than before (%s).", change.After, moved(before.Expires, after.Expires), change.Before)
 	}
-	if len(c.Changes) == 0 && len(c.Limits) == 0 && !sameButVersion(before, after) {
+	if len(c.found) == 0 && len(c.Limits) == 0 && !sameButVersion(before, after) {
 		c.add(Change{Kind: OtherChange}, "It says the same in other words, or differs in fields that TUF does not define.")
 	}
 	if after.Version <= before.Version {
@@ -228,10 +295,12 @@ func DiffRepositories(before, after Repository) ([]*Changes, error) {
 		case is == nil:
 			c := &Changes{Role: role, From: was.Version}
 			c.add(Change{Kind: MetadataRemoved, Role: role}, "There is no metadata of %s any more; version %d was the last.", tuf.Word(role), was.Version)
+			c.list()
 			all = append(all, c)
 		case was == nil:
 			c := &Changes{Role: role, To: is.Version}
 			c.add(Change{Kind: MetadataAdded, Role: role}, "There is metadata of %s for the first time: version %d%s.", tuf.Word(role), is.Version, contents(is))
+			c.list()
 			all = append(all, c)
 		case was.FileDigest != is.FileDigest:
 			c, err := Diff(role, was, is)

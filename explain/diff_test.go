@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -185,5 +187,74 @@ func TestDiffIsBounded(t *testing.T) {
 	i := slices.IndexFunc(c.Changes, func(change Change) bool { return change.Kind == DelegationWidened })
 	if i < 0 || len(c.Changes[i].After) > maxValue+len("…") || len(c.Changes[i].Text) > 1000 {
 		t.Errorf("widened: %d", i)
+	}
+}
+
+// No number of new delegations or targets hides what matters more: it comes first, and each
+// kind of change keeps a share of the list.
+func TestNothingIsHiddenBehindNoise(t *testing.T) {
+	file := func(version, noise int, expires string, listed object, key int) *tuf.Metadata {
+		var roles []object
+		for i := range noise {
+			roles = append(roles, delegation(fmt.Sprint("aa", i), 1, object{"paths": []string{"x/*"}}, 0))
+		}
+		zz := delegation("zz", 1, object{"paths": []string{"*"}}, key)
+		return parse(t, "targets", object{"version": version, "expires": expires, "targets": listed,
+			"delegations": object{"keys": allModelKeys, "roles": append(roles, zz)}})
+	}
+	many := object{}
+	for i := range 1200 {
+		many[fmt.Sprint("f", i)] = object{"length": 1, "hashes": object{}}
+	}
+	evil := object{"zz/evil": object{"length": 1, "hashes": object{}}}
+	before := file(5, 0, "2027-01-01T00:00:00Z", object{}, 0)
+	for _, tt := range []struct {
+		name    string
+		after   *tuf.Metadata
+		want    []Kind // the first ones
+		omitted string
+		has     Kind
+	}{
+		{"targets", file(5, 0, "2029-01-01T00:00:00Z", many, 1), []Kind{KeyAdded, KeyRemoved, ExpiryChanged, VersionBack, TargetAdded},
+			"  And 204 more changes that are not listed: 204 of kind target-added.", TargetAdded},
+		{"delegations", file(6, 1100, "2029-01-01T00:00:00Z", evil, 1), []Kind{KeyAdded, KeyRemoved, ExpiryChanged, DelegationAdded},
+			"  And 104 more changes that are not listed: 104 of kind delegation-added.", TargetAdded},
+		{"both", file(6, 1100, "2029-01-01T00:00:00Z", many, 0), []Kind{ExpiryChanged, DelegationAdded},
+			"  And 1301 more changes that are not listed: 133 of kind delegation-added, 1168 of kind target-added.", TargetAdded},
+	} {
+		c, err := Diff("targets", before, tt.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds []Kind
+		for _, change := range c.Changes {
+			kinds = append(kinds, change.Kind)
+		}
+		if len(kinds) != MaxChanges || !slices.Equal(kinds[:len(tt.want)], tt.want) || !slices.Contains(kinds, tt.has) {
+			t.Errorf("%s: %d changes, first %q", tt.name, len(kinds), kinds[:5])
+		}
+		says(t, c.Sentences(), tt.omitted)
+	}
+	first, err := First("targets", file(1, 1100, "2029-01-01T00:00:00Z", many, 0))
+	if err != nil || len(first.Changes) != MaxChanges || first.Omitted != 1301 || first.OmittedKinds[TargetAdded] != 1168 {
+		t.Errorf("%d changes, %d omitted %v, %v", len(first.Changes), first.Omitted, first.OmittedKinds, err)
+	}
+}
+
+// Every kind is listed somewhere, once.
+func TestEveryKindIsListed(t *testing.T) {
+	source, err := os.ReadFile("changes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []Kind
+	for _, m := range regexp.MustCompile(`\w+ +Kind = "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
+		want = append(want, Kind(m[1]))
+	}
+	got := slices.Concat(listOrder...)
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) < 20 || !slices.Equal(got, want) {
+		t.Errorf("listed %q, want %q", got, want)
 	}
 }

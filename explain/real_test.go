@@ -189,12 +189,12 @@ func TestDiffOfSigstore(t *testing.T) {
 	const folder = "sigstore_root_signing"
 	exactly(t, diff(t, folder, "targets", 13, 14).Sentences(),
 		"targets 14 against 13: 2 changes.",
-		"  Target signing_config_rekor_v2.v0.2.json is new: 1230 bytes, sha256 0f5f3855….",
-		"  It expires at 2036-05-09T09:00:52Z, 223 days later than before (2035-09-29T08:18:33Z).")
+		"  It expires at 2036-05-09T09:00:52Z, 223 days later than before (2035-09-29T08:18:33Z).",
+		"  Target signing_config_rekor_v2.v0.2.json is new: 1230 bytes, sha256 0f5f3855….")
 	exactly(t, diff(t, folder, "targets", 12, 13).Sentences(),
 		"targets 13 against 12: 2 changes.",
-		"  Target trusted_root.json has other content: 6787 bytes, sha256 6494e21e…, before 6367 bytes, sha256 6a0c056d….",
-		"  It expires at 2035-09-29T08:18:33Z, 86 days later than before (2035-07-05T08:05:16Z).")
+		"  It expires at 2035-09-29T08:18:33Z, 86 days later than before (2035-07-05T08:05:16Z).",
+		"  Target trusted_root.json has other content: 6787 bytes, sha256 6494e21e…, before 6367 bytes, sha256 6a0c056d….")
 	says(t, diff(t, folder, "targets", 4, 5).Sentences(),
 		"  It no longer delegates rekor.*.pub to rekor.",
 		"  Target rekor.0.pub is gone (178 bytes, sha256 dce5ef71…).",
@@ -215,8 +215,8 @@ func TestDiffOfDocker(t *testing.T) {
 		"  It expires at 2025-08-01T13:56:29Z, 41 hours later than before (2025-07-30T20:42:33Z).")
 	exactly(t, diff(t, "docker_tuf", "targets", 6, 7).Sentences(),
 		"targets 7 against 6: 2 changes.",
-		"  It newly delegates rekor/*, rekor/*/*, rekor/*/*/*, rekor/*/*/*/* to rekor, which takes 2 of 4 keys, is asked after the others and ends the search for these paths.",
-		"  It expires at 2025-09-20T11:13:52Z, 8 days later than before (2025-09-11T12:48:14Z).")
+		"  It expires at 2025-09-20T11:13:52Z, 8 days later than before (2025-09-11T12:48:14Z).",
+		"  It newly delegates rekor/*, rekor/*/*, rekor/*/*/*, rekor/*/*/*/* to rekor, which takes 2 of 4 keys, is asked after the others and ends the search for these paths.")
 }
 
 func TestPredecessorsOfSigstore(t *testing.T) {
