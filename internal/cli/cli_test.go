@@ -139,6 +139,12 @@ func TestProgressLine(t *testing.T) {
 	if got := p.line(start.Add(2 * time.Second)); got != want {
 		t.Fatalf("line = %q, want %q", got, want)
 	}
+	p = &Progress{label: "replay", total: 1 << 40, done: 200, started: start}
+	for after, want := range map[time.Duration]string{time.Second: " (200/s) 1527099h", time.Minute: "(3/s)"} {
+		if got := p.line(start.Add(after)); !strings.Contains(got, want) || strings.Contains(got, "left") != (after == time.Second) {
+			t.Errorf("after %v: %q", after, got)
+		}
+	}
 }
 
 func TestVersion(t *testing.T) {

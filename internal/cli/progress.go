@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -121,7 +122,10 @@ func (p *Progress) pace(now time.Time) string {
 	elapsed := now.Sub(p.started)
 	pace := fmt.Sprintf(" (%.0f/s)", float64(p.done)/max(elapsed.Seconds(), 0.001))
 	if left := p.total - p.done; left > 0 && p.done > 0 {
-		pace += " " + (elapsed * time.Duration(left) / time.Duration(p.done)).Round(time.Second).String() + " left"
+		// A log can say that it has any number of leaves.
+		if rest := float64(elapsed) * float64(left) / float64(p.done); rest < math.MaxInt64 {
+			pace += " " + time.Duration(rest).Round(time.Second).String() + " left"
+		}
 	}
 	return pace
 }
