@@ -201,6 +201,9 @@ func (cfg Config) check() (faulty int, err error) {
 }
 
 func (c *Client) accept(role string, m *tuf.Metadata, sidecars Sidecars, logged *Logged) {
+	if logged == nil && c.needsProof(role) {
+		c.breakGlass(role, m.PayloadDigest)
+	}
 	c.settled(role, m.Version)
 	if logged != nil {
 		c.state.Log = logged.Checkpoint.Origin

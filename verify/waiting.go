@@ -269,19 +269,24 @@ func (c *Client) approved(role string, payload tuf.Digest) bool {
 	return c.state.Approves(Waiting{Role: role, Payload: payload})
 }
 
-// brokenGlass reports whether a release may lack a proof: the owner has approved of that,
-// now or before. It is recorded.
+// brokenGlass reports whether a release may lack a proof: the owner has approved of that, or
+// it is the one that the device has since then.
 func (c *Client) brokenGlass(role string, payload tuf.Digest) bool {
+	same := unloggedOf(role, payload)
+	return slices.ContainsFunc(c.state.Approved, same) || c.had(role, payload) && slices.ContainsFunc(c.state.Unlogged, same)
+}
+
+// breakGlass records, if the owner has approved of a release without a proof, that it is
+// accepted.
+func (c *Client) breakGlass(role string, payload tuf.Digest) {
 	s := &c.state
-	same := func(a Approved) bool { return a.Role == role && a.Payload == payload && a.Unlogged }
-	if slices.ContainsFunc(s.Unlogged, same) {
-		return true
-	}
-	at := slices.IndexFunc(s.Approved, same)
-	if at >= 0 {
+	if at := slices.IndexFunc(s.Approved, unloggedOf(role, payload)); at >= 0 {
 		s.Unlogged = append(s.Unlogged[max(0, len(s.Unlogged)+1-maxWaiting):], s.Approved[at])
 	}
-	return at >= 0
+}
+
+func unloggedOf(role string, payload tuf.Digest) func(Approved) bool {
+	return func(a Approved) bool { return a.Role == role && a.Payload == payload && a.Unlogged }
 }
 
 // offer is a release that is what it should be by TUF and has its proof, if it needs one.

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -378,6 +379,40 @@ func TestBreakGlass(t *testing.T) {
 	if w := d.wait("targets"); w.Version == 4 {
 		t.Errorf("evidence waits: %+v", w)
 	}
+}
+
+// What an owner has let in without a proof is recorded once it is in, and not before: it may
+// be refused for another reason, or give way to another release.
+func TestBreakGlassInVain(t *testing.T) {
+	r := newFakeRepo(t)
+	d := newFakeDevice(t, r.last("root"))
+	wantOK(t, d.refresh(r, r.config()))
+	r.expire("targets", epoch.Add(-day))
+	r.bump("targets")
+	r.serve("targets")
+	r.publish("snapshot", "timestamp")
+	delete(r.sidecars, tuf.Sum(r.last("targets")))
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeNotLogged, "targets")
+	d.state = approved(t, d.state, "targets", true)
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeExpired, "targets")
+	if len(d.state.Unlogged) != 0 || len(d.state.Approved) != 1 {
+		t.Errorf("not accepted: recorded %+v, approved %+v", d.state.Unlogged, d.state.Approved)
+	}
+	r.expire("targets", epoch.Add(valid))
+	r.publish("targets", "snapshot", "timestamp")
+	later := *d
+	later.files, later.sidecars = maps.Clone(d.files), maps.Clone(d.sidecars)
+	wantOK(t, later.refresh(r, r.config()))
+	delete(r.sidecars, tuf.Sum(r.last("targets")))
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeNotLogged, "targets")
+	for name, state := range map[string]verify.State{"accepted": later.state, "refused": d.state} {
+		if len(state.Unlogged)+len(state.Approved) != 0 {
+			t.Errorf("another release, %s: recorded %+v, approved %+v", name, state.Unlogged, state.Approved)
+		}
+	}
+	// A record of what the device does not have lets nothing in.
+	d.state.Unlogged = []verify.Approved{{Role: "targets", Version: d.wait("targets").Version, Payload: d.wait("targets").Payload, Unlogged: true}}
+	wantRefused(t, d.refresh(r, r.config()), verify.CodeNotLogged, "targets")
 }
 
 func TestApproveByID(t *testing.T) {

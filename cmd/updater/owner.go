@@ -279,7 +279,7 @@ signatures, hashes and expiry.
 
 --unlogged lets a release pass that has no valid proof that it is logged. That gives up
 what this program is for, and is meant for a log or witnesses that are gone for good. It
-is recorded: updater status shows it.`,
+is recorded when it is accepted: updater status shows it.`,
 		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
