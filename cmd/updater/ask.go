@@ -35,6 +35,16 @@ func decidable(state verify.State, now time.Time) (waits []verify.Waiting) {
 	return waits
 }
 
+// putOff returns what the owner is not asked about before it is older.
+func putOff(state verify.State, now time.Time) (waits []verify.Waiting) {
+	for _, w := range state.Waiting {
+		if state.PutOff(w, now) && !state.Approves(w) {
+			waits = append(waits, w)
+		}
+	}
+	return waits
+}
+
 // asker asks the user of a terminal.
 type asker struct {
 	o    *options
@@ -110,12 +120,18 @@ func (a *asker) ask(s device.Store, state verify.State) (yes bool, err error) {
 			}
 			return true, s.SaveState(state)
 		case "l", "later":
+			var under []verify.Waiting
 			for _, waiting := range waits {
-				if state, _, err = state.Postpone(waiting.Payload.String(), later, now); err != nil {
+				var more []verify.Waiting
+				if state, more, err = state.Postpone(waiting.Payload.String(), later, now); err != nil {
 					return false, err
 				}
+				under = append(under, more...)
 			}
-			return false, s.SaveState(state)
+			if err := s.SaveState(state); err != nil {
+				return false, err
+			}
+			return false, printPutOff(w, under)
 		case "a", "all":
 			if err := printWaiting(w, rows, math.MaxInt); err != nil {
 				return false, err

@@ -83,9 +83,12 @@ func TestOwnerIsAsked(t *testing.T) {
 	tty = d.asks("apps/app", ask...)
 	tty.asked(question)
 	tty.answer("later\r")
-	tty.ends(1)
+	const until = ", until it has been public for 7 days"
+	if out := tty.ends(1); strings.Count(out, until) != 2 {
+		t.Errorf("it is not said until when: %s", out)
+	}
 	tty = d.asks("apps/app", ask...)
-	if out := tty.ends(1); strings.Contains(out, "Install") {
+	if out := tty.ends(1); strings.Contains(out, "Install") || strings.Count(out, until) != 2 {
 		t.Errorf("asked again: %s", out)
 	}
 	rows := d.waiting()
@@ -168,6 +171,8 @@ func TestReleaseAsAWhole(t *testing.T) {
 	}
 	d.run(append([]string{"postpone", "--for", "3d", rows[0].ID}, in...)...).want(0, "put off: targets 2 ("+rows[0].ID+"), until it has been public for 3 days\n")
 	d.run(append([]string{"postpone", "--for", "99d", rows[1].ID}, in...)...).want(0, "put off: apps 1", "30 days, when the install policy lets it in")
+	d.run(append([]string{"postpone", "--for", "2d", rows[0].ID, rows[1].ID}, in...)...).want(0, "put off: targets 2", "put off: apps 1")
+	d.run(append([]string{"postpone"}, in...)...).want(2, "name an id, which updater pending prints: updater postpone ID")
 	d.run(append([]string{"postpone", "--for", "soon", rows[1].ID}, in...)...).want(2, "--for: \"soon\": want a duration")
 	var approved []approvedRow
 	if err := json.Unmarshal([]byte(d.run(append([]string{"approve", "--json", rows[0].ID, rows[1].ID}, in...)...).want(0).stdout), &approved); err != nil || len(approved) != 2 {

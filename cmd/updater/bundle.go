@@ -70,10 +70,10 @@ a newer one. If the install policy names the next trust policy, that target is t
 too; its ages and approvals are for devices to judge.`,
 		Example: `  updater bundle create update.bundle --policy trust.txt --target-name firmware.bin \
     --metadata-url https://example.com/metadata --target-base-url https://example.com/targets`,
-		Args: cobra.ExactArgs(1),
+		Args: one("a bundle", "BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(o.targetNames) == 0) != all {
-				return errors.New("which targets? name them with --target-name, or give --all-targets")
+				return o.report(cmd, usage(errors.New("which targets? name them with --target-name, or give --all-targets")))
 			}
 			err := o.needOrigin(true)
 			if err == nil {
@@ -249,7 +249,7 @@ repository passes, unless the install policy names one.
 
 Exit codes: 0 all of it is valid, 1 it is refused or damaged, 2 the check was not possible.`,
 		Example: `  updater bundle verify --policy trust.txt --metadata-dir /var/lib/updater /media/stick/update.bundle`,
-		Args:    cobra.ExactArgs(1),
+		Args:    one("a bundle", "BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if trustedRoot != "" && o.metadataDir != "" {
 				return errors.New("--trusted-root and --metadata-dir: a device has its own root")
@@ -262,6 +262,7 @@ Exit codes: 0 all of it is valid, 1 it is refused or damaged, 2 the check was no
 }
 
 func (o *options) verifyBundle(cmd *cobra.Command, path, trustedRoot string) error {
+	o.checks = true
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -319,7 +320,7 @@ func (o *options) verifyBundle(cmd *cobra.Command, path, trustedRoot string) err
 	}
 	for _, t := range u.targets {
 		if t.Err != nil {
-			printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
+			o.printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
 		}
 	}
 	if !res.OK {
@@ -358,14 +359,14 @@ have to be named: otherwise whoever made the bundle would choose which of the ta
 that the vendor lists are given to it.
 ` + execHelp,
 		Example: `  updater bundle install /media/stick/update.bundle --metadata-dir /var/lib/updater --policy trust.txt --target-dir /var/lib/targets`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    some("a bundle", "BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.from, o.targetNames = args[0], args[1:]
 			if len(o.targetNames) > 0 {
 				return in.run(cmd)
 			}
 			if in.command != nil {
-				return errors.New("--exec: which targets is it for? name them, in their order: updater bundle install BUNDLE TARGET...")
+				return o.report(cmd, usage(errors.New("--exec: which targets is it for? name them, in their order, as in updater bundle install BUNDLE TARGET")))
 			}
 			// The trust policy is the device's own affair, and no file to install.
 			err := o.useGiven()
@@ -408,7 +409,7 @@ that in the trust policy.
 What the vendor has signed stays as it is, with its dates: a bundle that has expired is
 left alone, and is made again with updater bundle create.`,
 		Example: `  updater bundle refresh --policy trust.txt update.bundle`,
-		Args:    cobra.ExactArgs(1),
+		Args:    one("a bundle", "BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.report(cmd, o.refreshBundle(cmd, args[0], trustedRoot))
 		},

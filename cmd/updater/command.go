@@ -33,6 +33,7 @@ type options struct {
 	json          bool
 	proxy         string
 	ca            string
+	checks        bool // nothing is offered to the device
 	events        bool // what is printed for machines are lines, of which the last is the result
 
 	limits  verify.Limits
@@ -50,8 +51,8 @@ func newCommand() *cobra.Command {
 targets file it checks the proof beside it (NAME.tlog-proof): that the file is
 in a log of the trust policy, and that enough witnesses have seen it there.
 
-Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
-2 wrong usage, verify could not check, or the result could not be printed.`,
+Exit codes: 0 success; 1 refused, and any other failure of init, refresh, download and
+install; 2 wrong usage, verify could not check, or the result could not be printed.`,
 		Example: `  updater init --metadata-dir /var/lib/updater 1.root.json
   updater refresh --metadata-dir /var/lib/updater --metadata-url https://example.com/metadata --policy trust.txt
   updater verify --policy trust.txt ./metadata`,
@@ -83,11 +84,14 @@ Exit codes: 0 success; 1 refused, and any failure of init, refresh and download;
 
 // config reads what the flags name. It makes no requests.
 func (o *options) config() (verify.Config, error) {
-	var cfg verify.Config
-	err := o.useGiven()
-	if err != nil {
-		return cfg, err
+	if err := o.useGiven(); err != nil {
+		return verify.Config{}, err
 	}
+	cfg, err := o.parse()
+	return cfg, usage(err)
+}
+
+func (o *options) parse() (cfg verify.Config, err error) {
 	if cfg.Transparency, err = verify.ParseTransparency(o.transparency); err != nil {
 		return cfg, fmt.Errorf("--transparency: %w", err)
 	}
@@ -106,10 +110,8 @@ func (o *options) config() (verify.Config, error) {
 		}
 		return cfg, nil
 	}
-	if cfg.Policy, err = cli.ReadPolicy(o.policy); err != nil {
-		return cfg, fmt.Errorf("--policy: %w", err)
-	}
-	return cfg, nil
+	cfg.Policy, err = cli.ReadPolicy(o.policy)
+	return cfg, err
 }
 
 // neverSet is a time that no clock which was ever set can show: this program is newer.
@@ -155,7 +157,7 @@ func (o *options) checkLimits() (verify.Limits, error) {
 
 func checkBaseURL(flag, s string) error {
 	if err := cli.CheckBaseURL(s); err != nil {
-		return fmt.Errorf("--%s: %w", flag, err)
+		return usage(fmt.Errorf("--%s: %w", flag, err))
 	}
 	return nil
 }
@@ -179,7 +181,7 @@ func (o *options) install() (verify.InstallPolicy, error) {
 func need(flags ...struct{ name, value string }) error {
 	for _, f := range flags {
 		if f.value == "" {
-			return fmt.Errorf("--%s is needed", f.name)
+			return usage(fmt.Errorf("--%s is needed", f.name))
 		}
 	}
 	return nil
@@ -276,7 +278,7 @@ func (o *options) checkTargetDir() error {
 		return nil // it will be made
 	}
 	if metadata, err := os.Stat(o.metadataDir); err == nil && os.SameFile(targets, metadata) {
-		return fmt.Errorf("--target-dir %s is the metadata directory: a target could take the place of a file there; give another", o.targetDir)
+		return usage(fmt.Errorf("--target-dir %s is the metadata directory: a target could take the place of a file there; give another", o.targetDir))
 	}
 	return nil
 }
@@ -328,6 +330,11 @@ func (o *options) bringUpToDate(cmd *cobra.Command, progress func(string, int64,
 	c, targets, err := run(cmd.Context(), d, cfg, download)
 	o.tellEvidence(stderr, cfg.Policy)
 	if cfg.Install.Approval == verify.ApproveAsk {
+		if c != nil {
+			if err := printPutOff(stderr, putOff(c.State(), cfg.Now)); err != nil {
+				return nil, err
+			}
+		}
 		a := o.newAsker(cmd)
 		for range maxQuestions {
 			if c == nil || len(decidable(c.State(), cfg.Now)) == 0 {
@@ -403,5 +410,25 @@ func (o *options) nameLimit(err error) error {
 func warnOfQuorum(w io.Writer, cfg verify.Config) {
 	if cfg.Transparency != verify.Off && cfg.Policy.SmallestQuorum() == 0 {
 		fmt.Fprintln(w, "updater: warning: the trust policy does not require a witness (quorum none): a log could show this device a history that it shows no other")
+	}
+}
+
+// some says what is missing where a command is given no argument.
+func some(what, name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("name %s: %s %s", what, cmd.CommandPath(), name)
+		}
+		return nil
+	}
+}
+
+// one is some for a command that takes one argument.
+func one(what, name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("name %s, and not %d: %s %s", what, len(args), cmd.CommandPath(), name)
+		}
+		return some(what, name)(cmd, args)
 	}
 }

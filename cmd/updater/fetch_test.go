@@ -72,7 +72,7 @@ func TestTargetsInTheMetadataDirectory(t *testing.T) {
 	d := s.newDevice()
 	for _, dir := range []string{d.metadata(), d.metadata() + "/../metadata/."} {
 		d.run("--policy", s.log.policy, "--metadata-url", s.url+"/metadata/", "--metadata-dir", d.metadata(),
-			"--target-name", "updater.state", "--target-dir", dir, "--target-base-url", s.url+"/targets", "download").want(1, "is the metadata directory")
+			"--target-name", "updater.state", "--target-dir", dir, "--target-base-url", s.url+"/targets", "download").want(2, "is the metadata directory")
 	}
 	d.download("updater.state").want(0)
 	d.refresh().want(0)
@@ -132,19 +132,23 @@ func TestWrongURL(t *testing.T) {
 		"/srv/metadata":                {"--metadata-url", "is not an http or https URL"},
 		s.url + "/metadata?sig=secret": {"--metadata-url", "cannot have a query"},
 	} {
-		if r := run(url).want(1, words...); strings.Contains(r.stderr, "no fault of the update is known") {
+		code := 1
+		if words[0] == "--metadata-url" { // nothing was asked
+			code = 2
+		}
+		if r := run(url).want(code, words...); strings.Contains(r.stderr, "no fault of the update is known") {
 			t.Errorf("%s: %s", url, r.stderr)
 		}
 	}
 	d.download("app", "--target-base-url", s.url+"/elsewhere").want(1, "hint: the target is not there: check --target-base-url")
-	d.download("app", "--target-base-url", "targets").want(1, "--target-base-url", "is not an http or https URL")
+	d.download("app", "--target-base-url", "targets").want(2, "--target-base-url", "is not an http or https URL")
 	s.set("/metadata/2.snapshot.json", nil)
 	s.newDevice().refresh().want(1, "hint: the mirror lacks a file that its own metadata lists")
 	// A server that is not there is an outage.
 	run("http://127.0.0.1:1/metadata").want(1, "hint: no fault of the update is known")
 	// Machines are told as well.
 	var out result
-	if err := json.Unmarshal([]byte(d.run("refresh", "--json", "--metadata-dir", d.metadata()).want(1).stdout), &out); err != nil || out.OK || !strings.Contains(out.Error, "--metadata-url is needed") {
+	if err := json.Unmarshal([]byte(d.run("refresh", "--json", "--metadata-dir", d.metadata()).want(2).stdout), &out); err != nil || out.OK || !strings.Contains(out.Error, "--metadata-url is needed") {
 		t.Errorf("%+v, %v", out, err)
 	}
 }

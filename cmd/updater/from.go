@@ -28,13 +28,13 @@ func (o *options) fromFlag(cmd *cobra.Command) {
 func (o *options) needOrigin(targets bool) error {
 	switch {
 	case o.from != "" && (o.metadataURL != "" || o.targetBaseURL != ""):
-		return errors.New("--from takes the place of --metadata-url and --target-base-url: give one or the other")
+		return usage(errors.New("--from takes the place of --metadata-url and --target-base-url: give one or the other"))
 	case o.from != "":
 		return nil
 	case o.metadataURL == "":
-		return errors.New("--metadata-url is needed, or --from with a bundle or a folder")
+		return usage(errors.New("--metadata-url is needed, or --from with a bundle or a folder"))
 	case targets && o.targetBaseURL == "":
-		return errors.New("--target-base-url is needed")
+		return usage(errors.New("--target-base-url is needed"))
 	}
 	err := checkBaseURL("metadata-url", o.metadataURL)
 	if err == nil && o.targetBaseURL != "" {

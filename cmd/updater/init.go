@@ -28,7 +28,7 @@ the one that the install policy names; by default the root is taken to be the fi
 of its vendor in the log. A device that starts from a later root needs "repository" in
 its install policy.`,
 		Example: `  updater init --metadata-dir /var/lib/updater --policy trust.txt --install-policy install.json 1.root.json`,
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the root that the device trusts", "TRUSTED_ROOT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := need(flag{"metadata-dir", o.metadataDir})
 			if err == nil {
@@ -84,12 +84,12 @@ func (o *options) readGiven() (trust, install []byte, err error) {
 	const most = proofs.MaxPolicySize // which is more than an install policy may have
 	if o.policy != "" {
 		if trust, err = cli.ReadAtMost(o.policy, most); err != nil {
-			return nil, nil, fmt.Errorf("--policy: %w", err)
+			return nil, nil, usage(fmt.Errorf("--policy: %w", err))
 		}
 	}
 	if o.installPolicy != "" {
 		if install, err = cli.ReadAtMost(o.installPolicy, most); err != nil {
-			return nil, nil, fmt.Errorf("--install-policy: %w", err)
+			return nil, nil, usage(fmt.Errorf("--install-policy: %w", err))
 		}
 	}
 	if err := o.useGiven(); err != nil {

@@ -28,7 +28,7 @@ func TestProvisioning(t *testing.T) {
 	// What no update could meet is noticed at the factory, and leaves nothing behind.
 	initialise("--policy", s.log.policy, "--install-policy", write("unfit.json", `{"faulty_witnesses": 2}`)).want(1, "no device could be updated by these policies: faulty_witnesses is 2")
 	initialise("--policy", write("broken.txt", "quorum 7\n")).want(1, "broken.txt")
-	initialise("--policy", filepath.Join(d.dir, "none.txt")).want(1, "--policy: ")
+	initialise("--policy", filepath.Join(d.dir, "none.txt")).want(2, "--policy: ")
 	initialise("--policy", s.log.policy, "--install-policy", write("typo.json", `{"min_agee": "1h"}`)).want(1, "min_agee")
 	if _, err := os.Stat(d.metadata()); err == nil {
 		t.Error("a device was made")

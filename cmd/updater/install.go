@@ -52,10 +52,10 @@ and result at the end.
 Exit codes: 0 installed, now or before; 1 refused, or a command failed; 2 wrong usage.`,
 		Example: `  updater install firmware.bin --exec 'install-firmware --verbose {}' --metadata-dir /var/lib/updater --policy trust.txt \
     --metadata-url https://example.com/metadata --target-base-url https://example.com/targets --target-dir /var/lib/targets`,
-		Args: cobra.MinimumNArgs(1),
+		Args: some("a target", "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("exec") {
-				return errors.New("--exec is needed: without a command use updater download")
+				return o.report(cmd, usage(errors.New("--exec is needed: without a command use updater download")))
 			}
 			o.targetNames = args
 			return in.run(cmd)
@@ -84,11 +84,11 @@ func (in *installation) register(cmd *cobra.Command) {
 // run installs o.targetNames.
 func (in *installation) run(cmd *cobra.Command) error {
 	if len(in.targetNames) == 0 || slices.Contains(in.targetNames, "") {
-		return errors.New("which target? its path is needed, as targets metadata lists it")
+		return in.report(cmd, usage(errors.New("which target? its path is needed, as targets metadata lists it")))
 	}
 	if in.command != nil {
 		if _, err := exec.LookPath(in.command[0]); err != nil {
-			return fmt.Errorf("--exec: %w", err)
+			return in.report(cmd, usage(fmt.Errorf("--exec: %w", err)))
 		}
 	}
 	in.events = true
@@ -129,7 +129,7 @@ func (in *installation) install(cmd *cobra.Command) error {
 	}
 	for i, t := range u.targets {
 		if t.Err != nil {
-			printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
+			in.printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
 			continue
 		}
 		if err := s.installOne(t); err != nil {

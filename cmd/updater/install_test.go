@@ -149,22 +149,22 @@ func TestInstall(t *testing.T) {
 	}
 
 	for why, args := range map[string][]string{
-		"--from takes the place of":      append([]string{"install", "fw", "--from", folder}, flags...),
 		"want a folder with the folders": append([]string{"install", "fw", "--from", folder + "/metadata"}, local...),
 		"no such file":                   append([]string{"install", "fw", "--from", folder + "/none"}, local...),
 		"not a bundle: it begins with":   append([]string{"install", "fw", "--from", folder + "/metadata/timestamp.json"}, local...),
 		"target \"none\": no role":       append([]string{"bundle", "install", bundle, "none"}, local...),
-		"is the metadata directory":      append([]string{"bundle", "install", bundle, "--target-dir", d.metadata()}, local[:4]...),
 	} {
 		d.run(args...).want(1, why)
 	}
 	for why, args := range map[string][]string{
-		"which targets is it for":   append([]string{"bundle", "install", bundle}, local...),
-		"use updater download":      append([]string{"install", "fw", "--from", folder}, local[:6]...),
-		"requires at least 1 arg":   append([]string{"install", "--from", folder}, local...),
-		"its path is needed":        append([]string{"install", "", "--from", folder}, local...),
-		"executable file not found": append(append([]string{"install", "fw", "--from", folder}, local...), "--exec", "there-is-no-such-command {}"),
-		"has a meaning for a shell": append(append([]string{"install", "fw", "--from", folder}, local...), "--exec", "x {} && y"),
+		"which targets is it for":               append([]string{"bundle", "install", bundle}, local...),
+		"use updater download":                  append([]string{"install", "fw", "--from", folder}, local[:6]...),
+		"name a target: updater install TARGET": append([]string{"install", "--from", folder}, local...),
+		"--from takes the place of":             append([]string{"install", "fw", "--from", folder}, flags...),
+		"is the metadata directory":             append([]string{"bundle", "install", bundle, "--target-dir", d.metadata()}, local[:4]...),
+		"its path is needed":                    append([]string{"install", "", "--from", folder}, local...),
+		"executable file not found":             append(append([]string{"install", "fw", "--from", folder}, local...), "--exec", "there-is-no-such-command {}"),
+		"has a meaning for a shell":             append(append([]string{"install", "fw", "--from", folder}, local...), "--exec", "x {} && y"),
 	} {
 		d.run(args...).want(2, why)
 	}

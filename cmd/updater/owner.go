@@ -281,7 +281,7 @@ signatures, hashes and expiry.
 what this program is for, and is meant for a log or witnesses that are gone for good. It
 is recorded when it is accepted: updater status shows it.`,
 		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    some("an id, which updater pending prints", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, state, unlock, err := o.openState(cmd, true)
 			if err != nil {

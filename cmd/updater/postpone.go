@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +15,10 @@ import (
 func newPostpone(o *options) *cobra.Command {
 	wait := "7d"
 	cmd := &cobra.Command{
-		Use:   "postpone --metadata-dir DIR [--for DURATION] ID",
+		Use:   "postpone --metadata-dir DIR [--for DURATION] ID...",
 		Short: "Put off what waits for the owner of a device",
-		Long: `Postpone puts off a release that waits for its owner, under an id that updater pending
-prints: refresh and download on a terminal do not ask about it until it has been public
+		Long: `Postpone puts off releases that wait for their owner, under ids that updater pending
+prints, all or none: refresh and download on a terminal do not ask about it until it has been public
 for that much longer. It makes no requests, and ends an approval of that release.
 
 Time is counted by the cosignatures of witnesses, as all waits are, and not by the clock.
@@ -26,7 +27,7 @@ The install policy has the last word: a release is not put off beyond "postpone"
 for the owner, and nothing can be put off. A newer release of the role is asked about
 again. updater approve ends the wait.`,
 		Example: `  updater postpone --metadata-dir /var/lib/updater --for 3d 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
-		Args:    cobra.ExactArgs(1),
+		Args:    some("an id, which updater pending prints", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := verify.ParseDuration(wait)
 			if err != nil {
@@ -41,12 +42,16 @@ again. updater approve ends the wait.`,
 			if err != nil {
 				return err
 			}
-			state, under, err := state.Postpone(args[0], d, now)
-			if err != nil {
-				if errors.Is(err, verify.ErrNotWaiting) {
-					err = fmt.Errorf("%w: updater pending prints what waits", err)
+			var under []verify.Waiting
+			for _, id := range args {
+				var more []verify.Waiting
+				if state, more, err = state.Postpone(id, d, now); err != nil {
+					if errors.Is(err, verify.ErrNotWaiting) {
+						err = fmt.Errorf("%w: updater pending prints what waits", err)
+					}
+					return err
 				}
-				return err
+				under = append(under, more...)
 			}
 			if err := s.SaveState(state); err != nil {
 				return err
@@ -58,18 +63,23 @@ again. updater approve ends the wait.`,
 			if o.json {
 				return cli.WriteJSON(cmd.OutOrStdout(), rows)
 			}
-			for _, w := range under {
-				limit := ""
-				if w.Until == w.MayWait {
-					limit = ", when the install policy lets it in"
-				}
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "put off: %s (%s), until it has been public for %s%s\n", w, w.ID(), about(time.Duration(w.Until)*time.Second), limit); err != nil {
-					return err
-				}
-			}
-			return nil
+			return printPutOff(cmd.OutOrStdout(), under)
 		},
 	}
 	cmd.Flags().StringVar(&wait, "for", wait, "how long from now, such as 3d or 12h")
 	return cmd
+}
+
+// printPutOff says until when releases are put off.
+func printPutOff(out io.Writer, waits []verify.Waiting) error {
+	for _, w := range waits {
+		limit := ""
+		if w.Until == w.MayWait {
+			limit = ", when the install policy lets it in"
+		}
+		if _, err := fmt.Fprintf(out, "put off: %s (%s), until it has been public for %s%s\n", w, w.ID(), about(time.Duration(w.Until)*time.Second), limit); err != nil {
+			return err
+		}
+	}
+	return nil
 }

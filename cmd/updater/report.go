@@ -64,8 +64,8 @@ type refused struct {
 	Hint   string      `json:"hint,omitempty"`
 }
 
-func refusedOf(r *verify.Refusal) refused {
-	return refused{Code: r.Code, Role: r.Role, Detail: r.Text(), Hint: hint(r)}
+func (o *options) refusedOf(r *verify.Refusal) refused {
+	return refused{Code: r.Code, Role: r.Role, Detail: r.Text(), Hint: o.hint(r)}
 }
 
 // line is a refusal's text: the role, if it is about one, and what is wrong.
@@ -75,6 +75,20 @@ func line(r *verify.Refusal) string {
 	}
 	return tuf.EscapeRole(r.Role) + ": " + r.Text()
 }
+
+// ageHint says how a release comes to have an age.
+const ageHint = "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh (in a bundle: updater bundle refresh); while one is there, try again when it is old enough"
+
+// checkHints take the place of hints in commands that only check: what is left to the owner
+// is not offered to a device by them, so that the other commands know nothing of it.
+var checkHints = map[verify.Code]string{
+	verify.CodeTooYoung:      ageHint + "; " + offerFirst + " lets it pass sooner",
+	verify.CodeQuarantined:   ageHint + "; " + offerFirst + " lets it pass sooner",
+	verify.CodeNeedsApproval: offerFirst + " lets it pass",
+	verify.CodeDowngrade:     "if it is your own change of the policies, " + offerFirst + " lets it pass; otherwise find out whose it is",
+}
+
+const offerFirst = "once an update has offered it to the device, and not only a check (updater refresh, install, bundle install), updater pending shows what it changes, and updater approve"
 
 // hints say what a person can do.
 var hints = map[verify.Code]string{
@@ -89,8 +103,8 @@ var hints = map[verify.Code]string{
 	verify.CodeUnbound:         "the install policy requires snapshots that list hashes: the vendor has to list them, and to submit the release beside such a snapshot",
 	verify.CodeRollback:        "the served files are older than those this device has seen: try another mirror",
 	verify.CodeExpired:         "if the clock is right, the repository is stale or updates are being withheld: try another mirror, or a newer bundle; whoever knows that there is nothing newer can have expiry judged by the times of witnesses alone (--now none)",
-	verify.CodeTooYoung:        "its age is shown by a newer proof beside it, NAME" + verify.LatestSuffix + ", which its vendor, or anyone, fetches from the log with publisher refresh; while one is there, try again when it is old enough",
-	verify.CodeQuarantined:     "its age is shown as for a release that is too young; its owner can let it pass sooner: updater pending, updater approve",
+	verify.CodeTooYoung:        ageHint + "; its owner can let it pass sooner: updater pending, updater approve",
+	verify.CodeQuarantined:     ageHint + "; its owner can let it pass sooner: updater pending, updater approve",
 	verify.CodeNeedsApproval:   "updater pending shows what it changes, and updater approve lets it pass",
 	verify.CodeDowngrade:       "if it is your own change of the policies, approve of it: updater pending, updater approve; otherwise find out whose it is",
 	verify.CodeBadMetadata:     "fetch it again, from another mirror if there is one; if that does not help, tell the vendor",
@@ -101,7 +115,7 @@ var hints = map[verify.Code]string{
 }
 
 // hint says what a person can do about a refusal.
-func hint(r *verify.Refusal) string {
+func (o *options) hint(r *verify.Refusal) string {
 	if r.Code == verify.CodeNetwork && errors.Is(r.Err, fs.ErrNotExist) && !errors.Is(r.Err, fetch.ErrNotFound) {
 		return "it is not in what was given: make it again, with all that its metadata lists (updater bundle create)"
 	}
@@ -117,7 +131,24 @@ func hint(r *verify.Refusal) string {
 	if r.Code == verify.CodeNetwork && untrusted(r.Err) {
 		return "the server's certificate is not accepted: check the device's clock, the URL, and --ca"
 	}
+	if later, ok := checkHints[r.Code]; ok && o.checks {
+		return later
+	}
 	return hints[r.Code]
+}
+
+// usageError means that a command cannot be done as it was given: report leaves its exit
+// code, 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usage marks an error as a usageError. usage(nil) is nil.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
 }
 
 // report says why a command failed and turns that into exit code 1.
@@ -133,9 +164,12 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 		if o.json {
 			err = errors.Join(err, o.writeResult(cmd.OutOrStdout(), result{Error: err.Error()}))
 		}
+		if errors.As(err, new(usageError)) {
+			return err
+		}
 		return cli.Failed(err)
 	}
-	printRefusal(cmd.ErrOrStderr(), "", r)
+	o.printRefusal(cmd.ErrOrStderr(), "", r)
 	res := result{}
 	if r.Code == verify.CodeNetwork {
 		if at := o.expired(cmd.Context()); !at.IsZero() {
@@ -144,7 +178,7 @@ func (o *options) report(cmd *cobra.Command, err error) error {
 		}
 	}
 	if o.json {
-		why := refusedOf(r)
+		why := o.refusedOf(r)
 		res.Refused = &why
 		if err := o.writeResult(cmd.OutOrStdout(), res); err != nil {
 			return cli.Failed(err)
@@ -164,7 +198,7 @@ func (o *options) writeResult(w io.Writer, res result) error {
 
 // printRefusal says on w what was refused; of is what it was about, if it has to be
 // told from other things.
-func printRefusal(w io.Writer, of string, r *verify.Refusal) {
+func (o *options) printRefusal(w io.Writer, of string, r *verify.Refusal) {
 	verb := "refused"
 	switch r.Code {
 	case verify.CodeNetwork, verify.CodeSetting, verify.CodeDevice:
@@ -173,7 +207,7 @@ func printRefusal(w io.Writer, of string, r *verify.Refusal) {
 		verb = "not found"
 	}
 	fmt.Fprintf(w, "updater: %s (%s): %s\n", verb, r.Code, printable.Line(of+line(r)))
-	if hint := hint(r); hint != "" {
+	if hint := o.hint(r); hint != "" {
 		fmt.Fprintf(w, "updater: hint: %s\n", hint)
 	}
 }
@@ -249,17 +283,17 @@ func (o *options) resultOf(u *updated) result {
 		}
 	}
 	for _, r := range c.Warnings() {
-		res.Warnings = append(res.Warnings, refusedOf(r))
+		res.Warnings = append(res.Warnings, o.refusedOf(r))
 	}
 	if r := c.Held(); r != nil {
-		held := refusedOf(r)
+		held := o.refusedOf(r)
 		res.Held = &held
 	}
 	if k := o.knowledge(c.State()); !k.of.IsZero() {
 		res.Known = k.of.Format(time.RFC3339)
 	}
 	for _, t := range u.targets {
-		res.addTarget(t.Name, t.Path, verdictOf(res.Roles, t.Role), t.Err)
+		o.addTarget(&res, t.Name, t.Path, verdictOf(res.Roles, t.Role), t.Err)
 	}
 	return res
 }
@@ -283,7 +317,7 @@ func (o *options) printAccepted(cmd *cobra.Command, u *updated) error {
 	}
 	for _, t := range u.targets {
 		if t.Err != nil {
-			printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
+			o.printTargetError(cmd.ErrOrStderr(), t.Name, t.Err)
 		} else if !o.json {
 			fmt.Fprintln(w, t.Path)
 		}
@@ -306,14 +340,14 @@ func verdictOf(rows []row, role string) string {
 
 // addTarget adds a target that is as listed, under a verdict, or what is wrong with
 // it.
-func (res *result) addTarget(name, file, verdict string, err error) {
+func (o *options) addTarget(res *result, name, file, verdict string, err error) {
 	t := targetRow{Name: name, File: file, Verdict: verdict}
 	var r *verify.Refusal
 	switch {
 	case errors.As(err, &r):
 		t.Verdict, t.Detail = string(r.Code), r.Text()
 		if res.OK {
-			why := refusedOf(r)
+			why := o.refusedOf(r)
 			res.Refused = &why
 		}
 	case err != nil:
@@ -327,10 +361,10 @@ func (res *result) addTarget(name, file, verdict string, err error) {
 }
 
 // printTargetError says on w what is wrong with one of several targets.
-func printTargetError(w io.Writer, name string, err error) {
+func (o *options) printTargetError(w io.Writer, name string, err error) {
 	var r *verify.Refusal
 	if errors.As(err, &r) {
-		printRefusal(w, fmt.Sprintf("target %q: ", name), r)
+		o.printRefusal(w, fmt.Sprintf("target %q: ", name), r)
 		return
 	}
 	fmt.Fprintf(w, "updater: %s\n", printable.Line(fetch.RedactedText(err.Error())))

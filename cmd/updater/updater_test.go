@@ -45,7 +45,7 @@ func TestInit(t *testing.T) {
 	fresh := filepath.Join(dir, "fresh")
 	runUpdater(t, "init", "--metadata-dir", fresh, root).want(1, "updater: refused (bad-metadata): root: ")
 	runUpdater(t, "init", "--metadata-dir", fresh, filepath.Join(dir, "none")).want(1, "none")
-	runUpdater(t, "init", root).want(1, "--metadata-dir is needed")
+	runUpdater(t, "init", root).want(2, "--metadata-dir is needed")
 	runUpdater(t, "--metadata-dir", fresh, "--metadata-url", s.url, "--transparency", "off", "refresh").want(1, "run updater init")
 	if len(s.seen()) > 0 {
 		t.Error("a device without a trusted root made requests")
@@ -251,17 +251,17 @@ func TestRefusals(t *testing.T) {
 func TestNoRequestsWithoutAPolicy(t *testing.T) {
 	s := newSite(t)
 	d := s.newDevice()
-	d.run("--metadata-url", s.url+"/metadata", "--metadata-dir", d.metadata(), "refresh").want(1, "--policy is needed")
-	d.refresh("--max-targets-length", "0").want(1, "--max-targets-length 0")
-	d.refresh("--min-rate", "-1").want(1, "--min-rate")
-	d.refresh("--timeout", "0s").want(1, "--timeout")
+	d.run("--metadata-url", s.url+"/metadata", "--metadata-dir", d.metadata(), "refresh").want(2, "--policy is needed")
+	d.refresh("--max-targets-length", "0").want(2, "--max-targets-length 0")
+	d.refresh("--min-rate", "-1").want(2, "--min-rate")
+	d.refresh("--timeout", "0s").want(2, "--timeout")
 	d.run("verify", d.metadata()).want(2, "--policy is needed")
-	d.refresh("--transparency", "maybe").want(1, "want enforce, warn or off")
-	d.refresh("--now", "yesterday").want(1, "--now")
-	d.refresh("--policy", filepath.Join(d.dir, "none")).want(1, "--policy")
+	d.refresh("--transparency", "maybe").want(2, "want enforce, warn or off")
+	d.refresh("--now", "yesterday").want(2, "--now")
+	d.refresh("--policy", filepath.Join(d.dir, "none")).want(2, "--policy")
 	policy := filepath.Join(d.dir, "install.json")
 	s.must(os.WriteFile(policy, []byte(`{"approval":"never"}`), 0o644))
-	d.refresh("--install-policy", policy).want(1, "want \"auto\"")
+	d.refresh("--install-policy", policy).want(2, "want \"auto\"")
 	s.must(os.WriteFile(policy, []byte(`{"faulty_witnesses":5}`), 0o644))
 	d.refresh("--install-policy", policy).want(1, "faulty_witnesses is 5, but by the trust policy 2 witnesses are a quorum")
 	d.run("verify", "--policy", s.log.policy, "--install-policy", policy, d.metadata()).want(2, "faulty_witnesses is 5")
@@ -404,5 +404,40 @@ func TestClock(t *testing.T) {
 	}
 	if _, err := (&options{now: "yesterday"}).clock(time.Now()); err == nil || !strings.Contains(err.Error(), "such as 2026-") {
 		t.Errorf("--now yesterday: %v", err)
+	}
+}
+
+// Wrong usage has the exit code 2 in every command, says what is meant, once, and is told to
+// machines too.
+func TestWrongUsage(t *testing.T) {
+	s := newSite(t)
+	s.release("fw", "one")
+	d := s.newDevice()
+	in, from, policy := []string{"--metadata-dir", d.metadata()}, d.fromSite(), []string{"--policy", s.log.policy}
+	for _, scene := range []struct {
+		why  string
+		args [][]string
+	}{
+		{"--target-dir is needed", [][]string{{"install", "fw", "--exec", "true {}"}, in, from, policy}},
+		{"--policy is needed", [][]string{{"install", "fw", "--exec", "true {}", "--target-dir", d.targets()}, in, from}},
+		{"--target-dir is needed", [][]string{{"download", "--target-name", "fw"}, in, from, policy}},
+		{"--policy is needed", [][]string{{"bundle", "create", d.dir + "/b", "--all-targets"}, from}},
+		{"updater policy explain: --policy: open nope.txt: no such file", [][]string{{"policy", "explain", "--policy", "nope.txt"}}},
+		{"name a bundle: updater bundle create BUNDLE", [][]string{{"bundle", "create"}}},
+		{"name an id, which updater pending prints: updater approve ID", [][]string{{"approve"}, in}},
+		{"name the root that the device trusts, and not 2: updater init TRUSTED_ROOT", [][]string{{"init", "a", "b"}, in}},
+	} {
+		d.run(slices.Concat(scene.args...)...).want(2, scene.why)
+	}
+	var out result
+	if r := d.run(slices.Concat([]string{"install", "fw", "--json"}, in, from, policy)...).want(2); json.Unmarshal([]byte(r.stdout), &out) != nil || !strings.Contains(out.Error, "--exec is needed") {
+		t.Errorf("stdout %s", r.stdout)
+	}
+	d.run(slices.Concat([]string{"bundle", "create", d.dir + "/b", "--target-name", "none"}, from, policy)...).want(1, `not found (not-listed): target "none": no role`)
+	// What a check leaves to the owner is nothing that the device has been offered.
+	_, bundle := d.stick("fw")
+	manual := d.install(`{"approval":"manual"}`)
+	if r := d.run(slices.Concat([]string{"bundle", "verify", bundle}, in, policy, manual)...).want(1, "needs-approval", "hint: once an update has offered it to the device, and not only a check"); !strings.Contains(d.run("pending", "--metadata-dir", d.metadata()).want(0).stdout, "nothing waits") {
+		t.Errorf("%s", r.stderr)
 	}
 }

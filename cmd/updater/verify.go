@@ -59,6 +59,7 @@ Exit codes: 0 all files are valid, 1 a file is refused, 2 the check was not poss
 }
 
 func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []string) error {
+	o.checks = true
 	if err := o.checkVerifyFlags(cmd, trustedRoot); err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 	if c.client != nil {
 		res.Repository = c.client.Repository().String()
 		for _, r := range c.client.Warnings() {
-			res.Warnings = append(res.Warnings, refusedOf(r))
+			res.Warnings = append(res.Warnings, o.refusedOf(r))
 		}
 		o.warn(cmd, c.client)
 	}
@@ -160,7 +161,7 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 		return err
 	}
 	if len(c.refused) > 0 {
-		if hint := hint(c.refused[0]); hint != "" {
+		if hint := o.hint(c.refused[0]); hint != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "updater: hint: %s\n", hint)
 		}
 	}
@@ -183,7 +184,7 @@ func (o *options) checkTargets(ctx context.Context, stderr io.Writer, c *checker
 		if c.client != nil && c.client.Metadata(tuf.RoleTargets) != nil {
 			role, path, err = c.folder.Target(ctx, c.client, name, o.targetDir)
 		}
-		res.addTarget(name, path, verdictOf(res.Roles, role), err)
+		o.addTarget(res, name, path, verdictOf(res.Roles, role), err)
 		switch {
 		case err == nil:
 			continue
@@ -192,7 +193,7 @@ func (o *options) checkTargets(ctx context.Context, stderr io.Writer, c *checker
 		default:
 			unable = true
 		}
-		printTargetError(stderr, name, err)
+		o.printTargetError(stderr, name, err)
 	}
 	return bad, unable
 }

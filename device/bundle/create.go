@@ -52,7 +52,7 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 			continue // by a role that is not trusted for it
 		}
 		if err != nil {
-			return t, err
+			return t, aboutTarget(path, err)
 		}
 		if found.Target.Length < 0 {
 			return t, fmt.Errorf("target %q is listed without a length", path)
@@ -65,11 +65,7 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 			if err = r.Origin.CopyTarget(ctx, io.MultiWriter(check, w), path, found, 0); err == nil {
 				err = check.Done()
 			}
-			var refused *verify.Refusal
-			if errors.As(err, &refused) {
-				err = &verify.Refusal{Code: refused.Code, Detail: fmt.Sprintf("target %q", path), Err: errors.New(refused.Text())}
-			}
-			return err
+			return aboutTarget(path, err)
 		}
 	}
 	first := verify.Request{Role: tuf.RoleRoot, Version: state.Root.Version, Listed: state.Root.Version}
@@ -84,6 +80,19 @@ func Create(ctx context.Context, w io.Writer, r Recipe) (*Trial, error) {
 		c.add(metadataPrefix+name, content)
 	}
 	return t, write(w, c)
+}
+
+// aboutTarget says of a refusal that is about no role which target it is about.
+func aboutTarget(path string, err error) error {
+	var r *verify.Refusal
+	if !errors.As(err, &r) || r.Role != "" {
+		return err
+	}
+	detail := fmt.Sprintf("target %q", path)
+	if r.Detail != "" {
+		detail += ": " + r.Detail
+	}
+	return &verify.Refusal{Code: r.Code, Detail: detail, Err: r.Err}
 }
 
 // paths are those of the targets, each once.

@@ -25,11 +25,11 @@ func ReadPolicy(path string) (*proofs.Policy, error) {
 		return nil, fmt.Errorf("--policy: %w", err)
 	}
 	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
-		return nil, fmt.Errorf("%s is JSON; a trust policy has lines such as \"log VKEY URL\" (c2sp.org/tlog-policy)", path)
+		return nil, fmt.Errorf("--policy: %s is JSON; a trust policy has lines such as \"log VKEY URL\" (c2sp.org/tlog-policy)", path)
 	}
 	policy, err := proofs.ParsePolicy(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("--policy: %s: %w", path, err)
 	}
 	return policy, nil
 }
