@@ -128,8 +128,8 @@ func TestHygieneOfRoots(t *testing.T) {
 	}
 	for i, says := range map[int]string{
 		0: `id "made\nup", which is not`,
-		2: "under keys that may also sign the root of repository " + twin.String()[:8],
-		4: "the genesis root of repository " + twin.String()[:8],
+		2: "under keys that may also sign the root of repository " + twin.Short(),
+		4: "the genesis root of repository " + twin.Short(),
 		5: "asks for 1 signature on targets where 2 were",
 	} {
 		if !strings.Contains(r.Findings[i].Sentence, says) {

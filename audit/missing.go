@@ -240,7 +240,7 @@ type rejudgement struct {
 // the chain of another: a root of the other with its payload cannot be judged.
 func (a *Auditor) awaits(l *loaded, other tuf.Digest) entry {
 	a.waiting[other] = append(a.waiting[other], l.leaf.Repository)
-	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, short(other))
+	f := aboutLeaf(Unjudged, l.index, l.leaf, "leaf %d (%s %d) cannot be judged, because a leaf with the same root in repository %s could not be", l.index, tuf.Word(l.leaf.Role), l.leaf.Version, other.Short())
 	return a.blinds(l, tuf.Digest{}, &f)
 }
 

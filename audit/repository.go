@@ -214,7 +214,7 @@ func (a *Auditor) chainFindings(ctx context.Context, l *loaded) ([]Finding, erro
 		}
 		if ok && known.Genesis >= 0 {
 			return []Finding{aboutLeaf(Twin, l.index, l.leaf, "root %d of repository %s is the genesis root of repository %s: both are one chain of roots",
-				l.leaf.Version, short(l.leaf.Repository), short(twin))}, nil
+				l.leaf.Version, l.leaf.Repository.Short(), twin.Short())}, nil
 		}
 	}
 	first, ok, err := a.firstRelease(ctx, l.leaf.Payload, true, l.index)
@@ -227,11 +227,8 @@ func (a *Auditor) chainFindings(ctx context.Context, l *loaded) ([]Finding, erro
 // twinOf is the finding that a release is another repository's, too.
 func twinOf(l *loaded, first place) Finding {
 	return aboutLeaf(Twin, l.index, l.leaf, "%s %d of repository %s is also %s of repository %s, at index %d: they share keys, and metadata does not name its repository",
-		tuf.Word(l.leaf.Role), l.leaf.Version, short(l.leaf.Repository), tuf.Word(first.role), short(first.repo), first.index)
+		tuf.Word(l.leaf.Role), l.leaf.Version, l.leaf.Repository.Short(), tuf.Word(first.role), first.repo.Short(), first.index)
 }
-
-// short is how sentences and tables name a repository.
-func short(id tuf.Digest) string { return id.String()[:8] }
 
 // thresholdFindings compares a release with what was in force before it: a root
 // with the root before, delegations with those of the role's last release.

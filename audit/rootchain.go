@@ -56,7 +56,7 @@ func (a *Auditor) rootFindings(ctx context.Context, l *loaded, repo *repository)
 		if i == 0 && l.index == repo.genesis {
 			newest := other.roles[tuf.RoleRoot].highest
 			found = append(found, aboutLeaf(SecondChain, l.index, l.leaf, "root %d begins a repository under keys that may also sign the root of repository %s (at index %d, now at root %d): devices of one do not follow the other, and who has the keys has both",
-				l.leaf.Version, short(other.ID()), other.genesis, newest))
+				l.leaf.Version, other.ID().Short(), other.genesis, newest))
 		}
 		forked, err := a.forkedRoot(ctx, l, repo, other)
 		if err != nil {
@@ -98,7 +98,7 @@ func (a *Auditor) forkedRoot(ctx context.Context, l *loaded, repo, other *reposi
 		repo.forked[other.ID()] = true
 		repo.fact("forked/"+other.ID().String(), true)
 		return []Finding{aboutLeaf(ForkedRoot, l.index, l.leaf, "root %d of repository %s is signed by the keys of root %d of repository %s at index %d, whose own root %d at index %d is another: a device that has that root takes either",
-			version, short(way.of.ID()), version-1, short(way.parents.ID()), parent.index, version, way.own)}, nil
+			version, way.of.ID().Short(), version-1, way.parents.ID().Short(), parent.index, version, way.own)}, nil
 	}
 	return nil, nil
 }

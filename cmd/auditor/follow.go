@@ -187,7 +187,7 @@ func printStep(w io.Writer, leaves []audit.LeafReport, step audit.StepResult, ov
 		}
 		what := "entry"
 		if leaf.Fields != nil {
-			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, leaf.Repository[:8], tuf.Word(leaf.Role), leaf.Version)
+			what = fmt.Sprintf("%s of repository %s, %s %d", leaf.Kind, leaf.Repository[:16], tuf.Word(leaf.Role), leaf.Version)
 		}
 		fmt.Fprintf(w, "%s entry %d: %s: %s\n", now, leaf.Index, what, verdicts[leaf.Verdict])
 	}

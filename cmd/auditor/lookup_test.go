@@ -30,7 +30,7 @@ func TestLookup(t *testing.T) {
 	proofsDir := filepath.Join(t.TempDir(), "proofs")
 	out, _ := w.run(0, "lookup", file, "--policy", w.policy, "--proofs", proofsDir)
 	w.firstLine(out, fmt.Sprintf("YES      %s is listed by release targets 2 of repository %v (entry 1), not the current release of its role, cosigned by w1, w2", file, w.repo))
-	w.wantAll(out, "length      3", "1      release  "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin")
+	w.wantAll(out, "length      3", "1      release  "+w.repo.Short()+"  targets  2        no       yes     app.bin")
 	sidecar, err := os.ReadFile(filepath.Join(proofsDir, "1.tlog-proof"))
 	w.must(err)
 	name := "2.targets.json"
@@ -40,7 +40,7 @@ func TestLookup(t *testing.T) {
 	}
 
 	out, _ = w.run(0, "lookup", tuf.Sum([]byte("two")).String(), "--policy", w.policy)
-	w.wantAll(out, "2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
+	w.wantAll(out, "2      release  "+w.repo.Short()+"  targets  3        yes      yes     app.bin")
 	out, _ = w.run(0, "lookup", tuf.Sum([]byte("two")).String(), "--policy", w.policy, "--json")
 	var answer struct {
 		lookup.Lookup
@@ -55,7 +55,7 @@ func TestLookup(t *testing.T) {
 	state, kept := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "proofs")
 	w.run(0, "replay", "--policy", w.policy, "--state", state)
 	out, errs := w.run(2, "lookup", file, "--policy", w.policy, "--state", state, "--proofs", kept, "--log", nobody)
-	w.wantAll(out, "WARNING  ", "is listed by release targets 2", "cosigned by w1, w2", "the log could not be read: this is what the state has, up to size 3", "1      release  "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin")
+	w.wantAll(out, "WARNING  ", "is listed by release targets 2", "cosigned by w1, w2", "the log could not be read: this is what the state has, up to size 3", "1      release  "+w.repo.Short()+"  targets  2        no       yes     app.bin")
 	w.wantAll(errs, "the checkpoint cannot be read")
 	if again, err := os.ReadFile(filepath.Join(kept, "1.tlog-proof")); err != nil {
 		t.Errorf("%s, %v", again, err)

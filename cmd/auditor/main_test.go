@@ -114,7 +114,7 @@ func TestReplay(t *testing.T) {
 	// The policy says where the log is.
 	out, errs := w.run(0, "replay", "--policy", w.policy)
 	w.wantAll(out, "log.test/audit, size 2, root ", fmt.Sprintf("by w1 (%s), w2 (%s)", audit.When(w.log.Time+1), audit.When(w.log.Time+2)), "2 right, 0 wrong",
-		w.repo.String()[:8]+"    json      root     1", "Nothing was found.", "The log is as it should be")
+		w.repo.Short()+"  json      root     1", "Nothing was found.", "The log is as it should be")
 	if errs != "" {
 		t.Errorf("stderr %q", errs)
 	}
@@ -319,7 +319,7 @@ func TestFollow(t *testing.T) {
 			}
 			t.Fatalf("the program ended without %q", part)
 		}
-		first, next := "The log is as it should be", fmt.Sprintf("release of repository %s, targets %d: logged rightly", w.repo.String()[:8], w.vendor.Version(tuf.RoleTargets)+1)
+		first, next := "The log is as it should be", fmt.Sprintf("release of repository %s, targets %d: logged rightly", w.repo.Short(), w.vendor.Version(tuf.RoleTargets)+1)
 		if asJSON {
 			first, next = `"from":0`, `"verdict":"right"`
 		}

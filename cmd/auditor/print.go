@@ -11,11 +11,12 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
+// short is how tables and sentences show a repository.
 func short(id tuf.Digest) string {
 	if id.IsZero() {
 		return "-"
 	}
-	return id.String()[:8]
+	return id.Short()
 }
 
 // shortOrNone names what findings are about.

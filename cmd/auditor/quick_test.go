@@ -103,8 +103,8 @@ func TestLookupAtOnce(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out, _ = w.run(0, args("--path", "app.bin")...)
-	w.wantAll(out, "app.bin is listed by release targets 3", "1      1      release   "+w.repo.String()[:8]+"    targets  2        no       yes     app.bin  3      sha256:7692c3ad",
-		"3      3      evidence  "+w.repo.String()[:8])
+	w.wantAll(out, "app.bin is listed by release targets 3", "1      1      release   "+w.repo.Short()+"  targets  2        no       yes     app.bin  3      sha256:7692c3ad",
+		"3      3      evidence  "+w.repo.Short())
 	w.run(1, args("--path", "no.bin")...)
 
 	// Of others' releases the index knows, they do not count.
@@ -208,12 +208,12 @@ func TestLookupOfKeysAndVendors(t *testing.T) {
 	before := len(w.log.Read())
 	out, _ := w.run(0, "lookup", "--key", key, "--policy", w.policy, "--state", state)
 	w.firstLine(out, fmt.Sprintf("YES      key %s may sign targets (takes 1): the newest root of repository %v lets it, since entry 0", key, w.repo))
-	w.wantAll(out, "0      0     yes     "+w.repo.String()[:8]+"    root       "+key+"  targets (takes 1)")
+	w.wantAll(out, "0      0     yes     "+w.repo.Short()+"  root       "+key+"  targets (takes 1)")
 	out, _ = w.run(0, "lookup", "--repository", w.repo.String(), "--policy", w.policy, "--state", state)
 	w.firstLine(out, fmt.Sprintf("YES      the newest releases of your vendor (repository %v) list 2 files, up to the checkpoint of size 3, cosigned at %s", w.repo, audit.When(w.log.Time+2)))
-	w.wantAll(out, "app.bin    3      sha256:"+tuf.Sum([]byte("one")).String(), "notes.txt  5      sha256:"+tuf.Sum([]byte("hello")).String()+"  "+w.repo.String()[:8]+"    targets    2      2")
+	w.wantAll(out, "app.bin    3      sha256:"+tuf.Sum([]byte("one")).String(), "notes.txt  5      sha256:"+tuf.Sum([]byte("hello")).String()+"  "+w.repo.Short()+"  targets    2      2")
 	out, errs := w.run(0, "lookup", tuf.Sum([]byte("one")).String(), "--policy", w.policy, "--state", state)
-	w.wantAll(out, "YES  ", "1      2      release  "+w.repo.String()[:8]+"    targets  3        yes      yes     app.bin")
+	w.wantAll(out, "YES  ", "1      2      release  "+w.repo.Short()+"  targets  3        yes      yes     app.bin")
 	if errs != "" {
 		t.Errorf("stderr: %s", errs)
 	}
