@@ -102,6 +102,7 @@ type Client struct {
 	root      *tuf.Metadata // the one that is trusted, or that the device has
 	next      *tuf.Metadata // the last of those that chain to it
 	ahead     *tuf.Metadata // a kept root that is newer than any that the state knows
+	again     bool          // the root is the one that was trusted before, and has its proof
 	strayed   error         // the climb came by another root than the device has at that version
 	timestamp *tuf.Metadata
 	stale     *Refusal // of the timestamp that the device has seen: it has expired
@@ -207,7 +208,10 @@ func (c *Client) accept(role string, m *tuf.Metadata, sidecars Sidecars, logged 
 	c.settled(role, m.Version)
 	if logged != nil {
 		c.state.Log = logged.Checkpoint.Origin
-		if c.cfg.Transparency == Enforce {
+		// The device's own root is no release that was accepted under the present policies,
+		// while the run may yet end with a refusal.
+		c.again = role == tuf.RoleRoot && c.had(role, m.PayloadDigest)
+		if c.cfg.Transparency == Enforce && !c.again {
 			c.requires()
 		}
 	}
@@ -279,8 +283,8 @@ func (c *Client) trustRoot(sidecars Sidecars) error {
 		}
 	}
 	c.root = root
-	c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
 	c.accept(tuf.RoleRoot, root, sidecars, logged)
+	c.state.Root = Seen{Version: root.Version, Payload: root.PayloadDigest}
 	return nil
 }
 

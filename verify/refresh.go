@@ -53,6 +53,9 @@ func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Clie
 		return c, err
 	}
 	err = c.refresh(ctx, sidecars)
+	if err == nil && c.again && c.cfg.Transparency == Enforce {
+		c.requires()
+	}
 	var r *Refusal
 	if c.held != nil && errors.As(err, &r) && ofRoot(r.Code) {
 		// What the root in force refuses may be right under the one that waits.

@@ -289,6 +289,28 @@ func TestDowngradeIsRefused(t *testing.T) {
 	older := strong
 	strong.Install.MinAge = time.Hour
 	wantOK(t, d.refresh(r, strong))
+
+	// A run that is refused everything accepts nothing under its policies, though its root is
+	// looked at again: other policies are compared with those of before.
+	vain := strong
+	vain.Install.MinAge, vain.Install.Approval = 3*day, verify.ApproveManual
+	r.publish("targets", "snapshot", "timestamp")
+	before := d.state.Required.Digest()
+	wantRefused(t, d.refresh(r, vain), verify.CodeTooYoung, "targets")
+	if d.version("root") != 2 || d.state.Required.Digest() != before {
+		t.Errorf("root %d, required %+v", d.version("root"), d.state.Required)
+	}
+	r.refreshed("targets", epoch.Add(2*time.Hour))
+	wantOK(t, d.refresh(r, strong))
+	// One that looks at roots alone, and finds all in order, counts.
+	other := *d
+	other.state.Required = nil
+	roots := r.config()
+	roots.Install.Require, roots.Install.RootQuarantine = []string{"root"}, day
+	wantOK(t, other.refresh(r, roots))
+	if other.state.Required == nil || other.state.Required.Install.RootQuarantine != day {
+		t.Errorf("required %+v", other.state.Required)
+	}
 	wantRefused(t, d.refresh(r, older), verify.CodeDowngrade, "")
 
 	// The owner approves of one policy, not of any.
