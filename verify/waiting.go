@@ -220,6 +220,9 @@ func (c *Client) noteWaiting(w Waiting) {
 	for _, b := range s.Waiting {
 		if b.Role == w.Role && b.Payload == w.Payload {
 			w.Until = min(b.Until, w.MayWait)
+			if lacksProof(w.Code) { // a mirror that keeps it back for one run cancels nothing
+				w.Until = b.Until
+			}
 		}
 	}
 	s.Approved = slices.DeleteFunc(s.Approved, func(a Approved) bool { return a.Role == w.Role && a.Payload != w.Payload })

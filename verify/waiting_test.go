@@ -645,3 +645,28 @@ func TestWaitingIsBounded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A mirror that keeps the proof back for a while does not cancel what the owner put off.
+func TestPutOffWithoutProof(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	cfg.Install.Approval, cfg.Install.Postpone = verify.ApproveAsk, 30*day
+	d := newFakeDevice(t, r.last("root"))
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+	var err error
+	d.state, _, err = d.state.Postpone(d.wait("targets").ID(), 7*day, epoch)
+	wantOK(t, err)
+	sum := tuf.Sum(r.last("targets"))
+	proof := r.sidecars[sum]
+	delete(r.sidecars, sum)
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNotLogged, "targets")
+	text, err := d.state.Marshal()
+	wantOK(t, err)
+	d.state, err = verify.ParseState(text)
+	wantOK(t, err)
+	r.sidecars[sum] = proof
+	wantRefused(t, d.refresh(r, cfg), verify.CodeNeedsApproval, "targets")
+	if !d.state.PutOff(d.wait("targets"), epoch) {
+		t.Errorf("it is asked about again: %+v", d.wait("targets"))
+	}
+}
