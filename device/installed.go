@@ -50,7 +50,7 @@ type begun struct {
 type installedFile struct {
 	Format  int         `json:"format"`
 	Targets []Installed `json:"targets"`         // by name
-	Begun   []begun     `json:"begun,omitempty"` // by name
+	Begun   []begun     `json:"begun,omitempty"`
 }
 
 // Installed returns the targets that were installed last, by name.
@@ -123,8 +123,7 @@ func (d *Device) Begin(targets []Target, mode verify.Transparency) error {
 		file.Begun = slices.DeleteFunc(file.Begun, func(b begun) bool { return b.Name == t.Name })
 		b := begun{t.Installed(), mode.String(), d.client.Metadata(tuf.RoleRoot).Version, d.client.Metadata(tuf.RoleTargets).Version}
 		if !slices.ContainsFunc(file.Targets, func(i Installed) bool { return i.Name == t.Name && i.Is(t.Listed) }) {
-			at, _ := slices.BinarySearchFunc(file.Begun, t.Name, func(b begun, name string) int { return strings.Compare(b.Name, name) })
-			file.Begun = slices.Insert(file.Begun, at, b)
+			file.Begun = append(file.Begun, b)
 		}
 	}
 	if after, err := json.Marshal(file); err == nil && bytes.Equal(before, after) {

@@ -150,7 +150,7 @@ func TestUnfinishedInstall(t *testing.T) {
 	s.must(os.WriteFile(filepath.Join(d.targets(), "fw"), []byte("one"), 0o644))
 	d.installWith(command, "fw").want(1, "(network)")
 	s.must(os.WriteFile(filepath.Join(d.targets(), "fw"), []byte("two"), 0o644))
-	d.installWith(command, "fw", "--transparency", "nonsense").want(1)
+	d.installWith(command, "fw", "--transparency", "nonsense").want(2)
 	if got := runs(); len(got) != 0 {
 		t.Errorf("the command ran: %q", got)
 	}
