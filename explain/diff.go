@@ -1,237 +1,155 @@
 package explain
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// moved says by how much a time moved.
-func moved(before, after time.Time) string {
-	d, how := after.Sub(before), "later"
-	if d < 0 {
-		d, how = -d, "earlier"
+// First returns what the first metadata file of a role says, as changes against nothing. The
+// error wraps ErrMetadata if it is not of the role's type.
+func First(role string, m *tuf.Metadata) (*Changes, error) {
+	if m == nil || m.Type != tuf.TypeOf(role) {
+		return nil, fmt.Errorf("%w: want a file of %s", ErrMetadata, tuf.Word(role))
 	}
-	if d >= 48*time.Hour {
-		return fmt.Sprintf("%s %s", count(int(d/(24*time.Hour)), "day"), how)
-	}
-	if d >= 2*time.Hour {
-		return fmt.Sprintf("%s %s", count(int(d/time.Hour), "hour"), how)
-	}
-	return fmt.Sprintf("%s %s", d, how)
-}
-
-// sameButVersion reports whether two payloads are alike but for the version.
-func sameButVersion(before, after *tuf.Metadata) bool {
-	blank := func(m *tuf.Metadata) []byte {
-		return bytes.Replace(m.Payload, []byte(`"version":`+strconv.FormatInt(m.Version, 10)), nil, -1)
-	}
-	return bytes.Equal(blank(before), blank(after))
-}
-
-// listedKeys returns the key ids that a file lists.
-func listedKeys(m *tuf.Metadata) []string {
+	c := &Changes{Role: role, To: m.Version, Changes: []Change{}, keyName: keyNames(listedKeys(m)), first: true}
 	switch {
 	case m.Root != nil:
-		return slices.Collect(maps.Keys(m.Root.Keys))
-	case m.Targets != nil && m.Targets.Delegations != nil:
-		return slices.Collect(maps.Keys(m.Targets.Delegations.Keys))
+		for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+			c.keys(role, tuf.KeySet{}, m.Root.KeySet(role))
+		}
+	case m.Targets != nil:
+		c.delegations(nil, m.Targets.Delegations)
+		c.targets(&tuf.Targets{}, m.Targets)
+	case m.Snapshot != nil:
+		c.files(&tuf.Meta{}, m.Snapshot)
+	default:
+		c.files(&tuf.Meta{}, m.Timestamp)
 	}
-	return nil
+	c.list()
+	return c, nil
 }
 
-func (c *Changes) root(before, after *tuf.Root) {
-	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
-		c.keys(role, before.KeySet(role), after.KeySet(role))
-	}
-	if before.ConsistentSnapshot != after.ConsistentSnapshot {
-		c.add(Change{Kind: ConsistentSnapshot, Before: strconv.FormatBool(before.ConsistentSnapshot), After: strconv.FormatBool(after.ConsistentSnapshot)},
-			"The repository has consistent snapshots: %v, before %v.", after.ConsistentSnapshot, before.ConsistentSnapshot)
-	}
-}
-
-// keys compares the keys of a role.
-func (c *Changes) keys(role string, before, after tuf.KeySet) {
-	had, has := before.Identities(), after.Identities()
-	for _, added := range without(has, had) {
-		id := after.IDs(added)[0]
-		c.add(Change{Kind: KeyAdded, Role: role, Name: id}, c.now("Key %s may sign %s.", "Key %s may now sign %s."), c.keyName(id), tuf.Word(role))
-	}
-	for _, removed := range without(had, has) {
-		id := before.IDs(removed)[0]
-		c.add(Change{Kind: KeyRemoved, Role: role, Name: id}, "Key %s may no longer sign %s.", c.keyName(id), tuf.Word(role))
-	}
-	for _, kept := range has {
-		was, is := before.IDs(kept), after.IDs(kept)
-		if len(was) > 0 && !slices.Equal(was, is) {
-			c.add(Change{Kind: KeyRenamed, Role: role, Name: is[0], Before: strings.Join(was, " "), After: strings.Join(is, " ")},
-				"One key of %s is now listed as %s, before as %s.", tuf.Word(role), list(is, c.keyName), list(was, c.keyName))
+// Diff compares two metadata files of a role. The error wraps ErrMetadata if one of them is
+// not of the role's type. Their signatures are not looked at.
+func Diff(role string, before, after *tuf.Metadata) (*Changes, error) {
+	for _, m := range []*tuf.Metadata{before, after} {
+		if m == nil || m.Type != tuf.TypeOf(role) {
+			return nil, fmt.Errorf("%w: want two files of %s", ErrMetadata, tuf.Word(role))
 		}
 	}
-	if before.Threshold() != after.Threshold() || len(had) != len(has) {
-		was, is := takes(before), takes(after)
-		if c.first {
-			c.add(Change{Kind: ThresholdChanged, Role: role, After: is}, "Role %s takes %s keys.", tuf.Word(role), is)
-			return
-		}
-		c.add(Change{Kind: ThresholdChanged, Role: role, Before: was, After: is}, "Role %s now takes %s keys, before %s.", tuf.Word(role), is, was)
+	c := &Changes{Role: role, From: before.Version, To: after.Version, Changes: []Change{}}
+	if before.PayloadDigest == after.PayloadDigest {
+		return c, nil
+	}
+	c.keyName = keyNames(append(listedKeys(before), listedKeys(after)...))
+	switch {
+	case before.Root != nil:
+		c.root(before.Root, after.Root)
+	case before.Targets != nil:
+		c.delegations(before.Targets.Delegations, after.Targets.Delegations)
+		c.targets(before.Targets, after.Targets)
+	case before.Snapshot != nil:
+		c.files(before.Snapshot, after.Snapshot)
+	default:
+		c.files(before.Timestamp, after.Timestamp)
+	}
+	c.header(before, after)
+	c.list()
+	return c, nil
+}
+
+// header compares what all metadata has.
+func (c *Changes) header(before, after *tuf.Metadata) {
+	if before.SpecVersion != after.SpecVersion {
+		c.add(Change{Kind: SpecVersion, Before: before.SpecVersion, After: after.SpecVersion},
+			"It follows version %s of the specification, before %s.", tuf.Word(after.SpecVersion), tuf.Word(before.SpecVersion))
+	}
+	if !before.Expires.Equal(after.Expires) {
+		const form = "2006-01-02T15:04:05Z07:00"
+		change := Change{Kind: ExpiryChanged, Before: before.Expires.UTC().Format(form), After: after.Expires.UTC().Format(form)}
+		c.add(change, "It expires at %s, %s than before (%s).", change.After, moved(before.Expires, after.Expires), change.Before)
+	}
+	if len(c.found) == 0 && len(c.Limits) == 0 && !sameButVersion(before, after) {
+		c.add(Change{Kind: OtherChange}, "It says the same in other words, or differs in fields that TUF does not define.")
+	}
+	if after.Version <= before.Version {
+		c.add(Change{Kind: VersionBack, Before: fmt.Sprint(before.Version), After: fmt.Sprint(after.Version)},
+			"Its version is %d, not above %d, and its content is another.", after.Version, before.Version)
 	}
 }
 
-func takes(ks tuf.KeySet) string {
-	return fmt.Sprintf("%d of %d", ks.Threshold(), len(ks.Identities()))
-}
-
-// without returns the keys that others lack.
-func without(keys, others []tuf.KeyIdentity) []tuf.KeyIdentity {
-	has := map[tuf.KeyIdentity]bool{}
-	for _, key := range others {
-		has[key] = true
-	}
-	return slices.DeleteFunc(slices.Clone(keys), func(key tuf.KeyIdentity) bool { return has[key] })
-}
-
-func (c *Changes) targets(before, after *tuf.Targets) {
-	for path, was := range before.Files() {
-		if _, ok := after.File(path); !ok {
-			c.add(Change{Kind: TargetRemoved, Name: path, Before: full(was)}, "Target %s is gone (%s).", tuf.Word(path), describe(was))
+// DiffRepositories compares all files of two complete sets of metadata: those that differ,
+// in the order root, targets, delegated roles, snapshot, timestamp.
+func DiffRepositories(before, after Repository) ([]*Changes, error) {
+	for _, repo := range []Repository{before, after} {
+		if err := repo.check(); err != nil {
+			return nil, err
 		}
 	}
-	for path, is := range after.Files() {
-		was, ok := before.File(path)
-		if !ok {
-			continue
-		}
+	old, current := map[string]*tuf.Metadata{}, map[string]*tuf.Metadata{}
+	union := Repository{Root: after.Root, Delegated: map[string]*tuf.Metadata{}}
+	for role, m := range before.files() {
+		old[role] = m
+		union.put(role, m)
+	}
+	for role, m := range after.files() {
+		current[role] = m
+		union.put(role, m)
+	}
+	all := []*Changes{}
+	for role := range union.files() {
+		was, is := old[role], current[role]
 		switch {
-		case OtherContent(was, is):
-			c.add(Change{Kind: TargetChanged, Name: path, Before: full(was), After: full(is)},
-				"Target %s has other content: %s, before %s.", tuf.Word(path), describe(is), describe(was))
-		case was.Length != is.Length || !maps.Equal(was.Hashes, is.Hashes):
-			c.add(Change{Kind: TargetHashes, Name: path, Before: algorithms(was), After: algorithms(is)},
-				"Target %s is described otherwise: %s, before %s; what both say agrees.", tuf.Word(path), algorithms(is), algorithms(was))
-		}
-		if !bytes.Equal(was.Custom, is.Custom) {
-			c.add(Change{Kind: TargetCustom, Name: path, Before: string(was.Custom), After: string(is.Custom)},
-				"The custom data of %s is %s, before %s.", tuf.Word(path), custom(is.Custom), custom(was.Custom))
-		}
-	}
-	for path, is := range after.Files() {
-		if _, ok := before.File(path); !ok {
-			c.add(Change{Kind: TargetAdded, Name: path, After: full(is)}, c.now("Target %s: %s.", "Target %s is new: %s."), tuf.Word(path), describe(is))
-		}
-	}
-}
-
-// OtherContent reports whether no file can match both descriptions, or nothing says that
-// one can.
-func OtherContent(a, b tuf.TargetFile) bool {
-	if a.Length >= 0 && b.Length >= 0 && a.Length != b.Length {
-		return true
-	}
-	common := 0
-	for algorithm, hash := range a.Hashes {
-		if other, ok := b.Hashes[algorithm]; ok {
-			if common++; other != hash {
-				return true
+		case is == nil:
+			c := &Changes{Role: role, From: was.Version}
+			c.add(Change{Kind: MetadataRemoved, Role: role}, "There is no metadata of %s any more; version %d was the last.", tuf.Word(role), was.Version)
+			c.list()
+			all = append(all, c)
+		case was == nil:
+			c := &Changes{Role: role, To: is.Version}
+			c.add(Change{Kind: MetadataAdded, Role: role}, "There is metadata of %s for the first time: version %d%s.", tuf.Word(role), is.Version, contents(is))
+			c.list()
+			all = append(all, c)
+		case was.FileDigest != is.FileDigest:
+			c, err := Diff(role, was, is)
+			if err != nil {
+				return nil, err
 			}
+			all = append(all, c)
 		}
 	}
-	return common == 0
+	return all, nil
 }
 
-// describe returns a target's length and its first hash.
-func describe(t tuf.TargetFile) string {
-	text := "no length"
-	if t.Length >= 0 {
-		text = count64(t.Length, "byte")
+// put sets the file of a role.
+func (r *Repository) put(role string, m *tuf.Metadata) {
+	switch role {
+	case tuf.RoleRoot:
+		r.Root = m
+	case tuf.RoleTargets:
+		r.Targets = m
+	case tuf.RoleSnapshot:
+		r.Snapshot = m
+	case tuf.RoleTimestamp:
+		r.Timestamp = m
+	default:
+		r.Delegated[role] = m
 	}
-	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
-		hash := t.Hashes[algorithm]
-		return fmt.Sprintf("%s, %s %s…", text, tuf.Word(algorithm), hash[:min(len(hash), 8)])
-	}
-	return text + ", no hash"
 }
 
-// full returns a target's length and all its hashes.
-func full(t tuf.TargetFile) string {
-	text := "no length"
-	if t.Length >= 0 {
-		text = count64(t.Length, "byte")
+// contents says how much a file of targets lists.
+func contents(m *tuf.Metadata) string {
+	if m.Targets == nil {
+		return ""
 	}
-	for _, algorithm := range slices.Sorted(maps.Keys(t.Hashes)) {
-		text += fmt.Sprintf(", %s %s", tuf.Word(algorithm), t.Hashes[algorithm])
+	text := " with " + count(m.Targets.Len(), "target")
+	if d := m.Targets.Delegations; d != nil {
+		n := len(d.Roles)
+		if d.Succinct != nil {
+			n = 1 << d.Succinct.BitLength
+		}
+		text += " and " + count(n, "delegation")
 	}
 	return text
 }
-
-func algorithms(t tuf.TargetFile) string {
-	names := list(slices.Sorted(maps.Keys(t.Hashes)), tuf.Word)
-	if names == "" {
-		names = "no hash"
-	}
-	if t.Length < 0 {
-		return names + " without a length"
-	}
-	return names + " and a length"
-}
-
-// custom returns JSON for a sentence.
-func custom(b []byte) string {
-	if b == nil {
-		return "none"
-	}
-	const most = 200
-	s := string(b)
-	if len(s) > most {
-		s = s[:most]
-		for !utf8.ValidString(s) {
-			s = s[:len(s)-1]
-		}
-		s += "…"
-	}
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.QuoteToASCII(s)
-	}
-	return s
-}
-
-func count64(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.FormatInt(n, 10) + " " + noun + "s"
-}
-
-// files compares what snapshots or timestamps list.
-func (c *Changes) files(before, after *tuf.Meta) {
-	for file, was := range before.Files() {
-		if _, ok := after.File(file); !ok {
-			c.add(Change{Kind: FileRemoved, Name: file, Before: version(was)}, "%s is not listed any more; it was %s.", tuf.Word(file), version(was))
-		}
-	}
-	for file, is := range after.Files() {
-		was, ok := before.File(file)
-		switch {
-		case !ok || was.Version == is.Version && was.Length == is.Length && maps.Equal(was.Hashes, is.Hashes):
-		case was.Version == is.Version:
-			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is still %s, with another length or hash.", tuf.Word(file), version(is))
-		default:
-			c.add(Change{Kind: FileChanged, Name: file, Before: version(was), After: version(is)}, "%s is %s, before %s.", tuf.Word(file), version(is), version(was))
-		}
-	}
-	for file, is := range after.Files() {
-		if _, ok := before.File(file); !ok {
-			c.add(Change{Kind: FileAdded, Name: file, After: version(is)}, c.now("%s: %s.", "%s is new: %s."), tuf.Word(file), version(is))
-		}
-	}
-}
-
-func version(f tuf.MetaFile) string { return fmt.Sprintf("version %d", f.Version) }
