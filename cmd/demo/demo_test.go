@@ -170,6 +170,7 @@ func pasteCommands(t *testing.T, transcript string) {
 			want = 1 // the vendor's second payload is found, and what the thief serves is not logged
 		}
 		cmd := exec.Command("sh", "-c", command)
+		cmd.Dir = t.TempDir() // compare leaves evidence where it runs
 		out, err := cmd.CombinedOutput()
 		if code := cmd.ProcessState.ExitCode(); code != want || len(out) == 0 {
 			t.Errorf("%s: %s\nexit %d (%v), want %d\n%s", what, command, code, err, want, out)
