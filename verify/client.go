@@ -130,21 +130,13 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 	if state.TrustedRoot.IsZero() || state.Repository.IsZero() {
 		return nil, errors.New("client: the state pins no root: begin with Pin")
 	}
-	c := &Client{cfg: cfg, source: source, repository: state.Repository, state: state.clone(), targets: map[string]*tuf.Metadata{}}
-	if !cfg.Install.Repository.IsZero() {
-		c.repository = cfg.Install.Repository
-	}
+	c := &Client{cfg: cfg, source: source, state: state.clone(), targets: map[string]*tuf.Metadata{}}
 	if cfg.Install.Approval != ApproveAuto {
 		c.answers = map[Request]answer{}
 	}
-	if err := c.useAdopted(); err != nil {
+	if err := c.configure(); err != nil {
 		return nil, err
 	}
-	var err error
-	if c.faulty, err = c.cfg.check(); err != nil {
-		return nil, &Refusal{Code: CodeSetting, Err: err}
-	}
-	c.requirements = requirementsOf(c.cfg, c.repository, c.faulty)
 	c.acceptedSize = acceptedSize(c.state.Accepted)
 	m, err := readFile(tuf.RoleRoot, root)
 	if err != nil {
@@ -161,6 +153,21 @@ func newClient(cfg Config, root []byte, state State, source Source) (*Client, er
 		c.ahead = m
 	}
 	return c, nil
+}
+
+// configure finds out what is in force, and required.
+func (c *Client) configure() (err error) {
+	if c.repository = c.state.Repository; !c.cfg.Install.Repository.IsZero() {
+		c.repository = c.cfg.Install.Repository
+	}
+	if err := c.useAdopted(); err != nil {
+		return err
+	}
+	if c.faulty, err = c.cfg.check(); err != nil {
+		return &Refusal{Code: CodeSetting, Err: err}
+	}
+	c.requirements = requirementsOf(c.cfg, c.repository, c.faulty)
+	return nil
 }
 
 // check says what no update can begin with, and how many witnesses may lie about the

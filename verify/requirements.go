@@ -251,6 +251,17 @@ func orNone(d time.Duration) string {
 	return printDuration(d)
 }
 
+// Less says, in words, in which ways a configuration requires less than what the device has
+// accepted releases under: an update by it needs the owner's approval. Empty: it does not, or
+// has it.
+func (s State) Less(cfg Config) (string, error) {
+	c := &Client{cfg: cfg, state: s}
+	if err := c.configure(); err != nil || s.Required == nil || c.approved("", c.requirements.Digest()) {
+		return "", err
+	}
+	return joinWays(c.requirements.weakerThan(*s.Required)), nil
+}
+
 // checkDowngrade refuses policies that require less than those under which releases were
 // accepted, unless the owner has approved of them.
 func (c *Client) checkDowngrade() error {

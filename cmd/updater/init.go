@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -71,11 +73,53 @@ func (o *options) runInit(cmd *cobra.Command, path string) error {
 	if err := s.SavePolicies(trust, install); err != nil {
 		return err
 	}
-	if o.json {
-		return cli.WriteJSON(cmd.OutOrStdout(), result{OK: true, Repository: state.Repository.String()})
+	return o.printInForce(cmd.OutOrStdout(), s, trust != nil, install != nil)
+}
+
+// printInForce says what a device has after init: it may have been one before. The arguments
+// say which policies it was given now.
+func (o *options) printInForce(w io.Writer, s device.Store, trustNow, installNow bool) error {
+	state, _, err := s.State()
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "trusted root %d, repository %v\n", state.Root.Version, state.Repository)
-	return nil
+	trust, install, err := s.Policies(false, false)
+	if err != nil {
+		return err
+	}
+	less := ""
+	if trust != "" {
+		cfg, err := o.config()
+		if err != nil {
+			return err
+		}
+		if less, err = state.Less(cfg); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return cli.WriteJSON(w, result{OK: true, Repository: state.Repository.String(), Root: state.Root.Version, Less: less})
+	}
+	has := func(path string, now bool, without string) string {
+		switch {
+		case path == "":
+			return without
+		case now:
+			return "the one given now"
+		}
+		return "the one given before"
+	}
+	fmt.Fprintf(w, "trusted root %d, repository %v\n", state.Root.Version, state.Repository)
+	came := ""
+	if state.Adopted != nil && !trustNow {
+		came = "; one that came as a target may be in its place (updater status)"
+	}
+	fmt.Fprintf(w, "trust policy: %s%s\n", has(trust, trustNow, "none, so that every run needs --policy"), came)
+	_, err = fmt.Fprintf(w, "install policy: %s\n", has(install, installNow, "none, so that a run without --install-policy goes by the default one"))
+	if less != "" {
+		_, err = fmt.Fprintf(w, "they require less than before: %s\nthe next run is refused, and the owner has to approve of that (updater pending)\n", printable.Line(less))
+	}
+	return err
 }
 
 // readGiven returns the texts of the policies that --policy and --install-policy name, nil

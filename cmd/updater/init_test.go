@@ -27,15 +27,15 @@ func TestProvisioning(t *testing.T) {
 	}
 	// What no update could meet is noticed at the factory, and leaves nothing behind.
 	initialise("--policy", s.log.policy, "--install-policy", write("unfit.json", `{"faulty_witnesses": 2}`)).want(1, "no device could be updated by these policies: faulty_witnesses is 2")
-	initialise("--policy", write("broken.txt", "quorum 7\n")).want(1, "broken.txt")
+	initialise("--policy", write("broken.txt", "quorum 7\n")).want(2, "broken.txt")
 	initialise("--policy", filepath.Join(d.dir, "none.txt")).want(2, "--policy: ")
-	initialise("--policy", s.log.policy, "--install-policy", write("typo.json", `{"min_agee": "1h"}`)).want(1, "min_agee")
+	initialise("--policy", s.log.policy, "--install-policy", write("typo.json", `{"min_agee": "1h"}`)).want(2, "min_agee")
 	if _, err := os.Stat(d.metadata()); err == nil {
 		t.Error("a device was made")
 	}
 
 	install := write("install.json", `{"min_age": "1h"}`)
-	initialise("--policy", s.log.policy, "--install-policy", install).want(0, "trusted root 1")
+	initialise("--policy", s.log.policy, "--install-policy", install).want(0, "trusted root 1", "trust policy: the one given now\ninstall policy: the one given now\n")
 	s.must(os.Remove(install)) // it has a copy
 	refresh := func(more ...string) ran {
 		t.Helper()
@@ -61,7 +61,18 @@ func TestProvisioning(t *testing.T) {
 	initialise("--install-policy", write("later.json", `{"min_age": "1s"}`)).want(0)
 	refresh("--now", "none").want(0)
 	d.run("policy", "explain", "--metadata-dir", d.metadata()).want(0, "1 second")
-	initialise("--install-policy", write("roots.json", `{"require": ["root"]}`)).want(0)
+	// It says what is in force then, which is not what a new device would have.
+	s.must(s.vendor.Rotate("root"))
+	s.publish()
+	refresh().want(0)
+	initialise().want(0, "trusted root 2,", "trust policy: the one given before\ninstall policy: the one given before\n")
+	if r := initialise("--install-policy", write("later.json", `{"min_age": "1s"}`)).want(0); strings.Contains(r.stdout, "less") {
+		t.Error(r.stdout)
+	}
+	initialise("--install-policy", write("roots.json", `{"require": ["root"]}`)).want(0, "install policy: the one given now", "they require less than before: no proof is required of targets", "the owner has to approve")
+	if r := initialise("--json").want(0); !strings.Contains(r.stdout, `"less": "no proof is required of targets`) || !strings.Contains(r.stdout, `"root": 2`) {
+		t.Error(r.stdout)
+	}
 	refresh().want(1, "refused (evidence-downgrade)")
 	if r := d.run("verify", "--metadata-dir", d.metadata()); strings.Contains(r.stderr, "--policy is needed") {
 		t.Error(r.stderr)

@@ -24,6 +24,8 @@ type result struct {
 	Event      string      `json:"event,omitempty"` // "result" where other events come before it
 	OK         bool        `json:"ok"`
 	Repository string      `json:"repository,omitempty"`
+	Root       int64       `json:"root,omitempty"`      // of init: the version that is trusted
+	Less       string      `json:"less,omitempty"`      // of init: what the policies require less than before
 	PinnedBy   string      `json:"pinned_by,omitempty"` // of verify: what says that it must be this repository
 	Roles      []row       `json:"roles,omitempty"`     // what is trusted, or was checked
 	Targets    []targetRow `json:"targets,omitempty"`   // those that were asked for, in order
