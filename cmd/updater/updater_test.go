@@ -365,7 +365,7 @@ func TestMinAge(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"init", "--help"}, {"refresh", "--help"}, {"download", "--help"}, {"install", "--help"}, {"bundle", "create", "--help"}, {"bundle", "verify", "--help"}, {"bundle", "install", "--help"}, {"bundle", "refresh", "--help"}, {"verify", "--help"}, {"status", "--help"}, {"pending", "--help"}, {"approve", "--help"}, {"postpone", "--help"}, {"policy", "explain", "--help"}} {
-		runUpdater(t, args...).want(0, "--metadata-dir", "--transparency")
+		runUpdater(t, args...).want(0, "--metadata-dir", "--json")
 	}
 	runUpdater(t, "--nonsense").want(2, "unknown flag")
 	runUpdater(t, "nonsense").want(2, "unknown command")

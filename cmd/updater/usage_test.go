@@ -43,3 +43,43 @@ func TestWrongUsage(t *testing.T) {
 		t.Errorf("%s", r.stderr)
 	}
 }
+
+// The help of a command has the flags that it reads, and no others; the flags that are named
+// exist.
+func TestHelpHasTheFlagsThatAreRead(t *testing.T) {
+	root := newCommand()
+	for name, read := range reads {
+		if cmd, _, err := root.Find(strings.Fields(name)); err != nil || cmd.CommandPath() != "updater "+name {
+			t.Errorf("no command %q: %v", name, err)
+		}
+		for _, f := range strings.Fields(read) {
+			if root.PersistentFlags().Lookup(f) == nil {
+				t.Errorf("%s: no flag %q", name, f)
+			}
+		}
+	}
+	for args, want := range map[string]string{
+		"pending":        "--json --metadata-dir --now --wait",
+		"policy explain": "--install-policy --json --metadata-dir --policy --transparency",
+	} {
+		root := newCommand()
+		var out strings.Builder
+		root.SetOut(&out)
+		root.SetArgs(append(strings.Fields(args), "--help"))
+		if err := root.Execute(); err != nil {
+			t.Error(err)
+		}
+		_, global, _ := strings.Cut(out.String(), "Global Flags:")
+		var flags []string
+		for _, word := range strings.Fields(global) {
+			if strings.HasPrefix(word, "--") {
+				flags = append(flags, word)
+			}
+		}
+		if got := strings.Join(flags, " "); got != want {
+			t.Errorf("%s --help shows %s", args, got)
+		}
+	}
+	// All are still taken, before the name of the command too.
+	runUpdater(t, "--metadata-url", "https://example.com", "status", "--metadata-dir", t.TempDir()).want(2, "no state there")
+}
