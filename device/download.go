@@ -27,8 +27,9 @@ type Target struct {
 	Err     error          // why it is not there
 }
 
-// Download searches for targets, one after the other, once Refresh has succeeded. Then it
-// fetches those that dir does not have. It returns the result for each; the error is that of
+// Download searches for targets, one after the other, once Refresh has succeeded, or its
+// client is Standing: while a newer release waits the targets are those of the release that
+// the device has accepted. Then it fetches those that dir does not have. It returns the result for each; the error is that of
 // a context that has ended, or means that the state could not be stored. What has come of a
 // target that could not be fetched is kept, and the next Download of it goes on from there.
 // Then it does what AdoptPolicy does.
@@ -43,7 +44,7 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 		if ctx.Err() != nil {
 			return nil, d.end(ctx, ctx.Err())
 		}
-		if t.Err == nil {
+		if found[i].Target != nil { // if there is an error a newer release waits
 			t.Role, t.Version = found[i].Role, d.client.Metadata(found[i].Role).Version
 			t.Listed = *found[i].Target
 			d.parts[partName(*found[i].Target)] = true
@@ -51,8 +52,10 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 	}
 	for i := range targets {
 		t := &targets[i]
-		if t.Err == nil {
-			t.Err = own(ctx, d.downloadOne(ctx, t.Name, t.Path, found[i]))
+		if found[i].Target != nil {
+			if err := own(ctx, d.downloadOne(ctx, t.Name, t.Path, found[i])); t.Err == nil || err != nil {
+				t.Err = err
+			}
 		}
 		if ctx.Err() != nil {
 			return targets[:i], d.end(ctx, ctx.Err())
@@ -65,7 +68,7 @@ func (d *Device) Download(ctx context.Context, names []string, dir string) ([]Ta
 // policy names one, and adopts it if it may; what is in the way of that is told to Warn. The
 // error is that of a context that has ended, or means that the state could not be stored.
 func (d *Device) AdoptPolicy(ctx context.Context) error {
-	if d.next != "" {
+	if d.next != "" && d.client.Standing() == nil {
 		if err := d.adoptPolicy(ctx); err != nil && ctx.Err() == nil {
 			d.warn(fmt.Errorf("the next trust policy (%s) is not in force: %w", d.next, err))
 		}

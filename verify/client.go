@@ -112,9 +112,11 @@ type Client struct {
 	accepted []Accepted
 	warnings []*Refusal
 	troubles []error
-	held     *Refusal           // of a root that waits
-	offered  []*tuf.Metadata    // what waits
-	answers  map[Request]answer // of the source, for LookAhead; nil where no owner decides
+	held     *Refusal            // of a root that waits
+	standing *Refusal            // of what waits while the targets are those accepted before
+	stood    map[string]*Refusal // the same, of delegated roles
+	offered  []*tuf.Metadata     // what waits
+	answers  map[Request]answer  // of the source, for LookAhead; nil where no owner decides
 }
 
 // newClient starts an update from the root that the device has: the one that its state

@@ -34,7 +34,9 @@ type Source interface {
 // *Refusal ends the update: the refused file is not kept, and earlier trusted files stay
 // trusted. Other errors are the source's own, or the context's.
 //
-// The Client holds the files that are trusted then, and finds targets. It is nil only if
+// The Client holds the files that are trusted then, and finds targets: also where a newer
+// release waits (CodeTooYoung, CodeQuarantined, CodeNeedsApproval), and it is Standing by the
+// one that the device has accepted before. It is nil only if
 // the update could not begin; otherwise the caller must store its State, even with an
 // error.
 func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Client, error) {
@@ -61,6 +63,7 @@ func Refresh(ctx context.Context, cfg Config, state State, source Source) (*Clie
 		// What the root in force refuses may be right under the one that waits.
 		err = &Refusal{Code: c.held.Code, Role: c.held.Role, Detail: c.held.Detail + fmt.Sprintf("; under root %d, which is in force until then", c.root.Version), Err: err}
 	}
+	c.standBy(ctx, err)
 	return c, err
 }
 

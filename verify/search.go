@@ -113,8 +113,10 @@ type Lookup struct {
 
 // Locate searches for a target by its path, as in TUF 5.6.7, and brings the visited
 // delegated roles up to date. The error for a target that is not listed is a
-// *Refusal with CodeNotListed, and wraps ErrNotListed if all roles were searched. A file that passes a TargetCheck is the target; store State before the
-// target is used.
+// *Refusal with CodeNotListed, and wraps ErrNotListed if all roles were searched. If a
+// delegated role's newer release waits, the error says so, and Target may be that of the
+// release which the device has accepted before. A file that passes a TargetCheck is the
+// target; store State before the target is used.
 func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 	for {
 		found, err := c.find(path)
@@ -123,11 +125,13 @@ func (c *Client) Locate(ctx context.Context, path string) (Lookup, error) {
 			return found, err
 		case found.Target != nil:
 			found.Name = targetName(path, *found.Target, c.root.Root.ConsistentSnapshot)
-			return found, nil
+			return found, c.whyStood(found.Visited)
 		case found.Need != nil:
-			if err := c.refreshTargets(ctx, *found.Need); err != nil {
+			if err := c.refreshDelegated(ctx, *found.Need); err != nil && c.targets[found.Need.Role] == nil {
 				return found, err
 			}
+		case c.whyStood(found.Visited) != nil:
+			return found, c.whyStood(found.Visited)
 		case found.Truncated:
 			return found, refusal(CodeNotListed, "", nil, "it is in none of the first %d roles: %s", len(found.Visited), strings.Join(found.Visited, ", "))
 		default:
@@ -153,9 +157,9 @@ func (c *Client) Delegated(ctx context.Context, each func(Request, error) error)
 			seen[role] = true
 			request, err := c.targetsRequest(role, delegator)
 			if err == nil && c.targets[role] == nil {
-				err = c.refreshTargets(ctx, request)
+				err = c.refreshDelegated(ctx, request)
 			}
-			if err == nil {
+			if c.targets[role] != nil {
 				queue = append(queue, role)
 			}
 			if err := each(request, err); err != nil {
@@ -181,9 +185,9 @@ func (c *Client) Role(ctx context.Context, role string) (*tuf.Metadata, error) {
 		}
 		request, err := c.targetsRequest(role, delegator)
 		if err == nil {
-			err = c.refreshTargets(ctx, request)
+			err = c.refreshDelegated(ctx, request)
 		}
-		if err == nil {
+		if c.targets[role] != nil { // a newer release may wait
 			return c.targets[role], nil
 		}
 		if refused = err; !isRefusal(err) {
