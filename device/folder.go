@@ -27,6 +27,9 @@ type Folder struct {
 	RootSidecars verify.Sidecars
 	// Targets is the directory of the targets. It is needed only to copy them.
 	Targets string
+	// Own, if not nil, is the state of the device whose own files these are. Then they are
+	// what it keeps as well, and a release that waits is not one that is missing.
+	Own *verify.State
 	// Given are the metadata files, without the proofs, that were fetched, in order.
 	Given []Given
 
@@ -118,11 +121,29 @@ func (f *Folder) LowestRoot() (name string, file []byte, err error) {
 }
 
 // Kept is verify.Source's.
-func (f *Folder) Kept(_ context.Context, role string) ([]byte, verify.Sidecars, error) {
+func (f *Folder) Kept(_ context.Context, role string) (file []byte, sidecars verify.Sidecars, err error) {
 	if role == tuf.RoleRoot {
 		return f.Root, f.RootSidecars, nil
 	}
-	return nil, verify.Sidecars{}, nil
+	if f.Own == nil {
+		return nil, verify.Sidecars{}, nil
+	}
+	name := fileName(role)
+	if file, err = f.read(name); file == nil || err != nil {
+		return nil, verify.Sidecars{}, err
+	}
+	if sidecars.Proof, err = f.read(name + verify.SidecarSuffix); err == nil {
+		sidecars.Latest, err = f.read(name + verify.LatestSuffix)
+	}
+	f.give(Given{Role: role, Name: name, File: file})
+	return file, sidecars, err
+}
+
+// give notes a file that was given, once.
+func (f *Folder) give(g Given) {
+	if !slices.ContainsFunc(f.Given, func(b Given) bool { return b.Role == g.Role && b.Name == g.Name }) {
+		f.Given = append(f.Given, g)
+	}
 }
 
 // Keep is verify.Source's.
@@ -130,6 +151,13 @@ func (f *Folder) Keep(context.Context, verify.Accepted) error { return nil }
 
 // Fetch is verify.Source's.
 func (f *Folder) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
+	if f.Own != nil && r.Role != tuf.RoleRoot {
+		for _, w := range f.Own.Waiting {
+			if w.Role == r.Role && w.Version == r.Listed {
+				return nil, &verify.Refusal{Code: w.Code, Role: w.Role, Detail: w.Detail}
+			}
+		}
+	}
 	name, err := f.nameOf(r)
 	if err != nil {
 		return nil, err
@@ -149,7 +177,7 @@ func (f *Folder) Fetch(_ context.Context, r verify.Request) ([]byte, error) {
 	case file == nil:
 		return nil, missing(r.FileName())
 	case r.Suffix == "":
-		f.Given = append(f.Given, Given{Role: r.Role, Name: name, File: file})
+		f.give(Given{Role: r.Role, Name: name, File: file})
 	}
 	return file, nil
 }

@@ -71,7 +71,8 @@ func (c *Client) stand(ctx context.Context, role, delegator string) error {
 		return err
 	}
 	c.targets[role] = m
-	c.accept(role, m, sidecars, logged)
+	// It is no new acceptance: what the policies require from now on does not begin with it.
+	c.accepted = append(c.accepted, Accepted{Role: role, Metadata: m, Sidecars: sidecars, Logged: logged})
 	return nil
 }
 

@@ -92,6 +92,12 @@ func TestStanding(t *testing.T) {
 	d.files["targets"] = file
 	stands(false)
 
+	// A root waits, by whose keys the files are signed that the repository has now.
+	r.rotate("timestamp")
+	r.publish("root", "timestamp")
+	young.Install.RootQuarantine = 7 * 24 * time.Hour
+	stands(true)
+
 	// Once it has expired nothing is left.
 	late := young
 	late.Now = r.parse(file).Expires

@@ -19,6 +19,7 @@ type checker struct {
 	folder   *device.Folder
 	device   *device.Store // by whose state to judge; nil: none
 	brought  bool          // nobody has named the device: its state lies among the files
+	own      bool          // the files are the device's own
 	mode     verify.Transparency
 	client   *verify.Client
 	state    verify.State // that it began with
@@ -36,6 +37,9 @@ func (c *checker) run(ctx context.Context, cfg verify.Config, trustedRoot string
 	if err == nil {
 		c.client, err = verify.Refresh(ctx, cfg, c.state, c.folder)
 	}
+	if c.own && c.client != nil && c.client.Standing() != nil {
+		err = nil // a newer release waits, which is no fault of the files
+	}
 	begun := device.Given{Role: tuf.RoleRoot, Name: name, File: c.folder.Root}
 	if err := c.judged(append([]device.Given{begun}, c.given()...), err); err != nil {
 		return err
@@ -46,11 +50,37 @@ func (c *checker) run(ctx context.Context, cfg verify.Config, trustedRoot string
 			c.missing = append(c.missing, r.Role)
 			return nil
 		}
+		if c.own && (len(given) == 0 || c.client.Metadata(r.Role) != nil) && c.waits(r.Role, err) {
+			err = nil
+		}
 		if err := c.judged(given, err); err != nil && !isRefusal(err) {
 			return err
 		}
 		return nil
 	})
+}
+
+// waiting is what the device has been offered, and has not taken for its age or for want of
+// its owner's approval.
+func (c *checker) waiting() (waiting []verify.Waiting) {
+	if !c.own {
+		return nil
+	}
+	for _, w := range c.state.Waiting {
+		switch w.Code {
+		case verify.CodeTooYoung, verify.CodeQuarantined, verify.CodeNeedsApproval:
+			if w.Role != "" {
+				waiting = append(waiting, w)
+			}
+		}
+	}
+	return waiting
+}
+
+// waits reports whether a role was refused for what its newer release waits for.
+func (c *checker) waits(role string, err error) bool {
+	var r *verify.Refusal
+	return errors.As(err, &r) && slices.ContainsFunc(c.waiting(), func(w verify.Waiting) bool { return w.Role == role && w.Code == r.Code })
 }
 
 // given returns the files that were given since it was asked last.
@@ -70,6 +100,9 @@ func (c *checker) begin(ctx context.Context, cfg verify.Config, trustedRoot stri
 		if c.state, _, err = c.device.State(); err == nil {
 			if c.brought {
 				c.state = c.state.Distrusted()
+			}
+			if c.own {
+				f.Own = &c.state
 			}
 			f.Root, f.RootSidecars, err = c.device.Kept(ctx, tuf.RoleRoot)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/device"
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/tuf"
 	"github.com/tuflog/tuflog/verify"
 )
@@ -356,19 +357,40 @@ func (o *options) bringUpToDate(cmd *cobra.Command, progress func(string, int64,
 		o.warn(cmd, c)
 	}
 	if err != nil {
+		o.tellStanding(stderr, err, targets)
 		return nil, o.nameLimit(err)
 	}
 	return &updated{c, cfg.Transparency, targets}, nil
 }
 
-// run is one update.
+// run is one update. While a newer release waits it downloads what the device has accepted.
 func run(ctx context.Context, d *device.Device, cfg verify.Config, download func(*device.Device, verify.Config) ([]device.Target, error)) (*verify.Client, []device.Target, error) {
 	c, err := d.Refresh(ctx, cfg)
-	if err != nil {
+	if err != nil && (c == nil || c.Standing() == nil) {
 		return c, nil, err
 	}
-	targets, err := download(d, cfg)
+	targets, err2 := download(d, cfg)
+	if err == nil {
+		err = err2
+	}
 	return c, targets, err
+}
+
+// tellStanding says what there is of the release that the device has accepted, while why
+// keeps the newer one waiting.
+func (o *options) tellStanding(w io.Writer, why error, targets []device.Target) {
+	var r *verify.Refusal
+	if !errors.As(why, &r) {
+		return
+	}
+	for _, t := range targets {
+		switch {
+		case t.Err == nil:
+			fmt.Fprintf(w, "updater: no update now (%s): %s is that of %s %d, which was accepted before\n", r.Code, printable.Line(t.Path), tuf.EscapeRole(t.Role), t.Version)
+		case !errors.Is(t.Err, verify.ErrNotListed): // which the newer one may list
+			o.printTargetError(w, t.Name, t.Err)
+		}
+	}
 }
 
 // lockInstall keeps other runs from putting targets in their places and from installing.

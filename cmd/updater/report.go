@@ -33,6 +33,7 @@ type result struct {
 	Refused    *refused    `json:"refused,omitempty"` // why it ended; the first of the targets' if it did not
 	Error      string      `json:"error,omitempty"`   // the same, when it is not about the repository
 	Warnings   []refused   `json:"warnings,omitempty"`
+	Waiting    []waits     `json:"waiting,omitempty"` // of verify: what the device has not taken yet
 	Held       *refused    `json:"held,omitempty"`    // a newer root that waits
 	Known      string      `json:"known,omitempty"`   // of which time what the device knows is, RFC 3339
 	Expired    string      `json:"expired,omitempty"` // when that expired, if nothing newer could be fetched
@@ -91,6 +92,14 @@ var checkHints = map[verify.Code]string{
 }
 
 const offerFirst = "once an update has offered it to the device, and not only a check (updater refresh, install, bundle install), updater pending shows what it changes, and updater approve"
+
+// waits is a release that a device has been offered, and that waits.
+type waits struct {
+	Code    verify.Code `json:"code"`
+	Role    string      `json:"role"`
+	Version int64       `json:"version"`
+	Detail  string      `json:"detail"`
+}
 
 // hints say what a person can do.
 var hints = map[verify.Code]string{

@@ -33,7 +33,8 @@ The files are those of a repository (14.targets.json) or of a metadata directory
 
 With --metadata-dir they are judged as that device would judge them: from its trusted
 root, for its repository, and with its state, so that older files are a rollback.
-Without files the device's own are judged. If DIR is a device's directory the versions in
+Without files the device's own are judged: a newer release that waits is no fault of
+theirs, and a line says that it waits. If DIR is a device's directory the versions in
 its state count too, and nothing else of it: it may have come with the files.
 Otherwise trust begins with --trusted-root, or else with the lowest root in DIR: then
 any repository passes, unless the install policy names one. The first line names the
@@ -71,9 +72,10 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 		return errors.New("--target-dir without --target-name: which of the files are to be checked?")
 	}
 	var judge *device.Store
+	own := false
 	if o.metadataDir != "" {
 		judge = &device.Store{Dir: o.metadataDir}
-		if len(args) == 0 {
+		if own = len(args) == 0; own {
 			args = []string{o.metadataDir}
 		}
 	}
@@ -98,7 +100,7 @@ func (o *options) runVerify(cmd *cobra.Command, trustedRoot string, args []strin
 		defer unlock()
 	}
 	cfg.MaxRoots = math.MaxInt // they are there: nobody can go on sending them for ever
-	c := &checker{folder: folder, device: judge, brought: o.metadataDir == ""}
+	c := &checker{folder: folder, device: judge, brought: o.metadataDir == "", own: own}
 	if err := c.run(cmd.Context(), cfg, trustedRoot); err != nil && !isRefusal(err) {
 		return err
 	}
@@ -150,6 +152,9 @@ func (o *options) printChecked(cmd *cobra.Command, c *checker) error {
 			res.Warnings = append(res.Warnings, o.refusedOf(r))
 		}
 		o.warn(cmd, c.client)
+	}
+	for _, w := range c.waiting() {
+		res.Waiting = append(res.Waiting, waits{w.Code, w.Role, w.Version, w.Detail})
 	}
 	bad, unable := o.checkTargets(cmd.Context(), cmd.ErrOrStderr(), c, &res)
 	if len(c.missing) > 0 {
@@ -214,6 +219,11 @@ func (o *options) printResult(w io.Writer, res result) error {
 	}
 	if err := printRows(w, res.Roles); err != nil {
 		return err
+	}
+	for _, waiting := range res.Waiting {
+		if _, err := fmt.Fprintf(w, "%s %d waits (%s): %s\n", tuf.EscapeRole(waiting.Role), waiting.Version, waiting.Code, printable.Line(waiting.Detail)); err != nil {
+			return err
+		}
 	}
 	if len(res.Targets) == 0 {
 		return nil

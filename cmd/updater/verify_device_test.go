@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,4 +265,43 @@ func TestVerifyDistrustsAStateThatCame(t *testing.T) {
 	})
 	s.must(os.WriteFile(filepath.Join(d.metadata(), "targets.json.tlog-proof"), other.submit(s.leaf("2.targets.json"), 2), 0o644))
 	check().want(1, "hint")
+}
+
+// While a newer release waits a device's own files are all right, and a target of the one
+// that it has accepted can be fetched again. Nothing of the newer one is taken.
+func TestWhileAReleaseWaits(t *testing.T) {
+	s := newSite(t)
+	s.must(s.vendor.Delegate("targets", "apps", "apps/*"))
+	s.must(s.vendor.Put("apps", "apps/x", []byte("x one")))
+	s.must(s.vendor.Put("targets", "fw", []byte("one")))
+	s.must(s.vendor.Release("apps", "targets"))
+	s.publish()
+	d := s.newDevice()
+	d.download("fw", "--target-name", "apps/x").want(0)
+	s.must(s.vendor.Put("apps", "apps/x", []byte("x two")))
+	s.must(s.vendor.Put("targets", "fw", []byte("two")))
+	s.must(s.vendor.Release("apps", "targets"))
+	s.publish()
+	young := d.install(`{"min_age":"48h"}`)
+	file := filepath.Join(d.targets(), "fw")
+	s.must(errors.Join(os.Remove(file), os.WriteFile(filepath.Join(d.targets(), "apps%2Fx"), []byte("damaged"), 0o644)))
+	d.download("fw", append(young, "--target-name", "apps/x")...).want(1, "refused (too-young): targets: version 3", "no update now (too-young): "+file+" is that of targets 2, which was accepted before")
+	for name, want := range map[string]string{"fw": "one", "apps%2Fx": "x one"} {
+		if b, err := os.ReadFile(filepath.Join(d.targets(), name)); err != nil || string(b) != want {
+			t.Errorf("%s is %q, %v", name, b, err)
+		}
+	}
+	args := append([]string{"verify", "--policy", s.log.policy, "--metadata-dir", d.metadata()}, young...)
+	r := d.run(append(args, "--target-dir", d.targets(), "--target-name", "fw", "--target-name", "apps/x")...).want(0, "targets 3 waits (too-young): version 3")
+	if strings.Count(r.stdout, "  ok\n") != 6 || strings.Contains(r.stdout+r.stderr, "rollback") {
+		t.Errorf("%s%s", r.stdout, r.stderr)
+	}
+	if out := checked(t, d.run(append(args, "--json")...).want(0)); len(out.Waiting) != 1 || out.Waiting[0].Version != 3 || len(out.Roles) != 5 {
+		t.Errorf("%+v", out)
+	}
+	// Older files on a stick are a rollback as before.
+	d.run(append(args, d.metadata())...).want(1)
+	// What the device never accepted is not right because something waits.
+	d.edit("targets.json", func([]byte) []byte { return s.get("/metadata/1.targets.json") })
+	d.run(args...).want(1)
 }
