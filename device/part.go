@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,7 +40,16 @@ func partName(t tuf.TargetFile) string {
 // openPart opens the file into which a target is fetched, or makes it.
 func openPart(dir string, t tuf.TargetFile) (*os.File, error) {
 	path := filepath.Join(dir, partName(t))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	const flags = os.O_RDWR | os.O_CREATE | syscall.O_NONBLOCK
+	f, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrPermission) {
+		// Another user's run has left it, as root's when somebody tried the command: nobody
+		// but that user could ever go on with it.
+		if err := os.Remove(path); err != nil {
+			return createPart(dir)
+		}
+		f, err = os.OpenFile(path, flags, 0o600)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +140,10 @@ func renamePart(f *os.File, path string) error {
 			return err
 		}
 		return os.Rename(f.Name(), path)
+	}
+	if !names(f.Name(), f) { // another user's run has taken it for one that was left
+		f.Close()
+		return fmt.Errorf("%s is not the file any more that was fetched: another run has removed it", f.Name())
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
