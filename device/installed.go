@@ -49,7 +49,7 @@ type begun struct {
 // installedFile is what the file has.
 type installedFile struct {
 	Format  int         `json:"format"`
-	Targets []Installed `json:"targets"`         // by name
+	Targets []Installed `json:"targets"` // by name
 	Begun   []begun     `json:"begun,omitempty"`
 }
 

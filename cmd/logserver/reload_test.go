@@ -110,7 +110,7 @@ func (w *reloading) unusable() {
 		w.t.Fatal(err)
 	}
 	w.reload()
-	for _, want := range []string{`what=labels err="` + w.Path("log/labels") + ": line 1:", "what=\"registration token\" err=\"stat " + w.Path("log/registration.token"), `what=policy err="` + w.Path("policy") + ": policy: line 6: no newline"} {
+	for _, want := range []string{`what=labels err="` + w.Path("log/labels") + ": line 1:", "what=\"registration token\" err=\"stat " + w.Path("log/registration.token"), `what=policy err="--policy: ` + w.Path("policy") + ": policy: line 6: no newline"} {
 		if !strings.Contains(w.Log.Said(), want) {
 			w.t.Errorf("it does not say %s", want)
 		}
