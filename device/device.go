@@ -43,6 +43,7 @@ type Device struct {
 	client   *verify.Client
 	next     string          // the path of the next trust policy; empty: none is looked for
 	stored   verify.State    // as the Store has it
+	serial   int64           // of the state that the Store has
 	accepted int             // how many files were accepted when it was stored
 	warned   int             // of the client's troubles
 	parts    map[string]bool // names of the parts that this run continues
@@ -113,6 +114,9 @@ func (d *Device) end(ctx context.Context, err error) error {
 	} else if err2 != nil {
 		d.warn(err2)
 	}
+	if now, _, err := d.Store.State(); err == nil {
+		d.serial = now.Serial
+	}
 	if err := d.Store.keepWaiting(d.client); err != nil {
 		d.warn(fmt.Errorf("what waits could not be kept for its report: %w", err))
 	}
@@ -129,6 +133,28 @@ func (d *Device) save() error {
 		return err
 	}
 	d.stored, d.accepted = state, len(d.client.Accepted())
+	return nil
+}
+
+// ErrChanged is wrapped if the state that a Device would store takes back what another
+// process has stored.
+var ErrChanged = errors.New("another process has changed the device's state since: hold the Store's lock as long as the client is in use")
+
+// SaveState stores the state of the Client of Refresh, after that has learned more, as from
+// delegated roles. It refuses to take back what another process has stored meanwhile, such
+// as its owner's approval: that wraps ErrChanged.
+func (d *Device) SaveState(state verify.State) error {
+	now, _, err := d.Store.State()
+	if err == nil && now.Serial != d.serial {
+		err = fmt.Errorf("%s: %w", d.Store.Dir, ErrChanged)
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.Store.SaveState(state); err != nil {
+		return err
+	}
+	d.serial = max(state.Serial, now.Serial) + 1
 	return nil
 }
 

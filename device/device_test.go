@@ -91,6 +91,42 @@ func ExampleDevice() {
 	// firmware.bin of role targets: "firmware", <nil>
 }
 
+// The first run of a device makes its directory.
+func ExampleStore_Create() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := testrepo.Write(dir); err != nil {
+		log.Fatal(err)
+	}
+	root, err := os.ReadFile(filepath.Join(dir, "device", "root.json")) // that the device was given
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	store := device.Store{Dir: filepath.Join(dir, "var", "lib", "firmware")}
+	if err := os.MkdirAll(store.Dir, 0o755); err != nil {
+		log.Fatal(err)
+	}
+	unlock, err := store.Lock(context.Background(), "example", time.Minute)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer unlock()
+	state, err := verify.Pin(root, verify.DefaultInstallPolicy())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := store.Create(root, state); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the device trusts root", state.Root.Version)
+	// Output:
+	// the device trusts root 1
+}
+
 // What is in the way and ends nothing is told, and what was learned is stored also where
 // the device was refused something.
 func TestDeviceTellsAndRemembers(t *testing.T) {

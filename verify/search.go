@@ -173,10 +173,11 @@ func (c *Client) Delegated(ctx context.Context, each func(Request, error) error)
 // Role brings a delegated role up to date and returns its trusted file, for programs that
 // search for targets themselves. It is nil if no targets that are trusted so far delegate to
 // the role. Of several delegators that do, those are asked in the order of their names until
-// one has keys that the role's file is signed with.
+// one has keys that the role's file is signed with. If a newer release of the role waits, the
+// error says so, and the file may be that which the device has accepted before.
 func (c *Client) Role(ctx context.Context, role string) (*tuf.Metadata, error) {
 	if m := c.targets[role]; m != nil {
-		return m, nil
+		return m, c.whyStood([]string{role})
 	}
 	var refused error
 	for _, delegator := range slices.Sorted(maps.Keys(c.targets)) {
@@ -188,7 +189,7 @@ func (c *Client) Role(ctx context.Context, role string) (*tuf.Metadata, error) {
 			err = c.refreshDelegated(ctx, request)
 		}
 		if c.targets[role] != nil { // a newer release may wait
-			return c.targets[role], nil
+			return c.targets[role], err
 		}
 		if refused = err; !isRefusal(err) {
 			break

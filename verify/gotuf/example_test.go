@@ -37,11 +37,12 @@ func ExampleGuard() {
 
 	// Every run passes the gate before the updater is made.
 	policy := ok(proofs.ParsePolicy(ok(os.ReadFile(filepath.Join(dir, "policy.txt")))))
+	defer ok(store.Lock(ctx, "example", time.Minute))()
 	d := &device.Device{Store: store, Origin: &device.Repository{URL: site.URL + "/metadata"}}
 	client := ok(d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()}))
 	cfg := ok(config.New(site.URL+"/metadata", nil))
 	cfg.RemoteTargetsURL = site.URL + "/targets"
-	ok(0, gotuf.Guard(ctx, cfg, client, store.SaveState))
+	ok(0, gotuf.Guard(ctx, cfg, client, d.SaveState))
 
 	up := ok(updater.New(cfg))
 	info := ok(up.GetTargetInfo("firmware.bin"))

@@ -7,14 +7,24 @@
 // The client comes from an update, as of a device.Device, which also keeps the files and the
 // state; go-tuf's own cache is not used:
 //
+//	unlock, err := d.Store.Lock(ctx, "my-program", time.Minute)
+//	defer unlock() // after the last use of the updater
 //	client, err := d.Refresh(ctx, verify.Config{Policy: policy, Install: install, Now: time.Now()})
 //	if err != nil { ... } // a *verify.Refusal
 //	cfg, err := config.New("https://updates.example/metadata", nil)
 //	cfg.RemoteTargetsURL = "https://updates.example/targets"
-//	err = gotuf.Guard(ctx, cfg, client, d.Store.SaveState)
+//	err = gotuf.Guard(ctx, cfg, client, d.SaveState)
 //	up, err := updater.New(cfg)
 //	info, err := up.GetTargetInfo("firmware.bin")
 //	_, content, err := up.DownloadTarget(info, "", "")
+//
+// While a newer release waits, for its age or for its owner's approval, go-tuf's updater has
+// nothing to go by: the snapshot lists the newer release already, and it takes no other. The
+// release that the device has accepted is at hand meanwhile, without go-tuf:
+//
+//	if client != nil && client.Standing() != nil {
+//		targets, err := d.Download(ctx, []string{"firmware.bin"}, "/var/lib/my-program")
+//	}
 package gotuf
 
 import (
@@ -42,11 +52,17 @@ const noDir = "\x00"
 // trusts, and have everything else from it: cfg.Fetcher fetches targets' files alone.
 // Delegated roles pass the gate when the updater asks for them; their refusals are the
 // *verify.Refusal of its errors. The state is given to save before the updater has such a
-// role. An updater that is guarded keeps no files: not the metadata, which the client's
+// role: Device.SaveState, under the lock that the update was made under, so that it takes
+// nothing back that another process has stored. If the client is Standing, because a newer
+// release waits, the error wraps that refusal, and the targets are had from Client.Locate or
+// Device.Download. An updater that is guarded keeps no files: not the metadata, which the client's
 // source keeps, nor targets, whose content DownloadTarget returns.
 func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client, save func(verify.State) error) error {
 	if client == nil || client.Metadata(tuf.RoleTargets) == nil {
 		return errors.New("gotuf: the client has not come to trust targets: begin with an update that succeeds")
+	}
+	if why := client.Standing(); why != nil {
+		return fmt.Errorf("gotuf: a newer release waits, and an updater of go-tuf takes no other: until then download what the device has accepted with its Device: %w", why)
 	}
 	g := gate{client, save}
 	base, targets := strings.TrimSuffix(cfg.RemoteMetadataURL, "/")+"/", cfg.Fetcher
@@ -116,10 +132,14 @@ func (g gate) role(ctx context.Context, escaped string) (*tuf.Metadata, error) {
 	if err != nil {
 		return nil, nil
 	}
-	if m := g.client.Metadata(role); m != nil {
+	if m := g.client.Metadata(role); m != nil && tuf.IsTopLevel(role) {
 		return m, nil
 	}
+	had := g.client.Metadata(role) != nil
 	m, err := g.client.Role(ctx, role)
+	if had {
+		return m, err
+	}
 	if m == nil || err != nil {
 		return nil, err
 	}

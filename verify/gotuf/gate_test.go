@@ -302,3 +302,81 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// While a newer release waits, go-tuf's updater has nothing to go by, and says why; the
+// device downloads what it has accepted.
+func TestWhileAReleaseWaits(t *testing.T) {
+	w := newWorld(t)
+	c, err := w.refresh()
+	must(t, err)
+	_, err = w.guarded(c, t.TempDir()).GetTargetInfo("app/tool")
+	must(t, err)
+	w.cfg.Install.MinAge = 48 * time.Hour
+	must(t, w.vendor.Put("app", "app/tool", []byte("tool two")))
+	must(t, w.vendor.Release("app"))
+	w.serve(true)
+	c, err = w.refresh()
+	must(t, err)
+	up := w.guarded(c, t.TempDir())
+	for range 2 {
+		_, err = up.GetTargetInfo("app/tool")
+		wantRefused(t, err, verify.CodeTooYoung)
+	}
+	must(t, w.vendor.Put(tuf.RoleTargets, "firmware.bin", []byte("second")))
+	must(t, w.vendor.Release(tuf.RoleTargets))
+	w.serve(true)
+	d := &device.Device{Store: w.store, Origin: &device.Repository{URL: w.url + "/metadata", TargetsURL: w.url + "/targets"}}
+	c, err = d.Refresh(t.Context(), w.cfg)
+	wantRefused(t, err, verify.CodeTooYoung)
+	wantRefused(t, gotuf.Guard(t.Context(), w.config(""), c, d.SaveState), verify.CodeTooYoung)
+	dir := t.TempDir()
+	targets, err := d.Download(t.Context(), []string{"firmware.bin", "app/tool"}, dir)
+	must(t, errors.Join(err, targets[0].Err, targets[1].Err))
+	for i, want := range []string{"firmware", "tool"} {
+		if b, err := os.ReadFile(targets[i].Path); err != nil || string(b) != want {
+			t.Errorf("%s is %q, %v", targets[i].Name, b, err)
+		}
+	}
+}
+
+// A program that does not hold the lock takes no approval back that the owner has given since.
+func TestNoApprovalIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	guarded := func() *updater.Updater {
+		d := &device.Device{Store: w.store, Origin: &device.Repository{URL: w.url + "/metadata"}}
+		c, err := d.Refresh(t.Context(), w.cfg)
+		must(t, err)
+		cfg := w.config("")
+		must(t, gotuf.Guard(t.Context(), cfg, c, d.SaveState))
+		up, err := updater.New(cfg)
+		must(t, err)
+		must(t, up.Refresh())
+		return up
+	}
+	_, err := guarded().GetTargetInfo("app/tool")
+	must(t, err)
+	if state, _, err := w.store.State(); err != nil || len(state.Accepted["app"]) != 1 {
+		t.Fatalf("remembered are %v, %v", state.Accepted, err)
+	}
+	up := guarded()
+
+	w.cfg.Install.Approval = verify.ApproveManual
+	must(t, w.vendor.Put(tuf.RoleTargets, "firmware.bin", []byte("two")))
+	must(t, w.vendor.Release(tuf.RoleTargets))
+	w.serve(true)
+	_, err = w.refresh()
+	wantRefused(t, err, verify.CodeNeedsApproval)
+	state, _, err := w.store.State()
+	must(t, err)
+	state, _, err = state.Approve(state.Waiting[0].ID(), false, time.Now())
+	must(t, err)
+	must(t, w.store.SaveState(state))
+	if _, err := up.GetTargetInfo("app/tool"); !errors.Is(err, device.ErrChanged) {
+		t.Errorf("a role was given whose state takes back what was stored since: %v", err)
+	}
+	after, _, err := w.store.State()
+	must(t, err)
+	if len(after.Approved) != 1 || after.Snapshot.Version != state.Snapshot.Version {
+		t.Errorf("approved are %v, snapshot %d", after.Approved, after.Snapshot.Version)
+	}
+}
