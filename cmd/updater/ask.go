@@ -22,6 +22,8 @@ const (
 	maxQuestions = 16
 	// later is how long an owner who answers so is not asked again.
 	later = 7 * 24 * time.Hour
+	// patience is how long an answer is waited for: other runs wait meanwhile.
+	patience = 10 * time.Minute
 )
 
 // decidable returns what the owner may decide now: what waits for an approval, has none and
@@ -52,11 +54,12 @@ type asker struct {
 	in   *os.File      // nil: there is no terminal
 	why  string        // nobody can be asked
 	read *bufio.Reader // of in, since the last question
+	wait time.Duration // for an answer
 }
 
 // newAsker looks for a terminal.
 func (o *options) newAsker(cmd *cobra.Command) *asker {
-	a := &asker{o: o, cmd: cmd}
+	a := &asker{o: o, cmd: cmd, wait: patience}
 	in, ok := cmd.InOrStdin().(*os.File)
 	switch {
 	case o.json:
@@ -142,7 +145,8 @@ func (a *asker) ask(s device.Store, state verify.State) (yes bool, err error) {
 	}
 }
 
-// line reads an answer. A user who ends the program need not answer.
+// line reads an answer. A user who ends the program need not answer; one who has gone away
+// says no.
 func (a *asker) line() (string, error) {
 	type answer struct {
 		text string
@@ -159,6 +163,9 @@ func (a *asker) line() (string, error) {
 	select {
 	case got := <-answers:
 		return got.text, got.err
+	case <-time.After(a.wait):
+		fmt.Fprintf(a.cmd.ErrOrStderr(), "\nupdater: no answer in %v: it is left for the next run\n", a.wait)
+		return "", nil
 	case <-a.cmd.Context().Done():
 		return "", a.cmd.Context().Err()
 	}

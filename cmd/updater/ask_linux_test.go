@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/verify"
 )
@@ -193,4 +197,22 @@ func TestReleaseAsAWhole(t *testing.T) {
 	d = s.newDevice()
 	d.refresh(young...).want(1, string(verify.CodeTooYoung))
 	d.run("postpone", "--metadata-dir", d.metadata(), d.waiting()[0].ID).want(2, "targets 2 cannot be put off: the install policy does not ask its owner")
+}
+
+// A question that nobody answers keeps other runs away for a while only.
+func TestNobodyAnswers(t *testing.T) {
+	silent, typing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	defer typing.Close()
+	var said strings.Builder
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	cmd.SetErr(&said)
+	a := &asker{cmd: cmd, read: bufio.NewReader(silent), wait: time.Millisecond}
+	if answer, err := a.line(); answer != "" || err != nil || !strings.Contains(said.String(), "no answer in 1ms") {
+		t.Errorf("%q, %v, %q", answer, err, said.String())
+	}
 }

@@ -42,6 +42,9 @@ func regularOnly(f *os.File, path string) (*os.File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w (%v)", ErrIrregular, info.Mode().Type())}
 	}
+	if err == nil && pseudo(f) {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: the kernel makes it up", ErrIrregular)}
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -56,7 +57,8 @@ const noDir = "\x00"
 // nothing back that another process has stored. If the client is Standing, because a newer
 // release waits, the error wraps that refusal, and the targets are had from Client.Locate or
 // Device.Download. An updater that is guarded keeps no files: not the metadata, which the client's
-// source keeps, nor targets, whose content DownloadTarget returns.
+// source keeps, nor targets, whose content DownloadTarget returns. The URL of the metadata is
+// set before; targets whose names end in .json need a URL of their own, not the metadata's.
 func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client, save func(verify.State) error) error {
 	if client == nil || client.Metadata(tuf.RoleTargets) == nil {
 		return errors.New("gotuf: the client has not come to trust targets: begin with an update that succeeds")
@@ -69,6 +71,9 @@ func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client
 	cfg.Fetcher = fetchFunc(func(address string, maxLength int64, timeout time.Duration) ([]byte, error) {
 		name, ok := strings.CutPrefix(address, base)
 		name, isJSON := strings.CutSuffix(name, ".json")
+		if !ok && beginsAnUpdate(address) {
+			return nil, fmt.Errorf("gotuf: %s is not below %s, whose metadata passed the gate: the configuration is not changed after Guard", address, base)
+		}
 		if !ok || !isJSON || strings.Contains(name, "/") {
 			return targets.DownloadFile(address, maxLength, timeout)
 		}
@@ -79,6 +84,18 @@ func Guard(ctx context.Context, cfg *config.UpdaterConfig, client *verify.Client
 	// The client has its own limits.
 	cfg.RootMaxLength, cfg.TimestampMaxLength, cfg.SnapshotMaxLength, cfg.TargetsMaxLength = tuf.MaxFileSize, tuf.MaxFileSize, tuf.MaxFileSize, tuf.MaxFileSize
 	return nil
+}
+
+// beginsAnUpdate reports whether an address is one of the files that every update asks for
+// first. Without them none of another repository's, or of another mirror's, is trusted.
+func beginsAnUpdate(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return true
+	}
+	name := path.Base(u.Path)
+	digits, isRoot := strings.CutSuffix(name, ".root.json")
+	return name == "timestamp.json" || isRoot && strings.Trim(digits, "0123456789") == ""
 }
 
 // fetchFunc is a fetcher.Fetcher.

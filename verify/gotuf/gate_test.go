@@ -380,3 +380,26 @@ func TestNoApprovalIsTakenBack(t *testing.T) {
 		t.Errorf("approved are %v, snapshot %d", after.Approved, after.Snapshot.Version)
 	}
 }
+
+// An address that is set after Guard is no way around the gate.
+func TestAddressSetAfterGuard(t *testing.T) {
+	w := newWorld(t)
+	c, err := w.refresh()
+	must(t, err)
+	must(t, w.vendor.Put("targets", "firmware.bin", []byte("not logged")))
+	must(t, w.vendor.Release("targets"))
+	w.serve(false)
+	for name, f := range maps.Clone(w.files) {
+		if rest, ok := strings.CutPrefix(name, "/metadata/"); ok {
+			w.files["/mirror/"+rest] = f
+		}
+	}
+	cfg := w.config(t.TempDir())
+	must(t, gotuf.Guard(t.Context(), cfg, c, w.store.SaveState))
+	cfg.RemoteMetadataURL = w.url + "/mirror"
+	up, err := updater.New(cfg)
+	must(t, err)
+	if _, err := up.GetTargetInfo("firmware.bin"); err == nil || !strings.Contains(err.Error(), "not changed after Guard") {
+		t.Errorf("%v", err)
+	}
+}
