@@ -84,7 +84,7 @@ const nextPolicyName = "next-policy.txt"
 func (d *Device) adoptPolicy(ctx context.Context) error {
 	found, err := d.client.Locate(ctx, d.next)
 	if errors.Is(err, verify.ErrNotListed) {
-		_, err = d.client.Adopt(verify.Lookup{}, nil)
+		_, err = d.client.Adopt(ctx, verify.Lookup{}, nil)
 		return err
 	}
 	if err != nil {
@@ -105,7 +105,7 @@ func (d *Device) adoptPolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	adopted, err := d.client.Adopt(found, content)
+	adopted, err := d.client.Adopt(ctx, found, content)
 	if adopted {
 		d.warn(fmt.Errorf("from the next run on the trust policy is %s, which %s lists: updater status", d.next, tuf.EscapeRole(found.Role)))
 	}

@@ -329,5 +329,5 @@ func (f *Folder) AdoptPolicy(ctx context.Context, c *verify.Client, next, dir st
 	if err != nil {
 		return false, err
 	}
-	return c.Adopt(found, content)
+	return c.Adopt(ctx, found, content)
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +48,7 @@ func (c *Client) useAdopted() error {
 // Another has to have been in the log for the root quarantine, counted from the first
 // release that listed it, and waits for the owner's approval, if releases do. A Lookup
 // without a target says that none is listed any more: one that comes back waits anew.
-func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
+func (c *Client) Adopt(ctx context.Context, found Lookup, content []byte) (adopted bool, err error) {
 	if c.cfg.Transparency != Enforce || c.cfg.Install.NextPolicy == "" {
 		return false, nil
 	}
@@ -77,7 +78,7 @@ func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
 	if at < 0 || c.accepted[at].Logged == nil {
 		return false, refusal(CodeBadMetadata, "", nil, "the next trust policy is listed by %s, which has no proof", tuf.EscapeRole(found.Role))
 	}
-	next, err := c.under(policy, c.accepted[at])
+	next, err := c.under(ctx, policy, c.accepted[at])
 	if err != nil {
 		return false, err
 	}
@@ -96,15 +97,16 @@ func (c *Client) Adopt(found Lookup, content []byte) (adopted bool, err error) {
 
 // under returns what is required under another trust policy. It refuses one that the
 // install policy cannot bear, and one that the release which lists it does not meet, or
-// another file that is in force: it would end all updates. So the log of that release stays: a device leaves its log by hand.
-func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) {
+// another file that is in force: it would end all updates. So the log of that release stays:
+// a device leaves its log by hand.
+func (c *Client) under(ctx context.Context, policy *proofs.Policy, a Accepted) (Requirements, error) {
 	cfg := c.cfg
 	cfg.Policy = policy
 	faulty, err := cfg.check()
 	if err != nil {
 		return Requirements{}, refusal(CodeBadMetadata, "", err, "the next trust policy does not fit the install policy")
 	}
-	for _, b := range c.accepted {
+	for i, b := range c.accepted {
 		if b.Logged == nil || b.Role != a.Role && b.Metadata != c.Metadata(b.Role) {
 			continue
 		}
@@ -112,6 +114,9 @@ func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) 
 		_, err := CheckSidecar(b.Sidecars.Proof, claim, policy)
 		if err == nil && len(b.Sidecars.Latest) > 0 && c.needsLatest(b.Role) {
 			_, err = CheckSidecar(b.Sidecars.Latest, claim, policy)
+		}
+		if err != nil && b.Role == tuf.RoleRoot {
+			err = c.proveRootAgain(ctx, policy, i, err)
 		}
 		if err == nil {
 			continue
@@ -123,6 +128,28 @@ func (c *Client) under(policy *proofs.Policy, a Accepted) (Requirements, error) 
 		return Requirements{}, refusal(CodeBadMetadata, "", err, "the next trust policy is not met by %s", what)
 	}
 	return requirementsOf(cfg, c.repository, faulty), nil
+}
+
+// proveRootAgain asks the repository for the proof of a root that was accepted with another
+// one, which the next trust policy is not met by for this reason, and keeps it if both
+// policies are: a root may be years old when the witnesses change.
+func (c *Client) proveRootAgain(ctx context.Context, policy *proofs.Policy, accepted int, why error) error {
+	a := c.accepted[accepted]
+	proof, err := c.fetchSidecar(ctx, c.rootRequest(a.Metadata.Version), SidecarSuffix)
+	if err != nil {
+		return err
+	}
+	claim := ClaimFor(c.repository, a.Role, a.Metadata)
+	if _, err := CheckSidecar(proof, claim, policy); err != nil {
+		return why
+	}
+	logged, err := CheckSidecar(proof, claim, c.cfg.Policy)
+	if err != nil || !logged.SameEntry(a.Logged) {
+		return why
+	}
+	a.Sidecars.Proof = proof
+	c.accepted[accepted] = a
+	return c.source.Keep(ctx, a)
 }
 
 // policyWaits refuses a trust policy that has to wait.

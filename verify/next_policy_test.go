@@ -25,7 +25,7 @@ func (d *fakeDevice) adopt(r *fakeRepo, cfg verify.Config, text string) (bool, e
 	wantOK(d.t, d.refresh(r, cfg))
 	found, err := d.find(r, "next.txt")
 	wantOK(d.t, err)
-	adopted, err := d.client.Adopt(found, []byte(text))
+	adopted, err := d.client.Adopt(d.t.Context(), found, []byte(text))
 	d.state = d.client.State()
 	return adopted, err
 }
@@ -253,7 +253,7 @@ func TestNextPolicyWithdrawn(t *testing.T) {
 	r.cosigned = first + 3600
 	r.publish("targets", "snapshot", "timestamp")
 	wantOK(t, d.refresh(r, cfg))
-	adopted, err := d.client.Adopt(verify.Lookup{}, nil)
+	adopted, err := d.client.Adopt(d.t.Context(), verify.Lookup{}, nil)
 	if d.state = d.client.State(); adopted || err != nil || len(d.state.Waiting) != 0 {
 		t.Fatalf("adopted %v, %v; waiting %+v", adopted, err, d.state.Waiting)
 	}
@@ -262,4 +262,28 @@ func TestNextPolicyWithdrawn(t *testing.T) {
 	r.offer(weak)
 	_, err = d.adopt(r, cfg, weak)
 	wantRefused(t, err, verify.CodeQuarantined, "")
+}
+
+// A root may be years old when the witnesses change: a proof of it that the next policy is met
+// by is asked for, and kept.
+func TestNextPolicyAndAnOldRoot(t *testing.T) {
+	r := newFakeRepo(t)
+	cfg := r.config()
+	cfg.Install.NextPolicy, cfg.Install.RootQuarantine = "next.txt", 7*day
+	first := r.last("root")
+	r.expire("root", epoch.Add(20*day))
+	r.publish("root", "snapshot", "timestamp")
+	d := newFakeDevice(t, first)
+	wantOK(t, d.refresh(r, cfg))
+	three := strings.Replace(r.log.PolicyText(), "group all-of-them 2", "group all-of-them 3", 1)
+	r.cosignAll = true
+	r.offer(three)
+	_, err := d.adopt(r, cfg, three)
+	wantRefused(t, err, verify.CodeBadMetadata, "")
+
+	at := r.cosignTime()
+	r.timesOf("root", at, at, at)
+	adopted, err := d.adopt(r, cfg, three)
+	wantAdopted(t, adopted, err)
+	wantOK(t, d.refresh(r, cfg)) // by the next policy, with the proof that is kept
 }
