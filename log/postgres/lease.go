@@ -359,6 +359,9 @@ func (l *Lease) Release(ctx context.Context) error {
 func (l *Lease) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(l.ctx, cancel)
+	if l.ctx.Err() != nil {
+		cancel() // AfterFunc gets to it when there is time
+	}
 	return ctx, func() { stop(); cancel() }
 }
 
