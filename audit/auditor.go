@@ -28,7 +28,7 @@ type Config struct {
 	// the leaves of a file. There must be no StateDir then, whose next reader might ask.
 	ReportOnly bool
 	// Copy means that the Source is not the log but a copy that somebody keeps, such as a
-	// folder: that it ends before what was verified is no rollback, since the log did not
+	// folder: that it ends before what was verified is not a rollback, since the log did not
 	// say it.
 	Copy bool
 	// Now is the auditor's clock, with which times of cosignatures are compared; nil

@@ -214,7 +214,7 @@ func (d *Device) fetchTarget(ctx context.Context, name, path string, found verif
 		err = d.complete(ctx, f, check, name, found, have)
 	}
 	if have > 0 && isWrong(err) || errors.Is(err, ErrShort) {
-		// What was there is no part of this file, or was damaged.
+		// What was there is not a part of this file, or was damaged.
 		if check, err = startAgain(f, *found.Target); err == nil {
 			err = d.complete(ctx, f, check, name, found, 0)
 		}

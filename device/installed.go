@@ -79,9 +79,13 @@ func (s Store) installed() (installedFile, error) {
 }
 
 // SetInstalled remembers that a target was installed, in the place of what was remembered of
-// its name. The caller has the directory's lock. A file that cannot be read is replaced.
+// its name. The caller has the directory's lock. A file that makes no sense is replaced; one
+// that cannot be read now may be whole.
 func (s Store) SetInstalled(i Installed) error {
-	file, _ := s.installed()
+	file, err := s.installed()
+	if errors.As(err, new(*fs.PathError)) {
+		return err
+	}
 	file.Begun = slices.DeleteFunc(file.Begun, func(b begun) bool { return b.Name == i.Name })
 	file.Targets = slices.DeleteFunc(file.Targets, func(b Installed) bool { return b.Name == i.Name })
 	at, _ := slices.BinarySearchFunc(file.Targets, i.Name, func(b Installed, name string) int { return strings.Compare(b.Name, name) })

@@ -60,7 +60,7 @@ func (s Store) Policies(wantTrust, wantInstall bool) (trust, install string, err
 	}
 	state, _, err := s.State()
 	if err != nil {
-		return trust, install, nil // whoever needs the state says what is wrong with it
+		return trust, install, nil // a caller that needs the state says what is wrong with it
 	}
 	for _, p := range []struct {
 		gone             bool

@@ -91,11 +91,11 @@ func DiffRepositories(before, after Repository) ([]*Changes, error) {
 	union := Repository{Root: after.Root, Delegated: map[string]*tuf.Metadata{}}
 	for role, m := range before.files() {
 		old[role] = m
-		union.put(role, m)
+		union.Put(role, m)
 	}
 	for role, m := range after.files() {
 		current[role] = m
-		union.put(role, m)
+		union.Put(role, m)
 	}
 	all := []*Changes{}
 	for role := range union.files() {
@@ -120,22 +120,6 @@ func DiffRepositories(before, after Repository) ([]*Changes, error) {
 		}
 	}
 	return all, nil
-}
-
-// put sets the file of a role.
-func (r *Repository) put(role string, m *tuf.Metadata) {
-	switch role {
-	case tuf.RoleRoot:
-		r.Root = m
-	case tuf.RoleTargets:
-		r.Targets = m
-	case tuf.RoleSnapshot:
-		r.Snapshot = m
-	case tuf.RoleTimestamp:
-		r.Timestamp = m
-	default:
-		r.Delegated[role] = m
-	}
 }
 
 // contents says how much a file of targets lists.

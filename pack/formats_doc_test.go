@@ -3,11 +3,10 @@ package pack
 import (
 	"encoding/base64"
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/docpage"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -15,17 +14,8 @@ import (
 // TestFormatsPack computes the example of docs/formats.md, section Packs, again, from
 // the entries and the files on that page.
 func TestFormatsPack(t *testing.T) {
-	page, err := os.ReadFile("../docs/formats.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	example := func(name string) []byte {
-		m := regexp.MustCompile("(?s)<!-- example: " + name + " -->\n```[a-z]+\n(.*?)```\n").FindSubmatch(page)
-		if m == nil {
-			t.Fatalf("the page has no example %q", name)
-		}
-		return m[1]
-	}
+	page := docpage.Read(t, "formats.md")
+	example := func(name string) []byte { return docpage.Example(t, page, name) }
 	_, text, _ := strings.Cut(string(example("tiles")), "\ntile/entries/000.p/3 ")
 	bundle, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil {

@@ -19,7 +19,7 @@ func Sum(b []byte) Digest { return sha256.Sum256(b) }
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // Short returns the first 16 hex digits, as sentences and tables name a repository: 64 bits.
-// Another with the same ones takes 2^64 tries of whoever can choose what is hashed.
+// Another with the same ones takes somebody who can choose what is hashed 2^64 tries.
 func (d Digest) Short() string { return hex.EncodeToString(d[:8]) }
 
 // IsZero reports whether d is the zero value, which no known input hashes to.

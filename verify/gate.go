@@ -189,3 +189,14 @@ func (c *Client) fresh(role string, m *tuf.Metadata) error {
 	}
 	return nil
 }
+
+// freshWithAllAbove is fresh of a file and of all that it is trusted by: a proof may have moved
+// the time floor past what was checked before it.
+func (c *Client) freshWithAllAbove(role string, m *tuf.Metadata) error {
+	for _, above := range []*tuf.Metadata{c.root, c.timestamp, c.snapshot} {
+		if err := c.fresh(above.Type, above); err != nil {
+			return err
+		}
+	}
+	return c.fresh(role, m)
+}

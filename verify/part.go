@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// unlessPart returns err, or where that is about a file which is no file of the repository
+// unlessPart returns err, or where that is about a file which is not one of the repository
 // but the beginning of one, or a page that a network shows to those who have to log in,
 // that it could not be fetched: nothing is known against the repository.
 func unlessPart(err error, r Request, file []byte) error {

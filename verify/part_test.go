@@ -41,7 +41,7 @@ func TestPartsOfFiles(t *testing.T) {
 	}
 }
 
-// What is a whole object for a parser of JSON is no part.
+// What is a whole object for a parser of JSON is not a part.
 func FuzzPartOfFile(f *testing.F) {
 	for _, seed := range []string{`{"a":[{"b":"\"}"}]}`, `{"a":"\\"}`, ` {} `, `{`, `{"`, `{"\`, `}`, `<`, "c2sp.org/tlog-proof@v1\n\n"} {
 		f.Add([]byte(seed))

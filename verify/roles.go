@@ -138,13 +138,7 @@ func (c *Client) updateTargets(role, delegator string, before *tuf.Metadata, fil
 	if err != nil {
 		return err
 	}
-	// The proof may have moved the time floor past what was checked before it.
-	for _, above := range []*tuf.Metadata{c.root, c.timestamp, c.snapshot} {
-		if err := c.fresh(above.Type, above); err != nil {
-			return err
-		}
-	}
-	if err := c.fresh(role, m); err != nil {
+	if err := c.freshWithAllAbove(role, m); err != nil {
 		return err
 	}
 	if err := c.decide(offer{role: role, m: m, proof: logged, latest: latest, before: before, keys: keys}); err != nil {

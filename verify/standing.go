@@ -62,12 +62,7 @@ func (c *Client) stand(ctx context.Context, role, delegator string) error {
 			return err
 		}
 	}
-	for _, above := range []*tuf.Metadata{c.root, c.timestamp, c.snapshot} {
-		if err := c.fresh(above.Type, above); err != nil {
-			return err
-		}
-	}
-	if err := c.fresh(role, m); err != nil {
+	if err := c.freshWithAllAbove(role, m); err != nil {
 		return err
 	}
 	c.targets[role] = m

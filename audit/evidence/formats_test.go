@@ -3,12 +3,11 @@ package evidence_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/tuflog/tuflog/audit/evidence"
+	"github.com/tuflog/tuflog/bench/docpage"
 	"github.com/tuflog/tuflog/leaf"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/proofs/fraud"
@@ -17,8 +16,7 @@ import (
 // TestFormatsAccusation computes the example of docs/formats.md, section Accusation, again,
 // and checks it with the key on that page and nothing else.
 func TestFormatsAccusation(t *testing.T) {
-	page, err := os.ReadFile("../../docs/formats.md")
-	must(t, err)
+	page := docpage.Read(t, "formats.md")
 	seed := sha256.Sum256([]byte("docs/formats.md: log.example " + proofs.Ed25519.String()))
 	log, err := proofs.GenerateSigner(bytes.NewReader(seed[:]), "log.example", proofs.Ed25519)
 	must(t, err)
@@ -35,15 +33,14 @@ func TestFormatsAccusation(t *testing.T) {
 		Spans: []fraud.Span{{First: 0, Entries: entries[:1], Hashes: []proofs.Hash{proofs.LeafHash(entries[1])}}},
 		Notes: [][]byte{proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}.Marshal()},
 	}
-	m := regexp.MustCompile("(?s)<!-- example: accusation -->\n```text\n(.*?)```\n").FindSubmatch(page)
-	if m == nil || string(m[1]) != string(a.Marshal()) {
-		t.Fatalf("the example is\n%s\nshould be\n%s", bytes.Join(m, []byte("\n")), a.Marshal())
+	example := docpage.Example(t, page, "accusation")
+	if string(example) != string(a.Marshal()) {
+		t.Fatalf("the example is\n%s\nshould be\n%s", example, a.Marshal())
 	}
-	vkeys := regexp.MustCompile("(?s)<!-- example: vkeys -->\n```text\n(.*?)```\n").FindSubmatch(page)
-	first, _, _ := strings.Cut(string(vkeys[1]), "\n")
+	first, _, _ := strings.Cut(string(docpage.Example(t, page, "vkeys")), "\n")
 	key, err := proofs.ParseKey(first)
 	must(t, err)
-	s, err := evidence.Check(t.Context(), m[1], key)
+	s, err := evidence.Check(t.Context(), example, key)
 	if err != nil || s.Sentence != "log log.example signed a tree of 2 entries, although the log had ended with entry 0" {
 		t.Errorf("%s, %v", s.Sentence, err)
 	}

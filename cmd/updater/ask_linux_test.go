@@ -65,7 +65,7 @@ func TestOwnerIsAsked(t *testing.T) {
 			t.Fatalf("%q: installed", no)
 		}
 	}
-	// What was typed before the report was shown is no answer to it.
+	// What was typed before the report was shown is not an answer to it.
 	held := s.holdBack("/metadata/timestamp.json")
 	early := d.asks("apps/app", ask...)
 	<-held.asked

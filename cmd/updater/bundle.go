@@ -64,8 +64,8 @@ the first on, timestamp, snapshot, targets metadata, the proofs beside them, and
 targets that are named. All of it is checked first, as a device would; what a device
 would refuse is not written. The same repository gives the same bytes.
 
-Trust begins with --trusted-root, or else with root 1 of the repository, whosever that
-is: then the first line says so. The bundle is for devices that were given that root or
+Trust begins with --trusted-root, or else with root 1 of the repository, which may be
+anybody's: then the first line says so. The bundle is for devices that were given that root or
 a newer one. If the install policy names the next trust policy, that target is taken
 too; its ages and approvals are for devices to judge.`,
 		Example: `  updater bundle create update.bundle --policy trust.txt --target-name firmware.bin \
@@ -350,12 +350,12 @@ func newBundleInstall(o *options) *cobra.Command {
 all that are in it or those that are named, into the target directory. The network is
 not used. The first line says how old what the device knows then is.
 
-A device that goes by its clock refuses a bundle whose metadata has expired. Whoever
-knows that there is nothing newer gives --now none: expiry is then judged by the times
-of the witnesses alone.
+A device that goes by its clock refuses a bundle whose metadata has expired. An
+owner who knows that there is nothing newer gives --now none: expiry is then judged by
+the times of the witnesses alone.
 
 With --exec a command installs each target, as updater install --help says. Then they
-have to be named: otherwise whoever made the bundle would choose which of the targets
+have to be named: otherwise the maker of the bundle would choose which of the targets
 that the vendor lists are given to it.
 ` + execHelp,
 		Example: `  updater bundle install /media/stick/update.bundle --metadata-dir /var/lib/updater --policy trust.txt --target-dir /var/lib/targets`,
@@ -403,7 +403,7 @@ func newBundleRefresh(o *options) *cobra.Command {
 		Long: `Refresh asks the log for the newest proof of the root and of each targets file in a
 bundle, and writes the bundle again with them, beside the first proofs. Together they
 show devices with min_age how long a release has been public. It does not need the
-vendor's keys, and is for whoever carries the bundle to the device. The URL of the log is
+vendor's keys, and is for those who carry the bundle to the device. The URL of the log is
 that in the trust policy.
 
 What the vendor has signed stays as it is, with its dates: a bundle that has expired is

@@ -38,7 +38,7 @@ func (c *checker) run(ctx context.Context, cfg verify.Config, trustedRoot string
 		c.client, err = verify.Refresh(ctx, cfg, c.state, c.folder)
 	}
 	if c.own && c.client != nil && c.client.Standing() != nil {
-		err = nil // a newer release waits, which is no fault of the files
+		err = nil // a newer release waits, which is not a fault of the files
 	}
 	begun := device.Given{Role: tuf.RoleRoot, Name: name, File: c.folder.Root}
 	if err := c.judged(append([]device.Given{begun}, c.given()...), err); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// evidenceFolder is a folder beside metadata and targets, in which whoever brings an update
-// may bring evidence.
+// evidenceFolder is a folder beside metadata and targets, in which somebody who brings an
+// update may bring evidence.
 const evidenceFolder = "evidence"
 
 // maxEvidence is how many files of evidence are looked at.

@@ -262,15 +262,40 @@ It makes no requests and changes nothing: what it prints is as of the last refre
 	}
 }
 
+// decide applies a decision of the owner's to what waits under each of the ids, all of it or
+// nothing, and stores it. It returns the state, what was decided, and the device's time.
+func (o *options) decide(cmd *cobra.Command, ids []string, decision func(s verify.State, id string, now time.Time) (verify.State, []verify.Waiting, error)) (verify.State, []verify.Waiting, time.Time, error) {
+	store, state, unlock, err := o.openState(cmd, true)
+	if err != nil {
+		return state, nil, time.Time{}, err
+	}
+	defer unlock()
+	now, err := o.clock(time.Now())
+	if err != nil {
+		return state, nil, now, err
+	}
+	var decided []verify.Waiting
+	for _, id := range ids {
+		var under []verify.Waiting
+		if state, under, err = decision(state, id, now); err != nil {
+			if errors.Is(err, verify.ErrNotWaiting) {
+				err = fmt.Errorf("%w: updater pending prints what waits", err)
+			}
+			return state, nil, now, err
+		}
+		decided = append(decided, under...)
+	}
+	return state, decided, now, store.SaveState(state)
+}
+
 func newApprove(o *options) *cobra.Command {
 	withoutProof := false
 	cmd := &cobra.Command{
 		Use:   "approve --metadata-dir DIR ID...",
 		Short: "Let a device take what waits",
 		Long: `Approve is the owner's word: the next refresh or download takes what waits under the ids
-that updater pending prints, though it is younger
-than the install policy wants or needs an approval, and though policies require less than
-before. It makes no requests.
+that updater pending prints, though it is younger than the install policy wants or needs
+an approval, and though policies require less than before. It makes no requests.
 
 An approval is of one file of one role, byte by byte, and ends when another release of
 the role comes. A vendor may release several roles together: pending lists them all, and
@@ -283,27 +308,10 @@ is recorded when it is accepted: updater status shows it.`,
 		Example: `  updater approve --metadata-dir /var/lib/updater 3f2a91c04d5e6f70a1b2c3d4e5f60718`,
 		Args:    some("an id, which updater pending prints", "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, state, unlock, err := o.openState(cmd, true)
+			state, approved, _, err := o.decide(cmd, args, func(s verify.State, id string, now time.Time) (verify.State, []verify.Waiting, error) {
+				return s.Approve(id, withoutProof, now)
+			})
 			if err != nil {
-				return err
-			}
-			defer unlock()
-			now, err := o.clock(time.Now())
-			if err != nil {
-				return err
-			}
-			var approved []verify.Waiting
-			for _, id := range args {
-				var under []verify.Waiting
-				if state, under, err = state.Approve(id, withoutProof, now); err != nil {
-					if errors.Is(err, verify.ErrNotWaiting) {
-						err = fmt.Errorf("%w: updater pending prints what waits", err)
-					}
-					return err
-				}
-				approved = append(approved, under...)
-			}
-			if err := s.SaveState(state); err != nil {
 				return err
 			}
 			if o.json {

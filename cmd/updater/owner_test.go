@@ -178,7 +178,7 @@ func TestNextPolicy(t *testing.T) {
 	d.run("pending", "--metadata-dir", d.metadata()).want(0, "a policy waits (quarantined)", "witnesses that were not enough are")
 	s.set("/metadata/3.targets.json.latest.tlog-proof", s.log.proof(leaf, s.log.size-1, 3, now))
 	s.must(os.Remove(filepath.Join(d.metadata(), "targets.json")))
-	// Whoever judges the files without updating says what an update would do.
+	// A command that judges the files without updating says what an update would do.
 	stick := filepath.Join(d.dir, "stick")
 	s.must(os.MkdirAll(stick, 0o755))
 	for _, name := range []string{"2.root.json", "timestamp.json", "3.snapshot.json", "3.targets.json", "3.targets.json.tlog-proof", "3.targets.json.latest.tlog-proof"} {

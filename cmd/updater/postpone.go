@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -33,27 +32,10 @@ again. updater approve ends the wait.`,
 			if err != nil {
 				return fmt.Errorf("--for: %w", err)
 			}
-			s, state, unlock, err := o.openState(cmd, true)
+			state, under, now, err := o.decide(cmd, args, func(s verify.State, id string, now time.Time) (verify.State, []verify.Waiting, error) {
+				return s.Postpone(id, d, now)
+			})
 			if err != nil {
-				return err
-			}
-			defer unlock()
-			now, err := o.clock(time.Now())
-			if err != nil {
-				return err
-			}
-			var under []verify.Waiting
-			for _, id := range args {
-				var more []verify.Waiting
-				if state, more, err = state.Postpone(id, d, now); err != nil {
-					if errors.Is(err, verify.ErrNotWaiting) {
-						err = fmt.Errorf("%w: updater pending prints what waits", err)
-					}
-					return err
-				}
-				under = append(under, more...)
-			}
-			if err := s.SaveState(state); err != nil {
 				return err
 			}
 			rows := make([]waitingRow, 0, len(under))

@@ -68,7 +68,7 @@ exec env -i "$(command -v chroot)" "$root" /updater "$@"`
 	if b, err := os.ReadFile(filepath.Join(state, "targets", "app")); err != nil || string(b) != "one" {
 		t.Errorf("installed %q, %v", b, err)
 	}
-	// Whoever only reads needs no place to write at all.
+	// A command that only reads needs no place to write at all.
 	s.must(os.RemoveAll(filepath.Join(root, "state")))
 	s.must(os.CopyFS(filepath.Join(root, "state"), os.DirFS(state)))
 	script = strings.Replace(script, `mount --bind "$2" "$1/state"`, "", 1)

@@ -33,8 +33,8 @@ The files are those of a repository (14.targets.json) or of a metadata directory
 
 With --metadata-dir they are judged as that device would judge them: from its trusted
 root, for its repository, and with its state, so that older files are a rollback.
-Without files the device's own are judged: a newer release that waits is no fault of
-theirs, and a line says that it waits. If DIR is a device's directory the versions in
+Without files the device's own are judged: a newer release that waits is not a
+fault of theirs, and a line says so. If DIR is a device's directory the versions in
 its state count too, and nothing else of it: it may have come with the files.
 Otherwise trust begins with --trusted-root, or else with the lowest root in DIR: then
 any repository passes, unless the install policy names one. The first line names the

@@ -3,29 +3,21 @@ package bundle
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/docpage"
 	"github.com/tuflog/tuflog/proofs"
 )
 
 // TestFormatsBundle computes the example of docs/formats.md, section Bundle, again, from the
 // files on that page, and its limits from ours.
 func TestFormatsBundle(t *testing.T) {
-	page, err := os.ReadFile("../../docs/formats.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := docpage.Read(t, "formats.md")
 	c := contents{}
 	c.add("targets/firmware.bin", make([]byte, 11))
 	for name, example := range map[string]string{"1.root.json": "root", "1.targets.json": "targets", "1.snapshot.json": "snapshot", "1.targets.json.tlog-proof": "sidecar"} {
-		m := regexp.MustCompile("(?s)<!-- example: " + example + " -->\n```[a-z]+\n(.*?)```\n").FindSubmatch(page)
-		if m == nil {
-			t.Fatalf("the page has no example %q", example)
-		}
-		c.add("metadata/"+name, m[1])
+		c.add("metadata/"+name, docpage.Example(t, page, example))
 	}
 	var out bytes.Buffer
 	if err := write(&out, c); err != nil {

@@ -4,28 +4,18 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/tuflog/tuflog/bench/docpage"
 	"github.com/tuflog/tuflog/proofs"
 )
 
 // TestFormatsConflict computes the example of docs/formats.md, section Conflict,
 // again, and checks it with the keys on that page and nothing else.
 func TestFormatsConflict(t *testing.T) {
-	page, err := os.ReadFile("../../docs/formats.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	example := func(name string) []byte {
-		m := regexp.MustCompile("(?s)<!-- example: " + name + " -->\n```[a-z]+\n(.*?)```\n").FindSubmatch(page)
-		if m == nil {
-			t.Fatalf("the page has no example %q", name)
-		}
-		return m[1]
-	}
+	page := docpage.Read(t, "formats.md")
+	example := func(name string) []byte { return docpage.Example(t, page, name) }
 	policy, err := proofs.ParsePolicy(example("policy"))
 	if err != nil {
 		t.Fatal(err)
