@@ -40,6 +40,9 @@ type quorum struct {
 type QuorumError struct {
 	Quorum string       // name of the quorum; empty if the policy has none
 	Short  []ShortGroup // from the quorum downwards
+	// Auditors are those of Policy.Auditors that have not cosigned, by their names in the
+	// policy, if there is no quorum without auditors and they are all that is missing.
+	Auditors []string
 }
 
 // A ShortGroup is a group of a policy with fewer members than it needs.
@@ -66,13 +69,34 @@ func (e *QuorumError) Error() string {
 		}
 		parts = append(parts, missing)
 	}
-	return fmt.Sprintf("quorum %q short: %s", e.Quorum, strings.Join(parts, "; "))
+	msg := fmt.Sprintf("quorum %q short: %s", e.Quorum, strings.Join(parts, "; "))
+	if len(e.Auditors) > 0 {
+		msg += ". Enough witnesses have cosigned it: the cosignature of an auditor is missing"
+	}
+	return msg
 }
 
 // Satisfied reports whether the witnesses for which have returns true are a
 // quorum: nil, or a *QuorumError. It calls have with names of the policy, with
-// some perhaps twice.
+// some more than once.
 func (p *Policy) Satisfied(have func(witness string) bool) error {
+	err := p.satisfied(have)
+	if err == nil {
+		return nil
+	}
+	auditors := p.Auditors()
+	isAuditor := func(name string) bool { return auditors[name] }
+	if len(auditors) > 0 && !p.CanBeMetWithout(isAuditor) && p.satisfied(func(name string) bool { return have(name) || isAuditor(name) }) == nil {
+		for _, w := range p.Witnesses {
+			if auditors[w.Name] && !have(w.Name) {
+				err.Auditors = append(err.Auditors, w.Name)
+			}
+		}
+	}
+	return err
+}
+
+func (p *Policy) satisfied(have func(witness string) bool) *QuorumError {
 	if p == nil || p.quorum.kind == quorumUndefined {
 		return &QuorumError{}
 	}
@@ -97,6 +121,44 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 		return &QuorumError{Quorum: q.name, Short: []ShortGroup{{Want: 1, Missing: []string{q.name}}}}
 	}
 	return &QuorumError{Quorum: q.name, Short: c.short(q.group, nil)}
+}
+
+// CanBeMetWithout reports whether the witnesses for which missing returns false, by their
+// names in the policy, are a quorum, when all of them cosign.
+func (p *Policy) CanBeMetWithout(missing func(witness string) bool) bool {
+	return p.satisfied(func(name string) bool { return !missing(name) }) == nil
+}
+
+// AuditorsGroup is the name of the group of a policy whose members are auditors: they
+// cosign the checkpoints that they have audited, so later than witnesses, and only once a
+// checkpoint is published. What a policy accepts does not depend on a name.
+const AuditorsGroup = "auditors"
+
+// Auditors returns the names of the witnesses that are in the group AuditorsGroup, or in
+// groups of it; none if the policy does not have it.
+func (p *Policy) Auditors() map[string]bool {
+	if p == nil {
+		return nil
+	}
+	for i, g := range p.groups {
+		if g.name == AuditorsGroup {
+			names := map[string]bool{}
+			p.within(i, names)
+			return names
+		}
+	}
+	return nil
+}
+
+// within adds the witnesses of a group. Groups have only groups before them as members.
+func (p *Policy) within(group int, names map[string]bool) {
+	for _, m := range p.groups[group].members {
+		if m.group < 0 {
+			names[m.name] = true
+		} else {
+			p.within(m.group, names)
+		}
+	}
 }
 
 // SmallestQuorum returns the smallest number of witnesses that is a quorum.

@@ -133,6 +133,9 @@ func TestRandomPolicies(t *testing.T) {
 				have[w.Name] = rng.IntN(2) == 0
 			}
 			by := func(w string) bool { return have[w] }
+			if without := p.CanBeMetWithout(func(w string) bool { return !have[w] }); without != ref.met(have) {
+				t.Fatalf("%swithout all but %v: %v", text, have, without)
+			}
 			err := p.Satisfied(by)
 			if (err == nil) != ref.met(have) {
 				t.Fatalf("%sby %v: %v", text, have, err)
@@ -157,6 +160,59 @@ func TestRandomPolicies(t *testing.T) {
 	}
 	if met < 500 || met > 5500 {
 		t.Errorf("%d of 6000 met: the cases are lopsided", met)
+	}
+}
+
+// An auditor is known by its group, at any depth, and only where the quorum needs one is
+// an auditor's cosignature what is missing.
+func TestAuditors(t *testing.T) {
+	const witnesses = "witness a W1\nwitness b W2\nwitness c W3\ngroup witnesses 2 a b c\n"
+	const auditors = "witness x W4\nwitness y1 W5\nwitness y2 W6\ngroup y any y1 y2\ngroup auditors any x y\n"
+	for _, tt := range []struct {
+		policy, have string
+		auditors     string
+		needed       bool
+		missing      string // auditors that are all that is missing
+	}{
+		{witnesses + auditors + "group devices all witnesses auditors\nquorum devices\n", "a b", "x y1 y2", true, "x y1 y2"},
+		{witnesses + auditors + "group devices all witnesses auditors\nquorum devices\n", "a", "x y1 y2", true, ""},
+		{witnesses + auditors + "group devices all witnesses auditors\nquorum devices\n", "a x", "x y1 y2", true, ""},
+		{witnesses + auditors + "group devices all witnesses auditors\nquorum devices\n", "b c y2", "x y1 y2", true, "met"},
+		{witnesses + auditors + "group devices any witnesses auditors\nquorum devices\n", "a", "x y1 y2", false, ""},
+		{witnesses + auditors + "quorum witnesses\n", "a", "x y1 y2", false, ""},
+		{witnesses + auditors + "quorum none\n", "", "x y1 y2", false, "met"},
+		{witnesses + "witness x W4\ngroup devices all witnesses x\nquorum devices\n", "a b", "", false, ""},
+		{"witness auditors W1\nquorum auditors\n", "", "", false, ""},
+	} {
+		p := mustPolicy(t, policyText(t, tt.policy))
+		names := p.Auditors()
+		for _, name := range strings.Fields(tt.auditors) {
+			if !names[name] {
+				t.Errorf("%q: %s is not an auditor", tt.policy, name)
+			}
+		}
+		if len(names) != len(strings.Fields(tt.auditors)) {
+			t.Errorf("%q has the auditors %v", tt.policy, names)
+		}
+		if p.CanBeMetWithout(func(name string) bool { return names[name] }) == tt.needed {
+			t.Errorf("%q needs an auditor: %v", tt.policy, !tt.needed)
+		}
+		err := p.Satisfied(func(name string) bool { return slices.Contains(strings.Fields(tt.have), name) })
+		var short *QuorumError
+		switch {
+		case tt.missing == "met":
+			if err != nil {
+				t.Errorf("%q by %s: %v", tt.policy, tt.have, err)
+			}
+		case !errors.As(err, &short) || strings.Join(short.Auditors, " ") != tt.missing || (tt.missing != "") != strings.Contains(err.Error(), "the cosignature of an auditor is missing"):
+			t.Errorf("%q by %s: %#v: %v", tt.policy, tt.have, err, err)
+		}
+	}
+	if names := (*Policy)(nil).Auditors(); names != nil {
+		t.Error(names)
+	}
+	if (*Policy)(nil).CanBeMetWithout(func(string) bool { return false }) {
+		t.Error("no policy can be met")
 	}
 }
 
