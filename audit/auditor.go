@@ -199,7 +199,8 @@ type StepResult struct {
 // the next step continues from there, or that the auditor's own disk fails: a
 // *StateError.
 func (a *Auditor) Step(ctx context.Context) (StepResult, error) {
-	a.passing, a.fresh, a.stateErr, a.away = nil, nil, nil, false
+	a.passing, a.stateErr, a.away = nil, nil, false
+	defer func() { a.fresh = nil }()
 	from := a.next
 	a.saveUnsaved()
 	err := a.step(ctx)

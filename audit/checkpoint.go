@@ -119,6 +119,11 @@ func (a *Auditor) recordFork(older, newer claim, evidence ...Evidence) {
 	if older.tree.N == newer.tree.N {
 		f.Sentence = fmt.Sprintf("the log signed two histories: size %d with root %v and with root %v", older.tree.N, older.tree.Hash, newer.tree.Hash)
 	}
+	// The log grows on: it is the same fork with each checkpoint that follows.
+	f.about = fmt.Sprintf("%d %v", older.tree.N, older.tree.Hash)
+	if older.tree.N == newer.tree.N {
+		f.about += fmt.Sprintf(" %v", newer.tree.Hash)
+	}
 	f.Evidence = evidence
 	a.record(f)
 }

@@ -20,7 +20,7 @@ type Class string
 const (
 	Tampering    Class = "tampering"    // the log, or a server of its files, misbehaved
 	Equivocation Class = "equivocation" // the vendor signed two things under one version
-	Unexpected   Class = "unexpected"   // an entry that this auditor does not know and cannot judge
+	Unexpected   Class = "unexpected"   // what nobody said would come: an entry that cannot be judged, or what a vendor's keys signed
 	Hygiene      Class = "hygiene"      // allowed, but worth a look
 	Outage       Class = "outage"       // a file could not be fetched or checked now
 )
@@ -32,6 +32,7 @@ type Kind string
 const (
 	BadSignature   Kind = "bad-signature"   // a checkpoint carries a signature of a known key that fails
 	Fork           Kind = "fork"            // two checkpoints signed by the log contradict each other
+	ViewWithheld   Kind = "view-withheld"   // witnesses cosigned a larger tree long ago, and the log does not show it
 	Rollback       Kind = "rollback"        // the log serves a smaller checkpoint than one that was verified
 	RootMismatch   Kind = "root-mismatch"   // the entries served do not hash to the signed root
 	TileMismatch   Kind = "tile-mismatch"   // a tile served holds other hashes than the entries give
@@ -43,6 +44,10 @@ const (
 
 	SecondPayload Kind = "second-payload" // evidence: two payloads signed under one version
 	BothStand     Kind = "both-stand"     // two payloads of one version are releases, both bound, and both stand
+
+	LiveEquivocation Kind = "live-equivocation" // a live repository serves a second payload of a version, with proof against the keys
+	LiveOther        Kind = "live-other"        // it serves another payload of a version than is logged, signed by the keys in force
+	LiveUnlogged     Kind = "live-unlogged"     // it serves what is signed by the keys in force and not logged
 
 	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
 
@@ -75,6 +80,8 @@ const (
 	SingledOut         Kind = "singled-out"         // names or custom data say for whom a target is
 	ListedBack         Kind = "listed-back"         // a snapshot or timestamp lists older versions than before, or fewer files
 	PackMismatch       Kind = "pack-mismatch"       // a pack served is not that of its bundle; its files were read one by one
+	LiveUnsigned       Kind = "live-unsigned"       // a live repository serves what no device accepts
+	LiveStale          Kind = "live-stale"          // it serves what is older than what has long been logged
 	OldNotes           Kind = "old-notes"           // notes that were kept are signed by keys that the policy does not name
 
 	Unreachable Kind = "unreachable"  // the log does not answer, or not with the requested file
@@ -84,21 +91,24 @@ const (
 	TileMissing Kind = "tile-missing" // the log does not serve a tile
 	Unjudged    Kind = "unjudged"     // a leaf cannot be judged because a blob is missing
 	CopyBehind  Kind = "copy-behind"  // a copy of the log ends before what was verified
+	LiveMissing Kind = "live-missing" // a live repository does not serve its metadata, or not all of it
 )
 
 var classes = map[Kind]Class{
 	BadSignature: Tampering, Fork: Tampering, Rollback: Tampering, RootMismatch: Tampering, TileMismatch: Tampering,
-	BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering, BehindEnd: Tampering,
+	ViewWithheld: Tampering, BadLeaf: Tampering, BlobMismatch: Tampering, FalseAdmission: Tampering, Duplicate: Tampering, BehindEnd: Tampering,
 	SecondPayload: Equivocation, BothStand: Equivocation,
-	UnknownLeaf: Unexpected,
-	VersionGap:  Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
+	LiveEquivocation: Equivocation,
+	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected,
+	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,
 	SecondChain: Hygiene, ForkedRoot: Hygiene, SharedTopLevel: Hygiene, TwoIDs: Hygiene, KeyForm: Hygiene, RevokedKey: Hygiene,
 	DelegationWidened: Hygiene, DelegationShadowed: Hygiene, DelegationOrder: Hygiene, TerminatingChanged: Hygiene,
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
+	LiveUnsigned: Hygiene, LiveStale: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
-	CopyBehind: Outage,
+	CopyBehind: Outage, LiveMissing: Outage,
 }
 
 // Class returns the class of a kind.
@@ -179,7 +189,7 @@ func (a *Auditor) record(f Finding) { a.pending = append(a.pending, f) }
 // equivocation are never left out, but then without their evidence.
 func (a *Auditor) settle(ctx context.Context) error {
 	for len(a.pending) > 0 {
-		if err := a.settleOne(ctx, a.pending[0]); err != nil {
+		if err := a.settleOne(ctx, a.pending[0], state.Lasting); err != nil {
 			return err
 		}
 		a.pending = a.pending[1:]
@@ -188,7 +198,7 @@ func (a *Auditor) settle(ctx context.Context) error {
 	return nil
 }
 
-func (a *Auditor) settleOne(ctx context.Context, f Finding) error {
+func (a *Auditor) settleOne(ctx context.Context, f Finding, scope state.Scope) error {
 	sum := f.digest()
 	known, found, err := a.db.Finding(ctx, sum)
 	if err != nil || found && known.Gone == 0 {
@@ -217,7 +227,7 @@ func (a *Auditor) settleOne(ctx context.Context, f Finding) error {
 	for i := range f.Evidence {
 		f.Evidence[i].content = nil
 	}
-	return a.putFinding(ctx, f, sum, state.Lasting)
+	return a.putFinding(ctx, f, sum, scope)
 }
 
 // full reports whether so many findings of the kind are kept that another one is not, or

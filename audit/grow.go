@@ -182,9 +182,7 @@ func (a *Auditor) takeOver(ctx context.Context, c *proofs.SignedCheckpoint, sign
 	g, now := a.growth, claim{c.Tree, signed}
 	a.growth = nil
 	if len(g.contradicted) > 0 {
-		for _, old := range g.contradicted {
-			a.fork(ctx, old, now)
-		}
+		a.fork(ctx, g.contradicted[0], now) // the smallest: those that follow are of the same history
 		return nil
 	}
 	if err := a.db.SetVerified(ctx, signed); err != nil {

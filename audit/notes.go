@@ -191,13 +191,20 @@ func (a *Auditor) closeNotes(ctx context.Context) error {
 	return a.db.CloseNotes(ctx, a.next, waiting...)
 }
 
+// errNoLeaves means that not all leaves of a tree have been judged.
+var errNoLeaves = errors.New("not all of its leaves are here")
+
 // forksFrom reports whether a larger tree does not begin with a smaller one, and
-// records that. The error means that neither the log's tiles nor those of the leaves that
-// were judged tell.
+// records that. The error means that neither the tiles of the leaves that were judged nor
+// those of the log tell.
 func (a *Auditor) forksFrom(ctx context.Context, older, newer claim) (bool, error) {
-	conflict, err := fraud.NewConflict(ctx, older.note, newer.note, tileReader{a})
-	if err != nil && !errors.Is(err, fraud.ErrNoConflict) && newer.tree.N <= a.db.Size() && ctx.Err() == nil {
+	var conflict fraud.Conflict
+	err := errNoLeaves
+	if newer.tree.N <= a.db.Size() {
 		conflict, err = fraud.NewConflict(ctx, older.note, newer.note, a.Tiles())
+	}
+	if err != nil && !errors.Is(err, fraud.ErrNoConflict) && ctx.Err() == nil {
+		conflict, err = fraud.NewConflict(ctx, older.note, newer.note, tileReader{a})
 	}
 	if errors.Is(err, fraud.ErrNoConflict) {
 		return false, nil

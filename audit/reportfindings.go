@@ -105,7 +105,7 @@ func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Findi
 	err = a.db.Findings(ctx, false, func(f state.Finding) error {
 		found, err := lived(f, replay)
 		lives[f.Sum] = found.Lived
-		if f.Scope == state.Lasting || partly && !is[f.Sum] && f.Scope == state.Present {
+		if f.Scope == state.Lasting || f.Scope == state.Outside || partly && !is[f.Sum] && f.Scope == state.Present {
 			list = append(list, found)
 		}
 		return err

@@ -19,6 +19,7 @@ const (
 	Lasting Scope = iota // until its repository is judged again without it
 	Passing              // until a step does without it: outages
 	Present              // until a report does without it: about the present state of repositories
+	Outside              // until those who watch something else than the log say that it is gone
 )
 
 // Finding is a finding with its life. Times are POSIX seconds.
@@ -101,11 +102,12 @@ func (db *DB) CountFindings(ctx context.Context, kind string, repository tuf.Dig
 	return n, err
 }
 
-// AnyOf reports whether a finding of one of the classes is there.
+// AnyOf reports whether a finding of one of the classes is there, of those about what the log
+// serves: none of scope Outside.
 func (db *DB) AnyOf(ctx context.Context, classes ...string) (bool, error) {
 	for _, class := range classes {
 		var n int
-		if ok, err := db.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 LIMIT 1", []any{class}, &n); ok || err != nil {
+		if ok, err := db.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 AND scope <> ? LIMIT 1", []any{class, Outside}, &n); ok || err != nil {
 			return ok, err
 		}
 	}

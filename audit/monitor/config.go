@@ -1,0 +1,298 @@
+package monitor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// Limits of a configuration.
+const (
+	MaxConfig       = 1 << 20 // bytes of the file
+	MaxLogs         = 1000
+	MaxRepositories = 1000 // of a log
+	MaxURLs         = 32   // of a repository
+)
+
+// Default values of a configuration.
+const (
+	DefaultListen   = "127.0.0.1:7390"
+	DefaultInterval = 2 * time.Second
+	DefaultEvery    = 5 * time.Minute
+	DefaultWithheld = 10 * time.Minute
+	DefaultStale    = 24 * time.Hour
+)
+
+// Config is the configuration file of a monitor. Paths are relative to the file; Read makes
+// them absolute or relative to the working directory.
+type Config struct {
+	Dir    string `toml:"dir"`    // has all that lasts; required
+	Listen string `toml:"listen"` // address of the page, /metrics and the rest; "none": nothing is served; empty: DefaultListen
+	URL    string `toml:"url"`    // at which people reach the page; optional
+	Logs   []Log  `toml:"log"`
+}
+
+// Log is a log to follow.
+type Log struct {
+	Name     string        `toml:"name"`     // unique; of its files in Dir
+	Policy   string        `toml:"policy"`   // path of the trust policy
+	URL      string        `toml:"url"`      // empty: the policy names it
+	Mirror   bool          `toml:"mirror"`   // a copy is kept in Dir, and served
+	Interval time.Duration `toml:"interval"` // between two looks; 0: DefaultInterval
+	// Withheld is how long witnesses may have cosigned a larger tree than the log shows; 0:
+	// DefaultWithheld.
+	Withheld     time.Duration      `toml:"withheld"`
+	Repositories []RepositoryConfig `toml:"repository"`
+}
+
+// RepositoryConfig is a repository of a log that is watched beside it.
+type RepositoryConfig struct {
+	ID    string        `toml:"id"`    // hex, or its beginning
+	Name  string        `toml:"name"`  // unique in its log; empty: the ID
+	URLs  []string      `toml:"urls"`  // of live metadata
+	Every time.Duration `toml:"every"` // how often they are compared; 0: DefaultEvery
+	Stale time.Duration `toml:"stale"` // how long they may serve what is older than the log has; 0: DefaultStale
+
+	Expectations    string `toml:"expectations"` // URL or path of signed expectations; empty: none
+	ExpectationsKey string `toml:"expectations_key"`
+}
+
+// Read reads a configuration file. Its errors name the file, the line if it is known, the key,
+// and what to do.
+func Read(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, MaxConfig+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return Parse(path, b)
+}
+
+// Parse is Read of a text. path is where it stands.
+func Parse(path string, text []byte) (*Config, error) {
+	if len(text) > MaxConfig {
+		return nil, fmt.Errorf("%s: %d bytes or more, more than %d", path, len(text), MaxConfig)
+	}
+	var c Config
+	meta, err := toml.Decode(string(text), &c)
+	if parse := (toml.ParseError{}); errors.As(err, &parse) {
+		key := ""
+		if parse.LastKey != "" {
+			key = parse.LastKey + ": "
+		}
+		return nil, fmt.Errorf("%s:%d: %s%s", path, parse.Position.Line, key, parse.Message)
+	}
+	if err != nil { // of a type, with the line and the key in its text
+		return nil, fmt.Errorf("%s:%s", path, wrongType.ReplaceAllString(err.Error(), "$1: $2: "))
+	}
+	lines := findLines(string(text))
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		key := unknown[0]
+		return nil, fmt.Errorf("%s:%s%s", path, lines.of(key.String()), unknownKey(key))
+	}
+	c.resolve(filepath.Dir(path))
+	if err := c.Check(); err != nil {
+		key, _, _ := strings.Cut(err.Error(), ":")
+		return nil, fmt.Errorf("%s:%s%w", path, lines.of(key), err)
+	}
+	c.fill()
+	return &c, nil
+}
+
+// wrongType is the beginning of an error of the TOML package about a value of another type.
+var wrongType = regexp.MustCompile(`^toml: line ([0-9]+) \(last key "([^"]*)"\): `)
+
+// resolve makes relative paths those from a folder.
+func (c *Config) resolve(folder string) {
+	from := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	from(&c.Dir)
+	for i := range c.Logs {
+		from(&c.Logs[i].Policy)
+		for j := range c.Logs[i].Repositories {
+			from(&c.Logs[i].Repositories[j].Expectations)
+		}
+	}
+}
+
+// fill puts default values for what is not set.
+func (c *Config) fill() {
+	c.Listen = cmp.Or(c.Listen, DefaultListen)
+	for i := range c.Logs {
+		l := &c.Logs[i]
+		l.Interval, l.Withheld = cmp.Or(l.Interval, DefaultInterval), cmp.Or(l.Withheld, DefaultWithheld)
+		for j := range l.Repositories {
+			r := &l.Repositories[j]
+			r.Every, r.Stale, r.Name = cmp.Or(r.Every, DefaultEvery), cmp.Or(r.Stale, DefaultStale), cmp.Or(r.Name, r.ID)
+		}
+	}
+}
+
+// Check returns what is wrong with a configuration, without reading anything else. The error
+// begins with the key: log[1].name is the name in the second [[log]].
+func (c *Config) Check() error {
+	if c.Dir == "" {
+		return errors.New(`dir: want the directory that has all that lasts, such as "/var/lib/tuflog-auditor"`)
+	}
+	if c.Listen != "" && c.Listen != "none" {
+		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+			return fmt.Errorf(`listen: %q: want HOST:PORT, such as %q, or "none"`, c.Listen, DefaultListen)
+		}
+	}
+	if c.URL != "" {
+		if err := checkURL(c.URL); err != nil {
+			return fmt.Errorf("url: %w", err)
+		}
+	}
+	if len(c.Logs) == 0 {
+		return errors.New("log: want one [[log]] or more: there is nothing to follow")
+	}
+	if len(c.Logs) > MaxLogs {
+		return fmt.Errorf("log: %d logs, more than %d", len(c.Logs), MaxLogs)
+	}
+	names := map[string]bool{}
+	for i := range c.Logs {
+		at, l := fmt.Sprintf("log[%d]", i), &c.Logs[i]
+		if err := l.check(at); err != nil {
+			return err
+		}
+		if names[l.Name] {
+			return fmt.Errorf("%s.name: %q is the name of another [[log]], too: want another", at, l.Name)
+		}
+		names[l.Name] = true
+	}
+	return nil
+}
+
+func (l *Log) check(at string) error {
+	if err := checkName(l.Name); err != nil {
+		return fmt.Errorf("%s.name: %w", at, err)
+	}
+	if l.Policy == "" {
+		return fmt.Errorf("%s.policy: want the path of the log's trust policy", at)
+	}
+	if l.URL != "" {
+		if err := checkURL(l.URL); err != nil {
+			return fmt.Errorf("%s.url: %w", at, err)
+		}
+	}
+	if err := checkDuration(l.Interval, 100*time.Millisecond); err != nil {
+		return fmt.Errorf("%s.interval: %w", at, err)
+	}
+	if err := checkDuration(l.Withheld, time.Second); err != nil {
+		return fmt.Errorf("%s.withheld: %w", at, err)
+	}
+	if len(l.Repositories) > MaxRepositories {
+		return fmt.Errorf("%s.repository: %d repositories, more than %d", at, len(l.Repositories), MaxRepositories)
+	}
+	names := map[string]bool{}
+	for i := range l.Repositories {
+		at, r := fmt.Sprintf("%s.repository[%d]", at, i), &l.Repositories[i]
+		if err := r.check(at); err != nil {
+			return err
+		}
+		if name := cmp.Or(r.Name, r.ID); names[name] {
+			return fmt.Errorf("%s.name: %q is the name of another repository of this log, too: want another", at, name)
+		}
+		names[cmp.Or(r.Name, r.ID)] = true
+	}
+	return nil
+}
+
+var hexID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+
+func (r *RepositoryConfig) check(at string) error {
+	if !hexID.MatchString(r.ID) {
+		return fmt.Errorf("%s.id: %q: want the repository's id, or its beginning: 4 to 64 hex digits (auditor show prints it)", at, r.ID)
+	}
+	if len(r.Name) > 200 || strings.ContainsFunc(r.Name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return fmt.Errorf("%s.name: want up to 200 bytes without control characters", at)
+	}
+	if len(r.URLs) > MaxURLs {
+		return fmt.Errorf("%s.urls: %d URLs, more than %d", at, len(r.URLs), MaxURLs)
+	}
+	for _, u := range r.URLs {
+		if err := checkURL(u); err != nil {
+			return fmt.Errorf("%s.urls: %w", at, err)
+		}
+	}
+	if err := checkDuration(r.Every, time.Second); err != nil {
+		return fmt.Errorf("%s.every: %w", at, err)
+	}
+	if err := checkDuration(r.Stale, time.Second); err != nil {
+		return fmt.Errorf("%s.stale: %w", at, err)
+	}
+	if (r.Expectations == "") != (r.ExpectationsKey == "") {
+		return fmt.Errorf("%s.expectations: want both expectations and expectations_key, or neither", at)
+	}
+	if r.ExpectationsKey != "" {
+		if _, err := proofs.ParseKey(r.ExpectationsKey); err != nil {
+			return fmt.Errorf("%s.expectations_key: %w", at, err)
+		}
+	}
+	if strings.Contains(r.Expectations, "://") {
+		if err := checkURL(r.Expectations); err != nil {
+			return fmt.Errorf("%s.expectations: %w", at, err)
+		}
+	}
+	if len(r.URLs) == 0 && r.Expectations == "" {
+		return fmt.Errorf("%s: want urls, expectations or both: there is nothing to watch beside the log, which follows all repositories", at)
+	}
+	return nil
+}
+
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// checkName refuses a name of a log that cannot be that of its files.
+func checkName(s string) error {
+	if !name.MatchString(s) || strings.HasSuffix(s, ".status.json") || strings.HasSuffix(s, ".newest") {
+		return fmt.Errorf("%q: want up to 64 of a-z, 0-9, \".\", \"_\" and \"-\", a letter or digit first", s)
+	}
+	return nil
+}
+
+func checkDuration(d, least time.Duration) error {
+	if d != 0 && d < least {
+		return fmt.Errorf(`%v: want %v or more, such as "5m"`, d, least)
+	}
+	return nil
+}
+
+// checkURL refuses what no path can be put behind.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%q: want http:// or https://, a host and perhaps a path", fetch.Redacted(s))
+	}
+	return nil
+}
+
+// Find returns the repository of a log's configuration that has a name, an id or the
+// beginning of one.
+func (l *Log) Find(repository string) (*RepositoryConfig, bool) {
+	i := slices.IndexFunc(l.Repositories, func(r RepositoryConfig) bool { return r.Name == repository || r.ID == repository })
+	if i < 0 {
+		return nil, false
+	}
+	return &l.Repositories[i], true
+}

@@ -1,0 +1,84 @@
+package monitor_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit/monitor"
+)
+
+const small = `dir = "state"
+[[log]]
+name = "example"
+policy = "policy.txt"
+`
+
+func TestConfig(t *testing.T) {
+	c, err := monitor.Parse("/etc/m/monitor.toml", []byte(small+`interval = "3s"
+  [[log.repository]]
+  id = "0011aabb"
+  urls = ["https://updates.example.com/metadata/"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.Logs[0]
+	if c.Dir != "/etc/m/state" || l.Policy != "/etc/m/policy.txt" || c.Listen != monitor.DefaultListen {
+		t.Errorf("%q %q %q", c.Dir, l.Policy, c.Listen)
+	}
+	if l.Interval != 3*time.Second || l.Withheld != monitor.DefaultWithheld || l.Repositories[0].Every != monitor.DefaultEvery || l.Repositories[0].Name != "0011aabb" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// An error names the file, the line, the key and what to do.
+func TestWrongConfig(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", "", "m.toml: dir: want the directory"},
+		{"no log", `dir = "x"`, "m.toml: log: want one [[log]] or more"},
+		{"not TOML", small + "interval = 3s\n", "m.toml:5: "},
+		{"unknown key", small + "intervall = \"3s\"\n", `m.toml:5: log.intervall: unknown key: remove it, or write one of interval, mirror, name, policy, repository`},
+		{"unknown key at the top", "dirr = 'x'\n" + small, "m.toml:1: dirr: unknown key: remove it, or write one of "},
+		{"unknown table", small + "[cosigner]\nname = 'x'\n", "m.toml:5: cosigner: unknown key"},
+		{"unknown key in a later table", small + "[[log]]\nname = 'b'\npolicy = 'p'\n[[log.repository]]\nid = '0011'\nurl = 'https://x.example/'\n", "m.toml:10: log.repository.url: unknown key: remove it, or write one of every, expectations, expectations_key, id, name, stale, urls"},
+		{"name of a folder", strings.Replace(small, "example", "../x", 1), `m.toml:3: log[0].name: "../x": want up to 64`},
+		{"name of a status", strings.Replace(small, "example", "x.status.json", 1), `m.toml:3: log[0].name: `},
+		{"two of one name", small + "[[log]]\nname = 'example'\npolicy = 'p'\n", `m.toml:6: log[1].name: "example" is the name of another [[log]], too`},
+		{"no policy", "dir = 'x'\n[[log]]\nname = 'a'\n", "m.toml:2: log[0].policy: want the path"},
+		{"number for a duration", small + "interval = 2\n", `m.toml:5: log[0].interval: 2ns: want 100ms or more, such as "5m"`},
+		{"wrong type", small + "mirror = 'yes'\n", "m.toml:5: "},
+		{"listen", "listen = '7390'\n" + small, `m.toml:1: listen: "7390": want HOST:PORT`},
+		{"password", small + "url = 'ftp://me:secret@host/'\n", "m.toml:5: log[0].url: "},
+		{"id", small + "[[log.repository]]\nid = 'XY'\n", `m.toml:6: log[0].repository[0].id: "XY": want the repository's id`},
+		{"nothing to watch", small + "[[log.repository]]\nid = '0011'\n", "m.toml:5: log[0].repository[0]: want urls, expectations or both"},
+		{"no key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\n", "m.toml:7: log[0].repository[0].expectations: want both"},
+		{"wrong key", small + "[[log.repository]]\nid = '0011'\nexpectations = 'x'\nexpectations_key = 'abc'\n", "m.toml:8: log[0].repository[0].expectations_key: "},
+	} {
+		_, err := monitor.Parse("m.toml", []byte(tt.text))
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s:\n got %v\nwant %s…", tt.name, err, tt.want)
+		}
+	}
+	if _, err := monitor.Parse("m.toml", make([]byte, monitor.MaxConfig+1)); err == nil {
+		t.Error("a file of any size is read")
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(small))
+	f.Add([]byte(small + "x = 1\n[[log.repository]]\nid='00'\n[to.ops]\ntype = 'mail'\n"))
+	f.Add([]byte("[[log]]\n[log.x]\n[[log.x.y]]\na.b = 1\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := monitor.Parse("m.toml", b)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "m.toml:") {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+			return
+		}
+		if err := c.Check(); err != nil {
+			t.Errorf("what was read is refused: %v", err)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/durable"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// Status is what a monitor last saw of a log. It says nothing of findings, which are in the
+// log's audit state. Times are POSIX seconds; 0: never.
+type Status struct {
+	Log     string `json:"log"`              // its name in the configuration
+	Origin  string `json:"origin,omitempty"` // empty: no checkpoint has been verified
+	URL     string `json:"url"`              // without a password
+	Written int64  `json:"written"`          // when this was written
+
+	Checkpoint *audit.CheckpointReport `json:"checkpoint"` // the newest that was verified; null: none
+	Cosigned   int64                   `json:"cosigned"`   // the latest time that a witness gave with it
+	Judged     int64                   `json:"judged"`     // leaves
+	Waiting    int64                   `json:"waiting"`    // leaves of the checkpoint that are not judged yet
+	Vouches    bool                    `json:"vouches"`    // every leaf was judged and is right, every file was there
+	Ended      bool                    `json:"ended"`      // the log has ended
+
+	Asked    int64  `json:"asked"`    // when the log was asked last
+	Answered int64  `json:"answered"` // when it was last read to its newest verified checkpoint
+	Trouble  string `json:"trouble,omitempty"`
+	Since    int64  `json:"since,omitempty"` // when the trouble began
+
+	Open map[audit.Class]int `json:"open"` // findings that are there and are not acknowledged, by class
+
+	Witnesses    []Witness    `json:"witnesses"`
+	Repositories []Repository `json:"repositories"`
+}
+
+// Witness is what a witness of the log's policy shows of the log.
+type Witness struct {
+	Name     string `json:"name"`          // in the policy
+	URL      string `json:"url,omitempty"` // without a password; empty: it is not asked
+	Size     int64  `json:"size"`          // of the newest checkpoint that it cosigned
+	Time     int64  `json:"time"`          // of that cosignature; 0: not known
+	Asked    int64  `json:"asked"`
+	Answered int64  `json:"answered"`
+	Trouble  string `json:"trouble,omitempty"`
+}
+
+// Repository is what is watched of a repository beside the log.
+type Repository struct {
+	ID   tuf.Digest `json:"id,omitzero"` // zero: the log does not have it yet
+	Name string     `json:"name"`
+	Live []Live     `json:"live"`
+
+	Expectations *Expectations `json:"expectations,omitempty"` // nil: none are configured
+}
+
+// Live is a live repository, compared with the log.
+type Live struct {
+	URL      string `json:"url"`      // without a password
+	Compared int64  `json:"compared"` // when
+	Files    int    `json:"files"`    // that were read
+	Word     string `json:"word"`     // the worst verdict, as of auditor compare: logged, behind, unlogged …; empty: not compared yet
+	Sentence string `json:"sentence"`
+}
+
+// Expectations are what a vendor says will be released.
+type Expectations struct {
+	From    string `json:"from"`    // where they are read, without a password
+	Read    int64  `json:"read"`    // when they were read last
+	Version int64  `json:"version"` // 0: none have been read
+	Expires int64  `json:"expires"`
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// maxStatus is how many bytes of a status are read.
+const maxStatus = 16 << 20
+
+// StatusFile returns the path of the status of a log in a monitor's directory.
+func StatusFile(dir, log string) string { return filepath.Join(dir, "logs", log+".status.json") }
+
+// StateDir returns the audit state of a log in a monitor's directory.
+func StateDir(dir, log string) string { return filepath.Join(dir, "logs", log) }
+
+// MirrorDir returns the copy of a log in a monitor's directory.
+func MirrorDir(dir, log string) string { return filepath.Join(dir, "mirror", log) }
+
+// ReadStatus reads the status of a log in a monitor's directory. Its error wraps
+// fs.ErrNotExist if there is none.
+func ReadStatus(dir, log string) (*Status, error) {
+	if err := checkName(log); err != nil {
+		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	}
+	path := StatusFile(dir, log)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxStatus+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(b) > maxStatus {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, maxStatus)
+	}
+	var s Status
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &s, nil
+}
+
+// write writes the status.
+func (s *Status) write(dir string) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(StatusFile(dir, s.Log), append(b, '\n'), 0o644)
+}
