@@ -2,21 +2,28 @@ package leaf
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
-
-// kindLine is the first line of every kind of leaf, those to come included.
-var kindLine = regexp.MustCompile(`^tuflog [a-z][a-z0-9-]* v[1-9][0-9]*\n`)
 
 // UnknownKind reports whether an entry that did not parse says that it is a kind of leaf
 // that this package does not know, and returns its first line: a newer version may know it.
 func UnknownKind(raw []byte) (string, bool) {
-	line := string(kindLine.Find(raw))
-	if line == "" || line == "tuflog release v1\n" || line == "tuflog evidence v1\n" || line == End {
+	line, _, ok := strings.Cut(string(raw), "\n")
+	if !ok || !isKindLine(line) || line == "tuflog release v1" || line == "tuflog evidence v1" || line+"\n" == End {
 		return "", false
 	}
-	return strings.TrimSuffix(line, "\n"), true
+	return line, true
+}
+
+// isKindLine reports whether a line is the first one of any kind of leaf, those to come
+// included: "tuflog", a word of a-z, 0-9 and - that begins with a letter, and v with a
+// number from 1. Package regexp would weigh as much as all of proofs, on devices and in
+// browsers.
+func isKindLine(line string) bool {
+	line, ok := strings.CutPrefix(line, "tuflog ")
+	word, number, ok2 := strings.Cut(line, " v")
+	return ok && ok2 && word != "" && word[0] >= 'a' && word[0] <= 'z' && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" &&
+		number != "" && number[0] != '0' && strings.Trim(number, "0123456789") == ""
 }
 
 // Difference words how a leaf differs from the one that the rules give.

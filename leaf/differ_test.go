@@ -15,6 +15,12 @@ func TestUnknownKind(t *testing.T) {
 		"tuflog release v2":     "",
 		"tuflog release v02\n":  "",
 		"tuflog  v2\n":          "",
+		"tuflog a v\n":          "",
+		"tuflog a v1 v2\n":      "",
+		"tuflog 9a v2\n":        "",
+		"tuflog a_b v2\n":       "",
+		"tuflog a vv2\n":        "",
+		"tuflog a v2x\n":        "",
 		"other release v2\n":    "",
 		"":                      "",
 	} {
