@@ -306,16 +306,22 @@ type Lived struct {
 	AckReason string `json:"ack_reason,omitempty"`
 }
 
+// FindingKeeper is what keeps findings: a *state.DB or a *state.Reader.
+type FindingKeeper interface {
+	Replay(ctx context.Context) (int64, error)
+	Findings(ctx context.Context, all bool, fn func(state.Finding) error) error
+}
+
 // KeptFindings returns the findings that a state has: those that are there, or if all is
 // true those that are gone, too; the worst first.
-func KeptFindings(ctx context.Context, db *state.DB, all bool) ([]Finding, error) {
-	replay, err := db.Replay(ctx)
+func KeptFindings(ctx context.Context, kept FindingKeeper, all bool) ([]Finding, error) {
+	replay, err := kept.Replay(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list := []Finding{}
-	err = db.Findings(ctx, all, func(f state.Finding) error {
-		found, err := lived(f, replay)
+	err = kept.Findings(ctx, all, func(f state.Finding) error {
+		found, err := FindingOf(f, replay)
 		list = append(list, found)
 		return err
 	})
@@ -323,8 +329,9 @@ func KeptFindings(ctx context.Context, db *state.DB, all bool) ([]Finding, error
 	return list, err
 }
 
-// lived is a finding of the state, in the replay with a number.
-func lived(kept state.Finding, replay int64) (Finding, error) {
+// FindingOf reads a finding that a state has kept, in the replay with a number (state.Reader
+// has it). The error wraps state.ErrDamaged if it is not one.
+func FindingOf(kept state.Finding, replay int64) (Finding, error) {
 	var f Finding
 	if err := json.Unmarshal(kept.Body, &f); err != nil {
 		return f, &state.Error{Err: fmt.Errorf("%w: finding %s: %w", state.ErrDamaged, kept.ID(), err)}

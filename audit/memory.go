@@ -143,7 +143,7 @@ func CheckKept(ctx context.Context, db *state.DB) error {
 		}
 	}
 	return db.Findings(ctx, true, func(f state.Finding) error {
-		_, err := lived(f, 0)
+		_, err := FindingOf(f, 0)
 		return errors.Join(err, ctx.Err())
 	})
 }

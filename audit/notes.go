@@ -71,11 +71,11 @@ func (a *Auditor) keepNote(ctx context.Context, note proofs.Note) ([]byte, error
 // rememberNotes loads what earlier runs saw of the log and have not compared with what was
 // judged.
 func (a *Auditor) rememberNotes(ctx context.Context) error {
-	verified, newest, err := a.db.Verified(ctx)
+	verified, err := a.db.Verified(ctx)
 	if err != nil {
 		return err
 	}
-	for _, note := range [][]byte{verified, newest} {
+	for _, note := range [][]byte{verified, a.db.Newest()} {
 		if note == nil {
 			continue
 		}

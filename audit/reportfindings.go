@@ -103,7 +103,7 @@ func (a *Auditor) kept(ctx context.Context, partly bool, now []Finding) ([]Findi
 	}
 	list, lives := []Finding{}, map[tuf.Digest]*Lived{}
 	err = a.db.Findings(ctx, false, func(f state.Finding) error {
-		found, err := lived(f, replay)
+		found, err := FindingOf(f, replay)
 		lives[f.Sum] = found.Lived
 		if f.Scope == state.Lasting || f.Scope == state.Outside || partly && !is[f.Sum] && f.Scope == state.Present {
 			list = append(list, found)

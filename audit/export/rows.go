@@ -41,7 +41,7 @@ func timeOrNull(seconds int64) any {
 }
 
 func logRow(ctx context.Context, from *source, emit func(...any) error) error {
-	note, _, err := from.db.Verified(ctx)
+	note, err := from.db.Verified(ctx)
 	if err != nil || note == nil {
 		return err
 	}

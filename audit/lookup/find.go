@@ -12,7 +12,7 @@ import (
 	"github.com/tuflog/tuflog/tuf"
 )
 
-// Memory is what an auditor remembers of the leaves that it has judged: a *state.DB.
+// Memory is what an auditor remembers of the leaves that it has judged: a *state.Reader.
 type Memory interface {
 	Files(ctx context.Context, q state.Query, fn func(state.File) error) error
 	KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, fn func(state.KeyUse) error) error

@@ -36,7 +36,7 @@ func (db *DB) Check(ctx context.Context, progress func(done, total int64)) (*Che
 	if err := db.integrity(ctx); err != nil {
 		return nil, err
 	}
-	verified, _, err := db.Verified(ctx)
+	verified, err := db.Verified(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,9 @@ const countsName = "verdicts"
 
 // loadCounts reads how many leaves have each verdict. What is not that of all leaves, as of a
 // state that had no such counts, is not known.
-func (db *DB) loadCounts(ctx context.Context) error {
-	db.counts = nil
-	text, err := db.Get(ctx, countsName)
+func (r *Reader) loadCounts(ctx context.Context) error {
+	r.counts = nil
+	text, err := r.Get(ctx, countsName)
 	if err != nil {
 		return err
 	}
@@ -25,8 +25,8 @@ func (db *DB) loadCounts(ctx context.Context) error {
 	for _, n := range counts {
 		total += n
 	}
-	if total == db.tree.Size() {
-		db.counts = counts
+	if total == r.size {
+		r.counts = counts
 	}
 	return nil
 }
@@ -53,20 +53,20 @@ func (db *DB) count(v Verdict) {
 
 // Verdicts returns how many leaves have each verdict. They are counted where that is not
 // known: after leaves were judged again.
-func (db *DB) Verdicts(ctx context.Context) (map[Verdict]int64, error) {
-	if db.counts == nil {
-		counts, err := db.countVerdicts(ctx)
+func (r *Reader) Verdicts(ctx context.Context) (map[Verdict]int64, error) {
+	if r.counts == nil {
+		counts, err := r.countVerdicts(ctx)
 		if err != nil {
 			return nil, err
 		}
-		db.counts = counts
+		r.counts = counts
 	}
-	return maps.Clone(db.counts), nil
+	return maps.Clone(r.counts), nil
 }
 
-func (db *DB) countVerdicts(ctx context.Context) (map[Verdict]int64, error) {
+func (r *Reader) countVerdicts(ctx context.Context) (map[Verdict]int64, error) {
 	counts := map[Verdict]int64{}
-	err := db.each(ctx, "SELECT verdict, count(*) FROM leaves GROUP BY verdict", nil, func(scan func(...any) error) error {
+	err := r.each(ctx, "SELECT verdict, count(*) FROM leaves GROUP BY verdict", nil, func(scan func(...any) error) error {
 		var verdict, n int64
 		if err := scan(&verdict, &n); err != nil {
 			return err
@@ -79,13 +79,13 @@ func (db *DB) countVerdicts(ctx context.Context) (map[Verdict]int64, error) {
 }
 
 // checkCounts compares what is kept with what is there.
-func (db *DB) checkCounts(ctx context.Context) error {
-	if db.counts == nil {
+func (r *Reader) checkCounts(ctx context.Context) error {
+	if r.counts == nil {
 		return nil
 	}
-	counts, err := db.countVerdicts(ctx)
-	if err == nil && !maps.Equal(counts, db.counts) {
-		err = damaged("its leaves have the verdicts %v, and it says that they have %v", counts, db.counts)
+	counts, err := r.countVerdicts(ctx)
+	if err == nil && !maps.Equal(counts, r.counts) {
+		err = damaged("its leaves have the verdicts %v, and it says that they have %v", counts, r.counts)
 	}
 	return err
 }

@@ -1,7 +1,7 @@
 // Package state is an auditor's memory: what lasts from one process to the next.
 //
-// [Open] opens the state in a directory, and [DB.Files] finds the releases that list a
-// file.
+// [Open] opens the state in a directory for the process that writes it, and [NewView] for
+// others that read it meanwhile: [View.At].
 //
 // A state is one SQLite database. What was judged is written in transactions that end
 // between two leaves, with the edge of exactly the leaves that it has: a process that
@@ -28,12 +28,13 @@
 //
 // Package state knows leaves and trees, and judges nothing: package audit does, which
 // writes here. One process has a directory at a time. A DB is not safe for concurrent
-// use.
+// use, and a View is.
 //
 // # Queries
 //
-// [DB.Files] finds target files by SHA-256, SHA-512, path or repository; [DB.KeyUses] the
-// roles that a key may or might sign; [DB.Repositories] lists repositories; [DB.Leaves],
-// [DB.LeavesOf] and [DB.Naming] read leaves. What they say is true of the leaves that
-// have been judged, [DB.Size] of them.
+// A DB and a View have the same queries, those of a [Reader]. [Reader.Files] finds target
+// files by SHA-256, SHA-512, path or repository; [Reader.KeyUses] the roles that a key may or
+// might sign; [Reader.Repositories] lists repositories; [Reader.Leaves], [Reader.LeavesOf] and
+// [Reader.Naming] read leaves. What they say is true of the leaves that have been judged,
+// [Reader.Size] of them.
 package state

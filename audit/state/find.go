@@ -41,7 +41,7 @@ type Query struct {
 
 // Files calls fn for the files that a query is about, in no order. An error of fn ends
 // that.
-func (db *DB) Files(ctx context.Context, q Query, fn func(File) error) error {
+func (r *Reader) Files(ctx context.Context, q Query, fn func(File) error) error {
 	var where []string
 	var args []any
 	add := func(condition string, values ...any) {
@@ -58,7 +58,7 @@ func (db *DB) Files(ctx context.Context, q Query, fn func(File) error) error {
 		add("t.path = ?", q.Path)
 	}
 	if !q.Repository.IsZero() {
-		number, ok, err := db.knownRepository(ctx, q.Repository)
+		number, ok, err := r.knownRepository(ctx, q.Repository)
 		if err != nil || !ok {
 			return err
 		}
@@ -67,7 +67,7 @@ func (db *DB) Files(ctx context.Context, q Query, fn func(File) error) error {
 	if len(where) == 0 {
 		return errors.New("auditor state: a query for all files of all repositories")
 	}
-	return db.each(ctx, "SELECT "+listedColumns+", t.path, t.length, t.sha256, t.sha512 FROM targets t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+strings.Join(where, " AND "),
+	return r.each(ctx, "SELECT "+listedColumns+", t.path, t.length, t.sha256, t.sha512 FROM targets t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+strings.Join(where, " AND "),
 		args, func(scan func(...any) error) error {
 			var f File
 			var sha256 []byte
@@ -109,22 +109,22 @@ type KeyUse struct {
 
 // KeyUses calls fn for the places where a key is listed: under an id, or if that is
 // empty, the key of an identity, under any id. An error of fn ends that.
-func (db *DB) KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, fn func(KeyUse) error) error {
+func (r *Reader) KeyUses(ctx context.Context, id string, identity tuf.KeyIdentity, fn func(KeyUse) error) error {
 	where, arg := "t.id = ?", any(id)
 	if id == "" {
 		where, arg = "t.identity = ?", identity[:]
 	}
-	return db.keyUses(ctx, where+" ORDER BY t.first", arg, fn)
+	return r.keyUses(ctx, where+" ORDER BY t.first", arg, fn)
 }
 
 // KeysOf calls fn for the keys that the leaves of a repository list, in no order. An error
 // of fn ends that.
-func (db *DB) KeysOf(ctx context.Context, repository tuf.Digest, fn func(KeyUse) error) error {
-	return db.keyUses(ctx, "p.id = ?", repository[:], fn)
+func (r *Reader) KeysOf(ctx context.Context, repository tuf.Digest, fn func(KeyUse) error) error {
+	return r.keyUses(ctx, "p.id = ?", repository[:], fn)
 }
 
-func (db *DB) keyUses(ctx context.Context, where string, arg any, fn func(KeyUse) error) error {
-	return db.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+where,
+func (r *Reader) keyUses(ctx context.Context, where string, arg any, fn func(KeyUse) error) error {
+	return r.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+where,
 		[]any{arg}, func(scan func(...any) error) error {
 			var k KeyUse
 			var identity []byte
@@ -146,8 +146,8 @@ func (db *DB) keyUses(ctx context.Context, where string, arg any, fn func(KeyUse
 
 // UnderRootKey returns the repositories of which a root names a key for root, at most
 // limit: those that did so first.
-func (db *DB) UnderRootKey(ctx context.Context, identity tuf.KeyIdentity, limit int) (ids []tuf.Digest, err error) {
-	err = db.each(ctx, `SELECT p.id, min(k.first) FROM keys k JOIN roles r USING (role) JOIN repositories p USING (repository)
+func (r *Reader) UnderRootKey(ctx context.Context, identity tuf.KeyIdentity, limit int) (ids []tuf.Digest, err error) {
+	err = r.each(ctx, `SELECT p.id, min(k.first) FROM keys k JOIN roles r USING (role) JOIN repositories p USING (repository)
 		WHERE k.identity = ? AND r.name = 'root' AND NOT k.evidence AND instr(k.signs, '"role":"root"') GROUP BY p.id ORDER BY 2 LIMIT ?`,
 		[]any{identity[:], limit}, func(scan func(...any) error) error {
 			var id []byte

@@ -48,12 +48,12 @@ func ShortID(sum tuf.Digest) string { return sum.String()[:12] }
 
 const findingColumns = "SELECT sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason FROM findings "
 
-func (db *DB) findings(ctx context.Context, rest string, args []any, fn func(Finding) error) error {
-	lastReplay, err := db.number(ctx, finishedAtName)
+func (r *Reader) findings(ctx context.Context, rest string, args []any, fn func(Finding) error) error {
+	lastReplay, err := r.number(ctx, finishedAtName)
 	if err != nil {
 		return err
 	}
-	return db.each(ctx, findingColumns+rest, args, func(scan func(...any) error) error {
+	return r.each(ctx, findingColumns+rest, args, func(scan func(...any) error) error {
 		var f Finding
 		var sum, repository []byte
 		if err := scan(&sum, &f.Kind, &f.Class, &repository, &f.Leaf, &f.Scope, &f.Body, &f.First, &f.Last, &f.Gone, &f.Replay, &f.Acked, &f.Reason); err != nil {
@@ -76,8 +76,8 @@ func (db *DB) findings(ctx context.Context, rest string, args []any, fn func(Fin
 }
 
 // Finding returns a finding; false: it was never made.
-func (db *DB) Finding(ctx context.Context, sum tuf.Digest) (found Finding, ok bool, err error) {
-	err = db.findings(ctx, "WHERE sum = ?", []any{sum[:]}, func(f Finding) error {
+func (r *Reader) Finding(ctx context.Context, sum tuf.Digest) (found Finding, ok bool, err error) {
+	err = r.findings(ctx, "WHERE sum = ?", []any{sum[:]}, func(f Finding) error {
 		found, ok = f, true
 		return nil
 	})
@@ -87,27 +87,27 @@ func (db *DB) Finding(ctx context.Context, sum tuf.Digest) (found Finding, ok bo
 // Findings calls fn for the findings that are there, or if all is true for those that are
 // gone, too, in the order of the leaves they are about, and in which they were seen first.
 // An error of fn ends that.
-func (db *DB) Findings(ctx context.Context, all bool, fn func(Finding) error) error {
-	return db.findings(ctx, "WHERE gone = 0 OR ? ORDER BY leaf, number", []any{all}, fn)
+func (r *Reader) Findings(ctx context.Context, all bool, fn func(Finding) error) error {
+	return r.findings(ctx, "WHERE gone = 0 OR ? ORDER BY leaf, number", []any{all}, fn)
 }
 
 // InScope calls fn for the findings of a scope that are there.
-func (db *DB) InScope(ctx context.Context, scope Scope, fn func(Finding) error) error {
-	return db.findings(ctx, "WHERE scope = ? AND gone = 0", []any{scope}, fn)
+func (r *Reader) InScope(ctx context.Context, scope Scope, fn func(Finding) error) error {
+	return r.findings(ctx, "WHERE scope = ? AND gone = 0", []any{scope}, fn)
 }
 
 // CountFindings returns how many findings of a kind about a repository are there.
-func (db *DB) CountFindings(ctx context.Context, kind string, repository tuf.Digest) (n int, err error) {
-	_, err = db.row(ctx, "SELECT count(*) FROM findings WHERE kind = ? AND repository = ? AND gone = 0", []any{kind, repositoryBlob(repository)}, &n)
+func (r *Reader) CountFindings(ctx context.Context, kind string, repository tuf.Digest) (n int, err error) {
+	_, err = r.row(ctx, "SELECT count(*) FROM findings WHERE kind = ? AND repository = ? AND gone = 0", []any{kind, repositoryBlob(repository)}, &n)
 	return n, err
 }
 
 // AnyOf reports whether a finding of one of the classes is there, of those about what the log
 // serves: none of scope Outside.
-func (db *DB) AnyOf(ctx context.Context, classes ...string) (bool, error) {
+func (r *Reader) AnyOf(ctx context.Context, classes ...string) (bool, error) {
 	for _, class := range classes {
 		var n int
-		if ok, err := db.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 AND scope <> ? LIMIT 1", []any{class, Outside}, &n); ok || err != nil {
+		if ok, err := r.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 AND scope <> ? LIMIT 1", []any{class, Outside}, &n); ok || err != nil {
 			return ok, err
 		}
 	}
@@ -188,8 +188,8 @@ func (db *DB) Suppress(ctx context.Context, kind string, repository tuf.Digest) 
 }
 
 // Suppressed returns what was not kept.
-func (db *DB) Suppressed(ctx context.Context) (list []Suppressed, err error) {
-	err = db.each(ctx, "SELECT kind, repository, count FROM suppressed", nil, func(scan func(...any) error) error {
+func (r *Reader) Suppressed(ctx context.Context) (list []Suppressed, err error) {
+	err = r.each(ctx, "SELECT kind, repository, count FROM suppressed", nil, func(scan func(...any) error) error {
 		var s Suppressed
 		var repository []byte
 		if err := scan(&s.Kind, &repository, &s.Count); err != nil {
@@ -213,8 +213,8 @@ const (
 	finishedAtName = "finished-at"
 )
 
-func (db *DB) number(ctx context.Context, name string) (int64, error) {
-	text, err := db.Get(ctx, name)
+func (r *Reader) number(ctx context.Context, name string) (int64, error) {
+	text, err := r.Get(ctx, name)
 	if err != nil || text == "" {
 		return 0, err
 	}
@@ -226,8 +226,8 @@ func (db *DB) number(ctx context.Context, name string) (int64, error) {
 }
 
 // Replay returns the number of the replay that is going on: the first is 1.
-func (db *DB) Replay(ctx context.Context) (int64, error) {
-	n, err := db.number(ctx, finishedName)
+func (r *Reader) Replay(ctx context.Context) (int64, error) {
+	n, err := r.number(ctx, finishedName)
 	return n + 1, err
 }
 

@@ -49,9 +49,8 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 		if _, err := db.write(ctx, "INSERT INTO entries (leaf, raw) VALUES (?, ?)", l.Index, nonNil(l.Raw)); err != nil {
 			return err
 		}
-		_, err := db.tree.Append(proofs.LeafHash(l.Raw))
 		db.count(l.Verdict)
-		return err
+		return db.grow(proofs.LeafHash(l.Raw))
 	}
 	kind, err1 := code(kinds, l.Kind)
 	listed, err2 := code(listings, l.Listed)
@@ -80,9 +79,8 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if entry == nil {
 		entry = l.Marshal()
 	}
-	_, err = db.tree.Append(proofs.LeafHash(entry))
 	db.count(l.Verdict)
-	return err
+	return db.grow(proofs.LeafHash(entry))
 }
 
 // nonNil is for columns that are never NULL.
@@ -162,14 +160,14 @@ func digest(b []byte) (d tuf.Digest, err error) {
 }
 
 // leaves calls fn for each leaf of a query. Entries that are not leaves have their bytes.
-func (db *DB) leaves(ctx context.Context, rest string, args []any, fn func(Leaf) error) error {
-	return db.each(ctx, "SELECT "+leafColumns+leafJoin+rest, args, func(scan func(...any) error) error {
+func (r *Reader) leaves(ctx context.Context, rest string, args []any, fn func(Leaf) error) error {
+	return r.each(ctx, "SELECT "+leafColumns+leafJoin+rest, args, func(scan func(...any) error) error {
 		l, err := scanLeaf(scan)
 		if err != nil {
 			return err
 		}
 		if !l.IsLeaf() {
-			if ok, err := db.row(ctx, "SELECT raw FROM entries WHERE leaf = ?", []any{l.Index}, &l.Raw); err != nil || !ok {
+			if ok, err := r.row(ctx, "SELECT raw FROM entries WHERE leaf = ?", []any{l.Index}, &l.Raw); err != nil || !ok {
 				return errors.Join(err, damaged("entry %d is missing", l.Index))
 			}
 		}
@@ -178,8 +176,8 @@ func (db *DB) leaves(ctx context.Context, rest string, args []any, fn func(Leaf)
 }
 
 // Leaf returns the leaf at an index; false: it has not been judged.
-func (db *DB) Leaf(ctx context.Context, index int64) (found Leaf, ok bool, err error) {
-	err = db.leaves(ctx, "WHERE l.leaf = ?", []any{index}, func(l Leaf) error {
+func (r *Reader) Leaf(ctx context.Context, index int64) (found Leaf, ok bool, err error) {
+	err = r.leaves(ctx, "WHERE l.leaf = ?", []any{index}, func(l Leaf) error {
 		found, ok = l, true
 		return nil
 	})
@@ -188,27 +186,27 @@ func (db *DB) Leaf(ctx context.Context, index int64) (found Leaf, ok bool, err e
 
 // Leaves calls fn for the leaves from one index up to but not including another, in log
 // order. Its error ends that.
-func (db *DB) Leaves(ctx context.Context, from, to int64, fn func(Leaf) error) error {
-	return db.leaves(ctx, "WHERE l.leaf >= ? AND l.leaf < ? ORDER BY l.leaf", []any{from, to}, fn)
+func (r *Reader) Leaves(ctx context.Context, from, to int64, fn func(Leaf) error) error {
+	return r.leaves(ctx, "WHERE l.leaf >= ? AND l.leaf < ? ORDER BY l.leaf", []any{from, to}, fn)
 }
 
 // LeavesOf calls fn for the leaves of a repository, in log order, whatever their verdict.
-func (db *DB) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Leaf) error) error {
-	number, ok, err := db.knownRepository(ctx, repository)
+func (r *Reader) LeavesOf(ctx context.Context, repository tuf.Digest, fn func(Leaf) error) error {
+	number, ok, err := r.knownRepository(ctx, repository)
 	if err != nil || !ok {
 		return err
 	}
-	return db.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
+	return r.leaves(ctx, "WHERE l.role IN (SELECT role FROM roles WHERE repository = ?) ORDER BY l.leaf", []any{number}, fn)
 }
 
 // NewestOf calls fn for the right leaves of a repository, in log order: of each role for
 // the last ones, at most so many, and for all of root.
-func (db *DB) NewestOf(ctx context.Context, repository tuf.Digest, most int, fn func(Leaf) error) error {
-	number, ok, err := db.knownRepository(ctx, repository)
+func (r *Reader) NewestOf(ctx context.Context, repository tuf.Digest, most int, fn func(Leaf) error) error {
+	number, ok, err := r.knownRepository(ctx, repository)
 	if err != nil || !ok {
 		return err
 	}
-	return db.leaves(ctx, `WHERE l.leaf IN (
+	return r.leaves(ctx, `WHERE l.leaf IN (
 		SELECT n.leaf FROM roles o JOIN leaves n USING (role) WHERE o.repository = ?1 AND o.name = 'root' AND n.verdict = 1 UNION ALL
 		SELECT n.leaf FROM roles o JOIN leaves n ON n.leaf IN (SELECT leaf FROM leaves WHERE role = o.role AND verdict = 1 ORDER BY leaf DESC LIMIT ?2)
 			WHERE o.repository = ?1 AND o.name <> 'root') ORDER BY l.leaf`, []any{number, most}, fn)
@@ -216,27 +214,32 @@ func (db *DB) NewestOf(ctx context.Context, repository tuf.Digest, most int, fn 
 
 // LeavesOfVersion calls fn for the leaves of a version of a role, in log order, whatever their
 // verdict.
-func (db *DB) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role string, version int64, fn func(Leaf) error) error {
-	number, ok, err := db.knownRepository(ctx, repository)
+func (r *Reader) LeavesOfVersion(ctx context.Context, repository tuf.Digest, role string, version int64, fn func(Leaf) error) error {
+	number, ok, err := r.knownRepository(ctx, repository)
 	if err != nil || !ok {
 		return err
 	}
-	return db.leaves(ctx, "WHERE l.role = (SELECT role FROM roles WHERE repository = ? AND name = ?) AND l.version = ? ORDER BY l.leaf", []any{number, role, version}, fn)
+	return r.leaves(ctx, "WHERE l.role = (SELECT role FROM roles WHERE repository = ? AND name = ?) AND l.version = ? ORDER BY l.leaf", []any{number, role, version}, fn)
 }
 
 // FirstWith returns the first right release that has a payload: of a root, if root is
 // true, otherwise of another role.
-func (db *DB) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (first Leaf, ok bool, err error) {
-	if db.payloads.lacks(payload) {
-		return Leaf{}, false, nil
-	}
+func (r *Reader) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (first Leaf, ok bool, err error) {
 	var index int64
-	found, err := db.row(ctx, `SELECT min(l.leaf) FROM leaves l JOIN roles r USING (role)
+	found, err := r.row(ctx, `SELECT min(l.leaf) FROM leaves l JOIN roles r USING (role)
 		WHERE substr(l.payload, 1, 8) = ?1 AND l.payload = ?2 AND l.verdict = 1 AND l.kind = 1 AND (r.name = 'root') = ?3 HAVING count(*) > 0`, []any{payload[:8], payload[:], root}, &index)
 	if err != nil || !found {
 		return Leaf{}, false, err
 	}
-	return db.Leaf(ctx, index)
+	return r.Leaf(ctx, index)
+}
+
+// FirstWith is that of the Reader, and mostly knows without looking that there is none.
+func (db *DB) FirstWith(ctx context.Context, payload tuf.Digest, root bool) (first Leaf, ok bool, err error) {
+	if db.payloads.lacks(payload) {
+		return Leaf{}, false, nil
+	}
+	return db.Reader.FirstWith(ctx, payload, root)
 }
 
 // ForgetNames says that Naming will not be asked: what makes that fast is not kept.
@@ -247,8 +250,8 @@ func (db *DB) ForgetNames(ctx context.Context) error {
 
 // Naming calls fn for the leaves that name a file as their metadata or payload, in log
 // order, whatever their verdict.
-func (db *DB) Naming(ctx context.Context, sum tuf.Digest, fn func(Leaf) error) error {
-	return db.leaves(ctx, `WHERE l.leaf IN (
+func (r *Reader) Naming(ctx context.Context, sum tuf.Digest, fn func(Leaf) error) error {
+	return r.leaves(ctx, `WHERE l.leaf IN (
 		SELECT leaf FROM leaves WHERE substr(payload, 1, 8) = ?1 AND payload = ?2 UNION
 		SELECT leaf FROM leaves WHERE substr(metadata, 1, 8) = ?1 AND metadata = ?2) ORDER BY l.leaf`, []any{sum[:8], sum[:]}, fn)
 }

@@ -29,10 +29,10 @@ func parseNote(b []byte) (proofs.Note, int64, error) {
 }
 
 // Note returns the note that is kept with a text; false: none is.
-func (db *DB) Note(ctx context.Context, text string) (proofs.Note, bool, error) {
+func (r *Reader) Note(ctx context.Context, text string) (proofs.Note, bool, error) {
 	sum := tuf.Sum([]byte(text))
 	var b []byte
-	ok, err := db.row(ctx, "SELECT note FROM notes WHERE text = ?", []any{sum[:]}, &b)
+	ok, err := r.row(ctx, "SELECT note FROM notes WHERE text = ?", []any{sum[:]}, &b)
 	if err != nil || !ok {
 		return proofs.Note{}, false, err
 	}
@@ -57,14 +57,14 @@ func (db *DB) PutNote(ctx context.Context, note proofs.Note, open bool) error {
 
 // Notes calls fn for the notes that have not been compared with the tree of the leaves
 // that were judged: larger ones, and those that are open. An error of fn ends that.
-func (db *DB) Notes(ctx context.Context, fn func(note []byte) error) error {
-	return db.notes(ctx, "WHERE size > ?1 UNION SELECT note FROM notes WHERE open", []any{db.tree.Size()}, fn)
+func (r *Reader) Notes(ctx context.Context, fn func(note []byte) error) error {
+	return r.notes(ctx, "WHERE size > ?1 UNION SELECT note FROM notes WHERE open", []any{r.size}, fn)
 }
 
 // AllNotes calls fn for all notes that are kept, in the order of the sizes of their trees. An
 // error of fn ends that.
-func (db *DB) AllNotes(ctx context.Context, fn func(note []byte) error) error {
-	return db.notes(ctx, "ORDER BY size", nil, fn)
+func (r *Reader) AllNotes(ctx context.Context, fn func(note []byte) error) error {
+	return r.notes(ctx, "ORDER BY size", nil, fn)
 }
 
 // maxNewest is how many notes NotesUpTo looks at: of one tree there may be several, that
@@ -73,12 +73,12 @@ const maxNewest = 64
 
 // NotesUpTo calls fn for the newest notes of trees up to a size, the largest first. An error
 // of fn ends that.
-func (db *DB) NotesUpTo(ctx context.Context, size int64, fn func(note []byte) error) error {
-	return db.notes(ctx, "WHERE size <= ? ORDER BY size DESC LIMIT ?", []any{size, maxNewest}, fn)
+func (r *Reader) NotesUpTo(ctx context.Context, size int64, fn func(note []byte) error) error {
+	return r.notes(ctx, "WHERE size <= ? ORDER BY size DESC LIMIT ?", []any{size, maxNewest}, fn)
 }
 
-func (db *DB) notes(ctx context.Context, rest string, args []any, fn func(note []byte) error) error {
-	return db.each(ctx, "SELECT note FROM notes "+rest, args, func(scan func(...any) error) error {
+func (r *Reader) notes(ctx context.Context, rest string, args []any, fn func(note []byte) error) error {
+	return r.each(ctx, "SELECT note FROM notes "+rest, args, func(scan func(...any) error) error {
 		var b []byte
 		if err := scan(&b); err != nil {
 			return err
@@ -112,22 +112,21 @@ func (db *DB) CloseNotes(ctx context.Context, size int64, but ...string) error {
 const verifiedName = "verified"
 
 // Verified returns the note of the newest checkpoint that was verified, nil if none was.
-// It may be newer than the leaves that were judged. newest is the one that is kept beside
-// the directory, nil if there is none, which is newer than the first where the
-// directory is an older copy of itself.
-func (db *DB) Verified(ctx context.Context) (verified, newest []byte, err error) {
-	s, err := db.Get(ctx, verifiedName)
-	if err != nil {
-		return nil, nil, err
+// It may be newer than the leaves that were judged.
+func (r *Reader) Verified(ctx context.Context) ([]byte, error) {
+	s, err := r.Get(ctx, verifiedName)
+	if err != nil || s == "" {
+		return nil, err
 	}
-	if s != "" {
-		if _, _, err := parseNote([]byte(s)); err != nil {
-			return nil, nil, err
-		}
-		verified = []byte(s)
+	if _, _, err := parseNote([]byte(s)); err != nil {
+		return nil, err
 	}
-	return verified, db.newest, nil
+	return []byte(s), nil
 }
+
+// Newest returns the note that is kept beside the directory, nil if there is none, which is
+// newer than the verified one where the directory is an older copy of itself.
+func (db *DB) Newest() []byte { return db.newest }
 
 // newestFile returns the path of the file in which the newest note is kept beside a directory
 // that is there and has a clean name: the same however the directory is called, as ".", "../dir" or by a link.

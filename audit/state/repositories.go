@@ -16,13 +16,13 @@ type Repository struct {
 	Report  []byte // what SetReport kept and no leaf has made old; nil: nothing
 }
 
-func (db *DB) knownRepository(ctx context.Context, id tuf.Digest) (number int64, ok bool, err error) {
-	if number, ok := db.repos[id]; ok {
+func (r *Reader) knownRepository(ctx context.Context, id tuf.Digest) (number int64, ok bool, err error) {
+	if number, ok := r.repos[id]; ok {
 		return number, true, nil
 	}
-	ok, err = db.row(ctx, "SELECT repository FROM repositories WHERE id = ?", []any{id[:]}, &number)
+	ok, err = r.row(ctx, "SELECT repository FROM repositories WHERE id = ?", []any{id[:]}, &number)
 	if ok {
-		db.repos[id] = number
+		r.repos[id] = number
 	}
 	return number, ok, err
 }
@@ -84,8 +84,8 @@ func scanRepository(scan func(...any) error) (Repository, error) {
 	return r, err
 }
 
-func (db *DB) repositories(ctx context.Context, rest string, args []any, fn func(Repository) error) error {
-	return db.each(ctx, repositoryColumns+rest, args, func(scan func(...any) error) error {
+func (r *Reader) repositories(ctx context.Context, rest string, args []any, fn func(Repository) error) error {
+	return r.each(ctx, repositoryColumns+rest, args, func(scan func(...any) error) error {
 		r, err := scanRepository(scan)
 		if err != nil {
 			return err
@@ -95,8 +95,8 @@ func (db *DB) repositories(ctx context.Context, rest string, args []any, fn func
 }
 
 // Repository returns a repository; false: it has no leaves.
-func (db *DB) Repository(ctx context.Context, id tuf.Digest) (found Repository, ok bool, err error) {
-	err = db.repositories(ctx, "WHERE id = ?", []any{id[:]}, func(r Repository) error {
+func (r *Reader) Repository(ctx context.Context, id tuf.Digest) (found Repository, ok bool, err error) {
+	err = r.repositories(ctx, "WHERE id = ?", []any{id[:]}, func(r Repository) error {
 		found, ok = r, true
 		return nil
 	})
@@ -105,16 +105,16 @@ func (db *DB) Repository(ctx context.Context, id tuf.Digest) (found Repository, 
 
 // Repositories calls fn for the repositories that begin with a right leaf, in the order
 // of these, of those whose id in hex begins with a prefix. Its error ends that.
-func (db *DB) Repositories(ctx context.Context, prefix string, fn func(Repository) error) error {
+func (r *Reader) Repositories(ctx context.Context, prefix string, fn func(Repository) error) error {
 	if strings.Trim(prefix, "0123456789abcdef") != "" {
 		return fmt.Errorf("auditor state: repository %q is not in hex", prefix)
 	}
-	return db.repositories(ctx, "WHERE genesis IS NOT NULL AND substr(lower(hex(id)), 1, ?) = ? ORDER BY genesis", []any{len(prefix), prefix}, fn)
+	return r.repositories(ctx, "WHERE genesis IS NOT NULL AND substr(lower(hex(id)), 1, ?) = ? ORDER BY genesis", []any{len(prefix), prefix}, fn)
 }
 
 // Again returns the repositories that are to be judged again.
-func (db *DB) Again(ctx context.Context) (ids []tuf.Digest, err error) {
-	err = db.repositories(ctx, "WHERE again ORDER BY repository", nil, func(r Repository) error {
+func (r *Reader) Again(ctx context.Context) (ids []tuf.Digest, err error) {
+	err = r.repositories(ctx, "WHERE again ORDER BY repository", nil, func(r Repository) error {
 		ids = append(ids, r.ID)
 		return nil
 	})
@@ -172,12 +172,12 @@ func (db *DB) RemoveFact(ctx context.Context, id tuf.Digest, name string) error 
 }
 
 // Facts calls fn with what is remembered of a repository, in the order of names.
-func (db *DB) Facts(ctx context.Context, id tuf.Digest, fn func(name string, value []byte) error) error {
-	number, ok, err := db.knownRepository(ctx, id)
+func (r *Reader) Facts(ctx context.Context, id tuf.Digest, fn func(name string, value []byte) error) error {
+	number, ok, err := r.knownRepository(ctx, id)
 	if err != nil || !ok {
 		return err
 	}
-	return db.each(ctx, "SELECT name, value FROM facts WHERE repository = ? ORDER BY name", []any{number}, func(scan func(...any) error) error {
+	return r.each(ctx, "SELECT name, value FROM facts WHERE repository = ? ORDER BY name", []any{number}, func(scan func(...any) error) error {
 		var name string
 		var value []byte
 		if err := scan(&name, &value); err != nil {

@@ -155,9 +155,9 @@ func spelled(statement string) string {
 
 // complete returns an error if a table or an index is missing, or another than it should be:
 // a statement that does not need it would not notice.
-func (db *DB) complete(ctx context.Context) error {
+func (r *Reader) complete(ctx context.Context) error {
 	have := map[string]bool{}
-	err := db.each(ctx, "SELECT coalesce(sql, '') FROM sqlite_schema", nil, func(scan func(...any) error) error {
+	err := r.each(ctx, "SELECT coalesce(sql, '') FROM sqlite_schema", nil, func(scan func(...any) error) error {
 		var statement string
 		err := scan(&statement)
 		have[spelled(statement)] = true

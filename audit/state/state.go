@@ -12,7 +12,6 @@ import (
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/internal/sqlitefile"
 	"github.com/tuflog/tuflog/proofs"
-	"github.com/tuflog/tuflog/tuf"
 )
 
 // ErrDamaged is wrapped by every error that says that a state is not what was written.
@@ -20,6 +19,14 @@ var ErrDamaged = errors.New("the state is damaged")
 
 func damaged(format string, args ...any) error {
 	return &Error{fmt.Errorf("%w: %s", ErrDamaged, fmt.Sprintf(format, args...))}
+}
+
+// ErrVersion is wrapped by the error that says that another version of this program wrote a
+// state.
+var ErrVersion = sqlitefile.ErrVersion
+
+func otherVersion(path string, err error) error {
+	return fmt.Errorf("%s: %w: another version of this program wrote it; use that one, or another directory", path, err)
 }
 
 // Error is the error of a state that cannot be read or written.
@@ -51,19 +58,16 @@ const FileName = "state.sqlite"
 // the state is that of the last Commit that succeeded: what has not been committed is
 // to be done again.
 type DB struct {
-	dir   string // empty: it is temporary
-	lock  *lockfile.Lock
-	pool  *sql.DB
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	Reader
 
-	waiting  waiting           // rows for the transaction
-	writing  bool              // in a transaction
-	tree     *proofs.Frontier  // of the leaves in the database, those not committed included
-	saved    map[int][]byte    // tiles at its edge, as they are in the database
-	counts   map[Verdict]int64 // of these leaves; nil: not known
-	meta     map[string]string
-	repos    map[tuf.Digest]int64
+	dir  string // empty: it is temporary
+	lock *lockfile.Lock
+	pool *sql.DB
+
+	waiting  waiting          // rows for the transaction
+	writing  bool             // in a transaction
+	tree     *proofs.Frontier // of the leaves in the database, those not committed included
+	saved    map[int][]byte   // tiles at its edge, as they are in the database
 	roles    map[roleName]int64
 	targets  open[target]
 	keys     open[key]
@@ -88,6 +92,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		dir = filepath.Clean(dir) // as in the paths of all that is in it
 	}
 	db := &DB{dir: dir, waiting: newWaiting()}
+	db.settle = db.flush
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(explained(err), db.Close())
 	}
@@ -134,7 +139,7 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	if db.pool, err = sqlitefile.OpenChecked(path, version, pragmas...); err != nil {
 		if errors.Is(err, sqlitefile.ErrVersion) {
-			return fmt.Errorf("%s: %w: another version of this program wrote it; use that one, or another directory", path, err)
+			return otherVersion(path, err)
 		}
 		return err
 	}
@@ -171,7 +176,8 @@ func (db *DB) create(path string) error {
 
 // forget drops what is remembered of the database.
 func (db *DB) forget() {
-	db.meta, db.repos, db.roles = map[string]string{}, map[tuf.Digest]int64{}, map[roleName]int64{}
+	db.Reader.forget()
+	db.roles = map[roleName]int64{}
 	db.targets, db.keys = open[target]{}, open[key]{}
 	db.waiting.drop()
 }
@@ -185,41 +191,15 @@ func (db *DB) Dir() string { return db.dir }
 // Close gives back the directory. What has not been committed is lost.
 func (db *DB) Close() error {
 	var errs []error
-	for _, s := range db.stmts {
-		errs = append(errs, s.Close())
-	}
-	db.stmts = nil
-	if db.conn != nil {
-		errs = append(errs, db.conn.Close()) // and with it what has not been committed
-	}
+	errs = append(errs, db.Reader.close()) // and with it what has not been committed
 	if db.pool != nil {
 		errs = append(errs, db.pool.Close())
 	}
 	if db.lock != nil {
 		errs = append(errs, db.lock.Release())
 	}
-	db.conn, db.pool, db.lock = nil, nil, nil
+	db.pool, db.lock = nil, nil
 	return errors.Join(errs...)
-}
-
-// stmt prepares a statement once. Contexts that can be cancelled cost a goroutine for
-// each statement, and there are several for a leaf.
-func (db *DB) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s := db.stmts[query]; s != nil {
-		return s, nil
-	}
-	if db.conn == nil {
-		return nil, &Error{errors.New("it is closed")}
-	}
-	s, err := db.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, explained(err)
-	}
-	if db.stmts == nil {
-		db.stmts = map[string]*sql.Stmt{}
-	}
-	db.stmts[query] = s
-	return s, nil
 }
 
 // write runs a statement in the transaction that the next Commit ends, behind the rows
@@ -306,52 +286,6 @@ func (db *DB) trim() {
 	db.keys.trim()
 }
 
-// row reads one row; sql.ErrNoRows is false.
-func (db *DB) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
-	ctx = context.WithoutCancel(ctx)
-	if err := db.flush(ctx); err != nil {
-		return false, err
-	}
-	s, err := db.stmt(ctx, query)
-	if err != nil {
-		return false, err
-	}
-	err = s.QueryRowContext(ctx, args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, explained(err)
-	}
-	return true, nil
-}
-
-// each calls fn for each row; an error of fn ends it.
-func (db *DB) each(ctx context.Context, query string, args []any, fn func(scan func(...any) error) error) error {
-	ctx = context.WithoutCancel(ctx)
-	if err := db.flush(ctx); err != nil {
-		return err
-	}
-	s, err := db.stmt(ctx, query)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryContext(ctx, args...)
-	if err != nil {
-		return explained(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows.Scan); err != nil {
-			return err
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return explained(err)
-	}
-	return nil
-}
-
 // Set keeps a value under a name, and Get returns it; empty if there is none.
 func (db *DB) Set(ctx context.Context, name, value string) error {
 	if have, err := db.Get(ctx, name); err != nil || have == value {
@@ -362,17 +296,4 @@ func (db *DB) Set(ctx context.Context, name, value string) error {
 		db.meta[name] = value
 	}
 	return err
-}
-
-// Get returns what Set has kept.
-func (db *DB) Get(ctx context.Context, name string) (string, error) {
-	if value, ok := db.meta[name]; ok {
-		return value, nil
-	}
-	var b []byte
-	if _, err := db.row(ctx, "SELECT value FROM meta WHERE name = ?", []any{name}, &b); err != nil {
-		return "", err
-	}
-	db.meta[name] = string(b)
-	return string(b), nil
 }

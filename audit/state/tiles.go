@@ -12,14 +12,14 @@ import (
 // that are asked for. It is a proofs.TileReader, of trees that are no larger. It is not
 // safe for concurrent use, and of no use after a Rollback.
 type Tiles struct {
-	db *DB
+	of *Reader
 	// full has for each level the hashes of its full tiles: those of the level above.
 	full [][]proofs.Hash
 	size int64 // of the tree when they were made
 }
 
 // Tiles returns the tiles of the leaves.
-func (db *DB) Tiles() *Tiles { return &Tiles{db: db} }
+func (r *Reader) Tiles() *Tiles { return &Tiles{of: r} }
 
 // ReadTile returns a tile, whole or the beginning of one.
 func (t *Tiles) ReadTile(ctx context.Context, level int, index int64, width int) ([]byte, error) {
@@ -38,7 +38,7 @@ func (t *Tiles) ReadTile(ctx context.Context, level int, index int64, width int)
 func (t *Tiles) hashes(ctx context.Context, level int, from int64, n int) ([]proofs.Hash, error) {
 	if level == 0 {
 		hashes := make([]proofs.Hash, 0, n)
-		err := t.db.Leaves(ctx, from, from+int64(n), func(l Leaf) error {
+		err := t.of.Leaves(ctx, from, from+int64(n), func(l Leaf) error {
 			hashes = append(hashes, proofs.LeafHash(l.Entry()))
 			return nil
 		})
@@ -47,7 +47,7 @@ func (t *Tiles) hashes(ctx context.Context, level int, from int64, n int) ([]pro
 		}
 		return hashes, err
 	}
-	if t.full == nil || t.size != t.db.Size() {
+	if t.full == nil || t.size != t.of.Size() {
 		if err := t.build(ctx); err != nil {
 			return nil, err
 		}
@@ -78,14 +78,14 @@ func (t *Tiles) build(ctx context.Context) error {
 			full[level] = append(full[level], hash)
 		}
 	}
-	err := t.db.Leaves(ctx, 0, t.db.Size(), func(l Leaf) error {
+	err := t.of.Leaves(ctx, 0, t.of.Size(), func(l Leaf) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		return add(proofs.LeafHash(l.Entry()))
 	})
 	if err == nil {
-		t.full, t.size = full, t.db.Size()
+		t.full, t.size = full, t.of.Size()
 	}
 	return err
 }

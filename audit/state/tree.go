@@ -14,9 +14,6 @@ const edgeName = "edge"
 // maxEdgeText is more than any edge takes: a size, and at most 63 hashes.
 const maxEdgeText = 4 << 10
 
-// Size returns how many leaves the database has: those that were judged.
-func (db *DB) Size() int64 { return db.tree.Size() }
-
 // Tree returns the tree of the leaves that the database has, to grow on its own.
 func (db *DB) Tree() *proofs.Frontier { return db.tree.Clone() }
 
@@ -48,21 +45,38 @@ func (db *DB) load(ctx context.Context) error {
 	if last+1 != db.tree.Size() {
 		return damaged("its last leaf is %d, and its edge is that of %d leaves", last, db.tree.Size())
 	}
+	db.size = db.tree.Size()
 	return db.loadCounts(ctx)
 }
 
-// parseTree reads an edge, empty for that of no leaves, and the tiles that are not full
-// by level, which must give the same.
-func parseTree(ctx context.Context, text string, tiles map[int][]byte) (*proofs.Frontier, error) {
+// grow adds the hash of a leaf that was inserted.
+func (db *DB) grow(hash proofs.Hash) error {
+	_, err := db.tree.Append(hash)
+	db.size = db.tree.Size()
+	return err
+}
+
+// parseEdge reads an edge, empty for that of no leaves.
+func parseEdge(text string) (*proofs.Edge, error) {
 	if text == "" {
 		text = "0\n"
 	}
 	if len(text) > maxEdgeText {
 		return nil, damaged("an edge of %d bytes", len(text))
 	}
-	var edge proofs.Edge
+	edge := new(proofs.Edge)
 	if err := edge.UnmarshalText([]byte(text)); err != nil {
 		return nil, damaged("%v", err)
+	}
+	return edge, nil
+}
+
+// parseTree reads an edge, empty for that of no leaves, and the tiles that are not full
+// by level, which must give the same.
+func parseTree(ctx context.Context, text string, tiles map[int][]byte) (*proofs.Frontier, error) {
+	edge, err := parseEdge(text)
+	if err != nil {
+		return nil, err
 	}
 	tree, err := proofs.ReadFrontier(ctx, edge.Tree().N, tileMap(tiles))
 	if err != nil {
@@ -133,9 +147,9 @@ type LostTile struct {
 }
 
 // Lost returns the tiles that the log has yet to serve.
-func (db *DB) Lost(ctx context.Context) ([]LostTile, error) {
+func (r *Reader) Lost(ctx context.Context) ([]LostTile, error) {
 	var lost []LostTile
-	err := db.each(ctx, "SELECT level, tile, width, sum FROM lost ORDER BY level, tile, width", nil, func(scan func(...any) error) error {
+	err := r.each(ctx, "SELECT level, tile, width, sum FROM lost ORDER BY level, tile, width", nil, func(scan func(...any) error) error {
 		var t LostTile
 		var sum []byte
 		if err := scan(&t.ID.Level, &t.ID.Index, &t.ID.Width, &sum); err != nil {

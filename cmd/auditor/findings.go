@@ -19,16 +19,31 @@ import (
 // withState opens the state in a directory for a command that does not read the log.
 func withState(ctx context.Context, dir string, do func(*state.DB) error) error {
 	db, err := state.OpenExisting(ctx, dir)
+	if err != nil {
+		return stateError(dir, err)
+	}
+	return errors.Join(do(db), db.Close())
+}
+
+// viewState is withState for a command that reads the state, also while a replay or a monitor
+// writes it.
+func viewState(ctx context.Context, dir string, do func(*state.Reader) error) error {
+	view, err := state.OpenView(ctx, dir)
+	if err != nil {
+		return stateError(dir, err)
+	}
+	return errors.Join(view.At(ctx, do), view.Close())
+}
+
+// stateError says what to do about a state that cannot be opened.
+func stateError(dir string, err error) error {
 	if errors.Is(err, state.ErrDamaged) {
 		err = fmt.Errorf("%w (%s)", err, state.Advice)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no state in %s: auditor replay --state makes one (%w)", dir, err)
+		err = fmt.Errorf("there is no state in %s: auditor replay --state makes one (%w)", dir, err)
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(db), db.Close())
+	return err
 }
 
 func newFindings() *cobra.Command {
@@ -54,8 +69,8 @@ Exit codes:
   auditor findings ack 1f2e3d4c --reason "the vendor told us" --state audit.state`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withState(cmd.Context(), opts.state, func(db *state.DB) error {
-				list, err := audit.KeptFindings(cmd.Context(), db, opts.all)
+			return viewState(cmd.Context(), opts.state, func(kept *state.Reader) error {
+				list, err := audit.KeptFindings(cmd.Context(), kept, opts.all)
 				if err != nil {
 					return err
 				}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -66,20 +65,53 @@ func OpenChecked(path string, version int, pragmas ...string) (*sql.DB, error) {
 	if err := checkedVersion(path, version); err != nil {
 		return nil, err
 	}
-	return open(path, version, pragmas, checksumVFS)
+	return open(path, version, pragmas, checksumVFS, forWriting)
+}
+
+// ReadChecked is OpenChecked for reading alone, beside a process that writes.
+func ReadChecked(path string, version int, pragmas ...string) (*sql.DB, error) {
+	if err := checkedVersion(path, version); err != nil {
+		return nil, err
+	}
+	return open(path, version, pragmas, checksumVFS, forReading)
+}
+
+// ReadStill is ReadChecked for a file that nobody writes and beside which there is no
+// write-ahead log: it makes no file there and takes no lock. Where somebody writes it
+// nevertheless, what is read is of no use.
+func ReadStill(path string, version int, pragmas ...string) (*sql.DB, error) {
+	if err := checkedVersion(path, version); err != nil {
+		return nil, err
+	}
+	return open(path, version, pragmas, checksumVFS, forReadingStill)
+}
+
+// UpgradeChecked is Upgrade for a file that CreateChecked has made.
+func UpgradeChecked(path string, from, to int, schema string, pragmas ...string) error {
+	if info, err := os.Stat(path); err != nil || info.Size() < pageSize {
+		return err
+	}
+	var page [pageSize]byte
+	if err := readBeside(path, page[:], 0); err != nil {
+		return err
+	}
+	if !verifies(page[:]) {
+		return nil // opening it says what is wrong
+	}
+	return change(path, from, to, schema, nil, pragmas, checksumVFS)
 }
 
 // checkedVersion tells a file of a version without checksums from a damaged one.
 func checkedVersion(path string, version int) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	var page [pageSize]byte
-	if n, err := f.ReadAt(page[:], 0); errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: %w: %d bytes", path, errShort, n) // to SQLite an empty file is a database
-	} else if err != nil {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() < pageSize {
+		err = fmt.Errorf("%s: %w: %d bytes", path, errShort, info.Size()) // to SQLite an empty file is a database
+	}
+	if err == nil {
+		err = readBeside(path, page[:], 0)
+	}
+	if err != nil {
 		return err
 	}
 	if verifies(page[:]) || page[reservedAt] != 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,14 +26,21 @@ var ErrVersion = errors.New("schema version")
 // Pragmas are such as "synchronous(FULL)". A transaction takes the lock when it begins,
 // and waits for other processes' for 10 s.
 func Open(path string, version int, pragmas ...string) (*sql.DB, error) {
-	return open(path, version, pragmas, plainVFS)
+	return open(path, version, pragmas, plainVFS, forWriting)
 }
 
 // plainVFS names SQLite's default VFS.
 func plainVFS() (string, error) { return "", nil }
 
-func open(path string, version int, pragmas []string, vfs func() (string, error)) (*sql.DB, error) {
-	db, err := connect(path, pragmas, vfs)
+// How a file is opened: parts of SQLite's URL.
+var (
+	forWriting      = url.Values{"mode": {"rw"}, "_txlock": {"immediate"}}
+	forReading      = url.Values{"mode": {"ro"}}
+	forReadingStill = url.Values{"mode": {"ro"}, "immutable": {"1"}}
+)
+
+func open(path string, version int, pragmas []string, vfs func() (string, error), how url.Values) (*sql.DB, error) {
+	db, err := connect(path, pragmas, vfs, how)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +55,7 @@ func open(path string, version int, pragmas []string, vfs func() (string, error)
 	return db, nil
 }
 
-func connect(path string, pragmas []string, vfs func() (string, error)) (*sql.DB, error) {
+func connect(path string, pragmas []string, vfs func() (string, error), how url.Values) (*sql.DB, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -55,7 +63,8 @@ func connect(path string, pragmas []string, vfs func() (string, error)) (*sql.DB
 	if _, err := os.Stat(abs); err != nil {
 		return nil, err
 	}
-	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	q := maps.Clone(how)
+	q["_pragma"] = append([]string{"busy_timeout(10000)"}, pragmas...)
 	name, err := vfs()
 	if err != nil {
 		return nil, err
@@ -95,7 +104,7 @@ func Upgrade(path string, from, to int, schema string, pragmas ...string) error 
 
 // change does it all in one transaction.
 func change(path string, from, to int, schema string, fill func(*sql.Tx) error, pragmas []string, vfs func() (string, error)) error {
-	db, err := connect(path, pragmas, vfs)
+	db, err := connect(path, pragmas, vfs, forWriting)
 	if err != nil {
 		return err
 	}

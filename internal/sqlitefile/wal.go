@@ -96,21 +96,25 @@ func copiedBack(path string, log io.ReaderAt, frames []frame) (bool, error) {
 	if len(frames) < 2 {
 		return false, nil
 	}
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
 	other := 0
 	var page, logged [pageSize]byte
 	for _, l := range frames {
-		_, err1 := f.ReadAt(page[:], (int64(l.page)-1)*pageSize)
-		_, err2 := log.ReadAt(logged[:], l.at)
-		if err := errors.Join(ignoreEnd(err1), ignoreEnd(err2)); err != nil {
+		at := (int64(l.page) - 1) * pageSize
+		there := at >= 0 && at+pageSize <= info.Size()
+		if there {
+			if err := readBeside(path, page[:], at); err != nil {
+				return false, err
+			}
+		}
+		if _, err := log.ReadAt(logged[:], l.at); ignoreEnd(err) != nil {
 			return false, err
 		}
 		// The last bytes of a page are the checksum that the file has.
-		if err1 != nil || !bytes.Equal(page[:pageSize-checksumSize], logged[:pageSize-checksumSize]) {
+		if !there || !bytes.Equal(page[:pageSize-checksumSize], logged[:pageSize-checksumSize]) {
 			if other++; other > 1 {
 				return false, nil
 			}
