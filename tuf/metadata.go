@@ -3,6 +3,7 @@ package tuf
 import (
 	"crypto/sha512"
 	"encoding/hex"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -99,6 +100,24 @@ func (m *Metadata) Member(name string) []byte {
 		}
 	}
 	return nil
+}
+
+// Members yields the members of "signed" in the order of the payload: their names, as the
+// payload spells them, and their values, as Member returns them. It yields nothing if the
+// payload is not JSON.
+func (m *Metadata) Members() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		if m.Encoding != JSON {
+			return
+		}
+		for i := range members(m.Payload, 0) {
+			end := stringEnd(m.Payload, i)
+			from := end + len(":")
+			if !yield(string(m.Payload[i+1:end-1]), m.Payload[from:valueEnd(m.Payload, from)]) {
+				return
+			}
+		}
+	}
 }
 
 // Memory returns about how many bytes the metadata takes besides its file.

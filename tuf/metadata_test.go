@@ -505,4 +505,13 @@ func checkMembers(t *testing.T, m *Metadata) {
 			t.Errorf("%s: noted %q, looked for %q, is %q", name, noted, looked, payload[name])
 		}
 	}
+	n := 0
+	for name, value := range m.Members() {
+		if n++; !bytes.Equal(value, found.Member(name)) {
+			t.Errorf("%s: %q and %q", name, value, found.Member(name))
+		}
+	}
+	if err == nil && n != len(payload) {
+		t.Errorf("%d members, %d in the payload", n, len(payload))
+	}
 }

@@ -14,7 +14,7 @@ import (
 
 // contextRooms are the packages, with those below them, in which a context is an argument
 // and comes from the caller.
-var contextRooms = []string{"proofs", "tuf", "leaf", "admit", "verify", "explain", "log", "witness", "audit", "publish"}
+var contextRooms = []string{"proofs", "tuf", "leaf", "admit", "verify", "explain", "expect", "log", "witness", "audit", "publish"}
 
 // keepsContext are the files that may keep a context in a struct, or begin one, and why.
 var keepsContext = map[string]string{
