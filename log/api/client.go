@@ -88,6 +88,27 @@ func (c *Client) EntryProof(ctx context.Context, index int64) ([]byte, error) {
 	return resp.body, nil
 }
 
+// AuditedCheckpoint returns the newest checkpoint that the log's auditors have cosigned. It is
+// not checked here. The error is a *ProblemError with CodeNotAudited if there is none.
+func (c *Client) AuditedCheckpoint(ctx context.Context) ([]byte, error) {
+	resp, err := c.get(ctx, "checkpoint/audited", maxProof)
+	if err != nil {
+		return nil, err
+	}
+	return resp.body, nil
+}
+
+// AuditedProof returns the newest sidecar of an entry under a checkpoint that the log's
+// auditors have cosigned. It is not checked here. The error is a *ProblemError with
+// CodeNotAudited if there is none yet.
+func (c *Client) AuditedProof(ctx context.Context, index int64) ([]byte, error) {
+	resp, err := c.get(ctx, "v1/entries/"+strconv.FormatInt(index, 10)+"/proof?audited", maxProof)
+	if err != nil {
+		return nil, err
+	}
+	return resp.body, nil
+}
+
 // Blob returns a metadata file that a leaf names, by its SHA-256 (64 hex digits). A
 // file with another digest is an error.
 func (c *Client) Blob(ctx context.Context, sha256 string) ([]byte, error) {

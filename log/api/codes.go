@@ -32,6 +32,7 @@ const (
 	CodeUnauthorized = "unauthorized"      // 401: the operator asks for a token, or the log does not know the one that was sent
 	CodeNotFound     = "not-found"         // 404
 	CodeUnpublished  = "nothing-published" // 404: the log is new and has no checkpoint yet
+	CodeNotAudited   = "not-audited"       // 404: the log asks no auditors, or none has cosigned a checkpoint with the entry yet
 	CodeTooLarge     = "too-large"         // 413
 	CodeMediaType    = "media-type"        // 415
 	CodeBusy         = "busy"              // 503, with Retry-After: the queue, or memory for bodies or answers, is full

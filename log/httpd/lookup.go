@@ -345,7 +345,8 @@ func (s *Server) getRole(w http.ResponseWriter, r *http.Request) *problem {
 	return s.answerJSON(w, r, answer, made)
 }
 
-// getProof serves the newest sidecar of an entry.
+// getProof serves the newest sidecar of an entry or, where the query asks for it, the newest
+// one that auditors have cosigned.
 func (s *Server) getProof(w http.ResponseWriter, r *http.Request) *problem {
 	index, err := proofs.ParseDecimal(r.PathValue("index"))
 	if err != nil {
@@ -354,7 +355,14 @@ func (s *Server) getProof(w http.ResponseWriter, r *http.Request) *problem {
 	if index >= s.view.Board().Published().Tree.N {
 		s.renew(r.Context())
 	}
-	sidecar, err := s.view.Board().Sidecar(r.Context(), index)
+	under := s.view.Board().Published()
+	if r.URL.Query().Has("audited") && index < under.Tree.N {
+		var p *problem
+		if under, p = s.auditedWith(index); p != nil {
+			return p
+		}
+	}
+	sidecar, err := s.view.Board().SidecarUnder(r.Context(), index, under)
 	if errors.Is(err, log.ErrNotPublished) {
 		return problemf(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	}

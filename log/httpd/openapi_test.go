@@ -110,7 +110,7 @@ func parse(t *testing.T, path string) *ast.File {
 func readCode(t *testing.T) *code {
 	t.Helper()
 	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "../api/codes.go", "Code")}
-	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "pack.go", "lookup.go", "problem.go", "body.go", "content.go", "token.go", "hold.go"} {
+	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "pack.go", "lookup.go", "problem.go", "body.go", "content.go", "token.go", "hold.go", "audited.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				c.funcs[f.Name.Name] = append(c.funcs[f.Name.Name], f)
@@ -361,7 +361,7 @@ func TestOpenAPIStructure(t *testing.T) {
 			ids[op.OperationID] = true
 			var inPath []string
 			for _, p := range op.Parameters {
-				if p.Name == "" || p.Description == "" || len(p.Schema) == 0 || !slices.Contains([]string{"path", "header"}, p.In) || (p.In == "path") != p.Required {
+				if p.Name == "" || p.Description == "" || len(p.Schema) == 0 || !slices.Contains([]string{"path", "header", "query"}, p.In) || (p.In == "path") != p.Required {
 					t.Errorf("%s: parameter %+v", where, p)
 				}
 				if p.In == "path" {

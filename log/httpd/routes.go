@@ -23,6 +23,7 @@ type route struct {
 // routes are all resources of the log.
 var routes = []route{
 	{"GET /checkpoint", (*Server).getCheckpoint},
+	{"GET /checkpoint/audited", (*Server).getAudited},
 	{"GET /tile/{path...}", (*Server).getTile},
 	{"GET /tile/files/{path...}", (*Server).getPack},
 	{"GET /blob/sha256/{hex}", (*Server).getBlob},

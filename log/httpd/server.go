@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/log"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/intake"
 	"github.com/tuflog/tuflog/log/packstore"
 	"github.com/tuflog/tuflog/log/quota"
@@ -27,7 +28,8 @@ type Server struct {
 	blobs    log.Blobs
 	state    log.State
 	holds    log.Holds // nil: nothing is held
-	closed   bool      // new repositories are refused
+	audited  *audited.Keeper
+	closed   bool // new repositories are refused
 	observer log.Observer
 	limits   quota.Limits
 	logger   *slog.Logger
@@ -60,6 +62,10 @@ type Config struct {
 	Tokens log.Tokens
 	// Holds keeps the files that are held. Nil means that none are.
 	Holds log.Holds
+
+	// Audited keeps the newest checkpoint that auditors have cosigned. Nil means that none
+	// is asked for. The caller runs it.
+	Audited *audited.Keeper
 
 	// Packs says where the packs of full bundles are kept. The zero value means that
 	// none are, and each is made for each client.
@@ -111,6 +117,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		blobs:    cfg.Blobs,
 		state:    cfg.State,
 		holds:    cfg.Holds,
+		audited:  cfg.Audited,
 		closed:   cfg.RegistrationClosed,
 		observer: cfg.Observer,
 		limits:   cfg.Limits,

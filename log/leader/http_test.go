@@ -54,6 +54,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1/repositories/" + id + "/metadata", 405, api.CodeMethod},
 		{"GET", "/v1/lookup/sha256/xyz", 400, api.CodeBadRequest},
 		{"GET", "/v1/entries/0/proof", 404, api.CodeNotFound},
+		{"GET", "/v1/entries/0/proof?audited", 404, api.CodeNotFound},
+		{"GET", "/checkpoint/audited", 404, api.CodeNotAudited},
 		{"GET", "/v1/entries/01/proof", 400, api.CodeBadRequest},
 		{"GET", "/v1/entries/-1/proof", 400, api.CodeBadRequest},
 		{"GET", "/v1/submissions/none", 404, api.CodeNotFound},

@@ -142,25 +142,31 @@ func (b *Board) WaitPublished(ctx context.Context, size int64) error {
 // is the entry. The error is ErrNotPublished if no published checkpoint
 // includes the entry.
 func (b *Board) Sidecar(ctx context.Context, index int64) ([]byte, error) {
-	published := b.Published()
-	if index < 0 || index >= published.Tree.N {
-		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, published.Tree.N, log.ErrNotPublished)
+	return b.SidecarUnder(ctx, index, b.Published())
+}
+
+// SidecarUnder returns the proof of an entry, as Sidecar, under the published checkpoint or
+// one before it. The error is ErrNotPublished if that does not include the entry.
+func (b *Board) SidecarUnder(ctx context.Context, index int64, under log.Published) ([]byte, error) {
+	size := under.Tree.N
+	if index < 0 || index >= size {
+		return nil, fmt.Errorf("entry %d in a log of %d: %w", index, size, log.ErrNotPublished)
 	}
-	entry, err := b.entry(ctx, index, published.Tree.N)
+	entry, err := b.entry(ctx, index, size)
 	if err != nil {
 		return nil, err
 	}
-	hashes, err := b.recent.inclusion(published.Tree.N, index)
+	hashes, err := b.recent.inclusion(size, index)
 	if errors.Is(err, errNotRecent) {
-		hashes, err = proofs.InclusionProof(ctx, published.Tree, index, b.storage)
+		hashes, err = proofs.InclusionProof(ctx, under.Tree, index, b.storage)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := proofs.VerifyInclusion(published.Tree, index, proofs.LeafHash(entry), hashes); err != nil {
+	if err := proofs.VerifyInclusion(under.Tree, index, proofs.LeafHash(entry), hashes); err != nil {
 		return nil, fmt.Errorf("storage is damaged: %w", err)
 	}
-	return proofs.Proof{Extra: entry, Index: index, Hashes: hashes, Checkpoint: published.Note}.Marshal(), nil
+	return proofs.Proof{Extra: entry, Index: index, Hashes: hashes, Checkpoint: under.Note}.Marshal(), nil
 }
 
 // entry returns an entry of the log of the given size.

@@ -81,7 +81,7 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.
 		if conflict.Time.IsZero() {
 			return fail(nil)
 		}
-		if err := checkTime(conflict.Time.Unix(), g.now()); err != nil {
+		if err := CheckTime(conflict.Time.Unix(), g.now()); err != nil {
 			return fail(fmt.Errorf("by the clock of its answer: %w", err))
 		}
 		return fail(nil)
@@ -97,7 +97,7 @@ func (g *Gatherer) answers(ctx context.Context, p *peer, q question) map[proofs.
 		for i, key := range p.keys {
 			errs[key] = got[i].err
 			if errs[key] == nil {
-				errs[key] = checkTime(got[i].newest().time, g.now())
+				errs[key] = CheckTime(got[i].newest().time, g.now())
 			}
 		}
 	}

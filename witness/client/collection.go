@@ -39,8 +39,8 @@ func days(d time.Duration) string {
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
 }
 
-// checkTime is a *ClockError if a cosignature's time is too far from now.
-func checkTime(unix int64, now time.Time) error {
+// CheckTime is a *ClockError if a cosignature's time is too far from now.
+func CheckTime(unix int64, now time.Time) error {
 	// Compared as seconds: the difference of two times overflows.
 	if most, at := int64(MaxClockDifference/time.Second), now.Unix(); unix > at+most || unix < at-most {
 		return &ClockError{Time: time.Unix(unix, 0), Now: now}
@@ -132,7 +132,7 @@ func (c *collection) take(p *peer, answer []cosigned, err error, now time.Time) 
 		}
 		if why == nil {
 			newest := answer[i].newest()
-			if why = checkTime(newest.time, now); why == nil {
+			if why = CheckTime(newest.time, now); why == nil {
 				c.got[key] = newest
 				fresh = append(fresh, newest.sigs...)
 			}
@@ -145,7 +145,7 @@ func (c *collection) take(p *peer, answer []cosigned, err error, now time.Time) 
 // forgetOld drops cosignatures that have become too old to be counted.
 func (c *collection) forgetOld(now time.Time) {
 	for key, s := range c.got {
-		if checkTime(s.time, now) != nil {
+		if CheckTime(s.time, now) != nil {
 			delete(c.got, key)
 		}
 	}

@@ -2,12 +2,9 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -187,38 +184,6 @@ func (p *peer) request(ctx context.Context, timeout time.Duration, q question, o
 	return addCheckpoint(ctx, p.http, p.url, p.keys, Request{OldSize: old, Proof: proof, Checkpoint: q.signed})
 }
 
-// Newest returns the newest checkpoint of a log that the witness at a URL shows, or
-// nil. It is not verified.
-func Newest(ctx context.Context, hc *http.Client, url, origin string) []byte {
-	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
-	defer cancel()
-	return newest(ctx, fetch.Direct(hc), strings.TrimSuffix(url, "/"), origin)
-}
-
-// newest returns what the witness shows at the monitoring prefix, nil for nothing.
-func (p *peer) newest(ctx context.Context, timeout time.Duration, origin string) []byte {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return newest(ctx, p.http, p.url, origin)
-}
-
-func newest(ctx context.Context, hc *http.Client, prefix, origin string) []byte {
-	url := fmt.Sprintf("%s/%x/checkpoint", prefix, sha256.Sum256([]byte(origin)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil
-	}
-	resp, err := fetch.Do(hc, req)
-	if err != nil {
-		return nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseSize+1))
-	if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || len(body) > maxResponseSize {
-		return nil
-	}
-	return body
-}
-
 func (p *peer) knownSize() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -244,7 +209,7 @@ func (p *peer) note(answer []cosigned, err error, now time.Time) {
 		if o.err == nil {
 			newest := answer[i].newest()
 			o.offset = newest.time - now.Unix()
-			if o.err = checkTime(newest.time, now); o.err == nil {
+			if o.err = CheckTime(newest.time, now); o.err == nil {
 				o.success = now
 			}
 		}

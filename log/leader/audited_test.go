@@ -1,0 +1,100 @@
+package leader_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/log/audited"
+	"github.com/tuflog/tuflog/log/leader"
+	"github.com/tuflog/tuflog/log/logtest"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// The audited checkpoint is served beside the newest one, with proofs of what it includes.
+func TestAuditedIsServed(t *testing.T) {
+	auditor := logtest.NewSigner(t, "auditor.example", proofs.CosignatureV1)
+	now := time.Unix(1700000000, 0) // when the witnesses cosign
+	var shows []byte                // with the log's and the witnesses' signatures
+	at := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if shows == nil {
+			http.NotFound(w, r)
+			return
+		}
+		note, err := proofs.ParseNote(shows)
+		check(t, err)
+		sig, err := auditor.Sign(note.Text, 1700000000)
+		check(t, err)
+		note.Signatures = append(note.Signatures, sig)
+		_, _ = w.Write(note.Marshal())
+	}))
+	t.Cleanup(at.Close)
+	fixture := logtest.New(t)
+	text, _, _ := strings.Cut(string(fixture.Policy.Marshal()), "quorum")
+	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "%switness a %v %s\ngroup auditors any a\ngroup devices all all auditors\nquorum devices\n", text, auditor.Key(), at.URL))
+	check(t, err)
+	keeper, err := audited.Open(audited.Config{
+		Policies: audited.Policies{Audited: policy, Published: fixture.Policy},
+		Keys:     []proofs.Key{fixture.Cfg.Signer.Key()}, Path: filepath.Join(t.TempDir(), "audited"),
+		Now: func() time.Time { return now },
+	})
+	check(t, err)
+	r := &running{Fixture: fixture, dir: t.TempDir(), config: leader.Config{}}
+	r.config.Audited = keeper
+	r.begin(t)
+	look := func() {
+		now = now.Add(time.Minute)
+		keeper.Look(t.Context(), r.log.Board())
+	}
+
+	notYet := func(path string, retry bool, words string) {
+		t.Helper()
+		resp, body := r.do(t, "GET", path, nil)
+		if resp.StatusCode != 404 || (resp.Header.Get("Retry-After") != "") != retry || !strings.Contains(string(body), words) {
+			t.Errorf("GET %s: %d, Retry-After %q: %s", path, resp.StatusCode, resp.Header.Get("Retry-After"), body)
+		}
+	}
+	look()
+	notYet("/checkpoint/audited", true, api.CodeNotAudited)
+	notYet("/v1/entries/0/proof?audited", false, api.CodeNotFound)
+	r.register(t, file(newVendor(t), "root").Data)
+	notYet("/v1/entries/0/proof?audited", true, "no checkpoint has been cosigned by the auditors yet")
+	_, shows = r.do(t, "GET", "/checkpoint", nil)
+	r.register(t, file(newVendor(t), "root").Data)
+	look()
+	if keeper.Newest().Tree.N != 1 {
+		t.Fatalf("%+v", keeper.Health())
+	}
+	notYet("/v1/entries/1/proof?audited", true, "the auditors have cosigned the first 1 entries so far")
+	var problem *api.ProblemError
+	if _, err := r.client.AuditedProof(t.Context(), 1); !errors.As(err, &problem) || problem.Code != api.CodeNotAudited {
+		t.Errorf("%v", err)
+	}
+	note, err := r.client.AuditedCheckpoint(t.Context())
+	check(t, err)
+	if sc, err := policy.OpenCheckpoint(note); err != nil || sc.Tree.N != 1 {
+		t.Errorf("%v, %v", sc, err)
+	}
+	sidecar, err := r.client.AuditedProof(t.Context(), 0)
+	check(t, err)
+	proof, err := proofs.ParseProof(sidecar)
+	check(t, err)
+	if sc, err := proof.Verify(policy, proof.Extra); err != nil || sc.Tree.N != 1 {
+		t.Errorf("%v, %v", sc, err)
+	}
+	// The newest proof is of the larger tree, which no auditor has cosigned.
+	newest, err := r.client.EntryProof(t.Context(), 0)
+	check(t, err)
+	proof, err = proofs.ParseProof(newest)
+	check(t, err)
+	var short *proofs.QuorumError
+	if sc, err := proof.Verify(policy, proof.Extra); !errors.As(err, &short) || len(short.Auditors) != 1 || sc.Tree.N != 2 {
+		t.Errorf("%v, %v", sc, err)
+	}
+}
