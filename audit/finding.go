@@ -181,6 +181,14 @@ func (f *Finding) digest() tuf.Digest {
 	return tuf.Sum(fmt.Appendf(nil, "%s %d %v %q %d %s", f.Kind, f.Index, f.Repository, f.Role, f.Version, cmp.Or(f.about, f.Sentence)))
 }
 
+// Digest returns what tells a finding apart from others, the same in every replay.
+func (f *Finding) Digest() tuf.Digest {
+	if f.Lived != nil && !f.Sum.IsZero() {
+		return f.Sum
+	}
+	return f.digest()
+}
+
 // record notes a finding. It is kept when settle is called: after the leaf at hand.
 func (a *Auditor) record(f Finding) { a.pending = append(a.pending, f) }
 
@@ -304,6 +312,8 @@ type Lived struct {
 	New       bool   `json:"new"`             // it came since the last replay that was finished
 	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
 	AckReason string `json:"ack_reason,omitempty"`
+
+	Sum tuf.Digest `json:"-"` // Finding.Digest
 }
 
 // FindingKeeper is what keeps findings: a *state.DB or a *state.Reader.
@@ -338,7 +348,7 @@ func FindingOf(kept state.Finding, replay int64) (Finding, error) {
 	}
 	f.Lived = &Lived{
 		ID: kept.ID(), Time: kept.First, Last: kept.Last, Gone: kept.Gone,
-		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason,
+		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason, Sum: kept.Sum,
 	}
 	return f, nil
 }

@@ -55,6 +55,7 @@ var rooms = map[string][]string{
 	"log/tesseralog":  {"log/.", "proofs/.", "internal"},
 	"log/trillianlog": {"log/.", "proofs/.", "internal"},
 	"audit":           {"audit", "explain", "expect", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
+	"audit/alert":     {"audit/.", "audit/state", "tuf", "internal"},
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
 	"audit/page/drop": {"verify", "leaf", "tuf", "proofs/."},
 	"audit/page/wasm": {"audit/page/drop"}, "audit/page/generate": {},
@@ -99,6 +100,8 @@ var fenced = map[string][]string{
 	"github.com/sigstore/rekor":            {"audit/rekor"},
 	"github.com/theupdateframework/go-tuf": {"verify/gotuf", "bench/testvendor", "cmd/demo"},
 	"github.com/andybalholm/brotli":        {"audit/page/generate"},
+	"github.com/wneessen/go-mail":          {"audit/alert"},
+	"github.com/standard-webhooks":         {"audit/alert"},
 	"modernc.org/sqlite":                   {"internal/sqlitefile"},
 	"modernc.org/libc":                     {"internal/sqlitefile"},
 }

@@ -1,0 +1,418 @@
+package alert
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+const (
+	// maxCauses is how many causes a digest has.
+	maxCauses = 500
+	// maxOthers is how many ids an event has of those that it stands for.
+	maxOthers = 100
+	// flood is how many causes that are to be told at once are messages of their own.
+	flood = 10
+	// maxMessages is how many messages to a destination may have failed before no further
+	// one is made.
+	maxMessages = 8
+	// linesAtOnce is how many lines are written to a file at once.
+	linesAtOnce = 200
+	// longestStorm is how long at most a cause is not told again.
+	longestStorm = 6 * time.Hour
+)
+
+// post keeps an event and queues it to destinations.
+func (c *change) post(ctx context.Context, e *Event, where []sent) error {
+	number, err := c.insert(ctx, e)
+	if err != nil || number == 0 {
+		return err
+	}
+	for _, s := range where {
+		to, ok := c.desk.cfg.To[s.To]
+		if !ok {
+			continue
+		}
+		if err := c.enqueue(ctx, number, e, s, to.Type); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert returns the number of a new event; 0: there is one with the id.
+func (c *change) insert(ctx context.Context, e *Event) (int64, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return 0, err
+	}
+	class, repository := "", []byte{}
+	if e.Finding != nil {
+		class = string(e.Finding.Class)
+		if !e.Finding.Repository.IsZero() {
+			repository = e.Finding.Repository[:]
+		}
+	}
+	r, err := c.tx.ExecContext(ctx, "INSERT OR IGNORE INTO events (id, time, class, log, repository, body) VALUES (?, ?, ?, ?, ?, ?)",
+		e.ID, e.Time.UnixMilli(), class, e.Log, repository, body)
+	if err != nil {
+		return 0, err
+	}
+	if n, err := r.RowsAffected(); n == 0 || err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+func (c *change) enqueue(ctx context.Context, number int64, e *Event, s sent, destType string) error {
+	due, cause, bulk, urgent := c.now, "", false, true
+	if f := e.Finding; f != nil {
+		urgent = f.Class == audit.Tampering || f.Class == audit.Equivocation
+		if destType != typeJSONL {
+			cause = causeOf(e.Origin, f.Kind, f.Repository)
+			if bulk = s.Digest > 0; bulk {
+				due = nextRound(c.now, s.Digest)
+			} else if c.desk.cfg.Collapse < 0 {
+				cause = ""
+			} else if until, err := c.stormEnds(ctx, s.To, cause); err != nil {
+				return err
+			} else if until.After(due) {
+				due = until
+			}
+		}
+	}
+	_, err := c.tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue (dest, event, cause, bulk, urgent, due) VALUES (?, ?, ?, ?, ?, ?)",
+		s.To, number, cause, bulk, urgent, due.UnixMilli())
+	return err
+}
+
+// causeOf names what events of one storm have in common.
+func causeOf(origin string, kind audit.Kind, repository tuf.Digest) string {
+	return string(kind) + " " + repository.String() + " " + origin
+}
+
+// nextRound returns when what is collected every so often is next told. What is told once
+// a day, or rarer, is told in the morning (UTC).
+func nextRound(now time.Time, every time.Duration) time.Time {
+	offset := time.Duration(0)
+	if every%day == 0 {
+		offset = 6 * time.Hour
+	}
+	return now.Add(-offset).Truncate(every).Add(every + offset)
+}
+
+func (c *change) stormEnds(ctx context.Context, dest, cause string) (time.Time, error) {
+	var until int64
+	err := c.tx.QueryRowContext(ctx, "SELECT until FROM storms WHERE dest = ? AND cause = ?", dest, cause).Scan(&until)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return time.UnixMilli(until), err
+}
+
+// withdraw takes an event from the queues: it needs nobody any more.
+func (c *change) withdraw(ctx context.Context, id string) error {
+	_, err := c.tx.ExecContext(ctx, "DELETE FROM queue WHERE event = (SELECT number FROM events WHERE id = ?)", id)
+	return err
+}
+
+// trim bounds what is kept.
+func (d *Desk) trim(ctx context.Context, tx *sql.Tx) error {
+	keep := d.cfg.Keep
+	for name := range d.cfg.To {
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM queue WHERE dest = ?", name).Scan(&n); err != nil {
+			return err
+		}
+		if n <= keep {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM queue WHERE number IN (SELECT number FROM queue WHERE dest = ? ORDER BY urgent, number LIMIT ?)", name, n-keep); err != nil {
+			return err
+		}
+		if err := d.settle(ctx, tx, name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET lost = lost + ?1, unsaid = unsaid + ?1 WHERE name = ?2", n-keep, name); err != nil {
+			return err
+		}
+		d.cfg.Logger.Error("more events wait for a destination than are kept: the oldest were left out", "to", name, "left_out", n-keep)
+	}
+	var first, last sql.NullInt64
+	if err := tx.QueryRowContext(ctx, "SELECT min(number), max(number) FROM events").Scan(&first, &last); err != nil {
+		return err
+	}
+	if last.Int64-first.Int64 < int64(keep+keep/10) {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM events WHERE number <= ? AND NOT EXISTS (SELECT 1 FROM queue WHERE event = events.number)", last.Int64-int64(keep))
+	return err
+}
+
+// outgoing is what a destination gets.
+type outgoing struct {
+	ID    string
+	Event *Event
+	Body  []byte // the event in JSON
+}
+
+// parcel is what is delivered in one attempt: a message, or several lines.
+type parcel struct {
+	events  []outgoing
+	message int64   // messages.number; 0: it is events of the queue
+	queued  []int64 // queue.number of these
+	tries   int
+	made    time.Time
+}
+
+// queued is an event that waits.
+type queued struct {
+	number int64
+	cause  string
+	bulk   bool
+	event  Event
+	body   []byte
+}
+
+// next returns what is to be delivered to a destination now; nil: nothing is.
+func (d *Desk) next(ctx context.Context, dest *destination) (*parcel, error) {
+	now := d.cfg.Now()
+	p, err := d.retry(ctx, dest.name, now)
+	if p != nil || err != nil {
+		return p, err
+	}
+	var n int
+	if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM messages WHERE dest = ?", dest.name).Scan(&n); err != nil || n >= maxMessages {
+		return nil, err
+	}
+	if dest.to.Type == typeJSONL {
+		list, err := d.due(ctx, d.db, dest.name, now, linesAtOnce)
+		if err != nil || len(list) == 0 {
+			return nil, err
+		}
+		p := &parcel{}
+		for _, q := range list {
+			p.queued = append(p.queued, q.number)
+			p.events = append(p.events, outgoing{q.event.ID, &q.event, q.body})
+		}
+		return p, nil
+	}
+	if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM queue WHERE dest = ? AND due <= ?", dest.name, now.UnixMilli()).Scan(&n); err != nil || n == 0 {
+		return nil, err
+	}
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		list, err := d.due(ctx, tx, dest.name, now, d.cfg.Keep+1)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		p, err = d.pack(ctx, tx, dest.name, list, now)
+		return err
+	})
+	return p, err
+}
+
+// retry returns a message that failed before and whose time has come.
+func (d *Desk) retry(ctx context.Context, dest string, now time.Time) (*parcel, error) {
+	var p parcel
+	var made int64
+	var body []byte
+	err := d.db.QueryRowContext(ctx, "SELECT number, body, tries, made FROM messages WHERE dest = ? AND next <= ? ORDER BY next, number LIMIT 1", dest, now.UnixMilli()).
+		Scan(&p.message, &body, &p.tries, &made)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var e Event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return nil, err
+	}
+	p.made, p.events = time.UnixMilli(made), []outgoing{{e.ID, &e, body}}
+	return &p, nil
+}
+
+// due returns what waits for a destination and whose time has come, in the order in which
+// it happened.
+func (d *Desk) due(ctx context.Context, q queryer, dest string, now time.Time, limit int) (list []queued, err error) {
+	err = query(ctx, q, `SELECT queue.number, cause, bulk, body FROM queue JOIN events ON events.number = queue.event
+		WHERE dest = ? AND due <= ? ORDER BY queue.number LIMIT ?`, []any{dest, now.UnixMilli(), limit}, func(rows *sql.Rows) error {
+		var q queued
+		if err := rows.Scan(&q.number, &q.cause, &q.bulk, &q.body); err != nil {
+			return err
+		}
+		list = append(list, q)
+		return json.Unmarshal(q.body, &list[len(list)-1].event)
+	})
+	return list, err
+}
+
+// pack makes the next message of what is due, and keeps it.
+func (d *Desk) pack(ctx context.Context, tx *sql.Tx, dest string, list []queued, now time.Time) (*parcel, error) {
+	taken, e := choose(dest, list, now)
+	var causes []string
+	for _, q := range taken {
+		if q.cause != "" && !q.bulk && !slices.Contains(causes, q.cause) {
+			causes = append(causes, q.cause)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM queue WHERE number = ?", q.number); err != nil {
+			return nil, err
+		}
+	}
+	for _, cause := range causes {
+		if err := d.storm(ctx, tx, dest, cause, now); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.QueryRowContext(ctx, "SELECT unsaid FROM destinations WHERE name = ?", dest).Scan(&e.Lost); err != nil {
+		return nil, err
+	}
+	if e.Lost > 0 {
+		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET unsaid = 0 WHERE name = ?", dest); err != nil {
+			return nil, err
+		}
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	r, err := tx.ExecContext(ctx, "INSERT INTO messages (dest, body, made, tries, next) VALUES (?, ?, ?, 0, ?)", dest, body, now.UnixMilli(), now.UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	number, err := r.LastInsertId()
+	return &parcel{events: []outgoing{{e.ID, e, body}}, message: number, made: now}, err
+}
+
+// choose takes of what is due that of one message: what is by itself, the digest, all of
+// one cause, or where very many are waiting a line for each cause.
+func choose(dest string, list []queued, now time.Time) (taken []queued, e *Event) {
+	if i := slices.IndexFunc(list, func(q queued) bool { return q.cause == "" }); i >= 0 {
+		return list[i : i+1], &list[i].event
+	}
+	bulk, single := split(list, func(q queued) bool { return q.bulk })
+	if len(single) == 0 {
+		return bulk, digestOf(dest, bulk, now)
+	}
+	first := map[string]bool{}
+	for _, q := range single {
+		first[q.cause] = true
+	}
+	if len(first) <= flood {
+		taken, _ = split(single, func(q queued) bool { return q.cause == single[0].cause })
+		return taken, standingFor(taken)
+	}
+	// What does not find room is the next message.
+	first = map[string]bool{}
+	for _, q := range single {
+		if len(first) < maxCauses {
+			first[q.cause] = true
+		}
+	}
+	taken, _ = split(single, func(q queued) bool { return first[q.cause] })
+	return taken, digestOf(dest, taken, now)
+}
+
+func split(list []queued, in func(queued) bool) (yes, no []queued) {
+	for _, q := range list {
+		if in(q) {
+			yes = append(yes, q)
+		} else {
+			no = append(no, q)
+		}
+	}
+	return yes, no
+}
+
+// standingFor returns the event that stands for all of one cause: the first that opened.
+func standingFor(list []queued) *Event {
+	i := max(0, slices.IndexFunc(list, func(q queued) bool { return q.event.Type == Opened }))
+	e := list[i].event
+	if len(list) == 1 {
+		return &e
+	}
+	e.Counts = &Counts{}
+	for j, q := range list {
+		e.Counts.add(q.event.Type)
+		if j != i && len(e.Others) < maxOthers {
+			e.Others = append(e.Others, q.event.ID)
+		}
+	}
+	return &e
+}
+
+func (c *Counts) add(t Type) {
+	if t == Closed {
+		c.Closed++
+	} else {
+		c.Opened++
+	}
+}
+
+// digestOf returns an event with a line for each cause, the worst first.
+func digestOf(dest string, list []queued, now time.Time) *Event {
+	e := &Event{Version: eventVersion, Type: Digest, Time: now.UTC().Truncate(time.Millisecond), Counts: &Counts{}}
+	words := []any{dest}
+	at := map[string]int{}
+	for _, q := range list {
+		words = append(words, q.event.ID)
+		e.Counts.add(q.event.Type)
+		i, ok := at[q.cause]
+		if !ok {
+			i = len(e.Causes)
+			at[q.cause] = i
+			e.Causes = append(e.Causes, causeLine(&q.event))
+		}
+		e.Causes[i].add(q.event.Type)
+	}
+	e.ID = newID(string(Digest), words...)
+	slices.SortStableFunc(e.Causes, func(a, b Cause) int {
+		return cmp.Or(cmp.Compare(slices.Index(allClasses, a.Class), slices.Index(allClasses, b.Class)), cmp.Compare(a.Log, b.Log))
+	})
+	if n := len(e.Causes) - maxCauses; n > 0 {
+		e.Causes, e.Omitted = e.Causes[:maxCauses], n
+	}
+	return e
+}
+
+func causeLine(e *Event) Cause {
+	f := e.Finding
+	return Cause{
+		Class: f.Class, Kind: f.Kind, Log: e.Log, Repository: f.Repository, RepositoryName: e.RepositoryName,
+		Sentence: tuf.Clip(f.Sentence), First: e.ID, Command: e.Command, Link: e.Link,
+	}
+}
+
+// storm notes that a destination is told of a cause now: further events of it wait. As
+// long as they come the time between two messages doubles.
+func (d *Desk) storm(ctx context.Context, tx *sql.Tx, dest, cause string, now time.Time) error {
+	var until int64
+	step := 0
+	err := tx.QueryRowContext(ctx, "SELECT until, step FROM storms WHERE dest = ? AND cause = ?", dest, cause).Scan(&until, &step)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return err
+	case now.Before(time.UnixMilli(until).Add(d.stormTime(step))):
+		step = min(step+1, 16)
+	default:
+		step = 0
+	}
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO storms (dest, cause, until, step) VALUES (?, ?, ?, ?)", dest, cause, now.Add(d.stormTime(step)).UnixMilli(), step)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM storms WHERE dest = ? AND until < ?", dest, now.Add(-2*longestStorm).UnixMilli())
+	return err
+}
+
+func (d *Desk) stormTime(step int) time.Duration {
+	return min(d.cfg.Collapse<<step, longestStorm)
+}

@@ -1,0 +1,150 @@
+package alert
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+)
+
+// defaultRoutes stand behind those of the settings: a finding that these do not mention is
+// not lost. A route to nobody silences.
+func (c *Config) defaultRoutes() []Route {
+	all := slices.Sorted(maps.Keys(c.To))
+	return []Route{
+		{Classes: []string{string(audit.Tampering), string(audit.Equivocation), string(audit.Unexpected)}, To: all},
+		{Classes: []string{string(audit.Hygiene)}, To: all, Digest: day},
+	}
+}
+
+// Route returns the number of the route that says where a finding about a log goes: those
+// of the settings come first, then the default ones; and the route. A finding that no
+// route mentions, an outage, has number -1.
+func (c *Config) Route(log string, f *audit.Finding) (int, Route) {
+	for i, r := range append(slices.Clip(c.Routes), c.defaultRoutes()...) {
+		if c.matches(&r, log, f) {
+			return i, r
+		}
+	}
+	return -1, Route{}
+}
+
+func (c *Config) matches(r *Route, log string, f *audit.Finding) bool {
+	return anyOf(r.Classes, string(f.Class)) && anyOf(r.Kinds, string(f.Kind)) && anyOf(r.Logs, log) && anyOf(r.Roles, f.Role) &&
+		(len(r.Repositories) == 0 || slices.ContainsFunc(r.Repositories, func(want string) bool { return c.isRepository(log, want, f) }))
+}
+
+func anyOf(wanted []string, have string) bool {
+	return len(wanted) == 0 || slices.Contains(wanted, have)
+}
+
+// isRepository reports whether a finding is about a repository: an id, its beginning or the
+// name that it has at the log.
+func (c *Config) isRepository(log, want string, f *audit.Finding) bool {
+	if f.Repository.IsZero() {
+		return false
+	}
+	if idOrBeginning(want) && strings.HasPrefix(f.Repository.String(), want) {
+		return true
+	}
+	return want == c.repositoryName(log, f)
+}
+
+// repositoryName returns the name of the repository that a finding is about; empty: it has
+// none.
+func (c *Config) repositoryName(log string, f *audit.Finding) string {
+	if f.Repository.IsZero() {
+		return ""
+	}
+	id := f.Repository.String()
+	for _, l := range c.Logs {
+		for _, r := range l.Repositories {
+			if l.Name == log && r.ID != "" && strings.HasPrefix(id, r.ID) {
+				return r.Name
+			}
+		}
+	}
+	return ""
+}
+
+// idOrBeginning reports whether a word is the beginning of a repository's id, long enough
+// to mean one.
+func idOrBeginning(s string) bool {
+	return len(s) >= 8 && len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// checkRoute refuses a route that can match nothing, or leads nowhere.
+func (c *Config) checkRoute(i int) error {
+	r := &c.Routes[i]
+	var classes []string
+	for _, class := range r.Classes {
+		if !slices.Contains(allClasses, audit.Class(class)) {
+			return fmt.Errorf("classes: %w: %q, want of %v", errConfig, clip(class), allClasses)
+		}
+	}
+	for _, kind := range r.Kinds {
+		class := audit.Kind(kind).Class()
+		if class == "" {
+			return fmt.Errorf("kinds: %w: there is no kind %q of findings", errConfig, clip(kind))
+		}
+		classes = append(classes, string(class))
+	}
+	if len(r.Kinds) > 0 && !slices.ContainsFunc(classes, func(class string) bool { return anyOf(r.Classes, class) }) {
+		return fmt.Errorf("kinds: %w: none of %v is of class %s: it matches nothing", errConfig, r.Kinds, strings.Join(r.Classes, ", "))
+	}
+	for _, name := range r.To {
+		if _, ok := c.To[name]; !ok {
+			return fmt.Errorf("to: %w: there is no destination %q", errConfig, clip(name))
+		}
+	}
+	if r.Digest < 0 || r.Digest > 0 && r.Digest < time.Minute {
+		return fmt.Errorf("digest: %w: %v, want a minute or more", errConfig, r.Digest)
+	}
+	if err := c.checkNames(r); err != nil {
+		return err
+	}
+	for j, earlier := range c.Routes[:i] {
+		if covers(earlier.Classes, r.Classes) && covers(earlier.Kinds, r.Kinds) && covers(earlier.Logs, r.Logs) &&
+			covers(earlier.Repositories, r.Repositories) && covers(earlier.Roles, r.Roles) {
+			return fmt.Errorf("%w: it matches nothing: route %d takes all of it", errConfig, j+1)
+		}
+	}
+	return nil
+}
+
+// checkNames refuses names that the process does not know. Without Config.Logs nothing is
+// known.
+func (c *Config) checkNames(r *Route) error {
+	names := map[string]bool{}
+	for _, l := range c.Logs {
+		if anyOf(r.Logs, l.Name) {
+			for _, repository := range l.Repositories {
+				names[repository.Name] = true
+			}
+		}
+	}
+	for _, name := range r.Logs {
+		if c.Logs != nil && !slices.ContainsFunc(c.Logs, func(l Log) bool { return l.Name == name }) {
+			return fmt.Errorf("logs: %w: there is no log %q", errConfig, clip(name))
+		}
+	}
+	for _, want := range r.Repositories {
+		if c.Logs != nil && !idOrBeginning(want) && !names[want] {
+			return fmt.Errorf("repositories: %w: %q is neither the name of a repository of these logs nor 8 to 64 hex digits", errConfig, clip(want))
+		}
+	}
+	return nil
+}
+
+// covers reports whether everything that a list matches, an earlier one does too.
+func covers(earlier, list []string) bool {
+	if len(earlier) == 0 {
+		return true
+	}
+	return len(list) > 0 && !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(earlier, s) })
+}
+
+var allClasses = []audit.Class{audit.Tampering, audit.Equivocation, audit.Unexpected, audit.Hygiene, audit.Outage}

@@ -1,0 +1,404 @@
+package alert
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/internal/lockfile"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+const (
+	// look is how often a destination looks at its queue, which another process may have
+	// changed.
+	look = 5 * time.Second
+	// A failed destination is asked again after firstRetry, then twice as long each time.
+	firstRetry = 2 * time.Second
+	lastRetry  = 30 * time.Minute
+	// maxRetryAfter bounds what a receiver may ask for.
+	maxRetryAfter = 6 * time.Hour
+	// triesBeforeOff is how often a destination fails at least before it is switched off.
+	triesBeforeOff = 5
+	// defaultTimeout is that of one attempt.
+	defaultTimeout = 30 * time.Second
+	// diskRetry is the pause after the outbox could not be read or written.
+	diskRetry = 10 * time.Second
+)
+
+// sender delivers events, all or none: if it returns nil, the receiver has taken them.
+type sender interface {
+	send(ctx context.Context, events []outgoing) error
+}
+
+// errGone is wrapped if a receiver says that it wants nothing more.
+var errGone = errors.New("gone")
+
+// laterError is the error of a receiver that says when it may be asked again.
+type laterError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *laterError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *laterError) Unwrap() error { return e.err }
+
+// destination is a receiver with what is needed to reach it.
+type destination struct {
+	name   string
+	to     To
+	sender sender
+	wake   chan struct{}
+}
+
+// Destinations returns the names of the destinations.
+func (d *Desk) Destinations() []string { return slices.Sorted(maps.Keys(d.cfg.To)) }
+
+// Run delivers until ctx ends, and returns then what ended it. Another process that
+// delivers is an error that wraps lockfile.ErrHeld.
+func (d *Desk) Run(ctx context.Context) error {
+	lock, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	var all sync.WaitGroup
+	for _, dest := range d.senders {
+		all.Go(func() { d.serve(ctx, dest) })
+	}
+	all.Go(func() { d.reportHealth(ctx) })
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// Flush tries to deliver what is due, and ends when each destination has taken it or has
+// failed. The error says which have.
+func (d *Desk) Flush(ctx context.Context) error {
+	lock, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	errs := make(chan error, len(d.senders))
+	for _, dest := range d.senders {
+		go func() {
+			for {
+				ok, err := d.deliver(ctx, dest)
+				if err != nil || !ok {
+					errs <- err
+					return
+				}
+			}
+		}()
+	}
+	var failed []error
+	for range d.senders {
+		failed = append(failed, <-errs)
+	}
+	return errors.Join(failed...)
+}
+
+// begin takes the right to deliver, and the destinations as the settings have them.
+func (d *Desk) begin(ctx context.Context) (*lockfile.Lock, error) {
+	lock, err := lockfile.Acquire(d.path+".lock", "")
+	if err != nil {
+		return nil, err
+	}
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		for name := range d.cfg.To {
+			if err := d.settle(ctx, tx, name); err != nil {
+				return err
+			}
+		}
+		return d.forget(ctx, tx)
+	})
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return lock, nil
+}
+
+// settle makes the row of a destination. One whose settings have changed is on.
+func (d *Desk) settle(ctx context.Context, tx *sql.Tx, name string) error {
+	b, err := json.Marshal(d.cfg.To[name])
+	if err != nil {
+		return err
+	}
+	settings := tuf.Sum(b).String()
+	_, err = tx.ExecContext(ctx, `INSERT INTO destinations (name, settings) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE
+		SET settings = ?2, off = 0, failing = 0, tries = 0, next = 0 WHERE settings <> ?2`, name, settings)
+	return err
+}
+
+// forget removes what waits for destinations that are no more.
+func (d *Desk) forget(ctx context.Context, tx *sql.Tx) error {
+	var gone []string
+	err := query(ctx, tx, "SELECT name FROM destinations", nil, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		if _, ok := d.cfg.To[name]; !ok {
+			gone = append(gone, name)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		for _, statement := range []string{
+			"DELETE FROM queue WHERE dest = ?", "DELETE FROM messages WHERE dest = ?", "DELETE FROM storms WHERE dest = ?", "DELETE FROM destinations WHERE name = ?",
+		} {
+			if _, err := tx.ExecContext(ctx, statement, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serve empties a queue until ctx ends.
+func (d *Desk) serve(ctx context.Context, dest *destination) {
+	for ctx.Err() == nil {
+		more, err := d.deliver(ctx, dest)
+		var failed *deliveryError
+		if err != nil && ctx.Err() == nil && !errors.As(err, &failed) {
+			d.cfg.Logger.Error("the outbox could not be read or written", "to", dest.name, "error", printable.Line(err.Error()))
+			_ = wait.For(ctx, diskRetry)
+			continue
+		}
+		if more {
+			continue
+		}
+		idle, cancel := context.WithTimeout(ctx, d.pause(ctx, dest.name))
+		select {
+		case <-dest.wake:
+		case <-idle.Done():
+		}
+		cancel()
+	}
+}
+
+// pause is how long a destination has nothing to do, at most until it looks anyway.
+func (d *Desk) pause(ctx context.Context, dest string) time.Duration {
+	var next sql.NullInt64
+	err := d.db.QueryRowContext(ctx, `SELECT max((SELECT next FROM destinations WHERE name = ?1), min(
+		coalesce((SELECT min(due) FROM queue WHERE dest = ?1), 1 << 60), coalesce((SELECT min(next) FROM messages WHERE dest = ?1), 1 << 60)))`, dest).Scan(&next)
+	if err != nil || !next.Valid {
+		return look
+	}
+	return min(max(time.UnixMilli(next.Int64).Sub(d.cfg.Now()), 10*time.Millisecond), look)
+}
+
+// deliveryError says that a destination did not take something.
+type deliveryError struct {
+	to  string
+	err error
+}
+
+func (e *deliveryError) Error() string { return e.to + ": " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *deliveryError) Unwrap() error { return e.err }
+
+// deliver makes one attempt, and reports whether it succeeded: then there may be more. An
+// error is a *deliveryError, or one of the outbox.
+func (d *Desk) deliver(ctx context.Context, dest *destination) (bool, error) {
+	var off, next int64
+	if err := d.db.QueryRowContext(ctx, "SELECT off, next FROM destinations WHERE name = ?", dest.name).Scan(&off, &next); err != nil {
+		return false, err
+	}
+	if off != 0 || next > d.cfg.Now().UnixMilli() {
+		return false, nil
+	}
+	p, err := d.next(ctx, dest)
+	if p == nil || err != nil {
+		return false, err
+	}
+	timeout := dest.to.Timeout
+	orDefault(&timeout, defaultTimeout)
+	attempt, cancel := context.WithTimeout(ctx, timeout)
+	err = dest.sender.send(attempt, p.events)
+	cancel()
+	// What the receiver has taken is noted even if the process is asked to end meanwhile.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err == nil {
+		return true, d.delivered(ctx, dest.name, p)
+	}
+	if errors.Is(context.Cause(attempt), context.Canceled) && errors.Is(err, context.Canceled) {
+		return false, &deliveryError{dest.name, err} // that was not the receiver
+	}
+	return false, errors.Join(&deliveryError{dest.name, err}, d.failed(ctx, dest, p, err))
+}
+
+// delivered forgets what has been taken.
+func (d *Desk) delivered(ctx context.Context, dest string, p *parcel) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		for _, number := range p.queued {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM queue WHERE number = ?", number); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = 0, tries = 0, next = 0, trouble = '', last = ?, sent = sent + ? WHERE name = ?",
+			d.cfg.Now().UnixMilli(), len(p.events), dest)
+		return err
+	})
+}
+
+// failed notes that an attempt failed, and switches the destination off if that has lasted
+// too long.
+func (d *Desk) failed(ctx context.Context, dest *destination, p *parcel, cause error) error {
+	now := d.cfg.Now()
+	trouble := tuf.Clip(printable.Line(strings.ToValidUTF8(cause.Error(), "?")))
+	return d.write(ctx, func(tx *sql.Tx) error {
+		var failing, last int64
+		var tries int
+		if err := tx.QueryRowContext(ctx, "SELECT failing, tries, last FROM destinations WHERE name = ?", dest.name).Scan(&failing, &tries, &last); err != nil {
+			return err
+		}
+		if failing == 0 {
+			failing = now.UnixMilli()
+		}
+		tries++
+		next := now.Add(backoff(tries))
+		var later *laterError
+		if errors.As(cause, &later) {
+			next = now.Add(max(min(later.after, maxRetryAfter), firstRetry))
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE destinations SET failing = ?, tries = ?, next = ?, trouble = ?, failed = failed + 1 WHERE name = ?",
+			failing, tries, next.UnixMilli(), trouble, dest.name)
+		if err != nil {
+			return err
+		}
+		if err := d.failedMessage(ctx, tx, dest.name, p, now, time.UnixMilli(last)); err != nil {
+			return err
+		}
+		long := now.Sub(time.UnixMilli(failing))
+		d.cfg.Logger.Warn("an alert was not delivered", "to", dest.name, "tries", tries, "failing_for", long.Round(time.Second), "next", next.UTC(), "error", trouble)
+		if errors.Is(cause, errGone) || long >= d.cfg.OffAfter && tries >= triesBeforeOff {
+			return d.switchOff(ctx, tx, dest, time.UnixMilli(failing), trouble)
+		}
+		return nil
+	})
+}
+
+// failedMessage notes when a message is tried again. One that a destination does not take
+// though it has taken others since is given up after the time after which a destination is.
+func (d *Desk) failedMessage(ctx context.Context, tx *sql.Tx, dest string, p *parcel, now, last time.Time) error {
+	if p.message == 0 {
+		return nil
+	}
+	if last.After(p.made) && now.Sub(p.made) > d.cfg.OffAfter {
+		d.cfg.Logger.Error("a destination takes other messages and not this one: it is given up", "to", dest, "id", p.events[0].ID)
+		if _, err := tx.ExecContext(ctx, "DELETE FROM messages WHERE number = ?", p.message); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE destinations SET lost = lost + 1, unsaid = unsaid + 1 WHERE name = ?", dest)
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE messages SET tries = tries + 1, next = ? WHERE number = ?", now.Add(backoff(p.tries+1)).UnixMilli(), p.message)
+	return err
+}
+
+// backoff is how long is waited after so many failures, a quarter more or less: receivers
+// that were down are not asked by all at once.
+func backoff(tries int) time.Duration {
+	d := min(firstRetry<<min(tries-1, 20), lastRetry)
+	return d*3/4 + rand.N(d/2)
+}
+
+// switchOff switches a destination off, and tells the others.
+func (d *Desk) switchOff(ctx context.Context, tx *sql.Tx, dest *destination, since time.Time, trouble string) error {
+	now := d.cfg.Now()
+	if _, err := tx.ExecContext(ctx, "UPDATE destinations SET off = ? WHERE name = ?", now.UnixMilli(), dest.name); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("The destination %s has failed since %s and is switched off: nothing is sent to it until its settings change or somebody runs: auditor monitor enable %s. The last error: %s",
+		dest.name, since.UTC().Format(time.RFC3339), dest.name, trouble)
+	d.cfg.Logger.Error("a destination is switched off", "to", dest.name, "since", since.UTC(), "error", trouble)
+	return d.announce(ctx, tx, &Event{
+		Version: eventVersion, ID: newID("off", dest.name, since.UnixMilli()), Type: Health, Time: now.UTC().Truncate(time.Millisecond), Text: text,
+	}, slices.DeleteFunc(d.Destinations(), func(name string) bool { return name == dest.name }))
+}
+
+// announce queues an event that is not about a finding.
+func (d *Desk) announce(ctx context.Context, tx *sql.Tx, e *Event, to []string) error {
+	c := &change{desk: d, tx: tx, now: d.cfg.Now()}
+	var where []sent
+	for _, name := range to {
+		where = append(where, sent{To: name})
+	}
+	return c.post(ctx, e, where)
+}
+
+// ErrDestination is wrapped if there is no destination of a name.
+var ErrDestination = errors.New("there is no such destination")
+
+// Enable switches a destination on.
+func (d *Desk) Enable(ctx context.Context, to string) error {
+	if _, ok := d.cfg.To[to]; !ok {
+		return fmt.Errorf("%w: %q, want one of %v", ErrDestination, clip(to), d.Destinations())
+	}
+	return d.write(ctx, func(tx *sql.Tx) error {
+		if err := d.settle(ctx, tx, to); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE destinations SET off = 0, failing = 0, tries = 0, next = 0 WHERE name = ?", to); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE messages SET next = 0 WHERE dest = ?", to)
+		return err
+	})
+}
+
+// Test sends an event of type test to a destination, or with an empty name to each, past
+// the queue and even if it is switched off. The error says which do not take it, and why.
+func (d *Desk) Test(ctx context.Context, to string) error {
+	names := d.Destinations()
+	if to != "" {
+		if _, ok := d.cfg.To[to]; !ok {
+			return fmt.Errorf("%w: %q, want one of %v", ErrDestination, clip(to), names)
+		}
+		names = []string{to}
+	}
+	now := d.cfg.Now()
+	e := &Event{
+		Version: eventVersion, ID: newID(string(Test), now.UnixNano(), rand.Uint64()), Type: Test, Time: now.UTC().Truncate(time.Millisecond),
+		Text: "This is a test: alerts of this auditor arrive here.", Link: d.cfg.URL,
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() {
+			dest := d.senders[name]
+			timeout := dest.to.Timeout
+			orDefault(&timeout, defaultTimeout)
+			attempt, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			if err := dest.sender.send(attempt, []outgoing{{e.ID, e, body}}); err != nil {
+				errs[i] = &deliveryError{name, err}
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}

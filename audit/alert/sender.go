@@ -1,0 +1,68 @@
+package alert
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/internal/regular"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// newSender returns what reaches a destination. Errors begin with the key that is wrong.
+func newSender(name string, to To, cfg *Config) (sender, error) {
+	switch to.Type {
+	case typeMail:
+		return newMail(to, cfg)
+	case typeWebhook:
+		return newWebhook(to, cfg)
+	case typeHooks:
+		return newHooks(name, to, cfg)
+	default:
+		return newLines(to, cfg)
+	}
+}
+
+// maxSecret bounds a file with a secret: bytes.
+const maxSecret = 4096
+
+// readSecret returns the one line of a file.
+func readSecret(path string) (string, error) {
+	f, err := regular.OpenNamed(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimRight(string(b), "\r\n")
+	if len(b) > maxSecret || text == "" || strings.ContainsAny(text, "\r\n\x00") {
+		return "", fmt.Errorf("%s: want one line of at most %d bytes", path, maxSecret)
+	}
+	return text, nil
+}
+
+// tail keeps the first bytes that a program or a server says, for an error.
+type tail struct {
+	bytes.Buffer
+	max int
+}
+
+// Write implements io.Writer. What finds no room is left out.
+func (t *tail) Write(p []byte) (int, error) {
+	t.Buffer.Write(p[:min(len(p), max(0, t.max-t.Len()))])
+	return len(p), nil
+}
+
+// said is what a program or a server said, on one line.
+func said(b []byte) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(string(b), "?"))
+	if text == "" {
+		return ""
+	}
+	return ": " + tuf.Clip(printable.Line(strings.Join(strings.Fields(text), " ")))
+}
