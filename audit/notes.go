@@ -62,7 +62,7 @@ func (a *Auditor) keepNote(ctx context.Context, note proofs.Note) ([]byte, error
 		return content, nil
 	}
 	// What the log has signed is kept at once: it may show something else next.
-	if err := a.db.PutNote(ctx, all, true); err != nil {
+	if err := a.db.PutNote(ctx, all, true, a.cfg.Now()); err != nil {
 		return nil, err
 	}
 	return content, a.commit(ctx)

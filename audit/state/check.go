@@ -117,6 +117,21 @@ func (db *DB) references(ctx context.Context) error {
 		{"a role of no repository", "SELECT role FROM roles WHERE repository NOT IN (SELECT repository FROM repositories) LIMIT 1"},
 		{"facts of no repository", "SELECT repository FROM facts WHERE repository NOT IN (SELECT repository FROM repositories) LIMIT 1"},
 		{"a genesis that is not a right leaf", "SELECT genesis FROM repositories p LEFT JOIN leaves l ON l.leaf = p.genesis WHERE p.genesis IS NOT NULL AND (l.verdict IS NOT 1 OR l.payload IS NOT p.id) LIMIT 1"},
+		{"a leaf whose predecessor in its repository is another than it says", `SELECT leaf FROM (
+			SELECT leaf, previous, lag(leaf) OVER (PARTITION BY repository ORDER BY leaf) AS before FROM leaves JOIN roles USING (role))
+			WHERE previous IS NOT before LIMIT 1`},
+		{"a repository with other leaves, or other findings, than are counted", `SELECT l.repository FROM (
+			SELECT repository, max(leaf) AS newest, count(*) AS n FROM leaves JOIN roles USING (role) GROUP BY repository) l
+			JOIN repositories p USING (repository) LEFT JOIN activity a USING (repository)
+			WHERE a.newest IS NOT l.newest OR a.leaves IS NOT l.n OR a.findings IS NOT ` + openFindings + ` LIMIT 1`},
+		{"activity of a repository without leaves", "SELECT repository FROM activity WHERE repository NOT IN (SELECT repository FROM leaves JOIN roles USING (role)) LIMIT 1"},
+		{"findings of a kind that are not as many as are counted", `SELECT max(number) FROM (
+			SELECT number, repository, kind, status, 1 AS n FROM findings UNION ALL SELECT 0, repository, kind, status, -count FROM finding_counts)
+			GROUP BY repository, kind, status HAVING sum(n) <> 0 LIMIT 1`},
+		{"findings of a kind that are not as many as are counted in all", `SELECT max(number) FROM (
+			SELECT number, kind, class, status, 1 AS n FROM findings UNION ALL SELECT 0, kind, class, status, -count FROM finding_totals)
+			GROUP BY kind, class, status HAVING sum(n) <> 0 LIMIT 1`},
+		{"two findings with the same change", "SELECT changed FROM findings GROUP BY changed HAVING count(*) > 1 OR changed < 1 LIMIT 1"},
 		{"the bytes of an entry that is a leaf, or of none", "SELECT e.leaf FROM entries e LEFT JOIN leaves l USING (leaf) WHERE l.leaf IS NULL OR l.role IS NOT NULL LIMIT 1"},
 	}
 	for table, name := range map[string]string{"targets": "path", "keys": "id"} {

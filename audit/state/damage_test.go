@@ -49,7 +49,7 @@ func full(t *testing.T, dir string) {
 	}
 	fill(t, db, 300)
 	for _, n := range []int64{30, 200, 300} {
-		must(t, db.PutNote(ctx, note(t, treeOf(t, n)), n == 200))
+		must(t, db.PutNote(ctx, note(t, treeOf(t, n)), n == 200, time.Unix(n, 0)))
 	}
 	must(t, db.SetVerified(ctx, note(t, db.Tree().Tree()).Marshal()))
 	must(t, db.AddLost(ctx, state.LostTile{}))
@@ -214,12 +214,25 @@ func TestWrongRows(t *testing.T) {
 		"UPDATE notes SET size = size + 1",
 		"UPDATE notes SET note = x'00'",
 		"UPDATE findings SET repository = x'00'",
+		"UPDATE activity SET newest = newest - 1 WHERE repository = 1",
+		"UPDATE activity SET leaves = leaves + 1 WHERE repository = 1",
+		"UPDATE activity SET findings = 7 WHERE repository = 1",
+		"DELETE FROM activity WHERE repository = 1",
+		"INSERT INTO activity VALUES (99, 0, 0, 0)",
+		"UPDATE leaves SET previous = previous - 1 WHERE leaf = 200",
+		"UPDATE leaves SET previous = NULL WHERE leaf = 200",
+		"UPDATE finding_counts SET count = count + 1",
+		"UPDATE finding_totals SET count = count - 1",
+		"DELETE FROM finding_totals",
+		"INSERT INTO finding_totals VALUES ('new', 'class', 0, 1)",
+		"UPDATE findings SET changed = changed - 1 WHERE changed = 2",
+		"DROP TRIGGER finding_changes",
 		"DROP TABLE suppressed",
 		"DROP INDEX keys_by_id",
 		"ALTER TABLE lost RENAME COLUMN sum TO hash",
 	} {
 		must(t, os.WriteFile(path, good, 0o644))
-		db, err := sqlitefile.OpenChecked(path, 3)
+		db, err := sqlitefile.OpenChecked(path, state.Version)
 		must(t, err)
 		_, err = db.ExecContext(t.Context(), change)
 		must(t, errors.Join(err, db.Close()))
@@ -290,7 +303,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 	for _, copiedBack := range []bool{false, true} {
 		if copiedBack {
-			other, err := sqlitefile.OpenChecked(filepath.Join(dir, state.FileName), 3)
+			other, err := sqlitefile.OpenChecked(filepath.Join(dir, state.FileName), state.Version)
 			must(t, err)
 			_, err = other.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 			must(t, errors.Join(err, other.Close()))

@@ -21,7 +21,8 @@
 //     roles: one row for a file or key and all successive releases that list it, so that
 //     a release costs what it changes;
 //   - the findings with their life: when each was seen first and last, that it is gone,
-//     that somebody has acknowledged it.
+//     that somebody has acknowledged it;
+//   - what repositories are listed by, and how many findings there are.
 //
 // A state without a directory is the same database in memory, and in a temporary file
 // when it is large.
@@ -37,4 +38,12 @@
 // might sign; [Reader.Repositories] lists repositories; [Reader.Leaves], [Reader.LeavesOf] and
 // [Reader.Naming] read leaves. What they say is true of the leaves that have been judged,
 // [Reader.Size] of them.
+//
+// # Changes
+//
+// Each change of a finding has a number: that it came, went, came back or was acknowledged, in
+// whatever process. [Reader.FindingsChanged] tells what changed since one, without reading
+// the rest: the findings as they are now, each with the number of its last change (Changed)
+// and how often it came (Episode). Whoever remembers the largest Changed that it was told
+// misses nothing, also after a kill. A finding that came and went in between is told as gone.
 package state

@@ -4,6 +4,7 @@ import "context"
 
 // For the tests of users.
 var (
+	Version           = version
 	ErrUnknownFinding = errUnknownFinding
 	ParseV1           = parseV1
 )
@@ -13,3 +14,6 @@ func (db *DB) Exec(ctx context.Context, statement string) error {
 	_, err := db.conn.ExecContext(ctx, statement)
 	return err
 }
+
+// Consistent is the part of Check that is about rows that follow from others.
+func (db *DB) Consistent(ctx context.Context) error { return db.references(ctx) }

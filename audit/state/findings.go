@@ -38,6 +38,10 @@ type Finding struct {
 	Replay int64  // the number of the replay that it came in, or came back in
 	Acked  int64  // when it was acknowledged; 0: it was not
 	Reason string // for that
+
+	Number  int64 // in the order in which findings were seen first, from 1
+	Changed int64 // the number of the change that it had last; see FindingsChanged
+	Episode int64 // how often it came: 1, and one more each time it came back
 }
 
 // ID is the finding's short name: the first 12 hex digits of Sum.
@@ -46,7 +50,7 @@ func (f *Finding) ID() string { return ShortID(f.Sum) }
 // ShortID is the short name of the finding that a digest tells apart.
 func ShortID(sum tuf.Digest) string { return sum.String()[:12] }
 
-const findingColumns = "SELECT sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason FROM findings "
+const findingColumns = "SELECT sum, kind, class, repository, leaf, scope, body, first, last, gone, replay, acked, reason, number, changed, episode FROM findings "
 
 func (r *Reader) findings(ctx context.Context, rest string, args []any, fn func(Finding) error) error {
 	lastReplay, err := r.number(ctx, finishedAtName)
@@ -56,7 +60,7 @@ func (r *Reader) findings(ctx context.Context, rest string, args []any, fn func(
 	return r.each(ctx, findingColumns+rest, args, func(scan func(...any) error) error {
 		var f Finding
 		var sum, repository []byte
-		if err := scan(&sum, &f.Kind, &f.Class, &repository, &f.Leaf, &f.Scope, &f.Body, &f.First, &f.Last, &f.Gone, &f.Replay, &f.Acked, &f.Reason); err != nil {
+		if err := scan(&sum, &f.Kind, &f.Class, &repository, &f.Leaf, &f.Scope, &f.Body, &f.First, &f.Last, &f.Gone, &f.Replay, &f.Acked, &f.Reason, &f.Number, &f.Changed, &f.Episode); err != nil {
 			return err
 		}
 		var err error
@@ -73,6 +77,27 @@ func (r *Reader) findings(ctx context.Context, rest string, args []any, fn func(
 		}
 		return fn(f)
 	})
+}
+
+// FindingsChanged calls fn for the findings that have changed since the change with a number, 0
+// for all, in the order of their last changes, at most limit of them (0: all). A change is that
+// a finding came (Gone is 0 or InDoubt, Episode 1), that it went (Gone is larger than 0), that
+// it came back (one more Episode), or that it was acknowledged, with another reason, or no
+// longer (Acked, Reason), in this process or another. Of a finding that changed more than once
+// the last change is told: the finding as it is now. Changed of the last one is where to go on;
+// no change gets a number that is not larger than that of every change committed before it. An
+// error of fn ends it.
+func (r *Reader) FindingsChanged(ctx context.Context, since int64, limit int, fn func(Finding) error) error {
+	if limit <= 0 {
+		limit = -1
+	}
+	return r.findings(ctx, "WHERE changed > ? ORDER BY changed LIMIT ?", []any{since, limit}, fn)
+}
+
+// LastChange returns the number of the last change of a finding; 0: there are no findings.
+func (r *Reader) LastChange(ctx context.Context) (n int64, err error) {
+	_, err = r.row(ctx, "SELECT coalesce(max(changed), 0) FROM findings", nil, &n)
+	return n, err
 }
 
 // Finding returns a finding; false: it was never made.

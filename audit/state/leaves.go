@@ -59,6 +59,10 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
+	previous, err := db.isActive(ctx, l)
+	if err != nil {
+		return err
+	}
 	var snapshot, contradicts, expires any
 	if !l.Snapshot.IsZero() {
 		snapshot = l.Snapshot[:]
@@ -69,8 +73,8 @@ func (db *DB) Append(ctx context.Context, l *Leaf) error {
 	if l.Expires != 0 {
 		expires = l.Expires
 	}
-	_, err = db.writeNow(ctx, "INSERT INTO leaves (leaf, role, kind, verdict, version, payload, metadata, size, snapshot, listed, contradicts, encoding, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		l.Index, role, kind, verdict, l.Version, l.Payload[:], l.Metadata[:], l.Size, snapshot, listed, contradicts, encoding, expires)
+	_, err = db.writeNow(ctx, "INSERT INTO leaves (leaf, role, kind, verdict, version, payload, metadata, size, snapshot, listed, contradicts, encoding, expires, previous) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		l.Index, role, kind, verdict, l.Version, l.Payload[:], l.Metadata[:], l.Size, snapshot, listed, contradicts, encoding, expires, previous)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/regular"
@@ -44,14 +45,14 @@ func (r *Reader) Note(ctx context.Context, text string) (proofs.Note, bool, erro
 }
 
 // PutNote keeps a note, in the place of one with the same text. open says that it has yet
-// to be compared with the tree.
-func (db *DB) PutNote(ctx context.Context, note proofs.Note, open bool) error {
+// to be compared with the tree. seen is when it was seen first; zero: that is not known.
+func (db *DB) PutNote(ctx context.Context, note proofs.Note, open bool, seen time.Time) error {
 	c, err := proofs.ParseCheckpoint(note.Text)
 	if err != nil {
 		return err
 	}
 	sum := tuf.Sum([]byte(note.Text))
-	_, err = db.write(ctx, "INSERT INTO notes (text, size, note, open) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET note = ?3, open = max(open, ?4)", sum[:], c.Tree.N, note.Marshal(), open)
+	_, err = db.write(ctx, "INSERT INTO notes (text, size, note, open, seen) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET note = ?3, open = max(open, ?4)", sum[:], c.Tree.N, note.Marshal(), open, max(seen.Unix(), 0))
 	return err
 }
 

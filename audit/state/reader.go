@@ -14,7 +14,8 @@ import (
 type Reader struct {
 	conn   *sql.Conn
 	stmts  map[string]*sql.Stmt
-	settle func(context.Context) error // writes what waits; nil: nothing does
+	settle func(context.Context) error // writes the rows that wait; nil: none do
+	tally  func(context.Context) error // writes the activity that waits; nil: none does
 
 	size   int64             // how many leaves there are
 	counts map[Verdict]int64 // of these leaves; nil: not known
@@ -100,6 +101,12 @@ func (r *Reader) row(ctx context.Context, query string, args []any, into ...any)
 	if err := r.before(ctx); err != nil {
 		return false, err
 	}
+	return r.rowNow(ctx, query, args, into...)
+}
+
+// rowNow is row for what does not depend on the rows that wait.
+func (r *Reader) rowNow(ctx context.Context, query string, args []any, into ...any) (bool, error) {
+	ctx = context.WithoutCancel(ctx)
 	s, err := r.stmt(ctx, query)
 	if err != nil {
 		return false, err

@@ -7,7 +7,7 @@ import (
 )
 
 // version is the version of the schema: PRAGMA user_version.
-const version = 3 // 1 was a text file of another name, 2 had no checksums of its pages
+const version = 4 // 1 was a text file of another name, 2 had no checksums of its pages, 3 is upgraded
 
 // The schema. Numbers stand for words (see codes.go), digests are blobs of 32 bytes, and
 // indexes have their first 8, because every byte of an index is paid for with each leaf.
@@ -36,9 +36,11 @@ CREATE TABLE notes (
 	text BLOB PRIMARY KEY,    -- SHA-256 of the signed text
 	size INTEGER NOT NULL,    -- of the tree
 	note BLOB NOT NULL,
-	open INTEGER NOT NULL     -- 1: it has not been compared with the tree
+	open INTEGER NOT NULL,    -- 1: it has not been compared with the tree
+	seen INTEGER NOT NULL DEFAULT 0 -- first, in POSIX seconds; 0: by a version before
 ) WITHOUT ROWID;
 CREATE INDEX notes_by_size ON notes (size);
+CREATE INDEX notes_by_time ON notes (seen, size);
 CREATE INDEX notes_open ON notes (size) WHERE open;
 
 CREATE TABLE repositories (
@@ -70,11 +72,23 @@ CREATE TABLE leaves (
 	listed      INTEGER,
 	contradicts INTEGER,
 	encoding    INTEGER,
-	expires     INTEGER              -- POSIX seconds; NULL: not known
+	expires     INTEGER,             -- POSIX seconds; NULL: not known
+	previous    INTEGER              -- the leaf of its repository before it; NULL: none
 );
 CREATE INDEX leaves_by_role ON leaves (role, leaf);
+CREATE INDEX leaves_by_version ON leaves (role, version);
 CREATE INDEX leaves_by_payload ON leaves (substr(payload, 1, 8));
 CREATE INDEX leaves_by_metadata ON leaves (substr(metadata, 1, 8));
+
+-- What repositories are listed by. It is beside them, because a row with a report is large.
+CREATE TABLE activity (
+	repository INTEGER PRIMARY KEY,
+	newest     INTEGER NOT NULL, -- leaf, whatever its verdict
+	leaves     INTEGER NOT NULL, -- how many it has
+	findings   INTEGER NOT NULL  -- how many are there and not acknowledged
+);
+CREATE INDEX activity_by_newest ON activity (newest);
+CREATE INDEX activity_by_findings ON activity (findings);
 
 CREATE TABLE entries (
 	leaf INTEGER PRIMARY KEY,
@@ -133,10 +147,34 @@ CREATE TABLE findings (
 	gone       INTEGER NOT NULL, -- 0: it is there
 	replay     INTEGER NOT NULL, -- the replay that it came in
 	acked      INTEGER NOT NULL, -- 0: it is not acknowledged
-	reason     TEXT NOT NULL
+	reason     TEXT NOT NULL,
+	changed    INTEGER NOT NULL DEFAULT 0, -- the number of the change that it had last
+	episode    INTEGER NOT NULL DEFAULT 1, -- how often it came
+	status     INTEGER AS (CASE WHEN gone > 0 THEN 2 WHEN acked <> 0 THEN 1 ELSE 0 END) -- 0: open
 );
+CREATE INDEX findings_by_change ON findings (changed);
+CREATE INDEX findings_by_status ON findings (status);
+CREATE INDEX findings_by_class ON findings (class, status);
+CREATE INDEX findings_by_kind ON findings (kind, status);
+CREATE INDEX findings_by_repository ON findings (repository, status);
 CREATE INDEX findings_there ON findings (kind, repository) WHERE gone = 0;
-CREATE INDEX findings_of ON findings (repository);
+
+-- How many findings there are. Rows may have the count 0.
+CREATE TABLE finding_counts (
+	repository BLOB NOT NULL,    -- empty: about none
+	kind       TEXT NOT NULL,
+	class      TEXT NOT NULL,
+	status     INTEGER NOT NULL,
+	count      INTEGER NOT NULL,
+	PRIMARY KEY (repository, kind, status)
+) WITHOUT ROWID;
+CREATE TABLE finding_totals (
+	kind   TEXT NOT NULL,
+	class  TEXT NOT NULL,
+	status INTEGER NOT NULL,
+	count  INTEGER NOT NULL,
+	PRIMARY KEY (kind, status)
+) WITHOUT ROWID;
 
 CREATE TABLE suppressed (
 	kind       TEXT NOT NULL,
@@ -146,11 +184,82 @@ CREATE TABLE suppressed (
 ) WITHOUT ROWID;
 `
 
+// triggers keep what follows from a finding, whichever process writes that: its number among
+// the changes, and the counts. That a finding is in doubt (gone is -1) is not a change.
+var triggers = []string{`
+CREATE TRIGGER finding_comes AFTER INSERT ON findings BEGIN
+	UPDATE findings SET changed = (SELECT max(changed) + 1 FROM findings) WHERE number = new.number;` + counted("new", "1") + `
+END`, `
+CREATE TRIGGER finding_changes AFTER UPDATE OF gone, acked, reason ON findings
+WHEN (old.gone > 0) <> (new.gone > 0) OR old.acked <> new.acked OR old.reason <> new.reason BEGIN
+	UPDATE findings SET changed = (SELECT max(changed) + 1 FROM findings), episode = old.episode + (old.gone > 0 AND new.gone <= 0)
+		WHERE number = new.number;
+END`, `
+CREATE TRIGGER finding_counts_change AFTER UPDATE OF gone, acked ON findings
+WHEN ` + statusOf("old") + ` <> ` + statusOf("new") + ` BEGIN` + counted("old", "-1") + counted("new", "1") + `
+END`}
+
+// statusOf is the column of a row that has none yet.
+func statusOf(row string) string {
+	return strings.NewReplacer("ROW", row).Replace("(CASE WHEN ROW.gone > 0 THEN 2 WHEN ROW.acked <> 0 THEN 1 ELSE 0 END)")
+}
+
+// counted are the statements of a trigger that add to the counts of a row's kind.
+func counted(row, by string) string {
+	return strings.NewReplacer("ROW", row, "STATUS", statusOf(row), "BY", by).Replace(`
+	INSERT INTO finding_counts (repository, kind, class, status, count) VALUES (ROW.repository, ROW.kind, ROW.class, STATUS, BY) ON CONFLICT DO UPDATE SET count = count + BY;
+	INSERT INTO finding_totals (kind, class, status, count) VALUES (ROW.kind, ROW.class, STATUS, BY) ON CONFLICT DO UPDATE SET count = count + BY;
+	UPDATE activity SET findings = findings + BY WHERE STATUS = 0 AND repository = (SELECT repository FROM repositories WHERE id = ROW.repository);`)
+}
+
+// whole returns the schema as statements.
+func whole() []string {
+	var all []string
+	for statement := range strings.SplitSeq(comment.ReplaceAllString(schema, ""), ";") {
+		if strings.TrimSpace(statement) != "" {
+			all = append(all, statement)
+		}
+	}
+	return append(all, triggers...)
+}
+
+// fromVersion3 makes a state of version 3 one of version 4. It reads and writes all leaves.
+func fromVersion3() string {
+	statements := []string{
+		"ALTER TABLE notes ADD COLUMN seen INTEGER NOT NULL DEFAULT 0",
+		"ALTER TABLE leaves ADD COLUMN previous INTEGER",
+		`UPDATE leaves SET previous = p.before FROM (
+			SELECT leaf, lag(leaf) OVER (PARTITION BY repository ORDER BY leaf) AS before FROM leaves JOIN roles USING (role)) p
+			WHERE leaves.leaf = p.leaf AND p.before IS NOT NULL`,
+		"ALTER TABLE findings ADD COLUMN changed INTEGER NOT NULL DEFAULT 0",
+		"ALTER TABLE findings ADD COLUMN episode INTEGER NOT NULL DEFAULT 1",
+		"ALTER TABLE findings ADD COLUMN status INTEGER AS (CASE WHEN gone > 0 THEN 2 WHEN acked <> 0 THEN 1 ELSE 0 END)",
+		"UPDATE findings SET changed = number",
+		"DROP INDEX findings_of",
+	}
+	old := regexp.MustCompile(`^CREATE (TABLE|INDEX) (activity|activity_by_newest|activity_by_findings|notes_by_time|leaves_by_version|finding_counts|finding_totals|findings_by_\w+) `)
+	for _, statement := range whole() {
+		if statement = spelled(statement); old.MatchString(statement) {
+			statements = append(statements, statement)
+		}
+	}
+	statements = append(statements,
+		"INSERT INTO finding_counts SELECT repository, kind, class, status, count(*) FROM findings GROUP BY repository, kind, status",
+		"INSERT INTO finding_totals SELECT kind, class, status, count(*) FROM findings GROUP BY kind, status",
+		`INSERT INTO activity SELECT p.repository, max(leaf), count(*), `+openFindings+`
+			FROM leaves JOIN roles USING (role) JOIN repositories p USING (repository) GROUP BY p.repository`)
+	return strings.Join(append(statements, triggers...), ";\n")
+}
+
+// openFindings is how many findings about a repository p are open.
+const openFindings = "(SELECT coalesce(sum(count), 0) FROM finding_counts c WHERE c.repository = p.id AND c.status = 0)"
+
 var comment = regexp.MustCompile(`--[^\n]*`)
 
 // spelled returns a statement in one spelling, without comments.
 func spelled(statement string) string {
-	return strings.Join(strings.Fields(comment.ReplaceAllString(statement, "")), " ")
+	s := strings.Join(strings.Fields(comment.ReplaceAllString(statement, "")), " ")
+	return strings.NewReplacer(" ,", ",", " )", ")", "( ", "(").Replace(s)
 }
 
 // complete returns an error if a table or an index is missing, or another than it should be:
@@ -166,9 +275,9 @@ func (r *Reader) complete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for statement := range strings.SplitSeq(comment.ReplaceAllString(schema, ""), ";") {
-		if statement = spelled(statement); statement != "" && !have[statement] {
-			what, _, _ := strings.Cut(strings.TrimPrefix(statement, "CREATE "), " (")
+	for _, statement := range whole() {
+		if statement = spelled(statement); !have[statement] {
+			what := strings.Join(strings.Fields(statement)[1:3], " ")
 			return damaged("its %s is missing, or another", strings.ToLower(what))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tuflog/tuflog/internal/durable"
 	"github.com/tuflog/tuflog/internal/lockfile"
@@ -64,10 +65,12 @@ type DB struct {
 	lock *lockfile.Lock
 	pool *sql.DB
 
-	waiting  waiting          // rows for the transaction
-	writing  bool             // in a transaction
-	tree     *proofs.Frontier // of the leaves in the database, those not committed included
-	saved    map[int][]byte   // tiles at its edge, as they are in the database
+	waiting  waiting             // rows for the transaction
+	writing  bool                // in a transaction
+	tree     *proofs.Frontier    // of the leaves in the database, those not committed included
+	saved    map[int][]byte      // tiles at its edge, as they are in the database
+	active   map[int64]*activity // by the number of the repository
+	behind   []*activity         // those that are yet to be written
 	roles    map[roleName]int64
 	targets  open[target]
 	keys     open[key]
@@ -92,7 +95,7 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 		dir = filepath.Clean(dir) // as in the paths of all that is in it
 	}
 	db := &DB{dir: dir, waiting: newWaiting()}
-	db.settle = db.flush
+	db.settle, db.tally = db.flush, db.saveActivity
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(explained(err), db.Close())
 	}
@@ -112,7 +115,7 @@ func (db *DB) open(ctx context.Context) error {
 	db.forget()
 	if db.dir == "" {
 		var err error
-		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, schema, "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize)
+		db.pool, db.conn, err = sqlitefile.Temporary(ctx, version, strings.Join(whole(), ";\n"), "synchronous(OFF)", "journal_mode(MEMORY)", cacheSize)
 		db.tree, db.saved, db.counts = new(proofs.Frontier), map[int][]byte{}, map[Verdict]int64{}
 		return err
 	}
@@ -168,16 +171,20 @@ func (db *DB) create(path string) error {
 	if db.previous, err = readV1(db.dir); err != nil {
 		return err
 	}
+	all := strings.Join(whole(), ";\n")
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return sqlitefile.CreateChecked(path, 0o644, version, schema, pragmas...)
+		return sqlitefile.CreateChecked(path, 0o644, version, all, pragmas...)
 	}
-	return sqlitefile.CompleteChecked(path, version, schema, pragmas...)
+	if err := sqlitefile.CompleteChecked(path, version, all, pragmas...); err != nil {
+		return err
+	}
+	return sqlitefile.UpgradeChecked(path, 3, 4, fromVersion3(), pragmas...)
 }
 
 // forget drops what is remembered of the database.
 func (db *DB) forget() {
 	db.Reader.forget()
-	db.roles = map[roleName]int64{}
+	db.roles, db.active, db.behind = map[roleName]int64{}, map[int64]*activity{}, nil
 	db.targets, db.keys = open[target]{}, open[key]{}
 	db.waiting.drop()
 }
@@ -261,7 +268,7 @@ func (db *DB) Commit(ctx context.Context) error {
 	if !db.writing && !db.waiting.any() {
 		return nil
 	}
-	if err := errors.Join(db.saveTree(ctx), db.saveCounts(ctx)); err != nil {
+	if err := errors.Join(db.saveTree(ctx), db.saveCounts(ctx), db.saveActivity(ctx)); err != nil {
 		return err
 	}
 	if _, err := db.write(ctx, "COMMIT"); err != nil {
@@ -278,6 +285,9 @@ const maxNames = 1 << 16
 func (db *DB) trim() {
 	if len(db.repos) > maxNames {
 		clear(db.repos)
+	}
+	if len(db.active) > maxNames {
+		clear(db.active)
 	}
 	if len(db.roles) > maxNames {
 		clear(db.roles)

@@ -192,7 +192,7 @@ func TestNotes(t *testing.T) {
 	db := open(t, dir)
 	fill(t, db, 5)
 	for size := range int64(9) {
-		must(t, db.PutNote(ctx, note(t, treeOf(t, size)), size == 3))
+		must(t, db.PutNote(ctx, note(t, treeOf(t, size)), size == 3, time.Unix(100*size, 0)))
 	}
 	must(t, db.SetVerified(ctx, note(t, treeOf(t, 8)).Marshal()))
 	must(t, db.Commit(ctx))

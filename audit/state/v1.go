@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/tuflog/tuflog/internal/regular"
 	"github.com/tuflog/tuflog/proofs"
@@ -113,7 +114,7 @@ func (db *DB) takeOver(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := db.PutNote(ctx, note, true); err != nil {
+		if err := db.PutNote(ctx, note, true, time.Time{}); err != nil {
 			return err
 		}
 	}
