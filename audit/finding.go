@@ -449,6 +449,6 @@ func (c Class) Fails() bool { return c == Tampering || c == Equivocation || c ==
 // 1: that some vendor contradicted himself elsewhere in the log does not.
 func (c Class) AgainstLookup() bool { return c == Tampering || c == Unexpected }
 
-// againstLog reports whether the log answers for a finding of the class, or for what could
-// not be checked because of it: then nobody can vouch for the checkpoint.
-func (c Class) againstLog() bool { return c != Equivocation && c != Hygiene }
+// againstLog reports whether the log answers for a finding of the class, if it is about what
+// the log serves: then nobody can vouch for the checkpoint.
+func (c Class) againstLog() bool { return c == Tampering || c == Unexpected }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -178,25 +179,79 @@ func (a *Auditor) StepReport(ctx context.Context, step StepResult) (*Report, err
 	return r, a.db.Commit(ctx)
 }
 
-// vouches reports whether an auditor could put its name under the checkpoint:
-// nothing was found that the log answers for, and nothing was left unchecked.
-func (a *Auditor) vouches(ctx context.Context) (bool, error) {
-	if a.verified == nil || a.next < a.verified.Tree.N || len(a.tiles)+len(a.lost)+len(a.blind) > 0 || len(a.passing) > 0 || a.rejudging != nil || a.due != nil {
-		return false, nil
-	}
+// Standing says whether an auditor can put its name under the newest checkpoint, and if not
+// why.
+type Standing struct {
+	// Checkpoint is the newest verified one; nil: none was verified.
+	Checkpoint *proofs.SignedCheckpoint
+	// Note is that checkpoint as it was served, with the signatures of the policy's keys
+	// alone.
+	Note []byte
+	// Unchecked says what was not checked, in one sentence that time may make untrue: an
+	// outage, or leaves that wait. It is empty if every leaf was judged and every tile and
+	// blob was there.
+	Unchecked string
+	// Against are the findings that are there and that the log answers for: tampering, and
+	// entries that cannot be judged. They are in the state, and Lived.
+	Against []Finding
+}
+
+// Vouches reports whether nothing was found that the log answers for, and nothing was left
+// unchecked.
+func (s *Standing) Vouches() bool {
+	return s.Checkpoint != nil && s.Unchecked == "" && len(s.Against) == 0
+}
+
+// Standing returns whether this auditor can put its name under the newest checkpoint. Of a
+// log in good order it reads next to nothing.
+func (a *Auditor) Standing(ctx context.Context) (*Standing, error) {
+	s := &Standing{Checkpoint: a.verified, Note: a.signed, Unchecked: a.unchecked()}
 	for _, f := range slices.Concat(a.pending, a.unkept) {
 		if f.Class.againstLog() {
-			return false, nil
+			s.Against = append(s.Against, f)
 		}
 	}
-	var against []string
-	for _, class := range []Class{Tampering, Equivocation, Unexpected, Hygiene, Outage} {
-		if class.againstLog() {
-			against = append(against, string(class))
+	replay, err := a.db.Replay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range slices.Sorted(maps.Keys(classes)) {
+		if !kind.Class().againstLog() {
+			continue
+		}
+		err := a.db.OfKind(ctx, string(kind), func(f state.Finding) error {
+			found, err := FindingOf(f, replay)
+			s.Against = append(s.Against, found)
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	found, err := a.db.AnyOf(ctx, against...)
-	return !found && err == nil, err
+	return s, nil
+}
+
+// unchecked says what was not checked, "" if all was.
+func (a *Auditor) unchecked() string {
+	switch {
+	case a.verified == nil:
+		return "no checkpoint of the log was verified"
+	case len(a.passing) > 0:
+		return a.passing[0].Sentence
+	case a.next < a.verified.Tree.N:
+		return fmt.Sprintf("%d leaves wait to be judged", a.verified.Tree.N-a.next)
+	case a.rejudging != nil || a.due != nil || len(a.blind) > 0:
+		return "leaves wait to be judged again"
+	case len(a.tiles)+len(a.lost) > 0:
+		return "tiles wait to be compared with the entries"
+	}
+	return ""
+}
+
+// vouches reports whether an auditor could put its name under the checkpoint.
+func (a *Auditor) vouches(ctx context.Context) (bool, error) {
+	s, err := a.Standing(ctx)
+	return err == nil && s.Vouches(), err
 }
 
 // ReportOf returns what a report says of a checkpoint, with its note.

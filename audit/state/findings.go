@@ -127,16 +127,10 @@ func (r *Reader) CountFindings(ctx context.Context, kind string, repository tuf.
 	return n, err
 }
 
-// AnyOf reports whether a finding of one of the classes is there, of those about what the log
-// serves: none of scope Outside.
-func (r *Reader) AnyOf(ctx context.Context, classes ...string) (bool, error) {
-	for _, class := range classes {
-		var n int
-		if ok, err := r.row(ctx, "SELECT 1 FROM findings WHERE class = ? AND gone = 0 AND scope <> ? LIMIT 1", []any{class, Outside}, &n); ok || err != nil {
-			return ok, err
-		}
-	}
-	return false, nil
+// OfKind calls fn for the findings of a kind that are there, of those about what the log
+// serves, in the order of the leaves they are about: none of scope Outside.
+func (r *Reader) OfKind(ctx context.Context, kind string, fn func(Finding) error) error {
+	return r.findings(ctx, "WHERE kind = ? AND gone = 0 AND scope <> ? ORDER BY leaf, number", []any{kind, Outside}, fn)
 }
 
 func repositoryBlob(id tuf.Digest) []byte {

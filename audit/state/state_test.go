@@ -334,12 +334,10 @@ func TestFindings(t *testing.T) {
 	if f := get(one.Sum); f.First != 10 || f.Replay != 1 {
 		t.Errorf("seen again: %+v", f)
 	}
-	for _, tt := range []struct {
-		classes []string
-		want    bool
-	}{{[]string{"equivocation"}, false}, {[]string{"equivocation", "tampering"}, true}} {
-		if got, err := db.AnyOf(ctx, tt.classes...); got != tt.want || err != nil {
-			t.Errorf("any of %v: %v, %v", tt.classes, got, err)
+	for kind, want := range map[string]int{one.Kind: 1, "fork": 0} {
+		n := 0
+		if err := db.OfKind(ctx, kind, func(state.Finding) error { n++; return nil }); n != want || err != nil {
+			t.Errorf("%d findings of kind %s, %v; want %d", n, kind, err, want)
 		}
 	}
 	for range 3 {

@@ -59,6 +59,7 @@ var rooms = map[string][]string{
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
 	"audit/page/drop": {"verify", "leaf", "tuf", "proofs/."},
 	"audit/page/wasm": {"audit/page/drop"}, "audit/page/generate": {},
+	"audit/cosign":    {"audit/.", "audit/mirror", "witness", "proofs/.", "internal"},
 	"audit/compare":   {"audit/evidence", "audit/history", "admit", "verify", "leaf", "tuf", "proofs/."},
 	"audit/gossip":    {"audit/evidence", "proofs"},
 	"audit/state":     {"leaf", "tuf", "proofs/.", "internal/durable", "internal/lockfile", "internal/regular", "internal/sqlitefile"},

@@ -32,7 +32,8 @@ import (
 	"github.com/tuflog/tuflog/witness"
 )
 
-const fileName = "state.db"
+// FileName is the name of the file in its directory.
+const FileName = "state.db"
 
 // Create makes a new state in an existing directory, for a witness with the
 // given public keys. It refuses to replace an existing state: a witness that
@@ -41,7 +42,7 @@ func Create(dir string, signers ...proofs.Key) error {
 	if len(signers) == 0 {
 		return errors.New("create state: no key")
 	}
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	err := sqlitefile.Create(path, 0o600, version, schema, func(tx *sql.Tx) error {
 		for _, k := range signers {
 			if _, err := tx.Exec(`INSERT INTO signers (vkey) VALUES (?)`, k.String()); err != nil {
@@ -86,10 +87,10 @@ var (
 
 // Open opens the state in a directory where Create made one.
 func Open(dir string) (*Store, error) {
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	if _, err := os.Stat(path); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("no witness in %s: %s is missing (witness init makes one)", dir, fileName)
+			return nil, fmt.Errorf("no witness in %s: %s is missing (witness init makes one)", dir, FileName)
 		}
 		return nil, fmt.Errorf("open state: %w", err)
 	}
