@@ -207,8 +207,8 @@ func (s *Standing) Vouches() bool {
 func (a *Auditor) Standing(ctx context.Context) (*Standing, error) {
 	s := &Standing{Checkpoint: a.verified, Note: a.signed, Unchecked: a.unchecked()}
 	for _, f := range slices.Concat(a.pending, a.unkept) {
-		if f.Class.againstLog() {
-			s.Against = append(s.Against, f)
+		if f.Class.againstLog() && s.Unchecked == "" {
+			s.Unchecked = "a finding is not in the state yet: " + f.Sentence
 		}
 	}
 	replay, err := a.db.Replay(ctx)
