@@ -2,10 +2,12 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +23,16 @@ import (
 type Files struct {
 	files   []*file
 	ignored []Ignored
+}
+
+// Each yields the role and the metadata of each file that could be read as metadata, in the
+// order in which a repository is read, older versions first.
+func (set *Files) Each() iter.Seq2[string, *tuf.Metadata] {
+	files := slices.Clone(set.files)
+	slices.SortStableFunc(files, func(a, b *file) int {
+		return cmp.Or(cmp.Compare(tuf.Rank(a.role), tuf.Rank(b.role)), cmp.Compare(a.version, b.version))
+	})
+	return each(files)
 }
 
 // Ignored is a *.json file of a directory that is not metadata.

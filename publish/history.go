@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,20 @@ func ReadHistory(dir string) (*History, error) {
 
 // Len returns the number of files.
 func (h *History) Len() int { return len(h.files) }
+
+// Each yields the role and the metadata of each file that could be read as metadata, in the
+// order of the history.
+func (h *History) Each() iter.Seq2[string, *tuf.Metadata] { return each(h.files) }
+
+func each(files []*file) iter.Seq2[string, *tuf.Metadata] {
+	return func(yield func(string, *tuf.Metadata) bool) {
+		for _, f := range files {
+			if f.meta != nil && !yield(f.role, f.meta) {
+				return
+			}
+		}
+	}
+}
 
 // parseIndex reads index.csv. The lines of a commit must stand together.
 func parseIndex(b []byte) ([]indexRow, error) {

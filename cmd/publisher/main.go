@@ -31,7 +31,7 @@ that devices require beside each file.`,
   publisher refresh --policy policy.txt ./metadata
   publisher import --policy policy.txt ./history`,
 	}
-	root.AddCommand(checkCommand(), submitCommand(), refreshCommand(), importCommand())
+	root.AddCommand(checkCommand(), submitCommand(), refreshCommand(), importCommand(), expectCommand())
 	return root
 }
 
