@@ -32,6 +32,8 @@ func (r *Release) unlike(role string, m, before *tuf.Metadata) string {
 		if why = r.unlikeTargets(was, m.Targets); why == "" {
 			why = r.unlikeDelegations(was.Delegations, m.Targets.Delegations)
 		}
+	default:
+		return ""
 	}
 	if why != "" {
 		return why
@@ -39,9 +41,8 @@ func (r *Release) unlike(role string, m, before *tuf.Metadata) string {
 	return r.unlikeMembers(m, before)
 }
 
-// judged are the members of "signed" that are compared by what they mean, or may change: the
-// files that a snapshot or a timestamp lists are releases of their own.
-var judged = []string{"_type", "spec_version", "version", "expires", "keys", "roles", "targets", "delegations", "meta"}
+// judged are the members of "signed" that are compared by what they mean, or may change.
+var judged = []string{"_type", "spec_version", "version", "expires", "keys", "roles", "targets", "delegations"}
 
 // unlikeMembers compares what else a file says.
 func (r *Release) unlikeMembers(m, before *tuf.Metadata) string {

@@ -51,7 +51,9 @@
 // A release without such a line may change nothing but its version, its expiry and the version of
 // the specification that it follows: it was signed again. A release is expected if any of the
 // note's releases allow it. What is not allowed is compared with what the role had: the
-// newest release before that was expected itself, or the base if that is newer.
+// newest release before that was expected itself, or the base if that is newer. Of snapshots
+// and timestamps nothing but the version is judged: the files that they list are releases of
+// their own.
 //
 // In the ROLE of a release line, a star stands for any characters; root, targets, snapshot
 // and timestamp are meant only by their names. Patterns of paths are those of TUF: a star

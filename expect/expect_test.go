@@ -127,6 +127,7 @@ func TestStrict(t *testing.T) {
 		{"release exact 3", "release exact 3-4", "release exact 3-4: a payload has one version"},
 		{"payload " + hash2 + "\n", "payload " + hash2 + "\npaths x\n", "release exact 3: a payload says all"},
 		{"release snapshot any\n", "release snapshot any\npaths x\n", "release snapshot any: only targets and delegated roles list files"},
+		{"release snapshot any\n", "release snapshot any\nmember x\n", "release snapshot any: of snapshot and timestamp only the version is judged"},
 		{"release timestamp any\n", "release timestamp any\nexpires never\n", "line 32: expires is not a kind of line"},
 		{"release timestamp any\n", "release timestamp any\n\n", "line 32: \"\" is not a kind of line"},
 		{"release timestamp any\n", "release timestamp any", "line 31: the text does not end in a line feed"},
@@ -454,5 +455,8 @@ func TestJudgeRoot(t *testing.T) {
 	snapshot := metadata(t, "snapshot", 9, `"meta":{"targets.json":{"version":3}}`)
 	if why, ok := noted(t, "release snapshot any").Judge(leafOf("snapshot", snapshot), snapshot, nil); !ok {
 		t.Errorf("a snapshot: %s", why)
+	}
+	if why, ok := noted(t, "base snapshot 7 "+hash1+"\nrelease snapshot next").Judge(leafOf("snapshot", snapshot), snapshot, nil); ok || why != "version 9 is not expected, 8 is" {
+		t.Errorf("a snapshot after its base: %v, %s", ok, why)
 	}
 }

@@ -11,7 +11,8 @@ import (
 // Judge reports whether a release is expected. Before is what the role had: the metadata of the
 // newest release that was expected, or of the base if that is newer; nil: it had nothing. If
 // the release is expected, why says by what; if not, it is the first thing that was not
-// expected, as words that follow a comma or a colon.
+// expected, as words that follow a comma or a colon. Of snapshots and timestamps only the
+// version is judged: the files that they list are releases of their own.
 //
 // Judge does not ask whether e is in force, and not whether the release should be logged: it
 // is for releases that are rightly in a log.
@@ -33,10 +34,10 @@ func (e *Expectations) Judge(l leaf.Leaf, m, before *tuf.Metadata) (why string, 
 	if before != nil && before.PayloadDigest == l.Payload {
 		return "it is what was there before", true
 	}
-	if before == nil && hasBase {
+	if before == nil && hasBase && (m.Root != nil || m.Targets != nil) {
 		return fmt.Sprintf("it cannot be compared with version %d, which the expectations say was there", base.Version), false
 	}
-	had := int64(0)
+	had := base.Version
 	if before != nil {
 		had = before.Version
 	}

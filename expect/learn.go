@@ -362,8 +362,7 @@ func (p *Proposal) rehearse(releases []Released, groups []*roleGroup) {
 func (p *Proposal) Draft() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, "# "+format+"\n", args...) }
-	say("Proposed from the history of repository %s:", p.Repository)
-	say("of %d releases it would have expected %d, and not %d.", p.Releases, p.Expected, len(p.Outside))
+	say("Proposed from a history: of %s it would have expected %d, and not %d.", plural(p.Releases, "release"), p.Expected, len(p.Outside))
 	for _, o := range p.Outside[:min(len(p.Outside), maxNames)] {
 		say("  %s %d: %s", tuf.Word(o.Role), o.Version, o.Why)
 	}
@@ -372,6 +371,7 @@ func (p *Proposal) Draft() string {
 	}
 	say("Edit it: say what you know of the next releases, and take out what you do not want.")
 	line := func(words ...string) { b.WriteString(strings.Join(words, " ") + "\n") }
+	line("repository", p.Repository.String())
 	bases := Expectations{Bases: p.Expectations.Bases}
 	bases.body(line)
 	for i := range p.Expectations.Releases {

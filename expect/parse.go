@@ -112,8 +112,8 @@ func (e *Expectations) header(lines []string) error {
 
 // ParseDraft reads what a person writes: the lines of a note from the first base or release
 // on, in any order of the releases and of the lines of each, with comments, which are lines
-// that begin with #, and empty lines. What comes before these in a note is left zero. The
-// error is a *LineError.
+// that begin with #, and empty lines. It may begin with the repository line of a note; what
+// else comes before the bases in a note is left zero. The error is a *LineError.
 func ParseDraft(text string) (*Expectations, error) {
 	if len(text) > MaxSize {
 		return nil, &LineError{0, fmt.Sprintf("%d bytes, the limit is %d", len(text), MaxSize)}
@@ -127,7 +127,16 @@ func ParseDraft(text string) (*Expectations, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if err := p.line(strings.Join(strings.Fields(line), " ")); err != nil {
+		line = strings.Join(strings.Fields(line), " ")
+		if id, ok := strings.CutPrefix(line, "repository "); ok && e.Repository.IsZero() {
+			sum, err := tuf.ParseDigest(id)
+			if err != nil {
+				return nil, &LineError{n, "repository: " + err.Error()}
+			}
+			e.Repository = sum
+			continue
+		}
+		if err := p.line(line); err != nil {
 			return nil, &LineError{n, err.Error()}
 		}
 	}
@@ -461,6 +470,8 @@ func (r *Release) check() string {
 		return "a payload has one version"
 	case !targets && (changes > 0 || r.AnyDelegations):
 		return "only targets and delegated roles list files and delegate"
+	case !targets && r.Role != tuf.RoleRoot && len(r.Members) > 0:
+		return "of snapshot and timestamp only the version is judged"
 	case r.Role != tuf.RoleRoot && len(r.Keys) > 0:
 		return "only root names the keys of roles: use delegation"
 	case r.AnyDelegations && len(r.Delegations)+len(r.NoDelegations) > 0:

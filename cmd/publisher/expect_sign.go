@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,18 +39,18 @@ with the lines of a note (docs/formats.md), such as expect learn prints:
   file firmware.bin 123456 sha256:…
   release targets any
 
-or they are given by --release, with commas for line ends. A file line of --release may
+or they are given by --release, with semicolons for line ends. A file line of --release may
 also be file PATH=FILE: size and hash are then those of FILE.
 
 --base is a directory with the metadata that is released now: what is signed is compared
 with it, and releases after it are judged. Its versions and payloads become part of the
-note, and its root tells the repository, if it is the first one or root 1 is beside it.
+note, and its root 1 tells the repository, if neither the draft nor a note before does.
 
 The note's version is 1, or one above that of the previous note, which is NOTE if that
 exists, and then the draft may be left out: what was expected is expected for longer.
 Monitors refuse a version that they have seen with another content.`,
 		Example: `  publisher expect sign --key expect.key --base ./metadata --out expect.note draft.txt
-  publisher expect sign --key expect.key --base ./metadata --out expect.note --for 2160h --release 'targets 15,file firmware.bin=./firmware.bin' --release 'targets any'`,
+  publisher expect sign --key expect.key --base ./metadata --out expect.note --for 2160h --release 'targets 15; file firmware.bin=./firmware.bin' --release 'targets any'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signers, err := o.keys.signers()
@@ -80,9 +79,9 @@ Monitors refuse a version that they have seen with another content.`,
 	f.StringVar(&o.out, "out", "", "`FILE` for the note")
 	f.StringVar(&o.previous, "previous", "", "the `NOTE` before this one (default: the one at --out, if it is there)")
 	f.StringArrayVar(&o.oldKeys, "previous-key", nil, "`VKEY` that has signed the previous note, if it is another key (repeatable)")
-	f.StringVar(&o.repository, "repository", "", "the repository (64 hex digits) (default: that of the previous note, or of --base)")
+	f.StringVar(&o.repository, "repository", "", "the repository (64 hex digits) (default: that of the draft, of the previous note, or of --base)")
 	f.StringArrayVar(&o.base, "base", nil, "`DIR` with the metadata that is released now (repeatable)")
-	f.StringArrayVar(&o.releases, "release", nil, "`LINES` of one release, with commas for line ends, instead of a draft (repeatable)")
+	f.StringArrayVar(&o.releases, "release", nil, "`LINES` of one release, with semicolons for line ends, instead of a draft (repeatable)")
 	f.StringVar(&o.from, "from", "", "when they come into force, such as 2026-11-30T12:00:00Z (default: now)")
 	f.StringVar(&o.last, "until", "", "when they end (default: --for after --from)")
 	f.DurationVar(&o.lasts, "for", 90*24*time.Hour, "how long they are in force")
@@ -103,16 +102,21 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 		return nil, err
 	}
 	e.Version = 1
-	if before != nil {
-		e.Version, e.Repository = before.Version+1, before.Repository
-	}
 	if o.repository != "" {
-		if e.Repository, err = tuf.ParseDigest(o.repository); err != nil {
+		id, err := tuf.ParseDigest(o.repository)
+		if err != nil {
 			return nil, fmt.Errorf("--repository: %w", err)
 		}
-		if before != nil && e.Repository != before.Repository {
-			return nil, fmt.Errorf("--repository %s: the previous note is about %s", e.Repository, before.Repository)
+		if !e.Repository.IsZero() && e.Repository != id {
+			return nil, fmt.Errorf("--repository %s: the draft is about %s", id, e.Repository)
 		}
+		e.Repository = id
+	}
+	if before != nil {
+		if !e.Repository.IsZero() && e.Repository != before.Repository {
+			return nil, fmt.Errorf("the repository is %s, and the previous note is about %s", e.Repository, before.Repository)
+		}
+		e.Version, e.Repository = before.Version+1, before.Repository
 	}
 	if len(o.base) > 0 {
 		history, err := readReleased(o.base)
@@ -121,8 +125,8 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 		}
 		newest := newestOf(history)
 		e.Bases = expect.BasesOf(newest)
-		if id := expect.Learn(history).Repository; e.Repository.IsZero() && firstRoot(history, id) {
-			e.Repository = id
+		if e.Repository.IsZero() {
+			e.Repository = firstRoot(history)
 		}
 	}
 	if e.Repository.IsZero() {
@@ -140,11 +144,17 @@ func (o *signFlags) build(args []string, signers []*proofs.Signer, now time.Time
 	return e, nil
 }
 
-// firstRoot reports whether a payload is that of a root 1.
-func firstRoot(history []expect.Released, id tuf.Digest) bool {
-	return slices.ContainsFunc(history, func(r expect.Released) bool {
-		return r.Role == tuf.RoleRoot && r.Metadata.Version == 1 && r.Metadata.PayloadDigest == id
-	})
+// firstRoot returns the payload of the one root 1; zero: there is none.
+func firstRoot(history []expect.Released) (id tuf.Digest) {
+	for _, r := range history {
+		if r.Role == tuf.RoleRoot && r.Metadata.Version == 1 {
+			if !id.IsZero() && id != r.Metadata.PayloadDigest {
+				return tuf.Digest{}
+			}
+			id = r.Metadata.PayloadDigest
+		}
+	}
+	return id
 }
 
 func timeOr(text string, otherwise time.Time) (time.Time, error) {
@@ -235,7 +245,7 @@ func (o *signFlags) draft(args []string, before *expect.Expectations) (*expect.E
 // read for its size and hash.
 func releaseLines(flag string) (string, error) {
 	var b strings.Builder
-	for i, line := range strings.Split(flag, ",") {
+	for i, line := range strings.Split(flag, ";") {
 		line = strings.TrimSpace(line)
 		if i == 0 {
 			line = "release " + line
