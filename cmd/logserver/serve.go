@@ -36,6 +36,7 @@ type serveFlags struct {
 	tokenFile, agent              string
 	snapshots, timestamps         bool
 	open, closed                  bool
+	contact                       string
 	proxies                       []string
 	hold                          time.Duration
 	quotas                        quotaFlags
@@ -120,6 +121,7 @@ func (f *serveFlags) own(set *pflag.FlagSet) {
 	set.BoolVar(&f.open, "open-registration", false, "let anyone register a repository")
 	set.StringVar(&f.tokenFile, "token-file", "", "file with the registration token (default DIR/registration.token)")
 	set.BoolVar(&f.closed, "closed-registration", false, "take no new repositories")
+	set.StringVar(&f.contact, "contact", "", "how to reach you, for the log's page at /: a URL, a mail address, or words")
 	set.StringVar(&f.metricsListen, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics (default: nowhere)")
 	set.StringVar(&f.agent, "ssh-agent", "", "socket of an ssh-agent that holds the log's key (default: DIR/log.key holds it)")
 	set.StringSliceVar(&f.proxies, "trusted-proxies", nil, "networks of proxies whose X-Forwarded-For is believed, separated by commas (default 127.0.0.0/8,::1)")
@@ -251,7 +253,10 @@ func logConfig(flags serveFlags, logger *slog.Logger) (cfg leader.Config, err er
 	if err := refuseTokensFile(flags.place); err != nil {
 		return cfg, err
 	}
-	cfg.RegistrationClosed = flags.closed
+	cfg.RegistrationClosed, cfg.Contact = flags.closed, flags.contact
+	if err := httpd.CheckContact(cfg.Contact); err != nil {
+		return cfg, fmt.Errorf("--%w", err)
+	}
 	if cfg.Sources.TrustedProxies, err = parseProxies(flags.proxies); err != nil {
 		return cfg, err
 	}

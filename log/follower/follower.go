@@ -132,6 +132,9 @@ func (f *Log) Stats(ctx context.Context) httpd.Stats { return f.server.Stats(ctx
 // Board implements View.
 func (f *Log) Board() *publisher.Board { return f.board }
 
+// Policy implements View.
+func (f *Log) Policy() *proofs.Policy { return f.policy.Load() }
+
 // Level implements View.
 func (f *Log) Level() *index.Level { return f.level }
 

@@ -23,6 +23,7 @@ type content struct {
 	cache     string // Cache-Control
 	body      []byte
 	compress  bool // worth it, if the client takes gzip
+	byAccept  bool // there is another form for clients that accept another type
 	// coded is set if the body is in a coding that the client takes already: coding,
 	// or none if that is empty.
 	coded  bool
@@ -78,6 +79,9 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c content) *proble
 	h.Set("Cache-Control", c.cache)
 	if c.compress || c.coded {
 		h.Set("Vary", "Accept-Encoding")
+	}
+	if c.byAccept {
+		h.Add("Vary", "Accept")
 	}
 	h.Set("ETag", current)
 	if unchanged {

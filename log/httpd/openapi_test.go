@@ -110,7 +110,7 @@ func parse(t *testing.T, path string) *ast.File {
 func readCode(t *testing.T) *code {
 	t.Helper()
 	c := &code{t: t, funcs: map[string][]*ast.FuncDecl{}, codes: constants(t, "../api/codes.go", "Code")}
-	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "pack.go", "lookup.go", "problem.go", "body.go", "content.go", "token.go", "hold.go", "audited.go"} {
+	for _, path := range []string{"routes.go", "server.go", "submit.go", "static.go", "pack.go", "lookup.go", "problem.go", "body.go", "content.go", "token.go", "hold.go", "audited.go", "page.go"} {
 		for _, d := range parse(t, path).Decls {
 			if f, ok := d.(*ast.FuncDecl); ok {
 				c.funcs[f.Name.Name] = append(c.funcs[f.Name.Name], f)
@@ -273,7 +273,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 // The schemas are the Go types.
 func TestOpenAPISchemas(t *testing.T) {
 	doc, _ := readOpenAPI(t)
-	types := []any{api.Result{}, api.Token{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}}
+	types := []any{api.Result{}, api.Token{}, api.FileResult{}, api.Problem{}, api.RepositoryList{}, api.RepositoryInfo{}, api.RoleCurrent{}, api.Repository{}, api.Leaf{}, api.Lookup{}, api.Listing{}, api.ListedFile{}, api.Listings{}, api.Files{}, api.Role{}, api.RoleVersion{}, api.About{}, api.AboutWitness{}}
 	if len(doc.Components.Schemas) != len(types) {
 		t.Errorf("%d schemas, %d types", len(doc.Components.Schemas), len(types))
 	}

@@ -22,6 +22,7 @@ type route struct {
 
 // routes are all resources of the log.
 var routes = []route{
+	{"GET /{$}", (*Server).getPage},
 	{"GET /checkpoint", (*Server).getCheckpoint},
 	{"GET /checkpoint/audited", (*Server).getAudited},
 	{"GET /tile/{path...}", (*Server).getTile},
@@ -47,7 +48,7 @@ var routes = []route{
 // in docs/openapi.json and in metrics, which tell a path from a name by its place.
 func (rt *route) split() (method, pattern, name string) {
 	method, pattern, _ = strings.Cut(rt.pattern, " ")
-	return method, pattern, strings.Replace(pattern, "...}", "}", 1)
+	return method, pattern, strings.NewReplacer("...}", "}", "{$}", "").Replace(pattern)
 }
 
 // A resource has the methods that there are at the paths of a pattern.

@@ -30,6 +30,8 @@ type Server struct {
 	holds    log.Holds // nil: nothing is held
 	audited  *audited.Keeper
 	closed   bool // new repositories are refused
+	contact  string
+	pages    frontPages
 	observer log.Observer
 	limits   quota.Limits
 	logger   *slog.Logger
@@ -79,6 +81,9 @@ type Config struct {
 	Token string
 	// RegistrationClosed refuses new repositories, with or without a token.
 	RegistrationClosed bool
+	// Contact says on the log's page how to reach the operator: a URL, a mail address, or
+	// words. See CheckContact. Empty: it says nothing.
+	Contact string
 	// Sources configures how requests are told apart by source.
 	Sources quota.Config
 	// Observer is told of requests and submissions. Nil means nobody.
@@ -119,6 +124,7 @@ func New(view View, cfg Config, from *quota.Sources) *Server {
 		holds:    cfg.Holds,
 		audited:  cfg.Audited,
 		closed:   cfg.RegistrationClosed,
+		contact:  cfg.Contact,
 		observer: cfg.Observer,
 		limits:   cfg.Limits,
 		logger:   cfg.Logger,

@@ -8,6 +8,7 @@ import (
 	"github.com/tuflog/tuflog/log/intake"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/registry"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // View is a log as it is served: by the process that writes it, or by one that follows
@@ -15,6 +16,8 @@ import (
 type View interface {
 	// Board shows what is published, and proves it.
 	Board() *publisher.Board
+	// Policy is what published checkpoints satisfy, with the log's keys.
+	Policy() *proofs.Policy
 	// Level says how far look-ups are.
 	Level() *index.Level
 	// Registry has the repositories.

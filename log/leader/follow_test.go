@@ -39,11 +39,11 @@ func TestFollow(t *testing.T) {
 			fmt.Sprintf("/tile/0/000.p/%d", index+1), fmt.Sprintf("/tile/entries/000.p/%d", index+1), fmt.Sprintf("/tile/files/000.p/%d", index+1),
 			fmt.Sprintf("/v1/entries/%d/proof", index), fmt.Sprintf("/v1/entries/%d/files", index),
 			"/blob/sha256/" + leaf.Metadata.String(), "/v1/lookup/sha256/" + leaf.Metadata.String(), "/v1/lookup/path/app.bin",
-			"/v1/repositories", "/v1/repositories/" + id, "/v1/repositories/" + id + "/roles/targets", "/checkpoint",
+			"/v1/repositories", "/v1/repositories/" + id, "/v1/repositories/" + id + "/roles/targets", "/checkpoint", "/",
 		} {
 			// The follower first: it must not need the leader's help.
-			resp, got := follower.do(t, "GET", path, nil)
-			_, want := leader.do(t, "GET", path, nil)
+			resp, got := follower.do(t, "GET", path, nil, "Accept", "application/json")
+			_, want := leader.do(t, "GET", path, nil, "Accept", "application/json")
 			if resp.StatusCode != 200 || !bytes.Equal(got, want) {
 				t.Errorf("GET %s: %d\n%s\nthe leader has\n%s", path, resp.StatusCode, got, want)
 			}

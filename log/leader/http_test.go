@@ -27,7 +27,8 @@ func TestRoutes(t *testing.T) {
 		status       int
 		code         string
 	}{
-		{"GET", "/", 404, api.CodeNotFound},
+		{"GET", "//", 404, api.CodeNotFound},
+		{"POST", "/", 405, api.CodeMethod},
 		{"GET", "/checkpoint", 404, api.CodeUnpublished},
 		{"GET", "/checkpoint/", 404, api.CodeNotFound},
 		{"GET", "//checkpoint", 404, api.CodeNotFound},

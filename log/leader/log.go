@@ -16,6 +16,7 @@ import (
 	"github.com/tuflog/tuflog/log/intake"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/registry"
+	"github.com/tuflog/tuflog/proofs"
 )
 
 // Config configures a Log. The caller closes Storage, Blobs, State and the
@@ -142,6 +143,9 @@ func (l *Log) Stats(ctx context.Context) httpd.Stats {
 
 // Board implements View.
 func (l *Log) Board() *publisher.Board { return l.publisher.Board }
+
+// Policy implements View.
+func (l *Log) Policy() *proofs.Policy { return l.publisher.Policy() }
 
 // Level implements View.
 func (l *Log) Level() *index.Level { return l.indexer.Level }

@@ -50,6 +50,9 @@ func NewBoard(storage log.Storage, keys []proofs.Key, edge *proofs.Edge, logger 
 	}, nil
 }
 
+// Keys returns the keys of the log, the Ed25519 key of its origin first.
+func (b *Board) Keys() []proofs.Key { return slices.Clone(b.keys) }
+
 // update changes the shared state and wakes the readers that wait for news.
 func (b *Board) update(change func()) {
 	b.mu.Lock()

@@ -393,6 +393,9 @@ func (p *Publisher) ask(ctx context.Context, signed []byte, tree proofs.Tree) ([
 	return note, err
 }
 
+// Policy returns the policy that published checkpoints satisfy.
+func (p *Publisher) Policy() *proofs.Policy { return p.policy.Load() }
+
 // Reload replaces the policy and publishes the checkpoint again. If the policy lists
 // logs but not this one, it returns an error and nothing changes.
 func (p *Publisher) Reload(policy *proofs.Policy) error {
