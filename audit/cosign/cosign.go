@@ -57,6 +57,7 @@ type followed struct {
 	why    string // the newest checkpoint is not cosigned; empty: it is
 	served []byte // what was cosigned last, with all signatures
 	tag    string // of served, for HTTP
+	from   string // what served was made from
 }
 
 // Open opens the state in dir and the ledger, which Create made, and the keys. Dir is locked
@@ -409,6 +410,13 @@ func (c *Cosigner) latchFork(ctx context.Context, log witness.Log, cp *proofs.Si
 // serve serves a checkpoint that is in the state and the ledger, with the signatures of a
 // note of the same checkpoint and those of this auditor.
 func (c *Cosigner) serve(l *followed, latest *witness.Latest, signed []byte) error {
+	from := fmt.Sprintf("%d %s", latest.Time, signed)
+	c.mu.Lock()
+	is := l.from == from
+	c.mu.Unlock()
+	if is {
+		return nil
+	}
 	note, err := proofs.ParseNote(latest.Note)
 	if err != nil {
 		return err
@@ -426,7 +434,7 @@ func (c *Cosigner) serve(l *followed, latest *witness.Latest, signed []byte) err
 	served := note.Marshal()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.served, l.tag = served, tagOf(served)
+	l.served, l.tag, l.from = served, tagOf(served), from
 	return nil
 }
 

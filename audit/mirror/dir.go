@@ -29,6 +29,8 @@ type dir struct {
 	root         *os.Root
 	files, bytes atomic.Int64 // that were written
 	temps        atomic.Int64 // names in tmp/ that were used
+	most         int64        // bytes that all files may have; 0: any number
+	used         atomic.Int64 // bytes that they have; with most alone
 }
 
 // name returns the path of a file of the copy, for messages.
@@ -110,11 +112,50 @@ func (d *dir) ReadTile(_ context.Context, level int, index int64, width int) ([]
 	})
 }
 
+// bound limits the bytes of all files. used is how many there are; 0: not known.
+func (d *dir) bound(most, used int64) error {
+	if most <= 0 {
+		return nil
+	}
+	if used <= 0 || used > most {
+		// Replaced files were counted twice.
+		used = 0
+		err := fs.WalkDir(d.root.FS(), ".", func(_ string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil {
+				used += info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	d.most = most
+	d.used.Store(used)
+	return nil
+}
+
+// take takes room for a file that is to be written.
+func (d *dir) take(size int) error {
+	if d.most > 0 && d.used.Add(int64(size)) > d.most {
+		d.used.Add(-int64(size))
+		return fmt.Errorf("%w: %d bytes of %d are taken, and a file has %d", ErrFull, d.used.Load(), d.most, size)
+	}
+	return nil
+}
+
 // put writes a file that was verified, unless it is there with this content. It appears
 // under its name whole, also if the process is killed, and is durable after publish.
 func (d *dir) put(path string, data []byte) (written bool, err error) {
 	if there, err := d.read(path, len(data)); err == nil && bytes.Equal(there, data) {
 		return false, nil
+	}
+	if err := d.take(len(data)); err != nil {
+		return false, fmt.Errorf("write %s: %w", d.name(path), err)
 	}
 	name := filepath.FromSlash(path)
 	temp := filepath.Join(tempName, strconv.FormatInt(d.temps.Add(1), 10))

@@ -21,6 +21,12 @@ type Config struct {
 	Source audit.Source
 	// Policy says which checkpoints are copied.
 	Policy *proofs.Policy
+	// MaxBytes is how many bytes the files of the copy may have in all; 0 is any number. What
+	// does not fit is not copied, and the error wraps ErrFull.
+	MaxBytes int64
+	// Used is how many bytes the files of the copy have, by the Result of the last Update of
+	// this process; 0: not known, and with MaxBytes they are counted.
+	Used int64
 	// Progress, which may be nil, is called with the number of entries copied, and of
 	// those that there are. It may be called by several goroutines, one at a time.
 	Progress func(done, total int64)
@@ -33,6 +39,7 @@ type Result struct {
 	Tree    proofs.Tree // that it has now
 	Files   int64       // that were written: tiles, bundles, packs, blobs
 	Bytes   int64       // in them
+	Used    int64       // bytes of all files of the copy; 0 without a MaxBytes
 	Missing []Missing   // files that the log does not serve now
 }
 
@@ -45,6 +52,9 @@ type Missing struct {
 // ErrUntrue is wrapped by errors that say that the log, or the server of its files,
 // serves something else than what the log signed. Nothing of it was written.
 var ErrUntrue = errors.New("the log does not serve what it signed")
+
+// ErrFull is wrapped by the error for a copy that would be larger than it may be.
+var ErrFull = errors.New("the copy is as large as it may be")
 
 // ForkError means that the log has shown two histories. The proof is in the file Path.
 type ForkError struct {
@@ -82,6 +92,9 @@ func Update(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if err := c.dir.claim(isCopy); err != nil {
 		return nil, err
 	}
+	if err := c.dir.bound(cfg.MaxBytes, cfg.Used); err != nil {
+		return nil, err
+	}
 	if err := c.readOld(ctx); err != nil {
 		return nil, err
 	}
@@ -97,7 +110,7 @@ func Update(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if err := c.publish(); err != nil {
 		return nil, err
 	}
-	return &Result{Origin: c.new.Origin, Before: c.oldTree().N, Tree: c.new.Tree, Files: c.dir.files.Load(), Bytes: c.dir.bytes.Load(), Missing: c.missing}, nil
+	return &Result{Origin: c.new.Origin, Before: c.oldTree().N, Tree: c.new.Tree, Files: c.dir.files.Load(), Bytes: c.dir.bytes.Load(), Used: c.dir.used.Load(), Missing: c.missing}, nil
 }
 
 // mirror is one update.
