@@ -59,7 +59,7 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.Metrics = m
-	made, err := clusterConfig(ctx, s, flags, cfg, re.witnesses)
+	made, err := clusterConfig(ctx, s, flags, cfg, re)
 	if err != nil {
 		return err
 	}
@@ -87,12 +87,12 @@ func serveShared(ctx context.Context, flags serveFlags, cfg leader.Config, m *me
 	}
 	stop := node.Start(ctx, at)
 	defer stop() // it follows until the last request has ended
-	return listen(ctx, flags, m, cfg.Logger, stderr, listener, node, re.beside(hup, node.Run))
+	return listen(ctx, flags, m, cfg.Logger, stderr, listener, node, re.beside(hup, node.Board, node.Run))
 }
 
 // clusterConfig returns the parts of a front end that serves the log on servers. Its caller
 // closes Lead.Publisher.Served.
-func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, witnesses *witnesses) (made cluster.Config, err error) {
+func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg leader.Config, re *reloader) (made cluster.Config, err error) {
 	if cfg.Sources.FrontEndSecret, err = s.Secret(ctx); err != nil {
 		return made, err
 	}
@@ -101,6 +101,9 @@ func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg 
 		return made, err
 	}
 	if cfg.Publisher.Served, err = publisher.OpenServed(flags.served(), keys, cfg.Logger); err != nil {
+		return made, err
+	}
+	if err := re.openAudited(ctx, keys, &cfg.Config, s.Metrics); err != nil {
 		return made, err
 	}
 	follow := follower.Config{Config: cfg.Config, Policy: cfg.Publisher.Policy, Keys: keys, Served: cfg.Publisher.Served}
@@ -112,7 +115,7 @@ func clusterConfig(ctx context.Context, s *serverlog.Log, flags serveFlags, cfg 
 		Leases:    s,
 		FrontEnds: s,
 		Reach:     s.Reach,
-		Quorum:    witnesses.Answers,
+		Quorum:    re.witnesses.Answers,
 		Record: func(ctx context.Context, action, detail string) error {
 			return s.Record(ctx, maintain.ActionNow(action, detail))
 		},

@@ -17,6 +17,9 @@
 //	checkpoint          the published checkpoint
 //	keys/*.key          optional: further keys that sign every checkpoint
 //	witnesses.json      how far each witness is; saves asking them at a start
+//	audited             with --audited-policy: the newest checkpoint that auditors
+//	                    have cosigned; they are asked for it again when it is lost
+//	auditors.json       how far each auditor is, for logserver status
 //
 // and, outside of it, in the ledger's directory (DIR.ledger by default):
 //
@@ -98,5 +101,7 @@ func (p *place) vkey() string      { return filepath.Join(p.dir, "log.vkey") }
 func (p *place) token() string     { return filepath.Join(p.dir, "registration.token") }
 func (p *place) labels() string    { return filepath.Join(p.dir, "labels") }
 func (p *place) served() string    { return filepath.Join(p.dir, "served") }
+func (p *place) audited() string   { return filepath.Join(p.dir, "audited") }
+func (p *place) auditors() string  { return filepath.Join(p.dir, "auditors.json") }
 func (p *place) packs() string     { return filepath.Join(p.dir, "packs") }
 func (p *place) witnesses() string { return filepath.Join(p.dir, "witnesses.json") }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -101,12 +102,26 @@ func post(t *testing.T, url, body string, header ...string) int {
 
 func (w *world) checkMetrics(t *testing.T) {
 	t.Helper()
+	w.wantMetrics(t,
+		`tuflog_log_entries{stage="published"} 2`,
+		`tuflog_log_entries{stage="witnessed"} 2`,
+		`tuflog_log_files_total{code="",status="released"} 1`,
+		`tuflog_log_files_total{code="malformed",status="refused"} 6`,
+		`tuflog_log_publish_seconds_count 1`,
+		`tuflog_log_ready 1`,
+		`tuflog_log_witness_up{witness="w1"} 1`,
+		`tuflog_log_requests_total{method="POST",path="/v1/repositories/{id}/metadata",status="429"} 2`)
+	if status, _ := w.get(t, "/metrics"); status != http.StatusNotFound {
+		t.Errorf("GET /metrics on the public listener: %d", status)
+	}
+}
+
+// wantMetrics waits until the log's metrics have lines.
+func (w *world) wantMetrics(t *testing.T, lines ...string) {
+	t.Helper()
 	url := ""
-	for line := range strings.Lines(w.Log.Said()) {
-		var entry struct{ URL string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.URL != "" {
-			url = entry.URL
-		}
+	for _, m := range regexp.MustCompile(`http://[0-9.:]+/metrics`).FindAllString(w.Log.Said(), -1) {
+		url = m
 	}
 	runtest.Eventually(t, "the metrics say what happened", func() bool {
 		resp, err := http.Get(url)
@@ -119,25 +134,13 @@ func (w *world) checkMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		missing := ""
-		for _, want := range []string{
-			`tuflog_log_entries{stage="published"} 2`,
-			`tuflog_log_entries{stage="witnessed"} 2`,
-			`tuflog_log_files_total{code="",status="released"} 1`,
-			`tuflog_log_files_total{code="malformed",status="refused"} 6`,
-			`tuflog_log_publish_seconds_count 1`,
-			`tuflog_log_ready 1`,
-			`tuflog_log_witness_up{witness="w1"} 1`,
-			`tuflog_log_requests_total{method="POST",path="/v1/repositories/{id}/metadata",status="429"} 2`,
-		} {
+		for _, want := range lines {
 			if !strings.Contains(string(text), want+"\n") {
 				missing = want
 			}
 		}
 		return missing == ""
 	})
-	if status, _ := w.get(t, "/metrics"); status != http.StatusNotFound {
-		t.Errorf("GET /metrics on the public listener: %d", status)
-	}
 }
 
 func heard(t *testing.T, c *net.UnixConn, want string) {

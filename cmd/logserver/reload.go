@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -9,7 +10,9 @@ import (
 	"syscall"
 
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/httpd"
+	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -30,6 +33,9 @@ type reloader struct {
 	witnesses *witnesses
 	reload    func(httpd.Settings) error
 	now       httpd.Settings
+	keeper    *audited.Keeper  // of audited checkpoints; nil: none are asked for
+	policies  audited.Policies // of the keeper
+	origin    string
 }
 
 // run reloads until ctx ends.
@@ -39,17 +45,21 @@ func (r *reloader) run(ctx context.Context, hup <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			r.once()
+			r.once(ctx)
 		}
 	}
 }
 
-// beside returns work that reloads while it goes on.
-func (r *reloader) beside(hup <-chan os.Signal, work func(context.Context) error) func(context.Context) error {
+// beside returns work that reloads, and asks the auditors of what is on the board, while it
+// goes on.
+func (r *reloader) beside(hup <-chan os.Signal, board func() *publisher.Board, work func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		reloading, stop := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		running.Go(func() { r.run(reloading, hup) })
+		if r.keeper != nil {
+			running.Go(func() { r.keeper.Run(reloading, board) })
+		}
 		defer running.Wait()
 		defer stop()
 		return work(ctx)
@@ -57,7 +67,7 @@ func (r *reloader) beside(hup <-chan os.Signal, work func(context.Context) error
 }
 
 // once reads each of the files again. One that cannot be used changes nothing.
-func (r *reloader) once() {
+func (r *reloader) once(ctx context.Context) {
 	next := r.now
 	keep := func(what string, err error) {
 		r.logger.Error("not reloaded, what was read before still counts", "what", what, "err", err)
@@ -74,7 +84,7 @@ func (r *reloader) once() {
 			next.Token = token
 		}
 	}
-	if err := r.policy(next); err != nil {
+	if err := r.policy(ctx, next); err != nil {
 		keep("policy", err)
 		next.Policy = r.now.Policy
 		if err := r.reload(next); err != nil {
@@ -86,26 +96,45 @@ func (r *reloader) once() {
 	r.logger.Info("reloaded", "labels", len(r.now.Labels), "witnesses", len(r.now.Policy.Witnesses))
 }
 
-// policy takes over the settings with the policy as it is now. All its witnesses are
+// policy takes over the settings with the policies as they are now. All witnesses are
 // asked at once, also those that wanted to be left alone.
-func (r *reloader) policy(next httpd.Settings) (err error) {
+func (r *reloader) policy(ctx context.Context, next httpd.Settings) (err error) {
 	if next.Policy, err = cli.ReadPolicy(r.flags.policy); err != nil {
 		return err
 	}
 	if err := checkWitnesses(next.Policy, r.logger); err != nil {
 		return err
 	}
+	policies, err := r.readPolicies(ctx, next.Policy)
+	if err != nil {
+		return err
+	}
 	gatherer, err := client.NewGatherer(next.Policy, nil)
 	if err != nil {
 		return err
 	}
-	if err := r.reload(next); err != nil {
+	if err := r.settle(next, policies); err != nil {
 		gatherer.Close()
 		return err
 	}
 	r.witnesses.replace(gatherer)
-	r.now = next
+	r.now, r.policies = next, policies
 	return r.reload(next) // cosignatures gathered meanwhile may lack somebody's
+}
+
+// settle takes over the settings and the policies of audited checkpoints, or none.
+func (r *reloader) settle(next httpd.Settings, policies audited.Policies) error {
+	if r.keeper == nil {
+		return r.reload(next)
+	}
+	if err := r.keeper.Reload(policies); err != nil {
+		return err
+	}
+	err := r.reload(next)
+	if err != nil {
+		err = errors.Join(err, r.keeper.Reload(r.policies))
+	}
+	return err
 }
 
 // witnesses is log.Witnesses by the policy of the time.

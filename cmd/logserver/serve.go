@@ -32,16 +32,17 @@ import (
 type serveFlags struct {
 	place
 	shared
-	policy, listen, metricsListen string
-	tokenFile, agent              string
-	snapshots, timestamps         bool
-	open, closed                  bool
-	contact                       string
-	proxies                       []string
-	hold                          time.Duration
-	quotas                        quotaFlags
-	logFormat                     string
-	logLevel                      slog.Level
+	policy, auditedPolicy string
+	listen, metricsListen string
+	tokenFile, agent      string
+	snapshots, timestamps bool
+	open, closed          bool
+	contact               string
+	proxies               []string
+	hold                  time.Duration
+	quotas                quotaFlags
+	logFormat             string
+	logLevel              slog.Level
 }
 
 func newServe() *cobra.Command {
@@ -101,11 +102,17 @@ submissions, and when the one that leads fails another takes over. A front end w
 log.key never leads. What they tell each other goes in plain text unless --url is https
 (of a proxy with TLS, say): keep it on a network of your own.
 
+With --audited-policy the log asks the auditors of that policy what they have cosigned, and
+serves the newest checkpoint that meets it beside the newest one, without ever making a
+publication wait. Auditors are the group "auditors" of that policy or, without it, whom
+--policy does not list. An auditor cosigns what is published, so a --policy whose quorum
+needs one is refused: serve asks the witnesses at its start whether they are auditors.
+
 The log's key is in DIR/log.key, in an ssh-agent or in the environment variable
 TUFLOG_LOG_KEY. Files with secrets may be readable by their group only if nobody else
 is in it.
 
-SIGHUP reads the labels, the registration token and the policy again, and asks all
+SIGHUP reads the labels, the registration token and the policies again, and asks all
 witnesses at once. A file that cannot be used is named, and what was read before counts.
 
 All flags can stand in a file: --config. With Type=notify, systemd is told when the
@@ -115,6 +122,7 @@ log is ready and when it stops.`
 func (f *serveFlags) own(set *pflag.FlagSet) {
 	set.StringVar(&f.url, "url", "", "with --state: URL at which the other front ends reach this one (default http://ADDR of --listen, if ADDR has a host)")
 	set.StringVar(&f.policy, "policy", "", "trust policy: the witnesses with their URLs, and the quorum (required)")
+	set.StringVar(&f.auditedPolicy, "audited-policy", "", "trust policy of devices that need an auditor: the witnesses, and the auditors with their URLs; the newest checkpoint that meets it is served at /checkpoint/audited (default: none)")
 	set.StringVar(&f.listen, "listen", "127.0.0.1:7370", "address to listen on; port 0 picks one")
 	set.BoolVar(&f.snapshots, "log-snapshots", false, "make snapshots leaves of the log, too")
 	set.BoolVar(&f.timestamps, "log-timestamps", false, "make timestamps leaves of the log, too")
@@ -185,6 +193,13 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 		return serveShared(ctx, flags, cfg, m, re, hup, stderr)
 	}
 
+	keys, err := cfg.Publisher.Keys()
+	if err != nil {
+		return err
+	}
+	if err := re.openAudited(ctx, keys, &cfg.Config, m); err != nil {
+		return err
+	}
 	w := dirlog.Open(flags.log(), logger)
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if err := w.Write(ctx, &cfg); err != nil {
@@ -204,7 +219,7 @@ func serve(cmd *cobra.Command, flags serveFlags, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), re.beside(hup, l.Run))
+	return listen(ctx, flags, m, logger, stderr, listener, l.Handler(), re.beside(hup, l.Board, l.Run))
 }
 
 // listen serves handler, and the metrics, while work runs.
@@ -271,12 +286,7 @@ func checkWitnesses(policy *proofs.Policy, logger *slog.Logger) error {
 	if len(policy.Witnesses) == 0 {
 		logger.Warn("the policy has no witness: nobody but this log vouches for what it publishes")
 	}
-	for _, w := range policy.Witnesses {
-		if err := cli.CheckURL(w.URL); w.URL != "" && err != nil {
-			return fmt.Errorf("policy: witness %s: %w", w.Name, err)
-		}
-	}
-	return nil
+	return checkURLs("policy", policy)
 }
 
 // openKeys opens the keys and the token, which only a process that writes the log needs.

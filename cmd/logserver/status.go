@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/internal/lockfile"
 	"github.com/tuflog/tuflog/log"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
 	"github.com/tuflog/tuflog/log/publisher"
@@ -52,6 +54,10 @@ type status struct {
 	// Witnesses is the health that the process that serves the log from here, or did last,
 	// has written of them.
 	Witnesses []client.Health `json:"witnesses,omitempty"`
+
+	// Audited is how far audited checkpoints are, as the process that serves the log from
+	// here, or did last, has written; null: it asks no auditors.
+	Audited *audited.Health `json:"audited,omitempty"`
 
 	// Ahead are the witnesses that say that they have cosigned more than the ledger
 	// knows, or something else.
@@ -164,6 +170,7 @@ func readStatus(ctx context.Context, at place, on shared, policy string) (st sta
 	if err := st.readWitnesses(at, policy); err != nil {
 		return st, err
 	}
+	st.readAudited(at)
 	r.Witnesses = st.asked(ctx)
 	if on.on() {
 		r.Served, r.NoServed = publisher.OpenServed(at.served(), r.Keys, slog.New(slog.DiscardHandler))
@@ -298,6 +305,21 @@ func (st *status) readWitnesses(at place, policy string) (err error) {
 		}
 	}
 	return nil
+}
+
+// readAudited reads how far audited checkpoints are, and finds fault with an auditor that
+// knows another log under this key.
+func (st *status) readAudited(at place) {
+	var err error
+	if st.Audited, err = audited.ReadHealth(at.auditors()); err != nil || st.Audited == nil {
+		return // it decides nothing
+	}
+	for _, a := range st.Audited.Auditors {
+		if a.Contradiction != "" {
+			st.Fault(fmt.Sprintf("auditor %s shows, with this log's signature, %s", a.Name, a.Contradiction),
+				fmt.Sprintf("Keep what it shows: it is at %s, under /%x/checkpoint. Find out who signs with the log's key, or which part was restored", a.URL, sha256.Sum256([]byte(st.Origin))))
+		}
+	}
 }
 
 func (st *status) setLedger(rec log.LedgerRecord) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/quota"
 	"github.com/tuflog/tuflog/witness/client"
 )
@@ -60,6 +61,7 @@ func (st *status) print(w io.Writer, paste func(string) string) {
 	if st.Witnesses == nil {
 		fmt.Fprintf(w, "%-11snone is known here, and so none is asked what it has cosigned: --policy FILE names them\n", "witnesses")
 	}
+	printAudited(w, st.Audited)
 	for _, a := range st.Ahead {
 		shows := "shows nothing that this log has signed"
 		if a.Shows != nil {
@@ -118,6 +120,31 @@ func printWitness(w io.Writer, h client.Health) {
 	fmt.Fprintf(w, "%-11s%s: %s\n", "witness", printable.Line(h.Name), cosigned)
 	if h.Error != "" {
 		fmt.Fprintf(w, "%-11slast request: %s\n", "", printable.Line(h.Error))
+	}
+}
+
+// printAudited says how far audited checkpoints are, and which auditor is behind.
+func printAudited(w io.Writer, h *audited.Health) {
+	if h == nil {
+		return
+	}
+	if h.Size == 0 {
+		fmt.Fprintf(w, "%-11snothing yet\n", "audited")
+	} else {
+		fmt.Fprintf(w, "%-11ssize %d, root %s, cosigned by an auditor last %s\n", "audited", h.Size, h.Root, h.Cosigned.Format(time.RFC3339))
+	}
+	for _, a := range h.Auditors {
+		how := "has not shown anything of this log yet"
+		if a.Size > 0 {
+			how = fmt.Sprintf("size %d, cosigned %s", a.Size, a.Cosigned.Format(time.RFC3339))
+		}
+		if a.Behind > 0 {
+			how += fmt.Sprintf(", %d entries behind", a.Behind)
+		}
+		fmt.Fprintf(w, "%-11s%s: %s\n", "auditor", printable.Line(a.Name), how)
+		if a.Error != "" {
+			fmt.Fprintf(w, "%-11slast look: %s\n", "", printable.Line(a.Error))
+		}
 	}
 }
 

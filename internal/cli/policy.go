@@ -13,23 +13,26 @@ import (
 const maxPolicy = 16 << 20 // bytes
 
 // ReadPolicy reads the trust policy file that a --policy flag names.
-func ReadPolicy(path string) (*proofs.Policy, error) {
+func ReadPolicy(path string) (*proofs.Policy, error) { return ReadPolicyOf("policy", path) }
+
+// ReadPolicyOf reads the trust policy file that a flag names.
+func ReadPolicyOf(flag, path string) (*proofs.Policy, error) {
 	if path == "" {
-		return nil, errors.New("give the trust policy with --policy FILE")
+		return nil, fmt.Errorf("give the trust policy with --%s FILE", flag)
 	}
 	if path == "-" {
-		return nil, errors.New("--policy -: the trust policy is not read from stdin here: name a file, or /dev/stdin")
+		return nil, fmt.Errorf("--%s -: the trust policy is not read from stdin here: name a file, or /dev/stdin", flag)
 	}
 	text, err := ReadAtMost(path, maxPolicy)
 	if err != nil {
-		return nil, fmt.Errorf("--policy: %w", err)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
-		return nil, fmt.Errorf("--policy: %s is JSON; a trust policy has lines such as \"log VKEY URL\" (c2sp.org/tlog-policy)", path)
+		return nil, fmt.Errorf("--%s: %s is JSON; a trust policy has lines such as \"log VKEY URL\" (c2sp.org/tlog-policy)", flag, path)
 	}
 	policy, err := proofs.ParsePolicy(text)
 	if err != nil {
-		return nil, fmt.Errorf("--policy: %s: %w", path, err)
+		return nil, fmt.Errorf("--%s: %s: %w", flag, path, err)
 	}
 	return policy, nil
 }

@@ -144,6 +144,9 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) { n.front.Serve
 // Stats returns how far that log is.
 func (n *Node) Stats(ctx context.Context) httpd.Stats { return n.front.Stats(ctx) }
 
+// Board shows the log as it is followed, also while this front end leads it.
+func (n *Node) Board() *publisher.Board { return n.follower.Board() }
+
 // AddCosignatures gives cosignatures that came late to the log, if this front end leads.
 func (n *Node) AddCosignatures(text string, sigs []proofs.Signature) {
 	if p := n.publisher.Load(); p != nil {

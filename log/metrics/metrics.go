@@ -23,6 +23,14 @@
 //	tuflog_log_witness_up{witness}          1 when its last answer was a cosignature
 //	tuflog_log_witness_last_success_seconds{witness}   Unix time of it
 //	tuflog_log_witness_clock_offset_seconds{witness}   how far its clock is ahead of the log's
+//
+// and, where auditors are asked:
+//
+//	tuflog_log_audited_entries              below the newest audited checkpoint
+//	tuflog_log_audited_cosigned_seconds     Unix time at which an auditor cosigned that last
+//	tuflog_log_auditor_size{auditor}        of the newest tree that it shows, if it is the log's
+//	tuflog_log_auditor_up{auditor}          1 when the last look went well
+//	tuflog_log_auditor_contradicts{auditor} 1 while it shows what the log's key signed and the log does not know
 package metrics
 
 import (

@@ -113,7 +113,7 @@ type Publisher struct {
 func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	cfg.setDefaults()
 	p := &Publisher{cfg: cfg, wake: make(chan struct{}, 1), late: late{came: make(chan struct{}, 1)}}
-	keys, err := cfg.keys()
+	keys, err := cfg.Keys()
 	if err != nil {
 		return nil, err
 	}

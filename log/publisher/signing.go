@@ -10,8 +10,8 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// keys returns the log's public keys, Signer's first.
-func (c *Config) keys() ([]proofs.Key, error) {
+// Keys returns the log's public keys, Signer's first.
+func (c *Config) Keys() ([]proofs.Key, error) {
 	keys := []proofs.Key{c.Signer.Key()}
 	for _, s := range c.More {
 		key := s.Key()
