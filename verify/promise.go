@@ -45,11 +45,13 @@ type explainer struct {
 	install InstallPolicy
 	faulty  int
 
-	witnesses []string // by the names in their keys: keys under one name are one witness
-	quorum    int      // how many make the smallest quorum
-	known     bool     // whether the numbers below are
-	split     int      // how many have to lie for two histories
-	blocking  int      // how many have to be away for no quorum
+	witnesses []string          // by the names in their keys: keys under one name are one witness
+	quorum    int               // how many make the smallest quorum
+	known     bool              // whether the numbers below are
+	split     int               // how many have to lie for two histories
+	blocking  int               // how many have to be away for no quorum
+	of        map[string]string // names of witnesses by those in the policy
+	audited   bool              // no quorum is met without an auditor
 	promise   Promise
 }
 
@@ -68,9 +70,11 @@ func (e *explainer) warn(format string, args ...any) {
 // parties counts witnesses. Two histories can be shown if the witnesses that two quorums
 // have in common all lie; and there is no quorum if the others are none.
 func (e *explainer) parties() {
-	of := map[string]string{} // names of witnesses by those in the policy
+	auditors := e.policy.Auditors()
+	e.audited = len(auditors) > 0 && !e.policy.CanBeMetWithout(func(name string) bool { return auditors[name] })
+	e.of = map[string]string{}
 	for _, w := range e.policy.Witnesses {
-		of[w.Name] = w.Key.Name()
+		e.of[w.Name] = w.Key.Name()
 		if !slices.Contains(e.witnesses, w.Key.Name()) {
 			e.witnesses = append(e.witnesses, w.Key.Name())
 		}
@@ -82,7 +86,7 @@ func (e *explainer) parties() {
 	}
 	met := func(set int) bool {
 		return e.policy.Satisfied(func(witness string) bool {
-			return set&(1<<slices.Index(e.witnesses, of[witness])) != 0
+			return set&(1<<slices.Index(e.witnesses, e.of[witness])) != 0
 		}) == nil
 	}
 	var smallest []int // quorums that are none without any of their members
@@ -138,6 +142,9 @@ func (e *explainer) needs() {
 		}
 	}
 	e.need("Proofs are needed of %s: that the release is %s%s.", join(classes), where, cosigned)
+	if e.audited {
+		e.need("An auditor has to have judged every entry of the log, up to the release, and to hold every file: %s. It does so once the release is public, so its proof comes after that of the witnesses. Below, it counts as one of them.", e.rule(proofs.AuditorsGroup))
+	}
 	if e.install.Repository.IsZero() {
 		e.need("The release has to be of the repository of the root that the device was given.")
 	} else {
@@ -212,6 +219,9 @@ func (e *explainer) against() {
 	default:
 		e.threat("The log and the vendor together can show this device a history that others do not see only if %d witnesses lie with them; with %d they cannot.", e.split, e.split-1)
 	}
+	if e.audited {
+		e.threat("The log cannot have this device accept an entry that breaks the rules of logging, or one whose file it keeps to itself, unless an auditor lies with it.")
+	}
 	if p.MinAge > 0 || p.RootQuarantine > 0 || p.Postpone > 0 {
 		e.threat("About times %s may lie; %s can make a release look older than it is.", count(e.faulty, "witness", "witnesses"), count(e.faulty+1, "witness that lies", "witnesses that lie"))
 	}
@@ -235,9 +245,7 @@ func (e *explainer) warnings() {
 	case e.known && e.split <= max(1, e.faulty):
 		e.warn("%s enough for the log and the vendor to show two histories. Of %d witnesses require more than (%d+f)/2, where f may lie: 4 of 5 or 5 of 7.", count(e.split, "lying witness is", "lying witnesses are"), n, n)
 	}
-	if e.known && e.quorum > 0 && e.blocking == 1 {
-		e.warn("One witness that is away ends all updates.")
-	}
+	e.warnAway()
 	if e.quorum > 0 && e.faulty == 0 && (p.MinAge > 0 || p.RootQuarantine > 0 || p.Postpone > 0) {
 		e.warn("One witness that lies about the time can make a release look old (faulty_witnesses is 0).")
 	}
@@ -261,6 +269,29 @@ func (e *explainer) warnings() {
 	}
 	if !p.SnapshotHashes {
 		e.warn("A vendor whose snapshots do not list hashes, and whose roles share keys, may have two releases of one version (no snapshot_hashes).")
+	}
+}
+
+// warnAway warns of one witness, and of one auditor, without whom there is no quorum.
+func (e *explainer) warnAway() {
+	if e.quorum == 0 {
+		return
+	}
+	auditors := e.policy.Auditors()
+	var witness, auditor bool
+	for _, w := range e.policy.Witnesses {
+		name := w.Key.Name()
+		if e.policy.CanBeMetWithout(func(other string) bool { return e.of[other] == name }) {
+			continue
+		}
+		if auditors[w.Name] && !auditor {
+			auditor = true
+			e.warn("No update gets here while auditor %s is away, or has stopped at what it has found. List another one in the group %s, and any.", tuf.Clip(name), proofs.AuditorsGroup)
+		}
+		if !auditors[w.Name] && !witness {
+			witness = true
+			e.warn("One witness that is away ends all updates.")
+		}
 	}
 }
 

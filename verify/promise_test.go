@@ -103,6 +103,34 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// An auditor is called one, in the example of the docs too.
+func TestExplainAuditors(t *testing.T) {
+	b, err := os.ReadFile("../docs/policies/audited.txt")
+	wantOK(t, err)
+	policy := parsePolicy(t, string(b))
+	e, text := explained(t, policy, careful)
+	for _, want := range []string{
+		"have seen it there: all 2 of them (2 of 3 (alice, bob, carol), dave).",
+		"An auditor has to have judged every entry of the log, up to the release, and to hold every file: dave.",
+		"unless an auditor lies with it.",
+		"only if 2 witnesses lie with them; with 1 they cannot",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if want := "No update gets here while auditor audit.dave.example is away"; !strings.Contains(strings.Join(e.Warnings, "\n"), want) {
+		t.Errorf("%q is missing in %q", want, e.Warnings)
+	}
+	if strings.Contains(text, "One witness that is away") {
+		t.Errorf("any two of the three are enough:\n%s", text)
+	}
+	_, text = explained(t, kOfN(t, 4, 5), careful)
+	if strings.Contains(text, "auditor") {
+		t.Errorf("an auditor is in\n%s", text)
+	}
+}
+
 // The numbers are those of all ways in which witnesses can lie or be away.
 func TestExplainCounts(t *testing.T) {
 	w := newWorld(t)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tuflog/tuflog/bench/runtest"
 	"github.com/tuflog/tuflog/bench/trillianserver"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/cluster"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/metrics"
@@ -55,6 +56,7 @@ func TestAlertRules(t *testing.T) {
 	m := metrics.New()
 	m.Watch(func(context.Context) httpd.Stats { return httpd.Stats{} }, func() []client.Health { return []client.Health{{Name: "w"}} })
 	m.WatchFrontEnd(func() metrics.FrontEnd { return metrics.FrontEnd{} }, cluster.YieldReasons()...)
+	m.WatchAudited(func() audited.Health { return audited.Health{Auditors: []audited.Auditor{{Name: "a"}}} })
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	named := regexp.MustCompile(`tuflog_log_\w+`).FindAllString(string(b), -1)
