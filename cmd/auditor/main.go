@@ -36,6 +36,7 @@ const about = `Auditor reads a log of update metadata, trusts none of it, and an
   replay          is the log in order?
   gossip          do others see the same log?
   evidence check  what does this evidence prove?
+  serve           all of it, as web pages
 
 What is said of a log rests on all of it, or with --state on what is new of it: the files
 that it serves to everyone. The log's signature and the witnesses' are checked by the
@@ -65,7 +66,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe())
 	return root
 }
 

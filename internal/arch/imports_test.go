@@ -57,6 +57,7 @@ var rooms = map[string][]string{
 	"audit":           {"audit", "explain", "expect", "admit", "pack", "leaf", "tuf", "proofs", "internal"},
 	"audit/alert":     {"audit/.", "audit/state", "tuf", "internal"},
 	"audit/evidence":  {"admit", "leaf", "tuf", "proofs"},
+	"audit/page":      {"audit/.", "audit/history", "audit/lookup", "audit/state", "explain", "admit", "leaf", "tuf", "proofs/.", "internal/build", "internal/printable", "internal/regular", "internal/room"},
 	"audit/page/drop": {"verify", "leaf", "tuf", "proofs/."},
 	"audit/page/wasm": {"audit/page/drop"}, "audit/page/generate": {},
 	"audit/cosign":    {"audit/.", "audit/mirror", "witness", "proofs/.", "internal"},

@@ -1,0 +1,142 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// reader is what pages ask of a state.
+type reader = state.Reader
+
+// book is a log, and what is kept of it between requests.
+type book struct {
+	Log
+	now    func() time.Time
+	files  *files
+	told   *cache[toldKey, *told]
+	meant  *cache[meantKey, *meaning]
+	heavy  *semaphore.Weighted // histories that are read at once
+	origin string
+	text   []byte // of the policy
+	view   *state.View
+
+	mu       sync.Mutex
+	last     *Status // as it was read last
+	lastRead time.Time
+}
+
+// maxHeavy is how many histories of a log are told at once.
+const maxHeavy = 2
+
+func newBook(l Log, now func() time.Time) *book {
+	b := &book{
+		Log: l, now: now, files: newFiles(l.Source), heavy: semaphore.NewWeighted(maxHeavy),
+		told: newCache[toldKey, *told](maxTold), meant: newCache[meantKey, *meaning](maxMeant),
+		origin: l.Policy.Logs[0].Key.Name(), text: l.PolicyText, view: state.NewView(l.StateDir),
+	}
+	if b.text == nil {
+		b.text = l.Policy.Marshal()
+	}
+	if b.URL == "" {
+		b.URL = l.Policy.Logs[0].URL
+	}
+	return b
+}
+
+// errNothingYet is returned while there is no state.
+var errNothingYet = errors.New("nothing of this log has been judged yet")
+
+// read calls fn with the state at one moment. It must not wait for anything else.
+func (b *book) read(ctx context.Context, fn func(*reader) error) error {
+	err := b.view.At(ctx, fn)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNothingYet
+	}
+	return err
+}
+
+func (b *book) close() error { return b.view.Close() }
+
+// errEnough ends a query of which enough has been read.
+var errEnough = errors.New("enough")
+
+// enough is nil for errEnough.
+func enough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// verified returns the newest checkpoint that was verified, nil if there is none.
+func (b *book) verified(ctx context.Context, db *reader) (*proofs.SignedCheckpoint, error) {
+	note, err := db.Verified(ctx)
+	if err != nil || note == nil {
+		return nil, err
+	}
+	c, err := b.Policy.OpenCheckpoint(note)
+	if c == nil {
+		return nil, fmt.Errorf("the newest checkpoint that was verified: %w (was the policy changed?)", err)
+	}
+	return c, nil
+}
+
+// statusFor is how long what the process that follows the log saw last is kept.
+const statusFor = time.Second
+
+// status returns what the process that follows the log saw last, nil if there is none.
+func (b *book) status(ctx context.Context) *Status {
+	if b.Status == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := b.now(); b.lastRead.IsZero() || now.Sub(b.lastRead) >= statusFor || now.Before(b.lastRead) {
+		b.lastRead = now
+		last, err := b.Status(ctx)
+		if err != nil {
+			last = &Status{Trouble: "what the process that follows the log saw last cannot be read"}
+		}
+		b.last = last
+	}
+	return b.last
+}
+
+// known returns the repositories that this auditor was told of, as they are seen now.
+func (b *book) known(ctx context.Context) []Watched {
+	status := b.status(ctx)
+	if status == nil || len(status.Watched) == 0 {
+		return b.Watched
+	}
+	list := slices.Clone(status.Watched)
+	for _, w := range b.Watched {
+		if !slices.ContainsFunc(list, func(other Watched) bool { return other.ID == w.ID }) {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// watched returns what this auditor was told of a repository.
+func (b *book) watched(ctx context.Context, id tuf.Digest) Watched {
+	for _, w := range b.known(ctx) {
+		if w.ID == id {
+			return w
+		}
+	}
+	return Watched{ID: id}
+}
+
+// name is the name of a repository here, empty if it has none.
+func (b *book) name(ctx context.Context, id tuf.Digest) string { return b.watched(ctx, id).Name }

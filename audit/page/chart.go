@@ -1,0 +1,106 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"strings"
+
+	"github.com/tuflog/tuflog/audit"
+)
+
+// chart is the size of a log over time: points at which a quorum of witnesses had cosigned.
+type chart struct {
+	Points []point `json:"points"` // in order of time and size
+}
+
+type point struct {
+	Size int64 `json:"size"`
+	Time int64 `json:"time"` // POSIX seconds
+}
+
+// maxPoints is how many points a chart has; each takes a checkpoint to be read.
+const maxPoints = 40
+
+// growth reads the checkpoints at even steps of the size.
+func (b *book) growth(ctx context.Context, db *reader) (*chart, error) {
+	c := &chart{}
+	size := db.Size()
+	last := int64(-1)
+	for i := int64(1); i <= maxPoints && size > 0; i++ {
+		upTo := size * i / maxPoints
+		if upTo <= last || upTo == 0 {
+			continue
+		}
+		err := db.NotesUpTo(ctx, upTo, func(note []byte) error {
+			of, err := b.Policy.OpenCheckpoint(note)
+			if err != nil || of.Origin != b.origin || of.Tree.N <= last {
+				if err == nil {
+					return errEnough
+				}
+				return nil // another one of its size may have a quorum
+			}
+			if at, ok := quorumTime(b.Policy, of); ok && (len(c.Points) == 0 || at >= c.Points[len(c.Points)-1].Time) {
+				c.Points = append(c.Points, point{of.Tree.N, at})
+				last = of.Tree.N
+			}
+			return errEnough
+		})
+		if enough(err) != nil {
+			return nil, err
+		}
+	}
+	if len(c.Points) < 2 {
+		return nil, nil
+	}
+	return c, nil
+}
+
+// The chart's measures, in its own units.
+const (
+	chartWide, chartHigh            = 640, 180
+	chartLeft, chartTop             = 8, 10
+	chartRight, chartBottom         = chartWide - 8, chartHigh - 10
+	chartAcross, chartUp    float64 = chartRight - chartLeft, chartBottom - chartTop
+)
+
+// SVG draws the chart. Colours come from the style sheet.
+func (c *chart) SVG() template.HTML {
+	first, last := c.Points[0], c.Points[len(c.Points)-1]
+	x := func(p point) float64 {
+		if last.Time == first.Time {
+			return chartLeft + chartAcross*float64(p.Size-first.Size)/float64(max(last.Size-first.Size, 1))
+		}
+		return chartLeft + chartAcross*float64(p.Time-first.Time)/float64(last.Time-first.Time)
+	}
+	y := func(p point) float64 { return chartBottom - chartUp*float64(p.Size)/float64(max(last.Size, 1)) }
+	var line strings.Builder
+	for i, p := range c.Points {
+		if i > 0 {
+			fmt.Fprintf(&line, "H%.1fV%.1f", x(p), y(p))
+			continue
+		}
+		fmt.Fprintf(&line, "M%.1f %.1f", x(p), y(p))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg class="chart" viewBox="0 0 %d %d" role="img" aria-labelledby="chart-says" preserveAspectRatio="none">`, chartWide, chartHigh)
+	fmt.Fprintf(&b, `<title id="chart-says">%s</title>`, template.HTMLEscapeString(c.Says()))
+	for i := range 5 {
+		at := chartTop + chartUp*float64(i)/4
+		fmt.Fprintf(&b, `<path class="grid" d="M%d %.1fH%d"/>`, chartLeft, at, chartRight)
+	}
+	fmt.Fprintf(&b, `<path class="area" d="%sV%dH%.1fZ"/><path class="line" d="%s"/>`, line.String(), chartBottom, x(first), line.String())
+	b.WriteString("</svg>")
+	return template.HTML(b.String()) //nolint:gosec // numbers and escaped words
+}
+
+// Says is what the chart shows, in a sentence.
+func (c *chart) Says() string {
+	first, last := c.Points[0], c.Points[len(c.Points)-1]
+	return fmt.Sprintf("The log grew from %s on %s to %s on %s.", plural(first.Size, "entry"), date(first.Time), plural(last.Size, "entry"), date(last.Time))
+}
+
+func date(seconds int64) string {
+	d, _, _ := strings.Cut(audit.When(seconds), "T")
+	return d
+}

@@ -1,0 +1,206 @@
+package page
+
+import (
+	"context"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/tuflog/tuflog/internal/room"
+)
+
+// Limits bound the work that strangers cause. An address is an IPv4 address, or the first
+// 64 bits of an IPv6 address.
+type Limits struct {
+	// PerSecond is how many requests a second an address may send in the long run, and Burst
+	// how many at once; 0 is the default, negative any number.
+	PerSecond float64
+	Burst     int
+	// Concurrent is how many requests are answered at once, up to a quarter of them from one
+	// address; 0 is the default.
+	Concurrent int
+	// Timeout is how long the making of an answer may take; 0 is the default.
+	Timeout time.Duration
+}
+
+// DefaultLimits are those of "auditor serve".
+var DefaultLimits = Limits{PerSecond: 20, Burst: 200, Concurrent: 64, Timeout: 10 * time.Second}
+
+func (l Limits) or(d Limits) Limits {
+	if l.PerSecond == 0 {
+		l.PerSecond = d.PerSecond
+	}
+	if l.Burst == 0 {
+		l.Burst = d.Burst
+	}
+	if l.Concurrent == 0 {
+		l.Concurrent = d.Concurrent
+	}
+	if l.Timeout == 0 {
+		l.Timeout = d.Timeout
+	}
+	return l
+}
+
+const (
+	// headerFor and answerFor are how long a request's header may take to come, and an answer
+	// to be made and taken; idleFor is how long a connection may be without a request.
+	headerFor = 5 * time.Second
+	answerFor = 2 * time.Minute // a file of evidence over a slow line
+	idleFor   = 2 * time.Minute
+	// maxHeader is how many bytes a request's header may have, its URL included.
+	maxHeader = 16 << 10
+	// maxConnections is how many connections there are at once, and perAddress how many of
+	// one address.
+	maxConnections = 1024
+	perAddress     = 64
+	// maxAddresses bounds how many addresses are remembered.
+	maxAddresses = 1 << 14
+)
+
+// NewHTTPServer returns an http.Server for a handler with timeouts and a bounded number of
+// connections. behindProxy says that all connections come from one proxy.
+func NewHTTPServer(h http.Handler, behindProxy bool) *http.Server {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerFor, ReadTimeout: headerFor, WriteTimeout: answerFor, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader}
+	most := perAddress
+	if behindProxy {
+		most = 0
+	}
+	room.LimitConnections(s, room.New(min(maxConnections, room.ForConnections()), most), func(c net.Conn) string { return addressOf(c.RemoteAddr().String()) })
+	return s
+}
+
+// guard answers requests within the limits.
+type guard struct {
+	limits Limits
+	header string // in which a proxy gives the client's address; empty: no proxy
+	now    func() time.Time
+	places *room.Room
+
+	mu   sync.Mutex
+	seen map[string]*rate.Limiter
+}
+
+func newGuard(l Limits, header string, now func() time.Time) *guard {
+	return &guard{limits: l, header: header, now: now, places: room.New(l.Concurrent, (l.Concurrent+3)/4), seen: map[string]*rate.Limiter{}}
+}
+
+// wrap returns a handler that is asked within the limits.
+func (g *guard) wrap(s *Server, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			s.fail(w, r, http.StatusMethodNotAllowed, "These pages can only be read.")
+			return
+		}
+		address := g.address(r)
+		if wait := g.take(address); wait > 0 {
+			retryAfter(w, wait)
+			s.fail(w, r, http.StatusTooManyRequests, "There were too many requests from your address. Try again in a moment.")
+			return
+		}
+		place, ok := g.places.Enter(address, nil)
+		if !ok {
+			retryAfter(w, time.Second)
+			s.fail(w, r, http.StatusServiceUnavailable, "Too many requests are under way. Try again in a moment.")
+			return
+		}
+		defer place.Leave()
+		ctx, cancel := context.WithTimeout(r.Context(), g.limits.Timeout)
+		defer cancel()
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is a value
+				s.cfg.Logger.Error("a page panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				s.fail(w, r, http.StatusInternalServerError, "This page cannot be shown: a fault of this program, which is noted.")
+			}
+		}()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// policy is what a page may load: its style and its icon. Nothing runs, frames it, or is
+// sent elsewhere.
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// secure sets the headers of every answer.
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+}
+
+// take takes a request of an address, or returns how long to wait.
+func (g *guard) take(address string) time.Duration {
+	if g.limits.PerSecond < 0 {
+		return 0
+	}
+	now := g.now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.seen[address]
+	if l == nil {
+		if len(g.seen) >= maxAddresses {
+			g.forget(now)
+		}
+		l = rate.NewLimiter(rate.Limit(g.limits.PerSecond), max(g.limits.Burst, 1))
+		g.seen[address] = l
+	}
+	token := l.ReserveN(now, 1)
+	wait := token.DelayFrom(now)
+	if wait > 0 {
+		token.CancelAt(now) // asking costs nothing
+	}
+	return wait
+}
+
+// forget forgets an address: one that has its full share again, if a look at some finds one.
+func (g *guard) forget(now time.Time) {
+	looked := 0
+	for address, l := range g.seen {
+		if looked++; l.TokensAt(now) >= float64(l.Burst()) || looked == 32 {
+			delete(g.seen, address)
+			return
+		}
+	}
+}
+
+// address is what requests are counted by.
+func (g *guard) address(r *http.Request) string {
+	if g.header == "" {
+		return addressOf(r.RemoteAddr)
+	}
+	v := strings.Join(r.Header.Values(g.header), ",") // those before the last are the client's word
+	return addressOf(strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:]))
+}
+
+func addressOf(remote string) string {
+	at, err := netip.ParseAddrPort(remote)
+	addr := at.Addr()
+	if err != nil {
+		if addr, err = netip.ParseAddr(strings.Trim(remote, "[]")); err != nil {
+			return "unknown"
+		}
+	}
+	addr = addr.Unmap().WithZone("")
+	if addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, 64).Masked().String()
+}
+
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.FormatInt(max(1, int64(math.Ceil(wait.Seconds()))), 10))
+}

@@ -1,0 +1,299 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/tuflog/tuflog/audit/lookup"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+const (
+	// maxQuery is how many bytes a search has: the longest path that a target may have.
+	maxQuery = tuf.MaxTargetPath
+	// maxHits is how many answers of a kind a search shows of a log.
+	maxHits = 50
+	// maxLooked is how many rows of a kind are looked at.
+	maxLooked = 5000
+)
+
+// searchPage is what a search finds.
+type searchPage struct {
+	Query    string      `json:"query"`
+	Read     []string    `json:"read_as"` // what the words can be: a path, a SHA-256, …
+	Logs     []searchLog `json:"logs"`
+	Found    bool        `json:"found"`
+	Sentence string      `json:"sentence"`
+	Means    string      `json:"means,omitempty"` // if nothing is found
+}
+
+// searchLog is what a search finds in a log.
+type searchLog struct {
+	Log          string           `json:"log"`
+	Judged       int64            `json:"judged"` // entries that were searched
+	Files        []fileHit        `json:"files"`
+	MoreFiles    bool             `json:"more_files,omitempty"`
+	Named        []entryLine      `json:"entries"` // that name what is sought as their metadata or payload, or have the index
+	Keys         []keyHit         `json:"keys"`
+	MoreKeys     bool             `json:"more_keys,omitempty"`
+	Repositories []repositoryLine `json:"repositories"`
+	MoreRepos    bool             `json:"more_repositories,omitempty"`
+	Roles        []roleHit        `json:"roles"`
+	Finding      string           `json:"finding,omitempty"` // the id
+}
+
+func (l *searchLog) any() bool {
+	return len(l.Files)+len(l.Named)+len(l.Keys)+len(l.Repositories)+len(l.Roles) > 0 || l.Finding != ""
+}
+
+// fileHit is a target file in releases.
+type fileHit struct {
+	Path       string     `json:"path"`
+	Length     int64      `json:"length"`
+	SHA256     string     `json:"sha256,omitempty"`
+	SHA512     string     `json:"sha512,omitempty"`
+	Repository tuf.Digest `json:"repository"`
+	Name       string     `json:"name,omitempty"`
+	Role       string     `json:"role"`
+	Since      int64      `json:"since"` // index of the first of the successive releases that list it
+	Last       int64      `json:"last"`
+	Newest     bool       `json:"newest"` // the newest release of the role lists it
+	Evidence   bool       `json:"evidence,omitempty"`
+}
+
+// keyHit is a key in releases.
+type keyHit struct {
+	ID         string          `json:"id"`
+	Repository tuf.Digest      `json:"repository"`
+	Name       string          `json:"name,omitempty"`
+	Role       string          `json:"role"` // whose releases list it
+	Since      int64           `json:"since"`
+	Last       int64           `json:"last"`
+	Newest     bool            `json:"newest"`
+	Signs      []state.KeyRole `json:"signs"`
+	More       int64           `json:"more,omitempty"`
+}
+
+// roleHit is a repository that has a role of a name.
+type roleHit struct {
+	Role       string     `json:"role"`
+	Repository tuf.Digest `json:"repository"`
+	Name       string     `json:"name,omitempty"`
+	Index      int64      `json:"index"` // of a release; -1: none
+}
+
+func (s *Server) search(r *http.Request) (*view, error) {
+	q := strings.TrimSpace(r.URL.Query().Get("q"))
+	p := &searchPage{Query: q, Read: []string{}, Logs: []searchLog{}}
+	if len(q) > maxQuery {
+		return nil, badRequest("Nothing of this length is logged: a path has at most %s bytes.", number(maxQuery))
+	}
+	if q != "" {
+		query := readQuery(q)
+		p.Read = query.read
+		for _, b := range s.books {
+			found := searchLog{Log: b.Name, Files: []fileHit{}, Named: []entryLine{}, Keys: []keyHit{}, Repositories: []repositoryLine{}, Roles: []roleHit{}}
+			err := b.read(r.Context(), func(db *reader) error { return b.find(r.Context(), db, query, &found) })
+			if err != nil && !errors.Is(err, errNothingYet) {
+				return nil, err
+			}
+			p.Found = p.Found || found.any()
+			p.Logs = append(p.Logs, found)
+		}
+		p.say()
+	}
+	return &view{template: "search", title: "Search", section: "search", data: p}, nil
+}
+
+// query is what was sought, as all that it can be.
+type query struct {
+	text   string
+	sha256 tuf.Digest
+	sha512 []byte
+	prefix string // of a repository's id
+	index  int64  // -1: it is none
+	read   []string
+}
+
+func readQuery(text string) query {
+	q := query{text: text, index: -1}
+	if sum, err := lookup.ParseQuery(text); err == nil {
+		if !sum.SHA256.IsZero() {
+			q.sha256, q.prefix = sum.SHA256, sum.SHA256.String()
+			q.read = append(q.read, "a SHA-256 of a file, of metadata or of a payload", "a repository's id", "a key's id")
+		}
+		if sum.SHA512 != "" {
+			for i := 0; i+1 < len(sum.SHA512); i += 2 {
+				b, _ := strconv.ParseUint(sum.SHA512[i:i+2], 16, 8)
+				q.sha512 = append(q.sha512, byte(b))
+			}
+			q.read = append(q.read, "a SHA-512 of a file", "a key's id")
+		}
+		return q
+	}
+	q.read = append(q.read, "a file's path")
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
+		q.index = n
+		q.read = append(q.read, "the index of an entry")
+	}
+	if lower := strings.ToLower(text); isHex(lower) && len(lower) < 64 {
+		q.prefix = lower
+		q.read = append(q.read, "the beginning of a repository's id")
+		if len(lower) == 12 {
+			q.read = append(q.read, "the id of a finding")
+		}
+	}
+	q.read = append(q.read, "a key's id", "a role", "the name of a repository")
+	return q
+}
+
+// find searches a log.
+func (b *book) find(ctx context.Context, db *reader, q query, found *searchLog) error {
+	found.Judged = db.Size()
+	for _, find := range []func(context.Context, *reader, query, *searchLog) error{b.findFiles, b.findEntries, b.findKeys, b.findRepositories, b.findRoles} {
+		if err := find(ctx, db, q, found); err != nil {
+			return err
+		}
+	}
+	if len(q.text) == 12 && isHex(q.text) {
+		if err := db.Findings(ctx, true, func(f state.Finding) error {
+			if f.ID() == q.text {
+				found.Finding = q.text
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *book) findFiles(ctx context.Context, db *reader, q query, found *searchLog) error {
+	asks := state.Query{Path: q.text}
+	switch {
+	case !q.sha256.IsZero():
+		asks = state.Query{SHA256: q.sha256}
+	case q.sha512 != nil:
+		asks = state.Query{SHA512: q.sha512}
+	}
+	looked := 0
+	return enough(db.Files(ctx, asks, func(f state.File) error {
+		if looked++; looked > maxLooked || len(found.Files) == maxHits {
+			found.MoreFiles = true
+			return errEnough
+		}
+		hit := fileHit{Path: f.Path, Length: f.Length, Repository: f.Repository, Name: b.name(ctx, f.Repository), Role: f.Role,
+			Since: f.First, Last: f.Last, Newest: f.Open, Evidence: f.Evidence}
+		if !f.SHA256.IsZero() {
+			hit.SHA256 = f.SHA256.String()
+		}
+		if f.SHA512 != nil {
+			hit.SHA512 = fmt.Sprintf("%x", f.SHA512)
+		}
+		found.Files = append(found.Files, hit)
+		return nil
+	}))
+}
+
+func (b *book) findEntries(ctx context.Context, db *reader, q query, found *searchLog) error {
+	add := func(l state.Leaf) error {
+		if len(found.Named) == maxHits {
+			return errEnough
+		}
+		found.Named = append(found.Named, b.entryOf(ctx, l))
+		return nil
+	}
+	if !q.sha256.IsZero() {
+		return enough(db.Naming(ctx, q.sha256, add))
+	}
+	if q.index >= 0 {
+		l, ok, err := db.Leaf(ctx, q.index)
+		if err == nil && ok {
+			err = add(l)
+		}
+		return err
+	}
+	return nil
+}
+
+func (b *book) findKeys(ctx context.Context, db *reader, q query, found *searchLog) error {
+	if len(q.text) > tuf.MaxKeyID {
+		return nil
+	}
+	looked := 0
+	return enough(db.KeyUses(ctx, q.text, tuf.KeyIdentity{}, func(k state.KeyUse) error {
+		if looked++; looked > maxLooked || len(found.Keys) == maxHits {
+			found.MoreKeys = true
+			return errEnough
+		}
+		found.Keys = append(found.Keys, keyHit{ID: k.ID, Repository: k.Repository, Name: b.name(ctx, k.Repository), Role: k.Role,
+			Since: k.First, Last: k.Last, Newest: k.Open, Signs: k.Signs, More: k.More})
+		return nil
+	}))
+}
+
+func (b *book) findRepositories(ctx context.Context, db *reader, q query, found *searchLog) error {
+	p := &repositoriesPage{Query: q.text}
+	if q.prefix != "" {
+		p.Query = q.prefix
+	}
+	if len(p.Query) < 4 && q.prefix != "" {
+		return nil // everything begins so
+	}
+	if err := b.listRepositories(ctx, db, p); err != nil {
+		return err
+	}
+	found.Repositories, found.MoreRepos = p.Repositories, p.More
+	return nil
+}
+
+// findRoles finds the roles of a name in the repositories that have a name here: of all
+// others it would be a list of everybody who has called a role so.
+func (b *book) findRoles(ctx context.Context, db *reader, q query, found *searchLog) error {
+	for _, w := range b.known(ctx) {
+		known, ok, err := db.Repository(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		report, current := reportOf(known)
+		if !ok || !current {
+			continue
+		}
+		for _, role := range report.Roles {
+			if role.Role == q.text && len(found.Roles) < maxHits {
+				found.Roles = append(found.Roles, roleHit{role.Role, w.ID, w.Name, role.Index})
+			}
+		}
+	}
+	return nil
+}
+
+// say words what was found.
+func (p *searchPage) say() {
+	judged := int64(0)
+	for _, l := range p.Logs {
+		judged += l.Judged
+	}
+	what := printable.Line(tuf.Clip(p.Query))
+	if p.Found {
+		p.Sentence = "This is in the log."
+		for _, l := range p.Logs {
+			for _, f := range l.Files {
+				if f.Newest && !f.Evidence {
+					p.Sentence = "A release in force lists this file. Compare the repository's id with your vendor's: anybody may list any file."
+				}
+			}
+		}
+		return
+	}
+	p.Sentence = fmt.Sprintf("Nothing of %s is in the %s that %s judged.", what, plural(judged, "entry"), map[bool]string{true: "was", false: "were"}[judged == 1])
+	p.Means = "No release in these logs lists a file with this path or hash, and no key, role or repository is named so. " +
+		"If a vendor who logs its releases gave you such a file, ask the vendor before you use it: a release that is not logged is what these logs exist to show. " +
+		"A file that is newer than the newest checkpoint is not found yet."
+}

@@ -1,0 +1,410 @@
+package page
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tuflog/tuflog/admit"
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/history"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/explain"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+const (
+	// maxTold is how many repositories' histories are kept, and maxMeant how many releases'.
+	maxTold  = 64
+	maxMeant = 64
+	// maxRows is how many releases a repository's page tells of.
+	maxRows = 10
+	// maxChanges is how many changes of a release are told on its repository's page, and
+	// maxChangesOne on its own.
+	maxChanges    = 12
+	maxChangesOne = 400
+	// maxWhole is how many leaves are read of a repository to compare each with all before;
+	// of a larger one it is the last lastOfRole of each role.
+	maxWhole   = 600
+	lastOfRole = 24
+	// maxWalked is how many leaves are read to say what was in force at a time.
+	maxWalked = 5000
+	// maxListed is how many files, keys and roles a page lists.
+	maxListed = 200
+)
+
+// errLong means that a repository has too many leaves for a page.
+var errLong = errors.New("this repository has more releases than one page may read; ask auditor show")
+
+// window is the leaves of a repository that are read for a page.
+type window struct {
+	records []admit.Record // all right
+	whole   bool           // no right leaf before the last one is missing
+}
+
+func (w *window) newest() int64 { return w.records[len(w.records)-1].Index }
+
+// add adds a leaf that is right.
+func (w *window) add(most int) func(state.Leaf) error {
+	return func(l state.Leaf) error {
+		if l.Verdict == state.Right {
+			w.records = append(w.records, admit.Record{Leaf: l.Leaf, Index: l.Index})
+		}
+		if len(w.records) > most {
+			return errLong
+		}
+		return nil
+	}
+}
+
+// reportOf returns what is kept of a repository's report; false: it has become old, or there
+// is none.
+func reportOf(known state.Repository) (r audit.RepositoryReport, ok bool) {
+	var kept struct {
+		Report audit.RepositoryReport `json:"report"`
+	}
+	if known.Report == nil || json.Unmarshal(known.Report, &kept) != nil || kept.Report.ID != known.ID {
+		return r, false
+	}
+	return kept.Report, true
+}
+
+// windowOf reads the last leaves of a repository, or all of them.
+func windowOf(ctx context.Context, db *reader, known state.Repository) (*window, error) {
+	report, ok := reportOf(known)
+	if ok && report.Releases+report.Evidence <= maxWhole {
+		return wholeOf(ctx, db, known.ID, maxWhole)
+	}
+	w := &window{whole: true}
+	if err := db.NewestOf(ctx, known.ID, lastOfRole, w.add(maxWalked)); err != nil {
+		return nil, err
+	}
+	of := map[string]int{}
+	for _, r := range w.records {
+		if of[r.Leaf.Role]++; of[r.Leaf.Role] >= lastOfRole && r.Leaf.Role != tuf.RoleRoot {
+			w.whole = false
+		}
+	}
+	return w.checked(known)
+}
+
+// wholeOf reads all leaves of a repository.
+func wholeOf(ctx context.Context, db *reader, id tuf.Digest, most int) (*window, error) {
+	w := &window{whole: true}
+	if err := db.LeavesOf(ctx, id, w.add(most)); err != nil {
+		return nil, err
+	}
+	return w.checked(state.Repository{ID: id})
+}
+
+func (w *window) checked(known state.Repository) (*window, error) {
+	if len(w.records) == 0 {
+		return nil, fmt.Errorf("repository %s has no leaf that is right", known.ID.Short())
+	}
+	return w, nil
+}
+
+// told is what a repository's page says that takes its files.
+type told struct {
+	Rows    []history.Row `json:"releases"`          // the newest first
+	Whole   bool          `json:"whole"`             // they were compared with all before; otherwise with the last ones of each role
+	Roles   []roleLine    `json:"roles"`             // that are in force
+	More    int           `json:"more,omitempty"`    // roles beyond those
+	Files   []fileLine    `json:"files"`             // that the releases in force list, the first ones
+	Further int           `json:"further,omitempty"` // files beyond those
+	Trouble string        `json:"trouble,omitempty"` // what could not be read
+}
+
+type toldKey struct {
+	id     tuf.Digest
+	newest int64
+}
+
+// roleLine is a role with the keys that may sign it.
+type roleLine struct {
+	Role      string    `json:"role"`
+	By        string    `json:"by"` // whose metadata says so
+	Keys      []keyLine `json:"keys"`
+	Threshold int       `json:"threshold"`
+	Version   int64     `json:"version,omitempty"` // in force; 0: none
+	Index     int64     `json:"index"`             // of that; -1: none
+	Expires   int64     `json:"expires,omitempty"`
+}
+
+type keyLine struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+}
+
+// fileLine is a target file that is in force.
+type fileLine struct {
+	Path    string            `json:"path"`
+	Length  int64             `json:"length"` // bytes; -1: not listed
+	Hashes  map[string]string `json:"hashes"`
+	Role    string            `json:"role"`
+	Version int64             `json:"version"`
+	Index   int64             `json:"index"`
+}
+
+// tell says what a repository's releases mean. What cannot be read is said in Trouble: the
+// rest of the page does without.
+func (b *book) tell(ctx context.Context, w *window) (*told, error) {
+	key := toldKey{w.records[0].Leaf.Repository, w.newest()}
+	if t, ok := b.told.get(key); ok {
+		return t, nil
+	}
+	if err := b.heavy.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer b.heavy.Release(1)
+	if t, ok := b.told.get(key); ok {
+		return t, nil
+	}
+	t := &told{Whole: w.whole, Rows: []history.Row{}, Roles: []roleLine{}, Files: []fileLine{}}
+	h := &history.History{Records: w.records, Blobs: b.files.forPage()}
+	err := t.tellRows(ctx, h)
+	if err == nil {
+		err = t.tellForce(ctx, h)
+	}
+	if err != nil {
+		t.Trouble = b.trouble(err)
+		return t, nil // it is asked again next time
+	}
+	b.told.put(key, t)
+	return t, nil
+}
+
+// trouble says why files could not be read, without what only the operator should know.
+func (b *book) trouble(err error) string {
+	switch {
+	case errors.Is(err, errNoSource), errors.Is(err, errTooMuch), errors.Is(err, errLong):
+		return err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "reading the files takes longer than one page may"
+	case errors.Is(err, audit.ErrNotFound):
+		return "a file that this takes is not served by the log now"
+	}
+	return "a file that this takes could not be read now"
+}
+
+// minor reports whether releases of a role come again and again and say little.
+func minor(role string) bool { return role == tuf.RoleSnapshot || role == tuf.RoleTimestamp }
+
+func (t *told) tellRows(ctx context.Context, h *history.History) error {
+	err := h.Rows(ctx, "", func(row history.Row) error {
+		if minor(row.Role) {
+			return nil
+		}
+		cut := *row.Changes
+		if more := len(cut.Changes) - maxChanges; more > 0 {
+			cut.Changes = slices.Clone(cut.Changes[:maxChanges])
+			cut.Omitted += more
+		}
+		row.Changes = &cut
+		if t.Rows = append(t.Rows, row); len(t.Rows) > maxRows {
+			t.Rows = t.Rows[1:]
+		}
+		return nil
+	})
+	t.Rows = slices.Clone(t.Rows)
+	slices.Reverse(t.Rows)
+	return err
+}
+
+// tellForce says which keys may sign what, and which files are listed.
+func (t *told) tellForce(ctx context.Context, h *history.History) error {
+	force, err := h.InForce(ctx, h.Records[len(h.Records)-1].Index+1)
+	if err != nil {
+		return err
+	}
+	t.Roles, t.More = rolesOf(force)
+	t.Files, t.Further = filesOf(force)
+	return nil
+}
+
+func byRank(a, b string) int {
+	if n := tuf.Rank(a) - tuf.Rank(b); n != 0 {
+		return n
+	}
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// delegating are the releases in force that may delegate, by role.
+func delegating(force *history.Force) map[string]*tuf.Metadata {
+	all := maps.Clone(force.Delegated)
+	if force.Targets != nil {
+		all[tuf.RoleTargets] = force.Targets
+	}
+	return all
+}
+
+func rolesOf(force *history.Force) (lines []roleLine, more int) {
+	add := func(role, by string, keys map[string]*tuf.Key, ks tuf.KeySet) {
+		if len(lines) >= maxListed {
+			more++
+			return
+		}
+		line := roleLine{Role: role, By: by, Keys: []keyLine{}, Threshold: ks.Threshold(), Index: -1}
+		for _, identity := range ks.Identities() {
+			id := ks.IDs(identity)[0]
+			line.Keys = append(line.Keys, keyLine{id, keys[id].Type})
+		}
+		if r, ok := force.Releases[role]; ok {
+			line.Version, line.Index = r.Leaf.Version, r.Index
+			if m := fileOf(force.Repository, role); m != nil {
+				line.Expires = m.Expires.Unix()
+			}
+		}
+		lines = append(lines, line)
+	}
+	for _, role := range []string{tuf.RoleRoot, tuf.RoleTargets, tuf.RoleSnapshot, tuf.RoleTimestamp} {
+		add(role, tuf.RoleRoot, force.Root.Root.Keys, force.Root.Root.KeySet(role))
+	}
+	all := delegating(force)
+	for _, name := range slices.SortedFunc(maps.Keys(all), byRank) {
+		d := all[name].Targets.Delegations
+		if d == nil {
+			continue
+		}
+		for _, delegated := range d.Roles {
+			add(delegated.Name, name, d.Keys, tuf.NewKeySet(d.Keys, delegated.Role))
+		}
+		if d.Succinct != nil {
+			add(d.Succinct.NamePrefix+"-*", name, d.Keys, tuf.NewKeySet(d.Keys, d.Succinct.Role))
+		}
+	}
+	return lines, more
+}
+
+// fileOf returns the metadata of a role; nil: there is none.
+func fileOf(repo explain.Repository, role string) *tuf.Metadata {
+	switch role {
+	case tuf.RoleRoot:
+		return repo.Root
+	case tuf.RoleTargets:
+		return repo.Targets
+	case tuf.RoleSnapshot:
+		return repo.Snapshot
+	case tuf.RoleTimestamp:
+		return repo.Timestamp
+	}
+	return repo.Delegated[role]
+}
+
+func filesOf(force *history.Force) (lines []fileLine, further int) {
+	all := delegating(force)
+	lines = []fileLine{}
+	for _, name := range slices.SortedFunc(maps.Keys(all), byRank) {
+		r := force.Releases[name]
+		for path, file := range all[name].Targets.Files() {
+			if len(lines) >= maxListed {
+				further++
+				continue
+			}
+			lines = append(lines, fileLine{path, file.Length, file.Hashes, name, r.Leaf.Version, r.Index})
+		}
+	}
+	return lines, further
+}
+
+// meaning is what a release's page says that takes files.
+type meaning struct {
+	Row     *history.Row    `json:"row"` // who signed it, what it changed, what stood out
+	Impact  *explain.Impact `json:"impact,omitempty"`
+	Unused  []explain.Power `json:"unused,omitempty"`
+	Lists   []fileLine      `json:"lists"`             // the target files that it lists, the first ones
+	Further int             `json:"further,omitempty"` // files beyond those
+	Trouble string          `json:"trouble,omitempty"`
+}
+
+type meantKey struct {
+	index   int64
+	payload tuf.Digest // it may be judged again
+}
+
+// explainOne says what a release means.
+func (b *book) explainOne(ctx context.Context, db func(func(*reader) error) error, at state.Leaf) (*meaning, error) {
+	key := meantKey{at.Index, at.Payload}
+	if m, ok := b.meant.get(key); ok {
+		return m, nil
+	}
+	if err := b.heavy.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer b.heavy.Release(1)
+	m := &meaning{Lists: []fileLine{}}
+	var w *window
+	err := db(func(db *reader) (err error) {
+		w, err = wholeOf(ctx, db, at.Repository, maxWalked)
+		return err
+	})
+	if err == nil {
+		err = m.explain(ctx, &history.History{Records: w.records, Blobs: b.files.forPage()}, at)
+	}
+	if err != nil {
+		m.Trouble = b.trouble(err)
+		return m, nil
+	}
+	b.meant.put(key, m)
+	return m, nil
+}
+
+func (m *meaning) explain(ctx context.Context, h *history.History, at state.Leaf) error {
+	file, err := h.File(ctx, at.Leaf)
+	if err != nil {
+		return err
+	}
+	if file.Targets != nil {
+		for path, f := range file.Targets.Files() {
+			if len(m.Lists) >= maxListed {
+				m.Further++
+				continue
+			}
+			m.Lists = append(m.Lists, fileLine{path, f.Length, f.Hashes, at.Role, at.Version, at.Index})
+		}
+	}
+	if at.Verdict != state.Right {
+		return nil
+	}
+	// Nothing that comes later counts.
+	h.Records = h.Records[:1+slices.IndexFunc(h.Records, func(r admit.Record) bool { return r.Index == at.Index })]
+	err = h.Rows(ctx, at.Role, func(row history.Row) error {
+		if row.Index == at.Index {
+			if more := len(row.Changes.Changes) - maxChangesOne; more > 0 {
+				row.Changes.Changes = row.Changes.Changes[:maxChangesOne]
+				row.Changes.Omitted += more
+			}
+			m.Row = &row
+		}
+		return nil
+	})
+	if err != nil || at.Kind != leaf.Release || minor(at.Role) {
+		return err
+	}
+	return m.weigh(ctx, h, at)
+}
+
+// weigh says who could replace what after a release, and what it changed about that.
+func (m *meaning) weigh(ctx context.Context, h *history.History, at state.Leaf) error {
+	after, err := h.InForce(ctx, at.Index+1)
+	if err != nil {
+		return err
+	}
+	var before *explain.Repository
+	then, err := h.InForce(ctx, at.Index)
+	switch {
+	case err == nil:
+		before = &then.Repository
+	case !errors.Is(err, history.ErrNoLeaves):
+		return err
+	}
+	m.Impact, err = explain.ImpactOf(before, after.Repository, "")
+	return err
+}
