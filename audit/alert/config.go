@@ -99,6 +99,7 @@ type To struct {
 	TLS          string   `toml:"tls"`           // of it: starttls (the default), implicit, or none
 	User         string   `toml:"user"`          // at it; empty: without authentication
 	PasswordFile string   `toml:"password_file"` // of the user
+	CAFile       string   `toml:"ca_file"`       // certificates in PEM that its own is signed by; empty: those of the system
 
 	// webhook
 	URL          string `toml:"url"`
@@ -117,7 +118,7 @@ func (t *To) keys() map[string]map[string]bool {
 	return map[string]map[string]bool{
 		typeMail: {
 			"addresses": t.Addresses != nil, "from": t.From != "", "sendmail": t.Sendmail != nil, "smtp": t.SMTP != "",
-			"tls": t.TLS != "", "user": t.User != "", "password_file": t.PasswordFile != "",
+			"tls": t.TLS != "", "user": t.User != "", "password_file": t.PasswordFile != "", "ca_file": t.CAFile != "",
 		},
 		typeWebhook: {"url": t.URL != "", "secret_file": t.SecretFile != "", "allow_private": t.AllowPrivate},
 		typeHooks:   {"dir": t.Dir != ""},
@@ -141,6 +142,7 @@ func (c *Config) Resolve(folder string) {
 	}
 	for name, to := range c.To {
 		resolve(&to.PasswordFile)
+		resolve(&to.CAFile)
 		resolve(&to.SecretFile)
 		resolve(&to.Dir)
 		resolve(&to.Path)

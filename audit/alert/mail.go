@@ -2,10 +2,13 @@ package alert
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/mail"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -34,6 +37,7 @@ type mailer struct {
 	host     string // of the SMTP server
 	port     int
 	password string
+	roots    *x509.CertPool // nil: the system's
 	cfg      *Config
 }
 
@@ -53,8 +57,8 @@ func (t *To) checkMail() error {
 		return err
 	}
 	switch {
-	case t.SMTP == "" && (t.TLS != "" || t.User != "" || t.PasswordFile != ""):
-		return fmt.Errorf("smtp: %w: it is missing: tls, user and password_file are for a server", errConfig)
+	case t.SMTP == "" && (t.TLS != "" || t.User != "" || t.PasswordFile != "" || t.CAFile != ""):
+		return fmt.Errorf("smtp: %w: it is missing: tls, user, password_file and ca_file are for a server", errConfig)
 	case t.SMTP != "" && t.Sendmail != nil:
 		return fmt.Errorf("sendmail: %w: want one of smtp and sendmail", errConfig)
 	case t.Sendmail != nil && (len(t.Sendmail) == 0 || t.Sendmail[0] == ""):
@@ -97,6 +101,15 @@ func newMail(to To, cfg *Config) (sender, error) {
 		var err error
 		if m.password, err = readSecret(to.PasswordFile); err != nil {
 			return nil, fmt.Errorf("password_file: %w", err)
+		}
+	}
+	if to.CAFile != "" {
+		pem, err := os.ReadFile(to.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		if m.roots = x509.NewCertPool(); !m.roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %w: %s has no certificate", errConfig, to.CAFile)
 		}
 	}
 	if to.SMTP != "" {
@@ -184,7 +197,23 @@ func (m *mailer) bySendmail(ctx context.Context, msg *gomail.Msg) error {
 }
 
 func (m *mailer) bySMTP(ctx context.Context, msg *gomail.Msg) error {
-	opts := []gomail.Option{gomail.WithPort(m.port), gomail.WithoutNoop()}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // closes the connection, however far the conversation came
+	tlsConfig := &tls.Config{ServerName: m.host, RootCAs: m.roots, MinVersion: tls.VersionTLS12}
+	opts := []gomail.Option{
+		gomail.WithPort(m.port), gomail.WithoutNoop(), gomail.WithTLSConfig(tlsConfig),
+		gomail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+			if m.to.TLS == tlsImplicit {
+				return tls.Client(conn, tlsConfig), nil
+			}
+			return conn, nil
+		}),
+	}
 	switch m.to.TLS {
 	case tlsImplicit:
 		opts = append(opts, gomail.WithSSL())
@@ -194,7 +223,11 @@ func (m *mailer) bySMTP(ctx context.Context, msg *gomail.Msg) error {
 		opts = append(opts, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	}
 	if m.to.User != "" {
-		opts = append(opts, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(m.to.User), gomail.WithPassword(m.password))
+		how := gomail.SMTPAuthAutoDiscover
+		if m.to.TLS == tlsImplicit {
+			how = gomail.SMTPAuthPlain // the client does not see that the connection is encrypted
+		}
+		opts = append(opts, gomail.WithSMTPAuth(how), gomail.WithUsername(m.to.User), gomail.WithPassword(m.password))
 	}
 	if end, ok := ctx.Deadline(); ok {
 		opts = append(opts, gomail.WithTimeout(time.Until(end)))
@@ -207,6 +240,9 @@ func (m *mailer) bySMTP(ctx context.Context, msg *gomail.Msg) error {
 		// The server has taken a message that was sent, whatever it says to QUIT.
 		if msg.IsDelivered() {
 			return nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
 		}
 		return fmt.Errorf("%s: %w", m.to.SMTP, err)
 	}

@@ -23,6 +23,7 @@ var keepsContext = map[string]string{
 	"log/leader/log.go":              "Config.Right is no request's: it ends with the right to write",
 	"log/postgres/lease.go":          "a lease is the right to write, and its context ends with it",
 	"log/metrics/metrics.go":         "a prometheus.Collector is given no context",
+	"audit/alert/metrics.go":         "a prometheus.Collector is given no context",
 	"log/tesseralog/tesseralog.go":   "Close waits for an append, for a limited time",
 	"log/trillianlog/trillianlog.go": "Close waits for an append, for a limited time",
 	"witness/metrics.go":             "a prometheus.Collector is given no context",
