@@ -39,6 +39,10 @@
 // [Reader.Naming] read leaves. What they say is true of the leaves that have been judged,
 // [Reader.Size] of them.
 //
+// What a page shows is read in parts, each from an index, so that it costs the same in a log of
+// a million leaves: [Reader.NewestLeaves], [Reader.ListRepositories], [Reader.ListFindings],
+// [Reader.FindingCounts], [Reader.SearchFiles], [Reader.SearchKeys] and [Reader.Sizes].
+//
 // # Changes
 //
 // Each change of a finding has a number: that it came, went, came back or was acknowledged, in

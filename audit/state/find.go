@@ -19,6 +19,8 @@ type Listed struct {
 	Last     int64
 	Open     bool
 	Evidence bool // the leaf is evidence; First is Last
+
+	role, number int64 // of the row
 }
 
 // File is a target file, with successive releases of a role that list it.
@@ -67,30 +69,34 @@ func (r *Reader) Files(ctx context.Context, q Query, fn func(File) error) error 
 	if len(where) == 0 {
 		return errors.New("auditor state: a query for all files of all repositories")
 	}
-	return r.each(ctx, "SELECT "+listedColumns+", t.path, t.length, t.sha256, t.sha512 FROM targets t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+strings.Join(where, " AND "),
-		args, func(scan func(...any) error) error {
-			var f File
-			var sha256 []byte
-			if err := scanListed(scan, &f.Listed, &f.Path, &f.Length, &sha256, &f.SHA512); err != nil {
+	return r.files(ctx, "FROM targets t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+strings.Join(where, " AND "), args, fn)
+}
+
+// files calls fn for each file of a query.
+func (r *Reader) files(ctx context.Context, rest string, args []any, fn func(File) error) error {
+	return r.each(ctx, "SELECT "+listedColumns+", t.path, t.length, t.sha256, t.sha512 "+rest, args, func(scan func(...any) error) error {
+		var f File
+		var sha256 []byte
+		if err := scanListed(scan, &f.Listed, &f.Path, &f.Length, &sha256, &f.SHA512); err != nil {
+			return err
+		}
+		if sha256 != nil {
+			var err error
+			if f.SHA256, err = digest(sha256); err != nil {
 				return err
 			}
-			if sha256 != nil {
-				var err error
-				if f.SHA256, err = digest(sha256); err != nil {
-					return err
-				}
-			}
-			return fn(f)
-		})
+		}
+		return fn(f)
+	})
 }
 
 // listedColumns are those of a table t of what is listed. The last leaf of an open row
 // is the newest right release of the role.
-const listedColumns = `p.id, r.name, t.first, coalesce(t.last, (SELECT max(leaf) FROM leaves WHERE role = t.role AND kind = 1 AND verdict = 1), t.first), t.last IS NULL, t.evidence`
+const listedColumns = `p.id, r.name, t.first, coalesce(t.last, (SELECT max(leaf) FROM leaves WHERE role = t.role AND kind = 1 AND verdict = 1), t.first), t.last IS NULL, t.evidence, t.role, t.number`
 
 func scanListed(scan func(...any) error, l *Listed, rest ...any) error {
 	var id []byte
-	if err := scan(append([]any{&id, &l.Role, &l.First, &l.Last, &l.Open, &l.Evidence}, rest...)...); err != nil {
+	if err := scan(append([]any{&id, &l.Role, &l.First, &l.Last, &l.Open, &l.Evidence, &l.role, &l.number}, rest...)...); err != nil {
 		return err
 	}
 	var err error
@@ -114,18 +120,21 @@ func (r *Reader) KeyUses(ctx context.Context, id string, identity tuf.KeyIdentit
 	if id == "" {
 		where, arg = "t.identity = ?", identity[:]
 	}
-	return r.keyUses(ctx, where+" ORDER BY t.first", arg, fn)
+	return r.keyUses(ctx, keysJoin+where+" ORDER BY t.first", []any{arg}, fn)
 }
 
 // KeysOf calls fn for the keys that the leaves of a repository list, in no order. An error
 // of fn ends that.
 func (r *Reader) KeysOf(ctx context.Context, repository tuf.Digest, fn func(KeyUse) error) error {
-	return r.keyUses(ctx, "p.id = ?", repository[:], fn)
+	return r.keyUses(ctx, keysJoin+"p.id = ?", []any{repository[:]}, fn)
 }
 
-func (r *Reader) keyUses(ctx context.Context, where string, arg any, fn func(KeyUse) error) error {
-	return r.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "+where,
-		[]any{arg}, func(scan func(...any) error) error {
+const keysJoin = "FROM keys t JOIN roles r USING (role) JOIN repositories p USING (repository) WHERE "
+
+// keyUses calls fn for each key of a query.
+func (r *Reader) keyUses(ctx context.Context, rest string, args []any, fn func(KeyUse) error) error {
+	return r.each(ctx, "SELECT "+listedColumns+", t.id, t.identity, t.signs, t.more "+rest,
+		args, func(scan func(...any) error) error {
 			var k KeyUse
 			var identity []byte
 			var signs string

@@ -277,7 +277,11 @@ func (db *DB) Acknowledge(ctx context.Context, id, reason string, now time.Time)
 		return Finding{}, err
 	}
 	var found []Finding
-	err = db.findings(ctx, "WHERE substr(lower(hex(sum)), 1, ?) = ? LIMIT 2", []any{len(prefix), prefix}, func(f Finding) error {
+	low, high, err := idRange(prefix)
+	if err != nil {
+		return Finding{}, err
+	}
+	err = db.findings(ctx, "WHERE sum >= ? AND sum <= ? LIMIT 2", []any{low[:], high[:]}, func(f Finding) error {
 		found = append(found, f)
 		return nil
 	})

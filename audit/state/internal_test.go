@@ -105,3 +105,19 @@ func FuzzNote(f *testing.F) {
 		}
 	})
 }
+
+// After has one spelling.
+func FuzzPage(f *testing.F) {
+	f.Add("1.2")
+	f.Add(nextAfter("a/b", 3, 4))
+	f.Add("QQ.0.00")
+	f.Fuzz(func(t *testing.T, after string) {
+		p := Page{After: after}
+		if numbers, err := p.numbers(2); err == nil && numbers != nil && nextOf(numbers...) != after {
+			t.Errorf("%q is %v", after, numbers)
+		}
+		if text, numbers, ok, err := p.text(2); err == nil && ok && nextAfter(text, numbers...) != after {
+			t.Errorf("%q is %q and %v", after, text, numbers)
+		}
+	})
+}
