@@ -200,3 +200,17 @@ func (a *Auditor) roomFor(size int64) bool {
 // WaitsFor returns the sizes of the trees ahead of the auditor's own that the log signed and
 // that have yet to be compared, in order.
 func (a *Auditor) WaitsFor() []int64 { return slices.Sorted(maps.Keys(a.claims)) }
+
+// Note returns the newest checkpoint that was verified, with the signatures of the policy's
+// keys alone; nil: none was.
+func (a *Auditor) Note() []byte { return a.signed }
+
+// Ended reports whether the log has ended: an entry says so.
+func (a *Auditor) Ended() bool { return a.ended > 0 }
+
+// Vouches reports whether every leaf of the newest checkpoint was judged and is right, every
+// file was there, and nothing was found that the log answers for.
+func (a *Auditor) Vouches(ctx context.Context) (bool, error) { return a.vouches(ctx) }
+
+// Source returns where the log is read from.
+func (a *Auditor) Source() Source { return a.cfg.Source }

@@ -49,13 +49,19 @@ type Log struct {
 // New returns an empty log, published.
 func New(t testing.TB) *Log {
 	t.Helper()
+	return NewOf(t, Origin)
+}
+
+// NewOf is New for a log with another name.
+func NewOf(t testing.TB, origin string) *Log {
+	t.Helper()
 	l := &Log{
 		T: t, Time: time.Now().Unix(),
 		blobs:  map[tuf.Digest][]byte{},
 		repos:  map[tuf.Digest]*admit.Repository{},
 		spoilt: map[string]func([]byte) ([]byte, error){},
 	}
-	l.Signer = l.newSigner(Origin, proofs.Ed25519)
+	l.Signer = l.newSigner(origin, proofs.Ed25519)
 	for _, name := range []string{"w1.test", "w2.test"} {
 		l.Witnesses = append(l.Witnesses, l.newSigner(name, proofs.CosignatureV1))
 	}

@@ -38,6 +38,16 @@ type Status struct {
 
 	Witnesses    []Witness    `json:"witnesses"`
 	Repositories []Repository `json:"repositories"`
+
+	Mirror *Mirror `json:"mirror,omitempty"` // nil: there is no copy, or it has not been looked at
+}
+
+// Mirror is the copy that is kept of a log.
+type Mirror struct {
+	Size    int64  `json:"size"`    // leaves that it has
+	Updated int64  `json:"updated"` // when
+	Missing int    `json:"missing"` // files that the log did not serve
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // Witness is what a witness of the log's policy shows of the log.

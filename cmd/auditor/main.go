@@ -34,6 +34,7 @@ const about = `Auditor reads a log of update metadata, trusts none of it, and an
   radius          who could replace a file?
   compare         is what a repository serves logged?
   replay          is the log in order?
+  monitor         what comes, of all logs that matter to you?
   gossip          do others see the same log?
   evidence check  what does this evidence prove?
   serve           all of it, as web pages
@@ -66,7 +67,7 @@ func newCommand() *cobra.Command {
   auditor evidence check --policy policy.txt fork.conflict`,
 		Args: cobra.NoArgs,
 	}
-	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe())
+	root.AddCommand(newReplay(), newFindings(), newState(), newShow(), newDiff(), newRadius(), newLookup(), newEvidence(), newGossip(), newCompare(), newMirror(), newExport(), newServe(), newMonitor())
 	return root
 }
 

@@ -82,7 +82,7 @@ var rooms = map[string][]string{
 	"bench/testbed":    {},
 	"bench/testlog":    {"proofs/."},
 	"bench/testvendor": {"tuf", "proofs/."},
-	"cmd/auditor":      {"cmd/auditor", "audit", "witness/client", "device", "explain", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
+	"cmd/auditor":      {"cmd/auditor", "audit", "witness", "device", "explain", "log/api", "verify", "leaf", "tuf", "proofs", "internal"},
 	"cmd/demo":         {"cmd/demo", "bench/process", "bench/postgresserver", "bench/testbed", "bench/testvendor", "bench/trillianserver", "log/api", "publish", "verify", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/logserver":    {"cmd/logserver", "log/.", "log/api", "log/audited", "log/cluster", "log/dirlog", "log/follower", "log/httpd", "log/leader", "log/logdir", "log/maintain", "log/metrics", "log/packstore", "log/publisher", "log/quota", "log/serverlog", "witness/client", "admit", "leaf", "tuf", "proofs/.", "internal"},
 	"cmd/publisher":    {"cmd/publisher", "expect", "publish", "log/api", "verify", "leaf", "tuf", "proofs/.", "internal"},

@@ -1,0 +1,450 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/source"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/wait"
+	"github.com/tuflog/tuflog/proofs"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// follower follows one log. All that touches its auditor runs in one goroutine; others ask
+// witnesses and live repositories, and hand over what they saw.
+type follower struct {
+	m          *Monitor
+	log        Log
+	policy     *proofs.Policy
+	policyText []byte
+	url        string
+	logger     *slog.Logger
+	witnesses  []*witness
+	live       []*live
+	copier     *copier // nil: no copy is kept
+
+	stop  context.CancelFunc // ends run
+	ended chan struct{}      // closed when run has ended
+
+	a        *audit.Auditor
+	open     map[string]audit.Finding // that have been told, by id; nil: nothing has been told yet
+	changed  int64                    // the state's last change of a finding that has been told
+	trouble  string
+	since    time.Time
+	readAt   time.Time // when the log was read to its end last
+	reported bool      // since the process began, all of the log has been judged once
+	ahead    []ahead
+
+	vouches   bool
+	vouchedOn string // what it followed from
+
+	mu      sync.Mutex
+	status  Status
+	written time.Time // when the status was
+	differs bool      // from what was written, in more than times
+}
+
+// newFollower reads the policy of a log. Nothing is asked.
+func (m *Monitor) newFollower(log Log) (*follower, error) {
+	f := &follower{m: m, log: log, logger: m.opts.Logger.With("log", log.Name)}
+	var err error
+	if f.policyText, err = readPolicy(log.Policy); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if f.policy, err = proofs.ParsePolicy(f.policyText); err != nil {
+		return nil, fmt.Errorf("policy: %s: %w", log.Policy, err)
+	}
+	if len(f.policy.Logs) == 0 {
+		return nil, fmt.Errorf("policy: %s has no line \"log\": want the log's key", log.Policy)
+	}
+	if f.url, err = urlOf(log, f.policy); err != nil {
+		return nil, err
+	}
+	if f.witnesses, err = f.findWitnesses(); err != nil {
+		return nil, fmt.Errorf("policy: %s: %w", log.Policy, err)
+	}
+	if log.Mirror {
+		f.copier = newCopier(f)
+	}
+	f.status = Status{Log: log.Name, URL: fetch.Redacted(f.url), Open: map[audit.Class]int{}}
+	for _, w := range f.witnesses {
+		f.status.Witnesses = append(f.status.Witnesses, Witness{Name: w.name, URL: fetch.Redacted(w.url)})
+	}
+	for _, r := range log.Repositories {
+		s := Repository{Name: r.Name}
+		for _, u := range r.URLs {
+			s.Live = append(s.Live, Live{URL: fetch.Redacted(u)})
+			f.live = append(f.live, newLive(f, r, u))
+		}
+		f.status.Repositories = append(f.status.Repositories, s)
+	}
+	return f, nil
+}
+
+// maxPolicy is how many bytes of a policy are read.
+const maxPolicy = proofs.MaxPolicySize + 1
+
+func readPolicy(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxPolicy))
+	return b, errors.Join(err, f.Close())
+}
+
+// urlOf returns the URL of a log: as configured, or the one that the policy names.
+func urlOf(log Log, policy *proofs.Policy) (string, error) {
+	if log.URL != "" {
+		return log.URL, nil
+	}
+	url := ""
+	for _, l := range policy.Logs {
+		if l.Key.Name() != policy.Logs[0].Key.Name() || l.URL == "" || url != "" && l.URL != url {
+			return "", errors.New("url: the policy does not name the URL of one log: say which")
+		}
+		url = l.URL
+	}
+	if err := checkURL(url); err != nil {
+		return "", fmt.Errorf("policy: the log's URL: %w", err)
+	}
+	return url, nil
+}
+
+// origins are the names of the logs of the policy.
+func (f *follower) origins() []string {
+	var list []string
+	for _, l := range f.policy.Logs {
+		if !slices.Contains(list, l.Key.Name()) {
+			list = append(list, l.Key.Name())
+		}
+	}
+	return list
+}
+
+// Pauses before a state is opened again that could not be.
+const (
+	firstPause = time.Second
+	lastPause  = time.Minute
+)
+
+// run follows the log until the context ends.
+func (f *follower) run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, w := range f.witnesses {
+		beside.Go(func() { w.run(asking) })
+	}
+	for _, l := range f.live {
+		beside.Go(func() { l.run(asking) })
+	}
+	if f.copier != nil {
+		beside.Go(func() { f.copier.run(asking) })
+	}
+	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
+		err := f.openState(ctx)
+		if err == nil {
+			err = f.a.Run(ctx, func(step audit.StepResult, err error) error { return f.took(ctx, step, err) })
+			err = errors.Join(err, f.a.Close())
+			pause = firstPause
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		f.say(fmt.Sprintf("its state cannot be used: %v", err))
+		f.save(false)
+		if wait.For(ctx, pause) != nil {
+			break
+		}
+	}
+	f.save(true)
+}
+
+func (f *follower) openState(ctx context.Context) error {
+	src, err := source.NewHTTP(f.url, nil)
+	if err != nil {
+		return err
+	}
+	f.a, err = audit.New(ctx, f.auditConfig(src))
+	return err
+}
+
+func (f *follower) auditConfig(src audit.Source) audit.Config {
+	return audit.Config{
+		Source: src, Policy: f.policy, StateDir: StateDir(f.m.dir, f.log.Name),
+		Interval: f.log.Interval, Now: f.m.opts.Now,
+	}
+}
+
+// took takes over the result of a step, and what was seen elsewhere meanwhile. The error is
+// that of a state that cannot be used.
+func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr error) error {
+	var own *audit.StateError
+	done := stepErr == nil || errors.As(stepErr, &own)
+	if stepErr != nil {
+		f.say(stepErr.Error())
+	} else {
+		f.say("")
+	}
+	if step.To > step.From {
+		size := int64(0)
+		if step.Checkpoint != nil {
+			size = step.Checkpoint.Tree.N
+		}
+		f.m.news.write(News{Log: f.log.Name, Type: NewsJudged, From: step.From, To: step.To, Size: size})
+	}
+	if done && step.Waiting == 0 && stepErr == nil {
+		f.readAt = f.m.opts.Now()
+	}
+	if err := f.takeOffers(ctx); err != nil {
+		return err
+	}
+	if err := f.lookAtWithheld(ctx, step, stepErr); err != nil {
+		return err
+	}
+	if err := f.takeLive(ctx, step, done && step.Waiting == 0); err != nil {
+		return err
+	}
+	first := done && step.Waiting == 0 && step.Checkpoint != nil && !f.reported
+	if first {
+		// What is true of the present is found with a report.
+		if _, err := f.a.Report(ctx); err != nil {
+			f.logger.Warn("not all could be reported", "error", err)
+		}
+		f.reported = true
+	}
+	if err := f.tell(ctx); err != nil {
+		return err
+	}
+	f.note(ctx, step, stepErr == nil && step.Waiting == 0)
+	if done && step.Waiting == 0 && (first || step.To > step.From) {
+		if err := f.a.Finished(ctx); err != nil {
+			f.logger.Warn("the end of a replay was not noted", "error", err)
+		}
+	}
+	f.save(false)
+	return nil
+}
+
+// say notes what cannot be done now; empty: all can.
+func (f *follower) say(trouble string) {
+	if trouble == f.trouble {
+		return
+	}
+	before := f.trouble
+	if f.trouble = trouble; before == "" {
+		f.since = f.m.opts.Now()
+	}
+	f.set(func(s *Status) {
+		if s.Trouble, s.Since = trouble, 0; trouble != "" {
+			s.Since = f.since.Unix()
+		}
+	})
+	if trouble == "" {
+		f.logger.Info("well again", "after", f.m.opts.Now().Sub(f.since).Round(time.Second))
+		f.m.news.write(News{Log: f.log.Name, Type: NewsWell})
+		return
+	}
+	f.logger.Warn("trouble", "error", trouble)
+	f.m.news.write(News{Log: f.log.Name, Type: NewsTrouble, Text: trouble})
+}
+
+// tell tells which findings have come, gone or been acknowledged since it did last.
+func (f *follower) tell(ctx context.Context) error {
+	db := f.a.State()
+	last, err := db.LastChange(ctx)
+	if err != nil || f.open != nil && last == f.changed {
+		return err
+	}
+	var opened, gone []audit.Finding
+	kind := NewsOpened
+	if f.open == nil {
+		kind = NewsThere
+		if opened, err = audit.KeptFindings(ctx, db, false); err != nil {
+			return err
+		}
+		f.open = map[string]audit.Finding{}
+	} else {
+		replay, err := db.Replay(ctx)
+		if err != nil {
+			return err
+		}
+		err = db.FindingsChanged(ctx, f.changed, 0, func(kept state.Finding) error {
+			x, err := audit.FindingOf(kept, replay)
+			if err != nil {
+				return err
+			}
+			before, was := f.open[x.ID]
+			switch {
+			case x.Gone > 0 && was:
+				gone = append(gone, x)
+			case x.Gone <= 0 && (!was || before.Acked != x.Acked || before.AckReason != x.AckReason):
+				opened = append(opened, x)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, x := range opened {
+		if _, was := f.open[x.ID]; !was {
+			f.m.news.write(News{Log: f.log.Name, Type: kind, Finding: &x})
+		} else {
+			f.m.news.write(News{Log: f.log.Name, Type: NewsAcked, Finding: &x})
+		}
+		f.open[x.ID] = x
+	}
+	for _, x := range gone {
+		f.m.news.write(News{Log: f.log.Name, Type: NewsGone, Finding: &x})
+		delete(f.open, x.ID)
+	}
+	f.changed = last
+	count := map[audit.Class]int{}
+	for _, x := range f.open {
+		if x.Acked == 0 {
+			count[x.Class]++
+		}
+	}
+	f.set(func(s *Status) { s.Open = count })
+	return nil
+}
+
+// note notes what the step has shown.
+func (f *follower) note(ctx context.Context, step audit.StepResult, whole bool) {
+	now := f.m.opts.Now().Unix()
+	var checkpoint *audit.CheckpointReport
+	f.mu.Lock()
+	changed := step.Checkpoint != nil && (f.status.Checkpoint == nil || f.status.Judged != step.To || f.status.Checkpoint.Note != string(f.a.Note()))
+	f.mu.Unlock()
+	if changed {
+		checkpoint = audit.ReportOf(step.Checkpoint, f.a.Note())
+	}
+	basis := fmt.Sprint(step.To, step.Waiting, len(step.Findings), whole, f.changed)
+	if basis != f.vouchedOn {
+		vouches, err := f.a.Vouches(ctx)
+		f.vouches, f.vouchedOn = vouches && err == nil, basis
+	}
+	vouches := f.vouches
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &f.status
+	if s.Asked = now; whole && step.Checkpoint != nil {
+		s.Answered = now
+	}
+	if changed {
+		s.Checkpoint, s.Origin = checkpoint, checkpoint.Origin
+		s.Cosigned = 0
+		for _, w := range checkpoint.Witnesses {
+			s.Cosigned = max(s.Cosigned, w.Time)
+		}
+		f.differs = true
+		if f.copier != nil {
+			f.copier.grown()
+		}
+	}
+	if s.Judged != step.To || s.Waiting != step.Waiting || s.Vouches != vouches || s.Ended != f.a.Ended() {
+		s.Judged, s.Waiting, s.Vouches, s.Ended = step.To, step.Waiting, vouches, f.a.Ended()
+		f.differs = true
+	}
+}
+
+// set changes the status.
+func (f *follower) set(change func(*Status)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.status)
+	f.differs = true
+}
+
+// snapshot returns the status, which nobody changes.
+func (f *follower) snapshot() *Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.status
+	s.Open = maps.Clone(s.Open)
+	s.Witnesses = slices.Clone(s.Witnesses)
+	s.Repositories = slices.Clone(s.Repositories)
+	for i, r := range s.Repositories {
+		s.Repositories[i].Live = slices.Clone(r.Live)
+	}
+	return &s
+}
+
+// How often a status is written: when it differs, and when nothing but its times does.
+const (
+	writeEvery      = 10 * time.Second
+	writeTimesEvery = time.Minute
+)
+
+// save writes the status if it is time to, or now.
+func (f *follower) save(now bool) {
+	f.mu.Lock()
+	since := f.m.opts.Now().Sub(f.written)
+	due := now || f.written.IsZero() || since < 0 || f.differs && since >= writeEvery || since >= writeTimesEvery
+	if !due {
+		f.mu.Unlock()
+		return
+	}
+	f.written, f.differs = f.m.opts.Now(), false
+	f.mu.Unlock()
+	s := f.snapshot()
+	s.Written = f.m.opts.Now().Unix()
+	if err := s.write(f.m.dir); err != nil {
+		f.logger.Error("the status was not written", "error", err)
+	}
+}
+
+// once looks once at all that is followed.
+func (f *follower) once(ctx context.Context) (*audit.Report, error) {
+	if err := f.openState(ctx); err != nil {
+		return nil, err
+	}
+	defer f.a.Close()
+	var stepErr error
+	looks := 0
+	for more := true; more; looks++ {
+		var step audit.StepResult
+		step, stepErr = f.a.Step(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if looks == 0 {
+			f.askAll(ctx)
+		}
+		if err := f.took(ctx, step, stepErr); err != nil {
+			return nil, err
+		}
+		more = stepErr == nil && (step.Waiting > 0 || f.liveRound(ctx))
+	}
+	if f.copier != nil {
+		f.copier.update(ctx)
+	}
+	report, err := f.a.Report(ctx)
+	if err == nil {
+		err = f.tell(ctx)
+	}
+	if err == nil && stepErr == nil && report.Waiting == 0 && report.Checkpoint != nil {
+		err = f.a.Finished(ctx)
+	}
+	f.save(true)
+	return report, errors.Join(stepErr, err)
+}
+
+// finding words a finding about a repository.
+func finding(kind audit.Kind, id tuf.Digest, role string, version int64, format string, args ...any) audit.Finding {
+	return audit.NewFinding(kind, -1, id, role, version, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,267 @@
+package monitor_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/audittest"
+	"github.com/tuflog/tuflog/audit/evidence"
+	"github.com/tuflog/tuflog/audit/monitor"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/bench/testvendor"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// site is a log with what its witnesses show of it, over HTTP.
+type site struct {
+	*audittest.Log
+	vendor *testvendor.Vendor
+	repo   tuf.Digest
+	url    string
+	shown  atomic.Pointer[[]byte] // by the witnesses; nil: nothing
+	down   atomic.Bool
+}
+
+func newSite(t testing.TB, name string) *site {
+	t.Helper()
+	s := &site{Log: audittest.NewOf(t, name+".test/log")}
+	var err error
+	s.vendor, err = testvendor.New(time.Now().AddDate(1, 0, 0))
+	must(t, err)
+	_, root := s.vendor.File(tuf.RoleRoot)
+	s.repo = s.Register(root)
+	s.release(t, "1")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// release logs and publishes a release.
+func (s *site) release(t testing.TB, content string) {
+	t.Helper()
+	must(t, s.vendor.Put(tuf.RoleTargets, "app.bin", []byte(content)))
+	must(t, s.vendor.Release(tuf.RoleTargets))
+	_, file := s.vendor.File(tuf.RoleTargets)
+	_, snapshot := s.vendor.File(tuf.RoleSnapshot)
+	s.Submit(s.repo, tuf.RoleTargets, file, snapshot)
+	s.Publish(2)
+}
+
+// policy writes the policy of the log with the URLs of its witnesses.
+func (s *site) policy(t testing.TB, path string) {
+	t.Helper()
+	witness := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note := s.shown.Load()
+		if r.URL.Path != fmt.Sprintf("/%x/checkpoint", sha256.Sum256([]byte(s.Signer.Key().Name()))) || note == nil {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(*note)
+	}))
+	t.Cleanup(witness.Close)
+	text := s.PolicyText(s.url)
+	for i, key := range []string{s.Witnesses[0].Key().String(), s.Witnesses[1].Key().String()} {
+		// Each has a URL of its own.
+		other := strings.Replace(witness.URL, "127.0.0.1", []string{"127.0.0.1", "localhost"}[i], 1)
+		text = strings.Replace(text, key+"\n", key+" "+other+"\n", 1)
+	}
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// watch is a monitor that runs, and its news.
+type watch struct {
+	*monitor.Monitor
+	news chan monitor.News
+	stop func()
+}
+
+// start follows the logs of a configuration.
+func start(t testing.TB, path string) *watch {
+	t.Helper()
+	cfg, err := monitor.Read(path)
+	must(t, err)
+	read, write := io.Pipe()
+	m, err := monitor.New(t.Context(), cfg, monitor.Options{News: write, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	w := &watch{Monitor: m, news: make(chan monitor.News, 1000)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	go func() {
+		lines := bufio.NewScanner(read)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var n monitor.News
+			if err := json.Unmarshal(lines.Bytes(), &n); err != nil {
+				t.Error(err)
+			}
+			w.news <- n
+		}
+	}()
+	stopped := false
+	w.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		must(t, m.Close())
+		_ = write.Close()
+	}
+	t.Cleanup(w.stop)
+	return w
+}
+
+// until waits for news, and returns all that came before.
+func (w *watch) until(t testing.TB, is func(monitor.News) bool) (before []monitor.News, it monitor.News) {
+	t.Helper()
+	for {
+		select {
+		case n := <-w.news:
+			if is(n) {
+				return before, n
+			}
+			before = append(before, n)
+		case <-time.After(time.Minute):
+			t.Fatalf("nothing came; before: %+v; now: %+v", before, w.Statuses()[0])
+		}
+	}
+}
+
+func judged(log string, to int64) func(monitor.News) bool {
+	return func(n monitor.News) bool { return n.Type == monitor.NewsJudged && n.Log == log && n.To == to }
+}
+
+func opened(log string, kind audit.Kind) func(monitor.News) bool {
+	return func(n monitor.News) bool {
+		return n.Log == log && n.Type == monitor.NewsOpened && n.Finding.Kind == kind
+	}
+}
+
+func config(t testing.TB, logs map[string]*site, more string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := "dir = \"dir\"\nlisten = \"none\"\n"
+	for name, s := range logs {
+		s.policy(t, filepath.Join(dir, name+".policy"))
+		text += fmt.Sprintf("[[log]]\nname = %q\npolicy = %q\ninterval = \"100ms\"\n", name, name+".policy")
+	}
+	path := filepath.Join(dir, "monitor.toml")
+	must(t, os.WriteFile(path, []byte(text+more), 0o600))
+	return path
+}
+
+// One log that does not answer, or whose state is damaged, delays no other, and goes on when
+// all is well.
+func TestLogsAreApart(t *testing.T) {
+	sites := map[string]*site{}
+	for _, name := range []string{"good", "down", "damaged"} {
+		sites[name] = newSite(t, name)
+	}
+	path := config(t, sites, "")
+	dir := filepath.Join(filepath.Dir(path), "dir")
+	sites["down"].down.Store(true)
+	damaged := filepath.Join(monitor.StateDir(dir, "damaged"), state.FileName)
+	must(t, os.MkdirAll(filepath.Dir(damaged), 0o755))
+	must(t, os.WriteFile(damaged, []byte("this was a database"), 0o600))
+	w := start(t, path)
+	troubled := map[string]string{}
+	good := false
+	_, _ = w.until(t, func(n monitor.News) bool {
+		if n.Type == monitor.NewsTrouble {
+			troubled[n.Log] = n.Text
+		}
+		if n.Finding != nil && n.Finding.Class != audit.Outage && n.Finding.Class != audit.Hygiene {
+			t.Errorf("%+v", n.Finding)
+		}
+		good = good || judged("good", 2)(n)
+		return good && len(troubled) == 2
+	})
+	if !strings.Contains(troubled["down"], "503") || !strings.Contains(troubled["damaged"], "damaged") {
+		t.Errorf("%q", troubled)
+	}
+	sites["good"].release(t, "2")
+	_, _ = w.until(t, judged("good", 3))
+	must(t, os.RemoveAll(filepath.Dir(damaged)))
+	sites["down"].down.Store(false)
+	well := map[string]bool{}
+	_, _ = w.until(t, func(n monitor.News) bool {
+		well[n.Log] = well[n.Log] || n.Type == monitor.NewsWell
+		return well["down"] && well["damaged"]
+	})
+	w.stop()
+	for name, s := range sites {
+		status, err := monitor.ReadStatus(dir, name)
+		must(t, err)
+		if status.Judged != s.Size() || !status.Vouches || status.Origin != name+".test/log" || status.Trouble != "" {
+			t.Errorf("%s: %+v", name, status)
+		}
+	}
+}
+
+// A log that shows the monitor one history and its witnesses another is found through the
+// witnesses, whichever comes first, and once. The evidence convinces whoever has the keys.
+func TestForkThroughWitnesses(t *testing.T) {
+	s := newSite(t, "a")
+	s.release(t, "base")
+	w := start(t, config(t, map[string]*site{"a": s}, ""))
+	_, _ = w.until(t, judged("a", s.Size()))
+	other := s.Clone()
+	other.Append([]byte("other"))
+	note := other.Checkpoint(other.Size(), 2)
+	s.shown.Store(&note)
+	s.release(t, "shown")
+	_, n := w.until(t, opened("a", audit.Fork))
+	if len(n.Finding.Evidence) != 1 {
+		t.Fatalf("%+v", n.Finding)
+	}
+	dir := w.Config().Dir
+	b, err := os.ReadFile(filepath.Join(monitor.StateDir(dir, "a"), "evidence", "fork-"+n.Finding.ID, n.Finding.Evidence[0].Name))
+	must(t, err)
+	statement, err := evidence.Check(t.Context(), b, s.Policy().Keys()...)
+	must(t, err)
+	if !strings.Contains(statement.Sentence, "two") {
+		t.Error(statement.Sentence)
+	}
+	other.Append([]byte("and on"))
+	note2 := other.Checkpoint(other.Size(), 2)
+	s.shown.Store(&note2)
+	s.release(t, "again")
+	time.Sleep(1500 * time.Millisecond)
+	for len(w.news) > 0 {
+		if n := <-w.news; n.Finding != nil && n.Finding.Kind == audit.Fork {
+			t.Errorf("told again: %+v", n)
+		}
+	}
+}

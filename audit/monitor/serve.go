@@ -1,0 +1,133 @@
+package monitor
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Limits of requests, which anybody may send.
+const (
+	headerFor = 10 * time.Second
+	bodyFor   = 15 * time.Second // nobody needs to send one
+	answerFor = 5 * time.Minute  // a file of a copy over a slow line
+	idleFor   = 2 * time.Minute
+	maxHeader = 16 << 10 // bytes
+)
+
+// NewServer returns an HTTP server for a handler with limits that suit a monitor: requests
+// have no bodies.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: http.MaxBytesHandler(h, 0), ReadHeaderTimeout: headerFor, ReadTimeout: bodyFor,
+		WriteTimeout: answerFor, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
+	}
+}
+
+// Handler answers /healthz, /readyz, /metrics and /mirror/NAME/ for logs that are copied.
+func (m *Monitor) Handler(registry *prometheus.Registry) (http.Handler, error) {
+	if err := registry.Register(&collector{m}); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", m.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /mirror/{log}/{path...}", m.mirrored)
+	return mux, nil
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, s)
+}
+
+// readyWithin is how long ago each log must have been read to its newest verified checkpoint,
+// beside ten of its intervals.
+const readyWithin = time.Minute
+
+// ready answers whether every log has recently been judged to its newest verified checkpoint.
+func (m *Monitor) ready(w http.ResponseWriter, _ *http.Request) {
+	var wrong []string
+	for _, f := range m.all() {
+		if why := f.unready(); why != "" {
+			wrong = append(wrong, f.log.Name+": "+why)
+		}
+	}
+	if len(wrong) > 0 {
+		text(w, http.StatusServiceUnavailable, strings.Join(wrong, "\n")+"\n")
+		return
+	}
+	text(w, http.StatusOK, "ready\n")
+}
+
+// unready says why the log has not been judged to its newest checkpoint; empty: it has.
+func (f *follower) unready() string {
+	s, now := f.snapshot(), f.m.opts.Now()
+	within := readyWithin + 10*f.log.Interval
+	switch {
+	case s.Trouble != "":
+		return fmt.Sprintf("since %s: %s", time.Unix(s.Since, 0).UTC().Format(time.RFC3339), s.Trouble)
+	case s.Waiting > 0:
+		return fmt.Sprintf("%d leaves wait to be judged", s.Waiting)
+	case s.Answered == 0:
+		return "it has not been read to its end yet"
+	case now.Sub(time.Unix(s.Answered, 0)) > within:
+		return fmt.Sprintf("it was read to its end last at %s", time.Unix(s.Answered, 0).UTC().Format(time.RFC3339))
+	}
+	return ""
+}
+
+// mirrored serves a file of the copy of a log, as the log does.
+func (m *Monitor) mirrored(w http.ResponseWriter, r *http.Request) {
+	name, path := r.PathValue("log"), r.PathValue("path")
+	for _, f := range m.all() {
+		if f.log.Name != name || f.copier == nil {
+			continue
+		}
+		if !served(path) {
+			break
+		}
+		root, err := os.OpenRoot(MirrorDir(m.dir, name))
+		if err != nil {
+			break
+		}
+		defer root.Close()
+		file, err := root.Open(path)
+		if err != nil {
+			break
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			break
+		}
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		if path == "checkpoint" {
+			h.Set("Content-Type", "text/plain; charset=utf-8")
+			h.Set("Cache-Control", "no-cache")
+		}
+		http.ServeContent(w, r, "", info.ModTime(), file)
+		return
+	}
+	text(w, http.StatusNotFound, "not found\n")
+}
+
+// served reports whether a path is one of those that a log serves to everyone, and not of what
+// a copy keeps for itself.
+func served(path string) bool {
+	return path == "checkpoint" || strings.HasPrefix(path, "tile/") || strings.HasPrefix(path, "blob/")
+}
