@@ -49,6 +49,10 @@ const (
 	LiveOther        Kind = "live-other"        // it serves another payload of a version than is logged, signed by the keys in force
 	LiveUnlogged     Kind = "live-unlogged"     // it serves what is signed by the keys in force and not logged
 
+	UnexpectedRelease      Kind = "unexpected-release"       // a release that its vendor's expectations do not allow
+	ExpectationsStale      Kind = "expectations-stale"       // a vendor's expectations have long ended, or cannot be read
+	ExpectationsRolledBack Kind = "expectations-rolled-back" // older expectations are served than were seen, or others under one version
+
 	UnknownLeaf Kind = "unknown-leaf" // a kind of leaf, or an encoding, that this auditor does not know
 
 	VersionGap         Kind = "version-gap"         // versions between the lowest and the highest are not logged
@@ -92,6 +96,8 @@ const (
 	Unjudged    Kind = "unjudged"     // a leaf cannot be judged because a blob is missing
 	CopyBehind  Kind = "copy-behind"  // a copy of the log ends before what was verified
 	LiveMissing Kind = "live-missing" // a live repository does not serve its metadata, or not all of it
+
+	ExpectationsMissing Kind = "expectations-missing" // a vendor's expectations have ended, or cannot be read
 )
 
 var classes = map[Kind]Class{
@@ -100,6 +106,7 @@ var classes = map[Kind]Class{
 	SecondPayload: Equivocation, BothStand: Equivocation,
 	LiveEquivocation: Equivocation,
 	UnknownLeaf:      Unexpected, LiveOther: Unexpected, LiveUnlogged: Unexpected,
+	UnexpectedRelease: Unexpected, ExpectationsStale: Unexpected, ExpectationsRolledBack: Unexpected,
 	VersionGap: Hygiene, VersionLate: Hygiene, VersionReused: Hygiene, SharedPayload: Hygiene, KeyID: Hygiene,
 	ThresholdLowered: Hygiene, Expired: Hygiene, RunningOut: Hygiene, Twin: Hygiene, TwoPayloads: Hygiene, SharedKeys: Hygiene,
 	NeverLogged: Hygiene, WitnessClock: Hygiene, PackMismatch: Hygiene, OldNotes: Hygiene,
@@ -108,7 +115,7 @@ var classes = map[Kind]Class{
 	Rebound: Hygiene, NoLength: Hygiene, OddName: Hygiene, SingledOut: Hygiene, ListedBack: Hygiene,
 	LiveUnsigned: Hygiene, LiveStale: Hygiene,
 	Unreachable: Outage, UnknownLog: Outage, QuorumShort: Outage, BlobMissing: Outage, TileMissing: Outage, Unjudged: Outage,
-	CopyBehind: Outage, LiveMissing: Outage,
+	CopyBehind: Outage, LiveMissing: Outage, ExpectationsMissing: Outage,
 }
 
 // Class returns the class of a kind.

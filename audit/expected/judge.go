@@ -1,0 +1,229 @@
+package expected
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/state"
+	"github.com/tuflog/tuflog/leaf"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// begin says which leaf is the first to be looked at.
+func (w *Watcher) begin(ctx context.Context, db *state.DB) error {
+	m, next := w.mem, int64(-1)
+	for _, base := range m.newest().Bases {
+		err := db.LeavesOfVersion(ctx, m.id, base.Role, base.Version, func(l state.Leaf) error {
+			if l.Payload == base.Payload && l.Verdict == state.Right {
+				next = max(next, l.Index+1)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if next < 0 {
+		next = db.Size()
+	}
+	// Nobody knows when what follows was logged: any time since the expectations came into
+	// force.
+	m.Next, m.Seen, w.changed = next, m.newest().From.Unix(), true
+	return nil
+}
+
+// judge judges the leaves that wait, and those that came.
+func (w *Watcher) judge(ctx context.Context, a Auditor, blobs Blobs, whole bool) error {
+	m, db, now := w.mem, a.State(), w.cfg.Now()
+	if db.Size() < m.Next {
+		return &state.Error{Err: fmt.Errorf("%w: expectations were compared with %d leaves, and it has %d", state.ErrDamaged, m.Next, db.Size())}
+	}
+	if len(m.Pending) > 0 {
+		waiting := m.Pending
+		m.Pending = nil
+		for _, p := range waiting {
+			l, ok, err := db.Leaf(ctx, p.Index)
+			if err != nil {
+				return err
+			}
+			if ok {
+				if err := w.decide(ctx, a, blobs, l, p, false); err != nil {
+					return err
+				}
+			}
+		}
+		w.changed = true
+	}
+	var ours []state.Leaf
+	if db.Size() > m.Next {
+		err := db.Leaves(ctx, m.Next, db.Size(), func(l state.Leaf) error {
+			if l.IsLeaf() && l.Repository == m.id {
+				ours = append(ours, l)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, l := range ours {
+		if err := w.decide(ctx, a, blobs, l, pending{l.Index, m.Seen, now.Unix()}, true); err != nil {
+			return err
+		}
+		w.changed = true
+	}
+	m.Next = db.Size()
+	if whole {
+		m.Seen = now.Unix()
+	}
+	return nil
+}
+
+// errNotHere says that a metadata file is not at hand.
+var errNotHere = errors.New("not at hand")
+
+// decide decides on a leaf, or lets it wait. came says that it has just come.
+func (w *Watcher) decide(ctx context.Context, a Auditor, blobs Blobs, l state.Leaf, p pending, came bool) error {
+	m, now := w.mem, w.cfg.Now()
+	if l.Kind != leaf.Release || l.Verdict != state.Right && l.Verdict != state.NotJudged {
+		return nil // evidence, and what should not be there, are findings of their own
+	}
+	if p.By < m.First {
+		return nil // nobody had said anything yet
+	}
+	if l.Verdict == state.NotJudged {
+		return w.wait(ctx, a, l, p, "it cannot be judged, because a file is missing")
+	}
+	why, by, err := w.verdict(ctx, a.State(), blobs, l, p)
+	if err == nil && by == nil && came && !w.fresh {
+		// Expectations may have been signed a moment before the release.
+		w.fresh = true
+		w.readWithin(ctx, hasteTimeout)
+		if err := w.take(ctx, a); err != nil {
+			return err
+		}
+		why, by, err = w.verdict(ctx, a.State(), blobs, l, p)
+	}
+	switch {
+	case errors.Is(err, errNotHere):
+		return w.wait(ctx, a, l, p, "its metadata is not at hand, so that it cannot be compared")
+	case err != nil:
+		return err
+	case by != nil:
+		if h, ok := m.Had[l.Role]; !ok || l.Version > h.Version {
+			m.Had[l.Role] = had{l.Index, l.Version}
+		}
+		return nil
+	case now.Sub(time.Unix(p.By, 0)) < w.cfg.Late:
+		return w.wait(ctx, a, l, p, why)
+	}
+	return w.report(ctx, a, l, why)
+}
+
+// patience is how long a metadata file is waited for that the log has shown before.
+const patience = time.Minute
+
+// wait lets a leaf wait, if there is room.
+func (w *Watcher) wait(ctx context.Context, a Auditor, l state.Leaf, p pending, why string) error {
+	tooLong := l.Verdict == state.Right && w.cfg.Now().Sub(time.Unix(p.By, 0)) >= max(patience, w.cfg.Late)
+	if tooLong || len(w.mem.Pending) >= maxPending {
+		return w.report(ctx, a, l, why)
+	}
+	w.mem.Pending = append(w.mem.Pending, p)
+	return nil
+}
+
+func (w *Watcher) report(ctx context.Context, a Auditor, l state.Leaf, why string) error {
+	newest := w.mem.newest()
+	f := audit.NewFinding(audit.UnexpectedRelease, l.Index, l.Repository, l.Role, l.Version,
+		fmt.Sprintf("%s of %s is not what its vendor said would be released (expectations %d): %s", named(l.Role, l.Version), w.cfg.Name, newest.Version, why)).
+		About(l.Payload.String()).WithContent("expectations.note", newest.note)
+	return a.Keep(ctx, f)
+}
+
+// verdict asks the expectations that may have been in force about a leaf: which of them expects
+// it, or nil and why the newest of them does not. The error is errNotHere or the state's.
+func (w *Watcher) verdict(ctx context.Context, db *state.DB, blobs Blobs, l state.Leaf, p pending) (why string, by *noted, err error) {
+	m := w.mem
+	after, until := time.Unix(p.After, 0), time.Unix(p.By, 0)
+	list := m.inForce(after, until, w.cfg.Late)
+	if len(list) == 0 {
+		newest := m.newest()
+		if until.Before(newest.From) {
+			return fmt.Sprintf("no expectations are in force: expectations %d are from %s on", newest.Version, newest.From.Format(timeForm)), nil, nil
+		}
+		return fmt.Sprintf("no expectations are in force: expectations %d ended at %s", newest.Version, newest.Until.Format(timeForm)), nil, nil
+	}
+	meta, err := w.metadata(ctx, blobs, l)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, n := range list {
+		before, err := w.before(ctx, db, blobs, n, l)
+		if err != nil {
+			return "", nil, err
+		}
+		said, ok := n.Judge(l.Leaf, meta, before)
+		if ok {
+			return "", n, nil
+		}
+		if why == "" {
+			why = said
+		}
+	}
+	return why, nil, nil
+}
+
+// before returns what the role of a leaf had: the newest release that was expected, or the
+// base of the expectations if that is newer; nil: nothing.
+func (w *Watcher) before(ctx context.Context, db *state.DB, blobs Blobs, n *noted, of state.Leaf) (*tuf.Metadata, error) {
+	m := w.mem
+	h, ok := m.Had[of.Role]
+	if base, is := n.Base(of.Role); is && (!ok || base.Version > h.Version) {
+		found := false
+		err := db.LeavesOfVersion(ctx, m.id, base.Role, base.Version, func(l state.Leaf) error {
+			if l.Payload == base.Payload && l.Verdict == state.Right {
+				h, found = had{l.Index, l.Version}, true
+			}
+			return nil
+		})
+		if err != nil || !found {
+			return nil, err // Judge says that the base is not there
+		}
+		ok = true
+	}
+	if !ok {
+		return nil, nil
+	}
+	l, found, err := db.Leaf(ctx, h.Index)
+	if err != nil || !found {
+		return nil, err
+	}
+	return w.metadata(ctx, blobs, l)
+}
+
+// metadata returns the metadata of a leaf. The error is errNotHere.
+func (w *Watcher) metadata(ctx context.Context, blobs Blobs, l state.Leaf) (*tuf.Metadata, error) {
+	if m := w.blobs[l.Metadata]; m != nil {
+		return m, nil
+	}
+	file, err := blobs.Blob(ctx, l.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotHere, err)
+	}
+	if tuf.Sum(file) != l.Metadata {
+		return nil, fmt.Errorf("%w: another file is served", errNotHere)
+	}
+	m, err := tuf.ParseKnown(l.Encoding, file, l.Metadata)
+	if err != nil || m.PayloadDigest != l.Payload {
+		return nil, fmt.Errorf("%w: the file is not the leaf's", errNotHere)
+	}
+	if len(w.blobs) >= maxBlobs {
+		clear(w.blobs)
+	}
+	w.blobs[l.Metadata] = m
+	return m, nil
+}

@@ -1,0 +1,104 @@
+package expected
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/tuflog/tuflog/expect"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/internal/regular"
+)
+
+// How long a reading may take: while releases wait for it, and otherwise.
+const (
+	hasteTimeout = 3 * time.Second
+	readTimeout  = 30 * time.Second
+)
+
+// reading is what was read last.
+type reading struct {
+	number int // of this reading; 0: none
+	begun  time.Time
+	note   []byte
+	tag    string // the server's, of note
+	err    error  // why there is none
+}
+
+// Read reads the expectations once. What came of it is for the next Step.
+func (w *Watcher) Read(ctx context.Context) { w.readWithin(ctx, readTimeout) }
+
+func (w *Watcher) readWithin(ctx context.Context, timeout time.Duration) {
+	w.mu.Lock()
+	last := w.reading
+	w.mu.Unlock()
+	begun := w.cfg.Now()
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	note, tag, err := w.ask(limited, last)
+	if ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reading.begun.After(begun) {
+		return // another that began later has ended before
+	}
+	w.reading = reading{number: w.reading.number + 1, begun: begun, note: note, tag: tag, err: err}
+	if err == nil {
+		w.status.Read = begun
+	}
+}
+
+func (w *Watcher) ask(ctx context.Context, last reading) (note []byte, tag string, err error) {
+	if path, ok := w.path(); ok {
+		note, err = readFile(path)
+		return note, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.cfg.From, nil)
+	if err != nil {
+		return nil, "", fetch.RedactError(err)
+	}
+	if last.tag != "" && last.err == nil {
+		req.Header.Set("If-None-Match", last.tag)
+	}
+	resp, err := fetch.Do(fetch.Direct(w.cfg.Client), req)
+	if err != nil {
+		return nil, "", err
+	}
+	note, err = io.ReadAll(io.LimitReader(resp.Body, expect.MaxSize+1))
+	err = errors.Join(err, resp.Body.Close())
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("%s: read the answer: %w", w.Source(), err)
+	case resp.StatusCode == http.StatusNotModified && last.tag != "":
+		return last.note, last.tag, nil
+	case resp.StatusCode != http.StatusOK:
+		return nil, "", fmt.Errorf("%s answers %d", w.Source(), resp.StatusCode)
+	case len(note) > expect.MaxSize:
+		return nil, "", fmt.Errorf("%s has more than %d bytes", w.Source(), expect.MaxSize)
+	}
+	return note, resp.Header.Get("ETag"), nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := regular.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	note, err := io.ReadAll(io.LimitReader(f, expect.MaxSize+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(note) > expect.MaxSize {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, expect.MaxSize)
+	}
+	return note, nil
+}

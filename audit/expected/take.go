@@ -1,0 +1,122 @@
+package expected
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/expect"
+	"github.com/tuflog/tuflog/internal/fetch"
+	"github.com/tuflog/tuflog/tuf"
+)
+
+// take takes over what was read since the step before.
+func (w *Watcher) take(ctx context.Context, a Auditor) error {
+	w.mu.Lock()
+	r := w.reading
+	w.mu.Unlock()
+	if r.number == 0 || r.number == w.taken {
+		return nil
+	}
+	w.taken = r.number
+	m := w.mem
+	trouble, back := "", ""
+	e, err := w.parse(r)
+	newest := m.newest()
+	switch {
+	case err != nil:
+		trouble = fetch.RedactedText(err.Error())
+		back = m.Back
+	case newest == nil || e.Version > newest.Version:
+		if newest == nil {
+			m.First = e.From.Unix()
+		}
+		m.add(noted{e, r.note})
+		w.changed = true
+	case e.Version < newest.Version:
+		back = fmt.Sprintf("%s has expectations %d of %s, and expectations %d were there before: these still count", w.Source(), e.Version, w.cfg.Name, newest.Version)
+	case e.Text() != newest.Text():
+		f := audit.NewFinding(audit.ExpectationsRolledBack, -1, m.id, "", 0,
+			fmt.Sprintf("two different expectations %d of %s are signed: those that were seen first still count", e.Version, w.cfg.Name)).
+			About("two "+e.Text()).
+			WithContent("expectations-first.note", newest.note).WithContent("expectations-second.note", r.note)
+		if err := a.Keep(ctx, f); err != nil {
+			return err
+		}
+	}
+	if trouble != m.Trouble || back != m.Back {
+		if (trouble == "") != (m.Trouble == "") {
+			m.Since = r.begun.Unix()
+		}
+		m.Trouble, m.Back, w.changed = trouble, back, true
+	}
+	return nil
+}
+
+// parse reads what was read.
+func (w *Watcher) parse(r reading) (*expect.Expectations, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	e, err := expect.Parse(r.note, w.cfg.Keys...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Source(), err)
+	}
+	if e.Repository != w.mem.id {
+		return nil, fmt.Errorf("%s has expectations of repository %s, not of %s", w.Source(), e.Repository.Short(), w.mem.id.Short())
+	}
+	return e, nil
+}
+
+// watchedName is the name under which findings about the expectations are watched.
+func (w *Watcher) watchedName() string { return "expectations " + w.cfg.Name }
+
+// tell says what is wrong with the expectations now.
+func (w *Watcher) tell(ctx context.Context, a Auditor) error {
+	m, now := w.mem, w.cfg.Now()
+	newest := m.newest()
+	ended := newest != nil && !now.Before(newest.Until)
+	var found []audit.Finding
+	stale := func(since int64, about, sentence string) {
+		kind := audit.ExpectationsMissing
+		if now.Unix()-since >= int64(w.cfg.Stale.Seconds()) {
+			kind = audit.ExpectationsStale
+		}
+		found = append(found, audit.NewFinding(kind, -1, m.id, "", 0, sentence).About(w.cfg.Name+" "+about))
+	}
+	trouble := m.Trouble
+	switch {
+	case ended:
+		trouble = fmt.Sprintf("expectations %d of %s have ended at %s, and there are no newer ones: no release is expected", newest.Version, w.cfg.Name, newest.Until.Format(timeForm))
+		stale(newest.Until.Unix(), "ended", trouble)
+	case m.Trouble != "" && newest == nil:
+		stale(m.Since, "unread", fmt.Sprintf("the expectations of %s cannot be read, so that no release is judged: %s", w.cfg.Name, m.Trouble))
+	case m.Trouble != "":
+		stale(m.Since, "unread", fmt.Sprintf("the expectations of %s cannot be read: %s; expectations %d still count, until %s", w.cfg.Name, m.Trouble, newest.Version, newest.Until.Format(timeForm)))
+	}
+	if m.Back != "" {
+		found = append(found, audit.NewFinding(audit.ExpectationsRolledBack, -1, m.id, "", 0, m.Back).About(w.cfg.Name))
+		trouble = m.Back
+	}
+	w.mu.Lock()
+	w.status.Trouble, w.status.InForce = trouble, len(m.inForce(now, now, 0)) > 0
+	if newest != nil {
+		w.status.Version, w.status.From, w.status.Until = newest.Version, newest.From, newest.Until
+	}
+	w.mu.Unlock()
+	told := []string{}
+	for _, f := range found {
+		told = append(told, string(f.Kind)+" "+f.Sentence)
+	}
+	if w.told != nil && slices.Equal(told, w.told) {
+		return nil
+	}
+	w.told = told
+	return a.Watched(ctx, w.watchedName(), found)
+}
+
+// timeForm is how sentences show times.
+const timeForm = "2006-01-02T15:04:05Z"
+
+func named(role string, version int64) string { return fmt.Sprintf("%s %d", tuf.Word(role), version) }
