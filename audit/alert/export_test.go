@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"context"
 	"net"
 	"time"
 )
@@ -19,3 +20,9 @@ func RetryAfter(value string, now time.Time) (time.Duration, bool) { return retr
 
 // Dialer returns what dials a receiver.
 func Dialer(allowPrivate bool) *net.Dialer { return dialer(allowPrivate) }
+
+// MakeHealth makes the health mail if it is due.
+func (d *Desk) MakeHealth(ctx context.Context) error {
+	_, err := d.health(ctx)
+	return err
+}

@@ -22,10 +22,7 @@ const healthName = "health-due"
 // reportHealth makes the health mails until ctx ends.
 func (d *Desk) reportHealth(ctx context.Context) {
 	for ctx.Err() == nil {
-		due, err := d.healthDue(ctx)
-		if err == nil && !d.cfg.Now().Before(due) {
-			due, err = d.makeHealth(ctx, due)
-		}
+		due, err := d.health(ctx)
 		pause := diskRetry
 		if err == nil {
 			pause = min(due.Sub(d.cfg.Now()), time.Minute)
@@ -34,6 +31,15 @@ func (d *Desk) reportHealth(ctx context.Context) {
 		}
 		_ = wait.For(ctx, pause)
 	}
+}
+
+// health makes the health mail if it is due, and returns when the next one is.
+func (d *Desk) health(ctx context.Context) (time.Time, error) {
+	due, err := d.healthDue(ctx)
+	if err != nil || d.cfg.Now().Before(due) {
+		return due, err
+	}
+	return d.makeHealth(ctx, due)
 }
 
 // healthDue returns when the next health mail is due: never is far.

@@ -1,0 +1,289 @@
+package alert_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/alert"
+)
+
+// office is a desk with one receiver of each manner, and a clock.
+type office struct {
+	*alert.Desk
+	now  *clock
+	post *receiver
+	file bytes.Buffer
+	cfg  alert.Config
+	path string
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	o := &office{now: newClock(), path: filepath.Join(t.TempDir(), "a.sqlite")}
+	var url string
+	o.post, url = newReceiver(t)
+	o.cfg = alert.Config{
+		To:   map[string]alert.To{"pager": webhook(url, secretFile(t)), "file": {Type: "jsonl", Path: "-"}},
+		Logs: []alert.Log{{Name: "example", Policy: "/p", URL: "https://log.example"}, {Name: "other", Policy: "/p", URL: "https://other.example"}},
+		Now:  o.now.Now, Stdout: &o.file, URL: "https://audit.example/",
+	}
+	o.Desk = desk(t, o.path, o.cfg)
+	return o
+}
+
+// after passes time, delivers, and returns what the pager and the file were told.
+func (o *office) after(t *testing.T, d time.Duration) (pager, file []alert.Event) {
+	t.Helper()
+	o.now.now = o.now.now.Add(d)
+	ok(t, o.Flush(t.Context()))
+	file = events(t, o.file.Bytes())
+	o.file.Reset()
+	return o.post.take(t), file
+}
+
+func (o *office) step(t *testing.T, opened, closed []audit.Finding) {
+	t.Helper()
+	ok(t, o.Step(t.Context(), "example", "log.example", opened, closed))
+}
+
+func several(kind audit.Kind, repository string, from, to int) (list []audit.Finding) {
+	for i := from; i < to; i++ {
+		list = append(list, found(kind, repository, i))
+	}
+	return list
+}
+
+// What has one cause is one message, at once and later; what has another is not hidden by it.
+func TestStorm(t *testing.T) {
+	o := newOffice(t)
+	o.step(t, append(several(audit.FalseAdmission, "acme", 0, 120), several(audit.FalseAdmission, "bolt", 500, 501)...), nil)
+	pager, file := o.after(t, 0)
+	if got := told(pager); got != "finding.opened false-admission 0.1 (120 opened)\nfinding.opened false-admission 500.1" {
+		t.Errorf("told:\n%s", got)
+	}
+	if len(pager[0].Others) != 100 || len(file) != 121 {
+		t.Errorf("%d ids, %d lines", len(pager[0].Others), len(file))
+	}
+	// It goes on: nothing comes until ten minutes later, then twenty.
+	for i := range 29 {
+		n := 1000 + i
+		o.step(t, several(audit.FalseAdmission, "acme", n, n+1), several(audit.FalseAdmission, "acme", i, i+1))
+		pager, file = o.after(t, time.Minute)
+		want := map[int]string{9: "finding.opened false-admission 1000.1 (10 opened, 10 closed)", 28: ""}[i]
+		if got := told(pager); got != want || len(file) != 2 {
+			t.Errorf("minute %d: told %q, %d lines", i+1, got, len(file))
+		}
+	}
+	// Another kind or another repository is told meanwhile.
+	o.step(t, []audit.Finding{found(audit.FalseAdmission, "cord", 2000), found(audit.SecondPayload, "acme", 2001)}, nil)
+	pager, _ = o.after(t, 0)
+	if got := told(pager); got != "finding.opened false-admission 2000.1\nfinding.opened second-payload 2001.1" {
+		t.Errorf("told:\n%s", got)
+	}
+	pager, _ = o.after(t, time.Minute)
+	if got := told(pager); got != "finding.opened false-admission 1010.1 (19 opened, 19 closed)" {
+		t.Errorf("told:\n%s", got)
+	}
+	// When it is long over, the next one is told at once.
+	pager, _ = o.after(t, 24*time.Hour)
+	if len(pager) != 0 {
+		t.Errorf("told:\n%s", told(pager))
+	}
+	o.step(t, several(audit.FalseAdmission, "acme", 3000, 3001), nil)
+	if pager, _ = o.after(t, 0); told(pager) != "finding.opened false-admission 3000.1" {
+		t.Errorf("told:\n%s", told(pager))
+	}
+}
+
+// Of very many causes at once each has a line, and none is left out.
+func TestFlood(t *testing.T) {
+	o := newOffice(t)
+	var all []audit.Finding
+	for i := range 1200 {
+		all = append(all, found(audit.SecondPayload, fmt.Sprint("vendor ", i), i))
+	}
+	all = append(all, found(audit.Fork, "", -1))
+	o.step(t, all, nil)
+	pager, file := o.after(t, 0)
+	lines := map[string]bool{}
+	for _, e := range pager {
+		if e.Type != alert.Digest || e.Omitted != 0 {
+			t.Errorf("%s", told([]alert.Event{e}))
+		}
+		for _, c := range e.Causes {
+			lines[string(c.Kind)+c.Repository.String()] = true
+		}
+	}
+	if len(pager) != 3 || len(lines) != 1201 || len(file) != 1201 {
+		t.Errorf("%d messages with %d causes, %d lines", len(pager), len(lines), len(file))
+	}
+}
+
+// Hygiene is collected until the morning, and an outage is told nobody but in the health
+// mail.
+func TestDigestAndHealth(t *testing.T) {
+	ctx := t.Context()
+	base := t.TempDir()
+	now := newClock()
+	sendmail := filepath.Join(base, "sendmail")
+	script(t, sendmail, "cat >> "+base+"/mails")
+	cfg := alert.Config{
+		To:   map[string]alert.To{"ops": {Type: "mail", Addresses: []string{"ops@example.com"}, From: "auditor@example.net", Sendmail: []string{sendmail}}},
+		Logs: []alert.Log{{Name: "example", Policy: "/p", URL: "https://log.example"}, {Name: "other", Policy: "/p", URL: "https://other.example"}},
+		Now:  now.Now,
+	}
+	d := desk(t, filepath.Join(base, "a.sqlite"), cfg)
+	mails := func() string {
+		b, err := os.ReadFile(filepath.Join(base, "mails"))
+		if err == nil {
+			ok(t, os.Remove(filepath.Join(base, "mails")))
+		}
+		_, text := mailOf(t, append([]byte("Content-Transfer-Encoding: quoted-printable\n\n"), b...))
+		return text
+	}
+	ok(t, d.MakeHealth(ctx)) // says when the first is due
+	unreachable := found(audit.Unreachable, "", -1)
+	gaps := several(audit.VersionGap, "acme", 0, 700)
+	ok(t, d.Step(ctx, "example", "log.example", append(gaps, unreachable, found(audit.Expired, "bolt", 900)), nil))
+	ok(t, d.Step(ctx, "example", "log.example", nil, gaps[:3]))
+	ok(t, d.Step(ctx, "example", "log.example", []audit.Finding{acked(gaps[9])}, nil))
+	for range 17 {
+		ok(t, d.Flush(ctx))
+		now.now = now.now.Add(time.Hour)
+		ok(t, d.MakeHealth(ctx))
+	}
+	if text := mails(); text != "" {
+		t.Errorf("before the morning:\n%s", text)
+	}
+	now.now = now.now.Add(time.Hour)
+	ok(t, d.MakeHealth(ctx))
+	ok(t, d.Flush(ctx))
+	text := mails()
+	for _, want := range []string{
+		"Subject: [tuflog] digest: 700 opened, 3 closed, of 2 causes\n", "\nhygiene: version-gap in ", ", example: 699 opened, 3 closed\n    entry 0 is odd\n", ", example: 1 opened\n    entry 900 is odd\n",
+		"Subject: [tuflog] health: 1 of 2 logs has an outage.\n", "\nexample: 1 outage, such as: entry -1 is odd; 697 findings open\n", "\nother: nothing to report\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("without %q:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "Subject:"); n != 2 {
+		t.Errorf("%d mails", n)
+	}
+	// One health mail a day, also after a time in which nothing ran.
+	now.now = now.now.Add(80 * time.Hour)
+	for range 3 {
+		ok(t, d.MakeHealth(ctx))
+		ok(t, d.Flush(ctx))
+		now.now = now.now.Add(time.Minute)
+	}
+	if n := strings.Count(mails(), "Subject: [tuflog] health"); n != 1 {
+		t.Errorf("%d health mails", n)
+	}
+}
+
+// The first route that matches says where a finding goes; behind the written ones the
+// default ones stand.
+func TestRoutes(t *testing.T) {
+	o := newOffice(t)
+	o.cfg.Logs[0].Repositories = []alert.Repository{{ID: found("fork", "acme", 0).Repository.String()[:10], Name: "acme"}}
+	bolt := found("fork", "bolt", 0).Repository.String()[:8]
+	o.cfg.Routes = []alert.Route{
+		{Kinds: []string{"version-gap"}, Repositories: []string{"acme"}, To: []string{"pager"}},
+		{Classes: []string{"tampering"}, Repositories: []string{bolt}},
+		{Classes: []string{"outage"}, Logs: []string{"other"}, To: []string{"pager"}},
+		{Roles: []string{"root"}, To: []string{"file"}},
+	}
+	o.Desk = desk(t, o.path, o.cfg)
+	alerting := func(want bool) {
+		t.Helper()
+		if got, err := o.Alerting(t.Context()); err != nil || got != want {
+			t.Errorf("alerting: %v, %v", got, err)
+		}
+	}
+	silenced, outage := found(audit.FalseAdmission, "bolt", 2), found(audit.Unreachable, "", -1)
+	o.step(t, []audit.Finding{silenced, found(audit.VersionGap, "bolt", 3), outage}, nil)
+	alerting(false)
+	o.step(t, []audit.Finding{found(audit.VersionGap, "acme", 1)}, nil)
+	alerting(true) // as it is told at once
+	root := found(audit.Fork, "", -1)
+	root.Role = "root"
+	o.step(t, []audit.Finding{found(audit.FalseAdmission, "acme", 4), root}, nil)
+	ok(t, o.Step(t.Context(), "other", "other.example", []audit.Finding{outage}, nil))
+	pager, file := o.after(t, 0)
+	if got := told(pager); got != "finding.opened version-gap 1.1\nfinding.opened false-admission 4.1\nfinding.opened unreachable -1.1" {
+		t.Errorf("the pager was told:\n%s", got)
+	}
+	if pager[0].RepositoryName != "acme" {
+		t.Errorf("%+v", pager[0])
+	}
+	if got := told(file); got != "finding.opened version-gap 3.1\nfinding.opened false-admission 4.1\nfinding.opened fork -1.1" {
+		t.Errorf("the file was told:\n%s", got)
+	}
+	// What goes, goes where it was told.
+	o.cfg.Routes = nil
+	o.Desk = desk(t, o.path, o.cfg)
+	o.step(t, nil, []audit.Finding{silenced, root})
+	ok(t, o.Step(t.Context(), "other", "other.example", nil, []audit.Finding{outage}))
+	pager, file = o.after(t, time.Hour)
+	if got := told(pager) + "\n" + told(file); got != "finding.closed unreachable -1.1\nfinding.closed fork -1.1" {
+		t.Errorf("told:\n%s", got)
+	}
+	o.step(t, []audit.Finding{acked(found(audit.VersionGap, "acme", 1)), acked(found(audit.FalseAdmission, "acme", 4))}, nil)
+	alerting(false)
+	o.step(t, []audit.Finding{found(audit.FalseAdmission, "acme", 5)}, nil)
+	alerting(true)
+}
+
+// What has been acknowledged before it was told is not told.
+func TestAcknowledged(t *testing.T) {
+	o := newOffice(t)
+	f := found(audit.FalseAdmission, "acme", 1)
+	o.step(t, []audit.Finding{f}, nil)
+	o.step(t, []audit.Finding{acked(f), acked(found(audit.FalseAdmission, "bolt", 2))}, nil)
+	if pager, file := o.after(t, 0); len(pager)+len(file) != 0 {
+		t.Errorf("told:\n%s", told(append(pager, file...)))
+	}
+	o.step(t, []audit.Finding{found(audit.FalseAdmission, "bolt", 2)}, nil) // taken back
+	if pager, _ := o.after(t, 0); told(pager) != "finding.opened false-admission 2.1" {
+		t.Errorf("told:\n%s", told(pager))
+	}
+	o.step(t, nil, []audit.Finding{acked(f)})
+	if pager, file := o.after(t, time.Hour); len(pager)+len(file) != 0 {
+		t.Errorf("told:\n%s", told(append(pager, file...)))
+	}
+}
+
+// A queue has a bound: what matters least is left out, and counted in the next message.
+func TestAQueueIsBounded(t *testing.T) {
+	o := newOffice(t)
+	o.cfg.Keep = 100
+	o.Desk = desk(t, o.path, o.cfg)
+	o.post.answers(status(500))
+	o.step(t, []audit.Finding{found(audit.FalseAdmission, "acme", 0)}, nil)
+	_ = o.Flush(t.Context())
+	o.post.take(t)
+	for i := range 30 {
+		o.step(t, append(several(audit.VersionGap, "acme", i*10, i*10+10), found(audit.FalseAdmission, "acme", 1000+i)), nil)
+	}
+	o.post.answers(nil)
+	all, err := o.Status(t.Context(), o.now.now)
+	ok(t, err)
+	if s := all[1]; s.To != "pager" || s.Waiting+s.Later > 101 || s.Lost != 230 {
+		t.Errorf("%+v", s)
+	}
+	o.file.Reset()
+	pager, _ := o.after(t, 20*time.Minute)
+	if got := told(pager); got != "finding.opened false-admission 0.1\nfinding.opened false-admission 1000.1 (30 opened)" {
+		t.Errorf("told:\n%s", got)
+	}
+	if pager[1].Lost != 230 {
+		t.Errorf("%d lost", pager[1].Lost)
+	}
+}
