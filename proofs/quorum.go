@@ -161,6 +161,46 @@ func (p *Policy) within(group int, names map[string]bool) {
 	}
 }
 
+// BeforeAudit returns the policy that is met where p will be once all of p's auditors have
+// cosigned: for proofs that nobody accepts yet, and that are to be replaced. It is p itself
+// without auditors.
+func (p *Policy) BeforeAudit() *Policy {
+	auditors := p.Auditors()
+	if len(auditors) == 0 {
+		return p
+	}
+	before := &Policy{Logs: slices.Clone(p.Logs), Witnesses: slices.Clone(p.Witnesses), quorum: p.quorum}
+	met, index := make([]bool, len(p.groups)), make([]int, len(p.groups))
+	// without returns what is left of a member; false: nothing, it is met.
+	without := func(m member) (member, bool) {
+		if m.group < 0 {
+			return m, !auditors[m.name]
+		}
+		return member{name: m.name, group: index[m.group]}, !met[m.group]
+	}
+	for i, g := range p.groups { // members stand before their groups
+		left := group{name: g.name, want: g.want}
+		for _, m := range g.members {
+			if m, ok := without(m); ok {
+				left.members = append(left.members, m)
+			} else {
+				left.want--
+			}
+		}
+		if met[i] = left.want <= 0; !met[i] {
+			index[i] = len(before.groups)
+			before.groups = append(before.groups, left)
+		}
+	}
+	if p.quorum.kind == quorumMember {
+		m, ok := without(p.quorum.member)
+		if before.quorum.member = m; !ok {
+			before.quorum = quorum{kind: quorumNone}
+		}
+	}
+	return before
+}
+
 // SmallestQuorum returns the smallest number of witnesses that is a quorum.
 // Witnesses are distinguished by the names in their keys: keys under one name are
 // one witness. It is 0 for "quorum none" and for a policy that accepts nothing.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -127,6 +128,7 @@ func TestRandomPolicies(t *testing.T) {
 	for range 300 {
 		text, ref := randomPolicy(t, rng, vkeys)
 		p := mustPolicy(t, text)
+		before, auditors := checkBeforeAudit(t, text)
 		for range 20 {
 			have := make(map[string]bool)
 			for _, w := range p.Witnesses {
@@ -135,6 +137,9 @@ func TestRandomPolicies(t *testing.T) {
 			by := func(w string) bool { return have[w] }
 			if without := p.CanBeMetWithout(func(w string) bool { return !have[w] }); without != ref.met(have) {
 				t.Fatalf("%swithout all but %v: %v", text, have, without)
+			}
+			if got, want := before.Satisfied(by) == nil, p.Satisfied(func(w string) bool { return have[w] || auditors[w] }) == nil; got != want {
+				t.Fatalf("%sbefore its audit by %v: %v, want %v; it is\n%s", text, have, got, want, before.Marshal())
 			}
 			err := p.Satisfied(by)
 			if (err == nil) != ref.met(have) {
@@ -214,6 +219,18 @@ func TestAuditors(t *testing.T) {
 	if (*Policy)(nil).CanBeMetWithout(func(string) bool { return false }) {
 		t.Error("no policy can be met")
 	}
+}
+
+// checkBeforeAudit calls the group g1 of a policy that of its auditors, if it has one, and
+// returns the policy before their audit.
+func checkBeforeAudit(t *testing.T, text string) (before *Policy, auditors map[string]bool) {
+	t.Helper()
+	p := mustPolicy(t, regexp.MustCompile(`\bg1\b`).ReplaceAllString(text, AuditorsGroup))
+	before = p.BeforeAudit()
+	if again := mustPolicy(t, string(before.Marshal())); !reflect.DeepEqual(again.Groups(), before.Groups()) || again.Quorum() != before.Quorum() {
+		t.Errorf("%sbefore its audit is printed as\n%s", text, before.Marshal())
+	}
+	return before, p.Auditors()
 }
 
 // As deep as a file can be.

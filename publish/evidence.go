@@ -88,7 +88,7 @@ func (j *job) leafAt(ctx context.Context, index int64) (leaf.Leaf, error) {
 	if proof.Index != index {
 		return leaf.Leaf{}, fmt.Errorf("the proof is of entry %d", proof.Index)
 	}
-	if _, err := proof.Verify(j.cfg.Policy, proof.Extra); err != nil {
+	if _, err := proof.Verify(j.before, proof.Extra); err != nil {
 		return leaf.Leaf{}, err
 	}
 	return leaf.Parse(proof.Extra)

@@ -31,6 +31,8 @@ type fakeLog struct {
 	repos    []*admit.Repository
 	blobs    blobs
 	notLog   map[string]bool // roles that are not logged
+	auditor  *proofs.Signer  // nil: the log asks none
+	audited  int64           // so many entries the auditor has cosigned
 	requests int
 	sent     map[string]int                        // files sent, by role
 	tamper   func(*api.FileResult)                 // what a lying log changes
@@ -93,8 +95,11 @@ func (l *fakeLog) append(leaf leaf.Leaf) int64 {
 }
 
 // sidecar proves the entry at index under a checkpoint of now.
-func (l *fakeLog) sidecar(index int64) string {
-	size := int64(len(l.leaves))
+func (l *fakeLog) sidecar(index int64) string { return l.sidecarAt(index, int64(len(l.leaves)), nil) }
+
+// sidecarAt proves the entry at index under a checkpoint of a size, which somebody may have
+// cosigned.
+func (l *fakeLog) sidecarAt(index, size int64, cosigner *proofs.Signer) string {
 	root, err := tlog.TreeHash(size, l)
 	if err != nil {
 		l.t.Fatal(err)
@@ -109,6 +114,13 @@ func (l *fakeLog) sidecar(index int64) string {
 		l.t.Fatal(err)
 	}
 	note := proofs.Note{Text: text, Signatures: []proofs.Signature{sig}}
+	if cosigner != nil {
+		sig, err := cosigner.Sign(text, 1)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		note.Signatures = append(note.Signatures, sig)
+	}
 	return string(proofs.Proof{Extra: l.leaves[index].Marshal(), Index: index, Hashes: hashes, Checkpoint: note.Marshal()}.Marshal())
 }
 
@@ -140,6 +152,16 @@ func (l *fakeLog) EntryProof(_ context.Context, index int64) ([]byte, error) {
 		return nil, fmt.Errorf("no entry %d", index)
 	}
 	return []byte(l.sidecar(index)), nil
+}
+
+func (l *fakeLog) AuditedProof(ctx context.Context, index int64) ([]byte, error) {
+	if err := l.ask(ctx); err != nil {
+		return nil, err
+	}
+	if index >= l.audited {
+		return nil, &api.ProblemError{Problem: api.Problem{Status: 404, Code: api.CodeNotAudited, Detail: fmt.Sprintf("the first %d entries are", l.audited)}}
+	}
+	return []byte(l.sidecarAt(index, l.audited, l.auditor)), nil
 }
 
 func (l *fakeLog) Blob(ctx context.Context, sha256 string) ([]byte, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tuflog/tuflog/admit"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/tuf"
 )
 
@@ -14,6 +15,7 @@ import (
 // that a file is for, and the snapshots that go along.
 type job struct {
 	cfg       Config
+	before    *proofs.Policy // cfg.Policy before its auditors have cosigned
 	all       []*file
 	open      []*file // those of them that can be sent
 	repos     []*repo // in the order in which they were met; the last is asked first
@@ -24,6 +26,7 @@ type job struct {
 	roots     int                         // how many of them are roots
 	ignored   []Ignored
 	notes     []string
+	unaudited int        // proofs that the policy's auditors have not cosigned yet
 	rehearsal *rehearsal // nil: the log takes what is sent
 }
 
@@ -38,7 +41,7 @@ func newJob(cfg Config, files []*file) *job {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	j := &job{cfg: cfg, skip: map[string]string{}}
+	j := &job{cfg: cfg, before: cfg.Policy.BeforeAudit(), skip: map[string]string{}}
 	for _, f := range files {
 		f := *f
 		f.vouched = map[*file]error{}

@@ -50,14 +50,20 @@ type Log interface {
 	Lookup(ctx context.Context, sha256 string) (*api.Lookup, error)
 	// EntryProof returns the newest sidecar of an entry.
 	EntryProof(ctx context.Context, index int64) ([]byte, error)
+	// AuditedProof returns the newest sidecar of an entry that the log's auditors have
+	// cosigned; an *api.ProblemError with api.CodeNotAudited if there is none yet.
+	AuditedProof(ctx context.Context, index int64) ([]byte, error)
 	// Blob returns a metadata file that a leaf names, by its SHA-256.
 	Blob(ctx context.Context, sha256 string) ([]byte, error)
 }
 
 // Config configures publishing.
 type Config struct {
-	Log    Log
-	Policy *proofs.Policy // every sidecar must satisfy it; nil accepts none
+	Log Log
+	// Policy is that of devices. Every sidecar must satisfy it or, as long as its auditors
+	// (proofs.AuditorsGroup) have not cosigned the log so far, all of it but them. Nil accepts
+	// none.
+	Policy *proofs.Policy
 	// Repository is the one repository to publish to. Zero: found by the roots'
 	// payloads, or opened.
 	Repository tuf.Digest
@@ -69,6 +75,11 @@ type Config struct {
 	Replace bool
 	// Timeout bounds each request until its proof is there. 0: 5 minutes.
 	Timeout time.Duration
+	// Wait is how long Refresh waits for auditors. 0: it does not.
+	Wait time.Duration
+	// Waiting, if not nil, is told how many proofs Refresh waits for, and why, whenever that
+	// changes.
+	Waiting func(proofs int, why string)
 	// Progress, if not nil, is called with how many more files have a first
 	// verdict.
 	Progress func(files int)
@@ -102,6 +113,9 @@ type Verdict struct {
 	Detail     string     `json:"detail,omitempty"`
 	HeldUntil  string     `json:"held_until,omitempty"` // with the status held, as in api.FileResult
 	Sidecars   []string   `json:"sidecars,omitempty"`   // the files written; Submit only
+	// Unaudited reports whether the sidecars will do under the policy only once its auditors
+	// have cosigned: Refresh replaces them then. Submit only.
+	Unaudited bool `json:"unaudited,omitempty"`
 	// Past is why devices no longer require a refused file, such as a listed
 	// newer version. Submit only.
 	Past string `json:"past,omitempty"`

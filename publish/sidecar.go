@@ -102,7 +102,8 @@ func (j *job) write(path string, f *file) error {
 		return err
 	}
 	if old != nil {
-		if _, err := verify.CheckSidecar(old, *f.verdict.claim, j.cfg.Policy); err == nil {
+		if _, err := verify.CheckSidecar(old, *f.verdict.claim, j.before); err == nil {
+			j.countUnaudited(old, f)
 			f.verdict.Sidecars = append(f.verdict.Sidecars, path)
 			return nil
 		}
@@ -110,6 +111,7 @@ func (j *job) write(path string, f *file) error {
 	if err := durable.WriteFile(path, f.verdict.sidecar, 0o644); err != nil {
 		return err
 	}
+	j.countUnaudited(f.verdict.sidecar, f)
 	f.verdict.Sidecars = append(f.verdict.Sidecars, path)
 	return j.dropLatest(strings.TrimSuffix(path, verify.SidecarSuffix)+verify.LatestSuffix, f)
 }
@@ -124,11 +126,11 @@ func (j *job) dropLatest(path string, f *file) error {
 	if _, other := otherLog(latest, j.cfg.Policy); other && !j.cfg.Replace {
 		return nil
 	}
-	first, err := verify.CheckSidecar(f.verdict.sidecar, *f.verdict.claim, j.cfg.Policy)
+	first, err := verify.CheckSidecar(f.verdict.sidecar, *f.verdict.claim, j.before)
 	if err != nil {
 		return err // it was good when it came
 	}
-	if newer, err := verify.CheckSidecar(latest, *f.verdict.claim, j.cfg.Policy); err == nil && first.SameEntry(newer) {
+	if newer, err := verify.CheckSidecar(latest, *f.verdict.claim, j.before); err == nil && first.SameEntry(newer) {
 		return nil
 	}
 	return os.Remove(path)
@@ -149,7 +151,18 @@ func (j *job) writeSidecars() error {
 			errs = append(errs, j.write(path+verify.SidecarSuffix, f))
 		}
 	}
+	if j.unaudited > 0 {
+		j.notes = append(j.notes, fmt.Sprintf("%d of the proofs will do for devices under this policy once its auditors have cosigned the log, which they do after publication: publisher refresh --wait replaces them then", j.unaudited))
+	}
 	return errors.Join(errs...)
+}
+
+// countUnaudited takes down that a sidecar of f, written or kept, still needs an auditor.
+func (j *job) countUnaudited(sidecar []byte, f *file) {
+	if _, err := verify.CheckSidecar(sidecar, *f.verdict.claim, j.cfg.Policy); err != nil {
+		f.verdict.Unaudited = true
+		j.unaudited++
+	}
 }
 
 // sidecars returns the paths of all sidecars that may be written.

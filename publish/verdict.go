@@ -115,7 +115,7 @@ func (j *job) check(f *file, r *repo, res api.FileResult) (*leaf.Leaf, error) {
 		leaf, err := j.rehearsal.leaf(res.Index)
 		return &leaf, err
 	}
-	policy := j.cfg.Policy
+	policy := j.before
 	claim := verify.ClaimFor(r.id, f.role, f.meta)
 	l, index, err := provedEvidence([]byte(res.Sidecar), claim, policy)
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/log/api"
+	"github.com/tuflog/tuflog/proofs"
 	"github.com/tuflog/tuflog/publish"
 	"github.com/tuflog/tuflog/tuf"
 )
@@ -127,6 +128,8 @@ func advise(err error) error {
 		return fmt.Errorf("%w.\nNothing was sent. %s", err, ways(undecided))
 	case errors.As(err, &replaces):
 		return fmt.Errorf("%w.\nNothing was sent. Submit a copy of the folder without its proofs, or give --replace to overwrite them", err)
+	case errors.As(err, &unproved) && errors.As(err, new(*proofs.QuorumError)):
+		return cli.Failed(fmt.Errorf("%w. (If what is missing is an auditor, which cosigns after publication: put it into a group %q of the policy, so that this is known)", err, proofs.AuditorsGroup))
 	case errors.As(err, &unproved):
 		return cli.Failed(err)
 	case errors.Is(err, publish.ErrNoRepository):

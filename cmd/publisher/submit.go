@@ -44,6 +44,10 @@ FILE. An existing proof that still satisfies POLICY is kept; a proof of another 
 overwritten only with --replace. Snapshots and timestamps that the log does not
 log serve as vouchers and get no proof.
 
+If POLICY needs auditors (its group "auditors"), the proofs are written as soon as the
+witnesses have cosigned, and say that they are not enough yet: auditors cosign what is
+published. publisher refresh --wait replaces them then.
+
 Exit codes: 0 all files are logged that devices may require (files of the past, such as
 a version of a withdrawn role that was never logged, are reported but are not a failure);
 1 a file was refused, is logged as evidence, or its proof does not verify; 2 wrong usage,
