@@ -44,7 +44,7 @@ func TestRefreshWaitsForAuditors(t *testing.T) {
 		return append([]string{command, "--log", w.Log.URL, "--policy", w.Path("devices")}, more...)
 	}
 	out, stderr, code := runtest.Run(t, "publisher", args("submit", "--token-file", w.Path("log/registration.token"), "--token-out", w.Path("vendor.token"), dir)...)
-	if code != 0 || !strings.Contains(stderr, "note: 2 of the proofs will do for devices under this policy once its auditors") {
+	if code != 0 || !strings.Contains(stderr, "note: 3 of the proofs will do for devices under this policy once its auditors") {
 		t.Fatalf("submit: exit %d\n%s%s", code, out, stderr)
 	}
 	sidecar := filepath.Join(dir, "2.targets.json"+verify.SidecarSuffix)
@@ -68,16 +68,16 @@ func TestRefreshWaitsForAuditors(t *testing.T) {
 	if err := met(); !errors.As(err, &short) || len(short.Auditors) != 1 {
 		t.Errorf("before the auditor: %v", err)
 	}
-	if _, stderr, code := runtest.Run(t, "publisher", args("refresh", dir)...); code != 1 || !strings.Contains(stderr, "2 proofs are not cosigned by the policy's auditors yet") || !strings.Contains(stderr, "--wait") {
+	if _, stderr, code := runtest.Run(t, "publisher", args("refresh", dir)...); code != 1 || !strings.Contains(stderr, "3 proofs are not cosigned by the policy's auditors yet") || !strings.Contains(stderr, "--wait") {
 		t.Errorf("refresh, not waiting: exit %d %s", code, stderr)
 	}
-	if _, stderr, code := runtest.Run(t, "publisher", args("refresh", "--wait=100ms", dir)...); code != 1 || !strings.Contains(stderr, "waiting for auditors: 2 proofs left; the log says: ") || !strings.Contains(stderr, "run this again") {
+	if _, stderr, code := runtest.Run(t, "publisher", args("refresh", "--wait=100ms", dir)...); code != 1 || !strings.Contains(stderr, "waiting for auditors: 3 proofs left; the log says: ") || !strings.Contains(stderr, "run this again") {
 		t.Errorf("refresh, waiting in vain: exit %d %s", code, stderr)
 	}
 	auditor.Cosign(t, w.Log.URL)
 	var list []publish.Refreshed
 	out, stderr, code = runtest.Run(t, "publisher", args("refresh", "--wait", "--json", dir)...)
-	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 4 {
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 5 {
 		t.Fatalf("refresh --wait: exit %d, %v\n%s%s", code, err, out, stderr)
 	}
 	if err := met(); err != nil {

@@ -40,7 +40,7 @@ usage, no proofs, or the log could not be reached.`,
 		Example: `  publisher refresh --policy policy.txt ./metadata
   publisher refresh --policy audited.txt --wait ./metadata
   publisher refresh --policy audited.txt --wait=1h ./metadata`,
-		Args:    cobra.MinimumNArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			cfg, log, err := o.config(cmd)
 			if err != nil {
