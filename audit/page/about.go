@@ -40,7 +40,7 @@ type aboutLog struct {
 }
 
 func (s *Server) about(r *http.Request) (*view, error) {
-	p := &aboutPage{Name: s.cfg.Name, Program: build.Read(), Contact: s.cfg.Contact, Cosigns: s.cfg.Cosigns, Proved: proved, NotProved: notProved, Verify: s.cfg.Verify != nil}
+	p := &aboutPage{Name: s.cfg.Name, Program: build.Read(), Contact: s.cfg.Contact, Cosigns: s.cfg.Cosigns, Proved: proved, NotProved: notProved, Verify: s.verifier != nil}
 	p.Feeds = s.feeds("", nil)
 	for _, b := range s.books {
 		l := aboutLog{Name: b.Name, Origin: b.origin, URL: b.URL, Quorum: quorumWords(b.Policy), Policy: string(b.text), Watched: b.known(r.Context()), Witnesses: []cosigned{}}

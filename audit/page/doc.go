@@ -1,6 +1,6 @@
 // Package page shows what an auditor knows of logs: to people as pages, and to programs as
 // JSON under the same URLs. Begin with New, which makes an http.Handler of the states of
-// logs; Frame puts the page of another package into the same frame.
+// logs.
 //
 // # Pages
 //
@@ -15,7 +15,8 @@
 //	/findings/ID                         a finding of any log
 //	/search?q=                           a path, a hash, a key, a repository, a role
 //	/about                               keys, policies, what is proved
-//	/feeds/, /verify                     what Config mounts there
+//	/verify                              verification in the visitor's browser, by package drop
+//	/feeds/                              what Config mounts there
 //
 // A page is JSON if the request accepts application/json and not HTML, or says ?format=json.
 // Its fields are those of the page's Go type, and what a page shows is in them.
@@ -31,7 +32,8 @@
 //
 // Words that others chose (roles, paths, keys, custom data) are escaped, and what is not
 // printable in them is written out, direction marks included. No page has a script but
-// /verify; the policy for content says so. What a request costs is bounded: in time, in
+// /verify; the policy for content says so. What a visitor drops there stays on his machine.
+// What a request costs is bounded: in time, in
 // rows, in files that are read, in requests that are answered at once, and in requests from
 // one address. Answers have ETags, and proxies may keep them for a few seconds.
 //

@@ -24,7 +24,6 @@ type frame struct {
 	Query   string // of the search
 	JSON    string // the URL of the same as JSON
 	Body    template.HTML
-	Head    template.HTML
 }
 
 func (s *Server) frame(title, section, log string, r *http.Request) frame {
@@ -59,15 +58,6 @@ func (s *Server) feeds(log string, r *http.Request) []Feed {
 		feeds = append(feeds, Feed{"Findings of this repository", pathOf("feeds", log, r.PathValue("id")+".atom")})
 	}
 	return feeds
-}
-
-// Frame writes a page with the frame of all pages of the site around a body: for a package
-// that answers at a place that Config mounts. section is "verify", or another of the
-// navigation; head is put at the end of the page's head. Both are trusted.
-func (s *Server) Frame(w io.Writer, title, section string, head, body template.HTML) error {
-	f := s.frame(title, section, "", nil)
-	f.Head, f.Body = head, body
-	return s.templates.all.ExecuteTemplate(w, "frame", f)
 }
 
 // templates are all templates.

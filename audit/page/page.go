@@ -32,9 +32,6 @@ type Config struct {
 	// Feeds answers at /feeds/all.atom, /feeds/LOG/all.atom and /feeds/LOG/ID.atom, as package
 	// alert's do; nil: there are none.
 	Feeds http.Handler
-	// Verify answers at /verify and below: verification in the browser. Nil means that a
-	// page says that this program was built without it.
-	Verify http.Handler
 
 	// ClientAddressHeader is the header in which a proxy in front gives the client's address,
 	// such as X-Forwarded-For; empty: there is no proxy.
@@ -132,6 +129,7 @@ type Server struct {
 	cfg       Config
 	books     []*book
 	templates *templates
+	verifier  *verifier // nil: verification in the browser is not built in
 	handler   http.Handler
 }
 
@@ -152,7 +150,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.URL = strings.TrimSuffix(cfg.URL, "/")
 	cfg.Limits = cfg.Limits.or(DefaultLimits)
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, verifier: newVerifier()}
 	for _, l := range cfg.Logs {
 		if err := checkName(l.Name); err != nil {
 			return nil, err
@@ -232,21 +230,12 @@ func (s *Server) routes() http.Handler {
 	if s.cfg.Feeds != nil {
 		mux.Handle("/feeds/", s.cfg.Feeds)
 	}
-	if s.cfg.Verify != nil {
-		mux.Handle("/verify", s.cfg.Verify)
-		mux.Handle("/verify/", s.cfg.Verify)
-	} else {
-		mux.HandleFunc("/verify", s.handle(func(*http.Request) (*view, error) {
-			return &view{template: "noverify", title: "Verify in the browser", section: "verify", data: problem{http.StatusOK, noVerify}}, nil
-		}))
-	}
+	s.verifyRoutes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusNotFound, "There is no such page. The search finds files, hashes, keys, roles and repositories.")
 	})
 	return mux
 }
-
-const noVerify = "This auditor was built without verification in the browser. Its programs verify the same: see the command on each release's page."
 
 // slashed leads to the page of a log, which ends in a slash.
 func (s *Server) slashed(w http.ResponseWriter, r *http.Request) {

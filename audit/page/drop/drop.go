@@ -124,7 +124,7 @@ type judge struct {
 	verdict  Verdict
 }
 
-// Judge judges files together. Its results are in the order of the files' names, metadata first.
+// Judge judges files together. Of its results those that matter most come first.
 func Judge(ctx context.Context, in Input) Verdict {
 	policy, err := proofs.ParsePolicy([]byte(in.Policy))
 	switch {
@@ -233,6 +233,7 @@ func refusedItem(name, what string, err error) Item {
 func (j *judge) conclude() {
 	v := &j.verdict
 	of := func(o Outcome) int { return slices.IndexFunc(v.Items, func(i Item) bool { return i.Outcome == o }) }
+	v.Items = ordered(v.Items, j.client != nil)
 	open := of(Unproved)
 	if n := of(Refused); n >= 0 {
 		i := v.Items[n]
@@ -260,6 +261,36 @@ func (j *judge) conclude() {
 			v.NotProved = append(v.NotProved, "Anything about the files that are called unproved.")
 		}
 	}
+}
+
+// ordered returns results in the order in which a reader wants them. Where a device has
+// accepted all, what it has checked besides is not told one by one.
+func ordered(items []Item, accepted bool) []Item {
+	rank := func(i Item) int {
+		switch {
+		case i.Outcome == Refused:
+			return 0
+		case i.What == "file" && i.Outcome != Unproved:
+			return 1
+		case i.What == "update":
+			return 2
+		case i.What == "file":
+			return 3
+		case i.Outcome == Proved:
+			return 4
+		}
+		return 5
+	}
+	if accepted {
+		items = slices.DeleteFunc(items, func(i Item) bool { return i.What == tuf.RoleSnapshot || i.What == tuf.RoleTimestamp })
+	}
+	slices.SortStableFunc(items, func(a, b Item) int {
+		if c := cmp.Compare(rank(a), rank(b)); c != 0 || a.Release == nil || b.Release == nil {
+			return c
+		}
+		return cmp.Compare(b.Release.Index, a.Release.Index) // the newest first
+	})
+	return items
 }
 
 // Hasher computes the digest of a file that comes in pieces.

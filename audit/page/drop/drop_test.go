@@ -104,7 +104,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{"release and proof", []string{release, proof}, nil, drop.Proved, "", "version 2 of role targets"},
 		{"with its file", []string{release, proof, target}, nil, drop.Listed, "", "Released: version 2 of role targets lists it as firmware.bin."},
-		{"all of a repository", w.all(), nil, drop.Accepted, "", "would accept version 2 of targets"},
+		{"all of a repository", w.all(), nil, drop.Accepted, "", "a device that asks for firmware.bin would install it"},
 		{"release alone", []string{release}, nil, drop.Refused, verify.CodeNotLogged, proof},
 		{"file alone", []string{target}, nil, drop.Unproved, "", "no proved release is here"},
 		{"proof alone", []string{proof}, nil, drop.Unproved, "", "the proof is right"},

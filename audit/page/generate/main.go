@@ -7,6 +7,8 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,6 +46,10 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if same(dir, program) {
+		fmt.Println("verify.wasm is up to date")
+		return nil
+	}
 	br, err := compress(program, func(w io.Writer) io.WriteCloser {
 		return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: brotli.BestCompression, LGWin: 24})
 	})
@@ -61,12 +67,46 @@ func run(args []string) error {
 	if len(br) > maxSize {
 		return fmt.Errorf("verify.wasm has %d bytes with brotli, more than %d", len(br), maxSize)
 	}
-	for name, content := range map[string][]byte{"verify.wasm.br": br, "verify.wasm.gz": gz, "wasm_exec.js": script} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, sumName)); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{"verify.wasm.br", br}, {"verify.wasm.gz", gz}, {"wasm_exec.js", script}, {sumName, sum(program)}} {
+		if err := write(dir, f.name, f.content); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sumName is the file with the hash of the program that the others were made of. It is
+// written last, so that they are whole where it is there: compression takes 20 s.
+const sumName = "verify.wasm.sha256"
+
+func sum(program []byte) []byte { return fmt.Appendf(nil, "%x\n", sha256.Sum256(program)) }
+
+// same reports whether what is in a folder was made of this program.
+func same(dir string, program []byte) bool {
+	have, err := os.ReadFile(filepath.Join(dir, sumName))
+	return err == nil && bytes.Equal(have, sum(program))
+}
+
+// write puts a file in the place of another, at once: a build may read it meanwhile.
+func write(dir, name string, content []byte) error {
+	f, err := os.CreateTemp(dir, "*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
 }
 
 func output(name string, args ...string) (string, error) {

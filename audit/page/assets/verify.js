@@ -1,0 +1,292 @@
+// Verification in the browser: what is dropped is judged by the code of the updater and the
+// auditor, as WebAssembly. After the program is loaded there are no more requests.
+
+import "./wasm_exec.js";
+
+const $ = (id) => document.getElementById(id);
+const zone = $("zone");
+const policy = $("policy");
+const stated = policy.value; // this site's policy
+
+let tuflog; // what the program offers, once it runs
+let files = []; // {name, blob, content or digest}
+let changed = null; // {name, at}: the byte that is flipped
+let last = null; // the verdict
+let turn = 0; // counts what was asked, so that a late answer is not shown
+
+// element makes an element with a text, which is never markup.
+function element(tag, text, className) {
+  const e = document.createElement(tag);
+  if (text !== undefined) e.textContent = text;
+  if (className) e.className = className;
+  return e;
+}
+
+const tones = { proved: "good", listed: "good", accepted: "good", unproved: "wait", refused: "bad", unable: "wait" };
+const words = { proved: "proved", listed: "released", accepted: "accepted", unproved: "unproved", refused: "refused", unable: "not judged" };
+
+function badge(outcome) {
+  return element("span", words[outcome], "badge " + tones[outcome]);
+}
+
+function facts(rows) {
+  const list = element("dl", undefined, "facts");
+  for (const [name, value] of rows) {
+    if (value === undefined || value === "") continue;
+    const row = element("div");
+    const dd = element("dd");
+    dd.append(value instanceof Node ? value : String(value));
+    row.append(element("dt", name), dd);
+    list.append(row);
+  }
+  return list;
+}
+
+function whole(text) {
+  return element("code", text, "whole");
+}
+
+function time(at) {
+  return at.replace("T", " ").replace("Z", " UTC");
+}
+
+function witnesses(release) {
+  const list = element("ul", undefined, "plain");
+  for (const w of release.witnesses) {
+    list.append(element("li", w.name + " (" + w.key + ")" + (w.time ? ", " + time(w.time) : "")));
+  }
+  return list;
+}
+
+function show(item) {
+  const card = element("article", undefined, "item " + tones[item.outcome]);
+  const head = element("h3");
+  head.append(element("bdi", item.name), badge(item.outcome));
+  if (item.code) head.append(element("code", item.code));
+  card.append(head, element("p", item.text + "."));
+  const rows = [];
+  if (item.release) {
+    const r = item.release;
+    rows.push(
+      ["Repository", whole(r.repository)], ["Role", element("bdi", r.role)], ["Version", r.version],
+      ["Log", element("bdi", r.log)], ["Entry", r.index + " of " + r.size],
+      ["Witnesses", r.witnesses.length ? witnesses(r) : "none"], ["Enough are", r.quorum],
+      ["Cosigned", r.cosigned ? "at " + time(r.cosigned) + ", by half of them or more" : undefined],
+    );
+  }
+  rows.push(["Signatures", item.signed]);
+  if (item.digest) {
+    rows.push(["Length", item.digest.length + " bytes"], ["SHA-256", whole(item.digest.sha256)], ["SHA-512", whole(item.digest.sha512)]);
+  }
+  card.append(facts(rows));
+  for (const note of item.notes || []) card.append(element("p", note));
+  if (item.digest && item.outcome !== "accepted" && item.outcome !== "listed") {
+    const p = element("p");
+    const a = element("a", "Ask this auditor which releases list it");
+    a.href = "/search?q=" + item.digest.sha256;
+    p.append(a, " (it is told the hash, and not the file).");
+    card.append(p);
+  }
+  return card;
+}
+
+function render(verdict) {
+  const box = element("div", undefined, "callout " + tones[verdict.outcome]);
+  const p = element("p");
+  p.append(badge(verdict.outcome));
+  if (verdict.code) p.append(" ", element("code", verdict.code));
+  box.append(p, element("p", verdict.text));
+  if (verdict.not_proved) {
+    box.append(element("p", "Not proved by these files:"));
+    const list = element("ul");
+    for (const text of verdict.not_proved) list.append(element("li", text));
+    box.append(list);
+  }
+  box.append(element("p", "Judged at " + time(new Date().toISOString().slice(0, 19) + "Z") + ", by this machine’s clock, in this browser.", "meta"));
+  $("outcome").replaceChildren(box);
+  const cards = (verdict.items || []).map(show);
+  $("items").replaceChildren(...cards.splice(0, 4));
+  if (cards.length > 0) {
+    const rest = element("details");
+    rest.append(element("summary", "All other files (" + cards.length + ")"), ...cards);
+    $("items").append(rest);
+  }
+  $("verdict").dataset.outcome = verdict.outcome;
+  $("verdict").dataset.code = verdict.code || "";
+}
+
+// flipped returns bytes with the changed one, if it is in this part of the file.
+function flipped(name, bytes, from) {
+  if (changed && changed.name === name && changed.at >= from && changed.at < from + bytes.length) {
+    bytes = bytes.slice();
+    bytes[changed.at - from] ^= 1;
+  }
+  return bytes;
+}
+
+// read returns a file as the program takes it. A long one is hashed piece by piece.
+async function read(file) {
+  if (file.blob.size <= tuflog.maxContent) {
+    return { name: file.name, content: flipped(file.name, new Uint8Array(await file.blob.arrayBuffer()), 0) };
+  }
+  const hasher = tuflog.hasher();
+  let from = 0;
+  for await (const part of pieces(file.blob)) {
+    hasher.write(flipped(file.name, part, from));
+    from += part.length;
+    $("ready").textContent = file.name + ": " + Math.floor((100 * from) / file.blob.size) + " % is hashed.";
+  }
+  return { name: file.name, digest: hasher.digest() };
+}
+
+async function* pieces(blob) {
+  const size = 4 << 20;
+  for (let at = 0; at < blob.size; at += size) {
+    yield new Uint8Array(await blob.slice(at, at + size).arrayBuffer());
+  }
+}
+
+const ready = "Ready. From now on this works without the network, too.";
+
+async function judge() {
+  if (!tuflog || files.length === 0) return;
+  const mine = ++turn;
+  let verdict;
+  try {
+    const input = [];
+    for (const file of files) input.push(await read(file));
+    if (mine !== turn) return;
+    verdict = JSON.parse(tuflog.judge(policy.value, Date.now(), input));
+  } catch (err) {
+    verdict = { outcome: "unable", text: "This could not be judged: " + err.message + "." };
+  }
+  last = verdict;
+  $("ready").textContent = ready;
+  $("verdict").hidden = false;
+  render(verdict);
+  $("tamper").hidden = changed !== null;
+  $("restore").hidden = changed === null;
+  $("tampered").hidden = changed === null;
+}
+
+// take judges the dropped files.
+async function take(blobs) {
+  const names = new Map();
+  for (const blob of blobs) names.set(blob.name, { name: blob.name, blob });
+  if (names.size === 0) return;
+  files = [...names.values()];
+  changed = null;
+  await judge();
+  $("verdict-head").focus();
+}
+
+// target is the file of which a byte is changed, and the part of it: what the verdict is
+// about, and of metadata what is signed.
+async function target() {
+  const items = (last && last.items) || [];
+  const item = items.find((i) => i.what === "file" && tones[i.outcome] === "good") ||
+    items.find((i) => i.what === "release" && tones[i.outcome] === "good") || items[0];
+  const file = files.find((f) => item && f.name === item.name) || files[0];
+  if (item && item.what === "release" && file.blob.size <= tuflog.maxContent) {
+    const text = new TextDecoder("latin1").decode(await file.blob.arrayBuffer());
+    const signed = text.lastIndexOf('"signed"');
+    const signatures = text.lastIndexOf('"signatures"');
+    if (signed >= 0) return { file, from: signed + 9, to: signatures > signed ? signatures : text.lastIndexOf("}") };
+  }
+  return { file, from: 0, to: file.blob.size };
+}
+
+async function tamper() {
+  const { file, from, to } = await target();
+  if (to <= from) return;
+  const at = from + Math.floor(Math.random() * (to - from));
+  const [byte] = new Uint8Array(await file.blob.slice(at, at + 1).arrayBuffer());
+  changed = { name: file.name, at };
+  const hex = (n) => "0x" + n.toString(16).padStart(2, "0");
+  $("tampered").replaceChildren("One bit of byte " + at + " of ", element("bdi", file.name), " is changed, from " + hex(byte) + " to " + hex(byte ^ 1) + ", in this page’s copy. Your file is as it was.");
+  await judge();
+  $("restore").focus();
+}
+
+// walk lists the files below what was dropped, which may be a folder.
+async function walk(entry) {
+  if (entry.isFile) return [await new Promise((ok, no) => entry.file(ok, no))];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const part = await new Promise((ok, no) => reader.readEntries(ok, no));
+    if (part.length === 0) return found;
+    for (const e of part) found.push(...(await walk(e)));
+  }
+}
+
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((i) => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
+  if (entries.length === 0) return [...transfer.files];
+  return (await Promise.all(entries.map(walk))).flat();
+}
+
+function listen() {
+  for (const type of ["dragenter", "dragover"]) {
+    zone.addEventListener(type, (e) => {
+      e.preventDefault();
+      zone.classList.add("over");
+    });
+  }
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  // A file that misses the zone must not take the place of the page.
+  for (const type of ["dragover", "drop"]) window.addEventListener(type, (e) => e.preventDefault());
+  zone.addEventListener("drop", async (e) => {
+    zone.classList.remove("over");
+    await take(await dropped(e.dataTransfer));
+  });
+  for (const id of ["files", "folder"]) {
+    $(id).addEventListener("change", async (e) => {
+      const chosen = [...e.target.files];
+      await take(chosen);
+      e.target.value = ""; // the same again is a change, too
+    });
+  }
+  $("tamper").addEventListener("click", tamper);
+  $("restore").addEventListener("click", async () => {
+    changed = null;
+    await judge();
+    $("tamper").focus();
+  });
+  $("clear").addEventListener("click", () => {
+    files = [];
+    changed = last = null;
+    turn++;
+    $("verdict").hidden = true;
+    $("files").focus();
+  });
+  policy.addEventListener("input", () => {
+    $("reset").hidden = policy.value === stated;
+    judge();
+  });
+  $("reset").addEventListener("click", () => {
+    policy.value = stated;
+    $("reset").hidden = true;
+    policy.focus();
+    judge();
+  });
+}
+
+async function load() {
+  $("drop").hidden = false;
+  $("reset").hidden = policy.value === stated;
+  listen();
+  try {
+    const go = new globalThis.Go();
+    const { instance } = await WebAssembly.instantiateStreaming(fetch($("drop").dataset.program, { credentials: "omit" }), go.importObject);
+    go.run(instance); // it ends with the page
+    tuflog = globalThis.tuflog;
+    $("ready").textContent = ready;
+    $("drop").dataset.ready = "yes";
+    await judge();
+  } catch (err) {
+    $("ready").textContent = "The program that verifies could not be loaded: " + err.message + ". The commands below do the same.";
+  }
+}
+
+load();
