@@ -208,9 +208,8 @@ func (a *Auditor) Note() []byte { return a.signed }
 // Ended reports whether the log has ended: an entry says so.
 func (a *Auditor) Ended() bool { return a.ended > 0 }
 
-// Vouches reports whether every leaf of the newest checkpoint was judged and is right, every
-// file was there, and nothing was found that the log answers for.
-func (a *Auditor) Vouches(ctx context.Context) (bool, error) { return a.vouches(ctx) }
+// Origin returns the name of the log; empty: no checkpoint of it has been seen.
+func (a *Auditor) Origin() string { return a.origin }
 
 // Source returns where the log is read from.
 func (a *Auditor) Source() Source { return a.cfg.Source }

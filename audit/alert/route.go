@@ -20,11 +20,14 @@ func (c *Config) defaultRoutes() []Route {
 	}
 }
 
+// AllRoutes returns the routes of the settings and the default ones behind them.
+func (c *Config) AllRoutes() []Route { return append(slices.Clip(c.Routes), c.defaultRoutes()...) }
+
 // Route returns the number of the route that says where a finding about a log goes: those
 // of the settings come first, then the default ones; and the route. A finding that no
 // route mentions, an outage, has number -1.
 func (c *Config) Route(log string, f *audit.Finding) (int, Route) {
-	for i, r := range append(slices.Clip(c.Routes), c.defaultRoutes()...) {
+	for i, r := range c.AllRoutes() {
 		if c.matches(&r, log, f) {
 			return i, r
 		}

@@ -7,16 +7,20 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/state"
 )
 
 // ConfigCheck is what is said of a configuration.
 type ConfigCheck struct {
-	Logs  []LogCheck `json:"logs"`
-	Wrong []string   `json:"wrong"` // faults: they begin with the key
-	Notes []string   `json:"notes"` // what could not be checked
+	Logs   []LogCheck   `json:"logs"`
+	Routes []RouteCheck `json:"routes"`
+	Wrong  []string     `json:"wrong"` // faults: they begin with the key
+	Notes  []string     `json:"notes"` // what could not be checked
 }
 
 // LogCheck is what is said of a log of a configuration.
@@ -29,6 +33,17 @@ type LogCheck struct {
 	Findings  int    `json:"findings"`  // in its state, those that are gone included
 }
 
+// RouteCheck is what a route would have matched of the findings that the states have, those
+// that are gone included.
+type RouteCheck struct {
+	Route   string   `json:"route"`            // 1 for the first of the file; then the default ones
+	To      []string `json:"to"`               // empty: nobody
+	Digest  string   `json:"digest,omitempty"` // how long events are collected
+	Matched int      `json:"matched"`
+	Last    string   `json:"last,omitempty"` // the newest of them
+	at      int64
+}
+
 // CheckConfig tests a configuration against what its directory has. Nothing is fetched or
 // written, and a monitor may be running. The error means that it cannot be used.
 func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
@@ -38,12 +53,49 @@ func CheckConfig(ctx context.Context, cfg *Config) (*ConfigCheck, error) {
 		return nil, err
 	}
 	c := &ConfigCheck{Logs: []LogCheck{}, Wrong: []string{}, Notes: []string{}}
+	for i, r := range cfg.Alerts.AllRoutes() {
+		said := RouteCheck{Route: fmt.Sprint(i + 1), To: r.To}
+		if i >= len(cfg.Routes) {
+			said.Route = "default, " + strings.Join(r.Classes, ", ")
+		}
+		if r.Digest > 0 {
+			said.Digest = r.Digest.String()
+		}
+		c.Routes = append(c.Routes, said)
+	}
+	if len(cfg.To) == 0 {
+		c.Notes = append(c.Notes, "to: there is no destination: findings are on the page and in the feeds, and nobody is told")
+	}
 	for i, f := range followers {
 		if err := c.log(ctx, i, f); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// routeRepositories notes ids of a route about this log alone that the log does not have.
+func (c *ConfigCheck) routeRepositories(ctx context.Context, kept *state.Reader, j int, r *alert.Route, f *follower) error {
+	if len(r.Logs) != 1 || r.Logs[0] != f.log.Name {
+		return nil
+	}
+	for _, id := range r.Repositories {
+		if _, named := f.log.Find(id); named || !hexID.MatchString(id) {
+			continue
+		}
+		n := 0
+		err := kept.Repositories(ctx, id, func(state.Repository) error {
+			n++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			c.Wrong = append(c.Wrong, fmt.Sprintf("route[%d].repositories: the log %s has no repository whose id begins with %s: it matches nothing", j, f.log.Name, id))
+		}
+	}
+	return nil
 }
 
 // log looks at a log and its state.
@@ -68,10 +120,23 @@ func (c *ConfigCheck) log(ctx context.Context, i int, f *follower) error {
 	}
 	err = view.At(ctx, func(kept *state.Reader) error {
 		said.Judged = kept.Size()
-		err := kept.Findings(ctx, true, func(state.Finding) error {
+		err := kept.Findings(ctx, true, func(x state.Finding) error {
 			said.Findings++
+			found, err := audit.FindingOf(x, 0)
+			if err != nil {
+				return err
+			}
+			if n, _ := f.m.cfg.Alerts.Route(f.log.Name, &found); n >= 0 && n < len(c.Routes) {
+				r := &c.Routes[n]
+				if r.Matched++; found.Time >= r.at {
+					r.at, r.Last = found.Time, fmt.Sprintf("%s: %s: %s", f.log.Name, found.Kind, found.Sentence)
+				}
+			}
 			return nil
 		})
+		for j, r := range f.m.cfg.Routes {
+			err = errors.Join(err, c.routeRepositories(ctx, kept, j, &r, f))
+		}
 		for j, r := range f.log.Repositories {
 			n := 0
 			err = errors.Join(err, kept.Repositories(ctx, r.ID, func(state.Repository) error {

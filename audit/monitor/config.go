@@ -11,11 +11,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/internal/fetch"
 	"github.com/tuflog/tuflog/proofs"
 )
@@ -44,7 +47,13 @@ type Config struct {
 	Listen string `toml:"listen"` // address of the page, /metrics and the rest; "none": nothing is served; empty: DefaultListen
 	URL    string `toml:"url"`    // at which people reach the page; optional
 	Logs   []Log  `toml:"log"`
+
+	Alerts                // who is told of what
+	Cosign *cosign.Config `toml:"cosign"` // nil: this auditor does not cosign
 }
+
+// Alerts are the keys route, to and others at the top level.
+type Alerts = alert.Config
 
 // Log is a log to follow.
 type Log struct {
@@ -108,13 +117,20 @@ func Parse(path string, text []byte) (*Config, error) {
 		return nil, fmt.Errorf("%s:%s%s", path, lines.of(key.String()), unknownKey(key))
 	}
 	c.resolve(filepath.Dir(path))
+	c.fill()
 	if err := c.Check(); err != nil {
 		key, _, _ := strings.Cut(err.Error(), ":")
+		if m := routeNumber.FindStringSubmatch(key); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			key = fmt.Sprintf("route[%d]", n-1)
+		}
 		return nil, fmt.Errorf("%s:%s%w", path, lines.of(key), err)
 	}
-	c.fill()
 	return &c, nil
 }
+
+// routeNumber is how errors of the alerts begin that are about a route.
+var routeNumber = regexp.MustCompile(`^route ([0-9]{1,6})$`)
 
 // wrongType is the beginning of an error of the TOML package about a value of another type.
 var wrongType = regexp.MustCompile(`^toml: line ([0-9]+) \(last key "([^"]*)"\): `)
@@ -127,6 +143,11 @@ func (c *Config) resolve(folder string) {
 		}
 	}
 	from(&c.Dir)
+	c.Alerts.Resolve(folder)
+	if c.Cosign != nil {
+		in := c.Cosign.In(folder)
+		c.Cosign = &in
+	}
 	for i := range c.Logs {
 		from(&c.Logs[i].Policy)
 		for j := range c.Logs[i].Repositories {
@@ -145,6 +166,20 @@ func (c *Config) fill() {
 			r := &l.Repositories[j]
 			r.Every, r.Stale, r.Name = cmp.Or(r.Every, DefaultEvery), cmp.Or(r.Stale, DefaultStale), cmp.Or(r.Name, r.ID)
 		}
+	}
+	if c.Alerts.URL = c.URL; c.URL != "" && !strings.HasSuffix(c.URL, "/") {
+		c.Alerts.URL += "/"
+	}
+	c.Alerts.Logs = []alert.Log{}
+	for _, l := range c.Logs {
+		told := alert.Log{Name: l.Name, Policy: l.Policy, URL: l.URL, StateDir: StateDir(c.Dir, l.Name)}
+		if l.Mirror {
+			told.Mirror = MirrorDir(c.Dir, l.Name)
+		}
+		for _, r := range l.Repositories {
+			told.Repositories = append(told.Repositories, alert.Repository{ID: r.ID, Name: r.Name})
+		}
+		c.Alerts.Logs = append(c.Alerts.Logs, told)
 	}
 }
 
@@ -181,7 +216,12 @@ func (c *Config) Check() error {
 		}
 		names[l.Name] = true
 	}
-	return nil
+	if c.Cosign != nil {
+		if err := c.Cosign.Check(); err != nil {
+			return err
+		}
+	}
+	return c.Alerts.Check()
 }
 
 func (l *Log) check(at string) error {

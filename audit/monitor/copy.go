@@ -79,4 +79,5 @@ func (c *copier) note(r *mirror.Result, err error) {
 		c.f.logger.Error("the log contradicts its copy", "evidence", fork.Path)
 	}
 	c.f.set(func(s *Status) { s.Mirror = &done })
+	c.f.copied.Store(true)
 }

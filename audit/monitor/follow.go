@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,11 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/alert"
 	"github.com/tuflog/tuflog/audit/source"
 	"github.com/tuflog/tuflog/audit/state"
 	"github.com/tuflog/tuflog/internal/fetch"
@@ -46,8 +49,10 @@ type follower struct {
 	reported bool      // since the process began, all of the log has been judged once
 	ahead    []ahead
 
-	vouches   bool
-	vouchedOn string // what it followed from
+	standing  *audit.Standing
+	vouchedOn string      // what it followed from
+	cosigned  time.Time   // when the cosigner looked last
+	copied    atomic.Bool // the copy has changed since
 
 	mu      sync.Mutex
 	status  Status
@@ -121,6 +126,9 @@ func urlOf(log Log, policy *proofs.Policy) (string, error) {
 	}
 	return url, nil
 }
+
+// origin is the name of the log, as far as it is known.
+func (f *follower) origin() string { return cmp.Or(f.a.Origin(), f.policy.Logs[0].Key.Name()) }
 
 // origins are the names of the logs of the policy.
 func (f *follower) origins() []string {
@@ -276,7 +284,6 @@ func (f *follower) tell(ctx context.Context) error {
 		if opened, err = audit.KeptFindings(ctx, db, false); err != nil {
 			return err
 		}
-		f.open = map[string]audit.Finding{}
 	} else {
 		replay, err := db.Replay(ctx)
 		if err != nil {
@@ -299,6 +306,21 @@ func (f *follower) tell(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	err = f.m.alert(func(d *alert.Desk) error {
+		if kind == NewsThere {
+			return d.Sync(ctx, f.log.Name, f.origin(), opened)
+		}
+		return d.Step(ctx, f.log.Name, f.origin(), opened, gone)
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			f.logger.Error("not told yet: the outbox cannot be written", "error", err)
+		}
+		return nil // it is tried again with the next step
+	}
+	if f.open == nil {
+		f.open = map[string]audit.Finding{}
 	}
 	for _, x := range opened {
 		if _, was := f.open[x.ID]; !was {
@@ -334,11 +356,16 @@ func (f *follower) note(ctx context.Context, step audit.StepResult, whole bool) 
 		checkpoint = audit.ReportOf(step.Checkpoint, f.a.Note())
 	}
 	basis := fmt.Sprint(step.To, step.Waiting, len(step.Findings), whole, f.changed)
-	if basis != f.vouchedOn {
-		vouches, err := f.a.Vouches(ctx)
-		f.vouches, f.vouchedOn = vouches && err == nil, basis
+	fresh := basis != f.vouchedOn
+	if fresh {
+		standing, err := f.a.Standing(ctx)
+		if err != nil {
+			f.logger.Error("it is not known whether the log stands", "error", err)
+		}
+		f.standing, f.vouchedOn = standing, basis
 	}
-	vouches := f.vouches
+	vouches := f.standing != nil && f.standing.Vouches()
+	f.cosign(ctx, f.standing, f.copied.Swap(false) || fresh || changed)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &f.status

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/cosign"
 	"github.com/tuflog/tuflog/internal/lockfile"
 )
 
@@ -37,6 +39,9 @@ type Monitor struct {
 	dir  string
 	lock *lockfile.Lock
 	news *newsWriter
+	desk desk
+
+	cosigner *cosign.Cosigner // nil: it does not cosign
 
 	mu        sync.Mutex
 	cfg       *Config
@@ -65,6 +70,9 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Monitor, error) {
 	if opts.Client == nil {
 		opts.Client = newClient()
 	}
+	if opts.News != nil {
+		opts.News = &locked{w: opts.News}
+	}
 	m := &Monitor{opts: opts, dir: cfg.Dir, cfg: cfg, followers: map[string]*follower{}, reloads: make(chan reload), reloaded: opts.Now(), news: newNewsWriter(opts.News, opts.Now)}
 	followers, err := m.open(cfg)
 	if err != nil {
@@ -81,11 +89,27 @@ func New(ctx context.Context, cfg *Config, opts Options) (*Monitor, error) {
 	for _, f := range followers {
 		m.followers[f.log.Name] = f
 	}
+	if m.desk.now, err = m.openDesk(ctx, cfg); err == nil {
+		m.desk.cfg = cfg.Alerts
+		m.cosigner, err = openCosigner(ctx, cfg, opts.Now)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	return m, nil
 }
 
 // Close gives back the directory. Run has ended by then.
-func (m *Monitor) Close() error { return m.lock.Release() }
+func (m *Monitor) Close() error {
+	var errs []error
+	if m.cosigner != nil {
+		errs = append(errs, m.cosigner.Close())
+	}
+	if m.desk.now != nil {
+		errs = append(errs, m.desk.now.Close())
+	}
+	return errors.Join(append(errs, m.lock.Release())...)
+}
 
 // newClient returns a client for many hosts, each of which is asked now and then.
 func newClient() *http.Client {
@@ -117,10 +141,20 @@ func (m *Monitor) open(cfg *Config) ([]*follower, error) {
 	return list, nil
 }
 
-// Run follows the logs until the context ends, and returns nil then.
+// Run follows the logs until the context ends, and returns nil then. Another error means that
+// the process has to be started again.
 func (m *Monitor) Run(ctx context.Context) error {
 	var running sync.WaitGroup
+	defer m.stopDesk()
 	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	running.Go(func() { failed <- m.watchCosigner(ctx) })
+	if m.cosigner != nil {
+		running.Go(func() { m.cosigner.Run(ctx) })
+	}
+	m.startDesk(ctx)
 	m.mu.Lock()
 	start := func(f *follower) {
 		following, stop := context.WithCancel(ctx)
@@ -136,10 +170,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 	m.mu.Unlock()
 	for {
 		select {
-		case <-ctx.Done():
-			return nil
+		case err := <-failed: // or the context ends
+			return err
 		case r := <-m.reloads:
-			r.done <- m.take(r.cfg, start)
+			r.done <- m.take(ctx, r.cfg, start)
 		}
 	}
 }
@@ -165,16 +199,26 @@ func (m *Monitor) Refused(err error) {
 }
 
 // take takes over a configuration.
-func (m *Monitor) take(cfg *Config, start func(*follower)) error {
+func (m *Monitor) take(ctx context.Context, cfg *Config, start func(*follower)) error {
 	if cfg.Dir != m.dir {
 		return fmt.Errorf("dir: %s: the directory of a monitor that runs stays %s: start it again for another", cfg.Dir, m.dir)
 	}
 	if cfg.Listen != m.cfg.Listen {
 		return fmt.Errorf("listen: %s: the address of a monitor that runs stays %s: start it again for another", cfg.Listen, m.cfg.Listen)
 	}
+	if !reflect.DeepEqual(cfg.Cosign, m.cfg.Cosign) {
+		return errors.New("cosign: the keys of a monitor that runs stay as they are: start it again for others")
+	}
 	next, err := m.open(cfg)
 	if err != nil {
 		return err
+	}
+	if !sameAlerts(&cfg.Alerts, &m.desk.cfg) {
+		desk, err := m.openDesk(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		m.replaceDesk(ctx, desk, cfg)
 	}
 	now := map[string]*follower{}
 	m.mu.Lock()
@@ -259,5 +303,8 @@ func (m *Monitor) Once(ctx context.Context) (map[string]*audit.Report, error) {
 		})
 	}
 	running.Wait()
+	if err := m.alert(func(d *alert.Desk) error { return d.Flush(ctx) }); err != nil {
+		errs = append(errs, fmt.Errorf("not delivered yet: %w", err))
+	}
 	return reports, errors.Join(errs...)
 }

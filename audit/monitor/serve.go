@@ -10,6 +10,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tuflog/tuflog/audit/alert"
+	"github.com/tuflog/tuflog/audit/cosign"
 )
 
 // Limits of requests, which anybody may send.
@@ -30,16 +33,33 @@ func NewServer(h http.Handler) *http.Server {
 	}
 }
 
-// Handler answers /healthz, /readyz, /metrics and /mirror/NAME/ for logs that are copied.
-func (m *Monitor) Handler(registry *prometheus.Registry) (http.Handler, error) {
-	if err := registry.Register(&collector{m}); err != nil {
-		return nil, err
+// Handler answers /healthz, /readyz, /metrics, /feeds/, /mirror/NAME/ for logs that are copied,
+// and /cosign/ if this auditor cosigns. rest answers everything else; nil: nobody does.
+func (m *Monitor) Handler(registry *prometheus.Registry, rest http.Handler) (http.Handler, error) {
+	for _, c := range []prometheus.Collector{&collector{m}, &m.desk} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", m.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /mirror/{log}/{path...}", m.mirrored)
+	mux.HandleFunc("/feeds/", func(w http.ResponseWriter, r *http.Request) {
+		var feeds http.Handler
+		_ = m.alert(func(d *alert.Desk) error {
+			feeds = d.Feeds(m.Config().Alerts.URL)
+			return nil
+		})
+		feeds.ServeHTTP(w, r)
+	})
+	if m.cosigner != nil {
+		mux.Handle(cosign.Prefix+"/", http.StripPrefix(cosign.Prefix, m.cosigner.Handler()))
+	}
+	if rest != nil {
+		mux.Handle("/", rest)
+	}
 	return mux, nil
 }
 

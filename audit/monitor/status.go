@@ -39,7 +39,16 @@ type Status struct {
 	Witnesses    []Witness    `json:"witnesses"`
 	Repositories []Repository `json:"repositories"`
 
-	Mirror *Mirror `json:"mirror,omitempty"` // nil: there is no copy, or it has not been looked at
+	Mirror  *Mirror  `json:"mirror,omitempty"`  // nil: there is no copy, or it has not been looked at
+	Audited *Audited `json:"audited,omitempty"` // nil: this auditor does not cosign the log
+}
+
+// Audited is the audited cosignature of a log.
+type Audited struct {
+	Name    string `json:"name"` // of the auditor, as in its keys
+	Size    int64  `json:"size"` // of the newest tree that it has cosigned; 0: none
+	Time    int64  `json:"time"`
+	Stopped string `json:"stopped,omitempty"` // why the newest checkpoint is not cosigned
 }
 
 // Mirror is the copy that is kept of a log.

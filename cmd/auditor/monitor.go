@@ -17,9 +17,10 @@ cosigned and what repositories serve with what is logged, and tell what comes an
 docs/monitor.md describes it.`,
 		Example: `  auditor monitor init > monitor.toml
   auditor monitor check --config monitor.toml
+  auditor monitor test-alert --config monitor.toml
   auditor monitor run --config monitor.toml`,
 	}
-	cmd.AddCommand(newMonitorInit(), newMonitorCheck(), newMonitorRun())
+	cmd.AddCommand(newMonitorInit(), newMonitorCheck(), newMonitorRun(), newMonitorTestAlert())
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +64,18 @@ func printConfigCheck(cmd *cobra.Command, path string, c *monitor.ConfigCheck) e
 	t := printable.NewTable(w, "LOG", "URL", "WITNESSES ASKED", "JUDGED", "FINDINGS")
 	for _, l := range c.Logs {
 		t.Row(l.Name, l.URL, fmt.Sprintf("%d of %d", l.Asked, l.Witnesses), l.Judged, l.Findings)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	t = printable.NewTable(w, "ROUTE", "TO", "DIGEST", "WOULD HAVE MATCHED", "LAST")
+	for _, r := range c.Routes {
+		to := strings.Join(r.To, ", ")
+		if to == "" {
+			to = "nobody"
+		}
+		t.Row(r.Route, to, r.Digest, r.Matched, r.Last)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -123,7 +123,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	handler, err := m.Handler(registry)
+	handler, err := m.Handler(registry, nil)
 	if err != nil {
 		return err
 	}
