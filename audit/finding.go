@@ -320,7 +320,8 @@ type Lived struct {
 	Acked     int64  `json:"acked,omitempty"` // when somebody acknowledged it on this machine; 0: nobody has
 	AckReason string `json:"ack_reason,omitempty"`
 
-	Sum tuf.Digest `json:"-"` // Finding.Digest
+	Sum     tuf.Digest `json:"-"` // Finding.Digest
+	Episode int64      `json:"-"` // how often it came: 1, and one more each time it came back
 }
 
 // FindingKeeper is what keeps findings: a *state.DB or a *state.Reader.
@@ -355,7 +356,7 @@ func FindingOf(kept state.Finding, replay int64) (Finding, error) {
 	}
 	f.Lived = &Lived{
 		ID: kept.ID(), Time: kept.First, Last: kept.Last, Gone: kept.Gone,
-		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason, Sum: kept.Sum,
+		New: kept.Replay >= replay, Acked: kept.Acked, AckReason: kept.Reason, Sum: kept.Sum, Episode: kept.Episode,
 	}
 	return f, nil
 }

@@ -1,12 +1,13 @@
 package alert
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,8 +23,9 @@ type Desk struct {
 	cfg     Config
 	senders map[string]*destination // by name
 
-	mu      sync.Mutex
-	origins map[string]string // the log of each origin
+	mu       sync.Mutex
+	origins  map[string]string // the log of each origin
+	followed map[string]int64  // the last change of its state that was taken
 }
 
 // Open opens the outbox at path, and makes it if need be. It reads the secrets of the
@@ -34,7 +36,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Desk{cfg: cfg, senders: map[string]*destination{}, origins: map[string]string{}}
+	d := &Desk{cfg: cfg, senders: map[string]*destination{}, origins: map[string]string{}, followed: map[string]int64{}}
 	for name, to := range cfg.To {
 		s, err := newSender(name, to, &cfg)
 		if err != nil {
@@ -54,35 +56,34 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 // was not told of: those of a process that died. What else was open is closed. A finding
 // without a digest of its own, one that was not kept, has that of its words.
 func (d *Desk) Sync(ctx context.Context, log, origin string, open []audit.Finding) error {
-	return d.change(ctx, log, origin, func(c *change) error {
-		before := map[tuf.Digest]bool{}
-		err := query(ctx, c.tx, "SELECT sum FROM findings WHERE origin = ? AND open", []any{origin}, func(rows *sql.Rows) error {
-			var sum []byte
-			err := rows.Scan(&sum)
-			before[tuf.Digest(sum)] = true
+	return d.change(ctx, log, origin, func(c *change) error { return c.sync(ctx, open) })
+}
+
+func (c *change) sync(ctx context.Context, open []audit.Finding) error {
+	before := map[tuf.Digest]bool{}
+	err := query(ctx, c.tx, "SELECT sum FROM findings WHERE origin = ? AND open", []any{c.origin}, func(rows *sql.Rows) error {
+		var sum []byte
+		if err := rows.Scan(&sum); err != nil {
 			return err
-		})
-		if err != nil {
-			return err
 		}
-		for i := range open {
-			delete(before, open[i].Digest())
-			if err := c.open(ctx, &open[i]); err != nil {
-				return err
-			}
-		}
-		gone := make([]tuf.Digest, 0, len(before))
-		for sum := range before {
-			gone = append(gone, sum)
-		}
-		slices.SortFunc(gone, func(a, b tuf.Digest) int { return cmp.Compare(a.String(), b.String()) })
-		for _, sum := range gone {
-			if err := c.close(ctx, sum); err != nil {
-				return err
-			}
-		}
+		before[tuf.Digest(sum)] = true
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for i := range open {
+		delete(before, open[i].Digest())
+		if err := c.open(ctx, &open[i]); err != nil {
+			return err
+		}
+	}
+	for _, sum := range slices.SortedFunc(maps.Keys(before), func(a, b tuf.Digest) int { return bytes.Compare(a[:], b[:]) }) {
+		if err := c.close(ctx, sum); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Step takes the findings about a log that came, or were acknowledged, and those that went.
@@ -151,7 +152,7 @@ type change struct {
 
 // known is a finding as the outbox has it.
 type known struct {
-	episode           int64
+	episode, seen     int64
 	open, told, acked bool
 	sent              []sent
 	body              []byte
@@ -165,8 +166,8 @@ type sent struct {
 
 func (c *change) known(ctx context.Context, sum tuf.Digest) (k known, err error) {
 	var where string
-	err = c.tx.QueryRowContext(ctx, "SELECT episode, open, told, acked, sent, body FROM findings WHERE origin = ? AND sum = ?", c.origin, sum[:]).
-		Scan(&k.episode, &k.open, &k.told, &k.acked, &where, &k.body)
+	err = c.tx.QueryRowContext(ctx, "SELECT episode, seen, open, told, acked, sent, body FROM findings WHERE origin = ? AND sum = ?", c.origin, sum[:]).
+		Scan(&k.episode, &k.seen, &k.open, &k.told, &k.acked, &where, &k.body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return known{}, nil
 	}
@@ -181,8 +182,8 @@ func (c *change) keep(ctx context.Context, sum tuf.Digest, class audit.Class, k 
 	if err != nil {
 		return err
 	}
-	_, err = c.tx.ExecContext(ctx, `INSERT OR REPLACE INTO findings (origin, sum, log, class, episode, open, told, acked, sent, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.origin, sum[:], c.log, class, k.episode, k.open, k.told, k.acked, string(where), k.body)
+	_, err = c.tx.ExecContext(ctx, `INSERT OR REPLACE INTO findings (origin, sum, log, class, episode, seen, open, told, acked, sent, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.origin, sum[:], c.log, class, k.episode, k.seen, k.open, k.told, k.acked, string(where), k.body)
 	return err
 }
 
@@ -199,6 +200,9 @@ func (c *change) open(ctx context.Context, f *audit.Finding) error {
 	}
 	if !k.open {
 		k = known{episode: k.episode, open: true}
+	}
+	if f.Lived != nil {
+		k.seen = f.Episode
 	}
 	if acked && !k.acked && k.told {
 		if err := c.withdraw(ctx, eventID(Opened, c.origin, sum, k.episode)); err != nil {
@@ -257,7 +261,7 @@ func (c *change) close(ctx context.Context, sum tuf.Digest) error {
 			return err
 		}
 	}
-	return c.keep(ctx, sum, f.Class, known{episode: k.episode, body: []byte{}})
+	return c.keep(ctx, sum, f.Class, known{episode: k.episode, seen: k.seen, body: []byte{}})
 }
 
 // event makes an event about a finding.

@@ -58,11 +58,8 @@ func child(job []string) error {
 	if err != nil {
 		return err
 	}
-	there, err := audit.KeptFindings(ctx, db, false)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(ctx, "example", "log.example", there); err != nil {
+	follow := func() error { return d.Follow(ctx, "example", "log.example", db) }
+	if err := follow(); err != nil {
 		return err
 	}
 	if len(job) > 3 {
@@ -74,31 +71,42 @@ func child(job []string) error {
 		return err
 	}
 	for n := len(all); ; n++ {
-		now := time.Unix(int64(1_800_000_000+n), 0)
-		f := found(audit.FalseAdmission, fmt.Sprint(n%7), n)
-		body, err := json.Marshal(f)
-		if err != nil {
+		if err := find(ctx, db, n); err != nil {
 			return err
 		}
-		if err := db.PutFinding(ctx, state.Finding{Sum: f.Sum, Kind: string(f.Kind), Class: string(f.Class), Repository: f.Repository, Leaf: int64(n), Body: body}, now); err != nil {
-			return err
-		}
-		var gone []audit.Finding
-		if n%3 == 2 {
-			gone = []audit.Finding{found(audit.FalseAdmission, fmt.Sprint((n-2)%7), n-2)}
-			if err := db.FindingGone(ctx, gone[0].Sum, now); err != nil {
+		if n%3 == 2 { // one that was told goes
+			if err := lose(ctx, db, n-2); err != nil {
 				return err
 			}
 		}
-		if err := db.Commit(ctx); err != nil {
-			return err
+		if n%5 == 4 { // one comes and goes before anybody is told
+			if err := lose(ctx, db, n); err != nil {
+				return err
+			}
 		}
 		fmt.Println("found", n)
-		if err := d.Step(ctx, "example", "log.example", []audit.Finding{f}, gone); err != nil {
+		if err := follow(); err != nil {
 			return err
 		}
 		fmt.Println("told", n)
 	}
+}
+
+// find commits finding n to a state.
+func find(ctx context.Context, db *state.DB, n int) error {
+	f := found(audit.FalseAdmission, fmt.Sprint(n%7), n)
+	body, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	err = db.PutFinding(ctx, state.Finding{Sum: f.Sum, Kind: string(f.Kind), Class: string(f.Class), Repository: f.Repository, Leaf: int64(n), Body: body}, time.Unix(int64(n+1), 0))
+	return errors.Join(err, db.Commit(ctx))
+}
+
+// lose commits that it is gone.
+func lose(ctx context.Context, db *state.DB, n int) error {
+	err := db.FindingGone(ctx, found(audit.FalseAdmission, fmt.Sprint(n%7), n).Sum, time.Unix(int64(n+2), 0))
+	return errors.Join(err, db.Commit(ctx))
 }
 
 // witness keeps what a receiver is told, and kills who tells it.
@@ -194,6 +202,56 @@ func killedOnce(t *testing.T, w *witness, job []string, i int, random *rand.Rand
 	if err := cmd.Wait(); !errors.As(err, &ended) || ended.ExitCode() != -1 {
 		t.Fatalf("the process was not killed: %v", err)
 	}
+}
+
+// A desk that follows a state tells what came and went while nobody looked, whatever happens
+// to the state.
+func TestFollow(t *testing.T) {
+	ctx := t.Context()
+	base := t.TempDir()
+	cfg := alert.Config{To: map[string]alert.To{"file": {Type: "jsonl", Path: filepath.Join(base, "lines")}}}
+	db, err := state.Open(ctx, filepath.Join(base, "state"))
+	ok(t, err)
+	step := func(want string, do func()) {
+		t.Helper()
+		do()
+		for range 2 { // the second has nothing to tell
+			d, err := alert.Open(ctx, filepath.Join(base, "a.sqlite"), cfg)
+			ok(t, err)
+			ok(t, d.Follow(ctx, "example", "log.example", db))
+			ok(t, d.Follow(ctx, "example", "log.example", db))
+			ok(t, d.Flush(ctx))
+			ok(t, d.Close())
+		}
+		b, err := os.ReadFile(filepath.Join(base, "lines"))
+		ok(t, err)
+		ok(t, os.Truncate(filepath.Join(base, "lines"), 0))
+		if got := strings.ReplaceAll(told(events(t, b)), "finding.", ""); got != want {
+			t.Errorf("told:\n%s\nwant:\n%s", got, want)
+		}
+	}
+	find := func(n int) { ok(t, find(ctx, db, n)) }
+	lose := func(n int) { ok(t, lose(ctx, db, n)) }
+	step("opened false-admission 1.1", func() { find(0); lose(0); find(1) }) // a state that is new to it: what is there
+	step("opened false-admission 2.1\nclosed false-admission 2.1", func() { find(2); lose(2) })
+	step("opened false-admission 2.2\nclosed false-admission 2.2", func() { find(2); lose(2) })
+	step("closed false-admission 1.1\nopened false-admission 1.2", func() { lose(1); find(1) })
+	step("", func() {
+		f, err := db.Acknowledge(ctx, found(audit.FalseAdmission, "1", 1).ID, "known", time.Unix(9, 0))
+		ok(t, errors.Join(err, db.Commit(ctx)))
+		if f.Acked == 0 {
+			t.Error("not acknowledged")
+		}
+	})
+	step("opened false-admission 4.1", func() { // replayed from entry 0: 1 is gone, and was acknowledged
+		ok(t, db.Close())
+		ok(t, os.RemoveAll(filepath.Join(base, "state")))
+		db, err = state.Open(ctx, filepath.Join(base, "state"))
+		ok(t, err)
+		find(4)
+	})
+	step("opened false-admission 1.3", func() { find(1) })
+	ok(t, db.Close())
 }
 
 // whole checks that a receiver was told everything, each event under one id.

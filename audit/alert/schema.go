@@ -29,6 +29,7 @@ CREATE TABLE findings (
 	log     TEXT NOT NULL,
 	class   TEXT NOT NULL,
 	episode INTEGER NOT NULL, -- how many openings were told; the last of them is this one if told is 1
+	seen    INTEGER NOT NULL, -- the episode that the log's state says that it was in
 	open    INTEGER NOT NULL,
 	told    INTEGER NOT NULL, -- 1: there is an event about this opening
 	acked   INTEGER NOT NULL,
