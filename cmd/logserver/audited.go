@@ -53,11 +53,17 @@ func (r *reloader) readPolicies(ctx context.Context, own *proofs.Policy) (p audi
 			return p, fmt.Errorf("--audited-policy: %w", err)
 		}
 	}
-	found := findAuditors(ctx, own, r.origin)
+	return p, refuseAuditors(ctx, p, r.origin)
+}
+
+// refuseAuditors returns an error if the policy by which the log with an origin publishes
+// needs an auditor, as the policies say or an auditor itself.
+func refuseAuditors(ctx context.Context, p audited.Policies, origin string) error {
+	found := findAuditors(ctx, p.Published, origin)
 	if err := p.CheckPublished(func(key proofs.Key) bool { return found[key] }); err != nil {
-		return p, fmt.Errorf("--policy: %w", err)
+		return fmt.Errorf("--policy: %w", err)
 	}
-	return p, nil
+	return nil
 }
 
 // findFor is how long each witness is given to say that it is an auditor. One that does not

@@ -38,6 +38,11 @@ func TestAuditedPolicy(t *testing.T) {
 		}
 	}
 	refused(2, "--policy: the policy cannot be met without auditor, which audits", "--policy", w.Path("devices"))
+	w.Write(t, "unnamed", strings.ReplaceAll(devices, "auditors", "others"))
+	refused(2, "--policy: the policy cannot be met without auditor, which audits", "--policy", w.Path("unnamed"))
+	if _, stderr, code := runtest.Run(t, "logserver", "freeze", "--dir", w.Path("log"), "--policy", w.Path("unnamed"), "--i-know"); code != 2 || !strings.Contains(stderr, "which audits") {
+		t.Errorf("freeze: exit %d %s", code, stderr)
+	}
 	refused(2, "the policy cannot be met without auditor, which audits", "--policy", w.Path("devices"), "--audited-policy", w.Path("devices"))
 	refused(2, "--audited-policy: the audited policy has no auditors", "--policy", w.Path("policy"), "--audited-policy", w.Path("policy"))
 
@@ -110,7 +115,7 @@ func TestAuditedPolicy(t *testing.T) {
 	w.Log.Stop(t)
 	// An outage does not keep a log from starting, whose policy nobody can tell apart then.
 	w.Log.Args = w.Log.Args[:len(w.Log.Args)-4]
-	w.Write(t, "policy", devices)
+	w.Write(t, "policy", strings.ReplaceAll(devices, "auditors", "others"))
 	w.Log.Start(t)
 	if st := w.statusOf(t, 1); st.Audited != nil || !strings.Contains(st.Unready, "auditor") {
 		t.Errorf("%+v", st)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tuflog/tuflog/internal/cli"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/httpd"
 	"github.com/tuflog/tuflog/log/leader"
 	"github.com/tuflog/tuflog/log/maintain"
@@ -78,6 +79,9 @@ func freeze(ctx context.Context, flags freezeFlags, stderr io.Writer) (size int6
 		return 0, err
 	}
 	if cfg.Publisher.Policy, err = cli.ReadPolicy(flags.policy); err != nil {
+		return 0, err
+	}
+	if err := refuseAuditors(ctx, audited.Policies{Published: cfg.Publisher.Policy}, cfg.Publisher.Signer.Key().Name()); err != nil {
 		return 0, err
 	}
 	gatherer, err := client.NewGatherer(cfg.Publisher.Policy, nil)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
+	"github.com/tuflog/tuflog/log/audited"
 	"github.com/tuflog/tuflog/log/publisher"
 	"github.com/tuflog/tuflog/log/serverlog"
 	"github.com/tuflog/tuflog/witness/client"
@@ -104,7 +105,7 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 			return flags.after(stage)
 		},
 	}
-	r.Publisher = func() (publisher.Config, func(), error) { return flags.confirming(r.Logger) }
+	r.Publisher = func() (publisher.Config, func(), error) { return flags.confirming(ctx, r.Logger) }
 	size, err = r.Run(ctx)
 	flags.to = r.To
 	if errors.As(err, new(*serverlog.OtherTreeError)) {
@@ -114,7 +115,7 @@ func replaceTree(ctx context.Context, flags *replaceFlags, stderr io.Writer) (si
 }
 
 // confirming returns the keys that sign the last tree once more, and the witnesses to cosign it.
-func (f *replaceFlags) confirming(logger *slog.Logger) (cfg publisher.Config, done func(), err error) {
+func (f *replaceFlags) confirming(ctx context.Context, logger *slog.Logger) (cfg publisher.Config, done func(), err error) {
 	keys, err := readKeys(f.place)
 	if err != nil {
 		return cfg, nil, err
@@ -126,6 +127,9 @@ func (f *replaceFlags) confirming(logger *slog.Logger) (cfg publisher.Config, do
 		return cfg, nil, err
 	}
 	if cfg.Policy, err = cli.ReadPolicy(f.policy); err != nil {
+		return cfg, nil, err
+	}
+	if err := refuseAuditors(ctx, audited.Policies{Published: cfg.Policy}, keys[0].Name()); err != nil {
 		return cfg, nil, err
 	}
 	gatherer, err := client.NewGatherer(cfg.Policy, nil)

@@ -76,7 +76,8 @@ func (p Policies) Check() error {
 }
 
 // CheckPublished returns an error if Published needs the cosignature of an auditor: of one in
-// Audited, if there is that, or of a key for which known returns true.
+// Audited, if there is that, of one that Published itself calls so by its group
+// proofs.AuditorsGroup, or of a key for which known returns true.
 func (p Policies) CheckPublished(known func(proofs.Key) bool) error {
 	keys := map[proofs.Key]bool{}
 	if p.Audited != nil {
@@ -88,9 +89,9 @@ func (p Policies) CheckPublished(known func(proofs.Key) bool) error {
 			keys[w.Key] = auditors[w.Name]
 		}
 	}
-	is := map[string]bool{}
+	is, called := map[string]bool{}, p.Published.Auditors()
 	for _, w := range p.Published.Witnesses {
-		is[w.Name] = keys[w.Key] || known(w.Key)
+		is[w.Name] = called[w.Name] || keys[w.Key] || known(w.Key)
 	}
 	isAuditor := func(name string) bool { return is[name] }
 	if p.Published.CanBeMetWithout(isAuditor) || !p.Published.CanBeMetWithout(func(string) bool { return false }) {
