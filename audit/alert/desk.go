@@ -52,13 +52,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Desk, error) {
 	return d, nil
 }
 
-// Sync takes all findings about a log that are there, of which there may be some that Step
-// was not told of: those of a process that died. What else was open is closed. A finding
-// without a digest of its own, one that was not kept, has that of its words.
-func (d *Desk) Sync(ctx context.Context, log, origin string, open []audit.Finding) error {
-	return d.change(ctx, log, origin, func(c *change) error { return c.sync(ctx, open) })
-}
-
+// sync takes all findings about a log that are there. What else was open is closed.
 func (c *change) sync(ctx context.Context, open []audit.Finding) error {
 	before := map[tuf.Digest]bool{}
 	err := query(ctx, c.tx, "SELECT sum FROM findings WHERE origin = ? AND open", []any{c.origin}, func(rows *sql.Rows) error {
@@ -84,27 +78,6 @@ func (c *change) sync(ctx context.Context, open []audit.Finding) error {
 		}
 	}
 	return nil
-}
-
-// Step takes the findings about a log that came, or were acknowledged, and those that went.
-// What it was told before it takes without a second event.
-func (d *Desk) Step(ctx context.Context, log, origin string, opened, closed []audit.Finding) error {
-	if len(opened) == 0 && len(closed) == 0 {
-		return nil
-	}
-	return d.change(ctx, log, origin, func(c *change) error {
-		for i := range opened {
-			if err := c.open(ctx, &opened[i]); err != nil {
-				return err
-			}
-		}
-		for i := range closed {
-			if err := c.close(ctx, closed[i].Digest()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // change makes one transaction, and wakes the destinations that have something to do.

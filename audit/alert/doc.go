@@ -1,12 +1,12 @@
 // Package alert tells people of findings. Begin with [Open], which opens the outbox, and
-// with [Desk.Sync] and [Desk.Step], which take what an auditor has found; [Desk.Run]
-// delivers it.
+// with [Desk.Follow], which takes what has changed in an auditor's state; [Desk.Run] delivers
+// it.
 //
 // A finding that opens, and one that closes, is an [Event] with an id that follows from
 // the log's origin, the finding's digest and the number of times that it has opened: so
 // that a process that dies at any moment and begins again makes the same events, each
 // under the same id. They are kept in an outbox, one SQLite file, from the moment at
-// which Sync or Step returns until each destination has taken them. What was on its way
+// which Follow returns until each destination has taken them. What was on its way
 // when a process died comes again, under the same id.
 //
 // An outbox belongs to the states of its logs: a finding whose opening was told is known

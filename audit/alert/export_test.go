@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/tuflog/tuflog/audit"
 )
 
 // Dialable says whether a receiver at an IP address may be dialed.
@@ -25,4 +27,26 @@ func Dialer(allowPrivate bool) *net.Dialer { return dialer(allowPrivate) }
 func (d *Desk) MakeHealth(ctx context.Context) error {
 	_, err := d.health(ctx)
 	return err
+}
+
+// Sync takes all findings about a log that are there.
+func (d *Desk) Sync(ctx context.Context, log, origin string, open []audit.Finding) error {
+	return d.change(ctx, log, origin, func(c *change) error { return c.sync(ctx, open) })
+}
+
+// Step takes the findings about a log that came, or were acknowledged, and those that went.
+func (d *Desk) Step(ctx context.Context, log, origin string, opened, closed []audit.Finding) error {
+	return d.change(ctx, log, origin, func(c *change) error {
+		for i := range opened {
+			if err := c.open(ctx, &opened[i]); err != nil {
+				return err
+			}
+		}
+		for i := range closed {
+			if err := c.close(ctx, closed[i].Digest()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

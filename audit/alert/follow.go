@@ -21,9 +21,10 @@ type State interface {
 }
 
 // Follow takes what has changed of the findings in a log's state since it did last, in this
-// process or an earlier one: it does the work of Sync and of Step. What came and went
-// between is told as well, even if the process died meanwhile; of the findings of a state
-// that it follows for the first time it tells those that are there.
+// process or an earlier one. What came and went between is told as well, even if the process
+// died meanwhile; of the findings of a state that it follows for the first time it tells
+// those that are there. Findings that have not been committed to the state must not be seen
+// by it: they could come again, as another episode.
 func (d *Desk) Follow(ctx context.Context, log, origin string, db State) error {
 	last, err := db.LastChange(ctx)
 	if err != nil {

@@ -307,12 +307,7 @@ func (f *follower) tell(ctx context.Context) error {
 			return err
 		}
 	}
-	err = f.m.alert(func(d *alert.Desk) error {
-		if kind == NewsThere {
-			return d.Sync(ctx, f.log.Name, f.origin(), opened)
-		}
-		return d.Step(ctx, f.log.Name, f.origin(), opened, gone)
-	})
+	err = f.m.alert(func(d *alert.Desk) error { return d.Follow(ctx, f.log.Name, f.origin(), db) })
 	if err != nil {
 		if ctx.Err() == nil {
 			f.logger.Error("not told yet: the outbox cannot be written", "error", err)

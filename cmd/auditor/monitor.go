@@ -20,7 +20,7 @@ docs/monitor.md describes it.`,
   auditor monitor test-alert --config monitor.toml
   auditor monitor run --config monitor.toml`,
 	}
-	cmd.AddCommand(newMonitorInit(), newMonitorCheck(), newMonitorRun(), newMonitorTestAlert())
+	cmd.AddCommand(newMonitorInit(), newMonitorCheck(), newMonitorRun(), newMonitorTestAlert(), newMonitorDestinations(), newMonitorEnable())
 	return cmd
 }
 
