@@ -78,6 +78,9 @@ type RepositoryConfig struct {
 
 	Expectations    string `toml:"expectations"` // URL or path of signed expectations; empty: none
 	ExpectationsKey string `toml:"expectations_key"`
+	// ExpectationsLate is how long after a release expectations may come that allow it; it is
+	// reported only then. 0: they have to be there before.
+	ExpectationsLate time.Duration `toml:"expectations_late"`
 }
 
 // Read reads a configuration file. Its errors name the file, the line if it is known, the key,
@@ -284,6 +287,9 @@ func (r *RepositoryConfig) check(at string) error {
 	}
 	if (r.Expectations == "") != (r.ExpectationsKey == "") {
 		return fmt.Errorf("%s.expectations: want both expectations and expectations_key, or neither", at)
+	}
+	if r.ExpectationsLate < 0 {
+		return fmt.Errorf("%s.expectations_late: %v: want 0 or more", at, r.ExpectationsLate)
 	}
 	if r.ExpectationsKey != "" {
 		if _, err := proofs.ParseKey(r.ExpectationsKey); err != nil {

@@ -41,7 +41,7 @@ func TestWrongConfig(t *testing.T) {
 		{"unknown key", small + "intervall = \"3s\"\n", `m.toml:5: log.intervall: unknown key: remove it, or write one of interval, mirror, name, policy, repository`},
 		{"unknown key at the top", "dirr = 'x'\n" + small, "m.toml:1: dirr: unknown key: remove it, or write one of "},
 		{"unknown table", small + "[cosigner]\nname = 'x'\n", "m.toml:5: cosigner: unknown key"},
-		{"unknown key in a later table", small + "[[log]]\nname = 'b'\npolicy = 'p'\n[[log.repository]]\nid = '0011'\nurl = 'https://x.example/'\n", "m.toml:10: log.repository.url: unknown key: remove it, or write one of every, expectations, expectations_key, id, name, stale, urls"},
+		{"unknown key in a later table", small + "[[log]]\nname = 'b'\npolicy = 'p'\n[[log.repository]]\nid = '0011'\nurl = 'https://x.example/'\n", "m.toml:10: log.repository.url: unknown key: remove it, or write one of every, expectations, expectations_key, expectations_late, id, name, stale, urls"},
 		{"name of a folder", strings.Replace(small, "example", "../x", 1), `m.toml:3: log[0].name: "../x": want up to 64`},
 		{"name of a status", strings.Replace(small, "example", "x.status.json", 1), `m.toml:3: log[0].name: `},
 		{"two of one name", small + "[[log]]\nname = 'example'\npolicy = 'p'\n", `m.toml:6: log[1].name: "example" is the name of another [[log]], too`},

@@ -35,6 +35,7 @@ type follower struct {
 	logger     *slog.Logger
 	witnesses  []*witness
 	live       []*live
+	expected   []*expectations
 	copier     *copier // nil: no copy is kept
 
 	stop  context.CancelFunc // ends run
@@ -93,6 +94,15 @@ func (m *Monitor) newFollower(log Log) (*follower, error) {
 			f.live = append(f.live, newLive(f, r, u))
 		}
 		f.status.Repositories = append(f.status.Repositories, s)
+	}
+	for i := range log.Repositories {
+		e, err := f.newExpectations(i)
+		if err != nil {
+			return nil, err
+		}
+		if e != nil {
+			f.expected = append(f.expected, e)
+		}
 	}
 	return f, nil
 }
@@ -159,6 +169,9 @@ func (f *follower) run(ctx context.Context) {
 	for _, l := range f.live {
 		beside.Go(func() { l.run(asking) })
 	}
+	for _, e := range f.expected {
+		beside.Go(func() { e.Run(asking) })
+	}
 	if f.copier != nil {
 		beside.Go(func() { f.copier.run(asking) })
 	}
@@ -224,6 +237,9 @@ func (f *follower) took(ctx context.Context, step audit.StepResult, stepErr erro
 		return err
 	}
 	if err := f.takeLive(ctx, step, done && step.Waiting == 0); err != nil {
+		return err
+	}
+	if err := f.takeExpectations(ctx, done && step.Waiting == 0); err != nil {
 		return err
 	}
 	first := done && step.Waiting == 0 && step.Checkpoint != nil && !f.reported
@@ -446,6 +462,7 @@ func (f *follower) once(ctx context.Context) (*audit.Report, error) {
 		}
 		if looks == 0 {
 			f.askAll(ctx)
+			f.readExpectations(ctx)
 		}
 		if err := f.took(ctx, step, stepErr); err != nil {
 			return nil, err

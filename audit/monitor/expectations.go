@@ -1,0 +1,75 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/tuflog/tuflog/audit/expected"
+	"github.com/tuflog/tuflog/proofs"
+)
+
+// expectations is what a vendor says will be released of a repository.
+type expectations struct {
+	*expected.Watcher
+	repository int // in the configuration and in the status
+}
+
+// newExpectations returns those of the i-th repository; nil: none are configured.
+func (f *follower) newExpectations(i int) (*expectations, error) {
+	r := f.log.Repositories[i]
+	if r.Expectations == "" {
+		return nil, nil
+	}
+	key, err := proofs.ParseKey(r.ExpectationsKey)
+	if err != nil {
+		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)
+	}
+	w, err := expected.New(expected.Config{
+		Name: r.Name, Repository: r.ID, From: r.Expectations, Keys: []proofs.Key{key}, Late: r.ExpectationsLate,
+		Client: f.m.opts.Client, Now: f.m.opts.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("repository[%d].expectations_key: %w", i, err)
+	}
+	return &expectations{w, i}, nil
+}
+
+// readExpectations reads all of them once, at the same time.
+func (f *follower) readExpectations(ctx context.Context) {
+	var reading sync.WaitGroup
+	for _, e := range f.expected {
+		reading.Go(func() { e.Read(ctx) })
+	}
+	reading.Wait()
+}
+
+// takeExpectations compares what came with what was expected. whole says that the log has just
+// been read to its end.
+func (f *follower) takeExpectations(ctx context.Context, whole bool) error {
+	for _, e := range f.expected {
+		if err := e.Step(ctx, f.a, f.a.Source(), whole); err != nil {
+			return err
+		}
+		s := e.Status()
+		said := Expectations{From: e.Source(), Version: s.Version, Trouble: s.Trouble}
+		if !s.Read.IsZero() {
+			said.Read = s.Read.Unix()
+		}
+		if s.Version > 0 {
+			said.Expires = s.Until.Unix()
+		}
+		f.mu.Lock()
+		r := &f.status.Repositories[e.repository]
+		before := *r
+		r.Expectations = &said
+		if !s.Repository.IsZero() {
+			r.ID = s.Repository
+		}
+		if old := before.Expectations; old == nil || old.Version != said.Version || old.Trouble != said.Trouble || before.ID != r.ID {
+			f.differs = true
+		}
+		f.mu.Unlock()
+	}
+	return nil
+}
