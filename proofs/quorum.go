@@ -84,9 +84,7 @@ func (p *Policy) Satisfied(have func(witness string) bool) error {
 	if err == nil {
 		return nil
 	}
-	auditors := p.Auditors()
-	isAuditor := func(name string) bool { return auditors[name] }
-	if len(auditors) > 0 && !p.CanBeMetWithout(isAuditor) && p.satisfied(func(name string) bool { return have(name) || isAuditor(name) }) == nil {
+	if auditors := p.Auditors(); p.NeedsAuditor() && p.satisfied(func(name string) bool { return have(name) || auditors[name] }) == nil {
 		for _, w := range p.Witnesses {
 			if auditors[w.Name] && !have(w.Name) {
 				err.Auditors = append(err.Auditors, w.Name)
@@ -148,6 +146,12 @@ func (p *Policy) Auditors() map[string]bool {
 		}
 	}
 	return nil
+}
+
+// NeedsAuditor reports whether the quorum cannot be met without one of the Auditors.
+func (p *Policy) NeedsAuditor() bool {
+	auditors := p.Auditors()
+	return len(auditors) > 0 && !p.CanBeMetWithout(func(name string) bool { return auditors[name] })
 }
 
 // within adds the witnesses of a group. Groups have only groups before them as members.

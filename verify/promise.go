@@ -70,8 +70,7 @@ func (e *explainer) warn(format string, args ...any) {
 // parties counts witnesses. Two histories can be shown if the witnesses that two quorums
 // have in common all lie; and there is no quorum if the others are none.
 func (e *explainer) parties() {
-	auditors := e.policy.Auditors()
-	e.audited = len(auditors) > 0 && !e.policy.CanBeMetWithout(func(name string) bool { return auditors[name] })
+	e.audited = e.policy.NeedsAuditor()
 	e.of = map[string]string{}
 	for _, w := range e.policy.Witnesses {
 		e.of[w.Name] = w.Key.Name()

@@ -16,6 +16,9 @@ import (
 // A device whose policy needs an auditor beside two of three witnesses accepts only what the
 // auditor has cosigned too, and says when nothing else is missing.
 func TestAuditorIsNeeded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a dozen processes; proofs and verify test the parts")
+	}
 	s := newSite(t)
 	s.release("app", "one")
 	auditor := testlog.NewSigner(t, "auditor.example", proofs.CosignatureV1)
@@ -60,6 +63,21 @@ func TestAuditorIsNeeded(t *testing.T) {
 	proof(0, 2, 3)
 	d.refresh().want(0)
 	d.download("app").want(0)
+
+	// A bundle is given the proofs that the auditor has cosigned, which the log has apart.
+	text, err := os.ReadFile(s.log.policy)
+	s.must(err)
+	s.must(os.WriteFile(s.log.policy, []byte(strings.Replace(string(text), "\n", " "+s.url+"/log\n", 1)), 0o644))
+	path, r := d.create("--target-name", "app")
+	r.want(0)
+	s.seen()
+	d.run("bundle", "refresh", path, "--policy", s.log.policy).want(1, "the log has no answer yet that its auditors have cosigned", "404")
+	entry := fmt.Sprintf("/log/v1/entries/%d/proof", s.log.size-1)
+	s.set(entry, s.get("/metadata/2.targets.json.tlog-proof"))
+	d.run("bundle", "refresh", path, "--policy", s.log.policy).want(0)
+	if got := s.seen(); !slices.Contains(got, entry+"?audited") || slices.Contains(got, entry) {
+		t.Errorf("requests %q", got)
+	}
 	runUpdater(t, "policy", "explain", "--policy", s.log.policy).
 		want(0, "An auditor has to have judged every entry of the log, up to the release, and to hold every file: auditor.", "unless an auditor lies with it")
 }

@@ -445,7 +445,7 @@ func (o *options) refreshBundle(cmd *cobra.Command, path, trustedRoot string) er
 		if err != nil {
 			return nil, err
 		}
-		return o.fetchProof(ctx, client, base, index)
+		return o.fetchProof(ctx, client, base, index, cfg.Policy.NeedsAuditor())
 	}
 	var renewal *bundle.Renewal
 	err = durable.Write(path, 0o644, func(w io.Writer) (err error) {
@@ -472,14 +472,20 @@ func logURL(policy *proofs.Policy, origin string) (string, error) {
 	return "", fmt.Errorf("the trust policy has no URL for log %s", printable.Line(origin))
 }
 
-// fetchProof asks a log for the newest proof of an entry.
-func (o *options) fetchProof(ctx context.Context, client *http.Client, base string, index int64) ([]byte, error) {
+// fetchProof asks a log for the newest proof of an entry, or the newest one that auditors have
+// cosigned.
+func (o *options) fetchProof(ctx context.Context, client *http.Client, base string, index int64, audited bool) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	url := base + "/v1/entries/" + strconv.FormatInt(index, 10) + "/proof"
+	unanswered := "the log did not answer"
+	if audited {
+		url += "?audited"
+		unanswered = "the log has no answer yet that its auditors have cosigned"
+	}
 	proof, err := fetch.Pace{Rate: o.minRate}.Get(ctx, client, url, proofs.MaxProofSize)
 	if err != nil {
-		return nil, &verify.Refusal{Code: verify.CodeNetwork, Detail: "the log did not answer", Err: err}
+		return nil, &verify.Refusal{Code: verify.CodeNetwork, Detail: unanswered, Err: err}
 	}
 	return proof, nil
 }

@@ -99,7 +99,11 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.packed == r.URL.Path {
 		w.Header().Set("Content-Encoding", "gzip")
 	}
-	s.requests = append(s.requests, r.URL.EscapedPath())
+	asked := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		asked += "?" + r.URL.RawQuery
+	}
+	s.requests = append(s.requests, asked)
 	if status := s.status[r.URL.Path]; status != 0 {
 		w.WriteHeader(status)
 		return

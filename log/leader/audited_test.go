@@ -1,6 +1,7 @@
 package leader_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,7 +18,8 @@ import (
 	"github.com/tuflog/tuflog/proofs"
 )
 
-// The audited checkpoint is served beside the newest one, with proofs of what it includes.
+// The audited checkpoint is served beside the newest one, with proofs of what it includes, by
+// the front end that leads and by one that follows.
 func TestAuditedIsServed(t *testing.T) {
 	auditor := logtest.NewSigner(t, "auditor.example", proofs.CosignatureV1)
 	now := time.Unix(1700000000, 0) // when the witnesses cosign
@@ -35,27 +37,31 @@ func TestAuditedIsServed(t *testing.T) {
 		_, _ = w.Write(note.Marshal())
 	}))
 	t.Cleanup(at.Close)
-	fixture := logtest.New(t)
-	text, _, _ := strings.Cut(string(fixture.Policy.Marshal()), "quorum")
+	c := newCluster(t, nil)
+	text, _, _ := strings.Cut(string(c.Policy.Marshal()), "quorum")
 	policy, err := proofs.ParsePolicy(fmt.Appendf(nil, "%switness a %v %s\ngroup auditors any a\ngroup devices all all auditors\nquorum devices\n", text, auditor.Key(), at.URL))
 	check(t, err)
 	keeper, err := audited.Open(audited.Config{
-		Policies: audited.Policies{Audited: policy, Published: fixture.Policy},
-		Keys:     []proofs.Key{fixture.Cfg.Signer.Key()}, Path: filepath.Join(t.TempDir(), "audited"),
+		Policies: audited.Policies{Audited: policy, Published: c.Policy},
+		Keys:     []proofs.Key{c.Cfg.Signer.Key()}, Path: filepath.Join(t.TempDir(), "audited"),
 		Now: func() time.Time { return now },
 	})
 	check(t, err)
-	r := &running{Fixture: fixture, dir: t.TempDir(), config: leader.Config{}}
-	r.config.Audited = keeper
-	r.begin(t)
+	c.change = func(cfg *leader.Config) { cfg.Audited = keeper }
+	r, follows := c.front(t), c.front(t)
+	r.lead(t)
 	look := func() {
 		now = now.Add(time.Minute)
-		keeper.Look(t.Context(), r.log.Board())
+		follows.follower.Renew(t.Context())
+		keeper.Look(t.Context(), follows.follower.Board())
 	}
 
 	notYet := func(path string, retry bool, words string) {
 		t.Helper()
 		resp, body := r.do(t, "GET", path, nil)
+		if other, _ := follows.do(t, "GET", path, nil); other.StatusCode != resp.StatusCode {
+			t.Errorf("GET %s: %d of the leader, %d of the follower", path, resp.StatusCode, other.StatusCode)
+		}
 		if resp.StatusCode != 404 || (resp.Header.Get("Retry-After") != "") != retry || !strings.Contains(string(body), words) {
 			t.Errorf("GET %s: %d, Retry-After %q: %s", path, resp.StatusCode, resp.Header.Get("Retry-After"), body)
 		}
@@ -87,6 +93,12 @@ func TestAuditedIsServed(t *testing.T) {
 	check(t, err)
 	if sc, err := proof.Verify(policy, proof.Extra); err != nil || sc.Tree.N != 1 {
 		t.Errorf("%v, %v", sc, err)
+	}
+	if _, at := follows.do(t, "GET", "/checkpoint/audited", nil); !bytes.Equal(at, note) {
+		t.Errorf("the follower serves %s", at)
+	}
+	if _, at := follows.do(t, "GET", "/v1/entries/0/proof?audited", nil); !bytes.Equal(at, sidecar) {
+		t.Errorf("the follower proves %s", at)
 	}
 	// The newest proof is of the larger tree, which no auditor has cosigned.
 	newest, err := r.client.EntryProof(t.Context(), 0)

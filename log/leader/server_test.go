@@ -46,20 +46,14 @@ var ownTokens log.Tokens = (*sqlite.Blobs)(nil)
 func start(t testing.TB, change func(*leader.Config)) *running {
 	t.Helper()
 	r := &running{Fixture: logtest.New(t), dir: t.TempDir()}
+	check(t, sqlite.CreateBlobs(filepath.Join(r.dir, "blobs.db")))
+	check(t, sqlite.CreateState(filepath.Join(r.dir, "state.db")))
 	if change != nil {
 		change(&r.config)
 	}
-	r.begin(t)
-	return r
-}
-
-// begin creates the log and opens it, until the test ends.
-func (r *running) begin(t testing.TB) {
-	t.Helper()
-	check(t, sqlite.CreateBlobs(filepath.Join(r.dir, "blobs.db")))
-	check(t, sqlite.CreateState(filepath.Join(r.dir, "state.db")))
 	r.open(t)
 	t.Cleanup(func() { r.close(t) })
+	return r
 }
 
 func (r *running) open(t testing.TB) {
