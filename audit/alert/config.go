@@ -49,7 +49,7 @@ type Config struct {
 type Log struct {
 	Name         string
 	Policy       string // path of the trust policy
-	URL          string // where the log is read from: a URL or a folder
+	URL          string // where the log is read from; empty: the policy names it
 	StateDir     string // audit.Config.StateDir
 	Mirror       string // a folder with a copy; empty: none
 	Repositories []Repository
@@ -232,6 +232,16 @@ func (c Config) withDefaults() Config {
 		for _, name := range slices.Sorted(maps.Keys(c.To)) {
 			if c.To[name].Type == typeMail {
 				c.HealthMails.To = append(c.HealthMails.To, name)
+			}
+		}
+	}
+	// A command may be pasted in any folder.
+	c.Logs = slices.Clone(c.Logs)
+	for i := range c.Logs {
+		l := &c.Logs[i]
+		for _, path := range []*string{&l.Policy, &l.StateDir, &l.Mirror} {
+			if abs, err := filepath.Abs(*path); err == nil && *path != "" {
+				*path = abs
 			}
 		}
 	}

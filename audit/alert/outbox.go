@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// maxCauses is how many causes a digest has.
+	// maxCauses is how many causes a digest has. Tampering and equivocation are never left out.
 	maxCauses = 500
 	// maxOthers is how many ids an event has of those that it stands for.
 	maxOthers = 100
@@ -376,8 +376,14 @@ func digestOf(dest string, list []queued, now time.Time) *Event {
 	slices.SortStableFunc(e.Causes, func(a, b Cause) int {
 		return cmp.Or(cmp.Compare(slices.Index(allClasses, a.Class), slices.Index(allClasses, b.Class)), cmp.Compare(a.Log, b.Log))
 	})
-	if n := len(e.Causes) - maxCauses; n > 0 {
-		e.Causes, e.Omitted = e.Causes[:maxCauses], n
+	// They are the first.
+	grave := slices.IndexFunc(e.Causes, func(c Cause) bool { return c.Class != audit.Tampering && c.Class != audit.Equivocation })
+	if grave < 0 {
+		grave = len(e.Causes)
+	}
+	if room := max(maxCauses, grave); len(e.Causes) > room {
+		e.Omitted = len(e.Causes) - room
+		e.Causes = e.Causes[:room]
 	}
 	return e
 }

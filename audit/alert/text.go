@@ -213,11 +213,14 @@ func (c *Config) command(log string, f *audit.Finding) string {
 				return "auditor evidence check --policy " + printable.ShellWord(l.Policy) + " " + printable.ShellWord(filepath.Join(l.StateDir, "evidence", folder, file.Name))
 			}
 		}
-		from := l.URL
+		from := l.URL // empty: the policy names it
 		if l.Mirror != "" {
 			from = l.Mirror
 		}
-		return "auditor replay --log " + printable.ShellWord(from) + " --policy " + printable.ShellWord(l.Policy)
+		if from != "" {
+			from = " --log " + printable.ShellWord(from)
+		}
+		return "auditor replay --policy " + printable.ShellWord(l.Policy) + from
 	}
 	return ""
 }

@@ -137,7 +137,7 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("the other was told %q", got)
 	}
 	first := r.take(t)[0]
-	if first.Command != "auditor replay --log https://log.example --policy '/etc/my policy.txt'" || first.Link != "https://audit.example/logs/example/findings/"+a.ID {
+	if first.Command != "auditor replay --policy '/etc/my policy.txt' --log https://log.example" || first.Link != "https://audit.example/logs/example/findings/"+a.ID {
 		t.Errorf("%+v", first)
 	}
 	tries := 1
