@@ -68,6 +68,8 @@ type Auditor struct {
 	looked  int64        // when the last tree was verified, in POSIX seconds; 0: never
 	blobs   *blobCache
 
+	lookedKept int64 // looked, as the state has it
+
 	packs     *packReader
 	snapshots sharedFiles
 	likely    likelyKeys

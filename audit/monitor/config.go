@@ -46,7 +46,12 @@ type Config struct {
 	Dir    string `toml:"dir"`    // has all that lasts; required
 	Listen string `toml:"listen"` // address of the page, /metrics and the rest; "none": nothing is served; empty: DefaultListen
 	URL    string `toml:"url"`    // at which people reach the page; optional
-	Logs   []Log  `toml:"log"`
+	// Contact says how the operator is reached, on the page; optional.
+	Contact string `toml:"contact"`
+	// ClientAddressHeader is the header in which a proxy in front gives the client's address;
+	// empty: there is no proxy.
+	ClientAddressHeader string `toml:"client_address_header"`
+	Logs                []Log  `toml:"log"`
 
 	Alerts                // who is told of what
 	Cosign *cosign.Config `toml:"cosign"` // nil: this auditor does not cosign
@@ -295,6 +300,9 @@ func (r *RepositoryConfig) check(at string) error {
 		if _, err := proofs.ParseKey(r.ExpectationsKey); err != nil {
 			return fmt.Errorf("%s.expectations_key: %w", at, err)
 		}
+	}
+	if err := checkDuration(r.ExpectationsLate, time.Second); err != nil {
+		return fmt.Errorf("%s.expectations_late: %w", at, err)
 	}
 	if strings.Contains(r.Expectations, "://") {
 		if err := checkURL(r.Expectations); err != nil {

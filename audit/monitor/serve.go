@@ -46,14 +46,7 @@ func (m *Monitor) Handler(registry *prometheus.Registry, rest http.Handler) (htt
 	mux.HandleFunc("GET /readyz", m.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /mirror/{log}/{path...}", m.mirrored)
-	mux.HandleFunc("/feeds/", func(w http.ResponseWriter, r *http.Request) {
-		var feeds http.Handler
-		_ = m.alert(func(d *alert.Desk) error {
-			feeds = d.Feeds(m.Config().Alerts.URL)
-			return nil
-		})
-		feeds.ServeHTTP(w, r)
-	})
+	mux.Handle("/feeds/", m.Feeds())
 	if m.cosigner != nil {
 		mux.Handle(cosign.Prefix+"/", http.StripPrefix(cosign.Prefix, m.cosigner.Handler()))
 	}
@@ -61,6 +54,29 @@ func (m *Monitor) Handler(registry *prometheus.Registry, rest http.Handler) (htt
 		mux.Handle("/", rest)
 	}
 	return mux, nil
+}
+
+// Feeds answers below /feeds/, by the configuration of the time (alert.Reader.Feeds).
+func (m *Monitor) Feeds() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var feeds http.Handler
+		_ = m.alert(func(d *alert.Desk) error {
+			feeds = d.Feeds(m.Config().Alerts.URL)
+			return nil
+		})
+		feeds.ServeHTTP(w, r)
+	})
+}
+
+// Keys are the public keys with which this auditor cosigns; none if it does not.
+func (m *Monitor) Keys() []string {
+	var list []string
+	if m.cosigner != nil {
+		for _, k := range m.cosigner.Keys() {
+			list = append(list, k.String())
+		}
+	}
+	return list
 }
 
 func text(w http.ResponseWriter, status int, s string) {

@@ -69,6 +69,11 @@ func TestMonitor(t *testing.T) {
 	if code, text := get(s, "/healthz"); code != http.StatusOK {
 		t.Errorf("%d %s", code, text)
 	}
+	for _, path := range []string{"/", "/feeds/all.atom", "/logs/one/"} {
+		if code, text := get(s, path); code != http.StatusOK || !strings.HasPrefix(text, "<") {
+			t.Errorf("%s: %d %.100s", path, code, text)
+		}
+	}
 	// Another process may look, but not have the directory.
 	_, errs := w.run(1, "monitor", "run", "--config", file, "--listen", "127.0.0.1:0")
 	w.wantAll(errs, "in use by auditor monitor run")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/tuflog/tuflog/audit"
 	"github.com/tuflog/tuflog/audit/monitor"
+	"github.com/tuflog/tuflog/audit/page"
 	"github.com/tuflog/tuflog/internal/cli"
 	"github.com/tuflog/tuflog/internal/printable"
 	"github.com/tuflog/tuflog/internal/room"
@@ -106,6 +108,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	reloaded := func(*monitor.Config) error { return nil }
 	work := func(ctx context.Context) error {
 		if err := sdnotify.Notify(sdnotify.Ready); err != nil {
 			logger.Warn("not told systemd", "error", err)
@@ -114,7 +117,7 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 		defer reloading.Wait()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		reloading.Go(func() { o.reload(ctx, m, hup, logger) })
+		reloading.Go(func() { o.reload(ctx, m, hup, reloaded, logger) })
 		err := m.Run(ctx)
 		return errors.Join(err, sdnotify.Notify(sdnotify.Stopping))
 	}
@@ -123,7 +126,13 @@ func (o *monitorRunFlags) run(ctx context.Context, stdout, stderr io.Writer) (er
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	handler, err := m.Handler(registry, nil)
+	var pages pages
+	if err := pages.show(m, cfg, logger); err != nil {
+		return err
+	}
+	defer pages.close()
+	reloaded = func(cfg *monitor.Config) error { return pages.show(m, cfg, logger) }
+	handler, err := m.Handler(registry, &pages)
 	if err != nil {
 		return err
 	}
@@ -146,7 +155,7 @@ const (
 )
 
 // reload takes over the configuration at each SIGHUP, until the context ends.
-func (o *monitorRunFlags) reload(ctx context.Context, m *monitor.Monitor, hup <-chan os.Signal, logger *slog.Logger) {
+func (o *monitorRunFlags) reload(ctx context.Context, m *monitor.Monitor, hup <-chan os.Signal, reloaded func(*monitor.Config) error, logger *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -156,6 +165,9 @@ func (o *monitorRunFlags) reload(ctx context.Context, m *monitor.Monitor, hup <-
 		cfg, err := o.read()
 		if err == nil {
 			err = m.Reload(ctx, cfg)
+		}
+		if err == nil {
+			err = reloaded(cfg)
 		}
 		if err != nil && ctx.Err() == nil {
 			m.Refused(err)
@@ -191,4 +203,45 @@ func (o *monitorRunFlags) lookOnce(cmd *cobra.Command) (err error) {
 		return err
 	}
 	return verdict(all, lookErr, audit.Class.Fails)
+}
+
+// pages are the web pages of the configuration of the time.
+type pages struct {
+	mu  sync.RWMutex
+	now *page.Server
+}
+
+// show shows the pages of another configuration from now on.
+func (p *pages) show(m *monitor.Monitor, cfg *monitor.Config, logger *slog.Logger) error {
+	c, err := pagesOf(cfg)
+	if err != nil {
+		return err
+	}
+	c.Contact, c.ClientAddressHeader, c.Logger, c.Feeds = cfg.Contact, cfg.ClientAddressHeader, logger, m.Feeds()
+	c.Cosigns = m.Keys()
+	next, err := page.New(c)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock() // nothing is being answered
+	defer p.mu.Unlock()
+	before := p.now
+	p.now = next
+	if before != nil {
+		return before.Close()
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	p.now.ServeHTTP(w, r)
+}
+
+func (p *pages) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.now.Close()
 }

@@ -95,6 +95,9 @@ func pageStatus(s *monitor.Status) *page.Status {
 	for _, w := range s.Witnesses {
 		p.Witnesses = append(p.Witnesses, page.WitnessStatus{Name: w.Name, Size: w.Size, Time: w.Time, Asked: w.Asked, Trouble: w.Trouble})
 	}
+	if a := s.Audited; a != nil {
+		p.Audited = &page.AuditedStatus{Name: a.Name, Size: a.Size, Time: a.Time, Stopped: a.Stopped}
+	}
 	for _, r := range s.Repositories {
 		if r.ID == (tuf.Digest{}) {
 			continue // the log does not have it yet
