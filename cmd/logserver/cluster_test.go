@@ -281,6 +281,7 @@ func TestFrontEnds(t *testing.T) {
 	if index := w.submitAt(t, reader, id, v, "through one without a key"); index != 8 {
 		t.Errorf("at %d", index)
 	}
+	w.audit(t, reader, 8)
 	for _, s := range w.fronts[:2] {
 		s.End(t, syscall.SIGTERM)
 	}
@@ -296,6 +297,35 @@ func TestFrontEnds(t *testing.T) {
 	}
 	if !testing.Short() { // it waits for seven seconds
 		w.anotherKey(t, follower)
+	}
+}
+
+// audit gives all front ends an audited policy: each of them asks the auditor, and serves what
+// it shows, also the one that has no key. An entry at index is in the log.
+func (w *sharedWorld) audit(t *testing.T, reader *runtest.Service, index int64) {
+	t.Helper()
+	auditor := runtest.NewAuditor(t, "test.example/log")
+	text, err := os.ReadFile(w.Path("policy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, "devices", auditor.Devices(string(text)))
+	for _, s := range w.fronts {
+		s.End(t, syscall.SIGTERM)
+		s.Args = append(s.Args, "--audited-policy", w.Path("devices"))
+		s.Start(t)
+	}
+	runtest.Eventually(t, "there is a leader", func() bool { status, _ := get(t, reader.URL+"/readyz"); return status == 200 })
+	auditor.Cosign(t, reader.URL)
+	for _, s := range w.fronts {
+		runtest.Eventually(t, "the audited checkpoint is served", func() bool {
+			status, _ := get(t, s.URL+"/checkpoint/audited")
+			return status == 200
+		})
+		if status, body := get(t, fmt.Sprintf("%s/v1/entries/%d/proof?audited", s.URL, index)); status != 200 || !bytes.Contains(body, []byte("auditor.example")) {
+			t.Errorf("%d %s", status, body)
+		}
+		s.Args = s.Args[:len(s.Args)-2] // of the next start
 	}
 }
 

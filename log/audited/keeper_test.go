@@ -383,3 +383,26 @@ func TestPolicies(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whatever an auditor shows, only what the log and the auditor have signed is kept.
+func FuzzShown(f *testing.F) {
+	for _, seed := range []string{"", "log.example\n1\n", "log.example\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— log.example AAAA\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, note []byte) {
+		w := newWorld(t, 1)
+		w.Grow(w.publisher, 3)
+		w.auditors[0].show(note, 0)
+		w.look()
+		w.want(0)
+		// Beside it, and behind it.
+		whole := w.auditors[0].cosigns(t, w.publisher.Published().Note, w.now)
+		w.auditors[0].show(append(bytes.Clone(whole), note...), 0)
+		w.look()
+		if got := w.keeper.Newest(); got.Note != nil {
+			if sc, err := w.cfg.Audited.OpenCheckpoint(got.Note); err != nil || sc.Tree != w.publisher.Published().Tree {
+				t.Errorf("%q is kept: %v", got.Note, err)
+			}
+		}
+	})
+}
