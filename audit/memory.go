@@ -200,7 +200,12 @@ func (a *Auditor) judged(ctx context.Context, l *loaded, verdict Verdict) error 
 		return err
 	}
 	a.next++
-	if a.next%proofs.FullWidth == 0 && (a.next-a.committed >= maxUncommitted || time.Since(a.committedAt) >= maxUncommittedTime) {
+	whole := a.next%proofs.FullWidth == 0
+	if whole && a.next-a.committed >= maxUncommitted {
+		return a.commit(ctx)
+	}
+	// Others have to wait for the commit.
+	if time.Since(a.committedAt) >= maxUncommittedTime && (whole || a.db.Awaited()) {
 		return a.commit(ctx)
 	}
 	return nil

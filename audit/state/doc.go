@@ -28,8 +28,8 @@
 // when it is large.
 //
 // Package state knows leaves and trees, and judges nothing: package audit does, which
-// writes here. One process has a directory at a time. A DB is not safe for concurrent
-// use, and a View is.
+// writes here. One process has a directory at a time; beside it, others may read it, and
+// [Acknowledge] findings. A DB is not safe for concurrent use, and a View is.
 //
 // # Queries
 //

@@ -2,10 +2,7 @@ package state
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tuflog/tuflog/tuf"
@@ -264,50 +261,4 @@ func (db *DB) FinishReplay(ctx context.Context, now time.Time) error {
 		return err
 	}
 	return db.Commit(ctx)
-}
-
-// errUnknownFinding is wrapped if no finding has the id.
-var errUnknownFinding = errors.New("no such finding")
-
-// Acknowledge notes that somebody knows of a finding: an id, or the beginning of one that
-// is nobody else's. An empty reason takes the acknowledgement back.
-func (db *DB) Acknowledge(ctx context.Context, id, reason string, now time.Time) (Finding, error) {
-	prefix, err := hexPrefix(id)
-	if err != nil {
-		return Finding{}, err
-	}
-	var found []Finding
-	low, high, err := idRange(prefix)
-	if err != nil {
-		return Finding{}, err
-	}
-	err = db.findings(ctx, "WHERE sum >= ? AND sum <= ? LIMIT 2", []any{low[:], high[:]}, func(f Finding) error {
-		found = append(found, f)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return Finding{}, err
-	case len(found) == 0:
-		return Finding{}, fmt.Errorf("%w: %q", errUnknownFinding, id)
-	case len(found) > 1:
-		return Finding{}, fmt.Errorf("%w: %q is the beginning of several ids: %s and %s", errUnknownFinding, id, found[0].ID(), found[1].ID())
-	}
-	f := found[0]
-	f.Acked, f.Reason = now.Unix(), reason
-	if reason == "" {
-		f.Acked = 0
-	}
-	if _, err := db.write(ctx, "UPDATE findings SET acked = ?, reason = ? WHERE sum = ?", f.Acked, f.Reason, f.Sum[:]); err != nil {
-		return Finding{}, err
-	}
-	return f, db.Commit(ctx)
-}
-
-func hexPrefix(id string) (string, error) {
-	id = strings.ToLower(id)
-	if len(id) < 4 || len(id) > 2*len(tuf.Digest{}) || strings.Trim(id, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("%w: id %q, want 4 to 64 hex digits", errUnknownFinding, id)
-	}
-	return id, nil
 }

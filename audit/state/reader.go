@@ -17,10 +17,11 @@ type Reader struct {
 	settle func(context.Context) error // writes the rows that wait; nil: none do
 	tally  func(context.Context) error // writes the activity that waits; nil: none does
 
-	size   int64             // how many leaves there are
-	counts map[Verdict]int64 // of these leaves; nil: not known
-	meta   map[string]string
-	repos  map[tuf.Digest]int64
+	reading int               // queries whose rows are being read
+	size    int64             // how many leaves there are
+	counts  map[Verdict]int64 // of these leaves; nil: not known
+	meta    map[string]string
+	repos   map[tuf.Digest]int64
 }
 
 // forget drops what is remembered of the database.
@@ -85,13 +86,13 @@ func (r *Reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// exec runs a statement that writes nothing.
-func (r *Reader) exec(ctx context.Context, query string) error {
+// exec runs a statement.
+func (r *Reader) exec(ctx context.Context, query string, args ...any) error {
 	s, err := r.stmt(ctx, query)
 	if err != nil {
 		return err
 	}
-	_, err = s.ExecContext(ctx)
+	_, err = s.ExecContext(ctx, args...)
 	return explained(err)
 }
 
@@ -135,7 +136,11 @@ func (r *Reader) each(ctx context.Context, query string, args []any, fn func(sca
 	if err != nil {
 		return explained(err)
 	}
-	defer rows.Close()
+	r.reading++
+	defer func() {
+		r.reading--
+		_ = rows.Close() // what went wrong is told by Err
+	}()
 	for rows.Next() {
 		if err := fn(rows.Scan); err != nil {
 			return err

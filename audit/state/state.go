@@ -222,14 +222,9 @@ func (db *DB) write(ctx context.Context, query string, args ...any) (sql.Result,
 func (db *DB) writeNow(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	ctx = context.WithoutCancel(ctx)
 	if !db.writing {
-		s, err := db.stmt(ctx, "BEGIN IMMEDIATE")
-		if err != nil {
+		if err := db.begin(ctx); err != nil {
 			return nil, db.failed(ctx, err)
 		}
-		if _, err := s.ExecContext(ctx); err != nil {
-			return nil, db.failed(ctx, err)
-		}
-		db.writing = true
 	}
 	s, err := db.stmt(ctx, query)
 	if err != nil {
@@ -240,6 +235,20 @@ func (db *DB) writeNow(ctx context.Context, query string, args ...any) (sql.Resu
 		return nil, db.failed(ctx, err)
 	}
 	return result, nil
+}
+
+// begin begins a transaction. It takes SQLite's lock for writing at once, and not while rows
+// are read: a transaction that has read what another process has written since cannot write.
+func (db *DB) begin(ctx context.Context) error {
+	if db.reading > 0 {
+		return &Error{errors.New("a transaction would begin while rows are read")}
+	}
+	db.letOthers(ctx)
+	if err := db.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	db.writing = true
+	return nil
 }
 
 // failed goes back to the last commit.

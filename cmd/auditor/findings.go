@@ -29,6 +29,12 @@ func withState(ctx context.Context, dir string, do func(*state.DB) error) error 
 // writes it.
 func viewState(ctx context.Context, dir string, do func(*state.Reader) error) error {
 	view, err := state.OpenView(ctx, dir)
+	if errors.Is(err, state.ErrVersion) {
+		// A state of a version before is upgraded when it is opened.
+		if err = withState(ctx, dir, func(*state.DB) error { return nil }); err == nil {
+			view, err = state.OpenView(ctx, dir)
+		}
+	}
 	if err != nil {
 		return stateError(dir, err)
 	}
@@ -98,9 +104,10 @@ func newFindingsAck() *cobra.Command {
 		Use:   "ack ID... --reason TEXT --state DIR",
 		Short: "Note that findings are known, and why they may stay",
 		Long: `Note that findings are known, and why they may stay: replay --new-only leaves them out.
-An id, or its beginning, is what auditor findings prints. The note is kept in DIR, on
-this machine, and outlasts that a finding goes and comes back. The log, and other
-auditors, do not know of it.
+An id, or its beginning, is what auditor findings prints. Of several either all are noted
+or none. The note is kept in DIR, on this machine, and outlasts that a finding goes and
+comes back. The log, and other auditors, do not know of it. A replay or a monitor that has
+DIR goes on meanwhile, and knows of the note at once.
 
 Exit codes:
   0  it was noted
@@ -112,20 +119,18 @@ Exit codes:
 			if opts.undo == (opts.reason != "") {
 				return errors.New("want either --reason TEXT or --undo")
 			}
-			return withState(cmd.Context(), opts.state, func(db *state.DB) error {
-				for _, id := range args {
-					f, err := db.Acknowledge(cmd.Context(), id, opts.reason, time.Now())
-					if err != nil {
-						return err
-					}
-					what := "acknowledged"
-					if opts.undo {
-						what = "no longer acknowledged"
-					}
-					fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", f.ID(), what, printable.Line(f.Kind))
-				}
-				return nil
-			})
+			found, err := state.Acknowledge(cmd.Context(), opts.state, args, opts.reason, time.Now())
+			if err != nil {
+				return stateError(opts.state, err)
+			}
+			what := "acknowledged"
+			if opts.undo {
+				what = "no longer acknowledged"
+			}
+			for _, f := range found {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", f.ID(), what, printable.Line(f.Kind))
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&opts.state, "state", "", "`DIR` that replay --state keeps")

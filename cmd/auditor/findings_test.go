@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tuflog/tuflog/audit"
+	"github.com/tuflog/tuflog/internal/lockfile"
 )
 
 // The life of a finding: new once, told, acknowledged; and the state that has it.
@@ -65,10 +66,14 @@ func TestFindingsLife(t *testing.T) {
 	w.wantAll(out, id+" acknowledged: second-payload")
 	out, _ = w.run(0, "findings", "--state", state)
 	w.wantAll(out, "There is 1 finding, of which 1 acknowledged.", id, "the vendor told us")
+	// Also while another has the directory.
+	lock, err := lockfile.AcquireDir(state)
+	w.must(err)
 	w.run(0, "findings", "ack", id, "--undo", "--state", state)
 	if list := kept(); list[0].Acked != 0 {
 		t.Errorf("undone: %+v", list)
 	}
+	w.must(lock.Release())
 
 	// An outage goes, and stays known.
 	w.log.Spoil("checkpoint", func([]byte) ([]byte, error) { return nil, os.ErrDeadlineExceeded })
