@@ -133,8 +133,9 @@ type known struct {
 
 // sent is where an opening went.
 type sent struct {
-	To     string        `json:"to"`
-	Digest time.Duration `json:"digest,omitempty"`
+	To        string        `json:"to"`
+	Digest    time.Duration `json:"digest,omitempty"`
+	Withdrawn bool          `json:"withdrawn,omitempty"` // it was acknowledged before it was delivered
 }
 
 func (c *change) known(ctx context.Context, sum tuf.Digest) (k known, err error) {
@@ -177,20 +178,22 @@ func (c *change) open(ctx context.Context, f *audit.Finding) error {
 	if f.Lived != nil {
 		k.seen = f.Episode
 	}
-	if acked && !k.acked && k.told {
-		if err := c.withdraw(ctx, eventID(Opened, c.origin, sum, k.episode)); err != nil {
-			return err
-		}
-	}
+	changed := acked != k.acked
 	k.acked = acked
 	body := brief(f)
 	if k.body, err = json.Marshal(body); err != nil {
 		return err
 	}
-	if !acked && !k.told {
-		if err := c.tell(ctx, &k, sum, body); err != nil {
-			return err
-		}
+	switch {
+	case !acked && !k.told:
+		err = c.tell(ctx, &k, sum, body)
+	case !acked && changed:
+		err = c.tellWithdrawn(ctx, &k, sum)
+	case changed && k.told:
+		err = c.withdraw(ctx, &k, sum)
+	}
+	if err != nil {
+		return err
 	}
 	return c.keep(ctx, sum, f.Class, k)
 }
@@ -204,7 +207,7 @@ func (c *change) tell(ctx context.Context, k *known, sum tuf.Digest, f *audit.Fi
 	k.told, k.sent = true, nil
 	k.episode++
 	for _, to := range route.To {
-		k.sent = append(k.sent, sent{to, route.Digest})
+		k.sent = append(k.sent, sent{To: to, Digest: route.Digest})
 	}
 	return c.post(ctx, c.event(Opened, f, sum, k.episode), k.sent)
 }
@@ -226,11 +229,7 @@ func (c *change) close(ctx context.Context, sum tuf.Digest) error {
 	if k.told {
 		e := c.event(Closed, &f, sum, k.episode)
 		e.Opening = eventID(Opened, c.origin, sum, k.episode)
-		where := k.sent
-		if k.acked {
-			where = nil // its opening may have been withdrawn; the feeds have both
-		}
-		if err := c.post(ctx, e, where); err != nil {
+		if err := c.post(ctx, e, slices.DeleteFunc(k.sent, func(s sent) bool { return s.Withdrawn })); err != nil {
 			return err
 		}
 	}

@@ -50,3 +50,6 @@ func (d *Desk) Step(ctx context.Context, log, origin string, opened, closed []au
 		return nil
 	})
 }
+
+// Pause is how long nothing is looked for.
+func (d *Desk) Pause(ctx context.Context, dest string) time.Duration { return d.pause(ctx, dest) }

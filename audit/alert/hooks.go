@@ -29,7 +29,11 @@ type hooks struct {
 }
 
 func newHooks(name string, to To, cfg *Config) (sender, error) {
-	h := &hooks{name: name, dir: to.Dir, cfg: cfg}
+	dir, err := filepath.Abs(to.Dir) // a hook runs in it
+	if err != nil {
+		return nil, fmt.Errorf("dir: %w", err)
+	}
+	h := &hooks{name: name, dir: dir, cfg: cfg}
 	if _, err := h.list(); err != nil {
 		return nil, fmt.Errorf("dir: %w", err)
 	}

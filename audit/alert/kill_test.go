@@ -243,7 +243,7 @@ func TestFollow(t *testing.T) {
 			t.Error("not acknowledged")
 		}
 	})
-	step("opened false-admission 4.1", func() { // replayed from entry 0: 1 is gone, and was acknowledged
+	step("opened false-admission 4.1\nclosed false-admission 1.2", func() { // replayed from entry 0, of which 1 is right now
 		ok(t, db.Close())
 		ok(t, os.RemoveAll(filepath.Join(base, "state")))
 		db, err = state.Open(ctx, filepath.Join(base, "state"))

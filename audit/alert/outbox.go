@@ -117,10 +117,51 @@ func (c *change) stormEnds(ctx context.Context, dest, cause string) (time.Time, 
 	return time.UnixMilli(until), err
 }
 
-// withdraw takes an event from the queues: it needs nobody any more.
-func (c *change) withdraw(ctx context.Context, id string) error {
-	_, err := c.tx.ExecContext(ctx, "DELETE FROM queue WHERE event = (SELECT number FROM events WHERE id = ?)", id)
-	return err
+// withdraw takes the opening of a finding, which somebody has acknowledged, from the queues in
+// which it still waits.
+func (c *change) withdraw(ctx context.Context, k *known, sum tuf.Digest) error {
+	id := eventID(Opened, c.origin, sum, k.episode)
+	for i := range k.sent {
+		r, err := c.tx.ExecContext(ctx, "DELETE FROM queue WHERE dest = ? AND event = (SELECT number FROM events WHERE id = ?)", k.sent[i].To, id)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		if err != nil {
+			return err
+		}
+		k.sent[i].Withdrawn = n > 0
+	}
+	return nil
+}
+
+// tellWithdrawn queues an opening that was withdrawn: nobody acknowledges it any more.
+func (c *change) tellWithdrawn(ctx context.Context, k *known, sum tuf.Digest) error {
+	var number int64
+	var body []byte
+	err := c.tx.QueryRowContext(ctx, "SELECT number, body FROM events WHERE id = ?", eventID(Opened, c.origin, sum, k.episode)).Scan(&number, &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // it is long ago
+	}
+	if err != nil {
+		return err
+	}
+	var e Event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return err
+	}
+	for i := range k.sent {
+		s := &k.sent[i]
+		to, ok := c.desk.cfg.To[s.To]
+		if !s.Withdrawn || !ok {
+			continue
+		}
+		s.Withdrawn = false
+		if err := c.enqueue(ctx, number, &e, *s, to.Type); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // trim bounds what is kept.

@@ -192,13 +192,14 @@ func (d *Desk) serve(ctx context.Context, dest *destination) {
 
 // pause is how long a destination has nothing to do, at most until it looks anyway.
 func (d *Desk) pause(ctx context.Context, dest string) time.Duration {
-	var next sql.NullInt64
+	var next int64
 	err := d.db.QueryRowContext(ctx, `SELECT max((SELECT next FROM destinations WHERE name = ?1), min(
 		coalesce((SELECT min(due) FROM queue WHERE dest = ?1), 1 << 60), coalesce((SELECT min(next) FROM messages WHERE dest = ?1), 1 << 60)))`, dest).Scan(&next)
-	if err != nil || !next.Valid {
-		return look
+	left := time.UnixMilli(next).Sub(d.cfg.Now())
+	if err != nil || left < -time.Second {
+		return look // it is switched off, or may not have more messages that failed
 	}
-	return min(max(time.UnixMilli(next.Int64).Sub(d.cfg.Now()), 10*time.Millisecond), look)
+	return min(max(left, 10*time.Millisecond), look)
 }
 
 // deliveryError says that a destination did not take something.

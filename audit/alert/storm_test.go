@@ -258,6 +258,20 @@ func TestAcknowledged(t *testing.T) {
 	if pager, file := o.after(t, time.Hour); len(pager)+len(file) != 0 {
 		t.Errorf("told:\n%s", told(append(pager, file...)))
 	}
+	// One that was taken back is told when nobody acknowledges it any more, and its end to
+	// those who were told of it, acknowledged or not.
+	g := found(audit.SecondPayload, "acme", 3)
+	o.step(t, []audit.Finding{g}, nil)
+	o.step(t, []audit.Finding{acked(g)}, nil)
+	o.step(t, []audit.Finding{g}, nil)
+	if pager, file := o.after(t, 0); told(append(pager, file...)) != "finding.opened second-payload 3.1\nfinding.opened second-payload 3.1" {
+		t.Errorf("told:\n%s", told(append(pager, file...)))
+	}
+	o.step(t, []audit.Finding{acked(g)}, nil)
+	o.step(t, nil, []audit.Finding{acked(g)})
+	if pager, file := o.after(t, time.Hour); told(append(pager, file...)) != "finding.closed second-payload 3.1\nfinding.closed second-payload 3.1" {
+		t.Errorf("told:\n%s", told(append(pager, file...)))
+	}
 }
 
 // A queue has a bound: what matters least is left out, and counted in the next message.

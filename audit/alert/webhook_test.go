@@ -167,7 +167,10 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 
-	// Off, it is not asked.
+	// Off, it is not asked, and nobody asks whether it is again and again.
+	if pause := d.Pause(ctx, "pager"); pause != 5*time.Second {
+		t.Errorf("switched off, it is looked at every %v", pause)
+	}
 	r.take(t)
 	r.answers(nil)
 	for i := range 30 {

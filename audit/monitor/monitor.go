@@ -308,3 +308,13 @@ func (m *Monitor) Once(ctx context.Context) (map[string]*audit.Report, error) {
 	}
 	return reports, errors.Join(errs...)
 }
+
+// Alerting reports whether a finding is open that nobody has acknowledged and that somebody is
+// to be told of at once.
+func (m *Monitor) Alerting(ctx context.Context) (alerting bool, err error) {
+	err = m.alert(func(d *alert.Desk) error {
+		alerting, err = d.Alerting(ctx)
+		return err
+	})
+	return alerting, err
+}

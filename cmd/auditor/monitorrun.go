@@ -57,9 +57,11 @@ With --once it looks once at everything, prints what replay prints of each log, 
 for cron.
 
 Exit codes:
-  0  it was stopped; with --once, nothing of class tampering, equivocation or unexpected
+  0  it was stopped; with --once, nothing that somebody is to be told of at once
   1  starting it again may help: the address is in use, a disk is full, another process
-     has the directory. With --once: findings of these classes
+     has the directory. With --once: findings of class tampering, equivocation or
+     unexpected, or with a route that collects no digest, that nobody has acknowledged;
+     those of a route to nobody do not count
   2  wrong usage, the configuration cannot be used; with --once, an outage`,
 		Example: `  auditor monitor run --config monitor.toml
   auditor monitor run --config monitor.toml --once`,
@@ -202,7 +204,11 @@ func (o *monitorRunFlags) lookOnce(cmd *cobra.Command) (err error) {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	return verdict(all, lookErr, audit.Class.Fails)
+	alerting, err := m.Alerting(cmd.Context())
+	if alerting {
+		return cli.Failed(cli.ErrReported)
+	}
+	return verdict(all, errors.Join(lookErr, err), func(audit.Class) bool { return false })
 }
 
 // pages are the web pages of the configuration of the time.
