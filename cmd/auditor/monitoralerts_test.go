@@ -97,6 +97,15 @@ func TestMonitorAlerts(t *testing.T) {
 	if !strings.Contains(feed, "<id>urn:tuflog:event:"+fork.ID+"</id>") || strings.Contains(feed, dir) {
 		t.Errorf("feed:\n%s", feed)
 	}
+	// For cron, a finding counts until somebody acknowledges it.
+	before, _, _ := strings.Cut(text, "[to.chat]")
+	w.must(os.WriteFile(file, []byte(before), 0o644))
+	w.run(1, "monitor", "run", "--config", file, "--once")
+	w.run(0, "findings", "ack", fork.Finding.ID, "--reason", "known", "--state", filepath.Join(dir, "d", "logs", "one"))
+	w.run(0, "monitor", "run", "--config", file, "--once")
+	if b, err := os.ReadFile(told); err != nil || bytes.Count(b, []byte("\n")) != 2 {
+		t.Errorf("told again: %v\n%s", err, b)
+	}
 	// What is told is pasted into a shell.
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", fork.Command)
 	cmd.Env = append(os.Environ(), "PATH="+runtest.Programs(t, "auditor")+":"+os.Getenv("PATH"))
